@@ -1,7 +1,8 @@
 //! Duration of one epoch of Yuma consensus: `cargo bench -p taonet-benches --bench consensus`.
 //!
-//! Each figure is the best of nine runs on one core. With names of JSON files after `--`, the benchmark times the
-//! epochs in these files instead and prints one JSON line for each; `benches/consensus/compare` uses this mode.
+//! Each figure is the best of nine runs on one core. With names of JSON files after `--`, the
+//! benchmark times the epochs in these files instead and prints one JSON line for each;
+//! `benches/consensus/compare` uses this mode.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::path::Path;
@@ -16,12 +17,15 @@ use taonet_primitives::Uid;
 const ROUNDS: usize = 9;
 
 fn main() -> Result<()> {
-    let files: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let files: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     if !files.is_empty() {
         return files.iter().try_for_each(|file| time_file(Path::new(file)));
     }
     println!("neurons validators weights form    kind          time");
-    for (n, validators, weights) in [(256, 64, 256), (4096, 64, 64), (4096, 128, 1024), (4096, 128, 4096)] {
+    for (n, validators, weights) in
+        [(256, 64, 256), (4096, 64, 64), (4096, 128, 1024), (4096, 128, 4096)]
+    {
         for kind in [Kind::Yuma2, Kind::Yuma3, Kind::Liquid] {
             let input = epoch(n, validators, weights, kind);
             let time = best(|| Ok(run(&input)?))?;
@@ -43,8 +47,8 @@ enum Kind {
     Liquid,
 }
 
-/// Returns an epoch in which the first `validators` of `n` neurons all set weights on the same `weights` others, and
-/// have bonds in them.
+/// Returns an epoch in which the first `validators` of `n` neurons all set weights on the same
+/// `weights` others, and have bonds in them.
 fn epoch(n: u16, validators: u16, weights: u16, kind: Kind) -> EpochInput {
     let mut random = StdRng::seed_from_u64(1);
     let mut random = || random.random::<u16>();
@@ -63,7 +67,9 @@ fn epoch(n: u16, validators: u16, weights: u16, kind: Kind) -> EpochInput {
         emission: 147_600_000_000,
         weights: rows(),
         bonds: rows(),
-        stake: (0..n).map(|uid| if uid < validators { 1_000_000_000_000 + u64::from(random()) } else { 0 }).collect(),
+        stake: (0..n)
+            .map(|uid| if uid < validators { 1_000_000_000_000 + u64::from(random()) } else { 0 })
+            .collect(),
         stake_threshold: 0,
         owner_uid: None,
         max_validators: validators,
@@ -84,10 +90,14 @@ fn epoch(n: u16, validators: u16, weights: u16, kind: Kind) -> EpochInput {
 }
 
 fn time_file(file: &Path) -> Result<()> {
-    let document = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let document =
+        std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let case = Case::from_json(&document)?;
     let time = best(|| Ok(run(&case.input)?))?;
-    println!("{}", serde_json::json!({"id": case.id, "milliseconds": millis(time), "output": run(&case.input)?}));
+    println!(
+        "{}",
+        serde_json::json!({"id": case.id, "milliseconds": millis(time), "output": run(&case.input)?})
+    );
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! Throughput of all-MiniLM-L6-v2 in sentences per second, in batches of 32.
 //!
-//! `cargo bench -p taonet-benches --bench embedder` prints the median, the lowest and the highest rate of 20 rounds.
-//! With `-- --json` it prints one document for `benches/embed/compare`: the median rate, the load time, and the
-//! embedding of each sentence.
+//! `cargo bench -p taonet-benches --bench embedder` prints the median, the lowest and the highest
+//! rate of 20 rounds. With `-- --json` it prints one document for `benches/embed/compare`: the
+//! median rate, the load time, and the embedding of each sentence.
 #![allow(clippy::print_stdout, reason = "printing the figures is what a benchmark is for")]
 
 use std::path::PathBuf;
@@ -37,7 +37,10 @@ fn main() -> anyhow::Result<()> {
 
     if std::env::args().any(|argument| argument == "--json") {
         let vectors: Vec<&[f32]> = vectors.iter().map(|vector| &*vector.0).collect();
-        println!("{}", json!({ "sentences_per_second": median, "load_seconds": load, "vectors": vectors }));
+        println!(
+            "{}",
+            json!({ "sentences_per_second": median, "load_seconds": load, "vectors": vectors })
+        );
     } else {
         let (slowest, fastest) = (rates.first(), rates.last());
         println!("all-MiniLM-L6-v2: loaded in {:.0} ms", load * 1e3);

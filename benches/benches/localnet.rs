@@ -1,8 +1,9 @@
-//! Speed and resource use of the development chain: `cargo bench -p taonet-benches --bench localnet`.
+//! Speed and resource use of the development chain: `cargo bench -p taonet-benches --bench
+//! localnet`.
 //!
-//! The chain is stored in a directory, produces blocks on demand only, and keeps the default history. The benchmark
-//! prints the rows of the table in docs/benchmarks.md. A number after `--` replaces 1 000 000 as the number of empty
-//! blocks.
+//! The chain is stored in a directory, produces blocks on demand only, and keeps the default
+//! history. The benchmark prints the rows of the table in docs/benchmarks.md. A number after `--`
+//! replaces 1 000 000 as the number of empty blocks.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::cell::Cell;
@@ -72,9 +73,19 @@ async fn main() -> Result<()> {
     let in_memory = mined(&memory, blocks.min(IN_MEMORY)).await?;
     memory.stop().await;
     let bound = format!("{} a block, {} where the chain is in memory", us(block), us(in_memory));
-    row(&format!("{blocks} empty blocks a second"), "5 000", &format!("{:.0}", 1.0 / block), &bound);
+    row(
+        &format!("{blocks} empty blocks a second"),
+        "5 000",
+        &format!("{:.0}", 1.0 / block),
+        &bound,
+    );
     let size = format!("{:.0} MB, {:.0} MB", bytes as f64 / 1e6, peak * 1.024e-3);
-    row("their size on disk, most memory", "200 MB, 200 MB", &size, "state and content of 2 500 blocks are kept");
+    row(
+        "their size on disk, most memory",
+        "200 MB, 200 MB",
+        &size,
+        "state and content of 2 500 blocks are kept",
+    );
 
     let mut signers = Signers::new()?;
     signers.populate(&node).await?;
@@ -140,22 +151,31 @@ struct Signers {
 
 impl Signers {
     fn new() -> Result<Self> {
-        let validators = (0..VALIDATORS).map(|number| Ok((pair(&format!("//bench//{number}"))?, 0)));
+        let validators =
+            (0..VALIDATORS).map(|number| Ok((pair(&format!("//bench//{number}"))?, 0)));
         Ok(Self { alice: (pair("//Alice")?, 0), validators: validators.collect::<Result<_>>()? })
     }
 
     /// Fills the subnet: validators with stake and a permit each, and miners.
     async fn populate(&mut self, node: &NodeHandle) -> Result<()> {
-        let validators: Vec<AccountId> = self.validators.iter().map(|(pair, _)| pair.public().0.into()).collect();
-        let miners = (VALIDATORS + 1..NEURONS).map(|number| sp_io::hashing::blake2_256(&number.encode()).into());
+        let validators: Vec<AccountId> =
+            self.validators.iter().map(|(pair, _)| pair.public().0.into()).collect();
+        let miners = (VALIDATORS + 1..NEURONS)
+            .map(|number| sp_io::hashing::blake2_256(&number.encode()).into());
         let mut calls = Vec::new();
         for hotkey in validators.iter().cloned().chain(miners) {
-            calls.push(RuntimeCall::SubtensorModule(subtensor::Call::burned_register { netuid: NETUID, hotkey }));
+            calls.push(RuntimeCall::SubtensorModule(subtensor::Call::burned_register {
+                netuid: NETUID,
+                hotkey,
+            }));
         }
         for hotkey in validators {
             // An account must exist to sign, even calls without a fee.
             let (dest, value) = (sp_runtime::MultiAddress::Id(hotkey.clone()), 10 * TAO);
-            calls.push(RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive { dest, value }));
+            calls.push(RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive {
+                dest,
+                value,
+            }));
             let amount_staked = TaoBalance(100 * TAO);
             let stake = subtensor::Call::add_stake { hotkey, netuid: NETUID, amount_staked };
             calls.push(RuntimeCall::SubtensorModule(stake));
@@ -211,8 +231,8 @@ fn is_weights_set(event: &RuntimeEvent) -> bool {
     matches!(event, RuntimeEvent::SubtensorModule(subtensor::Event::WeightsSet(..)))
 }
 
-/// Measures the calls per second that set weights, from the first submission to the commit of the last block, while
-/// blocks are produced one after the other.
+/// Measures the calls per second that set weights, from the first submission to the commit of the
+/// last block, while blocks are produced one after the other.
 async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
     let calls = signed_in_turn(node, signers, &weights());
     let (wanted, submitted) = (calls.len(), Cell::new(0));
@@ -240,7 +260,8 @@ async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
     Ok(wanted as f64 / seconds)
 }
 
-/// Measures full blocks of [`CALLS`] calls each, submitted one by one; each call must emit its event.
+/// Measures full blocks of [`CALLS`] calls each, submitted one by one; each call must emit its
+/// event.
 async fn full_blocks(
     node: &NodeHandle,
     signers: &mut Signers,
@@ -291,7 +312,8 @@ fn check_rows(node: &NodeHandle) -> Result<()> {
     Ok(())
 }
 
-/// Reads and decodes the metagraph of all neurons without weights and bonds over WebSocket, at a new block each time.
+/// Reads and decodes the metagraph of all neurons without weights and bonds over WebSocket, at a
+/// new block each time.
 async fn metagraph(node: &NodeHandle) -> Result<()> {
     let client = Client::connect(&node.url().parse()?).await?;
     let (netuid, mech) = (taonet_primitives::NetUid(NETUID.0), taonet_primitives::MechId(0));
@@ -319,17 +341,29 @@ fn remark() -> RuntimeCall {
 fn weights() -> RuntimeCall {
     let dests = (NEURONS - WEIGHED..NEURONS).collect();
     let weights = (1..=WEIGHED).collect();
-    RuntimeCall::SubtensorModule(subtensor::Call::set_weights { netuid: NETUID, dests, weights, version_key: 0 })
+    RuntimeCall::SubtensorModule(subtensor::Call::set_weights {
+        netuid: NETUID,
+        dests,
+        weights,
+        version_key: 0,
+    })
 }
 
-fn signed(node: &NodeHandle, (pair, nonce): &mut (sr25519::Pair, u32), call: &RuntimeCall) -> Vec<u8> {
+fn signed(
+    node: &NodeHandle,
+    (pair, nonce): &mut (sr25519::Pair, u32),
+    call: &RuntimeCall,
+) -> Vec<u8> {
     let extra = [vec![0], Compact(*nonce).encode(), Compact(0u64).encode(), vec![0]].concat();
     *nonce += 1;
     let versions = (VERSION.spec_version, VERSION.transaction_version);
     let implicit = (versions, node.genesis(), node.genesis(), 0u8).encode();
     let payload = [call.encode(), extra.clone(), implicit].concat();
-    let signature =
-        if payload.len() > 256 { pair.sign(&sp_io::hashing::blake2_256(&payload)) } else { pair.sign(&payload) };
+    let signature = if payload.len() > 256 {
+        pair.sign(&sp_io::hashing::blake2_256(&payload))
+    } else {
+        pair.sign(&payload)
+    };
     [&[0x84, 0][..], &pair.public().0, &[1], &signature.0, &extra, &call.encode()].concat().encode()
 }
 
@@ -361,6 +395,9 @@ fn size_of_files(directory: &Path) -> Result<u64> {
 /// Returns a memory figure of this process, in KiB.
 fn status_kib(name: &str) -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .with_context(|| format!("no {name}"))?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

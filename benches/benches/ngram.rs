@@ -1,5 +1,5 @@
-//! The text contest's n-gram model: training on a million generated utterances, and predictions for half-revealed
-//! utterances.
+//! The text contest's n-gram model: training on a million generated utterances, and predictions for
+//! half-revealed utterances.
 //!
 //! Fails if a goal is missed: `cargo bench -p taonet-benches --bench ngram`
 #![allow(clippy::print_stdout)]
@@ -13,7 +13,8 @@ use taonet_benches::peak_memory;
 
 const UTTERANCES: usize = 1_000_000;
 const CONTEXT_WORDS: usize = 4;
-/// Number of utterances that are generated, then added to the trainer, so that only training is timed.
+/// Number of utterances that are generated, then added to the trainer, so that only training is
+/// timed.
 const PIECE: usize = 10_000;
 /// Required training rate, in words per second.
 const FLOOR: f64 = 1e6;
@@ -22,12 +23,14 @@ const LIMIT: Duration = Duration::from_millis(1);
 /// Maximum peak memory, in MB.
 const CEILING: u64 = 2_000;
 
-/// Generates utterances whose word frequencies resemble those of a language: few words are frequent.
+/// Generates utterances whose word frequencies resemble those of a language: few words are
+/// frequent.
 struct Utterances(u64);
 
 impl Utterances {
     fn below(&mut self, bound: f64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let uniform = (self.0 >> 11) as f64 / (1_u64 << 53) as f64;
         (bound.powf(uniform) - 1.0) as u64
     }
@@ -50,8 +53,13 @@ fn main() -> anyhow::Result<()> {
             trainer.add(utterance)?;
         }
         training += began.elapsed();
-        prefixes
-            .extend(utterances.iter().step_by(100).filter_map(|text| text.get(..text.len() / 2)).map(str::to_owned));
+        prefixes.extend(
+            utterances
+                .iter()
+                .step_by(100)
+                .filter_map(|text| text.get(..text.len() / 2))
+                .map(str::to_owned),
+        );
     }
     let words = trainer.words() as f64;
     let began = Instant::now();
@@ -68,7 +76,11 @@ fn main() -> anyhow::Result<()> {
     let mut times: Vec<Duration> = prefixes.iter().map(predict).collect();
     times.sort_unstable();
     let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
-    println!("training: {words:.0} words, {:.2} million words/s (at least {:.0})", rate / 1e6, FLOOR / 1e6);
+    println!(
+        "training: {words:.0} words, {:.2} million words/s (at least {:.0})",
+        rate / 1e6,
+        FLOOR / 1e6
+    );
     println!("peak memory: {memory} MB (at most {CEILING} MB); {} contexts", model.contexts());
     println!("prediction: p99 {p99:?} (at most {LIMIT:?})");
     ensure!(rate >= FLOOR, "training: {rate:.0} words/s, fewer than {FLOOR}");

@@ -1,9 +1,10 @@
-//! Benchmarks of the inference market on one core: the weights of a complete subnet, and the verification of one
-//! request.
+//! Benchmarks of the inference market on one core: the weights of a complete subnet, and the
+//! verification of one request.
 //!
-//! - Scoring: 256 miners that serve 10 tasks, with 144 periods (72 hours of 30 minutes each) and 100 rewards for each
-//!   miner and task.
-//! - Transport: verification of a request's signature, and decryption of its body, a Fernet token of 2 KB.
+//! - Scoring: 256 miners that serve 10 tasks, with 144 periods (72 hours of 30 minutes each) and
+//!   100 rewards for each miner and task.
+//! - Transport: verification of a request's signature, and decryption of its body, a Fernet token
+//!   of 2 KB.
 //!
 //! `cargo bench -p taonet-benches --bench nineteen`: exits with 1 if a goal is missed.
 #![allow(clippy::print_stdout)]
@@ -15,7 +16,9 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use taonet_benches::rate;
-use taonet_nineteen_core::scoring::{Contender, PeriodRow, Reward, ScoringInput, ScoringProfile, TaskWeight, score};
+use taonet_nineteen_core::scoring::{
+    Contender, PeriodRow, Reward, ScoringInput, ScoringProfile, TaskWeight, score,
+};
 use taonet_nineteen_transport::{FernetKey, Nonce};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_wallet::{Keypair, verify};
@@ -42,20 +45,39 @@ fn hotkey(uid: u16) -> Hotkey {
 fn market(names: &[String]) -> ScoringInput<&str, Hotkey> {
     let mut random = StdRng::seed_from_u64(19);
     let mut noise = || random.random::<f64>();
-    let tasks = names.iter().map(|name| TaskWeight { task: name.as_str(), weight: 0.1, enabled: true }).collect();
+    let tasks = names
+        .iter()
+        .map(|name| TaskWeight { task: name.as_str(), weight: 0.1, enabled: true })
+        .collect();
     let pairs: Vec<(&str, u16)> =
         names.iter().flat_map(|name| (0..MINERS).map(move |uid| (name.as_str(), uid))).collect();
-    let contender =
-        |&(task, uid)| Contender { hotkey: hotkey(uid), uid: Uid(uid), task, capacity: 120_000.0 * noise() };
+    let contender = |&(task, uid)| Contender {
+        hotkey: hotkey(uid),
+        uid: Uid(uid),
+        task,
+        capacity: 120_000.0 * noise(),
+    };
     let contenders = pairs.iter().map(contender).collect();
     let (mut rewards, mut periods) = (Vec::new(), Vec::new());
-    for (row, &(task, uid)) in (0..REWARDS.max(PERIODS)).flat_map(|row| pairs.iter().map(move |pair| (row, pair))) {
+    for (row, &(task, uid)) in
+        (0..REWARDS.max(PERIODS)).flat_map(|row| pairs.iter().map(move |pair| (row, pair)))
+    {
         let hotkey = hotkey(uid);
         if row < REWARDS {
-            rewards.push(Reward { task, hotkey, quality: Some(noise()), metric: Some(100.0 * noise()) });
+            rewards.push(Reward {
+                task,
+                hotkey,
+                quality: Some(noise()),
+                metric: Some(100.0 * noise()),
+            });
         }
         if row < PERIODS {
-            periods.push(PeriodRow { task, hotkey, score: Some(noise()), volume: 10_000.0 * noise() });
+            periods.push(PeriodRow {
+                task,
+                hotkey,
+                score: Some(noise()),
+                volume: 10_000.0 * noise(),
+            });
         }
     }
     let nodes = (0..MINERS).map(hotkey).collect();
@@ -88,11 +110,14 @@ fn scoring() -> f64 {
 fn transport() -> f64 {
     let Ok(alice) = Keypair::from_uri("//Alice") else { return 0.0 };
     let (validator, key) = (alice.hotkey(), FernetKey::random());
-    let message = format!("{}:{validator}:{}", Nonce::at(1_795_239_890_280_961_129), "ab".repeat(32)).into_bytes();
+    let message =
+        format!("{}:{validator}:{}", Nonce::at(1_795_239_890_280_961_129), "ab".repeat(32))
+            .into_bytes();
     let (signature, token) = (alice.sign(&message), key.seal(&[b'x'; 2_048], 1_795_239_890));
     let opened = rate(|| key.open(token.as_bytes()).is_ok());
     let verified = rate(|| verify(&validator, &message, &signature));
-    let both = rate(|| verify(&validator, &message, &signature) && key.open(token.as_bytes()).is_ok());
+    let both =
+        rate(|| verify(&validator, &message, &signature) && key.open(token.as_bytes()).is_ok());
     println!("Fernet tokens of 2 KB opened a second on one core: {opened:.0}");
     println!("signatures verified a second on one core: {verified:.0}");
     println!("both: {both:.0}, {:.1} x the floor of {FLOOR}", both / FLOOR);

@@ -1,8 +1,8 @@
 //! Load time and speed of the embedded recogniser:
 //! `taskset -c 0 cargo bench -p taonet-benches --bench recognizer`.
 //!
-//! Each figure is the best of nine runs over the recordings in `vectors/speech`. Without `taskset`, a recognition may
-//! use more than one core.
+//! Each figure is the best of nine runs over the recordings in `vectors/speech`. Without `taskset`,
+//! a recognition may use more than one core.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::path::Path;
@@ -22,13 +22,16 @@ fn main() -> Result<()> {
     for entry in std::fs::read_dir(&folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "wav") {
-            let wav = Wav::decode(&std::fs::read(&path)?).with_context(|| path.display().to_string())?;
+            let wav =
+                Wav::decode(&std::fs::read(&path)?).with_context(|| path.display().to_string())?;
             recordings.push(resample_for_recognition(&wav.pcm));
         }
     }
     let samples: usize = recordings.iter().map(Vec::len).sum();
     let seconds = samples as f64 / 16_000.0;
-    let (time, ()) = best(|| recordings.iter().try_for_each(|samples| Ok(recognizer.recognize(samples).map(drop)?)))?;
+    let (time, ()) = best(|| {
+        recordings.iter().try_for_each(|samples| Ok(recognizer.recognize(samples).map(drop)?))
+    })?;
     println!(
         "{:2} utterances, {seconds:5.1} s {:8.1} ms, {:.0} times real time (at least 100)",
         recordings.len(),
@@ -44,7 +47,11 @@ fn main() -> Result<()> {
     }
     let long: Vec<f32> = recordings.concat().into_iter().cycle().take(600 * 16_000).collect();
     let (time, _) = best(|| Ok(recognizer.recognize(&long)?))?;
-    println!("10 minutes at once      {:8.1} ms, {:.0} times real time", millis(time), 600.0 / time.as_secs_f64());
+    println!(
+        "10 minutes at once      {:8.1} ms, {:.0} times real time",
+        millis(time),
+        600.0 / time.as_secs_f64()
+    );
     Ok(())
 }
 

@@ -1,11 +1,13 @@
-//! A complete round: 256 miners in the runner's process, eight utterances of `vectors/speech`, every reply recognised
-//! and scored: `RAYON_NUM_THREADS=1 taskset -c 0,1 cargo bench -p taonet-benches --bench round`.
+//! A complete round: 256 miners in the runner's process, eight utterances of `vectors/speech`,
+//! every reply recognised and scored: `RAYON_NUM_THREADS=1 taskset -c 0,1 cargo bench -p
+//! taonet-benches --bench round`.
 //!
-//! Miners return the audio that they receive, changed in one sample, so that no two replies are equal and each is
-//! recognised. The round includes all steps: framing, checks, audio files, recognition, sentence embeddings, scores,
-//! ledger, result files. The same number of recordings is then recognised alone: the share of recognition is its
-//! processor time divided by that of the round. With more than one thread in rayon's global pool, the processor time
-//! includes threads that wait for each other during one recognition.
+//! Miners return the audio that they receive, changed in one sample, so that no two replies are
+//! equal and each is recognised. The round includes all steps: framing, checks, audio files,
+//! recognition, sentence embeddings, scores, ledger, result files. The same number of recordings is
+//! then recognised alone: the share of recognition is its processor time divided by that of the
+//! round. With more than one thread in rayon's global pool, the processor time includes threads
+//! that wait for each other during one recognition.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::path::{Path, PathBuf};
@@ -34,18 +36,25 @@ fn main() -> Result<()> {
     let embedder = Arc::new(MiniLm::load(&store.locate(&ALL_MINILM_L6_V2)?)?);
     let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
     let settings = ScorerSettings::default();
-    let scorer =
-        Arc::new(BatchScorer::new(Arc::clone(&recognizer), embedder, cache, ScoreOptions::default(), settings)?);
+    let scorer = Arc::new(BatchScorer::new(
+        Arc::clone(&recognizer),
+        embedder,
+        cache,
+        ScoreOptions::default(),
+        settings,
+    )?);
     let recordings = recordings()?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (before, started) = (processor_time(), Instant::now());
     runtime.block_on(play(challenge(&recordings)?, scorer))?;
     let (time, processor) = (started.elapsed(), processor_time().saturating_sub(before));
     drop(runtime);
     let peak = peak_memory();
 
-    let sounds: Vec<_> = recordings.iter().map(|recording| resample_for_recognition(&recording.wav.pcm)).collect();
+    let sounds: Vec<_> =
+        recordings.iter().map(|recording| resample_for_recognition(&recording.wav.pcm)).collect();
     let before = processor_time();
     for _ in 0..MINERS {
         sounds.iter().try_for_each(|sound| recognizer.recognize(sound).map(drop))?;
@@ -53,10 +62,17 @@ fn main() -> Result<()> {
     let recognition = processor_time().saturating_sub(before);
 
     let speech = sounds.iter().map(Vec::len).sum::<usize>() as f64 / 16_000.0;
-    println!("{MINERS} miners x {UTTERANCES} utterances {:6.2} s for {speech:.1} s of speech", time.as_secs_f64());
+    println!(
+        "{MINERS} miners x {UTTERANCES} utterances {:6.2} s for {speech:.1} s of speech",
+        time.as_secs_f64()
+    );
     println!("processor                {:6.2} s", processor.as_secs_f64());
     let share = recognition.as_secs_f64() / processor.as_secs_f64();
-    println!("recognition of it        {:6.2} s, {:.0} %", recognition.as_secs_f64(), share * 100.0);
+    println!(
+        "recognition of it        {:6.2} s, {:.0} %",
+        recognition.as_secs_f64(),
+        share * 100.0
+    );
     if let Some(peak) = peak {
         println!("peak memory              {peak:6} MB (less than 1000 MB)");
     }
@@ -68,13 +84,24 @@ async fn play(challenge: PrefetchedChallenge, scorer: Arc<BatchScorer>) -> Resul
     let settings = RunnerSettings::new(RunPaths::below(directory.path()));
     let runner = Runner::open(settings, "en", scorer).await?;
     let miners: Vec<_> = (0..MINERS)
-        .map(|uid| Echo { pace: Duration::ZERO, signature: Some(f32::from(uid) / 1024.0) }.in_slot(uid))
+        .map(|uid| {
+            Echo { pace: Duration::ZERO, signature: Some(f32::from(uid) / 1024.0) }.in_slot(uid)
+        })
         .collect();
     let report = runner.play(challenge, &miners, Arc::new(())).await?;
-    ensure!(report.miners.len() == miners.len(), "only {} miners have a result", report.miners.len());
+    ensure!(
+        report.miners.len() == miners.len(),
+        "only {} miners have a result",
+        report.miners.len()
+    );
     for miner in &report.miners {
-        let heard = miner.utterances.iter().filter(|utterance| utterance.transcript.is_some()).count();
-        ensure!(miner.completed && heard == UTTERANCES, "miner {}: {heard} replies were recognised", miner.uid);
+        let heard =
+            miner.utterances.iter().filter(|utterance| utterance.transcript.is_some()).count();
+        ensure!(
+            miner.completed && heard == UTTERANCES,
+            "miner {}: {heard} replies were recognised",
+            miner.uid
+        );
     }
     Ok(())
 }
@@ -113,8 +140,8 @@ fn challenge(recordings: &[Recording]) -> Result<PrefetchedChallenge> {
         serde_json::from_value(utterance).context("utterance")
     });
     let references = recordings.iter().enumerate();
-    let references =
-        references.map(|(index, recording)| json!({"utterance_id": index, "reference_text": recording.text}));
+    let references = references
+        .map(|(index, recording)| json!({"utterance_id": index, "reference_text": recording.text}));
     let document = json!({"utterances": references.collect::<Vec<_>>()});
     Ok(PrefetchedChallenge {
         challenge_uid: "bench".into(),
@@ -127,5 +154,8 @@ fn challenge(recordings: &[Recording]) -> Result<PrefetchedChallenge> {
 /// Returns the processor time of this process so far, all threads together.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
 }

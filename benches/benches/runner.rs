@@ -1,9 +1,10 @@
-//! Cost of the runner itself, without scoring: `taskset -c 0,1 cargo bench -p taonet-benches --bench runner`.
+//! Cost of the runner itself, without scoring: `taskset -c 0,1 cargo bench -p taonet-benches --bench
+//! runner`.
 //!
-//! In the runner's process, 256 miners immediately return every frame of one utterance of 14.25 s (179 frames).
-//! Everything else is as in a real round: framing, base64 in both directions, checks, audio files, ledger, result
-//! files. In a second round, one miner takes 2 s for each frame, and the benchmark measures the time until the other
-//! 255 miners are done.
+//! In the runner's process, 256 miners immediately return every frame of one utterance of 14.25 s
+//! (179 frames). Everything else is as in a real round: framing, base64 in both directions, checks,
+//! audio files, ledger, result files. In a second round, one miner takes 2 s for each frame, and
+//! the benchmark measures the time until the other 255 miners are done.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::path::Path;
@@ -31,12 +32,20 @@ const FRAMES: u32 = 179;
 const SOURCE_SAMPLES: usize = 342_000;
 
 fn main() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let time = runtime.block_on(play())?;
     println!("{MINERS} miners x {FRAMES} frames   {:6.2} s (at most 12 s)", time.as_secs_f64());
-    println!("frames                  {:6.0} per second", f64::from(u32::from(MINERS) * FRAMES) / time.as_secs_f64());
+    println!(
+        "frames                  {:6.0} per second",
+        f64::from(u32::from(MINERS) * FRAMES) / time.as_secs_f64()
+    );
     let time = runtime.block_on(play_beside_a_slow_miner())?;
-    println!("beside one at 2 s/frame {:6.2} s until the other {} are done", time.as_secs_f64(), MINERS - 1);
+    println!(
+        "beside one at 2 s/frame {:6.2} s until the other {} are done",
+        time.as_secs_f64(),
+        MINERS - 1
+    );
     if let Some(peak) = peak_memory() {
         println!("peak memory             {peak:6} MB (less than 600 MB)");
     }
@@ -51,8 +60,15 @@ async fn play() -> Result<Duration> {
     let started = Instant::now();
     let report = runner.play(challenge, &miners, Arc::new(())).await?;
     let time = started.elapsed();
-    ensure!(report.miners.len() == usize::from(MINERS), "only {} miners have a result", report.miners.len());
-    ensure!(report.miners.iter().all(|miner| miner.completed), "a miner did not complete the challenge");
+    ensure!(
+        report.miners.len() == usize::from(MINERS),
+        "only {} miners have a result",
+        report.miners.len()
+    );
+    ensure!(
+        report.miners.iter().all(|miner| miner.completed),
+        "a miner did not complete the challenge"
+    );
     Ok(time)
 }
 
@@ -77,7 +93,8 @@ async fn play_beside_a_slow_miner() -> Result<Duration> {
 }
 
 async fn runner(directory: &Path) -> Result<Runner> {
-    Ok(Runner::open(RunnerSettings::new(RunPaths::below(directory)), "en", Arc::new(NoScorer)).await?)
+    Ok(Runner::open(RunnerSettings::new(RunPaths::below(directory)), "en", Arc::new(NoScorer))
+        .await?)
 }
 
 /// Creates miners that respond immediately, except the first.
@@ -98,7 +115,12 @@ fn challenge() -> Result<PrefetchedChallenge> {
         "utterance_frames": SOURCE_SAMPLES, "audio_b64": STANDARD.encode(wav),
     });
     let utterances = vec![serde_json::from_value(utterance).context("utterance")?];
-    Ok(PrefetchedChallenge { challenge_uid: "bench".into(), utterances, error: None, reference: None })
+    Ok(PrefetchedChallenge {
+        challenge_uid: "bench".into(),
+        utterances,
+        error: None,
+        reference: None,
+    })
 }
 
 /// A scorer that gives every reply the same error: recognition is measured elsewhere.
@@ -107,15 +129,22 @@ struct NoScorer;
 impl ReplyScorer for NoScorer {
     fn prepare(&self, _: &Candidate) {}
 
-    fn score(&self, _: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+    fn score(
+        &self,
+        _: Result<&Reference, &BatchFailure>,
+        candidates: &[Candidate],
+    ) -> Vec<ScoreResult> {
         let failure = BatchFailure { error: ScoreError::NoAudio, source: None };
         let timing = |candidate: &Candidate| {
-            let reply = Seconds::new(candidate.timeline.total_bytes() as f64 / 96_000.0).unwrap_or_default();
+            let reply = Seconds::new(candidate.timeline.total_bytes() as f64 / 96_000.0)
+                .unwrap_or_default();
             candidate.timeline.timing(candidate.channels, reply, candidate.source_duration)
         };
         let timings: Vec<Timing> = candidates.iter().map(timing).collect();
-        let replies: Vec<_> =
-            timings.into_iter().map(|timing| Reply { timing, evidence: Evidence::NoAudio, vector: &[] }).collect();
+        let replies: Vec<_> = timings
+            .into_iter()
+            .map(|timing| Reply { timing, evidence: Evidence::NoAudio, vector: &[] })
+            .collect();
         score_batch(Err(&failure), &[], &replies, &ScoreOptions::default())
     }
 }

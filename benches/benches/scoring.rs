@@ -1,5 +1,5 @@
-//! Scoring throughput in replies per second on one core, with given transcripts and sentence embeddings: gates, rate,
-//! latency and duplication penalty, in batches of 256 replies.
+//! Scoring throughput in replies per second on one core, with given transcripts and sentence
+//! embeddings: gates, rate, latency and duplication penalty, in batches of 256 replies.
 //!
 //! `cargo bench -p taonet-benches --bench scoring`
 #![allow(clippy::print_stdout)]
@@ -29,17 +29,23 @@ fn unit(vector: &mut [f32]) {
     }
 }
 
-/// Returns a vector near `centre`: half of the replies are close enough to each other to share their scores.
+/// Returns a vector near `centre`: half of the replies are close enough to each other to share
+/// their scores.
 fn near(centre: &[f32], spread: f32, random: &mut StdRng) -> Vec<f32> {
     let step = spread / (DIMENSIONS as f32).sqrt();
-    let mut vector: Vec<_> = centre.iter().map(|value| value + step * random.random_range(-1.0_f32..=1.0)).collect();
+    let mut vector: Vec<_> =
+        centre.iter().map(|value| value + step * random.random_range(-1.0_f32..=1.0)).collect();
     unit(&mut vector);
     vector
 }
 
 fn transcript(miner: usize) -> Transcript {
     let words: Vec<_> = (0..WORDS)
-        .map(|i| Word { text: format!("word{miner}x{i}"), start: i as f64 * 0.35, end: (i + 1) as f64 * 0.35 })
+        .map(|i| Word {
+            text: format!("word{miner}x{i}"),
+            start: i as f64 * 0.35,
+            end: (i + 1) as f64 * 0.35,
+        })
         .collect();
     let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
     Transcript { text, words, detected_language: "en".to_owned() }
@@ -50,11 +56,19 @@ fn main() {
     let mut centre: Vec<_> = (0..DIMENSIONS).map(|_| random.random_range(-1.0_f32..=1.0)).collect();
     unit(&mut centre);
     let heard: Vec<_> = (0..MINERS).map(transcript).collect();
-    let vectors: Vec<_> = (0..MINERS).map(|i| near(&centre, if i % 2 == 0 { 0.4 } else { 1.2 }, &mut random)).collect();
-    let timelines: Vec<_> = (0..MINERS as u64)
-        .map(|miner| Timeline::new((20..=179 + miner % 40).map(|frame| (frame, 7_680)).collect(), 179 + miner % 40))
+    let vectors: Vec<_> = (0..MINERS)
+        .map(|i| near(&centre, if i % 2 == 0 { 0.4 } else { 1.2 }, &mut random))
         .collect();
-    let reference = heard.first().map(|heard| Reference::new(&heard.text, heard.words.clone(), None));
+    let timelines: Vec<_> = (0..MINERS as u64)
+        .map(|miner| {
+            Timeline::new(
+                (20..=179 + miner % 40).map(|frame| (frame, 7_680)).collect(),
+                179 + miner % 40,
+            )
+        })
+        .collect();
+    let reference =
+        heard.first().map(|heard| Reference::new(&heard.text, heard.words.clone(), None));
     let Some(Ok(reference)) = reference else { return };
     let (Ok(length), Ok(source)) = (Seconds::new(12.8), Seconds::new(14.25)) else { return };
     let options = ScoreOptions::default();
@@ -76,7 +90,9 @@ fn main() {
     let results = batch();
     let scored = results.iter().filter(|result| result.raw_score > Some(0.0)).count();
     let lowered = results.iter().filter(|result| Some(result.score) < result.raw_score).count();
-    println!("batch: {MINERS} replies, {scored} above 0, {lowered} lowered by the duplication step");
+    println!(
+        "batch: {MINERS} replies, {scored} above 0, {lowered} lowered by the duplication step"
+    );
     let mut best = 0.0_f64;
     for _ in 0..ROUNDS {
         let (start, mut batches) = (Instant::now(), 0);

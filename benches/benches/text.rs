@@ -1,5 +1,6 @@
-//! Scoring of the text contest: utterances per second on one core without sentence vectors, and the time for a challenge
-//! of 256 miners × 10 dialogues with vectors, whose predictions differ until the last word is revealed.
+//! Scoring of the text contest: utterances per second on one core without sentence vectors, and the
+//! time for a challenge of 256 miners × 10 dialogues with vectors, whose predictions differ until
+//! the last word is revealed.
 //!
 //! Fails if either misses its goal: `cargo bench -p taonet-benches --bench text`
 #![allow(clippy::print_stdout)]
@@ -10,7 +11,9 @@ use std::time::Instant;
 use anyhow::ensure;
 use serde_json::json;
 use taonet_babelbit_core::Rules;
-use taonet_babelbit_core::text::{Event, MAX_ABSENT_STEPS, VectorOptions, score_dialogue, utterances};
+use taonet_babelbit_core::text::{
+    Event, MAX_ABSENT_STEPS, VectorOptions, score_dialogue, utterances,
+};
 use taonet_babelbit_text_runner::score_logs;
 use taonet_benches::{peak_memory, rate};
 use taonet_speech::MiniLm;
@@ -28,9 +31,9 @@ const LIMIT: f64 = 60.0;
 /// A common word.
 fn word(number: usize) -> &'static str {
     const WORDS: [&str; 32] = [
-        "the", "ferry", "leaves", "at", "noon", "and", "we", "would", "like", "two", "more", "tickets", "please", "is",
-        "this", "seat", "free", "you", "can", "pay", "by", "card", "where", "are", "my", "keys", "on", "table", "it",
-        "was", "nice", "today",
+        "the", "ferry", "leaves", "at", "noon", "and", "we", "would", "like", "two", "more",
+        "tickets", "please", "is", "this", "seat", "free", "you", "can", "pay", "by", "card",
+        "where", "are", "my", "keys", "on", "table", "it", "was", "nice", "today",
     ];
     WORDS.get(number % WORDS.len()).copied().unwrap_or_default()
 }
@@ -39,7 +42,8 @@ fn truth(dialogue: usize, utterance: usize) -> Vec<&'static str> {
     (0..WORDS).map(|index| word(dialogue * 7 + utterance * 5 + index * (utterance + 1))).collect()
 }
 
-/// A miner's log of a dialogue: each prediction has the revealed words, then words of the miner's own.
+/// A miner's log of a dialogue: each prediction has the revealed words, then words of the miner's
+/// own.
 fn log(miner: usize, dialogue: usize) -> Vec<Event> {
     let event = |kind: &str, utterance: usize| Event {
         event: Some(kind.to_owned()),
@@ -54,11 +58,19 @@ fn log(miner: usize, dialogue: usize) -> Vec<Event> {
         let truth = truth(dialogue, utterance);
         for step in 0..WORDS {
             let known = truth.iter().take(step + 1).copied();
-            let guessed = (step + 1..WORDS).map(|index| word(if index % 2 == 0 { miner / 32 } else { miner } + index));
+            let guessed = (step + 1..WORDS)
+                .map(|index| word(if index % 2 == 0 { miner / 32 } else { miner } + index));
             let prediction = Some(known.chain(guessed).collect::<Vec<_>>().join(" "));
-            events.push(Event { step: Some(json!(step)), prediction, ..event("predicted", utterance) });
+            events.push(Event {
+                step: Some(json!(step)),
+                prediction,
+                ..event("predicted", utterance)
+            });
         }
-        events.push(Event { ground_truth: Some(truth.join(" ")), ..event("utterance_complete", utterance) });
+        events.push(Event {
+            ground_truth: Some(truth.join(" ")),
+            ..event("utterance_complete", utterance)
+        });
     }
     events
 }
@@ -67,7 +79,8 @@ fn main() -> anyhow::Result<()> {
     let events = log(1, 1);
     let dialogues = rate(|| {
         let mut absent = MAX_ABSENT_STEPS;
-        utterances(&events, &mut absent).map(|found| score_dialogue(found, None, 1.0, Rules::Reference))
+        utterances(&events, &mut absent)
+            .map(|found| score_dialogue(found, None, 1.0, Rules::Reference))
     });
     let found = dialogues * UTTERANCES as f64;
     println!(
@@ -80,7 +93,13 @@ fn main() -> anyhow::Result<()> {
     let began = Instant::now();
     for dialogue in 0..DIALOGUES {
         let logs: Vec<_> = (0..MINERS).map(|miner| log(miner, dialogue)).collect();
-        black_box(score_logs("dialogue", &logs, &embedder, VectorOptions::default(), Rules::Reference)?);
+        black_box(score_logs(
+            "dialogue",
+            &logs,
+            &embedder,
+            VectorOptions::default(),
+            Rules::Reference,
+        )?);
     }
     let seconds = began.elapsed().as_secs_f64();
     println!(

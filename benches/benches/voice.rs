@@ -1,7 +1,9 @@
-//! Speed of the published neural voice on one core, as a multiple of real time. The exit code is 1 below the goal.
+//! Speed of the published neural voice on one core, as a multiple of real time. The exit code is 1
+//! below the goal.
 //!
 //! `RTEN_NUM_THREADS=1 taskset -c 0 cargo bench -p taonet-benches --bench voice`, after
-//! `scripts/models en_US-joe-medium`. Each figure is the best of several runs, from text to samples.
+//! `scripts/models en_US-joe-medium`. Each figure is the best of several runs, from text to
+//! samples.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Signing and verification rates on one core, and the times to list 1 000 wallets and to open an encrypted keyfile:
-//! `cargo bench -p taonet-benches --bench wallet`.
+//! Signing and verification rates on one core, and the times to list 1 000 wallets and to open an
+//! encrypted keyfile: `cargo bench -p taonet-benches --bench wallet`.
 //!
 //! Each figure is the best of several rounds. With `-- --json` the output is one JSON object.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
@@ -11,7 +11,9 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 use taonet_benches::rate;
-use taonet_wallet::{CryptoType, Keyfile, Keypair, Password, Sealed, Signed, Wallets, verify, verify_batch};
+use taonet_wallet::{
+    CryptoType, Keyfile, Keypair, Password, Sealed, Signed, Wallets, verify, verify_batch,
+};
 
 /// A message of about the length of a signed request's payload.
 const MESSAGE: [u8; 200] = [b'm'; 200];
@@ -21,8 +23,9 @@ const WALLETS: usize = 1000;
 fn main() -> Result<()> {
     let pair = Keypair::from_uri("//Alice")?;
     let (signer, signature) = (pair.hotkey(), pair.sign(&MESSAGE));
-    let items: Vec<_> =
-        (0..BATCH).map(|_| Signed { signer, message: &MESSAGE, signature: pair.sign(&MESSAGE) }).collect();
+    let items: Vec<_> = (0..BATCH)
+        .map(|_| Signed { signer, message: &MESSAGE, signature: pair.sign(&MESSAGE) })
+        .collect();
 
     let sign = rate(|| black_box(pair.sign(black_box(&MESSAGE))));
     let verify = rate(|| black_box(verify(&signer, black_box(&MESSAGE), &signature)));
@@ -39,7 +42,10 @@ fn main() -> Result<()> {
     } else {
         println!("sign                   {sign:9.0} a second");
         println!("verify                 {verify:9.0} a second");
-        println!("verify in batches      {batch:9.0} a second, {:.2} x single (batches of {BATCH})", batch / verify);
+        println!(
+            "verify in batches      {batch:9.0} a second, {:.2} x single (batches of {BATCH})",
+            batch / verify
+        );
         println!("list {WALLETS} wallets     {list:9.1} ms");
         println!("open an encrypted key  {open:9.2} s");
     }
@@ -57,8 +63,8 @@ fn shortest(rounds: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(best)
 }
 
-/// Measures the time to list wallets as Bittensor's tools create them: an encrypted coldkey, its public file, one plain
-/// hotkey and its public file.
+/// Measures the time to list wallets as Bittensor's tools create them: an encrypted coldkey, its
+/// public file, one plain hotkey and its public file.
 fn list_seconds() -> Result<f64> {
     let directory = tempfile::tempdir()?;
     let wallets = Wallets::new(directory.path());

@@ -1,9 +1,9 @@
 //! Signed requests of 1 KB, echoed over loopback by a server in the same process, on two threads:
 //! `cargo bench -p taonet-benches --bench wire`.
 //!
-//! The benchmark measures the throughput over 64 connections, and the latency at 6 000 requests per second, which is
-//! half of the required throughput. The server has its default configuration, with a replay log. With `-- --json` the
-//! output is one JSON document.
+//! The benchmark measures the throughput over 64 connections, and the latency at 6 000 requests per
+//! second, which is half of the required throughput. The server has its default configuration, with
+//! a replay log. With `-- --json` the output is one JSON document.
 #![allow(clippy::print_stdout, reason = "the measures are the output")]
 
 use std::path::Path;
@@ -20,8 +20,8 @@ use taonet_http::{ServeLimits, serve};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{
-    BtauthScheme, Call, ClientConfig, DendriteScheme, Peer, Retry, Scheme, SignedClient, SignedLayer, Signer, Synapse,
-    SynapseClass,
+    BtauthScheme, Call, ClientConfig, DendriteScheme, Peer, Retry, Scheme, SignedClient,
+    SignedLayer, Signer, Synapse, SynapseClass,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
@@ -35,7 +35,8 @@ const OPEN_PER_SECOND: f64 = 6_000.0;
 const NAME: &str = "EchoSynapse";
 
 fn main() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut results = Vec::new();
     for scheme in ["btauth", "dendrite"] {
         results.push(measure(&runtime, scheme).with_context(|| scheme.to_owned())?);
@@ -127,10 +128,19 @@ async fn start(scheme: &str, log: &Path, shutdown: &Shutdown) -> Result<Bench> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     let stop = shutdown.clone();
-    shutdown.spawn("server", async move { serve(listener, router, &stop, ServeLimits::default()).await });
+    shutdown.spawn("server", async move {
+        serve(listener, router, &stop, ServeLimits::default()).await
+    });
     let body = json!({ "name": NAME, "prompt": text }).to_string();
-    let call = Call { name: NAME.to_owned(), retry: Retry::Never, ..Call::new(http::Method::POST, path, body) };
-    let callers = clients.into_iter().map(|client| Arc::new(Caller { client, turn: Mutex::new(()) })).collect();
+    let call = Call {
+        name: NAME.to_owned(),
+        retry: Retry::Never,
+        ..Call::new(http::Method::POST, path, body)
+    };
+    let callers = clients
+        .into_iter()
+        .map(|client| Arc::new(Caller { client, turn: Mutex::new(()) }))
+        .collect();
     Ok(Bench { callers, peer: Peer::new(bob, "127.0.0.1", port)?, call: Arc::new(call) })
 }
 
@@ -172,7 +182,8 @@ async fn closed_loop(bench: &Arc<Bench>, seconds: f64) -> Result<f64> {
     Ok(f64::from(done.load(Ordering::Relaxed)) / began.elapsed().as_secs_f64())
 }
 
-/// Sends at fixed times, whether or not responses have arrived; returns each latency from the scheduled time.
+/// Sends at fixed times, whether or not responses have arrived; returns each latency from the
+/// scheduled time.
 fn open_loop(runtime: &Handle, bench: &Arc<Bench>, per_second: f64) -> Result<Vec<Duration>> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let began = Instant::now();

@@ -1,15 +1,23 @@
-//! Speed and memory of Nineteen's gateway in front of a miner that responds immediately, in three processes: miner,
-//! gateway and load generator.
+//! Speed and memory of Nineteen's gateway in front of a miner that responds immediately, in three
+//! processes: miner, gateway and load generator.
 //!
-//! - throughput: streamed requests per second, each with an answer of 64 tokens, from 64 concurrent callers;
-//! - latency: time to the first token at a fixed rate of 1 000 requests per second, and the time that the gateway adds
-//!   to that of the miner's own OpenAI server;
+//! - throughput: streamed requests per second, each with an answer of 64 tokens, from 64 concurrent
+//!   callers;
+//! - latency: time to the first token at a fixed rate of 1 000 requests per second, and the time
+//!   that the gateway adds to that of the miner's own OpenAI server;
 //! - memory of the gateway with 5 000 concurrent streams, each of which receives a token every 5 s.
 //!
-//! Usage: cargo bench -p taonet-nineteen-entry --bench gateway -- [--json] [--quick] [--port PORT] [PROXY=URL@KEY...]
-//! PORT is the port of the miner's OpenAI server. PROXY is the name of another proxy in front of that server, which the
-//! same run also measures; benches/gateway/compare starts such proxies.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::indexing_slicing)]
+//! Usage: cargo bench -p taonet-nineteen-entry --bench gateway -- [--json] [--quick] [--port PORT]
+//! [PROXY=URL@KEY...] PORT is the port of the miner's OpenAI server. PROXY is the name of another
+//! proxy in front of that server, which the same run also measures; benches/gateway/compare starts
+//! such proxies.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::indexing_slicing
+)]
 
 mod load;
 mod sides;
@@ -30,7 +38,8 @@ const RATE: u32 = 1_000;
 const CALLERS: usize = 64;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["--miner", port] => sides::miner(port.parse().unwrap()),
@@ -50,7 +59,8 @@ struct Side {
 impl Side {
     fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Self { child, target: serde_json::from_str(&line).unwrap() }
@@ -73,18 +83,27 @@ impl Drop for Side {
 
 fn measure(load: &Load) -> Value {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    let output = command.arg("--load").arg(serde_json::to_string(load).unwrap()).stderr(Stdio::inherit()).output();
+    let output = command
+        .arg("--load")
+        .arg(serde_json::to_string(load).unwrap())
+        .stderr(Stdio::inherit())
+        .output();
     serde_json::from_slice(&output.unwrap().stdout).unwrap()
 }
 
 fn compare(words: &[&str]) {
-    let after = |name: &str| words.iter().position(|word| *word == name).map(|place| words[place + 1]);
+    let after =
+        |name: &str| words.iter().position(|word| *word == name).map(|place| words[place + 1]);
     let seconds = if words.contains(&"--quick") { 2 } else { 10 };
     let miner = Side::start(&["--miner", after("--port").unwrap_or("0")]);
     let gateway = Side::start(&["--gateway", miner.target.url.rsplit_once(':').unwrap().1]);
-    let mut targets = vec![("direct".to_owned(), miner.target.clone()), ("gateway".to_owned(), gateway.target.clone())];
+    let mut targets = vec![
+        ("direct".to_owned(), miner.target.clone()),
+        ("gateway".to_owned(), gateway.target.clone()),
+    ];
     targets.extend(words.iter().filter_map(|word| {
-        let (name, (url, key)) = word.split_once('=').map(|(name, rest)| (name, rest.split_once('@').unwrap()))?;
+        let (name, (url, key)) =
+            word.split_once('=').map(|(name, rest)| (name, rest.split_once('@').unwrap()))?;
         Some((name.to_owned(), Target { url: url.to_owned(), key: key.to_owned() }))
     }));
     let mut results = json!({});
@@ -114,7 +133,11 @@ fn show(results: &Value) {
     let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
     let direct = &results["direct"]["open"];
     for (name, result) in results.as_object().unwrap().iter().filter(|(name, _)| *name != "idle") {
-        println!("{name:8} {:8.0} streamed requests/s, {} failed", number(&result["per_second"]), result["failed"]);
+        println!(
+            "{name:8} {:8.0} streamed requests/s, {} failed",
+            number(&result["per_second"]),
+            result["failed"]
+        );
         let open = &result["open"];
         if open.is_object() {
             println!(
@@ -128,5 +151,8 @@ fn show(results: &Value) {
         }
     }
     let idle = &results["idle"];
-    println!("memory with {} streams: {} MB, before {} MB", idle["streams"], idle["peak_mb"], idle["before_mb"]);
+    println!(
+        "memory with {} streams: {} MB, before {} MB",
+        idle["streams"], idle["peak_mb"], idle["before_mb"]
+    );
 }

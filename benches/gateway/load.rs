@@ -1,5 +1,5 @@
-//! A load generator for HTTP/1.1. It does as little work per byte as possible, because it shares two cores with the
-//! processes that it measures.
+//! A load generator for HTTP/1.1. It does as little work per byte as possible, because it shares
+//! two cores with the processes that it measures.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,7 +74,8 @@ async fn connect(target: &Target) -> TcpStream {
     stream
 }
 
-/// Sends a request and reads its answer. Returns the arrival time of the first event, or `None` after a failure.
+/// Sends a request and reads its answer. Returns the arrival time of the first event, or `None`
+/// after a failure.
 async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> Option<Instant> {
     stream.write_all(request).await.ok()?;
     buffer.clear();
@@ -84,18 +85,25 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) 
         if stream.read_buf(buffer).await.ok()? == 0 {
             return None;
         }
-        if first.is_none() && memchr::memmem::find(&buffer[before.saturating_sub(5)..], b"data:").is_some() {
+        if first.is_none()
+            && memchr::memmem::find(&buffer[before.saturating_sub(5)..], b"data:").is_some()
+        {
             first = Some(Instant::now());
         }
         if buffer.ends_with(END) {
             break;
         }
-        if first.is_none() && buffer.starts_with(b"HTTP/1.1") && !buffer.starts_with(b"HTTP/1.1 200") {
+        if first.is_none()
+            && buffer.starts_with(b"HTTP/1.1")
+            && !buffer.starts_with(b"HTTP/1.1 200")
+        {
             eprintln!("{}", String::from_utf8_lossy(buffer));
             return None;
         }
     }
-    first.filter(|_| memchr::memmem::find(&buffer[buffer.len().saturating_sub(64)..], b"[DONE]").is_some())
+    first.filter(|_| {
+        memchr::memmem::find(&buffer[buffer.len().saturating_sub(64)..], b"[DONE]").is_some()
+    })
 }
 
 /// A connection with its read buffer.
@@ -110,10 +118,12 @@ async fn closed(target: &Target, callers: usize, seconds: u64) -> Value {
         .map(|_| {
             let (target, asked) = (target.clone(), Arc::clone(&asked));
             tokio::spawn(async move {
-                let (mut stream, mut buffer) = (connect(&target).await, Vec::with_capacity(64 * 1024));
+                let (mut stream, mut buffer) =
+                    (connect(&target).await, Vec::with_capacity(64 * 1024));
                 let (mut done, mut failed) = (0_u32, 0_u32);
                 while Instant::now() < end {
-                    let answered = timeout(LONGEST, exchange(&mut stream, &asked, &mut buffer)).await;
+                    let answered =
+                        timeout(LONGEST, exchange(&mut stream, &asked, &mut buffer)).await;
                     if answered.ok().flatten().is_none() {
                         failed += 1;
                         stream = connect(&target).await;
@@ -151,19 +161,22 @@ async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
     let idle: Arc<Mutex<Vec<Connection>>> = Arc::default();
     let (results, mut found) = mpsc::unbounded_channel();
     while let Some((at, counts)) = times.recv().await {
-        let (idle, asked, results, target) = (Arc::clone(&idle), Arc::clone(&asked), results.clone(), target.clone());
+        let (idle, asked, results, target) =
+            (Arc::clone(&idle), Arc::clone(&asked), results.clone(), target.clone());
         tokio::spawn(async move {
             let kept = idle.lock().await.pop();
             let (mut stream, mut buffer) = match kept {
                 Some(kept) => kept,
                 None => (connect(&target).await, Vec::with_capacity(64 * 1024)),
             };
-            let first = timeout(LONGEST, exchange(&mut stream, &asked, &mut buffer)).await.ok().flatten();
+            let first =
+                timeout(LONGEST, exchange(&mut stream, &asked, &mut buffer)).await.ok().flatten();
             if first.is_some() {
                 idle.lock().await.push((stream, buffer));
             }
             if counts {
-                let _ = results.send(first.map(|first| first.duration_since(at).as_secs_f64() * 1e3));
+                let _ =
+                    results.send(first.map(|first| first.duration_since(at).as_secs_f64() * 1e3));
             }
         });
     }
@@ -188,7 +201,11 @@ async fn idle(target: &Target, streams: usize, seconds: u64) -> Value {
         let mut stream = connect(target).await;
         stream.write_all(&asked).await.unwrap();
         let read = timeout(LONGEST, stream.read(&mut buffer)).await;
-        assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..read.unwrap().unwrap()]));
+        assert!(
+            buffer.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&buffer[..read.unwrap().unwrap()])
+        );
         open.push(stream);
     }
     tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -196,7 +213,9 @@ async fn idle(target: &Target, streams: usize, seconds: u64) -> Value {
     let mut alive = 0;
     for stream in &mut open {
         alive += usize::from(
-            timeout(LONGEST, stream.read(&mut buffer)).await.is_ok_and(|read| read.is_ok_and(|read| read > 0)),
+            timeout(LONGEST, stream.read(&mut buffer))
+                .await
+                .is_ok_and(|read| read.is_ok_and(|read| read > 0)),
         );
     }
     json!({"streams": alive})

@@ -22,7 +22,9 @@ use taonet_nineteen_query::{
     Market, PeriodMiners, ProcessRole, Querier, QueryDeadlines, Recorder, TaskMiner, TaskMiners,
 };
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, Reward, Sample, Store};
-use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
+use taonet_nineteen_transport::{
+    FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests,
+};
 use taonet_primitives::Uid;
 use taonet_service::{Shutdown, monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
@@ -52,7 +54,8 @@ const CHECK: Duration = Duration::from_secs(1);
 
 /// Runs a server until standard input is closed. `start` returns the server's address.
 fn run(start: impl Future<Output = Target>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let target = runtime.block_on(start);
     println!("{}", serde_json::to_string(&target).unwrap());
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
@@ -65,12 +68,17 @@ async fn listen(router: Router, port: u16) -> String {
     rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let limits = ServeLimits { connections: LIMITS, connections_per_address: LIMITS, ..ServeLimits::default() };
+    let limits = ServeLimits {
+        connections: LIMITS,
+        connections_per_address: LIMITS,
+        ..ServeLimits::default()
+    };
     tokio::spawn(async move { serve(listener, router, &Shutdown::new(), limits).await });
     url
 }
 
-/// Serves fiber's routes and OpenAI's from one port. Its tokens are available immediately, except for [`SLOW`].
+/// Serves fiber's routes and OpenAI's from one port. Its tokens are available immediately, except
+/// for [`SLOW`].
 pub(crate) fn miner(port: u16) {
     run(async move {
         let bob = Keypair::from_uri("//Bob").unwrap();
@@ -83,14 +91,19 @@ pub(crate) fn miner(port: u16) {
         });
         let sealed = Router::new().route("/chat/completions", chat.clone());
         let open = Router::new().route("/v1/chat/completions", chat);
-        Target { url: listen(routes(handshake, signed, sealed).merge(open), port).await, key: "none".to_owned() }
+        Target {
+            url: listen(routes(handshake, signed, sealed).merge(open), port).await,
+            key: "none".to_owned(),
+        }
     });
 }
 
-/// Returns the events of an answer in vLLM's format, with the log-probabilities that the gateway requests.
+/// Returns the events of an answer in vLLM's format, with the log-probabilities that the gateway
+/// requests.
 fn events() -> Vec<Bytes> {
     let choice = |delta: Value, logprobs: Value, finish: Value| {
-        let choices = json!([{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]);
+        let choices =
+            json!([{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]);
         let document = json!({
             "id": "chatcmpl-6f1e7a4c2b9d4f0e8a3c5d7b9e1f2a4c", "object": "chat.completion.chunk", "created": 1_795_239_890,
             "model": TASK, "choices": choices,
@@ -103,7 +116,8 @@ fn events() -> Vec<Bytes> {
         let content = json!([{"token": token, "logprob": logprob, "bytes": token.as_bytes(), "top_logprobs": []}]);
         choice(json!({"content": token}), json!({"content": content}), Value::Null)
     };
-    let mut events = vec![choice(json!({"role": "assistant", "content": ""}), Value::Null, Value::Null)];
+    let mut events =
+        vec![choice(json!({"role": "assistant", "content": ""}), Value::Null, Value::Null)];
     events.extend((0..TOKENS).map(token));
     events.push(choice(json!({}), Value::Null, "stop".into()));
     events.push(Bytes::from_static(b"data: [DONE]\n\n"));
@@ -113,7 +127,11 @@ fn events() -> Vec<Bytes> {
 fn answer(events: Vec<Bytes>, payload: &Value) -> axum::response::Response {
     let is_slow = payload.pointer("/messages/1/content").is_some_and(|content| content == SLOW);
     let events = futures::stream::iter(events).map(Ok::<_, Infallible>);
-    let body = if is_slow { Body::from_stream(events.take(2).chain(slowly())) } else { Body::from_stream(events) };
+    let body = if is_slow {
+        Body::from_stream(events.take(2).chain(slowly()))
+    } else {
+        Body::from_stream(events)
+    };
     ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
@@ -126,8 +144,8 @@ fn slowly() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
     })
 }
 
-/// Serves the gateway, with a database in a temporary folder, and with metrics, counters and samples as in `tao
-/// nineteen validator`.
+/// Serves the gateway, with a database in a temporary folder, and with metrics, counters and
+/// samples as in `tao nineteen validator`.
 pub(crate) fn gateway(miner: u16) {
     let folder = tempfile::tempdir().unwrap();
     run(async {
@@ -141,11 +159,24 @@ pub(crate) fn gateway(miner: u16) {
         let session = client.handshake(&Peer::new(bob, "127.0.0.1", miner).unwrap()).await.unwrap();
         let capacity = Capacity { declared: CAPACITY, accepted: CAPACITY, to_score: 0.0 };
         let concurrency = Some(LIMITS);
-        let offer = NewContender { task: task.task.clone(), hotkey: bob, uid: Uid(1), capacity, concurrency };
+        let offer = NewContender {
+            task: task.task.clone(),
+            hotkey: bob,
+            uid: Uid(1),
+            capacity,
+            concurrency,
+        };
         let store = Store::open(folder.path()).await.unwrap();
         let profile = PeriodProfile::Reference;
-        let opened = store.begin_period(0, LENGTH_MS, profile, std::slice::from_ref(&offer), &[], &config).await;
-        let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(CAPACITY), sent: 0.0, score: None };
+        let opened = store
+            .begin_period(0, LENGTH_MS, profile, std::slice::from_ref(&offer), &[], &config)
+            .await;
+        let row = ContenderRow {
+            offer,
+            counts: PeriodCounts::with_capacity(CAPACITY),
+            sent: 0.0,
+            score: None,
+        };
         let task_miners = TaskMiners::new(task, vec![TaskMiner::new(&row, session, 0.0)], 0);
         let market = Market::default();
         market.open(PeriodMiners::new(opened.unwrap(), vec![task_miners]));
@@ -175,8 +206,11 @@ fn record(store: &Store, market: &Market, samples: Receiver<Sample>) {
             tokio::time::sleep(CHECK).await;
             let period_miners = market.period_miners().unwrap();
             let task_miners = &period_miners.tasks()[0];
-            let Some(sample) = store.next_sample(&task_miners.task.task).await.unwrap() else { continue };
-            let reward = Reward { quality: Some(1.0), metric: None, reason: String::new(), created_ms: 0 };
+            let Some(sample) = store.next_sample(&task_miners.task.task).await.unwrap() else {
+                continue;
+            };
+            let reward =
+                Reward { quality: Some(1.0), metric: None, reason: String::new(), created_ms: 0 };
             store.put_reward(&sample, &reward).await.unwrap();
             task_miners.set_keeps_samples(true);
         }

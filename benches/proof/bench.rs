@@ -1,10 +1,11 @@
-//! Cost of proofs: setup, proving, verification, size and memory, for the shipped models and for a residual network of
-//! ten million multiply-adds with random weights.
+//! Cost of proofs: setup, proving, verification, size and memory, for the shipped models and for a
+//! residual network of ten million multiply-adds with random weights.
 //!
-//! Usage: cargo bench -p taonet-proof-circuits --bench proof -- [--json] [CASE...]
-//! A case is NETWORK/BACKEND, such as digits-lenet/stark. Each case runs in a separate process, so that its peak memory
-//! can be measured. The backend `external` calls subnets/proof/backends/examples/rerun.py; the memory figure is that of
-//! the calling process, without the program.
+//! Usage: cargo bench -p taonet-proof-circuits --bench proof -- [--json] [CASE...] A case is
+//! NETWORK/BACKEND, such as digits-lenet/stark. Each case runs in a separate process, so that its
+//! peak memory can be measured. The backend `external` calls
+//! subnets/proof/backends/examples/rerun.py; the memory figure is that of the calling process,
+//! without the program.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -39,7 +40,8 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 const BUDGET: Duration = Duration::from_secs(3);
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let (flags, cases): (Vec<String>, Vec<String>) =
         arguments.into_iter().partition(|argument| argument.starts_with("--"));
     if flags.iter().any(|flag| flag == "--one") {
@@ -48,7 +50,8 @@ fn main() {
     }
     let cases = if cases.is_empty() { CASES.map(str::to_owned).to_vec() } else { cases };
     for case in cases {
-        let output = Command::new(std::env::current_exe().unwrap()).args(["--one", &case]).output().unwrap();
+        let output =
+            Command::new(std::env::current_exe().unwrap()).args(["--one", &case]).output().unwrap();
         let line = String::from_utf8(output.stdout).unwrap();
         if flags.iter().any(|flag| flag == "--json") {
             print!("{line}");
@@ -155,8 +158,8 @@ fn measure(case: &str) -> Value {
     })
 }
 
-/// Returns the processor time of all threads so far, in seconds; 0 if the system does not report it. It hardly depends on
-/// other programs on the machine.
+/// Returns the processor time of all threads so far, in seconds; 0 if the system does not report
+/// it. It hardly depends on other programs on the machine.
 fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The fields after the program's name, which can contain spaces: the state is the first one.
@@ -173,8 +176,8 @@ fn peak_memory() -> f64 {
     kilobytes.unwrap_or_default() / 1000.0
 }
 
-/// Builds a residual network: three stages of 3×3 convolutions with skip connections on a 3×32×32 image, then global
-/// average pooling and ten classes.
+/// Builds a residual network: three stages of 3×3 convolutions with skip connections on a 3×32×32
+/// image, then global average pooling and ten classes.
 fn residual() -> Network {
     let mut builder = Builder { layers: Vec::new(), state: 59 };
     let stem = builder.convolution(0, [3, 16], 3, 1, true);
@@ -189,7 +192,8 @@ fn residual() -> Network {
     let shortcut = builder.convolution(second, [32, 64], 1, 2, false);
     let third = builder.add(shortcut, outer);
     let window = Window { kernel: [8; 2], stride: [1; 2], padding: [0; 4] };
-    let mean = Operation::Convolution { window, groups: 64, weights: vec![1; 64 * 64], bias: vec![0; 64] };
+    let mean =
+        Operation::Convolution { window, groups: 64, weights: vec![1; 64 * 64], bias: vec![0; 64] };
     let mean = builder.push(&[third], mean, Some(Rescale { shift: 6, clamp: Clamp::Unsigned(8) }));
     let weights = builder.weights(640);
     builder.push(&[mean], Operation::Dense { weights, bias: vec![0; 10] }, None);
@@ -210,7 +214,10 @@ impl Builder {
     /// Pseudo-random weights of -63..=63.
     fn weights(&mut self, count: usize) -> Vec<i32> {
         let next = |_| {
-            self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.state = self
+                .state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (self.state >> 33) as i32 % 127 - 63
         };
         (0..count).map(next).collect()
@@ -221,7 +228,14 @@ impl Builder {
         self.layers.len() as u32
     }
 
-    fn convolution(&mut self, input: u32, [from, to]: [usize; 2], kernel: usize, stride: usize, relu: bool) -> u32 {
+    fn convolution(
+        &mut self,
+        input: u32,
+        [from, to]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        relu: bool,
+    ) -> u32 {
         let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [kernel / 2; 4] };
         let weights = self.weights(from * to * kernel * kernel);
         let clamp = if relu { Clamp::Unsigned(8) } else { Clamp::Signed(8) };

@@ -1,7 +1,9 @@
-//! Memory of a validator with many miners: `cargo bench -p taonet-proof-validator --bench memory [-- MINERS]`.
+//! Memory of a validator with many miners: `cargo bench -p taonet-proof-validator --bench memory
+//! [-- MINERS]`.
 //!
-//! The miners run in a child process, and the validator has as many requests in flight as there are miners. It verifies
-//! every proof and stores bundles and scores on disk. The measurement ends when each miner has two verified proofs.
+//! The miners run in a child process, and the validator has as many requests in flight as there are
+//! miners. It verifies every proof and stores bundles and scores on disk. The measurement ends when
+//! each miner has two verified proofs.
 
 // A failed measurement ends this process, and its child with it.
 #![allow(missing_docs, clippy::print_stdout, clippy::zombie_processes)]
@@ -33,12 +35,16 @@ const TIMEOUT: Duration = Duration::from_mins(10);
 const CHILD: &str = "--serve-miners";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if let [mode, directory, miners] = &arguments[..]
         && mode == CHILD
     {
         // Few proofs at a time: the memory of the miners is not measured.
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(2).build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .max_blocking_threads(2)
+            .build()?;
         return runtime.block_on(serve_miners(Path::new(directory), miners.parse()?));
     }
     let miners = arguments.first().map_or(Ok(MINERS), |miners| miners.parse())?;
@@ -63,7 +69,9 @@ async fn serve_miners(circuits: &Path, miners: usize) -> Result<(), Box<dyn Erro
         writeln!(output, "{}", listener.local_addr()?.port())?;
         output.flush()?;
         let stopped = stop.clone();
-        stop.spawn("miner", async move { serve(listener, routes, &stopped, ServeLimits::default()).await });
+        stop.spawn("miner", async move {
+            serve(listener, routes, &stopped, ServeLimits::default()).await
+        });
     }
     let mut rest = Vec::new();
     tokio::task::spawn_blocking(move || std::io::stdin().read_to_end(&mut rest)).await??;
@@ -90,7 +98,10 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
     assert_eq!(miners.len(), count, "every miner listens");
     let book = Arc::new(Book::open(&place.path().join("scores")).await?);
     let signer = Signer::new(Keypair::from_uri("//Alice")?, "127.0.0.1", BtauthScheme::new());
-    let client = SignedClient::new(signer, ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() })?;
+    let client = SignedClient::new(
+        signer,
+        ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() },
+    )?;
     let settings = ExaminerSettings {
         interval: Duration::from_millis(1),
         timeout: TIMEOUT,
@@ -98,13 +109,16 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
         bundles: Some(place.path().to_owned()),
         ..ExaminerSettings::default()
     };
-    let examiner = Arc::new(Examiner::load(&catalogue, client, Arc::clone(&book), settings, system_clock())?);
+    let examiner =
+        Arc::new(Examiner::load(&catalogue, client, Arc::clone(&book), settings, system_clock())?);
     let idle = memory("VmRSS")?;
     let (began, stop) = (Instant::now(), Shutdown::new());
     let (_list, listed) = watch::channel(miners);
     let (running, end) = (Arc::clone(&examiner), stop.clone());
     let run = tokio::spawn(async move { running.run(listed, &end).await });
-    let proven = || book.read(|board| board.tallies().values().filter(|tally| tally.verified >= PROOFS).count());
+    let proven = || {
+        book.read(|board| board.tallies().values().filter(|tally| tally.verified >= PROOFS).count())
+    };
     while proven() < count {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -118,8 +132,12 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
     run.abort();
     child.kill()?;
     child.wait()?;
-    println!("{count} miners: {verified} proofs verified and {faults} requests failed in {seconds:.0} s");
-    println!("resident memory of the validator: {idle} MB idle, {now} MB at the end, {highest} MB at most");
+    println!(
+        "{count} miners: {verified} proofs verified and {faults} requests failed in {seconds:.0} s"
+    );
+    println!(
+        "resident memory of the validator: {idle} MB idle, {now} MB at the end, {highest} MB at most"
+    );
     Ok(())
 }
 
@@ -127,6 +145,7 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
 fn memory(name: &str) -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let kibibytes: u64 = line.and_then(|line| line.split_whitespace().next()).ok_or("no such figure")?.parse()?;
+    let kibibytes: u64 =
+        line.and_then(|line| line.split_whitespace().next()).ok_or("no such figure")?.parse()?;
     Ok(kibibytes * 1024 / 1_000_000)
 }

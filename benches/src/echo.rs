@@ -16,8 +16,8 @@ use taonet_primitives::{Hotkey, Uid};
 pub struct Echo {
     /// Time that the miner takes for each frame.
     pub pace: Duration,
-    /// Value that replaces the first sample of the last frame, so that no two replies are the same; `None` keeps the
-    /// sample.
+    /// Value that replaces the first sample of the last frame, so that no two replies are the same;
+    /// `None` keeps the sample.
     pub signature: Option<f32>,
 }
 
@@ -45,7 +45,11 @@ impl Echo {
 }
 
 impl MinerConnection for Echo {
-    fn init(&self, request: InitRequest, _: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+    fn init(
+        &self,
+        request: InitRequest,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         let InitRequest { challenge_uid, utterance_id, language, dtype, channels, .. } = request;
         let response = InitResponse {
             ready: true,
@@ -63,7 +67,11 @@ impl MinerConnection for Echo {
         async move { Ok(response) }.boxed()
     }
 
-    fn predict(&self, call: PredictCall, _: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+    fn predict(
+        &self,
+        call: PredictCall,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         async move {
             if !self.pace.is_zero() {
                 tokio::time::sleep(self.pace).await;

@@ -1,14 +1,17 @@
 //! Benchmarks of this workspace, and comparisons with other implementations.
 //!
-//! - Each file in `benches/benches` measures one part of the workspace; the first lines of the file have its command.
-//! - `benches/SUBJECT/compare` measures our code and another implementation, the peer, one after the other on the same
-//!   machine, and prints the ratio. Absolute figures also depend on the machine and on its load.
-//! - The scripts `benches/startup` and `benches/dashboard` measure whole commands of the release build.
-//! - This library has the code that the programs share: [`rate`], [`peak_memory`], and [`Echo`], a miner in the same
-//!   process as the runner under test.
+//! - Each file in `benches/benches` measures one part of the workspace; the first lines of the file
+//!   have its command.
+//! - `benches/SUBJECT/compare` measures our code and another implementation, the peer, one after
+//!   the other on the same machine, and prints the ratio. Absolute figures also depend on the
+//!   machine and on its load.
+//! - The scripts `benches/startup` and `benches/dashboard` measure whole commands of the release
+//!   build.
+//! - This library has the code that the programs share: [`rate`], [`peak_memory`], and [`Echo`], a
+//!   miner in the same process as the runner under test.
 //!
-//! docs/benchmarks.md has the results, each with its command. A new comparison is a directory with a script `compare`,
-//! which installs the peer and runs both programs.
+//! docs/benchmarks.md has the results, each with its command. A new comparison is a directory with
+//! a script `compare`, which installs the peer and runs both programs.
 //!
 //! ```no_run
 //! let per_second = taonet_benches::rate(|| 2_u64.pow(10));
@@ -16,11 +19,12 @@
 //! ```
 //!
 //! Uses the crates that it measures, and those that the measurements need: `taonet-babelbit-core`,
-//! `taonet-babelbit-engine`, `taonet-babelbit-runner`, `taonet-babelbit-scorer`, `taonet-babelbit-text-miner`,
-//! `taonet-babelbit-text-runner`, `taonet-chain`, `taonet-consensus`, `taonet-http`, `taonet-localnet`,
-//! `taonet-localnet-runtime`, `taonet-nineteen-core`, `taonet-nineteen-transport`, `taonet-primitives`,
-//! `taonet-service`, `taonet-speech`, `taonet-timelock`, `taonet-voice`, `taonet-wallet` and `taonet-wire`. Used by the
-//! programs in `benches` only; no released binary contains it.
+//! `taonet-babelbit-engine`, `taonet-babelbit-runner`, `taonet-babelbit-scorer`,
+//! `taonet-babelbit-text-miner`, `taonet-babelbit-text-runner`, `taonet-chain`, `taonet-consensus`,
+//! `taonet-http`, `taonet-localnet`, `taonet-localnet-runtime`, `taonet-nineteen-core`,
+//! `taonet-nineteen-transport`, `taonet-primitives`, `taonet-service`, `taonet-speech`,
+//! `taonet-timelock`, `taonet-voice`, `taonet-wallet` and `taonet-wire`. Used by the programs in
+//! `benches` only; no released binary contains it.
 
 mod echo;
 
@@ -31,7 +35,8 @@ pub use echo::Echo;
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
-/// Number of runs between two clock reads, so that reading the clock does not distort the rate of short runs.
+/// Number of runs between two clock reads, so that reading the clock does not distort the rate of
+/// short runs.
 const BETWEEN: u32 = 16;
 
 /// Measures the rate of `run` in runs per second: the best of five rounds of one second each.
@@ -54,5 +59,10 @@ pub fn rate<T>(mut run: impl FnMut() -> T) -> f64 {
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kibibytes| kibibytes * 1_024 / 1_000_000)
+    line.trim()
+        .trim_end_matches("kB")
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|kibibytes| kibibytes * 1_024 / 1_000_000)
 }

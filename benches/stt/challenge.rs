@@ -1,13 +1,20 @@
-//! Scoring of a challenge: gates, transcripts of identical replies, transcription during play, and transcription
-//! workers.
+//! Scoring of a challenge: gates, transcripts of identical replies, transcription during play, and
+//! transcription workers.
 //!
-//! Usage: `cargo bench -p taonet-cli --bench challenge -- REQUEST_JSON`; `benches/stt/compare` makes the replies and
-//! runs it beside faster-whisper. Prints one JSON document.
+//! Usage: `cargo bench -p taonet-cli --bench challenge -- REQUEST_JSON`; `benches/stt/compare`
+//! makes the replies and runs it beside faster-whisper. Prints one JSON document.
 //!
-//! The replies of an utterance are complete when it has been played. As in the runner, their transcription begins then,
-//! and the scorer scores one utterance after another, while the next ones are played. Workers are processes of this
-//! program that transcribe the replies on one thread each, with NATS, PostgreSQL and a bucket on the same machine.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::exit)]
+//! The replies of an utterance are complete when it has been played. As in the runner, their
+//! transcription begins then, and the scorer scores one utterance after another, while the next
+//! ones are played. Workers are processes of this program that transcribe the replies on one thread
+//! each, with NATS, PostgreSQL and a bucket on the same machine.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit
+)]
 
 use std::error::Error;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -24,7 +31,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use taonet_babelbit_core::reference::Reference;
 use taonet_babelbit_core::scoring::{ScoreOptions, Timeline};
-use taonet_babelbit_scorer::{Audio, BatchScorer, Candidate, EngineIdentity, ScorerSettings, TranscriptCache};
+use taonet_babelbit_scorer::{
+    Audio, BatchScorer, Candidate, EngineIdentity, ScorerSettings, TranscriptCache,
+};
 use taonet_babelbit_workers::testing::Servers;
 use taonet_babelbit_workers::{Pace, Services, Worker, Workers};
 use taonet_objects::testing::settings;
@@ -33,7 +42,8 @@ use taonet_primitives::{SampleRate, Seconds, Transcript, Word};
 use taonet_service::Shutdown;
 use taonet_speech::models::{ALL_MINILM_L6_V2, ModelStore};
 use taonet_speech::{
-    MiniLm, Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, SentenceEmbedder, Wav, WavHeader,
+    MiniLm, Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, SentenceEmbedder, Wav,
+    WavHeader,
 };
 use taonet_whisper::{EngineSize, Model, Options, Transcriber};
 
@@ -85,7 +95,8 @@ struct WorkerRequest {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["--worker", request] => work(&serde_json::from_str(request).unwrap()),
@@ -133,11 +144,15 @@ impl Recognizer for Counter {
     }
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
-        let found = self.inner.transcribe(samples).map_err(|error| RecognizeError::Engine(Box::new(error)))?;
+        let found = self
+            .inner
+            .transcribe(samples)
+            .map_err(|error| RecognizeError::Engine(Box::new(error)))?;
         self.recordings.fetch_add(1, Ordering::Relaxed);
         self.windows.fetch_add(found.windows, Ordering::Relaxed);
         let words = found.segments.iter().flat_map(|segment| &segment.words);
-        let words = words.map(|word| Word { text: word.text.clone(), start: word.start, end: word.end });
+        let words =
+            words.map(|word| Word { text: word.text.clone(), start: word.start, end: word.end });
         let transcript = Transcript {
             text: found.segments.iter().map(|segment| segment.text.as_str()).collect(),
             words: words.collect(),
@@ -151,7 +166,8 @@ fn services(nats: &str, postgres: &str, bucket: &str) -> Services {
     Services {
         nats_url: nats.to_owned(),
         database_url: postgres.to_owned(),
-        bucket: ObjectStorage::open(&settings(&bucket.parse().unwrap(), S3Addressing::Path)).unwrap(),
+        bucket: ObjectStorage::open(&settings(&bucket.parse().unwrap(), S3Addressing::Path))
+            .unwrap(),
         pace: Pace::default(),
     }
 }
@@ -195,7 +211,8 @@ impl Drop for Process {
 }
 
 fn challenge(request: &Request) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let recognizer = Counter::start(&request.model, request.tokens, request.threads);
     let store = ModelStore::new(std::env::var_os("BB_MODELS_DIR").map(PathBuf::from));
     let embedder: Arc<dyn SentenceEmbedder> =
@@ -223,25 +240,34 @@ fn challenge(request: &Request) {
             processes.iter_mut().for_each(Process::wait_until_ready);
             let identity = EngineIdentity::of_recognizer(&*recognizer);
             let services = services(&worker.nats, &worker.postgres, &worker.bucket);
-            let backend = Arc::new(Workers::start(services, identity.clone(), Arc::new(fail)).unwrap());
+            let backend =
+                Arc::new(Workers::start(services, identity.clone(), Arc::new(fail)).unwrap());
             BatchScorer::with_backend(identity, backend, embedder, cache, options, true)
         }
     };
     let reference = Reference::new(REFERENCE, Vec::new(), Some(3.0)).unwrap();
     let utterances: Vec<Vec<Candidate>> =
         request.utterances.iter().map(|replies| replies.iter().map(candidate).collect()).collect();
-    // Connections, the tables of the database and the threads' buffers are not part of the measurement.
-    let silence = Wav::encode(&Pcm::mono(vec![0.0; 24_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
+    // Connections, the tables of the database and the threads' buffers are not part of the
+    // measurement.
+    let silence =
+        Wav::encode(&Pcm::mono(vec![0.0; 24_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
     scorer.score(Ok(&reference), &[in_time(silence, false)]);
-    let [recordings, _] = [&recognizer.recordings, &recognizer.windows].map(|count| count.swap(0, Ordering::Relaxed));
-    assert_eq!(recordings == 0, request.workers > 0, "the recordings are transcribed in the wrong process");
+    let [recordings, _] =
+        [&recognizer.recordings, &recognizer.windows].map(|count| count.swap(0, Ordering::Relaxed));
+    assert_eq!(
+        recordings == 0,
+        request.workers > 0,
+        "the recordings are transcribed in the wrong process"
+    );
 
     let (began, before) = (Instant::now(), processor_time());
     let heard = std::thread::scope(|scope| {
         let (sender, played) = channel::<&[Candidate]>();
         let (scorer, reference) = (&scorer, &reference);
         let scoring = scope.spawn(move || {
-            let results = played.iter().flat_map(|candidates| scorer.score(Ok(reference), candidates));
+            let results =
+                played.iter().flat_map(|candidates| scorer.score(Ok(reference), candidates));
             results.filter(|result| result.stt_text.is_some()).count()
         });
         let mut end = Duration::ZERO;
@@ -269,7 +295,8 @@ fn challenge(request: &Request) {
     println!("{report}");
 }
 
-/// Ends the benchmark: no worker has returned a result for [`Pace::fallback_after`], so it would wait forever.
+/// Ends the benchmark: no worker has returned a result for [`Pace::fallback_after`], so it would
+/// wait forever.
 fn fail() -> Result<Arc<dyn Recognizer>, Box<dyn Error + Send + Sync>> {
     eprintln!("the workers return no results");
     std::process::exit(1)
@@ -289,7 +316,8 @@ fn candidate(reply: &Reply) -> Candidate {
     }
 }
 
-/// Returns a reply that arrives in real time, or too late for a score. The source has the same duration.
+/// Returns a reply that arrives in real time, or too late for a score. The source has the same
+/// duration.
 fn in_time(wav: Vec<u8>, is_late: bool) -> Candidate {
     let duration = WavHeader::read(&wav).unwrap().duration();
     let frames = (duration.get() * 12.5).ceil() as u64;
@@ -308,5 +336,8 @@ fn in_time(wav: Vec<u8>, is_late: bool) -> Candidate {
 /// Returns the processor time of this process so far, all threads together.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
 }

@@ -1,5 +1,5 @@
-//! JSON from engines, scoring APIs, gateways and operators: parsing never panics, and parsed documents satisfy their
-//! invariants, such as finite weights and references with text.
+//! JSON from engines, scoring APIs, gateways and operators: parsing never panics, and parsed
+//! documents satisfy their invariants, such as finite weights and references with text.
 
 use serde_json::Value;
 use taonet_babelbit_core::arena_api::TokenAnswer;

@@ -1,5 +1,5 @@
-//! Requests of Babelbit's validators: checking a request never panics, and the signed text always has five parts, so
-//! that no header value can add one.
+//! Requests of Babelbit's validators: checking a request never panics, and the signed text always
+//! has five parts, so that no header value can add one.
 
 use taonet_wire::BabelbitScheme;
 

@@ -1,5 +1,5 @@
-//! Hashes of request bodies, and the text that Python prints for their values: no body causes a panic, and whitespace
-//! around the document changes no result.
+//! Hashes of request bodies, and the text that Python prints for their values: no body causes a
+//! panic, and whitespace around the document changes no result.
 
 use taonet_wire::{compact_hash, python_text, synapse_hash};
 

@@ -1,5 +1,5 @@
-//! Requests of `btauth/1`: checking a request never panics, and the signed text always has eight parts, so that no
-//! header value can add one.
+//! Requests of `btauth/1`: checking a request never panics, and the signed text always has eight
+//! parts, so that no header value can add one.
 
 use taonet_wire::BtauthScheme;
 

@@ -1,5 +1,5 @@
-//! Texts that users and nodes supply to the chain client: parsing never panics, amounts and hashes survive a round
-//! trip, and the name of a network never shows the credentials of its address.
+//! Texts that users and nodes supply to the chain client: parsing never panics, amounts and hashes
+//! survive a round trip, and the name of a network never shows the credentials of its address.
 
 use taonet_chain::{Network, RefusedBecause, Share};
 use taonet_primitives::{BlockHash, Rao};

@@ -1,8 +1,8 @@
-//! Metadata and values from a node: decoding any bytes ends, without a panic and without an allocation that is much
-//! larger than the input.
+//! Metadata and values from a node: decoding any bytes ends, without a panic and without an
+//! allocation that is much larger than the input.
 //!
-//! The input is the length of the metadata in two bytes, then the metadata, then bytes that are decoded as events,
-//! values, keys and headers.
+//! The input is the length of the metadata in two bytes, then the metadata, then bytes that are
+//! decoded as events, values, keys and headers.
 
 use taonet_chain::testing::read_as_from_a_node;
 

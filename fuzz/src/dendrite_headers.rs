@@ -1,5 +1,5 @@
-//! Requests of the dendrite protocol: checking a request never panics, and the signed text always has five parts, so
-//! that no header value can add one.
+//! Requests of the dendrite protocol: checking a request never panics, and the signed text always
+//! has five parts, so that no header value can add one.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,5 @@
-//! GGUF files from the hub or a user: loading never panics, and a model that loads computes a logit for each token.
+//! GGUF files from the hub or a user: loading never panics, and a model that loads computes a logit
+//! for each token.
 
 use taonet_lm::{CausalModel, KvCache, LoadOptions};
 
@@ -6,7 +7,8 @@ use super::file::with_file;
 
 /// Checks one input.
 pub fn check(file: &[u8]) {
-    let model = with_file("model.gguf", file, |path| CausalModel::open(path, LoadOptions::default()).ok());
+    let model =
+        with_file("model.gguf", file, |path| CausalModel::open(path, LoadOptions::default()).ok());
     let Some(model) = model else { return };
     let mut cache = KvCache::default();
     if let Ok(logits) = model.next(&[0], &mut cache) {

@@ -1,4 +1,5 @@
-//! Parses bytes of the form `METHOD PATH`, header lines, an empty line and a body as HTTP requests, and checks them.
+//! Parses bytes of the form `METHOD PATH`, header lines, an empty line and a body as HTTP requests,
+//! and checks them.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Request};
@@ -15,19 +16,21 @@ fn request(bytes: &[u8]) -> Option<(Parts, &[u8])> {
         let colon = line.iter().position(|byte| *byte == b':')?;
         let (name, value) = line.split_at(colon);
         let value = value.strip_prefix(b": ").unwrap_or(value);
-        request = request.header(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
+        request = request
+            .header(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
     }
     let (parts, ()) = request.body(()).ok()?.into_parts();
     Some((parts, body.get(2..).unwrap_or_default()))
 }
 
-/// Parses the bytes as a request and runs all checks of the scheme on it. The signed text must always have `parts`
-/// parts, joined by `separator`.
+/// Parses the bytes as a request and runs all checks of the scheme on it. The signed text must
+/// always have `parts` parts, joined by `separator`.
 pub fn check(scheme: &impl Scheme, bytes: &[u8], separator: u8, parts: usize) {
     let Some((head, body)) = request(bytes) else { return };
     let claim = scheme.claim(&head);
     let refused = |claim: Option<&Claim>, refusal| {
-        let request = Refused { head: &head, claim, now_ns: u64::MAX, took: std::time::Duration::MAX };
+        let request =
+            Refused { head: &head, claim, now_ns: u64::MAX, took: std::time::Duration::MAX };
         let status = scheme.refuse(&refusal, &request).status();
         assert!(status.is_client_error() || status.is_server_error(), "{status}");
     };

@@ -1,9 +1,12 @@
-//! Encrypted requests, streamed answers and queue messages of the inference market: none causes a panic.
+//! Encrypted requests, streamed answers and queue messages of the inference market: none causes a
+//! panic.
 //!
-//! - A stream of server-sent events has the same events and chunks wherever it is split into pieces.
-//! - Parsing a miner's stream gives the same result whether or not it is sampled, and the checker can parse every
-//!   sample.
-//! - A queue message survives a round trip, and the lengths that it declares do not determine the allocated memory.
+//! - A stream of server-sent events has the same events and chunks wherever it is split into
+//!   pieces.
+//! - Parsing a miner's stream gives the same result whether or not it is sampled, and the checker
+//!   can parse every sample.
+//! - A queue message survives a round trip, and the lengths that it declares do not determine the
+//!   allocated memory.
 
 use axum::body::Bytes;
 use taonet_http::sse::{EventStream, EventTooLong, ServerEvent};
@@ -44,9 +47,15 @@ fn chunks(bytes: &[u8], head: &[u8], tail: &[u8]) {
         let quick = parse_stream(&[bytes], keeps_logprobs, false);
         assert_eq!(quick, parse_stream(&[head, tail], keeps_logprobs, false));
         let Some(sampled) = parse_stream(&[bytes], keeps_logprobs, true) else { continue };
-        assert!(sampled.kept.is_none_or(|kept| serde_json::from_str::<Vec<serde_json::Value>>(&kept).is_ok()));
+        assert!(
+            sampled
+                .kept
+                .is_none_or(|kept| serde_json::from_str::<Vec<serde_json::Value>>(&kept).is_ok())
+        );
         let quick = quick.expect("a stream that can be sampled is well-formed");
-        let said = |chunk: &Chunk| (chunk.text().map(str::to_owned), chunk.characters, chunk.entries, chunk.is_content);
+        let said = |chunk: &Chunk| {
+            (chunk.text().map(str::to_owned), chunk.characters, chunk.entries, chunk.is_content)
+        };
         assert!(quick.chunks.iter().map(said).eq(sampled.chunks.iter().map(said)));
     }
 }
@@ -56,7 +65,10 @@ fn messages(bytes: &[u8], head: &[u8], tail: &[u8]) {
     for message in [&bytes, &head, &tail] {
         let again = encoded_again(message);
         assert_eq!(again.as_ref().and_then(encoded_again), again);
-        let _ = (serde_json::from_slice::<Chunk>(message), serde_json::from_slice::<QueryError>(message));
+        let _ = (
+            serde_json::from_slice::<Chunk>(message),
+            serde_json::from_slice::<QueryError>(message),
+        );
     }
     assert!(documents(&[head, tail]).iter().all(|document| document.len() <= bytes.len()));
 }

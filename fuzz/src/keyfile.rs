@@ -1,5 +1,5 @@
-//! Keyfiles, plain and encrypted, without the slow derivation of a key from a password: no bytes cause a panic, and a
-//! keyfile that is read is the same after a round trip.
+//! Keyfiles, plain and encrypted, without the slow derivation of a key from a password: no bytes
+//! cause a panic, and a keyfile that is read is the same after a round trip.
 
 use taonet_wallet::{Encryption, Keyfile, Sealed};
 

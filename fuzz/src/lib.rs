@@ -1,7 +1,8 @@
 //! Fuzz targets of the parsers that read untrusted input.
 //!
-//! A target is a function `check` that passes any bytes to a parser, and panics if a property does not hold: parsing
-//! never panics, accepted values satisfy the parser's guarantees, and encoded values survive a round trip.
+//! A target is a function `check` that passes any bytes to a parser, and panics if a property does
+//! not hold: parsing never panics, accepted values satisfy the parser's guarantees, and encoded
+//! values survive a round trip.
 //!
 //! | Input | Targets |
 //! |---|---|
@@ -16,17 +17,21 @@
 //!
 //! Each target runs in two ways:
 //!
-//! - `scripts/fuzz` runs `fuzz_targets/NAME.rs` under libFuzzer, guided by coverage, for 60 seconds by default;
-//! - `tests/e2e/fuzz.rs` runs all [`TARGETS`] with the inputs in `seeds/NAME` and 100 mutated copies of each.
+//! - `scripts/fuzz` runs `fuzz_targets/NAME.rs` under libFuzzer, guided by coverage, for 60 seconds
+//!   by default;
+//! - `tests/e2e/fuzz.rs` runs all [`TARGETS`] with the inputs in `seeds/NAME` and 100 mutated
+//!   copies of each.
 //!
-//! This package is a separate Cargo workspace, because cargo-fuzz builds all crates with instrumentation. A new target
-//! needs a module and a row in [`TARGETS`] here, a program in `fuzz_targets`, a `[[bin]]` in `Cargo.toml`, and at least
-//! one seed.
+//! This package is a separate Cargo workspace, because cargo-fuzz builds all crates with
+//! instrumentation. A new target needs a module and a row in [`TARGETS`] here, a program in
+//! `fuzz_targets`, a `[[bin]]` in `Cargo.toml`, and at least one seed.
 //!
-//! Uses `taonet-wire`, `taonet-wallet`, `taonet-chain`, `taonet-timelock`, `taonet-http`, `taonet-speech`,
-//! `taonet-validator`, `taonet-primitives`, `taonet-lm`, `taonet-babelbit-core`, `taonet-babelbit-text-miner`,
-//! `taonet-nineteen-transport`, `taonet-nineteen-core`, `taonet-nineteen-query`, `taonet-nineteen-entry`,
-//! `taonet-proof-core`, `taonet-proof-backends`, `taonet-proof-circuits`, `taonet-proof-onnx` and `taonet-proof-lm`. Used by `scripts/fuzz`, and as a module by the end-to-end tests.
+//! Uses `taonet-wire`, `taonet-wallet`, `taonet-chain`, `taonet-timelock`, `taonet-http`,
+//! `taonet-speech`, `taonet-validator`, `taonet-primitives`, `taonet-lm`, `taonet-babelbit-core`,
+//! `taonet-babelbit-text-miner`, `taonet-nineteen-transport`, `taonet-nineteen-core`,
+//! `taonet-nineteen-query`, `taonet-nineteen-entry`, `taonet-proof-core`, `taonet-proof-backends`,
+//! `taonet-proof-circuits`, `taonet-proof-onnx` and `taonet-proof-lm`. Used by `scripts/fuzz`, and
+//! as a module by the end-to-end tests.
 
 mod file;
 mod head;

@@ -1,5 +1,5 @@
-//! Mnemonics, derivation URIs, public keys, signatures and texts to sign: no text causes a panic, and mnemonics, keys
-//! and signatures survive a round trip.
+//! Mnemonics, derivation URIs, public keys, signatures and texts to sign: no text causes a panic,
+//! and mnemonics, keys and signatures survive a round trip.
 
 use taonet_wallet::{CryptoType, Keypair, Mnemonic, PublicKey, Signature, message_bytes};
 

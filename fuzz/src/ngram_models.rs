@@ -1,5 +1,5 @@
-//! Files of n-gram models: reading never panics, a model that is read predicts, and writing it gives the same file. The
-//! checksum is corrected first, since no other check would be reached.
+//! Files of n-gram models: reading never panics, a model that is read predicts, and writing it
+//! gives the same file. The checksum is corrected first, since no other check would be reached.
 
 use sha2::{Digest as _, Sha256};
 use taonet_babelbit_text_miner::ngram::NgramModel;

@@ -1,5 +1,5 @@
-//! Exports of browser wallets, without the slow derivation of a key from a password: no bytes cause a panic, and an
-//! unencrypted key matches the address of its export.
+//! Exports of browser wallets, without the slow derivation of a key from a password: no bytes cause
+//! a panic, and an unencrypted key matches the address of its export.
 
 use taonet_wallet::{Password, PolkadotJs};
 

@@ -1,5 +1,5 @@
-//! Files of model owners, circuit catalogues and users (ONNX models, networks, metadata, bundles): reading a file and
-//! verifying a bundle never panic.
+//! Files of model owners, circuit catalogues and users (ONNX models, networks, metadata, bundles):
+//! reading a file and verifying a bundle never panic.
 
 use taonet_proof_circuits::ModelBundle;
 use taonet_proof_core::metadata::CircuitMetadata;
@@ -18,9 +18,17 @@ pub fn check(file: &[u8]) {
         && network.nodes.iter().all(|node| node.shape.elements() <= SMALL)
     {
         let input = vec![0.5; network.input.elements()];
-        let outputs = network.run(&input).expect("the input has the network's length").pop().unwrap_or_default();
+        let outputs = network
+            .run(&input)
+            .expect("the input has the network's length")
+            .pop()
+            .unwrap_or_default();
         let evaluation = model.evaluate(&input).expect("a model that is read is evaluated");
-        assert_eq!(evaluation.outputs.len(), outputs.len(), "the network has other outputs than its file");
+        assert_eq!(
+            evaluation.outputs.len(),
+            outputs.len(),
+            "the network has other outputs than its file"
+        );
     }
     if let Ok(network) = Network::from_bytes(file) {
         let again = network.to_bytes().expect("a network that is read is written");

@@ -1,8 +1,9 @@
-//! Network files and verification keys of circuit catalogues: whatever is lowered stays within the memory limit for its
-//! parameters, and its key is computed without a panic. `scripts/fuzz` also limits the memory of the whole process.
+//! Network files and verification keys of circuit catalogues: whatever is lowered stays within the
+//! memory limit for its parameters, and its key is computed without a panic. `scripts/fuzz` also
+//! limits the memory of the whole process.
 //!
-//! An input is a network file, optionally preceded by a byte 0, the length of a verification key in one byte, and the
-//! key.
+//! An input is a network file, optionally preceded by a byte 0, the length of a verification key in
+//! one byte, and the key.
 
 use taonet_proof_backends::{Backend as _, groth16, stark};
 use taonet_proof_core::MemoryBudget;
@@ -39,9 +40,11 @@ fn size(circuit: &Circuit) -> u64 {
     let stages = circuit.stages.iter().map(|stage| match &stage.kind {
         StageKind::Linear(linear) => {
             let jobs = linear.jobs.iter().map(|job| {
-                list(job.taps.capacity(), size_of::<Tap>()) + list(job.outputs.capacity(), size_of::<u32>())
+                list(job.taps.capacity(), size_of::<Tap>())
+                    + list(job.outputs.capacity(), size_of::<u32>())
             });
-            let cells = linear.convolution.as_ref().map_or(0, |convolution| convolution.cells.capacity());
+            let cells =
+                linear.convolution.as_ref().map_or(0, |convolution| convolution.cells.capacity());
             list(linear.jobs.capacity(), size_of::<Job>())
                 + list(linear.bias.capacity(), 8)
                 + list(cells, size_of::<Cell>())
@@ -51,9 +54,13 @@ fn size(circuit: &Circuit) -> u64 {
             let groups = max.groups.iter().map(|group| list(group.capacity(), size_of::<Cell>()));
             list(max.groups.capacity(), size_of::<Vec<Cell>>()) + groups.sum::<u64>()
         }
-        StageKind::Table(table) => list(table.cells.capacity() + table.values.capacity(), size_of::<u32>()),
+        StageKind::Table(table) => {
+            list(table.cells.capacity() + table.values.capacity(), size_of::<u32>())
+        }
         StageKind::Product(product) => list(product.pairs.capacity(), size_of::<[Cell; 2]>()),
-        StageKind::MatrixProduct(product) => list(product.a.capacity() + product.b.capacity(), size_of::<Cell>()),
+        StageKind::MatrixProduct(product) => {
+            list(product.a.capacity() + product.b.capacity(), size_of::<Cell>())
+        }
     });
     stages.sum()
 }

@@ -1,4 +1,5 @@
-//! Requests of validators to miners for proofs: parsing never panics, and a parsed request survives a round trip.
+//! Requests of validators to miners for proofs: parsing never panics, and a parsed request survives
+//! a round trip.
 
 use taonet_proof_core::messages::{QueryZkProof, SliceProofRequest};
 use taonet_proof_core::query::{ProofQuery, SliceQuery};

@@ -1,5 +1,5 @@
-//! Bundles of language models' answers: reading one, its text and its proof never panic, and what is accepted as a text is
-//! within the circuit's tokens.
+//! Bundles of language models' answers: reading one, its text and its proof never panic, and what
+//! is accepted as a text is within the circuit's tokens.
 
 use serde_json::Value;
 use taonet_proof_circuits::Backends;
@@ -10,7 +10,8 @@ use taonet_proof_lm::TextBundle;
 pub fn check(text: &[u8]) {
     let Ok(Some(mut bundle)) = TextBundle::from_json(text) else { return };
     check_bundle(&bundle);
-    // A prover chooses model and tokenizer with their hashes: otherwise, no changed file would be read.
+    // A prover chooses model and tokenizer with their hashes: otherwise, no changed file would be
+    // read.
     let Ok(document) = serde_json::to_value(&bundle) else { return };
     for (file, field) in [("language_model.json", "model"), ("tokenizer.json", "tokenizer")] {
         let content = document.get(field).and_then(Value::as_str).unwrap_or_default();

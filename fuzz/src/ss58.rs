@@ -1,4 +1,5 @@
-//! SS58 addresses of any network: no text causes a panic, and each accepted address has exactly one spelling.
+//! SS58 addresses of any network: no text causes a panic, and each accepted address has exactly one
+//! spelling.
 
 use taonet_primitives::{Coldkey, Hotkey, Ss58, Ss58Prefix};
 
@@ -12,5 +13,8 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(address.to_string(), text);
     let hotkey = text.parse::<Hotkey>();
     assert_eq!(hotkey.is_ok(), address.prefix() == Ss58Prefix::BITTENSOR);
-    assert_eq!(hotkey.ok().map(|key| *key.as_bytes()), text.parse::<Coldkey>().ok().map(|key| *key.as_bytes()));
+    assert_eq!(
+        hotkey.ok().map(|key| *key.as_bytes()),
+        text.parse::<Coldkey>().ok().map(|key| *key.as_bytes())
+    );
 }

@@ -1,5 +1,5 @@
-//! Timelock ciphertexts, bare and wrapped, and the weights that they contain: no bytes cause a panic, and all decoded
-//! values survive a round trip.
+//! Timelock ciphertexts, bare and wrapped, and the weights that they contain: no bytes cause a
+//! panic, and all decoded values survive a round trip.
 
 use taonet_timelock::{Ciphertext, FormatError, WeightsPayload, Wrapped};
 
@@ -12,7 +12,14 @@ pub fn check(bytes: &[u8]) {
             assert_eq!(written.len(), bytes.len() - rest.len());
             assert_eq!(Ciphertext::from_bytes(&written).as_ref(), Ok(&ciphertext));
             let whole = Ciphertext::from_bytes(bytes);
-            assert_eq!(whole, if rest.is_empty() { Ok(ciphertext) } else { Err(FormatError::Trailing(rest.len())) });
+            assert_eq!(
+                whole,
+                if rest.is_empty() {
+                    Ok(ciphertext)
+                } else {
+                    Err(FormatError::Trailing(rest.len()))
+                }
+            );
         }
         Err(_) => assert_eq!(rest, bytes),
     }

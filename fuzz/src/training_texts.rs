@@ -1,5 +1,5 @@
-//! Texts on which n-gram models are trained, as JSON and as lines: reading never panics, and utterances that are read
-//! give a model.
+//! Texts on which n-gram models are trained, as JSON and as lines: reading never panics, and
+//! utterances that are read give a model.
 
 use taonet_babelbit_text_miner::ngram::{TrainError, Trainer, read_utterances};
 

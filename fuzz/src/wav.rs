@@ -1,4 +1,5 @@
-//! WAV files from engines and miners: decoding never panics, and the samples match the header and are within -1 to 1.
+//! WAV files from engines and miners: decoding never panics, and the samples match the header and
+//! are within -1 to 1.
 
 use taonet_speech::{Wav, WavHeader, resample_for_recognition};
 

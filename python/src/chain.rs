@@ -25,8 +25,8 @@ impl Client {
 
 #[pymethods]
 impl Client {
-    /// Connects to the first node that responds: "finney", "test", "archive", "local", or WebSocket URLs separated by
-    /// commas.
+    /// Connects to the first node that responds: "finney", "test", "archive", "local", or WebSocket
+    /// URLs separated by commas.
     #[new]
     #[pyo3(signature = (network="finney"))]
     fn new(py: Python<'_>, network: &str) -> Result<Self, Failure> {
@@ -45,7 +45,8 @@ impl Client {
     #[pyo3(signature = (*, finalized=false))]
     fn head(&self, py: Python<'_>, finalized: bool) -> Result<Block, Failure> {
         let client = self.client()?;
-        let head = async { if finalized { client.finalized_head().await } else { client.head().await } };
+        let head =
+            async { if finalized { client.finalized_head().await } else { client.head().await } };
         Ok(block_on(py, head)??.into())
     }
 
@@ -66,7 +67,13 @@ impl Client {
 
     /// Returns the uid of a hotkey; `None` if it is not registered on the subnet.
     #[pyo3(signature = (netuid, hotkey, *, block=None))]
-    fn uid(&self, py: Python<'_>, netuid: u16, hotkey: &str, block: Option<u32>) -> Result<Option<u16>, Failure> {
+    fn uid(
+        &self,
+        py: Python<'_>,
+        netuid: u16,
+        hotkey: &str,
+        block: Option<u32>,
+    ) -> Result<Option<u16>, Failure> {
         let hotkey: Hotkey = hotkey.parse()?;
         let uid = block_on(py, self.client()?.uid(NetUid(netuid), &hotkey, at(block)))??;
         Ok(uid.map(|uid| uid.0))
@@ -258,7 +265,12 @@ impl Metagraph {
     }
 
     fn __repr__(&self) -> String {
-        format!("Metagraph(netuid {}, {} neurons, block {})", self.0.netuid, self.0.n(), self.0.block.number)
+        format!(
+            "Metagraph(netuid {}, {} neurons, block {})",
+            self.0.netuid,
+            self.0.n(),
+            self.0.block.number
+        )
     }
 }
 

@@ -17,8 +17,8 @@ use crate::keys::Keypair;
 use crate::runtime::{Process, block_on, runtime};
 use crate::scheme::{Peer, Scheme};
 
-/// Creates the signed headers of requests, for any HTTP client. Create one signer per key and process: its nonces
-/// increase strictly.
+/// Creates the signed headers of requests, for any HTTP client. Create one signer per key and
+/// process: its nonces increase strictly.
 #[pyclass(frozen, module = "taonet")]
 pub(crate) struct Signer(taonet_wire::Signer);
 
@@ -30,8 +30,8 @@ impl Signer {
         Self(scheme.signer(keypair.pair().clone(), external_ip))
     }
 
-    /// Returns the headers of one request, whose body must be sent unchanged. `name` is the message class of
-    /// `DendriteScheme`, by default the path.
+    /// Returns the headers of one request, whose body must be sent unchanged. `name` is the message
+    /// class of `DendriteScheme`, by default the path.
     #[pyo3(signature = (peer, path, body=Message::Text(String::new()), *, method="POST", name=None, timeout=12.0))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn headers(
@@ -47,7 +47,8 @@ impl Signer {
         let (method, timeout) = (self::method(method)?, seconds("timeout", timeout)?);
         let path = format!("/{}", path.trim_start_matches('/'));
         let (name, body) = (name.unwrap_or_else(|| class_of(&path)), body.to_body());
-        let headers = py.detach(|| self.0.headers(&peer.0, &method, &path, name, timeout, &body))?;
+        let headers =
+            py.detach(|| self.0.headers(&peer.0, &method, &path, name, timeout, &body))?;
         Ok(header_texts(&headers))
     }
 
@@ -64,8 +65,8 @@ pub(crate) struct Call(taonet_wire::Call);
 
 #[pymethods]
 impl Call {
-    /// `retry` is "never", "unsent" (only if the peer cannot have received the request) or "idempotent" (also after
-    /// lost connections and the statuses 502, 503 and 504).
+    /// `retry` is "never", "unsent" (only if the peer cannot have received the request) or
+    /// "idempotent" (also after lost connections and the statuses 502, 503 and 504).
     #[new]
     #[pyo3(signature = (path, body=Message::Text(String::new()), *, method="POST", name=None, headers=Vec::new(),
                         timeout=12.0, retry="unsent", max_response_bytes=None))]
@@ -89,7 +90,11 @@ impl Call {
             "never" => taonet_wire::Retry::Never,
             "unsent" => taonet_wire::Retry::Unsent,
             "idempotent" => taonet_wire::Retry::Idempotent,
-            other => return Err(Failure::value(format!("retry is {other:?}, expected never, unsent or idempotent"))),
+            other => {
+                return Err(Failure::value(format!(
+                    "retry is {other:?}, expected never, unsent or idempotent"
+                )));
+            }
         };
         Ok(Self(call))
     }
@@ -188,7 +193,8 @@ impl ResponseStream {
     }
 }
 
-/// A client that signs its requests and reuses its connections. Its methods may be called from several threads.
+/// A client that signs its requests and reuses its connections. Its methods may be called from
+/// several threads.
 #[pyclass(frozen, module = "taonet")]
 pub(crate) struct SignedClient {
     client: taonet_wire::SignedClient,
@@ -197,13 +203,14 @@ pub(crate) struct SignedClient {
 }
 
 impl SignedClient {
-    /// Fails for a peer whose IP address is not allowed. The client itself checks the addresses of host names.
+    /// Fails for a peer whose IP address is not allowed. The client itself checks the addresses of
+    /// host names.
     fn check(&self, peer: &taonet_wire::Peer) -> Result<(), Failure> {
         self.process.check()?;
         match peer.host().parse::<IpAddr>() {
-            Ok(address) if self.public_only && !is_public(address) => {
-                Err(Failure::value(format!("{address} is not a public address; hint: leave this peer out")))
-            }
+            Ok(address) if self.public_only && !is_public(address) => Err(Failure::value(format!(
+                "{address} is not a public address; hint: leave this peer out"
+            ))),
             _ => Ok(()),
         }
     }
@@ -211,7 +218,8 @@ impl SignedClient {
 
 #[pymethods]
 impl SignedClient {
-    /// With `public_only`, peers must have public addresses: use it if the addresses come from the chain.
+    /// With `public_only`, peers must have public addresses: use it if the addresses come from the
+    /// chain.
     #[new]
     #[pyo3(signature = (keypair, scheme, *, external_ip="0.0.0.0", max_response_bytes=16_777_216, public_only=false))]
     fn new(
@@ -235,7 +243,8 @@ impl SignedClient {
         Ok(Response(block_on(py, self.client.call(&peer.0, &call.0))??))
     }
 
-    /// Calls many peers concurrently, at most `at_once` at a time. Returns one reply per call, in their order.
+    /// Calls many peers concurrently, at most `at_once` at a time. Returns one reply per call, in
+    /// their order.
     #[pyo3(signature = (calls, *, at_once=256))]
     fn call_all(
         &self,
@@ -245,7 +254,8 @@ impl SignedClient {
     ) -> Result<Vec<Reply>, Failure> {
         calls.iter().try_for_each(|(peer, _)| self.check(&peer.get().0))?;
         let at_once = NonZeroUsize::new(at_once).ok_or_else(|| Failure::value("at_once is 0"))?;
-        let calls: Vec<_> = calls.iter().map(|(peer, call)| (peer.get().0.clone(), call.get().0.clone())).collect();
+        let calls: Vec<_> =
+            calls.iter().map(|(peer, call)| (peer.get().0.clone(), call.get().0.clone())).collect();
         let replies = block_on(py, self.client.call_all(calls, at_once))?;
         replies.into_iter().map(|reply| Reply::new(py, reply).map_err(Failure::from)).collect()
     }

@@ -28,7 +28,10 @@ impl FromPyObject<'_, '_> for Message {
         if object.is_instance_of::<PyString>() {
             return object.extract().map(Self::Text);
         }
-        Err(PyTypeError::new_err(format!("expected bytes or str, got {}", object.get_type().name()?)))
+        Err(PyTypeError::new_err(format!(
+            "expected bytes or str, got {}",
+            object.get_type().name()?
+        )))
     }
 }
 
@@ -68,15 +71,22 @@ pub(crate) fn seconds(name: &str, seconds: f64) -> Result<Duration, Failure> {
     Duration::try_from_secs_f64(seconds).map_err(|error| Failure::value(format!("{name}: {error}")))
 }
 
-/// Converts a dictionary with values of JSON, which are written and parsed: both limit the depth of nested values.
-pub(crate) fn json_object(name: &str, fields: &Bound<'_, PyDict>) -> Result<Map<String, Value>, Failure> {
+/// Converts a dictionary with values of JSON, which are written and parsed: both limit the depth of
+/// nested values.
+pub(crate) fn json_object(
+    name: &str,
+    fields: &Bound<'_, PyDict>,
+) -> Result<Map<String, Value>, Failure> {
     let text: String = fields.py().import("json")?.call_method1("dumps", (fields,))?.extract()?;
     serde_json::from_str(&text).map_err(|error| Failure::value(format!("{name}: {error}")))
 }
 
 /// Converts headers to pairs of bytes, as in ASGI.
 pub(crate) fn header_bytes(headers: &HeaderMap) -> Vec<(Vec<u8>, Vec<u8>)> {
-    headers.iter().map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()))
+        .collect()
 }
 
 /// Converts headers to pairs of texts. Bytes that are not UTF-8 are replaced.

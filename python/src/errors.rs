@@ -6,12 +6,27 @@ use pyo3::{IntoPyObjectExt as _, create_exception};
 use taonet_primitives::with_causes;
 
 create_exception!(taonet, Error, PyException, "Base class of the errors of this package.");
-create_exception!(taonet, WalletError, Error, "A key could not be read, created, encrypted or written.");
-create_exception!(taonet, WrongPasswordError, WalletError, "The password is wrong, or the keyfile is damaged.");
+create_exception!(
+    taonet,
+    WalletError,
+    Error,
+    "A key could not be read, created, encrypted or written."
+);
+create_exception!(
+    taonet,
+    WrongPasswordError,
+    WalletError,
+    "The password is wrong, or the keyfile is damaged."
+);
 create_exception!(taonet, SigningError, Error, "A request could not be signed.");
 create_exception!(taonet, CallError, Error, "A call to a neuron failed.");
 create_exception!(taonet, ChainError, Error, "A query of the chain failed.");
-create_exception!(taonet, LedgerError, Error, "Weights were not submitted, or the weight ledger is unusable.");
+create_exception!(
+    taonet,
+    LedgerError,
+    Error,
+    "Weights were not submitted, or the weight ledger is unusable."
+);
 create_exception!(taonet, ReplayLogError, Error, "The replay log could not be opened.");
 
 /// An exception in place of an error of any crate that this one uses.
@@ -91,7 +106,9 @@ impl From<taonet_wallet::WalletError> for Failure {
         use taonet_wallet::{KeyfileError, WalletError as Cause};
         let message = with_causes(&error);
         Self(match error {
-            Cause::Keyfile { source: KeyfileError::WrongPassword, .. } => WrongPasswordError::new_err(message),
+            Cause::Keyfile { source: KeyfileError::WrongPassword, .. } => {
+                WrongPasswordError::new_err(message)
+            }
             _ => WalletError::new_err(message),
         })
     }

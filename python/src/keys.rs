@@ -10,7 +10,8 @@ use taonet_wallet::{Mnemonic, PublicKey, Signed, WordCount};
 use crate::convert::{Message, crypto_type};
 use crate::errors::Failure;
 
-/// An sr25519 or ed25519 key pair. Its secret is never shown, and wiped from memory when the object is freed.
+/// An sr25519 or ed25519 key pair. Its secret is never shown, and wiped from memory when the object
+/// is freed.
 #[pyclass(frozen, module = "taonet")]
 pub(crate) struct Keypair(Arc<taonet_wallet::Keypair>);
 
@@ -39,8 +40,9 @@ impl Keypair {
     #[staticmethod]
     #[pyo3(signature = (seed, *, crypto_type="sr25519"))]
     fn from_seed(seed: &[u8], crypto_type: &str) -> Result<Self, Failure> {
-        let seed =
-            seed.try_into().map_err(|_| Failure::value(format!("seed has {} bytes, expected 32", seed.len())))?;
+        let seed = seed
+            .try_into()
+            .map_err(|_| Failure::value(format!("seed has {} bytes, expected 32", seed.len())))?;
         Ok(Self::new(taonet_wallet::Keypair::from_seed_with(seed, self::crypto_type(crypto_type)?)))
     }
 
@@ -62,7 +64,8 @@ impl Keypair {
         self.0.crypto_type().name()
     }
 
-    /// Signs a message: bytes, the decoded hex digits of a text after `0x`, or any other text as UTF-8.
+    /// Signs a message: bytes, the decoded hex digits of a text after `0x`, or any other text as
+    /// UTF-8.
     fn sign<'py>(&self, py: Python<'py>, message: Message) -> Result<Bound<'py, PyBytes>, Failure> {
         let message = message.to_signed()?;
         let signature = py.detach(|| self.0.sign(&message));
@@ -70,7 +73,12 @@ impl Keypair {
     }
 
     /// Whether this key signed exactly this message.
-    fn verify(&self, py: Python<'_>, message: Message, signature: Message) -> Result<bool, Failure> {
+    fn verify(
+        &self,
+        py: Python<'_>,
+        message: Message,
+        signature: Message,
+    ) -> Result<bool, Failure> {
         check(py, self.0.public(), &message, &signature, false)
     }
 
@@ -89,12 +97,17 @@ fn check(
     let message = message.to_signed()?;
     let Some(signature) = signature.to_signature() else { return Ok(false) };
     Ok(py.detach(|| {
-        if wrapped { signer.verify_wrapped(&message, &signature) } else { signer.verify(&message, &signature) }
+        if wrapped {
+            signer.verify_wrapped(&message, &signature)
+        } else {
+            signer.verify(&message, &signature)
+        }
     }))
 }
 
-/// Whether `signer`, an address, signed a message. A malformed signature is not valid; a malformed address is a
-/// `ValueError`. With `wrapped`, the message may also be signed as `<Bytes>…</Bytes>`, as browser wallets do.
+/// Whether `signer`, an address, signed a message. A malformed signature is not valid; a malformed
+/// address is a `ValueError`. With `wrapped`, the message may also be signed as `<Bytes>…</Bytes>`,
+/// as browser wallets do.
 #[pyfunction]
 #[pyo3(signature = (signer, message, signature, *, crypto_type="sr25519", wrapped=false))]
 pub(crate) fn verify(
@@ -109,13 +122,19 @@ pub(crate) fn verify(
     check(py, signer, &message, &signature, wrapped)
 }
 
-/// Verifies many sr25519 signatures, given as tuples (signer, message, signature). Returns one result for each, equal
-/// to that of [`verify`], but faster.
+/// Verifies many sr25519 signatures, given as tuples (signer, message, signature). Returns one
+/// result for each, equal to that of [`verify`], but faster.
 #[pyfunction]
-pub(crate) fn verify_batch(py: Python<'_>, items: Vec<(String, Message, Message)>) -> Result<Vec<bool>, Failure> {
-    let mut parsed: Vec<(Hotkey, Vec<u8>, Option<taonet_wallet::Signature>)> = Vec::with_capacity(items.len());
+pub(crate) fn verify_batch(
+    py: Python<'_>,
+    items: Vec<(String, Message, Message)>,
+) -> Result<Vec<bool>, Failure> {
+    let mut parsed: Vec<(Hotkey, Vec<u8>, Option<taonet_wallet::Signature>)> =
+        Vec::with_capacity(items.len());
     for (index, (signer, message, signature)) in items.into_iter().enumerate() {
-        let signer = signer.parse().map_err(|error| Failure::value(format!("items[{index}]: {signer:?}: {error}")))?;
+        let signer = signer
+            .parse()
+            .map_err(|error| Failure::value(format!("items[{index}]: {signer:?}: {error}")))?;
         parsed.push((signer, message.to_signed()?, signature.to_signature()));
     }
     Ok(py.detach(|| {
@@ -123,7 +142,9 @@ pub(crate) fn verify_batch(py: Python<'_>, items: Vec<(String, Message, Message)
             Some(Signed { signer: *signer, message, signature: (*signature)? })
         });
         let mut results = taonet_wallet::verify_batch(&well_formed.collect::<Vec<_>>()).into_iter();
-        let result = |(_, _, signature): &(_, _, Option<_>)| signature.is_some() && results.next().unwrap_or(false);
+        let result = |(_, _, signature): &(_, _, Option<_>)| {
+            signature.is_some() && results.next().unwrap_or(false)
+        };
         parsed.iter().map(result).collect()
     }))
 }
@@ -131,7 +152,10 @@ pub(crate) fn verify_batch(py: Python<'_>, items: Vec<(String, Message, Message)
 /// Generates a mnemonic of 12, 15, 18, 21 or 24 words.
 #[pyfunction]
 #[pyo3(signature = (words=12))]
-pub(crate) fn generate_mnemonic(py: Python<'_>, words: usize) -> Result<Bound<'_, PyString>, Failure> {
+pub(crate) fn generate_mnemonic(
+    py: Python<'_>,
+    words: usize,
+) -> Result<Bound<'_, PyString>, Failure> {
     let count = WordCount::try_from(words).map_err(|error| Failure::value(error.to_string()))?;
     Ok(PyString::new(py, &Mnemonic::generate(count)?.phrase()))
 }

@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 use taonet_chain::weights::{quantise, within_limits};
 use taonet_chain::{At, Chain, Outcome};
 use taonet_ledger::{
-    Intent, IntentKey, IntentState, Ledger, LedgerReader, NewWeights, Signed, Step, SubmitError, Submitter,
+    Intent, IntentKey, IntentState, Ledger, LedgerReader, NewWeights, Signed, Step, SubmitError,
+    Submitter,
 };
 use taonet_primitives::{BlockNumber, MechId, NetUid, Uid, with_causes};
 
@@ -17,8 +18,8 @@ use crate::errors::Failure;
 use crate::keys::Keypair;
 use crate::runtime::{Process, block_on, runtime};
 
-/// Submits the weights of one hotkey, once per epoch, even after a crash. Only one process at a time can open the
-/// ledger of a directory.
+/// Submits the weights of one hotkey, once per epoch, even after a crash. Only one process at a
+/// time can open the ledger of a directory.
 #[pyclass(frozen, module = "taonet")]
 pub(crate) struct WeightLedger {
     chain: taonet_chain::Client,
@@ -43,12 +44,19 @@ impl WeightLedger {
 
 #[pymethods]
 impl WeightLedger {
-    /// Opens the ledger in a directory, which is created if it is missing, for the hotkey `keypair`.
+    /// Opens the ledger in a directory, which is created if it is missing, for the hotkey
+    /// `keypair`.
     #[new]
-    fn new(py: Python<'_>, directory: PathBuf, client: &Client, keypair: &Keypair) -> Result<Self, Failure> {
+    fn new(
+        py: Python<'_>,
+        directory: PathBuf,
+        client: &Client,
+        keypair: &Keypair,
+    ) -> Result<Self, Failure> {
         let chain = client.client()?.clone();
         let runtime = runtime()?;
-        // Not by our own `block_on`: the compiler cannot prove that the future of the migrations is `Send`.
+        // Not by our own `block_on`: the compiler cannot prove that the future of the migrations is
+        // `Send`.
         let ledger = py.detach(|| runtime.block_on(Ledger::open(&directory)))?;
         let shared: Arc<dyn Chain> = Arc::new(chain.clone());
         let submitter = block_on(py, Submitter::new(ledger, shared, keypair.pair().clone()))??;
@@ -56,8 +64,9 @@ impl WeightLedger {
         Ok(Self { chain, submitter, hotkey: keypair.pair().hotkey(), process: Process::current() })
     }
 
-    /// Submits scores by uid as weights within the subnet's limits, in the current epoch. `state_block` is the block of
-    /// the state that they are based on. A second call in the same epoch returns the first submission.
+    /// Submits scores by uid as weights within the subnet's limits, in the current epoch.
+    /// `state_block` is the block of the state that they are based on. A second call in the same
+    /// epoch returns the first submission.
     #[pyo3(signature = (netuid, scores, *, state_block, version_key=0, mech=0))]
     fn submit(
         &self,
@@ -73,32 +82,55 @@ impl WeightLedger {
         let rules = block_on(py, self.chain.weight_rules(netuid, At::Head))??;
         let scores: Vec<_> = scores.into_iter().map(|(uid, score)| (Uid(uid), score)).collect();
         let weights = quantise(&within_limits(&scores, &rules)?)?;
-        let weights = NewWeights { netuid, mech, weights, version_key, state_block: BlockNumber::new(state_block) };
+        let weights = NewWeights {
+            netuid,
+            mech,
+            weights,
+            version_key,
+            state_block: BlockNumber::new(state_block),
+        };
         Ok(block_on(py, submitter.submit(weights))??.into())
     }
 
-    /// Advances all unfinished submissions: call it after a start and after every block. Returns the result of each, a
-    /// `Submission` or a `LedgerError`.
+    /// Advances all unfinished submissions: call it after a start and after every block. Returns
+    /// the result of each, a `Submission` or a `LedgerError`.
     fn advance<'py>(&self, py: Python<'py>) -> Result<Vec<Bound<'py, PyAny>>, Failure> {
         let submitter = self.submitter()?;
         let results = block_on(py, submitter.advance())??;
-        let result = |(_, result): (IntentKey, Result<taonet_ledger::Submission, SubmitError>)| match result {
-            Ok(submission) => Ok(Bound::new(py, Submission::from(submission))?.into_any()),
-            Err(error) => Ok(PyErr::from(Failure::from(error)).into_value(py).into_bound(py).into_any()),
-        };
+        let result =
+            |(_, result): (IntentKey, Result<taonet_ledger::Submission, SubmitError>)| match result
+            {
+                Ok(submission) => Ok(Bound::new(py, Submission::from(submission))?.into_any()),
+                Err(error) => {
+                    Ok(PyErr::from(Failure::from(error)).into_value(py).into_bound(py).into_any())
+                }
+            };
         results.into_iter().map(result).collect()
     }
 
     /// Advances the submission of an epoch and returns it.
     #[pyo3(signature = (netuid, epoch, *, mech=0))]
-    fn follow(&self, py: Python<'_>, netuid: u16, epoch: u64, mech: u8) -> Result<Submission, Failure> {
+    fn follow(
+        &self,
+        py: Python<'_>,
+        netuid: u16,
+        epoch: u64,
+        mech: u8,
+    ) -> Result<Submission, Failure> {
         let (submitter, key) = (self.submitter()?, self.key(netuid, mech, epoch));
         Ok(block_on(py, submitter.follow(&key))??.into())
     }
 
-    /// Signs again after a refusal by the chain, such as a rate limit, if at most one of the two can take effect.
+    /// Signs again after a refusal by the chain, such as a rate limit, if at most one of the two
+    /// can take effect.
     #[pyo3(signature = (netuid, epoch, *, mech=0))]
-    fn retry(&self, py: Python<'_>, netuid: u16, epoch: u64, mech: u8) -> Result<Submission, Failure> {
+    fn retry(
+        &self,
+        py: Python<'_>,
+        netuid: u16,
+        epoch: u64,
+        mech: u8,
+    ) -> Result<Submission, Failure> {
         let (submitter, key) = (self.submitter()?, self.key(netuid, mech, epoch));
         Ok(block_on(py, submitter.retry(&key))??.into())
     }
@@ -112,7 +144,12 @@ impl WeightLedger {
         ledger
     }
 
-    fn __exit__(&self, _type: &Bound<'_, PyAny>, _value: &Bound<'_, PyAny>, _traceback: &Bound<'_, PyAny>) {
+    fn __exit__(
+        &self,
+        _type: &Bound<'_, PyAny>,
+        _value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) {
         self.close();
     }
 
@@ -121,13 +158,22 @@ impl WeightLedger {
     }
 }
 
-/// Reads the latest submissions of the ledger in a directory, newest first, even while another process uses it.
+/// Reads the latest submissions of the ledger in a directory, newest first, even while another
+/// process uses it.
 #[pyfunction]
 #[pyo3(signature = (directory, limit=20))]
-pub(crate) fn read_ledger(py: Python<'_>, directory: PathBuf, limit: u32) -> Result<Vec<Submission>, Failure> {
-    let records = block_on(py, async { LedgerReader::open(&directory).await?.latest(limit).await })??;
+pub(crate) fn read_ledger(
+    py: Python<'_>,
+    directory: PathBuf,
+    limit: u32,
+) -> Result<Vec<Submission>, Failure> {
+    let records =
+        block_on(py, async { LedgerReader::open(&directory).await?.latest(limit).await })??;
     let submission = |record: taonet_ledger::Record| {
-        let extrinsics = record.extrinsics.iter().map(|recorded| Extrinsic::new(recorded.step, &recorded.signed));
+        let extrinsics = record
+            .extrinsics
+            .iter()
+            .map(|recorded| Extrinsic::new(recorded.step, &recorded.signed));
         Submission::new(record.intent, extrinsics.collect(), false)
     };
     Ok(records.into_iter().map(submission).collect())
@@ -146,7 +192,8 @@ pub(crate) struct Submission {
     state: &'static str,
     /// Whether the chain refused the latest extrinsic, in which case only `retry` signs again.
     is_refused: bool,
-    /// The extrinsics of the submission: the weights or a commit to them, then a reveal if one is required.
+    /// The extrinsics of the submission: the weights or a commit to them, then a reveal if one is
+    /// required.
     extrinsics: Vec<Extrinsic>,
 }
 
@@ -173,7 +220,9 @@ impl From<taonet_ledger::Submission> for Submission {
     fn from(submission: taonet_ledger::Submission) -> Self {
         let is_refused = submission.is_refused();
         let steps = [(Step::Submit, &submission.submit), (Step::Reveal, &submission.reveal)];
-        let signed = steps.into_iter().filter_map(|(step, signed)| Some(Extrinsic::new(step, signed.as_ref()?)));
+        let signed = steps
+            .into_iter()
+            .filter_map(|(step, signed)| Some(Extrinsic::new(step, signed.as_ref()?)));
         let extrinsics = signed.collect();
         Self::new(submission.intent, extrinsics, is_refused)
     }
@@ -207,7 +256,9 @@ impl Extrinsic {
         let inclusion = signed.outcome.as_ref().and_then(Outcome::inclusion);
         let error = match &signed.outcome {
             Some(Outcome::Invalid(because)) => Some(with_causes(because)),
-            _ => inclusion.and_then(|inclusion| inclusion.result.as_ref().err()).map(|error| with_causes(error)),
+            _ => inclusion
+                .and_then(|inclusion| inclusion.result.as_ref().err())
+                .map(|error| with_causes(error)),
         };
         Self {
             step: match step {

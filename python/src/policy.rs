@@ -25,7 +25,13 @@ impl Standings {
     /// Replaces all standings by those of a metagraph.
     fn update(&self, metagraph: &Metagraph) {
         let standing = |neuron: &taonet_chain::Neuron| {
-            (neuron.hotkey, Standing { stake: neuron.total_stake.get(), validator_permit: neuron.validator_permit })
+            (
+                neuron.hotkey,
+                Standing {
+                    stake: neuron.total_stake.get(),
+                    validator_permit: neuron.validator_permit,
+                },
+            )
         };
         self.0.replace(metagraph.graph().neurons.iter().map(standing).collect());
     }
@@ -59,8 +65,10 @@ impl Policy {
         validators_only: bool,
     ) -> Result<Self, Failure> {
         let open = taonet_wire::Policy::open;
-        let mut policy = allowed
-            .map_or_else(|| Ok(open()), |allowed| hotkeys("allowed", &allowed).map(taonet_wire::Policy::only))?;
+        let mut policy = allowed.map_or_else(
+            || Ok(open()),
+            |allowed| hotkeys("allowed", &allowed).map(taonet_wire::Policy::only),
+        )?;
         policy = policy.block(hotkeys("blocked", &blocked)?).min_stake(min_stake);
         if let Some(standings) = standings {
             policy = policy.with_standings(standings.0.clone());
@@ -91,9 +99,10 @@ pub(crate) struct Limits {
 
 #[pymethods]
 impl Limits {
-    /// Times are in seconds. `large_bodies_bytes` is the memory for all bodies together, of which the first 64 KiB of
-    /// each do not count. `rate` is the number of requests per second of one hotkey, `burst` the capacity of its bucket;
-    /// `running` is the number of concurrent requests, and `waiting` that of queued ones.
+    /// Times are in seconds. `large_bodies_bytes` is the memory for all bodies together, of which
+    /// the first 64 KiB of each do not count. `rate` is the number of requests per second of one
+    /// hotkey, `burst` the capacity of its bucket; `running` is the number of concurrent requests,
+    /// and `waiting` that of queued ones.
     #[new]
     #[pyo3(signature = (*, body_bytes=1_048_576, large_bodies_bytes=67_108_864, body_timeout=10.0,
                         answer_timeout=300.0, header_bytes=16_384, rate=None, burst=None, running=None, waiting=1024,
@@ -113,7 +122,9 @@ impl Limits {
     ) -> Result<Self, Failure> {
         if body_bytes > large_bodies_bytes {
             let hint = "hint: set large_bodies_bytes, the memory that large bodies share, to at least body_bytes";
-            return Err(Failure::value(format!("body_bytes is {body_bytes}, above {large_bodies_bytes}; {hint}")));
+            return Err(Failure::value(format!(
+                "body_bytes is {body_bytes}, above {large_bodies_bytes}; {hint}"
+            )));
         }
         let limits = taonet_wire::Limits {
             body_bytes,

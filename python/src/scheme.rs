@@ -13,14 +13,23 @@ pub(crate) struct SynapseClass(taonet_wire::SynapseClass);
 
 #[pymethods]
 impl SynapseClass {
-    /// `hash_fields` are those of the class's `required_hash_fields`, in the same order. `required` has the fields
-    /// without a default, each with the empty value of its type.
+    /// `hash_fields` are those of the class's `required_hash_fields`, in the same order. `required`
+    /// has the fields without a default, each with the empty value of its type.
     #[new]
     #[pyo3(signature = (name, *, hash_fields=Vec::new(), required=None))]
-    fn new(name: &str, hash_fields: Vec<String>, required: Option<Bound<'_, PyDict>>) -> Result<Self, Failure> {
-        let required = required.map(|fields| json_object("required", &fields)).transpose()?.unwrap_or_default();
+    fn new(
+        name: &str,
+        hash_fields: Vec<String>,
+        required: Option<Bound<'_, PyDict>>,
+    ) -> Result<Self, Failure> {
+        let required = required
+            .map(|fields| json_object("required", &fields))
+            .transpose()?
+            .unwrap_or_default();
         let class = taonet_wire::SynapseClass::new(name).hash(hash_fields);
-        Ok(Self(required.into_iter().fold(class, |class, (field, empty)| class.required(field, empty))))
+        Ok(Self(
+            required.into_iter().fold(class, |class, (field, empty)| class.required(field, empty)),
+        ))
     }
 
     /// The name of the class.
@@ -34,7 +43,8 @@ impl SynapseClass {
     }
 }
 
-/// The signed headers of the SDK 10's dendrite, for these message classes and the base class `Synapse`.
+/// The signed headers of the SDK 10's dendrite, for these message classes and the base class
+/// `Synapse`.
 #[pyclass(frozen, module = "taonet")]
 pub(crate) struct DendriteScheme(taonet_wire::DendriteScheme);
 
@@ -43,20 +53,22 @@ impl DendriteScheme {
     #[new]
     #[pyo3(signature = (classes=Vec::new()))]
     fn new(classes: Vec<Bound<'_, SynapseClass>>) -> Self {
-        let add =
-            |scheme: taonet_wire::DendriteScheme, class: Bound<'_, SynapseClass>| scheme.class(class.get().0.clone());
+        let add = |scheme: taonet_wire::DendriteScheme, class: Bound<'_, SynapseClass>| {
+            scheme.class(class.get().0.clone())
+        };
         Self(classes.into_iter().fold(taonet_wire::DendriteScheme::new(), add))
     }
 }
 
-/// `btauth/1`, the scheme of the SDK 11: the signature covers method, path, body, sender and receiver.
+/// `btauth/1`, the scheme of the SDK 11: the signature covers method, path, body, sender and
+/// receiver.
 #[pyclass(frozen, module = "taonet")]
 pub(crate) struct BtauthScheme(taonet_wire::BtauthScheme);
 
 #[pymethods]
 impl BtauthScheme {
-    /// With `accept_unbound`, a server also accepts requests that name no receiver. Any server that gets such a request
-    /// can forward it to another one.
+    /// With `accept_unbound`, a server also accepts requests that name no receiver. Any server that
+    /// gets such a request can forward it to another one.
     #[new]
     #[pyo3(signature = (*, accept_unbound=false))]
     const fn new(accept_unbound: bool) -> Self {
@@ -76,9 +88,15 @@ pub(crate) enum Scheme<'py> {
 
 impl Scheme<'_> {
     /// Creates a signer of outgoing requests.
-    pub(crate) fn signer(&self, keypair: taonet_wallet::Keypair, external_ip: &str) -> taonet_wire::Signer {
+    pub(crate) fn signer(
+        &self,
+        keypair: taonet_wallet::Keypair,
+        external_ip: &str,
+    ) -> taonet_wire::Signer {
         match self {
-            Self::Dendrite(scheme) => taonet_wire::Signer::new(keypair, external_ip, scheme.get().0.clone()),
+            Self::Dendrite(scheme) => {
+                taonet_wire::Signer::new(keypair, external_ip, scheme.get().0.clone())
+            }
             Self::Btauth(scheme) => taonet_wire::Signer::new(keypair, external_ip, scheme.get().0),
         }
     }

@@ -69,7 +69,8 @@ impl Verifier {
         self.verifier.limits().answer_timeout.as_secs_f64()
     }
 
-    /// Begins a request with the head that ASGI passes; `target` is its path with the query. `None` if it is malformed.
+    /// Begins a request with the head that ASGI passes; `target` is its path with the query. `None`
+    /// if it is malformed.
     fn request(
         &self,
         method: &str,
@@ -78,17 +79,23 @@ impl Verifier {
     ) -> Result<Option<Request>, Failure> {
         self.process.check()?;
         let verifier = Arc::clone(&self.verifier);
-        let inner = |head| Inner { verifier, head, arrived: Instant::now(), progress: Mutex::default() };
+        let inner =
+            |head| Inner { verifier, head, arrived: Instant::now(), progress: Mutex::default() };
         Ok(parse_head(method, target, &headers).map(|head| Request(Arc::new(inner(head)))))
     }
 }
 
-fn parse_head(method: &str, target: &[u8], headers: &[(PyBackedBytes, PyBackedBytes)]) -> Option<Parts> {
+fn parse_head(
+    method: &str,
+    target: &[u8],
+    headers: &[(PyBackedBytes, PyBackedBytes)],
+) -> Option<Parts> {
     let mut head = http::Request::new(()).into_parts().0;
     head.method = Method::from_bytes(method.as_bytes()).ok()?;
     head.uri = Uri::try_from(target).ok()?;
     for (name, value) in headers {
-        head.headers.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
+        head.headers
+            .append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
     }
     Some(head)
 }
@@ -96,8 +103,8 @@ fn parse_head(method: &str, target: &[u8], headers: &[(PyBackedBytes, PyBackedBy
 /// A response to a refused request: status, headers and body.
 type Refused = (u16, Vec<(Vec<u8>, Vec<u8>)>, Vec<u8>);
 
-/// One request while it is checked. The steps, in order: `begin`, `feed` for each chunk of the body, `finish`, `enter`;
-/// each returns the response to a refused request, or `None`.
+/// One request while it is checked. The steps, in order: `begin`, `feed` for each chunk of the
+/// body, `finish`, `enter`; each returns the response to a refused request, or `None`.
 #[pyclass(frozen, module = "taonet")]
 pub(crate) struct Request(Arc<Inner>);
 
@@ -138,14 +145,20 @@ impl Inner {
         let Some(buffer) = progress.buffer.take() else { return Err(Refusal::BodyUnreadable) };
         let Some(claim) = progress.claim.clone() else { return Err(Refusal::BodyUnreadable) };
         let body = buffer.finish();
-        progress.standing = Some(self.verifier.check_body(&self.head, &claim, progress.standing, &body.bytes)?);
+        progress.standing =
+            Some(self.verifier.check_body(&self.head, &claim, progress.standing, &body.bytes)?);
         progress.body = Some(body);
         Ok(())
     }
 
     fn refuse(&self, refusal: &Refusal) -> Refused {
         let progress = self.progress();
-        let response = self.verifier.refuse(refusal, &self.head, progress.claim.as_ref(), self.arrived.elapsed());
+        let response = self.verifier.refuse(
+            refusal,
+            &self.head,
+            progress.claim.as_ref(),
+            self.arrived.elapsed(),
+        );
         let (head, body) = response.into_parts();
         // Refusals have complete bodies, which need no waiting.
         let body = body.collect().now_or_never().and_then(Result::ok);
@@ -179,8 +192,8 @@ impl Request {
         py.detach(|| self.0.result(self.0.finish()))
     }
 
-    /// Waits for a permit to run. Returns `True` if the result is there, or calls `done` on another thread once it is;
-    /// then call `entered`.
+    /// Waits for a permit to run. Returns `True` if the result is there, or calls `done` on another
+    /// thread once it is; then call `entered`.
     fn enter(&self, done: Py<PyAny>) -> Result<bool, Failure> {
         let mut progress = self.0.progress();
         let (Some(standing), Some(claim)) = (progress.standing, progress.claim.clone()) else {
@@ -190,7 +203,8 @@ impl Request {
         let mut entering = Box::pin(async move { verifier.enter(standing, &claim).await });
         let runtime = runtime()?;
         let _context = runtime.enter();
-        if let Poll::Ready(result) = entering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(result) = entering.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
             progress.entered = Some(result);
             return Ok(true);
         }
@@ -198,7 +212,8 @@ impl Request {
         let waiting = runtime.spawn(async move {
             let result = entering.await;
             request.progress().entered = Some(result);
-            // `None` when the interpreter is exiting. An event loop that has closed raises an error, and waits no more.
+            // `None` when the interpreter is exiting. An event loop that has closed raises an
+            // error, and waits no more.
             Python::try_attach(|py| drop(done.call0(py)));
         });
         progress.waiting = Some(waiting.abort_handle());
@@ -215,7 +230,8 @@ impl Request {
         Some(self.0.refuse(&refusal))
     }
 
-    /// Creates the response to a request whose body or handler exceeded its timeout: "body" or "answer".
+    /// Creates the response to a request whose body or handler exceeded its timeout: "body" or
+    /// "answer".
     fn timed_out(&self, what: &str) -> Refused {
         let limits = self.0.verifier.limits();
         self.0.refuse(&match what {

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use taonet_wallet::{DEFAULT_ROOT, Mnemonic, Name, Overwrite, Password, StoredKey, Wallets, expand_home};
+use taonet_wallet::{
+    DEFAULT_ROOT, Mnemonic, Name, Overwrite, Password, StoredKey, Wallets, expand_home,
+};
 
 use crate::convert::crypto_type;
 use crate::errors::Failure;
 use crate::keys::Keypair;
 
-/// The content of a keyfile: a public key and, unless it is a public keyfile, its secret, which is never shown.
+/// The content of a keyfile: a public key and, unless it is a public keyfile, its secret, which is
+/// never shown.
 #[pyclass(frozen, module = "taonet")]
 pub(crate) struct Keyfile(taonet_wallet::Keyfile);
 
@@ -30,10 +33,15 @@ impl Keyfile {
         Self(taonet_wallet::Keyfile::from_keypair(keypair.pair().clone()))
     }
 
-    /// Parses the content of a keyfile, encrypted or plain. The password is used only if the content is encrypted.
+    /// Parses the content of a keyfile, encrypted or plain. The password is used only if the
+    /// content is encrypted.
     #[staticmethod]
     #[pyo3(signature = (content, password=None))]
-    fn from_bytes(py: Python<'_>, content: &[u8], password: Option<String>) -> Result<Self, Failure> {
+    fn from_bytes(
+        py: Python<'_>,
+        content: &[u8],
+        password: Option<String>,
+    ) -> Result<Self, Failure> {
         let password = password.map(Password::new);
         Ok(Self(py.detach(|| taonet_wallet::Keyfile::from_bytes(content, password.as_ref()))?))
     }
@@ -46,8 +54,13 @@ impl Keyfile {
         Ok(Self(py.detach(|| StoredKey::read(path)?.open(password.as_ref()))?))
     }
 
-    /// Encrypts the keyfile in the format of Bittensor's wallet. Takes seconds and 512 MiB of memory.
-    fn encrypt<'py>(&self, py: Python<'py>, password: String) -> Result<Bound<'py, PyBytes>, Failure> {
+    /// Encrypts the keyfile in the format of Bittensor's wallet. Takes seconds and 512 MiB of
+    /// memory.
+    fn encrypt<'py>(
+        &self,
+        py: Python<'py>,
+        password: String,
+    ) -> Result<Bound<'py, PyBytes>, Failure> {
         let password = new_password(password)?;
         let sealed = py.detach(|| self.0.seal(&password))?;
         Ok(PyBytes::new(py, &sealed))
@@ -82,7 +95,10 @@ impl Wallet {
     #[new]
     #[pyo3(signature = (name="default", hotkey="default", path=None))]
     fn new(name: &str, hotkey: &str, path: Option<PathBuf>) -> Result<Self, Failure> {
-        let root = expand_home(path.unwrap_or_else(|| DEFAULT_ROOT.into()), std::env::home_dir().as_deref())?;
+        let root = expand_home(
+            path.unwrap_or_else(|| DEFAULT_ROOT.into()),
+            std::env::home_dir().as_deref(),
+        )?;
         Ok(Self { wallet: Wallets::new(root).wallet(name.parse()?), hotkey: hotkey.parse()? })
     }
 
@@ -114,8 +130,8 @@ impl Wallet {
         Ok(Keypair::new(key.into_keypair()?))
     }
 
-    /// Writes the coldkey and its public file, encrypted unless `password` is `None`. With `overwrite`, a backup of the
-    /// old key is kept.
+    /// Writes the coldkey and its public file, encrypted unless `password` is `None`. With
+    /// `overwrite`, a backup of the old key is kept.
     #[pyo3(signature = (keyfile, password, *, overwrite=false))]
     fn write_coldkey(
         &self,
@@ -139,7 +155,9 @@ impl Wallet {
         overwrite: bool,
     ) -> Result<(), Failure> {
         let password = password.map(new_password).transpose()?;
-        py.detach(|| self.wallet.write_hotkey(&self.hotkey, &keyfile.0, password.as_ref(), mode(overwrite)))?;
+        py.detach(|| {
+            self.wallet.write_hotkey(&self.hotkey, &keyfile.0, password.as_ref(), mode(overwrite))
+        })?;
         Ok(())
     }
 

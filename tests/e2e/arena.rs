@@ -33,7 +33,9 @@ fn gateway(state: &Path) -> Command {
 fn submit(gateway: &str, uid: u16, url: &str) -> Value {
     let (key, uid) = (format!("//miner//{uid}"), uid.to_string());
     let mut submit = local_bb();
-    submit.args(["arena-submit", url, "--uid", &uid, "--key-uri", &key, "--json"]).env("BB_ARENA_GATEWAY_URL", gateway);
+    submit
+        .args(["arena-submit", url, "--uid", &uid, "--key-uri", &key, "--json"])
+        .env("BB_ARENA_GATEWAY_URL", gateway);
     document(&submit.output().unwrap())
 }
 
@@ -115,11 +117,26 @@ fn mistakes_are_told() {
     assert!(refusal(&second, 1).contains("another arena gateway is using"));
     let submit = |gateway: &str, url: &str| {
         let mut submit = local_bb();
-        submit.args(["arena-submit", url, "--uid", "1", "--key-uri", "//miner//1", "--gateway", gateway]);
+        submit.args([
+            "arena-submit",
+            url,
+            "--uid",
+            "1",
+            "--key-uri",
+            "//miner//1",
+            "--gateway",
+            gateway,
+        ]);
         submit.output().unwrap()
     };
     assert!(refusal(&submit("http://127.0.0.1:1", "127.0.0.1:9"), 3).contains("GET /healthz"));
-    assert!(refusal(&submit(running.url(), "ftp://127.0.0.1:9"), 1).contains("not an http or https URL"));
+    assert!(
+        refusal(&submit(running.url(), "ftp://127.0.0.1:9"), 1)
+            .contains("not an http or https URL")
+    );
     let taken = submit(running.url(), "127.0.0.1:9");
-    assert!(String::from_utf8_lossy(&taken.stdout).contains("is in the arena; wins: 0"), "{taken:?}");
+    assert!(
+        String::from_utf8_lossy(&taken.stdout).contains("is in the arena; wins: 0"),
+        "{taken:?}"
+    );
 }

@@ -10,7 +10,9 @@ use taonet_wallet::Keypair;
 use tempfile::TempDir;
 
 use crate::axon::BOB;
-use crate::support::{Daemon, bb, document, local_bb, refusal, repository, require_models, stderr, tao};
+use crate::support::{
+    Daemon, bb, document, local_bb, refusal, repository, require_models, stderr, tao,
+};
 
 const MINERS: usize = 5;
 const UTTERANCES: usize = 4;
@@ -31,7 +33,10 @@ impl Run {
             let folder = tempfile::tempdir().unwrap();
             let ferry = repository("tests/e2e/data/ferry.json");
             let mut demo = tao();
-            demo.args(["demo", "--json", "--challenge"]).arg(ferry).arg("--keep").arg(folder.path());
+            demo.args(["demo", "--json", "--challenge"])
+                .arg(ferry)
+                .arg("--keep")
+                .arg(folder.path());
             document(&demo.output().unwrap());
             folder
         });
@@ -45,20 +50,29 @@ impl Run {
     }
 
     fn audit(&self, arguments: &[&str]) -> Output {
-        bb().args(["audit", "ferry", "--json", "--keep"]).arg(self.path()).args(arguments).output().unwrap()
+        bb().args(["audit", "ferry", "--json", "--keep"])
+            .arg(self.path())
+            .args(arguments)
+            .output()
+            .unwrap()
     }
 
     /// Path of a miner's reply.
     fn reply(&self, uid: u64, utterance: usize) -> PathBuf {
-        let miners = fs::read_dir(self.path().join("logs/s2s/ferry/main")).unwrap().map(|entry| entry.unwrap().path());
+        let miners = fs::read_dir(self.path().join("logs/s2s/ferry/main"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         let start = format!("miner_{uid}__hk_");
-        let mut homes = miners.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&start));
+        let mut homes =
+            miners.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&start));
         homes.next().unwrap().join(format!("predicted/utt_{utterance:04}.wav"))
     }
 
     fn export(&self, file: &Path) -> Output {
         let mut export = local_bb();
-        export.args(["evidence", "export", "ferry", "--json", "--key-uri", "//Alice", "--keep"]).arg(self.path());
+        export
+            .args(["evidence", "export", "ferry", "--json", "--key-uri", "//Alice", "--keep"])
+            .arg(self.path());
         export.arg("--output").arg(file).output().unwrap()
     }
 }
@@ -85,7 +99,8 @@ fn change_byte(path: &Path, place: usize) {
 #[track_caller]
 fn findings(output: &Output) -> Value {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(output));
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", stderr(output)))
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", stderr(output)))
 }
 
 fn verify(file: &Path, arguments: &[&str]) -> Output {
@@ -116,9 +131,17 @@ fn one_changed_byte_names_one_reply() {
         let place = fs::metadata(&wav).unwrap().len() as usize - from_end;
         change_byte(&wav, place);
         let report = findings(&run.audit(&[]));
-        let [mismatch] = &report["mismatches"].as_array().unwrap()[..] else { panic!("{report:#}") };
-        assert_eq!((&mismatch["place"], &mismatch["field"]), (&json!("reply"), &json!("audio.sha256")));
-        assert_eq!((&mismatch["miner_uid"], &mismatch["utterance_index"]), (&json!(uid), &json!(utterance)));
+        let [mismatch] = &report["mismatches"].as_array().unwrap()[..] else {
+            panic!("{report:#}")
+        };
+        assert_eq!(
+            (&mismatch["place"], &mismatch["field"]),
+            (&json!("reply"), &json!("audio.sha256"))
+        );
+        assert_eq!(
+            (&mismatch["miner_uid"], &mismatch["utterance_index"]),
+            (&json!(uid), &json!(utterance))
+        );
         assert!(wav.to_str().unwrap().contains(mismatch["miner_hotkey"].as_str().unwrap()));
         assert_ne!(mismatch["recorded"], mismatch["recomputed"]);
         change_byte(&wav, place);
@@ -128,7 +151,9 @@ fn one_changed_byte_names_one_reply() {
     let scores = fs::read_dir(run.path().join("scores")).unwrap();
     let mut scores = scores.map(|entry| entry.unwrap().path());
     let is_score = |path: &PathBuf| {
-        path.to_str().unwrap().contains(&format!("challenge_score_ferry_type_main_miner_{INTERPRETER}_"))
+        path.to_str()
+            .unwrap()
+            .contains(&format!("challenge_score_ferry_type_main_miner_{INTERPRETER}_"))
     };
     let score = scores.find(is_score).unwrap();
     let mut changed: Value = serde_json::from_slice(&fs::read(&score).unwrap()).unwrap();
@@ -136,22 +161,50 @@ fn one_changed_byte_names_one_reply() {
     fs::write(&score, changed.to_string()).unwrap();
     let report = findings(&run.audit(&[]));
     let [mismatch] = &report["mismatches"].as_array().unwrap()[..] else { panic!("{report:#}") };
-    assert_eq!((&mismatch["place"], &mismatch["field"]), (&json!("challenge_score"), &json!("utterance_score")));
-    assert_eq!((&mismatch["miner_uid"], &mismatch["utterance_id"]), (&json!(INTERPRETER), &json!("ferry:3")));
+    assert_eq!(
+        (&mismatch["place"], &mismatch["field"]),
+        (&json!("challenge_score"), &json!("utterance_score"))
+    );
+    assert_eq!(
+        (&mismatch["miner_uid"], &mismatch["utterance_id"]),
+        (&json!(INTERPRETER), &json!("ferry:3"))
+    );
     let shown = bb().args(["audit", "ferry", "--keep"]).arg(run.path()).output().unwrap();
-    assert!(stderr(&shown).contains("error: 1 value does not match the recording"), "{}", stderr(&shown));
+    assert!(
+        stderr(&shown).contains("error: 1 value does not match the recording"),
+        "{}",
+        stderr(&shown)
+    );
     assert!(String::from_utf8(shown.stdout).unwrap().contains("challenge_score"));
 }
 
 /// Plays a round with one miner; returns the runner's output.
 fn played_with_metrics(folder: &Path) -> String {
-    let engine = Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
-    let miner = Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));
-    let (miners, address) = (folder.join("miners.json"), miner.url().trim_start_matches("http://").to_owned());
-    fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string()).unwrap();
+    let engine =
+        Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
+    let miner =
+        Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));
+    let (miners, address) =
+        (folder.join("miners.json"), miner.url().trim_start_matches("http://").to_owned());
+    fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string())
+        .unwrap();
     let mut runner = local_bb();
-    runner.args(["runner", "--once", "--metrics", "--wide", "--key-uri", "//Alice", "--engine", engine.url()]);
-    runner.env("BABELBIT_CACHE_DIR", folder.join("cache")).arg("--miners").arg(&miners).arg("--keep").arg(folder);
+    runner.args([
+        "runner",
+        "--once",
+        "--metrics",
+        "--wide",
+        "--key-uri",
+        "//Alice",
+        "--engine",
+        engine.url(),
+    ]);
+    runner
+        .env("BABELBIT_CACHE_DIR", folder.join("cache"))
+        .arg("--miners")
+        .arg(&miners)
+        .arg("--keep")
+        .arg(folder);
     let output = runner.output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     String::from_utf8(output.stdout).unwrap()
@@ -162,7 +215,8 @@ fn translation_metrics_are_shown_and_audited() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
     let shown = played_with_metrics(folder.path());
-    let scores = fs::read_dir(folder.path().join("scores")).unwrap().map(|entry| entry.unwrap().path());
+    let scores =
+        fs::read_dir(folder.path().join("scores")).unwrap().map(|entry| entry.unwrap().path());
     let mut scores = scores.filter(|path| path.to_str().unwrap().contains("challenge_score_ferry"));
     let file = scores.next().unwrap();
     let score: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
@@ -172,21 +226,44 @@ fn translation_metrics_are_shown_and_audited() {
     let percent = |key: &str| format!("{:.1}", figure(key));
     let seconds = |key: &str| format!("{:.2}", figure(key) / 1000.0);
     let [wer, bleu, chrf] = ["wer", "bleu", "chrf"].map(percent);
-    let row = format!("1 4 {wer} {bleu} {chrf} {} {} {}", seconds("al_ms"), seconds("laal_ms"), seconds("atd_ms"));
-    let rows: Vec<String> = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let row = format!(
+        "1 4 {wer} {bleu} {chrf} {} {} {}",
+        seconds("al_ms"),
+        seconds("laal_ms"),
+        seconds("atd_ms")
+    );
+    let rows: Vec<String> =
+        shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert!(rows.contains(&row), "{row} in {shown}");
-    assert!((1.0..100.0).contains(&figure("wer")) && figure("bleu") > 1.0 && figure("chrf") > 10.0, "{metrics}");
-    assert!(["al_ms", "laal_ms", "atd_ms"].map(figure).iter().all(|lag| (100.0..10_000.0).contains(lag)), "{metrics}");
+    assert!(
+        (1.0..100.0).contains(&figure("wer")) && figure("bleu") > 1.0 && figure("chrf") > 10.0,
+        "{metrics}"
+    );
+    assert!(
+        ["al_ms", "laal_ms", "atd_ms"]
+            .map(figure)
+            .iter()
+            .all(|lag| (100.0..10_000.0).contains(lag)),
+        "{metrics}"
+    );
 
-    let audit = || bb().args(["audit", "ferry", "--json", "--keep"]).arg(folder.path()).output().unwrap();
+    let audit =
+        || bb().args(["audit", "ferry", "--json", "--keep"]).arg(folder.path()).output().unwrap();
     assert_eq!(document(&audit())["mismatches"], json!([]));
-    for (pointer, field) in [("/metrics/wer", "metrics.wer"), ("/utterances/2/metrics/al_ms", "metrics.al_ms")] {
+    for (pointer, field) in
+        [("/metrics/wer", "metrics.wer"), ("/utterances/2/metrics/al_ms", "metrics.al_ms")]
+    {
         let mut changed = score.clone();
         *changed.pointer_mut(pointer).unwrap() = json!(12.5);
         fs::write(&file, changed.to_string()).unwrap();
         let report = findings(&audit());
-        let [mismatch] = &report["mismatches"].as_array().unwrap()[..] else { panic!("{report:#}") };
-        assert_eq!((&mismatch["place"], &mismatch["field"]), (&json!("challenge_score"), &json!(field)));
+        let [mismatch] = &report["mismatches"].as_array().unwrap()[..] else {
+            panic!("{report:#}")
+        };
+        assert_eq!(
+            (&mismatch["place"], &mismatch["field"]),
+            (&json!("challenge_score"), &json!(field))
+        );
         assert_eq!((&mismatch["miner_uid"], &mismatch["recorded"]), (&json!(1), &json!(12.5)));
     }
 }
@@ -200,7 +277,10 @@ fn other_conditions_and_unknown_challenges_are_told() {
     assert_eq!(report["different_conditions"], expected);
 
     let output = bb().args(["audit", "bridge", "--keep"]).arg(run.path()).output().unwrap();
-    assert!(refusal(&output, 1).contains("no main challenge \"bridge\" in the ledger; the ledger has ferry"));
+    assert!(
+        refusal(&output, 1)
+            .contains("no main challenge \"bridge\" in the ledger; the ledger has ferry")
+    );
     let empty = tempfile::tempdir().unwrap();
     let output = bb().args(["audit", "ferry", "--keep"]).arg(empty.path()).output().unwrap();
     assert!(refusal(&output, 1).contains("does not exist"));
@@ -219,13 +299,18 @@ fn evidence_is_checked_on_another_machine() {
     drop(run);
     let report = document(&verify(&file, &["--signed-by", &alice]));
     assert_eq!(report["validator_hotkey"].as_str(), Some(alice.as_str()));
-    assert_eq!((&report["audit"]["mismatches"], &report["audit"]["recomputed"]), (&json!([]), &json!(20)));
+    assert_eq!(
+        (&report["audit"]["mismatches"], &report["audit"]["recomputed"]),
+        (&json!([]), &json!(20))
+    );
 
     let bob = Keypair::from_uri("//Bob").unwrap().hotkey().to_string();
     assert!(refusal(&verify(&file, &["--signed-by", &bob]), 1).contains(&format!("not {bob}")));
 
     let whole = fs::read(&file).unwrap();
-    let text = |needle: &str| whole.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap();
+    let text = |needle: &str| {
+        whole.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap()
+    };
     let changed = elsewhere.path().join("changed.tar");
     let with = |place: usize| {
         let mut bytes = whole.clone();
@@ -234,13 +319,24 @@ fn evidence_is_checked_on_another_machine() {
         verify(&changed, &[])
     };
     // In a transcript, which invalidates the signature.
-    assert!(refusal(&with(text("\"stt_text\":\"") + 14), 1).contains("the manifest was changed after signing"));
+    assert!(
+        refusal(&with(text("\"stt_text\":\"") + 14), 1)
+            .contains("the manifest was changed after signing")
+    );
     // In a reply.
     let reply = text(&format!("replies/miner_{INTERPRETER}__hk_")) + 512 + 30_000;
     let report = findings(&with(reply));
-    let [mismatch] = &report["audit"]["mismatches"].as_array().unwrap()[..] else { panic!("{report:#}") };
-    assert_eq!((&mismatch["place"], &mismatch["miner_uid"]), (&json!("reply"), &json!(INTERPRETER)));
-    assert_eq!((&mismatch["field"], &mismatch["utterance_index"]), (&json!("audio.sha256"), &json!(0)));
+    let [mismatch] = &report["audit"]["mismatches"].as_array().unwrap()[..] else {
+        panic!("{report:#}")
+    };
+    assert_eq!(
+        (&mismatch["place"], &mismatch["miner_uid"]),
+        (&json!("reply"), &json!(INTERPRETER))
+    );
+    assert_eq!(
+        (&mismatch["field"], &mismatch["utterance_index"]),
+        (&json!("audio.sha256"), &json!(0))
+    );
     // Truncated.
     fs::write(&changed, &whole[..whole.len() / 2]).unwrap();
     assert!(refusal(&verify(&changed, &[]), 1).contains("changed.tar cannot be used"));
@@ -254,6 +350,9 @@ fn evidence_of_a_changed_reply_is_not_made() {
     change_byte(&run.reply(INTERPRETER, 1), 1_000);
     let file = run.path().join("evidence.tar");
     let error = refusal(&run.export(&file), 1);
-    assert!(error.contains("the stored reply of miner 2 to utterance 1 differs from the record"), "{error}");
+    assert!(
+        error.contains("the stored reply of miner 2 to utterance 1 differs from the record"),
+        "{error}"
+    );
     assert!(!file.exists());
 }

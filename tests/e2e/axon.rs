@@ -56,7 +56,9 @@ pub(crate) fn get(address: &str, path: &str) -> String {
 pub(crate) fn post(address: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
-    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
     // In one write: a server may answer, and close, before a second one.
     stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     let mut answer = String::new();
@@ -78,14 +80,22 @@ fn every_scheme_goes_there_and_back() {
         let body = &answer["body"];
         assert_eq!(body["deep"].to_string(), "[1,1e+22,null]", "{scheme}");
         if scheme == "dendrite" {
-            assert_eq!((&body["answer"], &body["dendrite"]["hotkey"]), (&json!("hello there τ"), &json!(ALICE)));
+            assert_eq!(
+                (&body["answer"], &body["dendrite"]["hotkey"]),
+                (&json!("hello there τ"), &json!(ALICE))
+            );
             assert_eq!(answer["message"], "Success");
         } else {
             assert_eq!(body, &serde_json::from_str::<Value>(data).unwrap());
         }
 
-        let route = if scheme == "dendrite" { ["--synapse", "StreamSynapse"] } else { ["--path", "/stream"] };
-        let streamed = ask("call", &address, scheme, &[&route[..], &["--data", data, "--stream"]].concat());
+        let route = if scheme == "dendrite" {
+            ["--synapse", "StreamSynapse"]
+        } else {
+            ["--path", "/stream"]
+        };
+        let streamed =
+            ask("call", &address, scheme, &[&route[..], &["--data", data, "--stream"]].concat());
         assert!(streamed.status.success(), "{}", stderr(&streamed));
         let text = String::from_utf8(streamed.stdout).unwrap();
         assert!(text.contains("hello there τ"), "{text}");
@@ -116,7 +126,8 @@ fn data_comes_from_files_and_standard_input_too() {
     let at_file = format!("@{}", file.display());
     let plain = ask("call", &address(&daemon), "btauth", &["--data", &at_file]);
     assert_eq!(String::from_utf8(plain.stdout).unwrap(), "{\"from\": \"file\"}\n");
-    let arguments = ["call", &address(&daemon), "--hotkey", BOB, "--key-uri", "//Alice", "--data", "-"];
+    let arguments =
+        ["call", &address(&daemon), "--hotkey", BOB, "--key-uri", "//Alice", "--data", "-"];
     let output = axon(&arguments).stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"from\": \"file\"}\n");
     let output = ask("call", &address(&daemon), "btauth", &["--data", "@/nowhere/at-all"]);
@@ -136,7 +147,12 @@ fn data_goes_out_as_it_was_given() {
         std::fs::write(&file, data).unwrap();
         let at_file = format!("@{}", file.display());
         for further in [&[][..], &["--stream"]] {
-            let output = ask("call", &address(&daemon), "btauth", &[&["--data", &at_file], further].concat());
+            let output = ask(
+                "call",
+                &address(&daemon),
+                "btauth",
+                &[&["--data", &at_file], further].concat(),
+            );
             assert!(output.status.success(), "{}", stderr(&output));
             assert_eq!(output.stdout, [data, b"\n"].concat());
         }
@@ -145,37 +161,63 @@ fn data_goes_out_as_it_was_given() {
 
 #[test]
 fn each_failure_has_its_code() {
-    let (btauth, dendrite) = (neuron("btauth", &["--allow", ALICE]), neuron("dendrite", &["--allow", ALICE]));
+    let (btauth, dendrite) =
+        (neuron("btauth", &["--allow", ALICE]), neuron("dendrite", &["--allow", ALICE]));
     for (daemon, scheme) in [(&btauth, "btauth"), (&dendrite, "dendrite")] {
         let address = address(daemon);
         let call = |uri: &str, hotkey: &str| {
-            let arguments = ["call", &address, "--hotkey", hotkey, "--key-uri", uri, "--scheme", scheme];
-            failure(&axon(&arguments).args(["--data", r#"{"prompt": ""}"#, "--json"]).output().unwrap())
+            let arguments =
+                ["call", &address, "--hotkey", hotkey, "--key-uri", uri, "--scheme", scheme];
+            failure(
+                &axon(&arguments).args(["--data", r#"{"prompt": ""}"#, "--json"]).output().unwrap(),
+            )
         };
         let (exit, stranger) = call("//Charlie", BOB);
-        assert_eq!((exit, &stranger["outcome"], &stranger["status"]), (4, &json!("SenderUnknown"), &json!(403)));
+        assert_eq!(
+            (exit, &stranger["outcome"], &stranger["status"]),
+            (4, &json!("SenderUnknown"), &json!(403))
+        );
         let (exit, wrong) = call("//Alice", ALICE);
-        assert_eq!((exit, &wrong["outcome"], &wrong["status"]), (4, &json!("Unauthenticated"), &json!(401)));
+        assert_eq!(
+            (exit, &wrong["outcome"], &wrong["status"]),
+            (4, &json!("Unauthenticated"), &json!(401))
+        );
     }
     let route = ["--path", "/nowhere", "--json"];
     let (exit, unknown) = failure(&ask("call", &address(&btauth), "btauth", &route));
-    assert_eq!((exit, &unknown["outcome"], &unknown["code"]), (1, &json!("NotImplemented"), &json!(5)));
+    assert_eq!(
+        (exit, &unknown["outcome"], &unknown["code"]),
+        (1, &json!("NotImplemented"), &json!(5))
+    );
     let route = ["--synapse", "Unknown", "--json"];
     let (exit, unknown) = failure(&ask("call", &address(&dendrite), "dendrite", &route));
-    assert_eq!((exit, &unknown["outcome"], &unknown["status"]), (1, &json!("NotImplemented"), &json!(404)));
-    assert!(unknown["message"].as_str().unwrap().starts_with("Synapse name 'Unknown' not found."), "{unknown}");
+    assert_eq!(
+        (exit, &unknown["outcome"], &unknown["status"]),
+        (1, &json!("NotImplemented"), &json!(404))
+    );
+    assert!(
+        unknown["message"].as_str().unwrap().starts_with("Synapse name 'Unknown' not found."),
+        "{unknown}"
+    );
 
     // Accepts connections but never responds.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_address = silent.local_addr().unwrap().to_string();
-    let (exit, late) = failure(&ask("call", &silent_address, "btauth", &["--timeout", "0.2", "--json"]));
+    let (exit, late) =
+        failure(&ask("call", &silent_address, "btauth", &["--timeout", "0.2", "--json"]));
     assert_eq!((exit, &late["outcome"], &late["status"]), (3, &json!("Timeout"), &json!(408)));
     drop(silent);
     let closed_address = free_address();
     let (exit, closed) = failure(&ask("call", &closed_address, "btauth", &["--json"]));
-    assert_eq!((exit, &closed["outcome"], &closed["status"]), (3, &json!("Unavailable"), &json!(503)));
+    assert_eq!(
+        (exit, &closed["outcome"], &closed["status"]),
+        (3, &json!("Unavailable"), &json!(503))
+    );
     let (exit, pings) = failure(&ask("ping", &closed_address, "dendrite", &["-n", "3", "--json"]));
-    assert_eq!((exit, &pings["outcomes"], &pings["answered"]), (3, &json!({ "Unavailable": 3 }), &json!(0)));
+    assert_eq!(
+        (exit, &pings["outcomes"], &pings["answered"]),
+        (3, &json!({ "Unavailable": 3 }), &json!(0))
+    );
     let table = ask("ping", &closed_address, "btauth", &["-n", "1"]);
     assert!(String::from_utf8_lossy(&table.stdout).contains("Unavailable 1"));
     assert!(stderr(&table).contains("1 of 1 call failed"), "{}", stderr(&table));
@@ -190,7 +232,10 @@ fn service(head: &'static str, body: &'static str) -> String {
             let mut stream = stream.unwrap();
             message(&mut stream);
             let length = body.len();
-            let _ = write!(stream, "HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
         }
     });
     address
@@ -204,7 +249,9 @@ fn message(stream: &mut TcpStream) -> Vec<u8> {
         bytes.extend_from_slice(&piece[..count]);
         let text = String::from_utf8_lossy(&bytes).to_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.split_once("content-length: ").map_or("0", |(_, rest)| rest.lines().next().unwrap());
+            let length = head
+                .split_once("content-length: ")
+                .map_or("0", |(_, rest)| rest.lines().next().unwrap());
             if body.len() >= length.parse::<usize>().unwrap() {
                 return bytes;
             }
@@ -224,11 +271,11 @@ fn the_neuron_says_where_others_reach_it() {
     assert!(daemon.log().contains(&expected), "{}", daemon.log());
 
     let given = neuron("btauth", &["--external-ip", "2606:4700::1", "--external-port", "80"]);
-    let expected =
-        "reachable at [2606:4700::1]:80 (on the chain: ip 50543257672059871404715951523469721601, ip_type 6)";
+    let expected = "reachable at [2606:4700::1]:80 (on the chain: ip 50543257672059871404715951523469721601, ip_type 6)";
     assert!(given.log().contains(expected), "{}", given.log());
 
-    let mut nowhere = axon(&["serve", "--key-uri", "//Bob", "--listen", "127.0.0.1:0", "--external-ip", "auto"]);
+    let mut nowhere =
+        axon(&["serve", "--key-uri", "//Bob", "--listen", "127.0.0.1:0", "--external-ip", "auto"]);
     let error = refusal(&nowhere.args(["--ip-source", &private]).output().unwrap(), 1);
     assert!(error.contains("192.168.1.2 is not a public address"), "{error}");
 }
@@ -242,8 +289,16 @@ fn no_port_is_opened_that_leads_nowhere() {
     }
     // Without an external address, no router is searched for.
     let private = format!("http://{}/", service("200 OK", "192.168.1.2"));
-    let mut unknown =
-        axon(&["serve", "--key-uri", "//Bob", "--listen", "0.0.0.0:0", "--upnp", "--external-ip", "auto"]);
+    let mut unknown = axon(&[
+        "serve",
+        "--key-uri",
+        "//Bob",
+        "--listen",
+        "0.0.0.0:0",
+        "--upnp",
+        "--external-ip",
+        "auto",
+    ]);
     let error = refusal(&unknown.args(["--ip-source", &private]).output().unwrap(), 1);
     assert!(error.contains("192.168.1.2 is not a public address"), "{error}");
 }

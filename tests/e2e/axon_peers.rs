@@ -1,4 +1,5 @@
-//! Interoperability of axon and client with bittensor 10 (axon and dendrite) and bittensor 11 (`http_auth`).
+//! Interoperability of axon and client with bittensor 10 (axon and dendrite) and bittensor 11
+//! (`http_auth`).
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Stdio};
@@ -67,13 +68,21 @@ fn a_python_dendrite_calls_our_axon() {
     let Some(peer) = Peer::find("sdk10") else { return };
     let daemon = neuron("dendrite", &[]);
     let port = address(&daemon).rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
-    let results = peer.ask(peer.script("sdk10.py").arg("call"), &json!({ "port": port, "hotkey": BOB }));
+    let results =
+        peer.ask(peer.script("sdk10.py").arg("call"), &json!({ "port": port, "hotkey": BOB }));
     assert_eq!(results["ping"], json!([200, "Success"]));
     assert_eq!(results["echo"], json!([200, "Success"]));
     assert_eq!((&results["answer"], &results["seen"]), (&json!("hello τ"), &json!(true)));
     assert_eq!(results["stream"], json!(["a b c", 200]));
     assert_eq!(results["unknown"][0], 404);
-    for tampered in ["receiver", "forged_prompt", "forged_nonce", "forged_uuid", "forged_signature", "no_signature"] {
+    for tampered in [
+        "receiver",
+        "forged_prompt",
+        "forged_nonce",
+        "forged_uuid",
+        "forged_signature",
+        "no_signature",
+    ] {
         assert_eq!(results[tampered][0], 401, "{tampered}: {results}");
     }
     assert_eq!(results["no_signature"][1], "Not Verified with error: Missing Signature");
@@ -108,7 +117,9 @@ fn our_client_calls_a_python_axon() {
     let signed = |receiver: &str| {
         let peer = bob(server.port, receiver);
         let second = Duration::from_secs(1);
-        signer.headers(&peer, &method, "/EchoSynapse", "EchoSynapse", second, body.as_bytes()).unwrap()
+        signer
+            .headers(&peer, &method, "/EchoSynapse", "EchoSynapse", second, body.as_bytes())
+            .unwrap()
     };
     assert_eq!(post(&url, signed("//Bob"), body), 200);
     assert_eq!(post(&url, signed("//Bob"), r#"{"prompt": "y"}"#), 500, "another body");
@@ -126,7 +137,8 @@ fn http_auth_signs_for_us() {
     let Some(peer) = Peer::find("sdk11") else { return };
     let daemon = neuron("btauth", &[]);
     let port = address(&daemon).rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
-    let results = peer.ask(peer.script("http_auth.py").arg("call"), &json!({ "port": port, "hotkey": BOB }));
+    let results =
+        peer.ask(peer.script("http_auth.py").arg("call"), &json!({ "port": port, "hotkey": BOB }));
     assert_eq!(results["good"], json!([200, r#"{"a": 1}"#]));
     assert_eq!(results["get"][0], 200);
     assert_eq!(results["ed25519"][0], 200);
@@ -153,11 +165,21 @@ fn we_sign_for_http_auth() {
     let ping = document(&ask("ping", &server.address(), "btauth", &["-n", "3", "--json"]));
     assert_eq!(ping["outcomes"], json!({ "Success": 3 }), "{ping}");
 
-    let signer = Signer::new(Keypair::from_uri("//Alice").unwrap(), "127.0.0.1", BtauthScheme::new());
+    let signer =
+        Signer::new(Keypair::from_uri("//Alice").unwrap(), "127.0.0.1", BtauthScheme::new());
     let url = |path: &str| format!("http://{}{path}", server.address());
     let (method, body) = (http::Method::POST, "body");
     let signed = |receiver: &str| {
-        signer.headers(&bob(server.port, receiver), &method, "/a", "", Duration::ZERO, body.as_bytes()).unwrap()
+        signer
+            .headers(
+                &bob(server.port, receiver),
+                &method,
+                "/a",
+                "",
+                Duration::ZERO,
+                body.as_bytes(),
+            )
+            .unwrap()
     };
     let once = signed("//Bob");
     assert_eq!(post(&url("/a"), once.clone(), body), 200);

@@ -1,5 +1,5 @@
-//! Interoperability with the Python side of Babelbit: its services with our runner, and the reference's runner with
-//! our services.
+//! Interoperability with the Python side of Babelbit: its services with our runner, and the
+//! reference's runner with our services.
 
 mod arena;
 mod clients;
@@ -68,7 +68,8 @@ impl Service {
         drop(self.child.stdin.take());
         let mut text = String::new();
         self.stdout.read_to_string(&mut text).unwrap();
-        let report: Value = serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error} in: {text}"));
+        let report: Value =
+            serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error} in: {text}"));
         assert_eq!(report["problems"], json!([]));
         report
     }

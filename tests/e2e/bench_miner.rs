@@ -1,5 +1,5 @@
-//! `tao bench-miner` through the binary: a miner of the summing subnet on an embedded chain, and miners that do not
-//! answer.
+//! `tao bench-miner` through the binary: a miner of the summing subnet on an embedded chain, and
+//! miners that do not answer.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -22,12 +22,17 @@ const PUBLISHED: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// Runs a benchmark with a development key, on a local network.
 fn bench(arguments: &[&str]) -> Output {
     let mut tao = tao();
-    tao.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["bench-miner", "--json"]).args(arguments).output().unwrap()
+    tao.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local")
+        .args(["bench-miner", "--json"])
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 /// JSON document and exit code of a benchmark, also of one without success.
 fn measured(output: &Output) -> (i32, Value) {
-    let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(output)));
+    let document =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(output)));
     (output.status.code().unwrap(), document)
 }
 
@@ -44,9 +49,12 @@ async fn summing_miner_is_measured_on_a_chain() {
     shutdown.spawn("miner", async move { miner.run(listener, client, &stop).await.unwrap() });
     chain.send(calls::serve_axon(NETUID, 1, SocketAddr::new(PUBLISHED, port)), &keypair).await;
 
-    let (hotkey, network, folder) = (keypair.hotkey().to_string(), chain.node.url(), tempfile::tempdir().unwrap());
-    let [csv, svg] = ["miner.csv", "miner.svg"].map(|name| folder.path().join(name).display().to_string());
-    let target = [hotkey.as_str(), "--netuid", "59", "--local-miner-ip", "192.0.2.1", "--network", &network];
+    let (hotkey, network, folder) =
+        (keypair.hotkey().to_string(), chain.node.url(), tempfile::tempdir().unwrap());
+    let [csv, svg] =
+        ["miner.csv", "miner.svg"].map(|name| folder.path().join(name).display().to_string());
+    let target =
+        [hotkey.as_str(), "--netuid", "59", "--local-miner-ip", "192.0.2.1", "--network", &network];
     let as_validator = ["--key-uri", "//validator"];
     let load = ["--calls", "5", "--batch", "2", "--rate", "50", "--csv", &csv, "--plot", &svg];
     let report = document(&bench(&[&target[..], &as_validator, &load].concat()));
@@ -55,9 +63,18 @@ async fn summing_miner_is_measured_on_a_chain() {
         (&json!(10), &json!(10), &json!(true)),
         "{report}"
     );
-    assert!(report["achieved_rate"].as_f64().unwrap() > 0.0 && report["late_ms"]["max"].is_f64(), "{report}");
-    assert_eq!((&report["url"], &report["size"]), (&json!(format!("http://127.0.0.1:{port}/")), &json!(9)));
-    assert_eq!((&report["outcomes"][0]["outcome"], &report["failures"]), (&json!("Success"), &json!([])));
+    assert!(
+        report["achieved_rate"].as_f64().unwrap() > 0.0 && report["late_ms"]["max"].is_f64(),
+        "{report}"
+    );
+    assert_eq!(
+        (&report["url"], &report["size"]),
+        (&json!(format!("http://127.0.0.1:{port}/")), &json!(9))
+    );
+    assert_eq!(
+        (&report["outcomes"][0]["outcome"], &report["failures"]),
+        (&json!("Success"), &json!([]))
+    );
     let csv = std::fs::read_to_string(csv).unwrap();
     assert_eq!(csv.lines().filter(|line| line.contains(",1,Success,200,")).count(), 10, "{csv}");
     let svg = std::fs::read_to_string(svg).unwrap();
@@ -68,15 +85,26 @@ async fn summing_miner_is_measured_on_a_chain() {
     let report = document(&bench(&[&target[..], &as_validator, &load].concat()));
     let count = |outcome: &str| {
         let outcomes = report["outcomes"].as_array().unwrap();
-        outcomes.iter().find(|entry| entry["outcome"] == outcome).map_or(0, |entry| entry["requests"].as_u64().unwrap())
+        outcomes
+            .iter()
+            .find(|entry| entry["outcome"] == outcome)
+            .map_or(0, |entry| entry["requests"].as_u64().unwrap())
     };
     assert_eq!(count("Success") + count("Backoff"), 100, "{report}");
     assert!(count("Backoff") >= 50, "{report}");
-    assert!(report["failures"][0]["reason"].as_str().unwrap().contains("exceeds its rate limit"), "{report}");
+    assert!(
+        report["failures"][0]["reason"].as_str().unwrap().contains("exceeds its rate limit"),
+        "{report}"
+    );
 
     // Only validators may call the miner.
-    let (exit, report) = measured(&bench(&[&target[..], &["--key-uri", "//Charlie", "--calls", "3"]].concat()));
-    assert_eq!((exit, &report["succeeded"], &report["failures"][0]["status"]), (4, &json!(0), &json!(403)), "{report}");
+    let (exit, report) =
+        measured(&bench(&[&target[..], &["--key-uri", "//Charlie", "--calls", "3"]].concat()));
+    assert_eq!(
+        (exit, &report["succeeded"], &report["failures"][0]["status"]),
+        (4, &json!(0), &json!(403)),
+        "{report}"
+    );
     shutdown.request();
     shutdown.finished().await.unwrap();
     chain.node.stop().await;
@@ -88,7 +116,17 @@ fn file_requests_are_sent_and_checked() {
     let address = address(&daemon);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("requests.json");
-    let target = [address.as_str(), "--hotkey", BOB, "--key-uri", "//Alice", "--calls", "4", "--rate", "100"];
+    let target = [
+        address.as_str(),
+        "--hotkey",
+        BOB,
+        "--key-uri",
+        "//Alice",
+        "--calls",
+        "4",
+        "--rate",
+        "100",
+    ];
     let run = |answer: &str| {
         let document = json!({
             "class": "EchoSynapse", "hash": ["prompt"], "required": { "prompt": "" }, "answer": answer,
@@ -98,9 +136,17 @@ fn file_requests_are_sent_and_checked() {
         measured(&bench(&[&target[..], &["--kind", file.to_str().unwrap()]].concat()))
     };
     let (exit, report) = run("answer");
-    assert_eq!((exit, &report["succeeded"], &report["size"]), (0, &json!(4), &Value::Null), "{report}");
+    assert_eq!(
+        (exit, &report["succeeded"], &report["size"]),
+        (0, &json!(4), &Value::Null),
+        "{report}"
+    );
     let (exit, report) = run("completion");
-    assert_eq!((exit, &report["succeeded"], &report["outcomes"][0]["code"]), (1, &json!(0), &json!(8)), "{report}");
+    assert_eq!(
+        (exit, &report["succeeded"], &report["outcomes"][0]["code"]),
+        (1, &json!(0), &json!(8)),
+        "{report}"
+    );
     assert_eq!(report["failures"][0]["reason"], "the response has no `completion`");
     // The report is not lost if a file cannot be written.
     run("answer");
@@ -119,13 +165,31 @@ fn miner_that_does_not_answer_is_a_network_failure() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_address = silent.local_addr().unwrap().to_string();
     let closed_address = free_address();
-    for (address, outcome, seconds) in [(&silent_address, "Timeout", "0.2"), (&closed_address, "Unavailable", "12")] {
-        let arguments = ["--hotkey", BOB, "--key-uri", "//Alice", "--calls", "6", "--batch", "2", "--rate", "100"];
-        let output = bench(&[&[address.as_str()][..], &arguments, &["--timeout", seconds]].concat());
+    for (address, outcome, seconds) in
+        [(&silent_address, "Timeout", "0.2"), (&closed_address, "Unavailable", "12")]
+    {
+        let arguments = [
+            "--hotkey",
+            BOB,
+            "--key-uri",
+            "//Alice",
+            "--calls",
+            "6",
+            "--batch",
+            "2",
+            "--rate",
+            "100",
+        ];
+        let output =
+            bench(&[&[address.as_str()][..], &arguments, &["--timeout", seconds]].concat());
         let (exit, report) = measured(&output);
         assert_eq!((exit, &report["succeeded"]), (3, &json!(0)), "{report}");
         let outcomes = &report["outcomes"];
-        assert_eq!((&outcomes[0]["outcome"], &outcomes[0]["requests"]), (&json!(outcome), &json!(12)), "{report}");
+        assert_eq!(
+            (&outcomes[0]["outcome"], &outcomes[0]["requests"]),
+            (&json!(outcome), &json!(12)),
+            "{report}"
+        );
         assert!(stderr(&output).contains("none of 12 requests succeeded"), "{}", stderr(&output));
     }
 }
@@ -141,13 +205,33 @@ fn benchmark_that_is_not_allowed_or_wrong_sends_nothing() {
         (&["8.8.8.8:8091", "--hotkey", BOB][..], 2, "hint: pass --yes if the miner is yours"),
         (&["127.0.0.1:9"], 2, "an address requires --hotkey"),
         (&[BOB], 2, "a hotkey requires --netuid"),
-        (&["127.0.0.1:9", "--hotkey", BOB, "--calls", "100000", "--batch", "2"], 2, "more than 100000 requests"),
+        (
+            &["127.0.0.1:9", "--hotkey", BOB, "--calls", "100000", "--batch", "2"],
+            2,
+            "more than 100000 requests",
+        ),
         (&["127.0.0.1:9", "--hotkey", BOB, "--size", "19"], 2, "numbers have at most 18 digits"),
-        (&["127.0.0.1:9", "--hotkey", BOB, "--rate", "0"], 2, "calls per second from 0.001 to 10000"),
-        (&["127.0.0.1:9", "--hotkey", BOB, "--kind", "/nowhere.json"], 1, "cannot read /nowhere.json"),
+        (
+            &["127.0.0.1:9", "--hotkey", BOB, "--rate", "0"],
+            2,
+            "calls per second from 0.001 to 10000",
+        ),
+        (
+            &["127.0.0.1:9", "--hotkey", BOB, "--kind", "/nowhere.json"],
+            1,
+            "cannot read /nowhere.json",
+        ),
         (&["127.0.0.1:9", "--hotkey", BOB, "--plot", &plot], 1, "cannot create "),
-        (&["127.0.0.1:9", "--hotkey", BOB, "--csv", &csv, "--plot", &csv], 2, "is also another file of this command"),
-        (&["127.0.0.1:9", "--hotkey", BOB, "--max-response", "67108864"], 2, "is more than 2 GiB of memory"),
+        (
+            &["127.0.0.1:9", "--hotkey", BOB, "--csv", &csv, "--plot", &csv],
+            2,
+            "is also another file of this command",
+        ),
+        (
+            &["127.0.0.1:9", "--hotkey", BOB, "--max-response", "67108864"],
+            2,
+            "is more than 2 GiB of memory",
+        ),
         (&["8.8.8.8:8091", "--hotkey", BOB, "--csv", &csv], 2, "8.8.8.8 is a public address"),
     ] {
         let error = refusal(&bench(&[arguments, &key].concat()), code);

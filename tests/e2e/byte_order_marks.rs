@@ -11,8 +11,7 @@ use crate::support::{bb, local_bb, refusal, repository, require_models, stderr, 
 use crate::wallet::{ADDRESS, PHRASE, keyfile_vector};
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
-const GENERATE_SCRIPT: &str =
-    "generate-chute-script --json --template own --model al/m --revision 0123456789abcdef0123456789abcdef01234567";
+const GENERATE_SCRIPT: &str = "generate-chute-script --json --template own --model al/m --revision 0123456789abcdef0123456789abcdef01234567";
 const SCORE: &str = "score --json --source source.wav --predicted predicted.wav --reference reference.json \
                      --arrivals arrivals.json --transcript transcript.json";
 const TEXT: &str = "the ferry leaves at ten";
@@ -23,7 +22,8 @@ struct Case {
     arguments: &'static str,
     /// Names of the input files in the working directory, with their contents.
     files: Vec<(&'static str, Vec<u8>)>,
-    /// Exit code. Where a complete run needs a chain or a server, a mistake ends it after the file has been read.
+    /// Exit code. Where a complete run needs a chain or a server, a mistake ends it after the file
+    /// has been read.
     code: i32,
     /// Part of the output, which proves that the file was read.
     output: &'static str,
@@ -55,8 +55,14 @@ impl Case {
         for (name, content) in &self.files {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let is_text = Path::new(name).extension().is_none_or(|extension| extension != "wav" && extension != "onnx");
-            std::fs::write(&path, if is_text { [mark, content.as_slice()].concat() } else { content.clone() }).unwrap();
+            let is_text = Path::new(name)
+                .extension()
+                .is_none_or(|extension| extension != "wav" && extension != "onnx");
+            std::fs::write(
+                &path,
+                if is_text { [mark, content.as_slice()].concat() } else { content.clone() },
+            )
+            .unwrap();
         }
         let mut command = (self.program)();
         command.args(self.arguments.split_whitespace()).current_dir(folder.path());
@@ -107,12 +113,14 @@ fn outputs_of_subnet_commands_are_unchanged() {
     assert_unchanged(&[
         Case::new(tao, "yuma epoch.json --json", "incentive")
             .file("epoch.json", vector("yuma/cases.json")["cases"][0].to_string()),
-        Case::new(tao, "nineteen period-score periods.json", "1.0").file("periods.json", period.to_string()),
+        Case::new(tao, "nineteen period-score periods.json", "1.0")
+            .file("periods.json", period.to_string()),
         Case::new(tao, "nineteen weights tables.json", "uids")
             .file("tables.json", vector("market-weights/weights.json")[0]["document"].to_string()),
         Case::new(tao, "nineteen tasks tasks.toml --json", "chat")
             .copy("tasks.toml", "subnets/nineteen/core/tasks.toml"),
-        Case::new(bb, "compute-weights scores.json", "uids").file("scores.json", weights.to_string()),
+        Case::new(bb, "compute-weights scores.json", "uids")
+            .file("scores.json", weights.to_string()),
         // Also the file of settings in the working directory.
         Case::new(bb, "compute-weights scores.json", "uids")
             .file("scores.json", weights.to_string())
@@ -127,12 +135,20 @@ fn outputs_of_subnet_commands_are_unchanged() {
             .copy("speech.json", "tests/e2e/data/ferry.json")
             .file("talk.json", dialogues.to_string())
             .fails(1),
-        Case::new(local_bb, "scoring-api --validators who.txt", "who.txt, line 2: expected a hotkey")
-            .file("who.txt", "# comment\nnobody\n")
-            .fails(2),
-        Case::new(local_bb, "runner --once --key-uri //Alice --miners miners.json", "miner 1 of the miners file")
-            .file("miners.json", r#"[{ "uid": 1 }]"#)
-            .fails(1),
+        Case::new(
+            local_bb,
+            "scoring-api --validators who.txt",
+            "who.txt, line 2: expected a hotkey",
+        )
+        .file("who.txt", "# comment\nnobody\n")
+        .fails(2),
+        Case::new(
+            local_bb,
+            "runner --once --key-uri //Alice --miners miners.json",
+            "miner 1 of the miners file",
+        )
+        .file("miners.json", r#"[{ "uid": 1 }]"#)
+        .fails(1),
         Case::new(bb, GENERATE_SCRIPT, "bytes")
             .file("own/setup.py", "SETUP = 1\n")
             .file("own/load.py", "LOAD = 1\n")
@@ -140,11 +156,16 @@ fn outputs_of_subnet_commands_are_unchanged() {
         Case::new(tao, "proof verify bundle.json --input input.json --json", "real_outputs")
             .file("input.json", bundle["inputs"].to_string())
             .file("bundle.json", bundle.to_string()),
-        Case::new(tao, "proof compile model.onnx --sample sample.json --output circuit", "malformed ONNX file")
-            .file("model.onnx", "no model")
-            .copy("sample.json", "models/diabetes-regression/sample.json")
-            .fails(1),
-        Case::new(tao, "proof api-key --api-keys keys.json list --json", "ada").file("keys.json", api_keys.to_string()),
+        Case::new(
+            tao,
+            "proof compile model.onnx --sample sample.json --output circuit",
+            "malformed ONNX file",
+        )
+        .file("model.onnx", "no model")
+        .copy("sample.json", "models/diabetes-regression/sample.json")
+        .fails(1),
+        Case::new(tao, "proof api-key --api-keys keys.json list --json", "ada")
+            .file("keys.json", api_keys.to_string()),
     ]);
 }
 
@@ -163,8 +184,10 @@ fn outputs_of_chain_and_wallet_commands_are_unchanged() {
             .fails(1),
         Case::new(tao, "wallet verify --validator-info list.json --json", "verified")
             .copy("list.json", "tests/e2e/data/validators.json"),
-        Case::new(tao, "wallet regen-hotkey --mnemonic-file phrase --json", ADDRESS).file("phrase", PHRASE),
-        Case::new(tao, "wallet regen-hotkey --seed-file seed --json", "address").file("seed", "11".repeat(32)),
+        Case::new(tao, "wallet regen-hotkey --mnemonic-file phrase --json", ADDRESS)
+            .file("phrase", PHRASE),
+        Case::new(tao, "wallet regen-hotkey --seed-file seed --json", "address")
+            .file("seed", "11".repeat(32)),
         Case::new(tao, "wallet list --json", "default")
             .file("wallets/w/coldkey", keyfile.clone())
             .file("wallets/w/hotkeys/default", keyfile)
@@ -179,9 +202,11 @@ fn outputs_of_scoring_commands_are_unchanged() {
         let start = 0.3 * f64::from(index);
         json!({ "word": word, "start": start, "end": start + 0.3 })
     });
-    let transcript = json!({ "text": TEXT, "words": words.collect::<Vec<_>>(), "detected_language": "en" });
+    let transcript =
+        json!({ "text": TEXT, "words": words.collect::<Vec<_>>(), "detected_language": "en" });
     let reference = json!({ "reference_text": TEXT, "reference_wps": 3.0 });
-    let arrivals = json!({ "arrivals": [[30, 192_000]], "eos_frame": 50, "first_output_frame": 30 });
+    let arrivals =
+        json!({ "arrivals": [[30, 192_000]], "eos_frame": 50, "first_output_frame": 30 });
     let batch = json!({
         "challenge_uid": "c", "utterance_id": "c:1", "source_duration_sec": 10.0,
         "reference": { "utterances": [{ "utterance_id": "1", "reference_text": TEXT, "reference_wps": 3.0 }] },
@@ -203,6 +228,7 @@ fn outputs_of_scoring_commands_are_unchanged() {
 
 /// Returns a WAV file of a tone.
 fn wav(seconds: u16) -> Vec<u8> {
-    let samples = (0..24_000 * u32::from(seconds)).map(|index| 0.1 * (index as f32 / 20.0).sin()).collect();
+    let samples =
+        (0..24_000 * u32::from(seconds)).map(|index| 0.1 * (index as f32 / 20.0).sin()).collect();
     Wav::encode(&Pcm::mono(samples, SampleRate::HZ_24K), SampleFormat::S16).unwrap()
 }

@@ -44,7 +44,8 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub(crate) fn start() -> Self {
-        // Tests look at all of their blocks, of which the default history would keep those of two minutes.
+        // Tests look at all of their blocks, of which the default history would keep those of two
+        // minutes.
         Self::with(&["--archive", "--block-time", "50ms"])
     }
 
@@ -92,10 +93,12 @@ impl Chain {
         told
     }
 
-    /// Creates a wallet `default` with unencrypted keys and 5000 TAO; returns the addresses of coldkey and hotkey.
+    /// Creates a wallet `default` with unencrypted keys and 5000 TAO; returns the addresses of
+    /// coldkey and hotkey.
     #[track_caller]
     pub(crate) fn wallet(&self) -> (String, String) {
-        let [cold, hot] = ["coldkey.words", "hotkey.words"].map(|name| self.path(name).display().to_string());
+        let [cold, hot] =
+            ["coldkey.words", "hotkey.words"].map(|name| self.path(name).display().to_string());
         let files = ["--coldkey-mnemonic-file", &cold, "--hotkey-mnemonic-file", &hot];
         let made = self.ask(&[&["wallet", "create", "--no-use-password"], &files[..]].concat());
         self.alice_gives(5000);
@@ -116,7 +119,12 @@ impl Chain {
 
     /// Produces blocks up to and including a subnet's next epoch.
     pub(crate) fn epoch(&self, netuid: &str) {
-        document(&tao().args(["localnet", "to-epoch", netuid, "--network", self.url(), "--json"]).output().unwrap());
+        document(
+            &tao()
+                .args(["localnet", "to-epoch", netuid, "--network", self.url(), "--json"])
+                .output()
+                .unwrap(),
+        );
     }
 }
 
@@ -125,6 +133,7 @@ impl Chain {
 pub(crate) fn failure(output: &Output) -> (i32, Value) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!text.contains("panicked"), "{text}");
-    let told = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let told =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}"));
     (output.status.code().unwrap(), told)
 }

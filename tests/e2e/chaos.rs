@@ -36,5 +36,8 @@ fn daemons_and_requests_are_measured_under_load() {
     let text = report.markdown();
     assert!(report.ended.is_empty() && report.panics == 0, "{text}");
     assert!(report.processes.iter().all(|process| process.first_mib > 1.0), "{text}");
-    assert!(report.requests.iter().all(|requests| requests.requests > 0 && requests.failures == 0), "{text}");
+    assert!(
+        report.requests.iter().all(|requests| requests.requests > 0 && requests.failures == 0),
+        "{text}"
+    );
 }

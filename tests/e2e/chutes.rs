@@ -23,7 +23,10 @@ const CHUTES_KEY: &str = "cpk_very.secret";
 const HUB_KEY: &str = "hf_very.secret";
 
 /// A command with accounts at this server.
-pub(crate) fn with_accounts<'a>(command: &'a mut Command, server: &InferenceServer) -> &'a mut Command {
+pub(crate) fn with_accounts<'a>(
+    command: &'a mut Command,
+    server: &InferenceServer,
+) -> &'a mut Command {
     let url = server.url().trim_end_matches("/v1");
     command.env("CHUTES_API_URL", url).env("HF_ENDPOINT", url);
     command.env("CHUTES_MINER_BASE_URL_TEMPLATE", format!("{url}/chute/{{slug}}"));
@@ -55,13 +58,20 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     let push = |arguments: &[&str]| {
         let mut command = local_bb();
         command.args(["-vvv", "push", "--json", "--yes"]).args(arguments);
-        with_accounts(&mut command, &server).env("BT_CHAIN_ENDPOINT", network.chain.url()).output().unwrap()
+        with_accounts(&mut command, &server)
+            .env("BT_CHAIN_ENDPOINT", network.chain.url())
+            .output()
+            .unwrap()
     };
-    let pushed = push(&["--model-path", &path, "--share-with", "validator-account", "--key-uri", "//Bob"]);
+    let pushed =
+        push(&["--model-path", &path, "--share-with", "validator-account", "--key-uri", "//Bob"]);
     let told = document(&pushed);
     no_key_in(&stderr(&pushed));
     assert_eq!(told["schema"], "taonet.push/1");
-    assert_eq!((&told["revision"], &told["chute_id"], &told["slug"]), (&json!(REVISION), &json!("c-1"), &json!(SLUG)));
+    assert_eq!(
+        (&told["revision"], &told["chute_id"], &told["slug"]),
+        (&json!(REVISION), &json!("c-1"), &json!(SLUG))
+    );
     assert_eq!(
         (&told["commitment"]["hotkey"], &told["extrinsic"]["success"], &told["warmed_up"]),
         (&json!(BOB), &json!(true), &json!(true))
@@ -82,7 +92,8 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
         ]
     );
     let commitments = network.chain.ask(&["commitment", "get", BOB, "--netuid", BABELBIT]);
-    let text: Value = serde_json::from_str(commitments["commitments"][0]["text"].as_str().unwrap()).unwrap();
+    let text: Value =
+        serde_json::from_str(commitments["commitments"][0]["text"].as_str().unwrap()).unwrap();
     assert_eq!(text, told["commitment"]);
 
     // A second push of the same revision changes nothing that stands.
@@ -98,18 +109,26 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     let played = with_accounts(&mut runner, &server).output().unwrap();
     no_key_in(&stderr(&played));
     let report = document(&played);
-    assert_eq!((&report["outcome"], &report["miners"][0]["hotkey"]), (&json!("finished"), &json!(BOB)), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["miners"][0]["hotkey"]),
+        (&json!("finished"), &json!(BOB)),
+        "{report}"
+    );
     assert_eq!(report["miners"][0]["errors"], 0);
     let asked = cloud.asked();
     assert!(
-        asked.contains(&format!("POST /chute/{SLUG}/predict")) && asked.contains(&"GET /chutes/c-1".to_owned()),
+        asked.contains(&format!("POST /chute/{SLUG}/predict"))
+            && asked.contains(&"GET /chutes/c-1".to_owned()),
         "{asked:?}"
     );
     // Without a key for Chutes, the miner cannot be called.
     let mut runner = network.runner(&engine, &folder.path().join("other"));
     let keyless = runner.args(["--once"]).output().unwrap();
     let error = refusal(&keyless, 1);
-    assert!(error.contains("CHUTES_API_KEY is not set") && error.contains("no miner on subnet 59"), "{error}");
+    assert!(
+        error.contains("CHUTES_API_KEY is not set") && error.contains("no miner on subnet 59"),
+        "{error}"
+    );
 }
 
 /// The image of the built-in script is built from its Dockerfile.
@@ -132,7 +151,8 @@ fn a_push_builds_the_image_of_its_script() {
     }
     assert!(*cloud.is_deployed.lock().unwrap());
     let asked = cloud.asked();
-    let after_upload = asked.iter().skip_while(|asked| !asked.starts_with("GET /chutes/")).collect::<Vec<_>>();
+    let after_upload =
+        asked.iter().skip_while(|asked| !asked.starts_with("GET /chutes/")).collect::<Vec<_>>();
     assert_eq!(
         after_upload,
         [
@@ -146,9 +166,16 @@ fn a_push_builds_the_image_of_its_script() {
         ]
     );
     let image = cloud.account.lock().unwrap().image.take().unwrap();
-    assert_eq!((&image["username"], &image["tag"]), (&json!("alice"), &json!("0123456789ab")), "{image}");
+    assert_eq!(
+        (&image["username"], &image["tag"]),
+        (&json!("alice"), &json!("0123456789ab")),
+        "{image}"
+    );
     assert!(
-        image["dockerfile"].as_str().unwrap().starts_with("FROM parachutes/python:3.12\nRUN pip install "),
+        image["dockerfile"]
+            .as_str()
+            .unwrap()
+            .starts_with("FROM parachutes/python:3.12\nRUN pip install "),
         "{image}"
     );
 
@@ -160,7 +187,10 @@ fn a_push_builds_the_image_of_its_script() {
     std::fs::write(template.join("setup.py"), "image = 1\n").unwrap();
     let arguments = ["--revision", REVISION, "--template", template.to_str().unwrap()];
     let error = refusal(&push(&arguments), 1);
-    assert!(error.contains("setup.py defines an image, but there is no Dockerfile beside it"), "{error}");
+    assert!(
+        error.contains("setup.py defines an image, but there is no Dockerfile beside it"),
+        "{error}"
+    );
     assert!(error.contains(&format!("continue with --revision {REVISION}")), "{error}");
     std::fs::write(template.join("Dockerfile"), "FROM parachutes/vllm:1\n").unwrap();
     assert!(push(&arguments).status.success());
@@ -176,13 +206,22 @@ fn a_push_without_an_image_to_deploy_deploys_nothing() {
         (
             Some("error: no such package"),
             &[][..],
-            ["the build of babelbit:0123456789ab failed: error: no such package", "`chutes images delete "],
+            [
+                "the build of babelbit:0123456789ab failed: error: no such package",
+                "`chutes images delete ",
+            ],
         ),
-        (None, &["--image", "babelbit:0123456789ab"], ["Chutes has no image babelbit:0123456789ab", "without --image"]),
+        (
+            None,
+            &["--image", "babelbit:0123456789ab"],
+            ["Chutes has no image babelbit:0123456789ab", "without --image"],
+        ),
     ] {
         *cloud.image.lock().unwrap() = status;
         let mut command = local_bb();
-        command.args(["push", "--no-commit", "--no-warmup", "--yes", "--revision", REVISION]).args(options);
+        command
+            .args(["push", "--no-commit", "--no-warmup", "--yes", "--revision", REVISION])
+            .args(options);
         let error = refusal(&with_accounts(&mut command, &server).output().unwrap(), 1);
         assert!(expected.iter().all(|part| error.contains(part)), "{error}");
         let asked = cloud.asked();
@@ -226,7 +265,9 @@ fn a_chute_is_named_called_and_deleted() {
     assert_eq!(cloud.asked().len(), 6);
 
     let mut logs = bb();
-    let logs = with_accounts(logs.args(["-vvv", "chute-logs", "--instance-id", "i-1"]), &server).output().unwrap();
+    let logs = with_accounts(logs.args(["-vvv", "chute-logs", "--instance-id", "i-1"]), &server)
+        .output()
+        .unwrap();
     no_key_in(&stderr(&logs));
     assert_eq!(String::from_utf8_lossy(&logs.stdout), "loading the model\nready\n");
     let dry = document(&run(&["delete-chute", "--dry-run"]));
@@ -266,8 +307,12 @@ fn a_dry_run_sends_nothing_and_shows_no_key() {
     let output = with_accounts(&mut command, &server).output().unwrap();
     let told = document(&output);
     no_key_in(&format!("{told} {}", stderr(&output)));
-    let requests: Vec<_> =
-        told["requests"].as_array().unwrap().iter().map(|request| request["request"].as_str().unwrap()).collect();
+    let requests: Vec<_> = told["requests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|request| request["request"].as_str().unwrap())
+        .collect();
     assert_eq!(
         requests,
         [
@@ -336,7 +381,8 @@ fn wrong_use_is_explained() {
     ];
     for (arguments, variables, status, text) in table {
         let mut command = local_bb();
-        let command = with_accounts(command.args(arguments), &server).envs(variables.iter().copied());
+        let command =
+            with_accounts(command.args(arguments), &server).envs(variables.iter().copied());
         let error = refusal(&command.output().unwrap(), status);
         assert!(error.contains(text), "{arguments:?}: {error}");
         no_key_in(&error);

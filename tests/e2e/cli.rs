@@ -21,7 +21,8 @@ fn versions_are_told_at_once() {
     for (name, mut command) in [("tao", tao()), ("bb", bb())] {
         command.arg("--version");
         let expected = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
-        // Loading a model would always take longer. A busy machine is slower at times: the fastest run counts.
+        // Loading a model would always take longer. A busy machine is slower at times: the fastest
+        // run counts.
         let fastest = (0..10).map(|_| {
             let began = Instant::now();
             let output = command.output().unwrap();
@@ -35,7 +36,13 @@ fn versions_are_told_at_once() {
 
 /// Help of a command, at a fixed width.
 pub(crate) fn help(mut program: Command, path: &[&str]) -> String {
-    let output = program.args(path).arg("--help").env("COLUMNS", "100").env("NO_COLOR", "1").output().unwrap();
+    let output = program
+        .args(path)
+        .arg("--help")
+        .env("COLUMNS", "100")
+        .env("NO_COLOR", "1")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{path:?}: {}", stderr(&output));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -46,10 +53,12 @@ const LISTS: [&str; 6] = ["Commands:", "Run:", "Wallet:", "Chain:", "Subnets:", 
 /// Subcommands listed in a help text.
 pub(crate) fn listed(help: &str) -> Vec<&str> {
     let sections = help.split("\n\n").map(str::trim_start);
-    let lists = sections.filter(|section| section.lines().next().is_some_and(|heading| LISTS.contains(&heading)));
+    let lists = sections
+        .filter(|section| section.lines().next().is_some_and(|heading| LISTS.contains(&heading)));
     let lines = lists.flat_map(|section| section.lines().skip(1));
     // Names are indented by two columns, continuation lines by more.
-    let names = lines.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
+    let names =
+        lines.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
     names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect()
 }
 
@@ -59,7 +68,11 @@ fn check_help(name: &str, program: fn() -> Command, path: &[&str]) {
     insta::assert_snapshot!(format!("{name}_help"), text);
     // `tao babelbit` is covered by `bb`.
     for command in listed(&text).into_iter().filter(|command| *command != "babelbit") {
-        check_help(&format!("{name}_{}", command.replace('-', "_")), program, &[path, &[command]].concat());
+        check_help(
+            &format!("{name}_{}", command.replace('-', "_")),
+            program,
+            &[path, &[command]].concat(),
+        );
     }
 }
 
@@ -79,7 +92,10 @@ fn the_guide_to_wallets_names_what_exists() {
         let verbs = if ["ss58", "swap-coldkey"].contains(&words[0]) { 2 } else { 1 };
         let help = help(tao(), &[&["wallet"], &words[..verbs]].concat());
         for option in words.iter().filter(|word| word.starts_with("--")) {
-            assert!(help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")), "{line}: {option}");
+            assert!(
+                help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")),
+                "{line}: {option}"
+            );
             checked += 1;
         }
     }
@@ -103,7 +119,8 @@ fn every_command_has_a_man_page() {
     man_pages("tao", tao, &[], &mut expected);
     man_pages("bb", bb, &[], &mut expected);
     for page in expected {
-        let text = std::fs::read_to_string(directory.join(&page)).unwrap_or_else(|error| panic!("{page}: {error}"));
+        let text = std::fs::read_to_string(directory.join(&page))
+            .unwrap_or_else(|error| panic!("{page}: {error}"));
         assert!(text.contains(".SH SYNOPSIS") && text.contains(".SH DESCRIPTION"), "{page}");
     }
     let file = folder.path().join("file");
@@ -123,7 +140,10 @@ fn config(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 
 #[test]
 fn settings_are_shown_with_their_origin() {
-    let shown = document(&config(&["show", "--json"], &[("BB_S2S_CHUNK_TIMEOUT_SEC", "2.5"), ("BB_RULES", " ")]));
+    let shown = document(&config(
+        &["show", "--json"],
+        &[("BB_S2S_CHUNK_TIMEOUT_SEC", "2.5"), ("BB_RULES", " ")],
+    ));
     let settings = shown["settings"].as_array().unwrap();
     let setting = |name: &str| settings.iter().find(|setting| setting["name"] == name).unwrap();
     for (name, value, origin) in [
@@ -133,7 +153,11 @@ fn settings_are_shown_with_their_origin() {
         ("BB_AUDIO_SCORING_ACCURACY_THRESHOLD", "0.65", "default"),
         ("BB_DEFAULT_FALLBACK_UID", "248", "default"),
     ] {
-        assert_eq!((&setting(name)["value"], &setting(name)["origin"]), (&json!(value), &json!(origin)), "{name}");
+        assert_eq!(
+            (&setting(name)["value"], &setting(name)["origin"]),
+            (&json!(value), &json!(origin)),
+            "{name}"
+        );
     }
     assert_eq!(shown["warnings"], json!([]));
 }
@@ -143,7 +167,8 @@ fn settings_are_shown_with_their_origin() {
 fn a_variable_that_is_not_text_hinders_nobody() {
     use std::os::unix::ffi::OsStrExt as _;
     let broken = std::ffi::OsStr::from_bytes(b"/\xff");
-    let show = |name: &str| bb().args(["config", "show", "--json"]).env(name, broken).output().unwrap();
+    let show =
+        |name: &str| bb().args(["config", "show", "--json"]).env(name, broken).output().unwrap();
     assert_eq!(document(&show("X"))["warnings"], json!([]));
     let error = refusal(&show("BB_MODELS_DIR"), 2);
     assert!(error.contains("BB_MODELS_DIR=/\u{fffd}: expected text in UTF-8"), "{error}");
@@ -153,7 +178,9 @@ fn a_variable_that_is_not_text_hinders_nobody() {
 fn config_check_validates_every_network_variable() {
     for name in NETWORK_VARIABLES {
         let error = refusal(&config(&["check"], &[(name, "locall")]), 2);
-        let line = format!("{name}=locall: expected finney, test, archive, local, or URLs of nodes (ws://HOST:PORT");
+        let line = format!(
+            "{name}=locall: expected finney, test, archive, local, or URLs of nodes (ws://HOST:PORT"
+        );
         assert!(error.contains(&line), "{error}");
         assert!(config(&["check"], &[(name, "local")]).status.success(), "{name}");
     }
@@ -161,7 +188,8 @@ fn config_check_validates_every_network_variable() {
 
 #[test]
 fn unknown_settings_are_told() {
-    let warnings = document(&config(&["check", "--json"], &[("BB_COLOUR", "red"), ("UNRELATED", "1")]));
+    let warnings =
+        document(&config(&["check", "--json"], &[("BB_COLOUR", "red"), ("UNRELATED", "1")]));
     assert_eq!(warnings["warnings"], json!(["unknown setting BB_COLOUR"]));
     let folder = tempfile::tempdir().unwrap();
     let scores = folder.path().join("scores.json");
@@ -173,7 +201,11 @@ fn unknown_settings_are_told() {
 
 #[test]
 fn wrong_values_are_refused_all_at_once() {
-    let variables = [("BB_RULES", "maybe"), ("BB_S2S_CHUNK_TIMEOUT_SEC", "-1"), ("BB_UTTERANCE_ENGINE_URL", "engine")];
+    let variables = [
+        ("BB_RULES", "maybe"),
+        ("BB_S2S_CHUNK_TIMEOUT_SEC", "-1"),
+        ("BB_UTTERANCE_ENGINE_URL", "engine"),
+    ];
     for arguments in [["show", "--json"], ["check", "--json"]] {
         let error = refusal(&config(&arguments, &variables), 2);
         for (name, value) in variables {
@@ -189,7 +221,10 @@ fn a_group_without_a_command_shows_its_whole_help() {
         assert_eq!(output.status.code(), Some(2));
         assert!(output.stdout.is_empty());
         let text = String::from_utf8(output.stderr).unwrap();
-        assert!(text.contains("Examples:") && text.lines().any(|shown| shown == line), "{arguments:?}: {text}");
+        assert!(
+            text.contains("Examples:") && text.lines().any(|shown| shown == line),
+            "{arguments:?}: {text}"
+        );
     }
 }
 
@@ -201,10 +236,15 @@ fn keyfile(folder: &Path) -> PathBuf {
     keyfile
 }
 
-/// Returns the command of a runner with a real key on a public network, which must fail before any network access.
+/// Returns the command of a runner with a real key on a public network, which must fail before any
+/// network access.
 fn public_runner(folder: &Path) -> Command {
     let miners = folder.join("miners.json");
-    std::fs::write(&miners, json!([{ "uid": 1, "hotkey": ALICE, "address": "8.8.8.8:80" }]).to_string()).unwrap();
+    std::fs::write(
+        &miners,
+        json!([{ "uid": 1, "hotkey": ALICE, "address": "8.8.8.8:80" }]).to_string(),
+    )
+    .unwrap();
     let mut runner = bb();
     runner.args(["runner", "--once", "--engine", "http://127.0.0.1:9", "--miners"]).arg(miners);
     runner.arg("--keyfile").arg(keyfile(folder)).arg("--keep").arg(folder.join("keep"));
@@ -217,13 +257,16 @@ fn the_embedded_recogniser_does_not_score_on_public_networks() {
     let folder = tempfile::tempdir().unwrap();
     for network in ["finney", "test", "wss://node.example:443"] {
         let mut runner = public_runner(folder.path());
-        runner.env("BB_AUDIO_SCORING_STT_MODEL", "tiny-ctc").env("BITTENSOR_SUBTENSOR_ENDPOINT", network);
+        runner
+            .env("BB_AUDIO_SCORING_STT_MODEL", "tiny-ctc")
+            .env("BITTENSOR_SUBTENSOR_ENDPOINT", network);
         let error = refusal(&runner.output().unwrap(), 2);
         assert!(error.contains("tiny-ctc is for local networks"), "{network}: {error}");
     }
     // Nor does a model of one's own.
     let mut runner = public_runner(folder.path());
-    let error = refusal(&runner.env("BB_AUDIO_SCORING_STT_MODEL", "./my-whisper").output().unwrap(), 2);
+    let error =
+        refusal(&runner.env("BB_AUDIO_SCORING_STT_MODEL", "./my-whisper").output().unwrap(), 2);
     assert!(error.contains("the recogniser in ./my-whisper is for local networks"), "{error}");
     // Nothing stands in for the recogniser that scores there.
     let mut runner = public_runner(folder.path());
@@ -244,8 +287,13 @@ fn no_miner_hears_with_the_embedded_recogniser_on_public_networks() {
         miner
     };
     for profile in ["interpreter", "patient"] {
-        let error =
-            refusal(&miner(profile, "finney").env("BB_AUDIO_SCORING_STT_MODEL", "tiny-ctc").output().unwrap(), 2);
+        let error = refusal(
+            &miner(profile, "finney")
+                .env("BB_AUDIO_SCORING_STT_MODEL", "tiny-ctc")
+                .output()
+                .unwrap(),
+            2,
+        );
         assert!(error.contains("tiny-ctc is for local networks"), "{profile}: {error}");
         // Nothing stands in for a model that is not there.
         let mut command = miner(profile, "finney");
@@ -264,11 +312,16 @@ fn development_keys_are_for_local_networks() {
     let miners = folder.path().join("miners.json");
     std::fs::write(&miners, "[]").unwrap();
     let miners = miners.to_str().unwrap();
-    for arguments in [&["miner", "--listen", "127.0.0.1:0"][..], &["runner", "--once", "--miners", miners]] {
+    for arguments in
+        [&["miner", "--listen", "127.0.0.1:0"][..], &["runner", "--once", "--miners", miners]]
+    {
         let output = bb().args(arguments).args(["--key-uri", "//Alice"]).output().unwrap();
         let error = stderr(&output);
         assert!(!output.status.success() && output.stdout.is_empty(), "{error}");
-        assert!(error.contains("a development key, whose secret is public") && error.contains("finney"), "{error}");
+        assert!(
+            error.contains("a development key, whose secret is public") && error.contains("finney"),
+            "{error}"
+        );
     }
 }
 
@@ -293,7 +346,9 @@ fn states(output: &Output) -> Vec<(String, String)> {
 }
 
 fn expected(sentences: &str) -> Vec<(String, String)> {
-    [("all-MiniLM-L6-v2", sentences), ("tiny-ctc", "built in")].map(|(name, state)| (name.into(), state.into())).into()
+    [("all-MiniLM-L6-v2", sentences), ("tiny-ctc", "built in")]
+        .map(|(name, state)| (name.into(), state.into()))
+        .into()
 }
 
 #[test]
@@ -348,9 +403,15 @@ fn model_in_cache_is_copied_and_not_downloaded() {
     for (name, further) in [("hub", &[][..]), ("mirror", &["--from", "http://127.0.0.1:9"])] {
         let directory = folder.path().join(name);
         let said = pull(&directory, further);
-        assert!(said.contains("copying all-MiniLM-L6-v2 from /") && !said.contains("downloading"), "{name}: {said}");
+        assert!(
+            said.contains("copying all-MiniLM-L6-v2 from /") && !said.contains("downloading"),
+            "{name}: {said}"
+        );
         let said = pull(&directory, further);
-        assert!(!said.contains("copying") && !said.contains("downloading"), "{name}, already there: {said}");
+        assert!(
+            !said.contains("copying") && !said.contains("downloading"),
+            "{name}, already there: {said}"
+        );
     }
 }
 
@@ -359,7 +420,10 @@ fn missing_and_damaged_models_are_told() {
     let home = tempfile::tempdir().unwrap();
     let verify = || {
         let mut command = tao();
-        command.args(["models", "verify", "--json"]).env("HOME", home.path()).env_remove("XDG_CACHE_HOME");
+        command
+            .args(["models", "verify", "--json"])
+            .env("HOME", home.path())
+            .env_remove("XDG_CACHE_HOME");
         command.env("BB_MODELS_DIR", home.path().join("models")).output().unwrap()
     };
     let output = verify();
@@ -373,7 +437,10 @@ fn missing_and_damaged_models_are_told() {
     let output = verify();
     assert_eq!((output.status.code(), states(&output)), (Some(1), expected("corrupt")));
     // A damaged model is never used.
-    let speech = tao().args(["speech", "embed", "a"]).env("BB_MODELS_DIR", home.path().join("models")).output();
+    let speech = tao()
+        .args(["speech", "embed", "a"])
+        .env("BB_MODELS_DIR", home.path().join("models"))
+        .output();
     let output = speech.unwrap();
     assert!(!output.status.success() && output.stdout.is_empty(), "{}", stderr(&output));
     assert!(stderr(&output).contains("all-MiniLM-L6-v2"), "{}", stderr(&output));

@@ -14,9 +14,12 @@ use taonet_babelbit_dashboard::losses;
 use taonet_dashboard::{duration, number, percent};
 use taonet_wallet::Keypair;
 
-use crate::support::{Daemon, document, free_address, local_bb, refusal, repository, require_models, tao};
+use crate::support::{
+    Daemon, document, free_address, local_bb, refusal, repository, require_models, tao,
+};
 
-/// Returns the command of a demonstration of the challenge `ferry`. The test double tiny-ctc serves the visitors.
+/// Returns the command of a demonstration of the challenge `ferry`. The test double tiny-ctc serves
+/// the visitors.
 fn demo(arguments: &[&str]) -> Command {
     let mut demo = demo_with_whisper(arguments);
     if !arguments.contains(&"--no-page") {
@@ -68,17 +71,31 @@ fn wait_for(url: &str, text: &str) {
     }
 }
 
-/// Runs a market of Nineteen with a small model, whose validator's database stays in a directory; returns its report.
+/// Runs a market of Nineteen with a small model, whose validator's database stays in a directory;
+/// returns its report.
 fn played_market(directory: &Path) -> Value {
     let mut demo = tao();
-    demo.args(["nineteen", "demo", "--once", "--periods", "1", "--json", "--model", "random", "--keep"]).arg(directory);
+    demo.args([
+        "nineteen",
+        "demo",
+        "--once",
+        "--periods",
+        "1",
+        "--json",
+        "--model",
+        "random",
+        "--keep",
+    ])
+    .arg(directory);
     document(&demo.output().unwrap())
 }
 
 /// Uploads a recording for a miner; returns the URL of the result, and its page.
 fn interpreted(site: &str, uid: u16, recording: &Path) -> (String, String) {
     let recording = std::fs::read(recording).unwrap();
-    let field = |name: &str| format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n").into_bytes();
+    let field = |name: &str| {
+        format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n").into_bytes()
+    };
     let uid = format!("{uid}\r\n").into_bytes();
     let body = [field("miner"), uid, field("sound"), recording, b"\r\n--b--\r\n".to_vec()].concat();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -103,7 +120,8 @@ fn cells(row: &str) -> Vec<String> {
     row.split("<td").skip(1).map(text).collect()
 }
 
-/// Returns a miner's columns in a report of its contest: score, meaning, rate, late by, wall clock, lost points.
+/// Returns a miner's columns in a report of its contest: score, meaning, rate, late by, wall clock,
+/// lost points.
 fn columns(miner: &Value) -> [String; 6] {
     let value = |name: &str| miner[name].as_f64();
     let gates = serde_json::from_value(miner["failed_gates"].clone()).unwrap();
@@ -127,7 +145,8 @@ fn row<'a>(page: &'a str, miner: &Value) -> &'a str {
 #[test]
 fn a_kept_contest_has_the_numbers_of_its_report() {
     let folder = tempfile::tempdir().unwrap();
-    let report = document(&demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output().unwrap());
+    let report =
+        document(&demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output().unwrap());
     let daemon = Daemon::start(&mut dashboard(folder.path(), &["--base-path", "/contest"]));
     let site = format!("{}/contest", daemon.url());
     // The positions of the report's columns on each page.
@@ -143,20 +162,31 @@ fn a_kept_contest_has_the_numbers_of_its_report() {
         for miner in miners {
             let row = row(&page, miner);
             let shown = cells(row);
-            assert_eq!(positions.map(|position| shown[position].clone()), columns(miner), "{address}, {miner}: {row}");
-            assert!(row.contains(&format!("<strong>{}</strong>", miner["name"].as_str().unwrap())), "{address}: {row}");
+            assert_eq!(
+                positions.map(|position| shown[position].clone()),
+                columns(miner),
+                "{address}, {miner}: {row}"
+            );
+            assert!(
+                row.contains(&format!("<strong>{}</strong>", miner["name"].as_str().unwrap())),
+                "{address}: {row}"
+            );
         }
     }
     let miners = report["miners"].as_array().unwrap();
     for miner in miners.iter().filter(|miner| miner["score"] == 0.0) {
-        assert!(row(&page(&format!("{site}/")), miner).contains(miner["reason"].as_str().unwrap()), "{miner}");
+        assert!(
+            row(&page(&format!("{site}/")), miner).contains(miner["reason"].as_str().unwrap()),
+            "{miner}"
+        );
     }
     let weights = page(&format!("{site}/weights"));
     let submitted = |miner: &Value| miner["weight_submitted"].as_f64().unwrap();
     let total: f64 = miners.iter().map(submitted).sum();
     for miner in miners.iter().filter(|miner| submitted(miner) > 0.0) {
-        let (_, row) =
-            weights.split_once(&format!("Neuron {}</th>", miner["uid"])).unwrap_or_else(|| panic!("{weights}"));
+        let (_, row) = weights
+            .split_once(&format!("Neuron {}</th>", miner["uid"]))
+            .unwrap_or_else(|| panic!("{weights}"));
         let row = row.split_once("</tr>").unwrap().0;
         assert_eq!(cells(row), [percent(Some(submitted(miner) / total))], "{miner}");
     }
@@ -164,11 +194,17 @@ fn a_kept_contest_has_the_numbers_of_its_report() {
     let (first, second) = (&report["miners"][0], &report["miners"][1]);
     for neuron in [first["uid"].to_string(), first["hotkey"].as_str().unwrap().to_owned()] {
         let log = page(&format!("{site}/log?service=babelbit-runner&miner={neuron}"));
-        assert!(log.contains("reply received") && log.contains(first["hotkey"].as_str().unwrap()), "{neuron}: {log}");
+        assert!(
+            log.contains("reply received") && log.contains(first["hotkey"].as_str().unwrap()),
+            "{neuron}: {log}"
+        );
         assert!(!log.contains(second["hotkey"].as_str().unwrap()), "{neuron}: {log}");
     }
     let challenge = page(&format!("{site}/challenges/1?utterance=2"));
-    assert!(challenge.contains("class=\"wave\"") && challenge.contains("Decided by:"), "{challenge}");
+    assert!(
+        challenge.contains("class=\"wave\"") && challenge.contains("Decided by:"),
+        "{challenge}"
+    );
     let sources: Vec<_> = challenge.split(" src=\"/contest/audio/").skip(1).collect();
     assert!(sources.len() > 3, "{challenge}");
     for source in sources {
@@ -179,7 +215,8 @@ fn a_kept_contest_has_the_numbers_of_its_report() {
     compare_with_the_scoring_api(folder.path(), &report);
 }
 
-/// Checks that the scores in the stored state of the demonstration's scoring API are beside the runner's, and equal.
+/// Checks that the scores in the stored state of the demonstration's scoring API are beside the
+/// runner's, and equal.
 fn compare_with_the_scoring_api(folder: &Path, report: &Value) {
     let mut api = local_bb();
     let api = Daemon::start(api.arg("scoring-api").arg("--state").arg(folder.join("scoring-api")));
@@ -188,7 +225,9 @@ fn compare_with_the_scoring_api(folder: &Path, report: &Value) {
     let began = Instant::now();
     let table = loop {
         let page = page(&format!("{}/challenges/1", daemon.url()));
-        if let Some((_, table)) = page.split_once("<th class=\"num\" scope=\"col\">All validators</th>") {
+        if let Some((_, table)) =
+            page.split_once("<th class=\"num\" scope=\"col\">All validators</th>")
+        {
             break table.split_once("</table>").unwrap().0.to_owned();
         }
         assert!(began.elapsed() < Duration::from_mins(1), "{page}");
@@ -197,7 +236,11 @@ fn compare_with_the_scoring_api(folder: &Path, report: &Value) {
     for miner in report["miners"].as_array().unwrap() {
         let row = row(&table, miner);
         let score = format!(">{:.3}<", miner["score"].as_f64().unwrap());
-        assert_eq!((row.matches(&score).count(), row.contains(">0</td>")), (2, true), "{miner}: {row}");
+        assert_eq!(
+            (row.matches(&score).count(), row.contains(">0</td>")),
+            (2, true),
+            "{miner}: {row}"
+        );
     }
     let error = refusal(&dashboard(folder, &["--key-uri", "//Alice"]).output().unwrap(), 2);
     assert!(error.contains("has no effect") && error.contains("--scoring-api"), "{error}");
@@ -206,13 +249,17 @@ fn compare_with_the_scoring_api(folder: &Path, report: &Value) {
 #[test]
 fn visitors_speak_to_the_miners_of_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    let miner = Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
-    let (hotkey, address) = (Keypair::from_uri("//Bob").unwrap().hotkey(), miner.url().trim_start_matches("http://"));
+    let miner =
+        Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
+    let (hotkey, address) =
+        (Keypair::from_uri("//Bob").unwrap().hotkey(), miner.url().trim_start_matches("http://"));
     let listed = json!([{ "uid": 1, "hotkey": hotkey, "address": address, "name": "polly" }]);
     let miners = folder.path().join("miners.json");
     std::fs::write(&miners, listed.to_string()).unwrap();
-    let mut daemon = dashboard(folder.path(), &["--key-uri", "//Alice", "--miners", miners.to_str().unwrap()]);
-    let daemon = Daemon::start(daemon.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1"));
+    let mut daemon =
+        dashboard(folder.path(), &["--key-uri", "//Alice", "--miners", miners.to_str().unwrap()]);
+    let daemon =
+        Daemon::start(daemon.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1"));
     let form = page(&format!("{}/try", daemon.url()));
     assert!(form.contains("polly") && !form.contains("name=\"keep\""), "{form}");
     let (_, result) = interpreted(daemon.url(), 1, &repository("vectors/speech/utt00.wav"));
@@ -249,7 +296,10 @@ fn daemons_are_shown_with_their_metrics() {
         std::thread::sleep(Duration::from_millis(100));
     }
     let chain = page(&format!("{}/services/chain", daemon.url()));
-    assert!(chain.contains("taonet_localnet_blocks_total") && chain.contains("Blocks produced"), "{chain}");
+    assert!(
+        chain.contains("taonet_localnet_blocks_total") && chain.contains("Blocks produced"),
+        "{chain}"
+    );
 }
 
 #[test]
@@ -269,7 +319,8 @@ fn a_kept_market_has_the_numbers_of_its_report() {
         let (_, row) = market.split_once(&name).unwrap_or_else(|| panic!("{name}: {market}"));
         let cells = cells(row.split_once("</tr>").unwrap().0);
         let value = |field: &str, decimals| number(miner[field].as_f64(), decimals);
-        let expected = [value("period_score", 3), value("requests_429", 0), value("requests_500", 0)];
+        let expected =
+            [value("period_score", 3), value("requests_429", 0), value("requests_500", 0)];
         assert_eq!([0, 6, 7].map(|column| cells[column].clone()), expected, "{miner}: {cells:?}");
     }
 }
@@ -280,7 +331,8 @@ fn the_demonstration_shows_itself() {
     let tmux = Tmux::start();
     tmux.run(&demo);
     let is_served = "The page is served at ";
-    let screen = tmux.wait(|screen| screen.contains(is_served) && screen.contains(" until you press Ctrl-C."));
+    let screen = tmux
+        .wait(|screen| screen.contains(is_served) && screen.contains(" until you press Ctrl-C."));
     let (_, url) = screen.split_once(is_served).unwrap();
     let page = page(url.split_once(' ').unwrap().0);
     assert!(page.contains("interpreter") && page.contains("ferry"), "{page}");
@@ -302,7 +354,10 @@ fn the_demonstration_runs_without_its_page() {
     let output = demo(&["--no-page"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("interpreter") && !text.contains("http://") && !text.contains("is shown at"), "{text}");
+    assert!(
+        text.contains("interpreter") && !text.contains("http://") && !text.contains("is shown at"),
+        "{text}"
+    );
 }
 
 /// A separate terminal: a tmux server that ends with the test.
@@ -332,9 +387,18 @@ impl Tmux {
 
     fn command(&self, arguments: &[&str]) -> String {
         let socket = self.0.path().join("socket");
-        let output = Command::new("tmux").arg("-S").arg(socket).args(["-f", "/dev/null"]).args(arguments).output();
+        let output = Command::new("tmux")
+            .arg("-S")
+            .arg(socket)
+            .args(["-f", "/dev/null"])
+            .args(arguments)
+            .output();
         let output = output.expect("tmux is missing: install the package tmux, or run ./test");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -354,26 +418,34 @@ impl Tmux {
 
 impl Drop for Tmux {
     fn drop(&mut self) {
-        let _ = Command::new("tmux").arg("-S").arg(self.0.path().join("socket")).arg("kill-server").status();
+        let _ = Command::new("tmux")
+            .arg("-S")
+            .arg(self.0.path().join("socket"))
+            .arg("kill-server")
+            .status();
     }
 }
 
 #[test]
 fn a_terminal_shows_the_leaderboard() {
     let folder = tempfile::tempdir().unwrap();
-    let report = document(&demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output().unwrap());
+    let report =
+        document(&demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output().unwrap());
     let tmux = Tmux::start();
     tmux.run(tao().args(["top", "--state"]).arg(folder.path()));
     let miners = report["miners"].as_array().unwrap();
     // A screen may be captured while it is drawn: the rows are waited for, too.
     tmux.wait(|screen| {
-        let boards =
-            screen.split_once("Leaderboard · main").and_then(|(_, rest)| rest.split_once("Leaderboard · arena"));
+        let boards = screen
+            .split_once("Leaderboard · main")
+            .and_then(|(_, rest)| rest.split_once("Leaderboard · arena"));
         let Some((main, arena)) = boards else { return false };
         miners.iter().all(|miner| {
             let name = miner["name"].as_str().unwrap();
             [(main, "score"), (arena, "arena_score")].into_iter().all(|(board, score)| {
-                let Some(score) = miner[score].as_f64().map(|score| format!("{score:.3}")) else { return true };
+                let Some(score) = miner[score].as_f64().map(|score| format!("{score:.3}")) else {
+                    return true;
+                };
                 board.lines().any(|line| line.contains(name) && line.contains(&score))
             })
         })
@@ -388,6 +460,7 @@ fn a_terminal_shows_the_leaderboard() {
 
 #[test]
 fn without_a_terminal_the_terminal_view_refuses() {
-    let error = refusal(&tao().args(["top", "--state", "."]).stdin(Stdio::null()).output().unwrap(), 2);
+    let error =
+        refusal(&tao().args(["top", "--state", "."]).stdin(Stdio::null()).output().unwrap(), 2);
     assert!(error.contains("needs a terminal") && error.contains("tao dashboard"), "{error}");
 }

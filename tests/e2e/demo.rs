@@ -33,13 +33,14 @@ fn score(demo: &Value, name: &str) -> f64 {
     miner(demo, name)["score"].as_f64().unwrap()
 }
 
-/// Removes measured times from the document, and the last digits of the emission, which depend on block numbers.
+/// Removes measured times from the document, and the last digits of the emission, which depend on
+/// block numbers.
 fn without_wall_times(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let fields = fields
-                .iter()
-                .filter(|(key, _)| !key.starts_with("wall_") && !["emission", "profile"].contains(&key.as_str()));
+            let fields = fields.iter().filter(|(key, _)| {
+                !key.starts_with("wall_") && !["emission", "profile"].contains(&key.as_str())
+            });
             fields.map(|(key, value)| (key.clone(), without_wall_times(value))).collect()
         }
         Value::Array(items) => items.iter().map(without_wall_times).collect(),
@@ -67,9 +68,13 @@ fn the_interpreter_wins_and_every_loss_has_its_reason() {
         assert_eq!(miner["incentive"], 0.0, "{name}");
     }
     let winner = miner(&demo, "interpreter");
-    assert_eq!((&winner["weight_submitted"], &winner["weight_on_chain"]), (&json!(65_535), &json!(65_535)));
+    assert_eq!(
+        (&winner["weight_submitted"], &winner["weight_on_chain"]),
+        (&json!(65_535), &json!(65_535))
+    );
     assert!(winner["emission"].as_u64().unwrap() > 0, "{winner}");
-    let incentives = demo["miners"].as_array().unwrap().iter().map(|miner| miner["incentive"].as_f64().unwrap());
+    let incentives =
+        demo["miners"].as_array().unwrap().iter().map(|miner| miner["incentive"].as_f64().unwrap());
     assert!((incentives.sum::<f64>() - 1.0).abs() < 1e-3, "{demo}");
     assert_ne!(miner(&demo, "parrot")["reason"], "");
     for miner in demo["miners"].as_array().unwrap() {
@@ -117,8 +122,8 @@ fn two_runs_give_the_same_scores() {
     assert_eq!(without_wall_times(&first), without_wall_times(&second));
 }
 
-/// Asserts that a document contains everything that was recorded, with numbers within 1e-5: processors add in different
-/// orders.
+/// Asserts that a document contains everything that was recorded, with numbers within 1e-5:
+/// processors add in different orders.
 #[track_caller]
 fn assert_contains(document: &Value, recorded: &Value, path: &str) {
     match recorded {
@@ -141,13 +146,14 @@ fn assert_contains(document: &Value, recorded: &Value, path: &str) {
     }
 }
 
-/// `data/demo.json` was recorded with commit 3eb017e5, before Babelbit's crate was split: transcripts, scores, weights and
-/// incentives are still the same, except that one reply of the interpreter ends 0.06 s earlier, since the end of a reply
-/// is spoken faster.
+/// `data/demo.json` was recorded with commit 3eb017e5, before Babelbit's crate was split:
+/// transcripts, scores, weights and incentives are still the same, except that one reply of the
+/// interpreter ends 0.06 s earlier, since the end of a reply is spoken faster.
 #[test]
 fn scores_weights_and_incentives_are_as_recorded() {
     let recorded: Value =
-        serde_json::from_slice(&std::fs::read(repository("tests/e2e/data/demo.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(repository("tests/e2e/data/demo.json")).unwrap())
+            .unwrap();
     assert_contains(&document(&demo(&["--once"])), &recorded, "demo");
 }
 
@@ -209,7 +215,10 @@ fn check_files(keep: &Path, demo: &Value) {
     for (contest, miners) in [("main", &MINERS[..]), ("arena", &["parrot"])] {
         let status = format!("challenge_status/ferry__{contest}.json");
         let counts = files.json(&status);
-        assert_eq!((&counts["miner_count"], &counts["total_dialogues"]), (&json!(miners.len()), &json!(UTTERANCES)));
+        assert_eq!(
+            (&counts["miner_count"], &counts["total_dialogues"]),
+            (&json!(miners.len()), &json!(UTTERANCES))
+        );
         expected.push(status);
         for utterance in 0..UTTERANCES {
             expected.push(format!("logs/s2s/ferry/{contest}/source/utt_{utterance:04}.wav"));
@@ -219,8 +228,10 @@ fn check_files(keep: &Path, demo: &Value) {
             let miner = miner(demo, name);
             let (uid, hotkey) = (&miner["uid"], miner["hotkey"].as_str().unwrap());
             let home = format!("logs/s2s/ferry/{contest}/miner_{uid}__hk_{hotkey}");
-            let run = format!("scores/challenge_run_ferry_type_{contest}_miner_{uid}_run_TIME.json");
-            let scores = format!("scores/challenge_score_ferry_type_{contest}_miner_{uid}_score_TIME.json");
+            let run =
+                format!("scores/challenge_run_ferry_type_{contest}_miner_{uid}_run_TIME.json");
+            let scores =
+                format!("scores/challenge_score_ferry_type_{contest}_miner_{uid}_score_TIME.json");
 
             let log = files.json(&format!("{home}/run.json"));
             assert_eq!(log["protocol"], "s2s_audio_v1");
@@ -230,9 +241,9 @@ fn check_files(keep: &Path, demo: &Value) {
             assert_eq!(files.json(&scores)["run_file"], format!("DIRECTORY/{run}"));
             assert_eq!(files.json(&scores)["utterances"].as_array().unwrap().len(), UTTERANCES);
 
-            let audio = ["predicted", "source"]
-                .iter()
-                .flat_map(|kind| (0..UTTERANCES).map(move |utterance| format!("{kind}/utt_{utterance:04}.wav")));
+            let audio = ["predicted", "source"].iter().flat_map(|kind| {
+                (0..UTTERANCES).map(move |utterance| format!("{kind}/utt_{utterance:04}.wav"))
+            });
             let audio: Vec<_> = audio.collect();
             assert_eq!(files.members(&format!("{home}/audio.tar")), audio, "{name}");
             expected.extend(audio.iter().map(|audio| format!("{home}/{audio}")));

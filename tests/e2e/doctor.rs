@@ -28,7 +28,8 @@ const CHECKS: [&str; 12] = [
     "reachability",
 ];
 
-/// Returns `tao doctor --json` for all daemons, with its home and its state in a folder, on a network.
+/// Returns `tao doctor --json` for all daemons, with its home and its state in a folder, on a
+/// network.
 fn doctor(folder: &Path, network: &str) -> Command {
     let mut command = tao();
     command.args(["doctor", "--json", "--ntp-server", "127.0.0.1:9"]).current_dir(folder);
@@ -36,7 +37,10 @@ fn doctor(folder: &Path, network: &str) -> Command {
     for role in ["gateway", "signer", "validator", "runner", "miner"] {
         command.args(["--role", role]);
     }
-    command.env("HOME", folder).env("XDG_STATE_HOME", folder.join("state")).env("XDG_CACHE_HOME", folder.join("cache"));
+    command
+        .env("HOME", folder)
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .env("XDG_CACHE_HOME", folder.join("cache"));
     command.env_remove("BB_MODELS_DIR").env("BT_CHAIN_ENDPOINT", network);
     for name in ["SIGNER_PORT", "SUBTENSOR_GATEWAY_PORT", "BABELBIT_METRICS_PORT"] {
         command.env(name, free_address().rsplit_once(':').unwrap().1);
@@ -44,17 +48,24 @@ fn doctor(folder: &Path, network: &str) -> Command {
     command
 }
 
-/// Returns the document of a report. Its exit code must be that of its first fault: which fault is the first depends on
-/// the machine, such as its disks. Every check must have a finding.
+/// Returns the document of a report. Its exit code must be that of its first fault: which fault is
+/// the first depends on the machine, such as its disks. Every check must have a finding.
 #[track_caller]
 fn report(output: &Output) -> Value {
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(output)));
+    let document: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(output)));
     let findings = document["findings"].as_array().unwrap();
     let first_fault = findings.iter().find(|finding| finding["status"] == "fault");
     let code = first_fault.map_or(json!(0), |fault| fault["exit_code"].clone());
     assert_eq!(document["exit_code"], code, "{document}");
-    assert_eq!(output.status.code().map(|code| json!(code)), Some(code), "{} {document}", stderr(output));
-    let mut checks: Vec<_> = findings.iter().map(|finding| finding["check"].as_str().unwrap()).collect();
+    assert_eq!(
+        output.status.code().map(|code| json!(code)),
+        Some(code),
+        "{} {document}",
+        stderr(output)
+    );
+    let mut checks: Vec<_> =
+        findings.iter().map(|finding| finding["check"].as_str().unwrap()).collect();
     checks.dedup();
     assert_eq!(checks, CHECKS);
     document
@@ -62,15 +73,25 @@ fn report(output: &Output) -> Value {
 
 /// Returns the findings of a check.
 fn findings<'a>(report: &'a Value, check: &str) -> Vec<&'a Value> {
-    report["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == check).collect()
+    report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["check"] == check)
+        .collect()
 }
 
 /// Asserts that a check has a finding with this status and text, and returns it.
 #[track_caller]
 fn assert_finding<'a>(report: &'a Value, check: &str, status: &str, seen: &str) -> &'a Value {
     let findings = findings(report, check);
-    let expected = |finding: &&&Value| finding["status"] == status && finding["seen"].as_str().unwrap().contains(seen);
-    findings.iter().find(expected).unwrap_or_else(|| panic!("{check} {status} {seen}: {findings:?}"))
+    let expected = |finding: &&&Value| {
+        finding["status"] == status && finding["seen"].as_str().unwrap().contains(seen)
+    };
+    findings
+        .iter()
+        .find(expected)
+        .unwrap_or_else(|| panic!("{check} {status} {seen}: {findings:?}"))
 }
 
 #[test]
@@ -86,9 +107,14 @@ fn broken_set_up_has_all_faults_in_one_report() {
     }
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = doctor(&chain.path(""), chain.url());
-    command.env("BITTENSOR_WALLET_PATH", chain.path("wallets")).env("BB_MODELS_DIR", chain.path("models"));
+    command
+        .env("BITTENSOR_WALLET_PATH", chain.path("wallets"))
+        .env("BB_MODELS_DIR", chain.path("models"));
     command.env("SIGNER_PORT", other.local_addr().unwrap().port().to_string());
-    command.env("BB_OUTPUT_LOGS_DIR", chain.path("file/logs")).env("BABELBIT_TEMPO", "99").env("BB_RULE", "strict");
+    command
+        .env("BB_OUTPUT_LOGS_DIR", chain.path("file/logs"))
+        .env("BABELBIT_TEMPO", "99")
+        .env("BB_RULE", "strict");
     command.env("PG_HOST", "db").env("BB_API_TOKEN_FILE", chain.path("none"));
     let broken = report(&command.output().unwrap());
     for (check, status, seen) in [
@@ -127,9 +153,16 @@ fn broken_set_up_has_all_faults_in_one_report() {
     let mended = report(&command.env_remove("BB_OUTPUT_LOGS_DIR").output().unwrap());
     for check in ["keys", "registration", "network", "ledger"] {
         let findings = findings(&mended, check);
-        assert!(findings.iter().all(|finding| finding["status"] != "fault"), "{check}: {findings:?}");
+        assert!(
+            findings.iter().all(|finding| finding["status"] != "fault"),
+            "{check}: {findings:?}"
+        );
     }
-    assert!(!findings(&mended, "disk").iter().any(|finding| finding["seen"].as_str().unwrap().contains("directory")));
+    assert!(
+        !findings(&mended, "disk")
+            .iter()
+            .any(|finding| finding["seen"].as_str().unwrap().contains("directory"))
+    );
     assert_finding(&mended, "ports", "ok", "free");
     assert_finding(&mended, "ledger", "skipped", "no ledger yet");
     assert_finding(&mended, "reachability", "skipped", "a validator needs none");
@@ -153,7 +186,10 @@ fn each_kind_of_fault_has_its_exit_code() {
     let chain = Chain::start();
     let mut command = doctor(&chain.path(""), chain.url());
     let wrong = report(&command.args(["--netuid", "60000"]).output().unwrap());
-    assert_eq!(assert_finding(&wrong, "network", "fault", "subnet 60000 does not exist")["exit_code"], 3);
+    assert_eq!(
+        assert_finding(&wrong, "network", "fault", "subnet 60000 does not exist")["exit_code"],
+        3
+    );
     // A malformed .env, and a missing file of settings.
     std::fs::write(folder.path().join(".env"), "SIGNER_PORT\n").unwrap();
     let malformed = report(&doctor(folder.path(), &unreachable).output().unwrap());
@@ -188,8 +224,15 @@ fn other_subnet_has_no_checks_of_babelbit() {
 #[test]
 fn every_daemon_that_writes_has_pre_flight_checks() {
     let folder = tempfile::tempdir().unwrap();
-    let nineteen =
-        ["nineteen", "miner", "--no-metagraph", "--task", "chat-a", "--backend-url", "http://127.0.0.1:9/v1"];
+    let nineteen = [
+        "nineteen",
+        "miner",
+        "--no-metagraph",
+        "--task",
+        "chat-a",
+        "--backend-url",
+        "http://127.0.0.1:9/v1",
+    ];
     let daemons = [
         (&["axon", "serve"][..], "--replay-log"),
         (&["babelbit", "miner", "--profile", "parrot"], "--replay-log"),
@@ -198,7 +241,10 @@ fn every_daemon_that_writes_has_pre_flight_checks() {
     ];
     let started = daemons.into_iter().enumerate().map(|(number, (arguments, path))| {
         let mut command = tao();
-        command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1").env("HOME", folder.path());
+        command
+            .env("BITTENSOR_SUBTENSOR_ENDPOINT", "local")
+            .env("BB_DEV_MODE", "1")
+            .env("HOME", folder.path());
         command.arg("-vv").args(arguments).arg(path).arg(folder.path().join(number.to_string()));
         if path == "--replay-log" {
             command.args(["--key-uri", "//Bob"]);
@@ -220,7 +266,9 @@ fn gateway_logs_clock_that_is_off() {
     chain.wallet();
     chain.ask(&["localnet", "advance", "1d", "--network", chain.url()]);
     let mut gateway = local_bb();
-    gateway.args(["subtensor-gateway", "--network", chain.url(), "--state"]).arg(chain.path("gateway"));
+    gateway
+        .args(["subtensor-gateway", "--network", chain.url(), "--state"])
+        .arg(chain.path("gateway"));
     gateway.env("BITTENSOR_WALLET_PATH", chain.path("wallets"));
     let gateway = Daemon::start(&mut gateway);
     gateway.becomes_ready();
@@ -238,24 +286,34 @@ fn config_check_reports_values_with_other_effect() {
     let folder = tempfile::tempdir().unwrap();
     let check = |json: &[&str], set: &[(&str, &str)]| {
         let mut command = bb();
-        command.args(["config", "check"]).args(json).current_dir(folder.path()).envs(set.iter().copied());
+        command
+            .args(["config", "check"])
+            .args(json)
+            .current_dir(folder.path())
+            .envs(set.iter().copied());
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(check(&[], &[]), "all settings are valid\n");
     // A set value means the same here as in the reference: only the default differs.
-    let same = [("SUBTENSOR_GATEWAY_HOST", "127.0.0.1"), ("BABELBIT_METRICS_ADDR", "0.0.0.0"), ("BB_DEV_MODE", "0")];
+    let same = [
+        ("SUBTENSOR_GATEWAY_HOST", "127.0.0.1"),
+        ("BABELBIT_METRICS_ADDR", "0.0.0.0"),
+        ("BB_DEV_MODE", "0"),
+    ];
     assert_eq!(check(&[], &same), "all settings are valid\n");
     let text = check(&[], &[("BB_SUBMIT_TIMEOUT_S", "60")]);
     assert!(text.starts_with("BB_SUBMIT_TIMEOUT_S: 30, and "), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
 
-    let set = [("PG_HOST", "db"), ("BB_SUBMIT_TIMEOUT_S", "60"), ("SUBTENSOR_GATEWAY_HOST", "127.0.0.1")];
+    let set =
+        [("PG_HOST", "db"), ("BB_SUBMIT_TIMEOUT_S", "60"), ("SUBTENSOR_GATEWAY_HOST", "127.0.0.1")];
     let document: Value = serde_json::from_str(&check(&["--json"], &set)).unwrap();
     assert_eq!(document["warnings"], json!([]));
     let differences = document["differences"].as_array().unwrap();
-    let set: Vec<_> = differences.iter().filter(|row| row["set"] == true).map(|row| &row["name"]).collect();
+    let set: Vec<_> =
+        differences.iter().filter(|row| row["set"] == true).map(|row| &row["name"]).collect();
     assert_eq!(set, ["BB_SUBMIT_TIMEOUT_S", "SUBTENSOR_GATEWAY_HOST", "PG_HOST"]);
     let findings = document["findings"].as_array().unwrap();
     let subjects: Vec<_> = findings.iter().map(|finding| &finding["subject"]).collect();

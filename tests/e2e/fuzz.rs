@@ -1,4 +1,5 @@
-//! The fuzz targets with their seeds and changed copies of these. scripts/fuzz searches for longer, guided by coverage.
+//! The fuzz targets with their seeds and changed copies of these. scripts/fuzz searches for longer,
+//! guided by coverage.
 
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "public in the crate of the fuzz targets")]
@@ -21,14 +22,16 @@ const EXTREMES: [u8; 6] = [0x00, 0x01, 0x7f, 0x80, 0xfe, 0xff];
 /// Names of the entries of a directory, sorted, without extensions.
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut names: Vec<String> = entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let mut names: Vec<String> =
+        entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
     names
 }
 
 /// Contents of all files of a directory, in the order of their names.
 fn contents(directory: &Path) -> Vec<Vec<u8>> {
-    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
@@ -39,7 +42,8 @@ fn range(length: usize, random: &mut StdRng) -> std::ops::Range<usize> {
     one.min(other)..one.max(other)
 }
 
-/// Changes an input as libFuzzer does: bits, bytes, missing and repeated parts, parts of another input.
+/// Changes an input as libFuzzer does: bits, bytes, missing and repeated parts, parts of another
+/// input.
 fn change(input: &mut Vec<u8>, other: &[u8], random: &mut StdRng) {
     let place = random.random_range(0..=input.len());
     match random.random_range(0..6) {
@@ -63,7 +67,11 @@ fn fuzz_targets_hold_for_changed_seeds() {
     let mut random = StdRng::seed_from_u64(1);
     for (name, check) in targets::TARGETS {
         let holds = |input: &[u8]| {
-            assert!(catch_unwind(|| check(input)).is_ok(), "{name} fails for {}", input.escape_ascii());
+            assert!(
+                catch_unwind(|| check(input)).is_ok(),
+                "{name} fails for {}",
+                input.escape_ascii()
+            );
         };
         let seeds = contents(&repository("fuzz/seeds").join(name));
         for seed in &seeds {

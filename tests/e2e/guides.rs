@@ -1,8 +1,8 @@
-//! Runs the commands of the guides for validators, subnet owners and migration, of the first pages of the book's parts, of
-//! the guide of proofs, of the guide of the text contest, and of the inference market's walkthrough.
-//! The walkthroughs run completely, followed by the chapters on using their services. Commands for installation,
-//! systemd and containers are not run; of those, and of all other guides, every line that calls our programs must
-//! parse.
+//! Runs the commands of the guides for validators, subnet owners and migration, of the first pages
+//! of the book's parts, of the guide of proofs, of the guide of the text contest, and of the
+//! inference market's walkthrough. The walkthroughs run completely, followed by the chapters on
+//! using their services. Commands for installation, systemd and containers are not run; of those,
+//! and of all other guides, every line that calls our programs must parse.
 
 mod machine;
 mod migration;
@@ -31,8 +31,8 @@ const SERVICES: [(&str, &str, &str); 7] = [
     ("signer", "127.0.0.1:8080", "SIGNER_URL"),
 ];
 
-/// Runs the lines of a guide in an empty directory. Services listen on free ports, so that tests can run in parallel;
-/// default ports in lines and variables are replaced.
+/// Runs the lines of a guide in an empty directory. Services listen on free ports, so that tests
+/// can run in parallel; default ports in lines and variables are replaced.
 struct Walkthrough {
     folder: TempDir,
     variables: BTreeMap<String, String>,
@@ -45,12 +45,14 @@ impl Walkthrough {
         Self::with_files(guide, |_| ())
     }
 
-    /// Like [`Self::of`], with files that `prepare` writes to the directory in place of the guide's copies from `..`.
+    /// Like [`Self::of`], with files that `prepare` writes to the directory in place of the guide's
+    /// copies from `..`.
     fn with_files(guide: &str, prepare: impl Fn(&Path)) -> Self {
         require_models();
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
-        let mut walkthrough = Self { folder, variables: BTreeMap::new(), services: BTreeMap::new() };
+        let mut walkthrough =
+            Self { folder, variables: BTreeMap::new(), services: BTreeMap::new() };
         for line in first_block(guide, "Try it on a local chain").lines() {
             let (line, comment) = line.split_once('#').unwrap_or((line, ""));
             match line.trim() {
@@ -67,15 +69,20 @@ impl Walkthrough {
         walkthrough
     }
 
-    /// Runs the first code block of a chapter with replacements. Commands for the host system are skipped.
+    /// Runs the first code block of a chapter with replacements. Commands for the host system are
+    /// skipped.
     fn run_chapter(&self, guide: &str, chapter: &str, in_place: &[(&str, &str)]) {
         for line in first_block(guide, chapter).lines() {
             let line = line.split_once('#').map_or(line, |(line, _)| line).trim();
-            let line = in_place.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
+            let line = in_place
+                .iter()
+                .fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
                 (None | Some("cd" | "curl" | "docker"), _) => {}
-                (Some("bb"), Some(name)) if SERVICES.iter().any(|(service, ..)| *service == name) => {
+                (Some("bb"), Some(name))
+                    if SERVICES.iter().any(|(service, ..)| *service == name) =>
+                {
                     self.try_out(&line);
                 }
                 _ => self.run(&line),
@@ -90,7 +97,8 @@ impl Walkthrough {
         let words = shlex::split(line).unwrap();
         let mut words = words.iter().skip(1);
         while let Some(word) = words.next() {
-            let mut free_port = || format!("{}:0", words.next().unwrap().rsplit_once(':').unwrap().0);
+            let mut free_port =
+                || format!("{}:0", words.next().unwrap().rsplit_once(':').unwrap().0);
             match word.as_str() {
                 "--listen" => listen = free_port(),
                 "--metrics" => drop(command.args(["--metrics", &free_port()])),
@@ -108,9 +116,11 @@ impl Walkthrough {
 
     /// Replaces default ports by the actual ones.
     fn with_actual_ports(&self, text: &str) -> String {
-        SERVICES.iter().fold(text.to_owned(), |text, (name, usual, _)| match self.services.get(name) {
-            Some(service) => text.replace(usual, service.url().split_once("://").unwrap().1),
-            None => text,
+        SERVICES.iter().fold(text.to_owned(), |text, (name, usual, _)| {
+            match self.services.get(name) {
+                Some(service) => text.replace(usual, service.url().split_once("://").unwrap().1),
+                None => text,
+            }
         })
     }
 
@@ -122,8 +132,11 @@ impl Walkthrough {
                 command.env(variable, service.url());
             }
         }
-        command.envs(self.variables.iter().map(|(name, value)| (name, self.with_actual_ports(value))));
-        command.env("XDG_STATE_HOME", self.folder.path().join("state")).current_dir(self.folder.path())
+        command
+            .envs(self.variables.iter().map(|(name, value)| (name, self.with_actual_ports(value))));
+        command
+            .env("XDG_STATE_HOME", self.folder.path().join("state"))
+            .current_dir(self.folder.path())
     }
 
     fn serve(&mut self, line: &str) {
@@ -148,7 +161,12 @@ impl Walkthrough {
             line = format!("{line} --network {}", self.services["localnet"].url());
         }
         let output = self.prepare(&mut shell(&line)).output().unwrap();
-        assert!(output.status.success(), "{line}: {}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
+        assert!(
+            output.status.success(),
+            "{line}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            stderr(&output)
+        );
     }
 
     /// JSON output of a command.
@@ -164,7 +182,10 @@ impl Walkthrough {
 /// Returns the first code block below a heading of a guide.
 fn first_block(guide: &str, chapter: &str) -> String {
     let guide = std::fs::read_to_string(repository(guide)).unwrap();
-    let section = guide.split(&format!("\n## {chapter}\n")).nth(1).unwrap_or_else(|| panic!("no chapter {chapter}"));
+    let section = guide
+        .split(&format!("\n## {chapter}\n"))
+        .nth(1)
+        .unwrap_or_else(|| panic!("no chapter {chapter}"));
     section.split("\n## ").next().unwrap().split("```").nth(1).unwrap().to_owned()
 }
 
@@ -185,7 +206,9 @@ fn the_validator_guide_works() {
     assert_eq!(walkthrough.services.len(), 6);
     let shown = walkthrough.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
     assert_eq!(shown["rows"][0]["weights"], json!([[2, 65_535]]), "{shown}");
-    assert!(std::fs::read_to_string(walkthrough.path("audit.jsonl")).unwrap().contains("set_weights"));
+    assert!(
+        std::fs::read_to_string(walkthrough.path("audit.jsonl")).unwrap().contains("set_weights")
+    );
     assert!(walkthrough.path("scores/.ledger").is_dir());
 
     walkthrough.run_chapter(guide, "Monitoring", &[]);
@@ -217,12 +240,15 @@ fn the_subnet_owner_guide_works() {
     }
     walkthrough.run_chapter(guide, "Arena", &[("HOTKEY", BOB)]);
     let challenge = challenge_in(&walkthrough);
-    walkthrough.run(&format!("bb evidence export {challenge} --output challenge.tar --keyfile hotkey"));
+    walkthrough
+        .run(&format!("bb evidence export {challenge} --output challenge.tar --keyfile hotkey"));
     let shown = walkthrough.ask(&["wallet", "list"]);
-    let owner = shown["wallets"][0]["hotkeys"][0]["address"].as_str().unwrap_or_else(|| panic!("{shown}"));
+    let owner =
+        shown["wallets"][0]["hotkeys"][0]["address"].as_str().unwrap_or_else(|| panic!("{shown}"));
     walkthrough.run_chapter(guide, "Monitoring", &[("HOTKEY", owner)]);
-    // The subnet is already created and started, a second one would be rate-limited, and there is no terminal.
-    // A longer tempo as on the main network: with short epochs, the owner could never change a hyperparameter.
+    // The subnet is already created and started, a second one would be rate-limited, and there is
+    // no terminal. A longer tempo as on the main network: with short epochs, the owner could never
+    // change a hyperparameter.
     walkthrough.run("tao sudo set tempo 360 --netuid 60 --key-uri //Alice --yes");
     let created = [("tao subnets create --dry-run", ""), ("tao subnets start 3", "")];
     let here = [created[0], created[1], ("--owner", "--owner --yes"), (" 3", " 60")];
@@ -235,7 +261,10 @@ fn first_pages_of_the_book_work() {
     let miner = Walkthrough::of("docs/mine.md");
     assert_eq!(miner.services.len(), 1);
     let owner = Walkthrough::of("docs/build.md");
-    assert_eq!(owner.ask(&["subnets", "hyperparameters", "60"])["hyperparameters"]["subnet_is_active"], true);
+    assert_eq!(
+        owner.ask(&["subnets", "hyperparameters", "60"])["hyperparameters"]["subnet_is_active"],
+        true
+    );
     let holder = Walkthrough::of("docs/use.md");
     let owned = holder.ask(&["wallet", "overview"]);
     assert_eq!(owned["neurons"][0]["netuid"], 59, "{owned}");
@@ -255,8 +284,13 @@ fn lines_with_our_programs() -> Vec<String> {
         for line in blocks.flat_map(str::lines) {
             let line = line.split_once(" #").map_or(line, |(line, _)| line).trim();
             let line = line.split_once(" > ").map_or(line, |(line, _)| line);
-            let line = line.strip_prefix("pm2 start ").map_or_else(|| line.to_owned(), without_pm2_options);
-            let line = line.replace("HOTKEY", BOB).replace("ADDRESS", BOB).replace("HEX", &"0".repeat(128));
+            let line = line
+                .strip_prefix("pm2 start ")
+                .map_or_else(|| line.to_owned(), without_pm2_options);
+            let line = line
+                .replace("HOTKEY", BOB)
+                .replace("ADDRESS", BOB)
+                .replace("HEX", &"0".repeat(128));
             let line = ["--circuit", "--additional-circuits"].iter().fold(line, |line, option| {
                 line.replace(&format!("{option} CIRCUIT"), &format!("{option} {}", "0".repeat(64)))
             });
@@ -268,9 +302,11 @@ fn lines_with_our_programs() -> Vec<String> {
     lines
 }
 
-/// Returns a program with the arguments that PM2 passes on: `bb --name signer -- signer` becomes `bb signer`.
+/// Returns a program with the arguments that PM2 passes on: `bb --name signer -- signer` becomes
+/// `bb signer`.
 fn without_pm2_options(line: &str) -> String {
-    let (program, arguments) = (line.split(' ').next().unwrap(), line.split_once(" -- ").map(|(_, passed)| passed));
+    let (program, arguments) =
+        (line.split(' ').next().unwrap(), line.split_once(" -- ").map(|(_, passed)| passed));
     format!("{program} {}", arguments.unwrap_or_default())
 }
 
@@ -280,9 +316,11 @@ fn every_command_line_parses() {
     assert!(lines.len() > 80, "{lines:#?}");
     for line in lines {
         // Redirections, pipes and the mark of a background process are not part of the command.
-        let mut words = shlex::split(line.trim_end_matches(" &").split(['|', '>']).next().unwrap()).unwrap();
+        let mut words =
+            shlex::split(line.trim_end_matches(" &").split(['|', '>']).next().unwrap()).unwrap();
         let mut command = if words[0] == "tao" { tao() } else { bb() };
-        // --help succeeds only if the preceding arguments parse. After `--`, it would be an argument itself.
+        // --help succeeds only if the preceding arguments parse. After `--`, it would be an
+        // argument itself.
         let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
         words.insert(end, "--help".to_owned());
         let output = command.args(&words[1..]).output().unwrap();
@@ -293,7 +331,8 @@ fn every_command_line_parses() {
 #[test]
 fn the_units_of_the_guide_are_shipped() {
     let block = first_block("docs/validator.md", "Run it with systemd");
-    let enabled = block.lines().find_map(|line| line.strip_prefix("sudo systemctl enable --now ")).unwrap();
+    let enabled =
+        block.lines().find_map(|line| line.strip_prefix("sudo systemctl enable --now ")).unwrap();
     for unit in enabled.split_whitespace() {
         assert!(repository("systemd").join(format!("{unit}.service")).is_file(), "{unit}");
     }

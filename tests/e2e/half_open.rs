@@ -1,4 +1,5 @@
-//! Clients that never complete a request, or never read a response, cannot block other clients of any daemon.
+//! Clients that never complete a request, or never read a response, cannot block other clients of
+//! any daemon.
 
 mod attack;
 mod daemons;
@@ -24,7 +25,10 @@ use daemons::{DAEMONS, address, streaming_axon};
 /// Raises this process's limit on open files.
 fn allow_files() {
     let mut limit = getrlimit(Resource::Nofile);
-    assert!(limit.maximum.is_none_or(|files| files >= 4_096), "this test opens 2000 connections: {limit:?}");
+    assert!(
+        limit.maximum.is_none_or(|files| files >= 4_096),
+        "this test opens 2000 connections: {limit:?}"
+    );
     limit.current = limit.maximum.or(Some(1 << 16));
     setrlimit(Resource::Nofile, limit).unwrap();
 }
@@ -45,8 +49,9 @@ const ALTERNATIVES: [&str; 2] = ["tao localnet start --port", "tao proof miner -
 /// Whether an option of this help text may be for a listen address.
 fn is_address(text: &str) -> bool {
     let (value, _) = text.trim_start_matches([' ', '[', '=']).split_once('>').unwrap_or_default();
-    let default =
-        text.split_once("[default: ").map(|(_, default)| default.split([']', ' ']).next().unwrap_or_default());
+    let default = text
+        .split_once("[default: ")
+        .map(|(_, default)| default.split([']', ' ']).next().unwrap_or_default());
     ["<ADDRESS", "<LISTEN", "<PORT", "<IP"].contains(&value)
         || default.is_some_and(|default| default.parse::<SocketAddr>().is_ok())
         || text.to_lowercase().contains("listen address")
@@ -58,7 +63,8 @@ fn options(help: &str) -> Vec<(&str, String)> {
     for line in help.lines() {
         let trimmed = line.trim_start();
         let indented = line.len() - trimmed.len();
-        let long = trimmed.split_once("--").filter(|(short, _)| short.is_empty() || short.ends_with(", "));
+        let long =
+            trimmed.split_once("--").filter(|(short, _)| short.is_empty() || short.ends_with(", "));
         if let Some((short, rest)) = long.filter(|_| (2..=6).contains(&indented)) {
             let name = trimmed[short.len()..].split([' ', '[', '=']).next().unwrap();
             options.push((name, rest[name.len() - 2..].to_owned()));
@@ -74,9 +80,13 @@ fn options(help: &str) -> Vec<(&str, String)> {
 fn listening(words: &[String], found: &mut BTreeSet<String>) {
     let help = tao().args(words).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    let command = ["tao"].into_iter().chain(words.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    let command =
+        ["tao"].into_iter().chain(words.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     found.extend(
-        options(&help).into_iter().filter(|(_, text)| is_address(text)).map(|(name, _)| format!("{command} {name}")),
+        options(&help)
+            .into_iter()
+            .filter(|(_, text)| is_address(text))
+            .map(|(name, _)| format!("{command} {name}")),
     );
     for name in listed(&help) {
         listening(&[words, &[name.to_owned()]].concat(), found);
@@ -88,12 +98,16 @@ fn every_listen_address_is_tested() {
     let mut found = BTreeSet::new();
     listening(&[], &mut found);
     found.retain(|option| {
-        let is_elsewhere = ELSEWHERE.iter().any(|known| option.starts_with(known) || option.ends_with(known));
+        let is_elsewhere =
+            ELSEWHERE.iter().any(|known| option.starts_with(known) || option.ends_with(known));
         // `tao localnet` without a subcommand is `tao localnet start`.
-        !is_elsewhere && !ALTERNATIVES.contains(&option.as_str()) && !option.starts_with("tao localnet --")
+        !is_elsewhere
+            && !ALTERNATIVES.contains(&option.as_str())
+            && !option.starts_with("tao localnet --")
     });
-    let tested =
-        DAEMONS.iter().flat_map(|(name, options, _)| options.iter().map(move |option| format!("{name} {option}")));
+    let tested = DAEMONS.iter().flat_map(|(name, options, _)| {
+        options.iter().map(move |option| format!("{name} {option}"))
+    });
     assert_eq!(found, tested.collect::<BTreeSet<_>>());
 }
 
@@ -102,8 +116,10 @@ fn options_are_read_from_help() {
     let help = "Usage\n\nOptions:\n      --api <ADDRESS>\n          Listen address\n\n  -q, --quiet\n          Less\n\n  \
                 -o, --out <FILE>  A file, not --this\n      --web <WEB>\n          The page\n\n          [default: \
                 127.0.0.1:80]\n      --also[=<PORT>]\n          One\n";
-    let found: Vec<_> = options(help).into_iter().map(|(name, text)| (name, is_address(&text))).collect();
-    let expected = [("--api", true), ("--quiet", false), ("--out", false), ("--web", true), ("--also", true)];
+    let found: Vec<_> =
+        options(help).into_iter().map(|(name, text)| (name, is_address(&text))).collect();
+    let expected =
+        [("--api", true), ("--quiet", false), ("--out", false), ("--web", true), ("--also", true)];
     assert_eq!(found, expected);
 }
 
@@ -127,7 +143,8 @@ fn every_daemon_responds_despite_half_open_connections() {
     }
 }
 
-/// An incomplete request head is closed after ten seconds, even if there is room for more connections.
+/// An incomplete request head is closed after ten seconds, even if there is room for more
+/// connections.
 #[test]
 fn heads_have_ten_seconds() {
     for name in ["tao axon serve", "tao localnet start"] {
@@ -149,22 +166,26 @@ fn heads_have_ten_seconds() {
     }
 }
 
-/// A server whose limit on open files is below its connection limit also recovers. New connections then wait in the
-/// system's backlog, which takes longer.
+/// A server whose limit on open files is below its connection limit also recovers. New connections
+/// then wait in the system's backlog, which takes longer.
 #[test]
 fn few_files() {
     allow_files();
     let command = format!("ulimit -n 200; exec {} \"$@\"", bb_path().display());
     let mut limited = Command::new("sh");
     limited.args(["-c", &command, "bb", "miner", "--profile", "parrot", "--key-uri", "//Bob"]);
-    limited.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1").stdin(Stdio::null());
+    limited
+        .env("BITTENSOR_SUBTENSOR_ENDPOINT", "local")
+        .env("BB_DEV_MODE", "1")
+        .stdin(Stdio::null());
     let miner = Daemon::start(&mut limited);
-    let served = Served { address: address(&miner), page: ("/healthz", 200), waits: None, tls: None };
+    let served =
+        Served { address: address(&miner), page: ("/healthz", 200), waits: None, tls: None };
     served.holds_within(Duration::from_secs(4), "bb miner with few files");
 }
 
-/// Requests on one connection until the responses exceed the system's buffers. The server cuts off a client that reads
-/// none of them.
+/// Requests on one connection until the responses exceed the system's buffers. The server cuts off
+/// a client that reads none of them.
 #[test]
 fn responses_that_nobody_reads_are_cut_off() {
     /// Four times the server's write timeout: before it starts, the system's buffers must be full.
@@ -181,7 +202,8 @@ fn responses_that_nobody_reads_are_cut_off() {
             let requests = async move {
                 loop {
                     // Signed when sent, since the axon refuses older signatures.
-                    let once = String::from_utf8(request(0)).unwrap().replace("connection: close\r\n", "");
+                    let once =
+                        String::from_utf8(request(0)).unwrap().replace("connection: close\r\n", "");
                     if let Err(error) = client.write_all(once.as_bytes()).await {
                         return error;
                     }
@@ -191,7 +213,10 @@ fn responses_that_nobody_reads_are_cut_off() {
         }
         while let Some(sent) = clients.join_next().await {
             let error = sent.unwrap().expect("the server keeps the connection");
-            assert!(matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{error}");
+            assert!(
+                matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe),
+                "{error}"
+            );
         }
     });
     assert!(began.elapsed() > Duration::from_secs(20), "refused at once: {:?}", began.elapsed());

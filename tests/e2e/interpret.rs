@@ -12,7 +12,9 @@ use taonet_babelbit_challenges::{Challenges, Source};
 use taonet_speech::{Espeak, SampleFormat, Synthesizer as _, Wav};
 
 use crate::axon::BOB;
-use crate::support::{Daemon, are_installed, bb, document, local_bb, refusal, repository, require_models};
+use crate::support::{
+    Daemon, are_installed, bb, document, local_bb, refusal, repository, require_models,
+};
 
 /// Recogniser of the translating miner and of its replies.
 const WHISPER: &str = "faster-whisper-base";
@@ -51,9 +53,14 @@ fn started_miner_is_measured_on_the_recordings_of_a_directory() {
     let folder = tempfile::tempdir().unwrap();
     write_recordings(folder.path());
     let mut bench = interpret(folder.path().to_str().unwrap());
-    let report = document(&bench.args(["--json", "--language", "en", "--", "--voice", "en-us"]).output().unwrap());
+    let report = document(
+        &bench.args(["--json", "--language", "en", "--", "--voice", "en-us"]).output().unwrap(),
+    );
     assert_eq!((&report["schema"], &report["benchmark"]), (&json!(1), &json!("interpret")));
-    assert_eq!((&report["recognizer"]["name"], &report["embedder"]), (&json!("tiny-ctc"), &json!("all-MiniLM-L6-v2")));
+    assert_eq!(
+        (&report["recognizer"]["name"], &report["embedder"]),
+        (&json!("tiny-ctc"), &json!("all-MiniLM-L6-v2"))
+    );
     assert_eq!(report["miner"]["options"], json!(["--voice", "en-us"]));
     if cfg!(target_os = "linux") {
         assert!(number(&report["miner"]["cpu_sec"]) > 0.0, "{report:#}");
@@ -68,22 +75,26 @@ fn started_miner_is_measured_on_the_recordings_of_a_directory() {
         // The replies are late, but transcribed nevertheless.
         assert!(item["transcript"].is_string() && item["error"].is_null(), "{item:#}");
         assert!(number(&item["wer"]) < 50.0 && number(&item["chrf"]) > 70.0, "{item:#}");
-        let [wall, source, factor] = ["wall_sec", "source_sec", "real_time_factor"].map(|key| number(&item[key]));
+        let [wall, source, factor] =
+            ["wall_sec", "source_sec", "real_time_factor"].map(|key| number(&item[key]));
         assert!(wall > 0.0 && (factor - wall / source).abs() < 1e-9, "{item:#}");
         assert!(number(&item["after_source_sec"]) <= wall, "{item:#}");
         assert!(number(&item["al_ms"]) <= number(&item["laal_ms"]) + 1e-9, "{item:#}");
     }
     let total = &report["total"];
     assert_eq!((&total["replies"], &total["failed"]), (&json!(RECORDINGS), &json!(0)));
-    let mean = |key: &str| items.iter().map(|item| number(&item[key])).sum::<f64>() / items.len() as f64;
+    let mean =
+        |key: &str| items.iter().map(|item| number(&item[key])).sum::<f64>() / items.len() as f64;
     for key in ["score", "laal_ms", "atd_ms"] {
         assert!((number(&total[key]) - mean(key)).abs() < 1e-3, "{key}: {report:#}");
     }
-    let phases: Vec<_> = report["timings"].as_array().unwrap().iter().map(|timing| &timing["phase"]).collect();
+    let phases: Vec<_> =
+        report["timings"].as_array().unwrap().iter().map(|timing| &timing["phase"]).collect();
     assert_eq!(phases[..3], [&json!("init"), &json!("frame"), &json!("final_frame")]);
 }
 
-/// The recordings are played one by one, which changes neither the score nor the metrics of a challenge.
+/// The recordings are played one by one, which changes neither the score nor the metrics of a
+/// challenge.
 #[test]
 fn running_miner_has_the_score_and_metrics_of_the_contest() {
     require_models();
@@ -94,13 +105,23 @@ fn running_miner_has_the_score_and_metrics_of_the_contest() {
     test.args(["test-miner", miner.url(), "--miner-hotkey", BOB, "--json", "--challenge", ferry]);
     let contest = document(&test.output().unwrap())["contest"].clone();
     let mut bench = interpret(ferry);
-    let report = document(&bench.args(["--json", "--miner", miner.url(), "--miner-hotkey", BOB]).output().unwrap());
+    let report = document(
+        &bench.args(["--json", "--miner", miner.url(), "--miner-hotkey", BOB]).output().unwrap(),
+    );
     let (total, expected) = (&report["total"], &contest["challenges"][0]["miner"]);
-    for (found, expected) in [(&total["score"], &expected["score"]), (&total["accuracy"], &expected["accuracy"])] {
-        assert!((number(found) - number(expected)).abs() < 1e-9, "{report:#} instead of {expected:#}");
+    for (found, expected) in
+        [(&total["score"], &expected["score"]), (&total["accuracy"], &expected["accuracy"])]
+    {
+        assert!(
+            (number(found) - number(expected)).abs() < 1e-9,
+            "{report:#} instead of {expected:#}"
+        );
     }
     for key in ["wer", "bleu", "chrf", "al_ms", "laal_ms", "atd_ms", "replies"] {
-        assert_eq!(total[key], expected["metrics"][key], "{key}: {report:#} instead of {expected:#}");
+        assert_eq!(
+            total[key], expected["metrics"][key],
+            "{key}: {report:#} instead of {expected:#}"
+        );
     }
     assert!(report["items"][0]["source"].as_str().unwrap().contains("ferry"), "{report:#}");
     for key in ["options", "cpu_sec", "max_rss_mb"] {
@@ -109,7 +130,14 @@ fn running_miner_has_the_score_and_metrics_of_the_contest() {
     let mut people = interpret(ferry);
     people.args(["--miner", miner.url(), "--miner-hotkey", BOB]).env("COLUMNS", "160");
     let shown = String::from_utf8(people.output().unwrap().stdout).unwrap();
-    for says in ["real-time factor", "LAAL", "all ", "final frame", "compared with all-MiniLM-L6-v2", "s of speech"] {
+    for says in [
+        "real-time factor",
+        "LAAL",
+        "all ",
+        "final frame",
+        "compared with all-MiniLM-L6-v2",
+        "s of speech",
+    ] {
         assert!(shown.contains(says), "{says}: {shown}");
     }
 }
@@ -119,12 +147,16 @@ fn miner_without_replies_fails_with_the_errors() {
     require_models();
     let ferry = repository("tests/e2e/data/ferry.json");
     let mut bench = interpret(ferry.to_str().unwrap());
-    let output = bench.args(["--json", "--miner", "127.0.0.1:1", "--miner-hotkey", BOB]).output().unwrap();
+    let output =
+        bench.args(["--json", "--miner", "127.0.0.1:1", "--miner-hotkey", BOB]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["total"]["replies"], &report["total"]["failed"]), (&json!(0), &json!(4)));
     assert_eq!((&report["total"]["wer"], &report["total"]["bleu"]), (&json!(100.0), &json!(0.0)));
-    assert!(report["items"][0]["error"].as_str().unwrap().starts_with("ConnectionError:"), "{report:#}");
+    assert!(
+        report["items"][0]["error"].as_str().unwrap().starts_with("ConnectionError:"),
+        "{report:#}"
+    );
 }
 
 #[test]
@@ -141,7 +173,8 @@ fn wrong_arguments_are_refused_with_a_remedy() {
         assert!(error.contains(expected), "{recordings} {options:?}: {error}");
     }
     require_models();
-    let error = refusal(&interpret("1").args(["--", "--frame-threshold", "500"]).output().unwrap(), 2);
+    let error =
+        refusal(&interpret("1").args(["--", "--frame-threshold", "500"]).output().unwrap(), 2);
     assert!(error.contains("invalid value '500' for '--frame-threshold"), "{error}");
     assert!(error.contains("the miner did not start: exit status: 2"), "{error}");
 }
@@ -158,7 +191,8 @@ fn translating_miner_is_measured_with_whisper_and_a_neural_voice() {
     let utterance = &challenge.utterances[0];
     let Source::Text { text, voice } = &utterance.source else { panic!("a recording") };
     let speech = Espeak::find().unwrap().speak(text, voice).unwrap();
-    fs::write(folder.path().join("german.wav"), Wav::encode(&speech, SampleFormat::S16).unwrap()).unwrap();
+    fs::write(folder.path().join("german.wav"), Wav::encode(&speech, SampleFormat::S16).unwrap())
+        .unwrap();
     fs::write(folder.path().join("german.txt"), &utterance.target.text).unwrap();
     let mut bench = interpret(folder.path().to_str().unwrap());
     // No reply may time out on a busy machine.
@@ -168,6 +202,12 @@ fn translating_miner_is_measured_with_whisper_and_a_neural_voice() {
     bench.args(["--json", "--language", "de", "--stt-model", WHISPER]);
     bench.args(["--", "--task", "translate", "--voice", &format!("piper:{VOICE}")]);
     let report = document(&bench.output().unwrap());
-    assert_eq!((&report["recognizer"]["name"], &report["total"]["failed"]), (&json!(WHISPER), &json!(0)));
-    assert!(number(&report["total"]["chrf"]) > 20.0 && number(&report["total"]["laal_ms"]) > 0.0, "{report:#}");
+    assert_eq!(
+        (&report["recognizer"]["name"], &report["total"]["failed"]),
+        (&json!(WHISPER), &json!(0))
+    );
+    assert!(
+        number(&report["total"]["chrf"]) > 20.0 && number(&report["total"]["laal_ms"]) > 0.0,
+        "{report:#}"
+    );
 }

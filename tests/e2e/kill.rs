@@ -1,5 +1,5 @@
-//! Engine, miners and runner as separate processes, killed at random times: the runner's final files must equal those
-//! of an undisturbed run. Servers shut down on SIGTERM.
+//! Engine, miners and runner as separate processes, killed at random times: the runner's final
+//! files must equal those of an undisturbed run. Servers shut down on SIGTERM.
 
 mod engine;
 mod miner;
@@ -17,7 +17,8 @@ use taonet_wallet::Keypair;
 use tempfile::TempDir;
 
 use crate::support::{
-    Daemon, RunFiles, document, free_address, kill_count, local_bb, repository, require_models, stderr, terminate,
+    Daemon, RunFiles, document, free_address, kill_count, local_bb, repository, require_models,
+    stderr, terminate,
 };
 
 const SIGKILL: i32 = 9;
@@ -41,7 +42,8 @@ impl Network {
         let mut miners = Vec::new();
         let mut entries = Vec::new();
         for (uid, profile) in (1..).zip(profiles) {
-            // A miner with a replay log is restarted at its address, which nobody else may get meanwhile.
+            // A miner with a replay log is restarted at its address, which nobody else may get
+            // meanwhile.
             let listen = if remembers { free_address() } else { "127.0.0.1:0".to_owned() };
             let miner = miner_at(remembers.then_some(folder.path()), profile, &listen);
             let hotkey = Keypair::from_uri(&format!("//miner//{profile}")).unwrap().hotkey();
@@ -72,10 +74,21 @@ impl Network {
 
     fn runner_of(&self, key: &str, engine: &Daemon, directory: &Path) -> Command {
         let mut runner = local_bb();
-        runner.args(["runner", "--once", "--json", "--key-uri", key, "--engine", engine.url(), "--miners"]);
+        runner.args([
+            "runner",
+            "--once",
+            "--json",
+            "--key-uri",
+            key,
+            "--engine",
+            engine.url(),
+            "--miners",
+        ]);
         runner.arg(self.directory("miners.json")).arg("--keep").arg(directory);
         // On a busy machine, no reply may time out: results are compared.
-        runner.env("BABELBIT_CACHE_DIR", directory.join("cache")).env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
+        runner
+            .env("BABELBIT_CACHE_DIR", directory.join("cache"))
+            .env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
         runner
     }
 }
@@ -92,7 +105,8 @@ fn miner_at(folder: Option<&Path>, profile: &str, listen: &str) -> Daemon {
 
 /// Returns the random seed, from the environment or random; printed to reproduce failures.
 pub(crate) fn random_seed() -> u64 {
-    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed = std::env::var("TAONET_TEST_SEED")
+        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     eprintln!("TAONET_TEST_SEED={seed} repeats these kill times");
     seed
 }
@@ -102,8 +116,8 @@ fn engine() -> Daemon {
     Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")))
 }
 
-/// In a container, loopback addresses are rewritten to the container's host. Miners and runner share a container
-/// here, so this form of the address is not rewritten.
+/// In a container, loopback addresses are rewritten to the container's host. Miners and runner
+/// share a container here, so this form of the address is not rewritten.
 pub(crate) fn address(url: &str) -> String {
     let is_container = Path::new("/.dockerenv").exists();
     if is_container { url.replace("127.0.0.1", "[::ffff:127.0.0.1]") } else { url.to_owned() }
@@ -143,7 +157,8 @@ fn kills_lose_and_repeat_nothing() {
         let mut moments = Vec::new();
         let report = loop {
             // Includes times after the usual end, since a run writes its files last.
-            let moment = (kills < kill_count()).then(|| duration.mul_f64(random.random_range(0.0..1.1)));
+            let moment =
+                (kills < kill_count()).then(|| duration.mul_f64(random.random_range(0.0..1.1)));
             let began = Instant::now();
             match run_until(network.runner(&engine, &directory), moment) {
                 Some(output) => {
@@ -184,22 +199,34 @@ fn run_until(mut command: Command, kill_after: Option<Duration>) -> Option<Outpu
 fn check_reference(files: &RunFiles, report: &Value) {
     let utterances = usize::try_from(report["utterances"].as_u64().unwrap()).unwrap();
     assert!(utterances >= 2, "{utterances}");
-    let logs: Vec<_> = files.names().into_iter().filter(|name| name.ends_with("run.json")).collect();
+    let logs: Vec<_> =
+        files.names().into_iter().filter(|name| name.ends_with("run.json")).collect();
     assert_eq!(logs.len(), PROFILES.len());
     for name in logs {
         let log = files.json(name);
-        let indices: Vec<_> = log["utterances"].as_array().unwrap().iter().map(|row| &row["utterance_index"]).collect();
+        let indices: Vec<_> = log["utterances"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| &row["utterance_index"])
+            .collect();
         assert_eq!(indices, (0..utterances).collect::<Vec<_>>(), "{name}");
         assert_eq!(log["completed"], true, "{name}");
-        assert_eq!(files.members(&name.replace("run.json", "audio.tar")).len(), 2 * utterances, "{name}");
+        assert_eq!(
+            files.members(&name.replace("run.json", "audio.tar")).len(),
+            2 * utterances,
+            "{name}"
+        );
     }
-    let scores: Vec<_> = report["miners"].as_array().unwrap().iter().map(|miner| miner["score"].as_f64()).collect();
+    let scores: Vec<_> =
+        report["miners"].as_array().unwrap().iter().map(|miner| miner["score"].as_f64()).collect();
     assert!(scores[0] > Some(0.0) && scores[1] > Some(0.0) && scores[2] == Some(0.0), "{scores:?}");
 }
 
 #[test]
 fn servers_end_when_they_are_asked_to() {
-    let miner = Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
+    let miner =
+        Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
     assert_eq!(engine().terminate().code(), Some(0));
     assert_eq!(miner.terminate().code(), Some(0));
 }
@@ -228,5 +255,8 @@ fn a_runner_that_is_asked_to_end_goes_on_later() {
     let report = document(&network.runner(&engine, &directory).output().unwrap());
     assert_eq!(report["outcome"], "finished");
     assert_eq!(report["resumed"], true);
-    assert_eq!(RunFiles::read(&directory).json("challenge_status/ferry__main.json")["miner_count"], PROFILES.len());
+    assert_eq!(
+        RunFiles::read(&directory).json("challenge_status/ferry__main.json")["miner_count"],
+        PROFILES.len()
+    );
 }

@@ -1,5 +1,5 @@
-//! The Python tools and Polkadot-JS on the development chain. `TAONET_UPDATE_DOCS=1` regenerates the tables in
-//! docs/localnet-tools.md.
+//! The Python tools and Polkadot-JS on the development chain. `TAONET_UPDATE_DOCS=1` regenerates
+//! the tables in docs/localnet-tools.md.
 
 mod btcli;
 mod epochs;
@@ -27,7 +27,8 @@ fn chain(block_time: &str) -> Daemon {
     Daemon::start(tao().args(["localnet", "--memory", "--block-time", block_time]))
 }
 
-/// Starts a chain with blocks on demand. All such chains have the same genesis block and the same clock.
+/// Starts a chain with blocks on demand. All such chains have the same genesis block and the same
+/// clock.
 fn chain_at_noon() -> Daemon {
     let at = "2026-01-31T12:00:00Z";
     Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual", "--at", at]))
@@ -42,11 +43,13 @@ fn address(uri: &str) -> String {
 fn the_sdks_use_the_chain() {
     let (Some(sdk10), Some(sdk11)) = (Peer::find("sdk10"), Peer::find("sdk11")) else { return };
     let chain = chain("250ms");
-    let question = json!({ "url": chain.url(), "netuid": BABELBIT, "tempo": TEMPO, "block_seconds": 0.25 });
+    let question =
+        json!({ "url": chain.url(), "netuid": BABELBIT, "tempo": TEMPO, "block_seconds": 0.25 });
     let did = Did::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10.py"), &question));
     let [ten, below] = did.as_slice() else { panic!("two tools") };
     let hotkey = address("//BobHotkey");
-    let question = json!({ "url": chain.url(), "netuid": BABELBIT, "coldkey": ALICE, "hotkey": hotkey });
+    let question =
+        json!({ "url": chain.url(), "netuid": BABELBIT, "coldkey": ALICE, "hotkey": hotkey });
     let did = Did::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11.py"), &question));
     let [eleven] = did.as_slice() else { panic!("one tool") };
     check_table("what the SDKs did", &[ten, below, eleven]);

@@ -1,5 +1,5 @@
-//! Nineteen's market as several processes on PostgreSQL and NATS: entries, query workers and a validator, some of them
-//! killed.
+//! Nineteen's market as several processes on PostgreSQL and NATS: entries, query workers and a
+//! validator, some of them killed.
 
 mod guide;
 
@@ -19,7 +19,8 @@ use taonet_wallet::Keypair;
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{Daemon, assert_described, document, free_address, kill_count, refusal, tao};
 
-/// Address that means this machine, for validators with --allow-private: the chain rejects loopback addresses.
+/// Address that means this machine, for validators with --allow-private: the chain rejects loopback
+/// addresses.
 const HERE: &str = "0.0.0.1";
 const TASK: &str = "chat-a";
 /// Credits of the buyer.
@@ -28,8 +29,8 @@ const CREDITS: i64 = 1_000_000;
 const PERIODS: i64 = 10;
 /// Length of a period, in seconds.
 const PERIOD: u32 = 4;
-/// Interval at which a validator stores its counters, in seconds; a killed validator loses at most the counts of one
-/// interval.
+/// Interval at which a validator stores its counters, in seconds; a killed validator loses at most
+/// the counts of one interval.
 const UNSTORED: f64 = 0.25;
 /// Maximum number of requests in flight when the validator is killed.
 const IN_FLIGHT: f64 = 4.0;
@@ -47,20 +48,41 @@ struct Network {
 }
 
 impl Network {
-    /// `None` if PostgreSQL or NATS is not installed. Arguments: length of a period in seconds, and time per token in
-    /// milliseconds.
+    /// `None` if PostgreSQL or NATS is not installed. Arguments: length of a period in seconds, and
+    /// time per token in milliseconds.
     fn start(period: u32, pace: u32) -> Option<Self> {
         let (postgres, nats) = (Postgres::start()?, Nats::start()?);
         let chain = Chain::start();
         std::fs::write(chain.path("tasks.toml"), tasks(period)).unwrap();
         let mut models = tao();
-        models.args(["nineteen", "model", "--layers", "1", "--concurrency", "128", "--pace", &pace.to_string()]);
+        models.args([
+            "nineteen",
+            "model",
+            "--layers",
+            "1",
+            "--concurrency",
+            "128",
+            "--pace",
+            &pace.to_string(),
+        ]);
         let models = Daemon::start(&mut models);
         let miners = ["//miner//a", "//miner//b"].map(|key| {
             let mut miner = tao();
-            miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "miner", "--key-uri", key]);
-            miner.args(["--no-metagraph", "--concurrency", "64", "--task", &format!("{TASK}@900000=random")]);
-            let miner = Daemon::start(miner.args(["--backend-url", &format!("{}/v1", models.url())]));
+            miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args([
+                "nineteen",
+                "miner",
+                "--key-uri",
+                key,
+            ]);
+            miner.args([
+                "--no-metagraph",
+                "--concurrency",
+                "64",
+                "--task",
+                &format!("{TASK}@900000=random"),
+            ]);
+            let miner =
+                Daemon::start(miner.args(["--backend-url", &format!("{}/v1", models.url())]));
             let hotkey = Keypair::from_uri(key).unwrap().hotkey().to_string();
             chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", &hotkey]);
             let port = miner.url().rsplit(':').next().unwrap();
@@ -76,14 +98,22 @@ impl Network {
     /// Returns a command with the settings that all processes share.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = tao();
-        command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("DATABASE_URL", self.postgres.url());
+        command
+            .env("BITTENSOR_SUBTENSOR_ENDPOINT", "local")
+            .env("DATABASE_URL", self.postgres.url());
         command.env("NATS_URL", self.nats.url()).arg("nineteen").args(arguments);
         command
     }
 
     fn validator(&self) -> Command {
-        let mut validator = self.command(&["validator", "--key-uri", "//Alice", "--netuid", BABELBIT]);
-        validator.args(["--allow-private", "--network", &self.chain.url().replace("http", "ws"), "--tasks"]);
+        let mut validator =
+            self.command(&["validator", "--key-uri", "//Alice", "--netuid", BABELBIT]);
+        validator.args([
+            "--allow-private",
+            "--network",
+            &self.chain.url().replace("http", "ws"),
+            "--tasks",
+        ]);
         validator.arg(self.tasks()).arg("--state").arg(self.chain.path("state"));
         validator
     }
@@ -92,8 +122,8 @@ impl Network {
         self.chain.path("tasks.toml")
     }
 
-    /// Returns the number of requests that the miners have received, and that the database has counted, once both are
-    /// stable.
+    /// Returns the number of requests that the miners have received, and that the database has
+    /// counted, once both are stable.
     fn settled(&self, store: &Store) -> (f64, f64) {
         let began = Instant::now();
         let mut before = None;
@@ -165,13 +195,19 @@ struct Worker {
 impl Worker {
     fn start(network: &Network) -> Self {
         let metrics = free_address();
-        let mut command = network.command(&["query", "--key-uri", "//Alice", "--metrics", &metrics]);
+        let mut command =
+            network.command(&["query", "--key-uri", "//Alice", "--metrics", &metrics]);
         Self { child: command.stdout(Stdio::null()).spawn().unwrap(), metrics }
     }
 
     /// Returns the number of jobs with one of these outcomes.
     async fn jobs(&self, outcomes: &[&str]) -> u64 {
-        let text = reqwest::get(format!("http://{}/metrics", self.metrics)).await.unwrap().text().await.unwrap();
+        let text = reqwest::get(format!("http://{}/metrics", self.metrics))
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         assert_described(&text, "query");
         let named = |line: &str| {
             let is_meant = |outcome: &&str| line.contains(&format!("outcome=\"{outcome}\""));
@@ -228,13 +264,17 @@ async fn buy(entry: String, key: String, first: Arc<AtomicUsize>) -> Ended {
             first.fetch_add(1, Ordering::SeqCst);
         }
     }
-    let is_complete = status == 200 && text.contains("\"finish_reason\":\"") && text.ends_with("data: [DONE]\n\n");
+    let is_complete = status == 200
+        && text.contains("\"finish_reason\":\"")
+        && text.ends_with("data: [DONE]\n\n");
     Ended { status, chunks: chunks(&text), is_complete, text }
 }
 
 /// Returns the number of content chunks in a stream.
 fn chunks(text: &str) -> i64 {
-    let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
+    let events = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
     let is_content = |event: &Value| {
         let delta = &event["choices"][0]["delta"];
         delta["content"].is_string() && delta.get("role").is_none()
@@ -245,19 +285,26 @@ fn chunks(text: &str) -> i64 {
 /// Waits for all charges: each request is charged exactly once, for the delivered part.
 async fn charged_once(store: &Store, id: &str, all: &[Ended]) {
     // 6 tokens of the request at 100 credits, those of the answer at 400, for 1 000 tokens each.
-    let cost = |ended: &Ended| if ended.chunks == 0 { 0 } else { (6 * 100 + ended.chunks * 400 + 999) / 1_000 };
-    let (expected, tokens): (i64, i64) = (all.iter().map(cost).sum(), all.iter().map(|ended| ended.chunks).sum());
+    let cost = |ended: &Ended| {
+        if ended.chunks == 0 { 0 } else { (6 * 100 + ended.chunks * 400 + 999) / 1_000 }
+    };
+    let (expected, tokens): (i64, i64) =
+        (all.iter().map(cost).sum(), all.iter().map(|ended| ended.chunks).sum());
     let began = Instant::now();
     let held = async || {
         let balances = store.balances().await.unwrap();
-        balances.into_iter().find(|(name, _)| *name == format!("held:{id}")).map_or(0, |(_, held)| held)
+        balances
+            .into_iter()
+            .find(|(name, _)| *name == format!("held:{id}"))
+            .map_or(0, |(_, held)| held)
     };
     while held().await > 0 {
         assert!(began.elapsed() < LONG, "credits stay held");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let usage = store.usage(Some(id)).await.unwrap();
-    let charged = usage.iter().fold((0, 0), |sums, row| (sums.0 + row.charged, sums.1 + row.output_tokens));
+    let charged =
+        usage.iter().fold((0, 0), |sums, row| (sums.0 + row.charged, sums.1 + row.output_tokens));
     assert_eq!(charged, (expected, tokens));
     assert!(store.is_balanced().await.unwrap());
     assert_eq!(store.key(id).await.unwrap().unwrap().balance, CREDITS - expected);
@@ -277,7 +324,10 @@ async fn counted(store: &Store, all: &[Ended]) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let budget = &store.budgets(PeriodId(1), None).await.unwrap()[0];
-    assert!(budget.remaining < budget.planned, "buyers' requests take the place of tests: {budget:?}");
+    assert!(
+        budget.remaining < budget.planned,
+        "buyers' requests take the place of tests: {budget:?}"
+    );
 }
 
 #[test]
@@ -300,7 +350,8 @@ fn a_killed_query_worker_costs_no_other_request_and_no_credit() {
             .output()
             .unwrap(),
     );
-    let (id, key) = (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned());
+    let (id, key) =
+        (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned());
     let entries = [(); 2].map(|()| Daemon::start(&mut network.command(&["entry"])));
     let urls = entries.each_ref().map(|entry| entry.url().to_owned());
     let mut workers: Vec<_> = (0..3).map(|_| Worker::start(&network)).collect();
@@ -319,7 +370,9 @@ fn a_killed_query_worker_costs_no_other_request_and_no_credit() {
         }
         let start = |count: usize, first: &Arc<AtomicUsize>| {
             (0..count)
-                .map(|index| tokio::spawn(buy(urls[index % 2].clone(), key.clone(), Arc::clone(first))))
+                .map(|index| {
+                    tokio::spawn(buy(urls[index % 2].clone(), key.clone(), Arc::clone(first)))
+                })
                 .collect::<Vec<_>>()
         };
         let before = (workers[1].jobs(&["answered"]).await, workers[2].jobs(&["answered"]).await);
@@ -332,23 +385,33 @@ fn a_killed_query_worker_costs_no_other_request_and_no_credit() {
         running.extend(start(20, &Arc::default()));
         let seed: u64 = rand::random();
         println!("seed {seed}");
-        tokio::time::sleep(Duration::from_millis(StdRng::seed_from_u64(seed).random_range(0..60))).await;
+        tokio::time::sleep(Duration::from_millis(StdRng::seed_from_u64(seed).random_range(0..60)))
+            .await;
         drop(workers.remove(0));
         let mut ended = Vec::new();
         for request in running {
-            ended.push(tokio::time::timeout(LONG, request).await.expect("a request hangs").unwrap());
+            ended
+                .push(tokio::time::timeout(LONG, request).await.expect("a request hangs").unwrap());
         }
         let broken: Vec<_> = ended.iter().filter(|ended| !ended.is_complete).collect();
         for one in &broken {
-            assert!(one.status == 200 && one.chunks > 0 && one.text.contains("\"code\":\"no_answer\""), "{one:?}");
+            assert!(
+                one.status == 200 && one.chunks > 0 && one.text.contains("\"code\":\"no_answer\""),
+                "{one:?}"
+            );
         }
         assert!((1..60).contains(&broken.len()), "the killed worker had {} streams", broken.len());
         for worker in &workers {
             assert_eq!(worker.jobs(&["failed", "interrupted", "lost", "malformed"]).await, 0);
         }
-        let answered =
-            workers[0].jobs(&["answered"]).await - before.0 + workers[1].jobs(&["answered"]).await - before.1;
-        assert!(answered > 0 && answered <= 60 - broken.len() as u64, "{answered} of {}", 60 - broken.len());
+        let answered = workers[0].jobs(&["answered"]).await - before.0
+            + workers[1].jobs(&["answered"]).await
+            - before.1;
+        assert!(
+            answered > 0 && answered <= 60 - broken.len() as u64,
+            "{answered} of {}",
+            60 - broken.len()
+        );
         println!("{} of 60 streams were the killed worker's", broken.len());
 
         all.extend(ended);
@@ -369,10 +432,16 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     let mut random = StdRng::seed_from_u64(seed);
     let start = || {
         let mut validator = network.validator();
-        validator.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        validator
+            .args(["--listen", "127.0.0.1:0"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     };
     let store = network.store();
-    let newest = || network.runtime.block_on(store.newest_period()).unwrap().map_or(0, |period| period.id.0);
+    let newest =
+        || network.runtime.block_on(store.newest_period()).unwrap().map_or(0, |period| period.id.0);
     // Each process lives up to three seconds longer than a start takes.
     let began = Instant::now();
     let mut validator = Some(Killed(start()));
@@ -401,7 +470,10 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         most
     });
     println!("{counted} of {received} requests counted after the kills, which may lose {lost:.0}");
-    assert!(counted <= received && counted >= received - lost, "{counted} of {received}, {lost} may be lost");
+    assert!(
+        counted <= received && counted >= received - lost,
+        "{counted} of {received}, {lost} may be lost"
+    );
     assert!(lost < received, "too few requests for a test");
     // Without kills, each request counts exactly once.
     let validator = Killed(start());
@@ -414,7 +486,11 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     let text = std::fs::read_to_string(network.tasks()).unwrap();
     let conversion = "volume_to_requests_conversion = 10\n";
     assert!(text.contains(conversion));
-    std::fs::write(network.tasks(), text.replace(conversion, "volume_to_requests_conversion = 1000000000\n")).unwrap();
+    std::fs::write(
+        network.tasks(),
+        text.replace(conversion, "volume_to_requests_conversion = 1000000000\n"),
+    )
+    .unwrap();
     let is_quiet = || {
         let budgets = network.runtime.block_on(store.budgets(PeriodId(newest()), None)).unwrap();
         budgets.iter().all(|budget| budget.planned == 0)
@@ -434,12 +510,19 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         let (mut last, mut closings) = (0, 0);
         for id in 1..=newest {
             let period = store.period(PeriodId(id)).await.unwrap().expect("no period is lost");
-            assert!(period.started_ms >= last, "{period:?} begins before the previous one was closed");
-            // The last process can have been killed after it closed a period, before it opened the next one.
+            assert!(
+                period.started_ms >= last,
+                "{period:?} begins before the previous one was closed"
+            );
+            // The last process can have been killed after it closed a period, before it opened the
+            // next one.
             let is_closed = period.closed_ms.is_some();
             assert!(is_closed || id == newest, "the previous periods are closed: {period:?}");
             if let Some(closed) = period.closed_ms {
-                assert!(closed >= period.started_ms + period.length_ms, "{period:?} was closed early");
+                assert!(
+                    closed >= period.started_ms + period.length_ms,
+                    "{period:?} was closed early"
+                );
                 (last, closings) = (closed, closings + 1);
             }
             let rows = store.contenders(PeriodId(id)).await.unwrap();
@@ -453,7 +536,8 @@ fn a_validator_killed_at_any_time_loses_no_period() {
             }
         }
         let history = store.history_since(0).await.unwrap();
-        let once: HashSet<_> = history.iter().map(|row| (row.period, row.task.clone(), row.hotkey)).collect();
+        let once: HashSet<_> =
+            history.iter().map(|row| (row.period, row.task.clone(), row.hotkey)).collect();
         assert_eq!(once.len(), history.len(), "each result counts once");
         let closed: HashSet<_> = history.iter().map(|row| row.period.0).collect();
         assert_eq!(closed.len(), closings);
@@ -472,10 +556,16 @@ impl Drop for Killed {
 
 /// Returns the number of chats that a miner has received.
 async fn requests(miner: &Daemon) -> f64 {
-    let text = reqwest::get(format!("{}/metrics", miner.url())).await.unwrap().text().await.unwrap();
+    let text =
+        reqwest::get(format!("{}/metrics", miner.url())).await.unwrap().text().await.unwrap();
     assert_described(&text, "miner");
-    let is_meant = |line: &&str| line.starts_with("taonet_nineteen_miner_requests_total{") && line.contains("chat");
-    text.lines().filter(is_meant).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    let is_meant = |line: &&str| {
+        line.starts_with("taonet_nineteen_miner_requests_total{") && line.contains("chat")
+    };
+    text.lines()
+        .filter(is_meant)
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum()
 }
 
 #[test]
@@ -487,13 +577,18 @@ fn processes_without_their_services_name_what_is_missing() {
     };
     let metrics = free_address();
     let nats = ("NATS_URL", "nats://127.0.0.1:9");
-    for command in
-        [&["entry", "--listen", "127.0.0.1:0"][..], &["query", "--key-uri", "//Alice", "--metrics", &metrics]]
-    {
+    for command in [
+        &["entry", "--listen", "127.0.0.1:0"][..],
+        &["query", "--key-uri", "//Alice", "--metrics", &metrics],
+    ] {
         assert!(refused(command, &[], 2).contains("NATS_URL is not set"), "{command:?}");
         assert!(refused(command, &[nats], 2).contains("DATABASE_URL is not set"), "{command:?}");
     }
     let Some(postgres) = Postgres::start() else { return };
-    let error = refused(&["entry", "--listen", "127.0.0.1:0"], &[nats, ("DATABASE_URL", &postgres.url())], 1);
+    let error = refused(
+        &["entry", "--listen", "127.0.0.1:0"],
+        &[nats, ("DATABASE_URL", &postgres.url())],
+        1,
+    );
     assert!(error.contains("cannot connect to NATS"), "{error}");
 }

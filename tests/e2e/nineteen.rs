@@ -1,4 +1,5 @@
-//! `tao nineteen`: scores and weights from files, a miner's routes, a whole market, keys and credits.
+//! `tao nineteen`: scores and weights from files, a miner's routes, a whole market, keys and
+//! credits.
 
 mod chat_model;
 mod images;
@@ -52,7 +53,10 @@ fn periods_are_scored_under_each_profile() {
         let found = document(&nineteen("period-score", &["--profile", profile], &periods()));
         for (found, expected) in found.as_array().unwrap().iter().zip(scores.as_array().unwrap()) {
             let close = |found: f64, expected: f64| (found - expected).abs() < 1e-12;
-            let equal = found.as_f64().zip(expected.as_f64()).map_or(found == expected, |(a, b)| close(a, b));
+            let equal = found
+                .as_f64()
+                .zip(expected.as_f64())
+                .map_or(found == expected, |(a, b)| close(a, b));
             assert!(equal, "{profile}: {found}, expected {expected}");
         }
     }
@@ -63,8 +67,7 @@ fn periods_are_scored_under_each_profile() {
 
 #[test]
 fn weights_follow_from_tables() {
-    let reward =
-        |hotkey: &str, metric: f64| json!({"task": "X", "hotkey": hotkey, "quality_score": 1, "metric": metric});
+    let reward = |hotkey: &str, metric: f64| json!({"task": "X", "hotkey": hotkey, "quality_score": 1, "metric": metric});
     let period = |hotkey: &str| json!({"task": "X", "hotkey": hotkey, "period_score": 1, "consumed_capacity": 1_000.0});
     let tables = json!({
         "tasks": [{"task": "X", "weight": 0.6, "enabled": true}],
@@ -85,21 +88,42 @@ fn weights_follow_from_tables() {
 #[test]
 fn a_miner_serves_its_key_and_refuses_what_is_unsigned() {
     let mut miner = tao();
-    miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "miner", "--key-uri", "//Bob"]);
-    miner.args(["--no-metagraph", "--backend-url", "http://127.0.0.1:9/v1", "--task", "chat@600=model"]);
+    miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args([
+        "nineteen",
+        "miner",
+        "--key-uri",
+        "//Bob",
+    ]);
+    miner.args([
+        "--no-metagraph",
+        "--backend-url",
+        "http://127.0.0.1:9/v1",
+        "--task",
+        "chat@600=model",
+    ]);
     let daemon = Daemon::start(&mut miner);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (key, ready, unsigned) = runtime.block_on(async {
         let client = reqwest::Client::new();
-        let get = async |path: &str| client.get(format!("{}{path}", daemon.url())).send().await.unwrap();
+        let get =
+            async |path: &str| client.get(format!("{}{path}", daemon.url())).send().await.unwrap();
         let key = get("/public-encryption-key").await;
         assert!(key.headers().contains_key("x-taonet-key-signature"));
         let key = key.json::<Value>().await.unwrap();
         let ready = get("/readyz").await.status().as_u16();
-        let unsigned = client.post(format!("{}/capacity", daemon.url())).send().await.unwrap().status().as_u16();
+        let unsigned = client
+            .post(format!("{}/capacity", daemon.url()))
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .as_u16();
         (key, ready, unsigned)
     });
-    assert!(key["public_key"].as_str().unwrap().starts_with("-----BEGIN PUBLIC KEY-----\n"), "{key}");
+    assert!(
+        key["public_key"].as_str().unwrap().starts_with("-----BEGIN PUBLIC KEY-----\n"),
+        "{key}"
+    );
     assert_eq!((ready, unsigned), (200, 422));
     assert!(daemon.terminate().success());
 }
@@ -116,7 +140,9 @@ fn a_model_from_a_directory_is_served() {
     let folder = TempDir::new().unwrap();
     write_checkpoint(folder.path());
     let mut model = tao();
-    let daemon = Daemon::start(model.args(["nineteen", "model", "--name", "tiny", "--model"]).arg(folder.path()));
+    let daemon = Daemon::start(
+        model.args(["nineteen", "model", "--name", "tiny", "--model"]).arg(folder.path()),
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let url = |path: &str| format!("{}/v1/{path}", daemon.url());
@@ -140,8 +166,15 @@ fn a_miner_serves_a_model_from_a_directory() {
     let folder = TempDir::new().unwrap();
     write_checkpoint(folder.path());
     let mut miner = tao();
-    miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "miner", "--key-uri", "//Bob"]);
-    miner.args(["--no-metagraph", "--task", "chat-llama-3-2-3b@60000", "--model"]).arg(folder.path());
+    miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args([
+        "nineteen",
+        "miner",
+        "--key-uri",
+        "//Bob",
+    ]);
+    miner
+        .args(["--no-metagraph", "--task", "chat-llama-3-2-3b@60000", "--model"])
+        .arg(folder.path());
     let daemon = Daemon::start(&mut miner);
     let port = daemon.url().rsplit(':').next().unwrap().parse().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -162,7 +195,8 @@ fn a_miner_serves_a_model_from_a_directory() {
     let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
     // As in the reference, a miner forwards no `[DONE]`.
     let chunks: Vec<Value> = events.map(|event| serde_json::from_str(event).unwrap()).collect();
-    let scored = |chunk: &&Value| chunk["choices"][0]["logprobs"]["content"][0]["logprob"].is_number();
+    let scored =
+        |chunk: &&Value| chunk["choices"][0]["logprobs"]["content"][0]["logprob"].is_number();
     assert!((1..=8).contains(&chunks.iter().filter(scored).count()), "{text}");
     assert!(daemon.terminate().success());
 }
@@ -172,12 +206,16 @@ fn a_market_runs_on_a_model_from_a_directory() {
     let folder = TempDir::new().unwrap();
     write_checkpoint(folder.path());
     let mut demo = tao();
-    demo.args(["nineteen", "demo", "--once", "--periods", "1", "--json", "--model"]).arg(folder.path());
+    demo.args(["nineteen", "demo", "--once", "--periods", "1", "--json", "--model"])
+        .arg(folder.path());
     let demo = demo.output().unwrap();
     let demo = document(&demo);
     let [good, cheating] = ["good", "cheating"].map(|name| miner(&demo, name));
     assert!(number(good, "quality") > 0.9 && number(good, "weight") > 0.0, "{good}");
-    assert!(number(cheating, "quality") < 0.5 && number(cheating, "weight") < number(good, "weight"), "{cheating}");
+    assert!(
+        number(cheating, "quality") < 0.5 && number(cheating, "weight") < number(good, "weight"),
+        "{cheating}"
+    );
 }
 
 /// The demonstration with the small model with random weights.
@@ -196,11 +234,15 @@ fn number(value: &Value, field: &str) -> f64 {
     value[field].as_f64().unwrap_or_else(|| panic!("{field}: {value}"))
 }
 
-/// Recomputes each weight of a report of `tao nineteen explain` from the report's intermediate values.
+/// Recomputes each weight of a report of `tao nineteen explain` from the report's intermediate
+/// values.
 #[track_caller]
 pub(crate) fn reproduces_weights(report: &Value) {
     let same = |found: f64, shown: f64, what: &Value| {
-        assert!((found - shown).abs() <= 1e-9 * shown.abs().max(1.0), "{found} is not {shown}: {what}");
+        assert!(
+            (found - shown).abs() <= 1e-9 * shown.abs().max(1.0),
+            "{found} is not {shown}: {what}"
+        );
     };
     let miners = report["miners"].as_array().unwrap();
     let tasks = || miners.iter().flat_map(|miner| miner["tasks"].as_array().unwrap());
@@ -210,11 +252,18 @@ pub(crate) fn reproduces_weights(report: &Value) {
         for task in miner["tasks"].as_array().unwrap() {
             let of = |field: &str| number(task, field);
             let total = |field: &str| -> f64 {
-                tasks().filter(|other| other["task"] == task["task"]).map(|other| number(other, field)).sum()
+                tasks()
+                    .filter(|other| other["task"] == task["task"])
+                    .map(|other| number(other, field))
+                    .sum()
             };
             same(of("adjusted_quality") * (1.0 + of("bonus")), of("combined_quality"), task);
             same(of("period_mean") * of("probation_factor"), of("period_score"), task);
-            same(of("combined_quality") * of("period_score") * of("capacity"), of("effective"), task);
+            same(
+                of("combined_quality") * of("period_score") * of("capacity"),
+                of("effective"),
+                task,
+            );
             same(total("effective"), of("effective_sum"), task);
             same(of("effective") / of("effective_sum"), of("share"), task);
             same(of("share").powf(number(report, "share_exponent")), of("powered"), task);
@@ -247,34 +296,53 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
     }
     assert!(number(cheating, "quality") < 0.5 && number(cheating, "checked") > 0.0, "{cheating}");
     assert!(number(limiting, "weight") > number(failing, "weight"), "{demo}");
-    assert!(number(limiting, "requests_429") > 0.0 && number(limiting, "requests_500") == 0.0, "{limiting}");
-    assert!(number(failing, "requests_500") > 0.0 && number(failing, "requests_429") == 0.0, "{failing}");
+    assert!(
+        number(limiting, "requests_429") > 0.0 && number(limiting, "requests_500") == 0.0,
+        "{limiting}"
+    );
+    assert!(
+        number(failing, "requests_500") > 0.0 && number(failing, "requests_429") == 0.0,
+        "{failing}"
+    );
     assert!(number(slow, "tokens_per_second") < number(good, "tokens_per_second"), "{demo}");
     // The chain has what the validator computed, and paid for it.
-    assert_eq!((&good["weight_submitted"], &good["weight_on_chain"]), (&json!(65_535), &json!(65_535)));
+    assert_eq!(
+        (&good["weight_submitted"], &good["weight_on_chain"]),
+        (&json!(65_535), &json!(65_535))
+    );
     assert!(number(good, "emission") > 0.0, "{good}");
-    let incentives: f64 = demo["miners"].as_array().unwrap().iter().map(|miner| number(miner, "incentive")).sum();
+    let incentives: f64 =
+        demo["miners"].as_array().unwrap().iter().map(|miner| number(miner, "incentive")).sum();
     assert!((incentives - 1.0).abs() < 1e-3, "{demo}");
-    // The weights can be recomputed from what is exported: with the profile and the counters that the file names.
+    // The weights can be recomputed from what is exported: with the profile and the counters that
+    // the file names.
     let tasks = folder.path().join("tasks.toml");
     std::fs::copy(repository("crates/cli/nineteen/src/demo/tasks.toml"), &tasks).unwrap();
     let explain = |further: &[&str]| {
         let mut command = tao();
-        command.args(["nineteen", "explain", "--json", "--state"]).arg(folder.path()).arg("--tasks").arg(&tasks);
+        command
+            .args(["nineteen", "explain", "--json", "--state"])
+            .arg(folder.path())
+            .arg("--tasks")
+            .arg(&tasks);
         document(&command.args(further).output().unwrap())
     };
     let export = explain(&["--export"]);
     assert_eq!(export["scoring_profile"], "reference");
     let periods = export["period_scores"].as_array().unwrap();
     for profile in ["seed", "reference", "later"] {
-        let of_profile: Vec<_> = periods.iter().filter(|row| row["period_profile"] == profile).cloned().collect();
-        let scores = document(&nineteen("period-score", &["--profile", profile], &json!(of_profile)));
+        let of_profile: Vec<_> =
+            periods.iter().filter(|row| row["period_profile"] == profile).cloned().collect();
+        let scores =
+            document(&nineteen("period-score", &["--profile", profile], &json!(of_profile)));
         for (row, score) in of_profile.iter().zip(scores.as_array().unwrap()) {
             assert_eq!(row["period_score"], *score, "{row}");
         }
     }
     let weights = document(&nineteen("weights", &[], &export));
-    for (uid, weight) in weights["uids"].as_array().unwrap().iter().zip(weights["weights"].as_array().unwrap()) {
+    for (uid, weight) in
+        weights["uids"].as_array().unwrap().iter().zip(weights["weights"].as_array().unwrap())
+    {
         let miners = demo["miners"].as_array().unwrap();
         let shown = miners.iter().find(|miner| miner["uid"] == *uid).unwrap();
         assert!((number(shown, "weight") - weight.as_f64().unwrap()).abs() < 1e-9, "{shown}");
@@ -284,12 +352,26 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
     reproduces_weights(&explained);
     let one = explain(&["--uid", &good["uid"].to_string()]);
     assert_eq!(one["miners"].as_array().unwrap().len(), 1);
-    assert_eq!((&one["miners"][0]["uid"], &one["miners"][0]["tasks"]), (&good["uid"], &good["tasks"]));
+    assert_eq!(
+        (&one["miners"][0]["uid"], &one["miners"][0]["tasks"]),
+        (&good["uid"], &good["tasks"])
+    );
     // Buyers were charged, and the books balance.
     let credits = &demo["credits"];
     assert_eq!(credits["balanced"], true);
-    assert!(number(&demo, "tokens_sold") > 0.0 && number(&credits["accounts"], "revenue") > 0.0, "{demo}");
-    assert_eq!(credits["accounts"].as_object().unwrap().values().map(|sum| sum.as_i64().unwrap()).sum::<i64>(), 0);
+    assert!(
+        number(&demo, "tokens_sold") > 0.0 && number(&credits["accounts"], "revenue") > 0.0,
+        "{demo}"
+    );
+    assert_eq!(
+        credits["accounts"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|sum| sum.as_i64().unwrap())
+            .sum::<i64>(),
+        0
+    );
 }
 
 /// A demonstration that runs until the value is dropped.
@@ -309,7 +391,11 @@ fn openais_client_buys() {
     let mut demo = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines();
     let mut word = |name: &str| {
-        lines.by_ref().map(Result::unwrap).find_map(|line| line.strip_prefix(name).map(str::to_owned)).unwrap()
+        lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find_map(|line| line.strip_prefix(name).map(str::to_owned))
+            .unwrap()
     };
     let (url, key) = (word("gateway "), word("key "));
     // Once a period runs.
@@ -317,7 +403,10 @@ fn openais_client_buys() {
     let began = Instant::now();
     let is_open = async || {
         let body = json!({"model": "chat-demo", "max_tokens": 4, "messages": [{"role": "user", "content": "a"}]});
-        let request = reqwest::Client::new().post(format!("{url}/chat/completions")).bearer_auth(&key).json(&body);
+        let request = reqwest::Client::new()
+            .post(format!("{url}/chat/completions"))
+            .bearer_auth(&key)
+            .json(&body);
         request.send().await.is_ok_and(|answer| answer.status() == 200)
     };
     while !runtime.block_on(is_open()) {
@@ -327,7 +416,10 @@ fn openais_client_buys() {
     let results = peer.ask(&mut peer.script("openai_buyer.py"), &json!({"url": url, "key": key}));
     assert_eq!(results["models"], json!(["chat-demo", "chat-demo-comp"]));
     let whole = &results["whole"];
-    assert_eq!((&whole["object"], &whole["role"]), (&json!("chat.completion"), &json!("assistant")));
+    assert_eq!(
+        (&whole["object"], &whole["role"]),
+        (&json!("chat.completion"), &json!("assistant"))
+    );
     assert_eq!((&whole["usage"], &whole["total"]), (&whole["logprobs"], &whole["logprobs"]));
     assert_eq!(results["conversation"], Value::Null);
     let stream = &results["stream"];
@@ -340,15 +432,22 @@ fn openais_client_buys() {
     assert_eq!(results["n"], json!(["BadRequestError", 400, null, "n"]));
     assert_eq!(results["field"], json!(["BadRequestError", 400, null, "speed"]));
     // Standings after each period, not only when weights are set.
-    let standings = serde_json::Deserializer::from_reader(demo.0.stdout.take().unwrap()).into_iter::<Value>();
+    let standings =
+        serde_json::Deserializer::from_reader(demo.0.stdout.take().unwrap()).into_iter::<Value>();
     for (standing, period) in standings.map(Result::unwrap).zip(1..=2) {
-        assert_eq!((&standing["periods"], standing["miners"].as_array().unwrap().len()), (&json!(period), 5));
+        assert_eq!(
+            (&standing["periods"], standing["miners"].as_array().unwrap().len()),
+            (&json!(period), 5)
+        );
     }
 }
 
 /// Runs the command that a demonstration prints to try it, until the answer is accepted.
 #[track_caller]
-fn buy_by_printed_command(lines: &mut impl Iterator<Item = String>, is_accepted: impl Fn(&Value) -> bool) {
+fn buy_by_printed_command(
+    lines: &mut impl Iterator<Item = String>,
+    is_accepted: impl Fn(&Value) -> bool,
+) {
     let curl = lines.find_map(|line| line.strip_prefix("try it: ").map(str::to_owned)).unwrap();
     let began = Instant::now();
     loop {
@@ -376,7 +475,8 @@ fn demonstration_prints_a_command_and_ends_when_interrupted() {
     assert!(!last.iter().any(|line| line.starts_with("error")), "{last:?}");
 }
 
-/// The dashboard shows the tasks of a running market as its gateway reports them, beside the database.
+/// The dashboard shows the tasks of a running market as its gateway reports them, beside the
+/// database.
 #[test]
 fn dashboard_shows_a_running_market() {
     let folder = TempDir::new().unwrap();
@@ -387,13 +487,18 @@ fn dashboard_shows_a_running_market() {
     let gateway = lines.find_map(|line| line.strip_prefix("gateway ").map(str::to_owned)).unwrap();
     let mut dashboard = tao();
     dashboard.args(["dashboard", "--nineteen"]).arg(folder.path());
-    let daemon = Daemon::start(dashboard.args(["--nineteen-gateway", gateway.trim_end_matches("/v1")]));
+    let daemon =
+        Daemon::start(dashboard.args(["--nineteen-gateway", gateway.trim_end_matches("/v1")]));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let began = Instant::now();
     loop {
         let url = format!("{}/nineteen", daemon.url());
-        let page = runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
-        if ["chat-demo", ">available<", ">running<", "<strong>Miner "].iter().all(|text| page.contains(text)) {
+        let page =
+            runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
+        if ["chat-demo", ">available<", ">running<", "<strong>Miner "]
+            .iter()
+            .all(|text| page.contains(text))
+        {
             assert!(page.contains("data-problems=\"0\""), "{page}");
             return;
         }
@@ -414,7 +519,11 @@ fn tasks_are_printed_and_checked() {
     let hub = folder.path().join("hub");
     let check = || {
         let mut command = tao();
-        command.args(["nineteen", "tasks"]).arg(&file).env("BB_MODELS_DIR", folder.path()).env("HF_HUB_CACHE", &hub);
+        command
+            .args(["nineteen", "tasks"])
+            .arg(&file)
+            .env("BB_MODELS_DIR", folder.path())
+            .env("HF_HUB_CACHE", &hub);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         stderr(&output)
@@ -425,7 +534,9 @@ fn tasks_are_printed_and_checked() {
     std::fs::create_dir_all(&snapshot).unwrap();
     std::fs::write(snapshot.join("tokenizer.json"), "{}").unwrap();
     assert!(!check().contains("tokenizer"), "{}", check());
-    let broken = String::from_utf8(printed.stdout).unwrap().replace("max_capacity = 800", "max_capacity = -1");
+    let broken = String::from_utf8(printed.stdout)
+        .unwrap()
+        .replace("max_capacity = 800", "max_capacity = -1");
     std::fs::write(&file, broken).unwrap();
     let text = refusal(&tao().args(["nineteen", "tasks"]).arg(&file).output().unwrap(), 1);
     assert!(text.contains("tasks[3].max_capacity is -1"), "{text}");

@@ -11,8 +11,8 @@ use crate::wallet::{ADDRESS, PASSWORD, Wallets};
 
 type Keys = BTreeSet<String>;
 
-/// Rows of the tables in docs whose header starts like this, of the commands of a program: the command without the
-/// program, and the other cells.
+/// Rows of the tables in docs whose header starts like this, of the commands of a program: the
+/// command without the program, and the other cells.
 fn rows(program: &str, header: &str) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     for entry in std::fs::read_dir(repository("docs")).unwrap() {
@@ -24,7 +24,8 @@ fn rows(program: &str, header: &str) -> Vec<(String, String)> {
         let mut is_inside = false;
         for line in text.lines() {
             is_inside = line.starts_with(header) || (is_inside && line.starts_with('|'));
-            let row = line.strip_prefix(&format!("| `{program} ")).and_then(|rest| rest.split_once('`'));
+            let row =
+                line.strip_prefix(&format!("| `{program} ")).and_then(|rest| rest.split_once('`'));
             if let (true, Some((command, cells))) = (is_inside, row) {
                 rows.push((command.to_owned(), cells.to_owned()));
             }
@@ -57,12 +58,16 @@ fn a_table_describes_the_json_document_of_every_command() {
     let mut all = BTreeSet::new();
     leaves(&[], &mut all);
     assert!(all.len() > 150, "{all:?}");
-    let (described, silent) = (commands("| Command | Keys |"), commands("| Command without JSON |"));
+    let (described, silent) =
+        (commands("| Command | Keys |"), commands("| Command without JSON |"));
     let known: BTreeSet<_> = described.union(&silent).cloned().collect();
     let missing: Vec<_> = all.difference(&known).collect();
     assert!(missing.is_empty(), "no table in docs lists the JSON keys of {missing:?}");
     let unknown: Vec<_> = known.difference(&all).collect();
-    assert!(unknown.is_empty(), "tables in docs list the JSON keys of commands that do not exist: {unknown:?}");
+    assert!(
+        unknown.is_empty(),
+        "tables in docs list the JSON keys of commands that do not exist: {unknown:?}"
+    );
     let both: Vec<_> = described.intersection(&silent).collect();
     assert!(both.is_empty(), "{both:?}");
 }
@@ -101,32 +106,45 @@ fn the_tables_list_the_keys_of_wallet_commands() {
     let wallets = Wallets::new();
     let (cold, hot, out) = (wallets.free("cold"), wallets.free("hot"), wallets.free("out.json"));
     let (other_cold, other_hot) = (wallets.free("other-cold"), wallets.free("other-hot"));
-    let (first, second) = (wallets.file("first", PASSWORD), wallets.file("second", "another-Passw0rd!"));
-    let created = wallets
-        .ask(&["create", "--no-use-password"], &[("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot)]);
+    let (first, second) =
+        (wallets.file("first", PASSWORD), wallets.file("second", "another-Passw0rd!"));
+    let created = wallets.ask(
+        &["create", "--no-use-password"],
+        &[("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot)],
+    );
     let new_coldkey = ["new-coldkey", "--wallet-name", "other", "--no-use-password"];
     let regen_coldkey = ["regen-coldkey", "--wallet-name", "again", "--no-use-password"];
     let regen_hotkey = ["regen-hotkey", "--wallet-name", "again"];
     let regen_coldkeypub = ["regen-coldkeypub", "--wallet-name", "watched", "--ss58", ADDRESS];
-    let regen_hotkeypub = ["regen-hotkeypub", "--wallet-name", "watched", "--ss58", ADDRESS, "--hotkey", "h"];
+    let regen_hotkeypub =
+        ["regen-hotkeypub", "--wallet-name", "watched", "--ss58", ADDRESS, "--hotkey", "h"];
     let signed = wallets.ask(&["sign", "--message", "x"], &[]);
     let signature = signed["signed_message"].as_str().unwrap();
     let verified = wallets.ask(&["verify", "--message", "x", "--signature", signature], &[]);
     check_keys(&[
         ("wallet create", created),
         ("wallet new-coldkey", wallets.ask(&new_coldkey, &[("--mnemonic-file", &other_cold)])),
-        ("wallet new-hotkey", wallets.ask(&["new-hotkey", "--hotkey", "h"], &[("--mnemonic-file", &other_hot)])),
+        (
+            "wallet new-hotkey",
+            wallets.ask(&["new-hotkey", "--hotkey", "h"], &[("--mnemonic-file", &other_hot)]),
+        ),
         ("wallet regen-coldkey", wallets.ask(&regen_coldkey, &[("--mnemonic-file", &cold)])),
         ("wallet regen-hotkey", wallets.ask(&regen_hotkey, &[("--mnemonic-file", &hot)])),
         ("wallet regen-coldkeypub", wallets.ask(&regen_coldkeypub, &[])),
         ("wallet regen-hotkeypub", wallets.ask(&regen_hotkeypub, &[])),
         ("wallet sign", signed.clone()),
         ("wallet verify", verified),
-        ("wallet export", wallets.ask(&["export"], &[("--out", &out), ("--json-password-file", &first)])),
+        (
+            "wallet export",
+            wallets.ask(&["export"], &[("--out", &out), ("--json-password-file", &first)]),
+        ),
         ("wallet encrypt", wallets.ask(&["encrypt"], &[("--password-file", &first)])),
         (
             "wallet change-password",
-            wallets.ask(&["change-password"], &[("--password-file", &first), ("--new-password-file", &second)]),
+            wallets.ask(
+                &["change-password"],
+                &[("--password-file", &first), ("--new-password-file", &second)],
+            ),
         ),
         ("wallet decrypt", wallets.ask(&["decrypt", "--yes"], &[("--password-file", &second)])),
         ("wallet ss58 convert", wallets.ask(&["ss58", "convert", ADDRESS], &[])),
@@ -150,25 +168,53 @@ fn the_tables_list_the_keys_of_commands_without_a_chain() {
     let case = cases.find(|case| case["id"] == "bonds_1").unwrap();
     let case_file = folder.path().join("case.json");
     std::fs::write(&case_file, case.to_string()).unwrap();
-    let yuma =
-        |further: &[&str]| document(&tao().arg("yuma").arg(&case_file).args(further).arg("--json").output().unwrap());
+    let yuma = |further: &[&str]| {
+        document(&tao().arg("yuma").arg(&case_file).args(further).arg("--json").output().unwrap())
+    };
     let ask = |arguments: &[&str]| document(&tao().args(arguments).arg("--json").output().unwrap());
     // Without a node, a doctor's report has faults; its document is the same.
     let doctor = |folder: &std::path::Path| {
         let mut command = tao();
-        command.args(["doctor", "--ntp-server", "127.0.0.1:9", "--network", "ws://127.0.0.1:9", "--json"]);
-        serde_json::from_slice(&command.current_dir(folder).env("HOME", folder).output().unwrap().stdout).unwrap()
+        command.args([
+            "doctor",
+            "--ntp-server",
+            "127.0.0.1:9",
+            "--network",
+            "ws://127.0.0.1:9",
+            "--json",
+        ]);
+        serde_json::from_slice(
+            &command.current_dir(folder).env("HOME", folder).output().unwrap().stdout,
+        )
+        .unwrap()
     };
     let requests = folder.path().join("requests.json");
     std::fs::write(&requests, r#"{"class": "echo", "requests": [{"text": "x"}]}"#).unwrap();
     let bench = || {
         let mut command = tao();
-        command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["bench-miner", &address, "--hotkey", axon::BOB]);
-        command.args(["--key-uri", "//Alice", "--scheme", "btauth", "--calls", "1", "--json", "--kind"]);
+        command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args([
+            "bench-miner",
+            &address,
+            "--hotkey",
+            axon::BOB,
+        ]);
+        command.args([
+            "--key-uri",
+            "//Alice",
+            "--scheme",
+            "btauth",
+            "--calls",
+            "1",
+            "--json",
+            "--kind",
+        ]);
         document(&command.arg(&requests).output().unwrap())
     };
     let mut subnet = tao();
-    subnet.args(["subnets", "new", "demo", "--json", "--taonet"]).arg(repository("")).current_dir(folder.path());
+    subnet
+        .args(["subnets", "new", "demo", "--json", "--taonet"])
+        .arg(repository(""))
+        .current_dir(folder.path());
     let subnet = document(&subnet.output().unwrap());
     check_keys(&[
         ("bench-miner", bench()),

@@ -1,4 +1,5 @@
-//! Peers of the interoperability tests: packages for Python and Node.js, installed by `scripts/peers`.
+//! Peers of the interoperability tests: packages for Python and Node.js, installed by
+//! `scripts/peers`.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -16,8 +17,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Finds a peer by its name in tests/peers. If it is not installed, the test is skipped with a message, or fails
-    /// if `CI` is set.
+    /// Finds a peer by its name in tests/peers. If it is not installed, the test is skipped with a
+    /// message, or fails if `CI` is set.
     pub(crate) fn find(name: &'static str) -> Option<Self> {
         Some(Self { name, directory: peer_directory(name)? })
     }
@@ -26,7 +27,9 @@ impl Peer {
     pub(crate) fn script(&self, file: &str) -> Command {
         let mut command = Command::new(self.directory.join("bin/python"));
         command.arg(repository("tests/e2e/peers").join(file));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BT_")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BT_"))
+        {
             command.env_remove(name);
         }
         command.env("NO_COLOR", "1");
@@ -40,30 +43,45 @@ impl Peer {
 
     /// Directory of a Python peer's packages.
     pub(crate) fn packages(&self) -> PathBuf {
-        let python = std::fs::read_dir(self.directory.join("lib")).unwrap().next().unwrap().unwrap();
+        let python =
+            std::fs::read_dir(self.directory.join("lib")).unwrap().next().unwrap().unwrap();
         python.path().join("site-packages")
     }
 
-    /// Returns a Node.js command for a script in tests/e2e/browser, which loads its packages from the peer's directory.
+    /// Returns a Node.js command for a script in tests/e2e/browser, which loads its packages from
+    /// the peer's directory.
     pub(crate) fn browser_script(&self, file: &str) -> Command {
         let mut command = Command::new("node");
-        command.arg(repository("tests/e2e/browser").join(file)).arg(&self.directory).env("NO_COLOR", "1");
+        command
+            .arg(repository("tests/e2e/browser").join(file))
+            .arg(&self.directory)
+            .env("NO_COLOR", "1");
         command
     }
 
-    /// Returns a Node.js command for a script in tests/e2e/peers, which loads its packages from the peer's directory.
+    /// Returns a Node.js command for a script in tests/e2e/peers, which loads its packages from the
+    /// peer's directory.
     pub(crate) fn node_script(&self, file: &str) -> Command {
         let mut command = Command::new("node");
-        command.arg(repository("tests/e2e/peers").join(file)).arg(&self.directory).env("NO_COLOR", "1");
+        command
+            .arg(repository("tests/e2e/peers").join(file))
+            .arg(&self.directory)
+            .env("NO_COLOR", "1");
         command
     }
 
     /// Passes a document to a script on standard input and parses the last line of its output.
     pub(crate) fn ask(&self, command: &mut Command, question: &Value) -> Value {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{}: {}: {stdout}{stderr}", self.name, output.status);
         serde_json::from_str(stdout.trim().lines().last().unwrap_or_default())
             .unwrap_or_else(|error| panic!("{}: {error} in: {stdout}{stderr}", self.name))

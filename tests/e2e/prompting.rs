@@ -23,8 +23,11 @@ fn good_miner_earns_most_and_parrot_and_silent_miner_nothing() {
     assert_eq!(demo["schema"], "taonet.prompting-demo/1");
     assert_eq!(demo["steps"], 5);
     assert_eq!(demo["weights_recomputed"], true, "{demo}");
-    let miner = |name: &str| demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap();
-    let earned = |name: &str| ["weight", "incentive", "emission"].map(|field| number(miner(name), field));
+    let miner = |name: &str| {
+        demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap()
+    };
+    let earned =
+        |name: &str| ["weight", "incentive", "emission"].map(|field| number(miner(name), field));
     for name in ["short", "slow"] {
         for (most, less) in earned("good").into_iter().zip(earned(name)) {
             assert!(most > less && less > 0.0, "{name}: {demo}");
@@ -47,7 +50,14 @@ fn contradictory_options_are_refused() {
         (&["--random", "3"], "--topk"),
     ] {
         let mut command = tao();
-        command.args(["prompting", "validator", "--netuid", "59", "--questions", "questions.jsonl"]);
+        command.args([
+            "prompting",
+            "validator",
+            "--netuid",
+            "59",
+            "--questions",
+            "questions.jsonl",
+        ]);
         command.args(["--key-uri", "//Alice", "--network", "local"]).args(further);
         let error = refusal(&command.output().unwrap(), 2);
         assert!(error.contains(message), "{error}");
@@ -58,19 +68,31 @@ fn contradictory_options_are_refused() {
 fn gate_of_another_embedder_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let (gate, miners) = (folder.path().join("gate.json"), folder.path().join("miners.txt"));
-    let text = r#"{"version": 1, "embedder": "other", "draws": 7, "gate": {"dimensions": 3, "rows": {}}}"#;
+    let text =
+        r#"{"version": 1, "embedder": "other", "draws": 7, "gate": {"dimensions": 3, "rows": {}}}"#;
     std::fs::write(gate, text).unwrap();
     std::fs::write(&miners, format!("{BOB}@127.0.0.1:9\n")).unwrap();
     let mut command = tao();
-    command.args(["prompt", QUESTION, "--embedder", "words", "--key-uri", "//Alice", "--network", "local"]);
-    let output = command.arg("--miners").arg(miners).arg("--state").arg(folder.path()).output().unwrap();
+    command.args([
+        "prompt",
+        QUESTION,
+        "--embedder",
+        "words",
+        "--key-uri",
+        "//Alice",
+        "--network",
+        "local",
+    ]);
+    let output =
+        command.arg("--miners").arg(miners).arg("--state").arg(folder.path()).output().unwrap();
     let error = refusal(&output, 2);
     assert!(error.contains("hint: set --embedder as for the validator"), "{error}");
 }
 
 #[test]
 fn empty_question_is_refused() {
-    let output = tao().args(["prompt", "", "--netuid", "59", "--key-uri", "//Alice"]).output().unwrap();
+    let output =
+        tao().args(["prompt", "", "--netuid", "59", "--key-uri", "//Alice"]).output().unwrap();
     let error = refusal(&output, 2);
     assert!(error.contains("a value is required for '<TEXT>'"), "{error}");
 }
@@ -85,13 +107,29 @@ fn unusable_source_of_completions_is_refused() {
     // Nothing listens on the discard port.
     for (options, message) in [
         (["--canned", empty], "is empty"),
-        (["--backend-url", "http://127.0.0.1:9/v1"], "cannot list the models of the server of --backend-url"),
+        (
+            ["--backend-url", "http://127.0.0.1:9/v1"],
+            "cannot list the models of the server of --backend-url",
+        ),
     ] {
         let mut command = tao();
-        command.args(["prompting", "miner", "--netuid", "59", "--key-uri", "//Bob", "--network", "local"]);
+        command.args([
+            "prompting",
+            "miner",
+            "--netuid",
+            "59",
+            "--key-uri",
+            "//Bob",
+            "--network",
+            "local",
+        ]);
         command.args(["--listen", "127.0.0.1:0"]).args(options);
         let output = command.output().unwrap();
-        assert!(!output.status.success() && stderr(&output).contains(message), "{}", stderr(&output));
+        assert!(
+            !output.status.success() && stderr(&output).contains(message),
+            "{}",
+            stderr(&output)
+        );
     }
 }
 
@@ -100,7 +138,16 @@ fn prompt_command(chain: &Chain, address: &str) -> Command {
     let miners = chain.path("miners.txt");
     std::fs::write(&miners, format!("# The only one\n{BOB}@{address}\n")).unwrap();
     let mut command = tao();
-    command.args(["prompt", QUESTION, "--embedder", "words", "--key-uri", "//Alice", "--network", chain.url()]);
+    command.args([
+        "prompt",
+        QUESTION,
+        "--embedder",
+        "words",
+        "--key-uri",
+        "//Alice",
+        "--network",
+        chain.url(),
+    ]);
     command.arg("--miners").arg(miners);
     command
 }
@@ -115,7 +162,17 @@ fn chain_with_permit() -> Chain {
     let chain = Chain::with(&["--block-time", "50ms"]);
     chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
     chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", ALICE, "--yes"]);
-    let stake = ["stake", "add", "1000", "--netuid", BABELBIT, "--hotkey-ss58", ALICE, "--no-limit", "--yes"];
+    let stake = [
+        "stake",
+        "add",
+        "1000",
+        "--netuid",
+        BABELBIT,
+        "--hotkey-ss58",
+        ALICE,
+        "--no-limit",
+        "--yes",
+    ];
     chain.alice(&stake);
     // The permit is granted at the first epoch after staking.
     chain.epoch(BABELBIT);
@@ -125,7 +182,16 @@ fn chain_with_permit() -> Chain {
 /// Starts Bob's miner.
 fn start_miner(chain: &Chain, option: &str, path: &Path) -> Daemon {
     let mut miner = tao();
-    miner.args(["prompting", "miner", "--netuid", BABELBIT, "--key-uri", "//Bob", "--network", chain.url()]);
+    miner.args([
+        "prompting",
+        "miner",
+        "--netuid",
+        BABELBIT,
+        "--key-uri",
+        "//Bob",
+        "--network",
+        chain.url(),
+    ]);
     Daemon::start(miner.arg(option).arg(path))
 }
 
@@ -145,7 +211,8 @@ fn tokens_of_a_model_are_streamed() {
 
     let mut command = prompt_command(&chain, address);
     let began = Instant::now();
-    let mut child = command.arg("--stream").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        command.arg("--stream").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
     println!("first token {:?} after the start of the program", began.elapsed());
     child.wait().unwrap();
@@ -168,11 +235,19 @@ fn question_is_answered_by_a_miner_of_the_chain() {
 
     let printed = prompt(&chain, address, &[]);
     assert_eq!(String::from_utf8_lossy(&printed.stdout), "The capital of Texas is Austin.\n");
-    assert!(stderr(&printed).contains(BOB) && stderr(&printed).contains("relevance"), "{}", stderr(&printed));
+    assert!(
+        stderr(&printed).contains(BOB) && stderr(&printed).contains("relevance"),
+        "{}",
+        stderr(&printed)
+    );
 
     let streamed = prompt(&chain, address, &["--stream"]);
     assert_eq!(String::from_utf8_lossy(&streamed.stdout), "The capital of Texas is Austin.\n");
-    assert!(stderr(&streamed).contains(BOB) && stderr(&streamed).contains("relevance"), "{}", stderr(&streamed));
+    assert!(
+        stderr(&streamed).contains(BOB) && stderr(&streamed).contains("relevance"),
+        "{}",
+        stderr(&streamed)
+    );
     let streamed = document(&prompt(&chain, address, &["--stream", "--json"]));
     assert_eq!(streamed["completion"], "The capital of Texas is Austin.");
     let error = refusal(&prompt(&chain, "127.0.0.1:9", &["--stream"]), 1);
@@ -191,7 +266,9 @@ fn error_after_a_part_begins_a_new_line() {
     let miner = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         stream.read_exact(&mut [0]).unwrap();
-        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nAustin\r\n").unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nAustin\r\n")
+            .unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         // The rest of the request: closing the socket before would discard the response.
         std::io::copy(&mut stream, &mut std::io::sink()).ok();

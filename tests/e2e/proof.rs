@@ -1,4 +1,5 @@
-//! `tao proof`: circuits from models, proofs, a miner and a validator, the market of the demonstration.
+//! `tao proof`: circuits from models, proofs, a miner and a validator, the market of the
+//! demonstration.
 
 mod export;
 mod keys;
@@ -22,23 +23,27 @@ fn proof(arguments: &[&str]) -> Output {
     tao().arg("proof").args(arguments).arg("--json").output().unwrap()
 }
 
-/// Like [`proof`], in a network namespace without active interfaces. If the system does not permit namespaces, uses the
-/// normal network, or fails in CI.
+/// Like [`proof`], in a network namespace without active interfaces. If the system does not permit
+/// namespaces, uses the normal network, or fails in CI.
 fn without_network(arguments: &[&str]) -> Output {
     // The second variant is for root in a container without user namespaces.
     let variants: [&[&str]; 2] = [&["--user", "--map-root-user", "--net"], &["--net"]];
     let works = |isolated: &&&[&str]| {
-        let tried = Command::new("unshare").args(**isolated).arg("true").stderr(Stdio::null()).status();
+        let tried =
+            Command::new("unshare").args(**isolated).arg("true").stderr(Stdio::null()).status();
         tried.is_ok_and(|status| status.success())
     };
     let Some(isolated) = variants.iter().find(works) else {
-        let message =
-            "NOT TESTED without a network: unshare --net does not work here, neither as this user nor as root";
+        let message = "NOT TESTED without a network: unshare --net does not work here, neither as this user nor as root";
         skip(message);
         return proof(arguments);
     };
     let mut command = program("unshare");
-    command.args(*isolated).args([env!("CARGO_BIN_EXE_tao"), "proof"]).args(arguments).arg("--json");
+    command
+        .args(*isolated)
+        .args([env!("CARGO_BIN_EXE_tao"), "proof"])
+        .args(arguments)
+        .arg("--json");
     command.output().unwrap()
 }
 
@@ -49,9 +54,11 @@ fn text(path: &Path) -> &str {
 /// Compiles a shipped model into a folder; returns the circuit's directory.
 pub(crate) fn compile(folder: &Path, model: &str, backend: &str) -> PathBuf {
     let models = repository("models").join(model);
-    let (onnx, sample, circuit) = (models.join("model.onnx"), models.join("sample.json"), folder.join("circuits/one"));
+    let (onnx, sample, circuit) =
+        (models.join("model.onnx"), models.join("sample.json"), folder.join("circuits/one"));
     let output = ["-o", text(&circuit), "--sample", text(&sample), "--backend", backend];
-    let range: &[&str] = if model == "diabetes-regression" { &["--input-low", "-256"] } else { &[] };
+    let range: &[&str] =
+        if model == "diabetes-regression" { &["--input-low", "-256"] } else { &[] };
     document(&proof(&[&["compile", text(&onnx)][..], &output, range].concat()));
     circuit
 }
@@ -59,7 +66,15 @@ pub(crate) fn compile(folder: &Path, model: &str, backend: &str) -> PathBuf {
 /// Returns the command of a miner without a chain.
 pub(crate) fn miner(key: &str, circuits: &Path) -> Command {
     let mut command = tao();
-    command.args(["proof", "miner", "--loopback", "--key-uri", key, "--circuit-cache-dir", text(circuits)]);
+    command.args([
+        "proof",
+        "miner",
+        "--loopback",
+        "--key-uri",
+        key,
+        "--circuit-cache-dir",
+        text(circuits),
+    ]);
     command
 }
 
@@ -84,8 +99,16 @@ fn prove_and_verify(model: &str, backend: &str) {
     assert_eq!(inspected["metadata"]["backend"], backend);
     let (input, bundle) = (folder.path().join("input.json"), folder.path().join("proof.json"));
     std::fs::write(&input, json!({ "input_data": [first_input(model)] }).to_string()).unwrap();
-    let proven =
-        document(&proof(&["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)]));
+    let proven = document(&proof(&[
+        "prove",
+        text(&circuit),
+        "--input",
+        text(&input),
+        "--miner",
+        BOB,
+        "-o",
+        text(&bundle),
+    ]));
     assert_eq!(proven["circuit"], inspected["id"]);
     // With nothing but the bundle.
     std::fs::remove_dir_all(&circuit).unwrap();
@@ -162,10 +185,28 @@ fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
     let compiled = compile_facts(&circuit);
     assert_eq!(compiled["metadata"]["name"], "facts-lm");
     let prompt = "Three plus four is";
-    let proven = document(&proof(&["prove", text(&circuit), "--prompt", prompt, "--miner", BOB, "-o", text(&bundle)]));
+    let proven = document(&proof(&[
+        "prove",
+        text(&circuit),
+        "--prompt",
+        prompt,
+        "--miner",
+        BOB,
+        "-o",
+        text(&bundle),
+    ]));
     std::fs::remove_dir_all(&circuit).unwrap();
     let id = compiled["id"].as_str().unwrap();
-    let verified = document(&proof(&["verify", text(&bundle), "--circuit", id, "--prompt", prompt, "--miner", BOB]));
+    let verified = document(&proof(&[
+        "verify",
+        text(&bundle),
+        "--circuit",
+        id,
+        "--prompt",
+        prompt,
+        "--miner",
+        BOB,
+    ]));
     assert_eq!(verified, proven);
     let expected = json!({
         "prompt": prompt, "answer": " seven.", "prompt_tokens": 19, "answer_tokens": 8, "finish": "stop",
@@ -173,7 +214,12 @@ fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
     assert_eq!(verified["text"], expected);
     let shown = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains(prompt) && shown.contains(" seven.") && shown.contains("chosen by the model"), "{shown}");
+    assert!(
+        shown.contains(prompt)
+            && shown.contains(" seven.")
+            && shown.contains("chosen by the model"),
+        "{shown}"
+    );
     let error = refusal(&proof(&["verify", text(&bundle), "--prompt", "Three plus five is"]), 1);
     assert!(error.contains("the proof is for another prompt"), "{error}");
     let mut changed: Value = serde_json::from_slice(&std::fs::read(&bundle).unwrap()).unwrap();
@@ -181,7 +227,10 @@ fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
     changed["answer"] = json!(7);
     std::fs::write(&bundle, changed.to_string()).unwrap();
     let cut = document(&proof(&["verify", text(&bundle)]));
-    assert_eq!((&cut["text"]["answer"], &cut["text"]["finish"]), (&json!(" seven."), &json!("cut")));
+    assert_eq!(
+        (&cut["text"]["answer"], &cut["text"]["finish"]),
+        (&json!(" seven."), &json!("cut"))
+    );
     changed["prompt"] = json!("Three plus five is");
     std::fs::write(&bundle, changed.to_string()).unwrap();
     let error = refusal(&proof(&["verify", text(&bundle)]), 1);
@@ -195,7 +244,8 @@ fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
 /// Bundles of released formats, which other versions created.
 #[test]
 fn bundles_of_other_versions_verify() {
-    for name in ["groth16-1.json", "sliced-groth16-1.json", "stark-3-bundle-2.json", "stark-3.json"] {
+    for name in ["groth16-1.json", "sliced-groth16-1.json", "stark-3-bundle-2.json", "stark-3.json"]
+    {
         document(&proof(&["verify", text(&repository("vectors/proof").join(name))]));
     }
 }
@@ -205,16 +255,22 @@ fn bad_models_inputs_and_circuits_are_refused() {
     let folder = TempDir::new().unwrap();
     let circuit = compile(folder.path(), "diabetes-regression", "stark");
     let (input, bundle) = (folder.path().join("input.json"), folder.path().join("proof.json"));
-    for content in ["[1, 2]", "[1.5]", "{}", "nothing", "[null]", "[[99999, 0, 0, 0, 0, 0, 0, 0, 0, 0]]"] {
+    for content in
+        ["[1, 2]", "[1.5]", "{}", "nothing", "[null]", "[[99999, 0, 0, 0, 0, 0, 0, 0, 0, 0]]"]
+    {
         std::fs::write(&input, content).unwrap();
-        let arguments = ["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)];
+        let arguments =
+            ["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)];
         refusal(&proof(&arguments), 1);
         assert!(!bundle.exists(), "{content}");
     }
     let sample = repository("models/diabetes-regression/sample.json");
     std::fs::write(&input, b"\x08\x07not a model").unwrap();
     let elsewhere = folder.path().join("elsewhere");
-    refusal(&proof(&["compile", text(&input), "--sample", text(&sample), "-o", text(&elsewhere)]), 1);
+    refusal(
+        &proof(&["compile", text(&input), "--sample", text(&sample), "-o", text(&elsewhere)]),
+        1,
+    );
     assert!(!elsewhere.exists());
     let network = circuit.join("network.bin");
     let mut bytes = std::fs::read(&network).unwrap();
@@ -232,14 +288,27 @@ fn refused_models_leave_no_directory() {
     let circuit = folder.path().join("circuits/one");
     for (model, sample, says) in [
         ("bn-training.onnx", "bn-training.json", "training mode is unsupported"),
-        ("unsqueeze-gap.onnx", "unsqueeze-gap.json", "a window over a reshaped input is unsupported"),
-        ("maxpool-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
-        ("avgpool-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
+        (
+            "unsqueeze-gap.onnx",
+            "unsqueeze-gap.json",
+            "a window over a reshaped input is unsupported",
+        ),
+        (
+            "maxpool-valid-pads.onnx",
+            "valid-pads.json",
+            "auto_pad VALID and pads exclude each other",
+        ),
+        (
+            "avgpool-valid-pads.onnx",
+            "valid-pads.json",
+            "auto_pad VALID and pads exclude each other",
+        ),
         ("conv-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
     ] {
         let (onnx, sample) = (files.join(model), files.join(sample));
         for further in [&[][..], &["--backend", "groth16"], &["--slices", "2"]] {
-            let arguments = ["compile", text(&onnx), "--sample", text(&sample), "-o", text(&circuit)];
+            let arguments =
+                ["compile", text(&onnx), "--sample", text(&sample), "-o", text(&circuit)];
             let error = refusal(&proof(&[&arguments[..], further].concat()), 1);
             assert!(error.contains(says), "{model} {further:?}: {error}");
             let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
@@ -264,7 +333,10 @@ fn contributors_stand_in_the_transcript() {
     assert_eq!(after["transcript"]["contributions"][0]["contributor"], "Ada");
     document(&proof(&["inspect", text(&circuit)]));
     let verified = document(&proof(&["setup", text(&circuit), "--verify", text(&first)]));
-    assert_eq!((&verified["earlier"], &verified["circuit"]), (&before["circuit"], &after["circuit"]));
+    assert_eq!(
+        (&verified["earlier"], &verified["circuit"]),
+        (&before["circuit"], &after["circuit"])
+    );
     assert_eq!(verified["contributors"], json!(["Ada"]));
     let error = refusal(&proof(&["setup", text(&first), "--verify", text(&circuit)]), 1);
     assert!(error.contains("does not match the transcript"), "{error}");
@@ -278,15 +350,28 @@ fn an_external_program_proves_and_verifies() {
     let prover = ["--prover", text(&program)];
     let models = repository("models/diabetes-regression");
     let (onnx, sample) = (models.join("model.onnx"), models.join("sample.json"));
-    let (circuit, input, bundle) =
-        (folder.path().join("circuit"), folder.path().join("input.json"), folder.path().join("proof.json"));
-    let compile = ["compile", text(&onnx), "--sample", text(&sample), "--input-low", "-256", "-o", text(&circuit)];
+    let (circuit, input, bundle) = (
+        folder.path().join("circuit"),
+        folder.path().join("input.json"),
+        folder.path().join("proof.json"),
+    );
+    let compile = [
+        "compile",
+        text(&onnx),
+        "--sample",
+        text(&sample),
+        "--input-low",
+        "-256",
+        "-o",
+        text(&circuit),
+    ];
     let error = refusal(&proof(&[&compile[..], &["--backend", "external"]].concat()), 1);
     assert!(error.contains("--prover and --backend external require each other"), "{error}");
     document(&proof(&[&compile[..], &["--backend", "external"], &prover].concat()));
     assert_eq!(document(&proof(&["inspect", text(&circuit)]))["metadata"]["backend"], "external");
     std::fs::write(&input, first_input("diabetes-regression").to_string()).unwrap();
-    let prove = ["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)];
+    let prove =
+        ["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)];
     let error = refusal(&proof(&prove), 1);
     assert!(error.contains("hint: pass its path with --prover"), "{error}");
     let proven = document(&proof(&[&prove[..], &prover].concat()));
@@ -303,8 +388,13 @@ fn an_external_program_proves_and_verifies() {
 
 /// The user's bundle shows the answer of the language model, which an honest miner proved.
 fn answer_is_proven<'a>(answer: &Value, hotkey_of: impl Fn(&str) -> &'a Value) {
-    assert_eq!((&answer["name"], &answer["text"]["answer"]), (&json!("facts-lm"), &json!(" Austin.")), "{answer}");
-    let [bundle, circuit, miner] = ["bundle", "circuit", "miner"].map(|field| answer[field].as_str().unwrap());
+    assert_eq!(
+        (&answer["name"], &answer["text"]["answer"]),
+        (&json!("facts-lm"), &json!(" Austin.")),
+        "{answer}"
+    );
+    let [bundle, circuit, miner] =
+        ["bundle", "circuit", "miner"].map(|field| answer[field].as_str().unwrap());
     let prompt = answer["text"]["prompt"].as_str().unwrap();
     let verified = document(&proof(&["verify", bundle, "--circuit", circuit, "--prompt", prompt]));
     assert_eq!((&verified["text"], &verified["miner"]), (&answer["text"], hotkey_of(miner)));
@@ -312,7 +402,8 @@ fn answer_is_proven<'a>(answer: &Value, hotkey_of: impl Fn(&str) -> &'a Value) {
 
 /// Returns the JSON report of a validator without a chain on one miner after some requests.
 fn examined(validator: &mut Command, peer: &str, requests: &str) -> Value {
-    let output = validator.args(["--peer", peer, "--requests", requests, "--json"]).output().unwrap();
+    let output =
+        validator.args(["--peer", peer, "--requests", requests, "--json"]).output().unwrap();
     document(&output)["miners"][0].clone()
 }
 
@@ -325,8 +416,12 @@ fn a_validator_verifies_what_a_miner_proves() {
     let address = daemon.url().trim_start_matches("http://").to_owned();
     let (state, bundles) = (folder.path().join("state"), folder.path().join("bundles"));
     let mut first = validator("//Alice", &circuits, &state);
-    let found = examined(first.args(["--bundles", text(&bundles)]), &format!("{BOB}@{address}"), "3");
-    assert_eq!((&found["hotkey"], &found["verified"], &found["faults"]), (&json!(BOB), &json!(3), &json!({})));
+    let found =
+        examined(first.args(["--bundles", text(&bundles)]), &format!("{BOB}@{address}"), "3");
+    assert_eq!(
+        (&found["hotkey"], &found["verified"], &found["faults"]),
+        (&json!(BOB), &json!(3), &json!({}))
+    );
     let bundle = bundles.join(format!("{BOB}.json"));
     assert_eq!(document(&proof(&["verify", text(&bundle)]))["miner"], BOB);
     // The miner's own path, and that to nowhere.
@@ -338,31 +433,49 @@ fn a_validator_verifies_what_a_miner_proves() {
     assert_eq!((&found["works"], &found["steps"][1]["status"]), (&json!(true), &json!(422)));
     refusal(&probe(&free_address()), 3);
     // Scores outlive the validator.
-    let found = examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "2");
+    let found =
+        examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "2");
     assert_eq!(found["verified"], 5);
     assert!(daemon.terminate().success());
-    let found = examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "1");
+    let found =
+        examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "1");
     assert_eq!((&found["verified"], &found["faults"]), (&json!(5), &json!({ "unreachable": 1 })));
 }
 
-/// Miner and validator run the program of a circuit of the backend external, and serve other circuits without it.
+/// Miner and validator run the program of a circuit of the backend external, and serve other
+/// circuits without it.
 #[test]
 fn external_circuits_are_served_with_their_program() {
     let folder = TempDir::new().unwrap();
     compile(folder.path(), "diabetes-regression", "stark");
     let (circuits, state) = (folder.path().join("circuits"), folder.path().join("state"));
-    let (program, circuit) = (repository("subnets/proof/backends/examples/rerun.py"), circuits.join("two"));
+    let (program, circuit) =
+        (repository("subnets/proof/backends/examples/rerun.py"), circuits.join("two"));
     let models = repository("models/diabetes-regression");
     let (onnx, sample) = (models.join("model.onnx"), models.join("sample.json"));
-    let compile = ["compile", text(&onnx), "--sample", text(&sample), "--input-low", "-256", "-o", text(&circuit)];
-    let compiled = document(&proof(&[&compile[..], &["--backend", "external", "--prover", text(&program)]].concat()));
+    let compile = [
+        "compile",
+        text(&onnx),
+        "--sample",
+        text(&sample),
+        "--input-low",
+        "-256",
+        "-o",
+        text(&circuit),
+    ];
+    let compiled = document(&proof(
+        &[&compile[..], &["--backend", "external", "--prover", text(&program)]].concat(),
+    ));
     let prover = format!("{}={}", compiled["id"].as_str().unwrap(), text(&program));
     let daemon = Daemon::start(miner("//Bob", &circuits).args(["--prover", &prover]));
     let peer = format!("{BOB}@{}", daemon.url().trim_start_matches("http://"));
     let mut alone = validator("//Alice", &circuit, &state);
     let found = examined(alone.args(["--prover", text(&program)]), &peer, "3");
     assert_eq!((&found["verified"], &found["faults"]), (&json!(3), &json!({})));
-    let output = validator("//Alice", &circuit, &state).args(["--peer", &peer, "--requests", "1"]).output().unwrap();
+    let output = validator("//Alice", &circuit, &state)
+        .args(["--peer", &peer, "--requests", "1"])
+        .output()
+        .unwrap();
     let error = refusal(&output, 1);
     assert!(error.contains("hint: pass its path with --prover"), "{error}");
     let found = examined(&mut validator("//Alice", &circuits, &state), &peer, "2");
@@ -379,7 +492,8 @@ fn a_miner_that_the_validator_does_not_name_proves_nothing() {
     let address = charlie.url().trim_start_matches("http://").to_owned();
     let state = folder.path().join("state");
     // Charlie refuses what is signed for Bob.
-    let found = examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "1");
+    let found =
+        examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "1");
     assert_eq!(found["faults"], json!({ "refused": 1 }));
 }
 
@@ -405,7 +519,9 @@ fn honest_miners_earn_and_liars_have_a_reason() {
     let began = Instant::now();
     let demo = document(&proof(&["demo", "--once", "--keep", text(&keep)]));
     assert!(began.elapsed() < Duration::from_mins(5), "{:?}", began.elapsed());
-    let miner = |name: &str| demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap();
+    let miner = |name: &str| {
+        demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap()
+    };
     for (name, fault) in [
         ("wrong-output", "wrong_output"),
         ("replay", "replayed_proof"),
@@ -433,9 +549,15 @@ fn honest_miners_earn_and_liars_have_a_reason() {
     assert!(miner("slow")["weight"].as_f64() < miner("honest")["weight"].as_f64(), "{demo}");
     // The user has a proof of each circuit, from an honest miner, of a digit that the model knows.
     let user = demo["user"].as_array().unwrap();
-    assert_eq!(user.iter().map(|proof| &proof["backend"]).collect::<Vec<_>>(), ["stark", "groth16"]);
+    assert_eq!(
+        user.iter().map(|proof| &proof["backend"]).collect::<Vec<_>>(),
+        ["stark", "groth16"]
+    );
     for proof in user {
-        assert!(["honest", "honest-2", "slow"].contains(&proof["miner"].as_str().unwrap()), "{proof}");
+        assert!(
+            ["honest", "honest-2", "slow"].contains(&proof["miner"].as_str().unwrap()),
+            "{proof}"
+        );
         assert_eq!(proof["digit"], proof["label"], "{proof}");
         // Each failure leads to another request, and so does an overdue proof.
         let failures = proof["failures"].as_array().unwrap().len() as u64;

@@ -1,5 +1,5 @@
-//! The Python package, as scripts/python-wheel built it last: its own tests, with SDK 10, and its examples, which run
-//! in an environment without other packages.
+//! The Python package, as scripts/python-wheel built it last: its own tests, with SDK 10, and its
+//! examples, which run in an environment without other packages.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
@@ -14,7 +14,8 @@ use crate::support::{free_address, program, repository, stderr};
 struct Environment(PathBuf);
 
 impl Environment {
-    /// Finds the environment. If the package is not built, the test is skipped with a message, or fails if `CI` is set.
+    /// Finds the environment. If the package is not built, the test is skipped with a message, or
+    /// fails if `CI` is set.
     fn find() -> Option<Self> {
         let target = Path::new(env!("CARGO_BIN_EXE_tao")).ancestors().nth(2).unwrap();
         let directory = target.join("python/dev/venv");
@@ -116,7 +117,10 @@ fn stdout(output: &Output) -> String {
 #[test]
 fn examples_run_without_other_packages() {
     let Some(environment) = Environment::find() else { return };
-    assert!(stdout(&environment.example("keys.py").output().unwrap()).ends_with("signed 1000 messages\n"));
+    assert!(
+        stdout(&environment.example("keys.py").output().unwrap())
+            .ends_with("signed 1000 messages\n")
+    );
     let consensus = stdout(&environment.example("consensus.py").output().unwrap());
     assert_eq!(consensus.lines().nth(2), Some("uid 2: 50% of the emission"));
 }
@@ -127,7 +131,12 @@ async fn example_validator_submits_weights_for_the_example_miner() {
     let chain = LocalChain::start(2).await;
     let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
     let port = address.rsplit_once(':').unwrap().1;
-    python.arg(repository("python/examples/miner.py")).args(["--port", port, "--key-uri", "//miner//1"]);
+    python.arg(repository("python/examples/miner.py")).args([
+        "--port",
+        port,
+        "--key-uri",
+        "//miner//1",
+    ]);
     let _miner = Running(python.spawn().unwrap());
     let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while std::net::TcpStream::connect(&address).is_err() {
@@ -135,14 +144,24 @@ async fn example_validator_submits_weights_for_the_example_miner() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let mut validator = environment.example("validator.py");
-    validator.args(["--network", &chain.node.url(), "--netuid", &NETUID.to_string(), "--key-uri", "//validator"]);
+    validator.args([
+        "--network",
+        &chain.node.url(),
+        "--netuid",
+        &NETUID.to_string(),
+        "--key-uri",
+        "//validator",
+    ]);
     validator.arg("--ledger").arg(folder.path().join("ledger"));
     let miner = chain.miners[1].hotkey();
     validator.args(["--miner", &format!("{miner}@{address}")]);
     // The development chain produces blocks meanwhile, in this process.
     let output = tokio::task::spawn_blocking(move || validator.output().unwrap()).await.unwrap();
     let report = stdout(&output);
-    assert!(report.contains(&format!("{miner}: Success")) && report.contains("s, correct\n"), "{report}");
+    assert!(
+        report.contains(&format!("{miner}: Success")) && report.contains("s, correct\n"),
+        "{report}"
+    );
     let uid = chain.uid(&chain.miners[1]).await;
     assert_eq!(chain.weights().await, [(uid, 65_535)], "{report}");
 }

@@ -15,8 +15,8 @@ use taonet_wallet::Keypair;
 
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{
-    Daemon, RunFiles, assert_described, document, free_address, local_bb, refusal, repository, require_models,
-    terminate,
+    Daemon, RunFiles, assert_described, document, free_address, local_bb, refusal, repository,
+    require_models, terminate,
 };
 
 const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
@@ -36,17 +36,26 @@ impl Network {
         let chain = Chain::start();
         let miners = PROFILES.map(|profile| {
             let key = format!("//miner//{profile}");
-            let miner = Daemon::start(local_bb().args(["miner", "--profile", profile, "--key-uri", &key]));
+            let miner =
+                Daemon::start(local_bb().args(["miner", "--profile", profile, "--key-uri", &key]));
             let hotkey = Keypair::from_uri(&key).unwrap().hotkey().to_string();
             chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", &hotkey]);
             let port = miner.url().rsplit(':').next().unwrap();
-            let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", ANNOUNCED, "--port", port];
+            let serve =
+                ["serve-axon", "--netuid", BABELBIT, "--external-ip", ANNOUNCED, "--port", port];
             let served = document(&chain.tao(&serve, &["--key-uri", &key, "--yes", "--json"]));
             assert_eq!(served["success"], true, "{served}");
             miner
         });
         let mut gateway = local_bb();
-        gateway.args(["subtensor-gateway", "--key-uri", "//Alice", "--network", chain.url(), "--state"]);
+        gateway.args([
+            "subtensor-gateway",
+            "--key-uri",
+            "//Alice",
+            "--network",
+            chain.url(),
+            "--state",
+        ]);
         let gateway = Daemon::start(gateway.arg(chain.path("gateway")));
         gateway.becomes_ready();
         Self { chain, gateway, _miners: miners.into() }
@@ -59,13 +68,20 @@ impl Network {
     /// Returns the command of a runner with a directory for files and transcripts.
     fn runner(&self, engine: &str, directory: &Path) -> Command {
         let mut runner = local_bb();
-        runner.args(["runner", "--json", "--key-uri", "//Alice", "--engine", engine, "--keep"]).arg(directory);
-        runner.env("BABELBIT_CACHE_DIR", directory.join("cache")).env("BB_LOCAL_MINER_IP", ANNOUNCED);
-        runner.env("SUBTENSOR_GATEWAY_URL", self.gateway.url()).env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
+        runner
+            .args(["runner", "--json", "--key-uri", "//Alice", "--engine", engine, "--keep"])
+            .arg(directory);
+        runner
+            .env("BABELBIT_CACHE_DIR", directory.join("cache"))
+            .env("BB_LOCAL_MINER_IP", ANNOUNCED);
+        runner
+            .env("SUBTENSOR_GATEWAY_URL", self.gateway.url())
+            .env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
         runner
     }
 
-    /// Returns the command of a runner that plays rounds until it is killed; its metrics are on a free port.
+    /// Returns the command of a runner that plays rounds until it is killed; its metrics are on a
+    /// free port.
     fn in_a_loop(&self, engine: &str, directory: &Path) -> Command {
         let mut runner = self.runner(engine, directory);
         // The default port can be taken by other tests.
@@ -78,7 +94,8 @@ impl Network {
         let ferry = repository("tests/e2e/data/ferry.json");
         let pier = self.path("pier.json");
         let text = fs::read_to_string(&ferry).unwrap();
-        fs::write(&pier, text.replace(r#""challenge_uid": "ferry""#, r#""challenge_uid": "pier""#)).unwrap();
+        fs::write(&pier, text.replace(r#""challenge_uid": "ferry""#, r#""challenge_uid": "pier""#))
+            .unwrap();
         Daemon::start(local_bb().arg("engine").args([ferry, pier]))
     }
 }
@@ -100,7 +117,8 @@ impl Loop {
     fn report(&mut self) -> Option<Value> {
         let mut line = String::new();
         self.reports.read_line(&mut line).unwrap();
-        (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        (!line.is_empty())
+            .then(|| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
     /// Report of the next round of a contest.
@@ -158,7 +176,10 @@ fn rounds_follow_the_chain() {
     assert_eq!((&main["challenge_uid"], &main["miners"]), (&json!("ferry"), &json!(3)));
     let solo = running.report().unwrap();
     assert_eq!((&solo["contest"], &solo["outcome"]), (&json!("solo"), &json!("played")), "{solo}");
-    assert_eq!((&solo["challenge_uid"], &solo["main_challenge_uid"]), (&json!("pier"), &json!("ferry")));
+    assert_eq!(
+        (&solo["challenge_uid"], &solo["main_challenge_uid"]),
+        (&json!("pier"), &json!("ferry"))
+    );
     assert_eq!(main["epoch"], solo["epoch"]);
     // In the next epoch, no miner is played again.
     let next = running.report_of("main");
@@ -185,11 +206,15 @@ fn rounds_follow_the_chain() {
     let files = RunFiles::read(&directory);
     let status = files.json("challenge_status/pier__solo.json");
     assert_eq!(status["metadata"]["paired_challenge_uid"], "ferry");
-    let logs: Vec<_> = files.names().into_iter().filter(|name| name.ends_with("run.json")).collect();
+    let logs: Vec<_> =
+        files.names().into_iter().filter(|name| name.ends_with("run.json")).collect();
     assert_eq!(logs.len(), 2 * PROFILES.len(), "{logs:?}");
     // After the loop has ended, a single round finds the same miners and uses the same ledger.
     let once = document(&network.runner(engine.url(), &directory).arg("--once").output().unwrap());
-    assert_eq!((&once["outcome"], &once["miners"].as_array().unwrap().len()), (&json!("already_done"), &3));
+    assert_eq!(
+        (&once["outcome"], &once["miners"].as_array().unwrap().len()),
+        (&json!("already_done"), &3)
+    );
 }
 
 /// A runner stops on SIGTERM during a round, and the next one resumes.
@@ -219,7 +244,10 @@ fn a_loop_that_is_asked_to_end_goes_on_later() {
     let (status, took) = running.terminate();
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(15), "{took:?}");
-    assert!(!directory.join("challenge_status/ferry__main.json").exists(), "the round was over already");
+    assert!(
+        !directory.join("challenge_status/ferry__main.json").exists(),
+        "the round was over already"
+    );
     let mut running = start();
     assert_eq!(running.report_of("main")["outcome"], "played");
     assert_eq!(running.report_of("solo")["outcome"], "played");
@@ -242,8 +270,12 @@ fn a_single_round_without_a_chain_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let nobody = free_address();
     let mut runner = local_bb();
-    runner.args(["runner", "--once", "--key-uri", "//Alice", "--keep"]).arg(folder.path().join("keep"));
-    runner.env("SUBTENSOR_GATEWAY_URL", format!("http://{nobody}")).env("BT_CHAIN_ENDPOINT", format!("ws://{nobody}"));
+    runner
+        .args(["runner", "--once", "--key-uri", "//Alice", "--keep"])
+        .arg(folder.path().join("keep"));
+    runner
+        .env("SUBTENSOR_GATEWAY_URL", format!("http://{nobody}"))
+        .env("BT_CHAIN_ENDPOINT", format!("ws://{nobody}"));
     runner.env("BABELBIT_CACHE_DIR", folder.path());
     let error = refusal(&runner.output().unwrap(), 3);
     assert!(error.contains("gateway /v1/metagraph/snapshot failed"), "{error}");

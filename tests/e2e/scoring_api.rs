@@ -47,8 +47,13 @@ fn write_results(folder: &Path, number: u16) {
     let scores = folder.join("scores");
     fs::create_dir_all(&home).unwrap();
     fs::create_dir_all(&scores).unwrap();
-    let result = json!({ "challenge_uid": "c", "miner_hotkey": hotkey, "challenge_mean_U": score(number) });
-    fs::write(home.join("run.json"), json!({ "miner_uid": uid, "text": "é".repeat(5_000) }).to_string()).unwrap();
+    let result =
+        json!({ "challenge_uid": "c", "miner_hotkey": hotkey, "challenge_mean_U": score(number) });
+    fs::write(
+        home.join("run.json"),
+        json!({ "miner_uid": uid, "text": "é".repeat(5_000) }).to_string(),
+    )
+    .unwrap();
     fs::write(home.join("audio.tar"), sound(number)).unwrap();
     for (kind, content) in [("run", json!({})), ("score", result)] {
         let name = format!("challenge_{kind}_c_type_main_miner_{uid}_{kind}_{TIMESTAMP}.json");
@@ -92,7 +97,10 @@ impl Runner {
 
     async fn add(&self, number: u16) {
         write_results(&self.folder, number);
-        let files = WrittenFiles { run_sha256: number.to_string(), score_method: "semantic_audio_v1".into() };
+        let files = WrittenFiles {
+            run_sha256: number.to_string(),
+            score_method: "semantic_audio_v1".into(),
+        };
         self.ledger.enqueue(&self.challenge, miner(number), &files, true).await.unwrap();
     }
 }
@@ -105,7 +113,8 @@ fn scoring_api(state: &Path) -> Command {
 
 #[test]
 fn fifty_kills_lose_and_double_no_result() {
-    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed = std::env::var("TAONET_TEST_SEED")
+        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
@@ -139,17 +148,27 @@ fn fifty_kills_lose_and_double_no_result() {
     assert_eq!((submitted().delivered, submitted().refused), (u64::from(miners) * 4, 0));
 
     // Every miner has one score, every file is complete, and there are no others.
-    let client = ScoresClient::new(&api.url().parse().unwrap(), Arc::new(Keypair::from_uri("//Bob").unwrap())).unwrap();
+    let client = ScoresClient::new(
+        &api.url().parse().unwrap(),
+        Arc::new(Keypair::from_uri("//Bob").unwrap()),
+    )
+    .unwrap();
     let rows = runtime.block_on(client.rows("c", Some(Contest::Main))).unwrap();
-    let given: Vec<(Value, Value)> =
-        rows.iter().map(|row| (row["miner_uid"].clone(), row["challenge_mean_score"].clone())).collect();
-    let expected: Vec<_> = (0..miners).rev().map(|number| (json!(number), json!(score(number)))).collect();
+    let given: Vec<(Value, Value)> = rows
+        .iter()
+        .map(|row| (row["miner_uid"].clone(), row["challenge_mean_score"].clone()))
+        .collect();
+    let expected: Vec<_> =
+        (0..miners).rev().map(|number| (json!(number), json!(score(number)))).collect();
     assert_eq!(given, expected);
     assert_eq!(api.terminate().code(), Some(0));
     let database = format!("sqlite:{}", state.join("scoring.sqlite").display());
-    let count = runtime.block_on(async { Store::open(&database).await.unwrap().count().await.unwrap() });
+    let count =
+        runtime.block_on(async { Store::open(&database).await.unwrap().count().await.unwrap() });
     assert_eq!(count, i64::from(miners) * 4);
-    let bundles = state.join("artifacts/c/main").join(Keypair::from_uri("//Alice").unwrap().hotkey().to_string());
+    let bundles = state
+        .join("artifacts/c/main")
+        .join(Keypair::from_uri("//Alice").unwrap().hotkey().to_string());
     assert_eq!(fs::read_dir(&bundles).unwrap().count(), usize::from(miners));
     for number in 0..miners {
         let MinerKey { uid, hotkey } = miner(number);
@@ -168,7 +187,11 @@ type Refusal<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
 fn what_does_not_fit_is_said_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("validators");
-    fs::write(&list, "# our validators\n\n5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY # Alice\n5V\n").unwrap();
+    fs::write(
+        &list,
+        "# our validators\n\n5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY # Alice\n5V\n",
+    )
+    .unwrap();
     let list = list.to_str().unwrap();
     #[rustfmt::skip]
     let table: [Refusal; 6] = [
@@ -181,7 +204,8 @@ fn what_does_not_fit_is_said_at_the_start() {
     ];
     for (arguments, variables, code, text) in table {
         let mut api = bb();
-        api.args(["scoring-api", "--listen", "127.0.0.1:0", "--state"]).arg(folder.path().join("state"));
+        api.args(["scoring-api", "--listen", "127.0.0.1:0", "--state"])
+            .arg(folder.path().join("state"));
         let output = api.args(arguments).envs(variables.iter().copied()).output().unwrap();
         let error = refusal(&output, code);
         assert!(error.contains(text), "{error}");

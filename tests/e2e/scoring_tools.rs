@@ -1,4 +1,5 @@
-//! `bb score`, `bb score-batch` and `bb compute-weights` with given transcripts, without a recogniser.
+//! `bb score`, `bb score-batch` and `bb compute-weights` with given transcripts, without a
+//! recogniser.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -82,7 +83,10 @@ fn latency_as_in_the_table() {
             "overshoot_sec": overshoot, "allowed_overshoot_sec": allowed,
         });
         assert_eq!(result["latency"], expected, "{completion} of {source}");
-        assert_eq!(result["score"], score, "the same words at the same rate: nothing but the latency counts");
+        assert_eq!(
+            result["score"], score,
+            "the same words at the same rate: nothing but the latency counts"
+        );
     }
 }
 
@@ -105,7 +109,10 @@ fn duplication_as_in_the_table() {
     for (raw, finals, pressures) in table {
         let results = results(&batch(10.0, &replies(raw)));
         let column = |pointer: &str| -> Vec<_> {
-            results.iter().map(|result| result.pointer(pointer).unwrap().as_f64().unwrap()).collect()
+            results
+                .iter()
+                .map(|result| result.pointer(pointer).unwrap().as_f64().unwrap())
+                .collect()
         };
         assert_eq!(column("/raw_score"), raw);
         assert_eq!(column("/score"), finals);
@@ -118,7 +125,10 @@ fn duplication_as_in_the_table() {
 fn different_words_do_not_press_each_other() {
     let texts = ["the ferry leaves at ten", "a morning ferry goes to the island"];
     for result in results(&batch(10.0, &texts.map(|text| reply(text, 10.0)))) {
-        assert!(result["duplicate_penalty"]["max_peer_similarity"].as_f64() < Some(0.88), "{result}");
+        assert!(
+            result["duplicate_penalty"]["max_peer_similarity"].as_f64() < Some(0.88),
+            "{result}"
+        );
         assert_eq!((&result["score"], &result["raw_score"]), (&json!(1.0), &json!(1.0)));
     }
 }
@@ -155,9 +165,19 @@ fn mistakes_are_refused_with_their_place() {
     require_models();
     for (command, path, value, says) in [
         ("score-batch", "/source_duration_sec", json!("long"), "source_duration_sec: invalid type"),
-        ("score-batch", "/source_duration_sec", json!(-1), "source_duration_sec: a duration must be at least 0"),
+        (
+            "score-batch",
+            "/source_duration_sec",
+            json!(-1),
+            "source_duration_sec: a duration must be at least 0",
+        ),
         ("score-batch", "/predictions/0/arrivals", json!([[1]]), "predictions[0].arrivals[0]"),
-        ("score-batch", "/predictions/0/transcript/words/2/start", json!(null), "transcript.words[2].start"),
+        (
+            "score-batch",
+            "/predictions/0/transcript/words/2/start",
+            json!(null),
+            "transcript.words[2].start",
+        ),
         ("score-batch", "/predictions/0/eos_frame", json!(-3), "predictions[0].eos_frame"),
         ("compute-weights", "/main/0/1", json!("all"), "main[0][1]"),
         ("compute-weights", "/arena/0/0", json!(70_000), "arena[0][0]"),
@@ -200,8 +220,22 @@ fn weights_as_in_the_table() {
     let three = json!([[1, 0.9], [3, 0.2], [4, 0.5]]);
     for (main, arena, percent, burn_uid, uids, weights) in [
         (json!([[10, 3], [2, 1]]), &none, 0, &burn, json!([10, 2]), vec![0.75, 0.25]),
-        (three.clone(), &json!([[2, 0.8]]), 90, &burn, json!([1, 3, 4, 2]), vec![0.05625, 0.0125, 0.03125, 0.9]),
-        (three.clone(), &json!([[2, 0.8]]), 40, &burn, json!([1, 3, 4, 2]), vec![0.3375, 0.075, 0.1875, 0.4]),
+        (
+            three.clone(),
+            &json!([[2, 0.8]]),
+            90,
+            &burn,
+            json!([1, 3, 4, 2]),
+            vec![0.05625, 0.0125, 0.03125, 0.9],
+        ),
+        (
+            three.clone(),
+            &json!([[2, 0.8]]),
+            40,
+            &burn,
+            json!([1, 3, 4, 2]),
+            vec![0.3375, 0.075, 0.1875, 0.4],
+        ),
         (three, &json!([[1, 0.8]]), 80, &burn, json!([1, 3, 4]), vec![0.9125, 0.025, 0.0625]),
         (json!([[1, 0.9], [3, 0.1]]), &none, 90, &burn, json!([1, 3, 248]), vec![0.09, 0.01, 0.9]),
         (json!([]), &json!([[5, 0.0]]), 90, &burn, json!([248, 5]), vec![0.1, 0.9]),
@@ -213,12 +247,16 @@ fn weights_as_in_the_table() {
         (json!([[7, 1], [9, 3]]), &none, 100, &Value::Null, json!([]), vec![]),
         (json!([[7, 1], [9, 3]]), &none, 120, &Value::Null, json!([]), vec![]),
     ] {
-        let input = json!({ "main": main, "arena": arena, "arena_percent": percent, "burn_uid": burn_uid });
+        let input =
+            json!({ "main": main, "arena": arena, "arena_percent": percent, "burn_uid": burn_uid });
         let answer = document(&run("compute-weights", &input));
         assert_eq!(answer["uids"], uids, "{input}");
         let answer: Vec<f64> = serde_json::from_value(answer["weights"].clone()).unwrap();
         assert_eq!(answer.len(), weights.len());
-        assert!(answer.iter().zip(&weights).all(|(own, table)| (own - table).abs() < 1e-12), "{input}: {answer:?}");
+        assert!(
+            answer.iter().zip(&weights).all(|(own, table)| (own - table).abs() < 1e-12),
+            "{input}: {answer:?}"
+        );
     }
 }
 
@@ -235,11 +273,16 @@ fn one_reply_gives_the_whole_object() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
     let reference = json!({ "reference_text": TEXT, "reference_wps": WORDS_PER_SECOND });
-    let arrivals = json!({ "arrivals": [[30, 192_000]], "eos_frame": 50, "first_output_frame": 30 });
+    let arrivals =
+        json!({ "arrivals": [[30, 192_000]], "eos_frame": 50, "first_output_frame": 30 });
     let (source, predicted) = (wav(&folder, "source.wav", 4), wav(&folder, "predicted.wav", 2));
     let score = |source: &Path| {
         let mut command = bb();
-        command.args(["score", "--json", "--source"]).arg(source).arg("--predicted").arg(&predicted);
+        command
+            .args(["score", "--json", "--source"])
+            .arg(source)
+            .arg("--predicted")
+            .arg(&predicted);
         command.arg("--reference").arg(write(&folder, "reference.json", &reference));
         command.arg("--transcript").arg(write(&folder, "transcript.json", &transcript(TEXT)));
         command
@@ -252,7 +295,10 @@ fn one_reply_gives_the_whole_object() {
         duplicate_penalty";
     assert_eq!(fields, expected.split_whitespace().collect::<Vec<_>>());
     // Two seconds that arrive with frame 30 are heard after 30 / 12.5 + 2 seconds.
-    assert_eq!((&result["effective_completion_sec"], &result["score"]), (&json!(4.4), &json!(0.96)));
+    assert_eq!(
+        (&result["effective_completion_sec"], &result["score"]),
+        (&json!(4.4), &json!(0.96))
+    );
     assert_eq!(result["speech_rate"]["ratio"], 1.0);
 
     let output = score(&source).output().unwrap();
@@ -260,9 +306,10 @@ fn one_reply_gives_the_whole_object() {
     assert!(stderr(&output).contains("no arrivals"), "{}", stderr(&output));
 
     let text = write(&folder, "text.wav", &json!("no sound"));
-    for (file, says) in
-        [(text.as_path(), "text.wav is not a readable WAV file"), (Path::new("absent.wav"), "cannot read")]
-    {
+    for (file, says) in [
+        (text.as_path(), "text.wav is not a readable WAV file"),
+        (Path::new("absent.wav"), "cannot read"),
+    ] {
         let error = refusal(&score(file).output().unwrap(), 1);
         assert!(error.contains(says), "{error}");
     }
@@ -308,12 +355,21 @@ fn text_dialogues_are_scored_step_by_step() {
     assert_eq!(document(&run("score-text", &json!([dialogue]))), json!([expected]));
     let folder = tempfile::tempdir().unwrap();
     let file = write(&folder, "dialogue.json", &dialogue);
-    let strict = document(&bb().args(["score-text", "--rules", "strict"]).arg(file).output().unwrap());
+    let strict =
+        document(&bb().args(["score-text", "--rules", "strict"]).arg(file).output().unwrap());
     assert_eq!(strict["utterances"][0]["steps"][0]["lexical_similarity"], 0.3125);
     for (path, value, says) in [
         ("/lex_weight", json!(1.5), "[0].lex_weight: expected a weight from 0 to 1"),
-        ("/events/1/step", json!(1e4 as u32), "[0].events[1].step: an utterance has at most 10000 steps"),
-        ("/events/1/utterance_index", json!("first"), "[0].events[1].utterance_index: invalid type"),
+        (
+            "/events/1/step",
+            json!(1e4 as u32),
+            "[0].events[1].step: an utterance has at most 10000 steps",
+        ),
+        (
+            "/events/1/utterance_index",
+            json!("first"),
+            "[0].events[1].utterance_index: invalid type",
+        ),
         ("/vectors/the cat", json!([1]), "[0].vectors: the vector of"),
         ("/events/1/prediction", json!("a surprise"), "[0].vectors: no vector for \"a surprise\""),
     ] {

@@ -20,11 +20,20 @@ fn run(script: &str, user: &str, programs: &[&str]) -> Output {
 }
 
 fn program(folder: &Path, name: &str, script: &str) {
-    // A shell writes the file: programs that other tests start meanwhile would inherit it from this process while it is
-    // open for writing, and until they close it, it cannot be run ("Text file busy").
+    // A shell writes the file: programs that other tests start meanwhile would inherit it from this
+    // process while it is open for writing, and until they close it, it cannot be run ("Text file
+    // busy").
     let write = r#"printf '#!/bin/sh\n%s\n' "$2" > "$1" && chmod 755 "$1""#;
     let mut shell = Command::new("/bin/sh");
-    assert!(shell.args(["-c", write, "sh"]).arg(folder.join(name)).arg(script).status().unwrap().success());
+    assert!(
+        shell
+            .args(["-c", write, "sh"])
+            .arg(folder.join(name))
+            .arg(script)
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 const INSTALL: &str = "apt-get install --yes --no-install-recommends espeak-ng";
@@ -38,15 +47,21 @@ fn root_installs_what_is_missing() {
 
 #[test]
 fn others_are_asked_for_a_password_after_hearing_why() {
-    let output = run("has_terminal() { true; }; install_packages espeak-ng", "1000", &["apt-get", "sudo"]);
+    let output =
+        run("has_terminal() { true; }; install_packages espeak-ng", "1000", &["apt-get", "sudo"]);
     assert!(output.status.success());
-    assert_eq!(stderr(&output), format!("installing: sudo {INSTALL}\nsudo apt-get update -qq\nsudo {INSTALL}\n"));
+    assert_eq!(
+        stderr(&output),
+        format!("installing: sudo {INSTALL}\nsudo apt-get update -qq\nsudo {INSTALL}\n")
+    );
 }
 
 #[test]
 fn who_cannot_be_asked_is_told_the_command() {
     let terminal = "has_terminal() { true; }; install_packages espeak-ng";
-    for (script, programs) in [("install_packages espeak-ng", &["apt-get", "sudo"][..]), (terminal, &["apt-get"])] {
+    for (script, programs) in
+        [("install_packages espeak-ng", &["apt-get", "sudo"][..]), (terminal, &["apt-get"])]
+    {
         let output = run(script, "1000", programs);
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(stderr(&output), format!("error: missing: espeak-ng. As root: {INSTALL}\n"));
@@ -58,7 +73,10 @@ fn who_cannot_be_asked_is_told_the_command() {
 #[test]
 fn cargo_tool_is_built_once() {
     let folder = tempfile::tempdir().unwrap();
-    let script = format!("XDG_CACHE_HOME='{}'; require_cargo_tool cargo-deny 0.20.2", folder.path().display());
+    let script = format!(
+        "XDG_CACHE_HOME='{}'; require_cargo_tool cargo-deny 0.20.2",
+        folder.path().display()
+    );
     let output = run(&script, "1000", &["cargo"]);
     let root = folder.path().join("taonet/tools");
     let options = format!("--locked --no-default-features --root {}", root.display());
@@ -76,8 +94,11 @@ fn cargo_tool_is_built_once() {
 /// The checks of ./test, with scripted commands.
 fn run_checks(commands: &str) -> (Option<i32>, String) {
     let (lib, checks) = (repository("scripts/lib.sh"), repository("scripts/checks.sh"));
-    let script =
-        format!("set -euo pipefail; . '{}'; . '{}'; {commands}; summarize_checks", lib.display(), checks.display());
+    let script = format!(
+        "set -euo pipefail; . '{}'; . '{}'; {commands}; summarize_checks",
+        lib.display(),
+        checks.display()
+    );
     let output = Command::new("/bin/bash").args(["-c", &script]).output().unwrap();
     (output.status.code(), stderr(&output))
 }
@@ -88,7 +109,8 @@ fn failed_check_does_not_stop_the_others() {
                     check true; check echo 'SKIPPED: OpenCL. Install it'";
     let (code, stderr) = run_checks(commands);
     assert_eq!(code, Some(1));
-    let summary = "== skipped\n  SKIPPED: OpenCL. Install it\n== failed\n  a\n  b\n  test wave::is_read\n";
+    let summary =
+        "== skipped\n  SKIPPED: OpenCL. Install it\n== failed\n  a\n  b\n  test wave::is_read\n";
     assert!(stderr.contains("== true\n") && stderr.ends_with(summary), "{stderr}");
 }
 
@@ -96,7 +118,10 @@ fn failed_check_does_not_stop_the_others() {
 #[test]
 fn failed_test_program_does_not_stop_the_others() {
     let script = fs::read_to_string(repository("test")).unwrap().replace("\\\n", " ");
-    let lines = script.lines().map(str::trim).filter(|line| !line.starts_with('#') && line.contains("cargo test"));
+    let lines = script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with('#') && line.contains("cargo test"));
     let runs: Vec<&str> = lines.filter(|line| !line.contains("--no-run")).collect();
     assert!(runs.len() >= 3, "{runs:?}");
     for run in runs {
@@ -104,7 +129,8 @@ fn failed_test_program_does_not_stop_the_others() {
     }
 }
 
-/// Tests that need the recordings of the real chain print such a line without them (taonet-chain-vectors).
+/// Tests that need the recordings of the real chain print such a line without them
+/// (taonet-chain-vectors).
 #[test]
 fn missing_recordings_are_in_the_summary() {
     let message = "NOT TESTED: no recordings in ../shared/vectors/chain";
@@ -122,11 +148,15 @@ fn checks_beside_the_others_are_in_the_summary() {
     assert_eq!(code, Some(1));
     let summary = "== skipped\n  SKIPPED: NATS\n== failed\n  lint\n  test wave::is_read\n";
     assert!(stderr.ends_with(summary), "{stderr}");
-    let (code, stderr) = run_checks("aside() { check true; }; check_beside aside; check true; finish_beside");
+    let (code, stderr) =
+        run_checks("aside() { check true; }; check_beside aside; check true; finish_beside");
     assert!(code == Some(0) && stderr.ends_with("all checks passed\n"), "{stderr}");
     let (code, stderr) = run_checks("aside() { exit 3; }; check_beside aside; finish_beside");
     assert_eq!(code, Some(1));
-    assert!(stderr.ends_with("== failed\n  the checks beside the others ended early\n"), "{stderr}");
+    assert!(
+        stderr.ends_with("== failed\n  the checks beside the others ended early\n"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -148,9 +178,9 @@ fn checks_beside_the_others_end_with_the_script() {
 /// The output of tests is far above the summary, and logs of CI are cut.
 #[test]
 fn summary_repeats_what_failed_tests_printed() {
-    let output =
-        r"test wave::is_read ... FAILED\n\nfailures:\n\n---- wave::is_read stdout ----\nleft: 1\n\nfailures:\n";
-    let (code, stderr) = run_checks(&format!(r"a() {{ printf '{output}\n'; return 101; }}; check a"));
+    let output = r"test wave::is_read ... FAILED\n\nfailures:\n\n---- wave::is_read stdout ----\nleft: 1\n\nfailures:\n";
+    let (code, stderr) =
+        run_checks(&format!(r"a() {{ printf '{output}\n'; return 101; }}; check a"));
     assert_eq!(code, Some(1));
     let summary = "---- wave::is_read stdout ----\nleft: 1\n== failed\n  a\n  test wave::is_read\n";
     assert!(stderr.ends_with(summary), "{stderr}");
@@ -188,7 +218,8 @@ fn line_tables_go_into_a_file_of_their_own() {
     fs::write(&source, "int main(void) { return 7; }").unwrap();
     let built = Command::new("cc").args(["-g", "-o"]).args([&program, &source]).status().unwrap();
     assert!(built.success());
-    let output = Command::new(repository("scripts/split-debug")).args([&program, &split]).output().unwrap();
+    let output =
+        Command::new(repository("scripts/split-debug")).args([&program, &split]).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let holds = |path: &Path, name: &str| {
         let bytes = fs::read(path).unwrap();
@@ -220,11 +251,16 @@ fn coverage_page_names_versions_of_suites_and_packages() {
     let text = |path: &str| fs::read_to_string(repository(path)).unwrap();
     let script = text("scripts/suites");
     let page = text("docs/localnet-coverage.md").split_whitespace().collect::<Vec<_>>().join(" ");
-    let suites = [("bittensor", "SDK", "sdk10", "bittensor"), ("btcli", "btcli", "btcli", "bittensor-cli")];
+    let suites =
+        [("bittensor", "SDK", "sdk10", "bittensor"), ("btcli", "btcli", "btcli", "bittensor-cli")];
     for (source, program, peer, package) in suites {
-        let (_, commit) = script.split_once(&format!("https://github.com/opentensor/{source} ")).unwrap();
+        let (_, commit) =
+            script.split_once(&format!("https://github.com/opentensor/{source} ")).unwrap();
         // The program's version in the suite's repository follows.
-        assert!(page.contains(&format!("opentensor/{source} ({}, {program} ", &commit[..8])), "{source}");
+        assert!(
+            page.contains(&format!("opentensor/{source} ({}, {program} ", &commit[..8])),
+            "{source}"
+        );
         let pins = text(&format!("tests/peers/{peer}.txt"));
         let pin = pins.lines().find_map(|line| line.strip_prefix(&format!("{package}=="))).unwrap();
         let version = pin.split_whitespace().next().unwrap();
@@ -232,8 +268,8 @@ fn coverage_page_names_versions_of_suites_and_packages() {
     }
 }
 
-/// A driver whose LLVM does not know the processor compiles no kernels, as that in PoCL's Python package. Code that is
-/// compiled for the processor at hand does not run on others.
+/// A driver whose LLVM does not know the processor compiles no kernels, as that in PoCL's Python
+/// package. Code that is compiled for the processor at hand does not run on others.
 #[test]
 fn no_test_depends_on_the_processors_model() {
     let driver = "/etc/OpenCL/vendors/pocl.icd";
@@ -241,10 +277,15 @@ fn no_test_depends_on_the_processors_model() {
         assert!(fs::read_to_string(repository(path)).unwrap().contains(driver), "{path}");
     }
     let pins = fs::read_dir(repository("tests/peers")).unwrap().map(|entry| entry.unwrap().path());
-    let pins: Vec<_> = pins.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect();
+    let pins: Vec<_> =
+        pins.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect();
     assert!(pins.len() >= 10, "{pins:?}");
     for path in pins {
-        assert!(!fs::read_to_string(&path).unwrap().to_lowercase().contains("pocl"), "{}", path.display());
+        assert!(
+            !fs::read_to_string(&path).unwrap().to_lowercase().contains("pocl"),
+            "{}",
+            path.display()
+        );
     }
     for path in ["test", ".ci/run", "Cargo.toml"] {
         assert!(!fs::read_to_string(repository(path)).unwrap().contains("target-cpu"), "{path}");
@@ -260,7 +301,11 @@ fn missing_opencl_driver_is_installed_in_ci_and_reported_elsewhere() {
     assert_eq!(stderr(&output), format!("== {reported}"));
     let output = run("has_opencl() { false; }; CI=1; want_opencl", "0", &["apt-get"]);
     let installation = format!("apt-get install --yes --no-install-recommends {packages}\n");
-    assert!(output.status.success() && stderr(&output).contains(&installation), "{}", stderr(&output));
+    assert!(
+        output.status.success() && stderr(&output).contains(&installation),
+        "{}",
+        stderr(&output)
+    );
     assert!(stderr(&output).ends_with(&format!("== {reported}")), "{}", stderr(&output));
     let (code, stderr) = run_checks("has_opencl() { false; }; CI=; check want_opencl");
     assert_eq!(code, Some(0));

@@ -32,7 +32,8 @@ fn errors(output: &Output) -> String {
 fn babelbit_settings_do_not_stop_other_commands() {
     let folder = TempDir::new().unwrap();
     create_database(folder.path());
-    let (folder, proof) = (folder.path().to_str().unwrap(), repository("vectors/proof/stark-3.json"));
+    let (folder, proof) =
+        (folder.path().to_str().unwrap(), repository("vectors/proof/stark-3.json"));
     // The nonsense stops a command that uses it.
     let output = with_nonsense(with_arguments(bb(), &["config", "check"])).output().unwrap();
     let error = refusal(&output, 2);
@@ -50,21 +51,35 @@ fn babelbit_settings_do_not_stop_other_commands() {
         assert!(output.status.success() && !text.contains("BB_"), "{arguments:?}: {text}");
     }
     // Daemons of other subnets, which here find no hotkey.
-    let miner = ["nineteen", "miner", "--no-metagraph", "--backend-url", "http://127.0.0.1:9/v1", "--task", "chat@6=a"];
-    for arguments in [&miner[..], &["nineteen", "query", "--database", "postgres://127.0.0.1:9/x"]] {
+    let miner = [
+        "nineteen",
+        "miner",
+        "--no-metagraph",
+        "--backend-url",
+        "http://127.0.0.1:9/v1",
+        "--task",
+        "chat@6=a",
+    ];
+    for arguments in [&miner[..], &["nineteen", "query", "--database", "postgres://127.0.0.1:9/x"]]
+    {
         let mut command = with_nonsense(with_arguments(tao(), arguments));
         command.env("HOME", folder).env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
         let text = errors(&command.output().unwrap());
-        assert!(text.contains("no signing key found") && !text.contains("BB_"), "{arguments:?}: {text}");
+        assert!(
+            text.contains("no signing key found") && !text.contains("BB_"),
+            "{arguments:?}: {text}"
+        );
     }
 }
 
 #[test]
 fn settings_of_other_subnets_do_not_stop_a_command() {
     let proof = repository("vectors/proof/stark-3.json");
-    for (name, value) in
-        [("DATABASE_URL", "abc def"), ("NATS_URL", "abc def"), ("SN2_CIRCUIT_CACHE_DIR", "/dev/null/none")]
-    {
+    for (name, value) in [
+        ("DATABASE_URL", "abc def"),
+        ("NATS_URL", "abc def"),
+        ("SN2_CIRCUIT_CACHE_DIR", "/dev/null/none"),
+    ] {
         for mut command in [
             with_arguments(tao(), &["nineteen", "tasks"]),
             with_arguments(tao(), &["proof", "verify", proof.to_str().unwrap()]),
@@ -81,7 +96,10 @@ fn settings_of_other_subnets_do_not_stop_a_command() {
 /// A command that uses a shared setting validates it.
 #[test]
 fn used_setting_is_validated() {
-    let output = with_arguments(tao(), &["nineteen", "keys", "list"]).env("DATABASE_URL", "abc def").output().unwrap();
+    let output = with_arguments(tao(), &["nineteen", "keys", "list"])
+        .env("DATABASE_URL", "abc def")
+        .output()
+        .unwrap();
     let error = refusal(&output, 2);
     assert!(error.contains("DATABASE_URL=abc def: expected postgres://"), "{error}");
 }

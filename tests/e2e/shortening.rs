@@ -1,4 +1,5 @@
-//! `bb miner --lm`: a language model in the process says the phrases of the rewriting rules in fewer words.
+//! `bb miner --lm`: a language model in the process says the phrases of the rewriting rules in
+//! fewer words.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::axon::{BOB, get};
 use crate::support::{
-    Daemon, are_installed, assert_described, bb, document, local_bb, refusal, repository, require_models,
+    Daemon, are_installed, assert_described, bb, document, local_bb, refusal, repository,
+    require_models,
 };
 
 const CHAT_MODEL: &str = "SmolLM2-135M-Instruct";
@@ -22,7 +24,9 @@ fn miner(options: &[&str], variables: &[(&str, &str)]) -> Daemon {
 fn outcomes(miner: &Daemon) -> BTreeMap<String, f64> {
     let metrics = get(miner.url().trim_start_matches("http://"), "/metrics");
     assert_described(&metrics, "miner");
-    let lines = metrics.lines().filter_map(|line| line.strip_prefix("taonet_miner_lm_phrases_total{outcome=\""));
+    let lines = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("taonet_miner_lm_phrases_total{outcome=\""));
     let counts = lines.map(|line| line.split_once("\"} ").unwrap());
     counts.map(|(outcome, count)| (outcome.to_owned(), count.parse().unwrap())).collect()
 }
@@ -40,7 +44,12 @@ fn play(miner: &Daemon) -> Value {
 }
 
 fn transcripts(report: &Value) -> Vec<&str> {
-    report["items"].as_array().unwrap().iter().map(|item| item["transcript"].as_str().unwrap()).collect()
+    report["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["transcript"].as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -53,11 +62,16 @@ fn model_of_the_process_shortens_phrases() {
     let options = ["--server-timeout", "300", "--frame-timeout", "600"];
     let miner = miner(&options, &[("BB_MINER_LM", CHAT_MODEL)]);
     let report = play(&miner);
-    assert_eq!((&report["total"]["replies"], &report["total"]["failed"]), (&json!(4), &json!(0)), "{report:#}");
+    assert_eq!(
+        (&report["total"]["replies"], &report["total"]["failed"]),
+        (&json!(4), &json!(0)),
+        "{report:#}"
+    );
     // Whatever the model proposes, the guard keeps the meaning.
     assert!(report["total"]["chrf"].as_f64() > Some(20.0), "{report:#}");
     let outcomes = outcomes(&miner);
-    let failures = ["error", "timeout", "busy", "skipped"].map(|outcome| outcomes.contains_key(outcome));
+    let failures =
+        ["error", "timeout", "busy", "skipped"].map(|outcome| outcomes.contains_key(outcome));
     assert_eq!(failures, [false; 4], "{outcomes:?}");
     assert!(outcomes.get("complete").is_some_and(|count| *count >= 1.0), "{outcomes:?}");
 }
@@ -91,7 +105,11 @@ fn language_model_that_cannot_shorten_phrases_is_refused() {
         (&["--lm", completing], 1, "or a model that was trained to chat"),
         (&["--lm", empty, "--profile", "parrot"], 2, "--lm needs an interpreting profile"),
         (&["--lm", empty, "--lm-sessions", "2"], 2, "hint: add --contest text"),
-        (&["--lm", empty, "--llm-url", "http://127.0.0.1:9/v1", "--llm-model", "m"], 2, "cannot be used with"),
+        (
+            &["--lm", empty, "--llm-url", "http://127.0.0.1:9/v1", "--llm-model", "m"],
+            2,
+            "cannot be used with",
+        ),
     ];
     for (options, status, expected) in table {
         let mut miner = local_bb();

@@ -28,9 +28,14 @@ pub(crate) fn word_errors(heard: &str, spoken: &str) -> usize {
 
 #[test]
 fn word_errors_are_counted_as_edits() {
-    for (heard, spoken, errors) in
-        [("", "", 0), ("a", "", 1), ("", "a b", 2), ("a b c", "a c", 1), ("a x c d", "a b c", 2), ("b a", "a b", 2)]
-    {
+    for (heard, spoken, errors) in [
+        ("", "", 0),
+        ("a", "", 1),
+        ("", "a b", 2),
+        ("a b c", "a c", 1),
+        ("a x c d", "a b c", 2),
+        ("b a", "a b", 2),
+    ] {
         assert_eq!(word_errors(heard, spoken), errors, "{heard:?} for {spoken:?}");
     }
 }
@@ -38,10 +43,13 @@ fn word_errors_are_counted_as_edits() {
 #[test]
 fn at_most_18_of_215_words_are_misheard() {
     let folder = repository("vectors/speech");
-    let spoken: Value = serde_json::from_slice(&std::fs::read(folder.join("transcripts.json")).unwrap()).unwrap();
+    let spoken: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("transcripts.json")).unwrap()).unwrap();
     let spoken = spoken["items"].as_array().unwrap();
-    let files: Vec<_> = spoken.iter().map(|item| folder.join(item["file"].as_str().unwrap())).collect();
-    let heard = document(&tao().args(["speech", "transcribe", "--json"]).args(&files).output().unwrap());
+    let files: Vec<_> =
+        spoken.iter().map(|item| folder.join(item["file"].as_str().unwrap())).collect();
+    let heard =
+        document(&tao().args(["speech", "transcribe", "--json"]).args(&files).output().unwrap());
     let heard = heard.as_array().unwrap();
     assert_eq!(heard.len(), spoken.len());
 
@@ -69,7 +77,10 @@ fn check_words(heard: &Value, seconds: f64) {
     let mut end = 0.0;
     for word in words {
         let (start, stop) = (word["start"].as_f64().unwrap(), word["end"].as_f64().unwrap());
-        assert!(end <= start && start < stop && stop <= seconds + 0.05, "{word} after {end} in {seconds} s");
+        assert!(
+            end <= start && start < stop && stop <= seconds + 0.05,
+            "{word} after {end} in {seconds} s"
+        );
         end = stop;
     }
 }
@@ -79,7 +90,8 @@ fn recording(change: impl Fn(&mut Vec<u8>)) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording.wav");
     let samples = (0..4_800).map(|index| 0.2 * (index as f32 / 15.0).sin()).collect();
-    let mut bytes = Wav::encode(&Pcm::mono(samples, SampleRate::HZ_24K), SampleFormat::S16).unwrap();
+    let mut bytes =
+        Wav::encode(&Pcm::mono(samples, SampleRate::HZ_24K), SampleFormat::S16).unwrap();
     change(&mut bytes);
     std::fs::write(&path, bytes).unwrap();
     (folder, path)
@@ -100,8 +112,14 @@ fn malformed_recordings_are_refused_with_the_field() {
     ];
     for (change, says) in changes {
         let (_folder, path) = recording(change);
-        let error = refusal(&tao().args(["speech", "transcribe", "--json"]).arg(&path).output().unwrap(), 1);
-        assert!(error.contains("recording.wav is not a supported WAV file") && error.contains(says), "{says}: {error}");
+        let error = refusal(
+            &tao().args(["speech", "transcribe", "--json"]).arg(&path).output().unwrap(),
+            1,
+        );
+        assert!(
+            error.contains("recording.wav is not a supported WAV file") && error.contains(says),
+            "{says}: {error}"
+        );
     }
 }
 
@@ -109,7 +127,10 @@ fn malformed_recordings_are_refused_with_the_field() {
 fn one_bad_file_of_two_gives_no_half_answer() {
     let (_folder, path) = recording(|bytes| bytes[0] = b'X');
     let good = repository("vectors/speech/utt00.wav");
-    refusal(&tao().args(["speech", "transcribe", "--json"]).arg(good).arg(path).output().unwrap(), 1);
+    refusal(
+        &tao().args(["speech", "transcribe", "--json"]).arg(good).arg(path).output().unwrap(),
+        1,
+    );
 }
 
 /// arguments · rate · output frames for an input of 0.2 s
@@ -126,7 +147,10 @@ fn resampling_keeps_the_length() {
         let mut command = tao();
         command.args(["speech", "resample", "--json"]).arg(&path).arg(&output).args(arguments);
         let answer = document(&command.output().unwrap());
-        assert_eq!(answer, json!({ "file": output, "sample_rate_hz": rate, "channels": 1, "frames": frames }));
+        assert_eq!(
+            answer,
+            json!({ "file": output, "sample_rate_hz": rate, "channels": 1, "frames": frames })
+        );
         let wav = Wav::decode(&std::fs::read(&output).unwrap()).unwrap();
         assert_eq!((wav.pcm.rate.hz(), wav.pcm.frames()), (rate, frames));
     }
@@ -138,7 +162,9 @@ fn recordings_shorter_than_their_header_are_read_to_their_end() {
     for (missing, frames) in [(0, 4_800), (100, 4_750), (101, 4_749)] {
         let (folder, path) = recording(|bytes| bytes.truncate(bytes.len() - missing));
         let output = folder.path().join("resampled.wav");
-        let answer = document(&tao().args(["speech", "resample", "--json"]).args([&path, &output]).output().unwrap());
+        let answer = document(
+            &tao().args(["speech", "resample", "--json"]).args([&path, &output]).output().unwrap(),
+        );
         assert_eq!(answer["frames"], frames, "{missing} bytes are missing");
     }
 
@@ -152,7 +178,9 @@ fn recordings_shorter_than_their_header_are_read_to_their_end() {
     bytes[4..8].copy_from_slice(&(length - 8).to_le_bytes());
     bytes[40..44].copy_from_slice(&(length - 44).to_le_bytes());
     std::fs::write(&complete, &bytes).unwrap();
-    let heard = document(&tao().args(["speech", "transcribe", "--json"]).args([&cut, &complete]).output().unwrap());
+    let heard = document(
+        &tao().args(["speech", "transcribe", "--json"]).args([&cut, &complete]).output().unwrap(),
+    );
     assert_ne!(heard[0]["text"], "");
     assert_eq!((&heard[0]["text"], &heard[0]["words"]), (&heard[1]["text"], &heard[1]["words"]));
 }
@@ -163,12 +191,19 @@ fn sound_that_would_fill_the_memory_is_refused() {
     let (path, output) = (folder.path().join("hour.wav"), folder.path().join("resampled.wav"));
     let hour = Pcm::mono(vec![0.1; 3_600_000], SampleRate::new(1000).unwrap());
     std::fs::write(&path, Wav::encode(&hour, SampleFormat::U8).unwrap()).unwrap();
-    let resample = tao().args(["speech", "resample", "--rate", "768000"]).args([&path, &output]).output().unwrap();
+    let resample = tao()
+        .args(["speech", "resample", "--rate", "768000"])
+        .args([&path, &output])
+        .output()
+        .unwrap();
     let error = refusal(&resample, 1);
     assert!(error.contains("the output would have 2764800000 samples at 768000 Hz"), "{error}");
     assert!(!output.exists());
     let error = refusal(&tao().args(["speech", "transcribe"]).arg(&path).output().unwrap(), 1);
-    assert!(error.contains("hour.wav") && error.contains("lasts 3600.0 s, the limit is 600 s"), "{error}");
+    assert!(
+        error.contains("hour.wav") && error.contains("lasts 3600.0 s, the limit is 600 s"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! `tao subnets new` through the binary: the generated package resolves outside the repository and, in `./test --all`,
-//! passes its own test.
+//! `tao subnets new` through the binary: the generated package resolves outside the repository and,
+//! in `./test --all`, passes its own test.
 
 use std::path::Path;
 use std::process::Command;
@@ -40,7 +40,8 @@ fn generated_package_resolves_outside_the_repository() {
         assert!(package.join(file.as_str().unwrap()).is_file(), "{file}");
     }
     // Without network access, Cargo needs the versions of the checkout, which are on this machine.
-    let output = cargo(&package, "tree").args(["--depth", "1", "--prefix", "none"]).output().unwrap();
+    let output =
+        cargo(&package, "tree").args(["--depth", "1", "--prefix", "none"]).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let tree = String::from_utf8(output.stdout).unwrap();
     for name in ["demo", "taonet-kit", "taonet-chain", "taonet-validator", "tokio"] {
@@ -80,8 +81,11 @@ fn existing_directories_and_bad_names_are_refused() {
     elsewhere.args(["subnets", "new", "demo", "--taonet", "."]).current_dir(folder.path());
     let error = refusal(&elsewhere.output().unwrap(), 2);
     assert!(error.contains("is no checkout of taonet"), "{error}");
-    let inside =
-        tao().args(["subnets", "new", "demo", "--taonet"]).arg(repository("")).current_dir(repository("docs")).output();
+    let inside = tao()
+        .args(["subnets", "new", "demo", "--taonet"])
+        .arg(repository(""))
+        .current_dir(repository("docs"))
+        .output();
     assert!(refusal(&inside.unwrap(), 2).contains("is in taonet's checkout"));
     assert!(!repository("docs/demo").exists());
     // Nothing was written.
@@ -89,7 +93,8 @@ fn existing_directories_and_bad_names_are_refused() {
     assert_eq!(std::fs::read_to_string(folder.path().join("file")).unwrap(), "mine");
 }
 
-/// Runs the first commands of the guide. `cargo test` is part of another test, since it takes many minutes.
+/// Runs the first commands of the guide. `cargo test` is part of another test, since it takes many
+/// minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_of_the_guide_work_in_order() {
     let (chain, shutdown) = (LocalChain::start(1).await, Shutdown::new());
@@ -108,10 +113,12 @@ async fn commands_of_the_guide_work_in_order() {
         ("HOTKEY", keypair.hotkey().to_string()),
         ("--network local", format!("--network {}", chain.node.url())),
     ];
-    let chapter = include_str!("../../docs/write-a-subnet.md").split("## Write your own\n").nth(1).unwrap();
+    let chapter =
+        include_str!("../../docs/write-a-subnet.md").split("## Write your own\n").nth(1).unwrap();
     for line in chapter.split("```").nth(1).unwrap().lines() {
         let line = line.split('#').next().unwrap();
-        let line = in_place.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
+        let line =
+            in_place.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             [] | ["cargo", "test"] => {}
             ["cd", package] => {

@@ -49,10 +49,14 @@ pub(crate) fn bb_path() -> &'static Path {
 /// Returns a shell command with `tao` and `bb` on the path.
 pub(crate) fn shell(line: &str) -> Command {
     let mut shell = program("sh");
-    let programs = [Path::new(env!("CARGO_BIN_EXE_tao")), bb_path()].map(|path| path.parent().unwrap().to_owned());
+    let programs = [Path::new(env!("CARGO_BIN_EXE_tao")), bb_path()]
+        .map(|path| path.parent().unwrap().to_owned());
     let others = std::env::var_os("PATH").unwrap_or_default();
     shell.args(["-c", line]);
-    shell.env("PATH", std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&others))).unwrap());
+    shell.env(
+        "PATH",
+        std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&others))).unwrap(),
+    );
     shell
 }
 
@@ -100,8 +104,8 @@ pub(crate) fn program(path: impl AsRef<OsStr>) -> Command {
 
 /// Returns a loopback address that was free when it was chosen, and that no other call returns.
 ///
-/// Its port is below those from which the system chooses (from 32768 on Linux), so that no connection and no server on
-/// port 0 gets it before the test uses it, or while a server restarts.
+/// Its port is below those from which the system chooses (from 32768 on Linux), so that no
+/// connection and no server on port 0 gets it before the test uses it, or while a server restarts.
 pub(crate) fn free_address() -> String {
     static CHOSEN: AtomicU32 = AtomicU32::new(0);
     // Test processes that run at the same time start at different ports.
@@ -128,8 +132,8 @@ pub(crate) fn document(output: &Output) -> Value {
         .unwrap_or_else(|error| panic!("{error} in: {}", String::from_utf8_lossy(&output.stdout)))
 }
 
-/// Standard error of a failed command, whose standard output must be empty. The JSON document of an error is replaced
-/// by its text.
+/// Standard error of a failed command, whose standard output must be empty. The JSON document of an
+/// error is replaced by its text.
 #[track_caller]
 pub(crate) fn refusal(output: &Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{}", stderr(output));
@@ -139,7 +143,8 @@ pub(crate) fn refusal(output: &Output, code: i32) -> String {
     let logged = text.trim_end().rsplit_once('\n').map_or("", |(logged, _)| logged);
     match error_document(output) {
         Some(error) => {
-            let hint = error["hint"].as_str().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            let hint =
+                error["hint"].as_str().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
             format!("{logged}\nerror: {}{hint}\n", error["error"].as_str().unwrap())
         }
         None => text,
@@ -165,11 +170,14 @@ pub(crate) fn require_models() {
     assert_eq!(state, "present", "all-MiniLM-L6-v2 is not on this machine: run scripts/models");
 }
 
-/// Returns whether these models are installed; otherwise, the test is skipped with a message, or fails if `CI` is set.
+/// Returns whether these models are installed; otherwise, the test is skipped with a message, or
+/// fails if `CI` is set.
 pub(crate) fn are_installed(models: &[&str]) -> bool {
     let missing = models.iter().find(|model| model_state(model) != "present");
     if let Some(model) = missing {
-        skip(&format!("NOT TESTED: {model} is not installed. Run scripts/models {model}, or ./test, which does so"));
+        skip(&format!(
+            "NOT TESTED: {model} is not installed. Run scripts/models {model}, or ./test, which does so"
+        ));
     }
     missing.is_none()
 }
@@ -203,12 +211,20 @@ impl Daemon {
     /// Like [`Self::start`], at the address that its arguments give.
     pub(crate) fn launch(command: &mut Command) -> Self {
         let log = tempfile::tempfile().unwrap();
-        let mut child = command.arg("--json").stdout(Stdio::piped()).stderr(log.try_clone().unwrap()).spawn().unwrap();
+        let mut child = command
+            .arg("--json")
+            .stdout(Stdio::piped())
+            .stderr(log.try_clone().unwrap())
+            .spawn()
+            .unwrap();
         let stdout = child.stdout.take().unwrap();
         let mut daemon = Self { child, url: String::new(), log };
         // The stream ends with the process: a server that fails to start does not block the test.
-        let announcement = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().next();
-        let Some(Ok(announcement)) = announcement else { panic!("{command:?} did not start: {}", daemon.log()) };
+        let announcement =
+            serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().next();
+        let Some(Ok(announcement)) = announcement else {
+            panic!("{command:?} did not start: {}", daemon.log())
+        };
         announcement["url"].as_str().unwrap().clone_into(&mut daemon.url);
         daemon
     }
@@ -226,7 +242,8 @@ impl Daemon {
 
     /// Standard error so far.
     pub(crate) fn log(&self) -> String {
-        // The position of the file is shared with the process, which may be writing: it must not move.
+        // The position of the file is shared with the process, which may be writing: it must not
+        // move.
         let mut bytes = vec![0; usize::try_from(self.log_bytes()).unwrap()];
         self.log.read_exact_at(&mut bytes, 0).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
@@ -286,13 +303,15 @@ pub(crate) fn becomes_ready(url: &str) {
 /// Asserts that every metric of a page in the Prometheus text format has a type and a help text.
 #[track_caller]
 pub(crate) fn assert_described(page: &str, daemon: &str) {
-    let named = |line: &str, keyword: &str| Some(line.strip_prefix(keyword)?.split(' ').next()?.to_owned());
+    let named =
+        |line: &str, keyword: &str| Some(line.strip_prefix(keyword)?.split(' ').next()?.to_owned());
     let types: BTreeSet<_> = page.lines().filter_map(|line| named(line, "# TYPE ")).collect();
     let helps: BTreeSet<_> = page.lines().filter_map(|line| named(line, "# HELP ")).collect();
     for sample in page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let name = sample.split(['{', ' ']).next().unwrap();
         // A histogram's samples have a suffix.
-        let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let family =
+            ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
         let family = family.filter(|family| types.contains(*family)).unwrap_or(name);
         assert!(types.contains(family), "{daemon}: no TYPE of {family}");
         assert!(helps.contains(family), "{daemon}: no HELP of {family}");
@@ -323,7 +342,8 @@ pub(crate) fn is_exhaustive() -> bool {
     std::env::var_os("TAONET_TEST_ALL").is_some()
 }
 
-/// Returns how often a test of crashes kills a process: 50 times in `./test --all`, otherwise 12 times.
+/// Returns how often a test of crashes kills a process: 50 times in `./test --all`, otherwise 12
+/// times.
 pub(crate) fn kill_count() -> u32 {
     if is_exhaustive() { 50 } else { 12 }
 }

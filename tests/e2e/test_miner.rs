@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use taonet_babelbit_miner::testing::InferenceServer;
 use taonet_wallet::Keypair;
 
-use crate::support::{Daemon, bb, document, local_bb, refusal, repository, require_models, stderr, tao};
+use crate::support::{
+    Daemon, bb, document, local_bb, refusal, repository, require_models, stderr, tao,
+};
 use crate::text_contest::text_miner;
 use toy::Toy;
 
@@ -35,7 +37,10 @@ fn findings(output: &Output) -> Value {
 /// Names of the rules with a given result.
 fn with_verdict<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
     let rules = report["rules"].as_array().unwrap().iter();
-    rules.filter(|rule| rule["verdict"] == verdict).map(|rule| rule["rule"].as_str().unwrap()).collect()
+    rules
+        .filter(|rule| rule["verdict"] == verdict)
+        .map(|rule| rule["rule"].as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -44,9 +49,13 @@ fn a_miner_that_keeps_the_rules_passes_all_of_them() {
         let toy = Toy::start(manner);
         let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));
         assert_eq!((&report["passed"], &report["contest"]), (&json!(true), &Value::Null));
-        assert_eq!(with_verdict(&report, "passed").len(), report["rules"].as_array().unwrap().len());
+        assert_eq!(
+            with_verdict(&report, "passed").len(),
+            report["rules"].as_array().unwrap().len()
+        );
         let timings = report["timings"].as_array().unwrap();
-        let phases: Vec<_> = timings.iter().map(|timing| timing["phase"].as_str().unwrap()).collect();
+        let phases: Vec<_> =
+            timings.iter().map(|timing| timing["phase"].as_str().unwrap()).collect();
         let expected: &[&str] = if manner == "drains" {
             &["init", "frame", "final_frame", "drain"]
         } else {
@@ -73,7 +82,14 @@ fn each_broken_rule_is_named_with_what_was_seen_and_what_to_mend() {
     for rule in &all {
         let toy = Toy::start(rule);
         let mut command = bb();
-        command.args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--json", "--rules-only"]);
+        command.args([
+            "test-miner",
+            toy.url(),
+            "--miner-hotkey",
+            &toy.hotkey(),
+            "--json",
+            "--rules-only",
+        ]);
         if rule == "frame_deadline" {
             command.env("BB_S2S_CHUNK_TIMEOUT_SEC", "1");
         }
@@ -81,11 +97,20 @@ fn each_broken_rule_is_named_with_what_was_seen_and_what_to_mend() {
         let report = findings(&output);
         assert_eq!(with_verdict(&report, "failed"), [rule.as_str()], "{report:#}");
         assert_eq!(report["passed"], false);
-        let broken = report["rules"].as_array().unwrap().iter().find(|found| found["rule"] == *rule).unwrap();
+        let broken = report["rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|found| found["rule"] == *rule)
+            .unwrap();
         for field in ["expected", "seen", "mend"] {
             assert_ne!(broken[field].as_str().unwrap(), "", "{rule}: {field}");
         }
-        assert!(stderr(&output).contains(&format!("the miner breaks 1 rule: {rule}")), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(&format!("the miner breaks 1 rule: {rule}")),
+            "{}",
+            stderr(&output)
+        );
     }
     assert!(all.len() > 20, "{all:?}");
 }
@@ -95,7 +120,14 @@ fn each_broken_rule_is_named_with_what_was_seen_and_what_to_mend() {
 fn empty_requests_share_one_deadline() {
     let toy = Toy::start("drains slowly");
     let mut command = bb();
-    command.args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--json", "--rules-only"]);
+    command.args([
+        "test-miner",
+        toy.url(),
+        "--miner-hotkey",
+        &toy.hotkey(),
+        "--json",
+        "--rules-only",
+    ]);
     command.env("BB_S2S_DRAIN_TIMEOUT_SEC", "1").env("BB_S2S_FINAL_DRAIN_MIN_TIMEOUT_SEC", "1");
     let report = findings(&command.output().unwrap());
     assert_eq!(with_verdict(&report, "failed"), ["reply_ends"], "{report:#}");
@@ -105,11 +137,15 @@ fn empty_requests_share_one_deadline() {
 fn people_get_a_table() {
     let toy = Toy::start("byte_count");
     let mut command = bb();
-    command.args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--rules-only"]).env("COLUMNS", "100");
+    command
+        .args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--rules-only"])
+        .env("COLUMNS", "100");
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let shown = String::from_utf8(output.stdout).unwrap();
-    for says in ["byte_count", "FAIL", "expected", "frame 1 of 25", "fix", "median ms", "final frame"] {
+    for says in
+        ["byte_count", "FAIL", "expected", "frame 1 of 25", "fix", "median ms", "final frame"]
+    {
         assert!(shown.contains(says), "{says}: {shown}");
     }
 }
@@ -119,7 +155,10 @@ fn nobody_there_and_nonsense_are_told() {
     let bob = hotkey("//Bob");
     let report = findings(&test("127.0.0.1:1", &bob, &["--rules-only"]));
     assert_eq!(with_verdict(&report, "failed"), ["health", "signed_request"]);
-    assert!(refusal(&test("ftp://127.0.0.1", &bob, &["--rules-only"]), 2).contains("not an http or https URL"));
+    assert!(
+        refusal(&test("ftp://127.0.0.1", &bob, &["--rules-only"]), 2)
+            .contains("not an http or https URL")
+    );
     assert!(refusal(&test("127.0.0.1:1", "5Nobody", &[]), 2).contains("--miner-hotkey"));
     let text = test("127.0.0.1:1", &bob, &["--contest", "text", "--challenge", "1"]);
     assert!(refusal(&text, 2).contains("hint: play a text challenge with `bb engine`"));
@@ -131,11 +170,17 @@ fn text_miner_passes_all_rules_and_verdicts_appear_as_they_come() {
     let miner = text_miner(folder.path());
     let output = test(miner.url(), &hotkey("//Bob"), &["--contest", "text"]);
     let report = document(&output);
-    assert_eq!((&report["passed"], &report["contest_type"]), (&json!(true), &json!("text")), "{report:#}");
+    assert_eq!(
+        (&report["passed"], &report["contest_type"]),
+        (&json!(true), &json!("text")),
+        "{report:#}"
+    );
     assert_eq!(with_verdict(&report, "passed").len(), 11, "{report:#}");
     assert_eq!(report["timings"][0]["phase"], "step");
-    let live: Vec<_> =
-        stderr(&output).lines().filter_map(|line| line.strip_prefix("pass ").map(str::to_owned)).collect();
+    let live: Vec<_> = stderr(&output)
+        .lines()
+        .filter_map(|line| line.strip_prefix("pass ").map(str::to_owned))
+        .collect();
     assert_eq!(live, with_verdict(&report, "passed"));
 }
 
@@ -144,14 +189,22 @@ fn text_miner_passes_all_rules_and_verdicts_appear_as_they_come() {
 fn verdicts_appear_before_slow_miner_answers() {
     let toy = Toy::start("waits");
     let mut command = bb();
-    command.args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--json", "--rules-only"]);
+    command.args([
+        "test-miner",
+        toy.url(),
+        "--miner-hotkey",
+        &toy.hotkey(),
+        "--json",
+        "--rules-only",
+    ]);
     command.env("BB_S2S_CHUNK_TIMEOUT_SEC", "120").stdout(Stdio::null()).stderr(Stdio::piped());
     let mut tester = command.spawn().unwrap();
     let (sender, lines) = mpsc::channel();
     let stderr = BufReader::new(tester.stderr.take().unwrap());
-    let reader = std::thread::spawn(move || stderr.lines().try_for_each(|line| sender.send(line.unwrap())));
-    let first =
-        std::iter::from_fn(|| lines.recv_timeout(Duration::from_mins(1)).ok()).find(|line| line.starts_with("pass "));
+    let reader =
+        std::thread::spawn(move || stderr.lines().try_for_each(|line| sender.send(line.unwrap())));
+    let first = std::iter::from_fn(|| lines.recv_timeout(Duration::from_mins(1)).ok())
+        .find(|line| line.starts_with("pass "));
     assert!(first.is_some() && tester.try_wait().unwrap().is_none());
     toy.release();
     assert!(tester.wait().unwrap().success());
@@ -162,15 +215,23 @@ fn verdicts_appear_before_slow_miner_answers() {
 #[test]
 fn our_miner_passes_and_is_scored() {
     require_models();
-    let miner = Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));
+    let miner =
+        Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));
     let ferry = repository("tests/e2e/data/ferry.json");
-    let report = document(&test(miner.url(), &hotkey("//Bob"), &["--challenge", ferry.to_str().unwrap()]));
+    let report =
+        document(&test(miner.url(), &hotkey("//Bob"), &["--challenge", ferry.to_str().unwrap()]));
     assert_eq!(with_verdict(&report, "failed"), [""; 0]);
     assert_eq!(with_verdict(&report, "not_tested"), [""; 0]);
     let contest = &report["contest"];
-    assert_eq!((&contest["recognizer"], &contest["embedder"]), (&json!("tiny-ctc"), &json!("all-MiniLM-L6-v2")));
+    assert_eq!(
+        (&contest["recognizer"], &contest["embedder"]),
+        (&json!("tiny-ctc"), &json!("all-MiniLM-L6-v2"))
+    );
     let [challenge] = &contest["challenges"].as_array().unwrap()[..] else { panic!("{contest:#}") };
-    assert_eq!((&challenge["challenge_uid"], &challenge["title"]), (&json!("ferry"), &json!("The ferry")));
+    assert_eq!(
+        (&challenge["challenge_uid"], &challenge["title"]),
+        (&json!("ferry"), &json!("The ferry"))
+    );
     assert_eq!(challenge["miner"]["utterances"].as_array().unwrap().len(), 4);
     assert!(contest["score"].as_f64() > Some(0.5), "{contest:#}");
     assert_eq!(contest["timings"][1]["phase"], "frame");
@@ -186,8 +247,8 @@ fn ferry(miner: &Daemon) -> (Vec<String>, f64) {
     (broken, report["contest"]["score"].as_f64().unwrap_or_default())
 }
 
-/// The inference servers have the engines of a miner: recogniser, rules and espeak-ng. Columns: stages that stall ·
-/// additional delay of every call in seconds · options
+/// The inference servers have the engines of a miner: recogniser, rules and espeak-ng. Columns:
+/// stages that stall · additional delay of every call in seconds · options
 #[test]
 fn a_miner_with_inference_servers_scores_like_one_without() {
     type Row = (&'static [&'static str], f64, &'static [&'static str]);
@@ -201,7 +262,8 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
         (&["llm"], 0.0, &[]),
         (&["tts"], 0.0, &[]),
         (&["stt", "llm", "tts"], 0.0, &[]),
-        // A phrase needs a call for each breath: without a limit for the frame, they would add up to more than 3 s.
+        // A phrase needs a call for each breath: without a limit for the frame, they would add up
+        // to more than 3 s.
         (&[], 0.7, &[]),
     ];
     for (stalled, delay, options) in table {
@@ -215,7 +277,9 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
         miner.args(["--tts-url", server.url(), "--tts-voice", "en-gb"]);
         let miner = Daemon::start(&mut miner);
         // On a busy machine a frame can be late: one of three runs counts.
-        let is_alike = |(broken, score): &(Vec<String>, f64)| broken.is_empty() && (score - alone).abs() <= 0.02;
+        let is_alike = |(broken, score): &(Vec<String>, f64)| {
+            broken.is_empty() && (score - alone).abs() <= 0.02
+        };
         let mut runs = Vec::new();
         while runs.len() < 3 && !runs.last().is_some_and(is_alike) {
             runs.push(ferry(&miner));
@@ -234,8 +298,19 @@ fn a_wallet_signs_where_only_known_validators_are_admitted() {
     let folder = tempfile::tempdir().unwrap();
     let wallets = folder.path().to_str().unwrap();
     let mnemonic = folder.path().join("mnemonic.txt");
-    let create = ["wallet", "new-hotkey", "--wallet-path", wallets, "--wallet-name", "v", "--hotkey", "h", "--json"];
-    let made = document(&tao().args(create).arg("--mnemonic-file").arg(&mnemonic).output().unwrap());
+    let create = [
+        "wallet",
+        "new-hotkey",
+        "--wallet-path",
+        wallets,
+        "--wallet-name",
+        "v",
+        "--hotkey",
+        "h",
+        "--json",
+    ];
+    let made =
+        document(&tao().args(create).arg("--mnemonic-file").arg(&mnemonic).output().unwrap());
     let validator = made["hotkey"]["address"].as_str().unwrap_or_else(|| panic!("{made}"));
     let miner = ["miner", "--profile", "silent", "--key-uri", "//Bob", "--allow", validator];
     let miner = Daemon::start(local_bb().args(miner));
@@ -263,15 +338,19 @@ fn the_miner_guide_works() {
         let line = line.split_once('#').map_or(line, |(command, _)| command);
         let words: Vec<String> = line.split_whitespace().skip(1).map(str::to_owned).collect();
         match words[0].as_str() {
-            // Their model has 480 MB; the modules `whisper` and `translation` run these commands with other ones.
-            "miner" | "test-miner" if words.iter().any(|word| NEED_WHISPER.contains(&word.as_str())) => {}
+            // Their model has 480 MB; the modules `whisper` and `translation` run these commands
+            // with other ones.
+            "miner" | "test-miner"
+                if words.iter().any(|word| NEED_WHISPER.contains(&word.as_str())) => {}
             "miner" => {
                 let listen = words.iter().position(|word| word == "--listen");
-                let words = listen.map_or(words.clone(), |place| [&words[..place], &words[place + 2..]].concat());
+                let words = listen
+                    .map_or(words.clone(), |place| [&words[..place], &words[place + 2..]].concat());
                 miner = Some(Daemon::start(local_bb().args(words)));
             }
             "test-miner" => {
-                let miner: &Daemon = miner.as_ref().expect("the guide starts a miner before it tests it");
+                let miner: &Daemon =
+                    miner.as_ref().expect("the guide starts a miner before it tests it");
                 let address = miner.url().trim_start_matches("http://");
                 let words = words.iter().map(|word| word.replace("127.0.0.1:8092", address));
                 let output = local_bb().args(words).output().unwrap();
@@ -297,9 +376,13 @@ fn the_guide_to_miners_has_every_rule() {
     let guide = std::fs::read_to_string(repository("docs/miner.md")).unwrap();
     let toy = Toy::start("");
     let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));
-    let rules: Vec<_> = with_verdict(&report, "passed").iter().map(|rule| format!("| `{rule}` |")).collect();
+    let rules: Vec<_> =
+        with_verdict(&report, "passed").iter().map(|rule| format!("| `{rule}` |")).collect();
     let table = guide.split("\n| Rule | ").nth(1).expect("the guide has a table of rules");
-    let documented: Vec<_> =
-        table.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split(" | ").next()).collect();
+    let documented: Vec<_> = table
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .filter_map(|line| line.split(" | ").next())
+        .collect();
     assert_eq!(documented.iter().map(|start| format!("{start} |")).collect::<Vec<_>>(), rules);
 }

@@ -24,7 +24,8 @@ use crate::axon;
 use crate::chain::BOB;
 use crate::kill::address;
 use crate::support::{
-    Daemon, assert_described, bb, document, free_address, local_bb, refusal, repository, require_models, tao,
+    Daemon, assert_described, bb, document, free_address, local_bb, refusal, repository,
+    require_models, tao,
 };
 
 const SMALL_TALK: &str = r#"{"challenge_uid": "small-talk", "dialogues": [
@@ -46,7 +47,11 @@ pub(crate) fn text_engine(challenge: &Path) -> Daemon {
 /// A model trained on [`small_talk`].
 fn trained(folder: &Path) -> PathBuf {
     let model = folder.join("ngram.model");
-    let trained = bb().args(["text", "train", "--json", "--output"]).arg(&model).arg(small_talk(folder)).output();
+    let trained = bb()
+        .args(["text", "train", "--json", "--output"])
+        .arg(&model)
+        .arg(small_talk(folder))
+        .output();
     let trained = document(&trained.unwrap());
     assert_eq!((&trained["utterances"], &trained["words"]), (&json!(3), &json!(8)), "{trained}");
     model
@@ -55,7 +60,9 @@ fn trained(folder: &Path) -> PathBuf {
 /// `bb miner --contest text` with the key `//Bob`, trained on [`small_talk`].
 pub(crate) fn text_miner(folder: &Path) -> Daemon {
     let model = trained(folder);
-    Daemon::start(local_bb().args(["miner", "--contest", "text", "--key-uri", "//Bob", "--model"]).arg(model))
+    Daemon::start(
+        local_bb().args(["miner", "--contest", "text", "--key-uri", "//Bob", "--model"]).arg(model),
+    )
 }
 
 fn miner<'a>(report: &'a Value, name: &str) -> &'a Value {
@@ -65,35 +72,63 @@ fn miner<'a>(report: &'a Value, name: &str) -> &'a Value {
 #[test]
 fn the_demonstration_ranks_the_trained_model_first() {
     require_models();
-    let demo = document(&tao().args(["demo", "--contest", "text", "--once", "--json"]).output().unwrap());
+    let demo =
+        document(&tao().args(["demo", "--contest", "text", "--once", "--json"]).output().unwrap());
     assert_eq!(demo["schema"], "taonet.demo-text/1");
     assert_eq!((&demo["dialogues"], &demo["utterances"]), (&json!(4), &json!(20)));
     let [trained, random, silent] = ["n-gram", "random", "silent"].map(|name| miner(&demo, name));
     let score = |miner: &Value| miner["score"].as_f64().unwrap();
     assert!(score(trained) > score(random) && score(random) > score(silent), "{demo}");
-    assert_eq!((score(silent), silent["weight"].as_f64().unwrap(), &silent["emission"]), (0.0, 0.0, &json!(0)));
-    let ranked: Vec<_> = demo["miners"].as_array().unwrap().iter().map(|miner| &miner["name"]).collect();
+    assert_eq!(
+        (score(silent), silent["weight"].as_f64().unwrap(), &silent["emission"]),
+        (0.0, 0.0, &json!(0))
+    );
+    let ranked: Vec<_> =
+        demo["miners"].as_array().unwrap().iter().map(|miner| &miner["name"]).collect();
     assert_eq!(ranked, ["n-gram", "random", "silent"]);
-    assert_eq!((&trained["weight_submitted"], &trained["weight_on_chain"]), (&json!(65_535), &json!(65_535)), "{demo}");
-    assert!(trained["incentive"].as_f64().unwrap() > random["incentive"].as_f64().unwrap(), "{demo}");
-    let weights: f64 = demo["miners"].as_array().unwrap().iter().map(|miner| miner["weight"].as_f64().unwrap()).sum();
+    assert_eq!(
+        (&trained["weight_submitted"], &trained["weight_on_chain"]),
+        (&json!(65_535), &json!(65_535)),
+        "{demo}"
+    );
+    assert!(
+        trained["incentive"].as_f64().unwrap() > random["incentive"].as_f64().unwrap(),
+        "{demo}"
+    );
+    let weights: f64 = demo["miners"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|miner| miner["weight"].as_f64().unwrap())
+        .sum();
     assert!((weights - 1.0).abs() < 1e-6, "{demo}");
 }
 
 /// Runs `bb runner` once with the miner of `//Bob`, and returns its report.
 fn play(engine: &Daemon, miner: &Daemon, folder: &Path) -> Value {
     let miners = folder.join("miners.json");
-    let entry = json!([{ "uid": 7, "hotkey": BOB, "address": address(miner.url()), "name": "trained" }]);
+    let entry =
+        json!([{ "uid": 7, "hotkey": BOB, "address": address(miner.url()), "name": "trained" }]);
     std::fs::write(&miners, entry.to_string()).unwrap();
     let mut runner = local_bb();
-    runner.args(["runner", "--contest", "text", "--once", "--json", "--key-uri", "//Alice", "--engine", engine.url()]);
+    runner.args([
+        "runner",
+        "--contest",
+        "text",
+        "--once",
+        "--json",
+        "--key-uri",
+        "//Alice",
+        "--engine",
+        engine.url(),
+    ]);
     runner.arg("--miners").arg(&miners).arg("--keep").arg(folder.join("kept"));
     runner.env("BB_ENABLE_VALIDATION_SUBMISSIONS", "0");
     document(&runner.output().unwrap())
 }
 
-/// Completes the last line of the prompt from [`SMALL_TALK`], in pieces of three letters, then continues with another
-/// line without end.
+/// Completes the last line of the prompt from [`SMALL_TALK`], in pieces of three letters, then
+/// continues with another line without end.
 async fn complete(headers: HeaderMap, Json(request): Json<Value>) -> impl IntoResponse {
     assert_eq!(headers[AUTHORIZATION], "Bearer sk-quite-secret");
     assert_eq!((&request["model"], &request["stream"]), (&json!("parrot"), &json!(true)));
@@ -102,7 +137,8 @@ async fn complete(headers: HeaderMap, Json(request): Json<Value>) -> impl IntoRe
     let known: Value = serde_json::from_str(SMALL_TALK).unwrap();
     let dialogues = known["dialogues"].as_array().unwrap().iter();
     let mut utterances = dialogues.flat_map(|dialogue| dialogue["utterances"].as_array().unwrap());
-    let rest = utterances.find_map(|text| text.as_str().unwrap().strip_prefix(line)).unwrap_or_default();
+    let rest =
+        utterances.find_map(|text| text.as_str().unwrap().strip_prefix(line)).unwrap_or_default();
     let letters: Vec<char> = format!("{rest}\n").chars().collect();
     let pieces: Vec<String> = letters.chunks(3).map(|piece| piece.iter().collect()).collect();
     let endless = stream::repeat("on and on ".to_owned());
@@ -117,15 +153,29 @@ async fn complete(headers: HeaderMap, Json(request): Json<Value>) -> impl IntoRe
 fn a_completion_server_predicts_and_its_key_stays_secret() {
     require_models();
     let models = || async { Json(json!({ "object": "list", "data": [{ "id": "parrot" }] })) };
-    let routes = Router::new().route("/v1/completions", post(complete)).route("/v1/models", get(models));
+    let routes =
+        Router::new().route("/v1/completions", post(complete)).route("/v1/models", get(models));
     let server = InferenceServer::serve(routes);
     let folder = tempfile::tempdir().unwrap();
     let engine = text_engine(&small_talk(folder.path()));
     let mut miner = local_bb();
-    miner.args(["-vvv", "miner", "--contest", "text", "--key-uri", "//Bob", "--backend-url", server.url()]);
+    miner.args([
+        "-vvv",
+        "miner",
+        "--contest",
+        "text",
+        "--key-uri",
+        "//Bob",
+        "--backend-url",
+        server.url(),
+    ]);
     let miner = Daemon::start(miner.env("BB_MINER_BACKEND_API_KEY", "sk-quite-secret"));
     let report = play(&engine, &miner, folder.path());
-    assert_eq!((&report["outcome"], &report["utterances"]), (&json!("finished"), &json!(3)), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["utterances"]),
+        (&json!("finished"), &json!(3)),
+        "{report}"
+    );
     let score = report["miners"][0]["score"].as_f64().unwrap();
     assert!(score > 0.9, "the server knows every utterance: {report}");
     assert!(!miner.log().contains("sk-quite-secret"));
@@ -145,7 +195,9 @@ fn a_language_model_predicts_and_keeps_its_caches() {
     let engine = text_engine(&small_talk(folder.path()));
     for (model, variables) in LANGUAGE_MODELS {
         let mut miner = local_bb();
-        miner.args(["miner", "--contest", "text", "--key-uri", "//Bob"]).envs(variables.iter().copied());
+        miner
+            .args(["miner", "--contest", "text", "--key-uri", "//Bob"])
+            .envs(variables.iter().copied());
         miner.env("MINER_MODEL_ID", repository("vectors/lm").join(model));
         let miner = Daemon::start(&mut miner);
         let address = miner.url().trim_start_matches("http://");
@@ -161,7 +213,11 @@ fn a_language_model_predicts_and_keeps_its_caches() {
         let kept = folder.path().join(model);
         std::fs::create_dir(&kept).unwrap();
         let report = play(&engine, &miner, &kept);
-        assert_eq!((&report["outcome"], &report["utterances"]), (&json!("finished"), &json!(3)), "{report}");
+        assert_eq!(
+            (&report["outcome"], &report["utterances"]),
+            (&json!("finished"), &json!(3)),
+            "{report}"
+        );
         assert_eq!(report["miners"][0]["errors"], json!(0), "{report}");
         let health: Value = serde_json::from_str(&axon::get(address, "/healthz")).unwrap();
         assert_eq!(health["model"], model, "{health}");
@@ -188,8 +244,13 @@ fn wrong_variables_of_a_language_model_are_explained() {
     ];
     for (variables, status, text) in table {
         let mut miner = local_bb();
-        miner.args(["miner", "--contest", "text", "--key-uri", "//Bob"]).envs(variables.iter().copied());
-        let error = refusal(&miner.env("MINER_MODEL_ID", repository("vectors/lm/gpt2")).output().unwrap(), status);
+        miner
+            .args(["miner", "--contest", "text", "--key-uri", "//Bob"])
+            .envs(variables.iter().copied());
+        let error = refusal(
+            &miner.env("MINER_MODEL_ID", repository("vectors/lm/gpt2")).output().unwrap(),
+            status,
+        );
         assert!(error.contains(text), "{variables:?}: {error}");
     }
 }
@@ -197,8 +258,8 @@ fn wrong_variables_of_a_language_model_are_explained() {
 /// Token of the [`Hub`]'s only caller.
 pub(crate) const HUB_TOKEN: &str = "hf_very.secret";
 
-/// A hub that has the model of vectors/lm/gpt2 under the name openai-community/gpt2. Its storage for large files
-/// interrupts the first download.
+/// A hub that has the model of vectors/lm/gpt2 under the name openai-community/gpt2. Its storage
+/// for large files interrupts the first download.
 pub(crate) struct Hub {
     server: InferenceServer,
     storage: Storage,
@@ -208,7 +269,8 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn serve() -> Self {
         let storage = Storage::default();
-        let files = InferenceServer::serve(Router::new().fallback(stored_file).with_state(storage.clone()));
+        let files =
+            InferenceServer::serve(Router::new().fallback(stored_file).with_state(storage.clone()));
         let weights = format!("{}/weights", files.url());
         let server = InferenceServer::serve(Router::new().fallback(hub_file).with_state(weights));
         Self { server, storage, _files: files }
@@ -228,7 +290,10 @@ struct Storage {
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 async fn hub_file(State(weights): State<String>, headers: HeaderMap, uri: Uri) -> Response {
-    if headers.get(AUTHORIZATION).is_none_or(|token| token.to_str().unwrap() != format!("Bearer {HUB_TOKEN}")) {
+    if headers
+        .get(AUTHORIZATION)
+        .is_none_or(|token| token.to_str().unwrap() != format!("Bearer {HUB_TOKEN}"))
+    {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let content = |name: &str| std::fs::read(repository("vectors/lm/gpt2").join(name)).unwrap();
@@ -248,18 +313,25 @@ async fn hub_file(State(weights): State<String>, headers: HeaderMap, uri: Uri) -
     }
 }
 
-async fn stored_file(State(storage): State<Storage>, method: Method, headers: HeaderMap) -> Response {
+async fn stored_file(
+    State(storage): State<Storage>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
     assert!(!headers.contains_key(AUTHORIZATION), "the storage must not get the token");
     if method == Method::HEAD {
         return StatusCode::OK.into_response();
     }
     let range = headers.get(RANGE).map(|range| range.to_str().unwrap());
-    let from = range.map_or(0, |range| range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap());
+    let from = range.map_or(0, |range| {
+        range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap()
+    });
     storage.offsets.lock().unwrap().push(from);
     let content = std::fs::read(repository("vectors/lm/gpt2/model.safetensors")).unwrap();
     if from > 0 {
         let range = format!("bytes {from}-{}/{}", content.len() - 1, content.len());
-        return (StatusCode::PARTIAL_CONTENT, [(CONTENT_RANGE, range)], content[from..].to_vec()).into_response();
+        return (StatusCode::PARTIAL_CONTENT, [(CONTENT_RANGE, range)], content[from..].to_vec())
+            .into_response();
     }
     let half = Bytes::copy_from_slice(&content[..content.len() / 2]);
     // The pause lets the first half arrive before the connection breaks.
@@ -284,16 +356,27 @@ fn a_language_model_comes_from_the_hub() {
     };
     let mut gated = miner();
     let gated = refusal(&gated.args(["--lm", "hub:openai-community/gpt2"]).output().unwrap(), 1);
-    assert!(gated.contains("no public model openai-community/gpt2") && gated.contains("HF_TOKEN"), "{gated}");
+    assert!(
+        gated.contains("no public model openai-community/gpt2") && gated.contains("HF_TOKEN"),
+        "{gated}"
+    );
 
     let mut first = miner();
-    let first = Daemon::start(first.args(["--lm", "hub:openai-community/gpt2"]).env("HF_TOKEN", HUB_TOKEN));
+    let first =
+        Daemon::start(first.args(["--lm", "hub:openai-community/gpt2"]).env("HF_TOKEN", HUB_TOKEN));
     let report = play(&engine, &first, folder.path());
-    assert_eq!((&report["outcome"], &report["miners"][0]["errors"]), (&json!("finished"), &json!(0)), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["miners"][0]["errors"]),
+        (&json!("finished"), &json!(0)),
+        "{report}"
+    );
     let health = axon::get(first.url().trim_start_matches("http://"), "/healthz");
     assert_eq!(serde_json::from_str::<Value>(&health).unwrap()["model"], "openai-community/gpt2");
     let offsets = hub.storage.offsets.lock().unwrap().clone();
-    assert!(offsets.len() == 2 && offsets[0] == 0 && offsets[1] > 0, "the second request continues: {offsets:?}");
+    assert!(
+        offsets.len() == 2 && offsets[0] == 0 && offsets[1] > 0,
+        "the second request continues: {offsets:?}"
+    );
     assert!(!first.log().contains(HUB_TOKEN));
     drop(first);
 
@@ -319,7 +402,11 @@ fn in_development_mode_requests_need_no_signature() {
         let miner = Daemon::start(&mut miner("local", mode));
         let answer = axon::post(miner.url().trim_start_matches("http://"), "/predict", &request);
         assert!(answer.starts_with(expected), "{answer}");
-        assert_eq!(answer.contains(r#"{"prediction":"Is this seat free?"}"#), mode == "1", "{answer}");
+        assert_eq!(
+            answer.contains(r#"{"prediction":"Is this seat free?"}"#),
+            mode == "1",
+            "{answer}"
+        );
         // Health needs no signature in either mode.
         let health = axon::get(miner.url().trim_start_matches("http://"), "/healthz");
         assert!(health.contains(r#""status":"healthy""#), "{health}");
@@ -360,19 +447,26 @@ fn settings_come_from_the_file_of_the_working_directory() {
     let (address, file) = (free_address(), folder.path().join(".env"));
     let port = address.rsplit(':').next().unwrap();
     let port_and_mode = format!("export MINER_AXON_PORT={port} # public\nMINER_DEV_MODE='1'\n");
-    std::fs::write(&file, format!("# Miner\nBITTENSOR_SUBTENSOR_ENDPOINT=local\n{port_and_mode}")).unwrap();
+    std::fs::write(&file, format!("# Miner\nBITTENSOR_SUBTENSOR_ENDPOINT=local\n{port_and_mode}"))
+        .unwrap();
     let here = |program: fn() -> Command, words: &[&str]| {
         let mut command = program();
         command.args(words).current_dir(folder.path());
         command
     };
-    let words = ["-vv", "miner", "--contest", "text", "--key-uri", "//Bob", "--model", "ngram.model"];
+    let words =
+        ["-vv", "miner", "--contest", "text", "--key-uri", "//Bob", "--model", "ngram.model"];
     let miner = Daemon::launch(&mut here(bb, &words));
     assert_eq!(miner.url(), format!("http://{address}"));
-    assert!(miner.log().contains("settings read") && miner.log().contains(".env"), "{}", miner.log());
+    assert!(
+        miner.log().contains("settings read") && miner.log().contains(".env"),
+        "{}",
+        miner.log()
+    );
     // The environment wins, also with a blank value.
     let mut show = here(bb, &["config", "show", "--json"]);
-    let shown = document(&show.env("MINER_AXON_PORT", "1").env("MINER_DEV_MODE", "").output().unwrap());
+    let shown =
+        document(&show.env("MINER_AXON_PORT", "1").env("MINER_DEV_MODE", "").output().unwrap());
     let setting = |name: &str| {
         let settings = shown["settings"].as_array().unwrap();
         let found = settings.iter().find(|setting| setting["name"] == name).unwrap();
@@ -385,7 +479,10 @@ fn settings_come_from_the_file_of_the_working_directory() {
     std::fs::write(&file, "MINER_AXON_PORT=8091\nsk-quite-secret\n").unwrap();
     for words in [&["config", "check"][..], &["register-axon"]] {
         let error = refusal(&here(bb, words).output().unwrap(), 2);
-        assert!(error.contains(".env: line 2: expected NAME=VALUE") && !error.contains("secret"), "{error}");
+        assert!(
+            error.contains(".env: line 2: expected NAME=VALUE") && !error.contains("secret"),
+            "{error}"
+        );
     }
     document(&here(tao, &["models", "list", "--json"]).output().unwrap());
     refusal(&here(tao, &["babelbit", "config", "check"]).output().unwrap(), 2);
@@ -399,16 +496,24 @@ fn a_trained_miner_is_played_and_its_scores_can_be_recomputed() {
     let (engine, miner) = (text_engine(&challenge), text_miner(folder.path()));
     let run = || play(&engine, &miner, folder.path());
     let report = run();
-    assert_eq!((&report["outcome"], &report["utterances"]), (&json!("finished"), &json!(3)), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["utterances"]),
+        (&json!("finished"), &json!(3)),
+        "{report}"
+    );
     let score = report["miners"][0]["score"].as_f64().unwrap();
     assert!(score > 0.9, "it has learned every utterance: {report}");
     assert_eq!(run()["outcome"], "already_done");
 
     // `bb score-text` without sentence vectors finds the same steps in the log.
-    let log =
-        folder.path().join(format!("kept/logs/dialogue_run_small-talk_type_main_miner_7__hk_{BOB}__dlg_bus.jsonl"));
-    let events: Vec<Value> =
-        std::fs::read_to_string(log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let log = folder.path().join(format!(
+        "kept/logs/dialogue_run_small-talk_type_main_miner_7__hk_{BOB}__dlg_bus.jsonl"
+    ));
+    let events: Vec<Value> = std::fs::read_to_string(log)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let file = folder.path().join("events.json");
     std::fs::write(&file, json!({ "events": events, "lex_weight": 1.0 }).to_string()).unwrap();
     let scored = document(&bb().arg("score-text").arg(&file).output().unwrap());
@@ -426,12 +531,16 @@ fn wrong_use_is_explained() {
         std::fs::write(&path, content).unwrap();
         path.display().to_string()
     };
-    let (nonsense, cut) = (path("nonsense.model", "x"), path("cut.json", r#"{"dialogues": [{"utterances": ["a", "b"#));
+    let (nonsense, cut) = (
+        path("nonsense.model", "x"),
+        path("cut.json", r#"{"dialogues": [{"utterances": ["a", "b"#),
+    );
     let output = folder.path().join("new.model").display().to_string();
     let empty = folder.path().join("empty").display().to_string();
     std::fs::create_dir(&empty).unwrap();
     let nowhere = folder.path().join("nowhere/new.model").display().to_string();
-    let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json").display().to_string();
+    let challenge =
+        repository("subnets/babelbit/challenges/01-the-late-train.json").display().to_string();
     #[rustfmt::skip]
     let table: [(&[&str], i32, &str); 38] = [
         (&["miner", "--stt", "vosk", "--key-uri", "//Bob"], 2, "phrases, whisper"),
@@ -491,6 +600,7 @@ fn wrong_use_is_explained() {
     let retrain = bb().args(["text", "train", &cut, "--output"]).arg(&existing).output().unwrap();
     assert!(refusal(&retrain, 1).contains("hint: download or copy it again"));
     assert!(std::fs::read(&existing).unwrap() == before, "the model has changed");
-    let speech = tao().args(["demo", "--contest", "text", "--challenge", &challenge]).output().unwrap();
+    let speech =
+        tao().args(["demo", "--contest", "text", "--challenge", &challenge]).output().unwrap();
     assert!(refusal(&speech, 2).contains("not a text challenge"));
 }

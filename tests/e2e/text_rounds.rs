@@ -1,4 +1,5 @@
-//! The text contest's runner in a loop: rounds by block number, results that survive a kill, miners from the chain.
+//! The text contest's runner in a loop: rounds by block number, results that survive a kill, miners
+//! from the chain.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +21,8 @@ use crate::rounds::{ANNOUNCED, Loop};
 use crate::support::{Daemon, document, local_bb, require_models};
 use crate::text_contest::{small_talk, text_miner};
 
-/// A scoring API that refuses everything with a status until the test changes it, and stores the accepted submissions.
+/// A scoring API that refuses everything with a status until the test changes it, and stores the
+/// accepted submissions.
 #[derive(Clone)]
 struct ScoringApi {
     status: Arc<AtomicU16>,
@@ -30,8 +32,14 @@ struct ScoringApi {
 
 impl ScoringApi {
     fn serve() -> (Self, InferenceServer) {
-        let api = Self { status: Arc::new(AtomicU16::new(503)), accepted: Arc::default(), asked: Arc::default() };
-        let server = InferenceServer::serve(Router::new().route("/v1/submit", post(submit)).with_state(api.clone()));
+        let api = Self {
+            status: Arc::new(AtomicU16::new(503)),
+            accepted: Arc::default(),
+            asked: Arc::default(),
+        };
+        let server = InferenceServer::serve(
+            Router::new().route("/v1/submit", post(submit)).with_state(api.clone()),
+        );
         (api, server)
     }
 
@@ -43,7 +51,11 @@ impl ScoringApi {
             if accepted.len() >= files {
                 return accepted;
             }
-            assert!(began.elapsed() < Duration::from_mins(2), "only {} of {files} files", accepted.len());
+            assert!(
+                began.elapsed() < Duration::from_mins(2),
+                "only {} of {files} files",
+                accepted.len()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -76,7 +88,14 @@ impl Network {
         let chain = Chain::start();
         chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", BOB]);
         let mut gateway = local_bb();
-        gateway.args(["subtensor-gateway", "--key-uri", "//Alice", "--network", chain.url(), "--state"]);
+        gateway.args([
+            "subtensor-gateway",
+            "--key-uri",
+            "//Alice",
+            "--network",
+            chain.url(),
+            "--state",
+        ]);
         let gateway = Daemon::start(gateway.arg(chain.path("gateway")));
         gateway.becomes_ready();
         Self { chain, gateway }
@@ -85,7 +104,8 @@ impl Network {
     /// Publishes the address of a miner of `//Bob`.
     fn announce(&self, miner: &Daemon) {
         let port = miner.url().rsplit(':').next().unwrap();
-        let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", ANNOUNCED, "--port", port];
+        let serve =
+            ["serve-axon", "--netuid", BABELBIT, "--external-ip", ANNOUNCED, "--port", port];
         let served = document(&self.chain.tao(&serve, &["--key-uri", "//Bob", "--yes", "--json"]));
         assert_eq!(served["success"], true, "{served}");
     }
@@ -93,9 +113,20 @@ impl Network {
     /// `bb runner --contest text` with a directory for files.
     pub(crate) fn runner(&self, engine: &Daemon, directory: &Path) -> Command {
         let mut runner = local_bb();
-        runner.args(["runner", "--contest", "text", "--json", "--key-uri", "//Alice", "--engine", engine.url()]);
+        runner.args([
+            "runner",
+            "--contest",
+            "text",
+            "--json",
+            "--key-uri",
+            "//Alice",
+            "--engine",
+            engine.url(),
+        ]);
         runner.arg("--keep").arg(directory).env("BB_LOCAL_MINER_IP", ANNOUNCED);
-        runner.env("SUBTENSOR_GATEWAY_URL", self.gateway.url()).env("BT_CHAIN_ENDPOINT", self.chain.url());
+        runner
+            .env("SUBTENSOR_GATEWAY_URL", self.gateway.url())
+            .env("BT_CHAIN_ENDPOINT", self.chain.url());
         runner
     }
 }
@@ -121,15 +152,25 @@ fn rounds_follow_the_chain_and_their_results_survive_a_kill() {
     let command = || {
         let mut runner = network.runner(&engine, &folder.path().join("kept"));
         runner.args(["--metrics", "127.0.0.1:0"]).env("BABELBIT_RUNNER_TEMPO", "40");
-        runner.env("BB_RUNNER_ON_STARTUP", "1").env("BB_SUBMIT_API_URL", server.url().trim_end_matches("/v1"));
+        runner
+            .env("BB_RUNNER_ON_STARTUP", "1")
+            .env("BB_SUBMIT_API_URL", server.url().trim_end_matches("/v1"));
         runner
     };
     let mut runner = Loop::start(command());
     let report = runner.report_of("main");
-    assert_eq!((&report["outcome"], &report["challenge_uid"]), (&"played".into(), &"small-talk".into()), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["challenge_uid"]),
+        (&"played".into(), &"small-talk".into()),
+        "{report}"
+    );
     assert_eq!(report["miners"], 1);
     let report = runner.report_of("solo");
-    assert_eq!((&report["outcome"], &report["challenge_uid"]), (&"played".into(), &"alone".into()), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["challenge_uid"]),
+        (&"played".into(), &"alone".into()),
+        "{report}"
+    );
     assert_eq!(report["main_challenge_uid"], "small-talk");
     // Killed with SIGKILL before the scoring API accepts anything.
     drop(runner);
@@ -147,14 +188,16 @@ fn rounds_follow_the_chain_and_their_results_survive_a_kill() {
     assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
 
     assert_eq!(api.accepted.lock().unwrap().len(), 10, "each file is submitted once");
-    let mut files: Vec<_> = accepted.iter().map(|body| body["data"]["file_name"].as_str().unwrap()).collect();
+    let mut files: Vec<_> =
+        accepted.iter().map(|body| body["data"]["file_name"].as_str().unwrap()).collect();
     files.sort_unstable();
     files.dedup();
     assert_eq!(files.len(), 10, "{files:?}");
     let means: Vec<_> = accepted.iter().filter(|body| body["kind"] == "challenge_scores").collect();
     assert_eq!(means.len(), 2);
     for mean in means {
-        let content: Value = serde_json::from_str(mean["data"]["content"].as_str().unwrap()).unwrap();
+        let content: Value =
+            serde_json::from_str(mean["data"]["content"].as_str().unwrap()).unwrap();
         assert!(
             content["challenge_mean_U"].as_f64().unwrap() > 0.9,
             "the miner has learned every utterance: {content}"
@@ -190,11 +233,14 @@ fn arena_rounds_are_played_through_the_gateway_and_directly() {
     network.announce(&miner);
     for (name, options) in [("forwarded", &[][..]), ("direct", &["--direct"])] {
         let mut arena = local_bb();
-        arena.args(["arena-gateway", "--key-uri", "//gateway", "--state"]).arg(folder.path().join(name));
+        arena
+            .args(["arena-gateway", "--key-uri", "//gateway", "--state"])
+            .arg(folder.path().join(name));
         let arena = Daemon::start(arena.args(options).env("BB_MINER_PREDICT_ENDPOINT", "predict"));
         let mut submit = local_bb();
         submit.args(["arena-submit", miner.url(), "--uid", "1", "--key-uri", "//Bob", "--json"]);
-        let submitted = document(&submit.env("BB_ARENA_GATEWAY_URL", arena.url()).output().unwrap());
+        let submitted =
+            document(&submit.env("BB_ARENA_GATEWAY_URL", arena.url()).output().unwrap());
         assert_eq!(submitted["listed"], true, "{submitted}");
 
         let kept = folder.path().join(format!("kept-{name}"));
@@ -210,12 +256,17 @@ fn arena_rounds_are_played_through_the_gateway_and_directly() {
         );
         assert_eq!(report["miners"], 1, "{report}");
         assert!(runner.terminate().0.success());
-        let scores = std::fs::read_dir(kept.join("scores")).unwrap().map(|entry| entry.unwrap().path());
-        let is_mean =
-            |path: &std::path::PathBuf| path.to_string_lossy().contains("challenge_run_small-talk_type_arena_miner_");
+        let scores =
+            std::fs::read_dir(kept.join("scores")).unwrap().map(|entry| entry.unwrap().path());
+        let is_mean = |path: &std::path::PathBuf| {
+            path.to_string_lossy().contains("challenge_run_small-talk_type_arena_miner_")
+        };
         let means: Vec<_> = scores.filter(is_mean).collect();
         let mean: Value = serde_json::from_slice(&std::fs::read(&means[0]).unwrap()).unwrap();
-        assert_eq!((means.len(), &mean["challenge_type"], &mean["miner_hotkey"]), (1, &"arena".into(), &BOB.into()));
+        assert_eq!(
+            (means.len(), &mean["challenge_type"], &mean["miner_hotkey"]),
+            (1, &"arena".into(), &BOB.into())
+        );
         assert!(mean["challenge_mean_U"].as_f64().unwrap() > 0.9, "{mean}");
     }
 }

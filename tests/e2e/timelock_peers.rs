@@ -6,17 +6,26 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 use taonet_primitives::{Hotkey, Uid};
-use taonet_timelock::{Beacon, Ciphertext, EpochSchedule, Pulse, Round, WeightsPayload, Wrapped, encrypt};
+use taonet_timelock::{
+    Beacon, Ciphertext, EpochSchedule, Pulse, Round, WeightsPayload, Wrapped, encrypt,
+};
 
 use crate::peers::Peer;
 
-/// bittensor-drand 2.0.0 is among the packages of the first, bittensor-core 0.1.5 among those of the second.
+/// bittensor-drand 2.0.0 is among the packages of the first, bittensor-core 0.1.5 among those of
+/// the second.
 const PEERS: [&str; 2] = ["sdk10", "sdk11"];
 
 /// quicknet's published signatures of rounds 1000 and 2000.
 const PULSES: [(u64, &str); 2] = [
-    (1000, "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39"),
-    (2000, "b6cb8f482a0b15d45936a4c4ea08e98a087e71787caee3f4d07a8a9843b1bc5423c6b3c22f446488b3137eaca799c77e"),
+    (
+        1000,
+        "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39",
+    ),
+    (
+        2000,
+        "b6cb8f482a0b15d45936a4c4ea08e98a087e71787caee3f4d07a8a9843b1bc5423c6b3c22f446488b3137eaca799c77e",
+    ),
 ];
 
 const SCHEDULES: usize = 200;
@@ -37,7 +46,8 @@ fn the_python_packages_and_we_open_each_others_data() {
         }
         let question = json!({ "open": open, "seal": seal, "schedules": [] });
         let answer = peer.ask(&mut peer.script("timelock.py"), &question);
-        let mut answers = answer["open"].as_array().unwrap().iter().zip(answer["seal"].as_array().unwrap());
+        let mut answers =
+            answer["open"].as_array().unwrap().iter().zip(answer["seal"].as_array().unwrap());
         for (round, signature) in PULSES {
             let pulse = Pulse::new(Round(round), &bytes(signature).try_into().unwrap()).unwrap();
             for text in &texts {
@@ -56,25 +66,32 @@ fn weights_are_encrypted_to_the_same_rounds() {
     let mut rng = StdRng::seed_from_u64(5);
     for peer in PEERS.into_iter().filter_map(Peer::find) {
         let schedules: Vec<_> = (0..SCHEDULES).map(|_| schedule(&mut rng)).collect();
-        let arguments: Vec<_> =
-            schedules.iter().map(|(schedule, block_time)| arguments(schedule, *block_time)).collect();
+        let arguments: Vec<_> = schedules
+            .iter()
+            .map(|(schedule, block_time)| arguments(schedule, *block_time))
+            .collect();
         let question = json!({ "open": [], "seal": [], "schedules": arguments });
         let answer = peer.ask(&mut peer.script("timelock.py"), &question);
         let answers = answer["schedules"].as_array().unwrap();
         assert_eq!(answers.len(), SCHEDULES);
         for ((schedule, block_time), answer) in schedules.iter().zip(answers) {
-            // Their clock reads a time between the two that they state, to within a float's precision.
+            // Their clock reads a time between the two that they state, to within a float's
+            // precision.
             let round = |time: &Value, slack: f64| {
                 let now = Duration::from_secs_f64(time.as_f64().unwrap() + slack);
                 schedule.reveal_round(Beacon::quicknet(), *block_time, now).unwrap().0
             };
             let (first, last) = (round(&answer["before"], -0.001), round(&answer["after"], 0.001));
             let theirs = answer["round"].as_u64().unwrap();
-            assert!((first..=last).contains(&theirs), "{schedule:?}, {block_time:?}: {first} to {last}, not {theirs}");
+            assert!(
+                (first..=last).contains(&theirs),
+                "{schedule:?}, {block_time:?}: {first} to {last}, not {theirs}"
+            );
 
             let commit = bytes(answer["commit"].as_str().unwrap());
             Ciphertext::from_bytes(&commit).unwrap();
-            let ours = encrypt(&payload().to_bytes(), Beacon::quicknet(), Round(theirs), &mut rng).unwrap();
+            let ours = encrypt(&payload().to_bytes(), Beacon::quicknet(), Round(theirs), &mut rng)
+                .unwrap();
             assert_eq!(ours.to_bytes().len(), commit.len());
         }
     }
@@ -82,21 +99,31 @@ fn weights_are_encrypted_to_the_same_rounds() {
 
 fn payload() -> WeightsPayload {
     let uids = [0, 1, 7].map(Uid).to_vec();
-    WeightsPayload { hotkey: Hotkey::from_bytes([3; 32]), uids, values: vec![65_535, 32_768, 1], version_key: 3 }
+    WeightsPayload {
+        hotkey: Hotkey::from_bytes([3; 32]),
+        uids,
+        values: vec![65_535, 32_768, 1],
+        version_key: 3,
+    }
 }
 
-/// Draws an epoch schedule and a block time. Cases: mid-epoch, close to an epoch, with a manually triggered epoch, and
-/// long after the last epoch.
+/// Draws an epoch schedule and a block time. Cases: mid-epoch, close to an epoch, with a manually
+/// triggered epoch, and long after the last epoch.
 fn schedule(rng: &mut StdRng) -> (EpochSchedule, Duration) {
     let current_block = rng.random_range(100_000..10_000_000);
-    let tempo = if rng.random_bool(0.9) { rng.random_range(1..=720) } else { rng.random_range(1..=50_400) };
+    let tempo =
+        if rng.random_bool(0.9) { rng.random_range(1..=720) } else { rng.random_range(1..=50_400) };
     let since = rng.random_range(0..=u64::from(tempo) + 3);
     let triggered = rng.random_bool(0.3);
     let schedule = EpochSchedule {
         current_block,
         last_epoch_block: current_block - since,
         pending_epoch_at: triggered.then(|| current_block - 5 + rng.random_range(0..400)),
-        blocks_since_last_step: if rng.random_bool(0.2) { rng.random_range(50_000..50_500) } else { since },
+        blocks_since_last_step: if rng.random_bool(0.2) {
+            rng.random_range(50_000..50_500)
+        } else {
+            since
+        },
         tempo,
         reveal_period_epochs: rng.random_range(0..=5),
     };

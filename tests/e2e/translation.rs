@@ -1,5 +1,5 @@
-//! Challenges in other languages than English: `bb miner --task translate` with a neural voice, `bb test-miner`, and
-//! `tao demo`.
+//! Challenges in other languages than English: `bb miner --task translate` with a neural voice, `bb
+//! test-miner`, and `tao demo`.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,9 @@ use taonet_babelbit_challenges::{Challenge, Challenges, Source};
 use taonet_speech::{Espeak, SampleFormat, Synthesizer as _, Wav};
 
 use crate::axon::BOB;
-use crate::support::{Daemon, are_installed, document, is_exhaustive, local_bb, refusal, require_models, tao};
+use crate::support::{
+    Daemon, are_installed, document, is_exhaustive, local_bb, refusal, require_models, tao,
+};
 
 /// Recogniser of the translating miner, of its replies and of the offline translation.
 const WHISPER: &str = "faster-whisper-base";
@@ -18,31 +20,46 @@ const VOICE: &str = "en_US-joe-medium";
 /// Minimum similarity of a translation and its reference for points: the accuracy gate.
 const ACCURACY_GATE: f64 = 0.65;
 
-/// Returns the shipped challenges in other languages than English, with their names: the German one only, unless
-/// `TAONET_TEST_ALL` is set, since each takes more than a minute.
+/// Returns the shipped challenges in other languages than English, with their names: the German one
+/// only, unless `TAONET_TEST_ALL` is set, since each takes more than a minute.
 fn foreign_challenges() -> Vec<(String, Challenge)> {
     let all = Challenges::names().map(|name| (Challenges::find(&name).unwrap().unwrap(), name));
     let is_played = |language: &str| language == "de" || language != "en" && is_exhaustive();
-    all.filter(|(challenge, _)| is_played(&challenge.language)).map(|(challenge, name)| (name, challenge)).collect()
+    all.filter(|(challenge, _)| is_played(&challenge.language))
+        .map(|(challenge, name)| (name, challenge))
+        .collect()
 }
 
 /// Returns the mean similarity of the references and the translations of complete utterances.
 fn offline_accuracy(challenge: &Challenge, folder: &Path) -> f64 {
     let espeak = Espeak::find().unwrap();
     let mut transcribe = tao();
-    transcribe.args(["speech", "transcribe", "--json", "--stt-model", WHISPER, "--task", "translate"]);
+    transcribe.args([
+        "speech",
+        "transcribe",
+        "--json",
+        "--stt-model",
+        WHISPER,
+        "--task",
+        "translate",
+    ]);
     transcribe.args(["--language", &challenge.language]);
     for (index, utterance) in challenge.utterances.iter().enumerate() {
         let Source::Text { text, voice } = &utterance.source else { panic!("a recording") };
         let file = folder.join(format!("{index}.wav"));
-        std::fs::write(&file, Wav::encode(&espeak.speak(text, voice).unwrap(), SampleFormat::S16).unwrap()).unwrap();
+        std::fs::write(
+            &file,
+            Wav::encode(&espeak.speak(text, voice).unwrap(), SampleFormat::S16).unwrap(),
+        )
+        .unwrap();
         transcribe.arg(file);
     }
     let heard = document(&transcribe.output().unwrap());
     let heard = heard.as_array().unwrap();
     let pairs = challenge.utterances.iter().zip(heard);
-    let similarities =
-        pairs.map(|(utterance, heard)| similarity(&utterance.target.text, heard["text"].as_str().unwrap()));
+    let similarities = pairs.map(|(utterance, heard)| {
+        similarity(&utterance.target.text, heard["text"].as_str().unwrap())
+    });
     similarities.sum::<f64>() / heard.len() as f64
 }
 
@@ -71,12 +88,30 @@ fn translating_miner_scores_where_offline_translation_passes_the_gate() {
         return;
     }
     let mut miner = local_bb();
-    miner.args(["miner", "--task", "translate", "--voice", &format!("piper:{VOICE}"), "--key-uri", "//Bob"]);
+    miner.args([
+        "miner",
+        "--task",
+        "translate",
+        "--voice",
+        &format!("piper:{VOICE}"),
+        "--key-uri",
+        "//Bob",
+    ]);
     let miner = Daemon::start(miner.env("BB_AUDIO_SCORING_STT_MODEL", WHISPER));
     for (name, challenge) in foreign_challenges() {
         let mut test = local_bb();
-        test.args(["test-miner", miner.url(), "--miner-hotkey", BOB, "--json", "--challenge", &name]);
-        let report = document(&with_long_deadlines(test.env("BB_AUDIO_SCORING_STT_MODEL", WHISPER)).output().unwrap());
+        test.args([
+            "test-miner",
+            miner.url(),
+            "--miner-hotkey",
+            BOB,
+            "--json",
+            "--challenge",
+            &name,
+        ]);
+        let report = document(
+            &with_long_deadlines(test.env("BB_AUDIO_SCORING_STT_MODEL", WHISPER)).output().unwrap(),
+        );
         assert_eq!(report["passed"], json!(true), "{name}: {report:#}");
         let contest = &report["contest"];
         assert_eq!(contest["challenges"][0]["challenge_uid"], json!(challenge.uid), "{name}");
@@ -97,7 +132,11 @@ fn demo_translates_a_foreign_challenge() {
         return;
     }
     let mut demo = tao();
-    let demo = document(&with_long_deadlines(demo.args(["demo", "--json", "--challenge", "es-1"])).output().unwrap());
+    let demo = document(
+        &with_long_deadlines(demo.args(["demo", "--json", "--challenge", "es-1"]))
+            .output()
+            .unwrap(),
+    );
     let miner = |name: &str| -> Value {
         let miners = demo["challenges"][0]["report"]["miners"].as_array().unwrap();
         miners.iter().find(|miner| miner["name"] == name).unwrap().clone()
@@ -112,8 +151,10 @@ fn demo_translates_a_foreign_challenge() {
 
 #[test]
 fn demo_refuses_the_embedded_recogniser_for_a_foreign_challenge() {
-    let error = refusal(&tao().args(["demo", "--json", "--challenge", "fr-1", "--stt", "tiny"]).output().unwrap(), 2);
-    let expected =
-        "is in the language fr: the miners translate with Whisper base, since the embedded recogniser understands";
+    let error = refusal(
+        &tao().args(["demo", "--json", "--challenge", "fr-1", "--stt", "tiny"]).output().unwrap(),
+        2,
+    );
+    let expected = "is in the language fr: the miners translate with Whisper base, since the embedded recogniser understands";
     assert!(error.contains(expected) && error.contains("hint: omit --stt tiny"), "{error}");
 }

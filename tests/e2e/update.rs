@@ -1,5 +1,5 @@
-//! `tao update` and `--auto-update`, with releases that are not signed with the project's key. Installations are tested
-//! by the crate `taonet-update`, with a separate key.
+//! `tao update` and `--auto-update`, with releases that are not signed with the project's key.
+//! Installations are tested by the crate `taonet-update`, with a separate key.
 
 use std::fs;
 use std::path::Path;
@@ -24,11 +24,13 @@ fn text(path: &Path) -> &str {
 /// Creates a directory of releases with this latest version.
 fn releases(version: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join("latest.json"), json!({ "version": version }).to_string()).unwrap();
+    fs::write(folder.path().join("latest.json"), json!({ "version": version }).to_string())
+        .unwrap();
     folder
 }
 
-/// Adds a list of programs with a signature in the form of minisign, by a key whose private part is discarded.
+/// Adds a list of programs with a signature in the form of minisign, by a key whose private part is
+/// discarded.
 fn add_release(folder: &Path, version: &str) {
     let release = folder.join(version);
     fs::create_dir(&release).unwrap();
@@ -45,7 +47,10 @@ zqKu3uuLHCvWJ4Fg1Jh+oakLuVpJii1vuisjkmkujpk7OMmN2KKaIlUyaMpMkUNQg7Hz26v40EtjfxYU
 fn the_latest_release_is_named() {
     let folder = releases(VERSION);
     let output = update(&["--check", "--from", text(folder.path())]);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("tao {VERSION} is the latest release\n"));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        format!("tao {VERSION} is the latest release\n")
+    );
     let found = document(&update(&["--from", text(folder.path()), "--json"]));
     assert_eq!(found, json!({ "version": VERSION, "status": "current" }));
     let mut from_environment = tao();
@@ -56,7 +61,11 @@ fn the_latest_release_is_named() {
 #[test]
 fn failed_checks_say_why() {
     let error = refusal(&update(&["--check"]), 2);
-    assert!(error.contains("no release server is set") && error.contains("hint: name one with --from URL"), "{error}");
+    assert!(
+        error.contains("no release server is set")
+            && error.contains("hint: name one with --from URL"),
+        "{error}"
+    );
     let error = refusal(&update(&["--check", "--from", "ftp://releases.example"]), 2);
     assert!(error.contains("neither an http or https URL nor a directory"), "{error}");
     let error = refusal(&update(&["--check", "--from", &format!("http://{}", free_address())]), 3);
@@ -92,7 +101,8 @@ fn a_daemon_outlives_a_release_of_another_key() {
     let releases = releases("999.0.0");
     add_release(releases.path(), "999.0.0");
     let mut command = miner("//Bob", &circuits);
-    let daemon = Daemon::start(command.args(["--quic-port", "0", "--auto-update", text(releases.path())]));
+    let daemon =
+        Daemon::start(command.args(["--quic-port", "0", "--auto-update", text(releases.path())]));
     let began = std::time::Instant::now();
     while !daemon.log().contains("is not signed with the release key") {
         assert!(began.elapsed().as_secs() < 300, "{}", daemon.log());
@@ -101,7 +111,8 @@ fn a_daemon_outlives_a_release_of_another_key() {
     assert!(daemon.terminate().success());
 }
 
-/// A daemon after an automatic update, which cannot start: the new program takes other arguments, or finds a fault.
+/// A daemon after an automatic update, which cannot start: the new program takes other arguments,
+/// or finds a fault.
 #[test]
 fn daemon_that_fails_after_its_update_runs_the_previous_program() {
     let common = ["--circuit-cache-dir", "missing", "--key-uri", "//Bob"];
@@ -119,7 +130,11 @@ fn daemon_that_fails_after_its_update_runs_the_previous_program() {
         let mut command = tao();
         command.args(&arguments).current_dir(folder.path()).env("TAONET_UPDATE_TRIAL", &program);
         let output = command.output().unwrap();
-        assert!(output.status.success() && stderr(&output).contains(reason), "{argument}: {}", stderr(&output));
+        assert!(
+            output.status.success() && stderr(&output).contains(reason),
+            "{argument}: {}",
+            stderr(&output)
+        );
         assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{}\n", arguments.join(" ")));
         assert_eq!(fs::read_to_string(folder.path().join(".tao.rejected")).unwrap(), VERSION);
         assert_eq!(fs::read_link(&program).unwrap(), Path::new("/bin/echo"));

@@ -13,11 +13,13 @@ use taonet_wire::sorted_json;
 
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{
-    Daemon, assert_described, becomes_ready, document, free_address, local_bb, refusal, repository, status,
+    Daemon, assert_described, becomes_ready, document, free_address, local_bb, refusal, repository,
+    status,
 };
 use crate::text_contest::{small_talk, text_engine};
 
-/// A chain with a validator's wallet and one miner, an engine, a scoring API, and a file with a token.
+/// A chain with a validator's wallet and one miner, an engine, a scoring API, and a file with a
+/// token.
 struct Network {
     chain: Chain,
     hotkey: String,
@@ -34,12 +36,16 @@ impl Network {
         let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].as_u64().unwrap();
         chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
         let miner = crate::chain::BOB;
-        let registered = chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", miner]);
+        let registered =
+            chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", miner]);
         let miner_uid = registered["uid"].as_u64().unwrap();
         chain.epoch(BABELBIT);
         std::fs::write(chain.path("token"), "0123456789abcdef0123456789abcdef\n").unwrap();
-        let engine = Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
-        let scoring = Scoring::start(json!({ "scores": [{ "miner_hotkey": miner, "challenge_mean_score": 0.5 }] }));
+        let engine =
+            Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
+        let scoring = Scoring::start(
+            json!({ "scores": [{ "miner_hotkey": miner, "challenge_mean_score": 0.5 }] }),
+        );
         Self { chain, hotkey, uid, miner_uid, engine, scoring }
     }
 
@@ -50,7 +56,9 @@ impl Network {
     /// Returns a command with this network's settings: wallet and token file.
     fn bb(&self, command: &str) -> Command {
         let mut bb = local_bb();
-        bb.arg(command).env("BITTENSOR_WALLET_PATH", self.path("wallets")).env("BB_API_TOKEN_FILE", self.path("token"));
+        bb.arg(command)
+            .env("BITTENSOR_WALLET_PATH", self.path("wallets"))
+            .env("BB_API_TOKEN_FILE", self.path("token"));
         bb.env("BABELBIT_CACHE_DIR", self.path("cache"));
         bb
     }
@@ -63,22 +71,36 @@ impl Network {
 
     fn signer(&self, listen: &str, gateway: &str) -> Daemon {
         let mut signer = self.bb("signer");
-        signer.env("SUBTENSOR_GATEWAY_URL", gateway).arg("--audit-log").arg(self.path("audit.jsonl"));
+        signer
+            .env("SUBTENSOR_GATEWAY_URL", gateway)
+            .arg("--audit-log")
+            .arg(self.path("audit.jsonl"));
         Daemon::start_at(&mut signer, listen)
     }
 
     /// Returns the command of a validator with an epoch every ten blocks, the subnet's tempo.
     fn validator(&self, signer: &str, gateway: &str) -> Command {
         let mut validator = self.bb("validate");
-        validator.args(["--json", "--tempo", "10", "--arena-percent", "0", "--state"]).arg(self.path("validator.json"));
+        validator
+            .args(["--json", "--tempo", "10", "--arena-percent", "0", "--state"])
+            .arg(self.path("validator.json"));
         validator.env("SIGNER_URL", signer).env("SUBTENSOR_GATEWAY_URL", gateway);
-        validator.env("BB_SUBMIT_API_URL", &self.scoring.url).env("BB_UTTERANCE_ENGINE_URL", self.engine.url());
+        validator
+            .env("BB_SUBMIT_API_URL", &self.scoring.url)
+            .env("BB_UTTERANCE_ENGINE_URL", self.engine.url());
         validator
     }
 
     /// Returns the validator's weights on the chain.
     fn weights(&self) -> Value {
-        let shown = self.chain.ask(&["weights", "show", "--netuid", BABELBIT, "--uid", &self.uid.to_string()]);
+        let shown = self.chain.ask(&[
+            "weights",
+            "show",
+            "--netuid",
+            BABELBIT,
+            "--uid",
+            &self.uid.to_string(),
+        ]);
         shown["rows"][0]["weights"].clone()
     }
 }
@@ -92,7 +114,11 @@ struct Scoring {
 
 impl Scoring {
     fn start(answer: Value) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let questions: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = Arc::clone(&questions);
         let router = axum::Router::new().fallback(move |uri: axum::http::Uri| {
@@ -117,10 +143,17 @@ fn scores_of_the_text_contest_become_weights() {
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let mut validator = network.validator(signer.url(), gateway.url());
     let report = document(&validator.args(["--contest", "text", "--once"]).output().unwrap());
-    assert_eq!((&report["decision"], &report["success"]), (&json!("scored"), &json!(true)), "{report}");
+    assert_eq!(
+        (&report["decision"], &report["success"]),
+        (&json!("scored"), &json!(true)),
+        "{report}"
+    );
     assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
     let questions = network.scoring.questions.lock().unwrap().clone();
-    assert!(!questions.is_empty() && questions.iter().all(|question| question.contains("small-talk")), "{questions:?}");
+    assert!(
+        !questions.is_empty() && questions.iter().all(|question| question.contains("small-talk")),
+        "{questions:?}"
+    );
 }
 
 #[test]
@@ -129,25 +162,36 @@ fn scores_reach_the_chain_through_all_three() {
     let gateway = network.gateway("127.0.0.1:0");
     gateway.becomes_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
-    let report = document(&network.validator(signer.url(), gateway.url()).arg("--once").output().unwrap());
-    assert_eq!((&report["decision"], &report["success"]), (&json!("scored"), &json!(true)), "{report}");
+    let report =
+        document(&network.validator(signer.url(), gateway.url()).arg("--once").output().unwrap());
+    assert_eq!(
+        (&report["decision"], &report["success"]),
+        (&json!("scored"), &json!(true)),
+        "{report}"
+    );
     assert_eq!(report["weights"], json!({ "uids": [network.miner_uid], "weights": [1.0] }));
     assert_eq!(report["details"]["confirmation"], "weights_set");
     assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
     let questions = network.scoring.questions.lock().unwrap().clone();
-    assert!(questions.iter().all(|question| question.starts_with("/v1/get_scores?hotkey=")), "{questions:?}");
+    assert!(
+        questions.iter().all(|question| question.starts_with("/v1/get_scores?hotkey=")),
+        "{questions:?}"
+    );
     assert_eq!(questions.len(), 2);
 
     // Without a signer the gateway is used; without the token, requests are rejected.
     let nobody = format!("http://{}", free_address());
     document(&network.validator(&nobody, gateway.url()).arg("--once").output().unwrap());
     let mut stranger = network.validator(signer.url(), gateway.url());
-    let error = refusal(&stranger.arg("--once").env_remove("BB_API_TOKEN_FILE").output().unwrap(), 3);
+    let error =
+        refusal(&stranger.arg("--once").env_remove("BB_API_TOKEN_FILE").output().unwrap(), 3);
     assert!(error.contains("status=401"), "{error}");
 
     // The ledger is locked by its gateway.
     let mut second = network.bb("subtensor-gateway");
-    second.args(["--network", network.chain.url(), "--listen", "127.0.0.1:0", "--state"]).arg(network.path("gateway"));
+    second
+        .args(["--network", network.chain.url(), "--listen", "127.0.0.1:0", "--state"])
+        .arg(network.path("gateway"));
     let error = refusal(&second.output().unwrap(), 1);
     assert!(error.contains("another process is using the weight ledger"), "{error}");
     assert_eq!(signer.terminate().code(), Some(0));
@@ -178,7 +222,9 @@ fn a_validator_at_work_shows_its_figures() {
     let _validator = Killed(validator.spawn().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let shown = || {
-        let answer = runtime.block_on(async { reqwest::get(format!("http://{metrics}/metrics")).await?.text().await });
+        let answer = runtime.block_on(async {
+            reqwest::get(format!("http://{metrics}/metrics")).await?.text().await
+        });
         answer.unwrap_or_default()
     };
     let began = Instant::now();
@@ -190,9 +236,11 @@ fn a_validator_at_work_shows_its_figures() {
     }
     assert_described(&figures, "validate");
     let uid = network.miner_uid;
-    for figure in
-        [format!("scores_by_uid{{uid=\"{uid}\"}} 0.5"), format!("current_winner_uid {uid}"), "cache_files 0".to_owned()]
-    {
+    for figure in [
+        format!("scores_by_uid{{uid=\"{uid}\"}} 0.5"),
+        format!("current_winner_uid {uid}"),
+        "cache_files 0".to_owned(),
+    ] {
         assert!(figures.lines().any(|line| line == figure), "{figure}: {figures}");
     }
 }
@@ -222,7 +270,10 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
     let (_validator, of_validator) = validator(gateway.url());
     becomes_ready(&format!("http://{of_validator}"));
     assert_eq!(status(&format!("http://{of_lost}/readyz")), 503);
-    assert_eq!([status(&format!("{}/healthz", lost.url())), status(&format!("{}/readyz", lost.url()))], [200, 503]);
+    assert_eq!(
+        [status(&format!("{}/healthz", lost.url())), status(&format!("{}/readyz", lost.url()))],
+        [200, 503]
+    );
     assert_eq!(lost.terminate().code(), Some(0));
 }
 
@@ -237,13 +288,19 @@ fn beyond_this_machine_a_token_is_asked_for() {
             let mut bb = local_bb();
             bb.args([command, "--key-uri", "//Alice", place]).arg(folder.path().join(command));
             bb.args(
-                (command == "subtensor-gateway").then_some(["--network", "ws://127.0.0.1:9"]).into_iter().flatten(),
+                (command == "subtensor-gateway")
+                    .then_some(["--network", "ws://127.0.0.1:9"])
+                    .into_iter()
+                    .flatten(),
             );
             bb
         };
         let error = refusal(&bb().args(["--listen", "0.0.0.0:0"]).output().unwrap(), 2);
         assert!(error.contains("--token-file") && error.contains("--insecure"), "{error}");
-        let error = refusal(&bb().args(["--listen", "0.0.0.0:0", "--token-file"]).arg(&bad).output().unwrap(), 2);
+        let error = refusal(
+            &bb().args(["--listen", "0.0.0.0:0", "--token-file"]).arg(&bad).output().unwrap(),
+            2,
+        );
         assert!(error.contains("openssl rand") && !error.contains("secret\n"), "{error}");
         drop(Daemon::start_at(bb().arg("--token-file").arg(&good), "0.0.0.0:0"));
         drop(Daemon::start_at(bb().arg("--insecure"), "0.0.0.0:0"));
@@ -259,7 +316,8 @@ fn resident(id: u32) -> i64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// As in the reference's tests: growth below 5 MB for 500 signatures and below 1 MB for 50 submissions of weights.
+/// As in the reference's tests: growth below 5 MB for 500 signatures and below 1 MB for 50
+/// submissions of weights.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_signer_needs_no_more_memory_over_time() {
@@ -297,7 +355,12 @@ fn a_signer_needs_no_more_memory_over_time() {
         resident(signer.id()) - before
     });
     let growth: Vec<_> = growth.collect();
-    println!("{before} kB, after 600 more signatures {signed} kB, then {growth:?} kB for 60 settings of weights each");
+    println!(
+        "{before} kB, after 600 more signatures {signed} kB, then {growth:?} kB for 60 settings of weights each"
+    );
     assert!(signed - before < 5_000, "{before} kB, then {signed} kB");
-    assert!(growth.iter().any(|growth| *growth < 1_000), "{growth:?} kB for 60 settings of weights each");
+    assert!(
+        growth.iter().any(|growth| *growth < 1_000),
+        "{growth:?} kB for 60 settings of weights each"
+    );
 }

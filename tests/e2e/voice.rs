@@ -1,4 +1,5 @@
-//! Voices of the commands: espeak-ng's, and the published neural one if `scripts/models` has installed it.
+//! Voices of the commands: espeak-ng's, and the published neural one if `scripts/models` has
+//! installed it.
 
 use std::path::Path;
 use std::process::Command;
@@ -38,7 +39,8 @@ fn text_becomes_a_wav_file() {
         (&["--words-per-minute", "300"], 22_050),
         (&["--voice", "en-us", "--rate", "24000"], 24_000),
     ] {
-        let answer = document(&synthesize("The ferry leaves at ten.", &output, options).output().unwrap());
+        let answer =
+            document(&synthesize("The ferry leaves at ten.", &output, options).output().unwrap());
         let wav = Wav::decode(&std::fs::read(&output).unwrap()).unwrap();
         assert_eq!(
             answer,
@@ -62,7 +64,12 @@ fn unusable_voices_and_texts_are_refused() {
     for (text, options, code, expected) in [
         ("Hello.", &["--voice", "piper:none.onnx"][..], 2, "hint: a voice of Piper has two files"),
         ("Hello.", &["--voice", &*other], 2, "other.onnx.json: No such file"),
-        ("Hello.", &["--voice", "piper:faster-whisper-base"], 2, "faster-whisper-base is not a voice\nhint: "),
+        (
+            "Hello.",
+            &["--voice", "piper:faster-whisper-base"],
+            2,
+            "faster-whisper-base is not a voice\nhint: ",
+        ),
         ("Hello.", &["--voice", "piper:joe"], 2, "unknown model `joe`"),
         ("Hello.", &["--voice", "-v"], 2, "a value is required for '--voice"),
         ("Hello.", &["--voice", "../en"], 2, "malformed voice name `../en`"),
@@ -83,7 +90,10 @@ fn unusable_voices_and_texts_are_refused() {
 fn miners_refuse_voices_without_effect() {
     for (options, expected) in [
         (&["--contest", "text", "--voice", "en-us"][..], "--voice is for speech miners"),
-        (&["--profile", "parrot", "--voice", "en-us"], "--voice has no effect with --profile parrot"),
+        (
+            &["--profile", "parrot", "--voice", "en-us"],
+            "--voice has no effect with --profile parrot",
+        ),
     ] {
         let error = refusal(&bb().arg("miner").args(options).output().unwrap(), 2);
         assert!(error.contains(expected), "{options:?}: {error}");
@@ -92,14 +102,22 @@ fn miners_refuse_voices_without_effect() {
 
 #[test]
 fn alignment_refuses_neural_voices() {
-    let error = refusal(&bb().args(["align", "challenge.json", "--voice", "piper:voice.onnx"]).output().unwrap(), 2);
-    assert!(error.contains("understands only espeak-ng\nhint: use a voice of espeak-ng"), "{error}");
+    let error = refusal(
+        &bb().args(["align", "challenge.json", "--voice", "piper:voice.onnx"]).output().unwrap(),
+        2,
+    );
+    assert!(
+        error.contains("understands only espeak-ng\nhint: use a voice of espeak-ng"),
+        "{error}"
+    );
 }
 
 /// Returns the words of a text in small letters, without punctuation.
 fn words(text: &str) -> String {
-    let letters: String =
-        text.chars().map(|c| if c.is_alphanumeric() || c == '\'' { c.to_ascii_lowercase() } else { ' ' }).collect();
+    let letters: String = text
+        .chars()
+        .map(|c| if c.is_alphanumeric() || c == '\'' { c.to_ascii_lowercase() } else { ' ' })
+        .collect();
     letters.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -110,12 +128,18 @@ fn neural_voice_is_understood() {
     }
     let folder = tempfile::tempdir().unwrap();
     let voice = format!("piper:{NEURAL}");
-    let files: Vec<_> = (0..TEXTS.len()).map(|index| folder.path().join(format!("{index}.wav"))).collect();
+    let files: Vec<_> =
+        (0..TEXTS.len()).map(|index| folder.path().join(format!("{index}.wav"))).collect();
     for (text, file) in TEXTS.iter().zip(&files) {
-        document(&synthesize(text, file, &["--voice", &voice, "--rate", "24000"]).output().unwrap());
+        document(
+            &synthesize(text, file, &["--voice", &voice, "--rate", "24000"]).output().unwrap(),
+        );
     }
     let mut transcribe = tao();
-    transcribe.env("BB_AUDIO_SCORING_STT_MODEL", RECOGNIZER).args(["speech", "transcribe", "--json"]).args(&files);
+    transcribe
+        .env("BB_AUDIO_SCORING_STT_MODEL", RECOGNIZER)
+        .args(["speech", "transcribe", "--json"])
+        .args(&files);
     let heard = document(&transcribe.output().unwrap());
     let (mut errors, mut count) = (0, 0);
     for (heard, text) in heard.as_array().unwrap().iter().zip(TEXTS) {

@@ -1,4 +1,5 @@
-//! `tao wallet` through the binary: every command and every error. No test uses the developer's own wallets.
+//! `tao wallet` through the binary: every command and every error. No test uses the developer's own
+//! wallets.
 
 mod files;
 mod keys;
@@ -16,7 +17,8 @@ use tempfile::TempDir;
 
 use crate::support::{document, repository, tao};
 
-pub(crate) const PHRASE: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+pub(crate) const PHRASE: &str =
+    "legal winner thank year wave sausage worth useful legal winner thank yellow";
 pub(crate) const ADDRESS: &str = "5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe";
 pub(crate) const PASSWORD: &str = "testing-Passw0rd!";
 
@@ -54,7 +56,11 @@ impl Wallets {
     /// `tao wallet …` on the wallet `w`; options for files come as pairs.
     pub(crate) fn command(&self, arguments: &[&str], files: &[(&str, &Path)]) -> Command {
         let mut command = tao();
-        command.arg("wallet").args(arguments).env("BT_WALLET_PATH", self.root()).env("BT_WALLET_NAME", "w");
+        command
+            .arg("wallet")
+            .args(arguments)
+            .env("BT_WALLET_PATH", self.root())
+            .env("BT_WALLET_NAME", "w");
         for (option, path) in files {
             command.arg(option).arg(path);
         }
@@ -95,11 +101,12 @@ pub(crate) fn vectors(name: &str) -> Value {
     serde_json::from_slice(&fs::read(repository("vectors/wallet").join(name)).unwrap()).unwrap()
 }
 
-/// Returns the mnemonics and seeds of vectors/wallet/keys.json: the option that takes each, the secret, and its key's
-/// address.
+/// Returns the mnemonics and seeds of vectors/wallet/keys.json: the option that takes each, the
+/// secret, and its key's address.
 pub(crate) fn known_secrets(scheme: &str) -> Vec<(&'static str, String, String)> {
     let keys = vectors("keys.json");
-    let kinds = [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")];
+    let kinds =
+        [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")];
     let secrets = kinds.into_iter().flat_map(|(list, field, option)| {
         keys[list].as_array().unwrap().iter().filter_map(move |case| {
             // Skips the invalid mnemonic with 16 words.

@@ -16,10 +16,11 @@ const SCHEMES: [(&str, u8); 2] = [("ed25519", 0), ("sr25519", 1)];
 #[track_caller]
 fn ask(peer: &Peer, steps: &Value) -> Vec<Value> {
     let answers = peer.ask(&mut peer.script("wallet.py"), steps);
-    let answers = answers.as_array().unwrap().iter().zip(steps.as_array().unwrap()).map(|(answer, step)| {
-        assert!(answer.get("error").is_none(), "{step}: {answer}");
-        answer["answer"].clone()
-    });
+    let answers =
+        answers.as_array().unwrap().iter().zip(steps.as_array().unwrap()).map(|(answer, step)| {
+            assert!(answer.get("error").is_none(), "{step}: {answer}");
+            answer["answer"].clone()
+        });
     answers.collect()
 }
 
@@ -33,9 +34,11 @@ fn they_read_our_wallets() {
     with_each(|peer| {
         for (scheme, number) in SCHEMES {
             let wallets = Wallets::new();
-            let (phrase, password) = (wallets.file("phrase", PHRASE), wallets.file("password", PASSWORD));
+            let (phrase, password) =
+                (wallets.file("phrase", PHRASE), wallets.file("password", PASSWORD));
             let scheme = ["--crypto-type", scheme];
-            let files: [(&str, &Path); 2] = [("--mnemonic-file", &phrase), ("--password-file", &password)];
+            let files: [(&str, &Path); 2] =
+                [("--mnemonic-file", &phrase), ("--password-file", &password)];
             let coldkey = wallets.ask(&[&["regen-coldkey"], &scheme[..]].concat(), &files);
             let hotkey = wallets.ask(&[&["regen-hotkey"], &scheme[..]].concat(), &files[..1]);
             let opened = ask(
@@ -43,7 +46,11 @@ fn they_read_our_wallets() {
                 &json!([{ "do": "open_wallet", "path": wallets.root(), "name": "w", "hotkey": "default", "password": PASSWORD }]),
             );
             for key in ["coldkey", "coldkeypub", "hotkey", "hotkeypub"] {
-                let ours = if key.starts_with("coldkey") { &coldkey["coldkey"] } else { &hotkey["hotkey"] };
+                let ours = if key.starts_with("coldkey") {
+                    &coldkey["coldkey"]
+                } else {
+                    &hotkey["hotkey"]
+                };
                 assert_eq!(opened[0][key]["address"], ours["address"], "{key}");
                 assert_eq!(opened[0][key]["crypto_type"], number, "{key}");
             }
@@ -58,14 +65,19 @@ fn they_read_our_keys_of_every_origin() {
         let wallets = Wallets::new();
         let (mut steps, mut expected) = (Vec::new(), Vec::new());
         for (scheme, _) in SCHEMES {
-            for (number, (option, secret, address)) in known_secrets(scheme).into_iter().enumerate() {
+            for (number, (option, secret, address)) in known_secrets(scheme).into_iter().enumerate()
+            {
                 let (name, secret) = (format!("{scheme}-{number}"), wallets.file("secret", secret));
-                wallets.ask(&["regen-hotkey", "--crypto-type", scheme, "--hotkey", &name], &[(option, &secret)]);
+                wallets.ask(
+                    &["regen-hotkey", "--crypto-type", scheme, "--hotkey", &name],
+                    &[(option, &secret)],
+                );
                 steps.push(json!({ "do": "read", "path": wallets.key("hotkeys").join(name) }));
                 expected.push(address);
             }
         }
-        let addresses: Vec<_> = ask(peer, &steps.into()).iter().map(|key| key["address"].clone()).collect();
+        let addresses: Vec<_> =
+            ask(peer, &steps.into()).iter().map(|key| key["address"].clone()).collect();
         assert_eq!(addresses, expected);
     });
 }
@@ -80,10 +92,14 @@ fn we_read_their_wallets() {
         );
         let list = wallets.ask(&["list"], &[]);
         let wallet = &list["wallets"][0];
-        assert_eq!((&wallet["address"], &wallet["secret"]), (&made[0]["coldkey"]["address"], &json!("encrypted")));
+        assert_eq!(
+            (&wallet["address"], &wallet["secret"]),
+            (&made[0]["coldkey"]["address"], &json!("encrypted"))
+        );
         assert_eq!(wallet["hotkeys"][0]["address"], made[0]["hotkey"]["address"]);
         let password = wallets.file("password", PASSWORD);
-        let signed = wallets.ask(&["sign", "--message", "hello"], &[("--password-file", &password)]);
+        let signed =
+            wallets.ask(&["sign", "--message", "hello"], &[("--password-file", &password)]);
         assert_eq!(signed["signer_address"], made[0]["coldkey"]["address"]);
         let signed = wallets.ask(&["sign", "--message", "hello", "--use-hotkey"], &[]);
         assert_eq!(signed["signer_address"], made[0]["hotkey"]["address"]);
@@ -96,9 +112,16 @@ fn they_read_what_we_encrypt_and_decrypt() {
         let wallets = Wallets::new();
         fs::create_dir_all(wallets.key("hotkeys")).unwrap();
         let coldkey = wallets.key("coldkey");
-        let made = ask(peer, &json!([{ "do": "write", "path": coldkey, "uri": "//Alice", "password": PASSWORD }]));
-        let (first, second) = (wallets.file("first", PASSWORD), wallets.file("second", "another-Passw0rd?"));
-        wallets.ask(&["change-password"], &[("--password-file", &first), ("--new-password-file", &second)]);
+        let made = ask(
+            peer,
+            &json!([{ "do": "write", "path": coldkey, "uri": "//Alice", "password": PASSWORD }]),
+        );
+        let (first, second) =
+            (wallets.file("first", PASSWORD), wallets.file("second", "another-Passw0rd?"));
+        wallets.ask(
+            &["change-password"],
+            &[("--password-file", &first), ("--new-password-file", &second)],
+        );
         assert_eq!(mode(&coldkey), 0o600);
         let answers = peer.ask(
             &mut peer.script("wallet.py"),
@@ -118,13 +141,15 @@ fn they_read_what_we_encrypt_and_decrypt() {
 #[test]
 fn signatures_hold_on_both_sides() {
     with_each(|peer| {
-        let messages = ["", "hello", "0x00ff", "<Bytes>hello</Bytes>", "héllo τ"].map(str::as_bytes);
+        let messages =
+            ["", "hello", "0x00ff", "<Bytes>hello</Bytes>", "héllo τ"].map(str::as_bytes);
         let long = "long ".repeat(1000);
         let messages: Vec<_> = messages.into_iter().chain([long.as_bytes()]).collect();
         for (scheme, number) in SCHEMES {
             let wallets = Wallets::new();
             let phrase = wallets.file("phrase", PHRASE);
-            let made = wallets.ask(&["regen-hotkey", "--crypto-type", scheme], &[("--mnemonic-file", &phrase)]);
+            let made = wallets
+                .ask(&["regen-hotkey", "--crypto-type", scheme], &[("--mnemonic-file", &phrase)]);
             let address = made["hotkey"]["address"].as_str().unwrap();
             let hotkey = wallets.key("hotkeys/default");
             let theirs = ask(
@@ -138,9 +163,18 @@ fn signatures_hold_on_both_sides() {
             for (message, theirs) in messages.iter().zip(&theirs) {
                 let file = wallets.file("message", message);
                 let signature = theirs.as_str().unwrap();
-                let arguments = ["verify", "--ss58", address, "--crypto-type", scheme, "--signature", signature];
+                let arguments = [
+                    "verify",
+                    "--ss58",
+                    address,
+                    "--crypto-type",
+                    scheme,
+                    "--signature",
+                    signature,
+                ];
                 assert_eq!(wallets.ask(&arguments, &[("--message-file", &file)])["verified"], true);
-                let ours = wallets.ask(&["sign", "--use-hotkey", "--yes"], &[("--message-file", &file)]);
+                let ours =
+                    wallets.ask(&["sign", "--use-hotkey", "--yes"], &[("--message-file", &file)]);
                 let verify = |message: &[u8]| {
                     json!({
                         "do": "verify", "address": address, "crypto_type": number,
@@ -168,7 +202,8 @@ fn passwords_are_handed_on_in_the_environment() {
                 { "do": "password_variable", "path": coldkey, "password": PASSWORD },
             ]),
         )[1];
-        let (name, value) = (variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap());
+        let (name, value) =
+            (variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap());
         // Keys that they write, we read.
         let mut sign = wallets.command(&["sign", "--message", "x"], &[]);
         let output = sign.env(name, value).output().unwrap();
@@ -178,7 +213,8 @@ fn passwords_are_handed_on_in_the_environment() {
         let stored = taonet_wallet::Password::new(PASSWORD.to_owned()).to_stored(&ours);
         assert_eq!((ours.as_str(), stored.as_str()), (name, value));
         let mut script = peer.script("wallet.py");
-        let answers = peer.ask(script.env(&ours, stored.as_str()), &json!([{ "do": "read", "path": coldkey }]));
+        let answers = peer
+            .ask(script.env(&ours, stored.as_str()), &json!([{ "do": "read", "path": coldkey }]));
         assert!(answers[0]["answer"]["address"].is_string(), "{answers}");
     });
 }
@@ -189,8 +225,10 @@ fn they_import_our_exports() {
         let wallets = Wallets::new();
         wallets.plain_coldkey();
         let (out, password) = (wallets.free("export.json"), wallets.file("password", PASSWORD));
-        let exported = wallets.ask(&["export"], &[("--out", &out), ("--json-password-file", &password)]);
-        let imported = ask(peer, &json!([{ "do": "import_json", "path": out, "password": PASSWORD }]));
+        let exported =
+            wallets.ask(&["export"], &[("--out", &out), ("--json-password-file", &password)]);
+        let imported =
+            ask(peer, &json!([{ "do": "import_json", "path": out, "password": PASSWORD }]));
         assert_eq!(imported[0]["address"], exported["address"]);
     });
 }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use crate::axon::BOB;
 use crate::peers::Peer;
-use crate::support::{Daemon, are_installed, document, local_bb, refusal, repository, require_models, tao};
+use crate::support::{
+    Daemon, are_installed, document, local_bb, refusal, repository, require_models, tao,
+};
 
 /// Returns the directory of a small model that has learnt the voices of espeak-ng.
 pub(crate) fn model() -> PathBuf {
@@ -31,9 +33,11 @@ fn a_model_directory_recognises_files() {
     let words = heard["words"].as_array().unwrap();
     assert!(words.iter().all(|word| word["start"].as_f64() <= word["end"].as_f64()), "{words:?}");
     assert_eq!(document(&transcribe(&model()).output().unwrap())[0].as_object(), Some(heard));
-    let plain = |word: &Value| word["word"].as_str().unwrap().trim_matches(['.', '?']).to_lowercase();
+    let plain =
+        |word: &Value| word["word"].as_str().unwrap().trim_matches(['.', '?']).to_lowercase();
     let words: Vec<String> = words.iter().map(plain).collect();
-    let spoken: Vec<&str> = "the old ferry crossed the harbor twice before the fog came down".split(' ').collect();
+    let spoken: Vec<&str> =
+        "the old ferry crossed the harbor twice before the fog came down".split(' ').collect();
     let known = spoken.iter().filter(|word| words.iter().any(|heard| heard == *word)).count();
     assert!(words.len().abs_diff(spoken.len()) <= 2 && known >= spoken.len() - 3, "{words:?}");
 }
@@ -47,7 +51,15 @@ fn french_speech_is_translated_into_english() {
     let file = recordings.packages().join("pytest_audioeval/samples/audio/fr/bonjour_monde.wav");
     for language in [&[][..], &["--language", "fr"]] {
         let mut command = tao();
-        command.args(["speech", "transcribe", "--json", "--stt-model", "faster-whisper-base", "--task", "translate"]);
+        command.args([
+            "speech",
+            "transcribe",
+            "--json",
+            "--stt-model",
+            "faster-whisper-base",
+            "--task",
+            "translate",
+        ]);
         let heard = document(&command.args(language).arg(&file).output().unwrap());
         let text = heard[0]["text"].as_str().unwrap().to_lowercase();
         assert!(text.contains("hello") && text.contains("world"), "{heard:#}");
@@ -61,10 +73,16 @@ fn tasks_and_languages_that_a_model_lacks_are_refused() {
     for (arguments, says) in [
         (&["--task", "translate"][..], "--task translate: tiny-ctc does not translate"),
         (&["--language", "fr"], "--language fr: tiny-ctc understands English only"),
-        (&["--stt-model", model().to_str().unwrap(), "--language", "xx"], "option `language`: not supported"),
+        (
+            &["--stt-model", model().to_str().unwrap(), "--language", "xx"],
+            "option `language`: not supported",
+        ),
         (&["--stt-model", "nosuch"], "nosuch"),
     ] {
-        let error = refusal(&tao().args(["speech", "transcribe"]).args(arguments).arg(&file).output().unwrap(), 2);
+        let error = refusal(
+            &tao().args(["speech", "transcribe"]).args(arguments).arg(&file).output().unwrap(),
+            2,
+        );
         assert!(error.contains(says), "{arguments:?}: {error}");
     }
 }
@@ -103,7 +121,10 @@ fn broken_model_directories_are_refused_before_any_work() {
     // The name of the architecture follows the format's version and the length of the name.
     weights[6..11].copy_from_slice(b"Other");
     fs::write(folder.join("model.bin"), weights).unwrap();
-    assert!(refused(&folder).contains("is not a supported Whisper model: model `OthererSpec` revision 3"));
+    assert!(
+        refused(&folder)
+            .contains("is not a supported Whisper model: model `OthererSpec` revision 3")
+    );
 
     let folder = copy("configuration");
     fs::write(folder.join("config.json"), "{").unwrap();
@@ -112,34 +133,61 @@ fn broken_model_directories_are_refused_before_any_work() {
 
     let folder = copy("vocabulary");
     fs::write(folder.join("vocabulary.json"), r#"["a", "b"]"#).unwrap();
-    assert!(refused(&folder).contains("the vocabulary has 2 tokens, but the weights have 3611 embeddings"));
+    assert!(
+        refused(&folder)
+            .contains("the vocabulary has 2 tokens, but the weights have 3611 embeddings")
+    );
 }
 
 #[test]
 fn a_round_scored_with_a_model_directory_stands_up_to_an_audit() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
-    let engine = Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
-    let miner = Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));
+    let engine =
+        Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
+    let miner =
+        Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));
     let address = miner.url().trim_start_matches("http://").to_owned();
     let miners = folder.path().join("miners.json");
-    fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string()).unwrap();
+    fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string())
+        .unwrap();
     let keep = folder.path().join("keep");
     let with_model = || {
         let mut bb = local_bb();
-        bb.env("BB_AUDIO_SCORING_STT_MODEL", model()).env("BABELBIT_CACHE_DIR", folder.path().join("cache"));
+        bb.env("BB_AUDIO_SCORING_STT_MODEL", model())
+            .env("BABELBIT_CACHE_DIR", folder.path().join("cache"));
         bb
     };
     let mut runner = with_model();
-    runner.args(["runner", "--once", "--json", "--key-uri", "//Alice", "--engine", engine.url(), "--miners"]);
+    runner.args([
+        "runner",
+        "--once",
+        "--json",
+        "--key-uri",
+        "//Alice",
+        "--engine",
+        engine.url(),
+        "--miners",
+    ]);
     let report = document(&runner.arg(&miners).arg("--keep").arg(&keep).output().unwrap());
     let utterances = report["miners"][0]["utterances"].as_array().unwrap();
-    let words = |utterance: &Value| utterance["transcript"].as_str().map_or(0, |text| text.split(' ').count());
-    assert!(utterances.len() == 4 && utterances.iter().all(|utterance| words(utterance) > 4), "{report:#}");
+    let words = |utterance: &Value| {
+        utterance["transcript"].as_str().map_or(0, |text| text.split(' ').count())
+    };
+    assert!(
+        utterances.len() == 4 && utterances.iter().all(|utterance| words(utterance) > 4),
+        "{report:#}"
+    );
     assert!(report["miners"][0]["score"].as_f64() > Some(0.0), "{report:#}");
 
-    let audit = document(&with_model().args(["audit", "ferry", "--json", "--keep"]).arg(&keep).output().unwrap());
-    assert_eq!((&audit["mismatches"], &audit["different_conditions"]), (&json!([]), &json!([])), "{audit}");
+    let audit = document(
+        &with_model().args(["audit", "ferry", "--json", "--keep"]).arg(&keep).output().unwrap(),
+    );
+    assert_eq!(
+        (&audit["mismatches"], &audit["different_conditions"]),
+        (&json!([]), &json!([])),
+        "{audit}"
+    );
     assert_eq!(audit["recomputed"], 4, "{audit}");
     let recognizer = audit["conditions"][0]["recognizer"]["name"].as_str().unwrap();
     assert!(recognizer.ends_with("model"), "{recognizer}");
@@ -148,7 +196,9 @@ fn a_round_scored_with_a_model_directory_stands_up_to_an_audit() {
 /// Starts a speech miner with incremental recognition by this model.
 fn incremental(model: &str) -> Command {
     let mut miner = local_bb();
-    miner.args(["miner", "--stt", "whisper", "--key-uri", "//Bob"]).env("BB_AUDIO_SCORING_STT_MODEL", model);
+    miner
+        .args(["miner", "--stt", "whisper", "--key-uri", "//Bob"])
+        .env("BB_AUDIO_SCORING_STT_MODEL", model);
     miner
 }
 
@@ -161,17 +211,30 @@ fn a_miner_hears_incrementally_within_the_deadlines() {
     assert_eq!(report["passed"], true, "{report:#}");
 }
 
-/// Plays the ferry challenge to a miner with incremental recognition under a policy, and returns the utterances' records.
+/// Plays the ferry challenge to a miner with incremental recognition under a policy, and returns
+/// the utterances' records.
 fn play_ferry(policy: &str) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
-    let engine = Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
-    let miner = Daemon::start(incremental(model().to_str().unwrap()).args(["--stt-policy", policy]));
+    let engine =
+        Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
+    let miner =
+        Daemon::start(incremental(model().to_str().unwrap()).args(["--stt-policy", policy]));
     let miners = folder.path().join("miners.json");
     let address = miner.url().trim_start_matches("http://");
-    fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string()).unwrap();
+    fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string())
+        .unwrap();
     let keep = folder.path().join("keep");
     let mut runner = local_bb();
-    runner.args(["runner", "--once", "--json", "--key-uri", "//Alice", "--engine", engine.url(), "--miners"]);
+    runner.args([
+        "runner",
+        "--once",
+        "--json",
+        "--key-uri",
+        "//Alice",
+        "--engine",
+        engine.url(),
+        "--miners",
+    ]);
     document(&runner.arg(&miners).arg("--keep").arg(&keep).output().unwrap());
     let record = keep.join(format!("logs/s2s/ferry/main/miner_1__hk_{BOB}/run.json"));
     let record: Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
@@ -182,15 +245,21 @@ fn play_ferry(policy: &str) -> Vec<Value> {
 #[test]
 fn an_incremental_miner_speaks_before_the_last_frame() {
     require_models();
-    // With AlignAtt, the small model hears more of the repetitions in the third utterance, and the reply is too late.
+    // With AlignAtt, the small model hears more of the repetitions in the third utterance, and the
+    // reply is too late.
     for (policy, most_late) in [("local-agreement", 0), ("alignatt", 1)] {
         let utterances = play_ferry(policy);
         assert_eq!(utterances.len(), 4);
         let mut late = 0;
         for utterance in &utterances {
-            let number = |field: &str| utterance[field].as_f64().unwrap_or_else(|| panic!("{field}: {utterance:#}"));
+            let number = |field: &str| {
+                utterance[field].as_f64().unwrap_or_else(|| panic!("{field}: {utterance:#}"))
+            };
             let begins = number("effective_completion_sec") - number("predicted_duration_sec");
-            assert!(begins < number("source_duration_sec") * 0.9, "the reply begins at {begins} s: {utterance:#}");
+            assert!(
+                begins < number("source_duration_sec") * 0.9,
+                "the reply begins at {begins} s: {utterance:#}"
+            );
             // It has heard the words, too.
             let is_late = utterance["score_breakdown"]["gate"] == "too_late";
             late += usize::from(is_late);
@@ -203,6 +272,12 @@ fn an_incremental_miner_speaks_before_the_last_frame() {
 #[test]
 fn incremental_hearing_needs_whisper() {
     let error = refusal(&incremental("tiny-ctc").output().unwrap(), 2);
-    assert!(error.contains("--stt whisper needs a Whisper model") && error.contains("hint: set it to"), "{error}");
-    assert!(refusal(&incremental("/nonexistent/model").output().unwrap(), 2).contains("/nonexistent/model"));
+    assert!(
+        error.contains("--stt whisper needs a Whisper model") && error.contains("hint: set it to"),
+        "{error}"
+    );
+    assert!(
+        refusal(&incremental("/nonexistent/model").output().unwrap(), 2)
+            .contains("/nonexistent/model")
+    );
 }

@@ -37,14 +37,16 @@ impl Drop for Worker {
     }
 }
 
-/// Returns a command with the trained model, which is slow enough that a worker can be killed during a transcription.
+/// Returns a command with the trained model, which is slow enough that a worker can be killed
+/// during a transcription.
 fn whisper_bb() -> Command {
     let mut command = local_bb();
     command.env("BB_AUDIO_SCORING_STT_MODEL", whisper::model());
     command
 }
 
-/// Starts workers one after another, and kills each during its first job, until one leaves a job without a result.
+/// Starts workers one after another, and kills each during its first job, until one leaves a job
+/// without a result.
 fn kill_a_busy_worker(runtime: &Runtime, servers: &Servers, log: &File, round: &mut Child) {
     let has_unfinished = || !runtime.block_on(servers.unfinished()).is_empty();
     let began = Instant::now();
@@ -84,7 +86,10 @@ fn content(mut file: &File) -> Vec<u8> {
 /// Scores and transcripts of a round's report.
 fn scores(report: &Value) -> Vec<[Value; 2]> {
     let utterances = report["miners"][0]["utterances"].as_array().unwrap();
-    utterances.iter().map(|utterance| [utterance["score"].clone(), utterance["transcript"].clone()]).collect()
+    utterances
+        .iter()
+        .map(|utterance| [utterance["score"].clone(), utterance["transcript"].clone()])
+        .collect()
 }
 
 #[test]
@@ -93,15 +98,29 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
     let runtime = Runtime::new().unwrap();
     let Some(servers) = runtime.block_on(Servers::start()) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let engine = Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
-    let miner = Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
+    let engine =
+        Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
+    let miner =
+        Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
     let address = miner.url().trim_start_matches("http://").to_owned();
     let miners = folder.path().join("miners.json");
-    fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string()).unwrap();
+    fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string())
+        .unwrap();
     let runner = |name: &str| {
         let mut runner = whisper_bb();
-        runner.env("BABELBIT_CACHE_DIR", folder.path().join(name).join("cache")).env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
-        runner.args(["runner", "--once", "--json", "--key-uri", "//Alice", "--engine", engine.url(), "--miners"]);
+        runner
+            .env("BABELBIT_CACHE_DIR", folder.path().join(name).join("cache"))
+            .env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
+        runner.args([
+            "runner",
+            "--once",
+            "--json",
+            "--key-uri",
+            "//Alice",
+            "--engine",
+            engine.url(),
+            "--miners",
+        ]);
         runner.arg(&miners).arg("--keep").arg(folder.path().join(name));
         runner
     };
@@ -110,7 +129,9 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
 
     let [log, stdout, stderr] = std::array::from_fn(|_| tempfile::tempfile().unwrap());
     let mut distributed = runner("distributed");
-    with_services(&mut distributed, &servers).stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+    with_services(&mut distributed, &servers)
+        .stdout(stdout.try_clone().unwrap())
+        .stderr(stderr.try_clone().unwrap());
     let (mut distributed, began) = (distributed.spawn().unwrap(), Instant::now());
     kill_a_busy_worker(&runtime, &servers, &log, &mut distributed);
     let _survivor = Worker::start(&servers, &log);
@@ -125,7 +146,8 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
     };
     let output = Output { status, stdout: content(&stdout), stderr: content(&stderr) };
     let workers = content(&log);
-    let [runner_log, workers_log] = [&output.stderr, &workers].map(|log| String::from_utf8_lossy(log));
+    let [runner_log, workers_log] =
+        [&output.stderr, &workers].map(|log| String::from_utf8_lossy(log));
     assert!(status.success(), "{status}: {runner_log}\nThe workers: {workers_log}");
     assert_eq!(scores(&document(&output)), expected, "the workers: {workers_log}");
     let mut audit = whisper_bb();
@@ -138,18 +160,34 @@ fn a_worker_without_its_services_names_what_is_missing() {
     let error = refusal(&local_bb().arg("scorer").output().unwrap(), 2);
     assert!(error.contains("NATS_URL is not set"), "{error}");
     let mut scorer = local_bb();
-    let error = refusal(&scorer.arg("scorer").env("NATS_URL", "nats://127.0.0.1:9").output().unwrap(), 2);
+    let error =
+        refusal(&scorer.arg("scorer").env("NATS_URL", "nats://127.0.0.1:9").output().unwrap(), 2);
     assert!(error.contains("DATABASE_URL is not a PostgreSQL database"), "{error}");
-    let error = refusal(&local_bb().arg("scorer").env("NATS_URL", "http://127.0.0.1:9").output().unwrap(), 2);
+    let error = refusal(
+        &local_bb().arg("scorer").env("NATS_URL", "http://127.0.0.1:9").output().unwrap(),
+        2,
+    );
     assert!(error.contains("NATS_URL=http://127.0.0.1:9/: expected nats://HOST:4222"), "{error}");
 }
 
 #[test]
 fn the_benchmarks_report_their_figures() {
     let mut bench = local_bb();
-    bench.args(["bench", "stt", "--json", "--miners", "2", "3", "--repeat", "2", "--stt-model", "tiny-ctc"]);
+    bench.args([
+        "bench",
+        "stt",
+        "--json",
+        "--miners",
+        "2",
+        "3",
+        "--repeat",
+        "2",
+        "--stt-model",
+        "tiny-ctc",
+    ]);
     bench.args(["--cpu-threads", "1", "--language", "en"]);
-    let report = document(&bench.arg("--wav-dir").arg(repository("vectors/speech")).output().unwrap());
+    let report =
+        document(&bench.arg("--wav-dir").arg(repository("vectors/speech")).output().unwrap());
     assert_eq!(report["runs"].as_array().unwrap().len(), 2);
     let run = &report["runs"][1];
     assert_eq!((&run["miners"], run["repeats"].as_array().unwrap().len()), (&json!(3), 2));
@@ -168,12 +206,24 @@ fn the_benchmarks_report_their_figures() {
         "text_chars",
         "max_rss_mb",
     ] {
-        let [least, middle, most] = ["min", "median", "max"].map(|key| run[field][key].as_f64().unwrap());
+        let [least, middle, most] =
+            ["min", "median", "max"].map(|key| run[field][key].as_f64().unwrap());
         assert!(0.0 < least && least <= middle && middle <= most, "{field}: {run}");
     }
     let mut bench = whisper_bb();
-    bench.args(["bench", "stt", "--json", "--miners", "1", "--durations-sec", "1", "--audio-kind", "silence"]);
-    let report = document(&bench.args(["--cpu-threads", "1", "--language", "de"]).output().unwrap());
+    bench.args([
+        "bench",
+        "stt",
+        "--json",
+        "--miners",
+        "1",
+        "--durations-sec",
+        "1",
+        "--audio-kind",
+        "silence",
+    ]);
+    let report =
+        document(&bench.args(["--cpu-threads", "1", "--language", "de"]).output().unwrap());
     assert!(report["runs"][0]["wall_sec"]["median"].as_f64() > Some(0.0), "{report}");
     let mut bench = local_bb();
     bench.args(["bench", "stt", "--stt-model", "tiny-ctc", "--language", "de"]);
@@ -185,7 +235,10 @@ fn the_benchmarks_report_their_figures() {
     let report = document(&bench.output().unwrap());
     assert!(report["runs"][0]["miners_per_wall_sec"]["median"].as_f64().unwrap() > 0.0, "{report}");
     let mut bench = local_bb();
-    bench.args(["bench", "scoring", "--json", "--mode", "real", "--miners", "2", "--repeat", "1", "--warmup", "0"]);
+    bench.args([
+        "bench", "scoring", "--json", "--mode", "real", "--miners", "2", "--repeat", "1",
+        "--warmup", "0",
+    ]);
     let report = document(&bench.args(["--duration-sec", "1"]).output().unwrap());
     assert_eq!([&report["mode"], &report["recognizer"]], ["real", "tiny-ctc"]);
     assert!(report["runs"][0]["cpu_sec"]["median"].as_f64().unwrap() > 0.0, "{report}");

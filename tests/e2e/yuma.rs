@@ -1,5 +1,9 @@
 //! `tao yuma` on recorded epochs.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -33,7 +37,11 @@ fn json_equals_the_oracle() {
     for id in ["bonds_4_self_val3_no_majority", "y3_stable_miner_3", "commit_mask_inside_window"] {
         let output = yuma(&case(id), &["--json"]);
         assert!(output.status.success());
-        assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), fixed["cases"][id], "{id}");
+        assert_eq!(
+            serde_json::from_slice::<Value>(&output.stdout).unwrap(),
+            fixed["cases"][id],
+            "{id}"
+        );
     }
 }
 
@@ -42,7 +50,15 @@ fn every_step_is_printed_in_order() {
     let output = yuma(&case("bonds_4_self_val3_no_majority"), &["--explain"]);
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
-    let steps = ["Stake S", "Consensus C", "Clipped weights", "incentive I", "New bonds", "Dividends D", "Result"];
+    let steps = [
+        "Stake S",
+        "Consensus C",
+        "Clipped weights",
+        "incentive I",
+        "New bonds",
+        "Dividends D",
+        "Result",
+    ];
     let places: Vec<usize> = steps.iter().map(|step| text.find(step).unwrap()).collect();
     assert!(places.is_sorted());
 }

@@ -1,7 +1,8 @@
 //! Benchmark of matrix products: `cargo bench -p taonet-amx --bench products`.
 //!
-//! Compares this crate with rten-gemm, which uses AVX-512 VNNI for int8, at the sizes of Whisper small. Rounds
-//! alternate, and the shortest CPU time of the thread counts. Packing of the left-hand matrix is included.
+//! Compares this crate with rten-gemm, which uses AVX-512 VNNI for int8, at the sizes of Whisper
+//! small. Rounds alternate, and the shortest CPU time of the thread counts. Packing of the
+//! left-hand matrix is included.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 #![allow(clippy::indexing_slicing, reason = "the benchmark sets all sizes")]
 
@@ -21,10 +22,14 @@ fn main() {
         return;
     };
     println!("int8: rows × inputs × outputs, GOP/s of rten-gemm and AMX, ratio");
-    let encoder = [(1_500, 768, 768), (1_500, 768, 2_304), (1_500, 768, 3_072), (1_500, 3_072, 768)];
-    let decoder = [5, 10, 20, 30].map(|rows| [(rows, 768, 768), (rows, 768, 3_072), (rows, 3_072, 768)]);
+    let encoder =
+        [(1_500, 768, 768), (1_500, 768, 2_304), (1_500, 768, 3_072), (1_500, 3_072, 768)];
+    let decoder =
+        [5, 10, 20, 30].map(|rows| [(rows, 768, 768), (rows, 768, 3_072), (rows, 3_072, 768)]);
     let projections = [1, 5, 30].map(|rows| (rows, 768, 51_865));
-    for (rows, inputs, outputs) in encoder.into_iter().chain(decoder.into_iter().flatten()).chain(projections) {
+    for (rows, inputs, outputs) in
+        encoder.into_iter().chain(decoder.into_iter().flatten()).chain(projections)
+    {
         let (theirs, ours) = int8(amx, rows, inputs, outputs);
         println!("{rows} × {inputs} × {outputs}: {theirs:.0}, {ours:.0}, {:.2}", ours / theirs);
     }
@@ -37,13 +42,17 @@ fn main() {
         println!("{rows} × {depth} × {columns}: {theirs:.0}, {ours:.0}, {:.2}", ours / theirs);
     }
     for (depth, columns, by_columns) in [(64, 1_500, true), (1_500, 64, false)] {
-        println!("packing {depth} × {columns}: {:.1} µs", pack(amx, depth, columns, by_columns) * 1e6);
+        println!(
+            "packing {depth} × {columns}: {:.1} µs",
+            pack(amx, depth, columns, by_columns) * 1e6
+        );
     }
 }
 
 /// Returns the time of packing a right-hand matrix from its columns or rows.
 fn pack(amx: Amx, depth: usize, columns: usize, by_columns: bool) -> f64 {
-    let values: Vec<f32> = (0..columns * depth).map(|i| (i * 37 % 255) as f32 / 255.0 - 0.5).collect();
+    let values: Vec<f32> =
+        (0..columns * depth).map(|i| (i * 37 % 255) as f32 / 255.0 - 0.5).collect();
     let mut matrix = FloatMatrix::new(amx);
     let mut shortest = f64::INFINITY;
     for _ in 0..10 * ROUNDS {
@@ -62,9 +71,11 @@ fn pack(amx: Amx, depth: usize, columns: usize, by_columns: bool) -> f64 {
 fn float(amx: Amx, rows: usize, depth: usize, columns: usize) -> (f64, f64) {
     let calls = 1 + 5_000_000_000 / (2 * rows * depth * columns);
     let x: Vec<f32> = (0..rows * depth).map(|i| (i * 31 % 255) as f32 / 255.0 - 0.5).collect();
-    let right: Vec<f32> = (0..columns * depth).map(|i| (i * 37 % 255) as f32 / 255.0 - 0.5).collect();
+    let right: Vec<f32> =
+        (0..columns * depth).map(|i| (i * 37 % 255) as f32 / 255.0 - 0.5).collect();
     let gemm = GemmExecutor::<f32>::new();
-    let theirs = gemm.prepack_b(NdTensorView::from_data([columns, depth], right.as_slice()).transposed());
+    let theirs =
+        gemm.prepack_b(NdTensorView::from_data([columns, depth], right.as_slice()).transposed());
     let (mut ours, mut packed) = (FloatMatrix::new(amx), FloatRows::new(amx));
     ours.pack_columns(depth, columns, |column| &right[column * depth..][..depth]);
     let stride = columns.next_multiple_of(32);
@@ -74,7 +85,12 @@ fn float(amx: Amx, rows: usize, depth: usize, columns: usize) -> (f64, f64) {
         let start = seconds();
         for _ in 0..calls {
             let rows = GemmInputA::Unpacked(NdTensorView::from_data([rows, depth], x.as_slice()));
-            let _ = gemm.gemm(&mut products[0], rows, GemmInputB::Packed(&theirs), GemmOptions::default());
+            let _ = gemm.gemm(
+                &mut products[0],
+                rows,
+                GemmInputB::Packed(&theirs),
+                GemmOptions::default(),
+            );
         }
         let middle = seconds();
         for _ in 0..calls {
@@ -88,13 +104,15 @@ fn float(amx: Amx, rows: usize, depth: usize, columns: usize) -> (f64, f64) {
     (operations / shortest[0], operations / shortest[1])
 }
 
-/// Returns the rates of rten-gemm and AMX in GOP/s. The calls alternate between copies of the matrix, so that weights
-/// come from memory and not from the cache: a decoder reads all weights of a model at each step.
+/// Returns the rates of rten-gemm and AMX in GOP/s. The calls alternate between copies of the
+/// matrix, so that weights come from memory and not from the cache: a decoder reads all weights of
+/// a model at each step.
 fn int8(amx: Amx, rows: usize, inputs: usize, outputs: usize) -> (f64, f64) {
     let copies = (200_000_000 / (inputs * outputs)).clamp(1, 40);
     let calls = (20_000_000_000 / (2 * rows * inputs * outputs)).clamp(copies, 10 * copies);
     let x: Vec<u8> = (0..rows * inputs).map(|i| (i * 31 % 255) as u8).collect();
-    let weights: Vec<i8> = (0..outputs * inputs).map(|i| ((i * 37 % 255) as u8).cast_signed()).collect();
+    let weights: Vec<i8> =
+        (0..outputs * inputs).map(|i| ((i * 37 % 255) as u8).cast_signed()).collect();
     let gemm = GemmExecutor::<u8, i8, i32>::new();
     let view = NdTensorView::from_data([outputs, inputs], weights.as_slice());
     let theirs: Vec<_> = (0..copies).map(|_| gemm.prepack_b(view.transposed())).collect();
@@ -106,7 +124,10 @@ fn int8(amx: Amx, rows: usize, inputs: usize, outputs: usize) -> (f64, f64) {
     for _ in 0..ROUNDS {
         let start = seconds();
         for matrix in theirs.iter().cycle().take(calls) {
-            let options = GemmOptions { a_quant: Some(QuantParams { zero_point: &zeros }), ..GemmOptions::default() };
+            let options = GemmOptions {
+                a_quant: Some(QuantParams { zero_point: &zeros }),
+                ..GemmOptions::default()
+            };
             let rows = GemmInputA::Unpacked(NdTensorView::from_data([rows, inputs], x.as_slice()));
             let _ = gemm.gemm(&mut products[0], rows, GemmInputB::Packed(matrix), options);
         }

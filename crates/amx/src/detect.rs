@@ -2,14 +2,14 @@
 
 use std::sync::OnceLock;
 
-/// Proof that this process may execute AMX instructions: `amx-tile`, `amx-int8` and `amx-bf16`, and AVX-512 (F, BW and
-/// VL) for packing.
+/// Proof that this process may execute AMX instructions: `amx-tile`, `amx-int8` and `amx-bf16`, and
+/// AVX-512 (F, BW and VL) for packing.
 #[derive(Debug, Clone, Copy)]
 pub struct Amx(platform::Permission);
 
 impl Amx {
-    /// Returns `None` if the CPU or the operating system does not support AMX. The first call asks the operating system
-    /// for permission to use tiles, for all threads of the process.
+    /// Returns `None` if the CPU or the operating system does not support AMX. The first call asks
+    /// the operating system for permission to use tiles, for all threads of the process.
     pub fn detect() -> Option<Self> {
         static DETECTED: OnceLock<Option<Amx>> = OnceLock::new();
         *DETECTED.get_or_init(|| platform::Permission::request().map(Self))
@@ -52,12 +52,14 @@ mod platform {
             && is_x86_feature_detected!("avx512vl")
     }
 
-    /// Asks Linux to let all threads of this process use tile data, for which it allocates 8 KiB per thread at the
-    /// first use. Fails before Linux 5.16, and if a thread has a signal stack that is too small for the tiles.
+    /// Asks Linux to let all threads of this process use tile data, for which it allocates 8 KiB
+    /// per thread at the first use. Fails before Linux 5.16, and if a thread has a signal stack
+    /// that is too small for the tiles.
     fn request_tile_data() -> bool {
         const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
         const XFEATURE_XTILEDATA: libc::c_long = 18;
-        // SAFETY: The call passes two integers and changes nothing but the permission of this process.
+        // SAFETY: The call passes two integers and changes nothing but the permission of this
+        // process.
         unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
     }
 }

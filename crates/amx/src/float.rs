@@ -1,36 +1,41 @@
 //! Products of f32 matrices, each value of which is split into three bf16 parts.
 //!
-//! `x = high + middle + low`, exactly: `high` is x rounded to bf16, `middle` is the difference rounded to bf16, and
-//! `low` is the rest, which fits into bf16. |middle| ≤ 2^-8 · |x|, and |low| ≤ 2^-17 · |x|. A product a · b is the sum
-//! of six products of parts. The three omitted ones, middle · low, low · middle and low · low, are together at most
-//! 2^-24 · |a · b|, as much as one rounding to f32. Sums are rounded to f32.
+//! `x = high + middle + low`, exactly: `high` is x rounded to bf16, `middle` is the difference
+//! rounded to bf16, and `low` is the rest, which fits into bf16. |middle| ≤ 2^-8 · |x|, and |low| ≤
+//! 2^-17 · |x|. A product a · b is the sum of six products of parts. The three omitted ones, middle
+//! · low, low · middle and low · low, are together at most 2^-24 · |a · b|, as much as one rounding
+//! to f32. Sums are rounded to f32.
 //!
-//! Two parts and three products would halve the instructions, but have errors of up to 2^-15 · |a · b|. In attention,
-//! softmax turns the error of a score into an equal relative error of a weight, and the next layer quantises the
-//! weighted values to int8, where a small error moves some of them by one step. So all products keep all bits.
+//! Two parts and three products would halve the instructions, but have errors of up to 2^-15 · |a ·
+//! b|. In attention, softmax turns the error of a score into an equal relative error of a weight,
+//! and the next layer quantises the weighted values to int8, where a small error moves some of them
+//! by one step. So all products keep all bits.
 
 use crate::Amx;
 use crate::tiles::{Element, Line, PAIR, Panels, TILE, multiply};
 
 /// Values along the depth (the inner dimension) per step.
 const DEPTH: usize = 32;
-/// Parts of a value. They are stored from high to low in the right-hand matrix, and from low to high in the left-hand
-/// one.
+/// Parts of a value. They are stored from high to low in the right-hand matrix, and from low to
+/// high in the left-hand one.
 const PARTS: usize = 3;
 /// Lines of a part per step.
 const PART: usize = 2 * TILE;
 
-/// An f32 matrix, packed for products with [`FloatRows`]. Later calls of the pack functions reuse the memory.
+/// An f32 matrix, packed for products with [`FloatRows`]. Later calls of the pack functions reuse
+/// the memory.
 ///
-/// For finite values, each value of a product differs from the exact one by at most 2^-24 of the sum of the absolute
-/// products, plus the rounding of an f32 sum. Values outside ±1e-30 to ±1e30, other than 0, can be less accurate.
+/// For finite values, each value of a product differs from the exact one by at most 2^-24 of the
+/// sum of the absolute products, plus the rounding of an f32 sum. Values outside ±1e-30 to ±1e30,
+/// other than 0, can be less accurate.
 pub struct FloatMatrix {
     amx: Amx,
     panels: Panels,
     depth: usize,
 }
 
-/// f32 rows, packed for products with a [`FloatMatrix`]. Later calls of [`pack`](Self::pack) reuse the memory.
+/// f32 rows, packed for products with a [`FloatMatrix`]. Later calls of [`pack`](Self::pack) reuse
+/// the memory.
 pub struct FloatRows {
     amx: Amx,
     /// `[pair of tiles][step][part][tile][row]`.
@@ -42,7 +47,11 @@ pub struct FloatRows {
 impl FloatMatrix {
     /// Creates an empty matrix.
     pub fn new(amx: Amx) -> Self {
-        Self { amx, panels: Panels { lines: Vec::new(), initial: Vec::new(), columns: 0, steps: 0 }, depth: 0 }
+        Self {
+            amx,
+            panels: Panels { lines: Vec::new(), initial: Vec::new(), columns: 0, steps: 0 },
+            depth: 0,
+        }
     }
 
     /// Returns the proof of AMX with which the matrix was created.
@@ -54,7 +63,12 @@ impl FloatMatrix {
     ///
     /// # Panics
     /// If `depth` is 0, or the length of a column is not `depth`.
-    pub fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) {
+    pub fn pack_columns<'a>(
+        &mut self,
+        depth: usize,
+        columns: usize,
+        column: impl Fn(usize) -> &'a [f32],
+    ) {
         self.resize(depth, columns);
         let steps = self.panels.steps;
         for index in 0..columns {
@@ -79,13 +93,26 @@ impl FloatMatrix {
     ///
     /// # Panics
     /// If `depth` is 0, or the length of a row is not `columns`.
-    pub fn pack_rows<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
+    pub fn pack_rows<'a>(
+        &mut self,
+        depth: usize,
+        columns: usize,
+        row: impl Fn(usize) -> &'a [f32],
+    ) {
         self.resize(depth, columns);
         let steps = self.panels.steps;
         let zeros = vec![0.0; columns];
         for pair in 0..depth.div_ceil(2) {
-            let rows = [row(2 * pair), if 2 * pair + 1 < depth { row(2 * pair + 1) } else { zeros.as_slice() }];
-            assert!(rows.iter().all(|row| row.len() == columns), "values of rows {} and {}", 2 * pair, 2 * pair + 1);
+            let rows = [
+                row(2 * pair),
+                if 2 * pair + 1 < depth { row(2 * pair + 1) } else { zeros.as_slice() },
+            ];
+            assert!(
+                rows.iter().all(|row| row.len() == columns),
+                "values of rows {} and {}",
+                2 * pair,
+                2 * pair + 1
+            );
             let (step, line) = (pair / TILE, pair % TILE);
             for (tile, (even, odd)) in rows[0].chunks(TILE).zip(rows[1].chunks(TILE)).enumerate() {
                 let first = (tile / 2 * steps + step) * f32::LINES + tile % 2 * TILE + line;
@@ -105,7 +132,8 @@ impl FloatMatrix {
         }
     }
 
-    /// Sets the values that are added to the columns of each product, until the matrix is packed again.
+    /// Sets the values that are added to the columns of each product, until the matrix is packed
+    /// again.
     ///
     /// # Panics
     /// If there is not one value per column.
@@ -118,14 +146,24 @@ impl FloatMatrix {
         }
     }
 
-    /// Multiplies rows by the matrix. Writes rows of `out`, which are `stride` values apart. If the stride has room for
-    /// it, each row is padded with zeros up to a multiple of 32 values.
+    /// Multiplies rows by the matrix. Writes rows of `out`, which are `stride` values apart. If the
+    /// stride has room for it, each row is padded with zeros up to a multiple of 32 values.
     ///
     /// # Panics
-    /// If the depths of rows and matrix differ, `stride` is below the number of columns, or `out` is too short.
+    /// If the depths of rows and matrix differ, `stride` is below the number of columns, or `out`
+    /// is too short.
     pub fn multiply(&self, rows: &FloatRows, out: &mut [f32], stride: usize) {
         assert_eq!(rows.depth, self.depth, "depth of rows and matrix");
-        multiply(self.amx, &rows.lines, rows.rows, &self.panels, 0, self.panels.columns, out, stride);
+        multiply(
+            self.amx,
+            &rows.lines,
+            rows.rows,
+            &self.panels,
+            0,
+            self.panels.columns,
+            out,
+            stride,
+        );
     }
 
     /// Sets the dimensions and resizes the buffers. The padding of panels and steps is zero.
@@ -171,7 +209,13 @@ impl FloatRows {
     ///
     /// # Panics
     /// If `depth` is 0, or the length of a row is not `depth`.
-    pub fn pack<'a>(&mut self, count: usize, depth: usize, scale: f32, row: impl Fn(usize) -> &'a [f32]) {
+    pub fn pack<'a>(
+        &mut self,
+        count: usize,
+        depth: usize,
+        scale: f32,
+        row: impl Fn(usize) -> &'a [f32],
+    ) {
         assert!(depth > 0, "rows without values");
         let steps = depth.div_ceil(DEPTH);
         (self.rows, self.depth) = (count, depth);
@@ -215,7 +259,8 @@ fn split(values: &[f32; DEPTH], scale: f32, [high, middle, low]: &mut [Line; PAR
     }
 }
 
-/// Splits two rows into lines of alternating values, the layout of an instruction's right-hand tile.
+/// Splits two rows into lines of alternating values, the layout of an instruction's right-hand
+/// tile.
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
 #[inline]
 fn interleave(even: &[f32; TILE], odd: &[f32; TILE], [high, middle, low]: &mut [Line; PARTS]) {

@@ -1,11 +1,13 @@
 //! Matrix products with Intel AMX, the matrix unit of server processors since Sapphire Rapids.
 //!
-//! One core multiplies int8 an order of magnitude faster in tiles than in AVX-512 vectors. The intrinsics are not
-//! stable, so the kernels are inline assembly. All `unsafe` code is in three modules: `detect` (CPUID and a system call),
-//! `tiles` (the kernels) and `float` (calls of functions that are compiled for AVX-512).
+//! One core multiplies int8 an order of magnitude faster in tiles than in AVX-512 vectors. The
+//! intrinsics are not stable, so the kernels are inline assembly. All `unsafe` code is in three
+//! modules: `detect` (CPUID and a system call), `tiles` (the kernels) and `float` (calls of
+//! functions that are compiled for AVX-512).
 //!
-//! Uses no other crate of the workspace. Used by `taonet-whisper`, which falls back to `rten-gemm` where
-//! [`Amx::detect`] returns `None`, and by `taonet-babelbit-scorer`, which records the instruction set of a score.
+//! Uses no other crate of the workspace. Used by `taonet-whisper`, which falls back to `rten-gemm`
+//! where [`Amx::detect`] returns `None`, and by `taonet-babelbit-scorer`, which records the
+//! instruction set of a score.
 //!
 //! # Example
 //!
@@ -26,7 +28,12 @@
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and columns, whose bounds are checked at the entry.
 #![cfg_attr(
     not(all(target_os = "linux", target_arch = "x86_64")),
-    allow(dead_code, unreachable_code, unused_unsafe, reason = "no values of `Amx` exist on these platforms")
+    allow(
+        dead_code,
+        unreachable_code,
+        unused_unsafe,
+        reason = "no values of `Amx` exist on these platforms"
+    )
 )]
 
 mod detect;

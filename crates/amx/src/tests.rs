@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Returns `None` on machines without AMX, with a notice that bypasses the test harness, which captures the output of
-/// passing tests.
+/// Returns `None` on machines without AMX, with a notice that bypasses the test harness, which
+/// captures the output of passing tests.
 fn amx() -> Option<Amx> {
     let amx = Amx::detect();
     if amx.is_none() {
@@ -33,9 +33,14 @@ fn signed(values: &[u8]) -> Vec<i8> {
 /// Multiplies as the matrix does, one product after another.
 fn expected(rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
     let dot = |row: &[u8], weights: &[i8]| {
-        row.iter().zip(weights).map(|(x, w)| (i32::from(*x) - i32::from(zero)) * i32::from(*w)).sum()
+        row.iter()
+            .zip(weights)
+            .map(|(x, w)| (i32::from(*x) - i32::from(zero)) * i32::from(*w))
+            .sum()
     };
-    rows.chunks(inputs).flat_map(|row| weights.chunks(inputs).map(move |weights| dot(row, weights))).collect()
+    rows.chunks(inputs)
+        .flat_map(|row| weights.chunks(inputs).map(move |weights| dot(row, weights)))
+        .collect()
 }
 
 fn product(amx: Amx, rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
@@ -63,14 +68,20 @@ proptest! {
     }
 }
 
-/// Each of these values exceeds 16 bits in pairs of products, which other instructions add with saturation.
+/// Each of these values exceeds 16 bits in pairs of products, which other instructions add with
+/// saturation.
 #[test]
 fn extreme_values_do_not_saturate() {
     let Some(amx) = amx() else { return };
     for (rows, inputs, outputs) in [(1, 64, 32), (5, 768, 70), (33, 5_120, 40)] {
-        for (x, weight, zero) in [(255, -128, 0), (255, 127, 0), (0, -128, 128), (255, -127, 128), (0, 127, 255)] {
+        for (x, weight, zero) in
+            [(255, -128, 0), (255, 127, 0), (0, -128, 128), (255, -127, 128), (0, 127, 255)]
+        {
             let (x, weights) = (vec![x; rows * inputs], vec![weight; outputs * inputs]);
-            assert_eq!(product(amx, &x, &weights, inputs, zero), expected(&x, &weights, inputs, zero));
+            assert_eq!(
+                product(amx, &x, &weights, inputs, zero),
+                expected(&x, &weights, inputs, zero)
+            );
         }
     }
     let (x, weights) = (vec![255; 1 << 16], vec![-128; 1 << 16]);
@@ -90,7 +101,11 @@ fn a_range_of_outputs_equals_their_part_of_the_product() {
         let mut out = vec![0; rows * range.len()];
         matrix.multiply(&packed, range.clone(), &mut out);
         for (row, all) in all.chunks(outputs).enumerate() {
-            assert_eq!(out[row * range.len()..][..range.len()], all[range.clone()], "row {row} of {range:?}");
+            assert_eq!(
+                out[row * range.len()..][..range.len()],
+                all[range.clone()],
+                "row {row} of {range:?}"
+            );
         }
     }
 }
@@ -98,11 +113,24 @@ fn a_range_of_outputs_equals_their_part_of_the_product() {
 /// Generates reproducible values in [-1, 1) times a scale.
 fn floats(count: usize, seed: u32, scale: f32) -> Vec<f32> {
     let words = bytes(4 * count, seed);
-    words.as_chunks::<4>().0.iter().map(|word| i32::from_ne_bytes(*word) as f32 / i32::MIN as f32 * scale).collect()
+    words
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|word| i32::from_ne_bytes(*word) as f32 / i32::MIN as f32 * scale)
+        .collect()
 }
 
-/// Multiplies rows by columns, given as slices of `depth` values, with the matrix packed from its columns or its rows.
-fn float_product(amx: Amx, rows: &[f32], columns: &[f32], depth: usize, bias: &[f32], by_columns: bool) -> Vec<f32> {
+/// Multiplies rows by columns, given as slices of `depth` values, with the matrix packed from its
+/// columns or its rows.
+fn float_product(
+    amx: Amx,
+    rows: &[f32],
+    columns: &[f32],
+    depth: usize,
+    bias: &[f32],
+    by_columns: bool,
+) -> Vec<f32> {
     let (count, width) = (rows.len() / depth, columns.len() / depth);
     let (mut matrix, mut left) = (FloatMatrix::new(amx), FloatRows::new(amx));
     // Values left by an earlier product must not matter, not even NaN in the padding.
@@ -113,7 +141,8 @@ fn float_product(amx: Amx, rows: &[f32], columns: &[f32], depth: usize, bias: &[
     if by_columns {
         matrix.pack_columns(depth, width, |index| &columns[index * depth..][..depth]);
     } else {
-        let turned: Vec<f32> = (0..depth * width).map(|i| columns[i % width * depth + i / width]).collect();
+        let turned: Vec<f32> =
+            (0..depth * width).map(|i| columns[i % width * depth + i / width]).collect();
         matrix.pack_rows(depth, width, |index| &turned[index * width..][..width]);
     }
     matrix.set_bias(bias);
@@ -123,11 +152,19 @@ fn float_product(amx: Amx, rows: &[f32], columns: &[f32], depth: usize, bias: &[
     out.chunks(stride).flat_map(|row| &row[..width]).copied().collect()
 }
 
-/// Compares with f64: 2^-24 of the sum of the absolute products for the omitted products of parts, and for each
-/// rounding of a sum. An instruction rounds a pair of partial sums 16 times, adds them to each other and then to the
-/// result.
-fn check_float_product(amx: Amx, count: usize, depth: usize, width: usize, scales: [f32; 2], seed: u32) {
-    let (rows, columns) = (floats(count * depth, seed, scales[0]), floats(width * depth, !seed, scales[1]));
+/// Compares with f64: 2^-24 of the sum of the absolute products for the omitted products of parts,
+/// and for each rounding of a sum. An instruction rounds a pair of partial sums 16 times, adds them
+/// to each other and then to the result.
+fn check_float_product(
+    amx: Amx,
+    count: usize,
+    depth: usize,
+    width: usize,
+    scales: [f32; 2],
+    seed: u32,
+) {
+    let (rows, columns) =
+        (floats(count * depth, seed, scales[0]), floats(width * depth, !seed, scales[1]));
     let bias = floats(width, seed ^ 5, scales[0] * scales[1]);
     let by_columns = float_product(amx, &rows, &columns, depth, &bias, true);
     let by_rows = float_product(amx, &rows, &columns, depth, &bias, false);
@@ -136,13 +173,17 @@ fn check_float_product(amx: Amx, count: usize, depth: usize, width: usize, scale
     for row in rows.chunks(depth) {
         for (column, bias) in columns.chunks(depth).zip(&bias) {
             let products = row.iter().zip(column).map(|(a, b)| 2.0 * f64::from(*a) * f64::from(*b));
-            let (sum, size) = products.fold((0.0, 0.0), |(sum, size), product| (sum + product, size + product.abs()));
+            let (sum, size) = products
+                .fold((0.0, 0.0), |(sum, size), product| (sum + product, size + product.abs()));
             let (exact, size) = (sum + f64::from(*bias), size + f64::from(bias.abs()));
             let roundings = 17 + 6 * depth.div_ceil(32);
             // The sizes of the parts add up to slightly more than the size of their value.
             let bound = 1.02 * size * (1 + roundings) as f64 / f64::from(1 << 24);
             let found = f64::from(*out.next().unwrap());
-            assert!((found - exact).abs() <= bound, "{count} {depth} {width}: {found} {exact}, bound {bound}");
+            assert!(
+                (found - exact).abs() <= bound,
+                "{count} {depth} {width}: {found} {exact}, bound {bound}"
+            );
         }
     }
 }
@@ -167,11 +208,15 @@ proptest! {
 fn a_product_with_the_identity_has_every_bit() {
     let Some(amx) = amx() else { return };
     let (count, depth) = (40, 70);
-    let identity: Vec<f32> = (0..depth * depth).map(|i| f32::from(u8::from(i % (depth + 1) == 0))).collect();
+    let identity: Vec<f32> =
+        (0..depth * depth).map(|i| f32::from(u8::from(i % (depth + 1) == 0))).collect();
     let mut values = floats(count * depth, 6, 1.0);
-    // The first rounding is a tie, down and up; the second is a tie; all bits are set; the ends of the range.
+    // The first rounding is a tie, down and up; the second is a tie; all bits are set; the ends of
+    // the range.
     let ties = [0x3f80_8000, 0x3f81_8000, 0x3f80_4040, 0x3fff_ffff].map(f32::from_bits);
-    for (value, special) in values.iter_mut().zip(ties.into_iter().chain([1e-30, 1e30, -1e-30, -1e30])) {
+    for (value, special) in
+        values.iter_mut().zip(ties.into_iter().chain([1e-30, 1e30, -1e-30, -1e30]))
+    {
         *value = special;
     }
     let doubled: Vec<f32> = values.iter().map(|value| 2.0 * value).collect();
@@ -181,7 +226,10 @@ fn a_product_with_the_identity_has_every_bit() {
         let columns = float_product(amx, &identity, &values, depth, &vec![0.0; count], by_columns);
         for (row, columns) in columns.chunks(count).enumerate() {
             let expected = doubled.iter().skip(row).step_by(depth);
-            assert!(columns.iter().eq(expected), "right-hand values in row {row}, by columns: {by_columns}");
+            assert!(
+                columns.iter().eq(expected),
+                "right-hand values in row {row}, by columns: {by_columns}"
+            );
         }
     }
 }
@@ -196,7 +244,8 @@ fn typical_errors_are_far_below_the_bound() {
     let (mut error, mut size) = (0.0, 0.0);
     for (row, out) in rows.chunks(depth).zip(out.chunks(width)) {
         for (column, found) in columns.chunks(depth).zip(out) {
-            let exact: f64 = row.iter().zip(column).map(|(a, b)| 2.0 * f64::from(*a) * f64::from(*b)).sum();
+            let exact: f64 =
+                row.iter().zip(column).map(|(a, b)| 2.0 * f64::from(*a) * f64::from(*b)).sum();
             error += (f64::from(*found) - exact).powi(2);
             size += exact.powi(2);
         }
@@ -221,11 +270,15 @@ fn stride_of_exact_width_writes_only_the_columns() {
     let (narrow, wide) = (product(width + 23), product(64));
     for (narrow, wide) in narrow.chunks(width + 23).zip(wide.chunks(64)) {
         assert_eq!(narrow[..width], wide[..width]);
-        assert!(narrow[width..].iter().all(|value| *value == 7.0) && wide[width..].iter().all(|value| *value == 0.0));
+        assert!(
+            narrow[width..].iter().all(|value| *value == 7.0)
+                && wide[width..].iter().all(|value| *value == 0.0)
+        );
     }
 }
 
-/// The first tile instruction of a thread makes the kernel allocate the thread's state; interrupts save and restore it.
+/// The first tile instruction of a thread makes the kernel allocate the thread's state; interrupts
+/// save and restore it.
 #[test]
 fn threads_multiply_concurrently() {
     let Some(amx) = amx() else { return };

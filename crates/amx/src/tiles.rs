@@ -1,8 +1,9 @@
 //! Tiles in memory, and the kernels that multiply them.
 //!
-//! A tile has 16 rows of 64 bytes. The left-hand matrix is stored in pairs of tiles (32 rows), the right-hand matrix in
-//! panels of two tiles (32 columns), so that a kernel needs four accumulators and loads each tile for two products.
-//! Both are stored in the order in which the kernels read them.
+//! A tile has 16 rows of 64 bytes. The left-hand matrix is stored in pairs of tiles (32 rows), the
+//! right-hand matrix in panels of two tiles (32 columns), so that a kernel needs four accumulators
+//! and loads each tile for two products. Both are stored in the order in which the kernels read
+//! them.
 
 use crate::Amx;
 
@@ -38,11 +39,12 @@ pub(crate) trait Element: Copy + Default {
     /// Multiplies a pair of tiles, of which the second may be unused.
     ///
     /// # Safety
-    /// The CPU has AMX, and the process may use it. All counts are above 0. For `lines` = [`Self::LINES`], `steps` and
-    /// the fields of `call`: `left` has `pairs · steps · lines` lines, `right` has `panels · steps · lines` lines and
-    /// `initial` has `2 · panels` lines. `out` is writable at `32 · panels` values in each row that the configuration
-    /// covers, in each of `pairs` pairs; rows are `stride` bytes apart. A configuration without rows in the second tile
-    /// requires `is_pair` to be false.
+    /// The CPU has AMX, and the process may use it. All counts are above 0. For `lines` =
+    /// [`Self::LINES`], `steps` and the fields of `call`: `left` has `pairs · steps · lines` lines,
+    /// `right` has `panels · steps · lines` lines and `initial` has `2 · panels` lines. `out` is
+    /// writable at `32 · panels` values in each row that the configuration covers, in each of
+    /// `pairs` pairs; rows are `stride` bytes apart. A configuration without rows in the second
+    /// tile requires `is_pair` to be false.
     unsafe fn run(configuration: &Configuration, call: &mut Call, is_pair: bool);
 }
 
@@ -57,11 +59,16 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// Tiles 0 to 3 accumulate, tiles 4 and 5 are from the left-hand matrix, tiles 6 and 7 from the right-hand one. The
-    /// first of each pair has `first` rows, the second `second`.
+    /// Tiles 0 to 3 accumulate, tiles 4 and 5 are from the left-hand matrix, tiles 6 and 7 from the
+    /// right-hand one. The first of each pair has `first` rows, the second `second`.
     fn new(first: usize, second: usize) -> Self {
-        let mut configuration =
-            Self { palette: 1, start_row: 0, reserved: [0; 14], bytes_per_row: [0; 16], rows: [0; 16] };
+        let mut configuration = Self {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            bytes_per_row: [0; 16],
+            rows: [0; 16],
+        };
         let rows = [first, first, second, second, first, second, TILE, TILE];
         for (tile, rows) in rows.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
             configuration.bytes_per_row[tile] = 64;
@@ -84,9 +91,10 @@ pub(crate) struct Call {
     stride: usize,
 }
 
-/// Multiplies `rows` rows of `left`, `[pair][step][line]`, by the panels that begin at column `first`, a multiple of
-/// 32. Writes rows of `columns` values to `out`, which are `stride` values apart. If the stride has room for the
-/// columns of an incomplete panel beyond the matrix, these are written, too.
+/// Multiplies `rows` rows of `left`, `[pair][step][line]`, by the panels that begin at column
+/// `first`, a multiple of
+/// 32. Writes rows of `columns` values to `out`, which are `stride` values apart. If the stride has
+///     room for the columns of an incomplete panel beyond the matrix, these are written, too.
 #[allow(clippy::too_many_arguments)] // Two matrices with their dimensions, and the result with its own.
 pub(crate) fn multiply<T: Element>(
     amx: Amx,
@@ -98,7 +106,10 @@ pub(crate) fn multiply<T: Element>(
     out: &mut [T],
     stride: usize,
 ) {
-    assert!(first.is_multiple_of(PAIR) && first + columns <= right.columns, "columns of the matrix");
+    assert!(
+        first.is_multiple_of(PAIR) && first + columns <= right.columns,
+        "columns of the matrix"
+    );
     assert!(stride >= columns, "values between rows");
     let has_room = stride >= columns.next_multiple_of(PAIR);
     let full = if has_room { columns.div_ceil(PAIR) } else { columns / PAIR };
@@ -108,14 +119,25 @@ pub(crate) fn multiply<T: Element>(
     let whole_pairs = rows / PAIR;
     let step = right.steps * T::LINES;
     let parts = [(0, whole_pairs, PAIR), (whole_pairs, 1, rows % PAIR)];
-    for (pair, pairs, covered) in parts.into_iter().filter(|(_, pairs, covered)| pairs * covered > 0) {
+    for (pair, pairs, covered) in
+        parts.into_iter().filter(|(_, pairs, covered)| pairs * covered > 0)
+    {
         let left = &left[pair * step..(pair + pairs) * step];
         let out = &mut out[pair * PAIR * stride..];
         multiply_pairs(amx, left, covered, right, panel..panel + full, out, stride);
         if columns > full * PAIR {
-            // The last panel is incomplete: its columns beyond the matrix must not be written to `out`.
+            // The last panel is incomplete: its columns beyond the matrix must not be written to
+            // `out`.
             let mut last = vec![T::default(); pairs * PAIR * PAIR];
-            multiply_pairs(amx, left, covered, right, panel + full..panel + full + 1, &mut last, PAIR);
+            multiply_pairs(
+                amx,
+                left,
+                covered,
+                right,
+                panel + full..panel + full + 1,
+                &mut last,
+                PAIR,
+            );
             let count = (pairs - 1) * PAIR + covered;
             for (out, last) in out.chunks_mut(stride).zip(last.chunks(PAIR)).take(count) {
                 out[full * PAIR..columns].copy_from_slice(&last[..columns - full * PAIR]);
@@ -124,8 +146,8 @@ pub(crate) fn multiply<T: Element>(
     }
 }
 
-/// Multiplies pairs of tiles by a range of panels. The first `covered` rows of each pair are computed; all pairs have
-/// 32, unless there is only one. Rows of `out` are `stride` values apart.
+/// Multiplies pairs of tiles by a range of panels. The first `covered` rows of each pair are
+/// computed; all pairs have 32, unless there is only one. Rows of `out` are `stride` values apart.
 fn multiply_pairs<T: Element>(
     amx: Amx,
     left: &[Line],
@@ -160,13 +182,14 @@ fn multiply_pairs<T: Element>(
     let second = covered.saturating_sub(TILE);
     let configuration = Configuration::new(covered.min(TILE), second);
     let _proof = amx.permission();
-    // SAFETY: `amx` proves that AMX is available. The slices above have the lengths that the kernel requires, and the
-    // assertions ensure that `out` contains all rows and columns that it writes.
+    // SAFETY: `amx` proves that AMX is available. The slices above have the lengths that the kernel
+    // requires, and the assertions ensure that `out` contains all rows and columns that it writes.
     unsafe { T::run(&configuration, &mut call, second > 0) }
 }
 
-/// Assembles a kernel: for each panel and pair of tiles, the accumulators are initialised, the steps are added up, and
-/// the sums are stored. The instructions of a step read tiles at `{a}` (left) and `{b}` (right).
+/// Assembles a kernel: for each panel and pair of tiles, the accumulators are initialised, the
+/// steps are added up, and the sums are stored. The instructions of a step read tiles at `{a}`
+/// (left) and `{b}` (right).
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 macro_rules! kernel {
     (
@@ -234,8 +257,8 @@ impl Element for i32 {
 
     unsafe fn run(configuration: &Configuration, call: &mut Call, is_pair: bool) {
         if is_pair {
-            // SAFETY: The caller guarantees the lengths. The block accesses memory only within them, and leaves the
-            // tiles in their initial state.
+            // SAFETY: The caller guarantees the lengths. The block accesses memory only within
+            // them, and leaves the tiles in their initial state.
             unsafe {
                 kernel!(
                     configuration, call, bytes: 2048,
@@ -293,8 +316,8 @@ impl Element for i32 {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 impl Element for f32 {
-    /// Two tiles of 32 values of depth, in three parts: from low to high for the left-hand matrix, and from high to low
-    /// for the right-hand one.
+    /// Two tiles of 32 values of depth, in three parts: from low to high for the left-hand matrix,
+    /// and from high to low for the right-hand one.
     const LINES: usize = 6 * TILE;
 
     unsafe fn run(configuration: &Configuration, call: &mut Call, is_pair: bool) {

@@ -34,6 +34,12 @@ pub(crate) unsafe fn call<R>(permission: Permission, _: impl FnOnce() -> R) -> R
     match permission {}
 }
 
-pub(crate) unsafe fn scale(permission: Permission, _: &[i32; PANEL], _: f32, _: &[f32; PANEL], _: &mut [f32; PANEL]) {
+pub(crate) unsafe fn scale(
+    permission: Permission,
+    _: &[i32; PANEL],
+    _: f32,
+    _: &[f32; PANEL],
+    _: &mut [f32; PANEL],
+) {
     match permission {}
 }

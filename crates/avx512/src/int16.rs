@@ -1,10 +1,11 @@
 //! Products of f32 matrices in 16-bit fixed point.
 //!
-//! Each row and each column has a quantisation step; its values are stored as int16 multiples of the step. The steps are
-//! as small as 32-bit sums allow. By the inequality of Cauchy and Schwarz, no sum of products exceeds the product of the
-//! norms (the roots of the sums of the squares), so the norms are at most 46 000 steps: below √2^31 after rounding too,
-//! for up to 65 536 values. A value of typical size is rounded by about 2^-14 of itself in a row of 64 values, and by
-//! about 2^-12 in a row of 1 500.
+//! Each row and each column has a quantisation step; its values are stored as int16 multiples of
+//! the step. The steps are as small as 32-bit sums allow. By the inequality of Cauchy and Schwarz,
+//! no sum of products exceeds the product of the norms (the roots of the sums of the squares), so
+//! the norms are at most 46 000 steps: below √2^31 after rounding too, for up to 65 536 values. A
+//! value of typical size is rounded by about 2^-14 of itself in a row of 64 values, and by about
+//! 2^-12 in a row of 1 500.
 #![allow(clippy::inline_always)] // Required: the function that enables the instructions must contain the body.
 
 use crate::product::{LANES, PANEL, Panels, Values, Vnni};
@@ -20,11 +21,12 @@ const LEAST_SQUARES: f32 = 1e-30;
 /// Rows of smaller values count as zeros: their steps would have no reciprocal.
 const LEAST: f32 = 1e-32;
 
-/// A matrix in fixed point, packed for products with [`FixedRows`]. Later calls of the pack functions reuse the memory.
+/// A matrix in fixed point, packed for products with [`FixedRows`]. Later calls of the pack
+/// functions reuse the memory.
 ///
-/// Each factor of a product is rounded to a multiple of its step: the greater one of the norm of its row or column
-/// divided by 46 000, and its maximum absolute value divided by 32 767. Rows and columns with values outside ±1e-18 to
-/// ±1e18, other than 0, can be less accurate.
+/// Each factor of a product is rounded to a multiple of its step: the greater one of the norm of
+/// its row or column divided by 46 000, and its maximum absolute value divided by 32 767. Rows and
+/// columns with values outside ±1e-18 to ±1e18, other than 0, can be less accurate.
 pub struct FixedMatrix {
     panels: Panels,
     /// The step of each column, padded to complete panels.
@@ -32,8 +34,8 @@ pub struct FixedMatrix {
     depth: usize,
 }
 
-/// Rows in fixed point, packed for products with a [`FixedMatrix`]. Later calls of [`pack`](Self::pack) reuse the
-/// memory.
+/// Rows in fixed point, packed for products with a [`FixedMatrix`]. Later calls of
+/// [`pack`](Self::pack) reuse the memory.
 pub struct FixedRows {
     vnni: Vnni,
     /// `[row][word]`.
@@ -52,8 +54,14 @@ impl FixedMatrix {
     /// Packs a matrix from slices of its columns.
     ///
     /// # Panics
-    /// If `depth` (the inner dimension) is 0 or greater than 65 536, or the length of a column is not `depth`.
-    pub fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) {
+    /// If `depth` (the inner dimension) is 0 or greater than 65 536, or the length of a column is
+    /// not `depth`.
+    pub fn pack_columns<'a>(
+        &mut self,
+        depth: usize,
+        columns: usize,
+        column: impl Fn(usize) -> &'a [f32],
+    ) {
         self.resize(depth, columns);
         let mut words = vec![0; self.panels.words];
         for index in 0..columns {
@@ -70,7 +78,12 @@ impl FixedMatrix {
     ///
     /// # Panics
     /// If `depth` is 0 or greater than 65 536, or the length of a row is not `columns`.
-    pub fn pack_rows<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
+    pub fn pack_rows<'a>(
+        &mut self,
+        depth: usize,
+        columns: usize,
+        row: impl Fn(usize) -> &'a [f32],
+    ) {
         self.resize(depth, columns);
         let Self { panels: Panels { vnni, pairs, words, .. }, steps, .. } = self;
         let (mut squares, mut maxima) = (vec![0.0; columns], vec![0.0; columns]);
@@ -83,14 +96,19 @@ impl FixedMatrix {
             );
         }
         let mut scales = vec![0.0; steps.len()];
-        for (((squares, maximum), scale), step) in squares.into_iter().zip(maxima).zip(&mut scales).zip(steps) {
+        for (((squares, maximum), scale), step) in
+            squares.into_iter().zip(maxima).zip(&mut scales).zip(steps)
+        {
             *scale = steps_per_unit(squares, maximum, depth);
             *step = 1.0 / *scale;
         }
         let zeros = vec![0.0; columns];
         let scales = scales.as_chunks::<LANES>().0;
         for word in 0..*words {
-            let (even, odd) = (row(2 * word), if 2 * word + 1 < depth { row(2 * word + 1) } else { zeros.as_slice() });
+            let (even, odd) = (
+                row(2 * word),
+                if 2 * word + 1 < depth { row(2 * word + 1) } else { zeros.as_slice() },
+            );
             for (index, (even, odd)) in even.chunks(LANES).zip(odd.chunks(LANES)).enumerate() {
                 let line = &mut pairs[index / 2 * *words + word][index % 2].0;
                 let mut interleave = |even: &[f32; LANES], odd: &[f32; LANES]| {
@@ -116,11 +134,12 @@ impl FixedMatrix {
         }
     }
 
-    /// Multiplies rows by the matrix. Writes rows of `out`, which are `stride` values apart; the values between two rows
-    /// stay.
+    /// Multiplies rows by the matrix. Writes rows of `out`, which are `stride` values apart; the
+    /// values between two rows stay.
     ///
     /// # Panics
-    /// If the depths of rows and matrix differ, `stride` is below the number of columns, or `out` is too short.
+    /// If the depths of rows and matrix differ, `stride` is below the number of columns, or `out`
+    /// is too short.
     pub fn multiply(&self, rows: &FixedRows, out: &mut [f32], stride: usize) {
         assert_eq!(rows.depth, self.depth, "depth of rows and matrix");
         let Panels { vnni, columns, .. } = self.panels;
@@ -163,7 +182,13 @@ impl FixedRows {
     ///
     /// # Panics
     /// If `depth` is 0 or greater than 65 536, or the length of a row is not `depth`.
-    pub fn pack<'a>(&mut self, count: usize, depth: usize, factor: f32, row: impl Fn(usize) -> &'a [f32]) {
+    pub fn pack<'a>(
+        &mut self,
+        count: usize,
+        depth: usize,
+        factor: f32,
+        row: impl Fn(usize) -> &'a [f32],
+    ) {
         assert!((1..=DEPTH).contains(&depth), "rows of {depth} values");
         let words = depth.div_ceil(2);
         self.depth = depth;
@@ -177,8 +202,9 @@ impl FixedRows {
     }
 }
 
-/// Returns the steps per unit of a row or column of `depth` values, from the sum of its squares and its maximum absolute
-/// value. NaN if one of its values is NaN or infinite: then all of its products are NaN.
+/// Returns the steps per unit of a row or column of `depth` values, from the sum of its squares and
+/// its maximum absolute value. NaN if one of its values is NaN or infinite: then all of its
+/// products are NaN.
 pub(crate) fn steps_per_unit(squares: f32, maximum: f32, depth: usize) -> f32 {
     if squares.is_nan() || maximum == f32::INFINITY {
         return f32::NAN;
@@ -194,8 +220,8 @@ pub(crate) fn steps_per_unit(squares: f32, maximum: f32, depth: usize) -> f32 {
     by_norm.min(MAXIMUM / maximum)
 }
 
-/// Quantises a row or column to words of two values. The last word of an odd number of values is padded with zero.
-/// Returns the step.
+/// Quantises a row or column to words of two values. The last word of an odd number of values is
+/// padded with zero. Returns the step.
 pub(crate) fn quantize(vnni: Vnni, values: &[f32], words: &mut [u32]) -> f32 {
     vnni.compiled(
         #[inline(always)]
@@ -236,14 +262,16 @@ fn greatest(mut lanes: [f32; PANEL]) -> f32 {
     let mut half = PANEL / 2;
     while half > 0 {
         for lane in 0..half {
-            lanes[lane] = if lanes[lane] > lanes[lane + half] { lanes[lane] } else { lanes[lane + half] };
+            lanes[lane] =
+                if lanes[lane] > lanes[lane + half] { lanes[lane] } else { lanes[lane + half] };
         }
         half /= 2;
     }
     lanes[0]
 }
 
-/// Rounds a value between -2^15 and 2^15 - 1 to the nearest integer, ties to even, in the low 16 bits.
+/// Rounds a value between -2^15 and 2^15 - 1 to the nearest integer, ties to even, in the low 16
+/// bits.
 #[inline(always)]
 fn rounded(x: f32) -> u32 {
     /// 1.5 · 2^23, at which the step between two values of f32 is 1.

@@ -10,8 +10,8 @@ pub struct Int8Matrix {
     inputs: usize,
 }
 
-/// Rows of unsigned bytes, packed for products with an [`Int8Matrix`]. Later calls of [`pack`](Self::pack) reuse the
-/// memory.
+/// Rows of unsigned bytes, packed for products with an [`Int8Matrix`]. Later calls of
+/// [`pack`](Self::pack) reuse the memory.
 #[derive(Default)]
 pub struct Int8Rows {
     /// `[row][word]`.
@@ -20,8 +20,9 @@ pub struct Int8Rows {
 }
 
 impl Int8Matrix {
-    /// Packs `values`, `[output][input]` with `inputs` values per output. Products with a row `x` are Σ (x\[i\] -
-    /// `zero`) · values\[output\]\[i\]. They are exact up to 65 536 inputs; sums beyond 32 bits wrap around.
+    /// Packs `values`, `[output][input]` with `inputs` values per output. Products with a row `x`
+    /// are Σ (x\[i\] - `zero`) · values\[output\]\[i\]. They are exact up to 65 536 inputs; sums
+    /// beyond 32 bits wrap around.
     ///
     /// # Panics
     /// If `inputs` is 0, or `values` has an incomplete row.
@@ -48,16 +49,19 @@ impl Int8Matrix {
         self.panels.columns
     }
 
-    /// Multiplies rows by a range of outputs, which must start at a multiple of 32. Writes `outputs.len()` values per
-    /// row to `out`.
+    /// Multiplies rows by a range of outputs, which must start at a multiple of 32. Writes
+    /// `outputs.len()` values per row to `out`.
     ///
     /// # Panics
-    /// If the numbers of inputs of rows and matrix differ, the range does not start at a multiple of 32 or exceeds the
-    /// matrix, or `out` is too short.
+    /// If the numbers of inputs of rows and matrix differ, the range does not start at a multiple
+    /// of 32 or exceeds the matrix, or `out` is too short.
     pub fn multiply(&self, rows: &Int8Rows, outputs: Range<usize>, out: &mut [i32]) {
         assert_eq!(rows.inputs, self.inputs, "inputs of rows and matrix");
         let stride = outputs.len();
-        assert!(out.len() >= rows.words.len() / self.panels.words * stride, "space for the products");
+        assert!(
+            out.len() >= rows.words.len() / self.panels.words * stride,
+            "space for the products"
+        );
         self.panels.multiply(&rows.words, outputs, |row, columns, sums| {
             for (out, sums) in out[row * stride..].chunks_exact_mut(stride).zip(sums) {
                 let out = &mut out[columns.clone()];

@@ -11,7 +11,8 @@ pub(crate) struct Permission(());
 
 impl Permission {
     pub(crate) fn request() -> Option<Self> {
-        (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni")).then_some(Self(()))
+        (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni"))
+            .then_some(Self(()))
     }
 }
 
@@ -21,10 +22,16 @@ pub(crate) fn call<R>(_: Permission, work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Multiplies the sums of a row by its step and those of the columns. Not a closure for [`call`], because only parameters
-/// are known not to overlap.
+/// Multiplies the sums of a row by its step and those of the columns. Not a closure for [`call`],
+/// because only parameters are known not to overlap.
 #[target_feature(enable = "avx512f,avx512vnni")]
-pub(crate) fn scale(_: Permission, sums: &[i32; PANEL], row: f32, columns: &[f32; PANEL], out: &mut [f32; PANEL]) {
+pub(crate) fn scale(
+    _: Permission,
+    sums: &[i32; PANEL],
+    row: f32,
+    columns: &[f32; PANEL],
+    out: &mut [f32; PANEL],
+) {
     for ((out, sum), column) in out.iter_mut().zip(sums).zip(columns) {
         *out = *sum as f32 * row * column;
     }
@@ -50,7 +57,8 @@ macro_rules! product {
             for (word, right) in panel.iter().enumerate() {
                 let right = right.map(|line| vector(line.0));
                 for (row, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: `row` is below `ROWS` and `word` below `words`; the assertion bounds their index.
+                    // SAFETY: `row` is below `ROWS` and `word` below `words`; the assertion bounds
+                    // their index.
                     let left = unsafe { *rows.get_unchecked(row * words + word) };
                     let left = vector([left; LANES]);
                     for (sum, right) in sums.iter_mut().zip(right) {

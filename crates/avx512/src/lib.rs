@@ -1,11 +1,13 @@
-//! Matrix products with AVX-512 VNNI: exact products of int8, and products of f32 in 16-bit fixed point.
+//! Matrix products with AVX-512 VNNI: exact products of int8, and products of f32 in 16-bit fixed
+//! point.
 //!
-//! One instruction multiplies 64 pairs of int8, or 32 pairs of int16, and adds the products to 16 sums of 32 bits. The
-//! kernels keep the sums in registers, and read each panel of columns once for up to 12 rows. All `unsafe` code is in the
-//! modules `kernel` (functions that are compiled for these instructions) and `product` (their calls).
+//! One instruction multiplies 64 pairs of int8, or 32 pairs of int16, and adds the products to 16
+//! sums of 32 bits. The kernels keep the sums in registers, and read each panel of columns once for
+//! up to 12 rows. All `unsafe` code is in the modules `kernel` (functions that are compiled for
+//! these instructions) and `product` (their calls).
 //!
-//! Uses no other crate of the workspace. Used by `taonet-whisper`, which falls back to `rten-gemm` where
-//! [`Vnni::detect`] returns `None`.
+//! Uses no other crate of the workspace. Used by `taonet-whisper`, which falls back to `rten-gemm`
+//! where [`Vnni::detect`] returns `None`.
 //!
 //! # Example
 //!
@@ -26,7 +28,12 @@
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and columns, whose bounds are checked at the entry.
 #![cfg_attr(
     not(target_arch = "x86_64"),
-    allow(dead_code, unreachable_code, unused_unsafe, reason = "no values of `Vnni` exist on these platforms")
+    allow(
+        dead_code,
+        unreachable_code,
+        unused_unsafe,
+        reason = "no values of `Vnni` exist on these platforms"
+    )
 )]
 
 mod int16;

@@ -40,7 +40,13 @@ impl Vnni {
     }
 
     /// Multiplies the sums of a row by its step and those of the columns.
-    pub(crate) fn scale(self, sums: &[i32; PANEL], row: f32, columns: &[f32; PANEL], out: &mut [f32; PANEL]) {
+    pub(crate) fn scale(
+        self,
+        sums: &[i32; PANEL],
+        row: f32,
+        columns: &[f32; PANEL],
+        out: &mut [f32; PANEL],
+    ) {
         // SAFETY: As above.
         unsafe { kernel::scale(self.0, sums, row, columns, out) }
     }
@@ -94,8 +100,9 @@ impl Panels {
         lane(&mut self.initial[column / PANEL], column)
     }
 
-    /// Multiplies rows, `[row][word]`, by a range of columns. Calls `write` with the index of the first of some rows,
-    /// up to 32 columns as indices into the range, and the sums of these rows and columns.
+    /// Multiplies rows, `[row][word]`, by a range of columns. Calls `write` with the index of the
+    /// first of some rows, up to 32 columns as indices into the range, and the sums of these rows
+    /// and columns.
     ///
     /// # Panics
     /// If the range does not start at a multiple of [`PANEL`] or exceeds the columns.
@@ -105,7 +112,10 @@ impl Panels {
         columns: Range<usize>,
         mut write: impl FnMut(usize, Range<usize>, &[[i32; PANEL]]),
     ) {
-        assert!(columns.start.is_multiple_of(PANEL) && columns.end <= self.columns, "columns {columns:?}");
+        assert!(
+            columns.start.is_multiple_of(PANEL) && columns.end <= self.columns,
+            "columns {columns:?}"
+        );
         if columns.is_empty() {
             return;
         }
@@ -115,7 +125,8 @@ impl Panels {
         // A panel stays in the cache for all rows.
         for first in columns.clone().step_by(PANEL) {
             let panel = first / PANEL;
-            let (pairs, initial) = (&self.pairs[panel * self.words..][..self.words], &self.initial[panel]);
+            let (pairs, initial) =
+                (&self.pairs[panel * self.words..][..self.words], &self.initial[panel]);
             let range = first - columns.start..(first + PANEL).min(columns.end) - columns.start;
             for (index, rows) in rows.chunks(group * self.words).enumerate() {
                 macro_rules! sized {
@@ -131,7 +142,12 @@ impl Panels {
         }
     }
 
-    fn product<const ROWS: usize>(&self, rows: &[u32], pairs: &[Pair], initial: &Pair) -> [[i32; PANEL]; ROWS] {
+    fn product<const ROWS: usize>(
+        &self,
+        rows: &[u32],
+        pairs: &[Pair],
+        initial: &Pair,
+    ) -> [[i32; PANEL]; ROWS] {
         let Vnni(permission) = self.vnni;
         match self.values {
             // SAFETY: `vnni` proves that the CPU has the instructions.

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::int16::steps_per_unit;
 use super::*;
 
-/// Prints a notice if this machine lacks the instructions. It bypasses the test harness, which captures the output of
-/// passing tests.
+/// Prints a notice if this machine lacks the instructions. It bypasses the test harness, which
+/// captures the output of passing tests.
 fn noticed<T>(proof: Option<T>) -> Option<T> {
     if proof.is_none() {
         let _ = writeln!(std::io::stderr(), "NOT TESTED: this machine has no AVX-512 VNNI");
@@ -22,9 +22,14 @@ fn bytes(count: usize, seed: u32) -> Vec<u8> {
 /// Multiplies as an int8 matrix does, one product after another.
 fn expected(rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
     let dot = |row: &[u8], weights: &[i8]| {
-        row.iter().zip(weights).map(|(x, w)| (i32::from(*x) - i32::from(zero)) * i32::from(*w)).sum()
+        row.iter()
+            .zip(weights)
+            .map(|(x, w)| (i32::from(*x) - i32::from(zero)) * i32::from(*w))
+            .sum()
     };
-    rows.chunks(inputs).flat_map(|row| weights.chunks(inputs).map(move |weights| dot(row, weights))).collect()
+    rows.chunks(inputs)
+        .flat_map(|row| weights.chunks(inputs).map(move |weights| dot(row, weights)))
+        .collect()
 }
 
 fn int8_product(vnni: Vnni, rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
@@ -38,14 +43,20 @@ fn int8_product(vnni: Vnni, rows: &[u8], weights: &[i8], inputs: usize, zero: u8
     out
 }
 
-/// Each of these values exceeds 16 bits in pairs of products, which other instructions add with saturation.
+/// Each of these values exceeds 16 bits in pairs of products, which other instructions add with
+/// saturation.
 #[test]
 fn extreme_values_do_not_saturate() {
     let Some(vnni) = noticed(Vnni::detect()) else { return };
     for (rows, inputs, outputs) in [(1, 64, 32), (5, 768, 70), (33, 5_120, 40)] {
-        for (x, weight, zero) in [(255, -128, 0), (255, 127, 0), (0, -128, 128), (255, -127, 128), (0, 127, 255)] {
+        for (x, weight, zero) in
+            [(255, -128, 0), (255, 127, 0), (0, -128, 128), (255, -127, 128), (0, 127, 255)]
+        {
             let (x, weights) = (vec![x; rows * inputs], vec![weight; outputs * inputs]);
-            assert_eq!(int8_product(vnni, &x, &weights, inputs, zero), expected(&x, &weights, inputs, zero));
+            assert_eq!(
+                int8_product(vnni, &x, &weights, inputs, zero),
+                expected(&x, &weights, inputs, zero)
+            );
         }
     }
     let (x, weights) = (vec![255; 1 << 16], vec![-128; 1 << 16]);
@@ -64,7 +75,8 @@ fn ranges_of_outputs_are_the_columns_of_the_complete_product() {
     for range in [0..0, 0..1, 0..150, 32..64, 64..150, 128..150, 96..129] {
         let mut out = vec![7; rows * range.len()];
         matrix.multiply(&packed, range.clone(), &mut out);
-        let expected: Vec<i32> = complete.chunks(outputs).flat_map(|row| row[range.clone()].to_vec()).collect();
+        let expected: Vec<i32> =
+            complete.chunks(outputs).flat_map(|row| row[range.clone()].to_vec()).collect();
         assert_eq!(out, expected, "{range:?}");
     }
 }
@@ -80,9 +92,16 @@ fn values(count: usize, seed: u32) -> Vec<f32> {
 }
 
 /// Multiplies by a matrix packed from columns, and by the same matrix packed from rows.
-fn fixed_products(vnni: Vnni, rows: &[f32], columns: &[f32], depth: usize, factor: f32) -> [Vec<f32>; 2] {
+fn fixed_products(
+    vnni: Vnni,
+    rows: &[f32],
+    columns: &[f32],
+    depth: usize,
+    factor: f32,
+) -> [Vec<f32>; 2] {
     let (count, width) = (rows.len() / depth, columns.len() / depth);
-    let transposed: Vec<f32> = (0..depth).flat_map(|at| columns.iter().skip(at).step_by(depth).copied()).collect();
+    let transposed: Vec<f32> =
+        (0..depth).flat_map(|at| columns.iter().skip(at).step_by(depth).copied()).collect();
     let (mut matrix, mut packed) = (FixedMatrix::new(vnni), FixedRows::new(vnni));
     // Values left by an earlier product must not matter.
     matrix.pack_columns(70, 40, |_| &[f32::NAN; 70]);
@@ -97,8 +116,12 @@ fn fixed_products(vnni: Vnni, rows: &[f32], columns: &[f32], depth: usize, facto
         out.chunks(stride).flat_map(|row| row[..width].to_vec()).collect()
     };
     [
-        multiply(&|matrix| matrix.pack_columns(depth, width, |column| &columns[column * depth..][..depth])),
-        multiply(&|matrix| matrix.pack_rows(depth, width, |row| &transposed[row * width..][..width])),
+        multiply(&|matrix| {
+            matrix.pack_columns(depth, width, |column| &columns[column * depth..][..depth])
+        }),
+        multiply(&|matrix| {
+            matrix.pack_rows(depth, width, |row| &transposed[row * width..][..width])
+        }),
     ]
 }
 
@@ -106,11 +129,15 @@ fn fixed_products(vnni: Vnni, rows: &[f32], columns: &[f32], depth: usize, facto
 fn with_step(values: &[f32]) -> (f64, Vec<f64>) {
     let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
     let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
-    ((norm / 46_000.0).max(values.iter().map(|value| value.abs()).fold(0.0, f64::max) / 32_767.0), values)
+    (
+        (norm / 46_000.0)
+            .max(values.iter().map(|value| value.abs()).fold(0.0, f64::max) / 32_767.0),
+        values,
+    )
 }
 
-/// Asserts that products differ from the exact ones by no more than the rounding of both factors: six standard
-/// deviations of independent errors, each uniformly distributed over a step.
+/// Asserts that products differ from the exact ones by no more than the rounding of both factors:
+/// six standard deviations of independent errors, each uniformly distributed over a step.
 fn check_rounding(vnni: Vnni, left: &[f32], right: &[f32], depth: usize) {
     let rows: Vec<_> = left.chunks(depth).map(with_step).collect();
     let columns: Vec<_> = right.chunks(depth).map(with_step).collect();
@@ -119,10 +146,18 @@ fn check_rounding(vnni: Vnni, left: &[f32], right: &[f32], depth: usize) {
         let pairs = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
         for (found, ((x_step, x), (y_step, y))) in found.iter().zip(pairs) {
             let exact: f64 = x.iter().zip(y).map(|(x, y)| x * y).sum();
-            let variance: f64 =
-                x.iter().zip(y).map(|(x, y)| (x * y_step).powi(2) + (y * x_step).powi(2)).sum::<f64>() / 12.0;
-            let most = 6.0 * variance.sqrt() + depth as f64 * x_step * y_step / 4.0 + 1e-6 * exact.abs();
-            assert!((2.0 * f64::from(*found) - exact).abs() <= most, "2 · {found} instead of {exact}, ± {most}");
+            let variance: f64 = x
+                .iter()
+                .zip(y)
+                .map(|(x, y)| (x * y_step).powi(2) + (y * x_step).powi(2))
+                .sum::<f64>()
+                / 12.0;
+            let most =
+                6.0 * variance.sqrt() + depth as f64 * x_step * y_step / 4.0 + 1e-6 * exact.abs();
+            assert!(
+                (2.0 * f64::from(*found) - exact).abs() <= most,
+                "2 · {found} instead of {exact}, ± {most}"
+            );
         }
     }
 }
@@ -184,9 +219,14 @@ fn sums_of_fixed_products_do_not_overflow() {
             let random = values(depth, 3).iter().map(|value| value * size).collect();
             for row in [vec![size; depth], single, spread, random] {
                 let column: Vec<f32> = row.iter().map(|value| value / size).collect();
-                let exact: f64 = row.iter().zip(&column).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+                let exact: f64 =
+                    row.iter().zip(&column).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
                 for found in fixed_products(vnni, &row, &column, depth, 1.0) {
-                    assert!((f64::from(found[0]) / exact - 1.0).abs() < 0.01, "{} instead of {exact}", found[0]);
+                    assert!(
+                        (f64::from(found[0]) / exact - 1.0).abs() < 0.01,
+                        "{} instead of {exact}",
+                        found[0]
+                    );
                 }
             }
         }
@@ -196,7 +236,9 @@ fn sums_of_fixed_products_do_not_overflow() {
 #[test]
 fn zero_vectors_give_zero_and_non_finite_vectors_give_nan() {
     let Some(vnni) = noticed(Vnni::detect()) else { return };
-    for (row, column) in [([0.0; 3], [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], [0.0; 3]), ([1e-33; 3], [1.0; 3])] {
+    for (row, column) in
+        [([0.0; 3], [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], [0.0; 3]), ([1e-33; 3], [1.0; 3])]
+    {
         assert_eq!(fixed_products(vnni, &row, &column, 3, 1.0), [[0.0], [0.0]]);
     }
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
@@ -222,14 +264,20 @@ fn non_finite_value_affects_only_its_row_or_column() {
         bad_column[column * DEPTH + position] = bad;
         for found in fixed_products(vnni, &bad_row, &columns, DEPTH, 1.0) {
             let is_bad: Vec<bool> = found.iter().map(|product| product.is_nan()).collect();
-            assert_eq!(is_bad, [vec![false; COLUMNS], vec![true; COLUMNS]].concat(), "{bad} at {position}");
+            assert_eq!(
+                is_bad,
+                [vec![false; COLUMNS], vec![true; COLUMNS]].concat(),
+                "{bad} at {position}"
+            );
         }
         for found in fixed_products(vnni, &rows, &bad_column, DEPTH, 1.0) {
-            let bad_ones: Vec<usize> = (0..found.len()).filter(|index| found[*index].is_nan()).collect();
+            let bad_ones: Vec<usize> =
+                (0..found.len()).filter(|index| found[*index].is_nan()).collect();
             assert_eq!(bad_ones, [column, COLUMNS + column], "{bad} at {position}");
         }
     };
-    // In a complete and in an incomplete panel of columns, and in the parts of a row that are packed differently.
+    // In a complete and in an incomplete panel of columns, and in the parts of a row that are
+    // packed differently.
     for column in [3, 35] {
         for position in [0, 31, 33, 63, 69] {
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
@@ -241,7 +289,9 @@ fn non_finite_value_affects_only_its_row_or_column() {
 
 /// Calls a product with rows of `depth` values and space for `space` products.
 fn refused(vnni: Option<Vnni>, depth: usize, space: usize, stride: usize) {
-    let Some(vnni) = noticed(vnni) else { panic!("depth of rows and matrix, space for the products, two rows") };
+    let Some(vnni) = noticed(vnni) else {
+        panic!("depth of rows and matrix, space for the products, two rows")
+    };
     let (mut matrix, mut rows) = (FixedMatrix::new(vnni), FixedRows::new(vnni));
     matrix.pack_columns(2, 3, |_| &[1.0, 2.0]);
     rows.pack(2, depth, 1.0, |_| &[1.0, 2.0][..depth]);

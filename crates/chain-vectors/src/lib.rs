@@ -1,28 +1,30 @@
 //! Recordings of the real chain, as test vectors.
 //!
-//! The files come from a local node with the main network's runtime (node-subtensor, spec version 461) and from
-//! Bittensor's own libraries: metadata, storage keys, calls, extrinsics, timelock and MEV shield ciphertexts, prices
-//! and emission. Tests compare our codecs, the client and the development chain with them. The files are too large for
-//! the repository and are kept beside it, in `../shared/vectors/chain`; the environment variable
-//! `TAONET_CHAIN_VECTORS` names another directory.
+//! The files come from a local node with the main network's runtime (node-subtensor, spec version 461)
+//! and from Bittensor's own libraries: metadata, storage keys, calls, extrinsics, timelock and MEV
+//! shield ciphertexts, prices and emission. Tests compare our codecs, the client and the
+//! development chain with them. The files are too large for the repository and are kept beside it,
+//! in `../shared/vectors/chain`; the environment variable `TAONET_CHAIN_VECTORS` names another
+//! directory.
 //!
 //! - [`read`] returns the bytes of a file, decompressed if its name ends in `.gz`;
 //! - [`json`] returns the parsed JSON document.
 //!
-//! If the directory is missing, both print `NOT TESTED` with a hint to standard error and return `None`. The test then
-//! returns early and passes, so that `cargo test` works in a plain clone. If the environment variable `CI` is set, both
-//! panic instead, so that no CI run passes without the recordings.
+//! If the directory is missing, both print `NOT TESTED` with a hint to standard error and return
+//! `None`. The test then returns early and passes, so that `cargo test` works in a plain clone. If
+//! the environment variable `CI` is set, both panic instead, so that no CI run passes without the
+//! recordings.
 //!
 //! ```no_run
 //! let Some(metadata) = taonet_chain_vectors::json("runtime_spec461.json") else { return };
 //! assert_eq!(metadata["spec_version"], 461);
 //! ```
 //!
-//! Functions panic on errors, because only tests call them. The crate does not record anything, and no product code
-//! depends on it.
+//! Functions panic on errors, because only tests call them. The crate does not record anything, and
+//! no product code depends on it.
 //!
-//! Uses no other crate of the workspace. Used by the tests of `taonet-chain`, `taonet-shield`, `taonet-timelock` and
-//! `taonet-localnet-runtime`, and by the end-to-end tests.
+//! Uses no other crate of the workspace. Used by the tests of `taonet-chain`, `taonet-shield`,
+//! `taonet-timelock` and `taonet-localnet-runtime`, and by the end-to-end tests.
 
 #![allow(clippy::panic, reason = "tests fail by panicking")]
 
@@ -31,7 +33,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Reads a recorded file, decompressed if its name ends in `.gz`; `None` if the recordings are missing.
+/// Reads a recorded file, decompressed if its name ends in `.gz`; `None` if the recordings are
+/// missing.
 ///
 /// # Panics
 /// If the file cannot be read; with `CI` set, also if the recordings are missing.
@@ -68,14 +71,16 @@ fn folder() -> Option<PathBuf> {
     existing(folder, is_ci, &mut std::io::stderr())
 }
 
-/// Returns the directory if it exists. Otherwise panics in CI, and elsewhere writes a line that `./test` repeats in its
-/// summary.
+/// Returns the directory if it exists. Otherwise panics in CI, and elsewhere writes a line that
+/// `./test` repeats in its summary.
 fn existing(folder: PathBuf, is_ci: bool, output: &mut impl Write) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    let message =
-        format!("NOT TESTED: no recordings in {}; hint: set TAONET_CHAIN_VECTORS to their directory", folder.display());
+    let message = format!(
+        "NOT TESTED: no recordings in {}; hint: set TAONET_CHAIN_VECTORS to their directory",
+        folder.display()
+    );
     assert!(!is_ci, "{message}");
     let _ = writeln!(output, "{message}");
     None
@@ -94,7 +99,8 @@ mod tests {
 
     #[test]
     fn missing_recordings_are_reported() {
-        let (folder, mut output) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("missing"), Vec::<u8>::new());
+        let (folder, mut output) =
+            (Path::new(env!("CARGO_MANIFEST_DIR")).join("missing"), Vec::<u8>::new());
         assert_eq!(existing(folder.clone(), false, &mut output), None);
         let expected = format!(
             "NOT TESTED: no recordings in {}; hint: set TAONET_CHAIN_VECTORS to their directory\n",
@@ -106,6 +112,10 @@ mod tests {
     #[test]
     #[should_panic(expected = "NOT TESTED: no recordings in")]
     fn missing_recordings_fail_in_ci() {
-        existing(Path::new(env!("CARGO_MANIFEST_DIR")).join("missing"), true, &mut Vec::<u8>::new());
+        existing(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("missing"),
+            true,
+            &mut Vec::<u8>::new(),
+        );
     }
 }

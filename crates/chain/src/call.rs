@@ -2,10 +2,11 @@ use std::borrow::Cow;
 
 use subxt::ext::scale_value::{Composite, Value};
 
-/// A pallet call with named arguments, not yet encoded: signing encodes it with the chain's metadata.
+/// A pallet call with named arguments, not yet encoded: signing encodes it with the chain's
+/// metadata.
 ///
-/// The functions of [`calls`](crate::calls) build calls; [`Client::call`](crate::Client::call) builds any other from
-/// JSON.
+/// The functions of [`calls`](crate::calls) build calls; [`Client::call`](crate::Client::call)
+/// builds any other from JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     pallet: Cow<'static, str>,
@@ -14,11 +15,23 @@ pub struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(pallet: &'static str, name: &'static str, args: Vec<(&'static str, Value)>) -> Self {
-        Self::of_parts(pallet.into(), name.into(), args.into_iter().map(|(name, arg)| (name.to_owned(), arg)).collect())
+    pub(crate) fn new(
+        pallet: &'static str,
+        name: &'static str,
+        args: Vec<(&'static str, Value)>,
+    ) -> Self {
+        Self::of_parts(
+            pallet.into(),
+            name.into(),
+            args.into_iter().map(|(name, arg)| (name.to_owned(), arg)).collect(),
+        )
     }
 
-    pub(crate) fn of_parts(pallet: Cow<'static, str>, name: Cow<'static, str>, args: Vec<(String, Value)>) -> Self {
+    pub(crate) fn of_parts(
+        pallet: Cow<'static, str>,
+        name: Cow<'static, str>,
+        args: Vec<(String, Value)>,
+    ) -> Self {
         Self { pallet, name, args: Composite::Named(args) }
     }
 

@@ -8,7 +8,9 @@ use crate::Share;
 use crate::share::is_number;
 
 /// A part of a hotkey's stake, in the chain's unit: parts of 2⁶⁴ − 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Proportion(u64);
 
@@ -46,11 +48,13 @@ impl FromStr for Proportion {
         if !is_number(whole) || !is_number(decimals) || decimals.len() > DECIMALS {
             return Err(ProportionError);
         }
-        let smallest: u128 = format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| ProportionError)?;
+        let smallest: u128 =
+            format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| ProportionError)?;
         if smallest == 0 || smallest > WHOLE {
             return Err(ProportionError);
         }
-        let parts = smallest.checked_mul(u64::MAX.into()).and_then(|parts| parts.checked_div(WHOLE));
+        let parts =
+            smallest.checked_mul(u64::MAX.into()).and_then(|parts| parts.checked_div(WHOLE));
         parts.and_then(|parts| u64::try_from(parts).ok()).map(Self).ok_or(ProportionError)
     }
 }
@@ -63,7 +67,8 @@ impl fmt::Display for Proportion {
     }
 }
 
-/// A child or parent of a hotkey on a subnet, with the part of the parent's stake that the child receives.
+/// A child or parent of a hotkey on a subnet, with the part of the parent's stake that the child
+/// receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relative {
     /// The hotkey of the child or parent.
@@ -108,14 +113,29 @@ mod tests {
             ("0.000001", 184_467_440_737, "0.000001 %"),
         ] {
             let proportion: Proportion = text.parse().unwrap();
-            assert_eq!((proportion.parts(), proportion.to_string().as_str()), (parts, written), "{text}");
+            assert_eq!(
+                (proportion.parts(), proportion.to_string().as_str()),
+                (parts, written),
+                "{text}"
+            );
         }
         // Three thirds do not exceed the whole.
         let third = "33.333333".parse::<Proportion>().unwrap().parts();
         assert!(u128::from(third) * 3 <= u128::from(u64::MAX));
-        for text in
-            ["", "%", "0", "0.0", "-1", "100.000001", "101", "1.1234567", ".5", "5.", "1e1", "9".repeat(60).as_str()]
-        {
+        for text in [
+            "",
+            "%",
+            "0",
+            "0.0",
+            "-1",
+            "100.000001",
+            "101",
+            "1.1234567",
+            ".5",
+            "5.",
+            "1e1",
+            "9".repeat(60).as_str(),
+        ] {
             assert_eq!(text.parse::<Proportion>(), Err(ProportionError), "{text:?}");
         }
     }

@@ -44,8 +44,8 @@ const REMEMBERED_BLOCKS: usize = 256;
 
 /// A client of a Subtensor chain. Clones share its connections and caches.
 ///
-/// The client fetches the runtime's metadata, and fetches it again after a runtime upgrade. The program contains only
-/// the names of the chain's types and fields, not their definitions.
+/// The client fetches the runtime's metadata, and fetches it again after a runtime upgrade. The
+/// program contains only the names of the chain's types and fields, not their definitions.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -70,7 +70,8 @@ struct Cache {
     runtimes: HashMap<u32, Arc<Runtime>>,
     /// The runtime versions of recent blocks, newest last.
     versions: VecDeque<(BlockHash, u32)>,
-    /// Hashes of recent blocks announced by any node. A node that does not know one of them lags behind.
+    /// Hashes of recent blocks announced by any node. A node that does not know one of them lags
+    /// behind.
     named: VecDeque<BlockHash>,
 }
 
@@ -99,11 +100,12 @@ impl Client {
     /// Connects to the first node that responds.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`] if every node fails or serves a different chain, or after a timeout of 24 seconds;
-    /// [`ChainError::Decode`] if the chain's metadata cannot be read.
+    /// [`ChainError::Unreachable`] if every node fails or serves a different chain, or after a
+    /// timeout of 24 seconds; [`ChainError::Decode`] if the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
         timeout(CONNECTING, Self::connected(network)).await.unwrap_or_else(|_| {
-            let source = TransportError::TimedOut { method: "connecting".to_owned(), after: CONNECTING };
+            let source =
+                TransportError::TimedOut { method: "connecting".to_owned(), after: CONNECTING };
             Err(ChainError::Unreachable { endpoint: network.to_string(), source })
         })
     }
@@ -115,7 +117,15 @@ impl Client {
         rpc.set_genesis(genesis);
         let (heads, _) = watch::channel(None);
         let (nonces, cache, reading) = (Nonces::default(), Mutex::default(), Arc::default());
-        let inner = Arc::new_cyclic(|me| Inner { me: Weak::clone(me), rpc, genesis, nonces, heads, cache, reading });
+        let inner = Arc::new_cyclic(|me| Inner {
+            me: Weak::clone(me),
+            rpc,
+            genesis,
+            nonces,
+            heads,
+            cache,
+            reading,
+        });
         let head = inner.head().await?;
         let runtime = inner.runtime(head.hash).await?;
         inner.rpc.pace.set(Duration::from_millis(runtime.constant("Aura", "SlotDuration")?));
@@ -129,12 +139,12 @@ impl Client {
         self.inner.genesis
     }
 
-    /// Builds any call of the newest runtime from its name and a JSON object of arguments: accounts are SS58 addresses,
-    /// bytes are text or `0x…`, nested calls are `{"Pallet": {"name": {…}}}`.
+    /// Builds any call of the newest runtime from its name and a JSON object of arguments: accounts
+    /// are SS58 addresses, bytes are text or `0x…`, nested calls are `{"Pallet": {"name": {…}}}`.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] if the arguments do not match its
-    /// types.
+    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] if the arguments do
+    /// not match its types.
     pub async fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
         let read = async { self.inner.newest_runtime().await?.call(pallet, name, args) };
         self.inner.rpc.in_time("call", read).await
@@ -161,7 +171,8 @@ impl Client {
     /// Decodes an extrinsic with its length prefix, or a call, with the runtime of a block.
     ///
     /// # Errors
-    /// [`ChainError::Undecodable`] if the bytes are neither, or another [`ChainError`] if the read fails.
+    /// [`ChainError::Undecodable`] if the bytes are neither, or another [`ChainError`] if the read
+    /// fails.
     pub async fn inspect(&self, bytes: &[u8], at: At) -> Result<Decoded, ChainError> {
         let read = async {
             let block = self.inner.hash(at).await?;
@@ -170,11 +181,16 @@ impl Client {
         self.inner.rpc.in_time("inspect", read).await
     }
 
-    /// Returns the names of a call's arguments, in order; `None` if the newest runtime has no such call.
+    /// Returns the names of a call's arguments, in order; `None` if the newest runtime has no such
+    /// call.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn call_fields(&self, pallet: &str, name: &str) -> Result<Option<Vec<String>>, ChainError> {
+    pub async fn call_fields(
+        &self,
+        pallet: &str,
+        name: &str,
+    ) -> Result<Option<Vec<String>>, ChainError> {
         let read = async { Ok(self.inner.newest_runtime().await?.call_fields(pallet, name)) };
         self.inner.rpc.in_time("call fields", read).await
     }
@@ -183,11 +199,20 @@ impl Client {
 impl Inner {
     /// Returns the runtime whose metadata describes a block's state.
     async fn runtime(&self, block: BlockHash) -> Result<Arc<Runtime>, ChainError> {
-        let cached = self.cache().versions.iter().rev().find(|(hash, _)| *hash == block).map(|(_, version)| *version);
-        if let Some(runtime) = cached.and_then(|version| self.cache().runtimes.get(&version).cloned()) {
+        let cached = self
+            .cache()
+            .versions
+            .iter()
+            .rev()
+            .find(|(hash, _)| *hash == block)
+            .map(|(_, version)| *version);
+        if let Some(runtime) =
+            cached.and_then(|version| self.cache().runtimes.get(&version).cloned())
+        {
             return Ok(runtime);
         }
-        let version: RuntimeVersion = self.at_block("state_getRuntimeVersion", json!([block]), block).await?;
+        let version: RuntimeVersion =
+            self.at_block("state_getRuntimeVersion", json!([block]), block).await?;
         let cached = self.cache().runtimes.get(&version.spec_version).cloned();
         let runtime = match cached {
             Some(runtime) => runtime,
@@ -206,14 +231,21 @@ impl Inner {
         self.runtime(self.head().await?.hash).await
     }
 
-    /// Fetches a runtime once for all concurrent callers. The fetch continues even after every caller has timed out,
-    /// since on a slow connection the fetch takes longer than one caller's timeout.
-    async fn read_runtime_once(&self, block: BlockHash, version: RuntimeVersion) -> Result<Arc<Runtime>, ChainError> {
+    /// Fetches a runtime once for all concurrent callers. The fetch continues even after every
+    /// caller has timed out, since on a slow connection the fetch takes longer than one caller's
+    /// timeout.
+    async fn read_runtime_once(
+        &self,
+        block: BlockHash,
+        version: RuntimeVersion,
+    ) -> Result<Arc<Runtime>, ChainError> {
         let turn = Arc::clone(&self.reading).lock_owned().await;
         if let Some(runtime) = self.cache().runtimes.get(&version.spec_version).cloned() {
             return Ok(runtime);
         }
-        let Some(me) = self.me.upgrade() else { return self.read_runtime(block, version).await.map(Arc::new) };
+        let Some(me) = self.me.upgrade() else {
+            return self.read_runtime(block, version).await.map(Arc::new);
+        };
         let reading = tokio::spawn(async move {
             let runtime = Arc::new(me.read_runtime(block, version).await?);
             me.cache().runtimes.insert(version.spec_version, Arc::clone(&runtime));
@@ -223,13 +255,17 @@ impl Inner {
         reading.await.unwrap_or_else(|error| Err(ChainError::decode("the runtime metadata", error)))
     }
 
-    async fn read_runtime(&self, block: BlockHash, version: RuntimeVersion) -> Result<Runtime, ChainError> {
+    async fn read_runtime(
+        &self,
+        block: BlockHash,
+        version: RuntimeVersion,
+    ) -> Result<Runtime, ChainError> {
         tracing::info!(version = version.spec_version, "fetching the runtime metadata");
         let method = "Metadata_metadata_at_version";
         let params = json!([method, hex_text(&METADATA_VERSION.to_le_bytes()), block]);
         let answer: HexBytes = self.rpc.request_within("state_call", params, CONNECTING).await?;
-        let metadata: Option<Vec<u8>> =
-            Decode::decode(&mut answer.0.as_slice()).map_err(|error| ChainError::decode(method, error))?;
+        let metadata: Option<Vec<u8>> = Decode::decode(&mut answer.0.as_slice())
+            .map_err(|error| ChainError::decode(method, error))?;
         let metadata = metadata.ok_or_else(|| ChainError::NotInRuntime {
             what: format!("metadata of version {METADATA_VERSION}"),
             spec_version: version.spec_version,

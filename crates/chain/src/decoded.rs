@@ -29,7 +29,8 @@ pub struct DecodedCall {
 }
 
 impl DecodedCall {
-    /// Returns the BLAKE2b-256 hash of the encoded call, by which proxies and multisigs identify it.
+    /// Returns the BLAKE2b-256 hash of the encoded call, by which proxies and multisigs identify
+    /// it.
     pub fn hash(&self) -> [u8; 32] {
         blake2_256(&self.data)
     }
@@ -114,10 +115,14 @@ mod tests {
 
     #[test]
     fn eras_are_decoded_as_documented() {
-        // Examples of the Polkadot specification, and the longest period, whose phase has a unit of 16 blocks.
-        for (bytes, period, phase) in
-            [([0x4e, 0x9c], 32_768, 20_000), ([0xc5, 0x02], 64, 44), ([0x11, 0x00], 4, 1), ([0x1f, 0x00], 65_536, 16)]
-        {
+        // Examples of the Polkadot specification, and the longest period, whose phase has a unit of
+        // 16 blocks.
+        for (bytes, period, phase) in [
+            ([0x4e, 0x9c], 32_768, 20_000),
+            ([0xc5, 0x02], 64, 44),
+            ([0x11, 0x00], 4, 1),
+            ([0x1f, 0x00], 65_536, 16),
+        ] {
             assert_eq!(Mortality::of_bytes(bytes), Some(Mortality { period, phase }), "{bytes:?}");
         }
     }

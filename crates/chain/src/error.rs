@@ -12,7 +12,9 @@ pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum ChainError {
     /// No endpoint responded.
-    #[error("no node responded, last tried {endpoint}; hint: check the network name and that a node is up")]
+    #[error(
+        "no node responded, last tried {endpoint}; hint: check the network name and that a node is up"
+    )]
     Unreachable {
         /// The address of the last endpoint tried, without credentials.
         endpoint: String,
@@ -32,7 +34,8 @@ pub enum ChainError {
     /// The block does not exist, or the node has pruned it.
     #[error("the node does not have {0}; hint: query an archive node for older blocks")]
     NoSuchBlock(At),
-    /// The node returned no events of a block, although each block after the genesis block has some.
+    /// The node returned no events of a block, although each block after the genesis block has
+    /// some.
     #[error("the node has no events of block {0}; hint: query another node")]
     NoEvents(BlockHash),
     /// The subnet does not exist.
@@ -76,9 +79,12 @@ pub enum ChainError {
         as_call: Source,
     },
     /// The era of the extrinsic ends before any block could include it.
-    #[error("the era ends at block {0}, too early for an extrinsic signed now; hint: use a longer era")]
+    #[error(
+        "the era ends at block {0}, too early for an extrinsic signed now; hint: use a longer era"
+    )]
     TooLate(BlockNumber),
-    /// The wait for a nonce lease timed out: other callers in this process hold the account's lease.
+    /// The wait for a nonce lease timed out: other callers in this process hold the account's
+    /// lease.
     #[error(
         "timed out waiting for a nonce of {0}: other extrinsics of this account are being submitted; hint: try again"
     )]

@@ -11,8 +11,8 @@ pub struct Event {
     pub pallet: String,
     /// The event's name, e.g. `WeightsSet`.
     pub name: String,
-    /// The event's fields: an object where they have names, otherwise an array. Accounts are SS58 addresses; bytes are
-    /// text where they are UTF-8, otherwise hex.
+    /// The event's fields: an object where they have names, otherwise an array. Accounts are SS58
+    /// addresses; bytes are text where they are UTF-8, otherwise hex.
     pub fields: serde_json::Value,
 }
 

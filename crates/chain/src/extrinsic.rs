@@ -9,13 +9,15 @@ pub const DEFAULT_ERA_BLOCKS: u32 = 128;
 /// The validity period of an extrinsic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
-    /// Valid for this many blocks from the newest finalized block, rounded down to a power of two in `4..=2048` (the
-    /// chain discards the hashes of older blocks).
+    /// Valid for this many blocks from the newest finalized block, rounded down to a power of two
+    /// in `4..=2048` (the chain discards the hashes of older blocks).
     Blocks(u32),
-    /// Valid for the longest era that begins at the newest finalized block and ends at this block or earlier. If no
-    /// such era exists, or it is over, signing fails with [`ChainError::TooLate`].
+    /// Valid for the longest era that begins at the newest finalized block and ends at this block
+    /// or earlier. If no such era exists, or it is over, signing fails with
+    /// [`ChainError::TooLate`].
     Until(BlockNumber),
-    /// Valid forever. The outcome is undetermined until the extrinsic is included or another one uses its nonce.
+    /// Valid forever. The outcome is undetermined until the extrinsic is included or another one
+    /// uses its nonce.
     Immortal,
 }
 
@@ -27,7 +29,8 @@ impl Default for Era {
 
 /// The shortest era, in blocks.
 const MIN_PERIOD: u32 = 4;
-/// The longest era, in blocks, that the chain can check: it discards the hashes of blocks older than 2400 blocks.
+/// The longest era, in blocks, that the chain can check: it discards the hashes of blocks older
+/// than 2400 blocks.
 const MAX_PERIOD: u32 = 2048;
 
 impl Era {
@@ -42,17 +45,23 @@ impl Era {
         Some(1_u32 << blocks.clamp(MIN_PERIOD, MAX_PERIOD).ilog2())
     }
 
-    /// Returns the last block of an era that begins at block `birth`; `None` for an immortal era. The birth block
-    /// itself cannot include the extrinsic.
+    /// Returns the last block of an era that begins at block `birth`; `None` for an immortal era.
+    /// The birth block itself cannot include the extrinsic.
     pub fn last_block(self, birth: BlockNumber) -> Option<BlockNumber> {
         self.period(birth).map(|period| birth.plus(period.saturating_sub(1)))
     }
 
-    /// Returns the last block of an era that begins at block `birth`; an error if no block after `head` can include the
-    /// extrinsic.
-    pub(crate) fn usable(self, birth: BlockNumber, head: BlockNumber) -> Result<Option<BlockNumber>, ChainError> {
+    /// Returns the last block of an era that begins at block `birth`; an error if no block after
+    /// `head` can include the extrinsic.
+    pub(crate) fn usable(
+        self,
+        birth: BlockNumber,
+        head: BlockNumber,
+    ) -> Result<Option<BlockNumber>, ChainError> {
         match (self.last_block(birth), self) {
-            (Some(last), Self::Until(latest)) if last > latest || last <= head => Err(ChainError::TooLate(latest)),
+            (Some(last), Self::Until(latest)) if last > latest || last <= head => {
+                Err(ChainError::TooLate(latest))
+            }
             (Some(last), _) if last <= head => Err(ChainError::TooLate(last)),
             (last, _) => Ok(last),
         }
@@ -70,7 +79,8 @@ pub struct SignOptions {
     pub tip: Rao,
 }
 
-/// A signed extrinsic. It may be stored and sent repeatedly: the chain includes the same bytes at most once.
+/// A signed extrinsic. It may be stored and sent repeatedly: the chain includes the same bytes at
+/// most once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedExtrinsic {
     /// The encoded extrinsic with its length prefix.
@@ -82,12 +92,13 @@ pub struct SignedExtrinsic {
     pub signer: AccountId,
     /// The signer's nonce.
     pub nonce: u32,
-    /// The block after which the extrinsic is valid: the era's birth for a mortal extrinsic, the newest block at
-    /// signing for an immortal one.
+    /// The block after which the extrinsic is valid: the era's birth for a mortal extrinsic, the
+    /// newest block at signing for an immortal one.
     pub birth: Block,
     /// The last block that may include the extrinsic; `None` for an immortal one.
     pub last_block: Option<BlockNumber>,
-    /// The runtime version that the extrinsic was signed for; no other version accepts it. 0 if unknown.
+    /// The runtime version that the extrinsic was signed for; no other version accepts it. 0 if
+    /// unknown.
     #[serde(default)]
     pub spec_version: u32,
 }
@@ -99,7 +110,8 @@ pub struct Extrinsic {
     pub index: u32,
     /// The hash of the encoded extrinsic.
     pub hash: ExtrinsicHash,
-    /// The account that signed the extrinsic; `None` if it is unsigned, or authorized by a transaction extension.
+    /// The account that signed the extrinsic; `None` if it is unsigned, or authorized by a
+    /// transaction extension.
     pub signer: Option<AccountId>,
     /// The pallet of the call, e.g. `SubtensorModule`.
     pub pallet: String,
@@ -122,8 +134,8 @@ pub struct DryRun {
     pub fee: Rao,
     /// The call, decoded from the extrinsic.
     pub call: DecodedCall,
-    /// The effect in the next block; `None` if the node does not simulate calls, as only development chains do, or if no
-    /// block can include the extrinsic now.
+    /// The effect in the next block; `None` if the node does not simulate calls, as only
+    /// development chains do, or if no block can include the extrinsic now.
     pub effect: Option<Effect>,
 }
 
@@ -143,7 +155,9 @@ pub(crate) mod hex_bytes {
         serializer.serialize_str(&format!("0x{}", hex::encode(bytes)))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         hex::decode(text.strip_prefix("0x").unwrap_or(&text)).map_err(D::Error::custom)
     }
@@ -176,7 +190,10 @@ mod tests {
             (Era::Until(BlockNumber::new(106)), 103),
             (Era::Blocks(4), 103),
         ] {
-            assert!(matches!(era.usable(birth, BlockNumber::new(head)), Err(ChainError::TooLate(_))), "{era:?} {head}");
+            assert!(
+                matches!(era.usable(birth, BlockNumber::new(head)), Err(ChainError::TooLate(_))),
+                "{era:?} {head}"
+            );
         }
     }
 }

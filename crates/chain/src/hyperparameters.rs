@@ -46,7 +46,10 @@ impl Hyperparameters {
                 .flatten()
                 .filter_map(|entry| {
                     let (kind, value) = entry.get("value")?.as_object()?.iter().next()?;
-                    Some((entry.get("name")?.as_str()?.to_owned(), Hyperparameter::of_json(kind, value)?))
+                    Some((
+                        entry.get("name")?.as_str()?.to_owned(),
+                        Hyperparameter::of_json(kind, value)?,
+                    ))
                 })
                 .collect(),
         )
@@ -79,18 +82,22 @@ impl fmt::Display for Hyperparameter {
 fn bits(value: &Json) -> Option<i128> {
     match value.get("bits").unwrap_or(value) {
         Json::String(text) => text.parse().ok(),
-        Json::Number(number) => number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from)),
+        Json::Number(number) => {
+            number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
+        }
         _ => None,
     }
 }
 
-/// Formats a fixed-point number as decimal text: nine decimals, rounded down, without trailing zeros.
+/// Formats a fixed-point number as decimal text: nine decimals, rounded down, without trailing
+/// zeros.
 pub(crate) fn fixed_text(bits: i128, fraction_bits: u32) -> String {
     let magnitude = bits.unsigned_abs();
     let above = |bits: u128| bits.checked_shr(fraction_bits).unwrap_or_default();
     let mask = u128::MAX.checked_shl(fraction_bits).map_or(u128::MAX, |high| !high);
     let whole = above(magnitude);
-    // Cannot overflow: the fraction has at most 64 bits and 10⁹ has 30, so the product fits in 128 bits.
+    // Cannot overflow: the fraction has at most 64 bits and 10⁹ has 30, so the product fits in 128
+    // bits.
     let decimals = above((magnitude & mask).saturating_mul(1_000_000_000));
     let sign = if bits < 0 { "-" } else { "" };
     let text = format!("{sign}{whole}.{decimals:09}");
@@ -114,7 +121,8 @@ mod tests {
             { "name": "new", "value": { "Kind": "?" } },
         ]);
         let read = Hyperparameters::of_json(&entries);
-        let texts: Vec<String> = read.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let texts: Vec<String> =
+            read.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let expected = [
             "kappa=32767",
             "min_burn=0.0005",

@@ -52,7 +52,8 @@ impl Network {
 impl FromStr for Network {
     type Err = NetworkError;
 
-    /// Parses names and addresses, separated by commas: `finney`, `ws://127.0.0.1:9944`, `ws://10.0.0.5:9944,finney`.
+    /// Parses names and addresses, separated by commas: `finney`, `ws://127.0.0.1:9944`,
+    /// `ws://10.0.0.5:9944,finney`.
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let (mut nodes, mut genesis) = (Vec::new(), None);
         for part in text.split(',').map(str::trim) {
@@ -83,7 +84,8 @@ impl fmt::Display for Network {
     }
 }
 
-/// The WebSocket URL of a node. `Display` omits the parts that may contain credentials: user, password, path and query.
+/// The WebSocket URL of a node. `Display` omits the parts that may contain credentials: user,
+/// password, path and query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeUrl(Url);
 
@@ -98,7 +100,8 @@ impl FromStr for NodeUrl {
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let url = Url::parse(text).map_err(|_| NetworkError::Address)?;
-        let is_socket = matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some_and(|host| !host.is_empty());
+        let is_socket = matches!(url.scheme(), "ws" | "wss")
+            && url.host_str().is_some_and(|host| !host.is_empty());
         if is_socket { Ok(Self(url)) } else { Err(NetworkError::Address) }
     }
 }

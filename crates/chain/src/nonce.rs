@@ -10,15 +10,15 @@ use crate::ChainError;
 
 /// The nonces of the accounts that this process signs with.
 ///
-/// Callers for the same account take turns: each waits until a pool holds the previous extrinsic, so that no nonce is
-/// used twice and none is skipped.
+/// Callers for the same account take turns: each waits until a pool holds the previous extrinsic,
+/// so that no nonce is used twice and none is skipped.
 #[derive(Debug, Default)]
 pub(crate) struct Nonces {
     accounts: Mutex<HashMap<AccountId, Arc<Mutex<Option<Used>>>>>,
 }
 
-/// The last nonce used by this process, and the time of use. A node that has not seen the nonce yet would return it
-/// again.
+/// The last nonce used by this process, and the time of use. A node that has not seen the nonce yet
+/// would return it again.
 #[derive(Debug, Clone, Copy)]
 struct Used {
     nonce: u32,
@@ -26,12 +26,14 @@ struct Used {
 }
 
 impl Nonces {
-    /// Waits for the account's lease, then takes the higher of `next` (the node's next nonce, counting its pool) and
-    /// the nonce after the last one used by this process. A nonce used longer than `remember` ago is ignored: its
-    /// extrinsic is in a block, or was lost, so that the nonce is free again.
+    /// Waits for the account's lease, then takes the higher of `next` (the node's next nonce,
+    /// counting its pool) and the nonce after the last one used by this process. A nonce used
+    /// longer than `remember` ago is ignored: its extrinsic is in a block, or was lost, so that the
+    /// nonce is free again.
     ///
     /// # Errors
-    /// [`ChainError::Busy`] if the lease does not become free within `patience`, or an error of `next`.
+    /// [`ChainError::Busy`] if the lease does not become free within `patience`, or an error of
+    /// `next`.
     pub(crate) async fn lease(
         &self,
         account: AccountId,
@@ -40,18 +42,20 @@ impl Nonces {
         next: impl Future<Output = Result<u32, ChainError>>,
     ) -> Result<NonceLease, ChainError> {
         let turn = Arc::clone(self.accounts.lock().await.entry(account).or_default());
-        let used = timeout(patience, turn.lock_owned()).await.map_err(|_| ChainError::Busy(account))?;
+        let used =
+            timeout(patience, turn.lock_owned()).await.map_err(|_| ChainError::Busy(account))?;
         let next = next.await?;
-        let after_ours =
-            used.filter(|used| used.at.elapsed() < remember).map_or(0, |used| used.nonce.saturating_add(1));
+        let after_ours = used
+            .filter(|used| used.at.elapsed() < remember)
+            .map_or(0, |used| used.nonce.saturating_add(1));
         Ok(NonceLease { nonce: next.max(after_ours), used })
     }
 }
 
 /// An exclusive lease of an account's next nonce within this process.
 ///
-/// Call [`NonceLease::used`] once a pool may hold the extrinsic; if the lease is dropped earlier, the next caller gets
-/// the same nonce.
+/// Call [`NonceLease::used`] once a pool may hold the extrinsic; if the lease is dropped earlier,
+/// the next caller gets the same nonce.
 #[derive(Debug)]
 #[must_use]
 pub struct NonceLease {
@@ -60,8 +64,8 @@ pub struct NonceLease {
 }
 
 impl NonceLease {
-    /// Creates a lease that blocks no other caller, for implementations of [`Chain`](crate::Chain) that assign nonces
-    /// themselves.
+    /// Creates a lease that blocks no other caller, for implementations of [`Chain`](crate::Chain)
+    /// that assign nonces themselves.
     pub fn alone(nonce: u32) -> Self {
         let used = Arc::new(Mutex::new(None)).try_lock_owned();
         // A new mutex is unlocked.

@@ -5,24 +5,29 @@ use crate::{Block, ChainError, Event, RefusedBecause};
 
 /// The outcome of submitting an extrinsic.
 ///
-/// After [`Outcome::Unknown`], [`Outcome::Dropped`] and [`Outcome::Invalid`] the same bytes may still enter a block
-/// through another node: send them again, or look them up. To have the call executed at most once, sign no replacement
-/// before [`SignedExtrinsic::last_block`](crate::SignedExtrinsic::last_block) is finalized.
+/// After [`Outcome::Unknown`], [`Outcome::Dropped`] and [`Outcome::Invalid`] the same bytes may
+/// still enter a block through another node: send them again, or look them up. To have the call
+/// executed at most once, sign no replacement before
+/// [`SignedExtrinsic::last_block`](crate::SignedExtrinsic::last_block) is finalized.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The extrinsic is in a block, which a fork may still revert. [`Inclusion::result`] has the call's result.
+    /// The extrinsic is in a block, which a fork may still revert. [`Inclusion::result`] has the
+    /// call's result.
     Included(Inclusion),
     /// The extrinsic is in a finalized block. [`Inclusion::result`] has the call's result.
     Finalized(Inclusion),
-    /// The pool dropped the extrinsic because the pool was full. Another node's pool may still hold it.
+    /// The pool dropped the extrinsic because the pool was full. Another node's pool may still hold
+    /// it.
     Dropped,
-    /// Another extrinsic with the same nonce is in a finalized block, so this one can never be included.
+    /// Another extrinsic with the same nonce is in a finalized block, so this one can never be
+    /// included.
     Superseded,
     /// A pool refused the extrinsic, no other pool can hold it, and no block includes it.
     Invalid(RefusedBecause),
-    /// All blocks of the extrinsic's era are finalized and none includes it, so it can never be included.
+    /// All blocks of the extrinsic's era are finalized and none includes it, so it can never be
+    /// included.
     Expired {
         /// The last block that could have included the extrinsic.
         last_block: BlockNumber,
@@ -58,7 +63,8 @@ pub struct Inclusion {
     pub block: Block,
     /// The extrinsic's index in the block.
     pub index: u32,
-    /// The fee; `None` if the chain recorded none (submitting weights and publishing an axon are free).
+    /// The fee; `None` if the chain recorded none (submitting weights and publishing an axon are
+    /// free).
     pub fee: Option<Rao>,
     /// The result of the call.
     pub result: Result<(), DispatchError>,
@@ -81,7 +87,8 @@ pub enum DispatchError {
         /// The error's documentation in the runtime's metadata.
         docs: String,
     },
-    /// The error comes from Substrate rather than from a pallet, e.g. `BadOrigin` or `Token(FundsUnavailable)`.
+    /// The error comes from Substrate rather than from a pallet, e.g. `BadOrigin` or
+    /// `Token(FundsUnavailable)`.
     #[error("the runtime refused the call: {0}")]
     Other(String),
 }

@@ -14,7 +14,8 @@ pub struct ProxyType(&'static str);
 pub struct ProxyTypeError;
 
 impl ProxyType {
-    /// The names of the proxy types that allow calls. The chain has others, which allow none any more.
+    /// The names of the proxy types that allow calls. The chain has others, which allow none any
+    /// more.
     pub const NAMES: [&'static str; 15] = [
         "Any",
         "Owner",
@@ -72,7 +73,8 @@ pub struct Proxy {
     pub delegate: AccountId,
     /// The calls that the proxy may make, by the name of the proxy type.
     pub proxy_type: String,
-    /// The number of blocks between the announcement of a call and the call; 0 if announcements are not needed.
+    /// The number of blocks between the announcement of a call and the call; 0 if announcements are
+    /// not needed.
     pub delay: u32,
 }
 
@@ -93,7 +95,9 @@ mod tests {
 
     #[test]
     fn proxy_types_have_names() {
-        for (text, name) in [("Any", "Any"), ("non-transfer", "NonTransfer"), ("small_transfer", "SmallTransfer")] {
+        for (text, name) in
+            [("Any", "Any"), ("non-transfer", "NonTransfer"), ("small_transfer", "SmallTransfer")]
+        {
             assert_eq!(text.parse::<ProxyType>().unwrap().to_string(), name);
         }
         for text in ["", "All", "Senate"] {

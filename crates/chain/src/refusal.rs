@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefusedBecause {
-    /// The signature is invalid: made with the wrong key, or for a different call, chain or runtime version.
+    /// The signature is invalid: made with the wrong key, or for a different call, chain or runtime
+    /// version.
     #[error("the signature does not match this call on this chain")]
     BadSignature,
     /// The nonce is already used.
@@ -32,7 +33,9 @@ pub enum RefusedBecause {
     #[error("the node has banned the extrinsic temporarily")]
     Banned,
     /// Another extrinsic with the same nonce and at least the same tip is in the pool.
-    #[error("another extrinsic with the same nonce is in the pool; hint: wait for it, or offer a higher tip")]
+    #[error(
+        "another extrinsic with the same nonce is in the pool; hint: wait for it, or offer a higher tip"
+    )]
     LowPriority,
     /// The bytes do not decode as an extrinsic of this runtime.
     #[error("the node cannot decode the extrinsic: {message}")]
@@ -58,7 +61,8 @@ impl RefusedBecause {
     pub fn of_rpc_error(code: i32, message: &str, data: Option<&str>) -> Self {
         let data = data.unwrap_or_default();
         match code {
-            INVALID => Self::of_validity(data).unwrap_or_else(|| Self::Other { code, message: said(message, data) }),
+            INVALID => Self::of_validity(data)
+                .unwrap_or_else(|| Self::Other { code, message: said(message, data) }),
             1012 => Self::Banned,
             1014 => Self::LowPriority,
             1001 => Self::Unreadable { message: said(message, data) },
@@ -66,8 +70,8 @@ impl RefusedBecause {
         }
     }
 
-    /// Whether the extrinsic itself is invalid, for every pool and permanently. [`Self::Stale`] does not count: the
-    /// same extrinsic may already have used the nonce.
+    /// Whether the extrinsic itself is invalid, for every pool and permanently. [`Self::Stale`]
+    /// does not count: the same extrinsic may already have used the nonce.
     pub(crate) fn is_verdict(&self) -> bool {
         match self {
             Self::Stale | Self::Banned | Self::LowPriority => false,
@@ -144,7 +148,12 @@ mod tests {
         let table = [
             (1010, "Invalid Transaction", Some("Transaction has a bad signature"), R::BadSignature),
             (1010, "Invalid Transaction", Some("Transaction is outdated"), R::Stale),
-            (1010, "Invalid Transaction", Some("Transaction has an ancient birth block"), R::AncientBirthBlock),
+            (
+                1010,
+                "Invalid Transaction",
+                Some("Transaction has an ancient birth block"),
+                R::AncientBirthBlock,
+            ),
             (
                 1010,
                 "Invalid Transaction",
@@ -167,7 +176,12 @@ mod tests {
                 None,
                 R::Unreadable { message: "Extrinsic has invalid format".into() },
             ),
-            (-32000, "boom", Some("\"x\""), R::Other { code: -32000, message: "boom: \"x\"".into() }),
+            (
+                -32000,
+                "boom",
+                Some("\"x\""),
+                R::Other { code: -32000, message: "boom: \"x\"".into() },
+            ),
         ];
         for (code, message, data, expected) in table {
             let because = RefusedBecause::of_rpc_error(code, message, data);
@@ -176,7 +190,10 @@ mod tests {
             assert_eq!(because.is_verdict(), is_verdict, "{because}");
         }
         for code in [1002, 1011, 1016, 1018, -32603] {
-            assert!(!RefusedBecause::of_rpc_error(code, "for the moment", None).is_verdict(), "{code}");
+            assert!(
+                !RefusedBecause::of_rpc_error(code, "for the moment", None).is_verdict(),
+                "{code}"
+            );
         }
         assert_eq!(R::custom(6).to_string(), "the rate limit is exceeded (custom error 6)");
         assert_eq!(R::custom(255).to_string(), "refused by the runtime (custom error 255)");

@@ -1,7 +1,8 @@
 //! Requests to nodes in order of preference, with failover and a deadline.
 //!
-//! A failed node is skipped for several block times, unless all have failed. A request that times out marks its
-//! connection as dead, regardless of the state of the socket: the next request opens a new one.
+//! A failed node is skipped for several block times, unless all have failed. A request that times
+//! out marks its connection as dead, regardless of the state of the socket: the next request opens
+//! a new one.
 
 mod node;
 mod pace;
@@ -45,7 +46,11 @@ impl Rpc {
     }
 
     /// Sends a request and parses the result.
-    pub(crate) async fn request<T: DeserializeOwned>(&self, method: &str, params: Json) -> Result<T, ChainError> {
+    pub(crate) async fn request<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Json,
+    ) -> Result<T, ChainError> {
         self.request_within(method, params, self.pace.total()).await
     }
 
@@ -60,9 +65,13 @@ impl Rpc {
         self.first(&question, total, &mut 0, |answer| result(method, answer)).await?
     }
 
-    /// Sends a request at most once to each node and parses the result. Used for the first request, to report
-    /// unreachable nodes immediately.
-    pub(crate) async fn request_once<T: DeserializeOwned>(&self, method: &str, params: Json) -> Result<T, ChainError> {
+    /// Sends a request at most once to each node and parses the result. Used for the first request,
+    /// to report unreachable nodes immediately.
+    pub(crate) async fn request_once<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Json,
+    ) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };
         let deadline = Deadline { started: Instant::now(), total: self.pace.total() };
         self.each_once(&question, deadline, &mut 0, &|answer| result(method, answer)).await?
@@ -86,7 +95,8 @@ impl Rpc {
     ) -> BoxFuture<'a, Result<T, ChainError>> {
         Box::pin(async move {
             timeout(total, read).await.unwrap_or_else(|_| {
-                let endpoint = self.order().first().map(|node| node.url().to_string()).unwrap_or_default();
+                let endpoint =
+                    self.order().first().map(|node| node.url().to_string()).unwrap_or_default();
                 let source = TransportError::TimedOut { method: what.to_owned(), after: total };
                 Err(ChainError::Unreachable { endpoint, source })
             })
@@ -111,8 +121,8 @@ impl Rpc {
         Ok(OpenedSubscription { answer, tries })
     }
 
-    /// Tries the nodes until one responds or the deadline passes, and counts the attempts. A malformed response counts
-    /// as a failure.
+    /// Tries the nodes until one responds or the deadline passes, and counts the attempts. A
+    /// malformed response counts as a failure.
     async fn first<T>(
         &self,
         question: &Question<'_>,
@@ -170,10 +180,11 @@ impl Rpc {
         Err(ChainError::Unreachable { endpoint, source })
     }
 
-    /// Returns the order in which nodes are tried: healthy nodes by preference, then failed ones, the earliest failure
-    /// first.
+    /// Returns the order in which nodes are tried: healthy nodes by preference, then failed ones,
+    /// the earliest failure first.
     fn order(&self) -> Vec<Arc<Node>> {
-        let mut nodes: Vec<_> = self.nodes.iter().map(|node| (node.shunned_until(), Arc::clone(node))).collect();
+        let mut nodes: Vec<_> =
+            self.nodes.iter().map(|node| (node.shunned_until(), Arc::clone(node))).collect();
         nodes.sort_by_key(|(until, _)| *until);
         nodes.into_iter().map(|(_, node)| node).collect()
     }
@@ -205,7 +216,10 @@ fn timed_out(question: &Question<'_>, after: Duration) -> TransportError {
 }
 
 /// Parses the result of a request, or the node's error.
-fn result<T: DeserializeOwned>(method: &str, answer: Answer) -> Result<Result<T, ChainError>, Source> {
+fn result<T: DeserializeOwned>(
+    method: &str,
+    answer: Answer,
+) -> Result<Result<T, ChainError>, Source> {
     match answer {
         Answer::Error(error) => Ok(Err(refused(method, error))),
         Answer::Result(raw) => Ok(Ok(serde_json::from_str(raw.get())?)),

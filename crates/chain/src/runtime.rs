@@ -39,11 +39,13 @@ impl Runtime {
         transaction_version: u32,
     ) -> Result<Self, ChainError> {
         let what = || format!("the metadata of runtime version {spec_version}");
-        // Not `decode_from`: it also tries other encodings, and loops forever on bytes that begin with their own
-        // length.
-        let metadata = Metadata::decode(&mut &*metadata).map_err(|error| ChainError::decode(what(), error))?;
+        // Not `decode_from`: it also tries other encodings, and loops forever on bytes that begin
+        // with their own length.
+        let metadata =
+            Metadata::decode(&mut &*metadata).map_err(|error| ChainError::decode(what(), error))?;
         refuse_endless(metadata.types()).map_err(|error| ChainError::decode(what(), error))?;
-        let all_blocks = SpecVersionForRange { block_range: 0..u64::MAX, spec_version, transaction_version };
+        let all_blocks =
+            SpecVersionForRange { block_range: 0..u64::MAX, spec_version, transaction_version };
         let config = SubstrateConfig::builder()
             .set_genesis_hash(H256(*genesis.as_bytes()))
             .set_metadata_for_spec_versions([(spec_version, Arc::new(metadata))])
@@ -65,13 +67,20 @@ impl Runtime {
     /// Builds any call from its arguments as a JSON object.
     pub(crate) fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
         let what = format!("call {pallet}.{name}");
-        let variant = self.metadata().pallet_by_name(pallet).and_then(|pallet| pallet.call_variant_by_name(name));
+        let variant = self
+            .metadata()
+            .pallet_by_name(pallet)
+            .and_then(|pallet| pallet.call_variant_by_name(name));
         let fields = &variant.ok_or_else(|| self.missing(&what))?.fields;
         let empty = serde_json::Map::new();
         let args = if args.is_null() { &empty } else { args.as_object().unwrap_or(&empty) };
         let names: Vec<&str> = fields.iter().filter_map(|field| field.name.as_deref()).collect();
         if let Some(name) = args.keys().find(|name| !names.contains(&name.as_str())) {
-            let error = JsonError::Unknown { at: what.clone(), name: name.clone(), known: names.join(", ") };
+            let error = JsonError::Unknown {
+                at: what.clone(),
+                name: name.clone(),
+                known: names.join(", "),
+            };
             return Err(ChainError::encode(what, error));
         }
         let mut values = Vec::with_capacity(fields.len());
@@ -81,7 +90,8 @@ impl Runtime {
                 Some(json) => json,
                 None if is_option(field.ty.id, self.types()) => &Json::Null,
                 None => {
-                    let error = JsonError::Missing { at: what.clone(), field: field_name.to_owned() };
+                    let error =
+                        JsonError::Missing { at: what.clone(), field: field_name.to_owned() };
                     return Err(ChainError::encode(what, error));
                 }
             };
@@ -99,7 +109,12 @@ impl Runtime {
     }
 
     /// Encodes the arguments of a runtime API's method.
-    pub(crate) fn api_args(&self, api: &str, method: &str, args: &[Value]) -> Result<Vec<u8>, ChainError> {
+    pub(crate) fn api_args(
+        &self,
+        api: &str,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Vec<u8>, ChainError> {
         let what = format!("runtime API {api}.{method}");
         self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?;
         encode_runtime_api_inputs(api, method, args.to_vec(), self.metadata(), self.types())
@@ -107,9 +122,15 @@ impl Runtime {
     }
 
     /// Encodes the arguments of a runtime API's method from JSON.
-    pub(crate) fn api_args_of_json(&self, api: &str, method: &str, args: &[Json]) -> Result<Vec<u8>, ChainError> {
+    pub(crate) fn api_args_of_json(
+        &self,
+        api: &str,
+        method: &str,
+        args: &[Json],
+    ) -> Result<Vec<u8>, ChainError> {
         let what = format!("runtime API {api}.{method}");
-        let inputs = self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.inputs;
+        let inputs =
+            self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.inputs;
         let values: Result<Vec<Value>, JsonError> = inputs
             .iter()
             .zip(args.iter().chain(std::iter::repeat(&Json::Null)))
@@ -119,21 +140,43 @@ impl Runtime {
     }
 
     /// Decodes the result of a runtime API's method to a Rust type, matching fields by name.
-    pub(crate) fn api_answer<T: DecodeAsType>(&self, api: &str, method: &str, bytes: &[u8]) -> Result<T, ChainError> {
+    pub(crate) fn api_answer<T: DecodeAsType>(
+        &self,
+        api: &str,
+        method: &str,
+        bytes: &[u8],
+    ) -> Result<T, ChainError> {
         let what = format!("runtime API {api}.{method}");
-        let output = self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.output_id;
+        let output = self
+            .metadata()
+            .runtime_api_info(api, method)
+            .map_err(|_| self.missing(&what))?
+            .output_id;
         self.decode(&what, bytes, output)
     }
 
     /// Decodes the result of a runtime API's method to JSON.
-    pub(crate) fn api_answer_json(&self, api: &str, method: &str, bytes: &[u8]) -> Result<Json, ChainError> {
+    pub(crate) fn api_answer_json(
+        &self,
+        api: &str,
+        method: &str,
+        bytes: &[u8],
+    ) -> Result<Json, ChainError> {
         let what = format!("runtime API {api}.{method}");
-        let output = self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.output_id;
+        let output = self
+            .metadata()
+            .runtime_api_info(api, method)
+            .map_err(|_| self.missing(&what))?
+            .output_id;
         self.decode_json(&what, bytes, output)
     }
 
     /// Decodes a constant of a pallet to a Rust type.
-    pub(crate) fn constant<T: DecodeAsType>(&self, pallet: &str, name: &str) -> Result<T, ChainError> {
+    pub(crate) fn constant<T: DecodeAsType>(
+        &self,
+        pallet: &str,
+        name: &str,
+    ) -> Result<T, ChainError> {
         let what = format!("constant {pallet}.{name}");
         let info = self.metadata().constant_info(pallet, name).map_err(|_| self.missing(&what))?;
         self.decode(&what, info.bytes, info.type_id)
@@ -146,8 +189,14 @@ impl Runtime {
         self.decode_json(&what, info.bytes, info.type_id)
     }
 
-    fn decode<T: DecodeAsType>(&self, what: &str, mut bytes: &[u8], type_id: u32) -> Result<T, ChainError> {
-        taonet_scale_json::check(bytes, type_id, self.types()).map_err(|error| ChainError::decode(what, error))?;
+    fn decode<T: DecodeAsType>(
+        &self,
+        what: &str,
+        mut bytes: &[u8],
+        type_id: u32,
+    ) -> Result<T, ChainError> {
+        taonet_scale_json::check(bytes, type_id, self.types())
+            .map_err(|error| ChainError::decode(what, error))?;
         let value = T::decode_as_type(&mut bytes, type_id, self.types());
         let value = value.map_err(|error| ChainError::decode(what, error))?;
         all_read(what, bytes)?;

@@ -6,7 +6,8 @@ use taonet_primitives::BlockNumber;
 pub struct WeightRules {
     /// The number of neurons on the subnet.
     pub neurons: u16,
-    /// The minimum number of weights in a row. On a subnet with fewer neurons, a row needs a weight for each of them.
+    /// The minimum number of weights in a row. On a subnet with fewer neurons, a row needs a weight
+    /// for each of them.
     pub min_allowed_weights: u16,
     /// The maximum share of one weight, in parts of 65535.
     pub max_weights_limit: u16,
@@ -45,8 +46,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Returns the block of the next epoch after `now`: one tempo after the last epoch, or earlier if an epoch was
-    /// triggered manually. `None` for a subnet without epochs (tempo 0).
+    /// Returns the block of the next epoch after `now`: one tempo after the last epoch, or earlier
+    /// if an epoch was triggered manually. `None` for a subnet without epochs (tempo 0).
     pub fn next_epoch(&self, now: BlockNumber) -> Option<BlockNumber> {
         if self.tempo == 0 {
             return None;
@@ -79,7 +80,11 @@ mod tests {
             (0, Some(115), 100, None),
         ] {
             let found = at(tempo, pending).next_epoch(BlockNumber::new(now));
-            assert_eq!(found, next.map(BlockNumber::new), "tempo {tempo}, pending {pending:?}, now {now}");
+            assert_eq!(
+                found,
+                next.map(BlockNumber::new),
+                "tempo {tempo}, pending {pending:?}, now {now}"
+            );
         }
     }
 }

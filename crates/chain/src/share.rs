@@ -4,13 +4,17 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A share in the chain's unit: parts of 65535.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Share(u16);
 
 /// The text does not parse as a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("malformed share; hint: use a percentage from 0 to 100 with at most four decimals, such as 18 or 12.5")]
+#[error(
+    "malformed share; hint: use a percentage from 0 to 100 with at most four decimals, such as 18 or 12.5"
+)]
 pub struct ShareError;
 
 impl Share {
@@ -67,9 +71,14 @@ mod tests {
 
     #[test]
     fn percentages_are_parsed_exactly() {
-        for (text, parts) in
-            [("18", 11_796), ("18%", 11_796), ("0", 0), ("100 %", 65_535), ("12.5", 8191), ("0.0016", 1)]
-        {
+        for (text, parts) in [
+            ("18", 11_796),
+            ("18%", 11_796),
+            ("0", 0),
+            ("100 %", 65_535),
+            ("12.5", 8191),
+            ("0.0016", 1),
+        ] {
             assert_eq!(text.parse(), Ok(Share(parts)), "{text}");
         }
         for text in ["", "%", "-1", "101", "1.23456", ".5", "5.", "1e1", "99999999999999999999"] {

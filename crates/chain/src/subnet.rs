@@ -76,7 +76,16 @@ impl SubnetIdentity {
 }
 
 /// The price of a subnet's alpha.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, subxt::ext::scale_decode::DecodeAsType)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    subxt::ext::scale_decode::DecodeAsType,
+)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct Price {
     /// The subnet's netuid.
@@ -86,7 +95,16 @@ pub struct Price {
 }
 
 /// The simulated result of buying or selling alpha.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, subxt::ext::scale_decode::DecodeAsType)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    subxt::ext::scale_decode::DecodeAsType,
+)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct SimulatedSwap {
     /// The TAO paid or received.

@@ -1,4 +1,5 @@
-//! A mock chain for tests: the test decides when blocks are produced, and scripts the outcome of each submission.
+//! A mock chain for tests: the test decides when blocks are produced, and scripts the outcome of
+//! each submission.
 
 mod bytes;
 mod chain;
@@ -18,8 +19,8 @@ use tokio::sync::watch;
 
 use crate::nonce::Nonces;
 use crate::{
-    At, Block, Call, ChainError, DispatchError, Effect, Event, Extrinsic, Inclusion, Metagraph, Outcome,
-    RefusedBecause, SignedExtrinsic, TransportError, WeightRules,
+    At, Block, Call, ChainError, DispatchError, Effect, Event, Extrinsic, Inclusion, Metagraph,
+    Outcome, RefusedBecause, SignedExtrinsic, TransportError, WeightRules,
 };
 
 use versions::Versions;
@@ -136,7 +137,14 @@ impl MockChain {
             submitted: Vec::new(),
         };
         let (heads, _) = watch::channel(Some(state.head()));
-        Self { inner: Arc::new(Inner { block_time, nonces: Nonces::default(), heads, state: Mutex::new(state) }) }
+        Self {
+            inner: Arc::new(Inner {
+                block_time,
+                nonces: Nonces::default(),
+                heads,
+                state: Mutex::new(state),
+            }),
+        }
     }
 
     /// Mines blocks without extrinsics.
@@ -148,15 +156,17 @@ impl MockChain {
         self.inner.heads.send_replace(Some(state.head()));
     }
 
-    /// Reverts the newest blocks that are not finalized. Blocks mined later at the same height have different hashes.
-    /// The extrinsics of reverted blocks are in no block until they are sent again, or until
-    /// [`MockChain::include_undone`].
+    /// Reverts the newest blocks that are not finalized. Blocks mined later at the same height have
+    /// different hashes. The extrinsics of reverted blocks are in no block until they are sent
+    /// again, or until [`MockChain::include_undone`].
     pub fn undo(&self, blocks: u32) {
         let mut state = self.state();
         state.forks = state.forks.saturating_add(1);
         let kept = state.head().number.minus(blocks).max(state.finalized).get() as usize;
         let undone = state.blocks.split_off(kept.saturating_add(1));
-        state.undone.extend(undone.into_iter().flat_map(|block| block.extrinsics).map(|(extrinsic, _)| extrinsic));
+        state.undone.extend(
+            undone.into_iter().flat_map(|block| block.extrinsics).map(|(extrinsic, _)| extrinsic),
+        );
         self.inner.heads.send_replace(Some(state.head()));
     }
 
@@ -190,8 +200,8 @@ impl MockChain {
         }
     }
 
-    /// Adds an extrinsic to the result of [`Chain::extrinsics`](crate::Chain::extrinsics) for the newest block.
-    /// Submitted extrinsics are not in that result: the mock cannot decode them.
+    /// Adds an extrinsic to the result of [`Chain::extrinsics`](crate::Chain::extrinsics) for the
+    /// newest block. Submitted extrinsics are not in that result: the mock cannot decode them.
     pub fn record_extrinsic(&self, extrinsic: Extrinsic) {
         if let Some(block) = self.state().blocks.last_mut() {
             block.decoded.push(extrinsic);
@@ -213,13 +223,14 @@ impl MockChain {
         self.state().effect = effect;
     }
 
-    /// Sets the result of [`Chain::shield_key`](crate::Chain::shield_key). The mock does not decrypt: no block includes
-    /// a shielded extrinsic.
+    /// Sets the result of [`Chain::shield_key`](crate::Chain::shield_key). The mock does not
+    /// decrypt: no block includes a shielded extrinsic.
     pub fn set_shield_key(&self, key: Option<Vec<u8>>) {
         self.state().shield_key = key;
     }
 
-    /// Sets the time of the newest block, since the Unix epoch. By default, it is the time of the system clock.
+    /// Sets the time of the newest block, since the Unix epoch. By default, it is the time of the
+    /// system clock.
     pub fn set_time(&self, time: Duration) {
         self.state().time = Some(time);
     }
@@ -236,17 +247,21 @@ impl MockChain {
         state.rules.entry(netuid).or_default().set(since, rules);
     }
 
-    /// Sets the results of [`Chain::metagraph`](crate::Chain::metagraph), [`Chain::uid`](crate::Chain::uid) and
-    /// [`Chain::weights_of`](crate::Chain::weights_of) for the subnet. The requested block replaces the metagraph's
-    /// block.
+    /// Sets the results of [`Chain::metagraph`](crate::Chain::metagraph),
+    /// [`Chain::uid`](crate::Chain::uid) and [`Chain::weights_of`](crate::Chain::weights_of) for
+    /// the subnet. The requested block replaces the metagraph's block.
     pub fn set_metagraph(&self, metagraph: Metagraph) {
         let mut state = self.state();
         let since = state.head().number;
-        state.metagraphs.entry((metagraph.netuid, metagraph.mech)).or_default().set(since, metagraph);
+        state
+            .metagraphs
+            .entry((metagraph.netuid, metagraph.mech))
+            .or_default()
+            .set(since, metagraph);
     }
 
-    /// Makes each block keep the weight rules and metagraphs that were set when it was the newest. By default, all
-    /// blocks have the latest ones.
+    /// Makes each block keep the weight rules and metagraphs that were set when it was the newest.
+    /// By default, all blocks have the latest ones.
     pub fn keep_history(&self) {
         self.state().keeps_history = true;
     }
@@ -264,7 +279,12 @@ impl MockChain {
     /// Returns all extrinsics that are in a block.
     pub fn included(&self) -> Vec<SignedExtrinsic> {
         let state = self.state();
-        state.blocks.iter().flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic.clone()).collect()
+        state
+            .blocks
+            .iter()
+            .flat_map(|block| &block.extrinsics)
+            .map(|(extrinsic, _)| extrinsic.clone())
+            .collect()
     }
 
     /// Returns the next nonce of an account after a block.
@@ -287,14 +307,19 @@ impl MockChain {
 
 impl State {
     fn head(&self) -> Block {
-        self.block_at(BlockNumber::new(u32::try_from(self.blocks.len()).unwrap_or(u32::MAX)).minus(1))
+        self.block_at(
+            BlockNumber::new(u32::try_from(self.blocks.len()).unwrap_or(u32::MAX)).minus(1),
+        )
     }
 
-    /// Returns the block at a height. Its hash consists of the height, the number of the fork, and zeros.
+    /// Returns the block at a height. Its hash consists of the height, the number of the fork, and
+    /// zeros.
     fn block_at(&self, number: BlockNumber) -> Block {
         let fork = self.blocks.get(number.get() as usize).map_or(0, |block| block.fork);
         let mut hash = [0; 32];
-        for (byte, digit) in hash.iter_mut().zip(number.get().to_le_bytes().into_iter().chain(fork.to_le_bytes())) {
+        for (byte, digit) in
+            hash.iter_mut().zip(number.get().to_le_bytes().into_iter().chain(fork.to_le_bytes()))
+        {
             *byte = digit;
         }
         Block { number, hash: BlockHash::from_bytes(hash) }
@@ -311,7 +336,8 @@ impl State {
             At::Finalized => self.block_at(self.finalized),
             At::Number(number) => self.block_at(number),
             At::Hash(hash) => {
-                let (number, _) = hash.as_bytes().split_first_chunk().ok_or(ChainError::NoSuchBlock(at))?;
+                let (number, _) =
+                    hash.as_bytes().split_first_chunk().ok_or(ChainError::NoSuchBlock(at))?;
                 let block = self.block_at(BlockNumber::new(u32::from_le_bytes(*number)));
                 Some(block).filter(|block| block.hash == hash).ok_or(ChainError::NoSuchBlock(at))?
             }
@@ -326,16 +352,28 @@ impl State {
     }
 
     fn found(&self, hash: ExtrinsicHash, from: BlockNumber, to: BlockNumber) -> Option<Outcome> {
-        let blocks = (0..).zip(&self.blocks).skip(from.get() as usize).take(to.plus(1).since(from) as usize);
+        let blocks =
+            (0..).zip(&self.blocks).skip(from.get() as usize).take(to.plus(1).since(from) as usize);
         for (number, MockBlock { events, extrinsics, .. }) in blocks {
-            let Some((index, (_, result))) = (0..).zip(extrinsics).find(|(_, (found, _))| found.hash == hash) else {
+            let Some((index, (_, result))) =
+                (0..).zip(extrinsics).find(|(_, (found, _))| found.hash == hash)
+            else {
                 continue;
             };
             let block = self.block_at(BlockNumber::new(number));
-            let inclusion =
-                Inclusion { block, index, fee: Some(Rao::ZERO), result: result.clone(), events: events.clone() };
+            let inclusion = Inclusion {
+                block,
+                index,
+                fee: Some(Rao::ZERO),
+                result: result.clone(),
+                events: events.clone(),
+            };
             let is_final = block.number <= self.finalized;
-            return Some(if is_final { Outcome::Finalized(inclusion) } else { Outcome::Included(inclusion) });
+            return Some(if is_final {
+                Outcome::Finalized(inclusion)
+            } else {
+                Outcome::Included(inclusion)
+            });
         }
         None
     }
@@ -343,7 +381,8 @@ impl State {
     /// Returns the extrinsic with this signer and nonce in the blocks up to `to`.
     fn user_of(&self, signer: AccountId, nonce: u32, to: BlockNumber) -> Option<&SignedExtrinsic> {
         let blocks = self.blocks.iter().take(to.plus(1).get() as usize);
-        let mut included = blocks.flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic);
+        let mut included =
+            blocks.flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic);
         included.find(|extrinsic| extrinsic.signer == signer && extrinsic.nonce == nonce)
     }
 
@@ -355,7 +394,10 @@ impl State {
     fn next_nonce_after(&self, account: AccountId, block: BlockNumber) -> u32 {
         let blocks = self.blocks.iter().take(block.plus(1).get() as usize);
         let included = blocks.flat_map(|block| &block.extrinsics);
-        let used = included.filter(|(other, _)| other.signer == account).map(|(other, _)| other.nonce).max();
+        let used = included
+            .filter(|(other, _)| other.signer == account)
+            .map(|(other, _)| other.nonce)
+            .max();
         used.map_or(0, |nonce| nonce.saturating_add(1))
     }
 
@@ -363,9 +405,15 @@ impl State {
         self.push(vec![(extrinsic.clone(), result)]);
     }
 
-    fn metagraph(&self, netuid: NetUid, mech: MechId, block: Block) -> Result<&Metagraph, ChainError> {
+    fn metagraph(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        block: Block,
+    ) -> Result<&Metagraph, ChainError> {
         let block = self.keeps_history.then_some(block.number);
-        let metagraph = self.metagraphs.get(&(netuid, mech)).and_then(|versions| versions.at(block));
+        let metagraph =
+            self.metagraphs.get(&(netuid, mech)).and_then(|versions| versions.at(block));
         metagraph.ok_or(ChainError::NoSuchSubnet(netuid))
     }
 }

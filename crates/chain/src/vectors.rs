@@ -23,8 +23,13 @@ pub(crate) fn parse(text: &str) -> Json {
             number.push(char);
             continue;
         }
-        let is_small = number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok() || char == '.';
-        quoted += &if number.is_empty() || is_small { std::mem::take(&mut number) } else { format!("\"{number}\"") };
+        let is_small =
+            number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok() || char == '.';
+        quoted += &if number.is_empty() || is_small {
+            std::mem::take(&mut number)
+        } else {
+            format!("\"{number}\"")
+        };
         number.clear();
         in_text ^= char == '"' && !escaped;
         escaped = char == '\\' && !escaped;

@@ -1,7 +1,8 @@
-//! Converts scores to the chain's weights: parts of 65535 of the largest weight, within the subnet's limits.
+//! Converts scores to the chain's weights: parts of 65535 of the largest weight, within the
+//! subnet's limits.
 //!
-//! [`within_limits`] and [`quantise`] give the same results as Bittensor's SDK, so that a validator's weights do not
-//! depend on the client; [`refusal`] applies the chain's own checks.
+//! [`within_limits`] and [`quantise`] give the same results as Bittensor's SDK, so that a
+//! validator's weights do not depend on the client; [`refusal`] applies the chain's own checks.
 
 use taonet_primitives::{Uid, counted};
 
@@ -32,8 +33,9 @@ pub enum WeightError {
     },
 }
 
-/// Quantises weights to u16: the largest becomes 65535, the others are scaled and rounded to nearest, and zeros are
-/// omitted. The order is preserved. Without a positive weight the row is empty.
+/// Quantises weights to u16: the largest becomes 65535, the others are scaled and rounded to
+/// nearest, and zeros are omitted. The order is preserved. Without a positive weight the row is
+/// empty.
 ///
 /// # Errors
 /// [`WeightError`] if a weight is invalid or a uid is duplicated.
@@ -52,21 +54,30 @@ pub fn quantise(weights: &[(Uid, f64)]) -> Result<WeightRow, WeightError> {
 /// Returns the uids whose positive weights [`quantise`] rounded to 0, and left out of `row`.
 pub fn rounded_to_zero(weights: &[(Uid, f64)], row: &WeightRow) -> Vec<Uid> {
     let is_in_row = |uid: &Uid| row.iter().any(|(known, _)| known == uid);
-    weights.iter().filter(|(uid, weight)| *weight > 0.0 && !is_in_row(uid)).map(|(uid, _)| *uid).collect()
+    weights
+        .iter()
+        .filter(|(uid, weight)| *weight > 0.0 && !is_in_row(uid))
+        .map(|(uid, _)| *uid)
+        .collect()
 }
 
 /// Converts the scores of neurons to weights within a subnet's limits, without quantising them.
 ///
-/// Without a positive score, or with fewer neurons than `min_allowed_weights`, all neurons get equal weights. With
-/// fewer positive scores than `min_allowed_weights`, every neuron gets 10⁻⁵ plus its score. Weights are then normalised
-/// and limited to `max_weights_limit`, up to rounding errors.
+/// Without a positive score, or with fewer neurons than `min_allowed_weights`, all neurons get
+/// equal weights. With fewer positive scores than `min_allowed_weights`, every neuron gets 10⁻⁵
+/// plus its score. Weights are then normalised and limited to `max_weights_limit`, up to rounding
+/// errors.
 ///
 /// # Errors
 /// [`WeightError`] if a score is invalid, or a uid is duplicated or not on the subnet.
-pub fn within_limits(scores: &[(Uid, f64)], rules: &WeightRules) -> Result<Vec<(Uid, f64)>, WeightError> {
+pub fn within_limits(
+    scores: &[(Uid, f64)],
+    rules: &WeightRules,
+) -> Result<Vec<(Uid, f64)>, WeightError> {
     check(scores, Some(rules.neurons))?;
     let neurons = rules.neurons;
-    let chosen: Vec<(Uid, f64)> = scores.iter().copied().filter(|(_, score)| *score > 0.0).collect();
+    let chosen: Vec<(Uid, f64)> =
+        scores.iter().copied().filter(|(_, score)| *score > 0.0).collect();
     let largest_share = f64::from(rules.max_weights_limit) / f64::from(u16::MAX);
     if chosen.is_empty() || neurons < rules.min_allowed_weights {
         let equal = 1.0 / f64::from(neurons.max(1));
@@ -95,8 +106,8 @@ const TRACE: f64 = 1e-5;
 /// The guard against division by zero, as in Bittensor's SDK.
 const EPSILON: f64 = 1e-7;
 
-/// Normalises weights to shares of at most `largest`: larger shares are reduced to `largest`, and the excess is
-/// distributed over the other shares in proportion.
+/// Normalises weights to shares of at most `largest`: larger shares are reduced to `largest`, and
+/// the excess is distributed over the other shares in proportion.
 ///
 /// If `largest` is at most an equal share, all shares are equal.
 fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
@@ -113,7 +124,8 @@ fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
     if shares.iter().copied().fold(0.0, f64::max) <= largest {
         return shares;
     }
-    // Finds the largest share that stays below the limit if all larger shares are reduced to its value.
+    // Finds the largest share that stays below the limit if all larger shares are reduced to its
+    // value.
     let mut below = 0.0;
     let mut cut_at = 0_usize;
     for (index, value) in estimate.iter().enumerate() {
@@ -151,8 +163,8 @@ pub enum RowError {
     },
 }
 
-/// Returns why the chain would refuse a quantised row of the neuron `own`; `None` if it would accept the row. A row
-/// with only a self-weight is always accepted.
+/// Returns why the chain would refuse a quantised row of the neuron `own`; `None` if it would
+/// accept the row. A row with only a self-weight is always accepted.
 pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowError> {
     if let [(uid, _)] = row.as_slice()
         && *uid == own
@@ -165,10 +177,15 @@ pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowErro
     }
     let sum: u64 = row.iter().map(|(_, weight)| u64::from(*weight)).fold(0, u64::saturating_add);
     let is_too_large = |weight: u16| {
-        let share = u64::from(weight).saturating_mul(u64::from(u16::MAX)).checked_div(sum).unwrap_or_default();
+        let share = u64::from(weight)
+            .saturating_mul(u64::from(u16::MAX))
+            .checked_div(sum)
+            .unwrap_or_default();
         share > u64::from(rules.max_weights_limit)
     };
-    row.iter().find(|(_, weight)| is_too_large(*weight)).map(|(uid, _)| RowError::TooLarge { uid: *uid })
+    row.iter()
+        .find(|(_, weight)| is_too_large(*weight))
+        .map(|(uid, _)| RowError::TooLarge { uid: *uid })
 }
 
 fn check(weights: &[(Uid, f64)], neurons: Option<u16>) -> Result<(), WeightError> {

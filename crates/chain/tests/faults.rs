@@ -16,7 +16,8 @@ use taonet_primitives::{MechId, NetUid, Rao};
 const LIMIT: Duration = Duration::from_secs(2);
 /// Tolerance for the scheduler of a busy machine.
 const SLACK: Duration = Duration::from_secs(4);
-/// Duration of a long fault in blocks: 7 s, longer than any read may take. A read without a timeout waits for its end.
+/// Duration of a long fault in blocks: 7 s, longer than any read may take. A read without a timeout
+/// waits for its end.
 const LONG_FAULT: u32 = 28;
 const AMOUNT: Rao = Rao::new(1_000_000);
 
@@ -71,7 +72,9 @@ async fn faults_over_200_blocks_neither_stall_nor_repeat_calls() {
                     let start = Instant::now();
                     let is_answered = match read {
                         0 => chain.head().await.is_ok(),
-                        1 => chain.metagraph(netuid, MechId(0), Detail::Full, At::Head).await.is_ok(),
+                        1 => {
+                            chain.metagraph(netuid, MechId(0), Detail::Full, At::Head).await.is_ok()
+                        }
                         2 => chain.balance(bob.coldkey().into(), At::Head).await.is_ok(),
                         3 => chain.sign(&call, &bob, SignOptions::default()).await.is_ok(),
                         4 => chain.weight_rules(netuid, At::Finalized).await.is_ok(),
@@ -140,7 +143,8 @@ async fn faults_over_200_blocks_neither_stall_nor_repeat_calls() {
 async fn client_switches_from_dead_connection_to_next_node() {
     let node = localnet(Clock::FAST).await;
     for mode in [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage] {
-        let (first, second) = (Proxy::start(node.address()).await, Proxy::start(node.address()).await);
+        let (first, second) =
+            (Proxy::start(node.address()).await, Proxy::start(node.address()).await);
         let chain = client(&[first.url(), second.url()]).await;
         let mut heads = chain.heads();
         heads.borrow_and_update();
@@ -151,7 +155,9 @@ async fn client_switches_from_dead_connection_to_next_node() {
                 assert!(error.is_retryable(), "{mode:?}: {error}");
             }
         };
-        tokio::time::timeout(Duration::from_mins(1), left).await.unwrap_or_else(|_| panic!("{mode:?}: not left"));
+        tokio::time::timeout(Duration::from_mins(1), left)
+            .await
+            .unwrap_or_else(|_| panic!("{mode:?}: not left"));
         // Waits for blocks sent before the fault, and marks them as seen.
         tokio::time::sleep(BLOCK).await;
         heads.borrow_and_update();
@@ -168,7 +174,8 @@ async fn without_a_working_node_a_read_fails_in_time() {
     let node = localnet(Clock::FAST).await;
     let bob = key("Bob");
     for mode in [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage] {
-        let (first, second) = (Proxy::start(node.address()).await, Proxy::start(node.address()).await);
+        let (first, second) =
+            (Proxy::start(node.address()).await, Proxy::start(node.address()).await);
         let chain = client(&[first.url(), second.url()]).await;
         chain.balance(bob.coldkey().into(), At::Head).await.unwrap();
         first.set(mode);

@@ -8,14 +8,15 @@ use common::{client, key, localnet};
 use serde_json::json;
 use taonet_chain::calls::CommitmentText;
 use taonet_chain::{
-    At, Call, Chain, ChainError, Detail, DispatchError, Era, Follow, Hyperparameter, Outcome, RefusedBecause, Share,
-    SignOptions, UnknownBecause, Until, calls,
+    At, Call, Chain, ChainError, Detail, DispatchError, Era, Follow, Hyperparameter, Outcome,
+    RefusedBecause, Share, SignOptions, UnknownBecause, Until, calls,
 };
 use taonet_localnet::{Clock, Node, NodeConfig};
 use taonet_primitives::{Alpha, BlockNumber, MechId, NetUid, Rao};
 use taonet_wallet::Keypair;
 
-/// The client's timeouts are fractions of the block time: with faster blocks, busy machines would exceed them.
+/// The client's timeouts are fractions of the block time: with faster blocks, busy machines would
+/// exceed them.
 const CLOCK: Clock = Clock::Every(Duration::from_secs(1));
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,21 +38,32 @@ async fn client_reads_state_of_the_node() {
     let balances = chain.balances(&[unknown, bob.into()], At::Hash(head.hash)).await.unwrap();
     assert_eq!(balances, [taonet_chain::Balance::default(), balance]);
     let header = chain.header(At::Hash(head.hash)).await.unwrap();
-    assert_eq!(chain.block_events(&header).await.unwrap(), chain.events(At::Hash(head.hash)).await.unwrap());
+    assert_eq!(
+        chain.block_events(&header).await.unwrap(),
+        chain.events(At::Hash(head.hash)).await.unwrap()
+    );
     assert_eq!(chain.storage("System", "Number", &[], At::Head).await.unwrap(), json!(3));
-    assert_eq!(chain.storage("System", "Number", &[], At::Number(BlockNumber::new(2))).await.unwrap(), json!(2));
+    assert_eq!(
+        chain.storage("System", "Number", &[], At::Number(BlockNumber::new(2))).await.unwrap(),
+        json!(2)
+    );
     assert_eq!(chain.constant("Balances", "ExistentialDeposit").await.unwrap(), json!(500));
     let accounts = chain.storage_map("System", "Account", &[], At::Head).await.unwrap();
     // A page ends with its last entry, or after the entry that fills it.
-    for (count, max_bytes, expected) in
-        [(accounts.len(), usize::MAX, (accounts.len(), false)), (2, usize::MAX, (2, true)), (2, 1, (1, true))]
-    {
-        let (page, has_more) = chain.storage_page("System", "Account", &[], count, max_bytes, At::Head).await.unwrap();
+    for (count, max_bytes, expected) in [
+        (accounts.len(), usize::MAX, (accounts.len(), false)),
+        (2, usize::MAX, (2, true)),
+        (2, 1, (1, true)),
+    ] {
+        let (page, has_more) =
+            chain.storage_page("System", "Account", &[], count, max_bytes, At::Head).await.unwrap();
         assert_eq!((page.len(), has_more), expected, "{count} {max_bytes}");
         assert!(page.iter().zip(&accounts).all(|(one, other)| one.0 == other.0));
     }
     assert!(accounts.iter().any(|(keys, _)| keys == &[json!(bob.to_string())]), "{accounts:?}");
-    let nonce = chain.runtime_api("AccountNonceApi", "account_nonce", &[json!(bob.to_string())], At::Head).await;
+    let nonce = chain
+        .runtime_api("AccountNonceApi", "account_nonce", &[json!(bob.to_string())], At::Head)
+        .await;
     assert_eq!(nonce.unwrap(), json!(0));
     let rules = chain.weight_rules(NetUid(1), At::Head).await.unwrap();
     assert_eq!((rules.schedule.tempo, rules.mechanisms), (100, 1), "{rules:?}");
@@ -64,7 +76,12 @@ async fn client_reads_state_of_the_node() {
     assert!(matches!(missing, Err(ChainError::NoSuchBlock(_))), "{missing:?}");
     let missing = chain.balance(
         bob.into(),
-        At::Hash("0x".to_owned().as_str().parse().unwrap_or(taonet_primitives::BlockHash::from_bytes([7; 32]))),
+        At::Hash(
+            "0x".to_owned()
+                .as_str()
+                .parse()
+                .unwrap_or(taonet_primitives::BlockHash::from_bytes([7; 32])),
+        ),
     );
     assert!(matches!(missing.await, Err(ChainError::NoSuchBlock(_))));
     node.stop().await;
@@ -74,7 +91,11 @@ async fn client_reads_state_of_the_node() {
 async fn block_time_is_read_from_the_node() {
     for (clock, millis) in [(Clock::PRODUCTION, 12_000), (Clock::FAST, 250), (Clock::Manual, 250)] {
         let node = localnet(clock).await;
-        assert_eq!(client(&[node.url()]).await.block_time(), Duration::from_millis(millis), "{clock:?}");
+        assert_eq!(
+            client(&[node.url()]).await.block_time(),
+            Duration::from_millis(millis),
+            "{clock:?}"
+        );
         node.stop().await;
     }
 }
@@ -94,7 +115,11 @@ async fn a_transfer_is_followed_into_its_block() {
     assert_eq!(dry.validity, Ok(()));
     let effect = dry.effect.unwrap();
     assert_eq!(effect.result, Ok(()));
-    assert!(effect.events.iter().any(|event| event.is("Balances", "Transfer")), "{:?}", effect.events);
+    assert!(
+        effect.events.iter().any(|event| event.is("Balances", "Transfer")),
+        "{:?}",
+        effect.events
+    );
     // The pool accepts a call that will fail.
     let too_much = calls::transfer_keep_alive(carol.into(), Rao::new(u64::MAX / 2));
     let failing = chain.sign(&too_much, &alice, options).await.unwrap();
@@ -114,7 +139,8 @@ async fn a_transfer_is_followed_into_its_block() {
     let before = inclusion.block.number.minus(1);
     assert_eq!(chain.balance(carol.into(), At::Number(before)).await.unwrap().free, Rao::ZERO);
 
-    let found = chain.lookup(extrinsic.hash, extrinsic.birth.number, inclusion.block.number).await.unwrap();
+    let found =
+        chain.lookup(extrinsic.hash, extrinsic.birth.number, inclusion.block.number).await.unwrap();
     assert_eq!(found, Some(outcome.clone()));
     let decoded = chain.extrinsics(inclusion.block.into()).await.unwrap();
     let ours = decoded.iter().find(|decoded| decoded.hash == extrinsic.hash).unwrap();
@@ -126,9 +152,17 @@ async fn a_transfer_is_followed_into_its_block() {
     assert_eq!((&*inherent.pallet, inherent.signer), ("Timestamp", None), "{decoded:?}");
     assert_eq!(chain.extrinsics(At::Number(BlockNumber::new(0))).await.unwrap(), []);
     assert_eq!(chain.lookup(extrinsic.hash, extrinsic.birth.number, before).await.unwrap(), None);
-    assert_eq!(chain.submit(&extrinsic, Follow::default()).await, outcome, "the same bytes are sent again");
+    assert_eq!(
+        chain.submit(&extrinsic, Follow::default()).await,
+        outcome,
+        "the same bytes are sent again"
+    );
     let again = chain.sign(&call, &alice, options).await.unwrap();
-    assert_eq!(chain.submit(&again, Follow::default()).await, Outcome::Superseded, "another one has the nonce");
+    assert_eq!(
+        chain.submit(&again, Follow::default()).await,
+        Outcome::Superseded,
+        "another one has the nonce"
+    );
     assert_eq!(chain.balance(carol.into(), At::Head).await.unwrap().free, amount);
     node.stop().await;
 }
@@ -140,7 +174,9 @@ async fn undecryptable_ciphertext_is_refused() {
     let public = taonet_localnet_runtime::mev_shield::development_key().public();
     assert_eq!(chain.shield_key().await.unwrap(), Some(public));
     for (ciphertext, code) in [(&[7; 17][..], 23), (&[7; 1_200], 23), (&[0; 1_200], 24)] {
-        let outcome = chain.send(&calls::submit_encrypted(ciphertext), &key("Alice"), Follow::default()).await;
+        let outcome = chain
+            .send(&calls::submit_encrypted(ciphertext), &key("Alice"), Follow::default())
+            .await;
         assert_eq!(outcome.unwrap(), Outcome::Invalid(RefusedBecause::custom(code)));
     }
     node.stop().await;
@@ -171,7 +207,10 @@ async fn refusals_have_reasons() {
     let outcome = chain.send(&transfer, &alice, Follow::default()).await.unwrap();
     let refused = outcome.inclusion().unwrap();
     let error = refused.result.clone().unwrap_err();
-    assert!(matches!(&error, DispatchError::Other(text) if text.contains("BelowMinimum")), "{error}");
+    assert!(
+        matches!(&error, DispatchError::Other(text) if text.contains("BelowMinimum")),
+        "{error}"
+    );
     let decoded = chain.extrinsics(refused.block.into()).await.unwrap();
     assert_eq!(decoded[refused.index as usize].result, Some(Err(error)));
     let sudo = calls::sudo(transfer.clone());
@@ -186,9 +225,13 @@ async fn refusals_have_reasons() {
     let early = chain.sign(&transfer, &alice, options).await.unwrap();
     let follow = Follow { patience_blocks: 1, ..Follow::default() };
     let outcome = chain.submit(&early, follow).await;
-    assert!(matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })),
+        "{outcome:?}"
+    );
     let mut broken = early.clone();
-    // Byte 45 is in the signature, which follows length, version, address type, 32-byte address and signature type.
+    // Byte 45 is in the signature, which follows length, version, address type, 32-byte address and
+    // signature type.
     broken.bytes[45] ^= 1;
     let outcome = chain.submit(&broken, Follow::default()).await;
     assert_eq!(outcome, Outcome::Invalid(RefusedBecause::BadSignature));
@@ -241,7 +284,8 @@ async fn calls_are_made_from_json_and_the_heads_are_watched() {
     let chain = client(&[node.url()]).await;
     let mut heads = chain.heads();
     let first = heads.borrow_and_update().unwrap();
-    let args = json!({ "call": { "AdminUtils": { "sudo_set_tempo": { "netuid": 1, "tempo": 7 } } } });
+    let args =
+        json!({ "call": { "AdminUtils": { "sudo_set_tempo": { "netuid": 1, "tempo": 7 } } } });
     let call = chain.call("Sudo", "sudo", &args).await.unwrap();
     let follow = Follow { until: Until::Finalized, ..Follow::default() };
     let outcome = chain.send(&call, &key("Alice"), follow).await.unwrap();
@@ -265,11 +309,13 @@ async fn subnet_operations_change_the_metagraph() {
         assert!(outcome.is_success(), "{call:?}: {outcome:?}");
     };
     let cost = chain.registration_cost(netuid, At::Head).await.unwrap();
-    send(calls::register_limit(netuid, hot.hotkey(), cost.checked_add(cost).unwrap()), &alice).await;
+    send(calls::register_limit(netuid, hot.hotkey(), cost.checked_add(cost).unwrap()), &alice)
+        .await;
     let uid = chain.uid(netuid, &hot.hotkey(), At::Head).await.unwrap().unwrap();
     send(calls::serve_axon(netuid, 7, "203.0.113.9:8091".parse().unwrap()), &hot).await;
     // Commitments cost a fee, which the hotkey pays.
-    send(calls::transfer_keep_alive(hot.public().coldkey().into(), "1".parse().unwrap()), &alice).await;
+    send(calls::transfer_keep_alive(hot.public().coldkey().into(), "1".parse().unwrap()), &alice)
+        .await;
     let text = CommitmentText::new("model: sha256 of something").unwrap();
     send(calls::set_commitment(netuid, &text), &hot).await;
     send(calls::add_stake(hot.hotkey(), netuid, "5".parse().unwrap()), &alice).await;
@@ -280,15 +326,23 @@ async fn subnet_operations_change_the_metagraph() {
     assert_eq!(neuron.axon.unwrap().address, "203.0.113.9:8091".parse().unwrap());
     assert!(neuron.alpha_stake > Alpha::ZERO, "{neuron:?}");
     assert_eq!(metagraph.weights.as_ref().map(Vec::len), Some(metagraph.n()));
-    assert_eq!(chain.commitment(netuid, hot.hotkey(), At::Head).await.unwrap().as_deref(), Some(text.as_str()));
-    assert_eq!(chain.commitments(netuid, At::Head).await.unwrap(), [(hot.hotkey(), text.as_str().to_owned())]);
+    assert_eq!(
+        chain.commitment(netuid, hot.hotkey(), At::Head).await.unwrap().as_deref(),
+        Some(text.as_str())
+    );
+    assert_eq!(
+        chain.commitments(netuid, At::Head).await.unwrap(),
+        [(hot.hotkey(), text.as_str().to_owned())]
+    );
     let dated = chain.dated_commitments(netuid, At::Head).await.unwrap();
     assert!(dated.len() == 1 && dated[0].text == text.as_str() && dated[0].block > 0, "{dated:?}");
     // A timelocked commitment replaces the text, and is revealed only with the beacon's pulse.
     send(calls::set_timelocked_commitment(netuid, &[7; 200], 1 << 40), &hot).await;
     assert_eq!(chain.dated_commitments(netuid, At::Head).await.unwrap(), []);
     assert_eq!(chain.revealed_commitments(netuid, At::Head).await.unwrap(), []);
-    let stored = chain.storage("Commitments", "CommitmentOf", &[json!(netuid), json!(hot.hotkey())], At::Head).await;
+    let stored = chain
+        .storage("Commitments", "CommitmentOf", &[json!(netuid), json!(hot.hotkey())], At::Head)
+        .await;
     assert!(stored.unwrap().to_string().contains("TimelockEncrypted"));
 
     let stakes = chain.stakes(alice.coldkey(), At::Head).await.unwrap();
@@ -309,7 +363,14 @@ async fn subnet_operations_change_the_metagraph() {
     assert_eq!(number("weights_rate_limit"), Some(Hyperparameter::Number(rules.rate_limit_blocks)));
     assert!(chain.subnet_cost(At::Head).await.unwrap() > Rao::ZERO);
     let price = chain.price(netuid, At::Head).await.unwrap();
-    assert!(chain.prices(At::Head).await.unwrap().iter().any(|other| other.netuid == netuid && other.price == price));
+    assert!(
+        chain
+            .prices(At::Head)
+            .await
+            .unwrap()
+            .iter()
+            .any(|other| other.netuid == netuid && other.price == price)
+    );
     let bought = chain.simulate_buying(netuid, Rao::new(1_000_000_000), At::Head).await.unwrap();
     let sold = chain.simulate_selling(netuid, bought.alpha_amount, At::Head).await.unwrap();
     assert!(bought.alpha_amount > Alpha::ZERO && sold.tao_amount > Rao::ZERO);

@@ -1,8 +1,9 @@
 //! Completions that know the user's wallets, hotkeys, networks, subnets and models.
 //!
-//! The scripts of `tao completions` run the program with [`VARIABLE`] set and the words of the line as arguments; the
-//! engine of clap_complete finds the argument that the cursor is in, and this module its values. A shell waits for the
-//! answer, so nothing here uses the network: subnets are those that `tao subnets list` saw last.
+//! The scripts of `tao completions` run the program with [`VARIABLE`] set and the words of the line
+//! as arguments; the engine of clap_complete finds the argument that the cursor is in, and this
+//! module its values. A shell waits for the answer, so nothing here uses the network: subnets are
+//! those that `tao subnets list` saw last.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -32,7 +33,8 @@ const NETWORKS: [(&str, &str); 4] = [
 ];
 
 /// Subnets with commands of their own, for networks whose subnets were never listed.
-const SUBNETS: [(&str, &str); 3] = [("2", "proof of inference"), ("19", "Nineteen"), ("59", "Babelbit")];
+const SUBNETS: [(&str, &str); 3] =
+    [("2", "proof of inference"), ("19", "Nineteen"), ("59", "Babelbit")];
 
 /// Answers a shell's request; `None` if the program was started for anything else.
 pub(crate) fn answer<P: CommandFactory>(arguments: &[OsString]) -> Option<ExitCode> {
@@ -87,14 +89,17 @@ fn model_candidates() -> Vec<CompletionCandidate> {
 
 /// Returns the wallets in the directory that the line or the environment selects.
 fn listed_wallets() -> Vec<ListedWallet> {
-    let chosen = given(&words(), &["--wallet-path", "--wallet.path", "-p"])
-        .or_else(|| ["BT_WALLET_PATH", "BITTENSOR_WALLET_PATH"].into_iter().find_map(settings::text));
-    let root = expand_home(chosen.unwrap_or_else(|| DEFAULT_ROOT.to_owned()), dirs::home_dir().as_deref());
+    let chosen = given(&words(), &["--wallet-path", "--wallet.path", "-p"]).or_else(|| {
+        ["BT_WALLET_PATH", "BITTENSOR_WALLET_PATH"].into_iter().find_map(settings::text)
+    });
+    let root =
+        expand_home(chosen.unwrap_or_else(|| DEFAULT_ROOT.to_owned()), dirs::home_dir().as_deref());
     root.map(|root| Wallets::new(root).list().unwrap_or_default()).unwrap_or_default()
 }
 
 fn wallet_candidates() -> Vec<CompletionCandidate> {
-    let address = |wallet: &ListedWallet| wallet.coldkey.map(|key| key.to_string()).unwrap_or_default();
+    let address =
+        |wallet: &ListedWallet| wallet.coldkey.map(|key| key.to_string()).unwrap_or_default();
     listed_wallets().iter().map(|wallet| candidate(wallet.name.as_str(), address(wallet))).collect()
 }
 
@@ -109,7 +114,10 @@ fn hotkey_candidates() -> Vec<CompletionCandidate> {
             owners.entry(hotkey.name.as_str()).or_default().push(wallet.name.as_str());
         }
     }
-    owners.into_iter().map(|(name, wallets)| candidate(name, format!("of {}", wallets.join(", ")))).collect()
+    owners
+        .into_iter()
+        .map(|(name, wallets)| candidate(name, format!("of {}", wallets.join(", "))))
+        .collect()
 }
 
 /// Returns the addresses of all hotkeys.
@@ -118,33 +126,45 @@ fn address_candidates() -> Vec<CompletionCandidate> {
     for wallet in listed_wallets() {
         for hotkey in &wallet.hotkeys {
             let address = hotkey.hotkey.map(|key| key.to_string());
-            candidates.extend(address.map(|address| candidate(address, format!("{}/{}", wallet.name, hotkey.name))));
+            candidates.extend(
+                address
+                    .map(|address| candidate(address, format!("{}/{}", wallet.name, hotkey.name))),
+            );
         }
     }
     candidates
 }
 
 fn netuid_candidates() -> Vec<CompletionCandidate> {
-    let network = given(&words(), &["--network", "-n"]).or_else(|| selected_network(settings::text));
+    let network =
+        given(&words(), &["--network", "-n"]).or_else(|| selected_network(settings::text));
     let network = parse_network(network.as_deref().unwrap_or("finney"));
     let listed = network.ok().and_then(|network| read_listed().remove(&network.to_string()));
     match listed {
-        Some(subnets) => subnets.into_iter().map(|(netuid, name)| candidate(netuid.to_string(), name)).collect(),
+        Some(subnets) => {
+            subnets.into_iter().map(|(netuid, name)| candidate(netuid.to_string(), name)).collect()
+        }
         None => SUBNETS.into_iter().map(|(netuid, name)| candidate(netuid, name)).collect(),
     }
 }
 
 /// Returns the words of the line to complete.
 fn words() -> Vec<String> {
-    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).skip_while(|word| word != "--").collect()
+    std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .skip_while(|word| word != "--")
+        .collect()
 }
 
 /// Returns the value that the line gives to an option of one of these names.
 fn given(words: &[String], names: &[&str]) -> Option<String> {
     words.iter().enumerate().find_map(|(index, word)| {
-        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+        let (name, value) =
+            word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
         let is_named = names.contains(&name);
-        is_named.then(|| value.map(str::to_owned).or_else(|| words.get(index + 1).cloned())).flatten()
+        is_named
+            .then(|| value.map(str::to_owned).or_else(|| words.get(index + 1).cloned()))
+            .flatten()
     })
 }
 
@@ -169,7 +189,10 @@ mod tests {
 
     /// Adds the arguments with candidates of a command and its subcommands.
     fn completed(command: &Command, path: &str, found: &mut BTreeMap<String, usize>) {
-        for argument in command.get_arguments().filter(|argument| argument.get::<ArgValueCandidates>().is_some()) {
+        for argument in command
+            .get_arguments()
+            .filter(|argument| argument.get::<ArgValueCandidates>().is_some())
+        {
             *found.entry(argument.get_id().to_string()).or_default() += 1;
             assert!(argument.get_action().takes_values(), "{path}: {}", argument.get_id());
         }

@@ -1,8 +1,8 @@
 //! Descriptions and examples of every command, from one document.
 //!
-//! help.md has a section for each command, under the name that a user types: a description, the environment variables
-//! that its options do not name, then a block of examples. [`documented`] adds them to clap's help, from which the man
-//! pages are generated.
+//! help.md has a section for each command, under the name that a user types: a description, the
+//! environment variables that its options do not name, then a block of examples. [`documented`]
+//! adds them to clap's help, from which the man pages are generated.
 
 mod environment;
 mod groups;
@@ -37,16 +37,28 @@ fn sections() -> HashMap<&'static str, Section<'static>> {
     for part in DOCUMENT.split("\n## ").skip(1) {
         let (name, body) = part.split_once('\n').unwrap_or((part, ""));
         let mut pieces = body.split("```");
-        let paragraphs = pieces.next().unwrap_or_default().trim().split("\n\n").map(|text| text.replace('\n', " "));
-        let (environment, description): (Vec<_>, Vec<_>) = paragraphs.partition(|text| text.starts_with(ENVIRONMENT));
-        let environment = environment.first().map(|text| text.trim_start_matches(ENVIRONMENT).to_owned());
-        let examples = pieces.next().unwrap_or_default().lines().filter(|line| !line.is_empty()).collect();
-        sections.insert(name.trim(), Section { description: description.join("\n\n"), environment, examples });
+        let paragraphs = pieces
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .split("\n\n")
+            .map(|text| text.replace('\n', " "));
+        let (environment, description): (Vec<_>, Vec<_>) =
+            paragraphs.partition(|text| text.starts_with(ENVIRONMENT));
+        let environment =
+            environment.first().map(|text| text.trim_start_matches(ENVIRONMENT).to_owned());
+        let examples =
+            pieces.next().unwrap_or_default().lines().filter(|line| !line.is_empty()).collect();
+        sections.insert(
+            name.trim(),
+            Section { description: description.join("\n\n"), environment, examples },
+        );
     }
     sections
 }
 
-/// Adds the descriptions and examples to a command and all its subcommands, and groups the commands of `tao`.
+/// Adds the descriptions and examples to a command and all its subcommands, and groups the commands
+/// of `tao`.
 pub(crate) fn documented(command: Command) -> Command {
     let name = command.get_name().to_owned();
     let command = document(command, &name, &sections());
@@ -63,12 +75,18 @@ fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'
             command = command.after_help(shown(examples));
         }
         if let Some(list) = environment {
-            command = command.after_long_help(format!("{}\n\n{}", environment::section(list), shown(examples)));
+            command = command.after_long_help(format!(
+                "{}\n\n{}",
+                environment::section(list),
+                shown(examples)
+            ));
         }
     }
-    let below: Vec<String> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
+    let below: Vec<String> =
+        command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
     for name in below {
-        command = command.mut_subcommand(&name, |below| document(below, &format!("{path} {name}"), sections));
+        command = command
+            .mut_subcommand(&name, |below| document(below, &format!("{path} {name}"), sections));
     }
     command
 }
@@ -101,7 +119,10 @@ mod tests {
     /// Visits every visible command with its full name.
     fn walk(command: &Command, path: &str, visit: &mut impl FnMut(&Command, &str)) {
         visit(command, path);
-        for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {
+        for below in command
+            .get_subcommands()
+            .filter(|below| !below.is_hide_set() && below.get_name() != "help")
+        {
             let path = format!("{path} {}", below.get_name());
             // The subcommands of `tao babelbit` are visited under `bb`.
             if path == "tao babelbit" { visit(below, &path) } else { walk(below, &path, visit) }
@@ -138,13 +159,17 @@ mod tests {
             for line in section.examples.iter().filter(|line| !line.starts_with("# ")) {
                 let command = line.trim_start_matches("sudo ");
                 let is_own = |part: &str| {
-                    part.strip_prefix(name).is_some_and(|rest| matches!(rest.chars().next(), None | Some(' ')))
+                    part.strip_prefix(name)
+                        .is_some_and(|rest| matches!(rest.chars().next(), None | Some(' ')))
                 };
                 assert!(
                     command.split('|').any(|part| is_own(part.trim())),
                     "{name}: {line} is an example of another command"
                 );
-                assert!(parses("help.md".as_ref(), command), "{name}: {line} calls none of our programs");
+                assert!(
+                    parses("help.md".as_ref(), command),
+                    "{name}: {line} calls none of our programs"
+                );
             }
         }
     }
@@ -156,7 +181,10 @@ mod tests {
             known.insert(path.to_owned());
         });
         for name in sections().keys() {
-            assert!(known.contains(*name), "help.md has a section of {name}, which is not a command");
+            assert!(
+                known.contains(*name),
+                "help.md has a section of {name}, which is not a command"
+            );
         }
     }
 
@@ -236,7 +264,8 @@ mod tests {
     const OF_EVERY_COMMAND: [&str; 3] = ["RUST_LOG", "COLUMNS", "NO_COLOR"];
 
     fn source() -> reads::Source {
-        let known = taonet_babelbit_config::variables().iter().filter(|variable| variable.apply.is_some());
+        let known =
+            taonet_babelbit_config::variables().iter().filter(|variable| variable.apply.is_some());
         let names: Vec<_> = known.map(|variable| variable.name).collect();
         reads::Source::open(Path::new(env!("CARGO_MANIFEST_DIR")), &names)
     }
@@ -258,22 +287,34 @@ mod tests {
                 return;
             }
             let shown = words(&command.clone().render_long_help().to_string());
-            let section = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            let section =
+                command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
             let section = section.split("Examples:").next().unwrap_or_default().to_owned();
             let mut read = source.reads(path);
             read.retain(|name| !OF_EVERY_COMMAND.contains(&name.as_str()));
             for name in without_effect.get(path).copied().unwrap_or_default() {
                 if !read.remove(*name) {
-                    problems.push(format!("{path} does not name {name}: remove it from WITHOUT_EFFECT"));
+                    problems.push(format!(
+                        "{path} does not name {name}: remove it from WITHOUT_EFFECT"
+                    ));
                 }
             }
             reading += usize::from(!read.is_empty());
-            problems.extend(read.difference(&shown).map(|name| format!("{path} reads {name}, its help lacks it")));
+            problems.extend(
+                read.difference(&shown)
+                    .map(|name| format!("{path} reads {name}, its help lacks it")),
+            );
             let listed = words(&section).into_iter().filter(|word| reads::is_variable(word));
-            // A description may mention others; each variable has a line of its own, or is in the last list.
-            let listed = listed.filter(|name| section.contains(&format!("\n  {name}\n")) || is_listed(&section, name));
-            problems
-                .extend(listed.filter(|name| !read.contains(name)).map(|name| format!("{path} does not read {name}")));
+            // A description may mention others; each variable has a line of its own, or is in the
+            // last list.
+            let listed = listed.filter(|name| {
+                section.contains(&format!("\n  {name}\n")) || is_listed(&section, name)
+            });
+            problems.extend(
+                listed
+                    .filter(|name| !read.contains(name))
+                    .map(|name| format!("{path} does not read {name}")),
+            );
         };
         for mut root in [documented(Tao::command()), documented(Bb::command())] {
             root.build();
@@ -284,7 +325,11 @@ mod tests {
                 }
             });
         }
-        assert!(problems.is_empty(), "hint: list them in help.md under Environment:\n{}", problems.join("\n"));
+        assert!(
+            problems.is_empty(),
+            "hint: list them in help.md under Environment:\n{}",
+            problems.join("\n")
+        );
         assert!(reading > 70, "{reading}");
     }
 
@@ -321,14 +366,22 @@ mod tests {
             assert!(section.lines().all(|line| line.chars().count() <= 80), "{path}: {section}");
             let described = section.split("Others, which").next().unwrap();
             let lines: Vec<&str> = described.trim_end().lines().collect();
-            // A description may also mention a variable at the end of a line, with a deeper indentation.
+            // A description may also mention a variable at the end of a line, with a deeper
+            // indentation.
             let is_name = |line: &str| !line.starts_with("   ") && reads::is_variable(line.trim());
             for pair in lines.windows(2).filter(|pair| is_name(pair[0])) {
-                assert!(pair[1].starts_with("          "), "{path}: {} has no description", pair[0]);
+                assert!(
+                    pair[1].starts_with("          "),
+                    "{path}: {} has no description",
+                    pair[0]
+                );
                 found += 1;
             }
             let page = pages.path().join(path.replace(' ', "-")).with_extension("1");
-            assert!(std::fs::read_to_string(page).unwrap().contains("Environment:"), "the man page of {path}");
+            assert!(
+                std::fs::read_to_string(page).unwrap().contains("Environment:"),
+                "the man page of {path}"
+            );
         });
         assert!(found > 100, "{found}");
     }
@@ -342,9 +395,11 @@ mod tests {
         });
     }
 
-    /// Returns the variables that set an option: those that its help names as `[env: NAME]`, and clap's own.
+    /// Returns the variables that set an option: those that its help names as `[env: NAME]`, and
+    /// clap's own.
     fn variables_of(option: &Arg, help: &str) -> BTreeSet<String> {
-        let named = help.split("[env: ").skip(1).filter_map(|rest| rest.split(']').next()).flat_map(words);
+        let named =
+            help.split("[env: ").skip(1).filter_map(|rest| rest.split(']').next()).flat_map(words);
         let own = option.get_env().map(|name| name.to_string_lossy().into_owned());
         named.chain(own).filter(|name| reads::is_variable(name)).collect()
     }
@@ -352,19 +407,25 @@ mod tests {
     #[test]
     fn every_default_is_shown() {
         let mut problems = Vec::new();
-        // Commands whose option of this name and description shows no default, and those where it shows one.
+        // Commands whose option of this name and description shows no default, and those where it
+        // shows one.
         let mut options = BTreeMap::<(String, String), [Vec<String>; 2]>::new();
         let mut check = |command: &Command, path: &str| {
             let page = command.clone().render_long_help().to_string();
             let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
             let visible = command.get_arguments().filter(|argument| !argument.is_hide_set());
             for argument in visible.filter(|argument| argument.get_action().takes_values()) {
-                let help =
-                    argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
-                let values = argument.get_default_values().iter().map(|value| value.to_string_lossy());
+                let help = argument
+                    .get_long_help()
+                    .or(argument.get_help())
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                let values =
+                    argument.get_default_values().iter().map(|value| value.to_string_lossy());
                 // Clap quotes values with spaces.
-                let quoted =
-                    |value: Cow<'_, str>| if value.contains(' ') { format!("{value:?}") } else { value.into_owned() };
+                let quoted = |value: Cow<'_, str>| {
+                    if value.contains(' ') { format!("{value:?}") } else { value.into_owned() }
+                };
                 let values: Vec<_> = values.filter(|value| !value.is_empty()).map(quoted).collect();
                 let is_set_by_default = !values.is_empty()
                     || variables_of(argument, &help)
@@ -380,7 +441,8 @@ mod tests {
                 }
                 if let Some(name) = argument.get_long().filter(|_| !argument.is_required_set()) {
                     let description = help.split(" [").next().unwrap_or_default();
-                    let commands = options.entry((name.to_owned(), description.to_owned())).or_default();
+                    let commands =
+                        options.entry((name.to_owned(), description.to_owned())).or_default();
                     commands[usize::from(is_shown)].push(path.to_owned());
                 }
             }
@@ -394,10 +456,16 @@ mod tests {
         let shown = options.values().filter(|[_, with]| !with.is_empty()).count();
         for ((name, _), [without, with]) in options {
             if let Some(other) = with.first() {
-                problems.extend(without.iter().map(|path| format!("{path}: --{name} has a default in {other}")));
+                problems.extend(
+                    without.iter().map(|path| format!("{path}: --{name} has a default in {other}")),
+                );
             }
         }
-        assert!(problems.is_empty(), "hint: add [default: …] to their help:\n{}", problems.join("\n"));
+        assert!(
+            problems.is_empty(),
+            "hint: add [default: …] to their help:\n{}",
+            problems.join("\n")
+        );
         assert!(shown > 50, "{shown}");
     }
 }

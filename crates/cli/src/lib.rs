@@ -58,8 +58,12 @@ use taonet_cli_models::{models, speech};
 use taonet_cli_nineteen as nineteen;
 use taonet_cli_prompting as prompting;
 use taonet_cli_proof as proof;
-use taonet_cli_subnets::{commitment, metagraph, register, serve_axon, subnets, sudo, weights, yuma};
-use taonet_cli_wallet::{balance, crowdloan, delegates, lock, multisig, proxy, stake, take, transfer, wallet};
+use taonet_cli_subnets::{
+    commitment, metagraph, register, serve_axon, subnets, sudo, weights, yuma,
+};
+use taonet_cli_wallet::{
+    balance, crowdloan, delegates, lock, multisig, proxy, stake, take, transfer, wallet,
+};
 
 use commands::{completions, doctor, man, update};
 
@@ -207,7 +211,8 @@ enum TaoCommand {
     Man(man::ManArgs),
 }
 
-/// Faster than the C library's allocator where one thread allocates and another frees, as in the development chain.
+/// Faster than the C library's allocator where one thread allocates and another frees, as in the
+/// development chain.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -224,16 +229,17 @@ pub fn tao() -> ExitCode {
         "sn2-miner" => run_tao(with_command(["tao", "proof", "miner"], arguments)),
         "sn2-validator" => run_tao(with_command(["tao", "proof", "validator"], arguments)),
         _ => match removed(&arguments) {
-            Some(reason) => {
-                exit::report(Err(exit::Classified::error(exit::Failure::Usage, reason)), wants_json(&arguments))
-            }
+            Some(reason) => exit::report(
+                Err(exit::Classified::error(exit::Failure::Usage, reason)),
+                wants_json(&arguments),
+            ),
             None => run_tao(with_our_name(arguments)),
         },
     }
 }
 
-/// Names of Bittensor's own command lines, with ours: the flat names of the first one, and those of the current one that
-/// are in another group or have another name.
+/// Names of Bittensor's own command lines, with ours: the flat names of the first one, and those of
+/// the current one that are in another group or have another name.
 const OTHER_NAMES: [(&[&str], &[&str]); 30] = [
     (&["delegate"], &["stake", "add"]),
     (&["undelegate"], &["stake", "remove"]),
@@ -267,7 +273,8 @@ const OTHER_NAMES: [(&[&str], &[&str]); 30] = [
     (&["crowd", "info"], &["crowdloan", "show"]),
 ];
 
-/// Groups that are commands in Bittensor's first command line, with the subcommand that does the same.
+/// Groups that are commands in Bittensor's first command line, with the subcommand that does the
+/// same.
 const DEFAULT_SUBCOMMANDS: [(&str, &str); 2] = [("stake", "add"), ("weights", "show")];
 
 const NO_SENATE: &str = "the chain has no senate and no proposals any more\nhint: calls of root need the sudo key: see `tao \
@@ -296,13 +303,16 @@ fn removed(arguments: &[OsString]) -> Option<&'static str> {
 /// Returns whether the arguments from `start` on begin with these words.
 fn is_named(arguments: &[OsString], start: usize, other: &[&str]) -> bool {
     let words = arguments.iter().skip(start).map(|word| word.to_str());
-    words.clone().count() >= other.len() && words.zip(other).all(|(word, other)| word == Some(*other))
+    words.clone().count() >= other.len()
+        && words.zip(other).all(|(word, other)| word == Some(*other))
 }
 
 /// Replaces a name of Bittensor's own command lines with ours. Global options can precede it.
 fn with_our_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
-    if let Some((other, ours)) = OTHER_NAMES.iter().find(|(other, _)| is_named(&arguments, start, other)) {
+    if let Some((other, ours)) =
+        OTHER_NAMES.iter().find(|(other, _)| is_named(&arguments, start, other))
+    {
         arguments.splice(start..start + other.len(), ours.iter().map(OsString::from));
     } else if let Some((_, default)) =
         DEFAULT_SUBCOMMANDS.iter().find(|(group, _)| is_named(&arguments, start, &[*group]))
@@ -310,8 +320,9 @@ fn with_our_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
         let rest = arguments.get(start + 1..).unwrap_or_default();
         let next = rest.get(global_options(rest)).map(|word| word.to_string_lossy());
         let is_help = |word: &str| ["-h", "--help", "-V", "--version"].contains(&word);
-        let is_argument =
-            |word: &str| word.starts_with(|first: char| first == '-' || first.is_ascii_digit()) && !is_help(word);
+        let is_argument = |word: &str| {
+            word.starts_with(|first: char| first == '-' || first.is_ascii_digit()) && !is_help(word)
+        };
         if next.is_none_or(|word| is_argument(&word)) {
             arguments.insert(start + 1, default.into());
         }
@@ -324,8 +335,11 @@ fn global_options(arguments: &[OsString]) -> usize {
     let mut count = 0;
     while let Some(word) = arguments.get(count).and_then(|word| word.to_str()) {
         let letters = word.strip_prefix('-').unwrap_or_default();
-        let is_short = !letters.is_empty() && letters.chars().all(|letter| letter == 'v' || letter == 'q');
-        let is_assigned = VALUED.iter().any(|name| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
+        let is_short =
+            !letters.is_empty() && letters.chars().all(|letter| letter == 'v' || letter == 'q');
+        let is_assigned = VALUED
+            .iter()
+            .any(|name| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
         if is_short || is_assigned || FLAGS.contains(&word) {
             count += 1;
         } else if VALUED.contains(&word) {
@@ -396,7 +410,9 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
         TaoCommand::BenchMiner(args) => bench_miner::run(&args, &context),
         TaoCommand::Update(args) => update::run(&args, &context),
         TaoCommand::Completions(args) => completions::run(&args, &context),
-        TaoCommand::Man(args) => man::run(&args, [command_line::<Tao>(), command_line::<Bb>()], &context),
+        TaoCommand::Man(args) => {
+            man::run(&args, [command_line::<Tao>(), command_line::<Bb>()], &context)
+        }
     };
     exit::report(result, context.json)
 }
@@ -415,8 +431,8 @@ fn command_line<P: CommandFactory>() -> clap::Command {
     help::documented(P::command())
 }
 
-/// Parses the arguments. Prints help and versions, and ends the process, as clap does; reports wrong arguments, and
-/// returns the exit code.
+/// Parses the arguments. Prints help and versions, and ends the process, as clap does; reports
+/// wrong arguments, and returns the exit code.
 fn parse<P: CommandFactory + FromArgMatches>(arguments: Vec<OsString>) -> Result<P, ExitCode> {
     let mut command = P::command();
     let json = wants_json(&arguments);
@@ -431,11 +447,12 @@ fn parse<P: CommandFactory + FromArgMatches>(arguments: Vec<OsString>) -> Result
             _ => return Err(refused(exit::wrong_arguments(&error), json)),
         },
     };
-    P::from_arg_matches(&matches).map_err(|error| refused(exit::wrong_arguments(&error.format(&mut command)), json))
+    P::from_arg_matches(&matches)
+        .map_err(|error| refused(exit::wrong_arguments(&error.format(&mut command)), json))
 }
 
-/// Reports wrong arguments, and returns the exit code. If an automatic update has replaced a program that took these
-/// arguments, that one runs again instead.
+/// Reports wrong arguments, and returns the exit code. If an automatic update has replaced a
+/// program that took these arguments, that one runs again instead.
 fn refused(error: anyhow::Error, json: bool) -> ExitCode {
     let code = exit::report(Err(error), json);
     updates::roll_back("the new program does not take the arguments");
@@ -444,13 +461,14 @@ fn refused(error: anyhow::Error, json: bool) -> ExitCode {
 
 /// Returns whether the arguments, which may be wrong, ask for a JSON document.
 fn wants_json(arguments: &[OsString]) -> bool {
-    let mut options = arguments.iter().map(|word| word.to_str()).take_while(|word| *word != Some("--"));
+    let mut options =
+        arguments.iter().map(|word| word.to_str()).take_while(|word| *word != Some("--"));
     options.any(|word| matches!(word, Some("--json" | "--json-output")))
 }
 
 impl Global {
-    /// Sets up logging and output. `is_full_screen`: the command draws on the whole terminal, so that log lines are
-    /// written only if they go elsewhere.
+    /// Sets up logging and output. `is_full_screen`: the command draws on the whole terminal, so
+    /// that log lines are written only if they go elsewhere.
     fn start(&self, is_full_screen: bool) -> Context {
         let format = match self.log_format {
             LogFormat::Human => taonet_telemetry::LogFormat::Human,

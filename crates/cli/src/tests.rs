@@ -12,7 +12,10 @@ fn root() -> PathBuf {
 /// Lists the files of a directory with this extension.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join(folder)).unwrap();
-    entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect()
 }
 
 /// Replaces a placeholder with a sample value.
@@ -28,15 +31,19 @@ fn example(word: String) -> String {
 /// Parses a line as one of our commands; returns `false` for other lines.
 #[track_caller]
 pub(crate) fn parses(path: &Path, line: &str) -> bool {
-    let program = line.split_whitespace().next().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
+    let program =
+        line.split_whitespace().next().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
     if program != "tao" && program != "bb" {
         return false;
     }
     // Redirections and pipes are not part of the command.
     let command = line.split(['|', '>', '<', '&']).next().unwrap();
     let words: Vec<String> = shlex::split(command).unwrap().into_iter().map(example).collect();
-    let parsed =
-        if program == "tao" { Tao::try_parse_from(words).map(drop) } else { Bb::try_parse_from(words).map(drop) };
+    let parsed = if program == "tao" {
+        Tao::try_parse_from(words).map(drop)
+    } else {
+        Bb::try_parse_from(words).map(drop)
+    };
     assert!(parsed.is_ok(), "{}: {line}: {}", path.display(), parsed.unwrap_err());
     true
 }
@@ -44,7 +51,10 @@ pub(crate) fn parses(path: &Path, line: &str) -> bool {
 #[test]
 fn every_command_in_the_documents_exists() {
     let mut checked = 0;
-    for path in [vec![root().join("README.md"), root().join("CONTRIBUTING.md")], files("docs", "md")].concat() {
+    for path in
+        [vec![root().join("README.md"), root().join("CONTRIBUTING.md")], files("docs", "md")]
+            .concat()
+    {
         let text = std::fs::read_to_string(&path).unwrap();
         let blocks = text.split("```").skip(1).step_by(2);
         let lines = blocks.flat_map(str::lines).map(|line| line.trim_start_matches("$ ").trim());
@@ -66,18 +76,25 @@ fn leaves(command: &clap::Command, path: &[&str], visit: &mut impl FnMut(&clap::
 
 #[test]
 fn the_guides_have_the_json_keys_of_every_command_of_the_chain() {
-    // The guides describe these in sentences, or the commands run until they are stopped; docs/json.md has the reports of
-    // the doctor, of bench-miner and of prompt, which have the same keys without a chain.
+    // The guides describe these in sentences, or the commands run until they are stopped;
+    // docs/json.md has the reports of the doctor, of bench-miner and of prompt, which have the same
+    // keys without a chain.
     const OTHERS: [&str; 5] = ["watch", "localnet start", "doctor", "bench-miner", "prompt"];
-    let guides = ["chain", "localnet"]
-        .map(|guide| std::fs::read_to_string(root().join("docs").join(guide).with_extension("md")).unwrap());
-    let rows = guides.iter().flat_map(|guide| guide.lines()).filter_map(|line| line.strip_prefix("| `tao "));
+    let guides = ["chain", "localnet"].map(|guide| {
+        std::fs::read_to_string(root().join("docs").join(guide).with_extension("md")).unwrap()
+    });
+    let rows = guides
+        .iter()
+        .flat_map(|guide| guide.lines())
+        .filter_map(|line| line.strip_prefix("| `tao "));
     let rows: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
     let (mut checked, mut lacking) = (0, Vec::new());
     leaves(&Tao::command(), &[], &mut |command, path| {
-        let is_of_subnet =
-            ["babelbit ", "nineteen ", "prompting ", "proof "].iter().any(|group| path.starts_with(group));
-        let is_of_chain = path.starts_with("localnet ") || command.get_arguments().any(|arg| arg.get_id() == "network");
+        let is_of_subnet = ["babelbit ", "nineteen ", "prompting ", "proof "]
+            .iter()
+            .any(|group| path.starts_with(group));
+        let is_of_chain = path.starts_with("localnet ")
+            || command.get_arguments().any(|arg| arg.get_id() == "network");
         if is_of_chain && !is_of_subnet && !OTHERS.contains(&path) {
             checked += 1;
             if !rows.contains(&path) {
@@ -89,7 +106,8 @@ fn the_guides_have_the_json_keys_of_every_command_of_the_chain() {
     assert!(checked > 70, "{checked}");
 }
 
-/// Adds the names of a command and its subcommands that accept a development key, such as `tao stake add`.
+/// Adds the names of a command and its subcommands that accept a development key, such as `tao
+/// stake add`.
 fn with_key_uri(command: &clap::Command, path: &str, names: &mut BTreeSet<String>) {
     if command.get_arguments().any(|argument| argument.get_long() == Some("key-uri")) {
         names.insert(path.to_owned());
@@ -107,7 +125,9 @@ fn with_key_uri(command: &clap::Command, path: &str, names: &mut BTreeSet<String
 fn command_of(line: &str) -> String {
     let (program, _) = line.split_once(' ').unwrap();
     let command = if program == "bb" { Bb::command() } else { Tao::command() };
-    let parsed = command.try_get_matches_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let parsed = command
+        .try_get_matches_from(line.split(' '))
+        .unwrap_or_else(|error| panic!("{line}: {error}"));
     let (mut name, mut matches) = (program.to_owned(), &parsed);
     while let Some((word, below)) = matches.subcommand() {
         name = format!("{name} {word}");
@@ -121,15 +141,16 @@ fn command_of(line: &str) -> String {
 fn every_command_with_key_uri_is_in_the_list_of_refusals() {
     let list = std::fs::read_to_string(root().join("tests/e2e/data/key-uri-commands.txt")).unwrap();
     let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let listed: BTreeSet<String> = lines.map(|line| command_of(&format!("{line} --key-uri //Alice"))).collect();
+    let listed: BTreeSet<String> =
+        lines.map(|line| command_of(&format!("{line} --key-uri //Alice"))).collect();
     let mut expected = BTreeSet::new();
     with_key_uri(&Tao::command(), "tao", &mut expected);
     with_key_uri(&Bb::command(), "bb", &mut expected);
     assert_eq!(listed, expected);
 }
 
-/// Replaces the operator's options, `${NAME_OPTIONS:-DEFAULT}` in compose.yml and `$OPTIONS` in a unit, with their
-/// default in `text`.
+/// Replaces the operator's options, `${NAME_OPTIONS:-DEFAULT}` in compose.yml and `$OPTIONS` in a
+/// unit, with their default in `text`.
 fn with_default_options(line: &str, text: &str) -> String {
     if let Some((command, options)) = line.split_once(" ${")
         && let Some((_, default)) = options.split_once("_OPTIONS:-")
@@ -164,7 +185,8 @@ fn every_command_that_services_run_exists() {
 
 #[test]
 fn links_run_their_commands() {
-    let arguments = |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
+    let arguments =
+        |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     let started = arguments(&["/usr/bin/sn2-miner", "--loopback"]);
     assert_eq!(link_name(&started), "sn2-miner");
     let expanded = with_command(["tao", "proof", "miner"], started);
@@ -175,7 +197,8 @@ fn links_run_their_commands() {
 
 #[test]
 fn names_of_other_command_lines_are_understood() {
-    let arguments = |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
+    let arguments =
+        |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (other, ours) in OTHER_NAMES {
         let given = [&["tao"], other, &["--help"]].concat();
         let expected = [&["tao"], ours, &["--help"]].concat();
@@ -186,14 +209,20 @@ fn names_of_other_command_lines_are_understood() {
         let hidden = Tao::try_parse_from(&given).unwrap_err();
         assert_ne!(hidden.kind(), clap::error::ErrorKind::DisplayHelp, "{other:?}");
     }
-    for words in [&["tao"][..], &["tao", "wallet"], &["tao", "wallet", "list"], &["tao", "stake", "list", "unstake"]] {
+    for words in [
+        &["tao"][..],
+        &["tao", "wallet"],
+        &["tao", "wallet", "list"],
+        &["tao", "stake", "list", "unstake"],
+    ] {
         assert_eq!(with_our_name(arguments(words)), arguments(words));
     }
 }
 
 #[test]
 fn commands_for_what_the_chain_no_longer_has_give_the_reason() {
-    let arguments = |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
+    let arguments =
+        |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (words, reason) in REMOVED {
         let given = [&["tao", "--json"][..], words, &["--help"]].concat();
         assert_eq!(removed(&arguments(&given)), Some(reason), "{words:?}");
@@ -201,14 +230,20 @@ fn commands_for_what_the_chain_no_longer_has_give_the_reason() {
         let hidden = Tao::try_parse_from(&given).unwrap_err();
         assert_ne!(hidden.kind(), clap::error::ErrorKind::DisplayHelp, "{words:?}");
     }
-    for words in [&["tao"][..], &["tao", "sudo"], &["tao", "sudo", "set", "senate"], &["tao", "query", "senate"]] {
+    for words in [
+        &["tao"][..],
+        &["tao", "sudo"],
+        &["tao", "sudo", "set", "senate"],
+        &["tao", "query", "senate"],
+    ] {
         assert_eq!(removed(&arguments(words)), None, "{words:?}");
     }
 }
 
 #[test]
 fn global_options_precede_other_names_and_default_subcommands() {
-    let arguments = |words: &str| -> Vec<OsString> { words.split(' ').map(OsString::from).collect() };
+    let arguments =
+        |words: &str| -> Vec<OsString> { words.split(' ').map(OsString::from).collect() };
     for (given, expected) in [
         ("tao --json overview", "tao --json wallet overview"),
         ("tao -v list --wide", "tao -v wallet list --wide"),

@@ -10,7 +10,8 @@ fn root() -> PathBuf {
 }
 
 fn read(path: impl AsRef<Path>) -> String {
-    fs::read_to_string(root().join(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+    fs::read_to_string(root().join(&path))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
 }
 
 /// Returns the contents of every Rust file below the given directories.
@@ -48,7 +49,8 @@ fn is_metric(text: &&str) -> bool {
     text.starts_with("taonet_") && text.chars().all(plain) && text.matches('_').count() >= 2
 }
 
-/// Names that a file passes to `describe_counter!` and the like, as text or as a constant of the file.
+/// Names that a file passes to `describe_counter!` and the like, as text or as a constant of the
+/// file.
 fn described(file: &str) -> BTreeSet<String> {
     let first_argument = |call: &str| {
         let (_, arguments) = call.split_once("!(")?;
@@ -63,17 +65,20 @@ fn described(file: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_metric_has_a_help_text() {
-    let described: BTreeSet<_> = sources(&METRICS).iter().flat_map(|file| described(file)).collect();
+    let described: BTreeSet<_> =
+        sources(&METRICS).iter().flat_map(|file| described(file)).collect();
     let document = read("docs/metrics.md");
     let documented: BTreeSet<_> = document.split('`').filter(is_metric).collect();
-    let undescribed: Vec<_> = documented.iter().filter(|name| !described.contains(**name)).collect();
+    let undescribed: Vec<_> =
+        documented.iter().filter(|name| !described.contains(**name)).collect();
     assert!(undescribed.is_empty(), "call describe_counter! or the like for {undescribed:?}");
 }
 
 #[test]
 fn every_metric_is_documented_and_every_documented_metric_exists() {
     let code = sources(&METRICS).join("\n");
-    let emitted: BTreeSet<_> = between(&code, "\"taonet", "\"").map(|rest| format!("taonet{rest}")).collect();
+    let emitted: BTreeSet<_> =
+        between(&code, "\"taonet", "\"").map(|rest| format!("taonet{rest}")).collect();
     let emitted: BTreeSet<_> = emitted.iter().map(String::as_str).filter(is_metric).collect();
     let document = read("docs/metrics.md");
     let documented: BTreeSet<_> = document.split('`').filter(is_metric).collect();
@@ -127,17 +132,21 @@ const CRATES: [(&str, &str); 42] = [
     ("wire", "crates/wire"),
 ];
 
-/// Returns whether a path such as `core::weights::tests::ties` names a test of a crate, and not only a module.
+/// Returns whether a path such as `core::weights::tests::ties` names a test of a crate, and not
+/// only a module.
 fn exists(path: &str) -> bool {
     let Some((name, rest)) = path.split_once("::") else { return false };
-    let folders = CRATES.iter().filter(|(known, _)| *known == name).map(|(_, folder)| root().join(folder));
-    let places = folders.flat_map(|folder| [folder.clone(), folder.join("src"), folder.join("tests")]);
+    let folders =
+        CRATES.iter().filter(|(known, _)| *known == name).map(|(_, folder)| root().join(folder));
+    let places =
+        folders.flat_map(|folder| [folder.clone(), folder.join("src"), folder.join("tests")]);
     places.into_iter().any(|place| is_in(place, rest))
 }
 
 /// Returns whether the crate whose modules are in `place` has the test that `path` names.
 fn is_in(mut place: PathBuf, path: &str) -> bool {
-    let of_crate = ["lib.rs", "main.rs"].iter().find_map(|file| fs::read_to_string(place.join(file)).ok());
+    let of_crate =
+        ["lib.rs", "main.rs"].iter().find_map(|file| fs::read_to_string(place.join(file)).ok());
     let mut text = of_crate.unwrap_or_default();
     for segment in path.split("::") {
         let files = [place.join(segment).with_extension("rs"), place.join(segment).join("main.rs")];
@@ -147,7 +156,8 @@ fn is_in(mut place: PathBuf, path: &str) -> bool {
         } else if let Some((_, inside)) = text.split_once(&format!("mod {segment} {{")) {
             text = inside.to_owned();
         } else {
-            return text.contains(&format!("fn {segment}(")) && path.ends_with(&format!("::{segment}"));
+            return text.contains(&format!("fn {segment}("))
+                && path.ends_with(&format!("::{segment}"));
         }
     }
     false
@@ -160,16 +170,24 @@ fn paths_are_looked_up_in_their_module() {
     assert!(!exists("core::weights::the_arena_has_one_winner"));
     assert!(!exists("core::scoring::tests::the_arena_has_one_winner"));
     assert!(!exists("the_arena_has_one_winner"));
-    assert!(!exists("core::weights::tests") && !exists("operations::compose"), "modules are no tests");
+    assert!(
+        !exists("core::weights::tests") && !exists("operations::compose"),
+        "modules are no tests"
+    );
 }
 
 #[test]
 fn every_test_that_the_comparison_names_exists() {
-    for (document, least) in [("docs/compat.md", 60), ("docs/compat-tests.md", 60), ("docs/text-miner.md", 20)] {
+    for (document, least) in
+        [("docs/compat.md", 60), ("docs/compat-tests.md", 60), ("docs/text-miner.md", 20)]
+    {
         let text = read(document);
         // A guide has other tables before the comparison.
         let text = text.rsplit("## Steps of the reference's guide").next().unwrap();
-        let rows = text.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.rsplit('|').nth(1));
+        let rows = text
+            .lines()
+            .filter(|line| line.starts_with("| "))
+            .filter_map(|line| line.rsplit('|').nth(1));
         let mut named = 0;
         for path in rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
             assert!(exists(path), "{document} names the test {path}, which does not exist");
@@ -183,7 +201,8 @@ fn every_test_that_the_comparison_names_exists() {
 #[test]
 fn every_fact_of_the_references_tests_has_its_answer() {
     let document = read("docs/compat-tests.md");
-    let rows = document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Fact"));
+    let rows =
+        document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Fact"));
     for row in rows {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let [_, _, here, tests, _] = cells[..] else { panic!("not three cells: {row}") };
@@ -198,14 +217,17 @@ fn compared_facts(document: &str) -> BTreeMap<String, Vec<String>> {
     let mut facts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut test = String::new();
     for line in document.lines() {
-        // A heading can name the test of the rows below it. Otherwise, a row names its test, which also applies to the
-        // rows after it.
+        // A heading can name the test of the rows below it. Otherwise, a row names its test, which
+        // also applies to the rows after it.
         if line.starts_with('#') {
             let name = between(line, "(", ")").find(|name| name.starts_with("test_"));
             name.unwrap_or_default().clone_into(&mut test);
         }
-        let Some(fact) = line.strip_prefix("| ").and_then(|row| row.split(" | ").next()) else { continue };
-        if let Some((name, _)) = fact.split_once(": ").filter(|(name, _)| name.starts_with("test_")) {
+        let Some(fact) = line.strip_prefix("| ").and_then(|row| row.split(" | ").next()) else {
+            continue;
+        };
+        if let Some((name, _)) = fact.split_once(": ").filter(|(name, _)| name.starts_with("test_"))
+        {
             name.clone_into(&mut test);
         }
         if fact != "Fact" {
@@ -236,7 +258,10 @@ fn no_fact_of_the_references_tests_is_missing() {
             assert!(rows.iter().any(|row| row.contains(fact)), "{test}: no row says `{fact}`");
         }
         for row in rows {
-            assert!(facts.iter().any(|fact| row.contains(fact)), "{test}: `{row}` is not on the list");
+            assert!(
+                facts.iter().any(|fact| row.contains(fact)),
+                "{test}: `{row}` is not on the list"
+            );
         }
     }
 }
@@ -251,11 +276,14 @@ fn documents(folder: &str) -> Vec<PathBuf> {
 /// Returns the anchors of the headings, as mdBook and GitHub generate them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let anchor = |heading: &str| -> String {
-        let kept = heading.trim_start_matches('#').trim().chars().filter_map(|character| match character {
-            '-' | '_' => Some(character),
-            _ if character.is_alphanumeric() => Some(character.to_ascii_lowercase()),
-            _ => character.is_whitespace().then_some('-'),
-        });
+        let kept =
+            heading.trim_start_matches('#').trim().chars().filter_map(
+                |character| match character {
+                    '-' | '_' => Some(character),
+                    _ if character.is_alphanumeric() => Some(character.to_ascii_lowercase()),
+                    _ => character.is_whitespace().then_some('-'),
+                },
+            );
         kept.collect()
     };
     let outside_code = text.split("```").step_by(2).flat_map(str::lines);
@@ -268,26 +296,40 @@ fn every_link_of_the_documents_leads_somewhere() {
     for document in [documents(""), documents("docs")].concat() {
         let text = read(&document);
         for link in between(&text, "](", ")").filter(|link| !link.contains("://")) {
-            let (file, heading) = link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+            let (file, heading) =
+                link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
             let page = root().join(&document);
             let target = if file.is_empty() { page } else { page.parent().unwrap().join(file) };
             assert!(target.exists(), "{}: {link} leads nowhere", document.display());
             followed += 1;
-            if let Some(heading) = heading.filter(|_| target.extension().is_some_and(|extension| extension == "md")) {
+            if let Some(heading) =
+                heading.filter(|_| target.extension().is_some_and(|extension| extension == "md"))
+            {
                 let known = anchors(&fs::read_to_string(&target).unwrap());
-                assert!(known.contains(heading), "{}: {link} names no heading of {known:?}", document.display());
+                assert!(
+                    known.contains(heading),
+                    "{}: {link} names no heading of {known:?}",
+                    document.display()
+                );
                 headings += 1;
             }
         }
     }
-    assert!(followed > 100 && headings > 40, "only {followed} links found, {headings} of them to headings");
+    assert!(
+        followed > 100 && headings > 40,
+        "only {followed} links found, {headings} of them to headings"
+    );
 }
 
 /// Returns the chapters of the book: path and title, in the order of SUMMARY.md.
 fn chapters(summary: &str) -> Vec<(&str, &str)> {
-    let chapter = |line: &'_ str| -> Option<(usize, usize)> { Some((line.find('[')?, line.find("](")?)) };
-    let lines = summary.lines().filter_map(|line| chapter(line).map(|(start, end)| (line, start, end)));
-    lines.map(|(line, start, end)| (line[end + 2..].trim_end_matches(')'), &line[start + 1..end])).collect()
+    let chapter =
+        |line: &'_ str| -> Option<(usize, usize)> { Some((line.find('[')?, line.find("](")?)) };
+    let lines =
+        summary.lines().filter_map(|line| chapter(line).map(|(start, end)| (line, start, end)));
+    lines
+        .map(|(line, start, end)| (line[end + 2..].trim_end_matches(')'), &line[start + 1..end]))
+        .collect()
 }
 
 #[test]
@@ -296,7 +338,12 @@ fn book_has_every_page_once_under_its_title() {
     let mut listed = Vec::new();
     for (page, title) in chapters(&summary) {
         let page = Path::new("docs").join(page);
-        assert_eq!(read(&page).lines().next(), Some(format!("# {title}").as_str()), "{}", page.display());
+        assert_eq!(
+            read(&page).lines().next(),
+            Some(format!("# {title}").as_str()),
+            "{}",
+            page.display()
+        );
         listed.push(page);
     }
     listed.sort();
@@ -310,7 +357,8 @@ fn book_has_every_page_once_under_its_title() {
 #[test]
 fn every_part_of_the_book_begins_with_at_most_ten_commands() {
     let summary = read("docs/SUMMARY.md");
-    let parts: Vec<(&str, &str)> = summary.split("\n# ").skip(1).map(|part| part.split_once('\n').unwrap()).collect();
+    let parts: Vec<(&str, &str)> =
+        summary.split("\n# ").skip(1).map(|part| part.split_once('\n').unwrap()).collect();
     let titles: Vec<&str> = parts.iter().map(|(title, _)| *title).collect();
     assert_eq!(titles, ["Validate", "Mine", "Build", "Use", "Reference"]);
     for (title, part) in parts.iter().take(4) {
@@ -319,7 +367,8 @@ fn every_part_of_the_book_begins_with_at_most_ten_commands() {
         assert_eq!(name, title);
         let text = read(Path::new("docs").join(page));
         let lines = text.split("```").skip(1).step_by(2).flat_map(str::lines).map(str::trim);
-        let commands = lines.filter(|line| !line.is_empty() && !line.starts_with("export ")).count();
+        let commands =
+            lines.filter(|line| !line.is_empty() && !line.starts_with("export ")).count();
         assert!((5..=10).contains(&commands), "{page} has {commands} commands");
         assert!(part.len() > 1, "{title} has no guides");
     }
@@ -329,7 +378,8 @@ fn every_part_of_the_book_begins_with_at_most_ten_commands() {
 fn glossary_is_sorted_and_its_words_are_used() {
     let glossary = read("docs/glossary.md");
     let rows = glossary.lines().filter_map(|line| line.strip_prefix("| ")).skip(1);
-    let words: Vec<String> = rows.map(|row| row.split(" |").next().unwrap().to_lowercase()).collect();
+    let words: Vec<String> =
+        rows.map(|row| row.split(" |").next().unwrap().to_lowercase()).collect();
     assert!(words.is_sorted() && words.len() > 20, "{words:?}");
     let mut pages = documents("docs");
     pages.retain(|page| !page.ends_with("glossary.md"));
@@ -345,7 +395,9 @@ fn the_challenges_that_ship_are_the_ones_in_the_folder() {
     let folder = root().join("subnets/babelbit/challenges");
     let directories = [folder.clone(), folder.join("text")];
     let paths = directories.iter().flat_map(|directory| fs::read_dir(directory).unwrap());
-    let challenges = paths.map(|entry| entry.unwrap().path().strip_prefix(&folder).unwrap().to_owned());
-    let challenges = challenges.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let challenges =
+        paths.map(|entry| entry.unwrap().path().strip_prefix(&folder).unwrap().to_owned());
+    let challenges =
+        challenges.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     assert_eq!(listed, challenges.map(|path| path.to_str().unwrap().to_owned()).collect());
 }

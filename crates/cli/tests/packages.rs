@@ -1,5 +1,11 @@
-//! Checks that the crates of docs/crates.md can be published: fields of the manifests, dependencies, contained files.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+//! Checks that the crates of docs/crates.md can be published: fields of the manifests,
+//! dependencies, contained files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -17,7 +23,8 @@ const MIN_SIZE: usize = 500;
 const MAX_WORDS: usize = 5;
 const MAX_KEYWORD: usize = 20;
 const MAX_PACKAGE: u64 = 10 * 1024 * 1024;
-/// Crates whose features are for macros of a framework, not for users: docs.rs documents the default ones.
+/// Crates whose features are for macros of a framework, not for users: docs.rs documents the
+/// default ones.
 const UNDOCUMENTED_FEATURES: [&str; 1] = ["taonet-localnet-runtime"];
 
 fn root() -> PathBuf {
@@ -32,13 +39,18 @@ fn read(path: &str) -> String {
 fn cargo(arguments: &[&str]) -> Vec<u8> {
     let mut cargo = Command::new(env!("CARGO"));
     let output = cargo.args(arguments).arg("--offline").current_dir(root()).output().unwrap();
-    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "cargo {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output.stdout
 }
 
 /// Returns the published crates of the workspace by name, from `cargo metadata`.
 fn published() -> BTreeMap<String, Value> {
-    let metadata: Value = serde_json::from_slice(&cargo(&["metadata", "--no-deps", "--format-version=1"])).unwrap();
+    let metadata: Value =
+        serde_json::from_slice(&cargo(&["metadata", "--no-deps", "--format-version=1"])).unwrap();
     let packages = metadata["packages"].as_array().unwrap().iter();
     // `publish = false` is an empty list of registries.
     let published = packages.filter(|package| package["publish"].is_null());
@@ -75,10 +87,14 @@ fn page_lists_the_published_crates() {
     listed.sort_unstable();
     assert_eq!(listed, published.keys().collect::<Vec<_>>());
     for package in published.values() {
-        assert!(page.contains(&format!("now {}.", text(package, "rust_version"))), "docs/crates.md: rust-version");
+        assert!(
+            page.contains(&format!("now {}.", text(package, "rust_version"))),
+            "docs/crates.md: rust-version"
+        );
     }
     let readme = read("crates/README.md");
-    let linked = readme.split("](https://docs.rs/").skip(1).filter_map(|rest| rest.split(')').next());
+    let linked =
+        readme.split("](https://docs.rs/").skip(1).filter_map(|rest| rest.split(')').next());
     let unpublished: Vec<&str> = linked.filter(|name| !published.contains_key(*name)).collect();
     assert!(unpublished.is_empty(), "crates/README.md: {unpublished:?}");
 }
@@ -88,7 +104,9 @@ fn manifests_of_published_crates_are_complete() {
     let is_keyword = |word: &str| {
         word.len() <= MAX_KEYWORD
             && word.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && word.chars().all(|other| other.is_ascii_alphanumeric() || ['-', '_', '+'].contains(&other))
+            && word
+                .chars()
+                .all(|other| other.is_ascii_alphanumeric() || ['-', '_', '+'].contains(&other))
     };
     for (name, package) in published() {
         for field in ["description", "license", "repository", "readme", "rust_version"] {
@@ -99,12 +117,18 @@ fn manifests_of_published_crates_are_complete() {
             assert!((1..=MAX_WORDS).contains(&words.len()), "{name}: {field} {words:?}");
         }
         for keyword in package["keywords"].as_array().unwrap() {
-            assert!(keyword.as_str().is_some_and(is_keyword), "{name}: {keyword} is no keyword of crates.io");
+            assert!(
+                keyword.as_str().is_some_and(is_keyword),
+                "{name}: {keyword} is no keyword of crates.io"
+            );
         }
         let has_features = !package["features"].as_object().unwrap().is_empty();
         let documents_features = package["metadata"]["docs"]["rs"]["all-features"] == true;
         let expected = has_features && !UNDOCUMENTED_FEATURES.contains(&name.as_str());
-        assert_eq!(documents_features, expected, "{name}: all-features in [package.metadata.docs.rs]");
+        assert_eq!(
+            documents_features, expected,
+            "{name}: all-features in [package.metadata.docs.rs]"
+        );
     }
 }
 
@@ -115,17 +139,24 @@ fn published_crates_depend_on_published_crates_of_their_version() {
         for Dependency { name: used, requirement, is_development } in dependencies(package) {
             if let Some(used_package) = published.get(used) {
                 let expected = format!("^{}", text(used_package, "version"));
-                assert_eq!(requirement, expected, "{name}: the version of {used} in [workspace.dependencies]");
+                assert_eq!(
+                    requirement, expected,
+                    "{name}: the version of {used} in [workspace.dependencies]"
+                );
             } else {
                 assert!(is_development, "{name} uses {used}, which is not published");
                 // Cargo removes dependencies of tests that have no version.
-                assert_eq!(requirement, "*", "{name}: {used} is not published, so it must have no version");
+                assert_eq!(
+                    requirement, "*",
+                    "{name}: {used} is not published, so it must have no version"
+                );
             }
         }
     }
 }
 
-/// crates.io accepts a crate only after everything that it depends on, including the dependencies of its tests.
+/// crates.io accepts a crate only after everything that it depends on, including the dependencies
+/// of its tests.
 #[test]
 fn published_crates_have_an_order_of_publication() {
     let published = published();
@@ -137,7 +168,8 @@ fn published_crates_have_an_order_of_publication() {
         })
         .collect();
     while !waiting.is_empty() {
-        let ready: BTreeSet<&str> = waiting.iter().filter(|(_, uses)| uses.is_empty()).map(|(name, _)| *name).collect();
+        let ready: BTreeSet<&str> =
+            waiting.iter().filter(|(_, uses)| uses.is_empty()).map(|(name, _)| *name).collect();
         assert!(!ready.is_empty(), "these depend on each other: {waiting:?}");
         waiting.retain(|name, uses| {
             uses.retain(|used| !ready.contains(used));
@@ -160,17 +192,27 @@ fn unpacked(package: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     entries.collect()
 }
 
-/// Returns the paths of the files that a source file includes at compile time; panics if one is no literal.
+/// Returns the paths of the files that a source file includes at compile time; panics if one is no
+/// literal.
 fn included_files(path: &Path, source: &str) -> Vec<PathBuf> {
-    let calls = ["include_str!(", "include_bytes!("].into_iter().flat_map(|call| source.split(call).skip(1));
+    let calls = ["include_str!(", "include_bytes!("]
+        .into_iter()
+        .flat_map(|call| source.split(call).skip(1));
     calls
         .map(|arguments| {
-            let literal = arguments.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
-            let Some((file, _)) = literal else { panic!("{} includes a computed path", path.display()) };
+            let literal =
+                arguments.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            let Some((file, _)) = literal else {
+                panic!("{} includes a computed path", path.display())
+            };
             let mut included = path.parent().unwrap().to_owned();
             for component in Path::new(file).components() {
                 if component == Component::ParentDir {
-                    assert!(included.pop(), "{} includes {file}, which is outside of the package", path.display());
+                    assert!(
+                        included.pop(),
+                        "{} includes {file}, which is outside of the package",
+                        path.display()
+                    );
                 } else {
                     included.push(component);
                 }
@@ -183,14 +225,18 @@ fn included_files(path: &Path, source: &str) -> Vec<PathBuf> {
 #[test]
 fn packages_contain_all_that_their_code_includes() {
     let (published, target) = (published(), tempfile::tempdir().unwrap());
-    let mut arguments = vec!["package", "--quiet", "--no-verify", "--exclude-lockfile", "--allow-dirty"];
+    let mut arguments =
+        vec!["package", "--quiet", "--no-verify", "--exclude-lockfile", "--allow-dirty"];
     arguments.extend(["--target-dir", target.path().to_str().unwrap()]);
     arguments.extend(published.keys().flat_map(|name| ["-p", name.as_str()]));
     cargo(&arguments);
     for (name, package) in &published {
         let file = target.path().join(format!("package/{name}-{}.crate", text(package, "version")));
         let files = unpacked(&file);
-        assert!(fs::metadata(&file).unwrap().len() < MAX_PACKAGE, "the package of {name} is too large");
+        assert!(
+            fs::metadata(&file).unwrap().len() < MAX_PACKAGE,
+            "the package of {name} is too large"
+        );
         for file in FILES {
             let size = files.get(Path::new(file)).map_or(0, Vec::len);
             assert!(size >= MIN_SIZE, "{file} in the package of {name} has {size} bytes");
@@ -199,16 +245,22 @@ fn packages_contain_all_that_their_code_includes() {
             if path.extension().is_some_and(|extension| extension == "rs") {
                 for included in included_files(path, str::from_utf8(content).unwrap()) {
                     let (path, included_path) = (path.display(), included.display());
-                    assert!(files.contains_key(&included), "{path} in the package of {name} lacks {included_path}");
+                    assert!(
+                        files.contains_key(&included),
+                        "{path} in the package of {name} lacks {included_path}"
+                    );
                 }
             }
         }
         // Tables such as [dependencies.taonet-chain] and [dev-dependencies.taonet-chain].
         let manifest = str::from_utf8(&files[Path::new("Cargo.toml")]).unwrap();
-        let tables = manifest.lines().filter_map(|line| line.strip_suffix(']')?.split_once("dependencies."));
-        let used: BTreeSet<&str> = tables.map(|(_, used)| used).filter(|used| used.starts_with("taonet-")).collect();
+        let tables =
+            manifest.lines().filter_map(|line| line.strip_suffix(']')?.split_once("dependencies."));
+        let used: BTreeSet<&str> =
+            tables.map(|(_, used)| used).filter(|used| used.starts_with("taonet-")).collect();
         let expected = dependencies(package).map(|dependency| dependency.name);
-        let expected: BTreeSet<&str> = expected.filter(|used| published.contains_key(*used)).collect();
+        let expected: BTreeSet<&str> =
+            expected.filter(|used| published.contains_key(*used)).collect();
         assert_eq!(used, expected, "dependencies in the package of {name}");
     }
 }

@@ -1,4 +1,5 @@
-//! Bittensor's original formulation of consensus, in floating point: small enough to compute by hand.
+//! Bittensor's original formulation of consensus, in floating point: small enough to compute by
+//! hand.
 //!
 //! With the stake shares S (sum 1) and the weight matrix W (rows of sum 1, validators to neurons):
 //!
@@ -41,7 +42,8 @@ impl Curve {
     }
 }
 
-/// An epoch of the classic formulation. Vectors have one item per neuron, bonds one row per validator.
+/// An epoch of the classic formulation. Vectors have one item per neuron, bonds one row per
+/// validator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassicEpoch {
     /// S: each neuron's share of the stake.
@@ -63,25 +65,36 @@ pub struct ClassicEpoch {
 }
 
 impl ClassicEpoch {
-    /// Computes an epoch from stakes, weights and old bonds, one row per validator; α is the weight of new bonds in the
-    /// moving average. Stakes, rows of weights and columns of bonds need not be normalised. Missing entries are zero.
-    pub fn compute(stake: &[f64], weights: &[Vec<f64>], bonds: &[Vec<f64>], alpha: f64, curve: Curve) -> Self {
+    /// Computes an epoch from stakes, weights and old bonds, one row per validator; α is the weight
+    /// of new bonds in the moving average. Stakes, rows of weights and columns of bonds need not be
+    /// normalised. Missing entries are zero.
+    pub fn compute(
+        stake: &[f64],
+        weights: &[Vec<f64>],
+        bonds: &[Vec<f64>],
+        alpha: f64,
+        curve: Curve,
+    ) -> Self {
         let n = stake.len();
         let stake = normalized(stake);
-        let weights: Vec<Vec<f64>> = (0..n).map(|row| normalized(&padded(weights.get(row), n))).collect();
+        let weights: Vec<Vec<f64>> =
+            (0..n).map(|row| normalized(&padded(weights.get(row), n))).collect();
         let rank = weighted_sum(&weights, &stake, |weight| weight);
         let trust = weighted_sum(&weights, &stake, |weight| if weight > 0.0 { 1.0 } else { 0.0 });
         let consensus: Vec<f64> = trust.iter().map(|&trust| curve.consensus(trust)).collect();
-        let supported: Vec<f64> = rank.iter().zip(&consensus).map(|(rank, consensus)| rank * consensus).collect();
+        let supported: Vec<f64> =
+            rank.iter().zip(&consensus).map(|(rank, consensus)| rank * consensus).collect();
         let incentive = normalized(&supported);
 
-        let bought = weights.iter().zip(&stake).map(|(row, stake)| row.iter().map(|weight| weight * stake).collect());
+        let bought = weights
+            .iter()
+            .zip(&stake)
+            .map(|(row, stake)| row.iter().map(|weight| weight * stake).collect());
         let bought = columns_normalized(bought.collect());
         let held = columns_normalized((0..n).map(|row| padded(bonds.get(row), n)).collect());
-        let averaged = bought
-            .iter()
-            .zip(&held)
-            .map(|(new, old)| new.iter().zip(old).map(|(new, old)| alpha * new + (1.0 - alpha) * old).collect());
+        let averaged = bought.iter().zip(&held).map(|(new, old)| {
+            new.iter().zip(old).map(|(new, old)| alpha * new + (1.0 - alpha) * old).collect()
+        });
         let bonds = columns_normalized(averaged.collect());
         let dividends: Vec<f64> = bonds
             .iter()
@@ -91,15 +104,16 @@ impl ClassicEpoch {
         Self { stake, rank, trust, consensus, incentive, bonds, dividends, emission }
     }
 
-    /// Computes an epoch from the stake, weights, bonds and moving average of an [`EpochInput`], ignoring its other
-    /// fields.
+    /// Computes an epoch from the stake, weights, bonds and moving average of an [`EpochInput`],
+    /// ignoring its other fields.
     ///
     /// # Errors
     /// [`InputError`] when the input is inconsistent.
     pub fn of(input: &EpochInput, curve: Curve) -> Result<Self, InputError> {
         input.check()?;
         let stake: Vec<f64> = input.stake.iter().map(|&stake| stake as f64).collect();
-        let dense = |rows: &[Row]| rows.iter().map(|row| dense_row(row, input.n)).collect::<Vec<_>>();
+        let dense =
+            |rows: &[Row]| rows.iter().map(|row| dense_row(row, input.n)).collect::<Vec<_>>();
         let alpha = (1.0 - input.bonds_moving_average as f64 / 1e6).clamp(0.0, 1.0);
         Ok(Self::compute(&stake, &dense(&input.weights), &dense(&input.bonds), alpha, curve))
     }

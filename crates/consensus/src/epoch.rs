@@ -42,8 +42,8 @@ pub fn run(input: &EpochInput) -> Result<EpochOutput, InputError> {
     Epoch::<Sparse>::compute(input).map(Epoch::into_output)
 }
 
-/// Runs an epoch on dense matrices, in O(n²) memory. With liquid alpha, a bond without a weight decays here, whereas
-/// [`run`] removes it immediately.
+/// Runs an epoch on dense matrices, in O(n²) memory. With liquid alpha, a bond without a weight
+/// decays here, whereas [`run`] removes it immediately.
 ///
 /// # Errors
 /// [`InputError`] when the input is inconsistent.
@@ -51,7 +51,8 @@ pub fn run_dense(input: &EpochInput) -> Result<EpochOutput, InputError> {
     Epoch::<Dense>::compute(input).map(Epoch::into_output)
 }
 
-/// An epoch with every intermediate result. Vectors have one item per neuron, matrices one row per validator.
+/// An epoch with every intermediate result. Vectors have one item per neuron, matrices one row per
+/// validator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epoch<M> {
     /// Whether each neuron is active: it set weights within the activity cutoff.
@@ -95,7 +96,8 @@ impl<M: Matrix> Epoch<M> {
     /// [`InputError`] when the input is inconsistent.
     pub fn compute(input: &EpochInput) -> Result<Self, InputError> {
         input.check()?;
-        let StakeShares { active, stake, permits, new_permits, active_stake } = StakeShares::of(input);
+        let StakeShares { active, stake, permits, new_permits, active_stake } =
+            StakeShares::of(input);
         let weights = counted_weights::<M>(input, &permits).normalize_rows();
 
         // The voters' stake is normalised again: rounding may have left its sum just under 1.
@@ -107,7 +109,8 @@ impl<M: Matrix> Epoch<M> {
         let clipped_weights = weights.clip_columns(&consensus);
         let validator_trust = clipped_weights.fold_rows(|_, _, weight| weight);
         let stake_at = |row: usize| active_stake.get(row).copied().unwrap_or_default();
-        let rank = clipped_weights.fold_columns(|row, _, weight| stake_at(row) * weight, |a, b| a + b);
+        let rank =
+            clipped_weights.fold_columns(|row, _, weight| stake_at(row) * weight, |a, b| a + b);
         let incentive = normalize(&rank);
 
         let bond_weights = match input.bonds_penalty {
@@ -146,7 +149,8 @@ impl<M: Matrix> Epoch<M> {
             let entries = self.bonds.row(row).filter(|_| permit);
             entries.map(|(column, bond)| (Uid(column), bond.to_proportion())).collect()
         });
-        let rao = |shares: &[I32F32]| shares.iter().map(|share| share.share_of(self.amount)).collect();
+        let rao =
+            |shares: &[I32F32]| shares.iter().map(|share| share.share_of(self.amount)).collect();
         EpochOutput {
             stake_weight: proportions(&self.stake),
             consensus: proportions(&self.consensus),
@@ -163,9 +167,10 @@ impl<M: Matrix> Epoch<M> {
     }
 }
 
-/// Returns the effective weights: those set by validators with a permit, without self-weights except the owner's.
-/// Weights for a neuron that registered in or after the block in which they were set, or after the validator's oldest
-/// unrevealed commit, are dropped: the neuron replaced the one that they were meant for.
+/// Returns the effective weights: those set by validators with a permit, without self-weights
+/// except the owner's. Weights for a neuron that registered in or after the block in which they
+/// were set, or after the validator's oldest unrevealed commit, are dropped: the neuron replaced
+/// the one that they were meant for.
 fn counted_weights<M: Matrix>(input: &EpochInput, permits: &[bool]) -> M {
     let commits = input.commit_blocks.as_deref().unwrap_or_default();
     let validators = input.weights.iter().zip(permits).zip(&input.last_update).enumerate();
@@ -173,7 +178,8 @@ fn counted_weights<M: Matrix>(input: &EpochInput, permits: &[bool]) -> M {
         let committed = commits.get(uid).copied().flatten();
         let may_weigh_itself = input.owner_uid.is_some_and(|owner| usize::from(owner.0) == uid);
         row.iter().filter_map(move |&(to, weight)| {
-            let registered = *input.block_at_registration.get(usize::from(to.0)).filter(|_| permit)?;
+            let registered =
+                *input.block_at_registration.get(usize::from(to.0)).filter(|_| permit)?;
             let counts = (usize::from(to.0) != uid || may_weigh_itself)
                 && updated > registered
                 && committed.is_none_or(|block| block >= registered);

@@ -1,4 +1,5 @@
-//! The chain's number type: fixed point with 32 integer bits and 32 fraction bits in a 64-bit integer.
+//! The chain's number type: fixed point with 32 integer bits and 32 fraction bits in a 64-bit
+//! integer.
 
 mod exponential;
 
@@ -11,9 +12,9 @@ const FRACTION_BITS: u32 = 32;
 
 /// A signed fixed-point number with 32 fraction bits, from −2³¹ to 2³¹ − 2⁻³².
 ///
-/// Every operation gives the same bits as on the chain, on every machine. Operations saturate at [`Self::MIN`] and
-/// [`Self::MAX`]. A product is rounded down. A quotient is truncated towards zero, and division by zero gives zero, so
-/// that shares of a zero total are zero.
+/// Every operation gives the same bits as on the chain, on every machine. Operations saturate at
+/// [`Self::MIN`] and [`Self::MAX`]. A product is rounded down. A quotient is truncated towards
+/// zero, and division by zero gives zero, so that shares of a zero total are zero.
 ///
 /// ```
 /// use taonet_consensus::I32F32;
@@ -66,7 +67,8 @@ impl I32F32 {
         (self + Self::HALF).floor_to_u16()
     }
 
-    /// Clamps to `low..=high`. With `low` > `high` the result is `low`: the upper bound is applied first.
+    /// Clamps to `low..=high`. With `low` > `high` the result is `low`: the upper bound is applied
+    /// first.
     #[must_use]
     pub fn limit(self, low: Self, high: Self) -> Self {
         self.min(high).max(low)
@@ -78,7 +80,8 @@ impl I32F32 {
         u64::try_from(product.max(0)).unwrap_or(u64::MAX)
     }
 
-    /// Returns the value as a float, for display. The conversion is exact for values of up to 21 integer bits.
+    /// Returns the value as a float, for display. The conversion is exact for values of up to 21
+    /// integer bits.
     pub fn to_f64(self) -> f64 {
         self.0 as f64 / (1_u64 << FRACTION_BITS) as f64
     }
@@ -120,7 +123,8 @@ impl Div for I32F32 {
             return Self::ZERO;
         }
         let (dividend, divisor) = (self.0.unsigned_abs(), other.0.unsigned_abs());
-        // Shares are nearly always below 1: then 64 bits suffice, and the division is several times faster.
+        // Shares are nearly always below 1: then 64 bits suffice, and the division is several times
+        // faster.
         let quotient = if dividend <= u32::MAX.into() {
             i128::from((dividend << FRACTION_BITS) / divisor)
         } else {

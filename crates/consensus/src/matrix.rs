@@ -1,8 +1,8 @@
 //! Sparse and dense matrices from validators (rows) to neurons (columns).
 //!
-//! The chain implements the epoch in both forms; production runs the sparse one. Here the algorithm is written once
-//! over [`Matrix`], and the two forms differ only in their entries: [`Sparse`] distinguishes an absent entry from zero,
-//! [`Dense`] does not.
+//! The chain implements the epoch in both forms; production runs the sparse one. Here the algorithm
+//! is written once over [`Matrix`], and the two forms differ only in their entries: [`Sparse`]
+//! distinguishes an absent entry from zero, [`Dense`] does not.
 
 mod dense;
 mod sparse;
@@ -16,9 +16,12 @@ use crate::fixed::I32F32;
 ///
 /// Rows passed to [`Self::from_rows`] may list their columns in any order, without duplicates.
 pub trait Matrix: Clone + Sized {
-    /// Creates a matrix with `columns` columns from rows of column numbers and entries. Entries whose column number is
-    /// `columns` or more are dropped.
-    fn from_rows<R: IntoIterator<Item = (u16, I32F32)>>(columns: usize, rows: impl IntoIterator<Item = R>) -> Self;
+    /// Creates a matrix with `columns` columns from rows of column numbers and entries. Entries
+    /// whose column number is `columns` or more are dropped.
+    fn from_rows<R: IntoIterator<Item = (u16, I32F32)>>(
+        columns: usize,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Self;
 
     /// Returns the number of rows.
     fn rows(&self) -> usize;
@@ -33,19 +36,24 @@ pub trait Matrix: Clone + Sized {
     #[must_use]
     fn map(&self, change: impl FnMut(usize, usize, I32F32) -> Option<I32F32>) -> Self;
 
-    /// Combines the entries of both matrices by `combine(self entry, other entry)`, in ascending column order, with
-    /// zero for an absent entry. Results that are not positive are dropped.
+    /// Combines the entries of both matrices by `combine(self entry, other entry)`, in ascending
+    /// column order, with zero for an absent entry. Results that are not positive are dropped.
     #[must_use]
     fn merge(&self, other: &Self, combine: impl FnMut(I32F32, I32F32) -> I32F32) -> Self;
 
-    /// Combines the entries of this matrix with those of another by `combine(row, column, self entry, other entry)`, in
-    /// this matrix's order. [`Sparse`] drops entries that are only in `other`; [`Dense`] combines them with zero.
-    /// Results that are not positive are dropped.
+    /// Combines the entries of this matrix with those of another by `combine(row, column, self
+    /// entry, other entry)`, in this matrix's order. [`Sparse`] drops entries that are only in
+    /// `other`; [`Dense`] combines them with zero. Results that are not positive are dropped.
     #[must_use]
-    fn merge_present(&self, other: &Self, combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self;
+    fn merge_present(
+        &self,
+        other: &Self,
+        combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32,
+    ) -> Self;
 
-    /// Returns the stake-weighted median of every column: the smallest entry at which the cumulative stake exceeds
-    /// `minority`. Rows without stake have no vote; an absent entry of a voting row is a vote for zero.
+    /// Returns the stake-weighted median of every column: the smallest entry at which the
+    /// cumulative stake exceeds `minority`. Rows without stake have no vote; an absent entry of a
+    /// voting row is a vote for zero.
     fn weighted_medians(&self, stake: &[I32F32], minority: I32F32) -> Vec<I32F32>;
 
     /// Sums `value(row, column, entry)` over each row.
@@ -93,7 +101,8 @@ pub trait Matrix: Clone + Sized {
         self.map(|_, column, entry| Some(share(entry, largest.get(column))))
     }
 
-    /// Clips the entries of each column to the column's limit in `limits`. An entry clipped to zero is removed.
+    /// Clips the entries of each column to the column's limit in `limits`. An entry clipped to zero
+    /// is removed.
     #[must_use]
     fn clip_columns(&self, limits: &[I32F32]) -> Self {
         self.map(|_, column, entry| match limits.get(column) {
@@ -102,7 +111,8 @@ pub trait Matrix: Clone + Sized {
         })
     }
 
-    /// Interpolates between two matrices: self + ratio · (other − self). Entries that are not positive are dropped.
+    /// Interpolates between two matrices: self + ratio · (other − self). Entries that are not
+    /// positive are dropped.
     #[must_use]
     fn interpolate(&self, other: &Self, ratio: I32F32) -> Self {
         self.merge(other, |own, other| own + ratio * (other - own))
@@ -115,10 +125,14 @@ pub trait Matrix: Clone + Sized {
         self.merge(old, |new, old| alpha * new + keep * old)
     }
 
-    /// Computes the moving average with a separate α for each entry, from `alpha(row, column, new, old)`. Results are
-    /// clamped to 0..=1.
+    /// Computes the moving average with a separate α for each entry, from `alpha(row, column, new,
+    /// old)`. Results are clamped to 0..=1.
     #[must_use]
-    fn average_by(&self, old: &Self, mut alpha: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self {
+    fn average_by(
+        &self,
+        old: &Self,
+        mut alpha: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32,
+    ) -> Self {
         self.merge_present(old, |row, column, new, old| {
             let alpha = alpha(row, column, new, old);
             let bought = (alpha * new).max(I32F32::ZERO);

@@ -20,11 +20,12 @@ pub struct Median {
 }
 
 impl Median {
-    /// Returns the smallest score at which the stake of all votes up to that score exceeds `minority`; 0 without votes.
+    /// Returns the smallest score at which the stake of all votes up to that score exceeds
+    /// `minority`; 0 without votes.
     ///
-    /// `below` is the stake of votes known to be smaller than all of `votes`; `total` is `below` plus the stake of
-    /// `votes`. As on the chain, the pivot is the middle of the remaining votes: when a sum of stake equals `minority`,
-    /// the result depends on the pivot.
+    /// `below` is the stake of votes known to be smaller than all of `votes`; `total` is `below`
+    /// plus the stake of `votes`. As on the chain, the pivot is the middle of the remaining votes:
+    /// when a sum of stake equals `minority`, the result depends on the pivot.
     pub fn find(
         &mut self,
         votes: impl IntoIterator<Item = Vote>,
@@ -71,7 +72,8 @@ mod tests {
 
     use super::*;
 
-    /// Finds the median by sorting, as a reference: the first score whose cumulative stake exceeds `minority`.
+    /// Finds the median by sorting, as a reference: the first score whose cumulative stake exceeds
+    /// `minority`.
     fn by_sorting(votes: &[Vote], minority: I32F32) -> I32F32 {
         let mut ascending = votes.to_vec();
         ascending.sort_by_key(|vote| vote.score);
@@ -86,8 +88,10 @@ mod tests {
     }
 
     fn votes() -> impl Strategy<Value = Vec<Vote>> {
-        let vote = (0_i64..6, 1_i64..5)
-            .prop_map(|(score, stake)| Vote { score: I32F32::from_int(score), stake: I32F32::from_int(stake) });
+        let vote = (0_i64..6, 1_i64..5).prop_map(|(score, stake)| Vote {
+            score: I32F32::from_int(score),
+            stake: I32F32::from_int(stake),
+        });
         prop::collection::vec(vote, 0..20)
     }
 

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::Row;
 
-/// The result of an epoch. Every list has one item per neuron, ordered by uid; each `u16` is a share in parts of 65535.
+/// The result of an epoch. Every list has one item per neuron, ordered by uid; each `u16` is a
+/// share in parts of 65535.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochOutput {
     /// Whether each neuron is active: it set weights within the activity cutoff.
@@ -25,8 +26,8 @@ pub struct EpochOutput {
     pub server_emission: Vec<u64>,
     /// Each neuron's reward for validating, in rao.
     pub validator_emission: Vec<u64>,
-    /// Each neuron's total reward, in rao. It is rounded down separately, so it may differ by 1 from the sum of the two
-    /// rewards.
+    /// Each neuron's total reward, in rao. It is rounded down separately, so it may differ by 1
+    /// from the sum of the two rewards.
     pub emission: Vec<u64>,
     /// The bonds of each neuron for the next epoch; empty for neurons without a new permit.
     pub bonds: Vec<Row>,

@@ -1,5 +1,9 @@
 //! Tests of invalid documents and the errors that they cause.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a document that is not refused fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a document that is not refused fails the test"
+)]
 
 use serde_json::{Value, json};
 use taonet_consensus::Case;
@@ -40,7 +44,11 @@ fn every_error_names_the_field() {
         ("weights", json!([[[1, 5], [0, 1], [1, 6]], []]), "weights[0]: uid 1 appears twice"),
         ("bonds", json!([[], [[0, 1], [0, 1]]]), "bonds[1]: uid 0 appears twice"),
         ("weights", json!([[[1]], []]), "input.weights[0][0]: invalid length 1"),
-        ("weights", json!([[[1, 65536]], []]), "input.weights[0][0][1]: invalid value: integer `65536`"),
+        (
+            "weights",
+            json!([[[1, 65536]], []]),
+            "input.weights[0][0][1]: invalid value: integer `65536`",
+        ),
         ("commit_block", json!(null), "input.commit_block: unknown field `commit_block`"),
     ] {
         let error = error_with(field, value);

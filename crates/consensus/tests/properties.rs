@@ -15,7 +15,8 @@ fn block() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..20, 0_u64..20, Just(u64::MAX), any::<u64>()]
 }
 
-/// Returns a strategy for rows with entries for some neurons, and occasionally for a uid outside the subnet.
+/// Returns a strategy for rows with entries for some neurons, and occasionally for a uid outside
+/// the subnet.
 fn rows(n: u16) -> impl Strategy<Value = Vec<Row>> {
     let uids = (0..n.saturating_add(2)).collect::<Vec<u16>>();
     let most = uids.len();
@@ -32,44 +33,58 @@ fn any_epoch() -> impl Strategy<Value = EpochInput> {
         let owner_uid = (0..=n).prop_map(move |uid| (uid < n).then_some(Uid(uid)));
         (
             (block(), block(), block(), block(), block()),
-            (any::<u64>(), vec(stake, count), prop_oneof![Just(0), any::<u64>()], owner_uid, 0_u16..10),
+            (
+                any::<u64>(),
+                vec(stake, count),
+                prop_oneof![Just(0), any::<u64>()],
+                owner_uid,
+                0_u16..10,
+            ),
             (vec(any::<bool>(), count), vec(block(), count), vec(block(), count)),
             (prop::option::of(vec(prop::option::of(block()), count)), rows(n), rows(n)),
-            (share(), share(), prop_oneof![0_u64..=1_000_000, any::<u64>()], any::<bool>(), any::<bool>()),
+            (
+                share(),
+                share(),
+                prop_oneof![0_u64..=1_000_000, any::<u64>()],
+                any::<bool>(),
+                any::<bool>(),
+            ),
             (share(), share(), any::<i16>(), prop::option::of(vec(share(), count))),
         )
-            .prop_map(move |(blocks, stakes, neurons, matrices, parameters, liquid)| EpochInput {
-                n,
-                block: blocks.0,
-                tempo: blocks.1,
-                activity_cutoff: blocks.2,
-                last_mechanism_step: blocks.3 % 20,
-                emission: stakes.0,
-                stake: stakes.1,
-                stake_threshold: stakes.2,
-                owner_uid: stakes.3,
-                max_validators: stakes.4,
-                validator_permit: neurons.0,
-                last_update: neurons.1,
-                block_at_registration: neurons.2,
-                commit_blocks: matrices.0,
-                weights: matrices.1,
-                bonds: matrices.2,
-                kappa: parameters.0,
-                bonds_penalty: parameters.1,
-                bonds_moving_average: parameters.2,
-                yuma3: parameters.3,
-                liquid_alpha: parameters.4,
-                alpha_low: liquid.0,
-                alpha_high: liquid.1,
-                alpha_sigmoid_steepness: liquid.2,
-                liquid_alpha_consensus: liquid.3,
+            .prop_map(move |(blocks, stakes, neurons, matrices, parameters, liquid)| {
+                EpochInput {
+                    n,
+                    block: blocks.0,
+                    tempo: blocks.1,
+                    activity_cutoff: blocks.2,
+                    last_mechanism_step: blocks.3 % 20,
+                    emission: stakes.0,
+                    stake: stakes.1,
+                    stake_threshold: stakes.2,
+                    owner_uid: stakes.3,
+                    max_validators: stakes.4,
+                    validator_permit: neurons.0,
+                    last_update: neurons.1,
+                    block_at_registration: neurons.2,
+                    commit_blocks: matrices.0,
+                    weights: matrices.1,
+                    bonds: matrices.2,
+                    kappa: parameters.0,
+                    bonds_penalty: parameters.1,
+                    bonds_moving_average: parameters.2,
+                    yuma3: parameters.3,
+                    liquid_alpha: parameters.4,
+                    alpha_low: liquid.0,
+                    alpha_high: liquid.1,
+                    alpha_sigmoid_steepness: liquid.2,
+                    liquid_alpha_consensus: liquid.3,
+                }
             })
     })
 }
 
-/// Returns a strategy for epochs in which most steps take effect: all neurons have a permit, are active and were
-/// registered long ago.
+/// Returns a strategy for epochs in which most steps take effect: all neurons have a permit, are
+/// active and were registered long ago.
 fn lively_epoch() -> impl Strategy<Value = EpochInput> {
     any_epoch().prop_map(|mut input| {
         input.block = 100;

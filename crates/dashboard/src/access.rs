@@ -10,11 +10,12 @@ use taonet_http::AccessToken;
 /// Access policy of the dashboard.
 #[derive(Debug, Default)]
 pub enum Access {
-    /// No authentication: any local user or program may read the pages. Use it only with a loopback address.
+    /// No authentication: any local user or program may read the pages. Use it only with a loopback
+    /// address.
     #[default]
     Local,
-    /// Token authentication: only clients with this token are admitted. Browsers prompt for the token as a password;
-    /// any user name is accepted.
+    /// Token authentication: only clients with this token are admitted. Browsers prompt for the
+    /// token as a password; any user name is accepted.
     Token(AccessToken),
 }
 
@@ -22,33 +23,40 @@ impl Access {
     /// Returns the error response to a request; `None` if the request is admitted.
     pub(crate) fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
         match self {
-            // DNS rebinding: a web site could resolve its name to this address and read the page through a visitor's
-            // browser.
+            // DNS rebinding: a web site could resolve its name to this address and read the page
+            // through a visitor's browser.
             Self::Local if is_own_name(headers) => None,
             Self::Local => {
-                let text = "unknown host name; hint: use the IP address or localhost, or set --token-file";
+                let text =
+                    "unknown host name; hint: use the IP address or localhost, or set --token-file";
                 Some((StatusCode::MISDIRECTED_REQUEST, text).into_response())
             }
             Self::Token(token) if is_shown(token, headers) => None,
             Self::Token(_) => {
-                let ask = [(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"taonet\", charset=\"UTF-8\""))];
+                let ask = [(
+                    WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Basic realm=\"taonet\", charset=\"UTF-8\""),
+                )];
                 Some((StatusCode::UNAUTHORIZED, ask, "an access token is required").into_response())
             }
         }
     }
 }
 
-/// Returns the error response to a request that may change something and does not come from a page of this site; `None`
-/// if the request is admitted.
+/// Returns the error response to a request that may change something and does not come from a page
+/// of this site; `None` if the request is admitted.
 ///
-/// Browsers send the origin of the page with every such request, which prevents other web sites from sending requests
-/// with a visitor's access.
+/// Browsers send the origin of the page with every such request, which prevents other web sites
+/// from sending requests with a visitor's access.
 pub(crate) fn foreign_page(method: &Method, headers: &HeaderMap) -> Option<Response> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let origin = text(ORIGIN).and_then(|origin| origin.split_once("://"));
-    let is_own = origin.zip(text(HOST)).is_some_and(|((_, origin), host)| origin.eq_ignore_ascii_case(host));
-    (!method.is_safe() && !is_own)
-        .then(|| (StatusCode::FORBIDDEN, "the request does not come from a page of this site").into_response())
+    let is_own =
+        origin.zip(text(HOST)).is_some_and(|((_, origin), host)| origin.eq_ignore_ascii_case(host));
+    (!method.is_safe() && !is_own).then(|| {
+        (StatusCode::FORBIDDEN, "the request does not come from a page of this site")
+            .into_response()
+    })
 }
 
 /// Returns whether the request is addressed to an IP address or to `localhost`.
@@ -61,17 +69,25 @@ fn is_own_name(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
-/// Returns whether a request has the token, as a bearer token or as the password of basic authentication.
+/// Returns whether a request has the token, as a bearer token or as the password of basic
+/// authentication.
 fn is_shown(token: &AccessToken, headers: &HeaderMap) -> bool {
     if token.is_shown_in(headers) {
         return true;
     }
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some((scheme, encoded)) = header.and_then(|header| header.split_once(' ')) else { return false };
-    let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let password = decoded.as_deref().and_then(|text| text.split_once(':')).map(|(_, password)| password);
-    let bearer = password.and_then(|password| HeaderValue::from_str(&format!("Bearer {password}")).ok());
-    let Some(bearer) = bearer.filter(|_| scheme.eq_ignore_ascii_case("basic")) else { return false };
+    let Some((scheme, encoded)) = header.and_then(|header| header.split_once(' ')) else {
+        return false;
+    };
+    let decoded =
+        STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let password =
+        decoded.as_deref().and_then(|text| text.split_once(':')).map(|(_, password)| password);
+    let bearer =
+        password.and_then(|password| HeaderValue::from_str(&format!("Bearer {password}")).ok());
+    let Some(bearer) = bearer.filter(|_| scheme.eq_ignore_ascii_case("basic")) else {
+        return false;
+    };
     token.is_shown_in(&[(AUTHORIZATION, bearer)].into_iter().collect())
 }
 
@@ -94,7 +110,11 @@ mod tests {
             ("localhost.attacker.example", false),
             ("", false),
         ] {
-            assert_eq!(Access::Local.refusal(&headers(HOST, host)).is_none(), is_admitted, "{host}");
+            assert_eq!(
+                Access::Local.refusal(&headers(HOST, host)).is_none(),
+                is_admitted,
+                "{host}"
+            );
         }
         assert!(Access::Local.refusal(&HeaderMap::new()).is_some());
     }
@@ -118,7 +138,11 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(ORIGIN, origin.parse().unwrap());
             }
-            assert_eq!(foreign_page(&method, &headers).is_none(), is_admitted, "{method} {origin:?}");
+            assert_eq!(
+                foreign_page(&method, &headers).is_none(),
+                is_admitted,
+                "{method} {origin:?}"
+            );
         }
         let without_host = headers(ORIGIN, own);
         assert!(foreign_page(&Method::POST, &without_host).is_some());
@@ -136,7 +160,11 @@ mod tests {
             (basic("anybody:0123456789abcdeX"), false),
             ("Basic ?".to_owned(), false),
         ] {
-            assert_eq!(access.refusal(&headers(AUTHORIZATION, &value)).is_none(), is_admitted, "{value}");
+            assert_eq!(
+                access.refusal(&headers(AUTHORIZATION, &value)).is_none(),
+                is_admitted,
+                "{value}"
+            );
         }
         assert_eq!(access.refusal(&HeaderMap::new()).unwrap().status(), 401);
     }

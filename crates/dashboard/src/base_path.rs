@@ -7,7 +7,9 @@ pub struct BasePath(String);
 
 /// Error for a text that is not a valid base path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("malformed base path {0:?}, expected a path such as /contest with only letters, digits, `-`, `_`, `.` and `/`")]
+#[error(
+    "malformed base path {0:?}, expected a path such as /contest with only letters, digits, `-`, `_`, `.` and `/`"
+)]
 pub struct BasePathError(String);
 
 impl BasePath {
@@ -16,8 +18,8 @@ impl BasePath {
         &self.0
     }
 
-    /// Removes the base path from a request's path and query. Changes nothing if the proxy has already removed the base
-    /// path.
+    /// Removes the base path from a request's path and query. Changes nothing if the proxy has
+    /// already removed the base path.
     pub(crate) fn strip<'a>(&self, target: &'a str) -> &'a str {
         match target.strip_prefix(&self.0) {
             Some("") => "/",
@@ -35,10 +37,17 @@ impl FromStr for BasePath {
         let is_segment = |segment: &str| {
             !segment.is_empty()
                 && !segment.starts_with('.')
-                && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+                && segment
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
         };
-        let is_path = path.strip_prefix('/').is_some_and(|segments| segments.split('/').all(is_segment));
-        if path.is_empty() || is_path { Ok(Self(path.to_owned())) } else { Err(BasePathError(text.to_owned())) }
+        let is_path =
+            path.strip_prefix('/').is_some_and(|segments| segments.split('/').all(is_segment));
+        if path.is_empty() || is_path {
+            Ok(Self(path.to_owned()))
+        } else {
+            Err(BasePathError(text.to_owned()))
+        }
     }
 }
 
@@ -65,9 +74,13 @@ mod tests {
     #[test]
     fn proxies_may_keep_or_remove_the_base_path() {
         let base: BasePath = "/tao".parse().unwrap();
-        for (target, below) in
-            [("/tao", "/"), ("/tao/", "/"), ("/tao/chain?a=b", "/chain?a=b"), ("/chain", "/chain"), ("/taos", "/taos")]
-        {
+        for (target, below) in [
+            ("/tao", "/"),
+            ("/tao/", "/"),
+            ("/tao/chain?a=b", "/chain?a=b"),
+            ("/chain", "/chain"),
+            ("/taos", "/taos"),
+        ] {
             assert_eq!(base.strip(target), below);
         }
         assert_eq!(BasePath::default().strip("/chain"), "/chain");

@@ -49,13 +49,14 @@ impl ChainSection {
         self.source.state().metagraph.clone()
     }
 
-    /// Reads the newest block, the subnet and the latest epochs once, for instance before the chain stops.
+    /// Reads the newest block, the subnet and the latest epochs once, for instance before the chain
+    /// stops.
     pub async fn read(&self, chain: &dyn Chain, changes: &Changes) {
         self.source.read(chain, self.netuid, changes).await;
     }
 
-    /// Follows the chain until shutdown, and reports each change. While the chain is unreachable, the pages show the
-    /// error.
+    /// Follows the chain until shutdown, and reports each change. While the chain is unreachable,
+    /// the pages show the error.
     pub async fn follow(&self, network: &Network, changes: &Changes, shutdown: &Shutdown) {
         tokio::select! {
             () = self.source.follow(network, self.netuid, changes) => {}

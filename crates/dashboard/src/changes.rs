@@ -12,8 +12,8 @@ use tokio::time::sleep;
 
 /// Maximum number of open event streams.
 const MAX_STREAMS: usize = 512;
-/// Maximum interval between two events. Pages show ages, and what has stopped changes no data; the events also keep
-/// proxies from closing an idle stream.
+/// Maximum interval between two events. Pages show ages, and what has stopped changes no data; the
+/// events also keep proxies from closing an idle stream.
 const MAX_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Broadcast of data changes to all open pages. Clones share the subscribers.
@@ -25,7 +25,10 @@ pub struct Changes {
 
 impl Default for Changes {
     fn default() -> Self {
-        Self { revision: Arc::new(watch::Sender::new(0)), slots: Arc::new(Semaphore::new(MAX_STREAMS)) }
+        Self {
+            revision: Arc::new(watch::Sender::new(0)),
+            slots: Arc::new(Semaphore::new(MAX_STREAMS)),
+        }
     }
 }
 
@@ -40,12 +43,17 @@ impl Changes {
         self.revision.subscribe()
     }
 
-    /// Returns a stream of server-sent events: one `change` per report and at least every 10 s, until shutdown.
+    /// Returns a stream of server-sent events: one `change` per report and at least every 10 s,
+    /// until shutdown.
     pub(crate) fn stream(&self, shutdown: &Shutdown) -> Response {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             return (StatusCode::SERVICE_UNAVAILABLE, "too many open pages").into_response();
         };
-        let follower = Follower { revision: self.revision.subscribe(), shutdown: shutdown.clone(), _slot: slot };
+        let follower = Follower {
+            revision: self.revision.subscribe(),
+            shutdown: shutdown.clone(),
+            _slot: slot,
+        };
         let events = stream::unfold(follower, Follower::next);
         Sse::new(events).into_response()
     }

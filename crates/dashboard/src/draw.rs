@@ -1,4 +1,5 @@
-//! Charts as SVG, drawn on the server. Colours come from the style sheet; every chart has a text alternative.
+//! Charts as SVG, drawn on the server. Colours come from the style sheet; every chart has a text
+//! alternative.
 
 mod lane;
 mod peaks;
@@ -21,8 +22,9 @@ const BARS: usize = 24;
 pub fn sparkline(values: &[Option<f64>], label: &str) -> Markup {
     let (width, height) = SPARK;
     let step = width / (values.len().max(2) - 1) as f64;
-    let point =
-        |position: usize, value: f64| (step * position as f64, height - 2.0 - value.clamp(0.0, 1.0) * (height - 4.0));
+    let point = |position: usize, value: f64| {
+        (step * position as f64, height - 2.0 - value.clamp(0.0, 1.0) * (height - 4.0))
+    };
     let (mut path, mut is_drawing, mut last) = (String::new(), false, None);
     for (position, value) in values.iter().enumerate() {
         let Some(value) = value.filter(|value| value.is_finite()) else {
@@ -92,7 +94,8 @@ pub fn columns(columns: &[Column], label: &str) -> Markup {
     }
 }
 
-/// Returns the vertical position of a share of the chart's height, counted from the top, below a margin for labels.
+/// Returns the vertical position of a share of the chart's height, counted from the top, below a
+/// margin for labels.
 fn y(share: f64) -> String {
     at(7.0 + share * 92.0)
 }
@@ -102,11 +105,13 @@ fn at(percent: f64) -> String {
     format!("{percent:.2}%")
 }
 
-/// Draws a histogram of durations in seconds; the last bar includes all values beyond the 99th percentile.
+/// Draws a histogram of durations in seconds; the last bar includes all values beyond the 99th
+/// percentile.
 pub fn histogram(values: &[f64], label: &str) -> Markup {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
-    let top = sorted.get(sorted.len() * 99 / 100).or(sorted.last()).copied().unwrap_or_default().max(0.1);
+    let top =
+        sorted.get(sorted.len() * 99 / 100).or(sorted.last()).copied().unwrap_or_default().max(0.1);
     let mut counts = [0_usize; BARS];
     for value in &sorted {
         let position = ((value / top) * BARS as f64).clamp(0.0, BARS as f64 - 1.0) as usize;
@@ -142,7 +147,8 @@ mod tests {
 
     #[test]
     fn sparklines_have_gaps_and_bounds() {
-        let drawn = sparkline(&[Some(0.0), None, Some(2.0), Some(f64::NAN), Some(0.5)], "<b>").into_string();
+        let drawn = sparkline(&[Some(0.0), None, Some(2.0), Some(f64::NAN), Some(0.5)], "<b>")
+            .into_string();
         assert!(drawn.contains("d=\"M0.0 22.0h0M50.0 2.0h0M100.0 12.0h0\""), "{drawn}");
         assert!(!drawn.contains("<b>"), "{drawn}");
         for values in [&[][..], &[None], &[Some(0.4)]] {

@@ -3,7 +3,9 @@ use std::io::{self, SeekFrom};
 use std::path::Path;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use axum::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
@@ -25,16 +27,24 @@ pub fn open_file(path: &Path) -> io::Result<fs::File> {
     fs::File::open(path)
 }
 
-/// Sends a file, or the part selected by the request's `range`, without reading all of it into memory.
+/// Sends a file, or the part selected by the request's `range`, without reading all of it into
+/// memory.
 ///
 /// # Errors
 /// When the file cannot be opened or is not a regular file.
-pub async fn send_file(path: &Path, kind: &'static str, request: &HeaderMap) -> io::Result<Response> {
+pub async fn send_file(
+    path: &Path,
+    kind: &'static str,
+    request: &HeaderMap,
+) -> io::Result<Response> {
     let path = path.to_owned();
     let opened = tokio::task::spawn_blocking(move || open_file(&path)).await;
     let mut file = File::from_std(opened.map_err(io::Error::other)??);
     let size = file.metadata().await?.len();
-    let range = request.get(RANGE).and_then(|range| range.to_str().ok()).and_then(|range| parse(range, size));
+    let range = request
+        .get(RANGE)
+        .and_then(|range| range.to_str().ok())
+        .and_then(|range| parse(range, size));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(kind)),
         (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
@@ -64,15 +74,16 @@ pub async fn send_file(path: &Path, kind: &'static str, request: &HeaderMap) -> 
     let mut response = (status, headers, Body::from_stream(pieces)).into_response();
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(end - start));
     if status == StatusCode::PARTIAL_CONTENT
-        && let Ok(range) = HeaderValue::from_str(&format!("bytes {start}-{}/{size}", end.saturating_sub(1)))
+        && let Ok(range) =
+            HeaderValue::from_str(&format!("bytes {start}-{}/{size}", end.saturating_sub(1)))
     {
         response.headers_mut().insert(CONTENT_RANGE, range);
     }
     Ok(response)
 }
 
-/// Parses a byte range into its start and exclusive end; an error if no byte of the file is in the range. Returns
-/// `None` for several ranges or other units, which are ignored.
+/// Parses a byte range into its start and exclusive end; an error if no byte of the file is in the
+/// range. Returns `None` for several ranges or other units, which are ignored.
 fn parse(range: &str, size: u64) -> Option<Result<(u64, u64), ()>> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let (start, end) = match (first.parse::<u64>(), last.parse::<u64>()) {
@@ -94,15 +105,25 @@ mod tests {
         let [pipe, file] = ["pipe", "file"].map(|name| directory.path().join(name));
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         fs::write(&file, "RIFF").unwrap();
-        for (path, is_file) in [(&file, true), (&pipe, false), (&directory.path().to_owned(), false)] {
+        for (path, is_file) in
+            [(&file, true), (&pipe, false), (&directory.path().to_owned(), false)]
+        {
             let headers = HeaderMap::new();
-            let sent = tokio::time::timeout(std::time::Duration::from_secs(5), send_file(path, "audio/wav", &headers));
+            let sent = tokio::time::timeout(
+                std::time::Duration::from_secs(5),
+                send_file(path, "audio/wav", &headers),
+            );
             let sent = sent.await;
             if sent.is_err() {
                 // Unblocks the thread that reads the pipe, so that the test can fail.
                 drop(fs::OpenOptions::new().write(true).open(path));
             }
-            assert_eq!(sent.expect("opening the file does not block").is_ok(), is_file, "{}", path.display());
+            assert_eq!(
+                sent.expect("opening the file does not block").is_ok(),
+                is_file,
+                "{}",
+                path.display()
+            );
         }
     }
 

@@ -11,7 +11,8 @@ use taonet_service::unix_time;
 /// Maximum length of untrusted text in characters.
 const MAX_TEXT: usize = 4_000;
 
-/// Returns untrusted text with control characters escaped, truncated to 4 000 characters. maud escapes the result.
+/// Returns untrusted text with control characters escaped, truncated to 4 000 characters. maud
+/// escapes the result.
 pub fn shown(text: &str) -> String {
     let text = truncated(text, MAX_TEXT);
     let mut shown = String::with_capacity(text.len());
@@ -39,7 +40,8 @@ pub fn shortened(text: &str) -> String {
     if count <= 14 {
         return text.to_owned();
     }
-    let (start, end): (String, String) = (text.chars().take(6).collect(), text.chars().skip(count - 4).collect());
+    let (start, end): (String, String) =
+        (text.chars().take(6).collect(), text.chars().skip(count - 4).collect());
     format!("{start}…{end}")
 }
 
@@ -51,7 +53,8 @@ pub fn number(value: Option<f64>, decimals: usize) -> String {
     }
 }
 
-/// Formats a number without decimal places, with narrow spaces between groups of three digits; a dash if not finite.
+/// Formats a number without decimal places, with narrow spaces between groups of three digits; a
+/// dash if not finite.
 pub fn grouped(value: f64) -> String {
     let text = number(Some(value), 0);
     let mut left = text.bytes().filter(u8::is_ascii_digit).count();
@@ -100,7 +103,8 @@ pub fn timestamp(unix: i64) -> String {
     }
 }
 
-/// Formats the approximate time since `unix`, such as `5 min ago`. Both arguments are in seconds since the Unix epoch.
+/// Formats the approximate time since `unix`, such as `5 min ago`. Both arguments are in seconds
+/// since the Unix epoch.
 pub fn ago(unix: i64, now_unix: i64) -> String {
     match now_unix.saturating_sub(unix) {
         seconds if seconds < 0 => "just now".to_owned(),
@@ -137,14 +141,19 @@ mod tests {
             assert_eq!(grouped(value), text);
         }
         assert_eq!(percent(Some(0.5)), "50.0 %");
-        for (seconds, text) in [(0.0, "0.00 s"), (0.02, "20 ms"), (1.5, "1.50 s"), (180.0, "3.0 min")] {
+        for (seconds, text) in
+            [(0.0, "0.00 s"), (0.02, "20 ms"), (1.5, "1.50 s"), (180.0, "3.0 min")]
+        {
             assert_eq!(duration(Some(seconds)), text);
         }
         assert_eq!(timestamp(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(timestamp(i64::MAX), "–");
-        for (then, text) in
-            [(200, "just now"), (100, "0 s ago"), (-7_100, "2 h ago"), (i64::MIN, "106751991167300 days ago")]
-        {
+        for (then, text) in [
+            (200, "just now"),
+            (100, "0 s ago"),
+            (-7_100, "2 h ago"),
+            (i64::MIN, "106751991167300 days ago"),
+        ] {
             assert_eq!(ago(then, 100), text);
         }
     }

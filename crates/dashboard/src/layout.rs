@@ -5,13 +5,14 @@ use crate::assets::{ICON, SCRIPT, STYLE};
 use crate::format::shown;
 use crate::view::{Theme, View};
 
-/// Wraps a part of a page that the script replaces when data changes. `id` must be unique in the page.
+/// Wraps a part of a page that the script replaces when data changes. `id` must be unique in the
+/// page.
 pub fn live(id: &str, body: &Markup) -> Markup {
     html! { div.live id=(id) data-live { (body) } }
 }
 
-/// Renders a box that reports a problem. `why` may contain untrusted text; text after `hint: ` is shown on a separate
-/// line.
+/// Renders a box that reports a problem. `why` may contain untrusted text; text after `hint: ` is
+/// shown on a separate line.
 pub fn problem(title: &str, why: &str) -> Markup {
     let (why, hint) = split_hint(why);
     html! {
@@ -23,7 +24,8 @@ pub fn problem(title: &str, why: &str) -> Markup {
     }
 }
 
-/// Renders whether a validator runs, which has records if `is_known`, and none for a long time if `is_silent`.
+/// Renders whether a validator runs, which has records if `is_known`, and none for a long time if
+/// `is_silent`.
 pub fn activity(is_known: bool, is_silent: bool) -> Markup {
     html! {
         @if is_silent { span.badge.bad { "stopped" } }
@@ -43,7 +45,8 @@ pub(crate) fn split_hint(message: &str) -> (&str, Option<&str>) {
 pub(crate) fn document(view: &View, title: &str, body: &Markup) -> Html<String> {
     let site = &view.site;
     let problems = site.problems();
-    let is_current = |path: &str| if path == "/" { view.path() == "/" } else { view.path().starts_with(path) };
+    let is_current =
+        |path: &str| if path == "/" { view.path() == "/" } else { view.path().starts_with(path) };
     let document = html! {
         (DOCTYPE)
         html lang="en" data-theme=(view.theme.name()) data-events=(view.href("/events"))
@@ -76,7 +79,8 @@ pub(crate) fn document(view: &View, title: &str, body: &Markup) -> Html<String> 
                         }
                     }
                     div.tools {
-                        // The script shows whether the page is updated, and how many problems there are.
+                        // The script shows whether the page is updated, and how many problems there
+                        // are.
                         span.pulse id="pulse" role="status" aria-live="off" hidden {}
                         nav.themes aria-label="Colour scheme" {
                             @for theme in Theme::ALL {

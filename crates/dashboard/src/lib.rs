@@ -1,11 +1,13 @@
-//! Web pages that show a running network, rendered by the server and updated live through server-sent events.
+//! Web pages that show a running network, rendered by the server and updated live through
+//! server-sent events.
 //!
-//! A [`Dashboard`] consists of [`Section`]s. A section reads one source of data, renders its pages with a [`View`], and
-//! reports changes through [`Changes`]; open pages then refresh the parts marked with [`live`]. A subnet adds its pages
-//! by implementing [`Section`]; [`ChainSection`] shows the chain, [`WeightsSection`] the weight ledger,
-//! [`ServicesSection`] the state of daemons, and [`LogSection`] log files. While a section has
-//! [`problems`](Section::problems), such as a service that has failed, open pages show their number in place of "live".
-//! [`NoticeSection`] shows a message, such as what has stopped at the end of a demonstration.
+//! A [`Dashboard`] consists of [`Section`]s. A section reads one source of data, renders its pages
+//! with a [`View`], and reports changes through [`Changes`]; open pages then refresh the parts
+//! marked with [`live`]. A subnet adds its pages by implementing [`Section`]; [`ChainSection`]
+//! shows the chain, [`WeightsSection`] the weight ledger, [`ServicesSection`] the state of daemons,
+//! and [`LogSection`] log files. While a section has [`problems`](Section::problems), such as a
+//! service that has failed, open pages show their number in place of "live". [`NoticeSection`]
+//! shows a message, such as what has stopped at the end of a demonstration.
 //!
 //! ```
 //! use taonet_dashboard::{Access, BasePath, Changes, Dashboard, LogSection};
@@ -18,24 +20,27 @@
 //! # let _ = routes;
 //! ```
 //!
-//! - **The pages of this crate are complete without scripts.** Their script only refreshes parts and controls playback;
-//!   charts are SVG from the server ([`draw`]).
-//! - **Untrusted text** (names, errors, transcripts) is escaped by maud, and [`shown`] escapes control characters,
-//!   including those that reverse the direction of text.
-//! - **Pages load nothing from other hosts**: style sheet and script are embedded in the program, and the content
-//!   security policy forbids all other sources.
+//! - **The pages of this crate are complete without scripts.** Their script only refreshes parts
+//!   and controls playback; charts are SVG from the server ([`draw`]).
+//! - **Untrusted text** (names, errors, transcripts) is escaped by maud, and [`shown`] escapes
+//!   control characters, including those that reverse the direction of text.
+//! - **Pages load nothing from other hosts**: style sheet and script are embedded in the program,
+//!   and the content security policy forbids all other sources.
 //! - **In a terminal**, [`Top`] shows the overview from the same sections, as [`Panel`]s.
-//! - **Read-only**: the pages of this crate answer GET and HEAD only. A section may have routes for other methods; the
-//!   server refuses their requests unless they come from a page of this site (header `Origin`).
+//! - **Read-only**: the pages of this crate answer GET and HEAD only. A section may have routes for
+//!   other methods; the server refuses their requests unless they come from a page of this site
+//!   (header `Origin`).
 //!
-//! A section is empty until its method `follow` runs, usually as a task of the daemon; an unreachable chain or a
-//! malformed file appears on the page as an error and is read again later. [`Access::Local`] is for loopback addresses
-//! only; elsewhere a token is needed ([`Access::Token`]). At most 512 pages receive live updates at a time. The crate
-//! stores nothing: pages show as much history as the sources keep.
+//! A section is empty until its method `follow` runs, usually as a task of the daemon; an
+//! unreachable chain or a malformed file appears on the page as an error and is read again later.
+//! [`Access::Local`] is for loopback addresses only; elsewhere a token is needed
+//! ([`Access::Token`]). At most 512 pages receive live updates at a time. The crate stores nothing:
+//! pages show as much history as the sources keep.
 //!
-//! Uses `taonet-http` (server, access token), `taonet-chain` (reads), `taonet-ledger` (submissions), `taonet-service`,
-//! `taonet-primitives`, maud and ratatui. Used by `taonet-babelbit-dashboard`, `taonet-nineteen-dashboard`,
-//! `taonet-prompting-dashboard`, `taonet-proof-dashboard`, `tao dashboard`, `tao top` and `tao demo`.
+//! Uses `taonet-http` (server, access token), `taonet-chain` (reads), `taonet-ledger`
+//! (submissions), `taonet-service`, `taonet-primitives`, maud and ratatui. Used by
+//! `taonet-babelbit-dashboard`, `taonet-nineteen-dashboard`, `taonet-prompting-dashboard`,
+//! `taonet-proof-dashboard`, `tao dashboard`, `tao top` and `tao demo`.
 
 mod access;
 mod assets;

@@ -27,14 +27,14 @@ pub struct LogSection {
 }
 
 impl LogSection {
-    /// Creates an empty log page for these files; [`Self::follow`] fills it. Each file has one JSON object per line, in
-    /// the format of `--log-format json`.
+    /// Creates an empty log page for these files; [`Self::follow`] fills it. Each file has one JSON
+    /// object per line, in the format of `--log-format json`.
     pub fn new(files: Vec<PathBuf>) -> Arc<Self> {
         Arc::new(Self { files, source: Source::default() })
     }
 
-    /// Follows the files until shutdown, and reports each change. The page reports missing files and the number of
-    /// malformed lines.
+    /// Follows the files until shutdown, and reports each change. The page reports missing files
+    /// and the number of malformed lines.
     pub async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
         tokio::select! {
             () = self.source.follow(&self.files, changes) => {}
@@ -58,7 +58,10 @@ impl Section for LogSection {
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        Router::new().route("/log", get(move |view: View| async move { page::page(&view, &self.source.state()) }))
+        Router::new().route(
+            "/log",
+            get(move |view: View| async move { page::page(&view, &self.source.state()) }),
+        )
     }
 }
 

@@ -84,12 +84,16 @@ mod tests {
         let overview = async || {
             let request = Request::get("/").header(HOST, "localhost").body(Body::empty()).unwrap();
             let response = router.clone().oneshot(request).await.unwrap();
-            String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+            String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec())
+                .unwrap()
         };
         assert!(!overview().await.contains("<h2>"));
         notice.show("Ended", "Stopped: <b>engine</b>", &changes);
         assert!(reports.has_changed().unwrap());
         let page = overview().await;
-        assert!(page.contains("<h2>Ended</h2>") && page.contains("Stopped: &lt;b&gt;engine"), "{page}");
+        assert!(
+            page.contains("<h2>Ended</h2>") && page.contains("Stopped: &lt;b&gt;engine"),
+            "{page}"
+        );
     }
 }

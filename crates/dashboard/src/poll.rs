@@ -5,8 +5,13 @@ use std::time::Duration;
 use taonet_service::Shutdown;
 use tokio::time::sleep;
 
-/// Calls `read` at once and then after each `pause`, until shutdown, which also ends a read in progress.
-pub async fn poll<F: Future<Output = ()>>(pause: Duration, shutdown: &Shutdown, read: impl Fn() -> F) {
+/// Calls `read` at once and then after each `pause`, until shutdown, which also ends a read in
+/// progress.
+pub async fn poll<F: Future<Output = ()>>(
+    pause: Duration,
+    shutdown: &Shutdown,
+    read: impl Fn() -> F,
+) {
     loop {
         let next = async {
             read().await;

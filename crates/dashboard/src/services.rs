@@ -59,7 +59,9 @@ impl FromStr for ServiceAddress {
     fn from_str(text: &str) -> Result<Self, ServiceAddressError> {
         let is_name = |name: &str| {
             (1..=MAX_NAME).contains(&name.len())
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         };
         let parts = text.split_once('=').filter(|(name, _)| is_name(name));
         let url = parts.and_then(|(_, url)| url.parse::<Url>().ok());
@@ -88,11 +90,14 @@ impl ServicesSection {
         changes.report();
     }
 
-    /// Returns the number and the mean of the values that all daemons together have observed in a histogram, for sections
-    /// of the same dashboard; `None` without values.
+    /// Returns the number and the mean of the values that all daemons together have observed in a
+    /// histogram, for sections of the same dashboard; `None` without values.
     pub fn observed(&self, metric: &str) -> Option<(f64, f64)> {
         let states = self.source.states();
-        let metrics = states.iter().flat_map(|state| state.metrics.iter()).filter(|known| known.name == metric);
+        let metrics = states
+            .iter()
+            .flat_map(|state| state.metrics.iter())
+            .filter(|known| known.name == metric);
         let (count, sum) = metrics.fold((0.0, 0.0), |(counts, sums), metric| match metric.value {
             Value::Histogram { count, sum } => (counts + count, sums + sum),
             Value::Counter(_) | Value::Gauge(_) => (counts, sums),
@@ -100,8 +105,8 @@ impl ServicesSection {
         (count > 0.0).then(|| (count, sum / count))
     }
 
-    /// Marks daemons that have stopped on purpose, by their names, and reports the change; returns the names. Their pages
-    /// keep the metrics of the last read.
+    /// Marks daemons that have stopped on purpose, by their names, and reports the change; returns
+    /// the names. Their pages keep the metrics of the last read.
     pub fn stop(&self, is_stopped: impl Fn(&str) -> bool, changes: &Changes) -> Vec<String> {
         let names = self.source.stop(is_stopped);
         changes.report();

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, LOCATION, REFERER, REFERRER_POLICY, SET_COOKIE,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, LOCATION, REFERER, REFERRER_POLICY,
+    SET_COOKIE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::{self, Next};
@@ -29,8 +29,8 @@ use crate::layout::{live, split_hint};
 use crate::panel::Panel;
 use crate::view::{Theme, View};
 
-/// Content security policy: resources of this site only, no inline scripts or styles, no frames, and forms to this site
-/// only.
+/// Content security policy: resources of this site only, no inline scripts or styles, no frames,
+/// and forms to this site only.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
@@ -70,13 +70,15 @@ pub trait Section: Send + Sync + 'static {
     /// Returns the section's part of the overview in a terminal.
     fn panels(&self) -> Vec<Panel>;
 
-    /// Returns what fails, such as an unreachable source: one line each. While there is any, no page is marked as live.
+    /// Returns what fails, such as an unreachable source: one line each. While there is any, no
+    /// page is marked as live.
     fn problems(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Returns the routes of the section's pages. Handlers extract a [`View`]. Requests other than GET and HEAD reach
-    /// a handler only from pages of this site; the handler must limit their bodies.
+    /// Returns the routes of the section's pages. Handlers extract a [`View`]. Requests other than
+    /// GET and HEAD reach a handler only from pages of this site; the handler must limit their
+    /// bodies.
     fn routes(self: Arc<Self>) -> Router<Site>;
 }
 
@@ -95,7 +97,10 @@ struct Inner {
 
 impl fmt::Debug for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site").field("base", &self.0.base).field("links", &self.0.links).finish_non_exhaustive()
+        f.debug_struct("Site")
+            .field("base", &self.0.base)
+            .field("links", &self.0.links)
+            .finish_non_exhaustive()
     }
 }
 
@@ -123,7 +128,8 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// Creates a dashboard without sections. Sections that are added later report their changes through `changes`.
+    /// Creates a dashboard without sections. Sections that are added later report their changes
+    /// through `changes`.
     pub fn new(access: Access, base: BasePath, changes: Changes) -> Self {
         Self { base, access, changes, sections: Vec::new() }
     }
@@ -139,9 +145,19 @@ impl Dashboard {
     pub fn router(self, shutdown: Shutdown) -> Router {
         let Self { base, access, changes, sections } = self;
         let own = [Link::new("/", "Overview")];
-        let links = own.into_iter().chain(sections.iter().flat_map(|section| section.links())).collect();
-        let routes = sections.iter().fold(Router::new(), |router, section| router.merge(Arc::clone(section).routes()));
-        let site = Site(Arc::new(Inner { base: base.clone(), access, changes, shutdown, links, sections }));
+        let links =
+            own.into_iter().chain(sections.iter().flat_map(|section| section.links())).collect();
+        let routes = sections
+            .iter()
+            .fold(Router::new(), |router, section| router.merge(Arc::clone(section).routes()));
+        let site = Site(Arc::new(Inner {
+            base: base.clone(),
+            access,
+            changes,
+            shutdown,
+            links,
+            sections,
+        }));
         let app = routes
             .route("/", get(overview))
             .route("/events", get(events))
@@ -210,7 +226,8 @@ async fn overview(view: View) -> Response {
     view.page("Overview", &body)
 }
 
-/// Lists what fails, without the hints, so that the first screen of a phone says whether all is well.
+/// Lists what fails, without the hints, so that the first screen of a phone says whether all is
+/// well.
 fn problems(lines: &[String]) -> Markup {
     html! {
         @if !lines.is_empty() {
@@ -227,13 +244,19 @@ async fn theme(State(site): State<Site>, Path(name): Path<String>, headers: Head
     let Some(theme) = Theme::of_name(&name) else { return StatusCode::NOT_FOUND.into_response() };
     // Only path and query are used, so that the redirect stays on this site.
     let back = headers.get(REFERER).and_then(|referer| referer.to_str().ok()?.parse::<Url>().ok());
-    let back =
-        back.map(|url| format!("{}{}", url.path(), url.query().map(|query| format!("?{query}")).unwrap_or_default()));
+    let back = back.map(|url| {
+        format!(
+            "{}{}",
+            url.path(),
+            url.query().map(|query| format!("?{query}")).unwrap_or_default()
+        )
+    });
     let base = site.base();
     let back = back
         .filter(|path| path.starts_with(&format!("{base}/")) && !path.starts_with("//"))
         .unwrap_or_else(|| format!("{base}/"));
-    let cookie = format!("theme={}; Path={base}/; Max-Age=31536000; SameSite=Lax; HttpOnly", theme.name());
+    let cookie =
+        format!("theme={}; Path={base}/; Max-Age=31536000; SameSite=Lax; HttpOnly", theme.name());
     (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, back)]).into_response()
 }
 

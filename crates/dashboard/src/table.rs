@@ -14,8 +14,8 @@ pub struct Sort {
 }
 
 impl Sort {
-    /// Returns the sort order that a request selects. `keys` lists the columns, and whether the first click sorts each
-    /// in descending order; the first column is the default.
+    /// Returns the sort order that a request selects. `keys` lists the columns, and whether the
+    /// first click sorts each in descending order; the first column is the default.
     pub fn of(view: &View, keys: &[(&'static str, bool)]) -> Self {
         let column = keys.iter().find(|(key, _)| view.param("sort") == Some(key));
         let (key, first) = column.or(keys.first()).copied().unwrap_or(("", false));
@@ -39,7 +39,8 @@ impl Sort {
         }
     }
 
-    /// Renders the header cell of a column that sorts the table. `class` is the cell's class, such as `num`.
+    /// Renders the header cell of a column that sorts the table. `class` is the cell's class, such
+    /// as `num`.
     pub fn header(&self, view: &View, key: &str, label: &str, class: &str) -> Markup {
         let is_current = self.key == key;
         let (state, order) = match (is_current, self.is_descending) {
@@ -68,7 +69,8 @@ pub struct Paging {
 }
 
 impl Paging {
-    /// Returns the requested page. Pages are numbered from 1; a number beyond the last page selects the last page.
+    /// Returns the requested page. Pages are numbered from 1; a number beyond the last page selects
+    /// the last page.
     pub fn of(view: &View, parameter: &'static str, per_page: usize, total: usize) -> Self {
         let paging = Self { parameter, page: 1, per_page: per_page.max(1), total };
         Self { page: view.number(parameter).unwrap_or(1).clamp(1, paging.pages()), ..paging }

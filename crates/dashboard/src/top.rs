@@ -42,7 +42,8 @@ enum Action {
 }
 
 impl Top {
-    /// Creates an overview without sections. Sections that are added later report their changes through `changes`.
+    /// Creates an overview without sections. Sections that are added later report their changes
+    /// through `changes`.
     pub fn new(changes: Changes) -> Self {
         Self { changes, sections: Vec::new(), position: Position::default() }
     }
@@ -71,7 +72,11 @@ impl Top {
         render(frame, &panels, &mut self.position, &timestamp(now_unix));
     }
 
-    async fn show(&mut self, terminal: &mut ratatui::DefaultTerminal, shutdown: &Shutdown) -> io::Result<()> {
+    async fn show(
+        &mut self,
+        terminal: &mut ratatui::DefaultTerminal,
+        shutdown: &Shutdown,
+    ) -> io::Result<()> {
         let mut events = pin!(EventStream::new());
         let mut revision = self.changes.subscribe();
         let mut ticks = interval(REFRESH);

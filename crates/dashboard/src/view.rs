@@ -41,8 +41,13 @@ impl Theme {
 
     fn of_headers(headers: &HeaderMap) -> Self {
         let cookies = headers.get_all(COOKIE).into_iter().filter_map(|cookie| cookie.to_str().ok());
-        let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| *name == "theme").and_then(|(_, theme)| Self::of_name(theme)).unwrap_or_default()
+        let mut pairs = cookies
+            .flat_map(|cookies| cookies.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='));
+        pairs
+            .find(|(name, _)| *name == "theme")
+            .and_then(|(_, theme)| Self::of_name(theme))
+            .unwrap_or_default()
     }
 }
 
@@ -72,7 +77,9 @@ impl FromRequestParts<Site> for View {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Infallible> {
-        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect();
         let theme = Theme::of_headers(&parts.headers);
         Ok(Self { site: site.clone(), theme, path: parts.uri.path().to_owned(), query })
     }
@@ -99,12 +106,18 @@ impl View {
         self.param(name)?.parse().ok()
     }
 
-    /// Returns a link to this page with some parameters changed. An empty value removes a parameter.
+    /// Returns a link to this page with some parameters changed. An empty value removes a
+    /// parameter.
     pub fn with(&self, changes: &[(&str, &str)]) -> String {
-        let kept = self.query.iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+        let kept = self
+            .query
+            .iter()
+            .filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
         let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
         let added = changes.iter().copied().filter(|(_, value)| !value.is_empty());
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept.chain(added)).finish();
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(kept.chain(added))
+            .finish();
         let separator = if query.is_empty() { "" } else { "?" };
         format!("{}{}{separator}{query}", self.site.base(), self.path)
     }
@@ -116,8 +129,11 @@ impl View {
 
     /// Returns a page that reports a missing item, with status 404.
     pub fn missing(&self, what: &str) -> Refusal {
-        let body = html! { h1 { "Not found" } p { (what) " does not exist, or is no longer available." } };
-        Refusal(Box::new((StatusCode::NOT_FOUND, document(self, "Not found", &body)).into_response()))
+        let body =
+            html! { h1 { "Not found" } p { (what) " does not exist, or is no longer available." } };
+        Refusal(Box::new(
+            (StatusCode::NOT_FOUND, document(self, "Not found", &body)).into_response(),
+        ))
     }
 
     /// Returns a page that reports unreadable data, with status 503.

@@ -1,4 +1,5 @@
-//! The page of a validator's weights: the steps of each submission, and a comparison with the weights on the chain.
+//! The page of a validator's weights: the steps of each submission, and a comparison with the
+//! weights on the chain.
 
 mod compare;
 mod page;
@@ -28,14 +29,14 @@ pub struct WeightsSection {
 }
 
 impl WeightsSection {
-    /// Creates an empty page; [`Self::follow`] fills it. If `chain` is given, the page compares the submitted weights
-    /// with those on the chain.
+    /// Creates an empty page; [`Self::follow`] fills it. If `chain` is given, the page compares the
+    /// submitted weights with those on the chain.
     pub fn new(chain: Option<Arc<ChainSection>>) -> Arc<Self> {
         Arc::new(Self { source: Source::default(), chain })
     }
 
-    /// Follows the weight ledger in a directory until shutdown, and reports each change. The page reports a missing or
-    /// malformed ledger.
+    /// Follows the weight ledger in a directory until shutdown, and reports each change. The page
+    /// reports a missing or malformed ledger.
     pub async fn follow(&self, directory: &Path, changes: &Changes, shutdown: &Shutdown) {
         tokio::select! {
             () = self.source.follow(directory, changes) => {}
@@ -64,11 +65,19 @@ impl Section for WeightsSection {
     }
 
     fn problems(&self) -> Vec<String> {
-        self.source.state().problem.clone().map(|why| format!("weight ledger: {why}")).into_iter().collect()
+        self.source
+            .state()
+            .problem
+            .clone()
+            .map(|why| format!("weight ledger: {why}"))
+            .into_iter()
+            .collect()
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        let page = move |view: View| async move { page::page(&view, &self.source.state(), self.chain.as_deref()) };
+        let page = move |view: View| async move {
+            page::page(&view, &self.source.state(), self.chain.as_deref())
+        };
         Router::new().route("/weights", get(page))
     }
 }

@@ -12,8 +12,9 @@ pub(crate) enum Connection {
     Postgres(PoolConnection<Postgres>),
 }
 
-/// A borrowed connection: returned to its pool, or closed if the database no longer responds. By itself, the pool waits
-/// without a timeout for each returned connection, so a few half-open connections would exhaust the pool.
+/// A borrowed connection: returned to its pool, or closed if the database no longer responds. By
+/// itself, the pool waits without a timeout for each returned connection, so a few half-open
+/// connections would exhaust the pool.
 pub(crate) struct Loan {
     /// `None` once the connection was returned or closed.
     connection: Option<Connection>,
@@ -36,7 +37,9 @@ impl Drop for Loan {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(give_back(connection, self.is_in_transaction, self.limits.wait))),
+            Ok(runtime) => {
+                drop(runtime.spawn(give_back(connection, self.is_in_transaction, self.limits.wait)))
+            }
             Err(_) => connection.abandon(),
         }
     }
@@ -54,13 +57,17 @@ async fn give_back(mut connection: Connection, is_in_transaction: bool, wait: Du
 }
 
 impl Connection {
-    /// Rolls back; returns whether the database responded in time. Without a transaction, the response is an error or a
-    /// warning, which is ignored.
+    /// Rolls back; returns whether the database responded in time. Without a transaction, the
+    /// response is an error or a warning, which is ignored.
     async fn rolls_back(&mut self, wait: Duration) -> bool {
         let rollback = "ROLLBACK";
         match self {
-            Self::Sqlite(connection) => timeout(wait, sqlx::query(rollback).execute(&mut **connection)).await.is_ok(),
-            Self::Postgres(connection) => timeout(wait, sqlx::query(rollback).execute(&mut **connection)).await.is_ok(),
+            Self::Sqlite(connection) => {
+                timeout(wait, sqlx::query(rollback).execute(&mut **connection)).await.is_ok()
+            }
+            Self::Postgres(connection) => {
+                timeout(wait, sqlx::query(rollback).execute(&mut **connection)).await.is_ok()
+            }
         }
     }
 

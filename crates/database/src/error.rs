@@ -3,7 +3,8 @@ use std::time::Duration;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::SqliteError;
 
-/// Primary result codes of SQLite (`SQLITE_CORRUPT`, `SQLITE_FULL`, `SQLITE_NOTADB`; sqlite.org/rescode.html).
+/// Primary result codes of SQLite (`SQLITE_CORRUPT`, `SQLITE_FULL`, `SQLITE_NOTADB`;
+/// sqlite.org/rescode.html).
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_NOTADB: i32 = 26;
@@ -16,15 +17,20 @@ pub enum DatabaseError {
     #[error("malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE")]
     Url,
     /// No connection to the PostgreSQL server could be obtained.
-    #[error("cannot connect to PostgreSQL at {server}; hint: check the database URL, and that the server runs")]
+    #[error(
+        "cannot connect to PostgreSQL at {server}; hint: check the database URL, and that the server runs"
+    )]
     Unreachable {
         /// Host and port.
         server: String,
         /// Why the last attempt failed.
         source: sqlx::Error,
     },
-    /// The schema cannot be migrated, for example because a newer version or another program has written the database.
-    #[error("cannot migrate the database; hint: a newer version or another program may have written it")]
+    /// The schema cannot be migrated, for example because a newer version or another program has
+    /// written the database.
+    #[error(
+        "cannot migrate the database; hint: a newer version or another program may have written it"
+    )]
     Migrate(#[source] MigrateError),
     /// A database that is opened read-only has the schema of another version.
     #[error(
@@ -74,7 +80,8 @@ impl From<sqlx::Error> for DatabaseError {
     }
 }
 
-/// Returns SQLite's primary result code: the low byte of the extended one. PostgreSQL's codes are not SQLite's.
+/// Returns SQLite's primary result code: the low byte of the extended one. PostgreSQL's codes are
+/// not SQLite's.
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let error = error.as_database_error()?.try_downcast_ref::<SqliteError>()?;
     let code = sqlx::error::DatabaseError::code(error)?;

@@ -1,12 +1,15 @@
 //! Runs the same SQL statements on SQLite and PostgreSQL.
 //!
-//! A daemon that runs as one process can keep its state in a SQLite file; a daemon that runs as several processes keeps
-//! it in a PostgreSQL database. The statements and migrations are the same for both.
+//! A daemon that runs as one process can keep its state in a SQLite file; a daemon that runs as
+//! several processes keeps it in a PostgreSQL database. The statements and migrations are the same
+//! for both.
 //!
-//! - [`Database`]: connections, migrations, transactions, and timeouts that also end half-open connections;
+//! - [`Database`]: connections, migrations, transactions, and timeouts that also end half-open
+//!   connections;
 //! - [`statement()`]: one statement with its values, for either database;
 //! - [`Row`]: the columns of a result;
-//! - [`Database::lock`]: an exclusive lock on the database, for a process of which only one instance may run.
+//! - [`Database::lock`]: an exclusive lock on the database, for a process of which only one
+//!   instance may run.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -25,22 +28,24 @@
 //! # }
 //! ```
 //!
-//! - **Durability**: a committed transaction survives a power failure (SQLite runs in WAL mode with full sync). A
-//!   dropped [`Transaction`] is rolled back. After an error of [`Transaction::commit`] the outcome is unknown.
-//! - **Timeouts**: by default, a connection is obtained within 10 s and a statement completes within 40 s, or the
-//!   result is an error. Schema migrations time out after one minute.
-//! - **Schema**: a database with migrations that the program does not know is refused ([`DatabaseError::Migrate`]),
-//!   never changed.
+//! - **Durability**: a committed transaction survives a power failure (SQLite runs in WAL mode with
+//!   full sync). A dropped [`Transaction`] is rolled back. After an error of
+//!   [`Transaction::commit`] the outcome is unknown.
+//! - **Timeouts**: by default, a connection is obtained within 10 s and a statement completes
+//!   within 40 s, or the result is an error. Schema migrations time out after one minute.
+//! - **Schema**: a database with migrations that the program does not know is refused
+//!   ([`DatabaseError::Migrate`]), never changed.
 //!
-//! Values are integers, floats, strings, Booleans and byte strings; in PostgreSQL also arrays of strings. There is no
-//! query builder, and SQL is not translated: a statement for both databases must be valid in both dialects. sqlx's
-//! own driver for several databases (`Any`) is not used: it binds a NULL `DOUBLE PRECISION` as a single-precision
-//! number, and PostgreSQL then keeps that type for the prepared statement.
+//! Values are integers, floats, strings, Booleans and byte strings; in PostgreSQL also arrays of
+//! strings. There is no query builder, and SQL is not translated: a statement for both databases
+//! must be valid in both dialects. sqlx's own driver for several databases (`Any`) is not used: it
+//! binds a NULL `DOUBLE PRECISION` as a single-precision number, and PostgreSQL then keeps that
+//! type for the prepared statement.
 //!
-//! Uses no other crate of the workspace. Used by `taonet-babelbit-scoring-api` and `taonet-nineteen-store` with either
-//! database, by `taonet-kit` with SQLite only, by `taonet-babelbit-workers` with PostgreSQL only, and by
-//! `taonet-babelbit-runner` for its errors. With the feature `testing`, `testing` starts PostgreSQL and NATS servers for
-//! tests.
+//! Uses no other crate of the workspace. Used by `taonet-babelbit-scoring-api` and
+//! `taonet-nineteen-store` with either database, by `taonet-kit` with SQLite only, by
+//! `taonet-babelbit-workers` with PostgreSQL only, and by `taonet-babelbit-runner` for its errors.
+//! With the feature `testing`, `testing` starts PostgreSQL and NATS servers for tests.
 
 mod connection;
 mod error;
@@ -56,7 +61,9 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 
 pub use connection::{On, Transaction};
@@ -76,13 +83,14 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 const WAIT: Duration = Duration::from_secs(10);
 /// Timeout of schema migrations.
 const MIGRATION: Duration = Duration::from_mins(1);
-/// Settings of a PostgreSQL session, in seconds except for the count: the server notices within a minute that a
-/// client's machine or network has vanished, and releases the client's locks. By default, this takes more than two
-/// hours.
+/// Settings of a PostgreSQL session, in seconds except for the count: the server notices within a
+/// minute that a client's machine or network has vanished, and releases the client's locks. By
+/// default, this takes more than two hours.
 const KEEPALIVE: [(&str, u32); 3] =
     [("tcp_keepalives_idle", 30), ("tcp_keepalives_interval", 10), ("tcp_keepalives_count", 3)];
 
-/// Creates schema migrations from tuples of version, name and SQL; both databases must support the SQL.
+/// Creates schema migrations from tuples of version, name and SQL; both databases must support the
+/// SQL.
 ///
 /// `sqlx::migrate!` would compile the database drivers a second time, for the host.
 pub fn migrations(files: &[(i64, &'static str, &'static str)]) -> Migrator {
@@ -90,7 +98,13 @@ pub fn migrations(files: &[(i64, &'static str, &'static str)]) -> Migrator {
         files
             .iter()
             .map(|(version, name, sql)| {
-                Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+                Migration::new(
+                    *version,
+                    (*name).into(),
+                    MigrationType::Simple,
+                    sql.into_sql_str(),
+                    false,
+                )
             })
             .collect(),
     )
@@ -101,8 +115,9 @@ pub fn migrations(files: &[(i64, &'static str, &'static str)]) -> Migrator {
 pub struct PoolOptions {
     /// Maximum number of connections.
     pub connections: u32,
-    /// Timeout for obtaining a connection. The server ends a statement after three times this duration; if there is no
-    /// response after four times this duration, the connection is considered dead.
+    /// Timeout for obtaining a connection. The server ends a statement after three times this
+    /// duration; if there is no response after four times this duration, the connection is
+    /// considered dead.
     pub wait: Duration,
 }
 
@@ -119,7 +134,8 @@ struct Limits {
     wait: Duration,
     /// Timeout of a statement in PostgreSQL.
     statement: Duration,
-    /// Timeout of a statement including its transfer, after which the connection is considered dead.
+    /// Timeout of a statement including its transfer, after which the connection is considered
+    /// dead.
     answer: Duration,
 }
 
@@ -143,8 +159,8 @@ enum Pool {
 }
 
 impl Database {
-    /// Opens a SQLite file (WAL mode, full sync, enforced foreign keys); creates it if missing, and migrates its
-    /// schema.
+    /// Opens a SQLite file (WAL mode, full sync, enforced foreign keys); creates it if missing, and
+    /// migrates its schema.
     ///
     /// # Errors
     /// [`DatabaseError`] when the file is unusable, locked, or has a different schema.
@@ -152,11 +168,16 @@ impl Database {
         Self::sqlite_within(file, migrations, WAIT).await
     }
 
-    /// Opens a SQLite file with another timeout for connections and for SQLite's lock, and migrates its schema.
+    /// Opens a SQLite file with another timeout for connections and for SQLite's lock, and migrates
+    /// its schema.
     ///
     /// # Errors
     /// [`DatabaseError`] when the file is unusable, locked, or has a different schema.
-    pub async fn sqlite_within(file: &Path, migrations: &Migrator, wait: Duration) -> Result<Self, DatabaseError> {
+    pub async fn sqlite_within(
+        file: &Path,
+        migrations: &Migrator,
+        wait: Duration,
+    ) -> Result<Self, DatabaseError> {
         let limits = Limits::new(wait);
         let options = SqliteConnectOptions::new()
             .filename(file)
@@ -166,42 +187,62 @@ impl Database {
             .foreign_keys(true)
             .busy_timeout(limits.wait)
             .disable_statement_logging();
-        let pool = SqlitePoolOptions::new().max_connections(SQLITE_CONNECTIONS).acquire_timeout(limits.wait);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(SQLITE_CONNECTIONS)
+            .acquire_timeout(limits.wait);
         let pool = pool.connect_with(options).await?;
         within(MIGRATION, async { Ok(migrations.run(&pool).await?) }).await?;
         Ok(Self { pool: Pool::Sqlite(pool), limits })
     }
 
-    /// Opens a SQLite file read-only, even while other processes write to it. The file is neither created nor migrated.
+    /// Opens a SQLite file read-only, even while other processes write to it. The file is neither
+    /// created nor migrated.
     ///
     /// # Errors
-    /// [`DatabaseError::Schema`] when the file's schema is not that of `migrations`, or another error when the file is
-    /// missing or unusable.
-    pub async fn sqlite_read_only(file: &Path, migrations: &Migrator) -> Result<Self, DatabaseError> {
+    /// [`DatabaseError::Schema`] when the file's schema is not that of `migrations`, or another
+    /// error when the file is missing or unusable.
+    pub async fn sqlite_read_only(
+        file: &Path,
+        migrations: &Migrator,
+    ) -> Result<Self, DatabaseError> {
         let limits = Limits::new(WAIT);
-        let options = SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(limits.wait);
+        let options =
+            SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(limits.wait);
         let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(limits.wait);
         let pool = pool.connect_with(options.disable_statement_logging()).await?;
         let database = Self { pool: Pool::Sqlite(pool), limits };
-        let found = statement("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations").number(&database).await?;
-        let expected = migrations.iter().map(|migration| migration.version).max().unwrap_or_default();
-        if found == expected { Ok(database) } else { Err(DatabaseError::Schema { found, expected }) }
+        let found = statement("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations")
+            .number(&database)
+            .await?;
+        let expected =
+            migrations.iter().map(|migration| migration.version).max().unwrap_or_default();
+        if found == expected {
+            Ok(database)
+        } else {
+            Err(DatabaseError::Schema { found, expected })
+        }
     }
 
     /// Connects to a PostgreSQL database (`postgres://…`) and migrates its schema.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the URL is invalid, or the database does not respond or has a different schema.
+    /// [`DatabaseError`] when the URL is invalid, or the database does not respond or has a
+    /// different schema.
     pub async fn postgres(url: &str, migrations: &Migrator) -> Result<Self, DatabaseError> {
         Self::postgres_with(url, migrations, PoolOptions::default()).await
     }
 
-    /// Connects to a PostgreSQL database with a pool of another size or timeout, and migrates its schema.
+    /// Connects to a PostgreSQL database with a pool of another size or timeout, and migrates its
+    /// schema.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the URL is invalid, or the database does not respond or has a different schema. A server that
-    /// is not reachable is tried again until the timeout.
-    pub async fn postgres_with(url: &str, migrations: &Migrator, options: PoolOptions) -> Result<Self, DatabaseError> {
+    /// [`DatabaseError`] when the URL is invalid, or the database does not respond or has a
+    /// different schema. A server that is not reachable is tried again until the timeout.
+    pub async fn postgres_with(
+        url: &str,
+        migrations: &Migrator,
+        options: PoolOptions,
+    ) -> Result<Self, DatabaseError> {
         let PoolOptions { connections, wait } = options;
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(DatabaseError::Url);
@@ -209,10 +250,13 @@ impl Database {
         let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
         let options = options.disable_statement_logging().options(KEEPALIVE);
         let limits = Limits::new(wait);
-        let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
+        let pool =
+            |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
         // A migration of all rows may exceed the statement timeout.
         let unlimited = match pool(1).connect_with(options.clone()).await {
-            Err(timed_out @ sqlx::Error::PoolTimedOut) => return Err(connect_error(&options, wait, timed_out).await),
+            Err(timed_out @ sqlx::Error::PoolTimedOut) => {
+                return Err(connect_error(&options, wait, timed_out).await);
+            }
             connected => connected?,
         };
         within(MIGRATION, async { Ok(migrations.run(&unlimited).await?) }).await?;
@@ -229,8 +273,9 @@ impl Database {
         matches!(self.pool, Pool::Postgres(_))
     }
 
-    /// Begins a write transaction. In SQLite it acquires the lock immediately, because a read transaction that is
-    /// upgraded after another connection has written would fail; in PostgreSQL statements lock the rows they change.
+    /// Begins a write transaction. In SQLite it acquires the lock immediately, because a read
+    /// transaction that is upgraded after another connection has written would fail; in PostgreSQL
+    /// statements lock the rows they change.
     ///
     /// # Errors
     /// [`DatabaseError`] if the database fails or times out.
@@ -259,8 +304,13 @@ impl Database {
     }
 }
 
-/// Returns why no connection to a server could be obtained. A pool tries again until its timeout, and drops the cause.
-async fn connect_error(options: &PgConnectOptions, wait: Duration, timed_out: sqlx::Error) -> DatabaseError {
+/// Returns why no connection to a server could be obtained. A pool tries again until its timeout,
+/// and drops the cause.
+async fn connect_error(
+    options: &PgConnectOptions,
+    wait: Duration,
+    timed_out: sqlx::Error,
+) -> DatabaseError {
     let server = format!("{}:{}", options.get_host(), options.get_port());
     let attempt = tokio::time::timeout(wait, options.connect()).await;
     let source = attempt.ok().and_then(Result::err).unwrap_or(timed_out);

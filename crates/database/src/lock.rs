@@ -25,8 +25,9 @@ enum Held {
 }
 
 impl Database {
-    /// Acquires the database's exclusive lock; returns `None` if another process holds it. The lock is advisory:
-    /// statements ignore it. With SQLite on a file system that has no locks, it is always granted.
+    /// Acquires the database's exclusive lock; returns `None` if another process holds it. The lock
+    /// is advisory: statements ignore it. With SQLite on a file system that has no locks, it is
+    /// always granted.
     ///
     /// # Errors
     /// [`DatabaseError`] when the database or, with SQLite, the lock file is unusable.
@@ -41,8 +42,10 @@ impl Database {
                 let mut session = pool.acquire().await?.detach();
                 let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(KEY);
                 let is_held: bool =
-                    within(self.limits.answer, async { Ok(lock.fetch_one(&mut session).await?) }).await?;
-                Ok(is_held.then(|| DatabaseLock(Held::Session(Box::new(session), self.limits.answer))))
+                    within(self.limits.answer, async { Ok(lock.fetch_one(&mut session).await?) })
+                        .await?;
+                Ok(is_held
+                    .then(|| DatabaseLock(Held::Session(Box::new(session), self.limits.answer))))
             }
         }
     }

@@ -6,7 +6,11 @@ use crate::DatabaseError;
 
 /// Type of a column value: `i64`, `f64`, `String`, `Vec<u8>`, or an `Option` of one of these.
 pub trait Column:
-    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres> + sealed::Sealed
+    for<'r> Decode<'r, Sqlite>
+    + Type<Sqlite>
+    + for<'r> Decode<'r, Postgres>
+    + Type<Postgres>
+    + sealed::Sealed
 {
 }
 

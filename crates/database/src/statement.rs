@@ -20,8 +20,8 @@ pub enum Value {
     Boolean(Option<bool>),
     /// A byte string (`BYTEA` in PostgreSQL, `BLOB` in SQLite).
     Bytes(Option<Vec<u8>>),
-    /// A list of strings (`TEXT[]`), for conditions such as `name = ANY($1)`. SQLite has no lists: there, the statement
-    /// fails.
+    /// A list of strings (`TEXT[]`), for conditions such as `name = ANY($1)`. SQLite has no lists:
+    /// there, the statement fails.
     Texts(Vec<String>),
 }
 
@@ -61,7 +61,10 @@ impl Type<Postgres> for Texts {
 }
 
 impl Encode<'_, Postgres> for Texts {
-    fn encode_by_ref(&self, buffer: &mut <Postgres as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+    fn encode_by_ref(
+        &self,
+        buffer: &mut <Postgres as Database>::ArgumentBuffer,
+    ) -> Result<IsNull, BoxDynError> {
         <Vec<String> as Encode<'_, Postgres>>::encode_by_ref(&self.0, buffer)
     }
 }
@@ -73,7 +76,10 @@ impl Type<Sqlite> for Texts {
 }
 
 impl Encode<'_, Sqlite> for Texts {
-    fn encode_by_ref(&self, _: &mut <Sqlite as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+    fn encode_by_ref(
+        &self,
+        _: &mut <Sqlite as Database>::ArgumentBuffer,
+    ) -> Result<IsNull, BoxDynError> {
         Err("SQLite has no lists".into())
     }
 }

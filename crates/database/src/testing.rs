@@ -37,7 +37,8 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts a server. If PostgreSQL is not installed, prints a notice and returns `None`; panics if `CI` is `true`.
+    /// Starts a server. If PostgreSQL is not installed, prints a notice and returns `None`; panics
+    /// if `CI` is `true`.
     pub fn start() -> Option<Self> {
         if tool("initdb").is_none() {
             skip("PostgreSQL is not installed (Debian: apt-get install postgresql)");
@@ -49,7 +50,14 @@ impl Postgres {
         }
         let mut postgres = Self { folder, server: None };
         let made = as_user("initdb")
-            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
+            .args([
+                "--username=postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+                "-D",
+            ])
             .arg(postgres.data())
             .output()
             .unwrap();
@@ -76,7 +84,8 @@ impl Postgres {
         self.server = Some(server);
         let (state, began) = (self.data().join("postmaster.pid"), Instant::now());
         // The last line has the server's state, as read by pg_ctl.
-        let is_ready = || std::fs::read_to_string(&state).is_ok_and(|text| text.trim_end().ends_with("ready"));
+        let is_ready =
+            || std::fs::read_to_string(&state).is_ok_and(|text| text.trim_end().ends_with("ready"));
         while !is_ready() {
             assert!(began.elapsed() < Duration::from_mins(1), "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(20));
@@ -125,15 +134,18 @@ impl Drop for Postgres {
 fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let folders = std::env::split_paths(&path).chain(versions.map(|version| version.path().join("bin")));
+    let folders =
+        std::env::split_paths(&path).chain(versions.map(|version| version.path().join("bin")));
     folders.map(|folder| folder.join(name)).find(|tool| tool.is_file())
 }
 
-/// Returns the user that runs PostgreSQL if this process is root, which PostgreSQL refuses; `None` otherwise.
+/// Returns the user that runs PostgreSQL if this process is root, which PostgreSQL refuses; `None`
+/// otherwise.
 fn other_user() -> Option<&'static str> {
     let id = Command::new("id").arg("-u").output().unwrap();
     let is_root = String::from_utf8_lossy(&id.stdout).trim() == "0";
-    let has_user = || Command::new("id").arg("postgres").output().is_ok_and(|output| output.status.success());
+    let has_user =
+        || Command::new("id").arg("postgres").output().is_ok_and(|output| output.status.success());
     is_root.then(|| if has_user() { "postgres" } else { "nobody" })
 }
 

@@ -11,7 +11,11 @@ fn schema() -> Migrator {
             "things",
             "CREATE TABLE thing (id BIGINT NOT NULL PRIMARY KEY, share DOUBLE PRECISION, name TEXT, owner BIGINT)",
         ),
-        (2, "files", "CREATE TABLE file (id BIGINT NOT NULL PRIMARY KEY, data BYTEA, is_old BOOLEAN NOT NULL)"),
+        (
+            2,
+            "files",
+            "CREATE TABLE file (id BIGINT NOT NULL PRIMARY KEY, data BYTEA, is_old BOOLEAN NOT NULL)",
+        ),
     ])
 }
 
@@ -28,7 +32,8 @@ async fn check(database: &Database) {
     let error = put(3, None, None, None).execute(database).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Failed(_)), "{error}");
     let read = |row: &Row| {
-        let (share, name, owner) = (row.get("share").unwrap(), row.get("name").unwrap(), row.get("owner").unwrap());
+        let (share, name, owner) =
+            (row.get("share").unwrap(), row.get("name").unwrap(), row.get("owner").unwrap());
         (row.get::<i64>("id").unwrap(), share, name, owner)
     };
     let rows = statement("SELECT * FROM thing ORDER BY id").rows(database).await.unwrap();
@@ -59,7 +64,10 @@ async fn check(database: &Database) {
 /// Checks byte strings and Booleans, on either database.
 async fn check_bytes(database: &Database) {
     let put = |id: i64, data: Option<&[u8]>, is_old: bool| {
-        statement("INSERT INTO file (id, data, is_old) VALUES ($1, $2, $3)").bind(id).bind(data).bind(is_old)
+        statement("INSERT INTO file (id, data, is_old) VALUES ($1, $2, $3)")
+            .bind(id)
+            .bind(data)
+            .bind(is_old)
     };
     let all: Vec<u8> = (0..=255).collect();
     put(1, None, true).execute(database).await.unwrap();
@@ -68,7 +76,8 @@ async fn check_bytes(database: &Database) {
     let rows = statement("SELECT * FROM file ORDER BY id").rows(database).await.unwrap();
     let data: Vec<Option<Vec<u8>>> = rows.iter().map(|row| row.get("data").unwrap()).collect();
     assert_eq!(data, [None, Some(vec![]), Some(all)]);
-    let old: Vec<i64> = statement("SELECT id FROM file WHERE is_old ORDER BY id").values(database).await.unwrap();
+    let old: Vec<i64> =
+        statement("SELECT id FROM file WHERE is_old ORDER BY id").values(database).await.unwrap();
     assert_eq!(old, [1, 3]);
 }
 
@@ -92,7 +101,9 @@ async fn statements_run_on_postgres() {
     check(&database).await;
     check_bytes(&database).await;
     let names = ["a".to_owned(), "b".to_owned(), String::new()];
-    let put = statement("INSERT INTO thing (id, name) SELECT i, n FROM unnest($1) WITH ORDINALITY AS list (n, i)");
+    let put = statement(
+        "INSERT INTO thing (id, name) SELECT i, n FROM unnest($1) WITH ORDINALITY AS list (n, i)",
+    );
     assert_eq!(put.bind(&names[..]).execute(&database).await.unwrap(), 3);
     for (names, expected) in [(&names[1..], vec![2, 3]), (&names[3..], vec![])] {
         let select = statement("SELECT id FROM thing WHERE name = ANY($1) ORDER BY id").bind(names);
@@ -112,7 +123,8 @@ async fn postgres_keepalive_detects_vanished_client_within_a_minute() {
     let database = Database::postgres(&server.url(), &schema()).await.unwrap();
     // The current value is 0 for the Unix socket of this test.
     let setting = async |name: &str| {
-        let query = statement("SELECT reset_val::bigint FROM pg_settings WHERE name = $1").bind(name);
+        let query =
+            statement("SELECT reset_val::bigint FROM pg_settings WHERE name = $1").bind(name);
         query.number(&database).await.unwrap()
     };
     let idle = setting("tcp_keepalives_idle").await;
@@ -124,7 +136,9 @@ async fn postgres_keepalive_detects_vanished_client_within_a_minute() {
 
 #[tokio::test]
 async fn other_urls_are_refused() {
-    for url in ["mysql://localhost/x", "/var/lib/x.sqlite", "sqlite:x", "postgres://a:b@host:99999/x"] {
+    for url in
+        ["mysql://localhost/x", "/var/lib/x.sqlite", "sqlite:x", "postgres://a:b@host:99999/x"]
+    {
         let error = Database::postgres(url, &schema()).await.unwrap_err();
         assert!(matches!(error, DatabaseError::Url), "{url}: {error}");
     }
@@ -136,13 +150,18 @@ async fn half_open_connections_are_replaced() {
     let options = PoolOptions { wait: Duration::from_secs(1), ..PoolOptions::default() };
     let Some(server) = Postgres::start() else { return };
     let line = Line::to(&server).await;
-    let database = Database::postgres_with(&line.url("postgres"), &schema(), options).await.unwrap();
+    let database =
+        Database::postgres_with(&line.url("postgres"), &schema(), options).await.unwrap();
     let count = async || statement("SELECT COUNT(*) FROM thing").number(&database).await;
     assert_eq!(count().await.unwrap(), 0);
     let mut transactions = Vec::new();
     for id in 0..4 {
         let mut transaction = database.begin().await.unwrap();
-        statement("INSERT INTO thing (id) VALUES ($1)").bind(id).execute(&mut transaction).await.unwrap();
+        statement("INSERT INTO thing (id) VALUES ($1)")
+            .bind(id)
+            .execute(&mut transaction)
+            .await
+            .unwrap();
         transactions.push(transaction);
     }
     line.set(LineFault::HalfOpen);
@@ -178,7 +197,8 @@ async fn restarted_server_is_used_again() {
     while put(4).execute(&database).await.is_err() {
         assert!(began.elapsed() < Duration::from_secs(30), "the database does not recover");
     }
-    let ids: Vec<i64> = statement("SELECT id FROM thing ORDER BY id").values(&database).await.unwrap();
+    let ids: Vec<i64> =
+        statement("SELECT id FROM thing ORDER BY id").values(&database).await.unwrap();
     assert_eq!(ids, [1, 4]);
 }
 
@@ -202,11 +222,16 @@ async fn damaged_sqlite_file_is_reported_as_damaged() {
     for damaged in [noise(4_096..whole.len()), noise(0..4_096)] {
         std::fs::write(&path, damaged).unwrap();
         let error = match Database::sqlite(&path, &schema()).await {
-            Ok(database) => statement("SELECT COUNT(data) FROM file").number(&database).await.unwrap_err(),
+            Ok(database) => {
+                statement("SELECT COUNT(data) FROM file").number(&database).await.unwrap_err()
+            }
             Err(error) => error,
         };
         assert!(matches!(error, DatabaseError::Corrupt(_)), "{error:?}");
-        assert!(error.to_string().contains("damaged; hint: stop the program, move the file"), "{error}");
+        assert!(
+            error.to_string().contains("damaged; hint: stop the program, move the file"),
+            "{error}"
+        );
     }
 }
 
@@ -216,7 +241,8 @@ async fn full_disk_is_reported_as_full() {
     let database = Database::sqlite(&place.path().join("things.sqlite"), &schema()).await.unwrap();
     let mut transaction = database.begin().await.unwrap();
     statement("PRAGMA max_page_count = 20").execute(&mut transaction).await.unwrap();
-    let fill = statement("INSERT INTO file (id, data, is_old) VALUES (1, $1, TRUE)").bind(vec![7_u8; 1 << 20]);
+    let fill = statement("INSERT INTO file (id, data, is_old) VALUES (1, $1, TRUE)")
+        .bind(vec![7_u8; 1 << 20]);
     let error = fill.execute(&mut transaction).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Full(_)), "{error:?}");
 }
@@ -228,10 +254,15 @@ async fn unreachable_server_is_named_with_the_cause() {
     drop(listener);
     let options = PoolOptions { connections: 1, wait: Duration::from_millis(200) };
     let error =
-        Database::postgres_with(&format!("postgres://u:secret@{address}/d"), &schema(), options).await.unwrap_err();
+        Database::postgres_with(&format!("postgres://u:secret@{address}/d"), &schema(), options)
+            .await
+            .unwrap_err();
     let DatabaseError::Unreachable { server, source } = &error else { panic!("{error:?}") };
     assert_eq!(*server, address.to_string());
-    assert!(matches!(source, sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused), "{source:?}");
+    assert!(
+        matches!(source, sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused),
+        "{source:?}"
+    );
     assert!(!error.to_string().contains("secret"), "{error}");
 }
 

@@ -8,9 +8,11 @@ use crate::{Check, Finding};
 
 /// The offset from NTP from which the clock should be adjusted.
 const OFFSET_WARNING: f64 = 1.0;
-/// The offset from NTP from which peers refuse requests: their signatures are valid for a few seconds.
+/// The offset from NTP from which peers refuse requests: their signatures are valid for a few
+/// seconds.
 const OFFSET_FAULT: f64 = 4.0;
-/// The difference from the chain that is noted before [`chain_time`] refuses it: ten blocks of the main network.
+/// The difference from the chain that is noted before [`chain_time`] refuses it: ten blocks of the
+/// main network.
 const CHAIN_WARNING: Duration = Duration::from_mins(2);
 
 const SYNCHRONISE: &str = "synchronise the clock: `sudo timedatectl set-ntp true`, or install chrony; in a container, on \
@@ -18,8 +20,8 @@ const SYNCHRONISE: &str = "synchronise the clock: `sudo timedatectl set-ntp true
 
 /// Compares the local time, since the Unix epoch, with that of the newest block.
 ///
-/// A difference of more than five minutes, at which the weight ledger signs nothing, is a fault. The time of a
-/// development chain can be advanced by its user, so there it is a warning.
+/// A difference of more than five minutes, at which the weight ledger signs nothing, is a fault.
+/// The time of a development chain can be advanced by its user, so there it is a warning.
 pub fn clock_against_chain(state: &HotkeyState, local_time: Duration) -> Finding {
     let difference = local_time.abs_diff(state.time);
     let direction = if local_time > state.time { "ahead of" } else { "behind" };
@@ -40,8 +42,8 @@ pub fn clock_against_chain(state: &HotkeyState, local_time: Duration) -> Finding
     Finding::warning(Check::Clock, subject, seen, remedy)
 }
 
-/// Compares the local time with that of an NTP server, `HOST` or `HOST:PORT`. Without a response within `timeout`, the
-/// check is skipped: many networks block NTP.
+/// Compares the local time with that of an NTP server, `HOST` or `HOST:PORT`. Without a response
+/// within `timeout`, the check is skipped: many networks block NTP.
 pub async fn clock_against_ntp(server: &str, timeout: Duration) -> Finding {
     let client = AsyncSntpClient::with_config(Config::default().timeout(timeout));
     // The client's timeout does not include the resolution of the name.
@@ -49,13 +51,22 @@ pub async fn clock_against_ntp(server: &str, timeout: Duration) -> Finding {
     let offset = match result {
         // Positive if the server is ahead.
         Ok(Ok(result)) => -result.clock_offset().as_secs_f64(),
-        Ok(Err(error)) => return Finding::skipped(Check::Clock, server, format!("no time from the server: {error}")),
+        Ok(Err(error)) => {
+            return Finding::skipped(
+                Check::Clock,
+                server,
+                format!("no time from the server: {error}"),
+            );
+        }
         Err(_) => return Finding::skipped(Check::Clock, server, "no response from the server"),
     };
     let direction = if offset > 0.0 { "ahead of" } else { "behind" };
     let size = offset.abs();
-    let offset_text =
-        if size < 1.0 { format!("{:.0} ms", size * 1e3) } else { duration(Duration::from_secs_f64(size)) };
+    let offset_text = if size < 1.0 {
+        format!("{:.0} ms", size * 1e3)
+    } else {
+        duration(Duration::from_secs_f64(size))
+    };
     let seen = format!("{offset_text} {direction} NTP");
     if size > OFFSET_FAULT {
         Finding::fault(Check::Clock, server, seen, SYNCHRONISE)
@@ -119,8 +130,11 @@ mod tests {
             let (_, client) = socket.recv_from(&mut request).await.unwrap();
             // Seconds from 1900, the epoch of NTP, to 1970.
             let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-            let seconds = u32::try_from((since.as_secs() + 2_208_988_800).strict_add_signed(offset_seconds)).unwrap();
-            let fraction = u32::try_from(u64::from(since.subsec_nanos()) * (1 << 32) / 1_000_000_000).unwrap();
+            let seconds =
+                u32::try_from((since.as_secs() + 2_208_988_800).strict_add_signed(offset_seconds))
+                    .unwrap();
+            let fraction =
+                u32::try_from(u64::from(since.subsec_nanos()) * (1 << 32) / 1_000_000_000).unwrap();
             let now = [seconds.to_be_bytes(), fraction.to_be_bytes()].concat();
             // Version 4, mode 4 (server).
             let head = [vec![0b0010_0100, stratum, 0, 0], vec![0; 8], b"LOCL".to_vec()].concat();

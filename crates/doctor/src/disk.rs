@@ -54,11 +54,13 @@ impl WriteDirectory {
         Self::new(content, parent.unwrap_or(Path::new(".")), needs)
     }
 
-    /// Sets the user of systemd's units as the writer if the directory is one of theirs, and this process runs as root.
+    /// Sets the user of systemd's units as the writer if the directory is one of theirs, and this
+    /// process runs as root.
     #[must_use]
     pub fn written_by(mut self, user: Option<&UnitUser>) -> Self {
         let is_of_units = |user: &&UnitUser| {
-            geteuid().is_root() && std::path::absolute(&self.path).is_ok_and(|path| path.starts_with(&user.state))
+            geteuid().is_root()
+                && std::path::absolute(&self.path).is_ok_and(|path| path.starts_with(&user.state))
         };
         self.user = user.filter(is_of_units).cloned();
         self
@@ -69,18 +71,20 @@ impl WriteDirectory {
     }
 }
 
-/// Checks that directories can be written, and that their disks have space; several directories on one disk have one
-/// finding on its space. A directory that does not exist yet is checked where it would be created.
+/// Checks that directories can be written, and that their disks have space; several directories on
+/// one disk have one finding on its space. A directory that does not exist yet is checked where it
+/// would be created.
 ///
-/// A network file system can block for minutes, so the check runs on a blocking thread, and is skipped without a
-/// result within `within`.
+/// A network file system can block for minutes, so the check runs on a blocking thread, and is
+/// skipped without a result within `within`.
 pub async fn disks(directories: Vec<WriteDirectory>, within: Duration) -> Vec<Finding> {
     let subject = directories.first().map(WriteDirectory::subject).unwrap_or_default();
     match timeout(within, spawn_blocking(move || check_disks(&directories))).await {
         Ok(Ok(findings)) => findings,
         Ok(Err(error)) => vec![Finding::skipped(Check::Disk, subject, error.to_string())],
         Err(_) => {
-            let reason = format!("no response from the file system within {} s", within.as_secs_f64());
+            let reason =
+                format!("no response from the file system within {} s", within.as_secs_f64());
             vec![Finding::skipped(Check::Disk, subject, reason)]
         }
     }
@@ -104,7 +108,11 @@ fn check_disks(directories: &[WriteDirectory]) -> Vec<Finding> {
         match writable_ancestor(directory) {
             Ok((ancestor, device)) => {
                 let WriteDirectory { content, needs, .. } = *directory;
-                let disk = disks.entry(device).or_insert(Disk { directory: ancestor, contents: Vec::new(), needs });
+                let disk = disks.entry(device).or_insert(Disk {
+                    directory: ancestor,
+                    contents: Vec::new(),
+                    needs,
+                });
                 disk.contents.push(content);
                 disk.needs = disk.needs.max(needs);
             }
@@ -115,18 +123,25 @@ fn check_disks(directories: &[WriteDirectory]) -> Vec<Finding> {
     findings
 }
 
-/// Returns the directory, or its nearest existing ancestor, and the number of its device; a fault if it cannot be
-/// written.
+/// Returns the directory, or its nearest existing ancestor, and the number of its device; a fault
+/// if it cannot be written.
 fn writable_ancestor(directory: &WriteDirectory) -> Result<(PathBuf, u64), Finding> {
     let subject = directory.subject();
     let located = existing_ancestor(&directory.path).and_then(|path| Ok((path.metadata()?, path)));
     let (metadata, ancestor) = match located {
         Ok(located) => located,
-        Err(error) => return Err(Finding::error(Check::Disk, subject, &error, "choose another directory")),
+        Err(error) => {
+            return Err(Finding::error(Check::Disk, subject, &error, "choose another directory"));
+        }
     };
     if !metadata.is_dir() {
         let seen = format!("{} is not a directory", ancestor.display());
-        return Err(Finding::fault(Check::Disk, subject, seen, "remove the file, or choose another directory"));
+        return Err(Finding::fault(
+            Check::Disk,
+            subject,
+            seen,
+            "remove the file, or choose another directory",
+        ));
     }
     match access(&ancestor, Access::WRITE_OK | Access::EXEC_OK) {
         Ok(()) => match &directory.user {
@@ -141,15 +156,23 @@ fn writable_ancestor(directory: &WriteDirectory) -> Result<(PathBuf, u64), Findi
 }
 
 fn not_writable(subject: String, directory: &Path, ancestor: &Path, error: Errno) -> Finding {
-    let create =
-        if ancestor == directory { String::new() } else { format!("sudo mkdir -p {} && ", directory.display()) };
+    let create = if ancestor == directory {
+        String::new()
+    } else {
+        format!("sudo mkdir -p {} && ", directory.display())
+    };
     let (ancestor, directory) = (ancestor.display(), directory.display());
     if error == Errno::ROFS {
         let remedy = format!(
             "mount a writable volume at {directory}, or choose another directory; if the disk was mounted writable, \
              `dmesg` has the error that made it read-only"
         );
-        return Finding::fault(Check::Disk, subject, format!("{ancestor} is on a read-only file system"), remedy);
+        return Finding::fault(
+            Check::Disk,
+            subject,
+            format!("{ancestor} is on a read-only file system"),
+            remedy,
+        );
     }
     let remedy = format!("run `{create}sudo chown $USER {directory}`, or choose another directory");
     Finding::fault(Check::Disk, subject, format!("{ancestor} cannot be written: {error}"), remedy)
@@ -157,7 +180,8 @@ fn not_writable(subject: String, directory: &Path, ancestor: &Path, error: Errno
 
 fn not_writable_by(user: &UnitUser, subject: String, ancestor: &Path) -> Finding {
     let (name, ancestor) = (&user.name, ancestor.display());
-    let seen = format!("{ancestor} can be written by root, but not by {name}, the user of the units");
+    let seen =
+        format!("{ancestor} can be written by root, but not by {name}, the user of the units");
     Finding::fault(Check::Disk, subject, seen, format!("run `sudo chown {name}: {ancestor}`"))
 }
 
@@ -165,7 +189,13 @@ fn free_space(disk: &Disk) -> Finding {
     let subject = format!("{}: {}", disk.contents.join(", "), disk.directory.display());
     let statistics = match statvfs(&disk.directory) {
         Ok(statistics) => statistics,
-        Err(error) => return Finding::skipped(Check::Disk, subject, format!("cannot read the free space: {error}")),
+        Err(error) => {
+            return Finding::skipped(
+                Check::Disk,
+                subject,
+                format!("cannot read the free space: {error}"),
+            );
+        }
     };
     // Some FUSE and network file systems have no sizes.
     if statistics.f_blocks == 0 {
@@ -223,7 +253,8 @@ mod tests {
     #[tokio::test]
     async fn directories_on_one_disk_have_one_finding() {
         let directory = tempfile::tempdir().unwrap();
-        let inside = |content, name, needs| WriteDirectory::new(content, directory.path().join(name), needs);
+        let inside =
+            |content, name, needs| WriteDirectory::new(content, directory.path().join(name), needs);
         let both = vec![inside("logs", "a", NOTHING), inside("scores", "b/c", EVERYTHING)];
         let findings = disks(both, BRIEF).await;
         assert_eq!(findings.len(), 1, "{findings:?}");
@@ -253,7 +284,8 @@ mod tests {
         let check = |uid, gid, state: &Path| {
             let user = UnitUser { name: "taonet".to_owned(), uid, gid, state: state.to_owned() };
             let path = directory.path().join("logs");
-            let directory = WriteDirectory { user: Some(user), ..WriteDirectory::new("logs", path, NOTHING) };
+            let directory =
+                WriteDirectory { user: Some(user), ..WriteDirectory::new("logs", path, NOTHING) };
             check_disks(&[directory]).remove(0)
         };
         // The directory has mode 0700.
@@ -271,21 +303,33 @@ mod tests {
 
     #[tokio::test]
     async fn file_system_without_sizes_is_skipped() {
-        // Linux's /proc has no blocks; whether it can be written depends on the user and the container.
+        // Linux's /proc has no blocks; whether it can be written depends on the user and the
+        // container.
         let proc = Path::new("/proc/self");
         if proc.is_dir() {
-            let disk = Disk { directory: proc.to_owned(), contents: vec!["logs"], needs: EVERYTHING };
+            let disk =
+                Disk { directory: proc.to_owned(), contents: vec!["logs"], needs: EVERYTHING };
             assert_eq!(free_space(&disk).status, Status::Skipped);
         }
     }
 
     #[test]
     fn read_only_file_system_has_its_own_remedy() {
-        let finding = |error| not_writable("logs".to_owned(), Path::new("/srv/logs"), Path::new("/srv"), error);
+        let finding = |error| {
+            not_writable("logs".to_owned(), Path::new("/srv/logs"), Path::new("/srv"), error)
+        };
         assert!(finding(Errno::ROFS).seen.ends_with("is on a read-only file system"));
-        assert!(finding(Errno::ROFS).remedy.unwrap().starts_with("mount a writable volume at /srv/logs"));
+        assert!(
+            finding(Errno::ROFS)
+                .remedy
+                .unwrap()
+                .starts_with("mount a writable volume at /srv/logs")
+        );
         let remedy = finding(Errno::ACCESS).remedy.unwrap();
-        assert!(remedy.starts_with("run `sudo mkdir -p /srv/logs && sudo chown $USER /srv/logs`"), "{remedy}");
+        assert!(
+            remedy.starts_with("run `sudo mkdir -p /srv/logs && sudo chown $USER /srv/logs`"),
+            "{remedy}"
+        );
         let logs = Path::new("/srv/logs");
         let remedy = not_writable("logs".to_owned(), logs, logs, Errno::ACCESS).remedy.unwrap();
         assert!(remedy.starts_with("run `sudo chown $USER /srv/logs`"), "{remedy}");

@@ -66,15 +66,21 @@ impl Check {
         }
     }
 
-    /// Returns the exit code of a fault, as all commands have it: 2 for settings, 3 for the network, 4 for keys, 5 for
-    /// what the chain would reject, otherwise 1.
+    /// Returns the exit code of a fault, as all commands have it: 2 for settings, 3 for the
+    /// network, 4 for keys, 5 for what the chain would reject, otherwise 1.
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::Settings => 2,
             Self::Network | Self::Reachability => 3,
             Self::Keys => 4,
             Self::Registration => 5,
-            Self::Version | Self::Host | Self::Disk | Self::Ports | Self::Clock | Self::Models | Self::Ledger => 1,
+            Self::Version
+            | Self::Host
+            | Self::Disk
+            | Self::Ports
+            | Self::Clock
+            | Self::Models
+            | Self::Ledger => 1,
         }
     }
 }
@@ -147,7 +153,12 @@ impl Finding {
     }
 
     /// Creates a fault.
-    pub fn fault(check: Check, subject: impl Into<String>, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn fault(
+        check: Check,
+        subject: impl Into<String>,
+        seen: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self::new(check, Status::Fault, subject.into(), seen.into(), Some(remedy.into()))
     }
 
@@ -160,9 +171,14 @@ impl Finding {
         self
     }
 
-    /// Creates a fault from an error with its causes. The hints in their texts are the remedy; `remedy` is for an error
-    /// without one.
-    pub fn error(check: Check, subject: impl Into<String>, error: &dyn Error, remedy: &str) -> Self {
+    /// Creates a fault from an error with its causes. The hints in their texts are the remedy;
+    /// `remedy` is for an error without one.
+    pub fn error(
+        check: Check,
+        subject: impl Into<String>,
+        error: &dyn Error,
+        remedy: &str,
+    ) -> Self {
         let (mut seen, mut hints) = (String::new(), Vec::new());
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -170,7 +186,8 @@ impl Finding {
             let (message, hint) = split_hint(&text);
             // Some messages already contain their cause.
             if !seen.contains(message) {
-                seen = if seen.is_empty() { message.to_owned() } else { format!("{seen}: {message}") };
+                seen =
+                    if seen.is_empty() { message.to_owned() } else { format!("{seen}: {message}") };
             }
             hints.extend(hint.map(str::to_owned));
             cause = error.source();
@@ -187,7 +204,13 @@ impl Finding {
         }
     }
 
-    const fn new(check: Check, status: Status, subject: String, seen: String, remedy: Option<String>) -> Self {
+    const fn new(
+        check: Check,
+        status: Status,
+        subject: String,
+        seen: String,
+        remedy: Option<String>,
+    ) -> Self {
         Self { check, subject, status, seen, remedy }
     }
 }
@@ -255,7 +278,13 @@ mod tests {
         let fault = |check| Finding::fault(check, "x", "broken", "mend it");
         for (findings, code) in [
             (vec![], 0),
-            (vec![Finding::warning(Check::Keys, "x", "odd", "mend it"), Finding::ok(Check::Disk, "x", "fine")], 0),
+            (
+                vec![
+                    Finding::warning(Check::Keys, "x", "odd", "mend it"),
+                    Finding::ok(Check::Disk, "x", "fine"),
+                ],
+                0,
+            ),
             (vec![Finding::skipped(Check::Clock, "x", "no network")], 0),
             // The order is that of the checks, not of their execution.
             (vec![fault(Check::Reachability), fault(Check::Keys)], 4),
@@ -270,7 +299,8 @@ mod tests {
     #[test]
     fn checks_are_ordered_and_have_distinct_names() {
         assert!(Check::ALL.is_sorted());
-        let names: std::collections::BTreeSet<_> = Check::ALL.iter().map(|check| check.name()).collect();
+        let names: std::collections::BTreeSet<_> =
+            Check::ALL.iter().map(|check| check.name()).collect();
         assert_eq!(names.len(), Check::ALL.len());
         assert!(Check::ALL.iter().all(|check| (1..=5).contains(&check.exit_code())));
     }
@@ -298,7 +328,12 @@ mod tests {
             ("no file\nhint: create it", None, "no file", "create it"),
             ("no file", None, "no file", "look"),
             ("no node; hint: wait", Some("refused"), "no node: refused", "wait"),
-            ("no node: refused; hint: wait", Some("refused\nhint: start it"), "no node: refused", "wait; start it"),
+            (
+                "no node: refused; hint: wait",
+                Some("refused\nhint: start it"),
+                "no node: refused",
+                "wait; start it",
+            ),
         ] {
             let error = Failed(text, cause.map(|cause| Box::new(Failed(cause, None))));
             let finding = Finding::error(Check::Network, "x", &error, "look");

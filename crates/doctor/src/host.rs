@@ -37,7 +37,8 @@ pub struct UnitUser {
 impl UnitUser {
     /// Finds the user in the content of `/etc/passwd`.
     fn find(passwd: &str) -> Option<Self> {
-        let row = passwd.lines().find_map(|line| line.strip_prefix(UNIT_USER)?.strip_prefix(':'))?;
+        let row =
+            passwd.lines().find_map(|line| line.strip_prefix(UNIT_USER)?.strip_prefix(':'))?;
         let mut columns = row.split(':').skip(1);
         let (uid, gid) = (columns.next()?.parse().ok()?, columns.next()?.parse().ok()?);
         Some(Self { name: UNIT_USER.to_owned(), uid, gid, state: UNIT_STATE.into() })
@@ -80,7 +81,10 @@ impl Host {
         let (systemd, failed_units) = systemd().await;
         let passwd = systemd.and_then(|_| std::fs::read_to_string("/etc/passwd").ok());
         Self {
-            container: containers.into_iter().find(|(file, _)| Path::new(file).exists()).map(|(_, name)| name),
+            container: containers
+                .into_iter()
+                .find(|(file, _)| Path::new(file).exists())
+                .map(|(_, name)| name),
             mounts: std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(),
             open_files: getrlimit(Resource::Nofile).maximum,
             systemd,
@@ -90,7 +94,8 @@ impl Host {
     }
 }
 
-/// Returns the version of systemd and the failed units of this program; `None` without systemd or units.
+/// Returns the version of systemd and the failed units of this program; `None` without systemd or
+/// units.
 async fn systemd() -> (Option<u32>, Vec<String>) {
     // This directory exists exactly if systemd is running.
     if !Path::new("/run/systemd/system").is_dir() {
@@ -124,8 +129,8 @@ fn failed_units(list: &str) -> Vec<String> {
     failed.filter_map(|columns| Some((*columns.first()?).to_owned())).collect()
 }
 
-/// Checks what is special about containers and systemd: state outside of volumes, failed units, limits. `directories`
-/// are those that must outlive a container.
+/// Checks what is special about containers and systemd: state outside of volumes, failed units,
+/// limits. `directories` are those that must outlive a container.
 pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(container) = host.container {
@@ -134,26 +139,42 @@ pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
             Finding::fault(
                 Check::Host,
                 path.display().to_string(),
-                format!("in the writable layer of the {container} container: deleted with the container"),
+                format!(
+                    "in the writable layer of the {container} container: deleted with the container"
+                ),
                 format!("mount a volume at {}, as compose.yml does", path.display()),
             )
         }));
         if directories.is_empty() {
-            findings.push(Finding::skipped(Check::Host, container, "no daemon's directories are known"));
+            findings.push(Finding::skipped(
+                Check::Host,
+                container,
+                "no daemon's directories are known",
+            ));
         } else if findings.is_empty() {
-            findings.push(Finding::ok(Check::Host, container, "no directory is in the container's writable layer"));
+            findings.push(Finding::ok(
+                Check::Host,
+                container,
+                "no directory is in the container's writable layer",
+            ));
         }
     }
     if let Some(version) = host.systemd {
         let subject = format!("systemd {version}");
         findings.push(if version < SYSTEMD {
             let seen = format!("older than {SYSTEMD}: the units do not start");
-            Finding::fault(Check::Host, subject, seen, "upgrade to Debian 12, Ubuntu 22.04 or newer, or use Docker")
+            Finding::fault(
+                Check::Host,
+                subject,
+                seen,
+                "upgrade to Debian 12, Ubuntu 22.04 or newer, or use Docker",
+            )
         } else {
             Finding::ok(Check::Host, subject, "supports the units")
         });
         findings.extend(host.failed_units.iter().map(|unit| {
-            let remedy = format!("see `journalctl --unit {unit}`, then run `sudo systemctl restart {unit}`");
+            let remedy =
+                format!("see `journalctl --unit {unit}`, then run `sudo systemctl restart {unit}`");
             Finding::fault(Check::Host, unit, "the unit has failed", remedy)
         }));
     }
@@ -167,8 +188,9 @@ pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
 
 /// Returns a finding if no directory is one of the units': each user has directories of its own.
 fn other_directories(user: &UnitUser, directories: &[PathBuf]) -> Option<Finding> {
-    let is_of_units =
-        |path: &PathBuf| std::path::absolute(path).is_ok_and(|absolute| absolute.starts_with(&user.state));
+    let is_of_units = |path: &PathBuf| {
+        std::path::absolute(path).is_ok_and(|absolute| absolute.starts_with(&user.state))
+    };
     if directories.is_empty() || directories.iter().any(is_of_units) {
         return None;
     }
@@ -187,15 +209,18 @@ pub fn open_files(limit: Option<u64>) -> Option<Finding> {
         Check::Host,
         "open files",
         format!("at most {limit}, of which every connection takes one"),
-        format!("raise the hard limit to {OPEN_FILES}: `ulimit -Hn`, LimitNOFILE= in systemd, ulimits in compose"),
+        format!(
+            "raise the hard limit to {OPEN_FILES}: `ulimit -Hn`, LimitNOFILE= in systemd, ulimits in compose"
+        ),
     ))
 }
 
-/// Whether a path is on a writable overlay file system, which a container's own layer is. A read-only layer loses
-/// nothing: the check of the disk reports it.
+/// Whether a path is on a writable overlay file system, which a container's own layer is. A
+/// read-only layer loses nothing: the check of the disk reports it.
 fn is_on_container_layer(mounts: &str, path: &Path) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let above = mounts.lines().filter_map(Mount::parse).filter(|mount| absolute.starts_with(&mount.point));
+    let above =
+        mounts.lines().filter_map(Mount::parse).filter(|mount| absolute.starts_with(&mount.point));
     // Of several mounts at one path, the last one is visible.
     let visible = above.max_by_key(|mount| mount.point.components().count());
     visible.is_some_and(|mount| mount.kind == "overlay" && !mount.is_read_only)
@@ -233,11 +258,16 @@ mod tests {
 
     #[test]
     fn state_in_layer_of_container_is_fault() {
-        let docker = Host { container: Some("Docker"), mounts: MOUNTS.to_owned(), ..Host::default() };
-        let state = ["/home/taonet/scores/a", "/home/taonet/my logs", "/home/taonet/.local"].map(PathBuf::from);
+        let docker =
+            Host { container: Some("Docker"), mounts: MOUNTS.to_owned(), ..Host::default() };
+        let state = ["/home/taonet/scores/a", "/home/taonet/my logs", "/home/taonet/.local"]
+            .map(PathBuf::from);
         let findings = host(&docker, &state);
         assert_eq!(findings.len(), 1, "{findings:?}");
-        assert_eq!((findings[0].status, findings[0].subject.as_str()), (Status::Fault, "/home/taonet/.local"));
+        assert_eq!(
+            (findings[0].status, findings[0].subject.as_str()),
+            (Status::Fault, "/home/taonet/.local")
+        );
         assert_eq!(host(&docker, &state[..2])[0].status, Status::Ok);
         assert_eq!(host(&docker, &[])[0].status, Status::Skipped);
         let read_only = Host { mounts: MOUNTS.replace("/ / rw", "/ / ro"), ..docker.clone() };
@@ -248,17 +278,21 @@ mod tests {
 
     #[test]
     fn directories_of_other_user_than_that_of_units_are_named() {
-        let passwd =
-            "root:x:0:0:root:/root:/bin/bash\ntaonetx:x:7:7::/:/bin/sh\ntaonet:x:998:997::/var/lib/taonet:/bin/sh\n";
+        let passwd = "root:x:0:0:root:/root:/bin/bash\ntaonetx:x:7:7::/:/bin/sh\ntaonet:x:998:997::/var/lib/taonet:/bin/sh\n";
         let user = UnitUser::find(passwd).unwrap();
-        assert_eq!((user.uid, user.gid, user.state.as_path()), (998, 997, Path::new("/var/lib/taonet")));
+        assert_eq!(
+            (user.uid, user.gid, user.state.as_path()),
+            (998, 997, Path::new("/var/lib/taonet"))
+        );
         assert_eq!(UnitUser::find("root:x:0:0:root:/root:/bin/bash\n"), None);
         let machine = Host { systemd: Some(252), unit_user: Some(user), ..Host::default() };
         let of_root = [PathBuf::from("/root/.local/state/taonet/signer")];
         let findings = host(&machine, &of_root);
         let finding = findings.iter().find(|finding| finding.status == Status::Skipped).unwrap();
         assert!(
-            finding.seen.contains("sudo env --chdir=/var/lib/taonet HOME=/var/lib/taonet tao doctor"),
+            finding
+                .seen
+                .contains("sudo env --chdir=/var/lib/taonet HOME=/var/lib/taonet tao doctor"),
             "{finding:?}"
         );
         let of_units = [PathBuf::from("/var/lib/taonet/.local/state/taonet/signer")];
@@ -272,8 +306,12 @@ mod tests {
         assert_eq!(failed_units(units), ["taonet-runner.service"]);
         assert_eq!(systemd_version("systemd 252 (252.39-1~deb12u1)\n+PAM +AUDIT"), Some(252));
         assert_eq!(systemd_version(""), None);
-        let old =
-            Host { systemd: Some(248), failed_units: failed_units(units), open_files: Some(1_024), ..Host::default() };
+        let old = Host {
+            systemd: Some(248),
+            failed_units: failed_units(units),
+            open_files: Some(1_024),
+            ..Host::default()
+        };
         let statuses: Vec<_> = host(&old, &[]).iter().map(|finding| finding.status).collect();
         assert_eq!(statuses, [Status::Fault, Status::Fault, Status::Warning]);
     }

@@ -8,8 +8,8 @@ use taonet_wallet::{CryptoType, Keyfile, PublicKey, StoredKey, Wallet};
 
 use crate::{Check, Finding};
 
-/// Checks the keyfile of the hotkey that signs: its mode, owner and type. Also returns the hotkey; `None` if the file is
-/// encrypted and has no public file beside it.
+/// Checks the keyfile of the hotkey that signs: its mode, owner and type. Also returns the hotkey;
+/// `None` if the file is encrypted and has no public file beside it.
 pub fn hotkey(stored: &StoredKey) -> (Vec<Finding>, Option<Hotkey>) {
     let subject = stored.path().display().to_string();
     let mut findings = vec![secret_file("hotkey", stored.path())];
@@ -22,7 +22,8 @@ pub fn hotkey(stored: &StoredKey) -> (Vec<Finding>, Option<Hotkey>) {
                 None
             }
         },
-        // Not through `StoredKey`, which warns of files that other users can read: this one is public.
+        // Not through `StoredKey`, which warns of files that other users can read: this one is
+        // public.
         Some(_) => std::fs::read(public_path(stored.path()))
             .ok()
             .and_then(|bytes| Keyfile::from_json(bytes_without_bom(&bytes)).ok())
@@ -67,7 +68,12 @@ pub fn secret_file(what: &str, path: &Path) -> Finding {
         Ok(metadata) => metadata,
         Err(error) => {
             let seen = format!("cannot read the file: {error}");
-            return Finding::fault(Check::Keys, subject, seen, "check the path, and the owner of its directories");
+            return Finding::fault(
+                Check::Keys,
+                subject,
+                seen,
+                "check the path, and the owner of its directories",
+            );
         }
     };
     let mode = metadata.permissions().mode() & 0o777;
@@ -78,8 +84,14 @@ pub fn secret_file(what: &str, path: &Path) -> Finding {
     }
     let user = geteuid();
     if !user.is_root() && metadata.uid() != user.as_raw() {
-        let seen = format!("the file belongs to user {}, this is user {}", metadata.uid(), user.as_raw());
-        return Finding::fault(Check::Keys, subject, seen, format!("run `sudo chown $USER {file}`"));
+        let seen =
+            format!("the file belongs to user {}, this is user {}", metadata.uid(), user.as_raw());
+        return Finding::fault(
+            Check::Keys,
+            subject,
+            seen,
+            format!("run `sudo chown $USER {file}`"),
+        );
     }
     Finding::ok(Check::Keys, subject, format!("mode {mode:04o}"))
 }
@@ -94,7 +106,12 @@ fn public_path(path: &Path) -> PathBuf {
 fn wrong_type(subject: &str, public: &PublicKey) -> Option<Finding> {
     (public.crypto_type() != CryptoType::Sr25519).then(|| {
         let seen = format!("an {} key, but neurons require sr25519", public.crypto_type());
-        Finding::fault(Check::Keys, subject, seen, "create a hotkey with `tao wallet new-hotkey`, and register it")
+        Finding::fault(
+            Check::Keys,
+            subject,
+            seen,
+            "create a hotkey with `tao wallet new-hotkey`, and register it",
+        )
     })
 }
 
@@ -118,15 +135,26 @@ mod tests {
     #[test]
     fn keyfile_of_mode_0644_is_fault() {
         let directory = tempfile::tempdir().unwrap();
-        for (mode, status) in [(0o600, Status::Ok), (0o400, Status::Ok), (0o640, Status::Fault), (0o644, Status::Fault)]
-        {
+        for (mode, status) in [
+            (0o600, Status::Ok),
+            (0o400, Status::Ok),
+            (0o640, Status::Fault),
+            (0o644, Status::Fault),
+        ] {
             let stored = StoredKey::read(write(directory.path(), mode)).unwrap();
             let (findings, key) = hotkey(&stored);
-            assert_eq!(findings.iter().map(|finding| finding.status).collect::<Vec<_>>(), [status], "{findings:?}");
+            assert_eq!(
+                findings.iter().map(|finding| finding.status).collect::<Vec<_>>(),
+                [status],
+                "{findings:?}"
+            );
             assert_eq!(key, Some(Keypair::from_uri("//Alice").unwrap().hotkey()));
             if status == Status::Fault {
                 assert_eq!(findings[0].exit_code(), Some(4));
-                assert!(findings[0].remedy.as_ref().unwrap().starts_with("run `chmod 600 "), "{findings:?}");
+                assert!(
+                    findings[0].remedy.as_ref().unwrap().starts_with("run `chmod 600 "),
+                    "{findings:?}"
+                );
             }
             std::fs::remove_file(stored.path()).unwrap();
         }
@@ -150,7 +178,9 @@ mod tests {
         let wallet = Wallets::new(directory.path()).wallet("vali".parse().unwrap());
         assert_eq!(coldkey(&wallet), []);
         let pair = Keypair::from_uri("//Alice").unwrap();
-        wallet.write_coldkey(&Keyfile::from_keypair(pair), None::<&Password>, Overwrite::Refuse).unwrap();
+        wallet
+            .write_coldkey(&Keyfile::from_keypair(pair), None::<&Password>, Overwrite::Refuse)
+            .unwrap();
         let statuses: Vec<_> = coldkey(&wallet).iter().map(|finding| finding.status).collect();
         assert_eq!(statuses, [Status::Ok, Status::Warning]);
     }

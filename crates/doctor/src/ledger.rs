@@ -24,8 +24,8 @@ pub struct LedgerView<'a> {
     pub registered_at: BlockNumber,
 }
 
-/// Compares the weight ledger in a directory with the hotkey's `LastUpdate` on the chain. The ledger is read while a
-/// gateway uses it.
+/// Compares the weight ledger in a directory with the hotkey's `LastUpdate` on the chain. The
+/// ledger is read while a gateway uses it.
 pub async fn ledger(directory: &Path, view: &LedgerView<'_>) -> Finding {
     let subject = directory.display().to_string();
     let records = match LedgerReader::open(directory).await {
@@ -36,7 +36,8 @@ pub async fn ledger(directory: &Path, view: &LedgerView<'_>) -> Finding {
     match records {
         Ok(records) => compare(subject, &records, view),
         Err(error) => {
-            let remedy = "check the owner of the directory, and restore a backup if the database is damaged";
+            let remedy =
+                "check the owner of the directory, and restore a backup if the database is damaged";
             Finding::error(Check::Ledger, subject, &error, remedy)
         }
     }
@@ -48,7 +49,9 @@ const FOREIGN_SUBMISSION: &str = "stop other validators with this hotkey; if you
 
 fn missing(subject: String, last_update: Option<BlockNumber>) -> Finding {
     match last_update {
-        None => Finding::skipped(Check::Ledger, subject, "no ledger yet, and no weights on the chain"),
+        None => {
+            Finding::skipped(Check::Ledger, subject, "no ledger yet, and no weights on the chain")
+        }
         Some(block) => Finding::warning(
             Check::Ledger,
             subject,
@@ -65,7 +68,8 @@ fn may_include(block: BlockNumber, extrinsic: &SignedExtrinsic) -> bool {
 }
 
 fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Finding {
-    let is_own = |key: &IntentKey| key.netuid == view.netuid && key.hotkey == view.hotkey && key.mech.0 == 0;
+    let is_own =
+        |key: &IntentKey| key.netuid == view.netuid && key.hotkey == view.hotkey && key.mech.0 == 0;
     let (own, of_other_chain): (Vec<_>, Vec<_>) = records
         .iter()
         .filter(|record| is_own(&record.intent.plan.key))
@@ -75,7 +79,10 @@ fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Findin
         return Finding::fault(
             Check::Ledger,
             subject,
-            format!("the ledger is of the chain {genesis}, and the connected chain is {}", view.genesis),
+            format!(
+                "the ledger is of the chain {genesis}, and the connected chain is {}",
+                view.genesis
+            ),
             "select the network of the ledger with BT_NETWORK, or give this network its own --state directory",
         );
     }
@@ -87,8 +94,11 @@ fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Findin
             .filter(|inclusion| inclusion.result.is_ok())
             .map(|inclusion| inclusion.block.number)
     };
-    let is_recorded = |block| included(Step::Submit).chain(included(Step::Reveal)).any(|recorded| recorded == block);
-    // Only the blocks that may include a pending extrinsic can have its weights: other submissions are foreign.
+    let is_recorded = |block| {
+        included(Step::Submit).chain(included(Step::Reveal)).any(|recorded| recorded == block)
+    };
+    // Only the blocks that may include a pending extrinsic can have its weights: other submissions
+    // are foreign.
     let can_be_pending = |block| {
         let mut pending = extrinsics().filter(|extrinsic| extrinsic.signed.state.is_pending());
         pending.any(|extrinsic| may_include(block, &extrinsic.signed.extrinsic))
@@ -96,18 +106,31 @@ fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Findin
     // The chain forgets the updates of an earlier registration.
     let newest = included(Step::Submit).max().filter(|block| *block > view.registered_at);
     match (newest, view.state.last_update) {
-        (None, None) => Finding::ok(Check::Ledger, subject, "no weights in the ledger and on the chain"),
+        (None, None) => {
+            Finding::ok(Check::Ledger, subject, "no weights in the ledger and on the chain")
+        }
         (Some(newest), Some(chain)) if chain == newest || is_recorded(chain) && chain > newest => {
-            Finding::ok(Check::Ledger, subject, format!("last weights in block {newest}, as on the chain"))
+            Finding::ok(
+                Check::Ledger,
+                subject,
+                format!("last weights in block {newest}, as on the chain"),
+            )
         }
         (_, Some(chain)) if can_be_pending(chain) && newest.is_none_or(|newest| newest < chain) => {
-            Finding::ok(Check::Ledger, subject, format!("the submission in block {chain} is being recorded"))
+            Finding::ok(
+                Check::Ledger,
+                subject,
+                format!("the submission in block {chain} is being recorded"),
+            )
         }
-        // A validator that moves here from another program has weights on the chain before its ledger has any.
+        // A validator that moves here from another program has weights on the chain before its
+        // ledger has any.
         (None, Some(chain)) if own.is_empty() => Finding::warning(
             Check::Ledger,
             subject,
-            format!("the ledger is new, and another program submitted the chain's weights from block {chain}"),
+            format!(
+                "the ledger is new, and another program submitted the chain's weights from block {chain}"
+            ),
             FOREIGN_SUBMISSION,
         ),
         (newest, Some(chain)) if newest.is_none_or(|newest| newest < chain) => {
@@ -115,12 +138,15 @@ fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Findin
             Finding::fault(
                 Check::Ledger,
                 subject,
-                format!("behind the chain: the chain has weights from block {chain}, the ledger's last are of {last}"),
+                format!(
+                    "behind the chain: the chain has weights from block {chain}, the ledger's last are of {last}"
+                ),
                 FOREIGN_SUBMISSION,
             )
         }
         (newest, chain) => {
-            let on_chain = chain.map_or_else(|| "none".to_owned(), |block| format!("those of block {block}"));
+            let on_chain =
+                chain.map_or_else(|| "none".to_owned(), |block| format!("those of block {block}"));
             let newest = newest.unwrap_or_default();
             Finding::fault(
                 Check::Ledger,

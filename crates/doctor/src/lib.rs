@@ -1,11 +1,14 @@
-//! Checks of an operator's set-up: what `tao doctor`, `bb config check` and the start of every daemon report.
+//! Checks of an operator's set-up: what `tao doctor`, `bb config check` and the start of every
+//! daemon report.
 //!
-//! A validator or miner that is set up incorrectly often fails late and far from the cause: a clock that is off lets
-//! peers refuse its requests, a restored ledger stops its weights. Each function of this crate checks one property and
-//! returns [`Finding`]s: what was checked, what was seen, and for a warning or a fault what to do about it.
+//! A validator or miner that is set up incorrectly often fails late and far from the cause: a clock
+//! that is off lets peers refuse its requests, a restored ledger stops its weights. Each function
+//! of this crate checks one property and returns [`Finding`]s: what was checked, what was seen, and
+//! for a warning or a fault what to do about it.
 //!
 //! - this machine: [`clock_against_ntp`], [`disks`], [`port`], [`host`], [`version`];
-//! - the operator's files: [`settings`] and [`difference`], [`hotkey`], [`coldkey`] and [`secret_file`], [`model`];
+//! - the operator's files: [`settings`] and [`difference`], [`hotkey`], [`coldkey`] and
+//!   [`secret_file`], [`model`];
 //! - the chain: [`clock_against_chain`], [`registration`], [`ledger`], [`reachability`].
 //!
 //! ```
@@ -22,18 +25,20 @@
 //! # }
 //! ```
 //!
-//! A check never changes anything, and never fails: what it cannot determine, such as the time without a network, is a
-//! finding with the status [`Status::Skipped`] and the reason. Each [`Check`] has its exit code; that of a [`Report`]
-//! is the one of its first fault. Everything that a check compares with is a parameter, such as the local time, so
-//! that tests can break a set-up.
+//! A check never changes anything, and never fails: what it cannot determine, such as the time
+//! without a network, is a finding with the status [`Status::Skipped`] and the reason. Each
+//! [`Check`] has its exit code; that of a [`Report`] is the one of its first fault. Everything that
+//! a check compares with is a parameter, such as the local time, so that tests can break a set-up.
 //!
-//! The crate knows no subnet and prints nothing: the commands select the checks and show the report, and
-//! [`log_findings`] logs warnings and faults at the start of a daemon. It reads no environment variables.
+//! The crate knows no subnet and prints nothing: the commands select the checks and show the
+//! report, and [`log_findings`] logs warnings and faults at the start of a daemon. It reads no
+//! environment variables.
 //!
-//! Uses `taonet-chain` and `taonet-ledger` (time, registration and submissions of a hotkey), `taonet-http` (names of
-//! daemons), `taonet-neuron` (which addresses are called), `taonet-primitives`, `taonet-settings` (problems of
-//! settings), `taonet-speech` (models and their sums), `taonet-wallet` (keyfiles) and `taonet-wire` (the request to a
-//! published endpoint). Used by the commands of `tao` only.
+//! Uses `taonet-chain` and `taonet-ledger` (time, registration and submissions of a hotkey),
+//! `taonet-http` (names of daemons), `taonet-neuron` (which addresses are called),
+//! `taonet-primitives`, `taonet-settings` (problems of settings), `taonet-speech` (models and their
+//! sums), `taonet-wallet` (keyfiles) and `taonet-wire` (the request to a published endpoint). Used
+//! by the commands of `tao` only.
 
 mod clock;
 mod disk;

@@ -11,19 +11,25 @@ pub enum IfMissing {
     Downloads,
 }
 
-/// Checks that a model is installed and that its files have the published SHA-256 sums. `purpose` says what needs it.
+/// Checks that a model is installed and that its files have the published SHA-256 sums. `purpose`
+/// says what needs it.
 pub fn model(purpose: &str, name: &str, store: &ModelStore, if_missing: IfMissing) -> Finding {
     let subject = format!("{purpose}: {name}");
     let pull = format!("run `tao models pull {name}`");
     let verified = ModelSpec::find(name).and_then(|spec| store.verify(spec));
     match verified {
-        Ok(directory) => Finding::ok(Check::Models, subject, format!("verified in {}", directory.display())),
+        Ok(directory) => {
+            Finding::ok(Check::Models, subject, format!("verified in {}", directory.display()))
+        }
         Err(ModelError::BuiltIn { .. }) => Finding::ok(Check::Models, subject, "built in"),
         Err(ModelError::Missing { .. }) => match if_missing {
             IfMissing::Stops => Finding::fault(Check::Models, subject, "not installed", pull),
-            IfMissing::Downloads => {
-                Finding::warning(Check::Models, subject, "not installed: downloaded at the first start", pull)
-            }
+            IfMissing::Downloads => Finding::warning(
+                Check::Models,
+                subject,
+                "not installed: downloaded at the first start",
+                pull,
+            ),
         },
         Err(error) => Finding::error(Check::Models, subject, &error, &pull),
     }
@@ -41,7 +47,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = ModelStore::with(vec![directory.path().to_owned()], "http://hub.invalid");
         let name = ALL_MINILM_L6_V2.name;
-        for (if_missing, status) in [(IfMissing::Stops, Status::Fault), (IfMissing::Downloads, Status::Warning)] {
+        for (if_missing, status) in
+            [(IfMissing::Stops, Status::Fault), (IfMissing::Downloads, Status::Warning)]
+        {
             assert_eq!(model("embedder", name, &store, if_missing).status, status);
         }
 
@@ -59,7 +67,10 @@ mod tests {
     #[test]
     fn unknown_model_is_fault_and_embedded_model_is_ok() {
         let store = ModelStore::with(Vec::new(), "http://hub.invalid");
-        assert_eq!(model("recogniser", "whisper-enormous", &store, IfMissing::Stops).status, Status::Fault);
+        assert_eq!(
+            model("recogniser", "whisper-enormous", &store, IfMissing::Stops).status,
+            Status::Fault
+        );
         assert_eq!(model("recogniser", "tiny-ctc", &store, IfMissing::Stops).status, Status::Ok);
     }
 }

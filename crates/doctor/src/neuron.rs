@@ -12,9 +12,13 @@ pub struct Registration {
     pub neuron: Option<Neuron>,
 }
 
-/// Checks that the subnet exists on the connected chain, and that the hotkey is registered on it. A neuron without a
-/// validator permit is a warning: the chain ignores its weights.
-pub async fn registration(chain: &dyn Chain, netuid: NetUid, hotkey: Option<&Hotkey>) -> Registration {
+/// Checks that the subnet exists on the connected chain, and that the hotkey is registered on it. A
+/// neuron without a validator permit is a warning: the chain ignores its weights.
+pub async fn registration(
+    chain: &dyn Chain,
+    netuid: NetUid,
+    hotkey: Option<&Hotkey>,
+) -> Registration {
     let subject = format!("subnet {netuid}");
     let metagraph = async {
         let head = chain.head().await?;
@@ -36,11 +40,17 @@ pub async fn registration(chain: &dyn Chain, netuid: NetUid, hotkey: Option<&Hot
     };
     let block: BlockNumber = metagraph.block.number;
     // What the chain returns for a subnet without a name.
-    let name =
-        Some(metagraph.name.as_str()).filter(|name| !["", "unknown"].contains(name)).unwrap_or("exists, unnamed,");
-    let mut findings = vec![Finding::ok(Check::Network, subject, format!("{name} at block {block}"))];
+    let name = Some(metagraph.name.as_str())
+        .filter(|name| !["", "unknown"].contains(name))
+        .unwrap_or("exists, unnamed,");
+    let mut findings =
+        vec![Finding::ok(Check::Network, subject, format!("{name} at block {block}"))];
     let Some(hotkey) = hotkey else {
-        findings.push(Finding::skipped(Check::Registration, "hotkey", "the hotkey is unknown: pass it with --hotkey"));
+        findings.push(Finding::skipped(
+            Check::Registration,
+            "hotkey",
+            "the hotkey is unknown: pass it with --hotkey",
+        ));
         return Registration { findings, neuron: None };
     };
     let subject = hotkey.to_string();

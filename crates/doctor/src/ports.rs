@@ -11,11 +11,11 @@ use crate::{Check, Finding};
 /// Timeout of a request to a service of this machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Checks that a service can listen on an address, or listens already. `names` are the names with which its daemons
-/// report themselves, and `setting` names the variables that select the address.
+/// Checks that a service can listen on an address, or listens already. `names` are the names with
+/// which its daemons report themselves, and `setting` names the variables that select the address.
 ///
-/// Every daemon has its name in the header [`SERVICE_HEADER`] of `/readyz` and `/healthz`, so another web server that
-/// responds to all paths is not taken for it.
+/// Every daemon has its name in the header [`SERVICE_HEADER`] of `/readyz` and `/healthz`, so
+/// another web server that responds to all paths is not taken for it.
 pub async fn port(names: &[&str], address: SocketAddr, setting: &str) -> Finding {
     let subject = format!("{}: {address}", names.first().unwrap_or(&"service"));
     let Err(error) = TcpListener::bind(address).await else {
@@ -32,7 +32,9 @@ pub async fn port(names: &[&str], address: SocketAddr, setting: &str) -> Finding
                     |running| format!("the {running}"),
                 );
                 let port = address.port();
-                let remedy = format!("stop that program, which `ss -ltnp 'sport = :{port}'` shows, or set {setting}");
+                let remedy = format!(
+                    "stop that program, which `ss -ltnp 'sport = :{port}'` shows, or set {setting}"
+                );
                 Finding::fault(Check::Ports, subject, format!("in use by {other}"), remedy)
             }
         },
@@ -56,11 +58,17 @@ async fn running_service(mut address: SocketAddr) -> Option<String> {
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
-    let client = reqwest::Client::builder().redirect(Policy::none()).timeout(TIMEOUT).no_proxy().build().ok()?;
+    let client = reqwest::Client::builder()
+        .redirect(Policy::none())
+        .timeout(TIMEOUT)
+        .no_proxy()
+        .build()
+        .ok()?;
     for path in ["readyz", "healthz"] {
         let response = client.get(format!("http://{address}/{path}")).send().await;
-        let name =
-            response.ok().and_then(|response| response.headers().get(SERVICE_HEADER)?.to_str().ok().map(str::to_owned));
+        let name = response.ok().and_then(|response| {
+            response.headers().get(SERVICE_HEADER)?.to_str().ok().map(str::to_owned)
+        });
         if name.is_some() {
             return name;
         }
@@ -93,9 +101,16 @@ mod tests {
         for router in [Router::new().route("/", get(|| async { "hello" })), catch_all] {
             let other = serve(router).await;
             let finding = port(&["signer"], other, "SIGNER_PORT").await;
-            assert_eq!((finding.status, finding.exit_code()), (Status::Fault, Some(1)), "{finding:?}");
+            assert_eq!(
+                (finding.status, finding.exit_code()),
+                (Status::Fault, Some(1)),
+                "{finding:?}"
+            );
             let remedy = finding.remedy.unwrap();
-            assert!(remedy.contains(&other.port().to_string()) && remedy.ends_with("set SIGNER_PORT"), "{remedy}");
+            assert!(
+                remedy.contains(&other.port().to_string()) && remedy.ends_with("set SIGNER_PORT"),
+                "{remedy}"
+            );
         }
     }
 
@@ -103,7 +118,10 @@ mod tests {
     async fn port_of_other_daemon_is_fault() {
         let other = name_service(readiness_routes(Readiness::starting(), None), "validator");
         let finding = port(&["signer"], serve(other).await, "SIGNER_PORT").await;
-        assert_eq!((finding.status, finding.seen.as_str()), (Status::Fault, "in use by the validator"));
+        assert_eq!(
+            (finding.status, finding.seen.as_str()),
+            (Status::Fault, "in use by the validator")
+        );
     }
 
     #[tokio::test]
@@ -112,7 +130,10 @@ mod tests {
         for router in [health, readiness_routes(Readiness::starting(), None)] {
             let daemon = serve(name_service(router, "text miner")).await;
             let finding = port(&["miner", "text miner"], daemon, "MINER_AXON_PORT").await;
-            assert_eq!((finding.status, finding.seen.as_str()), (Status::Ok, "in use by the text miner"));
+            assert_eq!(
+                (finding.status, finding.seen.as_str()),
+                (Status::Ok, "in use by the text miner")
+            );
         }
         // The system selects a free port.
         assert_eq!(port(&["signer"], ANY_PORT.parse().unwrap(), "SIGNER_PORT").await.seen, "free");

@@ -34,20 +34,30 @@ pub struct EndpointCall<'a> {
     pub is_subnet_route: bool,
 }
 
-/// Checks the endpoint that the chain has for the hotkey: other neurons permit its address, it is that of this machine,
-/// and a signed request is accepted there.
+/// Checks the endpoint that the chain has for the hotkey: other neurons permit its address, it is
+/// that of this machine, and a signed request is accepted there.
 ///
-/// The request comes from this machine, and many routers do not forward connections from inside to their own external
-/// address. So a failed request is a fault only if the address is one of this machine's; otherwise it is a warning,
-/// which `tao axon ping` on another machine decides. Without `call`, no request is sent.
+/// The request comes from this machine, and many routers do not forward connections from inside to
+/// their own external address. So a failed request is a fault only if the address is one of this
+/// machine's; otherwise it is a warning, which `tao axon ping` on another machine decides. Without
+/// `call`, no request is sent.
 ///
-/// An external address other than the published one is a fault if the request fails too. If it succeeds, it is a warning:
-/// some networks send from another address than they receive at (egress NAT).
-pub async fn reachability(endpoint: Endpoint, policy: &AddressPolicy, call: Option<EndpointCall<'_>>) -> Vec<Finding> {
+/// An external address other than the published one is a fault if the request fails too. If it
+/// succeeds, it is a warning: some networks send from another address than they receive at (egress
+/// NAT).
+pub async fn reachability(
+    endpoint: Endpoint,
+    policy: &AddressPolicy,
+    call: Option<EndpointCall<'_>>,
+) -> Vec<Finding> {
     let Endpoint { published, port, external_ip } = endpoint;
     let Some(published) = published else {
         return vec![match port {
-            None => Finding::skipped(Check::Reachability, "endpoint", "none is published, and a validator needs none"),
+            None => Finding::skipped(
+                Check::Reachability,
+                "endpoint",
+                "none is published, and a validator needs none",
+            ),
             Some(port) => Finding::fault(
                 Check::Reachability,
                 "endpoint",
@@ -57,8 +67,9 @@ pub async fn reachability(endpoint: Endpoint, policy: &AddressPolicy, call: Opti
         }];
     };
     let subject = published.to_string();
-    let resolved =
-        policy.resolve(&subject).map_err(|error| Finding::error(Check::Reachability, &subject, &error, REPUBLISH));
+    let resolved = policy
+        .resolve(&subject)
+        .map_err(|error| Finding::error(Check::Reachability, &subject, &error, REPUBLISH));
     let address = match resolved {
         Ok(address) => address,
         Err(finding) => return vec![finding],
@@ -79,20 +90,26 @@ pub async fn reachability(endpoint: Endpoint, policy: &AddressPolicy, call: Opti
     };
     let peer = match address.peer(call.hotkey) {
         Ok(peer) => peer,
-        Err(error) => return vec![Finding::error(Check::Reachability, &subject, &error, REPUBLISH)],
+        Err(error) => {
+            return vec![Finding::error(Check::Reachability, &subject, &error, REPUBLISH)];
+        }
     };
     let is_local = address.host().parse().is_ok_and(is_local_address);
     let response = call.client.call(&peer, call.request).await.map(|answer| answer.status);
     vec![match other {
         None => judge_response(&subject, response, &call, is_local),
-        Some(external) => judge_address(published.ip(), external, judge_response(&subject, response, &call, true)),
+        Some(external) => {
+            judge_address(published.ip(), external, judge_response(&subject, response, &call, true))
+        }
     }]
 }
 
 /// Judges a published address that is not the external one, by the finding on a request to it.
 fn judge_address(published: IpAddr, external: IpAddr, finding: Finding) -> Finding {
     let Finding { subject, status, seen, .. } = finding;
-    let seen = format!("{published} is published, but the external address of this machine is {external}; {seen}");
+    let seen = format!(
+        "{published} is published, but the external address of this machine is {external}; {seen}"
+    );
     if status == Status::Fault {
         return Finding::fault(Check::Reachability, subject, seen, REPUBLISH);
     }
@@ -104,7 +121,8 @@ fn judge_address(published: IpAddr, external: IpAddr, finding: Finding) -> Findi
 
 /// Whether an address is one of this machine's interfaces.
 fn is_local_address(ip: IpAddr) -> bool {
-    // The system lets a socket have only the addresses of its interfaces. UDP sends nothing on binding.
+    // The system lets a socket have only the addresses of its interfaces. UDP sends nothing on
+    // binding.
     UdpSocket::bind((ip, 0)).is_ok()
 }
 
@@ -119,15 +137,24 @@ fn judge_response(
             return Finding::fault(Check::Reachability, subject, seen, remedy);
         }
         let hotkey = call.hotkey;
-        let remedy =
-            format!("run `tao axon ping {subject} --hotkey {hotkey}` on another machine: if it fails too, {remedy}");
-        Finding::warning(Check::Reachability, subject, format!("{seen}; this cannot be decided from inside"), remedy)
+        let remedy = format!(
+            "run `tao axon ping {subject} --hotkey {hotkey}` on another machine: if it fails too, {remedy}"
+        );
+        Finding::warning(
+            Check::Reachability,
+            subject,
+            format!("{seen}; this cannot be decided from inside"),
+            remedy,
+        )
     };
     let status = match response {
         Ok(status) => status,
         Err(error) => {
             let remedy = "start the miner, and open the port in firewall and router";
-            return wrong(format!("no response to a signed request: {}", with_causes(&error)), remedy);
+            return wrong(
+                format!("no response to a signed request: {}", with_causes(&error)),
+                remedy,
+            );
         }
     };
     match status.as_u16() {
@@ -135,13 +162,20 @@ fn judge_response(
             format!("rejects a request that is signed for the hotkey: {status}"),
             "start the miner with the hotkey that published the endpoint",
         ),
-        404 | 405 if call.is_subnet_route => {
-            wrong(format!("not a miner of the subnet: {status}"), "stop the other program on the port")
+        404 | 405 if call.is_subnet_route => wrong(
+            format!("not a miner of the subnet: {status}"),
+            "stop the other program on the port",
+        ),
+        500..=599 => {
+            wrong(format!("does not serve requests: {status}"), "see the log of the miner")
         }
-        500..=599 => wrong(format!("does not serve requests: {status}"), "see the log of the miner"),
-        // The route decides about the content of a request only after its signature. With 403 or 429, the miner serves
-        // other validators only.
-        _ => Finding::ok(Check::Reachability, subject, format!("responds to a signed request: {status}")),
+        // The route decides about the content of a request only after its signature. With 403 or
+        // 429, the miner serves other validators only.
+        _ => Finding::ok(
+            Check::Reachability,
+            subject,
+            format!("responds to a signed request: {status}"),
+        ),
     }
 }
 
@@ -165,11 +199,13 @@ mod tests {
     }
 
     async fn check(endpoint: Endpoint, policy: &AddressPolicy, hotkey: Hotkey) -> Vec<Finding> {
-        let signer = Signer::new(Keypair::from_uri("//Bob").unwrap(), "0.0.0.0", BtauthScheme::new());
+        let signer =
+            Signer::new(Keypair::from_uri("//Bob").unwrap(), "0.0.0.0", BtauthScheme::new());
         let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
         let deadline = Duration::from_secs(10);
         let request = Call { deadline, retry: Retry::Never, ..Call::new(Method::GET, "ping", "") };
-        let call = EndpointCall { hotkey, client: &client, request: &request, is_subnet_route: true };
+        let call =
+            EndpointCall { hotkey, client: &client, request: &request, is_subnet_route: true };
         reachability(endpoint, policy, Some(call)).await
     }
 
@@ -190,7 +226,11 @@ mod tests {
     #[tokio::test]
     async fn endpoint_accepts_requests_signed_for_its_hotkey() {
         let (private, published) = (AddressPolicy::private(), miner().await);
-        let endpoint = Endpoint { published: Some(published), port: Some(published.port()), external_ip: None };
+        let endpoint = Endpoint {
+            published: Some(published),
+            port: Some(published.port()),
+            external_ip: None,
+        };
         let findings = check(endpoint, &private, hotkey()).await;
         assert_eq!(statuses(&findings), [Status::Ok], "{findings:?}");
         // The miner has another hotkey.
@@ -205,10 +245,12 @@ mod tests {
 
     #[tokio::test]
     async fn endpoint_without_listener_is_fault() {
-        // A socket that is bound and does not listen: no other program gets the port, and connections are refused.
+        // A socket that is bound and does not listen: no other program gets the port, and
+        // connections are refused.
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(LOCALHOST.parse().unwrap()).unwrap();
-        let endpoint = Endpoint { published: socket.local_addr().ok(), port: None, external_ip: None };
+        let endpoint =
+            Endpoint { published: socket.local_addr().ok(), port: None, external_ip: None };
         let findings = check(endpoint, &AddressPolicy::private(), hotkey()).await;
         assert_eq!(statuses(&findings), [Status::Fault], "{findings:?}");
         assert_eq!(findings[0].exit_code(), Some(3));
@@ -216,10 +258,16 @@ mod tests {
 
     #[test]
     fn failure_is_fault_only_on_address_of_this_machine() {
-        let signer = Signer::new(Keypair::from_uri("//Bob").unwrap(), "0.0.0.0", BtauthScheme::new());
+        let signer =
+            Signer::new(Keypair::from_uri("//Bob").unwrap(), "0.0.0.0", BtauthScheme::new());
         let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
         let request = Call::new(Method::GET, "ping", "");
-        let call = EndpointCall { hotkey: hotkey(), client: &client, request: &request, is_subnet_route: false };
+        let call = EndpointCall {
+            hotkey: hotkey(),
+            client: &client,
+            request: &request,
+            is_subnet_route: false,
+        };
         let judge = |response, is_subnet_route, is_local| {
             let call = EndpointCall { is_subnet_route, ..call };
             judge_response("203.0.113.7:8092", response, &call, is_local)
@@ -248,7 +296,8 @@ mod tests {
     #[tokio::test]
     async fn private_or_foreign_address_is_fault() {
         let public = AddressPolicy::default();
-        let endpoint = Endpoint { published: "10.0.0.7:8092".parse().ok(), port: None, external_ip: None };
+        let endpoint =
+            Endpoint { published: "10.0.0.7:8092".parse().ok(), port: None, external_ip: None };
         let findings = check(endpoint, &public, hotkey()).await;
         assert!(findings[0].seen.contains("not a public address"), "{findings:?}");
         assert_eq!(findings[0].exit_code(), Some(3));
@@ -257,7 +306,8 @@ mod tests {
         let foreign = Endpoint { published: "8.8.8.8:9".parse().ok(), port: None, external_ip };
         let findings = reachability(foreign, &public, None).await;
         assert_eq!(statuses(&findings), [Status::Warning], "{findings:?}");
-        let seen = "8.8.8.8 is published, but the external address of this machine is 8.8.4.4; no key";
+        let seen =
+            "8.8.8.8 is published, but the external address of this machine is 8.8.4.4; no key";
         assert!(findings[0].seen.starts_with(seen), "{findings:?}");
     }
 
@@ -266,11 +316,19 @@ mod tests {
         let [published, external] = [[8, 8, 8, 8], [8, 8, 4, 4]].map(IpAddr::from);
         let judge = |finding| judge_address(published, external, finding);
         let subject = "8.8.8.8:8092";
-        let reached = judge(Finding::ok(Check::Reachability, subject, "responds to a signed request: 200 OK"));
+        let reached = judge(Finding::ok(
+            Check::Reachability,
+            subject,
+            "responds to a signed request: 200 OK",
+        ));
         assert_eq!((reached.status, reached.subject.as_str()), (Status::Warning, subject));
         assert!(reached.remedy.is_some_and(|remedy| remedy.contains("egress NAT")));
-        let lost =
-            judge(Finding::fault(Check::Reachability, subject, "no response to a signed request", "open the port"));
+        let lost = judge(Finding::fault(
+            Check::Reachability,
+            subject,
+            "no response to a signed request",
+            "open the port",
+        ));
         assert_eq!((lost.status, lost.remedy.as_deref()), (Status::Fault, Some(REPUBLISH)));
         let seen = "8.8.8.8 is published, but the external address of this machine is 8.8.4.4; no response to a signed";
         assert!(lost.seen.starts_with(seen), "{}", lost.seen);

@@ -18,19 +18,29 @@ fn invalid(Problem { name, value, expected }: &Problem) -> Finding {
 
 fn warning(warning: &Warning) -> Finding {
     match warning {
-        Warning::Unknown { name, nearest: Some(similar) } => {
-            Finding::warning(Check::Settings, name, "unknown setting", format!("did you mean {similar}?"))
+        Warning::Unknown { name, nearest: Some(similar) } => Finding::warning(
+            Check::Settings,
+            name,
+            "unknown setting",
+            format!("did you mean {similar}?"),
+        ),
+        Warning::Unknown { name, nearest: None } => Finding::warning(
+            Check::Settings,
+            name,
+            "unknown setting",
+            "remove it, or see `bb config show`",
+        ),
+        Warning::NoEffect { name, instead: "" } => {
+            Finding::warning(Check::Settings, name, "no effect", "remove it")
         }
-        Warning::Unknown { name, nearest: None } => {
-            Finding::warning(Check::Settings, name, "unknown setting", "remove it, or see `bb config show`")
+        Warning::NoEffect { name, instead } => {
+            Finding::warning(Check::Settings, name, "no effect", *instead)
         }
-        Warning::NoEffect { name, instead: "" } => Finding::warning(Check::Settings, name, "no effect", "remove it"),
-        Warning::NoEffect { name, instead } => Finding::warning(Check::Settings, name, "no effect", *instead),
     }
 }
 
-/// Reports a variable that is set, and that this program reads differently from the reference system: `here` and
-/// `reference` are the two meanings.
+/// Reports a variable that is set, and that this program reads differently from the reference
+/// system: `here` and `reference` are the two meanings.
 pub fn difference(name: &str, reference: &str, here: &str, remedy: &str) -> Finding {
     let seen = format!("{here} (in the reference: {reference})");
     Finding::warning(Check::Settings, name, seen, remedy)
@@ -51,13 +61,23 @@ mod tests {
         ];
         let findings = settings(Ok(&warnings));
         assert!(findings.iter().all(|finding| finding.status == Status::Warning));
-        let remedies: Vec<_> = findings.iter().map(|finding| finding.remedy.as_deref().unwrap()).collect();
-        let expected = ["did you mean BB_RULES?", "remove it, or see `bb config show`", "use --tempo", "remove it"];
+        let remedies: Vec<_> =
+            findings.iter().map(|finding| finding.remedy.as_deref().unwrap()).collect();
+        let expected = [
+            "did you mean BB_RULES?",
+            "remove it, or see `bb config show`",
+            "use --tempo",
+            "remove it",
+        ];
         assert_eq!(remedies, expected);
 
-        let problem = Problem { name: "SIGNER_PORT".to_owned(), value: "x".to_owned(), expected: "a port" };
+        let problem =
+            Problem { name: "SIGNER_PORT".to_owned(), value: "x".to_owned(), expected: "a port" };
         let findings = settings(Err(&ConfigError { problems: vec![problem] }));
-        assert_eq!((findings[0].exit_code(), findings[0].subject.as_str()), (Some(2), "SIGNER_PORT"));
+        assert_eq!(
+            (findings[0].exit_code(), findings[0].subject.as_str()),
+            (Some(2), "SIGNER_PORT")
+        );
         assert_eq!(settings(Ok(&[]))[0].status, Status::Ok);
     }
 }

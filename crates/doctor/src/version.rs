@@ -17,7 +17,11 @@ pub enum Latest {
 pub fn version(installed: &str, latest: &Latest) -> Finding {
     let subject = format!("tao {installed}");
     match latest {
-        Latest::NoServer => Finding::skipped(Check::Version, subject, "no release server is set: see TAO_UPDATE_URL"),
+        Latest::NoServer => Finding::skipped(
+            Check::Version,
+            subject,
+            "no release server is set: see TAO_UPDATE_URL",
+        ),
         Latest::Unknown(reason) => Finding::skipped(Check::Version, subject, reason.as_str()),
         Latest::Current => Finding::ok(Check::Version, subject, "the latest release"),
         Latest::Newer(version) => Finding::warning(

@@ -1,5 +1,10 @@
 //! Broken set-ups on the embedded development chain.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,8 +15,8 @@ use http::Method;
 use serde_json::{Value, json};
 use taonet_chain::{At, Call, Chain as _, Client, Follow, HotkeyState, calls};
 use taonet_doctor::{
-    Check, Endpoint, EndpointCall, Finding, LedgerView, Registration, Status, clock_against_chain, ledger,
-    reachability, registration,
+    Check, Endpoint, EndpointCall, Finding, LedgerView, Registration, Status, clock_against_chain,
+    ledger, reachability, registration,
 };
 use taonet_ledger::{Ledger, NewWeights, Submitter};
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
@@ -23,7 +28,8 @@ use tokio::net::TcpSocket;
 
 const NETUID: NetUid = NetUid(59);
 const NO_SUBNET: NetUid = NetUid(60_000);
-/// The client's timeouts are fractions of the block time: with faster blocks, busy machines would exceed them.
+/// The client's timeouts are fractions of the block time: with faster blocks, busy machines would
+/// exceed them.
 const BLOCK: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
 
@@ -41,7 +47,10 @@ impl World {
         config.clock = Some(Clock::Every(BLOCK));
         let node = Node::start(config).await.unwrap();
         let chain = Arc::new(Client::connect(&node.url().parse().unwrap()).await.unwrap());
-        let (alice, hotkey) = (Keypair::from_uri("//Alice").unwrap(), Keypair::from_uri("//Alice//validator").unwrap());
+        let (alice, hotkey) = (
+            Keypair::from_uri("//Alice").unwrap(),
+            Keypair::from_uri("//Alice//validator").unwrap(),
+        );
         Self { node, chain, alice, hotkey }
     }
 
@@ -54,7 +63,11 @@ impl World {
 
     /// Adds stake, with which the next epoch gives the hotkey a validator permit.
     async fn add_stake(&self) {
-        self.send(&calls::add_stake(self.hotkey.hotkey(), NETUID, Rao::new(1_000_000_000_000)), &self.alice).await;
+        self.send(
+            &calls::add_stake(self.hotkey.hotkey(), NETUID, Rao::new(1_000_000_000_000)),
+            &self.alice,
+        )
+        .await;
         self.next_epoch().await;
     }
 
@@ -82,7 +95,9 @@ impl World {
     /// Submits weights through the ledger in a directory, until the chain has them.
     async fn submit(&self, directory: &Path) {
         let opened = Ledger::open(directory).await.unwrap();
-        let submitter = Submitter::new(opened, Arc::clone(&self.chain) as _, self.hotkey.clone()).await.unwrap();
+        let submitter = Submitter::new(opened, Arc::clone(&self.chain) as _, self.hotkey.clone())
+            .await
+            .unwrap();
         let state_block = self.chain.head().await.unwrap().number;
         let weights = NewWeights {
             netuid: NETUID,
@@ -97,7 +112,8 @@ impl World {
 
     /// Compares a ledger with the chain; `genesis` replaces that of the chain.
     async fn check_ledger(&self, directory: &Path, genesis: Option<BlockHash>) -> Finding {
-        let Registration { neuron, .. } = registration(&*self.chain, NETUID, Some(&self.hotkey.hotkey())).await;
+        let Registration { neuron, .. } =
+            registration(&*self.chain, NETUID, Some(&self.hotkey.hotkey())).await;
         let view = LedgerView {
             genesis: genesis.unwrap_or_else(|| self.chain.genesis()),
             netuid: NETUID,
@@ -175,7 +191,11 @@ async fn ledger_behind_and_ahead_of_chain_are_faults() {
     world.register().await;
     let (kept, restored, empty) =
         (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    assert_eq!(world.check_ledger(empty.path(), None).await.status, Status::Skipped, "a new validator");
+    assert_eq!(
+        world.check_ledger(empty.path(), None).await.status,
+        Status::Skipped,
+        "a new validator"
+    );
     let before = world.node.take_snapshot("before").unwrap();
     world.submit(kept.path()).await;
     assert_eq!(world.check_ledger(kept.path(), None).await.status, Status::Ok);
@@ -188,7 +208,9 @@ async fn ledger_behind_and_ahead_of_chain_are_faults() {
     assert_eq!(moved.status, Status::Warning, "{moved:?}");
     assert!(moved.seen.starts_with("the ledger is new"), "{moved:?}");
 
-    let other_chain = world.check_ledger(kept.path(), Some(format!("0x{}", "07".repeat(32)).parse().unwrap())).await;
+    let other_chain = world
+        .check_ledger(kept.path(), Some(format!("0x{}", "07".repeat(32)).parse().unwrap()))
+        .await;
     assert_fault(&other_chain, Check::Ledger, "the ledger is of the chain");
 
     world.next_epoch().await;
@@ -207,12 +229,14 @@ async fn ledger_behind_and_ahead_of_chain_are_faults() {
 async fn published_endpoint_without_miner_is_fault() {
     let world = World::new().await;
     world.register().await;
-    // A socket that is bound and does not listen: no other program gets the port, and connections are refused.
+    // A socket that is bound and does not listen: no other program gets the port, and connections
+    // are refused.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let published = SocketAddr::from(([8, 8, 8, 8], socket.local_addr().unwrap().port()));
     world.send(&calls::serve_axon(NETUID, 1, published), &world.hotkey).await;
-    let Registration { neuron, .. } = registration(&*world.chain, NETUID, Some(&world.hotkey.hotkey())).await;
+    let Registration { neuron, .. } =
+        registration(&*world.chain, NETUID, Some(&world.hotkey.hotkey())).await;
     let axon = neuron.and_then(|neuron| neuron.axon).map(|axon| axon.address);
     assert_eq!(axon, Some(published));
 

@@ -12,7 +12,8 @@ const MIN_LENGTH: usize = 16;
 /// Maximum length of a token in characters.
 const MAX_LENGTH: usize = 512;
 
-/// A secret that clients of the signer and the Subtensor gateway send as a bearer token. `Debug` does not show it.
+/// A secret that clients of the signer and the Subtensor gateway send as a bearer token. `Debug`
+/// does not show it.
 #[derive(Clone)]
 pub struct AccessToken(Zeroizing<String>);
 
@@ -28,19 +29,23 @@ impl AccessToken {
     /// Parses a token from the text of its file; surrounding whitespace is ignored.
     ///
     /// # Errors
-    /// [`TokenError`] if the token is too short, too long, or contains a character other than visible ASCII.
+    /// [`TokenError`] if the token is too short, too long, or contains a character other than
+    /// visible ASCII.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
-        let fits = (MIN_LENGTH..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = (MIN_LENGTH..=MAX_LENGTH).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
         if fits { Ok(Self(Zeroizing::new(text.to_owned()))) } else { Err(TokenError) }
     }
 
-    /// Whether a request carries this token as `Authorization: Bearer …`. The comparison takes constant time.
+    /// Whether a request carries this token as `Authorization: Bearer …`. The comparison takes
+    /// constant time.
     pub fn is_shown_in(&self, headers: &HeaderMap) -> bool {
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = header.and_then(|header| header.split_once(' '));
         shown.is_some_and(|(scheme, token)| {
-            scheme.eq_ignore_ascii_case("bearer") && Sha256::digest(token.trim()) == Sha256::digest(self.0.as_bytes())
+            scheme.eq_ignore_ascii_case("bearer")
+                && Sha256::digest(token.trim()) == Sha256::digest(self.0.as_bytes())
         })
     }
 
@@ -87,7 +92,14 @@ mod tests {
 
     #[test]
     fn weak_token_is_rejected() {
-        for text in ["", "short", "0123456789abcde", "0123456789 abcdef", "0123456789abcdeé", &"x".repeat(513)] {
+        for text in [
+            "",
+            "short",
+            "0123456789abcde",
+            "0123456789 abcdef",
+            "0123456789abcdeé",
+            &"x".repeat(513),
+        ] {
             assert!(AccessToken::parse(text).is_err(), "{text}");
         }
     }

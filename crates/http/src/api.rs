@@ -1,4 +1,5 @@
-//! Parts of HTTP services: JSON request bodies, JSON error responses, request counters, and path normalisation.
+//! Parts of HTTP services: JSON request bodies, JSON error responses, request counters, and path
+//! normalisation.
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request};
@@ -12,7 +13,8 @@ use serde_json::Value;
 
 use crate::{BodyRefusal, WholeBodies};
 
-/// Why a JSON request body was rejected: it could not be read, is not JSON, or has the wrong fields.
+/// Why a JSON request body was rejected: it could not be read, is not JSON, or has the wrong
+/// fields.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// The body is not JSON.
@@ -35,7 +37,10 @@ pub enum BodyError {
 ///
 /// # Errors
 /// [`BodyError`] when the body exceeds a limit, is incomplete, or is not valid JSON for `T`.
-pub async fn read_json<T: DeserializeOwned>(request: Request, bodies: &WholeBodies) -> Result<T, BodyError> {
+pub async fn read_json<T: DeserializeOwned>(
+    request: Request,
+    bodies: &WholeBodies,
+) -> Result<T, BodyError> {
     parse_json(&bodies.read(request.into_body()).await?.bytes)
 }
 
@@ -48,18 +53,25 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let source = error.into_inner();
-        if source.is_data() { BodyError::Shape { path, source } } else { BodyError::NotJson(source) }
+        if source.is_data() {
+            BodyError::Shape { path, source }
+        } else {
+            BodyError::NotJson(source)
+        }
     })?;
     deserializer.end().map_err(BodyError::NotJson)?;
     Ok(value)
 }
 
-/// Rewrites a plain-text or empty error response of a lower layer into the service's own JSON error format. `form`
-/// creates the JSON from the reason phrase of the status, such as `Not Found`.
+/// Rewrites a plain-text or empty error response of a lower layer into the service's own JSON error
+/// format. `form` creates the JSON from the reason phrase of the status, such as `Not Found`.
 pub fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value) -> Response {
     let (mut parts, body) = response.into_parts();
     let status = parts.status;
-    let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let is_json = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     if !(status.is_client_error() || status.is_server_error()) || is_json {
         return Response::from_parts(parts, body);
     }
@@ -69,7 +81,12 @@ pub fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value) -> Re
 }
 
 /// Counts requests by route and status. `counter` is the metric's name.
-pub async fn count(counter: &'static str, route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+pub async fn count(
+    counter: &'static str,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
     let response = next.run(request).await;
     let route = route.map_or_else(|| "other".to_owned(), |route| route.as_str().to_owned());
     let status = response.status().as_u16().to_string();
@@ -77,9 +94,9 @@ pub async fn count(counter: &'static str, route: Option<MatchedPath>, request: R
     response
 }
 
-/// Collapses repeated slashes in the path of a request: `//auth///verify` becomes `/auth/verify`. Clients send such
-/// paths when their base URL ends in a slash. Apply this function around a router, so that the path is normalised
-/// before routing.
+/// Collapses repeated slashes in the path of a request: `//auth///verify` becomes `/auth/verify`.
+/// Clients send such paths when their base URL ends in a slash. Apply this function around a
+/// router, so that the path is normalised before routing.
 pub(crate) fn collapse_slashes(mut request: Request) -> Request {
     if !request.uri().path().contains("//") {
         return request;

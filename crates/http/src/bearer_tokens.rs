@@ -11,7 +11,8 @@ use rand::RngCore as _;
 use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
 
-/// Maximum number of tokens of all hotkeys together; at the limit, a new token replaces the oldest one.
+/// Maximum number of tokens of all hotkeys together; at the limit, a new token replaces the oldest
+/// one.
 const MAX_TOKENS: usize = 10_000;
 
 struct Token {
@@ -29,14 +30,16 @@ impl Token {
 /// In-memory table of a service's bearer tokens.
 pub struct BearerTokens {
     lifetime: Duration,
-    /// Maximum number of tokens of one hotkey; at the limit, a new token replaces the hotkey's oldest one.
+    /// Maximum number of tokens of one hotkey; at the limit, a new token replaces the hotkey's
+    /// oldest one.
     per_hotkey: usize,
     /// Tokens by their SHA-256, so that neither the table nor the lookup time reveals a token.
     tokens: Mutex<HashMap<[u8; 32], Token>>,
 }
 
 impl BearerTokens {
-    /// Creates an empty table. Each token is valid for `lifetime`; a hotkey may hold at most `per_hotkey` tokens.
+    /// Creates an empty table. Each token is valid for `lifetime`; a hotkey may hold at most
+    /// `per_hotkey` tokens.
     pub fn new(lifetime: Duration, per_hotkey: usize) -> Self {
         Self { lifetime, per_hotkey, tokens: Mutex::default() }
     }
@@ -46,7 +49,8 @@ impl BearerTokens {
         self.lifetime
     }
 
-    /// Issues a new token to `hotkey`. At a limit on the number of tokens, the new token replaces the oldest one.
+    /// Issues a new token to `hotkey`. At a limit on the number of tokens, the new token replaces
+    /// the oldest one.
     pub fn issue(&self, hotkey: Hotkey, now: SystemTime) -> String {
         let text = random_hex();
         let mut tokens = self.lock();
@@ -75,7 +79,8 @@ impl BearerTokens {
         self.len() == 0
     }
 
-    /// Returns the number of tokens, including those that have expired since a token was last issued.
+    /// Returns the number of tokens, including those that have expired since a token was last
+    /// issued.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
@@ -104,7 +109,9 @@ pub fn drop_oldest<K: Clone + Eq + Hash, V, S: BuildHasher>(
     table: &mut HashMap<K, V, S>,
     issued: impl Fn(&V) -> SystemTime,
 ) {
-    if let Some(oldest) = table.iter().min_by_key(|(_, value)| issued(value)).map(|(key, _)| key.clone()) {
+    if let Some(oldest) =
+        table.iter().min_by_key(|(_, value)| issued(value)).map(|(key, _)| key.clone())
+    {
         table.remove(&oldest);
     }
 }

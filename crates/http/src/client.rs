@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::Fault;
 
-/// Creates the builder of a client that follows no redirect and uses no proxy, so that tokens and signatures reach only
-/// the intended service.
+/// Creates the builder of a client that follows no redirect and uses no proxy, so that tokens and
+/// signatures reach only the intended service.
 pub fn builder() -> ClientBuilder {
     reqwest::Client::builder()
         .redirect(redirect::Policy::none())
@@ -21,13 +21,14 @@ pub fn builder() -> ClientBuilder {
 /// Appends a path to the path of a base URL, with exactly one slash between the two.
 pub fn join_path(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
-    let path = format!("{}/{}", url.path().trim_end_matches('/'), path.trim().trim_start_matches('/'));
+    let path =
+        format!("{}/{}", url.path().trim_end_matches('/'), path.trim().trim_start_matches('/'));
     url.set_path(&path);
     url
 }
 
-/// Returns a token as the value of an `Authorization` header that logs do not show; `None` if the token has a character
-/// that no header may contain.
+/// Returns a token as the value of an `Authorization` header that logs do not show; `None` if the
+/// token has a character that no header may contain.
 pub fn bearer(token: &str) -> Option<HeaderValue> {
     let text = Zeroizing::new(format!("Bearer {}", token.trim()));
     let mut header = HeaderValue::from_str(&text).ok()?;
@@ -43,7 +44,8 @@ pub fn fault(error: reqwest::Error) -> Fault {
 /// Reads a response body of at most `limit` bytes.
 ///
 /// # Errors
-/// [`Fault::TooLarge`] if the body exceeds the limit, [`Fault::Timeout`] or [`Fault::Transport`] if reading fails.
+/// [`Fault::TooLarge`] if the body exceeds the limit, [`Fault::Timeout`] or [`Fault::Transport`] if
+/// reading fails.
 pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(Fault::TooLarge(limit));
@@ -58,8 +60,8 @@ pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// Returns the delay in a response's `Retry-After` header; `None` if the header is absent or not a positive number of
-/// seconds.
+/// Returns the delay in a response's `Retry-After` header; `None` if the header is absent or not a
+/// positive number of seconds.
 pub fn retry_after(response: &Response) -> Option<Duration> {
     response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(seconds)
 }

@@ -1,14 +1,15 @@
 //! Connection slots of a server: a bounded number of connections, with eviction of idle ones.
 //!
-//! A client that opens connections and never completes a request, or never reads a response, could occupy all slots.
-//! Once all slots are in use, a new connection therefore evicts one that has an incomplete request, is idle between
-//! requests, or belongs to a client that does not read the response. Such connections are *evictable*. The address with
-//! the most evictable connections loses the one that has been evictable longest. A client that opens many connections
-//! therefore loses only its own.
+//! A client that opens connections and never completes a request, or never reads a response, could
+//! occupy all slots. Once all slots are in use, a new connection therefore evicts one that has an
+//! incomplete request, is idle between requests, or belongs to a client that does not read the
+//! response. Such connections are *evictable*. The address with the most evictable connections
+//! loses the one that has been evictable longest. A client that opens many connections therefore
+//! loses only its own.
 //!
-//! An idle keep-alive connection is as evictable as one with an incomplete request, since its client can reconnect.
-//! More clients than the limit can therefore share one address (NAT, a proxy), as long as the number of requests in
-//! flight is below the limit.
+//! An idle keep-alive connection is as evictable as one with an incomplete request, since its
+//! client can reconnect. More clients than the limit can therefore share one address (NAT, a
+//! proxy), as long as the number of requests in flight is below the limit.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -38,10 +39,11 @@ struct Shared {
 struct State {
     open: HashMap<u64, Open>,
     addresses: HashMap<IpAddr, Address>,
-    /// The addresses with evictable connections, sorted so that the next one to lose a connection is last.
+    /// The addresses with evictable connections, sorted so that the next one to lose a connection
+    /// is last.
     ranks: BTreeSet<Rank>,
-    /// The last sequence number assigned. Connections, and the moments at which they became evictable, are numbered in
-    /// one sequence.
+    /// The last sequence number assigned. Connections, and the moments at which they became
+    /// evictable, are numbered in one sequence.
     next: u64,
 }
 
@@ -49,8 +51,8 @@ struct State {
 #[derive(Debug)]
 struct Open {
     address: IpAddr,
-    /// Sequence number of the moment at which the wait for a complete request began; `None` while a request is being
-    /// answered.
+    /// Sequence number of the moment at which the wait for a complete request began; `None` while a
+    /// request is being answered.
     waiting_since: Option<u64>,
     /// Sequence number of the moment at which the client stopped reading; `None` while it reads.
     stalled_since: Option<u64>,
@@ -66,16 +68,16 @@ impl Open {
     }
 }
 
-/// Eviction order among the evictable connections of one address. Idle upgraded connections are evicted last, because
-/// their clients rely on them.
+/// Eviction order among the evictable connections of one address. Idle upgraded connections are
+/// evicted last, because their clients rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     upgraded: bool,
     since: u64,
 }
 
-/// Eviction order of addresses: by number of evictable connections, then by the turn of the connection that would be
-/// evicted first.
+/// Eviction order of addresses: by number of evictable connections, then by the turn of the
+/// connection that would be evicted first.
 type Rank = (usize, Reverse<Turn>, IpAddr);
 
 /// Connections of one address.
@@ -102,21 +104,29 @@ enum Full {
 }
 
 impl ConnectionSlots {
-    /// Creates a set of `connections` slots, of which at most `per_address` are for one address (for IPv6, one /64).
-    /// The set is reduced to half of the process's open-file limit if that is lower: a server without a free file
-    /// descriptor cannot accept the connection that would evict another.
+    /// Creates a set of `connections` slots, of which at most `per_address` are for one address
+    /// (for IPv6, one /64). The set is reduced to half of the process's open-file limit if that is
+    /// lower: a server without a free file descriptor cannot accept the connection that would evict
+    /// another.
     pub fn new(connections: usize, per_address: usize) -> Self {
-        let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files / 2).ok());
+        let files =
+            getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files / 2).ok());
         let connections = connections.min(files.unwrap_or(usize::MAX)).max(1);
-        Self(Arc::new(Shared { connections, per_address, state: Mutex::default(), changed: Notify::new() }))
+        Self(Arc::new(Shared {
+            connections,
+            per_address,
+            state: Mutex::default(),
+            changed: Notify::new(),
+        }))
     }
 
-    /// Acquires a slot for a connection from `address`; `None` if the address is at its limit and none of its
-    /// connections is evictable.
+    /// Acquires a slot for a connection from `address`; `None` if the address is at its limit and
+    /// none of its connections is evictable.
     ///
-    /// If all slots are in use, finds the address with the most evictable connections, and evicts the connection of
-    /// that address that has been evictable longest (upgraded connections last). If no connection is evictable, waits
-    /// until one is. If `address` is at its limit, evicts one of its own connections.
+    /// If all slots are in use, finds the address with the most evictable connections, and evicts
+    /// the connection of that address that has been evictable longest (upgraded connections last).
+    /// If no connection is evictable, waits until one is. If `address` is at its limit, evicts one
+    /// of its own connections.
     pub async fn acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         loop {
             let changed = self.0.changed.notified();
@@ -133,9 +143,13 @@ impl ConnectionSlots {
         self.acquire_free(address, None).ok()
     }
 
-    /// Acquires a slot as [`Self::try_acquire`] does, in exchange for that of `previous`. If no slot is available even
-    /// then, returns `None`, and `previous` keeps its slot.
-    pub fn try_replace(&self, previous: &ConnectionSlot, address: IpAddr) -> Option<ConnectionSlot> {
+    /// Acquires a slot as [`Self::try_acquire`] does, in exchange for that of `previous`. If no
+    /// slot is available even then, returns `None`, and `previous` keeps its slot.
+    pub fn try_replace(
+        &self,
+        previous: &ConnectionSlot,
+        address: IpAddr,
+    ) -> Option<ConnectionSlot> {
         self.acquire_free(address, Some(previous.0.id)).ok()
     }
 
@@ -160,8 +174,8 @@ impl ConnectionSlots {
         Ok(ConnectionSlot(Progress { shared: Arc::clone(&self.0), id, evicted }))
     }
 
-    /// Evicts the connection that [`Self::acquire`] would evict if all slots were in use. Returns whether one was
-    /// evictable.
+    /// Evicts the connection that [`Self::acquire`] would evict if all slots were in use. Returns
+    /// whether one was evictable.
     pub fn evict(&self) -> bool {
         self.0.lock().evict(None)
     }
@@ -182,7 +196,13 @@ impl State {
     fn open(&mut self, address: IpAddr) -> (u64, CancellationToken) {
         let (id, evicted) = (self.tick(), CancellationToken::new());
         let (waiting_since, stalled_since) = (Some(id), None);
-        let opened = Open { address, waiting_since, stalled_since, upgraded: false, evicted: evicted.clone() };
+        let opened = Open {
+            address,
+            waiting_since,
+            stalled_since,
+            upgraded: false,
+            evicted: evicted.clone(),
+        };
         let turn = opened.turn();
         self.open.insert(id, opened);
         self.change_address(address, |of_address| {
@@ -203,8 +223,8 @@ impl State {
         true
     }
 
-    /// Applies `change` to a connection, with the next sequence number. Returns whether the connection became
-    /// evictable; `None` if it no longer has a slot.
+    /// Applies `change` to a connection, with the next sequence number. Returns whether the
+    /// connection became evictable; `None` if it no longer has a slot.
     fn change(&mut self, id: u64, change: impl FnOnce(&mut Open, u64)) -> Option<bool> {
         let now = self.tick();
         let open = self.open.get_mut(&id)?;
@@ -238,11 +258,14 @@ impl State {
         }
     }
 
-    /// Evicts a connection of the address `of`, or of any address if `None`. Returns whether one was evictable.
+    /// Evicts a connection of the address `of`, or of any address if `None`. Returns whether one
+    /// was evictable.
     fn evict(&mut self, of: Option<IpAddr>) -> bool {
         let address = of.or_else(|| self.ranks.last().map(|(_, _, address)| *address));
         let evictable = address.and_then(|address| Some(&self.addresses.get(&address)?.evictable));
-        let Some(id) = evictable.and_then(|evictable| evictable.values().next().copied()) else { return false };
+        let Some(id) = evictable.and_then(|evictable| evictable.values().next().copied()) else {
+            return false;
+        };
         if let Some(open) = self.open.get(&id) {
             tracing::debug!(address = %open.address, "connection evicted to make room for another");
             open.evicted.cancel();
@@ -271,7 +294,8 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// A handle to the state of a connection's current request. A new connection waits for its first request.
+/// A handle to the state of a connection's current request. A new connection waits for its first
+/// request.
 #[derive(Debug, Clone)]
 pub struct Progress {
     shared: Arc<Shared>,
@@ -280,19 +304,20 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Marks the request as completely received, so that the connection is not evictable. Returns `false` if the
-    /// connection was already evicted; the request must then not be answered.
+    /// Marks the request as completely received, so that the connection is not evictable. Returns
+    /// `false` if the connection was already evicted; the request must then not be answered.
     pub fn complete(&self) -> bool {
         self.change(|open, _| open.waiting_since = None)
     }
 
-    /// Marks the request as answered: the connection waits for the next request. Has no effect if the answered request
-    /// was not completely received.
+    /// Marks the request as answered: the connection waits for the next request. Has no effect if
+    /// the answered request was not completely received.
     pub fn answered(&self) {
         self.change(|open, now| open.waiting_since = open.waiting_since.or(Some(now)));
     }
 
-    /// Marks an upgraded connection as idle: it is evictable until [`Self::complete`] is called again.
+    /// Marks an upgraded connection as idle: it is evictable until [`Self::complete`] is called
+    /// again.
     pub fn upgraded_idle(&self) {
         self.change(|open, now| {
             open.upgraded = true;

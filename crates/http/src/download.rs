@@ -1,7 +1,8 @@
 //! Resumable downloads: the missing bytes of a file, in several attempts.
 //!
-//! An [`Origin`] opens its file at an offset, over HTTP with [`open_at`] or [`open_with`]. [`Download::run`] appends the rest to a partial
-//! file; the caller compares the [`sha256`] of the result with the expected one.
+//! An [`Origin`] opens its file at an offset, over HTTP with [`open_at`] or [`open_with`].
+//! [`Download::run`] appends the rest to a partial file; the caller compares the [`sha256`] of the
+//! result with the expected one.
 
 use std::fs::File;
 use std::io::{self, Read, SeekFrom};
@@ -50,7 +51,10 @@ pub trait Origin {
     type Error: std::error::Error + Send + 'static;
 
     /// Opens the file at a byte offset.
-    fn open(&self, from: u64) -> impl Future<Output = Result<Part<Self::Error>, Self::Error>> + Send;
+    fn open(
+        &self,
+        from: u64,
+    ) -> impl Future<Output = Result<Part<Self::Error>, Self::Error>> + Send;
 
     /// Returns whether a retry may succeed.
     fn is_retryable(error: &Self::Error) -> bool;
@@ -82,13 +86,14 @@ pub struct Download<'a> {
     pub limit: u64,
     /// Maximum number of consecutive attempts without progress.
     pub attempts: u32,
-    /// Pause after a failed attempt. It doubles with each consecutive attempt that makes no progress.
+    /// Pause after a failed attempt. It doubles with each consecutive attempt that makes no
+    /// progress.
     pub pause: Duration,
 }
 
 impl Download<'_> {
-    /// Transfers the missing bytes, in several attempts if the connection fails. Calls `progress` with the number of bytes
-    /// on disk and the length of the complete file, if known.
+    /// Transfers the missing bytes, in several attempts if the connection fails. Calls `progress`
+    /// with the number of bytes on disk and the length of the complete file, if known.
     ///
     /// # Errors
     /// When the origin cannot be read, the file cannot be written, or it is too large.
@@ -104,7 +109,8 @@ impl Download<'_> {
             match self.append(origin, before, &mut progress).await {
                 // The partial download is at least as long as the file at the origin.
                 Err(DownloadError::Origin(error))
-                    if before > 0 && O::status(&error) == Some(StatusCode::RANGE_NOT_SATISFIABLE) =>
+                    if before > 0
+                        && O::status(&error) == Some(StatusCode::RANGE_NOT_SATISFIABLE) =>
                 {
                     std::fs::remove_file(self.file).map_err(DownloadError::File)?;
                 }
@@ -136,7 +142,8 @@ impl Download<'_> {
         if part.total.is_some_and(|total| total > self.limit) {
             return Err(DownloadError::TooLarge);
         }
-        let file = OpenOptions::new().create(true).write(true).truncate(false).open(self.file).await;
+        let file =
+            OpenOptions::new().create(true).write(true).truncate(false).open(self.file).await;
         let mut file = file.map_err(DownloadError::File)?;
         file.set_len(part.from).await.map_err(DownloadError::File)?;
         file.seek(SeekFrom::End(0)).await.map_err(DownloadError::File)?;
@@ -163,12 +170,18 @@ impl Download<'_> {
     }
 }
 
-/// Opens a URL at a byte offset. The response and each chunk of its body must arrive within `stalled`.
+/// Opens a URL at a byte offset. The response and each chunk of its body must arrive within
+/// `stalled`.
 ///
 /// # Errors
-/// [`Fault::Timeout`], [`Fault::Transport`], and [`Fault::Status`] if the server sends neither the file nor the requested
-/// part of it.
-pub async fn open_at(client: &Client, url: Url, from: u64, stalled: Duration) -> Result<Part<Fault>, Fault> {
+/// [`Fault::Timeout`], [`Fault::Transport`], and [`Fault::Status`] if the server sends neither the
+/// file nor the requested part of it.
+pub async fn open_at(
+    client: &Client,
+    url: Url,
+    from: u64,
+    stalled: Duration,
+) -> Result<Part<Fault>, Fault> {
     open_with(client.get(url), from, stalled).await
 }
 
@@ -176,11 +189,16 @@ pub async fn open_at(client: &Client, url: Url, from: u64, stalled: Duration) ->
 ///
 /// # Errors
 /// Those of [`open_at`].
-pub async fn open_with(mut request: RequestBuilder, from: u64, stalled: Duration) -> Result<Part<Fault>, Fault> {
+pub async fn open_with(
+    mut request: RequestBuilder,
+    from: u64,
+    stalled: Duration,
+) -> Result<Part<Fault>, Fault> {
     if from > 0 {
         request = request.header(RANGE, format!("bytes={from}-"));
     }
-    let response = timeout(stalled, request.send()).await.map_err(|_| Fault::Timeout)?.map_err(fault)?;
+    let response =
+        timeout(stalled, request.send()).await.map_err(|_| Fault::Timeout)?.map_err(fault)?;
     let from = match response.status() {
         StatusCode::OK => 0,
         StatusCode::PARTIAL_CONTENT if starts_at(&response, from) => from,
@@ -188,7 +206,8 @@ pub async fn open_with(mut request: RequestBuilder, from: u64, stalled: Duration
     };
     let total = response.content_length().map(|rest| from.saturating_add(rest));
     let chunks = stream::try_unfold(response, move |mut response| async move {
-        let chunk = timeout(stalled, response.chunk()).await.map_err(|_| Fault::Timeout)?.map_err(fault)?;
+        let chunk =
+            timeout(stalled, response.chunk()).await.map_err(|_| Fault::Timeout)?.map_err(fault)?;
         Ok::<_, Fault>(chunk.map(|chunk| (chunk, response)))
     });
     Ok(Part { from, total, chunks: chunks.boxed() })
@@ -197,7 +216,8 @@ pub async fn open_with(mut request: RequestBuilder, from: u64, stalled: Duration
 /// Returns whether a partial response begins at the requested offset.
 fn starts_at(response: &Response, from: u64) -> bool {
     let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
-    let first = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
+    let first =
+        range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
     first == Some(from)
 }
 
@@ -216,7 +236,8 @@ fn length(path: &Path) -> io::Result<u64> {
 /// When the file cannot be read.
 pub async fn sha256(path: &Path) -> io::Result<Option<[u8; 32]>> {
     let path: PathBuf = path.to_owned();
-    let hashed = tokio::task::spawn_blocking(move || hash(&path)).await.map_err(io::Error::other)?;
+    let hashed =
+        tokio::task::spawn_blocking(move || hash(&path)).await.map_err(io::Error::other)?;
     match hashed {
         Ok(digest) => Ok(Some(digest)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -34,11 +34,14 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Returns whether the service was unreachable, overloaded or failing, so that a retry may succeed.
+    /// Returns whether the service was unreachable, overloaded or failing, so that a retry may
+    /// succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Timeout | Self::Transport(_) => true,
-            Self::Status { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+            Self::Status { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
             Self::NotAnObject | Self::Payload(_) | Self::TooLarge(_) => false,
         }
     }

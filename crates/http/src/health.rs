@@ -37,24 +37,25 @@ impl Readiness {
     }
 }
 
-/// Returns the routes `/readyz` (200, or 503 while the daemon starts) and, when metrics are recorded, `/metrics`. Merge
-/// them into a daemon's router outside of layers that require signatures; `/healthz` belongs to the daemon's own
-/// protocol.
+/// Returns the routes `/readyz` (200, or 503 while the daemon starts) and, when metrics are
+/// recorded, `/metrics`. Merge them into a daemon's router outside of layers that require
+/// signatures; `/healthz` belongs to the daemon's own protocol.
 pub fn readiness_routes(readiness: Readiness, metrics: Option<Metrics>) -> Router {
     let ready = get(move || async move { ready(&readiness) });
     let router = Router::new().route("/readyz", ready);
     match metrics {
         None => router,
         Some(metrics) => {
-            let render = get(move || async move { ([("content-type", METRICS_TYPE)], metrics.render()) });
+            let render =
+                get(move || async move { ([("content-type", METRICS_TYPE)], metrics.render()) });
             router.route("/metrics", render)
         }
     }
 }
 
-/// Adds the name of a daemon, such as `signer`, to the responses of `/readyz` and `/healthz`, in the header
-/// [`SERVICE_HEADER`]. Other routes stay as they are: the reference systems' clients see no further header. A name that
-/// cannot be in a header is omitted.
+/// Adds the name of a daemon, such as `signer`, to the responses of `/readyz` and `/healthz`, in
+/// the header [`SERVICE_HEADER`]. Other routes stay as they are: the reference systems' clients see
+/// no further header. A name that cannot be in a header is omitted.
 ///
 /// With the name, a daemon can be told from another web server on its port.
 pub fn name_service(router: Router, name: &str) -> Router {
@@ -76,7 +77,8 @@ fn ready(readiness: &Readiness) -> Response {
     if readiness.is_ready() {
         Json(json!({"ready": true})).into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "error": "starting"}))).into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "error": "starting"})))
+            .into_response()
     }
 }
 
@@ -89,7 +91,8 @@ mod tests {
     use super::*;
 
     async fn get(router: &Router, path: &str) -> (u16, String) {
-        let response = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let response =
+            router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -99,7 +102,10 @@ mod tests {
     async fn readiness_and_metrics_have_separate_routes() {
         let readiness = Readiness::starting();
         let router = readiness_routes(readiness.clone(), None);
-        assert_eq!(get(&router, "/readyz").await, (503, r#"{"ready":false,"error":"starting"}"#.into()));
+        assert_eq!(
+            get(&router, "/readyz").await,
+            (503, r#"{"ready":false,"error":"starting"}"#.into())
+        );
         readiness.set_ready();
         assert_eq!(get(&router, "/readyz").await, (200, r#"{"ready":true}"#.into()));
         assert_eq!(get(&router, "/metrics").await.0, 404, "none are recorded");
@@ -109,12 +115,14 @@ mod tests {
 
     #[tokio::test]
     async fn name_is_in_health_responses_only() {
-        let router = readiness_routes(Readiness::starting(), None).route("/", super::get(async || "home"));
+        let router =
+            readiness_routes(Readiness::starting(), None).route("/", super::get(async || "home"));
         let router = name_service(router, "signer");
         for (path, name) in [("/readyz", Some("signer")), ("/", None)] {
             let request = Request::get(path).body(Body::empty()).unwrap();
             let response = router.clone().oneshot(request).await.unwrap();
-            let header = response.headers().get(SERVICE_HEADER).map(|value| value.to_str().unwrap());
+            let header =
+                response.headers().get(SERVICE_HEADER).map(|value| value.to_str().unwrap());
             assert_eq!(header, name, "{path}");
         }
     }

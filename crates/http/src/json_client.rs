@@ -49,8 +49,12 @@ impl JsonCallError {
     /// Whether a retry may succeed: the service was unreachable, overloaded or failed.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Status { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
-            Self::Fault(fault) => matches!(fault, Fault::Timeout | Fault::Transport(_) | Fault::NotAnObject),
+            Self::Status { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Fault(fault) => {
+                matches!(fault, Fault::Timeout | Fault::Transport(_) | Fault::NotAnObject)
+            }
         }
     }
 
@@ -78,12 +82,16 @@ pub struct JsonClient {
 }
 
 impl JsonClient {
-    /// Creates a client of the service at `base`, which may have a path and any number of trailing slashes. It uses no
-    /// proxy, so that a token reaches only this service.
+    /// Creates a client of the service at `base`, which may have a path and any number of trailing
+    /// slashes. It uses no proxy, so that a token reaches only this service.
     ///
     /// # Errors
     /// When TLS cannot be initialised.
-    pub fn new(base: &Url, authorization: Option<HeaderValue>, max_body: usize) -> Result<Self, reqwest::Error> {
+    pub fn new(
+        base: &Url,
+        authorization: Option<HeaderValue>,
+        max_body: usize,
+    ) -> Result<Self, reqwest::Error> {
         let http = builder().connect_timeout(CONNECTING).build()?;
         Ok(Self { http, base: base.clone(), authorization, max_body })
     }
@@ -97,26 +105,46 @@ impl JsonClient {
     /// Posts JSON and returns the object in the response.
     ///
     /// # Errors
-    /// [`JsonCallError`] if the call fails, the status is not 200, or the response is not a JSON object.
-    pub async fn post(&self, path: &str, body: &impl Serialize, timeout: Duration) -> Result<Value, JsonCallError> {
+    /// [`JsonCallError`] if the call fails, the status is not 200, or the response is not a JSON
+    /// object.
+    pub async fn post(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<Value, JsonCallError> {
         self.send(self.http.post(join_path(&self.base, path)).json(body), timeout).await
     }
 
     /// Fetches the JSON object at a path.
     ///
     /// # Errors
-    /// [`JsonCallError`] if the call fails, the status is not 200, or the response is not a JSON object.
-    pub async fn get(&self, path: &str, query: &[(&str, &str)], timeout: Duration) -> Result<Value, JsonCallError> {
+    /// [`JsonCallError`] if the call fails, the status is not 200, or the response is not a JSON
+    /// object.
+    pub async fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        timeout: Duration,
+    ) -> Result<Value, JsonCallError> {
         let mut url = join_path(&self.base, path);
         url.query_pairs_mut().extend_pairs(query);
         self.send(self.http.get(url), timeout).await
     }
 
-    async fn send(&self, mut request: RequestBuilder, timeout: Duration) -> Result<Value, JsonCallError> {
+    async fn send(
+        &self,
+        mut request: RequestBuilder,
+        timeout: Duration,
+    ) -> Result<Value, JsonCallError> {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        let response = request.timeout(timeout).send().await.map_err(|error| JsonCallError::Fault(fault(error)))?;
+        let response = request
+            .timeout(timeout)
+            .send()
+            .await
+            .map_err(|error| JsonCallError::Fault(fault(error)))?;
         let status = response.status();
         if status != StatusCode::OK {
             let retry_after = retry_after(&response);

@@ -19,23 +19,28 @@ use crate::api::{collapse_slashes, count, error_as_json};
 pub struct JsonService {
     /// Name of the counter of requests by route and status.
     pub requests_total: &'static str,
-    /// Timeout of a request, whose response is then 503; `None` if the routes have timeouts of their own.
+    /// Timeout of a request, whose response is then 503; `None` if the routes have timeouts of
+    /// their own.
     pub timeout: Option<Duration>,
-    /// Creates the JSON of an error that is not JSON yet, from the reason phrase of its status, such as `Not Found`.
+    /// Creates the JSON of an error that is not JSON yet, from the reason phrase of its status,
+    /// such as `Not Found`.
     pub error: fn(&str) -> Value,
 }
 
 impl JsonService {
-    /// Wraps routes in the timeout, JSON errors, request counter, trace and normalised paths. The routes limit the size
-    /// of their bodies themselves, with [`WholeBodies`](crate::WholeBodies).
+    /// Wraps routes in the timeout, JSON errors, request counter, trace and normalised paths. The
+    /// routes limit the size of their bodies themselves, with [`WholeBodies`](crate::WholeBodies).
     pub fn wrap(self, routes: Router) -> Router {
         let Self { requests_total, timeout, error } = self;
         let mut routes = routes.layer(DefaultBodyLimit::disable());
         if let Some(timeout) = timeout {
-            routes = routes.layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout));
+            routes = routes
+                .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout));
         }
         let routes = routes
-            .layer(map_response(move |response: Response| async move { error_as_json(response, error) }))
+            .layer(map_response(
+                move |response: Response| async move { error_as_json(response, error) },
+            ))
             .layer(from_fn(move |route: Option<MatchedPath>, request: Request, next: Next| {
                 count(requests_total, route, request, next)
             }))
@@ -66,8 +71,11 @@ mod tests {
             .route("/name", get(|| async { axum::Json(json!("taonet")) }))
             .route("/slow", get(std::future::pending::<&str>));
         let timeout = Some(Duration::from_millis(10));
-        let service =
-            JsonService { requests_total: "test_requests_total", timeout, error: |reason| json!({ "detail": reason }) };
+        let service = JsonService {
+            requests_total: "test_requests_total",
+            timeout,
+            error: |reason| json!({ "detail": reason }),
+        };
         service.wrap(routes)
     }
 
@@ -76,7 +84,10 @@ mod tests {
         let unknown = get_from(service(), "/nothing").await;
         assert_eq!(unknown, (StatusCode::NOT_FOUND, json!({ "detail": "Not Found" })));
         let slow = get_from(service(), "/slow").await;
-        assert_eq!(slow, (StatusCode::SERVICE_UNAVAILABLE, json!({ "detail": "Service Unavailable" })));
+        assert_eq!(
+            slow,
+            (StatusCode::SERVICE_UNAVAILABLE, json!({ "detail": "Service Unavailable" }))
+        );
     }
 
     #[tokio::test]

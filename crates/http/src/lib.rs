@@ -17,34 +17,42 @@
 //! ```
 //!
 //! Servers:
-//! - [`serve`], and [`serve_over`] for TLS: HTTP/1.1 with bounded connections, heads and idle time, and a graceful
-//!   shutdown;
-//! - [`ConnectionSlots`]: a bounded number of connections; at the limit, a new one evicts an idle or stalled one;
+//! - [`serve`], and [`serve_over`] for TLS: HTTP/1.1 with bounded connections, heads and idle time,
+//!   and a graceful shutdown;
+//! - [`ConnectionSlots`]: a bounded number of connections; at the limit, a new one evicts an idle
+//!   or stalled one;
 //! - [`WriteDeadline`]: a write timeout, against clients that do not read;
-//! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: a middleware
-//!   that buffers them before the request takes a concurrency slot;
-//! - [`readiness_routes`]: `/readyz` and `/metrics`; [`name_service`]: the daemon's name in their responses;
-//! - [`JsonService`]: the layers around the routes of every JSON service: timeout, JSON errors, request counter, trace;
-//! - [`read_json`], [`parse_json`]: JSON bodies; [`error_as_json`], [`count`]: JSON errors and request counters, for
-//!   services with layers of their own;
-//! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
+//! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory;
+//!   [`whole_body`]: a middleware that buffers them before the request takes a concurrency slot;
+//! - [`readiness_routes`]: `/readyz` and `/metrics`; [`name_service`]: the daemon's name in their
+//!   responses;
+//! - [`JsonService`]: the layers around the routes of every JSON service: timeout, JSON errors,
+//!   request counter, trace;
+//! - [`read_json`], [`parse_json`]: JSON bodies; [`error_as_json`], [`count`]: JSON errors and
+//!   request counters, for services with layers of their own;
+//! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a
+//!   file;
 //! - [`SlidingWindow`]: rate limits per caller.
 //!
 //! Clients:
-//! - [`client`]: a client that follows no redirects and uses no proxy, and size-limited reads of responses;
+//! - [`client`]: a client that follows no redirects and uses no proxy, and size-limited reads of
+//!   responses;
 //! - [`download`]: downloads to a file, which resume after an interruption;
-//! - [`JsonClient`]: JSON objects over HTTP, with deadlines and errors that show whether a retry may succeed;
-//! - [`ModelServer`]: a client of inference servers with OpenAI's API, with a deadline for each call;
+//! - [`JsonClient`]: JSON objects over HTTP, with deadlines and errors that show whether a retry
+//!   may succeed;
+//! - [`ModelServer`]: a client of inference servers with OpenAI's API, with a deadline for each
+//!   call;
 //! - [`MultipartForm`]: the body of a form with a file;
 //! - [`sse`]: a parser for server-sent events;
 //! - [`Fault`]: why a request failed.
 //!
-//! The crate neither signs requests nor terminates TLS: `taonet-wire` does the former, the caller of [`serve_over`] the
-//! latter.
+//! The crate neither signs requests nor terminates TLS: `taonet-wire` does the former, the caller
+//! of [`serve_over`] the latter.
 //!
-//! Uses `taonet-service` (shutdown), `taonet-telemetry` (metrics) and `taonet-primitives` (hotkeys, backoff). Used by
-//! `taonet-wire`, which adds signatures, by `taonet-validator`, `taonet-localnet`, `taonet-dashboard`,
-//! `taonet-doctor` and `taonet-update`, and by nearly every service of the subnets.
+//! Uses `taonet-service` (shutdown), `taonet-telemetry` (metrics) and `taonet-primitives` (hotkeys,
+//! backoff). Used by `taonet-wire`, which adds signatures, by `taonet-validator`,
+//! `taonet-localnet`, `taonet-dashboard`, `taonet-doctor` and `taonet-update`, and by nearly every
+//! service of the subnets.
 
 mod access_token;
 mod api;

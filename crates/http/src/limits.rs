@@ -33,8 +33,8 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
         self.limit
     }
 
-    /// Admits a request of the caller `key` at the time `now`, unless the caller is at its limit. Rejected requests do
-    /// not count.
+    /// Admits a request of the caller `key` at the time `now`, unless the caller is at its limit.
+    /// Rejected requests do not count.
     ///
     /// # Errors
     /// The delay until the caller's next request would be admitted.
@@ -55,8 +55,8 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
         Ok(())
     }
 
-    /// Returns how many more requests of the caller `key` would be admitted now, and the time until the caller's full
-    /// allowance is available again.
+    /// Returns how many more requests of the caller `key` would be admitted now, and the time until
+    /// the caller's full allowance is available again.
     pub fn left(&self, key: K, now: SystemTime) -> (u32, Duration) {
         let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(times) = admitted.get(&key) else { return (self.limit.requests, Duration::ZERO) };
@@ -68,11 +68,13 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
     }
 }
 
-/// Returns the part of an address that identifies a subscriber: the /64 prefix of IPv6, the whole address of IPv4. An
-/// internet subscriber usually controls all addresses of a /64.
+/// Returns the part of an address that identifies a subscriber: the /64 prefix of IPv6, the whole
+/// address of IPv4. An internet subscriber usually controls all addresses of a /64.
 pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+        }
         address @ IpAddr::V4(_) => address,
     }
 }
@@ -83,10 +85,15 @@ fn age(time: SystemTime, now: SystemTime) -> Duration {
 }
 
 /// Evicts callers that were idle for a window, or else the caller that was idle longest.
-fn make_room<K: Hash + Eq + Copy>(admitted: &mut HashMap<K, VecDeque<SystemTime>>, now: SystemTime, window: Duration) {
+fn make_room<K: Hash + Eq + Copy>(
+    admitted: &mut HashMap<K, VecDeque<SystemTime>>,
+    now: SystemTime,
+    window: Duration,
+) {
     admitted.retain(|_, times| times.back().is_some_and(|time| age(*time, now) < window));
     if admitted.len() >= MAX_KEYS
-        && let Some(quietest) = admitted.iter().min_by_key(|(_, times)| times.back().copied()).map(|(key, _)| *key)
+        && let Some(quietest) =
+            admitted.iter().min_by_key(|(_, times)| times.back().copied()).map(|(key, _)| *key)
     {
         admitted.remove(&quietest);
     }
@@ -105,15 +112,27 @@ mod tests {
         let window = SlidingWindow::new(RateLimit { requests: 2, window: Duration::from_mins(1) });
         assert_eq!(window.admit('a', at(0)), Ok(()));
         assert_eq!(window.admit('a', at(20)), Ok(()));
-        assert_eq!(window.admit('a', at(30)), Err(Duration::from_secs(30)), "until the first is 60 s old");
+        assert_eq!(
+            window.admit('a', at(30)),
+            Err(Duration::from_secs(30)),
+            "until the first is 60 s old"
+        );
         assert_eq!(window.admit('b', at(30)), Ok(()), "callers do not disturb each other");
         assert_eq!(window.left('a', at(30)), (0, Duration::from_secs(50)));
         assert_eq!(window.left('b', at(40)), (1, Duration::from_secs(50)));
         assert_eq!(window.left('c', at(30)), (2, Duration::ZERO));
-        assert_eq!(window.left('a', at(60)), (1, Duration::from_secs(20)), "the first has left the window");
+        assert_eq!(
+            window.left('a', at(60)),
+            (1, Duration::from_secs(20)),
+            "the first has left the window"
+        );
         assert_eq!(window.admit('a', at(60)), Ok(()));
         assert_eq!(window.admit('a', at(61)), Err(Duration::from_secs(19)));
-        assert_eq!(window.admit('a', at(10)), Err(Duration::from_mins(1)), "a clock set back admits nothing more");
+        assert_eq!(
+            window.admit('a', at(10)),
+            Err(Duration::from_mins(1)),
+            "a clock set back admits nothing more"
+        );
     }
 
     #[test]

@@ -30,7 +30,9 @@ const MAX_STREAM: usize = 4 << 20;
 #[non_exhaustive]
 pub enum ModelServerError {
     /// The API key contains characters that a header cannot have.
-    #[error("the API key is not a valid header value; hint: remove line breaks and control characters")]
+    #[error(
+        "the API key is not a valid header value; hint: remove line breaks and control characters"
+    )]
     Key,
     /// TLS initialisation failed.
     #[error("cannot create the HTTP client")]
@@ -43,8 +45,8 @@ pub enum ModelServerError {
         /// The server's message without the API key, shortened; empty if the response has none.
         message: String,
     },
-    /// The server is unreachable, did not complete its response before the deadline, or sent a response that is too
-    /// large.
+    /// The server is unreachable, did not complete its response before the deadline, or sent a
+    /// response that is too large.
     #[error(transparent)]
     Fault(#[from] Fault),
     /// An event of a stream is too long.
@@ -66,7 +68,8 @@ impl ModelServerError {
     }
 }
 
-/// Client of an inference server with OpenAI's API. The deadline of a call covers the complete response.
+/// Client of an inference server with OpenAI's API. The deadline of a call covers the complete
+/// response.
 #[derive(Clone)]
 pub struct ModelServer {
     http: reqwest::Client,
@@ -82,12 +85,16 @@ impl fmt::Debug for ModelServer {
 }
 
 impl ModelServer {
-    /// Creates a client of the server at `base`, such as `http://127.0.0.1:8000/v1`, with an optional API key and the
-    /// deadline of each call.
+    /// Creates a client of the server at `base`, such as `http://127.0.0.1:8000/v1`, with an
+    /// optional API key and the deadline of each call.
     ///
     /// # Errors
     /// [`ModelServerError::Key`] and [`ModelServerError::Setup`].
-    pub fn new(base: &Url, key: Option<&str>, deadline: Duration) -> Result<Self, ModelServerError> {
+    pub fn new(
+        base: &Url,
+        key: Option<&str>,
+        deadline: Duration,
+    ) -> Result<Self, ModelServerError> {
         Ok(Self {
             http: builder().build().map_err(ModelServerError::Setup)?,
             base: base.clone(),
@@ -107,7 +114,8 @@ impl ModelServer {
         Self { deadline: self.deadline.min(limit), ..self.clone() }
     }
 
-    /// Returns the ID of the first model in the server's list (`GET models`); `None` if the list is empty.
+    /// Returns the ID of the first model in the server's list (`GET models`); `None` if the list is
+    /// empty.
     ///
     /// # Errors
     /// [`ModelServerError`].
@@ -121,12 +129,17 @@ impl ModelServer {
     ///
     /// # Errors
     /// [`ModelServerError`].
-    pub async fn json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ModelServerError> {
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ModelServerError> {
         let response = self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
         parse(&read_capped(response, MAX_JSON).await?)
     }
 
-    /// Posts a body of any content type to a path below the base URL and deserialises the JSON response.
+    /// Posts a body of any content type to a path below the base URL and deserialises the JSON
+    /// response.
     ///
     /// # Errors
     /// [`ModelServerError`].
@@ -136,12 +149,16 @@ impl ModelServer {
         content_type: &str,
         body: Vec<u8>,
     ) -> Result<T, ModelServerError> {
-        let request = self.http.post(join_path(&self.base, path)).header(CONTENT_TYPE, content_type).body(body);
+        let request = self
+            .http
+            .post(join_path(&self.base, path))
+            .header(CONTENT_TYPE, content_type)
+            .body(body);
         parse(&read_capped(self.send(request).await?, MAX_JSON).await?)
     }
 
-    /// Posts JSON to a path below the base URL and appends the body of the response, at most `limit` bytes, to
-    /// `received` as it arrives.
+    /// Posts JSON to a path below the base URL and appends the body of the response, at most
+    /// `limit` bytes, to `received` as it arrives.
     ///
     /// # Errors
     /// [`ModelServerError`]; `received` has the bytes before the error.
@@ -152,7 +169,8 @@ impl ModelServer {
         limit: usize,
         received: &mut Vec<u8>,
     ) -> Result<(), ModelServerError> {
-        let mut response = self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
+        let mut response =
+            self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
         while let Some(chunk) = response.chunk().await.map_err(fault)? {
             if received.len() + chunk.len() > limit {
                 return Err(Fault::TooLarge(limit).into());
@@ -162,9 +180,10 @@ impl ModelServer {
         Ok(())
     }
 
-    /// Posts JSON to a path below the base URL and calls `take` with the JSON of each server-sent event, until
-    /// `[DONE]`, the end of the stream, or a break. If the response is a single JSON document, it counts as one event.
-    /// After a break, the connection is closed, which cancels the server's work.
+    /// Posts JSON to a path below the base URL and calls `take` with the JSON of each server-sent
+    /// event, until `[DONE]`, the end of the stream, or a break. If the response is a single JSON
+    /// document, it counts as one event. After a break, the connection is closed, which cancels the
+    /// server's work.
     ///
     /// # Errors
     /// [`ModelServerError`]; `take` has received the events before the error.
@@ -174,16 +193,20 @@ impl ModelServer {
         body: &impl Serialize,
         mut take: impl FnMut(Value) -> ControlFlow<()>,
     ) -> Result<(), ModelServerError> {
-        let mut response = self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let mut response =
+            self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
+        let content_type =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if content_type.is_some_and(|value| value.starts_with("application/json")) {
             let _ = take(parse(&read_capped(response, MAX_JSON).await?)?);
             return Ok(());
         }
-        let (mut stream, mut read, mut flow) = (EventStream::default(), 0, ControlFlow::Continue(()));
+        let (mut stream, mut read, mut flow) =
+            (EventStream::default(), 0, ControlFlow::Continue(()));
         let mut event = |event: ServerEvent<'_>| {
             if flow.is_continue() {
-                flow = if event.is_done() { ControlFlow::Break(()) } else { take(parse(event.data)?) };
+                flow =
+                    if event.is_done() { ControlFlow::Break(()) } else { take(parse(event.data)?) };
             }
             Ok::<_, ModelServerError>(flow)
         };
@@ -204,7 +227,8 @@ impl ModelServer {
         stream.finish(|data| event(data).map(drop))
     }
 
-    /// Sends a request with key and deadline; returns a successful response once its headers have arrived.
+    /// Sends a request with key and deadline; returns a successful response once its headers have
+    /// arrived.
     async fn send(&self, mut request: RequestBuilder) -> Result<Response, ModelServerError> {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
@@ -223,7 +247,10 @@ impl ModelServer {
         let document: Value = serde_json::from_slice(body).unwrap_or_default();
         let message = document.pointer("/error/message").or_else(|| document.get("error"));
         let mut message = message.and_then(Value::as_str).unwrap_or_default().to_owned();
-        let key = self.authorization.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let key = self
+            .authorization
+            .as_ref()
+            .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
         if let Some(key) = key.filter(|key| !key.is_empty()) {
             message = message.replace(key, "***");
         }

@@ -17,8 +17,8 @@ pub struct FormFile<'a> {
 
 /// A form of type `multipart/form-data`: text fields, followed by one file.
 ///
-/// Names, values and content types are sent as they are: names and content types must contain neither quotes nor line
-/// breaks.
+/// Names, values and content types are sent as they are: names and content types must contain
+/// neither quotes nor line breaks.
 #[derive(Debug)]
 pub struct MultipartForm {
     boundary: String,
@@ -30,11 +30,17 @@ pub struct MultipartForm {
 
 impl MultipartForm {
     /// Builds a form with a random boundary from the names and values of its fields, and its file.
-    pub fn new<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>, file: FormFile<'_>) -> Self {
+    pub fn new<'a>(
+        fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+        file: FormFile<'_>,
+    ) -> Self {
         let boundary = format!("taonet-{:032x}", rand::random::<u128>());
         let mut head = String::new();
         for (name, value) in fields {
-            let _ = write!(head, "--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            let _ = write!(
+                head,
+                "--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            );
         }
         let FormFile { field, name, content_type } = file;
         let _ = write!(
@@ -61,9 +67,14 @@ impl MultipartForm {
     }
 
     /// Returns the body with streamed content of the file.
-    pub fn stream(self, content: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> reqwest::Body {
+    pub fn stream(
+        self,
+        content: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> reqwest::Body {
         let (head, tail) = (Bytes::from(self.head), Bytes::from(self.tail));
-        reqwest::Body::wrap_stream(stream::iter([Ok(head)]).chain(content).chain(stream::iter([Ok(tail)])))
+        reqwest::Body::wrap_stream(
+            stream::iter([Ok(head)]).chain(content).chain(stream::iter([Ok(tail)])),
+        )
     }
 }
 
@@ -103,6 +114,9 @@ mod tests {
         let streamed = String::from_utf8(streamed.to_vec()).unwrap().replace(&boundary, "B");
         let other = self::form();
         let boundary = other.boundary.clone();
-        assert_eq!(streamed, String::from_utf8(other.body(b"RIFF")).unwrap().replace(&boundary, "B"));
+        assert_eq!(
+            streamed,
+            String::from_utf8(other.body(b"RIFF")).unwrap().replace(&boundary, "B")
+        );
     }
 }

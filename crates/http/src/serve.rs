@@ -23,35 +23,39 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Pause after a connection was evicted.
 const EVICT_PAUSE: Duration = Duration::from_millis(1);
 
-/// Maximum size of a connection's read buffer, in bytes; unread bodies stay in the system's buffers.
+/// Maximum size of a connection's read buffer, in bytes; unread bodies stay in the system's
+/// buffers.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Resource limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeLimits {
-    /// Maximum number of connections; at most half of the process's open-file limit. At the limit, a new connection
-    /// evicts another (see [`ConnectionSlots`]), or waits while every connection has a request in progress.
+    /// Maximum number of connections; at most half of the process's open-file limit. At the limit,
+    /// a new connection evicts another (see [`ConnectionSlots`]), or waits while every connection
+    /// has a request in progress.
     pub connections: usize,
-    /// Maximum number of connections from one address (for IPv6, one /64). At the limit, a new connection evicts
-    /// another from the same address, or is closed immediately if all of them have a request in progress. Behind a
-    /// proxy, all connections have the proxy's address.
+    /// Maximum number of connections from one address (for IPv6, one /64). At the limit, a new
+    /// connection evicts another from the same address, or is closed immediately if all of them
+    /// have a request in progress. Behind a proxy, all connections have the proxy's address.
     pub connections_per_address: usize,
     /// Timeout for the head of a request, and idle timeout between requests.
     pub header_timeout: Duration,
     /// Maximum size of a request's head in bytes.
     pub header_bytes: usize,
-    /// Timeout for write progress: a connection whose client does not read is evictable after a second, and closed
-    /// after this time.
+    /// Timeout for write progress: a connection whose client does not read is evictable after a
+    /// second, and closed after this time.
     pub write_timeout: Duration,
     /// Grace period for in-flight requests at shutdown.
     pub drain: Duration,
-    /// Maximum time for reading a request's unread body after its response, before the connection is closed.
+    /// Maximum time for reading a request's unread body after its response, before the connection
+    /// is closed.
     pub linger: Duration,
 }
 
 impl Default for ServeLimits {
-    /// Returns the defaults: 1 024 connections, 256 from one address, heads of 32 KiB within 10 s, 30 s without write
-    /// progress, 10 s to drain (less than [`taonet_service::STOP_WITHIN`]), 2 s to linger.
+    /// Returns the defaults: 1 024 connections, 256 from one address, heads of 32 KiB within 10 s,
+    /// 30 s without write progress, 10 s to drain (less than [`taonet_service::STOP_WITHIN`]), 2 s
+    /// to linger.
     fn default() -> Self {
         Self {
             connections: 1_024,
@@ -67,12 +71,18 @@ impl Default for ServeLimits {
 
 /// Serves HTTP/1.1 until shutdown; in-flight requests then have [`ServeLimits::drain`] to complete.
 /// Handlers may extract `ConnectInfo<SocketAddr>`.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, limits: ServeLimits) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: &Shutdown,
+    limits: ServeLimits,
+) {
     serve_over(listener, router, shutdown, limits, |stream| std::future::ready(Ok(stream))).await;
 }
 
-/// Serves HTTP/1.1 over a transport such as TLS until shutdown. `handshake` sets up the transport on each new
-/// connection, within [`ServeLimits::header_timeout`]; the connection is evictable during the handshake.
+/// Serves HTTP/1.1 over a transport such as TLS until shutdown. `handshake` sets up the transport
+/// on each new connection, within [`ServeLimits::header_timeout`]; the connection is evictable
+/// during the handshake.
 pub async fn serve_over<S, F>(
     listener: TcpListener,
     router: Router,
@@ -137,13 +147,16 @@ pub async fn serve_over<S, F>(
     }
     drop(listener);
     if timeout(limits.drain, graceful.shutdown()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "shutdown timeout: in-flight requests aborted");
+        tracing::warn!(
+            connections = connections.len(),
+            "shutdown timeout: in-flight requests aborted"
+        );
     }
     connections.shutdown().await;
 }
 
-/// Pauses after a failed `accept`, unless the error concerns a single lost connection. When file descriptors run out,
-/// connections need time to close.
+/// Pauses after a failed `accept`, unless the error concerns a single lost connection. When file
+/// descriptors run out, connections need time to close.
 async fn pause(error: &io::Error, slots: &ConnectionSlots) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
 

@@ -1,5 +1,6 @@
-//! Parser for the server-sent events that miners and inference servers send, by the grammar of the HTML standard's
-//! [event streams](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
+//! Parser for the server-sent events that miners and inference servers send, by the grammar of the
+//! HTML standard's [event
+//! streams](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
 
 use memchr::memchr2;
 
@@ -34,12 +35,12 @@ impl ServerEvent<'_> {
     }
 }
 
-/// Incremental parser of an event stream. Lines end with CR LF, LF or CR; an event ends with an empty line, and may have
-/// several lines of data. Comments and unknown fields are skipped.
+/// Incremental parser of an event stream. Lines end with CR LF, LF or CR; an event ends with an
+/// empty line, and may have several lines of data. Comments and unknown fields are skipped.
 ///
-/// There are two differences from the standard, for inference servers. The event at the end of the stream counts even
-/// without its empty line: its JSON shows whether it is complete. A line `error: …` is an event of the type `error`, as
-/// earlier releases of llama.cpp send it.
+/// There are two differences from the standard, for inference servers. The event at the end of the
+/// stream counts even without its empty line: its JSON shows whether it is complete. A line `error:
+/// …` is an event of the type `error`, as earlier releases of llama.cpp send it.
 #[derive(Debug, Default)]
 pub struct EventStream {
     /// Start of a line whose end has not arrived.
@@ -48,7 +49,8 @@ pub struct EventStream {
     data: Option<Vec<u8>>,
     /// Type of the event in progress.
     kind: Vec<u8>,
-    /// Whether the last line ended with CR at the end of the received bytes: an LF that follows belongs to it.
+    /// Whether the last line ended with CR at the end of the received bytes: an LF that follows
+    /// belongs to it.
     after_return: bool,
     /// Whether the first line has been parsed, which may begin with a byte order mark.
     has_begun: bool,
@@ -57,8 +59,9 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    /// Creates a parser for logs, which mix lines of data with plain text, and may lack the empty line after an event: each
-    /// line of data counts as an event, and so does each line that is no field of the standard.
+    /// Creates a parser for logs, which mix lines of data with plain text, and may lack the empty
+    /// line after an event: each line of data counts as an event, and so does each line that is no
+    /// field of the standard.
     pub fn with_text() -> Self {
         Self { with_text: true, ..Self::default() }
     }
@@ -66,8 +69,8 @@ impl EventStream {
     /// Adds the next bytes, and calls `take` with each event that they complete.
     ///
     /// # Errors
-    /// [`EventTooLong`] when a line or an event exceeds the maximum, or an error of `take`. The parser is unusable after
-    /// an error.
+    /// [`EventTooLong`] when a line or an event exceeds the maximum, or an error of `take`. The
+    /// parser is unusable after an error.
     pub fn push<E: From<EventTooLong>>(
         &mut self,
         bytes: &[u8],
@@ -106,8 +109,8 @@ impl EventStream {
         self.dispatch(&mut take)
     }
 
-    /// Splits the bytes after their first line; returns the line and the bytes after its ending. Returns `None` if no
-    /// line is complete.
+    /// Splits the bytes after their first line; returns the line and the bytes after its ending.
+    /// Returns `None` if no line is complete.
     fn split_line<'a>(&mut self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         let (line, ending) = bytes.split_at_checked(memchr2(b'\n', b'\r', bytes)?)?;
         let (end, after) = ending.split_first()?;
@@ -128,7 +131,8 @@ impl EventStream {
         if line.len() > LONGEST_EVENT {
             return Err(EventTooLong.into());
         }
-        let line = if self.has_begun { line } else { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) };
+        let line =
+            if self.has_begun { line } else { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) };
         self.has_begun = true;
         if line.is_empty() {
             self.dispatch(take)?;
@@ -165,7 +169,9 @@ impl EventStream {
         }
         match &mut self.data {
             None => self.data = Some(value.to_vec()),
-            Some(data) if data.len() + value.len() >= LONGEST_EVENT => return Err(EventTooLong.into()),
+            Some(data) if data.len() + value.len() >= LONGEST_EVENT => {
+                return Err(EventTooLong.into());
+            }
             Some(data) => {
                 data.push(b'\n');
                 data.extend_from_slice(value);
@@ -175,7 +181,10 @@ impl EventStream {
     }
 
     /// Passes on the event in progress, if it has data.
-    fn dispatch<E>(&mut self, take: &mut impl FnMut(ServerEvent<'_>) -> Result<(), E>) -> Result<(), E> {
+    fn dispatch<E>(
+        &mut self,
+        take: &mut impl FnMut(ServerEvent<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let (kind, data) = (std::mem::take(&mut self.kind), self.data.take());
         data.map_or(Ok(()), |data| take(ServerEvent { kind: &kind, data: &data }))
     }
@@ -228,11 +237,15 @@ mod tests {
             ),
             ("data\n\ndata\ndata\n\n", vec![("", ""), ("", "\n")]),
             ("data:test\n\ndata: test\n\n", vec![("", "test"), ("", "test")]),
-            ("event: add\ndata: 73857293\n\nevent: remove\n\ndata: 1\n\n", vec![("add", "73857293"), ("", "1")]),
+            (
+                "event: add\ndata: 73857293\n\nevent: remove\n\ndata: 1\n\n",
+                vec![("add", "73857293"), ("", "1")],
+            ),
             ("data: a\revent: b\r\rdata: c\r\n\r\n", vec![("b", "a"), ("", "c")]),
             ("retry: 100\ndata : no field\n\n\n\n", vec![]),
             ("\u{feff}data: marked\n\n\u{feff}data: no field\n\n", vec![("", "marked")]),
-            // Not in the standard: the end of the stream completes an event, and `error` is a field.
+            // Not in the standard: the end of the stream completes an event, and `error` is a
+            // field.
             ("data: a\n", vec![("", "a")]),
             ("data: a\ndata: b", vec![("", "a\nb")]),
             ("error: {}\n\ndata: a\n\n", vec![("error", "{}"), ("", "a")]),
@@ -248,7 +261,12 @@ mod tests {
             lines.push(String::from_utf8_lossy(event.data).into_owned());
             Ok::<(), EventTooLong>(())
         };
-        stream.push(b": ping\rid: 7\rdata: a\rdata: b\r.\rdata: c\r\rerror: d\rSTEP 1: e\rDONE", &mut take).unwrap();
+        stream
+            .push(
+                b": ping\rid: 7\rdata: a\rdata: b\r.\rdata: c\r\rerror: d\rSTEP 1: e\rDONE",
+                &mut take,
+            )
+            .unwrap();
         stream.finish(&mut take).unwrap();
         assert_eq!(lines, ["a", "b", ".", "c", "error: d", "STEP 1: e", "DONE"]);
     }
@@ -256,7 +274,10 @@ mod tests {
     #[test]
     fn endless_lines_and_events_are_refused() {
         assert_eq!(parse(&[&vec![b'x'; LONGEST_EVENT + 1]]), Err(EventTooLong));
-        assert_eq!(parse(&[&[vec![b'x'; LONGEST_EVENT + 1], b"\n".to_vec()].concat()]), Err(EventTooLong));
+        assert_eq!(
+            parse(&[&[vec![b'x'; LONGEST_EVENT + 1], b"\n".to_vec()].concat()]),
+            Err(EventTooLong)
+        );
         let half = vec![b'x'; LONGEST_EVENT / 2 + 1];
         assert_eq!(parse(&[&half, &half]), Err(EventTooLong));
         assert_eq!(parse(&[&half, b"\n", &half]), Ok(Vec::new()));

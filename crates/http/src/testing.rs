@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use axum::Router;
 use tokio::net::TcpListener;
 
-/// Serves a router on a loopback port until the test's runtime ends, without the limits of [`serve`](crate::serve);
-/// returns its address.
+/// Serves a router on a loopback port until the test's runtime ends, without the limits of
+/// [`serve`](crate::serve); returns its address.
 pub async fn listen(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -15,7 +15,8 @@ pub async fn listen(router: Router) -> SocketAddr {
     address
 }
 
-/// Splits a text at these byte positions, in any order; some parts may be empty, or end within a character.
+/// Splits a text at these byte positions, in any order; some parts may be empty, or end within a
+/// character.
 pub fn split_at(text: &str, mut cuts: Vec<usize>) -> Vec<&[u8]> {
     cuts.sort_unstable();
     let (mut parts, mut rest, mut start) = (Vec::new(), text.as_bytes(), 0);

@@ -1,8 +1,9 @@
 //! Responses sent before the request body was read, such as refusals.
 //!
-//! After such a response, the connection cannot carry another request. The response has the header `connection: close`,
-//! since otherwise a client would send its next request into a closing connection. The server keeps reading for a
-//! while: closing a socket with unread bytes resets the connection, and the response may be lost with it.
+//! After such a response, the connection cannot carry another request. The response has the header
+//! `connection: close`, since otherwise a client would send its next request into a closing
+//! connection. The server keeps reading for a while: closing a socket with unread bytes resets the
+//! connection, and the response may be lost with it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -27,12 +28,13 @@ use crate::Progress;
 /// Chunk size for reading the unread rest of a body, in bytes.
 const CHUNK: usize = 16 * 1024;
 
-/// Flag: a response was sent before the request body was read to its end. Clones share one connection's flag.
+/// Flag: a response was sent before the request body was read to its end. Clones share one
+/// connection's flag.
 #[derive(Clone, Default)]
 pub(crate) struct Unread(Arc<AtomicBool>);
 
-/// Tracks the progress of a connection's requests, and adds `connection: close` to responses sent before the body was
-/// read to its end.
+/// Tracks the progress of a connection's requests, and adds `connection: close` to responses sent
+/// before the body was read to its end.
 pub(crate) async fn follow(
     Extension(unread): Extension<Unread>,
     Extension(progress): Extension<Progress>,
@@ -47,7 +49,8 @@ pub(crate) async fn follow(
         next.run(request).await
     } else {
         let is_read = Arc::new(AtomicBool::new(false));
-        let request = request.map(|inner| Body::new(Watched { inner, is_read: Arc::clone(&is_read), progress }));
+        let request = request
+            .map(|inner| Body::new(Watched { inner, is_read: Arc::clone(&is_read), progress }));
         let mut response = next.run(request).await;
         if !is_read.load(Ordering::Acquire) {
             unread.0.store(true, Ordering::Release);
@@ -156,7 +159,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -26,10 +26,14 @@ pub struct WholeBodies {
 }
 
 impl WholeBodies {
-    /// Creates limits of `max_bytes` and the timeout `within` for each body; the parts of bodies beyond 64 KiB share a
-    /// budget of `large_bytes` bytes.
+    /// Creates limits of `max_bytes` and the timeout `within` for each body; the parts of bodies
+    /// beyond 64 KiB share a budget of `large_bytes` bytes.
     pub fn new(max_bytes: usize, within: Duration, large_bytes: usize) -> Self {
-        Self { max_bytes, within, large_bytes: Arc::new(Semaphore::new(large_bytes.min(Semaphore::MAX_PERMITS))) }
+        Self {
+            max_bytes,
+            within,
+            large_bytes: Arc::new(Semaphore::new(large_bytes.min(Semaphore::MAX_PERMITS))),
+        }
     }
 
     /// Reads a body to its end.
@@ -53,13 +57,16 @@ impl WholeBodies {
     {
         let mut buffer = self.buffer();
         while let Some(frame) = body.frame().await {
-            let Ok(chunk) = frame.map_err(|_| BodyRefusal::Incomplete)?.into_data() else { continue };
+            let Ok(chunk) = frame.map_err(|_| BodyRefusal::Incomplete)?.into_data() else {
+                continue;
+            };
             buffer.push(chunk)?;
         }
         Ok(buffer.finish())
     }
 
-    /// Returns an empty buffer for a body whose chunks the caller receives. The caller is responsible for the timeout.
+    /// Returns an empty buffer for a body whose chunks the caller receives. The caller is
+    /// responsible for the timeout.
     pub fn buffer(&self) -> BodyBuffer {
         BodyBuffer { limits: self.clone(), first: Bytes::new(), whole: Vec::new(), share: None }
     }
@@ -80,7 +87,8 @@ impl BodyBuffer {
     /// Appends a chunk.
     ///
     /// # Errors
-    /// [`BodyRefusal::TooLarge`], or [`BodyRefusal::Busy`] if the shared memory for large bodies is in use.
+    /// [`BodyRefusal::TooLarge`], or [`BodyRefusal::Busy`] if the shared memory for large bodies is
+    /// in use.
     pub fn push(&mut self, chunk: Bytes) -> Result<(), BodyRefusal> {
         let before = self.first.len() + self.whole.len();
         let after = before + chunk.len();
@@ -103,7 +111,8 @@ impl BodyBuffer {
         WholeBody { bytes, _share: self.share }
     }
 
-    /// Reserves memory for a body, or refuses: a body that waits while it holds memory could cause a deadlock.
+    /// Reserves memory for a body, or refuses: a body that waits while it holds memory could cause
+    /// a deadlock.
     fn enlarge(&mut self, bytes: usize) -> Result<(), BodyRefusal> {
         if bytes == 0 {
             return Ok(());
@@ -163,14 +172,21 @@ impl BodyRefusal {
     }
 }
 
-/// Buffers the body of a request, then passes the request to the inner layers. If the body is refused, responds with
-/// [`BodyRefusal::status`] and an empty body.
+/// Buffers the body of a request, then passes the request to the inner layers. If the body is
+/// refused, responds with [`BodyRefusal::status`] and an empty body.
 ///
-/// Put this middleware around a concurrency limit, so that requests with slow bodies occupy none of its slots.
-pub async fn whole_body(State(bodies): State<WholeBodies>, request: Request, next: Next) -> Response {
+/// Put this middleware around a concurrency limit, so that requests with slow bodies occupy none of
+/// its slots.
+pub async fn whole_body(
+    State(bodies): State<WholeBodies>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (head, body) = request.into_parts();
     match bodies.read(body).await {
-        Ok(WholeBody { bytes, _share }) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Ok(WholeBody { bytes, _share }) => {
+            next.run(Request::from_parts(head, Body::from(bytes))).await
+        }
         Err(refusal) => refusal.status().into_response(),
     }
 }
@@ -186,12 +202,15 @@ mod tests {
 
     fn service(bodies: &WholeBodies) -> Router {
         let length = post(|body: Bytes| async move { body.len().to_string() });
-        Router::new().route("/", length).layer(middleware::from_fn_with_state(bodies.clone(), whole_body))
+        Router::new()
+            .route("/", length)
+            .layer(middleware::from_fn_with_state(bodies.clone(), whole_body))
     }
 
     /// Sends a body of these chunks, which ends or stays incomplete, and returns the response.
     async fn ask(bodies: &WholeBodies, chunks: &[usize], ends: bool) -> (StatusCode, Bytes) {
-        let chunks: Vec<_> = chunks.iter().map(|length| Ok::<_, std::io::Error>(vec![0; *length])).collect();
+        let chunks: Vec<_> =
+            chunks.iter().map(|length| Ok::<_, std::io::Error>(vec![0; *length])).collect();
         let body = if ends {
             Body::from_stream(stream::iter(chunks))
         } else {

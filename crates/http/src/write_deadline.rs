@@ -1,7 +1,7 @@
 //! Write timeouts, against clients that do not read.
 //!
-//! Hyper does not poll a response body while its write buffer is full. A timeout in the body then never fires, so the
-//! connection needs a separate one.
+//! Hyper does not poll a response body while its write buffer is full. A timeout in the body then
+//! never fires, so the connection needs a separate one.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,8 +17,8 @@ use crate::Progress;
 /// Time without write progress after which a connection is evictable.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 
-/// A connection with a timeout for write progress: while the client does not read, its slot is evictable after a
-/// second, and after the timeout writes fail with [`io::ErrorKind::TimedOut`].
+/// A connection with a timeout for write progress: while the client does not read, its slot is
+/// evictable after a second, and after the timeout writes fail with [`io::ErrorKind::TimedOut`].
 #[derive(Debug)]
 pub struct WriteDeadline {
     stream: TcpStream,
@@ -36,12 +36,17 @@ struct Stall {
 }
 
 impl WriteDeadline {
-    /// Adds a write timeout of `within` to the connection `stream`; `slot` is the handle to its slot.
+    /// Adds a write timeout of `within` to the connection `stream`; `slot` is the handle to its
+    /// slot.
     pub fn new(stream: TcpStream, slot: Progress, within: Duration) -> Self {
         Self { stream, slot, within, stall: None }
     }
 
-    fn timed(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn timed(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             if self.stall.take().is_some_and(|stall| stall.is_noted) {
                 self.slot.resumed();
@@ -86,7 +91,11 @@ impl AsyncRead for WriteDeadline {
 }
 
 impl AsyncWrite for WriteDeadline {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.timed(context, written)
     }

@@ -1,12 +1,15 @@
-//! Your own subnet: typed requests, a miner that serves them, and a validator that sends them and sets weights.
+//! Your own subnet: typed requests, a miner that serves them, and a validator that sends them and
+//! sets weights.
 //!
-//! - A [`Protocol`] is a kind of request: a serde type that is the same on the wire as a Python class derived from
-//!   `bt.Synapse`, so that miners and validators of the Python SDK (10.x) and of this crate understand each other.
-//! - A [`Miner`] serves requests with functions of yours. It admits registered validators only, by default; callers
-//!   with more stake are served first, from a bounded queue. It publishes its address on the chain, and completes the
-//!   requests in flight at shutdown.
-//! - A [`Validator`] queries miners in steps, keeps moving averages of their rewards on disk, by hotkey, and submits
-//!   them as weights in each epoch. What it asks and how it rewards is your [`Challenge`].
+//! - A [`Protocol`] is a kind of request: a serde type that is the same on the wire as a Python
+//!   class derived from `bt.Synapse`, so that miners and validators of the Python SDK (10.x) and of
+//!   this crate understand each other.
+//! - A [`Miner`] serves requests with functions of yours. It admits registered validators only, by
+//!   default; callers with more stake are served first, from a bounded queue. It publishes its
+//!   address on the chain, and completes the requests in flight at shutdown.
+//! - A [`Validator`] queries miners in steps, keeps moving averages of their rewards on disk, by
+//!   hotkey, and submits them as weights in each epoch. What it asks and how it rewards is your
+//!   [`Challenge`].
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -71,27 +74,30 @@
 //! # }
 //! ```
 //!
-//! `examples/summing-subnet` is a complete subnet, and docs/write-a-subnet.md explains it. The parts can be used alone:
-//! [`query()`] sends a request without a validator, [`query_stream`] reads a response as it arrives, such as the tokens of
-//! [`Miner::serve_stream`], and [`Scores`] are the averages.
+//! `examples/summing-subnet` is a complete subnet, and docs/write-a-subnet.md explains it. The
+//! parts can be used alone: [`query()`] sends a request without a validator, [`query_stream`] reads
+//! a response as it arrives, such as the tokens of [`Miner::serve_stream`], and [`Scores`] are the
+//! averages.
 //!
-//! - **Requests are verified before they are parsed**, each is accepted once, and sizes, times and queues are bounded;
-//!   `taonet-wire` does that.
-//! - **Scores belong to hotkeys**: they survive restarts, uids that change or are replaced, and a subnet that grows or
-//!   shrinks. A node that lags behind changes no score, and a restart adds no step.
+//! - **Requests are verified before they are parsed**, each is accepted once, and sizes, times and
+//!   queues are bounded; `taonet-wire` does that.
+//! - **Scores belong to hotkeys**: they survive restarts, uids that change or are replaced, and a
+//!   subnet that grows or shrinks. A node that lags behind changes no score, and a restart adds no
+//!   step.
 //! - **Scores without steps are not submitted**: after downtime, a weight epoch waits for a step.
-//! - **Faults of the validator are not those of the miners**: a step whose challenge fails or hangs, or whose request
-//!   cannot be signed, changes no score.
-//! - **Weights are signed once per epoch of the chain** by the weight ledger, within the limits of the chain: the
-//!   minimum number of weights and the maximum weight. If the subnet hides weights, they are committed and revealed.
+//! - **Faults of the validator are not those of the miners**: a step whose challenge fails or
+//!   hangs, or whose request cannot be signed, changes no score.
+//! - **Weights are signed once per epoch of the chain** by the weight ledger, within the limits of
+//!   the chain: the minimum number of weights and the maximum weight. If the subnet hides weights,
+//!   they are committed and revealed.
 //!
-//! The crate has no signer and no gateway in other processes, and no commands: a subnet is a program of its own. A
-//! [`Validator`] reads no streams: it rewards complete responses.
+//! The crate has no signer and no gateway in other processes, and no commands: a subnet is a
+//! program of its own. A [`Validator`] reads no streams: it rewards complete responses.
 //!
-//! Uses `taonet-wire` (signed HTTP), `taonet-validator` and `taonet-ledger` (epoch loop, weights), `taonet-neuron` (the
-//! neurons of the subnet and their addresses), `taonet-database` (scores), `taonet-chain`, `taonet-http`,
-//! `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by `taonet-summing-subnet`,
-//! `taonet-prompting-neurons` and `tao prompting`.
+//! Uses `taonet-wire` (signed HTTP), `taonet-validator` and `taonet-ledger` (epoch loop, weights),
+//! `taonet-neuron` (the neurons of the subnet and their addresses), `taonet-database` (scores),
+//! `taonet-chain`, `taonet-http`, `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used
+//! by `taonet-summing-subnet`, `taonet-prompting-neurons` and `tao prompting`.
 
 mod measures;
 mod miner;
@@ -114,10 +120,14 @@ pub use taonet_database::DatabaseError;
 pub use taonet_ledger::LedgerError;
 pub use taonet_neuron::{AddressPolicy, MinerEntry, Neuron};
 pub use taonet_validator::{
-    EpochError, EpochReport, ReadError, StateError, ValidatorSettings as EpochSettings, WeightsOutcome,
+    EpochError, EpochReport, ReadError, StateError, ValidatorSettings as EpochSettings,
+    WeightsOutcome,
 };
 pub use taonet_wire::{
-    CallError, Caller, Concurrency, Limits, Load, PeerError, Policy, Rate, ReplayLogError, SigningError, SynapseClass,
-    SynapseError,
+    CallError, Caller, Concurrency, Limits, Load, PeerError, Policy, Rate, ReplayLogError,
+    SigningError, SynapseClass, SynapseError,
 };
-pub use validator::{BoxError, Challenge, Select, StepError, StepReport, Validator, ValidatorError, ValidatorSettings};
+pub use validator::{
+    BoxError, Challenge, Select, StepError, StepReport, Validator, ValidatorError,
+    ValidatorSettings,
+};

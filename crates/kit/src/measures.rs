@@ -13,13 +13,20 @@ const REPLIES: &str = "taonet_kit_validator_replies_total";
 const REPLY_SECONDS: &str = "taonet_kit_validator_reply_seconds";
 const SCORED: &str = "taonet_kit_validator_scored_miners";
 
-/// Registers the help texts of the metrics of miner and validator. Call it after the recorder is installed.
+/// Registers the help texts of the metrics of miner and validator. Call it after the recorder is
+/// installed.
 pub fn describe_metrics() {
     describe_counter!(REQUESTS, "Requests to the miner by route and status");
-    describe_histogram!(FORWARD_SECONDS, "Time to compute the miner's response, by kind of request");
+    describe_histogram!(
+        FORWARD_SECONDS,
+        "Time to compute the miner's response, by kind of request"
+    );
     describe_counter!(STEPS, "Steps of the validator by result");
     describe_counter!(REPLIES, "Replies of miners by outcome");
-    describe_histogram!(REPLY_SECONDS, "Time from a request to a miner to its response or error, by outcome");
+    describe_histogram!(
+        REPLY_SECONDS,
+        "Time from a request to a miner to its response or error, by outcome"
+    );
     describe_gauge!(SCORED, "Registered miners with a score above 0");
     taonet_validator::describe_metrics();
     LocalWeights::describe_metrics();

@@ -1,4 +1,5 @@
-//! The server half of a subnet: verified requests of registered validators, in the order of their stake.
+//! The server half of a subnet: verified requests of registered validators, in the order of their
+//! stake.
 
 mod chain_sync;
 
@@ -21,8 +22,8 @@ use taonet_primitives::{Hotkey, NetUid};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{
-    Caller, Concurrency, DendriteScheme, Limits, Load, Policy, Rate, ReplayLogError, SignedLayer, StandingTable,
-    Synapse, SynapseError, event_stream,
+    Caller, Concurrency, DendriteScheme, Limits, Load, Policy, Rate, ReplayLogError, SignedLayer,
+    StandingTable, Synapse, SynapseError, event_stream,
 };
 use tokio::net::TcpListener;
 
@@ -36,29 +37,34 @@ use chain_sync::ChainSync;
 pub struct MinerSettings {
     /// Netuid of the subnet.
     pub netuid: NetUid,
-    /// External address to publish on the chain, where validators find the miner; `None` leaves the chain as it is.
+    /// External address to publish on the chain, where validators find the miner; `None` leaves the
+    /// chain as it is.
     pub announce: Option<SocketAddr>,
     /// Version of the miner that is published with its address.
     pub version: u32,
-    /// Who may call: lists of hotkeys, registration, stake, validator permit. Stakes and permits come from the chain.
+    /// Who may call: lists of hotkeys, registration, stake, validator permit. Stakes and permits
+    /// come from the chain.
     pub policy: Policy,
-    /// Rate limit of each caller, and the bounded queue, in which callers with more stake are served first.
+    /// Rate limit of each caller, and the bounded queue, in which callers with more stake are
+    /// served first.
     pub load: Load,
     /// Limits on the size and time of requests and responses.
     pub limits: Limits,
-    /// Log of accepted requests, with which replays are refused after a restart, too. Each miner needs its own file.
+    /// Log of accepted requests, with which replays are refused after a restart, too. Each miner
+    /// needs its own file.
     pub replay_log: Option<PathBuf>,
     /// Interval between two reads of stakes, permits and the published address.
     pub refresh: Duration,
-    /// Grace period for requests in flight at shutdown; those that take longer are aborted. [`Limits::answer_timeout`]
-    /// is longer by default, since supervisors kill a program that takes minutes to stop.
+    /// Grace period for requests in flight at shutdown; those that take longer are aborted.
+    /// [`Limits::answer_timeout`] is longer by default, since supervisors kill a program that takes
+    /// minutes to stop.
     pub drain: Duration,
 }
 
 impl MinerSettings {
-    /// Creates the default settings: registered validators only, 10 requests per second each after a burst of 100, 10
-    /// concurrent requests and 64 in the queue, no replay log, the chain is read every 5 minutes, and requests in
-    /// flight have 10 s at shutdown.
+    /// Creates the default settings: registered validators only, 10 requests per second each after
+    /// a burst of 100, 10 concurrent requests and 64 in the queue, no replay log, the chain is read
+    /// every 5 minutes, and requests in flight have 10 s at shutdown.
     pub fn new(netuid: NetUid) -> Self {
         let queue = Concurrency { running: 10, waiting: 64, patience: Duration::from_secs(12) };
         Self {
@@ -66,7 +72,10 @@ impl MinerSettings {
             announce: None,
             version: 1,
             policy: Policy::open().registered_only().validators_only(),
-            load: Load { rate: Some(Rate { per_second: 10, burst: 100 }), concurrency: Some(queue) },
+            load: Load {
+                rate: Some(Rate { per_second: 10, burst: 100 }),
+                concurrency: Some(queue),
+            },
             limits: Limits::default(),
             replay_log: None,
             refresh: Duration::from_mins(5),
@@ -83,7 +92,9 @@ pub enum MinerError {
     #[error("cannot read the neurons of the subnet")]
     Chain(#[from] ChainError),
     /// The miner's hotkey has no uid on the subnet.
-    #[error("{hotkey} is not registered on subnet {netuid}; hint: register it with `tao register --netuid {netuid}`")]
+    #[error(
+        "{hotkey} is not registered on subnet {netuid}; hint: register it with `tao register --netuid {netuid}`"
+    )]
     NotRegistered {
         /// Hotkey of the miner.
         hotkey: Hotkey,
@@ -109,7 +120,13 @@ impl Miner {
     /// Creates a miner that serves only the ping of the SDK, a request of the base class `Synapse`.
     pub fn new(keypair: Keypair, settings: MinerSettings) -> Self {
         let routes = Router::new().route("/Synapse", any(|synapse: Synapse| async { synapse }));
-        Self { keypair, settings, scheme: DendriteScheme::new(), routes, readiness: Readiness::starting() }
+        Self {
+            keypair,
+            settings,
+            scheme: DendriteScheme::new(),
+            routes,
+            readiness: Readiness::starting(),
+        }
     }
 
     /// Marks `readiness` as ready once the miner knows its callers and serves.
@@ -117,10 +134,11 @@ impl Miner {
         Self { readiness, ..self }
     }
 
-    /// Adds a kind of request, which `forward` answers. The response is the returned message; a [`SynapseError`] is a
-    /// status and a text for the caller. A request whose fields are missing or have other types does not reach
-    /// `forward`: it is refused with status 422. Work that keeps a processor busy for more than some milliseconds belongs
-    /// on a thread of its own (`tokio::task::spawn_blocking`): otherwise it delays all other requests.
+    /// Adds a kind of request, which `forward` answers. The response is the returned message; a
+    /// [`SynapseError`] is a status and a text for the caller. A request whose fields are missing
+    /// or have other types does not reach `forward`: it is refused with status 422. Work that keeps
+    /// a processor busy for more than some milliseconds belongs on a thread of its own
+    /// (`tokio::task::spawn_blocking`): otherwise it delays all other requests.
     ///
     /// # Panics
     /// When a kind with the same name was added before.
@@ -136,13 +154,18 @@ impl Miner {
         let handler = move |caller: Caller, synapse: Synapse| {
             respond::<P, F, Fut>(kind.clone(), forward.clone(), caller, synapse)
         };
-        Self { scheme: self.scheme.class(class), routes: self.routes.route(&path, any(handler)), ..self }
+        Self {
+            scheme: self.scheme.class(class),
+            routes: self.routes.route(&path, any(handler)),
+            ..self
+        }
     }
 
-    /// Adds a kind of request whose response is a text in parts, such as the tokens of a language model: the form of a
-    /// Python class derived from `bt.StreamingSynapse`. Each part is sent at once. A [`SynapseError`] is a status, as with
-    /// [`Self::serve`]; an error of the stream closes the connection, so that the caller notices it. When the caller
-    /// leaves, the stream is dropped.
+    /// Adds a kind of request whose response is a text in parts, such as the tokens of a language
+    /// model: the form of a Python class derived from `bt.StreamingSynapse`. Each part is sent at
+    /// once. A [`SynapseError`] is a status, as with [`Self::serve`]; an error of the stream closes
+    /// the connection, so that the caller notices it. When the caller leaves, the stream is
+    /// dropped.
     ///
     /// # Panics
     /// When a kind with the same name was added before.
@@ -159,23 +182,28 @@ impl Miner {
         let handler = move |caller: Caller, synapse: Synapse| {
             respond_in_parts::<P, F, Fut, S>(kind.clone(), forward.clone(), caller, synapse)
         };
-        Self { scheme: self.scheme.class(class), routes: self.routes.route(&path, any(handler)), ..self }
+        Self {
+            scheme: self.scheme.class(class),
+            routes: self.routes.route(&path, any(handler)),
+            ..self
+        }
     }
 
-    /// Serves requests on `listener` until shutdown, then completes those in flight within [`MinerSettings::drain`].
-    /// While it runs, it keeps stakes and permits up to date, and publishes its address on the chain if another or none
-    /// is published.
+    /// Serves requests on `listener` until shutdown, then completes those in flight within
+    /// [`MinerSettings::drain`]. While it runs, it keeps stakes and permits up to date, and
+    /// publishes its address on the chain if another or none is published.
     ///
     /// # Errors
-    /// [`MinerError`] when the chain cannot be read at the start, the hotkey is not registered, or the replay log
-    /// cannot be used.
+    /// [`MinerError`] when the chain cannot be read at the start, the hotkey is not registered, or
+    /// the replay log cannot be used.
     pub async fn run(
         self,
         listener: TcpListener,
         chain: Arc<dyn Chain>,
         shutdown: &Shutdown,
     ) -> Result<(), MinerError> {
-        let (hotkey, netuid, every) = (self.keypair.hotkey(), self.settings.netuid, self.settings.refresh);
+        let (hotkey, netuid, every) =
+            (self.keypair.hotkey(), self.settings.netuid, self.settings.refresh);
         let limits = ServeLimits { drain: self.settings.drain, ..ServeLimits::default() };
         let standings = Arc::<StandingTable>::default();
         let sync = ChainSync {
@@ -210,7 +238,8 @@ impl Miner {
         let counted = from_fn(|route: Option<MatchedPath>, request: Request, next: Next| {
             count(measures::REQUESTS, route, request, next)
         });
-        // The scheme itself refuses unknown names; requests reach it only through a route, here the fallback.
+        // The scheme itself refuses unknown names; requests reach it only through a route, here the
+        // fallback.
         Ok(routes.fallback(|| async { StatusCode::NOT_FOUND }).layer(signed).layer(counted))
     }
 }

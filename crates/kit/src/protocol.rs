@@ -6,11 +6,12 @@ use taonet_wire::SynapseClass;
 
 /// One kind of request of a subnet: the Rust form of a Python class that derives from `bt.Synapse`.
 ///
-/// A request and its response are the same type, as in Python: the validator sends it with the fields of the answer
-/// empty, and the miner returns it with these fields set. The fields of the class are the fields of the JSON object,
-/// under the same names. Fields of the answer are optional (`Option`, or `#[serde(default)]`), and a type must not deny
-/// unknown fields: a Python peer adds those of `bt.Synapse` (`name`, `timeout`, `total_size`, `header_size`,
-/// `dendrite`, `axon`, `computed_body_hash`), whose names a type cannot use.
+/// A request and its response are the same type, as in Python: the validator sends it with the
+/// fields of the answer empty, and the miner returns it with these fields set. The fields of the
+/// class are the fields of the JSON object, under the same names. Fields of the answer are optional
+/// (`Option`, or `#[serde(default)]`), and a type must not deny unknown fields: a Python peer adds
+/// those of `bt.Synapse` (`name`, `timeout`, `total_size`, `header_size`, `dendrite`, `axon`,
+/// `computed_body_hash`), whose names a type cannot use.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -38,9 +39,9 @@ use taonet_wire::SynapseClass;
 /// }
 /// ```
 pub trait Protocol: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// Returns the message class: the name of the Python class, which is also the path (`POST /<name>`), its
-    /// `required_hash_fields`, which the signature covers, and its fields without a default, which a Python axon
-    /// expects in the headers.
+    /// Returns the message class: the name of the Python class, which is also the path (`POST
+    /// /<name>`), its `required_hash_fields`, which the signature covers, and its fields without a
+    /// default, which a Python axon expects in the headers.
     fn class() -> SynapseClass;
 }
 
@@ -77,12 +78,18 @@ mod tests {
     fn headers_of_a_request_are_those_of_the_python_class() {
         let keypair = Keypair::from_uri("//Alice").unwrap();
         let peer = Peer::new(keypair.hotkey(), "10.0.0.1", 8091).unwrap();
-        let signer = Signer::new(keypair, "10.0.0.2", DendriteScheme::new().class(SumRequest::class()));
-        let body = serde_json::to_vec(&fields(&SumRequest { a: 20, b: -3, sum: None }).unwrap()).unwrap();
+        let signer =
+            Signer::new(keypair, "10.0.0.2", DendriteScheme::new().class(SumRequest::class()));
+        let body =
+            serde_json::to_vec(&fields(&SumRequest { a: 20, b: -3, sum: None }).unwrap()).unwrap();
         let timeout = Duration::from_secs(12);
         let headers = signer.headers(&peer, &Method::POST, "/Sum", "Sum", timeout, &body).unwrap();
         for (name, value) in PYTHON_HEADERS {
-            assert_eq!(headers.get(name).and_then(|value| value.to_str().ok()), Some(value), "{name}");
+            assert_eq!(
+                headers.get(name).and_then(|value| value.to_str().ok()),
+                Some(value),
+                "{name}"
+            );
         }
     }
 

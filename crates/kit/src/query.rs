@@ -9,7 +9,9 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Map, Value};
 use taonet_neuron::MinerEntry;
 use taonet_primitives::{Hotkey, Uid};
-use taonet_wire::{AxonStatus, Call, CallError, PeerError, SignedClient, SigningError, SynapseClass};
+use taonet_wire::{
+    AxonStatus, Call, CallError, PeerError, SignedClient, SigningError, SynapseClass,
+};
 
 use crate::measures;
 use crate::protocol::{Protocol, fields};
@@ -21,13 +23,14 @@ pub struct QueryLimits {
     pub deadline: Duration,
     /// Maximum number of concurrent requests.
     pub concurrency: NonZeroUsize,
-    /// The largest response to read, in bytes. The limit of the client, by default 16 MiB, also applies to [`query`]; a
-    /// [`crate::Validator`] sets it to this one.
+    /// The largest response to read, in bytes. The limit of the client, by default 16 MiB, also
+    /// applies to [`query`]; a [`crate::Validator`] sets it to this one.
     pub max_response_bytes: usize,
 }
 
 impl Default for QueryLimits {
-    /// Returns the defaults: the dendrite's timeout of 12 s, 64 concurrent requests, responses of up to 1 MiB.
+    /// Returns the defaults: the dendrite's timeout of 12 s, 64 concurrent requests, responses of
+    /// up to 1 MiB.
     fn default() -> Self {
         let concurrency = NonZeroUsize::new(64).unwrap_or(NonZeroUsize::MIN);
         Self { deadline: Duration::from_secs(12), concurrency, max_response_bytes: 1 << 20 }
@@ -41,8 +44,8 @@ pub struct Reply<P> {
     pub uid: Uid,
     /// Hotkey of the miner.
     pub hotkey: Hotkey,
-    /// The response, or why there is none. The fields of [`taonet_wire::SynapseClass::hash`] are those of the request;
-    /// in all others, the miner can return what it likes.
+    /// The response, or why there is none. The fields of [`taonet_wire::SynapseClass::hash`] are
+    /// those of the request; in all others, the miner can return what it likes.
     pub response: Result<P, ReplyError>,
     /// Time from the start of the request to the complete response or the error.
     pub took: Duration,
@@ -55,7 +58,8 @@ pub enum QueryError {
     /// The request cannot be serialised to a JSON object.
     #[error("cannot serialise the request")]
     Request(#[from] serde_json::Error),
-    /// The request cannot be signed: its class is unknown to the client, or has fields that the request does not have.
+    /// The request cannot be signed: its class is unknown to the client, or has fields that the
+    /// request does not have.
     #[error("cannot sign the request")]
     Signing(#[from] SigningError),
 }
@@ -64,7 +68,8 @@ pub enum QueryError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplyError {
-    /// The request could not be sent, or the response did not arrive completely, in time and within its size limit.
+    /// The request could not be sent, or the response did not arrive completely, in time and within
+    /// its size limit.
     #[error(transparent)]
     Call(#[from] CallError),
     /// Requests to the miner's address cannot be signed.
@@ -81,7 +86,8 @@ pub enum ReplyError {
     /// The response is not a message of the requested kind.
     #[error("the response is not a message of the requested kind")]
     Malformed(#[source] serde_json::Error),
-    /// The response is for another request: a field of [`taonet_wire::SynapseClass::hash`] has another value.
+    /// The response is for another request: a field of [`taonet_wire::SynapseClass::hash`] has
+    /// another value.
     #[error("the response is for another request: its field `{field}` differs")]
     OtherRequest {
         /// Name of the field.
@@ -103,17 +109,19 @@ impl ReplyError {
     }
 }
 
-/// Returns the outcome's name if several replies failed alike: the cause may be this machine instead of the miners.
+/// Returns the outcome's name if several replies failed alike: the cause may be this machine
+/// instead of the miners.
 pub(crate) fn common_failure<P>(replies: &[Reply<P>]) -> Option<&'static str> {
     let (first, others) = replies.split_first()?;
     let outcome = first.response.as_ref().err()?.outcome();
-    let is_alike = |reply: &Reply<P>| reply.response.as_ref().is_err_and(|error| error.outcome() == outcome);
+    let is_alike =
+        |reply: &Reply<P>| reply.response.as_ref().is_err_and(|error| error.outcome() == outcome);
     (!others.is_empty() && others.iter().all(is_alike)).then_some(outcome)
 }
 
-/// Sends a request to miners concurrently; returns one reply per miner, in the order of uids. A slow or broken miner
-/// delays no other as long as fewer miners than [`QueryLimits::concurrency`] are slow. The scheme of the client must
-/// know the class of the request.
+/// Sends a request to miners concurrently; returns one reply per miner, in the order of uids. A
+/// slow or broken miner delays no other as long as fewer miners than [`QueryLimits::concurrency`]
+/// are slow. The scheme of the client must know the class of the request.
 ///
 /// # Errors
 /// [`QueryError`] when the request cannot be serialised or signed. No miner got it then.
@@ -128,11 +136,24 @@ pub async fn query<P: Protocol>(
     // A fault of the request or of its class is no failure of the miners.
     if let Some(peer) = miners.iter().find_map(|miner| miner.peer().ok()) {
         let path = format!("/{}", class.name());
-        client.signer().headers(&peer, &call.method, &path, &call.name, call.deadline, &call.body)?;
+        client.signer().headers(
+            &peer,
+            &call.method,
+            &path,
+            &call.name,
+            call.deadline,
+            &call.body,
+        )?;
     }
-    let signed = class.hash_fields().iter().filter_map(|name| Some((name.clone(), request.get(name)?.clone())));
+    let signed = class
+        .hash_fields()
+        .iter()
+        .filter_map(|name| Some((name.clone(), request.get(name)?.clone())));
     let sent = Arc::new(Sent { call, signed: signed.collect() });
-    let calls: Vec<_> = miners.iter().map(|miner| ask::<P>(client.clone(), miner.clone(), Arc::clone(&sent))).collect();
+    let calls: Vec<_> = miners
+        .iter()
+        .map(|miner| ask::<P>(client.clone(), miner.clone(), Arc::clone(&sent)))
+        .collect();
     let replies = futures::stream::iter(calls).buffer_unordered(limits.concurrency.get());
     let mut replies: Vec<Reply<P>> = replies.collect().await;
     replies.sort_by_key(|reply| reply.uid);
@@ -166,7 +187,8 @@ struct Sent {
     signed: Map<String, Value>,
 }
 
-/// Calls one miner. The response is parsed at once, so that its bytes need not wait for other miners.
+/// Calls one miner. The response is parsed at once, so that its bytes need not wait for other
+/// miners.
 async fn ask<P: Protocol>(client: SignedClient, miner: MinerEntry, sent: Arc<Sent>) -> Reply<P> {
     let began = Instant::now();
     let response = exchange(&client, &miner, &sent).await;
@@ -178,13 +200,18 @@ async fn ask<P: Protocol>(client: SignedClient, miner: MinerEntry, sent: Arc<Sen
     Reply { uid: miner.uid, hotkey: miner.hotkey, response, took }
 }
 
-async fn exchange<P: Protocol>(client: &SignedClient, miner: &MinerEntry, sent: &Sent) -> Result<P, ReplyError> {
+async fn exchange<P: Protocol>(
+    client: &SignedClient,
+    miner: &MinerEntry,
+    sent: &Sent,
+) -> Result<P, ReplyError> {
     let answer = client.call(&miner.peer()?, &sent.call).await?;
     if answer.status != StatusCode::OK {
         return Err(refusal(answer.status, &answer.headers));
     }
     let response: P = serde_json::from_slice(&answer.body).map_err(ReplyError::Malformed)?;
-    // Values are compared in the form of this type: a peer may write the same number or text differently.
+    // Values are compared in the form of this type: a peer may write the same number or text
+    // differently.
     let returned = fields(&response).map_err(ReplyError::Malformed)?;
     match sent.signed.iter().find(|(name, value)| returned.get(*name) != Some(*value)) {
         Some((field, _)) => Err(ReplyError::OtherRequest { field: field.clone() }),

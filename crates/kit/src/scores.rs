@@ -40,7 +40,9 @@ pub enum ScoresError {
     #[error("cannot read or write the scores")]
     Database(#[from] DatabaseError),
     /// A row of the database has no valid hotkey.
-    #[error("the scores contain `{text}`, which is no hotkey; hint: another program has written the database")]
+    #[error(
+        "the scores contain `{text}`, which is no hotkey; hint: another program has written the database"
+    )]
     Hotkey {
         /// The text in place of a hotkey.
         text: String,
@@ -48,7 +50,9 @@ pub enum ScoresError {
         source: Ss58Error,
     },
     /// The scores are too old to be submitted.
-    #[error("no step has completed within {max_age} blocks; hint: the log has the errors of the steps")]
+    #[error(
+        "no step has completed within {max_age} blocks; hint: the log has the errors of the steps"
+    )]
     Stale {
         /// Maximum age of scores in blocks.
         max_age: u32,
@@ -86,9 +90,10 @@ pub struct Averaging {
 
 /// Moving averages of the miners' rewards, in a SQLite file. Clones share the file.
 ///
-/// A score belongs to a hotkey, not to a uid: it follows a miner to another uid, and a new miner in a reused uid starts
-/// at 0. A miner that has left the subnet loses its score after a number of blocks, so that one wrong list of neurons
-/// deletes nothing. An update is one transaction: after a kill, a step counts completely or not at all.
+/// A score belongs to a hotkey, not to a uid: it follows a miner to another uid, and a new miner in
+/// a reused uid starts at 0. A miner that has left the subnet loses its score after a number of
+/// blocks, so that one wrong list of neurons deletes nothing. An update is one transaction: after a
+/// kill, a step counts completely or not at all.
 #[derive(Debug, Clone)]
 pub struct Scores {
     database: Database,
@@ -104,7 +109,8 @@ struct Average {
 }
 
 impl Scores {
-    /// Opens the scores of a subnet; creates the file if missing. The scores of several subnets can be in one file.
+    /// Opens the scores of a subnet; creates the file if missing. The scores of several subnets can
+    /// be in one file.
     ///
     /// # Errors
     /// [`ScoresError`] when the file is unusable, locked, or was written by another program.
@@ -126,36 +132,49 @@ impl Scores {
     /// # Errors
     /// [`ScoresError`] when the database fails.
     pub async fn last_step(&self) -> Result<Option<CompletedStep>, ScoresError> {
-        let query = statement("SELECT block, began_ms FROM last_steps WHERE netuid = $1").bind(self.key());
+        let query =
+            statement("SELECT block, began_ms FROM last_steps WHERE netuid = $1").bind(self.key());
         let Some(row) = query.row(&self.database).await? else { return Ok(None) };
-        let began = Duration::from_millis(u64::try_from(row.get::<i64>("began_ms")?).unwrap_or_default());
+        let began =
+            Duration::from_millis(u64::try_from(row.get::<i64>("began_ms")?).unwrap_or_default());
         Ok(Some(CompletedStep { block: block(row.get("block")?), began: UNIX_EPOCH + began }))
     }
 
-    /// Moves the averages towards the rewards of one step, and returns the new scores. Miners without a reward keep
-    /// their scores; hotkeys that are not registered get no reward, and are deleted after [`Averaging::absence`].
+    /// Moves the averages towards the rewards of one step, and returns the new scores. Miners
+    /// without a reward keep their scores; hotkeys that are not registered get no reward, and are
+    /// deleted after [`Averaging::absence`].
     ///
     /// # Errors
-    /// [`ScoresError`] when the database fails. The scores are then unchanged, unless the commit itself failed.
+    /// [`ScoresError`] when the database fails. The scores are then unchanged, unless the commit
+    /// itself failed.
     pub async fn update(
         &self,
         results: &StepResults,
         averaging: Averaging,
     ) -> Result<BTreeMap<Hotkey, f64>, ScoresError> {
         let mut transaction = self.database.begin().await?;
-        let averages = averaged(self.averages((&mut transaction).into()).await?, results, averaging);
-        statement("DELETE FROM scores WHERE netuid = $1").bind(self.key()).execute(&mut transaction).await?;
+        let averages =
+            averaged(self.averages((&mut transaction).into()).await?, results, averaging);
+        statement("DELETE FROM scores WHERE netuid = $1")
+            .bind(self.key())
+            .execute(&mut transaction)
+            .await?;
         for (hotkey, average) in &averages {
-            statement("INSERT INTO scores (netuid, hotkey, score, absent_since) VALUES ($1, $2, $3, $4)")
-                .bind(self.key())
-                .bind(hotkey.to_string())
-                .bind(average.score)
-                .bind(average.absent_since.map(|block| i64::from(block.get())))
-                .execute(&mut transaction)
-                .await?;
+            statement(
+                "INSERT INTO scores (netuid, hotkey, score, absent_since) VALUES ($1, $2, $3, $4)",
+            )
+            .bind(self.key())
+            .bind(hotkey.to_string())
+            .bind(average.score)
+            .bind(average.absent_since.map(|block| i64::from(block.get())))
+            .execute(&mut transaction)
+            .await?;
         }
         let CompletedStep { block, began } = results.step;
-        statement("DELETE FROM last_steps WHERE netuid = $1").bind(self.key()).execute(&mut transaction).await?;
+        statement("DELETE FROM last_steps WHERE netuid = $1")
+            .bind(self.key())
+            .execute(&mut transaction)
+            .await?;
         statement("INSERT INTO last_steps (netuid, block, began_ms) VALUES ($1, $2, $3)")
             .bind(self.key())
             .bind(i64::from(block.get()))
@@ -172,7 +191,8 @@ impl Scores {
     }
 
     async fn averages(&self, on: On<'_>) -> Result<BTreeMap<Hotkey, Average>, ScoresError> {
-        let query = statement("SELECT hotkey, score, absent_since FROM scores WHERE netuid = $1").bind(self.key());
+        let query = statement("SELECT hotkey, score, absent_since FROM scores WHERE netuid = $1")
+            .bind(self.key());
         let mut averages = BTreeMap::new();
         for row in query.rows(on).await? {
             let text: String = row.get("hotkey")?;
@@ -187,7 +207,8 @@ impl Scores {
     }
 }
 
-/// Converts a column value. Only another program writes values that are no block numbers; these are long ago.
+/// Converts a column value. Only another program writes values that are no block numbers; these are
+/// long ago.
 fn block(number: i64) -> BlockNumber {
     BlockNumber::new(u32::try_from(number).unwrap_or_default())
 }
@@ -203,7 +224,9 @@ fn averaged(
     averaging: Averaging,
 ) -> BTreeMap<Hotkey, Average> {
     let now = results.step.block;
-    for (hotkey, reward) in results.rewards.iter().filter(|(hotkey, _)| results.registered.contains(hotkey)) {
+    for (hotkey, reward) in
+        results.rewards.iter().filter(|(hotkey, _)| results.registered.contains(hotkey))
+    {
         let average = averages.entry(*hotkey).or_default();
         average.score += averaging.alpha * (*reward - average.score);
     }

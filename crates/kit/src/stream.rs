@@ -21,8 +21,8 @@ pub enum StreamError {
     Reply(#[from] ReplyError),
 }
 
-/// The text of a response in parts, as they arrive: that of [`crate::Miner::serve_stream`], or of a Python class derived
-/// from `bt.StreamingSynapse`. Invalid UTF-8 is replaced with U+FFFD.
+/// The text of a response in parts, as they arrive: that of [`crate::Miner::serve_stream`], or of a
+/// Python class derived from `bt.StreamingSynapse`. Invalid UTF-8 is replaced with U+FFFD.
 #[derive(Debug)]
 pub struct TextReply {
     answer: AnswerStream,
@@ -31,7 +31,8 @@ pub struct TextReply {
 }
 
 impl TextReply {
-    /// Returns the next part, which is not empty; `None` at the end. After an error, there are no further parts.
+    /// Returns the next part, which is not empty; `None` at the end. After an error, there are no
+    /// further parts.
     pub async fn next_part(&mut self) -> Option<Result<String, ReplyError>> {
         while let Some(chunk) = self.answer.next().await {
             match chunk {
@@ -48,11 +49,13 @@ impl TextReply {
     }
 }
 
-/// Sends a request to a miner, and returns the response as soon as it begins. The deadline and the size of the limits are
-/// those of the complete response. The scheme of the client must know the class of the request.
+/// Sends a request to a miner, and returns the response as soon as it begins. The deadline and the
+/// size of the limits are those of the complete response. The scheme of the client must know the
+/// class of the request.
 ///
 /// # Errors
-/// [`StreamError`] when the request cannot be sent, or the miner refuses it. Later failures are errors of the parts.
+/// [`StreamError`] when the request cannot be sent, or the miner refuses it. Later failures are
+/// errors of the parts.
 pub async fn query_stream<P: Protocol>(
     client: &SignedClient,
     miner: &MinerEntry,
@@ -87,14 +90,20 @@ mod tests {
         limit: usize,
     ) -> (Vec<String>, Option<String>) {
         let router = Router::new().fallback(move || async move {
-            let chunks = chunks.iter().map(|chunk| Ok::<_, std::convert::Infallible>(Bytes::from_static(chunk)));
+            let chunks = chunks
+                .iter()
+                .map(|chunk| Ok::<_, std::convert::Infallible>(Bytes::from_static(chunk)));
             (status, Body::from_stream(stream::iter(chunks)))
         });
         let miner = entry(0, key("//miner").hotkey(), listen(router).await.port());
-        let limits =
-            QueryLimits { deadline: Duration::from_secs(5), max_response_bytes: limit, ..QueryLimits::default() };
+        let limits = QueryLimits {
+            deadline: Duration::from_secs(5),
+            max_response_bytes: limit,
+            ..QueryLimits::default()
+        };
         let client = client(key("//validator"), &[]);
-        let mut reply = match query_stream(&client, &miner, &SumRequest::ONE_AND_TWO, limits).await {
+        let mut reply = match query_stream(&client, &miner, &SumRequest::ONE_AND_TWO, limits).await
+        {
             Ok(reply) => reply,
             Err(error) => return (Vec::new(), Some(error.to_string())),
         };

@@ -52,7 +52,9 @@ pub(crate) fn entry(uid: u16, hotkey: Hotkey, port: u16) -> MinerEntry {
 pub(crate) async fn listen(router: Router) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await });
+    tokio::spawn(
+        async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await },
+    );
     address
 }
 
@@ -85,7 +87,10 @@ pub(crate) fn neuron(uid: u16, uri: &str, port: Option<u16>) -> taonet_chain::Ne
 /// Returns a chain at a block, whose subnet has these neurons.
 pub(crate) fn chain(block: u32, neurons: Vec<taonet_chain::Neuron>) -> MockChain {
     let chain = MockChain::default();
-    chain.set_weight_rules(NETUID, WeightRules { rate_limit_blocks: 0, ..weight_rules(1_000, None) });
+    chain.set_weight_rules(
+        NETUID,
+        WeightRules { rate_limit_blocks: 0, ..weight_rules(1_000, None) },
+    );
     chain.set_metagraph(Metagraph { neurons, ..metagraph(NETUID, &key("//owner")) });
     chain.mine(block);
     chain

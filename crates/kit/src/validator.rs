@@ -32,29 +32,35 @@ pub use steps::{StepError, StepReport};
 /// Any error of a [`Challenge`].
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The subnet's part of a [`Validator`]: which requests miners get, and what their responses are worth.
+/// The subnet's part of a [`Validator`]: which requests miners get, and what their responses are
+/// worth.
 ///
-/// Steps run in a task of their own, beside the weight epochs. Work that keeps a processor busy for more than some
-/// milliseconds, such as running a model, belongs on a thread of its own (`tokio::task::spawn_blocking`): otherwise it
-/// delays all other tasks, and [`ValidatorSettings::challenge_timeout`] has no effect on it.
+/// Steps run in a task of their own, beside the weight epochs. Work that keeps a processor busy for
+/// more than some milliseconds, such as running a model, belongs on a thread of its own
+/// (`tokio::task::spawn_blocking`): otherwise it delays all other tasks, and
+/// [`ValidatorSettings::challenge_timeout`] has no effect on it.
 pub trait Challenge: Send + Sync + 'static {
     /// Kind of the requests.
     type Request: Protocol;
 
-    /// Draws the miners of the next step from the eligible neurons; by default, as `setting` says. Drawn neurons that
-    /// publish no permitted address are not queried, and have the reward 0.
+    /// Draws the miners of the next step from the eligible neurons; by default, as `setting` says.
+    /// Drawn neurons that publish no permitted address are not queried, and have the reward 0.
     fn select(&self, eligible: Vec<Neuron>, setting: Select) -> Vec<Neuron> {
         setting.choose(eligible)
     }
 
-    /// Creates the request of the next step, which all these miners get. A miner must not be able to predict it.
+    /// Creates the request of the next step, which all these miners get. A miner must not be able
+    /// to predict it.
     ///
     /// # Errors
     /// Any error fails the step. It is no failure of the miners, whose scores remain.
-    fn request(&self, miners: &[MinerEntry]) -> impl Future<Output = Result<Self::Request, BoxError>> + Send;
+    fn request(
+        &self,
+        miners: &[MinerEntry],
+    ) -> impl Future<Output = Result<Self::Request, BoxError>> + Send;
 
-    /// Returns the reward of each reply, in the order of the replies. Rewards are limited to `0.0..=1.0`, and a reward
-    /// that is not a number counts as 0.
+    /// Returns the reward of each reply, in the order of the replies. Rewards are limited to
+    /// `0.0..=1.0`, and a reward that is not a number counts as 0.
     ///
     /// # Errors
     /// Any error fails the step, such as that of a service that computes rewards.
@@ -86,7 +92,8 @@ impl Select {
     }
 }
 
-/// Settings of a [`Validator`]. [`ValidatorSettings::new`] has defaults for everything but the subnet.
+/// Settings of a [`Validator`]. [`ValidatorSettings::new`] has defaults for everything but the
+/// subnet.
 #[derive(Debug, Clone)]
 pub struct ValidatorSettings {
     /// Which miners a step queries.
@@ -101,8 +108,8 @@ pub struct ValidatorSettings {
     pub alpha: f64,
     /// Number of blocks after which the score of a hotkey that has left the subnet is deleted.
     pub absence: u32,
-    /// Number of weight epochs after which scores are too old to be submitted, if no step has completed since. The
-    /// epoch then waits for a step until its last third.
+    /// Number of weight epochs after which scores are too old to be submitted, if no step has
+    /// completed since. The epoch then waits for a step until its last third.
     pub max_score_epochs: u32,
     /// At which addresses miners are called.
     pub addresses: AddressPolicy,
@@ -113,9 +120,10 @@ pub struct ValidatorSettings {
 }
 
 impl ValidatorSettings {
-    /// Creates the default settings: a step per minute queries all neurons at public addresses, the challenge has 5
-    /// minutes, the newest reward counts a tenth, scores of absent hotkeys are kept for 100 blocks, weight epochs are
-    /// 100 blocks long, scores are too old after 3 of them, and unearned weight goes to uid 0.
+    /// Creates the default settings: a step per minute queries all neurons at public addresses, the
+    /// challenge has 5 minutes, the newest reward counts a tenth, scores of absent hotkeys are kept
+    /// for 100 blocks, weight epochs are 100 blocks long, scores are too old after 3 of them, and
+    /// unearned weight goes to uid 0.
     pub fn new(netuid: NetUid) -> Self {
         Self {
             select: Select::All,
@@ -147,7 +155,9 @@ impl ValidatorSettings {
             return Err(ValidatorError::Setting("`alpha` must be above 0 and at most 1"));
         }
         if BLOCK_TIME.saturating_mul(self.max_score_age()) <= self.interval {
-            return Err(ValidatorError::Setting("`max_score_epochs` must be longer than `interval`"));
+            return Err(ValidatorError::Setting(
+                "`max_score_epochs` must be longer than `interval`",
+            ));
         }
         Ok(())
     }
@@ -180,21 +190,22 @@ pub enum ValidatorError {
     Client(#[from] CallError),
 }
 
-/// A validator. Steps query miners and move the averages of their rewards; weight epochs submit these averages as
-/// weights. Both run side by side, each in a task of its own, and a restart resumes both.
+/// A validator. Steps query miners and move the averages of their rewards; weight epochs submit
+/// these averages as weights. Both run side by side, each in a task of its own, and a restart
+/// resumes both.
 pub struct Validator<C> {
     steps: Arc<Steps<C>>,
     epochs: taonet_validator::Validator<AverageWeights>,
 }
 
 impl<C: Challenge> Validator<C> {
-    /// Opens a validator whose state is in `directory`: the scores (`scores.sqlite`), the last epoch (`epochs.json`),
-    /// the weight ledger (`weights`) and the log of signed weights (`audit.jsonl`). A task of `shutdown` completes the
-    /// ledger's unfinished submissions.
+    /// Opens a validator whose state is in `directory`: the scores (`scores.sqlite`), the last
+    /// epoch (`epochs.json`), the weight ledger (`weights`) and the log of signed weights
+    /// (`audit.jsonl`). A task of `shutdown` completes the ledger's unfinished submissions.
     ///
     /// # Errors
-    /// [`ValidatorError`] when a setting is out of its range, the directory is unusable or in use, or the chain is
-    /// unreachable.
+    /// [`ValidatorError`] when a setting is out of its range, the directory is unusable or in use,
+    /// or the chain is unreachable.
     pub async fn open(
         challenge: C,
         keypair: Keypair,
@@ -206,7 +217,8 @@ impl<C: Challenge> Validator<C> {
         settings.check()?;
         let netuid = settings.epochs.netuid;
         let ledger = Ledger::open(&directory.join("weights")).await?;
-        let audit = AuditLog::open(&directory.join("audit.jsonl")).map_err(ValidatorError::Audit)?;
+        let audit =
+            AuditLog::open(&directory.join("audit.jsonl")).map_err(ValidatorError::Audit)?;
         let scores = Scores::open(&directory.join("scores.sqlite"), netuid).await?;
         let state = StateFile::open(&directory.join("epochs.json"))?;
         let submitter = Submitter::new(ledger, Arc::clone(&chain), keypair.clone()).await?;
@@ -225,18 +237,27 @@ impl<C: Challenge> Validator<C> {
             system_clock(),
             sleeper(),
         );
-        let steps = Steps { challenge, service, client, scores, directory, settings, clock: system_clock() };
+        let steps = Steps {
+            challenge,
+            service,
+            client,
+            scores,
+            directory,
+            settings,
+            clock: system_clock(),
+        };
         Ok(Self { steps: Arc::new(steps), epochs })
     }
 
-    /// Marks `readiness` as ready once the first block is seen: before that, no weights can be submitted.
+    /// Marks `readiness` as ready once the first block is seen: before that, no weights can be
+    /// submitted.
     #[must_use]
     pub fn with_readiness(self, readiness: Readiness) -> Self {
         Self { epochs: self.epochs.with_readiness(readiness), ..self }
     }
 
-    /// Runs steps and weight epochs until shutdown. Steps are a task of `shutdown`: a challenge that never returns does
-    /// not delay the weights, and one that panics shuts the program down.
+    /// Runs steps and weight epochs until shutdown. Steps are a task of `shutdown`: a challenge
+    /// that never returns does not delay the weights, and one that panics shuts the program down.
     pub async fn run(mut self, shutdown: &Shutdown) {
         let (steps, stop) = (Arc::clone(&self.steps), shutdown.clone());
         shutdown.spawn("steps", async move { steps.run(&stop).await });
@@ -246,9 +267,10 @@ impl<C: Challenge> Validator<C> {
     /// Queries miners once and moves their scores.
     ///
     /// # Errors
-    /// [`StepError`] when the neurons cannot be read or are older than those of the last step, the challenge fails or
-    /// takes too long, the request cannot be sent, the number of rewards is not that of the replies, or the scores
-    /// cannot be written. No score has changed then, unless a commit failed.
+    /// [`StepError`] when the neurons cannot be read or are older than those of the last step, the
+    /// challenge fails or takes too long, the request cannot be sent, the number of rewards is not
+    /// that of the replies, or the scores cannot be written. No score has changed then, unless a
+    /// commit failed.
     pub async fn step(&self) -> Result<StepReport, StepError> {
         self.steps.step().await
     }
@@ -256,17 +278,24 @@ impl<C: Challenge> Validator<C> {
     /// Submits the scores as weights, whether or not an epoch is due.
     ///
     /// # Errors
-    /// [`EpochError`] when the chain is unreachable, the scores cannot be read, or they are too old and the epoch is
-    /// not in its last third.
+    /// [`EpochError`] when the chain is unreachable, the scores cannot be read, or they are too old
+    /// and the epoch is not in its last third.
     pub async fn set_weights(&mut self) -> Result<EpochReport, EpochError> {
         self.epochs.run_once().await
     }
 }
 
-/// Creates the client of a validator, which calls permitted addresses and reads responses up to the limit of a query.
-fn client<P: Protocol>(keypair: Keypair, settings: &ValidatorSettings) -> Result<SignedClient, CallError> {
+/// Creates the client of a validator, which calls permitted addresses and reads responses up to the
+/// limit of a query.
+fn client<P: Protocol>(
+    keypair: Keypair,
+    settings: &ValidatorSettings,
+) -> Result<SignedClient, CallError> {
     let signer = Signer::new(keypair, "0.0.0.0", DendriteScheme::new().class(P::class()));
-    let config = ClientConfig { max_response_bytes: settings.query.max_response_bytes, ..ClientConfig::default() };
+    let config = ClientConfig {
+        max_response_bytes: settings.query.max_response_bytes,
+        ..ClientConfig::default()
+    };
     SignedClient::with_addresses(signer, config, settings.addresses.permitted())
 }
 

@@ -8,7 +8,8 @@ use taonet_timelock::{EncryptError, ScheduleError};
 use crate::form::MAX_CLOCK_DIFFERENCE;
 use crate::{LedgerError, State};
 
-/// Why weights were not submitted. A refusal by the chain is not an error: see [`Submission`](crate::Submission).
+/// Why weights were not submitted. A refusal by the chain is not an error: see
+/// [`Submission`](crate::Submission).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
@@ -25,10 +26,14 @@ pub enum SubmitError {
     #[error(transparent)]
     Encrypt(#[from] EncryptError),
     /// The subnet has no epochs and accepts no weights.
-    #[error("subnet {0} has no epochs (tempo 0), so weights have no effect; hint: wait until its tempo is set")]
+    #[error(
+        "subnet {0} has no epochs (tempo 0), so weights have no effect; hint: wait until its tempo is set"
+    )]
     NoEpochs(NetUid),
     /// The subnet's commit-reveal version is unsupported.
-    #[error("subnet {netuid} uses commit-reveal version {version}, which is unsupported; hint: update this program")]
+    #[error(
+        "subnet {netuid} uses commit-reveal version {version}, which is unsupported; hint: update this program"
+    )]
     UnknownCommitReveal {
         /// The netuid of the subnet.
         netuid: NetUid,
@@ -36,7 +41,9 @@ pub enum SubmitError {
         version: u16,
     },
     /// The version key is below the subnet's minimum.
-    #[error("subnet {netuid} requires version key {wanted} or higher, not {given}; hint: update the validator")]
+    #[error(
+        "subnet {netuid} requires version key {wanted} or higher, not {given}; hint: update the validator"
+    )]
     VersionKey {
         /// The netuid of the subnet.
         netuid: NetUid,
@@ -111,7 +118,8 @@ pub enum SubmitError {
         /// The epoch of the commit.
         epoch: u64,
     },
-    /// The local clock and the chain's time differ too much to encrypt weights or a commitment to a future time.
+    /// The local clock and the chain's time differ too much to encrypt weights or a commitment to a
+    /// future time.
     #[error(
         "the clock of this machine is {} s {} the time of the chain's newest block, more than the {} s that are \
          allowed for timelocked weights and commitments; hint: synchronise the clock, and check that the node has \
@@ -128,7 +136,9 @@ pub enum SubmitError {
     #[error("the ledger has no weights for epoch {0}; hint: submit them first")]
     NothingToRetry(u64),
     /// The epoch of the submission or the reveal is over, or has too few blocks left.
-    #[error("the window for this submission or reveal has passed; hint: submit new weights in the current epoch")]
+    #[error(
+        "the window for this submission or reveal has passed; hint: submit new weights in the current epoch"
+    )]
     TooLate,
     /// An extrinsic signed earlier may still take effect.
     #[error(

@@ -30,14 +30,16 @@ const SALT: usize = 8;
 pub enum Form {
     /// The weights are submitted unencrypted and take effect immediately.
     Plain,
-    /// A hash of the weights is committed; weights and salt are revealed after `period_epochs` epochs.
+    /// A hash of the weights is committed; weights and salt are revealed after `period_epochs`
+    /// epochs.
     Hash {
         /// The salt, which keeps others from guessing the weights.
         salt: Vec<u16>,
         /// The number of epochs from commit to reveal.
         period_epochs: u64,
     },
-    /// The weights are encrypted to a future beacon round; the chain decrypts them once the round is published.
+    /// The weights are encrypted to a future beacon round; the chain decrypts them once the round
+    /// is published.
     Timelocked {
         /// The number of epochs from commit to reveal.
         period_epochs: u64,
@@ -49,18 +51,27 @@ impl Form {
     ///
     /// # Errors
     /// [`SubmitError::UnknownCommitReveal`] for an unsupported version.
-    pub fn of(netuid: NetUid, rules: &WeightRules, rng: &mut impl CryptoRng) -> Result<Self, SubmitError> {
+    pub fn of(
+        netuid: NetUid,
+        rules: &WeightRules,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, SubmitError> {
         match rules.commit_reveal {
             None => Ok(Self::Plain),
-            Some(CommitReveal { version: TIMELOCKED, period_epochs }) => Ok(Self::Timelocked { period_epochs }),
+            Some(CommitReveal { version: TIMELOCKED, period_epochs }) => {
+                Ok(Self::Timelocked { period_epochs })
+            }
             Some(CommitReveal { version, period_epochs }) if version <= LAST_BY_HASH => {
                 Ok(Self::Hash { salt: salt(rng), period_epochs })
             }
-            Some(CommitReveal { version, .. }) => Err(SubmitError::UnknownCommitReveal { netuid, version }),
+            Some(CommitReveal { version, .. }) => {
+                Err(SubmitError::UnknownCommitReveal { netuid, version })
+            }
         }
     }
 
-    /// Returns the number of epochs after which a reveal call must be submitted; `None` if none is needed.
+    /// Returns the number of epochs after which a reveal call must be submitted; `None` if none is
+    /// needed.
     pub(crate) const fn reveal_after(&self) -> Option<u64> {
         match self {
             Self::Hash { period_epochs, .. } => Some(*period_epochs),
@@ -74,8 +85,9 @@ pub fn salt(rng: &mut impl CryptoRng) -> Vec<u16> {
     (0..SALT).map(|_| rng.random()).collect()
 }
 
-/// The maximum difference between the local clock and the timestamp of the newest block: 25 blocks of the main network.
-/// A synchronised clock is a few blocks ahead at most, even if authors miss their slots.
+/// The maximum difference between the local clock and the timestamp of the newest block: 25 blocks
+/// of the main network. A synchronised clock is a few blocks ahead at most, even if authors miss
+/// their slots.
 pub(crate) const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_mins(5);
 
 /// The timing inputs of a timelocked commit.
@@ -87,15 +99,16 @@ pub struct Sealing<'a> {
     pub head: BlockNumber,
     /// The chain's block time.
     pub block_time: Duration,
-    /// The hotkey's state after that block. Its timestamp, not the local clock, determines the reveal round.
+    /// The hotkey's state after that block. Its timestamp, not the local clock, determines the
+    /// reveal round.
     pub state: &'a HotkeyState,
     /// The time of the local clock, since the Unix epoch.
     pub local_time: Duration,
 }
 
-/// Returns the chain's time, by which reveals are scheduled. The local clock must agree with it: otherwise the clock is
-/// wrong or the node lags behind. The time of a development chain is exempt, since its user can advance it. Times are
-/// since the Unix epoch.
+/// Returns the chain's time, by which reveals are scheduled. The local clock must agree with it:
+/// otherwise the clock is wrong or the node lags behind. The time of a development chain is exempt,
+/// since its user can advance it. Times are since the Unix epoch.
 ///
 /// # Errors
 /// [`SubmitError::ClockDifference`] if the times differ by more than five minutes.
@@ -107,12 +120,13 @@ pub fn chain_time(state: &HotkeyState, local_time: Duration) -> Result<Duration,
     Ok(state.time)
 }
 
-/// Builds a timelocked commit that the chain reveals after `period_epochs` epochs, and returns the call with its beacon
-/// round.
+/// Builds a timelocked commit that the chain reveals after `period_epochs` epochs, and returns the
+/// call with its beacon round.
 ///
 /// # Errors
-/// [`SubmitError::ClockDifference`] if the local clock differs from the chain's time by more than five minutes, except
-/// on a development chain, [`SubmitError::Schedule`] if the round cannot be computed, [`SubmitError::Encrypt`] if encryption fails.
+/// [`SubmitError::ClockDifference`] if the local clock differs from the chain's time by more than
+/// five minutes, except on a development chain, [`SubmitError::Schedule`] if the round cannot be
+/// computed, [`SubmitError::Encrypt`] if encryption fails.
 pub fn timelocked_commit(
     payload: &WeightsPayload,
     (netuid, mech): (NetUid, MechId),
@@ -125,7 +139,10 @@ pub fn timelocked_commit(
     let time = chain_time(state, local_time)?;
     let round = schedule(rules, head, period_epochs).reveal_round(beacon, block_time, time)?;
     let commit = encrypt(&payload.to_bytes(), beacon, round, rng)?.to_bytes();
-    Ok((calls::commit_timelocked_mechanism_weights(netuid, mech, &commit, round.0, TIMELOCKED), round))
+    Ok((
+        calls::commit_timelocked_mechanism_weights(netuid, mech, &commit, round.0, TIMELOCKED),
+        round,
+    ))
 }
 
 /// Builds the call that submits an intent's weights.
@@ -144,8 +161,17 @@ pub(crate) fn submit_call(
         }
         Form::Timelocked { period_epochs } => {
             let (uids, values) = weights.iter().copied().unzip();
-            let payload = WeightsPayload { hotkey: key.hotkey, uids, values, version_key: *version_key };
-            timelocked_commit(&payload, (key.netuid, key.mech), rules, *period_epochs, sealing, rng)?.0
+            let payload =
+                WeightsPayload { hotkey: key.hotkey, uids, values, version_key: *version_key };
+            timelocked_commit(
+                &payload,
+                (key.netuid, key.mech),
+                rules,
+                *period_epochs,
+                sealing,
+                rng,
+            )?
+            .0
         }
     })
 }
@@ -154,7 +180,9 @@ pub(crate) fn submit_call(
 pub(crate) fn hash_of(intent: &Plan) -> Option<[u8; 32]> {
     let Plan { key, weights, version_key, .. } = intent;
     match &intent.form {
-        Form::Hash { salt, .. } => Some(commit_hash(&key.hotkey, key.netuid, key.mech, weights, salt, *version_key)),
+        Form::Hash { salt, .. } => {
+            Some(commit_hash(&key.hotkey, key.netuid, key.mech, weights, salt, *version_key))
+        }
         Form::Plain | Form::Timelocked { .. } => None,
     }
 }
@@ -176,15 +204,16 @@ fn schedule(rules: &WeightRules, head: BlockNumber, reveal_period_epochs: u64) -
         current_block: head.get().into(),
         last_epoch_block: schedule.last_epoch.get().into(),
         pending_epoch_at: schedule.pending_epoch.map(|block| block.get().into()),
-        // The chain counts these blocks separately; with a tempo of at most 50 400 the result is the same.
+        // The chain counts these blocks separately; with a tempo of at most 50 400 the result is
+        // the same.
         blocks_since_last_step: head.since(schedule.last_epoch).into(),
         tempo: schedule.tempo,
         reveal_period_epochs,
     }
 }
 
-/// Computes the hash of a hash commit: BLAKE2b-256 of the SCALE encoding of hotkey, storage index, uids, values, salt
-/// and version key.
+/// Computes the hash of a hash commit: BLAKE2b-256 of the SCALE encoding of hotkey, storage index,
+/// uids, values, salt and version key.
 pub fn commit_hash(
     hotkey: &Hotkey,
     netuid: NetUid,
@@ -196,7 +225,8 @@ pub fn commit_hash(
     let index = mech.storage_index(netuid);
     let uids: Vec<u16> = weights.iter().map(|(uid, _)| uid.0).collect();
     let values: Vec<u16> = weights.iter().map(|(_, value)| *value).collect();
-    Blake2b::<U32>::digest((hotkey.as_bytes(), index, uids, values, salt, version_key).encode()).into()
+    Blake2b::<U32>::digest((hotkey.as_bytes(), index, uids, values, salt, version_key).encode())
+        .into()
 }
 
 #[cfg(test)]
@@ -214,11 +244,20 @@ mod tests {
 
     fn rules(commit_reveal: Option<CommitReveal>) -> WeightRules {
         let rules = weight_rules(360, commit_reveal);
-        WeightRules { schedule: Schedule { last_epoch: BlockNumber::new(1000), ..rules.schedule }, ..rules }
+        WeightRules {
+            schedule: Schedule { last_epoch: BlockNumber::new(1000), ..rules.schedule },
+            ..rules
+        }
     }
 
     fn hotkey_state(time: Duration) -> HotkeyState {
-        HotkeyState { nonce: 0, last_update: None, commits: Vec::new(), time, is_development: false }
+        HotkeyState {
+            nonce: 0,
+            last_update: None,
+            commits: Vec::new(),
+            time,
+            is_development: false,
+        }
     }
 
     fn intent(form: Form) -> Plan {
@@ -240,7 +279,10 @@ mod tests {
             let setting = CommitReveal { version, period_epochs: 2 };
             Form::of(NetUid(59), &rules(Some(setting)), &mut StdRng::seed_from_u64(1))
         };
-        assert_eq!(Form::of(NetUid(59), &rules(None), &mut StdRng::seed_from_u64(1)).unwrap(), Form::Plain);
+        assert_eq!(
+            Form::of(NetUid(59), &rules(None), &mut StdRng::seed_from_u64(1)).unwrap(),
+            Form::Plain
+        );
         assert_eq!(of(4).unwrap(), Form::Timelocked { period_epochs: 2 });
         let Form::Hash { salt, period_epochs: 2 } = of(2).unwrap() else { panic!("not by hash") };
         assert_eq!(salt.len(), SALT);
@@ -251,8 +293,8 @@ mod tests {
         }
     }
 
-    /// The first expected hash comes from `generate_weight_hash` in bittensor 10.5.0, which takes the storage index as
-    /// an argument.
+    /// The first expected hash comes from `generate_weight_hash` in bittensor 10.5.0, which takes
+    /// the storage index as an argument.
     #[test]
     fn commits_are_hashed_as_by_the_sdk() {
         let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
@@ -267,27 +309,41 @@ mod tests {
         }
     }
 
-    /// At the chosen time the weights are encrypted to quicknet's round 1000, whose signature is known.
+    /// At the chosen time the weights are encrypted to quicknet's round 1000, whose signature is
+    /// known.
     #[test]
     fn timelocked_weights_decrypt_with_their_round() {
-        let signature =
-            "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
-        let pulse = Pulse::new(Round(1000), &hex::decode(signature).unwrap().try_into().unwrap()).unwrap();
+        let signature = "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
+        let pulse =
+            Pulse::new(Round(1000), &hex::decode(signature).unwrap().try_into().unwrap()).unwrap();
         let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
         // 260 blocks to the epoch at block 1360, plus 3, at one second per block.
-        let time = beacon.time_of(Round(1001)).unwrap().checked_sub(Duration::from_secs(263)).unwrap();
+        let time =
+            beacon.time_of(Round(1001)).unwrap().checked_sub(Duration::from_secs(263)).unwrap();
         // The local clock's error of a few seconds has no effect.
         let state = hotkey_state(time);
         let local_time = time + Duration::from_secs(40);
-        let sealing = Sealing { beacon, head, block_time: Duration::from_secs(1), state: &state, local_time };
+        let sealing =
+            Sealing { beacon, head, block_time: Duration::from_secs(1), state: &state, local_time };
         let intent = intent(Form::Timelocked { period_epochs: 1 });
-        let call = submit_call(&intent, &rules(None), &sealing, &mut StdRng::seed_from_u64(9)).unwrap();
+        let call =
+            submit_call(&intent, &rules(None), &sealing, &mut StdRng::seed_from_u64(9)).unwrap();
 
         let uids = vec![Uid(3), Uid(7)];
-        let payload = WeightsPayload { hotkey: intent.key.hotkey, uids, values: vec![65_535, 9], version_key: 5 };
+        let payload = WeightsPayload {
+            hotkey: intent.key.hotkey,
+            uids,
+            values: vec![65_535, 9],
+            version_key: 5,
+        };
         let commit =
-            encrypt(&payload.to_bytes(), beacon, Round(1000), &mut StdRng::seed_from_u64(9)).unwrap().to_bytes();
-        assert_eq!(call, calls::commit_timelocked_mechanism_weights(NetUid(59), MechId(1), &commit, 1000, 4));
+            encrypt(&payload.to_bytes(), beacon, Round(1000), &mut StdRng::seed_from_u64(9))
+                .unwrap()
+                .to_bytes();
+        assert_eq!(
+            call,
+            calls::commit_timelocked_mechanism_weights(NetUid(59), MechId(1), &commit, 1000, 4)
+        );
         let opened = Ciphertext::from_bytes(&commit).unwrap().decrypt(&pulse).unwrap();
         assert_eq!(WeightsPayload::from_bytes(&opened), Ok(payload));
     }
@@ -298,26 +354,44 @@ mod tests {
         let commit = |local_time, is_development| {
             let state = HotkeyState { is_development, ..hotkey_state(time) };
             let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
-            let sealing = Sealing { beacon, head, block_time: Duration::from_secs(12), state: &state, local_time };
+            let sealing = Sealing {
+                beacon,
+                head,
+                block_time: Duration::from_secs(12),
+                state: &state,
+                local_time,
+            };
             let intent = intent(Form::Timelocked { period_epochs: 1 });
             submit_call(&intent, &rules(None), &sealing, &mut StdRng::seed_from_u64(9))
         };
         let now = commit(time, false).unwrap();
         for local_time in [time.saturating_sub(minutes(5)), time + minutes(5)] {
-            assert_eq!(commit(local_time, false).unwrap(), now, "the chain's time determines the round");
+            assert_eq!(
+                commit(local_time, false).unwrap(),
+                now,
+                "the chain's time determines the round"
+            );
         }
         let day = minutes(24 * 60);
         for (local_time, words) in [
-            (time + day, "86400 s ahead of the time of the chain's newest block, more than the 300 s"),
+            (
+                time + day,
+                "86400 s ahead of the time of the chain's newest block, more than the 300 s",
+            ),
             (time.saturating_sub(day), "86400 s behind the time of the chain's newest block"),
             (time + minutes(5) + Duration::from_secs(1), "301 s ahead of"),
         ] {
             let error = commit(local_time, false).unwrap_err();
             assert!(
-                matches!(error, SubmitError::ClockDifference { .. }) && error.to_string().contains(words),
+                matches!(error, SubmitError::ClockDifference { .. })
+                    && error.to_string().contains(words),
                 "{error}"
             );
-            assert_eq!(commit(local_time, true).unwrap(), now, "a development chain has its own time");
+            assert_eq!(
+                commit(local_time, true).unwrap(),
+                now,
+                "a development chain has its own time"
+            );
         }
     }
 
@@ -325,7 +399,8 @@ mod tests {
     fn only_commits_by_hash_are_revealed() {
         let salt = vec![1, 2];
         let hashed = intent(Form::Hash { salt: salt.clone(), period_epochs: 3 });
-        let expected = calls::reveal_mechanism_weights(NetUid(59), MechId(1), &hashed.weights, &salt, 5);
+        let expected =
+            calls::reveal_mechanism_weights(NetUid(59), MechId(1), &hashed.weights, &salt, 5);
         assert_eq!((reveal_call(&hashed), hashed.form.reveal_after()), (Some(expected), Some(3)));
         for form in [Form::Plain, Form::Timelocked { period_epochs: 3 }] {
             assert_eq!((reveal_call(&intent(form.clone())), form.reveal_after()), (None, None));

@@ -7,7 +7,8 @@ use taonet_chain::Outcome;
 
 use crate::LedgerError;
 
-/// The state of a signed extrinsic: the chain's [`Outcome`], combined with the submitter's own actions.
+/// The state of a signed extrinsic: the chain's [`Outcome`], combined with the submitter's own
+/// actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
@@ -33,7 +34,8 @@ pub enum State {
     Invalid,
     /// The extrinsic was never sent, and its epoch is over.
     Withdrawn,
-    /// The outcome can no longer be determined: the nodes have pruned the blocks that might contain the extrinsic.
+    /// The outcome can no longer be determined: the nodes have pruned the blocks that might contain
+    /// the extrinsic.
     Lost,
 }
 

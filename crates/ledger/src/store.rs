@@ -1,9 +1,9 @@
 //! The database of intents and signed extrinsics.
 //!
-//! Only one process at a time can open the database for writing: a file beside it is locked through the operating
-//! system, which releases the lock even if the process is killed. [`LedgerReader`] reads without the lock. Every
-//! transaction is synced to disk (`synchronous = FULL`): otherwise a power failure could lose the record of an
-//! extrinsic that is already on the chain.
+//! Only one process at a time can open the database for writing: a file beside it is locked through
+//! the operating system, which releases the lock even if the process is killed. [`LedgerReader`]
+//! reads without the lock. Every transaction is synced to disk (`synchronous = FULL`): otherwise a
+//! power failure could lose the record of an extrinsic that is already on the chain.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -31,7 +31,8 @@ pub use reader::{LedgerReader, Record, RecordedExtrinsic};
 const FILE: &str = "weights.sqlite";
 /// The name of the locked file beside the database.
 const LOCK: &str = "weights.lock";
-/// Maximum time to wait for the lock of an exiting process, and for a database that a concurrent reader has locked.
+/// Maximum time to wait for the lock of an exiting process, and for a database that a concurrent
+/// reader has locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Result codes of SQLite: the file is damaged, the disk is full, and the file is not a database.
 const SQLITE_CORRUPT: i32 = 11;
@@ -40,8 +41,8 @@ const SQLITE_NOTADB: i32 = 26;
 /// The interval between two attempts to acquire the lock.
 const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The schema's migrations. They are built without `sqlx::migrate!`, which would compile the database drivers a second
-/// time, for the host.
+/// The schema's migrations. They are built without `sqlx::migrate!`, which would compile the
+/// database drivers a second time, for the host.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let files = [
         (1, "weights", include_str!("../migrations/0001_weights.sql")),
@@ -50,7 +51,13 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     Migrator::with_migrations(
         files
             .map(|(version, name, sql)| {
-                Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+                Migration::new(
+                    version,
+                    name.into(),
+                    MigrationType::Simple,
+                    sql.into_sql_str(),
+                    false,
+                )
             })
             .to_vec(),
     )
@@ -103,7 +110,9 @@ pub enum LedgerError {
     )]
     Corrupt(String),
     /// The disk is full.
-    #[error("the disk of the weight ledger is full, so nothing is signed until it has space; hint: free disk space")]
+    #[error(
+        "the disk of the weight ledger is full, so nothing is signed until it has space; hint: free disk space"
+    )]
     Full(#[source] sqlx::Error),
     /// A database operation failed.
     #[error(
@@ -123,7 +132,9 @@ pub enum LedgerError {
         source: serde_json::Error,
     },
     /// A row has an invalid value.
-    #[error("invalid value {value:?} in column {column} of the weight ledger; hint: undo manual changes")]
+    #[error(
+        "invalid value {value:?} in column {column} of the weight ledger; hint: undo manual changes"
+    )]
     Value {
         /// Name of the column.
         column: &'static str,
@@ -163,11 +174,12 @@ impl Ledger {
     /// Opens the ledger in a directory, creating the directory and the ledger if missing.
     ///
     /// # Errors
-    /// [`LedgerError::Locked`] when another process has the ledger open, [`LedgerError::Corrupt`] when the file is
-    /// damaged, or another [`LedgerError`] when opening it fails.
+    /// [`LedgerError::Locked`] when another process has the ledger open, [`LedgerError::Corrupt`]
+    /// when the file is damaged, or another [`LedgerError`] when opening it fails.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         let path = directory.join(FILE);
-        make_private(directory, &path).map_err(|source| LedgerError::directory(directory, source))?;
+        make_private(directory, &path)
+            .map_err(|source| LedgerError::directory(directory, source))?;
         let lock = lock(directory).await?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -179,7 +191,10 @@ impl Ledger {
             .disable_statement_logging();
         let mut connection = SqliteConnection::connect_with(&options).await?;
         check_integrity(&mut connection).await?;
-        MIGRATIONS.run(&mut connection).await.map_err(|source| LedgerError::Migrate { path, source })?;
+        MIGRATIONS
+            .run(&mut connection)
+            .await
+            .map_err(|source| LedgerError::Migrate { path, source })?;
         Ok(Self { connection: Mutex::new(connection), _lock: lock })
     }
 
@@ -196,36 +211,49 @@ impl Ledger {
 impl Ledger {
     /// Pretends that a later version of this program wrote the ledger.
     pub(crate) async fn forge_version(&self, version: i64) {
-        let forge =
-            "UPDATE _sqlx_migrations SET version = ? WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
+        let forge = "UPDATE _sqlx_migrations SET version = ? WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
         sqlx::query(forge).bind(version).execute(&mut *self.connection.lock().await).await.unwrap();
     }
 }
 
-/// Checks the whole database: a damaged index would hide an extrinsic, which would then be signed again.
+/// Checks the whole database: a damaged index would hide an extrinsic, which would then be signed
+/// again.
 async fn check_integrity(connection: &mut SqliteConnection) -> Result<(), LedgerError> {
-    let problem: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(connection).await?;
+    let problem: String =
+        sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(connection).await?;
     if problem == "ok" { Ok(()) } else { Err(LedgerError::Corrupt(problem)) }
 }
 
-/// Creates the directory and the file if missing. Only the owner can access the file, since it contains unrevealed
-/// salts and weights. SQLite copies the file's permissions to the other files that it creates.
+/// Creates the directory and the file if missing. Only the owner can access the file, since it
+/// contains unrevealed salts and weights. SQLite copies the file's permissions to the other files
+/// that it creates.
 fn make_private(directory: &Path, file: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    OpenOptions::new().create(true).append(true).mode(0o600).open(file)?.set_permissions(Permissions::from_mode(0o600))
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(file)?
+        .set_permissions(Permissions::from_mode(0o600))
 }
 
 /// Locks the directory's lock file for this process.
 async fn lock(directory: &Path) -> Result<File, LedgerError> {
     let options = OpenOptions::new().create(true).append(true).mode(0o600).clone();
-    let file = options.open(directory.join(LOCK)).map_err(|source| LedgerError::directory(directory, source))?;
+    let file = options
+        .open(directory.join(LOCK))
+        .map_err(|source| LedgerError::directory(directory, source))?;
     let began = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if began.elapsed() < BUSY_TIMEOUT => sleep(LOCK_INTERVAL).await,
+            Err(TryLockError::WouldBlock) if began.elapsed() < BUSY_TIMEOUT => {
+                sleep(LOCK_INTERVAL).await
+            }
             Err(TryLockError::WouldBlock) => return Err(LedgerError::Locked(directory.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(LedgerError::directory(directory, source)),
+            Err(TryLockError::Error(source)) => {
+                return Err(LedgerError::directory(directory, source));
+            }
         }
     }
 }
@@ -238,9 +266,13 @@ fn from_json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T,
     serde_json::from_str(text).map_err(|source| LedgerError::Column { column, source })
 }
 
-/// Returns the converted value of a column. If the conversion failed (`read` is `None`), the error names the original
-/// value.
-fn from_column<T>(column: &'static str, value: &impl ToString, read: Option<T>) -> Result<T, LedgerError> {
+/// Returns the converted value of a column. If the conversion failed (`read` is `None`), the error
+/// names the original value.
+fn from_column<T>(
+    column: &'static str,
+    value: &impl ToString,
+    read: Option<T>,
+) -> Result<T, LedgerError> {
     read.ok_or_else(|| LedgerError::Value { column, value: value.to_string() })
 }
 
@@ -260,7 +292,8 @@ mod tests {
         let mut zeroed = sound.clone();
         zeroed[PAGE..3 * PAGE].fill(0);
         let no_database = b"not a database: ".repeat(PAGE);
-        for (name, bytes) in [("truncated", truncated), ("zeroed", zeroed), ("other", no_database)] {
+        for (name, bytes) in [("truncated", truncated), ("zeroed", zeroed), ("other", no_database)]
+        {
             std::fs::write(&file, bytes).unwrap();
             let writer = Ledger::open(path).await.unwrap_err();
             let reader = match LedgerReader::open(path).await {
@@ -270,24 +303,30 @@ mod tests {
             for error in [writer, reader] {
                 let text = error.to_string();
                 assert!(matches!(error, LedgerError::Corrupt(_)), "{name}: {error:?}");
-                assert!(text.contains("weights.sqlite) is damaged") && !text.contains("disk space"), "{text}");
+                assert!(
+                    text.contains("weights.sqlite) is damaged") && !text.contains("disk space"),
+                    "{text}"
+                );
             }
         }
         std::fs::write(&file, sound).unwrap();
         Ledger::open(path).await.unwrap();
     }
 
-    /// SQLite reports a full disk with the same code as a database that has reached its maximum number of pages.
+    /// SQLite reports a full disk with the same code as a database that has reached its maximum
+    /// number of pages.
     #[tokio::test]
     async fn full_disk_is_reported_as_full() {
         let directory = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(directory.path()).await.unwrap();
         let mut connection = ledger.connection.lock().await;
-        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await.unwrap();
+        let pages: i64 =
+            sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await.unwrap();
         let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
         sqlx::query(limit).execute(&mut *connection).await.unwrap();
         let fill = "CREATE TABLE filler AS SELECT randomblob(1000000) AS bytes";
-        let error = LedgerError::from(sqlx::query(fill).execute(&mut *connection).await.unwrap_err());
+        let error =
+            LedgerError::from(sqlx::query(fill).execute(&mut *connection).await.unwrap_err());
         assert!(matches!(error, LedgerError::Full(_)), "{error:?}");
         assert!(error.to_string().ends_with("hint: free disk space"), "{error}");
     }

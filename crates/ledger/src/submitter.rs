@@ -85,16 +85,18 @@ pub struct NewWeights {
 /// The progress of a submission.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submission {
-    /// The intent of the submission. If an extrinsic signed earlier for the epoch may still take effect, this intent
-    /// has the weights of that extrinsic.
+    /// The intent of the submission. If an extrinsic signed earlier for the epoch may still take
+    /// effect, this intent has the weights of that extrinsic.
     pub intent: Intent,
-    /// The extrinsic that submits the weights, or a commit to them: the finalized one, otherwise the latest.
+    /// The extrinsic that submits the weights, or a commit to them: the finalized one, otherwise
+    /// the latest.
     pub submit: Option<Signed>,
     /// The extrinsic that reveals a hash commit: the finalized one, otherwise the latest.
     pub reveal: Option<Signed>,
 }
 
-/// Submits the weights of one hotkey to one chain, once per epoch. See the [crate documentation](crate).
+/// Submits the weights of one hotkey to one chain, once per epoch. See the [crate
+/// documentation](crate).
 pub struct Submitter {
     ledger: Ledger,
     chain: Arc<dyn Chain>,
@@ -120,7 +122,10 @@ struct Turn {
 impl fmt::Debug for Submitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { genesis, signer, .. } = self;
-        f.debug_struct("Submitter").field("genesis", genesis).field("hotkey", &signer.hotkey()).finish_non_exhaustive()
+        f.debug_struct("Submitter")
+            .field("genesis", genesis)
+            .field("hotkey", &signer.hotkey())
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,7 +134,11 @@ impl Submitter {
     ///
     /// # Errors
     /// [`ChainError`] when the request fails.
-    pub async fn new(ledger: Ledger, chain: Arc<dyn Chain>, signer: Keypair) -> Result<Self, ChainError> {
+    pub async fn new(
+        ledger: Ledger,
+        chain: Arc<dyn Chain>,
+        signer: Keypair,
+    ) -> Result<Self, ChainError> {
         let zero = BlockNumber::new(0);
         let genesis = chain.block_hash(zero).await?.ok_or(ChainError::NoSuchBlock(zero.into()))?;
         Ok(Self {
@@ -170,18 +179,18 @@ impl Submitter {
         self.ledger.close().await
     }
 
-    /// Submits weights for the epoch of the next block, and tracks the extrinsic until a block includes it. While an
-    /// extrinsic signed for the epoch, by this process or an earlier one, may still take effect, no other is signed:
-    /// calling again only tracks the existing one. Newer weights replace the older ones only once none of those
-    /// extrinsics can take effect.
+    /// Submits weights for the epoch of the next block, and tracks the extrinsic until a block
+    /// includes it. While an extrinsic signed for the epoch, by this process or an earlier one, may
+    /// still take effect, no other is signed: calling again only tracks the existing one. Newer
+    /// weights replace the older ones only once none of those extrinsics can take effect.
     ///
-    /// If nothing was signed and the epoch has too few blocks left, the weights are stored for the next epoch: they are
-    /// signed when [`Submitter::advance`] is called in that epoch.
+    /// If nothing was signed and the epoch has too few blocks left, the weights are stored for the
+    /// next epoch: they are signed when [`Submitter::advance`] is called in that epoch.
     ///
     /// # Errors
-    /// [`SubmitError::AlreadySubmitted`] when the chain has weights of this hotkey for the epoch that the ledger does not
-    /// know, and other errors when the ledger or the chain fails, or when the chain in its current state would not
-    /// accept the weights.
+    /// [`SubmitError::AlreadySubmitted`] when the chain has weights of this hotkey for the epoch
+    /// that the ledger does not know, and other errors when the ledger or the chain fails, or when
+    /// the chain in its current state would not accept the weights.
     pub async fn submit(&self, weights: NewWeights) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(weights.netuid, weights.mech).await;
         let now = self.now(weights.netuid).await?;
@@ -201,28 +210,33 @@ impl Submitter {
         self.submission(intent).await
     }
 
-    /// Signs again after a refusal by the chain, such as a rate limit: the weights during their epoch, or a reveal
-    /// during its epoch. Signs nothing unless the earlier extrinsic can no longer take effect, or has the same nonce.
+    /// Signs again after a refusal by the chain, such as a rate limit: the weights during their
+    /// epoch, or a reveal during its epoch. Signs nothing unless the earlier extrinsic can no
+    /// longer take effect, or has the same nonce.
     ///
     /// # Errors
-    /// [`SubmitError::Unsettled`] if the earlier extrinsic may still take effect, [`SubmitError::TooLate`] when the
-    /// epoch is over or nearly over, and the errors of [`Submitter::submit`].
+    /// [`SubmitError::Unsettled`] if the earlier extrinsic may still take effect,
+    /// [`SubmitError::TooLate`] when the epoch is over or nearly over, and the errors of
+    /// [`Submitter::submit`].
     pub async fn retry(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(key.netuid, key.mech).await;
         let now = self.now(key.netuid).await?;
-        let mut intent = self.ledger.intent(key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
+        let mut intent =
+            self.ledger.intent(key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
         self.check_chain(&intent, &now).await?;
         self.sign_again(&mut intent, &now, &mut turn).await?;
         self.submission(intent).await
     }
 
-    /// Advances all open intents: signs stored weights whose epoch has begun, tracks sent extrinsics, resends those
-    /// that may be lost, and reveals commits. Call this method after a start and after every block. Returns the result
-    /// for each open intent.
+    /// Advances all open intents: signs stored weights whose epoch has begun, tracks sent
+    /// extrinsics, resends those that may be lost, and reveals commits. Call this method after a
+    /// start and after every block. Returns the result for each open intent.
     ///
     /// # Errors
     /// [`SubmitError::Ledger`] when the ledger fails; other errors are returned with their intent.
-    pub async fn advance(&self) -> Result<Vec<(IntentKey, Result<Submission, SubmitError>)>, SubmitError> {
+    pub async fn advance(
+        &self,
+    ) -> Result<Vec<(IntentKey, Result<Submission, SubmitError>)>, SubmitError> {
         let mut results = Vec::new();
         for intent in self.ledger.intents(self.genesis, &self.signer.hotkey(), true).await? {
             let key = intent.plan.key;
@@ -234,35 +248,49 @@ impl Submitter {
     /// Advances the intent with this key, in any epoch, and returns its submission.
     ///
     /// # Errors
-    /// [`SubmitError::NothingToRetry`] if there is no intent for `key`, and the errors of [`Submitter::submit`].
+    /// [`SubmitError::NothingToRetry`] if there is no intent for `key`, and the errors of
+    /// [`Submitter::submit`].
     pub async fn follow(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(key.netuid, key.mech).await;
         let now = self.now(key.netuid).await?;
         // Another task may have changed the intent before the lock was acquired.
-        let mut intent = self.ledger.intent(key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
+        let mut intent =
+            self.ledger.intent(key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
         self.check_chain(&intent, &now).await?;
         self.drive(&mut intent, &now, &mut turn).await?;
         self.submission(intent).await
     }
 
-    /// Fails if the chain already has weights of the hotkey for the epoch, although the ledger has no extrinsic that may
-    /// have submitted them.
+    /// Fails if the chain already has weights of the hotkey for the epoch, although the ledger has
+    /// no extrinsic that may have submitted them.
     async fn check_not_submitted(&self, key: &IntentKey, now: &Now) -> Result<(), SubmitError> {
         let IntentKey { netuid, mech, epoch, .. } = *key;
         if epoch != now.epoch {
             return Ok(());
         }
         let state = self.chain.hotkey_state(netuid, mech, &self.hotkey(), now.head.into()).await?;
-        now.update_in_epoch(&state).map_or(Ok(()), |block| Err(SubmitError::AlreadySubmitted { netuid, mech, block }))
+        now.update_in_epoch(&state)
+            .map_or(Ok(()), |block| Err(SubmitError::AlreadySubmitted { netuid, mech, block }))
     }
 
     /// Stores the intent, after checking that the chain would accept its weights.
-    async fn intend(&self, key: IntentKey, weights: NewWeights, now: &Now, turn: &Turn) -> Result<Intent, SubmitError> {
+    async fn intend(
+        &self,
+        key: IntentKey,
+        weights: NewWeights,
+        now: &Now,
+        turn: &Turn,
+    ) -> Result<Intent, SubmitError> {
         let NewWeights { netuid, weights, version_key, state_block, .. } = weights;
         if version_key < now.rules.version_key {
-            return Err(SubmitError::VersionKey { netuid, wanted: now.rules.version_key, given: version_key });
+            return Err(SubmitError::VersionKey {
+                netuid,
+                wanted: now.rules.version_key,
+                given: version_key,
+            });
         }
-        // Treats a single weight as a self-weight, which is always accepted; only the chain knows whether it is one.
+        // Treats a single weight as a self-weight, which is always accepted; only the chain knows
+        // whether it is one.
         let own = weights.first().map_or(Uid(0), |(uid, _)| *uid);
         if let Some(source) = refusal(&weights, own, &now.rules) {
             return Err(SubmitError::Limits { netuid, source });
@@ -270,7 +298,10 @@ impl Submitter {
         now.check_age(state_block, turn)?;
         let form = Form::of(netuid, &now.rules, &mut rand::rng())?;
         let anchor = now.finalized;
-        let intent = self.ledger.intend(&Plan { key, anchor, state_block, form, weights, version_key }).await?;
+        let intent = self
+            .ledger
+            .intend(&Plan { key, anchor, state_block, form, weights, version_key })
+            .await?;
         self.notify(&intent, Step::Submit, Moment::Intended);
         Ok(intent)
     }
@@ -283,21 +314,22 @@ impl Submitter {
         if head < seen { Err(SubmitError::Behind { head, seen }) } else { Ok(now) }
     }
 
-    /// Returns the intent for a key, if an extrinsic signed for the intent may still take effect, in which case its
-    /// weights must not change.
+    /// Returns the intent for a key, if an extrinsic signed for the intent may still take effect,
+    /// in which case its weights must not change.
     async fn bound(&self, key: &IntentKey, now: &Now) -> Result<Option<Intent>, SubmitError> {
         let Some(known) = self.ledger.intent(key).await? else { return Ok(None) };
         self.check_chain(&known, now).await?;
         Ok(self.ledger.is_bound(&known).await?.then_some(known))
     }
 
-    /// Fails if the node serves a different chain from the intent's, such as a restarted local chain with the same
-    /// genesis.
+    /// Fails if the node serves a different chain from the intent's, such as a restarted local
+    /// chain with the same genesis.
     async fn check_chain(&self, intent: &Intent, now: &Now) -> Result<(), SubmitError> {
         let anchor = intent.plan.anchor;
         let hash = self.chain.block_hash(anchor.number).await?;
         // A pruning node may no longer have the block.
-        let is_there = hash.is_none_or(|hash| hash == anchor.hash) && now.head.number >= anchor.number;
+        let is_there =
+            hash.is_none_or(|hash| hash == anchor.hash) && now.head.number >= anchor.number;
         if is_there { Ok(()) } else { Err(SubmitError::AnotherChain(anchor)) }
     }
 
@@ -347,7 +379,8 @@ impl Submission {
         self.intent.state == IntentState::Done
     }
 
-    /// Whether the chain refused the latest extrinsic, in which case only [`Submitter::retry`] signs again.
+    /// Whether the chain refused the latest extrinsic, in which case only [`Submitter::retry`]
+    /// signs again.
     pub fn is_refused(&self) -> bool {
         self.latest().is_some_and(|signed| matches!(signed.state, State::Invalid | State::Failed))
     }

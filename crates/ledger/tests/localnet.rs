@@ -9,14 +9,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taonet_chain::{At, Call, Chain as _, Client, Event, Follow, SignOptions, calls};
-use taonet_ledger::{IntentKey, IntentState, Ledger, Moment, NewWeights, Step, SubmitError, Submitter};
+use taonet_ledger::{
+    IntentKey, IntentState, Ledger, Moment, NewWeights, Step, SubmitError, Submitter,
+};
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
 use taonet_primitives::{BlockNumber, MechId, NetUid, Rao, Uid};
 use taonet_wallet::Keypair;
 use tempfile::TempDir;
 
 const NETUID: NetUid = NetUid(59);
-/// The client's timeouts are fractions of the block time: with faster blocks, busy machines would exceed them.
+/// The client's timeouts are fractions of the block time: with faster blocks, busy machines would
+/// exceed them.
 const BLOCK: Duration = Duration::from_secs(1);
 
 struct World {
@@ -32,13 +35,17 @@ impl World {
         config.clock = Some(Clock::Every(BLOCK));
         let node = Node::start(config).await.unwrap();
         let chain = Arc::new(Client::connect(&node.url().parse().unwrap()).await.unwrap());
-        let (alice, hotkey) = (Keypair::from_uri("//Alice").unwrap(), Keypair::from_uri("//Alice//validator").unwrap());
+        let (alice, hotkey) = (
+            Keypair::from_uri("//Alice").unwrap(),
+            Keypair::from_uri("//Alice//validator").unwrap(),
+        );
         let send = async |call: Call| {
             let outcome = chain.send(&call, &alice, Follow::default()).await.unwrap();
             assert!(outcome.is_success(), "{call:?}: {outcome:?}");
         };
         // Long enough for a loaded machine.
-        send(setting(&chain, "sudo_set_tempo", json!({ "netuid": NETUID.0, "tempo": 200 })).await).await;
+        send(setting(&chain, "sudo_set_tempo", json!({ "netuid": NETUID.0, "tempo": 200 })).await)
+            .await;
         send(calls::burned_register(NETUID, hotkey.hotkey())).await;
         send(calls::add_stake(hotkey.hotkey(), NETUID, Rao::new(1_000_000_000_000))).await;
         Self { node, chain, hotkey }
@@ -70,7 +77,13 @@ impl World {
 
     async fn weights(&self) -> NewWeights {
         let weights = vec![(Uid(0), 65_535)];
-        NewWeights { netuid: NETUID, mech: MechId(0), weights, version_key: 0, state_block: self.head().await }
+        NewWeights {
+            netuid: NETUID,
+            mech: MechId(0),
+            weights,
+            version_key: 0,
+            state_block: self.head().await,
+        }
     }
 
     /// Advances until the intent is done.
@@ -119,8 +132,8 @@ fn copy(directory: &Path) -> TempDir {
     copy
 }
 
-/// In every form, a ledger that is restored from a backup neither submits nor reveals again, and continues with the next
-/// epoch.
+/// In every form, a ledger that is restored from a backup neither submits nor reveals again, and
+/// continues with the next epoch.
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
     let world = World::new().await;
@@ -141,7 +154,10 @@ async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
 
         let submitter = world.start(empty.path()).await;
         let error = submitter.submit(world.weights().await).await.unwrap_err();
-        assert!(matches!(error, SubmitError::AlreadySubmitted { netuid: NETUID, .. }), "{name}: {error}");
+        assert!(
+            matches!(error, SubmitError::AlreadySubmitted { netuid: NETUID, .. }),
+            "{name}: {error}"
+        );
         assert_eq!(world.times_since(begin).await, 1, "{name}");
         submitter.close().await.unwrap();
 
@@ -180,13 +196,16 @@ async fn restored_ledger_waits_for_extrinsics_in_the_pool() {
     let submitter = world.start(directory.path()).await;
     let chain = Arc::clone(&world.chain);
     let sending = tokio::spawn(async move { chain.submit(&extrinsic, Follow::default()).await });
-    while world.chain.lease_nonce(world.hotkey.hotkey().into()).await.unwrap().nonce() == options.nonce {
+    while world.chain.lease_nonce(world.hotkey.hotkey().into()).await.unwrap().nonce()
+        == options.nonce
+    {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let submission = submitter.submit(weights.clone()).await;
     let sent = sending.await.unwrap();
     assert!(sent.is_success(), "{sent:?}");
-    // Depending on when the block is made, the submission finds the weights in the pool or in the block.
+    // Depending on when the block is made, the submission finds the weights in the pool or in the
+    // block.
     if let Ok(submission) = submission {
         assert_eq!(submission.submit, None);
     }

@@ -1,5 +1,5 @@
-//! A model-based test with random sequences of submissions, retries, process kills, outcomes and blocks. Nothing may be
-//! submitted twice, and in the end every outcome must be known.
+//! A model-based test with random sequences of submissions, retries, process kills, outcomes and
+//! blocks. Nothing may be submitted twice, and in the end every outcome must be known.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
@@ -83,7 +83,15 @@ impl Machine {
         chain.mine(5);
         chain.set_finality_lag(finality_lag);
         let directory = tempfile::tempdir().unwrap();
-        Self { directory, chain, rules, submitter: None, end: Arc::default(), last: None, unreachable: false }
+        Self {
+            directory,
+            chain,
+            rules,
+            submitter: None,
+            end: Arc::default(),
+            last: None,
+            unreachable: false,
+        }
     }
 
     fn head(&self) -> BlockNumber {
@@ -208,7 +216,10 @@ impl Machine {
             }
         }
         for submitted in chain.submitted() {
-            prop_assert!(known.contains_key(&submitted.extrinsic.hash), "sent, but not in the ledger");
+            prop_assert!(
+                known.contains_key(&submitted.extrinsic.hash),
+                "sent, but not in the ledger"
+            );
         }
         Ok(())
     }
@@ -232,7 +243,13 @@ impl Machine {
 }
 
 fn weights(state_block: BlockNumber) -> NewWeights {
-    NewWeights { netuid: NETUID, mech: MechId(0), weights: vec![(Uid(1), 65_535)], version_key: 0, state_block }
+    NewWeights {
+        netuid: NETUID,
+        mech: MechId(0),
+        weights: vec![(Uid(1), 65_535)],
+        version_key: 0,
+        state_block,
+    }
 }
 
 proptest! {

@@ -1,5 +1,6 @@
-//! Benchmark of continuous batching against sequential generation: `cargo bench -p taonet-lm`. Prints tokens per second
-//! and their ratio, and fails if the tokens differ or the ratio is below the goal.
+//! Benchmark of continuous batching against sequential generation: `cargo bench -p taonet-lm`.
+//! Prints tokens per second and their ratio, and fails if the tokens differ or the ratio is below
+//! the goal.
 
 use std::process::ExitCode;
 use std::sync::Arc;

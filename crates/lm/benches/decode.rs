@@ -1,7 +1,8 @@
 //! Speed of a language model that reads a prompt and generates tokens: `decode MODEL [BITS]`.
 //!
-//! MODEL is a directory or a GGUF file, BITS 8 or 4. Prints one JSON document: tokens per second, seconds for the next
-//! word with a kept cache, the logits after the prompt, and the generated tokens. benches/lm/compare runs it beside torch.
+//! MODEL is a directory or a GGUF file, BITS 8 or 4. Prints one JSON document: tokens per second,
+//! seconds for the next word with a kept cache, the logits after the prompt, and the generated
+//! tokens. benches/lm/compare runs it beside torch.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -27,7 +28,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => None,
     };
     let began = Instant::now();
-    let model = CausalModel::open(Path::new(&path), LoadOptions { bits, ..LoadOptions::default() })?;
+    let model =
+        CausalModel::open(Path::new(&path), LoadOptions { bits, ..LoadOptions::default() })?;
     let load = began.elapsed();
     let prompt: Vec<u32> = (0..PROMPT).map(|number| number * 7 % 300 + 1).collect();
     let (mut reading, mut rates, mut words) = (Vec::new(), Vec::new(), Vec::new());

@@ -25,8 +25,8 @@ impl Heads {
         Ok(rows.reshape((tokens, width / self.size, self.size))?.transpose(0, 1)?.contiguous()?)
     }
 
-    /// Computes the attention of new tokens over the cache and themselves, and adds them to the cache. Takes heads as
-    /// [`split`](Self::split) returns them; returns a row per token.
+    /// Computes the attention of new tokens over the cache and themselves, and adds them to the
+    /// cache. Takes heads as [`split`](Self::split) returns them; returns a row per token.
     pub(crate) fn attend(
         &self,
         layer: usize,
@@ -38,19 +38,25 @@ impl Heads {
         let read = cache.tokens();
         let (keys, values) = cache.append(layer, key, value)?;
         let tokens = query.dim(1)?;
-        // First token that the first new token attends to. The mask hides more tokens from the others.
+        // First token that the first new token attends to. The mask hides more tokens from the
+        // others.
         let first = self.window.map_or(0, |window| (read + 1).saturating_sub(window));
-        let (keys, values) =
-            (keys.narrow(1, first, read + tokens - first)?, values.narrow(1, first, read + tokens - first)?);
+        let (keys, values) = (
+            keys.narrow(1, first, read + tokens - first)?,
+            values.narrow(1, first, read + tokens - first)?,
+        );
         if tokens == 1
             && let Some(mixed) = self.single(query, &keys, &values)?
         {
             return Ok(mixed);
         }
-        // The heads that share keys and values are the rows of one product, so that the cache is not copied.
+        // The heads that share keys and values are the rows of one product, so that the cache is
+        // not copied.
         let (rows, total) = (self.query / self.kv * tokens, keys.dim(1)?);
-        let query = (query.reshape((self.kv, rows, self.size))? * (1.0 / (self.size as f64).sqrt()))?;
-        let mut scores = query.matmul(&keys.transpose(1, 2)?)?.reshape((self.query, tokens, total))?;
+        let query =
+            (query.reshape((self.kv, rows, self.size))? * (1.0 / (self.size as f64).sqrt()))?;
+        let mut scores =
+            query.matmul(&keys.transpose(1, 2)?)?.reshape((self.query, tokens, total))?;
         if tokens > 1 {
             scores = scores.broadcast_add(&self.mask(tokens, read - first, query.device())?)?;
         }
@@ -59,12 +65,16 @@ impl Heads {
         Ok(mixed.transpose(0, 1)?.reshape((tokens, self.query * self.size))?)
     }
 
-    /// Returns the causal mask: a row per new token, a column per token up to the last one. `read` tokens precede the new
-    /// ones.
+    /// Returns the causal mask: a row per new token, a column per token up to the last one. `read`
+    /// tokens precede the new ones.
     fn mask(&self, tokens: usize, read: usize, device: &Device) -> Result<Tensor, ModelError> {
         let mask: Vec<f32> = (0..tokens)
             .flat_map(|row| (0..read + tokens).map(move |column| (row, column)))
-            .map(|(row, column)| if self.is_hidden(read + row, column) { f32::NEG_INFINITY } else { 0.0 })
+            .map(
+                |(row, column)| {
+                    if self.is_hidden(read + row, column) { f32::NEG_INFINITY } else { 0.0 }
+                },
+            )
             .collect();
         Ok(Tensor::from_vec(mask, (1, tokens, read + tokens), device)?)
     }
@@ -72,11 +82,18 @@ impl Heads {
     /// Returns whether the token at `position` does not attend to the token at `other`.
     fn is_hidden(&self, position: usize, other: usize) -> bool {
         // A file can state any window: the sum of a position and a window may overflow.
-        other > position || self.window.is_some_and(|window| other.saturating_add(window) <= position)
+        other > position
+            || self.window.is_some_and(|window| other.saturating_add(window) <= position)
     }
 
-    /// Computes the attention of one token on the CPU, without a copy of the cache; `None` on other devices.
-    fn single(&self, query: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Option<Tensor>, ModelError> {
+    /// Computes the attention of one token on the CPU, without a copy of the cache; `None` on other
+    /// devices.
+    fn single(
+        &self,
+        query: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<Option<Tensor>, ModelError> {
         if !query.device().is_cpu() {
             return Ok(None);
         }

@@ -14,7 +14,8 @@ pub struct KvCache {
     tokens: usize,
 }
 
-/// Keys and values of one layer: for each head, one row per token, with spare capacity for further tokens.
+/// Keys and values of one layer: for each head, one row per token, with spare capacity for further
+/// tokens.
 #[derive(Debug)]
 struct LayerCache {
     keys: Tensor,
@@ -40,7 +41,8 @@ impl KvCache {
         let tokens = tokens.min(self.tokens);
         let mut layers = Vec::with_capacity(self.layers.len());
         for past in &self.layers {
-            let (keys, values) = (grown(&past.keys, tokens, tokens)?, grown(&past.values, tokens, tokens)?);
+            let (keys, values) =
+                (grown(&past.keys, tokens, tokens)?, grown(&past.values, tokens, tokens)?);
             layers.push(LayerCache { keys, values });
         }
         Ok(Self { layers, tokens })
@@ -48,11 +50,19 @@ impl KvCache {
 
     /// Returns the memory of the cache in bytes.
     pub fn bytes(&self) -> usize {
-        self.layers.iter().map(|layer| tensor_bytes(&layer.keys) + tensor_bytes(&layer.values)).sum()
+        self.layers
+            .iter()
+            .map(|layer| tensor_bytes(&layer.keys) + tensor_bytes(&layer.values))
+            .sum()
     }
 
     /// Checks that a model of these dimensions can process these tokens after those in the cache.
-    pub(crate) fn check(&self, tokens: &[u32], context: usize, vocabulary: usize) -> Result<(), ModelError> {
+    pub(crate) fn check(
+        &self,
+        tokens: &[u32],
+        context: usize,
+        vocabulary: usize,
+    ) -> Result<(), ModelError> {
         let end = self.tokens + tokens.len();
         if end > context {
             return Err(ModelError::TooLong { tokens: end, context });
@@ -63,8 +73,9 @@ impl KvCache {
         Ok(())
     }
 
-    /// Stores a layer's keys and values (heads, tokens, size) after those of the processed tokens, and returns all of
-    /// them. They count as processed after [`advance`](Self::advance), so that a failed pass changes nothing.
+    /// Stores a layer's keys and values (heads, tokens, size) after those of the processed tokens,
+    /// and returns all of them. They count as processed after [`advance`](Self::advance), so that a
+    /// failed pass changes nothing.
     pub(crate) fn append(
         &mut self,
         layer: usize,
@@ -76,13 +87,19 @@ impl KvCache {
         match self.layers.get_mut(layer) {
             Some(past) if past.keys.dim(1)? >= end => {}
             Some(past) => {
-                // Twice the room: the copies of a long sequence then take time in proportion to its length.
+                // Twice the room: the copies of a long sequence then take time in proportion to its
+                // length.
                 let room = end.max(2 * read);
-                *past = LayerCache { keys: grown(&past.keys, read, room)?, values: grown(&past.values, read, room)? };
+                *past = LayerCache {
+                    keys: grown(&past.keys, read, room)?,
+                    values: grown(&past.values, read, room)?,
+                };
             }
             None => {
                 let (heads, _, size) = keys.dims3()?;
-                let room = |like: &Tensor| Tensor::zeros((heads, end + GROWTH, size), DType::F32, like.device());
+                let room = |like: &Tensor| {
+                    Tensor::zeros((heads, end + GROWTH, size), DType::F32, like.device())
+                };
                 self.layers.push(LayerCache { keys: room(keys)?, values: room(values)? });
             }
         }
@@ -98,7 +115,8 @@ impl KvCache {
     }
 }
 
-/// Reallocates the rows of each head: keeps the first `tokens` rows, with a capacity of at least `room` tokens.
+/// Reallocates the rows of each head: keeps the first `tokens` rows, with a capacity of at least
+/// `room` tokens.
 fn tensor_bytes(tensor: &Tensor) -> usize {
     tensor.elem_count() * tensor.dtype().size_in_bytes()
 }
@@ -125,7 +143,15 @@ mod tests {
 
     fn values(tensor: &Tensor) -> Vec<f32> {
         // One value per token of the second head.
-        tensor.narrow(0, 1, 1).unwrap().narrow(2, 0, 1).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        tensor
+            .narrow(0, 1, 1)
+            .unwrap()
+            .narrow(2, 0, 1)
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1()
+            .unwrap()
     }
 
     #[test]
@@ -133,7 +159,8 @@ mod tests {
         let mut cache = KvCache::default();
         let mut expected = Vec::new();
         for (step, tokens) in [1, 200, 1, 300].into_iter().enumerate() {
-            let (keys, kept) = cache.append(0, &rows(tokens, step as f32), &rows(tokens, -(step as f32))).unwrap();
+            let (keys, kept) =
+                cache.append(0, &rows(tokens, step as f32), &rows(tokens, -(step as f32))).unwrap();
             cache.advance(tokens);
             expected.extend(std::iter::repeat_n(step as f32, tokens));
             assert_eq!(values(&keys), expected);

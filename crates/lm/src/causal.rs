@@ -64,8 +64,8 @@ impl FromStr for Compute {
 pub struct LoadOptions {
     /// Device on which a model runs.
     pub device: Compute,
-    /// Width to which matrices of floats are quantised; `None` keeps 32-bit floats. Quantised matrices of a GGUF file
-    /// are not converted.
+    /// Width to which matrices of floats are quantised; `None` keeps 32-bit floats. Quantised
+    /// matrices of a GGUF file are not converted.
     pub bits: Option<Bits>,
 }
 
@@ -78,12 +78,14 @@ pub struct CausalModel {
 }
 
 impl CausalModel {
-    /// Loads a model from a GGUF file, or from a directory in Hugging Face's format: `config.json`, `model.safetensors`
-    /// (or parts with an index) and `tokenizer.json`. The tokenizer of a GGUF file is the `tokenizer.json` beside it, or
-    /// the one in the file: byte-level BPE with one of llama.cpp's pre-tokenizers, or SentencePiece.
+    /// Loads a model from a GGUF file, or from a directory in Hugging Face's format: `config.json`,
+    /// `model.safetensors` (or parts with an index) and `tokenizer.json`. The tokenizer of a GGUF
+    /// file is the `tokenizer.json` beside it, or the one in the file: byte-level BPE with one of
+    /// llama.cpp's pre-tokenizers, or SentencePiece.
     ///
     /// # Errors
-    /// [`LoadError`], which names the file, field or tensor that is missing, malformed or unsupported.
+    /// [`LoadError`], which names the file, field or tensor that is missing, malformed or
+    /// unsupported.
     pub fn open(path: &Path, options: LoadOptions) -> Result<Self, LoadError> {
         let LoadOptions { device, bits } = options;
         let device = device.open()?;
@@ -99,7 +101,8 @@ impl CausalModel {
         Ok(Self { network, vocabulary, is_quantized })
     }
 
-    /// Whether the model is from a GGUF file with quantised matrices, to which [`LoadOptions::bits`] does not apply.
+    /// Whether the model is from a GGUF file with quantised matrices, to which
+    /// [`LoadOptions::bits`] does not apply.
     pub const fn is_quantized(&self) -> bool {
         self.is_quantized
     }
@@ -119,12 +122,12 @@ impl CausalModel {
         &self.vocabulary
     }
 
-    /// Processes tokens that follow those in the cache, and returns the logits after the last one. Blocks while it
-    /// computes.
+    /// Processes tokens that follow those in the cache, and returns the logits after the last one.
+    /// Blocks while it computes.
     ///
     /// # Errors
-    /// [`ModelError::TooLong`] when the tokens exceed the context, [`ModelError::Tokens`] when there are none or one is
-    /// outside the vocabulary; the cache is unchanged then.
+    /// [`ModelError::TooLong`] when the tokens exceed the context, [`ModelError::Tokens`] when
+    /// there are none or one is outside the vocabulary; the cache is unchanged then.
     pub fn next(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<f32>, ModelError> {
         self.network.next(tokens, cache)
     }

@@ -1,4 +1,5 @@
-//! Loading of models in Hugging Face's format (`config.json`, safetensors, `tokenizer.json`) and from GGUF files.
+//! Loading of models in Hugging Face's format (`config.json`, safetensors, `tokenizer.json`) and
+//! from GGUF files.
 
 mod gguf;
 mod gpt2;
@@ -74,7 +75,9 @@ pub enum LoadError {
         message: String,
     },
     /// The device is not available.
-    #[error("device {name} is not available: {source}; hint: use cpu, or a build with the cargo feature {feature}")]
+    #[error(
+        "device {name} is not available: {source}; hint: use cpu, or a build with the cargo feature {feature}"
+    )]
     Device {
         /// Name of the device.
         name: &'static str,
@@ -84,7 +87,9 @@ pub enum LoadError {
         source: candle_core::Error,
     },
     /// A tensor has a number that is infinite or not a number.
-    #[error("tensor {0} has values that are not finite numbers; hint: download or convert the model again")]
+    #[error(
+        "tensor {0} has values that are not finite numbers; hint: download or convert the model again"
+    )]
     NotFinite(String),
     /// A tensor is missing.
     #[error("tensor {0} is missing; hint: check that all files of the model are present")]
@@ -168,7 +173,11 @@ pub(crate) fn load_llama(directory: &Path) -> Result<Checkpoint<Llama>, LoadErro
 }
 
 /// Loads a model of any supported architecture from a directory.
-pub(crate) fn load(directory: &Path, device: Device, bits: Option<Bits>) -> Result<Checkpoint<Network>, LoadError> {
+pub(crate) fn load(
+    directory: &Path,
+    device: Device,
+    bits: Option<Bits>,
+) -> Result<Checkpoint<Network>, LoadError> {
     let path = directory.join("config.json");
     let model_type = json::<KindFile>(&path)?.model_type;
     if let Some(kind) = kind_of_directory(&model_type) {
@@ -188,8 +197,8 @@ pub(crate) fn load(directory: &Path, device: Device, bits: Option<Bits>) -> Resu
     }
 }
 
-/// Returns the architecture of a directory of the Llama family. Gemma is supported in GGUF files only, since its norms and
-/// configuration have another form in directories.
+/// Returns the architecture of a directory of the Llama family. Gemma is supported in GGUF files
+/// only, since its norms and configuration have another form in directories.
 fn kind_of_directory(model_type: &str) -> Option<LlamaKind> {
     LlamaKind::named(model_type).filter(|kind| *kind != LlamaKind::Gemma3)
 }
@@ -225,18 +234,23 @@ pub(crate) struct GgufCheckpoint {
 pub(crate) enum Conversion {
     /// Matrices of floats get this width, if any. Quantised matrices are not converted.
     Floats(Option<Bits>),
-    /// Matrices of floats remain floats. Quantised matrices in formats other than Q8_0 and Q4_0, whose products are slow,
-    /// get 8 bits.
+    /// Matrices of floats remain floats. Quantised matrices in formats other than Q8_0 and Q4_0,
+    /// whose products are slow, get 8 bits.
     SlowBlocks,
 }
 
 /// Loads a model from a GGUF file.
-pub(crate) fn load_gguf(path: &Path, device: Device, conversion: Conversion) -> Result<GgufCheckpoint, LoadError> {
+pub(crate) fn load_gguf(
+    path: &Path,
+    device: Device,
+    conversion: Conversion,
+) -> Result<GgufCheckpoint, LoadError> {
     let file = Gguf::open(path)?;
     let is_quantized = file.is_quantized();
     let architecture = file.text("general.architecture").unwrap_or_default().to_owned();
     let kind = LlamaKind::named(&architecture);
-    let begins = file.flag("tokenizer.ggml.add_bos_token").unwrap_or(kind.is_none_or(LlamaKind::has_begin));
+    let begins =
+        file.flag("tokenizer.ggml.add_bos_token").unwrap_or(kind.is_none_or(LlamaKind::has_begin));
     let begin = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| begins);
     let names = ["eos", "eot", "eom"].map(|name| format!("tokenizer.ggml.{name}_token_id"));
     let mut ends: BTreeSet<u32> = file.ends();
@@ -264,7 +278,8 @@ pub(crate) fn load_gguf(path: &Path, device: Device, conversion: Conversion) -> 
     Ok(GgufCheckpoint { checkpoint, tokenizer, template, is_quantized })
 }
 
-/// Returns the tokens that end an answer: those of `config.json`, and those of `generation_config.json`.
+/// Returns the tokens that end an answer: those of `config.json`, and those of
+/// `generation_config.json`.
 fn ends(directory: &Path, ids: Ids) -> Result<Vec<u32>, LoadError> {
     let mut ends = BTreeSet::new();
     let mut add = |ids: Ids| match ids {

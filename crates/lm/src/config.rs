@@ -29,13 +29,14 @@ pub enum ModelError {
     Tensor(#[from] candle_core::Error),
 }
 
-/// Scaling of rotary embeddings as in Llama 3.1: low frequencies are divided by `factor`, high frequencies are
-/// unchanged.
+/// Scaling of rotary embeddings as in Llama 3.1: low frequencies are divided by `factor`, high
+/// frequencies are unchanged.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RopeScaling {
     /// Divisor of low frequencies.
     pub factor: f64,
-    /// Low-frequency bound: wavelengths above `original_context / low` tokens are scaled by the full factor.
+    /// Low-frequency bound: wavelengths above `original_context / low` tokens are scaled by the
+    /// full factor.
     pub low: f64,
     /// High-frequency bound: wavelengths below `original_context / high` tokens are not scaled.
     pub high: f64,
@@ -64,8 +65,8 @@ pub enum LlamaKind {
     Qwen2,
     /// Qwen 3: each head of queries and keys has an RMS norm before the rotation.
     Qwen3,
-    /// Gemma 3: like Qwen 3, with norms of the outputs of attention and feed-forward layers, scaled embeddings, GELU, and
-    /// [local layers](LocalLayers).
+    /// Gemma 3: like Qwen 3, with norms of the outputs of attention and feed-forward layers, scaled
+    /// embeddings, GELU, and [local layers](LocalLayers).
     Gemma3,
 }
 
@@ -91,8 +92,8 @@ impl LlamaKind {
         }
     }
 
-    /// Whether prompts begin with the begin token of the configuration, unless the tokenizer says otherwise. The
-    /// configurations of Qwen name a token that their tokenizers do not add.
+    /// Whether prompts begin with the begin token of the configuration, unless the tokenizer says
+    /// otherwise. The configurations of Qwen name a token that their tokenizers do not add.
     pub(crate) const fn has_begin(self) -> bool {
         !matches!(self, Self::Qwen2 | Self::Qwen3)
     }
@@ -145,7 +146,8 @@ pub struct LlamaConfig {
     pub norm_eps: f64,
 }
 
-/// Greatest context length, in tokens. Positions are 32-bit floats, which represent every integer up to this one.
+/// Greatest context length, in tokens. Positions are 32-bit floats, which represent every integer
+/// up to this one.
 const MAX_CONTEXT: usize = 1 << 24;
 
 impl LlamaConfig {
@@ -164,20 +166,29 @@ impl LlamaConfig {
         self.local.filter(|local| !(layer + 1).is_multiple_of(local.period))
     }
 
-    /// Returns the size of heads that share the width of the residual stream; 0, which [`check`](Self::check) rejects,
-    /// if they cannot.
+    /// Returns the size of heads that share the width of the residual stream; 0, which
+    /// [`check`](Self::check) rejects, if they cannot.
     pub(crate) fn shared_head_size(hidden: usize, heads: usize) -> usize {
         if heads > 0 && hidden.is_multiple_of(heads) { hidden / heads } else { 0 }
     }
 
     pub(crate) fn check(&self) -> Result<(), ModelError> {
-        let counts =
-            [self.vocabulary, self.hidden, self.intermediate, self.layers, self.heads, self.kv_heads, self.context];
+        let counts = [
+            self.vocabulary,
+            self.hidden,
+            self.intermediate,
+            self.layers,
+            self.heads,
+            self.kv_heads,
+            self.context,
+        ];
         if counts.contains(&0) {
             return Err(ModelError::Config("every dimension must be above 0"));
         }
         if self.head_size == 0 || !self.head_size.is_multiple_of(2) {
-            return Err(ModelError::Config("hidden must be an even multiple of heads, or the head size be even"));
+            return Err(ModelError::Config(
+                "hidden must be an even multiple of heads, or the head size be even",
+            ));
         }
         if self.heads.checked_mul(self.head_size).is_none() {
             return Err(ModelError::Config("heads of this size are too large"));
@@ -195,7 +206,9 @@ impl LlamaConfig {
             return Err(ModelError::Config("rope_theta must be above 0"));
         }
         if self.local.is_some_and(|local| local.window == 0 || local.period == 0) {
-            return Err(ModelError::Config("the window and the period of local layers must be above 0"));
+            return Err(ModelError::Config(
+                "the window and the period of local layers must be above 0",
+            ));
         }
         Ok(())
     }
@@ -213,7 +226,9 @@ mod tests {
             let frequency = std::f64::consts::TAU / wavelength;
             scaling.apply(frequency) / frequency
         };
-        for (wavelength, expected) in [(100.0, 1.0), (2_048.0, 1.0), (8_192.0, 0.125), (100_000.0, 0.125)] {
+        for (wavelength, expected) in
+            [(100.0, 1.0), (2_048.0, 1.0), (8_192.0, 0.125), (100_000.0, 0.125)]
+        {
             assert!((of_wavelength(wavelength) - expected).abs() < 1e-12, "{wavelength}");
         }
         // Halfway between 1 and 4 turns.

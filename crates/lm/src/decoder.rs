@@ -1,4 +1,5 @@
-//! The weights of a model as plain numbers, for programs that run it by other means, such as a circuit for proofs.
+//! The weights of a model as plain numbers, for programs that run it by other means, such as a
+//! circuit for proofs.
 
 use candle_core::{Device, Tensor};
 
@@ -112,7 +113,8 @@ pub struct Decoder {
 }
 
 impl CausalModel {
-    /// Returns the model's weights, with the positions of the first `tokens` tokens. Quantised weights are dequantised.
+    /// Returns the model's weights, with the positions of the first `tokens` tokens. Quantised
+    /// weights are dequantised.
     ///
     /// # Errors
     /// [`ModelError::TooLong`] when the tokens exceed the context, [`ModelError::Config`] for Gemma 3.
@@ -161,7 +163,11 @@ fn of_gpt2(model: &Gpt2, tokens: usize) -> Result<Decoder, ModelError> {
     let positions = floats(&model.positions.narrow(0, 0, tokens)?)?;
     Ok(Decoder {
         embeddings: matrix(&model.embeddings, config.vocabulary, hidden)?,
-        positions: Positions::Learned(Matrix { outputs: tokens, inputs: hidden, values: positions }),
+        positions: Positions::Learned(Matrix {
+            outputs: tokens,
+            inputs: hidden,
+            values: positions,
+        }),
         layers: layers.collect::<Result<_, ModelError>>()?,
         norm: norm(&model.norm)?,
         head: projection(&model.head, config.vocabulary, hidden)?,
@@ -176,11 +182,15 @@ fn of_llama(model: &Llama, tokens: usize) -> Result<Decoder, ModelError> {
     let config = *model.config();
     check(tokens, config.context)?;
     if config.kind == LlamaKind::Gemma3 {
-        return Err(ModelError::Config("the weights of Gemma 3 cannot be exported: use Llama, Qwen or GPT-2"));
+        return Err(ModelError::Config(
+            "the weights of Gemma 3 cannot be exported: use Llama, Qwen or GPT-2",
+        ));
     }
     let (hidden, inner) = (config.hidden, config.intermediate);
     let (query, kv) = (config.query_width(), config.kv_width());
-    let norm = |scale: &Tensor| -> Result<Norm, ModelError> { Ok(Norm { scale: floats(scale)?, shift: None }) };
+    let norm = |scale: &Tensor| -> Result<Norm, ModelError> {
+        Ok(Norm { scale: floats(scale)?, shift: None })
+    };
     let layers = model.layers().iter().map(|layer| {
         let head_norms = match &layer.head_norms {
             Some(norms) => Some([norm(&norms.query)?, norm(&norms.key)?]),

@@ -1,9 +1,9 @@
-//! Continuous batching: concurrent answers share one cache of keys and values and each pass over the weights. An answer
-//! joins the batch as soon as the cache has space for it and leaves it as soon as it ends, without waiting for the
-//! others.
+//! Continuous batching: concurrent answers share one cache of keys and values and each pass over
+//! the weights. An answer joins the batch as soon as the cache has space for it and leaves it as
+//! soon as it ends, without waiting for the others.
 //!
-//! Most of a token's time is spent reading the weights from memory, so 16 tokens in one pass take little longer than
-//! one.
+//! Most of a token's time is spent reading the weights from memory, so 16 tokens in one pass take
+//! little longer than one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::generate::Sampler;
 use crate::paged::{PagedCache, Pages, Row};
 use crate::{Finish, LanguageModel, ModelError, Sampling, Step};
 
-/// Maximum number of prompt tokens in one pass, which all prompts share. Longer prompts are split, so that other answers
-/// progress in between.
+/// Maximum number of prompt tokens in one pass, which all prompts share. Longer prompts are split,
+/// so that other answers progress in between.
 const PROMPT_TOKENS: usize = 256;
 /// Maximum number of buffered events per answer. A full buffer pauses only its own answer.
 const AHEAD: usize = 16;
@@ -36,7 +36,8 @@ pub struct EngineSettings {
 }
 
 impl Default for EngineSettings {
-    /// Returns the defaults: 16 concurrent answers, 32 768 tokens in the cache, no minimum time per token.
+    /// Returns the defaults: 16 concurrent answers, 32 768 tokens in the cache, no minimum time per
+    /// token.
     fn default() -> Self {
         Self { streams: 16, cache_tokens: 32_768, pace: Duration::ZERO }
     }
@@ -65,7 +66,8 @@ pub enum SubmitError {
     Stopped,
 }
 
-/// A model on its own thread that generates many answers concurrently. The thread ends when the last clone is dropped.
+/// A model on its own thread that generates many answers concurrently. The thread ends when the
+/// last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Engine {
     model: Arc<LanguageModel>,
@@ -86,7 +88,9 @@ impl Engine {
     /// When the thread cannot be spawned.
     pub fn start(model: Arc<LanguageModel>, settings: EngineSettings) -> std::io::Result<Self> {
         let (jobs, inbox) = channel();
-        let cache_tokens = settings.cache_tokens.min(model.llama().config().context.saturating_mul(settings.streams));
+        let cache_tokens = settings
+            .cache_tokens
+            .min(model.llama().config().context.saturating_mul(settings.streams));
         let settings = EngineSettings { cache_tokens, ..settings };
         let worker = Arc::clone(&model);
         std::thread::Builder::new().name("language model".to_owned()).spawn(move || {
@@ -96,11 +100,16 @@ impl Engine {
         Ok(Self { model, jobs, cache_tokens })
     }
 
-    /// Submits a prompt and returns the events of its answer. Dropping the receiver cancels the answer.
+    /// Submits a prompt and returns the events of its answer. Dropping the receiver cancels the
+    /// answer.
     ///
     /// # Errors
     /// [`SubmitError`] when the prompt is invalid or the engine has stopped.
-    pub fn submit(&self, prompt: Vec<u32>, sampling: Sampling) -> Result<mpsc::Receiver<EngineEvent>, SubmitError> {
+    pub fn submit(
+        &self,
+        prompt: Vec<u32>,
+        sampling: Sampling,
+    ) -> Result<mpsc::Receiver<EngineEvent>, SubmitError> {
         let config = self.model.llama().config();
         let longest = config.context.min(self.cache_tokens);
         if prompt.len() + sampling.max_tokens.min(1) > longest {
@@ -140,7 +149,12 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    const fn new(model: &'a LanguageModel, cache: PagedCache, settings: EngineSettings, inbox: Receiver<Job>) -> Self {
+    const fn new(
+        model: &'a LanguageModel,
+        cache: PagedCache,
+        settings: EngineSettings,
+        inbox: Receiver<Job>,
+    ) -> Self {
         Self { model, cache, settings, inbox, waiting: VecDeque::new(), streams: Vec::new() }
     }
 
@@ -153,8 +167,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Receives new jobs; waits for a job while idle, or at most `pause`. Returns `false` when the engine is idle and
-    /// all handles are dropped.
+    /// Receives new jobs; waits for a job while idle, or at most `pause`. Returns `false` when the
+    /// engine is idle and all handles are dropped.
     fn receive(&mut self, pause: Option<Duration>) -> bool {
         let is_idle = self.streams.is_empty() && self.waiting.is_empty();
         let first = match pause {
@@ -203,11 +217,20 @@ impl<'a> Batch<'a> {
                 continue;
             }
             let due = Instant::now() + self.settings.pace;
-            self.streams.push(Stream { pending: prompt.into(), read: 0, room: tokens, sampler, pages, events, due });
+            self.streams.push(Stream {
+                pending: prompt.into(),
+                read: 0,
+                room: tokens,
+                sampler,
+                pages,
+                events,
+                due,
+            });
         }
     }
 
-    /// Processes the pending tokens of all ready answers in one pass. If no answer is ready, returns the time to wait.
+    /// Processes the pending tokens of all ready answers in one pass. If no answer is ready,
+    /// returns the time to wait.
     fn pass(&mut self) -> Option<Duration> {
         let (mut rows, mut wanted, mut drawing) = (Vec::new(), Vec::new(), Vec::new());
         let (now, mut pause) = (Instant::now(), None::<Duration>);
@@ -228,7 +251,8 @@ impl<'a> Batch<'a> {
                 stream.read += 1;
             }
             if stream.pending.is_empty()
-                && let Some(last) = rows.len().checked_sub(1).and_then(|last| u32::try_from(last).ok())
+                && let Some(last) =
+                    rows.len().checked_sub(1).and_then(|last| u32::try_from(last).ok())
             {
                 wanted.push(last);
                 drawing.push(index);

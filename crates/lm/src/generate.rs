@@ -78,13 +78,19 @@ impl Sampler {
         self.finish
     }
 
-    /// Draws the next token from these logits, or returns `None` at the end of the answer. `read` is the number of
-    /// tokens that the model has processed: an answer that fills the context ends.
-    pub(crate) fn draw(&mut self, model: &LanguageModel, mut logits: Vec<f32>, read: usize) -> Option<Step> {
+    /// Draws the next token from these logits, or returns `None` at the end of the answer. `read`
+    /// is the number of tokens that the model has processed: an answer that fills the context ends.
+    pub(crate) fn draw(
+        &mut self,
+        model: &LanguageModel,
+        mut logits: Vec<f32>,
+        read: usize,
+    ) -> Option<Step> {
         let vocabulary = model.vocabulary();
         vocabulary.silence(&mut logits);
         let logprobs = log_softmax(&logits);
-        // The first token must not be the end token; masking does not affect the reported probability.
+        // The first token must not be the end token; masking does not affect the reported
+        // probability.
         if self.tokens == 0 {
             for end in vocabulary.ends() {
                 if let Some(end) = logits.get_mut(*end as usize) {
@@ -158,8 +164,9 @@ pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f64> {
 
 /// Returns the token with the largest logit, the first one of equal logits: greedy decoding.
 pub fn greedy_token(logits: &[f32]) -> u32 {
-    let largest =
-        (0..).zip(logits).max_by(|(one_id, one), (other_id, other)| one.total_cmp(other).then(other_id.cmp(one_id)));
+    let largest = (0..)
+        .zip(logits)
+        .max_by(|(one_id, one), (other_id, other)| one.total_cmp(other).then(other_id.cmp(one_id)));
     largest.map_or(0, |(token, _)| token)
 }
 
@@ -188,7 +195,8 @@ fn keep_largest(order: &mut Vec<(u32, f64)>, count: usize) {
 }
 
 fn choose(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {
-    let mut order: Vec<(u32, f64)> = (0..).zip(logits.iter().map(|logit| f64::from(*logit))).collect();
+    let mut order: Vec<(u32, f64)> =
+        (0..).zip(logits.iter().map(|logit| f64::from(*logit))).collect();
     let candidates = match sampling.top_k {
         _ if sampling.temperature <= 0.0 => 1,
         0 => order.len(),
@@ -231,15 +239,21 @@ mod tests {
         let logprobs = log_softmax(&[1.0, 2.0, 1_000.0, -1_000.0]);
         let sum: f64 = logprobs.iter().map(|logprob| logprob.exp()).sum();
         assert!((sum - 1.0).abs() < 1e-12);
-        assert_eq!(likeliest(&logprobs, 2).iter().map(|(token, _)| *token).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(
+            likeliest(&logprobs, 2).iter().map(|(token, _)| *token).collect::<Vec<_>>(),
+            [2, 1]
+        );
     }
 
     /// Columns: logits · token
     #[test]
     fn greedy_token_is_the_first_of_the_largest() {
-        for (logits, token) in
-            [(&[][..], 0), (&[-1.0, 2.0, 1.0], 1), (&[0.5, 3.0, 3.0], 1), (&[f32::NEG_INFINITY, f32::NEG_INFINITY], 0)]
-        {
+        for (logits, token) in [
+            (&[][..], 0),
+            (&[-1.0, 2.0, 1.0], 1),
+            (&[0.5, 3.0, 3.0], 1),
+            (&[f32::NEG_INFINITY, f32::NEG_INFINITY], 0),
+        ] {
             assert_eq!(greedy_token(logits), token, "{logits:?}");
         }
     }
@@ -256,7 +270,10 @@ mod tests {
             seen
         };
         let all = draws(Sampling::default());
-        assert!(all.iter().all(|count| *count > 20) && all[1] > all[2] && all[2] > all[3], "{all:?}");
+        assert!(
+            all.iter().all(|count| *count > 20) && all[1] > all[2] && all[2] > all[3],
+            "{all:?}"
+        );
         assert_eq!(draws(Sampling { temperature: 0.0, ..Sampling::default() }), [0, 2_000, 0, 0]);
         let two = draws(Sampling { top_k: 2, ..Sampling::default() });
         assert!(two[0] == 0 && two[3] == 0 && two[2] > 0, "{two:?}");

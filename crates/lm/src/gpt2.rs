@@ -1,4 +1,5 @@
-//! The GPT-2 architecture: layer norms, learned positions, multi-head attention, feed-forward layers with GELU.
+//! The GPT-2 architecture: layer norms, learned positions, multi-head attention, feed-forward
+//! layers with GELU.
 
 use candle_core::{Device, IndexOp as _, Tensor};
 use candle_nn::ops::layer_norm;
@@ -28,7 +29,14 @@ pub(crate) struct Gpt2Config {
 
 impl Gpt2Config {
     pub(crate) fn check(&self) -> Result<(), ModelError> {
-        let counts = [self.vocabulary, self.hidden, self.intermediate, self.layers, self.heads, self.context];
+        let counts = [
+            self.vocabulary,
+            self.hidden,
+            self.intermediate,
+            self.layers,
+            self.heads,
+            self.context,
+        ];
         if counts.contains(&0) {
             return Err(ModelError::Config("every dimension must be above 0"));
         }
@@ -72,8 +80,8 @@ impl Gpt2 {
     /// Processes tokens that follow those in the cache, and returns the logits after the last one.
     ///
     /// # Errors
-    /// [`ModelError::TooLong`] when the tokens exceed the context, [`ModelError::Tokens`] when there are none or one is
-    /// outside the vocabulary.
+    /// [`ModelError::TooLong`] when the tokens exceed the context, [`ModelError::Tokens`] when
+    /// there are none or one is outside the vocabulary.
     pub(crate) fn next(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<f32>, ModelError> {
         let hidden = self.hidden(tokens, cache)?;
         let last = hidden.narrow(0, tokens.len() - 1, 1)?;
@@ -86,11 +94,18 @@ impl Gpt2 {
         let positions = self.positions.narrow(0, cache.tokens(), tokens.len())?;
         let mut hidden = (self.embeddings.select(&ids)? + positions)?;
         let width = self.config.hidden;
-        let heads =
-            Heads { query: self.config.heads, kv: self.config.heads, size: width / self.config.heads, window: None };
+        let heads = Heads {
+            query: self.config.heads,
+            kv: self.config.heads,
+            size: width / self.config.heads,
+            window: None,
+        };
         for (index, layer) in self.layers.iter().enumerate() {
-            let projected = layer.projection.forward(&self.normed(&hidden, &layer.attention_norm)?)?;
-            let part = |number: usize| heads.split(&projected.narrow(1, number * width, width)?.contiguous()?);
+            let projected =
+                layer.projection.forward(&self.normed(&hidden, &layer.attention_norm)?)?;
+            let part = |number: usize| {
+                heads.split(&projected.narrow(1, number * width, width)?.contiguous()?)
+            };
             let attended = heads.attend(index, &part(0)?, &part(1)?, &part(2)?, cache)?;
             hidden = (hidden + layer.output.forward(&attended)?)?;
             let wide = layer.up.forward(&self.normed(&hidden, &layer.feed_forward_norm)?)?;
@@ -103,7 +118,12 @@ impl Gpt2 {
     }
 
     fn normed(&self, hidden: &Tensor, norm: &Norm) -> Result<Tensor, ModelError> {
-        Ok(layer_norm(&hidden.contiguous()?, &norm.scale, &norm.shift, self.config.norm_eps as f32)?)
+        Ok(layer_norm(
+            &hidden.contiguous()?,
+            &norm.scale,
+            &norm.shift,
+            self.config.norm_eps as f32,
+        )?)
     }
 
     fn device(&self) -> &Device {

@@ -1,17 +1,21 @@
 //! Language models on candle.
 //!
-//! - [`Llama`]: the architectures Llama, Qwen 2 (also 2.5), Qwen 3 and Gemma 3 ([`LlamaKind`]) with a key-value cache.
-//!   Its weights are loaded from a directory (except Gemma's), a GGUF file or, without any download, generated from a seed;
-//! - [`CausalModel`]: GPT-2 or a model of the Llama family from a directory or a GGUF file, with weights of 32, 8 or 4
-//!   bits, on the CPU or a GPU. A [`KvCache`] can be truncated and copied, so that texts with a common prefix share its
-//!   computation. [`greedy_token`] chooses the likeliest token after a text. [`CausalModel::decoder`] returns the weights
-//!   as plain numbers ([`Decoder`]);
+//! - [`Llama`]: the architectures Llama, Qwen 2 (also 2.5), Qwen 3 and Gemma 3 ([`LlamaKind`]) with
+//!   a key-value cache. Its weights are loaded from a directory (except Gemma's), a GGUF file or,
+//!   without any download, generated from a seed;
+//! - [`CausalModel`]: GPT-2 or a model of the Llama family from a directory or a GGUF file, with
+//!   weights of 32, 8 or 4 bits, on the CPU or a GPU. A [`KvCache`] can be truncated and copied, so
+//!   that texts with a common prefix share its computation. [`greedy_token`] chooses the likeliest
+//!   token after a text. [`CausalModel::decoder`] returns the weights as plain numbers
+//!   ([`Decoder`]);
 //! - [`Vocabulary`]: the tokens of a model;
-//! - [`LanguageModel`]: Llama's weights and vocabulary, from a directory, a GGUF file or a seed. It builds prompts and
-//!   [generates](LanguageModel::generate) answers with log-probabilities; [`LanguageModel::judge`] computes the
-//!   probability of each token of a given answer in one pass;
-//! - [`Engine`]: continuous batching, in which concurrent answers share one cache and each pass over the weights;
-//! - [`server`]: OpenAI-compatible `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/v1/models`.
+//! - [`LanguageModel`]: Llama's weights and vocabulary, from a directory, a GGUF file or a seed. It
+//!   builds prompts and [generates](LanguageModel::generate) answers with log-probabilities;
+//!   [`LanguageModel::judge`] computes the probability of each token of a given answer in one pass;
+//! - [`Engine`]: continuous batching, in which concurrent answers share one cache and each pass
+//!   over the weights;
+//! - [`server`]: OpenAI-compatible `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and
+//!   `/v1/models`.
 //!
 //! ```
 //! use taonet_lm::{LanguageModel, Sampling};
@@ -30,18 +34,20 @@
 //! # }
 //! ```
 //!
-//! A model with random weights generates meaningless text, but its probabilities are reproducible and differ from those
-//! of other weights. Nineteen's demonstration and tests need no more: miners and the validator's checker run the same
-//! model.
+//! A model with random weights generates meaningless text, but its probabilities are reproducible
+//! and differ from those of other weights. Nineteen's demonstration and tests need no more: miners
+//! and the validator's checker run the same model.
 //!
-//! [`LanguageModel`] and [`Engine`] run on the CPU, with weights of 32-bit floats, or of 8 or 4 bits from a GGUF file.
-//! Calls of the models block; [`Engine`] has its own thread. With the cargo features `cuda` and `metal`, a
-//! [`CausalModel`] runs on a GPU. A prompt that exceeds the model's context is an error ([`ModelError::TooLong`]), never
-//! truncated; an answer ends when it has filled the context. The crate does not train or download models. The server has
-//! no authentication: it is meant for loopback addresses.
+//! [`LanguageModel`] and [`Engine`] run on the CPU, with weights of 32-bit floats, or of 8 or 4
+//! bits from a GGUF file. Calls of the models block; [`Engine`] has its own thread. With the cargo
+//! features `cuda` and `metal`, a [`CausalModel`] runs on a GPU. A prompt that exceeds the model's
+//! context is an error ([`ModelError::TooLong`]), never truncated; an answer ends when it has
+//! filled the context. The crate does not train or download models. The server has no
+//! authentication: it is meant for loopback addresses.
 //!
 //! Uses `taonet-primitives` only. Used by `taonet-babelbit-miner`, `taonet-babelbit-text-miner`,
-//! `taonet-nineteen-checker`, `taonet-prompting-neurons`, `taonet-proof-lm`, `tao nineteen` and `tao prompting`.
+//! `taonet-nineteen-checker`, `taonet-prompting-neurons`, `taonet-proof-lm`, `tao nineteen` and
+//! `tao prompting`.
 
 mod attention;
 mod cache;

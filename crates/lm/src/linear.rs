@@ -1,8 +1,9 @@
 //! Linear layers whose weights are 32-bit floats or blocks of 8 or 4 bits.
 //!
-//! For a few rows, the time of a product is the time to read the weights: [`kernel`] multiplies each row of weights
-//! with all inputs while it is in the cache, and [`mapped`] keeps the weights in large pages. `nibbles` multiplies
-//! quantised weights on x86-64. Larger products of floats, other devices and other quantised weights use candle.
+//! For a few rows, the time of a product is the time to read the weights: [`kernel`] multiplies
+//! each row of weights with all inputs while it is in the cache, and [`mapped`] keeps the weights
+//! in large pages. `nibbles` multiplies quantised weights on x86-64. Larger products of floats,
+//! other devices and other quantised weights use candle.
 
 mod kernel;
 mod mapped;
@@ -58,11 +59,13 @@ pub(crate) enum Weight {
 }
 
 impl Weight {
-    /// Converts floats to blocks of this width, if any. Rows whose length is not a multiple of the block size remain
-    /// floats.
+    /// Converts floats to blocks of this width, if any. Rows whose length is not a multiple of the
+    /// block size remain floats.
     pub(crate) fn new(weights: Tensor, bits: Option<Bits>) -> Result<Self, ModelError> {
         let (_, width) = weights.dims2()?;
-        let Some(format) = bits.map(Bits::format).filter(|format| width.is_multiple_of(format.block_size())) else {
+        let Some(format) =
+            bits.map(Bits::format).filter(|format| width.is_multiple_of(format.block_size()))
+        else {
             return Ok(Mapped::copy(&weights)?.map_or(Self::Dense(weights), Self::Mapped));
         };
         let on_cpu = weights.to_device(&Device::Cpu)?;
@@ -85,7 +88,10 @@ impl Weight {
         match self {
             Self::Dense(weights) => {
                 let shape = weights.dims2()?;
-                match with_floats(weights, |weights| few_rows(weights, shape, input)).transpose()?.flatten() {
+                match with_floats(weights, |weights| few_rows(weights, shape, input))
+                    .transpose()?
+                    .flatten()
+                {
                     Some(output) => Ok(output),
                     None => Ok(input.matmul(&weights.t()?)?),
                 }
@@ -93,7 +99,9 @@ impl Weight {
             Self::Mapped(weights) => weights.multiply(input),
             #[cfg(target_arch = "x86_64")]
             Self::Nibbles(weights) => weights.multiply(input),
-            Self::Quantized(weights) => Ok(QMatMul::QTensor(Arc::clone(weights)).forward(&input.contiguous()?)?),
+            Self::Quantized(weights) => {
+                Ok(QMatMul::QTensor(Arc::clone(weights)).forward(&input.contiguous()?)?)
+            }
         }
     }
 
@@ -157,13 +165,19 @@ impl From<Tensor> for Linear {
     }
 }
 
-/// Computes the product of a few rows on the CPU with weights of this shape; `None` if candle's product must be used.
-fn few_rows(weights: &[f32], (outputs, width): (usize, usize), input: &Tensor) -> Result<Option<Tensor>, ModelError> {
+/// Computes the product of a few rows on the CPU with weights of this shape; `None` if candle's
+/// product must be used.
+fn few_rows(
+    weights: &[f32],
+    (outputs, width): (usize, usize),
+    input: &Tensor,
+) -> Result<Option<Tensor>, ModelError> {
     let (rows, _) = input.dims2()?;
     if rows > FEW_ROWS || !input.device().is_cpu() {
         return Ok(None);
     }
-    let products = with_floats(&input.contiguous()?, |input| kernel::multiply(weights, input, width, outputs));
+    let products =
+        with_floats(&input.contiguous()?, |input| kernel::multiply(weights, input, width, outputs));
     let Some(products) = products.flatten() else { return Ok(None) };
     Ok(Some(Tensor::from_vec(products, (rows, outputs), &Device::Cpu)?))
 }
@@ -228,13 +242,17 @@ mod tests {
         for (bits, bound) in [(Bits::Eight, 0.6), (Bits::Four, 6.0)] {
             let weight = Weight::new(weights.clone(), Some(bits)).unwrap();
             assert!(weight.is_quantized());
-            let difference = largest_difference(&Linear::from(weight.clone()).forward(&input).unwrap(), &exact);
+            let difference =
+                largest_difference(&Linear::from(weight.clone()).forward(&input).unwrap(), &exact);
             assert!(difference > 0.0 && difference < bound, "{bits:?}: {difference}");
             let ids = Tensor::new(&[95_u32, 0], &Device::Cpu).unwrap();
             let rows = weight.dense().index_select(&ids, 0).unwrap();
             assert!(largest_difference(&weight.select(&ids).unwrap(), &rows) < 1e-6);
         }
         // Rows of 33 weights have no blocks of 32.
-        assert!(matches!(Weight::new(random(4, 33, "w"), Some(Bits::Four)).unwrap(), Weight::Dense(_)));
+        assert!(matches!(
+            Weight::new(random(4, 33, "w"), Some(Bits::Four)).unwrap(),
+            Weight::Dense(_)
+        ));
     }
 }

@@ -1,4 +1,5 @@
-//! The Llama family: RMS norms, rotary embeddings, grouped-query attention, gated feed-forward layers.
+//! The Llama family: RMS norms, rotary embeddings, grouped-query attention, gated feed-forward
+//! layers.
 
 mod random;
 
@@ -30,7 +31,8 @@ pub(crate) struct Layer {
     pub(crate) down: Linear,
 }
 
-/// Weights of the norms of each head's queries and keys: one value per value of a head, for all heads.
+/// Weights of the norms of each head's queries and keys: one value per value of a head, for all
+/// heads.
 #[derive(Debug)]
 pub(crate) struct HeadNorms {
     pub(crate) query: Tensor,
@@ -88,9 +90,13 @@ impl Llama {
     pub(crate) fn new(config: LlamaConfig, weights: Weights) -> Result<Self, ModelError> {
         config.check()?;
         let Weights { embeddings, layers, norm, head, frequencies } = weights;
-        let local =
-            config.local.map(|local| LlamaConfig { rope_theta: local.rope_theta, rope_scaling: None, ..config });
-        let local_frequencies = local.map_or_else(Vec::new, |config| self::frequencies(&config, &[]));
+        let local = config.local.map(|local| LlamaConfig {
+            rope_theta: local.rope_theta,
+            rope_scaling: None,
+            ..config
+        });
+        let local_frequencies =
+            local.map_or_else(Vec::new, |config| self::frequencies(&config, &[]));
         Ok(Self { config, embeddings, layers, norm, head, frequencies, local_frequencies })
     }
 
@@ -123,9 +129,13 @@ impl Llama {
     /// Processes tokens that follow those in the cache, and returns the logits after each of them.
     ///
     /// # Errors
-    /// [`ModelError::TooLong`] when the tokens exceed the context, [`ModelError::Tokens`] when there are none or one is
-    /// outside the vocabulary.
-    pub fn forward(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<Vec<f32>>, ModelError> {
+    /// [`ModelError::TooLong`] when the tokens exceed the context, [`ModelError::Tokens`] when
+    /// there are none or one is outside the vocabulary.
+    pub fn forward(
+        &self,
+        tokens: &[u32],
+        cache: &mut KvCache,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
         Ok(self.logits(&self.hidden(tokens, cache)?)?.to_vec2()?)
     }
 
@@ -156,12 +166,18 @@ impl Llama {
         self.head.forward(&self.normed(hidden)?)
     }
 
-    /// Computes the cosines and sines of the rotary embeddings at some positions: for each position, a row of half the
-    /// head size; without rows for local layers that the model lacks. Nothing is computed in advance for the whole
-    /// context, whose length is only a number in a file.
-    pub(crate) fn rotations(&self, positions: Range<usize>, are_local: bool) -> (Vec<f32>, Vec<f32>) {
+    /// Computes the cosines and sines of the rotary embeddings at some positions: for each
+    /// position, a row of half the head size; without rows for local layers that the model lacks.
+    /// Nothing is computed in advance for the whole context, whose length is only a number in a
+    /// file.
+    pub(crate) fn rotations(
+        &self,
+        positions: Range<usize>,
+        are_local: bool,
+    ) -> (Vec<f32>, Vec<f32>) {
         let frequencies = if are_local { &self.local_frequencies } else { &self.frequencies };
-        let angles = positions.flat_map(|position| frequencies.iter().map(move |step| position as f32 * step));
+        let angles = positions
+            .flat_map(|position| frequencies.iter().map(move |step| position as f32 * step));
         angles.map(|angle| (angle.cos(), angle.sin())).unzip()
     }
 
@@ -180,9 +196,12 @@ impl Llama {
         let hidden = self.run(tokens, |layer, projected| {
             let local = self.config.local_layer(layer);
             let heads = Heads { query, kv, size, window: local.map(|local| local.window) };
-            let (cos, sin) = local_tables.as_ref().filter(|_| local.is_some()).unwrap_or(&global_tables);
+            let (cos, sin) =
+                local_tables.as_ref().filter(|_| local.is_some()).unwrap_or(&global_tables);
             // (1, heads, tokens, size) for the rotation
-            let rotated = |rows| Ok::<_, ModelError>(rope(&heads.split(rows)?.unsqueeze(0)?, cos, sin)?.squeeze(0)?);
+            let rotated = |rows| {
+                Ok::<_, ModelError>(rope(&heads.split(rows)?.unsqueeze(0)?, cos, sin)?.squeeze(0)?)
+            };
             let (query, key) = (rotated(&projected.query)?, rotated(&projected.key)?);
             heads.attend(layer, &query, &key, &heads.split(&projected.value)?, cache)
         })?;
@@ -191,8 +210,8 @@ impl Llama {
         Ok(hidden)
     }
 
-    /// Runs all layers over some tokens, and returns the hidden states, one row per token. `attend` computes the
-    /// attention of a layer.
+    /// Runs all layers over some tokens, and returns the hidden states, one row per token. `attend`
+    /// computes the attention of a layer.
     pub(crate) fn run(
         &self,
         tokens: &[u32],
@@ -216,9 +235,11 @@ impl Llama {
             }
             let output_norms = layer.output_norms.as_ref();
             let attended = layer.output.forward(&attend(index, projected)?)?;
-            hidden = (hidden + self.output_normed(attended, output_norms.map(|norms| &norms.attention))?)?;
+            hidden = (hidden
+                + self.output_normed(attended, output_norms.map(|norms| &norms.attention))?)?;
             let fed = self.feed_forward(layer, &hidden)?;
-            hidden = (hidden + self.output_normed(fed, output_norms.map(|norms| &norms.feed_forward))?)?;
+            hidden = (hidden
+                + self.output_normed(fed, output_norms.map(|norms| &norms.feed_forward))?)?;
         }
         Ok(hidden)
     }
@@ -250,14 +271,16 @@ impl Llama {
     }
 }
 
-/// Computes the frequencies of the rotary embeddings. `divisors` divide them, one each, as in GGUF files; empty for none.
+/// Computes the frequencies of the rotary embeddings. `divisors` divide them, one each, as in GGUF
+/// files; empty for none.
 pub(crate) fn frequencies(config: &LlamaConfig, divisors: &[f32]) -> Vec<f32> {
     let size = config.head_size;
     (0..size / 2)
         .map(|pair| {
             let frequency = 1.0 / config.rope_theta.powf(2.0 * pair as f64 / size as f64);
             let divisor = divisors.get(pair).copied().unwrap_or(1.0);
-            config.rope_scaling.map_or(frequency, |scaling| scaling.apply(frequency)) as f32 / divisor
+            config.rope_scaling.map_or(frequency, |scaling| scaling.apply(frequency)) as f32
+                / divisor
         })
         .collect()
 }

@@ -9,7 +9,9 @@ use crate::checkpoint::{self, Checkpoint, Conversion, GgufCheckpoint};
 use crate::generate::{likeliest, log_softmax};
 use crate::network::Network;
 use crate::template::{ChatTemplate, Turn};
-use crate::{Generation, KvCache, Llama, LlamaConfig, LlamaKind, LoadError, ModelError, Sampling, Vocabulary};
+use crate::{
+    Generation, KvCache, Llama, LlamaConfig, LlamaKind, LoadError, ModelError, Sampling, Vocabulary,
+};
 
 /// A message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +53,8 @@ pub struct LanguageModel {
 }
 
 impl LanguageModel {
-    /// Creates a small model with random weights, which are determined by `seed`: about half a million parameters with
-    /// 4 layers.
+    /// Creates a small model with random weights, which are determined by `seed`: about half a
+    /// million parameters with 4 layers.
     ///
     /// # Errors
     /// [`ModelError`] when `layers` is 0.
@@ -64,7 +66,12 @@ impl LanguageModel {
     ///
     /// # Errors
     /// [`ModelError`] when the dimensions are inconsistent.
-    pub fn random_sized(name: impl Into<String>, layers: usize, hidden: usize, seed: u64) -> Result<Self, ModelError> {
+    pub fn random_sized(
+        name: impl Into<String>,
+        layers: usize,
+        hidden: usize,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
         let vocabulary = Vocabulary::default();
         let config = LlamaConfig {
             kind: LlamaKind::Llama,
@@ -81,19 +88,25 @@ impl LanguageModel {
             rope_scaling: None,
             norm_eps: 1e-5,
         };
-        Ok(Self { name: name.into(), llama: Llama::random(config, seed)?, vocabulary, template: None })
+        Ok(Self {
+            name: name.into(),
+            llama: Llama::random(config, seed)?,
+            vocabulary,
+            template: None,
+        })
     }
 
-    /// Loads a model of the Llama family from a GGUF file, or from a directory in Hugging Face's format: `config.json`,
-    /// `model.safetensors` (or parts with an index), `tokenizer.json`, and for chats a template in
-    /// `tokenizer_config.json` or `chat_template.jinja`.
+    /// Loads a model of the Llama family from a GGUF file, or from a directory in Hugging Face's
+    /// format: `config.json`, `model.safetensors` (or parts with an index), `tokenizer.json`, and
+    /// for chats a template in `tokenizer_config.json` or `chat_template.jinja`.
     ///
-    /// The weights of a directory are converted to 32-bit floats. A GGUF file contains the tokenizer and the template;
-    /// its matrices keep their precision, except that formats other than Q8_0, Q4_0 and floats are converted to 8 bits,
-    /// which takes more memory and less time.
+    /// The weights of a directory are converted to 32-bit floats. A GGUF file contains the
+    /// tokenizer and the template; its matrices keep their precision, except that formats other
+    /// than Q8_0, Q4_0 and floats are converted to 8 bits, which takes more memory and less time.
     ///
     /// # Errors
-    /// [`LoadError`], which names the file, field or tensor that is missing, malformed or unsupported.
+    /// [`LoadError`], which names the file, field or tensor that is missing, malformed or
+    /// unsupported.
     pub fn open(name: impl Into<String>, path: &Path) -> Result<Self, LoadError> {
         if path.is_file() {
             return Self::open_gguf(name.into(), path);
@@ -111,10 +124,14 @@ impl LanguageModel {
         let llama = match network {
             Network::Llama(llama) => llama,
             other @ Network::Gpt2(_) => {
-                return Err(LoadError::Foreign { path: path.to_owned(), what: other.architecture().to_owned() });
+                return Err(LoadError::Foreign {
+                    path: path.to_owned(),
+                    what: other.architecture().to_owned(),
+                });
             }
         };
-        let vocabulary = Vocabulary::of_gguf(path, tokenizer, llama.config().vocabulary, begin, ends)?;
+        let vocabulary =
+            Vocabulary::of_gguf(path, tokenizer, llama.config().vocabulary, begin, ends)?;
         let template = template.map(|source| ChatTemplate::parse(source, path)).transpose()?;
         Ok(Self { name, llama, vocabulary, template })
     }
@@ -134,17 +151,23 @@ impl LanguageModel {
         &self.vocabulary
     }
 
-    /// Encodes a conversation as a prompt for the assistant's turn. With `continues`, the last message is an unfinished
-    /// turn that the model continues.
+    /// Encodes a conversation as a prompt for the assistant's turn. With `continues`, the last
+    /// message is an unfinished turn that the model continues.
     ///
     /// # Errors
-    /// [`ModelError::Template`] when the model's chat template rejects the conversation, or a loaded model has none.
-    pub fn chat_prompt(&self, messages: &[Message], continues: bool) -> Result<Vec<u32>, ModelError> {
+    /// [`ModelError::Template`] when the model's chat template rejects the conversation, or a
+    /// loaded model has none.
+    pub fn chat_prompt(
+        &self,
+        messages: &[Message],
+        continues: bool,
+    ) -> Result<Vec<u32>, ModelError> {
         self.prompt(messages, if continues { Turn::Continued } else { Turn::Answer })
     }
 
-    /// Encodes a conversation as a prompt for the assistant's turn, like [`chat_prompt`](Self::chat_prompt). A reasoning
-    /// model, such as Qwen 3, answers without thinking first, if its chat template supports that.
+    /// Encodes a conversation as a prompt for the assistant's turn, like
+    /// [`chat_prompt`](Self::chat_prompt). A reasoning model, such as Qwen 3, answers without
+    /// thinking first, if its chat template supports that.
     ///
     /// # Errors
     /// See [`chat_prompt`](Self::chat_prompt).
@@ -160,7 +183,8 @@ impl LanguageModel {
         let begin = self.vocabulary.begin().filter(|_| self.vocabulary.has_roles());
         let begin = begin.ok_or_else(|| {
             ModelError::Template(
-                "the model has none; hint: use completions, or a model that was trained to chat".to_owned(),
+                "the model has none; hint: use completions, or a model that was trained to chat"
+                    .to_owned(),
             )
         })?;
         let mut prompt = vec![begin];
@@ -188,15 +212,20 @@ impl LanguageModel {
         Ok(prompt)
     }
 
-    /// Returns the unit-length embedding of a text (the normalised mean of its tokens' last hidden states), and the
-    /// number of its tokens.
+    /// Returns the unit-length embedding of a text (the normalised mean of its tokens' last hidden
+    /// states), and the number of its tokens.
     ///
     /// # Errors
     /// [`ModelError`] when the text is longer than the context.
     pub fn embed(&self, text: &str) -> Result<(Vec<f32>, usize), ModelError> {
         let tokens = self.completion_prompt(text)?;
         let mut mean = self.llama.mean_state(&tokens)?;
-        let length = mean.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+        let length = mean
+            .iter()
+            .map(|number| f64::from(*number).powi(2))
+            .sum::<f64>()
+            .sqrt()
+            .max(f64::MIN_POSITIVE);
         for number in &mut mean {
             *number = (f64::from(*number) / length) as f32;
         }
@@ -208,12 +237,17 @@ impl LanguageModel {
         Generation::new(self, prompt, sampling)
     }
 
-    /// Computes the probability of each token of an answer, and the `top` likeliest tokens at its position, in one pass
-    /// over prompt and answer.
+    /// Computes the probability of each token of an answer, and the `top` likeliest tokens at its
+    /// position, in one pass over prompt and answer.
     ///
     /// # Errors
     /// [`ModelError`] when the prompt is empty, or prompt and answer together exceed the context.
-    pub fn judge(&self, prompt: &[u32], answer: &[u32], top: usize) -> Result<Vec<Place>, ModelError> {
+    pub fn judge(
+        &self,
+        prompt: &[u32],
+        answer: &[u32],
+        top: usize,
+    ) -> Result<Vec<Place>, ModelError> {
         let first = prompt.len().checked_sub(1).ok_or(ModelError::Tokens)?;
         let mut tokens = prompt.to_vec();
         // The logits after the last token are not needed.
@@ -222,11 +256,13 @@ impl LanguageModel {
         let place = |(mut logits, token): (Vec<f32>, &u32)| {
             self.vocabulary.silence(&mut logits);
             let logprobs = log_softmax(&logits);
-            let of = |token: u32| logprobs.get(token as usize).copied().unwrap_or(f64::NEG_INFINITY);
+            let of =
+                |token: u32| logprobs.get(token as usize).copied().unwrap_or(f64::NEG_INFINITY);
             let logprob = of(*token);
             let better = logprobs.iter().filter(|other| **other > logprob).count();
             let rank = u32::try_from(better + 1).unwrap_or(u32::MAX);
-            let end_logprob = self.vocabulary.ends().iter().map(|end| of(*end)).fold(f64::NEG_INFINITY, f64::max);
+            let end_logprob =
+                self.vocabulary.ends().iter().map(|end| of(*end)).fold(f64::NEG_INFINITY, f64::max);
             Place { rank, logprob, end_logprob, top: likeliest(&logprobs, top) }
         };
         Ok(logits.into_iter().skip(first).zip(answer).map(place).collect())
@@ -242,8 +278,12 @@ mod tests {
     }
 
     fn answer(model: &LanguageModel, seed: u64) -> Vec<crate::Step> {
-        let sampling = Sampling { top_k: 5, seed, max_tokens: 40, top_logprobs: 5, ..Sampling::default() };
-        model.generate(model.chat_prompt(&messages(), false).unwrap(), sampling).map(Result::unwrap).collect()
+        let sampling =
+            Sampling { top_k: 5, seed, max_tokens: 40, top_logprobs: 5, ..Sampling::default() };
+        model
+            .generate(model.chat_prompt(&messages(), false).unwrap(), sampling)
+            .map(Result::unwrap)
+            .collect()
     }
 
     #[test]
@@ -252,7 +292,8 @@ mod tests {
         let steps = answer(&model, 7);
         assert!(steps.len() > 5, "{}", steps.len());
         let tokens: Vec<_> = steps.iter().map(|step| step.token).collect();
-        let places = model.judge(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5).unwrap();
+        let places =
+            model.judge(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5).unwrap();
         assert_eq!(places.len(), steps.len());
         for (place, step) in places.iter().zip(&steps) {
             assert!((place.logprob - step.logprob).abs() < 1e-3, "{place:?} {step:?}");
@@ -263,10 +304,13 @@ mod tests {
 
     #[test]
     fn tokens_of_another_model_are_improbable() {
-        let (model, other) =
-            (LanguageModel::random("m", 4, 1).unwrap(), LanguageModel::random("smaller", 2, 9).unwrap());
+        let (model, other) = (
+            LanguageModel::random("m", 4, 1).unwrap(),
+            LanguageModel::random("smaller", 2, 9).unwrap(),
+        );
         let tokens: Vec<_> = answer(&other, 7).iter().map(|step| step.token).collect();
-        let places = model.judge(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5).unwrap();
+        let places =
+            model.judge(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5).unwrap();
         let unlikely = places.iter().filter(|place| place.rank > 5).count();
         assert!(unlikely * 10 > places.len() * 8, "{unlikely} of {}", places.len());
     }
@@ -276,7 +320,8 @@ mod tests {
         let model = LanguageModel::random("m", 1, 1).unwrap();
         for seed in 0..300 {
             let prompt = model.completion_prompt(&format!("number {seed}")).unwrap();
-            let sampling = Sampling { seed, temperature: 2.0, max_tokens: 1, ..Sampling::default() };
+            let sampling =
+                Sampling { seed, temperature: 2.0, max_tokens: 1, ..Sampling::default() };
             assert_eq!(model.generate(prompt, sampling).count(), 1, "{seed}");
         }
     }

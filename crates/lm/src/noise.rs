@@ -1,4 +1,5 @@
-//! Reproducible random numbers: the same seed gives the same numbers on every machine and in every release.
+//! Reproducible random numbers: the same seed gives the same numbers on every machine and in every
+//! release.
 
 /// A SplitMix64 random number generator.
 #[derive(Debug, Clone)]
@@ -12,9 +13,9 @@ impl Noise {
     /// Creates an independent generator for a name.
     pub(crate) fn named(seed: u64, name: &str) -> Self {
         // FNV-1a.
-        let hash = name
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         let mut noise = Self(seed ^ hash);
         Self(noise.bits())
     }
@@ -32,8 +33,8 @@ impl Noise {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Draws an approximately normal number with mean 0 and variance 1: the sum of twelve uniform numbers minus six,
-    /// which needs no function of the platform's mathematical library.
+    /// Draws an approximately normal number with mean 0 and variance 1: the sum of twelve uniform
+    /// numbers minus six, which needs no function of the platform's mathematical library.
     pub(crate) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }
@@ -46,7 +47,10 @@ mod tests {
     #[test]
     fn first_numbers_equal_splitmix64() {
         let mut noise = Noise::new(1_234_567);
-        assert_eq!([noise.bits(), noise.bits()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!(
+            [noise.bits(), noise.bits()],
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
+        );
     }
 
     #[test]
@@ -62,7 +66,8 @@ mod tests {
         let mut noise = Noise::new(7);
         let numbers: Vec<_> = (0..20_000).map(|_| noise.normal()).collect();
         let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
-        let variance = numbers.iter().map(|number| (number - mean).powi(2)).sum::<f64>() / numbers.len() as f64;
+        let variance = numbers.iter().map(|number| (number - mean).powi(2)).sum::<f64>()
+            / numbers.len() as f64;
         assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
     }
 }

@@ -1,5 +1,5 @@
-//! Paged cache of keys and values for many sequences. A sequence holds blocks of a few tokens in any order, so
-//! sequences of all lengths share the memory and can start and end at any time.
+//! Paged cache of keys and values for many sequences. A sequence holds blocks of a few tokens in
+//! any order, so sequences of all lengths share the memory and can start and end at any time.
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -27,8 +27,8 @@ pub(crate) struct PagedCache {
     rotations: [Rotations; 2],
 }
 
-/// Cosines and sines of rotary embeddings: for each position up to the greatest one used, as many values as half the head
-/// size.
+/// Cosines and sines of rotary embeddings: for each position up to the greatest one used, as many
+/// values as half the head size.
 struct Rotations {
     cos: Vec<f32>,
     sin: Vec<f32>,
@@ -37,14 +37,17 @@ struct Rotations {
 impl Rotations {
     const EMPTY: Self = Self { cos: Vec::new(), sin: Vec::new() };
 
-    /// Applies the rotary embedding of a position to each head: rotates pairs of values, one from each half of the
-    /// head.
+    /// Applies the rotary embedding of a position to each head: rotates pairs of values, one from
+    /// each half of the head.
     fn rotate(&self, heads: &mut [f32], half: usize, position: usize) {
         let range = position * half..(position + 1) * half;
-        let (Some(cos), Some(sin)) = (self.cos.get(range.clone()), self.sin.get(range)) else { return };
+        let (Some(cos), Some(sin)) = (self.cos.get(range.clone()), self.sin.get(range)) else {
+            return;
+        };
         for head in heads.chunks_exact_mut(2 * half) {
             let (first, second) = head.split_at_mut(half);
-            for ((one, other), (cos, sin)) in first.iter_mut().zip(second).zip(cos.iter().zip(sin)) {
+            for ((one, other), (cos, sin)) in first.iter_mut().zip(second).zip(cos.iter().zip(sin))
+            {
                 (*one, *other) = (*one * cos - *other * sin, *other * cos + *one * sin);
             }
         }
@@ -111,13 +114,19 @@ impl PagedCache {
     }
 
     /// Returns the block of a token's keys and values, and their range within the block.
-    fn place(&self, pages: &Pages, layer: usize, position: usize) -> Option<(usize, std::ops::Range<usize>)> {
+    fn place(
+        &self,
+        pages: &Pages,
+        layer: usize,
+        position: usize,
+    ) -> Option<(usize, std::ops::Range<usize>)> {
         let block = *pages.0.get(position / BLOCK)?;
         let start = (layer * BLOCK + position % BLOCK) * self.config.kv_width();
         Some((block, start..start + self.config.kv_width()))
     }
 
-    /// Stores the rows' keys and values of one layer, and computes each row's attention up to its own position.
+    /// Stores the rows' keys and values of one layer, and computes each row's attention up to its
+    /// own position.
     fn attend(
         &mut self,
         layer: usize,
@@ -126,24 +135,32 @@ impl PagedCache {
         projected: &Projected,
     ) -> Result<Tensor, ModelError> {
         let flat = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
-        let (mut query, mut key, value) = (flat(&projected.query)?, flat(&projected.key)?, flat(&projected.value)?);
+        let (mut query, mut key, value) =
+            (flat(&projected.query)?, flat(&projected.key)?, flat(&projected.value)?);
         let (width, kv) = (self.config.query_width(), self.config.kv_width());
         let ([global, local], half) = (&self.rotations, self.config.head_size / 2);
         let rotations = if self.config.local_layer(layer).is_some() { local } else { global };
-        for (row, (query, key)) in rows.iter().zip(query.chunks_exact_mut(width).zip(key.chunks_exact_mut(kv))) {
+        for (row, (query, key)) in
+            rows.iter().zip(query.chunks_exact_mut(width).zip(key.chunks_exact_mut(kv)))
+        {
             rotations.rotate(query, half, row.position);
             rotations.rotate(key, half, row.position);
         }
-        for (row, (key, value)) in rows.iter().zip(key.chunks_exact(kv).zip(value.chunks_exact(kv))) {
+        for (row, (key, value)) in rows.iter().zip(key.chunks_exact(kv).zip(value.chunks_exact(kv)))
+        {
             let pages = pages.get(row.sequence).ok_or(ModelError::Tokens)?;
-            let (block, range) = self.place(pages, layer, row.position).ok_or(ModelError::Tokens)?;
+            let (block, range) =
+                self.place(pages, layer, row.position).ok_or(ModelError::Tokens)?;
             let block = self.blocks.get_mut(block).ok_or(ModelError::Tokens)?;
             block.keys.get_mut(range.clone()).ok_or(ModelError::Tokens)?.copy_from_slice(key);
             block.values.get_mut(range).ok_or(ModelError::Tokens)?.copy_from_slice(value);
         }
         let mut mixed = vec![0.0; query.len()];
         let this = &*self;
-        let work = rows.par_iter().zip(query.par_chunks_exact(width)).zip(mixed.par_chunks_exact_mut(width));
+        let work = rows
+            .par_iter()
+            .zip(query.par_chunks_exact(width))
+            .zip(mixed.par_chunks_exact_mut(width));
         work.try_for_each(|((row, query), mixed)| {
             let pages = pages.get(row.sequence)?;
             this.mix(layer, row.position, pages, query, mixed)
@@ -153,11 +170,21 @@ impl PagedCache {
     }
 
     /// Computes the attention of one token over its sequence up to itself.
-    fn mix(&self, layer: usize, position: usize, pages: &Pages, query: &[f32], mixed: &mut [f32]) -> Option<()> {
+    fn mix(
+        &self,
+        layer: usize,
+        position: usize,
+        pages: &Pages,
+        query: &[f32],
+        mixed: &mut [f32],
+    ) -> Option<()> {
         let size = self.config.head_size;
         let shared = self.config.heads / self.config.kv_heads;
         let scale = 1.0 / (size as f32).sqrt();
-        let first = self.config.local_layer(layer).map_or(0, |local| (position + 1).saturating_sub(local.window));
+        let first = self
+            .config
+            .local_layer(layer)
+            .map_or(0, |local| (position + 1).saturating_sub(local.window));
         let tokens = position + 1 - first;
         // A row of scores for each head.
         let mut scores = vec![0.0_f32; self.config.heads * tokens];
@@ -166,7 +193,8 @@ impl PagedCache {
             let keys = self.blocks.get(block)?.keys.get(range)?;
             for (head, query) in query.chunks_exact(size).enumerate() {
                 let start = head / shared * size;
-                *scores.get_mut(head * tokens + past - first)? = dot(query, keys.get(start..start + size)?) * scale;
+                *scores.get_mut(head * tokens + past - first)? =
+                    dot(query, keys.get(start..start + size)?) * scale;
             }
         }
         for scores in scores.chunks_exact_mut(tokens) {
@@ -184,7 +212,8 @@ impl PagedCache {
             let (block, range) = self.place(pages, layer, past)?;
             let values = self.blocks.get(block)?.values.get(range)?;
             for (head, mixed) in mixed.chunks_exact_mut(size).enumerate() {
-                let (start, share) = (head / shared * size, *scores.get(head * tokens + past - first)?);
+                let (start, share) =
+                    (head / shared * size, *scores.get(head * tokens + past - first)?);
                 for (mixed, value) in mixed.iter_mut().zip(values.get(start..start + size)?) {
                     *mixed += share * value;
                 }
@@ -195,8 +224,9 @@ impl PagedCache {
 }
 
 impl Llama {
-    /// Processes tokens of many sequences in one pass, and returns the logits after the rows in `wanted`. The rows of a
-    /// sequence must be in the order of their positions, and the sequence's pages must have room for them.
+    /// Processes tokens of many sequences in one pass, and returns the logits after the rows in
+    /// `wanted`. The rows of a sequence must be in the order of their positions, and the sequence's
+    /// pages must have room for them.
     pub(crate) fn step(
         &self,
         rows: &[Row],
@@ -206,7 +236,8 @@ impl Llama {
     ) -> Result<Vec<Vec<f32>>, ModelError> {
         let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
         cache.extend_rotations(self, rows);
-        let hidden = self.run(&tokens, |layer, projected| cache.attend(layer, rows, pages, &projected))?;
+        let hidden =
+            self.run(&tokens, |layer, projected| cache.attend(layer, rows, pages, &projected))?;
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
@@ -234,17 +265,21 @@ mod tests {
             (LlamaKind::Qwen3, 24, None),
             (LlamaKind::Gemma3, 24, local),
         ] {
-            check_sequences(&Llama::random(LlamaConfig { kind, head_size, local, ..config }, 5).unwrap());
+            check_sequences(
+                &Llama::random(LlamaConfig { kind, head_size, local, ..config }, 5).unwrap(),
+            );
         }
     }
 
     fn check_sequences(llama: &Llama) {
-        let sequences: [Vec<u32>; 3] = [(5..45).collect(), (60..61).collect(), (100..119).rev().collect()];
+        let sequences: [Vec<u32>; 3] =
+            [(5..45).collect(), (60..61).collect(), (100..119).rev().collect()];
         let mut cache = PagedCache::new(llama, 256);
         // Released blocks are reused.
         let used = cache.reserve(100).unwrap();
         cache.release(used);
-        let pages: Vec<_> = sequences.iter().map(|tokens| cache.reserve(tokens.len() + 2).unwrap()).collect();
+        let pages: Vec<_> =
+            sequences.iter().map(|tokens| cache.reserve(tokens.len() + 2).unwrap()).collect();
         let pages: Vec<_> = pages.iter().collect();
         let mut found = vec![Vec::new(); 3];
         // Read the first sequence in two parts, and the others together with the second part.
@@ -258,8 +293,11 @@ mod tests {
         for (sequence, logits) in [2, 0, 1].into_iter().zip(logits) {
             found[sequence].push(logits);
         }
-        let rows: Vec<_> = (0..3).map(|sequence| row(sequence, 77, sequences[sequence].len())).collect();
-        for (sequence, logits) in llama.step(&rows, &[0, 1, 2], &pages, &mut cache).unwrap().into_iter().enumerate() {
+        let rows: Vec<_> =
+            (0..3).map(|sequence| row(sequence, 77, sequences[sequence].len())).collect();
+        for (sequence, logits) in
+            llama.step(&rows, &[0, 1, 2], &pages, &mut cache).unwrap().into_iter().enumerate()
+        {
             found[sequence].push(logits);
         }
         for (tokens, found) in sequences.iter().zip(found) {

@@ -1,10 +1,11 @@
-//! An OpenAI-compatible server over a [`LanguageModel`]: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`,
-//! `/v1/models`. An [`Engine`] generates answers concurrently.
+//! An OpenAI-compatible server over a [`LanguageModel`]: `/v1/chat/completions`, `/v1/completions`,
+//! `/v1/embeddings`, `/v1/models`. An [`Engine`] generates answers concurrently.
 //!
-//! The server supports what Nineteen's miners and checkers send: sampling parameters, `logprobs`, streams, and two
-//! extensions of vLLM, `continue_final_message` (the last message is an unfinished turn) and `prompt_logprobs` (the
-//! log-probability of each prompt token). The fields `stop`, `tools` and `response_format`, and values of `n` other
-//! than 1, are rejected with an error that names the field.
+//! The server supports what Nineteen's miners and checkers send: sampling parameters, `logprobs`,
+//! streams, and two extensions of vLLM, `continue_final_message` (the last message is an unfinished
+//! turn) and `prompt_logprobs` (the log-probability of each prompt token). The fields `stop`,
+//! `tools` and `response_format`, and values of `n` other than 1, are rejected with an error that
+//! names the field.
 
 mod answer;
 mod embeddings;
@@ -45,7 +46,8 @@ pub fn router(model: Arc<LanguageModel>, settings: EngineSettings) -> std::io::R
 }
 
 async fn models(State(served): State<Served>) -> Response {
-    let model = json!({"id": served.model.name(), "object": "model", "created": 0, "owned_by": "taonet"});
+    let model =
+        json!({"id": served.model.name(), "object": "model", "created": 0, "owned_by": "taonet"});
     Json(json!({"object": "list", "data": [model]})).into_response()
 }
 
@@ -82,7 +84,9 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
     };
     let events = match served.engine.submit(prompt, request.sampling) {
         Ok(events) => events,
-        Err(SubmitError::Prompt(error)) => return refuse(StatusCode::BAD_REQUEST, &error.to_string(), Some(param)),
+        Err(SubmitError::Prompt(error)) => {
+            return refuse(StatusCode::BAD_REQUEST, &error.to_string(), Some(param));
+        }
         Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string(), None),
     };
     if request.streams {
@@ -93,7 +97,11 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
 }
 
 /// Computes the probability of each prompt token, given the tokens before it.
-async fn judge(model: &Arc<LanguageModel>, prompt: Vec<u32>, top: usize) -> Result<(Vec<u32>, Vec<Place>), ModelError> {
+async fn judge(
+    model: &Arc<LanguageModel>,
+    prompt: Vec<u32>,
+    top: usize,
+) -> Result<(Vec<u32>, Vec<Place>), ModelError> {
     let model = Arc::clone(model);
     let judged = tokio::task::spawn_blocking(move || {
         let (first, rest) = prompt.split_at(prompt.len().min(1));

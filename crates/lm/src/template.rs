@@ -92,15 +92,16 @@ impl ChatTemplate {
             let source = match config.chat_template {
                 None => None,
                 Some(Template::Only(source)) => Some(source),
-                Some(Template::Named(named)) => {
-                    named.into_iter().find(|named| named.name == "default").map(|named| named.template)
-                }
+                Some(Template::Named(named)) => named
+                    .into_iter()
+                    .find(|named| named.name == "default")
+                    .map(|named| named.template),
             };
             (path, source)
         };
         let Some(source) = source else { return Ok(None) };
-        let [begin, end] =
-            [config.bos_token, config.eos_token].map(|token| token.map(Token::into_text).unwrap_or_default());
+        let [begin, end] = [config.bos_token, config.eos_token]
+            .map(|token| token.map(Token::into_text).unwrap_or_default());
         let source = TemplateSource { source, begin, end };
         Self::parse(source, &path).map(Some)
     }
@@ -116,10 +117,13 @@ impl ChatTemplate {
     fn new(TemplateSource { source, begin, end }: TemplateSource) -> Result<Self, Error> {
         let mut environment = Environment::new();
         // Same settings as in Hugging Face's library.
-        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        let refuse =
-            |message: String| -> Result<Value, Error> { Err(Error::new(ErrorKind::InvalidOperation, message)) };
+        environment
+            .set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        let refuse = |message: String| -> Result<Value, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        };
         environment.add_function("raise_exception", refuse);
         environment.add_template_owned(NAME, source)?;
         Ok(Self { environment, begin, end })
@@ -128,13 +132,16 @@ impl ChatTemplate {
     /// Renders a conversation.
     pub(crate) fn render(&self, messages: &[Message], turn: Turn) -> Result<String, ModelError> {
         let continues = turn == Turn::Continued;
-        let template = self.environment.get_template(NAME).map_err(|error| rendering_failed(&error))?;
+        let template =
+            self.environment.get_template(NAME).map_err(|error| rendering_failed(&error))?;
         let rows: Vec<Value> = messages
             .iter()
             .map(|message| context! { role => message.role.as_str(), content => message.content.as_str() })
             .collect();
-        // Templates of reasoning models let the model think first, unless this variable is defined and false.
-        let enable_thinking = if turn == Turn::Direct { Value::from(false) } else { Value::UNDEFINED };
+        // Templates of reasoning models let the model think first, unless this variable is defined
+        // and false.
+        let enable_thinking =
+            if turn == Turn::Direct { Value::from(false) } else { Value::UNDEFINED };
         let rendered = template.render(context! {
             messages => rows,
             bos_token => self.begin.as_str(),
@@ -147,7 +154,9 @@ impl ChatTemplate {
             // Text that the template appends to the last message would end the turn.
             let content = last.content.trim();
             let end = text.rfind(content).map(|start| start + content.len());
-            text.truncate(end.ok_or_else(|| ModelError::Template("it omits the last message".to_owned()))?);
+            text.truncate(
+                end.ok_or_else(|| ModelError::Template("it omits the last message".to_owned()))?,
+            );
         }
         Ok(text)
     }

@@ -9,7 +9,8 @@ use tokenizers::Tokenizer;
 use crate::ModelError;
 
 /// Special tokens, which control a model and never appear in a text.
-const STEERING: [&str; 6] = ["<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"];
+const STEERING: [&str; 6] =
+    ["<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"];
 const BEGIN: u32 = 0;
 const END: u32 = 1;
 /// Replacement for characters outside the vocabulary.
@@ -37,12 +38,16 @@ enum Coder {
 }
 
 impl Default for Vocabulary {
-    /// Creates the vocabulary of seeded models: a few special tokens, the printable characters of ASCII, and syllables
-    /// with and without a leading space. All pieces are plain text, so that every answer is valid UTF-8.
+    /// Creates the vocabulary of seeded models: a few special tokens, the printable characters of
+    /// ASCII, and syllables with and without a leading space. All pieces are plain text, so that
+    /// every answer is valid UTF-8.
     fn default() -> Self {
         let mut pieces: Vec<String> = STEERING.map(str::to_owned).to_vec();
         pieces.extend((b' '..=b'~').chain([b'\n']).map(|byte| char::from(byte).to_string()));
-        for onset in ["b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "st", "tr", "ch"] {
+        for onset in [
+            "b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "st", "tr",
+            "ch",
+        ] {
             for rhyme in ["a", "e", "i", "o", "u", "an", "er", "in", "on", "at", "al"] {
                 pieces.push(format!("{onset}{rhyme}"));
                 pieces.push(format!(" {onset}{rhyme}"));
@@ -51,7 +56,14 @@ impl Default for Vocabulary {
         let ids = pieces.iter().zip(0..).map(|(piece, id)| (piece.clone(), id)).collect();
         let longest = pieces.iter().skip(STEERING.len()).map(String::len).max().unwrap_or(1);
         let steering = (0..pieces.len()).map(|index| index < STEERING.len()).collect();
-        Self { pieces, ids, steering, begin: Some(BEGIN), ends: vec![END], coder: Coder::Longest(longest) }
+        Self {
+            pieces,
+            ids,
+            steering,
+            begin: Some(BEGIN),
+            ends: vec![END],
+            coder: Coder::Longest(longest),
+        }
     }
 }
 
@@ -86,8 +98,8 @@ impl Vocabulary {
         self.steering.get(token as usize).copied().unwrap_or(true)
     }
 
-    /// Masks the logits of special tokens other than the end token, because answers of a seeded model contain none.
-    /// Trained models need no mask.
+    /// Masks the logits of special tokens other than the end token, because answers of a seeded
+    /// model contain none. Trained models need no mask.
     pub fn silence(&self, logits: &mut [f32]) {
         if matches!(self.coder, Coder::Trained { .. }) {
             return;
@@ -99,10 +111,14 @@ impl Vocabulary {
         }
     }
 
-    /// Returns the token that opens a turn of this role, in models without a chat template. Unknown roles are treated
-    /// as `user`.
+    /// Returns the token that opens a turn of this role, in models without a chat template. Unknown
+    /// roles are treated as `user`.
     pub fn role(&self, role: &str) -> u32 {
-        self.ids.get(&format!("<|{role}|>")).or_else(|| self.ids.get("<|user|>")).copied().unwrap_or(BEGIN)
+        self.ids
+            .get(&format!("<|{role}|>"))
+            .or_else(|| self.ids.get("<|user|>"))
+            .copied()
+            .unwrap_or(BEGIN)
     }
 
     /// Returns the token whose text is exactly `text`.
@@ -127,8 +143,8 @@ impl Vocabulary {
         }
     }
 
-    /// Encodes a text; returns each token with the text that it adds to the stream. The text of a character that is
-    /// spread over several tokens belongs to the last of them.
+    /// Encodes a text; returns each token with the text that it adds to the stream. The text of a
+    /// character that is spread over several tokens belongs to the last of them.
     ///
     /// # Errors
     /// [`ModelError::Tokenizer`] when the tokenizer rejects the text.
@@ -137,7 +153,8 @@ impl Vocabulary {
         Ok(self.encode(text)?.into_iter().map(|token| (token, stream.push(self, token))).collect())
     }
 
-    /// Encodes a text, converting names of special tokens to these tokens, as chat templates require.
+    /// Encodes a text, converting names of special tokens to these tokens, as chat templates
+    /// require.
     pub(crate) fn encode_steering(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         match &self.coder {
             Coder::Longest(longest) => Ok(self.longest_pieces(text, *longest)),
@@ -161,8 +178,9 @@ impl Vocabulary {
                 let piece = rest.get(..length)?;
                 self.token(piece).map(|token| (token, length))
             });
-            let (token, length) =
-                fits.unwrap_or_else(|| (self.token(&REPLACEMENT.to_string()).unwrap_or(END), first.len_utf8()));
+            let (token, length) = fits.unwrap_or_else(|| {
+                (self.token(&REPLACEMENT.to_string()).unwrap_or(END), first.len_utf8())
+            });
             tokens.push(token);
             rest = rest.get(length..).unwrap_or_default();
         }
@@ -170,8 +188,8 @@ impl Vocabulary {
     }
 }
 
-/// Incremental decoder of tokens. A character whose bytes are spread over several tokens is returned with the last of
-/// these tokens.
+/// Incremental decoder of tokens. A character whose bytes are spread over several tokens is
+/// returned with the last of these tokens.
 #[derive(Debug, Default)]
 pub struct TextStream {
     tokens: Vec<u32>,
@@ -184,11 +202,14 @@ impl TextStream {
     pub fn push(&mut self, vocabulary: &Vocabulary, token: u32) -> String {
         self.tokens.push(token);
         let text = vocabulary.decode(&self.tokens);
-        if text.ends_with(char::REPLACEMENT_CHARACTER) && self.tokens.len() - self.read < LONGEST_CHARACTER {
+        if text.ends_with(char::REPLACEMENT_CHARACTER)
+            && self.tokens.len() - self.read < LONGEST_CHARACTER
+        {
             return String::new();
         }
         let decoded = vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default());
-        // Keep these tokens as context of the next tokens: a tokenizer may treat the beginning of a text differently.
+        // Keep these tokens as context of the next tokens: a tokenizer may treat the beginning of a
+        // text differently.
         self.tokens.drain(..self.read);
         self.read = self.tokens.len();
         text.get(decoded.len()..).unwrap_or_default().to_owned()
@@ -196,8 +217,10 @@ impl TextStream {
 
     /// Returns the remaining text at the end of the stream.
     pub fn finish(&mut self, vocabulary: &Vocabulary) -> String {
-        let (text, known) =
-            (vocabulary.decode(&self.tokens), vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default()));
+        let (text, known) = (
+            vocabulary.decode(&self.tokens),
+            vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default()),
+        );
         self.read = self.tokens.len();
         text.get(known.len()..).unwrap_or_default().to_owned()
     }
@@ -214,7 +237,12 @@ mod tests {
     fn encoded_text_decodes_to_itself() {
         let vocabulary = Vocabulary::default();
         let together = |text: &str| {
-            vocabulary.encode(text).unwrap().into_iter().map(|token| vocabulary.text(token)).collect::<String>()
+            vocabulary
+                .encode(text)
+                .unwrap()
+                .into_iter()
+                .map(|token| vocabulary.text(token))
+                .collect::<String>()
         };
         for text in ["", "a", " trastonin the banana.\n\"{}\"", "  x  "] {
             assert_eq!(together(text), text);
@@ -226,7 +254,13 @@ mod tests {
     #[test]
     fn text_never_encodes_to_control_tokens() {
         let vocabulary = Vocabulary::default();
-        assert!(vocabulary.encode("<|end|>").unwrap().into_iter().all(|token| !vocabulary.is_steering(token)));
+        assert!(
+            vocabulary
+                .encode("<|end|>")
+                .unwrap()
+                .into_iter()
+                .all(|token| !vocabulary.is_steering(token))
+        );
         assert_eq!(vocabulary.token("<|end|>"), None);
         assert_eq!(vocabulary.text(vocabulary.end()), "");
         assert_ne!(vocabulary.role("assistant"), vocabulary.role("user"));

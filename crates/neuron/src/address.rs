@@ -42,20 +42,24 @@ impl MinerAddress {
     }
 }
 
-/// Policy that decides which miner addresses are permitted, and maps each to the address that is called.
+/// Policy that decides which miner addresses are permitted, and maps each to the address that is
+/// called.
 ///
-/// By default, only public IP addresses are permitted: signed requests to internal addresses could attack the operator's
-/// network, and a host name can resolve to any address.
+/// By default, only public IP addresses are permitted: signed requests to internal addresses could
+/// attack the operator's network, and a host name can resolve to any address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AddressPolicy {
-    /// Whether loopback, private and link-local addresses and host names are permitted. If so, a miner can make the
-    /// caller send requests to hosts in the caller's own network. The address 0.0.0.1 then represents this machine.
+    /// Whether loopback, private and link-local addresses and host names are permitted. If so, a
+    /// miner can make the caller send requests to hosts in the caller's own network. The address 0.0.0.1
+    /// then represents this machine.
     pub allow_private: bool,
-    /// Whether this process runs in a container, which reaches the programs of this machine at the container's host.
+    /// Whether this process runs in a container, which reaches the programs of this machine at the
+    /// container's host.
     pub in_container: bool,
-    /// Address that represents this machine, as IP address or host name: it is replaced by loopback or, in a container,
-    /// by the container's host. Chains reject loopback addresses, so miners of a development chain publish this one.
-    /// Set it for development chains only: every miner of a chain can publish it.
+    /// Address that represents this machine, as IP address or host name: it is replaced by loopback
+    /// or, in a container, by the container's host. Chains reject loopback addresses, so miners of
+    /// a development chain publish this one. Set it for development chains only: every miner of a
+    /// chain can publish it.
     pub local_miner_ip: Option<String>,
 }
 
@@ -112,8 +116,9 @@ impl AddressPolicy {
         self.address(text, false)
     }
 
-    /// Resolves the address of a managed miner, which may also be a public host name. The name resolves only at
-    /// connection time, so use a client that checks the resulting IP addresses with [`Self::permitted`].
+    /// Resolves the address of a managed miner, which may also be a public host name. The name
+    /// resolves only at connection time, so use a client that checks the resulting IP addresses
+    /// with [`Self::permitted`].
     ///
     /// # Errors
     /// [`AddressError`] when the text is malformed or the address is not allowed.
@@ -132,12 +137,18 @@ impl AddressPolicy {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(AddressError::Scheme(text.to_owned()));
         }
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        if !url.username().is_empty()
+            || url.password().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
             return Err(AddressError::Parts(text.to_owned()));
         }
         let port = url.port_or_known_default().filter(|port| *port != 0);
         let port = port.ok_or_else(|| AddressError::Port(text.to_owned()))?;
-        let Some(published) = url.host() else { return Err(malformed(text, ParseError::EmptyHost)) };
+        let Some(published) = url.host() else {
+            return Err(malformed(text, ParseError::EmptyHost));
+        };
         let published = published.to_owned();
         let called = self.called_host(published.clone(), names)?;
         if called != published {
@@ -152,7 +163,8 @@ impl AddressPolicy {
 
     /// Returns the host to call for a published one. `names` permits public host names.
     fn called_host(&self, published: Host, names: bool) -> Result<Host, AddressError> {
-        let is_here = self.is_local_miner(&published) || self.allow_private && is_placeholder(&published);
+        let is_here =
+            self.is_local_miner(&published) || self.allow_private && is_placeholder(&published);
         if is_here || self.allow_private && is_loopback(&published) {
             return Ok(match published {
                 _ if self.in_container => Host::Domain(HOST_OF_CONTAINER.to_owned()),
@@ -203,8 +215,19 @@ fn is_loopback(host: &Host) -> bool {
 /// Whether a host name can be public; false for names of this machine, its network or its cluster.
 fn is_public_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let own =
-        ["localhost", "local", "internal", "intranet", "lan", "home", "corp", "arpa", "test", "invalid", "example"];
+    let own = [
+        "localhost",
+        "local",
+        "internal",
+        "intranet",
+        "lan",
+        "home",
+        "corp",
+        "arpa",
+        "test",
+        "invalid",
+        "example",
+    ];
     name.rsplit_once('.').is_some_and(|(_, last)| !own.contains(&last))
 }
 
@@ -266,7 +289,10 @@ mod tests {
             assert!(matches!(refused, Err(AddressError::NotPublic(_))), "{ip}: {refused:?}");
         }
         for name in ["localhost", "miner.example.com", "metadata.google.internal"] {
-            assert_eq!(in_production(&format!("{name}:80")), Err(AddressError::Name(name.to_owned())));
+            assert_eq!(
+                in_production(&format!("{name}:80")),
+                Err(AddressError::Name(name.to_owned()))
+            );
         }
     }
 
@@ -277,9 +303,19 @@ mod tests {
             let address = policy.resolve_managed(&format!("https://{name}/v1/predict")).unwrap();
             assert_eq!((address.host(), address.port()), (name, 443));
         }
-        for name in ["localhost", "redis", "metadata.google.internal", "printer.local", "x.localhost", "x.LOCALHOST."] {
+        for name in [
+            "localhost",
+            "redis",
+            "metadata.google.internal",
+            "printer.local",
+            "x.localhost",
+            "x.LOCALHOST.",
+        ] {
             assert!(
-                matches!(policy.resolve_managed(&format!("http://{name}:80")), Err(AddressError::Name(_))),
+                matches!(
+                    policy.resolve_managed(&format!("http://{name}:80")),
+                    Err(AddressError::Name(_))
+                ),
                 "{name}"
             );
         }
@@ -291,7 +327,10 @@ mod tests {
         assert!(!(policy.permitted())("10.0.0.1".parse().unwrap()));
         assert!((policy.permitted())("8.8.8.8".parse().unwrap()));
         let dev = AddressPolicy { allow_private: true, ..policy };
-        assert!((dev.permitted())("10.0.0.1".parse().unwrap()) && dev.resolve_managed("localhost:80").is_ok());
+        assert!(
+            (dev.permitted())("10.0.0.1".parse().unwrap())
+                && dev.resolve_managed("localhost:80").is_ok()
+        );
     }
 
     #[test]
@@ -299,7 +338,10 @@ mod tests {
         for text in ["", "8.8.8.8:99999", "http://", "8.8.8.8:port", "::1:80", "8.8.8.8 :1"] {
             assert!(matches!(in_production(text), Err(AddressError::Malformed { .. })), "{text}");
         }
-        assert_eq!(in_production("ftp://8.8.8.8:1"), Err(AddressError::Scheme("ftp://8.8.8.8:1".into())));
+        assert_eq!(
+            in_production("ftp://8.8.8.8:1"),
+            Err(AddressError::Scheme("ftp://8.8.8.8:1".into()))
+        );
         assert_eq!(in_production("8.8.8.8:0"), Err(AddressError::Port("8.8.8.8:0".into())));
         for text in ["http://me@8.8.8.8:1", "http://8.8.8.8:1/?q", "http://8.8.8.8:1/#f"] {
             assert_eq!(in_production(text), Err(AddressError::Parts(text.into())));

@@ -26,8 +26,8 @@ impl MinerEntry {
     }
 }
 
-/// Selects the miners that a validator calls from the neurons of its subnet. By default, these are all neurons at
-/// public addresses.
+/// Selects the miners that a validator calls from the neurons of its subnet. By default, these are
+/// all neurons at public addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MinerDirectory {
     /// Decides at which addresses miners are called.
@@ -61,7 +61,9 @@ impl MinerDirectory {
         for neuron in neurons.list.iter().filter(|neuron| self.is_eligible(neuron)) {
             let Neuron { uid, hotkey, address: Some(address), .. } = *neuron else { continue };
             match self.policy.resolve(&address.to_string()) {
-                Ok(address) => selected.miners.push(MinerEntry { uid, hotkey, address, name: None }),
+                Ok(address) => {
+                    selected.miners.push(MinerEntry { uid, hotkey, address, name: None })
+                }
                 Err(error) => {
                     tracing::debug!(%uid, %error, "miner skipped: address not allowed");
                     selected.forbidden += 1;
@@ -87,7 +89,10 @@ mod tests {
 
     /// Address policies of the table, in the order of its columns.
     fn policies() -> [AddressPolicy; 3] {
-        let local = AddressPolicy { local_miner_ip: Some("192.0.2.1".to_owned()), ..AddressPolicy::default() };
+        let local = AddressPolicy {
+            local_miner_ip: Some("192.0.2.1".to_owned()),
+            ..AddressPolicy::default()
+        };
         [AddressPolicy::default(), AddressPolicy::private(), local]
     }
 
@@ -99,13 +104,20 @@ mod tests {
     fn neurons(addresses: &[Option<&str>]) -> Neurons {
         let neuron = |(uid, address): (u8, Option<&str>)| Neuron {
             validator_permit: Some(uid % 2 == 0),
-            ..Neuron::new(Uid(uid.into()), key(uid), address.map(|address| address.parse().unwrap()))
+            ..Neuron::new(
+                Uid(uid.into()),
+                key(uid),
+                address.map(|address| address.parse().unwrap()),
+            )
         };
-        Neurons::new(BlockNumber::new(7), (0..).zip(addresses.iter().copied()).map(neuron).collect())
+        Neurons::new(
+            BlockNumber::new(7),
+            (0..).zip(addresses.iter().copied()).map(neuron).collect(),
+        )
     }
 
-    /// Columns: published address · URL called by default · with private addresses · on a development chain whose
-    /// miners publish 192.0.2.1
+    /// Columns: published address · URL called by default · with private addresses · on a
+    /// development chain whose miners publish 192.0.2.1
     #[test]
     fn policy_decides_which_addresses_are_called() {
         let (public, here) = ("http://8.8.8.8:7/", "http://127.0.0.1:7/");
@@ -132,15 +144,26 @@ mod tests {
             for (policy, url) in policies().into_iter().zip(urls) {
                 let selected = MinerDirectory::new(policy).select(&neurons(&[Some(published)]));
                 let found = selected.miners.first().map(|miner| miner.address.url().as_str());
-                assert_eq!((found, selected.forbidden), (url, usize::from(url.is_none())), "{published}");
+                assert_eq!(
+                    (found, selected.forbidden),
+                    (url, usize::from(url.is_none())),
+                    "{published}"
+                );
             }
         }
     }
 
-    /// Columns: own hotkey · whether permits are excluded · targets · selected uids · number of forbidden addresses
+    /// Columns: own hotkey · whether permits are excluded · targets · selected uids · number of
+    /// forbidden addresses
     #[test]
     fn eligible_neurons_are_selected_in_the_order_of_their_uids() {
-        let neurons = neurons(&[Some("8.8.8.8:1"), Some("8.8.8.8:2"), None, Some("10.0.0.1:3"), Some("8.8.4.4:4")]);
+        let neurons = neurons(&[
+            Some("8.8.8.8:1"),
+            Some("8.8.8.8:2"),
+            None,
+            Some("10.0.0.1:3"),
+            Some("8.8.4.4:4"),
+        ]);
         for (own_hotkey, excludes_permits, targets, uids, forbidden) in [
             (None, false, vec![], vec![0, 1, 4], 1),
             (Some(key(9)), false, vec![], vec![0, 1, 4], 1),
@@ -152,9 +175,18 @@ mod tests {
             (None, true, vec![4], vec![], 0),
         ] {
             let targets = targets.into_iter().map(Uid).collect();
-            let directory = MinerDirectory { own_hotkey, excludes_permits, targets, ..MinerDirectory::default() };
+            let directory = MinerDirectory {
+                own_hotkey,
+                excludes_permits,
+                targets,
+                ..MinerDirectory::default()
+            };
             let selected = directory.select(&neurons);
-            assert_eq!(selected.miners.iter().map(|miner| miner.uid.0).collect::<Vec<_>>(), uids, "{directory:?}");
+            assert_eq!(
+                selected.miners.iter().map(|miner| miner.uid.0).collect::<Vec<_>>(),
+                uids,
+                "{directory:?}"
+            );
             assert_eq!(selected.forbidden, forbidden, "{directory:?}");
         }
     }
@@ -169,7 +201,8 @@ mod tests {
 
     #[test]
     fn peer_has_the_hotkey_and_the_called_address() {
-        let selected = MinerDirectory::default().select(&neurons(&[Some("8.8.8.8:7"), Some("[2606:4700::1111]:80")]));
+        let selected = MinerDirectory::default()
+            .select(&neurons(&[Some("8.8.8.8:7"), Some("[2606:4700::1111]:80")]));
         let peers: Vec<_> = selected.miners.iter().map(|miner| miner.peer().unwrap()).collect();
         let expected = [Peer::new(key(0), "8.8.8.8", 7), Peer::new(key(1), "2606:4700::1111", 80)];
         assert_eq!(peers, expected.map(Result::unwrap));

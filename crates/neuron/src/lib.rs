@@ -1,12 +1,16 @@
 //! What the operators of every subnet's miners and validators share.
 //!
-//! - [`OperatorConfig`] has the settings that are the same for every subnet: network, wallet, database, queue and
-//!   object storage, under the names of the reference systems' variables. A subnet's own settings stand beside it.
-//! - [`Neurons`] are the neurons of a subnet at one block, from a node's metagraph or the subtensor gateway.
-//! - [`MinerDirectory`] selects the miners among them that a validator calls, each as a [`MinerEntry`].
-//! - [`AddressPolicy`] decides which addresses of miners are called. By default these are public IP addresses: a signed
-//!   request to an internal address could attack the operator's network. By option, private addresses and host names
-//!   are permitted, and on development chains an address that the chain accepts stands for this machine.
+//! - [`OperatorConfig`] has the settings that are the same for every subnet: network, wallet,
+//!   database, queue and object storage, under the names of the reference systems' variables. A
+//!   subnet's own settings stand beside it.
+//! - [`Neurons`] are the neurons of a subnet at one block, from a node's metagraph or the subtensor
+//!   gateway.
+//! - [`MinerDirectory`] selects the miners among them that a validator calls, each as a
+//!   [`MinerEntry`].
+//! - [`AddressPolicy`] decides which addresses of miners are called. By default these are public IP
+//!   addresses: a signed request to an internal address could attack the operator's network. By
+//!   option, private addresses and host names are permitted, and on development chains an address
+//!   that the chain accepts stands for this machine.
 //! - [`Backoff`] computes the pauses between retries.
 //!
 //! ```
@@ -24,15 +28,16 @@
 //! assert_eq!(MinerDirectory::new(AddressPolicy::private()).select(&neurons).miners.len(), 2);
 //! ```
 //!
-//! The crate knows no subnet, and does not call the miners: `taonet-wire` has the client. A policy decides about an
-//! address as it is published. Host names resolve later: give the client [`AddressPolicy::permitted`], which it applies
-//! to each resolved IP address.
+//! The crate knows no subnet, and does not call the miners: `taonet-wire` has the client. A policy
+//! decides about an address as it is published. Host names resolve later: give the client
+//! [`AddressPolicy::permitted`], which it applies to each resolved IP address.
 //!
-//! Uses `taonet-chain` (the metagraph), `taonet-primitives` (public addresses, backoff), `taonet-wire` (peers),
-//! `taonet-settings` (tables of variables) and `taonet-objects` (settings of a bucket). Used by `taonet-validator` for
-//! the neurons that the subtensor gateway reports, by `taonet-babelbit-runner`, `taonet-nineteen-control`,
-//! `taonet-proof-validator` and `taonet-kit` for the miners of the metagraph, by `taonet-doctor` for the policy of
-//! addresses, and by `taonet-babelbit-config` and the commands for settings.
+//! Uses `taonet-chain` (the metagraph), `taonet-primitives` (public addresses, backoff),
+//! `taonet-wire` (peers), `taonet-settings` (tables of variables) and `taonet-objects` (settings of
+//! a bucket). Used by `taonet-validator` for the neurons that the subtensor gateway reports, by
+//! `taonet-babelbit-runner`, `taonet-nineteen-control`, `taonet-proof-validator` and `taonet-kit`
+//! for the miners of the metagraph, by `taonet-doctor` for the policy of addresses, and by
+//! `taonet-babelbit-config` and the commands for settings.
 
 mod address;
 mod directory;

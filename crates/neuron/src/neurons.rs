@@ -10,7 +10,8 @@ use taonet_wire::Standing;
 pub struct Neurons {
     /// The block at which the neurons were read.
     pub block: BlockNumber,
-    /// Number of registered neurons: each uid is smaller. Larger than the list if hotkeys are malformed.
+    /// Number of registered neurons: each uid is smaller. Larger than the list if hotkeys are
+    /// malformed.
     pub registered: usize,
     /// Number of neurons with an axon whose hotkey or address is malformed; always 0 from a node.
     pub malformed: usize,
@@ -18,7 +19,8 @@ pub struct Neurons {
     pub list: Vec<Neuron>,
 }
 
-/// A neuron of a subnet. The subtensor gateway of Babelbit's reference reports neither permits nor stakes.
+/// A neuron of a subnet. The subtensor gateway of Babelbit's reference reports neither permits nor
+/// stakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Neuron {
     /// The neuron's uid.
@@ -61,8 +63,8 @@ impl Neurons {
         self.list.iter().find(|neuron| neuron.hotkey == *hotkey).map(|neuron| neuron.uid)
     }
 
-    /// Returns stakes and permits, for servers that admit callers by them. A stake or permit that the source does not
-    /// report is none.
+    /// Returns stakes and permits, for servers that admit callers by them. A stake or permit that
+    /// the source does not report is none.
     pub fn standings(&self) -> HashMap<Hotkey, Standing> {
         let standing = |neuron: &Neuron| Standing {
             stake: neuron.stake.map_or(0, Rao::get),
@@ -96,7 +98,8 @@ mod tests {
     #[test]
     fn standings_have_reported_stake_and_permit() {
         let neuron = |byte: u8| Neuron::new(Uid(byte.into()), Hotkey::from_bytes([byte; 32]), None);
-        let reported = Neuron { stake: Some(Rao::new(5)), validator_permit: Some(true), ..neuron(1) };
+        let reported =
+            Neuron { stake: Some(Rao::new(5)), validator_permit: Some(true), ..neuron(1) };
         let standings = Neurons::new(BlockNumber::new(1), vec![neuron(0), reported]).standings();
         let expected = [(0, 0, false), (1, 5, true)].map(|(byte, stake, validator_permit)| {
             (Hotkey::from_bytes([byte; 32]), Standing { stake, validator_permit })

@@ -3,9 +3,12 @@ use std::path::PathBuf;
 
 use taonet_objects::{S3Settings, settings as s3};
 use taonet_settings::value::{Expected, any, flag, secret};
-use taonet_settings::{ConfigError, Environment, Network, Problem, Secret, Shown as _, Variable, Warning};
+use taonet_settings::{
+    ConfigError, Environment, Network, Problem, Secret, Shown as _, Variable, Warning,
+};
 
-/// Settings of an operator that do not depend on the subnet, under the names of the reference systems' variables.
+/// Settings of an operator that do not depend on the subnet, under the names of the reference
+/// systems' variables.
 #[derive(Debug, Clone)]
 pub struct OperatorConfig {
     /// Network of the chain.
@@ -72,11 +75,14 @@ impl Default for OperatorConfig {
 }
 
 impl OperatorConfig {
-    /// Reads the configuration from `(name, value)` pairs; other names than those of [`Self::variables`] are ignored.
+    /// Reads the configuration from `(name, value)` pairs; other names than those of
+    /// [`Self::variables`] are ignored.
     ///
     /// # Errors
     /// [`ConfigError`] lists every invalid variable, with its value and the expected form.
-    pub fn from_variables(pairs: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
+    pub fn from_variables(
+        pairs: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
         let variables = Self::variables();
         let environment = Environment::new(pairs, &variables);
         let (mut config, mut problems) = (Self::default(), Vec::new());
@@ -84,8 +90,8 @@ impl OperatorConfig {
         if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
     }
 
-    /// Applies an environment to a configuration that contains an `OperatorConfig`, as [`Environment::apply`] does, and
-    /// sets the network that all its variables together select.
+    /// Applies an environment to a configuration that contains an `OperatorConfig`, as
+    /// [`Environment::apply`] does, and sets the network that all its variables together select.
     pub fn apply<C: AsMut<Self>>(
         environment: Environment,
         variables: &[Variable<C>],
@@ -101,7 +107,8 @@ impl OperatorConfig {
         warnings
     }
 
-    /// Returns the table of the variables, for a configuration `C` that contains an `OperatorConfig`.
+    /// Returns the table of the variables, for a configuration `C` that contains an
+    /// `OperatorConfig`.
     #[rustfmt::skip]
     pub fn variables<C: AsRef<Self> + AsMut<Self>>() -> Vec<Variable<C>> {
         vec![
@@ -132,7 +139,8 @@ impl OperatorConfig {
 
 /// Parses a database URL.
 fn database(text: &str) -> Result<Option<Secret>, Expected> {
-    let is_supported = ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| text.starts_with(scheme));
+    let is_supported =
+        ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| text.starts_with(scheme));
     if is_supported {
         Ok(Some(Secret::new(text)))
     } else {

@@ -9,8 +9,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
 use object_store::{
-    BackoffConfig, ClientOptions, GetOptions, GetRange, MultipartUpload, ObjectStore as _, ObjectStoreExt as _,
-    RetryConfig,
+    BackoffConfig, ClientOptions, GetOptions, GetRange, MultipartUpload, ObjectStore as _,
+    ObjectStoreExt as _, RetryConfig,
 };
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
@@ -30,7 +30,9 @@ pub enum StorageError {
     #[error("S3_BUCKET_NAME is empty; hint: name the bucket, or disable uploads")]
     NoBucket,
     /// Only one of access key and secret key is configured.
-    #[error("only one of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY is set; hint: set both or neither")]
+    #[error(
+        "only one of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY is set; hint: set both or neither"
+    )]
     HalfAKey,
     /// The endpoint is not a valid URL.
     #[error("invalid S3_ENDPOINT_URL: {0}")]
@@ -76,7 +78,13 @@ impl StorageError {
     /// Whether retrying is useless until credentials, permissions or settings change.
     pub fn is_refusal(&self) -> bool {
         use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
-        matches!(self, Self::Service { source: NotFound { .. } | PermissionDenied { .. } | Unauthenticated { .. }, .. })
+        matches!(
+            self,
+            Self::Service {
+                source: NotFound { .. } | PermissionDenied { .. } | Unauthenticated { .. },
+                ..
+            }
+        )
     }
 }
 
@@ -130,17 +138,28 @@ impl ObjectStorage {
                 retry_timeout: Duration::from_secs(30),
             });
         if let Some(endpoint) = &settings.endpoint_url {
-            builder = builder.with_endpoint(endpoint_of(endpoint, settings.use_ssl, is_virtual.then_some(bucket))?);
+            builder = builder.with_endpoint(endpoint_of(
+                endpoint,
+                settings.use_ssl,
+                is_virtual.then_some(bucket),
+            )?);
         }
         match (&settings.access_key_id, &settings.secret_access_key) {
             (Some(id), Some(secret)) => {
-                builder = builder.with_access_key_id(id.expose()).with_secret_access_key(secret.expose());
+                builder =
+                    builder.with_access_key_id(id.expose()).with_secret_access_key(secret.expose());
             }
             (None, None) => {}
             _ => return Err(StorageError::HalfAKey),
         }
-        let store = builder.build().map_err(|source| StorageError::Service { bucket: bucket.to_owned(), source })?;
-        Ok(Self { store: Arc::new(store), bucket: bucket.to_owned(), log_dir: settings.log_dir.clone() })
+        let store = builder
+            .build()
+            .map_err(|source| StorageError::Service { bucket: bucket.to_owned(), source })?;
+        Ok(Self {
+            store: Arc::new(store),
+            bucket: bucket.to_owned(),
+            log_dir: settings.log_dir.clone(),
+        })
     }
 
     /// Returns the parent folder of run logs, as an object key prefix.
@@ -155,12 +174,14 @@ impl ObjectStorage {
     pub async fn upload(&self, key: &str, path: &Path) -> Result<(), StorageError> {
         let mut file = File::open(path).await.map_err(|source| StorageError::file(path, source))?;
         let key = Key::from(key);
-        let first = read_part(&mut file).await.map_err(|source| StorageError::file(path, source))?;
+        let first =
+            read_part(&mut file).await.map_err(|source| StorageError::file(path, source))?;
         if first.len() < PART {
             self.store.put(&key, first.into()).await.map_err(|source| self.failed(source))?;
             return Ok(());
         }
-        let mut upload = self.store.put_multipart(&key).await.map_err(|source| self.failed(source))?;
+        let mut upload =
+            self.store.put_multipart(&key).await.map_err(|source| self.failed(source))?;
         let uploaded = self.upload_parts(&mut *upload, first, &mut file, path).await;
         if uploaded.is_err() {
             // If the abort fails, the bucket's lifecycle rule for incomplete uploads cleans up.
@@ -190,20 +211,28 @@ impl ObjectStorage {
     /// # Errors
     /// [`StorageError`] when the service fails or refuses the request.
     pub async fn put(&self, key: &str, content: Bytes) -> Result<(), StorageError> {
-        self.store.put(&Key::from(key), content.into()).await.map(drop).map_err(|source| self.failed(source))
+        self.store
+            .put(&Key::from(key), content.into())
+            .await
+            .map(drop)
+            .map_err(|source| self.failed(source))
     }
 
     /// Reads the complete object with this key.
     ///
     /// # Errors
-    /// [`StorageError`] when the object does not exist or is larger than `limit` bytes, or the service fails or refuses
-    /// the request.
+    /// [`StorageError`] when the object does not exist or is larger than `limit` bytes, or the
+    /// service fails or refuses the request.
     pub async fn get(&self, key: &str, limit: usize) -> Result<Vec<u8>, StorageError> {
         let mut pieces = self.read(key, 0).await?;
         let mut content = Vec::new();
         while let Some(piece) = pieces.try_next().await? {
             if content.len() + piece.len() > limit {
-                return Err(StorageError::TooLarge { bucket: self.bucket.clone(), key: key.to_owned(), limit });
+                return Err(StorageError::TooLarge {
+                    bucket: self.bucket.clone(),
+                    key: key.to_owned(),
+                    limit,
+                });
             }
             content.extend_from_slice(&piece);
         }
@@ -213,8 +242,8 @@ impl ObjectStorage {
     /// Streams the object with this key, starting at byte offset `from`.
     ///
     /// # Errors
-    /// [`StorageError`] when the object does not exist, `from` is beyond its end, or the service fails or refuses the
-    /// request. The chunks of the stream can fail with the same errors.
+    /// [`StorageError`] when the object does not exist, `from` is beyond its end, or the service
+    /// fails or refuses the request. The chunks of the stream can fail with the same errors.
     pub async fn read(
         &self,
         key: &str,
@@ -222,9 +251,16 @@ impl ObjectStorage {
     ) -> Result<BoxStream<'static, Result<Bytes, StorageError>>, StorageError> {
         let range = (from > 0).then_some(GetRange::Offset(from));
         let options = GetOptions { range, ..GetOptions::default() };
-        let object = self.store.get_opts(&Key::from(key), options).await.map_err(|source| self.failed(source))?;
+        let object = self
+            .store
+            .get_opts(&Key::from(key), options)
+            .await
+            .map_err(|source| self.failed(source))?;
         let bucket = self.bucket.clone();
-        Ok(object.into_stream().map_err(move |source| StorageError::Service { bucket: bucket.clone(), source }).boxed())
+        Ok(object
+            .into_stream()
+            .map_err(move |source| StorageError::Service { bucket: bucket.clone(), source })
+            .boxed())
     }
 
     /// Deletes the object with this key, if it exists.
@@ -242,7 +278,11 @@ impl ObjectStorage {
     ///
     /// # Errors
     /// [`StorageError`] when the service fails or refuses the request.
-    pub async fn written_before(&self, prefix: &str, time: SystemTime) -> Result<Vec<String>, StorageError> {
+    pub async fn written_before(
+        &self,
+        prefix: &str,
+        time: SystemTime,
+    ) -> Result<Vec<String>, StorageError> {
         let prefix = Key::from(prefix);
         let mut objects = self.store.list(Some(&prefix));
         let mut keys = Vec::new();
@@ -259,10 +299,19 @@ impl ObjectStorage {
     }
 }
 
-/// Returns the endpoint URL with a scheme and, for virtual-host addressing, with the bucket's name before the host.
-fn endpoint_of(endpoint: &str, use_ssl: bool, bucket: Option<&str>) -> Result<String, StorageError> {
+/// Returns the endpoint URL with a scheme and, for virtual-host addressing, with the bucket's name
+/// before the host.
+fn endpoint_of(
+    endpoint: &str,
+    use_ssl: bool,
+    bucket: Option<&str>,
+) -> Result<String, StorageError> {
     let scheme = if use_ssl { "https" } else { "http" };
-    let full = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };
+    let full = if endpoint.contains("://") {
+        endpoint.to_owned()
+    } else {
+        format!("{scheme}://{endpoint}")
+    };
     let Some(bucket) = bucket else { return Ok(full) };
     let mut url = url::Url::parse(&full).map_err(StorageError::Endpoint)?;
     let host = format!("{bucket}.{}", url.host_str().unwrap_or_default());

@@ -67,7 +67,8 @@ impl Default for S3Settings {
     }
 }
 
-/// Parses [`S3Addressing`]; `auto` means path addressing, as in the S3 library of the reference implementation.
+/// Parses [`S3Addressing`]; `auto` means path addressing, as in the S3 library of the reference
+/// implementation.
 ///
 /// # Errors
 /// Returns the expected form if `text` does not have it.
@@ -82,7 +83,8 @@ pub fn addressing(text: &str) -> Result<S3Addressing, Expected> {
 /// Parses the endpoint URL of the service.
 ///
 /// # Errors
-/// Returns the expected form for schemes other than HTTP(S), and for URLs with credentials or without a host.
+/// Returns the expected form for schemes other than HTTP(S), and for URLs with credentials or
+/// without a host.
 pub fn endpoint(text: &str) -> Result<Option<String>, Expected> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
     let host = rest.trim_end_matches('/');

@@ -44,7 +44,8 @@ impl S3Server {
         Self::start_behind(None).await
     }
 
-    /// Starts a server on a free port. It also accepts requests to the port `proxy`, which a proxy forwards to it.
+    /// Starts a server on a free port. It also accepts requests to the port `proxy`, which a proxy
+    /// forwards to it.
     pub async fn start_behind(proxy: Option<u16>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
@@ -52,10 +53,16 @@ impl S3Server {
         builder.set_auth(SimpleAuth::from_single(ID, SECRET));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let hosts =
-            [port].into_iter().chain(proxy).flat_map(|port| ["localhost", "127.0.0.1"].map(|host| (host, port)));
-        builder.set_host(MultiDomain::new(hosts.map(|(host, port)| format!("{host}:{port}"))).unwrap());
-        let failed = |error: s3s::HttpError| async move { (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}")) };
+        let hosts = [port]
+            .into_iter()
+            .chain(proxy)
+            .flat_map(|port| ["localhost", "127.0.0.1"].map(|host| (host, port)));
+        builder.set_host(
+            MultiDomain::new(hosts.map(|(host, port)| format!("{host}:{port}"))).unwrap(),
+        );
+        let failed = |error: s3s::HttpError| async move {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}"))
+        };
         let routes = Router::new().fallback_service(HandleError::new(builder.build(), failed));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Self { folder, url: format!("http://127.0.0.1:{port}").parse().unwrap() }

@@ -67,8 +67,8 @@ impl Searcher {
     /// An OpenCL device compiles the search, and must find the same nonce as the processor.
     ///
     /// # Errors
-    /// For OpenCL devices: [`PowError::Disabled`] without the cargo feature `opencl`; otherwise if there is no OpenCL
-    /// library or no such device, or if the device fails.
+    /// For OpenCL devices: [`PowError::Disabled`] without the cargo feature `opencl`; otherwise if
+    /// there is no OpenCL library or no such device, or if the device fails.
     pub fn open(device: Device, threads: NonZeroUsize) -> Result<Self, PowError> {
         match device {
             Device::Cpu => Ok(Self(Kind::Cpu(threads))),
@@ -88,11 +88,11 @@ impl Searcher {
         }
     }
 
-    /// Searches nonces from `start` upwards, until one meets the difficulty or the deadline passes; `u64::MAX` is
-    /// followed by 0. Adds the number of hashes to `hashed` while it runs.
+    /// Searches nonces from `start` upwards, until one meets the difficulty or the deadline passes;
+    /// `u64::MAX` is followed by 0. Adds the number of hashes to `hashed` while it runs.
     ///
-    /// An OpenCL device, and the processor with one thread, find the first such nonce; with several threads it can be
-    /// a later one.
+    /// An OpenCL device, and the processor with one thread, find the first such nonce; with several
+    /// threads it can be a later one.
     ///
     /// # Errors
     /// If an OpenCL device fails, or returns a nonce that does not meet the difficulty.

@@ -39,7 +39,9 @@ pub enum PowError {
     },
     /// The device's compiler rejected the kernel.
     #[cfg(feature = "opencl")]
-    #[error("{device} cannot compile the search: {log}\nhint: update its driver, or use another --device")]
+    #[error(
+        "{device} cannot compile the search: {log}\nhint: update its driver, or use another --device"
+    )]
     Compile {
         /// Name of the device.
         device: String,
@@ -48,7 +50,9 @@ pub enum PowError {
     },
     /// An OpenCL function failed.
     #[cfg(feature = "opencl")]
-    #[error("{function} failed with OpenCL error {status}\nhint: update the driver, or use another --device")]
+    #[error(
+        "{function} failed with OpenCL error {status}\nhint: update the driver, or use another --device"
+    )]
     Call {
         /// Name of the function.
         function: &'static str,

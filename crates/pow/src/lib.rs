@@ -1,12 +1,12 @@
 //! Proof of work for registrations: the search for a nonce whose seal meets a subnet's difficulty.
 //!
-//! A [`Searcher`] tries the nonces of a [`Work`] in order, on processor cores or on an OpenCL device such as a graphics
-//! card, until one meets the difficulty or the deadline passes. Nonces from an OpenCL device are verified on the
-//! processor.
+//! A [`Searcher`] tries the nonces of a [`Work`] in order, on processor cores or on an OpenCL
+//! device such as a graphics card, until one meets the difficulty or the deadline passes. Nonces
+//! from an OpenCL device are verified on the processor.
 //!
-//! The OpenCL library of the graphics driver is loaded at run time. The cargo feature `opencl` enables it; without the
-//! feature, [`Searcher::open`] returns an error for OpenCL devices. The module `opencl::library`, which calls the
-//! library, has all `unsafe` code of this crate.
+//! The OpenCL library of the graphics driver is loaded at run time. The cargo feature `opencl`
+//! enables it; without the feature, [`Searcher::open`] returns an error for OpenCL devices. The
+//! module `opencl::library`, which calls the library, has all `unsafe` code of this crate.
 //!
 //! Uses `taonet-primitives`. Used by the `tao register` command.
 //!

@@ -19,7 +19,8 @@ const WORDS: usize = 8 + 31;
 /// Number of nonces of the first batch, and the minimum of the others.
 const FIRST: u32 = 1 << 14;
 const LARGEST: u32 = 1 << 28;
-/// Intended duration of a batch: short for the display and the deadline, long compared with a call of the driver.
+/// Intended duration of a batch: short for the display and the deadline, long compared with a call
+/// of the driver.
 const DURATION: Duration = Duration::from_millis(100);
 /// Nonce at which the self-test begins: all of its bytes differ.
 const TEST_START: u64 = 0xFEDC_BA98_7654_3210;
@@ -41,9 +42,14 @@ impl OpenCl {
         let devices = sorted(devices()?);
         let Some(device) = devices.get(index) else {
             let devices: Vec<String> = devices.into_iter().map(|device| device.name).collect();
-            return Err(if devices.is_empty() { PowError::NoDevices } else { PowError::NoDevice { index, devices } });
+            return Err(if devices.is_empty() {
+                PowError::NoDevices
+            } else {
+                PowError::NoDevice { index, devices }
+            });
         };
-        let mut opened = Self { name: device.name.clone(), session: Session::open(device, source, WORDS)? };
+        let mut opened =
+            Self { name: device.name.clone(), session: Session::open(device, source, WORDS)? };
         opened.test()?;
         Ok(opened)
     }
@@ -65,7 +71,8 @@ impl OpenCl {
         for (place, byte) in padded.iter_mut().zip(work.prefix()) {
             *place = byte;
         }
-        let words: Vec<u32> = padded.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word)).collect();
+        let words: Vec<u32> =
+            padded.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word)).collect();
         self.session.prepare(&words)?;
         let (mut nonce, mut batch) = (start, FIRST);
         while Instant::now() < deadline {
@@ -82,7 +89,8 @@ impl OpenCl {
         Ok(None)
     }
 
-    /// Compares a search with that of the processor. Drivers compile the kernel, and some do so wrongly.
+    /// Compares a search with that of the processor. Drivers compile the kernel, and some do so
+    /// wrongly.
     fn test(&mut self) -> Result<(), PowError> {
         let work = Work {
             netuid: NetUid(0x1234),

@@ -58,8 +58,8 @@ impl Work {
         prefix
     }
 
-    /// Searches nonces from `start` upwards on several threads, until one meets the difficulty or the deadline passes.
-    /// Adds the number of hashes to `hashed`.
+    /// Searches nonces from `start` upwards on several threads, until one meets the difficulty or
+    /// the deadline passes. Adds the number of hashes to `hashed`.
     pub(crate) fn search(
         &self,
         start: u64,
@@ -98,10 +98,12 @@ fn seal(prefix: &Sha256, nonce: u64) -> [u8; 32] {
     Keccak256::digest(prefix.clone().chain_update(nonce.to_le_bytes()).finalize()).into()
 }
 
-/// Returns whether a seal, as a little-endian number of 256 bits, meets a difficulty: their product does not overflow.
+/// Returns whether a seal, as a little-endian number of 256 bits, meets a difficulty: their product
+/// does not overflow.
 fn meets(seal: &[u8; 32], difficulty: u64) -> bool {
     let carry = seal.as_chunks::<8>().0.iter().fold(0_u64, |carry, limb| {
-        let product = u128::from(u64::from_le_bytes(*limb)) * u128::from(difficulty) + u128::from(carry);
+        let product =
+            u128::from(u64::from_le_bytes(*limb)) * u128::from(difficulty) + u128::from(carry);
         (product >> 64) as u64
     });
     carry == 0
@@ -168,7 +170,8 @@ pub(crate) mod tests {
     }
 
     /// Block of [`MINED`].
-    pub(crate) const MINED_IN: &str = "9a871106515f53290bd1f16401526faccf7b88b6ec95a94ee353d96921e223c6";
+    pub(crate) const MINED_IN: &str =
+        "9a871106515f53290bd1f16401526faccf7b88b6ec95a94ee353d96921e223c6";
     /// Columns: difficulty, first nonce and its seal, as recorded in pow.json
     pub(crate) const MINED: [(u64, u64, &str); 5] = [
         (1, 0, "3de34b865039b6d210e95d7ae1ba0c18d8fb7362ab7d6ed0b8e2cf680aeddbb8"),
@@ -181,7 +184,8 @@ pub(crate) mod tests {
     #[test]
     fn the_first_nonce_that_meets_the_difficulty_is_found() {
         for (difficulty, nonce, seal) in MINED {
-            let found = recorded(1, MINED_IN, difficulty).search(0, ONE, later(), &AtomicU64::new(0));
+            let found =
+                recorded(1, MINED_IN, difficulty).search(0, ONE, later(), &AtomicU64::new(0));
             assert_eq!(found, Some(Solution { nonce, seal: bytes(seal) }), "{difficulty}");
         }
     }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Ss58, Ss58Error, Ss58Prefix};
 
-/// Defines a public key with a role: 32 bytes, written as a Bittensor address. Each role has its own type, so that
-/// a coldkey cannot be used as a hotkey.
+/// Defines a public key with a role: 32 bytes, written as a Bittensor address. Each role has its
+/// own type, so that a coldkey cannot be used as a hotkey.
 macro_rules! account {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -65,24 +65,26 @@ macro_rules! account {
 }
 
 account! {
-    /// A hotkey: the public key with which a neuron signs its requests; written as an SS58 address with prefix 42.
+    /// A hotkey: the public key with which a neuron signs its requests; written as an SS58 address
+    /// with prefix 42.
     Hotkey
 }
 
 account! {
-    /// A coldkey: the public key of an owner's account, which holds the funds; written as an SS58 address with prefix
-    /// 42.
+    /// A coldkey: the public key of an owner's account, which holds the funds; written as an SS58
+    /// address with prefix 42.
     Coldkey
 }
 
 account! {
-    /// The public key of any account on the chain, in any role; written as an SS58 address with prefix 42.
+    /// The public key of any account on the chain, in any role; written as an SS58 address with
+    /// prefix 42.
     AccountId
 }
 
 impl AccountId {
-    /// Returns the account for which this account can make calls with `Utility.as_derivative` and the same index. It has
-    /// no key of its own.
+    /// Returns the account for which this account can make calls with `Utility.as_derivative` and
+    /// the same index. It has no key of its own.
     #[must_use]
     pub fn derivative(self, index: u16) -> Self {
         let hash = Blake2b::<U32>::new()
@@ -125,17 +127,27 @@ mod tests {
     fn malformed_addresses_have_distinct_errors() {
         assert_eq!("0OIl".parse::<Hotkey>(), Err(Ss58Error::Base58));
         assert_eq!("".parse::<Hotkey>(), Err(Ss58Error::Length(0)));
-        assert_eq!("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ".parse::<Hotkey>(), Err(Ss58Error::Checksum));
-        let other = Ss58Error::Prefix { found: Ss58Prefix::new(0).unwrap(), expected: Ss58Prefix::BITTENSOR };
+        assert_eq!(
+            "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ".parse::<Hotkey>(),
+            Err(Ss58Error::Checksum)
+        );
+        let other = Ss58Error::Prefix {
+            found: Ss58Prefix::new(0).unwrap(),
+            expected: Ss58Prefix::BITTENSOR,
+        };
         // The same key under Polkadot's prefix 0.
-        assert_eq!("15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5".parse::<Hotkey>(), Err(other));
+        assert_eq!(
+            "15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5".parse::<Hotkey>(),
+            Err(other)
+        );
         assert!(matches!("5".repeat(10_000).parse::<Hotkey>(), Err(Ss58Error::Length(_))));
     }
 
     /// The address is that of `encodeDerivedAddress` in polkadot.js.
     #[test]
     fn derivative_has_the_address_of_other_wallets() {
-        let account: AccountId = "5GvUh7fGKsdBEh5XpypkfkGuf7j3vXLxH9BdxjxnJNVXRYi1".parse().unwrap();
+        let account: AccountId =
+            "5GvUh7fGKsdBEh5XpypkfkGuf7j3vXLxH9BdxjxnJNVXRYi1".parse().unwrap();
         let derived = account.derivative(0);
         assert_eq!(derived.to_string(), "5E5XxqPxm7QbEs6twYfp3tyjXidn4kqRrNPH4o6JK9JSLUeD");
         assert_ne!(account.derivative(1), derived);

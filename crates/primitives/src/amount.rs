@@ -12,7 +12,9 @@ const WHOLE: u64 = 1_000_000_000;
 #[non_exhaustive]
 pub enum AmountError {
     /// The text does not have the form `12` or `12.345`.
-    #[error("malformed amount; hint: use digits with at most one decimal point between them, such as 12.5")]
+    #[error(
+        "malformed amount; hint: use digits with at most one decimal point between them, such as 12.5"
+    )]
     Syntax,
     /// The text has more than nine decimals.
     #[error("more than nine decimals; hint: the smallest amount is 0.000000001")]
@@ -22,8 +24,8 @@ pub enum AmountError {
     TooLarge,
 }
 
-/// Defines an amount with nine decimals, stored in its smallest unit. Text is in units of TAO or alpha, parsed and
-/// formatted exactly; serde uses the integer, as on the chain.
+/// Defines an amount with nine decimals, stored in its smallest unit. Text is in units of TAO or
+/// alpha, parsed and formatted exactly; serde uses the integer, as on the chain.
 macro_rules! amount {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -84,8 +86,8 @@ amount! {
 }
 
 amount! {
-    /// An amount of a subnet's alpha in its smallest unit (10⁻⁹). The subnet is known from context; on the root network
-    /// (netuid 0) the amount is TAO.
+    /// An amount of a subnet's alpha in its smallest unit (10⁻⁹). The subnet is known from context;
+    /// on the root network (netuid 0) the amount is TAO.
     Alpha
 }
 
@@ -95,14 +97,19 @@ fn parse(text: &str) -> Result<u64, AmountError> {
         Some(parts) => parts,
         None => (text, ""),
     };
-    if whole.is_empty() || !whole.bytes().chain(decimals.bytes()).all(|byte| byte.is_ascii_digit()) {
+    if whole.is_empty() || !whole.bytes().chain(decimals.bytes()).all(|byte| byte.is_ascii_digit())
+    {
         return Err(AmountError::Syntax);
     }
     if decimals.len() > DECIMALS {
         return Err(AmountError::TooFine);
     }
-    let smallest = if decimals.is_empty() { 0 } else { number(&format!("{decimals:0<DECIMALS$}"))? };
-    number(whole)?.checked_mul(WHOLE).and_then(|whole| whole.checked_add(smallest)).ok_or(AmountError::TooLarge)
+    let smallest =
+        if decimals.is_empty() { 0 } else { number(&format!("{decimals:0<DECIMALS$}"))? };
+    number(whole)?
+        .checked_mul(WHOLE)
+        .and_then(|whole| whole.checked_add(smallest))
+        .ok_or(AmountError::TooLarge)
 }
 
 /// Parses digits; the only possible error is overflow.
@@ -143,7 +150,9 @@ mod tests {
 
     #[test]
     fn malformed_amounts_have_distinct_errors() {
-        for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", " 1", "1 ", "0x1", "1.2.3", "١", "NaN"] {
+        for text in
+            ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", " 1", "1 ", "0x1", "1.2.3", "١", "NaN"]
+        {
             assert_eq!(text.parse::<Rao>(), Err(AmountError::Syntax), "{text:?}");
         }
         assert_eq!("0.0000000001".parse::<Rao>(), Err(AmountError::TooFine));

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 /// Exponential backoff: the first delay, doubled with each further retry up to a maximum.
 ///
-/// It is a function of the number of retries, so that the number can be kept in a database or in memory, and takes its
-/// random number as an argument. [`Duration::MAX`] as maximum leaves the delay unlimited.
+/// It is a function of the number of retries, so that the number can be kept in a database or in
+/// memory, and takes its random number as an argument. [`Duration::MAX`] as maximum leaves the
+/// delay unlimited.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,8 +33,8 @@ impl Backoff {
         self.first.saturating_mul(2_u32.saturating_pow(retries)).min(self.max)
     }
 
-    /// Returns 50 to 100 % of [`Self::delay`], so that calls that failed together are not retried together. `random`
-    /// is a uniform random number in `0..=1`.
+    /// Returns 50 to 100 % of [`Self::delay`], so that calls that failed together are not retried
+    /// together. `random` is a uniform random number in `0..=1`.
     pub fn jittered(&self, retries: u32, random: f64) -> Duration {
         let half = self.delay(retries) / 2;
         half + half.mul_f64(random.clamp(0.0, 1.0))

@@ -4,7 +4,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// The height of a block; the genesis block has height 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct BlockNumber(u32);
 
@@ -140,9 +142,14 @@ mod tests {
 
     #[test]
     fn malformed_hash_is_refused() {
-        for text in
-            ["", "0x", "0x00", &"0".repeat(64), &format!("0x{}", "g".repeat(64)), &format!("0x{}", "é".repeat(32))]
-        {
+        for text in [
+            "",
+            "0x",
+            "0x00",
+            &"0".repeat(64),
+            &format!("0x{}", "g".repeat(64)),
+            &format!("0x{}", "é".repeat(32)),
+        ] {
             assert_eq!(text.parse::<BlockHash>(), Err(HashError), "{text}");
         }
     }

@@ -1,10 +1,12 @@
-/// The UTF-8 byte order mark: U+FEFF, which Windows editors and PowerShell write at the beginning of text files.
+/// The UTF-8 byte order mark: U+FEFF, which Windows editors and PowerShell write at the beginning
+/// of text files.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Returns a text without the byte order mark at its beginning.
 ///
-/// Call it (or [`bytes_without_bom`]) wherever a text file that users write is read, before the text is parsed: parsers
-/// of JSON and TOML refuse the mark, and others take it for a part of the first word.
+/// Call it (or [`bytes_without_bom`]) wherever a text file that users write is read, before the
+/// text is parsed: parsers of JSON and TOML refuse the mark, and others take it for a part of the
+/// first word.
 ///
 /// ```
 /// use taonet_primitives::without_bom;
@@ -16,7 +18,8 @@ pub fn without_bom(text: &str) -> &str {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
-/// Returns the bytes of a text without the UTF-8 byte order mark at their beginning. See [`without_bom`].
+/// Returns the bytes of a text without the UTF-8 byte order mark at their beginning. See
+/// [`without_bom`].
 pub fn bytes_without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(bytes)
 }

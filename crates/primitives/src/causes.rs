@@ -4,8 +4,8 @@ use std::iter::successors;
 /// Separator between the message of an error and its hint.
 pub const HINT: &str = "\nhint: ";
 
-/// Formats an error with its causes on one line; their hints follow, each on a line of its own. Omits a cause whose
-/// message is part of the text before it.
+/// Formats an error with its causes on one line; their hints follow, each on a line of its own.
+/// Omits a cause whose message is part of the text before it.
 ///
 /// ```
 /// let error = std::io::Error::other("disk full");
@@ -15,7 +15,8 @@ pub fn with_causes(error: &dyn Error) -> String {
     let (mut text, mut hints) = (String::new(), String::new());
     let causes = successors(error.source(), |cause| (*cause).source()).map(ToString::to_string);
     for told in std::iter::once(error.to_string()).chain(causes) {
-        let (message, hint) = told.split_once(HINT).map_or((&*told, None), |(message, hint)| (message, Some(hint)));
+        let (message, hint) =
+            told.split_once(HINT).map_or((&*told, None), |(message, hint)| (message, Some(hint)));
         if text.is_empty() {
             message.clone_into(&mut text);
         } else if !text.contains(message) {
@@ -30,7 +31,9 @@ pub fn with_causes(error: &dyn Error) -> String {
 
 /// Returns the message of an error's innermost cause, or of the error itself if it has no cause.
 pub fn innermost_cause(error: &dyn Error) -> String {
-    successors(error.source(), |cause| (*cause).source()).last().map_or_else(|| error.to_string(), ToString::to_string)
+    successors(error.source(), |cause| (*cause).source())
+        .last()
+        .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]
@@ -58,7 +61,10 @@ mod tests {
             (&["cannot write", "disk full"], "cannot write: disk full"),
             (&["cannot write: disk full", "disk full"], "cannot write: disk full"),
             (&["a", "b", "c"], "a: b: c"),
-            (&["cannot write\nhint: use another disk", "disk full"], "cannot write: disk full\nhint: use another disk"),
+            (
+                &["cannot write\nhint: use another disk", "disk full"],
+                "cannot write: disk full\nhint: use another disk",
+            ),
             (&["a\nhint: x", "b\nhint: y"], "a: b\nhint: x\nhint: y"),
         ] {
             assert_eq!(with_causes(&error(messages)), text);

@@ -1,6 +1,7 @@
 use std::fmt;
 
-/// Formats a count with its noun in the singular or plural: `1 mismatch`, `2 mismatches`, `0 replies`.
+/// Formats a count with its noun in the singular or plural: `1 mismatch`, `2 mismatches`, `0
+/// replies`.
 ///
 /// The noun is given in the singular and must have a regular plural.
 ///

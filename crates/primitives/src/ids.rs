@@ -14,13 +14,15 @@ pub struct NetUid(pub u16);
 pub struct Uid(pub u16);
 
 /// The index of an incentive mechanism of a subnet; most subnets have only mechanism 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct MechId(pub u8);
 
 impl MechId {
-    /// Returns the key of a subnet's mechanism in storage maps of the chain such as `Weights`: mechanism index × 4096 +
-    /// netuid.
+    /// Returns the key of a subnet's mechanism in storage maps of the chain such as `Weights`:
+    /// mechanism index × 4096 + netuid.
     #[must_use]
     pub const fn storage_index(self, netuid: NetUid) -> u16 {
         (self.0 as u16).wrapping_mul(4_096).wrapping_add(netuid.0)

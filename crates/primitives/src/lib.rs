@@ -1,7 +1,7 @@
 //! Newtypes and codecs shared by taonet's crates. No I/O, no clock, no randomness.
 //!
-//! External input is parsed once into one of these types; from then on the type carries the guarantee: a [`Hotkey`] is
-//! always a key of 32 bytes, a [`Seconds`] is never NaN.
+//! External input is parsed once into one of these types; from then on the type carries the
+//! guarantee: a [`Hotkey`] is always a key of 32 bytes, a [`Seconds`] is never NaN.
 //!
 //! - accounts: [`Hotkey`], [`Coldkey`] and [`AccountId`], with their SS58 addresses ([`Ss58`]);
 //! - subnets: [`NetUid`], [`Uid`], [`MechId`] and [`Weights`];
@@ -10,9 +10,10 @@
 //! - speech: [`Seconds`], [`SampleRate`], and a [`Transcript`] with the times of its [`Word`]s;
 //! - network addresses: [`is_public`];
 //! - retries: [`Backoff`];
-//! - texts: [`counted`], a number with its noun in the singular or plural; [`truncated`], the beginning of a text;
-//!   [`without_bom`], a text without its byte order mark; [`take_complete_text`] of a text that arrives in parts;
-//!   [`with_causes`] and [`innermost_cause`] of an error; [`panic_message`] of a caught panic.
+//! - texts: [`counted`], a number with its noun in the singular or plural; [`truncated`], the
+//!   beginning of a text; [`without_bom`], a text without its byte order mark;
+//!   [`take_complete_text`] of a text that arrives in parts; [`with_causes`] and
+//!   [`innermost_cause`] of an error; [`panic_message`] of a caught panic.
 //!
 //! ```
 //! use taonet_primitives::{Hotkey, Rao};
@@ -23,7 +24,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Uses no other crate of the workspace. Used by nearly every crate that handles accounts, amounts, blocks or speech.
+//! Uses no other crate of the workspace. Used by nearly every crate that handles accounts, amounts,
+//! blocks or speech.
 
 mod account;
 mod amount;

@@ -1,5 +1,6 @@
-/// Removes the complete characters from `bytes`, which are a part of a text, and returns them. An incomplete character at
-/// the end remains, since its other bytes may follow. Invalid UTF-8 is replaced with U+FFFD.
+/// Removes the complete characters from `bytes`, which are a part of a text, and returns them. An
+/// incomplete character at the end remains, since its other bytes may follow. Invalid UTF-8 is
+/// replaced with U+FFFD.
 ///
 /// ```
 /// use taonet_primitives::take_complete_text;

@@ -54,8 +54,8 @@ impl Ss58Prefix {
         self.0
     }
 
-    /// Encodes the prefix: below 64 as one byte, otherwise as two. The first has the marker `01` and bits 7 to 2, the
-    /// second bits 1 to 0 and 13 to 8.
+    /// Encodes the prefix: below 64 as one byte, otherwise as two. The first has the marker `01`
+    /// and bits 7 to 2, the second bits 1 to 0 and 13 to 8.
     fn encode(self) -> Vec<u8> {
         let [high, low] = self.0.to_be_bytes();
         if self.0 < 64 { vec![low] } else { vec![0b0100_0000 | low >> 2, low << 6 | high] }
@@ -72,8 +72,13 @@ impl Ss58Prefix {
             _ => return Err(Ss58Error::UnknownPrefix),
         };
         let prefix = Self::new(number)?;
-        // Only the shortest form is valid: small numbers in two bytes would give every address a second spelling.
-        if prefix.encode().len() == length { Ok((prefix, length)) } else { Err(Ss58Error::UnknownPrefix) }
+        // Only the shortest form is valid: small numbers in two bytes would give every address a
+        // second spelling.
+        if prefix.encode().len() == length {
+            Ok((prefix, length))
+        } else {
+            Err(Ss58Error::UnknownPrefix)
+        }
     }
 }
 
@@ -85,7 +90,8 @@ impl fmt::Display for Ss58Prefix {
 
 /// An SS58 address: a 32-byte public key with the prefix of a Substrate network.
 ///
-/// [`crate::Hotkey`] and [`crate::Coldkey`] are Bittensor addresses; this type converts between networks.
+/// [`crate::Hotkey`] and [`crate::Coldkey`] are Bittensor addresses; this type converts between
+/// networks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Ss58 {
@@ -120,12 +126,17 @@ impl Ss58 {
     /// # Errors
     /// [`Ss58Error::Prefix`] for an address of another network.
     pub fn key_on(&self, expected: Ss58Prefix) -> Result<[u8; 32], Ss58Error> {
-        if self.prefix == expected { Ok(self.key) } else { Err(Ss58Error::Prefix { found: self.prefix, expected }) }
+        if self.prefix == expected {
+            Ok(self.key)
+        } else {
+            Err(Ss58Error::Prefix { found: self.prefix, expected })
+        }
     }
 }
 
 fn checksum(payload: &[u8]) -> [u8; 2] {
-    let hash: [u8; 64] = Blake2b512::new().chain_update(b"SS58PRE").chain_update(payload).finalize().into();
+    let hash: [u8; 64] =
+        Blake2b512::new().chain_update(b"SS58PRE").chain_update(payload).finalize().into();
     let [a, b, ..] = hash;
     [a, b]
 }
@@ -216,7 +227,11 @@ mod tests {
             text.parse::<Ss58>().unwrap_err()
         };
         assert_eq!(error(&[&[46][..], &[1; 32]].concat()), Ss58Error::UnknownPrefix, "reserved");
-        assert_eq!(error(&[&[0b0100_1010, 0b1000_0000][..], &[1; 32]].concat()), Ss58Error::UnknownPrefix, "42 in two");
+        assert_eq!(
+            error(&[&[0b0100_1010, 0b1000_0000][..], &[1; 32]].concat()),
+            Ss58Error::UnknownPrefix,
+            "42 in two"
+        );
         assert_eq!(error(&[&[128, 0][..], &[1; 32]].concat()), Ss58Error::UnknownPrefix);
         assert_eq!(error(&[&[42][..], &[1; 33]].concat()), Ss58Error::Length(36));
         assert_eq!(error(&[&[64][..], &[1; 32]].concat()), Ss58Error::Length(35));
@@ -237,7 +252,8 @@ mod tests {
             let mut text = Ss58::new(key, Ss58Prefix::BITTENSOR).to_string();
             let other = if text.as_bytes()[at] == b'2' { "3" } else { "2" };
             text.replace_range(at..=at, other);
-            // A two-byte checksum misses one change in 65 536, but the changed text must not give the same key.
+            // A two-byte checksum misses one change in 65 536, but the changed text must not give
+            // the same key.
             prop_assert_ne!(text.parse::<Ss58>().ok().map(|address| *address.key()), Some(key));
         }
 

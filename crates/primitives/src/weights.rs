@@ -5,7 +5,8 @@ use crate::Uid;
 /// The tolerance of normalisation: smaller deviations from a sum of 1 are not corrected.
 const TOLERANCE: f64 = 1e-9;
 
-/// Weights by uid, in the order in which uids were first added. [`Self::normalised`] scales them to a sum of 1.
+/// Weights by uid, in the order in which uids were first added. [`Self::normalised`] scales them to
+/// a sum of 1.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Weights {
     /// The uids with a weight.
@@ -17,12 +18,18 @@ pub struct Weights {
 impl Weights {
     /// Returns the weight of a uid; 0 if it has none.
     pub fn of(&self, uid: Uid) -> f64 {
-        self.uids.iter().zip(&self.weights).find(|(other, _)| **other == uid).map_or(0.0, |(_, weight)| *weight)
+        self.uids
+            .iter()
+            .zip(&self.weights)
+            .find(|(other, _)| **other == uid)
+            .map_or(0.0, |(_, weight)| *weight)
     }
 
     /// Adds `weight` to the weight of a uid.
     pub fn add(&mut self, uid: Uid, weight: f64) {
-        if let Some((_, sum)) = self.uids.iter().zip(&mut self.weights).find(|(other, _)| **other == uid) {
+        if let Some((_, sum)) =
+            self.uids.iter().zip(&mut self.weights).find(|(other, _)| **other == uid)
+        {
             *sum += weight;
         } else {
             self.uids.push(uid);

@@ -34,7 +34,8 @@ impl ChainIp {
     /// Converts the entry to an IP address.
     ///
     /// # Errors
-    /// [`ChainIpError`] if the entry is malformed. The chain validates new entries, but may contain malformed old ones.
+    /// [`ChainIpError`] if the entry is malformed. The chain validates new entries, but may contain
+    /// malformed old ones.
     pub fn to_ip(self) -> Result<IpAddr, ChainIpError> {
         match self.ip_type {
             4 => {
@@ -46,7 +47,8 @@ impl ChainIp {
         }
     }
 
-    /// Whether a neuron with this address is serving: on the chain, the address 0.0.0.0 means "not serving".
+    /// Whether a neuron with this address is serving: on the chain, the address 0.0.0.0 means "not
+    /// serving".
     pub const fn is_serving(self) -> bool {
         self.ip != 0
     }
@@ -86,7 +88,10 @@ mod tests {
 
     #[test]
     fn other_numbers_are_not_addresses() {
-        assert_eq!(ChainIp { ip: 1 << 32, ip_type: 4 }.to_ip(), Err(ChainIpError::TooLarge(1 << 32)));
+        assert_eq!(
+            ChainIp { ip: 1 << 32, ip_type: 4 }.to_ip(),
+            Err(ChainIpError::TooLarge(1 << 32))
+        );
         assert_eq!(ChainIp { ip: 1, ip_type: 0 }.to_ip(), Err(ChainIpError::Kind(0)));
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use taonet_primitives::is_public;
 
-/// Services that return the caller's IP address as plain text, in the order in which they are queried.
+/// Services that return the caller's IP address as plain text, in the order in which they are
+/// queried.
 pub const SOURCES: [&str; 5] = [
     "https://checkip.amazonaws.com",
     "https://api.ipify.org",
@@ -44,20 +45,29 @@ pub enum ExternalIpError {
 }
 
 fn list(failures: &[(String, SourceError)]) -> String {
-    failures.iter().map(|(source, error)| format!("{source}: {error}")).collect::<Vec<_>>().join("; ")
+    failures
+        .iter()
+        .map(|(source, error)| format!("{source}: {error}"))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// Determines this machine's external IP address: the first public address returned by a source.
 ///
-/// The sources (usually [`SOURCES`]) are queried one after another, each with the timeout `timeout`, so that the
-/// machine's address is disclosed to no more services than necessary. The first public address is trusted: a wrong one
-/// only makes a neuron unreachable, which its operator notices. Failing sources are logged.
+/// The sources (usually [`SOURCES`]) are queried one after another, each with the timeout
+/// `timeout`, so that the machine's address is disclosed to no more services than necessary. The
+/// first public address is trusted: a wrong one only makes a neuron unreachable, which its operator
+/// notices. Failing sources are logged.
 ///
 /// # Errors
-/// [`ExternalIpError::NoSource`] with the error of each source if all fail, [`ExternalIpError::Setup`] if the HTTP
-/// client cannot be set up.
-pub async fn external_ip<S: AsRef<str>>(sources: &[S], timeout: Duration) -> Result<IpAddr, ExternalIpError> {
-    let client = reqwest::Client::builder().redirect(Policy::none()).timeout(timeout).no_proxy().build();
+/// [`ExternalIpError::NoSource`] with the error of each source if all fail,
+/// [`ExternalIpError::Setup`] if the HTTP client cannot be set up.
+pub async fn external_ip<S: AsRef<str>>(
+    sources: &[S],
+    timeout: Duration,
+) -> Result<IpAddr, ExternalIpError> {
+    let client =
+        reqwest::Client::builder().redirect(Policy::none()).timeout(timeout).no_proxy().build();
     let client = client.map_err(ExternalIpError::Setup)?;
     let mut failures = Vec::new();
     for source in sources.iter().map(AsRef::as_ref) {
@@ -119,7 +129,10 @@ mod tests {
         ];
         assert_eq!(external_ip(&sources, BRIEF).await.unwrap(), IpAddr::from([8, 8, 4, 4]));
         let v6 = [source(|| "2606:4700:4700::1111".into_response()).await];
-        assert_eq!(external_ip(&v6, BRIEF).await.unwrap(), "2606:4700:4700::1111".parse::<IpAddr>().unwrap());
+        assert_eq!(
+            external_ip(&v6, BRIEF).await.unwrap(),
+            "2606:4700:4700::1111".parse::<IpAddr>().unwrap()
+        );
     }
 
     #[tokio::test]

@@ -1,17 +1,18 @@
 //! Reachability of this machine from the internet.
 //!
-//! A neuron publishes an IP address and a port on the chain, to which other neurons connect. Behind a home router, the
-//! machine does not know its external address, which is the router's, and connections reach it only through an open
-//! port of the router. This crate determines the address and opens the port.
+//! A neuron publishes an IP address and a port on the chain, to which other neurons connect. Behind
+//! a home router, the machine does not know its external address, which is the router's, and
+//! connections reach it only through an open port of the router. This crate determines the address
+//! and opens the port.
 //!
-//! - [`external_ip`] queries services on the internet ([`SOURCES`], or your own) one after another, and returns the
-//!   first public address ([`is_public`]). Services are queried one at a time, to disclose this machine's address to
-//!   as few of them as possible.
-//! - [`HomeRouter`] is the router, discovered by UPnP; [`HomeRouter::map`] opens one of its ports. A [`PortMapping`]
-//!   expires with its lease, unless the router supports only permanent mappings: renew the mapping every
-//!   [`PortMapping::RENEW_AFTER`], and close it at shutdown.
-//! - [`ChainIp`] is an address as the chain stores it, an integer and a version. The address 0.0.0.0 means "not
-//!   serving".
+//! - [`external_ip`] queries services on the internet ([`SOURCES`], or your own) one after another,
+//!   and returns the first public address ([`is_public`]). Services are queried one at a time, to
+//!   disclose this machine's address to as few of them as possible.
+//! - [`HomeRouter`] is the router, discovered by UPnP; [`HomeRouter::map`] opens one of its ports.
+//!   A [`PortMapping`] expires with its lease, unless the router supports only permanent mappings:
+//!   renew the mapping every [`PortMapping::RENEW_AFTER`], and close it at shutdown.
+//! - [`ChainIp`] is an address as the chain stores it, an integer and a version. The address 0.0.0.0
+//!   means "not serving".
 //!
 //! ```
 //! use std::net::IpAddr;
@@ -25,11 +26,11 @@
 //! assert!(!is_public(IpAddr::from([192, 168, 0, 7])));
 //! ```
 //!
-//! The crate does not test whether the port is reachable (`tao axon ping` does, from another machine), and does not
-//! publish the address: `tao serve-axon` submits the call.
+//! The crate does not test whether the port is reachable (`tao axon ping` does, from another
+//! machine), and does not publish the address: `tao serve-axon` submits the call.
 //!
-//! Uses `taonet-primitives` ([`is_public`]). Used by commands: `tao axon serve` and `tao serve-axon` determine the
-//! address with it, and `tao axon serve` opens the port.
+//! Uses `taonet-primitives` ([`is_public`]). Used by commands: `tao axon serve` and `tao
+//! serve-axon` determine the address with it, and `tao axon serve` opens the port.
 
 mod chain_ip;
 mod external;

@@ -3,7 +3,10 @@ use std::time::Duration;
 
 use igd_next::aio::Gateway;
 use igd_next::aio::tokio::{Tokio, search_gateway};
-use igd_next::{AddPortError, GetExternalIpError, PortMappingProtocol, RemovePortError, SearchError, SearchOptions};
+use igd_next::{
+    AddPortError, GetExternalIpError, PortMappingProtocol, RemovePortError, SearchError,
+    SearchOptions,
+};
 use taonet_primitives::is_public;
 use tokio::net::UdpSocket;
 
@@ -17,7 +20,9 @@ const DESCRIPTION: &str = "taonet";
 #[non_exhaustive]
 pub enum UpnpError {
     /// No router responded.
-    #[error("no router responded to UPnP discovery; hint: enable UPnP in the router, or forward the port manually")]
+    #[error(
+        "no router responded to UPnP discovery; hint: enable UPnP in the router, or forward the port manually"
+    )]
     Search(#[from] SearchError),
     /// This machine's local address is unknown.
     #[error("cannot determine this machine's address on the local network")]
@@ -86,8 +91,8 @@ impl HomeRouter {
     /// Returns the router's external address.
     ///
     /// # Errors
-    /// [`UpnpError::ExternalAddress`] if the router reports no address, [`UpnpError::NotPublic`] if the address is not
-    /// public.
+    /// [`UpnpError::ExternalAddress`] if the router reports no address, [`UpnpError::NotPublic`] if
+    /// the address is not public.
     pub async fn external_ip(&self) -> Result<IpAddr, UpnpError> {
         let ip = self.gateway.get_external_ip().await?;
         if is_public(ip) { Ok(ip) } else { Err(UpnpError::NotPublic(ip)) }
@@ -96,17 +101,24 @@ impl HomeRouter {
     /// Maps `external_port` of the router to a service that listens on `local` on this machine.
     ///
     /// # Errors
-    /// [`UpnpError::Loopback`] if the service listens on loopback, [`UpnpError::LocalAddress`] if this machine's
-    /// address is unknown, [`UpnpError::Add`] if the router refuses.
-    pub async fn map(self, local: SocketAddr, external_port: u16) -> Result<PortMapping, UpnpError> {
+    /// [`UpnpError::Loopback`] if the service listens on loopback, [`UpnpError::LocalAddress`] if
+    /// this machine's address is unknown, [`UpnpError::Add`] if the router refuses.
+    pub async fn map(
+        self,
+        local: SocketAddr,
+        external_port: u16,
+    ) -> Result<PortMapping, UpnpError> {
         let listens = local.ip().to_canonical();
         let ip = match listens {
             ip if ip.is_loopback() => return Err(UpnpError::Loopback(ip)),
-            ip if ip.is_unspecified() => local_address(self.gateway.addr).await.map_err(UpnpError::LocalAddress)?,
+            ip if ip.is_unspecified() => {
+                local_address(self.gateway.addr).await.map_err(UpnpError::LocalAddress)?
+            }
             ip => ip,
         };
         let local = SocketAddr::new(ip, local.port());
-        let mut mapping = PortMapping { gateway: self.gateway, local, external_port, lease: Some(LEASE) };
+        let mut mapping =
+            PortMapping { gateway: self.gateway, local, external_port, lease: Some(LEASE) };
         mapping.renew().await?;
         Ok(mapping)
     }
@@ -114,8 +126,8 @@ impl HomeRouter {
 
 /// An open TCP port of the router, forwarded to this machine.
 ///
-/// The mapping expires after [`Self::lease`]: call [`Self::renew`] every [`Self::RENEW_AFTER`], and [`Self::close`] at
-/// shutdown.
+/// The mapping expires after [`Self::lease`]: call [`Self::renew`] every [`Self::RENEW_AFTER`], and
+/// [`Self::close`] at shutdown.
 #[derive(Debug)]
 pub struct PortMapping {
     gateway: Gateway<Tokio>,
@@ -128,8 +140,8 @@ impl PortMapping {
     /// The interval at which to renew a mapping.
     pub const RENEW_AFTER: Duration = Duration::from_mins(30);
 
-    /// Returns the lease of the mapping; `None` if the router supports only permanent mappings: a killed process then
-    /// leaves the port open.
+    /// Returns the lease of the mapping; `None` if the router supports only permanent mappings: a
+    /// killed process then leaves the port open.
     pub const fn lease(&self) -> Option<Duration> {
         self.lease
     }
@@ -141,8 +153,11 @@ impl PortMapping {
     pub async fn renew(&mut self) -> Result<(), UpnpError> {
         let port = self.external_port;
         let add = async |lease: Option<Duration>| {
-            let seconds = lease.map_or(0, |lease| u32::try_from(lease.as_secs()).unwrap_or(u32::MAX));
-            self.gateway.add_port(PortMappingProtocol::TCP, port, self.local, seconds, DESCRIPTION).await
+            let seconds =
+                lease.map_or(0, |lease| u32::try_from(lease.as_secs()).unwrap_or(u32::MAX));
+            self.gateway
+                .add_port(PortMappingProtocol::TCP, port, self.local, seconds, DESCRIPTION)
+                .await
         };
         let added = match add(self.lease).await {
             Err(AddPortError::OnlyPermanentLeasesSupported) if self.lease.is_some() => {
@@ -170,7 +185,8 @@ impl PortMapping {
 
 /// Returns the local address used for packets to the router. No packet is sent.
 async fn local_address(router: SocketAddr) -> std::io::Result<IpAddr> {
-    let any: SocketAddr = if router.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
+    let any: SocketAddr =
+        if router.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(router).await?;
     Ok(socket.local_addr()?.ip())

@@ -16,8 +16,8 @@ pub enum EndlessType {
     TooDeep(u32),
 }
 
-/// Refuses types that are recursive or nested too deeply, except through an enum or a list. Code that walks such types
-/// without consuming bytes would not terminate.
+/// Refuses types that are recursive or nested too deeply, except through an enum or a list. Code
+/// that walks such types without consuming bytes would not terminate.
 ///
 /// # Errors
 /// [`EndlessType`] with the ID of the first such type.
@@ -29,7 +29,10 @@ pub fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
         while let Some((type_id, is_done)) = open.pop() {
             let parts = parts(type_id, types);
             if is_done {
-                let below = parts.filter_map(|part| depths.get(&part).copied().flatten()).max().unwrap_or(0);
+                let below = parts
+                    .filter_map(|part| depths.get(&part).copied().flatten())
+                    .max()
+                    .unwrap_or(0);
                 if below >= MAX_NESTED {
                     return Err(EndlessType::TooDeep(type_id));
                 }
@@ -52,7 +55,9 @@ pub fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
 /// Returns the component types that every value of a type contains.
 fn parts(type_id: u32, types: &PortableRegistry) -> Box<dyn Iterator<Item = u32> + '_> {
     match types.resolve(type_id).map(|found| &found.type_def) {
-        Some(TypeDef::Composite(composite)) => Box::new(composite.fields.iter().map(|field| field.ty.id)),
+        Some(TypeDef::Composite(composite)) => {
+            Box::new(composite.fields.iter().map(|field| field.ty.id))
+        }
         Some(TypeDef::Tuple(tuple)) => Box::new(tuple.fields.iter().map(|field| field.id)),
         Some(TypeDef::Array(array)) => Box::new(std::iter::once(array.type_param.id)),
         Some(TypeDef::Compact(compact)) => Box::new(std::iter::once(compact.type_param.id)),

@@ -20,7 +20,8 @@
 //! # }
 //! ```
 //!
-//! Uses `taonet-primitives` (addresses). Used by `taonet-chain`, whose tests compare it with recorded values.
+//! Uses `taonet-primitives` (addresses). Used by `taonet-chain`, whose tests compare it with
+//! recorded values.
 //!
 //! | Type | JSON |
 //! |---|---|

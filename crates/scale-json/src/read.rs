@@ -11,7 +11,11 @@ use super::{PortableRegistry, check};
 ///
 /// # Errors
 /// As [`check`].
-pub fn read(bytes: &mut &[u8], type_id: u32, types: &PortableRegistry) -> Result<Value<u32>, DecodeError> {
+pub fn read(
+    bytes: &mut &[u8],
+    type_id: u32,
+    types: &PortableRegistry,
+) -> Result<Value<u32>, DecodeError> {
     check(bytes, type_id, types)?;
     decode_as_type(bytes, type_id, types)
 }
@@ -24,9 +28,13 @@ pub fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
             let name = variant.name.clone();
             match (type_name(value.context, types), name.as_str()) {
                 (Some("Option"), "None") => Json::Null,
-                (Some("Option"), "Some") | (Some("MultiAddress"), "Id") => fields_of(&variant.values, types),
+                (Some("Option"), "Some") | (Some("MultiAddress"), "Id") => {
+                    fields_of(&variant.values, types)
+                }
                 _ if variant.values.is_empty() => Json::String(name),
-                _ => Json::Object([(name, fields_of(&variant.values, types))].into_iter().collect()),
+                _ => {
+                    Json::Object([(name, fields_of(&variant.values, types))].into_iter().collect())
+                }
             }
         }
         ValueDef::BitSequence(bits) => bit_text(bits),
@@ -34,8 +42,8 @@ pub fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
     }
 }
 
-/// Converts the fields of an event or variant to JSON: an object if they have names, the value itself for a single
-/// unnamed field, otherwise an array.
+/// Converts the fields of an event or variant to JSON: an object if they have names, the value
+/// itself for a single unnamed field, otherwise an array.
 pub fn fields_of(fields: &Composite<u32>, types: &PortableRegistry) -> Json {
     match fields {
         Composite::Named(fields) => named(fields, types),
@@ -89,8 +97,12 @@ fn plain(primitive: &Primitive) -> Json {
         Primitive::Bool(value) => Json::Bool(*value),
         Primitive::Char(value) => Json::String(value.to_string()),
         Primitive::String(value) => Json::String(value.clone()),
-        Primitive::U128(value) => u64::try_from(*value).map_or_else(|_| Json::String(value.to_string()), Json::from),
-        Primitive::I128(value) => i64::try_from(*value).map_or_else(|_| Json::String(value.to_string()), Json::from),
+        Primitive::U128(value) => {
+            u64::try_from(*value).map_or_else(|_| Json::String(value.to_string()), Json::from)
+        }
+        Primitive::I128(value) => {
+            i64::try_from(*value).map_or_else(|_| Json::String(value.to_string()), Json::from)
+        }
         Primitive::U256(value) => Json::String(U256::from_little_endian(value).to_string()),
         Primitive::I256(value) => Json::String(hex_text(value)),
     }
@@ -106,7 +118,9 @@ impl Bytes {
     fn json(&self, bytes: Vec<u8>) -> Json {
         match self {
             Self::Array => Json::String(hex_text(&bytes)),
-            Self::List => Json::String(String::from_utf8(bytes).unwrap_or_else(|error| hex_text(error.as_bytes()))),
+            Self::List => Json::String(
+                String::from_utf8(bytes).unwrap_or_else(|error| hex_text(error.as_bytes())),
+            ),
         }
     }
 }
@@ -118,7 +132,8 @@ fn bytes_kind(type_id: u32, types: &PortableRegistry) -> Option<Bytes> {
         TypeDef::Sequence(sequence) => (Bytes::List, sequence.type_param.id),
         _ => return None,
     };
-    matches!(types.resolve(item)?.type_def, TypeDef::Primitive(TypeDefPrimitive::U8)).then_some(kind)
+    matches!(types.resolve(item)?.type_def, TypeDef::Primitive(TypeDefPrimitive::U8))
+        .then_some(kind)
 }
 
 /// Whether a type is a struct; a struct with one unnamed field is a newtype.
@@ -146,7 +161,10 @@ fn byte(value: &Value<u32>) -> Option<u8> {
 fn u256(fields: &Composite<u32>) -> Option<Json> {
     let limbs = fields.values().next()?;
     let ValueDef::Composite(limbs) = &limbs.value else { return None };
-    let limbs = limbs.values().map(|limb| u64::try_from(limb.as_u128()?).ok()).collect::<Option<Vec<u64>>>()?;
+    let limbs = limbs
+        .values()
+        .map(|limb| u64::try_from(limb.as_u128()?).ok())
+        .collect::<Option<Vec<u64>>>()?;
     Some(Json::String(U256(limbs.try_into().ok()?).to_string()))
 }
 

@@ -7,20 +7,24 @@ use super::{MAX_NESTED, PortableRegistry};
 
 /// Maximum number of values in one response; metagraphs have several hundred thousand.
 const MAX_VALUES: usize = 1 << 22;
-/// Maximum number of values per encoded byte, in addition to [`VALUES_OF_NOTHING`]: empty fields and nested newtypes
-/// have no encoded bytes.
+/// Maximum number of values per encoded byte, in addition to [`VALUES_OF_NOTHING`]: empty fields
+/// and nested newtypes have no encoded bytes.
 const VALUES_OF_A_BYTE: usize = 64;
 const VALUES_OF_NOTHING: usize = 1 << 12;
 
 /// Returns the length of an encoded value in bytes, without allocating for its contents.
 ///
-/// Call this before decoding bytes from a node: decoders allocate memory for a list's declared length, and use stack
-/// space for each level of nesting.
+/// Call this before decoding bytes from a node: decoders allocate memory for a list's declared
+/// length, and use stack space for each level of nesting.
 ///
 /// # Errors
 /// The bytes are not a value of this type, or it has too many values or levels.
 pub fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
-    let left = bytes.len().saturating_mul(VALUES_OF_A_BYTE).saturating_add(VALUES_OF_NOTHING).min(MAX_VALUES);
+    let left = bytes
+        .len()
+        .saturating_mul(VALUES_OF_A_BYTE)
+        .saturating_add(VALUES_OF_NOTHING)
+        .min(MAX_VALUES);
     let mut walk = Walk { rest: bytes, types, left };
     walk.value(type_id, MAX_NESTED)?;
     Ok(bytes.len().saturating_sub(walk.rest.len()))
@@ -42,7 +46,9 @@ impl Walk<'_> {
             TypeDef::Composite(composite) => {
                 composite.fields.iter().try_for_each(|field| self.value(field.ty.id, levels))
             }
-            TypeDef::Tuple(tuple) => tuple.fields.iter().try_for_each(|field| self.value(field.id, levels)),
+            TypeDef::Tuple(tuple) => {
+                tuple.fields.iter().try_for_each(|field| self.value(field.id, levels))
+            }
             TypeDef::Variant(variants) => {
                 let index = u8::decode(&mut self.rest)?;
                 let variant = variants.variants.iter().find(|variant| variant.index == index);
@@ -80,7 +86,11 @@ impl Walk<'_> {
 }
 
 /// Checks the type of a compact number, which may be inside up to `levels` newtypes.
-fn check_compact(mut type_id: u32, types: &PortableRegistry, mut levels: u8) -> Result<(), DecodeError> {
+fn check_compact(
+    mut type_id: u32,
+    types: &PortableRegistry,
+    mut levels: u8,
+) -> Result<(), DecodeError> {
     loop {
         levels = levels.checked_sub(1).ok_or_else(too_deep)?;
         type_id = match type_of(type_id, types)? {
@@ -98,8 +108,12 @@ fn check_compact(mut type_id: u32, types: &PortableRegistry, mut levels: u8) -> 
     }
 }
 
-fn type_of(type_id: u32, types: &PortableRegistry) -> Result<&TypeDef<scale_info::form::PortableForm>, DecodeError> {
-    let resolved = types.resolve(type_id).ok_or_else(|| DecodeError::TypeIdNotFound(type_id.to_string()))?;
+fn type_of(
+    type_id: u32,
+    types: &PortableRegistry,
+) -> Result<&TypeDef<scale_info::form::PortableForm>, DecodeError> {
+    let resolved =
+        types.resolve(type_id).ok_or_else(|| DecodeError::TypeIdNotFound(type_id.to_string()))?;
     Ok(&resolved.type_def)
 }
 

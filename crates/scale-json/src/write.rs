@@ -61,7 +61,12 @@ pub enum JsonError {
 ///
 /// # Errors
 /// [`JsonError`] with the path of the part that does not match the type.
-pub fn to_value(json: &Json, type_id: u32, types: &PortableRegistry, name: &str) -> Result<Value, JsonError> {
+pub fn to_value(
+    json: &Json,
+    type_id: u32,
+    types: &PortableRegistry,
+    name: &str,
+) -> Result<Value, JsonError> {
     Writer { types, at: name.to_owned(), depth: 0 }.value(json, type_id)
 }
 
@@ -80,12 +85,16 @@ impl Writer<'_> {
         }
         let name = resolved.path.segments.last().map_or("", String::as_str);
         match (&resolved.type_def, json) {
-            (TypeDef::Composite(_), Json::String(text)) if name == "AccountId32" => self.account(text),
+            (TypeDef::Composite(_), Json::String(text)) if name == "AccountId32" => {
+                self.account(text)
+            }
             (TypeDef::Variant(_), Json::String(text)) if name == "MultiAddress" => {
                 Ok(Value::unnamed_variant("Id", [self.account(text)?]))
             }
             (TypeDef::Composite(composite), json) => self.composite(json, &composite.fields),
-            (TypeDef::Variant(_), Json::Null) if name == "Option" => Ok(Value::unnamed_variant("None", [])),
+            (TypeDef::Variant(_), Json::Null) if name == "Option" => {
+                Ok(Value::unnamed_variant("None", []))
+            }
             (TypeDef::Variant(variant), json) if name == "Option" => {
                 let inner = variant.variants.iter().find_map(|variant| variant.fields.first());
                 let inner = inner.ok_or_else(|| self.unsupported())?;
@@ -107,19 +116,24 @@ impl Writer<'_> {
     fn composite(&self, json: &Json, fields: &[Field<PortableForm>]) -> Result<Value, JsonError> {
         match (fields, json) {
             ([only], json)
-                if !json
-                    .as_object()
-                    .is_some_and(|object| only.name.as_ref().is_some_and(|name| object.contains_key(name))) =>
+                if !json.as_object().is_some_and(|object| {
+                    only.name.as_ref().is_some_and(|name| object.contains_key(name))
+                }) =>
             {
                 self.inside().value(json, only.ty.id)
             }
-            _ => self
-                .fields(json, fields)
-                .map(|fields| Value { value: subxt::ext::scale_value::ValueDef::Composite(fields), context: () }),
+            _ => self.fields(json, fields).map(|fields| Value {
+                value: subxt::ext::scale_value::ValueDef::Composite(fields),
+                context: (),
+            }),
         }
     }
 
-    fn fields(&self, json: &Json, fields: &[Field<PortableForm>]) -> Result<Composite<()>, JsonError> {
+    fn fields(
+        &self,
+        json: &Json,
+        fields: &[Field<PortableForm>],
+    ) -> Result<Composite<()>, JsonError> {
         if fields.iter().any(|field| field.name.is_none()) {
             let ids = fields.iter().map(|field| field.ty.id);
             return match fields {
@@ -141,7 +155,9 @@ impl Writer<'_> {
             let json = match object.get(name) {
                 Some(json) => json,
                 None if is_option(field.ty.id, self.types) => &Json::Null,
-                None => return Err(JsonError::Missing { at: self.at.clone(), field: name.to_owned() }),
+                None => {
+                    return Err(JsonError::Missing { at: self.at.clone(), field: name.to_owned() });
+                }
             };
             values.push((name.to_owned(), self.within(name).value(json, field.ty.id)?));
         }
@@ -151,12 +167,15 @@ impl Writer<'_> {
     fn variant(&self, json: &Json, variants: &[Variant<PortableForm>]) -> Result<Value, JsonError> {
         let (name, fields) = match json {
             Json::String(name) => (name, &Json::Null),
-            Json::Object(object) if object.len() == 1 => object.iter().next().ok_or_else(|| self.unsupported())?,
+            Json::Object(object) if object.len() == 1 => {
+                object.iter().next().ok_or_else(|| self.unsupported())?
+            }
             other => return Err(self.kind(other, "\"Name\" or {\"Name\": …}")),
         };
         let variant = variants.iter().find(|variant| variant.name == *name);
-        let variant =
-            variant.ok_or_else(|| self.unknown(name, variants.iter().map(|variant| variant.name.as_str())))?;
+        let variant = variant.ok_or_else(|| {
+            self.unknown(name, variants.iter().map(|variant| variant.name.as_str()))
+        })?;
         Ok(Value::variant(name.clone(), self.within(name).fields(fields, &variant.fields)?))
     }
 
@@ -168,7 +187,9 @@ impl Writer<'_> {
         let items = match json {
             Json::String(text) if is_bytes => {
                 let bytes = match text.strip_prefix("0x") {
-                    Some(digits) => hex::decode(digits).map_err(|_| self.kind(json, "hex digits"))?,
+                    Some(digits) => {
+                        hex::decode(digits).map_err(|_| self.kind(json, "hex digits"))?
+                    }
                     None => text.as_bytes().to_vec(),
                 };
                 bytes.into_iter().map(|byte| Value::u128(byte.into())).collect()
@@ -178,7 +199,11 @@ impl Writer<'_> {
                 .enumerate()
                 .map(|(index, json)| self.within(&index.to_string()).value(json, item))
                 .collect::<Result<Vec<_>, _>>()?,
-            other => return Err(self.kind(other, if is_bytes { "text, 0x…, or an array" } else { "an array" })),
+            other => {
+                return Err(
+                    self.kind(other, if is_bytes { "text, 0x…, or an array" } else { "an array" })
+                );
+            }
         };
         if len.is_some_and(|len| u32::try_from(items.len()) != Ok(len)) {
             return Err(self.kind(json, &format!("exactly {} values", len.unwrap_or_default())));
@@ -186,11 +211,19 @@ impl Writer<'_> {
         Ok(Value::unnamed_composite(items))
     }
 
-    fn positions(&self, json: &Json, ids: impl ExactSizeIterator<Item = u32>) -> Result<Value, JsonError> {
+    fn positions(
+        &self,
+        json: &Json,
+        ids: impl ExactSizeIterator<Item = u32>,
+    ) -> Result<Value, JsonError> {
         self.list(json, ids).map(Value::unnamed_composite)
     }
 
-    fn list(&self, json: &Json, ids: impl ExactSizeIterator<Item = u32>) -> Result<Vec<Value>, JsonError> {
+    fn list(
+        &self,
+        json: &Json,
+        ids: impl ExactSizeIterator<Item = u32>,
+    ) -> Result<Vec<Value>, JsonError> {
         if ids.len() == 0 && json.is_null() {
             return Ok(Vec::new());
         }
@@ -238,7 +271,8 @@ impl Writer<'_> {
             return Ok(Value::from_bytes(bytes));
         }
         let read = || text.parse::<Ss58>()?.key_on(Ss58Prefix::BITTENSOR);
-        let account = read().map_err(|source| JsonError::Address { at: self.at.clone(), source })?;
+        let account =
+            read().map_err(|source| JsonError::Address { at: self.at.clone(), source })?;
         Ok(Value::from_bytes(AccountId::from_bytes(account).as_bytes()))
     }
 

@@ -15,8 +15,8 @@ pub enum Access {
     Owner,
 }
 
-/// Why a file could not be replaced. The old content, if any, is intact, unless only the final sync of the directory
-/// failed.
+/// Why a file could not be replaced. The old content, if any, is intact, unless only the final sync
+/// of the directory failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}")]
 pub struct WriteError {
@@ -26,22 +26,28 @@ pub struct WriteError {
     pub source: io::Error,
 }
 
-/// Replaces the file at `path` atomically: a reader finds the old bytes or the new ones, even after a crash or power
-/// cut.
+/// Replaces the file at `path` atomically: a reader finds the old bytes or the new ones, even after
+/// a crash or power cut.
 ///
-/// The bytes go to a draft in the same directory, which is synced and renamed; then the directory is synced. The draft
-/// has a fixed name, `.{name}.partial`: a killed process leaves at most one, and the next write reuses it. The draft is
-/// locked while it is written, so that concurrent writers are serialised.
+/// The bytes go to a draft in the same directory, which is synced and renamed; then the directory
+/// is synced. The draft has a fixed name, `.{name}.partial`: a killed process leaves at most one,
+/// and the next write reuses it. The draft is locked while it is written, so that concurrent
+/// writers are serialised.
 ///
 /// This blocks on disk I/O: call it from a blocking task where that matters.
 ///
 /// # Errors
 /// [`WriteError`], for example for a missing directory, missing permissions or a full disk.
-pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8], access: Access) -> Result<(), WriteError> {
+pub fn atomic_write(
+    path: impl AsRef<Path>,
+    bytes: &[u8],
+    access: Access,
+) -> Result<(), WriteError> {
     atomic_write_with(path, access, |file| file.write_all(bytes))
 }
 
-/// Replaces the file at `path` atomically with content that `write` produces. If `write` fails, the old file remains.
+/// Replaces the file at `path` atomically with content that `write` produces. If `write` fails, the
+/// old file remains.
 ///
 /// # Errors
 /// [`WriteError`]: the errors of [`atomic_write`], or the error of `write`.
@@ -54,24 +60,36 @@ pub fn atomic_write_with(
     replace(path, access, write).map_err(|source| WriteError { path: path.into(), source })
 }
 
-fn replace(path: &Path, access: Access, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+fn replace(
+    path: &Path,
+    access: Access,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let draft = path.with_file_name([OsStr::new("."), name, OsStr::new(".partial")].join(OsStr::new("")));
+    let draft =
+        path.with_file_name([OsStr::new("."), name, OsStr::new(".partial")].join(OsStr::new("")));
     let mut file = open_locked(&draft)?;
     let written = fill(&mut file, access, write).and_then(|()| fs::rename(&draft, path));
     if written.is_err() {
-        // The lock is still held: this is our own draft. If the removal fails, the next write reuses it.
+        // The lock is still held: this is our own draft. If the removal fails, the next write
+        // reuses it.
         let _ = fs::remove_file(&draft);
     }
     written?;
     #[cfg(unix)]
-    File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()?;
+    File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
+        .sync_all()?;
     Ok(())
 }
 
-fn fill(file: &mut File, access: Access, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+fn fill(
+    file: &mut File,
+    access: Access,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     file.set_len(0)?;
-    // Set before writing the content: the umask may have cleared bits, or an older draft may be world-readable.
+    // Set before writing the content: the umask may have cleared bits, or an older draft may be
+    // world-readable.
     #[cfg(unix)]
     file.set_permissions(permissions(access))?;
     #[cfg(not(unix))]
@@ -169,7 +187,9 @@ mod tests {
                     for _ in 0..10 {
                         atomic_write(path, &[byte; 10_000], Access::Everyone).unwrap();
                         let found = fs::read(path).unwrap();
-                        assert!(found.len() == 10_000 && found.iter().all(|other| *other == found[0]));
+                        assert!(
+                            found.len() == 10_000 && found.iter().all(|other| *other == found[0])
+                        );
                     }
                 });
             }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 /// Block time of the main network.
 pub const BLOCK_TIME: Duration = Duration::from_secs(12);
 
-/// Source of the current time. Daemons never read the system clock directly, so that tests control time.
+/// Source of the current time. Daemons never read the system clock directly, so that tests control
+/// time.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// Returns the system clock.

@@ -8,11 +8,13 @@ const LETS_GO_WITHIN: Duration = Duration::from_secs(1);
 /// Poll interval while waiting for the lock.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Acquires an exclusive lock on a file, which is created if missing. The operating system releases the lock when the
-/// process exits, even after a crash. Returns `None` when another process holds the lock for longer than a second.
+/// Acquires an exclusive lock on a file, which is created if missing. The operating system releases
+/// the lock when the process exits, even after a crash. Returns `None` when another process holds
+/// the lock for longer than a second.
 ///
 /// # Errors
-/// I/O errors when creating or locking the file. On a file system without lock support, every process gets the lock.
+/// I/O errors when creating or locking the file. On a file system without lock support, every
+/// process gets the lock.
 pub async fn lock_file(path: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
     let mut waited = Duration::ZERO;
@@ -20,7 +22,9 @@ pub async fn lock_file(path: &Path) -> io::Result<Option<File>> {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
             // Some network file systems do not support locks.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(Some(file)),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                return Ok(Some(file));
+            }
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if waited >= LETS_GO_WITHIN => return Ok(None),
             Err(TryLockError::WouldBlock) => {

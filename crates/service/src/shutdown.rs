@@ -24,8 +24,8 @@ pub enum StopError {
 
 /// Lifecycle of a daemon: its tasks and the shutdown signal. Clones share one lifecycle.
 ///
-/// Every task is spawned with [`Shutdown::spawn`] and ends soon after [`Shutdown::requested`]. A task that panics shuts
-/// the daemon down, since the remaining tasks cannot do its work.
+/// Every task is spawned with [`Shutdown::spawn`] and ends soon after [`Shutdown::requested`]. A
+/// task that panics shuts the daemon down, since the remaining tasks cannot do its work.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
@@ -38,7 +38,8 @@ impl Shutdown {
         Self::default()
     }
 
-    /// Creates a lifecycle that also ends on SIGTERM or SIGINT (on Ctrl-C where signals are unsupported).
+    /// Creates a lifecycle that also ends on SIGTERM or SIGINT (on Ctrl-C where signals are
+    /// unsupported).
     ///
     /// # Errors
     /// When the signal handlers cannot be installed.
@@ -78,7 +79,8 @@ impl Shutdown {
         self.token.clone()
     }
 
-    /// Spawns a task of the daemon. If the task panics, the error is logged with `name` and the daemon shuts down.
+    /// Spawns a task of the daemon. If the task panics, the error is logged with `name` and the
+    /// daemon shuts down.
     pub fn spawn<F>(&self, name: &'static str, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -125,7 +127,8 @@ impl Drop for PanicGuard {
 fn next_signal() -> io::Result<impl Future<Output = &'static str>> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -180,7 +183,10 @@ mod tests {
         shutdown.request();
         shutdown.tasks.close();
         let within = Duration::from_millis(1);
-        assert_eq!(shutdown.stopped(within).await, Err(StopError::StillRunning { tasks: 1, within }));
+        assert_eq!(
+            shutdown.stopped(within).await,
+            Err(StopError::StillRunning { tasks: 1, within })
+        );
     }
 
     #[cfg(unix)]
@@ -188,7 +194,9 @@ mod tests {
     async fn a_signal_ends_the_daemon() {
         let shutdown = Shutdown::on_signals().unwrap();
         let own = std::process::id().to_string();
-        assert!(std::process::Command::new("kill").args(["-TERM", &own]).status().unwrap().success());
+        assert!(
+            std::process::Command::new("kill").args(["-TERM", &own]).status().unwrap().success()
+        );
         assert_eq!(shutdown.finished().await, Ok(()));
     }
 }

@@ -15,16 +15,23 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Creates the environment from `(name, value)` pairs. A value that is not UTF-8 is reported only for a known
-    /// variable.
-    pub fn new<C>(pairs: impl IntoIterator<Item = (OsString, OsString)>, variables: &[Variable<C>]) -> Self {
+    /// Creates the environment from `(name, value)` pairs. A value that is not UTF-8 is reported
+    /// only for a known variable.
+    pub fn new<C>(
+        pairs: impl IntoIterator<Item = (OsString, OsString)>,
+        variables: &[Variable<C>],
+    ) -> Self {
         let mut set: Vec<(String, String)> = Vec::new();
         let mut problems = Vec::new();
         for (name, value) in pairs {
             let Ok(name) = name.into_string() else { continue };
             match value.into_string() {
                 Ok(value) if value.trim().is_empty() => {}
-                Err(value) if variables.iter().any(|known| known.name == name && known.apply.is_some()) => {
+                Err(value)
+                    if variables
+                        .iter()
+                        .any(|known| known.name == name && known.apply.is_some()) =>
+                {
                     let value = value.to_string_lossy().into_owned();
                     problems.push(Problem { name, value, expected: "text in UTF-8" });
                 }
@@ -41,8 +48,8 @@ impl Environment {
         self.set.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the network that the variables name; `None` if none of them is set. `BT_CHAIN_ENDPOINT` selects a node,
-    /// and names the network only if no other variable does.
+    /// Returns the network that the variables name; `None` if none of them is set.
+    /// `BT_CHAIN_ENDPOINT` selects a node, and names the network only if no other variable does.
     pub fn network(&self) -> Option<Network> {
         let variable = |name: &str| self.get(name).map(str::to_owned);
         let named = selected_network(|name| variable(name).filter(|_| name != ENDPOINT));
@@ -51,8 +58,9 @@ impl Environment {
         Some(network)
     }
 
-    /// Applies the variables to a configuration. Returns a warning for each unknown name that begins with one of
-    /// `prefixes`, and for each variable without effect. Invalid values are added to `problems`.
+    /// Applies the variables to a configuration. Returns a warning for each unknown name that
+    /// begins with one of `prefixes`, and for each variable without effect. Invalid values are
+    /// added to `problems`.
     pub fn apply<C>(
         self,
         variables: &[Variable<C>],
@@ -66,10 +74,16 @@ impl Environment {
             match variables.iter().find(|variable| variable.name == name) {
                 Some(Variable { apply: Some(apply), .. }) => {
                     if let Err(expected) = apply(config, value.trim()) {
-                        problems.push(Problem { name, value: without_credentials(&value), expected });
+                        problems.push(Problem {
+                            name,
+                            value: without_credentials(&value),
+                            expected,
+                        });
                     }
                 }
-                Some(Variable { apply: None, help, .. }) => warnings.push(Warning::NoEffect { name, instead: help }),
+                Some(Variable { apply: None, help, .. }) => {
+                    warnings.push(Warning::NoEffect { name, instead: help })
+                }
                 None if prefixes.iter().any(|prefix| name.starts_with(prefix)) => {
                     let nearest = nearest(&name, variables);
                     warnings.push(Warning::Unknown { name, nearest });
@@ -117,7 +131,9 @@ impl fmt::Display for Warning {
                 write!(f, "unknown setting {name}; hint: did you mean {known}?")
             }
             Self::Unknown { name, nearest: None } => write!(f, "unknown setting {name}"),
-            Self::NoEffect { name, instead: "" } => write!(f, "{name} has no effect in this version"),
+            Self::NoEffect { name, instead: "" } => {
+                write!(f, "{name} has no effect in this version")
+            }
             Self::NoEffect { name, instead } => write!(f, "{name} has no effect; hint: {instead}"),
         }
     }

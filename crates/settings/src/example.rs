@@ -8,15 +8,17 @@ use crate::Variable;
 pub struct Section {
     /// Heading of the section.
     pub title: &'static str,
-    /// Name prefixes of the section's variables; the longest matching prefix across all sections wins.
+    /// Name prefixes of the section's variables; the longest matching prefix across all sections
+    /// wins.
     pub prefixes: &'static [&'static str],
 }
 
-/// Renders the example environment file: every variable, grouped by section and commented out, with its help and its
-/// default value.
+/// Renders the example environment file: every variable, grouped by section and commented out, with
+/// its help and its default value.
 ///
-/// `defaults` is a configuration whose home directory is `HOME`: a default path below `HOME` appears as `~/…` in the
-/// help and its value is left empty, so that the file is the same on every machine.
+/// `defaults` is a configuration whose home directory is `HOME`: a default path below `HOME`
+/// appears as `~/…` in the help and its value is left empty, so that the file is the same on every
+/// machine.
 ///
 /// # Errors
 /// Returns the name of a variable that belongs to no section.
@@ -40,11 +42,14 @@ pub fn example<C>(
         }
     }
     let mut text = head.to_owned();
-    for (section, lines) in sections.iter().enumerate().filter_map(|(i, section)| Some((section, parts.get(&i)?))) {
+    for (section, lines) in
+        sections.iter().enumerate().filter_map(|(i, section)| Some((section, parts.get(&i)?)))
+    {
         let _ = write!(text, "\n## {}\n\n{lines}", section.title);
     }
     if !unused.is_empty() {
-        let _ = write!(text, "\n## Settings of the reference system without effect here\n\n{unused}");
+        let _ =
+            write!(text, "\n## Settings of the reference system without effect here\n\n{unused}");
     }
     Ok(text)
 }
@@ -58,7 +63,10 @@ fn line<C>(variable: &Variable<C>, defaults: &C) -> String {
 }
 
 fn section(sections: &[Section], name: &str) -> Option<usize> {
-    let prefixes = sections.iter().enumerate().flat_map(|(i, section)| section.prefixes.iter().map(move |p| (i, *p)));
+    let prefixes = sections
+        .iter()
+        .enumerate()
+        .flat_map(|(i, section)| section.prefixes.iter().map(move |p| (i, *p)));
     let fitting = prefixes.filter(|(_, prefix)| name.starts_with(prefix));
     fitting.max_by_key(|(_, prefix)| prefix.len()).map(|(i, _)| i)
 }

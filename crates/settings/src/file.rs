@@ -3,7 +3,8 @@ use std::fmt;
 
 use taonet_primitives::without_bom;
 
-/// Error for a malformed line in a file of variables. It does not contain the line, which may have a secret.
+/// Error for a malformed line in a file of variables. It does not contain the line, which may have
+/// a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineError {
     /// Number of the line, from 1.
@@ -20,12 +21,12 @@ impl fmt::Display for LineError {
 
 impl std::error::Error for LineError {}
 
-/// Parses the variables of a file such as `.env`: lines `NAME=VALUE`, optionally after `export`. If a name occurs
-/// several times, the last value counts.
+/// Parses the variables of a file such as `.env`: lines `NAME=VALUE`, optionally after `export`. If
+/// a name occurs several times, the last value counts.
 ///
-/// A value may be in quotes. Between double quotes, `\n`, `\r`, `\t`, `\"`, `\$` and `\\` are replaced. After a value
-/// without quotes, `#` starts a comment if white space precedes it. Other variables are not substituted: `${` in a
-/// value that is not in single quotes is an error.
+/// A value may be in quotes. Between double quotes, `\n`, `\r`, `\t`, `\"`, `\$` and `\\` are
+/// replaced. After a value without quotes, `#` starts a comment if white space precedes it. Other
+/// variables are not substituted: `${` in a value that is not in single quotes is an error.
 ///
 /// # Errors
 /// [`LineError`] for the first malformed line.
@@ -36,7 +37,8 @@ pub fn file_variables(text: &str) -> Result<BTreeMap<String, String>, LineError>
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (name, value) = assignment(line).map_err(|expected| LineError { line: number, expected })?;
+        let (name, value) =
+            assignment(line).map_err(|expected| LineError { line: number, expected })?;
         variables.insert(name.to_owned(), value);
     }
     Ok(variables)
@@ -52,20 +54,26 @@ fn assignment(line: &str) -> Result<(&str, String), &'static str> {
     }
     let (value, rest) = match value.chars().next() {
         Some('\'') => {
-            let (value, rest) = value.get(1..).and_then(|rest| rest.split_once('\'')).ok_or("a closing quote")?;
+            let (value, rest) =
+                value.get(1..).and_then(|rest| rest.split_once('\'')).ok_or("a closing quote")?;
             (value.to_owned(), rest)
         }
         Some('"') => quoted(value.get(1..).unwrap_or_default())?,
         _ => (plain(value)?, ""),
     };
     let rest = rest.trim();
-    if rest.is_empty() || rest.starts_with('#') { Ok((name, value)) } else { Err("the end of the line after a quote") }
+    if rest.is_empty() || rest.starts_with('#') {
+        Ok((name, value))
+    } else {
+        Err("the end of the line after a quote")
+    }
 }
 
 /// Parses a value without quotes, up to a comment.
 fn plain(text: &str) -> Result<String, &'static str> {
     let is_space = |before: &str| before.is_empty() || before.ends_with(char::is_whitespace);
-    let comment = text.match_indices('#').map(|(at, _)| at).find(|at| text.get(..*at).is_some_and(is_space));
+    let comment =
+        text.match_indices('#').map(|(at, _)| at).find(|at| text.get(..*at).is_some_and(is_space));
     let value = text.get(..comment.unwrap_or(text.len())).unwrap_or_default().trim_end();
     if value.contains("${") { Err(WITHOUT_SUBSTITUTION) } else { Ok(value.to_owned()) }
 }
@@ -102,7 +110,11 @@ mod tests {
         let text = "# Keys\r\n\n  BITTENSOR_WALLET_COLD=coldkey\r\nexport A = 1 \nMINER_DEVICE=cpu      # Use 'cpu' or 'cuda'\n\
             KEY=a#b\nEMPTY=\nCOMMENT= # none\nDOLLAR=pa$$word\nQUOTED=\"a # \\\"b\\\" \\n\\d\" # c\nSINGLE='${A} \\n'\nA=2";
         let found = file_variables(text).unwrap();
-        assert_eq!(file_variables(&format!("\u{feff}{text}")), Ok(found.clone()), "with a byte order mark");
+        assert_eq!(
+            file_variables(&format!("\u{feff}{text}")),
+            Ok(found.clone()),
+            "with a byte order mark"
+        );
         let expected = [
             ("A", "2"),
             ("BITTENSOR_WALLET_COLD", "coldkey"),
@@ -114,7 +126,8 @@ mod tests {
             ("QUOTED", "a # \"b\" \n\\d"),
             ("SINGLE", "${A} \\n"),
         ];
-        let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let found: Vec<_> =
+            found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(found, expected);
     }
 

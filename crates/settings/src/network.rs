@@ -2,13 +2,14 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Environment variables that select the network, in order of precedence.
-pub const NETWORK_VARIABLES: [&str; 3] = ["BT_CHAIN_ENDPOINT", "BT_NETWORK", "BITTENSOR_SUBTENSOR_ENDPOINT"];
+pub const NETWORK_VARIABLES: [&str; 3] =
+    ["BT_CHAIN_ENDPOINT", "BT_NETWORK", "BITTENSOR_SUBTENSOR_ENDPOINT"];
 
 /// Environment variable of a node that is used when those of the network fail.
 pub const FALLBACK_VARIABLE: &str = "BITTENSOR_SUBTENSOR_FALLBACK";
 
-/// Returns the network that the environment selects: the value of the first of [`NETWORK_VARIABLES`] that is not blank.
-/// `variable` returns the value of a variable.
+/// Returns the network that the environment selects: the value of the first of
+/// [`NETWORK_VARIABLES`] that is not blank. `variable` returns the value of a variable.
 pub fn selected_network(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     let values = NETWORK_VARIABLES.iter().filter_map(|name| variable(name));
     values.map(|value| value.trim().to_owned()).find(|value| !value.is_empty())
@@ -21,16 +22,17 @@ pub enum Network {
     Finney,
     /// The public test network.
     Test,
-    /// A chain on this machine, selected by the word `local`: its services have local defaults. A loopback endpoint is
-    /// not enough: many validators run a node of the main network on their own machine.
+    /// A chain on this machine, selected by the word `local`: its services have local defaults. A
+    /// loopback endpoint is not enough: many validators run a node of the main network on their own
+    /// machine.
     Local,
     /// Any other endpoint.
     Other(String),
 }
 
 impl Network {
-    /// Whether services default to addresses on this machine, and the embedded recogniser is allowed. Whether development
-    /// keys are allowed depends on the connected chain.
+    /// Whether services default to addresses on this machine, and the embedded recogniser is
+    /// allowed. Whether development keys are allowed depends on the connected chain.
     pub const fn is_local(&self) -> bool {
         matches!(self, Self::Local)
     }
@@ -75,9 +77,12 @@ mod tests {
 
     #[test]
     fn only_the_word_local_is_local() {
-        for (endpoint, local) in
-            [("local", true), ("ws://127.0.0.1:9944", false), ("ws://localhost:9944", false), ("finney", false)]
-        {
+        for (endpoint, local) in [
+            ("local", true),
+            ("ws://127.0.0.1:9944", false),
+            ("ws://localhost:9944", false),
+            ("finney", false),
+        ] {
             let Ok(network) = endpoint.parse::<Network>();
             assert_eq!(network.is_local(), local, "{endpoint}");
         }
@@ -92,8 +97,9 @@ mod tests {
             (&[(all[2], "local")], Some("local")),
             (&[(all[1], "")], None),
         ] {
-            let variable =
-                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+            let variable = |name: &str| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+            };
             assert_eq!(selected_network(variable).as_deref(), network, "{set:?}");
         }
     }

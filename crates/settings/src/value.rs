@@ -31,7 +31,11 @@ pub fn flag(text: &str) -> Result<bool, Expected> {
 pub fn seconds(text: &str) -> Result<Duration, Expected> {
     const EXPECTED: Expected = "a number of seconds from 0 to 86400";
     let seconds: f64 = text.parse().map_err(|_| EXPECTED)?;
-    if (0.0..=86_400.0).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(EXPECTED) }
+    if (0.0..=86_400.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(EXPECTED)
+    }
 }
 
 /// Parses a finite number.
@@ -74,7 +78,10 @@ pub fn address(text: &str) -> Result<IpAddr, Expected> {
 /// # Errors
 /// Returns the expected form if `text` does not have it.
 pub fn http_url(text: &str) -> Result<Url, Expected> {
-    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"))
+        .ok_or("an http or https URL")
 }
 
 /// Wraps any text in a [`Secret`].

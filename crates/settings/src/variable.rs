@@ -18,7 +18,8 @@ pub struct Variable<C> {
     pub name: &'static str,
     /// One-line description; for a variable without effect, the replacement, if any.
     pub help: &'static str,
-    /// Writes the value into the configuration; `None` if the variable has no effect in this version.
+    /// Writes the value into the configuration; `None` if the variable has no effect in this
+    /// version.
     pub apply: Option<Apply<C>>,
     /// Renders the configured value as text.
     pub show: fn(&C) -> String,

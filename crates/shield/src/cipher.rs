@@ -3,7 +3,8 @@
 use chacha20poly1305::aead::Aead;
 use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305, XNonce};
 use ml_kem::{
-    B32, Ciphertext, Decapsulate as _, DecapsulationKey, EncapsulationKey, KeyExport as _, MlKem768, TryKeyInit as _,
+    B32, Ciphertext, Decapsulate as _, DecapsulationKey, EncapsulationKey, KeyExport as _,
+    MlKem768, TryKeyInit as _,
 };
 use rand::CryptoRng;
 use sp_crypto_hashing::twox_128;
@@ -21,14 +22,18 @@ const NONCE_LEN: usize = 24;
 /// Length of an authentication tag, in bytes.
 const TAG_LEN: usize = 16;
 /// Maximum size of an extrinsic, in bytes.
-const MAX_EXTRINSIC: usize = MAX_CIPHERTEXT as usize - HASH_LEN - 2 - SECRET_LEN as usize - NONCE_LEN - TAG_LEN;
+const MAX_EXTRINSIC: usize =
+    MAX_CIPHERTEXT as usize - HASH_LEN - 2 - SECRET_LEN as usize - NONCE_LEN - TAG_LEN;
 
 /// Why an extrinsic cannot be encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncryptError {
     /// The bytes are not an ML-KEM-768 encapsulation key.
-    #[error("the key of the MEV shield is malformed: expected an ML-KEM-768 key of {} bytes, got {length}", KEY_LEN)]
+    #[error(
+        "the key of the MEV shield is malformed: expected an ML-KEM-768 key of {} bytes, got {length}",
+        KEY_LEN
+    )]
     Key {
         /// The number of bytes.
         length: usize,
@@ -41,11 +46,16 @@ pub enum EncryptError {
     },
 }
 
-/// Encrypts a signed extrinsic to an encapsulation key. Fresh randomness makes every ciphertext different.
+/// Encrypts a signed extrinsic to an encapsulation key. Fresh randomness makes every ciphertext
+/// different.
 ///
 /// # Errors
 /// [`EncryptError`] if the key is malformed, or the extrinsic too long.
-pub fn encrypt(key: &[u8], extrinsic: &[u8], rng: &mut impl CryptoRng) -> Result<Vec<u8>, EncryptError> {
+pub fn encrypt(
+    key: &[u8],
+    extrinsic: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u8>, EncryptError> {
     let too_long = EncryptError::TooLong { length: extrinsic.len() };
     if extrinsic.len() > MAX_EXTRINSIC {
         return Err(too_long);
@@ -154,7 +164,8 @@ mod tests {
     #[test]
     fn every_ciphertext_is_different() {
         let key = ShieldKey::from_seed([1; 32], [2; 32]);
-        let [first, second] = [(); 2].map(|()| encrypt(&key.public(), b"twice", &mut rand::rng()).unwrap());
+        let [first, second] =
+            [(); 2].map(|()| encrypt(&key.public(), b"twice", &mut rand::rng()).unwrap());
         let parts = [&first, &second].map(|ciphertext| Parts::parse(ciphertext).unwrap());
         assert_ne!(parts[0].secret, parts[1].secret);
         assert_ne!(parts[0].nonce, parts[1].nonce);
@@ -167,7 +178,10 @@ mod tests {
         let longest = encrypt(&key, &[7; MAX_EXTRINSIC], &mut rand::rng()).unwrap();
         assert_eq!(longest.len(), MAX_CIPHERTEXT as usize);
         let error = encrypt(&key, &[7; MAX_EXTRINSIC + 1], &mut rand::rng()).unwrap_err();
-        assert_eq!(error.to_string(), "the extrinsic has 7047 bytes; the MEV shield accepts at most 7046");
+        assert_eq!(
+            error.to_string(),
+            "the extrinsic has 7047 bytes; the MEV shield accepts at most 7046"
+        );
         // Coefficients above the modulus.
         for malformed in [&[][..], &key[1..], &[255; KEY_LEN]] {
             let error = encrypt(malformed, b"x", &mut rand::rng()).unwrap_err();

@@ -1,5 +1,5 @@
-//! MEV shield: extrinsics that stay encrypted until the author of a block decrypts them. Nobody sees such a call in the
-//! transaction pool, so nobody can trade before it.
+//! MEV shield: extrinsics that stay encrypted until the author of a block decrypts them. Nobody
+//! sees such a call in the transaction pool, so nobody can trade before it.
 //!
 //! ```
 //! use taonet_shield::{ShieldKey, encrypt};
@@ -18,16 +18,18 @@
 //! ```
 //!
 //! - [`encrypt`] encrypts a signed extrinsic to a public key: an ML-KEM-768 encapsulation key.
-//! - [`ShieldKey`] is a key pair of an author, and decrypts; [`Parts`] are the parts of a ciphertext.
+//! - [`ShieldKey`] is a key pair of an author, and decrypts; [`Parts`] are the parts of a
+//!   ciphertext.
 //!
-//! Layout of a ciphertext: hash of the key (16 bytes) ‖ length of the encapsulated secret (u16, little endian) ‖
-//! encapsulated secret (1 088 bytes) ‖ nonce (24 bytes) ‖ output of XChaCha20-Poly1305 with the secret as key, tag at
-//! the end.
+//! Layout of a ciphertext: hash of the key (16 bytes) ‖ length of the encapsulated secret (u16,
+//! little endian) ‖ encapsulated secret (1 088 bytes) ‖ nonce (24 bytes) ‖ output of
+//! XChaCha20-Poly1305 with the secret as key, tag at the end.
 //!
-//! All functions are pure: randomness is an argument. The crate neither reads keys from a chain nor submits extrinsics.
+//! All functions are pure: randomness is an argument. The crate neither reads keys from a chain nor
+//! submits extrinsics.
 //!
-//! Uses no other crate of the workspace. Used by `taonet-localnet-runtime` to decrypt, and by the commands of
-//! `tao` to encrypt.
+//! Uses no other crate of the workspace. Used by `taonet-localnet-runtime` to decrypt, and by the
+//! commands of `tao` to encrypt.
 
 mod cipher;
 

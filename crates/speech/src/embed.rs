@@ -40,7 +40,8 @@ pub trait SentenceEmbedder: Send + Sync {
     /// Returns the model name in settings and records, e.g. `all-MiniLM-L6-v2`.
     fn name(&self) -> &str;
 
-    /// Returns a fingerprint of weights and options: embedders with equal fingerprints give equal vectors.
+    /// Returns a fingerprint of weights and options: embedders with equal fingerprints give equal
+    /// vectors.
     fn fingerprint(&self) -> &str;
 
     /// Embeds texts: returns one vector per text, in order.

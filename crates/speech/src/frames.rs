@@ -23,8 +23,8 @@ pub fn samples_to_bytes(samples: &[f32]) -> Vec<u8> {
     samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
 }
 
-/// Decodes little-endian 32-bit floats, bit for bit. NaN and values beyond ±1 are preserved; encoding as a WAV file
-/// replaces them.
+/// Decodes little-endian 32-bit floats, bit for bit. NaN and values beyond ±1 are preserved;
+/// encoding as a WAV file replaces them.
 ///
 /// # Errors
 /// [`FrameError::PartialSample`] when the number of bytes is not a multiple of 4.
@@ -35,11 +35,11 @@ pub fn bytes_to_samples(bytes: &[u8]) -> Result<Vec<f32>, FrameError> {
     }
 }
 
-/// Splits interleaved samples into frames of `frame_samples` samples per channel, encoded as little-endian 32-bit
-/// floats.
+/// Splits interleaved samples into frames of `frame_samples` samples per channel, encoded as
+/// little-endian 32-bit floats.
 ///
-/// All frames have `frame_samples * channels * 4` bytes: the last one is zero-padded, and empty input gives one frame
-/// of zeros.
+/// All frames have `frame_samples * channels * 4` bytes: the last one is zero-padded, and empty
+/// input gives one frame of zeros.
 pub fn split_frames(samples: &[f32], frame_samples: NonZeroUsize, channels: u16) -> Vec<Vec<u8>> {
     let values = frame_samples.get().saturating_mul(usize::from(channels.max(1)));
     let frame = |part: &[f32]| {
@@ -74,7 +74,9 @@ mod tests {
     fn the_last_frame_is_filled_with_zeros() {
         let split = split_frames(&[0.25; 1921], FRAME, 1);
         let last = bytes_to_samples(&split[1]).unwrap();
-        assert!(last[0].to_bits() == 0.25_f32.to_bits() && last[1..].iter().all(|x| x.to_bits() == 0));
+        assert!(
+            last[0].to_bits() == 0.25_f32.to_bits() && last[1..].iter().all(|x| x.to_bits() == 0)
+        );
         assert_eq!(split_frames(&[], FRAME, 1), [vec![0; 7680]]);
     }
 

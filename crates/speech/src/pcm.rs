@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn channels_are_averaged() {
-        let stereo = Pcm { samples: vec![0.5, -0.5, 1.0, 0.0], channels: 2, rate: SampleRate::HZ_16K };
+        let stereo =
+            Pcm { samples: vec![0.5, -0.5, 1.0, 0.0], channels: 2, rate: SampleRate::HZ_16K };
         assert_eq!(stereo.into_mono(), Pcm::mono(vec![0.0, 0.5], SampleRate::HZ_16K));
         let single = Pcm::mono(vec![0.1], SampleRate::HZ_24K);
         assert_eq!(single.clone().into_mono(), single);

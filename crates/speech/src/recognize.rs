@@ -48,8 +48,8 @@ pub enum RecognizeError {
 /// The maximum duration of a recording, in seconds.
 const MAX_SECONDS: f64 = 600.0;
 
-/// Checks the duration of a recording before it is decoded and resampled: at a low sample rate, a small file can
-/// contain a very long recording.
+/// Checks the duration of a recording before it is decoded and resampled: at a low sample rate, a
+/// small file can contain a very long recording.
 ///
 /// # Errors
 /// [`RecognizeError::TooLong`] when the recording exceeds the maximum duration.
@@ -58,7 +58,11 @@ pub fn check_recording(header: &WavHeader) -> Result<(), RecognizeError> {
 }
 
 fn check_duration(seconds: f64) -> Result<(), RecognizeError> {
-    if seconds > MAX_SECONDS { Err(RecognizeError::TooLong { seconds, limit: MAX_SECONDS }) } else { Ok(()) }
+    if seconds > MAX_SECONDS {
+        Err(RecognizeError::TooLong { seconds, limit: MAX_SECONDS })
+    } else {
+        Ok(())
+    }
 }
 
 /// Recogniser of 16 kHz mono speech, with word timestamps.
@@ -68,10 +72,12 @@ pub trait Recognizer: Send + Sync {
     /// Returns the model name in settings and records, e.g. `tiny-ctc`.
     fn name(&self) -> &str;
 
-    /// Returns a fingerprint of weights and decoding options: recognisers with equal fingerprints give equal results.
+    /// Returns a fingerprint of weights and decoding options: recognisers with equal fingerprints
+    /// give equal results.
     fn fingerprint(&self) -> &str;
 
-    /// Returns the number of concurrent calls at which the recogniser is fastest; `None` for one call per core.
+    /// Returns the number of concurrent calls at which the recogniser is fastest; `None` for one
+    /// call per core.
     fn concurrency(&self) -> Option<NonZeroUsize> {
         None
     }
@@ -79,15 +85,20 @@ pub trait Recognizer: Send + Sync {
     /// Recognises mono samples at 16 kHz in `-1..=1`. NaN is treated as 0.
     ///
     /// # Errors
-    /// [`RecognizeError`] when the recording is empty or too long, or the engine fails or has stopped.
+    /// [`RecognizeError`] when the recording is empty or too long, or the engine fails or has
+    /// stopped.
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError>;
 
-    /// Recognises like [`recognize`](Self::recognize). A recogniser that waits for a server stops waiting at
-    /// `deadline`; one that computes in the process ignores it.
+    /// Recognises like [`recognize`](Self::recognize). A recogniser that waits for a server stops
+    /// waiting at `deadline`; one that computes in the process ignores it.
     ///
     /// # Errors
     /// Those of [`recognize`](Self::recognize).
-    fn recognize_by(&self, samples: &[f32], _deadline: Instant) -> Result<Recognition, RecognizeError> {
+    fn recognize_by(
+        &self,
+        samples: &[f32],
+        _deadline: Instant,
+    ) -> Result<Recognition, RecognizeError> {
         self.recognize(samples)
     }
 }
@@ -101,8 +112,12 @@ mod tests {
 
     #[test]
     fn recordings_are_limited_before_they_are_decoded() {
-        let header =
-            |frames| WavHeader { format: SampleFormat::U8, channels: 1, rate: SampleRate::new(1000).unwrap(), frames };
+        let header = |frames| WavHeader {
+            format: SampleFormat::U8,
+            channels: 1,
+            rate: SampleRate::new(1000).unwrap(),
+            frames,
+        };
         check_recording(&header(600_000)).unwrap();
         let error = check_recording(&header(256 << 20)).unwrap_err();
         assert_eq!(error.to_string(), "the recording lasts 268435.5 s, the limit is 600 s");

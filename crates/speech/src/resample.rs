@@ -1,18 +1,20 @@
-//! Linear resampling. The protocol has two rules: one preserves the end points, the other treats the recording as a
-//! half-open interval. Scores depend on the choice of rule.
+//! Linear resampling. The protocol has two rules: one preserves the end points, the other treats
+//! the recording as a half-open interval. Scores depend on the choice of rule.
 //!
-//! Positions are computed in 64-bit floats in the same order of operations as numpy's `linspace` and `interp`.
+//! Positions are computed in 64-bit floats in the same order of operations as numpy's `linspace`
+//! and `interp`.
 
 use taonet_primitives::SampleRate;
 
 use crate::Pcm;
 use crate::wav::clean;
 
-/// Resamples audio for the wire, each channel separately. The first and last samples are preserved if the output
-/// has at least two frames.
+/// Resamples audio for the wire, each channel separately. The first and last samples are preserved
+/// if the output has at least two frames.
 ///
-/// `n` frames become `max(1, round_half_even(n * rate / pcm.rate))` frames; output frame `j` reads the position
-/// `j * (n - 1) / (n' - 1)`. A single frame is repeated. Empty input gives empty output.
+/// `n` frames become `max(1, round_half_even(n * rate / pcm.rate))` frames; output frame `j` reads
+/// the position `j * (n - 1) / (n' - 1)`. A single frame is repeated. Empty input gives empty
+/// output.
 pub fn resample_endpoints(pcm: &Pcm, rate: SampleRate) -> Pcm {
     let channels = usize::from(pcm.channels.max(1));
     let frames = pcm.frames();
@@ -23,12 +25,16 @@ pub fn resample_endpoints(pcm: &Pcm, rate: SampleRate) -> Pcm {
         let step = if target > 1 { last as f64 / (target - 1) as f64 } else { 0.0 };
         samples.reserve_exact(target * channels);
         for j in 0..target {
-            let position = if j + 1 == target && target > 1 { last as f64 } else { j as f64 * step };
+            let position =
+                if j + 1 == target && target > 1 { last as f64 } else { j as f64 * step };
             let left = (position as usize).min(last);
             let weight = position - left as f64;
             let (left, right) = (left * channels, (left + 1).min(last) * channels);
             let value = |index: usize| pcm.samples.get(index).copied().unwrap_or_default();
-            samples.extend((0..channels).map(|channel| between(value(left + channel), value(right + channel), weight)));
+            samples.extend(
+                (0..channels)
+                    .map(|channel| between(value(left + channel), value(right + channel), weight)),
+            );
         }
     }
     Pcm { samples, channels: pcm.channels, rate }
@@ -36,13 +42,16 @@ pub fn resample_endpoints(pcm: &Pcm, rate: SampleRate) -> Pcm {
 
 /// Prepares a recording for a recogniser: mono at 16 kHz in `-1..=1`.
 ///
-/// NaN becomes 0, channels are averaged, the result is clipped. `n` frames become
-/// `max(1, round_half_even(n / pcm.rate * 16000))`; output sample `j` of `n'` reads the position `j / n'` among the
-/// input positions `i / n`; positions after the last input sample repeat it. Empty input gives empty output.
+/// NaN becomes 0, channels are averaged, the result is clipped. `n` frames become `max(1,
+/// round_half_even(n / pcm.rate * 16000))`; output sample `j` of `n'` reads the position `j / n'`
+/// among the input positions `i / n`; positions after the last input sample repeat it. Empty input
+/// gives empty output.
 pub fn resample_for_recognition(pcm: &Pcm) -> Vec<f32> {
     let mono = mix(pcm);
     let frames = mono.len();
-    let target = output_frames(frames as f64 / f64::from(pcm.rate.hz()) * f64::from(SampleRate::HZ_16K.hz()));
+    let target = output_frames(
+        frames as f64 / f64::from(pcm.rate.hz()) * f64::from(SampleRate::HZ_16K.hz()),
+    );
     if frames == 0 || frames == target {
         return mono;
     }
@@ -58,7 +67,8 @@ pub fn resample_for_recognition(pcm: &Pcm) -> Vec<f32> {
             let (start, end) = (left as f64 * input_step, (left + 1) as f64 * input_step);
             let a = mono.get(left).copied().unwrap_or_default();
             let b = mono.get(left + 1).copied().unwrap_or(a);
-            ((f64::from(b) - f64::from(a)) / (end - start) * (position - start) + f64::from(a)) as f32
+            ((f64::from(b) - f64::from(a)) / (end - start) * (position - start) + f64::from(a))
+                as f32
         })
         .collect()
 }
@@ -78,7 +88,12 @@ fn mix(pcm: &Pcm) -> Vec<f32> {
     let count = f32::from(pcm.channels);
     pcm.samples
         .chunks_exact(usize::from(pcm.channels))
-        .map(|frame| clean(frame.iter().map(|&sample| if sample.is_nan() { 0.0 } else { sample }).sum::<f32>() / count))
+        .map(|frame| {
+            clean(
+                frame.iter().map(|&sample| if sample.is_nan() { 0.0 } else { sample }).sum::<f32>()
+                    / count,
+            )
+        })
         .collect()
 }
 
@@ -88,7 +103,8 @@ mod tests {
 
     use super::*;
 
-    const SOUND: [f32; 11] = [0.61, 0.616, 0.031, -0.428, -0.892, -0.233, -0.183, -0.909, -0.902, 0.998, 0.305];
+    const SOUND: [f32; 11] =
+        [0.61, 0.616, 0.031, -0.428, -0.892, -0.233, -0.183, -0.909, -0.902, 0.998, 0.305];
 
     fn mono(samples: &[f32], hz: u32) -> Pcm {
         Pcm::mono(samples.to_vec(), SampleRate::new(hz).unwrap())
@@ -117,7 +133,10 @@ mod tests {
                 -0.070_75, 0.523, 0.954_687_54, 0.738_125, 0.521_562_5, 0.305]),
         ];
         for (hz, expected) in table {
-            assert_close(&resample_endpoints(&mono(&SOUND, hz), SampleRate::HZ_24K).samples, expected);
+            assert_close(
+                &resample_endpoints(&mono(&SOUND, hz), SampleRate::HZ_24K).samples,
+                expected,
+            );
         }
     }
 
@@ -141,17 +160,32 @@ mod tests {
     #[test]
     fn recognition_and_wire_rules_differ() {
         let ramp = [0.0, 0.1, 0.2, 0.3];
-        assert_close(&resample_for_recognition(&mono(&ramp, 8000)), &[0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.3]);
+        assert_close(
+            &resample_for_recognition(&mono(&ramp, 8000)),
+            &[0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.3],
+        );
         let wire = resample_endpoints(&mono(&ramp, 12_000), SampleRate::HZ_24K).samples;
-        assert_close(&wire, &[0.0, 0.3 / 7.0, 0.6 / 7.0, 0.9 / 7.0, 1.2 / 7.0, 1.5 / 7.0, 1.8 / 7.0, 0.3]);
+        assert_close(
+            &wire,
+            &[0.0, 0.3 / 7.0, 0.6 / 7.0, 0.9 / 7.0, 1.2 / 7.0, 1.5 / 7.0, 1.8 / 7.0, 0.3],
+        );
     }
 
     #[test]
     fn lengths_round_half_to_even() {
-        let wire = |frames, hz| resample_endpoints(&mono(&vec![0.5; frames], hz), SampleRate::HZ_24K).frames();
-        assert_eq!([wire(5, 48_000), wire(7, 48_000), wire(1, 48_000), wire(3, 16_000)], [2, 4, 1, 4]);
-        let recognition = |frames, hz| resample_for_recognition(&mono(&vec![0.5; frames], hz)).len();
-        assert_eq!([recognition(5, 32_000), recognition(7, 32_000), recognition(1, 44_100)], [2, 4, 1]);
+        let wire = |frames, hz| {
+            resample_endpoints(&mono(&vec![0.5; frames], hz), SampleRate::HZ_24K).frames()
+        };
+        assert_eq!(
+            [wire(5, 48_000), wire(7, 48_000), wire(1, 48_000), wire(3, 16_000)],
+            [2, 4, 1, 4]
+        );
+        let recognition =
+            |frames, hz| resample_for_recognition(&mono(&vec![0.5; frames], hz)).len();
+        assert_eq!(
+            [recognition(5, 32_000), recognition(7, 32_000), recognition(1, 44_100)],
+            [2, 4, 1]
+        );
     }
 
     #[test]
@@ -164,7 +198,8 @@ mod tests {
 
     #[test]
     fn channels_stay_apart_on_the_wire_and_are_averaged_for_recognition() {
-        let stereo = Pcm { samples: vec![0.0, 1.0, 0.5, 0.0], channels: 2, rate: SampleRate::HZ_16K };
+        let stereo =
+            Pcm { samples: vec![0.0, 1.0, 0.5, 0.0], channels: 2, rate: SampleRate::HZ_16K };
         let wire = resample_endpoints(&stereo, SampleRate::HZ_24K);
         assert_eq!((wire.samples, wire.channels), (vec![0.0, 1.0, 0.25, 0.5, 0.5, 0.0], 2));
         assert_eq!(resample_for_recognition(&stereo), [0.5, 0.25]);

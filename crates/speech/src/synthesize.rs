@@ -36,8 +36,8 @@ impl Voice {
         self.validate_ranges()
     }
 
-    /// Validates the ranges of speed and pitch only: for synthesisers whose voices have names unlike those of
-    /// espeak-ng.
+    /// Validates the ranges of speed and pitch only: for synthesisers whose voices have names
+    /// unlike those of espeak-ng.
     ///
     /// # Errors
     /// [`SynthesisError::Range`].
@@ -55,7 +55,9 @@ impl Voice {
 fn check_name(name: &str) -> Result<(), SynthesisError> {
     if !(1..=64).contains(&name.len())
         || name.starts_with('-')
-        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'_'))
+        || !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'_'))
     {
         return Err(SynthesisError::VoiceName { name: name.to_owned() });
     }
@@ -73,7 +75,9 @@ pub enum SynthesisError {
         install: String,
     },
     /// The voice name is malformed, and could be parsed as an option or a path.
-    #[error("malformed voice name `{name}`, expected 1 to 64 letters, digits, `+`, `-` and `_`, without a leading `-`")]
+    #[error(
+        "malformed voice name `{name}`, expected 1 to 64 letters, digits, `+`, `-` and `_`, without a leading `-`"
+    )]
     VoiceName {
         /// The rejected voice name.
         name: String,
@@ -123,12 +127,17 @@ pub trait Synthesizer: Send + Sync {
     /// [`SynthesisError`] when the engine is missing or fails.
     fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError>;
 
-    /// Synthesises like [`speak`](Self::speak). A synthesiser that waits for a server stops waiting at `deadline`; one
-    /// that computes in the process ignores it.
+    /// Synthesises like [`speak`](Self::speak). A synthesiser that waits for a server stops waiting
+    /// at `deadline`; one that computes in the process ignores it.
     ///
     /// # Errors
     /// Those of [`speak`](Self::speak).
-    fn speak_by(&self, text: &str, voice: &Voice, _deadline: Instant) -> Result<Pcm, SynthesisError> {
+    fn speak_by(
+        &self,
+        text: &str,
+        voice: &Voice,
+        _deadline: Instant,
+    ) -> Result<Pcm, SynthesisError> {
         self.speak(text, voice)
     }
 }

@@ -1,4 +1,5 @@
-//! WAV files: decoding with errors that name the field, encoding with the protocol's exact conversion.
+//! WAV files: decoding with errors that name the field, encoding with the protocol's exact
+//! conversion.
 
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{SampleRate, Seconds};
@@ -54,12 +55,14 @@ pub struct Wav {
 impl Wav {
     /// Decodes a RIFF/WAVE file: PCM of 8, 16 or 32 bits or 32-bit floats, plain or extensible.
     ///
-    /// Unknown chunks are skipped. Bytes past the last complete frame are ignored. Integers are scaled to [-1, 1):
-    /// `(x - 128) / 128`, `x / 32768` and `x / 2^31`; floats are clipped to [-1, 1] and NaN becomes 0.
+    /// Unknown chunks are skipped. Bytes past the last complete frame are ignored. Integers are
+    /// scaled to [-1, 1): `(x - 128) / 128`, `x / 32768` and `x / 2^31`; floats are clipped to [-1,
+    /// 1] and NaN becomes 0.
     ///
-    /// If the data chunk declares more bytes than the file has, it extends to the end of the file, as in other
-    /// programs: the recording was interrupted, or a program that writes to a pipe left a placeholder, such as
-    /// `0xffffffff`. So does a data chunk with the length 0, if the RIFF chunk ends with the header.
+    /// If the data chunk declares more bytes than the file has, it extends to the end of the file,
+    /// as in other programs: the recording was interrupted, or a program that writes to a pipe left
+    /// a placeholder, such as `0xffffffff`. So does a data chunk with the length 0, if the RIFF
+    /// chunk ends with the header.
     ///
     /// # Errors
     /// [`WavError`] naming the first invalid field. A file without samples is valid.
@@ -72,8 +75,8 @@ impl Wav {
     /// Encodes audio as a WAV file; see [`encode_pcm`] for the conversion of samples.
     ///
     /// # Errors
-    /// [`WavError`] when the channel count is 0, the last frame is incomplete or the audio exceeds the 4 GiB of a WAV
-    /// file.
+    /// [`WavError`] when the channel count is 0, the last frame is incomplete or the audio exceeds
+    /// the 4 GiB of a WAV file.
     pub fn encode(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError> {
         let block = usize::from(pcm.channels);
         if block == 0 {
@@ -81,7 +84,11 @@ impl Wav {
         }
         if !pcm.samples.len().is_multiple_of(block) {
             let found = pcm.samples.len() as u64;
-            return Err(WavError::Field { field: "samples", found, expected: "a multiple of the channel count" });
+            return Err(WavError::Field {
+                field: "samples",
+                found,
+                expected: "a multiple of the channel count",
+            });
         }
         header::write(pcm.samples.len(), pcm.channels, pcm.rate, format, |file| {
             samples::append(file, &pcm.samples, format);
@@ -91,16 +98,25 @@ impl Wav {
     /// Wraps encoded samples, as produced by [`encode_pcm`], in a WAV file.
     ///
     /// # Errors
-    /// [`WavError`] when the channel count is 0, the last frame is incomplete, or the bytes exceed the 4 GiB of a WAV
-    /// file.
-    pub fn wrap(bytes: &[u8], format: SampleFormat, channels: u16, rate: SampleRate) -> Result<Vec<u8>, WavError> {
+    /// [`WavError`] when the channel count is 0, the last frame is incomplete, or the bytes exceed
+    /// the 4 GiB of a WAV file.
+    pub fn wrap(
+        bytes: &[u8],
+        format: SampleFormat,
+        channels: u16,
+        rate: SampleRate,
+    ) -> Result<Vec<u8>, WavError> {
         let block = usize::from(channels) * usize::from(format.width());
         if block == 0 {
             return Err(WavError::Field { field: "channels", found: 0, expected: "at least 1" });
         }
         if !bytes.len().is_multiple_of(block) {
             let found = bytes.len() as u64;
-            return Err(WavError::Field { field: "data length", found, expected: "a multiple of the frame size" });
+            return Err(WavError::Field {
+                field: "data length",
+                found,
+                expected: "a multiple of the frame size",
+            });
         }
         header::write(bytes.len() / usize::from(format.width()), channels, rate, format, |file| {
             file.extend_from_slice(bytes);

@@ -2,8 +2,8 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Builds the log filter from the directives in `own`. If there are none, or they are malformed, taonet's crates log at
-/// the level of `verbosity`, and all others at `warn`.
+/// Builds the log filter from the directives in `own`. If there are none, or they are malformed,
+/// taonet's crates log at the level of `verbosity`, and all others at `warn`.
 pub(crate) fn filter(verbosity: u8, own: Option<&str>) -> EnvFilter {
     let level = match verbosity {
         0 => "warn",
@@ -11,8 +11,9 @@ pub(crate) fn filter(verbosity: u8, own: Option<&str>) -> EnvFilter {
         2 => "debug",
         _ => "trace",
     };
-    // Dependencies stay at `warn`: their debug output would bury ours and may contain request bodies. A directive
-    // matches every target that begins with it: `taonet` covers all crates of the workspace.
+    // Dependencies stay at `warn`: their debug output would bury ours and may contain request
+    // bodies. A directive matches every target that begins with it: `taonet` covers all crates of
+    // the workspace.
     let ours = format!("warn,taonet={level},tao={level},bb={level}");
     EnvFilter::try_new(own.unwrap_or(&ours)).unwrap_or_else(|_| EnvFilter::new(&ours))
 }

@@ -1,19 +1,20 @@
 //! Tracing and Prometheus metrics for taonet's daemons.
 //!
-//! Libraries emit events with `tracing` and metrics with the `metrics` macros, but install neither a subscriber nor a
-//! recorder: a process has one of each, and the binary installs them.
+//! Libraries emit events with `tracing` and metrics with the `metrics` macros, but install neither
+//! a subscriber nor a recorder: a process has one of each, and the binary installs them.
 //!
-//! - [`init_tracing`] sends events to standard error, as readable lines or as JSON ([`LogFormat`]). taonet's crates log
-//!   at the level that `-v` selects; dependencies stay at warnings, since their debug output may contain request
-//!   bodies. The value of `RUST_LOG` overrides these levels.
-//! - [`record_log`] also writes events to a file, one JSON object per line: debug events of taonet's crates and
-//!   warnings of dependencies, regardless of `-v` and `RUST_LOG`.
-//! - [`Metrics::install`] records the metrics of the process, and [`Metrics::render`] returns them in the Prometheus
-//!   text format. Histograms whose names end in `_seconds` have the same buckets everywhere, from 1 ms to 10 s. A thread
-//!   aggregates the recorded samples, so that memory stays bounded even if nobody reads the metrics.
+//! - [`init_tracing`] sends events to standard error, as readable lines or as JSON ([`LogFormat`]).
+//!   taonet's crates log at the level that `-v` selects; dependencies stay at warnings, since their
+//!   debug output may contain request bodies. The value of `RUST_LOG` overrides these levels.
+//! - [`record_log`] also writes events to a file, one JSON object per line: debug events of
+//!   taonet's crates and warnings of dependencies, regardless of `-v` and `RUST_LOG`.
+//! - [`Metrics::install`] records the metrics of the process, and [`Metrics::render`] returns them
+//!   in the Prometheus text format. Histograms whose names end in `_seconds` have the same buckets
+//!   everywhere, from 1 ms to 10 s. A thread aggregates the recorded samples, so that memory stays
+//!   bounded even if nobody reads the metrics.
 //!
-//! A binary calls [`init_tracing`] once, before anything else. A binary that serves metrics also calls
-//! [`Metrics::install`], before it records the first metric:
+//! A binary calls [`init_tracing`] once, before anything else. A binary that serves metrics also
+//! calls [`Metrics::install`], before it records the first metric:
 //!
 //! ```no_run
 //! use taonet_telemetry::{LogFormat, Metrics, init_tracing};
@@ -24,12 +25,13 @@
 //! println!("{}", metrics.render());
 //! ```
 //!
-//! The crate serves no HTTP and pushes nothing to a collector: `taonet-http` serves `/metrics`. Each crate that defines
-//! metrics registers their help texts, usually in a function `describe_metrics`. `docs/metrics.md` lists the metrics; a
-//! test compares their names with those in the code.
+//! The crate serves no HTTP and pushes nothing to a collector: `taonet-http` serves `/metrics`.
+//! Each crate that defines metrics registers their help texts, usually in a function
+//! `describe_metrics`. `docs/metrics.md` lists the metrics; a test compares their names with those
+//! in the code.
 //!
-//! Uses no other crate of the workspace. Used by `taonet-http`, whose readiness routes render the metrics, by the
-//! commands of `tao`, and by the program of `taonet-summing-subnet`.
+//! Uses no other crate of the workspace. Used by `taonet-http`, whose readiness routes render the
+//! metrics, by the commands of `tao`, and by the program of `taonet-summing-subnet`.
 
 mod filter;
 mod record;
@@ -54,33 +56,40 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends tracing events to standard error: warnings by default, `-v` adds info, `-vv` debug, `-vvv` trace.
+/// Sends tracing events to standard error: warnings by default, `-v` adds info, `-vv` debug, `-vvv`
+/// trace.
 ///
-/// `filter`, the value of the environment variable `RUST_LOG`, overrides `verbosity`. [`record_log`] also records the
-/// events in a file. Does nothing if a subscriber is already installed, as in tests.
+/// `filter`, the value of the environment variable `RUST_LOG`, overrides `verbosity`.
+/// [`record_log`] also records the events in a file. Does nothing if a subscriber is already
+/// installed, as in tests.
 pub fn init_tracing(verbosity: u8, filter: Option<&str>, format: LogFormat) {
     let filter = filter::filter(verbosity, filter);
     let shown = match format {
         LogFormat::Human => {
             // https://no-color.org: any value but the empty one.
-            let has_colours =
-                stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let has_colours = stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             fmt::layer().with_ansi(has_colours).with_writer(stderr).boxed()
         }
         LogFormat::Json => fmt::layer().json().with_writer(stderr).boxed(),
     };
-    let _ = tracing_subscriber::registry().with(record::layer()).with(shown.with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(record::layer())
+        .with(shown.with_filter(filter))
+        .try_init();
 }
 
-/// Bucket bounds, in seconds, of the histograms whose names end in `_seconds`: from the time of a response served from
-/// memory to the longest deadline of a miner.
-const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0];
+/// Bucket bounds, in seconds, of the histograms whose names end in `_seconds`: from the time of a
+/// response served from memory to the longest deadline of a miner.
+const SECONDS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0];
 
 /// The interval of the upkeep: the default of the exporter's own task.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {
-    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
 }
 
 /// The process's metrics, rendered in the Prometheus text format.
@@ -101,8 +110,9 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Aggregates recorded samples in a thread, each time that `wait` returns true. A histogram stores each sample, 16
-    /// bytes, until then: if nobody reads `/metrics`, a busy daemon would otherwise grow by megabytes a minute.
+    /// Aggregates recorded samples in a thread, each time that `wait` returns true. A histogram
+    /// stores each sample, 16 bytes, until then: if nobody reads `/metrics`, a busy daemon would
+    /// otherwise grow by megabytes a minute.
     fn keep_up(&self, mut wait: impl FnMut() -> bool + Send + 'static) {
         let metrics = self.0.clone();
         let upkeep = move || {
@@ -149,7 +159,8 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             let histogram = metrics::histogram!("taonet_test_seconds");
             for _ in 0..ROUNDS {
-                // metrics-util 0.20.4 can lose the samples since the last upkeep if a thread records during an upkeep.
+                // metrics-util 0.20.4 can lose the samples since the last upkeep if a thread
+                // records during an upkeep.
                 is_ready.recv().unwrap();
                 for _ in 0..SAMPLES {
                     histogram.record(0.01);
@@ -162,6 +173,9 @@ mod tests {
         let grown = resident().saturating_sub(before);
         assert!(grown < 100 << 20, "{grown} bytes for {ROUNDS} rounds of {SAMPLES} samples");
         let page = metrics.render();
-        assert!(page.contains(&format!("taonet_test_seconds_count {}\n", ROUNDS * SAMPLES)), "{page}");
+        assert!(
+            page.contains(&format!("taonet_test_seconds_count {}\n", ROUNDS * SAMPLES)),
+            "{page}"
+        );
     }
 }

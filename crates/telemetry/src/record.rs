@@ -10,8 +10,8 @@ use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::{EnvFilter, fmt, reload};
 
-/// Filter of a log file. It excludes the debug events of the HTTP server, since most of them concern the connections of
-/// clients that read the log.
+/// Filter of a log file. It excludes the debug events of the HTTP server, since most of them
+/// concern the connections of clients that read the log.
 const DIRECTIVES: &str = "warn,taonet=debug,tao=debug,bb=debug,taonet_http=info";
 /// Maximum size of a log file in bytes; beyond it, a new file begins.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -20,10 +20,10 @@ static FILE: Mutex<Option<LogFile>> = Mutex::new(None);
 /// Filter of the layer that writes to [`FILE`]; it admits nothing until [`record_log`].
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
-/// Starts to record the process's events in a file, one JSON object per line: debug events of taonet's crates (info
-/// events of `taonet-http`), and warnings of all others, regardless of the filter for standard error. Appends to an
-/// existing file. Before the file exceeds 16 MiB, it is renamed to end in `.1`, replacing an earlier file of that name,
-/// and a new file begins.
+/// Starts to record the process's events in a file, one JSON object per line: debug events of
+/// taonet's crates (info events of `taonet-http`), and warnings of all others, regardless of the
+/// filter for standard error. Appends to an existing file. Before the file exceeds 16 MiB, it is
+/// renamed to end in `.1`, replacing an earlier file of that name, and a new file begins.
 ///
 /// Does nothing if [`init_tracing`](crate::init_tracing) was not called before.
 ///

@@ -18,8 +18,15 @@ fn events_are_recorded_after_recording_starts() {
     tracing::warn!(target: "hyper", "ours or not");
     let lines = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let messages: Vec<_> = lines.iter().map(|line| line["fields"]["message"].as_str().unwrap()).collect();
+    let messages: Vec<_> =
+        lines.iter().map(|line| line["fields"]["message"].as_str().unwrap()).collect();
     assert_eq!(messages, ["played", "ours or not"]);
-    assert_eq!((&lines[0]["level"], &lines[0]["target"]), (&"DEBUG".into(), &"taonet_runner::play".into()));
-    assert_eq!((&lines[0]["fields"]["utterance"], &lines[0]["spans"][0]["uid"]), (&3.into(), &7.into()));
+    assert_eq!(
+        (&lines[0]["level"], &lines[0]["target"]),
+        (&"DEBUG".into(), &"taonet_runner::play".into())
+    );
+    assert_eq!(
+        (&lines[0]["fields"]["utterance"], &lines[0]["spans"][0]["uid"]),
+        (&3.into(), &7.into())
+    );
 }

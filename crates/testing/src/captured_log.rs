@@ -4,8 +4,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use tracing::Dispatch;
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
 
-/// Second dispatcher of the process. With one dispatcher, tracing asks only the current thread whether a new log
-/// statement is enabled, so another test's thread, which has no log, would disable the statement for all threads.
+/// Second dispatcher of the process. With one dispatcher, tracing asks only the current thread
+/// whether a new log statement is enabled, so another test's thread, which has no log, would
+/// disable the statement for all threads.
 static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
 /// What the current thread logs, from level info. Clones share the text.
@@ -18,7 +19,8 @@ impl CapturedLog {
         LazyLock::force(&SECOND);
         let log = Self::default();
         let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         (log, tracing::subscriber::set_default(subscriber))
     }
 

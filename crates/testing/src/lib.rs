@@ -2,7 +2,8 @@
 //!
 //! - [`skip`] reports that a test is skipped: loudly, and as a failure in CI.
 //! - [`peer_directory`] finds another implementation, a peer, that `scripts/peers` has installed.
-//! - [`ask`] passes a JSON document to a program, such as a script that runs in a peer, and returns its answer.
+//! - [`ask`] passes a JSON document to a program, such as a script that runs in a peer, and returns
+//!   its answer.
 //! - [`CapturedLog`] holds what the current thread logs.
 //!
 //! ```no_run
@@ -14,14 +15,20 @@
 //! assert!(log.text().contains("refused"));
 //! ```
 //!
-//! Functions panic on errors, because only tests call them. No product code depends on the crate, and helpers of one
-//! crate's tests stay in that crate.
+//! Functions panic on errors, because only tests call them. No product code depends on the crate,
+//! and helpers of one crate's tests stay in that crate.
 //!
-//! Uses no other crate of the workspace. Used by the tests of `taonet-pow`, `taonet-speech`, `taonet-voice`,
-//! `taonet-validator`, `taonet-whisper`, `taonet-babelbit-runner`, `taonet-nineteen-miner`, `taonet-nineteen-control`,
-//! `taonet-nineteen-entry` and `taonet-proof-circuits`, and by the end-to-end tests.
+//! Uses no other crate of the workspace. Used by the tests of `taonet-pow`, `taonet-speech`,
+//! `taonet-voice`, `taonet-validator`, `taonet-whisper`, `taonet-babelbit-runner`,
+//! `taonet-nineteen-miner`, `taonet-nineteen-control`, `taonet-nineteen-entry` and
+//! `taonet-proof-circuits`, and by the end-to-end tests.
 
-#![allow(clippy::panic, clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests fail by panicking")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "tests fail by panicking"
+)]
 
 mod captured_log;
 mod peers;
@@ -31,8 +38,8 @@ use std::io::Write as _;
 pub use captured_log::CapturedLog;
 pub use peers::{ask, peer_directory};
 
-/// Prints why a test is skipped to standard error; with `CI` set, panics. `./test` lists messages that begin with `SKIPPED`
-/// or `NOT TESTED`.
+/// Prints why a test is skipped to standard error; with `CI` set, panics. `./test` lists messages
+/// that begin with `SKIPPED` or `NOT TESTED`.
 pub fn skip(message: &str) {
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     assert!(!is_ci, "{message}");

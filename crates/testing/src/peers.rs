@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::skip;
 
-/// Returns the directory of a peer by its name in tests/peers: a Python environment, or a directory of Node.js packages.
-/// If it is not installed, the test is skipped with a message, or fails if `CI` is set.
+/// Returns the directory of a peer by its name in tests/peers: a Python environment, or a directory
+/// of Node.js packages. If it is not installed, the test is skipped with a message, or fails if
+/// `CI` is set.
 pub fn peer_directory(name: &str) -> Option<PathBuf> {
     let directory = peers().join(name);
     let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers");
@@ -27,7 +28,8 @@ pub fn peer_directory(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Runs a program with a JSON document on its standard input, and returns the JSON document that it prints.
+/// Runs a program with a JSON document on its standard input, and returns the JSON document that it
+/// prints.
 pub fn ask(program: &mut Command, question: &Value) -> Value {
     let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
@@ -41,7 +43,8 @@ fn peers() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let default = || {
         let home = variable("HOME").unwrap_or_default();
-        let cache = variable("XDG_CACHE_HOME").map_or_else(|| Path::new(&home).join(".cache"), PathBuf::from);
+        let cache = variable("XDG_CACHE_HOME")
+            .map_or_else(|| Path::new(&home).join(".cache"), PathBuf::from);
         cache.join("taonet/peers")
     };
     variable("TAONET_PEERS_DIR").map_or_else(default, PathBuf::from)

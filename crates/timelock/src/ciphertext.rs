@@ -64,8 +64,8 @@ pub fn encrypt(
     Ok(Ciphertext { key: SealedKey::seal(&key, &sigma, beacon, round), data, nonce })
 }
 
-/// Data encrypted to a round, whose pulse decrypts it. The ciphertext does not contain the round's number, which must
-/// be stored beside it, as in [`Wrapped`].
+/// Data encrypted to a round, whose pulse decrypts it. The ciphertext does not contain the round's
+/// number, which must be stored beside it, as in [`Wrapped`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ciphertext {
     key: SealedKey,

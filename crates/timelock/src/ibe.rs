@@ -19,7 +19,8 @@ use crate::{Beacon, Pulse, Round};
 /// The length in bytes of σ, the key, V and W.
 pub(crate) const WIDTH: usize = 32;
 
-/// The length in bytes of an element of the pairing's target group: twelve field elements of 48 bytes.
+/// The length in bytes of an element of the pairing's target group: twelve field elements of 48
+/// bytes.
 const TARGET: usize = 576;
 
 type Secret = Zeroizing<[u8; WIDTH]>;
@@ -54,7 +55,9 @@ impl SealedKey {
 }
 
 fn exponent(sigma: &Secret, key: &Secret) -> Zeroizing<Fr> {
-    Zeroizing::new(Fr::from_be_bytes_mod_order(hash(&[sigma.as_slice(), key.as_slice()]).as_slice()))
+    Zeroizing::new(Fr::from_be_bytes_mod_order(
+        hash(&[sigma.as_slice(), key.as_slice()]).as_slice(),
+    ))
 }
 
 /// Returns the SHA-256 hash of a pairing.

@@ -1,6 +1,6 @@
-//! Timelock encryption: data encrypted to a future [`Round`] of the drand beacon is unreadable until the beacon
-//! publishes that round's signature, and readable by anyone afterwards. Subtensor hides weights this way until they are
-//! revealed, one or more epochs later.
+//! Timelock encryption: data encrypted to a future [`Round`] of the drand beacon is unreadable
+//! until the beacon publishes that round's signature, and readable by anyone afterwards. Subtensor
+//! hides weights this way until they are revealed, one or more epochs later.
 //!
 //! ```
 //! use std::time::Duration;
@@ -29,20 +29,23 @@
 //! # }
 //! ```
 //!
-//! - [`Beacon`] is a drand network: its key and the times of its rounds; [`Pulse`] is its publication for one round.
-//! - [`encrypt`] creates a [`Ciphertext`], [`Ciphertext::decrypt`] decrypts it. [`Wrapped`] is a ciphertext with its
-//!   round, as in the Python package bittensor-drand.
-//! - [`EpochSchedule`] computes the round to encrypt weights to; [`WeightsPayload`] is the plaintext.
+//! - [`Beacon`] is a drand network: its key and the times of its rounds; [`Pulse`] is its
+//!   publication for one round.
+//! - [`encrypt`] creates a [`Ciphertext`], [`Ciphertext::decrypt`] decrypts it. [`Wrapped`] is a
+//!   ciphertext with its round, as in the Python package bittensor-drand.
+//! - [`EpochSchedule`] computes the round to encrypt weights to; [`WeightsPayload`] is the
+//!   plaintext.
 //!
-//! The scheme is identity-based encryption after Boneh and Franklin with the transform of Fujisaki and Okamoto, over
-//! BLS12-381 with signatures in G1; the "identity" is the round. The container format is the one that the chain reads.
+//! The scheme is identity-based encryption after Boneh and Franklin with the transform of Fujisaki
+//! and Okamoto, over BLS12-381 with signatures in G1; the "identity" is the round. The container
+//! format is the one that the chain reads.
 //!
-//! All functions are pure: time and randomness are arguments. Keys are wiped from memory after use, as far as the
-//! underlying libraries allow.
+//! All functions are pure: time and randomness are arguments. Keys are wiped from memory after use,
+//! as far as the underlying libraries allow.
 //!
-//! Uses `taonet-primitives`. Used by `taonet-ledger` and `tao weights` for weights that are committed before they are
-//! revealed, by `taonet-localnet-runtime` to verify pulses and reveal what they decrypt, and by `bb push` for a miner's
-//! commitment.
+//! Uses `taonet-primitives`. Used by `taonet-ledger` and `tao weights` for weights that are
+//! committed before they are revealed, by `taonet-localnet-runtime` to verify pulses and reveal
+//! what they decrypt, and by `bb push` for a miner's commitment.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -55,7 +58,9 @@ mod pulse;
 mod schedule;
 
 pub use beacon::{Beacon, BeaconError, Round};
-pub use ciphertext::{Ciphertext, DecryptError, EncryptError, FormatError, Wrapped, WrappedError, encrypt};
+pub use ciphertext::{
+    Ciphertext, DecryptError, EncryptError, FormatError, Wrapped, WrappedError, encrypt,
+};
 pub use payload::{PayloadError, WeightsPayload};
 pub use pulse::{Pulse, PulseError};
 pub use schedule::{EpochSchedule, ScheduleError};

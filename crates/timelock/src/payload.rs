@@ -8,7 +8,9 @@ use taonet_primitives::{Hotkey, Uid};
 #[non_exhaustive]
 pub enum PayloadError {
     /// The bytes are not a SCALE-encoded payload.
-    #[error("the decrypted commit is malformed, expected hotkey, uids, values and version key (SCALE)")]
+    #[error(
+        "the decrypted commit is malformed, expected hotkey, uids, values and version key (SCALE)"
+    )]
     Form,
     /// The payload has the weights of another hotkey than the commit's.
     #[error("the decrypted commit has the weights of another hotkey")]
@@ -18,7 +20,8 @@ pub enum PayloadError {
 /// The plaintext of a timelocked commit (version 4): weights with their hotkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightsPayload {
-    /// The hotkey that commits the weights; the chain refuses a payload in the commit of any other hotkey.
+    /// The hotkey that commits the weights; the chain refuses a payload in the commit of any other
+    /// hotkey.
     pub hotkey: Hotkey,
     /// The uids of the weighted neurons.
     pub uids: Vec<Uid>,
@@ -41,18 +44,19 @@ impl WeightsPayload {
     /// [`PayloadError::Form`] when the bytes are malformed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PayloadError> {
         let (hotkey, uids, values, version_key) =
-            <(Vec<u8>, Vec<u16>, Vec<u16>, u64)>::decode_all(&mut &*bytes).map_err(|_| PayloadError::Form)?;
+            <(Vec<u8>, Vec<u16>, Vec<u16>, u64)>::decode_all(&mut &*bytes)
+                .map_err(|_| PayloadError::Form)?;
         let hotkey = hotkey.try_into().map_err(|_| PayloadError::Form)?;
         let uids = uids.into_iter().map(Uid).collect();
         Ok(Self { hotkey: Hotkey::from_bytes(hotkey), uids, values, version_key })
     }
 
-    /// Decodes the decrypted commit of `hotkey` as the chain does. Payloads of older clients have no hotkey, and bytes
-    /// after the payload are ignored.
+    /// Decodes the decrypted commit of `hotkey` as the chain does. Payloads of older clients have
+    /// no hotkey, and bytes after the payload are ignored.
     ///
     /// # Errors
-    /// [`PayloadError::Form`] when the bytes are malformed, [`PayloadError::Hotkey`] when the weights are those of another
-    /// hotkey.
+    /// [`PayloadError::Form`] when the bytes are malformed, [`PayloadError::Hotkey`] when the
+    /// weights are those of another hotkey.
     pub fn from_commit(hotkey: Hotkey, bytes: &[u8]) -> Result<Self, PayloadError> {
         let owned = <(Vec<u8>, Vec<u16>, Vec<u16>, u64)>::decode(&mut &*bytes).ok();
         let owned = owned.and_then(|(owner, uids, values, version_key)| {
@@ -61,7 +65,9 @@ impl WeightsPayload {
         let (uids, values, version_key) = match owned {
             Some((owner, ..)) if owner != hotkey => return Err(PayloadError::Hotkey),
             Some((_, uids, values, version_key)) => (uids, values, version_key),
-            None => <(Vec<u16>, Vec<u16>, u64)>::decode(&mut &*bytes).map_err(|_| PayloadError::Form)?,
+            None => {
+                <(Vec<u16>, Vec<u16>, u64)>::decode(&mut &*bytes).map_err(|_| PayloadError::Form)?
+            }
         };
         Ok(Self { hotkey, uids: uids.into_iter().map(Uid).collect(), values, version_key })
     }
@@ -94,16 +100,28 @@ mod tests {
     #[test]
     fn a_commit_has_the_weights_of_its_hotkey() {
         let hotkey = Hotkey::from_bytes([0xab; 32]);
-        let payload = WeightsPayload { hotkey, uids: vec![Uid(0), Uid(258)], values: vec![65_535, 1], version_key: 3 };
+        let payload = WeightsPayload {
+            hotkey,
+            uids: vec![Uid(0), Uid(258)],
+            values: vec![65_535, 1],
+            version_key: 3,
+        };
         let bytes = payload.to_bytes();
         assert_eq!(WeightsPayload::from_commit(hotkey, &bytes), Ok(payload.clone()));
-        assert_eq!(WeightsPayload::from_commit(hotkey, &[&bytes[..], &[0]].concat()), Ok(payload.clone()));
+        assert_eq!(
+            WeightsPayload::from_commit(hotkey, &[&bytes[..], &[0]].concat()),
+            Ok(payload.clone())
+        );
         let other = Hotkey::from_bytes([0xac; 32]);
         assert_eq!(WeightsPayload::from_commit(other, &bytes), Err(PayloadError::Hotkey));
         // Older clients encrypt the weights alone.
         assert_eq!(WeightsPayload::from_commit(hotkey, &bytes[33..]), Ok(payload));
         for end in [0, 8, bytes.len() - 1] {
-            assert_eq!(WeightsPayload::from_commit(hotkey, &bytes[..end]), Err(PayloadError::Form), "{end} bytes");
+            assert_eq!(
+                WeightsPayload::from_commit(hotkey, &bytes[..end]),
+                Err(PayloadError::Form),
+                "{end} bytes"
+            );
         }
     }
 

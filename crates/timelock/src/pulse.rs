@@ -13,8 +13,11 @@ use crate::{Beacon, Round};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PulseError {
-    /// The bytes are not a compressed point of G1, or the point is zero or outside the prime-order group.
-    #[error("malformed signature of round {0}, expected a compressed BLS12-381 G1 point of 48 bytes")]
+    /// The bytes are not a compressed point of G1, or the point is zero or outside the prime-order
+    /// group.
+    #[error(
+        "malformed signature of round {0}, expected a compressed BLS12-381 G1 point of 48 bytes"
+    )]
     Signature(Round),
     /// The signature does not verify for this round and beacon.
     #[error(
@@ -24,10 +27,11 @@ pub enum PulseError {
     Unverified(Round),
 }
 
-/// A round with its signature, which is also the decryption key for all data encrypted to the round.
+/// A round with its signature, which is also the decryption key for all data encrypted to the
+/// round.
 ///
-/// A pulse may come from an untrusted source: [`Pulse::verify`] checks whether it is genuine. Decryption does not need
-/// a verified pulse, since a wrong one decrypts nothing.
+/// A pulse may come from an untrusted source: [`Pulse::verify`] checks whether it is genuine.
+/// Decryption does not need a verified pulse, since a wrong one decrypts nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulse {
     round: Round,
@@ -40,8 +44,8 @@ impl Pulse {
     /// # Errors
     /// [`PulseError::Signature`] when the bytes are malformed.
     pub fn new(round: Round, signature: &[u8; 48]) -> Result<Self, PulseError> {
-        let signature =
-            G1Affine::deserialize_compressed(signature.as_slice()).map_err(|_| PulseError::Signature(round))?;
+        let signature = G1Affine::deserialize_compressed(signature.as_slice())
+            .map_err(|_| PulseError::Signature(round))?;
         if signature.is_zero() {
             return Err(PulseError::Signature(round));
         }

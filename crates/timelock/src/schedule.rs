@@ -15,24 +15,32 @@ const MAX_INTERVAL: u64 = 50_401;
 #[non_exhaustive]
 pub enum ScheduleError {
     /// The subnet's tempo is 0, so it has no epochs.
-    #[error("the subnet has no epochs (tempo 0), so weights are never revealed; hint: wait until its tempo is set")]
+    #[error(
+        "the subnet has no epochs (tempo 0), so weights are never revealed; hint: wait until its tempo is set"
+    )]
     NoEpochs,
     /// A block number or time overflows.
-    #[error("the reveal round overflows; hint: check the block numbers, the reveal period and the block time")]
+    #[error(
+        "the reveal round overflows; hint: check the block numbers, the reveal period and the block time"
+    )]
     Overflow,
     /// The clock is set to a time before the beacon's first round.
-    #[error("the reveal would precede the first round of the beacon; hint: check the clock of this machine")]
+    #[error(
+        "the reveal would precede the first round of the beacon; hint: check the clock of this machine"
+    )]
     BeforeGenesis,
 }
 
-/// The epoch schedule of a subnet, read from chain storage at one block. The commit is assumed to be in the next block.
+/// The epoch schedule of a subnet, read from chain storage at one block. The commit is assumed to
+/// be in the next block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochSchedule {
     /// The block at which the other fields were read.
     pub current_block: u64,
     /// The block of the last epoch (storage item `LastEpochBlock`).
     pub last_epoch_block: u64,
-    /// The block of a manually triggered epoch (storage item `PendingEpochAt`); `None` if the item is 0.
+    /// The block of a manually triggered epoch (storage item `PendingEpochAt`); `None` if the item
+    /// is 0.
     pub pending_epoch_at: Option<u64>,
     /// The number of blocks since the last epoch (storage item `BlocksSinceLastStep`).
     pub blocks_since_last_step: u64,
@@ -43,9 +51,9 @@ pub struct EpochSchedule {
 }
 
 impl EpochSchedule {
-    /// Returns the first block in which weights committed in the next block can safely be revealed: three blocks after
-    /// the epoch whose index is the commit's plus the reveal period. An epoch in the commit's own block precedes the
-    /// commit, as on the chain.
+    /// Returns the first block in which weights committed in the next block can safely be revealed:
+    /// three blocks after the epoch whose index is the commit's plus the reveal period. An epoch in
+    /// the commit's own block precedes the commit, as on the chain.
     ///
     /// # Errors
     /// [`ScheduleError`] when there is no such block.
@@ -53,16 +61,23 @@ impl EpochSchedule {
         if self.tempo == 0 {
             return Err(ScheduleError::NoEpochs);
         }
-        self.reveal_epoch_block().and_then(|block| block.checked_add(MARGIN)).ok_or(ScheduleError::Overflow)
+        self.reveal_epoch_block()
+            .and_then(|block| block.checked_add(MARGIN))
+            .ok_or(ScheduleError::Overflow)
     }
 
-    /// Returns the latest round that is certain to be published by [`EpochSchedule::reveal_block`]: floor((time −
-    /// genesis) / period), where time is extrapolated with `block_time` from `now`, the time of the current block since
-    /// the Unix epoch.
+    /// Returns the latest round that is certain to be published by [`EpochSchedule::reveal_block`]:
+    /// floor((time − genesis) / period), where time is extrapolated with `block_time` from `now`,
+    /// the time of the current block since the Unix epoch.
     ///
     /// # Errors
     /// [`ScheduleError`] when there is no such round.
-    pub fn reveal_round(&self, beacon: &Beacon, block_time: Duration, now: Duration) -> Result<Round, ScheduleError> {
+    pub fn reveal_round(
+        &self,
+        beacon: &Beacon,
+        block_time: Duration,
+        now: Duration,
+    ) -> Result<Round, ScheduleError> {
         let blocks = self.reveal_block()?.saturating_sub(self.current_block);
         let wait = u32::try_from(blocks).ok().and_then(|blocks| block_time.checked_mul(blocks));
         let time = wait.and_then(|wait| now.checked_add(wait)).ok_or(ScheduleError::Overflow)?;
@@ -76,8 +91,8 @@ impl EpochSchedule {
         let by_tempo = self.last_epoch_block.checked_add(u64::from(self.tempo))?;
         let by_tempo = by_tempo.min(self.pending_epoch_at.unwrap_or(u64::MAX)).max(commit);
         let next = by_tempo.min(self.current_block.checked_add(pause)?.max(commit));
-        // At the start of a block, the chain predicts the next epoch in order to reveal commits. An epoch forced by the
-        // maximum interval is predicted one block late.
+        // At the start of a block, the chain predicts the next epoch in order to reveal commits. An
+        // epoch forced by the maximum interval is predicted one block late.
         let seen = by_tempo.min(commit.checked_add(pause)?);
         let is_before_commit = seen == commit;
         match self.reveal_period_epochs {
@@ -117,12 +132,26 @@ mod tests {
             (EpochSchedule { pending_epoch_at: Some(1_101), ..SCHEDULE }, 1_464),
             (EpochSchedule { pending_epoch_at: Some(1_050), ..SCHEDULE }, 1_464),
             (EpochSchedule { pending_epoch_at: Some(2_000), ..SCHEDULE }, 1_363),
-            (EpochSchedule { pending_epoch_at: Some(1_150), reveal_period_epochs: 2, ..SCHEDULE }, 1_513),
+            (
+                EpochSchedule {
+                    pending_epoch_at: Some(1_150),
+                    reveal_period_epochs: 2,
+                    ..SCHEDULE
+                },
+                1_513,
+            ),
             (EpochSchedule { reveal_period_epochs: 0, ..SCHEDULE }, 1_104),
             (EpochSchedule { reveal_period_epochs: 100, ..SCHEDULE }, 37_003),
             // The maximum interval between epochs ends before the tempo does.
             (EpochSchedule { blocks_since_last_step: 50_390, ..SCHEDULE }, 1_115),
-            (EpochSchedule { blocks_since_last_step: 50_390, reveal_period_epochs: 2, ..SCHEDULE }, 1_474),
+            (
+                EpochSchedule {
+                    blocks_since_last_step: 50_390,
+                    reveal_period_epochs: 2,
+                    ..SCHEDULE
+                },
+                1_474,
+            ),
             (EpochSchedule { blocks_since_last_step: 50_399, ..SCHEDULE }, 1_106),
             (EpochSchedule { blocks_since_last_step: 50_400, ..SCHEDULE }, 1_105),
             (EpochSchedule { blocks_since_last_step: 50_401, ..SCHEDULE }, 1_464),
@@ -139,11 +168,18 @@ mod tests {
     fn impossible_schedules_are_refused() {
         let quicknet = Beacon::quicknet();
         let round = |schedule: EpochSchedule, block_seconds, now| {
-            schedule.reveal_round(quicknet, Duration::from_secs(block_seconds), Duration::from_secs(now))
+            schedule.reveal_round(
+                quicknet,
+                Duration::from_secs(block_seconds),
+                Duration::from_secs(now),
+            )
         };
         let now = 1_763_650_000;
         assert!(round(SCHEDULE, 12, now).is_ok());
-        assert_eq!(round(EpochSchedule { tempo: 0, ..SCHEDULE }, 12, now), Err(ScheduleError::NoEpochs));
+        assert_eq!(
+            round(EpochSchedule { tempo: 0, ..SCHEDULE }, 12, now),
+            Err(ScheduleError::NoEpochs)
+        );
         assert_eq!(round(SCHEDULE, 12, 0), Err(ScheduleError::BeforeGenesis));
         assert_eq!(round(SCHEDULE, u64::MAX, now), Err(ScheduleError::Overflow));
         assert_eq!(round(SCHEDULE, 12, u64::MAX), Err(ScheduleError::Overflow));

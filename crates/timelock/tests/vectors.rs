@@ -13,7 +13,8 @@ use rand::rngs::StdRng;
 use serde::Deserialize;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_timelock::{
-    Beacon, Ciphertext, DecryptError, EpochSchedule, Pulse, PulseError, Round, WeightsPayload, Wrapped, encrypt,
+    Beacon, Ciphertext, DecryptError, EpochSchedule, Pulse, PulseError, Round, WeightsPayload,
+    Wrapped, encrypt,
 };
 
 #[derive(Deserialize)]
@@ -82,7 +83,10 @@ fn quicknet_parameters_equal_the_recording() {
     assert_eq!(Beacon::quicknet().public_key().as_slice(), bytes(&quicknet.public_key_hex));
     let genesis = Duration::from_secs(quicknet.genesis_time);
     assert_eq!(Beacon::quicknet().time_of(Round(1)), Some(genesis));
-    assert_eq!(Beacon::quicknet().time_of(Round(2)), Some(genesis + Duration::from_secs(quicknet.period)));
+    assert_eq!(
+        Beacon::quicknet().time_of(Round(2)),
+        Some(genesis + Duration::from_secs(quicknet.period))
+    );
 }
 
 #[test]
@@ -94,7 +98,10 @@ fn recorded_pulses_verify() {
         assert_eq!(pulse.verify(Beacon::quicknet()), Ok(()));
         assert_eq!(pulse.signature().as_slice(), bytes(&case.signature_hex));
         let renamed = Pulse::new(Round(case.round + 1), &pulse.signature()).unwrap();
-        assert_eq!(renamed.verify(Beacon::quicknet()), Err(PulseError::Unverified(Round(case.round + 1))));
+        assert_eq!(
+            renamed.verify(Beacon::quicknet()),
+            Err(PulseError::Unverified(Round(case.round + 1)))
+        );
     }
 }
 
@@ -108,7 +115,10 @@ fn ciphertexts_of_the_python_tools_decrypt() {
         assert_eq!(wrapped.ciphertext.decrypt(&case.pulse()), Ok(bytes(&case.plaintext_hex)));
         assert_eq!(wrapped.to_bytes(), bytes(&case.ciphertext_hex));
         let other = cases.iter().find(|other| other.round != case.round).unwrap().pulse();
-        assert_eq!(wrapped.ciphertext.decrypt(&other), Err(DecryptError::WrongPulse(other.round())));
+        assert_eq!(
+            wrapped.ciphertext.decrypt(&other),
+            Err(DecryptError::WrongPulse(other.round()))
+        );
     }
 }
 
@@ -118,7 +128,8 @@ fn our_ciphertexts_decrypt_with_recorded_pulses() {
     let mut rng = StdRng::seed_from_u64(8);
     for case in &cases {
         let plaintext = bytes(&case.plaintext_hex);
-        let ciphertext = encrypt(&plaintext, Beacon::quicknet(), Round(case.round), &mut rng).unwrap();
+        let ciphertext =
+            encrypt(&plaintext, Beacon::quicknet(), Round(case.round), &mut rng).unwrap();
         assert_eq!(ciphertext.to_bytes().len() + 10, bytes(&case.ciphertext_hex).len());
         let read = Ciphertext::from_bytes(&ciphertext.to_bytes()).unwrap();
         assert_eq!(read.decrypt(&case.pulse()), Ok(plaintext));
@@ -138,12 +149,15 @@ fn reveal_schedules_equal_the_recording() {
             tempo: inputs.tempo,
             reveal_period_epochs: inputs.subnet_reveal_period_epochs,
         };
-        // The vectors lack the time of recording, but have its distance from the round (two decimals).
+        // The vectors lack the time of recording, but have its distance from the round (two
+        // decimals).
         let past = (rounds_ahead_of_now.ceil() - rounds_ahead_of_now) * quicknet.period as f64;
         let now_rounds = 24_000_000;
         let now = Duration::from_secs(quicknet.genesis_time + now_rounds * quicknet.period);
         let block_time = Duration::from_secs_f64(inputs.block_time);
-        let round = schedule.reveal_round(Beacon::quicknet(), block_time, now + Duration::from_secs_f64(past)).unwrap();
+        let round = schedule
+            .reveal_round(Beacon::quicknet(), block_time, now + Duration::from_secs_f64(past))
+            .unwrap();
         assert_eq!(round, Round(now_rounds + rounds_ahead_of_now.ceil() as u64), "{id}");
 
         let payload = WeightsPayload {
@@ -152,7 +166,9 @@ fn reveal_schedules_equal_the_recording() {
             values: inputs.weights,
             version_key: inputs.version_key,
         };
-        let commit = encrypt(&payload.to_bytes(), Beacon::quicknet(), round, &mut StdRng::seed_from_u64(8)).unwrap();
+        let commit =
+            encrypt(&payload.to_bytes(), Beacon::quicknet(), round, &mut StdRng::seed_from_u64(8))
+                .unwrap();
         assert_eq!(commit.to_bytes().len(), ciphertext_len, "{id}");
     }
 }

@@ -1,9 +1,14 @@
 //! A daemon that updates itself, as `tao proof miner --auto-update` does. The update tests run it.
 //!
-//! Usage: `self_updating DIRECTORY_OF_RELEASES PUBLIC_KEY_FILE`, or `self_updating --version`. Its version is the last
-//! line of its own file, so a copy with a different last line is a program of a different version. The versions `-hangs`,
-//! `-fails` and `-panics` do so before they are ready.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a failure is the test's")]
+//! Usage: `self_updating DIRECTORY_OF_RELEASES PUBLIC_KEY_FILE`, or `self_updating --version`. Its
+//! version is the last line of its own file, so a copy with a different last line is a program of a
+//! different version. The versions `-hangs`, `-fails` and `-panics` do so before they are ready.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a failure is the test's"
+)]
 
 use std::time::Duration;
 
@@ -15,7 +20,8 @@ use taonet_update::{AutoUpdate, ReleaseKey, Trial, Updater, restart};
 async fn main() {
     let program = std::env::current_exe().unwrap();
     let file = std::fs::read(&program).unwrap();
-    let version = String::from_utf8(file.rsplit(|&byte| byte == b'\n').next().unwrap().to_vec()).unwrap();
+    let version =
+        String::from_utf8(file.rsplit(|&byte| byte == b'\n').next().unwrap().to_vec()).unwrap();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [releases, key] = arguments.as_slice() else {
         println!("tao {version}");
@@ -23,7 +29,8 @@ async fn main() {
     };
     let trial = Trial::begin(&version, std::env::args_os(), Duration::from_secs(10));
     let key = ReleaseKey::parse(&std::fs::read_to_string(key).unwrap()).unwrap();
-    let updater = Updater::new(releases.parse().unwrap(), key, version.parse().unwrap(), program).unwrap();
+    let updater =
+        Updater::new(releases.parse().unwrap(), key, version.parse().unwrap(), program).unwrap();
     let shutdown = Shutdown::on_signals().unwrap();
     // Tests wait for this line: from here on, SIGTERM shuts the daemon down.
     println!("running {version} as {}", std::process::id());
@@ -36,7 +43,8 @@ async fn main() {
     let readiness = Readiness::starting();
     trial.ends_with(readiness.clone(), shutdown.clone());
     readiness.set_ready();
-    let pending = AutoUpdate::new(updater).every(Duration::from_millis(50)).spawn(&shutdown).unwrap();
+    let pending =
+        AutoUpdate::new(updater).every(Duration::from_millis(50)).spawn(&shutdown).unwrap();
     shutdown.finished().await.unwrap();
     if let Some(program) = pending.program().await {
         panic!("{}", restart(&program, std::env::args_os()));

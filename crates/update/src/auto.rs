@@ -42,15 +42,16 @@ impl AutoUpdate {
         Self { updater, interval: INTERVAL }
     }
 
-    /// Sets the mean interval between two checks. Each interval varies randomly by up to 20 %, so that the daemons of a
-    /// subnet do not check at the same time.
+    /// Sets the mean interval between two checks. Each interval varies randomly by up to 20 %, so
+    /// that the daemons of a subnet do not check at the same time.
     #[must_use]
     pub const fn every(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Starts a task that checks for newer releases. After it installs one, it requests the daemon's shutdown.
+    /// Starts a task that checks for newer releases. After it installs one, it requests the
+    /// daemon's shutdown.
     ///
     /// # Errors
     /// [`UpdateError::File`] when the program's directory is not writable.
@@ -139,8 +140,8 @@ impl Ready {
 }
 
 impl PendingRestart {
-    /// Returns the program to execute after the shutdown; `None` if the shutdown had a reason other than an update, or
-    /// if SIGTERM or SIGINT arrived during the shutdown.
+    /// Returns the program to execute after the shutdown; `None` if the shutdown had a reason other
+    /// than an update, or if SIGTERM or SIGINT arrived during the shutdown.
     pub async fn program(self) -> Option<PathBuf> {
         let mut ready = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         tokio::select! {
@@ -152,15 +153,20 @@ impl PendingRestart {
     }
 }
 
-/// Executes `program`, a new version, in place of this process; its run begins with a [`Trial`](crate::Trial). The first
-/// of `arguments` is its name (`argv[0]`), the others are its arguments. Returns only on failure.
+/// Executes `program`, a new version, in place of this process; its run begins with a
+/// [`Trial`](crate::Trial). The first of `arguments` is its name (`argv[0]`), the others are its
+/// arguments. Returns only on failure.
 #[must_use = "returns only if the program cannot be executed"]
 pub fn restart(program: &Path, arguments: impl IntoIterator<Item = OsString>) -> io::Error {
     execute(program, arguments, true)
 }
 
 /// Executes a program in place of this process, on trial or not.
-pub(crate) fn execute(program: &Path, arguments: impl IntoIterator<Item = OsString>, is_on_trial: bool) -> io::Error {
+pub(crate) fn execute(
+    program: &Path,
+    arguments: impl IntoIterator<Item = OsString>,
+    is_on_trial: bool,
+) -> io::Error {
     let mut arguments = arguments.into_iter();
     let mut command = Command::new(program);
     if is_on_trial {

@@ -27,13 +27,14 @@ pub enum RestartError {
 }
 
 impl Updater {
-    /// Runs `command` in a shell, which restarts the daemons and succeeds once they are ready. If it fails, or takes
-    /// longer than `within`, the previous program is restored, and the command runs again. Its output goes to standard
-    /// error. At the timeout, the shell is killed, but not the processes that it has started.
+    /// Runs `command` in a shell, which restarts the daemons and succeeds once they are ready. If
+    /// it fails, or takes longer than `within`, the previous program is restored, and the command
+    /// runs again. Its output goes to standard error. At the timeout, the shell is killed, but not
+    /// the processes that it has started.
     ///
     /// # Errors
-    /// [`UpdateError::NotReady`] if the daemons did not become ready with the new program, and [`UpdateError::File`] if
-    /// then the previous program cannot be restored.
+    /// [`UpdateError::NotReady`] if the daemons did not become ready with the new program, and
+    /// [`UpdateError::File`] if then the previous program cannot be restored.
     pub async fn restart_daemons(
         &self,
         installed: &Installed,
@@ -43,12 +44,18 @@ impl Updater {
         let Err(failure) = run(command, within).await else { return Ok(()) };
         let version = installed.version.clone();
         let Some(previous) = &installed.previous else {
-            return Err(UpdateError::NotReady { version, failure, outcome: "there is no previous program to restore" });
+            return Err(UpdateError::NotReady {
+                version,
+                failure,
+                outcome: "there is no previous program to restore",
+            });
         };
         restore(previous, self.program()).map_err(file_error(self.program()))?;
         let outcome = match run(command, within).await {
             Ok(()) => "the previous program was restored, and the daemons run it",
-            Err(_) => "the previous program was restored, but the daemons did not become ready with it either",
+            Err(_) => {
+                "the previous program was restored, but the daemons did not become ready with it either"
+            }
         };
         Err(UpdateError::NotReady { version, failure, outcome })
     }
@@ -57,7 +64,8 @@ impl Updater {
 async fn run(command: &str, within: Duration) -> Result<(), RestartError> {
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).stdin(Stdio::null()).stdout(io::stderr()).kill_on_drop(true);
-    let status = timeout(within, shell.status()).await.map_err(|_| RestartError::Timeout(within))?;
+    let status =
+        timeout(within, shell.status()).await.map_err(|_| RestartError::Timeout(within))?;
     let status = status.map_err(RestartError::Start)?;
     if status.success() { Ok(()) } else { Err(RestartError::Failed(status)) }
 }

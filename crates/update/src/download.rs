@@ -44,8 +44,8 @@ impl Origin for Download<'_> {
 }
 
 impl Download<'_> {
-    /// Downloads the program and verifies its digest. Resumes an earlier partial download; if the digest of the result
-    /// differs, downloads the complete program again.
+    /// Downloads the program and verifies its digest. Resumes an earlier partial download; if the
+    /// digest of the result differs, downloads the complete program again.
     pub(crate) async fn run(&self, mut progress: impl FnMut(Progress)) -> Result<(), UpdateError> {
         // An earlier attempt may already have received all bytes.
         if self.is_complete().await? {
@@ -58,7 +58,9 @@ impl Download<'_> {
         }
         self.remove()?;
         if resumed {
-            tracing::debug!("the partial download was of a different program, downloading from the beginning");
+            tracing::debug!(
+                "the partial download was of a different program, downloading from the beginning"
+            );
             self.transfer(&mut progress).await?;
             if self.is_complete().await? {
                 return Ok(());
@@ -76,18 +78,22 @@ impl Download<'_> {
         transferred.map_err(|error| match error {
             DownloadError::Origin(error) => error,
             DownloadError::File(source) => UpdateError::File { path: self.file.to_owned(), source },
-            DownloadError::TooLarge => UpdateError::TooLarge { place: self.source.place(&self.release.path), limit },
+            DownloadError::TooLarge => {
+                UpdateError::TooLarge { place: self.source.place(&self.release.path), limit }
+            }
         })
     }
 
     /// Returns whether the file has the release's digest.
     async fn is_complete(&self) -> Result<bool, UpdateError> {
         let digest = sha256(self.file).await;
-        let digest = digest.map_err(|source| UpdateError::File { path: self.file.to_owned(), source })?;
+        let digest =
+            digest.map_err(|source| UpdateError::File { path: self.file.to_owned(), source })?;
         Ok(digest == Some(self.release.digest))
     }
 
     fn remove(&self) -> Result<(), UpdateError> {
-        std::fs::remove_file(self.file).map_err(|source| UpdateError::File { path: self.file.to_owned(), source })
+        std::fs::remove_file(self.file)
+            .map_err(|source| UpdateError::File { path: self.file.to_owned(), source })
     }
 }

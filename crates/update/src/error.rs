@@ -78,9 +78,12 @@ pub enum UpdateError {
     #[error("the new program failed its self-test: {0}")]
     SelfTest(#[source] SelfTestError),
     /// The new program failed its self-test after the replacement; the previous one was restored.
-    #[error("the new program failed its self-test after the replacement, and the previous one was restored: {0}")]
+    #[error(
+        "the new program failed its self-test after the replacement, and the previous one was restored: {0}"
+    )]
     RolledBack(#[source] SelfTestError),
-    /// The daemons did not become ready with the new program. The previous one was restored, if there was one.
+    /// The daemons did not become ready with the new program. The previous one was restored, if
+    /// there was one.
     #[error("the daemons did not become ready with version {version}: {failure}; {outcome}")]
     NotReady {
         /// Version of the new program.
@@ -122,7 +125,8 @@ fn hint(source: &io::Error) -> &'static str {
 }
 
 impl UpdateError {
-    /// Returns whether the release server was unreachable, overloaded or failing, so that a retry may succeed.
+    /// Returns whether the release server was unreachable, overloaded or failing, so that a retry
+    /// may succeed.
     pub fn is_network(&self) -> bool {
         match self {
             Self::Http { source, .. } => source.is_retryable(),
@@ -147,9 +151,15 @@ mod tests {
     fn causes_come_before_the_hint() {
         let source = SelfTestError::Start(io::ErrorKind::NotFound.into());
         let text = with_causes(&UpdateError::SelfTest(source));
-        assert_eq!(text, "the new program failed its self-test: cannot execute the program: entity not found");
+        assert_eq!(
+            text,
+            "the new program failed its self-test: cannot execute the program: entity not found"
+        );
         let source = io::ErrorKind::PermissionDenied.into();
         let error = UpdateError::File { path: "tao".into(), source };
-        assert!(with_causes(&error).starts_with("cannot write tao: permission denied\nhint: "), "{error}");
+        assert!(
+            with_causes(&error).starts_with("cannot write tao: permission denied\nhint: "),
+            "{error}"
+        );
     }
 }

@@ -9,10 +9,11 @@
 //! | `1.2.3/SHA256SUMS.minisig` | minisign signature of that file, prehashed |
 //! | `1.2.3/tao-1.2.3-TARGET` | the program |
 //!
-//! The server is not trusted: [`ReleaseKey::pinned`] is compiled into the program, the signed list names version and
-//! platform, and [`Updater`] accepts a program only if its digest is on that list and it reports the promised version.
-//! Only versions newer than the running one are accepted, so a server can withhold a release, but can neither forge one
-//! nor replace the program with an older one.
+//! The server is not trusted: [`ReleaseKey::pinned`] is compiled into the program, the signed list
+//! names version and platform, and [`Updater`] accepts a program only if its digest is on that list
+//! and it reports the promised version. Only versions newer than the running one are accepted, so a
+//! server can withhold a release, but can neither forge one nor replace the program with an older
+//! one.
 //!
 //! ```no_run
 //! use taonet_update::{Check, ReleaseKey, ReleaseSource, Updater};
@@ -27,19 +28,22 @@
 //! # }
 //! ```
 //!
-//! The program is replaced by a rename, so at every moment there is a complete program at its path; the old one stays
-//! in the same directory with the suffix `.previous`. Interrupted downloads resume. [`Limits`] has the maximum size of
-//! the program and the timeouts of the steps. Unless an [`UpdateError`] says otherwise, a failed update leaves the
-//! installed program unchanged; [`UpdateError::is_network`] returns whether a retry may succeed.
+//! The program is replaced by a rename, so at every moment there is a complete program at its path;
+//! the old one stays in the same directory with the suffix `.previous`. Interrupted downloads
+//! resume. [`Limits`] has the maximum size of the program and the timeouts of the steps. Unless an
+//! [`UpdateError`] says otherwise, a failed update leaves the installed program unchanged;
+//! [`UpdateError::is_network`] returns whether a retry may succeed.
 //!
-//! [`Updater::restart_daemons`] runs a command that restarts the daemons, and restores the previous program if they do not
-//! become ready. [`AutoUpdate`] polls the release server in a daemon; after an installation it requests the shutdown of
-//! the daemon, and [`restart`] executes the new program in place of the process. A [`Trial`] in the new program restores
-//! the previous one if the daemon does not become ready. The crate does not build or sign releases, and updates only the
-//! program itself: no models, configuration or databases.
+//! [`Updater::restart_daemons`] runs a command that restarts the daemons, and restores the previous
+//! program if they do not become ready. [`AutoUpdate`] polls the release server in a daemon; after
+//! an installation it requests the shutdown of the daemon, and [`restart`] executes the new program
+//! in place of the process. A [`Trial`] in the new program restores the previous one if the daemon
+//! does not become ready. The crate does not build or sign releases, and updates only the program
+//! itself: no models, configuration or databases.
 //!
-//! Uses `taonet-http` (client, readiness), `taonet-primitives` (error messages) and `taonet-service` (shutdown, locks).
-//! Used by `tao update` and by the daemons with `--auto-update`.
+//! Uses `taonet-http` (client, readiness), `taonet-primitives` (error messages) and
+//! `taonet-service` (shutdown, locks). Used by `tao update` and by the daemons with
+//! `--auto-update`.
 
 mod auto;
 mod daemons;

@@ -19,7 +19,8 @@ const NAME: &str = "tao";
 const LINKS: [&str; 3] = ["bb", "sn2-miner", "sn2-validator"];
 /// Maximum number of bytes that are read from each output stream of a program under test.
 const OUTPUT: u64 = 4096;
-/// Maximum attempts to execute a file while another thread's child process still has it open for writing.
+/// Maximum attempts to execute a file while another thread's child process still has it open for
+/// writing.
 const STARTS: u32 = 20;
 /// Pause between two attempts to execute a file.
 const START_PAUSE: Duration = Duration::from_millis(50);
@@ -68,12 +69,17 @@ pub(crate) async fn version_of(program: &Path, within: Duration) -> Result<Versi
     if !status.success() {
         return Err(SelfTestError::Failed { status, stderr });
     }
-    let version = stdout.strip_prefix(NAME).and_then(|rest| Version::parse(rest.strip_prefix(' ')?).ok());
+    let version =
+        stdout.strip_prefix(NAME).and_then(|rest| Version::parse(rest.strip_prefix(' ')?).ok());
     version.ok_or(SelfTestError::Malformed(stdout))
 }
 
 /// Tests that a program reports this version.
-pub(crate) async fn self_test(program: &Path, expected: &Version, within: Duration) -> Result<(), SelfTestError> {
+pub(crate) async fn self_test(
+    program: &Path,
+    expected: &Version,
+    within: Duration,
+) -> Result<(), SelfTestError> {
     match version_of(program, within).await? {
         found if found == *expected => Ok(()),
         found => Err(SelfTestError::OtherVersion { found, expected: expected.clone() }),
@@ -86,9 +92,12 @@ async fn start(program: &Path) -> io::Result<Child> {
         let mut command = Command::new(program);
         // The program selects its commands by this name.
         command.arg0(NAME).arg("--version").kill_on_drop(true);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         match child {
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && attempts < STARTS => {
+            Err(error)
+                if error.kind() == io::ErrorKind::ExecutableFileBusy && attempts < STARTS =>
+            {
                 attempts += 1;
                 sleep(START_PAUSE).await;
             }
@@ -117,8 +126,8 @@ pub(crate) fn copy_permissions(program: &Path, file: &Path) -> io::Result<()> {
     fs::set_permissions(file, Permissions::from_mode(mode | 0o100))
 }
 
-/// Moves `new` to the program's path, and the old program to the same path with the suffix `.previous`. The program's
-/// path exists at all times. Returns the new path of the old program.
+/// Moves `new` to the program's path, and the old program to the same path with the suffix
+/// `.previous`. The program's path exists at all times. Returns the new path of the old program.
 pub(crate) fn replace(new: &Path, program: &Path) -> io::Result<PathBuf> {
     let (previous, draft) = (beside(program, "", ".previous"), beside(program, ".", ".previous"));
     remove(&draft)?;
@@ -152,8 +161,8 @@ fn sync_directory(program: &Path) -> io::Result<()> {
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Returns the files in the program's directory that are named like links to it, such as `bb`, but are separate
-/// programs. An update does not replace them.
+/// Returns the files in the program's directory that are named like links to it, such as `bb`, but
+/// are separate programs. An update does not replace them.
 pub(crate) fn other_programs(program: &Path) -> Vec<PathBuf> {
     let own = fs::canonicalize(program).ok();
     let linked = LINKS.iter().map(|name| program.with_file_name(OsString::from(name)));
@@ -174,7 +183,10 @@ mod tests {
             replace(&new, &program).unwrap();
         }
         let previous = folder.path().join("tao.previous");
-        assert_eq!((fs::read(&program).unwrap(), fs::read(&previous).unwrap()), (b"3".to_vec(), b"2".to_vec()));
+        assert_eq!(
+            (fs::read(&program).unwrap(), fs::read(&previous).unwrap()),
+            (b"3".to_vec(), b"2".to_vec())
+        );
         restore(&previous, &program).unwrap();
         assert_eq!(fs::read(&program).unwrap(), b"2");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
@@ -189,7 +201,10 @@ mod tests {
         fs::hard_link(&program, folder.path().join("tao.previous")).unwrap();
         fs::write(&new, "2").unwrap();
         let previous = replace(&new, &program).unwrap();
-        assert_eq!((fs::read(&program).unwrap(), fs::read(previous).unwrap()), (b"2".to_vec(), b"1".to_vec()));
+        assert_eq!(
+            (fs::read(&program).unwrap(), fs::read(previous).unwrap()),
+            (b"2".to_vec(), b"1".to_vec())
+        );
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 

@@ -4,16 +4,18 @@ use serde::Deserialize;
 /// Length of a SHA-256 digest in bytes.
 const DIGEST: usize = 32;
 
-/// This program's platform, as in release file names; `None` if there are no releases for the platform.
-pub const TARGET: Option<&str> = if cfg!(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")) {
-    Some("x86_64-unknown-linux-gnu")
-} else if cfg!(all(target_os = "linux", target_env = "gnu", target_arch = "aarch64")) {
-    Some("aarch64-unknown-linux-gnu")
-} else if cfg!(all(target_os = "macos", target_arch = "aarch64")) {
-    Some("aarch64-apple-darwin")
-} else {
-    None
-};
+/// This program's platform, as in release file names; `None` if there are no releases for the
+/// platform.
+pub const TARGET: Option<&str> =
+    if cfg!(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")) {
+        Some("x86_64-unknown-linux-gnu")
+    } else if cfg!(all(target_os = "linux", target_env = "gnu", target_arch = "aarch64")) {
+        Some("aarch64-unknown-linux-gnu")
+    } else if cfg!(all(target_os = "macos", target_arch = "aarch64")) {
+        Some("aarch64-apple-darwin")
+    } else {
+        None
+    };
 
 /// A release whose list of digests has a valid signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +47,8 @@ struct Latest {
 /// Parses `latest.json`.
 pub(crate) fn latest_version(text: &[u8]) -> Result<Version, String> {
     let latest: Latest = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    Version::parse(&latest.version).map_err(|error| format!("version `{}`: {error}", latest.version))
+    Version::parse(&latest.version)
+        .map_err(|error| format!("version `{}`: {error}", latest.version))
 }
 
 /// Returns the file name of a release's program.
@@ -62,7 +65,8 @@ pub(crate) fn listed_digest(sums: &str, name: &str) -> Result<Option<[u8; DIGEST
         return Err(format!("{name} is listed twice"));
     }
     let mut bytes = [0; DIGEST];
-    hex::decode_to_slice(digest, &mut bytes).map_err(|error| format!("digest of {name}: {error}"))?;
+    hex::decode_to_slice(digest, &mut bytes)
+        .map_err(|error| format!("digest of {name}: {error}"))?;
     Ok(Some(bytes))
 }
 
@@ -75,8 +79,18 @@ mod tests {
     #[test]
     fn latest_version_must_be_semantic() {
         let version = |text: &str| latest_version(text.as_bytes());
-        assert_eq!(version(r#"{"version": "1.2.3-rc.1", "notes": "…"}"#), Ok(Version::parse("1.2.3-rc.1").unwrap()));
-        for bad in ["", "{}", "[]", r#"{"version": 1}"#, r#"{"version": "1.2"}"#, r#"{"version": "../1.2.3"}"#] {
+        assert_eq!(
+            version(r#"{"version": "1.2.3-rc.1", "notes": "…"}"#),
+            Ok(Version::parse("1.2.3-rc.1").unwrap())
+        );
+        for bad in [
+            "",
+            "{}",
+            "[]",
+            r#"{"version": 1}"#,
+            r#"{"version": "1.2"}"#,
+            r#"{"version": "../1.2.3"}"#,
+        ] {
             assert!(version(bad).is_err(), "{bad}");
         }
     }

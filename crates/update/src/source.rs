@@ -121,7 +121,8 @@ impl ReleaseSource {
     }
 }
 
-/// Opens a file at an offset, or at its end if it is shorter. Returns the file, the offset and the length of the file.
+/// Opens a file at an offset, or at its end if it is shorter. Returns the file, the offset and the
+/// length of the file.
 async fn open_file_at(path: &Path, from: u64) -> io::Result<(File, u64, u64)> {
     let mut file = File::open(path).await?;
     let total = file.metadata().await?.len();
@@ -136,10 +137,15 @@ mod tests {
 
     #[test]
     fn servers_are_urls_or_directories() {
-        let place = |text: &str| text.parse::<ReleaseSource>().map(|source| source.place("latest.json")).ok();
+        let place = |text: &str| {
+            text.parse::<ReleaseSource>().map(|source| source.place("latest.json")).ok()
+        };
         assert_eq!(place("releases").as_deref(), Some("releases/latest.json"));
         assert_eq!(place("file:///srv/releases").as_deref(), Some("/srv/releases/latest.json"));
-        assert_eq!(place("https://example.com").as_deref(), Some("https://example.com/latest.json"));
+        assert_eq!(
+            place("https://example.com").as_deref(),
+            Some("https://example.com/latest.json")
+        );
         let secret = "https://ada:secret@example.com/taonet/?token=secret";
         assert_eq!(place(secret).as_deref(), Some("https://example.com/taonet/latest.json"));
         for bad in ["", "ftp://example.com", "http://", "file://elsewhere/srv"] {

@@ -15,16 +15,17 @@ use taonet_service::Shutdown;
 use crate::auto::execute;
 use crate::program::{beside, restore};
 
-/// Environment variable of a process whose program was replaced by an update: the path of the program.
+/// Environment variable of a process whose program was replaced by an update: the path of the
+/// program.
 pub(crate) const VARIABLE: &str = "TAONET_UPDATE_TRIAL";
 /// Suffix of the file with the version of the release that was rolled back.
 const REJECTED: &str = ".rejected";
 /// Interval between two looks at the readiness.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// The first run of a program after an automatic update, until its daemon is ready or is shut down. If the daemon fails,
-/// panics or is not ready in time, the previous program is restored and executed in place of the process, with the same
-/// arguments.
+/// The first run of a program after an automatic update, until its daemon is ready or is shut down.
+/// If the daemon fails, panics or is not ready in time, the previous program is restored and
+/// executed in place of the process, with the same arguments.
 ///
 /// In a process that was started otherwise, a trial does nothing.
 #[derive(Debug)]
@@ -45,9 +46,14 @@ struct Running {
 }
 
 impl Trial {
-    /// Begins the trial of this process if [`restart`](crate::restart) has executed it. `version` is that of the program,
-    /// `arguments` are those of the process; the daemon must be ready after `within`.
-    pub fn begin(version: &str, arguments: impl IntoIterator<Item = OsString>, within: Duration) -> Self {
+    /// Begins the trial of this process if [`restart`](crate::restart) has executed it. `version`
+    /// is that of the program, `arguments` are those of the process; the daemon must be ready after
+    /// `within`.
+    pub fn begin(
+        version: &str,
+        arguments: impl IntoIterator<Item = OsString>,
+        within: Duration,
+    ) -> Self {
         let Some(program) = std::env::var_os(VARIABLE) else { return Self(None) };
         let program = PathBuf::from(program);
         let running = Arc::new(Running {
@@ -64,15 +70,17 @@ impl Trial {
         Self(Some(running))
     }
 
-    /// Sets the readiness and the lifecycle of the daemon: the trial ends once it is ready, or is told to shut down.
+    /// Sets the readiness and the lifecycle of the daemon: the trial ends once it is ready, or is
+    /// told to shut down.
     pub fn ends_with(&self, readiness: Readiness, shutdown: Shutdown) {
         if let Some(running) = &self.0 {
-            *running.daemon.lock().unwrap_or_else(PoisonError::into_inner) = Some((readiness, shutdown));
+            *running.daemon.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((readiness, shutdown));
         }
     }
 
-    /// Ends the trial of a daemon that has failed for this reason. Returns only if the trial had ended, if there is none,
-    /// or if the previous program cannot be restored or executed.
+    /// Ends the trial of a daemon that has failed for this reason. Returns only if the trial had
+    /// ended, if there is none, or if the previous program cannot be restored or executed.
     pub fn failed(&self, reason: &str) {
         if let Some(running) = &self.0 {
             running.fail(reason);
@@ -107,7 +115,9 @@ impl Running {
 
     fn has_ended(&self) -> bool {
         let daemon = self.daemon.lock().unwrap_or_else(PoisonError::into_inner);
-        daemon.as_ref().is_some_and(|(readiness, shutdown)| readiness.is_ready() || shutdown.is_requested())
+        daemon
+            .as_ref()
+            .is_some_and(|(readiness, shutdown)| readiness.is_ready() || shutdown.is_requested())
     }
 
     /// Executes the previous program, unless the trial is over.
@@ -126,8 +136,8 @@ impl Running {
         Err(execute(&self.program, self.arguments.iter().cloned(), false))
     }
 
-    /// Restores the previous program, unless another daemon of this program has done so, or a later update has replaced
-    /// the program on trial.
+    /// Restores the previous program, unless another daemon of this program has done so, or a later
+    /// update has replaced the program on trial.
     fn restore(&self) -> io::Result<()> {
         if !self.is_installed() {
             return Ok(());
@@ -153,7 +163,8 @@ pub(crate) fn is_rejected(program: &Path, version: &str) -> bool {
     fs::read_to_string(beside(program, ".", REJECTED)).is_ok_and(|rejected| rejected == version)
 }
 
-/// Forgets the release that was rolled back: another one, or the same by the operator's wish, is installed.
+/// Forgets the release that was rolled back: another one, or the same by the operator's wish, is
+/// installed.
 pub(crate) fn clear_rejected(program: &Path) {
     // It may not exist. If it cannot be removed, the same release is not installed automatically.
     let _ = fs::remove_file(beside(program, ".", REJECTED));

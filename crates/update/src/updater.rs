@@ -9,7 +9,9 @@ use taonet_http::client::builder;
 use taonet_service::lock_file;
 
 use crate::download::{Download, Progress};
-use crate::program::{beside, copy_permissions, other_programs, replace, restore, self_test, version_of};
+use crate::program::{
+    beside, copy_permissions, other_programs, replace, restore, self_test, version_of,
+};
 use crate::release::{file_name, latest_version, listed_digest};
 use crate::trial::clear_rejected;
 use crate::{Release, ReleaseKey, ReleaseSource, TARGET, UpdateError};
@@ -34,7 +36,8 @@ pub struct Limits {
     pub download: Duration,
     /// Maximum number of consecutive download attempts without progress.
     pub attempts: u32,
-    /// Pause after a failed download attempt. It doubles with each consecutive attempt that makes no progress.
+    /// Pause after a failed download attempt. It doubles with each consecutive attempt that makes
+    /// no progress.
     pub pause: Duration,
     /// Timeout for a self-test.
     pub self_test: Duration,
@@ -81,15 +84,17 @@ pub enum Check {
 pub struct Installed {
     /// Version that was installed.
     pub version: Version,
-    /// Path to which the replaced program was moved; `None` if another process had already installed the release.
+    /// Path to which the replaced program was moved; `None` if another process had already
+    /// installed the release.
     pub previous: Option<PathBuf>,
-    /// Files in the program's directory that are named like links to it, such as `bb`, but are separate programs. They
-    /// were not updated.
+    /// Files in the program's directory that are named like links to it, such as `bb`, but are
+    /// separate programs. They were not updated.
     pub other_programs: Vec<PathBuf>,
 }
 
 impl Updater {
-    /// Creates an updater of the file `program`, whose version is `current`. `program` must not be a link.
+    /// Creates an updater of the file `program`, whose version is `current`. `program` must not be
+    /// a link.
     ///
     /// # Errors
     /// When TLS cannot be initialised.
@@ -126,14 +131,16 @@ impl Updater {
         if is_empty { std::fs::remove_file(&path).map_err(file_error(&path)) } else { Ok(()) }
     }
 
-    /// Compares the latest release with the running version. Verifies the signature of a newer release.
+    /// Compares the latest release with the running version. Verifies the signature of a newer
+    /// release.
     ///
     /// # Errors
     /// When the release cannot be read or is not authentic.
     pub async fn check(&self) -> Result<Check, UpdateError> {
         let target = TARGET.ok_or(UpdateError::Platform)?;
         let latest = self.document("latest.json").await?;
-        let version = latest_version(&latest).map_err(|reason| self.malformed("latest.json", reason))?;
+        let version =
+            latest_version(&latest).map_err(|reason| self.malformed("latest.json", reason))?;
         match version.cmp_precedence(&self.current) {
             std::cmp::Ordering::Less => return Ok(Check::Older(version)),
             std::cmp::Ordering::Equal => return Ok(Check::Current),
@@ -146,11 +153,13 @@ impl Updater {
         self.key
             .verify(&sums, &signed)
             .map_err(|source| UpdateError::Signature { place: self.source.place(&list), source })?;
-        let sums = String::from_utf8(sums).map_err(|error| self.malformed(&list, error.to_string()))?;
+        let sums =
+            String::from_utf8(sums).map_err(|error| self.malformed(&list, error.to_string()))?;
         let name = file_name(&version, target);
         let digest = listed_digest(&sums, &name).map_err(|reason| self.malformed(&list, reason))?;
         let path = format!("{version}/{name}");
-        let digest = digest.ok_or_else(|| UpdateError::NotListed { version: version.clone(), name })?;
+        let digest =
+            digest.ok_or_else(|| UpdateError::NotListed { version: version.clone(), name })?;
         Ok(Check::Newer(Release { version, path, digest }))
     }
 
@@ -158,12 +167,17 @@ impl Updater {
         UpdateError::Malformed { place: self.source.place(path), reason }
     }
 
-    /// Downloads a release, tests it, and replaces the program. The old program stays in the same directory, with the
-    /// suffix `.previous`. Interrupted downloads resume.
+    /// Downloads a release, tests it, and replaces the program. The old program stays in the same
+    /// directory, with the suffix `.previous`. Interrupted downloads resume.
     ///
     /// # Errors
-    /// When the program cannot be downloaded, has a different digest, fails its self-test, or cannot be replaced.
-    pub async fn install(&self, release: &Release, progress: impl FnMut(Progress)) -> Result<Installed, UpdateError> {
+    /// When the program cannot be downloaded, has a different digest, fails its self-test, or
+    /// cannot be replaced.
+    pub async fn install(
+        &self,
+        release: &Release,
+        progress: impl FnMut(Progress),
+    ) -> Result<Installed, UpdateError> {
         let within = self.limits.self_test;
         let lock = beside(&self.program, ".", ".lock");
         let locked = lock_file(&lock).await.map_err(file_error(&lock))?;
@@ -172,11 +186,20 @@ impl Updater {
         if let Ok(version) = version_of(&self.program, within).await
             && version.cmp_precedence(&release.version).is_ge()
         {
-            return Ok(Installed { version, previous: None, other_programs: other_programs(&self.program) });
+            return Ok(Installed {
+                version,
+                previous: None,
+                other_programs: other_programs(&self.program),
+            });
         }
         let file = self.open_partial()?;
-        let download =
-            Download { source: &self.source, client: &self.client, release, file: &file, limits: &self.limits };
+        let download = Download {
+            source: &self.source,
+            client: &self.client,
+            release,
+            file: &file,
+            limits: &self.limits,
+        };
         let downloaded = tokio::time::timeout(self.limits.download, download.run(progress)).await;
         downloaded.map_err(|_| UpdateError::Timeout(self.source.place(&release.path)))??;
         copy_permissions(&self.program, &file).map_err(file_error(&file))?;
@@ -204,7 +227,12 @@ impl Updater {
     /// Creates the file of a partial download if it does not exist.
     fn open_partial(&self) -> Result<PathBuf, UpdateError> {
         let path = beside(&self.program, ".", PARTIAL);
-        OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(file_error(&path))?;
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(file_error(&path))?;
         Ok(path)
     }
 }

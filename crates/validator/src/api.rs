@@ -15,7 +15,8 @@ pub const DEFAULT_DELAY_S: f64 = 2.0;
 /// Maximum number of weights in a request; no subnet has that many neurons.
 const MAX_UIDS: usize = 4_096;
 
-/// The body of the signer's `POST /set_weights`, and of the gateway's `POST /v1/weights/set_and_confirm`.
+/// The body of the signer's `POST /set_weights`, and of the gateway's `POST
+/// /v1/weights/set_and_confirm`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WeightsRequest {
     /// The subnet; defaults to the service's configured subnet.
@@ -33,7 +34,8 @@ pub struct WeightsRequest {
     /// The hotkey that the caller expects to submit the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wallet_hotkey: Option<String>,
-    /// The block at which the scores were fetched; defaults to the newest. Not part of the reference's API.
+    /// The block at which the scores were fetched; defaults to the newest. Not part of the
+    /// reference's API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_block: Option<BlockNumber>,
 }
@@ -70,8 +72,8 @@ impl WeightsRequest {
         }
     }
 
-    /// Parses a request body; a single uid and weight need no lists. Missing or null fields get their defaults; the
-    /// default subnet is `netuid`.
+    /// Parses a request body; a single uid and weight need no lists. Missing or null fields get
+    /// their defaults; the default subnet is `netuid`.
     ///
     /// # Errors
     /// [`WeightsProblem`] when a field is malformed or the lists do not match.
@@ -90,12 +92,17 @@ impl WeightsRequest {
             value.as_u64().and_then(|netuid| u16::try_from(netuid).ok()).map(NetUid)
         })?
         .unwrap_or(netuid);
-        let retries = optional(field("retries"), "retries", "an integer from 0 to 1000", |value| {
-            value.as_u64().filter(|retries| *retries <= 1_000).and_then(|retries| u32::try_from(retries).ok())
-        })?;
-        let delay_s = optional(field("delay_s"), "delay_s", "a number of seconds from 0 to 600", |value| {
-            value.as_f64().filter(|delay| (0.0..=600.0).contains(delay))
-        })?;
+        let retries =
+            optional(field("retries"), "retries", "an integer from 0 to 1000", |value| {
+                value
+                    .as_u64()
+                    .filter(|retries| *retries <= 1_000)
+                    .and_then(|retries| u32::try_from(retries).ok())
+            })?;
+        let delay_s =
+            optional(field("delay_s"), "delay_s", "a number of seconds from 0 to 600", |value| {
+                value.as_f64().filter(|delay| (0.0..=600.0).contains(delay))
+            })?;
         Ok(Self {
             wait_for_inclusion: optional(
                 field("wait_for_inclusion"),
@@ -109,9 +116,14 @@ impl WeightsRequest {
             wallet_hotkey: optional(field("wallet_hotkey"), "wallet_hotkey", "text", |value| {
                 value.as_str().map(str::to_owned)
             })?,
-            state_block: optional(field("state_block"), "state_block", "a block number", |value| {
-                value.as_u64().and_then(|block| u32::try_from(block).ok()).map(BlockNumber::new)
-            })?,
+            state_block: optional(
+                field("state_block"),
+                "state_block",
+                "a block number",
+                |value| {
+                    value.as_u64().and_then(|block| u32::try_from(block).ok()).map(BlockNumber::new)
+                },
+            )?,
             ..Self::new(netuid, uids, weights)
         })
     }
@@ -202,10 +214,22 @@ mod tests {
             (json!({ "uids": [-1], "weights": [1] }), "uids: expected integers from 0 to 65535"),
             (json!({ "uids": [1.5], "weights": [1] }), "uids: expected integers from 0 to 65535"),
             (json!({ "uids": ["1"], "weights": [1] }), "uids: expected integers from 0 to 65535"),
-            (json!({ "uids": [1], "weights": [-1] }), "weights: expected finite non-negative numbers"),
-            (json!({ "uids": [1], "weights": [[1]] }), "weights: expected finite non-negative numbers"),
-            (json!({ "uids": [1], "weights": [1], "netuid": 70000 }), "netuid: expected an integer from 0 to 65535"),
-            (json!({ "uids": [1], "weights": [1], "retries": -1 }), "retries: expected an integer from 0 to 1000"),
+            (
+                json!({ "uids": [1], "weights": [-1] }),
+                "weights: expected finite non-negative numbers",
+            ),
+            (
+                json!({ "uids": [1], "weights": [[1]] }),
+                "weights: expected finite non-negative numbers",
+            ),
+            (
+                json!({ "uids": [1], "weights": [1], "netuid": 70000 }),
+                "netuid: expected an integer from 0 to 65535",
+            ),
+            (
+                json!({ "uids": [1], "weights": [1], "retries": -1 }),
+                "retries: expected an integer from 0 to 1000",
+            ),
             (
                 json!({ "uids": [1], "weights": [1], "delay_s": 1e9 }),
                 "delay_s: expected a number of seconds from 0 to 600",
@@ -214,7 +238,10 @@ mod tests {
                 json!({ "uids": [1], "weights": [1], "wait_for_inclusion": 1 }),
                 "wait_for_inclusion: expected true or false",
             ),
-            (json!({ "uids": [1], "weights": [1], "state_block": -1 }), "state_block: expected a block number"),
+            (
+                json!({ "uids": [1], "weights": [1], "state_block": -1 }),
+                "state_block: expected a block number",
+            ),
             (many, "uids: expected at most 4096 entries"),
         ] {
             let problem = WeightsRequest::read(&body, NetUid(59)).unwrap_err();

@@ -9,8 +9,9 @@
 //! | [`api`] | HTTP messages between validator, signer and gateway |
 //! | `policy` | decision of an epoch: whether it is due, and which weights are submitted without scores |
 //!
-//! A subnet implements [`Subnet`] (scores of the current round, and the weights derived from them), and with a signer
-//! also [`signer::SigningPolicy`] (which texts of its protocols are signed); everything else is here:
+//! A subnet implements [`Subnet`] (scores of the current round, and the weights derived from them),
+//! and with a signer also [`signer::SigningPolicy`] (which texts of its protocols are signed);
+//! everything else is here:
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -41,23 +42,26 @@
 //! }
 //! ```
 //!
-//! [`Validator::run`] then processes epochs until shutdown. After a crash, it resumes from its [`StateFile`], and an
-//! epoch that is processed twice submits nothing twice: the weight ledger records what it signed. While
-//! scores that the subnet requires are unavailable, the epoch is retried until its last third; without scores, the
-//! previous weights are submitted again, unless they are too old. Signer and gateway act with the validator's key, so
-//! outside of loopback addresses their callers must present a token ([`operator_http`]).
+//! [`Validator::run`] then processes epochs until shutdown. After a crash, it resumes from its
+//! [`StateFile`], and an epoch that is processed twice submits nothing twice: the weight ledger
+//! records what it signed. While scores that the subnet requires are unavailable, the epoch is
+//! retried until its last third; without scores, the previous weights are submitted again, unless
+//! they are too old. Signer and gateway act with the validator's key, so outside of loopback
+//! addresses their callers must present a token ([`operator_http`]).
 //!
-//! A validator that runs in one process needs neither: it submits through [`LocalWeights`], with typed outcomes, and
-//! with the end of the epoch as its only deadline. The gateway serves the same [`LocalWeights`] over HTTP. The HTTP
-//! interfaces are those of the reference stack of Babelbit, so that each of the three processes can be replaced
-//! independently. The crate computes no scores and contains nothing specific to a subnet.
+//! A validator that runs in one process needs neither: it submits through [`LocalWeights`], with
+//! typed outcomes, and with the end of the epoch as its only deadline. The gateway serves the same
+//! [`LocalWeights`] over HTTP. The HTTP interfaces are those of the reference stack of Babelbit, so
+//! that each of the three processes can be replaced independently. The crate computes no scores and
+//! contains nothing specific to a subnet.
 //!
-//! Uses `taonet-ledger` (weights: intent first, signed once), `taonet-neuron` (the subnet's neurons), `taonet-chain`,
-//! `taonet-wallet`, `taonet-http`, `taonet-service` and `taonet-primitives`. Used by `taonet-babelbit-validator`,
-//! `taonet-nineteen-control`, `taonet-proof-validator` and `taonet-kit`; by `taonet-babelbit-runner`,
-//! `taonet-babelbit-scoring-api` and `taonet-babelbit-arena` for the client of the subtensor gateway; and by
-//! `taonet-babelbit-config` for default settings. With the feature `testing`, `testing` starts an in-process
-//! development chain.
+//! Uses `taonet-ledger` (weights: intent first, signed once), `taonet-neuron` (the subnet's
+//! neurons), `taonet-chain`, `taonet-wallet`, `taonet-http`, `taonet-service` and
+//! `taonet-primitives`. Used by `taonet-babelbit-validator`, `taonet-nineteen-control`,
+//! `taonet-proof-validator` and `taonet-kit`; by `taonet-babelbit-runner`,
+//! `taonet-babelbit-scoring-api` and `taonet-babelbit-arena` for the client of the subtensor
+//! gateway; and by `taonet-babelbit-config` for default settings. With the feature `testing`,
+//! `testing` starts an in-process development chain.
 
 pub mod api;
 pub mod operator_http;
@@ -72,5 +76,7 @@ mod weight_service;
 
 pub use subnet::{RoundScores, Subnet};
 pub use taonet_neuron::Neurons;
-pub use validator::{EpochError, EpochReport, StateError, StateFile, Validator, ValidatorSettings, describe_metrics};
+pub use validator::{
+    EpochError, EpochReport, StateError, StateFile, Validator, ValidatorSettings, describe_metrics,
+};
 pub use weight_service::{HttpWeights, LocalWeights, ReadError, WeightService, WeightsOutcome};

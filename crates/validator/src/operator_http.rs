@@ -1,9 +1,9 @@
 //! Shared HTTP layers of signer and subtensor gateway: authentication, JSON errors, limits.
 //!
-//! Both services use the validator's key on request, so anyone who can reach them can act as the validator. On a
-//! loopback address, that is every user of the machine. On other addresses, callers must present an [`AccessToken`],
-//! which both sides read from the same file. Requests with an `Origin` header are refused: only web pages send this
-//! header.
+//! Both services use the validator's key on request, so anyone who can reach them can act as the
+//! validator. On a loopback address, that is every user of the machine. On other addresses, callers
+//! must present an [`AccessToken`], which both sides read from the same file. Requests with an
+//! `Origin` header are refused: only web pages send this header.
 
 mod envelope;
 #[cfg(test)]
@@ -26,7 +26,8 @@ pub(crate) use envelope::{ApiError, Body};
 
 /// Timeout for receiving a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// Memory limit, in bytes, for all in-flight request bodies together; the first 64 KiB of each body do not count.
+/// Memory limit, in bytes, for all in-flight request bodies together; the first 64 KiB of each body
+/// do not count.
 const LARGE_BODIES: usize = 64 << 20;
 
 /// Authentication and limits of an operator service.
@@ -43,21 +44,32 @@ pub struct OperatorLimits {
 }
 
 impl OperatorLimits {
-    /// Creates limits of 1 MiB per body (as in the reference), ten minutes per request and 256 in-flight requests.
+    /// Creates limits of 1 MiB per body (as in the reference), ten minutes per request and 256
+    /// in-flight requests.
     pub fn new(token: Option<AccessToken>) -> Self {
-        Self { token, max_body_bytes: 1 << 20, request_timeout: Duration::from_mins(10), concurrency: 256 }
+        Self {
+            token,
+            max_body_bytes: 1 << 20,
+            request_timeout: Duration::from_mins(10),
+            concurrency: 256,
+        }
     }
 }
 
-/// Wraps a service's routes in limits, authentication and JSON errors, and adds `/healthz`. `requests_total` is
-/// the name of its request counter.
-pub(crate) fn protect(routes: Router, limits: OperatorLimits, requests_total: &'static str) -> Router {
+/// Wraps a service's routes in limits, authentication and JSON errors, and adds `/healthz`.
+/// `requests_total` is the name of its request counter.
+pub(crate) fn protect(
+    routes: Router,
+    limits: OperatorLimits,
+    requests_total: &'static str,
+) -> Router {
     let bodies = WholeBodies::new(limits.max_body_bytes, BODY_WITHIN, LARGE_BODIES);
     let routes = routes
         // A request takes a concurrency slot once its body has arrived: slow bodies block no slots.
         .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
         .layer(middleware::from_fn_with_state(bodies, whole_body))
-        // Outside the limit: requests that wait ten minutes for the chain must not make the service look dead.
+        // Outside the limit: requests that wait ten minutes for the chain must not make the service
+        // look dead.
         .route("/healthz", get(healthz))
         .layer(middleware::from_fn_with_state(limits.token, admit));
     let timeout = Some(limits.request_timeout);
@@ -68,15 +80,20 @@ async fn healthz() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
-/// Rejects unauthenticated requests before their bodies are read. Only POST requests need a token, so `/healthz` needs
-/// none.
-async fn admit(State(token): State<Option<AccessToken>>, request: Request, next: Next) -> Result<Response, ApiError> {
+/// Rejects unauthenticated requests before their bodies are read. Only POST requests need a token,
+/// so `/healthz` needs none.
+async fn admit(
+    State(token): State<Option<AccessToken>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     let headers = request.headers();
     if headers.contains_key(ORIGIN) {
         return Err(ApiError::Origin);
     }
     if request.method() == Method::POST {
-        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind =
+            headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
             return Err(ApiError::ContentType);

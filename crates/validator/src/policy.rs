@@ -1,13 +1,14 @@
-//! Decision of an epoch: whether the epoch is due, and which weights (scored, previous or fallback) are submitted.
+//! Decision of an epoch: whether the epoch is due, and which weights (scored, previous or fallback)
+//! are submitted.
 
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{BlockNumber, Uid, Weights};
 
-/// Returns the weight epoch of a block, if it is due: later than the last processed one. An epoch is due from its first
-/// block to its last, so that none is missed between two polls.
+/// Returns the weight epoch of a block, if it is due: later than the last processed one. An epoch
+/// is due from its first block to its last, so that none is missed between two polls.
 ///
-/// If the block is more than one epoch behind the last processed epoch, the chain was restarted from genesis, and its
-/// epochs are due again.
+/// If the block is more than one epoch behind the last processed epoch, the chain was restarted
+/// from genesis, and its epochs are due again.
 pub(crate) fn due_epoch(block: BlockNumber, tempo: u32, last: Option<u64>) -> Option<u64> {
     let epoch = u64::from(block.get() / tempo.max(1));
     let is_due = last.is_none_or(|last| epoch > last || epoch.saturating_add(1) < last);
@@ -20,7 +21,8 @@ pub(crate) fn blocks_left(block: BlockNumber, tempo: u32) -> u32 {
     tempo - block.get() % tempo
 }
 
-/// Previously submitted weights, by hotkey: a uid may have changed owner before they are submitted again.
+/// Previously submitted weights, by hotkey: a uid may have changed owner before they are submitted
+/// again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Previous {
     /// Hotkeys that received weight.
@@ -33,15 +35,20 @@ pub(crate) struct Previous {
 
 impl Previous {
     /// Creates the record of submitted weights; `hotkey_of` maps a uid to its hotkey.
-    pub(crate) fn new(weights: &Weights, hotkey_of: impl Fn(Uid) -> Option<String>, block: BlockNumber) -> Self {
+    pub(crate) fn new(
+        weights: &Weights,
+        hotkey_of: impl Fn(Uid) -> Option<String>,
+        block: BlockNumber,
+    ) -> Self {
         let pairs = weights.uids.iter().zip(&weights.weights);
         let known = pairs.filter_map(|(uid, weight)| Some((hotkey_of(*uid)?, *weight)));
         let (hotkeys, weights) = known.unzip();
         Self { hotkeys, weights, block }
     }
 
-    /// Maps the weights to the current uids. Shares of deregistered hotkeys go to `burn_uid` or, without one, are
-    /// distributed among the others in proportion; `None` when all hotkeys have deregistered.
+    /// Maps the weights to the current uids. Shares of deregistered hotkeys go to `burn_uid` or,
+    /// without one, are distributed among the others in proportion; `None` when all hotkeys have
+    /// deregistered.
     fn now(&self, uid_of: impl Fn(&str) -> Option<Uid>, burn_uid: Option<Uid>) -> Option<Weights> {
         let mut weights = Weights::default();
         let mut is_anybody_there = false;
@@ -66,17 +73,22 @@ pub(crate) struct PolicyState {
     #[serde(default)]
     pub(crate) epochs_without_scores: u32,
     /// The last submitted weights.
-    // Older versions wrote uids without their hotkeys, as `previous`; these cannot be mapped to neurons.
+    // Older versions wrote uids without their hotkeys, as `previous`; these cannot be mapped to
+    // neurons.
     #[serde(default, rename = "previous_weights")]
     pub(crate) previous: Option<Previous>,
 }
 
 impl PolicyState {
-    /// Resets the state if the scores behind the previous weights are more than `max` blocks old: the validator then no
-    /// longer knows whether these miners are active.
+    /// Resets the state if the scores behind the previous weights are more than `max` blocks old:
+    /// the validator then no longer knows whether these miners are active.
     pub(crate) fn drop_stale(&mut self, block: BlockNumber, max: u32) {
         // After a restart from genesis, block numbers are lower.
-        if self.previous.as_ref().is_some_and(|previous| previous.block.get().abs_diff(block.get()) > max) {
+        if self
+            .previous
+            .as_ref()
+            .is_some_and(|previous| previous.block.get().abs_diff(block.get()) > max)
+        {
             (self.previous, self.epochs_without_scores) = (None, 0);
         }
     }
@@ -87,8 +99,8 @@ impl PolicyState {
 pub(crate) struct WeightPolicy {
     /// The uid that receives unearned weight; `None` if it is not registered on the subnet.
     pub(crate) burn_uid: Option<Uid>,
-    /// Number of consecutive epochs without scores after which all weight goes to `burn_uid`, if there are no previous
-    /// weights to resubmit.
+    /// Number of consecutive epochs without scores after which all weight goes to `burn_uid`, if
+    /// there are no previous weights to resubmit.
     pub(crate) max_skipped_epochs: u32,
 }
 
@@ -111,7 +123,9 @@ impl Decision {
     /// Returns the weights to submit, if any.
     pub(crate) const fn weights(&self) -> Option<&Weights> {
         match self {
-            Self::Scored(weights) | Self::Previous(weights) | Self::Fallback(weights) => Some(weights),
+            Self::Scored(weights) | Self::Previous(weights) | Self::Fallback(weights) => {
+                Some(weights)
+            }
             Self::Wait | Self::Unearned => None,
         }
     }
@@ -129,9 +143,10 @@ impl Decision {
 }
 
 impl WeightPolicy {
-    /// Decides which weights to submit, and updates the state. `round` names the current round, if known; a change
-    /// resets the count of epochs without scores. `scored` holds the weights derived from the round's scores; `None` if
-    /// the round has no scores. `uid_of` maps a hotkey to its uid.
+    /// Decides which weights to submit, and updates the state. `round` names the current round, if
+    /// known; a change resets the count of epochs without scores. `scored` holds the weights
+    /// derived from the round's scores; `None` if the round has no scores. `uid_of` maps a hotkey
+    /// to its uid.
     pub(crate) fn decide(
         self,
         state: &mut PolicyState,
@@ -147,10 +162,16 @@ impl WeightPolicy {
         }
         if let Some(weights) = scored {
             state.epochs_without_scores = 0;
-            return if weights.uids.is_empty() { Decision::Unearned } else { Decision::Scored(weights) };
+            return if weights.uids.is_empty() {
+                Decision::Unearned
+            } else {
+                Decision::Scored(weights)
+            };
         }
         state.epochs_without_scores = state.epochs_without_scores.saturating_add(1);
-        if let Some(weights) = state.previous.as_ref().and_then(|previous| previous.now(uid_of, self.burn_uid)) {
+        if let Some(weights) =
+            state.previous.as_ref().and_then(|previous| previous.now(uid_of, self.burn_uid))
+        {
             return Decision::Previous(weights);
         }
         match self.burn_uid {

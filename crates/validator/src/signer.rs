@@ -6,8 +6,8 @@
 //! | `POST /sign` | signatures of texts: `{"payloads": [text]}` or `{"data": text or [text]}` |
 //! | `POST /set_weights` | `{"success": true, "details": …}` once the subtensor gateway has the weights in a block |
 //!
-//! The signer signs only texts that the subnet's [`SigningPolicy`] permits: those of the subnet's protocols that
-//! contain this hotkey. Each text is written to the audit log before it is signed.
+//! The signer signs only texts that the subnet's [`SigningPolicy`] permits: those of the subnet's
+//! protocols that contain this hotkey. Each text is written to the audit log before it is signed.
 
 mod audit;
 mod client;
@@ -72,7 +72,9 @@ impl Signer {
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Signer").field("hotkey", &self.config.keypair.hotkey()).finish_non_exhaustive()
+        f.debug_struct("Signer")
+            .field("hotkey", &self.config.keypair.hotkey())
+            .finish_non_exhaustive()
     }
 }
 

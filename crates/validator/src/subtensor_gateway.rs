@@ -1,5 +1,5 @@
-//! The subtensor gateway: the only process of a validator that connects to the chain and submits weights. It serves a
-//! [`LocalWeights`] over HTTP.
+//! The subtensor gateway: the only process of a validator that connects to the chain and submits
+//! weights. It serves a [`LocalWeights`] over HTTP.
 //!
 //! | Route | Response |
 //! |---|---|
@@ -10,9 +10,10 @@
 //! | `POST /v1/registry/context` | the snapshot as `metagraph`, and an empty `commitments` object |
 //! | `POST /v1/weights/set_and_confirm` | `{"success": true, "details": …}` once the weights are in a block |
 //!
-//! Weights go through the [weight ledger](taonet_ledger): an epoch's weights are signed once, regardless of how many
-//! clients request them, and a repeated request only tracks the signed submission. [`Gateway::follow`] reveals commits
-//! and resubmits lost transactions, block by block, even without requests.
+//! Weights go through the [weight ledger](taonet_ledger): an epoch's weights are signed once,
+//! regardless of how many clients request them, and a repeated request only tracks the signed
+//! submission. [`Gateway::follow`] reveals commits and resubmits lost transactions, block by block,
+//! even without requests.
 
 mod client;
 mod routes;
@@ -39,18 +40,24 @@ pub struct GatewaySettings {
     pub netuid: NetUid,
     /// Hotkey that submits the weights.
     pub hotkey: Hotkey,
-    /// Timeout of a request to set weights, after which the response reports the weights as unconfirmed. Shorter than
-    /// the callers' timeouts, so that callers learn the state of the submission.
+    /// Timeout of a request to set weights, after which the response reports the weights as
+    /// unconfirmed. Shorter than the callers' timeouts, so that callers learn the state of the
+    /// submission.
     pub confirm_within: Duration,
     /// Default timeout of a request for a new block.
     pub wait_within: Duration,
 }
 
 impl GatewaySettings {
-    /// Creates settings with the default timeouts: 240 s for weights, since callers wait 270 s or longer, and 300 s for
-    /// a block.
+    /// Creates settings with the default timeouts: 240 s for weights, since callers wait 270 s or
+    /// longer, and 300 s for a block.
     pub const fn new(netuid: NetUid, hotkey: Hotkey) -> Self {
-        Self { netuid, hotkey, confirm_within: Duration::from_mins(4), wait_within: Duration::from_mins(5) }
+        Self {
+            netuid,
+            hotkey,
+            confirm_within: Duration::from_mins(4),
+            wait_within: Duration::from_mins(5),
+        }
     }
 }
 
@@ -89,8 +96,8 @@ impl Gateway {
         protect(routes::routes(self.clone()), limits, "taonet_subtensor_gateway_requests_total")
     }
 
-    /// Completes the ledger's unfinished submissions, now and after every block, until shutdown. The gateway must be
-    /// connected.
+    /// Completes the ledger's unfinished submissions, now and after every block, until shutdown.
+    /// The gateway must be connected.
     pub async fn follow(&self, shutdown: &Shutdown) {
         if let Ok(weights) = self.inner.connected() {
             weights.follow(shutdown).await;
@@ -99,7 +106,10 @@ impl Gateway {
 
     /// Registers the help texts of the gateway's metrics. Call it after the recorder is installed.
     pub fn describe_metrics() {
-        metrics::describe_counter!("taonet_subtensor_gateway_requests_total", "Requests by route and status");
+        metrics::describe_counter!(
+            "taonet_subtensor_gateway_requests_total",
+            "Requests by route and status"
+        );
         LocalWeights::describe_metrics();
     }
 }

@@ -32,7 +32,8 @@ use url::Url;
 use crate::subtensor_gateway::{Gateway, GatewaySettings};
 
 pub const NETUID: NetUid = NetUid(59);
-/// The client's timeouts are fractions of the block time: with faster blocks, busy machines would exceed them.
+/// The client's timeouts are fractions of the block time: with faster blocks, busy machines would
+/// exceed them.
 const BLOCK_TIME: Duration = Duration::from_secs(1);
 /// Pause before a block is produced ahead of time for a call.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -99,7 +100,10 @@ impl LocalChain {
     pub async fn gateway(&self, directory: &Path) -> Gateway {
         let gateway = Gateway::new(GatewaySettings::new(NETUID, self.validator.hotkey()));
         let ledger = Ledger::open(directory).await.unwrap();
-        let submitter = Submitter::new(ledger, Arc::clone(&self.client) as _, self.validator.clone()).await.unwrap();
+        let submitter =
+            Submitter::new(ledger, Arc::clone(&self.client) as _, self.validator.clone())
+                .await
+                .unwrap();
         gateway.connect(Arc::clone(&self.client) as _, submitter);
         gateway
     }
@@ -109,26 +113,37 @@ impl LocalChain {
 pub async fn listen(router: Router) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    tokio::spawn(async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await });
+    tokio::spawn(
+        async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await },
+    );
     url
 }
 
 /// Sends a request to a router; returns the status and the JSON body of the response.
-pub async fn ask(router: &Router, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+pub async fn ask(
+    router: &Router,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, Value) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+    let response =
+        router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), 1 << 22).await.unwrap();
-    let json = serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error} in {body:?}"));
+    let json =
+        serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error} in {body:?}"));
     (status, json)
 }
 
 /// Sends a JSON POST request to a router; returns the status and the JSON body of the response.
 pub async fn post(router: &Router, path: &str, body: &Value) -> (u16, Value) {
-    ask(router, Method::POST, path, &[("content-type", "application/json")], &body.to_string()).await
+    ask(router, Method::POST, path, &[("content-type", "application/json")], &body.to_string())
+        .await
 }
 
 /// Starts a listener that accepts connections and never responds, until the test ends.
@@ -144,7 +159,8 @@ pub async fn silent() -> Url {
     url
 }
 
-/// Returns a loopback address without a listener. The system does not give its port to a concurrent test.
+/// Returns a loopback address without a listener. The system does not give its port to a concurrent
+/// test.
 pub fn nowhere() -> Url {
     "http://127.0.0.1:9".parse().unwrap()
 }

@@ -1,4 +1,5 @@
-//! The epoch loop: once per epoch, it fetches the scores of the current round and submits weights based on them.
+//! The epoch loop: once per epoch, it fetches the scores of the current round and submits weights
+//! based on them.
 //!
 //! ```text
 //! service ── new block ── is an epoch due? ── subnet: scores of the current round ──┐
@@ -8,12 +9,13 @@
 //!
 //! The service is the validator's chain access: a [`WeightService`].
 //!
-//! While required scores are unavailable, the epoch stays due and is retried until its last third. So it is while there
-//! are no scores and the previous weights are refused.
+//! While required scores are unavailable, the epoch stays due and is retried until its last third.
+//! So it is while there are no scores and the previous weights are refused.
 //!
-//! An epoch is due as soon as its first block or any later one is seen, so that none is missed. The last processed
-//! epoch, the number of epochs without scores and the last submitted weights are saved to disk before the next epoch.
-//! Processing an epoch twice, after a kill, submits nothing twice: the weight ledger records signed weights.
+//! An epoch is due as soon as its first block or any later one is seen, so that none is missed. The
+//! last processed epoch, the number of epochs without scores and the last submitted weights are
+//! saved to disk before the next epoch. Processing an epoch twice, after a kill, submits nothing
+//! twice: the weight ledger records signed weights.
 
 mod epoch;
 mod error;
@@ -37,7 +39,8 @@ pub use state::{StateError, StateFile};
 const WAITING: Duration = Duration::from_mins(1);
 /// Pause after an error of the chain or the gateway.
 const AFTER_ERROR: Duration = Duration::from_secs(3);
-/// Pause before scores are fetched again that were unavailable, or needed because the previous weights were refused.
+/// Pause before scores are fetched again that were unavailable, or needed because the previous
+/// weights were refused.
 const AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
 /// Pause after a failed epoch, and after [`WAITING`] has passed without a new block.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
@@ -51,8 +54,8 @@ pub struct ValidatorSettings {
     pub tempo: u32,
     /// The uid that receives unearned weight, if it is registered on the subnet.
     pub burn_uid: Uid,
-    /// Number of consecutive epochs without scores after which all weight goes to `burn_uid`, if there are no previous
-    /// weights to resubmit.
+    /// Number of consecutive epochs without scores after which all weight goes to `burn_uid`, if
+    /// there are no previous weights to resubmit.
     pub max_skipped_epochs: u32,
 }
 
@@ -85,10 +88,21 @@ impl<S: Subnet> Validator<S> {
             metrics::gauge!("lastset").set(set as f64);
         }
         let readiness = Readiness::starting();
-        Self { subnet, service, settings, state, clock, sleeper, is_connected: true, has_decided: false, readiness }
+        Self {
+            subnet,
+            service,
+            settings,
+            state,
+            clock,
+            sleeper,
+            is_connected: true,
+            has_decided: false,
+            readiness,
+        }
     }
 
-    /// Marks `readiness` as ready once the first block is seen: before that, no weights can be submitted.
+    /// Marks `readiness` as ready once the first block is seen: before that, no weights can be
+    /// submitted.
     #[must_use]
     pub fn with_readiness(self, readiness: Readiness) -> Self {
         Self { readiness, ..self }
@@ -108,15 +122,16 @@ impl<S: Subnet> Validator<S> {
     /// Processes the epoch of the newest block, whether or not it is due.
     ///
     /// # Errors
-    /// [`EpochError`] when the chain is unreachable, or required scores are unavailable and the epoch is not nearly
-    /// over.
+    /// [`EpochError`] when the chain is unreachable, or required scores are unavailable and the
+    /// epoch is not nearly over.
     pub async fn run_once(&mut self) -> Result<EpochReport, EpochError> {
         let block = self.service.current_block().await?;
         let epoch = due_epoch(block, self.settings.tempo, None).unwrap_or_default();
         self.epoch(epoch, block).await
     }
 
-    /// Processes the epoch that is due at `block`, if any, then waits for the next block and returns it.
+    /// Processes the epoch that is due at `block`, if any, then waits for the next block and
+    /// returns it.
     async fn step(&mut self, block: Option<BlockNumber>) -> Option<BlockNumber> {
         let block = match block {
             Some(block) => block,
@@ -133,7 +148,9 @@ impl<S: Subnet> Validator<S> {
                     tracing::warn!(epoch, %block, "cannot set the previous weights, asking for scores again");
                     return self.wait_for_scores().await;
                 }
-                Err(EpochError::Read(error)) => return self.log_outage(&error, AFTER_FAILURE).await,
+                Err(EpochError::Read(error)) => {
+                    return self.log_outage(&error, AFTER_FAILURE).await;
+                }
                 Err(EpochError::Scores(missing)) => {
                     tracing::warn!(epoch, %block, %missing, "cannot decide the weights, retrying");
                     return self.wait_for_scores().await;
@@ -177,9 +194,18 @@ impl<S: Subnet> Validator<S> {
 /// Registers the help texts of the validator's metrics. Call it after the recorder is installed.
 pub fn describe_metrics() {
     metrics::describe_counter!("taonet_validator_epochs_total", "Epochs processed, by decision");
-    metrics::describe_counter!("taonet_validator_submissions_total", "Weight submissions by result");
-    metrics::describe_histogram!("taonet_validator_decision_seconds", "Time to decide the weights of an epoch");
-    metrics::describe_gauge!("taonet_validator_epochs_without_scores", "Consecutive epochs without scores");
+    metrics::describe_counter!(
+        "taonet_validator_submissions_total",
+        "Weight submissions by result"
+    );
+    metrics::describe_histogram!(
+        "taonet_validator_decision_seconds",
+        "Time to decide the weights of an epoch"
+    );
+    metrics::describe_gauge!(
+        "taonet_validator_epochs_without_scores",
+        "Consecutive epochs without scores"
+    );
     metrics::describe_gauge!("lastset", "Unix time of the last submission of weights");
 }
 

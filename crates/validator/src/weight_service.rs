@@ -1,11 +1,13 @@
-//! Chain access of a [`Validator`](crate::Validator): blocks, neurons, and the submission of weights.
+//! Chain access of a [`Validator`](crate::Validator): blocks, neurons, and the submission of
+//! weights.
 //!
 //! | Service | Used by | Submits weights |
 //! |---|---|---|
 //! | [`LocalWeights`] | `tao nineteen validator`, `tao proof validator` | in this process, through the weight ledger |
 //! | [`HttpWeights`] | `bb validate` | through the signer, or else the subtensor gateway |
 //!
-//! The subtensor gateway serves a [`LocalWeights`] over HTTP, so weights are signed by the same code in both cases.
+//! The subtensor gateway serves a [`LocalWeights`] over HTTP, so weights are signed by the same
+//! code in both cases.
 
 mod confirm;
 mod http;
@@ -87,7 +89,9 @@ impl WeightsOutcome {
     /// Returns the details of the submission; null if nothing was submitted.
     pub const fn details(&self) -> &Value {
         match self {
-            Self::Submitted { details } | Self::Unchanged { details } | Self::NotSet { details, .. } => details,
+            Self::Submitted { details }
+            | Self::Unchanged { details }
+            | Self::NotSet { details, .. } => details,
             Self::NoWeights { .. } => &Value::Null,
         }
     }
@@ -121,7 +125,10 @@ impl WeightService {
     ///
     /// # Errors
     /// [`ReadError`] when the chain is unreachable.
-    pub(crate) async fn wait_for_block(&self, timeout: Duration) -> Result<Option<BlockNumber>, ReadError> {
+    pub(crate) async fn wait_for_block(
+        &self,
+        timeout: Duration,
+    ) -> Result<Option<BlockNumber>, ReadError> {
         match self {
             // The channel of new blocks closes only with the client.
             Self::Local(local) => Ok(local.wait_for_block(timeout).await.unwrap_or(None)),
@@ -140,9 +147,9 @@ impl WeightService {
         })
     }
 
-    /// Submits weights, with retries, until they are on the chain or refused for good. Gives up after `within`: the
-    /// next epoch's weights are then due and must not be replaced by these. Retries are harmless: the weight ledger
-    /// signs an epoch's weights once.
+    /// Submits weights, with retries, until they are on the chain or refused for good. Gives up
+    /// after `within`: the next epoch's weights are then due and must not be replaced by these.
+    /// Retries are harmless: the weight ledger signs an epoch's weights once.
     ///
     /// `state_block` is the block of the scores, if it is not the newest.
     pub(crate) async fn set_weights(

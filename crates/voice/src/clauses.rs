@@ -1,4 +1,5 @@
-//! Clauses of a text, as espeak-ng forms them. The program prints the phonemes of each clause, but not its punctuation.
+//! Clauses of a text, as espeak-ng forms them. The program prints the phonemes of each clause, but
+//! not its punctuation.
 
 use std::ops::Range;
 
@@ -16,7 +17,8 @@ pub(crate) struct Clause {
     pub(crate) ends_sentence: bool,
 }
 
-/// Splits a text into its sentences, each with at least one clause. Text without letters and digits is left out.
+/// Splits a text into its sentences, each with at least one clause. Text without letters and digits
+/// is left out.
 ///
 /// A blank line ends a sentence too. Control characters other than line ends count as spaces.
 pub(crate) fn sentences(text: &str) -> Vec<Vec<Clause>> {
@@ -67,7 +69,8 @@ struct Mark {
 /// Returns the clauses of a paragraph.
 fn clauses(paragraph: &str) -> Vec<Clause> {
     let characters: Vec<char> = paragraph.chars().collect();
-    let text = |range: Range<usize>| characters.get(range).unwrap_or_default().iter().collect::<String>();
+    let text =
+        |range: Range<usize>| characters.get(range).unwrap_or_default().iter().collect::<String>();
     let mut clauses = Vec::new();
     let (mut start, mut at, mut is_spoken) = (0, 0, false);
     while let Some(character) = characters.get(at) {
@@ -101,13 +104,15 @@ fn push(clauses: &mut Vec<Clause>, text: &str, mark: Option<char>) {
     }
 }
 
-/// Cuts a text into parts of at most `max` characters, between two words if possible. There is at least one.
+/// Cuts a text into parts of at most `max` characters, between two words if possible. There is at
+/// least one.
 pub(crate) fn parts(text: &str, max: usize) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut uncut = text;
     while let Some((end, _)) = uncut.char_indices().nth(max) {
         let (head, _) = uncut.split_at(end);
-        let between = head.rfind(char::is_whitespace).filter(|at| !head.split_at(*at).0.trim().is_empty());
+        let between =
+            head.rfind(char::is_whitespace).filter(|at| !head.split_at(*at).0.trim().is_empty());
         let (part, following) = uncut.split_at(between.unwrap_or(end));
         parts.push(part.trim());
         uncut = following.trim_start();
@@ -148,12 +153,12 @@ fn mark_at(characters: &[char], at: usize) -> Option<Mark> {
     Some(Mark { characters: at..at + 1, kind, needs_no_space })
 }
 
-/// Returns whether a clause ends after a mark: not in `3.50` or `10:30`, nor after an abbreviation, which a small
-/// letter follows.
+/// Returns whether a clause ends after a mark: not in `3.50` or `10:30`, nor after an abbreviation,
+/// which a small letter follows.
 fn ends_clause(characters: &[char], mark: &Mark) -> bool {
     let following = characters.get(mark.characters.end..).unwrap_or_default();
-    let is_closed =
-        following.first().is_none_or(|next| next.is_whitespace() || is_bracket(*next)) || mark.needs_no_space;
+    let is_closed = following.first().is_none_or(|next| next.is_whitespace() || is_bracket(*next))
+        || mark.needs_no_space;
     let mut words = following.iter().skip_while(|character| character.is_whitespace());
     let continues = match words.next() {
         Some('\'') => words.next() == Some(&'s'),
@@ -176,8 +181,11 @@ mod tests {
 
     /// Returns the clauses with their marks as one line, with a bar after each sentence.
     fn described(text: &str) -> String {
-        let clause = |clause: &Clause| format!("{}{}", clause.text, clause.mark.map_or("~".to_owned(), String::from));
-        let sentence = |sentence: &Vec<Clause>| sentence.iter().map(clause).collect::<Vec<_>>().join(" / ");
+        let clause = |clause: &Clause| {
+            format!("{}{}", clause.text, clause.mark.map_or("~".to_owned(), String::from))
+        };
+        let sentence =
+            |sentence: &Vec<Clause>| sentence.iter().map(clause).collect::<Vec<_>>().join(" / ");
         sentences(text).iter().map(sentence).collect::<Vec<_>>().join(" | ")
     }
 
@@ -188,7 +196,10 @@ mod tests {
             ("Hello world.", "Hello world.."),
             ("one\ntwo", "one two~"),
             ("one\n \ntwo, ", "one~ | two,,"),
-            ("Good morning, Mr. Smith! How are you?", "Good morning,, / Mr.. | Smith!! | How are you??"),
+            (
+                "Good morning, Mr. Smith! How are you?",
+                "Good morning,, / Mr.. | Smith!! | How are you??",
+            ),
             ("I'm fine; thanks: really.", "I'm fine;; / thanks:: / really.."),
             ("It is 3.50, i.e. not much. At 10:30", "It is 3.50,, / i.e. not much.. | At 10:30~"),
             ("The U.S. is big. Yes.", "The U.S. is big.. | Yes.."),
@@ -214,7 +225,10 @@ mod tests {
         {
             let clauses = sentences(&format!("a{} b.", word.repeat(count))).concat();
             assert_eq!(clauses.len(), parts + usize::from(word != "abcd "), "{clauses:?}");
-            assert!(clauses.iter().all(|clause| clause.text.chars().count() <= MAX_CHARACTERS), "{clauses:?}");
+            assert!(
+                clauses.iter().all(|clause| clause.text.chars().count() <= MAX_CHARACTERS),
+                "{clauses:?}"
+            );
             assert_eq!(clauses.last().unwrap().mark, Some('.'));
         }
     }

@@ -80,7 +80,8 @@ impl Config {
     /// Reads the configuration at `path`.
     ///
     /// # Errors
-    /// [`VoiceError::Io`], [`VoiceError::TooLarge`], [`VoiceError::Json`] or [`VoiceError::Config`].
+    /// [`VoiceError::Io`], [`VoiceError::TooLarge`], [`VoiceError::Json`] or
+    /// [`VoiceError::Config`].
     pub(crate) fn read(path: &Path) -> Result<Self, VoiceError> {
         let bytes = read(path, MAX_BYTES)?;
         let file = serde_json::from_slice(taonet_primitives::bytes_without_bom(&bytes))
@@ -96,7 +97,8 @@ impl Config {
             ));
         }
         let espeak = file.espeak.ok_or("`espeak.voice` is missing")?.voice;
-        let sample_rate = SampleRate::new(file.audio.sample_rate).map_err(|error| format!("`audio`: {error}"))?;
+        let sample_rate =
+            SampleRate::new(file.audio.sample_rate).map_err(|error| format!("`audio`: {error}"))?;
         let length_scale = file.inference.length_scale.unwrap_or(1.0);
         // Written so that NaN is out of range.
         if !(MAX_STRETCH.recip()..=MAX_STRETCH).contains(&length_scale) {
@@ -130,7 +132,9 @@ fn check_ids(ids: &PhonemeIds, symbols: u32) -> Result<(), String> {
     for (phoneme, numbers) in ids {
         let count = numbers.len();
         if count > MAX_IDS {
-            return Err(format!("`phoneme_id_map` has {count} numbers for {phoneme:?}, expected at most {MAX_IDS}"));
+            return Err(format!(
+                "`phoneme_id_map` has {count} numbers for {phoneme:?}, expected at most {MAX_IDS}"
+            ));
         }
         let is_valid = |id: i32| u32::try_from(id).is_ok_and(|id| id < symbols);
         if let Some(id) = numbers.iter().copied().find(|id| !is_valid(*id)) {
@@ -161,7 +165,10 @@ mod tests {
     fn published_configuration_is_read() {
         let mut value = config();
         let single = read(&value.to_string()).unwrap();
-        assert_eq!((single.sample_rate, &*single.espeak, single.speaker), (SampleRate::HZ_22K, "en-us", None));
+        assert_eq!(
+            (single.sample_rate, &*single.espeak, single.speaker),
+            (SampleRate::HZ_22K, "en-us", None)
+        );
         assert!((single.length_scale - 1.0).abs() < 1e-6);
         value["num_speakers"] = json!(3);
         value["default_speaker_id"] = json!(2);
@@ -185,10 +192,18 @@ mod tests {
             ("/phoneme_id_map/_", Some(json!([])), "no number for \"_\""),
             ("/phoneme_id_map/a", Some(json!([-4])), "the number -4 for \"a\""),
             ("/phoneme_id_map/a", Some(json!([14, 256])), "the number 256 for \"a\""),
-            ("/phoneme_id_map/a", Some(json!([1, 1, 1, 1, 1, 1, 1, 1, 1])), "9 numbers for \"a\", expected at most 8"),
+            (
+                "/phoneme_id_map/a",
+                Some(json!([1, 1, 1, 1, 1, 1, 1, 1, 1])),
+                "9 numbers for \"a\", expected at most 8",
+            ),
             ("/phoneme_id_map", Some(json!(["a"])), "expected a map"),
             ("/num_symbols", None, "missing field `num_symbols`"),
-            ("/default_speaker_id", Some(json!(1)), "`default_speaker_id` is 1, and `num_speakers` 1"),
+            (
+                "/default_speaker_id",
+                Some(json!(1)),
+                "`default_speaker_id` is 1, and `num_speakers` 1",
+            ),
         ];
         for (path, value, expected) in table {
             let mut changed = config();

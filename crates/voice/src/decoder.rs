@@ -1,8 +1,10 @@
-//! The decoder of a VITS network, HiFi-GAN: from a hidden signal of a few hundred channels to samples.
+//! The decoder of a VITS network, HiFi-GAN: from a hidden signal of a few hundred channels to
+//! samples.
 //!
-//! It takes most of the time of a network. [`Decoder::find`] recognises the nodes from the first transposed convolution
-//! to the output, and [`Decoder::run`] runs them several times as fast as rten, which runs the other nodes. A network
-//! with other nodes in this part has no [`Decoder`]: then rten runs all of it.
+//! It takes most of the time of a network. [`Decoder::find`] recognises the nodes from the first
+//! transposed convolution to the output, and [`Decoder::run`] runs them several times as fast as
+//! rten, which runs the other nodes. A network with other nodes in this part has no [`Decoder`]:
+//! then rten runs all of it.
 
 mod builder;
 mod convolution;
@@ -28,7 +30,8 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Finds the decoder in an ONNX file. Returns `None` if the file has none, or one with unsupported nodes.
+    /// Finds the decoder in an ONNX file. Returns `None` if the file has none, or one with
+    /// unsupported nodes.
     pub(crate) fn find(file: &[u8]) -> Option<Self> {
         let graph = Graph::parse(file)?;
         let first = graph.nodes.iter().find(|node| node.operator == "ConvTranspose")?;
@@ -41,10 +44,16 @@ impl Decoder {
             }
         }
         let output = builder.output?.to_owned();
-        Some(Self { input: input.to_owned(), output, channels, stages: Stage::split(builder.steps) })
+        Some(Self {
+            input: input.to_owned(),
+            output,
+            channels,
+            stages: Stage::split(builder.steps),
+        })
     }
 
-    /// Returns the samples of a signal, or `None` if the signal has other dimensions than the decoder's input.
+    /// Returns the samples of a signal, or `None` if the signal has other dimensions than the
+    /// decoder's input.
     pub(crate) fn run(&self, mut signal: Signal) -> Option<Vec<f32>> {
         if signal.values.len() != self.channels.checked_mul(signal.width)? {
             return None;

@@ -46,6 +46,9 @@ mod tests {
     fn directory_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let error = taonet_primitives::with_causes(&read(folder.path(), 4).unwrap_err());
-        assert!(error.contains("it is not a regular file\nhint: a voice of Piper has two files"), "{error}");
+        assert!(
+            error.contains("it is not a regular file\nhint: a voice of Piper has two files"),
+            "{error}"
+        );
     }
 }

@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use rten::{DataType, Model, ModelOptions, NodeId, OpRegistry, ValueOrView, ValueType, op_registry};
+use rten::{
+    DataType, Model, ModelOptions, NodeId, OpRegistry, ValueOrView, ValueType, op_registry,
+};
 use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
 use taonet_primitives::{panic_message, with_causes};
@@ -14,14 +16,18 @@ use crate::file::read;
 use crate::{VoiceError, onnx};
 
 /// Inputs of Piper's VITS models: name, type, and number of dimensions.
-const INPUTS: [(&str, DataType, usize); 3] =
-    [("input", DataType::Int32, 2), ("input_lengths", DataType::Int32, 1), ("scales", DataType::Float, 1)];
+const INPUTS: [(&str, DataType, usize); 3] = [
+    ("input", DataType::Int32, 2),
+    ("input_lengths", DataType::Int32, 1),
+    ("scales", DataType::Float, 1),
+];
 /// Input of models with several speakers.
 const SPEAKER: (&str, DataType, usize) = ("sid", DataType::Int32, 1);
 
 /// Maximum size of the file in bytes. Published voices have at most 115 MB.
 const MAX_BYTES: u64 = 512 << 20;
-/// Maximum number of numbers in a phrase, which limits time and memory: 150 phonemes of 8 numbers and a pad each fit.
+/// Maximum number of numbers in a phrase, which limits time and memory: 150 phonemes of 8 numbers
+/// and a pad each fit.
 const MAX_NUMBERS: usize = 1_500;
 
 /// A VITS model.
@@ -39,7 +45,8 @@ impl Network {
     /// Loads the model at `path`.
     ///
     /// # Errors
-    /// [`VoiceError::Io`], [`VoiceError::TooLarge`], [`VoiceError::Network`] or [`VoiceError::Architecture`].
+    /// [`VoiceError::Io`], [`VoiceError::TooLarge`], [`VoiceError::Network`] or
+    /// [`VoiceError::Architecture`].
     pub(crate) fn open(path: &Path, config: &Config) -> Result<Self, VoiceError> {
         let file = read(path, MAX_BYTES)?;
         let model = onnx::check(&file).and_then(|()| {
@@ -48,8 +55,10 @@ impl Network {
             let model = without_panic(|| load().map_err(|error| with_causes(&error)))?;
             Ok((model, decoder))
         });
-        let (model, decoder) = model.map_err(|reason| VoiceError::Network { path: path.to_owned(), reason })?;
-        Self::new(model, decoder, config).map_err(|reason| VoiceError::Architecture { path: path.to_owned(), reason })
+        let (model, decoder) =
+            model.map_err(|reason| VoiceError::Network { path: path.to_owned(), reason })?;
+        Self::new(model, decoder, config)
+            .map_err(|reason| VoiceError::Architecture { path: path.to_owned(), reason })
     }
 
     fn new(model: Model, decoder: Option<Decoder>, config: &Config) -> Result<Self, String> {
@@ -58,7 +67,8 @@ impl Network {
         for id in model.input_ids() {
             let Some(info) = model.node_info(*id) else { continue };
             let name = info.name().unwrap_or_default();
-            let expected = INPUTS.iter().zip(&mut inputs).find(|((expected, ..), _)| *expected == name);
+            let expected =
+                INPUTS.iter().zip(&mut inputs).find(|((expected, ..), _)| *expected == name);
             let ((_, kind, rank), slot) = match expected {
                 Some((input, slot)) => (*input, slot),
                 None if name == SPEAKER.0 => (SPEAKER, &mut speaker),
@@ -72,20 +82,28 @@ impl Network {
         }
         let [Some(numbers), Some(lengths), Some(scales)] = inputs else {
             let missing = INPUTS.iter().zip(inputs).find(|(_, id)| id.is_none());
-            return Err(format!("it has no input {:?}", missing.map_or("", |((name, ..), _)| name)));
+            return Err(format!(
+                "it has no input {:?}",
+                missing.map_or("", |((name, ..), _)| name)
+            ));
         };
         let speaker = match (speaker, config.speaker) {
             (None, None) => None,
             (Some(input), Some(number)) => Some((input, number)),
-            (Some(_), None) => return Err("it has several speakers, and its configuration one".to_owned()),
-            (None, Some(_)) => return Err("it has one speaker, and its configuration several".to_owned()),
+            (Some(_), None) => {
+                return Err("it has several speakers, and its configuration one".to_owned());
+            }
+            (None, Some(_)) => {
+                return Err("it has one speaker, and its configuration several".to_owned());
+            }
         };
         let output = *model.output_ids().first().ok_or("it has no output")?;
         let name = model.node_info(output).and_then(|info| info.name().map(str::to_owned));
         // rten's optimiser may have removed the value that enters the decoder.
         let decoder = decoder.filter(|decoder| name.as_deref() == Some(&decoder.output));
         let decoder = decoder.and_then(|decoder| Some((model.find_node(&decoder.input)?, decoder)));
-        let (output, decoder) = decoder.map_or((output, None), |(input, decoder)| (input, Some(decoder)));
+        let (output, decoder) =
+            decoder.map_or((output, None), |(input, decoder)| (input, Some(decoder)));
         Ok(Self { model, inputs: [numbers, lengths, scales], speaker, output, decoder })
     }
 
@@ -95,25 +113,38 @@ impl Network {
     /// Why the network failed.
     pub(crate) fn run(&self, numbers: &[i32], length_scale: f32) -> Result<Vec<f32>, String> {
         if numbers.len() > MAX_NUMBERS {
-            return Err(format!("a phrase has {} numbers of phonemes, more than {MAX_NUMBERS}", numbers.len()));
+            return Err(format!(
+                "a phrase has {} numbers of phonemes, more than {MAX_NUMBERS}",
+                numbers.len()
+            ));
         }
         let count = i32::try_from(numbers.len()).map_err(|error| error.to_string())?;
         let values = NdTensor::from_data([1, numbers.len()], numbers.to_vec());
-        // Without noise, which would give other samples each time: neither in the voice nor in the durations.
+        // Without noise, which would give other samples each time: neither in the voice nor in the
+        // durations.
         let scales = NdTensor::from([0.0, length_scale, 0.0]);
         let [input, lengths, scale] = self.inputs;
-        let mut inputs: Vec<(NodeId, ValueOrView<'_>)> =
-            vec![(input, values.into()), (lengths, NdTensor::from([count]).into()), (scale, scales.into())];
+        let mut inputs: Vec<(NodeId, ValueOrView<'_>)> = vec![
+            (input, values.into()),
+            (lengths, NdTensor::from([count]).into()),
+            (scale, scales.into()),
+        ];
         if let Some((input, speaker)) = self.speaker {
             inputs.push((input, NdTensor::from([speaker]).into()));
         }
-        let [output] =
-            without_panic(|| self.model.run_n(inputs, [self.output], None).map_err(|error| with_causes(&error)))?;
-        let output: rten_tensor::Tensor<f32> = output.try_into().map_err(|_| "its output is not of floats")?;
+        let [output] = without_panic(|| {
+            self.model.run_n(inputs, [self.output], None).map_err(|error| with_causes(&error))
+        })?;
+        let output: rten_tensor::Tensor<f32> =
+            output.try_into().map_err(|_| "its output is not of floats")?;
         let width = output.shape().last().copied().unwrap_or_default();
         let samples = if let Some(decoder) = &self.decoder {
             let signal = Signal { values: output.into_data(), width, start: 0 };
-            without_panic(|| decoder.run(signal).ok_or_else(|| "its decoder does not fit the rest of it".to_owned()))?
+            without_panic(|| {
+                decoder
+                    .run(signal)
+                    .ok_or_else(|| "its decoder does not fit the rest of it".to_owned())
+            })?
         } else if output.len() == width {
             output.into_data()
         } else {
@@ -127,8 +158,8 @@ impl Network {
     }
 }
 
-/// Returns the operators of Piper's networks: those of published voices, and further ones that other versions of
-/// PyTorch export. Without loops, every network ends.
+/// Returns the operators of Piper's networks: those of published voices, and further ones that
+/// other versions of PyTorch export. Without loops, every network ends.
 fn operators() -> OpRegistry {
     op_registry! {
         Abs, Add, And, Cast, Ceil, Clip, Concat, ConstantOfShape, Conv, ConvTranspose, CumSum, Div, Einsum, Equal,
@@ -143,8 +174,9 @@ fn operators() -> OpRegistry {
 /// Runs a part of a network. rten panics at some malformed networks; a panic becomes an error.
 fn without_panic<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     // Nothing that outlives the call is changed: model and decoder are immutable.
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|panic| Err(panic_message(&*panic).unwrap_or("the inference library panicked").to_owned()))
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        Err(panic_message(&*panic).unwrap_or("the inference library panicked").to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -171,16 +203,24 @@ mod tests {
     fn decoder_output_equals_that_of_rten() {
         let mut network = open(&testing::decoder_network(), &parsed_config()).unwrap();
         // So many that a stage runs in several pieces.
-        let numbers: Vec<i32> = (0_i32..).map(|number| number * 7 % 11 - 5).take(MAX_NUMBERS).collect();
+        let numbers: Vec<i32> =
+            (0_i32..).map(|number| number * 7 % 11 - 5).take(MAX_NUMBERS).collect();
         let ours = network.run(&numbers, 1.0).unwrap();
         assert!(network.decoder.take().is_some());
         network.output = network.model.output_ids()[0];
         let expected = network.run(&numbers, 1.0).unwrap();
-        assert_eq!((ours.len(), expected.len()), (numbers.len() * UPSAMPLED, numbers.len() * UPSAMPLED));
-        let differences = ours.iter().zip(&expected).map(|(ours, expected)| (ours - expected).abs());
+        assert_eq!(
+            (ours.len(), expected.len()),
+            (numbers.len() * UPSAMPLED, numbers.len() * UPSAMPLED)
+        );
+        let differences =
+            ours.iter().zip(&expected).map(|(ours, expected)| (ours - expected).abs());
         let largest = differences.fold(0.0, f32::max);
         assert!(largest < 1e-5, "{largest}");
-        assert!(expected.iter().any(|sample| sample.abs() > 0.1) && expected.iter().any(|sample| sample.abs() < 0.9));
+        assert!(
+            expected.iter().any(|sample| sample.abs() > 0.1)
+                && expected.iter().any(|sample| sample.abs() < 0.9)
+        );
     }
 
     #[test]
@@ -201,7 +241,10 @@ mod tests {
         let [numbers, lengths, scales] = testing::INPUTS;
         let lacking = open(&testing::network(&[numbers, scales]), &config).err().unwrap();
         assert!(matches!(lacking, VoiceError::Architecture { .. }), "{lacking}");
-        assert!(lacking.to_string().contains("it has no input \"input_lengths\"\nhint: "), "{lacking}");
+        assert!(
+            lacking.to_string().contains("it has no input \"input_lengths\"\nhint: "),
+            "{lacking}"
+        );
         let more = [numbers, lengths, scales, ("tokens", 7, 2)];
         let error = open(&testing::network(&more), &config).err().unwrap().to_string();
         assert!(error.contains("it has an input \"tokens\""), "{error}");
@@ -226,7 +269,8 @@ mod tests {
         let network = testing::network(&testing::INPUTS);
         // A field of 2^62 bytes, which rten 0.27 would allocate.
         let oversized = b"\x08\x08\x3a\x00\x12\x80\x80\x80\x80\x80\x80\x80\x80\x40";
-        for damaged in [&[][..], b"not a model", &[0; 64], &network[..network.len() / 2], oversized] {
+        for damaged in [&[][..], b"not a model", &[0; 64], &network[..network.len() / 2], oversized]
+        {
             let error = open(damaged, &config).err().unwrap();
             assert!(error.to_string().contains("tiny.onnx"), "{error}");
         }
@@ -248,8 +292,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// The process neither aborts nor hangs. What loads in spite of the damage is not run: its shapes could need
-        /// any amount of memory.
+        /// The process neither aborts nor hangs. What loads in spite of the damage is not run: its
+        /// shapes could need any amount of memory.
         #[test]
         fn damaged_networks_are_loaded_or_refused(
             changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0_u8..), 1..5),

@@ -1,11 +1,13 @@
 //! The structure of an ONNX file, checked before rten reads it.
 //!
-//! rten 0.27 allocates as many bytes as a field claims to have, even if they are more than the message around it has,
-//! and reads malformed integers for ever: a damaged file could abort the process, or hang it.
+//! rten 0.27 allocates as many bytes as a field claims to have, even if they are more than the
+//! message around it has, and reads malformed integers for ever: a damaged file could abort the
+//! process, or hang it.
 
 pub(crate) mod graph;
 
-/// Maximum depth of messages in other messages, which rten reads by recursion. A network without branches has 6.
+/// Maximum depth of messages in other messages, which rten reads by recursion. A network without
+/// branches has 6.
 const MAX_DEPTH: usize = 32;
 /// Maximum number of bytes of an integer of variable length.
 const MAX_INTEGER_BYTES: usize = 10;
@@ -60,7 +62,8 @@ impl Message {
     }
 }
 
-/// Checks that every length in an ONNX file is at most that of the message around it, and every integer well formed.
+/// Checks that every length in an ONNX file is at most that of the message around it, and every
+/// integer well formed.
 ///
 /// # Errors
 /// The first malformed field.
@@ -114,7 +117,8 @@ pub(crate) fn take_field<'a>(unread: &mut &'a [u8]) -> Result<(u64, Value<'a>), 
     Ok((tag >> 3, value))
 }
 
-/// Checks the content of a field. rten reads packed numbers beyond its end if they do not fill it exactly.
+/// Checks the content of a field. rten reads packed numbers beyond its end if they do not fill it
+/// exactly.
 fn check_content(mut bytes: &[u8], content: &Content, depth: usize) -> Result<(), String> {
     match content {
         Content::Message(message) => check_message(bytes, *message, depth + 1),
@@ -135,13 +139,15 @@ fn check_content(mut bytes: &[u8], content: &Content, depth: usize) -> Result<()
 fn take<'a>(unread: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
     let bytes = *unread;
     let parts = usize::try_from(length).ok().and_then(|length| bytes.split_at_checked(length));
-    let (taken, following) =
-        parts.ok_or_else(|| format!("it has a field of {length} bytes where only {} follow", bytes.len()))?;
+    let (taken, following) = parts.ok_or_else(|| {
+        format!("it has a field of {length} bytes where only {} follow", bytes.len())
+    })?;
     *unread = following;
     Ok(taken)
 }
 
-/// Takes an integer of variable length: 7 bits in each byte, of which all but the last have the highest bit set.
+/// Takes an integer of variable length: 7 bits in each byte, of which all but the last have the
+/// highest bit set.
 pub(crate) fn take_integer(unread: &mut &[u8]) -> Result<u64, String> {
     let bytes = *unread;
     let mut value = 0_u64;
@@ -152,7 +158,11 @@ pub(crate) fn take_integer(unread: &mut &[u8]) -> Result<u64, String> {
             // The tenth byte has room for one bit only.
             let is_complete = value >> (7 * index) == bits;
             *unread = bytes.get(index + 1..).unwrap_or_default();
-            return if is_complete { Ok(value) } else { Err("it has an integer of more than 64 bits".to_owned()) };
+            return if is_complete {
+                Ok(value)
+            } else {
+                Err("it has an integer of more than 64 bits".to_owned())
+            };
         }
     }
     Err("it has an integer without an end".to_owned())
@@ -175,10 +185,17 @@ mod tests {
         let tensor = |field: &[u8]| bytes(7, bytes(5, field));
         let nested = (0..12).fold(Vec::new(), |graph, _| bytes(1, bytes(5, bytes(6, graph))));
         for (file, expected) in [
-            // After an empty graph, rten 0.27 would allocate 2^62 bytes for the name of the producer.
-            (b"\x08\x08\x3a\x00\x12\x80\x80\x80\x80\x80\x80\x80\x80\x40".to_vec(), "bytes where only 0 follow"),
+            // After an empty graph, rten 0.27 would allocate 2^62 bytes for the name of the
+            // producer.
+            (
+                b"\x08\x08\x3a\x00\x12\x80\x80\x80\x80\x80\x80\x80\x80\x40".to_vec(),
+                "bytes where only 0 follow",
+            ),
             // The tensor ends after its name, whose length is that of the file.
-            ([tensor(&[0x42, 4]), integer(1, 8), integer(1, 8)].concat(), "a field of 4 bytes where only 0 follow"),
+            (
+                [tensor(&[0x42, 4]), integer(1, 8), integer(1, 8)].concat(),
+                "a field of 4 bytes where only 0 follow",
+            ),
             (vec![0x0a], "an integer without an end"),
             ([&[0x08_u8][..], &[0xff; 10], &[0; 8]].concat(), "an integer without an end"),
             ([&[0x08_u8][..], &[0xff; 9], &[2]].concat(), "an integer of more than 64 bits"),

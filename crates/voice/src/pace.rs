@@ -1,4 +1,5 @@
-//! The pace of a voice. Speakers differ: 150 words a minute must mean the same with each, and with espeak-ng.
+//! The pace of a voice. Speakers differ: 150 words a minute must mean the same with each, and with
+//! espeak-ng.
 
 use taonet_speech::{Espeak, Pcm, SynthesisError, Synthesizer as _, Voice};
 
@@ -11,11 +12,16 @@ const MAX_FACTOR: f32 = 2.0;
 /// Amplitude at or below which a sample counts as silence.
 const SILENCE: f32 = 0.004;
 
-/// Returns the duration of espeak-ng's speech at the normal rate, relative to that of the same text in `speech`.
+/// Returns the duration of espeak-ng's speech at the normal rate, relative to that of the same text
+/// in `speech`.
 ///
 /// # Errors
 /// [`SynthesisError`] when espeak-ng fails.
-pub(crate) fn relative_to_espeak(espeak: &Espeak, voice: &str, speech: &Pcm) -> Result<f32, SynthesisError> {
+pub(crate) fn relative_to_espeak(
+    espeak: &Espeak,
+    voice: &str,
+    speech: &Pcm,
+) -> Result<f32, SynthesisError> {
     let normal = Voice { name: voice.to_owned(), words_per_minute: NORMAL, pitch: 50 };
     let (normal, own) = (spoken_seconds(&espeak.speak(TEXT, &normal)?), spoken_seconds(speech));
     // A network that says nothing has no pace.
@@ -39,7 +45,8 @@ mod tests {
     #[test]
     fn pace_is_that_of_espeak() {
         let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
-        let voice = |words_per_minute| Voice { name: "en-us".to_owned(), words_per_minute, pitch: 50 };
+        let voice =
+            |words_per_minute| Voice { name: "en-us".to_owned(), words_per_minute, pitch: 50 };
         for (rate, expected) in [(150, 1.0), (100, 0.65), (450, 2.0)] {
             let speech = espeak.speak(TEXT, &voice(rate)).unwrap();
             let pace = relative_to_espeak(&espeak, "en-us", &speech).unwrap();
@@ -52,7 +59,12 @@ mod tests {
 
     #[test]
     fn silence_around_speech_does_not_count() {
-        let samples = [vec![0.0; 500], vec![0.5; 100], vec![0.0; 50], vec![-0.5; 50], vec![0.001; 900]].concat();
-        assert!((spoken_seconds(&Pcm::mono(samples, SampleRate::new(1_000).unwrap())) - 0.2).abs() < 1e-6);
+        let samples =
+            [vec![0.0; 500], vec![0.5; 100], vec![0.0; 50], vec![-0.5; 50], vec![0.001; 900]]
+                .concat();
+        assert!(
+            (spoken_seconds(&Pcm::mono(samples, SampleRate::new(1_000).unwrap())) - 0.2).abs()
+                < 1e-6
+        );
     }
 }

@@ -6,19 +6,21 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::clauses::{Clause, parts};
 use crate::config::{BEGIN, Config, END, PAD};
 
-/// Maximum number of phonemes in a phrase at a length scale of 1: about 10 s of speech. Limits time and memory.
+/// Maximum number of phonemes in a phrase at a length scale of 1: about 10 s of speech. Limits time
+/// and memory.
 const MAX_PHONEMES: usize = 150;
 /// Minimum of that number at large length scales, so that words stay whole.
 const MIN_PHONEMES: usize = 10;
 
-/// Returns the maximum number of phonemes in a phrase, such that its speech has about the same duration at every length
-/// scale of at least 1.
+/// Returns the maximum number of phonemes in a phrase, such that its speech has about the same
+/// duration at every length scale of at least 1.
 pub(crate) fn max_phonemes(length_scale: f32) -> usize {
     ((MAX_PHONEMES as f32 / length_scale.max(1.0)) as usize).max(MIN_PHONEMES)
 }
 
-/// Returns the phrases of a sentence, each of at most `max` phonemes with their punctuation: a single one if it fits.
-/// A longer sentence ends its phrases between clauses; a longer clause is cut between two words.
+/// Returns the phrases of a sentence, each of at most `max` phonemes with their punctuation: a
+/// single one if it fits. A longer sentence ends its phrases between clauses; a longer clause is
+/// cut between two words.
 ///
 /// # Errors
 /// As [`Espeak::phonemes`].
@@ -31,7 +33,8 @@ pub(crate) fn phrases(
     let text: Vec<&str> = sentence.iter().map(|clause| &*clause.text).collect();
     let mut lines = espeak.phonemes(&text.join(" "), voice)?;
     if lines.len() != sentence.len() {
-        // espeak-ng ended a clause elsewhere, for example because it is too long: ask for each clause alone.
+        // espeak-ng ended a clause elsewhere, for example because it is too long: ask for each
+        // clause alone.
         lines.clear();
         for clause in text {
             lines.push(espeak.phonemes(clause, voice)?.join(" "));
@@ -57,7 +60,8 @@ fn join(clauses: impl Iterator<Item = (Option<char>, String)>, max: usize) -> Ve
     phrases
 }
 
-/// Removes the names of languages, such as `(fr)`, in which espeak-ng encloses words of another language.
+/// Removes the names of languages, such as `(fr)`, in which espeak-ng encloses words of another
+/// language.
 fn without_languages(line: &str) -> String {
     let mut kept = String::new();
     let mut unread = line;
@@ -75,7 +79,8 @@ fn without_languages(line: &str) -> String {
     kept
 }
 
-/// Returns the numbers of a phrase's phonemes, and the phonemes that the voice does not know, which are left out.
+/// Returns the numbers of a phrase's phonemes, and the phonemes that the voice does not know, which
+/// are left out.
 pub(crate) fn numbers(phrase: &str, config: &Config) -> (Vec<i32>, Vec<char>) {
     let ids = |phoneme: &str| config.ids.get(phoneme).map(Vec::as_slice);
     let marker = |phoneme| ids(phoneme).unwrap_or_default().iter();
@@ -83,7 +88,10 @@ pub(crate) fn numbers(phrase: &str, config: &Config) -> (Vec<i32>, Vec<char>) {
     let mut unknown = Vec::new();
     let mut unread = phrase;
     while let Some(character) = unread.chars().next() {
-        let clusters = config.clusters.iter().filter(|cluster| !cluster.is_empty() && unread.starts_with(&***cluster));
+        let clusters = config
+            .clusters
+            .iter()
+            .filter(|cluster| !cluster.is_empty() && unread.starts_with(&***cluster));
         let single = character.len_utf8();
         let length = clusters.map(String::len).max().unwrap_or(single).max(single);
         let (phoneme, following) = unread.split_at(length);
@@ -130,7 +138,8 @@ mod tests {
         let words = vec!["ˈabcdefgh"; 100].join(" ");
         let phrases = joined(&[(&words, Some('.'))]);
         assert_eq!(phrases.join(" "), format!("{words}."));
-        let is_whole = |phrase: &String| phrase.chars().count() <= MAX_PHONEMES && phrase.starts_with('ˈ');
+        let is_whole =
+            |phrase: &String| phrase.chars().count() <= MAX_PHONEMES && phrase.starts_with('ˈ');
         assert!(phrases.iter().all(is_whole), "{phrases:?}");
         let word = "ɑ".repeat(2 * MAX_PHONEMES + 1);
         assert_eq!(
@@ -142,7 +151,9 @@ mod tests {
     /// Columns: length scale · maximum number of phonemes
     #[test]
     fn slow_phrases_have_fewer_phonemes() {
-        for (length_scale, expected) in [(0.1, 150), (1.0, 150), (2.0, 75), (37.5, 10), (f32::INFINITY, 10)] {
+        for (length_scale, expected) in
+            [(0.1, 150), (1.0, 150), (2.0, 75), (37.5, 10), (f32::INFINITY, 10)]
+        {
             assert_eq!(max_phonemes(length_scale), expected, "{length_scale}");
         }
     }
@@ -151,7 +162,10 @@ mod tests {
     fn phonemes_are_mapped_to_ids() {
         let mut config = parsed_config();
         assert_eq!(numbers("ab", &config), (vec![1, 0, 14, 0, 15, 0, 2], vec![]));
-        assert_eq!(numbers("a\u{1f600}b☃", &config), (vec![1, 0, 14, 0, 15, 0, 2], vec!['\u{1f600}', '☃']));
+        assert_eq!(
+            numbers("a\u{1f600}b☃", &config),
+            (vec![1, 0, 14, 0, 15, 0, 2], vec!['\u{1f600}', '☃'])
+        );
         assert_eq!(numbers("", &config), (vec![1, 0, 2], vec![]));
         config.clusters = vec!["ab".to_owned(), "abb".to_owned(), String::new()];
         config.ids.insert("ab".to_owned(), serde_json::from_value(json!([90, 91])).unwrap());
@@ -164,13 +178,22 @@ mod tests {
         let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
         let spoken = |text: &str| -> Vec<String> {
             let sentences = sentences(text);
-            sentences.iter().flat_map(|sentence| phrases(&espeak, "en-us", sentence, MAX_PHONEMES).unwrap()).collect()
+            sentences
+                .iter()
+                .flat_map(|sentence| phrases(&espeak, "en-us", sentence, MAX_PHONEMES).unwrap())
+                .collect()
         };
-        assert_eq!(spoken("Hello world, this is a test. Yes!"), ["həlˈoʊ wˈɜːld, ðɪs ɪz ɐ tˈɛst.", "jˈɛs!"]);
+        assert_eq!(
+            spoken("Hello world, this is a test. Yes!"),
+            ["həlˈoʊ wˈɜːld, ðɪs ɪz ɐ tˈɛst.", "jˈɛs!"]
+        );
         assert_eq!(spoken("?!"), [""; 0]);
         // espeak-ng itself ends a clause of this length.
         let long = spoken(&"abc ".repeat(400));
-        assert!(long.len() > 1 && long.iter().all(|phrase| phrase.chars().count() <= MAX_PHONEMES), "{long:?}");
+        assert!(
+            long.len() > 1 && long.iter().all(|phrase| phrase.chars().count() <= MAX_PHONEMES),
+            "{long:?}"
+        );
         assert_eq!(long.join(" ").split_whitespace().count(), 400);
     }
 }

@@ -15,7 +15,8 @@ const SILENCE: f32 = 1e-8;
 
 /// A voice of Piper.
 ///
-/// Implements [`Synthesizer`] with the voice's own sample rate: of a [`Voice`], only the speaking rate counts.
+/// Implements [`Synthesizer`] with the voice's own sample rate: of a [`Voice`], only the speaking
+/// rate counts.
 pub struct PiperVoice {
     name: String,
     espeak: Espeak,
@@ -26,12 +27,12 @@ pub struct PiperVoice {
 }
 
 impl PiperVoice {
-    /// Loads the voice in `path`, such as `en_US-joe-medium.onnx`, and its configuration in the file of the same name
-    /// with `.json` appended. Takes about a second.
+    /// Loads the voice in `path`, such as `en_US-joe-medium.onnx`, and its configuration in the
+    /// file of the same name with `.json` appended. Takes about a second.
     ///
     /// # Errors
-    /// [`VoiceError`], when a file is missing, malformed or no voice of Piper, or when espeak-ng is missing or lacks
-    /// the language.
+    /// [`VoiceError`], when a file is missing, malformed or no voice of Piper, or when espeak-ng is
+    /// missing or lacks the language.
     pub fn open(path: &Path) -> Result<Self, VoiceError> {
         // A missing voice is reported before the configuration beside it.
         std::fs::metadata(path).map_err(|source| VoiceError::io(path, source))?;
@@ -39,15 +40,20 @@ impl PiperVoice {
         json.push(".json");
         let config = Config::read(Path::new(&json))?;
         let espeak = Espeak::find().map_err(|source| VoiceError::phonemes(path, source))?;
-        espeak.phonemes("a", &config.espeak).map_err(|source| VoiceError::phonemes(path, source))?;
+        espeak
+            .phonemes("a", &config.espeak)
+            .map_err(|source| VoiceError::phonemes(path, source))?;
         let network = Network::open(path, &config)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut voice = Self { name, espeak, config, network, pace: 1.0 };
         // Also shows whether the network runs at all.
-        let speech = voice.say(pace::TEXT, voice.config.length_scale).map_err(|error| match error {
-            SynthesisError::Network { reason, .. } => VoiceError::Architecture { path: path.to_owned(), reason },
-            other => VoiceError::phonemes(path, other),
-        })?;
+        let speech =
+            voice.say(pace::TEXT, voice.config.length_scale).map_err(|error| match error {
+                SynthesisError::Network { reason, .. } => {
+                    VoiceError::Architecture { path: path.to_owned(), reason }
+                }
+                other => VoiceError::phonemes(path, other),
+            })?;
         let speech = Pcm::mono(speech, voice.sample_rate());
         let pace = pace::relative_to_espeak(&voice.espeak, &voice.config.espeak, &speech)
             .map_err(|source| VoiceError::phonemes(path, source))?;
@@ -66,13 +72,17 @@ impl PiperVoice {
         self.config.sample_rate
     }
 
-    /// Synthesises a text, with all durations multiplied by `length_scale`. Text without letters and digits is silent.
+    /// Synthesises a text, with all durations multiplied by `length_scale`. Text without letters
+    /// and digits is silent.
     fn say(&self, text: &str, length_scale: f32) -> Result<Vec<f32>, SynthesisError> {
         let mut samples = Vec::new();
         for sentence in sentences(text) {
-            let phrases = phrases(&self.espeak, &self.config.espeak, &sentence, max_phonemes(length_scale))?;
-            let spoken =
-                phrases.iter().map(|phrase| self.phrase(phrase, length_scale)).collect::<Result<Vec<_>, _>>()?;
+            let phrases =
+                phrases(&self.espeak, &self.config.espeak, &sentence, max_phonemes(length_scale))?;
+            let spoken = phrases
+                .iter()
+                .map(|phrase| self.phrase(phrase, length_scale))
+                .collect::<Result<Vec<_>, _>>()?;
             samples.extend(full_range(spoken.concat()));
         }
         Ok(samples)
@@ -119,7 +129,8 @@ mod tests {
 
     fn tiny() -> PiperVoice {
         let folder = tempfile::tempdir().unwrap();
-        let path = testing::voice(folder.path(), &testing::network(&testing::INPUTS), &testing::config());
+        let path =
+            testing::voice(folder.path(), &testing::network(&testing::INPUTS), &testing::config());
         PiperVoice::open(&path).unwrap()
     }
 
@@ -150,7 +161,8 @@ mod tests {
         let speak = |text: &str| tiny.speak(text, &voice(150)).unwrap().samples;
         let [first, second, both] = ["Well, yes.", "No?", "Well, yes. No?"].map(speak);
         assert_eq!(both, [first, second].concat());
-        // A sentence of several phrases has a common factor: the largest number, of the letter ð, is in one of them.
+        // A sentence of several phrases has a common factor: the largest number, of the letter ð,
+        // is in one of them.
         let long = speak(&format!("The end, {}.", "a cab ".repeat(60)));
         let loud = long.iter().filter(|sample| **sample > 0.99).count();
         assert_eq!(loud, SAMPLES, "one phoneme has the full range");
@@ -180,14 +192,22 @@ mod tests {
         let path = testing::voice(folder.path(), &network, &testing::config());
         std::fs::remove_file(folder.path().join("tiny.onnx.json")).unwrap();
         let error = PiperVoice::open(&path).err().unwrap().to_string();
-        assert!(error.starts_with("cannot read ") && error.contains("tiny.onnx.json\nhint: "), "{error}");
+        assert!(
+            error.starts_with("cannot read ") && error.contains("tiny.onnx.json\nhint: "),
+            "{error}"
+        );
         let mut unknown = testing::config();
         unknown["espeak"]["voice"] = json!("zz");
-        let error = PiperVoice::open(&testing::voice(folder.path(), &network, &unknown)).err().unwrap();
+        let error =
+            PiperVoice::open(&testing::voice(folder.path(), &network, &unknown)).err().unwrap();
         let error = taonet_primitives::with_causes(&error);
-        assert!(error.contains("needs espeak-ng") && error.contains("voice does not exist"), "{error}");
+        assert!(
+            error.contains("needs espeak-ng") && error.contains("voice does not exist"),
+            "{error}"
+        );
         unknown["espeak"]["voice"] = json!("--help");
-        let error = PiperVoice::open(&testing::voice(folder.path(), &network, &unknown)).err().unwrap();
+        let error =
+            PiperVoice::open(&testing::voice(folder.path(), &network, &unknown)).err().unwrap();
         assert!(matches!(error, VoiceError::Phonemes { .. }), "{error}");
     }
 }

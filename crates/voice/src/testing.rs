@@ -1,4 +1,5 @@
-//! A tiny voice for tests: the network's inputs and output are those of Piper, its weights are none.
+//! A tiny voice for tests: the network's inputs and output are those of Piper, its weights are
+//! none.
 #![allow(clippy::unwrap_used, reason = "a test helper panics as a test does")]
 
 use std::path::{Path, PathBuf};
@@ -10,15 +11,18 @@ use crate::config::Config;
 /// Samples per number of the tiny voice.
 pub(crate) const SAMPLES: usize = 64;
 
-/// Returns the configuration of the tiny voice. Its phonemes are the small letters and marks, by their numbers in
-/// Piper.
+/// Returns the configuration of the tiny voice. Its phonemes are the small letters and marks, by
+/// their numbers in Piper.
 pub(crate) fn config() -> Value {
     let mut ids = serde_json::Map::new();
-    for (id, phoneme) in ["_", "^", "$", " ", "!", "'", "(", ")", ",", "-", ".", ":", ";", "?"].into_iter().enumerate()
+    for (id, phoneme) in ["_", "^", "$", " ", "!", "'", "(", ")", ",", "-", ".", ":", ";", "?"]
+        .into_iter()
+        .enumerate()
     {
         ids.insert(phoneme.to_owned(), json!([id]));
     }
-    for (id, phoneme) in (14..).zip("abcdefghijklmnopqrstuvwxyzæɐɑɒɔəɚɛɜɡɪɹʃʊʌʒˈˌːθðŋ".chars()) {
+    for (id, phoneme) in (14..).zip("abcdefghijklmnopqrstuvwxyzæɐɑɒɔəɚɛɜɡɪɹʃʊʌʒˈˌːθðŋ".chars())
+    {
         ids.insert(phoneme.to_string(), json!([id]));
     }
     json!({
@@ -129,8 +133,8 @@ pub(crate) const INPUTS: [(&str, u64, usize); 3] =
 /// Additional input of a voice with several speakers.
 pub(crate) const SPEAKER: (&str, u64, usize) = ("sid", INT64, 1);
 
-/// Returns a network that speaks each number as [`SAMPLES`] samples of its value, times the length scale, plus noise
-/// times the noise scale.
+/// Returns a network that speaks each number as [`SAMPLES`] samples of its value, times the length
+/// scale, plus noise times the noise scale.
 pub(crate) fn network(inputs: &[(&str, u64, usize)]) -> Vec<u8> {
     let nodes = [
         node("Cast", &["input"], "values", &[integer_attribute("to", FLOAT)]),
@@ -154,7 +158,8 @@ pub(crate) fn network(inputs: &[(&str, u64, usize)]) -> Vec<u8> {
     model(inputs, &nodes, &constants)
 }
 
-/// Returns a network whose output is that of a decoder of two stages, with [`UPSAMPLED`] samples per number.
+/// Returns a network whose output is that of a decoder of two stages, with [`UPSAMPLED`] samples
+/// per number.
 pub(crate) fn decoder_network() -> Vec<u8> {
     let slope = || [float_attribute("alpha", 0.1)];
     let window = |stride, dilation, padding| {
@@ -217,8 +222,12 @@ fn model(inputs: &[(&str, u64, usize)], nodes: &[Vec<u8>], constants: &[Vec<u8>]
         nodes.iter().flat_map(|node| bytes(1, node)).collect(),
         bytes(2, "tiny"),
         constants.iter().flat_map(|constant| bytes(5, constant)).collect(),
-        inputs.iter().flat_map(|(name, kind, rank)| bytes(11, tensor(name, *kind, *rank))).collect(),
+        inputs
+            .iter()
+            .flat_map(|(name, kind, rank)| bytes(11, tensor(name, *kind, *rank)))
+            .collect(),
         bytes(12, tensor("output", FLOAT, 4)),
     ];
-    [integer(1, 8), bytes(7, graph.concat()), bytes(8, [bytes(1, ""), integer(2, 15)].concat())].concat()
+    [integer(1, 8), bytes(7, graph.concat()), bytes(8, [bytes(1, ""), integer(2, 15)].concat())]
+        .concat()
 }

@@ -4,8 +4,8 @@ use taonet_primitives::Hotkey;
 use crate::public_key::{CONTEXT, sr25519_key};
 use crate::{Signature, verify};
 
-/// The number of signatures verified as one group. Larger groups are hardly faster, and one bad signature voids the
-/// speed-up of its whole group.
+/// The number of signatures verified as one group. Larger groups are hardly faster, and one bad
+/// signature voids the speed-up of its whole group.
 const GROUP: usize = 128;
 
 /// A message with its sr25519 signature and claimed signer.
@@ -26,11 +26,11 @@ impl Signed<'_> {
     }
 }
 
-/// Verifies sr25519 signatures in batches, which is faster than one by one. Returns one result per signature, equal to
-/// that of [`verify`].
+/// Verifies sr25519 signatures in batches, which is faster than one by one. Returns one result per
+/// signature, equal to that of [`verify`].
 ///
-/// A group with a bad signature is verified again one by one, so bad signatures raise the cost to at most about 1.5
-/// times that of single verification.
+/// A group with a bad signature is verified again one by one, so bad signatures raise the cost to
+/// at most about 1.5 times that of single verification.
 pub fn verify_batch(items: &[Signed<'_>]) -> Vec<bool> {
     items.chunks(GROUP).flat_map(verify_group).collect()
 }
@@ -55,12 +55,17 @@ mod tests {
 
     #[test]
     fn batch_verification_finds_exactly_the_invalid_signatures() {
-        let keys: Vec<_> = (0..7).map(|number| Keypair::from_uri(&format!("//{number}")).unwrap()).collect();
+        let keys: Vec<_> =
+            (0..7).map(|number| Keypair::from_uri(&format!("//{number}")).unwrap()).collect();
         let messages: Vec<_> = (0..300_usize).map(|number| vec![number as u8; number]).collect();
         let mut items: Vec<_> = messages
             .iter()
             .zip(keys.iter().cycle())
-            .map(|(message, key)| Signed { signer: key.hotkey(), message, signature: key.sign(message) })
+            .map(|(message, key)| Signed {
+                signer: key.hotkey(),
+                message,
+                signature: key.sign(message),
+            })
             .collect();
         assert_eq!(verify_batch(&items), vec![true; 300]);
         assert_eq!(verify_batch(&[]), Vec::<bool>::new());
@@ -72,8 +77,8 @@ mod tests {
         assert_eq!(wrong, [3, 150, 299]);
     }
 
-    /// The zero point is the public key of the secret 0, so anyone can sign for it; chains use it as the account
-    /// without an owner.
+    /// The zero point is the public key of the secret 0, so anyone can sign for it; chains use it
+    /// as the account without an owner.
     #[test]
     fn zero_key_verifies_no_signature() {
         let mut signature = [0; 64];

@@ -9,7 +9,8 @@ use crate::KeyError;
 pub enum CryptoType {
     /// The scheme ed25519, number 0 in keyfiles.
     Ed25519 = 0,
-    /// The scheme sr25519 (Schnorr signatures on Ristretto), number 1 in keyfiles. Bittensor's keys use it.
+    /// The scheme sr25519 (Schnorr signatures on Ristretto), number 1 in keyfiles. Bittensor's keys
+    /// use it.
     #[default]
     Sr25519 = 1,
 }
@@ -46,7 +47,10 @@ impl FromStr for CryptoType {
 
     /// Parses the scheme's name.
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        [Self::Ed25519, Self::Sr25519].into_iter().find(|scheme| scheme.name() == text).ok_or(KeyError::Scheme)
+        [Self::Ed25519, Self::Sr25519]
+            .into_iter()
+            .find(|scheme| scheme.name() == text)
+            .ok_or(KeyError::Scheme)
     }
 }
 

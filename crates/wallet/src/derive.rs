@@ -47,7 +47,8 @@ impl<'a> SecretUri<'a> {
     }
 
     pub(crate) fn derive_sr25519(&self) -> Result<schnorrkel::Keypair, KeyError> {
-        let root = MiniSecretKey::from_bytes(self.root()?.as_slice()).map_err(|_| KeyError::Seed)?;
+        let root =
+            MiniSecretKey::from_bytes(self.root()?.as_slice()).map_err(|_| KeyError::Seed)?;
         let mut secret: SecretKey = root.expand(ExpansionMode::Ed25519);
         for Junction { hard, code } in &self.junctions {
             let code = ChainCode(*code);
@@ -60,8 +61,8 @@ impl<'a> SecretUri<'a> {
         Ok(secret.to_keypair())
     }
 
-    /// Derives the seed of an ed25519 key: each hard junction hashes a tag, the previous seed and the junction's chain
-    /// code.
+    /// Derives the seed of an ed25519 key: each hard junction hashes a tag, the previous seed and
+    /// the junction's chain code.
     pub(crate) fn derive_ed25519(&self) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         let mut seed = self.root()?;
         for Junction { hard, code } in &self.junctions {
@@ -69,15 +70,18 @@ impl<'a> SecretUri<'a> {
                 return Err(KeyError::SoftJunction);
             }
             let tag = scale_text("Ed25519HDKD");
-            let hash = Blake2b::<U32>::new().chain_update(tag).chain_update(seed.as_slice()).chain_update(code);
+            let hash = Blake2b::<U32>::new()
+                .chain_update(tag)
+                .chain_update(seed.as_slice())
+                .chain_update(code);
             seed.copy_from_slice(&Zeroizing::new(<[u8; 32]>::from(hash.finalize()))[..]);
         }
         Ok(seed)
     }
 }
 
-/// Returns the chain code of a junction: a decimal number as 8 bytes, little-endian; other text in SCALE form, hashed
-/// with BLAKE2b-256 if longer than 32 bytes.
+/// Returns the chain code of a junction: a decimal number as 8 bytes, little-endian; other text in
+/// SCALE form, hashed with BLAKE2b-256 if longer than 32 bytes.
 fn chain_code(name: &str) -> [u8; 32] {
     let mut code = [0; 32];
     let encoded = match name.parse::<u64>() {
@@ -96,8 +100,8 @@ fn scale_text(text: &str) -> Vec<u8> {
     [compact(text.len()).as_slice(), text.as_bytes()].concat()
 }
 
-/// Returns the SCALE compact encoding of a length below 2^30, the limit of the four-byte form. Derivation URIs are far
-/// shorter.
+/// Returns the SCALE compact encoding of a length below 2^30, the limit of the four-byte form.
+/// Derivation URIs are far shorter.
 fn compact(length: usize) -> Vec<u8> {
     let tagged = (length as u32) << 2;
     match length {

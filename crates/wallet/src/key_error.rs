@@ -17,10 +17,14 @@ pub enum KeyError {
     /// The seed is not 64 hex digits. In a derivation URI it requires the prefix `0x`.
     #[error("seed is not 64 hex digits")]
     Seed,
-    /// The private key is neither 128 hex digits with a canonical scalar (sr25519) nor 64 hex digits (ed25519).
-    #[error("malformed private key, expected 128 hex digits of a canonical sr25519 key, or 64 of an ed25519 seed")]
+    /// The private key is neither 128 hex digits with a canonical scalar (sr25519) nor 64 hex
+    /// digits (ed25519).
+    #[error(
+        "malformed private key, expected 128 hex digits of a canonical sr25519 key, or 64 of an ed25519 seed"
+    )]
     PrivateKey,
-    /// The public key is not 64 hex digits. Where an address is also accepted, the digits require the prefix `0x`.
+    /// The public key is not 64 hex digits. Where an address is also accepted, the digits require
+    /// the prefix `0x`.
     #[error("public key is not 64 hex digits")]
     PublicKey,
     /// The number of the signature scheme is unknown.
@@ -33,7 +37,9 @@ pub enum KeyError {
     #[error("derivation path has an empty junction")]
     Path,
     /// Soft derivation is unsupported for ed25519.
-    #[error("derivation path has a soft junction (/name), which ed25519 does not support; hint: use //name")]
+    #[error(
+        "derivation path has a soft junction (/name), which ed25519 does not support; hint: use //name"
+    )]
     SoftJunction,
     /// The system's random number generator failed.
     #[error("the system's random number generator failed")]

@@ -56,8 +56,8 @@ pub enum KeyfileError {
     Memory,
 }
 
-/// The content of a keyfile: a public key and, unless it is a public keyfile, its secret. Wiped from memory when
-/// dropped; `Debug` shows the address only.
+/// The content of a keyfile: a public key and, unless it is a public keyfile, its secret. Wiped
+/// from memory when dropped; `Debug` shows the address only.
 #[derive(Clone)]
 pub struct Keyfile {
     public: PublicKey,
@@ -69,7 +69,10 @@ pub struct Keyfile {
 impl Keyfile {
     /// Creates a keyfile from a mnemonic without a passphrase. The file contains the mnemonic.
     pub fn from_mnemonic(mnemonic: &Mnemonic, crypto_type: CryptoType) -> Self {
-        Self { mnemonic: Some(mnemonic.clone()), ..Self::from_seed(&mnemonic.to_seed(""), crypto_type) }
+        Self {
+            mnemonic: Some(mnemonic.clone()),
+            ..Self::from_seed(&mnemonic.to_seed(""), crypto_type)
+        }
     }
 
     /// Creates a keyfile from a seed. The file contains the seed.
@@ -78,8 +81,8 @@ impl Keyfile {
         Self { seed: Some(Zeroizing::new(seed.to_vec())), ..Self::from_keypair(pair) }
     }
 
-    /// Creates a keyfile from a key pair whose origin is unknown, or has no field in a keyfile, such as a derivation
-    /// path.
+    /// Creates a keyfile from a key pair whose origin is unknown, or has no field in a keyfile,
+    /// such as a derivation path.
     pub fn from_keypair(pair: Keypair) -> Self {
         Self { public: pair.public(), pair: Some(pair), mnemonic: None, seed: None }
     }
@@ -89,7 +92,8 @@ impl Keyfile {
         Self { public, pair: None, mnemonic: None, seed: None }
     }
 
-    /// Parses the content of a keyfile, encrypted or plain. The password is used only if the content is encrypted.
+    /// Parses the content of a keyfile, encrypted or plain. The password is used only if the
+    /// content is encrypted.
     ///
     /// # Errors
     /// [`KeyfileError`]: the password is missing or wrong, or the content is malformed.
@@ -98,7 +102,10 @@ impl Keyfile {
     }
 
     /// Returns the decrypted content of a keyfile unchanged, including unknown fields.
-    pub(crate) fn plain(file: &[u8], password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, KeyfileError> {
+    pub(crate) fn plain(
+        file: &[u8],
+        password: Option<&Password>,
+    ) -> Result<Zeroizing<Vec<u8>>, KeyfileError> {
         match (Sealed::parse(file)?, password) {
             (None, _) => Ok(Zeroizing::new(file.to_vec())),
             (Some(sealed), Some(password)) => sealed.open(password),
@@ -111,9 +118,9 @@ impl Keyfile {
         nacl::seal(plain, password)
     }
 
-    /// Parses plain keyfile JSON: `secretPhrase`, `secretSeed` or `privateKey`, tried in this order, otherwise the
-    /// public key. All keys and addresses in the file must match; a malformed private key is ignored if there is a
-    /// phrase or a seed.
+    /// Parses plain keyfile JSON: `secretPhrase`, `secretSeed` or `privateKey`, tried in this
+    /// order, otherwise the public key. All keys and addresses in the file must match; a malformed
+    /// private key is ignored if there is a phrase or a seed.
     ///
     /// # Errors
     /// [`KeyfileError`]: not JSON, a malformed key, or keys that do not match.
@@ -136,10 +143,12 @@ impl Keyfile {
         json::write(&Self::from_public(self.public)).to_vec()
     }
 
-    /// Encrypts the keyfile in the format of Bittensor's wallet (`$NACL`). Takes seconds and 512 MiB of memory.
+    /// Encrypts the keyfile in the format of Bittensor's wallet (`$NACL`). Takes seconds and 512
+    /// MiB of memory.
     ///
     /// # Errors
-    /// [`KeyfileError::Memory`] if allocation fails, [`KeyError::Randomness`] if the random number generator fails.
+    /// [`KeyfileError::Memory`] if allocation fails, [`KeyError::Randomness`] if the random number
+    /// generator fails.
     pub fn seal(&self, password: &Password) -> Result<Vec<u8>, KeyfileError> {
         Self::seal_plain(&self.to_json(), password)
     }

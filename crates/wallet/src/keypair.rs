@@ -11,12 +11,13 @@ use crate::{CryptoType, KeyError, PublicKey, Signature};
 
 /// An sr25519 or ed25519 key pair. Wiped from memory when dropped; `Debug` shows the address only.
 ///
-/// The constructors create sr25519 pairs, which neurons sign with; variants whose names end in `_with` take the scheme
-/// as an argument.
+/// The constructors create sr25519 pairs, which neurons sign with; variants whose names end in
+/// `_with` take the scheme as an argument.
 #[derive(Clone)]
 pub struct Keypair(Pair);
 
-/// A key pair by scheme. It is boxed, so that a move copies only a pointer and leaves no copy of the secret behind.
+/// A key pair by scheme. It is boxed, so that a move copies only a pointer and leaves no copy of
+/// the secret behind.
 #[derive(Clone)]
 enum Pair {
     Sr25519(Box<schnorrkel::Keypair>),
@@ -26,8 +27,9 @@ enum Pair {
 impl Keypair {
     /// Parses a derivation URI: `phrase[//hard][/soft]…[///password]`.
     ///
-    /// The phrase is a mnemonic of 12, 15, 18, 21 or 24 English words, or a seed as `0x` and 64 hex digits. The default
-    /// is the public development phrase [`crate::DEV_PHRASE`], so that `//Alice` is the well-known Alice.
+    /// The phrase is a mnemonic of 12, 15, 18, 21 or 24 English words, or a seed as `0x` and 64 hex
+    /// digits. The default is the public development phrase [`crate::DEV_PHRASE`], so that
+    /// `//Alice` is the well-known Alice.
     ///
     /// # Errors
     /// [`KeyError`] if the URI is malformed. The message never contains the URI.
@@ -35,7 +37,8 @@ impl Keypair {
         Self::from_uri_with(uri, CryptoType::Sr25519)
     }
 
-    /// Parses a derivation URI for the given signature scheme. ed25519 supports hard junctions only.
+    /// Parses a derivation URI for the given signature scheme. ed25519 supports hard junctions
+    /// only.
     ///
     /// # Errors
     /// The errors of [`Self::from_uri`], and [`KeyError::SoftJunction`] for ed25519.
@@ -43,7 +46,9 @@ impl Keypair {
         let uri = SecretUri::parse(uri)?;
         Ok(Self(match crypto_type {
             CryptoType::Sr25519 => Pair::Sr25519(uri.derive_sr25519()?.into()),
-            CryptoType::Ed25519 => Pair::Ed25519(SigningKey::from_bytes(&*uri.derive_ed25519()?).into()),
+            CryptoType::Ed25519 => {
+                Pair::Ed25519(SigningKey::from_bytes(&*uri.derive_ed25519()?).into())
+            }
         }))
     }
 
@@ -53,7 +58,11 @@ impl Keypair {
     }
 
     /// Creates a pair of the given signature scheme from a 32-byte seed.
-    #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a mini secret accepts any 32 bytes")]
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "a mini secret accepts any 32 bytes"
+    )]
     pub fn from_seed_with(seed: &[u8; 32], crypto_type: CryptoType) -> Self {
         Self(match crypto_type {
             CryptoType::Sr25519 => {
@@ -64,7 +73,8 @@ impl Keypair {
         })
     }
 
-    /// Creates an sr25519 pair from a 64-byte private key as in keyfiles: canonical scalar and nonce.
+    /// Creates an sr25519 pair from a 64-byte private key as in keyfiles: canonical scalar and
+    /// nonce.
     ///
     /// # Errors
     /// [`KeyError::PrivateKey`] when the scalar is not canonical.
@@ -72,15 +82,16 @@ impl Keypair {
         Self::from_private_key_with(key, CryptoType::Sr25519)
     }
 
-    /// Creates a pair of the given signature scheme from a private key. An ed25519 private key is its 32-byte seed.
+    /// Creates a pair of the given signature scheme from a private key. An ed25519 private key is
+    /// its 32-byte seed.
     ///
     /// # Errors
     /// [`KeyError::PrivateKey`] when the length is wrong or the scalar is not canonical.
     pub fn from_private_key_with(key: &[u8], crypto_type: CryptoType) -> Result<Self, KeyError> {
         match crypto_type {
-            CryptoType::Sr25519 => {
-                SecretKey::from_bytes(key).map(|secret| secret.to_keypair().into()).map_err(|_| KeyError::PrivateKey)
-            }
+            CryptoType::Sr25519 => SecretKey::from_bytes(key)
+                .map(|secret| secret.to_keypair().into())
+                .map_err(|_| KeyError::PrivateKey),
             CryptoType::Ed25519 => {
                 let seed = key.try_into().map_err(|_| KeyError::PrivateKey)?;
                 Ok(Self::from_seed_with(seed, crypto_type))
@@ -115,8 +126,8 @@ impl Keypair {
         self.public().coldkey()
     }
 
-    /// Returns the private key as in keyfiles: 64 bytes (canonical scalar and nonce) for sr25519, the 32-byte seed for
-    /// ed25519.
+    /// Returns the private key as in keyfiles: 64 bytes (canonical scalar and nonce) for sr25519,
+    /// the 32-byte seed for ed25519.
     pub fn to_private_key(&self) -> Zeroizing<Vec<u8>> {
         match &self.0 {
             Pair::Sr25519(pair) => Zeroizing::new(Zeroizing::new(pair.secret.to_bytes()).to_vec()),
@@ -132,7 +143,8 @@ impl Keypair {
         }
     }
 
-    /// Signs a message of any length. sr25519 signatures are randomised: two signatures of one message differ.
+    /// Signs a message of any length. sr25519 signatures are randomised: two signatures of one
+    /// message differ.
     pub fn sign(&self, message: &[u8]) -> Signature {
         Signature::from_bytes(match &self.0 {
             Pair::Sr25519(pair) => pair.sign_simple(CONTEXT, message).to_bytes(),
@@ -160,12 +172,16 @@ mod tests {
 
     #[test]
     fn only_signatures_of_key_and_message_verify() {
-        let (alice, bob) = (Keypair::from_uri("//Alice").unwrap(), Keypair::from_uri("//Bob").unwrap());
+        let (alice, bob) =
+            (Keypair::from_uri("//Alice").unwrap(), Keypair::from_uri("//Bob").unwrap());
         let signature = alice.sign(b"hello");
         assert!(verify(&alice.hotkey(), b"hello", &signature));
         assert!(!verify(&alice.hotkey(), b"hullo", &signature));
         assert!(!verify(&bob.hotkey(), b"hello", &signature));
-        assert!(!verify(&Hotkey::from_bytes([0xff; 32]), b"hello", &signature), "not a point of the curve");
+        assert!(
+            !verify(&Hotkey::from_bytes([0xff; 32]), b"hello", &signature),
+            "not a point of the curve"
+        );
     }
 
     #[test]
@@ -175,8 +191,11 @@ mod tests {
             let alice = Keypair::from_uri_with("//Alice", crypto_type).unwrap();
             let signature = alice.sign(b"hello");
             assert!(alice.public().verify(b"hello", &signature));
-            assert!(!PublicKey::new(*alice.public().as_bytes(), other).verify(b"hello", &signature));
-            let again = Keypair::from_private_key_with(&alice.to_private_key(), crypto_type).unwrap();
+            assert!(
+                !PublicKey::new(*alice.public().as_bytes(), other).verify(b"hello", &signature)
+            );
+            let again =
+                Keypair::from_private_key_with(&alice.to_private_key(), crypto_type).unwrap();
             assert_eq!(again.public(), alice.public());
         }
     }
@@ -193,6 +212,9 @@ mod tests {
     #[test]
     fn debug_shows_the_address_only() {
         let alice = Keypair::from_uri("//Alice").unwrap();
-        assert_eq!(format!("{alice:?}"), "Keypair(5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY)");
+        assert_eq!(
+            format!("{alice:?}"),
+            "Keypair(5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY)"
+        );
     }
 }

@@ -1,12 +1,13 @@
 //! Keys, keyfiles, wallets on disk and signatures, compatible with Bittensor's own wallets.
 //!
-//! Uses `taonet-primitives` (addresses). Used by everything that signs: `taonet-chain`, `taonet-wire`, every validator
-//! and the command line; and by `taonet-doctor`, which checks keyfiles.
+//! Uses `taonet-primitives` (addresses). Used by everything that signs: `taonet-chain`,
+//! `taonet-wire`, every validator and the command line; and by `taonet-doctor`, which checks
+//! keyfiles.
 //!
 //! # Tour
 //!
-//! **Keys.** A [`Keypair`] is created from a derivation URI (`//Alice`), a [`Mnemonic`], a seed or a private key, of
-//! either [`CryptoType`]; a [`PublicKey`] is its public half.
+//! **Keys.** A [`Keypair`] is created from a derivation URI (`//Alice`), a [`Mnemonic`], a seed or
+//! a private key, of either [`CryptoType`]; a [`PublicKey`] is its public half.
 //!
 //! ```
 //! use taonet_wallet::{Keypair, Mnemonic, WordCount, verify};
@@ -18,10 +19,11 @@
 //! # Ok::<(), taonet_wallet::KeyError>(())
 //! ```
 //!
-//! **Signatures.** [`verify`] and [`verify_batch`] are for requests between neurons, [`PublicKey::verify_wrapped`] for
-//! texts that people sign, for example in a browser. [`message_bytes`] converts a text to the bytes to sign, decoding
-//! texts that begin with `0x`. In this example a validator proves its identity: it signs a text with its address, and
-//! anyone can verify it.
+//! **Signatures.** [`verify`] and [`verify_batch`] are for requests between neurons,
+//! [`PublicKey::verify_wrapped`] for texts that people sign, for example in a browser.
+//! [`message_bytes`] converts a text to the bytes to sign, decoding texts that begin with `0x`. In
+//! this example a validator proves its identity: it signs a text with its address, and anyone can
+//! verify it.
 //!
 //! ```
 //! use taonet_wallet::{CryptoType, Keypair, PublicKey, message_bytes};
@@ -36,13 +38,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Keyfiles.** A [`Keyfile`] is the content of a file. The crate reads plain keyfiles and the three encryption
-//! formats of Bittensor's wallets ([`Encryption`]); it writes plain keyfiles and the current wallet's format.
-//! [`PolkadotJs`] reads and writes the exports of browser wallets. [`Password`] reads passwords from files, file
-//! descriptors and the variables of Bittensor's tools, which the caller looks up, and checks their strength.
+//! **Keyfiles.** A [`Keyfile`] is the content of a file. The crate reads plain keyfiles and the
+//! three encryption formats of Bittensor's wallets ([`Encryption`]); it writes plain keyfiles and
+//! the current wallet's format. [`PolkadotJs`] reads and writes the exports of browser wallets.
+//! [`Password`] reads passwords from files, file descriptors and the variables of Bittensor's
+//! tools, which the caller looks up, and checks their strength.
 //!
-//! **Wallets on disk.** [`Wallets`] is a directory of wallets, [`Wallet`] one of them, with its coldkey and hotkeys. A
-//! [`StoredKey`] is a keyfile that was read but not decrypted.
+//! **Wallets on disk.** [`Wallets`] is a directory of wallets, [`Wallet`] one of them, with its
+//! coldkey and hotkeys. A [`StoredKey`] is a keyfile that was read but not decrypted.
 //!
 //! ```
 //! use taonet_wallet::{CryptoType, Keyfile, Mnemonic, Overwrite, Wallets, WordCount};
@@ -58,16 +61,18 @@
 //!
 //! # Guarantees
 //!
-//! - Secrets never appear in `Debug` output, errors or logs. They are wiped from memory when dropped, and keys are on
-//!   the heap, so that moves leave no copy behind. On the stack this is best effort: copies made by the compiler, or by
-//!   a library during a computation, remain until they are overwritten.
-//! - A file is written atomically, with access for its owner only; a key is overwritten only on request, and then the
-//!   old one is kept in the wallet's `.backups`. A change of the password replaces the keyfile without a backup. The
-//!   crate locks a wallet while it writes to it.
-//! - After an error the old key is still in place, except after [`WalletError::PartlyWritten`], which lists the new
-//!   files.
+//! - Secrets never appear in `Debug` output, errors or logs. They are wiped from memory when
+//!   dropped, and keys are on the heap, so that moves leave no copy behind. On the stack this is
+//!   best effort: copies made by the compiler, or by a library during a computation, remain until
+//!   they are overwritten.
+//! - A file is written atomically, with access for its owner only; a key is overwritten only on
+//!   request, and then the old one is kept in the wallet's `.backups`. A change of the password
+//!   replaces the keyfile without a backup. The crate locks a wallet while it writes to it.
+//! - After an error the old key is still in place, except after [`WalletError::PartlyWritten`],
+//!   which lists the new files.
 //! - A wrong password and a damaged file give the same error, after a comparison in constant time.
-//! - The crate reads no environment variables and never prompts: the program that uses it does both.
+//! - The crate reads no environment variables and never prompts: the program that uses it does
+//!   both.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -100,7 +105,8 @@ pub use message::{MessageError, message_bytes};
 pub use mnemonic::{DEV_PHRASE, Mnemonic, WordCount};
 pub use open::warn_if_exposed;
 pub use password::{
-    MIN_LENGTH, MIN_STRENGTH, Password, PasswordError, StoredPasswordError, WeakPassword, stored_password_name,
+    MIN_LENGTH, MIN_STRENGTH, Password, PasswordError, StoredPasswordError, WeakPassword,
+    stored_password_name,
 };
 pub use polkadot_js::{PolkadotJs, PolkadotJsError};
 pub use public_key::{PublicKey, PublicKeyError};
@@ -108,6 +114,7 @@ pub use signature::{Signature, SignatureError, verify, verify_wrapped};
 pub use stored_key::StoredKey;
 pub use wallet_error::WalletError;
 pub use wallets::{
-    Backup, DEFAULT_ROOT, ListedHotkey, ListedWallet, Name, NameError, SecretState, Wallet, Wallets, expand_home,
+    Backup, DEFAULT_ROOT, ListedHotkey, ListedWallet, Name, NameError, SecretState, Wallet,
+    Wallets, expand_home,
 };
 pub use write::{Overwrite, Written};

@@ -1,9 +1,12 @@
 /// The text begins with `0x`, but the rest is not pairs of hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("text starts with 0x but is not hex; hint: to sign the text itself, pass it as a file or without 0x")]
+#[error(
+    "text starts with 0x but is not hex; hint: to sign the text itself, pass it as a file or without 0x"
+)]
 pub struct MessageError;
 
-/// Converts a text to the bytes to sign or verify: the decoded hex digits after `0x`, otherwise the text as UTF-8.
+/// Converts a text to the bytes to sign or verify: the decoded hex digits after `0x`, otherwise the
+/// text as UTF-8.
 ///
 /// # Errors
 /// [`MessageError`] for `0x` not followed by pairs of hex digits.

@@ -8,8 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::KeyError;
 
-/// The public development mnemonic, from which `//Alice`, `//Bob` and others are derived. Never fund these keys.
-pub const DEV_PHRASE: &str = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
+/// The public development mnemonic, from which `//Alice`, `//Bob` and others are derived. Never
+/// fund these keys.
+pub const DEV_PHRASE: &str =
+    "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
 
 /// The number of PBKDF2 rounds from a mnemonic's entropy to a seed.
 const ROUNDS: u32 = 2048;
@@ -35,7 +37,8 @@ pub enum WordCount {
 
 impl WordCount {
     /// Every valid number of words.
-    pub const ALL: [Self; 5] = [Self::Twelve, Self::Fifteen, Self::Eighteen, Self::TwentyOne, Self::TwentyFour];
+    pub const ALL: [Self; 5] =
+        [Self::Twelve, Self::Fifteen, Self::Eighteen, Self::TwentyOne, Self::TwentyFour];
 
     /// Returns the number of words.
     pub const fn words(self) -> usize {
@@ -48,7 +51,8 @@ impl WordCount {
         }
     }
 
-    /// Returns the length of the entropy in bytes: three words encode 32 bits of entropy and one of checksum.
+    /// Returns the length of the entropy in bytes: three words encode 32 bits of entropy and one of
+    /// checksum.
     const fn entropy_bytes(self) -> usize {
         match self {
             Self::Twelve => 16,
@@ -68,7 +72,8 @@ impl TryFrom<usize> for WordCount {
     }
 }
 
-/// A BIP-39 mnemonic of English words. Wiped from memory when dropped; `Debug` shows the number of words only.
+/// A BIP-39 mnemonic of English words. Wiped from memory when dropped; `Debug` shows the number of
+/// words only.
 #[derive(Clone)]
 pub struct Mnemonic(Box<bip39::Mnemonic>);
 
@@ -79,7 +84,8 @@ impl Mnemonic {
     /// [`KeyError::Randomness`] when the random number generator fails.
     pub fn generate(count: WordCount) -> Result<Self, KeyError> {
         let mut entropy = Zeroizing::new([0; MAX_ENTROPY]);
-        let entropy = entropy.get_mut(..count.entropy_bytes()).ok_or(KeyError::WordCount(count.words()))?;
+        let entropy =
+            entropy.get_mut(..count.entropy_bytes()).ok_or(KeyError::WordCount(count.words()))?;
         getrandom::fill(entropy).map_err(|_| KeyError::Randomness)?;
         bip39::Mnemonic::from_entropy_in(Language::English, entropy)
             .map(|mnemonic| Self(mnemonic.into()))
@@ -100,7 +106,8 @@ impl Mnemonic {
             })
     }
 
-    /// Returns the words, separated by single spaces. They are the secret: show them only once, and only to the owner.
+    /// Returns the words, separated by single spaces. They are the secret: show them only once, and
+    /// only to the owner.
     pub fn phrase(&self) -> Zeroizing<String> {
         // No word has more than 8 letters: the buffer never reallocates.
         let mut phrase = Zeroizing::new(String::with_capacity(24 * 9));
@@ -120,7 +127,8 @@ impl Mnemonic {
 
     /// Derives the 32-byte seed ("mini secret") with a passphrase, which may be empty.
     ///
-    /// Substrate derives the seed from the mnemonic's entropy, whereas BIP-39 derives it from the text.
+    /// Substrate derives the seed from the mnemonic's entropy, whereas BIP-39 derives it from the
+    /// text.
     pub fn to_seed(&self, passphrase: &str) -> Zeroizing<[u8; 32]> {
         // Accessed in place: destructuring would copy the entropy out of the pair.
         let entropy = Zeroizing::new(self.0.to_entropy_array());

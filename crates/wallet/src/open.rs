@@ -4,8 +4,8 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Opens a regular file; `None` for anything else. The type is checked after opening, so that the file cannot be
-/// replaced in between; opening a named pipe does not block.
+/// Opens a regular file; `None` for anything else. The type is checked after opening, so that the
+/// file cannot be replaced in between; opening a named pipe does not block.
 pub(crate) fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -19,12 +19,14 @@ pub(crate) fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     Ok(metadata.is_file().then_some((file, metadata)))
 }
 
-/// Returns the mode bits of a regular file that users other than its owner can access; `None` for a private file.
+/// Returns the mode bits of a regular file that users other than its owner can access; `None` for a
+/// private file.
 #[cfg(unix)]
 pub(crate) fn exposed(metadata: &Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
 
-    Some(metadata.permissions().mode() & 0o777).filter(|mode| metadata.is_file() && mode & 0o077 != 0)
+    Some(metadata.permissions().mode() & 0o777)
+        .filter(|mode| metadata.is_file() && mode & 0o077 != 0)
 }
 
 #[cfg(not(unix))]
@@ -32,7 +34,8 @@ pub(crate) const fn exposed(_: &Metadata) -> Option<u32> {
     None
 }
 
-/// Logs a warning if a file with a secret is accessible to users other than its owner. Pipes and terminals are skipped.
+/// Logs a warning if a file with a secret is accessible to users other than its owner. Pipes and
+/// terminals are skipped.
 pub fn warn_if_exposed(file: &File, path: &Path) {
     if let Some(mode) = file.metadata().ok().as_ref().and_then(exposed) {
         tracing::warn!(
@@ -53,7 +56,14 @@ mod tests {
     fn pipes_and_directories_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
         assert!(open_file(&pipe).unwrap().is_none());
         assert!(open_file(dir.path()).unwrap().is_none());
         fs::write(dir.path().join("file"), "").unwrap();

@@ -12,8 +12,8 @@ pub use strength::{MIN_LENGTH, MIN_STRENGTH, WeakPassword};
 
 /// The password of a keyfile. Wiped from memory when dropped and never shown by `Debug`.
 ///
-/// Programs may prompt for a password, or read it with [`Password::from_file`], [`Password::from_descriptor`] or
-/// [`Password::from_lookup`].
+/// Programs may prompt for a password, or read it with [`Password::from_file`],
+/// [`Password::from_descriptor`] or [`Password::from_lookup`].
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
@@ -28,8 +28,9 @@ impl Password {
         self.0.as_bytes()
     }
 
-    /// Checks whether the password may protect a new keyfile: at least [`MIN_LENGTH`] characters and an estimated
-    /// strength of at least [`MIN_STRENGTH`] bits. Existing keyfiles open with any password.
+    /// Checks whether the password may protect a new keyfile: at least [`MIN_LENGTH`] characters
+    /// and an estimated strength of at least [`MIN_STRENGTH`] bits. Existing keyfiles open with any
+    /// password.
     ///
     /// # Errors
     /// [`WeakPassword`] names the requirement that is not met.

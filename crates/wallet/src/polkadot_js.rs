@@ -13,9 +13,11 @@ use zeroize::Zeroizing;
 
 use crate::{CryptoType, KeyError, Keypair, Password};
 
-/// The header before the secret in the plain content: PKCS#8 as written by Polkadot-JS, with a secret key of 64 bytes.
-const HEADER: [u8; 16] =
-    [0x30, 0x53, 0x02, 0x01, 0x01, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+/// The header before the secret in the plain content: PKCS#8 as written by Polkadot-JS, with a
+/// secret key of 64 bytes.
+const HEADER: [u8; 16] = [
+    0x30, 0x53, 0x02, 0x01, 0x01, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
 
 /// The bytes between the secret and the public key.
 const DIVIDER: [u8; 5] = [0xa1, 0x23, 0x03, 0x21, 0x00];
@@ -27,13 +29,14 @@ const LOG_N: u8 = 15;
 const R: u32 = 8;
 const P: u32 = 1;
 
-/// Limits on a file's scrypt parameters. scrypt takes 128 · r · (N + p) bytes, which is little more than 256 MiB at
-/// these limits. Exports written by Polkadot-JS take 32 MiB, with one lane.
+/// Limits on a file's scrypt parameters. scrypt takes 128 · r · (N + p) bytes, which is little more
+/// than 256 MiB at these limits. Exports written by Polkadot-JS take 32 MiB, with one lane.
 const MAX_N_R: u32 = 1 << 21;
 const MAX_R: u32 = 64;
 const MAX_P: u32 = 16;
 
-/// Why a Polkadot-JS export could not be read or written. Messages never contain the export's content.
+/// Why a Polkadot-JS export could not be read or written. Messages never contain the export's
+/// content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolkadotJsError {
@@ -46,13 +49,15 @@ pub enum PolkadotJsError {
         column: usize,
     },
     /// The version is not 3, the only supported one.
-    #[error("unsupported export version, expected 3; hint: export the account again with a current Polkadot-JS wallet")]
+    #[error(
+        "unsupported export version, expected 3; hint: export the account again with a current Polkadot-JS wallet"
+    )]
     Version,
     /// The account is not sr25519, the only supported scheme.
     #[error("the export does not contain an sr25519 account")]
     Content,
-    /// The encryption is unsupported: neither `scrypt` with `xsalsa20-poly1305`, nor `xsalsa20-poly1305` alone, nor
-    /// `none`.
+    /// The encryption is unsupported: neither `scrypt` with `xsalsa20-poly1305`, nor
+    /// `xsalsa20-poly1305` alone, nor `none`.
     #[error("unsupported encryption type of the export")]
     Encryption,
     /// The scrypt parameters are invalid or exceed the limits.
@@ -115,8 +120,9 @@ enum Cipher {
 
 /// An account export of Polkadot-JS and browser wallets: JSON of version 3 with an sr25519 key.
 ///
-/// [`PolkadotJs::parse`] is cheap; [`PolkadotJs::open`] takes the time and memory that the file's scrypt parameters
-/// require, within limits. The content is wiped from memory when dropped; `Debug` shows the address only.
+/// [`PolkadotJs::parse`] is cheap; [`PolkadotJs::open`] takes the time and memory that the file's
+/// scrypt parameters require, within limits. The content is wiped from memory when dropped; `Debug`
+/// shows the address only.
 pub struct PolkadotJs {
     address: Ss58,
     cipher: Cipher,
@@ -128,10 +134,13 @@ impl PolkadotJs {
     /// Parses an export.
     ///
     /// # Errors
-    /// [`PolkadotJsError`] if the text is not a supported export, or decrypting it would need too much memory.
+    /// [`PolkadotJsError`] if the text is not a supported export, or decrypting it would need too
+    /// much memory.
     pub fn parse(json: &[u8]) -> Result<Self, PolkadotJsError> {
-        let Fields { encoded, encoding, address } = serde_json::from_slice(bytes_without_bom(json))
-            .map_err(|error| PolkadotJsError::Json { line: error.line(), column: error.column() })?;
+        let Fields { encoded, encoding, address } =
+            serde_json::from_slice(bytes_without_bom(json)).map_err(|error| {
+                PolkadotJsError::Json { line: error.line(), column: error.column() }
+            })?;
         // In unencrypted exports this text contains the key.
         let encoded = Zeroizing::new(encoded);
         if encoding.version != "3" {
@@ -140,7 +149,8 @@ impl PolkadotJs {
         if encoding.content != ["pkcs8", "sr25519"] {
             return Err(PolkadotJsError::Content);
         }
-        let bytes = Zeroizing::new(STANDARD.decode(&*encoded).map_err(|_| PolkadotJsError::WrongPassword)?);
+        let bytes =
+            Zeroizing::new(STANDARD.decode(&*encoded).map_err(|_| PolkadotJsError::WrongPassword)?);
         let kind: Vec<_> = encoding.kind.iter().map(String::as_str).collect();
         let (cipher, content) = match kind.as_slice() {
             ["none"] => (Cipher::None, bytes.as_slice()),
@@ -153,7 +163,8 @@ impl PolkadotJs {
                 let (n, rest) = split(rest)?;
                 let (p, rest) = split(rest)?;
                 let (r, rest) = split(rest)?;
-                let params = cost(u32::from_le_bytes(n), u32::from_le_bytes(r), u32::from_le_bytes(p))?;
+                let params =
+                    cost(u32::from_le_bytes(n), u32::from_le_bytes(r), u32::from_le_bytes(p))?;
                 let (nonce, content) = split(rest)?;
                 (Cipher::Scrypt { salt, params, nonce }, content)
             }
@@ -176,37 +187,60 @@ impl PolkadotJs {
     /// Decrypts the account's key. An unencrypted export opens with any password.
     ///
     /// # Errors
-    /// [`PolkadotJsError::WrongPassword`] for a wrong password or a damaged file; [`PolkadotJsError::Mismatch`] when
-    /// the key does not match the address.
+    /// [`PolkadotJsError::WrongPassword`] for a wrong password or a damaged file;
+    /// [`PolkadotJsError::Mismatch`] when the key does not match the address.
     pub fn open(&self, password: &Password) -> Result<Keypair, PolkadotJsError> {
         let text = match &self.cipher {
             Cipher::None => self.content.clone(),
             Cipher::Password { nonce } => self.decrypt(&padded(password), nonce)?,
-            Cipher::Scrypt { salt, params, nonce } => self.decrypt(&*stretched(password, salt, params)?, nonce)?,
+            Cipher::Scrypt { salt, params, nonce } => {
+                self.decrypt(&*stretched(password, salt, params)?, nonce)?
+            }
         };
         let pair = read_pkcs8(&text).ok_or(PolkadotJsError::WrongPassword)?;
         let found = pair.public().address_on(self.address.prefix());
-        if found == self.address { Ok(pair) } else { Err(PolkadotJsError::Mismatch { stated: self.address, found }) }
+        if found == self.address {
+            Ok(pair)
+        } else {
+            Err(PolkadotJsError::Mismatch { stated: self.address, found })
+        }
     }
 
-    fn decrypt(&self, key: &[u8; 32], nonce: &[u8; 24]) -> Result<Zeroizing<Vec<u8>>, PolkadotJsError> {
+    fn decrypt(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 24],
+    ) -> Result<Zeroizing<Vec<u8>>, PolkadotJsError> {
         let (tag, ciphertext) = split::<16>(&self.content)?;
         let mut text = Zeroizing::new(ciphertext.to_vec());
         XSalsa20Poly1305::new(key.into())
-            .decrypt_in_place_detached(Nonce::from_slice(nonce), b"", &mut text, Tag::from_slice(&tag))
+            .decrypt_in_place_detached(
+                Nonce::from_slice(nonce),
+                b"",
+                &mut text,
+                Tag::from_slice(&tag),
+            )
             .map_err(|_| PolkadotJsError::WrongPassword)?;
         Ok(text)
     }
 
-    /// Exports a pair as encrypted JSON for Polkadot-JS, with scrypt (N = 32 768, r = 8, p = 1). `created` is in
-    /// milliseconds since the Unix epoch.
+    /// Exports a pair as encrypted JSON for Polkadot-JS, with scrypt (N = 32 768, r = 8, p = 1).
+    /// `created` is in milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// [`PolkadotJsError::Scheme`] for an ed25519 pair; [`PolkadotJsError::Key`] if the random number generator fails.
-    pub fn export(pair: &Keypair, password: &Password, name: &str, created: u64) -> Result<String, PolkadotJsError> {
+    /// [`PolkadotJsError::Scheme`] for an ed25519 pair; [`PolkadotJsError::Key`] if the random
+    /// number generator fails.
+    pub fn export(
+        pair: &Keypair,
+        password: &Password,
+        name: &str,
+        created: u64,
+    ) -> Result<String, PolkadotJsError> {
         let secret = pair.sr25519().ok_or(PolkadotJsError::Scheme(pair.crypto_type()))?;
         let (mut salt, mut nonce) = ([0; 32], [0; 24]);
-        getrandom::fill(&mut salt).and_then(|()| getrandom::fill(&mut nonce)).map_err(|_| KeyError::Randomness)?;
+        getrandom::fill(&mut salt)
+            .and_then(|()| getrandom::fill(&mut nonce))
+            .map_err(|_| KeyError::Randomness)?;
         let params = Params::new(LOG_N, R, P, 32).map_err(|_| PolkadotJsError::Encryption)?;
         let mut text = write_pkcs8(&secret.secret, pair.public().as_bytes());
         let tag = XSalsa20Poly1305::new((&*stretched(password, &salt, &params)?).into())
@@ -231,12 +265,19 @@ impl fmt::Debug for PolkadotJs {
 }
 
 fn split<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), PolkadotJsError> {
-    bytes.split_first_chunk().map(|(head, rest)| (*head, rest)).ok_or(PolkadotJsError::WrongPassword)
+    bytes
+        .split_first_chunk()
+        .map(|(head, rest)| (*head, rest))
+        .ok_or(PolkadotJsError::WrongPassword)
 }
 
 fn cost(n: u32, r: u32, p: u32) -> Result<Params, PolkadotJsError> {
     let refused = PolkadotJsError::Cost { n, r, p };
-    if !n.is_power_of_two() || n.checked_mul(r).is_none_or(|n_r| n_r > MAX_N_R) || r > MAX_R || p > MAX_P {
+    if !n.is_power_of_two()
+        || n.checked_mul(r).is_none_or(|n_r| n_r > MAX_N_R)
+        || r > MAX_R
+        || p > MAX_P
+    {
         return Err(refused);
     }
     Params::new(n.ilog2() as u8, r, p, 32).map_err(|_| refused)
@@ -250,9 +291,14 @@ fn padded(password: &Password) -> Zeroizing<[u8; 32]> {
     key
 }
 
-fn stretched(password: &Password, salt: &[u8], params: &Params) -> Result<Zeroizing<[u8; 32]>, PolkadotJsError> {
+fn stretched(
+    password: &Password,
+    salt: &[u8],
+    params: &Params,
+) -> Result<Zeroizing<[u8; 32]>, PolkadotJsError> {
     let mut key = Zeroizing::new([0; 32]);
-    scrypt::scrypt(password.as_bytes(), salt, params, key.as_mut_slice()).map_err(|_| PolkadotJsError::Encryption)?;
+    scrypt::scrypt(password.as_bytes(), salt, params, key.as_mut_slice())
+        .map_err(|_| PolkadotJsError::Encryption)?;
     Ok(key)
 }
 

@@ -17,7 +17,8 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Creates a public key from its 32 bytes and scheme. With invalid bytes, every verification fails.
+    /// Creates a public key from its 32 bytes and scheme. With invalid bytes, every verification
+    /// fails.
     pub const fn new(key: [u8; 32], crypto_type: CryptoType) -> Self {
         Self { crypto_type, key }
     }
@@ -62,31 +63,40 @@ impl PublicKey {
 
     /// Whether the key signed exactly `message`.
     ///
-    /// No signature is valid for keys with which anyone can sign: the all-zero sr25519 key, and ed25519 keys or nonces
-    /// of small order.
+    /// No signature is valid for keys with which anyone can sign: the all-zero sr25519 key, and
+    /// ed25519 keys or nonces of small order.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
         match self.crypto_type {
             CryptoType::Sr25519 => {
                 let Some(key) = sr25519_key(&self.key) else { return false };
-                let Ok(signature) = schnorrkel::Signature::from_bytes(signature.as_bytes()) else { return false };
+                let Ok(signature) = schnorrkel::Signature::from_bytes(signature.as_bytes()) else {
+                    return false;
+                };
                 key.verify_simple(CONTEXT, message, &signature).is_ok()
             }
             CryptoType::Ed25519 => {
                 let Ok(key) = VerifyingKey::from_bytes(&self.key) else { return false };
-                key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature.as_bytes())).is_ok()
+                key.verify_strict(
+                    message,
+                    &ed25519_dalek::Signature::from_bytes(signature.as_bytes()),
+                )
+                .is_ok()
             }
         }
     }
 
-    /// Whether the key signed `message`, either plain or wrapped in `<Bytes>…</Bytes>` as browser wallets do.
+    /// Whether the key signed `message`, either plain or wrapped in `<Bytes>…</Bytes>` as browser
+    /// wallets do.
     ///
     /// Use it for messages that people sign; verify requests between neurons with [`Self::verify`].
     pub fn verify_wrapped(&self, message: &[u8], signature: &Signature) -> bool {
-        self.verify(message, signature) || self.verify(&[b"<Bytes>", message, b"</Bytes>"].concat(), signature)
+        self.verify(message, signature)
+            || self.verify(&[b"<Bytes>", message, b"</Bytes>"].concat(), signature)
     }
 }
 
-/// Returns the sr25519 key with these bytes, if it is valid and not zero: the zero point has the known secret 0.
+/// Returns the sr25519 key with these bytes, if it is valid and not zero: the zero point has the
+/// known secret 0.
 pub(crate) fn sr25519_key(bytes: &[u8; 32]) -> Option<schnorrkel::PublicKey> {
     if *bytes == [0; 32] { None } else { schnorrkel::PublicKey::from_bytes(bytes).ok() }
 }

@@ -34,8 +34,8 @@ impl Signature {
         &self.0
     }
 
-    /// Returns the signature as 128 lower-case hex digits without the `0x` of `Display`: the form used by signing
-    /// services.
+    /// Returns the signature as 128 lower-case hex digits without the `0x` of `Display`: the form
+    /// used by signing services.
     pub fn to_bare_hex(&self) -> String {
         hex::encode(self.0)
     }
@@ -87,7 +87,8 @@ pub fn verify(signer: &Hotkey, message: &[u8], signature: &Signature) -> bool {
     PublicKey::new(*signer.as_bytes(), CryptoType::Sr25519).verify(message, signature)
 }
 
-/// Whether `signer` signed `message`, either plain or wrapped in `<Bytes>…</Bytes>` as browser wallets do.
+/// Whether `signer` signed `message`, either plain or wrapped in `<Bytes>…</Bytes>` as browser
+/// wallets do.
 ///
 /// Use it for messages that people sign; verify requests between neurons with [`verify`].
 pub fn verify_wrapped(signer: &Hotkey, message: &[u8], signature: &Signature) -> bool {

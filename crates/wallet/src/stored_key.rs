@@ -12,7 +12,8 @@ use crate::{Encryption, Keyfile, KeyfileError, Password, PublicKey, WalletError}
 /// The maximum size of a keyfile, in bytes. Typical keyfiles have a few hundred bytes.
 pub(crate) const MAX_BYTES: u64 = 64 * 1024;
 
-/// A keyfile that was read but not decrypted, so that a program can check whether it needs to prompt for a password.
+/// A keyfile that was read but not decrypted, so that a program can check whether it needs to
+/// prompt for a password.
 ///
 /// The file's bytes are wiped from memory when dropped; `Debug` shows the path only.
 pub struct StoredKey {
@@ -24,9 +25,9 @@ pub struct StoredKey {
 }
 
 impl StoredKey {
-    /// Reads a keyfile at any path. Its wallet is the directory of the file, or the directory above if that is named
-    /// `hotkeys`. Symbolic links to regular files are followed. Logs a warning if other users can access the file; see
-    /// also [`Self::exposed`].
+    /// Reads a keyfile at any path. Its wallet is the directory of the file, or the directory above
+    /// if that is named `hotkeys`. Symbolic links to regular files are followed. Logs a warning if
+    /// other users can access the file; see also [`Self::exposed`].
     ///
     /// # Errors
     /// [`WalletError`] if the file is unreadable, not a regular file, or too large.
@@ -48,20 +49,27 @@ impl StoredKey {
 
     /// Reads a keyfile without a warning about its permissions, for public files and listings.
     pub(crate) fn read_quietly(path: &Path) -> Result<Self, WalletError> {
-        let opened = open_file(path).map_err(|source| WalletError::Read { path: path.into(), source })?;
+        let opened =
+            open_file(path).map_err(|source| WalletError::Read { path: path.into(), source })?;
         let Some((file, metadata)) = opened else {
             return Err(WalletError::NotAFile(path.into()));
         };
         if metadata.len() > MAX_BYTES {
             return Err(WalletError::TooLarge { path: path.into(), bytes: metadata.len() });
         }
-        // One spare byte lets the reader detect the end of the file: a growing buffer would leave copies of the secret
-        // behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().saturating_add(1) as usize));
+        // One spare byte lets the reader detect the end of the file: a growing buffer would leave
+        // copies of the secret behind.
+        let mut bytes =
+            Zeroizing::new(Vec::with_capacity(metadata.len().saturating_add(1) as usize));
         file.take(metadata.len())
             .read_to_end(&mut bytes)
             .map_err(|source| WalletError::Read { path: path.into(), source })?;
-        Ok(Self { path: path.into(), wallet: directory_of(path).into(), bytes, exposed: exposed(&metadata) })
+        Ok(Self {
+            path: path.into(),
+            wallet: directory_of(path).into(),
+            bytes,
+            exposed: exposed(&metadata),
+        })
     }
 
     /// Returns the path of the keyfile.
@@ -89,8 +97,9 @@ impl StoredKey {
         self.exposed
     }
 
-    /// Decrypts the key. The password is used only if the file is encrypted; opening then takes seconds and 512 MiB of
-    /// memory. Logs a warning if the public file beside it has a different key.
+    /// Decrypts the key. The password is used only if the file is encrypted; opening then takes
+    /// seconds and 512 MiB of memory. Logs a warning if the public file beside it has a different
+    /// key.
     ///
     /// # Errors
     /// [`WalletError::Keyfile`] if the content is malformed or cannot be decrypted.
@@ -102,7 +111,8 @@ impl StoredKey {
         if let Ok(beside) = beside
             && beside != key.public()
         {
-            let (public_file, shown, key) = (Path::new(&public_file).display(), beside, key.public());
+            let (public_file, shown, key) =
+                (Path::new(&public_file).display(), beside, key.public());
             tracing::warn!(
                 %public_file, %shown, %key,
                 "the public keyfile does not match the key; hint: regenerate it"
@@ -121,7 +131,10 @@ impl StoredKey {
     }
 
     /// Decrypts the content, and checks that it contains a key.
-    pub(crate) fn plain(&self, password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, WalletError> {
+    pub(crate) fn plain(
+        &self,
+        password: Option<&Password>,
+    ) -> Result<Zeroizing<Vec<u8>>, WalletError> {
         let plain = Keyfile::plain(self.bytes(), password).map_err(|source| self.error(source))?;
         Keyfile::from_json(&plain).map_err(|source| self.error(source))?;
         Ok(plain)
@@ -168,13 +181,16 @@ mod tests {
         use std::os::unix::fs::{PermissionsExt, symlink};
 
         let dir = tempfile::tempdir().unwrap();
-        let (target, to_file, to_dir) = (dir.path().join("key"), dir.path().join("a"), dir.path().join("b"));
+        let (target, to_file, to_dir) =
+            (dir.path().join("key"), dir.path().join("a"), dir.path().join("b"));
         fs::write(&target, format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap();
         symlink(&target, &to_file).unwrap();
         symlink(dir.path(), &to_dir).unwrap();
         assert!(StoredKey::read(&to_file).is_ok());
         assert!(matches!(StoredKey::read(&to_dir), Err(WalletError::NotAFile(_))));
-        for (mode, exposed) in [(0o600, None), (0o400, None), (0o644, Some(0o644)), (0o660, Some(0o660))] {
+        for (mode, exposed) in
+            [(0o600, None), (0o400, None), (0o644, Some(0o644)), (0o660, Some(0o660))]
+        {
             fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(StoredKey::read(&to_file).unwrap().exposed(), exposed);
         }

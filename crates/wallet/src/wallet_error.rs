@@ -23,7 +23,8 @@ pub enum WalletError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// An error occurred after some of the key's files were written. The new key is in place: keep the backups.
+    /// An error occurred after some of the key's files were written. The new key is in place: keep
+    /// the backups.
     #[error("the key is written, but some of its files are missing; written: {}", list(.files))]
     PartlyWritten {
         /// Paths of the written files.

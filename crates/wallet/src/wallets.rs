@@ -41,16 +41,16 @@ pub fn expand_home(path: impl AsRef<Path>, home: Option<&Path>) -> Result<PathBu
 /// ROOT/WALLET/hotkeys/HOTKEYpub.txt its public half
 /// ```
 ///
-/// This crate adds `ROOT/WALLET/.backups` with overwritten keys (`coldkey.1`, `hotkeys/HOTKEY.1`), and the empty file
-/// `ROOT/WALLET/.lock`.
+/// This crate adds `ROOT/WALLET/.backups` with overwritten keys (`coldkey.1`, `hotkeys/HOTKEY.1`),
+/// and the empty file `ROOT/WALLET/.lock`.
 #[derive(Debug, Clone)]
 pub struct Wallets {
     root: PathBuf,
 }
 
 impl Wallets {
-    /// Creates a handle to a directory of wallets, which need not exist yet. A leading `~` is not expanded: see
-    /// [`expand_home`].
+    /// Creates a handle to a directory of wallets, which need not exist yet. A leading `~` is not
+    /// expanded: see [`expand_home`].
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -65,18 +65,23 @@ impl Wallets {
         Wallet::new(&self.root, name)
     }
 
-    /// Lists all wallets, sorted by name, without decrypting anything. Keys that cannot be read are `None`.
+    /// Lists all wallets, sorted by name, without decrypting anything. Keys that cannot be read are
+    /// `None`.
     ///
     /// # Errors
-    /// [`WalletError::Read`] when the directory cannot be read. A missing directory counts as empty.
+    /// [`WalletError::Read`] when the directory cannot be read. A missing directory counts as
+    /// empty.
     pub fn list(&self) -> Result<Vec<ListedWallet>, WalletError> {
         let entries = match fs::read_dir(&self.root) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|source| WalletError::Read { path: self.root.clone(), source })?,
+            entries => {
+                entries.map_err(|source| WalletError::Read { path: self.root.clone(), source })?
+            }
         };
         let mut wallets = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(|source| WalletError::Read { path: self.root.clone(), source })?;
+            let entry =
+                entry.map_err(|source| WalletError::Read { path: self.root.clone(), source })?;
             let Some(name) = name::of(&entry) else { continue };
             wallets.extend(self.wallet(name).list());
         }

@@ -19,8 +19,8 @@ pub(crate) use lock::{Lock, make_directory, refuse_links};
 pub enum Overwrite {
     /// Keeps the existing file and refuses to write.
     Refuse,
-    /// Copies the existing file into the wallet's `.backups` before overwriting it, as `coldkey.1` or `hotkeys/NAME.1`,
-    /// or with the next free number.
+    /// Copies the existing file into the wallet's `.backups` before overwriting it, as `coldkey.1`
+    /// or `hotkeys/NAME.1`, or with the next free number.
     KeepBackup,
 }
 
@@ -39,23 +39,29 @@ pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), WalletError
         Ok(metadata) if metadata.is_symlink() => Err(WalletError::Link(path.into())),
         Ok(metadata) if !metadata.is_file() => Err(WalletError::NotAFile(path.into())),
         Ok(_) if overwrite == Overwrite::Refuse => Err(WalletError::Exists(path.into())),
-        Err(source) if source.kind() != ErrorKind::NotFound => Err(WalletError::Read { path: path.into(), source }),
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(WalletError::Read { path: path.into(), source })
+        }
         _ => Ok(()),
     }
 }
 
-/// A synced temporary file beside its destination, readable by the owner only. Removed on drop unless persisted.
+/// A synced temporary file beside its destination, readable by the owner only. Removed on drop
+/// unless persisted.
 ///
-/// All drafts of a change are written before the first is persisted: a full disk never leaves half of the change.
+/// All drafts of a change are written before the first is persisted: a full disk never leaves half
+/// of the change.
 pub(crate) struct Draft {
     file: NamedTempFile,
     path: PathBuf,
 }
 
 impl Draft {
-    /// Writes a draft. The caller must hold the wallet's [`Lock`]: taking the lock removes the drafts of other writers.
+    /// Writes a draft. The caller must hold the wallet's [`Lock`]: taking the lock removes the
+    /// drafts of other writers.
     pub(crate) fn new(path: &Path, bytes: &[u8]) -> Result<Self, WalletError> {
-        let file = draft(path, bytes).map_err(|source| WalletError::Write { path: path.into(), source })?;
+        let file = draft(path, bytes)
+            .map_err(|source| WalletError::Write { path: path.into(), source })?;
         Ok(Self { file, path: path.into() })
     }
 
@@ -74,9 +80,13 @@ impl Draft {
 }
 
 impl Lock {
-    /// Moves drafts of one directory to their destinations, in order. Checks and backups are done before the first
-    /// move.
-    pub(crate) fn place(&self, drafts: Vec<Draft>, overwrite: Overwrite) -> Result<Written, WalletError> {
+    /// Moves drafts of one directory to their destinations, in order. Checks and backups are done
+    /// before the first move.
+    pub(crate) fn place(
+        &self,
+        drafts: Vec<Draft>,
+        overwrite: Overwrite,
+    ) -> Result<Written, WalletError> {
         for draft in &drafts {
             check(&draft.path, overwrite)?;
         }
@@ -84,20 +94,24 @@ impl Lock {
         let directory = Directory::open(directory)?;
         let backups = match overwrite {
             Overwrite::Refuse => Vec::new(),
-            Overwrite::KeepBackup => backup::make(self.wallet(), drafts.iter().map(|draft| draft.path.as_path()))?,
+            Overwrite::KeepBackup => {
+                backup::make(self.wallet(), drafts.iter().map(|draft| draft.path.as_path()))?
+            }
         };
         place(drafts, overwrite, &directory, backups)
     }
 }
 
-/// Replaces a keyfile after a password change, without a backup: the old password may be compromised.
+/// Replaces a keyfile after a password change, without a backup: the old password may be
+/// compromised.
 pub(crate) fn replace(_: &Lock, draft: Draft) -> Result<(), WalletError> {
     check(&draft.path, Overwrite::KeepBackup)?;
     let directory = Directory::open(directory_of(&draft.path))?;
     place(vec![draft], Overwrite::KeepBackup, &directory, Vec::new()).map(drop)
 }
 
-/// Moves drafts to their destinations and syncs the directory. After the first move, errors list the files in place.
+/// Moves drafts to their destinations and syncs the directory. After the first move, errors list
+/// the files in place.
 fn place(
     drafts: Vec<Draft>,
     overwrite: Overwrite,
@@ -124,11 +138,16 @@ fn place(
 
 impl Written {
     fn partly(self, source: WalletError) -> WalletError {
-        WalletError::PartlyWritten { files: self.files, backups: self.backups, source: source.into() }
+        WalletError::PartlyWritten {
+            files: self.files,
+            backups: self.backups,
+            source: source.into(),
+        }
     }
 }
 
-/// A directory, opened before its files change: a rename is durable only once its directory is synced.
+/// A directory, opened before its files change: a rename is durable only once its directory is
+/// synced.
 struct Directory {
     path: PathBuf,
     #[cfg(unix)]
@@ -138,7 +157,8 @@ struct Directory {
 impl Directory {
     fn open(path: &Path) -> Result<Self, WalletError> {
         #[cfg(unix)]
-        let file = File::open(path).map_err(|source| WalletError::Write { path: path.into(), source })?;
+        let file =
+            File::open(path).map_err(|source| WalletError::Write { path: path.into(), source })?;
         Ok(Self {
             path: path.into(),
             #[cfg(unix)]
@@ -148,7 +168,9 @@ impl Directory {
 
     fn sync(&self) -> Result<(), WalletError> {
         #[cfg(unix)]
-        self.file.sync_all().map_err(|source| WalletError::Sync { path: self.path.clone(), source })?;
+        self.file
+            .sync_all()
+            .map_err(|source| WalletError::Sync { path: self.path.clone(), source })?;
         Ok(())
     }
 }
@@ -160,7 +182,10 @@ fn draft(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     prefix.push(".");
-    let mut file = tempfile::Builder::new().prefix(&prefix).suffix(DRAFT_SUFFIX).tempfile_in(directory_of(path))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(&prefix)
+        .suffix(DRAFT_SUFFIX)
+        .tempfile_in(directory_of(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)

@@ -17,7 +17,8 @@ fn mnemonic_with_byte_order_mark_is_accepted() {
 #[test]
 fn keyfile_with_byte_order_mark_is_accepted() {
     let alice = Keypair::from_uri("//Alice").unwrap().hotkey();
-    let json = r#"{"secretSeed":"0xe5be9a5092b81bca64be81d212e7f2f9eba183bb7a90954f7b76361f6edb5c0a"}"#;
+    let json =
+        r#"{"secretSeed":"0xe5be9a5092b81bca64be81d212e7f2f9eba183bb7a90954f7b76361f6edb5c0a"}"#;
     let keyfile = Keyfile::from_json(&marked(json.as_bytes())).unwrap();
     assert_eq!(keyfile.into_keypair().unwrap().hotkey(), alice);
     let folder = tempfile::tempdir().unwrap();
@@ -33,7 +34,8 @@ fn password_file_with_byte_order_mark_has_the_same_password() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("password");
     let pair = Keypair::from_uri("//Alice").unwrap();
-    let export = PolkadotJs::export(&pair, &Password::new("secret".to_owned()), "alice", 0).unwrap();
+    let export =
+        PolkadotJs::export(&pair, &Password::new("secret".to_owned()), "alice", 0).unwrap();
     fs::write(&path, marked(b"secret\r\n")).unwrap();
     let password = Password::from_file(&path).unwrap();
     let opened = PolkadotJs::parse(&marked(export.as_bytes())).unwrap().open(&password).unwrap();

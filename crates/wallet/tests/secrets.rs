@@ -1,6 +1,11 @@
 //! Tests that no output of this crate contains a secret, even at the most verbose log level.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::fmt::{Debug, Display, Write as _};
 use std::io;
@@ -8,8 +13,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use taonet_wallet::{
-    CryptoType, Keyfile, Keypair, Mnemonic, Name, Overwrite, Password, PolkadotJs, Sealed, Signed, StoredKey, Wallets,
-    message_bytes, verify_batch,
+    CryptoType, Keyfile, Keypair, Mnemonic, Name, Overwrite, Password, PolkadotJs, Sealed, Signed,
+    StoredKey, Wallets, message_bytes, verify_batch,
 };
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -76,8 +81,10 @@ fn open_to_all(_: &Path) {}
 #[test]
 fn errors_and_debug_output_contain_no_secret() {
     let mut said = Transcript::default();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(said.clone()).with_ansi(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(said.clone())
+        .with_ansi(false);
     let mut secrets = vec![PHRASE.to_owned(), PASSWORD.to_owned()];
     secrets.extend(["sausage", "winner thank", "Passw0rd", "unguess"].map(str::to_owned));
     tracing::subscriber::with_default(subscriber.finish(), || {
@@ -101,16 +108,20 @@ fn errors_and_debug_output_contain_no_secret() {
     }
 }
 
-/// Prints the `Debug` output of every type with a secret, prints every kind of error, and triggers the log messages.
+/// Prints the `Debug` output of every type with a secret, prints every kind of error, and triggers
+/// the log messages.
 fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &mut Vec<String>) {
     let mnemonic = Mnemonic::parse(PHRASE).unwrap();
     let seed = mnemonic.to_seed("");
     let keyfile = Keyfile::from_mnemonic(&mnemonic, crypto_type);
     let pair = keyfile.keypair().unwrap().clone();
-    let (seed_hex, private_hex) = (hex::encode(seed.as_slice()), hex::encode(&*pair.to_private_key()));
+    let (seed_hex, private_hex) =
+        (hex::encode(seed.as_slice()), hex::encode(&*pair.to_private_key()));
     for digits in [&seed_hex, &private_hex] {
         // The output must contain no part of a key, nor its bytes as a list of numbers.
-        secrets.extend(digits.as_bytes().chunks(16).map(|part| String::from_utf8(part.to_vec()).unwrap()));
+        secrets.extend(
+            digits.as_bytes().chunks(16).map(|part| String::from_utf8(part.to_vec()).unwrap()),
+        );
     }
     for bytes in [seed.as_slice(), &pair.to_private_key()] {
         secrets.push(bytes.iter().take(4).map(ToString::to_string).collect::<Vec<_>>().join(", "));
@@ -122,7 +133,12 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
 
     said.error(Mnemonic::parse(&PHRASE.replace("yellow", "winner")));
     said.error(Mnemonic::parse(&format!("{PHRASE} extra")));
-    for uri in [format!("{PHRASE}//"), format!("{PHRASE}x"), format!("0x{seed_hex}00"), format!("{private_hex}//x")] {
+    for uri in [
+        format!("{PHRASE}//"),
+        format!("{PHRASE}x"),
+        format!("0x{seed_hex}00"),
+        format!("{private_hex}//x"),
+    ] {
         said.error(Keypair::from_uri_with(&uri, crypto_type));
     }
     said.error(Keypair::from_private_key_with(&pair.to_private_key()[1..], crypto_type));
@@ -165,7 +181,11 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
     said.debug(&wallet.coldkey().unwrap());
     said.debug(&wallet.coldkey().unwrap().open(None).unwrap());
     said.debug(&(Wallets::new(root).list().unwrap(), &wallet));
-    std::fs::write(wallet.coldkeypub_path(), Keyfile::from_public(wrong_key.public()).to_public_json()).unwrap();
+    std::fs::write(
+        wallet.coldkeypub_path(),
+        Keyfile::from_public(wrong_key.public()).to_public_json(),
+    )
+    .unwrap();
     said.debug(&wallet.coldkey().unwrap().open(None).unwrap());
     wallet.hotkey(&name("h")).unwrap().change_password(None, Some(&password)).unwrap();
     let password_file = root.join("password");

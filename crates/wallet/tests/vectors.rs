@@ -1,15 +1,20 @@
 //! Tests with the keys, keyfiles and signatures of Bittensor's own wallet in `vectors/wallet`.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 use taonet_wallet::{
-    CryptoType, Encryption, KeyError, Keyfile, KeyfileError, Keypair, Mnemonic, Name, Password, PolkadotJs,
-    PolkadotJsError, PublicKey, SecretState, Signature, Wallets, message_bytes, stored_password_name, verify,
-    verify_wrapped,
+    CryptoType, Encryption, KeyError, Keyfile, KeyfileError, Keypair, Mnemonic, Name, Password,
+    PolkadotJs, PolkadotJsError, PublicKey, SecretState, Signature, Wallets, message_bytes,
+    stored_password_name, verify, verify_wrapped,
 };
 
 const SCHEMES: [CryptoType; 2] = [CryptoType::Sr25519, CryptoType::Ed25519];
@@ -53,10 +58,22 @@ fn assert_written(keyfile: &Keyfile, expected: &Value) {
 #[test]
 fn every_vector_file_has_a_test() {
     let directory = format!("{}/../../vectors/wallet", env!("CARGO_MANIFEST_DIR"));
-    let mut names: Vec<_> =
-        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
-    assert_eq!(names, ["README.md", "keyfiles.json", "keys.json", "layout.json", "polkadotjs.json", "signatures.json"]);
+    assert_eq!(
+        names,
+        [
+            "README.md",
+            "keyfiles.json",
+            "keys.json",
+            "layout.json",
+            "polkadotjs.json",
+            "signatures.json"
+        ]
+    );
 }
 
 #[test]
@@ -72,7 +89,10 @@ fn keys_match_vectors() {
                     let keyfile = Keyfile::from_mnemonic(&mnemonic, scheme);
                     assert_is(keyfile.keypair().unwrap(), expected);
                     assert_written(&keyfile, &expected["keyfile_json"]);
-                    assert_is(&Keypair::from_uri_with(text(case, "mnemonic"), scheme).unwrap(), expected);
+                    assert_is(
+                        &Keypair::from_uri_with(text(case, "mnemonic"), scheme).unwrap(),
+                        expected,
+                    );
                     keys += 1;
                 }
                 Err(error) => {
@@ -87,7 +107,8 @@ fn keys_match_vectors() {
             let keyfile = Keyfile::from_seed(&bytes(case, "seed_hex").try_into().unwrap(), scheme);
             assert_is(keyfile.keypair().unwrap(), expected);
             assert_is(&Keypair::from_uri_with(text(case, "seed_hex"), scheme).unwrap(), expected);
-            // Bittensor's wallet writes a seed as text if its bytes are valid text; we always write hex.
+            // Bittensor's wallet writes a seed as text if its bytes are valid text; we always write
+            // hex.
             let mut json = expected["keyfile_json"].clone();
             if scheme == CryptoType::Sr25519 {
                 json["secretSeed"] = case["seed_hex"].clone();
@@ -103,14 +124,18 @@ fn keys_match_vectors() {
                     keys += 1;
                 }
                 Err(error) => {
-                    assert_eq!((error, text(expected, "error")), (KeyError::SoftJunction, "Invalid path"));
+                    assert_eq!(
+                        (error, text(expected, "error")),
+                        (KeyError::SoftJunction, "Invalid path")
+                    );
                     refusals += 1;
                 }
             }
         }
     }
     for case in list(&file, "private_keys") {
-        let pair = Keypair::from_private_key(&bytes(case, "private_key").try_into().unwrap()).unwrap();
+        let pair =
+            Keypair::from_private_key(&bytes(case, "private_key").try_into().unwrap()).unwrap();
         assert_is(&pair, case);
         assert_written(&Keyfile::from_keypair(pair), &case["keyfile_json"]);
         keys += 1;
@@ -138,7 +163,11 @@ fn signatures_match_vectors() {
         match scheme {
             CryptoType::Sr25519 => {
                 assert_eq!(verify_wrapped(&signer.hotkey(), &message, &signature), valid, "{case}");
-                assert_eq!(verify(&signer.hotkey(), &message, &signature), valid && !wrapped, "{case}");
+                assert_eq!(
+                    verify(&signer.hotkey(), &message, &signature),
+                    valid && !wrapped,
+                    "{case}"
+                );
             }
             // Deterministic signatures: ours equals the real wallet's.
             CryptoType::Ed25519 => assert_eq!(ours == signature, valid && !wrapped, "{case}"),
@@ -162,14 +191,15 @@ fn signatures_match_vectors() {
     assert_eq!(inputs, 3);
 }
 
-/// Every file opens to its recorded content. Of the NaCl files only one is opened, since each takes seconds; a unit
-/// test decrypts the others with the recorded keys.
+/// Every file opens to its recorded content. Of the NaCl files only one is opened, since each takes
+/// seconds; a unit test decrypts the others with the recorded keys.
 #[test]
 fn keyfiles_match_vectors() {
     let (mut plain, mut public, mut decrypted, mut refused) = (0, 0, 0, 0);
     for case in list(&vectors("keyfiles"), "cases") {
         let id = text(case, "id");
-        let content = case["file_text"].as_str().map_or_else(|| bytes(case, "file_hex"), Into::into);
+        let content =
+            case["file_text"].as_str().map_or_else(|| bytes(case, "file_hex"), Into::into);
         let keyfile = match text(case, "encryption") {
             "none" => {
                 let keyfile = Keyfile::from_bytes(&content, None).unwrap();
@@ -206,7 +236,10 @@ fn altered_vaults_do_not_open() {
     let case = list(&file, "cases").iter().find(|case| case["id"] == "ansible_vault").unwrap();
     let content = text(case, "file_text");
     let wrong = Password::new("another".to_owned());
-    assert_eq!(Keyfile::from_bytes(content.as_bytes(), Some(&wrong)).unwrap_err(), KeyfileError::WrongPassword);
+    assert_eq!(
+        Keyfile::from_bytes(content.as_bytes(), Some(&wrong)).unwrap_err(),
+        KeyfileError::WrongPassword
+    );
     let mut altered = 0;
     for at in (0..content.len()).step_by(7).filter(|at| *at >= "$ANSIBLE_VAULT".len()) {
         let mut bytes = content.as_bytes().to_vec();
@@ -247,7 +280,8 @@ fn polkadot_js_exports_match_vectors() {
     assert_eq!(cases, 4);
 }
 
-/// Lists and reads the directory tree of Bittensor's wallet. Ours has the same files, with stricter directory modes.
+/// Lists and reads the directory tree of Bittensor's wallet. Ours has the same files, with stricter
+/// directory modes.
 #[test]
 fn layout_matches_vectors() {
     let file = vectors("layout");
@@ -269,7 +303,10 @@ fn layout_matches_vectors() {
     let alice = &listed[0];
     assert_eq!(alice.name.as_str(), "alice");
     assert_eq!(alice.secret, SecretState::Encrypted(Encryption::Nacl));
-    assert_eq!(alice.coldkey.unwrap().to_string(), "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV");
+    assert_eq!(
+        alice.coldkey.unwrap().to_string(),
+        "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV"
+    );
     assert_eq!(alice.hotkeys.len(), 1);
     let default: Name = "default".parse().unwrap();
     assert_eq!((&alice.hotkeys[0].name, alice.hotkeys[0].secret), (&default, SecretState::Plain));
@@ -277,10 +314,14 @@ fn layout_matches_vectors() {
     assert_eq!(wallet.coldkeypub().unwrap(), alice.coldkey.unwrap());
     assert_eq!(wallet.hotkeypub(&default).unwrap(), alice.hotkeys[0].hotkey.unwrap());
     let public = fs::read(wallet.coldkeypub_path()).unwrap();
-    assert_eq!(Keyfile::from_public(wallet.coldkeypub().unwrap()).to_public_json().len(), public.len());
+    assert_eq!(
+        Keyfile::from_public(wallet.coldkeypub().unwrap()).to_public_json().len(),
+        public.len()
+    );
 }
 
-/// Returns a file's recorded content. Only the start of a longer file is recorded; listings do not read the rest.
+/// Returns a file's recorded content. Only the start of a longer file is recorded; listings do not
+/// read the rest.
 fn content_of(path: &str, entry: &Value) -> Vec<u8> {
     let mut content = text(entry, "head").as_bytes().to_vec();
     let size = entry["size"].as_u64().unwrap() as usize;

@@ -1,8 +1,9 @@
-//! Benchmark of the engine's speed: `cargo bench -p taonet-whisper --bench stt -- MODEL_DIR [REQUEST_JSON]`.
+//! Benchmark of the engine's speed: `cargo bench -p taonet-whisper --bench stt -- MODEL_DIR
+//! [REQUEST_JSON]`.
 //!
 //! The workload is the reference's: mono recordings of a chirp in noise. Prints one JSON document;
-//! `benches/stt/compare` runs it beside faster-whisper. Reports wall-clock time, and processor time summed over all
-//! threads.
+//! `benches/stt/compare` runs it beside faster-whisper. Reports wall-clock time, and processor time
+//! summed over all threads.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 #![allow(clippy::indexing_slicing, reason = "slices of matrices whose sizes are set here")]
 
@@ -50,7 +51,15 @@ struct Request {
 
 impl Default for Request {
     fn default() -> Self {
-        Self { recordings: 16, seconds: 60, threads: 2, windows: 0, tokens: 100, words: true, encodings: 3 }
+        Self {
+            recordings: 16,
+            seconds: 60,
+            threads: 2,
+            windows: 0,
+            tokens: 100,
+            words: true,
+            encodings: 3,
+        }
     }
 }
 
@@ -90,12 +99,14 @@ struct Rate {
 }
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let Some(folder) = arguments.first() else {
         println!("usage: cargo bench -p taonet-whisper --bench stt -- MODEL_DIR [REQUEST_JSON]");
         return Ok(());
     };
-    let request: Request = arguments.get(1).map(|text| serde_json::from_str(text)).transpose()?.unwrap_or_default();
+    let request: Request =
+        arguments.get(1).map(|text| serde_json::from_str(text)).transpose()?.unwrap_or_default();
     println!("{}", serde_json::to_string(&run(Path::new(folder), &request)?)?);
     Ok(())
 }
@@ -108,7 +119,8 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
         load_seconds: started.elapsed().as_secs_f64(),
         ..Report::default()
     };
-    let audio: Vec<Vec<f32>> = (0..request.recordings).map(|seed| mixed(seed, request.seconds)).collect();
+    let audio: Vec<Vec<f32>> =
+        (0..request.recordings).map(|seed| mixed(seed, request.seconds)).collect();
     (report.encode_seconds, report.encode_cpu_seconds) = encode(&model, &audio, request.encodings)?;
     if request.encodings > 0 {
         let width = model.encode(audio.first().ok_or("no recordings")?)?.len() / POSITIONS;
@@ -129,8 +141,12 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
     let transcriber = Transcriber::start("bench", &model, options, size)?;
     let (started, cpu) = (Instant::now(), cpu_seconds());
     let results: Vec<_> = std::thread::scope(|scope| {
-        let handles: Vec<_> = audio.iter().map(|samples| scope.spawn(|| transcriber.transcribe(samples))).collect();
-        handles.into_iter().map(|handle| handle.join().map_err(|_| "a caller panicked".to_owned())).collect()
+        let handles: Vec<_> =
+            audio.iter().map(|samples| scope.spawn(|| transcriber.transcribe(samples))).collect();
+        handles
+            .into_iter()
+            .map(|handle| handle.join().map_err(|_| "a caller panicked".to_owned()))
+            .collect()
     });
     report.wall_seconds = started.elapsed().as_secs_f64();
     report.cpu_seconds = cpu_seconds() - cpu;
@@ -145,7 +161,8 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
     Ok(report)
 }
 
-/// Returns the shortest wall-clock and processor times for encoding one window on one thread; 0 without rounds.
+/// Returns the shortest wall-clock and processor times for encoding one window on one thread; 0
+/// without rounds.
 fn encode(model: &Model, audio: &[Vec<f32>], rounds: usize) -> Result<(f64, f64)> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let samples = audio.first().ok_or("no recordings")?;
@@ -154,13 +171,14 @@ fn encode(model: &Model, audio: &[Vec<f32>], rounds: usize) -> Result<(f64, f64)
         let (started, cpu) = (Instant::now(), cpu_seconds());
         pool.install(|| model.encode(samples))?;
         let times = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-        shortest = Some(shortest.map_or(times, |(wall, cpu)| (times.0.min(wall), times.1.min(cpu))));
+        shortest =
+            Some(shortest.map_or(times, |(wall, cpu)| (times.0.min(wall), times.1.min(cpu))));
     }
     Ok(shortest.unwrap_or_default())
 }
 
-/// Measures the kernels that the encoder selects on this CPU, at the sizes of an encoder of this width. Packing of the
-/// rows is included, packing of the matrices is not.
+/// Measures the kernels that the encoder selects on this CPU, at the sizes of an encoder of this
+/// width. Packing of the rows is included, packing of the matrices is not.
 fn product_rates(width: usize) -> Result<Rates> {
     let layer = [(width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)];
     // The scores of one head, and its weighted values.
@@ -168,8 +186,12 @@ fn product_rates(width: usize) -> Result<Rates> {
     let convolutions = [(2 * POSITIONS, 3 * MELS), (POSITIONS, 3 * width)];
     Ok(Rates {
         int8: rate(&mut layer.map(|(inputs, outputs)| int8_product(inputs, outputs)))?,
-        attention: rate(&mut attention.map(|(inputs, outputs)| attention_product(inputs, outputs)))?,
-        convolutions: rate(&mut convolutions.map(|(rows, inputs)| convolution_product(rows, inputs, width)))?,
+        attention: rate(
+            &mut attention.map(|(inputs, outputs)| attention_product(inputs, outputs)),
+        )?,
+        convolutions: rate(
+            &mut convolutions.map(|(rows, inputs)| convolution_product(rows, inputs, width)),
+        )?,
     })
 }
 
@@ -246,7 +268,8 @@ fn int8_product(inputs: usize, outputs: usize) -> Product<u8, i32> {
     const COLUMNS: usize = 256;
     let size = Size { rows: POSITIONS, inputs, outputs, block: 96 };
     let rows: Vec<u8> = (0..size.rows * inputs).map(|i| (i * 31 % 255) as u8).collect();
-    let weights: Vec<i8> = (0..outputs * inputs).map(|i| ((i * 37 % 255) as u8).cast_signed()).collect();
+    let weights: Vec<i8> =
+        (0..outputs * inputs).map(|i| ((i * 37 % 255) as u8).cast_signed()).collect();
     if let Some(amx) = Amx::detect() {
         let matrix = taonet_amx::Int8Matrix::pack(amx, &weights, inputs, ZERO);
         let mut packed = taonet_amx::Int8Rows::default();
@@ -280,8 +303,13 @@ fn int8_product(inputs: usize, outputs: usize) -> Product<u8, i32> {
             let left = NdTensorView::from_data([count, inputs], rows);
             let quant = Some(QuantParams { zero_point: &zeros[..count] });
             let options = GemmOptions { a_quant: quant, ..GemmOptions::default() };
-            gemm.gemm(&mut out[..count * outputs], GemmInputA::Unpacked(left), GemmInputB::Packed(&matrix), options)
-                .map_err(|error| error.to_string())?;
+            gemm.gemm(
+                &mut out[..count * outputs],
+                GemmInputA::Unpacked(left),
+                GemmInputB::Packed(&matrix),
+                options,
+            )
+            .map_err(|error| error.to_string())?;
         }
         Ok(())
     })
@@ -329,8 +357,13 @@ fn float_product(size: Size) -> Product<f32, f32> {
         let count = rows.len() / inputs;
         let left = NdTensorView::from_data([count, inputs], rows);
         let options = GemmOptions::default();
-        gemm.gemm(&mut out[..count * outputs], GemmInputA::Unpacked(left), GemmInputB::Packed(&matrix), options)
-            .map_err(|error| error.to_string().into())
+        gemm.gemm(
+            &mut out[..count * outputs],
+            GemmInputA::Unpacked(left),
+            GemmInputB::Packed(&matrix),
+            options,
+        )
+        .map_err(|error| error.to_string().into())
     })
 }
 
@@ -347,7 +380,9 @@ fn mixed(seed: usize, seconds: usize) -> Vec<f32> {
     let mut phase = 0.0f64;
     (0..count)
         .map(|i| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let noise = ((state >> 40) as f64 / f64::from(1 << 24) * 2.0 - 1.0) * 0.18;
             phase += (from + (to - from) * i as f64 / count as f64) / 16_000.0;
             (0.18 * (std::f64::consts::TAU * phase).sin() + 0.35 * noise) as f32
@@ -358,12 +393,15 @@ fn mixed(seed: usize, seconds: usize) -> Vec<f32> {
 /// Returns the processor time of all threads in seconds; 0 if the system does not report it.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let fields: Vec<&str> =
+        text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     // utime and stime, in hundredths of a second.
-    fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
+    fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>()
+        / 100.0
 }
 
-/// Returns the peak resident memory of the process in megabytes; 0 if the system does not report it.
+/// Returns the peak resident memory of the process in megabytes; 0 if the system does not report
+/// it.
 fn peak_megabytes() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();

@@ -44,16 +44,29 @@ impl Model {
         let rows: Vec<Row> = tokens
             .iter()
             .enumerate()
-            .map(|(position, &token)| Row { token, position, memory: 0, slots: slots[..=position].to_vec() })
+            .map(|(position, &token)| Row {
+                token,
+                position,
+                memory: 0,
+                slots: slots[..=position].to_vec(),
+            })
             .collect();
         let heads = &self.config.alignment_heads;
         let mut capture = Capture { heads, scores: vec![Vec::new(); heads.len()] };
-        let states = self.decoder.forward(&buffers.gemm.clone(), buffers, cache, &[memory], &rows, Some(&mut capture));
+        let states = self.decoder.forward(
+            &buffers.gemm.clone(),
+            buffers,
+            cache,
+            &[memory],
+            &rows,
+            Some(&mut capture),
+        );
         cache.release(&slots);
         let states = states?;
         let width = self.decoder.width();
         let first = start.len() * width;
-        let probabilities = self.probabilities(buffers, &states[first..first + text.len() * width], text)?;
+        let probabilities =
+            self.probabilities(buffers, &states[first..first + text.len() * width], text)?;
         let positions = frames / 2;
         if positions == 0 {
             return Ok(Alignment { path: Vec::new(), probabilities });
@@ -64,7 +77,8 @@ impl Model {
         Ok(Alignment { path: shortest_path(&matrix, text.len() + 1, positions), probabilities })
     }
 
-    /// Returns the probability of each token among all text tokens, given the decoder state before the token.
+    /// Returns the probability of each token among all text tokens, given the decoder state before
+    /// the token.
     fn probabilities(
         &self,
         buffers: &mut Buffers,
@@ -73,11 +87,14 @@ impl Model {
     ) -> Result<Vec<f32>, TranscribeError> {
         let end_of_text = self.vocabulary.special().end_of_text as usize;
         let mut probabilities = Vec::with_capacity(tokens.len());
-        for (states, tokens) in states.chunks(BLOCK * self.decoder.width()).zip(tokens.chunks(BLOCK)) {
+        for (states, tokens) in
+            states.chunks(BLOCK * self.decoder.width()).zip(tokens.chunks(BLOCK))
+        {
             self.decoder.logits(&buffers.gemm.clone(), buffers, states)?;
             for (logits, &token) in buffers.logits.chunks_exact(self.decoder.tokens()).zip(tokens) {
                 let (total, _) = log_sum_exp(&logits[..end_of_text]);
-                probabilities.push(logits.get(token as usize).map_or(0.0, |logit| (logit - total).exp()));
+                probabilities
+                    .push(logits.get(token as usize).map_or(0.0, |logit| (logit - total).exp()));
             }
         }
         Ok(probabilities)
@@ -96,7 +113,11 @@ pub(crate) struct Attention {
 impl Attention {
     /// Creates the attention of no rows.
     pub(crate) fn new(heads: usize, positions: usize) -> Self {
-        Self { positions, heads: vec![Vec::new(); heads], sums: vec![vec![(0.0, 0.0); positions]; heads] }
+        Self {
+            positions,
+            heads: vec![Vec::new(); heads],
+            sums: vec![vec![(0.0, 0.0); positions]; heads],
+        }
     }
 
     /// Appends rows of captured scores, each of which has `width` encoder positions.
@@ -124,8 +145,8 @@ impl Attention {
         self.heads.first().map_or(0, |head| head.len() / self.positions.max(1))
     }
 
-    /// Returns the mean weights over all heads, normalised over all rows and median-filtered over time, of `rows` rows
-    /// starting at row `first`.
+    /// Returns the mean weights over all heads, normalised over all rows and median-filtered over
+    /// time, of `rows` rows starting at row `first`.
     pub(crate) fn filtered(&self, first: usize, rows: usize) -> Vec<f32> {
         let positions = self.positions;
         let count = self.rows() as f32;
@@ -150,7 +171,8 @@ impl Attention {
         self.normalized(first, rows, self.heads.iter().map(moments))
     }
 
-    /// Returns the position that a row attends to most. Takes time for one row only, however many there are.
+    /// Returns the position that a row attends to most. Takes time for one row only, however many
+    /// there are.
     pub(crate) fn position(&self, row: usize) -> usize {
         let count = self.rows() as f64;
         let moments = |&(sum, squares): &(f64, f64)| {
@@ -161,20 +183,32 @@ impl Attention {
         };
         let moments = self.sums.iter().map(|sums| sums.iter().map(moments).collect());
         let weights = self.normalized(row, 1, moments);
-        weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(position, _)| position)
+        weights
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(b.1))
+            .map_or(0, |(position, _)| position)
     }
 
-    /// Returns rows as [`Self::filtered`] does, given the mean and the standard deviation at each position of each
-    /// head.
-    fn normalized(&self, first: usize, rows: usize, moments: impl Iterator<Item = Vec<(f32, f32)>>) -> Vec<f32> {
+    /// Returns rows as [`Self::filtered`] does, given the mean and the standard deviation at each
+    /// position of each head.
+    fn normalized(
+        &self,
+        first: usize,
+        rows: usize,
+        moments: impl Iterator<Item = Vec<(f32, f32)>>,
+    ) -> Vec<f32> {
         let positions = self.positions;
         let mut mean = vec![0.0; rows * positions];
         let mut normalized = vec![0.0; positions];
         let mut filtered = vec![0.0; positions];
         for (head, moments) in self.heads.iter().zip(moments) {
-            let selected = head.chunks_exact(positions).skip(first).zip(mean.chunks_exact_mut(positions));
+            let selected =
+                head.chunks_exact(positions).skip(first).zip(mean.chunks_exact_mut(positions));
             for (row, mean) in selected {
-                for ((to, value), (average, deviation)) in normalized.iter_mut().zip(row).zip(&moments) {
+                for ((to, value), (average, deviation)) in
+                    normalized.iter_mut().zip(row).zip(&moments)
+                {
                     *to = (value - average) / deviation;
                 }
                 median(&normalized, &mut filtered);
@@ -193,7 +227,9 @@ mod tests {
 
     /// Scores of rows that attend to one position each, with a further position without audio.
     fn scores(attended: &[usize], positions: usize) -> Vec<f32> {
-        let row = |&at: &usize| (0..=positions).map(move |position| if position.abs_diff(at) <= 3 { 4.0 } else { 0.0 });
+        let row = |&at: &usize| {
+            (0..=positions).map(move |position| if position.abs_diff(at) <= 3 { 4.0 } else { 0.0 })
+        };
         attended.iter().flat_map(row).collect()
     }
 
@@ -209,7 +245,11 @@ mod tests {
             let rows = common(scores(&attended, 60));
             attention.append(vec![rows.clone(), rows], 61);
             for (row, expected) in (attention.rows() - 2..).zip(attended) {
-                assert!(attention.position(row).abs_diff(expected) <= 3, "{} of {row}", attention.position(row));
+                assert!(
+                    attention.position(row).abs_diff(expected) <= 3,
+                    "{} of {row}",
+                    attention.position(row)
+                );
             }
         }
         assert_eq!(attention.rows(), 6);
@@ -223,11 +263,16 @@ mod tests {
             attention.append(vec![scores(&attended[count - 1..count], 60)], 61);
             let mut at_once = Attention::new(1, 60);
             at_once.append(vec![scores(&attended[..count], 60)], 61);
-            let positions = |attention: &Attention| (0..count).map(|row| attention.position(row)).collect::<Vec<_>>();
+            let positions = |attention: &Attention| {
+                (0..count).map(|row| attention.position(row)).collect::<Vec<_>>()
+            };
             assert_eq!(positions(&attention), positions(&at_once));
             // A single row is nowhere above its mean.
             let is_near = |(found, expected): (usize, &usize)| found.abs_diff(*expected) <= 3;
-            assert!(count == 1 || positions(&attention).into_iter().zip(&attended).all(is_near), "{count} rows");
+            assert!(
+                count == 1 || positions(&attention).into_iter().zip(&attended).all(is_near),
+                "{count} rows"
+            );
         }
     }
 }

@@ -39,7 +39,8 @@ struct Generation {
 }
 
 impl Config {
-    /// Reads `config.json`, and `generation_config.json` if present, as in Hugging Face checkpoints.
+    /// Reads `config.json`, and `generation_config.json` if present, as in Hugging Face
+    /// checkpoints.
     pub(crate) fn read(directory: &Path) -> Result<Self, ModelError> {
         let file: File = json(&directory.join("config.json"))?;
         let generation_path = directory.join("generation_config.json");
@@ -58,7 +59,10 @@ impl Config {
                 .or(file.begin_suppress_tokens)
                 .unwrap_or_default(),
             languages,
-            alignment_heads: file.alignment_heads.or_else(|| generation?.alignment_heads.clone()).unwrap_or_default(),
+            alignment_heads: file
+                .alignment_heads
+                .or_else(|| generation?.alignment_heads.clone())
+                .unwrap_or_default(),
             heads: file.encoder_attention_heads.zip(file.decoder_attention_heads),
         })
     }
@@ -66,7 +70,8 @@ impl Config {
 
 /// Reads a JSON file.
 pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, ModelError> {
-    let bytes = std::fs::read(path).map_err(|source| ModelError::Io { path: path.to_owned(), source })?;
+    let bytes =
+        std::fs::read(path).map_err(|source| ModelError::Io { path: path.to_owned(), source })?;
     serde_json::from_slice(bytes_without_bom(&bytes))
         .map_err(|source| ModelError::Json { path: path.to_owned(), source })
 }

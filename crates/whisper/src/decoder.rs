@@ -1,7 +1,7 @@
 //! The decoder, batched over windows: each row is one token at one position.
 //!
-//! A row attends to earlier tokens through a list of cache slots, and to its window through [`Memory`]. Beams with a
-//! common prefix share slots, so beam search never copies keys or values.
+//! A row attends to earlier tokens through a list of cache slots, and to its window through
+//! [`Memory`]. Beams with a common prefix share slots, so beam search never copies keys or values.
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and columns whose bounds are set at load.
 
 use crate::encoder::{Buffers, FeedForward, Norm};
@@ -73,7 +73,8 @@ pub(crate) struct Capture<'a> {
     pub(crate) scores: Vec<Vec<f32>>,
 }
 
-/// Returns the size of a window's [`Memory`] in bytes, for a decoder of this many layers and this width.
+/// Returns the size of a window's [`Memory`] in bytes, for a decoder of this many layers and this
+/// width.
 pub(crate) fn cross_attention_bytes(layers: usize, width: usize) -> usize {
     layers * width * (POSITIONS.next_multiple_of(PANEL) + POSITIONS) * size_of::<u16>()
 }
@@ -89,24 +90,53 @@ impl Decoder {
         let heads = loader.heads("decoder", heads, width)?;
         let tokens = loader.shape("decoder/embeddings/weight")?.first().copied().unwrap_or(0);
         let embeddings = loader.quantized("decoder/embeddings/weight", width, tokens)?;
-        let context = loader.shape("decoder/position_encodings/encodings")?.first().copied().unwrap_or(0);
+        let context =
+            loader.shape("decoder/position_encodings/encodings")?.first().copied().unwrap_or(0);
         let positions = loader.matrix("decoder/position_encodings/encodings", &[context, width])?;
         let mut layers = Vec::new();
-        while loader.has(&format!("decoder/layer_{}/self_attention/linear_0/weight", layers.len())) {
+        while loader.has(&format!("decoder/layer_{}/self_attention/linear_0/weight", layers.len()))
+        {
             let scope = format!("decoder/layer_{}", layers.len());
             layers.push(Layer {
                 self_norm: loader.norm(&format!("{scope}/self_attention/layer_norm"), width)?,
-                self_qkv: loader.linear(gemm, &format!("{scope}/self_attention/linear_0"), width, 3 * width)?,
-                self_out: loader.linear(gemm, &format!("{scope}/self_attention/linear_1"), width, width)?,
+                self_qkv: loader.linear(
+                    gemm,
+                    &format!("{scope}/self_attention/linear_0"),
+                    width,
+                    3 * width,
+                )?,
+                self_out: loader.linear(
+                    gemm,
+                    &format!("{scope}/self_attention/linear_1"),
+                    width,
+                    width,
+                )?,
                 cross_norm: loader.norm(&format!("{scope}/attention/layer_norm"), width)?,
-                cross_query: loader.linear(gemm, &format!("{scope}/attention/linear_0"), width, width)?,
-                cross_memory: loader.linear(gemm, &format!("{scope}/attention/linear_1"), width, 2 * width)?,
-                cross_out: loader.linear(gemm, &format!("{scope}/attention/linear_2"), width, width)?,
+                cross_query: loader.linear(
+                    gemm,
+                    &format!("{scope}/attention/linear_0"),
+                    width,
+                    width,
+                )?,
+                cross_memory: loader.linear(
+                    gemm,
+                    &format!("{scope}/attention/linear_1"),
+                    width,
+                    2 * width,
+                )?,
+                cross_out: loader.linear(
+                    gemm,
+                    &format!("{scope}/attention/linear_2"),
+                    width,
+                    width,
+                )?,
                 feed_forward: loader.feed_forward(gemm, &scope, width)?,
             });
         }
         if layers.is_empty() {
-            return Err(ModelError::MissingTensor("decoder/layer_0/self_attention/linear_0/weight".to_owned()));
+            return Err(ModelError::MissingTensor(
+                "decoder/layer_0/self_attention/linear_0/weight".to_owned(),
+            ));
         }
         let norm = loader.norm("decoder/layer_norm", width)?;
         let (values, steps) = &embeddings;
@@ -145,9 +175,13 @@ impl Decoder {
         Dimensions { layers: self.layers.len(), width: self.width, tokens: self.tokens() }
     }
 
-    /// Computes a window's cross-attention keys and values from [`Buffers::encoded`], in the memory of an earlier window
-    /// if there is one.
-    pub(crate) fn memory(&self, gemm: &Gemm, buffers: &mut Buffers) -> Result<Memory, TranscribeError> {
+    /// Computes a window's cross-attention keys and values from [`Buffers::encoded`], in the memory
+    /// of an earlier window if there is one.
+    pub(crate) fn memory(
+        &self,
+        gemm: &Gemm,
+        buffers: &mut Buffers,
+    ) -> Result<Memory, TranscribeError> {
         let (width, head) = (self.width, self.width / self.heads);
         let Buffers { scratch, quantized, qkv, encoded, memories, .. } = buffers;
         let mut memory = memories.pop().unwrap_or_default();
@@ -158,7 +192,8 @@ impl Decoder {
         qkv.resize(2 * encoded.len(), 0.0);
         for (layer, panels) in self.layers.iter().zip(&mut memory.layers) {
             layer.cross_memory.forward(gemm, scratch, quantized, qkv, Epilogue::Store)?;
-            let part = |position: usize, column: usize| &qkv[position * 2 * width + column..][..head];
+            let part =
+                |position: usize, column: usize| &qkv[position * 2 * width + column..][..head];
             panels.resize_with(self.heads, Default::default);
             for (h, (keys, values)) in panels.iter_mut().enumerate() {
                 keys.pack_columns(head, positions, |position| part(position, h * head));
@@ -168,8 +203,9 @@ impl Decoder {
         Ok(memory)
     }
 
-    /// Runs rows through the layers and returns their normalised states, `[row][width]`. Rows of the same window must
-    /// be adjacent. With `capture`, records the cross-attention scores of its heads.
+    /// Runs rows through the layers and returns their normalised states, `[row][width]`. Rows of
+    /// the same window must be adjacent. With `capture`, records the cross-attention scores of its
+    /// heads.
     pub(crate) fn forward(
         &self,
         gemm: &Gemm,
@@ -203,7 +239,12 @@ impl Decoder {
     }
 
     /// Computes the logits of decoder states into [`Buffers::logits`].
-    pub(crate) fn logits(&self, gemm: &Gemm, buffers: &mut Buffers, states: &[f32]) -> Result<(), TranscribeError> {
+    pub(crate) fn logits(
+        &self,
+        gemm: &Gemm,
+        buffers: &mut Buffers,
+        states: &[f32],
+    ) -> Result<(), TranscribeError> {
         let Buffers { scratch, quantized, logits, .. } = buffers;
         quantized.quantize(states, self.width);
         logits.resize(quantized.rows() * self.tokens(), 0.0);
@@ -248,7 +289,8 @@ impl Decoder {
             }
         }
         context.resize(x.len(), 0.0);
-        let rows = rows.iter().zip(qkv.chunks_exact(3 * width)).zip(context.chunks_exact_mut(width));
+        let rows =
+            rows.iter().zip(qkv.chunks_exact(3 * width)).zip(context.chunks_exact_mut(width));
         for ((row, qkv), context) in rows {
             cache.attend(index, &row.slots, &qkv[..width], self.heads, hidden, context);
         }
@@ -283,9 +325,12 @@ impl Decoder {
                 let queries = &queries[first * width + column..last + column + head];
                 panel_product(queries, width, keys, &mut scores, stride);
                 if let Some(capture) = capture.as_deref_mut()
-                    && let Some(at) = capture.heads.iter().position(|&(l, head)| (l, head) == (index, h))
+                    && let Some(at) =
+                        capture.heads.iter().position(|&(l, head)| (l, head) == (index, h))
                 {
-                    capture.scores[at].extend(scores.chunks_exact(stride).flat_map(|row| &row[..memory.positions]));
+                    capture.scores[at].extend(
+                        scores.chunks_exact(stride).flat_map(|row| &row[..memory.positions]),
+                    );
                 }
                 for row in scores.chunks_exact_mut(stride) {
                     softmax(&mut row[..memory.positions]);

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use rten_tensor::NdTensorView;
 
 use crate::decoder::Memory;
-use crate::kernel::{Attention, Epilogue, FloatLinear, Gemm, Linear, Quantized, Scratch, gelu, layer_norm};
+use crate::kernel::{
+    Attention, Epilogue, FloatLinear, Gemm, Linear, Quantized, Scratch, gelu, layer_norm,
+};
 use crate::load::Loader;
 use crate::mel::WINDOW_FRAMES;
 use crate::{ModelError, TranscribeError};
@@ -38,7 +40,12 @@ pub(crate) struct FeedForward {
 
 impl FeedForward {
     /// Applies the block with its residual: `x += contract(gelu(expand(norm(x))))`.
-    pub(crate) fn forward(&self, gemm: &Gemm, buffers: &mut Buffers, x: &mut [f32]) -> Result<(), TranscribeError> {
+    pub(crate) fn forward(
+        &self,
+        gemm: &Gemm,
+        buffers: &mut Buffers,
+        x: &mut [f32],
+    ) -> Result<(), TranscribeError> {
         let width = self.norm.gamma.len();
         let Buffers { scratch, quantized, normed, hidden, .. } = buffers;
         // In blocks of rows, so that the wide hidden layer stays in cache.
@@ -108,7 +115,11 @@ impl Buffers {
 
 impl Encoder {
     /// Loads and quantises the encoder.
-    pub(crate) fn load(loader: &mut Loader, gemm: &Gemm, heads: Option<usize>) -> Result<Self, ModelError> {
+    pub(crate) fn load(
+        loader: &mut Loader,
+        gemm: &Gemm,
+        heads: Option<usize>,
+    ) -> Result<Self, ModelError> {
         let shape = loader.shape("encoder/conv1/weight")?;
         let &[width, mels @ 1..=usize::MAX, KERNEL] = shape.as_slice() else {
             return Err(ModelError::Shape {
@@ -119,8 +130,10 @@ impl Encoder {
         };
         let heads = loader.heads("encoder", heads, width)?;
         let mut convolution = |name: &str, inputs, stride| {
-            let weight = loader.matrix(&format!("encoder/{name}/weight"), &[width, inputs, KERNEL])?;
-            // From channel-major to tap-major: a row of the product is then a plain slice of the frames.
+            let weight =
+                loader.matrix(&format!("encoder/{name}/weight"), &[width, inputs, KERNEL])?;
+            // From channel-major to tap-major: a row of the product is then a plain slice of the
+            // frames.
             let weight = NdTensorView::from_data([width, inputs, KERNEL], weight.as_slice());
             let weight: Vec<f32> = weight.permuted([0, 2, 1]).iter().copied().collect();
             let bias = loader.vector(&format!("encoder/{name}/bias"), width)?;
@@ -128,19 +141,33 @@ impl Encoder {
             Ok(Convolution { product, step: stride * inputs })
         };
         let convolutions = [convolution("conv1", mels, 1)?, convolution("conv2", width, 2)?];
-        let positions = loader.matrix("encoder/position_encodings/encodings", &[WINDOW_FRAMES / 2, width])?;
+        let positions =
+            loader.matrix("encoder/position_encodings/encodings", &[WINDOW_FRAMES / 2, width])?;
         let mut layers = Vec::new();
-        while loader.has(&format!("encoder/layer_{}/self_attention/linear_0/weight", layers.len())) {
+        while loader.has(&format!("encoder/layer_{}/self_attention/linear_0/weight", layers.len()))
+        {
             let scope = format!("encoder/layer_{}", layers.len());
             layers.push(Layer {
                 norm: loader.norm(&format!("{scope}/self_attention/layer_norm"), width)?,
-                qkv: loader.linear(gemm, &format!("{scope}/self_attention/linear_0"), width, 3 * width)?,
-                out: loader.linear(gemm, &format!("{scope}/self_attention/linear_1"), width, width)?,
+                qkv: loader.linear(
+                    gemm,
+                    &format!("{scope}/self_attention/linear_0"),
+                    width,
+                    3 * width,
+                )?,
+                out: loader.linear(
+                    gemm,
+                    &format!("{scope}/self_attention/linear_1"),
+                    width,
+                    width,
+                )?,
                 feed_forward: loader.feed_forward(gemm, &scope, width)?,
             });
         }
         if layers.is_empty() {
-            return Err(ModelError::MissingTensor("encoder/layer_0/self_attention/linear_0/weight".to_owned()));
+            return Err(ModelError::MissingTensor(
+                "encoder/layer_0/self_attention/linear_0/weight".to_owned(),
+            ));
         }
         let norm = loader.norm("encoder/layer_norm", width)?;
         Ok(Self { mels, width, heads, convolutions, positions, layers, norm })
@@ -156,9 +183,14 @@ impl Encoder {
         self.width
     }
 
-    /// Encodes one window of features, `[mel][frame]` with an even number of at most 3 000 frames, into
-    /// [`Buffers::encoded`].
-    pub(crate) fn forward(&self, gemm: &Gemm, buffers: &mut Buffers, features: &[f32]) -> Result<(), TranscribeError> {
+    /// Encodes one window of features, `[mel][frame]` with an even number of at most 3 000 frames,
+    /// into [`Buffers::encoded`].
+    pub(crate) fn forward(
+        &self,
+        gemm: &Gemm,
+        buffers: &mut Buffers,
+        features: &[f32],
+    ) -> Result<(), TranscribeError> {
         let [first, second] = &self.convolutions;
         let count = features.len() / self.mels;
         let mut x = std::mem::take(&mut buffers.encoded);
@@ -188,7 +220,13 @@ impl Encoder {
         Ok(())
     }
 
-    fn layer(&self, layer: &Layer, gemm: &Gemm, buffers: &mut Buffers, x: &mut [f32]) -> Result<(), TranscribeError> {
+    fn layer(
+        &self,
+        layer: &Layer,
+        gemm: &Gemm,
+        buffers: &mut Buffers,
+        x: &mut [f32],
+    ) -> Result<(), TranscribeError> {
         let Buffers { scratch, quantized, normed, qkv, context, attention, .. } = buffers;
         layer.norm.apply(x, normed);
         quantized.quantize(normed, self.width);
@@ -209,7 +247,8 @@ impl Convolution {
         for (block, out) in out.chunks_mut(BLOCK * width).enumerate() {
             let rows = out.len() / width;
             // Rows overlap: each contains its own frame and the two adjacent ones.
-            let frames = &frames[block * BLOCK * self.step..][..(rows - 1) * self.step + self.product.inputs()];
+            let frames = &frames[block * BLOCK * self.step..]
+                [..(rows - 1) * self.step + self.product.inputs()];
             self.product.forward(gemm, frames, self.step, out)?;
             gelu(out);
         }

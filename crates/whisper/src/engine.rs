@@ -1,15 +1,15 @@
 //! The scheduler of all encoder and decoder work in a process.
 //!
-//! Worker threads, by default one per core, take recordings from a shared queue. Each worker decodes the windows of its
-//! recordings in one batch, with a row per beam, so each step reads the weights once for all of them. After a window, a
-//! worker encodes the recording's next window or takes another recording. A limit on the number of active windows
-//! bounds memory.
+//! Worker threads, by default one per core, take recordings from a shared queue. Each worker
+//! decodes the windows of its recordings in one batch, with a row per beam, so each step reads the
+//! weights once for all of them. After a window, a worker encodes the recording's next window or
+//! takes another recording. A limit on the number of active windows bounds memory.
 //!
-//! A pass over unfinished speech runs between two steps of the windows, also when all windows are active: neither kind
-//! of work waits for the end of the other.
+//! A pass over unfinished speech runs between two steps of the windows, also when all windows are
+//! active: neither kind of work waits for the end of the other.
 //!
-//! If decoding fails or panics, the worker decodes its recordings again, one at a time: only the recordings that fail
-//! again get an error.
+//! If decoding fails or panics, the worker decodes its recordings again, one at a time: only the
+//! recordings that fail again get an error.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -30,13 +30,13 @@ use crate::options::Options;
 use crate::search::Search;
 use crate::transcribe::{Continuation, Prefix, Recording, Transcription};
 
-/// Maximum memory of the active windows of a worker, in bytes, unless two windows take more. Most windows take two thirds
-/// as much as the longest one.
+/// Maximum memory of the active windows of a worker, in bytes, unless two windows take more. Most
+/// windows take two thirds as much as the longest one.
 const MEMORY: usize = 800 << 20;
 /// Maximum number of windows per worker: 60 rows with 5 beams.
 const MOST_WINDOWS: usize = 12;
-/// Time after a pass over unfinished speech for which an idle worker keeps its memory: passes of a speech follow after
-/// 0.8 s.
+/// Time after a pass over unfinished speech for which an idle worker keeps its memory: passes of a
+/// speech follow after 0.8 s.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Number of threads and windows of an [`Engine`].
@@ -49,8 +49,8 @@ pub struct EngineSize {
 }
 
 impl EngineSize {
-    /// Returns a size with one thread per core, and as many windows as fit into the memory of a worker, at most 12.
-    /// Reduces both to what fits into three quarters of the available memory.
+    /// Returns a size with one thread per core, and as many windows as fit into the memory of a
+    /// worker, at most 12. Reduces both to what fits into three quarters of the available memory.
     pub fn for_model(model: &Model) -> Self {
         Self::with_threads(model, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
@@ -69,7 +69,8 @@ impl EngineSize {
 
     /// Fits workers into the available memory, in bytes.
     fn fit(dimensions: Dimensions, threads: NonZeroUsize, available: Option<u64>) -> Self {
-        let budget = available.map_or(usize::MAX, |bytes| usize::try_from(bytes / 4 * 3).unwrap_or(usize::MAX));
+        let budget = available
+            .map_or(usize::MAX, |bytes| usize::try_from(bytes / 4 * 3).unwrap_or(usize::MAX));
         let (worker, window) = (dimensions.worker_bytes(), dimensions.window_bytes().max(1));
         let threads = at_least_one(threads.get().min(budget / (worker + window)));
         let memory = (budget / threads).saturating_sub(worker).min(MEMORY.max(2 * window));
@@ -138,7 +139,8 @@ impl Engine {
     /// [`TranscribeError::Stopped`] when a thread cannot be started.
     pub fn start(model: &Arc<Model>, size: EngineSize) -> Result<Self, TranscribeError> {
         let capacity = size.threads.get() * size.windows.get();
-        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity });
+        let shared =
+            Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity });
         let mut engine = Self { shared, threads: Vec::new() };
         for index in 0..size.threads.get() {
             // A pool of one thread keeps matrix products on this thread.
@@ -148,7 +150,8 @@ impl Engine {
                 .build()
                 .map_err(|_| TranscribeError::Stopped)?;
             let (model, shared) = (model.clone(), engine.shared.clone());
-            // The worker is registered before its thread starts, because a caller may submit a recording first.
+            // The worker is registered before its thread starts, because a caller may submit a
+            // recording first.
             let place = Place::new(shared);
             let thread = std::thread::Builder::new()
                 .name(format!("whisper-wait-{index}"))
@@ -164,17 +167,20 @@ impl Engine {
         NonZeroUsize::new(self.shared.capacity).unwrap_or(NonZeroUsize::MIN)
     }
 
-    /// Transcribes samples at 16 kHz. Blocks while the queue is full, and until the transcription is complete.
+    /// Transcribes samples at 16 kHz. Blocks while the queue is full, and until the transcription
+    /// is complete.
     ///
     /// # Errors
-    /// [`TranscribeError`] when the model does not support the options, decoding fails, or the engine has stopped.
+    /// [`TranscribeError`] when the model does not support the options, decoding fails, or the
+    /// engine has stopped.
     pub fn transcribe(&self, samples: Vec<f32>, options: Arc<Options>) -> Answer {
         let (answer, receiver) = sync_channel(1);
         self.submit(Job { samples, options, work: Work::Transcribe(answer) })?;
         receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
     }
 
-    /// Continues the text of unfinished speech at 16 kHz after a prefix. Blocks like [`Self::transcribe`].
+    /// Continues the text of unfinished speech at 16 kHz after a prefix. Blocks like
+    /// [`Self::transcribe`].
     pub(crate) fn continue_text(
         &self,
         samples: Vec<f32>,
@@ -190,7 +196,9 @@ impl Engine {
     fn submit(&self, job: Job) -> Result<(), TranscribeError> {
         let is_alike = |other: &&Arc<Job>| other.work.is_pass() == job.work.is_pass();
         let mut queue = self.shared.lock();
-        while queue.jobs.iter().filter(is_alike).count() >= self.shared.capacity && queue.workers > 0 {
+        while queue.jobs.iter().filter(is_alike).count() >= self.shared.capacity
+            && queue.workers > 0
+        {
             queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         if queue.workers == 0 {
@@ -219,8 +227,9 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the next job from the queue: of any kind, or with `only_passes`, a pass over unfinished speech. Waits for
-    /// it at most for the given time, or without a limit; `None` then means shutdown.
+    /// Takes the next job from the queue: of any kind, or with `only_passes`, a pass over
+    /// unfinished speech. Waits for it at most for the given time, or without a limit; `None` then
+    /// means shutdown.
     fn next(&self, only_passes: bool, limit: Option<Duration>) -> Option<Arc<Job>> {
         let start = Instant::now();
         let mut queue = self.lock();
@@ -306,8 +315,8 @@ impl Worker {
         }
     }
 
-    /// Takes the next job from the queue. Without an active recording, waits for one and releases memory meanwhile;
-    /// `None` then means shutdown.
+    /// Takes the next job from the queue. Without an active recording, waits for one and releases
+    /// memory meanwhile; `None` then means shutdown.
     fn next(&mut self) -> Option<Arc<Job>> {
         let shared = &self.place.0;
         let next = shared.next(self.active.len() >= self.windows, Some(Duration::ZERO));
@@ -323,7 +332,8 @@ impl Worker {
         self.place.0.next(false, None)
     }
 
-    /// Runs a part of the work on all recordings of this worker. If it fails, decodes each of them again, alone.
+    /// Runs a part of the work on all recordings of this worker. If it fails, decodes each of them
+    /// again, alone.
     fn attempt(&mut self, work: impl FnOnce(&mut Self) -> Result<(), TranscribeError>) {
         let Err(error) = self.guard(work) else { return };
         let jobs = std::mem::take(&mut self.jobs);
@@ -345,11 +355,16 @@ impl Worker {
         }
     }
 
-    /// Runs a part of the work and converts a panic to an error. A failure leaves no active recording, and new buffers
-    /// and cache.
-    fn guard(&mut self, work: impl FnOnce(&mut Self) -> Result<(), TranscribeError>) -> Result<(), TranscribeError> {
+    /// Runs a part of the work and converts a panic to an error. A failure leaves no active
+    /// recording, and new buffers and cache.
+    fn guard(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<(), TranscribeError>,
+    ) -> Result<(), TranscribeError> {
         let done = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|panic| {
-            Err(TranscribeError::Panicked(panic_message(&*panic).unwrap_or("no message").to_owned()))
+            Err(TranscribeError::Panicked(
+                panic_message(&*panic).unwrap_or("no message").to_owned(),
+            ))
         });
         if done.is_err() {
             self.active.clear();
@@ -363,7 +378,8 @@ impl Worker {
         (self.buffers, self.cache) = (self.model.buffers(), self.model.decoder.cache());
     }
 
-    /// Encodes a recording's first window, or runs a pass over unfinished speech, which takes few tokens.
+    /// Encodes a recording's first window, or runs a pass over unfinished speech, which takes few
+    /// tokens.
     fn admit(&mut self, job: &Arc<Job>) {
         self.is_after_pass = job.work.is_pass();
         let mut recording = Recording::new(self.model.clone(), job.options.clone(), &job.samples);
@@ -373,7 +389,8 @@ impl Worker {
                 self.go_on(job.clone(), answer.clone(), recording, search);
             }
             Work::Continue(prefix, answer) => {
-                let continuation = recording.continue_text(&mut self.buffers, &mut self.cache, prefix);
+                let continuation =
+                    recording.continue_text(&mut self.buffers, &mut self.cache, prefix);
                 #[cfg(test)]
                 let continuation = match &self.model.fault {
                     Some(fault) => fault(&[job.samples.len()]).and(continuation),
@@ -423,12 +440,15 @@ impl Worker {
             active.search.rows(cache, index, &mut rows, &mut wanted);
             counts.push(wanted.len() - before);
         }
-        let memories: Vec<_> = active.iter().map(|active| active.search.memory().as_ref()).collect();
-        let states = model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &memories, &rows, None)?;
+        let memories: Vec<_> =
+            active.iter().map(|active| active.search.memory().as_ref()).collect();
+        let states =
+            model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &memories, &rows, None)?;
         let width = model.decoder.width();
         let mut chosen = Vec::with_capacity(wanted.len() * width);
         for row in wanted {
-            chosen.extend_from_slice(states.get(row * width..(row + 1) * width).unwrap_or_default());
+            chosen
+                .extend_from_slice(states.get(row * width..(row + 1) * width).unwrap_or_default());
         }
         model.decoder.logits(&buffers.gemm.clone(), buffers, &chosen)?;
         let tokens = model.decoder.tokens();

@@ -1,8 +1,8 @@
 //! Weight files: CTranslate2's `model.bin` and Hugging Face safetensors.
 //!
-//! Both are read tensor by tensor at the offsets in the index, so at most one tensor in the file's own precision is in
-//! memory at a time. A memory map would do the same, but needs `unsafe`, and truncating a mapped file kills the
-//! process; a read returns an error.
+//! Both are read tensor by tensor at the offsets in the index, so at most one tensor in the file's
+//! own precision is in memory at a time. A memory map would do the same, but needs `unsafe`, and
+//! truncating a mapped file kills the process; a read returns an error.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -66,11 +66,19 @@ impl ElementType {
         let words = || bytes.as_chunks::<4>().0.iter();
         match self {
             Self::Float32 => Values::Float(words().map(|word| f32::from_le_bytes(*word)).collect()),
-            Self::Float16 => Values::Float(pairs().map(|bits| rten_simd::f16::from_bits(bits).to_f32()).collect()),
-            Self::BFloat16 => Values::Float(pairs().map(|bits| f32::from_bits(u32::from(bits) << 16)).collect()),
+            Self::Float16 => Values::Float(
+                pairs().map(|bits| rten_simd::f16::from_bits(bits).to_f32()).collect(),
+            ),
+            Self::BFloat16 => {
+                Values::Float(pairs().map(|bits| f32::from_bits(u32::from(bits) << 16)).collect())
+            }
             Self::Int8 => Values::Int8(bytes.iter().map(|&byte| byte.cast_signed()).collect()),
-            Self::Int16 => Values::Float(pairs().map(|bits| f32::from(bits.cast_signed())).collect()),
-            Self::Int32 => Values::Float(words().map(|word| i32::from_le_bytes(*word) as f32).collect()),
+            Self::Int16 => {
+                Values::Float(pairs().map(|bits| f32::from(bits.cast_signed())).collect())
+            }
+            Self::Int32 => {
+                Values::Float(words().map(|word| i32::from_le_bytes(*word) as f32).collect())
+            }
         }
     }
 }
@@ -85,7 +93,8 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Returns the tensor's size in memory in bytes: matrices are quantised to int8, other tensors are f32.
+    /// Returns the tensor's size in memory in bytes: matrices are quantised to int8, other tensors
+    /// are f32.
     fn quantized_bytes(&self) -> u64 {
         let element = if self.shape.len() == 2 { size_of::<i8>() } else { size_of::<f32>() };
         (self.bytes / self.element.size() * element) as u64
@@ -160,7 +169,9 @@ impl Weights {
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.index {
             Index::Ctranslate2(index) => index.get(name).is_some(),
-            Index::Safetensors(index) => names::parts(name).iter().flatten().all(|part| index.get(part).is_some()),
+            Index::Safetensors(index) => {
+                names::parts(name).iter().flatten().all(|part| index.get(part).is_some())
+            }
         }
     }
 
@@ -176,12 +187,15 @@ impl Weights {
     pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>, ModelError> {
         let entry = match &self.index {
             Index::Ctranslate2(index) => index.get(name),
-            Index::Safetensors(index) => names::parts(name).first().and_then(|part| index.get(part.as_deref()?)),
+            Index::Safetensors(index) => {
+                names::parts(name).first().and_then(|part| index.get(part.as_deref()?))
+            }
         };
         Ok(entry.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?.shape.clone())
     }
 
-    /// Reads an integer attribute such as `encoder/num_heads`; only CTranslate2's files have attributes.
+    /// Reads an integer attribute such as `encoder/num_heads`; only CTranslate2's files have
+    /// attributes.
     pub(crate) fn attribute(&mut self, name: &str) -> Result<Option<usize>, ModelError> {
         if matches!(self.index, Index::Safetensors(_)) || !self.has(name) {
             return Ok(None);
@@ -192,18 +206,22 @@ impl Weights {
         })
     }
 
-    /// Reads a tensor by CTranslate2's name. Parts that CTranslate2 fuses are concatenated along the first axis; a
-    /// missing bias of a part counts as zero.
+    /// Reads a tensor by CTranslate2's name. Parts that CTranslate2 fuses are concatenated along
+    /// the first axis; a missing bias of a part counts as zero.
     pub(crate) fn tensor(&mut self, name: &str) -> Result<Tensor, ModelError> {
         let entries: Vec<Option<Entry>> = match &self.index {
             Index::Ctranslate2(index) => {
-                let entry = index.get(name).ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?;
+                let entry =
+                    index.get(name).ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?;
                 vec![Some(entry.clone())]
             }
             Index::Safetensors(index) => names::parts(name)
                 .into_iter()
                 .map(|part| {
-                    part.map(|part| index.get(&part).cloned().ok_or(ModelError::MissingTensor(part))).transpose()
+                    part.map(|part| {
+                        index.get(&part).cloned().ok_or(ModelError::MissingTensor(part))
+                    })
+                    .transpose()
                 })
                 .collect::<Result<_, _>>()?,
         };
@@ -218,7 +236,8 @@ impl Weights {
             match entry {
                 Some(entry) => {
                     let floats = self.read(entry)?.floats();
-                    values.extend(floats.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?);
+                    values
+                        .extend(floats.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?);
                 }
                 None => values.resize(values.len() + size, 0.0),
             }

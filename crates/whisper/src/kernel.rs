@@ -1,8 +1,9 @@
 //! Numeric kernels: int8 and f32 matrix products, and the element-wise operations between them.
 //!
-//! `rten-simd` compiles loops over slices for each instruction set and selects one at run time, so one binary uses
-//! AVX-512, AVX2 or NEON where available. `taonet-amx` computes the products where the CPU has AMX, and `taonet-avx512`
-//! those of int8 and of the encoder's attention where it has AVX-512 VNNI.
+//! `rten-simd` compiles loops over slices for each instruction set and selects one at run time, so
+//! one binary uses AVX-512, AVX2 or NEON where available. `taonet-amx` computes the products where
+//! the CPU has AMX, and `taonet-avx512` those of int8 and of the encoder's attention where it has
+//! AVX-512 VNNI.
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and columns whose bounds are set at load.
 #![allow(clippy::inline_always)] // Required: the function that enables the instructions must contain the body.
 

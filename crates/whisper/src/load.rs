@@ -21,7 +21,12 @@ impl Loader {
     }
 
     /// Returns the number of heads of the encoder or decoder.
-    pub(crate) fn heads(&mut self, side: &str, told: Option<usize>, width: usize) -> Result<usize, ModelError> {
+    pub(crate) fn heads(
+        &mut self,
+        side: &str,
+        told: Option<usize>,
+        width: usize,
+    ) -> Result<usize, ModelError> {
         let name = format!("{side}/num_heads");
         let heads = self.0.attribute(&name)?.or(told).unwrap_or(width / HEAD);
         let panel = crate::kernel::PANEL;
@@ -41,7 +46,11 @@ impl Loader {
     fn tensor(&mut self, name: &str, expected: &[usize]) -> Result<Tensor, ModelError> {
         let tensor = self.0.tensor(name)?;
         if tensor.shape != expected {
-            return Err(ModelError::Shape { name: name.to_owned(), found: tensor.shape, expected: expected.to_vec() });
+            return Err(ModelError::Shape {
+                name: name.to_owned(),
+                found: tensor.shape,
+                expected: expected.to_vec(),
+            });
         }
         if let Values::Float(values) = &tensor.values
             && !values.iter().all(|value| value.is_finite())
@@ -52,14 +61,20 @@ impl Loader {
     }
 
     /// Reads a tensor as floats; int8 tensors are dequantised.
-    pub(crate) fn matrix(&mut self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+    pub(crate) fn matrix(
+        &mut self,
+        name: &str,
+        expected: &[usize],
+    ) -> Result<Vec<f32>, ModelError> {
         match self.tensor(name, expected)?.values {
             Values::Float(values) => Ok(values),
             Values::Int8(values) => {
                 let scales = self.scales(name, expected)?;
                 let width = values.len() / scales.len().max(1);
                 let rows = values.chunks_exact(width.max(1)).zip(&scales);
-                Ok(rows.flat_map(|(row, scale)| row.iter().map(move |&value| f32::from(value) / scale)).collect())
+                Ok(rows
+                    .flat_map(|(row, scale)| row.iter().map(move |&value| f32::from(value) / scale))
+                    .collect())
             }
         }
     }
@@ -69,12 +84,18 @@ impl Loader {
         let name = format!("{name}_scale");
         let scales = self.vector(&name, rows)?;
         // Weights are divided by their scale.
-        if scales.iter().all(|scale| scale.recip().is_finite()) { Ok(scales) } else { Err(ModelError::NotFinite(name)) }
+        if scales.iter().all(|scale| scale.recip().is_finite()) {
+            Ok(scales)
+        } else {
+            Err(ModelError::NotFinite(name))
+        }
     }
 
     /// Reads a vector of floats.
     pub(crate) fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, ModelError> {
-        self.tensor(name, &[length])?.floats().ok_or_else(|| ModelError::MissingTensor(name.to_owned()))
+        self.tensor(name, &[length])?
+            .floats()
+            .ok_or_else(|| ModelError::MissingTensor(name.to_owned()))
     }
 
     /// Reads int8 weights `[outputs][inputs]` and the quantisation step of each output channel.
@@ -113,8 +134,14 @@ impl Loader {
         })
     }
 
-    pub(crate) fn feed_forward(&mut self, gemm: &Gemm, scope: &str, width: usize) -> Result<FeedForward, ModelError> {
-        let hidden = self.shape(&format!("{scope}/ffn/linear_0/weight"))?.first().copied().unwrap_or(0);
+    pub(crate) fn feed_forward(
+        &mut self,
+        gemm: &Gemm,
+        scope: &str,
+        width: usize,
+    ) -> Result<FeedForward, ModelError> {
+        let hidden =
+            self.shape(&format!("{scope}/ffn/linear_0/weight"))?.first().copied().unwrap_or(0);
         Ok(FeedForward {
             norm: self.norm(&format!("{scope}/ffn/layer_norm"), width)?,
             expand: self.linear(gemm, &format!("{scope}/ffn/linear_0"), width, hidden)?,

@@ -47,7 +47,8 @@ impl Features {
         let length = length.min(total).min(self.frames.saturating_sub(start));
         let bands = self.values.len() / self.frames.max(1);
         let mut window = vec![0.0; bands * total];
-        for (to, from) in window.chunks_exact_mut(total).zip(self.values.chunks_exact(self.frames)) {
+        for (to, from) in window.chunks_exact_mut(total).zip(self.values.chunks_exact(self.frames))
+        {
             to[..length].copy_from_slice(&from[start..start + length]);
         }
         window
@@ -90,14 +91,19 @@ impl LogMel {
                 let sample = samples.get(at).copied().unwrap_or(0.0);
                 *value = if sample.is_finite() { f64::from(sample * weight) } else { 0.0 };
             }
-            if self.transform.process_with_scratch(&mut input, &mut spectrum, &mut scratch).is_err() {
+            if self.transform.process_with_scratch(&mut input, &mut spectrum, &mut scratch).is_err()
+            {
                 continue; // Fails only for wrong buffer lengths.
             }
             for (power, bin) in powers.iter_mut().zip(&spectrum) {
                 *power = (bin.re * bin.re + bin.im * bin.im).min(f64::from(f32::MAX)) as f32;
             }
             for (band, (first, weights)) in self.bands.iter().enumerate() {
-                let power: f32 = weights.iter().zip(&powers[*first..]).map(|(weight, power)| weight * power).sum();
+                let power: f32 = weights
+                    .iter()
+                    .zip(&powers[*first..])
+                    .map(|(weight, power)| weight * power)
+                    .sum();
                 values[band * frames + frame] = power.max(1e-10).log10();
             }
         }
@@ -109,7 +115,8 @@ impl LogMel {
     }
 }
 
-/// Returns the index of the sample at a padded position, as in numpy's `reflect` mode, which does not repeat the ends.
+/// Returns the index of the sample at a padded position, as in numpy's `reflect` mode, which does
+/// not repeat the ends.
 fn mirrored(position: usize, length: usize) -> usize {
     let period = 2 * (length - 1);
     let at = (position + period * TRANSFORM.div_ceil(period) - TRANSFORM / 2) % period;
@@ -124,7 +131,8 @@ fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
         let step = 6.4f64.ln() / 27.0;
         if mel >= 15.0 { 1000.0 * (step * (mel - 15.0)).exp() } else { LINEAR * mel }
     };
-    let edges: Vec<f64> = (0..bands + 2).map(|i| hertz(HIGHEST * i as f64 / (bands + 1) as f64)).collect();
+    let edges: Vec<f64> =
+        (0..bands + 2).map(|i| hertz(HIGHEST * i as f64 / (bands + 1) as f64)).collect();
     let weight = |edges: &[f64], bin: usize| {
         let frequency = (bin * SAMPLE_RATE) as f64 / TRANSFORM as f64;
         let rise = (frequency - edges[0]) / (edges[1] - edges[0]);
@@ -136,7 +144,8 @@ fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
         .map(|edges| {
             let weights: Vec<f32> = (0..BINS).map(|bin| weight(edges, bin)).collect();
             let first = weights.iter().position(|weight| *weight > 0.0).unwrap_or(0);
-            let end = weights.iter().rposition(|weight| *weight > 0.0).map_or(first, |last| last + 1);
+            let end =
+                weights.iter().rposition(|weight| *weight > 0.0).map_or(first, |last| last + 1);
             (first, weights[first..end].to_vec())
         })
         .collect()

@@ -6,14 +6,14 @@ use crate::decoder::{cross_attention_bytes, slot_bytes};
 use crate::mel::WINDOW_FRAMES;
 use crate::transcribe::CONTEXT;
 
-/// Rows of logits in memory per worker: those of the largest batch of windows. The alignment of a window, in the same
-/// memory, takes fewer.
+/// Rows of logits in memory per worker: those of the largest batch of windows. The alignment of a
+/// window, in the same memory, takes fewer.
 const LOGITS: usize = 60;
 /// Hidden states in memory per worker, as multiples of a window's encoding.
 const STATES: usize = 10;
 
-/// Maximum number of tokens of a window in the self-attention cache with 5 beams: they share the prompt, and have at
-/// worst no other token in common.
+/// Maximum number of tokens of a window in the self-attention cache with 5 beams: they share the
+/// prompt, and have at worst no other token in common.
 const TOKENS: usize = CONTEXT / 2 + 5 * CONTEXT / 2;
 
 /// Dimensions of a decoder.
@@ -26,7 +26,8 @@ pub(crate) struct Dimensions {
 }
 
 impl Dimensions {
-    /// Returns the maximum size of the keys and values of one window, in bytes: cross-attention, and self-attention.
+    /// Returns the maximum size of the keys and values of one window, in bytes: cross-attention,
+    /// and self-attention.
     pub(crate) fn window_bytes(self) -> usize {
         cross_attention_bytes(self.layers, self.width) + slot_bytes(TOKENS, self.layers, self.width)
     }
@@ -36,16 +37,16 @@ impl Dimensions {
         (STATES * WINDOW_FRAMES / 2 * self.width + LOGITS * self.tokens) * size_of::<f32>()
     }
 
-    /// Returns the approximate memory of the model with one worker and one window, in bytes; `weights` is the size of
-    /// the quantised weights.
+    /// Returns the approximate memory of the model with one worker and one window, in bytes;
+    /// `weights` is the size of the quantised weights.
     pub(crate) fn least_bytes(self, weights: u64) -> u64 {
         // The embeddings are in memory twice: by rows, and packed for the output projection.
         weights + (self.tokens * self.width + self.window_bytes() + self.worker_bytes()) as u64
     }
 }
 
-/// Returns the memory that this process can still use, in bytes: the machine's available memory, or the rest of the
-/// control group's limit if that is less. `None` if the system reports neither.
+/// Returns the memory that this process can still use, in bytes: the machine's available memory, or
+/// the rest of the control group's limit if that is less. `None` if the system reports neither.
 pub(crate) fn available() -> Option<u64> {
     available_in(Path::new("/"))
 }
@@ -64,7 +65,8 @@ fn field(text: &str, name: &str) -> Option<u64> {
     value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Returns the smallest memory limit of the process's control groups and their ancestors, of version 1 or 2.
+/// Returns the smallest memory limit of the process's control groups and their ancestors, of
+/// version 1 or 2.
 fn limit(root: &Path, groups: &str) -> Option<u64> {
     let limits = groups.lines().filter_map(|line| {
         // number:controllers:path; version 2 has no controllers.
@@ -77,8 +79,10 @@ fn limit(root: &Path, groups: &str) -> Option<u64> {
             _ => return None,
         };
         let groups = Path::new(path.trim_start_matches('/')).ancestors();
-        // In a container, the path may be that on the host: the limit is then in the root of the mount.
-        let read = |group: &Path| std::fs::read_to_string(root.join(mount).join(group).join(file)).ok();
+        // In a container, the path may be that on the host: the limit is then in the root of the
+        // mount.
+        let read =
+            |group: &Path| std::fs::read_to_string(root.join(mount).join(group).join(file)).ok();
         groups.filter_map(|group| read(group)?.trim().parse().ok()).min()
     });
     limits.min()
@@ -115,9 +119,15 @@ mod tests {
             (&[free, used, v2, (own, four)], Some(3_996)),
             (&[free, used, v2, (own, twelve)], Some(8_192)),
             // The limit of a parent.
-            (&[free, used, v2, (own, four), ("sys/fs/cgroup/system.slice/memory.max", two)], Some(1_948)),
+            (
+                &[free, used, v2, (own, four), ("sys/fs/cgroup/system.slice/memory.max", two)],
+                Some(1_948),
+            ),
             // A container.
-            (&[free, used, ("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", four)], Some(3_996)),
+            (
+                &[free, used, ("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", four)],
+                Some(3_996),
+            ),
             (
                 &[
                     free,

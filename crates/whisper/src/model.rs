@@ -30,7 +30,8 @@ pub struct Model {
     kernels: String,
     /// The extension for which the weights are packed.
     extension: Option<Extension>,
-    /// Test fault of the engine's steps, given the lengths of the recordings in the batch, in samples.
+    /// Test fault of the engine's steps, given the lengths of the recordings in the batch, in
+    /// samples.
     #[cfg(test)]
     pub(crate) fault: Option<Fault>,
 }
@@ -39,12 +40,13 @@ pub struct Model {
 pub(crate) type Fault = Box<dyn Fn(&[usize]) -> Result<(), TranscribeError> + Send + Sync>;
 
 impl Model {
-    /// Loads a model directory: `model.bin` (CTranslate2: float32, float16, bfloat16 or int8) or `model.safetensors`
-    /// (Hugging Face), `config.json`, `tokenizer.json`, and `vocabulary.json` or `vocabulary.txt` if present.
+    /// Loads a model directory: `model.bin` (CTranslate2: float32, float16, bfloat16 or int8) or
+    /// `model.safetensors` (Hugging Face), `config.json`, `tokenizer.json`, and `vocabulary.json`
+    /// or `vocabulary.txt` if present.
     ///
     /// # Errors
-    /// [`ModelError`] when a file is missing, truncated or of a different architecture, the files are inconsistent, or
-    /// the model exceeds the available memory.
+    /// [`ModelError`] when a file is missing, truncated or of a different architecture, the files
+    /// are inconsistent, or the model exceeds the available memory.
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
         Self::open_with(directory, &Gemm::default())
     }
@@ -56,8 +58,11 @@ impl Model {
         let digest = digest(directory, &mut weights)?;
         let mut loader = Loader(weights);
         let encoder = Encoder::load(&mut loader, gemm, config.heads.map(|heads| heads.0))?;
-        let decoder = Decoder::load(&mut loader, gemm, config.heads.map(|heads| heads.1), encoder.width())?;
-        config.alignment_heads.retain(|&(layer, head)| layer < decoder.layers() && head < decoder.heads());
+        let decoder =
+            Decoder::load(&mut loader, gemm, config.heads.map(|heads| heads.1), encoder.width())?;
+        config
+            .alignment_heads
+            .retain(|&(layer, head)| layer < decoder.layers() && head < decoder.heads());
         if config.alignment_heads.is_empty() {
             // All heads of the upper half of the layers, the default of CTranslate2's converter.
             config.alignment_heads = (decoder.layers() / 2..decoder.layers())
@@ -79,7 +84,8 @@ impl Model {
         })
     }
 
-    /// Computes [`Self::digest`] and [`Self::kernels`] of a model directory without loading its weights.
+    /// Computes [`Self::digest`] and [`Self::kernels`] of a model directory without loading its
+    /// weights.
     pub(crate) fn identify(directory: &Path) -> Result<(String, String), ModelError> {
         let mut weights = inspect(directory)?.weights;
         Ok((digest(directory, &mut weights)?, Gemm::default().kernel_name()))
@@ -90,8 +96,8 @@ impl Model {
         &self.digest
     }
 
-    /// Returns the names of the matrix kernels selected for this CPU. Results of different kernels may differ in about
-    /// 1 % of the tokens.
+    /// Returns the names of the matrix kernels selected for this CPU. Results of different kernels
+    /// may differ in about 1 % of the tokens.
     pub fn kernels(&self) -> &str {
         &self.kernels
     }
@@ -119,7 +125,11 @@ impl Model {
     }
 
     /// Encodes a window and computes its cross-attention memory.
-    pub(crate) fn listen(&self, buffers: &mut Buffers, window: &[f32]) -> Result<Memory, TranscribeError> {
+    pub(crate) fn listen(
+        &self,
+        buffers: &mut Buffers,
+        window: &[f32],
+    ) -> Result<Memory, TranscribeError> {
         let gemm = buffers.gemm.clone();
         self.encoder.forward(&gemm, buffers, window)?;
         self.decoder.memory(&gemm, buffers)
@@ -144,8 +154,13 @@ fn inspect(directory: &Path) -> Result<Inspected, ModelError> {
 }
 
 /// Files besides the weights that determine a transcription.
-const FILES: [&str; 5] =
-    ["config.json", "generation_config.json", "tokenizer.json", "vocabulary.json", "vocabulary.txt"];
+const FILES: [&str; 5] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "vocabulary.json",
+    "vocabulary.txt",
+];
 
 /// Hashes the weights and the names and contents of the other files.
 fn digest(directory: &Path, weights: &mut Weights) -> Result<String, ModelError> {
@@ -170,7 +185,9 @@ fn dimensions(weights: &Weights) -> Result<Dimensions, ModelError> {
             expected: vec![0, 0],
         });
     };
-    let has_layer = |layer: &usize| weights.has(&format!("decoder/layer_{layer}/self_attention/linear_0/weight"));
+    let has_layer = |layer: &usize| {
+        weights.has(&format!("decoder/layer_{layer}/self_attention/linear_0/weight"))
+    };
     Ok(Dimensions { layers: (0..usize::MAX).take_while(has_layer).count(), width, tokens })
 }
 
@@ -181,11 +198,14 @@ fn check_decoder(
     config: &Config,
     dimensions: Dimensions,
 ) -> Result<Vocabulary, ModelError> {
-    let context = weights.shape("decoder/position_encodings/encodings")?.first().copied().unwrap_or(0);
+    let context =
+        weights.shape("decoder/position_encodings/encodings")?.first().copied().unwrap_or(0);
     if context < CONTEXT {
         return Err(ModelError::Unsupported {
             path: weights.path().to_owned(),
-            reason: format!("the decoder has a context of {context} tokens, expected at least {CONTEXT}"),
+            reason: format!(
+                "the decoder has a context of {context} tokens, expected at least {CONTEXT}"
+            ),
         });
     }
     Vocabulary::load(directory, dimensions.tokens, &config.languages)

@@ -7,13 +7,15 @@ use crate::words::Punctuation;
 /// Maximum number of beams or samples per window.
 const MOST_ROWS: usize = 16;
 
-/// Codes of the languages that Whisper models understand, as in OpenAI's tokenizer; `yue` only from large-v3 on.
+/// Codes of the languages that Whisper models understand, as in OpenAI's tokenizer; `yue` only from
+/// large-v3 on.
 pub const LANGUAGES: [&str; 100] = [
-    "en", "zh", "de", "es", "ru", "ko", "fr", "ja", "pt", "tr", "pl", "ca", "nl", "ar", "sv", "it", "id", "hi", "fi",
-    "vi", "he", "uk", "el", "ms", "cs", "ro", "da", "hu", "ta", "no", "th", "ur", "hr", "bg", "lt", "la", "mi", "ml",
-    "cy", "sk", "te", "fa", "lv", "bn", "sr", "az", "sl", "kn", "et", "mk", "br", "eu", "is", "hy", "ne", "mn", "bs",
-    "kk", "sq", "sw", "gl", "mr", "pa", "si", "km", "sn", "yo", "so", "af", "oc", "ka", "be", "tg", "sd", "gu", "am",
-    "yi", "lo", "uz", "fo", "ht", "ps", "tk", "nn", "mt", "sa", "lb", "my", "bo", "tl", "mg", "as", "tt", "haw", "ln",
+    "en", "zh", "de", "es", "ru", "ko", "fr", "ja", "pt", "tr", "pl", "ca", "nl", "ar", "sv", "it",
+    "id", "hi", "fi", "vi", "he", "uk", "el", "ms", "cs", "ro", "da", "hu", "ta", "no", "th", "ur",
+    "hr", "bg", "lt", "la", "mi", "ml", "cy", "sk", "te", "fa", "lv", "bn", "sr", "az", "sl", "kn",
+    "et", "mk", "br", "eu", "is", "hy", "ne", "mn", "bs", "kk", "sq", "sw", "gl", "mr", "pa", "si",
+    "km", "sn", "yo", "so", "af", "oc", "ka", "be", "tg", "sd", "gu", "am", "yi", "lo", "uz", "fo",
+    "ht", "ps", "tk", "nn", "mt", "sa", "lb", "my", "bo", "tl", "mg", "as", "tt", "haw", "ln",
     "ha", "ba", "jw", "su", "yue",
 ];
 
@@ -132,7 +134,8 @@ impl Options {
         if self.language.is_none() && model.is_multilingual() && model.config.languages.is_empty() {
             return refuse("language", "must be set: the model lists no languages");
         }
-        let can_translate = model.is_multilingual() && model.vocabulary.special().translate.is_some();
+        let can_translate =
+            model.is_multilingual() && model.vocabulary.special().translate.is_some();
         if self.task == SpeechTask::Translate && !can_translate {
             return refuse("task", "the model does not translate");
         }

@@ -55,10 +55,11 @@ impl Peer {
         Some(Self { python: python()?, folder: tempfile::tempdir().unwrap() })
     }
 
-    /// Like [`Self::find`], for comparisons of int8 products. On AMD's CPUs without VNNI, the sums of CTranslate2's
-    /// products (oneDNN) saturate: its encoder output is 5 % away from its own float32 output, instead of 1 %. There, a
-    /// test prints a notice and passes, also with `CI` set. Ours are exact on every CPU, as the tests of the kernels show.
-    /// With `CT2_USE_MKL=1`, CTranslate2's sums are exact on these CPUs too, but take several times as long.
+    /// Like [`Self::find`], for comparisons of int8 products. On AMD's CPUs without VNNI, the sums
+    /// of CTranslate2's products (oneDNN) saturate: its encoder output is 5 % away from its own
+    /// float32 output, instead of 1 %. There, a test prints a notice and passes, also with `CI`
+    /// set. Ours are exact on every CPU, as the tests of the kernels show. With `CT2_USE_MKL=1`,
+    /// CTranslate2's sums are exact on these CPUs too, but take several times as long.
     fn with_exact_products() -> Option<Self> {
         if has_vnni() || std::env::var_os("CT2_USE_MKL").is_some_and(|value| value == "1") {
             return Self::find();
@@ -127,9 +128,15 @@ fn trained_model() -> PathBuf {
 fn recordings() -> Vec<Vec<f32>> {
     (0..20)
         .map(|index| {
-            let bytes = std::fs::read(repository(&format!("vectors/speech/utt{index:02}.wav"))).unwrap();
+            let bytes =
+                std::fs::read(repository(&format!("vectors/speech/utt{index:02}.wav"))).unwrap();
             // 16-bit mono after a header of 44 bytes.
-            bytes[44..].as_chunks::<2>().0.iter().map(|s| f32::from(i16::from_le_bytes(*s)) / 32768.0).collect()
+            bytes[44..]
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|s| f32::from(i16::from_le_bytes(*s)) / 32768.0)
+                .collect()
         })
         .collect()
 }
@@ -142,7 +149,8 @@ fn sound(seed: u32, seconds: f32) -> Vec<f32> {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let noise = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
             let t = i as f32 / 16_000.0;
-            let chirp = (t * (180.0 + (seed % 100) as f32 + 40.0 * t) * std::f32::consts::TAU).sin();
+            let chirp =
+                (t * (180.0 + (seed % 100) as f32 + 40.0 * t) * std::f32::consts::TAU).sin();
             0.18 * chirp + 0.06 * noise
         })
         .collect()

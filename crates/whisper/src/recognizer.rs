@@ -17,8 +17,8 @@ use crate::{ModelError, SAMPLE_RATE, TranscribeError};
 
 /// Maximum length of a recording, in seconds.
 const LONGEST: f64 = 600.0;
-/// Revision of the engine's results. Increment it with every change of this crate that can change a transcription, so
-/// that cached transcripts and workers of an earlier revision are not used.
+/// Revision of the engine's results. Increment it with every change of this crate that can change a
+/// transcription, so that cached transcripts and workers of an earlier revision are not used.
 const REVISION: u32 = 3;
 
 /// Transcriber of recordings with one model and one set of options.
@@ -37,7 +37,8 @@ impl Transcriber {
     /// `faster-whisper-small`.
     ///
     /// # Errors
-    /// [`TranscribeError`] when the model does not support the options, or a thread cannot be started.
+    /// [`TranscribeError`] when the model does not support the options, or a thread cannot be
+    /// started.
     pub fn start(
         name: impl Into<String>,
         model: &Arc<Model>,
@@ -54,7 +55,8 @@ impl Transcriber {
         })
     }
 
-    /// Computes the fingerprint of a transcriber without loading the weights of its model directory.
+    /// Computes the fingerprint of a transcriber without loading the weights of its model
+    /// directory.
     ///
     /// # Errors
     /// [`ModelError`] when a file is missing or truncated, or the files are inconsistent.
@@ -81,14 +83,17 @@ impl Transcriber {
         self.engine.continue_text(samples, options, prefix)
     }
 
-    /// Returns the options of all transcriptions, with this language if they set none and the model supports it. Of a code
-    /// such as `fr-CA`, the part before the hyphen counts.
+    /// Returns the options of all transcriptions, with this language if they set none and the model
+    /// supports it. Of a code such as `fr-CA`, the part before the hyphen counts.
     pub(crate) fn options_for(&self, language: Option<&str>) -> Arc<Options> {
-        let code = language.and_then(|language| language.split('-').next()).filter(|code| LANGUAGES.contains(code));
+        let code = language
+            .and_then(|language| language.split('-').next())
+            .filter(|code| LANGUAGES.contains(code));
         if let Some(code) = code
             && self.options.language.is_none()
         {
-            let options = Options { language: Some(code.to_owned()), ..Options::clone(&self.options) };
+            let options =
+                Options { language: Some(code.to_owned()), ..Options::clone(&self.options) };
             if options.check(&self.model).is_ok() {
                 return Arc::new(options);
             }
@@ -133,21 +138,28 @@ pub(crate) fn recognize_error(error: TranscribeError) -> RecognizeError {
 
 /// Hashes all that determines a transcription besides the recording.
 fn fingerprint(model: &str, kernels: &str, options: &Options, revision: u32) -> String {
-    let text = format!("{model}\n{kernels}\n{options:?}\n{}\n{revision}", env!("CARGO_PKG_VERSION"));
+    let text =
+        format!("{model}\n{kernels}\n{options:?}\n{}\n{revision}", env!("CARGO_PKG_VERSION"));
     hex::encode(Sha256::digest(text))
 }
 
-/// Joins segments as the reference does: trimmed texts separated by one space, without blank segments.
+/// Joins segments as the reference does: trimmed texts separated by one space, without blank
+/// segments.
 fn recognition(transcription: Transcription) -> Recognition {
     let segments = &transcription.segments;
-    let texts: Vec<&str> = segments.iter().map(|segment| trim(&segment.text)).filter(|text| !text.is_empty()).collect();
+    let texts: Vec<&str> = segments
+        .iter()
+        .map(|segment| trim(&segment.text))
+        .filter(|text| !text.is_empty())
+        .collect();
     let words = segments.iter().flat_map(|segment| &segment.words).map(|word| Word {
         text: trim(&word.text).to_owned(),
         start: word.start,
         end: word.end,
     });
     let count = segments.len().max(1) as f64;
-    let mean: f64 = segments.iter().map(|segment| segment.average_log_probability).sum::<f64>() / count;
+    let mean: f64 =
+        segments.iter().map(|segment| segment.average_log_probability).sum::<f64>() / count;
     Recognition {
         confidence: if segments.is_empty() { 1.0 } else { mean.exp().clamp(0.0, 1.0) as f32 },
         transcript: Transcript {
@@ -171,7 +183,8 @@ mod tests {
     fn recordings_of_any_rate_up_to_ten_minutes_are_transcribed() {
         let one = NonZeroUsize::MIN;
         let size = EngineSize { threads: one, windows: one };
-        let options = Options { temperatures: vec![0.0], max_new_tokens: Some(20), ..Options::default() };
+        let options =
+            Options { temperatures: vec![0.0], max_new_tokens: Some(20), ..Options::default() };
         let transcriber = Transcriber::start("test", &model(), options, size).unwrap();
         let recorded = |rate: u32, seconds: usize| {
             let pcm = Pcm::mono(noise(rate as usize * seconds), SampleRate::new(rate).unwrap());
@@ -182,7 +195,11 @@ mod tests {
             let samples = recorded(rate, seconds);
             assert_eq!(samples.len(), seconds * SAMPLE_RATE, "{rate} Hz");
             let transcription = transcriber.transcribe(&samples).unwrap();
-            assert!(transcription.windows >= windows, "{} windows at {rate} Hz", transcription.windows);
+            assert!(
+                transcription.windows >= windows,
+                "{} windows at {rate} Hz",
+                transcription.windows
+            );
             let recognition = transcriber.recognize(&samples).unwrap();
             assert_eq!(recognition, super::recognition(transcription), "{rate} Hz");
         }
@@ -199,9 +216,15 @@ mod tests {
         let (model, options) = (Arc::new(Model::open(folder.path()).unwrap()), Options::default());
         let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
         let transcriber = Transcriber::start("test", &model, options.clone(), size).unwrap();
-        assert_eq!(Transcriber::fingerprint_of(folder.path(), &options).unwrap(), transcriber.fingerprint());
+        assert_eq!(
+            Transcriber::fingerprint_of(folder.path(), &options).unwrap(),
+            transcriber.fingerprint()
+        );
         std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
-        assert!(matches!(Transcriber::fingerprint_of(folder.path(), &options), Err(ModelError::Tokenizer(_))));
+        assert!(matches!(
+            Transcriber::fingerprint_of(folder.path(), &options),
+            Err(ModelError::Tokenizer(_))
+        ));
     }
 
     #[test]
@@ -215,7 +238,12 @@ mod tests {
             of("model", "others", 1),
             of("model", "kernels", 2),
             fingerprint("model", "kernels", &Options { beam_size: 1, ..options.clone() }, 1),
-            fingerprint("model", "kernels", &Options { task: SpeechTask::Translate, ..options.clone() }, 1),
+            fingerprint(
+                "model",
+                "kernels",
+                &Options { task: SpeechTask::Translate, ..options.clone() },
+                1,
+            ),
         ];
         assert!(others.iter().all(|other| *other != one), "{one} {others:?}");
     }

@@ -20,8 +20,14 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Creates the rules for a vocabulary; `latest` is the maximum first timestamp in steps of 20 ms.
-    pub(crate) fn new(special: &Special, suppressed: &[u32], suppressed_at_begin: &[u32], latest: u32) -> Self {
+    /// Creates the rules for a vocabulary; `latest` is the maximum first timestamp in steps of 20
+    /// ms.
+    pub(crate) fn new(
+        special: &Special,
+        suppressed: &[u32],
+        suppressed_at_begin: &[u32],
+        latest: u32,
+    ) -> Self {
         Self {
             suppressed: suppressed.to_vec(),
             suppressed_at_begin: suppressed_at_begin.to_vec(),
@@ -57,11 +63,14 @@ impl Rules {
                 return;
             }
             // Text must follow a pair of timestamps, or the first timestamp.
-            [last] | [.., last, _] if is_timestamp(last) && generated.last().is_some_and(is_timestamp) => {
+            [last] | [.., last, _]
+                if is_timestamp(last) && generated.last().is_some_and(is_timestamp) =>
+            {
                 fill(logits, begin, usize::MAX);
                 return;
             }
-            // A single timestamp after text must be followed by an equal or later timestamp, or by the end of text.
+            // A single timestamp after text must be followed by an equal or later timestamp, or by
+            // the end of text.
             [.., last] if is_timestamp(last) => {
                 fill(logits, 0, end_of_text);
                 fill(logits, begin, *last as usize);
@@ -73,7 +82,8 @@ impl Rules {
             }
         }
         if let Some((text, timestamps)) = logits.split_at_mut_checked(begin) {
-            // Timestamps together are more probable than any other single token, so a timestamp must follow.
+            // Timestamps together are more probable than any other single token, so a timestamp
+            // must follow.
             let (total, _) = log_sum_exp(timestamps);
             if total > max(text) {
                 text.fill(FORBIDDEN);

@@ -1,4 +1,5 @@
-//! Decoding of one window as in CTranslate2: beam search at temperature 0, best-of-n sampling above it.
+//! Decoding of one window as in CTranslate2: beam search at temperature 0, best-of-n sampling above
+//! it.
 
 use std::sync::Arc;
 
@@ -88,9 +89,15 @@ impl Search {
         &self.task.memory
     }
 
-    /// Appends the rows of the next step to `rows`, and the indices of the rows that need logits to `wanted`. The first
-    /// step decodes the complete prompt.
-    pub(crate) fn rows(&mut self, cache: &mut Cache, memory: usize, rows: &mut Vec<Row>, wanted: &mut Vec<usize>) {
+    /// Appends the rows of the next step to `rows`, and the indices of the rows that need logits to
+    /// `wanted`. The first step decodes the complete prompt.
+    pub(crate) fn rows(
+        &mut self,
+        cache: &mut Cache,
+        memory: usize,
+        rows: &mut Vec<Row>,
+        wanted: &mut Vec<usize>,
+    ) {
         if self.step == 0 {
             for (position, &token) in self.task.prompt.iter().enumerate() {
                 for beam in &mut self.beams {
@@ -112,8 +119,9 @@ impl Search {
         }
     }
 
-    /// Advances the search by the logits of the requested rows; each row has one logit for each of the `tokens` tokens
-    /// of the vocabulary. Returns the best hypothesis and the no-speech probability once the search is complete.
+    /// Advances the search by the logits of the requested rows; each row has one logit for each of
+    /// the `tokens` tokens of the vocabulary. Returns the best hypothesis and the no-speech
+    /// probability once the search is complete.
     pub(crate) fn advance(
         &mut self,
         cache: &mut Cache,
@@ -124,7 +132,8 @@ impl Search {
             let no_speech = self.task.no_speech as usize;
             if let Some((start, _)) = logits.split_at_mut_checked(tokens) {
                 let (total, _) = log_sum_exp(start);
-                self.no_speech_probability = start.get(no_speech).map_or(0.0, |logit| (logit - total).exp());
+                self.no_speech_probability =
+                    start.get(no_speech).map_or(0.0, |logit| (logit - total).exp());
             }
             if self.task.start + 1 < self.task.prompt.len() {
                 logits = logits.split_at_mut_checked(tokens).map(|(_, rest)| rest)?;
@@ -135,7 +144,9 @@ impl Search {
         }
         let is_last = self.step + 1 >= self.task.longest;
         let done = match self.task.strategy {
-            Strategy::Beam { beams, patience } => self.advance_beams(cache, logits, tokens, beams, patience, is_last),
+            Strategy::Beam { beams, patience } => {
+                self.advance_beams(cache, logits, tokens, beams, patience, is_last)
+            }
             Strategy::Sample { count, temperature, .. } => {
                 self.advance_samples(cache, logits, tokens, count, temperature, is_last)
             }
@@ -147,7 +158,8 @@ impl Search {
         self.release(cache);
         let best = self.ended.iter().max_by(|a, b| a.score.total_cmp(&b.score))?;
         // On a tie, the earliest hypothesis is best.
-        let best = self.ended.iter().find(|hypothesis| hypothesis.score.total_cmp(&best.score).is_eq())?;
+        let best =
+            self.ended.iter().find(|hypothesis| hypothesis.score.total_cmp(&best.score).is_eq())?;
         Some((best.clone(), self.no_speech_probability))
     }
 
@@ -175,7 +187,9 @@ impl Search {
     ) -> bool {
         // Twice as many candidates as beams: if half of them are complete, the others continue.
         let mut top = Top::new(2 * beams);
-        for (index, (beam, logits)) in self.beams.iter().zip(logits.chunks_exact(tokens)).enumerate() {
+        for (index, (beam, logits)) in
+            self.beams.iter().zip(logits.chunks_exact(tokens)).enumerate()
+        {
             let (total, _) = log_sum_exp(logits);
             top.scan(index, logits, |logit| (logit - total) + beam.score);
         }
@@ -189,7 +203,11 @@ impl Search {
             if is_end(candidate) || is_last {
                 self.first_has_ended |= k == 0;
                 ended.push(*candidate);
-                let replacement = candidates.iter().enumerate().skip(spare).find(|(_, candidate)| !is_end(candidate));
+                let replacement = candidates
+                    .iter()
+                    .enumerate()
+                    .skip(spare)
+                    .find(|(_, candidate)| !is_end(candidate));
                 if let Some((index, _)) = replacement {
                     next = index;
                     spare = index + 1;
@@ -205,7 +223,8 @@ impl Search {
             self.end(tokens, candidate.score);
         }
         // One beam is the reference's greedy search, which ignores patience.
-        let enough = if beams == 1 { 1 } else { ((beams as f32 * patience).round() as usize).max(1) };
+        let enough =
+            if beams == 1 { 1 } else { ((beams as f32 * patience).round() as usize).max(1) };
         // Without a length penalty nothing can overtake the first beam.
         let is_decided = self.task.length_penalty == 0.0 && beams > 1;
         let is_done = if is_decided { self.first_has_ended } else { self.ended.len() >= enough };
@@ -230,7 +249,8 @@ impl Search {
         let mut ended = Vec::new();
         for (index, logits) in logits.chunks_exact_mut(tokens).enumerate() {
             let (total, _) = log_sum_exp(logits);
-            let mut weights: Vec<f32> = logits.iter().map(|logit| (logit - total) / temperature).collect();
+            let mut weights: Vec<f32> =
+                logits.iter().map(|logit| (logit - total) / temperature).collect();
             softmax(&mut weights);
             for _ in 0..draws {
                 let token = self.random.choose(&weights);
@@ -253,7 +273,8 @@ impl Search {
     }
 
     fn tokens_of(&self, candidate: Candidate) -> Vec<u32> {
-        let mut tokens = self.beams.get(candidate.beam).map(|beam| beam.tokens.clone()).unwrap_or_default();
+        let mut tokens =
+            self.beams.get(candidate.beam).map(|beam| beam.tokens.clone()).unwrap_or_default();
         tokens.push(candidate.token);
         tokens
     }
@@ -263,7 +284,11 @@ impl Search {
         let beams = chosen
             .iter()
             .map(|candidate| {
-                let slots = self.beams.get(candidate.beam).map(|beam| beam.slots.clone()).unwrap_or_default();
+                let slots = self
+                    .beams
+                    .get(candidate.beam)
+                    .map(|beam| beam.slots.clone())
+                    .unwrap_or_default();
                 cache.hold(&slots);
                 Beam { tokens: self.tokens_of(*candidate), slots, score: candidate.score }
             })

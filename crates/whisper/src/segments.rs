@@ -33,13 +33,14 @@ pub(crate) fn seconds(frame: usize) -> f64 {
     frame as f64 * SECONDS_PER_FRAME
 }
 
-/// Splits the tokens of a window into segments. The window begins at frame `seek` and has `size` frames; `begin` is the
-/// timestamp token of 0.00 s.
+/// Splits the tokens of a window into segments. The window begins at frame `seek` and has `size`
+/// frames; `begin` is the timestamp token of 0.00 s.
 pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> Split {
     let offset = seconds(seek);
     let is_timestamp = |token: u32| token >= begin;
     let time = |token: u32| offset + f64::from(token.saturating_sub(begin)) * STEP;
-    let ends_in_timestamp = matches!(tokens, [.., text, last] if !is_timestamp(*text) && is_timestamp(*last));
+    let ends_in_timestamp =
+        matches!(tokens, [.., text, last] if !is_timestamp(*text) && is_timestamp(*last));
     let mut cuts: Vec<usize> = tokens
         .windows(2)
         .enumerate()
@@ -52,7 +53,12 @@ pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> Spl
             Some(token) if token != begin => f64::from(token - begin) * STEP,
             _ => seconds(size),
         };
-        let draft = Draft { start: offset, end: offset + duration, tokens: tokens.to_vec(), words: Vec::new() };
+        let draft = Draft {
+            start: offset,
+            end: offset + duration,
+            tokens: tokens.to_vec(),
+            words: Vec::new(),
+        };
         return Split { drafts: vec![draft], seek: seek + size, ends_in_timestamp };
     }
     if ends_in_timestamp {
@@ -63,7 +69,12 @@ pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> Spl
     for cut in cuts {
         let tokens = tokens.get(from..cut).unwrap_or_default();
         if let [first, .., last] | [first @ last] = tokens {
-            drafts.push(Draft { start: time(*first), end: time(*last), tokens: tokens.to_vec(), words: Vec::new() });
+            drafts.push(Draft {
+                start: time(*first),
+                end: time(*last),
+                tokens: tokens.to_vec(),
+                words: Vec::new(),
+            });
         }
         from = cut;
     }
@@ -71,7 +82,8 @@ pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> Spl
         seek + size
     } else {
         // Text after the last pair of timestamps is incomplete: the next window begins there.
-        let last = from.checked_sub(1).and_then(|index| tokens.get(index)).copied().unwrap_or(begin);
+        let last =
+            from.checked_sub(1).and_then(|index| tokens.get(index)).copied().unwrap_or(begin);
         seek + (last.saturating_sub(begin)) as usize * FRAMES_PER_STEP
     };
     Split { drafts, seek, ends_in_timestamp }

@@ -1,13 +1,15 @@
-//! The simultaneous policy AlignAtt: words of unfinished speech are final once the decoder attends to audio that is not
-//! at its end.
+//! The simultaneous policy AlignAtt: words of unfinished speech are final once the decoder attends
+//! to audio that is not at its end.
 //!
-//! Unlike local agreement, which compares two transcripts, a word is final after one pass, and final words are forced
-//! as the decoder's prefix, so that later passes decode only new words.
+//! Unlike local agreement, which compares two transcripts, a word is final after one pass, and
+//! final words are forced as the decoder's prefix, so that later passes decode only new words.
 
 use std::sync::Arc;
 
 use taonet_primitives::Word;
-use taonet_speech::{RecognizeError, Recognizer as _, SimultaneousRecognition, SimultaneousRecognizer};
+use taonet_speech::{
+    RecognizeError, Recognizer as _, SimultaneousRecognition, SimultaneousRecognizer,
+};
 
 use crate::recognizer::recognize_error;
 use crate::transcribe::{CONTEXT, Continuation, Prefix};
@@ -21,10 +23,11 @@ const STEP: usize = 4 * SAMPLE_RATE / 5;
 const LONGEST: usize = 16 * SAMPLE_RATE;
 /// Length of the audio that remains after dropping its beginning, in samples: 8 s.
 const KEPT: usize = LONGEST / 2;
-/// Silence after the end of the speech, in samples: 0.4 s. Whisper tends to omit a word that the end of the audio cuts.
+/// Silence after the end of the speech, in samples: 0.4 s. Whisper tends to omit a word that the
+/// end of the audio cuts.
 const AFTER: usize = 2 * SAMPLE_RATE / 5;
-/// Maximum length of the audio between two passes, in samples: the next pass adds a step and the silence at the end, and
-/// the encoder's window has 30 s.
+/// Maximum length of the audio between two passes, in samples: the next pass adds a step and the
+/// silence at the end, and the encoder's window has 30 s.
 const LIMIT: usize = 30 * SAMPLE_RATE - STEP - AFTER;
 /// Maximum number of tokens of the text before the audio that serve as prompt.
 const MAX_CONTEXT: usize = CONTEXT / 4;
@@ -32,17 +35,19 @@ const MAX_CONTEXT: usize = CONTEXT / 4;
 const MAX_FORCED: usize = CONTEXT / 3;
 /// Length of the audio from which an unknown language is detected, in samples: 2 s.
 const DETECTION: usize = 2 * SAMPLE_RATE;
-/// Length of the audio from which a phrase is translated, in samples: 3.2 s. From less, Whisper guesses an English
-/// sentence, whose words would be final.
+/// Length of the audio from which a phrase is translated, in samples: 3.2 s. From less, Whisper
+/// guesses an English sentence, whose words would be final.
 const TRANSLATION: usize = 4 * STEP;
-/// Difference between the probabilities of the two best languages from which a detected language counts as clear.
+/// Difference between the probabilities of the two best languages from which a detected language
+/// counts as clear.
 const CLEAR_MARGIN: f32 = 0.5;
 /// Length of the speech after which its detected language is kept, in samples: 5 s.
 const ENOUGH_SPEECH: usize = 5 * SAMPLE_RATE;
 /// Maximum frame threshold: 4 s.
 const MAX_THRESHOLD: usize = 200;
-/// Silence encoded after the audio by default, in seconds. In an experiment with 246 words, Whisper base made 7 errors
-/// with it, and 6 in windows of 30 s, which take more than twice the time (docs/benchmarks.md).
+/// Silence encoded after the audio by default, in seconds. In an experiment with 246 words, Whisper
+/// base made 7 errors with it, and 6 in windows of 30 s, which take more than twice the time
+/// (docs/benchmarks.md).
 const PADDING: f64 = 4.0;
 /// Amplitude at or below which a step is silent.
 const SILENCE: f32 = 0.002;
@@ -50,12 +55,12 @@ const SILENCE: f32 = 0.002;
 /// Options of [`AlignAtt`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AlignAttOptions {
-    /// Minimum distance from the end of the audio, in encoder frames of 20 ms, of the frame that a token attends to
-    /// most, at most 200; a token closer to the end waits for more audio. Lower values give earlier words with more
-    /// errors.
+    /// Minimum distance from the end of the audio, in encoder frames of 20 ms, of the frame that a
+    /// token attends to most, at most 200; a token closer to the end waits for more audio. Lower
+    /// values give earlier words with more errors.
     pub frame_threshold: usize,
-    /// Silence encoded after the audio, in seconds; when absent, up to 30 s in all. Less silence takes less time, but
-    /// the model was trained with windows of 30 s.
+    /// Silence encoded after the audio, in seconds; when absent, up to 30 s in all. Less silence
+    /// takes less time, but the model was trained with windows of 30 s.
     pub padding: Option<f64>,
 }
 
@@ -66,25 +71,37 @@ impl Default for AlignAttOptions {
     }
 }
 
-/// Simultaneous recognition or translation by a Whisper model under the policy AlignAtt, with greedy decoding.
+/// Simultaneous recognition or translation by a Whisper model under the policy AlignAtt, with
+/// greedy decoding.
 pub struct AlignAtt {
     transcriber: Arc<Transcriber>,
     options: AlignAttOptions,
 }
 
 impl AlignAtt {
-    /// Creates the policy. Without a language in the transcriber's options, a speech is in the language with which it is
-    /// opened, or else in a detected one. Language, task, punctuation and the thresholds for silence, uncertainty and
-    /// repetition are those of the transcriber's options; its engine decodes concurrent speeches.
+    /// Creates the policy. Without a language in the transcriber's options, a speech is in the
+    /// language with which it is opened, or else in a detected one. Language, task, punctuation and
+    /// the thresholds for silence, uncertainty and repetition are those of the transcriber's
+    /// options; its engine decodes concurrent speeches.
     ///
     /// # Errors
-    /// [`TranscribeError::Option`] when the frame threshold exceeds 200, or the padding is not between 0 and 30 s.
-    pub fn new(transcriber: Arc<Transcriber>, options: AlignAttOptions) -> Result<Self, TranscribeError> {
+    /// [`TranscribeError::Option`] when the frame threshold exceeds 200, or the padding is not
+    /// between 0 and 30 s.
+    pub fn new(
+        transcriber: Arc<Transcriber>,
+        options: AlignAttOptions,
+    ) -> Result<Self, TranscribeError> {
         if options.frame_threshold > MAX_THRESHOLD {
-            return Err(TranscribeError::Option { option: "frame_threshold", reason: "must be at most 200" });
+            return Err(TranscribeError::Option {
+                option: "frame_threshold",
+                reason: "must be at most 200",
+            });
         }
         if options.padding.is_some_and(|seconds| !(0.0..=30.0).contains(&seconds)) {
-            return Err(TranscribeError::Option { option: "padding", reason: "must be between 0 and 30 s" });
+            return Err(TranscribeError::Option {
+                option: "padding",
+                reason: "must be between 0 and 30 s",
+            });
         }
         Ok(Self { transcriber, options })
     }
@@ -126,7 +143,8 @@ struct DetectedLanguage {
 }
 
 impl DetectedLanguage {
-    /// Updates the language after a pass with words; `speech` is the length of the phrase so far, in samples.
+    /// Updates the language after a pass with words; `speech` is the length of the phrase so far,
+    /// in samples.
     fn update(&mut self, code: String, margin: f32, speech: usize) {
         if code != self.code {
             (self.code, self.speech) = (code, 0);
@@ -134,7 +152,8 @@ impl DetectedLanguage {
         self.is_kept = margin >= CLEAR_MARGIN || self.speech + speech >= ENOUGH_SPEECH;
     }
 
-    /// Ends a phrase of this length in samples. A language that only short phrases suggest is detected again.
+    /// Ends a phrase of this length in samples. A language that only short phrases suggest is
+    /// detected again.
     fn end_phrase(&mut self, speech: usize) {
         if self.is_kept {
             self.speech += speech;
@@ -169,7 +188,8 @@ impl SimultaneousRecognition for Speech {
         let mut words = Vec::new();
         let mut remaining = samples;
         loop {
-            // A pass after each step, however much audio arrives at once: a window has at most 30 s.
+            // A pass after each step, however much audio arrives at once: a window has at most 30
+            // s.
             let missing = STEP.saturating_sub(self.state.new).min(remaining.len());
             let (piece, later) = remaining.split_at(missing);
             words.extend(self.append(piece, is_end && later.is_empty())?);
@@ -186,7 +206,8 @@ impl SimultaneousRecognition for Speech {
 }
 
 impl Speech {
-    /// Appends at most the rest of a step, and decodes when the step is complete or the speech ends.
+    /// Appends at most the rest of a step, and decodes when the step is complete or the speech
+    /// ends.
     fn append(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
         let state = &mut self.state;
         state.samples.extend_from_slice(samples);
@@ -194,7 +215,8 @@ impl Speech {
         if state.new < STEP && !is_end {
             return Ok(Vec::new());
         }
-        let fresh = state.samples.get(state.samples.len().saturating_sub(state.new)..).unwrap_or_default();
+        let fresh =
+            state.samples.get(state.samples.len().saturating_sub(state.new)..).unwrap_or_default();
         let is_silent = fresh.iter().all(|sample| sample.abs() <= SILENCE);
         if !is_silent {
             state.speech += state.new;
@@ -210,7 +232,11 @@ impl Speech {
             SpeechTask::Transcribe => 0,
         };
         let is_enough = is_pause || self.state.samples.len() >= needed;
-        let words = if has_speech && is_enough { self.decode(&options, is_pause, is_end)? } else { Vec::new() };
+        let words = if has_speech && is_enough {
+            self.decode(&options, is_pause, is_end)?
+        } else {
+            Vec::new()
+        };
         if is_pause {
             self.language.end_phrase(self.state.speech);
             self.state.reset();
@@ -220,16 +246,25 @@ impl Speech {
         Ok(words)
     }
 
-    /// Returns the options of a pass: those of the speech, with the detected language if it is kept.
+    /// Returns the options of a pass: those of the speech, with the detected language if it is
+    /// kept.
     fn options(&self) -> Arc<Options> {
         if self.options.language.is_some() || !self.language.is_kept {
             return Arc::clone(&self.options);
         }
-        Arc::new(Options { language: Some(self.language.code.clone()), ..Options::clone(&self.options) })
+        Arc::new(Options {
+            language: Some(self.language.code.clone()),
+            ..Options::clone(&self.options)
+        })
     }
 
     /// Decodes the words after the final ones and makes them final.
-    fn decode(&mut self, options: &Arc<Options>, is_pause: bool, is_end: bool) -> Result<Vec<Word>, RecognizeError> {
+    fn decode(
+        &mut self,
+        options: &Arc<Options>,
+        is_pause: bool,
+        is_end: bool,
+    ) -> Result<Vec<Word>, RecognizeError> {
         let state = &self.state;
         let prefix = Prefix {
             context: state.context.clone(),
@@ -265,7 +300,8 @@ impl State {
         });
     }
 
-    /// Makes words final and returns them. All times of the arguments are from the start of the audio.
+    /// Makes words final and returns them. All times of the arguments are from the start of the
+    /// audio.
     fn settle(&mut self, words: Vec<TimedWord>, until: f64) -> Vec<Word> {
         let shift = seconds(self.dropped);
         let mut settled = Vec::new();
@@ -273,9 +309,14 @@ impl State {
             word.start = (word.start + shift).max(self.last_end);
             word.end = (word.end + shift).max(word.start);
             self.last_end = word.end;
-            // A punctuation mark after a word that is final already belongs to the text, but is no word.
+            // A punctuation mark after a word that is final already belongs to the text, but is no
+            // word.
             if word.text.contains(char::is_alphanumeric) {
-                settled.push(Word { text: trim(&word.text).to_owned(), start: word.start, end: word.end });
+                settled.push(Word {
+                    text: trim(&word.text).to_owned(),
+                    start: word.start,
+                    end: word.end,
+                });
             }
             self.words.push(word);
         }
@@ -283,8 +324,8 @@ impl State {
         settled
     }
 
-    /// Drops audio and words before a pause, except for a short silence before the next word. The text before a pause
-    /// is no prompt: Whisper tends to repeat it.
+    /// Drops audio and words before a pause, except for a short silence before the next word. The
+    /// text before a pause is no prompt: Whisper tends to repeat it.
     fn reset(&mut self) {
         let surplus = self.samples.len().saturating_sub(STEP);
         self.drop_first(surplus);
@@ -294,10 +335,11 @@ impl State {
         self.until = self.until.max(seconds(self.dropped + self.samples.len()));
     }
 
-    /// Drops the beginning of the audio if it is too long; its words become the prompt. Audio after the last final word
-    /// stays, up to the encoder's window.
+    /// Drops the beginning of the audio if it is too long; its words become the prompt. Audio after
+    /// the last final word stays, up to the encoder's window.
     fn forget(&mut self) {
-        let forced = |words: &[TimedWord]| words.iter().map(|word| word.tokens.len()).sum::<usize>();
+        let forced =
+            |words: &[TimedWord]| words.iter().map(|word| word.tokens.len()).sum::<usize>();
         if self.samples.len() <= LONGEST && forced(&self.words) <= MAX_FORCED {
             return;
         }
@@ -307,7 +349,8 @@ impl State {
         while forced(self.words.get(count..).unwrap_or_default()) > MAX_FORCED {
             count += (self.words.len() - count).div_ceil(2);
         }
-        // The cut is before a word, or after the last one, so that the forced words are those of the audio.
+        // The cut is before a word, or after the last one, so that the forced words are those of
+        // the audio.
         let cut = self.words.get(count).map_or(self.last_end, |word| word.start);
         let tokens = self.words.drain(..count).flat_map(|word| word.tokens);
         self.context.extend(tokens);

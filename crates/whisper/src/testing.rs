@@ -92,13 +92,15 @@ pub(crate) fn write_shape(folder: &Path, embeddings: usize, context: usize) {
 /// Returns the characters that represent bytes in GPT-2's vocabulary, in ascending order.
 fn alphabet() -> Vec<char> {
     let printable = |byte: &u32| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
-    let others = (0..256).filter(|byte| !printable(byte)).enumerate().map(|(index, _)| 256 + index as u32);
+    let others =
+        (0..256).filter(|byte| !printable(byte)).enumerate().map(|(index, _)| 256 + index as u32);
     (0..256).filter(printable).chain(others).map(|code| char::from_u32(code).unwrap()).collect()
 }
 
 fn tokenizer() -> Value {
     let mut vocabulary = Map::new();
-    let words = (0..43).map(|i| format!("Ġ{}{}", char::from(b'a' + i % 26), char::from(b'a' + i / 26)));
+    let words =
+        (0..43).map(|i| format!("Ġ{}{}", char::from(b'a' + i % 26), char::from(b'a' + i / 26)));
     let text = alphabet().into_iter().map(String::from).chain(words).chain([String::new()]);
     for (index, token) in text.enumerate() {
         vocabulary.insert(token, index.into());
@@ -110,8 +112,10 @@ fn tokenizer() -> Value {
             "special": special
         })
     };
-    let special = SPECIAL.iter().zip(END_OF_TEXT..).map(|(token, id)| added(id, (*token).to_owned(), true));
-    let times = (0..TIMESTAMPS).map(|i| added(BEGIN + i, format!("<|{:.2}|>", f64::from(i) * 0.02), false));
+    let special =
+        SPECIAL.iter().zip(END_OF_TEXT..).map(|(token, id)| added(id, (*token).to_owned(), true));
+    let times =
+        (0..TIMESTAMPS).map(|i| added(BEGIN + i, format!("<|{:.2}|>", f64::from(i) * 0.02), false));
     let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": special.chain(times).collect::<Vec<_>>(),
@@ -170,7 +174,10 @@ fn weights(embeddings: usize, context: usize) -> Vec<u8> {
             let value = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
             data.extend((around + 0.1 * value).to_le_bytes());
         }
-        header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]}));
+        header.insert(
+            name,
+            json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]}),
+        );
     }
     let header = Value::Object(header).to_string();
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()

@@ -113,7 +113,12 @@ impl Recording {
         let features = model.log_mel.features(samples);
         let latest = (options.max_initial_timestamp / 0.02).round_ties_even().max(0.0) as u32;
         let vocabulary = &model.vocabulary;
-        let rules = Rules::new(vocabulary.special(), vocabulary.suppressed(), &model.config.suppress_at_begin, latest);
+        let rules = Rules::new(
+            vocabulary.special(),
+            vocabulary.suppressed(),
+            &model.config.suppress_at_begin,
+            latest,
+        );
         Self {
             rules: Arc::new(rules),
             features,
@@ -159,8 +164,8 @@ impl Recording {
         Ok(self.search())
     }
 
-    /// Handles the result of a search. Returns the next search, at a higher temperature or for the next window; `None`
-    /// at the end of the recording.
+    /// Handles the result of a search. Returns the next search, at a higher temperature or for the
+    /// next window; `None` at the end of the recording.
     pub(crate) fn take(
         &mut self,
         buffers: &mut Buffers,
@@ -169,7 +174,8 @@ impl Recording {
         no_speech: f32,
     ) -> Result<Option<Search>, TranscribeError> {
         let Some(window) = &mut self.window else { return Ok(None) };
-        let temperature = self.options.temperatures.get(window.attempts.len()).copied().unwrap_or(0.0);
+        let temperature =
+            self.options.temperatures.get(window.attempts.len()).copied().unwrap_or(0.0);
         let text = self.model.vocabulary.decode(&hypothesis.tokens);
         let attempt = Attempt::new(
             hypothesis,
@@ -227,7 +233,8 @@ impl Recording {
             Strategy::Beam { beams: options.beam_size, patience: options.patience }
         };
         let prompt = window.prompt.clone();
-        let total = options.max_new_tokens.map_or(CONTEXT, |tokens| prompt.len() + tokens).min(CONTEXT);
+        let total =
+            options.max_new_tokens.map_or(CONTEXT, |tokens| prompt.len() + tokens).min(CONTEXT);
         let longest = (total / 2).min(total - (prompt.len() - 1));
         Some(Search::new(Task {
             memory: window.memory.clone(),
@@ -241,8 +248,13 @@ impl Recording {
         }))
     }
 
-    /// Appends the segments of a decoded window, advances to the next window, and keeps the memory for it.
-    fn finish_window(&mut self, buffers: &mut Buffers, cache: &mut Cache) -> Result<(), TranscribeError> {
+    /// Appends the segments of a decoded window, advances to the next window, and keeps the memory
+    /// for it.
+    fn finish_window(
+        &mut self,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+    ) -> Result<(), TranscribeError> {
         let Some(mut window) = self.window.take() else { return Ok(()) };
         self.append(buffers, cache, &mut window)?;
         buffers.memories.extend(Arc::into_inner(window.memory));
@@ -250,8 +262,14 @@ impl Recording {
     }
 
     /// Appends the segments of a decoded window and advances to the next window.
-    fn append(&mut self, buffers: &mut Buffers, cache: &mut Cache, window: &mut Window) -> Result<(), TranscribeError> {
-        let Some(attempt) = fallback::choose(&self.options, std::mem::take(&mut window.attempts)) else {
+    fn append(
+        &mut self,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+        window: &mut Window,
+    ) -> Result<(), TranscribeError> {
+        let Some(attempt) = fallback::choose(&self.options, std::mem::take(&mut window.attempts))
+        else {
             return Ok(());
         };
         if is_silent(&self.options, &attempt) {
@@ -261,10 +279,15 @@ impl Recording {
         let special = self.model.vocabulary.special();
         let (begin, end_of_text) = (special.timestamp_begin(), special.end_of_text);
         let from = self.seek;
-        let Split { mut drafts, mut seek, ends_in_timestamp } = split(&attempt.tokens, begin, from, window.size);
+        let Split { mut drafts, mut seek, ends_in_timestamp } =
+            split(&attempt.tokens, begin, from, window.size);
         if self.options.word_timestamps {
-            let text: Vec<u32> =
-                drafts.iter().flat_map(|draft| &draft.tokens).copied().filter(|token| *token < end_of_text).collect();
+            let text: Vec<u32> = drafts
+                .iter()
+                .flat_map(|draft| &draft.tokens)
+                .copied()
+                .filter(|token| *token < end_of_text)
+                .collect();
             let words = if text.is_empty() {
                 Vec::new()
             } else {
@@ -272,7 +295,14 @@ impl Recording {
                 let tokens: Vec<u32> = text.into_iter().chain([end_of_text]).collect();
                 time_words(self.model.vocabulary.split_words(&tokens, &self.language), &alignment)
             };
-            attach_words(&mut drafts, words, from, end_of_text, self.options.punctuation(), self.last_speech);
+            attach_words(
+                &mut drafts,
+                words,
+                from,
+                end_of_text,
+                self.options.punctuation(),
+                self.last_speech,
+            );
             let end = last_end(&drafts);
             if let Some(end) = end {
                 if !ends_in_timestamp && end > seconds(from) {
@@ -286,7 +316,9 @@ impl Recording {
         for draft in drafts {
             self.push(draft, from, &attempt);
         }
-        if !self.options.condition_on_previous_text || attempt.temperature > self.options.prompt_reset_on_temperature {
+        if !self.options.condition_on_previous_text
+            || attempt.temperature > self.options.prompt_reset_on_temperature
+        {
             self.prompt_reset_at = self.tokens.len();
         }
         Ok(())

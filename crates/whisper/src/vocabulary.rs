@@ -64,9 +64,13 @@ const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 pub(crate) const REPLACEMENT: char = '\u{fffd}';
 
 impl Vocabulary {
-    /// Loads `tokenizer.json`, and checks that every token of Whisper's rules has an embedding, and that the tokenizer
-    /// matches the vocabulary file, if present.
-    pub(crate) fn load(directory: &Path, embeddings: usize, languages: &[u32]) -> Result<Self, ModelError> {
+    /// Loads `tokenizer.json`, and checks that every token of Whisper's rules has an embedding, and
+    /// that the tokenizer matches the vocabulary file, if present.
+    pub(crate) fn load(
+        directory: &Path,
+        embeddings: usize,
+        languages: &[u32],
+    ) -> Result<Self, ModelError> {
         let tokenizer = std::fs::read(directory.join("tokenizer.json"))
             .map_err(tokenizers::Error::from)
             .and_then(|bytes| Tokenizer::from_bytes(bytes_without_bom(&bytes)))
@@ -92,7 +96,8 @@ impl Vocabulary {
         let last_timestamp = special.no_timestamps.saturating_add(1 + LAST_TIMESTAMP);
         let tokens = special.named().map(|(name, token)| (name.to_owned(), token));
         let tokens = tokens.chain([("<|nospeech|>".to_owned(), special.no_speech)]);
-        let tokens = tokens.chain(languages.iter().map(|&token| (format!("language {token}"), token)));
+        let tokens =
+            tokens.chain(languages.iter().map(|&token| (format!("language {token}"), token)));
         for (token, id) in tokens.chain([("<|30.00|>".to_owned(), last_timestamp)]) {
             if id as usize >= embeddings {
                 return Err(ModelError::TokenRange { token, id, embeddings });
@@ -106,7 +111,8 @@ impl Vocabulary {
             Some(tokens) => tokens.iter().any(String::is_empty),
             None => tokenizer.token_to_id("").is_some(),
         };
-        let mut vocabulary = Self { tokenizer, special, embeddings, is_multilingual, suppressed: Vec::new() };
+        let mut vocabulary =
+            Self { tokenizer, special, embeddings, is_multilingual, suppressed: Vec::new() };
         vocabulary.suppressed = vocabulary.default_suppressed();
         Ok(vocabulary)
     }
@@ -119,15 +125,17 @@ impl Vocabulary {
         self.is_multilingual
     }
 
-    /// Returns faster-whisper's default list of suppressed tokens, sorted: symbols that are not spoken, and task
-    /// tokens.
+    /// Returns faster-whisper's default list of suppressed tokens, sorted: symbols that are not
+    /// spoken, and task tokens.
     pub(crate) fn suppressed(&self) -> &[u32] {
         &self.suppressed
     }
 
     /// Returns the token of a language code such as `en`.
     pub(crate) fn language_token(&self, code: &str) -> Option<u32> {
-        self.tokenizer.token_to_id(&format!("<|{code}|>")).filter(|token| (*token as usize) < self.embeddings)
+        self.tokenizer
+            .token_to_id(&format!("<|{code}|>"))
+            .filter(|token| (*token as usize) < self.embeddings)
     }
 
     /// Returns the code of a language token.
@@ -138,7 +146,8 @@ impl Vocabulary {
 
     /// Decodes the text tokens among `tokens`; skips special tokens and timestamps.
     pub(crate) fn decode(&self, tokens: &[u32]) -> String {
-        let text: Vec<u32> = tokens.iter().copied().filter(|token| *token < self.special.end_of_text).collect();
+        let text: Vec<u32> =
+            tokens.iter().copied().filter(|token| *token < self.special.end_of_text).collect();
         self.decode_all(&text)
     }
 
@@ -162,7 +171,8 @@ impl Vocabulary {
         text
     }
 
-    /// Splits tokens into words (or characters, in languages written without spaces), each with its tokens.
+    /// Splits tokens into words (or characters, in languages written without spaces), each with its
+    /// tokens.
     pub(crate) fn split_words(&self, tokens: &[u32], language: &str) -> Vec<(String, Vec<u32>)> {
         let characters = self.split_characters(tokens);
         if WITHOUT_SPACES.contains(&language) {
@@ -202,7 +212,10 @@ impl Vocabulary {
     }
 
     fn encode(&self, text: &str) -> Vec<u32> {
-        self.tokenizer.encode(text, false).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
+        self.tokenizer
+            .encode(text, false)
+            .map(|encoding| encoding.get_ids().to_vec())
+            .unwrap_or_default()
     }
 
     fn default_suppressed(&self) -> Vec<u32> {
@@ -210,8 +223,14 @@ impl Vocabulary {
                        << >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪";
         let notes = "♩ ♪ ♫ ♬ ♭ ♮ ♯";
         let special = &self.special;
-        let mut tokens = BTreeSet::from([special.start_of_transcript, special.start_of_previous, special.no_speech]);
-        tokens.extend([special.start_of_lm, special.transcribe, special.translate].into_iter().flatten());
+        let mut tokens = BTreeSet::from([
+            special.start_of_transcript,
+            special.start_of_previous,
+            special.no_speech,
+        ]);
+        tokens.extend(
+            [special.start_of_lm, special.transcribe, special.translate].into_iter().flatten(),
+        );
         // Hyphens and apostrophes are suppressed at the start of a word, but allowed within words.
         for text in [" -", " '"] {
             tokens.extend(self.encode(text).first());
@@ -229,14 +248,20 @@ impl Vocabulary {
 
 /// Removes the white space that Python's `strip` removes.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches(|character: char| character.is_whitespace() || ('\x1c'..='\x1f').contains(&character))
+    text.trim_matches(|character: char| {
+        character.is_whitespace() || ('\x1c'..='\x1f').contains(&character)
+    })
 }
 
-/// Compares the text tokens and the named special tokens of the tokenizer with the vocabulary file. Other special
-/// tokens may differ: their names depend on the version of the converter.
+/// Compares the text tokens and the named special tokens of the tokenizer with the vocabulary file.
+/// Other special tokens may differ: their names depend on the version of the converter.
 fn compare(tokenizer: &Tokenizer, special: &Special, listed: &[String]) -> Result<(), ModelError> {
     let mismatch = |id: u32, tokenizer: &str, vocabulary: &str| {
-        Err(ModelError::TokenMismatch { id, tokenizer: tokenizer.to_owned(), vocabulary: vocabulary.to_owned() })
+        Err(ModelError::TokenMismatch {
+            id,
+            tokenizer: tokenizer.to_owned(),
+            vocabulary: vocabulary.to_owned(),
+        })
     };
     for (id, vocabulary) in (0..special.end_of_text).zip(listed) {
         let token = tokenizer.id_to_token(id);
@@ -276,7 +301,8 @@ mod tests {
 
     #[test]
     fn byte_order_mark_of_vocabulary_is_ignored() {
-        for (name, contents) in [("vocabulary.json", r#"["a", "b"]"#), ("vocabulary.txt", "a\nb\n")] {
+        for (name, contents) in [("vocabulary.json", r#"["a", "b"]"#), ("vocabulary.txt", "a\nb\n")]
+        {
             let place = tempfile::tempdir().unwrap();
             std::fs::write(place.path().join(name), format!("\u{feff}{contents}")).unwrap();
             assert_eq!(vocabulary_file(place.path()).unwrap().unwrap(), ["a", "b"], "{name}");

@@ -42,17 +42,26 @@ pub(crate) fn time_words(words: Vec<(String, Vec<u32>)>, alignment: &Alignment) 
     let count = words.len().saturating_sub(1);
     for (text, tokens) in words.into_iter().take(count) {
         let to = from + tokens.len();
-        let (Some(&start), Some(&end)) = (starts.get(from), starts.get(to)) else { return Vec::new() };
+        let (Some(&start), Some(&end)) = (starts.get(from), starts.get(to)) else {
+            return Vec::new();
+        };
         let probabilities = alignment.probabilities.get(from..to).unwrap_or_default();
         let sum: f64 = probabilities.iter().map(|&probability| f64::from(probability)).sum();
-        timed.push(TimedWord { text, tokens, start, end, probability: sum / probabilities.len().max(1) as f64 });
+        timed.push(TimedWord {
+            text,
+            tokens,
+            start,
+            end,
+            probability: sum / probabilities.len().max(1) as f64,
+        });
         from = to;
     }
     timed
 }
 
-/// Distributes the words of a window that begins at frame `seek` among its segments, and corrects words that are too
-/// long. `last_speech` is the end of the preceding word. Segment times are adjusted to those of their words.
+/// Distributes the words of a window that begins at frame `seek` among its segments, and corrects
+/// words that are too long. `last_speech` is the end of the preceding word. Segment times are
+/// adjusted to those of their words.
 pub(crate) fn attach_words(
     drafts: &mut [Draft],
     mut words: Vec<TimedWord>,
@@ -95,18 +104,25 @@ pub(crate) fn last_end(drafts: &[Draft]) -> Option<f64> {
     word.map(|word| word.end).or_else(|| drafts.last().map(|draft| draft.end))
 }
 
-/// Returns the median word duration, at most 0.7 s, and the maximum duration of a word at a boundary: twice that
-/// median.
+/// Returns the median word duration, at most 0.7 s, and the maximum duration of a word at a
+/// boundary: twice that median.
 fn durations(words: &[TimedWord]) -> (f64, f64) {
-    let mut durations: Vec<f64> =
-        words.iter().map(|word| word.end - word.start).filter(|duration| *duration != 0.0).collect();
+    let mut durations: Vec<f64> = words
+        .iter()
+        .map(|word| word.end - word.start)
+        .filter(|duration| *duration != 0.0)
+        .collect();
     durations.sort_by(f64::total_cmp);
     let middle = durations.len() / 2;
-    let median = match (durations.get(middle), middle.checked_sub(1).and_then(|index| durations.get(index))) {
-        (Some(upper), Some(lower)) if durations.len().is_multiple_of(2) => f64::midpoint(*lower, *upper),
-        (Some(median), _) => *median,
-        _ => 0.0,
-    };
+    let median =
+        match (durations.get(middle), middle.checked_sub(1).and_then(|index| durations.get(index)))
+        {
+            (Some(upper), Some(lower)) if durations.len().is_multiple_of(2) => {
+                f64::midpoint(*lower, *upper)
+            }
+            (Some(median), _) => *median,
+            _ => 0.0,
+        };
     let median = median.min(0.7);
     (median, median * 2.0)
 }
@@ -138,7 +154,9 @@ pub(crate) fn merge_punctuation(words: &mut [TimedWord], punctuation: Punctuatio
     let mut following = words.len().saturating_sub(1);
     for previous in (0..following).rev() {
         let Some((head, tail)) = words.split_at_mut_checked(following) else { return };
-        let (Some(first), Some(second)) = (head.get_mut(previous), tail.first_mut()) else { return };
+        let (Some(first), Some(second)) = (head.get_mut(previous), tail.first_mut()) else {
+            return;
+        };
         if first.text.starts_with(' ') && punctuation.prepended.contains(trim(&first.text)) {
             second.text.insert_str(0, &std::mem::take(&mut first.text));
             second.tokens.splice(0..0, std::mem::take(&mut first.tokens));
@@ -149,7 +167,9 @@ pub(crate) fn merge_punctuation(words: &mut [TimedWord], punctuation: Punctuatio
     let mut previous = 0;
     for following in 1..words.len() {
         let Some((head, tail)) = words.split_at_mut_checked(following) else { return };
-        let (Some(first), Some(second)) = (head.get_mut(previous), tail.first_mut()) else { return };
+        let (Some(first), Some(second)) = (head.get_mut(previous), tail.first_mut()) else {
+            return;
+        };
         if !first.text.ends_with(' ') && punctuation.appended.contains(second.text.as_str()) {
             first.text.push_str(&std::mem::take(&mut second.text));
             first.tokens.append(&mut second.tokens);
@@ -164,7 +184,8 @@ fn correct_start(words: &mut [TimedWord], median: f64, longest: f64, last_speech
     let Some((first, rest)) = words.split_first_mut() else { return };
     let second = rest.first_mut();
     let is_after_pause = first.end - last_speech > median * 4.0;
-    let both_too_long = second.as_ref().is_some_and(|second| second.end - first.start > longest * 2.0);
+    let both_too_long =
+        second.as_ref().is_some_and(|second| second.end - first.start > longest * 2.0);
     if !is_after_pause || !(first.end - first.start > longest || both_too_long) {
         return;
     }
@@ -178,8 +199,8 @@ fn correct_start(words: &mut [TimedWord], median: f64, longest: f64, last_speech
     first.start = (first.end - longest).max(0.0);
 }
 
-/// Fits segment and word times at both ends of a segment. If the outer word extends more than 0.5 s beyond the segment,
-/// the word is shortened; otherwise the segment takes the word's time.
+/// Fits segment and word times at both ends of a segment. If the outer word extends more than 0.5 s
+/// beyond the segment, the word is shortened; otherwise the segment takes the word's time.
 fn fit_segment(draft: &mut Draft, words: &mut [TimedWord], median: f64) {
     if let Some(first) = words.first_mut() {
         if draft.start < first.end && draft.start - 0.5 > first.start {

@@ -1,8 +1,9 @@
 //! The signed headers of Babelbit's validators and miners.
 //!
-//! The signature covers `{nonce}.{sender}.{receiver}.{uuid}.{body hash}`. Requests to a miner's own axon leave the
-//! hash empty, so that **nothing binds the body**; requests to managed miners carry the SHA-256 of the body's compact
-//! JSON form. None of the parts can contain a dot, so that no two requests share a signed text.
+//! The signature covers `{nonce}.{sender}.{receiver}.{uuid}.{body hash}`. Requests to a miner's own
+//! axon leave the hash empty, so that **nothing binds the body**; requests to managed miners carry
+//! the SHA-256 of the body's compact JSON form. None of the parts can contain a dot, so that no two
+//! requests share a signed text.
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -11,10 +12,12 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::CryptoType;
 
 use crate::bt_header::{
-    self, BODY_HASH, NAME, NONCE, PREFIX, RECEIVER, RECEIVER_IP, RECEIVER_PORT, SENDER, SENDER_IP, SIGNATURE, TIMEOUT,
-    UUID, VERSION,
+    self, BODY_HASH, NAME, NONCE, PREFIX, RECEIVER, RECEIVER_IP, RECEIVER_PORT, SENDER, SENDER_IP,
+    SIGNATURE, TIMEOUT, UUID, VERSION,
 };
-use crate::headers::{decimal, hex_digest, no_lookalike, optional, parsed, signature, timeout, uuid};
+use crate::headers::{
+    decimal, hex_digest, no_lookalike, optional, parsed, signature, timeout, uuid,
+};
 use crate::{Claim, Identity, Outgoing, Refusal, Scheme, SigningError, Window, compact_hash};
 
 /// Headers that are not signed, but must not be duplicated.
@@ -23,7 +26,8 @@ const UNSIGNED: [&str; 4] = [SENDER_IP, RECEIVER_IP, RECEIVER_PORT, NAME];
 /// The protocol version in our headers: 7.2.0.
 const OUR_VERSION: u64 = 7_002_000;
 
-/// Babelbit's signed headers, in two forms. A server accepts both; a client sends the configured one.
+/// Babelbit's signed headers, in two forms. A server accepts both; a client sends the configured
+/// one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BabelbitScheme {
     sign_body: bool,

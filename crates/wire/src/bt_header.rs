@@ -1,4 +1,5 @@
-//! The headers common to the Bittensor SDK's dendrite and Babelbit's validators, and the text that both sign.
+//! The headers common to the Bittensor SDK's dendrite and Babelbit's validators, and the text that
+//! both sign.
 
 use std::time::Duration;
 
@@ -24,9 +25,13 @@ pub(crate) const TIMEOUT: &str = "timeout";
 pub(crate) const NAME: &str = "name";
 pub(crate) const BODY_HASH: &str = "computed_body_hash";
 
-/// The SDK's freshness window: nonces up to 4 s old, plus the caller's timeout (at most a minute), or 3 s ahead.
-pub(crate) const WINDOW: Window =
-    Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) };
+/// The SDK's freshness window: nonces up to 4 s old, plus the caller's timeout (at most a minute),
+/// or 3 s ahead.
+pub(crate) const WINDOW: Window = Window {
+    past: Duration::from_secs(4),
+    future: Duration::from_secs(3),
+    max_timeout: Duration::from_mins(1),
+};
 
 /// Returns the text that the claimed caller must have signed, with this body hash.
 pub(crate) fn signed_text(claim: &Claim, hash: &str) -> Result<String, Refusal> {

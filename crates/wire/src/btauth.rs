@@ -1,7 +1,8 @@
 //! `btauth/1`, the scheme by which the Bittensor SDK 11 signs requests, in `X-Bittensor-*` headers.
 //!
-//! The signature covers the key's signature scheme, the method, the path with its query, the SHA-256 of the body's
-//! bytes, the nonce, the sender and the receiver, joined by line feeds. None of the parts can contain a line feed.
+//! The signature covers the key's signature scheme, the method, the path with its query, the
+//! SHA-256 of the body's bytes, the nonce, the sender and the receiver, joined by line feeds. None
+//! of the parts can contain a line feed.
 
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
 use taonet_wallet::CryptoType;
 
-use crate::headers::{decimal, from_lines, no_lookalike, optional, parsed, path_and_query, required, signature};
+use crate::headers::{
+    decimal, from_lines, no_lookalike, optional, parsed, path_and_query, required, signature,
+};
 use crate::{Claim, Identity, Outgoing, Refusal, Refused, Scheme, SigningError, Window};
 
 /// The prefix of every header of the protocol.
@@ -29,7 +32,8 @@ const CRYPTO: &str = "x-bittensor-crypto";
 /// The protocol version in our headers.
 const VERSION_NUMBER: &str = "1";
 
-/// The `btauth/1` scheme. Requests must name their receiver, unless [`Self::accept_unbound`] is set.
+/// The `btauth/1` scheme. Requests must name their receiver, unless [`Self::accept_unbound`] is
+/// set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BtauthScheme {
     receiver_required: bool,
@@ -41,8 +45,8 @@ impl BtauthScheme {
         Self { receiver_required: true }
     }
 
-    /// Also accepts requests that name no receiver. A server that gets such a request can forward it, within the
-    /// freshness window, to any other server that accepts them.
+    /// Also accepts requests that name no receiver. A server that gets such a request can forward
+    /// it, within the freshness window, to any other server that accepts them.
     #[must_use]
     pub const fn accept_unbound(self) -> Self {
         Self { receiver_required: false }
@@ -91,16 +95,21 @@ impl Scheme for BtauthScheme {
 
     /// Returns the SDK's freshness window: nonces up to 10 s old or 2 s ahead.
     fn window(&self) -> Window {
-        Window { past: Duration::from_secs(10), future: Duration::from_secs(2), max_timeout: Duration::ZERO }
+        Window {
+            past: Duration::from_secs(10),
+            future: Duration::from_secs(2),
+            max_timeout: Duration::ZERO,
+        }
     }
 
-    /// Responds with `{"error": …, "detail": …}`: the SDK's name for the failure, and the reason. Failures that the SDK
-    /// names have the status 401.
+    /// Responds with `{"error": …, "detail": …}`: the SDK's name for the failure, and the reason.
+    /// Failures that the SDK names have the status 401.
     fn refuse(&self, refusal: &Refusal, _: &Refused<'_>) -> Response {
         let (status, name) = match refusal {
-            Refusal::Missing(_) | Refusal::Duplicate(_) | Refusal::Malformed(_) | Refusal::Lookalike(_) => {
-                (StatusCode::UNAUTHORIZED, "MalformedAuth")
-            }
+            Refusal::Missing(_)
+            | Refusal::Duplicate(_)
+            | Refusal::Malformed(_)
+            | Refusal::Lookalike(_) => (StatusCode::UNAUTHORIZED, "MalformedAuth"),
             Refusal::WrongReceiver => (StatusCode::UNAUTHORIZED, "WrongReceiver"),
             Refusal::Stale { .. } | Refusal::Future => (StatusCode::UNAUTHORIZED, "StaleRequest"),
             Refusal::WrongSignature => (StatusCode::UNAUTHORIZED, "BadSignature"),
@@ -114,7 +123,15 @@ impl Scheme for BtauthScheme {
         let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());
         let method = request.method.as_str();
         let crypto_type = identity.keypair.crypto_type();
-        let message = payload(crypto_type, method, request.path, request.body, request.nonce, &sender, Some(receiver));
+        let message = payload(
+            crypto_type,
+            method,
+            request.path,
+            request.body,
+            request.nonce,
+            &sender,
+            Some(receiver),
+        );
         let mut headers = from_lines([
             (VERSION, VERSION_NUMBER.to_owned()),
             (SENDER, sender.to_string()),
@@ -141,5 +158,6 @@ fn payload(
 ) -> Vec<u8> {
     let hash = hex::encode(Sha256::digest(body));
     let receiver = receiver.map_or_else(|| "-".to_owned(), Hotkey::to_string);
-    format!("btauth/1\n{crypto_type}\n{method}\n{path}\n{hash}\n{nonce}\n{sender}\n{receiver}").into_bytes()
+    format!("btauth/1\n{crypto_type}\n{method}\n{path}\n{hash}\n{nonce}\n{sender}\n{receiver}")
+        .into_bytes()
 }

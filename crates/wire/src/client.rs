@@ -32,7 +32,8 @@ pub use room::{Room, Share};
 pub use signer::{Signer, SigningError};
 pub use transport::permitted_addresses;
 
-/// Maximum number of characters of an error response that [`SignedClient::post`] includes in its error.
+/// Maximum number of characters of an error response that [`SignedClient::post`] includes in its
+/// error.
 const SNIPPET: usize = 300;
 /// Maximum number of bytes read of an error response, which is only quoted in errors.
 const ERROR_BYTES: usize = 16 * 1024;
@@ -44,9 +45,10 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 pub struct ClientConfig {
     /// The largest response to read, in bytes.
     pub max_response_bytes: usize,
-    /// Size, in bytes, of the read buffer that all responses of the client and its clones share; the first 768 KiB of
-    /// each response do not count. A large response reserves space as it arrives, and waits, within its deadline, while
-    /// the buffer is full. To prevent a deadlock, one response at a time needs no reservation.
+    /// Size, in bytes, of the read buffer that all responses of the client and its clones share;
+    /// the first 768 KiB of each response do not count. A large response reserves space as it
+    /// arrives, and waits, within its deadline, while the buffer is full. To prevent a deadlock,
+    /// one response at a time needs no reservation.
     pub large_answers_bytes: usize,
     /// The largest streamed request body to buffer, in bytes, if the scheme signs bodies.
     pub max_signed_body_bytes: usize,
@@ -59,8 +61,9 @@ pub struct ClientConfig {
 }
 
 impl Default for ClientConfig {
-    /// Returns the defaults: responses of up to 16 MiB, 128 MiB of shared buffer for large ones, signed streams of up
-    /// to 16 MiB, 4 idle connections per host, 3 attempts with pauses of 50 ms and 100 ms.
+    /// Returns the defaults: responses of up to 16 MiB, 128 MiB of shared buffer for large ones,
+    /// signed streams of up to 16 MiB, 4 idle connections per host, 3 attempts with pauses of 50 ms
+    /// and 100 ms.
     fn default() -> Self {
         Self {
             max_response_bytes: 16 * 1024 * 1024,
@@ -93,8 +96,9 @@ impl SignedClient {
         Self::with_addresses(signer, config, |_| true)
     }
 
-    /// Creates a client for host names from untrusted peers: it connects only to resolved addresses for which
-    /// `permitted` returns `true`. IP addresses in URLs are not resolved: the caller must check them.
+    /// Creates a client for host names from untrusted peers: it connects only to resolved addresses
+    /// for which `permitted` returns `true`. IP addresses in URLs are not resolved: the caller must
+    /// check them.
     ///
     /// # Errors
     /// [`CallError::Setup`] when the TLS setup fails.
@@ -119,8 +123,8 @@ impl SignedClient {
         &self.signer
     }
 
-    /// Calls a peer and returns the complete response with any status. Unless the status is 2xx, the body is truncated
-    /// after 16 KiB.
+    /// Calls a peer and returns the complete response with any status. Unless the status is 2xx,
+    /// the body is truncated after 16 KiB.
     ///
     /// # Errors
     /// Any [`CallError`] except [`CallError::Status`].
@@ -133,20 +137,26 @@ impl SignedClient {
     /// Calls a peer and returns the response as a stream, with any status.
     ///
     /// # Errors
-    /// Any [`CallError`] except [`CallError::Status`], for failures before the response head arrives; later failures
-    /// are items of the stream.
+    /// Any [`CallError`] except [`CallError::Status`], for failures before the response head
+    /// arrives; later failures are items of the stream.
     pub async fn stream(&self, peer: &Peer, call: &Call) -> Result<AnswerStream, CallError> {
         let until = end_of(call.deadline);
         within(until, call.deadline, self.attempts(peer, call, until)).await
     }
 
-    /// Calls a peer with a streamed body in place of the call's own, and returns the response as a stream. If the
-    /// scheme signs the body, the body is buffered first, up to [`ClientConfig::max_signed_body_bytes`]. There is no
-    /// retry: a stream cannot be read twice.
+    /// Calls a peer with a streamed body in place of the call's own, and returns the response as a
+    /// stream. If the scheme signs the body, the body is buffered first, up to
+    /// [`ClientConfig::max_signed_body_bytes`]. There is no retry: a stream cannot be read twice.
     ///
     /// # Errors
-    /// Those of [`SignedClient::stream`], [`CallError::RequestTooLarge`] and [`CallError::RequestBody`].
-    pub async fn upload<S, E>(&self, peer: &Peer, call: &Call, body: S) -> Result<AnswerStream, CallError>
+    /// Those of [`SignedClient::stream`], [`CallError::RequestTooLarge`] and
+    /// [`CallError::RequestBody`].
+    pub async fn upload<S, E>(
+        &self,
+        peer: &Peer,
+        call: &Call,
+        body: S,
+    ) -> Result<AnswerStream, CallError>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
@@ -155,7 +165,9 @@ impl SignedClient {
         let exchange = async {
             if self.signer.signs_body() {
                 let body = self.buffer(body).await?;
-                return self.attempt(peer, call, &body.clone(), whole(body), call.deadline, until).await;
+                return self
+                    .attempt(peer, call, &body.clone(), whole(body), call.deadline, until)
+                    .await;
             }
             let frames = body.map_ok(Frame::data).map_err(Into::into);
             let body = Either::Right(StreamBody::new(frames).boxed_unsync());
@@ -164,8 +176,9 @@ impl SignedClient {
         within(until, call.deadline, exchange).await
     }
 
-    /// Posts a body with headers that are already signed and returns the response body, at most `limit` bytes. The
-    /// deadline starts at sending and covers the complete response. There is no retry.
+    /// Posts a body with headers that are already signed and returns the response body, at most
+    /// `limit` bytes. The deadline starts at sending and covers the complete response. There is no
+    /// retry.
     ///
     /// # Errors
     /// [`CallError`], including [`CallError::Status`] for any status but 200.
@@ -192,14 +205,23 @@ impl SignedClient {
     }
 
     /// Makes the attempts that the call's [`Retry`] allows and returns the last result.
-    async fn attempts(&self, peer: &Peer, call: &Call, until: Instant) -> Result<AnswerStream, CallError> {
+    async fn attempts(
+        &self,
+        peer: &Peer,
+        call: &Call,
+        until: Instant,
+    ) -> Result<AnswerStream, CallError> {
         let backoff = Backoff::new(self.config.pause, Duration::MAX);
         let mut left = call.deadline;
         for retry in 0..self.config.attempts.saturating_sub(1) {
-            let result = self.attempt(peer, call, &call.body, whole(call.body.clone()), left, until).await;
-            // If the deadline leaves no time for another attempt, this error is more informative than a timeout.
+            let result =
+                self.attempt(peer, call, &call.body, whole(call.body.clone()), left, until).await;
+            // If the deadline leaves no time for another attempt, this error is more informative
+            // than a timeout.
             let delay = backoff.delay(retry);
-            if !call.retry.allows(&result) || until.saturating_duration_since(Instant::now()) <= delay {
+            if !call.retry.allows(&result)
+                || until.saturating_duration_since(Instant::now()) <= delay
+            {
                 return result;
             }
             tokio::time::sleep(delay).await;
@@ -223,7 +245,8 @@ impl SignedClient {
             return Err(CallError::Address { url });
         }
         let path = format!("/{}", call.path.trim_start_matches('/'));
-        let signed = self.signer.headers(peer, &call.method, &path, &call.name, left, signed_body)?;
+        let signed =
+            self.signer.headers(peer, &call.method, &path, &call.name, left, signed_body)?;
         let mut headers = call.headers.clone();
         headers.extend(signed);
         let response = self.transport.send(call.method.clone(), &url, headers, body).await?;

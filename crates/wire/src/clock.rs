@@ -3,7 +3,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A source of wall-clock time.
 ///
-/// Times are in nanoseconds, like the nonces in headers. Tests can share one [`ManualClock`] between client and server.
+/// Times are in nanoseconds, like the nonces in headers. Tests can share one [`ManualClock`]
+/// between client and server.
 pub trait Clock: Send + Sync + 'static {
     /// Returns the time in nanoseconds since the Unix epoch.
     fn now_ns(&self) -> u64;

@@ -21,8 +21,8 @@ impl From<serde_json::Error> for CompactError {
     }
 }
 
-/// Returns the SHA-256, in lower-case hex, of a JSON body's compact form: no space outside strings, keys in the order
-/// received, characters unescaped where JSON allows it.
+/// Returns the SHA-256, in lower-case hex, of a JSON body's compact form: no space outside strings,
+/// keys in the order received, characters unescaped where JSON allows it.
 ///
 /// Numbers are hashed as written: `1e+22` and `1e22` give different hashes.
 ///

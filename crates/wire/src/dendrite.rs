@@ -1,9 +1,10 @@
 //! The axon and dendrite protocol of the Bittensor SDK 10.
 //!
-//! The caller signs `{nonce}.{dendrite hotkey}.{axon hotkey}.{uuid}.{body hash}`, where the hash covers the fields that
-//! the message's class names (often none). Path, method, version, timeout, addresses and the rest of the body are not
-//! signed. Unlike in the SDK, the unsigned version does not decide whether a nonce must be fresh: every nonce must be
-//! fresh, unless [`DendriteScheme::accept_old_versions`] is set.
+//! The caller signs `{nonce}.{dendrite hotkey}.{axon hotkey}.{uuid}.{body hash}`, where the hash
+//! covers the fields that the message's class names (often none). Path, method, version, timeout,
+//! addresses and the rest of the body are not signed. Unlike in the SDK, the unsigned version does
+//! not decide whether a nonce must be fresh: every nonce must be fresh, unless
+//! [`DendriteScheme::accept_old_versions`] is set.
 
 mod answer;
 mod class;
@@ -21,11 +22,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use taonet_wallet::CryptoType;
 
 use crate::bt_header::{
-    self, BODY_HASH, NAME, NONCE, PREFIX, RECEIVER, RECEIVER_IP, RECEIVER_PORT, SENDER, SENDER_IP, SIGNATURE, TIMEOUT,
-    UUID, VERSION,
+    self, BODY_HASH, NAME, NONCE, PREFIX, RECEIVER, RECEIVER_IP, RECEIVER_PORT, SENDER, SENDER_IP,
+    SIGNATURE, TIMEOUT, UUID, VERSION,
 };
-use crate::headers::{decimal, hex_digest, no_lookalike, optional, parsed, signature, timeout, uuid};
-use crate::{Claim, Identity, Outgoing, Refusal, Refused, ReplayRule, Scheme, SigningError, Window, synapse_hash};
+use crate::headers::{
+    decimal, hex_digest, no_lookalike, optional, parsed, signature, timeout, uuid,
+};
+use crate::{
+    Claim, Identity, Outgoing, Refusal, Refused, ReplayRule, Scheme, SigningError, Window,
+    synapse_hash,
+};
 
 pub use class::SynapseClass;
 pub use status::AxonStatus;
@@ -38,9 +44,10 @@ const OUR_VERSION: u64 = 10_005_000;
 /// The first version whose nonces are timestamps: 7.2.0.
 const FIRST_DATED_VERSION: u64 = 7_002_000;
 
-/// The dendrite's signed headers, for registered message classes. A client cannot sign other classes; a server responds
-/// to them with 404 and the list of registered ones. For that response, put the layer around the whole router with
-/// `Router::layer`, and register each handler for `any` method of `/<class>`.
+/// The dendrite's signed headers, for registered message classes. A client cannot sign other
+/// classes; a server responds to them with 404 and the list of registered ones. For that response,
+/// put the layer around the whole router with `Router::layer`, and register each handler for `any`
+/// method of `/<class>`.
 #[derive(Debug, Clone)]
 pub struct DendriteScheme {
     classes: Arc<Vec<SynapseClass>>,
@@ -51,7 +58,11 @@ pub struct DendriteScheme {
 impl DendriteScheme {
     /// Creates a scheme with only the base class `Synapse`, which callers use as a ping.
     pub fn new() -> Self {
-        Self { classes: Arc::new(vec![SynapseClass::new("Synapse")]), axon: None, accept_old_versions: false }
+        Self {
+            classes: Arc::new(vec![SynapseClass::new("Synapse")]),
+            axon: None,
+            accept_old_versions: false,
+        }
     }
 
     /// Registers a message class.
@@ -61,18 +72,20 @@ impl DendriteScheme {
         self
     }
 
-    /// Signs refusals as the SDK's axon does: with our own version, nonce, UUID, hotkey and signature. Each refusal
-    /// then costs a signature, and anyone can trigger refusals; clients do not read the signature by default.
+    /// Signs refusals as the SDK's axon does: with our own version, nonce, UUID, hotkey and
+    /// signature. Each refusal then costs a signature, and anyone can trigger refusals; clients do
+    /// not read the signature by default.
     #[must_use]
     pub fn sign_refusals(self, axon: Identity) -> Self {
         Self { axon: Some(Arc::new(axon)), ..self }
     }
 
-    /// Accepts nonces that are not timestamps from callers that state a version before 7.2.0. **Anyone can state such a
-    /// version**, and deliver a captured request at any later time: then only the cached last nonce of each process
-    /// protects against replays. That cache has no eviction: once it holds [`crate::Limits::requests_per_sender`]
-    /// processes of a sender, or [`crate::Limits::requests_in_total`] of all senders, it refuses further processes
-    /// forever. Use this only for servers whose [`crate::Policy`] lists a few allowed callers.
+    /// Accepts nonces that are not timestamps from callers that state a version before 7.2.0. **Anyone
+    /// can state such a version**, and deliver a captured request at any later time: then only the
+    /// cached last nonce of each process protects against replays. That cache has no eviction: once
+    /// it holds [`crate::Limits::requests_per_sender`] processes of a sender, or
+    /// [`crate::Limits::requests_in_total`] of all senders, it refuses further processes forever.
+    /// Use this only for servers whose [`crate::Policy`] lists a few allowed callers.
     #[must_use]
     pub fn accept_old_versions(self) -> Self {
         Self { accept_old_versions: true, ..self }
@@ -116,7 +129,8 @@ impl Scheme for DendriteScheme {
             signature: signature(headers, SIGNATURE)?,
             body_hash: Some(hex_digest(headers, BODY_HASH)?.ok_or(Refusal::Missing(BODY_HASH))?),
             timeout: timeout(headers, TIMEOUT)?,
-            dated: !(self.accept_old_versions && version.is_none_or(|version| version < FIRST_DATED_VERSION)),
+            dated: !(self.accept_old_versions
+                && version.is_none_or(|version| version < FIRST_DATED_VERSION)),
         })
     }
 
@@ -130,7 +144,11 @@ impl Scheme for DendriteScheme {
 
     fn check_body(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
         let computed = synapse_hash(self.class_of(head)?.hash_fields(), body)?;
-        if computed.is_some() && computed == claim.body_hash { Ok(()) } else { Err(Refusal::BodyMismatch) }
+        if computed.is_some() && computed == claim.body_hash {
+            Ok(())
+        } else {
+            Err(Refusal::BodyMismatch)
+        }
     }
 
     fn window(&self) -> Window {
@@ -138,8 +156,13 @@ impl Scheme for DendriteScheme {
     }
 
     fn replay_rule(&self) -> ReplayRule {
-        // A caller can skip the freshness check by stating an old version, so the last nonces must never expire.
-        if self.accept_old_versions { ReplayRule::IncreasingForEver } else { ReplayRule::Increasing }
+        // A caller can skip the freshness check by stating an old version, so the last nonces must
+        // never expire.
+        if self.accept_old_versions {
+            ReplayRule::IncreasingForEver
+        } else {
+            ReplayRule::Increasing
+        }
     }
 
     fn refuse(&self, refusal: &Refusal, request: &Refused<'_>) -> Response {
@@ -156,8 +179,11 @@ impl Scheme for DendriteScheme {
 
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
         bt_header::check_key(identity)?;
-        let class = self.named(request.name).ok_or_else(|| SigningError::UnknownClass(request.name.to_owned()))?;
-        let hash = synapse_hash(class.hash_fields(), request.body)?.ok_or(SigningError::FieldMissing)?;
+        let class = self
+            .named(request.name)
+            .ok_or_else(|| SigningError::UnknownClass(request.name.to_owned()))?;
+        let hash =
+            synapse_hash(class.hash_fields(), request.body)?.ok_or(SigningError::FieldMissing)?;
         let mut headers = bt_header::sign(identity, request, OUR_VERSION, hash)?;
         for (field, empty) in class.required_fields() {
             const INPUT: &str = "bt_header_input_obj_…";

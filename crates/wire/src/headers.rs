@@ -13,7 +13,10 @@ use crate::{Refusal, SigningError};
 ///
 /// # Errors
 /// [`Refusal::Duplicate`], or [`Refusal::Malformed`] when it is not visible ASCII.
-pub(crate) fn optional<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+pub(crate) fn optional<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -29,28 +32,38 @@ pub(crate) fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result
 }
 
 /// Parses the header's value.
-pub(crate) fn parsed<T: std::str::FromStr>(headers: &HeaderMap, name: &'static str) -> Result<T, Refusal> {
+pub(crate) fn parsed<T: std::str::FromStr>(
+    headers: &HeaderMap,
+    name: &'static str,
+) -> Result<T, Refusal> {
     required(headers, name)?.parse().map_err(|_| Refusal::Malformed(name))
 }
 
 /// Parses a canonical decimal number: digits without sign or leading zeros.
 pub(crate) fn decimal(headers: &HeaderMap, name: &'static str) -> Result<u64, Refusal> {
     let text = required(headers, name)?;
-    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let canonical =
+        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| canonical).ok_or(Refusal::Malformed(name))
 }
 
-/// Parses the UUID of a process. It contains no dot, so that signed texts joined by dots remain unambiguous.
+/// Parses the UUID of a process. It contains no dot, so that signed texts joined by dots remain
+/// unambiguous.
 pub(crate) fn uuid(headers: &HeaderMap, name: &'static str) -> Result<String, Refusal> {
     let text = required(headers, name)?;
-    let clean = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let clean =
+        text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     if clean { Ok(text.to_owned()) } else { Err(Refusal::Malformed(name)) }
 }
 
 /// Checks a header of 32 bytes in lower-case hex; `None` when it is absent or empty.
-pub(crate) fn hex_digest(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Refusal> {
+pub(crate) fn hex_digest(
+    headers: &HeaderMap,
+    name: &'static str,
+) -> Result<Option<String>, Refusal> {
     let Some(text) = optional(headers, name)? else { return Ok(None) };
-    let clean = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let clean =
+        text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if clean { Ok(Some(text.to_owned())) } else { Err(Refusal::Malformed(name)) }
 }
 
@@ -70,7 +83,9 @@ pub(crate) fn seconds_text(duration: Duration) -> String {
 ///
 /// # Errors
 /// [`SigningError::Header`] for an invalid header value.
-pub(crate) fn from_lines<const N: usize>(lines: [(&'static str, String); N]) -> Result<HeaderMap, SigningError> {
+pub(crate) fn from_lines<const N: usize>(
+    lines: [(&'static str, String); N],
+) -> Result<HeaderMap, SigningError> {
     // With capacity for the few headers that schemes add.
     let mut headers = HeaderMap::with_capacity(N + 4);
     for (name, text) in lines {
@@ -80,11 +95,13 @@ pub(crate) fn from_lines<const N: usize>(lines: [(&'static str, String); N]) -> 
     Ok(headers)
 }
 
-/// Parses a signature in canonical form: `0x` and lower-case hex, so that no other text denotes the same signature.
+/// Parses a signature in canonical form: `0x` and lower-case hex, so that no other text denotes the
+/// same signature.
 pub(crate) fn signature(headers: &HeaderMap, name: &'static str) -> Result<Signature, Refusal> {
     let text = required(headers, name)?;
-    let digits =
-        text.strip_prefix("0x").filter(|digits| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
+    let digits = text
+        .strip_prefix("0x")
+        .filter(|digits| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
     digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Malformed(name))
 }
 
@@ -99,8 +116,8 @@ fn is_alike((a, b): (u8, u8)) -> bool {
     a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_'))
 }
 
-/// Refuses headers whose names differ from those with this prefix only by `-` for `_` or the reverse: an intermediary
-/// that treats both as one could forward a different request.
+/// Refuses headers whose names differ from those with this prefix only by `-` for `_` or the
+/// reverse: an intermediary that treats both as one could forward a different request.
 pub(crate) fn no_lookalike(headers: &HeaderMap, prefix: &'static str) -> Result<(), Refusal> {
     let separator = prefix.bytes().find(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(b'_');
     let lookalike = |name: &http::HeaderName| {

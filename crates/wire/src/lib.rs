@@ -1,14 +1,15 @@
 //! Signed HTTP between neurons.
 //!
 //! A [`Scheme`] defines which headers sign a request and how: [`BtauthScheme`] is that of the
-//! Bittensor SDK 11 and of our own peers, [`DendriteScheme`] that of the SDK 10, [`BabelbitScheme`] that of Babelbit's
-//! validators and miners. The crate has two halves:
+//! Bittensor SDK 11 and of our own peers, [`DendriteScheme`] that of the SDK 10, [`BabelbitScheme`]
+//! that of Babelbit's validators and miners. The crate has two halves:
 //!
-//! - the server half, [`SignedLayer`]: a tower layer that checks requests in a fixed order and lets only verified ones
-//!   through. A failed check becomes a [`Refusal`]. Handlers take the [`Caller`] as an extractor, and the body as
-//!   usual. [`Verifier`] has the same checks for other servers.
-//! - the client half: a [`Signer`] creates the headers, a [`SignedClient`] sends a [`Call`] to one [`Peer`] or to many,
-//!   with a deadline and a size limit, and classifies the result ([`ReturnCode`]).
+//! - the server half, [`SignedLayer`]: a tower layer that checks requests in a fixed order and lets
+//!   only verified ones through. A failed check becomes a [`Refusal`]. Handlers take the [`Caller`]
+//!   as an extractor, and the body as usual. [`Verifier`] has the same checks for other servers.
+//! - the client half: a [`Signer`] creates the headers, a [`SignedClient`] sends a [`Call`] to one
+//!   [`Peer`] or to many, with a deadline and a size limit, and classifies the result
+//!   ([`ReturnCode`]).
 //!
 //! ```no_run
 //! use axum::{Router, routing::post};
@@ -34,19 +35,23 @@
 //! # }
 //! ```
 //!
-//! - **A request is accepted once**: a bounded cache ([`ReplayGuard`]) keeps each nonce for as long as its scheme would
-//!   accept it again. With [`SignedLayerBuilder::build_with_replay_log`], the cache survives restarts.
-//! - **Resource use is bounded** by [`Limits`]: headers, bodies, memory for all bodies together, and times. [`Load`]
-//!   adds limits on rates and concurrent requests, which are unlimited by default. [`Policy`] admits callers by hotkey,
-//!   stake or validator permit.
-//! - **Addresses from untrusted peers** can be restricted to public ones: [`is_public`] checks an IP address,
-//!   [`SignedClient::with_addresses`] the addresses of a host name. Redirects are not followed.
+//! - **A request is accepted once**: a bounded cache ([`ReplayGuard`]) keeps each nonce for as long
+//!   as its scheme would accept it again. With [`SignedLayerBuilder::build_with_replay_log`], the
+//!   cache survives restarts.
+//! - **Resource use is bounded** by [`Limits`]: headers, bodies, memory for all bodies together,
+//!   and times. [`Load`] adds limits on rates and concurrent requests, which are unlimited by
+//!   default. [`Policy`] admits callers by hotkey, stake or validator permit.
+//! - **Addresses from untrusted peers** can be restricted to public ones: [`is_public`] checks an
+//!   IP address, [`SignedClient::with_addresses`] the addresses of a host name. Redirects are not
+//!   followed.
 //!
-//! Time comes from a [`Clock`], so that tests need not sleep. The crate signs requests, not responses, and does not
-//! encrypt: that is left to TLS or to a layer above, such as `taonet-nineteen-transport`.
+//! Time comes from a [`Clock`], so that tests need not sleep. The crate signs requests, not
+//! responses, and does not encrypt: that is left to TLS or to a layer above, such as
+//! `taonet-nineteen-transport`.
 //!
-//! Uses `taonet-http` (bounded bodies, plain HTTP services), `taonet-primitives` and `taonet-wallet` (signatures). Used
-//! by the miners and validators of every subnet, and by `taonet-doctor`, which calls a published endpoint.
+//! Uses `taonet-http` (bounded bodies, plain HTTP services), `taonet-primitives` and
+//! `taonet-wallet` (signatures). Used by the miners and validators of every subnet, and by
+//! `taonet-doctor`, which calls a published endpoint.
 
 mod babelbit;
 mod bt_header;
@@ -65,20 +70,21 @@ mod server;
 pub use babelbit::BabelbitScheme;
 pub use btauth::BtauthScheme;
 pub use client::{
-    Answer, AnswerStream, Call, CallError, ClientConfig, Reply, Retry, ReturnCode, Room, Share, SignedClient, Signer,
-    SigningError, permitted_addresses,
+    Answer, AnswerStream, Call, CallError, ClientConfig, Reply, Retry, ReturnCode, Room, Share,
+    SignedClient, Signer, SigningError, permitted_addresses,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compact::{CompactError, compact_hash};
 pub use dendrite::{
-    AxonStatus, DendriteScheme, StatusMessage, Synapse, SynapseClass, SynapseError, Terminal, event_stream,
+    AxonStatus, DendriteScheme, StatusMessage, Synapse, SynapseClass, SynapseError, Terminal,
+    event_stream,
 };
 pub use python::{python_text, sorted_json, synapse_hash};
 pub use refusal::Refusal;
 pub use replay::{ReplayBounds, ReplayGuard, ReplayLogError};
 pub use scheme::{Claim, Identity, Outgoing, Peer, PeerError, Refused, ReplayRule, Scheme, Window};
 pub use server::{
-    Caller, Concurrency, Limits, Load, Permit, Policy, Rate, Signed, SignedLayer, SignedLayerBuilder, Standing,
-    StandingTable, Standings, Verifier,
+    Caller, Concurrency, Limits, Load, Permit, Policy, Rate, Signed, SignedLayer,
+    SignedLayerBuilder, Standing, StandingTable, Standings, Verifier,
 };
 pub use taonet_primitives::is_public;

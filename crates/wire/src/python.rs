@@ -1,4 +1,5 @@
-//! Python's text forms of JSON values, which the dendrite protocol hashes and Babelbit's scoring API signs.
+//! Python's text forms of JSON values, which the dendrite protocol hashes and Babelbit's scoring
+//! API signs.
 
 mod sorted;
 
@@ -16,13 +17,17 @@ use crate::compact::string_length;
 
 pub use sorted::sorted_json;
 
-/// Returns the body hash of a synapse: SHA3-256 over the hex digests of the SHA3-256 of each field's [`python_text`],
-/// in the order of `fields` (the class's `required_hash_fields`); in lower-case hex. `None` when a field is absent: the
-/// sender hashed its class's default, which the body does not contain.
+/// Returns the body hash of a synapse: SHA3-256 over the hex digests of the SHA3-256 of each
+/// field's [`python_text`], in the order of `fields` (the class's `required_hash_fields`); in
+/// lower-case hex. `None` when a field is absent: the sender hashed its class's default, which the
+/// body does not contain.
 ///
 /// # Errors
 /// [`CompactError::NotJson`] when `fields` is not empty and the body is not a JSON object.
-pub fn synapse_hash<F: AsRef<str>>(fields: &[F], body: &[u8]) -> Result<Option<String>, CompactError> {
+pub fn synapse_hash<F: AsRef<str>>(
+    fields: &[F],
+    body: &[u8],
+) -> Result<Option<String>, CompactError> {
     let mut hasher = Sha3_256::new();
     if !fields.is_empty() {
         let values: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body)?;
@@ -34,13 +39,15 @@ pub fn synapse_hash<F: AsRef<str>>(fields: &[F], body: &[u8]) -> Result<Option<S
     Ok(Some(hex::encode(hasher.finalize())))
 }
 
-/// Formats a JSON value like Python's `str()`: a string unchanged, anything else in the form of `repr`.
+/// Formats a JSON value like Python's `str()`: a string unchanged, anything else in the form of
+/// `repr`.
 ///
-/// The text of a number decides its type: `1` is an integer of any length, `1.0` a float. Duplicate keys of an object
-/// are all written; Python would keep only the last.
+/// The text of a number decides its type: `1` is an integer of any length, `1.0` a float. Duplicate
+/// keys of an object are all written; Python would keep only the last.
 ///
 /// # Errors
-/// [`CompactError::NotJson`]; `NaN`, `Infinity` and lone surrogates, which Python can write, are not JSON.
+/// [`CompactError::NotJson`]; `NaN`, `Infinity` and lone surrogates, which Python can write, are
+/// not JSON.
 pub fn python_text(json: &str) -> Result<String, CompactError> {
     // From here on the text is known to be JSON, so the scan below need not parse its structure.
     serde_json::from_str::<IgnoredAny>(json)?;
@@ -49,7 +56,8 @@ pub fn python_text(json: &str) -> Result<String, CompactError> {
         return Ok(serde_json::from_str(rest)?);
     }
     let mut out = String::with_capacity(rest.len());
-    while let Some((token, after)) = rest.split_at_checked(token_length(rest.as_bytes())).filter(|(t, _)| !t.is_empty())
+    while let Some((token, after)) =
+        rest.split_at_checked(token_length(rest.as_bytes())).filter(|(t, _)| !t.is_empty())
     {
         match token {
             "true" => out.push_str("True"),
@@ -59,7 +67,9 @@ pub fn python_text(json: &str) -> Result<String, CompactError> {
             "," => out.push_str(", "),
             " " | "\t" | "\r" | "\n" => {}
             "{" | "}" | "[" | "]" => out.push_str(token),
-            string if string.starts_with('"') => write_repr(&mut out, &serde_json::from_str::<String>(string)?),
+            string if string.starts_with('"') => {
+                write_repr(&mut out, &serde_json::from_str::<String>(string)?)
+            }
             number => write_number(&mut out, number),
         }
         rest = after;
@@ -73,9 +83,10 @@ fn token_length(json: &[u8]) -> usize {
         None => 0,
         Some(b'"') => string_length(json),
         Some(b'a'..=b'z') => json.iter().take_while(|byte| byte.is_ascii_lowercase()).count(),
-        Some(b'-' | b'0'..=b'9') => {
-            json.iter().take_while(|byte| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')).count()
-        }
+        Some(b'-' | b'0'..=b'9') => json
+            .iter()
+            .take_while(|byte| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'))
+            .count(),
         Some(_) => 1,
     }
 }
@@ -87,11 +98,13 @@ fn write_number(out: &mut String, number: &str) {
     }
 }
 
-/// Writes the shortest digits that parse to the same float; uses an exponent of at least two digits below 1e-4 and from
-/// 1e16 on.
+/// Writes the shortest digits that parse to the same float; uses an exponent of at least two digits
+/// below 1e-4 and from 1e16 on.
 fn write_float(out: &mut String, float: f64) {
     let scientific = format!("{float:e}");
-    let split = scientific.split_once('e').and_then(|(digits, exponent)| Some((digits, exponent.parse::<i32>().ok()?)));
+    let split = scientific
+        .split_once('e')
+        .and_then(|(digits, exponent)| Some((digits, exponent.parse::<i32>().ok()?)));
     let _ = match split {
         Some((digits, exponent)) if !(-4..16).contains(&exponent) => {
             let sign = if exponent < 0 { '-' } else { '+' };
@@ -103,8 +116,8 @@ fn write_float(out: &mut String, float: f64) {
     };
 }
 
-/// Writes a string in single quotes, or in double quotes if it contains single but no double quotes; escapes
-/// unprintable characters.
+/// Writes a string in single quotes, or in double quotes if it contains single but no double
+/// quotes; escapes unprintable characters.
 fn write_repr(out: &mut String, text: &str) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
@@ -126,8 +139,8 @@ fn write_repr(out: &mut String, text: &str) {
     out.push(quote);
 }
 
-/// Whether Python's `str.isprintable` accepts a character. Which characters are assigned depends on each side's Unicode
-/// version.
+/// Whether Python's `str.isprintable` accepts a character. Which characters are assigned depends on
+/// each side's Unicode version.
 fn is_printable(character: char) -> bool {
     use GeneralCategory as Is;
     character.is_ascii_graphic()

@@ -41,7 +41,8 @@ pub enum Refusal {
     /// The value of a header is malformed.
     #[error("header {0} is malformed")]
     Malformed(&'static str),
-    /// A header's name differs from a signed one only by `-` and `_`: an intermediary may treat both as one.
+    /// A header's name differs from a signed one only by `-` and `_`: an intermediary may treat
+    /// both as one.
     #[error("a header prefix differs from {0} only in hyphens and underscores")]
     Lookalike(&'static str),
     /// The request was signed for another receiver.
@@ -92,7 +93,8 @@ pub enum Refusal {
     /// The sender has no validator permit, and only validators may call.
     #[error("hotkey {0} has no validator permit")]
     NoPermit(Hotkey),
-    /// The nonce was accepted before or, where nonces must increase, is smaller than an earlier one.
+    /// The nonce was accepted before or, where nonces must increase, is smaller than an earlier
+    /// one.
     #[error("request was already received, or a newer one was")]
     Replayed,
     /// The replay cache is full until the window has passed.
@@ -113,7 +115,8 @@ pub enum Refusal {
         /// The response timeout.
         limit: Duration,
     },
-    /// The request waited in the queue for as long as the sender's timeout and the queue's patience allow.
+    /// The request waited in the queue for as long as the sender's timeout and the queue's patience
+    /// allow.
     #[error("request waited in the queue for {limit:?} without being served")]
     WaitedTooLong {
         /// The sender's timeout, or the queue's patience if that is shorter.
@@ -154,7 +157,9 @@ impl Refusal {
             | Self::BodyMismatch
             | Self::WrongSignature
             | Self::Replayed => StatusCode::UNAUTHORIZED,
-            Self::NotAllowed(_) | Self::StakeTooLow { .. } | Self::NoPermit(_) => StatusCode::FORBIDDEN,
+            Self::NotAllowed(_) | Self::StakeTooLow { .. } | Self::NoPermit(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::UnknownName(_) => StatusCode::NOT_FOUND,
             Self::NotJson { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTimeout { .. } | Self::WaitedTooLong { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -168,7 +173,8 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// Adds the headers that do not depend on the body's form: whether to reuse the connection, and when to retry.
+    /// Adds the headers that do not depend on the body's form: whether to reuse the connection, and
+    /// when to retry.
     pub(crate) fn finish(&self, response: &mut Response) {
         match self {
             // The rest of the body may still be in flight: the connection cannot be reused.

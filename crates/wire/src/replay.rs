@@ -22,8 +22,9 @@ use log::{Entry, ReplayLog};
 /// The interval at which idle senders are evicted.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Limits on the number of entries in a [`ReplayGuard`], and thus on its memory. A request of a busy sender takes about
-/// 20 bytes, a sender's first request up to 350; where only the last nonce counts, each process takes about 80 bytes.
+/// Limits on the number of entries in a [`ReplayGuard`], and thus on its memory. A request of a
+/// busy sender takes about 20 bytes, a sender's first request up to 350; where only the last nonce
+/// counts, each process takes about 80 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayBounds {
     /// Maximum number of requests (or processes) of one sender.
@@ -32,24 +33,26 @@ pub struct ReplayBounds {
     pub total: usize,
 }
 
-/// A cache of accepted requests, which keeps each one for as long as the window would accept it again.
+/// A cache of accepted requests, which keeps each one for as long as the window would accept it
+/// again.
 ///
-/// Memory is bounded: requests beyond the [`ReplayBounds`] are refused. A request that could still be replayed is never
-/// evicted, so a flood from one sender cannot displace another's requests.
+/// Memory is bounded: requests beyond the [`ReplayBounds`] are refused. A request that could still
+/// be replayed is never evicted, so a flood from one sender cannot displace another's requests.
 ///
-/// With a log ([`Self::open`]) a request is written to the file before it is accepted. The file survives a killed
-/// process, but it is not flushed to disk for each request: after a crash of the machine its end may be missing. If the
-/// log was written before the machine's last boot, or is missing (as at the first start), torn or corrupt, the guard
-/// refuses only what an earlier process may have accepted: requests signed before the start, or dated ahead of it by as
-/// much as accepted requests have been (the module `lock` has the argument). At the first start, senders whose clock is
-/// not behind the server's lose nothing. (Exception: under [`ReplayRule::IncreasingForEver`] a missing log refuses
-/// nothing. Nonces of this rule need not be timestamps, so a nonce refused once would be refused forever.) The guard
-/// does not detect a log that another program truncated at the end of a record: let only the server write to its
-/// folder.
+/// With a log ([`Self::open`]) a request is written to the file before it is accepted. The file
+/// survives a killed process, but it is not flushed to disk for each request: after a crash of the
+/// machine its end may be missing. If the log was written before the machine's last boot, or is
+/// missing (as at the first start), torn or corrupt, the guard refuses only what an earlier process
+/// may have accepted: requests signed before the start, or dated ahead of it by as much as accepted
+/// requests have been (the module `lock` has the argument). At the first start, senders whose clock
+/// is not behind the server's lose nothing. (Exception: under [`ReplayRule::IncreasingForEver`] a
+/// missing log refuses nothing. Nonces of this rule need not be timestamps, so a nonce refused once
+/// would be refused forever.) The guard does not detect a log that another program truncated at the
+/// end of a record: let only the server write to its folder.
 ///
-/// The log also stores the floor, the time below which all requests are refused; the floor never falls. If the clock
-/// was once far ahead, everything is refused until that time, and a warning is logged. Remedy: correct the clock, stop
-/// the server and delete the log.
+/// The log also stores the floor, the time below which all requests are refused; the floor never
+/// falls. If the clock was once far ahead, everything is refused until that time, and a warning is
+/// logged. Remedy: correct the clock, stop the server and delete the log.
 #[derive(Debug)]
 pub struct ReplayGuard {
     rule: ReplayRule,
@@ -88,11 +91,12 @@ impl ReplayGuard {
         Self { rule, bounds, kept, ahead: nanoseconds(window.future), seen: Mutex::default() }
     }
 
-    /// Creates a guard whose cache survives restarts in the file `path` (and `<path>.old`, `<path>.lock` beside it).
+    /// Creates a guard whose cache survives restarts in the file `path` (and `<path>.old`,
+    /// `<path>.lock` beside it).
     ///
     /// # Errors
-    /// [`ReplayLogError`] when another process has locked the log, or when it cannot be read or written. A corrupt log
-    /// is not an error: see above.
+    /// [`ReplayLogError`] when another process has locked the log, or when it cannot be read or
+    /// written. A corrupt log is not an error: see above.
     pub fn open(
         path: &Path,
         window: &Window,
@@ -130,7 +134,8 @@ impl ReplayGuard {
             seen.floor = seen.floor.max(ceiling.saturating_add(1));
         }
         let lifetime = guard.kept.saturating_add(window.future);
-        // The clock may have been set back since: older requests were evicted according to the newest request's time.
+        // The clock may have been set back since: older requests were evicted according to the
+        // newest request's time.
         let newest = recovered.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
         seen.raise_floor(rule, newest, lifetime);
         seen.raise_floor(rule, now_ns, guard.kept);
@@ -141,7 +146,8 @@ impl ReplayGuard {
             }
         }
         let carry = rule == ReplayRule::IncreasingForEver;
-        let log = recovered.start(now_ns, lifetime, carry, &mut entries(&seen.senders), seen.floor)?;
+        let log =
+            recovered.start(now_ns, lifetime, carry, &mut entries(&seen.senders), seen.floor)?;
         seen.log = Some(log);
         Ok(guard)
     }
@@ -149,9 +155,9 @@ impl ReplayGuard {
     /// Accepts a request at most once.
     ///
     /// # Errors
-    /// [`Refusal::Replayed`] for a request that was accepted before or, where nonces must increase, is older than the
-    /// last one; [`Refusal::Stale`] for a nonce older than the cache covers; [`Refusal::TooMany`] at a limit;
-    /// [`Refusal::NotRemembered`] when the log cannot be written.
+    /// [`Refusal::Replayed`] for a request that was accepted before or, where nonces must increase,
+    /// is older than the last one; [`Refusal::Stale`] for a nonce older than the cache covers;
+    /// [`Refusal::TooMany`] at a limit; [`Refusal::NotRemembered`] when the log cannot be written.
     pub fn accept(&self, claim: &Claim, now_ns: u64) -> Result<(), Refusal> {
         let entry = self.entry(claim);
         let mut seen = self.lock();
@@ -173,7 +179,9 @@ impl ReplayGuard {
             let written = log.append(&entry, lead, now_ns, &mut entries(senders), *floor);
             // Logged once: the full disk may be the one with the logs.
             match (&written, *log_fails) {
-                (Err(error), false) => tracing::error!(%error, "cannot write the replay log, requests are refused"),
+                (Err(error), false) => {
+                    tracing::error!(%error, "cannot write the replay log, requests are refused")
+                }
                 (Ok(()), true) => tracing::info!("replay log is writable again"),
                 _ => {}
             }
@@ -184,8 +192,8 @@ impl ReplayGuard {
         Ok(())
     }
 
-    /// Checks whether a request was accepted before, without recording it: a cheap check that saves expensive ones.
-    /// Only [`ReplayGuard::accept`] is binding.
+    /// Checks whether a request was accepted before, without recording it: a cheap check that saves
+    /// expensive ones. Only [`ReplayGuard::accept`] is binding.
     ///
     /// # Errors
     /// [`Refusal::Replayed`] if the request was accepted before.
@@ -204,8 +212,8 @@ impl ReplayGuard {
         Entry { sender: claim.sender, process, nonce: claim.nonce }
     }
 
-    /// Locks the cache, ignoring poisoning: a panic cannot leave the sets inconsistent, since every change is one
-    /// call.
+    /// Locks the cache, ignoring poisoning: a panic cannot leave the sets inconsistent, since every
+    /// change is one call.
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -222,7 +230,8 @@ impl ReplayGuard {
 }
 
 impl Seen {
-    /// Raises the floor, never lowers it: after the clock was set back, evicted requests must not be accepted again.
+    /// Raises the floor, never lowers it: after the clock was set back, evicted requests must not
+    /// be accepted again.
     fn raise_floor(&mut self, rule: ReplayRule, now_ns: u64, kept: Duration) {
         if rule != ReplayRule::IncreasingForEver {
             self.floor = self.floor.max(now_ns.saturating_sub(nanoseconds(kept)));
@@ -248,7 +257,9 @@ impl Seen {
         match self.senders.get(&entry.sender) {
             None => false,
             Some(Nonces::Each(nonces)) => nonces.contains(&entry.nonce),
-            Some(Nonces::Last(processes)) => processes.get(&entry.process).is_some_and(|last| entry.nonce <= *last),
+            Some(Nonces::Last(processes)) => {
+                processes.get(&entry.process).is_some_and(|last| entry.nonce <= *last)
+            }
         }
     }
 
@@ -264,10 +275,16 @@ impl Seen {
                 *count -= forget(nonces, *floor);
                 nonces.len()
             }
-            Some(Nonces::Last(processes)) if processes.contains_key(&entry.process) => return Ok(()),
+            Some(Nonces::Last(processes)) if processes.contains_key(&entry.process) => {
+                return Ok(());
+            }
             Some(Nonces::Last(processes)) => processes.len(),
         };
-        if known >= bounds.per_sender || *count >= bounds.total { Err(Refusal::TooMany) } else { Ok(()) }
+        if known >= bounds.per_sender || *count >= bounds.total {
+            Err(Refusal::TooMany)
+        } else {
+            Ok(())
+        }
     }
 
     fn insert(&mut self, rule: ReplayRule, entry: &Entry) {
@@ -288,8 +305,8 @@ impl Seen {
         self.count += usize::from(new);
     }
 
-    /// Evicts expired nonces and idle senders. This is not incremental: 2^20 senders with one request each take about
-    /// 50 ms, and only admitted senders count.
+    /// Evicts expired nonces and idle senders. This is not incremental: 2^20 senders with one
+    /// request each take about 50 ms, and only admitted senders count.
     fn sweep(&mut self) {
         let Self { senders, count, floor, .. } = self;
         senders.retain(|_, nonces| match nonces {
@@ -325,7 +342,9 @@ fn entries(senders: &HashMap<Hotkey, Nonces>) -> impl Iterator<Item = Entry> {
     senders.iter().flat_map(|(sender, nonces)| {
         let (each, last) = match nonces {
             Nonces::Each(nonces) => (Some(nonces.iter().map(|nonce| (0, *nonce))), None),
-            Nonces::Last(processes) => (None, Some(processes.iter().map(|(process, nonce)| (*process, *nonce)))),
+            Nonces::Last(processes) => {
+                (None, Some(processes.iter().map(|(process, nonce)| (*process, *nonce))))
+            }
         };
         let nonces = each.into_iter().flatten().chain(last.into_iter().flatten());
         nonces.map(|(process, nonce)| Entry { sender: *sender, process, nonce })
@@ -344,7 +363,8 @@ fn forget(nonces: &mut BTreeSet<u64>, floor: u64) -> usize {
 
 /// Hashes a process's UUID, which may be any text, to 16 bytes.
 fn process(uuid: &str) -> u128 {
-    let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = <[u8; 32]>::from(Sha256::digest(uuid));
+    let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+        <[u8; 32]>::from(Sha256::digest(uuid));
     u128::from_be_bytes(bytes)
 }
 

@@ -10,34 +10,37 @@ use uuid::Uuid;
 
 use crate::Refusal;
 
-/// A scheme for signing HTTP requests: its headers, signed message, freshness window and form of refusals.
+/// A scheme for signing HTTP requests: its headers, signed message, freshness window and form of
+/// refusals.
 ///
-/// Before it reads the body, the server calls [`Scheme::claim`] and, unless [`Scheme::message_needs_body`], also
-/// [`Scheme::message`]. Once the signature is verified, it calls [`Scheme::check_body`]. All other steps (limits,
-/// receiver, freshness, signature, admission, replay, load) are the same for every scheme.
+/// Before it reads the body, the server calls [`Scheme::claim`] and, unless
+/// [`Scheme::message_needs_body`], also [`Scheme::message`]. Once the signature is verified, it
+/// calls [`Scheme::check_body`]. All other steps (limits, receiver, freshness, signature,
+/// admission, replay, load) are the same for every scheme.
 pub trait Scheme: Send + Sync + 'static {
     /// Parses the claims in the request's head. None of them is verified yet.
     ///
     /// # Errors
-    /// [`Refusal::Missing`], [`Refusal::Duplicate`], [`Refusal::Malformed`], or a refusal specific to the scheme.
+    /// [`Refusal::Missing`], [`Refusal::Duplicate`], [`Refusal::Malformed`], or a refusal specific
+    /// to the scheme.
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal>;
 
-    /// Returns the bytes that the claimed sender must have signed. A scheme that signs the body itself includes the
-    /// hash of the received bytes; one that sends a hash includes the claimed hash, which [`Scheme::check_body`]
-    /// verifies, and gets an empty body here.
+    /// Returns the bytes that the claimed sender must have signed. A scheme that signs the body
+    /// itself includes the hash of the received bytes; one that sends a hash includes the claimed
+    /// hash, which [`Scheme::check_body`] verifies, and gets an empty body here.
     ///
     /// # Errors
     /// [`Refusal::Missing`] when the claim lacks a signed value.
     fn message(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<Vec<u8>, Refusal>;
 
-    /// Whether [`Scheme::message`] needs the received body. If not, the server authenticates and admits the caller
-    /// before it reads any of the body.
+    /// Whether [`Scheme::message`] needs the received body. If not, the server authenticates and
+    /// admits the caller before it reads any of the body.
     fn message_needs_body(&self) -> bool {
         true
     }
 
-    /// Verifies the body against the signed hash, where the scheme sends one. Called only after the signature is
-    /// verified, so that only bodies from authenticated senders are parsed.
+    /// Verifies the body against the signed hash, where the scheme sends one. Called only after the
+    /// signature is verified, so that only bodies from authenticated senders are parsed.
     ///
     /// # Errors
     /// [`Refusal::BodyMismatch`], or [`Refusal::NotJson`] if the hash covers parsed values.
@@ -66,14 +69,15 @@ pub trait Scheme: Send + Sync + 'static {
         HeaderMap::new()
     }
 
-    /// Adds the headers from [`Scheme::echo`] to the handler's response. `took` is the time since the request's head
-    /// arrived.
+    /// Adds the headers from [`Scheme::echo`] to the handler's response. `took` is the time since
+    /// the request's head arrived.
     fn complete(&self, echo: HeaderMap, took: Duration, response: &mut Response) {
         let _ = took;
         response.headers_mut().extend(echo);
     }
 
-    /// Whether the signature of an outgoing request covers its body, which must then be complete before sending.
+    /// Whether the signature of an outgoing request covers its body, which must then be complete
+    /// before sending.
     fn signs_body(&self) -> bool {
         true
     }
@@ -81,8 +85,13 @@ pub trait Scheme: Send + Sync + 'static {
     /// Creates the headers that sign an outgoing request.
     ///
     /// # Errors
-    /// [`crate::SigningError`] when a value is invalid in a header, or when the body cannot be hashed.
-    fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, crate::SigningError>;
+    /// [`crate::SigningError`] when a value is invalid in a header, or when the body cannot be
+    /// hashed.
+    fn sign(
+        &self,
+        identity: &Identity,
+        request: &Outgoing<'_>,
+    ) -> Result<HeaderMap, crate::SigningError>;
 }
 
 /// A refused request, with the data for its response.
@@ -104,10 +113,11 @@ pub struct Refused<'a> {
 pub enum ReplayRule {
     /// Accepts each nonce once, in any order.
     Once,
-    /// Accepts, for each process (UUID) of the sender, only nonces larger than all earlier ones within the window.
+    /// Accepts, for each process (UUID) of the sender, only nonces larger than all earlier ones
+    /// within the window.
     Increasing,
-    /// Accepts, for each process (UUID) of the sender, only nonces larger than all earlier ones; entries never expire.
-    /// For schemes whose nonces may not be timestamps.
+    /// Accepts, for each process (UUID) of the sender, only nonces larger than all earlier ones;
+    /// entries never expire. For schemes whose nonces may not be timestamps.
     IncreasingForEver,
 }
 
@@ -134,8 +144,8 @@ pub struct Claim {
     pub signature: Signature,
 }
 
-/// The window of fresh nonces: `now − past − timeout ≤ nonce ≤ now + future`, where the timeout is stated by the sender
-/// and therefore capped at `max_timeout`.
+/// The window of fresh nonces: `now − past − timeout ≤ nonce ≤ now + future`, where the timeout is
+/// stated by the sender and therefore capped at `max_timeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// Maximum age of a nonce, to which the request's timeout is added.
@@ -170,7 +180,8 @@ pub struct Outgoing<'a> {
     pub name: &'a str,
     /// The timeout that the request states.
     pub timeout: Duration,
-    /// The nonce: the time in nanoseconds since the Unix epoch, larger than in every earlier request.
+    /// The nonce: the time in nanoseconds since the Unix epoch, larger than in every earlier
+    /// request.
     pub nonce: u64,
     /// Bytes of the body.
     pub body: &'a [u8],
@@ -200,13 +211,19 @@ impl Peer {
     /// [`PeerError::Host`] when the host has characters that could change the meaning of a URL.
     pub fn new(hotkey: Hotkey, host: impl Into<String>, port: u16) -> Result<Self, PeerError> {
         let host = host.into();
-        if Self::can_be_at(&host) { Ok(Self { hotkey, host, port }) } else { Err(PeerError::Host(host)) }
+        if Self::can_be_at(&host) {
+            Ok(Self { hotkey, host, port })
+        } else {
+            Err(PeerError::Host(host))
+        }
     }
 
     /// Whether a text is an IP address or a host name that [`Self::new`] accepts.
     pub fn can_be_at(host: &str) -> bool {
         let is_name = (1..=253).contains(&host.len())
-            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
         is_name || host.parse::<IpAddr>().is_ok()
     }
 

@@ -1,10 +1,11 @@
-//! The server half: requests pass a fixed order of checks, the cheap ones first, and no body is parsed before the
-//! signature is verified.
+//! The server half: requests pass a fixed order of checks, the cheap ones first, and no body is
+//! parsed before the signature is verified.
 //!
-//! The positions of two checks are deliberate. Admission comes before replay: anyone can generate a million keys, sign
-//! with them and fill the bounded replay cache; requests that are not admitted take no space in it. The rate limit
-//! comes after replay: a captured request, sent repeatedly, must not use up the allowance of its signer. A request
-//! refused for load has therefore used its nonce, and a retry needs a new signature.
+//! The positions of two checks are deliberate. Admission comes before replay: anyone can generate a
+//! million keys, sign with them and fill the bounded replay cache; requests that are not admitted
+//! take no space in it. The rate limit comes after replay: a captured request, sent repeatedly,
+//! must not use up the allowance of its signer. A request refused for load has therefore used its
+//! nonce, and a retry needs a new signature.
 
 mod body;
 mod builder;
@@ -43,7 +44,8 @@ pub use verifier::Verifier;
 pub struct Caller {
     /// The hotkey that signed the request.
     pub hotkey: Hotkey,
-    /// The time of signing, in nanoseconds since the Unix epoch. Unique for this hotkey within the window.
+    /// The time of signing, in nanoseconds since the Unix epoch. Unique for this hotkey within the
+    /// window.
     pub nonce: u64,
     /// The calling process, in schemes with a process UUID.
     pub uuid: Option<String>,
@@ -52,7 +54,8 @@ pub struct Caller {
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Refusal;
 
-    /// Extracts the verified caller. Refuses requests on routes outside the layer, which have no verified caller.
+    /// Extracts the verified caller. Refuses requests on routes outside the layer, which have no
+    /// verified caller.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         parts.extensions.get::<Self>().cloned().ok_or(Refusal::Missing("signature"))
     }
@@ -61,18 +64,20 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// The longest timeout; longer ones are capped so that sums stay within the clock's range.
 const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
-/// The body size in bytes from which hashing moves to another thread, so that other requests need not wait.
+/// The body size in bytes from which hashing moves to another thread, so that other requests need
+/// not wait.
 const HEAVY: usize = 256 * 1024;
 
 /// A tower layer that lets only verified requests through.
 ///
-/// The checks, in order: size of the headers and announced size of the body → headers → receiver → freshness →
-/// signature → admission → replay (a first look) → body, bounded in size, time and shared memory → the body's hash
-/// where the scheme sends one → replay → load: the caller's rate, then the queue by stake → the handler, bounded in
-/// time. Where the scheme signs the body's bytes themselves, the body is read before the signature is verified.
+/// The checks, in order: size of the headers and announced size of the body → headers → receiver →
+/// freshness → signature → admission → replay (a first look) → body, bounded in size, time and
+/// shared memory → the body's hash where the scheme sends one → replay → load: the caller's rate,
+/// then the queue by stake → the handler, bounded in time. Where the scheme signs the body's bytes
+/// themselves, the body is read before the signature is verified.
 ///
-/// Clones share one replay cache. Put the layer on the routes that need it with `Router::route_layer`, so that
-/// health routes stay open.
+/// Clones share one replay cache. Put the layer on the routes that need it with
+/// `Router::route_layer`, so that health routes stay open.
 #[derive(Clone)]
 pub struct SignedLayer(Arc<Verifier>);
 
@@ -83,7 +88,13 @@ impl SignedLayer {
     }
 
     /// Creates a layer for the neuron `me` with a custom clock, without load limits.
-    pub fn with_clock(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy, clock: Arc<dyn Clock>) -> Self {
+    pub fn with_clock(
+        me: Hotkey,
+        scheme: impl Scheme,
+        limits: Limits,
+        policy: Policy,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self::builder(me, scheme).limits(limits).policy(policy).clock(clock).build()
     }
 
@@ -92,7 +103,8 @@ impl SignedLayer {
         SignedLayerBuilder::new(me, scheme)
     }
 
-    /// Returns the checks of the layer as separate steps. They share its replay cache and its limits.
+    /// Returns the checks of the layer as separate steps. They share its replay cache and its
+    /// limits.
     pub fn verifier(&self) -> Arc<Verifier> {
         Arc::clone(&self.0)
     }
@@ -111,7 +123,10 @@ async fn verify(
     } else {
         let (verifier, head, claim) = (Arc::clone(verifier), head.clone(), claim.clone());
         let bytes = body.bytes.clone();
-        let checked = tokio::task::spawn_blocking(move || verifier.check_body(&head, &claim, standing, &bytes)).await;
+        let checked = tokio::task::spawn_blocking(move || {
+            verifier.check_body(&head, &claim, standing, &bytes)
+        })
+        .await;
         // The runtime is shutting down.
         checked.unwrap_or(Err(Refusal::Busy))?
     };
@@ -169,21 +184,35 @@ where
             let (mut head, body) = request.into_parts();
             let claim = match verifier.claim(&head) {
                 Ok(claim) => claim,
-                Err(refusal) => return Ok(verifier.refuse(&refusal, &head, None, arrived.elapsed())),
+                Err(refusal) => {
+                    return Ok(verifier.refuse(&refusal, &head, None, arrived.elapsed()));
+                }
             };
             let (body, permit) = match verify(&verifier, &head, &claim, body).await {
                 Ok(verified) => verified,
-                Err(refusal) => return Ok(verifier.refuse(&refusal, &head, Some(&claim), arrived.elapsed())),
+                Err(refusal) => {
+                    return Ok(verifier.refuse(&refusal, &head, Some(&claim), arrived.elapsed()));
+                }
             };
             let echo = verifier.echo(&head, &claim);
-            head.extensions.insert(Caller { hotkey: claim.sender, nonce: claim.nonce, uuid: claim.uuid });
+            head.extensions.insert(Caller {
+                hotkey: claim.sender,
+                nonce: claim.nonce,
+                uuid: claim.uuid,
+            });
             let limit = verifier.limits.answer_timeout;
             let until = Instant::now() + limit.min(MAX_TIMEOUT);
-            let mut response = match tokio::time::timeout_at(until, inner.call(rebuild(head, body))).await {
-                Ok(response) => response?.into_response(),
-                // The head was moved into the request. Its echoed headers are added below.
-                Err(_) => verifier.refuse(&Refusal::AnswerTimeout { limit }, &no_head(), None, arrived.elapsed()),
-            };
+            let mut response =
+                match tokio::time::timeout_at(until, inner.call(rebuild(head, body))).await {
+                    Ok(response) => response?.into_response(),
+                    // The head was moved into the request. Its echoed headers are added below.
+                    Err(_) => verifier.refuse(
+                        &Refusal::AnswerTimeout { limit },
+                        &no_head(),
+                        None,
+                        arrived.elapsed(),
+                    ),
+                };
             verifier.complete(echo, arrived.elapsed(), &mut response);
             Ok(hold(permit, until, response))
         })

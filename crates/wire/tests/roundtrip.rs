@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use taonet_wallet::{CryptoType, Keypair};
 use taonet_wire::{
-    BabelbitScheme, BtauthScheme, Caller, DendriteScheme, Limits, ManualClock, Peer, Policy, Scheme, SignedLayer,
-    Signer, SynapseClass,
+    BabelbitScheme, BtauthScheme, Caller, DendriteScheme, Limits, ManualClock, Peer, Policy,
+    Scheme, SignedLayer, Signer, SynapseClass,
 };
 use tower::ServiceExt;
 
@@ -23,19 +23,34 @@ const NOW: u64 = 1_800_000_000_000_000_000;
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
 
-/// Signs and sends a request; returns what the handler received: the caller's address, a line feed, the body.
-fn exchange<S: Scheme + Clone>(scheme: &S, signer: &Keypair, method: &Method, path: &str, body: &[u8]) -> Vec<u8> {
+/// Signs and sends a request; returns what the handler received: the caller's address, a line feed,
+/// the body.
+fn exchange<S: Scheme + Clone>(
+    scheme: &S,
+    signer: &Keypair,
+    method: &Method,
+    path: &str,
+    body: &[u8],
+) -> Vec<u8> {
     let bob = Keypair::from_uri("//Bob").unwrap().hotkey();
     let clock = Arc::new(ManualClock::at(NOW));
     let peer = Peer::new(bob, "10.0.0.1", 8091).unwrap();
-    let signer = Signer::with_clock(signer.clone(), "203.0.113.7", scheme.clone(), Arc::clone(&clock) as Arc<_>);
-    let headers = signer.headers(&peer, method, path, "Echo", Duration::from_secs(1), body).unwrap();
+    let signer = Signer::with_clock(
+        signer.clone(),
+        "203.0.113.7",
+        scheme.clone(),
+        Arc::clone(&clock) as Arc<_>,
+    );
+    let headers =
+        signer.headers(&peer, method, path, "Echo", Duration::from_secs(1), body).unwrap();
     let handler = |caller: Caller, body: bytes::Bytes| async move {
         [format!("{}\n", caller.hotkey).into_bytes(), body.to_vec()].concat()
     };
-    let layer = SignedLayer::with_clock(bob, scheme.clone(), Limits::default(), Policy::open(), clock);
+    let layer =
+        SignedLayer::with_clock(bob, scheme.clone(), Limits::default(), Policy::open(), clock);
     let router = Router::new().fallback(handler).layer(layer);
-    let mut request = Request::builder().method(method).uri(path).body(Body::from(body.to_vec())).unwrap();
+    let mut request =
+        Request::builder().method(method).uri(path).body(Body::from(body.to_vec())).unwrap();
     *request.headers_mut() = headers;
     RUNTIME.block_on(async {
         let response = router.oneshot(request).await.unwrap();
@@ -58,7 +73,8 @@ fn json_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::hash_map(any::<String>(), inner, 0..4).prop_map(|map| map.into_iter().collect()),
+            prop::collection::hash_map(any::<String>(), inner, 0..4)
+                .prop_map(|map| map.into_iter().collect()),
         ]
     })
 }

@@ -1,12 +1,16 @@
-//! Resident memory of a signed server under hostile traffic: for a minute in `./test --all`. docs/reliability.md has the
-//! figures of longer runs.
+//! Resident memory of a signed server under hostile traffic: for a minute in `./test --all`.
+//! docs/reliability.md has the figures of longer runs.
 //!
 //! ```text
 //! TAONET_SOAK_SECONDS=600 cargo test -p taonet-wire --test soak -- --ignored --nocapture
 //! ```
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that prints its figures")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement that prints its figures"
+)]
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -47,16 +51,28 @@ fn resident() -> u64 {
 async fn measured(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let response = next.run(request).await;
-    metrics::counter!("taonet_soak_total", "status" => response.status().as_str().to_owned()).increment(1);
+    metrics::counter!("taonet_soak_total", "status" => response.status().as_str().to_owned())
+        .increment(1);
     metrics::histogram!("taonet_soak_seconds").record(began.elapsed());
     response
 }
 
 /// Formats a request; a client with a signer signs it.
 fn request(signer: Option<&Signer>, peer: &Peer, body: &str) -> String {
-    let mut text = format!("POST /echo HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", peer.host(), body.len());
+    let mut text = format!(
+        "POST /echo HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n",
+        peer.host(),
+        body.len()
+    );
     if let Some(signer) = signer {
-        let headers = signer.headers(peer, &Method::POST, "/echo", "", Duration::from_secs(1), body.as_bytes());
+        let headers = signer.headers(
+            peer,
+            &Method::POST,
+            "/echo",
+            "",
+            Duration::from_secs(1),
+            body.as_bytes(),
+        );
         for (name, value) in &headers.unwrap() {
             let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap());
         }
@@ -74,7 +90,9 @@ async fn send(open: &mut Option<TcpStream>, address: SocketAddr, text: &str) {
         },
     };
     let mut response = [0; 4_096];
-    if stream.write_all(text.as_bytes()).await.is_ok() && stream.read(&mut response).await.is_ok_and(|read| read > 0) {
+    if stream.write_all(text.as_bytes()).await.is_ok()
+        && stream.read(&mut response).await.is_ok_and(|read| read > 0)
+    {
         SENT.fetch_add(1, Ordering::Relaxed);
         *open = Some(stream);
     }
@@ -96,7 +114,11 @@ enum Kind {
 }
 
 async fn attack(kind: Kind, number: u64, peer: Peer, address: SocketAddr) {
-    let own = Signer::new(Keypair::from_uri(&format!("//Own{number}")).unwrap(), "127.0.0.1", BtauthScheme::new());
+    let own = Signer::new(
+        Keypair::from_uri(&format!("//Own{number}")).unwrap(),
+        "127.0.0.1",
+        BtauthScheme::new(),
+    );
     let body = "x".repeat(2_048);
     let (mut connection, mut half_open) = (None, std::collections::VecDeque::new());
     for count in number.. {
@@ -106,17 +128,23 @@ async fn attack(kind: Kind, number: u64, peer: Peer, address: SocketAddr) {
                 send(&mut connection, address, &request(None, &peer, &body)).await;
             }
             Kind::BadSignature => {
-                let signed = request(Some(&own), &peer, &body).replace("POST /echo ", "POST /echo?x ");
+                let signed =
+                    request(Some(&own), &peer, &body).replace("POST /echo ", "POST /echo?x ");
                 send(&mut connection, address, &signed).await;
             }
             Kind::DistinctHotkeys => {
                 let mut seed = [0; 32];
-                seed.iter_mut().zip((count * CLIENTS).to_le_bytes()).for_each(|(byte, part)| *byte = part);
+                seed.iter_mut()
+                    .zip((count * CLIENTS).to_le_bytes())
+                    .for_each(|(byte, part)| *byte = part);
                 seed[31] = u8::try_from(number).unwrap();
-                let other = Signer::new(Keypair::from_seed(&seed), "127.0.0.1", BtauthScheme::new());
+                let other =
+                    Signer::new(Keypair::from_seed(&seed), "127.0.0.1", BtauthScheme::new());
                 send(&mut connection, address, &request(Some(&other), &peer, &body)).await;
             }
-            Kind::OneHotkey => send(&mut connection, address, &request(Some(&own), &peer, &body)).await,
+            Kind::OneHotkey => {
+                send(&mut connection, address, &request(Some(&own), &peer, &body)).await
+            }
             Kind::HalfOpen => {
                 if let Ok(mut stream) = TcpStream::connect(address).await {
                     let whole = request(Some(&own), &peer, &body);
@@ -150,7 +178,8 @@ fn memory_is_bounded_under_hostile_traffic() {
         let peer = Peer::new(me, "127.0.0.1", address.port()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let load = Load { rate: Some(Rate { per_second: 100, burst: 200 }), ..Load::default() };
-        let layer = SignedLayer::builder(me, BtauthScheme::new()).limits(Limits::default()).load(load);
+        let layer =
+            SignedLayer::builder(me, BtauthScheme::new()).limits(Limits::default()).load(load);
         let layer = layer.build_with_replay_log(folder.path().join("replay")).unwrap();
         let echo = |_: Caller, body: bytes::Bytes| async move { body };
         let router = Router::new().route("/echo", post(echo)).layer(layer).layer(from_fn(measured));
@@ -158,7 +187,13 @@ fn memory_is_bounded_under_hostile_traffic() {
         let stop = shutdown.clone();
         tokio::spawn(async move { serve(listener, router, &stop, ServeLimits::default()).await });
         for number in 0..CLIENTS {
-            for kind in [Kind::Unsigned, Kind::BadSignature, Kind::DistinctHotkeys, Kind::OneHotkey, Kind::HalfOpen] {
+            for kind in [
+                Kind::Unsigned,
+                Kind::BadSignature,
+                Kind::DistinctHotkeys,
+                Kind::OneHotkey,
+                Kind::HalfOpen,
+            ] {
                 tokio::spawn(attack(kind, number, peer.clone(), address));
             }
         }
@@ -170,7 +205,15 @@ fn memory_is_bounded_under_hostile_traffic() {
             let sent = SENT.load(Ordering::Relaxed);
             println!("{:4} s {:8} requests {:5} MiB", began.elapsed().as_secs(), sent, resident());
         }
-        println!("{}", metrics.render().lines().filter(|line| line.contains("_total{")).collect::<Vec<_>>().join("\n"));
+        println!(
+            "{}",
+            metrics
+                .render()
+                .lines()
+                .filter(|line| line.contains("_total{"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        );
         // After the first half, every bounded table is full.
         let (first, second) = samples.split_at(samples.len() / 2);
         let grown = second.iter().max().unwrap().saturating_sub(*first.iter().max().unwrap());

@@ -23,8 +23,9 @@ use sha3::{Digest, Sha3_256};
 use taonet_primitives::Hotkey;
 use taonet_wallet::{Keypair, Signature, verify};
 use taonet_wire::{
-    AxonStatus, BtauthScheme, CallError, DendriteScheme, Identity, Limits, ManualClock, Outgoing, Peer, Policy, Scheme,
-    SignedLayer, Synapse, SynapseClass, SynapseError, event_stream, python_text, synapse_hash,
+    AxonStatus, BtauthScheme, CallError, DendriteScheme, Identity, Limits, ManualClock, Outgoing,
+    Peer, Policy, Scheme, SignedLayer, Synapse, SynapseClass, SynapseError, event_stream,
+    python_text, synapse_hash,
 };
 use tower::ServiceExt;
 
@@ -41,14 +42,17 @@ fn text(value: &Value) -> &str {
 }
 
 fn headers(lines: impl IntoIterator<Item = (String, String)>) -> HeaderMap {
-    let line = |(name, value): (String, String)| (HeaderName::try_from(name).unwrap(), value.try_into().unwrap());
+    let line = |(name, value): (String, String)| {
+        (HeaderName::try_from(name).unwrap(), value.try_into().unwrap())
+    };
     lines.into_iter().map(line).collect()
 }
 
 #[test]
 fn every_vector_file_has_a_test() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/axon");
-    let mut names: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<_> =
+        folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["README.md", "body_hash.json", "btauth1.json", "exchanges.json"]);
 }
@@ -59,7 +63,8 @@ fn body_hashes_match_vectors() {
     let mut cases = 0;
     for case in file["cases"].as_array().unwrap() {
         let texts = case["field_str_python"].as_object().unwrap();
-        let fields: Vec<_> = case["required_hash_fields"].as_array().unwrap().iter().map(text).collect();
+        let fields: Vec<_> =
+            case["required_hash_fields"].as_array().unwrap().iter().map(text).collect();
         let mut body = Map::new();
         for field in &fields {
             let of_class = match *field {
@@ -88,7 +93,13 @@ fn body_hashes_match_vectors() {
 }
 
 /// Sends a request to a `btauth/1` server and returns the outcome, in the SDK's terms.
-async fn btauth(layer: &SignedLayer, method: &str, path: &str, headers: HeaderMap, body: Vec<u8>) -> String {
+async fn btauth(
+    layer: &SignedLayer,
+    method: &str,
+    path: &str,
+    headers: HeaderMap,
+    body: Vec<u8>,
+) -> String {
     let router = Router::new().fallback(|| async { "ok" }).layer(layer.clone());
     let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
     *request.headers_mut() = headers;
@@ -104,8 +115,14 @@ async fn btauth(layer: &SignedLayer, method: &str, path: &str, headers: HeaderMa
 async fn btauth_checks_match_vectors() {
     const SECOND: u64 = 1_000_000_000;
     let file = read("btauth1.json");
-    assert_eq!(file["defaults"], json!({"max_age_s": 10, "allowed_skew_s": 2, "store_retention_s": 60}));
-    let (alice, bob) = (Keypair::from_uri("//Alice").unwrap().hotkey(), Keypair::from_uri("//Bob").unwrap().hotkey());
+    assert_eq!(
+        file["defaults"],
+        json!({"max_age_s": 10, "allowed_skew_s": 2, "store_retention_s": 60})
+    );
+    let (alice, bob) = (
+        Keypair::from_uri("//Alice").unwrap().hotkey(),
+        Keypair::from_uri("//Bob").unwrap().hotkey(),
+    );
     let (mut cases, mut checks) = (0, 0);
     for case in file["cases"].as_array().unwrap() {
         let nonce = case["nonce_ns"].as_u64().unwrap();
@@ -129,7 +146,9 @@ async fn btauth_checks_match_vectors() {
                 "wrong_receiver" => (layer(alice, nonce, strict), request),
                 "wrong_path" => (layer(bob, nonce, strict), (request.0, "/other", request.2)),
                 "wrong_method" => (layer(bob, nonce, strict), ("PUT", request.1, request.2)),
-                "wrong_body" => (layer(bob, nonce, strict), (request.0, request.1, b"other".to_vec())),
+                "wrong_body" => {
+                    (layer(bob, nonce, strict), (request.0, request.1, b"other".to_vec()))
+                }
                 "no_receiver_required" => (layer(bob, nonce, open), request),
                 other => panic!("{other}"),
             };
@@ -139,7 +158,10 @@ async fn btauth_checks_match_vectors() {
         }
         let layer = layer(bob, nonce, BtauthScheme::new().accept_unbound());
         for expected in case["replay"].as_array().unwrap() {
-            assert_eq!(btauth(&layer, &method, path, headers.clone(), body.clone()).await, text(expected));
+            assert_eq!(
+                btauth(&layer, &method, path, headers.clone(), body.clone()).await,
+                text(expected)
+            );
         }
         cases += 1;
     }
@@ -167,10 +189,15 @@ fn btauth_headers_are_those_of_the_sdk() {
         };
         let signed = BtauthScheme::new().sign(&identity, &outgoing).unwrap();
         for (name, value) in case["headers"].as_object().unwrap() {
-            if name == "X-Bittensor-Signature" && crypto_type == taonet_wallet::CryptoType::Sr25519 {
+            if name == "X-Bittensor-Signature" && crypto_type == taonet_wallet::CryptoType::Sr25519
+            {
                 let signature: Signature = signed[name].to_str().unwrap().parse().unwrap();
                 let signer = identity.keypair.public();
-                assert!(signer.verify(text(&case["payload_utf8"]).as_bytes(), &signature), "{}", case["id"]);
+                assert!(
+                    signer.verify(text(&case["payload_utf8"]).as_bytes(), &signature),
+                    "{}",
+                    case["id"]
+                );
             } else {
                 assert_eq!(signed[name], text(value), "{name} of {}", case["id"]);
             }
@@ -213,7 +240,13 @@ impl Axon {
         let identity = Identity { keypair, uuid, external_ip: "127.0.0.1".into() };
         let scheme = scheme().sign_refusals(identity);
         let layer = |scheme: &DendriteScheme, policy| {
-            SignedLayer::with_clock(me, scheme.clone(), Limits::default(), policy, Arc::clone(&clock) as Arc<_>)
+            SignedLayer::with_clock(
+                me,
+                scheme.clone(),
+                Limits::default(),
+                policy,
+                Arc::clone(&clock) as Arc<_>,
+            )
         };
         let echo = |mut synapse: Synapse| async {
             let prompt = text(synapse.get("prompt").unwrap()).to_uppercase();
@@ -226,8 +259,11 @@ impl Axon {
             synapse
         };
         let boom = || async { SynapseError::internal(&std::io::Error::other("boom")) };
-        let chunks = || ["alpha ", "beta ", "gamma"].map(|chunk| Ok::<_, std::io::Error>(Bytes::from(chunk)));
-        let stream = move || async move { event_stream(Body::from_stream(futures::stream::iter(chunks()))) };
+        let chunks = || {
+            ["alpha ", "beta ", "gamma"].map(|chunk| Ok::<_, std::io::Error>(Bytes::from(chunk)))
+        };
+        let stream =
+            move || async move { event_stream(Body::from_stream(futures::stream::iter(chunks()))) };
         let router = Router::new()
             .route("/Synapse", any(|synapse: Synapse| async { synapse }))
             .route("/EchoSynapse", any(echo))
@@ -238,7 +274,8 @@ impl Axon {
             .route("/StreamSynapse", any(stream));
         let (open, blocking) = (layer(&scheme, Policy::open()), layer(&scheme, Policy::only([])));
         let lenient = layer(&scheme.accept_old_versions(), Policy::open());
-        let [open, blocking, lenient] = [open, blocking, lenient].map(|layer| router.clone().layer(layer));
+        let [open, blocking, lenient] =
+            [open, blocking, lenient].map(|layer| router.clone().layer(layer));
         Self { open, blocking, lenient, clock, uuid }
     }
 
@@ -247,9 +284,11 @@ impl Axon {
         let (method, rest) = text(&exchange["request"]["start_line"]).split_once(' ').unwrap();
         let body = text(&exchange["request"]["body_text"]).to_owned();
         let path = rest.split_once(' ').unwrap().0;
-        let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+        let mut request =
+            Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         *request.headers_mut() = recorded_headers(&exchange["request"]);
-        // The body differs from the recorded bytes: its text was decoded as UTF-8 and encoded again.
+        // The body differs from the recorded bytes: its text was decoded as UTF-8 and encoded
+        // again.
         request.headers_mut().remove("content-length");
         let router = match (path, text(&exchange["id"])) {
             ("/BlockedSynapse", _) => &self.blocking,
@@ -285,8 +324,12 @@ async fn exchanges_match_vectors() {
         let id = text(&exchange["id"]);
         seen.push(id);
         let request = recorded_headers(&exchange["request"]);
-        let nonce = request.get("bt_header_dendrite_nonce").map_or(5, |nonce| nonce.to_str().unwrap().parse().unwrap());
-        if let Some(axon_signature) = exchange.get("axon_signature").filter(|signature| !signature.is_null()) {
+        let nonce = request
+            .get("bt_header_dendrite_nonce")
+            .map_or(5, |nonce| nonce.to_str().unwrap().parse().unwrap());
+        if let Some(axon_signature) =
+            exchange.get("axon_signature").filter(|signature| !signature.is_null())
+        {
             check_recorded_signature(axon_signature, &recorded_headers(&exchange["response"]));
         }
         let Some(recorded) = exchange.get("response").filter(|response| !response.is_null()) else {
@@ -296,12 +339,17 @@ async fn exchanges_match_vectors() {
             assert!(answer.is_err(), "{id} is not answered");
             // Our message differs from the SDK's: it is the same for every call.
             let error = CallError::Timeout { after: Duration::from_secs(1) };
-            assert_eq!((error.status().as_u16(), error.to_string().as_str()), (408, "timeout after 1.0s"));
+            assert_eq!(
+                (error.status().as_u16(), error.to_string().as_str()),
+                (408, "timeout after 1.0s")
+            );
             continue;
         };
         let recorded_headers = recorded_headers(recorded);
         // The axon's clock, where the response shows it.
-        let now = recorded_headers.get("bt_header_axon_nonce").map(|now| now.to_str().unwrap().parse().unwrap());
+        let now = recorded_headers
+            .get("bt_header_axon_nonce")
+            .map(|now| now.to_str().unwrap().parse().unwrap());
         let answer = axon.call(exchange, now.unwrap_or(nonce)).await;
         let (head, body) = answer.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
@@ -338,34 +386,58 @@ async fn exchanges_match_vectors() {
 /// Checks that the recorded signature verifies with the recorded headers and the text that we sign.
 fn check_recorded_signature(recorded: &Value, headers: &HeaderMap) {
     let header = |name: &str| headers[name].to_str().unwrap();
-    let parts = ["bt_header_axon_nonce", "bt_header_dendrite_hotkey", "bt_header_axon_hotkey", "bt_header_axon_uuid"];
+    let parts = [
+        "bt_header_axon_nonce",
+        "bt_header_dendrite_hotkey",
+        "bt_header_axon_hotkey",
+        "bt_header_axon_uuid",
+    ];
     let message = text(&recorded["signed_message"]);
     assert_eq!(message, parts.map(header).join("."));
     let signature = text(&recorded["signature"]);
     assert_eq!(signature, header("bt_header_axon_signature"));
     assert_eq!(recorded["signer"], header("bt_header_axon_hotkey"));
     let signer: Hotkey = text(&recorded["signer"]).parse().unwrap();
-    assert_eq!(verify(&signer, message.as_bytes(), &signature.parse().unwrap()), recorded["valid"] == true);
+    assert_eq!(
+        verify(&signer, message.as_bytes(), &signature.parse().unwrap()),
+        recorded["valid"] == true
+    );
 }
 
 fn parse(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
 }
 
-/// Compares headers with the recorded ones, except the server's own headers and the sizes of Python objects. Of the
-/// caller, only the headers are repeated, not the fields of its body or the address of its socket; the body hash is the
-/// one that the caller sent.
-fn check_headers(id: &str, request: &HeaderMap, recorded: &HeaderMap, ours: &HeaderMap, uuid: uuid::Uuid) {
-    const NOT_OURS: [&str; 6] = ["date", "server", "content-length", "transfer-encoding", "header_size", "total_size"];
-    let text = |headers: &HeaderMap, name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+/// Compares headers with the recorded ones, except the server's own headers and the sizes of Python
+/// objects. Of the caller, only the headers are repeated, not the fields of its body or the address
+/// of its socket; the body hash is the one that the caller sent.
+fn check_headers(
+    id: &str,
+    request: &HeaderMap,
+    recorded: &HeaderMap,
+    ours: &HeaderMap,
+    uuid: uuid::Uuid,
+) {
+    const NOT_OURS: [&str; 6] =
+        ["date", "server", "content-length", "transfer-encoding", "header_size", "total_size"];
+    let text = |headers: &HeaderMap, name: &str| {
+        headers.get(name).map(|value| value.to_str().unwrap().to_owned())
+    };
     for name in recorded.keys().map(HeaderName::as_str).filter(|name| !NOT_OURS.contains(name)) {
         let value = text(ours, name);
         let expected = match name {
             "bt_header_dendrite_port" => continue,
             // Repeated only if the class is known; otherwise Python hashes an empty request.
-            "computed_body_hash" if matches!(id, "unknown_synapse" | "root_path" | "no_headers") => continue,
+            "computed_body_hash"
+                if matches!(id, "unknown_synapse" | "root_path" | "no_headers") =>
+            {
+                continue;
+            }
             // The layer does not sign the response of a handler that failed.
-            "bt_header_axon_version" | "bt_header_axon_nonce" | "bt_header_axon_uuid" | "bt_header_axon_signature"
+            "bt_header_axon_version"
+            | "bt_header_axon_nonce"
+            | "bt_header_axon_uuid"
+            | "bt_header_axon_signature"
                 if id == "handler_exception" =>
             {
                 continue;
@@ -395,15 +467,22 @@ fn check_axon_signature(id: &str, ours: &HeaderMap, uuid: uuid::Uuid) {
     assert!(verify(&bob.parse().unwrap(), signed.as_bytes(), &signature), "{id}");
 }
 
-/// Compares the body with the recorded one, except the caller, which comes from the verified headers, and the axon's
-/// process time, which is omitted.
+/// Compares the body with the recorded one, except the caller, which comes from the verified
+/// headers, and the axon's process time, which is omitted.
 fn check_body(id: &str, request: &HeaderMap, ours: &Value, recorded: &Value) {
     let caller = &ours["dendrite"];
     for field in ["hotkey", "uuid", "ip", "signature"] {
-        assert_eq!(text(&caller[field]), request[format!("bt_header_dendrite_{field}")], "{id}: {field}");
+        assert_eq!(
+            text(&caller[field]),
+            request[format!("bt_header_dendrite_{field}")],
+            "{id}: {field}"
+        );
     }
     for field in ["nonce", "version"] {
-        assert_eq!(caller[field].to_string(), request[format!("bt_header_dendrite_{field}")].to_str().unwrap());
+        assert_eq!(
+            caller[field].to_string(),
+            request[format!("bt_header_dendrite_{field}")].to_str().unwrap()
+        );
     }
     let rest = |body: &Value| {
         let mut body = body.as_object().unwrap().clone();
@@ -415,8 +494,15 @@ fn check_body(id: &str, request: &HeaderMap, ours: &Value, recorded: &Value) {
 }
 
 /// Headers of HTTP itself, and sizes of Python objects.
-const OF_HTTP: [&str; 7] =
-    ["host", "accept", "accept-encoding", "user-agent", "content-length", "header_size", "total_size"];
+const OF_HTTP: [&str; 7] = [
+    "host",
+    "accept",
+    "accept-encoding",
+    "user-agent",
+    "content-length",
+    "header_size",
+    "total_size",
+];
 
 #[test]
 fn our_dendrite_sends_the_recorded_requests() {
@@ -451,7 +537,12 @@ fn our_dendrite_sends_the_recorded_requests() {
                 let signed = text(&exchange["dendrite_signature"]["signed_message"]);
                 assert!(verify(&keypair.hotkey(), signed.as_bytes(), &signature));
             } else {
-                assert_eq!(ours.get(name), Some::<&HeaderValue>(value), "{name} of {}", exchange["id"]);
+                assert_eq!(
+                    ours.get(name),
+                    Some::<&HeaderValue>(value),
+                    "{name} of {}",
+                    exchange["id"]
+                );
             }
         }
         cases += 1;

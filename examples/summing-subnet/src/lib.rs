@@ -1,6 +1,8 @@
-//! A subnet whose miners add two numbers: the example of `taonet-kit`, which docs/write-a-subnet.md explains.
+//! A subnet whose miners add two numbers: the example of `taonet-kit`, which docs/write-a-subnet.md
+//! explains.
 //!
-//! - [`Sum`] is the protocol. A Python miner or validator with the same class takes part in the subnet:
+//! - [`Sum`] is the protocol. A Python miner or validator with the same class takes part in the
+//!   subnet:
 //!
 //!   ```python
 //!   class Sum(bt.Synapse):
@@ -11,14 +13,16 @@
 //!   ```
 //!
 //! - [`miner`] creates a miner that adds the numbers.
-//! - [`Summing`] is what validators ask and reward: a random sum for each step, and 1 for the right answer, else 0.
+//! - [`Summing`] is what validators ask and reward: a random sum for each step, and 1 for the right
+//!   answer, else 0.
 //!
-//! The program `summing-subnet` runs a miner or a validator; `tests/three_epochs.rs` runs both on an embedded chain.
-//! The example does nothing of use: replace the three items to make a subnet of your own.
+//! The program `summing-subnet` runs a miner or a validator; `tests/three_epochs.rs` runs both on
+//! an embedded chain. The example does nothing of use: replace the three items to make a subnet of
+//! your own.
 //!
-//! Uses `taonet-kit` (miner, validator) and `taonet-wallet` (the hotkey), and in its program `taonet-chain`,
-//! `taonet-http` (metrics), `taonet-primitives`, `taonet-service` (shutdown) and `taonet-telemetry` (logs). Used by its
-//! program and its test only.
+//! Uses `taonet-kit` (miner, validator) and `taonet-wallet` (the hotkey), and in its program
+//! `taonet-chain`, `taonet-http` (metrics), `taonet-primitives`, `taonet-service` (shutdown) and
+//! `taonet-telemetry` (logs). Used by its program and its test only.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -36,7 +36,8 @@ struct Arguments {
     /// Name of the hotkey, which must not be encrypted
     #[arg(long, default_value = "default")]
     wallet_hotkey: Name,
-    /// Listen address of /metrics and /readyz [default: 127.0.0.1:9090 for a miner, 127.0.0.1:9091 for a validator]
+    /// Listen address of /metrics and /readyz [default: 127.0.0.1:9090 for a miner, 127.0.0.1:9091
+    /// for a validator]
     #[arg(long)]
     metrics: Option<SocketAddr>,
     #[command(subcommand)]
@@ -65,7 +66,8 @@ enum Role {
         /// Seconds between the starts of two steps
         #[arg(long, default_value_t = 60)]
         interval: u64,
-        /// Address that represents this machine; for development chains, which reject loopback addresses
+        /// Address that represents this machine; for development chains, which reject loopback
+        /// addresses
         #[arg(long, value_name = "IP")]
         local_miner_ip: Option<String>,
     },

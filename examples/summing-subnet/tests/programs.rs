@@ -1,4 +1,5 @@
-//! The programs in processes of their own: those of the guide, and a validator that is killed again and again.
+//! The programs in processes of their own: those of the guide, and a validator that is killed again
+//! and again.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like the tests themselves")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +81,8 @@ async fn miner_of_the_guide_earns_a_score_from_the_validator_of_the_guide() {
     let directory = tempfile::tempdir().unwrap();
     write_hotkey(directory.path(), "default", &chain.validator);
     write_hotkey(directory.path(), "miner", &chain.miners[0]);
-    // The miner publishes the port before it listens, so that it cannot leave the choice to the system.
+    // The miner publishes the port before it listens, so that it cannot leave the choice to the
+    // system.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let line = line_of_the_guide(" miner ").replace("8091", &port.to_string());
     let line = format!("--metrics 127.0.0.1:0 {line} --listen 127.0.0.1:{port}");

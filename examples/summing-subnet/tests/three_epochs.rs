@@ -1,4 +1,5 @@
-//! The subnet on an embedded chain: a good, a wrong and a silent miner, and a validator that restarts in each epoch.
+//! The subnet on an embedded chain: a good, a wrong and a silent miner, and a validator that
+//! restarts in each epoch.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like the tests themselves")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,7 +21,8 @@ use tokio::net::TcpListener;
 
 use taonet_summing_subnet::{Sum, Summing, miner};
 
-/// Address that the miners publish: the chain rejects loopback addresses, and this one represents the machine itself.
+/// Address that the miners publish: the chain rejects loopback addresses, and this one represents
+/// the machine itself.
 const PUBLISHED: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const EPOCHS: i32 = 3;
 const STEPS: i32 = 2;

@@ -15,8 +15,8 @@ use crate::tools::{Unavailable, available};
 
 /// Share of epochs with exactly one submission that each validator needs.
 const REQUIRED: f64 = 0.99;
-/// How many times its normal duration a run may take, and [`SETTLING`] more, since the chain stands still while its node
-/// is down or paused.
+/// How many times its normal duration a run may take, and [`SETTLING`] more, since the chain stands
+/// still while its node is down or paused.
 const PATIENCE: u32 = 3;
 /// Time for the chain's node to come back after a fault, on a busy machine.
 const SETTLING: Duration = Duration::from_mins(1);
@@ -111,11 +111,12 @@ pub struct EndedProcess {
 /// Runs the network with faults, and counts the submissions of weights in the chain's blocks.
 ///
 /// # Errors
-/// If the network cannot be started, or a fault cannot be injected, or none of them on this machine. A network that fails
-/// gives a report.
+/// If the network cannot be started, or a fault cannot be injected, or none of them on this
+/// machine. A network that fails gives a report.
 pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<ChaosReport> {
     let (kinds, unavailable) = available(&options.faults)?;
-    let reasons: Vec<_> = unavailable.iter().map(|one| format!("{}: {}", one.fault.name(), one.reason)).collect();
+    let reasons: Vec<_> =
+        unavailable.iter().map(|one| format!("{}: {}", one.fault.name(), one.reason)).collect();
     ensure!(!kinds.is_empty(), "no fault can be injected: {}", reasons.join("; "));
     let has_small_disks = kinds.contains(&FaultKind::FullDisk);
     let mut network = Network::start(&options.tao, options.pace, has_small_disks, shutdown)?;
@@ -126,11 +127,15 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
         ensure!(network.wait(options.pace.block_time)?, "stopped before the first fault");
     }
     let began = Instant::now();
-    let faults = inject(&mut network, options, &kinds, end).map_err(|error| network.name_logs(error))?;
+    let faults =
+        inject(&mut network, options, &kinds, end).map_err(|error| network.name_logs(error))?;
     // The last fault may have been one of the chain's node, which is read next.
     let alive = network.last_seen() + 2;
     let ended = Instant::now();
-    while network.last_seen() < alive && ended.elapsed() < SETTLING && network.wait(options.pace.block_time)? {}
+    while network.last_seen() < alive
+        && ended.elapsed() < SETTLING
+        && network.wait(options.pace.block_time)?
+    {}
     // After a shutdown, the last epoch is incomplete.
     let epochs = first_epoch..end.min(network.last_seen()) / length;
     ensure!(!epochs.is_empty(), "stopped before the end of the first epoch");
@@ -139,7 +144,8 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
         .and_then(|()| network.submissions(epochs.start * length, epochs.end * length - 1))
         .map_err(|error| network.name_logs(error))?;
     let validators = network.validators.iter();
-    let validators = validators.map(|validator| count(&submissions, validator.name, validator.uid, &epochs, length));
+    let validators = validators
+        .map(|validator| count(&submissions, validator.name, validator.uid, &epochs, length));
     let (ended, panics) = endings(&network)?;
     let mut report = ChaosReport {
         seed: options.seed,
@@ -178,7 +184,11 @@ fn inject(
     let mut schedule = Schedule::new(options.seed, kinds, network.targets(), block_time);
     let mut records = Vec::new();
     while network.last_seen() < end {
-        ensure!(began.elapsed() < patience, "the chain has reached only block {} of {end}", network.last_seen());
+        ensure!(
+            began.elapsed() < patience,
+            "the chain has reached only block {} of {end}",
+            network.last_seen()
+        );
         let Some(fault) = schedule.draw() else {
             if !network.wait(block_time)? {
                 break;
@@ -215,7 +225,8 @@ fn count(
     epochs: &Range<u32>,
     epoch_blocks: u32,
 ) -> ValidatorEpochs {
-    let mut row = ValidatorEpochs { name, uid, exactly_one: 0, without: Vec::new(), several: Vec::new() };
+    let mut row =
+        ValidatorEpochs { name, uid, exactly_one: 0, without: Vec::new(), several: Vec::new() };
     for epoch in epochs.clone() {
         let is_in = |one: &&Submission| one.uid == uid && one.block / epoch_blocks == epoch;
         match submissions.iter().filter(is_in).count() {
@@ -260,38 +271,63 @@ impl ChaosReport {
         let Self { seed, epochs, epoch_blocks, block_time_ms, seconds, panics, .. } = self;
         writeln!(text, "Seed {seed}: {verdict}.")?;
         for Unavailable { fault, reason, remedy } in &self.unavailable {
-            writeln!(text, "\n**NOT TESTED: the fault {}.** {reason}. To test it, {remedy}.", fault.name())?;
+            writeln!(
+                text,
+                "\n**NOT TESTED: the fault {}.** {reason}. To test it, {remedy}.",
+                fault.name()
+            )?;
         }
-        writeln!(text, "\n{epochs} epochs of {epoch_blocks} blocks of {block_time_ms} ms, {seconds} s with faults.\n")?;
-        writeln!(text, "| Validator | Exactly one submission | None | Two or more |\n|---|---|---|---|")?;
+        writeln!(
+            text,
+            "\n{epochs} epochs of {epoch_blocks} blocks of {block_time_ms} ms, {seconds} s with faults.\n"
+        )?;
+        writeln!(
+            text,
+            "| Validator | Exactly one submission | None | Two or more |\n|---|---|---|---|"
+        )?;
         for row in &self.validators {
             let percent = 100.0 * f64::from(row.exactly_one) / f64::from(*epochs);
             let (one, without, several) = (row.exactly_one, list(&row.without), list(&row.several));
-            writeln!(text, "| {} | {one} of {epochs} ({percent:.1} %) | {without} | {several} |", row.name)?;
+            writeln!(
+                text,
+                "| {} | {one} of {epochs} ({percent:.1} %) | {without} | {several} |",
+                row.name
+            )?;
         }
         writeln!(text, "\n| Fault | Times | Targets |\n|---|---|---|")?;
         for kind in FaultKind::ALL {
-            let of_kind: Vec<_> = self.faults.iter().filter(|record| record.fault == kind).collect();
+            let of_kind: Vec<_> =
+                self.faults.iter().filter(|record| record.fault == kind).collect();
             let mut targets: Vec<_> = of_kind.iter().map(|record| record.target.as_str()).collect();
             targets.sort_unstable();
             targets.dedup();
             writeln!(text, "| {} | {} | {} |", kind.name(), of_kind.len(), targets.join(", "))?;
         }
-        let ended: Vec<_> = self.ended.iter().map(|one| format!("{} ({} times)", one.name, one.times)).collect();
+        let ended: Vec<_> =
+            self.ended.iter().map(|one| format!("{} ({} times)", one.name, one.times)).collect();
         let ended = if ended.is_empty() { "none".to_owned() } else { ended.join(", ") };
-        writeln!(text, "\nPanics: {panics}. Daemons that ended by themselves and were restarted: {ended}.")?;
+        writeln!(
+            text,
+            "\nPanics: {panics}. Daemons that ended by themselves and were restarted: {ended}."
+        )?;
         self.write_misses(text)
     }
 
-    /// Lists the faults of epochs that do not have exactly one submission, and of the epochs before them.
+    /// Lists the faults of epochs that do not have exactly one submission, and of the epochs before
+    /// them.
     fn write_misses(&self, text: &mut String) -> std::fmt::Result {
         for row in &self.validators {
             for epoch in row.without.iter().chain(&row.several) {
                 writeln!(text, "\nFaults around epoch {epoch} of validator {}:\n", row.name)?;
-                let around = |record: &&FaultRecord| record.epoch == *epoch || record.epoch + 1 == *epoch;
+                let around =
+                    |record: &&FaultRecord| record.epoch == *epoch || record.epoch + 1 == *epoch;
                 for record in self.faults.iter().filter(around) {
                     let FaultRecord { at_s, fault, target, lasted_s, note, .. } = record;
-                    writeln!(text, "- {at_s:.1} s: {} of {target} for {lasted_s:.1} s {note}", fault.name())?;
+                    writeln!(
+                        text,
+                        "- {at_s:.1} s: {} of {target} for {lasted_s:.1} s {note}",
+                        fault.name()
+                    )?;
                 }
             }
         }

@@ -38,10 +38,14 @@ const DATABASE: &str = "weights.sqlite";
 const LEDGER: [&str; 3] = [DATABASE, "weights.sqlite-wal", "weights.sqlite-shm"];
 /// Offsets of a wrong clock, in seconds, as libfaketime reads them.
 const OFFSETS: [&str; 4] = ["-86400", "-60", "+60", "+86400"];
-/// Environment of libfaketime, besides the library and its file: the file is read every second, and the clock that
-/// measures durations stays right, as when an administrator sets the time. Its older versions read the second name.
-const FAKETIME: [(&str, &str); 3] =
-    [("FAKETIME_CACHE_DURATION", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1")];
+/// Environment of libfaketime, besides the library and its file: the file is read every second, and
+/// the clock that measures durations stays right, as when an administrator sets the time. Its older
+/// versions read the second name.
+const FAKETIME: [(&str, &str); 3] = [
+    ("FAKETIME_CACHE_DURATION", "1"),
+    ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ("DONT_FAKE_MONOTONIC", "1"),
+];
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
@@ -55,7 +59,8 @@ pub enum FaultKind {
     HalfOpen,
     /// No space on the disk of a validator
     FullDisk,
-    /// A restart with a clock that is a minute or a day wrong, and is set right while the daemon runs
+    /// A restart with a clock that is a minute or a day wrong, and is set right while the daemon
+    /// runs
     Clock,
     /// A page of the weight ledger is overwritten while the gateway is down
     Page,
@@ -63,7 +68,8 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [Self::Kill, Self::Pause, Self::HalfOpen, Self::FullDisk, Self::Clock, Self::Page];
+    pub const ALL: [Self; 6] =
+        [Self::Kill, Self::Pause, Self::HalfOpen, Self::FullDisk, Self::Clock, Self::Page];
 
     /// The name, as in reports and options.
     pub const fn name(self) -> &'static str {
@@ -87,17 +93,22 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Names of the processes, or of the validators whose disks are filled, that can have this fault.
+    /// Names of the processes, or of the validators whose disks are filled, that can have this
+    /// fault.
     fn of(&self, kind: FaultKind) -> Vec<String> {
         let of_validators = |daemons: &[&str]| -> Vec<String> {
-            let named =
-                |validator: &&str| daemons.iter().map(|daemon| format!("{daemon} {validator}")).collect::<Vec<_>>();
+            let named = |validator: &&str| {
+                daemons.iter().map(|daemon| format!("{daemon} {validator}")).collect::<Vec<_>>()
+            };
             self.validators.iter().flat_map(named).collect()
         };
         match kind {
             FaultKind::Kill | FaultKind::Pause | FaultKind::HalfOpen => self.processes.clone(),
             FaultKind::FullDisk => self.validators.iter().map(|name| (*name).to_owned()).collect(),
-            FaultKind::Clock => [of_validators(&["gateway", "signer", "validator"]), vec![SCORING.to_owned()]].concat(),
+            FaultKind::Clock => {
+                [of_validators(&["gateway", "signer", "validator"]), vec![SCORING.to_owned()]]
+                    .concat()
+            }
             FaultKind::Page => of_validators(&["gateway"]),
         }
     }
@@ -128,8 +139,19 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn new(seed: u64, kinds: &[FaultKind], targets: Targets, block_time: Duration) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), targets, kinds: kinds.to_vec(), next: Vec::new(), block_time }
+    pub(crate) fn new(
+        seed: u64,
+        kinds: &[FaultKind],
+        targets: Targets,
+        block_time: Duration,
+    ) -> Self {
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            targets,
+            kinds: kinds.to_vec(),
+            next: Vec::new(),
+            block_time,
+        }
     }
 
     /// Draws the next fault; `None` if there is no kind of fault.
@@ -161,7 +183,10 @@ impl Fault {
             FaultKind::Kill => network.process(&self.target)?.kill()?,
             FaultKind::Pause => network.process(&self.target)?.pause()?,
             FaultKind::HalfOpen => {
-                let address = network.process(&self.target)?.address().context("the process has no address")?;
+                let address = network
+                    .process(&self.target)?
+                    .address()
+                    .context("the process has no address")?;
                 return Ok(Held::Connections(network.runtime.block_on(half_open(address))?));
             }
             FaultKind::FullDisk => self.disk(network)?.fill()?,
@@ -171,7 +196,11 @@ impl Fault {
                 fs::write(&file, self.offset())?;
                 let process = network.process(&self.target)?;
                 process.kill()?;
-                process.command().env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &file).envs(FAKETIME);
+                process
+                    .command()
+                    .env("LD_PRELOAD", library)
+                    .env("FAKETIME_TIMESTAMP_FILE", &file)
+                    .envs(FAKETIME);
                 process.start()?;
             }
             FaultKind::Page => {
@@ -238,12 +267,17 @@ impl Fault {
     fn disk<'a>(&self, network: &'a Network) -> anyhow::Result<&'a crate::disk::Disk> {
         let validator = network.validators.iter().find(|validator| validator.name == self.target);
         let path = &validator.context("no such validator")?.disk;
-        network.disks.iter().find(|disk| disk.path() == path).context("the validator has no disk of its own")
+        network
+            .disks
+            .iter()
+            .find(|disk| disk.path() == path)
+            .context("the validator has no disk of its own")
     }
 
     /// Directory of the ledger of the target, a gateway.
     fn ledger(&self, network: &Network) -> anyhow::Result<PathBuf> {
-        let validator = network.validators.iter().find(|validator| self.target.ends_with(validator.name));
+        let validator =
+            network.validators.iter().find(|validator| self.target.ends_with(validator.name));
         Ok(validator.context("no such validator")?.disk.join("gateway"))
     }
 
@@ -258,14 +292,20 @@ impl Fault {
     }
 }
 
-/// Opens connections with an incomplete head or body. A daemon that is down or refuses further ones gets fewer.
+/// Opens connections with an incomplete head or body. A daemon that is down or refuses further ones
+/// gets fewer.
 async fn half_open(address: SocketAddr) -> io::Result<Vec<TcpStream>> {
-    let heads = ["POST / HTTP/1.1\r\nhost: ", "POST / HTTP/1.1\r\nhost: chaos\r\ncontent-length: 1000\r\n\r\n{"];
+    let heads = [
+        "POST / HTTP/1.1\r\nhost: ",
+        "POST / HTTP/1.1\r\nhost: chaos\r\ncontent-length: 1000\r\n\r\n{",
+    ];
     let mut connections = Vec::new();
     for head in heads.into_iter().cycle().take(CONNECTIONS) {
         let socket = TcpSocket::new_v4()?;
         socket.bind(ATTACKER)?;
-        let Ok(Ok(mut connection)) = timeout(CONNECTING, socket.connect(address)).await else { break };
+        let Ok(Ok(mut connection)) = timeout(CONNECTING, socket.connect(address)).await else {
+            break;
+        };
         if connection.write_all(head.as_bytes()).await.is_ok() {
             connections.push(connection);
         }
@@ -288,7 +328,10 @@ mod tests {
     use super::*;
 
     fn schedule(seed: u64) -> Vec<Fault> {
-        let targets = Targets { processes: vec!["chain".into(), "gateway A".into()], validators: vec!["A", "B"] };
+        let targets = Targets {
+            processes: vec!["chain".into(), "gateway A".into()],
+            validators: vec!["A", "B"],
+        };
         let mut schedule = Schedule::new(seed, &FaultKind::ALL, targets, Duration::from_secs(1));
         (0..12).map_while(|_| schedule.draw()).collect()
     }
@@ -314,7 +357,8 @@ mod tests {
         fs::write(&file, vec![0_u8; 3 * PAGE]).unwrap();
         corrupt(&file, 4).unwrap();
         let written = fs::read(&file).unwrap();
-        let pages: Vec<_> = written.chunks(PAGE).map(|page| page.iter().all(|byte| *byte == 0xA5)).collect();
+        let pages: Vec<_> =
+            written.chunks(PAGE).map(|page| page.iter().all(|byte| *byte == 0xA5)).collect();
         assert_eq!(pages, [false, true, false]);
         assert_eq!(written.iter().filter(|byte| **byte != 0).count(), PAGE);
     }

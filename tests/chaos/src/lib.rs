@@ -1,17 +1,18 @@
 //! Faults and load on a network of real processes, with the chain as the judge.
 //!
-//! The network is that of the demonstration, with each daemon in a process of its own: a development chain and a second
-//! node that follows it; the subnet owner's utterance engine and scoring API; two miners; and two validators, each with
-//! subtensor gateway, signer, runner and epoch loop. A daemon that ends by itself is started again after a second, as by
-//! systemd.
+//! The network is that of the demonstration, with each daemon in a process of its own: a
+//! development chain and a second node that follows it; the subnet owner's utterance engine and
+//! scoring API; two miners; and two validators, each with subtensor gateway, signer, runner and
+//! epoch loop. A daemon that ends by itself is started again after a second, as by systemd.
 //!
-//! - [`chaos()`] draws faults from a seed ([`FaultKind`]), injects one after the other, and reads from the chain's blocks
-//!   how many submissions of weights each validator has in each epoch.
-//! - [`soak()`] sends requests for hours, and compares memory, descriptors and latencies after the warm-up with those at
-//!   the end.
+//! - [`chaos()`] draws faults from a seed ([`FaultKind`]), injects one after the other, and reads
+//!   from the chain's blocks how many submissions of weights each validator has in each epoch.
+//! - [`soak()`] sends requests for hours, and compares memory, descriptors and latencies after the
+//!   warm-up with those at the end.
 //!
-//! Both return a report that is JSON, or a Markdown table for docs/reliability.md. The programs `chaos` and `soak` print
-//! it; the scripts of the same names at the root of the repository build and run them:
+//! Both return a report that is JSON, or a Markdown table for docs/reliability.md. The programs
+//! `chaos` and `soak` print it; the scripts of the same names at the root of the repository build
+//! and run them:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -28,14 +29,16 @@
 //! # }
 //! ```
 //!
-//! A seed determines the kinds, targets and lengths of the faults. What the daemons do meanwhile depends on the machine,
-//! so a run does not repeat exactly: `scripts/simulate` does that. Faults that need more than signals ([`Unavailable`])
-//! are left out where the machine lacks what they need, and the report names them. Not tested here: audio, arena, the
-//! text contest, and the other subnets.
+//! A seed determines the kinds, targets and lengths of the faults. What the daemons do meanwhile
+//! depends on the machine, so a run does not repeat exactly: `scripts/simulate` does that. Faults
+//! that need more than signals ([`Unavailable`]) are left out where the machine lacks what they
+//! need, and the report names them. Not tested here: audio, arena, the text contest, and the other
+//! subnets.
 //!
-//! Uses `taonet-babelbit-scoring-api` (the client for scores), `taonet-chain` (registrations, and the submissions in the
-//! blocks), `taonet-primitives`, `taonet-service` (shutdown), `taonet-wallet` (development keys) and `taonet-wire` (texts
-//! to sign). Used by the end-to-end tests of `taonet-cli`, which run both for a few seconds.
+//! Uses `taonet-babelbit-scoring-api` (the client for scores), `taonet-chain` (registrations, and
+//! the submissions in the blocks), `taonet-primitives`, `taonet-service` (shutdown),
+//! `taonet-wallet` (development keys) and `taonet-wire` (texts to sign). Used by the end-to-end
+//! tests of `taonet-cli`, which run both for a few seconds.
 #![warn(missing_docs)]
 
 mod chaos;

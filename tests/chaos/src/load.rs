@@ -58,13 +58,17 @@ impl Load {
         let mut all = Vec::new();
         for validator in &network.validators {
             let name = validator.name;
-            let gateway = network.url(&format!("gateway {name}"))?.join("/v1/metagraph/snapshot")?;
+            let gateway =
+                network.url(&format!("gateway {name}"))?.join("/v1/metagraph/snapshot")?;
             let signer = network.url(&format!("signer {name}"))?.join("/sign")?;
             let text = sorted_json(&json!({
                 "challenge_id": "ferry", "data": { "content": "x".repeat(1_000) }, "miner_hotkey": "", "miner_uid": 0,
                 "timestamp": 1, "vali_hotkey": validator.keypair.hotkey(),
             }));
-            let scores = Request::Scores { base: network.url(SCORING)?, keypair: Arc::clone(&validator.keypair) };
+            let scores = Request::Scores {
+                base: network.url(SCORING)?,
+                keypair: Arc::clone(&validator.keypair),
+            };
             let kinds = [
                 (
                     format!("metagraph from gateway {name}"),
@@ -131,7 +135,9 @@ impl Request {
                 let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
                 Connection::Post { client, url: url.clone(), body: body.clone() }
             }
-            Self::Scores { base, keypair } => Connection::Scores(ScoresClient::new(base, Arc::clone(keypair))?),
+            Self::Scores { base, keypair } => {
+                Connection::Scores(ScoresClient::new(base, Arc::clone(keypair))?)
+            }
         })
     }
 }

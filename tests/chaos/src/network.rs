@@ -1,4 +1,5 @@
-//! The network under test: a development chain with a follower, the subnet owner's services, miners, and two validators.
+//! The network under test: a development chain with a follower, the subnet owner's services,
+//! miners, and two validators.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -73,10 +74,19 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Starts all daemons of the program `tao`. With `has_small_disks`, the state of each validator is on a small file
-    /// system of its own.
-    pub(crate) fn start(tao: &Path, pace: Pace, has_small_disks: bool, shutdown: &Shutdown) -> anyhow::Result<Self> {
-        ensure!(tao.is_file(), "{}: no such program; hint: build it with cargo build -p taonet-cli", tao.display());
+    /// Starts all daemons of the program `tao`. With `has_small_disks`, the state of each validator
+    /// is on a small file system of its own.
+    pub(crate) fn start(
+        tao: &Path,
+        pace: Pace,
+        has_small_disks: bool,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Self> {
+        ensure!(
+            tao.is_file(),
+            "{}: no such program; hint: build it with cargo build -p taonet-cli",
+            tao.display()
+        );
         let runtime = Runtime::new()?;
         let plan = Plan::new(tao, pace)?;
         let mut leader = plan.leader()?;
@@ -106,18 +116,31 @@ impl Network {
             process.start().with_context(|| format!("cannot start {}", process.name()))?;
         }
         let Plan { folder, .. } = plan;
-        Ok(Self { processes, disks, validators, pace, folder, runtime, chain, shutdown: shutdown.clone() })
+        Ok(Self {
+            processes,
+            disks,
+            validators,
+            pace,
+            folder,
+            runtime,
+            chain,
+            shutdown: shutdown.clone(),
+        })
     }
 
     /// Returns the process with this name.
     pub(crate) fn process(&mut self, name: &str) -> anyhow::Result<&mut Process> {
-        self.processes.iter_mut().find(|process| process.name() == name).with_context(|| format!("no process {name}"))
+        self.processes
+            .iter_mut()
+            .find(|process| process.name() == name)
+            .with_context(|| format!("no process {name}"))
     }
 
     /// Returns the URL of a process's HTTP service.
     pub(crate) fn url(&self, name: &str) -> anyhow::Result<url::Url> {
         let process = self.processes.iter().find(|process| process.name() == name);
-        let address = process.and_then(Process::address).with_context(|| format!("{name} has no address"))?;
+        let address =
+            process.and_then(Process::address).with_context(|| format!("{name} has no address"))?;
         Ok(format!("http://{address}").parse()?)
     }
 
@@ -126,7 +149,8 @@ impl Network {
         self.chain.heads().borrow().map_or(0, |block| block.number.get())
     }
 
-    /// Waits, and starts processes again that end by themselves. Returns false once a shutdown is requested.
+    /// Waits, and starts processes again that end by themselves. Returns false once a shutdown is
+    /// requested.
     pub(crate) fn wait(&mut self, duration: Duration) -> anyhow::Result<bool> {
         let began = Instant::now();
         while began.elapsed() < duration && !self.shutdown.is_requested() {
@@ -145,17 +169,25 @@ impl Network {
         let began = Instant::now();
         let (mut next, mut submissions) = (self.last_seen(), Vec::new());
         loop {
-            ensure!(self.wait(self.pace.block_time)?, "stopped before the validators submitted weights");
+            ensure!(
+                self.wait(self.pace.block_time)?,
+                "stopped before the validators submitted weights"
+            );
             let head = self.last_seen();
             submissions.extend(self.submissions(next, head)?);
             next = head + 1;
-            let has_submitted = |validator: &&Validator| submissions.iter().any(|one| one.uid == validator.uid);
-            let Some(validator) = self.validators.iter().find(|validator| !has_submitted(validator)) else {
+            let has_submitted =
+                |validator: &&Validator| submissions.iter().any(|one| one.uid == validator.uid);
+            let Some(validator) =
+                self.validators.iter().find(|validator| !has_submitted(validator))
+            else {
                 return Ok(head);
             };
             if began.elapsed() > patience {
                 let name = validator.name;
-                let error = anyhow!("validator {name} has submitted no weights within {patience:?} without any fault");
+                let error = anyhow!(
+                    "validator {name} has submitted no weights within {patience:?} without any fault"
+                );
                 return Err(self.name_logs(error));
             }
         }
@@ -173,12 +205,16 @@ impl Network {
         })
     }
 
-    /// Fails unless epochs of the chain still begin at multiples of their length, as those of the validators do.
+    /// Fails unless epochs of the chain still begin at multiples of their length, as those of the
+    /// validators do.
     pub(crate) fn check_epochs(&self) -> anyhow::Result<()> {
         let rules = self.runtime.block_on(self.chain.weight_rules(NETUID, At::Head))?;
         let (tempo, last) = (u32::from(rules.schedule.tempo), rules.schedule.last_epoch.get());
         let is_aligned = tempo == self.pace.epoch_blocks && last.checked_rem(tempo) == Some(0);
-        ensure!(is_aligned, "the chain's last epoch began at block {last}, with a tempo of {tempo} blocks");
+        ensure!(
+            is_aligned,
+            "the chain's last epoch began at block {last}, with a tempo of {tempo} blocks"
+        );
         Ok(())
     }
 
@@ -198,7 +234,8 @@ impl Network {
         }
     }
 
-    /// Copies the logs out of the network's directory, which is deleted on drop, and returns their new directory.
+    /// Copies the logs out of the network's directory, which is deleted on drop, and returns their
+    /// new directory.
     pub(crate) fn keep_logs(&self) -> anyhow::Result<PathBuf> {
         let kept = tempfile::Builder::new().prefix("taonet-chaos-logs-").tempdir()?.keep();
         for entry in fs::read_dir(self.folder.path().join("logs"))? {
@@ -223,7 +260,9 @@ fn connect(runtime: &Runtime, url: &str) -> anyhow::Result<Client> {
     loop {
         match runtime.block_on(Client::connect(&network)) {
             Ok(chain) => return Ok(chain),
-            Err(error) if began.elapsed() > SETUP => return Err(error).context("the development chain did not start"),
+            Err(error) if began.elapsed() > SETUP => {
+                return Err(error).context("the development chain did not start");
+            }
             Err(_) => sleep(CHECKING),
         }
     }
@@ -239,7 +278,8 @@ async fn register(chain: &Client, plan: &Plan) -> anyhow::Result<()> {
     }
     for profile in MINERS {
         let miner = Keypair::from_uri(&miner_key(profile))?;
-        let address = SocketAddr::new(IpAddr::V4(ANNOUNCED), plan.address(&miner_name(profile))?.port());
+        let address =
+            SocketAddr::new(IpAddr::V4(ANNOUNCED), plan.address(&miner_name(profile))?.port());
         send(chain, &calls::burned_register(NETUID, miner.hotkey()), &coldkey).await?;
         send(chain, &calls::serve_axon(NETUID, 1, address), &miner).await?;
     }
@@ -247,13 +287,15 @@ async fn register(chain: &Client, plan: &Plan) -> anyhow::Result<()> {
 }
 
 async fn send(chain: &Client, call: &Call, signer: &Keypair) -> anyhow::Result<()> {
-    let outcome = chain.send(call, signer, Follow { patience_blocks: 256, ..Follow::default() }).await?;
+    let outcome =
+        chain.send(call, signer, Follow { patience_blocks: 256, ..Follow::default() }).await?;
     ensure!(outcome.is_success(), "the development chain rejected {}: {outcome:?}", call.name());
     Ok(())
 }
 
-/// Grants the validators' permits, and lets each epoch of the chain begin with one of the validators, whose epochs begin
-/// at multiples of their length: a submission then counts for the same epoch on both sides.
+/// Grants the validators' permits, and lets each epoch of the chain begin with one of the
+/// validators, whose epochs begin at multiples of their length: a submission then counts for the
+/// same epoch on both sides.
 fn align_epochs(runtime: &Runtime, chain: &Client, plan: &Plan) -> anyhow::Result<()> {
     let (length, url) = (plan.pace.epoch_blocks, plan.url(LEADER)?);
     plan.control(&["to-epoch", "59"], &url)?;

@@ -63,10 +63,14 @@ impl Plan {
         let mut names: Vec<String> = [LEADER, FOLLOWER, ENGINE, SCORING].map(str::to_owned).into();
         names.extend(MINERS.map(miner_name));
         for (name, _) in VALIDATORS {
-            names.extend(["gateway", "signer", "validator", "runner"].map(|daemon| format!("{daemon} {name}")));
+            names.extend(
+                ["gateway", "signer", "validator", "runner"]
+                    .map(|daemon| format!("{daemon} {name}")),
+            );
         }
         let addresses = names.into_iter().zip(free_addresses()).collect();
-        let mut plan = Self { tao, bb, folder, pace, addresses, nodes: [String::new(), String::new()] };
+        let mut plan =
+            Self { tao, bb, folder, pace, addresses, nodes: [String::new(), String::new()] };
         plan.nodes = [plan.url(LEADER)?, plan.url(FOLLOWER)?];
         Ok(plan)
     }
@@ -89,10 +93,12 @@ impl Plan {
     fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.folder.path()).env_clear();
-        command.envs(INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command
+            .envs(INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.env("XDG_STATE_HOME", self.folder.path().join("state"));
         command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1");
-        // Takes precedence for the nodes; `local` above selects the defaults of services on this machine.
+        // Takes precedence for the nodes; `local` above selects the defaults of services on this
+        // machine.
         command.env("BT_CHAIN_ENDPOINT", self.nodes.join(","));
         command
     }
@@ -105,16 +111,22 @@ impl Plan {
 
     pub(crate) fn leader(&self) -> anyhow::Result<Process> {
         let block_time = format!("{}ms", self.pace.block_time.as_millis());
-        let command = self
-            .command(&self.tao, &["localnet", "--data", &self.path("chain"), "--archive", "--block-time", &block_time]);
+        let command = self.command(
+            &self.tao,
+            &["localnet", "--data", &self.path("chain"), "--archive", "--block-time", &block_time],
+        );
         self.process(LEADER, command, "--listen")
     }
 
     /// The follower of the chain, the subnet owner's services and the miners.
     pub(crate) fn shared(&self) -> anyhow::Result<Vec<Process>> {
         let [leader, _] = &self.nodes;
-        let follower = self.command(&self.tao, &["localnet", "--data", &self.path("follower"), "--follow", leader]);
-        let engine = self.command(&self.bb, &["engine", &self.path("ferry.json"), &self.path("pier.json")]);
+        let follower = self.command(
+            &self.tao,
+            &["localnet", "--data", &self.path("follower"), "--follow", leader],
+        );
+        let engine =
+            self.command(&self.bb, &["engine", &self.path("ferry.json"), &self.path("pier.json")]);
         let scoring = self.command(&self.bb, &["scoring-api", "--state", &self.path("scoring")]);
         let mut processes = vec![
             self.process(FOLLOWER, follower, "--listen")?,
@@ -123,14 +135,23 @@ impl Plan {
         ];
         for profile in MINERS {
             let (key, log) = (miner_key(profile), self.path(&format!("{profile}.replay")));
-            let arguments = ["miner", "--profile", profile, "--key-uri", &key, "--replay-log", &log];
-            processes.push(self.process(&miner_name(profile), self.command(&self.bb, &arguments), "--listen")?);
+            let arguments =
+                ["miner", "--profile", profile, "--key-uri", &key, "--replay-log", &log];
+            processes.push(self.process(
+                &miner_name(profile),
+                self.command(&self.bb, &arguments),
+                "--listen",
+            )?);
         }
         Ok(processes)
     }
 
     /// Gateway, signer, runner and validator with this key.
-    pub(crate) fn validator(&self, validator: &Validator, key: &str) -> anyhow::Result<Vec<Process>> {
+    pub(crate) fn validator(
+        &self,
+        validator: &Validator,
+        key: &str,
+    ) -> anyhow::Result<Vec<Process>> {
         let name = |daemon: &str| format!("{daemon} {}", validator.name);
         let (gateway_url, signer_url) = (self.url(&name("gateway"))?, self.url(&name("signer"))?);
         let mut nodes = self.nodes.clone();
@@ -151,10 +172,13 @@ impl Plan {
         let gateway = bb(&["subtensor-gateway", "--network", &nodes, "--state", &path("gateway")]);
         let signer = bb(&["signer", "--audit-log", &path("audit.jsonl")]);
         let state = path("validator.json");
-        let loop_of_epochs = bb(&["validate", "--tempo", &tempo, "--arena-percent", "0", "--state", &state]);
+        let loop_of_epochs =
+            bb(&["validate", "--tempo", &tempo, "--arena-percent", "0", "--state", &state]);
         let mut runner = bb(&["runner", "--keep", &path("runner")]);
         runner.env("BB_RUNNER_ON_STARTUP", "1").env("BABELBIT_RUNNER_TEMPO", &tempo);
-        runner.env("BB_LOCAL_MINER_IP", ANNOUNCED.to_string()).env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
+        runner
+            .env("BB_LOCAL_MINER_IP", ANNOUNCED.to_string())
+            .env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
         Ok(vec![
             self.process(&name("gateway"), gateway, "--listen")?,
             self.process(&name("signer"), signer, "--listen")?,
@@ -176,10 +200,11 @@ impl Plan {
 /// Number of networks that this process has planned.
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
-/// Returns addresses that are free now, with ports below those that the system gives to connections, so that none takes
-/// the port of a daemon that is down.
+/// Returns addresses that are free now, with ports below those that the system gives to
+/// connections, so that none takes the port of a daemon that is down.
 fn free_addresses() -> impl Iterator<Item = SocketAddr> {
-    // Networks of one process, such as those of parallel tests, are started before the others' daemons listen.
+    // Networks of one process, such as those of parallel tests, are started before the others'
+    // daemons listen.
     let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
     let first = std::process::id().wrapping_mul(100).wrapping_add(network.wrapping_mul(50));
     let addresses = (0_u32..).filter_map(move |number| {

@@ -31,15 +31,30 @@ pub(crate) struct Process {
 
 impl Process {
     /// Creates a daemon that does not run yet. Its log is written to a file in `logs`.
-    pub(crate) fn new(name: &str, address: Option<SocketAddr>, mut command: Command, logs: &Path) -> io::Result<Self> {
+    pub(crate) fn new(
+        name: &str,
+        address: Option<SocketAddr>,
+        mut command: Command,
+        logs: &Path,
+    ) -> io::Result<Self> {
         fs::create_dir_all(logs)?;
         let log = logs.join(format!("{}.log", name.replace(' ', "-")));
         let file = OpenOptions::new().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-        // Ctrl-C in a terminal reaches only this program, which then ends the daemons, also paused ones.
+        // Ctrl-C in a terminal reaches only this program, which then ends the daemons, also paused
+        // ones.
         command.process_group(0);
         let name = name.to_owned();
-        Ok(Self { name, address, command, log, child: None, is_wanted: false, ended: None, exits: 0 })
+        Ok(Self {
+            name,
+            address,
+            command,
+            log,
+            child: None,
+            is_wanted: false,
+            ended: None,
+            exits: 0,
+        })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -106,7 +121,9 @@ impl Process {
 
     fn signal(&self, signal: Signal) -> io::Result<()> {
         // Not reaped yet, so the ID is valid even if the process has ended.
-        self.child.as_ref().map_or(Ok(()), |child| Ok(kill_process(Pid::from_child(child), signal)?))
+        self.child
+            .as_ref()
+            .map_or(Ok(()), |child| Ok(kill_process(Pid::from_child(child), signal)?))
     }
 
     /// Starts the daemon again if it has ended by itself.

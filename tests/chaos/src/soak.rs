@@ -17,7 +17,8 @@ use crate::trend::{Latencies, LatencyTrend, ProcessTrend, Usage};
 
 /// Time before the first sample that counts.
 const WARM_UP: Duration = Duration::from_mins(10);
-/// Number of samples between two restarts of the chain's second node, to which gateway B connects first.
+/// Number of samples between two restarts of the chain's second node, to which gateway B connects
+/// first.
 const RECONNECT_EVERY: usize = 10;
 /// Highest share of requests that may fail, such as those during a restart of the second node.
 const FAILURES: f64 = 0.001;
@@ -61,7 +62,8 @@ pub struct SoakReport {
 /// Runs the network under load, and measures it.
 ///
 /// # Errors
-/// If the network cannot be started or measured. A network that fails the requirements gives a report.
+/// If the network cannot be started or measured. A network that fails the requirements gives a
+/// report.
 pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakReport> {
     let mut network = Network::start(&options.tao, options.pace, false, shutdown)?;
     network.wait_for_weights()?;
@@ -102,7 +104,10 @@ pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakRe
         let is_judged = ![LEADER, FOLLOWER].contains(&process.name());
         ProcessTrend::of(process.name(), usages, is_judged)
     });
-    let requests = loads.iter().zip(&latencies).map(|(load, latencies)| LatencyTrend::of(&load.name, latencies));
+    let requests = loads
+        .iter()
+        .zip(&latencies)
+        .map(|(load, latencies)| LatencyTrend::of(&load.name, latencies));
     let ended = network.processes.iter().filter(|process| process.exits() > 0);
     let mut report = SoakReport {
         seconds,
@@ -126,9 +131,11 @@ pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakRe
 /// Measures a process; `None` while it does not run.
 fn usage(process: &Process) -> anyhow::Result<Option<Usage>> {
     let Some(id) = process.id() else { return Ok(None) };
-    let status = fs::read_to_string(format!("/proc/{id}/status")).context("memory is read from /proc, as on Linux")?;
-    let resident =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let status = fs::read_to_string(format!("/proc/{id}/status"))
+        .context("memory is read from /proc, as on Linux")?;
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
     // A process that has ended, but was not waited for yet, has no memory.
     let Some(resident_kib) = resident else { return Ok(None) };
     // The system hides the files of processes that protect their memory, except from root.
@@ -141,7 +148,10 @@ impl SoakReport {
         self.panics == 0
             && self.ended.is_empty()
             && self.processes.iter().all(|process| process.has_passed)
-            && self.requests.iter().all(|requests| requests.has_passed && requests.failed_share() <= FAILURES)
+            && self
+                .requests
+                .iter()
+                .all(|requests| requests.has_passed && requests.failed_share() <= FAILURES)
     }
 
     /// Returns the report as Markdown.
@@ -156,7 +166,8 @@ impl SoakReport {
         let Self { seconds, samples, reconnects, panics, .. } = self;
         let verdict = if self.has_passed { "passed" } else { "FAILED" };
         writeln!(text, "{seconds} s of load, {samples} samples after the warm-up: {verdict}.")?;
-        let hidden: Vec<_> = self.processes.iter().filter(|row| row.descriptors.is_none()).collect();
+        let hidden: Vec<_> =
+            self.processes.iter().filter(|row| row.descriptors.is_none()).collect();
         if !hidden.is_empty() {
             let names: Vec<_> = hidden.iter().map(|row| row.name.as_str()).collect();
             let names = names.join(", ");
@@ -172,8 +183,9 @@ impl SoakReport {
         writeln!(text, "|---|---|---|---|---|---|---|")?;
         for row in &self.processes {
             let ProcessTrend { name, first_mib, last_mib, growth_percent, .. } = row;
-            let [first, second] =
-                row.descriptors.map_or(["?".to_owned(), "?".to_owned()], |two| two.map(|count| count.to_string()));
+            let [first, second] = row
+                .descriptors
+                .map_or(["?".to_owned(), "?".to_owned()], |two| two.map(|count| count.to_string()));
             let verdict = mark(row.has_passed);
             writeln!(
                 text,
@@ -181,7 +193,10 @@ impl SoakReport {
                  | {verdict} |"
             )?;
         }
-        writeln!(text, "\n| Request | Requests | Failed | p50, 1st half | 2nd half | p99, 1st half | 2nd half | |")?;
+        writeln!(
+            text,
+            "\n| Request | Requests | Failed | p50, 1st half | 2nd half | p99, 1st half | 2nd half | |"
+        )?;
         writeln!(text, "|---|---|---|---|---|---|---|---|")?;
         for row in &self.requests {
             let LatencyTrend { name, requests, failures, p50_ms, p99_ms, .. } = row;
@@ -194,11 +209,16 @@ impl SoakReport {
                  | {p99_later:.1} ms | {verdict} |"
             )?;
         }
-        for (name, error) in self.requests.iter().filter_map(|row| Some((&row.name, row.error.as_ref()?))) {
+        for (name, error) in
+            self.requests.iter().filter_map(|row| Some((&row.name, row.error.as_ref()?)))
+        {
             writeln!(text, "\nLast failure of {name}: {error}")?;
         }
         let ended = if self.ended.is_empty() { "none".to_owned() } else { self.ended.join(", ") };
-        writeln!(text, "\nRestarts of the {FOLLOWER}: {reconnects}. Panics: {panics}. Daemons that ended: {ended}.")?;
+        writeln!(
+            text,
+            "\nRestarts of the {FOLLOWER}: {reconnects}. Panics: {panics}. Daemons that ended: {ended}."
+        )?;
         if let Some(logs) = &self.logs {
             writeln!(text, "\nThe daemons' logs are in {}.", logs.display())?;
         }

@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::disk::Disk;
 use crate::fault::FaultKind;
 
-/// Directories in which systems install libraries, directly or in a directory for each architecture.
+/// Directories in which systems install libraries, directly or in a directory for each
+/// architecture.
 const LIBRARIES: [&str; 3] = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];
 /// The library that changes a program's clock, in its variant for programs with threads.
 const FAKETIME: &str = "faketime/libfaketimeMT.so.1";

@@ -43,7 +43,8 @@ pub struct ProcessTrend {
 impl ProcessTrend {
     /// Compares the samples of a process. One that is not `judged` always passes.
     pub(crate) fn of(name: &str, usages: &[Usage], is_judged: bool) -> Self {
-        let resident: Vec<f64> = usages.iter().map(|usage| usage.resident_kib as f64 / 1024.0).collect();
+        let resident: Vec<f64> =
+            usages.iter().map(|usage| usage.resident_kib as f64 / 1024.0).collect();
         let first_mib = median(resident.iter().take(AROUND));
         let last_mib = median(resident.iter().rev().take(AROUND));
         let growth_percent = 100.0 * (last_mib / first_mib - 1.0);
@@ -67,7 +68,8 @@ pub(crate) struct Latencies {
 
 impl Latencies {
     pub(crate) fn of(results: Results) -> Self {
-        let mut sorted: Vec<f64> = results.latencies.iter().map(|latency| milliseconds(*latency)).collect();
+        let mut sorted: Vec<f64> =
+            results.latencies.iter().map(|latency| milliseconds(*latency)).collect();
         sorted.sort_by(f64::total_cmp);
         Self { sorted, failures: results.failures, error: results.error }
     }
@@ -94,7 +96,8 @@ pub struct LatencyTrend {
     pub failures: u64,
     /// The last failure.
     pub error: Option<String>,
-    /// Median over the samples' median latencies, in milliseconds, of the first and of the second half.
+    /// Median over the samples' median latencies, in milliseconds, of the first and of the second
+    /// half.
     pub p50_ms: [f64; 2],
     /// The same of the 99th percentile.
     pub p99_ms: [f64; 2],
@@ -145,8 +148,9 @@ mod tests {
 
     fn trend(mib: &[u64], descriptors: &[usize]) -> ProcessTrend {
         let usages = mib.iter().zip(descriptors);
-        let usages: Vec<_> =
-            usages.map(|(mib, open)| Usage { resident_kib: mib * 1024, descriptors: Some(*open) }).collect();
+        let usages: Vec<_> = usages
+            .map(|(mib, open)| Usage { resident_kib: mib * 1024, descriptors: Some(*open) })
+            .collect();
         ProcessTrend::of("signer A", &usages, true)
     }
 

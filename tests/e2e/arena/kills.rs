@@ -36,9 +36,14 @@ fn submit_for_ever(url: &str, acknowledged: &Acknowledged, count: &AtomicU64, st
                 acknowledged.lock().unwrap().insert(answer.hotkey, number);
                 count.fetch_add(1, Ordering::SeqCst);
             }
-            // At its first start the gateway rejects requests signed before; there is also a rate limit per address.
+            // At its first start the gateway rejects requests signed before; there is also a rate
+            // limit per address.
             Err(_) => {
-                std::thread::sleep(Duration::from_millis(if count.load(Ordering::SeqCst) == 0 { 100 } else { 5 }));
+                std::thread::sleep(Duration::from_millis(if count.load(Ordering::SeqCst) == 0 {
+                    100
+                } else {
+                    5
+                }));
             }
         }
     }
@@ -48,13 +53,21 @@ fn submit_for_ever(url: &str, acknowledged: &Acknowledged, count: &AtomicU64, st
 fn on_disk(path: &std::path::Path) -> BTreeMap<String, u64> {
     let Ok(bytes) = std::fs::read(path) else { return BTreeMap::new() };
     let saved: Value = serde_json::from_slice(&bytes).unwrap();
-    let number = |entry: &Value| entry["endpoint_url"].as_str().unwrap().rsplit('/').next().unwrap().parse().unwrap();
-    saved["submissions"].as_object().unwrap().iter().map(|(hotkey, entry)| (hotkey.clone(), number(entry))).collect()
+    let number = |entry: &Value| {
+        entry["endpoint_url"].as_str().unwrap().rsplit('/').next().unwrap().parse().unwrap()
+    };
+    saved["submissions"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(hotkey, entry)| (hotkey.clone(), number(entry)))
+        .collect()
 }
 
 #[test]
 fn kills_lose_no_submission() {
-    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed = std::env::var("TAONET_TEST_SEED")
+        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();

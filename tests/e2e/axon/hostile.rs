@@ -15,7 +15,12 @@ fn bodies_have_a_limit() {
     let daemon = neuron("btauth", &[]);
     for (bytes, status) in [(1 << 20, 200), ((1 << 20) + 1, 413)] {
         std::fs::write(&file, vec![b' '; bytes]).unwrap();
-        let output = ask("call", &address(&daemon), "btauth", &["--path", "/echo", "--data", &at_file, "--json"]);
+        let output = ask(
+            "call",
+            &address(&daemon),
+            "btauth",
+            &["--path", "/echo", "--data", &at_file, "--json"],
+        );
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(answer["status"], status, "{}", stderr(&output));
     }
@@ -30,7 +35,10 @@ fn a_terminal_shows_what_it_would_obey() {
         call.args(further);
         let (status, screen) = Terminal::start(call).finish();
         assert!(status.success(), "{screen}");
-        assert!(screen.contains(r#"{"a": "\u{9b}2J\u{1b}[31m\u{202e}"}"#) && screen.contains("τ\n"), "{screen}");
+        assert!(
+            screen.contains(r#"{"a": "\u{9b}2J\u{1b}[31m\u{202e}"}"#) && screen.contains("τ\n"),
+            "{screen}"
+        );
         assert!(!screen.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{screen:?}");
     }
 
@@ -42,29 +50,46 @@ fn a_terminal_shows_what_it_would_obey() {
     assert!(!error.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{error:?}");
     assert!(document["error"].as_str().unwrap().ends_with(text), "{document}");
     let error = stderr(&ask("call", &evil, "btauth", &[]));
-    assert!(error.contains(r"no\u{1b}]0;title\u{7}\nerror: something else\u{9b}2J\u{202e}"), "{error}");
+    assert!(
+        error.contains(r"no\u{1b}]0;title\u{7}\nerror: something else\u{9b}2J\u{202e}"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_neuron_that_fails_cannot_say_that_it_did_not() {
-    let fails =
-        "500 Internal Server Error\r\nbt_header_axon_status_code: 200\r\nbt_header_axon_status_message: Success";
-    let refuses = "200 OK\r\nbt_header_axon_status_code: 401\r\nbt_header_axon_status_message: Not Verified";
-    for (head, outcome, status, exit) in [(fails, "UnknownException", 500, 1), (refuses, "Unauthenticated", 401, 4)] {
+    let fails = "500 Internal Server Error\r\nbt_header_axon_status_code: 200\r\nbt_header_axon_status_message: Success";
+    let refuses =
+        "200 OK\r\nbt_header_axon_status_code: 401\r\nbt_header_axon_status_message: Not Verified";
+    for (head, outcome, status, exit) in
+        [(fails, "UnknownException", 500, 1), (refuses, "Unauthenticated", 401, 4)]
+    {
         let address = service(head, "{}");
-        let (code, answer) = failure(&ask("call", &address, "dendrite", &["--data", PROMPT, "--json"]));
-        assert_eq!((code, &answer["outcome"], &answer["status"]), (exit, &json!(outcome), &json!(status)));
+        let (code, answer) =
+            failure(&ask("call", &address, "dendrite", &["--data", PROMPT, "--json"]));
+        assert_eq!(
+            (code, &answer["outcome"], &answer["status"]),
+            (exit, &json!(outcome), &json!(status))
+        );
         let streamed = ask("call", &address, "dendrite", &["--data", PROMPT, "--stream"]);
         assert!(refusal(&streamed, exit).contains(outcome));
         let (code, pings) = failure(&ask("ping", &address, "dendrite", &["-n", "2", "--json"]));
-        assert_eq!((code, &pings["answered"], &pings["outcomes"]), (exit, &json!(0), &json!({ outcome: 2 })));
+        assert_eq!(
+            (code, &pings["answered"], &pings["outcomes"]),
+            (exit, &json!(0), &json!({ outcome: 2 }))
+        );
     }
 }
 
 #[test]
 fn deadlines_have_an_end() {
-    for (option, value) in [("--timeout", "1e19"), ("--timeout", "1e300"), ("--timeout", "0"), ("--timeout", "86401")] {
+    for (option, value) in
+        [("--timeout", "1e19"), ("--timeout", "1e300"), ("--timeout", "0"), ("--timeout", "86401")]
+    {
         let error = refusal(&ask("call", "127.0.0.1:1", "btauth", &[option, value]), 2);
-        assert!(error.contains("expected a number of seconds above 0 and at most 86400"), "{error}");
+        assert!(
+            error.contains("expected a number of seconds above 0 and at most 86400"),
+            "{error}"
+        );
     }
 }

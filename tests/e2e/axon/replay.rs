@@ -25,7 +25,9 @@ fn captured(scheme: &str, further: &[&str]) -> Vec<u8> {
     let thread = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let bytes = message(&mut stream);
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .unwrap();
         bytes
     });
     let output = ask("call", &address, scheme, further);
@@ -74,8 +76,14 @@ fn first_start_logs_until_when_older_requests_are_refused() {
     let start = || neuron("btauth", &["--replay-log", &log, "-v"]);
     let daemon = start();
     let told = daemon.log();
-    let line = told.lines().find(|line| line.contains("replay log is new or incomplete")).unwrap_or_default();
-    assert!(line.contains("INFO") && line.contains("until=20") && line.contains("remaining="), "{told}");
+    let line = told
+        .lines()
+        .find(|line| line.contains("replay log is new or incomplete"))
+        .unwrap_or_default();
+    assert!(
+        line.contains("INFO") && line.contains("until=20") && line.contains("remaining="),
+        "{told}"
+    );
     assert_eq!(daemon.terminate().code(), Some(0));
     let again = start();
     assert!(!again.log().contains("replay log is new or incomplete"), "{}", again.log());

@@ -17,22 +17,41 @@ fn a_python_client_plays_through_our_arena_gateway() {
     for (direct, list) in [(None, "miners"), (Some("--direct"), "containers")] {
         let folder = tempfile::tempdir().unwrap();
         let mut gateway = local_bb();
-        gateway.args(["arena-gateway", "--key-uri", "//Eve", "--state"]).arg(folder.path()).args(direct);
+        gateway
+            .args(["arena-gateway", "--key-uri", "//Eve", "--state"])
+            .arg(folder.path())
+            .args(direct);
         let gateway = Daemon::start(&mut gateway);
         for (uid, (miner, key)) in (3..).zip(&miners) {
             let mut submit = local_bb();
-            submit.args(["arena-submit", &address(miner.url()), "--uid", &uid.to_string(), "--gateway", gateway.url()]);
+            submit.args([
+                "arena-submit",
+                &address(miner.url()),
+                "--uid",
+                &uid.to_string(),
+                "--gateway",
+                gateway.url(),
+            ]);
             let entered = document(&submit.args(["--key-uri", key, "--json"]).output().unwrap());
             assert_eq!(entered["listed"], true, "{entered}");
         }
-        let question = json!({ "against": "arena-gateway", "engine": engine.url(), "url": gateway.url() });
+        let question =
+            json!({ "against": "arena-gateway", "engine": engine.url(), "url": gateway.url() });
         let found = ask(&peer, &question);
         assert_eq!((&found["named"], &found["scope"]), (&json!(200), &json!(200)));
         let running = &found["lists"]["running"];
-        assert_eq!((running[list].as_array().unwrap().len(), &running["count"]), (2, &json!(2)), "{running}");
+        assert_eq!(
+            (running[list].as_array().unwrap().len(), &running["count"]),
+            (2, &json!(2)),
+            "{running}"
+        );
         let played: Vec<&Value> = ["3", "4"].into_iter().map(|uid| &found["played"][uid]).collect();
         for played in played {
-            assert_eq!((&played["ended"], &played["heard"]), (&json!(true), &played["frames"]), "{played}");
+            assert_eq!(
+                (&played["ended"], &played["heard"]),
+                (&json!(true), &played["frames"]),
+                "{played}"
+            );
             assert!(played["seconds"].as_f64() > Some(1.0), "{played}");
         }
         assert_eq!(

@@ -14,7 +14,12 @@ fn a_python_client_plays_our_engine() {
     assert_eq!(found["expires_in"], 86_400);
     let file = std::fs::read_to_string(repository("tests/e2e/data/ferry.json")).unwrap();
     let challenge: Value = serde_json::from_str(&file).unwrap();
-    let texts: Vec<_> = challenge["utterances"].as_array().unwrap().iter().map(|one| &one["target"]["text"]).collect();
+    let texts: Vec<_> = challenge["utterances"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["target"]["text"])
+        .collect();
     assert_eq!(found["transcription"], json!({ "challenge_uid": "ferry", "texts": texts }));
     for kind in ["main", "solo"] {
         let utterances = found[kind].as_array().unwrap();
@@ -22,7 +27,10 @@ fn a_python_client_plays_our_engine() {
         for (index, utterance) in utterances.iter().enumerate() {
             let uid = utterance["challenge_uid"].as_str().unwrap();
             assert_eq!(utterance["utterance_id"], format!("{uid}:{index}"));
-            assert_eq!((&utterance["index"], &utterance["language"]), (&json!(index), &json!("en")));
+            assert_eq!(
+                (&utterance["index"], &utterance["language"]),
+                (&json!(index), &json!("en"))
+            );
             assert!(utterance["seconds"].as_f64() > Some(3.0), "{utterance}");
             assert_eq!(utterance["reference"], true, "{utterance}");
         }
@@ -59,7 +67,11 @@ fn a_python_client_plays_our_miners() {
             "{profile}"
         );
         for health in found["health"].as_array().unwrap() {
-            assert_eq!((&health["status"], &health["model_loaded"]), (&json!("healthy"), &json!(true)), "{profile}");
+            assert_eq!(
+                (&health["status"], &health["model_loaded"]),
+                (&json!("healthy"), &json!(true)),
+                "{profile}"
+            );
         }
     }
 }

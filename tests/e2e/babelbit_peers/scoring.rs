@@ -15,8 +15,10 @@ const KINDS: [&str; 4] = ["audio_bundle", "challenge_scores", "dialogue_logs", "
 #[test]
 fn our_runner_submits_to_a_python_scoring_api() {
     let Some(peer) = peer() else { return };
-    let (first, second) =
-        (miner("parrot"), Daemon::start(local_bb().args(["miner", "--profile", "silent", "--key-uri", "//Dave"])));
+    let (first, second) = (
+        miner("parrot"),
+        Daemon::start(local_bb().args(["miner", "--profile", "silent", "--key-uri", "//Dave"])),
+    );
     let dave = Keypair::from_uri("//Dave").unwrap().hotkey().to_string();
     let round = Round::with(&[(BOB, first.url()), (&dave, second.url())]);
     let engine = engine();
@@ -32,14 +34,23 @@ fn our_runner_submits_to_a_python_scoring_api() {
     assert_eq!(play()["outcome"], "already_done");
 
     let seen = scoring.report();
-    assert_eq!(seen["requests"].as_array().unwrap().len(), 2 * KINDS.len() + faults.len(), "{}", seen["requests"]);
+    assert_eq!(
+        seen["requests"].as_array().unwrap().len(),
+        2 * KINDS.len() + faults.len(),
+        "{}",
+        seen["requests"]
+    );
     let mut taken: BTreeMap<(u64, &str), &Value> = BTreeMap::new();
     for item in seen["taken"].as_array().unwrap() {
-        assert_eq!((&item["challenge_uid"], &item["challenge_type"]), (&json!("ferry"), &json!("main")));
+        assert_eq!(
+            (&item["challenge_uid"], &item["challenge_type"]),
+            (&json!("ferry"), &json!("main"))
+        );
         let key = (item["miner_uid"].as_u64().unwrap(), item["kind"].as_str().unwrap());
         assert!(taken.insert(key, item).is_none(), "{item}");
     }
-    let expected: Vec<_> = [1, 2].into_iter().flat_map(|uid| KINDS.map(|kind| (uid, kind))).collect();
+    let expected: Vec<_> =
+        [1, 2].into_iter().flat_map(|uid| KINDS.map(|kind| (uid, kind))).collect();
     assert_eq!(taken.keys().copied().collect::<Vec<_>>(), expected);
     for (uid, played) in (1..).zip(report["miners"].as_array().unwrap()) {
         let score = taken[&(uid, "challenge_scores")];

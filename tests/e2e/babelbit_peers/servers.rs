@@ -35,7 +35,16 @@ impl Round {
 
     pub(super) fn runner(&self, engine: &str, directory: &Path) -> Command {
         let mut runner = local_bb();
-        runner.args(["runner", "--once", "--json", "--key-uri", "//Alice", "--engine", engine, "--miners"]);
+        runner.args([
+            "runner",
+            "--once",
+            "--json",
+            "--key-uri",
+            "//Alice",
+            "--engine",
+            engine,
+            "--miners",
+        ]);
         runner.arg(self.path("miners.json")).arg("--keep").arg(directory);
         // On a busy machine, no reply may time out.
         runner.env("BABELBIT_CACHE_DIR", self.path("cache")).env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
@@ -55,13 +64,22 @@ fn our_runner_plays_a_python_engine() {
         Service::start(&peer, "engine", &settings)
     };
     let next = |count: usize| vec!["POST /source-audio/next"; count];
-    let (auth, start) = (["POST /auth", "POST /auth/verify"], ["POST /source-audio/start", "GET /transcription"]);
+    let (auth, start) =
+        (["POST /auth", "POST /auth/verify"], ["POST /source-audio/start", "GET /transcription"]);
 
-    // Busy at first, and the challenge ends with an empty utterance. A trailing slash in the URL is harmless.
+    // Busy at first, and the challenge ends with an empty utterance. A trailing slash in the URL is
+    // harmless.
     let engine = main(json!({ "busy": 3 }));
-    let report = document(&round.runner(&format!("{}/", engine.url()), &round.path("main")).output().unwrap());
-    assert_eq!((&report["outcome"], &report["challenge_uid"]), (&json!("finished"), &json!("ferry")), "{report}");
-    let scores: Vec<_> = utterances(&report).iter().map(|utterance| utterance["score"].as_f64().unwrap()).collect();
+    let report = document(
+        &round.runner(&format!("{}/", engine.url()), &round.path("main")).output().unwrap(),
+    );
+    assert_eq!(
+        (&report["outcome"], &report["challenge_uid"]),
+        (&json!("finished"), &json!("ferry")),
+        "{report}"
+    );
+    let scores: Vec<_> =
+        utterances(&report).iter().map(|utterance| utterance["score"].as_f64().unwrap()).collect();
     assert!(scores.len() == 4 && scores.iter().all(|score| *score > 0.3), "{report}");
     let run = run_log(&round.path("main"), 1);
     // The path only: the port differs in each run.
@@ -82,12 +100,17 @@ fn our_runner_plays_a_python_engine() {
 
     // Solo utterances include their references, in every schema.
     let engine = main(json!({}));
-    let report = document(&round.runner(engine.url(), &round.path("solo")).arg("--solo").output().unwrap());
+    let report =
+        document(&round.runner(engine.url(), &round.path("solo")).arg("--solo").output().unwrap());
     assert_eq!(report["challenge_uid"], "ferry-solo", "{report}");
-    let scores: Vec<_> = utterances(&report).iter().map(|utterance| utterance["score"].as_f64().unwrap()).collect();
+    let scores: Vec<_> =
+        utterances(&report).iter().map(|utterance| utterance["score"].as_f64().unwrap()).collect();
     assert!(scores.len() == 4 && scores.iter().all(|score| *score > 0.3), "{report}");
     let seen = engine.report();
-    assert_eq!(seen["requests"], json!([&auth[..], &["GET /solo/start"], &["POST /solo/next"; 4]].concat()));
+    assert_eq!(
+        seen["requests"],
+        json!([&auth[..], &["GET /solo/start"], &["POST /solo/next"; 4]].concat())
+    );
 }
 
 /// Key of the first miner.
@@ -97,8 +120,10 @@ fn utterances(report: &Value) -> &[Value] {
 
 fn run_log(directory: &Path, uid: u32) -> Value {
     let files = RunFiles::read(directory);
-    let name =
-        files.names().into_iter().find(|name| name.contains(&format!("miner_{uid}__")) && name.ends_with("run.json"));
+    let name = files
+        .names()
+        .into_iter()
+        .find(|name| name.contains(&format!("miner_{uid}__")) && name.ends_with("run.json"));
     files.json(name.unwrap()).clone()
 }
 
@@ -115,17 +140,23 @@ const MANNERS: [(&str, bool, &str); 6] = [
 #[test]
 fn our_runner_plays_python_miners() {
     let Some(peer) = peer() else { return };
-    let start =
-        |(manner, _, _)| Service::start(&peer, "miner", &json!({ "uri": format!("//{manner}"), "manner": manner }));
+    let start = |(manner, _, _)| {
+        Service::start(&peer, "miner", &json!({ "uri": format!("//{manner}"), "manner": manner }))
+    };
     let miners = MANNERS.map(start);
-    let listed: Vec<_> = miners.iter().map(|miner| (miner.hello("hotkey").as_str().unwrap(), miner.url())).collect();
+    let listed: Vec<_> =
+        miners.iter().map(|miner| (miner.hello("hotkey").as_str().unwrap(), miner.url())).collect();
     let round = Round::with(&listed);
     let engine = engine();
     let report = document(&round.runner(engine.url(), &round.path("run")).output().unwrap());
     assert_eq!(report["outcome"], "finished");
     for ((uid, miner), (manner, replies, reason)) in (1..).zip(miners).zip(MANNERS) {
         let played = &report["miners"][uid - 1];
-        assert_eq!((&played["uid"], &played["completed"]), (&json!(uid), &json!(replies)), "{manner}: {played}");
+        assert_eq!(
+            (&played["uid"], &played["completed"]),
+            (&json!(uid), &json!(replies)),
+            "{manner}: {played}"
+        );
         let log = run_log(&round.path("run"), u32::try_from(uid).unwrap());
         let rows = log["utterances"].as_array().unwrap();
         assert_eq!(rows.len(), 4, "{manner}");
@@ -143,7 +174,11 @@ fn our_runner_plays_python_miners() {
                 "early" => (&json!(10), 0),
                 _ => (&json!(2), 0),
             };
-            assert_eq!((&session["frames"], &session["drains"]), (frames, &json!(drains)), "{manner}");
+            assert_eq!(
+                (&session["frames"], &session["drains"]),
+                (frames, &json!(drains)),
+                "{manner}"
+            );
             let error = row["error"].as_str().unwrap_or_default();
             assert!(error.contains(reason) && error.is_empty() == replies, "{manner}: {error}");
         }

@@ -52,7 +52,10 @@ fn a_python_validator_plays_our_text_miner() {
     assert_eq!(found["health"], json!(["healthy", true]));
     let unknown = json!([400, "invalid or missing session_id"]);
     assert_eq!(found["sessions"], json!([unknown, unknown]));
-    assert_eq!(found["refused"], json!({ "unsigned": 401, "index": 422, "prefix": 413, "empty": 422 }));
+    assert_eq!(
+        found["refused"],
+        json!({ "unsigned": 401, "index": 422, "prefix": 413, "empty": 422 })
+    );
 }
 
 #[test]
@@ -61,14 +64,19 @@ fn our_text_runner_plays_a_python_engine_and_python_miners() {
     let challenge = repository("subnets/babelbit/challenges/text/01-the-ferry.json");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ferry.json");
-    let mut document_of_challenge: Value = serde_json::from_slice(&std::fs::read(challenge).unwrap()).unwrap();
+    let mut document_of_challenge: Value =
+        serde_json::from_slice(&std::fs::read(challenge).unwrap()).unwrap();
     document_of_challenge["challenge_uid"] = json!("ferry");
     std::fs::write(&file, document_of_challenge.to_string()).unwrap();
     // Busy at first, a token that is revoked midway, and a call that fails once.
     let engine = json!({ "challenge": file, "busy": 1, "revoke": 20, "fails": 30 });
     let engine = Service::start(&peer, "text-engine", &engine);
     let miner = |uri: &str, fails: bool| {
-        Service::start(&peer, "text-miner", &json!({ "uri": uri, "challenge": file, "fails": fails }))
+        Service::start(
+            &peer,
+            "text-miner",
+            &json!({ "uri": uri, "challenge": file, "fails": fails }),
+        )
     };
     let (oracle, broken) = (miner("//Bob", false), miner("//Charlie", true));
     let hotkey = |service: &Service| service.hello("hotkey").as_str().unwrap().to_owned();
@@ -76,16 +84,27 @@ fn our_text_runner_plays_a_python_engine_and_python_miners() {
     let round = Round::with(&[(&bob, oracle.url()), (&charlie, broken.url())]);
     let mut runner = round.runner(engine.url(), &round.path("text"));
     let report = document(&runner.args(["--contest", "text"]).output().unwrap());
-    assert_eq!((&report["outcome"], &report["challenge_uid"]), (&json!("finished"), &json!("ferry")), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["challenge_uid"]),
+        (&json!("finished"), &json!("ferry")),
+        "{report}"
+    );
     assert_eq!((&report["dialogues"], &report["utterances"]), (&json!(4), &json!(20)));
     let score = report["miners"][0]["score"].as_f64().unwrap();
     assert!(score > 0.6, "it knows every utterance: {report}");
-    assert_eq!((&report["miners"][1]["score"], &report["miners"][1]["errors"]), (&Value::Null, &json!(5)));
+    assert_eq!(
+        (&report["miners"][1]["score"], &report["miners"][1]["errors"]),
+        (&Value::Null, &json!(5))
+    );
     let seen = oracle.report();
     assert_eq!(seen["callers"], json!([ALICE]));
     let first = "Good morning, I would like two tickets to the island, please.";
     assert_eq!(seen["asked"][0], json!(["Good", ""]));
     assert_eq!(seen["asked"][11], json!(["The", first]), "{}", seen["asked"]);
-    assert_eq!(broken.report()["asked"].as_array().unwrap().len(), 5, "five errors in a row end a miner's part");
+    assert_eq!(
+        broken.report()["asked"].as_array().unwrap().len(),
+        5,
+        "five errors in a row end a miner's part"
+    );
     assert_eq!(engine.report()["hotkeys"], json!([ALICE, ALICE]));
 }

@@ -29,20 +29,29 @@ fn any_call_is_made_by_its_name() {
     assert_eq!(chain.free(BOB), bob + 1_500_000_000);
     let listed = chain.ask(&["tx", "list", "--block", &sent["block"]["number"].to_string()]);
     let listed = listed["extrinsics"].as_array().unwrap();
-    let found: Vec<&Value> = listed.iter().filter(|extrinsic| extrinsic["extrinsic"] == sent["extrinsic"]).collect();
+    let found: Vec<&Value> =
+        listed.iter().filter(|extrinsic| extrinsic["extrinsic"] == sent["extrinsic"]).collect();
     assert_eq!(found.len(), 1, "{listed:?}");
     assert_eq!(
         (&found[0]["signer"], &found[0]["args"], &found[0]["success"]),
         (&json!(ALICE), &arguments, &json!(true))
     );
 
-    let as_root = ["call", "AdminUtils.sudo_set_tempo", "--sudo", "--yes", "--args", r#"{"netuid": 59, "tempo": 20}"#];
+    let as_root = [
+        "call",
+        "AdminUtils.sudo_set_tempo",
+        "--sudo",
+        "--yes",
+        "--args",
+        r#"{"netuid": 59, "tempo": 20}"#,
+    ];
     chain.alice(&as_root);
     assert_eq!(chain.ask(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"], 20);
     // The call within Sudo.sudo fails.
-    let (code, told) = failure(
-        &chain.tao(&["call", "AdminUtils.sudo_set_tempo", "netuid=77", "tempo=1", "--sudo", "--yes"], &AS_ALICE),
-    );
+    let (code, told) = failure(&chain.tao(
+        &["call", "AdminUtils.sudo_set_tempo", "netuid=77", "tempo=1", "--sudo", "--yes"],
+        &AS_ALICE,
+    ));
     assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
 }
 
@@ -51,9 +60,16 @@ fn a_dry_run_tells_that_a_call_would_fail() {
     let chain = Chain::start();
     let bob = chain.free(BOB);
     let dry = document(&chain.tao(&["transfer", BOB, "1", "--dry-run"], &AS_ALICE));
-    assert_eq!((&dry["valid"], &dry["simulated"], &dry["error"]), (&json!(true), &json!(true), &json!(null)), "{dry}");
+    assert_eq!(
+        (&dry["valid"], &dry["simulated"], &dry["error"]),
+        (&json!(true), &json!(true), &json!(null)),
+        "{dry}"
+    );
     let events = dry["events"].as_array().unwrap();
-    assert!(events.iter().any(|event| event["pallet"] == "Balances" && event["name"] == "Transfer"), "{dry}");
+    assert!(
+        events.iter().any(|event| event["pallet"] == "Balances" && event["name"] == "Transfer"),
+        "{dry}"
+    );
     // The transaction pool accepts both calls. Alice has a million TAO.
     for (arguments, name, expected) in [
         (&["transfer", BOB, "2000000"][..], "InsufficientBalance", "the call was not sent"),
@@ -64,7 +80,11 @@ fn a_dry_run_tells_that_a_call_would_fail() {
         ),
     ] {
         let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"]].concat(), &AS_ALICE));
-        assert_eq!((code, &dry["valid"], &dry["error"]["name"]), (5, &json!(false), &json!(name)), "{dry}");
+        assert_eq!(
+            (code, &dry["valid"], &dry["error"]["name"]),
+            (5, &json!(false), &json!(name)),
+            "{dry}"
+        );
         let error = refusal(&chain.tao(arguments, &["--key-uri", "//Alice"]), 5);
         assert!(error.contains(expected), "{error}");
     }
@@ -81,15 +101,32 @@ fn people_see_what_a_call_says() {
     };
     let dry = text(&["call", TRANSFER, "dest=//Bob", "value=1tao", "--dry-run"]);
     assert!(dry.contains(BOB) && dry.contains("simulated successfully, fee"), "{dry}");
-    assert!(dry.contains(&format!("call: {TRANSFER}")) && dry.contains("Balances.Transfer"), "{dry}");
-    let bytes = chain.ask(&["call", TRANSFER, "dest=//Bob", "value=1tao", "--dry-run", "--key-uri", "//Alice"]);
+    assert!(
+        dry.contains(&format!("call: {TRANSFER}")) && dry.contains("Balances.Transfer"),
+        "{dry}"
+    );
+    let bytes = chain.ask(&[
+        "call",
+        TRANSFER,
+        "dest=//Bob",
+        "value=1tao",
+        "--dry-run",
+        "--key-uri",
+        "//Alice",
+    ]);
     let bytes = bytes["decoded_call"]["data"].as_str().unwrap().to_owned();
     let read = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();
     let shown = read(&["tx", "inspect", &bytes]);
-    assert!(shown.contains("Balances.transfer_keep_alive") && shown.contains("1000000000"), "{shown}");
+    assert!(
+        shown.contains("Balances.transfer_keep_alive") && shown.contains("1000000000"),
+        "{shown}"
+    );
     assert!(read(&["tx", "list"]).contains("Timestamp.set"));
     let calls = read(&["call", "Balances"]);
-    assert!(calls.contains("Balances.transfer_all") && !calls.contains("SubtensorModule"), "{calls}");
+    assert!(
+        calls.contains("Balances.transfer_all") && !calls.contains("SubtensorModule"),
+        "{calls}"
+    );
     let all = chain.ask(&["call"]);
     assert!(all["calls"].as_array().unwrap().len() > 200);
 }
@@ -125,7 +162,11 @@ fn a_batch_succeeds_or_fails_as_a_whole() {
     let free = || (chain.free("//Dave"), chain.free("//Ferdie"));
     let (dave, ferdie) = free();
     let dry = document(&chain.tao(&["batch", &first, &second, "--dry-run"], &AS_ALICE));
-    assert_eq!((&dry["valid"], &dry["decoded_call"]["name"]), (&json!(true), &json!("batch_all")), "{dry}");
+    assert_eq!(
+        (&dry["valid"], &dry["decoded_call"]["name"]),
+        (&json!(true), &json!("batch_all")),
+        "{dry}"
+    );
     assert_eq!(free(), (dave, ferdie));
     let sent = chain.alice(&["batch", &first, &second, "--yes"]);
     assert_eq!(
@@ -138,12 +179,17 @@ fn a_batch_succeeds_or_fails_as_a_whole() {
     // The second call fails, or exceeds the balance.
     let file = chain.path("calls");
     let missing = format!("AdminUtils.sudo_set_tempo {}", json!({ "netuid": 77, "tempo": 1 }));
-    let too_much = format!("{TRANSFER} {}", json!({ "dest": BOB, "value": 9_000_000_000_000_000_000_u64 }));
+    let too_much =
+        format!("{TRANSFER} {}", json!({ "dest": BOB, "value": 9_000_000_000_000_000_000_u64 }));
     for (second, is_unsent) in [(missing, false), (too_much, true)] {
         std::fs::write(&file, format!("# Dave and Bob\n{first}\n\n{second}\n")).unwrap();
         let from_file = ["batch", "--file", file.to_str().unwrap(), "--yes"];
         let (code, told) = failure(&chain.tao(&from_file, &AS_ALICE));
-        assert_eq!((code, &told["success"], told["outcome"] == "unsent"), (5, &json!(false), is_unsent), "{told}");
+        assert_eq!(
+            (code, &told["success"], told["outcome"] == "unsent"),
+            (5, &json!(false), is_unsent),
+            "{told}"
+        );
         assert_eq!(free(), (dave + 1_000_000_000, ferdie + 2_000_000_000));
     }
 
@@ -163,7 +209,11 @@ fn a_batch_succeeds_or_fails_as_a_whole() {
         (&["batch", "System.remark remark=a remark=b"], 2, "duplicate argument remark"),
         (&["batch", "System.remark", "--file", "calls"], 2, "cannot be used with"),
         (&["batch", "--file", file.to_str().unwrap()], 2, "contains no calls"),
-        (&["batch", "System.remark remark=a", "System.nothing"], 1, "list the calls with `tao call System`"),
+        (
+            &["batch", "System.remark remark=a", "System.nothing"],
+            1,
+            "list the calls with `tao call System`",
+        ),
     ] {
         let error = refusal(&chain.tao(arguments, &["--key-uri", "//Alice"]), code);
         assert!(error.contains(words), "{arguments:?}: {error}");

@@ -39,14 +39,15 @@ fn differences(table: &BTreeMap<String, Vec<Keys>>, found: &BTreeMap<&str, Vec<K
         let found = found.get(command.as_str());
         // A last cell without keys describes values whose keys are data.
         let matches = found.is_some_and(|found| {
-            found
-                .iter()
-                .zip(documented)
-                .enumerate()
-                .all(|(cell, (found, documented))| found == documented || (cell > 0 && documented.is_empty()))
+            found.iter().zip(documented).enumerate().all(|(cell, (found, documented))| {
+                found == documented || (cell > 0 && documented.is_empty())
+            })
         });
         if !matches {
-            let _ = writeln!(differences, "tao {command}:\n  documented {documented:?}\n  found {found:?}");
+            let _ = writeln!(
+                differences,
+                "tao {command}:\n  documented {documented:?}\n  found {found:?}"
+            );
         }
     }
     for command in found.keys().filter(|command| !table.contains_key(**command)) {
@@ -67,7 +68,8 @@ fn populate(chain: &Chain) -> (String, String) {
     chain.ask(&["stake", "add", "2000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
     chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &format!("{uid}:1")]);
-    // By default, scheduled children take effect after 15 blocks, which may pass before they are read.
+    // By default, scheduled children take effect after 15 blocks, which may pass before they are
+    // read.
     let cooldown = "SubtensorModule.PendingChildKeyCooldown";
     chain.ask(&["localnet", "set-storage", cooldown, "1000", "--network", chain.url()]);
     chain.ask(&["stake", "child", "set", "//Bob:25", "--netuid", BABELBIT, "--yes"]);
@@ -76,9 +78,17 @@ fn populate(chain: &Chain) -> (String, String) {
     chain.ask(&["commitment", "set", "model", "--netuid", BABELBIT, "--yes"]);
     chain.ask(&["wallet", "set-identity", "--id-name", "Example", "--yes"]);
     chain.ask(&["proxy", "add", BOB, "--type", "any", "--delay", "600", "--yes"]);
-    let call = ["call", "Balances.transfer_keep_alive", "dest=//Bob", "value=1tao", "--proxy-for", &coldkey];
+    let call = [
+        "call",
+        "Balances.transfer_keep_alive",
+        "dest=//Bob",
+        "value=1tao",
+        "--proxy-for",
+        &coldkey,
+    ];
     document(&chain.tao(&call, &["--announce", "--yes", "--key-uri", "//Bob", "--json"]));
-    let crowdloan = ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "11"];
+    let crowdloan =
+        ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "11"];
     chain.ask(&[&crowdloan[..], &["--duration", "1000", "--target", BOB, "--yes"]].concat());
     chain.ask(&["lock", "add", "1", "--netuid", BABELBIT, "--yes"]);
     chain.ask(&["wallet", "swap-coldkey", "announce", ALICE, "--yes"]);
@@ -89,8 +99,9 @@ fn populate(chain: &Chain) -> (String, String) {
 fn the_guide_lists_the_keys_of_every_read() {
     let chain = Chain::start();
     let (coldkey, _) = populate(&chain);
-    let proposed =
-        chain.alice(&[&["multisig", "call", "System.remark", "remark=x", "--yes"][..], &SIGNATORIES].concat());
+    let proposed = chain.alice(
+        &[&["multisig", "call", "System.remark", "remark=x", "--yes"][..], &SIGNATORIES].concat(),
+    );
     let multisig = proposed["account"].as_str().unwrap();
     let address = [&["multisig", "address"][..], &SIGNATORIES].concat();
     // The first key of the entries' cell, and the arguments.
@@ -122,7 +133,11 @@ fn the_guide_lists_the_keys_of_every_read() {
         ("subnets check", "checks", &["subnets", "check", BABELBIT]),
         ("subnets get-identity", "identity", &["subnets", "get-identity", BABELBIT]),
         ("subnets mechanisms count", "", &["subnets", "mechanisms", "count", BABELBIT]),
-        ("subnets mechanisms emissions", "mechanisms", &["subnets", "mechanisms", "emissions", BABELBIT]),
+        (
+            "subnets mechanisms emissions",
+            "mechanisms",
+            &["subnets", "mechanisms", "emissions", BABELBIT],
+        ),
         ("crowdloan contributors", "contributors", &["crowdloan", "contributors", "0"]),
         ("multisig list", "calls", &["multisig", "list", multisig]),
         ("multisig address", "", &address),
@@ -146,20 +161,30 @@ fn the_guide_lists_the_keys_of_every_read() {
         let mut outer = keys(&told);
         outer.remove("block");
         let entries = &told[list];
-        let entry = entries
-            .as_array()
-            .map_or(entries, |entries| entries.first().unwrap_or_else(|| panic!("{command} has no {list}: {told}")));
+        let entry = entries.as_array().map_or(entries, |entries| {
+            entries.first().unwrap_or_else(|| panic!("{command} has no {list}: {told}"))
+        });
         (command, vec![outer, keys(entry)])
     });
     let differences = differences(&table("JSON output of read commands"), &found.into());
     assert!(differences.is_empty(), "docs/chain.md differs:\n{differences}");
 }
 
-const CROWDLOAN: [&str; 10] =
-    ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "11", "--duration", "1000"];
+const CROWDLOAN: [&str; 10] = [
+    "crowdloan",
+    "create",
+    "--deposit",
+    "10",
+    "--min-contribution",
+    "1",
+    "--cap",
+    "11",
+    "--duration",
+    "1000",
+];
 
-/// Creates what the calls need; returns the coldkey, the hotkey, and the hash of a call that was proposed in the
-/// multisig account of the coldkey and //Bob.
+/// Creates what the calls need; returns the coldkey, the hotkey, and the hash of a call that was
+/// proposed in the multisig account of the coldkey and //Bob.
 fn prepare(chain: &Chain) -> (String, String, String) {
     let (coldkey, hotkey) = chain.wallet();
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
@@ -167,7 +192,12 @@ fn prepare(chain: &Chain) -> (String, String, String) {
     chain.ask(&["stake", "add", "100", "--netuid", "0", "--yes"]);
     chain.ask(&["register", "--netuid", "0", "--yes"]);
     // Root dividends to claim.
-    let share = ["call", "SubtensorModule.stake_into_basket", &format!("hotkey={hotkey}"), "amount_staked=10tao"];
+    let share = [
+        "call",
+        "SubtensorModule.stake_into_basket",
+        &format!("hotkey={hotkey}"),
+        "amount_staked=10tao",
+    ];
     chain.ask(&[&share[..], &["--yes"]].concat());
     chain.ask(&["proxy", "add", BOB, "--type", "any", "--yes"]);
     let call = ["call", "System.remark", "remark=x", "--proxy-for", &coldkey];
@@ -175,12 +205,26 @@ fn prepare(chain: &Chain) -> (String, String, String) {
     chain.ask(&["lock", "add", "0.5", "--netuid", BABELBIT, "--yes"]);
     chain.ask(&[&CROWDLOAN[..], &["--target", BOB, "--yes"]].concat());
     let both = format!("{coldkey},{BOB}");
-    let propose =
-        ["multisig", "call", "System.remark", "remark=x", "--signatories", &both, "--threshold", "2", "--yes"];
+    let propose = [
+        "multisig",
+        "call",
+        "System.remark",
+        "remark=x",
+        "--signatories",
+        &both,
+        "--threshold",
+        "2",
+        "--yes",
+    ];
     let proposed = chain.ask(&propose)["call_hash"].as_str().unwrap().to_owned();
     let announced = chain.ask(&["wallet", "swap-coldkey", "announce", ALICE, "--yes"]);
     let blocks = announced["delay_blocks"].to_string();
-    document(&tao().args(["localnet", "mine", &blocks, "--network", chain.url(), "--json"]).output().unwrap());
+    document(
+        &tao()
+            .args(["localnet", "mine", &blocks, "--network", chain.url(), "--json"])
+            .output()
+            .unwrap(),
+    );
     (coldkey, hotkey, proposed)
 }
 
@@ -197,13 +241,23 @@ fn the_guide_lists_the_keys_of_every_call() {
         "salt": [1],
         "version_key": 0,
     });
-    let (commit, reveal) = (chain.path("commit").display().to_string(), chain.path("reveal").display().to_string());
+    let (commit, reveal) =
+        (chain.path("commit").display().to_string(), chain.path("reveal").display().to_string());
     std::fs::write(&reveal, secret.to_string()).unwrap();
     let hash = "05".repeat(32);
     let create = [&CROWDLOAN[..], &["--target", BOB]].concat();
     let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port", "8091"];
     let both = format!("{coldkey},{BOB}");
-    let approve = ["multisig", "call", "System.remark", "remark=y", "--signatories", &both, "--threshold", "2"];
+    let approve = [
+        "multisig",
+        "call",
+        "System.remark",
+        "remark=y",
+        "--signatories",
+        &both,
+        "--threshold",
+        "2",
+    ];
     let cancel = ["multisig", "cancel", &proposed, "--signatories", &both, "--threshold", "2"];
     let execute = ["proxy", "execute", &coldkey, "System.remark", "remark=x", "--delegate", BOB];
     let of_all = [
@@ -270,11 +324,13 @@ fn the_guide_lists_the_keys_of_every_call() {
     let always = ["dry_run", "valid", "error", "fee_rao", "decoded_call", "simulated", "events"];
     let mut found = BTreeMap::new();
     for (command, arguments) in of_all {
-        let keyed: &[&str] = if ["sudo set", "sudo trim"].contains(&command) { &AS_ALICE } else { &["--json"] };
+        let keyed: &[&str] =
+            if ["sudo set", "sudo trim"].contains(&command) { &AS_ALICE } else { &["--json"] };
         let output = chain.tao(&[arguments, &["--dry-run"]].concat(), keyed);
         // Some of the calls would fail.
-        let told: Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{command}: {error}: {}", crate::support::stderr(&output)));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("{command}: {error}: {}", crate::support::stderr(&output))
+        });
         let mut own = keys(&told);
         for key in always {
             assert!(own.remove(key), "{command} has no {key}: {told}");

@@ -102,10 +102,14 @@ fn a_second_node_serves_the_chain_while_the_first_is_away() {
 #[test]
 fn options_of_a_follower() {
     let url = format!("ws://{}", free_address());
-    for (option, value) in
-        [("--block-time", "12s"), ("--at", "2026-01-31T12:00:00Z"), ("--fork", "subnets.jsonl"), ("--endow", BOB)]
-    {
-        let refused = tao().args(["localnet", "--memory", "--follow", &url, option, value]).output().unwrap();
+    for (option, value) in [
+        ("--block-time", "12s"),
+        ("--at", "2026-01-31T12:00:00Z"),
+        ("--fork", "subnets.jsonl"),
+        ("--endow", BOB),
+    ] {
+        let refused =
+            tao().args(["localnet", "--memory", "--follow", &url, option, value]).output().unwrap();
         let error = refusal(&refused, 2);
         assert!(error.contains("cannot be used with"), "{option}: {error}");
     }
@@ -113,9 +117,14 @@ fn options_of_a_follower() {
         let refused = tao().args(["localnet", "--memory", "--follow", malformed]).output().unwrap();
         assert!(refusal(&refused, 2).contains("expected ws://HOST:PORT"), "{malformed}");
     }
-    let refused = tao().args(["localnet", "--memory", "--port", "0", "--follow", &url]).output().unwrap();
+    let refused =
+        tao().args(["localnet", "--memory", "--port", "0", "--follow", &url]).output().unwrap();
     let error = refusal(&refused, 3);
-    assert!(error.contains("cannot reach the node to follow") && error.contains("start that node first"), "{error}");
+    assert!(
+        error.contains("cannot reach the node to follow")
+            && error.contains("start that node first"),
+        "{error}"
+    );
     let chain = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual"]));
     let told = ask(&["localnet", "status"], chain.url());
     assert_eq!((&told["leader"], &told["clock"]), (&Value::Null, &json!("manual")));

@@ -8,7 +8,10 @@ use crate::support::{Daemon, document, refusal, tao};
 
 fn record(url: &str, netuid: &str, file: &Path, further: &[&str]) -> Output {
     let mut command = tao();
-    command.args(["localnet", "record", url, "--netuid", netuid, "--output"]).arg(file).args(further);
+    command
+        .args(["localnet", "record", url, "--netuid", netuid, "--output"])
+        .arg(file)
+        .args(further);
     command.output().unwrap()
 }
 
@@ -41,18 +44,31 @@ fn a_subnet_is_recorded_and_continued_offline() {
     let recorded = document(&record(chain.url(), BABELBIT, &file, &["--json"]));
     let block = recorded["block"]["number"].to_string();
     assert_eq!((&recorded["netuids"], &recorded["file"]), (&json!([59]), &json!(file)));
-    let reasons = recorded["left_out"].as_array().unwrap().iter().map(|left| left["reason"].as_str().unwrap());
-    assert!(reasons.clone().all(|reason| reason.contains("neither subnets nor accounts")), "{recorded}");
+    let reasons = recorded["left_out"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|left| left["reason"].as_str().unwrap());
+    assert!(
+        reasons.clone().all(|reason| reason.contains("neither subnets nor accounts")),
+        "{recorded}"
+    );
     let metagraph = chain.ask(&["metagraph", BABELBIT, "--full", "--block", &block]);
     let free = chain.free(&coldkey);
-    assert!(metagraph["neurons"].as_array().unwrap().iter().any(|neuron| neuron["hotkey"] == hotkey), "{metagraph}");
+    assert!(
+        metagraph["neurons"].as_array().unwrap().iter().any(|neuron| neuron["hotkey"] == hotkey),
+        "{metagraph}"
+    );
     drop(chain);
 
     let data = folder.path().join("data");
     let data = ["--data", data.to_str().unwrap()];
     let daemon = Daemon::start(&mut fork(&file, &data));
     let url = daemon.url().to_owned();
-    assert_eq!(without_hash(ask(&url, &["metagraph", BABELBIT, "--full"])), without_hash(metagraph));
+    assert_eq!(
+        without_hash(ask(&url, &["metagraph", BABELBIT, "--full"])),
+        without_hash(metagraph)
+    );
     let balances = ask(&url, &["balance", &coldkey, ALICE]);
     assert_eq!(balances["accounts"][0]["free_rao"], free, "{balances}");
     assert_eq!(balances["accounts"][1]["free_rao"], 1_000_000_000_000_000_u64, "{balances}");
@@ -63,7 +79,10 @@ fn a_subnet_is_recorded_and_continued_offline() {
     for arguments in [&[][..], &["--fork", file.to_str().unwrap()]] {
         let daemon = Daemon::start(tao().arg("localnet").args(arguments).args(data));
         let status = ask(daemon.url(), &["localnet", "status"]);
-        assert_eq!((&status["block"]["number"], &status["clock"]), (&json!(mined), &json!("manual")));
+        assert_eq!(
+            (&status["block"]["number"], &status["clock"]),
+            (&json!(mined), &json!("manual"))
+        );
         assert!(daemon.terminate().success());
     }
 }
@@ -103,7 +122,14 @@ fn what_cannot_be_recorded_or_forked_is_refused_with_a_remedy() {
     // Another chain is in the directory.
     let data = file("data");
     let data = ["--data", data.to_str().unwrap()];
-    assert!(Daemon::start(tao().args(["localnet", "--block-time", "manual"]).args(data)).terminate().success());
+    assert!(
+        Daemon::start(tao().args(["localnet", "--block-time", "manual"]).args(data))
+            .terminate()
+            .success()
+    );
     let told = refusal(&fork(&file("subnet"), &["--port", "0"]).args(data).output().unwrap(), 1);
-    assert!(told.contains("--fork is for a new chain") && told.contains("tao localnet reset"), "{told}");
+    assert!(
+        told.contains("--fork is for a new chain") && told.contains("tao localnet reset"),
+        "{told}"
+    );
 }

@@ -100,7 +100,8 @@ fn the_time_of_a_chain_is_set_and_advanced() {
     let daemon = kept(folder, &["--at", "2026-01-31T12:00:00Z"]);
     assert_eq!(ask(folder, &["advance", "7d"])["time"], "2026-02-07T12:00:00Z");
     ask(folder, &["mine", "1"]);
-    let block = document(&tao().args(["block", "--json", "--network", daemon.url()]).output().unwrap());
+    let block =
+        document(&tao().args(["block", "--json", "--network", daemon.url()]).output().unwrap());
     assert_eq!(block["timestamp_ms"], 1_770_465_600_250_u64, "{block}");
     assert!(ask(folder, &["status"])["clock_offset_ms"].is_i64());
     assert!(daemon.terminate().success());
@@ -115,7 +116,10 @@ fn a_call_is_made_as_any_account() {
     let daemon = kept(folder, &[]);
     let remark = r#"{"remark": "hello"}"#;
     let made = ask(folder, &["as", BOB, "System.remark_with_event", remark]);
-    assert_eq!((&made["success"], &made["account"], &made["block"]["number"]), (&json!(true), &json!(BOB), &json!(1)));
+    assert_eq!(
+        (&made["success"], &made["account"], &made["block"]["number"]),
+        (&json!(true), &json!(BOB), &json!(1))
+    );
     assert!(made["fee_rao"].as_u64().unwrap() > 0, "{made}");
     assert!(made["events"].to_string().contains("Remarked"), "{made}");
     assert_eq!(ask(folder, &["as", BOB, "--call", "0x00001468656c6c6f"])["success"], true);
@@ -150,7 +154,10 @@ fn a_storage_item_is_set_by_name() {
     assert_eq!((&set["block"]["number"], &set["storage_value"]), (&json!(1), &json!("0x4d00")));
     assert_ne!(before, 77);
     assert_eq!(tempo(), 77);
-    assert_eq!(ask(folder, &["set-storage", "SubtensorModule.Tempo", "59", "--remove"])["value"], Value::Null);
+    assert_eq!(
+        ask(folder, &["set-storage", "SubtensorModule.Tempo", "59", "--remove"])["value"],
+        Value::Null
+    );
     ask(folder, &["set-storage", "SubtensorModule.Owner", ALICE, BOB]);
     for (arguments, code, text) in [
         (&["set-storage", "Tempo", "59", "7"][..], 2, "expected an item such as"),
@@ -192,7 +199,8 @@ fn a_chain_says_what_scripts_need() {
     command.args(["--endow", "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy"]);
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();
-    let told = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().next().unwrap().unwrap();
+    let told =
+        serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().next().unwrap().unwrap();
     let url = told["url"].as_str().unwrap();
     assert_eq!(url, format!("ws://127.0.0.1:{}", told["port"]));
     assert_eq!(told["http"], url.replace("ws", "http"));
@@ -209,7 +217,8 @@ fn a_chain_says_what_scripts_need() {
     assert!(error.contains("start one with `tao localnet`"), "{error}");
 }
 
-/// If another program has the port, or the node hangs, no command blocks forever or deletes the state.
+/// If another program has the port, or the node hangs, no command blocks forever or deletes the
+/// state.
 #[test]
 fn a_node_that_does_not_answer_is_told_so() {
     let folder = tempfile::tempdir().unwrap();

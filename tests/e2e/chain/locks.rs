@@ -33,7 +33,12 @@ fn stake_is_locked_and_the_lock_moves_to_another_hotkey() {
     assert_eq!(told["error"]["name"], "SubtensorModule.LockHotkeyMismatch", "{told}");
     let listed = chain.ask(&["lock", "list"])["locks"].clone();
     assert_eq!(
-        (listed.as_array().unwrap().len(), &listed[0]["hotkey"], &listed[0]["locked_rao"], &listed[0]["mode"]),
+        (
+            listed.as_array().unwrap().len(),
+            &listed[0]["hotkey"],
+            &listed[0]["locked_rao"],
+            &listed[0]["mode"]
+        ),
         (1, &json!(hotkey), &json!(6_000_000_000_u64), &json!("perpetual")),
         "{listed}"
     );
@@ -42,7 +47,10 @@ fn stake_is_locked_and_the_lock_moves_to_another_hotkey() {
     let (code, told) = failure(&chain.tao(&all, &[]));
     assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
     let convictions = chain.ask(&["subnets", "conviction", BABELBIT])["convictions"].clone();
-    assert_eq!((&convictions[0]["hotkey"], &convictions[0]["is_owner"]), (&json!(hotkey), &json!(false)));
+    assert_eq!(
+        (&convictions[0]["hotkey"], &convictions[0]["is_owner"]),
+        (&json!(hotkey), &json!(false))
+    );
     assert!(convictions[0]["conviction_rao"].as_u64().unwrap() > 0, "{convictions}");
 
     chain.ask(&["lock", "mode", "decaying", "--netuid", BABELBIT, "--yes"]);

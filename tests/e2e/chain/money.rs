@@ -39,7 +39,8 @@ fn people_read_what_happened() {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(
-        text.starts_with(&format!("Transfer 2 TAO from {ALICE} to {BOB}: ")) && text.contains("in block"),
+        text.starts_with(&format!("Transfer 2 TAO from {ALICE} to {BOB}: "))
+            && text.contains("in block"),
         "{text}"
     );
     let balance = chain.tao(&["balance", "//Alice", "//Bob"], &[]);
@@ -64,7 +65,16 @@ fn what_cannot_be_paid_is_refused() {
             "Balances.burn value=1tao keep_alive=true",
         ],
         &[
-            &["crowdloan", "create", "--deposit", "10000000", "--min-contribution", "1", "--cap", "20000000"][..],
+            &[
+                "crowdloan",
+                "create",
+                "--deposit",
+                "10000000",
+                "--min-contribution",
+                "1",
+                "--cap",
+                "20000000",
+            ][..],
             &["--duration", "50400", "--target", BOB],
         ]
         .concat(),
@@ -91,7 +101,8 @@ fn what_cannot_be_paid_is_refused() {
     }
     let named = |arguments: &str| format!("SubtensorModule.{arguments} netuid=59 hotkey={BOB}");
     let (again, batched) = (named("burned_register"), named("register_limit limit_price=1000tao"));
-    let (sale, cheap) = (named("remove_stake amount_unstaked=1"), named("register_limit limit_price=1"));
+    let (sale, cheap) =
+        (named("remove_stake amount_unstaked=1"), named("register_limit limit_price=1"));
     let cheap = cheap.replace(BOB, "//Nobody");
     for (arguments, name) in [
         (["call", &again], "HotKeyAlreadyRegisteredInSubNet"),
@@ -103,10 +114,14 @@ fn what_cannot_be_paid_is_refused() {
         let [command, call] = arguments;
         let words = if command == "call" { call.split(' ').collect() } else { vec![call] };
         for further in ["--yes", "--dry-run"] {
-            let (code, told) = failure(&chain.tao(&[&[command][..], &words, &[further]].concat(), &AS_ALICE));
+            let (code, told) =
+                failure(&chain.tao(&[&[command][..], &words, &[further]].concat(), &AS_ALICE));
             let expected = json!(format!("SubtensorModule.{name}"));
             assert_eq!((code, &told["error"]["name"]), (5, &expected), "{call} {further}: {told}");
-            assert!(told["outcome"] == "unsent" || told["valid"] == false, "{call} {further}: {told}");
+            assert!(
+                told["outcome"] == "unsent" || told["valid"] == false,
+                "{call} {further}: {told}"
+            );
         }
     }
     let to_root = ["--to-netuid", "0"];
@@ -120,7 +135,11 @@ fn what_cannot_be_paid_is_refused() {
         let all = [arguments, &["--yes"], &hotkey, further].concat();
         let (code, told) = failure(&chain.tao(&all, &AS_ALICE));
         let name = &json!("SubtensorModule.NotEnoughStakeToWithdraw");
-        assert_eq!((code, &told["outcome"], &told["error"]["name"]), (5, &json!("unsent"), name), "{told}");
+        assert_eq!(
+            (code, &told["outcome"], &told["error"]["name"]),
+            (5, &json!("unsent"), name),
+            "{told}"
+        );
         assert!(told["error"]["message"].as_str().unwrap().contains("has no stake on"), "{told}");
     }
     assert!(paid < before && chain.free(ALICE) == paid, "no further fees");
@@ -144,10 +163,19 @@ fn commands_of_an_empty_account_are_not_sent() {
     chain.ask(&["transfer", BOB, "--all", "--yes"]);
     let words = chain.path("second.words").display().to_string();
     chain.ask(&["wallet", "new-hotkey", "--hotkey", "second", "--mnemonic-file", &words]);
-    let crowdloan = ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "100"];
+    let crowdloan =
+        ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "100"];
     chain.alice(&[&crowdloan[..], &["--duration", "1000", "--target", BOB, "--yes"]].concat());
     let signatories = format!("{coldkey},//Bob,//Charlie");
-    let approve = ["multisig", "call", "Balances.transfer_keep_alive", "dest=//Dave", "value=3tao", "--threshold", "2"];
+    let approve = [
+        "multisig",
+        "call",
+        "Balances.transfer_keep_alive",
+        "dest=//Dave",
+        "value=3tao",
+        "--threshold",
+        "2",
+    ];
     let approve = [&approve[..], &["--signatories", &signatories]].concat();
     for arguments in [
         &["register", "--netuid", BABELBIT][..],
@@ -162,7 +190,11 @@ fn commands_of_an_empty_account_are_not_sent() {
         for further in [&["--yes"][..], &["--dry-run"]] {
             let all = [arguments, further].concat();
             let (code, told) = failure(&chain.tao(&all, &["--json"]));
-            assert_eq!((code, &told["error"]["name"]), (5, &json!("InsufficientBalance")), "{all:?}: {told}");
+            assert_eq!(
+                (code, &told["error"]["name"]),
+                (5, &json!("InsufficientBalance")),
+                "{all:?}: {told}"
+            );
             let outcome = if further == ["--yes"] { &told["outcome"] } else { &told["valid"] };
             assert!(*outcome == json!("unsent") || *outcome == json!(false), "{all:?}: {told}");
         }
@@ -190,7 +222,8 @@ fn stake_is_bought_and_sold() {
     assert_eq!((&added["success"], &added["hotkey"]), (&json!(true), &json!(hotkey)));
     let staked = || {
         let list = chain.ask(&["stake", "list", &coldkey]);
-        let stake = list["stakes"].as_array().unwrap().iter().find(|stake| stake["netuid"] == 59).cloned();
+        let stake =
+            list["stakes"].as_array().unwrap().iter().find(|stake| stake["netuid"] == 59).cloned();
         stake.map_or(0, |stake| stake["stake_rao"].as_u64().unwrap())
     };
     let alpha = staked();
@@ -203,17 +236,26 @@ fn stake_is_bought_and_sold() {
         (&["stake", "move"], &["--to-hotkey", BOB]),
         (&["stake", "transfer", BOB], &[]),
     ] {
-        for (option, field, value) in [("--yes", "outcome", json!("unsent")), ("--dry-run", "valid", json!(false))] {
-            let (code, told) = failure(&chain.tao(&[arguments, &excessive, further].concat(), &[option]));
+        for (option, field, value) in
+            [("--yes", "outcome", json!("unsent")), ("--dry-run", "valid", json!(false))]
+        {
+            let (code, told) =
+                failure(&chain.tao(&[arguments, &excessive, further].concat(), &[option]));
             assert_eq!((code, &told[field]), (5, &value), "{arguments:?}: {told}");
             assert_eq!(told["amount_rao"], json!(1_000_000_000_000_000_u64), "{told}");
             assert_eq!(told["error"]["name"], "SubtensorModule.NotEnoughStakeToWithdraw", "{told}");
-            assert!(told["error"]["message"].as_str().unwrap().contains("less than 1000000"), "{told}");
+            assert!(
+                told["error"]["message"].as_str().unwrap().contains("less than 1000000"),
+                "{told}"
+            );
         }
     }
     assert_eq!((staked(), chain.free(&coldkey)), (alpha, free));
     let removed = chain.ask(&["stake", "remove", "1.5", "--netuid", "59", "--yes"]);
-    assert_eq!((&removed["success"], &removed["amount_rao"]), (&json!(true), &json!(1_500_000_000)));
+    assert_eq!(
+        (&removed["success"], &removed["amount_rao"]),
+        (&json!(true), &json!(1_500_000_000))
+    );
     assert!(staked() < alpha);
     let removed = chain.ask(&["stake", "remove", "--all", "--netuid", "59", "--no-limit", "--yes"]);
     assert_eq!(removed["success"], true);
@@ -228,8 +270,10 @@ fn stake_is_bought_and_sold() {
         assert_eq!(dry["limit_price"].is_u64(), is_limited, "{dry}");
     }
     // A limit below the current price.
-    let (code, told) =
-        failure(&chain.tao(&["stake", "add", "1", "--netuid", "59", "--limit", "0.000000001", "--yes", "--json"], &[]));
+    let (code, told) = failure(&chain.tao(
+        &["stake", "add", "1", "--netuid", "59", "--limit", "0.000000001", "--yes", "--json"],
+        &[],
+    ));
     assert_eq!(code, 5, "{told}");
 }
 
@@ -250,19 +294,37 @@ fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
     assert_eq!(sent["mev_shield"]["fee_rao"], dry["mev_shield"]["fee_rao"], "{sent}");
     assert_eq!(chain.free(BOB), before + 1_000_000_000);
     let listed = chain.ask(&["tx", "list", "--block", &sent["block"]["number"].to_string()]);
-    let names: Vec<_> = listed["extrinsics"].as_array().unwrap().iter().map(|found| &found["name"]).collect();
-    assert!(names.ends_with(&[&json!("submit_encrypted"), &json!("transfer_keep_alive")]), "{listed}");
-    let extrinsics = listed["extrinsics"].as_array().unwrap().iter().rev().map(|found| &found["extrinsic"]);
-    assert_eq!(extrinsics.take(2).collect::<Vec<_>>(), [&sent["extrinsic"], &sent["mev_shield"]["extrinsic"]]);
+    let names: Vec<_> =
+        listed["extrinsics"].as_array().unwrap().iter().map(|found| &found["name"]).collect();
+    assert!(
+        names.ends_with(&[&json!("submit_encrypted"), &json!("transfer_keep_alive")]),
+        "{listed}"
+    );
+    let extrinsics =
+        listed["extrinsics"].as_array().unwrap().iter().rev().map(|found| &found["extrinsic"]);
+    assert_eq!(
+        extrinsics.take(2).collect::<Vec<_>>(),
+        [&sent["extrinsic"], &sent["mev_shield"]["extrinsic"]]
+    );
 
     let shielded = ["--mev-shield", "--yes", "--json"];
-    let (code, told) = failure(&chain.tao(&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], &shielded));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("SubtensorModule.SubtokenDisabled")), "{told}");
+    let (code, told) = failure(
+        &chain.tao(&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], &shielded),
+    );
+    assert_eq!(
+        (code, &told["error"]["name"]),
+        (5, &json!("SubtensorModule.SubtokenDisabled")),
+        "{told}"
+    );
     assert!(told["block"]["number"].is_u64() && told["mev_shield"]["fee_rao"].is_u64(), "{told}");
     // No block can include a call that the runtime refuses.
     let refused = ["call", "SubtensorModule.decrease_take", "hotkey=//Bob", "take=1"];
     let (code, told) = failure(&chain.tao(&refused, &shielded));
-    assert_eq!((code, &told["outcome"], &told["block"]), (6, &json!("expired"), &json!(null)), "{told}");
+    assert_eq!(
+        (code, &told["outcome"], &told["block"]),
+        (6, &json!("expired"), &json!(null)),
+        "{told}"
+    );
     assert_eq!(chain.ask(&[&transfer[..], &["--yes"]].concat())["success"], true);
 }
 
@@ -279,21 +341,33 @@ fn a_trade_stops_at_its_price_limit() {
     let (coldkey, hotkey) = chain.wallet();
     chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", "59"]);
     // Purchases with the subnet's emission would move the price in each block.
-    let stop = ["call", "AdminUtils.sudo_set_subnet_emission_enabled", "netuid=59", "enabled=false", "--sudo", "--yes"];
+    let stop = [
+        "call",
+        "AdminUtils.sudo_set_subnet_emission_enabled",
+        "netuid=59",
+        "enabled=false",
+        "--sudo",
+        "--yes",
+    ];
     chain.alice(&stop);
     chain.ask(&["register", "--netuid", "59", "--yes"]);
     chain.alice(&["register", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"]);
     // A simulated call may fail.
     let dry = |arguments: &[&str], further: &[&str]| -> Value {
         let output = chain.tao(arguments, &[further, &["--dry-run", "--json"]].concat());
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", stderr(&output)))
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", stderr(&output)))
     };
     let price = || chain.ask(&["subnets", "show", "59"])["price_rao"].as_u64().unwrap();
     let before = price();
     // 100 TAO would move the price by 20 %.
     let add = ["stake", "add", "100", "--netuid", "59", "--yes"];
     let (code, told) = failure(&chain.tao(&add, &["--json"]));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("SubtensorModule.SlippageTooHigh")), "{told}");
+    assert_eq!(
+        (code, &told["error"]["name"]),
+        (5, &json!("SubtensorModule.SlippageTooHigh")),
+        "{told}"
+    );
     assert_near(&told["limit_price"], before + before / 20);
     assert_near(&json!(price()), before);
     let added = chain.ask(&[&add[..], &["--tolerance", "2", "--partial"]].concat());
@@ -304,7 +378,11 @@ fn a_trade_stops_at_its_price_limit() {
     // A sale of everything would move the price back, by 2 %.
     let remove = ["stake", "remove", "--all", "--netuid", "59", "--yes"];
     let (code, told) = failure(&chain.tao(&remove, &["--tolerance", "0.5", "--json"]));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("SubtensorModule.SlippageTooHigh")), "{told}");
+    assert_eq!(
+        (code, &told["error"]["name"]),
+        (5, &json!("SubtensorModule.SlippageTooHigh")),
+        "{told}"
+    );
     assert_near(&told["limit_price"], after - after / 200);
     // The root network has a fixed price.
     let swap = ["stake", "swap", "5", "--netuid", "59", "--to-netuid", "0"];
@@ -313,7 +391,11 @@ fn a_trade_stops_at_its_price_limit() {
     assert_near(&told["limit_price"], now - now / 20);
     assert_eq!(told["decoded_call"]["name"], "swap_stake_limit", "{told}");
     let told = dry(&swap, &["--no-limit"]);
-    assert_eq!((&told["limit_price"], &told["decoded_call"]["name"]), (&json!(null), &json!("swap_stake")), "{told}");
+    assert_eq!(
+        (&told["limit_price"], &told["decoded_call"]["name"]),
+        (&json!(null), &json!("swap_stake")),
+        "{told}"
+    );
     let moved = ["stake", "move", "5", "--netuid", "59", "--to-hotkey", BOB];
     for (to, call) in [("59", "move_stake"), ("0", "move_stake_limit")] {
         let told = dry(&moved, &["--to-netuid", to]);
@@ -324,7 +406,11 @@ fn a_trade_stops_at_its_price_limit() {
         );
     }
     let root = dry(&["stake", "add", "1", "--netuid", "0"], &[]);
-    assert_eq!((&root["limit_price"], &root["decoded_call"]["name"]), (&json!(null), &json!("add_stake")), "{root}");
+    assert_eq!(
+        (&root["limit_price"], &root["decoded_call"]["name"]),
+        (&json!(null), &json!("add_stake")),
+        "{root}"
+    );
 
     // Calls without a limit on the chain.
     let transfer = ["stake", "transfer", ALICE, "1", "--netuid", "59", "--to-netuid", "0"];
@@ -335,7 +421,8 @@ fn a_trade_stops_at_its_price_limit() {
     let error = refusal(&chain.tao(&["stake", "remove", "--all", "--partial", "--yes"], &[]), 2);
     assert!(error.contains("requires --netuid"), "{error}");
     let all = dry(&["stake", "unstake-all"], &[]);
-    let (worth, expected) = (all["value_rao"].as_u64().unwrap(), all["expected_tao_rao"].as_u64().unwrap());
+    let (worth, expected) =
+        (all["value_rao"].as_u64().unwrap(), all["expected_tao_rao"].as_u64().unwrap());
     assert!(expected > 0 && expected < worth, "{all}");
     assert_eq!((&all["coldkey"], &all["hotkey"]), (&json!(coldkey), &json!(hotkey)));
 

@@ -7,16 +7,21 @@ use crate::support::{document, refusal};
 
 const DAVE: &str = "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy";
 const GROUP: [&str; 4] = ["--signatories", "//Alice,//Bob,//Charlie", "--threshold", "2"];
-const TRANSFER: [&str; 6] = ["multisig", "call", "Balances.transfer_keep_alive", "dest=//Dave", "value=3tao", "--yes"];
+const TRANSFER: [&str; 6] =
+    ["multisig", "call", "Balances.transfer_keep_alive", "dest=//Dave", "value=3tao", "--yes"];
 
 #[test]
 fn two_of_three_signatories_make_a_call() {
     let chain = Chain::start();
-    let account = chain.ask(&[&["multisig", "address"][..], &GROUP].concat())["account"].as_str().unwrap().to_owned();
+    let account = chain.ask(&[&["multisig", "address"][..], &GROUP].concat())["account"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     chain.alice(&["transfer", &account, "5", "--yes"]);
     let (dave, alice) = (chain.free(DAVE), chain.free(ALICE));
-    let as_signatory =
-        |uri: &str, arguments: &[&str]| chain.tao(&[arguments, &GROUP].concat(), &["--key-uri", uri, "--json"]);
+    let as_signatory = |uri: &str, arguments: &[&str]| {
+        chain.tao(&[arguments, &GROUP].concat(), &["--key-uri", uri, "--json"])
+    };
     let calls = || chain.ask(&["multisig", "list", &account])["calls"].as_array().unwrap().clone();
     assert_eq!(calls(), Vec::<Value>::new());
 
@@ -29,7 +34,12 @@ fn two_of_three_signatories_make_a_call() {
     assert!(chain.free(ALICE) < alice, "the deposit is reserved");
     let waiting = calls();
     assert_eq!(
-        (waiting.len(), &waiting[0]["call_hash"], &waiting[0]["depositor"], &waiting[0]["approvals"]),
+        (
+            waiting.len(),
+            &waiting[0]["call_hash"],
+            &waiting[0]["depositor"],
+            &waiting[0]["approvals"]
+        ),
         (1, &proposed["call_hash"], &json!(ALICE), &json!([ALICE])),
         "{waiting:?}"
     );
@@ -52,14 +62,20 @@ fn two_of_three_signatories_make_a_call() {
 #[test]
 fn a_proposed_call_is_withdrawn_and_the_result_of_a_made_call_counts() {
     let chain = Chain::start();
-    let as_signatory =
-        |uri: &str, arguments: &[&str]| chain.tao(&[arguments, &GROUP].concat(), &["--key-uri", uri, "--json"]);
-    let hash = document(&as_signatory("//Charlie", &TRANSFER))["call_hash"].as_str().unwrap().to_owned();
+    let as_signatory = |uri: &str, arguments: &[&str]| {
+        chain.tao(&[arguments, &GROUP].concat(), &["--key-uri", uri, "--json"])
+    };
+    let hash =
+        document(&as_signatory("//Charlie", &TRANSFER))["call_hash"].as_str().unwrap().to_owned();
     let cancel = ["multisig", "cancel", hash.as_str(), "--yes"];
     let (code, told) = failure(&as_signatory("//Alice", &cancel));
     assert_eq!((code, &told["error"]["name"]), (5, &json!("Multisig.NotOwner")), "{told}");
     let cancelled = document(&as_signatory("//Charlie", &cancel));
-    assert_eq!((&cancelled["success"], &cancelled["call_hash"]), (&json!(true), &json!(hash)), "{cancelled}");
+    assert_eq!(
+        (&cancelled["success"], &cancelled["call_hash"]),
+        (&json!(true), &json!(hash)),
+        "{cancelled}"
+    );
     let error = refusal(&as_signatory("//Charlie", &cancel), 1);
     assert!(error.contains("does not wait for approvals"), "{error}");
 

@@ -21,7 +21,8 @@ fn a_neuron_registers_serves_and_publishes() {
     assert_eq!((&registered["success"], &registered["coldkey"]), (&json!(true), &json!(coldkey)));
     let uid = registered["uid"].as_u64().unwrap();
     assert_eq!(neuron(&chain, &hotkey)["uid"], uid);
-    let (code, told) = failure(&chain.tao(&["register", "--netuid", BABELBIT, "--yes", "--json"], &[]));
+    let (code, told) =
+        failure(&chain.tao(&["register", "--netuid", BABELBIT, "--yes", "--json"], &[]));
     assert_eq!(
         (code, &told["error"]["name"]),
         (5, &json!("SubtensorModule.HotKeyAlreadyRegisteredInSubNet")),
@@ -35,12 +36,21 @@ fn a_neuron_registers_serves_and_publishes() {
     assert_eq!(chain.ask(&serve)["outcome"], "unchanged");
     // Another port has to wait for the rate limit.
     let set_rate_limit = |blocks: &str| {
-        let set =
-            ["localnet", "set-storage", "SubtensorModule.ServingRateLimit", "59", blocks, "--network", chain.url()];
+        let set = [
+            "localnet",
+            "set-storage",
+            "SubtensorModule.ServingRateLimit",
+            "59",
+            blocks,
+            "--network",
+            chain.url(),
+        ];
         document(&tao().args(set).arg("--json").output().unwrap());
     };
     set_rate_limit("100000");
-    for arguments in [&["serve-axon", "--external-ip", "8.8.4.4", "--port", "8093"][..], &["axon", "reset"]] {
+    for arguments in
+        [&["serve-axon", "--external-ip", "8.8.4.4", "--port", "8093"][..], &["axon", "reset"]]
+    {
         let output = chain.tao(&[arguments, &["--netuid", BABELBIT, "--json"]].concat(), &[]);
         let (code, told) = failure(&output);
         let error = (&told["outcome"], &told["error"]["name"]);
@@ -58,16 +68,30 @@ fn a_neuron_registers_serves_and_publishes() {
     let register = ["register-axon", "--external-ip", "8.8.4.4", "--json", "--yes", "--port"];
     assert_eq!(document(&chain.bb(&register, &["8091"]))["outcome"], "unchanged");
     let published = document(&chain.bb(&register, &["8092"]));
-    assert_eq!((&published["success"], &published["address"]), (&json!(true), &json!("8.8.4.4:8092")), "{published}");
+    assert_eq!(
+        (&published["success"], &published["address"]),
+        (&json!(true), &json!("8.8.4.4:8092")),
+        "{published}"
+    );
     assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.4.4:8092");
     assert_eq!(chain.ask(&["axon", "reset", "--netuid", BABELBIT])["hotkey"], hotkey);
     assert_eq!(neuron(&chain, &hotkey)["axon"], Value::Null);
-    let error = refusal(&chain.tao(&["serve-axon", "--netuid", BABELBIT, "--ip", "127.0.0.1", "--port", "1"], &[]), 1);
+    let error = refusal(
+        &chain.tao(&["serve-axon", "--netuid", BABELBIT, "--ip", "127.0.0.1", "--port", "1"], &[]),
+        1,
+    );
     assert!(error.contains("rejects the loopback address 127.0.0.1"), "{error}");
 
     // A commitment costs a fee, which the hotkey pays.
     chain.alice(&["transfer", &hotkey, "1", "--yes"]);
-    let set = chain.ask(&["commitment", "set", "--yes", "my model is at example.org", "--netuid", BABELBIT]);
+    let set = chain.ask(&[
+        "commitment",
+        "set",
+        "--yes",
+        "my model is at example.org",
+        "--netuid",
+        BABELBIT,
+    ]);
     assert_eq!(set["success"], true);
     let one = chain.ask(&["commitment", "get", &hotkey, "--netuid", BABELBIT]);
     let all = chain.ask(&["commitment", "get", "--netuid", BABELBIT]);
@@ -75,7 +99,10 @@ fn a_neuron_registers_serves_and_publishes() {
     assert_eq!((&one["commitments"], &all["commitments"]), (&expected, &expected));
 
     let overview = chain.ask(&["wallet", "overview"]);
-    assert_eq!((&overview["coldkey"], &overview["neurons"][0]["netuid"]), (&json!(coldkey), &json!(59)));
+    assert_eq!(
+        (&overview["coldkey"], &overview["neurons"][0]["netuid"]),
+        (&json!(coldkey), &json!(59))
+    );
     assert_eq!(overview["neurons"][0]["neuron"]["uid"], uid);
 }
 
@@ -85,22 +112,40 @@ fn an_address_is_published_by_the_references_variables() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    let set = ["localnet", "set-storage", "SubtensorModule.ServingRateLimit", "59", "0", "--network", chain.url()];
+    let set = [
+        "localnet",
+        "set-storage",
+        "SubtensorModule.ServingRateLimit",
+        "59",
+        "0",
+        "--network",
+        chain.url(),
+    ];
     document(&tao().args(set).arg("--json").output().unwrap());
-    let [root, keyfile] = ["wallets", "wallets/default/hotkeys/default"].map(|name| chain.path(name));
+    let [root, keyfile] =
+        ["wallets", "wallets/default/hotkeys/default"].map(|name| chain.path(name));
     let renamed = chain.path("wallets/coldkey");
     std::fs::create_dir_all(renamed.join("hotkeys")).unwrap();
     std::fs::copy(&keyfile, renamed.join("hotkeys/my-hotkey")).unwrap();
     let register = |path: &Path, wallet: &str, name: &str, port: &str| {
         let mut register = bb();
-        register.args(["register-axon", "--yes", "--json"]).env("BITTENSOR_SUBTENSOR_ENDPOINT", chain.url());
+        register
+            .args(["register-axon", "--yes", "--json"])
+            .env("BITTENSOR_SUBTENSOR_ENDPOINT", chain.url());
         register.env("BITTENSOR_WALLET_PATH", path).env("BITTENSOR_WALLET_COLD", wallet);
-        register.env("BITTENSOR_WALLET_HOT", name).env("MINER_AXON_PORT", port).env("MINER_EXTERNAL_IP", "8.8.4.4");
+        register
+            .env("BITTENSOR_WALLET_HOT", name)
+            .env("MINER_AXON_PORT", port)
+            .env("MINER_EXTERNAL_IP", "8.8.4.4");
         register
     };
     let published = |mut register: Command, address: &str| {
         let told = document(&register.output().unwrap());
-        assert_eq!((&told["hotkey"], &told["address"]), (&json!(hotkey), &json!(address)), "{told}");
+        assert_eq!(
+            (&told["hotkey"], &told["address"]),
+            (&json!(hotkey), &json!(address)),
+            "{told}"
+        );
         assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], address);
     };
     published(register(&keyfile, "absent", "absent", "8093"), "8.8.4.4:8093");
@@ -108,7 +153,8 @@ fn an_address_is_published_by_the_references_variables() {
     published(register(&root, "", "", "8095"), "8.8.4.4:8095");
     // Options and their own variables win.
     let mut own = register(&keyfile, "absent", "absent", "8096");
-    own.args(["--wallet-name", "default", "--external-ip", "8.8.8.8", "--port", "8097"]).env("BT_WALLET_PATH", &root);
+    own.args(["--wallet-name", "default", "--external-ip", "8.8.8.8", "--port", "8097"])
+        .env("BT_WALLET_PATH", &root);
     own.env("BT_WALLET_HOTKEY", "default");
     published(own, "8.8.8.8:8097");
     let mut none = register(&keyfile, "absent", "absent", "8098");
@@ -150,7 +196,15 @@ fn a_registration_on_root_costs_the_price_that_is_shown() {
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
     // Otherwise, every block lowers the price.
-    let set = ["localnet", "set-storage", "SubtensorModule.BurnHalfLife", "0", "0", "--network", chain.url()];
+    let set = [
+        "localnet",
+        "set-storage",
+        "SubtensorModule.BurnHalfLife",
+        "0",
+        "0",
+        "--network",
+        chain.url(),
+    ];
     document(&tao().args(set).arg("--json").output().unwrap());
     let register = ["register", "--netuid", "0", "--yes"];
     let error = refusal(&chain.tao(&register, &["--limit", "1"]), 2);
@@ -169,14 +223,18 @@ fn a_hotkey_is_registered_for_proof_of_work() {
     let chain = Chain::with(&["--block-time", "1s"]);
     let (coldkey, hotkey) = chain.wallet();
     let set = |item: &str, value: &str| {
-        let words = ["localnet", "set-storage", item, "59", value, "--network", chain.url(), "--json"];
+        let words =
+            ["localnet", "set-storage", item, "59", value, "--network", chain.url(), "--json"];
         document(&tao().args(words).output().unwrap());
     };
     set("SubtensorModule.MinDifficulty", "100");
     set("SubtensorModule.Difficulty", "100");
     let before = chain.free(&coldkey);
     let told = chain.ask(&["register", "--netuid", BABELBIT, "--pow"]);
-    assert_eq!((&told["success"], &told["difficulty"], &told["hotkey"]), (&json!(true), &json!(100), &json!(hotkey)));
+    assert_eq!(
+        (&told["success"], &told["difficulty"], &told["hotkey"]),
+        (&json!(true), &json!(100), &json!(hotkey))
+    );
     assert!(told["uid"].is_u64() && told["hashes"].as_u64() > Some(0), "{told}");
     assert_eq!(told["device"], "cpu");
     assert_eq!(chain.free(&coldkey), before, "the registration has neither price nor fee");
@@ -216,12 +274,19 @@ fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
         assert!(!output.status.success() && error.contains(words), "{error}");
     }
     let hidden = chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
-    assert_eq!((&hidden["success"], &hidden["form"]), (&json!(true), &json!("timelocked")), "{hidden}");
+    assert_eq!(
+        (&hidden["success"], &hidden["form"]),
+        (&json!(true), &json!("timelocked")),
+        "{hidden}"
+    );
 
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", BABELBIT]);
     let clear = chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
     assert_eq!((&clear["success"], &clear["form"]), (&json!(true), &json!("plain")), "{clear}");
-    assert_eq!((&clear["values"], &clear["rounded_to_zero"]), (&json!([32_768, 65_535]), &json!([])));
+    assert_eq!(
+        (&clear["values"], &clear["rounded_to_zero"]),
+        (&json!([32_768, 65_535]), &json!([]))
+    );
     let tiny = ["weights", "set", "--netuid", BABELBIT, "0:0.000001", &own, "--dry-run"];
     let output = chain.tao(&tiny, &["--json"]);
     assert_eq!(document(&output)["rounded_to_zero"], json!([0]));
@@ -235,7 +300,8 @@ fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
 fn a_commit_by_hash_is_revealed_from_its_file() {
     let chain = Chain::start();
     chain.wallet();
-    // A commit can be revealed in one epoch only: long enough for the commands below, on a busy machine too.
+    // A commit can be revealed in one epoch only: long enough for the commands below, on a busy
+    // machine too.
     chain.alice(&["sudo", "set", "tempo", "360", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "true", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
@@ -254,7 +320,11 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
     assert!(error.contains("choose a new file"), "{error}");
     chain.epoch(BABELBIT);
     let revealed = chain.ask(&["weights", "reveal", file]);
-    assert_eq!((&revealed["success"], &revealed["values"]), (&json!(true), &json!([65_535])), "{revealed}");
+    assert_eq!(
+        (&revealed["success"], &revealed["values"]),
+        (&json!(true), &json!([65_535])),
+        "{revealed}"
+    );
 }
 
 #[test]
@@ -264,7 +334,15 @@ fn wait_for_rate_limit_is_in_blocks_on_chain_without_block_time() {
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
     let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port"];
     chain.ask(&[&serve[..], &["8091"]].concat());
-    let set = ["localnet", "set-storage", "SubtensorModule.ServingRateLimit", "59", "100", "--network", chain.url()];
+    let set = [
+        "localnet",
+        "set-storage",
+        "SubtensorModule.ServingRateLimit",
+        "59",
+        "100",
+        "--network",
+        chain.url(),
+    ];
     document(&tao().args(set).arg("--json").output().unwrap());
     let error = refusal(&chain.tao(&[&serve[..], &["8092"]].concat(), &[]), 5);
     let hint = error.lines().last().unwrap();
@@ -275,7 +353,8 @@ fn wait_for_rate_limit_is_in_blocks_on_chain_without_block_time() {
 fn weights_within_the_rate_limit_are_not_sent() {
     let chain = Chain::start();
     chain.wallet();
-    let set = |name: &str, value: &str| chain.alice(&["sudo", "set", name, value, "--netuid", BABELBIT]);
+    let set =
+        |name: &str, value: &str| chain.alice(&["sudo", "set", name, value, "--netuid", BABELBIT]);
     set("commit_reveal_weights_enabled", "false");
     set("weights_set_rate_limit", "0");
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
@@ -287,16 +366,23 @@ fn weights_within_the_rate_limit_are_not_sent() {
     // The main network's 100 blocks would be over after 5 s.
     set("weights_set_rate_limit", "100000");
     let saved = chain.path("commit.json");
-    let commit = ["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", saved.to_str().unwrap()];
+    let commit =
+        ["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", saved.to_str().unwrap()];
     let is_refused = |arguments: &[&str], name: &str| {
-        for (options, key, value) in
-            [(&["--json"][..], "outcome", json!("unsent")), (&["--json", "--dry-run"], "valid", json!(false))]
-        {
+        for (options, key, value) in [
+            (&["--json"][..], "outcome", json!("unsent")),
+            (&["--json", "--dry-run"], "valid", json!(false)),
+        ] {
             let output = chain.tao(arguments, options);
             let (code, told) = failure(&output);
-            assert_eq!((code, &told[key], &told["error"]["name"]), (5, &value, &json!(name)), "{told}");
+            assert_eq!(
+                (code, &told[key], &told["error"]["name"]),
+                (5, &value, &json!(name)),
+                "{told}"
+            );
             let error = stderr(&output);
-            let limit = "the rate limit is 100000 blocks between two submissions of a neuron's weights";
+            let limit =
+                "the rate limit is 100000 blocks between two submissions of a neuron's weights";
             // The first submission is less than 1 000 blocks old.
             assert!(error.contains(limit) && error.contains("\"hint\":\"wait 99"), "{error}");
         }
@@ -316,10 +402,18 @@ fn a_take_falls_at_once() {
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
     assert_eq!(chain.ask(&["take"])["take_parts"], 11_796);
     let lowered = chain.ask(&["take", "9"]);
-    assert_eq!((&lowered["success"], &lowered["take_parts"]), (&json!(true), &json!(5898)), "{lowered}");
+    assert_eq!(
+        (&lowered["success"], &lowered["take_parts"]),
+        (&json!(true), &json!(5898)),
+        "{lowered}"
+    );
     assert_eq!(chain.ask(&["take"])["take_parts"], 5898);
     let delegates = chain.ask(&["delegates"]);
-    let delegate = delegates["delegates"].as_array().unwrap().iter().find(|delegate| delegate["hotkey"] == hotkey);
+    let delegate = delegates["delegates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|delegate| delegate["hotkey"] == hotkey);
     assert_eq!(delegate.unwrap()["take"], 5898);
     refusal(&chain.tao(&["take", "101"], &AS_ALICE), 2);
 }

@@ -23,7 +23,8 @@ fn hotkey_is_registered_by_opencl_device() {
     let chain = Chain::with(&["--block-time", "1s"]);
     let (_, hotkey) = chain.wallet();
     for item in ["SubtensorModule.MinDifficulty", "SubtensorModule.Difficulty"] {
-        let words = ["localnet", "set-storage", item, "59", "100", "--network", chain.url(), "--json"];
+        let words =
+            ["localnet", "set-storage", item, "59", "100", "--network", chain.url(), "--json"];
         document(&tao().args(words).output().unwrap());
     }
     std::fs::create_dir(chain.path("opencl")).unwrap();
@@ -35,12 +36,22 @@ fn hotkey_is_registered_by_opencl_device() {
         command.env("POCL_CACHE_DIR", chain.path("cache")).output().unwrap()
     };
     let error = refusal(&register(&["--device", "opencl:7"]), 1);
-    assert!(error.contains("there is no OpenCL device 7") && error.contains("the devices are opencl:0 ("), "{error}");
+    assert!(
+        error.contains("there is no OpenCL device 7")
+            && error.contains("the devices are opencl:0 ("),
+        "{error}"
+    );
     let told = document(&register(&["--device", "opencl", "--json"]));
-    assert_eq!((&told["success"], &told["difficulty"], &told["hotkey"]), (&json!(true), &json!(100), &json!(hotkey)));
+    assert_eq!(
+        (&told["success"], &told["difficulty"], &told["hotkey"]),
+        (&json!(true), &json!(100), &json!(hotkey))
+    );
     assert!(told["uid"].is_u64() && told["device"].as_str().unwrap().contains("pthread"), "{told}");
 
     std::fs::write(chain.path("opencl/libOpenCL.so.1"), "no library").unwrap();
     let error = refusal(&register(&["--device", "opencl", "--hotkey-ss58", super::BOB]), 1);
-    assert!(error.contains("cannot load the OpenCL library") && error.contains("--device cpu"), "{error}");
+    assert!(
+        error.contains("cannot load the OpenCL library") && error.contains("--device cpu"),
+        "{error}"
+    );
 }

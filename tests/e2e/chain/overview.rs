@@ -11,8 +11,10 @@ use crate::support::free_address;
 /// Number of JSON-RPC requests that the node has received.
 fn requests(metrics: &str) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let text = runtime.block_on(async { reqwest::get(metrics).await.unwrap().text().await.unwrap() });
-    let counts = text.lines().filter(|line| line.starts_with("taonet_localnet_rpc_requests_total{"));
+    let text =
+        runtime.block_on(async { reqwest::get(metrics).await.unwrap().text().await.unwrap() });
+    let counts =
+        text.lines().filter(|line| line.starts_with("taonet_localnet_rpc_requests_total{"));
     counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
@@ -26,7 +28,14 @@ fn an_overview_of_a_hundred_hotkeys_takes_few_requests() {
     let wallet = Wallets::new(chain.path("wallets")).wallet(named);
     for index in 0..100 {
         let key = Keyfile::from_keypair(Keypair::from_uri(&format!("//{index}")).unwrap());
-        wallet.write_hotkey(&format!("hotkey-{index}").parse().unwrap(), &key, None, Overwrite::Refuse).unwrap();
+        wallet
+            .write_hotkey(
+                &format!("hotkey-{index}").parse().unwrap(),
+                &key,
+                None,
+                Overwrite::Refuse,
+            )
+            .unwrap();
     }
     // A subnet of which only one of the hundred is a member.
     let last = Keypair::from_uri("//99").unwrap().hotkey().to_string();
@@ -39,12 +48,14 @@ fn an_overview_of_a_hundred_hotkeys_takes_few_requests() {
     let shown = chain.ask(&["wallet", "overview"]);
     let (took, sent) = (began.elapsed(), requests(&metrics) - before);
     let neurons = shown["neurons"].as_array().unwrap();
-    let found: Vec<_> = neurons.iter().map(|found| (&found["netuid"], &found["neuron"]["hotkey"])).collect();
+    let found: Vec<_> =
+        neurons.iter().map(|found| (&found["netuid"], &found["neuron"]["hotkey"])).collect();
     assert_eq!(found, [(&json!(2), &json!(last)), (&json!(59), &json!(hotkey))], "{shown}");
     assert_eq!(neurons[0]["hotkey_name"], "hotkey-99");
     // 101 hotkeys on 60 subnets are 12 requests.
     assert!(sent < 50, "{sent} requests");
-    // A guard against hanging. The goal is one second for a release build, which benches/startup measures.
+    // A guard against hanging. The goal is one second for a release build, which benches/startup
+    // measures.
     assert!(took < Duration::from_secs(10), "{took:?}");
     eprintln!("overview of 101 hotkeys: {sent} requests, {took:?}");
 

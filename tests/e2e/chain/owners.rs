@@ -12,7 +12,10 @@ const CALM: &str = "1";
 fn an_owner_describes_a_subnet() {
     let chain = Chain::start();
     let set = ["subnets", "set-identity", BABELBIT, "--yes"];
-    chain.alice(&[&set[..], &["--description", "Speech, live", "--subnet-url", "https://example.org"]].concat());
+    chain.alice(
+        &[&set[..], &["--description", "Speech, live", "--subnet-url", "https://example.org"]]
+            .concat(),
+    );
     // The other fields are kept.
     chain.alice(&[&set[..], &["--discord", "speech"]].concat());
     let identity = chain.ask(&["subnets", "get-identity", BABELBIT])["identity"].clone();
@@ -21,22 +24,39 @@ fn an_owner_describes_a_subnet() {
         (&json!("Speech, live"), &json!("https://example.org"), &json!("speech")),
         "{identity}"
     );
-    let text = String::from_utf8(chain.tao(&["subnets", "get-identity", BABELBIT], &[]).stdout).unwrap();
+    let text =
+        String::from_utf8(chain.tao(&["subnets", "get-identity", BABELBIT], &[]).stdout).unwrap();
     assert!(text.contains("Speech, live"), "{text}");
-    let error = refusal(&chain.tao(&[&set[..], &["--discord", "speech"]].concat(), &["--key-uri", "//Alice"]), 2);
+    let error = refusal(
+        &chain.tao(&[&set[..], &["--discord", "speech"]].concat(), &["--key-uri", "//Alice"]),
+        2,
+    );
     assert!(error.contains("would not change"), "{error}");
     let stranger = ["--discord", "other", "--key-uri", "//Bob", "--json"];
     let (code, told) = failure(&chain.tao(&set, &stranger));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("SubtensorModule.NotSubnetOwner")), "{told}");
+    assert_eq!(
+        (code, &told["error"]["name"]),
+        (5, &json!("SubtensorModule.NotSubnetOwner")),
+        "{told}"
+    );
 
     let changed = chain.alice(&["subnets", "set-symbol", BABELBIT, "ᚢ", "--yes"]);
-    assert_eq!((&changed["symbol"], &changed["as_root"]), (&json!("ᚢ"), &json!(false)), "{changed}");
+    assert_eq!(
+        (&changed["symbol"], &changed["as_root"]),
+        (&json!("ᚢ"), &json!(false)),
+        "{changed}"
+    );
     assert_eq!(chain.ask(&["subnets", "show", BABELBIT])["subnet"]["symbol"], "ᚢ");
     chain.alice(&["subnets", "set-symbol", CALM, "ᚦ", "--sudo", "--yes"]);
     assert_eq!(chain.ask(&["subnets", "show", CALM])["subnet"]["symbol"], "ᚦ");
-    let taken = ["subnets", "set-symbol", CALM, "ᚢ", "--sudo", "--yes", "--key-uri", "//Alice", "--json"];
+    let taken =
+        ["subnets", "set-symbol", CALM, "ᚢ", "--sudo", "--yes", "--key-uri", "//Alice", "--json"];
     let (code, told) = failure(&chain.tao(&taken, &[]));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("SubtensorModule.SymbolAlreadyInUse")), "{told}");
+    assert_eq!(
+        (code, &told["error"]["name"]),
+        (5, &json!("SubtensorModule.SymbolAlreadyInUse")),
+        "{told}"
+    );
 }
 
 #[test]
@@ -54,8 +74,16 @@ fn prices_costs_and_starts_are_shown() {
     assert_eq!(chain.ask(&["subnets", "burn-cost"])["cost_rao"], 1_000_000_000_000_u64);
     let started = |netuid| chain.ask(&["subnets", "check-start", netuid]);
     let (babelbit, calm) = (started(BABELBIT), started(CALM));
-    assert_eq!((&babelbit["started"], &babelbit["blocks_left"]), (&json!(true), &json!(0)), "{babelbit}");
-    assert_eq!((&calm["started"], &calm["first_emission_block"]), (&json!(false), &json!(null)), "{calm}");
+    assert_eq!(
+        (&babelbit["started"], &babelbit["blocks_left"]),
+        (&json!(true), &json!(0)),
+        "{babelbit}"
+    );
+    assert_eq!(
+        (&calm["started"], &calm["first_emission_block"]),
+        (&json!(false), &json!(null)),
+        "{calm}"
+    );
     let text = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();
     assert_eq!(text(&["subnets", "burn-cost"]).trim(), "1000 TAO");
     assert!(text(&["subnets", "price", BABELBIT]).contains("TAO per alpha"));
@@ -66,7 +94,8 @@ fn prices_costs_and_starts_are_shown() {
 #[test]
 fn an_owner_changes_mechanisms_neurons_and_epochs() {
     let chain = Chain::start();
-    // The owner's settings are frozen before each epoch: with this tempo, the next one is 25 minutes away.
+    // The owner's settings are frozen before each epoch: with this tempo, the next one is 25
+    // minutes away.
     chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", BABELBIT]);
     let trimmed = chain.alice(&["sudo", "trim", "128", "--netuid", BABELBIT, "--owner", "--yes"]);
@@ -79,12 +108,14 @@ fn an_owner_changes_mechanisms_neurons_and_epochs() {
     assert_eq!((&set["count_before"], &set["count"], count()), (&json!(1), &json!(2), json!(2)));
     let parts = || {
         let told = chain.ask(&["subnets", "mechanisms", "emissions", BABELBIT]);
-        let parts: Vec<_> = told["mechanisms"].as_array().unwrap().iter().map(|one| one["parts"].clone()).collect();
+        let parts: Vec<_> =
+            told["mechanisms"].as_array().unwrap().iter().map(|one| one["parts"].clone()).collect();
         (told["is_set"].clone(), parts)
     };
     assert_eq!(parts(), (json!(false), vec![json!(32_767), json!(32_767)]));
     let split = ["subnets", "mechanisms", "split", BABELBIT, "--yes"];
-    let error = refusal(&chain.tao(&[&split[..], &["50,25,25"]].concat(), &["--key-uri", "//Alice"]), 2);
+    let error =
+        refusal(&chain.tao(&[&split[..], &["50,25,25"]].concat(), &["--key-uri", "//Alice"]), 2);
     assert!(error.contains("expected 2 shares"), "{error}");
     chain.alice(&[&split[..], &["75,25"]].concat());
     assert_eq!(parts(), (json!(true), vec![json!(49_151), json!(16_384)]));
@@ -106,7 +137,11 @@ fn alpha_is_bought_and_burned() {
     let free = chain.free(&coldkey);
     let burn = ["sudo", "stake-burn", "1", "--netuid", BABELBIT, "--yes"];
     let burned = chain.ask(&[&burn[..], &["--no-limit"]].concat());
-    assert_eq!((&burned["success"], &burned["limit_price"]), (&json!(true), &json!(null)), "{burned}");
+    assert_eq!(
+        (&burned["success"], &burned["limit_price"]),
+        (&json!(true), &json!(null)),
+        "{burned}"
+    );
     assert!(burned["burned_alpha_rao"].as_u64().unwrap() > 0, "{burned}");
     assert!(chain.free(&coldkey) <= free - 1_000_000_000);
     let stakes = chain.ask(&["stake", "list"])["stakes"].clone();

@@ -10,11 +10,15 @@ fn an_unreachable_chain_is_a_network_failure() {
     let network = format!("ws://{}", free_address());
     let started = Instant::now();
     for command in [&["block"][..], &["metagraph", "1"], &["balance", BOB], &["subnets", "list"]] {
-        let error = refusal(&tao().args(command).args(["--network", &network]).output().unwrap(), 3);
+        let error =
+            refusal(&tao().args(command).args(["--network", &network]).output().unwrap(), 3);
         assert!(error.contains(&network), "{error}");
     }
     // A client that asks again does so for 24 s. A busy machine can also be slower.
-    assert!(started.elapsed() < Duration::from_secs(20), "a node that does not exist was asked again and again");
+    assert!(
+        started.elapsed() < Duration::from_secs(20),
+        "a node that does not exist was asked again and again"
+    );
 }
 
 #[test]
@@ -42,7 +46,8 @@ fn development_keys_are_refused_where_another_key_is_sudo() {
         let words = arguments.split(' ').map(|word| if word == "COMMIT" { commit } else { word });
         let words: Vec<&str> = words.collect();
         let alice = ["--key-uri", "//Alice"];
-        let output = if program == "bb" { chain.bb(&words, &alice) } else { chain.tao(&words, &alice) };
+        let output =
+            if program == "bb" { chain.bb(&words, &alice) } else { chain.tao(&words, &alice) };
         let error = stderr(&output);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line}: {error}");
         assert!(error.contains("a development key, whose secret is public"), "{line}: {error}");
@@ -54,8 +59,12 @@ fn development_keys_are_refused_where_another_key_is_sudo() {
 fn daemon_refuses_development_key_when_its_node_starts_later() {
     let folder = tempfile::tempdir().unwrap();
     let (address, data) = (free_address(), folder.path().join("chain"));
-    let start_node =
-        || Daemon::start_at(tao().args(["localnet", "start", "--block-time", "1s", "--data"]).arg(&data), &address);
+    let start_node = || {
+        Daemon::start_at(
+            tao().args(["localnet", "start", "--block-time", "1s", "--data"]).arg(&data),
+            &address,
+        )
+    };
     let node = start_node();
     let network = node.url().to_owned();
     let set_key = ["call", "Sudo.set_key", "new=//Bob", "--yes", "--network", &network];
@@ -77,7 +86,10 @@ fn what_is_not_there_is_told() {
         (&["metagraph", "77"][..], "subnet 77 does not exist"),
         (&["subnets", "show", "77"], "subnet 77 does not exist"),
         (&["subnets", "hyperparameters", "77"], "subnet 77 does not exist"),
-        (&["register", "--netuid", "77", "--hotkey-ss58", BOB, "--key-uri", "//Alice"], "subnet 77 does not exist"),
+        (
+            &["register", "--netuid", "77", "--hotkey-ss58", BOB, "--key-uri", "//Alice"],
+            "subnet 77 does not exist",
+        ),
         (&["block", "4000000000"], "the node does not have block 4000000000"),
     ] {
         let error = refusal(&chain.tao(arguments, &[]), 1);

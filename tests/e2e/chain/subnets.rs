@@ -9,7 +9,11 @@ fn subnets_are_created_started_and_shown() {
     let chain = Chain::start();
     let listed = |chain: &Chain| {
         let list = chain.ask(&["subnets", "list"]);
-        let numbers = list["subnets"].as_array().unwrap().iter().map(|subnet| subnet["netuid"].as_u64().unwrap());
+        let numbers = list["subnets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|subnet| subnet["netuid"].as_u64().unwrap());
         numbers.collect::<Vec<_>>()
     };
     assert_eq!(listed(&chain), (0..60).collect::<Vec<_>>());
@@ -42,8 +46,14 @@ fn subnet_check_warns_before_the_launch() {
     let status = |netuid: &str, name: &str| {
         let report = chain.ask(&["subnet", "check", netuid]);
         let checks = report["checks"].as_array().unwrap();
-        let check = checks.iter().find(|check| check["check"] == name).unwrap_or_else(|| panic!("{name}: {report}"));
-        assert_eq!(report["warnings"], checks.iter().filter(|check| check["status"] == "warning").count());
+        let check = checks
+            .iter()
+            .find(|check| check["check"] == name)
+            .unwrap_or_else(|| panic!("{name}: {report}"));
+        assert_eq!(
+            report["warnings"],
+            checks.iter().filter(|check| check["status"] == "warning").count()
+        );
         (check["status"].clone(), check["value"].clone())
     };
     chain.wallet();
@@ -58,17 +68,31 @@ fn subnet_check_warns_before_the_launch() {
     assert_eq!(status("60", "tao_emission"), (json!("ok"), json!(true)));
     chain.alice(&["sudo", "set", "stake_threshold", "5000000000000000"]);
     // More than the owner's stake.
-    assert_eq!(status("60", "stake_threshold_rao"), (json!("warning"), json!(5_000_000_000_000_000_u64)));
+    assert_eq!(
+        status("60", "stake_threshold_rao"),
+        (json!("warning"), json!(5_000_000_000_000_000_u64))
+    );
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", "60"]);
     assert_eq!(status("60", "commit_reveal_epochs"), (json!("warning"), json!(null)));
     let cost = chain.ask(&["subnets", "burn-cost"])["cost_rao"].clone();
     let report = chain.ask(&["subnets", "check"]);
-    assert_eq!((&report["netuid"], report["checks"].as_array().unwrap().len()), (&json!(null), 1), "{report}");
-    assert_eq!((&report["checks"][0]["check"], &report["warnings"]), (&json!("creation_cost_rao"), &json!(0)));
+    assert_eq!(
+        (&report["netuid"], report["checks"].as_array().unwrap().len()),
+        (&json!(null), 1),
+        "{report}"
+    );
+    assert_eq!(
+        (&report["checks"][0]["check"], &report["warnings"]),
+        (&json!("creation_cost_rao"), &json!(0))
+    );
     let (newer, older) = (report["checks"][0]["value"].as_u64().unwrap(), cost.as_u64().unwrap());
     assert!(newer <= older, "the cost falls with time: {report}");
     let text = String::from_utf8(chain.tao(&["subnets", "check", "60"], &[]).stdout).unwrap();
-    assert!(text.contains("validators can copy the weights of others") && text.contains("warnings, block"), "{text}");
+    assert!(
+        text.contains("validators can copy the weights of others")
+            && text.contains("warnings, block"),
+        "{text}"
+    );
     let error = refusal(&chain.tao(&["subnets", "check", "77"], &[]), 1);
     assert!(error.contains("subnet 77 does not exist"), "{error}");
     let error = refusal(&chain.tao(&["subnets", "check", "0"], &[]), 2);
@@ -94,7 +118,8 @@ fn listed_subnets_are_completed() {
 #[test]
 fn root_sets_what_it_wants() {
     let chain = Chain::start();
-    let tempo = || chain.ask(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"].clone();
+    let tempo =
+        || chain.ask(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"].clone();
     let told = chain.alice(&["sudo", "set", "tempo", "20", "--netuid", "59"]);
     assert_eq!(
         (&told["call"], &told["arguments"]),
@@ -106,7 +131,8 @@ fn root_sets_what_it_wants() {
     let (code, told) = failure(&chain.tao(&bob, &[]));
     assert_eq!((code, &told["error"]["name"]), (5, &json!("Sudo.RequireSudo")), "{told}");
     // A call that fails inside sudo is a failure, although the sudo call itself succeeded.
-    let (code, told) = failure(&chain.tao(&["sudo", "set", "tempo", "20", "--netuid", "77"], &AS_ALICE));
+    let (code, told) =
+        failure(&chain.tao(&["sudo", "set", "tempo", "20", "--netuid", "77"], &AS_ALICE));
     assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
     assert_eq!(tempo(), 20);
     let error = refusal(&chain.tao(&["sudo", "set", "colour", "1"], &AS_ALICE), 1);

@@ -22,10 +22,15 @@ impl Nodes {
     fn start(arguments: &[&str]) -> Self {
         let ports = [(); 2].map(|()| free_address().rsplit_once(':').unwrap().1.to_owned());
         let mut command = Command::new(repository("scripts/suites"));
-        command.arg("node").args(arguments).env("SUITES_PORTS", ports.join(" ")).env("TAO", tao().get_program());
+        command
+            .arg("node")
+            .args(arguments)
+            .env("SUITES_PORTS", ports.join(" "))
+            .env("TAO", tao().get_program());
         let mut script = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut output = BufReader::new(script.stdout.take().unwrap());
-        let is_ready = output.by_ref().lines().map_while(Result::ok).any(|line| line == "Imported #1");
+        let is_ready =
+            output.by_ref().lines().map_while(Result::ok).any(|line| line == "Imported #1");
         let nodes = Self { script, _output: output, ports };
         assert!(is_ready, "{command:?} ended");
         nodes
@@ -36,7 +41,13 @@ impl Nodes {
     }
 
     fn ask(&self, index: usize, arguments: &[&str]) -> Value {
-        document(&tao().args(arguments).args(["--network", &self.url(index), "--json"]).output().unwrap())
+        document(
+            &tao()
+                .args(arguments)
+                .args(["--network", &self.url(index), "--json"])
+                .output()
+                .unwrap(),
+        )
     }
 }
 
@@ -54,18 +65,33 @@ fn node_of_suites_is_reference_network_with_follower() {
     for (arguments, millis) in [(&[][..], 250), (&["False"], 12_000)] {
         let nodes = Nodes::start(arguments);
         let [first, follower] = [0, 1].map(|index| nodes.ask(index, &["localnet", "status"]));
-        assert_eq!((&first["block_ms"], &first["leader"]), (&json!(millis), &Value::Null), "{first}");
-        assert!(follower["leader"]["url"].as_str().unwrap().contains(&nodes.ports[0]), "{follower}");
+        assert_eq!(
+            (&first["block_ms"], &first["leader"]),
+            (&json!(millis), &Value::Null),
+            "{first}"
+        );
+        assert!(
+            follower["leader"]["url"].as_str().unwrap().contains(&nodes.ports[0]),
+            "{follower}"
+        );
         assert_eq!(first["genesis"], follower["genesis"]);
         let listed = nodes.ask(1, &["subnets", "list"]);
-        let netuids: Vec<_> = listed["subnets"].as_array().unwrap().iter().map(|subnet| &subnet["netuid"]).collect();
-        assert_eq!(netuids, [&json!(0), &json!(1)], "the genesis block of the reference's local network");
+        let netuids: Vec<_> =
+            listed["subnets"].as_array().unwrap().iter().map(|subnet| &subnet["netuid"]).collect();
+        assert_eq!(
+            netuids,
+            [&json!(0), &json!(1)],
+            "the genesis block of the reference's local network"
+        );
         let ports = nodes.ports.clone();
         drop(nodes);
         let began = Instant::now();
         for port in ports {
             while TcpStream::connect(format!("127.0.0.1:{port}")).is_ok() {
-                assert!(began.elapsed() < Duration::from_secs(20), "the node on port {port} outlives the script");
+                assert!(
+                    began.elapsed() < Duration::from_secs(20),
+                    "the node on port {port} outlives the script"
+                );
                 std::thread::sleep(Duration::from_millis(50));
             }
         }

@@ -19,7 +19,8 @@ const WEIGHTS: &str = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eaf
 /// Status of a complete image.
 const BUILT: &str = "built and pushed";
 
-/// The Hugging Face hub, the Chutes API and a chute. Each request must have the right key or signature, and body.
+/// The Hugging Face hub, the Chutes API and a chute. Each request must have the right key or
+/// signature, and body.
 #[derive(Clone, Default)]
 pub(crate) struct Cloud {
     /// Method and path of every request.
@@ -41,7 +42,8 @@ impl Cloud {
         let cloud = Self::default();
         *cloud.image.lock().unwrap() = Some(BUILT);
         *cloud.name.lock().unwrap() = NAME;
-        let server = InferenceServer::serve(Router::new().fallback(answer).with_state(cloud.clone()));
+        let server =
+            InferenceServer::serve(Router::new().fallback(answer).with_state(cloud.clone()));
         (cloud, server)
     }
 
@@ -69,10 +71,18 @@ impl Cloud {
     }
 
     #[expect(clippy::too_many_lines, reason = "one arm for each route of both services")]
-    fn answer(&self, method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> (u16, Value) {
+    fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> (u16, Value) {
         let key = headers.get("authorization").map(|key| key.to_str().unwrap()).unwrap_or_default();
         let expected = match path {
-            path if path.starts_with("/api/") || path.contains(".git/") => format!("Bearer {HUB_KEY}"),
+            path if path.starts_with("/api/") || path.contains(".git/") => {
+                format!("Bearer {HUB_KEY}")
+            }
             path if path.starts_with("/chute/") => format!("Bearer {CHUTES_KEY}"),
             path if path.starts_with("/local/") => String::new(),
             "/storage" => String::new(),
@@ -128,7 +138,8 @@ impl Cloud {
                 (200, Value::Null)
             }
             ("POST", "/api/models/al/Babelbit-default/commit/main") => {
-                let lines: Value = std::str::from_utf8(body).unwrap().lines().map(document_of).collect();
+                let lines: Value =
+                    std::str::from_utf8(body).unwrap().lines().map(document_of).collect();
                 assert_eq!(
                     lines,
                     json!([
@@ -161,16 +172,23 @@ impl Cloud {
                 (200, json!(program::BUILD_LOG))
             }
             ("GET", "/chutes/") => {
-                let items = if *self.is_deployed.lock().unwrap() { vec![self.chute()] } else { Vec::new() };
+                let items =
+                    if *self.is_deployed.lock().unwrap() { vec![self.chute()] } else { Vec::new() };
                 let cord = json!({
                     "function": "predict", "stream": false, "public_api_method": "POST", "public_api_path": "/predict",
                 });
-                (200, json!({ "total": items.len(), "items": items, "cord_refs": { "r-1": [cord] } }))
+                (
+                    200,
+                    json!({ "total": items.len(), "items": items, "cord_refs": { "r-1": [cord] } }),
+                )
             }
             ("POST", "/chutes/") => {
                 let mut chute = json();
                 let code = chute["code"].take();
-                assert!(code.as_str().unwrap().contains(&format!("HF_REPO_REVISION = \"{REVISION}\"")), "{code}");
+                assert!(
+                    code.as_str().unwrap().contains(&format!("HF_REPO_REVISION = \"{REVISION}\"")),
+                    "{code}"
+                );
                 let cord = |name: &str| {
                     json!({
                         "method": "POST", "path": format!("/{name}"), "function": name, "stream": false,
@@ -192,7 +210,10 @@ impl Cloud {
                 self.deploy(chute)
             }
             ("POST", "/chutes/share") => {
-                assert_eq!(json(), json!({ "chute_id_or_name": "c-1", "user_id_or_name": "validator-account" }));
+                assert_eq!(
+                    json(),
+                    json!({ "chute_id_or_name": "c-1", "user_id_or_name": "validator-account" })
+                );
                 (200, Value::Null)
             }
             ("GET", "/chutes/c-1") => (200, self.chute()),
@@ -204,17 +225,33 @@ impl Cloud {
                 *self.is_deployed.lock().unwrap() = false;
                 (200, json!({ "chute_id": "c-1", "deleted": true }))
             }
-            ("POST", path) if path == format!("/chute/{SLUG}/health") || path == "/local/health" => {
-                (200, json!({ "status": "healthy", "model": "al/Babelbit-default", "model_loaded": true }))
+            ("POST", path)
+                if path == format!("/chute/{SLUG}/health") || path == "/local/health" =>
+            {
+                (
+                    200,
+                    json!({ "status": "healthy", "model": "al/Babelbit-default", "model_loaded": true }),
+                )
             }
-            ("POST", path) if path == format!("/chute/{SLUG}/predict") || path == "/local/predict" => {
+            ("POST", path)
+                if path == format!("/chute/{SLUG}/predict") || path == "/local/predict" =>
+            {
                 let mut utterance = json();
                 // The reference's fields, all of them.
-                for field in ["index", "step", "prefix", "context", "done", "prediction", "ground_truth", "evaluation"]
-                {
+                for field in [
+                    "index",
+                    "step",
+                    "prefix",
+                    "context",
+                    "done",
+                    "prediction",
+                    "ground_truth",
+                    "evaluation",
+                ] {
                     assert!(utterance.get(field).is_some(), "{field}");
                 }
-                utterance["prediction"] = format!("{} today", utterance["prefix"].as_str().unwrap()).into();
+                utterance["prediction"] =
+                    format!("{} today", utterance["prefix"].as_str().unwrap()).into();
                 (
                     200,
                     json!({ "success": true, "model": "m", "utterance": utterance, "context_used": "", "complete": false }),
@@ -230,14 +267,22 @@ fn document_of(line: &str) -> Value {
     serde_json::from_str(line).unwrap()
 }
 
-async fn answer(State(cloud): State<Cloud>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    State(cloud): State<Cloud>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let target = uri.path().to_owned();
     cloud.asked.lock().unwrap().push(format!("{method} {uri}"));
     let (status, answer) = cloud.answer(&method, &target, &headers, &body);
     let status = StatusCode::from_u16(status).unwrap();
     match answer {
         Value::Null => status.into_response(),
-        Value::String(text) => (status, [(CONTENT_TYPE, "text/event-stream")], text).into_response(),
+        Value::String(text) => {
+            (status, [(CONTENT_TYPE, "text/event-stream")], text).into_response()
+        }
         answer => (status, axum::Json(answer)).into_response(),
     }
 }

@@ -31,6 +31,9 @@ fn a_dry_run_shows_the_request_for_large_files() {
     assert_eq!((objects.len(), &objects[0]["size"]), (1, &json!(SIZE)), "{batch}");
     let committed = request(&shown, "commit the files")["body"].as_array().unwrap();
     let large = committed.iter().find(|line| line["key"] == "lfsFile").unwrap();
-    assert_eq!((&large["value"]["path"], &large["value"]["oid"]), (&json!("large.safetensors"), &objects[0]["oid"]));
+    assert_eq!(
+        (&large["value"]["path"], &large["value"]["oid"]),
+        (&json!("large.safetensors"), &objects[0]["oid"])
+    );
     assert_eq!(cloud.asked(), [""; 0]);
 }

@@ -1,5 +1,5 @@
-//! Chutes' own program, `chutes`, against the same server: it registers a wallet of ours, builds the image of our script,
-//! deploys and lists the chute, and runs the script.
+//! Chutes' own program, `chutes`, against the same server: it registers a wallet of ours, builds
+//! the image of our script, deploys and lists the chute, and runs the script.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -33,8 +33,8 @@ pub(super) struct Account {
     pub(super) image: Option<Value>,
 }
 
-/// Checks the signature of a request and returns its hotkey. The signature covers the hash of the body; without a body,
-/// the first segment of the path.
+/// Checks the signature of a request and returns its hotkey. The signature covers the hash of the
+/// body; without a body, the first segment of the path.
 fn signer(path: &str, headers: &HeaderMap, body: &[u8]) -> Hotkey {
     let header = |name: &str| headers[name].to_str().unwrap();
     let (hotkey, nonce) = (header("x-chutes-hotkey"), header("x-chutes-nonce"));
@@ -50,7 +50,9 @@ fn signer(path: &str, headers: &HeaderMap, body: &[u8]) -> Hotkey {
 
 /// Returns a text field of a form.
 fn field<'a>(form: &'a str, name: &str) -> &'a str {
-    let (_, rest) = form.split_once(&format!("name=\"{name}\"\r\n\r\n")).unwrap_or_else(|| panic!("{name}: {form}"));
+    let (_, rest) = form
+        .split_once(&format!("name=\"{name}\"\r\n\r\n"))
+        .unwrap_or_else(|| panic!("{name}: {form}"));
     rest.split_once("\r\n--").unwrap().0
 }
 
@@ -87,11 +89,18 @@ impl Cloud {
             });
             return Some((200, answer));
         }
-        assert_eq!((account.hotkey, headers["x-chutes-userid"].as_bytes()), (Some(signer), &b"u-1"[..]), "{path}");
+        assert_eq!(
+            (account.hotkey, headers["x-chutes-userid"].as_bytes()),
+            (Some(signer), &b"u-1"[..]),
+            "{path}"
+        );
         match (method.as_str(), path) {
             ("POST", "/api_keys/") => {
                 assert_eq!(json(), json!({ "name": "taonet", "admin": true }));
-                Some((200, json!({ "api_key_id": "k-1", "name": "taonet", "secret_key": CHUTES_KEY })))
+                Some((
+                    200,
+                    json!({ "api_key_id": "k-1", "name": "taonet", "secret_key": CHUTES_KEY }),
+                ))
             }
             ("POST", "/images/") => {
                 account.image = Some(image(body));
@@ -121,25 +130,40 @@ impl Program {
         Peer::find("chutes").map(|peer| Self { peer, home: home.to_owned() })
     }
 
-    /// Prepares a command: `chutes` and `pip` are the peer's, and `docker` is a script that records its arguments.
+    /// Prepares a command: `chutes` and `pip` are the peer's, and `docker` is a script that records
+    /// its arguments.
     fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let others = std::env::var_os("PATH").unwrap_or_default();
         let first = [repository("tests/e2e/peers/bin"), self.peer.programs()];
-        command.env("PATH", std::env::join_paths(first.into_iter().chain(std::env::split_paths(&others))).unwrap());
+        command.env(
+            "PATH",
+            std::env::join_paths(first.into_iter().chain(std::env::split_paths(&others))).unwrap(),
+        );
         // `chutes build --local` leaves its Dockerfile in the directory for temporary files.
         command.env("HOME", &self.home).env("TMPDIR", &self.home);
         // Wide enough for the rows of tables.
         command.env("COLUMNS", "200").env("NO_COLOR", "1").current_dir(&self.home)
     }
 
-    /// Runs a line in the home directory, with answers to its questions; `server` is the Chutes API for a registration.
-    pub(crate) fn run(&self, line: &str, answers: &str, server: Option<&InferenceServer>) -> Output {
+    /// Runs a line in the home directory, with answers to its questions; `server` is the Chutes API
+    /// for a registration.
+    pub(crate) fn run(
+        &self,
+        line: &str,
+        answers: &str,
+        server: Option<&InferenceServer>,
+    ) -> Output {
         let mut shell = program("sh");
         self.prepare(shell.args(["-c", line]));
         if let Some(server) = server {
             shell.env("CHUTES_API_URL", server.url().trim_end_matches("/v1"));
         }
-        let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = shell
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         // A command without questions can exit first.
         let _ = child.stdin.take().unwrap().write_all(answers.as_bytes());
         child.wait_with_output().unwrap()
@@ -147,7 +171,12 @@ impl Program {
 
     /// Like [`Self::run`]; returns all output of a command that succeeds.
     #[track_caller]
-    pub(crate) fn told(&self, line: &str, answers: &str, server: Option<&InferenceServer>) -> String {
+    pub(crate) fn told(
+        &self,
+        line: &str,
+        answers: &str,
+        server: Option<&InferenceServer>,
+    ) -> String {
         let output = self.run(line, answers, server);
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output);
         // The program exits with status 0 when the API refuses a request.
@@ -160,7 +189,16 @@ impl Program {
         let address = free_address();
         let (host, port) = address.split_once(':').unwrap();
         let mut run = self.peer.script("chute.py");
-        self.prepare(&mut run).args(["run", "my_chute:chute", "--dev", "--debug", "--host", host, "--port", port]);
+        self.prepare(&mut run).args([
+            "run",
+            "my_chute:chute",
+            "--dev",
+            "--debug",
+            "--host",
+            host,
+            "--port",
+            port,
+        ]);
         run.args(["--logging-port", "0"]).env("CHUTES_EXECUTION_CONTEXT", "REMOTE");
         let mut child = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
@@ -214,8 +252,19 @@ impl Miner {
         let (cloud, server) = Cloud::serve();
         let wallet = |arguments: &[&str]| {
             let mut command = tao();
-            command.arg("wallet").args(arguments).args(["--json", "--wallet-name", "my-wallet", "--mnemonic-file"]);
-            document(&command.arg(home.path().join(arguments[0])).env("HOME", home.path()).output().unwrap())
+            command.arg("wallet").args(arguments).args([
+                "--json",
+                "--wallet-name",
+                "my-wallet",
+                "--mnemonic-file",
+            ]);
+            document(
+                &command
+                    .arg(home.path().join(arguments[0]))
+                    .env("HOME", home.path())
+                    .output()
+                    .unwrap(),
+            )
         };
         let coldkey = wallet(&["new-coldkey", "--no-use-password"])["coldkey"]["address"].clone();
         let hotkey = wallet(&["new-hotkey", "--hotkey", "my-hotkey"])["hotkey"]["address"].clone();
@@ -251,7 +300,11 @@ fn a_wallet_of_ours_is_registered() {
         assert_eq!(account.registration, json!({ "username": "alice", "coldkey": miner.coldkey }));
     }
     let config = miner.read(".chutes/config.ini");
-    for line in ["username = alice", "hotkey_name = my-hotkey", &format!("hotkey_ss58address = {}", miner.hotkey)] {
+    for line in [
+        "username = alice",
+        "hotkey_name = my-hotkey",
+        &format!("hotkey_ss58address = {}", miner.hotkey),
+    ] {
         assert!(config.contains(line), "{config}");
     }
     // The seed in the configuration is that of the hotkey: the server checks the signature.
@@ -267,11 +320,20 @@ fn the_image_of_our_script_is_built() {
     assert_eq!(miner.cloud.asked(), [""; 0]);
     let image = miner.program.told("docker images", "", None);
     let dockerfile = miner.read("Dockerfile");
-    let [base, packages, chutes, script] = dockerfile.lines().collect::<Vec<_>>()[..] else { panic!("{dockerfile}") };
+    let [base, packages, chutes, script] = dockerfile.lines().collect::<Vec<_>>()[..] else {
+        panic!("{dockerfile}")
+    };
     assert_eq!((base, script), ("FROM parachutes/python:3.12", "ADD my_chute.py /app/my_chute.py"));
-    assert!(packages.starts_with("RUN pip install ") && packages.contains(" transformers "), "{packages}");
+    assert!(
+        packages.starts_with("RUN pip install ") && packages.contains(" transformers "),
+        "{packages}"
+    );
     assert!(chutes.starts_with("RUN pip install chutes=="), "{chutes}");
-    miner.program.told(&format!("docker run -p 8000:8000 -it {} /bin/bash", image.trim()), "", None);
+    miner.program.told(
+        &format!("docker run -p 8000:8000 -it {} /bin/bash", image.trim()),
+        "",
+        None,
+    );
 
     let told = miner.program.told("chutes build my_chute:chute --wait", "y\n", None);
     assert!(told.contains("STEP 1/2") && told.contains("pushed"), "{told}");
@@ -304,7 +366,9 @@ fn the_image_of_our_script_is_built() {
 fn assert_covered(ours: &Value, theirs: &Value, name: &str) {
     match (ours, theirs) {
         (Value::Object(ours), Value::Object(theirs)) => {
-            ours.iter().for_each(|(name, value)| assert_covered(value, theirs.get(name).unwrap_or(&Value::Null), name));
+            ours.iter().for_each(|(name, value)| {
+                assert_covered(value, theirs.get(name).unwrap_or(&Value::Null), name)
+            });
         }
         (Value::Array(ours), Value::Array(theirs)) => {
             assert_eq!(ours.len(), theirs.len(), "{name}");
@@ -353,10 +417,15 @@ fn the_script_of_a_chute_serves_its_routes() {
     no_key_in(&stderr(&output));
     let ping = document(&output);
     let health = &ping["health"];
-    assert_eq!((&health["status"], &health["model_loaded"]), (&json!("healthy"), &json!(true)), "{ping}");
+    assert_eq!(
+        (&health["status"], &health["model_loaded"]),
+        (&json!("healthy"), &json!(true)),
+        "{ping}"
+    );
     assert_eq!(health["model"], "al/Babelbit-default");
     let predictions = ping["predictions"].as_array().unwrap();
-    let predicted: Vec<_> = predictions.iter().map(|one| one["prediction"].as_str().unwrap()).collect();
+    let predicted: Vec<_> =
+        predictions.iter().map(|one| one["prediction"].as_str().unwrap()).collect();
     let expected = ["Hi", "Hi -", "Hi - how", "Hi - how are", "Hi - how are you"];
     assert_eq!(predicted, expected.map(|prefix| format!("{prefix} today?")));
     assert_eq!(miner.cloud.asked(), [""; 0]);

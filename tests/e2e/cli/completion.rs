@@ -50,7 +50,10 @@ fn completions_know_wallets_and_hotkeys() {
     }
     let root = wallets.path().to_str().unwrap();
     for (words, expected) in [
-        (&["tao", "wallet", "inspect", "--wallet-path", root, "--wallet-name", ""][..], &["miner", "owner"][..]),
+        (
+            &["tao", "wallet", "inspect", "--wallet-path", root, "--wallet-name", ""][..],
+            &["miner", "owner"][..],
+        ),
         (&["tao", "balance", "--wallet-path", root, "-w", "o"], &["owner"]),
         (&["tao", "register", "--wallet-path", root, "--hotkey", ""], &["first", "second"]),
         (&["tao", "register", "-p", root, "-w", "miner", "--hotkey", ""], &["first"]),
@@ -59,7 +62,10 @@ fn completions_know_wallets_and_hotkeys() {
     }
     let mut by_variable = tao();
     by_variable.env("BT_WALLET_PATH", root);
-    assert_eq!(candidates(by_variable, &["tao", "wallet", "sign", "--wallet-name", "mi"]), ["miner"]);
+    assert_eq!(
+        candidates(by_variable, &["tao", "wallet", "sign", "--wallet-name", "mi"]),
+        ["miner"]
+    );
     let addresses = candidates(tao(), &["tao", "stake", "add", "-p", root, "--hotkey-ss58", "5G"]);
     assert_eq!(addresses, [ALICE; 3]);
 }
@@ -67,9 +73,10 @@ fn completions_know_wallets_and_hotkeys() {
 #[test]
 fn bash_completes_through_the_script() {
     let folder = tempfile::tempdir().unwrap();
-    for (program, words, expected) in
-        [("tao", "tao balance --network loc", "local\n"), ("bb", "bb compute-w", "compute-weights\n")]
-    {
+    for (program, words, expected) in [
+        ("tao", "tao balance --network loc", "local\n"),
+        ("bb", "bb compute-w", "compute-weights\n"),
+    ] {
         let script = folder.path().join("script");
         let (count, last) = (words.split(' ').count() - 1, words.rsplit(' ').next().unwrap());
         let lines = format!(
@@ -78,7 +85,12 @@ fn bash_completes_through_the_script() {
         );
         std::fs::write(&script, lines).unwrap();
         let output = shell(&format!("bash {}", script.display())).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{program}: {}", stderr(&output));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            expected,
+            "{program}: {}",
+            stderr(&output)
+        );
     }
 }
 

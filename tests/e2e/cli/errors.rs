@@ -8,9 +8,13 @@ use crate::support::{bb, error_document, refusal, repository, stderr, tao};
 
 #[test]
 fn wrong_arguments_are_wrong_usage() {
-    for arguments in
-        [&["dance"][..], &["runner", "--solo"], &["config"], &["score-batch"], &["miner", "--profile", "shouter"]]
-    {
+    for arguments in [
+        &["dance"][..],
+        &["runner", "--solo"],
+        &["config"],
+        &["score-batch"],
+        &["miner", "--profile", "shouter"],
+    ] {
         refusal(&bb().args(arguments).output().unwrap(), 2);
     }
 }
@@ -20,15 +24,35 @@ fn errors_are_text_or_json_with_the_hint_apart() {
     let folder = tempfile::tempdir().unwrap();
     let network = ["balance", ALICE, "--network", "locall"];
     for (arguments, message, hint) in [
-        (&network[..], "--network: unknown network locall", "use finney, test, archive, local, or the URL"),
-        (&["balance", "--networks", "local"], "unexpected argument '--networks' found", "a similar argument exists:"),
-        (&["metagraph"], "the following required arguments were not provided: <netuid>", "usage: tao metagraph"),
-        (&["wallet", "sign", "--message", "x"], "no such file or directory", "`tao wallet list` lists your keys"),
+        (
+            &network[..],
+            "--network: unknown network locall",
+            "use finney, test, archive, local, or the URL",
+        ),
+        (
+            &["balance", "--networks", "local"],
+            "unexpected argument '--networks' found",
+            "a similar argument exists:",
+        ),
+        (
+            &["metagraph"],
+            "the following required arguments were not provided: <netuid>",
+            "usage: tao metagraph",
+        ),
+        (
+            &["wallet", "sign", "--message", "x"],
+            "no such file or directory",
+            "`tao wallet list` lists your keys",
+        ),
         (&["senate"], "the chain has no senate", "calls of root need the sudo key"),
     ] {
         let run = |json: &[&str]| {
             let mut command = tao();
-            command.args(arguments).args(json).env("BT_WALLET_PATH", folder.path()).env("NO_COLOR", "1");
+            command
+                .args(arguments)
+                .args(json)
+                .env("BT_WALLET_PATH", folder.path())
+                .env("NO_COLOR", "1");
             command.output().unwrap()
         };
         let plain = run(&[]);
@@ -41,7 +65,8 @@ fn errors_are_text_or_json_with_the_hint_apart() {
 
         let output = run(&["--json"]);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0));
-        let error = error_document(&output).unwrap_or_else(|| panic!("{arguments:?}: {}", stderr(&output)));
+        let error =
+            error_document(&output).unwrap_or_else(|| panic!("{arguments:?}: {}", stderr(&output)));
         assert!(error["error"].as_str().unwrap().to_lowercase().contains(message), "{error}");
         assert!(error["hint"].as_str().unwrap().starts_with(hint), "{error}");
         assert_eq!(error["exit_code"], code, "{error}");
@@ -57,7 +82,8 @@ fn wrong_network_is_reported_before_missing_wallet() {
     for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (program, arguments) = line.split_once(' ').unwrap();
         let words: Vec<&str> = arguments.split(' ').collect();
-        // `tao weights reveal` reads its file first, and `bb test-miner` connects to no chain without --key-uri.
+        // `tao weights reveal` reads its file first, and `bb test-miner` connects to no chain
+        // without --key-uri.
         if words.contains(&"COMMIT") || words[0] == "test-miner" {
             continue;
         }
@@ -81,9 +107,19 @@ fn wrong_network_is_reported_before_the_external_address_is_detected() {
     let service = TcpListener::bind("127.0.0.1:0").unwrap();
     service.set_nonblocking(true).unwrap();
     let source = format!("http://{}/", service.local_addr().unwrap());
-    let commands = [(bb(), &["register-axon"][..]), (tao(), &["serve-axon", "--netuid", "59", "--port", "8091"])];
+    let commands = [
+        (bb(), &["register-axon"][..]),
+        (tao(), &["serve-axon", "--netuid", "59", "--port", "8091"]),
+    ];
     for (mut command, arguments) in commands {
-        command.args(arguments).args(["--network", "locall", "--ip-source", &source, "--ip-timeout", "1"]);
+        command.args(arguments).args([
+            "--network",
+            "locall",
+            "--ip-source",
+            &source,
+            "--ip-timeout",
+            "1",
+        ]);
         let error = refusal(&command.output().unwrap(), 2);
         assert!(error.contains("unknown network locall"), "{error}");
     }

@@ -16,10 +16,12 @@ use super::{dashboard, demo, interpreted, page, played_market, wait_for};
 use crate::peers::Peer;
 use crate::support::{Daemon, Terminal, document, free_address, repository, require_models, tao};
 
-/// Runs a script until it ends; returns its report. The script prints faults of the pages on standard error.
+/// Runs a script until it ends; returns its report. The script prints faults of the pages on
+/// standard error.
 #[track_caller]
 fn report(script: &mut Command) -> Value {
-    let output = script.output().expect("Node.js is missing: install the package nodejs, or run ./test");
+    let output =
+        script.output().expect("Node.js is missing: install the package nodejs, or run ./test");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -76,7 +78,11 @@ fn every_page_reads_in_both_schemes_on_a_phone_and_without_scripts() {
     }
     let services = page(&format!("{url}/services"));
     // The miners remain for visitors.
-    assert_eq!((services.matches("badge ok").count(), services.matches(">stopped<").count()), (5, 5), "{services}");
+    assert_eq!(
+        (services.matches("badge ok").count(), services.matches(">stopped<").count()),
+        (5, 5),
+        "{services}"
+    );
 }
 
 #[test]
@@ -84,10 +90,20 @@ fn the_text_contest_and_services_read_in_both_schemes_on_a_phone_and_without_scr
     let Some(browser) = Peer::find("browser") else { return };
     require_models();
     let (folder, metrics) = (tempfile::tempdir().unwrap(), free_address());
-    let played = tao().args(["demo", "--contest", "text", "--once", "--json", "--keep"]).arg(folder.path()).output();
+    let played = tao()
+        .args(["demo", "--contest", "text", "--once", "--json", "--keep"])
+        .arg(folder.path())
+        .output();
     document(&played.unwrap());
     // Without transactions, the metrics of a chain that mines on demand do not change.
-    let _chain = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual", "--metrics", &metrics]));
+    let _chain = Daemon::start(tao().args([
+        "localnet",
+        "--memory",
+        "--block-time",
+        "manual",
+        "--metrics",
+        &metrics,
+    ]));
     let service = format!("chain=http://{metrics}");
     let daemon = Daemon::start(&mut dashboard(folder.path(), &["--service", &service]));
     let began = Instant::now();
@@ -131,8 +147,10 @@ fn proofs_read_in_both_schemes_on_a_phone_and_without_scripts() {
     for number in 0..60_u8 {
         let verified = Outcome::Verified { time: Duration::from_millis(400), bytes: 70_000 };
         let outcome = if number % 7 == 6 { Outcome::Failed(Fault::WrongOutput) } else { verified };
-        let (miner, kind) = (Hotkey::from_bytes([number % 12; 32]), format!("{}:0", "ab".repeat(32)));
-        book.record(Event { miner, kind, at: Duration::from_hours(500_000), miners: 12, outcome }).unwrap();
+        let (miner, kind) =
+            (Hotkey::from_bytes([number % 12; 32]), format!("{}:0", "ab".repeat(32)));
+        book.record(Event { miner, kind, at: Duration::from_hours(500_000), miners: 12, outcome })
+            .unwrap();
     }
     drop(book);
     let daemon = Daemon::start(tao().args(["dashboard", "--proof"]).arg(&state));
@@ -161,7 +179,8 @@ fn steps_of_prompting_read_in_both_schemes_on_a_phone_and_without_scripts() {
         seconds: 0.75,
     };
     let step = StepRecord {
-        question: "How often does the old ferry cross the harbour, and where does it land?".repeat(3),
+        question: "How often does the old ferry cross the harbour, and where does it land?"
+            .repeat(3),
         seed: None,
         answers: (0..30).map(answer).collect(),
     };
@@ -181,8 +200,13 @@ fn a_chain_reads_in_both_schemes_on_a_phone_and_without_scripts() {
     let Some(browser) = Peer::find("browser") else { return };
     let explored = Explored::start();
     // A number that is a block and a netuid gives a page of results.
-    let paths = ["/chain/search?q=2", "/chain/storage/SubtensorModule/Tempo?keys=", "/chain/storage/Timestamp/Now"];
-    let report = report(browser.browser_script("pages.mjs").arg(explored.dashboard.url()).args(paths));
+    let paths = [
+        "/chain/search?q=2",
+        "/chain/storage/SubtensorModule/Tempo?keys=",
+        "/chain/storage/Timestamp/Now",
+    ];
+    let report =
+        report(browser.browser_script("pages.mjs").arg(explored.dashboard.url()).args(paths));
     let kinds = report["kinds"].as_array().unwrap();
     for kind in [
         "/chain?",
@@ -206,25 +230,36 @@ fn a_challenge_is_followed_from_the_first_reply_to_the_leaderboard() {
     let daemon = Daemon::start(&mut dashboard(folder.path(), &[]));
     let mut script = browser.browser_script("follow.mjs");
     script.arg(daemon.url()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut script = script.spawn().expect("Node.js is missing: install the package nodejs, or run ./test");
+    let mut script =
+        script.spawn().expect("Node.js is missing: install the package nodejs, or run ./test");
     let mut output = BufReader::new(script.stdout.take().unwrap());
     let mut ready = String::new();
     output.read_line(&mut ready).unwrap();
     // If the script failed, its standard error says why.
-    let played = ready.contains("ready").then(|| demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output());
+    let played = ready
+        .contains("ready")
+        .then(|| demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output());
     let mut rest = String::new();
     output.read_to_string(&mut rest).unwrap();
     let ended = script.wait_with_output().unwrap();
     assert!(ended.status.success(), "{ready}{rest}{}", String::from_utf8_lossy(&ended.stderr));
-    let (played, shown): (_, Value) = (document(&played.unwrap().unwrap()), serde_json::from_str(&rest).unwrap());
+    let (played, shown): (_, Value) =
+        (document(&played.unwrap().unwrap()), serde_json::from_str(&rest).unwrap());
 
     let seen = shown["seen"].as_array().unwrap();
     assert_eq!((&seen[0]["rows"], &seen[0]["done"]), (&Value::from(0), &Value::Null), "{seen:?}");
     let partly = |state: &Value| state["done"].as_u64() < state["expected"].as_u64();
-    assert!(seen.iter().any(|state| partly(state) && state["expected"].as_u64() > Some(0)), "{seen:?}");
+    assert!(
+        seen.iter().any(|state| partly(state) && state["expected"].as_u64() > Some(0)),
+        "{seen:?}"
+    );
     let last = seen.last().unwrap();
     let miners = played["miners"].as_array().unwrap();
-    assert_eq!((&last["done"], last["rows"].as_u64()), (&Value::Null, Some(miners.len() as u64)), "{seen:?}");
+    assert_eq!(
+        (&last["done"], last["rows"].as_u64()),
+        (&Value::Null, Some(miners.len() as u64)),
+        "{seen:?}"
+    );
     for miner in miners {
         let name = &miner["name"];
         let row = shown["rows"].as_array().unwrap().iter().find(|row| row["name"] == *name);
@@ -247,8 +282,14 @@ fn a_visitor_speaks_to_a_miner() {
         let text = report[way]["text"].as_str().unwrap();
         assert!(text.contains("ferry") && text.contains("Average lagging"), "{way}: {text}");
         let captions = report[way]["captions"].as_array().unwrap();
-        assert!(captions.iter().any(|caption| caption.as_str().unwrap().contains("ferry")), "{way}: {captions:?}");
-        assert!(report[way]["peak"].as_f64().unwrap() > 0.02, "{way}: the reply is silent: {report}");
+        assert!(
+            captions.iter().any(|caption| caption.as_str().unwrap().contains("ferry")),
+            "{way}: {captions:?}"
+        );
+        assert!(
+            report[way]["peak"].as_f64().unwrap() > 0.02,
+            "{way}: the reply is silent: {report}"
+        );
     }
     let uploaded = &report["uploaded"];
     let text = uploaded["text"].as_str().unwrap();

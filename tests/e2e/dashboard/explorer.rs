@@ -25,11 +25,20 @@ impl Explored {
             tao().args(command).output().unwrap()
         };
         let succeeded = |output: &Output| assert!(output.status.success(), "{}", stderr(output));
-        succeeded(&act(ALICE, "Balances.transfer_keep_alive", json!({ "dest": BOB, "value": 1_000_000_001 })));
-        succeeded(&act(BOB, "System.remark_with_event", json!({ "remark": "<script>alert(1)</script>" })));
+        succeeded(&act(
+            ALICE,
+            "Balances.transfer_keep_alive",
+            json!({ "dest": BOB, "value": 1_000_000_001 }),
+        ));
+        succeeded(&act(
+            BOB,
+            "System.remark_with_event",
+            json!({ "remark": "<script>alert(1)</script>" }),
+        ));
         let root = json!({ "call": { "System": { "remark": { "remark": "root" } } } });
         assert!(refusal(&act(BOB, "Sudo.sudo", root), 5).contains("Sudo.RequireSudo"));
-        let dashboard = Daemon::start(tao().args(["dashboard", "--chain", chain.url(), "--netuid", "59"]));
+        let dashboard =
+            Daemon::start(tao().args(["dashboard", "--chain", chain.url(), "--netuid", "59"]));
         let explored = Self { chain, dashboard };
         explored.wait("/chain/blocks", "4 blocks from 0 to 3");
         explored.wait("/chain", ">of 60</a>");
@@ -46,8 +55,8 @@ impl Explored {
         }
     }
 
-    /// Returns a page. Retries, since a node on a busy machine can take longer than the timeout of a read, two block
-    /// times.
+    /// Returns a page. Retries, since a node on a busy machine can take longer than the timeout of
+    /// a read, two block times.
     fn page(&self, path: &str) -> String {
         let (began, url) = (Instant::now(), format!("{}{path}", self.dashboard.url()));
         let mut shown = page(&url);
@@ -64,11 +73,23 @@ impl Explored {
 fn a_chain_is_explored_without_a_contest() {
     let explored = Explored::start();
     let block = explored.page("/chain/blocks/3");
-    let row = block.split_once("Sudo.sudo</th>").unwrap_or_else(|| panic!("{block}")).1.split_once("</tr>").unwrap().0;
-    assert!(row.contains(&format!("/chain/accounts/{BOB}\"")) && row.contains("Sudo.RequireSudo"), "{row}");
+    let row = block
+        .split_once("Sudo.sudo</th>")
+        .unwrap_or_else(|| panic!("{block}"))
+        .1
+        .split_once("</tr>")
+        .unwrap()
+        .0;
+    assert!(
+        row.contains(&format!("/chain/accounts/{BOB}\"")) && row.contains("Sudo.RequireSudo"),
+        "{row}"
+    );
     let hash = row.split_once("hash ").unwrap().1.split('<').next().unwrap();
     assert!(block.contains("pre-runtime aura") && block.contains("State root"), "{block}");
-    assert!(block.contains("System.ExtrinsicFailed") && block.contains("/chain/blocks/2\""), "{block}");
+    assert!(
+        block.contains("System.ExtrinsicFailed") && block.contains("/chain/blocks/2\""),
+        "{block}"
+    );
 
     let free = Rao::new(explored.chain.free(BOB));
     let bob = explored.page(&format!("/chain/accounts/{BOB}"));
@@ -81,7 +102,10 @@ fn a_chain_is_explored_without_a_contest() {
         assert!(bob.contains(&part), "{part}: {bob}");
     }
     let alice = explored.page(&format!("/chain/accounts/{ALICE}"));
-    assert!(alice.contains("Balances.transfer_keep_alive") && alice.contains("badge ok"), "{alice}");
+    assert!(
+        alice.contains("Balances.transfer_keep_alive") && alice.contains("badge ok"),
+        "{alice}"
+    );
 
     let subnet = explored.page("/chain/subnets/59");
     for part in ["Price of 1 α, spot", "in 7 blocks", "TAO in the pool", "tempo</th><td>10"] {
@@ -108,7 +132,11 @@ fn a_chain_is_explored_without_a_contest() {
         let found = explored.page(&format!("/chain/search?q={query}"));
         assert!(found.contains(part), "{query}: {found}");
     }
-    for path in ["/chain/subnets/59".to_owned(), format!("/chain/accounts/{BOB}"), "/chain/blocks/3".to_owned()] {
+    for path in [
+        "/chain/subnets/59".to_owned(),
+        format!("/chain/accounts/{BOB}"),
+        "/chain/blocks/3".to_owned(),
+    ] {
         let mut times: Vec<_> = (0..9)
             .map(|_| {
                 let began = Instant::now();
@@ -129,9 +157,13 @@ fn without_the_node_the_pages_say_so() {
     drop(chain);
     let (url, began) = (format!("{}/chain/accounts/{ALICE}", dashboard.url()), Instant::now());
     let shown = page(&url);
-    assert!(shown.contains("The account cannot be read") && shown.contains("1 call in the 4 blocks"), "{shown}");
+    assert!(
+        shown.contains("The account cannot be read") && shown.contains("1 call in the 4 blocks"),
+        "{shown}"
+    );
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    let (status, body) = get(&format!("{}/chain/blocks/0x{}", dashboard.url(), "ab".repeat(32)), None);
+    let (status, body) =
+        get(&format!("{}/chain/blocks/0x{}", dashboard.url(), "ab".repeat(32)), None);
     assert_eq!(status.as_u16(), 503, "{}", String::from_utf8_lossy(&body));
     assert!(page(&format!("{}/chain/blocks/3", dashboard.url())).contains("Sudo.RequireSudo"));
     let error = refusal(&tao().arg("dashboard").output().unwrap(), 2);

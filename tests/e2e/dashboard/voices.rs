@@ -37,25 +37,32 @@ const VOICES: [Voice; 2] = [
 
 /// Finds the directory of the recordings, which are beside the repository.
 fn recordings() -> Option<PathBuf> {
-    let given = std::env::var_os("TAONET_VOICES").unwrap_or_else(|| "../shared/vectors/voices".into());
+    let given =
+        std::env::var_os("TAONET_VOICES").unwrap_or_else(|| "../shared/vectors/voices".into());
     let folder = repository(".").join(given);
     if folder.is_dir() {
         return Some(folder);
     }
-    skip(&format!("NOT TESTED: no recordings in {}; hint: set TAONET_VOICES to their directory", folder.display()));
+    skip(&format!(
+        "NOT TESTED: no recordings in {}; hint: set TAONET_VOICES to their directory",
+        folder.display()
+    ));
     None
 }
 
 /// Lower case without punctuation.
 fn words(text: &str) -> String {
-    let plain = |word: &str| word.chars().filter(|character| character.is_alphanumeric()).collect::<String>();
+    let plain = |word: &str| {
+        word.chars().filter(|character| character.is_alphanumeric()).collect::<String>()
+    };
     text.to_lowercase().split_whitespace().map(plain).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns the texts of a result: the visitor's words, and those of the interpretation.
 fn texts(result: &str) -> [String; 2] {
     ["You", "Interpretation"].map(|label| {
-        let (_, rest) = result.split_once(&format!("<h3>{label}</h3>")).unwrap_or_else(|| panic!("{result}"));
+        let (_, rest) =
+            result.split_once(&format!("<h3>{label}</h3>")).unwrap_or_else(|| panic!("{result}"));
         let (_, rest) = rest.split_once("<p>").unwrap_or_else(|| panic!("{result}"));
         rest.split("</p>").next().unwrap().to_owned()
     })
@@ -81,7 +88,9 @@ fn visitors_voices_become_english_text() {
     for Voice { file, seconds, spoken } in VOICES {
         let target = decoded.path().join(Path::new(file).with_extension("wav"));
         let mut decode = decoder.script("decode.py");
-        assert!(decode.arg(folder.join(file)).arg(&target).arg(seconds).status().unwrap().success());
+        assert!(
+            decode.arg(folder.join(file)).arg(&target).arg(seconds).status().unwrap().success()
+        );
         let (_, result) = interpreted(&url, parrot, &target);
         for text in texts(&result) {
             let errors = word_errors(&words(&text), spoken);

@@ -1,4 +1,5 @@
-//! A machine for the guide of proofs: wallets, a circuit, a chain and a release server without releases.
+//! A machine for the guide of proofs: wallets, a circuit, a chain and a release server without
+//! releases.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -30,8 +31,12 @@ impl Machine {
         symlink(env!("CARGO_BIN_EXE_tao"), programs.join("tao")).unwrap();
         machine.run("tao subnets start 2 --key-uri //Alice --yes");
         for wallet in wallets {
-            let files = format!("--coldkey-mnemonic-file {wallet}-cold.txt --hotkey-mnemonic-file {wallet}-hot.txt");
-            machine.run(&format!("tao wallet create --wallet-name {wallet} --no-use-password {files}"));
+            let files = format!(
+                "--coldkey-mnemonic-file {wallet}-cold.txt --hotkey-mnemonic-file {wallet}-hot.txt"
+            );
+            machine.run(&format!(
+                "tao wallet create --wallet-name {wallet} --no-use-password {files}"
+            ));
             machine.run(&format!("tao wallet faucet --wallet-name {wallet} --amount 5000"));
         }
         let releases = machine.place().join("releases");
@@ -46,24 +51,34 @@ impl Machine {
         self.folder.path()
     }
 
-    /// Returns a program of this machine with arguments; the first word is `tao`, or a link to it in target/release.
+    /// Returns a program of this machine with arguments; the first word is `tao`, or a link to it
+    /// in target/release.
     pub(super) fn command(&self, words: &[String]) -> Command {
         let place = self.place();
         let path = place.join("target/release").join(words[0].rsplit('/').next().unwrap());
         let mut command = program(path.to_str().unwrap());
         let wallets = place.join("wallets");
-        command.args(&words[1..]).env("BT_CHAIN_ENDPOINT", self.chain.url()).env("BT_WALLET_PATH", &wallets);
-        command.env("BITTENSOR_WALLET_PATH", &wallets).env("SN2_CIRCUIT_CACHE_DIR", place.join("circuits"));
+        command
+            .args(&words[1..])
+            .env("BT_CHAIN_ENDPOINT", self.chain.url())
+            .env("BT_WALLET_PATH", &wallets);
+        command
+            .env("BITTENSOR_WALLET_PATH", &wallets)
+            .env("SN2_CIRCUIT_CACHE_DIR", place.join("circuits"));
         command.env("XDG_STATE_HOME", place.join("state")).current_dir(place);
         command
     }
 
-    /// Returns the words of a line, with this machine's chain, releases and free ports in place of the public ones.
+    /// Returns the words of a line, with this machine's chain, releases and free ports in place of
+    /// the public ones.
     pub(super) fn words(&self, line: &str) -> Vec<String> {
         let releases = self.place().join("releases");
         let line = line
             .replace("https://releases.example/taonet", releases.to_str().unwrap())
-            .replace("--subtensor.network finney", &format!("--subtensor.network {}", self.chain.url()))
+            .replace(
+                "--subtensor.network finney",
+                &format!("--subtensor.network {}", self.chain.url()),
+            )
             .replace("--axon-port 8091", "--axon-port 0")
             .replace("--listen 0.0.0.0:8091", "--listen 127.0.0.1:0")
             .replace("0.0.0.0:8443", &free_address())
@@ -107,7 +122,11 @@ impl Machine {
         let began = Instant::now();
         while !validator.log().contains(ready) {
             let is_running = validator.child.try_wait().unwrap().is_none();
-            assert!(is_running && began.elapsed() < Duration::from_mins(5), "{words:?}: {}", validator.log());
+            assert!(
+                is_running && began.elapsed() < Duration::from_mins(5),
+                "{words:?}: {}",
+                validator.log()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         validator

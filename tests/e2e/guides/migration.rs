@@ -1,4 +1,5 @@
-//! The guide for migration: a rehearsal with files of the reference, which are read, continued and left as they are.
+//! The guide for migration: a rehearsal with files of the reference, which are read, continued and
+//! left as they are.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +21,8 @@ fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         if path.is_dir() {
             pending.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
         } else {
-            found.insert(path.strip_prefix(directory).unwrap().to_owned(), fs::read(&path).unwrap());
+            found
+                .insert(path.strip_prefix(directory).unwrap().to_owned(), fs::read(&path).unwrap());
         }
     }
     found
@@ -40,7 +42,8 @@ fn copy_stack(target: &Path) {
 fn report(walkthrough: &Walkthrough, words: &[&str]) -> Value {
     let mut command = if words[0] == "tao" { tao() } else { bb() };
     let output = walkthrough.prepare(command.args(&words[1..]).arg("--json")).output().unwrap();
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}: {}", stderr(&output)))
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{words:?}: {error}: {}", stderr(&output)))
 }
 
 /// Writes a score file as the reference does, of the miner that the rehearsal has played.
@@ -66,15 +69,23 @@ fn migration_guide_continues_the_files_of_the_reference() {
     let checked = report(&walkthrough, &["bb", "config", "check"]);
     let found = checked["findings"].to_string();
     assert!(found.contains("PG_HOST") && found.contains("BB_SCORE_PARALLELISM"), "{found}");
-    let doctor = report(&walkthrough, &["tao", "doctor", "--role", "runner", "--ntp-server", "127.0.0.1:9"]);
+    let doctor =
+        report(&walkthrough, &["tao", "doctor", "--role", "runner", "--ntp-server", "127.0.0.1:9"]);
     let findings = doctor["findings"].as_array().unwrap();
-    let of = |check: &str| findings.iter().filter(|finding| finding["check"] == check).collect::<Vec<_>>();
-    let is_checked = |finding: &&Value| finding["status"] != "fault" && finding["status"] != "skipped";
+    let of = |check: &str| {
+        findings.iter().filter(|finding| finding["check"] == check).collect::<Vec<_>>()
+    };
+    let is_checked =
+        |finding: &&Value| finding["status"] != "fault" && finding["status"] != "skipped";
     assert!(of("registration").into_iter().all(|finding| is_checked(&finding)), "{doctor:#}");
     assert!(of("settings").iter().any(|finding| finding["status"] == "warning"), "{doctor:#}");
 
     let migrated = report(&walkthrough, &["bb", "migrate"]);
-    assert_eq!((&migrated["unreadable"], &migrated["cached_transcripts"]), (&json!([]), &json!(2)), "{migrated:#}");
+    assert_eq!(
+        (&migrated["unreadable"], &migrated["cached_transcripts"]),
+        (&json!([]), &json!(2)),
+        "{migrated:#}"
+    );
     let challenges = migrated["challenges"].as_array().unwrap();
     let earlier = json!({
         "challenge_uid": EARLIER, "challenge_type": "main", "scored_miners": 2, "run_logs": 2,
@@ -86,11 +97,13 @@ fn migration_guide_continues_the_files_of_the_reference() {
 
     // Everything of the reference is as it was.
     for (path, content) in files(&repository("tests/e2e/data/reference-stack")) {
-        let is_same = || fs::read(walkthrough.folder.path().join(&path)).is_ok_and(|now| now == content);
+        let is_same =
+            || fs::read(walkthrough.folder.path().join(&path)).is_ok_and(|now| now == content);
         assert!(path == Path::new("env") || is_same(), "{} has changed", path.display());
     }
 
-    // The reference finds the challenge and the miner in our files by these fields, and does not play them again.
+    // The reference finds the challenge and the miner in our files by these fields, and does not
+    // play them again.
     let challenge = own["challenge_uid"].as_str().unwrap();
     let is_score = |path: &Path| {
         let name = path.to_string_lossy();
@@ -98,11 +111,12 @@ fn migration_guide_continues_the_files_of_the_reference() {
     };
     let now = files(&walkthrough.path("scores"));
     let scores = now.iter().filter(|(path, _)| is_score(path));
-    let documents: Vec<Value> = scores.map(|(_, content)| serde_json::from_slice(content).unwrap()).collect();
+    let documents: Vec<Value> =
+        scores.map(|(_, content)| serde_json::from_slice(content).unwrap()).collect();
     assert_eq!(documents.len(), 2);
     for document in documents {
-        let fields =
-            ["challenge_uid", "challenge_type", "miner_uid", "miner_hotkey"].map(|name| document[name].clone());
+        let fields = ["challenge_uid", "challenge_type", "miner_uid", "miner_hotkey"]
+            .map(|name| document[name].clone());
         assert_eq!(fields, [json!(challenge), json!("main"), json!(2), json!(BOB)]);
     }
 
@@ -112,7 +126,11 @@ fn migration_guide_continues_the_files_of_the_reference() {
     let before = files(&continued);
     let once = ["bb", "runner", "--once", "--miners", "miners.json", "--keep", "continued"];
     let round = report(&walkthrough, &once);
-    assert_eq!((&round["scored_elsewhere"], &round["miners"]), (&json!([2]), &json!([])), "{round:#}");
+    assert_eq!(
+        (&round["scored_elsewhere"], &round["miners"]),
+        (&json!([2]), &json!([])),
+        "{round:#}"
+    );
     let after = files(&continued.join("scores"));
     assert!(before.iter().all(|(path, content)| after.get(path.strip_prefix("scores").unwrap()) == Some(content)));
 }
@@ -121,7 +139,9 @@ fn migration_guide_continues_the_files_of_the_reference() {
 fn malformed_file_of_the_reference_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     copy_stack(folder.path());
-    let score = folder.path().join("scores/challenge_score_torn_type_main_miner_1_score_20261030_141207.json");
+    let score = folder
+        .path()
+        .join("scores/challenge_score_torn_type_main_miner_1_score_20261030_141207.json");
     fs::write(&score, "{\"challenge_uid\": \"torn\"").unwrap();
     let output = bb().args(["migrate", "--json"]).current_dir(folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -132,7 +152,9 @@ fn malformed_file_of_the_reference_is_reported() {
     let text = bb().arg("migrate").current_dir(folder.path()).output().unwrap();
     assert!(text.status.success(), "{}", stderr(&text));
     let text = String::from_utf8(text.stdout).unwrap();
-    let listed = format!("{EARLIER} (main): 2 miners scored, 2 run logs, completed 2026-10-30T14:12:07.481516+00:00");
+    let listed = format!(
+        "{EARLIER} (main): 2 miners scored, 2 run logs, completed 2026-10-30T14:12:07.481516+00:00"
+    );
     for line in [
         listed.as_str(),
         "1 challenge with result files; the runner calls none of 2 scored miners again in their challenges",
@@ -142,7 +164,8 @@ fn malformed_file_of_the_reference_is_reported() {
     }
 }
 
-/// The commands with Docker cannot run here: their paths are those of compose.yml, and there are at most ten.
+/// The commands with Docker cannot run here: their paths are those of compose.yml, and there are at
+/// most ten.
 #[test]
 fn migration_takes_at_most_ten_commands() {
     let block = first_block(GUIDE, "Ten commands");
@@ -153,12 +176,21 @@ fn migration_takes_at_most_ten_commands() {
     let (runner, _) = runner.split_once("\n  # docker compose --profile scale").unwrap();
     for part in ["scores", "logs", "data"] {
         assert!(runner.contains(&format!(":/home/taonet/{part}\n")), "{part}");
-        assert!(commands.iter().any(|line| line.contains(part) && line.contains("runner:/home/taonet/")), "{part}");
+        assert!(
+            commands
+                .iter()
+                .any(|line| line.contains(part) && line.contains("runner:/home/taonet/")),
+            "{part}"
+        );
     }
     // Both stacks never run at the same time.
-    let position =
-        |text: &str| commands.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}"));
-    assert!(position("docker compose stop") < position("docker compose up --detach --wait"), "{commands:#?}");
+    let position = |text: &str| {
+        commands.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}"))
+    };
+    assert!(
+        position("docker compose stop") < position("docker compose up --detach --wait"),
+        "{commands:#?}"
+    );
 }
 
 #[test]
@@ -167,7 +199,11 @@ fn preflight_of_the_migration_runs() {
     copy_stack(folder.path());
     let lines = first_block(GUIDE, "Preflight");
     let mut codes = Vec::new();
-    for line in lines.lines().filter_map(|line| line.split(" #").next()).map(str::trim).filter(|line| !line.is_empty())
+    for line in lines
+        .lines()
+        .filter_map(|line| line.split(" #").next())
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
     {
         let words = shlex::split(line).unwrap();
         let mut command = if words[0] == "tao" { tao() } else { bb() };
@@ -184,7 +220,8 @@ fn preflight_of_the_migration_runs() {
         assert!(!output.stdout.is_empty(), "{line}: {}", stderr(&output));
     }
     // The doctor finds neither a wallet nor a chain here.
-    let expected = [("bb config check", 0), ("bb migrate", 0)].map(|(line, code)| (line.to_owned(), code));
+    let expected =
+        [("bb config check", 0), ("bb migrate", 0)].map(|(line, code)| (line.to_owned(), code));
     assert_eq!(codes.get(..2), Some(&expected[..]));
     assert!(codes.len() == 3 && codes[2].0 == "tao doctor" && codes[2].1 != 0, "{codes:?}");
 }

@@ -1,5 +1,5 @@
-//! The walkthrough of docs/nineteen.md: the inference market on one machine, from nothing to an answer of a real model
-//! that OpenAI's client has bought.
+//! The walkthrough of docs/nineteen.md: the inference market on one machine, from nothing to an
+//! answer of a real model that OpenAI's client has bought.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -34,8 +34,10 @@ impl Walkthrough {
     fn new(peer: Peer) -> Self {
         let [chain, miner, validator] = [(); 3].map(|()| free_address());
         let (folder, services) = (tempfile::tempdir().unwrap(), Vec::new());
-        let mut variables = BTreeMap::from([("BT_CHAIN_ENDPOINT".to_owned(), format!("ws://{chain}"))]);
-        variables.insert("XDG_STATE_HOME".to_owned(), folder.path().join("state").display().to_string());
+        let mut variables =
+            BTreeMap::from([("BT_CHAIN_ENDPOINT".to_owned(), format!("ws://{chain}"))]);
+        variables
+            .insert("XDG_STATE_HOME".to_owned(), folder.path().join("state").display().to_string());
         Self { folder, peer, chain, miner, validator, variables, services }
     }
 
@@ -63,10 +65,14 @@ impl Walkthrough {
     fn export(&mut self, line: &str) {
         let environment = self.run(&format!("{line} && env"));
         let names = line.split_whitespace().filter_map(|word| Some(word.split_once('=')?.0));
-        let names = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'));
+        let names =
+            names.filter(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'));
         for name in names {
-            let value = environment.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            let value = value.filter(|value| !value.is_empty()).unwrap_or_else(|| panic!("{line} does not set {name}"));
+            let value =
+                environment.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            let value = value
+                .filter(|value| !value.is_empty())
+                .unwrap_or_else(|| panic!("{line} does not set {name}"));
             self.variables.insert(name.to_owned(), value.to_owned());
         }
     }
@@ -131,7 +137,11 @@ fn walkthrough_of_the_inference_market_ends_in_an_answer() {
     let mut usage = tao();
     usage.args(["nineteen", "keys", "usage", "--state", "market", "--json"]);
     let usage = document(&walkthrough.prepare(&mut usage).output().unwrap());
-    assert_eq!((&usage["balanced"], &usage["usage"][0]["requests"]), (&json!(true), &json!(1)), "{usage}");
+    assert_eq!(
+        (&usage["balanced"], &usage["usage"][0]["requests"]),
+        (&json!(true), &json!(1)),
+        "{usage}"
+    );
     while let Some(service) = walkthrough.services.pop() {
         assert!(service.terminate().success());
     }

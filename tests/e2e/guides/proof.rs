@@ -1,4 +1,5 @@
-//! The guide of proofs, docs/proof.md: every command of its blocks runs, in order, on one machine with a local chain.
+//! The guide of proofs, docs/proof.md: every command of its blocks runs, in order, on one machine
+//! with a local chain.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,7 +21,8 @@ use crate::support::{Daemon, document, free_address, repository};
 /// Returns the lines of each block without a language, without comments.
 fn blocks() -> Vec<Vec<String>> {
     let guide = fs::read_to_string(repository("docs/proof.md")).unwrap();
-    let blocks = guide.split("\n```").skip(1).step_by(2).filter_map(|block| block.strip_prefix('\n'));
+    let blocks =
+        guide.split("\n```").skip(1).step_by(2).filter_map(|block| block.strip_prefix('\n'));
     let code = |line: &str| line.split_once(" #").map_or(line, |(line, _)| line).trim().to_owned();
     blocks.map(|block| block.lines().map(code).collect()).collect()
 }
@@ -76,7 +78,8 @@ fn prepare(machine: &Machine) {
     fs::write(place.join("sample.json"), sample).unwrap();
     fs::copy(repository("models/digits-mlp/model.onnx"), place.join("model.onnx")).unwrap();
     for program in ["prover", "other-prover"] {
-        fs::copy(repository("subnets/proof/backends/examples/rerun.py"), place.join(program)).unwrap();
+        fs::copy(repository("subnets/proof/backends/examples/rerun.py"), place.join(program))
+            .unwrap();
     }
 }
 
@@ -97,10 +100,13 @@ struct Walkthrough {
 impl Walkthrough {
     /// Returns a line with this machine's names and addresses in place of the guide's placeholders.
     fn with_actual_names(&self, line: &str) -> String {
-        let mut line =
-            line.replace("HOTKEY", BOB).replace("wss://relay.example:8443", &format!("ws://{}", free_address()));
+        let mut line = line
+            .replace("HOTKEY", BOB)
+            .replace("wss://relay.example:8443", &format!("ws://{}", free_address()));
         let port = self.api.rsplit(':').next().unwrap();
-        line = line.replace("0.0.0.0:8443", &self.api).replace("localhost:8443", &format!("localhost:{port}"));
+        line = line
+            .replace("0.0.0.0:8443", &self.api)
+            .replace("localhost:8443", &format!("localhost:{port}"));
         line = line.replace("/v1/proofs/ID", &format!("/v1/proofs/{}", self.proof));
         line = line.replace("https://circuits.example", &self.catalogues.url);
         line = line.replace("s3://bucket/", &format!("s3://{BUCKET}/"));
@@ -120,20 +126,31 @@ impl Walkthrough {
     /// Identity of the circuit in a directory.
     fn id_of(&self, directory: &str) -> String {
         let inspect = ["tao", "proof", "inspect", directory, "--json"].map(str::to_owned);
-        document(&self.machine.command(&inspect).output().unwrap())["id"].as_str().unwrap().to_owned()
+        document(&self.machine.command(&inspect).output().unwrap())["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     fn run(&mut self, line: &str) {
         let machine = &self.machine;
         let actual = self.with_actual_names(line);
-        let (actual, file) = actual.split_once(" > ").map_or((&*actual, None), |(line, file)| (line, Some(file)));
+        let (actual, file) =
+            actual.split_once(" > ").map_or((&*actual, None), |(line, file)| (line, Some(file)));
         let mut words = machine.words(actual);
         let output = match [&words[0], &words[1], &words[2]].map(String::as_str) {
             // The test of the market runs it and reads the document.
             ["tao", "proof", "demo"] if line.contains("--json") => String::new(),
             ["tao", "proof", "demo"] => {
                 let report = machine.run(actual);
-                for part in ["groth16", "honest", "wrong-output", "copy", "\" Austin.\"", "Every proof was verified."] {
+                for part in [
+                    "groth16",
+                    "honest",
+                    "wrong-output",
+                    "copy",
+                    "\" Austin.\"",
+                    "Every proof was verified.",
+                ] {
                     assert!(report.contains(part), "{part}: {report}");
                 }
                 report
@@ -146,10 +163,13 @@ impl Walkthrough {
                 // Without a chain, with the miner that the guide tests before it registers.
                 let miner = self.miners.last().unwrap().url().trim_start_matches("http://");
                 let peer = format!("{BOB}@{miner}");
-                words.extend(["--loopback", "--key-uri", "//Alice", "--peer", &peer].map(str::to_owned));
+                words.extend(
+                    ["--loopback", "--key-uri", "//Alice", "--peer", &peer].map(str::to_owned),
+                );
                 self.validator = Some(machine.start_validator(&words, "user API at https://"));
                 // The input of its circuit.
-                let sample = fs::read(repository("models/diabetes-regression/sample.json")).unwrap();
+                let sample =
+                    fs::read(repository("models/diabetes-regression/sample.json")).unwrap();
                 let input = serde_json::from_slice::<Value>(&sample).unwrap()["inputs"][0].clone();
                 fs::write(machine.place().join("input.json"), input.to_string()).unwrap();
                 String::new()
@@ -196,7 +216,10 @@ impl Walkthrough {
         }
         let mut command = machine.command(&words);
         if line.contains("--catalogue") {
-            command.env("SN2_CIRCUIT_CACHE_DIR", machine.place().join(format!("cache-{}", self.miners.len())));
+            command.env(
+                "SN2_CIRCUIT_CACHE_DIR",
+                machine.place().join(format!("cache-{}", self.miners.len())),
+            );
         }
         if let Some((server, settings)) = &self.catalogues.bucket {
             let exposed = |secret: &Option<Secret>| secret.as_ref().unwrap().expose().to_owned();
@@ -210,10 +233,16 @@ impl Walkthrough {
     /// Checks the response to a user's request, and notes the id of a new proof.
     fn check_answer(&mut self, line: &str, answer: &str) {
         let path = line.split("localhost:8443").nth(1).unwrap();
-        let json = || serde_json::from_str::<Value>(answer).unwrap_or_else(|error| panic!("{line}: {error}: {answer}"));
+        let json = || {
+            serde_json::from_str::<Value>(answer)
+                .unwrap_or_else(|error| panic!("{line}: {error}: {answer}"))
+        };
         match path {
             "/v1/circuits" => assert_eq!(json()["circuits"][0]["id"], self.id_of("circuits/one")),
-            "/v1/proofs" => json()["id"].as_str().unwrap_or_else(|| panic!("{answer}")).clone_into(&mut self.proof),
+            "/v1/proofs" => json()["id"]
+                .as_str()
+                .unwrap_or_else(|| panic!("{answer}"))
+                .clone_into(&mut self.proof),
             "/v1/proofs/ID/events" => {
                 // The stream ends with the proof.
                 assert!(answer.contains("event: progress\n"), "{answer}");
@@ -233,7 +262,8 @@ fn the_proof_guide_works() {
     prepare(&machine);
     let catalogues = Catalogues::serve(machine.place().join("circuits"));
     let (api, proof) = (free_address(), String::new());
-    let mut walkthrough = Walkthrough { machine, catalogues, miners: Vec::new(), api, validator: None, proof };
+    let mut walkthrough =
+        Walkthrough { machine, catalogues, miners: Vec::new(), api, validator: None, proof };
     let blocks = blocks();
     assert!(blocks.len() >= 15, "{blocks:#?}");
     for line in blocks.iter().flatten() {
@@ -243,7 +273,9 @@ fn the_proof_guide_works() {
     }
     assert!(walkthrough.miners.len() >= 6);
     // The user has verified a proof.
-    assert!(!walkthrough.proof.is_empty() && walkthrough.machine.place().join("bundle.json").is_file());
+    assert!(
+        !walkthrough.proof.is_empty() && walkthrough.machine.place().join("bundle.json").is_file()
+    );
     walkthrough.validator.expect("the guide serves users").stop();
     for miner in walkthrough.miners {
         assert!(miner.terminate().success());

@@ -1,4 +1,5 @@
-//! The quickstart of subnet 2's reference, row by row in docs/proof.md: our command of every row runs on a local chain.
+//! The quickstart of subnet 2's reference, row by row in docs/proof.md: our command of every row
+//! runs on a local chain.
 
 use std::fs;
 
@@ -36,17 +37,27 @@ struct Row {
 
 fn rows() -> Vec<Row> {
     let guide = fs::read_to_string(repository("docs/proof.md")).unwrap();
-    let chapter = guide.split("\n## From the reference's quickstart\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let chapter = guide
+        .split("\n## From the reference's quickstart\n")
+        .nth(1)
+        .unwrap()
+        .split("\n## ")
+        .next()
+        .unwrap();
     let table = chapter.split("| Reference | Here | Difference |\n|---|---|---|\n").nth(1).unwrap();
     let lines = table.lines().take_while(|line| line.starts_with("| "));
     let rows = lines.map(|line| {
         // An escaped bar belongs to its cell.
         let line = line.replace("\\|", "\u{1}");
-        let cells: Vec<String> = line.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect();
+        let cells: Vec<String> =
+            line.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect();
         let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
         let &["", step, here, difference, ""] = cells.as_slice() else { panic!("{line}") };
         assert!(!difference.is_empty(), "{line}");
-        Row { step: step.to_owned(), commands: here.split('`').skip(1).step_by(2).map(str::to_owned).collect() }
+        Row {
+            step: step.to_owned(),
+            commands: here.split('`').skip(1).step_by(2).map(str::to_owned).collect(),
+        }
     });
     rows.collect()
 }
@@ -73,7 +84,8 @@ fn try_out(machine: &Machine, line: &str) {
     }
 }
 
-/// The release server has no signed release, so nothing is installed: crates/update tests installations.
+/// The release server has no signed release, so nothing is installed: crates/update tests
+/// installations.
 fn refuse_unsigned(machine: &Machine, words: &[String]) {
     let mut script = program("sh");
     script.arg(repository("install.sh")).args(&words[2..]).env("HOME", machine.place());
@@ -109,7 +121,11 @@ fn every_row_of_the_references_quickstart_works() {
         try_out(&machine, command);
     }
     // The miner's endpoint is on the chain.
-    let publish = rows.iter().flat_map(|row| &row.commands).find(|line| line.starts_with("tao serve-axon ")).unwrap();
+    let publish = rows
+        .iter()
+        .flat_map(|row| &row.commands)
+        .find(|line| line.starts_with("tao serve-axon "))
+        .unwrap();
     let mut again = machine.command(&machine.words(publish));
     assert_eq!(document(&again.arg("--json").output().unwrap())["outcome"], "unchanged");
 }
@@ -118,7 +134,9 @@ fn every_row_of_the_references_quickstart_works() {
 #[test]
 fn the_image_has_the_links() {
     let file = fs::read_to_string(repository("docker/Dockerfile")).unwrap();
-    let links =
-        file.lines().find_map(|line| line.strip_prefix("RUN for link in ")?.split_once("; do ln -s tao ")).unwrap();
+    let links = file
+        .lines()
+        .find_map(|line| line.strip_prefix("RUN for link in ")?.split_once("; do ln -s tao "))
+        .unwrap();
     assert_eq!(links.0.split(' ').collect::<Vec<_>>(), ["bb", "sn2-miner", "sn2-validator"]);
 }

@@ -1,6 +1,6 @@
-//! The guide of the text contest, docs/text-miner.md: every command of its blocks runs, in order, on one machine with a
-//! local chain, and with servers of the test in place of the hub, of Chutes, and of an inference server. The lines of
-//! Chutes' own program need its peer.
+//! The guide of the text contest, docs/text-miner.md: every command of its blocks runs, in order,
+//! on one machine with a local chain, and with servers of the test in place of the hub, of Chutes,
+//! and of an inference server. The lines of Chutes' own program need its peer.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,7 +57,8 @@ impl Walkthrough {
         require_models();
         let folder = tempfile::tempdir().unwrap();
         fs::rename(small_talk(folder.path()), folder.path().join("dialogues.json")).unwrap();
-        fs::write(folder.path().join("utterances.txt"), "Is this seat free?\nYes, it is.\n").unwrap();
+        fs::write(folder.path().join("utterances.txt"), "Is this seat free?\nYes, it is.\n")
+            .unwrap();
         fs::create_dir(folder.path().join("my_model")).unwrap();
         for file in fs::read_dir(repository("vectors/lm/gpt2")).unwrap() {
             let file = file.unwrap();
@@ -67,7 +68,8 @@ impl Walkthrough {
         cloud.remove_image();
         let models = || async { Json(json!({ "data": [{ "id": "gpt2" }] })) };
         let complete = || async { Json(json!({ "choices": [{ "text": " seat free?" }] })) };
-        let routes = Router::new().route("/v1/models", get(models)).route("/v1/completions", post(complete));
+        let routes =
+            Router::new().route("/v1/models", get(models)).route("/v1/completions", post(complete));
         Self {
             chain: Chain::start(),
             hub: Hub::serve(),
@@ -87,7 +89,9 @@ impl Walkthrough {
         let wallets = self.folder.path().join("wallets");
         command.env("BT_CHAIN_ENDPOINT", self.chain.url()).env("BT_WALLET_PATH", &wallets);
         command.env("BITTENSOR_WALLET_PATH", &wallets).env("BITTENSOR_WALLET_COLD", "my-wallet");
-        command.env("BITTENSOR_WALLET_HOT", "my-hotkey").env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
+        command
+            .env("BITTENSOR_WALLET_HOT", "my-hotkey")
+            .env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
         command.env("XDG_STATE_HOME", self.folder.path().join("state")).envs(&self.variables);
         command.current_dir(self.folder.path())
     }
@@ -102,7 +106,12 @@ impl Walkthrough {
     #[track_caller]
     fn run(&self, line: &str) {
         let output = self.prepare(&mut shell(line)).output().unwrap();
-        assert!(output.status.success(), "{line}: {}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
+        assert!(
+            output.status.success(),
+            "{line}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            stderr(&output)
+        );
     }
 
     /// Starts a text miner on a free port; its health names the model.
@@ -120,16 +129,18 @@ impl Walkthrough {
 
     /// Plays the challenge to the first miner.
     fn play(&self, line: &str) {
-        let miner = json!([{ "uid": 1, "hotkey": BOB, "address": address(self.services["miner"].url()) }]);
+        let miner =
+            json!([{ "uid": 1, "hotkey": BOB, "address": address(self.services["miner"].url()) }]);
         fs::write(self.folder.path().join("miners.json"), miner.to_string()).unwrap();
         let line = line.replace("http://127.0.0.1:8000", self.services["engine"].url());
-        let report = document(&self.program(&shlex::split(&line).unwrap()).arg("--json").output().unwrap());
+        let report =
+            document(&self.program(&shlex::split(&line).unwrap()).arg("--json").output().unwrap());
         assert_eq!(report["outcome"], "finished", "{report}");
         assert!(report["miners"][0]["score"].as_f64() > Some(0.5), "{report}");
     }
 
-    /// Registers the hotkey of a validator without a miner, and starts its other daemons, as the validators' guide
-    /// describes.
+    /// Registers the hotkey of a validator without a miner, and starts its other daemons, as the
+    /// validators' guide describes.
     fn start_validators_daemons(&mut self) {
         self.variables.insert("BITTENSOR_WALLET_HOT".to_owned(), "validator".to_owned());
         self.run("tao wallet faucet --wallet-name my-wallet --amount 5000");
@@ -139,12 +150,16 @@ impl Walkthrough {
         self.run(&format!("tao stake add 1000 --netuid 59 {wallet} --no-limit --yes"));
         self.chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", BOB]);
         self.chain.epoch(BABELBIT);
-        let words = ["bb", "subtensor-gateway", "--state", "gateway", "--network", self.chain.url()].map(str::to_owned);
+        let words =
+            ["bb", "subtensor-gateway", "--state", "gateway", "--network", self.chain.url()]
+                .map(str::to_owned);
         let gateway = Daemon::start(&mut self.program(&words));
         gateway.becomes_ready();
         self.variables.insert("SUBTENSOR_GATEWAY_URL".to_owned(), gateway.url().to_owned());
         self.services.insert("gateway", gateway);
-        let engine = Daemon::start(&mut self.program(&["bb", "engine", "dialogues.json"].map(str::to_owned)));
+        let engine = Daemon::start(
+            &mut self.program(&["bb", "engine", "dialogues.json"].map(str::to_owned)),
+        );
         self.variables.insert("BB_UTTERANCE_ENGINE_URL".to_owned(), engine.url().to_owned());
         self.services.insert("engine", engine);
         let signer = Daemon::start(&mut self.program(&["bb", "signer"].map(str::to_owned)));
@@ -163,12 +178,20 @@ impl Walkthrough {
 
     /// Runs one epoch of the validator, with a score for the miner.
     fn run_validator(&mut self, line: &str) {
-        let scores = || async { Json(json!({ "scores": [{ "miner_hotkey": BOB, "challenge_mean_score": 0.5 }] })) };
+        let scores = || async {
+            Json(json!({ "scores": [{ "miner_hotkey": BOB, "challenge_mean_score": 0.5 }] }))
+        };
         let scores = InferenceServer::serve(Router::new().fallback(scores));
         let mut validator = self.program(&shlex::split(line).unwrap());
-        validator.args(["--once", "--json"]).env("BB_SUBMIT_API_URL", scores.url().trim_end_matches("/v1"));
+        validator
+            .args(["--once", "--json"])
+            .env("BB_SUBMIT_API_URL", scores.url().trim_end_matches("/v1"));
         let report = document(&validator.output().unwrap());
-        assert_eq!((&report["decision"], &report["success"]), (&json!("scored"), &json!(true)), "{report}");
+        assert_eq!(
+            (&report["decision"], &report["success"]),
+            (&json!("scored"), &json!(true)),
+            "{report}"
+        );
         self.variables.clear();
     }
 
@@ -208,20 +231,29 @@ impl Walkthrough {
                 self.run(&format!("{line} --no-use-password --mnemonic-file cold.txt"));
             }
             ["tao", "wallet", "new-hotkey", ..] => {
-                let mut command = self.program(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
-                let made = document(&command.args(["--mnemonic-file", "hot.txt", "--json"]).output().unwrap());
+                let mut command =
+                    self.program(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+                let made = document(
+                    &command.args(["--mnemonic-file", "hot.txt", "--json"]).output().unwrap(),
+                );
                 made["hotkey"]["address"].as_str().unwrap().clone_into(&mut self.hotkey);
             }
             ["tao", "register", ..] => {
                 self.run("tao wallet faucet --wallet-name my-wallet --amount 5000");
                 self.run(&format!("{line} --yes"));
             }
-            ["tao", "demo", ..] | ["bb", "text", "train", ..] | ["echo", .., ">>", ".env"] => self.run(line),
+            ["tao", "demo", ..] | ["bb", "text", "train", ..] | ["echo", .., ">>", ".env"] => {
+                self.run(line)
+            }
             ["tao", "dashboard", ..] => {
                 let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
                 let dashboard = Daemon::start(&mut self.program(&words));
-                let [overview, text] = ["/", "/text"].map(|path| axon::get(place(&dashboard), path));
-                assert!(overview.contains("Text contest") && !overview.contains("unavailable"), "{overview}");
+                let [overview, text] =
+                    ["/", "/text"].map(|path| axon::get(place(&dashboard), path));
+                assert!(
+                    overview.contains("Text contest") && !overview.contains("unavailable"),
+                    "{overview}"
+                );
                 assert!(text.contains("small-talk"), "{text}");
                 assert!(dashboard.terminate().success());
             }
@@ -231,7 +263,9 @@ impl Walkthrough {
             ["bb", "miner", .., "--lm", "my_model", "--model", _, _, _, _, _] => {
                 drop(self.serve_miner(line, "my_model"));
             }
-            ["bb", "miner", "--contest", "text", "--backend-url", ..] => drop(self.serve_miner(line, "gpt2")),
+            ["bb", "miner", "--contest", "text", "--backend-url", ..] => {
+                drop(self.serve_miner(line, "gpt2"))
+            }
             ["bb", "miner", "--contest", "text", "--model", ..] => {
                 let miner = self.serve_miner(line, "n-gram");
                 self.services.insert("miner", miner);
@@ -243,7 +277,8 @@ impl Walkthrough {
             }
             ["MINER_DEV_MODE=1", "bb", "miner", ..] => {
                 self.variables.insert("MINER_DEV_MODE".to_owned(), "1".to_owned());
-                let miner = self.serve_miner(line.trim_start_matches("MINER_DEV_MODE=1 "), "n-gram");
+                let miner =
+                    self.serve_miner(line.trim_start_matches("MINER_DEV_MODE=1 "), "n-gram");
                 self.variables.remove("MINER_DEV_MODE");
                 self.services.insert("unsigned", miner);
             }
@@ -263,7 +298,9 @@ impl Walkthrough {
                 assert_eq!(neuron["axon"]["address"], "203.0.113.7:8091", "{line}");
             }
             ["bb", "engine", "dialogues.json", "--listen", _] => {
-                let engine = Daemon::start(&mut self.program(&["bb", "engine", "dialogues.json"].map(str::to_owned)));
+                let engine = Daemon::start(
+                    &mut self.program(&["bb", "engine", "dialogues.json"].map(str::to_owned)),
+                );
                 self.services.insert("engine", engine);
             }
             ["bb", "runner", "--contest", "text", "--once", ..] => self.play(line),
@@ -273,12 +310,15 @@ impl Walkthrough {
             }
             ["bb", "validate", ..] => self.run_validator(line),
             // The servers of the test have accounts of their own.
-            ["export", pairs @ ..] if pairs.iter().any(|pair| pair.starts_with("CHUTES_API_KEY=")) => {}
+            ["export", pairs @ ..]
+                if pairs.iter().any(|pair| pair.starts_with("CHUTES_API_KEY=")) => {}
             ["export", pairs @ ..] => {
                 let pairs = pairs.iter().map(|pair| pair.split_once('=').unwrap());
-                self.variables.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+                self.variables
+                    .extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
             }
-            ["chutes" | "chmod" | "docker" | "pip", ..] | ["CHUTES_EXECUTION_CONTEXT=REMOTE", "chutes", "run", ..] => {
+            ["chutes" | "chmod" | "docker" | "pip", ..]
+            | ["CHUTES_EXECUTION_CONTEXT=REMOTE", "chutes", "run", ..] => {
                 self.run_chutes(line);
             }
             ["bb", "ping-chute", .., "--local"] => self.ping_local(line),

@@ -22,28 +22,31 @@ use crate::support::is_exhaustive;
 pub(crate) const ATTACKERS: u16 = 2_000;
 /// Addresses of the attackers.
 pub(crate) const ADDRESSES: u16 = 8;
-/// Number of attackers that reopen a closed connection immediately, so that the server always has connections to
-/// accept. If all of them did, the test would measure the length of the accept queue.
+/// Number of attackers that reopen a closed connection immediately, so that the server always has
+/// connections to accept. If all of them did, the test would measure the length of the accept
+/// queue.
 pub(crate) const IMPATIENT: u16 = 16;
 /// Delay before the others reopen a closed connection.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The same over TLS and QUIC, where a connection costs the attackers as much processor time as the server, and both
-/// run on this machine.
+/// The same over TLS and QUIC, where a connection costs the attackers as much processor time as the
+/// server, and both run on this machine.
 pub(crate) const AGAIN_OVER_TLS: Duration = Duration::from_secs(10);
 /// Measured requests of a round, sequential, each on a new connection.
 const REQUESTS: usize = 200;
-/// Maximum number of rounds. So many because other programs on the machine can slow several rounds in a row.
+/// Maximum number of rounds. So many because other programs on the machine can slow several rounds
+/// in a row.
 const ROUNDS: usize = 15;
 /// Maximum 99th percentile of the response time.
 pub(crate) const P99: Duration = Duration::from_millis(50);
-/// Maximum response time: long enough for slow machines, shorter than the wait for a connection slot.
+/// Maximum response time: long enough for slow machines, shorter than the wait for a connection
+/// slot.
 const NEVER: Duration = Duration::from_secs(5);
 
 /// A body of which attackers send the beginning.
 const HALF: &[u8] = &[b' '; 1_000];
 
-/// Headers of a request with this body from this caller, after which a daemon reads the body. Caller 0 is measured, the
-/// others attack.
+/// Headers of a request with this body from this caller, after which a daemon reads the body.
+/// Caller 0 is measured, the others attack.
 pub(crate) type Headers = Arc<dyn Fn(&[u8], u16) -> String + Send + Sync>;
 
 /// A route that reads request bodies.
@@ -93,7 +96,10 @@ fn server_name() -> ServerName<'static> {
 /// Returns the first half of a client's first TLS message.
 fn half_a_hello(config: &Arc<ClientConfig>) -> Vec<u8> {
     let mut hello = Vec::new();
-    ClientConnection::new(Arc::clone(config), server_name()).unwrap().write_tls(&mut hello).unwrap();
+    ClientConnection::new(Arc::clone(config), server_name())
+        .unwrap()
+        .write_tls(&mut hello)
+        .unwrap();
     hello.truncate(hello.len() / 2);
     hello
 }
@@ -106,10 +112,14 @@ impl Served {
     #[track_caller]
     pub(crate) fn holds_within(&self, most: Duration, name: &str) {
         let (path, status) = self.page;
-        let get = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address).into_bytes();
+        let get =
+            format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address)
+                .into_bytes();
         let (plain, target) = (self.target(None), self.target(self.tls.clone()));
         let mut half = vec![("half a head", &target, sent(get[..30].to_vec()))];
-        half.extend(self.tls.iter().map(|tls| ("half a TLS handshake", &plain, sent(half_a_hello(tls)))));
+        half.extend(
+            self.tls.iter().map(|tls| ("half a TLS handshake", &plain, sent(half_a_hello(tls)))),
+        );
         let mut whole = vec![(status, sent(get))];
         if let Some(waits) = &self.waits {
             let (body, status) = waits.whole;
@@ -122,8 +132,12 @@ impl Served {
                 let attack = attack(attacked, half).await;
                 assert_eq!(attack.answered(), 0, "{name}: {what} is answered, so nothing is held");
                 for (status, request) in &whole {
-                    let p99 = p99(most, async || answered(&target, &request(0), *status).await).await;
-                    assert!(p99 < most, "{name}: status {status} took {p99:?} while others sent {what}");
+                    let p99 =
+                        p99(most, async || answered(&target, &request(0), *status).await).await;
+                    assert!(
+                        p99 < most,
+                        "{name}: status {status} took {p99:?} while others sent {what}"
+                    );
                 }
             });
         }
@@ -133,13 +147,14 @@ impl Served {
         Target { address: self.address, tls }
     }
 
-    /// Returns a request with the first `sent` bytes of a body. Each is signed when it is sent, since a signature is
-    /// valid once.
+    /// Returns a request with the first `sent` bytes of a body. Each is signed when it is sent,
+    /// since a signature is valid once.
     pub(crate) fn post(&self, waits: &Waits, body: &'static [u8], sent: usize) -> Request {
         let (to, Waits { path, headers, .. }) = (self.address, waits.clone());
         Arc::new(move |caller| {
             let (headers, length) = (headers(body, caller), body.len());
-            let headers = format!("host: {to}\r\nconnection: close\r\n{headers}content-length: {length}\r\n");
+            let headers =
+                format!("host: {to}\r\nconnection: close\r\n{headers}content-length: {length}\r\n");
             [format!("POST {path} HTTP/1.1\r\n{headers}\r\n").as_bytes(), &body[..sent]].concat()
         })
     }
@@ -170,7 +185,8 @@ async fn attack(to: &Target, half: Request) -> Attack {
     for number in 0..ATTACKERS {
         let caller = 1 + number % ADDRESSES;
         let from = Ipv4Addr::new(127, 0, 0, 1 + caller as u8);
-        let (to, half, opened, answered) = (to.clone(), half.clone(), opened.clone(), answered.clone());
+        let (to, half, opened, answered) =
+            (to.clone(), half.clone(), opened.clone(), answered.clone());
         attackers.spawn(async move {
             loop {
                 match to.connect(from.into()).await {
@@ -180,11 +196,13 @@ async fn attack(to: &Target, half: Request) -> Attack {
                         opened.add_permits(1);
                         let began = Instant::now();
                         let is_answered = stream.read(&mut [0]).await.is_ok_and(|bytes| bytes > 0);
-                        // While others still connect, the server can already refuse a body that is late.
+                        // While others still connect, the server can already refuse a body that is
+                        // late.
                         let is_answered = is_answered && began.elapsed() < NEVER;
                         answered.fetch_add(is_answered.into(), Ordering::Relaxed);
                     }
-                    // No local port is free at the moment, or the server closed the connection during the handshake.
+                    // No local port is free at the moment, or the server closed the connection
+                    // during the handshake.
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
                 if number >= IMPATIENT {
@@ -195,7 +213,12 @@ async fn attack(to: &Target, half: Request) -> Attack {
     }
     // All connections were open once.
     let all = opened.acquire_many(ATTACKERS.into());
-    drop(timeout(Duration::from_mins(1), all).await.expect("the connections are not accepted").unwrap());
+    drop(
+        timeout(Duration::from_mins(1), all)
+            .await
+            .expect("the connections are not accepted")
+            .unwrap(),
+    );
     Attack { _attackers: attackers, answered }
 }
 
@@ -206,9 +229,9 @@ pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStrea
     socket.connect(to).await
 }
 
-/// Returns the 99th percentile of the times that `answered` returns, `None` if there is no answer: the lowest
-/// of several rounds, or in `./test --all` the third lowest. The rounds stop as soon as they decide whether it is below
-/// `most`.
+/// Returns the 99th percentile of the times that `answered` returns, `None` if there is no answer:
+/// the lowest of several rounds, or in `./test --all` the third lowest. The rounds stop as soon as
+/// they decide whether it is below `most`.
 pub(crate) async fn p99(most: Duration, answered: impl AsyncFn() -> Option<Duration>) -> Duration {
     let enough = if is_exhaustive() { 3 } else { 1 };
     let mut rounds = Vec::new();

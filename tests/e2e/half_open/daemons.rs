@@ -111,18 +111,30 @@ fn metrics_at(metrics: &str) -> Served {
 }
 
 /// Starts a daemon with a separate metrics listener.
-fn start(command: &mut Command, page: (&'static str, u16), waits: impl FnOnce(&Daemon) -> Waits) -> Started {
+fn start(
+    command: &mut Command,
+    page: (&'static str, u16),
+    waits: impl FnOnce(&Daemon) -> Waits,
+) -> Started {
     let metrics = free_address();
     let daemon = Daemon::start(command.args(["--metrics", &metrics]));
     let own = Served { address: address(&daemon), page, waits: Some(waits(&daemon)), tls: None };
-    Started { served: vec![own, metrics_at(&metrics)], quic: None, running: vec![Running::Daemon(daemon)] }
+    Started {
+        served: vec![own, metrics_at(&metrics)],
+        quic: None,
+        running: vec![Running::Daemon(daemon)],
+    }
 }
 
 /// Starts a daemon that serves only metrics.
 fn start_process(command: &mut Command) -> Started {
     let metrics = free_address();
     let process = Process::start(command, &metrics);
-    Started { served: vec![metrics_at(&metrics)], quic: None, running: vec![Running::Process(process)] }
+    Started {
+        served: vec![metrics_at(&metrics)],
+        quic: None,
+        running: vec![Running::Process(process)],
+    }
 }
 
 /// Returns a route that reads anyone's body.
@@ -135,14 +147,23 @@ fn development_key(caller: u16) -> Keypair {
 }
 
 /// Signed headers for a request to //Bob.
-fn signed<S: Scheme + Copy>(daemon: &Daemon, path: &'static str, name: &'static str, scheme: S) -> Headers {
+fn signed<S: Scheme + Copy>(
+    daemon: &Daemon,
+    path: &'static str,
+    name: &'static str,
+    scheme: S,
+) -> Headers {
     let (to, hotkey) = (address(daemon), Keypair::from_uri("//Bob").unwrap().hotkey());
     let peer = Peer::new(hotkey, to.ip().to_string(), to.port()).unwrap();
-    let signers: Vec<_> = (0..=8).map(|caller| Signer::new(development_key(caller), "127.0.0.1", scheme)).collect();
+    let signers: Vec<_> =
+        (0..=8).map(|caller| Signer::new(development_key(caller), "127.0.0.1", scheme)).collect();
     Arc::new(move |body, caller| {
         let signer = &signers[usize::from(caller)];
-        let headers = signer.headers(&peer, &Method::POST, path, name, Duration::from_secs(10), body).unwrap();
-        let lines = headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
+        let headers = signer
+            .headers(&peer, &Method::POST, path, name, Duration::from_secs(10), body)
+            .unwrap();
+        let lines =
+            headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
         lines.chain([KIND.to_owned()]).collect()
     })
 }
@@ -165,23 +186,37 @@ fn axon_serve() -> Command {
 /// Starts an axon, and its streaming route.
 pub(crate) fn streaming_axon() -> (Daemon, Served, Waits) {
     let axon = Daemon::start(&mut axon_serve());
-    let streams =
-        Waits { path: "/stream", headers: signed(&axon, "/stream", "", BtauthScheme::default()), whole: ("", 200) };
-    let served = Served { address: address(&axon), page: ("/healthz", 200), waits: None, tls: None };
+    let streams = Waits {
+        path: "/stream",
+        headers: signed(&axon, "/stream", "", BtauthScheme::default()),
+        whole: ("", 200),
+    };
+    let served =
+        Served { address: address(&axon), page: ("/healthz", 200), waits: None, tls: None };
     (axon, served, streams)
 }
 
-/// The dashboard reads bodies of visitors who speak to a miner; requests must come from its own pages.
+/// The dashboard reads bodies of visitors who speak to a miner; requests must come from its own
+/// pages.
 fn dashboard(folder: &Path) -> Started {
     let miners = folder.join("miners.json");
-    let listed = json!([{ "uid": 1, "hotkey": development_key(1).hotkey(), "address": free_address() }]);
+    let listed =
+        json!([{ "uid": 1, "hotkey": development_key(1).hotkey(), "address": free_address() }]);
     std::fs::write(&miners, listed.to_string()).unwrap();
     let mut dashboard = tao();
     dashboard.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1");
-    dashboard.args(["dashboard", "--key-uri", "//Alice", "--state"]).arg(folder).arg("--miners").arg(miners);
+    dashboard
+        .args(["dashboard", "--key-uri", "//Alice", "--state"])
+        .arg(folder)
+        .arg("--miners")
+        .arg(miners);
     start(&mut dashboard, ("/healthz", 200), |daemon| {
         let headers = format!("origin: http://{}\r\n{KIND}", address(daemon));
-        Waits { path: "/try/visits", headers: Arc::new(move |_, _| headers.clone()), whole: ("{}", 400) }
+        Waits {
+            path: "/try/visits",
+            headers: Arc::new(move |_, _| headers.clone()),
+            whole: ("{}", 400),
+        }
     })
 }
 
@@ -198,12 +233,14 @@ fn arena_gateway(folder: &Path) -> Started {
     start(&mut gateway, ("/healthz", 200), |_| open("/runsync", ("{}", 422)))
 }
 
-/// The engine reads bodies only with a token, except on the route that issues tokens, which has a rate limit.
+/// The engine reads bodies only with a token, except on the route that issues tokens, which has a
+/// rate limit.
 fn engine(_: &Path) -> Started {
     let mut engine = local_bb();
     engine.arg("engine").arg(repository("tests/e2e/data/ferry.json"));
     start(&mut engine, ("/healthz", 200), |daemon| {
-        let tokens: Vec<_> = (0..=8).map(|caller| token(daemon, &development_key(caller))).collect();
+        let tokens: Vec<_> =
+            (0..=8).map(|caller| token(daemon, &development_key(caller))).collect();
         Waits {
             path: "/solo/next",
             headers: Arc::new(move |_, caller| {
@@ -220,7 +257,12 @@ fn token(engine: &Daemon, key: &Keypair) -> String {
     runtime.block_on(async {
         let client = reqwest::Client::new();
         let post = async |path: &str, body: &Value| {
-            let response = client.post(format!("{}{path}", engine.url())).body(body.to_string()).send().await.unwrap();
+            let response = client
+                .post(format!("{}{path}", engine.url()))
+                .body(body.to_string())
+                .send()
+                .await
+                .unwrap();
             response.json::<Value>().await.unwrap()
         };
         let challenge = post("/auth", &json!({})).await;
@@ -235,7 +277,11 @@ fn token(engine: &Daemon, key: &Keypair) -> String {
 }
 
 fn miner(_: &Path) -> Started {
-    start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]), ("/healthz", 200), predicts)
+    start(
+        local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]),
+        ("/healthz", 200),
+        predicts,
+    )
 }
 
 /// Returns the route of Babelbit's miner.
@@ -250,7 +296,11 @@ fn scoring_api(folder: &Path) -> Started {
     let mut started = start(&mut scoring, ("/healthz", 200), |_| open("/v1/submit", ("{}", 400)));
     // Submissions with a file have separate request slots.
     let headers = |_: &[u8], _: u16| "content-type: multipart/form-data; boundary=x\r\n".to_owned();
-    let forms = Waits { path: "/v1/submit-artifact", headers: Arc::new(headers), whole: ("--x--\r\n", 400) };
+    let forms = Waits {
+        path: "/v1/submit-artifact",
+        headers: Arc::new(headers),
+        whole: ("--x--\r\n", 400),
+    };
     let address = started.served[0].address;
     started.served.push(Served { address, page: ("/healthz", 200), waits: Some(forms), tls: None });
     started
@@ -259,7 +309,10 @@ fn scoring_api(folder: &Path) -> Started {
 fn scorer(_: &Path) -> Started {
     let nobody = free_address();
     let mut scorer = local_bb();
-    scorer.arg("scorer").env("NATS_URL", format!("nats://{nobody}")).env("S3_BUCKET_NAME", "replies");
+    scorer
+        .arg("scorer")
+        .env("NATS_URL", format!("nats://{nobody}"))
+        .env("S3_BUCKET_NAME", "replies");
     scorer.env("DATABASE_URL", format!("postgres://scorer@{nobody}/scorer"));
     start_process(scorer.env("S3_ENDPOINT_URL", format!("http://{nobody}")))
 }
@@ -284,7 +337,9 @@ fn runner(folder: &Path) -> Started {
 }
 
 fn validate(folder: &Path) -> Started {
-    start_process(without_peers("validate", folder).arg("--state").arg(folder.join("validator.json")))
+    start_process(
+        without_peers("validate", folder).arg("--state").arg(folder.join("validator.json")),
+    )
 }
 
 /// Returns a command whose services are unreachable.
@@ -292,9 +347,12 @@ fn without_peers(command: &str, folder: &Path) -> Command {
     require_models();
     let nobody = format!("http://{}", free_address());
     let mut bb = local_bb();
-    bb.args([command, "--key-uri", "//Alice"]).env("SUBTENSOR_GATEWAY_URL", &nobody).env("SIGNER_URL", &nobody);
+    bb.args([command, "--key-uri", "//Alice"])
+        .env("SUBTENSOR_GATEWAY_URL", &nobody)
+        .env("SIGNER_URL", &nobody);
     bb.env("BB_UTTERANCE_ENGINE_URL", &nobody).env("BB_SUBMIT_API_URL", &nobody);
-    bb.env("BT_CHAIN_ENDPOINT", nobody.replace("http", "ws")).env("BABELBIT_CACHE_DIR", folder.join("cache"));
+    bb.env("BT_CHAIN_ENDPOINT", nobody.replace("http", "ws"))
+        .env("BABELBIT_CACHE_DIR", folder.join("cache"));
     bb
 }
 
@@ -302,8 +360,19 @@ fn nineteen_miner(_: &Path) -> Started {
     // A call is named by the ID of its symmetric key.
     const KEY_ID: &str = "0000000000000000000000000000000000000000000000000000000000000000";
     let mut miner = tao();
-    miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "miner", "--key-uri", "//Bob"]);
-    miner.args(["--no-metagraph", "--backend-url", "http://127.0.0.1:9/v1", "--task", "chat@600=model"]);
+    miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args([
+        "nineteen",
+        "miner",
+        "--key-uri",
+        "//Bob",
+    ]);
+    miner.args([
+        "--no-metagraph",
+        "--backend-url",
+        "http://127.0.0.1:9/v1",
+        "--task",
+        "chat@600=model",
+    ]);
     start(&mut miner, ("/healthz", 200), |daemon| Waits {
         path: "/exchange-symmetric-key",
         headers: signed(daemon, "/exchange-symmetric-key", KEY_ID, FiberScheme::default()),
@@ -317,7 +386,8 @@ fn nineteen_model(_: &Path) -> Started {
     start(&mut model, ("/healthz", 200), |_| open("/v1/completions", ("{}", 400)))
 }
 
-/// Entry processes and query workers do not start without their services. `None` if one is not installed.
+/// Entry processes and query workers do not start without their services. `None` if one is not
+/// installed.
 fn nineteen_servers() -> Option<(Postgres, Nats)> {
     Some((Postgres::start()?, Nats::start()?))
 }
@@ -325,7 +395,10 @@ fn nineteen_servers() -> Option<(Postgres, Nats)> {
 fn nineteen_entry(_: &Path) -> Started {
     let Some((postgres, nats)) = nineteen_servers() else { return Started::nothing() };
     let mut entry = tao();
-    entry.env("DATABASE_URL", postgres.url()).env("NATS_URL", nats.url()).args(["nineteen", "entry"]);
+    entry
+        .env("DATABASE_URL", postgres.url())
+        .env("NATS_URL", nats.url())
+        .args(["nineteen", "entry"]);
     let mut started = start(&mut entry, ("/healthz", 200), |_| {
         let mut keys = tao();
         keys.env("DATABASE_URL", postgres.url()).args(["nineteen", "keys", "--json"]);
@@ -339,7 +412,12 @@ fn nineteen_query(_: &Path) -> Started {
     let Some((postgres, nats)) = nineteen_servers() else { return Started::nothing() };
     let mut query = tao();
     query.env("DATABASE_URL", postgres.url()).env("NATS_URL", nats.url());
-    query.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "query", "--key-uri", "//Alice"]);
+    query.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args([
+        "nineteen",
+        "query",
+        "--key-uri",
+        "//Alice",
+    ]);
     let mut started = start_process(&mut query);
     started.running.push(Running::Servers(postgres, nats));
     started
@@ -347,9 +425,14 @@ fn nineteen_query(_: &Path) -> Started {
 
 /// Returns the route for chats of a gateway whose keys this command manages.
 fn paid(keys: &mut Command) -> Waits {
-    let made = document(&keys.args(["create", "--name", "caller", "--rate", "1000000"]).output().unwrap());
+    let made =
+        document(&keys.args(["create", "--name", "caller", "--rate", "1000000"]).output().unwrap());
     let headers = format!("authorization: Bearer {}\r\n{KIND}", made["key"].as_str().unwrap());
-    Waits { path: "/v1/chat/completions", headers: Arc::new(move |_, _| headers.clone()), whole: ("{}", 400) }
+    Waits {
+        path: "/v1/chat/completions",
+        headers: Arc::new(move |_, _| headers.clone()),
+        whole: ("{}", 400),
+    }
 }
 
 fn nineteen_validator(folder: &Path) -> Started {
@@ -357,7 +440,14 @@ fn nineteen_validator(folder: &Path) -> Started {
     let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
     let mut market = tao();
     market.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
-    market.args(["nineteen", "validator", "--key-uri", "//Alice", "--network", &chain.url().replace("http", "ws")]);
+    market.args([
+        "nineteen",
+        "validator",
+        "--key-uri",
+        "//Alice",
+        "--network",
+        &chain.url().replace("http", "ws"),
+    ]);
     let mut started = start(market.arg("--state").arg(&state), ("/healthz", 200), |_| {
         let mut keys = tao();
         paid(keys.args(["nineteen", "keys", "--json", "--state"]).arg(&state))
@@ -366,12 +456,22 @@ fn nineteen_validator(folder: &Path) -> Started {
     started
 }
 
-/// Starts a miner on a chain where it is registered. It refuses callers without a permit before it reads their bodies.
+/// Starts a miner on a chain where it is registered. It refuses callers without a permit before it
+/// reads their bodies.
 fn prompting_miner(folder: &Path) -> Started {
     let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
     let network = chain.url().replace("http", "ws");
     let mut register = tao();
-    register.args(["register", "--netuid", "59", "--key-uri", "//Alice", "--hotkey-ss58", BOB, "--yes"]);
+    register.args([
+        "register",
+        "--netuid",
+        "59",
+        "--key-uri",
+        "//Alice",
+        "--hotkey-ss58",
+        BOB,
+        "--yes",
+    ]);
     let registered = register.args(["--network", &network]).output().unwrap();
     assert!(registered.status.success(), "{registered:?}");
     let answers = folder.join("answers.jsonl");
@@ -395,8 +495,19 @@ fn prompting_validator(folder: &Path) -> Started {
     let questions = folder.join("questions.jsonl");
     std::fs::write(&questions, "{\"question\": \"Who?\"}").unwrap();
     let mut validator = tao();
-    validator.args(["prompting", "validator", "--netuid", "59", "--key-uri", "//Alice", "--embedder", "words"]);
-    validator.args(["--network", &chain.url().replace("http", "ws"), "--state"]).arg(folder.join("prompting"));
+    validator.args([
+        "prompting",
+        "validator",
+        "--netuid",
+        "59",
+        "--key-uri",
+        "//Alice",
+        "--embedder",
+        "words",
+    ]);
+    validator
+        .args(["--network", &chain.url().replace("http", "ws"), "--state"])
+        .arg(folder.join("prompting"));
     let mut started = start_process(validator.arg("--questions").arg(questions));
     started.running.push(Running::Daemon(chain));
     started
@@ -423,9 +534,12 @@ fn proof_validator(folder: &Path) -> Started {
     let circuit = crate::proof::compile(folder, "diabetes-regression", "stark");
     let (state, path, api) = (folder.join("proof"), folder.join("keys.json"), free_address());
     let mut keys = ApiKeys::open(&path).unwrap();
-    let tokens: Vec<_> = (0..USERS).map(|user| keys.add(&format!("user {user}"), &path).unwrap()).collect();
+    let tokens: Vec<_> =
+        (0..USERS).map(|user| keys.add(&format!("user {user}"), &path).unwrap()).collect();
     let mut validator = crate::proof::validator("//Alice", &circuit, &state);
-    validator.args(["--peer", &format!("{BOB}@{}", free_address()), "--api", &api, "--api-keys"]).arg(&path);
+    validator
+        .args(["--peer", &format!("{BOB}@{}", free_address()), "--api", &api, "--api-keys"])
+        .arg(&path);
     let mut started = start_process(&mut validator);
     let began = Instant::now();
     while std::net::TcpStream::connect(&api).is_err() {
@@ -449,6 +563,8 @@ fn trusting(certificate: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
     Arc::new(config.with_root_certificates(roots).with_no_client_auth())
 }

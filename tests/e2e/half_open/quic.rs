@@ -1,4 +1,5 @@
-//! The same over QUIC: connections that never complete the signed handshake, and the response time of others.
+//! The same over QUIC: connections that never complete the signed handshake, and the response time
+//! of others.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,16 +22,19 @@ use tokio::time::timeout;
 use super::attack::{ADDRESSES, AGAIN_OVER_TLS, ATTACKERS, IMPATIENT, p99};
 use crate::axon::BOB;
 
-/// What attackers send after the TLS handshake: nothing, or the header of a message of 1 000 bytes and its beginning.
-const HALVES: [(&str, &[u8]); 2] = [("nothing", &[]), ("half a handshake", &[1, 0, 0, 3, 232, 1, 2, 3])];
-/// Number of new clients during each attack. The miner accepts 30 handshakes a minute from an address.
+/// What attackers send after the TLS handshake: nothing, or the header of a message of 1 000 bytes
+/// and its beginning.
+const HALVES: [(&str, &[u8]); 2] =
+    [("nothing", &[]), ("half a handshake", &[1, 0, 0, 3, 232, 1, 2, 3])];
+/// Number of new clients during each attack. The miner accepts 30 handshakes a minute from an
+/// address.
 const CLIENTS: usize = 10;
-/// Maximum time of a new client from its first packet to its first answer, both handshakes included. QUIC sends a lost
-/// first packet again after one, three and seven seconds.
+/// Maximum time of a new client from its first packet to its first answer, both handshakes
+/// included. QUIC sends a lost first packet again after one, three and seven seconds.
 const FIRST: Duration = Duration::from_secs(9);
 
-/// The miner of //Bob answers a client within `most`, and new clients within [`FIRST`], despite thousands of half-open
-/// connections.
+/// The miner of //Bob answers a client within `most`, and new clients within [`FIRST`], despite
+/// thousands of half-open connections.
 #[track_caller]
 pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -38,11 +42,19 @@ pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
         runtime.block_on(async {
             ask(&client().await, address).await;
             let attack = attack(address, half).await;
-            assert_eq!(attack.answered.load(Ordering::Relaxed), 0, "{what} is answered, so nothing is held");
+            assert_eq!(
+                attack.answered.load(Ordering::Relaxed),
+                0,
+                "{what} is answered, so nothing is held"
+            );
             for _ in 0..CLIENTS {
                 let began = Instant::now();
                 ask(&client().await, address).await;
-                assert!(began.elapsed() < FIRST, "a new client waited {:?} while others sent {what}", began.elapsed());
+                assert!(
+                    began.elapsed() < FIRST,
+                    "a new client waited {:?} while others sent {what}",
+                    began.elapsed()
+                );
             }
             // The new clients have the same hotkey, so each replaced the connection before it.
             let last = client().await;
@@ -62,7 +74,9 @@ pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
 async fn client() -> LightningClient {
     let keypair = Keypair::from_uri("//Alice").unwrap();
     let mut client = LightningClient::new(keypair.hotkey().to_string());
-    client.set_signer(Box::new(CallbackSigner::new(move |text: &[u8]| Ok(keypair.sign(text).as_bytes().to_vec()))));
+    client.set_signer(Box::new(CallbackSigner::new(move |text: &[u8]| {
+        Ok(keypair.sign(text).as_bytes().to_vec())
+    })));
     client.create_endpoint().await.unwrap();
     client
 }
@@ -71,7 +85,8 @@ async fn client() -> LightningClient {
 async fn ask(client: &LightningClient, address: SocketAddr) {
     let axon = QuicAxonInfo::new(BOB.to_owned(), address.ip().to_string(), address.port(), 4);
     let request = QuicRequest { synapse_type: "none".to_owned(), data: HashMap::new() };
-    let answer = client.query_axon_with_timeout(axon, request, Duration::from_secs(10)).await.unwrap();
+    let answer =
+        client.query_axon_with_timeout(axon, request, Duration::from_secs(10)).await.unwrap();
     assert_eq!(answer.error.as_deref(), Some("unrecognized synapse type"));
 }
 
@@ -84,12 +99,13 @@ struct Attack {
 
 /// Opens connections that send `half` of a signed handshake, and reopens closed ones.
 async fn attack(to: SocketAddr, half: &'static [u8]) -> Attack {
-    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth();
+    let mut tls =
+        rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+            .with_no_client_auth();
     tls.alpn_protocols = vec![b"btlightning".to_vec()];
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     let endpoints: Vec<Endpoint> = (0..ADDRESSES)
@@ -112,7 +128,8 @@ async fn attack(to: SocketAddr, half: &'static [u8]) -> Attack {
                         opened.add_permits(1);
                         if let Ok((mut send, mut recv)) = connection.open_bi().await {
                             let _ = send.write_all(half).await;
-                            let is_answered = recv.read(&mut [0]).await.is_ok_and(|bytes| bytes.is_some());
+                            let is_answered =
+                                recv.read(&mut [0]).await.is_ok_and(|bytes| bytes.is_some());
                             answered.fetch_add(is_answered.into(), Ordering::Relaxed);
                         }
                     }
@@ -127,7 +144,12 @@ async fn attack(to: SocketAddr, half: &'static [u8]) -> Attack {
     }
     // All connections were open once.
     let all = opened.acquire_many(ATTACKERS.into());
-    drop(timeout(Duration::from_mins(2), all).await.expect("the connections are not accepted").unwrap());
+    drop(
+        timeout(Duration::from_mins(2), all)
+            .await
+            .expect("the connections are not accepted")
+            .unwrap(),
+    );
     Attack { _attackers: attackers, answered }
 }
 

@@ -28,8 +28,10 @@ fn started_miner_ends_with_the_interrupted_benchmark() {
         assert_ne!(log.read_line(&mut said).unwrap(), 0, "{said}");
     }
     let processes = fs::read_dir("/proc").unwrap();
-    let processes = processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
-    let children: Vec<u32> = processes.filter(|process| parent_of(*process) == Some(bench.id())).collect();
+    let processes =
+        processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    let children: Vec<u32> =
+        processes.filter(|process| parent_of(*process) == Some(bench.id())).collect();
     let [miner] = children[..] else { panic!("{children:?}") };
     terminate(&bench);
     assert_eq!(bench.wait().unwrap().code(), Some(1));

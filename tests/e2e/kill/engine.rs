@@ -9,18 +9,27 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
 use super::{Network, random_seed, results};
-use crate::support::{Daemon, RunFiles, document, free_address, kill_count, local_bb, repository, stderr};
+use crate::support::{
+    Daemon, RunFiles, document, free_address, kill_count, local_bb, repository, stderr,
+};
 
 /// Number of concurrent challenges, each with its own engine, since runners pause before retries.
 const LANES: u64 = 3;
 
 /// Starts an engine that logs every request.
 fn engine(listen: &str) -> Daemon {
-    Daemon::start_at(local_bb().args(["engine", "-vv"]).arg(repository("tests/e2e/data/ferry.json")), listen)
+    Daemon::start_at(
+        local_bb().args(["engine", "-vv"]).arg(repository("tests/e2e/data/ferry.json")),
+        listen,
+    )
 }
 
 /// Starts a runner, waits for its first engine request, and runs a callback.
-fn run(mut runner: Command, engine: Daemon, meanwhile: impl FnOnce(Daemon) -> Daemon) -> (Output, Daemon) {
+fn run(
+    mut runner: Command,
+    engine: Daemon,
+    meanwhile: impl FnOnce(Daemon) -> Daemon,
+) -> (Output, Daemon) {
     let before = engine.log_bytes();
     let mut child = runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     while engine.log_bytes() == before && child.try_wait().unwrap().is_none() {
@@ -62,7 +71,8 @@ fn kills_of_engines_lose_and_repeat_nothing() {
     let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
         for lane in 0..LANES {
-            let (network, tally, reference, undisturbed) = (&network, &tally, &reference, &undisturbed);
+            let (network, tally, reference, undisturbed) =
+                (&network, &tally, &reference, &undisturbed);
             scope.spawn(move || {
                 let mut random = StdRng::seed_from_u64(seed.wrapping_add(lane));
                 for round in 0.. {
@@ -70,23 +80,34 @@ fn kills_of_engines_lose_and_repeat_nothing() {
                         return;
                     }
                     let directory = network.directory(&format!("lane-{lane}-{round}"));
-                    // A miner closes a session when the same validator opens another one for the same utterance.
+                    // A miner closes a session when the same validator opens another one for the
+                    // same utterance.
                     let key = format!("//lane//{lane}");
                     let runner = |engine: &Daemon| network.runner_of(&key, engine, &directory);
                     let report = play(runner, &mut random, fetching, tally);
                     assert_eq!(results(&report), results(undisturbed));
-                    RunFiles::read(&directory).without_reference_sources().assert_equal(reference, &directory);
+                    RunFiles::read(&directory)
+                        .without_reference_sources()
+                        .assert_equal(reference, &directory);
                 }
             });
         }
     });
     let Tally { kills, finished, partial, unreachable } = tally.into_inner().unwrap();
-    println!("{} kills, {finished} runs finished, {partial} had a part, {unreachable} nothing", kills.len());
+    println!(
+        "{} kills, {finished} runs finished, {partial} had a part, {unreachable} nothing",
+        kills.len()
+    );
     assert!(partial + unreachable > 0, "no kill came in time: {fetching:?}, {kills:?}");
 }
 
 /// Plays one challenge to completion; the engine is killed once in every run.
-fn play(runner: impl Fn(&Daemon) -> Command, random: &mut StdRng, fetching: Duration, tally: &Mutex<Tally>) -> Value {
+fn play(
+    runner: impl Fn(&Daemon) -> Command,
+    random: &mut StdRng,
+    fetching: Duration,
+    tally: &Mutex<Tally>,
+) -> Value {
     let address = free_address();
     let mut server = engine(&address);
     loop {
@@ -111,8 +132,8 @@ fn play(runner: impl Fn(&Daemon) -> Command, random: &mut StdRng, fetching: Dura
             // The available part of the challenge is still played and written.
             Some(1) => {
                 tally.partial += 1;
-                let report: Value =
-                    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}"));
+                let report: Value = serde_json::from_slice(&output.stdout)
+                    .unwrap_or_else(|error| panic!("{error}: {text}"));
                 assert_eq!(report["outcome"], "partial", "{report}");
             }
             Some(3) => tally.unreachable += 1,

@@ -23,21 +23,25 @@ struct Accepted {
 }
 
 impl Accepted {
-    /// Waits until a request is accepted: a miner with a new replay log rejects requests from before its start.
+    /// Waits until a request is accepted: a miner with a new replay log rejects requests from
+    /// before its start.
     fn new(miner: &Daemon, key: &str) -> Self {
         let began = Instant::now();
         loop {
             let request = Self::signed(miner, key);
             match request.send() {
                 200 => return request,
-                status => assert!(status == 401 && began.elapsed() < Duration::from_mins(2), "{status}"),
+                status => {
+                    assert!(status == 401 && began.elapsed() < Duration::from_mins(2), "{status}")
+                }
             }
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
     fn signed(miner: &Daemon, key: &str) -> Self {
-        let signer = Signer::new(Keypair::from_uri("//Dave").unwrap(), "127.0.0.1", BabelbitScheme::axon());
+        let signer =
+            Signer::new(Keypair::from_uri("//Dave").unwrap(), "127.0.0.1", BabelbitScheme::axon());
         let peer = Peer::new(Keypair::from_uri(key).unwrap().hotkey(), "127.0.0.1", 1).unwrap();
         let body = json!({
             "kind": "init", "challenge_uid": "c", "utterance_id": "c:0", "language": "en", "sample_rate_hz": 24_000,
@@ -46,14 +50,18 @@ impl Accepted {
         .to_string();
         // With the longest possible freshness window.
         let (name, timeout) = ("BBAudioMinerInitPayload", Duration::from_mins(1));
-        let headers =
-            signer.headers(&peer, &http::Method::POST, "/v1/predict", name, timeout, body.as_bytes()).unwrap();
+        let headers = signer
+            .headers(&peer, &http::Method::POST, "/v1/predict", name, timeout, body.as_bytes())
+            .unwrap();
         Self { url: format!("{}/v1/predict", miner.url()), headers, body }
     }
 
     fn send(&self) -> u16 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let request = reqwest::Client::new().post(&self.url).headers(self.headers.clone()).body(self.body.clone());
+        let request = reqwest::Client::new()
+            .post(&self.url)
+            .headers(self.headers.clone())
+            .body(self.body.clone());
         runtime.block_on(async { request.send().await.unwrap().status().as_u16() })
     }
 }
@@ -74,8 +82,8 @@ fn finish(child: Child) -> Value {
     report
 }
 
-/// Returns a miner's own results for an utterance; scores also depend on the other miners through the duplication
-/// penalty.
+/// Returns a miner's own results for an utterance; scores also depend on the other miners through
+/// the duplication penalty.
 fn reply(utterance: &Value) -> [&Value; 3] {
     [&utterance["index"], &utterance["transcript"], &utterance["accuracy"]]
 }
@@ -85,7 +93,8 @@ fn kills_of_miners_cost_only_what_they_were_asked() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let mut network = Network::of(&PROFILES, true);
     let keys = PROFILES.map(|profile| format!("//miner//{profile}"));
-    let accepted: Vec<_> = network.miners.iter().zip(&keys).map(|(miner, key)| Accepted::new(miner, key)).collect();
+    let accepted: Vec<_> =
+        network.miners.iter().zip(&keys).map(|(miner, key)| Accepted::new(miner, key)).collect();
     let engine = engine();
     let undisturbed = finish(start(&network, &engine, "reference"));
     let reference = RunFiles::read(&network.directory("reference"));
@@ -101,7 +110,11 @@ fn kills_of_miners_cost_only_what_they_were_asked() {
             kills += 1;
             let log = network.restart(which);
             assert!(!log.contains("panicked"), "{log}");
-            assert_eq!(accepted[which].send(), 401, "a request from before the kill is accepted again");
+            assert_eq!(
+                accepted[which].send(),
+                401,
+                "a request from before the kill is accepted again"
+            );
         }
         let report = finish(child);
         for (which, (ours, theirs)) in miners(&report).zip(miners(&undisturbed)).enumerate() {
@@ -112,7 +125,11 @@ fn kills_of_miners_cost_only_what_they_were_asked() {
                     assert_eq!(reply(one), reply(other), "{name}: miner {which}: {one}");
                 } else {
                     failed += 1;
-                    assert_eq!((&one["index"], &one["score"]), (&other["index"], &json!(0.0)), "{one}");
+                    assert_eq!(
+                        (&one["index"], &one["score"]),
+                        (&other["index"], &json!(0.0)),
+                        "{one}"
+                    );
                     assert_eq!(ours["completed"], false, "{one}");
                 }
             }

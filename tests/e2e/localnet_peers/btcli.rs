@@ -21,12 +21,22 @@ const DIFFERENT_CALLS: &[&str] = &["swap a hotkey on one subnet", "swap a hotkey
 #[test]
 fn btcli_uses_the_chain() {
     let Some(btcli) = Peer::find("btcli") else { return };
-    // The script produces a block for each transaction; others have time for their 8 blocks on a busy machine too.
+    // The script produces a block for each transaction; others have time for their 8 blocks on a
+    // busy machine too.
     let chain = chain("2s");
     // Owners may change settings at any time, whenever the next epoch is.
-    let window = ["localnet", "set-storage", "SubtensorModule.AdminFreezeWindow", "0", "--network", chain.url()];
+    let window = [
+        "localnet",
+        "set-storage",
+        "SubtensorModule.AdminFreezeWindow",
+        "0",
+        "--network",
+        chain.url(),
+    ];
     document(&tao().args(window).arg("--json").output().unwrap());
-    let held = document(&tao().args(["balance", ALICE, "--json", "--network", chain.url()]).output().unwrap());
+    let held = document(
+        &tao().args(["balance", ALICE, "--json", "--network", chain.url()]).output().unwrap(),
+    );
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });
     let did = Did::all(&btcli.ask(&mut btcli.script("localnet_btcli.py"), &question));
     let [did] = did.as_slice() else { panic!("one tool") };
@@ -39,11 +49,13 @@ fn btcli_uses_the_chain() {
     check_btcli_accounts(did);
 }
 
-/// Checks how many of btcli's commands work. The script takes the commands from btcli's own command tree.
+/// Checks how many of btcli's commands work. The script takes the commands from btcli's own command
+/// tree.
 fn check_btcli_commands(did: &Did) {
     let commands = did.value("leaf commands").as_array().unwrap();
     let failed: BTreeSet<&str> = did.failures().map(|(operation, _)| operation).collect();
-    let working = commands.iter().filter(|command| !failed.contains(command.as_str().unwrap())).count();
+    let working =
+        commands.iter().filter(|command| !failed.contains(command.as_str().unwrap())).count();
     assert!(
         commands.len() >= 100 && working * 100 >= commands.len() * WORKING_PERCENT,
         "{working} of {} commands work, and these operations fail: {failed:?}",
@@ -90,7 +102,10 @@ fn check_btcli_subnets(did: &Did) {
     let refusal = did.value("error of a rejected sudo set").as_str().unwrap();
     assert!(refusal.contains("ValueNotInBounds"), "{refusal}");
     assert_eq!(did.value("sudo trim"), 128);
-    assert_eq!((did.value("subnets mechanisms count"), did.value("subnets mechanisms set")), (&json!(1), &json!(2)));
+    assert_eq!(
+        (did.value("subnets mechanisms count"), did.value("subnets mechanisms set")),
+        (&json!(1), &json!(2))
+    );
     // 75 and 25 of 100, of 65 535.
     assert_eq!(did.value("subnets mechanisms split-emissions"), &json!([49_151, 16_384]));
     assert_eq!(did.value("subnets register"), 1);
@@ -124,7 +139,10 @@ fn check_btcli_accounts(did: &Did) {
     assert_eq!(did.value("wallet swap-check"), "disputed");
     assert_eq!(did.value("proxy create"), &json!([true, 0]));
     assert_eq!((did.value("proxy kill"), did.value("proxy remove")), (&json!([]), &json!([])));
-    assert_eq!((did.value("proxy add"), did.value("proxy execute")), (&json!(1_000_000_000), &json!(2_000_000_000)));
+    assert_eq!(
+        (did.value("proxy add"), did.value("proxy execute")),
+        (&json!(1_000_000_000), &json!(2_000_000_000))
+    );
     assert_eq!(did.value("crowd create"), &json!([30.0, 2]));
     assert_eq!(did.value("crowd contribute"), 20_000_000_000_u64);
     assert_eq!(did.value("crowd update"), 2_000_000_000);
@@ -143,7 +161,8 @@ fn btcli_and_tao_make_the_same_chain() {
     let Some(btcli) = Peer::find("btcli") else { return };
     let (theirs, ours) = (chain_at_noon(), chain_at_noon());
     let program = tao().get_program().to_str().unwrap().to_owned();
-    let question = json!({ "url": theirs.url(), "tao_url": ours.url(), "tao": program, "netuid": BABELBIT });
+    let question =
+        json!({ "url": theirs.url(), "tao_url": ours.url(), "tao": program, "netuid": BABELBIT });
     let did = Did::all(&btcli.ask(&mut btcli.script("localnet_journey.py"), &question));
     let [did] = did.as_slice() else { panic!("one tool") };
     let failures: Vec<_> = did.failures().collect();
@@ -154,8 +173,8 @@ fn btcli_and_tao_make_the_same_chain() {
     // The script states the reasons.
     let differences: Vec<_> = journey["differences"].as_object().unwrap().keys().collect();
     assert_eq!(differences, DIFFERENT_CALLS, "{journey}");
-    // The complete state is equal, except for balances: the fee has one rao for each byte of a transaction, and the
-    // tools choose different periods of validity.
+    // The complete state is equal, except for balances: the fee has one rao for each byte of a
+    // transaction, and the tools choose different periods of validity.
     assert_eq!(journey["other"], json!([]));
     assert!(journey["items"].as_u64() > Some(1_000), "{journey}");
     let paid = journey["more_paid"].as_object().unwrap();

@@ -6,7 +6,8 @@ use super::{BABELBIT, chain};
 use crate::peers::Peer;
 use crate::support::{Daemon, repository, tao};
 
-/// Runs a script that compares each epoch of a chain on a manual clock with the oracle, and returns its report.
+/// Runs a script that compares each epoch of a chain on a manual clock with the oracle, and returns
+/// its report.
 fn compare(chain: &Daemon, sdk10: &Peer, script: &str, epochs: u32) -> Value {
     let question = json!({
         "url": chain.url(),

@@ -11,7 +11,8 @@ fn polkadot_js_uses_the_chain() {
     let Some(polkadot) = Peer::find("polkadot") else { return };
     let chain = chain("250ms");
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });
-    let did = Did::all(&polkadot.ask(&mut polkadot.node_script("localnet_polkadot.mjs"), &question));
+    let did =
+        Did::all(&polkadot.ask(&mut polkadot.node_script("localnet_polkadot.mjs"), &question));
     let [did] = did.as_slice() else { panic!("one tool") };
     check_table("what Polkadot-JS did", &[did]);
     check_polkadot_reads(did);
@@ -20,8 +21,7 @@ fn polkadot_js_uses_the_chain() {
 
 fn check_polkadot_reads(did: &Did) {
     let spec = taonet_localnet_runtime::VERSION.spec_version;
-    let chain =
-        json!({ "chain": "Bittensor", "name": "taonet localnet", "spec": spec, "symbol": "TAO", "decimals": 9 });
+    let chain = json!({ "chain": "Bittensor", "name": "taonet localnet", "spec": spec, "symbol": "TAO", "decimals": 9 });
     assert_eq!(did.value("connect"), &chain);
     assert_eq!(did.value("connect over HTTP"), true);
     assert_eq!(did.value("constants"), &json!([500, 250, "node-subtensor"]));
@@ -33,7 +33,8 @@ fn check_polkadot_reads(did: &Did) {
     let runtime = did.value("runtime API");
     assert_eq!((&runtime["nonce"], &runtime["name"]), (&json!(0), &json!("Babelbit")));
     assert!((0.1..0.3).contains(&runtime["price"].as_f64().unwrap()), "{runtime}");
-    let heads: Vec<u64> = serde_json::from_value(did.value("subscription to new heads").clone()).unwrap();
+    let heads: Vec<u64> =
+        serde_json::from_value(did.value("subscription to new heads").clone()).unwrap();
     assert_eq!(heads, [heads[0], heads[0] + 1, heads[0] + 2]);
     assert_eq!(did.value("subscription to finalized heads"), &json!([2, true]));
     assert_eq!(did.value("subscription to storage"), &json!(["0", "1000000000"]));
@@ -46,33 +47,53 @@ fn check_polkadot_transactions(did: &Did) {
     let transfer = did.value("transfer");
     assert_eq!(transfer["received"], "1000000000");
     assert!(has(&transfer["statuses"], "Finalized"), "{transfer}");
-    for event in ["balances.Transfer", "transactionPayment.TransactionFeePaid", "system.ExtrinsicSuccess"] {
+    for event in
+        ["balances.Transfer", "transactionPayment.TransactionFeePaid", "system.ExtrinsicSuccess"]
+    {
         assert!(has(&transfer["events"], event), "{transfer}");
     }
     // As estimated.
-    let [estimate, paid] = did.value("fee").as_array().unwrap().as_slice() else { panic!("two fees") };
+    let [estimate, paid] = did.value("fee").as_array().unwrap().as_slice() else {
+        panic!("two fees")
+    };
     assert_eq!(estimate, paid);
     assert_eq!(did.value("mortal transaction with a tip"), 1_000);
     let batch = did.value("batch");
     assert_eq!(batch["received"], "3000000000");
     assert!(
-        has(&batch["events"], "utility.ItemCompleted") && has(&batch["events"], "utility.BatchCompleted"),
+        has(&batch["events"], "utility.ItemCompleted")
+            && has(&batch["events"], "utility.BatchCompleted"),
         "{batch}"
     );
     assert_eq!(did.value("error of a call"), r#"{"arithmetic":"Underflow"}"#);
-    assert_eq!(did.value("refused transaction"), "1010: Invalid Transaction: Transaction is outdated");
+    assert_eq!(
+        did.value("refused transaction"),
+        "1010: Invalid Transaction: Transaction is outdated"
+    );
     let proxy = did.value("proxy");
     assert_eq!(proxy["held"], json!([[address("//Bob"), "Transfer"]]));
     // The second call is no transfer.
-    assert_eq!((&proxy["received"], &proxy["results"]), (&json!("1000000000"), &json!([true, false])));
+    assert_eq!(
+        (&proxy["received"], &proxy["results"]),
+        (&json!("1000000000"), &json!([true, false]))
+    );
     assert_eq!(proxy["left"], 0);
     let multisig = did.value("multisig");
     assert_eq!(multisig["received"], "3000000000");
-    assert_eq!(multisig["events"], json!([["multisig.NewMultisig"], ["multisig.MultisigExecuted"]]));
+    assert_eq!(
+        multisig["events"],
+        json!([["multisig.NewMultisig"], ["multisig.MultisigExecuted"]])
+    );
     let staked = did.value("register and stake");
-    assert_eq!(staked, &json!({ "uid": 1, "coldkey": ALICE, "hotkey": address("//PolkadotHotkey") }));
+    assert_eq!(
+        staked,
+        &json!({ "uid": 1, "coldkey": ALICE, "hotkey": address("//PolkadotHotkey") })
+    );
     assert_eq!(did.value("sudo"), &json!([true, 30_000]));
     let block = did.value("block and events");
-    assert_eq!((&block["call"], &block["first"]), (&json!("system.remarkWithEvent"), &json!("timestamp")));
+    assert_eq!(
+        (&block["call"], &block["first"]),
+        (&json!("system.remarkWithEvent"), &json!("timestamp"))
+    );
     assert!(has(&block["events"], "system.Remarked"), "{block}");
 }

@@ -9,14 +9,26 @@ use crate::support::{Daemon, tao};
 #[test]
 fn reference_genesis_suits_the_sdks_own_suite() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
-    let chain = Daemon::start(tao().args(["localnet", "--memory", "--genesis", "reference", "--block-time", "250ms"]));
-    let did = Did::all(&sdk10.ask(&mut sdk10.script("localnet_reference.py"), &json!({ "url": chain.url() })));
+    let chain = Daemon::start(tao().args([
+        "localnet",
+        "--memory",
+        "--genesis",
+        "reference",
+        "--block-time",
+        "250ms",
+    ]));
+    let did = Did::all(
+        &sdk10.ask(&mut sdk10.script("localnet_reference.py"), &json!({ "url": chain.url() })),
+    );
     let [did] = did.as_slice() else { panic!("one tool") };
     assert_eq!(did.value("subnets"), &json!([0, 1]));
     assert_eq!(did.value("owner of Alice's hotkey"), false);
     assert_eq!(did.value("register two subnets"), &json!([2, 3]));
     assert_eq!(did.value("balance of the sudo key"), &json!([true, 0]));
-    assert_eq!(did.value("duplicate proxy"), &json!([true, "Duplicate", ["Account is already a proxy."]]));
+    assert_eq!(
+        did.value("duplicate proxy"),
+        &json!([true, "Duplicate", ["Account is already a proxy."]])
+    );
     assert_eq!(did.value("storage set by sudo"), &json!([true, 33]));
     assert_eq!(did.value("code set by sudo"), false);
 }
@@ -24,16 +36,25 @@ fn reference_genesis_suits_the_sdks_own_suite() {
 #[test]
 fn refused_calls_have_the_errors_that_the_sdks_own_suite_expects() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
-    let chain =
-        Daemon::start(tao().args(["localnet", "--memory", "--genesis", "reference", "--block-time", "instant"]));
-    let did = Did::all(&sdk10.ask(&mut sdk10.script("localnet_refusals.py"), &json!({ "url": chain.url() })));
+    let chain = Daemon::start(tao().args([
+        "localnet",
+        "--memory",
+        "--genesis",
+        "reference",
+        "--block-time",
+        "instant",
+    ]));
+    let did = Did::all(
+        &sdk10.ask(&mut sdk10.script("localnet_refusals.py"), &json!({ "url": chain.url() })),
+    );
     let [did] = did.as_slice() else { panic!("one tool") };
     for (calls, errors) in expected_errors() {
         assert_eq!(did.value(calls), &errors, "{calls}");
     }
 }
 
-/// Returns the groups of calls in tests/e2e/peers/localnet_refusals.py, and each call's error; null after a success.
+/// Returns the groups of calls in tests/e2e/peers/localnet_refusals.py, and each call's error; null
+/// after a success.
 fn expected_errors() -> [(&'static str, Value); 10] {
     [
         (
@@ -64,7 +85,13 @@ fn expected_errors() -> [(&'static str, Value); 10] {
         ),
         (
             "alpha values",
-            json!(["LiquidAlphaDisabled", null, "AlphaHighTooLow", "AlphaLowOutOfRange", "AlphaLowOutOfRange"]),
+            json!([
+                "LiquidAlphaDisabled",
+                null,
+                "AlphaHighTooLow",
+                "AlphaLowOutOfRange",
+                "AlphaLowOutOfRange"
+            ]),
         ),
         ("weights", json!(["WeightVecNotEqualSize", "TxRateLimitExceeded"])),
         (

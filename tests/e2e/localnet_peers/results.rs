@@ -15,7 +15,11 @@ const KNOWN_FAILURES: &[(&str, &str, &str)] = &[
     (BTCLI, "stake set-claim", "Unsupported: the real chain has baskets"),
     (BTCLI, "stake process-claim", "Unsupported: the real chain has baskets"),
     (BTCLI, "wallet history", "Unsupported: btcli has disabled the command on every chain"),
-    (BTCLI, "weights commit", "Unsupported: btcli reads a storage item under a name that no chain has"),
+    (
+        BTCLI,
+        "weights commit",
+        "Unsupported: btcli reads a storage item under a name that no chain has",
+    ),
 ];
 
 /// Results of one tool.
@@ -38,7 +42,10 @@ impl Did {
     /// Result of an operation.
     #[track_caller]
     pub(super) fn value(&self, operation: &str) -> &Value {
-        let answer = self.operations.get(operation).unwrap_or_else(|| panic!("{} did not do {operation}", self.tool));
+        let answer = self
+            .operations
+            .get(operation)
+            .unwrap_or_else(|| panic!("{} did not do {operation}", self.tool));
         assert_eq!(answer["ok"], true, "{} {operation}: {answer}", self.tool);
         &answer["value"]
     }
@@ -47,7 +54,8 @@ impl Did {
     pub(super) fn failures(&self) -> impl Iterator<Item = (&str, String)> {
         let failed = self.operations.iter().filter(|(_, answer)| answer["ok"] != true);
         failed.map(|(operation, answer)| {
-            let why = answer["value"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
+            let why =
+                answer["value"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
             (operation.as_str(), why.replace('|', "\\|"))
         })
     }
@@ -55,9 +63,14 @@ impl Did {
     /// Table rows, one per operation.
     fn rows(&self) -> String {
         let failures: BTreeMap<_, _> = self.failures().collect();
-        let result =
-            |operation: &str| failures.get(operation).map_or_else(|| "works".to_owned(), |why| format!("fails: {why}"));
-        let row = |operation: &String| format!("| {} | {operation} | {} |\n", self.tool, result(operation));
+        let result = |operation: &str| {
+            failures
+                .get(operation)
+                .map_or_else(|| "works".to_owned(), |why| format!("fails: {why}"))
+        };
+        let row = |operation: &String| {
+            format!("| {} | {operation} | {} |\n", self.tool, result(operation))
+        };
         self.operations.keys().map(row).collect::<Vec<_>>().concat()
     }
 
@@ -84,7 +97,8 @@ pub(super) fn check_table(comment: &str, tools: &[&Did]) {
     let table = format!("| Tool | Operation | Result |\n|---|---|---|\n{rows}");
     let path = repository("docs/localnet-tools.md");
     let document = std::fs::read_to_string(&path).unwrap();
-    let (head, rest) = document.split_once(&begin).expect("docs/localnet-tools.md has a place for the table");
+    let (head, rest) =
+        document.split_once(&begin).expect("docs/localnet-tools.md has a place for the table");
     let (written, tail) = rest.split_once(END).expect("the table ends");
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
         std::fs::write(&path, format!("{head}{begin}{table}{END}{tail}")).unwrap();

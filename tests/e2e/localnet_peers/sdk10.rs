@@ -8,9 +8,10 @@ use crate::peers::Peer;
 
 /// Methods of each class of SDK 10 that fail on the main network too.
 const UNSUPPORTED_METHODS: usize = 2;
-/// Methods of each class that SDK 10 rejects on every chain, without a request to it: the main network has removed user
-/// liquidity.
-const REJECTED_BY_SDK: [&str; 4] = ["add_liquidity", "modify_liquidity", "remove_liquidity", "toggle_user_liquidity"];
+/// Methods of each class that SDK 10 rejects on every chain, without a request to it: the main
+/// network has removed user liquidity.
+const REJECTED_BY_SDK: [&str; 4] =
+    ["add_liquidity", "modify_liquidity", "remove_liquidity", "toggle_user_liquidity"];
 /// Percentage of all methods that must work, that is return a result other than a failed response.
 const WORKING_PERCENT: usize = 97;
 
@@ -33,7 +34,11 @@ fn every_method_of_sdk10_works() {
         let methods = did.value("public methods");
         let count = |kind: &str| methods[kind].as_array().unwrap().len();
         assert_eq!(methods["rejected by the SDK"], json!(REJECTED_BY_SDK));
-        assert_eq!((count("without success"), count("unsupported")), (0, UNSUPPORTED_METHODS), "{methods}");
+        assert_eq!(
+            (count("without success"), count("unsupported")),
+            (0, UNSUPPORTED_METHODS),
+            "{methods}"
+        );
         let working = count("working");
         let all = working + UNSUPPORTED_METHODS + REJECTED_BY_SDK.len();
         assert!(working > 200 && working * 100 >= all * WORKING_PERCENT, "{methods}");
@@ -51,7 +56,10 @@ pub(super) fn check(did: &Did, url: &str) {
     assert_eq!((&subnet["name"], &subnet["tempo"]), (&json!("Babelbit"), &json!(TEMPO)));
     // The price starts at 0.1 and rises with the purchases of each block.
     assert!((0.1..0.15).contains(&subnet["price"].as_f64().unwrap()), "{subnet}");
-    assert_eq!(did.value("hyperparameters"), &json!({ "tempo": TEMPO, "kappa": 32_767, "commit_reveal": false }));
+    assert_eq!(
+        did.value("hyperparameters"),
+        &json!({ "tempo": TEMPO, "kappa": 32_767, "commit_reveal": false })
+    );
     assert_eq!(did.value("subnet creation cost"), 1_000_000_000_000_u64);
     // The owner's neuron has the first uid.
     assert_eq!(did.value("register"), &json!([1, 2]));
@@ -62,9 +70,16 @@ pub(super) fn check(did: &Did, url: &str) {
     // The event's alpha is without the fee.
     let sold = told[0][3].as_u64().unwrap() + told[0][5].as_u64().unwrap();
     assert_eq!((told.len(), Some(sold)), (1, removed["asked"].as_u64()), "{removed}");
-    assert!(removed["asked"].as_u64() > Some(0) && removed["after"].as_u64() < removed["before"].as_u64(), "{removed}");
+    assert!(
+        removed["asked"].as_u64() > Some(0)
+            && removed["after"].as_u64() < removed["before"].as_u64(),
+        "{removed}"
+    );
     let added = did.value("stake add multiple").as_array().unwrap();
-    assert!(added.len() == 2 && added.iter().all(|alpha| alpha.as_u64() > Some(20_000_000_000)), "{added:?}");
+    assert!(
+        added.len() == 2 && added.iter().all(|alpha| alpha.as_u64() > Some(20_000_000_000)),
+        "{added:?}"
+    );
     assert_eq!(did.value("stake list"), &json!([BABELBIT]));
     assert_eq!(did.value("take"), 0.09);
     let delegate = did.value("delegates");
@@ -74,7 +89,10 @@ pub(super) fn check(did: &Did, url: &str) {
     });
     assert_eq!(delegate, &expected);
     assert!(delegate["stake"].as_u64() >= removed["after"].as_u64(), "{delegate} {removed}");
-    assert_eq!(did.value("commitment set and get"), &json!(["speech at 16 kHz", "speech at 16 kHz", 0]));
+    assert_eq!(
+        did.value("commitment set and get"),
+        &json!(["speech at 16 kHz", "speech at 16 kHz", 0])
+    );
     assert_eq!(did.value("set weights"), &json!([[2, 65_535]]));
     let graph = did.value("metagraph");
     assert_eq!((graph["n"].as_u64(), graph["incentive"].as_f64()), (Some(3), Some(1.0)));
@@ -108,6 +126,13 @@ pub(super) fn check_layer_below(below: &Did, ten: &Did) {
     let told = below.value("events of a block").as_array().unwrap();
     let [told] = told.as_slice() else { panic!("{told:?}") };
     let fee = 100_000_000_000_u64 * 33 / 65_535;
-    let expected = json!([ALICE, address("//AliceHotkey"), 100_000_000_000_u64, ten.value("stake add"), BABELBIT, fee]);
+    let expected = json!([
+        ALICE,
+        address("//AliceHotkey"),
+        100_000_000_000_u64,
+        ten.value("stake add"),
+        BABELBIT,
+        fee
+    ]);
     assert_eq!(told, &expected);
 }

@@ -9,8 +9,8 @@ use super::{ALICE, BABELBIT, TEMPO, address, chain};
 use crate::peers::Peer;
 use crate::support::{document, tao};
 
-/// Operations of the SDK in the recording client_traces.json, each with the operation of localnet_sdk11_operations.py
-/// that runs it.
+/// Operations of the SDK in the recording client_traces.json, each with the operation of
+/// localnet_sdk11_operations.py that runs it.
 const RECORDED_OPERATIONS: &[(&str, &str)] = &[
     ("connect_block_number", "connect, block number"),
     ("balance", "balance"),
@@ -82,9 +82,13 @@ fn recorded<'a>(traces: &'a Value, client: &str) -> BTreeSet<&'a str> {
 #[test]
 fn every_recorded_operation_of_sdk11_is_run() {
     let Some(traces) = taonet_chain_vectors::json("client_traces.json") else { return };
-    let run = |table: &[(&'static str, &str)]| table.iter().map(|(name, _)| *name).collect::<BTreeSet<&str>>();
+    let run = |table: &[(&'static str, &str)]| {
+        table.iter().map(|(name, _)| *name).collect::<BTreeSet<&str>>()
+    };
     let mut operations = recorded(&traces, "bittensor 11.3.0 SDK");
-    operations.extend(recorded(&traces, "extra").into_iter().filter_map(|name| name.strip_prefix("sdk11.")));
+    operations.extend(
+        recorded(&traces, "extra").into_iter().filter_map(|name| name.strip_prefix("sdk11.")),
+    );
     assert_eq!(operations, run(RECORDED_OPERATIONS));
     assert_eq!(recorded(&traces, "btcli of bittensor 11.3.0"), run(RECORDED_COMMANDS));
 }
@@ -92,7 +96,8 @@ fn every_recorded_operation_of_sdk11_is_run() {
 pub(super) fn check(did: &Did, ten: &Did, url: &str) {
     assert_eq!(did.value("connect"), taonet_localnet_runtime::VERSION.spec_version);
     assert!(did.value("block").as_u64() > ten.value("block").as_u64());
-    let balance = document(&tao().args(["balance", ALICE, "--json", "--network", url]).output().unwrap());
+    let balance =
+        document(&tao().args(["balance", ALICE, "--json", "--network", url]).output().unwrap());
     assert_eq!(did.value("balance"), &balance["accounts"][0]["free_rao"], "{balance}");
     assert_eq!(did.value("existential deposit"), 500);
     assert_eq!(did.value("subnets list"), &json!((0..61).collect::<Vec<_>>()));
@@ -112,8 +117,15 @@ pub(super) fn check(did: &Did, ten: &Did, url: &str) {
     assert!((0.995..1.0).contains(&bought), "{quote} {price}");
     let epoch = did.value("epochs");
     let number = |key: &str| epoch[key].as_u64().unwrap();
-    assert_eq!((number("tempo"), number("next_epoch_start_block")), (TEMPO, number("last_epoch_block") + TEMPO));
+    assert_eq!(
+        (number("tempo"), number("next_epoch_start_block")),
+        (TEMPO, number("last_epoch_block") + TEMPO)
+    );
     assert_eq!(number("blocks_remaining"), number("next_epoch_start_block") - number("block"));
     // By the block time that the chain states.
-    assert_eq!(epoch["seconds_remaining"].as_f64(), Some(number("blocks_remaining") as f64 * 0.25), "{epoch}");
+    assert_eq!(
+        epoch["seconds_remaining"].as_f64(),
+        Some(number("blocks_remaining") as f64 * 0.25),
+        "{epoch}"
+    );
 }

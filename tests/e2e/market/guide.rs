@@ -1,5 +1,5 @@
-//! Runs every command of docs/nineteen.md below the walkthrough on a market: files, a miner, a validator on SQLite and on PostgreSQL, a query
-//! worker and an entry, keys and purchases.
+//! Runs every command of docs/nineteen.md below the walkthrough on a market: files, a miner, a
+//! validator on SQLite and on PostgreSQL, a query worker and an entry, keys and purchases.
 
 use std::collections::BTreeMap;
 use std::process::Output;
@@ -41,7 +41,8 @@ impl Guide {
 
 /// Returns a line as a command in the network's directory, with words replaced, without `--listen`.
 fn command(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Command {
-    let line = in_place.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
+    let line =
+        in_place.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
     let words = shlex::split(&line).unwrap();
     let mut command = tao();
     let mut words = words.iter().skip(1);
@@ -58,7 +59,8 @@ fn command(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Command 
 
 /// Runs a line to its end; writes its output to the file that the line redirects it to.
 fn run(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Output {
-    let (line, file) = line.split_once(" > ").map_or((line, None), |(line, file)| (line, Some(file)));
+    let (line, file) =
+        line.split_once(" > ").map_or((line, None), |(line, file)| (line, Some(file)));
     let output = command(network, line, in_place).output().unwrap();
     assert!(output.status.success(), "{line}: {}", stderr(&output));
     if let Some(file) = file {
@@ -70,7 +72,8 @@ fn run(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Output {
 /// Buys until an answer is complete.
 fn wait_for_sales(network: &Network, url: &str, key: &str) {
     let began = Instant::now();
-    while !network.runtime.block_on(buy(url.to_owned(), key.to_owned(), Arc::default())).is_complete {
+    while !network.runtime.block_on(buy(url.to_owned(), key.to_owned(), Arc::default())).is_complete
+    {
         assert!(began.elapsed() < LONG, "the market does not open");
         // The key's limit is 120 requests per minute.
         std::thread::sleep(Duration::from_secs(1));
@@ -102,8 +105,9 @@ fn score_files(network: &Network, guide: &mut Guide) -> String {
 
 /// Waits for a closed period with weights; returns its number and the explanation of its weights.
 fn rewarded_period(network: &Network) -> (u64, Value) {
-    let explain =
-        |further: &str| document(&run(network, &format!("tao nineteen explain --json --state DIR{further}"), &[]));
+    let explain = |further: &str| {
+        document(&run(network, &format!("tao nineteen explain --json --state DIR{further}"), &[]))
+    };
     let began = Instant::now();
     loop {
         // The newest period is open.
@@ -119,13 +123,18 @@ fn rewarded_period(network: &Network) -> (u64, Value) {
     }
 }
 
-/// Runs the guide's commands that explain, export and recompute the weights of a closed period, and compares these.
+/// Runs the guide's commands that explain, export and recompute the weights of a closed period, and
+/// compares these.
 fn explain_weights(network: &Network, one_miner: &str, export: &str, recompute: &str) {
     let (period, explained) = rewarded_period(network);
     reproduces_weights(&explained);
     let miners = explained["miners"].as_array().unwrap();
     // In a later period, nobody may have checked this miner yet.
-    run(network, one_miner, &[("--uid 7", &format!("--uid {} --period {period}", miners[0]["uid"]))]);
+    run(
+        network,
+        one_miner,
+        &[("--uid 7", &format!("--uid {} --period {period}", miners[0]["uid"]))],
+    );
     // The weights of a closed period stay the same, on this machine and on any other.
     run(network, export, &[("--period 12", &format!("--period {period}"))]);
     let weights = document(&run(network, recompute, &[]));
@@ -143,7 +152,9 @@ fn explain_weights(network: &Network, one_miner: &str, export: &str, recompute: 
             (miner["weight"].as_f64().unwrap(), weights[&miner["uid"].as_u64()].as_f64().unwrap());
         assert!((shown - recomputed).abs() < 1e-12, "{miner}");
     }
-    assert!((weights.values().map(|weight| weight.as_f64().unwrap()).sum::<f64>() - 1.0).abs() < 1e-9);
+    assert!(
+        (weights.values().map(|weight| weight.as_f64().unwrap()).sum::<f64>() - 1.0).abs() < 1e-9
+    );
 }
 
 #[test]
@@ -158,7 +169,8 @@ fn every_command_of_the_guide_runs() {
     let default_tasks = std::fs::read_to_string(network.tasks()).unwrap();
     assert!(default_tasks.contains("chat-llama-3-1-8b"));
     let embeddings = guide.text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    std::fs::write(network.chain.path("embeddings.toml"), format!("{default_tasks}\n{embeddings}")).unwrap();
+    std::fs::write(network.chain.path("embeddings.toml"), format!("{default_tasks}\n{embeddings}"))
+        .unwrap();
     run(&network, "tao nineteen tasks embeddings.toml", &[]);
     std::fs::write(network.chain.path("tasks.toml"), &own_tasks).unwrap();
 
@@ -172,10 +184,13 @@ fn every_command_of_the_guide_runs() {
     network.chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", &hotkey]);
     let port = format!("--port {}", miner.url().rsplit(':').next().unwrap());
     let netuid = format!("--netuid {BABELBIT}");
-    let published = [("--netuid 19", netuid.as_str()), ("203.0.113.7", HERE), ("--port 4001", port.as_str())];
+    let published =
+        [("--netuid 19", netuid.as_str()), ("203.0.113.7", HERE), ("--port 4001", port.as_str())];
     for line in guide.take("tao serve-axon") {
         let mut serve = command(&network, &line, &published);
-        serve.env_remove("BITTENSOR_SUBTENSOR_ENDPOINT").env("BT_CHAIN_ENDPOINT", network.chain.url());
+        serve
+            .env_remove("BITTENSOR_SUBTENSOR_ENDPOINT")
+            .env("BT_CHAIN_ENDPOINT", network.chain.url());
         serve.args(["--key-uri", key, "--yes", "--json"]);
         assert_eq!(document(&serve.output().unwrap())["success"], true, "{line}");
     }
@@ -192,12 +207,22 @@ fn every_command_of_the_guide_runs() {
     // A validator on SQLite, with the miners' models as its checking server.
     let network_url = network.chain.url().replace("http", "ws");
     let checker = format!("{}/v1", network.models.url());
-    let on_the_network = ["--key-uri", "//Alice", "--netuid", BABELBIT, "--allow-private", "--network", &network_url];
+    let on_the_network = [
+        "--key-uri",
+        "//Alice",
+        "--netuid",
+        BABELBIT,
+        "--allow-private",
+        "--network",
+        &network_url,
+    ];
     let validators = guide.take("tao nineteen validator");
     assert_eq!(validators.len(), 2);
     let start = |line: &str, settings: &[(&str, &str)]| {
         let mut validator = command(&network, line, &[("http://127.0.0.1:8001/v1", &checker)]);
-        Daemon::start(validator.args(on_the_network).args(["--state", "DIR"]).envs(settings.iter().copied()))
+        Daemon::start(
+            validator.args(on_the_network).args(["--state", "DIR"]).envs(settings.iter().copied()),
+        )
     };
     let validator = start(&validators[0], &[]);
     let [grant, usage] = ["grant", "usage"].map(|verb| {
@@ -235,7 +260,8 @@ fn every_command_of_the_guide_runs() {
     let settings = [("DATABASE_URL", database.as_str()), ("NATS_URL", queue.as_str())];
     let _validator = start(&validators[1], &settings);
     for line in guide.take("tao nineteen keys list") {
-        let listed = command(&network, &format!("{line} --json"), &[]).envs(settings).output().unwrap();
+        let listed =
+            command(&network, &format!("{line} --json"), &[]).envs(settings).output().unwrap();
         assert_eq!(document(&listed), json!([]), "the keys are in the SQLite database");
     }
     let create = create.replace(" --state DIR", " --json");
@@ -243,7 +269,10 @@ fn every_command_of_the_guide_runs() {
     let metrics = free_address();
     let lines = guide.take("tao nineteen query");
     let mut worker = command(&network, &lines[0], &[]);
-    worker.args(["--key-uri", "//Alice", "--metrics", &metrics]).envs(settings).stdout(Stdio::null());
+    worker
+        .args(["--key-uri", "//Alice", "--metrics", &metrics])
+        .envs(settings)
+        .stdout(Stdio::null());
     let worker = Worker { child: worker.spawn().unwrap(), metrics };
     network.runtime.block_on(worker.wait());
     let entry = guide.take("tao nineteen entry");

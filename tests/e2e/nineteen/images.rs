@@ -1,4 +1,5 @@
-//! Image tasks: the demonstration's market, a miner with the painter in its process, and the development server.
+//! Image tasks: the demonstration's market, a miner with the painter in its process, and the
+//! development server.
 
 use taonet_nineteen_core::task::Endpoint;
 use taonet_nineteen_images::{PaintRequest, Picture, paint};
@@ -9,7 +10,8 @@ use super::*;
 const SIDE: u32 = 576;
 
 fn request(further: &Value) -> Value {
-    let mut body = json!({"prompt": "a red boat", "steps": 6, "width": SIDE, "height": SIDE, "seed": 7});
+    let mut body =
+        json!({"prompt": "a red boat", "steps": 6, "width": SIDE, "height": SIDE, "seed": 7});
     body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
     body
 }
@@ -22,11 +24,14 @@ fn painted(endpoint: Endpoint, payload: &Value) -> Picture {
 /// Fails unless a base64-encoded image is the expected one.
 #[track_caller]
 fn assert_is(image: &Value, expected: &Picture) {
-    let found = Picture::from_base64(image.as_str().unwrap_or_else(|| panic!("{image} is no image"))).unwrap();
+    let found =
+        Picture::from_base64(image.as_str().unwrap_or_else(|| panic!("{image} is no image")))
+            .unwrap();
     assert!(found.to_png().unwrap() == expected.to_png().unwrap(), "another image");
 }
 
-/// The miner that paints passes the checks, and the one that sends the same image for every request does not.
+/// The miner that paints passes the checks, and the one that sends the same image for every request
+/// does not.
 #[test]
 fn painting_miner_earns_more_than_one_that_reuses_an_image() {
     let demo = document(&demo(&["--once", "--images"]).output().unwrap());
@@ -36,36 +41,52 @@ fn painting_miner_earns_more_than_one_that_reuses_an_image() {
     assert!(number(reusing, "quality") < 0.3 && number(reusing, "checked") > 0.0, "{reusing}");
     assert!(number(painting, "weight") > 0.05, "{demo}");
     assert!(number(painting, "weight") > 10.0 * number(reusing, "weight"), "{demo}");
-    assert!(number(good, "quality") > 0.9 && number(good, "weight") > number(painting, "weight"), "{demo}");
+    assert!(
+        number(good, "quality") > 0.9 && number(good, "weight") > number(painting, "weight"),
+        "{demo}"
+    );
     // All requests succeed, on routes with and without a model in the payload.
-    let tasks: Vec<_> = painting["tasks"].as_array().unwrap().iter().map(|task| &task["task"]).collect();
+    let tasks: Vec<_> =
+        painting["tasks"].as_array().unwrap().iter().map(|task| &task["task"]).collect();
     for task in ["painter-text-to-image", "painter-image-to-image", "painter-inpaint", "avatar"] {
         assert!(tasks.contains(&&json!(task)), "{task}: {painting}");
     }
-    assert_eq!((number(painting, "requests_429"), number(painting, "requests_500")), (0.0, 0.0), "{painting}");
+    assert_eq!(
+        (number(painting, "requests_429"), number(painting, "requests_500")),
+        (0.0, 0.0),
+        "{painting}"
+    );
 }
 
 /// A buyer's edit, as a form.
 fn form(files: &[(&str, &[u8])], texts: &[(&str, &str)]) -> Vec<u8> {
     let mut form = Vec::new();
     for (name, file) in files {
-        let head = format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"{name}.png\"\r\n\r\n");
+        let head = format!(
+            "--b\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"{name}.png\"\r\n\r\n"
+        );
         form.extend([head.as_bytes(), file, b"\r\n"].concat());
     }
     for (name, text) in texts {
-        form.extend(format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n").into_bytes());
+        form.extend(
+            format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+                .into_bytes(),
+        );
     }
     form.extend(b"--b--\r\n");
     form
 }
 
-/// Every image route of the gateway works, from the buyer through a miner with several tasks to the painter.
+/// Every image route of the gateway works, from the buyer through a miner with several tasks to the
+/// painter.
 #[test]
 fn images_are_bought_from_the_demonstration() {
     let mut command = demo(&["--images"]);
     let mut demo = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let mut word = |name: &str| lines.by_ref().find_map(|line| line.strip_prefix(name).map(str::to_owned)).unwrap();
+    let mut word = |name: &str| {
+        lines.by_ref().find_map(|line| line.strip_prefix(name).map(str::to_owned)).unwrap()
+    };
     let (url, key) = (word("gateway "), word("key "));
     // The other miner, which sends the same image for every request, may answer first.
     let curl = word("try an image: ");
@@ -73,7 +94,8 @@ fn images_are_bought_from_the_demonstration() {
     let has_size = || {
         let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
         let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
-        let image = Picture::from_base64(answer["data"][0]["b64_json"].as_str().unwrap_or_default());
+        let image =
+            Picture::from_base64(answer["data"][0]["b64_json"].as_str().unwrap_or_default());
         image.is_ok_and(|image| (image.width(), image.height()) == (768, 576))
     };
     while !has_size() {
@@ -83,12 +105,15 @@ fn images_are_bought_from_the_demonstration() {
     runtime.block_on(async {
         let client = reqwest::Client::new();
         let send = async |path: &str, kind: &str, body: Vec<u8>| {
-            let request = client.post(format!("{url}{path}")).bearer_auth(&key).header("content-type", kind);
+            let request =
+                client.post(format!("{url}{path}")).bearer_auth(&key).header("content-type", kind);
             let answer = request.body(body).send().await.unwrap();
             let status = answer.status().as_u16();
             (status, answer.json::<Value>().await.unwrap())
         };
-        let ask = async |path: &str, body: &Value| send(path, "application/json", body.to_string().into_bytes()).await;
+        let ask = async |path: &str, body: &Value| {
+            send(path, "application/json", body.to_string().into_bytes()).await
+        };
         let bought = async |path: &str, body: &Value, pointer: &str| {
             let (status, answer) = ask(path, body).await;
             assert_eq!(status, 200, "{path}: {answer}");
@@ -98,7 +123,10 @@ fn images_are_bought_from_the_demonstration() {
         let photo = bought("/images/generations", &body, "/data/1/b64_json").await;
         let (_, photos) = ask("/text-to-image", &request(&json!({"model": "painter"}))).await;
         for (path, further) in [
-            ("/image-to-image", json!({"model": "painter-image-to-image", "init_image": photos["image_b64"]})),
+            (
+                "/image-to-image",
+                json!({"model": "painter-image-to-image", "init_image": photos["image_b64"]}),
+            ),
             ("/inpaint", json!({"init_image": photos["image_b64"], "mask": photos["image_b64"]})),
             ("/avatar", json!({"init_image": photos["image_b64"]})),
         ] {
@@ -110,7 +138,8 @@ fn images_are_bought_from_the_demonstration() {
         let mask = mask.white_to_transparent().to_png().unwrap();
         for files in [&[("image", &photo[..])][..], &[("image", &photo[..]), ("mask", &mask[..])]] {
             let texts = [("prompt", "a red boat"), ("size", "1024x1024")];
-            let (status, answer) = send("/images/edits", "multipart/form-data; boundary=b", form(files, &texts)).await;
+            let (status, answer) =
+                send("/images/edits", "multipart/form-data; boundary=b", form(files, &texts)).await;
             assert!(status == 200 && answer["data"][0]["b64_json"].is_string(), "{answer}");
         }
         let unsafe_prompt = json!({"model": "painter", "prompt": "nsfw"});
@@ -134,21 +163,40 @@ fn images_are_bought_from_the_demonstration() {
 #[test]
 fn miner_paints_for_every_task() {
     let mut miner = tao();
-    miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "miner", "--key-uri", "//Bob"]);
+    miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args([
+        "nineteen",
+        "miner",
+        "--key-uri",
+        "//Bob",
+    ]);
     miner.args(["--no-metagraph", "--type", "image", "--model", "painter"]);
-    let daemon =
-        Daemon::start(miner.args(["--task", "proteus-text-to-image", "--task", "avatar", "--task", "inpaint"]));
+    let daemon = Daemon::start(miner.args([
+        "--task",
+        "proteus-text-to-image",
+        "--task",
+        "avatar",
+        "--task",
+        "inpaint",
+    ]));
     let port = daemon.url().rsplit(':').next().unwrap().parse().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let key = |uri: &str| Keypair::from_uri(uri).unwrap();
-        let client =
-            FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
-        let session =
-            client.handshake(&taonet_wire::Peer::new(key("//Bob").hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
+        let client = FiberClient::new(
+            key("//Alice"),
+            Trust::Signed,
+            ClientConfig::default(),
+            Arc::new(SystemClock),
+        )
+        .unwrap();
+        let session = client
+            .handshake(&taonet_wire::Peer::new(key("//Bob").hotkey(), "127.0.0.1", port).unwrap())
+            .await
+            .unwrap();
         let ask = async |path: &str, payload: &Value| {
             let payload = payload.as_object().unwrap().clone();
-            let answer = client.send(&session, path, payload, Duration::from_mins(1)).await.unwrap();
+            let answer =
+                client.send(&session, path, payload, Duration::from_mins(1)).await.unwrap();
             assert_eq!(answer.status, 200, "{path}");
             let body = answer.map(Result::unwrap).collect::<Vec<_>>().await.concat();
             serde_json::from_slice::<Value>(&body).unwrap()
@@ -157,19 +205,35 @@ fn miner_paints_for_every_task() {
         let photo = ask("/text-to-image", &payload).await["image_b64"].clone();
         assert_is(&photo, &painted(Endpoint::TextToImage, &payload));
         let payload = request(&json!({"init_image": photo, "mask_image": photo}));
-        assert_is(&ask("/inpaint", &payload).await["image_b64"], &painted(Endpoint::Inpaint, &payload));
+        assert_is(
+            &ask("/inpaint", &payload).await["image_b64"],
+            &painted(Endpoint::Inpaint, &payload),
+        );
         let answer = ask("/avatar", &payload).await;
         assert_is(&answer["image_b64"], &painted(Endpoint::Avatar, &payload));
         assert!(answer["image_hashes"].is_object() && answer["is_nsfw"] == false, "{answer}");
     });
     assert!(daemon.terminate().success());
     let refused = tao()
-        .args(["nineteen", "miner", "--key-uri", "//Bob", "--no-metagraph", "--network", "local", "--type", "image"])
+        .args([
+            "nineteen",
+            "miner",
+            "--key-uri",
+            "//Bob",
+            "--no-metagraph",
+            "--network",
+            "local",
+            "--type",
+            "image",
+        ])
         .args(["--model", "nosuch", "--task", "avatar", "--listen", "127.0.0.1:0"])
         .output()
         .unwrap();
     let text = refusal(&refused, 1);
-    assert!(text.contains("--model serves no images, except painter\nhint: set --model painter"), "{text}");
+    assert!(
+        text.contains("--model serves no images, except painter\nhint: set --model painter"),
+        "{text}"
+    );
 }
 
 /// The development server paints beside its language model.
@@ -180,7 +244,10 @@ fn development_server_paints() {
     runtime.block_on(async {
         let payload = request(&json!({}));
         let expected = painted(Endpoint::TextToImage, &payload);
-        assert_is(&post(&format!("{}/text-to-image", daemon.url()), &payload).await["image_b64"], &expected);
+        assert_is(
+            &post(&format!("{}/text-to-image", daemon.url()), &payload).await["image_b64"],
+            &expected,
+        );
         let body = json!({"prompt": "a red boat", "steps": 6, "size": "576x576", "seed": 7});
         let answer = post(&format!("{}/v1/images/generations", daemon.url()), &body).await;
         assert_is(&answer["data"][0]["b64_json"], &expected);

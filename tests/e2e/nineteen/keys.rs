@@ -6,7 +6,12 @@ use super::*;
 
 /// Runs a command on the keys in a state directory.
 fn keys_of(state: &Path, arguments: &[&str]) -> Output {
-    tao().args(["nineteen", "keys", "--json", "--state"]).arg(state).args(arguments).output().unwrap()
+    tao()
+        .args(["nineteen", "keys", "--json", "--state"])
+        .arg(state)
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 #[test]
@@ -14,7 +19,8 @@ fn keys_are_managed() {
     let folder = TempDir::new().unwrap();
     create_database(folder.path());
     let keys = |args: &[&str]| keys_of(folder.path(), args);
-    let made = document(&keys(&["create", "--name", "shop", "--credits", "50", "--model", "avatar"]));
+    let made =
+        document(&keys(&["create", "--name", "shop", "--credits", "50", "--model", "avatar"]));
     let id = made["id"].as_str().unwrap();
     let secret = made["key"].as_str().unwrap();
     assert!(secret.starts_with(&format!("sk-tao-{id}-")), "{made}");
@@ -34,7 +40,10 @@ fn keys_are_managed() {
     assert_eq!((&updated["log_requests"], logs), (&json!(false), [json!(true), json!(false)]));
     for weight in ["0", "101", "1.5"] {
         let text = refusal(&keys(&["create", "--name", "shop", "--weight", weight]), 2);
-        assert!(text.contains("is not a weight of a key\nhint: use an integer in 1..=100"), "{text}");
+        assert!(
+            text.contains("is not a weight of a key\nhint: use an integer in 1..=100"),
+            "{text}"
+        );
     }
     document(&keys(&["revoke", id]));
     assert!(refusal(&keys(&["revoke", id]), 1).contains("already revoked"));
@@ -42,12 +51,19 @@ fn keys_are_managed() {
     assert!(listed[0]["revoked_ms"].is_number() && listed[0]["weight"] == 3, "{listed}");
     assert_eq!(document(&keys(&["usage"])), json!({"usage": [], "balanced": true}));
     let month = document(&keys(&["invoice", id, "--month", "2020-02"]));
-    assert_eq!((&month["lines"], &month["charged"], &month["grants"]), (&json!([]), &json!(0), &json!([])));
+    assert_eq!(
+        (&month["lines"], &month["charged"], &month["grants"]),
+        (&json!([]), &json!(0), &json!([]))
+    );
     let invoice = ["nineteen", "keys", "invoice", id, "--month", "2020-02", "--csv", "--state"];
     let csv = tao().args(invoice).arg(folder.path()).output().unwrap();
-    let header = "month,key,name,type,model,requests,input_tokens,output_tokens,time,amount_rao,credits\n";
+    let header =
+        "month,key,name,type,model,requests,input_tokens,output_tokens,time,amount_rao,credits\n";
     assert_eq!(String::from_utf8(csv.stdout).unwrap(), header);
-    assert!(refusal(&keys(&["invoice", id, "--month", "2020"]), 2).contains("expected a month such as 2026-11"));
+    assert!(
+        refusal(&keys(&["invoice", id, "--month", "2020"]), 2)
+            .contains("expected a month such as 2026-11")
+    );
     assert!(refusal(&keys(&["grant", "none", "1"]), 1).contains("there is no key none"));
     let text = refusal(&keys(&["create", "--name", "shop", "--credits", "9223372036854775807"]), 2);
     assert!(text.contains("9223372036854775807 is not in 0..=9007199254740991"), "{text}");
@@ -57,7 +73,8 @@ fn keys_are_managed() {
     // A mistyped directory is not created.
     let typo = folder.path().join("typo");
     for command in [&["create", "--name", "shop"][..], &["list"]] {
-        let output = tao().args(["nineteen", "keys", "--state"]).arg(&typo).args(command).output().unwrap();
+        let output =
+            tao().args(["nineteen", "keys", "--state"]).arg(&typo).args(command).output().unwrap();
         assert!(refusal(&output, 1).contains("typo contains no database of a validator"));
         assert!(!typo.exists());
     }
@@ -78,11 +95,20 @@ fn limits_of_a_key_are_set_and_removed() {
     let limits = ["--daily-budget", "2", "--expires", "2027-01-31T12:00:00Z", "--token-rate", "9"];
     let limited = document(&keys(&[&["update", id][..], &limits].concat()));
     assert_eq!(limited["tokens_per_minute"], 9);
-    assert_eq!((&limited["daily_budget"], &limited["expires_ms"]), (&json!(2), &json!(1_801_396_800_000_u64)));
-    let unlimited = document(&keys(&["update", id, "--no-daily-budget", "--no-expiry", "--no-token-rate"]));
+    assert_eq!(
+        (&limited["daily_budget"], &limited["expires_ms"]),
+        (&json!(2), &json!(1_801_396_800_000_u64))
+    );
+    let unlimited =
+        document(&keys(&["update", id, "--no-daily-budget", "--no-expiry", "--no-token-rate"]));
     assert_eq!(unlimited["tokens_per_minute"], Value::Null);
-    assert_eq!((&unlimited["daily_budget"], &unlimited["expires_ms"]), (&json!(null), &json!(null)));
-    assert!(refusal(&keys(&["update", id, "--expires", "soon"]), 2).contains("a duration such as 30d"));
+    assert_eq!(
+        (&unlimited["daily_budget"], &unlimited["expires_ms"]),
+        (&json!(null), &json!(null))
+    );
+    assert!(
+        refusal(&keys(&["update", id, "--expires", "soon"]), 2).contains("a duration such as 30d")
+    );
     let past = ["create", "--name", "shop", "--expires", "2020-01-01T00:00:00Z"];
     assert!(refusal(&keys(&past), 2).contains("--expires is in the past"));
 }
@@ -93,10 +119,14 @@ fn teams_of_keys_are_managed() {
     create_database(folder.path());
     let keys = |args: &[&str]| keys_of(folder.path(), args);
     let text = refusal(&keys(&["create", "--name", "shop", "--team", "shops"]), 1);
-    assert!(text.contains("unknown team shops") && text.contains("team NAME --create` creates one"), "{text}");
+    assert!(
+        text.contains("unknown team shops") && text.contains("team NAME --create` creates one"),
+        "{text}"
+    );
     let text = refusal(&keys(&["team", "shpos", "--budget", "70"]), 1);
     assert!(text.contains("unknown team shpos"), "{text}");
-    let team = document(&keys(&["team", "shops", "--create", "--budget", "70", "--daily-budget", "9"]));
+    let team =
+        document(&keys(&["team", "shops", "--create", "--budget", "70", "--daily-budget", "9"]));
     assert_eq!(
         (&team["name"], &team["monthly_budget"], &team["daily_budget"]),
         (&json!("shops"), &json!(70), &json!(9))
@@ -110,11 +140,13 @@ fn teams_of_keys_are_managed() {
         json!({"name": "shops", "monthly_budget": null, "daily_budget": 9, "keys": 1, "spent_in_month": 0, "spent_in_day": 0})
     );
     assert_eq!(document(&keys(&["teams"])), json!([changed]));
-    let table = tao().args(["nineteen", "keys", "teams", "--state"]).arg(folder.path()).output().unwrap();
+    let table =
+        tao().args(["nineteen", "keys", "teams", "--state"]).arg(folder.path()).output().unwrap();
     assert!(String::from_utf8(table.stdout).unwrap().contains("spent today"));
     assert!(refusal(&keys(&["update", id, "--team", "other"]), 1).contains("unknown team other"));
     assert_eq!(document(&keys(&["update", id, "--name", "shop 2"]))["team"], "shops");
-    let daily = document(&keys(&["team", "shops", "--create", "--daily-budget", "8", "--budget", "60"]));
+    let daily =
+        document(&keys(&["team", "shops", "--create", "--daily-budget", "8", "--budget", "60"]));
     assert_eq!((&daily["monthly_budget"], &daily["daily_budget"]), (&json!(60), &json!(8)));
     let text = refusal(&keys(&["team", "shops", "--delete"]), 1);
     assert!(text.contains("team shops has 1 key") && text.contains("--no-team"), "{text}");
@@ -130,7 +162,12 @@ fn keys_are_managed_in_postgres() {
     let Some(server) = Postgres::start() else { return };
     // Like on two machines: without a common directory.
     let keys = |place: &[(&str, &str)], args: &[&str]| {
-        tao().envs(place.iter().copied()).args(["nineteen", "keys", "--json"]).args(args).output().unwrap()
+        tao()
+            .envs(place.iter().copied())
+            .args(["nineteen", "keys", "--json"])
+            .args(args)
+            .output()
+            .unwrap()
     };
     let url = server.url();
     let shared = [("DATABASE_URL", url.as_str())];
@@ -148,7 +185,12 @@ fn keys_are_managed_in_postgres() {
     let text = refusal(&keys(&[], &["list", "--database", "mysql://x"]), 2);
     assert!(text.contains("postgres://USER:PASSWORD@HOST/DATABASE"), "{text}");
     assert!(refusal(&keys(&[], &["list"]), 1).contains("--state is missing"));
-    let nobody = format!("postgres://nobody:hunter2@localhost/none?host={}", folder.path().display());
+    let nobody =
+        format!("postgres://nobody:hunter2@localhost/none?host={}", folder.path().display());
     let text = refusal(&keys(&[("DATABASE_URL", &nobody)], &["list"]), 1);
-    assert!(text.contains("cannot open the validator's PostgreSQL database") && !text.contains("hunter2"), "{text}");
+    assert!(
+        text.contains("cannot open the validator's PostgreSQL database")
+            && !text.contains("hunter2"),
+        "{text}"
+    );
 }

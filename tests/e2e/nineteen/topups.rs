@@ -1,4 +1,5 @@
-//! Credits for TAO: transfers on a chain, while the validator that credits them is killed, and a reorganization.
+//! Credits for TAO: transfers on a chain, while the validator that credits them is killed, and a
+//! reorganization.
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -51,7 +52,15 @@ impl Sale {
     /// Returns the command of a validator that sells no credits.
     fn closed_validator(&self) -> Command {
         let mut validator = tao();
-        validator.args(["nineteen", "validator", "--key-uri", "//Alice", "--netuid", BABELBIT, "--network"]);
+        validator.args([
+            "nineteen",
+            "validator",
+            "--key-uri",
+            "//Alice",
+            "--netuid",
+            BABELBIT,
+            "--network",
+        ]);
         validator.arg(self.url()).arg("--state").arg(self.state());
         validator
     }
@@ -63,14 +72,22 @@ impl Sale {
     }
 
     fn keys(&self, arguments: &[&str]) -> Output {
-        tao().args(["nineteen", "keys", "--json", "--state"]).arg(self.state()).args(arguments).output().unwrap()
+        tao()
+            .args(["nineteen", "keys", "--json", "--state"])
+            .arg(self.state())
+            .args(arguments)
+            .output()
+            .unwrap()
     }
 
     fn buyer(&self) -> Buyer {
         let key = document(&self.keys(&["create", "--name", "shop"]));
         let id = key["id"].as_str().unwrap().to_owned();
         let topup = document(&self.keys(&["topup", &id]));
-        assert_eq!((&topup["account"], &topup["credits_per_tao"]), (&json!(BOB), &json!(1_000_000)));
+        assert_eq!(
+            (&topup["account"], &topup["credits_per_tao"]),
+            (&json!(BOB), &json!(1_000_000))
+        );
         Buyer { id, address: serde_json::from_value(topup["address"].clone()).unwrap() }
     }
 
@@ -99,7 +116,10 @@ impl Sale {
         let began = Instant::now();
         loop {
             let recorded = self.runtime.block_on(store.deposits(None)).unwrap().len();
-            assert!(recorded <= deposits, "{recorded} transfers are recorded, {deposits} were sent");
+            assert!(
+                recorded <= deposits,
+                "{recorded} transfers are recorded, {deposits} were sent"
+            );
             if recorded == deposits {
                 return;
             }
@@ -108,7 +128,8 @@ impl Sale {
         }
     }
 
-    /// Waits until the validator has recorded the newest finalized block, so that the chain's newest block is announced to it.
+    /// Waits until the validator has recorded the newest finalized block, so that the chain's
+    /// newest block is announced to it.
     fn wait_for_head(&self, store: &Store) {
         let (began, client) = (Instant::now(), self.client());
         let finalized = self.runtime.block_on(client.finalized_head()).unwrap();
@@ -118,16 +139,21 @@ impl Sale {
         }
     }
 
-    /// Asserts that each key has the credits for exactly the TAO that its deposit address has on the chain.
+    /// Asserts that each key has the credits for exactly the TAO that its deposit address has on
+    /// the chain.
     fn assert_books_equal_chain(&self, store: &Store, buyers: &[Buyer]) {
         let client = self.client();
         self.runtime.block_on(async {
             for Buyer { id, address } in buyers {
                 let deposits = store.deposits(Some(id)).await.unwrap();
                 let received: u64 = deposits.iter().map(|deposit| deposit.amount_rao.get()).sum();
-                assert_eq!(client.balance(*address, At::Finalized).await.unwrap().free, Rao::new(received));
+                assert_eq!(
+                    client.balance(*address, At::Finalized).await.unwrap().free,
+                    Rao::new(received)
+                );
                 let credits: i64 = deposits.iter().map(|deposit| deposit.credits).sum();
-                let bought: u64 = deposits.iter().map(|deposit| deposit.amount_rao.get() / RAO_PER_CREDIT).sum();
+                let bought: u64 =
+                    deposits.iter().map(|deposit| deposit.amount_rao.get() / RAO_PER_CREDIT).sum();
                 assert_eq!(credits, i64::try_from(bought).unwrap());
                 assert_eq!(store.key(id).await.unwrap().unwrap().balance, credits);
             }
@@ -145,7 +171,8 @@ async fn pay(client: &Client, to: AccountId, rao: u64) {
 
 /// Sends a call, which may fail.
 async fn send(client: &Client, signer: &str, call: &Call) {
-    let outcome = client.send(call, &Keypair::from_uri(signer).unwrap(), Follow::default()).await.unwrap();
+    let outcome =
+        client.send(call, &Keypair::from_uri(signer).unwrap(), Follow::default()).await.unwrap();
     assert!(outcome.inclusion().is_some(), "{outcome:?}");
 }
 
@@ -157,7 +184,8 @@ fn pay_in_other_ways(sale: &Sale, to: AccountId) {
     let (client, any): (_, ProxyType) = (sale.client(), "Any".parse().unwrap());
     sale.runtime.block_on(async {
         send(&client, "//Charlie", &calls::batch([transfer(2_000), transfer(2_001)])).await;
-        send(&client, "//Charlie", &calls::batch([transfer(2_002), failing(), transfer(2_003)])).await;
+        send(&client, "//Charlie", &calls::batch([transfer(2_002), failing(), transfer(2_003)]))
+            .await;
         send(&client, "//Charlie", &calls::force_batch([failing(), transfer(2_004)])).await;
         send(&client, "//Charlie", &calls::batch_all([transfer(2_005), failing()])).await;
         send(&client, "//Charlie", &calls::add_proxy(account("//Dave"), any, 0)).await;
@@ -171,10 +199,12 @@ fn pay_in_other_ways(sale: &Sale, to: AccountId) {
 fn pay_under_kills(sale: &Sale, buyers: &[Buyer], startup: Duration) {
     let mut random = StdRng::seed_from_u64(random_seed());
     let kills = if is_exhaustive() { 20 } else { 5 };
-    // Each process lives up to a second longer than a start takes; the transfers are spread over all of them.
+    // Each process lives up to a second longer than a start takes; the transfers are spread over
+    // all of them.
     let life = startup + Duration::from_secs(1);
     let pause = life * kills / 2 / u32::try_from(TRANSFERS).unwrap();
-    let (client, addresses) = (sale.client(), buyers.iter().map(|buyer| buyer.address).collect::<Vec<_>>());
+    let (client, addresses) =
+        (sale.client(), buyers.iter().map(|buyer| buyer.address).collect::<Vec<_>>());
     let payments = sale.runtime.spawn(async move {
         for (number, to) in (1..=TRANSFERS).zip(addresses.into_iter().cycle()) {
             pay(&client, to, amount(number)).await;
@@ -209,17 +239,32 @@ fn pay_in_reorganized_blocks(sale: &Sale, store: &Store, to: AccountId) {
 
 /// The operator, Bob, collects the TAO, which changes no credits.
 fn collect(sale: &Sale, client: &Client, bob: AccountId, buyers: &[Buyer]) {
-    let free = |account| sale.runtime.block_on(client.balance(account, At::Head)).unwrap().free.get();
+    let free =
+        |account| sale.runtime.block_on(client.balance(account, At::Head)).unwrap().free.get();
     let (before, sum) = (free(bob), buyers.iter().map(|buyer| free(buyer.address)).sum::<u64>());
     let collect = |key: &str, option: &str| {
         let mut collect = tao();
-        collect.args(["nineteen", "collect", "--key-uri", key, option, "--json", "--network", &sale.url(), "--state"]);
+        collect.args([
+            "nineteen",
+            "collect",
+            "--key-uri",
+            key,
+            option,
+            "--json",
+            "--network",
+            &sale.url(),
+            "--state",
+        ]);
         collect.arg(sale.state()).output().unwrap()
     };
     assert_eq!(document(&collect("//Bob", "--check")), json!({"account": BOB, "addresses": 3}));
     assert!(refusal(&collect("//Charlie", "--check"), 1).contains("TAO is collected for"));
     let collected = document(&collect("//Bob", "--yes"));
-    assert_eq!((&collected["success"], &collected["amount_rao"]), (&json!(true), &json!(sum)), "{collected}");
+    assert_eq!(
+        (&collected["success"], &collected["amount_rao"]),
+        (&json!(true), &json!(sum)),
+        "{collected}"
+    );
     assert!(buyers.iter().all(|buyer| free(buyer.address) == 0));
     assert_eq!(free(bob), before + sum - collected["fee_rao"].as_u64().unwrap());
 }
@@ -262,7 +307,10 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     let assign = ["assign", block.as_str(), event.as_str(), buyers[1].id.as_str()];
     assert_eq!(document(&sale.keys(&assign))["credits"], 30);
     assert!(refusal(&sale.keys(&assign), 1).contains("already credited"));
-    assert!(refusal(&sale.keys(&["usage", "--csv"]), 2).contains("--json"), "a document has one format");
+    assert!(
+        refusal(&sale.keys(&["usage", "--csv"]), 2).contains("--json"),
+        "a document has one format"
+    );
     assert!(sale.runtime.block_on(store.is_balanced()).unwrap());
 
     // An expired key gets no credits.
@@ -281,6 +329,8 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
 
     // Without the option, nothing is sold.
     let closed = Daemon::start(&mut sale.closed_validator());
-    assert!(refusal(&sale.keys(&["topup", &buyers[0].id]), 1).contains("credits no transfers of TAO"));
+    assert!(
+        refusal(&sale.keys(&["topup", &buyers[0].id]), 1).contains("credits no transfers of TAO")
+    );
     drop(closed);
 }

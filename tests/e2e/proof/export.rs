@@ -13,7 +13,16 @@ use crate::support::{document, refusal, repository, stderr, tao};
 fn prove(folder: &Path, circuit: &Path, model: &str) -> PathBuf {
     let (input, bundle) = (folder.join("input.json"), folder.join("proof.json"));
     fs::write(&input, first_input(model).to_string()).unwrap();
-    document(&proof(&["prove", text(circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)]));
+    document(&proof(&[
+        "prove",
+        text(circuit),
+        "--input",
+        text(&input),
+        "--miner",
+        BOB,
+        "-o",
+        text(&bundle),
+    ]));
     bundle
 }
 
@@ -24,32 +33,51 @@ fn contract_and_call_are_exported() {
     let circuit = compile(folder.path(), model, "groth16");
     let bundle = prove(folder.path(), &circuit, model);
     let exported = document(&proof(&["export-verifier", text(&circuit), "--solidity"]));
-    let (id, source) = (exported["circuit"].as_str().unwrap(), exported["source"].as_str().unwrap());
-    assert!(source.contains("pragma solidity ^0.8") && source.contains(&format!("CIRCUIT = 0x{id};")), "{source}");
+    let (id, source) =
+        (exported["circuit"].as_str().unwrap(), exported["source"].as_str().unwrap());
+    assert!(
+        source.contains("pragma solidity ^0.8") && source.contains(&format!("CIRCUIT = 0x{id};")),
+        "{source}"
+    );
     let file = folder.path().join("verifier.sol");
-    let written = tao().args(["proof", "export-verifier", text(&circuit), "--solidity", "-o", text(&file)]).output();
+    let written = tao()
+        .args(["proof", "export-verifier", text(&circuit), "--solidity", "-o", text(&file)])
+        .output();
     assert!(written.unwrap().stdout.is_empty());
     assert_eq!(fs::read_to_string(&file).unwrap(), source);
 
     let call = document(&proof(&["export-verifier", text(&circuit), "--calldata", text(&bundle)]));
     assert_eq!(call["circuit"], exported["circuit"]);
-    let words = |key: &str| call[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap()[2..].to_owned());
-    let (points, values) = (words("proof").collect::<String>(), words("values").collect::<Vec<_>>());
+    let words = |key: &str| {
+        call[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap()[2..].to_owned())
+    };
+    let (points, values) =
+        (words("proof").collect::<String>(), words("values").collect::<Vec<_>>());
     // The binding, one output and ten inputs.
     assert_eq!((points.len(), values.len()), (8 * 64, 12));
     let offset_and_count = format!("{:064x}{:064x}", 9 * 32, 12);
-    assert_eq!(call["calldata"], json!(format!("0x8f3308d9{points}{offset_and_count}{}", values.concat())));
-    let printed = tao().args(["proof", "export-verifier", text(&circuit), "--calldata", text(&bundle)]).output();
-    assert_eq!(String::from_utf8(printed.unwrap().stdout).unwrap().trim_end(), call["calldata"].as_str().unwrap());
+    assert_eq!(
+        call["calldata"],
+        json!(format!("0x8f3308d9{points}{offset_and_count}{}", values.concat()))
+    );
+    let printed = tao()
+        .args(["proof", "export-verifier", text(&circuit), "--calldata", text(&bundle)])
+        .output();
+    assert_eq!(
+        String::from_utf8(printed.unwrap().stdout).unwrap().trim_end(),
+        call["calldata"].as_str().unwrap()
+    );
 
     // Invalid proofs, and proofs of other circuits, have no call data.
     let other = repository("vectors/proof/groth16-1.json");
-    let error = refusal(&proof(&["export-verifier", text(&circuit), "--calldata", text(&other)]), 1);
+    let error =
+        refusal(&proof(&["export-verifier", text(&circuit), "--calldata", text(&other)]), 1);
     assert!(error.contains("the proof is for circuit "), "{error}");
     let mut changed: Value = serde_json::from_slice(&fs::read(&bundle).unwrap()).unwrap();
     changed["nonce"] = json!("1".repeat(64));
     fs::write(&bundle, changed.to_string()).unwrap();
-    let error = refusal(&proof(&["export-verifier", text(&circuit), "--calldata", text(&bundle)]), 1);
+    let error =
+        refusal(&proof(&["export-verifier", text(&circuit), "--calldata", text(&bundle)]), 1);
     assert!(error.contains("the proof does not verify"), "{error}");
     refusal(&proof(&["export-verifier", text(&circuit)]), 2);
 }
@@ -68,14 +96,19 @@ fn only_groth16_circuits_with_few_public_values_have_a_contract() {
     assert!(error.contains("--hash-inputs requires --backend groth16"), "{error}");
     document(&proof(&[&compile[..], &["--backend", "groth16", "-o", text(&hashed)]].concat()));
     let exported = document(&proof(&["export-verifier", text(&hashed), "--solidity"]));
-    assert!(exported["source"].as_str().unwrap().contains("the Poseidon digest of 784 inputs"), "{exported}");
+    assert!(
+        exported["source"].as_str().unwrap().contains("the Poseidon digest of 784 inputs"),
+        "{exported}"
+    );
 }
 
 #[test]
 fn several_bundles_are_verified_at_once() {
     let folder = TempDir::new().unwrap();
-    let names = ["groth16-1.json", "sliced-groth16-1.json", "stark-3.json", "stark-4-bundle-2.json"];
-    let mut bundles: Vec<PathBuf> = names.iter().map(|name| repository("vectors/proof").join(name)).collect();
+    let names =
+        ["groth16-1.json", "sliced-groth16-1.json", "stark-3.json", "stark-4-bundle-2.json"];
+    let mut bundles: Vec<PathBuf> =
+        names.iter().map(|name| repository("vectors/proof").join(name)).collect();
     let verify = |bundles: &[PathBuf]| {
         let paths: Vec<&str> = bundles.iter().map(|path| text(path)).collect();
         proof(&[&["verify"][..], &paths].concat())
@@ -104,10 +137,12 @@ fn several_bundles_are_verified_at_once() {
     let said = format!("2 of 6 bundles rejected: {}, {}", text(&broken), text(&changed));
     assert!(stderr(&output).contains(&said), "{}", stderr(&output));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let valid: Vec<bool> = document["proofs"].as_array().unwrap().iter().map(|proof| proof["valid"] == true).collect();
+    let valid: Vec<bool> =
+        document["proofs"].as_array().unwrap().iter().map(|proof| proof["valid"] == true).collect();
     assert_eq!(valid, [false, true, true, false, true, true]);
     assert_eq!(document["proofs"][3]["error"], "the proof does not verify");
-    let shown = tao().args(["proof", "verify", text(&bundles[1]), text(&changed)]).output().unwrap();
+    let shown =
+        tao().args(["proof", "verify", text(&bundles[1]), text(&changed)]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("valid") && shown.contains("the proof does not verify"), "{shown}");
 }

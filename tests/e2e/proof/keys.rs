@@ -1,4 +1,5 @@
-//! A circuit whose verification key is that of another network, and networks that take too much memory.
+//! A circuit whose verification key is that of another network, and networks that take too much
+//! memory.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,12 +21,13 @@ use crate::support::{Daemon, document, program, refusal, repository, tao};
 /// What the circuit is refused with.
 const REFUSAL: &str = "the verification key does not match the network";
 
-/// Writes a circuit with the network of `honest` and the key of a network that always outputs 4242, and a bundle that
-/// verifies with that key.
+/// Writes a circuit with the network of `honest` and the key of a network that always outputs 4242,
+/// and a bundle that verifies with that key.
 fn cheat(honest: &Path, target: &Path, bundle: &Path) -> Digest {
     let bytes = fs::read(honest.join(NETWORK)).unwrap();
     let mut network = Network::from_bytes(&bytes).unwrap();
-    let Operation::Dense { weights, bias } = &mut network.layers.last_mut().unwrap().operation else {
+    let Operation::Dense { weights, bias } = &mut network.layers.last_mut().unwrap().operation
+    else {
         panic!("a dense layer")
     };
     weights.fill(0);
@@ -107,7 +109,12 @@ fn catalogue_without_identities_is_refused() {
     let mut daemon = miner("//Bob", folder.path());
     let output = daemon.args(["--catalogue", "http://127.0.0.1:9/circuits.json"]).output().unwrap();
     let error = refusal(&output, 2);
-    assert!(error.contains("hint: pass the identities of the circuits to fetch with --additional-circuits"), "{error}");
+    assert!(
+        error.contains(
+            "hint: pass the identities of the circuits to fetch with --additional-circuits"
+        ),
+        "{error}"
+    );
 }
 
 /// Bundles of earlier versions are verified against the circuit's directory.
@@ -117,14 +124,26 @@ fn old_bundle_is_verified_with_its_circuits_directory() {
     let circuit = compile(folder.path(), "diabetes-regression", "stark");
     let (input, bundle) = (folder.path().join("input.json"), folder.path().join("bundle.json"));
     fs::write(&input, first_input("diabetes-regression").to_string()).unwrap();
-    document(&proof(&["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)]));
+    document(&proof(&[
+        "prove",
+        text(&circuit),
+        "--input",
+        text(&input),
+        "--miner",
+        BOB,
+        "-o",
+        text(&bundle),
+    ]));
     let mut old: Value = serde_json::from_slice(&fs::read(&bundle).unwrap()).unwrap();
     old["version"] = json!(1);
     old.as_object_mut().unwrap().remove("network");
     fs::write(&bundle, old.to_string()).unwrap();
     document(&proof(&["verify", text(&bundle), "--circuit", text(&circuit)]));
     let error = refusal(&proof(&["verify", text(&bundle), "--circuit", "nowhere"]), 1);
-    assert!(error.contains("neither an identity of 64 hexadecimal digits nor a directory"), "{error}");
+    assert!(
+        error.contains("neither an identity of 64 hexadecimal digits nor a directory"),
+        "{error}"
+    );
 }
 
 /// A later command does not compare the key again, but verifies the proof.
@@ -144,7 +163,10 @@ fn verify_stores_which_keys_were_compared() {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
     let files = stored();
-    assert!(files.len() == 1 && files[0].starts_with(verified["circuit"].as_str().unwrap()), "{files:?}");
+    assert!(
+        files.len() == 1 && files[0].starts_with(verified["circuit"].as_str().unwrap()),
+        "{files:?}"
+    );
     assert_eq!(document(&verify(&good)), verified);
     let bad = folder.path().join("bad.json");
     let mut changed: Value = serde_json::from_slice(&fs::read(&good).unwrap()).unwrap();
@@ -189,7 +211,12 @@ fn network_that_takes_too_much_memory_is_refused() {
     // Address space for the program itself, not for the circuit.
     let mut command = program("bash");
     let tao = env!("CARGO_BIN_EXE_tao");
-    command.args(["-c", "ulimit -v 1000000; exec \"$0\" proof inspect \"$1\"", tao, text(&circuit)]);
+    command.args([
+        "-c",
+        "ulimit -v 1000000; exec \"$0\" proof inspect \"$1\"",
+        tao,
+        text(&circuit),
+    ]);
     let began = Instant::now();
     let error = refusal(&command.output().unwrap(), 1);
     assert!(began.elapsed() < Duration::from_secs(10), "took {:?}", began.elapsed());

@@ -1,5 +1,5 @@
-//! A validator that is killed at random times. A proxy between validator and miner writes down every delivered proof; the
-//! validator's scores must agree with that wire log.
+//! A validator that is killed at random times. A proxy between validator and miner writes down
+//! every delivered proof; the validator's scores must agree with that wire log.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -62,13 +62,21 @@ async fn forward(State(wire): State<Arc<WireLog>>, request: Request) -> Response
     let nonce = query["query_input"]["nonce"].as_str().unwrap().to_owned();
     let position = {
         let mut exchanges = wire.exchanges.lock().unwrap();
-        exchanges.push(Exchange { round: wire.round.load(Ordering::SeqCst), nonce, delivered: None });
+        exchanges.push(Exchange {
+            round: wire.round.load(Ordering::SeqCst),
+            nonce,
+            delivered: None,
+        });
         exchanges.len() - 1
     };
     let mut headers = head.headers;
     headers.remove("host");
     headers.remove("content-length");
-    let request = wire.client.request(head.method, format!("{}{}", wire.miner, head.uri)).headers(headers).body(body);
+    let request = wire
+        .client
+        .request(head.method, format!("{}{}", wire.miner, head.uri))
+        .headers(headers)
+        .body(body);
     let answer = request.send().await.unwrap();
     let status = answer.status();
     let bytes = answer.bytes().await.unwrap();
@@ -84,7 +92,11 @@ impl WireLog {
     /// Sizes of the proofs delivered to one process of the validator, in order.
     fn delivered(&self, round: usize) -> Vec<u64> {
         let exchanges = self.exchanges.lock().unwrap();
-        exchanges.iter().filter(|exchange| exchange.round == round).filter_map(|exchange| exchange.delivered).collect()
+        exchanges
+            .iter()
+            .filter(|exchange| exchange.round == round)
+            .filter_map(|exchange| exchange.delivered)
+            .collect()
     }
 
     /// Waits until no request has been open for [`QUIET`].
@@ -107,7 +119,8 @@ struct Recorded {
     failed: u64,
 }
 
-/// Returns the outcomes on disk: those of the snapshot, and the complete lines of the journal after it.
+/// Returns the outcomes on disk: those of the snapshot, and the complete lines of the journal after
+/// it.
 fn recorded(state: &Path) -> Recorded {
     let snapshot = std::fs::read(state.join("scores.json")).map_or(Value::Null, |text| {
         // Replaced atomically, so never truncated.
@@ -115,8 +128,10 @@ fn recorded(state: &Path) -> Recorded {
     });
     let tally = &snapshot["board"]["tallies"][BOB];
     let count = |value: &Value| value.as_u64().unwrap_or_default();
-    let mut found = Recorded { verified: count(&tally["verified"]), bytes: count(&tally["bytes"]), failed: 0 };
-    found.failed += tally["faults"].as_object().map_or(0, |faults| faults.values().map(count).sum());
+    let mut found =
+        Recorded { verified: count(&tally["verified"]), bytes: count(&tally["bytes"]), failed: 0 };
+    found.failed +=
+        tally["faults"].as_object().map_or(0, |faults| faults.values().map(count).sum());
     let mut number = count(&snapshot["number"]);
     assert_eq!(number, found.verified + found.failed, "every event of the snapshot counts once");
     let journal = std::fs::read_to_string(state.join("scores.journal")).unwrap_or_default();
@@ -138,8 +153,9 @@ fn recorded(state: &Path) -> Recorded {
     found
 }
 
-/// Each process of the validator records what was delivered to it, in order, once: all, or all but the last proof, which
-/// may be in verification when the kill comes. `TAONET_TEST_SEED` repeats the times of the kills.
+/// Each process of the validator records what was delivered to it, in order, once: all, or all but
+/// the last proof, which may be in verification when the kill comes. `TAONET_TEST_SEED` repeats the
+/// times of the kills.
 #[test]
 fn kills_lose_and_double_no_outcome() {
     let folder = TempDir::new().unwrap();
@@ -168,15 +184,28 @@ fn kills_lose_and_double_no_outcome() {
         wire.round.store(round, Ordering::SeqCst);
         let mut command = validator("//Alice", &circuits, &state);
         // One request at a time, so that the order on the wire is the order of the records.
-        command.args(["--peer", &peer, "--interval", "0.001", "--max-concurrency", "1", "--metrics", "127.0.0.1:0"]);
+        command.args([
+            "--peer",
+            &peer,
+            "--interval",
+            "0.001",
+            "--max-concurrency",
+            "1",
+            "--metrics",
+            "127.0.0.1:0",
+        ]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let pause = if kills_at_start {
             // At any moment of the start, when the scores are read and rewritten.
             random.random_range(0..300)
         } else {
-            let (wanted, deadline) = (random.random_range(2..=6), Instant::now() + Duration::from_mins(1));
+            let (wanted, deadline) =
+                (random.random_range(2..=6), Instant::now() + Duration::from_mins(1));
             while wire.delivered(round).len() < wanted {
-                assert!(Instant::now() < deadline, "round {round}: fewer than {wanted} proofs are delivered");
+                assert!(
+                    Instant::now() < deadline,
+                    "round {round}: fewer than {wanted} proofs are delivered"
+                );
                 std::thread::sleep(Duration::from_millis(1));
             }
             random.random_range(0..150)
@@ -193,7 +222,11 @@ fn kills_lose_and_double_no_outcome() {
             "round {round}: {count} recorded, {} delivered",
             delivered.len()
         );
-        assert_eq!(after.bytes - before.bytes, delivered[..count].iter().sum::<u64>(), "round {round}");
+        assert_eq!(
+            after.bytes - before.bytes,
+            delivered[..count].iter().sum::<u64>(),
+            "round {round}"
+        );
         unrecorded += delivered.len() - count;
         before = after;
     }

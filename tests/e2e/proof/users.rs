@@ -1,4 +1,5 @@
-//! Users of a validator's API: sliced models proven by several miners, and miners that are killed during a request.
+//! Users of a validator's API: sliced models proven by several miners, and miners that are killed
+//! during a request.
 
 use std::fs;
 use std::path::Path;
@@ -22,8 +23,18 @@ fn compile_slices(folder: &Path, model: &str, slices: &str) -> String {
     let models = repository("models").join(model);
     let (onnx, sample, sliced) =
         (models.join("model.onnx"), models.join("sample.json"), folder.join("circuits/sliced"));
-    let arguments = ["compile", text(&onnx), "--sample", text(&sample), "--slices", slices, "-o", text(&sliced)];
-    let range: &[&str] = if model == "diabetes-regression" { &["--input-low", "-256"] } else { &[] };
+    let arguments = [
+        "compile",
+        text(&onnx),
+        "--sample",
+        text(&sample),
+        "--slices",
+        slices,
+        "-o",
+        text(&sliced),
+    ];
+    let range: &[&str] =
+        if model == "diabetes-regression" { &["--input-low", "-256"] } else { &[] };
     let compiled = document(&proof(&[&arguments[..], range].concat()));
     assert_eq!(document(&proof(&["inspect", text(&sliced)]))["id"], compiled["id"]);
     compiled["id"].as_str().unwrap().to_owned()
@@ -57,9 +68,14 @@ struct Api {
 
 impl Api {
     fn start(folder: &Path, miners: &[Miner], options: &[&str]) -> Self {
-        let (state, keys, address) = (folder.join("state"), folder.join("keys.json"), free_address());
-        let key = document(&proof(&["api-key", "add", "ada", "--api-keys", text(&keys)]))["key"].clone();
-        assert_eq!(document(&proof(&["api-key", "list", "--api-keys", text(&keys)]))["names"], json!(["ada"]));
+        let (state, keys, address) =
+            (folder.join("state"), folder.join("keys.json"), free_address());
+        let key =
+            document(&proof(&["api-key", "add", "ada", "--api-keys", text(&keys)]))["key"].clone();
+        assert_eq!(
+            document(&proof(&["api-key", "list", "--api-keys", text(&keys)]))["names"],
+            json!(["ada"])
+        );
         let mut command = validator("//Alice", &folder.join("circuits"), &state);
         for miner in miners {
             command.args(["--peer", &format!("{}@{}", miner.hotkey, miner.address())]);
@@ -72,11 +88,19 @@ impl Api {
         let certificate = state.join("api-certificate.pem");
         let deadline = Instant::now() + LONGEST;
         while !certificate.exists() || std::net::TcpStream::connect(&address).is_err() {
-            assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "the API does not start");
+            assert!(
+                Instant::now() < deadline && child.try_wait().unwrap().is_none(),
+                "the API does not start"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         let certificate = Certificate::from_pem(&fs::read(&certificate).unwrap()).unwrap();
-        let client = Client::builder().tls_certs_only([certificate]).no_proxy().timeout(LONGEST).build().unwrap();
+        let client = Client::builder()
+            .tls_certs_only([certificate])
+            .no_proxy()
+            .timeout(LONGEST)
+            .build()
+            .unwrap();
         let (url, key) = (format!("https://{address}"), key.as_str().unwrap().to_owned());
         Self { child, url, key, client, runtime: Runtime::new().unwrap() }
     }
@@ -87,15 +111,18 @@ impl Api {
     }
 
     fn post(&self, body: &Value) -> String {
-        let request = self.client.post(format!("{}/v1/proofs", self.url)).bearer_auth(&self.key).json(body);
-        let accepted: Value = self.runtime.block_on(async { request.send().await.unwrap().json().await.unwrap() });
+        let request =
+            self.client.post(format!("{}/v1/proofs", self.url)).bearer_auth(&self.key).json(body);
+        let accepted: Value =
+            self.runtime.block_on(async { request.send().await.unwrap().json().await.unwrap() });
         accepted["id"].as_str().unwrap_or_else(|| panic!("{accepted}")).to_owned()
     }
 
-    /// Follows a proof to its end: calls `seen` with each progress event as it arrives, and returns all of them and the
-    /// status.
+    /// Follows a proof to its end: calls `seen` with each progress event as it arrives, and returns
+    /// all of them and the status.
     fn follow(&self, id: &str, mut seen: impl FnMut(&Value)) -> (Vec<Value>, String) {
-        let request = self.client.get(format!("{}/v1/proofs/{id}/events", self.url)).bearer_auth(&self.key);
+        let request =
+            self.client.get(format!("{}/v1/proofs/{id}/events", self.url)).bearer_auth(&self.key);
         self.runtime.block_on(async {
             let mut response = request.send().await.unwrap();
             let (mut buffer, mut events) = (Vec::new(), Vec::new());
@@ -118,8 +145,10 @@ impl Api {
 
     /// Downloads the bundle of a proof.
     fn bundle(&self, id: &str, path: &Path) -> Value {
-        let request = self.client.get(format!("{}/v1/proofs/{id}/bundle", self.url)).bearer_auth(&self.key);
-        let bundle = self.runtime.block_on(async { request.send().await.unwrap().bytes().await.unwrap() });
+        let request =
+            self.client.get(format!("{}/v1/proofs/{id}/bundle", self.url)).bearer_auth(&self.key);
+        let bundle =
+            self.runtime.block_on(async { request.send().await.unwrap().bytes().await.unwrap() });
         fs::write(path, &bundle).unwrap();
         serde_json::from_slice(&bundle).unwrap()
     }
@@ -134,16 +163,24 @@ impl Drop for Api {
 
 /// Hotkeys of the miners that proved the slices of a bundle, in order.
 fn provers(bundle: &Value) -> Vec<&str> {
-    bundle["slices"].as_array().unwrap().iter().map(|slice| slice["miner"].as_str().unwrap()).collect()
+    bundle["slices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|slice| slice["miner"].as_str().unwrap())
+        .collect()
 }
 
 /// Slice and miner of each event of a kind.
 fn slices_and_miners<'a>(events: &'a [Value], kind: &str) -> Vec<(usize, &'a str)> {
     let of_kind = events.iter().filter(|event| event["event"] == kind);
-    of_kind.map(|event| (event["slice"].as_u64().unwrap() as usize, event["miner"].as_str().unwrap())).collect()
+    of_kind
+        .map(|event| (event["slice"].as_u64().unwrap() as usize, event["miner"].as_str().unwrap()))
+        .collect()
 }
 
-/// A user's request over TLS: slices by two miners, a bundle that verifies after validator and miners have ended.
+/// A user's request over TLS: slices by two miners, a bundle that verifies after validator and
+/// miners have ended.
 #[test]
 fn users_get_bundles_of_sliced_models() {
     let folder = TempDir::new().unwrap();
@@ -182,8 +219,10 @@ fn users_get_proven_answers_of_language_models() {
     let circuit = compiled["id"].as_str().unwrap();
     let miners = [Miner::start("//Bob", folder.path())];
     // Benchmark requests have random tokens.
-    let (peer, state) = (format!("{}@{}", miners[0].hotkey, miners[0].address()), folder.path().join("benchmarks"));
-    let found = examined(&mut validator("//Alice", &folder.path().join("circuits"), &state), &peer, "2");
+    let (peer, state) =
+        (format!("{}@{}", miners[0].hotkey, miners[0].address()), folder.path().join("benchmarks"));
+    let found =
+        examined(&mut validator("//Alice", &folder.path().join("circuits"), &state), &peer, "2");
     assert_eq!((&found["verified"], &found["faults"]), (&json!(2), &json!({})));
     let api = Api::start(folder.path(), &miners, &[]);
     let prompt = "Three plus four is";
@@ -192,18 +231,24 @@ fn users_get_proven_answers_of_language_models() {
     let bundle = folder.path().join("bundle.json");
     api.bundle(&id, &bundle);
     drop(api);
-    let verified = document(&proof(&["verify", text(&bundle), "--circuit", circuit, "--prompt", prompt]));
-    assert_eq!((&verified["text"]["answer"], &verified["miner"]), (&json!(" seven."), &json!(miners[0].hotkey)));
+    let verified =
+        document(&proof(&["verify", text(&bundle), "--circuit", circuit, "--prompt", prompt]));
+    assert_eq!(
+        (&verified["text"]["answer"], &verified["miner"]),
+        (&json!(" seven."), &json!(miners[0].hotkey))
+    );
 }
 
-/// The LeNet in three slices by three miners, two of which are killed with SIGKILL, each while it holds a slice. Other
-/// miners prove these slices, and the chain verifies. A restarted miner receives slices again.
+/// The LeNet in three slices by three miners, two of which are killed with SIGKILL, each while it
+/// holds a slice. Other miners prove these slices, and the chain verifies. A restarted miner
+/// receives slices again.
 #[test]
 fn slices_of_killed_miners_are_proven_by_others() {
     let folder = TempDir::new().unwrap();
     let model = compile_slices(folder.path(), "digits-lenet", "3");
     let input = first_input("digits-lenet");
-    let mut miners = ["//Bob", "//Charlie", "//Dave"].map(|key| Miner::start(key, folder.path())).into_iter();
+    let mut miners =
+        ["//Bob", "//Charlie", "//Dave"].map(|key| Miner::start(key, folder.path())).into_iter();
     let api = Api::start(folder.path(), miners.as_slice(), &[]);
     let verify = |id: &str| {
         let path = folder.path().join(format!("{id}.json"));
@@ -218,7 +263,8 @@ fn slices_of_killed_miners_are_proven_by_others() {
         let (events, status) = api.follow(&id, |_| ());
         assert_eq!(status, "done", "{events:?}");
         let bundle = verify(&id);
-        // On a busy machine, an answer can be overdue, so that the slice is also sent to a miner of another one.
+        // On a busy machine, an answer can be overdue, so that the slice is also sent to a miner of
+        // another one.
         if slices_and_miners(&events, "overdue").is_empty() {
             break bundle;
         }
@@ -250,12 +296,18 @@ fn slices_of_killed_miners_are_proven_by_others() {
         let failed = slices_and_miners(&events, "failed");
         assert!(failed.iter().any(|(_, miner)| *miner == killed.last().unwrap().0), "{events:?}");
         assert!(failed.iter().all(|(_, miner)| is_dead(miner)), "{events:?}");
-        assert!(events.iter().all(|event| event["event"] != "failed" || event["fault"] == "unreachable"), "{events:?}");
+        assert!(
+            events
+                .iter()
+                .all(|event| event["event"] != "failed" || event["fault"] == "unreachable"),
+            "{events:?}"
+        );
         let bundle = verify(&id);
         assert!(provers(&bundle).iter().all(|miner| !is_dead(miner)), "{events:?}");
     }
 
-    // With a new process at its address, the first miner proves slices again once its pause is over.
+    // With a new process at its address, the first miner proves slices again once its pause is
+    // over.
     let (hotkey, address) = &killed[0];
     let mut restarted = miner("//Bob", &folder.path().join("circuits"));
     let _restarted = Daemon::start_at(restarted.args(["--quic-port", "0"]), address);

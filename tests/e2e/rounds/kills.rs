@@ -1,5 +1,5 @@
-//! The loop is killed many times at random; its final files must equal those of an undisturbed run, with one row per
-//! miner and utterance.
+//! The loop is killed many times at random; its final files must equal those of an undisturbed run,
+//! with one row per miner and utterance.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,14 @@ use taonet_babelbit_runner::{ChallengeState, Ledger, RoundEnd};
 use super::{Loop, Network, PROFILES};
 use crate::support::{RunFiles, kill_count};
 
-/// Runs a loop until its main and solo rounds are complete, or kills it after a delay; returns whether it completed.
-fn play(network: &Network, engine: &str, directory: &std::path::Path, kill_after: Option<Duration>) -> bool {
+/// Runs a loop until its main and solo rounds are complete, or kills it after a delay; returns
+/// whether it completed.
+fn play(
+    network: &Network,
+    engine: &str,
+    directory: &std::path::Path,
+    kill_after: Option<Duration>,
+) -> bool {
     let mut runner = network.in_a_loop(engine, directory);
     runner.env("BB_RUNNER_ON_STARTUP", "1");
     let mut running = Loop::start(runner);
@@ -26,7 +32,9 @@ fn play(network: &Network, engine: &str, directory: &std::path::Path, kill_after
         if !is_in_time {
             // The process has not been reaped yet, so its pid is valid.
             let command = format!("kill -KILL {id}");
-            assert!(std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success());
+            assert!(
+                std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success()
+            );
         }
         !is_in_time
     });
@@ -50,9 +58,14 @@ fn play(network: &Network, engine: &str, directory: &std::path::Path, kill_after
 /// Checks that the ledger has both challenges completed, with one row per miner and utterance.
 async fn check_ledger(directory: &std::path::Path) {
     let ledger = Ledger::read(&directory.join("state")).await.unwrap();
-    for (uid, kind, main) in [("ferry", ChallengeType::Main, None), ("pier", ChallengeType::Solo, Some("ferry"))] {
+    for (uid, kind, main) in
+        [("ferry", ChallengeType::Main, None), ("pier", ChallengeType::Solo, Some("ferry"))]
+    {
         let challenge = ledger.find(uid, kind).await.unwrap().unwrap();
-        assert_eq!((challenge.state, challenge.main_challenge_uid.as_deref()), (ChallengeState::Finished, main));
+        assert_eq!(
+            (challenge.state, challenge.main_challenge_uid.as_deref()),
+            (ChallengeState::Finished, main)
+        );
         let rows = ledger.results(&challenge).await.unwrap();
         assert_eq!(rows.len(), PROFILES.len() * challenge.utterances.len());
         assert!(rows.iter().all(|row| row.score.is_some() || row.outcome.is_err()));
@@ -64,7 +77,8 @@ async fn check_ledger(directory: &std::path::Path) {
 
 #[test]
 fn kills_lose_and_repeat_nothing() {
-    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed = std::env::var("TAONET_TEST_SEED")
+        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -86,7 +100,8 @@ fn kills_lose_and_repeat_nothing() {
         let engine = network.engine();
         let mut moments = Vec::new();
         loop {
-            let moment = (kills < kill_count()).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
+            let moment =
+                (kills < kill_count()).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
             let began = Instant::now();
             if play(&network, engine.url(), &directory, moment) {
                 if moments.is_empty() {
@@ -101,5 +116,7 @@ fn kills_lose_and_repeat_nothing() {
         runtime.block_on(check_ledger(&directory));
         RunFiles::read(&directory).assert_equal(&reference, &moments);
     }
-    println!("{kills} kills in {directories} directories; an undisturbed main and solo round take {duration:?}");
+    println!(
+        "{kills} kills in {directories} directories; an undisturbed main and solo round take {duration:?}"
+    );
 }

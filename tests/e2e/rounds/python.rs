@@ -23,12 +23,19 @@ fn play(network: &Network, name: &str, gateway: Service) -> (Value, Value) {
     let files = RunFiles::read(&directory);
     let status = files.json("challenge_status/ferry__arena.json");
     assert_eq!(status["metadata"]["route_source"], "list_arena_miners", "{status}");
-    let logs: Vec<_> =
-        files.names().into_iter().filter(|name| name.contains("/arena/") && name.ends_with("run.json")).collect();
+    let logs: Vec<_> = files
+        .names()
+        .into_iter()
+        .filter(|name| name.contains("/arena/") && name.ends_with("run.json"))
+        .collect();
     assert_eq!(logs.len(), PROFILES.len(), "{logs:?}");
     for log in logs {
         let log = files.json(log);
-        assert_eq!((&log["challenge_type"], &log["completed"]), (&json!("arena"), &json!(true)), "{log}");
+        assert_eq!(
+            (&log["challenge_type"], &log["completed"]),
+            (&json!("arena"), &json!(true)),
+            "{log}"
+        );
     }
     (report, gateway.report())
 }
@@ -46,7 +53,11 @@ fn arena_rounds_go_through_a_python_gateway() {
             let neuron = neurons.iter().find(|neuron| neuron["hotkey"] == hotkey).unwrap();
             json!({ "uri": uri, "uid": neuron["uid"], "provider": provider, "manner": manner })
         };
-        PROFILES.into_iter().zip(providers.into_iter().zip(["echo", "drains", "patient"])).map(entry).collect()
+        PROFILES
+            .into_iter()
+            .zip(providers.into_iter().zip(["echo", "drains", "patient"]))
+            .map(entry)
+            .collect()
     };
     let frames = |seen: &Value| {
         for (uid, sessions) in seen["sessions"].as_object().unwrap() {
@@ -59,13 +70,15 @@ fn arena_rounds_go_through_a_python_gateway() {
     // Routes by hotkey and uid; the pod is cold at first, and tokens are revoked midway.
     let behind = miners(["gateway"; 3]);
     let settings = json!({ "miners": behind, "shape": "miners", "cold": 2, "revoke": 200 });
-    let (report, seen) = play(&network, "behind", Service::start(&peer, "arena-gateway", &settings));
+    let (report, seen) =
+        play(&network, "behind", Service::start(&peer, "arena-gateway", &settings));
     assert_eq!((&report["outcome"], &report["miners"]), (&json!("played"), &json!(3)), "{report}");
     frames(&seen);
     let auths = seen["auths"].as_array().unwrap();
     assert_eq!(auths[0], json!(["discovery", 0]));
     for miner in &behind {
-        let hotkey = Keypair::from_uri(miner["uri"].as_str().unwrap()).unwrap().hotkey().to_string();
+        let hotkey =
+            Keypair::from_uri(miner["uri"].as_str().unwrap()).unwrap().hotkey().to_string();
         let own = auths.iter().filter(|auth| **auth == json!([hotkey, miner["uid"]])).count();
         assert_eq!(own, 2, "{seen}");
     }

@@ -15,7 +15,9 @@ const SPECIAL: [&str; 2] = ["<s>", "</s>"];
 /// `tokenizer_config.json`. Its vocabulary has each printable character of ASCII.
 pub(crate) fn write_checkpoint(directory: &Path) {
     std::fs::create_dir_all(directory).unwrap();
-    let write = |name: &str, document: &Value| std::fs::write(directory.join(name), document.to_string()).unwrap();
+    let write = |name: &str, document: &Value| {
+        std::fs::write(directory.join(name), document.to_string()).unwrap()
+    };
     let vocabulary = vocabulary();
     write(
         "config.json",
@@ -43,7 +45,10 @@ pub(crate) fn write_checkpoint(directory: &Path) {
     );
     let template = "{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}\
                     {% if add_generation_prompt %}assistant: {% endif %}";
-    write("tokenizer_config.json", &json!({"chat_template": template, "bos_token": "<s>", "eos_token": "</s>"}));
+    write(
+        "tokenizer_config.json",
+        &json!({"chat_template": template, "bos_token": "<s>", "eos_token": "</s>"}),
+    );
     std::fs::write(directory.join("model.safetensors"), safetensors(&tensors)).unwrap();
 }
 
@@ -60,7 +65,8 @@ fn vocabulary() -> Map<String, Value> {
 fn tensors(tokens: usize) -> Vec<(String, Vec<usize>, Vec<f32>)> {
     let mut state = 19_u64;
     let mut noise = |scale: f32| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((state >> 40) as f32 / (1_u32 << 23) as f32 - 1.0) * scale
     };
     let mut tensors = Vec::new();
@@ -101,7 +107,10 @@ fn safetensors(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
     for (name, shape, numbers) in tensors {
         let start = data.len();
         data.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
-        header.insert(name.clone(), json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]}));
+        header.insert(
+            name.clone(),
+            json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]}),
+        );
     }
     let mut header = Value::Object(header).to_string();
     while !header.len().is_multiple_of(8) {

@@ -16,8 +16,8 @@ enum Content {
     Tar(BTreeMap<String, Vec<u8>>),
 }
 
-/// Every file of a run by its relative path, without the ledger.
-/// Values that differ between equal runs are removed: timestamps, session IDs, the engine's port, the directory.
+/// Every file of a run by its relative path, without the ledger. Values that differ between equal
+/// runs are removed: timestamps, session IDs, the engine's port, the directory.
 pub(crate) struct RunFiles {
     files: BTreeMap<String, Content>,
 }
@@ -32,7 +32,8 @@ impl RunFiles {
                 let bytes = fs::read(&path).unwrap();
                 let content = match path.extension().and_then(|extension| extension.to_str()) {
                     Some("json") => Content::Json(
-                        serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{name}: {error}: not whole")),
+                        serde_json::from_slice(&bytes)
+                            .unwrap_or_else(|error| panic!("{name}: {error}: not whole")),
                     ),
                     Some("wav") => {
                         Wav::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -74,7 +75,8 @@ impl RunFiles {
         members.keys().map(String::as_str).collect()
     }
 
-    /// Removes the source of references, which come from the engine's document or from its utterances.
+    /// Removes the source of references, which come from the engine's document or from its
+    /// utterances.
     pub(crate) fn without_reference_sources(mut self) -> Self {
         for content in self.files.values_mut() {
             if let Content::Json(value) = content {
@@ -114,19 +116,22 @@ fn remove_field(value: &mut Value, name: &str) {
 /// First difference of two documents, such as `/utterances/2/score: 0.5, not 0.4`.
 fn difference(own: &Value, other: &Value) -> Option<String> {
     match (own, other) {
-        (Value::Object(fields), Value::Object(others)) if fields.keys().eq(others.keys()) => {
-            fields.iter().find_map(|(key, value)| Some(format!("/{key}{}", difference(value, &others[key])?)))
-        }
+        (Value::Object(fields), Value::Object(others)) if fields.keys().eq(others.keys()) => fields
+            .iter()
+            .find_map(|(key, value)| Some(format!("/{key}{}", difference(value, &others[key])?))),
         (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
             let mut pairs = items.iter().zip(others).enumerate();
-            pairs.find_map(|(index, (item, other))| Some(format!("/{index}{}", difference(item, other)?)))
+            pairs.find_map(|(index, (item, other))| {
+                Some(format!("/{index}{}", difference(item, other)?))
+            })
         }
         _ => (own != other).then(|| format!(": {own}, not {other}")),
     }
 }
 
 fn walk(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let entries =
+        fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
@@ -148,7 +153,9 @@ fn members(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
 fn without_time(name: &str) -> String {
     const LENGTH: usize = "20260102_030405".len();
     let is_time = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
-    let parts = name.strip_suffix(".json").and_then(|stem| stem.split_at_checked(stem.len().saturating_sub(LENGTH)));
+    let parts = name
+        .strip_suffix(".json")
+        .and_then(|stem| stem.split_at_checked(stem.len().saturating_sub(LENGTH)));
     match parts {
         Some((head, time)) if time.len() == LENGTH && is_time(time) => format!("{head}TIME.json"),
         _ => name.to_owned(),
@@ -177,7 +184,9 @@ fn neutral_json(value: Value, directory: &str) -> Value {
                 _ => (key, neutral_json(value, directory)),
             })
             .collect(),
-        Value::Array(items) => items.into_iter().map(|item| neutral_json(item, directory)).collect(),
+        Value::Array(items) => {
+            items.into_iter().map(|item| neutral_json(item, directory)).collect()
+        }
         Value::String(text) => without_time(&text.replace(directory, "DIRECTORY")).into(),
         other => other,
     }

@@ -28,7 +28,8 @@ impl Terminal {
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
-        // Programs that other tests start meanwhile must not inherit the terminal: it would stay open with them.
+        // Programs that other tests start meanwhile must not inherit the terminal: it would stay
+        // open with them.
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let slave = rustix::fs::open(name, flags, Mode::empty()).unwrap();
         let streams = [(); 2].map(|()| Stdio::from(slave.try_clone().unwrap()));
@@ -82,12 +83,17 @@ impl Terminal {
         self.screen.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    /// Waits for the exit; returns the status and the complete output. Asserts that the terminal echoes input again.
+    /// Waits for the exit; returns the status and the complete output. Asserts that the terminal
+    /// echoes input again.
     #[track_caller]
     pub(crate) fn finish(mut self) -> (ExitStatus, String) {
         while self.read() {}
         let left = tcgetattr(&self.screen).unwrap().local_modes;
-        assert!(left.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG), "{left:?}: {}", self.seen);
+        assert!(
+            left.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG),
+            "{left:?}: {}",
+            self.seen
+        );
         (self.child.wait().unwrap(), std::mem::take(&mut self.seen))
     }
 

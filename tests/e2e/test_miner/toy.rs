@@ -40,8 +40,13 @@ impl Toy {
     pub(super) fn start(fault: &str) -> Self {
         let me = Keypair::from_uri("//Toy").unwrap().hotkey();
         let fault = fault.to_owned();
-        let inner =
-            Arc::new(Inner { me, fault, seen: Mutex::default(), requests: Mutex::default(), gate: Semaphore::new(0) });
+        let inner = Arc::new(Inner {
+            me,
+            fault,
+            seen: Mutex::default(),
+            requests: Mutex::default(),
+            gate: Semaphore::new(0),
+        });
         let router = Router::new()
             .route("/v1/predict", post(predict))
             .route("/healthz", get(health))
@@ -78,10 +83,15 @@ async fn health(State(toy): State<Arc<Inner>>) -> Response {
 
 async fn predict(State(toy): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) -> Response {
     if toy.refuses(&headers) {
-        return (StatusCode::UNAUTHORIZED, Json(json!({ "detail": "not verified" }))).into_response();
+        return (StatusCode::UNAUTHORIZED, Json(json!({ "detail": "not verified" })))
+            .into_response();
     }
     let request: Value = serde_json::from_slice(&body).unwrap();
-    if request["kind"] == "init" { Json(toy.open(&request)).into_response() } else { toy.answer(&request).await }
+    if request["kind"] == "init" {
+        Json(toy.open(&request)).into_response()
+    } else {
+        toy.answer(&request).await
+    }
 }
 
 impl Inner {
@@ -91,7 +101,9 @@ impl Inner {
 
     /// Whether a request is rejected, unless that is the broken rule.
     fn refuses(&self, headers: &HeaderMap) -> bool {
-        let get = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let get = |name: &str| {
+            headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
         let header = |name: &str| get(&format!("bt_header_{name}"));
         let (sender, receiver, signature) =
             (header("dendrite_hotkey"), header("axon_hotkey"), header("dendrite_signature"));
@@ -128,7 +140,10 @@ impl Inner {
         let fields = answer.as_object_mut().unwrap();
         fields.remove("kind");
         fields.insert("ready".to_owned(), json!(!self.breaks("ready")));
-        fields.insert("session_id".to_owned(), json!(if self.breaks("session_id") { "" } else { "session" }));
+        fields.insert(
+            "session_id".to_owned(),
+            json!(if self.breaks("session_id") { "" } else { "session" }),
+        );
         for (rule, field, value) in [
             ("same_utterance", "utterance_id", json!("another")),
             ("audio_format", "dtype", json!("int16")),
@@ -161,14 +176,22 @@ impl Inner {
             "json_answer" if number == 3 => answer = json!({ "error": "out of memory" }),
             "answer_session" => answer["session_id"] = json!("another"),
             "base64" if number == 2 => answer["audio_b64"] = json!("_-_-"),
-            "whole_samples" if ends => (answer["audio_b64"], answer["n_bytes"]) = (json!("AAAA"), json!(3)),
+            "whole_samples" if ends => {
+                (answer["audio_b64"], answer["n_bytes"]) = (json!("AAAA"), json!(3))
+            }
             "byte_count" => answer["n_bytes"] = json!(1),
-            "frame_deadline" if number == 2 => tokio::time::sleep(Duration::from_millis(1_500)).await,
+            "frame_deadline" if number == 2 => {
+                tokio::time::sleep(Duration::from_millis(1_500)).await
+            }
             // Fails once the test has closed the semaphore.
             "waits" => drop(self.gate.acquire().await),
-            "drains slowly" if audio.is_empty() => tokio::time::sleep(Duration::from_millis(500)).await,
+            "drains slowly" if audio.is_empty() => {
+                tokio::time::sleep(Duration::from_millis(500)).await
+            }
             "reply_ends" => answer["out_eos"] = json!(false),
-            "reply_length" => (answer["audio_b64"], answer["n_bytes"]) = (json!("A".repeat(16_000_000)), json!(0)),
+            "reply_length" => {
+                (answer["audio_b64"], answer["n_bytes"]) = (json!("A".repeat(16_000_000)), json!(0))
+            }
             _ => {}
         }
         Json(answer).into_response()

@@ -20,7 +20,11 @@ fn a_port_in_use_is_reported_before_the_model_is_loaded() {
         &["--contest", "text", "--backend-url", "http://127.0.0.1:9/v1"],
         &["--stt", "whisper"],
     ] {
-        let output = local_bb().arg("miner").args(model).args(["--key-uri", "//Bob", "--listen", &address]).output();
+        let output = local_bb()
+            .arg("miner")
+            .args(model)
+            .args(["--key-uri", "//Bob", "--listen", &address])
+            .output();
         let error = refusal(&output.unwrap(), 1);
         assert!(error.contains(&format!("cannot listen on {address}")), "{model:?}: {error}");
     }
@@ -34,7 +38,9 @@ fn a_miner_that_loads_its_model_is_not_healthy() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let address = free_address();
     let mut miner = local_bb();
-    miner.args(["miner", "--contest", "text", "--key-uri", "//Bob", "--listen", &address, "--model"]).arg(&pipe);
+    miner
+        .args(["miner", "--contest", "text", "--key-uri", "//Bob", "--listen", &address, "--model"])
+        .arg(&pipe);
     let miner = miner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let began = Instant::now();
     while TcpStream::connect(&address).is_err() {
@@ -44,10 +50,16 @@ fn a_miner_that_loads_its_model_is_not_healthy() {
     for path in ["/healthz", "/health"] {
         assert_eq!(status(&format!("http://{address}{path}")), 503);
         let health: Value = serde_json::from_str(&axon::get(&address, path)).unwrap();
-        assert_eq!(health, json!({ "status": "warming up", "model": "not_loaded", "model_loaded": false }));
+        assert_eq!(
+            health,
+            json!({ "status": "warming up", "model": "not_loaded", "model_loaded": false })
+        );
     }
     let answer = axon::post(&address, "/predict", "{}");
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("the miner is loading its model"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("the miner is loading its model"),
+        "{answer}"
+    );
     // The miner reads an empty file.
     drop(OpenOptions::new().write(true).open(&pipe).unwrap());
     assert!(refusal(&miner.wait_with_output().unwrap(), 1).contains("not an n-gram model"));

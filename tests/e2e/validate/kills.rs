@@ -1,5 +1,5 @@
-//! Validator, signer and gateway are killed many times at random: every epoch has at most one submission, and the
-//! weights finally arrive.
+//! Validator, signer and gateway are killed many times at random: every epoch has at most one
+//! submission, and the weights finally arrive.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
@@ -38,7 +38,10 @@ impl Running<'_> {
         self.signer.get_or_insert_with(|| self.network.signer(signer_at, &gateway));
         self.validator.get_or_insert_with(|| {
             let mut validator = self.network.validator(&signer, &gateway);
-            validator.args(["--metrics", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::null());
+            validator
+                .args(["--metrics", "127.0.0.1:0"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             validator.spawn().unwrap()
         });
     }
@@ -64,14 +67,16 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Returns the number of included extrinsics per epoch, of those that were signed; fails for any other extrinsic on the
-/// chain.
+/// Returns the number of included extrinsics per epoch, of those that were signed; fails for any
+/// other extrinsic on the chain.
 async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
     let chain = Client::connect(&network.chain.url().parse().unwrap()).await.unwrap();
     let (zero, head) = (BlockNumber::new(0), chain.head().await.unwrap().number);
     let ledger = Ledger::open(&network.path("gateway")).await.unwrap();
     let mut counts = BTreeMap::new();
-    for intent in ledger.intents(chain.genesis(), &network.hotkey.parse().unwrap(), false).await.unwrap() {
+    for intent in
+        ledger.intents(chain.genesis(), &network.hotkey.parse().unwrap(), false).await.unwrap()
+    {
         let mut count = 0;
         for signed in ledger.extrinsics(&intent, Step::Submit).await.unwrap() {
             let found = chain.lookup(signed.extrinsic.hash, zero, head).await.unwrap();
@@ -82,7 +87,9 @@ async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
     let mut set = 0;
     for number in 1..=head.get() {
         let events = chain.events(At::Number(BlockNumber::new(number))).await.unwrap();
-        let ours = |event: &&Event| event.is("SubtensorModule", "WeightsSet") && event.fields[1] == network.uid;
+        let ours = |event: &&Event| {
+            event.is("SubtensorModule", "WeightsSet") && event.fields[1] == network.uid
+        };
         set += events.iter().filter(ours).count();
     }
     assert_eq!(set, counts.values().sum::<usize>(), "{counts:?}");
@@ -94,7 +101,8 @@ fn kills_of_each_double_no_submission() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
     let addresses = [free_address(), free_address()];
-    let mut running = Running { network: &network, addresses, gateway: None, signer: None, validator: None };
+    let mut running =
+        Running { network: &network, addresses, gateway: None, signer: None, validator: None };
     let mut turns: Vec<u32> = (0..3).cycle().take(3 * kill_count() as usize).collect();
     turns.shuffle(&mut random);
     for which in turns {
@@ -103,9 +111,11 @@ fn kills_of_each_double_no_submission() {
         running.kill(which);
     }
     running.mend();
-    // Undisturbed, they continue for two epochs: on a busy machine, none of the kills may have left them time for one.
-    let state =
-        || -> Option<Value> { serde_json::from_slice(&std::fs::read(network.path("validator.json")).ok()?).ok() };
+    // Undisturbed, they continue for two epochs: on a busy machine, none of the kills may have left
+    // them time for one.
+    let state = || -> Option<Value> {
+        serde_json::from_slice(&std::fs::read(network.path("validator.json")).ok()?).ok()
+    };
     let last_set = |state: Option<Value>| state.and_then(|state| state["last_set"].as_u64());
     for _ in 0..2 {
         let (before, began) = (last_set(state()), Instant::now());

@@ -14,18 +14,31 @@ fn our_validator_asks_a_python_scoring_api() {
     let gateway = network.gateway("127.0.0.1:0");
     gateway.becomes_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
-    let engine = Service::start(&peer, "engine", &json!({ "challenge": repository("tests/e2e/data/ferry.json") }));
+    let engine = Service::start(
+        &peer,
+        "engine",
+        &json!({ "challenge": repository("tests/e2e/data/ferry.json") }),
+    );
     // The first row of a hotkey wins; unknown hotkeys and values that are not numbers are ignored.
     let main = json!([
         { "hotkey": "5Nobody", "score": 1.0 }, { "miner_hotkey": BOB, "score": "none" },
         { "hotkey": BOB, "main_score": 0.5 }, { "miner_hotkey": BOB, "challenge_mean_score": 0.0 },
     ]);
-    let arena = json!([{ "miner_hotkey": BOB, "challenge_mean_score": 0.9, "challenge_round": "round2" }]);
-    let scoring = Service::start(&peer, "scoring-api", &json!({ "scores": { "main": main, "arena": arena } }));
+    let arena =
+        json!([{ "miner_hotkey": BOB, "challenge_mean_score": 0.9, "challenge_round": "round2" }]);
+    let scoring = Service::start(
+        &peer,
+        "scoring-api",
+        &json!({ "scores": { "main": main, "arena": arena } }),
+    );
     let mut validator = network.validator(signer.url(), gateway.url());
     validator.env("BB_SUBMIT_API_URL", scoring.url()).env("BB_UTTERANCE_ENGINE_URL", engine.url());
     let report = document(&validator.arg("--once").output().unwrap());
-    assert_eq!((&report["decision"], &report["success"]), (&json!("scored"), &json!(true)), "{report}");
+    assert_eq!(
+        (&report["decision"], &report["success"]),
+        (&json!("scored"), &json!(true)),
+        "{report}"
+    );
     assert_eq!(report["weights"], json!({ "uids": [network.miner_uid], "weights": [1.0] }));
     assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
 
@@ -37,7 +50,10 @@ fn our_validator_asks_a_python_scoring_api() {
     assert_eq!(queries, [query("arena"), query("qualifying")]);
     let seen = engine.report();
     assert_eq!(seen["hotkeys"], json!([network.hotkey]));
-    assert_eq!(seen["requests"], json!(["POST /auth", "POST /auth/verify", "POST /source-audio/start"]));
+    assert_eq!(
+        seen["requests"],
+        json!(["POST /auth", "POST /auth/verify", "POST /source-audio/start"])
+    );
 }
 
 #[test]
@@ -57,22 +73,35 @@ fn a_python_client_uses_our_signer_and_gateway() {
         }),
     );
     assert_eq!(found["health"], json!([{ "ok": true }, { "ok": true }]));
-    assert_eq!(found["signed"], json!({ "payloads": [true, true], "text": [true], "list": [true] }));
-    let blocks: Vec<_> = found["blocks"].as_array().unwrap().iter().map(|block| block.as_u64().unwrap()).collect();
-    // The node has the current block a moment before it tells its subscribers, who wait for the next one.
+    assert_eq!(
+        found["signed"],
+        json!({ "payloads": [true, true], "text": [true], "list": [true] })
+    );
+    let blocks: Vec<_> =
+        found["blocks"].as_array().unwrap().iter().map(|block| block.as_u64().unwrap()).collect();
+    // The node has the current block a moment before it tells its subscribers, who wait for the
+    // next one.
     let [current, waited, forever] = blocks[..] else { panic!("{blocks:?}") };
     assert!(current <= waited && waited < forever, "{blocks:?}");
     let snapshot = &found["snapshot"];
-    let lengths = ["hotkeys", "last_update", "axons"].map(|list| snapshot[list].as_array().unwrap().len());
+    let lengths =
+        ["hotkeys", "last_update", "axons"].map(|list| snapshot[list].as_array().unwrap().len());
     assert!(lengths[0] > 2 && lengths == [lengths[0]; 3], "{snapshot}");
     assert_eq!(snapshot["hotkeys"][usize::try_from(uid).unwrap()], BOB);
-    assert_eq!(snapshot["axons"][usize::try_from(uid).unwrap()], json!({ "ip": "0.0.0.0", "port": 0 }));
+    assert_eq!(
+        snapshot["axons"][usize::try_from(uid).unwrap()],
+        json!({ "ip": "0.0.0.0", "port": 0 })
+    );
     assert_eq!(found["context"], json!({ "commitments": {}, "same": true }));
     for answer in ["set", "confirm"] {
         let [status, body] = [&found[answer][0], &found[answer][1]];
         assert_eq!((status, &body["success"]), (&json!(200), &json!(true)), "{answer}: {body}");
         let details = &body["details"];
-        assert_eq!((&details["uid_count"], &details["nonzero_weights"]), (&json!(1), &json!(1)), "{details}");
+        assert_eq!(
+            (&details["uid_count"], &details["nonzero_weights"]),
+            (&json!(1), &json!(1)),
+            "{details}"
+        );
         assert_eq!(details["top_weights"], json!([{ "uid": uid, "weight": 1.0 }]));
     }
     assert_eq!(network.weights(), json!([[uid, 65_535]]));

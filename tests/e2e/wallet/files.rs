@@ -35,7 +35,10 @@ fn wallets_are_listed_as_a_tree() {
     assert_eq!(
         wallets.ask(&["list"], &[])["wallets"],
         json!([
-            with_hotkeys(key("w", "plain"), json!([key("default", "plain"), key("second", "plain")])),
+            with_hotkeys(
+                key("w", "plain"),
+                json!([key("default", "plain"), key("second", "plain")])
+            ),
             with_hotkeys(key("watched", "absent"), json!([])),
         ])
     );
@@ -43,8 +46,10 @@ fn wallets_are_listed_as_a_tree() {
     let tree = String::from_utf8(output.stdout).unwrap();
     let (root, tree) = tree.split_once('\n').unwrap();
     assert_eq!(root, wallets.root().to_str().unwrap());
-    let lines: Vec<Vec<_>> =
-        tree.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    let lines: Vec<Vec<_>> = tree
+        .lines()
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
     let expected: [&[&str]; 4] = [
         &["├── w", ADDRESS, "not encrypted"],
         &["│", "├── default", ADDRESS],
@@ -59,7 +64,10 @@ fn wallets_are_listed_as_a_tree() {
 fn a_missing_key_has_a_remedy() {
     let wallets = Wallets::new();
     let error = refusal(&wallets.command(&["sign", "--message", "x"], &[]).output().unwrap(), 1);
-    assert!(error.contains("w/coldkey\n") && error.contains("`tao wallet create` makes a wallet"), "{error}");
+    assert!(
+        error.contains("w/coldkey\n") && error.contains("`tao wallet create` makes a wallet"),
+        "{error}"
+    );
 }
 
 /// An unreadable key is distinguished from an absent one.
@@ -75,12 +83,19 @@ fn unreadable_keys_are_listed_as_such() {
     let list = wallets.ask(&["list"], &[]);
     let wallet = &list["wallets"][0];
     for key in [wallet, &wallet["hotkeys"][0]] {
-        assert_eq!((&key["secret"], &key["address"]), (&json!("unreadable"), &json!(ADDRESS)), "{list}");
+        assert_eq!(
+            (&key["secret"], &key["address"]),
+            (&json!("unreadable"), &json!(ADDRESS)),
+            "{list}"
+        );
     }
     let output = wallets.command(&["list"], &[]).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap().matches("keyfile unreadable").count(), 2);
     let inspected = wallets.ask(&["inspect"], &[]);
-    assert!(inspected["keys"].as_array().unwrap().iter().all(|key| key["secret"] == "unreadable"), "{inspected}");
+    assert!(
+        inspected["keys"].as_array().unwrap().iter().all(|key| key["secret"] == "unreadable"),
+        "{inspected}"
+    );
 }
 
 #[test]
@@ -92,14 +107,19 @@ fn a_wallet_is_inspected_without_its_password() {
     fs::write(wallets.key("coldkey"), keyfile_vector("nacl_7")).unwrap();
     fs::set_permissions(wallets.key("coldkey"), fs::Permissions::from_mode(0o644)).unwrap();
     let inspected = wallets.ask(&["inspect"], &[]);
-    let [coldkey, hotkey] = &inspected["keys"].as_array().unwrap()[..] else { panic!("{inspected}") };
+    let [coldkey, hotkey] = &inspected["keys"].as_array().unwrap()[..] else {
+        panic!("{inspected}")
+    };
     assert_eq!((&coldkey["address"], &coldkey["encryption"]), (&Value::Null, &json!("NaCl")));
     assert_eq!(coldkey["open_to_others"], "644");
     assert_eq!((&hotkey["name"], &hotkey["address"]), (&json!("default"), &json!(ADDRESS)));
     assert_eq!((&hotkey["secret"], &hotkey["open_to_others"]), (&json!("plain"), &Value::Null));
     let output = wallets.command(&["inspect"], &[]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("encrypted (NaCl), readable by others (mode 644)") && text.contains(ADDRESS), "{text}");
+    assert!(
+        text.contains("encrypted (NaCl), readable by others (mode 644)") && text.contains(ADDRESS),
+        "{text}"
+    );
 }
 
 /// Plain, encrypted, under another password, plain again: always the same key.
@@ -110,7 +130,8 @@ fn passwords_come_change_and_go() {
     let plain = fs::read(wallets.key("coldkey")).unwrap();
     let (first, second) = (wallets.file("first", PASSWORD), wallets.file("second", OTHER));
     let signer = |password: &Path| {
-        wallets.ask(&["sign", "--message", "x"], &[("--password-file", password)])["signer_address"].clone()
+        wallets.ask(&["sign", "--message", "x"], &[("--password-file", password)])["signer_address"]
+            .clone()
     };
 
     let error = refusal(&wallets.run(&["decrypt", "--yes"], &[]), 1);
@@ -118,19 +139,29 @@ fn passwords_come_change_and_go() {
     assert_eq!(wallets.ask(&["encrypt"], &[("--password-file", &first)])["encrypted"], true);
     assert!(fs::read(wallets.key("coldkey")).unwrap().starts_with(b"$NACL"));
     let error = refusal(&wallets.run(&["encrypt"], &[("--password-file", &first)]), 1);
-    assert!(error.contains("is already encrypted (NaCl)") && error.contains("change-password"), "{error}");
+    assert!(
+        error.contains("is already encrypted (NaCl)") && error.contains("change-password"),
+        "{error}"
+    );
 
-    let files: [(&str, &Path); 2] = [("--password-file", &second), ("--new-password-file", &second)];
+    let files: [(&str, &Path); 2] =
+        [("--password-file", &second), ("--new-password-file", &second)];
     let before = fs::read(wallets.key("coldkey")).unwrap();
     refusal(&wallets.run(&["change-password"], &files), 4);
     assert_eq!(fs::read(wallets.key("coldkey")).unwrap(), before);
-    wallets.ask(&["change-password"], &[("--password-file", &first), ("--new-password-file", &second)]);
+    wallets.ask(
+        &["change-password"],
+        &[("--password-file", &first), ("--new-password-file", &second)],
+    );
     assert_eq!(signer(&second), ADDRESS);
     refusal(&wallets.run(&["sign", "--message", "x"], &[("--password-file", &first)]), 4);
 
     let error = refusal(&wallets.run(&["decrypt"], &[("--password-file", &second)]), 2);
     assert!(error.contains("--yes"), "{error}");
-    assert_eq!(wallets.ask(&["decrypt", "--yes"], &[("--password-file", &second)])["encrypted"], false);
+    assert_eq!(
+        wallets.ask(&["decrypt", "--yes"], &[("--password-file", &second)])["encrypted"],
+        false
+    );
     assert_eq!(fs::read(wallets.key("coldkey")).unwrap(), plain);
     assert_eq!(mode(&wallets.key("coldkey")), 0o600);
 }
@@ -155,12 +186,21 @@ fn passwords_come_from_descriptors_and_the_environment() {
         let output = sign().env(name, value).output().unwrap();
         assert!(output.status.success(), "{name}: {}", stderr(&output));
     }
-    let output = sign().args(["--password-fd", "0"]).stdin(fs::File::open(&file).unwrap()).output().unwrap();
+    let output =
+        sign().args(["--password-fd", "0"]).stdin(fs::File::open(&file).unwrap()).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     refusal(&sign().env("BT_WALLET_PASSWORD", "not-this-Passw0rd").output().unwrap(), 4);
     // Options take precedence over the environment.
     let wrong = wallets.file("wrong", "not-this-Passw0rd");
-    refusal(&sign().env("BT_WALLET_PASSWORD", PASSWORD).arg("--password-file").arg(wrong).output().unwrap(), 4);
+    refusal(
+        &sign()
+            .env("BT_WALLET_PASSWORD", PASSWORD)
+            .arg("--password-file")
+            .arg(wrong)
+            .output()
+            .unwrap(),
+        4,
+    );
     let error = refusal(&sign().args(["--password-fd", "999999"]).output().unwrap(), 1);
     assert!(error.contains("/dev/fd/999999"), "{error}");
 }
@@ -170,7 +210,9 @@ fn exports_are_encrypted_and_read_back() {
     let wallets = Wallets::new();
     wallets.plain_coldkey();
     let (out, password) = (wallets.free("export.json"), wallets.file("password", PASSWORD));
-    let export = |out: &Path| wallets.run(&["export"], &[("--out", out), ("--json-password-file", &password)]);
+    let export = |out: &Path| {
+        wallets.run(&["export"], &[("--out", out), ("--json-password-file", &password)])
+    };
     let error = refusal(&wallets.run(&["export"], &[("--out", &out)]), 2);
     assert!(error.contains("--json-password-file"), "{error}");
     assert!(!out.exists());
@@ -205,8 +247,18 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
     for (what, content, code, says) in [
         ("empty", Vec::new(), 1, "keyfile is not JSON"),
         ("plain, cut", cut("plain_mnemonic"), 1, "keyfile is not JSON"),
-        ("plain, other address", plain.replace(VECTOR_ADDRESS, ADDRESS).into_bytes(), 1, "its key belongs to"),
-        ("plain, other word", plain.replace("bottom", "legal").into_bytes(), 1, "contains no usable key"),
+        (
+            "plain, other address",
+            plain.replace(VECTOR_ADDRESS, ADDRESS).into_bytes(),
+            1,
+            "its key belongs to",
+        ),
+        (
+            "plain, other word",
+            plain.replace("bottom", "legal").into_bytes(),
+            1,
+            "contains no usable key",
+        ),
         (
             "plain, other scheme",
             plain.replace("\"cryptoType\":1", "\"cryptoType\":7").into_bytes(),
@@ -223,12 +275,17 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
         ("large", vec![b' '; 70_000], 1, "70000 bytes"),
     ] {
         fs::write(wallets.key("hotkeys/default"), &content).unwrap();
-        let output = wallets.run(&["sign", "--use-hotkey", "--message", "x"], &[("--password-file", &password)]);
+        let output = wallets
+            .run(&["sign", "--use-hotkey", "--message", "x"], &[("--password-file", &password)]);
         let error = refusal(&output, code);
         assert!(error.contains(says) && error.contains("hotkeys/default"), "{what}: {error}");
         assert!(!error.contains("smoke") && !error.contains("fac795"), "{what}: {error}");
         // They do not affect the listing of others.
-        assert_eq!(wallets.ask(&["list"], &[])["wallets"][0]["hotkeys"][0]["name"], "default", "{what}");
+        assert_eq!(
+            wallets.ask(&["list"], &[])["wallets"][0]["hotkeys"][0]["name"],
+            "default",
+            "{what}"
+        );
     }
 }
 
@@ -248,10 +305,12 @@ fn links_and_open_files_are_told_apart() {
     symlink(&real, &key).unwrap();
     assert!(sign().status.success());
     let (phrase, before) = (wallets.file("phrase", PHRASE), fs::read(&real).unwrap());
-    let error = refusal(&wallets.run(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &phrase)]), 1);
+    let error =
+        refusal(&wallets.run(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &phrase)]), 1);
     assert!(error.contains("symbolic link"), "{error}");
     let password = wallets.file("password", PASSWORD);
-    let error = refusal(&wallets.run(&["encrypt", "--use-hotkey"], &[("--password-file", &password)]), 1);
+    let error =
+        refusal(&wallets.run(&["encrypt", "--use-hotkey"], &[("--password-file", &password)]), 1);
     assert!(error.contains("symbolic link"), "{error}");
     assert_eq!(fs::read(&real).unwrap(), before);
     // A dangling link, a folder, and no file at all.

@@ -20,12 +20,18 @@ fn a_wallet_is_made_with_its_mnemonics_in_files() {
     let wallets = Wallets::new();
     let (cold, hot) = (wallets.free("cold.txt"), wallets.free("hot.txt"));
     let password = wallets.file("password", PASSWORD);
-    let files: [(&str, &Path); 3] =
-        [("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot), ("--password-file", &password)];
+    let files: [(&str, &Path); 3] = [
+        ("--coldkey-mnemonic-file", &cold),
+        ("--hotkey-mnemonic-file", &hot),
+        ("--password-file", &password),
+    ];
     let output = wallets.run(&["create", "--hotkey", "h", "--n-words", "24"], &files);
     let made = document(&output);
     assert_eq!((made["wallet"].as_str(), made["hotkey"]["name"].as_str()), (Some("w"), Some("h")));
-    assert_eq!((&made["coldkey"]["encrypted"], &made["hotkey"]["encrypted"]), (&true.into(), &false.into()));
+    assert_eq!(
+        (&made["coldkey"]["encrypted"], &made["hotkey"]["encrypted"]),
+        (&true.into(), &false.into())
+    );
     for file in ["coldkey", "coldkeypub.txt", "hotkeys/h", "hotkeys/hpub.txt"] {
         assert_eq!(mode(&wallets.key(file)), 0o600, "{file}");
     }
@@ -47,18 +53,26 @@ fn a_wallet_is_made_with_its_mnemonics_in_files() {
 #[test]
 fn single_keys_are_made() {
     let wallets = Wallets::new();
-    for (number, (verb, count)) in [("new-coldkey", 12), ("new-hotkey", 15)].into_iter().enumerate() {
+    for (number, (verb, count)) in [("new-coldkey", 12), ("new-hotkey", 15)].into_iter().enumerate()
+    {
         let file = wallets.free(&format!("phrase{number}"));
         let plain = if verb == "new-coldkey" { "--no-use-password" } else { "--json" };
-        let mut command =
-            wallets.command(&[verb, "--n-words", &count.to_string(), plain], &[("--mnemonic-file", &file)]);
+        let mut command = wallets.command(
+            &[verb, "--n-words", &count.to_string(), plain],
+            &[("--mnemonic-file", &file)],
+        );
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         assert_eq!(words(&file), count);
-        assert!(fs::read(wallets.key(["coldkey", "hotkeys/default"][number])).unwrap().starts_with(b"{"));
+        assert!(
+            fs::read(wallets.key(["coldkey", "hotkeys/default"][number]))
+                .unwrap()
+                .starts_with(b"{")
+        );
     }
     for count in ["0", "13", "16", "twelve"] {
-        let error = refusal(&wallets.run(&["new-hotkey", "--hotkey", "x", "--n-words", count], &[]), 2);
+        let error =
+            refusal(&wallets.run(&["new-hotkey", "--hotkey", "x", "--n-words", count], &[]), 2);
         assert!(error.contains("12, 15, 18, 21 or 24"), "{error}");
     }
 }
@@ -78,7 +92,10 @@ fn a_mnemonic_goes_to_a_terminal_or_into_a_new_file() {
     symlink(wallets.free("elsewhere"), &link).unwrap();
     let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &link)]), 1);
     assert!(error.contains("already exists"), "{error}");
-    let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &wallets.free("no/such/folder"))]), 1);
+    let error = refusal(
+        &wallets.run(&["new-hotkey"], &[("--mnemonic-file", &wallets.free("no/such/folder"))]),
+        1,
+    );
     assert!(error.contains("cannot write"), "{error}");
     assert_eq!(fs::read_to_string(&taken).unwrap(), "precious");
     assert!(!hotkey.exists());
@@ -93,15 +110,18 @@ fn keys_are_overwritten_on_request_and_kept() {
         let phrase = wallets.free(&format!("phrase of {verb}"));
         let plain: &[&str] = if verb == "new-coldkey" { &["--no-use-password"] } else { &[] };
         let before = fs::read(wallets.key(file)).unwrap();
-        let error = refusal(&wallets.run(&[&[verb], plain].concat(), &[("--mnemonic-file", &phrase)]), 1);
+        let error =
+            refusal(&wallets.run(&[&[verb], plain].concat(), &[("--mnemonic-file", &phrase)]), 1);
         assert!(error.contains("--overwrite"), "{error}");
         assert!(!phrase.exists(), "the mnemonic of no key");
         assert_eq!(fs::read(wallets.key(file)).unwrap(), before);
 
-        let made = wallets.ask(&[&[verb, "--overwrite"], plain].concat(), &[("--mnemonic-file", &phrase)]);
+        let made =
+            wallets.ask(&[&[verb, "--overwrite"], plain].concat(), &[("--mnemonic-file", &phrase)]);
         let key = &made[if verb == "new-coldkey" { "coldkey" } else { "hotkey" }];
         assert_ne!(key["address"], ADDRESS);
-        let backups: Vec<_> = key["backups"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+        let backups: Vec<_> =
+            key["backups"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
         assert_eq!(backups.len(), 2, "the key and its public file");
         assert_eq!(fs::read(backups[0]).unwrap(), before);
         assert_eq!(mode(Path::new(backups[0])), 0o600);
@@ -116,7 +136,8 @@ fn a_public_file_in_the_way_is_noticed_before_half_a_wallet_is_made() {
     wallets.hotkey();
     fs::remove_file(wallets.key("hotkeys/default")).unwrap();
     let [cold, hot] = ["cold phrase", "hot phrase"].map(|name| wallets.free(name));
-    let files = [("--coldkey-mnemonic-file", cold.as_path()), ("--hotkey-mnemonic-file", hot.as_path())];
+    let files =
+        [("--coldkey-mnemonic-file", cold.as_path()), ("--hotkey-mnemonic-file", hot.as_path())];
     let error = refusal(&wallets.run(&["create", "--no-use-password"], &files), 1);
     assert!(error.contains("defaultpub.txt") && error.contains("--overwrite"), "{error}");
     assert!(!wallets.key("coldkey").exists() && !cold.exists());
@@ -152,7 +173,8 @@ fn keys_are_recovered_from_browser_wallets() {
     for case in cases {
         let export = wallets.file("export.json", case["json"].to_string());
         let password = wallets.file("password", case["password"].as_str().unwrap());
-        let files: [(&str, &Path); 2] = [("--json-file", &export), ("--json-password-file", &password)];
+        let files: [(&str, &Path); 2] =
+            [("--json-file", &export), ("--json-password-file", &password)];
         let made = wallets.ask(&["regen-hotkey", "--overwrite"], &files);
         assert_eq!(made["hotkey"]["address"], case["ss58"], "{}", case["type"]);
     }
@@ -165,8 +187,13 @@ fn keys_are_recovered_from_browser_wallets() {
     assert!(error.contains("wrong password, or the export is damaged"), "{error}");
     let error = refusal(&run(&[("--json-file", &export)]), 2);
     assert!(error.contains("--json-password-file"), "{error}");
-    let error =
-        refusal(&run(&[("--json-file", &wallets.file("other.json", "{}")), ("--json-password-file", &wrong)]), 1);
+    let error = refusal(
+        &run(&[
+            ("--json-file", &wallets.file("other.json", "{}")),
+            ("--json-password-file", &wrong),
+        ]),
+        1,
+    );
     assert!(error.contains("is not a Polkadot-JS account export"), "{error}");
 }
 
@@ -228,10 +255,17 @@ fn daemons_take_no_secret_as_an_argument() {
     let seed = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
     let wrong_path = "//secret-name//";
     let call = ["axon", "call", "127.0.0.1:9", "--hotkey", ADDRESS];
-    for arguments in [&["babelbit", "miner"][..], &["babelbit", "runner", "--once", "--miners", "none"], &call] {
-        for (uri, code) in [(PHRASE, 2), (seed, 2), (&format!("{PHRASE}//hot"), 2), ("", 2), (wrong_path, 1)] {
+    for arguments in
+        [&["babelbit", "miner"][..], &["babelbit", "runner", "--once", "--miners", "none"], &call]
+    {
+        for (uri, code) in
+            [(PHRASE, 2), (seed, 2), (&format!("{PHRASE}//hot"), 2), ("", 2), (wrong_path, 1)]
+        {
             let mut command = tao();
-            command.args(arguments).args(["--key-uri", uri]).env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
+            command
+                .args(arguments)
+                .args(["--key-uri", uri])
+                .env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
             let error = refusal(&command.output().unwrap(), code);
             for part in ["legal", "winner", "795", "secret-name"] {
                 assert!(!error.contains(part), "{arguments:?}: {error}");
@@ -247,14 +281,20 @@ fn a_coldkey_is_known_by_its_public_half_alone() {
     let made = wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
     assert_eq!(made["coldkeypub"]["address"], ADDRESS);
     let list = wallets.ask(&["list"], &[]);
-    assert_eq!((&list["wallets"][0]["address"], &list["wallets"][0]["secret"]), (&ADDRESS.into(), &"absent".into()));
+    assert_eq!(
+        (&list["wallets"][0]["address"], &list["wallets"][0]["secret"]),
+        (&ADDRESS.into(), &"absent".into())
+    );
     let key = "0x46ebddef8cd9bb167dc30878d7113b7e168e6f0646beffd77d69d39bad76b47a";
     let error = refusal(&wallets.run(&["regen-coldkeypub", "--public-key", key], &[]), 1);
     assert!(error.contains("--overwrite"), "{error}");
     wallets.ask(&["regen-coldkeypub", "--public-key", key, "--overwrite"], &[]);
     // The secret belongs to another key than the public file.
     let phrase = wallets.file("phrase", PHRASE);
-    let error = refusal(&wallets.run(&["regen-coldkey", "--no-use-password"], &[("--mnemonic-file", &phrase)]), 1);
+    let error = refusal(
+        &wallets.run(&["regen-coldkey", "--no-use-password"], &[("--mnemonic-file", &phrase)]),
+        1,
+    );
     assert!(error.contains("coldkeypub.txt") && error.contains("--overwrite"), "{error}");
     let error = refusal(&wallets.run(&["regen-coldkeypub", "--ss58", "5Grw"], &[]), 1);
     assert!(error.contains("--ss58"), "{error}");
@@ -264,14 +304,20 @@ fn a_coldkey_is_known_by_its_public_half_alone() {
 fn a_hotkey_is_known_by_its_public_half_alone() {
     let wallets = Wallets::new();
     let made = wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
-    assert_eq!((&made["hotkeypub"]["name"], &made["hotkeypub"]["address"]), (&"h".into(), &ADDRESS.into()));
+    assert_eq!(
+        (&made["hotkeypub"]["name"], &made["hotkeypub"]["address"]),
+        (&"h".into(), &ADDRESS.into())
+    );
     assert!(wallets.key("hotkeys/hpub.txt").is_file());
     let signed = "00".repeat(64);
-    let output =
-        wallets.run(&["verify", "--message", "x", "--signature", &signed, "--use-hotkey", "--hotkey", "h"], &[]);
+    let output = wallets.run(
+        &["verify", "--message", "x", "--signature", &signed, "--use-hotkey", "--hotkey", "h"],
+        &[],
+    );
     assert!(stderr(&output).contains(ADDRESS), "{}", stderr(&output));
     let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
-    let error = refusal(&wallets.run(&["regen-hotkeypub", "--ss58", alice, "--hotkey", "h"], &[]), 1);
+    let error =
+        refusal(&wallets.run(&["regen-hotkeypub", "--ss58", alice, "--hotkey", "h"], &[]), 1);
     assert!(error.contains("--overwrite"), "{error}");
 }
 
@@ -287,10 +333,14 @@ fn keys_are_recovered_along_a_derivation_path() {
         let made = wallets.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
         assert_eq!(made["hotkey"]["address"], expected);
     }
-    for (text, says) in
-        [("//Alice", "missing mnemonic before the derivation path"), (&format!("{dev}//"), "empty junction")]
-    {
-        let error = refusal(&wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &wallets.file("phrase", text))]), 1);
+    for (text, says) in [
+        ("//Alice", "missing mnemonic before the derivation path"),
+        (&format!("{dev}//"), "empty junction"),
+    ] {
+        let error = refusal(
+            &wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &wallets.file("phrase", text))]),
+            1,
+        );
         assert!(error.contains(says) && !error.contains("bottom"), "{error}");
     }
 }
@@ -301,7 +351,8 @@ fn scripts_written_for_btcli_find_their_options() {
     let wallets = Wallets::new();
     let (hot, cold) = (wallets.free("hot"), wallets.free("cold"));
     let password = wallets.file("password", PASSWORD);
-    let arguments = ["new-hotkey", "--no-use-password", "--n_words", "12", "--json-output", "--quiet"];
+    let arguments =
+        ["new-hotkey", "--no-use-password", "--n_words", "12", "--json-output", "--quiet"];
     let output = wallets.command(&arguments, &[("--mnemonic-file", &hot)]).output().unwrap();
     assert_eq!(document(&output)["hotkey"]["encrypted"], false);
     let arguments = ["new-coldkey", "--use-password", "--n-words", "12", "--json-output", "-q"];
@@ -311,7 +362,8 @@ fn scripts_written_for_btcli_find_their_options() {
     // --quiet prints nothing.
     fs::set_permissions(wallets.key("hotkeys/default"), fs::Permissions::from_mode(0o644)).unwrap();
     for (quiet, silent) in [(&[][..], false), (&["--quiet"], true)] {
-        let output = wallets.run(&[&["sign", "--use-hotkey", "--message", "x"], quiet].concat(), &[]);
+        let output =
+            wallets.run(&[&["sign", "--use-hotkey", "--message", "x"], quiet].concat(), &[]);
         assert_eq!(stderr(&output).is_empty(), silent, "{}", stderr(&output));
     }
 }
@@ -320,15 +372,21 @@ fn scripts_written_for_btcli_find_their_options() {
 fn new_passwords_are_held_to_rules() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", PHRASE);
-    for (password, says) in [("abc", "fewer than 6"), ("aaaaaaaaaaaa", "too weak"), ("", "no password")] {
+    for (password, says) in
+        [("abc", "fewer than 6"), ("aaaaaaaaaaaa", "too weak"), ("", "no password")]
+    {
         let password = wallets.file("password", password);
-        let files: [(&str, &Path); 2] = [("--mnemonic-file", &phrase), ("--password-file", &password)];
+        let files: [(&str, &Path); 2] =
+            [("--mnemonic-file", &phrase), ("--password-file", &password)];
         let error = refusal(&wallets.run(&["regen-coldkey"], &files), 1);
         assert!(error.contains(says), "{error}");
     }
     let error = refusal(&wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &phrase)]), 2);
     assert!(error.contains("--password-file"), "{error}");
-    let error = refusal(&wallets.run(&["regen-coldkey", "--no-use-password", "--password-fd", "3"], &[]), 2);
+    let error = refusal(
+        &wallets.run(&["regen-coldkey", "--no-use-password", "--password-fd", "3"], &[]),
+        2,
+    );
     assert!(error.contains("cannot be used with"), "{error}");
     assert!(!wallets.root().exists());
 }
@@ -339,7 +397,8 @@ fn names_are_one_part_of_a_path() {
     let phrase = wallets.file("phrase", PHRASE);
     for name in ["../x", "a/b", ".hidden", "", "xpub.txt"] {
         for option in ["--wallet-name", "--hotkey"] {
-            let output = wallets.run(&["regen-hotkey", option, name], &[("--mnemonic-file", &phrase)]);
+            let output =
+                wallets.run(&["regen-hotkey", option, name], &[("--mnemonic-file", &phrase)]);
             let error = refusal(&output, 2);
             assert!(error.contains(option), "{name}: {error}");
         }
@@ -356,8 +415,18 @@ fn names_are_one_part_of_a_path() {
         (&[("BT_WALLET_NAME", ""), ("BT_WALLET", "b")], "b"),
         (&[("BT_WALLET_NAME", "")], "default"),
     ] {
-        let mut command = wallets.command(&["regen-hotkey", "--json"], &[("--mnemonic-file", &phrase)]);
-        let made = document(&command.env("BT_WALLET_HOTKEY", "mine").envs(variables.iter().copied()).output().unwrap());
-        assert_eq!((&made["wallet"], &made["hotkey"]["name"]), (&Value::from(expected), &"mine".into()));
+        let mut command =
+            wallets.command(&["regen-hotkey", "--json"], &[("--mnemonic-file", &phrase)]);
+        let made = document(
+            &command
+                .env("BT_WALLET_HOTKEY", "mine")
+                .envs(variables.iter().copied())
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(
+            (&made["wallet"], &made["hotkey"]["name"]),
+            (&Value::from(expected), &"mine".into())
+        );
     }
 }

@@ -25,13 +25,20 @@ struct Secrets(Vec<String>);
 impl Secrets {
     fn known() -> Self {
         // Three consecutive words of a mnemonic do not occur in messages.
-        Self(["legal winner thank", SEED, PASSWORD, NEW_PASSWORD, EXPORT_PASSWORD].map(str::to_owned).into())
+        Self(
+            ["legal winner thank", SEED, PASSWORD, NEW_PASSWORD, EXPORT_PASSWORD]
+                .map(str::to_owned)
+                .into(),
+        )
     }
 
     fn add_keyfile(&mut self, path: &Path) {
         let key: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-        let secrets = ["secretPhrase", "secretSeed", "privateKey"].into_iter().filter_map(|field| key[field].as_str());
-        let secrets: Vec<_> = secrets.map(|secret| secret.trim_start_matches("0x").to_owned()).collect();
+        let secrets = ["secretPhrase", "secretSeed", "privateKey"]
+            .into_iter()
+            .filter_map(|field| key[field].as_str());
+        let secrets: Vec<_> =
+            secrets.map(|secret| secret.trim_start_matches("0x").to_owned()).collect();
         assert!(!secrets.is_empty(), "{}", path.display());
         self.0.extend(secrets);
     }
@@ -60,7 +67,8 @@ fn no_command_tells_a_secret() {
     let mut secrets = Secrets::known();
     let (phrase, seed) = (wallets.file("phrase", PHRASE), wallets.file("seed", SEED));
     let (password, new) = (wallets.file("password", PASSWORD), wallets.file("new", NEW_PASSWORD));
-    let (export, export_password) = (wallets.free("export.json"), wallets.file("export password", EXPORT_PASSWORD));
+    let (export, export_password) =
+        (wallets.free("export.json"), wallets.file("export password", EXPORT_PASSWORD));
     let coldkey = wallets.key("coldkey");
     for path in [&phrase, &seed] {
         open_to_others(path);
@@ -72,7 +80,8 @@ fn no_command_tells_a_secret() {
     done(&["regen-hotkey"], &[("--mnemonic-file", &phrase)], &secrets);
     secrets.add_keyfile(&wallets.key("hotkeys/default"));
     done(&["regen-hotkey", "--hotkey", "seed"], &[("--seed-file", &seed)], &secrets);
-    let key: Value = serde_json::from_slice(&fs::read(wallets.key("hotkeys/default")).unwrap()).unwrap();
+    let key: Value =
+        serde_json::from_slice(&fs::read(wallets.key("hotkeys/default")).unwrap()).unwrap();
     let private = wallets.file("private", key["privateKey"].as_str().unwrap());
     open_to_others(&private);
     done(&["regen-hotkey", "--hotkey", "private"], &[("--private-key-file", &private)], &secrets);
@@ -81,11 +90,15 @@ fn no_command_tells_a_secret() {
     open_to_others(&coldkey);
     done(&["sign", "--message", "x"], &[("--password-file", &password)], &secrets);
     done(&["inspect"], &[], &secrets);
-    let files: [(&str, &Path); 3] =
-        [("--password-file", &password), ("--json-password-file", &export_password), ("--out", &export)];
+    let files: [(&str, &Path); 3] = [
+        ("--password-file", &password),
+        ("--json-password-file", &export_password),
+        ("--out", &export),
+    ];
     done(&["export"], &files, &secrets);
     open_to_others(&export);
-    let files: [(&str, &Path); 2] = [("--json-file", &export), ("--json-password-file", &export_password)];
+    let files: [(&str, &Path); 2] =
+        [("--json-file", &export), ("--json-password-file", &export_password)];
     done(&["regen-hotkey", "--hotkey", "json"], &files, &secrets);
     let files: [(&str, &Path); 2] = [("--password-file", &password), ("--new-password-file", &new)];
     done(&["change-password"], &files, &secrets);
@@ -95,10 +108,13 @@ fn no_command_tells_a_secret() {
     done(&["encrypt"], &[("--password-file", &password)], &secrets);
     // Rejected input.
     open_to_others(&coldkey);
-    let output = secrets.run(&mut wallets.command(&["sign", "--message", "x"], &[("--password-file", &new)]));
+    let output = secrets
+        .run(&mut wallets.command(&["sign", "--message", "x"], &[("--password-file", &new)]));
     assert_eq!(output.status.code(), Some(4));
     let wrong = wallets.file("wrong", format!("{PHRASE} thank"));
-    let output = secrets.run(&mut wallets.command(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &wrong)]));
+    let output = secrets.run(
+        &mut wallets.command(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &wrong)]),
+    );
     assert_eq!(output.status.code(), Some(1));
 }
 
@@ -106,7 +122,8 @@ fn no_command_tells_a_secret() {
 fn new_keys_are_not_told() {
     let wallets = Wallets::new();
     let (cold, hot) = (wallets.free("cold"), wallets.free("hot"));
-    let files: [(&str, &Path); 2] = [("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot)];
+    let files: [(&str, &Path); 2] =
+        [("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot)];
     let create = ["create", "--no-use-password", "-vvv"];
     let output = wallets.command(&create, &files).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
@@ -115,7 +132,10 @@ fn new_keys_are_not_told() {
     secrets.add_keyfile(&wallets.key("coldkey"));
     secrets.add_keyfile(&wallets.key("hotkeys/default"));
     assert_eq!(secrets.0.len(), 5 + 2 + 2 * 3);
-    secrets.check("create", &(String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output)));
+    secrets.check(
+        "create",
+        &(String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output)),
+    );
 }
 
 #[test]
@@ -129,7 +149,10 @@ fn daemons_tell_no_secret() {
     wallets.ask(&["encrypt", "--use-hotkey"], &[("--password-file", &password)]);
     let miner = |option: &str, value: &str| {
         let mut miner = local_bb();
-        miner.args(["miner", "--profile", "parrot", "--keyfile"]).arg(&hotkey).args([option, value, "-vvv"]);
+        miner
+            .args(["miner", "--profile", "parrot", "--keyfile"])
+            .arg(&hotkey)
+            .args([option, value, "-vvv"]);
         miner
     };
     open_to_others(&hotkey);

@@ -30,19 +30,28 @@ fn what_is_signed_is_verified() {
     wallets.hotkey();
     let file = wallets.file("message", b"\x00bytes\xff\n");
     let path = file.to_str().unwrap();
-    for message in [["--message", "hällo"], ["--message", ""], ["--message", "0x00ff"], ["--message-file", path]] {
+    for message in [
+        ["--message", "hällo"],
+        ["--message", ""],
+        ["--message", "0x00ff"],
+        ["--message-file", path],
+    ] {
         for key in [&[][..], &["--use-hotkey"]] {
             let answer = wallets.ask(&[&["sign", "--yes"], &message[..], key].concat(), &[]);
             assert_eq!(text(&answer, "signer_address"), ADDRESS);
             let signature = text(&answer, "signed_message");
             assert_eq!(signature.len(), 128, "no 0x");
             // The exact bytes are signed, without wrapping or hex decoding.
-            let bytes =
-                if message[0] == "--message" { message[1].as_bytes().to_vec() } else { fs::read(&file).unwrap() };
+            let bytes = if message[0] == "--message" {
+                message[1].as_bytes().to_vec()
+            } else {
+                fs::read(&file).unwrap()
+            };
             assert!(verify(&ADDRESS.parse().unwrap(), &bytes, &signature.parse().unwrap()));
             for (signer, prefixed) in [(Some(ADDRESS), ""), (None, "0x")] {
                 let signature = format!("{prefixed}{signature}");
-                let mut arguments = [&["verify", "--signature", &signature], &message[..], key].concat();
+                let mut arguments =
+                    [&["verify", "--signature", &signature], &message[..], key].concat();
                 arguments.extend(signer.iter().flat_map(|signer| ["--ss58", signer]));
                 let answer = wallets.ask(&arguments, &[]);
                 assert_eq!(answer, json!({ "verified": true, "signer_address": ADDRESS }));
@@ -59,7 +68,8 @@ fn what_is_not_text_is_signed_on_request_only() {
     wallets.hotkey();
     let file = wallets.file("message", b"\x00bytes\xff\n");
     for key in [&[][..], &["--use-hotkey"]] {
-        let error = refusal(&wallets.run(&[&["sign"], key].concat(), &[("--message-file", &file)]), 2);
+        let error =
+            refusal(&wallets.run(&[&["sign"], key].concat(), &[("--message-file", &file)]), 2);
         let hash = hex::encode(Sha256::digest(fs::read(&file).unwrap()));
         for part in ["8 bytes", &hash, "--yes"] {
             assert!(error.contains(part), "{error}");
@@ -85,8 +95,10 @@ fn a_message_comes_through_standard_input() {
 fn a_signature_that_does_not_hold_is_refused() {
     let wallets = Wallets::new();
     let signature = Keypair::from_uri("//Alice").unwrap().sign(b"hello").to_bare_hex();
-    let check = |arguments: &[&str]| wallets.run(&[&["verify", "--message"], arguments].concat(), &[]);
-    let flipped = signature.replacen(&signature[..1], if signature.starts_with('0') { "1" } else { "0" }, 1);
+    let check =
+        |arguments: &[&str]| wallets.run(&[&["verify", "--message"], arguments].concat(), &[]);
+    let flipped =
+        signature.replacen(&signature[..1], if signature.starts_with('0') { "1" } else { "0" }, 1);
     for arguments in [
         ["hullo", "--signature", &signature, "--ss58", ALICE[0]],
         ["hello", "--signature", &signature, "--ss58", ADDRESS],
@@ -100,7 +112,10 @@ fn a_signature_that_does_not_hold_is_refused() {
     }
     // Wrapped as by browser wallets.
     let wrapped = Keypair::from_uri("//Alice").unwrap().sign(b"<Bytes>hello</Bytes>").to_bare_hex();
-    assert_eq!(document(&check(&["hello", "--signature", &wrapped, "--ss58", ALICE[3]]))["verified"], true);
+    assert_eq!(
+        document(&check(&["hello", "--signature", &wrapped, "--ss58", ALICE[3]]))["verified"],
+        true
+    );
     for (arguments, code, says) in [
         (&["hello", "--signature", "12", "--ss58", ALICE[0]][..], 2, "2 hex digits, expected 128"),
         (&["hello", "--signature", &signature, "--ss58", ALICE[1]], 1, "prefix is 0, expected 42"),
@@ -125,8 +140,10 @@ fn ed25519_keys_sign_and_verify_too() {
     let answer = wallets.ask(&["sign", "--message", "hello"], &[]);
     assert_eq!(answer["signer_address"], made["coldkey"]["address"]);
     let (signature, signer) = (text(&answer, "signed_message"), text(&answer, "signer_address"));
-    let check =
-        |more: &[&str]| wallets.run(&[&["verify", "--message", "hello", "--signature", signature], more].concat(), &[]);
+    let check = |more: &[&str]| {
+        wallets
+            .run(&[&["verify", "--message", "hello", "--signature", signature], more].concat(), &[])
+    };
     assert!(check(&[]).status.success());
     assert!(check(&["--ss58", signer, "--crypto-type", "ed25519"]).status.success());
     assert_eq!(check(&["--ss58", signer]).status.code(), Some(1), "the scheme is not guessed");
@@ -139,8 +156,10 @@ fn ed25519_keys_sign_and_verify_too() {
 #[test]
 fn an_encrypted_key_signs_with_its_password() {
     let wallets = Wallets::new();
-    let (phrase, password) = (wallets.file("phrase", super::PHRASE), wallets.file("password", format!("{PASSWORD}\n")));
-    wallets.ask(&["regen-coldkey"], &[("--mnemonic-file", &phrase), ("--password-file", &password)]);
+    let (phrase, password) =
+        (wallets.file("phrase", super::PHRASE), wallets.file("password", format!("{PASSWORD}\n")));
+    wallets
+        .ask(&["regen-coldkey"], &[("--mnemonic-file", &phrase), ("--password-file", &password)]);
     let sign = ["sign", "--message", "hello"];
     assert_eq!(wallets.ask(&sign, &[("--password-file", &password)])["signer_address"], ADDRESS);
     let error = refusal(&wallets.run(&sign, &[]), 2);
@@ -168,11 +187,18 @@ fn validators_tell_who_they_are() {
         let (address, entry) = list.as_object_mut().unwrap().iter_mut().nth(1).unwrap();
         entry[field] = json!(format!("{} ", text(entry, field)));
         let address = address.clone();
-        let output = wallets.run(&["verify"], &[("--validator-info", &wallets.file("list.json", list.to_string()))]);
+        let output = wallets.run(
+            &["verify"],
+            &[("--validator-info", &wallets.file("list.json", list.to_string()))],
+        );
         assert_eq!(output.status.code(), Some(1));
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         for entry in answer["validators"].as_array().unwrap() {
-            assert_eq!(entry["verified"], json!(entry["signer_address"] != address.as_str()), "{field}");
+            assert_eq!(
+                entry["verified"],
+                json!(entry["signer_address"] != address.as_str()),
+                "{field}"
+            );
         }
         assert!(stderr(&output).contains("1 of 5 signatures"), "{}", stderr(&output));
     }
@@ -183,7 +209,10 @@ fn validators_tell_who_they_are() {
     let entry = wallets.ask(&[&["sign"], &texts[..]].concat(), &[]);
     assert_eq!(entry[ADDRESS]["description"], "");
     let list = wallets.file("list.json", entry.to_string());
-    assert_eq!(wallets.ask(&["verify"], &[("--validator-info", &list)])["validators"][0]["verified"], true);
+    assert_eq!(
+        wallets.ask(&["verify"], &[("--validator-info", &list)])["validators"][0]["verified"],
+        true
+    );
     // Information and signature separately, as early scripts printed them.
     let (mut apart, signature) = (entry.clone(), text(&entry[ADDRESS], "signature"));
     apart[ADDRESS].as_object_mut().unwrap().remove("signature");
@@ -199,7 +228,10 @@ fn validators_tell_who_they_are() {
     let output = wallets.command(&["verify"], &[("--validator-info", &list)]).output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
     let last = shown.trim_end();
-    assert!(last.ends_with("\\u{1b}[2Jevil\\u{7}\\nsecond line") && !shown.contains('\u{1b}'), "{shown:?}");
+    assert!(
+        last.ends_with("\\u{1b}[2Jevil\\u{7}\\nsecond line") && !shown.contains('\u{1b}'),
+        "{shown:?}"
+    );
     let list = wallets.file("list.json", json!({ ADDRESS: { "\u{1b}[2J": 1 } }).to_string());
     let output = wallets.run(&["verify"], &[("--validator-info", &list)]);
     assert!(!stderr(&output).contains('\u{1b}'), "{}", stderr(&output));
@@ -222,7 +254,10 @@ fn addresses_are_converted() {
         let keys = answer["keys"].as_array().unwrap();
         assert_eq!(keys.len(), ALICE.len());
         for (key, from) in keys.iter().zip(ALICE) {
-            assert_eq!((text(key, "from"), text(key, "address"), text(key, "public_key")), (from, expected, ALICE[3]));
+            assert_eq!(
+                (text(key, "from"), text(key, "address"), text(key, "public_key")),
+                (from, expected, ALICE[3])
+            );
         }
     }
     for (arguments, code, says) in [

@@ -56,7 +56,9 @@ fn a_mnemonic_is_shown_once() {
     // The mnemonics belong to the keys.
     let addresses = wallets.ask(&["list"], &[]);
     let other = Wallets::new();
-    for (phrase, address) in shown.iter().zip([&addresses["wallets"][0], &addresses["wallets"][0]["hotkeys"][0]]) {
+    for (phrase, address) in
+        shown.iter().zip([&addresses["wallets"][0], &addresses["wallets"][0]["hotkeys"][0]])
+    {
         let file = other.file("phrase", phrase);
         let made = other.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
         assert_eq!(made["hotkey"]["address"], address["address"]);

@@ -1,7 +1,8 @@
-//! The boundary to the operating system. This module defines the functions of the C library that read clocks, draw
-//! random bytes and change files, so that all code of the executable calls these definitions: the standard library,
-//! tokio, SQLite and the daemons. Outside of a simulated process, they do what the C library does. The functions for
-//! threads are in a module of their own.
+//! The boundary to the operating system. This module defines the functions of the C library that
+//! read clocks, draw random bytes and change files, so that all code of the executable calls these
+//! definitions: the standard library, tokio, SQLite and the daemons. Outside of a simulated
+//! process, they do what the C library does. The functions for threads are in a module of their
+//! own.
 #![allow(
     unsafe_code,
     clippy::cast_possible_wrap,
@@ -30,14 +31,16 @@ static RANDOM: AtomicU64 = AtomicU64::new(0);
 
 const NANOS: u64 = 1_000_000_000;
 
-/// Sets the clocks: the time since boot, and since the Unix epoch. With 0, they are those of the system.
+/// Sets the clocks: the time since boot, and since the Unix epoch. With 0, they are those of the
+/// system.
 pub(crate) fn set_clocks(monotonic: Duration, wall: Duration) {
     MONOTONIC.store(monotonic.as_nanos() as u64, Ordering::SeqCst);
     WALL.store(wall.as_nanos() as u64, Ordering::SeqCst);
     turns::set_time(monotonic.as_nanos() as u64);
 }
 
-/// Sleeps for a simulated time; returns false outside of simulated processes, and for the thread that simulates them.
+/// Sleeps for a simulated time; returns false outside of simulated processes, and for the thread
+/// that simulates them.
 fn sleep(nanos: u64) -> bool {
     let now = MONOTONIC.load(Ordering::SeqCst);
     if now == 0 || turns::is_main() || !turns::is_taking() {
@@ -53,8 +56,9 @@ pub(crate) fn seed_random(seed: u64) {
     RANDOM.store((seed << 1) | 1, Ordering::Relaxed);
 }
 
-/// Restricts this thread, and the threads and processes that it starts, to one processor, different for each `index`: only
-/// one thread of a simulation runs at a time, and the next one starts sooner where the last one ran. Best effort.
+/// Restricts this thread, and the threads and processes that it starts, to one processor, different
+/// for each `index`: only one thread of a simulation runs at a time, and the next one starts sooner
+/// where the last one ran. Best effort.
 pub(crate) fn share_processor(index: usize) {
     let size = size_of::<libc::cpu_set_t>();
     let mut processors = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
@@ -96,9 +100,10 @@ fn fail(code: c_int) -> c_int {
 fn simulated(clock: clockid_t) -> u64 {
     match clock {
         libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => WALL.load(Ordering::Relaxed),
-        libc::CLOCK_MONOTONIC | libc::CLOCK_MONOTONIC_COARSE | libc::CLOCK_MONOTONIC_RAW | libc::CLOCK_BOOTTIME => {
-            MONOTONIC.load(Ordering::Relaxed)
-        }
+        libc::CLOCK_MONOTONIC
+        | libc::CLOCK_MONOTONIC_COARSE
+        | libc::CLOCK_MONOTONIC_RAW
+        | libc::CLOCK_BOOTTIME => MONOTONIC.load(Ordering::Relaxed),
         _ => 0,
     }
 }
@@ -108,7 +113,8 @@ unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_i
     let nanos = simulated(clock);
     if nanos == 0 {
         // SAFETY: the caller's arguments are those of the system call.
-        return unsafe { system_call(libc::SYS_clock_gettime, [clock as usize, time as usize]) } as c_int;
+        return unsafe { system_call(libc::SYS_clock_gettime, [clock as usize, time as usize]) }
+            as c_int;
     }
     // SAFETY: the caller passes a valid pointer, as for the C library's function.
     unsafe { time.write(timespec { tv_sec: (nanos / NANOS) as _, tv_nsec: (nanos % NANOS) as _ }) };
@@ -120,10 +126,13 @@ unsafe extern "C" fn gettimeofday(time: *mut timeval, zone: *mut c_void) -> c_in
     let nanos = simulated(libc::CLOCK_REALTIME);
     if nanos == 0 {
         // SAFETY: the caller's arguments are those of the system call.
-        return unsafe { system_call(libc::SYS_gettimeofday, [time as usize, zone as usize]) } as c_int;
+        return unsafe { system_call(libc::SYS_gettimeofday, [time as usize, zone as usize]) }
+            as c_int;
     }
     // SAFETY: the caller passes a valid pointer, as for the C library's function.
-    unsafe { time.write(timeval { tv_sec: (nanos / NANOS) as _, tv_usec: (nanos % NANOS / 1_000) as _ }) };
+    unsafe {
+        time.write(timeval { tv_sec: (nanos / NANOS) as _, tv_usec: (nanos % NANOS / 1_000) as _ })
+    };
     0
 }
 
@@ -140,7 +149,10 @@ unsafe extern "C" fn nanosleep(length: *const timespec, rest: *mut timespec) -> 
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn usleep(micros: u32) -> c_int {
-    let length = timespec { tv_sec: i64::from(micros / 1_000_000), tv_nsec: i64::from(micros % 1_000_000) * 1_000 };
+    let length = timespec {
+        tv_sec: i64::from(micros / 1_000_000),
+        tv_nsec: i64::from(micros % 1_000_000) * 1_000,
+    };
     // SAFETY: the pointer is valid, and there is no second one.
     unsafe { nanosleep(&raw const length, std::ptr::null_mut()) }
 }
@@ -149,7 +161,9 @@ unsafe extern "C" fn usleep(micros: u32) -> c_int {
 unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, flags: u32) -> ssize_t {
     if RANDOM.load(Ordering::Relaxed) == 0 {
         // SAFETY: the caller's arguments are those of the system call.
-        return unsafe { system_call(libc::SYS_getrandom, [buffer as usize, length, flags as usize]) } as ssize_t;
+        return unsafe {
+            system_call(libc::SYS_getrandom, [buffer as usize, length, flags as usize])
+        } as ssize_t;
     }
     // SAFETY: the caller passes a buffer of this length, as for the C library's function.
     let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length) };
@@ -161,7 +175,8 @@ unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, flags: u32) 
     length as ssize_t
 }
 
-/// Whether a descriptor is a regular file of a simulated process. The standard streams may be files, too.
+/// Whether a descriptor is a regular file of a simulated process. The standard streams may be
+/// files, too.
 fn is_simulated_file(file: c_int) -> bool {
     if file <= 2 || !disk::is_simulated() {
         return false;
@@ -170,7 +185,9 @@ fn is_simulated_file(file: c_int) -> bool {
     // SAFETY: the pointer is valid for writes of the structure.
     let is_known = unsafe { libc::fstat64(file, status.as_mut_ptr()) } == 0;
     // SAFETY: the call succeeded, and has filled the structure.
-    is_known && unsafe { status.assume_init() }.st_mode & libc::S_IFMT as mode_t == libc::S_IFREG as mode_t
+    is_known
+        && unsafe { status.assume_init() }.st_mode & libc::S_IFMT as mode_t
+            == libc::S_IFREG as mode_t
 }
 
 /// Writes to a file, as far as its disk allows. `write` writes the first bytes of the buffer.
@@ -204,19 +221,36 @@ fn change(change: impl FnOnce() -> c_int) -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(file: c_int, buffer: *const c_void, length: size_t) -> ssize_t {
     // SAFETY: the arguments are the caller's, except that fewer bytes may be written.
-    write_to(file, length, |length| unsafe { system_call(libc::SYS_write, [file as usize, buffer as usize, length]) })
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn pwrite64(file: c_int, buffer: *const c_void, length: size_t, offset: off_t) -> ssize_t {
-    write_to(file, length, |length| {
-        // SAFETY: the arguments are the caller's, except that fewer bytes may be written.
-        unsafe { system_call(libc::SYS_pwrite64, [file as usize, buffer as usize, length, offset as usize]) }
+    write_to(file, length, |length| unsafe {
+        system_call(libc::SYS_write, [file as usize, buffer as usize, length])
     })
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pwrite(file: c_int, buffer: *const c_void, length: size_t, offset: off_t) -> ssize_t {
+unsafe extern "C" fn pwrite64(
+    file: c_int,
+    buffer: *const c_void,
+    length: size_t,
+    offset: off_t,
+) -> ssize_t {
+    write_to(file, length, |length| {
+        // SAFETY: the arguments are the caller's, except that fewer bytes may be written.
+        unsafe {
+            system_call(
+                libc::SYS_pwrite64,
+                [file as usize, buffer as usize, length, offset as usize],
+            )
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pwrite(
+    file: c_int,
+    buffer: *const c_void,
+    length: size_t,
+    offset: off_t,
+) -> ssize_t {
     // SAFETY: the arguments are the caller's.
     unsafe { pwrite64(file, buffer, length, offset) }
 }
@@ -224,7 +258,8 @@ unsafe extern "C" fn pwrite(file: c_int, buffer: *const c_void, length: size_t, 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ftruncate64(file: c_int, length: off_t) -> c_int {
     // SAFETY: the call has no pointers.
-    let truncate = || unsafe { system_call(libc::SYS_ftruncate, [file as usize, length as usize]) } as c_int;
+    let truncate =
+        || unsafe { system_call(libc::SYS_ftruncate, [file as usize, length as usize]) } as c_int;
     if is_simulated_file(file) { change(truncate) } else { truncate() }
 }
 
@@ -253,11 +288,15 @@ unsafe extern "C" fn fdatasync(file: c_int) -> c_int {
 unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
     let here = libc::AT_FDCWD as usize;
     // SAFETY: the arguments are the caller's.
-    change(|| unsafe { system_call(libc::SYS_renameat2, [here, from as usize, here, to as usize, 0]) } as c_int)
+    change(|| unsafe {
+        system_call(libc::SYS_renameat2, [here, from as usize, here, to as usize, 0])
+    } as c_int)
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
     // SAFETY: the arguments are the caller's.
-    change(|| unsafe { system_call(libc::SYS_unlinkat, [libc::AT_FDCWD as usize, path as usize, 0]) } as c_int)
+    change(|| unsafe {
+        system_call(libc::SYS_unlinkat, [libc::AT_FDCWD as usize, path as usize, 0])
+    } as c_int)
 }

@@ -1,11 +1,14 @@
-//! The simulated chain: blocks at fixed times, a transaction pool, finality, forks and the epochs of one subnet.
+//! The simulated chain: blocks at fixed times, a transaction pool, finality, forks and the epochs
+//! of one subnet.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use taonet_chain::testing::{MockChain, metagraph, neuron, weight_rules};
-use taonet_chain::{Block, Chain as _, CommitReveal, Follow, Metagraph, Neuron, SignedExtrinsic, WeightRules};
+use taonet_chain::{
+    Block, Chain as _, CommitReveal, Follow, Metagraph, Neuron, SignedExtrinsic, WeightRules,
+};
 use taonet_primitives::{BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Rao, Uid};
 use taonet_wallet::Keypair;
 
@@ -59,7 +62,10 @@ impl SimulatedChain {
         mock.set_finality_lag(FINALITY_LAG);
         mock.set_time(EPOCH);
         mock.set_metagraph(subnet(neurons));
-        let rules = WeightRules { neurons: neurons.len() as u16, ..weight_rules(TEMPO as u16, commit_reveal) };
+        let rules = WeightRules {
+            neurons: neurons.len() as u16,
+            ..weight_rules(TEMPO as u16, commit_reveal)
+        };
         mock.set_weight_rules(NETUID, at_block(&rules, 0));
         Self(Arc::new(Inner { mock, state: Mutex::default() }))
     }
@@ -91,7 +97,10 @@ impl SimulatedChain {
         let is_included = self.head().number == number;
         if let Some(extrinsic) = next.filter(|_| is_included) {
             let mut state = self.state();
-            record::note(&format!("block {number} includes extrinsic {}", state.number(extrinsic.hash)));
+            record::note(&format!(
+                "block {number} includes extrinsic {}",
+                state.number(extrinsic.hash)
+            ));
             state.blocks.entry(number.get()).or_default().push(extrinsic);
         }
         if number.get().is_multiple_of(TEMPO)
@@ -101,14 +110,18 @@ impl SimulatedChain {
         }
     }
 
-    /// Removes the extrinsics that no block can include any more, and takes the first that the next block can include.
+    /// Removes the extrinsics that no block can include any more, and takes the first that the next
+    /// block can include.
     async fn next_valid(&self, number: BlockNumber) -> Option<SignedExtrinsic> {
         let pool = std::mem::take(&mut self.state().pool);
         let (mut next, mut rest) = (None, Vec::new());
         for extrinsic in pool {
             let nonce = self.nonce(&extrinsic).await;
             if extrinsic.nonce < nonce || extrinsic.last_block.is_some_and(|last| last < number) {
-                record::note(&format!("pool drops extrinsic {}", self.state().number(extrinsic.hash)));
+                record::note(&format!(
+                    "pool drops extrinsic {}",
+                    self.state().number(extrinsic.hash)
+                ));
             } else if next.is_none() && extrinsic.nonce == nonce {
                 next = Some(extrinsic);
             } else {
@@ -121,11 +134,13 @@ impl SimulatedChain {
 
     async fn nonce(&self, extrinsic: &SignedExtrinsic) -> u32 {
         let signer = Hotkey::from_bytes(*extrinsic.signer.as_bytes());
-        let state = self.0.mock.hotkey_state(NETUID, MechId(0), &signer, taonet_chain::At::Head).await;
+        let state =
+            self.0.mock.hotkey_state(NETUID, MechId(0), &signer, taonet_chain::At::Head).await;
         state.map_or(0, |state| state.nonce)
     }
 
-    /// Reverts blocks that are not finalized. Their extrinsics return to the pool, unless they are lost.
+    /// Reverts blocks that are not finalized. Their extrinsics return to the pool, unless they are
+    /// lost.
     pub(crate) fn revert(&self, blocks: u32, is_lost: bool) {
         self.0.mock.undo(blocks);
         let head = self.head().number.get();
@@ -156,7 +171,9 @@ impl SimulatedChain {
         if state.pool.iter().any(|other| other.hash == extrinsic.hash) {
             return Err((1013, String::new()));
         }
-        let is_taken = |other: &SignedExtrinsic| (other.signer, other.nonce) == (extrinsic.signer, extrinsic.nonce);
+        let is_taken = |other: &SignedExtrinsic| {
+            (other.signer, other.nonce) == (extrinsic.signer, extrinsic.nonce)
+        };
         if state.pool.iter().any(is_taken) {
             return Err((1014, String::new()));
         }
@@ -178,7 +195,11 @@ impl SimulatedChain {
     /// Returns the extrinsics in blocks, each with the height of its block.
     pub(crate) fn included(&self) -> Vec<(u32, ExtrinsicHash)> {
         let state = self.state();
-        state.blocks.iter().flat_map(|(number, all)| all.iter().map(|one| (*number, one.hash))).collect()
+        state
+            .blocks
+            .iter()
+            .flat_map(|(number, all)| all.iter().map(|one| (*number, one.hash)))
+            .collect()
     }
 }
 

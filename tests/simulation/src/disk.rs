@@ -100,7 +100,9 @@ pub(crate) fn write(length: usize) -> Change {
     }
     match disk.fault {
         Some(DiskFault::Full) => Change::Refused(libc::ENOSPC),
-        Some(DiskFault::Failing(rate)) if split_mix(&disk.random).is_multiple_of(rate) => Change::Refused(libc::EIO),
+        Some(DiskFault::Failing(rate)) if split_mix(&disk.random).is_multiple_of(rate) => {
+            Change::Refused(libc::EIO)
+        }
         _ => Change::Done,
     }
 }
@@ -112,14 +114,17 @@ pub(crate) fn sync() -> Result<(), i32> {
     }
     match current().as_mut() {
         Some(disk) if disk.is_dead => Err(libc::EIO),
-        Some(Disk { fault: Some(DiskFault::Failing(rate)), random, .. }) if split_mix(random).is_multiple_of(*rate) => {
+        Some(Disk { fault: Some(DiskFault::Failing(rate)), random, .. })
+            if split_mix(random).is_multiple_of(*rate) =>
+        {
             Err(libc::EIO)
         }
         _ => Ok(()),
     }
 }
 
-/// Copies the directory of the process as it is now: nothing that the process does later has an effect on the copy.
+/// Copies the directory of the process as it is now: nothing that the process does later has an
+/// effect on the copy.
 pub(crate) fn crash() {
     let paths = current().as_ref().map(|disk| (disk.directory.clone(), disk.after_crash.clone()));
     let Some((from, to)) = paths else { return };

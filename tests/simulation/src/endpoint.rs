@@ -6,10 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taonet_chain::testing::{SimulatedNode, Tracker};
 use taonet_chain::{
-    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, HotkeyState, Inclusion, Metagraph,
-    NonceLease, Outcome, SignOptions, SignedExtrinsic, TransportError, WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, HotkeyState,
+    Inclusion, Metagraph, NonceLease, Outcome, SignOptions, SignedExtrinsic, TransportError,
+    WeightRow, WeightRules,
 };
-use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Uid};
+use taonet_primitives::{
+    AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Uid,
+};
 use taonet_wallet::Keypair;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -78,11 +81,15 @@ impl Node {
     }
 
     fn lag(&self) -> u32 {
-        self.faults().iter().map(|fault| if let NodeFault::Behind(blocks) = fault { *blocks } else { 0 }).sum()
+        self.faults()
+            .iter()
+            .map(|fault| if let NodeFault::Behind(blocks) = fault { *blocks } else { 0 })
+            .sum()
     }
 
     fn delay(&self) -> Duration {
-        let seconds = |fault: &NodeFault| if let NodeFault::Slow(seconds) = fault { *seconds } else { 0 };
+        let seconds =
+            |fault: &NodeFault| if let NodeFault::Slow(seconds) = fault { *seconds } else { 0 };
         Duration::from_millis(50) + Duration::from_secs(self.faults().iter().map(seconds).sum())
     }
 
@@ -94,7 +101,8 @@ impl Node {
         let newest = self.newest();
         if self.has(NodeFault::Reordered) {
             let number = newest.number.minus(1);
-            let hash = futures_now(self.chain.mock().block_hash(number)).and_then(Result::ok).flatten();
+            let hash =
+                futures_now(self.chain.mock().block_hash(number)).and_then(Result::ok).flatten();
             self.heads.send_replace(Some(newest));
             self.heads.send_replace(hash.map(|hash| Block { number, hash }));
             return;
@@ -157,7 +165,10 @@ impl Endpoint {
         }
     }
 
-    async fn read<T>(&self, read: impl Future<Output = Result<T, ChainError>>) -> Result<T, ChainError> {
+    async fn read<T>(
+        &self,
+        read: impl Future<Output = Result<T, ChainError>>,
+    ) -> Result<T, ChainError> {
         self.respond().await?;
         read.await
     }
@@ -199,11 +210,19 @@ impl SimulatedNode for Endpoint {
 
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError> {
         let hotkey = Hotkey::from_bytes(*account.as_bytes());
-        let state = self.read(self.mock().hotkey_state(crate::chain::NETUID, MechId(0), &hotkey, At::Hash(block)));
+        let state = self.read(self.mock().hotkey_state(
+            crate::chain::NETUID,
+            MechId(0),
+            &hotkey,
+            At::Hash(block),
+        ));
         Ok(state.await?.nonce)
     }
 
-    async fn offer(&self, extrinsic: &SignedExtrinsic) -> Result<Result<(), (i32, String)>, ChainError> {
+    async fn offer(
+        &self,
+        extrinsic: &SignedExtrinsic,
+    ) -> Result<Result<(), (i32, String)>, ChainError> {
         self.respond().await?;
         let refused = || Err((1010, "Transaction has a bad signature".to_owned()));
         if self.node.has(NodeFault::Refuses) {
@@ -247,7 +266,11 @@ impl Chain for Endpoint {
 
     async fn block_hash(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
         self.respond().await?;
-        if number > self.node.newest().number { Ok(None) } else { self.mock().block_hash(number).await }
+        if number > self.node.newest().number {
+            Ok(None)
+        } else {
+            self.mock().block_hash(number).await
+        }
     }
 
     async fn weight_rules(&self, netuid: NetUid, at: At) -> Result<WeightRules, ChainError> {
@@ -255,7 +278,12 @@ impl Chain for Endpoint {
         self.mock().weight_rules(netuid, self.at(at)).await
     }
 
-    async fn uid(&self, netuid: NetUid, hotkey: &Hotkey, at: At) -> Result<Option<Uid>, ChainError> {
+    async fn uid(
+        &self,
+        netuid: NetUid,
+        hotkey: &Hotkey,
+        at: At,
+    ) -> Result<Option<Uid>, ChainError> {
         self.respond().await?;
         self.mock().uid(netuid, hotkey, self.at(at)).await
     }
@@ -277,12 +305,24 @@ impl Chain for Endpoint {
         Ok(state)
     }
 
-    async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError> {
+    async fn metagraph(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        detail: Detail,
+        at: At,
+    ) -> Result<Metagraph, ChainError> {
         self.respond().await?;
         self.mock().metagraph(netuid, mech, detail, self.at(at)).await
     }
 
-    async fn weights_of(&self, netuid: NetUid, mech: MechId, uid: Uid, at: At) -> Result<WeightRow, ChainError> {
+    async fn weights_of(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        uid: Uid,
+        at: At,
+    ) -> Result<WeightRow, ChainError> {
         self.respond().await?;
         self.mock().weights_of(netuid, mech, uid, self.at(at)).await
     }
@@ -311,7 +351,12 @@ impl Chain for Endpoint {
         self.tracker.lease_nonce(account, next).await
     }
 
-    async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
+    async fn sign(
+        &self,
+        call: &Call,
+        signer: &Keypair,
+        options: SignOptions,
+    ) -> Result<SignedExtrinsic, ChainError> {
         self.read(self.mock().sign(call, signer, options)).await
     }
 
@@ -327,7 +372,12 @@ impl Chain for Endpoint {
         self.read(self.mock().dry_run(extrinsic)).await
     }
 
-    async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome {
+    async fn submit_leased(
+        &self,
+        extrinsic: &SignedExtrinsic,
+        follow: Follow,
+        lease: Option<NonceLease>,
+    ) -> Outcome {
         self.tracker.submit(self, extrinsic, follow, lease).await
     }
 

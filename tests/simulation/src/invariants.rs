@@ -38,7 +38,10 @@ pub(crate) fn check(world: &World, quiet_from: Duration) {
 
 /// Returns a runtime outside of simulated processes.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(crate::turns::run_others).build()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(crate::turns::run_others)
+        .build()
 }
 
 /// Returns how many submissions the runner's outbox has; `None` if it is unreadable now.
@@ -83,7 +86,9 @@ fn recovery(world: &World, submissions: &BTreeMap<u64, Vec<ExtrinsicHash>>, quie
     let last = epoch_of(world.chain.head().number.get());
     for epoch in recovered..last {
         if !submissions.contains_key(&epoch) {
-            fail(&format!("no submission in epoch {epoch}, although there was no fault since {quiet_from:?}"));
+            fail(&format!(
+                "no submission in epoch {epoch}, although there was no fault since {quiet_from:?}"
+            ));
         }
     }
 }
@@ -105,7 +110,10 @@ async fn weight_ledger(world: &World) -> anyhow::Result<()> {
                 ));
             }
             if state.is_void() && has_succeeded {
-                fail(&format!("the ledger has {:?} of epoch {epoch} as {state}, which the chain has", extrinsic.step));
+                fail(&format!(
+                    "the ledger has {:?} of epoch {epoch} as {state}, which the chain has",
+                    extrinsic.step
+                ));
             }
         }
         let of_step = |step: Step| record.extrinsics.iter().filter(|one| one.step == step).count();
@@ -118,14 +126,19 @@ async fn weight_ledger(world: &World) -> anyhow::Result<()> {
 
 /// Each played challenge has each score once, in the runner's ledger and in the scoring API.
 async fn scores(world: &World) -> anyhow::Result<()> {
-    let (Some(runner), Some(scoring)) = (world.processes.get(RUNNER), world.processes.get(SCORING)) else {
+    let (Some(runner), Some(scoring)) = (world.processes.get(RUNNER), world.processes.get(SCORING))
+    else {
         return Ok(());
     };
     let ledger = RunnerLedger::read(&runner.directory().join("state")).await?;
-    let store = Store::open(&format!("sqlite:{}", scoring_database(&scoring.directory()).display())).await?;
+    let store =
+        Store::open(&format!("sqlite:{}", scoring_database(&scoring.directory()).display()))
+            .await?;
     let OutboxCounts { waiting, refused, .. } = ledger.outbox_counts().await?;
     if waiting + refused > 0 {
-        fail(&format!("{waiting} submissions wait and {refused} are refused, although there were no faults lately"));
+        fail(&format!(
+            "{waiting} submissions wait and {refused} are refused, although there were no faults lately"
+        ));
     }
     let (mut finished, expected) = (0, mean());
     for uid in ledger.latest(ChallengeType::Main, u32::MAX).await? {
@@ -133,7 +146,11 @@ async fn scores(world: &World) -> anyhow::Result<()> {
         let given = store.scores(&uid, Some(ChallengeType::Main)).await?;
         let miners: BTreeSet<u16> = given.iter().map(|score| score.miner_uid).collect();
         if miners.len() != given.len() {
-            fail(&format!("{uid}: the scoring API has {} scores of {} miners", given.len(), miners.len()));
+            fail(&format!(
+                "{uid}: the scoring API has {} scores of {} miners",
+                given.len(),
+                miners.len()
+            ));
         }
         if let Some(score) = given.iter().find(|given| (given.score - expected).abs() > 1e-6) {
             fail(&format!("{uid}: the scoring API has the score {}, not {expected}", score.score));
@@ -143,8 +160,13 @@ async fn scores(world: &World) -> anyhow::Result<()> {
         }
         finished += 1;
         let rows = ledger.results(&challenge).await?;
-        if rows.len() != usize::from(MINERS) * UTTERANCES as usize || rows.iter().any(|row| row.score.is_none()) {
-            fail(&format!("{uid}: the finished challenge has {} rows, or one without a score", rows.len()));
+        if rows.len() != usize::from(MINERS) * UTTERANCES as usize
+            || rows.iter().any(|row| row.score.is_none())
+        {
+            fail(&format!(
+                "{uid}: the finished challenge has {} rows, or one without a score",
+                rows.len()
+            ));
         }
         if miners.len() != usize::from(MINERS) {
             fail(&format!("{uid}: the scoring API has the scores of {} miners", miners.len()));

@@ -1,16 +1,20 @@
 //! Simulation of the daemons: the production code of Babelbit's validator and of the subnet owner's
-//! services runs in one process, on simulated time, network, disk and chain, with faults derived from a seed.
+//! services runs in one process, on simulated time, network, disk and chain, with faults derived
+//! from a seed.
 //!
-//! Each process of the simulation has a tokio runtime of its own, whose time is paused. The runtimes run in turn, one tick
-//! of simulated time each, so that only one of them runs at a time ([`process`]). Clocks, random bytes and changes of
-//! files are simulated where the program calls the C library ([`boundary`]); SQLite's threads take turns, in an order
-//! that depends on the seed ([`turns`]). Connections are sockets that a proxy reads and writes between two ticks ([`network`]). The chain is the
-//! mock of `taonet-chain`, with a pool, forks, and nodes that can fail or lie ([`chain`], [`endpoint`]). A killed process
-//! leaves its directory as it was in the middle of a write ([`disk`]).
+//! Each process of the simulation has a tokio runtime of its own, whose time is paused. The
+//! runtimes run in turn, one tick of simulated time each, so that only one of them runs at a time
+//! ([`process`]). Clocks, random bytes and changes of files are simulated where the program calls
+//! the C library ([`boundary`]); SQLite's threads take turns, in an order that depends on the seed
+//! ([`turns`]). Connections are sockets that a proxy reads and writes between two ticks
+//! ([`network`]). The chain is the mock of `taonet-chain`, with a pool, forks, and nodes that can
+//! fail or lie ([`chain`], [`endpoint`]). A killed process leaves its directory as it was in the
+//! middle of a write ([`disk`]).
 //!
 //! Every event repeats with the seed: two runs have the same hash of their traces.
 //!
-//! Each seed runs in a process of its own, because tokio's random numbers depend on what ran before.
+//! Each seed runs in a process of its own, because tokio's random numbers depend on what ran
+//! before.
 
 mod boundary;
 mod chain;
@@ -35,7 +39,8 @@ use std::sync::mpsc;
 
 use clap::Parser;
 
-/// Simulate the daemons with the faults of each seed, and print the shortest schedule that violates an invariant
+/// Simulate the daemons with the faults of each seed, and print the shortest schedule that violates
+/// an invariant
 #[derive(Debug, Parser)]
 struct Args {
     /// Seeds
@@ -80,8 +85,8 @@ fn main() -> ExitCode {
     if passed == seeds.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Simulates the seeds, as many at a time as there are processors, and prints the results in the order of the seeds.
-/// Returns how many have passed.
+/// Simulates the seeds, as many at a time as there are processors, and prints the results in the
+/// order of the seeds. Returns how many have passed.
 #[allow(clippy::print_stdout, reason = "the output of a development tool")]
 fn all(args: &Args, seeds: &[u64]) -> usize {
     let (next, mut passed) = (AtomicUsize::new(0), 0);
@@ -104,7 +109,9 @@ fn all(args: &Args, seeds: &[u64]) -> usize {
         drop(results);
         let mut early = BTreeMap::new();
         for printed in 0..seeds.len() {
-            while let Some((index, result)) = (!early.contains_key(&printed)).then(|| received.recv().ok()).flatten() {
+            while let Some((index, result)) =
+                (!early.contains_key(&printed)).then(|| received.recv().ok()).flatten()
+            {
                 early.insert(index, result);
             }
             if let Some((has_passed, text)) = early.remove(&printed) {
@@ -122,7 +129,11 @@ struct Numbers(Vec<usize>);
 
 /// Parses a list of numbers; an empty text is an empty list.
 fn numbers(text: &str) -> Result<Numbers, std::num::ParseIntError> {
-    text.split(',').filter(|_| !text.is_empty()).map(str::parse).collect::<Result<_, _>>().map(Numbers)
+    text.split(',')
+        .filter(|_| !text.is_empty())
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .map(Numbers)
 }
 
 impl Args {
@@ -153,7 +164,9 @@ impl Run {
     fn report(&self, shrink: bool) -> (bool, String) {
         let seed = self.seed;
         match self.run() {
-            Ok(RunOutcome { has_passed: true, text }) => (true, format!("seed {seed}: passed, {}", text.trim_end())),
+            Ok(RunOutcome { has_passed: true, text }) => {
+                (true, format!("seed {seed}: passed, {}", text.trim_end()))
+            }
             Ok(RunOutcome { has_passed: false, text }) => {
                 let shortest = if shrink { shrink::shortest(self) } else { String::new() };
                 (false, format!("seed {seed}: FAILED\n{text}{shortest}"))
@@ -181,14 +194,16 @@ impl Run {
     /// Returns the number of faults of the seed, and the descriptions of those to simulate.
     fn faults(&self) -> Vec<(usize, schedule::Fault)> {
         let all = schedule::faults(self.seed, &world::targets()).into_iter().enumerate();
-        all.filter(|(index, _)| self.only.as_ref().is_none_or(|only| only.contains(index))).collect()
+        all.filter(|(index, _)| self.only.as_ref().is_none_or(|only| only.contains(index)))
+            .collect()
     }
 }
 
 /// Simulates a seed in this process, which then has nothing else to do.
 #[allow(clippy::print_stdout, reason = "the output of a development tool")]
 fn here(run: &Run) -> ExitCode {
-    // Set up in both cases: hash tables that only one of them creates would change the order of all later ones.
+    // Set up in both cases: hash tables that only one of them creates would change the order of all
+    // later ones.
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     if run.is_verbose {
@@ -224,7 +239,8 @@ fn here(run: &Run) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The directory for the files of simulations: in memory where possible, because every change is synced.
+/// The directory for the files of simulations: in memory where possible, because every change is
+/// synced.
 fn directory() -> std::path::PathBuf {
     let memory = std::path::Path::new("/dev/shm");
     if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }

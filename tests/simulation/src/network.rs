@@ -1,6 +1,8 @@
-//! The simulated network: connections between processes pass through a proxy, which delays, holds or cuts them.
+//! The simulated network: connections between processes pass through a proxy, which delays, holds
+//! or cuts them.
 //!
-//! Bytes are read and written only between two ticks, so that no process sees a byte in the tick in which it was sent.
+//! Bytes are read and written only between two ticks, so that no process sees a byte in the tick in
+//! which it was sent.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -91,19 +93,29 @@ impl Link {
 
 impl Pipe {
     /// Moves bytes in both directions; returns false when the connection is over.
-    fn pump(&mut self, now: Duration, port: Option<u16>, random: &AtomicU64, bytes: &mut u64) -> bool {
+    fn pump(
+        &mut self,
+        now: Duration,
+        port: Option<u16>,
+        random: &AtomicU64,
+        bytes: &mut u64,
+    ) -> bool {
         if self.server.is_none() {
-            let connected = port.and_then(|port| TcpStream::connect(("127.0.0.1", port)).ok()).and_then(End::new);
+            let connected = port
+                .and_then(|port| TcpStream::connect(("127.0.0.1", port)).ok())
+                .and_then(End::new);
             // Nobody listens: the connection is refused.
             let Some(server) = connected else { return false };
             self.server = Some(server);
         }
         let Some(server) = &mut self.server else { return false };
         let delay = || now + TICK * (split_mix(random) % 3) as u32;
-        self.client.receive(server, delay(), bytes) && server.receive(&mut self.client, delay(), bytes) && {
-            let is_open = self.client.send(now) && server.send(now);
-            is_open && !(self.client.is_over() && server.is_over())
-        }
+        self.client.receive(server, delay(), bytes)
+            && server.receive(&mut self.client, delay(), bytes)
+            && {
+                let is_open = self.client.send(now) && server.send(now);
+                is_open && !(self.client.is_over() && server.is_over())
+            }
     }
 }
 
@@ -118,7 +130,8 @@ impl End {
         self.has_ended && self.queue.is_empty()
     }
 
-    /// Reads bytes for the other end, which arrive there at the time `due`. Returns false after an error.
+    /// Reads bytes for the other end, which arrive there at the time `due`. Returns false after an
+    /// error.
     fn receive(&mut self, other: &mut Self, due: Duration, bytes: &mut u64) -> bool {
         // The delays of one connection do not reorder its bytes.
         let due = other.queue.back().map_or(due, |(last, _)| due.max(*last));

@@ -1,4 +1,5 @@
-//! A simulated process: a tokio runtime of its own with paused time, a disk, a wall clock and a listener.
+//! A simulated process: a tokio runtime of its own with paused time, a disk, a wall clock and a
+//! listener.
 
 use std::cell::Cell;
 use std::net::TcpListener;
@@ -69,7 +70,12 @@ struct Running {
 static DEATH: Mutex<Option<Waker>> = Mutex::new(None);
 
 impl Process {
-    pub(crate) fn new(name: &'static str, root: &Path, seed: u64, start: impl Fn(Life) -> Main + 'static) -> Self {
+    pub(crate) fn new(
+        name: &'static str,
+        root: &Path,
+        seed: u64,
+        start: impl Fn(Life) -> Main + 'static,
+    ) -> Self {
         Self {
             name,
             root: root.join(name),
@@ -99,7 +105,8 @@ impl Process {
         self.root.join(life.to_string())
     }
 
-    /// Runs the process until the time `until`; starts it if that is due. Returns whether it has died or exited.
+    /// Runs the process until the time `until`; starts it if that is due. Returns whether it has
+    /// died or exited.
     pub(crate) fn tick(&mut self, until: Duration) -> bool {
         if until < self.paused_until {
             return false;
@@ -155,7 +162,11 @@ impl Process {
         });
         set_clocks(now, self.clock_offset);
         let mut builder = Builder::new_current_thread();
-        builder.enable_all().start_paused(true).on_thread_park(before_park).on_thread_unpark(after_park);
+        builder
+            .enable_all()
+            .start_paused(true)
+            .on_thread_park(before_park)
+            .on_thread_unpark(after_park);
         let runtime = match builder.build() {
             Ok(runtime) => runtime,
             Err(error) => return record::fail(&format!("cannot start {}: {error}", self.name)),
@@ -259,7 +270,8 @@ impl Running {
                 if disk::is_dead() {
                     return Poll::Ready(true);
                 }
-                *DEATH.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+                *DEATH.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(context.waker().clone());
                 sleep.as_mut().poll(context).map(|()| false)
             })
             .await
@@ -282,7 +294,8 @@ thread_local! {
 /// Sets the clocks to a true time, and a difference of the wall clock from it in seconds.
 fn set_clocks(time: Duration, clock_offset: i64) {
     let shift = Duration::from_secs(clock_offset.unsigned_abs());
-    let wall = if clock_offset < 0 { (EPOCH + time).saturating_sub(shift) } else { EPOCH + time + shift };
+    let wall =
+        if clock_offset < 0 { (EPOCH + time).saturating_sub(shift) } else { EPOCH + time + shift };
     boundary::set_clocks(BOOT + time, wall);
 }
 

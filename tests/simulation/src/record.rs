@@ -1,4 +1,5 @@
-//! What happens in a simulation: a hash over all events, so that two runs can be compared, and the violated invariants.
+//! What happens in a simulation: a hash over all events, so that two runs can be compared, and the
+//! violated invariants.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -50,11 +51,17 @@ pub(crate) fn note(event: &str) {
 /// Records the violation of an invariant.
 pub(crate) fn fail(violation: &str) {
     note(&format!("VIOLATION: {violation}"));
-    with(|record| record.violations.push(format!("at {:.1} s: {violation}", record.time.as_secs_f64())));
+    with(|record| {
+        record.violations.push(format!("at {:.1} s: {violation}", record.time.as_secs_f64()))
+    });
 }
 
 /// Records a violation after which the simulation cannot continue, prints all of them, and exits.
-#[allow(clippy::print_stdout, clippy::exit, reason = "the output of a development tool, which other threads keep busy")]
+#[allow(
+    clippy::print_stdout,
+    clippy::exit,
+    reason = "the output of a development tool, which other threads keep busy"
+)]
 pub(crate) fn abort(violation: &str) -> ! {
     fail(violation);
     for violation in finish().0 {

@@ -1,4 +1,5 @@
-//! Babelbit's runner with its outbox, with miners in its process and a scorer that reads the score from the reference.
+//! Babelbit's runner with its outbox, with miners in its process and a scorer that reads the score
+//! from the reference.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,9 @@ use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
 use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
-    AddressPolicy, CallError, ChainView, MinerConnection, MinerEntry, MinerSource, PlaySettings, PredictCall,
-    ReplyScorer, Rounds, RoundsParts, RoundsSettings, RunPaths, Runner, RunnerSettings, ScheduleSettings,
+    AddressPolicy, CallError, ChainView, MinerConnection, MinerEntry, MinerSource, PlaySettings,
+    PredictCall, ReplyScorer, Rounds, RoundsParts, RoundsSettings, RunPaths, Runner,
+    RunnerSettings, ScheduleSettings,
 };
 use taonet_babelbit_scorer::Candidate;
 use taonet_primitives::Uid;
@@ -30,7 +32,8 @@ pub(crate) async fn runner(life: Life, services: Services) -> anyhow::Result<()>
     let settings = RunnerSettings { submit: true, ..RunnerSettings::new(paths.clone()) };
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await?;
     let outbox_settings = OutboxSettings::new(services.scoring.clone(), paths);
-    let outbox = Outbox::new(Arc::clone(runner.ledger()), Arc::clone(&keypair), None, outbox_settings)?;
+    let outbox =
+        Outbox::new(Arc::clone(runner.ledger()), Arc::clone(&keypair), None, outbox_settings)?;
     let gateway = GatewayClient::new(&services.gateway, None, Duration::from_secs(30))?;
     let parts = RoundsParts {
         runner,
@@ -41,12 +44,17 @@ pub(crate) async fn runner(life: Life, services: Services) -> anyhow::Result<()>
         arena: None,
         shuffle: Arc::new(|_| {}),
         observer: Arc::new(()),
-        on_round: Arc::new(|report| crate::record::note(&format!("round {:?}: {}", report.epoch, report.outcome))),
+        on_round: Arc::new(|report| {
+            crate::record::note(&format!("round {:?}: {}", report.epoch, report.outcome))
+        }),
         clock: system_clock(),
         sleeper: sleeper(),
     };
-    let schedule = ScheduleSettings { tempo: TEMPO, on_startup: true, solo: false, arena: None, attempts: 3 };
-    let mut rounds = Rounds::new(parts, RoundsSettings { schedule, arena_play: PlaySettings::default() }).await?;
+    let schedule =
+        ScheduleSettings { tempo: TEMPO, on_startup: true, solo: false, arena: None, attempts: 3 };
+    let mut rounds =
+        Rounds::new(parts, RoundsSettings { schedule, arena_play: PlaySettings::default() })
+            .await?;
     let shutdown = Shutdown::new();
     tokio::join!(outbox.run(&shutdown), rounds.run(&shutdown));
     Ok(())
@@ -61,7 +69,11 @@ fn entry(uid: u16) -> anyhow::Result<MinerEntry> {
 struct Echo;
 
 impl MinerConnection for Echo {
-    fn init(&self, request: InitRequest, _: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+    fn init(
+        &self,
+        request: InitRequest,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         let response = InitResponse {
             ready: true,
             miner_id: None,
@@ -78,7 +90,11 @@ impl MinerConnection for Echo {
         async move { Ok(response) }.boxed()
     }
 
-    fn predict(&self, call: PredictCall, _: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+    fn predict(
+        &self,
+        call: PredictCall,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         async move {
             Ok(PredictResponse {
                 session_id: call.session_id.to_string(),
@@ -97,7 +113,11 @@ struct TextScorer;
 impl ReplyScorer for TextScorer {
     fn prepare(&self, _: &Candidate) {}
 
-    fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+    fn score(
+        &self,
+        reference: Result<&Reference, &BatchFailure>,
+        candidates: &[Candidate],
+    ) -> Vec<ScoreResult> {
         let text = reference.map_or_else(|_| "0".to_owned(), |reference| reference.text.clone());
         let score: f64 = text.parse().unwrap_or_default();
         let result = |candidate: &Candidate| {

@@ -125,14 +125,22 @@ impl Fault {
         let process = |index: &usize| processes.get(*index).copied().unwrap_or("?");
         let what = match &self.kind {
             Kind::Kill(index, 0) => format!("kill {}", process(index)),
-            Kind::Kill(index, change) => format!("kill {} in change {change} of its files", process(index)),
+            Kind::Kill(index, change) => {
+                format!("kill {} in change {change} of its files", process(index))
+            }
             Kind::Pause(index) => format!("pause {}", process(index)),
             Kind::Cut(index) => format!("cut {}", links.get(*index).map_or("?", String::as_str)),
-            Kind::Clock(index, seconds) => format!("set the clock of {} by {seconds:+} s", process(index)),
+            Kind::Clock(index, seconds) => {
+                format!("set the clock of {} by {seconds:+} s", process(index))
+            }
             Kind::Disk(index, DiskFault::Full) => format!("fill the disk of {}", process(index)),
-            Kind::Disk(index, DiskFault::Failing(rate)) => format!("fail 1/{rate} of the writes of {}", process(index)),
+            Kind::Disk(index, DiskFault::Failing(rate)) => {
+                format!("fail 1/{rate} of the writes of {}", process(index))
+            }
             Kind::Node(fault) => format!("chain node: {fault:?}"),
-            Kind::Fork(blocks, true) => format!("revert {blocks} blocks, and lose their extrinsics"),
+            Kind::Fork(blocks, true) => {
+                format!("revert {blocks} blocks, and lose their extrinsics")
+            }
             Kind::Fork(blocks, false) => format!("revert {blocks} blocks"),
             Kind::LosePool => "lose the transaction pool".to_owned(),
             Kind::Restore(index) => format!("restore an older backup of {}", process(index)),

@@ -1,4 +1,5 @@
-//! The daemons of Babelbit's validator, and the subnet owner's services, with the settings of their commands.
+//! The daemons of Babelbit's validator, and the subnet owner's services, with the settings of their
+//! commands.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_engine::server::{Engine, EngineConfig, Rotation};
 use taonet_babelbit_scoring_api::ScoresClient;
-use taonet_babelbit_scoring_api::server::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
+use taonet_babelbit_scoring_api::server::{
+    Admission, ArtifactStore, ScoringApi, ScoringLimits, Store,
+};
 use taonet_babelbit_validator::{Babelbit, BabelbitSettings, CurrentChallenge, PayloadPolicy};
 use taonet_http::{ServeLimits, serve};
 use taonet_ledger::{Ledger, Submitter};
@@ -39,7 +42,8 @@ pub(crate) const UTTERANCES: u32 = 2;
 const CHALLENGES: u64 = 40;
 /// Number of samples of an utterance: five frames.
 const SAMPLES: usize = 9_600;
-/// Number of blocks of the validator's own epochs: as on the main network, several of them are in one epoch of the chain.
+/// Number of blocks of the validator's own epochs: as on the main network, several of them are in
+/// one epoch of the chain.
 const VALIDATOR_TEMPO: u32 = TEMPO / 3;
 /// Pause between attempts to connect to the chain.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -119,7 +123,11 @@ pub(crate) struct Services {
 /// Runs the validator, like `bb validate`.
 pub(crate) async fn validator(life: Life, services: Services, signer: Url) -> anyhow::Result<()> {
     let keypair = Arc::new(validator_key());
-    let engine = EngineClient::new(services.engine.as_str(), Arc::clone(&keypair), EngineOptions::default())?;
+    let engine = EngineClient::new(
+        services.engine.as_str(),
+        Arc::clone(&keypair),
+        EngineOptions::default(),
+    )?;
     let scores = ScoresClient::new(&services.scoring, keypair)?;
     let settings = BabelbitSettings {
         current: CurrentChallenge::Speech,
@@ -134,16 +142,23 @@ pub(crate) async fn validator(life: Life, services: Services, signer: Url) -> an
         retries: 5,
         retry_delay: Duration::from_secs(2),
     };
-    let settings =
-        ValidatorSettings { netuid: NETUID, tempo: VALIDATOR_TEMPO, burn_uid: Uid(0), max_skipped_epochs: 1 };
+    let settings = ValidatorSettings {
+        netuid: NETUID,
+        tempo: VALIDATOR_TEMPO,
+        burn_uid: Uid(0),
+        max_skipped_epochs: 1,
+    };
     let state = StateFile::open(&life.directory.join("state.json"))?;
-    Validator::new(babelbit, service.into(), settings, state, system_clock(), sleeper()).run(&Shutdown::new()).await;
+    Validator::new(babelbit, service.into(), settings, state, system_clock(), sleeper())
+        .run(&Shutdown::new())
+        .await;
     Ok(())
 }
 
 /// Runs the scoring API, like `bb scoring-api`.
 pub(crate) async fn scoring(life: Life) -> anyhow::Result<()> {
-    let store = Store::open(&format!("sqlite:{}", scoring_database(&life.directory).display())).await?;
+    let store =
+        Store::open(&format!("sqlite:{}", scoring_database(&life.directory).display())).await?;
     let artifacts = ArtifactStore::open(&life.directory.join("artifacts"), None)?;
     let admission = Admission::Listed([validator_key().hotkey()].into());
     let api = ScoringApi::new(store, artifacts, admission, ScoringLimits::default());
@@ -160,7 +175,10 @@ pub(crate) fn scoring_database(directory: &Path) -> std::path::PathBuf {
 /// Runs the utterance engine, like `bb engine`. It keeps nothing on disk.
 pub(crate) async fn engine(life: Life) -> anyhow::Result<()> {
     let challenges = (0..CHALLENGES).map(challenge).collect::<anyhow::Result<_>>()?;
-    let config = EngineConfig { rotation: Rotation::Every(EPOCH_TIME), ..EngineConfig::new(challenges, Arc::new(Hum)) };
+    let config = EngineConfig {
+        rotation: Rotation::Every(EPOCH_TIME),
+        ..EngineConfig::new(challenges, Arc::new(Hum))
+    };
     listen(&life, Engine::new(config)?.router(), &Shutdown::new()).await
 }
 

@@ -1,4 +1,5 @@
-//! Shortens a schedule that violates an invariant, by removing faults as long as an invariant is violated.
+//! Shortens a schedule that violates an invariant, by removing faults as long as an invariant is
+//! violated.
 
 use std::fmt::Write as _;
 
@@ -14,7 +15,8 @@ pub(crate) fn shortest(run: &Run) -> String {
     });
     let shortest = Run { only: Some(kept.clone()), ..run.clone() };
     let list: Vec<_> = kept.iter().map(ToString::to_string).collect();
-    let mut text = format!("  shortest schedule (scripts/simulate {} --only={}):\n", run.seed, list.join(","));
+    let mut text =
+        format!("  shortest schedule (scripts/simulate {} --only={}):\n", run.seed, list.join(","));
     for (number, fault) in shortest.faults() {
         let _ = writeln!(text, "  {number:>3} at {}", fault.describe(&PROCESSES, &links()));
     }

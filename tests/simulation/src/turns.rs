@@ -1,5 +1,6 @@
-//! Turns of the threads that work for a simulated process, such as SQLite's: one thread runs at a time, until it waits
-//! for another one. Which thread is next depends on the seed only, and simulated time does not pass while one can run.
+//! Turns of the threads that work for a simulated process, such as SQLite's: one thread runs at a
+//! time, until it waits for another one. Which thread is next depends on the seed only, and
+//! simulated time does not pass while one can run.
 //!
 //! [`crate::boundary`] reports each wait; the kernel never decides which thread runs.
 
@@ -106,7 +107,8 @@ pub(crate) fn end_waits() {
     });
 }
 
-/// Ends the waits of the process that runs now which end at this time of the monotonic clock, in nanoseconds.
+/// Ends the waits of the process that runs now which end at this time of the monotonic clock, in
+/// nanoseconds.
 pub(crate) fn set_time(now: u64) {
     with(|threads| threads.expire(now));
 }

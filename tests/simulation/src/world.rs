@@ -18,7 +18,8 @@ use crate::{invariants, record, runner};
 
 /// Number of epochs without faults at the end of a simulation.
 const QUIET_EPOCHS: u32 = 3;
-/// Maximum time until the outbox is empty, after these epochs: refused submissions are repeated every hour.
+/// Maximum time until the outbox is empty, after these epochs: refused submissions are repeated
+/// every hour.
 const BACKLOG: Duration = Duration::from_mins(75);
 /// Pause before the supervisor starts a killed process again.
 const RESTART: Duration = Duration::from_secs(5);
@@ -31,7 +32,8 @@ const SIGNER: usize = 3;
 const VALIDATOR: usize = 4;
 pub(crate) const RUNNER: usize = 5;
 /// Names of the processes.
-pub(crate) const PROCESSES: [&str; 6] = ["engine", "scoring-api", "gateway", "signer", "validator", "runner"];
+pub(crate) const PROCESSES: [&str; 6] =
+    ["engine", "scoring-api", "gateway", "signer", "validator", "runner"];
 /// Client and server of each link.
 const LINKS: [(usize, usize); 8] = [
     (SIGNER, GATEWAY),
@@ -77,7 +79,8 @@ impl World {
     /// Creates a world whose files are below `root`.
     pub(crate) fn new(seed: u64, root: &Path) -> anyhow::Result<Self> {
         let random = std::sync::atomic::AtomicU64::new(seed);
-        // A quarter of the seeds has unencrypted weights, a quarter hash commits, the others timelocked ones.
+        // A quarter of the seeds has unencrypted weights, a quarter hash commits, the others
+        // timelocked ones.
         let commit_reveal = match split_mix(&random) % 4 {
             0 => None,
             1 => Some(CommitReveal { version: 2, period_epochs: 1 }),
@@ -85,7 +88,8 @@ impl World {
         };
         let chain = SimulatedChain::new(&services::neurons(), commit_reveal);
         let node = Node::new(chain.clone());
-        let links = LINKS.iter().map(|(client, server)| Link::new(*client, *server, split_mix(&random)));
+        let links =
+            LINKS.iter().map(|(client, server)| Link::new(*client, *server, split_mix(&random)));
         let links = links.collect::<std::io::Result<Vec<_>>>()?;
         let url = |client: usize, server: usize| -> anyhow::Result<Url> {
             let link = links.iter().find(|link| (link.client, link.server) == (client, server));
@@ -103,12 +107,18 @@ impl World {
         let processes = vec![
             Process::new(engine, root, seed(), |life| Box::pin(services::engine(life))),
             Process::new(scoring, root, seed(), |life| Box::pin(services::scoring(life))),
-            Process::new(gateway, root, seed(), move |life| Box::pin(services::gateway(life, of_gateway.clone()))),
-            Process::new(signing, root, seed(), move |life| Box::pin(services::signer(life, of_signer.clone()))),
+            Process::new(gateway, root, seed(), move |life| {
+                Box::pin(services::gateway(life, of_gateway.clone()))
+            }),
+            Process::new(signing, root, seed(), move |life| {
+                Box::pin(services::signer(life, of_signer.clone()))
+            }),
             Process::new(validator, root, seed(), move |life| {
                 Box::pin(services::validator(life, of_validator.clone(), signer.clone()))
             }),
-            Process::new(running, root, seed(), move |life| Box::pin(runner::runner(life, of_runner.clone()))),
+            Process::new(running, root, seed(), move |life| {
+                Box::pin(runner::runner(life, of_runner.clone()))
+            }),
         ];
         let (now, root, backups) = (Duration::ZERO, root.to_owned(), BTreeMap::new());
         Ok(Self { chain, processes, links, node, now, root, backups, random })
@@ -158,7 +168,8 @@ impl World {
             link.pump(self.now, port);
         }
         for index in 0..self.processes.len() {
-            let has_ended = self.processes.get_mut(index).is_some_and(|process| process.tick(self.now));
+            let has_ended =
+                self.processes.get_mut(index).is_some_and(|process| process.tick(self.now));
             if has_ended {
                 self.reset_links(index);
             }
@@ -166,7 +177,9 @@ impl World {
     }
 
     fn reset_links(&mut self, process: usize) {
-        for link in self.links.iter_mut().filter(|link| link.client == process || link.server == process) {
+        for link in
+            self.links.iter_mut().filter(|link| link.client == process || link.server == process)
+        {
             link.reset();
         }
     }
@@ -189,8 +202,12 @@ impl World {
                     link.cut_until = link.cut_until.max(until);
                 }
             }
-            Kind::Clock(index, seconds) => self.with(index, |process| process.clock_offset += seconds),
-            Kind::Disk(index, fault) => self.with(index, |process| process.set_disk_fault(Some(fault))),
+            Kind::Clock(index, seconds) => {
+                self.with(index, |process| process.clock_offset += seconds)
+            }
+            Kind::Disk(index, fault) => {
+                self.with(index, |process| process.set_disk_fault(Some(fault)))
+            }
             Kind::Node(fault) => self.node.add(fault),
             Kind::Fork(blocks, is_lost) => {
                 self.chain.revert(blocks, is_lost);
@@ -204,7 +221,9 @@ impl World {
     fn end(&mut self, fault: &Fault) {
         match fault.kind {
             Kind::Kill(index, _) => self.with(index, |process| process.crash_in(None)),
-            Kind::Clock(index, seconds) => self.with(index, |process| process.clock_offset -= seconds),
+            Kind::Clock(index, seconds) => {
+                self.with(index, |process| process.clock_offset -= seconds)
+            }
             Kind::Disk(index, _) => self.with(index, |process| process.set_disk_fault(None)),
             Kind::Node(fault) => self.node.remove(fault),
             _ => {}
@@ -226,7 +245,11 @@ impl World {
         for index in targets().with_backups {
             let number = self.backups.get(&index).copied().unwrap_or_default();
             let path = self.backup(index, number);
-            let copied = self.processes.get(index).filter(|process| process.is_running()).map(|it| it.back_up(&path));
+            let copied = self
+                .processes
+                .get(index)
+                .filter(|process| process.is_running())
+                .map(|it| it.back_up(&path));
             if let Some(Ok(())) = copied {
                 self.backups.insert(index, number + 1);
             }
@@ -241,7 +264,9 @@ impl World {
         let number = (split_mix(&self.random) % u64::from(count)) as u32;
         let (path, again) = (self.backup(index, number), self.now + RESTART);
         record::note(&format!("backup {number} of {count}"));
-        if let Some(Err(error)) = self.processes.get_mut(index).map(|process| process.restore(&path, again)) {
+        if let Some(Err(error)) =
+            self.processes.get_mut(index).map(|process| process.restore(&path, again))
+        {
             record::fail(&format!("cannot restore a backup: {error}"));
         }
         self.reset_links(index);

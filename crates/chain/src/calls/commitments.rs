@@ -37,20 +37,24 @@ impl CommitmentText {
     }
 }
 
-/// Builds a call that publishes a text for the signing hotkey, which must be registered on the subnet.
+/// Builds a call that publishes a text for the signing hotkey, which must be registered on the
+/// subnet.
 pub fn set_commitment(netuid: NetUid, text: &CommitmentText) -> Call {
     let bytes = text.0.as_bytes();
     // The variants Raw0 to Raw128 carry the number of bytes in their name, without a length prefix.
-    let variant = if bytes.len() <= RAW_BYTES { format!("Raw{}", bytes.len()) } else { "BigRaw".to_owned() };
+    let variant =
+        if bytes.len() <= RAW_BYTES { format!("Raw{}", bytes.len()) } else { "BigRaw".to_owned() };
     let data = Value::unnamed_variant(variant, [Value::from_bytes(bytes)]);
     let info = Value::named_composite([("fields", Value::unnamed_composite([data]))]);
     Call::new("Commitments", "set_commitment", vec![("netuid", number(netuid.0)), ("info", info)])
 }
 
-/// Builds a call that publishes a timelocked text for the signing hotkey: the chain reveals it at this round of the drand
-/// beacon. `encrypted` is the ciphertext of the SCALE-encoded text ([`timelocked_plaintext`]), at most 1024 bytes.
+/// Builds a call that publishes a timelocked text for the signing hotkey: the chain reveals it at
+/// this round of the drand beacon. `encrypted` is the ciphertext of the SCALE-encoded text
+/// ([`timelocked_plaintext`]), at most 1024 bytes.
 pub fn set_timelocked_commitment(netuid: NetUid, encrypted: &[u8], reveal_round: u64) -> Call {
-    let fields = [("encrypted", Value::from_bytes(encrypted)), ("reveal_round", number(reveal_round))];
+    let fields =
+        [("encrypted", Value::from_bytes(encrypted)), ("reveal_round", number(reveal_round))];
     let data = Value::named_variant("TimelockEncrypted", fields);
     let info = Value::named_composite([("fields", Value::unnamed_composite([data]))]);
     Call::new("Commitments", "set_commitment", vec![("netuid", number(netuid.0)), ("info", info)])

@@ -37,7 +37,8 @@ pub fn contribute(crowdloan: u32, amount: Rao) -> Call {
     Call::new(CROWDLOAN, "contribute", vec![id(crowdloan), ("amount", number(amount.get()))])
 }
 
-/// Builds a call that withdraws the signer's contribution to a crowdloan; the creator's deposit remains.
+/// Builds a call that withdraws the signer's contribution to a crowdloan; the creator's deposit
+/// remains.
 pub fn withdraw_contribution(crowdloan: u32) -> Call {
     Call::new(CROWDLOAN, "withdraw", vec![id(crowdloan)])
 }
@@ -47,7 +48,8 @@ pub fn finalize_crowdloan(crowdloan: u32) -> Call {
     Call::new(CROWDLOAN, "finalize", vec![id(crowdloan)])
 }
 
-/// Builds a call that refunds some of the contributors of the signer's crowdloan; repeat it until all are refunded.
+/// Builds a call that refunds some of the contributors of the signer's crowdloan; repeat it until
+/// all are refunded.
 pub fn refund_crowdloan(crowdloan: u32) -> Call {
     Call::new(CROWDLOAN, "refund", vec![id(crowdloan)])
 }
@@ -59,10 +61,15 @@ pub fn dissolve_crowdloan(crowdloan: u32) -> Call {
 
 /// Builds a call that sets the minimum contribution to the signer's crowdloan.
 pub fn update_min_contribution(crowdloan: u32, min: Rao) -> Call {
-    Call::new(CROWDLOAN, "update_min_contribution", vec![id(crowdloan), ("new_min_contribution", number(min.get()))])
+    Call::new(
+        CROWDLOAN,
+        "update_min_contribution",
+        vec![id(crowdloan), ("new_min_contribution", number(min.get()))],
+    )
 }
 
-/// Builds a call that sets the first block in which the signer's crowdloan accepts no contributions.
+/// Builds a call that sets the first block in which the signer's crowdloan accepts no
+/// contributions.
 pub fn update_crowdloan_end(crowdloan: u32, end: BlockNumber) -> Call {
     Call::new(CROWDLOAN, "update_end", vec![id(crowdloan), ("new_end", number(end.get()))])
 }
@@ -72,16 +79,26 @@ pub fn update_crowdloan_cap(crowdloan: u32, cap: Rao) -> Call {
     Call::new(CROWDLOAN, "update_cap", vec![id(crowdloan), ("new_cap", number(cap.get()))])
 }
 
-/// Builds a call that spends the TAO of a crowdloan: it creates a subnet and leases it to the creator, until block
-/// `end` if given. The contributors receive `percent` % (0..=100) of the owner's emission.
+/// Builds a call that spends the TAO of a crowdloan: it creates a subnet and leases it to the
+/// creator, until block `end` if given. The contributors receive `percent` % (0..=100) of the
+/// owner's emission.
 pub fn register_leased_network(percent: u8, end: Option<BlockNumber>) -> Call {
     let end = option(end.map(|end| number(end.get())));
-    Call::new(SUBTENSOR, "register_leased_network", vec![("emissions_share", number(percent)), ("end_block", end)])
+    Call::new(
+        SUBTENSOR,
+        "register_leased_network",
+        vec![("emissions_share", number(percent)), ("end_block", end)],
+    )
 }
 
-/// Builds a call that ends the signer's lease: the signer becomes the owner of the subnet, with this owner hotkey.
+/// Builds a call that ends the signer's lease: the signer becomes the owner of the subnet, with
+/// this owner hotkey.
 pub fn terminate_lease(lease: u32, hotkey: Hotkey) -> Call {
-    Call::new(SUBTENSOR, "terminate_lease", vec![("lease_id", number(lease)), ("hotkey", account(hotkey))])
+    Call::new(
+        SUBTENSOR,
+        "terminate_lease",
+        vec![("lease_id", number(lease)), ("hotkey", account(hotkey))],
+    )
 }
 
 fn id(crowdloan: u32) -> (&'static str, Value) {

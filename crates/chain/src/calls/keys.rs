@@ -5,7 +5,8 @@ use super::{SUBTENSOR, account, number, option};
 use crate::hash::blake2_256;
 use crate::{Call, Identity};
 
-/// Builds a call that replaces a hotkey on one subnet, or on all. Sign it with the hotkeys' coldkey.
+/// Builds a call that replaces a hotkey on one subnet, or on all. Sign it with the hotkeys'
+/// coldkey.
 pub fn swap_hotkey(old: Hotkey, new: Hotkey, netuid: Option<NetUid>, keep_stake: bool) -> Call {
     let args = vec![
         ("hotkey", account(old)),
@@ -16,7 +17,8 @@ pub fn swap_hotkey(old: Hotkey, new: Hotkey, netuid: Option<NetUid>, keep_stake:
     Call::new(SUBTENSOR, "swap_hotkey_v2", args)
 }
 
-/// Builds a call that announces the replacement of the signing coldkey, by the hash of the new coldkey.
+/// Builds a call that announces the replacement of the signing coldkey, by the hash of the new
+/// coldkey.
 pub fn announce_coldkey_swap(new: Coldkey) -> Call {
     let hash = Value::from_bytes(blake2_256(new.as_bytes()));
     Call::new(SUBTENSOR, "announce_coldkey_swap", vec![("new_coldkey_hash", hash)])

@@ -11,19 +11,33 @@ pub fn proxy(real: AccountId, call: Call) -> Call {
     Call::new(PROXY, "proxy", inner(vec![("real", address(real))], call))
 }
 
-/// Builds a call that makes a call for an account, which the proxy `delegate` announced. Anyone can sign it.
+/// Builds a call that makes a call for an account, which the proxy `delegate` announced. Anyone can
+/// sign it.
 pub fn proxy_announced(delegate: AccountId, real: AccountId, call: Call) -> Call {
-    Call::new(PROXY, "proxy_announced", inner(vec![("delegate", address(delegate)), ("real", address(real))], call))
+    Call::new(
+        PROXY,
+        "proxy_announced",
+        inner(vec![("delegate", address(delegate)), ("real", address(real))], call),
+    )
 }
 
-/// Builds a call that announces a call by its hash, for an account of which the signer is a proxy with a delay.
+/// Builds a call that announces a call by its hash, for an account of which the signer is a proxy
+/// with a delay.
 pub fn announce_call(real: AccountId, call_hash: [u8; 32]) -> Call {
-    Call::new(PROXY, "announce", vec![("real", address(real)), ("call_hash", Value::from_bytes(call_hash))])
+    Call::new(
+        PROXY,
+        "announce",
+        vec![("real", address(real)), ("call_hash", Value::from_bytes(call_hash))],
+    )
 }
 
 /// Builds a call that withdraws the signer's announcement of a call.
 pub fn remove_announcement(real: AccountId, call_hash: [u8; 32]) -> Call {
-    Call::new(PROXY, "remove_announcement", vec![("real", address(real)), ("call_hash", Value::from_bytes(call_hash))])
+    Call::new(
+        PROXY,
+        "remove_announcement",
+        vec![("real", address(real)), ("call_hash", Value::from_bytes(call_hash))],
+    )
 }
 
 /// Builds a call that rejects a proxy's announcement of a call for the signer.
@@ -32,7 +46,8 @@ pub fn reject_announcement(delegate: AccountId, call_hash: [u8; 32]) -> Call {
     Call::new(PROXY, "reject_announcement", args)
 }
 
-/// Builds a call that adds a proxy of the signer, which must announce its calls `delay` blocks before.
+/// Builds a call that adds a proxy of the signer, which must announce its calls `delay` blocks
+/// before.
 pub fn add_proxy(delegate: AccountId, proxy_type: ProxyType, delay: u32) -> Call {
     Call::new(PROXY, "add_proxy", definition(delegate, proxy_type, delay))
 }
@@ -49,12 +64,19 @@ pub fn remove_proxies() -> Call {
 
 /// Builds a call that creates an account without a key, with the signer as its proxy.
 pub fn create_pure(proxy_type: ProxyType, delay: u32, index: u16) -> Call {
-    let args = vec![("proxy_type", kind(proxy_type)), ("delay", number(delay)), ("index", number(index))];
+    let args =
+        vec![("proxy_type", kind(proxy_type)), ("delay", number(delay)), ("index", number(index))];
     Call::new(PROXY, "create_pure", args)
 }
 
-/// Builds a call with which an account without a key removes itself; `place` is the extrinsic that created it.
-pub fn kill_pure(spawner: AccountId, proxy_type: ProxyType, index: u16, place: (BlockNumber, u32)) -> Call {
+/// Builds a call with which an account without a key removes itself; `place` is the extrinsic that
+/// created it.
+pub fn kill_pure(
+    spawner: AccountId,
+    proxy_type: ProxyType,
+    index: u16,
+    place: (BlockNumber, u32),
+) -> Call {
     let args = vec![
         ("spawner", address(spawner)),
         ("proxy_type", kind(proxy_type)),
@@ -65,8 +87,16 @@ pub fn kill_pure(spawner: AccountId, proxy_type: ProxyType, index: u16, place: (
     Call::new(PROXY, "kill_pure", args)
 }
 
-fn definition(delegate: AccountId, proxy_type: ProxyType, delay: u32) -> Vec<(&'static str, Value)> {
-    vec![("delegate", address(delegate)), ("proxy_type", kind(proxy_type)), ("delay", number(delay))]
+fn definition(
+    delegate: AccountId,
+    proxy_type: ProxyType,
+    delay: u32,
+) -> Vec<(&'static str, Value)> {
+    vec![
+        ("delegate", address(delegate)),
+        ("proxy_type", kind(proxy_type)),
+        ("delay", number(delay)),
+    ]
 }
 
 fn inner(mut args: Vec<(&'static str, Value)>, call: Call) -> Vec<(&'static str, Value)> {

@@ -12,11 +12,16 @@ const PROTOCOL: u8 = 4;
 /// Builds a call that publishes the address of a neuron's axon. Sign it with the neuron's hotkey.
 pub fn serve_axon(netuid: NetUid, version: u32, address: SocketAddr) -> Call {
     let mut args = endpoint(netuid, version, address);
-    args.extend([("protocol", number(PROTOCOL)), ("placeholder1", number(0_u8)), ("placeholder2", number(0_u8))]);
+    args.extend([
+        ("protocol", number(PROTOCOL)),
+        ("placeholder1", number(0_u8)),
+        ("placeholder2", number(0_u8)),
+    ]);
     Call::new(SUBTENSOR, "serve_axon", args)
 }
 
-/// Builds a call that publishes the address of a neuron's Prometheus endpoint. Sign it with the neuron's hotkey.
+/// Builds a call that publishes the address of a neuron's Prometheus endpoint. Sign it with the
+/// neuron's hotkey.
 pub fn serve_prometheus(netuid: NetUid, version: u32, address: SocketAddr) -> Call {
     Call::new(SUBTENSOR, "serve_prometheus", endpoint(netuid, version, address))
 }

@@ -21,7 +21,11 @@ pub fn force_batch(calls: impl IntoIterator<Item = Call>) -> Call {
 /// Builds a call that makes another call for the signer's derivative account with this index; see
 /// [`AccountId::derivative`](taonet_primitives::AccountId::derivative).
 pub fn as_derivative(index: u16, call: Call) -> Call {
-    Call::new("Utility", "as_derivative", vec![("index", number(index)), ("call", call.into_value())])
+    Call::new(
+        "Utility",
+        "as_derivative",
+        vec![("index", number(index)), ("call", call.into_value())],
+    )
 }
 
 /// Builds a call that runs another call as root. Sign it with the chain's sudo key.

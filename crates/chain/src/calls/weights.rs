@@ -4,16 +4,22 @@ use taonet_primitives::{MechId, NetUid, Uid};
 use super::{SUBTENSOR, number, numbers};
 use crate::Call;
 
-/// Builds a call that sets the weights of the signing hotkey's neuron unencrypted, from pairs of uid and weight.
-pub fn set_mechanism_weights(netuid: NetUid, mech: MechId, weights: &[(Uid, u16)], version_key: u64) -> Call {
+/// Builds a call that sets the weights of the signing hotkey's neuron unencrypted, from pairs of
+/// uid and weight.
+pub fn set_mechanism_weights(
+    netuid: NetUid,
+    mech: MechId,
+    weights: &[(Uid, u16)],
+    version_key: u64,
+) -> Call {
     let (uids, values) = columns(weights);
     let mut args = mechanism(netuid, mech);
     args.extend([("dests", uids), ("weights", values), ("version_key", number(version_key))]);
     Call::new(SUBTENSOR, "set_mechanism_weights", args)
 }
 
-/// Builds a call that commits to weights by hash: BLAKE2b-256 of hotkey, storage index, uids, values, salt and version
-/// key.
+/// Builds a call that commits to weights by hash: BLAKE2b-256 of hotkey, storage index, uids,
+/// values, salt and version key.
 pub fn commit_mechanism_weights(netuid: NetUid, mech: MechId, hash: [u8; 32]) -> Call {
     let mut args = mechanism(netuid, mech);
     args.push(("commit_hash", Value::from_bytes(hash)));
@@ -39,7 +45,8 @@ pub fn reveal_mechanism_weights(
     Call::new(SUBTENSOR, "reveal_mechanism_weights", args)
 }
 
-/// Builds a call that commits to weights encrypted until a drand round, after which the chain decrypts them.
+/// Builds a call that commits to weights encrypted until a drand round, after which the chain
+/// decrypts them.
 pub fn commit_timelocked_mechanism_weights(
     netuid: NetUid,
     mech: MechId,
@@ -61,5 +68,8 @@ fn mechanism(netuid: NetUid, mech: MechId) -> Vec<(&'static str, Value)> {
 }
 
 fn columns(weights: &[(Uid, u16)]) -> (Value, Value) {
-    (numbers(weights.iter().map(|(uid, _)| uid.0)), numbers(weights.iter().map(|(_, weight)| *weight)))
+    (
+        numbers(weights.iter().map(|(uid, _)| uid.0)),
+        numbers(weights.iter().map(|(_, weight)| *weight)),
+    )
 }

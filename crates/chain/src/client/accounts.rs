@@ -20,16 +20,21 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn balance(&self, account: AccountId, at: At) -> Result<Balance, ChainError> {
-        let info: Option<AccountInfo> = self.value_at("balance", "System", "Account", &[key(account)], at).await?;
+        let info: Option<AccountInfo> =
+            self.value_at("balance", "System", "Account", &[key(account)], at).await?;
         Ok(info.map(|info| info.data).unwrap_or_default())
     }
 
-    /// Returns the balances of accounts at one block, in their order; zero for unknown accounts. The read timeout applies
-    /// to each request for 512 accounts.
+    /// Returns the balances of accounts at one block, in their order; zero for unknown accounts.
+    /// The read timeout applies to each request for 512 accounts.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn balances(&self, accounts: &[AccountId], at: At) -> Result<Vec<Balance>, ChainError> {
+    pub async fn balances(
+        &self,
+        accounts: &[AccountId],
+        at: At,
+    ) -> Result<Vec<Balance>, ChainError> {
         let (pallet, item) = ("System", "Account");
         let opened = async {
             let block = self.inner.hash(at).await?;
@@ -38,11 +43,14 @@ impl Client {
         let (block, runtime) = self.inner.rpc.in_time("balances", opened).await?;
         let mut balances = Vec::with_capacity(accounts.len());
         for part in accounts.chunks(PAGE) {
-            let keys = part.iter().map(|account| runtime.storage_key(pallet, item, &[key(*account)]));
+            let keys =
+                part.iter().map(|account| runtime.storage_key(pallet, item, &[key(*account)]));
             let keys = keys.collect::<Result<Vec<_>, _>>()?;
-            let values = self.inner.rpc.in_time("balances", self.inner.storage_batch(&keys, block)).await?;
+            let values =
+                self.inner.rpc.in_time("balances", self.inner.storage_batch(&keys, block)).await?;
             for key in &keys {
-                let info: Option<AccountInfo> = runtime.storage_value(pallet, item, values.get(key))?;
+                let info: Option<AccountInfo> =
+                    runtime.storage_value(pallet, item, values.get(key))?;
                 balances.push(info.map(|info| info.data).unwrap_or_default());
             }
         }
@@ -57,7 +65,8 @@ impl Client {
         self.api_at("stakes", STAKE, "get_stake_info_for_coldkey", &[key(coldkey)], at).await
     }
 
-    /// Returns the stake of a coldkey on a hotkey on one subnet; `None` if the runtime reports none.
+    /// Returns the stake of a coldkey on a hotkey on one subnet; `None` if the runtime reports
+    /// none.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -77,17 +86,19 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn delegates(&self, at: At) -> Result<Vec<Delegate>, ChainError> {
-        let answers: Vec<Answer> = self.api_at("delegates", "DelegateInfoRuntimeApi", "get_delegates", &[], at).await?;
+        let answers: Vec<Answer> =
+            self.api_at("delegates", "DelegateInfoRuntimeApi", "get_delegates", &[], at).await?;
         Ok(answers.into_iter().map(Delegate::from).collect())
     }
 
-    /// Returns the take of a delegate: its share of its nominators' earnings. A hotkey that has set none has the
-    /// default of 18 %.
+    /// Returns the take of a delegate: its share of its nominators' earnings. A hotkey that has set
+    /// none has the default of 18 %.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn take(&self, hotkey: Hotkey, at: At) -> Result<Share, ChainError> {
-        let parts: Option<u16> = self.value_at("take", "SubtensorModule", "Delegates", &[key(hotkey)], at).await?;
+        let parts: Option<u16> =
+            self.value_at("take", "SubtensorModule", "Delegates", &[key(hotkey)], at).await?;
         Ok(parts.map_or(Share::MAX_TAKE, Share::new))
     }
 
@@ -95,18 +106,28 @@ impl Client {
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn commitment(&self, netuid: NetUid, hotkey: Hotkey, at: At) -> Result<Option<String>, ChainError> {
+    pub async fn commitment(
+        &self,
+        netuid: NetUid,
+        hotkey: Hotkey,
+        at: At,
+    ) -> Result<Option<String>, ChainError> {
         let keys = [netuid.0.into(), hotkey.to_string().into()];
         Ok(commitment_text(&self.storage("Commitments", "CommitmentOf", &keys, at).await?))
     }
 
-    /// Returns the commitment texts of all neurons on a subnet. The read timeout applies per page; see
-    /// [`Client::storage_map`].
+    /// Returns the commitment texts of all neurons on a subnet. The read timeout applies per page;
+    /// see [`Client::storage_map`].
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn commitments(&self, netuid: NetUid, at: At) -> Result<Vec<(Hotkey, String)>, ChainError> {
-        let entries = self.storage_map("Commitments", "CommitmentOf", &[netuid.0.into()], at).await?;
+    pub async fn commitments(
+        &self,
+        netuid: NetUid,
+        at: At,
+    ) -> Result<Vec<(Hotkey, String)>, ChainError> {
+        let entries =
+            self.storage_map("Commitments", "CommitmentOf", &[netuid.0.into()], at).await?;
         Ok(entries
             .into_iter()
             .filter_map(|(keys, value)| {
@@ -116,13 +137,18 @@ impl Client {
             .collect())
     }
 
-    /// Returns the commitment texts of all neurons on a subnet, each with the block of its commitment. Otherwise like
-    /// [`Self::commitments`].
+    /// Returns the commitment texts of all neurons on a subnet, each with the block of its
+    /// commitment. Otherwise like [`Self::commitments`].
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn dated_commitments(&self, netuid: NetUid, at: At) -> Result<Vec<DatedCommitment>, ChainError> {
-        let entries = self.storage_map("Commitments", "CommitmentOf", &[netuid.0.into()], at).await?;
+    pub async fn dated_commitments(
+        &self,
+        netuid: NetUid,
+        at: At,
+    ) -> Result<Vec<DatedCommitment>, ChainError> {
+        let entries =
+            self.storage_map("Commitments", "CommitmentOf", &[netuid.0.into()], at).await?;
         Ok(entries
             .into_iter()
             .filter_map(|(keys, value)| {
@@ -133,13 +159,18 @@ impl Client {
             .collect())
     }
 
-    /// Returns the latest revealed timelocked commitment of each neuron on a subnet, with the block of its reveal; see
-    /// [`calls::set_timelocked_commitment`](crate::calls::set_timelocked_commitment). Texts that are not UTF-8 are
-    /// skipped. The read timeout applies per page.
+    /// Returns the latest revealed timelocked commitment of each neuron on a subnet, with the block
+    /// of its reveal; see
+    /// [`calls::set_timelocked_commitment`](crate::calls::set_timelocked_commitment). Texts that
+    /// are not UTF-8 are skipped. The read timeout applies per page.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn revealed_commitments(&self, netuid: NetUid, at: At) -> Result<Vec<DatedCommitment>, ChainError> {
+    pub async fn revealed_commitments(
+        &self,
+        netuid: NetUid,
+        at: At,
+    ) -> Result<Vec<DatedCommitment>, ChainError> {
         const PALLET: &str = "Commitments";
         const ITEM: &str = "RevealedCommitments";
         let block = self.inner.hash(at).await?;
@@ -148,7 +179,9 @@ impl Client {
         let mut commitments = Vec::new();
         for (key, bytes) in self.inner.storage_entries(&prefix, block).await? {
             let keys = runtime.storage_keys::<Vec<Json>>(PALLET, ITEM, &key)?;
-            let Some(hotkey) = keys.last().and_then(Json::as_str).and_then(|hotkey| hotkey.parse().ok()) else {
+            let Some(hotkey) =
+                keys.last().and_then(Json::as_str).and_then(|hotkey| hotkey.parse().ok())
+            else {
                 continue;
             };
             commitments.extend(latest_revealed(hotkey, &bytes)?);
@@ -168,10 +201,16 @@ pub struct DatedCommitment {
     pub text: String,
 }
 
-/// Decodes the revealed commitments of a neuron; returns the latest, if its plaintext is a SCALE-encoded text.
-fn latest_revealed(hotkey: Hotkey, mut bytes: &[u8]) -> Result<Option<DatedCommitment>, ChainError> {
+/// Decodes the revealed commitments of a neuron; returns the latest, if its plaintext is a
+/// SCALE-encoded text.
+fn latest_revealed(
+    hotkey: Hotkey,
+    mut bytes: &[u8],
+) -> Result<Option<DatedCommitment>, ChainError> {
     let rows = Vec::<(Vec<u8>, u64)>::decode(&mut bytes);
-    let rows = rows.map_err(|error| ChainError::decode("Commitments.RevealedCommitments", error.to_string()))?;
+    let rows = rows.map_err(|error| {
+        ChainError::decode("Commitments.RevealedCommitments", error.to_string())
+    })?;
     // A later row of the same block is the newer one.
     let latest = rows.into_iter().max_by_key(|(_, block)| *block);
     Ok(latest.and_then(|(plaintext, block)| {
@@ -260,11 +299,18 @@ mod tests {
         let hotkey = Hotkey::from_bytes([1; 32]);
         for (rows, expected) in table {
             let found = latest_revealed(hotkey, &rows.encode()).unwrap();
-            assert_eq!(found.as_ref().map(|found| (found.text.as_str(), found.block)), expected, "{rows:?}");
+            assert_eq!(
+                found.as_ref().map(|found| (found.text.as_str(), found.block)),
+                expected,
+                "{rows:?}"
+            );
         }
         // Longer texts have longer prefixes.
         let long = "x".repeat(400);
-        assert_eq!(latest_revealed(hotkey, &vec![(text(&long), 1_u64)].encode()).unwrap().unwrap().text, long);
+        assert_eq!(
+            latest_revealed(hotkey, &vec![(text(&long), 1_u64)].encode()).unwrap().unwrap().text,
+            long
+        );
         assert!(latest_revealed(hotkey, &[4]).is_err());
     }
 }

@@ -27,7 +27,8 @@ struct Digest {
 }
 
 impl Header {
-    /// Returns the height and hash of the header's block; the hash is computed from the SCALE-encoded header.
+    /// Returns the height and hash of the header's block; the hash is computed from the
+    /// SCALE-encoded header.
     pub(crate) fn block(&self) -> Block {
         let mut bytes = self.parent_hash.as_bytes().to_vec();
         Compact(self.number.get()).encode_to(&mut bytes);
@@ -71,7 +72,10 @@ impl Inner {
         header.ok_or(ChainError::NoSuchBlock(At::Hash(hash)))
     }
 
-    pub(super) async fn block_hash(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
+    pub(super) async fn block_hash(
+        &self,
+        number: BlockNumber,
+    ) -> Result<Option<BlockHash>, ChainError> {
         self.rpc.request("chain_getBlockHash", json!([number])).await
     }
 
@@ -97,8 +101,8 @@ impl Inner {
         }
     }
 
-    /// Requests data of a block. If another node has announced the block, retries until this node knows it or the read
-    /// times out.
+    /// Requests data of a block. If another node has announced the block, retries until this node
+    /// knows it or the read times out.
     pub(super) async fn at_block<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -109,7 +113,8 @@ impl Inner {
         loop {
             match self.rpc.request(method, params.clone()).await {
                 Err(ChainError::Refused { message, .. }) if is_unknown_block(&message) => {
-                    let is_late = started.elapsed().saturating_add(self.rpc.pace.pause()) >= self.rpc.pace.total();
+                    let is_late = started.elapsed().saturating_add(self.rpc.pace.pause())
+                        >= self.rpc.pace.total();
                     if is_late || !self.knows(block) {
                         return Err(ChainError::NoSuchBlock(At::Hash(block)));
                     }
@@ -120,25 +125,38 @@ impl Inner {
         }
     }
 
-    /// Reads the events of a block, decoded with the runtime of its parent block, which emitted them. Each block after
-    /// the genesis block has events, at least the result of the extrinsic that sets its time: without any, the node has
-    /// lost them.
+    /// Reads the events of a block, decoded with the runtime of its parent block, which emitted
+    /// them. Each block after the genesis block has events, at least the result of the extrinsic
+    /// that sets its time: without any, the node has lost them.
     pub(super) async fn events(&self, block: BlockHash) -> Result<Vec<Event>, ChainError> {
         let parent = self.header(block).await?.parent_hash;
         self.events_after(parent, block).await
     }
 
-    pub(super) async fn events_after(&self, parent: BlockHash, block: BlockHash) -> Result<Vec<Event>, ChainError> {
+    pub(super) async fn events_after(
+        &self,
+        parent: BlockHash,
+        block: BlockHash,
+    ) -> Result<Vec<Event>, ChainError> {
         let is_genesis = *parent.as_bytes() == [0; 32];
         let runtime = self.runtime(if is_genesis { block } else { parent }).await?;
         let key = runtime.storage_key("System", "Events", &[])?;
         let bytes = self.storage_bytes(&key, block).await?;
-        decode_events(&runtime, bytes.as_deref().unwrap_or_default(), (!is_genesis).then_some(block))
+        decode_events(
+            &runtime,
+            bytes.as_deref().unwrap_or_default(),
+            (!is_genesis).then_some(block),
+        )
     }
 }
 
-/// Decodes the value of `System.Events`, which is empty if it is unset: an error for a `block` after the genesis block.
-fn decode_events(runtime: &Runtime, bytes: &[u8], block: Option<BlockHash>) -> Result<Vec<Event>, ChainError> {
+/// Decodes the value of `System.Events`, which is empty if it is unset: an error for a `block`
+/// after the genesis block.
+fn decode_events(
+    runtime: &Runtime,
+    bytes: &[u8],
+    block: Option<BlockHash>,
+) -> Result<Vec<Event>, ChainError> {
     let events = if bytes.is_empty() { Vec::new() } else { runtime.events(bytes)? };
     match block.filter(|_| events.is_empty()) {
         Some(block) => Err(ChainError::NoEvents(block)),
@@ -156,7 +174,8 @@ pub(super) fn is_unknown_block(message: &str) -> bool {
 fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BlockNumber, D::Error> {
     use serde::de::Error;
     let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
-    let number = u32::from_str_radix(text.strip_prefix("0x").unwrap_or(&text), 16).map_err(D::Error::custom)?;
+    let number = u32::from_str_radix(text.strip_prefix("0x").unwrap_or(&text), 16)
+        .map_err(D::Error::custom)?;
     Ok(BlockNumber::new(number))
 }
 

@@ -2,14 +2,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Uid};
+use taonet_primitives::{
+    AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Uid,
+};
 use taonet_wallet::Keypair;
 use tokio::sync::watch;
 
 use super::Client;
 use crate::{
-    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, HotkeyState, Metagraph, NonceLease,
-    Outcome, SignOptions, SignedExtrinsic, WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, HotkeyState,
+    Metagraph, NonceLease, Outcome, SignOptions, SignedExtrinsic, WeightRow, WeightRules,
 };
 
 /// Number of blocks that a lookup may search within the timeout of one read.
@@ -42,8 +44,18 @@ impl Chain for Client {
         self.inner.rpc.in_time("weight rules", read).await
     }
 
-    async fn uid(&self, netuid: NetUid, hotkey: &Hotkey, at: At) -> Result<Option<Uid>, ChainError> {
-        self.inner.rpc.in_time("uid", async { self.inner.uid(netuid, hotkey, self.inner.hash(at).await?).await }).await
+    async fn uid(
+        &self,
+        netuid: NetUid,
+        hotkey: &Hotkey,
+        at: At,
+    ) -> Result<Option<Uid>, ChainError> {
+        self.inner
+            .rpc
+            .in_time("uid", async {
+                self.inner.uid(netuid, hotkey, self.inner.hash(at).await?).await
+            })
+            .await
     }
 
     async fn hotkey_state(
@@ -60,22 +72,44 @@ impl Chain for Client {
         self.inner.rpc.in_time("hotkey state", read).await
     }
 
-    async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError> {
-        let read = async { self.inner.metagraph(netuid, mech, detail, self.inner.block(at).await?).await };
+    async fn metagraph(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        detail: Detail,
+        at: At,
+    ) -> Result<Metagraph, ChainError> {
+        let read =
+            async { self.inner.metagraph(netuid, mech, detail, self.inner.block(at).await?).await };
         self.inner.rpc.in_time("metagraph", read).await
     }
 
-    async fn weights_of(&self, netuid: NetUid, mech: MechId, uid: Uid, at: At) -> Result<WeightRow, ChainError> {
-        let read = async { self.inner.weights_of(netuid, mech, uid, self.inner.hash(at).await?).await };
+    async fn weights_of(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        uid: Uid,
+        at: At,
+    ) -> Result<WeightRow, ChainError> {
+        let read =
+            async { self.inner.weights_of(netuid, mech, uid, self.inner.hash(at).await?).await };
         self.inner.rpc.in_time("weights", read).await
     }
 
     async fn events(&self, at: At) -> Result<Vec<Event>, ChainError> {
-        self.inner.rpc.in_time("events", async { self.inner.events(self.inner.hash(at).await?).await }).await
+        self.inner
+            .rpc
+            .in_time("events", async { self.inner.events(self.inner.hash(at).await?).await })
+            .await
     }
 
     async fn extrinsics(&self, at: At) -> Result<Vec<Extrinsic>, ChainError> {
-        self.inner.rpc.in_time("extrinsics", async { self.inner.extrinsics(self.inner.hash(at).await?).await }).await
+        self.inner
+            .rpc
+            .in_time("extrinsics", async {
+                self.inner.extrinsics(self.inner.hash(at).await?).await
+            })
+            .await
     }
 
     async fn spec_version(&self) -> Result<u32, ChainError> {
@@ -85,12 +119,21 @@ impl Chain for Client {
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
         let pace = &self.inner.rpc.pace;
-        let next = self.inner.rpc.request_within("system_accountNextIndex", json!([account.to_string()]), pace.unit());
+        let next = self.inner.rpc.request_within(
+            "system_accountNextIndex",
+            json!([account.to_string()]),
+            pace.unit(),
+        );
         // One block time to wait for the lease, one for the node.
         Box::pin(self.inner.nonces.lease(account, pace.unit(), pace.shun(), next)).await
     }
 
-    async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
+    async fn sign(
+        &self,
+        call: &Call,
+        signer: &Keypair,
+        options: SignOptions,
+    ) -> Result<SignedExtrinsic, ChainError> {
         let read = async {
             let (head, birth) = tokio::try_join!(self.inner.head(), self.inner.finalized())?;
             self.inner.runtime(head.hash).await?.sign(call, signer, options, birth, head.number)
@@ -117,7 +160,12 @@ impl Chain for Client {
         self.inner.rpc.in_time("dry run", async { self.inner.dry_run(extrinsic).await }).await
     }
 
-    async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome {
+    async fn submit_leased(
+        &self,
+        extrinsic: &SignedExtrinsic,
+        follow: Follow,
+        lease: Option<NonceLease>,
+    ) -> Outcome {
         self.inner.submit(extrinsic, follow, lease).await
     }
 

@@ -23,22 +23,27 @@ impl Client {
         self.inner.rpc.in_time("header", read).await
     }
 
-    /// Returns the events of the block with a header, as [`Chain::events`](crate::Chain::events) does, with one request
-    /// fewer.
+    /// Returns the events of the block with a header, as [`Chain::events`](crate::Chain::events)
+    /// does, with one request fewer.
     ///
     /// # Errors
-    /// [`ChainError::NoSuchBlock`], [`ChainError::NoEvents`], or another [`ChainError`] if the read fails.
+    /// [`ChainError::NoSuchBlock`], [`ChainError::NoEvents`], or another [`ChainError`] if the read
+    /// fails.
     pub async fn block_events(&self, header: &BlockHeader) -> Result<Vec<Event>, ChainError> {
-        self.inner.rpc.in_time("events", self.inner.events_after(header.parent, header.block.hash)).await
+        self.inner
+            .rpc
+            .in_time("events", self.inner.events_after(header.parent, header.block.hash))
+            .await
     }
 
-    /// Returns the nonce of an account's next extrinsic after a block, without the extrinsics in the pool; 0 for an
-    /// unknown account.
+    /// Returns the nonce of an account's next extrinsic after a block, without the extrinsics in
+    /// the pool; 0 for an unknown account.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn nonce(&self, account: AccountId, at: At) -> Result<u32, ChainError> {
-        let info: Option<AccountNonce> = self.value_at("nonce", "System", "Account", &[key(account)], at).await?;
+        let info: Option<AccountNonce> =
+            self.value_at("nonce", "System", "Account", &[key(account)], at).await?;
         Ok(info.map(|info| info.nonce).unwrap_or_default())
     }
 
@@ -51,9 +56,9 @@ impl Client {
         self.inner.rpc.in_time("storage items", read).await
     }
 
-    /// Reads the first `count` entries of a map whose keys begin with `first_keys`, in the order of the node's storage
-    /// keys; fewer if their values exceed `max_bytes`, but at least one. Returns them, and whether there are more.
-    /// Otherwise like [`Client::storage_map`].
+    /// Reads the first `count` entries of a map whose keys begin with `first_keys`, in the order of
+    /// the node's storage keys; fewer if their values exceed `max_bytes`, but at least one. Returns
+    /// them, and whether there are more. Otherwise like [`Client::storage_map`].
     ///
     /// # Errors
     /// The errors of [`Client::storage_map`].
@@ -71,7 +76,8 @@ impl Client {
             let runtime = self.inner.runtime(block).await?;
             let prefix = runtime.storage_key_of_json(pallet, item, first_keys)?;
             let params = json!([hex_text(&prefix), count.saturating_add(1), null, block]);
-            let hex_keys: Vec<HexBytes> = self.inner.at_block("state_getKeysPaged", params, block).await?;
+            let hex_keys: Vec<HexBytes> =
+                self.inner.at_block("state_getKeysPaged", params, block).await?;
             // A node may ignore the count.
             let keys: Vec<Vec<u8>> = hex_keys.iter().take(count).map(|key| key.0.clone()).collect();
             let (mut entries, mut read) = (Vec::new(), 0_usize);

@@ -8,13 +8,17 @@ use crate::rpc::{OpenedSubscription, Subscription};
 
 /// Publishes new blocks in [`Inner::heads`] as long as a client exists.
 ///
-/// If no block arrives for two block times, the chain is stalled or the connection is half-open. The node is then
-/// queried; if it knows a newer block or does not respond, the subscription is renewed.
+/// If no block arrives for two block times, the chain is stalled or the connection is half-open.
+/// The node is then queried; if it knows a newer block or does not respond, the subscription is
+/// renewed.
 pub(super) async fn follow(inner: Weak<Inner>) {
     let mut is_connected = true;
     while let Some(chain) = inner.upgrade() {
         let pause = chain.rpc.pace.pause();
-        let subscribed = chain.rpc.subscribe("chain_subscribeNewHeads", json!([]), "chain_unsubscribeNewHeads").await;
+        let subscribed = chain
+            .rpc
+            .subscribe("chain_subscribeNewHeads", json!([]), "chain_unsubscribeNewHeads")
+            .await;
         drop(chain);
         match subscribed {
             Ok(OpenedSubscription { answer: Ok(subscription), .. }) => {

@@ -7,35 +7,45 @@ use super::subnets::number;
 use super::{Client, accounts::key};
 use crate::runtime::LastKey;
 use crate::{
-    Announcement, At, ChainError, ColdkeySwap, Crowdloan, Identity, Proportion, Proxies, Proxy, Relative, Relatives,
-    ScheduledChildren, Share,
+    Announcement, At, ChainError, ColdkeySwap, Crowdloan, Identity, Proportion, Proxies, Proxy,
+    Relative, Relatives, ScheduledChildren, Share,
 };
 
 const SUBTENSOR: &str = "SubtensorModule";
 const PROXY: &str = "Proxy";
 const CROWDLOAN: &str = "Crowdloan";
 
-/// Queries for holders of TAO: child hotkeys, root dividends, identities, swaps of coldkeys, proxies and crowdloans.
+/// Queries for holders of TAO: child hotkeys, root dividends, identities, swaps of coldkeys,
+/// proxies and crowdloans.
 impl Client {
     /// Returns the children, parents and childkey take of a hotkey on a subnet.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn relatives(&self, hotkey: Hotkey, netuid: NetUid, at: At) -> Result<Relatives, ChainError> {
+    pub async fn relatives(
+        &self,
+        hotkey: Hotkey,
+        netuid: NetUid,
+        at: At,
+    ) -> Result<Relatives, ChainError> {
         let read = async {
             let block = self.inner.hash(at).await?;
             let keys = [key(hotkey), number(netuid.0)];
-            let children: Option<Vec<(u64, Hotkey)>> = self.inner.value(SUBTENSOR, "ChildKeys", &keys, block).await?;
-            let parents: Option<Vec<(u64, Hotkey)>> = self.inner.value(SUBTENSOR, "ParentKeys", &keys, block).await?;
-            let take: Option<u16> = self.inner.value(SUBTENSOR, "ChildkeyTake", &keys, block).await?;
+            let children: Option<Vec<(u64, Hotkey)>> =
+                self.inner.value(SUBTENSOR, "ChildKeys", &keys, block).await?;
+            let parents: Option<Vec<(u64, Hotkey)>> =
+                self.inner.value(SUBTENSOR, "ParentKeys", &keys, block).await?;
+            let take: Option<u16> =
+                self.inner.value(SUBTENSOR, "ChildkeyTake", &keys, block).await?;
             let keys = [number(netuid.0), key(hotkey)];
             let scheduled: Option<(Vec<(u64, Hotkey)>, u64)> =
                 self.inner.value(SUBTENSOR, "PendingChildKeys", &keys, block).await?;
             // Without scheduled children, the chain returns its default: no children from block 0.
-            let scheduled = scheduled.filter(|(_, from)| *from > 0).map(|(children, from)| ScheduledChildren {
-                children: relatives(children),
-                from: BlockNumber::new(u32::try_from(from).unwrap_or(u32::MAX)),
-            });
+            let scheduled =
+                scheduled.filter(|(_, from)| *from > 0).map(|(children, from)| ScheduledChildren {
+                    children: relatives(children),
+                    from: BlockNumber::new(u32::try_from(from).unwrap_or(u32::MAX)),
+                });
             Ok(Relatives {
                 children: relatives(children.unwrap_or_default()),
                 parents: relatives(parents.unwrap_or_default()),
@@ -46,11 +56,17 @@ impl Client {
         self.inner.rpc.in_time("children", read).await
     }
 
-    /// Returns the value of the dividends that a coldkey's root stake has not claimed, on one or all validators.
+    /// Returns the value of the dividends that a coldkey's root stake has not claimed, on one or
+    /// all validators.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn root_dividends(&self, hotkey: Option<Hotkey>, coldkey: Coldkey, at: At) -> Result<Rao, ChainError> {
+    pub async fn root_dividends(
+        &self,
+        hotkey: Option<Hotkey>,
+        coldkey: Coldkey,
+        at: At,
+    ) -> Result<Rao, ChainError> {
         let (method, args) = match hotkey {
             None => ("get_root_basket_owed", vec![key(coldkey)]),
             Some(hotkey) => ("get_basket_payout", vec![key(hotkey), key(coldkey)]),
@@ -58,17 +74,26 @@ impl Client {
         self.api_at("root dividends", "BetaBasketRuntimeApi", method, &args, at).await
     }
 
-    /// Returns the hotkeys on which the emission of a coldkey's miners is staked, by subnet. The read timeout applies
-    /// per page; see [`Client::storage_map`].
+    /// Returns the hotkeys on which the emission of a coldkey's miners is staked, by subnet. The
+    /// read timeout applies per page; see [`Client::storage_map`].
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn auto_stake_hotkeys(&self, coldkey: Coldkey, at: At) -> Result<Vec<(NetUid, Hotkey)>, ChainError> {
-        let entries = self.storage_map(SUBTENSOR, "AutoStakeDestination", &[coldkey.to_string().into()], at).await?;
+    pub async fn auto_stake_hotkeys(
+        &self,
+        coldkey: Coldkey,
+        at: At,
+    ) -> Result<Vec<(NetUid, Hotkey)>, ChainError> {
+        let entries = self
+            .storage_map(SUBTENSOR, "AutoStakeDestination", &[coldkey.to_string().into()], at)
+            .await?;
         let mut auto_stakes = Vec::new();
         for (keys, hotkey) in entries {
             let netuid = keys.into_iter().next_back().unwrap_or_default();
-            auto_stakes.push((of_json("an automatic stake", netuid)?, of_json("an automatic stake", hotkey)?));
+            auto_stakes.push((
+                of_json("an automatic stake", netuid)?,
+                of_json("an automatic stake", hotkey)?,
+            ));
         }
         auto_stakes.sort_unstable_by_key(|(netuid, _): &(NetUid, Hotkey)| *netuid);
         Ok(auto_stakes)
@@ -88,7 +113,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn coldkey_swap(&self, coldkey: Coldkey, at: At) -> Result<Option<ColdkeySwap>, ChainError> {
+    pub async fn coldkey_swap(
+        &self,
+        coldkey: Coldkey,
+        at: At,
+    ) -> Result<Option<ColdkeySwap>, ChainError> {
         let read = async {
             let block = self.inner.hash(at).await?;
             let keys = [key(coldkey)];
@@ -96,7 +125,8 @@ impl Client {
                 self.inner.value(SUBTENSOR, "ColdkeySwapAnnouncements", &keys, block).await?;
             let Some((due, new_coldkey_hash)) = announced else { return Ok(None) };
             let disputed = self.inner.value(SUBTENSOR, "ColdkeySwapDisputes", &keys, block).await?;
-            let delay: Option<u32> = self.inner.value(SUBTENSOR, "ColdkeySwapReannouncementDelay", &[], block).await?;
+            let delay: Option<u32> =
+                self.inner.value(SUBTENSOR, "ColdkeySwapReannouncementDelay", &[], block).await?;
             let replaceable = due.plus(delay.unwrap_or_default());
             Ok(Some(ColdkeySwap { new_coldkey_hash, due, disputed, replaceable }))
         };
@@ -108,11 +138,14 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn coldkey_swap_delay(&self, at: At) -> Result<u32, ChainError> {
-        let delay = self.value_at("coldkey swap delay", SUBTENSOR, "ColdkeySwapAnnouncementDelay", &[], at).await?;
+        let delay = self
+            .value_at("coldkey swap delay", SUBTENSOR, "ColdkeySwapAnnouncementDelay", &[], at)
+            .await?;
         Ok(delay.unwrap_or_default())
     }
 
-    /// Returns the cost of replacing a hotkey on one subnet, or of replacing a hotkey on all subnets or a coldkey.
+    /// Returns the cost of replacing a hotkey on one subnet, or of replacing a hotkey on all
+    /// subnets or a coldkey.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -135,8 +168,13 @@ impl Client {
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn announcements(&self, delegate: AccountId, at: At) -> Result<Vec<Announcement>, ChainError> {
-        let stored = self.storage(PROXY, "Announcements", &[delegate.to_string().into()], at).await?;
+    pub async fn announcements(
+        &self,
+        delegate: AccountId,
+        at: At,
+    ) -> Result<Vec<Announcement>, ChainError> {
+        let stored =
+            self.storage(PROXY, "Announcements", &[delegate.to_string().into()], at).await?;
         let (announcements, _): (Vec<Announcement>, Rao) = of_json("Proxy.Announcements", stored)?;
         Ok(announcements)
     }
@@ -147,8 +185,10 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn crowdloans(&self, at: At) -> Result<Vec<(u32, Crowdloan)>, ChainError> {
         let block = self.inner.hash(at).await?;
-        let entries: Vec<(LastKey<u32>, Crowdloan)> = self.inner.map(CROWDLOAN, "Crowdloans", &[], block).await?;
-        let mut crowdloans: Vec<_> = entries.into_iter().map(|(LastKey(id), crowdloan)| (id, crowdloan)).collect();
+        let entries: Vec<(LastKey<u32>, Crowdloan)> =
+            self.inner.map(CROWDLOAN, "Crowdloans", &[], block).await?;
+        let mut crowdloans: Vec<_> =
+            entries.into_iter().map(|(LastKey(id), crowdloan)| (id, crowdloan)).collect();
         crowdloans.sort_unstable_by_key(|(id, _)| *id);
         Ok(crowdloans)
     }
@@ -161,17 +201,22 @@ impl Client {
         self.value_at("crowdloan", CROWDLOAN, "Crowdloans", &[number(id)], at).await
     }
 
-    /// Returns the contributions to a crowdloan, largest first. The read timeout applies per page; see
-    /// [`Client::storage_map`].
+    /// Returns the contributions to a crowdloan, largest first. The read timeout applies per page;
+    /// see [`Client::storage_map`].
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn contributions(&self, crowdloan: u32, at: At) -> Result<Vec<(AccountId, Rao)>, ChainError> {
+    pub async fn contributions(
+        &self,
+        crowdloan: u32,
+        at: At,
+    ) -> Result<Vec<(AccountId, Rao)>, ChainError> {
         let entries = self.storage_map(CROWDLOAN, "Contributions", &[crowdloan.into()], at).await?;
         let mut contributions: Vec<(AccountId, Rao)> = Vec::new();
         for (keys, amount) in entries {
             let account = keys.into_iter().next_back().unwrap_or_default();
-            contributions.push((of_json("a contribution", account)?, of_json("a contribution", amount)?));
+            contributions
+                .push((of_json("a contribution", account)?, of_json("a contribution", amount)?));
         }
         contributions.sort_by_key(|(_, amount)| std::cmp::Reverse(*amount));
         Ok(contributions)
@@ -179,7 +224,9 @@ impl Client {
 }
 
 fn relatives(list: Vec<(u64, Hotkey)>) -> Vec<Relative> {
-    list.into_iter().map(|(parts, hotkey)| Relative { hotkey, proportion: Proportion::new(parts) }).collect()
+    list.into_iter()
+        .map(|(parts, hotkey)| Relative { hotkey, proportion: Proportion::new(parts) })
+        .collect()
 }
 
 fn of_json<T: DeserializeOwned>(what: &str, json: serde_json::Value) -> Result<T, ChainError> {

@@ -15,8 +15,9 @@ const SUBTENSOR: &str = "SubtensorModule";
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
 impl Client {
-    /// Returns whether the chain is a development chain: its sudo key is `//Alice`, whose secret is public. The type
-    /// that a node reports (`system_chainType`) and its address do not decide this.
+    /// Returns whether the chain is a development chain: its sudo key is `//Alice`, whose secret is
+    /// public. The type that a node reports (`system_chainType`) and its address do not decide
+    /// this.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -25,14 +26,16 @@ impl Client {
         self.inner.rpc.in_time("sudo key", read).await
     }
 
-    /// Returns the time between two blocks; `None` if a localnet makes blocks on demand, or as fast as it can. Nodes
-    /// other than a localnet on this machine make one per block time.
+    /// Returns the time between two blocks; `None` if a localnet makes blocks on demand, or as fast
+    /// as it can. Nodes other than a localnet on this machine make one per block time.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn block_interval(&self) -> Result<Option<Duration>, ChainError> {
         match self.inner.rpc.request("dev_status", json!([])).await {
-            Ok(Schedule { clock: Some(_), block_millis }) => Ok(block_millis.map(Duration::from_millis)),
+            Ok(Schedule { clock: Some(_), block_millis }) => {
+                Ok(block_millis.map(Duration::from_millis))
+            }
             Ok(Schedule { clock: None, .. }) | Err(ChainError::Refused { .. }) => {
                 Ok(Some(self.inner.rpc.pace.block_time()))
             }
@@ -66,12 +69,18 @@ impl Inner {
         hotkey: &Hotkey,
         block: BlockHash,
     ) -> Result<HotkeyState, ChainError> {
-        let (account, commits) = ([key(*hotkey)], [number(mech.storage_index(netuid)), key(*hotkey)]);
+        let (account, commits) =
+            ([key(*hotkey)], [number(mech.storage_index(netuid)), key(*hotkey)]);
         let (account, millis, is_development, commits, uid) = tokio::try_join!(
             self.value::<AccountNonce>("System", "Account", &account, block),
             self.value::<u64>("Timestamp", "Now", &[], block),
             self.is_development(block),
-            self.value::<Vec<(BlockHash, u64, u64, u64)>>(SUBTENSOR, "WeightCommits", &commits, block),
+            self.value::<Vec<(BlockHash, u64, u64, u64)>>(
+                SUBTENSOR,
+                "WeightCommits",
+                &commits,
+                block
+            ),
             self.uid(netuid, hotkey, block),
         )?;
         let last_update = match uid {
@@ -94,7 +103,8 @@ impl Inner {
         uid: Uid,
         block: BlockHash,
     ) -> Result<Option<BlockNumber>, ChainError> {
-        let (index, keys) = ([number(mech.storage_index(netuid))], [number(netuid.0), number(uid.0)]);
+        let (index, keys) =
+            ([number(mech.storage_index(netuid))], [number(netuid.0), number(uid.0)]);
         let (updates, registered_at) = tokio::try_join!(
             self.value::<Vec<BlockNumber>>(SUBTENSOR, "LastUpdate", &index, block),
             self.value::<BlockNumber>(SUBTENSOR, "BlockAtRegistration", &keys, block),

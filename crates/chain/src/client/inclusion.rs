@@ -21,20 +21,27 @@ struct BlockBody {
 
 impl Inner {
     async fn body(&self, block: BlockHash) -> Result<BlockBody, ChainError> {
-        let body: Option<BlockAnswer> = self.at_block("chain_getBlock", json!([block]), block).await?;
+        let body: Option<BlockAnswer> =
+            self.at_block("chain_getBlock", json!([block]), block).await?;
         Ok(body.ok_or(ChainError::NoSuchBlock(At::Hash(block)))?.block)
     }
 
-    /// Reads the extrinsics of a block, decoded with the runtime of its parent block, which executed them.
+    /// Reads the extrinsics of a block, decoded with the runtime of its parent block, which
+    /// executed them.
     pub(super) async fn extrinsics(&self, block: BlockHash) -> Result<Vec<Extrinsic>, ChainError> {
         let BlockBody { header, extrinsics } = self.body(block).await?;
         if extrinsics.is_empty() {
             // The genesis block, for instance, which has no parent.
             return Ok(Vec::new());
         }
-        let (events, runtime) =
-            tokio::try_join!(self.events_after(header.parent_hash, block), self.runtime(header.parent_hash))?;
-        (0..).zip(&extrinsics).map(|(index, bytes)| runtime.extrinsic(index, &bytes.0, &events)).collect()
+        let (events, runtime) = tokio::try_join!(
+            self.events_after(header.parent_hash, block),
+            self.runtime(header.parent_hash)
+        )?;
+        (0..)
+            .zip(&extrinsics)
+            .map(|(index, bytes)| runtime.extrinsic(index, &bytes.0, &events))
+            .collect()
     }
 
     /// Looks for an extrinsic in a block, and reads its index, result and events.
@@ -45,7 +52,8 @@ impl Inner {
     ) -> Result<BlockSearch, ChainError> {
         let BlockBody { header, extrinsics } = self.body(block).await?;
         let (number, parent) = (header.number, header.parent_hash);
-        let position = extrinsics.iter().position(|bytes| blake2_256(&bytes.0) == *extrinsic.as_bytes());
+        let position =
+            extrinsics.iter().position(|bytes| blake2_256(&bytes.0) == *extrinsic.as_bytes());
         let Some(index) = position.and_then(|position| u32::try_from(position).ok()) else {
             return Ok(BlockSearch { number, parent, inclusion: None });
         };
@@ -60,7 +68,8 @@ impl Inner {
         Ok(BlockSearch { number, parent, inclusion: Some(inclusion) })
     }
 
-    /// Searches the blocks `from..=to` backwards along parent hashes, so that all of them are on the same fork.
+    /// Searches the blocks `from..=to` backwards along parent hashes, so that all of them are on
+    /// the same fork.
     pub(super) async fn lookup(
         &self,
         extrinsic: ExtrinsicHash,

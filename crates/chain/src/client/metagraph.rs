@@ -9,8 +9,10 @@ use crate::runtime::LastKey;
 use crate::{Axon, Block, ChainError, Detail, Metagraph, Neuron, WeightRow};
 
 /// Indices of the metagraph fields to request: the fields of [`Answer`].
-const FIELDS: [u16; 27] =
-    [1, 2, 5, 6, 8, 12, 13, 14, 31, 32, 52, 53, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69];
+const FIELDS: [u16; 27] = [
+    1, 2, 5, 6, 8, 12, 13, 14, 31, 32, 52, 53, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67,
+    68, 69,
+];
 
 /// The runtime API's response, with the requested fields.
 #[derive(Debug, DecodeAsType)]
@@ -66,7 +68,12 @@ impl AxonAnswer {
         };
         let is_somewhere = self.ip != 0 && self.port != 0;
         let address = SocketAddr::new(ip, self.port);
-        is_somewhere.then_some(Axon { address, protocol: self.protocol, version: self.version, block: self.block })
+        is_somewhere.then_some(Axon {
+            address,
+            protocol: self.protocol,
+            version: self.version,
+            block: self.block,
+        })
     }
 }
 
@@ -80,9 +87,15 @@ impl Inner {
     ) -> Result<Metagraph, ChainError> {
         let fields = Value::unnamed_composite(FIELDS.map(number));
         let args = [number(netuid.0), number(mech.0), fields];
-        let answer = self.api::<Option<Answer>>("SubnetInfoRuntimeApi", "get_selective_mechagraph", &args, block.hash);
+        let answer = self.api::<Option<Answer>>(
+            "SubnetInfoRuntimeApi",
+            "get_selective_mechagraph",
+            &args,
+            block.hash,
+        );
         let netuid_key = [number(netuid.0)];
-        let trust = self.value::<Vec<u16>>("SubtensorModule", "ValidatorTrust", &netuid_key, block.hash);
+        let trust =
+            self.value::<Vec<u16>>("SubtensorModule", "ValidatorTrust", &netuid_key, block.hash);
         let (answer, trust) = tokio::try_join!(answer, trust)?;
         let answer = answer.ok_or(ChainError::NoSuchSubnet(netuid))?;
         let mut metagraph = answer.metagraph(netuid, mech, block, &trust.unwrap_or_default());
@@ -106,7 +119,8 @@ impl Inner {
         block: BlockHash,
     ) -> Result<Vec<WeightRow>, ChainError> {
         let key = [number(mech.storage_index(netuid))];
-        let entries: Vec<(LastKey<Uid>, WeightRow)> = self.map("SubtensorModule", item, &key, block).await?;
+        let entries: Vec<(LastKey<Uid>, WeightRow)> =
+            self.map("SubtensorModule", item, &key, block).await?;
         let mut rows = vec![WeightRow::new(); neurons];
         for (LastKey(uid), row) in entries {
             if let Some(place) = rows.get_mut(usize::from(uid.0)) {
@@ -129,8 +143,15 @@ impl Inner {
 }
 
 impl Answer {
-    pub(super) fn metagraph(self, netuid: NetUid, mech: MechId, block: Block, trust: &[u16]) -> Metagraph {
-        let (hotkeys, coldkeys) = (self.hotkeys.unwrap_or_default(), self.coldkeys.unwrap_or_default());
+    pub(super) fn metagraph(
+        self,
+        netuid: NetUid,
+        mech: MechId,
+        block: Block,
+        trust: &[u16],
+    ) -> Metagraph {
+        let (hotkeys, coldkeys) =
+            (self.hotkeys.unwrap_or_default(), self.coldkeys.unwrap_or_default());
         let neurons = hotkeys.iter().zip(&coldkeys).zip(0_u16..).map(|((hotkey, coldkey), uid)| {
             let index = usize::from(uid);
             Neuron {
@@ -176,7 +197,8 @@ impl Answer {
     }
 }
 
-/// Returns the entry of a column at an index; the default for columns that the chain no longer fills.
+/// Returns the entry of a column at an index; the default for columns that the chain no longer
+/// fills.
 fn of<T: Copy + Default>(column: Option<&[T]>, place: usize) -> T {
     column.and_then(|column| column.get(place)).copied().unwrap_or_default()
 }

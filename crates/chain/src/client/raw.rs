@@ -8,8 +8,8 @@ use super::state::ChangeSet;
 use super::{CONNECTING, Client, HexBytes, RuntimeVersion, hex_text};
 use crate::{At, Block, ChainError};
 
-/// The undecoded state after one block, for tools that copy state. Each read has a timeout of 24 seconds, and is
-/// repeated until then if the connection fails.
+/// The undecoded state after one block, for tools that copy state. Each read has a timeout of 24
+/// seconds, and is repeated until then if the connection fails.
 #[derive(Debug, Clone)]
 pub struct RawState {
     client: Client,
@@ -21,12 +21,13 @@ impl Client {
     /// Returns access to the undecoded state after a block.
     ///
     /// # Errors
-    /// [`ChainError::NoSuchBlock`] if the node does not know the block, or has pruned its state; another [`ChainError`]
-    /// if the node does not respond.
+    /// [`ChainError::NoSuchBlock`] if the node does not know the block, or has pruned its state;
+    /// another [`ChainError`] if the node does not respond.
     pub async fn raw_state(&self, at: At) -> Result<RawState, ChainError> {
         let block = self.inner.block(at).await?;
         let mut state = RawState { client: self.clone(), block, spec_version: 0 };
-        let version: RuntimeVersion = state.request("state_getRuntimeVersion", json!([block.hash])).await?;
+        let version: RuntimeVersion =
+            state.request("state_getRuntimeVersion", json!([block.hash])).await?;
         state.spec_version = version.spec_version;
         Ok(state)
     }
@@ -56,15 +57,22 @@ impl RawState {
     /// # Errors
     /// [`ChainError`].
     pub async fn metadata(&self) -> Result<Vec<u8>, ChainError> {
-        let metadata: HexBytes = self.request("state_getMetadata", json!([self.block.hash])).await?;
+        let metadata: HexBytes =
+            self.request("state_getMetadata", json!([self.block.hash])).await?;
         Ok(metadata.0)
     }
 
-    /// Reads up to `count` storage keys that begin with `prefix`, in their order, after the key `after`.
+    /// Reads up to `count` storage keys that begin with `prefix`, in their order, after the key
+    /// `after`.
     ///
     /// # Errors
     /// [`ChainError`]; [`ChainError::Decode`] if the keys are not in order.
-    pub async fn keys(&self, prefix: &[u8], count: usize, after: Option<&[u8]>) -> Result<Vec<Vec<u8>>, ChainError> {
+    pub async fn keys(
+        &self,
+        prefix: &[u8],
+        count: usize,
+        after: Option<&[u8]>,
+    ) -> Result<Vec<Vec<u8>>, ChainError> {
         let params = json!([hex_text(prefix), count, after.map(hex_text), self.block.hash]);
         let keys: Vec<HexBytes> = self.request("state_getKeysPaged", params).await?;
         let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.0).collect();
@@ -82,12 +90,17 @@ impl RawState {
     /// [`ChainError`].
     pub async fn values(&self, keys: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Vec<u8>>, ChainError> {
         let texts: Vec<String> = keys.iter().map(|key| hex_text(key)).collect();
-        let sets: Vec<ChangeSet> = self.request("state_queryStorageAt", json!([texts, self.block.hash])).await?;
+        let sets: Vec<ChangeSet> =
+            self.request("state_queryStorageAt", json!([texts, self.block.hash])).await?;
         let changes = sets.into_iter().flat_map(|set| set.changes);
         Ok(changes.filter_map(|(key, value)| Some((key.0, value?.0))).collect())
     }
 
-    async fn request<T: DeserializeOwned>(&self, method: &str, params: Json) -> Result<T, ChainError> {
+    async fn request<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Json,
+    ) -> Result<T, ChainError> {
         match self.client.inner.rpc.request_within(method, params, CONNECTING).await {
             Err(ChainError::Refused { message, .. }) if is_unknown_block(&message) => {
                 Err(ChainError::NoSuchBlock(At::Hash(self.block.hash)))

@@ -23,17 +23,20 @@ impl Client {
     pub async fn netuids(&self, at: At) -> Result<Vec<NetUid>, ChainError> {
         let read = async {
             let block = self.inner.hash(at).await?;
-            let networks: Vec<(LastKey<NetUid>, bool)> = self.inner.map(SUBTENSOR, "NetworksAdded", &[], block).await?;
-            let mut netuids: Vec<_> =
-                networks.into_iter().filter_map(|(LastKey(netuid), is_added)| is_added.then_some(netuid)).collect();
+            let networks: Vec<(LastKey<NetUid>, bool)> =
+                self.inner.map(SUBTENSOR, "NetworksAdded", &[], block).await?;
+            let mut netuids: Vec<_> = networks
+                .into_iter()
+                .filter_map(|(LastKey(netuid), is_added)| is_added.then_some(netuid))
+                .collect();
             netuids.sort_unstable();
             Ok(netuids)
         };
         self.inner.rpc.in_time("netuids", read).await
     }
 
-    /// Returns where hotkeys are registered, ordered by subnet: netuid, hotkey and uid. Reads 512 pairs of hotkey and
-    /// subnet per request; the read timeout applies to each request.
+    /// Returns where hotkeys are registered, ordered by subnet: netuid, hotkey and uid. Reads 512
+    /// pairs of hotkey and subnet per request; the read timeout applies to each request.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -46,19 +49,24 @@ impl Client {
         let block = self.inner.hash(at).await?;
         let runtime = self.inner.runtime(block).await?;
         let (mut places, mut keys) = (Vec::new(), Vec::new());
-        for (netuid, hotkey) in netuids.iter().flat_map(|netuid| hotkeys.iter().map(move |hotkey| (*netuid, *hotkey))) {
+        for (netuid, hotkey) in
+            netuids.iter().flat_map(|netuid| hotkeys.iter().map(move |hotkey| (*netuid, *hotkey)))
+        {
             keys.push(runtime.storage_key(SUBTENSOR, UIDS, &[number(netuid.0), key(hotkey)])?);
             places.push((netuid, hotkey));
         }
         let reads: Vec<BoxFuture<'_, Result<Batch, ChainError>>> = keys
             .chunks(PAGE)
-            .map(|keys| self.inner.rpc.in_time("registrations", self.inner.storage_batch(keys, block)))
+            .map(|keys| {
+                self.inner.rpc.in_time("registrations", self.inner.storage_batch(keys, block))
+            })
             .collect();
         let batches: Vec<Batch> = stream::iter(reads).buffered(CONCURRENT).try_collect().await?;
         let mut registrations = Vec::new();
         for ((places, keys), batch) in places.chunks(PAGE).zip(keys.chunks(PAGE)).zip(&batches) {
             for ((netuid, hotkey), key) in places.iter().zip(keys) {
-                let uid = batch.get(key).map(|bytes| runtime.storage_value(SUBTENSOR, UIDS, Some(bytes)));
+                let uid =
+                    batch.get(key).map(|bytes| runtime.storage_value(SUBTENSOR, UIDS, Some(bytes)));
                 if let Some(uid) = uid.transpose()?.flatten() {
                     registrations.push((*netuid, *hotkey, uid));
                 }

@@ -18,12 +18,19 @@ const MAX_BYTES: usize = 256 << 20;
 
 /// Untyped queries by name, with JSON keys and values.
 impl Client {
-    /// Reads a storage value. If the value is unset, returns the item's default, or `null` if the item has no default.
+    /// Reads a storage value. If the value is unset, returns the item's default, or `null` if the
+    /// item has no default.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] if the keys do not match its types, or
-    /// another [`ChainError`] if the read fails.
-    pub async fn storage(&self, pallet: &str, item: &str, keys: &[Json], at: At) -> Result<Json, ChainError> {
+    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] if the keys do not
+    /// match its types, or another [`ChainError`] if the read fails.
+    pub async fn storage(
+        &self,
+        pallet: &str,
+        item: &str,
+        keys: &[Json],
+        at: At,
+    ) -> Result<Json, ChainError> {
         let read = async {
             let block = self.inner.hash(at).await?;
             let runtime = self.inner.runtime(block).await?;
@@ -34,12 +41,12 @@ impl Client {
         self.inner.rpc.in_time("storage", read).await
     }
 
-    /// Encodes the storage key of an item, and its new value if given, with the newest runtime's metadata, for a
-    /// development chain whose user can set storage.
+    /// Encodes the storage key of an item, and its new value if given, with the newest runtime's
+    /// metadata, for a development chain whose user can set storage.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] if the keys or the value do not match
-    /// its types.
+    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] if the keys or the
+    /// value do not match its types.
     pub async fn encode_storage(
         &self,
         pallet: &str,
@@ -47,15 +54,18 @@ impl Client {
         keys: &[Json],
         value: Option<&Json>,
     ) -> Result<(Vec<u8>, Option<Vec<u8>>), ChainError> {
-        let read = async { self.inner.newest_runtime().await?.storage_entry_of_json(pallet, item, keys, value) };
+        let read = async {
+            self.inner.newest_runtime().await?.storage_entry_of_json(pallet, item, keys, value)
+        };
         self.inner.rpc.in_time("storage types", read).await
     }
 
-    /// Reads the entries of a map whose keys begin with `first_keys`, as pairs of the entry's keys and its value. The
-    /// read timeout applies to each page of 512 entries.
+    /// Reads the entries of a map whose keys begin with `first_keys`, as pairs of the entry's keys
+    /// and its value. The read timeout applies to each page of 512 entries.
     ///
     /// # Errors
-    /// The errors of [`Client::storage`], and [`ChainError::Decode`] if the map's hashers do not preserve the keys.
+    /// The errors of [`Client::storage`], and [`ChainError::Decode`] if the map's hashers do not
+    /// preserve the keys.
     pub async fn storage_map(
         &self,
         pallet: &str,
@@ -78,9 +88,15 @@ impl Client {
     /// Calls a method of a runtime API.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown method, [`ChainError::Encode`] if the arguments do not match its
-    /// types, or another [`ChainError`] if the read fails.
-    pub async fn runtime_api(&self, api: &str, method: &str, args: &[Json], at: At) -> Result<Json, ChainError> {
+    /// [`ChainError::NotInRuntime`] for an unknown method, [`ChainError::Encode`] if the arguments
+    /// do not match its types, or another [`ChainError`] if the read fails.
+    pub async fn runtime_api(
+        &self,
+        api: &str,
+        method: &str,
+        args: &[Json],
+        at: At,
+    ) -> Result<Json, ChainError> {
         let read = async {
             let block = self.inner.hash(at).await?;
             let runtime = self.inner.runtime(block).await?;
@@ -94,7 +110,8 @@ impl Client {
     /// Reads a constant of the newest runtime.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown constant, or another [`ChainError`] if the read fails.
+    /// [`ChainError::NotInRuntime`] for an unknown constant, or another [`ChainError`] if the read
+    /// fails.
     pub async fn constant(&self, pallet: &str, name: &str) -> Result<Json, ChainError> {
         let read = async { self.inner.newest_runtime().await?.constant_json(pallet, name) };
         self.inner.rpc.in_time("constant", read).await
@@ -102,7 +119,8 @@ impl Client {
 }
 
 impl Client {
-    /// Calls a method of a runtime API at a block, within the timeout of one read; `what` names the read in errors.
+    /// Calls a method of a runtime API at a block, within the timeout of one read; `what` names the
+    /// read in errors.
     pub(super) async fn api_at<T: DecodeAsType + Send>(
         &self,
         what: &'static str,
@@ -156,7 +174,8 @@ impl Inner {
         Ok(answer.0)
     }
 
-    /// Reads a storage value or, if it is unset, the item's default; `None` if the item has no default.
+    /// Reads a storage value or, if it is unset, the item's default; `None` if the item has no
+    /// default.
     pub(super) async fn value<T: DecodeAsType>(
         &self,
         pallet: &str,
@@ -190,15 +209,25 @@ impl Inner {
         Ok(entries)
     }
 
-    pub(super) async fn storage_bytes(&self, key: &[u8], block: BlockHash) -> Result<Option<Vec<u8>>, ChainError> {
-        let bytes: Option<HexBytes> = self.at_block("state_getStorage", json!([hex_text(key), block]), block).await?;
+    pub(super) async fn storage_bytes(
+        &self,
+        key: &[u8],
+        block: BlockHash,
+    ) -> Result<Option<Vec<u8>>, ChainError> {
+        let bytes: Option<HexBytes> =
+            self.at_block("state_getStorage", json!([hex_text(key), block]), block).await?;
         Ok(bytes.map(|bytes| bytes.0))
     }
 
     /// Reads many storage values of one block in one request.
-    pub(super) async fn storage_batch(&self, keys: &[Vec<u8>], block: BlockHash) -> Result<Batch, ChainError> {
+    pub(super) async fn storage_batch(
+        &self,
+        keys: &[Vec<u8>],
+        block: BlockHash,
+    ) -> Result<Batch, ChainError> {
         let texts: Vec<String> = keys.iter().map(|key| hex_text(key)).collect();
-        let sets: Vec<ChangeSet> = self.at_block("state_queryStorageAt", json!([texts, block]), block).await?;
+        let sets: Vec<ChangeSet> =
+            self.at_block("state_queryStorageAt", json!([texts, block]), block).await?;
         let changes = sets.into_iter().flat_map(|set| set.changes);
         Ok(Batch(changes.filter_map(|(key, value)| Some((key.0, value?.0))).collect()))
     }
@@ -217,21 +246,23 @@ impl Inner {
             let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.0).collect();
             // Without this check, a node that repeats keys would cause an endless loop.
             let is_later = |key: &Vec<u8>| last.as_ref().is_none_or(|last: &Vec<u8>| key > last);
-            if !keys.is_sorted_by(|before, key| before < key) || !keys.first().is_none_or(is_later) {
+            if !keys.is_sorted_by(|before, key| before < key) || !keys.first().is_none_or(is_later)
+            {
                 return Err(ChainError::decode("the keys of a map", MapError::Unordered));
             }
             count = count.saturating_add(keys.len());
             let mut values = self.storage_batch(&keys, block).await?;
             let is_last = keys.len() < PAGE;
             last = keys.last().cloned();
-            bytes = values
-                .0
-                .iter()
-                .fold(bytes, |sum, (key, value)| sum.saturating_add(key.len()).saturating_add(value.len()));
+            bytes = values.0.iter().fold(bytes, |sum, (key, value)| {
+                sum.saturating_add(key.len()).saturating_add(value.len())
+            });
             if count > MAX_ENTRIES || bytes > MAX_BYTES {
                 return Err(ChainError::decode("a map", MapError::TooLarge));
             }
-            entries.extend(keys.into_iter().filter_map(|key| values.0.remove(&key).map(|value| (key, value))));
+            entries.extend(
+                keys.into_iter().filter_map(|key| values.0.remove(&key).map(|value| (key, value))),
+            );
             if is_last {
                 return Ok(entries);
             }
@@ -267,7 +298,11 @@ impl<'a> Items<'a> {
         Ok(self)
     }
 
-    pub(super) async fn read(self, inner: &Inner, block: BlockHash) -> Result<Values<'a>, ChainError> {
+    pub(super) async fn read(
+        self,
+        inner: &Inner,
+        block: BlockHash,
+    ) -> Result<Values<'a>, ChainError> {
         let keys: Vec<Vec<u8>> = self.keys.iter().map(|(.., key)| key.clone()).collect();
         Ok(Values { batch: inner.storage_batch(&keys, block).await?, items: self })
     }
@@ -282,7 +317,8 @@ pub(super) struct Values<'a> {
 impl Values<'_> {
     /// Decodes an item's value; the type's default if the item has neither a value nor a default.
     pub(super) fn get<T: DecodeAsType + Default>(&self, item: &str) -> Result<T, ChainError> {
-        let Some((pallet, item, key)) = self.items.keys.iter().find(|(_, name, _)| *name == item) else {
+        let Some((pallet, item, key)) = self.items.keys.iter().find(|(_, name, _)| *name == item)
+        else {
             return Ok(T::default());
         };
         Ok(self.items.runtime.storage_value(pallet, item, self.batch.get(key))?.unwrap_or_default())

@@ -7,7 +7,10 @@ use super::tracking::{self, BlockSearch, Nodes, PoolResponse, Status, StatusStre
 use super::{HexBytes, Inner, hex_text};
 use crate::rpc::{OpenedSubscription, Subscription};
 use crate::runtime::Runtime;
-use crate::{Block, ChainError, DryRun, Effect, Follow, NonceLease, Outcome, Phase, RefusedBecause, SignedExtrinsic};
+use crate::{
+    Block, ChainError, DryRun, Effect, Follow, NonceLease, Outcome, Phase, RefusedBecause,
+    SignedExtrinsic,
+};
 
 impl Inner {
     /// Submits an extrinsic and tracks it; see [`crate::Chain::submit_leased`].
@@ -28,15 +31,25 @@ impl Inner {
         let (api, method) = ("TransactionPaymentApi", "query_info");
         let length = u32::try_from(extrinsic.bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
         let args = [extrinsic.bytes.as_slice(), &length].concat();
-        let answer = runtime.api_answer_json(api, method, &self.api_bytes(api, method, &args, block).await?)?;
+        let answer = runtime.api_answer_json(
+            api,
+            method,
+            &self.api_bytes(api, method, &args, block).await?,
+        )?;
         let fee = answer.get("partial_fee").and_then(Json::as_u64);
-        let fee = fee.ok_or_else(|| ChainError::decode(format!("runtime API {api}.{method}"), NoFee))?;
+        let fee =
+            fee.ok_or_else(|| ChainError::decode(format!("runtime API {api}.{method}"), NoFee))?;
         let effect = self.simulate(extrinsic, &runtime).await?;
         Ok(DryRun { validity, fee: Rao::new(fee), call: runtime.call_of(extrinsic)?, effect })
     }
 
-    /// Has a development chain simulate an extrinsic; `None` if the node has no such method, or refuses the extrinsic.
-    async fn simulate(&self, extrinsic: &SignedExtrinsic, runtime: &Runtime) -> Result<Option<Effect>, ChainError> {
+    /// Has a development chain simulate an extrinsic; `None` if the node has no such method, or
+    /// refuses the extrinsic.
+    async fn simulate(
+        &self,
+        extrinsic: &SignedExtrinsic,
+        runtime: &Runtime,
+    ) -> Result<Option<Effect>, ChainError> {
         let params = json!([hex_text(&extrinsic.bytes)]);
         let simulated: Simulated = match self.rpc.request("dev_dryRun", params).await {
             Ok(simulated) => simulated,
@@ -58,7 +71,11 @@ impl Inner {
         let (api, method) = ("TaggedTransactionQueue", "validate_transaction");
         // Transaction source `External`, then the extrinsic, then the block.
         let args = [&[2_u8], extrinsic.bytes.as_slice(), block.as_bytes()].concat();
-        let answer = runtime.api_answer_json(api, method, &self.api_bytes(api, method, &args, block).await?)?;
+        let answer = runtime.api_answer_json(
+            api,
+            method,
+            &self.api_bytes(api, method, &args, block).await?,
+        )?;
         Ok(answer.get("Err").map_or(Ok(()), |error| Err(refusal(error))))
     }
 }
@@ -75,7 +92,11 @@ impl Nodes for Inner {
         self.head().await
     }
 
-    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<BlockSearch, ChainError> {
+    async fn look(
+        &self,
+        extrinsic: ExtrinsicHash,
+        block: BlockHash,
+    ) -> Result<BlockSearch, ChainError> {
         self.inclusion(extrinsic, block).await
     }
 
@@ -86,12 +107,18 @@ impl Nodes for Inner {
 
     async fn offer(&self, bytes: &[u8]) -> Result<PoolResponse<Subscription>, ChainError> {
         let params = json!([hex_text(bytes)]);
-        let offered = self.rpc.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await?;
+        let offered = self
+            .rpc
+            .subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic")
+            .await?;
         let OpenedSubscription { answer, tries } = offered;
         Ok(PoolResponse { answer, others_may_have_it: tries > 1 })
     }
 
-    async fn objection(&self, extrinsic: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {
+    async fn objection(
+        &self,
+        extrinsic: &SignedExtrinsic,
+    ) -> Result<Option<RefusedBecause>, ChainError> {
         let block = self.head().await?.hash;
         let runtime = self.runtime(block).await?;
         Ok(self.validity(extrinsic, &runtime, block).await?.err())

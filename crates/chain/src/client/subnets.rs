@@ -7,7 +7,8 @@ use super::state::Items;
 use super::{Client, Inner};
 use crate::hyperparameters::fixed_text;
 use crate::{
-    At, ChainError, CommitReveal, Hyperparameters, Price, Schedule, SimulatedSwap, Subnet, SubnetIdentity, WeightRules,
+    At, ChainError, CommitReveal, Hyperparameters, Price, Schedule, SimulatedSwap, Subnet,
+    SubnetIdentity, WeightRules,
 };
 
 const SUBNETS: &str = "SubnetInfoRuntimeApi";
@@ -20,7 +21,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn subnets(&self, at: At) -> Result<Vec<Subnet>, ChainError> {
-        let answers: Vec<Option<Answer>> = self.api_at("subnets", SUBNETS, "get_all_dynamic_info", &[], at).await?;
+        let answers: Vec<Option<Answer>> =
+            self.api_at("subnets", SUBNETS, "get_all_dynamic_info", &[], at).await?;
         Ok(answers.into_iter().flatten().map(Subnet::from).collect())
     }
 
@@ -38,10 +40,18 @@ impl Client {
     ///
     /// # Errors
     /// [`ChainError::NoSuchSubnet`], or another [`ChainError`] if the read fails.
-    pub async fn hyperparameters(&self, netuid: NetUid, at: At) -> Result<Hyperparameters, ChainError> {
+    pub async fn hyperparameters(
+        &self,
+        netuid: NetUid,
+        at: At,
+    ) -> Result<Hyperparameters, ChainError> {
         let method = "get_subnet_hyperparams_v3";
         let entries = self.runtime_api(SUBNETS, method, &[netuid.0.into()], at).await?;
-        if entries.is_null() { Err(ChainError::NoSuchSubnet(netuid)) } else { Ok(Hyperparameters::of_json(&entries)) }
+        if entries.is_null() {
+            Err(ChainError::NoSuchSubnet(netuid))
+        } else {
+            Ok(Hyperparameters::of_json(&entries))
+        }
     }
 
     /// Returns the current cost of registering on a subnet.
@@ -50,7 +60,10 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn registration_cost(&self, netuid: NetUid, at: At) -> Result<Rao, ChainError> {
         let keys = [number(netuid.0)];
-        Ok(self.value_at("registration cost", "SubtensorModule", "Burn", &keys, at).await?.unwrap_or_default())
+        Ok(self
+            .value_at("registration cost", "SubtensorModule", "Burn", &keys, at)
+            .await?
+            .unwrap_or_default())
     }
 
     /// Returns the current cost of creating a subnet.
@@ -82,7 +95,12 @@ impl Client {
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn simulate_buying(&self, netuid: NetUid, tao: Rao, at: At) -> Result<SimulatedSwap, ChainError> {
+    pub async fn simulate_buying(
+        &self,
+        netuid: NetUid,
+        tao: Rao,
+        at: At,
+    ) -> Result<SimulatedSwap, ChainError> {
         let args = [number(netuid.0), number(tao.get())];
         self.api_at("simulated purchase", SWAP, "sim_swap_tao_for_alpha", &args, at).await
     }
@@ -91,14 +109,23 @@ impl Client {
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn simulate_selling(&self, netuid: NetUid, alpha: Alpha, at: At) -> Result<SimulatedSwap, ChainError> {
+    pub async fn simulate_selling(
+        &self,
+        netuid: NetUid,
+        alpha: Alpha,
+        at: At,
+    ) -> Result<SimulatedSwap, ChainError> {
         let args = [number(netuid.0), number(alpha.get())];
         self.api_at("simulated sale", SWAP, "sim_swap_alpha_for_tao", &args, at).await
     }
 }
 
 impl Inner {
-    pub(super) async fn weight_rules(&self, netuid: NetUid, block: BlockHash) -> Result<WeightRules, ChainError> {
+    pub(super) async fn weight_rules(
+        &self,
+        netuid: NetUid,
+        block: BlockHash,
+    ) -> Result<WeightRules, ChainError> {
         let runtime = self.runtime(block).await?;
         let subnet = [number(netuid.0)];
         let mut items = Items::new(&runtime).and("CommitRevealWeightsVersion", &[])?;
@@ -134,7 +161,9 @@ impl Inner {
             max_weights_limit: values.get("MaxWeightsLimit")?,
             version_key: values.get("WeightsVersionKey")?,
             rate_limit_blocks: values.get("WeightsSetRateLimit")?,
-            commit_reveal: values.get::<bool>("CommitRevealWeightsEnabled")?.then_some(commit_reveal),
+            commit_reveal: values
+                .get::<bool>("CommitRevealWeightsEnabled")?
+                .then_some(commit_reveal),
             mechanisms: values.get("MechanismCountCurrent")?,
             schedule: Schedule {
                 tempo: values.get("Tempo")?,

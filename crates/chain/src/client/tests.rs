@@ -13,7 +13,8 @@ use crate::{Block, Price, SimulatedSwap, Stake, Subnet};
 fn samples<T: DecodeAsType>(name: &str) -> Option<Vec<(T, Json)>> {
     let (runtime, corpus) = (runtime()?, read("scale_type_corpus_spec461.json.gz")?);
     let corpus = parse(&String::from_utf8(corpus).unwrap());
-    let case = corpus["types"].as_array().unwrap().iter().find(|case| case["name"] == *name).unwrap();
+    let case =
+        corpus["types"].as_array().unwrap().iter().find(|case| case["name"] == *name).unwrap();
     let type_id = case["id"].as_u64().unwrap() as u32;
     let mut read = Vec::new();
     for sample in case["samples"].as_array().unwrap() {
@@ -28,7 +29,9 @@ fn samples<T: DecodeAsType>(name: &str) -> Option<Vec<(T, Json)>> {
 
 #[test]
 fn recorded_stakes_prices_and_swaps_decode() {
-    let Some(stakes) = samples::<Stake>("pallet_subtensor::rpc_info::stake_info::StakeInfo") else { return };
+    let Some(stakes) = samples::<Stake>("pallet_subtensor::rpc_info::stake_info::StakeInfo") else {
+        return;
+    };
     let mut read = 0;
     for (stake, recorded) in stakes {
         assert_eq!(stake.hotkey.to_string(), recorded["hotkey"].as_str().unwrap());
@@ -36,14 +39,18 @@ fn recorded_stakes_prices_and_swaps_decode() {
         assert_eq!(Json::from(stake.is_registered), recorded["is_registered"]);
         read += 1;
     }
-    for (price, recorded) in samples::<Price>("pallet_subtensor_swap_runtime_api::SubnetPrice").unwrap() {
+    for (price, recorded) in
+        samples::<Price>("pallet_subtensor_swap_runtime_api::SubnetPrice").unwrap()
+    {
         assert_eq!(
             (Json::from(price.netuid.0), Json::from(price.price.get())),
             (recorded["netuid"].clone(), recorded["price"].clone())
         );
         read += 1;
     }
-    for (swap, recorded) in samples::<SimulatedSwap>("pallet_subtensor_swap_runtime_api::SimSwapResult").unwrap() {
+    for (swap, recorded) in
+        samples::<SimulatedSwap>("pallet_subtensor_swap_runtime_api::SimSwapResult").unwrap()
+    {
         assert_eq!(Json::from(swap.alpha_slippage.get()), recorded["alpha_slippage"]);
         read += 1;
     }
@@ -52,7 +59,9 @@ fn recorded_stakes_prices_and_swaps_decode() {
 
 #[test]
 fn recorded_subnets_decode() {
-    let Some(answers) = samples::<SubnetAnswer>("pallet_subtensor::rpc_info::dynamic_info::DynamicInfo") else {
+    let Some(answers) =
+        samples::<SubnetAnswer>("pallet_subtensor::rpc_info::dynamic_info::DynamicInfo")
+    else {
         return;
     };
     for (answer, recorded) in answers {

@@ -1,8 +1,8 @@
 //! Submits an extrinsic and tracks it until its outcome is certain or the timeout expires.
 //!
-//! Every retry sends the same bytes, so that the call takes effect at most once. Only finalized blocks prove that an
-//! extrinsic can never be included. A refusal by a pool proves this only if the extrinsic itself is invalid and no
-//! other pool can hold it.
+//! Every retry sends the same bytes, so that the call takes effect at most once. Only finalized
+//! blocks prove that an extrinsic can never be included. A refusal by a pool proves this only if
+//! the extrinsic itself is invalid and no other pool can hold it.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::rpc::{Pace, RpcError};
 use crate::{
-    Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until,
+    Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic,
+    UnknownBecause, Until,
 };
 
 /// JSON-RPC error code: the extrinsic is already in the pool.
@@ -31,7 +32,11 @@ pub(crate) trait Nodes: Sync {
     async fn newest_block(&self) -> Result<Block, ChainError>;
 
     /// Looks for an extrinsic in one block.
-    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<BlockSearch, ChainError>;
+    async fn look(
+        &self,
+        extrinsic: ExtrinsicHash,
+        block: BlockHash,
+    ) -> Result<BlockSearch, ChainError>;
 
     /// Returns the next nonce of an account after a block.
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError>;
@@ -40,7 +45,10 @@ pub(crate) trait Nodes: Sync {
     async fn offer(&self, bytes: &[u8]) -> Result<PoolResponse<Self::Statuses>, ChainError>;
 
     /// Returns why the newest runtime refuses an extrinsic; `None` if it accepts the extrinsic.
-    async fn objection(&self, extrinsic: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError>;
+    async fn objection(
+        &self,
+        extrinsic: &SignedExtrinsic,
+    ) -> Result<Option<RefusedBecause>, ChainError>;
 
     /// Looks for an extrinsic in the block `last` and its ancestors above height `after`.
     async fn find(
@@ -209,8 +217,8 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
         }
     }
 
-    /// Searches the blocks added since the last search. The finalized head is read first, since only newer blocks can
-    /// be reverted.
+    /// Searches the blocks added since the last search. The finalized head is read first, since
+    /// only newer blocks can be reverted.
     async fn search(&mut self) -> Result<SearchResult, ChainError> {
         let SignedExtrinsic { hash, signer, nonce, last_block, .. } = *self.extrinsic;
         let finalized = self.nodes.final_block().await?;
@@ -221,7 +229,9 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
             self.searched = finalized.number;
         }
         // A node that lags behind the last search proves nothing.
-        if finalized.number >= self.searched && self.nodes.next_nonce(signer, finalized.hash).await? > nonce {
+        if finalized.number >= self.searched
+            && self.nodes.next_nonce(signer, finalized.hash).await? > nonce
+        {
             return Ok(SearchResult::Decided(Outcome::Superseded));
         }
         if let Some(last_block) = last_block.filter(|last| *last <= self.searched) {
@@ -247,7 +257,9 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
     /// Reads the pool's notifications until one decides the outcome or the stream ends.
     async fn watch(&mut self, mut reports: N::Statuses) -> Result<Option<Outcome>, ChainError> {
         loop {
-            let Ok(Some(status)) = timeout(self.silence, reports.next()).await else { return Ok(None) };
+            let Ok(Some(status)) = timeout(self.silence, reports.next()).await else {
+                return Ok(None);
+            };
             match status {
                 Status::Future | Status::Ready | Status::Broadcast(_) => {}
                 Status::Retracted(_) => self.included = None,
@@ -274,10 +286,15 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
         }
     }
 
-    /// Handles a refusal by a pool. The refusal decides the outcome only if the extrinsic itself is invalid and no
-    /// other pool can hold it (`is_alone`).
-    async fn refused(&mut self, error: &RpcError, is_alone: bool) -> Result<Option<Outcome>, ChainError> {
-        let because = RefusedBecause::of_rpc_error(error.code, &error.message, error.data.as_deref());
+    /// Handles a refusal by a pool. The refusal decides the outcome only if the extrinsic itself is
+    /// invalid and no other pool can hold it (`is_alone`).
+    async fn refused(
+        &mut self,
+        error: &RpcError,
+        is_alone: bool,
+    ) -> Result<Option<Outcome>, ChainError> {
+        let because =
+            RefusedBecause::of_rpc_error(error.code, &error.message, error.data.as_deref());
         self.refusal = Some(because.clone());
         if !is_alone || !because.is_verdict() {
             return Ok(None);
@@ -292,7 +309,8 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
     /// Marks the nonce as used and releases its lease, once a pool holds the extrinsic.
     fn taken(&mut self) {
         self.refusal = None;
-        if let Some(lease) = self.lease.take().filter(|lease| lease.nonce() == self.extrinsic.nonce) {
+        if let Some(lease) = self.lease.take().filter(|lease| lease.nonce() == self.extrinsic.nonce)
+        {
             lease.used();
         }
     }
@@ -311,7 +329,9 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
             (Some(inclusion), ..) => Outcome::Included(inclusion),
             (None, Some(error), _) => Outcome::Unknown(UnknownBecause::of_error(error)),
             (None, None, Some(because)) => Outcome::Unknown(UnknownBecause::Refused(because)),
-            (None, None, None) => Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: self.searched }),
+            (None, None, None) => {
+                Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: self.searched })
+            }
         };
         self.settle(outcome)
     }

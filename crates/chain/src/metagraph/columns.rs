@@ -38,7 +38,8 @@ impl Metagraph {
         self.column(|neuron| Share::new(neuron.trust).fraction())
     }
 
-    /// Returns the validator trust values: the share of each neuron's weights that remains after clipping to consensus.
+    /// Returns the validator trust values: the share of each neuron's weights that remains after
+    /// clipping to consensus.
     pub fn Tv(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.validator_trust).fraction())
     }
@@ -48,14 +49,14 @@ impl Metagraph {
         self.column(|neuron| Share::new(neuron.dividends).fraction())
     }
 
-    /// Returns the bond matrix: row `i` has the bonds of neuron `i` to each neuron, in `0..=1`. `None` if bonds were
-    /// not read.
+    /// Returns the bond matrix: row `i` has the bonds of neuron `i` to each neuron, in `0..=1`.
+    /// `None` if bonds were not read.
     pub fn B(&self) -> Option<Vec<Vec<f64>>> {
         Some(self.matrix(self.bonds.as_ref()?))
     }
 
-    /// Returns the weight matrix: row `i` has the weights that neuron `i` set for each neuron, with a sum of 1. `None`
-    /// if weights were not read.
+    /// Returns the weight matrix: row `i` has the weights that neuron `i` set for each neuron, with
+    /// a sum of 1. `None` if weights were not read.
     pub fn W(&self) -> Option<Vec<Vec<f64>>> {
         let mut rows = self.matrix(self.weights.as_ref()?);
         for row in &mut rows {

@@ -36,9 +36,15 @@ impl Metagraph {
         let (mut replaced, mut changed) = (Vec::new(), Vec::new());
         for (place, uid) in (0..count).zip((0..).map(Uid)) {
             match (self.neurons.get(place), later.neurons.get(place)) {
-                (Some(before), Some(after)) if before.hotkey == after.hotkey => changed.extend(change(before, after)),
+                (Some(before), Some(after)) if before.hotkey == after.hotkey => {
+                    changed.extend(change(before, after))
+                }
                 (before, after) => {
-                    replaced.push((uid, before.map(|neuron| neuron.hotkey), after.map(|neuron| neuron.hotkey)));
+                    replaced.push((
+                        uid,
+                        before.map(|neuron| neuron.hotkey),
+                        after.map(|neuron| neuron.hotkey),
+                    ));
                 }
             }
         }

@@ -20,7 +20,8 @@ impl Metagraph {
     /// # Errors
     /// [`std::io::Error`] if writing fails.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         serde_json::to_writer(&mut file, &File { form: FORM, metagraph: self })?;
         file.write_all(b"\n")?;
@@ -38,12 +39,15 @@ impl Metagraph {
         if file.form == FORM {
             Ok(file.metagraph)
         } else {
-            Err(Error::new(ErrorKind::InvalidData, format!("unsupported format {}, expected {FORM}", file.form)))
+            Err(Error::new(
+                ErrorKind::InvalidData,
+                format!("unsupported format {}, expected {FORM}", file.form),
+            ))
         }
     }
 
-    /// Formats the neurons as CSV with a header row and one neuron per line. Amounts are decimal text, shares are in
-    /// parts of 65535.
+    /// Formats the neurons as CSV with a header row and one neuron per line. Amounts are decimal
+    /// text, shares are in parts of 65535.
     pub fn to_csv(&self) -> String {
         let mut csv = String::from(
             "uid,hotkey,coldkey,active,validator_permit,axon,total_stake,alpha_stake,tao_stake,consensus,incentive,\

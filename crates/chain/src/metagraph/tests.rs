@@ -59,7 +59,10 @@ fn columns_have_field_names() {
     assert_eq!(metagraph.I(), [1.0; 3]);
     assert_eq!(metagraph.C(), [0.2; 3]);
     assert_eq!(metagraph.E(), [2.0; 3]);
-    assert_eq!((metagraph.R(), metagraph.T(), metagraph.D()), (vec![0.0; 3], vec![0.0; 3], vec![0.0; 3]));
+    assert_eq!(
+        (metagraph.R(), metagraph.T(), metagraph.D()),
+        (vec![0.0; 3], vec![0.0; 3], vec![0.0; 3])
+    );
     assert_eq!(metagraph.Tv(), [1.0; 3]);
     assert_eq!(metagraph.W().unwrap()[0], [0.0, 0.5, 0.5]);
     assert_eq!(metagraph.B().unwrap()[0], [0.0, 1.0, 0.0]);

@@ -15,7 +15,8 @@ use crate::{NodeUrl, TransportError};
 
 /// Maximum size of a response in bytes: metadata takes about half a MiB, large queries several MiB.
 const MAX_ANSWER_BYTES: u32 = 64 << 20;
-/// Maximum number of buffered notifications; when a slow reader exceeds it, the subscription ends and is renewed.
+/// Maximum number of buffered notifications; when a slow reader exceeds it, the subscription ends
+/// and is renewed.
 const MAX_WAITING: usize = 256;
 
 /// A node, with its connection while one is open.
@@ -69,7 +70,8 @@ impl std::fmt::Debug for Subscription {
 }
 
 impl Subscription {
-    /// Returns the next notification; `None` once the connection is lost or a notification is not JSON.
+    /// Returns the next notification; `None` once the connection is lost or a notification is not
+    /// JSON.
     pub(crate) async fn next(&mut self) -> Option<Box<RawValue>> {
         self.stream.next().await?.ok()
     }
@@ -97,7 +99,8 @@ impl Node {
         self.health().genesis = Some(genesis);
     }
 
-    /// Returns the time until which the node is skipped after a failure; `None` while it is healthy.
+    /// Returns the time until which the node is skipped after a failure; `None` while it is
+    /// healthy.
     pub(crate) fn shunned_until(&self) -> Option<Instant> {
         self.health().shunned_until.filter(|until| *until > Instant::now())
     }
@@ -121,9 +124,14 @@ impl Node {
         let answer = match question.unsubscribe {
             None => ClientT::request(&*client, question.method, params).await.map(Answer::Result),
             Some(unsubscribe) => {
-                let stream = client.subscribe::<Box<RawValue>, _>(question.method, params, unsubscribe).await;
+                let stream = client
+                    .subscribe::<Box<RawValue>, _>(question.method, params, unsubscribe)
+                    .await;
                 stream.map(|stream| {
-                    Answer::Subscription(Subscription { stream: Box::pin(stream), _connection: Arc::clone(&client) })
+                    Answer::Subscription(Subscription {
+                        stream: Box::pin(stream),
+                        _connection: Arc::clone(&client),
+                    })
                 })
             }
         };
@@ -148,9 +156,10 @@ impl Node {
             .map_err(connection_failed)?;
         let wanted = self.health().genesis;
         if let Some(wanted) = wanted {
-            let genesis: BlockHash = ClientT::request(&client, "chain_getBlockHash", Params(serde_json::json!([0])))
-                .await
-                .map_err(connection_failed)?;
+            let genesis: BlockHash =
+                ClientT::request(&client, "chain_getBlockHash", Params(serde_json::json!([0])))
+                    .await
+                    .map_err(connection_failed)?;
             if genesis != wanted {
                 return Err(TransportError::AnotherChain(genesis));
             }
@@ -171,6 +180,8 @@ fn connection_failed(error: Error) -> TransportError {
 
 /// Converts a JSON-RPC error. Its data becomes text: strings unchanged, other values as JSON.
 fn said(error: &ErrorObjectOwned) -> RpcError {
-    let data = error.data().map(|data| serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned()));
+    let data = error
+        .data()
+        .map(|data| serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned()));
     RpcError { code: error.code(), message: error.message().to_owned(), data }
 }

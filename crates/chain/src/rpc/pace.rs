@@ -33,13 +33,14 @@ impl Pace {
         time_for_blocks(self.block_time(), 1)
     }
 
-    /// Returns the total timeout of a read, and the time without a new block after which a connection is checked: two
-    /// block times.
+    /// Returns the total timeout of a read, and the time without a new block after which a
+    /// connection is checked: two block times.
     pub(crate) fn total(&self) -> Duration {
         self.unit().saturating_mul(2)
     }
 
-    /// Returns the timeout of one attempt at one node: half of the total, or less with more than two nodes.
+    /// Returns the timeout of one attempt at one node: half of the total, or less with more than
+    /// two nodes.
     pub(crate) fn attempt(&self, nodes: usize) -> Duration {
         let parts = u32::try_from(nodes).unwrap_or(u32::MAX).max(2);
         part(self.total(), parts)
@@ -56,8 +57,8 @@ impl Pace {
     }
 }
 
-/// Returns how long to wait for a number of blocks on a chain with this block time: at least one second for each block,
-/// because a busy machine is slower than a fast development chain.
+/// Returns how long to wait for a number of blocks on a chain with this block time: at least one
+/// second for each block, because a busy machine is slower than a fast development chain.
 #[must_use]
 pub fn time_for_blocks(block_time: Duration, blocks: u32) -> Duration {
     block_time.max(FASTEST).saturating_mul(blocks)

@@ -20,18 +20,23 @@ impl Runtime {
     pub(crate) fn events(&self, bytes: &[u8]) -> Result<Vec<Event>, ChainError> {
         let what = "the block's events";
         let mut rest = bytes;
-        let count = Compact::<u32>::decode(&mut rest).map_err(|error| ChainError::decode(what, error))?.0;
+        let count =
+            Compact::<u32>::decode(&mut rest).map_err(|error| ChainError::decode(what, error))?.0;
         let mut events = Vec::new();
         for index in 0..count {
             let event = self.event(index, &mut rest);
-            events.push(event.map_err(|error| ChainError::decode(format!("event {index} of a block"), error))?);
+            events.push(
+                event.map_err(|error| {
+                    ChainError::decode(format!("event {index} of a block"), error)
+                })?,
+            );
         }
         all_read(what, rest)?;
         Ok(events)
     }
 
-    /// Decodes an event record: phase, event and topics. The event is a variant of the runtime's outer event enum,
-    /// which contains a variant of the pallet's event enum.
+    /// Decodes an event record: phase, event and topics. The event is a variant of the runtime's
+    /// outer event enum, which contains a variant of the pallet's event enum.
     fn event(&self, index: u32, bytes: &mut &[u8]) -> Result<Event, EventError> {
         let phase = match u8::decode(bytes)? {
             0 => Phase::ApplyExtrinsic(u32::decode(bytes)?),
@@ -39,10 +44,16 @@ impl Runtime {
             2 => Phase::Initialization,
             other => return Err(EventError::NoPhase(other)),
         };
-        let value = taonet_scale_json::read(bytes, self.metadata().outer_enums().event_enum_ty(), self.types())?;
+        let value = taonet_scale_json::read(
+            bytes,
+            self.metadata().outer_enums().event_enum_ty(),
+            self.types(),
+        )?;
         Vec::<[u8; 32]>::decode(bytes)?;
         let ValueDef::Variant(outer) = value.value else { return Err(EventError::NotAnEnum) };
-        let Some(ValueDef::Variant(inner)) = outer.values.into_values().next().map(|inner| inner.value) else {
+        let Some(ValueDef::Variant(inner)) =
+            outer.values.into_values().next().map(|inner| inner.value)
+        else {
             return Err(EventError::NotAnEnum);
         };
         let fields = event_fields(&inner.values, self.types());
@@ -51,13 +62,14 @@ impl Runtime {
 
     /// Returns the result of an extrinsic, from the events of its phase.
     pub(crate) fn verdict(&self, events: &[Event]) -> Option<Result<(), DispatchError>> {
-        let last = events
-            .iter()
-            .rev()
-            .find(|event| event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed"))?;
-        // The outer call succeeds even if the inner call fails; these events have the inner call's result.
+        let last = events.iter().rev().find(|event| {
+            event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed")
+        })?;
+        // The outer call succeeds even if the inner call fails; these events have the inner call's
+        // result.
         let inner = events.iter().rev().find_map(|event| {
-            let (.., field) = INNER_RESULTS.iter().find(|(pallet, name, _)| event.is(pallet, name))?;
+            let (.., field) =
+                INNER_RESULTS.iter().find(|(pallet, name, _)| event.is(pallet, name))?;
             event.fields.get(*field)?.get("Err")
         });
         Some(match last.fields.get("dispatch_error").or(inner) {
@@ -97,13 +109,16 @@ fn name_and_reason(error: &serde_json::Value) -> Option<String> {
     Some(format!("{name}({})", reason.as_str()?))
 }
 
-/// Returns the fee of an extrinsic, from the events of its phase; `None` if the chain recorded none.
+/// Returns the fee of an extrinsic, from the events of its phase; `None` if the chain recorded
+/// none.
 pub(crate) fn fee_of(events: &[Event]) -> Option<Rao> {
-    let paid = events.iter().rev().find(|event| event.is("TransactionPayment", "TransactionFeePaid"))?;
+    let paid =
+        events.iter().rev().find(|event| event.is("TransactionPayment", "TransactionFeePaid"))?;
     paid.fields.get("actual_fee")?.as_u64().map(Rao::new)
 }
 
-/// Converts the fields of an event to JSON. Unlike in [`fields_of`], a single unnamed field stays in an array.
+/// Converts the fields of an event to JSON. Unlike in [`fields_of`], a single unnamed field stays
+/// in an array.
 fn event_fields(
     fields: &subxt::ext::scale_value::Composite<u32>,
     types: &scale_info::PortableRegistry,

@@ -4,7 +4,9 @@ use scale_info::form::PortableForm;
 use serde_json::{Map, Value as Json};
 use subxt::config::DefaultExtrinsicParamsBuilder;
 use subxt::config::substrate::{AccountId32, H256, MultiSignature, SubstrateConfig};
-use subxt::ext::frame_decode::extrinsics::{ExtrinsicExtensionInfoArg, ExtrinsicInfoError, ExtrinsicTypeInfo as _};
+use subxt::ext::frame_decode::extrinsics::{
+    ExtrinsicExtensionInfoArg, ExtrinsicInfoError, ExtrinsicTypeInfo as _,
+};
 use subxt::ext::scale_value::scale::DecodeError;
 use subxt::ext::scale_value::{Composite, ValueDef};
 use subxt::tx::Payload;
@@ -15,8 +17,8 @@ use taonet_wallet::{CryptoType, Keypair};
 use super::{Runtime, fee_of, summary};
 use crate::hash::blake2_256;
 use crate::{
-    ArgumentInfo, Block, Call, CallInfo, ChainError, Decoded, DecodedCall, DecodedExtrinsic, Event, Extrinsic,
-    Mortality, Phase, SignOptions, SignedExtrinsic,
+    ArgumentInfo, Block, Call, CallInfo, ChainError, Decoded, DecodedCall, DecodedExtrinsic, Event,
+    Extrinsic, Mortality, Phase, SignOptions, SignedExtrinsic,
 };
 
 /// First byte of an unsigned extrinsic in format 4.
@@ -110,7 +112,15 @@ impl Runtime {
         })?;
         let hash = ExtrinsicHash::from_bytes(blake2_256(&bytes));
         let spec_version = self.spec_version;
-        Ok(SignedExtrinsic { bytes, hash, signer: account, nonce: options.nonce, birth, last_block, spec_version })
+        Ok(SignedExtrinsic {
+            bytes,
+            hash,
+            signer: account,
+            nonce: options.nonce,
+            birth,
+            last_block,
+            spec_version,
+        })
     }
 
     /// Assembles a signed extrinsic, and returns its bytes and the signed payload.
@@ -138,7 +148,8 @@ impl Runtime {
             .tx()
             .create_signable_offline(call, params.build())
             .map_err(|error| ChainError::encode(what(call), error))?;
-        let payload = signable.signer_payload().map_err(|error| ChainError::encode(what(call), error))?;
+        let payload =
+            signable.signer_payload().map_err(|error| ChainError::encode(what(call), error))?;
         let signature = sign(&payload);
         let account = AccountId32(*account.as_bytes());
         let extrinsic = signable
@@ -147,14 +158,22 @@ impl Runtime {
         Ok((extrinsic.into_encoded(), payload))
     }
 
-    /// Decodes an extrinsic of a block, with its length prefix. `events` are the events of the block, which contain the
-    /// extrinsic's fee and result.
-    pub(crate) fn extrinsic(&self, index: u32, bytes: &[u8], events: &[Event]) -> Result<Extrinsic, ChainError> {
+    /// Decodes an extrinsic of a block, with its length prefix. `events` are the events of the
+    /// block, which contain the extrinsic's fee and result.
+    pub(crate) fn extrinsic(
+        &self,
+        index: u32,
+        bytes: &[u8],
+        events: &[Event],
+    ) -> Result<Extrinsic, ChainError> {
         let decoded = self.decode_extrinsic(bytes);
-        let Parts { signer, call, .. } =
-            decoded.map_err(|error| ChainError::decode(format!("extrinsic {index} of a block"), error))?;
-        let emitted: Vec<Event> =
-            events.iter().filter(|event| event.phase == Phase::ApplyExtrinsic(index)).cloned().collect();
+        let Parts { signer, call, .. } = decoded
+            .map_err(|error| ChainError::decode(format!("extrinsic {index} of a block"), error))?;
+        let emitted: Vec<Event> = events
+            .iter()
+            .filter(|event| event.phase == Phase::ApplyExtrinsic(index))
+            .cloned()
+            .collect();
         Ok(Extrinsic {
             index,
             hash: ExtrinsicHash::from_bytes(blake2_256(bytes)),
@@ -192,13 +211,18 @@ impl Runtime {
     fn inspect_call(&self, bytes: &[u8]) -> Result<DecodedCall, ExtrinsicError> {
         let mut rest = bytes;
         let call = self.decode_call(&mut rest)?;
-        if rest.is_empty() { Ok(call.into()) } else { Err(ExtrinsicError::TrailingData(rest.len())) }
+        if rest.is_empty() {
+            Ok(call.into())
+        } else {
+            Err(ExtrinsicError::TrailingData(rest.len()))
+        }
     }
 
     /// Decodes the call of an extrinsic that this client signed.
     pub(crate) fn call_of(&self, extrinsic: &SignedExtrinsic) -> Result<DecodedCall, ChainError> {
         let parts = self.decode_extrinsic(&extrinsic.bytes);
-        let parts = parts.map_err(|error| ChainError::decode(format!("extrinsic {}", extrinsic.hash), error))?;
+        let parts = parts
+            .map_err(|error| ChainError::decode(format!("extrinsic {}", extrinsic.hash), error))?;
         Ok(parts.call.into())
     }
 
@@ -233,9 +257,13 @@ impl Runtime {
         let (signer, extensions) = match u8::decode(rest)? {
             BARE_V4 | BARE_V5 => (None, Vec::new()),
             SIGNED_V4 => {
-                let types = self.metadata().extrinsic_signature_info().map_err(ExtrinsicInfoError::into_owned)?;
+                let types = self
+                    .metadata()
+                    .extrinsic_signature_info()
+                    .map_err(ExtrinsicInfoError::into_owned)?;
                 let signer = taonet_scale_json::read(rest, types.address_id, self.types())?;
-                let signer = to_json(&signer, self.types()).as_str().and_then(|text| text.parse().ok());
+                let signer =
+                    to_json(&signer, self.types()).as_str().and_then(|text| text.parse().ok());
                 self.skip(rest, types.signature_id)?;
                 let extensions = self.decode_extensions(rest, None)?;
                 (Some(signer.ok_or(ExtrinsicError::NotAnAccount)?), extensions)
@@ -254,12 +282,19 @@ impl Runtime {
         }
     }
 
-    /// Decodes a call: a variant of the runtime's outer call enum, which contains a variant of the pallet's call enum.
+    /// Decodes a call: a variant of the runtime's outer call enum, which contains a variant of the
+    /// pallet's call enum.
     fn decode_call<'a>(&self, bytes: &mut &'a [u8]) -> Result<CallParts<'a>, ExtrinsicError> {
         let all = *bytes;
-        let value = taonet_scale_json::read(bytes, self.metadata().outer_enums().call_enum_ty(), self.types())?;
+        let value = taonet_scale_json::read(
+            bytes,
+            self.metadata().outer_enums().call_enum_ty(),
+            self.types(),
+        )?;
         let ValueDef::Variant(outer) = value.value else { return Err(ExtrinsicError::NotAnEnum) };
-        let Some(ValueDef::Variant(inner)) = outer.values.into_values().next().map(|inner| inner.value) else {
+        let Some(ValueDef::Variant(inner)) =
+            outer.values.into_values().next().map(|inner| inner.value)
+        else {
             return Err(ExtrinsicError::NotAnEnum);
         };
         // Arguments always have names, so only a call without arguments has unnamed fields.
@@ -271,8 +306,15 @@ impl Runtime {
         Ok(CallParts { pallet: outer.name, name: inner.name, args, data })
     }
 
-    fn decode_extensions(&self, bytes: &mut &[u8], version: Option<u8>) -> Result<Vec<(String, Json)>, ExtrinsicError> {
-        let extensions = self.metadata().extrinsic_extension_info(version).map_err(ExtrinsicInfoError::into_owned)?;
+    fn decode_extensions(
+        &self,
+        bytes: &mut &[u8],
+        version: Option<u8>,
+    ) -> Result<Vec<(String, Json)>, ExtrinsicError> {
+        let extensions = self
+            .metadata()
+            .extrinsic_extension_info(version)
+            .map_err(ExtrinsicInfoError::into_owned)?;
         extensions
             .extension_ids
             .iter()

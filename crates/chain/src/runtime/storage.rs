@@ -18,24 +18,38 @@ use crate::{ChainError, StorageItem};
 const PREFIX: usize = 32;
 
 impl Runtime {
-    /// Encodes the storage key of a value. With fewer keys than the map has, returns the common prefix of its entries'
-    /// storage keys.
-    pub(crate) fn storage_key(&self, pallet: &str, item: &str, keys: &[Value]) -> Result<Vec<u8>, ChainError> {
+    /// Encodes the storage key of a value. With fewer keys than the map has, returns the common
+    /// prefix of its entries' storage keys.
+    pub(crate) fn storage_key(
+        &self,
+        pallet: &str,
+        item: &str,
+        keys: &[Value],
+    ) -> Result<Vec<u8>, ChainError> {
         let info = self.storage_info(pallet, item)?;
         encode_storage_key_with_info(pallet, item, keys.to_vec(), &info, self.types())
             .map_err(|error| ChainError::encode(storage(pallet, item), error))
     }
 
-    /// Encodes the storage key of a value from JSON keys. With fewer keys than the map has, returns the common prefix
-    /// of its entries' storage keys.
-    pub(crate) fn storage_key_of_json(&self, pallet: &str, item: &str, keys: &[Json]) -> Result<Vec<u8>, ChainError> {
+    /// Encodes the storage key of a value from JSON keys. With fewer keys than the map has, returns
+    /// the common prefix of its entries' storage keys.
+    pub(crate) fn storage_key_of_json(
+        &self,
+        pallet: &str,
+        item: &str,
+        keys: &[Json],
+    ) -> Result<Vec<u8>, ChainError> {
         let info = self.storage_info(pallet, item)?;
         let value = |(key, json)| {
             let key: &subxt::ext::frame_decode::storage::StorageKeyInfo<u32> = key;
             to_value(json, key.key_id, self.types(), "key")
         };
         let values: Result<Vec<Value>, JsonError> = info.keys.iter().zip(keys).map(value).collect();
-        self.storage_key(pallet, item, &values.map_err(|error| ChainError::encode(storage(pallet, item), error))?)
+        self.storage_key(
+            pallet,
+            item,
+            &values.map_err(|error| ChainError::encode(storage(pallet, item), error))?,
+        )
     }
 
     /// Encodes the storage key and the value of an item from JSON, with all keys of the item.
@@ -63,7 +77,8 @@ impl Runtime {
         Ok((key, value.map(encode).transpose()?))
     }
 
-    /// Decodes a storage value. Without bytes, decodes the item's default; `None` if the item has no default.
+    /// Decodes a storage value. Without bytes, decodes the item's default; `None` if the item has
+    /// no default.
     pub(crate) fn storage_value<T: DecodeAsType>(
         &self,
         pallet: &str,
@@ -75,7 +90,8 @@ impl Runtime {
         bytes.map(|bytes| self.decode(&storage(pallet, item), bytes, info.value_id)).transpose()
     }
 
-    /// Decodes a storage value to JSON. Without bytes, decodes the item's default; `None` if the item has no default.
+    /// Decodes a storage value to JSON. Without bytes, decodes the item's default; `None` if the
+    /// item has no default.
     pub(crate) fn storage_value_json(
         &self,
         pallet: &str,
@@ -84,11 +100,18 @@ impl Runtime {
     ) -> Result<Option<Json>, ChainError> {
         let info = self.storage_info(pallet, item)?;
         let bytes = bytes.or(info.default_value.as_deref());
-        bytes.map(|bytes| self.decode_json(&storage(pallet, item), bytes, info.value_id)).transpose()
+        bytes
+            .map(|bytes| self.decode_json(&storage(pallet, item), bytes, info.value_id))
+            .transpose()
     }
 
     /// Decodes the keys of a map entry, provided that the map's hashers preserve them.
-    pub(crate) fn storage_keys<T: StorageKeys>(&self, pallet: &str, item: &str, key: &[u8]) -> Result<T, ChainError> {
+    pub(crate) fn storage_keys<T: StorageKeys>(
+        &self,
+        pallet: &str,
+        item: &str,
+        key: &[u8],
+    ) -> Result<T, ChainError> {
         T::read(self, pallet, item, key)
     }
 
@@ -96,22 +119,34 @@ impl Runtime {
     pub(crate) fn storage_items(&self) -> Vec<StorageItem> {
         let mut items = Vec::new();
         for pallet in self.metadata().pallets() {
-            items.extend(pallet.storage().into_iter().flat_map(StorageMetadata::entries).map(|entry| StorageItem {
-                pallet: pallet.name().to_owned(),
-                name: entry.name().to_owned(),
-                keys: entry.keys().len(),
-                summary: summary(entry.docs()),
-            }));
+            items.extend(pallet.storage().into_iter().flat_map(StorageMetadata::entries).map(
+                |entry| StorageItem {
+                    pallet: pallet.name().to_owned(),
+                    name: entry.name().to_owned(),
+                    keys: entry.keys().len(),
+                    summary: summary(entry.docs()),
+                },
+            ));
         }
         items
     }
 
-    pub(crate) fn storage_info(&self, pallet: &str, item: &str) -> Result<StorageInfo<'_, u32>, ChainError> {
+    pub(crate) fn storage_info(
+        &self,
+        pallet: &str,
+        item: &str,
+    ) -> Result<StorageInfo<'_, u32>, ChainError> {
         self.metadata().storage_info(pallet, item).map_err(|_| self.missing(&storage(pallet, item)))
     }
 
-    /// Splits a storage key into the type and bytes of each map key. The key comes from a node and may be malformed.
-    fn key_parts<'a>(&self, pallet: &str, item: &str, key: &'a [u8]) -> Result<Vec<(u32, &'a [u8])>, ChainError> {
+    /// Splits a storage key into the type and bytes of each map key. The key comes from a node and
+    /// may be malformed.
+    fn key_parts<'a>(
+        &self,
+        pallet: &str,
+        item: &str,
+        key: &'a [u8],
+    ) -> Result<Vec<(u32, &'a [u8])>, ChainError> {
         let what = || format!("a key of {}", storage(pallet, item));
         if key.get(..PREFIX) != Some(&encode_storage_key_prefix(pallet, item)) {
             return Err(ChainError::decode(what(), KeyError::Prefix));
@@ -148,9 +183,9 @@ impl StorageKeys for Vec<Json> {
             .into_iter()
             .map(|(type_id, mut bytes)| {
                 let value = taonet_scale_json::read(&mut bytes, type_id, runtime.types());
-                value
-                    .map(|value| to_json(&value, runtime.types()))
-                    .map_err(|error| ChainError::decode(format!("a key of {}", storage(pallet, item)), error))
+                value.map(|value| to_json(&value, runtime.types())).map_err(|error| {
+                    ChainError::decode(format!("a key of {}", storage(pallet, item)), error)
+                })
             })
             .collect()
     }
@@ -164,7 +199,8 @@ impl<T: DecodeAsType> StorageKeys for LastKey<T> {
     fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
         let what = || format!("a key of {}", storage(pallet, item));
         let parts = runtime.key_parts(pallet, item, key)?;
-        let (type_id, bytes) = parts.last().ok_or_else(|| ChainError::decode(what(), KeyError::Hashed))?;
+        let (type_id, bytes) =
+            parts.last().ok_or_else(|| ChainError::decode(what(), KeyError::Hashed))?;
         runtime.decode(&what(), bytes, *type_id).map(Self)
     }
 }

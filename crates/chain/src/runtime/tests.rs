@@ -38,7 +38,9 @@ fn extrinsics_and_calls_are_inspected() {
     let mut eras = Vec::new();
     for case in items(&golden, "extrinsics", 2) {
         let raw = bytes(&case["extrinsic_hex"]);
-        let Decoded::Extrinsic(extrinsic) = runtime.inspect(&raw).unwrap() else { panic!("an extrinsic") };
+        let Decoded::Extrinsic(extrinsic) = runtime.inspect(&raw).unwrap() else {
+            panic!("an extrinsic")
+        };
         assert_eq!(extrinsic.hash.to_string(), text(&case["extrinsic_hash"]));
         assert_eq!(extrinsic.nonce, case["nonce"].as_u64());
         assert_eq!(extrinsic.tip.map(Rao::get), case["tip"].as_u64());
@@ -50,7 +52,10 @@ fn extrinsics_and_calls_are_inspected() {
         });
         assert_eq!(eras.last(), Some(&expected));
         // The call alone, as it stands in the extrinsic.
-        assert_eq!(runtime.inspect(&extrinsic.call.data).unwrap(), Decoded::Call(extrinsic.call.clone()));
+        assert_eq!(
+            runtime.inspect(&extrinsic.call.data).unwrap(),
+            Decoded::Call(extrinsic.call.clone())
+        );
         let error = runtime.inspect(&raw[..raw.len() - 1]).unwrap_err().to_string();
         assert!(error.contains("length prefix is") && error.contains("version 461"), "{error}");
     }
@@ -97,10 +102,19 @@ fn result_of_nested_call_is_the_outcome() {
         ("Multisig", "MultisigExecuted", "result"),
     ] {
         let verdict = |result: Json| {
-            runtime.verdict(&[event(pallet, name, json!({ (field): result })), success.clone()]).unwrap()
+            runtime
+                .verdict(&[event(pallet, name, json!({ (field): result })), success.clone()])
+                .unwrap()
         };
         assert_eq!(verdict(json!({ "Ok": [] })), Ok(()), "{pallet}");
-        assert_eq!(verdict(json!({ "Err": "BadOrigin" })).unwrap_err().to_string().matches("BadOrigin").count(), 1);
+        assert_eq!(
+            verdict(json!({ "Err": "BadOrigin" }))
+                .unwrap_err()
+                .to_string()
+                .matches("BadOrigin")
+                .count(),
+            1
+        );
     }
 }
 
@@ -120,7 +134,9 @@ fn signature_payloads_and_extrinsics_match_recordings() {
     let call = calls::transfer_keep_alive(bob(), Rao::new(12345));
     let sign = |case: &Json, signature: MultiSignature| {
         let (era, number) = era(case);
-        let hash = case["era_birth_block_hash"].as_str().map_or(genesis().unwrap(), |hash| hash.parse().unwrap());
+        let hash = case["era_birth_block_hash"]
+            .as_str()
+            .map_or(genesis().unwrap(), |hash| hash.parse().unwrap());
         let nonce = case["nonce"].as_u64().unwrap() as u32;
         let options = SignOptions { nonce, era, tip: Rao::new(case["tip"].as_u64().unwrap()) };
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".parse().unwrap();
@@ -141,7 +157,9 @@ fn signature_payloads_and_extrinsics_match_recordings() {
 #[test]
 fn storage_is_read_as_recorded() {
     let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
-    let place = |case: &Json| (text(&case["pallet"]).to_owned(), text(&case["storage_function"]).to_owned());
+    let place = |case: &Json| {
+        (text(&case["pallet"]).to_owned(), text(&case["storage_function"]).to_owned())
+    };
     for case in items(&golden, "storage_keys", 10) {
         let (pallet, item) = place(case);
         let key = runtime.storage_key_of_json(&pallet, &item, list(&case["params"])).unwrap();
@@ -161,15 +179,22 @@ fn storage_is_read_as_recorded() {
         for (change, pair) in list(&case["raw_changes"]).iter().zip(list(&case["pairs"])) {
             let keys: Vec<Json> = runtime.storage_keys(&pallet, &item, &bytes(&change[0])).unwrap();
             assert_eq!(keys[fixed..], [pair[0].clone()], "{pallet}.{item}");
-            let value = runtime.storage_value_json(&pallet, &item, Some(&bytes(&change[1]))).unwrap().unwrap();
+            let value = runtime
+                .storage_value_json(&pallet, &item, Some(&bytes(&change[1])))
+                .unwrap()
+                .unwrap();
             assert_eq!(value, pair[1], "{pallet}.{item}");
             let keys = [list(&case["params"]), &keys[fixed..]].concat();
             let entry = runtime.storage_entry_of_json(&pallet, &item, &keys, Some(&value)).unwrap();
             assert_eq!(entry, (bytes(&change[0]), Some(bytes(&change[1]))), "{pallet}.{item}");
             let (key, none) = runtime.storage_entry_of_json(&pallet, &item, &keys, None).unwrap();
             assert_eq!((key, none), (bytes(&change[0]), None));
-            let error = runtime.storage_entry_of_json(&pallet, &item, &keys[1..], None).unwrap_err();
-            assert!(with_causes(&error).contains("expected 1 key, not 0") || keys.len() > 1, "{error:?}");
+            let error =
+                runtime.storage_entry_of_json(&pallet, &item, &keys[1..], None).unwrap_err();
+            assert!(
+                with_causes(&error).contains("expected 1 key, not 0") || keys.len() > 1,
+                "{error:?}"
+            );
         }
     }
 }
@@ -207,9 +232,13 @@ fn events_are_read_as_recorded() {
         };
         assert_eq!(event.phase, phase);
     }
-    let ours: Vec<_> = events.into_iter().filter(|event| event.phase == Phase::ApplyExtrinsic(2)).collect();
+    let ours: Vec<_> =
+        events.into_iter().filter(|event| event.phase == Phase::ApplyExtrinsic(2)).collect();
     assert_eq!(ours.len(), list(&golden["receipt"]["triggered_events"]).len());
-    assert_eq!(fee_of(&ours), Some(Rao::new(golden["receipt"]["total_fee_amount"].as_u64().unwrap())));
+    assert_eq!(
+        fee_of(&ours),
+        Some(Rao::new(golden["receipt"]["total_fee_amount"].as_u64().unwrap()))
+    );
     assert_eq!(runtime.verdict(&ours), Some(Ok(())));
     for end in 1..raw.len() {
         assert!(runtime.events(&raw[..end]).is_err(), "cut after {end}");
@@ -227,10 +256,18 @@ fn extrinsics_are_read_as_recorded() {
         let extrinsic = runtime.extrinsic(index, &raw, &events).unwrap();
         let call = &recorded["call"];
         assert_eq!(extrinsic.hash.to_string(), text(&recorded["extrinsic_hash"]));
-        assert_eq!((&*extrinsic.pallet, &*extrinsic.name), (text(&call["call_module"]), text(&call["call_function"])));
-        let args = list(&call["call_args"]).iter().map(|arg| (text(&arg["name"]).to_owned(), arg["value"].clone()));
+        assert_eq!(
+            (&*extrinsic.pallet, &*extrinsic.name),
+            (text(&call["call_module"]), text(&call["call_function"]))
+        );
+        let args = list(&call["call_args"])
+            .iter()
+            .map(|arg| (text(&arg["name"]).to_owned(), arg["value"].clone()));
         assert_eq!(extrinsic.args, Json::Object(args.collect()), "{}", extrinsic.name);
-        assert_eq!(extrinsic.signer.map(|signer| Json::from(signer.to_string())), recorded.get("address").cloned());
+        assert_eq!(
+            extrinsic.signer.map(|signer| Json::from(signer.to_string())),
+            recorded.get("address").cloned()
+        );
         assert_eq!(extrinsic.result, Some(Ok(())));
         for end in 0..raw.len() {
             assert!(runtime.extrinsic(index, &raw[..end], &events).is_err(), "cut after {end}");
@@ -239,7 +276,11 @@ fn extrinsics_are_read_as_recorded() {
     let paid = golden["receipt"]["total_fee_amount"].as_u64().map(Rao::new);
     let fee = |index: u32, raw: &Json| runtime.extrinsic(index, &bytes(raw), &events).unwrap().fee;
     assert_eq!((fee(0, &raw[0]), fee(2, &raw[2])), (None, paid));
-    assert_eq!(runtime.extrinsic(9, &bytes(&raw[2]), &events).unwrap().result, None, "no events, no result");
+    assert_eq!(
+        runtime.extrinsic(9, &bytes(&raw[2]), &events).unwrap().result,
+        None,
+        "no events, no result"
+    );
     for case in items(&golden, "extrinsics", 2) {
         let extrinsic = runtime.extrinsic(0, &bytes(&case["extrinsic_hex"]), &[]).unwrap();
         assert_eq!(extrinsic.hash.to_string(), text(&case["extrinsic_hash"]));
@@ -262,7 +303,10 @@ fn unsigned_extrinsics_of_both_formats_are_read() {
         assert_eq!((extrinsic.signer, extrinsic.args), (None, json!({ "now": 5 })), "{format}");
     }
     for format in [0, 3, 6, 0x85, 0xc4] {
-        assert!(format!("{:?}", extrinsic(format).unwrap_err()).contains("UnknownFormat"), "{format}");
+        assert!(
+            format!("{:?}", extrinsic(format).unwrap_err()).contains("UnknownFormat"),
+            "{format}"
+        );
     }
 }
 
@@ -270,17 +314,27 @@ fn unsigned_extrinsics_of_both_formats_are_read() {
 fn dispatch_errors_have_name_and_description() {
     let Some(runtime) = runtime() else { return };
     let error = runtime.dispatch_error(&json!({ "Module": { "index": 7, "error": "0x4c000000" } }));
-    assert_eq!(error.to_string(), "SubtensorModule.SubnetNotExists: Trying to perform action on non-existent subnet.");
-    let unknown = runtime.dispatch_error(&json!({ "Module": { "index": 200, "error": "0x4c000000" } }));
+    assert_eq!(
+        error.to_string(),
+        "SubtensorModule.SubnetNotExists: Trying to perform action on non-existent subnet."
+    );
+    let unknown =
+        runtime.dispatch_error(&json!({ "Module": { "index": 200, "error": "0x4c000000" } }));
     assert!(unknown.to_string().contains("200"), "{unknown}");
-    assert_eq!(runtime.dispatch_error(&json!("BadOrigin")).to_string(), "the runtime refused the call: BadOrigin");
+    assert_eq!(
+        runtime.dispatch_error(&json!("BadOrigin")).to_string(),
+        "the runtime refused the call: BadOrigin"
+    );
     let token = runtime.dispatch_error(&json!({ "Token": "FundsUnavailable" }));
     assert_eq!(token.to_string(), "the runtime refused the call: Token(FundsUnavailable)");
 }
 
 #[test]
 fn every_type_is_read_as_recorded_and_written_back() {
-    let (Some(runtime), Some(corpus)) = (runtime(), read("scale_type_corpus_spec461.json.gz")) else { return };
+    let (Some(runtime), Some(corpus)) = (runtime(), read("scale_type_corpus_spec461.json.gz"))
+    else {
+        return;
+    };
     let corpus = parse(&String::from_utf8(corpus).unwrap());
     let (mut refused, mut read, mut equal, mut written) = (0, 0, 0, 0);
     for case in items(&corpus, "types", 797) {
@@ -329,7 +383,9 @@ fn deeply_nested_calls_are_refused() {
     let Some(runtime) = runtime() else { return };
     let remark = runtime.call("System", "remark", &json!({ "remark": "0xdeadbeef" })).unwrap();
     let remark = runtime.call_data(&remark).unwrap();
-    let batch = runtime.call_data(&runtime.call("Utility", "batch", &json!({ "calls": [] })).unwrap()).unwrap();
+    let batch = runtime
+        .call_data(&runtime.call("Utility", "batch", &json!({ "calls": [] })).unwrap())
+        .unwrap();
     let call = runtime.metadata().outer_enums().call_enum_ty();
     // Nested batches of one call each.
     let nested = |times: usize| {
@@ -405,7 +461,13 @@ fn length_beyond_the_input_is_refused() {
     // A list of 2³⁰ − 1 items, and one of 2³² − 1 items.
     for raw in [&[0xfe, 0xff, 0xff, 0xff][..], &[0x03, 0xff, 0xff, 0xff, 0xff]] {
         assert!(runtime.storage_value_json("System", "Events", Some(raw)).is_err());
-        assert!(runtime.api_answer_json("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw).is_err());
-        assert!(runtime.api_answer::<Vec<u16>>("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw).is_err());
+        assert!(
+            runtime.api_answer_json("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw).is_err()
+        );
+        assert!(
+            runtime
+                .api_answer::<Vec<u16>>("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw)
+                .is_err()
+        );
     }
 }

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Rao, Uid};
+use taonet_primitives::{
+    AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Rao, Uid,
+};
 use taonet_wallet::Keypair;
 use tokio::sync::watch;
 
 use super::MockChain;
 use crate::hash::blake2_256;
 use crate::{
-    At, Block, Call, Chain, ChainError, DecodedCall, Detail, DryRun, Event, Extrinsic, Follow, HotkeyState, Metagraph,
-    NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic, WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, DecodedCall, Detail, DryRun, Event, Extrinsic, Follow,
+    HotkeyState, Metagraph, NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic,
+    WeightRow, WeightRules,
 };
 
 #[async_trait]
@@ -44,11 +47,20 @@ impl Chain for MockChain {
         rules.cloned().ok_or(ChainError::NoSuchSubnet(netuid))
     }
 
-    async fn uid(&self, netuid: NetUid, hotkey: &Hotkey, at: At) -> Result<Option<Uid>, ChainError> {
+    async fn uid(
+        &self,
+        netuid: NetUid,
+        hotkey: &Hotkey,
+        at: At,
+    ) -> Result<Option<Uid>, ChainError> {
         let state = self.reachable()?;
         let block = state.block(at)?;
         let metagraph = state.metagraph(netuid, MechId(0), block)?;
-        Ok(metagraph.neurons.iter().find(|neuron| neuron.hotkey == *hotkey).map(|neuron| neuron.uid))
+        Ok(metagraph
+            .neurons
+            .iter()
+            .find(|neuron| neuron.hotkey == *hotkey)
+            .map(|neuron| neuron.uid))
     }
 
     async fn hotkey_state(
@@ -63,7 +75,13 @@ impl Chain for MockChain {
         Ok(state.hotkey_state(netuid, mech, (*hotkey).into(), block.number))
     }
 
-    async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError> {
+    async fn metagraph(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        detail: Detail,
+        at: At,
+    ) -> Result<Metagraph, ChainError> {
         let state = self.reachable()?;
         let block = state.state_at(at)?;
         let mut metagraph = Metagraph { block, ..state.metagraph(netuid, mech, block)?.clone() };
@@ -73,7 +91,13 @@ impl Chain for MockChain {
         Ok(metagraph)
     }
 
-    async fn weights_of(&self, netuid: NetUid, mech: MechId, uid: Uid, at: At) -> Result<WeightRow, ChainError> {
+    async fn weights_of(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        uid: Uid,
+        at: At,
+    ) -> Result<WeightRow, ChainError> {
         let state = self.reachable()?;
         let block = state.block(at)?;
         let rows = state.metagraph(netuid, mech, block)?.weights.as_ref();
@@ -86,13 +110,21 @@ impl Chain for MockChain {
         if state.has_unknown_events {
             return Err(ChainError::decode("System.Events", "unknown type"));
         }
-        Ok(state.blocks.get(block.number.get() as usize).map(|block| block.events.clone()).unwrap_or_default())
+        Ok(state
+            .blocks
+            .get(block.number.get() as usize)
+            .map(|block| block.events.clone())
+            .unwrap_or_default())
     }
 
     async fn extrinsics(&self, at: At) -> Result<Vec<Extrinsic>, ChainError> {
         let state = self.reachable()?;
         let block = state.block(at)?;
-        Ok(state.blocks.get(block.number.get() as usize).map(|block| block.decoded.clone()).unwrap_or_default())
+        Ok(state
+            .blocks
+            .get(block.number.get() as usize)
+            .map(|block| block.decoded.clone())
+            .unwrap_or_default())
     }
 
     async fn spec_version(&self) -> Result<u32, ChainError> {
@@ -105,18 +137,32 @@ impl Chain for MockChain {
         self.inner.nonces.lease(account, self.inner.block_time, Duration::ZERO, next).await
     }
 
-    async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
+    async fn sign(
+        &self,
+        call: &Call,
+        signer: &Keypair,
+        options: SignOptions,
+    ) -> Result<SignedExtrinsic, ChainError> {
         let mut state = self.reachable()?;
         let birth = state.block(At::Finalized)?;
         let last_block = options.era.usable(birth.number, state.head().number)?;
         let spec_version = state.spec_version;
         let mut bytes = format!("{call:?} {options:?} {birth}").into_bytes();
-        // Signatures are randomised, as on the real chain: signing twice gives two different extrinsics.
+        // Signatures are randomised, as on the real chain: signing twice gives two different
+        // extrinsics.
         bytes.extend(signer.sign(&bytes).as_bytes());
         let hash = ExtrinsicHash::from_bytes(blake2_256(&bytes));
         state.signed.insert(hash, call.clone());
         let signer = signer.public().coldkey().into();
-        Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block, spec_version })
+        Ok(SignedExtrinsic {
+            bytes,
+            hash,
+            signer,
+            nonce: options.nonce,
+            birth,
+            last_block,
+            spec_version,
+        })
     }
 
     async fn call_hash(&self, call: &Call) -> Result<[u8; 32], ChainError> {
@@ -132,14 +178,21 @@ impl Chain for MockChain {
         let state = self.reachable()?;
         let stale = state.next_nonce(extrinsic.signer) > extrinsic.nonce;
         let signed = state.signed.get(&extrinsic.hash);
-        let (pallet, name) = signed.map(|call| (call.pallet().to_owned(), call.name().to_owned())).unwrap_or_default();
+        let (pallet, name) = signed
+            .map(|call| (call.pallet().to_owned(), call.name().to_owned()))
+            .unwrap_or_default();
         // The mock cannot encode calls.
         let call = DecodedCall { pallet, name, args: serde_json::Value::Null, data: Vec::new() };
         let validity = if stale { Err(RefusedBecause::Stale) } else { Ok(()) };
         Ok(DryRun { validity, fee: Rao::ZERO, call, effect: state.effect.clone() })
     }
 
-    async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome {
+    async fn submit_leased(
+        &self,
+        extrinsic: &SignedExtrinsic,
+        follow: Follow,
+        lease: Option<NonceLease>,
+    ) -> Outcome {
         let outcome = self.send_at_once(extrinsic, follow);
         if let Some(lease) = lease.filter(|_| !matches!(outcome, Outcome::Invalid(_))) {
             lease.used();

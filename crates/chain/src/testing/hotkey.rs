@@ -18,10 +18,11 @@ impl State {
     ) -> HotkeyState {
         let mut last_update = None;
         let mut commits = Vec::new();
-        let blocks = (0..).map(BlockNumber::new).zip(&self.blocks).take(block.plus(1).get() as usize);
-        for (number, extrinsic, result) in
-            blocks.flat_map(|(number, block)| block.extrinsics.iter().map(move |(one, result)| (number, one, result)))
-        {
+        let blocks =
+            (0..).map(BlockNumber::new).zip(&self.blocks).take(block.plus(1).get() as usize);
+        for (number, extrinsic, result) in blocks.flat_map(|(number, block)| {
+            block.extrinsics.iter().map(move |(one, result)| (number, one, result))
+        }) {
             let Some(call) = self.signed.get(&extrinsic.hash) else { continue };
             let is_of_mechanism = argument(call, "netuid") == Some(&Value::u128(netuid.0.into()))
                 && argument(call, "mecid") == Some(&Value::u128(mech.0.into()));
@@ -29,7 +30,9 @@ impl State {
                 continue;
             }
             match call.name() {
-                "set_mechanism_weights" | "commit_timelocked_mechanism_weights" => last_update = Some(number),
+                "set_mechanism_weights" | "commit_timelocked_mechanism_weights" => {
+                    last_update = Some(number)
+                }
                 "commit_mechanism_weights" => {
                     last_update = Some(number);
                     commits.extend(argument(call, "commit_hash").and_then(bytes));
@@ -39,7 +42,8 @@ impl State {
                 _ => {}
             }
         }
-        let system_time = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let system_time =
+            || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         HotkeyState {
             nonce: self.next_nonce_after(hotkey, block),
             last_update,
@@ -57,7 +61,11 @@ fn argument<'a>(call: &'a Call, name: &str) -> Option<&'a Value> {
 
 /// Returns the bytes of a value that [`Value::from_bytes`] created.
 fn bytes(value: &Value) -> Option<[u8; 32]> {
-    let subxt::ext::scale_value::ValueDef::Composite(Composite::Unnamed(values)) = &value.value else { return None };
-    let bytes: Option<Vec<u8>> = values.iter().map(|value| u8::try_from(value.as_u128()?).ok()).collect();
+    let subxt::ext::scale_value::ValueDef::Composite(Composite::Unnamed(values)) = &value.value
+    else {
+        return None;
+    };
+    let bytes: Option<Vec<u8>> =
+        values.iter().map(|value| u8::try_from(value.as_u128()?).ok()).collect();
     bytes?.try_into().ok()
 }

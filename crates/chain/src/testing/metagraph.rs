@@ -3,8 +3,9 @@ use taonet_wallet::Keypair;
 
 use crate::{Block, Metagraph, Neuron};
 
-/// Returns a subnet without neurons, whose weight epochs are 100 blocks long. Its block is that of genesis, which
-/// [`MockChain::set_metagraph`](super::MockChain::set_metagraph) replaces by the newest one in each read.
+/// Returns a subnet without neurons, whose weight epochs are 100 blocks long. Its block is that of
+/// genesis, which [`MockChain::set_metagraph`](super::MockChain::set_metagraph) replaces by the
+/// newest one in each read.
 pub fn metagraph(netuid: NetUid, owner: &Keypair) -> Metagraph {
     Metagraph {
         netuid,

@@ -12,6 +12,11 @@ pub fn weight_rules(tempo: u16, commit_reveal: Option<CommitReveal>) -> WeightRu
         rate_limit_blocks: 100,
         commit_reveal,
         mechanisms: 1,
-        schedule: Schedule { tempo, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 7 },
+        schedule: Schedule {
+            tempo,
+            last_epoch: BlockNumber::new(0),
+            pending_epoch: None,
+            epoch_index: 7,
+        },
     }
 }

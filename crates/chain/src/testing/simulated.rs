@@ -7,12 +7,17 @@ use async_trait::async_trait;
 use serde::de::IgnoredAny;
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash};
 
-use crate::client::tracking::{self, BlockSearch, Nodes, PoolResponse, Status, StatusStream, Times};
+use crate::client::tracking::{
+    self, BlockSearch, Nodes, PoolResponse, Status, StatusStream, Times,
+};
 use crate::nonce::Nonces;
 use crate::rpc::{Pace, RpcError};
-use crate::{Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic};
+use crate::{
+    Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic,
+};
 
-/// The responses of a simulated node, from which the client's code derives the outcome of a submission.
+/// The responses of a simulated node, from which the client's code derives the outcome of a
+/// submission.
 #[async_trait]
 pub trait SimulatedNode: Sync {
     /// Returns the newest finalized block.
@@ -21,7 +26,8 @@ pub trait SimulatedNode: Sync {
     /// Returns the newest block.
     async fn newest(&self) -> Result<Block, ChainError>;
 
-    /// Looks for an extrinsic in one block. Returns the block's height and parent, and the inclusion.
+    /// Looks for an extrinsic in one block. Returns the block's height and parent, and the
+    /// inclusion.
     async fn look(
         &self,
         extrinsic: ExtrinsicHash,
@@ -31,8 +37,12 @@ pub trait SimulatedNode: Sync {
     /// Returns the next nonce of an account after a block.
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError>;
 
-    /// Offers an extrinsic to the pool. Returns the JSON-RPC error of a refusal: its code, and its details.
-    async fn offer(&self, extrinsic: &SignedExtrinsic) -> Result<Result<(), (i32, String)>, ChainError>;
+    /// Offers an extrinsic to the pool. Returns the JSON-RPC error of a refusal: its code, and its
+    /// details.
+    async fn offer(
+        &self,
+        extrinsic: &SignedExtrinsic,
+    ) -> Result<Result<(), (i32, String)>, ChainError>;
 
     /// Waits until the pool reports that a block includes an extrinsic.
     async fn included(&self, extrinsic: ExtrinsicHash);
@@ -50,8 +60,8 @@ impl Tracker {
         Self { pace: Pace::new(block_time), nonces: Nonces::default() }
     }
 
-    /// Leases an account's next nonce, like [`Chain::lease_nonce`](crate::Chain::lease_nonce) of a client. `next` reads
-    /// the node's next nonce, counting its pool.
+    /// Leases an account's next nonce, like [`Chain::lease_nonce`](crate::Chain::lease_nonce) of a
+    /// client. `next` reads the node's next nonce, counting its pool.
     ///
     /// # Errors
     /// [`ChainError::Busy`] if another caller holds the lease for too long, or an error of `next`.
@@ -63,8 +73,8 @@ impl Tracker {
         self.nonces.lease(account, self.pace.unit(), self.pace.shun(), next).await
     }
 
-    /// Submits an extrinsic to a node and tracks it, like [`Chain::submit_leased`](crate::Chain::submit_leased) of a
-    /// client.
+    /// Submits an extrinsic to a node and tracks it, like
+    /// [`Chain::submit_leased`](crate::Chain::submit_leased) of a client.
     pub async fn submit(
         &self,
         node: &dyn SimulatedNode,
@@ -121,7 +131,11 @@ impl<'a> Nodes for SimulatedSubmission<'a> {
         self.node.newest().await
     }
 
-    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<BlockSearch, ChainError> {
+    async fn look(
+        &self,
+        extrinsic: ExtrinsicHash,
+        block: BlockHash,
+    ) -> Result<BlockSearch, ChainError> {
         let (number, parent, inclusion) = self.node.look(extrinsic, block).await?;
         Ok(BlockSearch { number, parent, inclusion })
     }
@@ -133,7 +147,9 @@ impl<'a> Nodes for SimulatedSubmission<'a> {
     async fn offer(&self, _: &[u8]) -> Result<PoolResponse<Inclusions<'a>>, ChainError> {
         let answer = match self.node.offer(self.extrinsic).await? {
             Ok(()) => Ok(Inclusions { node: self.node, extrinsic: self.extrinsic.hash }),
-            Err((code, data)) => Err(RpcError { code, message: "refused".to_owned(), data: Some(data) }),
+            Err((code, data)) => {
+                Err(RpcError { code, message: "refused".to_owned(), data: Some(data) })
+            }
         };
         Ok(PoolResponse { answer, others_may_have_it: false })
     }

@@ -8,7 +8,9 @@ use crate::{Follow, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Un
 impl MockChain {
     pub(crate) fn send_at_once(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
         let mut state = self.state();
-        let unreachable = Outcome::Unknown(UnknownBecause::Unreachable { error: "the mock is unreachable".into() });
+        let unreachable = Outcome::Unknown(UnknownBecause::Unreachable {
+            error: "the mock is unreachable".into(),
+        });
         if state.unreachable {
             return unreachable;
         }
@@ -31,7 +33,11 @@ impl MockChain {
         }
         let refused = |because: RefusedBecause| {
             let is_verdict = because.is_verdict() && !follow.sent_before;
-            if is_verdict { Outcome::Invalid(because) } else { Outcome::Unknown(UnknownBecause::Refused(because)) }
+            if is_verdict {
+                Outcome::Invalid(because)
+            } else {
+                Outcome::Unknown(UnknownBecause::Refused(because))
+            }
         };
         if extrinsic.spec_version != state.spec_version {
             return refused(RefusedBecause::BadSignature);

@@ -18,7 +18,8 @@ impl<T> Versions<T> {
 
     /// Returns the value at a block, or the latest value without `block`.
     pub(super) fn at(&self, block: Option<BlockNumber>) -> Option<&T> {
-        let version = self.0.iter().rev().find(|(since, _)| block.is_none_or(|block| *since <= block));
+        let version =
+            self.0.iter().rev().find(|(since, _)| block.is_none_or(|block| *since <= block));
         version.map(|(_, value)| value)
     }
 }

@@ -13,7 +13,12 @@ fn rules(neurons: u16, min: u16, max: u16) -> WeightRules {
         rate_limit_blocks: 100,
         commit_reveal: None,
         mechanisms: 1,
-        schedule: Schedule { tempo: 10, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 0 },
+        schedule: Schedule {
+            tempo: 10,
+            last_epoch: BlockNumber::new(0),
+            pending_epoch: None,
+            epoch_index: 0,
+        },
     }
 }
 
@@ -26,7 +31,11 @@ fn quantised_maximum_is_65535() {
     let quantised = |weights: &[(u16, f64)]| quantise(&row(weights)).unwrap();
     assert_eq!(quantised(&[(3, 0.5), (1, 1.0), (2, 0.0)]), [(Uid(3), 32768), (Uid(1), 65535)]);
     assert_eq!(quantised(&[(0, 1e-300), (1, 5e-301)]), [(Uid(0), 65535), (Uid(1), 32768)]);
-    assert_eq!(quantised(&[(0, 1.0), (1, 0.5 / 65535.0)]), [(Uid(0), 65535)], "halves go to the even part: 0");
+    assert_eq!(
+        quantised(&[(0, 1.0), (1, 0.5 / 65535.0)]),
+        [(Uid(0), 65535)],
+        "halves go to the even part: 0"
+    );
     assert_eq!(quantised(&[(0, 0.0)]), []);
     assert_eq!(quantised(&[]), []);
 }
@@ -43,18 +52,28 @@ fn invalid_weights_are_rejected() {
 
 #[test]
 fn weights_respect_minimum_count_and_maximum_weight() {
-    let limited = |weights: &[(u16, f64)], rules: &WeightRules| within_limits(&row(weights), rules).unwrap();
+    let limited =
+        |weights: &[(u16, f64)], rules: &WeightRules| within_limits(&row(weights), rules).unwrap();
     // With enough neurons and no limit, scores become shares.
-    assert_eq!(limited(&[(0, 3.0), (2, 1.0)], &rules(4, 1, u16::MAX)), row(&[(0, 0.75), (2, 0.25)]));
+    assert_eq!(
+        limited(&[(0, 3.0), (2, 1.0)], &rules(4, 1, u16::MAX)),
+        row(&[(0, 0.75), (2, 0.25)])
+    );
     // Without scores, or with fewer neurons than the minimum, all weights are equal.
     for rules in [rules(4, 1, u16::MAX), rules(4, 8, u16::MAX)] {
-        assert_eq!(limited(&[(0, 0.0)], &rules), row(&[(0, 0.25), (1, 0.25), (2, 0.25), (3, 0.25)]));
+        assert_eq!(
+            limited(&[(0, 0.0)], &rules),
+            row(&[(0, 0.25), (1, 0.25), (2, 0.25), (3, 0.25)])
+        );
     }
     // With too few scores, the other neurons get a trace.
     let traced = limited(&[(1, 1.0)], &rules(3, 2, u16::MAX));
     let sum = 1.0 + 3.0 * TRACE;
     let expected = [TRACE / sum, (1.0 + TRACE) / sum, TRACE / sum];
-    assert!(traced.iter().zip(expected).all(|((_, share), expected)| (share - expected).abs() < 1e-12), "{traced:?}");
+    assert!(
+        traced.iter().zip(expected).all(|((_, share), expected)| (share - expected).abs() < 1e-12),
+        "{traced:?}"
+    );
     // A share above the limit is reduced to it.
     let cut = limited(&[(0, 8.0), (1, 1.0), (2, 1.0)], &rules(3, 1, 32768));
     assert!((cut[0].1 - 0.5).abs() < 1e-4 && (cut[1].1 - cut[2].1).abs() < 1e-9, "{cut:?}");
@@ -71,7 +90,10 @@ fn refusals_match_the_chain() {
     };
     assert_eq!(refused(&[(9, 65535)]), None, "for itself alone");
     assert_eq!(refused(&[(1, 1), (2, 2)]), Some(RowError::TooFew { found: 2, wanted: 3 }));
-    assert_eq!(refused(&[(0, 65535), (1, 30000), (2, 30000)]), Some(RowError::TooLarge { uid: Uid(0) }));
+    assert_eq!(
+        refused(&[(0, 65535), (1, 30000), (2, 30000)]),
+        Some(RowError::TooLarge { uid: Uid(0) })
+    );
     assert_eq!(refused(&[(0, 60000), (1, 30000), (2, 30000)]), None);
 }
 

@@ -1,6 +1,10 @@
 //! Helpers shared by the tests that start a node.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod proxy;

@@ -58,7 +58,13 @@ async fn carry(client: TcpStream, node: SocketAddr, mut mode: watch::Receiver<Mo
     let (client_in, client_out) = client.into_split();
     let (node_in, node_out) = node.into_split();
     let up = pump(client_in, node_out, mode.clone(), |mode| matches!(mode, Mode::Stall), false);
-    let down = pump(node_in, client_out, mode.clone(), |mode| matches!(mode, Mode::Stall | Mode::Deaf), true);
+    let down = pump(
+        node_in,
+        client_out,
+        mode.clone(),
+        |mode| matches!(mode, Mode::Stall | Mode::Deaf),
+        true,
+    );
     let killed = mode.wait_for(|mode| *mode == Mode::Kill);
     tokio::select! {
         () = up => {}

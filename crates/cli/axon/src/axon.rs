@@ -1,5 +1,5 @@
-//! `tao axon`: an echo server and a client for signed requests, to debug connections from a shell; and the withdrawal
-//! of a published endpoint.
+//! `tao axon`: an echo server and a client for signed requests, to debug connections from a shell;
+//! and the withdrawal of a published endpoint.
 
 mod call;
 mod data;
@@ -57,7 +57,11 @@ impl SchemeName {
         match self {
             Self::Btauth => Signer::new(keypair, ip, BtauthScheme::new()),
             Self::Babelbit => Signer::new(keypair, ip, BabelbitScheme::axon()),
-            Self::Dendrite => Signer::new(keypair, ip, synapse.into_iter().fold(synapses(), DendriteScheme::class)),
+            Self::Dendrite => Signer::new(
+                keypair,
+                ip,
+                synapse.into_iter().fold(synapses(), DendriteScheme::class),
+            ),
         }
     }
 }

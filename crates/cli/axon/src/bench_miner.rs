@@ -35,8 +35,9 @@ const RATES: RangeInclusive<f64> = 0.001..=10_000.0;
 
 /// Load a miner with requests of a subnet, and measure its responses.
 ///
-/// The exit code is 0 if any request succeeded. If none did, it is that of the last one, as with `tao axon call`: 3 for
-/// no response, 4 when the miner refuses the signature or the caller, and 1 for every other status.
+/// The exit code is 0 if any request succeeded. If none did, it is that of the last one, as with
+/// `tao axon call`: 3 for no response, 4 when the miner refuses the signature or the caller, and 1
+/// for every other status.
 #[derive(Debug, Args)]
 pub struct BenchMinerArgs {
     #[command(flatten)]
@@ -53,7 +54,8 @@ pub struct BenchMinerArgs {
     /// Requests of a call, which are sent together
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: u32,
-    /// Size of a request: digits of a number with summing, words with prompt [default: 9 digits, 10 words]
+    /// Size of a request: digits of a number with summing, words with prompt [default: 9 digits, 10
+    /// words]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     size: Option<u32>,
     /// Calls to start per second
@@ -108,7 +110,10 @@ pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
     let requests = Requests::new(&args.kind, args.size)?;
     let total = u64::from(args.calls) * u64::from(args.batch);
     if total > MAX_REQUESTS {
-        let message = format!("--calls {} × --batch {} is more than {MAX_REQUESTS} requests", args.calls, args.batch);
+        let message = format!(
+            "--calls {} × --batch {} is more than {MAX_REQUESTS} requests",
+            args.calls, args.batch
+        );
         return Err(Classified::error(Failure::Usage, message));
     }
     let plan = args.plan();
@@ -122,7 +127,8 @@ pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
     let report = context.block_on(async {
         let target = args.target.resolve(&args.network).await?;
         output::check(outputs, input)?;
-        let client = SignedClient::with_addresses(signer, plan.client_config(), args.target.permitted())?;
+        let client =
+            SignedClient::with_addresses(signer, plan.client_config(), args.target.permitted())?;
         let stop = Shutdown::on_signals().context("cannot install signal handlers")?;
         let about = About {
             url: target.url(""),
@@ -179,7 +185,9 @@ fn write(path: &Path, text: &str, context: &Context) -> anyhow::Result<()> {
 /// Parses a rate within [`RATES`].
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| RATES.contains(rate));
-    rate.ok_or_else(|| format!("expected a number of calls per second from {} to {}", RATES.start(), RATES.end()))
+    rate.ok_or_else(|| {
+        format!("expected a number of calls per second from {} to {}", RATES.start(), RATES.end())
+    })
 }
 
 #[cfg(test)]
@@ -193,7 +201,10 @@ mod tests {
         }
         for text in ["", "x", "0", "-1", "0.0009", "10001", "inf", "NaN"] {
             let error = rate(text).unwrap_err();
-            assert_eq!(error, "expected a number of calls per second from 0.001 to 10000", "{text}");
+            assert_eq!(
+                error, "expected a number of calls per second from 0.001 to 10000",
+                "{text}"
+            );
         }
     }
 }

@@ -24,7 +24,10 @@
 //! Uses `taonet-chain`, `taonet-cli-base`, `taonet-neuron`, `taonet-primitives`, `taonet-reach`,
 //! `taonet-service`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 pub mod axon;
 pub mod bench_miner;

@@ -12,8 +12,8 @@ use taonet_http::AccessToken;
 /// Argument that names the bearer token file
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
-    /// File with the bearer token for signer and subtensor gateway; use the same for all daemons [env:
-    /// BB_API_TOKEN_FILE]
+    /// File with the bearer token for signer and subtensor gateway; use the same for all daemons
+    /// [env: BB_API_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -38,7 +38,11 @@ impl TokenArgs {
 
 impl AccessArgs {
     /// Returns the token that a service at this address requires from callers.
-    pub(crate) fn token(&self, config: &Config, listen: SocketAddr) -> anyhow::Result<Option<AccessToken>> {
+    pub(crate) fn token(
+        &self,
+        config: &Config,
+        listen: SocketAddr,
+    ) -> anyhow::Result<Option<AccessToken>> {
         let token = self.token.token(config)?;
         if token.is_some() || listen.ip().is_loopback() {
             return Ok(token);

@@ -26,7 +26,8 @@ pub struct AlignArgs {
 }
 
 pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
-    // The embedded recogniser would find plausible but wrong times in the speech of a neural voice, without an error.
+    // The embedded recogniser would find plausible but wrong times in the speech of a neural voice,
+    // without an error.
     let VoiceName::Espeak(name) = &args.voice else {
         return Err(Classified::error(
             Failure::Usage,
@@ -38,13 +39,19 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
     let recognizer = CtcRecognizer::embedded()?;
     let voice = Voice { name: name.clone(), words_per_minute: args.words_per_minute, pitch: 50 };
     for file in &args.files {
-        let words = align(file, &synthesizer, &recognizer, &voice).with_context(|| file.display().to_string())?;
+        let words = align(file, &synthesizer, &recognizer, &voice)
+            .with_context(|| file.display().to_string())?;
         context.say(&format!("{}: {} aligned", file.display(), counted(words, "word")));
     }
     Ok(())
 }
 
-fn align(file: &Path, synthesizer: &Espeak, recognizer: &CtcRecognizer, voice: &Voice) -> anyhow::Result<usize> {
+fn align(
+    file: &Path,
+    synthesizer: &Espeak,
+    recognizer: &CtcRecognizer,
+    voice: &Voice,
+) -> anyhow::Result<usize> {
     let mut challenge: Value = serde_json::from_slice(bytes_without_bom(&std::fs::read(file)?))?;
     let Some(utterances) = challenge.get_mut("utterances").and_then(Value::as_array_mut) else {
         bail!("`utterances` is not an array");
@@ -63,6 +70,10 @@ fn align(file: &Path, synthesizer: &Espeak, recognizer: &CtcRecognizer, voice: &
         target.insert("words".to_owned(), json!(words));
     }
     let text = serde_json::to_string_pretty(&challenge)?;
-    taonet_service::atomic_write(file, format!("{text}\n").as_bytes(), taonet_service::Access::Everyone)?;
+    taonet_service::atomic_write(
+        file,
+        format!("{text}\n").as_bytes(),
+        taonet_service::Access::Everyone,
+    )?;
     Ok(count)
 }

@@ -38,7 +38,8 @@ pub struct ArenaGatewayArgs {
     /// BB_UTTERANCE_ENGINE_URL and BB_SUBMIT_API_URL
     #[arg(long)]
     qualifying: bool,
-    /// Admit only miners registered on the subnet, according to the gateway at SUBTENSOR_GATEWAY_URL
+    /// Admit only miners registered on the subnet, according to the gateway at
+    /// SUBTENSOR_GATEWAY_URL
     #[arg(long)]
     registered: bool,
     #[command(flatten)]
@@ -98,7 +99,10 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
         let gateway = ArenaGateway::open(gateway_config, &state, remember, members.clone()).await?;
         context.say(&format!("hotkey {}", gateway.hotkey()));
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        preflight::spawn_disk_check(vec![WriteDirectory::new("state", &state, DiskNeeds::STATE)], &shutdown);
+        preflight::spawn_disk_check(
+            vec![WriteDirectory::new("state", &state, DiskNeeds::STATE)],
+            &shutdown,
+        );
         if let Some(members) = members {
             let stop = shutdown.clone();
             shutdown.spawn("members", async move { members.follow(&stop).await });
@@ -131,7 +135,11 @@ impl ArenaGatewayArgs {
             return Ok(None);
         }
         let token = self.token.token(config)?;
-        let chain = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?;
+        let chain = GatewayClient::new(
+            &config.gateway_url(),
+            token.as_ref(),
+            config.services.gateway_timeout,
+        )?;
         Ok(Some(Members::new(chain, config.netuid)))
     }
 

@@ -21,10 +21,12 @@ pub struct ArenaSubmitArgs {
     /// Uid of the miner on the subnet
     #[arg(long, value_name = "UID")]
     uid: Uid,
-    /// URL of the arena gateway [default: BB_ARENA_GATEWAY_URL, or http://127.0.0.1:8060 on local networks]
+    /// URL of the arena gateway [default: BB_ARENA_GATEWAY_URL, or http://127.0.0.1:8060 on local
+    /// networks]
     #[arg(long, value_name = "URL")]
     gateway: Option<Url>,
-    /// Hotkey of the gateway, the receiver of the signed submission [default: queried from the gateway]
+    /// Hotkey of the gateway, the receiver of the signed submission [default: queried from the
+    /// gateway]
     #[arg(long, value_name = "HOTKEY")]
     gateway_hotkey: Option<Hotkey>,
     #[command(flatten)]
@@ -36,13 +38,17 @@ pub(crate) fn run(args: &ArenaSubmitArgs, context: &Context) -> anyhow::Result<(
     let gateway = args.gateway.clone().unwrap_or_else(|| config.arena_gateway_url());
     let keypair = args.key.load(None)?;
     let submission = Submission { endpoint_url: args.url.clone(), uid: args.uid.0 };
-    let answer = context
-        .block_on(async { submit(&gateway, args.gateway_hotkey, &keypair, &submission).await.map_err(classify) })?;
+    let answer = context.block_on(async {
+        submit(&gateway, args.gateway_hotkey, &keypair, &submission).await.map_err(classify)
+    })?;
     if context.json {
         return context.print_json(&answer);
     }
     let place = if answer.listed { "in the arena" } else { "not in the arena yet" };
-    context.print(&format!("{} at {} is {place}; wins: {}", answer.hotkey, answer.endpoint_url, answer.wins))
+    context.print(&format!(
+        "{} at {} is {place}; wins: {}",
+        answer.hotkey, answer.endpoint_url, answer.wins
+    ))
 }
 
 fn classify(error: SubmitError) -> anyhow::Error {

@@ -24,10 +24,10 @@ use crate::settings;
 /// Maximum length of a value in a table, in characters.
 const MAX_VALUE_CHARS: usize = 48;
 
-/// Recompute every score of a challenge from the recorded replies and compare.
-/// Each reply is hashed, transcribed again and scored in its original batch; ledger, run.json, challenge_run,
-/// challenge_score, audio.tar and status are compared with the result. The exit code is 1 for any mismatch, and for
-/// engines or options other than the recorded ones.
+/// Recompute every score of a challenge from the recorded replies and compare. Each reply is
+/// hashed, transcribed again and scored in its original batch; ledger, run.json, challenge_run,
+/// challenge_score, audio.tar and status are compared with the result. The exit code is 1 for any
+/// mismatch, and for engines or options other than the recorded ones.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
     /// Challenge uid
@@ -66,7 +66,12 @@ impl KeptArgs {
     }
 
     /// Reads a challenge's record from the ledger.
-    pub(crate) fn record(&self, challenge: &str, config: &Config, context: &Context) -> anyhow::Result<Record> {
+    pub(crate) fn record(
+        &self,
+        challenge: &str,
+        config: &Config,
+        context: &Context,
+    ) -> anyhow::Result<Record> {
         let state = self.paths(config).state;
         context.block_on(async { Ok(Record::read(&state, challenge, self.challenge_type).await?) })
     }
@@ -83,13 +88,15 @@ impl EngineArgs {
         if let Some(rules) = self.rules {
             config.scoring.rules = rules;
         }
-        // The default is the recorded recogniser. If the settings name another, the report lists the difference.
+        // The default is the recorded recogniser. If the settings name another, the report lists
+        // the difference.
         let recorded = recorded.last();
         if let (None, Some(recorded)) = (&config.recognizer, recorded) {
             config.recognizer = Some(recorded.recognizer.name.clone());
         }
         config.models_dir = self.models.clone().or(config.models_dir);
-        let embedder = recorded.map_or(config.embedder.as_str(), |recorded| recorded.embedder.name.as_str());
+        let embedder =
+            recorded.map_or(config.embedder.as_str(), |recorded| recorded.embedder.name.as_str());
         Ok(Engines {
             recognizer: engines::offline_scoring_recognizer(&config)?,
             embedder: engines::embedder(embedder, config.models_dir.clone(), context)?,
@@ -117,7 +124,10 @@ pub(crate) fn check(report: &AuditReport) -> anyhow::Result<()> {
     let (mismatches, conditions) = (report.mismatches.len(), report.different_conditions.len());
     match (mismatches, conditions) {
         (0, 0) => Ok(()),
-        (0, _) => anyhow::bail!("{} from the recorded ones, so the audit confirms no score", differing(conditions)),
+        (0, _) => anyhow::bail!(
+            "{} from the recorded ones, so the audit confirms no score",
+            differing(conditions)
+        ),
         (mismatches, 0) => anyhow::bail!("{}", mismatch_summary(mismatches)),
         (mismatches, conditions) => anyhow::bail!(
             "{}; {} from the recorded ones\nhint: scores of other engines can differ without a fault",
@@ -164,16 +174,27 @@ pub(crate) fn text(report: &AuditReport) -> String {
         let ScoringConditions { recognizer, embedder, options, program, machine, .. } = conditions;
         let line = format!(
             "scored with {} ({:.12}) and {} ({:.12}), {} rules, by {program} on {machine}",
-            recognizer.name, recognizer.fingerprint, embedder.name, embedder.fingerprint, options.rules
+            recognizer.name,
+            recognizer.fingerprint,
+            embedder.name,
+            embedder.fingerprint,
+            options.rules
         );
         let _ = writeln!(text, "{}", wrapped(&printable(&line)));
     }
     if !report.different_conditions.is_empty() {
         let mut rows = table(&CONDITIONS);
         for difference in &report.different_conditions {
-            rows.add_row([difference.field.clone(), shortened(&difference.recorded), shortened(&difference.here)]);
+            rows.add_row([
+                difference.field.clone(),
+                shortened(&difference.recorded),
+                shortened(&difference.here),
+            ]);
         }
-        let _ = writeln!(text, "\nScoring conditions of this machine that differ from the recorded ones:\n{rows}");
+        let _ = writeln!(
+            text,
+            "\nScoring conditions of this machine that differ from the recorded ones:\n{rows}"
+        );
     }
     if !report.mismatches.is_empty() {
         let mut rows = table(&MISMATCHES);
@@ -190,7 +211,12 @@ fn cells(mismatch: &Mismatch) -> [String; 7] {
     [
         or_dash(mismatch.miner_uid.map(|uid| uid.to_string())),
         or_dash(mismatch.miner_hotkey.map(|hotkey| hotkey.to_string())),
-        or_dash(mismatch.utterance_id.clone().or(mismatch.utterance_index.map(|index| index.to_string()))),
+        or_dash(
+            mismatch
+                .utterance_id
+                .clone()
+                .or(mismatch.utterance_index.map(|index| index.to_string())),
+        ),
         mismatch.place.name().to_owned(),
         mismatch.field.clone(),
         shortened(&mismatch.recorded),

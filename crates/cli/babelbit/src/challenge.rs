@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_cli_base::exit::{Classified, Failure};
 
-/// Finds a shipped challenge by name, or reads one from a file. Errors begin with `label`, the argument of the command
-/// line.
+/// Finds a shipped challenge by name, or reads one from a file. Errors begin with `label`, the
+/// argument of the command line.
 pub fn find(label: &str, text: &str) -> anyhow::Result<Challenge> {
     if let Some(challenge) = Challenges::find(text)? {
         return Ok(challenge);
@@ -17,7 +17,9 @@ pub fn find(label: &str, text: &str) -> anyhow::Result<Challenge> {
         let names = Challenges::names().collect::<Vec<_>>().join(", ");
         return Err(Classified::error(
             Failure::Usage,
-            format!("{label}: neither a shipped challenge nor a file\nhint: the shipped challenges are {names}"),
+            format!(
+                "{label}: neither a shipped challenge nor a file\nhint: the shipped challenges are {names}"
+            ),
         ));
     }
     Challenge::load(path).with_context(|| format!("{label}: not a readable challenge file"))

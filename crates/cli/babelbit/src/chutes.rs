@@ -47,7 +47,8 @@ pub struct ScriptArgs {
 /// Argument that names the model's repository
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// Repository of the model on the hub [default: HUGGINGFACE_USERNAME/Babelbit-BITTENSOR_WALLET_HOT]
+    /// Repository of the model on the hub [default:
+    /// HUGGINGFACE_USERNAME/Babelbit-BITTENSOR_WALLET_HOT]
     #[arg(long, value_name = "REPOSITORY", value_parser = repository)]
     model: Option<String>,
 }
@@ -55,8 +56,8 @@ pub(crate) struct ModelArgs {
 /// Argument that replaces parts of the script
 #[derive(Debug, Args)]
 pub(crate) struct TemplateArgs {
-    /// Directory with a setup.py, load.py or predict.py that replaces the part of the script with this name, and with
-    /// the Dockerfile of the image that its setup.py defines
+    /// Directory with a setup.py, load.py or predict.py that replaces the part of the script with
+    /// this name, and with the Dockerfile of the image that its setup.py defines
     #[arg(long, value_name = "DIR")]
     template: Option<PathBuf>,
 }
@@ -64,7 +65,11 @@ pub(crate) struct TemplateArgs {
 /// Parses a revision.
 fn revision(text: &str) -> Result<String, String> {
     let is_hash = text.len() == 40 && text.chars().all(|c| c.is_ascii_hexdigit());
-    if is_hash { Ok(text.to_lowercase()) } else { Err("expected 40 hex digits, the commit of a model".to_owned()) }
+    if is_hash {
+        Ok(text.to_lowercase())
+    } else {
+        Err("expected 40 hex digits, the commit of a model".to_owned())
+    }
 }
 
 /// Parses the name of a repository.
@@ -77,7 +82,9 @@ fn repository(text: &str) -> Result<String, String> {
     };
     match text.split_once('/') {
         Some((owner, name)) if is_plain(owner) && is_plain(name) => Ok(text.to_owned()),
-        _ => Err("expected OWNER/NAME of letters, digits, hyphens, underscores and dots".to_owned()),
+        _ => {
+            Err("expected OWNER/NAME of letters, digits, hyphens, underscores and dots".to_owned())
+        }
     }
 }
 
@@ -101,13 +108,23 @@ fn tag(revision: &str) -> &str {
 }
 
 /// Renders the script of a revision.
-fn render(config: &Config, args: &ModelArgs, revision: &str, template: &TemplateArgs) -> anyhow::Result<String> {
+fn render(
+    config: &Config,
+    args: &ModelArgs,
+    revision: &str,
+    template: &TemplateArgs,
+) -> anyhow::Result<String> {
     let (model, name) = (model(config, args)?, name(config, revision)?);
     Ok(script(config, &model, &name, revision, template)?.render()?)
 }
 
 /// Returns the Dockerfile of a revision's image.
-fn dockerfile(config: &Config, args: &ModelArgs, revision: &str, template: &TemplateArgs) -> anyhow::Result<String> {
+fn dockerfile(
+    config: &Config,
+    args: &ModelArgs,
+    revision: &str,
+    template: &TemplateArgs,
+) -> anyhow::Result<String> {
     let (model, name) = (model(config, args)?, name(config, revision)?);
     Ok(script(config, &model, &name, revision, template)?.dockerfile()?)
 }
@@ -138,7 +155,8 @@ fn model(config: &Config, args: &ModelArgs) -> anyhow::Result<String> {
     let owner = given(&config.chutes.hub_username, "HUGGINGFACE_USERNAME")?;
     let text = format!("{owner}/Babelbit-{}", config.operator.wallet.hotkey);
     repository(&text).map_err(|_| {
-        let message = format!("{text} is no name of a repository\nhint: name it with --model OWNER/NAME");
+        let message =
+            format!("{text} is no name of a repository\nhint: name it with --model OWNER/NAME");
         Classified::error(Failure::Usage, message)
     })
 }
@@ -166,8 +184,8 @@ struct Found {
     chute: Option<ChuteInfo>,
 }
 
-/// Finds the chute of a revision, even if another program has named it. Without an API key, the slug is derived from
-/// the chute's name and may be wrong.
+/// Finds the chute of a revision, even if another program has named it. Without an API key, the
+/// slug is derived from the chute's name and may be wrong.
 async fn find(config: &Config, revision: &str) -> anyhow::Result<Found> {
     let chutes = &config.chutes;
     let name = name(config, revision)?;
@@ -195,7 +213,8 @@ fn failed(error: ApiError) -> anyhow::Error {
 
 /// Runs a command's requests until a signal.
 async fn interruptible<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let shutdown = taonet_service::Shutdown::on_signals().context("cannot install signal handlers")?;
+    let shutdown =
+        taonet_service::Shutdown::on_signals().context("cannot install signal handlers")?;
     tokio::select! {
         done = work => done,
         () = shutdown.requested() => anyhow::bail!("interrupted"),
@@ -220,7 +239,11 @@ mod tests {
             ("al/a/b", false, false),
             ("al/a?b", false, false),
         ] {
-            assert_eq!((revision(text).is_ok(), repository(text).is_ok()), (is_revision, is_repository), "{text}");
+            assert_eq!(
+                (revision(text).is_ok(), repository(text).is_ok()),
+                (is_revision, is_repository),
+                "{text}"
+            );
         }
         assert_eq!(revision(sha).unwrap(), sha.to_lowercase());
     }

@@ -14,8 +14,9 @@ use crate::settings;
 /// Compute weights from scores
 #[derive(Debug, Args)]
 pub struct WeightsArgs {
-    /// JSON file {"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent": 90, "burn_uid": 248}; `-` is
-    /// standard input. arena_percent defaults to BB_ARENA_INCENTIVE_PERCENT
+    /// JSON file {"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent": 90,
+    /// "burn_uid": 248}; `-` is standard input. arena_percent defaults to
+    /// BB_ARENA_INCENTIVE_PERCENT
     file: PathBuf,
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]

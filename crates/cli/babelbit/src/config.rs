@@ -30,12 +30,12 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 /// Prints every setting.
 fn show(context: &Context) -> anyhow::Result<()> {
     let read = crate::settings::read_with_network();
-    let (config, warnings) = read.map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let (config, warnings) =
+        read.map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    let used = variables()
-        .iter()
-        .filter(|variable| variable.apply.is_some())
-        .map(|variable| (variable.name, (variable.show)(&config), settings::origin(variable.name), variable.help));
+    let used = variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| {
+        (variable.name, (variable.show)(&config), settings::origin(variable.name), variable.help)
+    });
     if context.json {
         let settings: Vec<_> = used
             .map(|(name, value, origin, help)| json!({ "name": name, "value": value, "origin": origin, "help": help }))
@@ -52,10 +52,11 @@ fn show(context: &Context) -> anyhow::Result<()> {
     context.print(&rows.to_string())
 }
 
-/// Reports invalid values as an error, and otherwise unknown settings, those without effect, and those whose values have
-/// another effect than in the reference.
+/// Reports invalid values as an error, and otherwise unknown settings, those without effect, and
+/// those whose values have another effect than in the reference.
 fn check(context: &Context) -> anyhow::Result<()> {
-    let checked = crate::settings::check().map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let checked = crate::settings::check()
+        .map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let CheckedSettings { warnings, differences: relevant, findings, .. } = checked;
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     if context.json {
@@ -72,12 +73,17 @@ fn check(context: &Context) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        return context.print_json(&json!({ "warnings": warnings, "findings": findings, "differences": differences }));
+        return context.print_json(
+            &json!({ "warnings": warnings, "findings": findings, "differences": differences }),
+        );
     }
     let line = |row: &Difference| {
         let Difference { name, reference, here, remedy, .. } = row;
         format!("{name}: {here} (in the reference: {reference}); hint: {remedy}")
     };
     let lines: Vec<_> = warnings.into_iter().chain(relevant.into_iter().map(line)).collect();
-    context.print(if lines.is_empty() { "all settings are valid".to_owned() } else { lines.join("\n") }.as_str())
+    context.print(
+        if lines.is_empty() { "all settings are valid".to_owned() } else { lines.join("\n") }
+            .as_str(),
+    )
 }

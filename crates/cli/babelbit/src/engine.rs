@@ -54,7 +54,9 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
         EngineConfig { texts, ..EngineConfig::new(speech, Arc::new(Espeak::find()?)) }
     };
     let config = EngineConfig {
-        rotation: args.rotate.map_or(Rotation::Fixed, |seconds| Rotation::Every(Duration::from_secs(seconds))),
+        rotation: args
+            .rotate
+            .map_or(Rotation::Fixed, |seconds| Rotation::Every(Duration::from_secs(seconds))),
         allowed: (!args.allow.is_empty()).then(|| args.allow.iter().copied().collect()),
         token_lifetime: Duration::from_secs(args.token_lifetime),
         ..config
@@ -68,14 +70,17 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Loads challenges of both contests; without any path, the shipped English ones and the text challenge.
+/// Loads challenges of both contests; without any path, the shipped English ones and the text
+/// challenge.
 fn challenges(paths: &[PathBuf]) -> anyhow::Result<(Vec<Challenge>, Vec<TextChallenge>)> {
     if paths.is_empty() {
         return Ok((Challenges::english()?, vec![Challenges::text()?]));
     }
     let (mut speech, mut texts) = (Vec::new(), Vec::new());
     for file in files(paths)? {
-        match ChallengeFile::load(&file).with_context(|| format!("cannot use {}", file.display()))? {
+        match ChallengeFile::load(&file)
+            .with_context(|| format!("cannot use {}", file.display()))?
+        {
             ChallengeFile::Speech(challenge) => speech.push(challenge),
             ChallengeFile::Text(challenge) => texts.push(challenge),
         }
@@ -93,8 +98,10 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn files_in(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
-    let mut files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    let entries = std::fs::read_dir(directory)
+        .with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut files =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     if files.is_empty() {
         bail!("{} contains no .json file", directory.display());

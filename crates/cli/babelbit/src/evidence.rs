@@ -24,9 +24,9 @@ pub enum Command {
     Verify(VerifyArgs),
 }
 
-/// Export a challenge's evidence into one signed file.
-/// The file is an uncompressed tar: manifest.json (utterances, reference, conditions, transcripts, frame times,
-/// hashes, scores), signature.json (the validator's signature over the manifest's SHA-256) and the audio of every
+/// Export a challenge's evidence into one signed file. The file is an uncompressed tar:
+/// manifest.json (utterances, reference, conditions, transcripts, frame times, hashes, scores),
+/// signature.json (the validator's signature over the manifest's SHA-256) and the audio of every
 /// reply.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
@@ -78,7 +78,8 @@ fn run_export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
         return Err(error.into());
     }
     written?;
-    let bytes = std::fs::metadata(&args.output).with_context(|| args.output.display().to_string())?.len();
+    let bytes =
+        std::fs::metadata(&args.output).with_context(|| args.output.display().to_string())?.len();
     if context.json {
         let (challenge, file, hotkey) = (&args.challenge, &args.output, validator.hotkey());
         return context.print_json(&json!({
@@ -86,7 +87,12 @@ fn run_export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
             "validator_hotkey": hotkey,
         }));
     }
-    context.print(&format!("{}: {:.1} MB, signed by {}", args.output.display(), bytes as f64 / 1e6, validator.hotkey()))
+    context.print(&format!(
+        "{}: {:.1} MB, signed by {}",
+        args.output.display(),
+        bytes as f64 / 1e6,
+        validator.hotkey()
+    ))
 }
 
 fn run_verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {

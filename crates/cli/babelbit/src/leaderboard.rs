@@ -34,8 +34,11 @@ pub(crate) fn challenge(report: &RunReport) -> String {
             losses(&miner.failed_gates, miner.utterances.len()),
         ]);
     }
-    let error =
-        report.error.as_ref().map(|error| format!("\nthe engine failed: {}", printable(error))).unwrap_or_default();
+    let error = report
+        .error
+        .as_ref()
+        .map(|error| format!("\nthe engine failed: {}", printable(error)))
+        .unwrap_or_default();
     let head = format!(
         "{} · {outcome} · {} in {:.1} s",
         printable(&report.challenge_uid),
@@ -65,7 +68,10 @@ pub(crate) fn field_metrics(report: &RunReport) -> String {
             seconds(|metrics| metrics.atd_ms),
         ]);
     }
-    format!("{}\n{rows}", wrapped("standard translation metrics, not part of the score; lags in seconds"))
+    format!(
+        "{}\n{rows}",
+        wrapped("standard translation metrics, not part of the score; lags in seconds")
+    )
 }
 
 /// Returns the miners by descending score.
@@ -75,7 +81,8 @@ fn by_score(report: &RunReport) -> Vec<&MinerReport> {
     miners
 }
 
-/// Formats the latency: the time from the end of the source to the end of the reply, in seconds of frame time.
+/// Formats the latency: the time from the end of the source to the end of the reply, in seconds of
+/// frame time.
 pub fn late_by(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.1} s"))
 }

@@ -32,7 +32,10 @@
 //! `taonet-validator`, `taonet-wallet`, `taonet-whisper` and `taonet-wire`. Used by `taonet-cli`,
 //! `taonet-cli-dashboard` and `taonet-cli-demo`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 mod access;
 mod align;

@@ -30,7 +30,8 @@ pub(crate) fn run(args: &MigrateArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let paths = run_paths(args.keep.as_deref(), &config);
     let read = EarlierFiles::read(&paths);
-    let files = read.with_context(|| format!("cannot read the files below {}", paths.scores.display()))?;
+    let files =
+        read.with_context(|| format!("cannot read the files below {}", paths.scores.display()))?;
     let transcripts = cached_transcripts(&config.transcript_cache)?;
     if context.json {
         let document = json!({
@@ -57,7 +58,9 @@ fn cached_transcripts(path: &Path) -> anyhow::Result<usize> {
     };
     let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
     let parsed = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(&line).ok());
-    Ok(parsed.filter(|line| line.get("wav_sha256").is_some() && line.get("recognizer").is_none()).count())
+    Ok(parsed
+        .filter(|line| line.get("wav_sha256").is_some() && line.get("recognizer").is_none())
+        .count())
 }
 
 fn text(files: &EarlierFiles, transcripts: usize) -> String {
@@ -66,9 +69,14 @@ fn text(files: &EarlierFiles, transcripts: usize) -> String {
     for EarlierChallenge { challenge_uid, challenge_type, scored_miners, run_logs, processed_at } in
         files.challenges.iter().skip(hidden)
     {
-        let processed = processed_at.as_ref().map_or("not completed".to_owned(), |time| format!("completed {time}"));
+        let processed = processed_at
+            .as_ref()
+            .map_or("not completed".to_owned(), |time| format!("completed {time}"));
         let (miners, logs) = (counted(*scored_miners, "miner"), counted(*run_logs, "run log"));
-        let _ = writeln!(text, "{challenge_uid} ({challenge_type}): {miners} scored, {logs}, {processed}");
+        let _ = writeln!(
+            text,
+            "{challenge_uid} ({challenge_type}): {miners} scored, {logs}, {processed}"
+        );
     }
     if hidden > 0 {
         let _ = writeln!(text, "and {}", counted(hidden, "earlier challenge"));

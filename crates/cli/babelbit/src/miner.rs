@@ -12,7 +12,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::{Config, MinerTask};
-use taonet_babelbit_miner::profile::{Interpreter, Manner, Mumbler, Parrot, Patient, Profile, ProfileName, Silent};
+use taonet_babelbit_miner::profile::{
+    Interpreter, Manner, Mumbler, Parrot, Patient, Profile, ProfileName, Silent,
+};
 use taonet_babelbit_miner::server::{Miner, router, signed_requests};
 use taonet_babelbit_miner::{MinerConfig, describe_metrics};
 use taonet_babelbit_text_miner::model::TextModel;
@@ -41,10 +43,12 @@ pub struct MinerArgs {
     /// Contest: speech or text (prediction of text)
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
     contest: Contest,
-    /// Model file of a text miner, written by `bb text train`; with --lm or --backend-url, the fallback
+    /// Model file of a text miner, written by `bb text train`; with --lm or --backend-url, the
+    /// fallback
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Profile of a speech miner: interpreter, patient, parrot, mumbler or silent [default: interpreter]
+    /// Profile of a speech miner: interpreter, patient, parrot, mumbler or silent [default:
+    /// interpreter]
     #[arg(long)]
     profile: Option<ProfileName>,
     /// Voice of a speech miner: of espeak-ng, or piper:FILE.onnx|MODEL (neural) [default: en-gb]
@@ -71,24 +75,31 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             Failure::Usage,
             "--profile is for speech miners\nhint: omit --profile or --contest text",
         )),
-        (Contest::Text, _, None) if args.voice.is_some() => {
-            Err(Classified::error(Failure::Usage, "--voice is for speech miners\nhint: omit --voice or --contest text"))
-        }
+        (Contest::Text, _, None) if args.voice.is_some() => Err(Classified::error(
+            Failure::Usage,
+            "--voice is for speech miners\nhint: omit --voice or --contest text",
+        )),
         (Contest::Text, _, None) => run_text(args, context),
-        (Contest::Speech, Some(_), _) => {
-            Err(Classified::error(Failure::Usage, "--model is for text miners\nhint: add --contest text"))
-        }
+        (Contest::Speech, Some(_), _) => Err(Classified::error(
+            Failure::Usage,
+            "--model is for text miners\nhint: add --contest text",
+        )),
         (Contest::Speech, None, profile) => {
             let profile = profile.unwrap_or(ProfileName::Interpreter);
             args.language_model.check_speech(profile)?;
             let has_lm = args.language_model.has_option()
                 || (may_shorten(args, profile)
-                    && taonet_cli_models::settings::load_only(&["BB_MINER_LM"])?.phrase_model.is_some());
+                    && taonet_cli_models::settings::load_only(&["BB_MINER_LM"])?
+                        .phrase_model
+                        .is_some());
             args.servers.check_speech(profile, args.voice.as_ref(), has_lm)?;
-            if args.voice.is_some() && matches!(profile, ProfileName::Parrot | ProfileName::Silent) {
+            if args.voice.is_some() && matches!(profile, ProfileName::Parrot | ProfileName::Silent)
+            {
                 return Err(Classified::error(
                     Failure::Usage,
-                    format!("--voice has no effect with --profile {profile}\nhint: omit it, or use another profile"),
+                    format!(
+                        "--voice has no effect with --profile {profile}\nhint: omit it, or use another profile"
+                    ),
                 ));
             }
             run_speech(args, profile, context)
@@ -96,7 +107,8 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Whether a language model of this process may shorten the phrases of a speech miner with this profile.
+/// Whether a language model of this process may shorten the phrases of a speech miner with this
+/// profile.
 const fn may_shorten(args: &MinerArgs, profile: ProfileName) -> bool {
     is_interpreter(profile) && !args.servers.has_chat()
 }
@@ -106,11 +118,13 @@ const fn is_interpreter(profile: ProfileName) -> bool {
     matches!(profile, ProfileName::Interpreter | ProfileName::Patient)
 }
 
-/// Returns the listen address. As in the reference, a miner with `MINER_AXON_PORT` listens on all interfaces, but on
-/// loopback only if it answers unsigned requests.
+/// Returns the listen address. As in the reference, a miner with `MINER_AXON_PORT` listens on all
+/// interfaces, but on loopback only if it answers unsigned requests.
 fn listen_address(args: &MinerArgs, config: &Config) -> SocketAddr {
     let default = || match config.axon_port {
-        Some(port) if !config.unsigned_requests => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.get())),
+        Some(port) if !config.unsigned_requests => {
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.get()))
+        }
         Some(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port.get())),
         None => SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
     };
@@ -132,15 +146,16 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         return Err(Classified::error(Failure::Usage, message));
     }
     if config.unsigned_requests && args.callers.is_given() {
-        let message =
-            "--allow and --replay-log check signatures, which MINER_DEV_MODE disables\nhint: unset MINER_DEV_MODE";
+        let message = "--allow and --replay-log check signatures, which MINER_DEV_MODE disables\nhint: unset MINER_DEV_MODE";
         return Err(Classified::error(Failure::Usage, message));
     }
     if config.miner_task == MinerTask::Translate {
         tracing::warn!("BB_MINER_TASK is for speech miners: this miner does not translate");
     }
     if config.phrase_model.is_some() {
-        tracing::warn!("BB_MINER_LM is for speech miners: --lm or MINER_MODEL_ID names the model of a text miner");
+        tracing::warn!(
+            "BB_MINER_LM is for speech miners: --lm or MINER_MODEL_ID names the model of a text miner"
+        );
     }
     if args.servers.has_backend() && config.language_model.path.is_some() {
         tracing::warn!("MINER_MODEL_ID has no effect with --backend-url");
@@ -149,14 +164,18 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let listen = listen_address(args, &config);
         let daemon = Daemon::bind(listen, &args.metrics).await?;
-        let directories =
-            if config.unsigned_requests { Vec::new() } else { args.callers.replay_directory(&hotkey, listen) };
+        let directories = if config.unsigned_requests {
+            Vec::new()
+        } else {
+            args.callers.replay_directory(&hotkey, listen)
+        };
         let daemon = daemon.writing(directories);
         text_server::describe_metrics();
         let signed = || args.callers.build(text_server::signed_requests(hotkey), &hotkey, listen);
         let signed = (!config.unsigned_requests).then(signed).transpose()?;
-        let model =
-            daemon.load(name_service(loading::routes(), "text miner"), text_model(args, &config, context)).await?;
+        let model = daemon
+            .load(name_service(loading::routes(), "text miner"), text_model(args, &config, context))
+            .await?;
         context.say(&format!("hotkey {hotkey}"));
         let name = format!("text miner ({})", model.name());
         let router = if let Some(signed) = signed {
@@ -170,10 +189,18 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Loads the model of a text miner and makes a few predictions.
-async fn text_model(args: &MinerArgs, config: &Config, context: &Context) -> anyhow::Result<Arc<dyn TextModel>> {
+async fn text_model(
+    args: &MinerArgs,
+    config: &Config,
+    context: &Context,
+) -> anyhow::Result<Arc<dyn TextModel>> {
     let ngram = args.model.as_deref().map(NgramModel::load).transpose()?;
     if let Some(model) = &ngram {
-        tracing::info!(words = model.vocabulary_size(), contexts = model.contexts(), "n-gram model loaded");
+        tracing::info!(
+            words = model.vocabulary_size(),
+            contexts = model.contexts(),
+            "n-gram model loaded"
+        );
     }
     let ngram = ngram.map(Arc::new);
     let language_model = if args.servers.has_backend() {
@@ -194,10 +221,14 @@ async fn text_model(args: &MinerArgs, config: &Config, context: &Context) -> any
 fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     if config.unsigned_requests {
-        tracing::warn!("MINER_DEV_MODE is for text miners: requests to this miner need a signature");
+        tracing::warn!(
+            "MINER_DEV_MODE is for text miners: requests to this miner need a signature"
+        );
     }
     if config.miner_task == MinerTask::Translate && !is_interpreter(name) {
-        tracing::warn!("BB_MINER_TASK is for the profiles interpreter and patient: this miner does not translate");
+        tracing::warn!(
+            "BB_MINER_TASK is for the profiles interpreter and patient: this miner does not translate"
+        );
     }
     let may_shorten = may_shorten(args, name);
     if config.phrase_model.is_some() && !may_shorten {
@@ -222,10 +253,16 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
             } else {
                 None
             };
-            if is_interpreter(name) && (shortener.is_some() || args.servers.has_stages(config.miner_task)) {
+            if is_interpreter(name)
+                && (shortener.is_some() || args.servers.has_stages(config.miner_task))
+            {
                 args.servers.profile(name, &config, args.voice.as_ref(), shortener)
             } else {
-                profile(name, || engines::network_recognizer(&config), || speech(args.voice.as_ref(), &config))
+                profile(
+                    name,
+                    || engines::network_recognizer(&config),
+                    || speech(args.voice.as_ref(), &config),
+                )
             }
         };
         let signed = args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, listen)?;

@@ -16,8 +16,8 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
-    AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Ledger, Miner, MinerConnection, MinerEntry,
-    MinerSource, RunPaths, Runner, RunnerSettings, read_miners,
+    AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Ledger, Miner,
+    MinerConnection, MinerEntry, MinerSource, RunPaths, Runner, RunnerSettings, read_miners,
 };
 use taonet_babelbit_scorer::{BatchScorer, EngineIdentity, ScorerSettings, TranscriptCache};
 use taonet_babelbit_workers::{LoadRecognizer, Workers};
@@ -58,19 +58,22 @@ pub struct RunnerArgs {
     /// Contest: speech or text (prediction of text)
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
     contest: Contest,
-    /// JSON file of miners, [{"uid", "hotkey", "address": "ip:port", "name"}] [default: the subnet's metagraph]
+    /// JSON file of miners, [{"uid", "hotkey", "address": "ip:port", "name"}] [default: the
+    /// subnet's metagraph]
     #[arg(long, value_name = "JSON")]
     miners: Option<PathBuf>,
     /// External IP address in the signed headers; it has no other effect
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     external_ip: IpAddr,
-    /// URL of the utterance engine [env: BB_UTTERANCE_ENGINE_URL] [default: https://api.babelbit.ai/]
+    /// URL of the utterance engine [env: BB_UTTERANCE_ENGINE_URL] [default:
+    /// https://api.babelbit.ai/]
     #[arg(long, value_name = "URL")]
     engine: Option<Url>,
     /// Play the solo challenge instead of the main one
     #[arg(long, requires = "once")]
     solo: bool,
-    /// Directory for logs, scores, status and ledger, instead of the directories from the environment
+    /// Directory for logs, scores, status and ledger, instead of the directories from the
+    /// environment
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
@@ -84,9 +87,9 @@ pub struct RunnerArgs {
     no_gates: bool,
     #[command(flatten)]
     token: TokenArgs,
-    /// With --once: show speech translation metrics (word error rate, BLEU, chrF, lagging) below the leaderboard.
-    /// Without --once: listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8011, or
-    /// 127.0.0.1:8011]
+    /// With --once: show speech translation metrics (word error rate, BLEU, chrF, lagging) below
+    /// the leaderboard. Without --once: listen address of /metrics and /readyz [default:
+    /// BABELBIT_METRICS_ADDR and port 8011, or 127.0.0.1:8011]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1)]
     #[allow(clippy::option_option)] // Absent, without an address, or with one.
     metrics: Option<Option<SocketAddr>>,
@@ -127,8 +130,12 @@ fn check_metrics(args: &RunnerArgs) -> anyhow::Result<()> {
         (true, Some(None)) if args.contest == Contest::Text => {
             "--metrics with --once shows metrics of the speech contest\nhint: remove it, or add --contest speech"
         }
-        (true, Some(Some(_))) => "--metrics takes no address with --once, because a single round serves no metrics",
-        (false, Some(None)) => "--metrics needs a listen address without --once\nhint: --metrics 127.0.0.1:8011",
+        (true, Some(Some(_))) => {
+            "--metrics takes no address with --once, because a single round serves no metrics"
+        }
+        (false, Some(None)) => {
+            "--metrics needs a listen address without --once\nhint: --metrics 127.0.0.1:8011"
+        }
         _ => return Ok(()),
     };
     Err(Classified::error(Failure::Usage, message))
@@ -144,7 +151,8 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
     }
     let keypair = Arc::new(args.key.load(None)?);
     let miners = miners(args, &config)?;
-    let scorer = Arc::new(scorer_or_workers(&config, args.models.clone(), !args.no_gates, context)?);
+    let scorer =
+        Arc::new(scorer_or_workers(&config, args.models.clone(), !args.no_gates, context)?);
     if let Some(directory) = &args.keep {
         run_log::record(directory)?;
     }
@@ -186,7 +194,8 @@ fn outbox(
     if !config.submits() {
         return Ok(None);
     }
-    let storage = config.operator.s3.enabled.then(|| ObjectStorage::open(&config.operator.s3)).transpose()?;
+    let storage =
+        config.operator.s3.enabled.then(|| ObjectStorage::open(&config.operator.s3)).transpose()?;
     let settings = OutboxSettings {
         timeout: config.submission.timeout,
         concurrency: config.submission.concurrency,
@@ -218,7 +227,8 @@ fn miners(args: &RunnerArgs, config: &Config) -> anyhow::Result<MinerSource> {
 /// Creates the chain access: the subtensor gateway, with the network's nodes as fallback.
 fn chain(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
     let token = args.token.token(config)?;
-    let gateway = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?;
+    let gateway =
+        GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?;
     let network = set_network(fallback(config))?;
     let connect: ConnectChain = Arc::new(move || {
         let network = network.clone();
@@ -254,20 +264,34 @@ fn scorer_or_workers(
     context: &Context,
 ) -> anyhow::Result<BatchScorer> {
     let Some(services) = services(config)? else { return scorer(config, models, gates, context) };
-    let config = &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
+    let config =
+        &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
     let identity = engines::network_identity(config)?;
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
     let cache = TranscriptCache::open(&config.transcript_cache, &identity, TRANSCRIPTS)?;
     let for_fallback = config.clone();
     let load: LoadRecognizer = Arc::new(move || Ok(engines::network_recognizer(&for_fallback)?));
-    let workers =
-        Workers::start(services, identity.clone(), load).context("cannot start the client of the scoring workers")?;
-    Ok(BatchScorer::with_backend(identity, Arc::new(workers), embedder, cache, config.scoring.clone(), gates))
+    let workers = Workers::start(services, identity.clone(), load)
+        .context("cannot start the client of the scoring workers")?;
+    Ok(BatchScorer::with_backend(
+        identity,
+        Arc::new(workers),
+        embedder,
+        cache,
+        config.scoring.clone(),
+        gates,
+    ))
 }
 
 /// Creates a scorer that transcribes in this process.
-pub fn scorer(config: &Config, models: Option<PathBuf>, gates: bool, context: &Context) -> anyhow::Result<BatchScorer> {
-    let config = &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
+pub fn scorer(
+    config: &Config,
+    models: Option<PathBuf>,
+    gates: bool,
+    context: &Context,
+) -> anyhow::Result<BatchScorer> {
+    let config =
+        &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
     let recognizer = engines::network_recognizer(config)?;
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
     let identity = EngineIdentity::of_recognizer(&*recognizer);
@@ -282,17 +306,20 @@ pub fn engine_client(config: &Config, keypair: &Arc<Keypair>) -> anyhow::Result<
     Ok(EngineClient::new(config.engine_url.as_str(), Arc::clone(keypair), options)?)
 }
 
-/// Creates a factory of signed connections to miners, which share an HTTP client and its pool. `external_ip` is part of
-/// the signed headers.
+/// Creates a factory of signed connections to miners, which share an HTTP client and its pool.
+/// `external_ip` is part of the signed headers.
 fn connector(
     keypair: &Arc<Keypair>,
     external_ip: IpAddr,
     config: &Config,
     settings: &RunnerSettings,
 ) -> anyhow::Result<ConnectMiner> {
-    let signer = Signer::new(Keypair::clone(keypair), external_ip.to_string(), BabelbitScheme::axon());
-    let client_config =
-        ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MAX_CHANNELS), ..ClientConfig::default() };
+    let signer =
+        Signer::new(Keypair::clone(keypair), external_ip.to_string(), BabelbitScheme::axon());
+    let client_config = ClientConfig {
+        max_response_bytes: settings.play.max_answer_bytes(MAX_CHANNELS),
+        ..ClientConfig::default()
+    };
     let client = SignedClient::new(signer, client_config)?;
     let predict_endpoint = config.predict_endpoint.clone();
     Ok(Arc::new(move |entry| {
@@ -314,7 +341,8 @@ pub fn connect(
 
 fn connect_all(entries: &[MinerEntry], connect: &ConnectMiner) -> anyhow::Result<Vec<Miner>> {
     let connect = |entry: &MinerEntry| {
-        let connection = connect(entry).with_context(|| format!("cannot call miner {}", entry.uid))?;
+        let connection =
+            connect(entry).with_context(|| format!("cannot call miner {}", entry.uid))?;
         let key = MinerKey { uid: entry.uid, hotkey: entry.hotkey };
         Ok(Miner { key, name: entry.name.clone(), connection })
     };

@@ -10,7 +10,8 @@ use serde_json::Value;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::{ScoreResult, SpeechRate};
 use taonet_babelbit_scorer::{
-    BatchScorer, Outcome, PairInput, ScorerSettings, TranscriptCache, score_batch_document, score_pair,
+    BatchScorer, Outcome, PairInput, ScorerSettings, TranscriptCache, score_batch_document,
+    score_pair,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::input;
@@ -32,12 +33,13 @@ pub struct ScoreArgs {
     /// Reference document with one utterance
     #[arg(long, value_name = "JSON")]
     reference: PathBuf,
-    /// Arrival times of the reply: {"arrivals": [[frame, bytes], …], "eos_frame", "first_output_frame",
-    /// "frame_rate_hz"} [default: the reply is timed from the start of the source]
+    /// Arrival times of the reply: {"arrivals": [[frame, bytes], …], "eos_frame",
+    /// "first_output_frame", "frame_rate_hz"} [default: the reply is timed from the start of the
+    /// source]
     #[arg(long, value_name = "JSON")]
     arrivals: Option<PathBuf>,
-    /// Transcript of the reply: {"text", "words": [{"word", "start", "end"}], "detected_language"} [default: from the
-    /// recogniser]
+    /// Transcript of the reply: {"text", "words": [{"word", "start", "end"}], "detected_language"}
+    /// [default: from the recogniser]
     #[arg(long, value_name = "JSON")]
     transcript: Option<PathBuf>,
     #[command(flatten)]
@@ -90,10 +92,14 @@ impl ScoringArgs {
             config.scoring.rules = rules;
         }
         config.models_dir = self.models.clone().or(config.models_dir);
-        let recognizer: Arc<dyn Recognizer> =
-            if needs_recognizer { engines::offline_scoring_recognizer(&config)? } else { Arc::new(NoRecognizer) };
+        let recognizer: Arc<dyn Recognizer> = if needs_recognizer {
+            engines::offline_scoring_recognizer(&config)?
+        } else {
+            Arc::new(NoRecognizer)
+        };
         let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
-        let cache = TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN.saturating_add(4_095));
+        let cache =
+            TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN.saturating_add(4_095));
         let settings = ScorerSettings { gates: !self.no_gates, ..ScorerSettings::default() };
         Ok(BatchScorer::new(recognizer, embedder, cache, config.scoring, settings)?)
     }
@@ -116,7 +122,8 @@ pub(crate) fn run_batch(args: &BatchArgs, context: &Context) -> anyhow::Result<(
     let document = read_document(&args.file)?;
     let scorer = args.how.scorer(needs_recognizer(&document), context)?;
     let base = args.file.parent().unwrap_or(Path::new("."));
-    let answer = score_batch_document(document, base, &scorer).with_context(|| args.file.display().to_string())?;
+    let answer = score_batch_document(document, base, &scorer)
+        .with_context(|| args.file.display().to_string())?;
     context.print_json(&report(answer))
 }
 
@@ -124,10 +131,16 @@ pub(crate) fn run_batch(args: &BatchArgs, context: &Context) -> anyhow::Result<(
 fn needs_recognizer(document: &Value) -> bool {
     match document {
         Value::Array(documents) => documents.iter().any(needs_recognizer),
-        document => document.get("predictions").and_then(Value::as_array).is_some_and(|predictions| {
-            let given = |prediction: &Value, field| prediction.get(field).is_some_and(|value| !value.is_null());
-            predictions.iter().any(|prediction| given(prediction, "wav") && !given(prediction, "transcript"))
-        }),
+        document => {
+            document.get("predictions").and_then(Value::as_array).is_some_and(|predictions| {
+                let given = |prediction: &Value, field| {
+                    prediction.get(field).is_some_and(|value| !value.is_null())
+                };
+                predictions
+                    .iter()
+                    .any(|prediction| given(prediction, "wav") && !given(prediction, "transcript"))
+            })
+        }
     }
 }
 
@@ -156,8 +169,14 @@ fn summary(result: &ScoreResult) -> String {
     rows.add_row(["failed gates", &gates.join(", ")]);
     rows.add_row(["accuracy", &decimals(result.accuracy, 6)]);
     rows.add_row(["rate ratio", &decimals(ratio, 3)]);
-    rows.add_row(["reply ends at", &format!("{} s", decimals(Some(result.effective_completion_sec), 2))]);
-    rows.add_row(["source duration", &format!("{} s", decimals(Some(result.source_duration_sec), 2))]);
+    rows.add_row([
+        "reply ends at",
+        &format!("{} s", decimals(Some(result.effective_completion_sec), 2)),
+    ]);
+    rows.add_row([
+        "source duration",
+        &format!("{} s", decimals(Some(result.source_duration_sec), 2)),
+    ]);
     rows.add_row(["transcript", result.stt_text.as_deref().unwrap_or("–")]);
     rows.add_row(["expected", &result.gt_text]);
     if let Some(error) = &result.score_error {

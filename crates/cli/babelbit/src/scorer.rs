@@ -38,13 +38,16 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
     let mut config = settings::load()?;
     config.models_dir = args.models.clone().or(config.models_dir);
     let Some(services) = services(&config)? else {
-        let message =
-            "NATS_URL is not set\nhint: NATS_URL=nats://HOST:4222; without it, bb runner transcribes on this machine";
+        let message = "NATS_URL is not set\nhint: NATS_URL=nats://HOST:4222; without it, bb runner transcribes on this machine";
         return Err(Classified::error(Failure::Usage, message));
     };
     let recognizer = engines::network_recognizer(&config)?;
     let name = args.name.clone().unwrap_or_else(|| format!("{}-{}", host(), std::process::id()));
-    context.say(&format!("worker {name}, recogniser {} {}", recognizer.name(), recognizer.fingerprint()));
+    context.say(&format!(
+        "worker {name}, recogniser {} {}",
+        recognizer.name(),
+        recognizer.fingerprint()
+    ));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let usual = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
@@ -85,7 +88,12 @@ pub(crate) fn services(config: &Config) -> anyhow::Result<Option<Services>> {
         return Err(Classified::error(Failure::Usage, message));
     }
     let bucket = ObjectStorage::open(&config.operator.s3)?;
-    Ok(Some(Services { nats_url: nats_url.expose().to_owned(), database_url, bucket, pace: Pace::default() }))
+    Ok(Some(Services {
+        nats_url: nats_url.expose().to_owned(),
+        database_url,
+        bucket,
+        pace: Pace::default(),
+    }))
 }
 
 /// Returns the host name of this machine.
@@ -107,7 +115,10 @@ mod tests {
         for (variables, error) in [
             (vec![nats, database, bucket], None),
             (vec![nats, bucket], Some("DATABASE_URL is not a PostgreSQL database")),
-            (vec![nats, ("DATABASE_URL", "sqlite:x"), bucket], Some("DATABASE_URL is not a PostgreSQL database")),
+            (
+                vec![nats, ("DATABASE_URL", "sqlite:x"), bucket],
+                Some("DATABASE_URL is not a PostgreSQL database"),
+            ),
             (vec![nats, database], Some("S3_BUCKET_NAME is empty")),
         ] {
             let pairs = variables.into_iter().map(|(name, value)| (name.into(), value.into()));

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::Config;
-use taonet_babelbit_scoring_api::server::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
+use taonet_babelbit_scoring_api::server::{
+    Admission, ArtifactStore, ScoringApi, ScoringLimits, Store,
+};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
 use taonet_cli_base::exit::{Classified, Failure};
@@ -28,19 +30,20 @@ pub struct ScoringApiArgs {
     /// Listen address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8070")]
     listen: SocketAddr,
-    /// Hotkeys allowed to submit and query: `permits` (validator permit according to the subtensor gateway), `anyone`
-    /// (network `local` only), a hotkey, or a file with one hotkey per line; can be repeated [default: permits; on the
-    /// network `local`, anyone]
+    /// Hotkeys allowed to submit and query: `permits` (validator permit according to the subtensor
+    /// gateway), `anyone` (network `local` only), a hotkey, or a file with one hotkey per line; can
+    /// be repeated [default: permits; on the network `local`, anyone]
     #[arg(long, value_name = "WHO")]
     validators: Vec<String>,
-    /// Hotkey allowed to query scores without being a validator, such as the arena gateway's; can be repeated
+    /// Hotkey allowed to query scores without being a validator, such as the arena gateway's; can
+    /// be repeated
     #[arg(long, value_name = "HOTKEY")]
     reader: Vec<Hotkey>,
     /// Directory for database and files [default: scoring-api in the state directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Database URL: postgres://… or sqlite:FILE; prefer DATABASE_URL, which other users cannot see [default:
-    /// scoring.sqlite in --state]
+    /// Database URL: postgres://… or sqlite:FILE; prefer DATABASE_URL, which other users cannot see
+    /// [default: scoring.sqlite in --state]
     #[arg(long, value_name = "URL")]
     database: Option<String>,
     /// Store submitted files in the S3 bucket S3_BUCKET_NAME instead of --state
@@ -65,9 +68,11 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
     let config = settings::load()?;
     let admission = admission(args, &config)?;
     let state = args.state.clone().unwrap_or_else(|| state_directory("scoring-api"));
-    std::fs::create_dir_all(&state)
-        .with_context(|| format!("cannot create {}\nhint: choose another directory with --state", state.display()))?;
-    let bucket = args.artifacts_in_s3.then(|| ObjectStorage::open(&config.operator.s3)).transpose()?;
+    std::fs::create_dir_all(&state).with_context(|| {
+        format!("cannot create {}\nhint: choose another directory with --state", state.display())
+    })?;
+    let bucket =
+        args.artifacts_in_s3.then(|| ObjectStorage::open(&config.operator.s3)).transpose()?;
     let artifacts = ArtifactStore::open(&state.join("artifacts"), bucket)?;
     let limits = ScoringLimits {
         window: Duration::from_secs(args.window),
@@ -78,7 +83,8 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
     };
     let set = config.operator.database_url.as_ref().map(|url| url.expose().to_owned());
     let database = args.database.clone().or(set);
-    let database = database.unwrap_or_else(|| format!("sqlite:{}", state.join("scoring.sqlite").display()));
+    let database =
+        database.unwrap_or_else(|| format!("sqlite:{}", state.join("scoring.sqlite").display()));
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         ScoringApi::describe_metrics();
@@ -98,7 +104,11 @@ fn admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission
     let usage = |message: String| Classified::error(Failure::Usage, message);
     let permits = || -> anyhow::Result<Admission> {
         let token = args.token.token(config)?;
-        let gateway = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?;
+        let gateway = GatewayClient::new(
+            &config.gateway_url(),
+            token.as_ref(),
+            config.services.gateway_timeout,
+        )?;
         Ok(Admission::Permits { gateway, netuid: config.netuid })
     };
     let is_local = config.operator.network.is_local();
@@ -127,11 +137,15 @@ fn hotkeys(who: &str) -> Result<Vec<Hotkey>, String> {
     if let Ok(hotkey) = who.parse() {
         return Ok(vec![hotkey]);
     }
-    let text = std::fs::read_to_string(who)
-        .map_err(|error| format!("--validators {who}: neither a hotkey nor a readable file: {error}"))?;
-    let lines = without_bom(&text).lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let text = std::fs::read_to_string(who).map_err(|error| {
+        format!("--validators {who}: neither a hotkey nor a readable file: {error}")
+    })?;
+    let lines =
+        without_bom(&text).lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
     lines
-        .map(|(index, line)| line.parse().map_err(|_| format!("{who}, line {}: expected a hotkey", index + 1)))
+        .map(|(index, line)| {
+            line.parse().map_err(|_| format!("{who}, line {}: expected a hotkey", index + 1))
+        })
         .collect()
 }

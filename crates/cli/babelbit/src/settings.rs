@@ -1,4 +1,5 @@
-//! Babelbit's table of settings. The module of the same name in `taonet-cli-base` reads the environment and `.env`.
+//! Babelbit's table of settings. The module of the same name in `taonet-cli-base` reads the
+//! environment and `.env`.
 
 use taonet_babelbit_config::{Config, Difference, differences};
 use taonet_cli_base::settings::{network_problems, set, text, usage};
@@ -10,7 +11,8 @@ pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
     Config::from_variables(set(), dirs::home_dir().as_deref())
 }
 
-/// Like [`read`], and also validates the network, which other commands validate when they connect to it.
+/// Like [`read`], and also validates the network, which other commands validate when they connect
+/// to it.
 pub(crate) fn read_with_network() -> Result<(Config, Vec<Warning>), ConfigError> {
     let further = network_problems(text);
     match read() {
@@ -52,8 +54,11 @@ pub fn check() -> Result<CheckedSettings, ConfigError> {
     if differences.is_empty() || !warnings.is_empty() {
         findings = taonet_doctor::settings(Ok(&warnings));
     }
-    findings
-        .extend(differences.iter().map(|row| taonet_doctor::difference(row.name, row.reference, row.here, row.remedy)));
+    findings.extend(
+        differences
+            .iter()
+            .map(|row| taonet_doctor::difference(row.name, row.reference, row.here, row.remedy)),
+    );
     Ok(CheckedSettings { config, warnings, differences, findings })
 }
 

@@ -51,8 +51,14 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
     let token = args.access.token(&config, listen)?;
     let keypair = Arc::new(args.key.load(None)?);
     let hotkey = keypair.hotkey();
-    let path = args.audit_log.clone().unwrap_or_else(|| state_directory("signer").join("audit.jsonl"));
-    let named = || format!("cannot write the audit log {}\nhint: choose another file with --audit-log", path.display());
+    let path =
+        args.audit_log.clone().unwrap_or_else(|| state_directory("signer").join("audit.jsonl"));
+    let named = || {
+        format!(
+            "cannot write the audit log {}\nhint: choose another file with --audit-log",
+            path.display()
+        )
+    };
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).with_context(named)?;
     }
@@ -60,7 +66,11 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
     let signer = Signer::new(SignerConfig {
         keypair,
         netuid: config.netuid,
-        gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), services.gateway_timeout)?,
+        gateway: GatewayClient::new(
+            &config.gateway_url(),
+            token.as_ref(),
+            services.gateway_timeout,
+        )?,
         retries: services.signer_retries,
         retry_delay: services.signer_retry_delay,
         policy: Box::new(PayloadPolicy {
@@ -77,6 +87,8 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let audit_log = WriteDirectory::of_file("audit log", &path, DiskNeeds::STATE);
         preflight::spawn_disk_check(vec![audit_log], &shutdown);
-        daemon.serve_until(shutdown, "signer", signer.router(OperatorLimits::new(token)), context).await
+        daemon
+            .serve_until(shutdown, "signer", signer.router(OperatorLimits::new(token)), context)
+            .await
     })
 }

@@ -40,7 +40,8 @@ pub struct GatewayArgs {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     access: AccessArgs,
-    /// Directory of the weight ledger, weights.sqlite [default: subtensor-gateway in the state directory]
+    /// Directory of the weight ledger, weights.sqlite [default: subtensor-gateway in the state
+    /// directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     #[command(flatten)]
@@ -64,11 +65,15 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let daemon = Daemon::bind(listen, &args.metrics).await?;
         Gateway::describe_metrics();
-        // The ledger is opened before the service starts, because its lock detects a second gateway.
+        // The ledger is opened before the service starts, because its lock detects a second
+        // gateway.
         let ledger = Ledger::open(&state).await?;
         context.say(&format!("hotkey {hotkey}"));
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        preflight::spawn_disk_check(vec![WriteDirectory::new("weight ledger", &state, DiskNeeds::STATE)], &shutdown);
+        preflight::spawn_disk_check(
+            vec![WriteDirectory::new("weight ledger", &state, DiskNeeds::STATE)],
+            &shutdown,
+        );
         let (stop, readiness) = (shutdown.clone(), Readiness::starting());
         let ready = readiness.clone();
         let chain = async {
@@ -107,9 +112,9 @@ impl GatewayArgs {
         self.state.clone().unwrap_or_else(|| state_directory("subtensor-gateway"))
     }
 
-    /// Connects to the chain, and retries until a node responds. Returns the connected client. Errors of the ledger are
-    /// permanent, and so is a development key on another chain than a development chain: the node may not have responded
-    /// when the key was opened.
+    /// Connects to the chain, and retries until a node responds. Returns the connected client.
+    /// Errors of the ledger are permanent, and so is a development key on another chain than a
+    /// development chain: the node may not have responded when the key was opened.
     async fn connect(
         &self,
         gateway: &Gateway,
@@ -136,7 +141,8 @@ impl GatewayArgs {
         }
     }
 
-    /// Connects to the chain; returns `None` if it does not accept the key, which is a development key.
+    /// Connects to the chain; returns `None` if it does not accept the key, which is a development
+    /// key.
     async fn submitter(
         &self,
         network: &taonet_chain::Network,

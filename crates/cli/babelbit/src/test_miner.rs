@@ -34,10 +34,10 @@ use crate::contest::Contest as TestedContest;
 use crate::leaderboard::late_by;
 use crate::settings;
 
-/// Test a miner the way a validator calls it: rules, timing, score.
-/// Plays one utterance and checks every response, sends requests that must be refused, then plays the shipped
-/// English challenges and scores them. The exit code is 1 when the miner breaks a rule; a low score breaks no rule. Requests
-/// are signed with a temporary key, with a wallet's hotkey, or with a development key.
+/// Test a miner the way a validator calls it: rules, timing, score. Plays one utterance and checks
+/// every response, sends requests that must be refused, then plays the shipped English challenges
+/// and scores them. The exit code is 1 when the miner breaks a rule; a low score breaks no rule.
+/// Requests are signed with a temporary key, with a wallet's hotkey, or with a development key.
 #[derive(Debug, Args)]
 pub struct TestMinerArgs {
     /// Address of the miner: http://HOST:PORT, or HOST:PORT
@@ -48,8 +48,8 @@ pub struct TestMinerArgs {
     /// Contest of the miner: speech, or text, which tests the rules only and needs no models
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
     contest: TestedContest,
-    /// Play only this challenge: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a challenge file; can be
-    /// repeated
+    /// Play only this challenge: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a
+    /// challenge file; can be repeated
     #[arg(long, value_name = "NAME|FILE")]
     challenge: Vec<String>,
     /// Check the rules only, with a tone instead of speech; needs neither synthesiser nor models
@@ -74,7 +74,9 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     let config = settings::load()?;
     // The user chose the address, so private addresses are allowed.
     let policy = AddressPolicy::private();
-    let address = policy.resolve(&args.url).map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let address = policy
+        .resolve(&args.url)
+        .map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let is_text = args.contest == TestedContest::Text;
     if is_text && !args.challenge.is_empty() {
         let message = "--challenge plays challenges of the speech contest\nhint: play a text challenge with `bb engine` \
@@ -83,15 +85,28 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     }
     let target = Target {
         address,
-        predict_path: if is_text { PREDICT_PATH.to_owned() } else { config.predict_endpoint.clone() },
+        predict_path: if is_text {
+            PREDICT_PATH.to_owned()
+        } else {
+            config.predict_endpoint.clone()
+        },
         hotkey: args.miner_hotkey,
         validator: args.key.unlock_selected()?.map_or_else(temporary_key, Ok)?,
     };
     let mut observe = |event: Event<'_>| context.say(&line(event));
     let (rules, contest) = if is_text {
-        (context.block_on(async { Ok(check_text(&target, &config.play, &mut observe).await?) })?, None)
+        (
+            context
+                .block_on(async { Ok(check_text(&target, &config.play, &mut observe).await?) })?,
+            None,
+        )
     } else if args.rules_only {
-        (context.block_on(async { Ok(check(&target, &tone()?, &config.play, &mut observe).await?) })?, None)
+        (
+            context.block_on(async {
+                Ok(check(&target, &tone()?, &config.play, &mut observe).await?)
+            })?,
+            None,
+        )
     } else {
         let (rules, contest) = with_speech(args, &target, config, context)?;
         (rules, Some(contest))
@@ -102,7 +117,12 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
         context.print(&shown(&rules, contest.as_ref()))?;
     }
     let failed: Vec<_> = rules.failed().map(|rule| rule.rule.name()).collect();
-    anyhow::ensure!(failed.is_empty(), "the miner breaks {}: {}", counted(failed.len(), "rule"), failed.join(", "));
+    anyhow::ensure!(
+        failed.is_empty(),
+        "the miner breaks {}: {}",
+        counted(failed.len(), "rule"),
+        failed.join(", ")
+    );
     Ok(())
 }
 
@@ -135,7 +155,13 @@ fn with_speech(
     let names = (recognizer.name().to_owned(), embedder.name().to_owned());
     let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
     let language = config.scoring.target_language.clone();
-    let scorer = Arc::new(BatchScorer::new(recognizer, embedder, cache, config.scoring, ScorerSettings::default())?);
+    let scorer = Arc::new(BatchScorer::new(
+        recognizer,
+        embedder,
+        cache,
+        config.scoring,
+        ScorerSettings::default(),
+    )?);
     let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
     let run = RunnerSettings {
         play: config.play.clone(),
@@ -149,9 +175,14 @@ fn with_speech(
         let rules = check(target, &source, &config.play, &mut observe).await?;
         context.say(&format!("playing {}", counted(challenges.len(), "challenge")));
         let observe = |played: &Played| {
-            context.say(&format!("{}: {}", printable(&played.title), decimals(Some(played.miner.score), 3)));
+            context.say(&format!(
+                "{}: {}",
+                printable(&played.title),
+                decimals(Some(played.miner.score), 3)
+            ));
         };
-        let (played, timings) = play(target, challenges, synthesizer, scorer, run, &language, observe).await?;
+        let (played, timings) =
+            play(target, challenges, synthesizer, scorer, run, &language, observe).await?;
         let (recognizer, embedder) = names;
         Ok((rules, Contest { recognizer, embedder, played, timings }))
     })
@@ -166,7 +197,12 @@ fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
 }
 
 /// Returns the report as JSON.
-fn document(target: &Target, rules: &RulesReport, contest: Option<&Contest>, is_text: bool) -> Value {
+fn document(
+    target: &Target,
+    rules: &RulesReport,
+    contest: Option<&Contest>,
+    is_text: bool,
+) -> Value {
     let contest = contest.map(|contest| {
         json!({
             "recognizer": contest.recognizer,
@@ -198,7 +234,11 @@ fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
             Verdict::Failed => ("FAIL", false),
             Verdict::NotTested => ("not tested", false),
         };
-        rows.add_row([rule.rule.name().into(), judged(verdict.to_owned(), good), Cell::from(rule.seen.as_str())]);
+        rows.add_row([
+            rule.rule.name().into(),
+            judged(verdict.to_owned(), good),
+            Cell::from(rule.seen.as_str()),
+        ]);
     }
     let mut text = format!("{rows}\n");
     for rule in rules.failed() {

@@ -47,9 +47,15 @@ fn check_output(path: &Path) -> anyhow::Result<()> {
     if path.is_dir() {
         bail!("{} is a directory\nhint: --output names the model file", path.display());
     }
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     if !directory.is_dir() {
-        bail!("{} is not a directory\nhint: create it, or choose another --output", directory.display());
+        bail!(
+            "{} is not a directory\nhint: create it, or choose another --output",
+            directory.display()
+        );
     }
     Ok(())
 }
@@ -59,9 +65,14 @@ fn train(args: &TrainArgs, context: &Context) -> anyhow::Result<()> {
     check_output(&args.output)?;
     let mut sizes = Vec::with_capacity(args.inputs.len());
     for input in &args.inputs {
-        sizes.push(std::fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?.len());
+        sizes.push(
+            std::fs::metadata(input)
+                .with_context(|| format!("cannot read {}", input.display()))?
+                .len(),
+        );
     }
-    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
+    let style =
+        ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
     let bar = ProgressBar::new(sizes.iter().sum()).with_style(style).with_message("reading");
     let mut trainer = Trainer::new(args.context)?;
     let mut done = 0;
@@ -72,7 +83,8 @@ fn train(args: &TrainArgs, context: &Context) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let (utterances, words) = (trainer.utterances(), trainer.words());
     let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len}")?;
-    let bar = ProgressBar::new(args.context as u64).with_style(style).with_message("counting contexts");
+    let bar =
+        ProgressBar::new(args.context as u64).with_style(style).with_message("counting contexts");
     bar.enable_steady_tick(Duration::from_millis(100));
     let model = trainer.finish(|_| bar.inc(1))?;
     bar.finish_and_clear();

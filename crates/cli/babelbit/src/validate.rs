@@ -25,7 +25,8 @@ use taonet_service::{sleeper, system_clock};
 use taonet_validator::signer::SignerClient;
 use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_validator::{
-    EpochError, EpochReport, HttpWeights, StateFile, Validator, ValidatorSettings, WeightService, WeightsOutcome,
+    EpochError, EpochReport, HttpWeights, StateFile, Validator, ValidatorSettings, WeightService,
+    WeightsOutcome,
 };
 use taonet_wallet::Keypair;
 
@@ -46,7 +47,8 @@ pub struct ValidateArgs {
     /// Length of an epoch, in blocks
     #[arg(long, value_name = "BLOCKS", default_value_t = REFERENCE_TEMPO, value_parser = clap::value_parser!(u32).range(1..))]
     tempo: u32,
-    /// Share of the weights for the arena's winner, in percent [default: BB_ARENA_INCENTIVE_PERCENT, or 90]
+    /// Share of the weights for the arena's winner, in percent [default:
+    /// BB_ARENA_INCENTIVE_PERCENT, or 90]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     arena_percent: Option<f64>,
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
@@ -57,8 +59,8 @@ pub struct ValidateArgs {
     state: Option<PathBuf>,
     #[command(flatten)]
     token: TokenArgs,
-    /// Listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and BABELBIT_METRICS_PORT, or
-    /// 127.0.0.1:8010]
+    /// Listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and
+    /// BABELBIT_METRICS_PORT, or 127.0.0.1:8010]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
     #[command(flatten)]
@@ -74,17 +76,18 @@ pub struct ValidateArgs {
 
 pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
-    for (name, value) in [("--tail", &args.tail), ("--alpha", &args.alpha), ("--m-min", &args.m_min)] {
+    for (name, value) in
+        [("--tail", &args.tail), ("--alpha", &args.alpha), ("--m-min", &args.m_min)]
+    {
         if value.is_some() {
             tracing::warn!("{name} has no effect");
         }
     }
     let keypair = Arc::new(args.key.load(None)?);
     let hotkey = keypair.hotkey();
-    let state_file = args
-        .state
-        .clone()
-        .unwrap_or_else(|| state_directory("validator").join(format!("{}-{hotkey}.json", config.netuid)));
+    let state_file = args.state.clone().unwrap_or_else(|| {
+        state_directory("validator").join(format!("{}-{hotkey}.json", config.netuid))
+    });
     let state = StateFile::open(&state_file)?;
     let (babelbit, service) = (babelbit(args, &config, &keypair)?, service(args, &config)?);
     let settings = ValidatorSettings {
@@ -129,7 +132,11 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
     })
 }
 
-fn babelbit(args: &ValidateArgs, config: &Config, keypair: &Arc<Keypair>) -> anyhow::Result<Babelbit> {
+fn babelbit(
+    args: &ValidateArgs,
+    config: &Config,
+    keypair: &Arc<Keypair>,
+) -> anyhow::Result<Babelbit> {
     let scores = ScoresClient::new(&config.submit_api_url(), Arc::clone(keypair))?;
     let settings = BabelbitSettings {
         current: match args.contest {
@@ -147,7 +154,11 @@ fn service(args: &ValidateArgs, config: &Config) -> anyhow::Result<WeightService
     let token = args.token.token(config)?;
     let (retries, retry_delay) = config.set_weights_retries();
     let http = HttpWeights {
-        gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?,
+        gateway: GatewayClient::new(
+            &config.gateway_url(),
+            token.as_ref(),
+            config.services.gateway_timeout,
+        )?,
         signer: SignerClient::new(&config.signer_url(), token.as_ref())?,
         retries,
         retry_delay,
@@ -165,7 +176,8 @@ fn failed(error: &EpochError) -> anyhow::Error {
 }
 
 fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
-    let EpochReport { epoch, block, round, decision, weights, epochs_without_scores, outcome } = report;
+    let EpochReport { epoch, block, round, decision, weights, epochs_without_scores, outcome } =
+        report;
     if context.json {
         context.print_json(&json!({
             "epoch": epoch,
@@ -180,7 +192,9 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
         }))?;
     } else {
         let mut rows = table(&WEIGHT_VECTOR);
-        for (uid, weight) in weights.iter().flat_map(|weights| weights.uids.iter().zip(&weights.weights)) {
+        for (uid, weight) in
+            weights.iter().flat_map(|weights| weights.uids.iter().zip(&weights.weights))
+        {
             rows.add_row([uid.to_string(), format!("{weight:.6}")]);
         }
         let challenge = round.as_deref().unwrap_or("unknown");
@@ -192,7 +206,9 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
     }
     match outcome {
         WeightsOutcome::Submitted { .. } | WeightsOutcome::Unchanged { .. } => {}
-        WeightsOutcome::NoWeights { reason } => context.say(&format!("no weights are submitted: {reason}")),
+        WeightsOutcome::NoWeights { reason } => {
+            context.say(&format!("no weights are submitted: {reason}"))
+        }
         WeightsOutcome::NotSet { error, .. } => bail!("the weights were not set: {error}"),
     }
     Ok(())

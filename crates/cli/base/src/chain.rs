@@ -36,7 +36,9 @@ pub use rate_limit::{RateLimit, stored_blocks};
 pub use registration::Registration;
 pub use report::impersonated;
 pub(crate) use signer::check_development_before;
-pub use signer::{AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, not_development};
+pub use signer::{
+    AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, not_development,
+};
 pub use spending::Spending;
 pub use standings::{keep_fresh, standings};
 pub use submit::{Plan, SubmitArgs, TxArgs, publish};
@@ -50,8 +52,9 @@ const DEFAULT: &str = "finney";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network options")]
 pub struct NetworkArgs {
-    /// Network: finney, test, archive, local, or node URLs; a comma-separated list is tried in order on failure [env:
-    /// BT_CHAIN_ENDPOINT, BT_NETWORK, BITTENSOR_SUBTENSOR_ENDPOINT] [default: finney]
+    /// Network: finney, test, archive, local, or node URLs; a comma-separated list is tried in
+    /// order on failure [env: BT_CHAIN_ENDPOINT, BT_NETWORK, BITTENSOR_SUBTENSOR_ENDPOINT]
+    /// [default: finney]
     #[arg(long, short = 'n', value_name = "NETWORK")]
     #[arg(aliases = ["subtensor.network", "subtensor.chain_endpoint", "subtensor-chain-endpoint", "chain"])]
     network: Option<String>,
@@ -102,8 +105,8 @@ pub async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> {
         }
         At::Hash(_) => {
             let number = chain.storage("System", "Number", &[], at).await.map_err(failed)?;
-            let number =
-                serde_json::from_value(number).map_err(|error| anyhow::anyhow!("malformed block number: {error}"));
+            let number = serde_json::from_value(number)
+                .map_err(|error| anyhow::anyhow!("malformed block number: {error}"));
             let At::Hash(hash) = at else { return Err(failed(ChainError::NoSuchBlock(at))) };
             Ok(Block { number: number?, hash })
         }
@@ -121,7 +124,10 @@ pub fn set_network(further: Option<&str>) -> anyhow::Result<Network> {
 
 /// Returns the network name: from the option, the environment, or the default (finney).
 fn chosen(given: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> String {
-    given.map(str::to_owned).or_else(|| selected_network(variable)).unwrap_or_else(|| DEFAULT.to_owned())
+    given
+        .map(str::to_owned)
+        .or_else(|| selected_network(variable))
+        .unwrap_or_else(|| DEFAULT.to_owned())
 }
 
 /// Parses a network name or a list of node URLs.
@@ -169,8 +175,11 @@ mod tests {
 
     #[test]
     fn options_come_before_variables_and_those_before_the_main_network() {
-        let all =
-            [("BT_CHAIN_ENDPOINT", "ws://a:1"), ("BT_NETWORK", "test"), ("BITTENSOR_SUBTENSOR_ENDPOINT", "local")];
+        let all = [
+            ("BT_CHAIN_ENDPOINT", "ws://a:1"),
+            ("BT_NETWORK", "test"),
+            ("BITTENSOR_SUBTENSOR_ENDPOINT", "local"),
+        ];
         for (given, set, network) in [
             (Some("local"), &all[..], "local"),
             (None, &all, "ws://a:1"),
@@ -178,8 +187,9 @@ mod tests {
             (None, &all[2..], "local"),
             (None, &[("BT_NETWORK", " ")], "finney"),
         ] {
-            let variable =
-                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+            let variable = |name: &str| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+            };
             assert_eq!(chosen(given, variable), network, "{given:?} {set:?}");
         }
         let error = parse_network("Finney").unwrap_err().to_string();

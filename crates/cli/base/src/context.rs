@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::printable::printable_json;
 
-/// Shutdown timeout of blocking tasks after the command has ended: long enough to write a file. The result of a
-/// longer transcription is lost in any case.
+/// Shutdown timeout of blocking tasks after the command has ended: long enough to write a file. The
+/// result of a longer transcription is lost in any case.
 const BLOCKING_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Context of every command: output format and async runtime.

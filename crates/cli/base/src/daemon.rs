@@ -27,7 +27,8 @@ const STARTUP_DRAIN: Duration = Duration::from_secs(1);
 /// Argument that selects the listen address of the metrics
 #[derive(Debug, Args)]
 pub struct MetricsArgs {
-    /// Listen address of /metrics and /readyz [default: the service's own port, if it listens on loopback]
+    /// Listen address of /metrics and /readyz [default: the service's own port, if it listens on
+    /// loopback]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
 }
@@ -38,15 +39,21 @@ pub struct CallerArgs {
     /// Hotkeys allowed to send requests [default: any with a valid signature]
     #[arg(long, value_name = "HOTKEY")]
     allow: Vec<Hotkey>,
-    /// Log of accepted requests, to reject replays after a restart [default: one file per hotkey and port in the state
-    /// directory; none with port 0]
+    /// Log of accepted requests, to reject replays after a restart [default: one file per hotkey
+    /// and port in the state directory; none with port 0]
     #[arg(long, value_name = "FILE")]
     replay_log: Option<PathBuf>,
 }
 
 impl CallerArgs {
-    /// Builds the request verification layer of the service that listens on `listen` with the hotkey `me`.
-    pub fn build(&self, layer: SignedLayerBuilder, me: &Hotkey, listen: SocketAddr) -> anyhow::Result<SignedLayer> {
+    /// Builds the request verification layer of the service that listens on `listen` with the
+    /// hotkey `me`.
+    pub fn build(
+        &self,
+        layer: SignedLayerBuilder,
+        me: &Hotkey,
+        listen: SocketAddr,
+    ) -> anyhow::Result<SignedLayer> {
         self.build_with(layer, self.policy(), me, listen)
     }
 
@@ -62,13 +69,19 @@ impl CallerArgs {
 
     /// Returns the admission policy that the arguments select.
     pub fn policy(&self) -> Policy {
-        if self.allow.is_empty() { Policy::open() } else { Policy::only(self.allow.iter().copied()) }
+        if self.allow.is_empty() {
+            Policy::open()
+        } else {
+            Policy::only(self.allow.iter().copied())
+        }
     }
 
     /// Returns the directory of the log of accepted requests; none without a log.
     pub fn replay_directory(&self, me: &Hotkey, listen: SocketAddr) -> Vec<WriteDirectory> {
         let log = replay_log(self.replay_log.as_deref(), me, listen);
-        log.iter().map(|path| WriteDirectory::of_file("replay log", path, DiskNeeds::STATE)).collect()
+        log.iter()
+            .map(|path| WriteDirectory::of_file("replay log", path, DiskNeeds::STATE))
+            .collect()
     }
 
     /// Builds the verification layer with a stricter policy than [`Self::policy`].
@@ -80,9 +93,15 @@ impl CallerArgs {
         listen: SocketAddr,
     ) -> anyhow::Result<SignedLayer> {
         let layer = layer.policy(policy);
-        let Some(path) = replay_log(self.replay_log.as_deref(), me, listen) else { return Ok(layer.build()) };
-        let named =
-            || format!("cannot open the replay log {}\nhint: choose another file with --replay-log", path.display());
+        let Some(path) = replay_log(self.replay_log.as_deref(), me, listen) else {
+            return Ok(layer.build());
+        };
+        let named = || {
+            format!(
+                "cannot open the replay log {}\nhint: choose another file with --replay-log",
+                path.display()
+            )
+        };
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).with_context(named)?;
         }
@@ -90,8 +109,8 @@ impl CallerArgs {
     }
 }
 
-/// Returns the selected log of accepted requests, or the default one of the service that listens on `listen` with the
-/// hotkey `me`.
+/// Returns the selected log of accepted requests, or the default one of the service that listens on
+/// `listen` with the hotkey `me`.
 pub fn replay_log(selected: Option<&Path>, me: &Hotkey, listen: SocketAddr) -> Option<PathBuf> {
     match (selected, listen.port()) {
         (Some(path), _) => Some(path.to_owned()),
@@ -142,10 +161,16 @@ impl Daemon {
         self.address
     }
 
-    /// Loads what the service needs, such as a model; until then, its ports have the `meanwhile` routes.
-    pub async fn load<T>(&self, meanwhile: Router, load: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    /// Loads what the service needs, such as a model; until then, its ports have the `meanwhile`
+    /// routes.
+    pub async fn load<T>(
+        &self,
+        meanwhile: Router,
+        load: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
         let shutdown = Shutdown::new();
-        for listener in [Some(&self.listener), self.metrics_listener.as_ref()].into_iter().flatten() {
+        for listener in [Some(&self.listener), self.metrics_listener.as_ref()].into_iter().flatten()
+        {
             let listener = TcpListener::from_std(listener.try_clone()?)?;
             let (router, stop) = (meanwhile.clone(), shutdown.clone());
             let limits = ServeLimits { drain: STARTUP_DRAIN, ..ServeLimits::default() };
@@ -157,13 +182,15 @@ impl Daemon {
         loaded
     }
 
-    /// Prints the listen address and serves until SIGTERM or Ctrl-C, then finishes in-flight requests.
+    /// Prints the listen address and serves until SIGTERM or Ctrl-C, then finishes in-flight
+    /// requests.
     pub async fn serve(self, name: &str, router: Router, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         self.serve_until(shutdown, name, router, context).await
     }
 
-    /// Prints the listen address and serves until `shutdown`, which also stops the daemon's background tasks.
+    /// Prints the listen address and serves until `shutdown`, which also stops the daemon's
+    /// background tasks.
     pub async fn serve_until(
         self,
         shutdown: Shutdown,
@@ -203,7 +230,9 @@ impl Daemon {
             preflight::spawn_disk_check(self.directories, &shutdown);
         }
         let stop = shutdown.clone();
-        shutdown.spawn("http", async move { serve(listener, router, &stop, ServeLimits::default()).await });
+        shutdown.spawn("http", async move {
+            serve(listener, router, &stop, ServeLimits::default()).await
+        });
         shutdown.finished().await.context("the service did not stop in time")
     }
 }
@@ -219,9 +248,13 @@ pub fn print_address(name: &str, address: SocketAddr, context: &Context) -> anyh
     }
 }
 
-/// Serves `/metrics` and `/readyz` for the daemon `name`, whose own port uses another protocol. Without an address, no
-/// metrics are recorded.
-pub async fn serve_metrics(name: &str, address: Option<SocketAddr>, shutdown: &Shutdown) -> anyhow::Result<Readiness> {
+/// Serves `/metrics` and `/readyz` for the daemon `name`, whose own port uses another protocol.
+/// Without an address, no metrics are recorded.
+pub async fn serve_metrics(
+    name: &str,
+    address: Option<SocketAddr>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Readiness> {
     allow_connections();
     let readiness = Readiness::starting();
     if let Some(address) = address {
@@ -234,8 +267,8 @@ pub async fn serve_metrics(name: &str, address: Option<SocketAddr>, shutdown: &S
     Ok(readiness)
 }
 
-/// Serves the metrics of the daemon `name` at `address`, by default `usual`. If the default address is in use, logs a warning and continues
-/// without metrics.
+/// Serves the metrics of the daemon `name` at `address`, by default `usual`. If the default address
+/// is in use, logs a warning and continues without metrics.
 pub async fn serve_metrics_or_warn(
     name: &str,
     address: Option<SocketAddr>,
@@ -244,16 +277,20 @@ pub async fn serve_metrics_or_warn(
 ) -> anyhow::Result<Option<Readiness>> {
     match (address, serve_metrics(name, Some(address.unwrap_or(usual)), shutdown).await) {
         (None, Err(error)) => {
-            tracing::warn!("metrics are not served: {error:#}; hint: set the listen address with --metrics");
+            tracing::warn!(
+                "metrics are not served: {error:#}; hint: set the listen address with --metrics"
+            );
             Ok(None)
         }
         (_, served) => served.map(Some),
     }
 }
 
-/// Runs a demonstration with a temporary directory, then stops its servers. A signal stops the demonstration with an
-/// error.
-pub async fn demonstrate<T>(play: impl AsyncFnOnce(&Path, &Shutdown) -> anyhow::Result<T>) -> anyhow::Result<T> {
+/// Runs a demonstration with a temporary directory, then stops its servers. A signal stops the
+/// demonstration with an error.
+pub async fn demonstrate<T>(
+    play: impl AsyncFnOnce(&Path, &Shutdown) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
     let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
     let played = tokio::select! {
@@ -266,21 +303,29 @@ pub async fn demonstrate<T>(play: impl AsyncFnOnce(&Path, &Shutdown) -> anyhow::
 }
 
 /// Serves `router` on a free loopback port and returns its URL.
-pub async fn serve_here(name: &'static str, router: Router, shutdown: &Shutdown) -> anyhow::Result<Url> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
+pub async fn serve_here(
+    name: &'static str,
+    router: Router,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Url> {
+    let listener =
+        TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
     let stop = shutdown.clone();
-    shutdown.spawn(name, async move { serve(listener, router, &stop, ServeLimits::default()).await });
+    shutdown
+        .spawn(name, async move { serve(listener, router, &stop, ServeLimits::default()).await });
     Ok(url)
 }
 
 fn spawn_metrics(listener: TcpListener, routes: Router, shutdown: &Shutdown) {
     let stop = shutdown.clone();
-    shutdown.spawn("metrics", async move { serve(listener, routes, &stop, ServeLimits::default()).await });
+    shutdown.spawn("metrics", async move {
+        serve(listener, routes, &stop, ServeLimits::default()).await
+    });
 }
 
-/// Raises the soft limit on open files to the hard limit: the usual 1024 is too low for a server's connections. Logs a
-/// hard limit that is too low as well.
+/// Raises the soft limit on open files to the hard limit: the usual 1024 is too low for a server's
+/// connections. Logs a hard limit that is too low as well.
 fn allow_connections() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

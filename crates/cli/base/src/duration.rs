@@ -8,7 +8,9 @@ const DAY: Duration = Duration::from_hours(24);
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let sensible = seconds.filter(|seconds| !seconds.is_zero() && *seconds <= DAY);
-    sensible.ok_or_else(|| format!("expected a number of seconds above 0 and at most {}", DAY.as_secs()))
+    sensible.ok_or_else(|| {
+        format!("expected a number of seconds above 0 and at most {}", DAY.as_secs())
+    })
 }
 
 #[cfg(test)]
@@ -21,7 +23,11 @@ mod tests {
             assert_eq!(seconds(text), Ok(Duration::from_millis(milliseconds)));
         }
         for text in ["", "x", "0", "-1", "1e-10", "86400.1", "1e19", "1e300", "inf", "NaN"] {
-            assert_eq!(seconds(text).unwrap_err(), "expected a number of seconds above 0 and at most 86400", "{text}");
+            assert_eq!(
+                seconds(text).unwrap_err(),
+                "expected a number of seconds above 0 and at most 86400",
+                "{text}"
+            );
         }
     }
 }

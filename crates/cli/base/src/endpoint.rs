@@ -100,12 +100,22 @@ fn unchanged(mut about: Value, address: SocketAddr, context: &Context) -> anyhow
     context.print(&format!("{address} is already published; nothing to do"))
 }
 
-/// Reads the endpoint that the chain has for a hotkey, with the block of its last change; `null` if there is none.
-pub async fn stored_axon(chain: &Client, netuid: NetUid, hotkey: Hotkey, at: Block) -> anyhow::Result<Value> {
-    chain.storage("SubtensorModule", "Axons", &[json!(netuid), json!(hotkey)], at.into()).await.map_err(failed)
+/// Reads the endpoint that the chain has for a hotkey, with the block of its last change; `null` if
+/// there is none.
+pub async fn stored_axon(
+    chain: &Client,
+    netuid: NetUid,
+    hotkey: Hotkey,
+    at: Block,
+) -> anyhow::Result<Value> {
+    chain
+        .storage("SubtensorModule", "Axons", &[json!(netuid), json!(hotkey)], at.into())
+        .await
+        .map_err(failed)
 }
 
-/// Returns why the rate limit does not let the hotkey of this endpoint change it in the next block; `None` if it does.
+/// Returns why the rate limit does not let the hotkey of this endpoint change it in the next block;
+/// `None` if it does.
 pub async fn rate_limited(
     chain: &Client,
     netuid: NetUid,
@@ -114,8 +124,10 @@ pub async fn rate_limited(
 ) -> anyhow::Result<Option<Obstacle>> {
     let last = axon["block"].as_u64().unwrap_or_default();
     let blocks = stored_blocks(chain, "ServingRateLimit", &[json!(netuid)], head.into()).await?;
-    let limit =
-        RateLimit { error: "SubtensorModule.ServingRateLimitExceeded", actions: "two changes of a hotkey's endpoint" };
+    let limit = RateLimit {
+        error: "SubtensorModule.ServingRateLimitExceeded",
+        actions: "two changes of a hotkey's endpoint",
+    };
     limit.obstacle(chain, last, blocks, head.number).await
 }
 
@@ -134,6 +146,7 @@ fn is_published(axon: &Value, address: SocketAddr) -> bool {
 
 /// Returns the version number of this program: major × 1 000 000 + minor × 1 000 + patch.
 pub fn version() -> u32 {
-    let parts = env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    let parts =
+        env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     parts.fold(0, |version, part| version * 1_000 + part)
 }

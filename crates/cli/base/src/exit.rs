@@ -32,7 +32,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    const ALL: [Self; 5] = [Self::Usage, Self::Network, Self::Authentication, Self::Rejected, Self::Undecided];
+    const ALL: [Self; 5] =
+        [Self::Usage, Self::Network, Self::Authentication, Self::Rejected, Self::Undecided];
 
     /// Returns the class with this exit code; `None` for other codes, such as 1.
     pub fn of_code(code: u8) -> Option<Self> {
@@ -65,8 +66,9 @@ impl Classified {
     }
 }
 
-/// An error whose message ends with a peer's text. In the text form, control characters of this text are escaped, also
-/// line breaks, which could otherwise pass for another error or for a hint. The JSON form has the text itself.
+/// An error whose message ends with a peer's text. In the text form, control characters of this
+/// text are escaped, also line breaks, which could otherwise pass for another error or for a hint.
+/// The JSON form has the text itself.
 #[derive(Debug, thiserror::Error)]
 #[error("{shown}")]
 pub struct Quoting {
@@ -79,7 +81,12 @@ pub struct Quoting {
 
 impl Quoting {
     /// Creates an error with the message `before: text`. Without a failure class, the exit code is 1.
-    pub fn error(failure: Option<Failure>, before: &str, text: &str, hint: Option<&str>) -> anyhow::Error {
+    pub fn error(
+        failure: Option<Failure>,
+        before: &str,
+        text: &str,
+        hint: Option<&str>,
+    ) -> anyhow::Error {
         let hint = hint.map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
         let shown = format!("{before}: {}{hint}", printable(text));
         anyhow::Error::new(Self { failure, shown, raw: format!("{before}: {text}") })
@@ -103,7 +110,8 @@ struct Report {
 
 impl Report {
     fn new(error: &anyhow::Error) -> Self {
-        let (mut messages, mut raw, mut hints) = (Vec::<String>::new(), Vec::<String>::new(), Vec::<String>::new());
+        let (mut messages, mut raw, mut hints) =
+            (Vec::<String>::new(), Vec::<String>::new(), Vec::<String>::new());
         let mut above = String::new();
         for cause in error.chain() {
             let text = cause.to_string();
@@ -128,7 +136,11 @@ impl Report {
         let label = console::style("error:").for_stderr().red().bold();
         for (depth, message) in self.messages.iter().enumerate() {
             let message = printable_lines(message);
-            if depth == 0 { eprintln!("{label} {message}") } else { eprintln!("  caused by: {message}") }
+            if depth == 0 {
+                eprintln!("{label} {message}")
+            } else {
+                eprintln!("  caused by: {message}")
+            }
         }
         let label = console::style("hint:").for_stderr().cyan().bold();
         for hint in &self.hints {
@@ -136,11 +148,12 @@ impl Report {
         }
     }
 
-    /// Returns one line of JSON, so that the last line of standard error is the error, whatever was logged before.
-    /// JSON's escapes alone make control characters harmless.
+    /// Returns one line of JSON, so that the last line of standard error is the error, whatever was
+    /// logged before. JSON's escapes alone make control characters harmless.
     fn json(&self) -> String {
         let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
-        let document = json!({ "error": self.raw.join(": "), "hint": hint, "exit_code": self.exit_code });
+        let document =
+            json!({ "error": self.raw.join(": "), "hint": hint, "exit_code": self.exit_code });
         printable_json(&document.to_string()).into_owned()
     }
 }
@@ -164,15 +177,19 @@ fn without_hint(message: &str) -> (&str, Option<&str>) {
     }
     match message.split_once(INLINE_HINT) {
         // In a list, each hint stays with its entry.
-        Some((before, hint)) if ![before, hint].iter().any(|part| part.contains('\n') || part.contains("hint: ")) => {
+        Some((before, hint))
+            if ![before, hint]
+                .iter()
+                .any(|part| part.contains('\n') || part.contains("hint: ")) =>
+        {
             (before, Some(hint))
         }
         _ => (message, None),
     }
 }
 
-/// Converts clap's error for wrong arguments to the form of all others: a message in one line, and as the hint clap's
-/// suggestions and the usage.
+/// Converts clap's error for wrong arguments to the form of all others: a message in one line, and
+/// as the hint clap's suggestions and the usage.
 pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
     let text = error.render().to_string();
     let in_one_line = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
@@ -180,11 +197,15 @@ pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
     for part in text.split("\n\n").map(str::trim) {
         if let Some(usage) = part.strip_prefix("Usage: ") {
             let usage = in_one_line(usage);
-            let words = usage.split(' ').take_while(|word| word.starts_with(|first: char| first.is_ascii_lowercase()));
+            let words = usage
+                .split(' ')
+                .take_while(|word| word.starts_with(|first: char| first.is_ascii_lowercase()));
             let command = words.collect::<Vec<_>>().join(" ");
             hints.push(format!("usage: {usage}; `{command} --help` describes it"));
         } else if part.starts_with("tip: ") {
-            hints.extend(part.lines().map(|line| line.trim().trim_start_matches("tip: ").to_owned()));
+            hints.extend(
+                part.lines().map(|line| line.trim().trim_start_matches("tip: ").to_owned()),
+            );
         } else if let Some(hint) = part.strip_prefix("hint: ") {
             hints.push(in_one_line(hint));
         } else if !part.starts_with("For more information") {
@@ -194,7 +215,11 @@ pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
     let message = message.join(" ");
     let (message, hint) = without_hint(&message);
     hints.splice(0..0, hint.map(str::to_owned));
-    let text = if hints.is_empty() { message.to_owned() } else { format!("{message}{HINT}{}", hints.join("\n")) };
+    let text = if hints.is_empty() {
+        message.to_owned()
+    } else {
+        format!("{message}{HINT}{}", hints.join("\n"))
+    };
     Classified::error(Failure::Usage, text)
 }
 
@@ -233,17 +258,19 @@ mod tests {
 
     #[test]
     fn hints_follow_all_messages_whatever_their_form() {
-        let error =
-            anyhow::anyhow!("unknown network x; hint: use finney").context("cannot connect\nhint: check --network");
+        let error = anyhow::anyhow!("unknown network x; hint: use finney")
+            .context("cannot connect\nhint: check --network");
         let expected = (
             "cannot connect: unknown network x".to_owned(),
             ["check --network", "use finney"].map(str::to_owned).to_vec(),
         );
         assert_eq!(hinted(&error), expected);
         // The hints of a list stay with their entries.
-        let list = "invalid settings:\n  A=1: too small; hint: use 2\n  B=1: too large; hint: use 0";
+        let list =
+            "invalid settings:\n  A=1: too small; hint: use 2\n  B=1: too large; hint: use 0";
         assert_eq!(hinted(&anyhow::anyhow!(list)), (list.to_owned(), vec![]));
-        let repeated: Result<(), _> = Err(anyhow::anyhow!("b\nhint: do it")).context("a\nhint: do it");
+        let repeated: Result<(), _> =
+            Err(anyhow::anyhow!("b\nhint: do it")).context("a\nhint: do it");
         assert_eq!(hinted(&repeated.unwrap_err()), ("a: b".to_owned(), vec!["do it".to_owned()]));
     }
 
@@ -265,7 +292,12 @@ mod tests {
 
     #[test]
     fn hint_at_the_end_of_quoted_text_is_in_no_message() {
-        let error = Quoting::error(None, "the node rejected the call", "the nonce is in the pool; hint: wait", None);
+        let error = Quoting::error(
+            None,
+            "the node rejected the call",
+            "the nonce is in the pool; hint: wait",
+            None,
+        );
         let report = Report::new(&error);
         assert_eq!(report.messages, ["the node rejected the call: the nonce is in the pool"]);
         assert_eq!(report.raw, report.messages);
@@ -277,7 +309,8 @@ mod tests {
     fn wrong_arguments_have_the_form_of_all_errors() {
         let command = || {
             let netuid = Arg::new("netuid").long("netuid").required(true);
-            Command::new("tao").subcommand(Command::new("metagraph").arg(netuid).arg(Arg::new("uid").long("uid")))
+            Command::new("tao")
+                .subcommand(Command::new("metagraph").arg(netuid).arg(Arg::new("uid").long("uid")))
         };
         for (words, message, first_hint) in [
             (
@@ -295,7 +328,11 @@ mod tests {
             let (shown, hints) = hinted(&error);
             assert_eq!((shown.as_str(), hints.len()), (message, 1));
             let hint = hints.first().unwrap();
-            assert!(hint.starts_with(first_hint) && hint.ends_with("; `tao metagraph --help` describes it"), "{hint}");
+            assert!(
+                hint.starts_with(first_hint)
+                    && hint.ends_with("; `tao metagraph --help` describes it"),
+                "{hint}"
+            );
             assert_eq!(exit_code_of(&error), 2);
         }
     }

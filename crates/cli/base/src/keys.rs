@@ -10,7 +10,8 @@ use clap::{Arg, Args, Command};
 use taonet_chain::{Client, Network};
 use taonet_neuron::WalletSettings;
 use taonet_wallet::{
-    CryptoType, DEFAULT_ROOT, Keypair, Mnemonic, Name, StoredKey, Wallet, Wallets, WordCount, expand_home,
+    CryptoType, DEFAULT_ROOT, Keypair, Mnemonic, Name, StoredKey, Wallet, Wallets, WordCount,
+    expand_home,
 };
 
 use crate::chain::{NetworkArgs, check_development, check_development_before, set_network};
@@ -27,7 +28,8 @@ pub struct KeyArgs {
     password: PasswordArgs,
 }
 
-/// Signing key of a subnet 2 neuron; wallet and hotkey names also select it, as in the reference's programs
+/// Signing key of a subnet 2 neuron; wallet and hotkey names also select it, as in the reference's
+/// programs
 #[derive(Debug, Args)]
 pub struct NeuronKeyArgs {
     /// Name of the wallet with the hotkey [default: BITTENSOR_WALLET_COLD, else default]
@@ -47,8 +49,8 @@ pub struct NeuronKeyArgs {
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 struct SourceArgs {
-    /// Hotkey file [default: the hotkey of the wallet in BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and
-    /// BITTENSOR_WALLET_PATH]
+    /// Hotkey file [default: the hotkey of the wallet in BITTENSOR_WALLET_COLD,
+    /// BITTENSOR_WALLET_HOT and BITTENSOR_WALLET_PATH]
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
     /// Development key such as //Alice; development chains only
@@ -56,15 +58,21 @@ struct SourceArgs {
     key_uri: Option<String>,
 }
 
-/// Value parser that accepts derivation paths of the public development phrase only, since other users can see
-/// arguments. Unlike clap's own parsers, it does not echo a rejected value, which could be a secret passed by mistake.
+/// Value parser that accepts derivation paths of the public development phrase only, since other
+/// users can see arguments. Unlike clap's own parsers, it does not echo a rejected value, which
+/// could be a secret passed by mistake.
 #[derive(Debug, Clone)]
 pub(crate) struct DevelopmentUri;
 
 impl TypedValueParser for DevelopmentUri {
     type Value = String;
 
-    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+    fn parse_ref(
+        &self,
+        command: &Command,
+        _: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
         value.to_str().filter(|uri| uri.starts_with('/')).map(str::to_owned).ok_or_else(|| {
             let message = "--key-uri accepts only development keys such as //Alice, not mnemonics or seeds\n\nhint: \
                 write a real key to a file with `tao wallet regen-hotkey`, and pass the file with --keyfile\n";
@@ -94,7 +102,8 @@ impl NeuronKeyArgs {
         if let Some(path) = &self.wallet_path {
             settings.path = Some(path.clone());
         } else if self.wallet_name.is_some() || self.wallet_hotkey.is_some() {
-            // A configured path of a key file would take precedence over the names, so it is dropped.
+            // A configured path of a key file would take precedence over the names, so it is
+            // dropped.
             settings.path = settings.path.take().filter(|path| !path.is_file());
         }
         if let Some(name) = &self.wallet_name {
@@ -117,8 +126,8 @@ impl KeyArgs {
         self.source.key_uri.is_some()
     }
 
-    /// Connects to the selected network. A development key is an error unless it is a development chain: a node of this
-    /// machine may not have responded when [`Self::load`] asked.
+    /// Connects to the selected network. A development key is an error unless it is a development
+    /// chain: a node of this machine may not have responded when [`Self::load`] asked.
     pub async fn connect(&self, network: &NetworkArgs) -> anyhow::Result<Client> {
         let chain = network.connect().await?;
         if self.is_development() {
@@ -127,13 +136,15 @@ impl KeyArgs {
         Ok(chain)
     }
 
-    /// Opens the selected key for a service on the network that the command's arguments select, or without them the
-    /// environment. A development key is an error unless the network is a development chain.
+    /// Opens the selected key for a service on the network that the command's arguments select, or
+    /// without them the environment. A development key is an error unless the network is a
+    /// development chain.
     pub fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
         self.load_from(Some(&selected(network)?), |_| ())
     }
 
-    /// Like [`Self::load`], with changes to the configured wallet. Without a network, development keys are accepted.
+    /// Like [`Self::load`], with changes to the configured wallet. Without a network, development
+    /// keys are accepted.
     fn load_from(
         &self,
         network: Option<&Network>,
@@ -156,13 +167,17 @@ impl KeyArgs {
     }
 
     fn open(&self, file: &Path) -> anyhow::Result<Keypair> {
-        self.unlock(&StoredKey::read(file).with_context(|| format!("cannot use the key file {}", file.display()))?)
+        self.unlock(
+            &StoredKey::read(file)
+                .with_context(|| format!("cannot use the key file {}", file.display()))?,
+        )
     }
 
     fn unlock(&self, stored: &StoredKey) -> anyhow::Result<Keypair> {
         let file = stored.path();
         let named = || format!("cannot use the key file {}", file.display());
-        let pair = self.password.open(stored).with_context(named)?.into_keypair().with_context(named)?;
+        let pair =
+            self.password.open(stored).with_context(named)?.into_keypair().with_context(named)?;
         match pair.crypto_type() {
             CryptoType::Sr25519 => Ok(pair),
             other @ CryptoType::Ed25519 => {
@@ -187,7 +202,10 @@ const HINT: &str = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD
     development chain use a development key with --key-uri //Alice";
 
 /// Returns the configured wallet; `None` if the wallet path is that of a keyfile.
-pub fn configured_wallet(settings: &WalletSettings, home: Option<&Path>) -> anyhow::Result<Option<Wallet>> {
+pub fn configured_wallet(
+    settings: &WalletSettings,
+    home: Option<&Path>,
+) -> anyhow::Result<Option<Wallet>> {
     let path = settings.path.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
     let path = expand_home(path, home)?;
     if path.is_file() {
@@ -201,16 +219,21 @@ fn name(variable: &str, text: &str) -> anyhow::Result<Name> {
     text.parse().map_err(|error| usage(format!("{variable}={text}: {error}")))
 }
 
-/// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it. The error for a missing
-/// hotkey ends with `hint`.
-pub fn stored_hotkey(settings: &WalletSettings, home: Option<&Path>, hint: &str) -> anyhow::Result<StoredKey> {
+/// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it. The
+/// error for a missing hotkey ends with `hint`.
+pub fn stored_hotkey(
+    settings: &WalletSettings,
+    home: Option<&Path>,
+    hint: &str,
+) -> anyhow::Result<StoredKey> {
     let Some(wallet) = configured_wallet(settings, home)? else {
         let path = expand_home(settings.path.clone().unwrap_or_default(), home)?;
-        return StoredKey::read(&path).with_context(|| format!("BITTENSOR_WALLET_PATH={}", path.display()));
+        return StoredKey::read(&path)
+            .with_context(|| format!("BITTENSOR_WALLET_PATH={}", path.display()));
     };
-    wallet
-        .hotkey(&name("BITTENSOR_WALLET_HOT", &settings.hotkey)?)
-        .map_err(|error| anyhow::Error::new(error).context(format!("no signing key found\nhint: {hint}")))
+    wallet.hotkey(&name("BITTENSOR_WALLET_HOT", &settings.hotkey)?).map_err(|error| {
+        anyhow::Error::new(error).context(format!("no signing key found\nhint: {hint}"))
+    })
 }
 
 fn usage(message: String) -> anyhow::Error {

@@ -34,7 +34,10 @@
 //! `taonet-cli-wallet`.
 
 #![allow(clippy::print_stderr, reason = "the report of an error goes to standard error")]
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 pub mod chain;
 pub mod context;

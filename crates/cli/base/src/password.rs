@@ -17,9 +17,15 @@ const MAX_ATTEMPTS: usize = 3;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Password options")]
 pub struct PasswordArgs {
-    /// File with the keyfile's password on one line [env, for existing keyfiles: BT_PW_… (as the Python wallet stores
-    /// it), BT_WALLET_PASSWORD, BT_WALLET_PASSWORD_FILE] [default: prompt on the terminal]
-    #[arg(long, alias = "wallet-password-file", value_name = "FILE", conflicts_with = "password_fd")]
+    /// File with the keyfile's password on one line [env, for existing keyfiles: BT_PW_… (as the
+    /// Python wallet stores it), BT_WALLET_PASSWORD, BT_WALLET_PASSWORD_FILE] [default: prompt on
+    /// the terminal]
+    #[arg(
+        long,
+        alias = "wallet-password-file",
+        value_name = "FILE",
+        conflicts_with = "password_fd"
+    )]
     password_file: Option<PathBuf>,
     /// Open file descriptor to read the password from, such as 3 with `3<file`
     #[arg(long, value_name = "NUMBER")]
@@ -50,7 +56,8 @@ impl PasswordArgs {
         if let Some(password) = given(self.password_file.as_deref(), self.password_fd)? {
             return Ok(password);
         }
-        let keyfile = std::path::absolute(keyfile).context("the current directory no longer exists")?;
+        let keyfile =
+            std::path::absolute(keyfile).context("the current directory no longer exists")?;
         if let Some(password) = Password::from_lookup(&keyfile, settings::variable)? {
             return Ok(password);
         }
@@ -68,7 +75,11 @@ impl PasswordArgs {
 
     /// Reads the password for a new keyfile.
     pub fn for_new(&self, of: &str) -> anyhow::Result<Password> {
-        chosen(given(self.password_file.as_deref(), self.password_fd)?, of, "--password-file or --password-fd")
+        chosen(
+            given(self.password_file.as_deref(), self.password_fd)?,
+            of,
+            "--password-file or --password-fd",
+        )
     }
 }
 
@@ -84,7 +95,10 @@ impl NewPasswordArgs {
 pub fn refused(error: WalletError) -> anyhow::Error {
     match error {
         WalletError::Keyfile { path, source: source @ KeyfileError::WrongPassword } => {
-            Classified::error(Failure::Authentication, format!("cannot open {}: {source}", path.display()))
+            Classified::error(
+                Failure::Authentication,
+                format!("cannot open {}: {source}", path.display()),
+            )
         }
         error => error.into(),
     }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use taonet_neuron::WalletSettings;
-use taonet_wallet::{DEFAULT_ROOT, Keypair, Name, PublicKey, StoredKey, Wallet, Wallets, expand_home};
+use taonet_wallet::{
+    DEFAULT_ROOT, Keypair, Name, PublicKey, StoredKey, Wallet, Wallets, expand_home,
+};
 
 use crate::exit::{Classified, Failure};
 use crate::keys::stored_hotkey;
@@ -105,8 +107,13 @@ impl HotkeyArgs {
         unlock(&self.wallet()?.hotkey(&self.name()?)?, password)
     }
 
-    /// Opens the hotkey that an option or its variable selects, or else the one in the operator's settings.
-    pub fn unlock_configured(&self, mut settings: WalletSettings, password: &PasswordArgs) -> anyhow::Result<Keypair> {
+    /// Opens the hotkey that an option or its variable selects, or else the one in the operator's
+    /// settings.
+    pub fn unlock_configured(
+        &self,
+        mut settings: WalletSettings,
+        password: &PasswordArgs,
+    ) -> anyhow::Result<Keypair> {
         let home = dirs::home_dir();
         self.select(&mut settings, home.as_deref())?;
         let hint = "select a wallet with --wallet-name and --hotkey, or set BITTENSOR_WALLET_COLD and \
@@ -120,7 +127,8 @@ impl HotkeyArgs {
         if let Some(root) = self.wallet.root.chosen_root() {
             settings.path = Some(root);
         } else if wallet.is_some() || hotkey.is_some() {
-            // A configured path of a key file would take precedence over the names, so it is dropped.
+            // A configured path of a key file would take precedence over the names, so it is
+            // dropped.
             let path = settings.path.take().map(|path| expand_home(path, home)).transpose()?;
             settings.path = path.filter(|path| !path.is_file());
         }
@@ -149,12 +157,20 @@ impl KeyArgs {
     /// Returns the selected public key; no password is needed.
     pub fn public(&self) -> anyhow::Result<PublicKey> {
         let wallet = self.hotkey.wallet()?;
-        Ok(if self.use_hotkey { wallet.hotkeypub(&self.hotkey.name()?)? } else { wallet.coldkeypub()? })
+        Ok(if self.use_hotkey {
+            wallet.hotkeypub(&self.hotkey.name()?)?
+        } else {
+            wallet.coldkeypub()?
+        })
     }
 
     /// Returns the name of the wallet, or that of the hotkey with `--use-hotkey`.
     pub fn name(&self) -> anyhow::Result<String> {
-        let name = if self.use_hotkey { self.hotkey.name()? } else { self.hotkey.wallet()?.name().clone() };
+        let name = if self.use_hotkey {
+            self.hotkey.name()?
+        } else {
+            self.hotkey.wallet()?.name().clone()
+        };
         Ok(name.to_string())
     }
 

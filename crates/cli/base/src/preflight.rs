@@ -1,8 +1,8 @@
 //! Short checks at the start of daemons.
 //!
-//! They run beside the daemon, so that a slow disk or node does not delay it. They are logged and never stop a daemon:
-//! what it cannot work without, such as its port, key or ledger, it reports itself. The settings without effect and the
-//! modes of keyfiles are logged where they are read.
+//! They run beside the daemon, so that a slow disk or node does not delay it. They are logged and
+//! never stop a daemon: what it cannot work without, such as its port, key or ledger, it reports
+//! itself. The settings without effect and the modes of keyfiles are logged where they are read.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,8 @@ use tokio::time::timeout;
 
 /// Timeout of a query of a file system, whose response takes milliseconds unless a network is down.
 const DISK_TIMEOUT: Duration = Duration::from_secs(3);
-/// Timeout of the read of the chain's time: one block, after which the time that is read would no longer be the newest.
+/// Timeout of the read of the chain's time: one block, after which the time that is read would no
+/// longer be the newest.
 const CHAIN_TIMEOUT: Duration = BLOCK_TIME;
 
 /// Checks the directories in which a daemon writes.

@@ -1,5 +1,6 @@
-//! Escapes untrusted text for the terminal. Control characters in a peer's text could clear the screen, change the
-//! window title or fake other output. Such characters are shown as escapes instead.
+//! Escapes untrusted text for the terminal. Control characters in a peer's text could clear the
+//! screen, change the window title or fake other output. Such characters are shown as escapes
+//! instead.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -25,8 +26,8 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     })
 }
 
-/// Returns a writer for a peer's bytes to standard output, which escapes them like [`printable_lines`] on a terminal
-/// and leaves them unchanged elsewhere.
+/// Returns a writer for a peer's bytes to standard output, which escapes them like
+/// [`printable_lines`] on a terminal and leaves them unchanged elsewhere.
 pub fn stdout() -> Box<dyn Write> {
     let stdout = io::stdout().lock();
     if stdout.is_terminal() { Box::new(PrintableWriter::new(stdout)) } else { Box::new(stdout) }
@@ -68,7 +69,11 @@ fn is_control_in_line(character: char) -> bool {
     is_control(character) && !matches!(character, '\n' | '\t')
 }
 
-fn escaped(text: &str, escapes: fn(char) -> bool, escape: impl Fn(&mut String, char)) -> Cow<'_, str> {
+fn escaped(
+    text: &str,
+    escapes: fn(char) -> bool,
+    escape: impl Fn(&mut String, char),
+) -> Cow<'_, str> {
     if !text.contains(escapes) {
         return Cow::Borrowed(text);
     }
@@ -109,14 +114,19 @@ mod tests {
 
     #[test]
     fn chunks_are_escaped_like_the_whole_text() {
-        for bytes in ["a 語 \u{1b}[2J\u{9b} 🦀\r\n".as_bytes(), b"\xff\xc2\x9b\xe8\xaa\n\xf0\x9f\n"] {
+        for bytes in ["a 語 \u{1b}[2J\u{9b} 🦀\r\n".as_bytes(), b"\xff\xc2\x9b\xe8\xaa\n\xf0\x9f\n"]
+        {
             for size in 1..=bytes.len() {
                 let mut writer = PrintableWriter::new(Vec::new());
                 for piece in bytes.chunks(size) {
                     writer.write_all(piece).unwrap();
                 }
                 let whole = String::from_utf8_lossy(bytes);
-                assert_eq!(String::from_utf8(writer.inner).unwrap(), printable_lines(&whole), "{size}");
+                assert_eq!(
+                    String::from_utf8(writer.inner).unwrap(),
+                    printable_lines(&whole),
+                    "{size}"
+                );
             }
         }
     }

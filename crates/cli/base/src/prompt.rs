@@ -14,7 +14,10 @@ use crate::exit::{Classified, Failure};
 pub fn secret(question: &str, hint: &str) -> anyhow::Result<Zeroizing<String>> {
     let terminal = Term::stderr();
     if !terminal.is_term() {
-        return Err(Classified::error(Failure::Usage, format!("no terminal for the password prompt\nhint: {hint}")));
+        return Err(Classified::error(
+            Failure::Usage,
+            format!("no terminal for the password prompt\nhint: {hint}"),
+        ));
     }
     terminal.write_str(&format!("{question}: ")).context("cannot write the prompt")?;
     let answer = hidden::read();
@@ -36,7 +39,10 @@ pub fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
     }
     let terminal = Term::stderr();
     if !terminal.is_term() || !io::stdin().is_terminal() {
-        return Err(Classified::error(Failure::Usage, format!("confirmation required: {question}\nhint: pass --yes")));
+        return Err(Classified::error(
+            Failure::Usage,
+            format!("confirmation required: {question}\nhint: pass --yes"),
+        ));
     }
     terminal.write_str(&format!("{question} [y/N] ")).context("cannot write the prompt")?;
     let mut answer = String::new();

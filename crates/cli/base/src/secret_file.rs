@@ -41,9 +41,14 @@ pub fn read_token(path: &Path) -> anyhow::Result<AccessToken> {
     token.map_err(|error| Classified::error(Failure::Usage, format!("{}: {error}", path.display())))
 }
 
-/// Opens the file. Standard input is also opened as a file, since the standard library's reader keeps a buffer.
+/// Opens the file. Standard input is also opened as a file, since the standard library's reader
+/// keeps a buffer.
 fn open(path: &Path) -> io::Result<File> {
-    if path == Path::new("-") { Ok(io::stdin().as_fd().try_clone_to_owned()?.into()) } else { File::open(path) }
+    if path == Path::new("-") {
+        Ok(io::stdin().as_fd().try_clone_to_owned()?.into())
+    } else {
+        File::open(path)
+    }
 }
 
 /// Fails if the path exists.
@@ -58,7 +63,10 @@ pub fn refuse_existing(path: &Path) -> anyhow::Result<()> {
 /// sequence, so that the secret is not copied in memory.
 pub fn write(path: &Path, parts: &[&[u8]]) -> anyhow::Result<()> {
     refuse_existing(path)?;
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let write = || {
         // The file is created with mode 0600.
         let mut draft = tempfile::NamedTempFile::new_in(directory)?;

@@ -1,8 +1,9 @@
 //! Settings from the environment, and for Babelbit's commands from the file `.env`.
 //!
-//! A command reads and validates only the settings that it uses, and a subnet never reads another's: a command names
-//! the variables of the operator that it uses ([`operator`]). The crates of Babelbit's commands and of the models read
-//! Babelbit's table, with the functions of this module.
+//! A command reads and validates only the settings that it uses, and a subnet never reads
+//! another's: a command names the variables of the operator that it uses ([`operator`]). The crates
+//! of Babelbit's commands and of the models read Babelbit's table, with the functions of this
+//! module.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,11 +19,11 @@ use taonet_settings::{ConfigError, FALLBACK_VARIABLE, NETWORK_VARIABLES, Problem
 use crate::exit::{Classified, Failure};
 
 /// Variables of the wallet whose hotkey signs.
-const WALLET: [&str; 3] = ["BITTENSOR_WALLET_COLD", "BITTENSOR_WALLET_HOT", "BITTENSOR_WALLET_PATH"];
+const WALLET: [&str; 3] =
+    ["BITTENSOR_WALLET_COLD", "BITTENSOR_WALLET_HOT", "BITTENSOR_WALLET_PATH"];
 
 /// Expected form of the variables that select the network.
-const NETWORK_FORM: &str =
-    "finney, test, archive, local, or URLs of nodes (ws://HOST:PORT or wss://HOST:PORT), separated by commas";
+const NETWORK_FORM: &str = "finney, test, archive, local, or URLs of nodes (ws://HOST:PORT or wss://HOST:PORT), separated by commas";
 
 /// The file of settings in the working directory.
 const FILE: &str = ".env";
@@ -43,8 +44,8 @@ pub fn load_env_file() -> anyhow::Result<()> {
 pub fn load_file(path: &Path) -> anyhow::Result<()> {
     let file = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
-    let variables =
-        file_variables(&text).map_err(|error| Classified::error(Failure::Usage, format!("{file}: {error}")))?;
+    let variables = file_variables(&text)
+        .map_err(|error| Classified::error(Failure::Usage, format!("{file}: {error}")))?;
     tracing::debug!(%file, variables = variables.len(), "settings read");
     FROM_FILE.get_or_init(|| variables);
     Ok(())
@@ -60,8 +61,9 @@ pub fn text(name: &str) -> Option<String> {
     variable(name)?.into_string().ok()
 }
 
-/// Returns where a variable is set: `environment`, `.env`, or `default` if it is not set. The network's origin is the
-/// name of the variable that selects it, unless that is the variable itself.
+/// Returns where a variable is set: `environment`, `.env`, or `default` if it is not set. The
+/// network's origin is the name of the variable that selects it, unless that is the variable
+/// itself.
 pub fn origin(name: &str) -> &'static str {
     if NETWORK_VARIABLES.contains(&name)
         && let Some(selecting) = NETWORK_VARIABLES.into_iter().find(|variable| is_set(variable))
@@ -78,8 +80,8 @@ pub fn origin(name: &str) -> &'static str {
     }
 }
 
-/// Reports the variables that select the network and are invalid; other subnets than Babelbit have no further settings
-/// in the environment.
+/// Reports the variables that select the network and are invalid; other subnets than Babelbit have
+/// no further settings in the environment.
 pub fn check_network() -> Vec<Finding> {
     let problems = network_problems(text);
     if problems.is_empty() {
@@ -96,9 +98,13 @@ pub fn is_set(name: &str) -> bool {
 
 /// Returns the variables that do not name a network. `variable` returns the value of a variable.
 pub fn network_problems(variable: impl Fn(&str) -> Option<String>) -> Vec<Problem> {
-    let values =
-        NETWORK_VARIABLES.into_iter().chain([FALLBACK_VARIABLE]).filter_map(|name| Some((name, variable(name)?)));
-    let set = values.map(|(name, value)| (name, value.trim().to_owned())).filter(|(_, value)| !value.is_empty());
+    let values = NETWORK_VARIABLES
+        .into_iter()
+        .chain([FALLBACK_VARIABLE])
+        .filter_map(|name| Some((name, variable(name)?)));
+    let set = values
+        .map(|(name, value)| (name, value.trim().to_owned()))
+        .filter(|(_, value)| !value.is_empty());
     let invalid = set.filter(|(_, value)| value.parse::<Network>().is_err());
     invalid
         .map(|(name, value)| {
@@ -109,8 +115,8 @@ pub fn network_problems(variable: impl Fn(&str) -> Option<String>) -> Vec<Proble
         .collect()
 }
 
-/// Reads only the named variables of the operator; all other fields have their defaults. Invalid values of other
-/// variables are no error.
+/// Reads only the named variables of the operator; all other fields have their defaults. Invalid
+/// values of other variables are no error.
 pub fn operator(names: &[&str]) -> anyhow::Result<OperatorConfig> {
     OperatorConfig::from_variables(named(names)).map_err(|error| usage(&error))
 }
@@ -132,7 +138,8 @@ pub fn usage(error: &ConfigError) -> anyhow::Error {
 
 /// Returns the variables that are set in the environment or the file.
 pub fn set() -> impl Iterator<Item = (OsString, OsString)> {
-    let from_file = FROM_FILE.get().into_iter().flatten().filter(|(name, _)| std::env::var_os(name).is_none());
+    let from_file =
+        FROM_FILE.get().into_iter().flatten().filter(|(name, _)| std::env::var_os(name).is_none());
     std::env::vars_os().chain(from_file.map(|(name, value)| (name.into(), value.into())))
 }
 
@@ -148,7 +155,10 @@ mod tests {
             (&[("BT_NETWORK", " test "), ("BT_CHAIN_ENDPOINT", " ")], &[]),
             (&[("BT_NETWORK", "locall")], &["BT_NETWORK=locall"]),
             (&[("BT_CHAIN_ENDPOINT", "127.0.0.1:9944")], &["BT_CHAIN_ENDPOINT=127.0.0.1:9944"]),
-            (&[("BT_CHAIN_ENDPOINT", "http://node.example")], &["BT_CHAIN_ENDPOINT=http://node.example"]),
+            (
+                &[("BT_CHAIN_ENDPOINT", "http://node.example")],
+                &["BT_CHAIN_ENDPOINT=http://node.example"],
+            ),
             (&[("BT_CHAIN_ENDPOINT", "ws://me:hunter2@node.example:x")], &["BT_CHAIN_ENDPOINT=…"]),
             // Also variables that another one overrides.
             (
@@ -157,14 +167,18 @@ mod tests {
             ),
             (&[("BITTENSOR_SUBTENSOR_FALLBACK", "lite")], &["BITTENSOR_SUBTENSOR_FALLBACK=lite"]),
         ] {
-            let variable =
-                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+            let variable = |name: &str| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+            };
             let problems = network_problems(variable);
-            let shown: Vec<_> = problems.iter().map(|problem| format!("{}={}", problem.name, problem.value)).collect();
+            let shown: Vec<_> = problems
+                .iter()
+                .map(|problem| format!("{}={}", problem.name, problem.value))
+                .collect();
             assert_eq!(shown, expected, "{set:?}");
-            assert!(
-                problems.iter().all(|problem| problem.expected.starts_with("finney, test, archive, local, or URLs"))
-            );
+            assert!(problems.iter().all(|problem| {
+                problem.expected.starts_with("finney, test, archive, local, or URLs")
+            }));
         }
     }
 }

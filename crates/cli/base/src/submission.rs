@@ -10,7 +10,8 @@ use taonet_validator::signer::AuditLog;
 use taonet_validator::{LocalWeights, WeightService};
 use taonet_wallet::Keypair;
 
-/// Starts the weight service of this process, with the weight ledger and the audit log in `directory`.
+/// Starts the weight service of this process, with the weight ledger and the audit log in
+/// `directory`.
 pub async fn start(
     chain: Arc<dyn Chain>,
     keypair: &Keypair,

@@ -13,7 +13,8 @@ const MAX_NETWORKS: usize = 8;
 /// Network name to the names of its subnets by netuid.
 pub type ListedSubnets = BTreeMap<String, BTreeMap<u16, String>>;
 
-/// Keeps the names of a network's subnets for later completions. A failure is only logged: it costs nothing else.
+/// Keeps the names of a network's subnets for later completions. A failure is only logged: it costs
+/// nothing else.
 pub fn keep_subnets(network: &Network, subnets: &[Subnet]) {
     let mut listed = read_listed();
     if listed.len() >= MAX_NETWORKS {
@@ -23,7 +24,10 @@ pub fn keep_subnets(network: &Network, subnets: &[Subnet]) {
     listed.insert(network.to_string(), names.collect());
     let Some(path) = listed_file() else { return };
     if let Err(error) = write_listed(&path, &listed) {
-        tracing::debug!(error = format!("{error:#}"), "cannot keep the names of subnets for completions");
+        tracing::debug!(
+            error = format!("{error:#}"),
+            "cannot keep the names of subnets for completions"
+        );
     }
 }
 

@@ -1,8 +1,9 @@
 //! Text tables that fit the terminal and never wrap within a number or word.
 //!
-//! If a table is too wide, texts wrap at spaces first, then addresses are abbreviated, then the least important columns
-//! are omitted. A line below the table lists the omitted and abbreviated columns; `--wide` shows everything. A matrix
-//! is never truncated: it continues in further tables below.
+//! If a table is too wide, texts wrap at spaces first, then addresses are abbreviated, then the
+//! least important columns are omitted. A line below the table lists the omitted and abbreviated
+//! columns; `--wide` shows everything. A matrix is never truncated: it continues in further tables
+//! below.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,7 +21,8 @@ pub(crate) use layout::Column;
 use layout::{Shown, fit, split};
 
 /// Table style: a line under the header, no borders.
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+const STYLE: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 /// Whether `--wide` is set.
 static WIDE: AtomicBool = AtomicBool::new(false);
 
@@ -44,8 +46,8 @@ pub fn table(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
     Rows { columns: columns.into(), form: Form::Table, cells: Vec::new() }
 }
 
-/// Creates a table with a header. If the table is too wide, it is split between columns; each part repeats the first
-/// column.
+/// Creates a table with a header. If the table is too wide, it is split between columns; each part
+/// repeats the first column.
 pub fn matrix(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
     Rows { columns: columns.into(), form: Form::Matrix, cells: Vec::new() }
 }
@@ -86,7 +88,9 @@ impl Rows {
 
     /// Renders the table for a line width; `None` for no limit.
     pub(crate) fn within(&self, width: Option<usize>) -> String {
-        let Some(limit) = width.filter(|_| self.form == Form::Matrix) else { return self.whole_within(width) };
+        let Some(limit) = width.filter(|_| self.form == Form::Matrix) else {
+            return self.whole_within(width);
+        };
         let parts = split(&self.columns, |index| self.texts(index), limit);
         let parts = parts.into_iter().map(|part| self.part(&part).whole_within(width));
         parts.collect::<Vec<_>>().join("\n\n")
@@ -108,7 +112,8 @@ impl Rows {
 
     fn whole_within(&self, width: Option<usize>) -> String {
         let has_header = self.form != Form::Plain;
-        let shown: Vec<Shown<'_>> = fit(&self.columns, has_header, |index| self.texts(index), width);
+        let shown: Vec<Shown<'_>> =
+            fit(&self.columns, has_header, |index| self.texts(index), width);
         let mut table = Table::new();
         table.load_style(if has_header { STYLE } else { TableStyle::new() });
         table.set_content_arrangement(ContentArrangement::Disabled);
@@ -117,7 +122,9 @@ impl Rows {
         }
         for row in &self.cells {
             table.add_row(
-                shown.iter().map(|column| row.get(column.index).map_or_else(empty, |cell| cell.drawn(column))),
+                shown.iter().map(|column| {
+                    row.get(column.index).map_or_else(empty, |cell| cell.drawn(column))
+                }),
             );
         }
         for (index, column) in shown.iter().enumerate() {
@@ -127,7 +134,9 @@ impl Rows {
         }
         let mut text = table.to_string();
         if let Some(note) = layout::note(&self.columns, &shown) {
-            for line in layout::wrap(&note, width.map_or(usize::MAX, |width| width.saturating_sub(1))) {
+            for line in
+                layout::wrap(&note, width.map_or(usize::MAX, |width| width.saturating_sub(1)))
+            {
                 text.push_str("\n ");
                 text.push_str(&line);
             }

@@ -8,13 +8,18 @@ mod yuma;
 use crate::table::Column;
 
 pub use babelbit::{
-    CHALLENGES, CHUTE_PROBES, CONDITIONS, EXAMPLE, FIELD_METRICS, INTERPRET_BENCHMARK, LEADERBOARD, MISMATCHES, RULES,
-    SCORING_BENCHMARK, SETTINGS, STANDINGS, STT_BENCHMARK, TEXT_SCORES, TEXT_STANDINGS, TIMINGS, WEIGHT_VECTOR,
+    CHALLENGES, CHUTE_PROBES, CONDITIONS, EXAMPLE, FIELD_METRICS, INTERPRET_BENCHMARK, LEADERBOARD,
+    MISMATCHES, RULES, SCORING_BENCHMARK, SETTINGS, STANDINGS, STT_BENCHMARK, TEXT_SCORES,
+    TEXT_STANDINGS, TIMINGS, WEIGHT_VECTOR,
 };
 pub use nineteen::{API_KEYS, DEPOSITS, INVOICE, MARKET, TASKS, TEAMS, USAGE};
-pub use proof::{CONTRIBUTIONS, PROOF_CIRCUITS, PROOF_FILES, PROOF_SLICES, PROOF_STANDINGS, PROOF_TALLIES, PROOF_USER};
+pub use proof::{
+    CONTRIBUTIONS, PROOF_CIRCUITS, PROOF_FILES, PROOF_SLICES, PROOF_STANDINGS, PROOF_TALLIES,
+    PROOF_USER,
+};
 pub use yuma::{
-    YUMA_CLASSIC, YUMA_CONSENSUS, YUMA_DIVIDENDS, YUMA_RANK, YUMA_RESULT, YUMA_STAKE, YUMA_TRUST, yuma_matrix,
+    YUMA_CLASSIC, YUMA_CONSENSUS, YUMA_DIVIDENDS, YUMA_RANK, YUMA_RESULT, YUMA_STAKE, YUMA_TRUST,
+    yuma_matrix,
 };
 
 const fn number(name: &'static str) -> Column {
@@ -58,8 +63,13 @@ pub static BENCH_FAILURES: [Column; 4] =
     [number("requests"), fixed("outcome"), number("status").rank(1), text("reason")];
 
 /// Columns of `tao balance`.
-pub static BALANCE: [Column; 5] =
-    [address("account"), number("free TAO"), number("reserved").rank(2), number("frozen").rank(1), number("stake")];
+pub static BALANCE: [Column; 5] = [
+    address("account"),
+    number("free TAO"),
+    number("reserved").rank(2),
+    number("frozen").rank(1),
+    number("stake"),
+];
 
 /// Columns of `tao stake auto get`.
 pub static AUTO_STAKES: [Column; 2] = [number("netuid"), address("hotkey")];
@@ -74,7 +84,8 @@ pub static COMMITMENTS: [Column; 2] = [address("hotkey"), text("text")];
 pub static PROXIES: [Column; 3] = [address("proxy"), fixed("type"), number("delay")];
 
 /// Columns of `tao proxy announcements` and `tao multisig list`.
-pub static ANNOUNCEMENTS: [Column; 3] = [number("block"), address("call hash"), address("account").rank(1)];
+pub static ANNOUNCEMENTS: [Column; 3] =
+    [number("block"), address("call hash"), address("account").rank(1)];
 
 /// Columns of `tao crowdloan list`.
 pub static CROWDLOANS: [Column; 7] = [
@@ -94,11 +105,17 @@ pub static CONTRIBUTORS: [Column; 2] = [address("contributor"), number("TAO")];
 pub static CROWDLOAN_SHARES: [Column; 3] = [address("contributor"), number("TAO"), number("share")];
 
 /// Columns of `tao lock list`.
-pub static LOCKS: [Column; 5] =
-    [number("netuid"), address("hotkey"), number("locked"), number("conviction").rank(1), fixed("mode")];
+pub static LOCKS: [Column; 5] = [
+    number("netuid"),
+    address("hotkey"),
+    number("locked"),
+    number("conviction").rank(1),
+    fixed("mode"),
+];
 
 /// Columns of `tao subnets conviction`.
-pub static CONVICTIONS: [Column; 3] = [address("hotkey"), number("conviction"), fixed("owner").rank(1)];
+pub static CONVICTIONS: [Column; 3] =
+    [address("hotkey"), number("conviction"), fixed("owner").rank(1)];
 
 /// Columns of `tao subnets price`.
 pub static PRICES: [Column; 4] =
@@ -119,7 +136,8 @@ pub static DELEGATES: [Column; 7] = [
 ];
 
 /// Columns of `tao events`.
-pub static EVENTS: [Column; 4] = [number("#"), fixed("phase").rank(1), fixed("event"), text("values")];
+pub static EVENTS: [Column; 4] =
+    [number("#"), fixed("phase").rank(1), fixed("event"), text("values")];
 
 /// Columns of `tao tx list`.
 pub static EXTRINSICS: [Column; 6] = [
@@ -200,7 +218,8 @@ pub static SUBNETS: [Column; 9] = [
 ];
 
 /// Columns of `tao subnets check`.
-pub static SUBNET_CHECKS: [Column; 4] = [fixed("check"), fixed("status"), text("value"), text("note")];
+pub static SUBNET_CHECKS: [Column; 4] =
+    [fixed("check"), fixed("status"), text("value"), text("note")];
 
 /// Columns of `tao subnets hyperparameters`.
 pub static HYPERPARAMETERS: [Column; 3] = [fixed("name"), number("value"), fixed("")];
@@ -231,9 +250,12 @@ pub static CONVERTED_KEYS: [Column; 2] = [fixed("address"), address("public key"
 /// Columns of `tao weights show`.
 pub static WEIGHTS: [Column; 4] = [number("from"), number("to"), number("weight"), number("share")];
 
-/// Returns the columns of `tao speech embed`: the similarity of each sentence to the others, by number.
+/// Returns the columns of `tao speech embed`: the similarity of each sentence to the others, by
+/// number.
 pub fn similarities(sentences: usize) -> Vec<Column> {
-    std::iter::once(text("text")).chain((1..=sentences).map(|index| Column::number_of(index.to_string()))).collect()
+    std::iter::once(text("text"))
+        .chain((1..=sentences).map(|index| Column::number_of(index.to_string())))
+        .collect()
 }
 
 /// Columns of `tao prompting demo`: results of each miner, and its last answer.

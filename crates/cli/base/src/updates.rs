@@ -8,13 +8,14 @@ use clap::Args;
 use taonet_primitives::with_causes;
 use taonet_service::Shutdown;
 use taonet_update::{
-    AutoUpdate, PendingRestart, ReleaseKey, ReleaseSource, Trial, UpdateError, Updater, describe_metrics, restart,
+    AutoUpdate, PendingRestart, ReleaseKey, ReleaseSource, Trial, UpdateError, Updater,
+    describe_metrics, restart,
 };
 
 use crate::exit::{Classified, Failure};
 
-/// Time in which a daemon must become ready after an automatic update. A validator waits for a block, and may read many
-/// circuits.
+/// Time in which a daemon must become ready after an automatic update. A validator waits for a
+/// block, and may read many circuits.
 const READY_WITHIN: Duration = Duration::from_mins(5);
 /// Version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -22,8 +23,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Argument that enables automatic updates
 #[derive(Debug, Args)]
 pub struct AutoUpdateArgs {
-    /// Release server to check every 5 minutes: an http or https URL, or a directory. Newer signed releases are
-    /// installed, and the daemon restarts with the same arguments
+    /// Release server to check every 5 minutes: an http or https URL, or a directory. Newer signed
+    /// releases are installed, and the daemon restarts with the same arguments
     #[arg(long, value_name = "URL|DIR")]
     auto_update: Option<ReleaseSource>,
     /// Do not update: the default here
@@ -53,8 +54,8 @@ impl AutoUpdateArgs {
     }
 }
 
-/// Runs a daemon. If this process executes it after an automatic update, and it fails before it is ready, the program
-/// before the update is restored and executed.
+/// Runs a daemon. If this process executes it after an automatic update, and it fails before it is
+/// ready, the program before the update is restored and executed.
 pub fn on_trial(daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let trial = Trial::begin(VERSION, std::env::args_os(), READY_WITHIN);
     let result = daemon(&trial);
@@ -64,7 +65,8 @@ pub fn on_trial(daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> anyhow::Re
     result
 }
 
-/// Restores and executes the program before an automatic update, if this process executes the new one. Returns otherwise.
+/// Restores and executes the program before an automatic update, if this process executes the new
+/// one. Returns otherwise.
 pub fn roll_back(reason: &str) {
     Trial::begin(VERSION, std::env::args_os(), READY_WITHIN).failed(reason);
 }
@@ -80,7 +82,10 @@ impl Running {
             (None, result) => result.map(|()| End::Stop),
             (Some(program), Ok(())) => Ok(End::Restart(program)),
             (Some(program), Err(error)) => {
-                tracing::warn!(error = format!("{error:#}"), "restarting after an incomplete shutdown");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "restarting after an incomplete shutdown"
+                );
                 Ok(End::Restart(program))
             }
         }

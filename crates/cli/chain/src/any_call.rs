@@ -6,7 +6,9 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_chain::{Call, CallInfo, Client, calls};
-use taonet_cli_base::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs, failed};
+use taonet_cli_base::chain::{
+    AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs, failed,
+};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
 use taonet_cli_base::table::table;
@@ -15,7 +17,8 @@ use taonet_cli_base::tables::CALLS;
 /// Submit any call of the chain, or list the calls
 #[derive(Debug, Args)]
 pub struct CallArgs {
-    /// Call as PALLET.NAME, such as Balances.transfer_keep_alive; only PALLET lists its calls [default: list all calls]
+    /// Call as PALLET.NAME, such as Balances.transfer_keep_alive; only PALLET lists its calls
+    /// [default: list all calls]
     #[arg(value_name = "CALL")]
     call: Option<Target>,
     /// Arguments: integers, true, false, addresses, text, 0x…, JSON, or amounts such as 0.5tao
@@ -49,8 +52,9 @@ impl FromStr for Target {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_name =
-            |name: &str| !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
+        let is_name = |name: &str| {
+            !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
+        };
         match text.split_once('.') {
             None if is_name(text) => Ok(Self::Pallet(text.to_owned())),
             Some((pallet, name)) if is_name(pallet) && is_name(name) => {
@@ -78,7 +82,8 @@ pub fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         let checked = if args.sudo {
             NamedCalls::default()
         } else {
-            NamedCalls::check(&chain, args.tx.submit.coldkey(&key), [(target.as_str(), &arguments)]).await?
+            NamedCalls::check(&chain, args.tx.submit.coldkey(&key), [(target.as_str(), &arguments)])
+                .await?
         };
         let about = json!({
             "call": target,
@@ -114,7 +119,8 @@ pub fn object(named: &[NamedArgument]) -> anyhow::Result<Map<String, Value>> {
     Ok(all)
 }
 
-/// Builds a call. Returns it with its arguments as the chain reads them, which may differ from what the user wrote.
+/// Builds a call. Returns it with its arguments as the chain reads them, which may differ from what
+/// the user wrote.
 pub async fn build(
     chain: &Client,
     pallet: &str,
@@ -134,7 +140,9 @@ async fn check(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     if known.iter().any(|call| call.pallet == pallet) {
-        bail!("the chain has no call {pallet}.{name}\nhint: list the calls with `tao call {pallet}`");
+        bail!(
+            "the chain has no call {pallet}.{name}\nhint: list the calls with `tao call {pallet}`"
+        );
     }
     bail!("{}", no_pallet(pallet, &known));
 }
@@ -147,11 +155,15 @@ fn no_pallet(pallet: &str, known: &[CallInfo]) -> String {
 
 async fn list(args: &CallArgs, pallet: Option<&str>, context: &Context) -> anyhow::Result<()> {
     if args.tx.submit.is_dry_run() || !args.named.is_empty() || args.arguments.is_some() {
-        return Err(Classified::error(Failure::Usage, "expected PALLET.NAME\nhint: list the names with `tao call`"));
+        return Err(Classified::error(
+            Failure::Usage,
+            "expected PALLET.NAME\nhint: list the names with `tao call`",
+        ));
     }
     let chain = args.tx.connect().await?;
     let known = chain.calls().await.map_err(failed)?;
-    let shown: Vec<&CallInfo> = known.iter().filter(|call| pallet.is_none_or(|pallet| call.pallet == pallet)).collect();
+    let shown: Vec<&CallInfo> =
+        known.iter().filter(|call| pallet.is_none_or(|pallet| call.pallet == pallet)).collect();
     if let Some(pallet) = pallet.filter(|_| shown.is_empty()) {
         bail!("{}", no_pallet(pallet, &known));
     }
@@ -176,7 +188,10 @@ mod tests {
 
     #[test]
     fn calls_have_a_pallet_and_a_name() {
-        let call = |pallet: &str, name: &str| Target::Call { pallet: pallet.to_owned(), name: name.to_owned() };
+        let call = |pallet: &str, name: &str| Target::Call {
+            pallet: pallet.to_owned(),
+            name: name.to_owned(),
+        };
         for (text, target) in [
             ("Balances.transfer_all", call("Balances", "transfer_all")),
             ("EVM.call", call("EVM", "call")),
@@ -184,7 +199,14 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(target));
         }
-        for text in ["", ".", "Balances.", ".transfer_all", "Balances.transfer.all", "Balances transfer_all"] {
+        for text in [
+            "",
+            ".",
+            "Balances.",
+            ".transfer_all",
+            "Balances.transfer.all",
+            "Balances transfer_all",
+        ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
     }

@@ -18,7 +18,8 @@ use crate::any_call::{self, Target};
 /// Submit several calls at once: if one fails, none has an effect
 #[derive(Debug, Args)]
 pub struct BatchArgs {
-    /// Call with its arguments, in one word: 'PALLET.NAME NAME=VALUE…' as in `tao call`, or 'PALLET.NAME {JSON}'
+    /// Call with its arguments, in one word: 'PALLET.NAME NAME=VALUE…' as in `tao call`, or
+    /// 'PALLET.NAME {JSON}'
     #[arg(value_name = "CALL", required_unless_present = "file", conflicts_with = "file")]
     calls: Vec<BatchedCall>,
     /// File with one call per line; `-` is standard input
@@ -50,7 +51,8 @@ impl FromStr for BatchedCall {
             let JsonArguments(arguments) = rest.parse::<JsonArguments>()?;
             arguments
         } else {
-            let named: Result<Vec<_>, _> = rest.split_whitespace().map(str::parse::<NamedArgument>).collect();
+            let named: Result<Vec<_>, _> =
+                rest.split_whitespace().map(str::parse::<NamedArgument>).collect();
             any_call::object(&named?).map_err(|error| error.to_string())?
         };
         Ok(Self { pallet, name, arguments })
@@ -68,9 +70,9 @@ impl BatchArgs {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let call = line
-                .parse::<BatchedCall>()
-                .map_err(|error| Classified::error(Failure::Usage, format!("{place}, line {}: {error}", number + 1)))?;
+            let call = line.parse::<BatchedCall>().map_err(|error| {
+                Classified::error(Failure::Usage, format!("{place}, line {}: {error}", number + 1))
+            })?;
             calls.push(call);
         }
         if calls.is_empty() {
@@ -88,7 +90,8 @@ pub fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
         let (mut built, mut named, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         for BatchedCall { pallet, name, arguments } in batched {
             let place = || format!("call {} of the batch, {pallet}.{name}", built.len() + 1);
-            let (call, arguments) = any_call::build(&chain, &pallet, &name, arguments).await.with_context(place)?;
+            let (call, arguments) =
+                any_call::build(&chain, &pallet, &name, arguments).await.with_context(place)?;
             built.push(call);
             texts.push(format!("{pallet}.{name} {arguments}"));
             named.push((format!("{pallet}.{name}"), arguments));
@@ -96,8 +99,10 @@ pub fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.tx.unlock()?;
         let pairs = named.iter().map(|(name, arguments)| (name.as_str(), arguments));
         let checked = NamedCalls::check(&chain, args.tx.submit.coldkey(&key), pairs).await?;
-        let list: Vec<Value> =
-            named.into_iter().map(|(name, arguments)| json!({ "call": name, "arguments": arguments })).collect();
+        let list: Vec<Value> = named
+            .into_iter()
+            .map(|(name, arguments)| json!({ "call": name, "arguments": arguments }))
+            .collect();
         let about = json!({ "calls": list, "signer": key.coldkey() });
         let what = format!("Make {} at once: {}", counted(built.len(), "call"), texts.join(", "));
         let plan = Plan::new(calls::batch_all(built), what, about).checked(checked);
@@ -117,8 +122,14 @@ mod tests {
         };
         for (text, arguments) in [
             ("Balances.burn", json!({})),
-            (" Balances.burn  value=1tao keep_alive=true ", json!({ "value": 1_000_000_000, "keep_alive": true })),
-            (r#"Balances.burn {"value": 1, "text": "two words"}"#, json!({ "value": 1, "text": "two words" })),
+            (
+                " Balances.burn  value=1tao keep_alive=true ",
+                json!({ "value": 1_000_000_000, "keep_alive": true }),
+            ),
+            (
+                r#"Balances.burn {"value": 1, "text": "two words"}"#,
+                json!({ "value": 1, "text": "two words" }),
+            ),
         ] {
             assert_eq!(text.parse::<BatchedCall>(), Ok(call(arguments)), "{text}");
         }

@@ -23,7 +23,8 @@ pub fn run(args: &BlockArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = find_block(&chain, args.block.unwrap_or_default()).await?;
         let finalized = chain.finalized_head().await.map_err(failed)?;
-        let timestamp = chain.storage("Timestamp", "Now", &[], block.into()).await.map_err(failed)?;
+        let timestamp =
+            chain.storage("Timestamp", "Now", &[], block.into()).await.map_err(failed)?;
         let events = chain.events(block.into()).await.map_err(failed)?;
         let spec_version = chain.spec_version().await.map_err(failed)?;
         if context.json {
@@ -38,7 +39,8 @@ pub fn run(args: &BlockArgs, context: &Context) -> anyhow::Result<()> {
             }));
         }
         let millis = timestamp.as_i64().unwrap_or_default();
-        let time = jiff::Timestamp::from_millisecond(millis).map_or_else(|_| "–".to_owned(), |time| time.to_string());
+        let time = jiff::Timestamp::from_millisecond(millis)
+            .map_or_else(|_| "–".to_owned(), |time| time.to_string());
         let mut rows = facts();
         for (name, value) in [
             ("block", block.number.to_string()),

@@ -1,4 +1,5 @@
-//! The `tao query` command: any storage item, constant or runtime API of the chain, from its metadata.
+//! The `tao query` command: any storage item, constant or runtime API of the chain, from its
+//! metadata.
 
 use anyhow::bail;
 use clap::Args;
@@ -16,12 +17,12 @@ const MAX_BYTES: usize = 16 << 20;
 /// Read any storage item, constant or runtime API, or list the storage items
 #[derive(Debug, Args)]
 pub struct QueryArgs {
-    /// Item as PALLET.NAME, such as SubtensorModule.Tempo, or a method as API.NAME; only PALLET lists its storage items
-    /// [default: list all storage items]
+    /// Item as PALLET.NAME, such as SubtensorModule.Tempo, or a method as API.NAME; only PALLET
+    /// lists its storage items [default: list all storage items]
     #[arg(value_name = "ITEM")]
     item: Option<String>,
-    /// Keys of a map, or arguments of a method: integers, true, false, addresses, 0x…, text, JSON, or amounts such as
-    /// 0.5tao
+    /// Keys of a map, or arguments of a method: integers, true, false, addresses, 0x…, text, JSON,
+    /// or amounts such as 0.5tao
     #[arg(value_name = "KEY", allow_negative_numbers = true)]
     keys: Vec<String>,
     /// Maximum number of entries to read from a map whose keys are not all given
@@ -36,7 +37,12 @@ pub struct QueryArgs {
 /// Runs `tao query`.
 pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     let usage = |text: String| Classified::error(Failure::Usage, text);
-    let keys = args.keys.iter().map(|key| argument(key)).collect::<Result<Vec<Value>, _>>().map_err(usage)?;
+    let keys = args
+        .keys
+        .iter()
+        .map(|key| argument(key))
+        .collect::<Result<Vec<Value>, _>>()
+        .map_err(usage)?;
     let item = args.item.as_deref().unwrap_or_default();
     if !item.contains('.') && !keys.is_empty() {
         return Err(usage(format!("{item}: expected an item such as SubtensorModule.Tempo")));
@@ -59,7 +65,8 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
             None => constant_or_answer(&chain, pallet, name, &keys, block).await?,
         };
         if context.json {
-            let document = json!({ "block": block_json(block), "item": item, "keys": keys, "value": value });
+            let document =
+                json!({ "block": block_json(block), "item": item, "keys": keys, "value": value });
             return context.print_json(&document);
         }
         context.print(&shown(&value))
@@ -68,11 +75,15 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Lists the storage items of a pallet, or of all pallets.
 fn list(items: &[StorageItem], pallet: &str, context: &Context) -> anyhow::Result<()> {
-    let listed: Vec<&StorageItem> = items.iter().filter(|item| pallet.is_empty() || item.pallet == pallet).collect();
+    let listed: Vec<&StorageItem> =
+        items.iter().filter(|item| pallet.is_empty() || item.pallet == pallet).collect();
     if listed.is_empty() {
         let mut names: Vec<&str> = items.iter().map(|item| item.pallet.as_str()).collect();
         names.dedup();
-        bail!("the chain has no pallet {pallet} with storage\nhint: use one of {}", names.join(", "));
+        bail!(
+            "the chain has no pallet {pallet} with storage\nhint: use one of {}",
+            names.join(", ")
+        );
     }
     if context.json {
         let list: Vec<_> = listed
@@ -84,8 +95,13 @@ fn list(items: &[StorageItem], pallet: &str, context: &Context) -> anyhow::Resul
     let lines: Vec<String> = listed
         .iter()
         .map(|item| {
-            let keys = if item.keys == 0 { String::new() } else { format!(" ({})", counted(item.keys, "key")) };
-            let summary = if item.summary.is_empty() { String::new() } else { format!(": {}", item.summary) };
+            let keys = if item.keys == 0 {
+                String::new()
+            } else {
+                format!(" ({})", counted(item.keys, "key"))
+            };
+            let summary =
+                if item.summary.is_empty() { String::new() } else { format!(": {}", item.summary) };
             format!("{}.{}{keys}{summary}", item.pallet, item.name)
         })
         .collect();
@@ -105,7 +121,8 @@ async fn entries(
     let page = chain.storage_page(pallet, name, keys, limit, MAX_BYTES, block.into()).await;
     let (entries, has_more) = page.map_err(failed)?;
     if context.json {
-        let list: Vec<_> = entries.iter().map(|(keys, value)| json!({ "keys": keys, "value": value })).collect();
+        let list: Vec<_> =
+            entries.iter().map(|(keys, value)| json!({ "keys": keys, "value": value })).collect();
         return context.print_json(&json!({
             "block": block_json(block),
             "item": args.item,

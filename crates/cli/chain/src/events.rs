@@ -32,7 +32,9 @@ pub struct EventsArgs {
 
 impl FilterArgs {
     pub(crate) fn keeps(&self, event: &Event) -> bool {
-        let matches = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        let matches = |wanted: &Option<String>, found: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted == found)
+        };
         matches(&self.pallet, &event.pallet) && matches(&self.name, &event.name)
     }
 }

@@ -27,7 +27,10 @@
 //! Uses `taonet-chain`, `taonet-cli-base`, `taonet-primitives` and `taonet-service`. Used by
 //! `taonet-cli` and `taonet-cli-wallet`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 pub mod any_call;
 pub mod batch;

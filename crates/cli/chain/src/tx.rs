@@ -66,7 +66,10 @@ fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
         };
         rows.add_row(["call".to_owned(), format!("{}.{}", call.pallet, call.name)]);
         for (name, value) in call.args.as_object().into_iter().flatten() {
-            rows.add_row([format!("· {name}"), value.as_str().map_or_else(|| value.to_string(), str::to_owned)]);
+            rows.add_row([
+                format!("· {name}"),
+                value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+            ]);
         }
         rows.add_row(["call hash".to_owned(), hex_text(&call.hash())]);
         context.print(&rows.to_string())
@@ -82,7 +85,12 @@ fn envelope(extrinsic: &DecodedExtrinsic) -> Vec<(&'static str, String)> {
     };
     let era = extrinsic.era.map_or_else(
         || "immortal".to_owned(),
-        |era| format!("{} blocks, from a block whose number modulo {} is {}", era.period, era.period, era.phase),
+        |era| {
+            format!(
+                "{} blocks, from a block whose number modulo {} is {}",
+                era.period, era.period, era.phase
+            )
+        },
     );
     facts.extend([
         ("signer", signer.to_string()),

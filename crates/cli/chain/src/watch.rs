@@ -15,14 +15,17 @@ use taonet_service::Shutdown;
 use crate::events::FilterArgs;
 
 /// Events that occur in every block, hidden unless selected.
-const HIDDEN_EVENTS: [&str; 2] = ["System.ExtrinsicSuccess", "TransactionPayment.TransactionFeePaid"];
+const HIDDEN_EVENTS: [&str; 2] =
+    ["System.ExtrinsicSuccess", "TransactionPayment.TransactionFeePaid"];
 
-/// Maximum number of blocks fetched after an interruption, since nodes discard the state of old blocks.
+/// Maximum number of blocks fetched after an interruption, since nodes discard the state of old
+/// blocks.
 const MAX_CATCH_UP_BLOCKS: u32 = 128;
 
 /// Follow the chain: print a line for each block until Ctrl-C.
 ///
-/// With --json, each line is one JSON document: the block, its events, and with --netuid the next epoch.
+/// With --json, each line is one JSON document: the block, its events, and with --netuid the next
+/// epoch.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
     /// Exit after this number of blocks
@@ -77,24 +80,36 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the blocks to show after `last`: the skipped blocks, up to a limit, and `head`. Without `last`, or after a
-/// reorg that does not raise the height, returns only `head`.
+/// Returns the blocks to show after `last`: the skipped blocks, up to a limit, and `head`. Without
+/// `last`, or after a reorg that does not raise the height, returns only `head`.
 fn unseen(last: Option<Block>, head: Block) -> impl Iterator<Item = BlockNumber> {
     let first = match last {
-        Some(last) if last.number < head.number => last.number.plus(1).max(head.number.minus(MAX_CATCH_UP_BLOCKS)),
+        Some(last) if last.number < head.number => {
+            last.number.plus(1).max(head.number.minus(MAX_CATCH_UP_BLOCKS))
+        }
         Some(last) if last == head => head.number.plus(1),
         _ => head.number,
     };
     (first.get()..=head.number.get()).map(BlockNumber::new)
 }
 
-async fn show(chain: &Client, number: BlockNumber, args: &WatchArgs, context: &Context) -> anyhow::Result<Block> {
+async fn show(
+    chain: &Client,
+    number: BlockNumber,
+    args: &WatchArgs,
+    context: &Context,
+) -> anyhow::Result<Block> {
     let block = find_block(chain, number.into()).await?;
     print_block(chain, block, args, context).await?;
     Ok(block)
 }
 
-async fn print_block(chain: &Client, block: Block, args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
+async fn print_block(
+    chain: &Client,
+    block: Block,
+    args: &WatchArgs,
+    context: &Context,
+) -> anyhow::Result<()> {
     let mut events = chain.events(block.into()).await.map_err(failed)?;
     events.retain(|event| args.filter.keeps(event));
     let next_epoch = match args.netuid {
@@ -105,10 +120,13 @@ async fn print_block(chain: &Client, block: Block, args: &WatchArgs, context: &C
         None => None,
     };
     if context.json {
-        let document = json!({ "block": block_json(block), "next_epoch": next_epoch, "events": events });
+        let document =
+            json!({ "block": block_json(block), "next_epoch": next_epoch, "events": events });
         return context.print(&printable_json(&document.to_string()));
     }
-    let epoch = next_epoch.map(|next| format!("  epoch in {}", next.since(block.number))).unwrap_or_default();
+    let epoch = next_epoch
+        .map(|next| format!("  epoch in {}", next.since(block.number)))
+        .unwrap_or_default();
     context.print(&wrapped(&format!("{block}{epoch}{}", counted(&events))))
 }
 
@@ -136,7 +154,10 @@ mod tests {
 
     #[test]
     fn skipped_heads_and_reorgs_show_every_block() {
-        let block = |number, fork| Block { number: BlockNumber::new(number), hash: BlockHash::from_bytes([fork; 32]) };
+        let block = |number, fork| Block {
+            number: BlockNumber::new(number),
+            hash: BlockHash::from_bytes([fork; 32]),
+        };
         for (last, head, expected) in [
             (None, block(7, 1), vec![7]),
             (Some(block(7, 1)), block(7, 1), vec![]),

@@ -30,7 +30,10 @@
 //! `taonet-prompting-dashboard`, `taonet-proof-dashboard`, `taonet-service`, `taonet-speech` and
 //! `taonet-wallet`. Used by `taonet-cli` and `taonet-cli-demo`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 pub mod top;
 
@@ -56,8 +59,8 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::run_log::log_file;
 use taonet_cli_base::secret_file;
 use taonet_dashboard::{
-    Access, BasePath, ChainSection, Changes, Dashboard, LogSection, Section, ServiceAddress, ServicesSection,
-    WeightsSection, now_unix,
+    Access, BasePath, ChainSection, Changes, Dashboard, LogSection, Section, ServiceAddress,
+    ServicesSection, WeightsSection, now_unix,
 };
 use taonet_nineteen_dashboard::NineteenSection;
 use taonet_primitives::NetUid;
@@ -76,26 +79,28 @@ const MAX_MINERS: usize = 256;
 /// Sources of the pages
 #[derive(Debug, Args)]
 pub(crate) struct PageSourceArgs {
-    /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain, --nineteen,
-    /// --nineteen-gateway, --proof or --prompting
+    /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain, --nineteen, --nineteen-gateway, --proof
+    /// or --prompting
     #[arg(long, value_name = "DIR")]
     #[arg(required_unless_present_any = ["chain", "nineteen", "nineteen_gateway", "proof", "prompting"])]
     state: Option<PathBuf>,
     /// Chain to show, with or without --state: finney, test, archive, local, or node URLs
     #[arg(long, value_name = "NETWORK")]
     chain: Option<String>,
-    /// Weight ledger to show as well: the --state of `bb subtensor-gateway` [default: the latest one that `tao demo
-    /// --keep` left in the directory of the run]
+    /// Weight ledger to show as well: the --state of `bb subtensor-gateway` [default: the latest
+    /// one that `tao demo --keep` left in the directory of the run]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
-    /// Daemon to show as well, with its metrics: NAME=URL, where /metrics is below the URL; can be repeated
+    /// Daemon to show as well, with its metrics: NAME=URL, where /metrics is below the URL; can be
+    /// repeated
     #[arg(long = "service", value_name = "NAME=URL")]
     services: Vec<ServiceAddress>,
-    /// Validator of Nineteen to show as well: the --state of `tao nineteen validator`, with its SQLite database
+    /// Validator of Nineteen to show as well: the --state of `tao nineteen validator`, with its
+    /// SQLite database
     #[arg(long, value_name = "DIR")]
     nineteen: Option<PathBuf>,
-    /// Gateway of Nineteen to show as well: the address of `tao nineteen validator` or `tao nineteen entry`, such as
-    /// http://127.0.0.1:8091
+    /// Gateway of Nineteen to show as well: the address of `tao nineteen validator` or `tao
+    /// nineteen entry`, such as http://127.0.0.1:8091
     #[arg(long, value_name = "URL")]
     nineteen_gateway: Option<Url>,
     /// Validator of proofs to show as well: the --state of `tao proof validator`
@@ -130,10 +135,13 @@ impl PageSourceArgs {
             Some(state) => Some(open_contest(state, &mut sections, &changes, shutdown).await),
             None => None,
         };
-        let services = (!self.services.is_empty()).then(|| ServicesSection::new(self.services.clone()));
+        let services =
+            (!self.services.is_empty()).then(|| ServicesSection::new(self.services.clone()));
         self.open_subnets(services.as_ref(), &mut sections, &changes, shutdown);
         let chain = network.is_some().then(|| ChainSection::new(self.netuid));
-        if let Some(directory) = self.weights.clone().or_else(|| latest_weights(self.state.as_deref()?)) {
+        if let Some(directory) =
+            self.weights.clone().or_else(|| latest_weights(self.state.as_deref()?))
+        {
             let weights = WeightsSection::new(chain.clone());
             sections.push(Arc::clone(&weights) as _);
             follow_weights(weights, directory, changes.clone(), shutdown, shutdown.clone());
@@ -149,7 +157,8 @@ impl PageSourceArgs {
         Ok(Sources { babelbit, sections, changes })
     }
 
-    /// Adds the pages of Nineteen, proofs and text prompting, and follows them as tasks of the daemon.
+    /// Adds the pages of Nineteen, proofs and text prompting, and follows them as tasks of the
+    /// daemon.
     fn open_subnets(
         &self,
         services: Option<&Arc<ServicesSection>>,
@@ -158,12 +167,14 @@ impl PageSourceArgs {
         shutdown: &Shutdown,
     ) {
         if self.nineteen.is_some() || self.nineteen_gateway.is_some() {
-            let nineteen = NineteenSection::new(self.nineteen.clone(), self.nineteen_gateway.clone());
+            let nineteen =
+                NineteenSection::new(self.nineteen.clone(), self.nineteen_gateway.clone());
             sections.push(Arc::clone(&nineteen) as _);
             follow_market(nineteen, changes.clone(), shutdown);
         }
         if let Some(state) = &self.proof {
-            let proof = ProofSection::new(state.clone(), self.proof_circuits.clone(), services.cloned());
+            let proof =
+                ProofSection::new(state.clone(), self.proof_circuits.clone(), services.cloned());
             sections.push(Arc::clone(&proof) as _);
             follow_proofs(proof, changes.clone(), shutdown);
         }
@@ -175,7 +186,8 @@ impl PageSourceArgs {
     }
 }
 
-/// Adds the pages of the contests in the directory of a run, and follows them as tasks of the daemon.
+/// Adds the pages of the contests in the directory of a run, and follows them as tasks of the
+/// daemon.
 async fn open_contest(
     state: &Path,
     sections: &mut Vec<Arc<dyn Section>>,
@@ -201,10 +213,12 @@ async fn open_contest(
 /// Services that require signed requests
 #[derive(Debug, Args)]
 struct SignedArgs {
-    /// Scoring API with the scores of all validators to show as well; requests are signed with the hotkey
+    /// Scoring API with the scores of all validators to show as well; requests are signed with the
+    /// hotkey
     #[arg(long, value_name = "URL", requires = "state")]
     scoring_api: Option<Url>,
-    /// JSON file of miners that visitors can talk to, as for `bb runner --miners`; requests are signed with the hotkey
+    /// JSON file of miners that visitors can talk to, as for `bb runner --miners`; requests are
+    /// signed with the hotkey
     #[arg(long, value_name = "JSON")]
     miners: Option<PathBuf>,
     #[command(flatten)]
@@ -224,28 +238,43 @@ impl SignedArgs {
             if self.key.is_given() {
                 let hint = "hint: the hotkey signs requests to the scoring API and to miners only; pass --scoring-api \
                             URL or --miners JSON";
-                return Err(Classified::error(Failure::Usage, format!("the hotkey has no effect\n{hint}")));
+                return Err(Classified::error(
+                    Failure::Usage,
+                    format!("the hotkey has no effect\n{hint}"),
+                ));
             }
             return Ok(SignedServices::default());
         }
         let config = settings::load()?;
         let keypair = Arc::new(self.key.load(None)?);
-        let scores = self.scoring_api.as_ref().map(|url| ScoresClient::new(url, Arc::clone(&keypair))).transpose()?;
-        let visitors = self.miners.as_deref().map(|file| visitors(file, &keypair, &config)).transpose()?;
+        let scores = self
+            .scoring_api
+            .as_ref()
+            .map(|url| ScoresClient::new(url, Arc::clone(&keypair)))
+            .transpose()?;
+        let visitors =
+            self.miners.as_deref().map(|file| visitors(file, &keypair, &config)).transpose()?;
         Ok(SignedServices { scores, visitors })
     }
 }
 
-/// Returns the page "Try it", with connections to the miners listed in a file. Recordings of visitors are never stored.
-fn visitors(file: &Path, keypair: &Arc<Keypair>, config: &Config) -> anyhow::Result<(Arc<TrySection>, Vec<Miner>)> {
+/// Returns the page "Try it", with connections to the miners listed in a file. Recordings of
+/// visitors are never stored.
+fn visitors(
+    file: &Path,
+    keypair: &Arc<Keypair>,
+    config: &Config,
+) -> anyhow::Result<(Arc<TrySection>, Vec<Miner>)> {
     let entries = read_miners(file, &runner::address_policy(config), MAX_MINERS)?;
     let settings = RunnerSettings::new(RunPaths::below(Path::new("")));
-    let miners = runner::connect(&entries, keypair, Ipv4Addr::UNSPECIFIED.into(), config, &settings)?;
+    let miners =
+        runner::connect(&entries, keypair, Ipv4Addr::UNSPECIFIED.into(), config, &settings)?;
     let settings = try_settings(&config.scoring.target_language, None, None)?;
     Ok((TrySection::new(settings), miners))
 }
 
-/// Returns the settings of the page "Try it", with captions by a Whisper model, or by the embedded recogniser.
+/// Returns the settings of the page "Try it", with captions by a Whisper model, or by the embedded
+/// recogniser.
 pub fn try_settings(
     target_language: &str,
     whisper: Option<Arc<dyn Recognizer>>,
@@ -255,11 +284,16 @@ pub fn try_settings(
         Some(whisper) => (whisper, "speech of any speaker in about a hundred languages"),
         None => (Arc::new(CtcRecognizer::embedded()?) as _, "synthesised English speech only"),
     };
-    Ok(TrySettings { recognizer, understood, target_language: target_language.to_owned(), recordings })
+    Ok(TrySettings {
+        recognizer,
+        understood,
+        target_language: target_language.to_owned(),
+        recordings,
+    })
 }
 
-/// Returns a new directory for the weight ledger of a demonstration, below the directory of its run. A ledger of an
-/// earlier demonstration is not reused, since its chain no longer exists.
+/// Returns a new directory for the weight ledger of a demonstration, below the directory of its
+/// run. A ledger of an earlier demonstration is not reused, since its chain no longer exists.
 pub fn new_weights(state: &Path) -> PathBuf {
     state.join(WEIGHTS).join(now_unix().to_string())
 }
@@ -272,7 +306,8 @@ fn latest_weights(state: &Path) -> Option<PathBuf> {
     ledgers.max_by_key(|(started, _)| *started).map(|(_, path)| path)
 }
 
-/// Show contests, markets and a chain on a web page: leaderboard, recordings, tasks, blocks, accounts
+/// Show contests, markets and a chain on a web page: leaderboard, recordings, tasks, blocks,
+/// accounts
 #[derive(Debug, Args)]
 pub struct DashboardArgs {
     #[command(flatten)]
@@ -308,8 +343,13 @@ pub fn run(args: &DashboardArgs, context: &Context) -> anyhow::Result<()> {
         }
         let dashboard = Dashboard::new(access, args.base_path.clone(), changes.clone());
         let mut dashboard = sections.into_iter().fold(dashboard, Dashboard::with);
-        let logs: Vec<_> =
-            args.sources.state.iter().map(|state| log_file(state)).chain(args.log.iter().cloned()).collect();
+        let logs: Vec<_> = args
+            .sources
+            .state
+            .iter()
+            .map(|state| log_file(state))
+            .chain(args.log.iter().cloned())
+            .collect();
         if !logs.is_empty() {
             let log = LogSection::new(logs);
             follow_log(Arc::clone(&log), changes.clone(), &shutdown);
@@ -367,7 +407,12 @@ fn follow_steps(prompting: Arc<PromptingSection>, changes: Changes, shutdown: &S
 }
 
 /// Follows the metrics of other daemons as a task of the daemon, until `stop`.
-pub fn follow_services(services: Arc<ServicesSection>, changes: Changes, daemon: &Shutdown, stop: Shutdown) {
+pub fn follow_services(
+    services: Arc<ServicesSection>,
+    changes: Changes,
+    daemon: &Shutdown,
+    stop: Shutdown,
+) {
     daemon.spawn("services", async move { services.follow(&changes, &stop).await });
 }
 
@@ -384,7 +429,13 @@ pub fn follow_log(log: Arc<LogSection>, changes: Changes, shutdown: &Shutdown) {
 }
 
 /// Follows the chain as a task of the daemon, until `stop`.
-pub fn follow_chain(chain: Arc<ChainSection>, network: Network, changes: Changes, daemon: &Shutdown, stop: Shutdown) {
+pub fn follow_chain(
+    chain: Arc<ChainSection>,
+    network: Network,
+    changes: Changes,
+    daemon: &Shutdown,
+    stop: Shutdown,
+) {
     daemon.spawn("chain", async move { chain.follow(&network, &changes, &stop).await });
 }
 
@@ -424,7 +475,9 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         assert_eq!(latest_weights(state.path()), None);
         let newest = new_weights(state.path());
-        for directory in [&newest, &state.path().join("weights/999"), &state.path().join("weights/other")] {
+        for directory in
+            [&newest, &state.path().join("weights/999"), &state.path().join("weights/other")]
+        {
             std::fs::create_dir_all(directory).unwrap();
         }
         assert_eq!(latest_weights(state.path()), Some(newest));

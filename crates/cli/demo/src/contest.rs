@@ -18,8 +18,8 @@ use taonet_babelbit_miner::profile::{Manner, Patient, Profile, ProfileName};
 use taonet_babelbit_miner::server::{Miner as MinerServer, router, signed_requests};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
-    AddressPolicy, ChainView, Miner, MinerEntry, RunEvent, RunPaths, RunReport, Runner, RunnerSettings,
-    registered_miners,
+    AddressPolicy, ChainView, Miner, MinerEntry, RunEvent, RunPaths, RunReport, Runner,
+    RunnerSettings, registered_miners,
 };
 use taonet_babelbit_scorer::BatchScorer;
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
@@ -44,8 +44,8 @@ use super::report::{DemoReport, PlayedChallenge};
 use super::services::Services;
 use super::{local_config, miner_key};
 
-/// Minimum timeout of each call in challenges that miners translate: several of them share Whisper and the cores of this
-/// machine.
+/// Minimum timeout of each call in challenges that miners translate: several of them share Whisper
+/// and the cores of this machine.
 const TRANSLATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Recognisers of miners, in place of the embedded one.
@@ -61,8 +61,8 @@ pub(crate) struct Contest {
     config: Config,
     synthesizer: Arc<Espeak>,
     profiles: Vec<Arc<dyn Profile>>,
-    /// Profiles of additional miners with the recogniser for visitors, which replace the contest's miners of the same names on
-    /// the page "Try it"; empty without such a recogniser.
+    /// Profiles of additional miners with the recogniser for visitors, which replace the contest's
+    /// miners of the same names on the page "Try it"; empty without such a recogniser.
     visitors_profiles: Vec<Arc<dyn Profile>>,
     scorer: Arc<BatchScorer>,
     validator: Arc<Keypair>,
@@ -86,12 +86,18 @@ impl Contest {
         config.arena.ready_timeout = Duration::ZERO;
         let synthesizer = Arc::new(Espeak::find()?);
         let recognizer = Arc::new(CtcRecognizer::embedded()?);
-        let speech =
-            || anyhow::Ok(Speech { synthesizer: Arc::clone(&synthesizer) as _, voice: Manner::default().voice });
+        let speech = || {
+            anyhow::Ok(Speech {
+                synthesizer: Arc::clone(&synthesizer) as _,
+                voice: Manner::default().voice,
+            })
+        };
         let mut profiles = match &recognizers.translator {
             Some(whisper) => {
                 let play = &mut config.play;
-                for timeout in [&mut play.chunk_timeout, &mut play.drain_timeout, &mut play.miner_timeout] {
+                for timeout in
+                    [&mut play.chunk_timeout, &mut play.drain_timeout, &mut play.miner_timeout]
+                {
                     *timeout = TRANSLATION_TIMEOUT.max(*timeout);
                 }
                 simultaneous_profiles(whisper, speech()?)?
@@ -104,7 +110,9 @@ impl Contest {
             }
         }
         let visitors_profiles = match &recognizers.visitors {
-            Some(whisper) => simultaneous_profiles(whisper, visitors_speech(models.clone(), speech)?)?,
+            Some(whisper) => {
+                simultaneous_profiles(whisper, visitors_speech(models.clone(), speech)?)?
+            }
             None => Vec::new(),
         };
         let scorer = Arc::new(scorer(&config, models, true, context)?);
@@ -132,7 +140,10 @@ impl Contest {
         page: Option<&Page>,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
-        demonstrate(async |passing, shutdown| self.play_all(challenges, passing, page, shutdown, context).await).await
+        demonstrate(async |passing, shutdown| {
+            self.play_all(challenges, passing, page, shutdown, context).await
+        })
+        .await
     }
 
     async fn play_all(
@@ -147,7 +158,9 @@ impl Contest {
         if let Some(page) = page {
             page.show_chain(chain.network()?);
         }
-        let services = Services::start(&chain, &self.validator, passing, &self.directory, page, shutdown).await?;
+        let services =
+            Services::start(&chain, &self.validator, passing, &self.directory, page, shutdown)
+                .await?;
         if let Some(page) = page {
             page.show_weights(&services.weights);
             page.show_scores(services.scores(&self.validator)?);
@@ -161,20 +174,43 @@ impl Contest {
             submit: true,
             ..RunnerSettings::new(RunPaths::below(&self.directory))
         };
-        let miners = connect(&entries, &self.validator, Ipv4Addr::LOCALHOST.into(), &self.config, &settings)?;
+        let miners = connect(
+            &entries,
+            &self.validator,
+            Ipv4Addr::LOCALHOST.into(),
+            &self.config,
+            &settings,
+        )?;
         if let Some(page) = page {
             let entries = self.start_visitors_miners(&entries, page).await?;
-            let miners = connect(&entries, &self.validator, Ipv4Addr::LOCALHOST.into(), &self.config, &settings)?;
+            let miners = connect(
+                &entries,
+                &self.validator,
+                Ipv4Addr::LOCALHOST.into(),
+                &self.config,
+                &settings,
+            )?;
             page.offer_miners(&miners);
         }
-        let outbox_settings = OutboxSettings::new(services.scoring_url.clone(), settings.paths.clone());
-        let runner =
-            Runner::open(settings, &self.config.scoring.target_language, Arc::clone(&self.scorer) as _).await?;
-        let outbox = Outbox::new(Arc::clone(runner.ledger()), Arc::clone(&self.validator), None, outbox_settings)?;
+        let outbox_settings =
+            OutboxSettings::new(services.scoring_url.clone(), settings.paths.clone());
+        let runner = Runner::open(
+            settings,
+            &self.config.scoring.target_language,
+            Arc::clone(&self.scorer) as _,
+        )
+        .await?;
+        let outbox = Outbox::new(
+            Arc::clone(runner.ledger()),
+            Arc::clone(&self.validator),
+            None,
+            outbox_settings,
+        )?;
         let state = passing.join("validator.json");
         let mut played = Vec::new();
         for (position, challenge) in challenges.iter().enumerate() {
-            self.config.engine_url = self.start_engine(challenge.clone(), &services, page, shutdown).await?;
+            self.config.engine_url =
+                self.start_engine(challenge.clone(), &services, page, shutdown).await?;
             let title = format!("{} of {}: {}", position + 1, challenges.len(), challenge.title);
             let began = Instant::now();
             let main = self.play_one(&runner, &title, &entries, &miners, context).await?;
@@ -197,12 +233,21 @@ impl Contest {
                 rules: self.config.rules,
                 cache_dir: self.directory.clone(),
             };
-            let epoch = set_weights(&self.config, settings, &services, &self.validator, &state).await?;
+            let epoch =
+                set_weights(&self.config, settings, &services, &self.validator, &state).await?;
             let weights = epoch.weights.clone().unwrap_or_default();
             chain.pass_epoch().await?;
             let on_chain = chain.standings(&weights).await?;
             let challenge = challenge.clone();
-            played.push(PlayedChallenge { challenge, main, arena, epoch, weights, on_chain, wall: began.elapsed() });
+            played.push(PlayedChallenge {
+                challenge,
+                main,
+                arena,
+                epoch,
+                weights,
+                on_chain,
+                wall: began.elapsed(),
+            });
         }
         if let Some(page) = page {
             let scores = services.scores(&self.validator)?;
@@ -221,13 +266,15 @@ impl Contest {
         miners: &[Miner],
         context: &Context,
     ) -> anyhow::Result<RunReport> {
-        let takes_part = |entry: &&MinerEntry| miners.iter().any(|miner| miner.key.uid == entry.uid);
+        let takes_part =
+            |entry: &&MinerEntry| miners.iter().any(|miner| miner.key.uid == entry.uid);
         let progress = Progress::new(title, entries.iter().filter(takes_part), context);
         let observer = {
             let progress = progress.clone();
             move |event: RunEvent| progress.observe(&event)
         };
-        // Not `run_once`: with `--keep`, it would also resume unfinished rounds of earlier demonstrations.
+        // Not `run_once`: with `--keep`, it would also resume unfinished rounds of earlier
+        // demonstrations.
         let engine = engine_client(&self.config, &self.validator)?;
         engine.authenticate_with_retry().await?;
         let fetched = engine.prefetch(ChallengeKind::Main).await?;
@@ -249,10 +296,14 @@ impl Contest {
     }
 
     fn policy(&self) -> AddressPolicy {
-        AddressPolicy { local_miner_ip: self.config.local_miner_ip.clone(), ..AddressPolicy::private() }
+        AddressPolicy {
+            local_miner_ip: self.config.local_miner_ip.clone(),
+            ..AddressPolicy::private()
+        }
     }
 
-    /// Serves one miner per profile, each with its own key, registers them, and reads them back from the metagraph.
+    /// Serves one miner per profile, each with its own key, registers them, and reads them back
+    /// from the metagraph.
     async fn start_miners(
         &self,
         chain: &DemoChain,
@@ -264,7 +315,9 @@ impl Contest {
         for profile in &self.profiles {
             let name = profile.name();
             let keypair = miner_key(&name)?;
-            let url = self.serve_miner(profile, &keypair, &format!("{MINER}{name}"), page, shutdown).await?;
+            let url = self
+                .serve_miner(profile, &keypair, &format!("{MINER}{name}"), page, shutdown)
+                .await?;
             chain.register(&keypair, url.port().unwrap_or_default()).await?;
             keys.insert(keypair.hotkey(), (name.to_string(), keypair));
         }
@@ -288,17 +341,28 @@ impl Contest {
         shutdown: &Shutdown,
     ) -> anyhow::Result<Url> {
         let config = MinerConfig {
-            predict_path: self.config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
+            predict_path: self
+                .config
+                .predict_endpoint
+                .parse()
+                .context("BB_MINER_PREDICT_ENDPOINT")?,
             ..MinerConfig::default()
         };
-        let signed = signed_requests(keypair.hotkey(), &config).policy(Policy::only([self.validator.hotkey()])).build();
+        let signed = signed_requests(keypair.hotkey(), &config)
+            .policy(Policy::only([self.validator.hotkey()]))
+            .build();
         let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
         serve_shown(page, "miner", shown, router(server, signed), shutdown).await
     }
 
-    /// Serves the additional miners for visitors, which do not take part in the contest: on two busy cores, Whisper misses
-    /// the deadlines of several miners at once. Returns the entries of all miners on the page "Try it".
-    async fn start_visitors_miners(&self, entries: &[MinerEntry], page: &Page) -> anyhow::Result<Vec<MinerEntry>> {
+    /// Serves the additional miners for visitors, which do not take part in the contest: on two
+    /// busy cores, Whisper misses the deadlines of several miners at once. Returns the entries of
+    /// all miners on the page "Try it".
+    async fn start_visitors_miners(
+        &self,
+        entries: &[MinerEntry],
+        page: &Page,
+    ) -> anyhow::Result<Vec<MinerEntry>> {
         let mut entries = entries.to_vec();
         for profile in &self.visitors_profiles {
             let name = profile.name().to_string();
@@ -334,15 +398,19 @@ impl Contest {
     }
 }
 
-/// Builds the profiles that recognise speech, for a recogniser that needs the context of whole sentences.
-fn simultaneous_profiles(recognizer: &Arc<Transcriber>, speech: Speech) -> anyhow::Result<Vec<Arc<dyn Profile>>> {
+/// Builds the profiles that recognise speech, for a recogniser that needs the context of whole
+/// sentences.
+fn simultaneous_profiles(
+    recognizer: &Arc<Transcriber>,
+    speech: Speech,
+) -> anyhow::Result<Vec<Arc<dyn Profile>>> {
     let policy = engines::simultaneous(recognizer, SimultaneousPolicy::default())?;
     let interpreter = interpreter(Arc::clone(recognizer) as _, speech)?.simultaneous(policy);
     Ok(vec![Arc::new(interpreter.clone()), Arc::new(Patient::new(interpreter))])
 }
 
-/// Returns the voice of the miners to whom visitors speak: the published neural voice if it is installed, otherwise
-/// that of the contest, whose small recogniser understands espeak-ng only.
+/// Returns the voice of the miners to whom visitors speak: the published neural voice if it is
+/// installed, otherwise that of the contest, whose small recogniser understands espeak-ng only.
 fn visitors_speech(
     models: Option<PathBuf>,
     default: impl FnOnce() -> anyhow::Result<Speech>,
@@ -356,7 +424,10 @@ fn visitors_speech(
 /// Submits all results to the scoring API.
 async fn deliver(outbox: &Outbox) -> anyhow::Result<()> {
     let left = outbox.drain().await?;
-    anyhow::ensure!(left.waiting == 0 && left.refused == 0, "the scoring API did not accept every result: {left:?}");
+    anyhow::ensure!(
+        left.waiting == 0 && left.refused == 0,
+        "the scoring API did not accept every result: {left:?}"
+    );
     Ok(())
 }
 
@@ -368,16 +439,22 @@ struct Progress {
 }
 
 impl Progress {
-    fn new<'a>(title: &str, miners: impl Iterator<Item = &'a MinerEntry>, context: &Context) -> Self {
+    fn new<'a>(
+        title: &str,
+        miners: impl Iterator<Item = &'a MinerEntry>,
+        context: &Context,
+    ) -> Self {
         let lines = MultiProgress::new();
         if context.json {
             lines.set_draw_target(indicatif::ProgressDrawTarget::hidden());
         }
         let style = ProgressStyle::with_template("{spinner} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let head = lines.add(ProgressBar::new_spinner().with_style(style).with_message(title.to_owned()));
+        let head =
+            lines.add(ProgressBar::new_spinner().with_style(style).with_message(title.to_owned()));
         head.enable_steady_tick(Duration::from_millis(100));
-        let style = ProgressStyle::with_template("  {prefix:12} {bar:30.cyan} {pos}/{len} {wide_msg:.dim}");
+        let style =
+            ProgressStyle::with_template("  {prefix:12} {bar:30.cyan} {pos}/{len} {wide_msg:.dim}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = |miner: &MinerEntry| {
             let name = miner.name.clone().unwrap_or_default();

@@ -35,7 +35,8 @@ pub(crate) async fn set_weights(
     let (gateway, signer) = (services.gateway.clone(), services.signer.clone());
     let service = HttpWeights { gateway, signer, retries, retry_delay }.into();
     let state = StateFile::open(state)?;
-    let mut validator = Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
+    let mut validator =
+        Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
     let report = validator.run_once().await?;
     let error = report.outcome.error().unwrap_or_default();
     anyhow::ensure!(report.outcome.is_success(), "the weights were not set: {error}");

@@ -29,7 +29,10 @@
 //! `taonet-speech`, `taonet-telemetry`, `taonet-validator`, `taonet-wallet`, `taonet-whisper` and
 //! `taonet-wire`. Used by `taonet-cli`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 mod contest;
 mod epoch;
@@ -71,7 +74,8 @@ pub struct DemoArgs {
     /// Play one challenge instead of all
     #[arg(long)]
     once: bool,
-    /// Challenge to play: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a challenge file
+    /// Challenge to play: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a
+    /// challenge file
     #[arg(long, value_name = "NAME|FILE")]
     challenge: Option<String>,
     /// Keep recordings, logs, scores and weights in this directory
@@ -83,9 +87,14 @@ pub struct DemoArgs {
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
-    /// Recogniser of the page "Try it": base (Whisper, for any speaker) or tiny (for synthesised English) [default: base
-    /// if it is installed or can be downloaded]
-    #[arg(long, value_name = "RECOGNIZER", conflicts_with = "no_page", hide_possible_values = true)]
+    /// Recogniser of the page "Try it": base (Whisper, for any speaker) or tiny (for synthesised
+    /// English) [default: base if it is installed or can be downloaded]
+    #[arg(
+        long,
+        value_name = "RECOGNIZER",
+        conflicts_with = "no_page",
+        hide_possible_values = true
+    )]
     stt: Option<Visitors>,
     /// Do not serve the web page; with --json it is never served
     #[arg(long)]
@@ -109,7 +118,8 @@ pub fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         visitors = whisper.visitors()?;
     }
     let recognizers = Recognizers { translator, visitors: visitors.clone() };
-    let contest = Contest::prepare(args.models.clone(), args.rules, &recognizers, workplace.path(), context)?;
+    let contest =
+        Contest::prepare(args.models.clone(), args.rules, &recognizers, workplace.path(), context)?;
     context.block_on(async {
         let page = match page {
             Some(page) => {
@@ -126,7 +136,10 @@ pub fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         }
         context.print(&report.to_string())?;
         match &args.keep {
-            Some(dir) => context.print(&format!("Recordings, logs, scores and weights are in {}.", dir.display()))?,
+            Some(dir) => context.print(&format!(
+                "Recordings, logs, scores and weights are in {}.",
+                dir.display()
+            ))?,
             None => context.print("To keep the recordings, use --keep DIR.")?,
         }
         match page {

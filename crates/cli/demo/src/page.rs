@@ -19,11 +19,13 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_here;
 use taonet_cli_base::run_log::log_file;
 use taonet_cli_dashboard::{
-    follow_chain, follow_contest, follow_log, follow_scores, follow_services, follow_visitors, follow_weights,
+    follow_chain, follow_contest, follow_log, follow_scores, follow_services, follow_visitors,
+    follow_weights,
 };
 use taonet_cli_localnet::demo_chain::NETUID;
 use taonet_dashboard::{
-    Access, BasePath, ChainSection, Changes, Dashboard, LogSection, NoticeSection, ServicesSection, WeightsSection,
+    Access, BasePath, ChainSection, Changes, Dashboard, LogSection, NoticeSection, ServicesSection,
+    WeightsSection,
 };
 use taonet_http::{Readiness, ServeLimits, readiness_routes, serve};
 use taonet_service::Shutdown;
@@ -32,7 +34,8 @@ use taonet_validator::signer::Signer;
 use taonet_validator::subtensor_gateway::Gateway;
 use url::Url;
 
-/// Prefixes of the names of miners among the services: those of the contest, and those for visitors only.
+/// Prefixes of the names of miners among the services: those of the contest, and those for visitors
+/// only.
 pub(crate) const MINER: &str = "miner-";
 pub(crate) const VISITORS_MINER: &str = "try-it-";
 /// Preferred port of the page; if it is in use, the system chooses another one.
@@ -57,15 +60,17 @@ pub(crate) struct Page {
     notice: Arc<NoticeSection>,
     metrics: Metrics,
     shutdown: Shutdown,
-    /// Shutdown of the views of the chain and of the services, requested before these stop so that the page continues to
-    /// show their last state.
+    /// Shutdown of the views of the chain and of the services, requested before these stop so that
+    /// the page continues to show their last state.
     services_stop: Shutdown,
 }
 
 impl BoundPage {
     pub(crate) fn bind() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).or_else(|_| TcpListener::bind("127.0.0.1:0"));
-        let listener = listener.context("cannot listen on this machine for the web page\nhint: pass --no-page")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))
+            .or_else(|_| TcpListener::bind("127.0.0.1:0"));
+        let listener = listener
+            .context("cannot listen on this machine for the web page\nhint: pass --no-page")?;
         let url = format!("http://{}", listener.local_addr()?);
         let metrics = Metrics::install().context("the metrics recorder cannot be installed")?;
         describe_metrics();
@@ -77,12 +82,17 @@ impl BoundPage {
     }
 
     /// Serves the page of a run's directory, with these settings of the page "Try it".
-    pub(crate) async fn serve(self, directory: &Path, visitors: TrySettings) -> anyhow::Result<Page> {
+    pub(crate) async fn serve(
+        self,
+        directory: &Path,
+        visitors: TrySettings,
+    ) -> anyhow::Result<Page> {
         let Self { listener, url, metrics } = self;
         let listener = asynchronous(listener)?;
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let changes = Changes::default();
-        let (babelbit, chain) = (BabelbitSection::open(RunPaths::below(directory)).await, ChainSection::new(NETUID));
+        let (babelbit, chain) =
+            (BabelbitSection::open(RunPaths::below(directory)).await, ChainSection::new(NETUID));
         let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes.clone());
         let weights = WeightsSection::new(Some(Arc::clone(&chain)));
         let notice = NoticeSection::new();
@@ -100,7 +110,9 @@ impl BoundPage {
         let services_stop = Shutdown::new();
         follow_services(Arc::clone(&services), changes.clone(), &shutdown, services_stop.clone());
         let stop = shutdown.clone();
-        shutdown.spawn("page", async move { serve(listener, router, &stop, ServeLimits::default()).await });
+        shutdown.spawn("page", async move {
+            serve(listener, router, &stop, ServeLimits::default()).await
+        });
         let page = Page {
             url,
             changes,
@@ -122,13 +134,25 @@ impl Page {
     /// Shows the chain until [`Self::services_end`] is called.
     pub(crate) fn show_chain(&self, network: Network) {
         let chain = Arc::clone(&self.chain);
-        follow_chain(chain, network, self.changes.clone(), &self.shutdown, self.services_stop.clone());
+        follow_chain(
+            chain,
+            network,
+            self.changes.clone(),
+            &self.shutdown,
+            self.services_stop.clone(),
+        );
     }
 
     /// Shows the weight ledger in a directory until [`Self::services_end`] is called.
     pub(crate) fn show_weights(&self, directory: &Path) {
         let (weights, directory) = (Arc::clone(&self.weights), directory.to_owned());
-        follow_weights(weights, directory, self.changes.clone(), &self.shutdown, self.services_stop.clone());
+        follow_weights(
+            weights,
+            directory,
+            self.changes.clone(),
+            &self.shutdown,
+            self.services_stop.clone(),
+        );
     }
 
     /// Shows the scores of all validators until [`Self::services_end`] is called.
@@ -149,22 +173,29 @@ impl Page {
 
     /// Adds `/readyz` to the routes of a service, and its own part of the process's metrics.
     fn observed(&self, router: Router, service: &str) -> Router {
-        let (metrics, prefix) = (self.metrics.clone(), format!("taonet_{}_", service.replace('-', "_")));
+        let (metrics, prefix) =
+            (self.metrics.clone(), format!("taonet_{}_", service.replace('-', "_")));
         let own = get(move || async move { metrics_of(&metrics.render(), &prefix) });
         let ready = Readiness::starting();
         ready.set_ready();
         router.merge(readiness_routes(ready, None)).route("/metrics", own)
     }
 
-    /// Reads the last state of the services, the chain, the weight ledger and the scoring API, then stops following
-    /// them, and says so on the page. The miners outlast the contest.
-    pub(crate) async fn services_end(&self, chain: &dyn Chain, weights: &Path, scores: &ScoresClient) {
+    /// Reads the last state of the services, the chain, the weight ledger and the scoring API, then
+    /// stops following them, and says so on the page. The miners outlast the contest.
+    pub(crate) async fn services_end(
+        &self,
+        chain: &dyn Chain,
+        weights: &Path,
+        scores: &ScoresClient,
+    ) {
         self.services.read(&self.changes).await;
         self.chain.read(chain, &self.changes).await;
         self.weights.read(weights, &self.changes).await;
         self.babelbit.read(scores, &self.changes).await;
         self.services_stop.request();
-        let is_miner = |name: &str| [MINER, VISITORS_MINER].iter().any(|prefix| name.starts_with(prefix));
+        let is_miner =
+            |name: &str| [MINER, VISITORS_MINER].iter().any(|prefix| name.starts_with(prefix));
         let stopped = self.services.stop(|name| !is_miner(name), &self.changes);
         let text = format!(
             "The chain and these services have stopped: {}. Their pages show the last state. The miners still answer on \
@@ -174,11 +205,13 @@ impl Page {
         self.notice.show("The contest has ended", &text, &self.changes);
     }
 
-    /// Serves the page until Ctrl-C in an interactive terminal; otherwise stops the page immediately.
+    /// Serves the page until Ctrl-C in an interactive terminal; otherwise stops the page
+    /// immediately.
     pub(crate) async fn finish(self, context: &Context) -> anyhow::Result<()> {
         self.services_stop.request();
         if is_interactive() && !self.shutdown.is_requested() {
-            context.print(&format!("The page is served at {} until you press Ctrl-C.", self.url))?;
+            context
+                .print(&format!("The page is served at {} until you press Ctrl-C.", self.url))?;
         } else {
             self.shutdown.request();
         }
@@ -188,13 +221,17 @@ impl Page {
 
 /// Serves the results of the text contest in a run's directory until Ctrl-C.
 pub(crate) async fn show_texts(directory: &Path, context: &Context) -> anyhow::Result<()> {
-    let text = TextSection::open(&RunPaths::below(directory)).await.context("the contest has no results")?;
+    let text = TextSection::open(&RunPaths::below(directory))
+        .await
+        .context("the contest has no results")?;
     let BoundPage { listener, url, .. } = BoundPage::bind()?;
     let listener = asynchronous(listener)?;
     let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-    let dashboard = Dashboard::new(Access::Local, BasePath::default(), Changes::default()).with(text);
+    let dashboard =
+        Dashboard::new(Access::Local, BasePath::default(), Changes::default()).with(text);
     let (router, stop) = (dashboard.router(shutdown.clone()), shutdown.clone());
-    shutdown.spawn("page", async move { serve(listener, router, &stop, ServeLimits::default()).await });
+    shutdown
+        .spawn("page", async move { serve(listener, router, &stop, ServeLimits::default()).await });
     context.print(&format!("Every prediction is shown at {url}/text until you press Ctrl-C."))?;
     shutdown.finished().await.context("the page did not stop in time")
 }
@@ -209,8 +246,8 @@ fn asynchronous(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener
     Ok(tokio::net::TcpListener::from_std(listener)?)
 }
 
-/// Serves a service of the demonstration on a free loopback port and returns its URL. The page shows its health under
-/// `name`, and the metrics of `service`, whose instances share one process.
+/// Serves a service of the demonstration on a free loopback port and returns its URL. The page
+/// shows its health under `name`, and the metrics of `service`, whose instances share one process.
 pub(crate) async fn serve_shown(
     page: Option<&Page>,
     service: &'static str,
@@ -236,7 +273,9 @@ fn describe_metrics() {
 
 /// Returns the metrics whose names begin with `prefix`, in the Prometheus text format.
 fn metrics_of(metrics: &str, prefix: &str) -> String {
-    let name = |line: &str| line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ").starts_with(prefix);
+    let name = |line: &str| {
+        line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ").starts_with(prefix)
+    };
     metrics.lines().filter(|line| name(line)).fold(String::new(), |text, line| text + line + "\n")
 }
 

@@ -47,7 +47,8 @@ struct Standing {
     utterances: usize,
     /// Mean weight over the epochs.
     weight: f64,
-    /// On-chain state after the last epoch; incentive is the mean and emission the sum over all epochs.
+    /// On-chain state after the last epoch; incentive is the mean and emission the sum over all
+    /// epochs.
     chain: OnChain,
 }
 
@@ -61,14 +62,19 @@ pub(crate) struct DemoReport {
 }
 
 impl DemoReport {
-    /// Builds the report from challenges, each with one epoch on the chain; an error if a miner is missing on the
-    /// chain.
-    pub(crate) fn new(played: Vec<PlayedChallenge>, rules: Rules, arena_share: ArenaShare) -> anyhow::Result<Self> {
+    /// Builds the report from challenges, each with one epoch on the chain; an error if a miner is
+    /// missing on the chain.
+    pub(crate) fn new(
+        played: Vec<PlayedChallenge>,
+        rules: Rules,
+        arena_share: ArenaShare,
+    ) -> anyhow::Result<Self> {
         let mut by_miner: BTreeMap<Uid, Vec<&MinerReport>> = BTreeMap::new();
         for miner in played.iter().flat_map(|played| &played.main.miners) {
             by_miner.entry(miner.uid).or_default().push(miner);
         }
-        let mut standings: Vec<Standing> = by_miner.values().filter_map(|reports| Standing::of(reports)).collect();
+        let mut standings: Vec<Standing> =
+            by_miner.values().filter_map(|reports| Standing::of(reports)).collect();
         for standing in &mut standings {
             standing.settle(&played)?;
         }
@@ -113,14 +119,18 @@ impl DemoReport {
         )
     }
 
-    /// Returns the example utterance: the winner's utterance with the largest product of score and accuracy.
+    /// Returns the example utterance: the winner's utterance with the largest product of score and
+    /// accuracy.
     fn example(&self) -> Option<(&PlayedChallenge, &UtteranceReport)> {
         let winner = self.standings.first()?;
         let utterances = self.played.iter().flat_map(|played| {
             let miner = played.main.miners.iter().find(|miner| miner.uid == winner.uid);
-            miner.into_iter().flat_map(move |miner| miner.utterances.iter().map(move |utterance| (played, utterance)))
+            miner.into_iter().flat_map(move |miner| {
+                miner.utterances.iter().map(move |utterance| (played, utterance))
+            })
         });
-        let worth = |utterance: &UtteranceReport| utterance.score * utterance.accuracy.unwrap_or_default();
+        let worth =
+            |utterance: &UtteranceReport| utterance.score * utterance.accuracy.unwrap_or_default();
         utterances.max_by(|(_, a), (_, b)| worth(a).total_cmp(&worth(b)))
     }
 }
@@ -159,16 +169,25 @@ impl Standing {
         let mut arena = Vec::new();
         for played in played {
             let found = played.on_chain.get(&self.uid).copied();
-            let found = found.with_context(|| format!("miner {} is missing on the chain", self.uid))?;
+            let found =
+                found.with_context(|| format!("miner {} is missing on the chain", self.uid))?;
             self.weight += played.weights.of(self.uid) / epochs;
             self.chain = OnChain {
                 incentive: self.chain.incentive + found.incentive / epochs,
                 emission: self.chain.emission + found.emission,
                 ..found
             };
-            arena.extend(played.arena.miners.iter().find(|miner| miner.uid == self.uid).map(|miner| miner.score));
+            arena.extend(
+                played
+                    .arena
+                    .miners
+                    .iter()
+                    .find(|miner| miner.uid == self.uid)
+                    .map(|miner| miner.score),
+            );
         }
-        self.arena_score = (!arena.is_empty()).then(|| arena.iter().sum::<f64>() / arena.len() as f64);
+        self.arena_score =
+            (!arena.is_empty()).then(|| arena.iter().sum::<f64>() / arena.len() as f64);
         Ok(())
     }
 
@@ -209,7 +228,8 @@ impl fmt::Display for DemoReport {
             [one] => one.challenge.title.clone(),
             several => format!("{} challenges", several.len()),
         };
-        let [utterances, miners] = [counted(utterances, "utterance"), counted(self.standings.len(), "miner")];
+        let [utterances, miners] =
+            [counted(utterances, "utterance"), counted(self.standings.len(), "miner")];
         writeln!(f, "{}\n", wrapped(&format!("{what}: {utterances}, {miners}, {wall:.1} s")))?;
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
@@ -244,10 +264,14 @@ fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
     }
     rows.add_row(["reference", example.reference.as_str(), ""]);
     for miner in &played.main.miners {
-        let Some(said) = miner.utterances.iter().find(|utterance| utterance.index == example.index) else { continue };
+        let Some(said) = miner.utterances.iter().find(|utterance| utterance.index == example.index)
+        else {
+            continue;
+        };
         let heard = said.transcript.as_deref().filter(|text| !text.is_empty());
         let gates: Vec<_> = said.failed_gates.iter().map(|gate| reason(*gate)).collect();
-        let verdict = if gates.is_empty() { decimals(Some(said.score), 3) } else { gates.join(", ") };
+        let verdict =
+            if gates.is_empty() { decimals(Some(said.score), 3) } else { gates.join(", ") };
         let text = Cell::from(heard.unwrap_or("–"));
         rows.add_row([Cell::from(name_of(miner)), text, judged(verdict, gates.is_empty())]);
     }

@@ -10,7 +10,9 @@ use taonet_babelbit_core::arena_api::Submission;
 use taonet_babelbit_engine::client::EngineClient;
 use taonet_babelbit_runner::AddressPolicy;
 use taonet_babelbit_scoring_api::ScoresClient;
-use taonet_babelbit_scoring_api::server::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
+use taonet_babelbit_scoring_api::server::{
+    Admission, ArtifactStore, ScoringApi, ScoringLimits, Store,
+};
 use taonet_babelbit_validator::PayloadPolicy;
 use taonet_cli_dashboard::new_weights;
 use taonet_cli_localnet::demo_chain::{DemoChain, NETUID};
@@ -50,8 +52,9 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Starts subtensor gateway, signer, scoring API and arena gateway for a validator with a permit. Results and
-    /// weights are stored in `kept`; state that is useless without the in-memory chain is stored in `temporary`.
+    /// Starts subtensor gateway, signer, scoring API and arena gateway for a validator with a
+    /// permit. Results and weights are stored in `kept`; state that is useless without the
+    /// in-memory chain is stored in `temporary`.
     pub(crate) async fn start(
         chain: &DemoChain,
         validator: &Arc<Keypair>,
@@ -65,7 +68,9 @@ impl Services {
         let audit = temporary.join("audit.jsonl");
         let signer = start_signer(validator, gateway.clone(), &audit, page, shutdown).await?;
         let owner = Arc::new(Keypair::from_uri(OWNER)?);
-        let scoring_url = start_scoring_api(&kept.join("scoring-api"), gateway.clone(), &owner, page, shutdown).await?;
+        let scoring_url =
+            start_scoring_api(&kept.join("scoring-api"), gateway.clone(), &owner, page, shutdown)
+                .await?;
         let config = ArenaGatewayConfig {
             policy: AddressPolicy::private(),
             wins_needed: true,
@@ -77,7 +82,12 @@ impl Services {
     }
 
     /// Submits a miner to the arena gateway.
-    pub(crate) async fn enter_arena(&self, miner: &Keypair, uid: Uid, address: &Url) -> anyhow::Result<()> {
+    pub(crate) async fn enter_arena(
+        &self,
+        miner: &Keypair,
+        uid: Uid,
+        address: &Url,
+    ) -> anyhow::Result<()> {
         let submission = Submission { endpoint_url: address.to_string(), uid: uid.0 };
         submit(&self.arena_url, Some(self.arena.hotkey()), miner, &submission).await?;
         Ok(())
@@ -110,7 +120,9 @@ async fn start_gateway(
 ) -> anyhow::Result<GatewayClient> {
     let gateway = Gateway::new(GatewaySettings::new(NETUID, validator.hotkey()));
     let client = chain.client();
-    let submitter = Submitter::new(Ledger::open(ledger).await?, Arc::clone(&client) as _, validator.clone()).await?;
+    let submitter =
+        Submitter::new(Ledger::open(ledger).await?, Arc::clone(&client) as _, validator.clone())
+            .await?;
     gateway.connect(client, submitter);
     let routes = gateway.router(OperatorLimits::new(None));
     let url = serve_shown(page, GATEWAY, GATEWAY, routes, shutdown).await?;
@@ -136,7 +148,8 @@ async fn start_signer(
         policy: Box::new(PayloadPolicy::new(validator.hotkey())),
         audit: AuditLog::open(audit)?,
     });
-    let url = serve_shown(page, SIGNER, SIGNER, signer.router(OperatorLimits::new(None)), shutdown).await?;
+    let url = serve_shown(page, SIGNER, SIGNER, signer.router(OperatorLimits::new(None)), shutdown)
+        .await?;
     Ok(SignerClient::new(&url, None)?)
 }
 
@@ -150,7 +163,8 @@ async fn start_scoring_api(
 ) -> anyhow::Result<Url> {
     let failed = || format!("the scoring API cannot use the directory {}", directory.display());
     std::fs::create_dir_all(directory).with_context(failed)?;
-    let store = Store::open(&format!("sqlite:{}", directory.join("scoring.sqlite").display())).await;
+    let store =
+        Store::open(&format!("sqlite:{}", directory.join("scoring.sqlite").display())).await;
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None)?;
     let admission = Admission::Permits { gateway, netuid: NETUID };
     let limits = ScoringLimits { readers: [owner.hotkey()].into(), ..ScoringLimits::default() };

@@ -75,11 +75,14 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
 fn challenge(args: &DemoArgs) -> anyhow::Result<TextChallenge> {
     match args.challenge.as_deref() {
         None | Some("1") => Ok(Challenges::text()?),
-        Some(file) => match ChallengeFile::load(Path::new(file)).with_context(|| format!("--challenge {file}"))? {
+        Some(file) => match ChallengeFile::load(Path::new(file))
+            .with_context(|| format!("--challenge {file}"))?
+        {
             ChallengeFile::Text(challenge) => Ok(challenge),
-            ChallengeFile::Speech(_) => {
-                Err(Classified::error(Failure::Usage, format!("--challenge {file}: not a text challenge")))
-            }
+            ChallengeFile::Speech(_) => Err(Classified::error(
+                Failure::Usage,
+                format!("--challenge {file}: not a text challenge"),
+            )),
         },
     }
 }
@@ -111,8 +114,15 @@ struct TextDemo {
 }
 
 impl TextDemo {
-    async fn play(&self, challenge: TextChallenge, directory: &Path) -> anyhow::Result<TextDemoReport> {
-        demonstrate(async |passing, shutdown| self.play_once(challenge, directory, passing, shutdown).await).await
+    async fn play(
+        &self,
+        challenge: TextChallenge,
+        directory: &Path,
+    ) -> anyhow::Result<TextDemoReport> {
+        demonstrate(async |passing, shutdown| {
+            self.play_once(challenge, directory, passing, shutdown).await
+        })
+        .await
     }
 
     async fn play_once(
@@ -123,7 +133,8 @@ impl TextDemo {
         shutdown: &Shutdown,
     ) -> anyhow::Result<TextDemoReport> {
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
-        let services = Services::start(&chain, &self.validator, passing, directory, None, shutdown).await?;
+        let services =
+            Services::start(&chain, &self.validator, passing, directory, None, shutdown).await?;
         let entries = self.start_miners(&chain, &services, shutdown).await?;
         let engine = Engine::new(EngineConfig {
             allowed: Some([self.validator.hotkey()].into()),
@@ -139,7 +150,10 @@ impl TextDemo {
             submit: true,
             challenge_type: ChallengeType::Main,
             main_challenge_uid: None,
-            options: PlayOptions { step_timeout: config.play.miner_timeout, ..PlayOptions::default() },
+            options: PlayOptions {
+                step_timeout: config.play.miner_timeout,
+                ..PlayOptions::default()
+            },
             steps: None,
             embedder: Arc::clone(&self.embedder),
             vectors: config.text_vectors,
@@ -154,7 +168,8 @@ impl TextDemo {
             directory.display()
         );
         let settings = OutboxSettings::new(services.scoring_url.clone(), paths);
-        let outbox = Outbox::new(Arc::clone(&runner.ledger), Arc::clone(&self.validator), None, settings)?;
+        let outbox =
+            Outbox::new(Arc::clone(&runner.ledger), Arc::clone(&self.validator), None, settings)?;
         let counts = outbox.drain().await?;
         anyhow::ensure!(
             counts.waiting + counts.refused == 0,
@@ -178,7 +193,8 @@ impl TextDemo {
         TextDemoReport::new(run, epoch, weights, on_chain)
     }
 
-    /// Serves the miners, each with its own key, registers them, and reads them back from the metagraph.
+    /// Serves the miners, each with its own key, registers them, and reads them back from the
+    /// metagraph.
     async fn start_miners(
         &self,
         chain: &DemoChain,
@@ -186,17 +202,23 @@ impl TextDemo {
         shutdown: &Shutdown,
     ) -> anyhow::Result<Vec<MinerEntry>> {
         let random = RandomWords::new(self.ngram.words().map(str::to_owned).collect());
-        let models: [Arc<dyn TextModel>; 3] = [Arc::clone(&self.ngram) as _, Arc::new(random), Arc::new(Silent)];
+        let models: [Arc<dyn TextModel>; 3] =
+            [Arc::clone(&self.ngram) as _, Arc::new(random), Arc::new(Silent)];
         let mut names = BTreeMap::new();
         for model in models {
             let name = model.name().to_owned();
             let keypair = miner_key(&name)?;
-            let signed = signed_requests(keypair.hotkey()).policy(Policy::only([self.validator.hotkey()])).build();
+            let signed = signed_requests(keypair.hotkey())
+                .policy(Policy::only([self.validator.hotkey()]))
+                .build();
             let url = serve_here("text miner", router(model, signed), shutdown).await?;
             chain.register(&keypair, url.port().unwrap_or_default()).await?;
             names.insert(keypair.hotkey(), name);
         }
-        let policy = AddressPolicy { local_miner_ip: self.config.local_miner_ip.clone(), ..AddressPolicy::private() };
+        let policy = AddressPolicy {
+            local_miner_ip: self.config.local_miner_ip.clone(),
+            ..AddressPolicy::private()
+        };
         let view = ChainView::new(services.gateway.clone(), NETUID, None);
         let mut entries = registered_miners(&view, &policy).await?;
         for entry in &mut entries {
@@ -227,7 +249,11 @@ impl TextDemoReport {
             b_score.total_cmp(&a_score).then(a.uid.cmp(&b.uid))
         });
         for miner in &run.miners {
-            anyhow::ensure!(on_chain.contains_key(&miner.uid), "miner {} is missing on the chain", miner.uid);
+            anyhow::ensure!(
+                on_chain.contains_key(&miner.uid),
+                "miner {} is missing on the chain",
+                miner.uid
+            );
         }
         Ok(Self { run, epoch, weights, on_chain })
     }

@@ -1,5 +1,5 @@
-//! Whisper base in the demonstration, for speech that the contest's recogniser does not understand: visitors of the page
-//! "Try it", and challenges in other languages than English.
+//! Whisper base in the demonstration, for speech that the contest's recogniser does not understand:
+//! visitors of the page "Try it", and challenges in other languages than English.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,16 +35,24 @@ pub(crate) struct WhisperBase<'a> {
 
 impl<'a> WhisperBase<'a> {
     /// Selects the recogniser for visitors and the model directory.
-    pub(crate) const fn new(choice: Option<Visitors>, models: Option<PathBuf>, context: &'a Context) -> Self {
+    pub(crate) const fn new(
+        choice: Option<Visitors>,
+        models: Option<PathBuf>,
+        context: &'a Context,
+    ) -> Self {
         Self { choice, models, context, weights: None }
     }
 
-    /// Starts the translator of the first challenge in another language than English, into English. `None` if all
-    /// challenges are in English.
+    /// Starts the translator of the first challenge in another language than English, into English.
+    /// `None` if all challenges are in English.
     ///
     /// # Errors
-    /// If the embedded recogniser was selected, the weights are not available, or Whisper lacks the language.
-    pub(crate) fn translator(&mut self, challenges: &[Challenge]) -> anyhow::Result<Option<Arc<Transcriber>>> {
+    /// If the embedded recogniser was selected, the weights are not available, or Whisper lacks the
+    /// language.
+    pub(crate) fn translator(
+        &mut self,
+        challenges: &[Challenge],
+    ) -> anyhow::Result<Option<Arc<Transcriber>>> {
         let foreign = challenges.iter().find(|challenge| primary_language(challenge) != ENGLISH);
         let Some(challenge) = foreign else { return Ok(None) };
         let language = primary_language(challenge);
@@ -54,18 +62,23 @@ impl<'a> WhisperBase<'a> {
             challenge.title
         );
         if self.choice == Some(Visitors::Tiny) {
-            return Err(Classified::error(Failure::Usage, format!("{reason}\nhint: omit --stt tiny")));
+            return Err(Classified::error(
+                Failure::Usage,
+                format!("{reason}\nhint: omit --stt tiny"),
+            ));
         }
         self.context.say(&reason);
         let whisper = self
             .weights("")
-            .and_then(|weights| engines::demo_transcriber(&weights, Some(language), SpeechTask::Translate))
+            .and_then(|weights| {
+                engines::demo_transcriber(&weights, Some(language), SpeechTask::Translate)
+            })
             .with_context(|| format!("cannot play a challenge in the language {language}"))?;
         Ok(Some(whisper))
     }
 
-    /// Starts the recogniser for visitors. `None` selects the embedded recogniser, also if Whisper base is not available
-    /// and was not selected explicitly. Prints which recogniser the page has.
+    /// Starts the recogniser for visitors. `None` selects the embedded recogniser, also if Whisper
+    /// base is not available and was not selected explicitly. Prints which recogniser the page has.
     ///
     /// # Errors
     /// If Whisper base was selected explicitly and is not available.
@@ -74,13 +87,20 @@ impl<'a> WhisperBase<'a> {
             return Ok(None);
         }
         let weights = self.weights("; --stt tiny skips it");
-        match weights.and_then(|weights| engines::demo_transcriber(&weights, None, SpeechTask::Transcribe)) {
+        match weights
+            .and_then(|weights| engines::demo_transcriber(&weights, None, SpeechTask::Transcribe))
+        {
             Ok(whisper) => {
-                self.context.say(&format!("\"Try it\" understands any speaker: it hears with {}", whisper.name()));
+                self.context.say(&format!(
+                    "\"Try it\" understands any speaker: it hears with {}",
+                    whisper.name()
+                ));
                 Ok(Some(whisper))
             }
             Err(error) if self.choice.is_none() => {
-                self.context.say(&format!("{error:#}\n\"Try it\" understands synthesised English speech only"));
+                self.context.say(&format!(
+                    "{error:#}\n\"Try it\" understands synthesised English speech only"
+                ));
                 Ok(None)
             }
             Err(error) => Err(error),

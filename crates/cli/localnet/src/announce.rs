@@ -75,14 +75,24 @@ impl Announcement<'_> {
         node.add_row(["genesis", &format!("{:?}", self.node.genesis())]);
         node.add_row(["block", &self.node.head().number().to_string()]);
         let memory = || "in memory, discarded on shutdown".to_owned();
-        node.add_row(["state", &self.directory.map_or_else(memory, |directory| directory.display().to_string())]);
+        node.add_row([
+            "state",
+            &self.directory.map_or_else(memory, |directory| directory.display().to_string()),
+        ]);
         if let Some(Forked { recording, .. }) = self.forked {
             let (origin, subnets) = (recording.origin(), subnets(recording.netuids()));
-            node.add_row(["fork", &format!("{subnets} of {} after block {}", origin.chain, origin.block)]);
+            node.add_row([
+                "fork",
+                &format!("{subnets} of {} after block {}", origin.chain, origin.block),
+            ]);
         }
         let mut accounts = table(&ACCOUNTS);
         for account in &self.accounts {
-            accounts.add_row([account.name.as_deref().unwrap_or("–"), &account.address, &account.free.to_string()]);
+            accounts.add_row([
+                account.name.as_deref().unwrap_or("–"),
+                &account.address,
+                &account.free.to_string(),
+            ]);
         }
         format!(
             "localnet is up\n{node}\n\nAccounts (the keys of named accounts are public)\n{accounts}\n\nTry \

@@ -1,4 +1,5 @@
-//! `--drand`: fetches the pulses of drand's network quicknet, as the off-chain workers of the real chain's nodes do.
+//! `--drand`: fetches the pulses of drand's network quicknet, as the off-chain workers of the real
+//! chain's nodes do.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -26,8 +27,8 @@ struct Pulse {
     signature: String,
 }
 
-/// Submits the beacon's pulses to the chain, from the newest one at the first start on; waits for ever without a `url`.
-/// A beacon that does not respond is asked again.
+/// Submits the beacon's pulses to the chain, from the newest one at the first start on; waits for
+/// ever without a `url`. A beacon that does not respond is asked again.
 pub(crate) async fn relay(node: &NodeHandle, url: Option<&str>) -> Infallible {
     let Some(url) = url else { return std::future::pending().await };
     let (client, mut fetched, mut is_failing) = (Client::new(), BTreeMap::new(), false);
@@ -38,7 +39,11 @@ pub(crate) async fn relay(node: &NodeHandle, url: Option<&str>) -> Infallible {
                 is_failing = false;
             }
             Err(error) if !is_failing => {
-                tracing::warn!(url, error = format!("{error:#}"), "cannot fetch pulses of the drand beacon, retrying");
+                tracing::warn!(
+                    url,
+                    error = format!("{error:#}"),
+                    "cannot fetch pulses of the drand beacon, retrying"
+                );
                 is_failing = true;
             }
             _ => {}
@@ -47,7 +52,8 @@ pub(crate) async fn relay(node: &NodeHandle, url: Option<&str>) -> Infallible {
     }
 }
 
-/// Fetches and submits the rounds after the latest stored one. `fetched` are those that are not stored yet.
+/// Fetches and submits the rounds after the latest stored one. `fetched` are those that are not
+/// stored yet.
 async fn submit_next(
     node: &NodeHandle,
     client: &Client,
@@ -73,7 +79,10 @@ async fn submit_next(
         match node.submit(pulse_extrinsic(round, signature)).await {
             // Submitted before, and not in a block yet, or just included.
             Ok(_) | Err(SubmitError::Known(_) | SubmitError::Banned) => {}
-            Err(error) => return Err(error).with_context(|| format!("the pool refuses the pulse of round {round}")),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("the pool refuses the pulse of round {round}"));
+            }
         }
     }
     Ok(())
@@ -81,10 +90,13 @@ async fn submit_next(
 
 /// Fetches the pulse of a round, or the latest one.
 async fn fetch(client: &Client, url: &str, round: &str) -> anyhow::Result<(u64, [u8; 48])> {
-    let request = client.get(format!("{}/{QUICKNET}/public/{round}", url.trim_end_matches('/'))).timeout(TIMEOUT);
+    let request = client
+        .get(format!("{}/{QUICKNET}/public/{round}", url.trim_end_matches('/')))
+        .timeout(TIMEOUT);
     let pulse: Pulse = request.send().await?.error_for_status()?.json().await?;
     let signature = hex::decode(&pulse.signature).ok().and_then(|bytes| bytes.try_into().ok());
-    let signature = signature.with_context(|| format!("malformed signature of round {}", pulse.round))?;
+    let signature =
+        signature.with_context(|| format!("malformed signature of round {}", pulse.round))?;
     Ok((pulse.round, signature))
 }
 
@@ -99,8 +111,7 @@ mod tests {
     use super::*;
 
     /// The signature of quicknet's round 1 000.
-    const SIGNATURE: &str =
-        "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
+    const SIGNATURE: &str = "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
 
     #[tokio::test]
     async fn pulses_of_the_beacon_are_stored() {
@@ -118,10 +129,15 @@ mod tests {
                 let (status, body) = if attempt == 0 {
                     ("503 Service Unavailable", String::new())
                 } else {
-                    ("200 OK", format!(r#"{{"round":1000,"randomness":"00","signature":"{SIGNATURE}"}}"#))
+                    (
+                        "200 OK",
+                        format!(r#"{{"round":1000,"randomness":"00","signature":"{SIGNATURE}"}}"#),
+                    )
                 };
-                let answer =
-                    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
                 stream.write_all(answer.as_bytes()).await.unwrap();
             }
         };
@@ -129,7 +145,8 @@ mod tests {
         config.clock = Some(Clock::Instant);
         let node = Node::start(config).await.unwrap();
         let stored = async {
-            while node.storage(&last_round_key()).unwrap() != Some(1_000_u64.to_le_bytes().to_vec()) {
+            while node.storage(&last_round_key()).unwrap() != Some(1_000_u64.to_le_bytes().to_vec())
+            {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

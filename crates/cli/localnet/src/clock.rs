@@ -20,14 +20,15 @@ impl FromStr for BlockTime {
                     Some(digits) => (digits, Duration::from_millis),
                     None => (text.strip_suffix('s').unwrap_or(text), Duration::from_secs),
                 };
-                let plain = !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
-                let number = plain.then(|| digits.parse().ok()).flatten().filter(|number| *number > 0);
+                let plain = !digits.is_empty()
+                    && digits.len() <= 6
+                    && digits.bytes().all(|byte| byte.is_ascii_digit());
+                let number =
+                    plain.then(|| digits.parse().ok()).flatten().filter(|number| *number > 0);
                 let number = number.filter(|_| text.ends_with('s'));
-                Clock::Every(
-                    number
-                        .map(unit)
-                        .ok_or("expected a block time such as 12s or 250ms, `fast`, `instant` or `manual`")?,
-                )
+                Clock::Every(number.map(unit).ok_or(
+                    "expected a block time such as 12s or 250ms, `fast`, `instant` or `manual`",
+                )?)
             }
         }))
     }

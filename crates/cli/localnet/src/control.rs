@@ -84,7 +84,9 @@ pub(crate) async fn connect(target: &TargetArgs) -> anyhow::Result<(String, Clie
 
 pub(crate) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
     let url = args.url()?;
-    let request = async { rpc::call(&url, "dev_status", json!([])).await.map_err(|error| error.into_error(&url)) };
+    let request = async {
+        rpc::call(&url, "dev_status", json!([])).await.map_err(|error| error.into_error(&url))
+    };
     let status = context.block_on(request)?;
     if context.json {
         return context.print_json(&json!({
@@ -122,8 +124,14 @@ pub(crate) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
     if let Some(offset) = status["offsetMillis"].as_i64().filter(|offset| *offset != 0) {
         rows.add_row(["clock offset", &format!("{:#}", SignedDuration::from_millis(offset))]);
     }
-    rows.add_row(["pool", &format!("{} ready, {} future", status["pool"]["ready"], status["pool"]["future"])]);
-    rows.add_row(["on disk", &format!("{:.1} MB", status["bytes"].as_f64().unwrap_or_default() / 1e6)]);
+    rows.add_row([
+        "pool",
+        &format!("{} ready, {} future", status["pool"]["ready"], status["pool"]["future"]),
+    ]);
+    rows.add_row([
+        "on disk",
+        &format!("{:.1} MB", status["bytes"].as_f64().unwrap_or_default() / 1e6),
+    ]);
     rows.add_row(["process", &status["pid"].to_string()]);
     context.print(&rows.to_string())
 }
@@ -149,10 +157,16 @@ pub(crate) fn to_epoch(args: &EpochArgs, context: &Context) -> anyhow::Result<()
     produce("dev_epoch", json!([args.netuid]), &args.target, context)
 }
 
-fn produce(method: &str, params: Value, target: &TargetArgs, context: &Context) -> anyhow::Result<()> {
+fn produce(
+    method: &str,
+    params: Value,
+    target: &TargetArgs,
+    context: &Context,
+) -> anyhow::Result<()> {
     let block = context.block_on(async { control(&target.url()?, method, params).await })?;
     if context.json {
-        return context.print_json(&json!({ "block": { "number": block["number"], "hash": block["hash"] } }));
+        return context
+            .print_json(&json!({ "block": { "number": block["number"], "hash": block["hash"] } }));
     }
     context.print(&format!("block {} {}", number(&block, "number")?, text(&block["hash"])))
 }
@@ -160,7 +174,8 @@ fn produce(method: &str, params: Value, target: &TargetArgs, context: &Context) 
 pub(crate) fn save(args: &SaveArgs, context: &Context) -> anyhow::Result<()> {
     // The node writes the file, and may have another working directory.
     let file = std::path::absolute(&args.file).context("the current directory no longer exists")?;
-    context.block_on(async { control(&args.target.url()?, "dev_snapshot", json!([file])).await })?;
+    context
+        .block_on(async { control(&args.target.url()?, "dev_snapshot", json!([file])).await })?;
     if context.json {
         return context.print_json(&json!({ "file": file }));
     }
@@ -180,17 +195,23 @@ pub(crate) fn stop(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
 pub(crate) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
     match rpc::call(url, "dev_stop", json!([])).await {
         Ok(_) => {}
-        // Control methods are disabled beyond loopback; the data directory shows that the process is ours.
-        Err(RpcError::ControlDisabled) if Running::read(directory)?.is_some_and(|running| running.url == url) => {
+        // Control methods are disabled beyond loopback; the data directory shows that the process
+        // is ours.
+        Err(RpcError::ControlDisabled)
+            if Running::read(directory)?.is_some_and(|running| running.url == url) =>
+        {
             terminate(directory)?;
         }
         Err(error) => return Err(error.into_error(url)),
     }
     let started = Instant::now();
-    let is_recorded = || anyhow::Ok(Running::read(directory)?.is_some_and(|running| running.url == url));
+    let is_recorded =
+        || anyhow::Ok(Running::read(directory)?.is_some_and(|running| running.url == url));
     while is_recorded()? || rpc::call(url, "system_health", json!([])).await.is_ok() {
         if started.elapsed() > STOP_WITHIN {
-            bail!("the localnet at {url} is still running {STOP_WITHIN:?} after the shutdown request");
+            bail!(
+                "the localnet at {url} is still running {STOP_WITHIN:?} after the shutdown request"
+            );
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -200,7 +221,8 @@ pub(crate) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
 /// Sends SIGTERM to the process recorded in the data directory.
 #[cfg(unix)]
 fn terminate(directory: &Path) -> anyhow::Result<()> {
-    let running = Running::read(directory)?.context("no process is recorded in this data directory")?;
+    let running =
+        Running::read(directory)?.context("no process is recorded in this data directory")?;
     let pid = i32::try_from(running.pid).ok().and_then(rustix::process::Pid::from_raw);
     let pid = pid.context("the recorded process ID is invalid")?;
     let ended = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

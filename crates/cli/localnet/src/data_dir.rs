@@ -25,7 +25,8 @@ pub(crate) struct DataArgs {
 impl DataArgs {
     pub(crate) fn directory(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| {
-            let state = dirs::state_dir().or_else(dirs::data_local_dir).unwrap_or_else(std::env::temp_dir);
+            let state =
+                dirs::state_dir().or_else(dirs::data_local_dir).unwrap_or_else(std::env::temp_dir);
             state.join("taonet").join("localnet")
         })
     }
@@ -45,7 +46,9 @@ impl Running {
         match fs::read(&file) {
             Ok(bytes) => {
                 let running = serde_json::from_slice(&bytes);
-                running.map(Some).with_context(|| format!("{} is damaged\nhint: delete it", file.display()))
+                running
+                    .map(Some)
+                    .with_context(|| format!("{} is damaged\nhint: delete it", file.display()))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
@@ -61,7 +64,8 @@ impl Running {
     pub(crate) fn record(&self, directory: &Path) -> anyhow::Result<RecordGuard> {
         let file = directory.join(RUNNING);
         let bytes = serde_json::to_vec(self).context("cannot serialise the process record")?;
-        atomic_write(&file, &bytes, Access::Everyone).with_context(|| format!("cannot write {}", file.display()))?;
+        atomic_write(&file, &bytes, Access::Everyone)
+            .with_context(|| format!("cannot write {}", file.display()))?;
         Ok(RecordGuard(file))
     }
 }

@@ -14,8 +14,8 @@ use taonet_primitives::{MechId, NetUid, Rao, Uid, Weights};
 use taonet_validator::{EpochError, EpochReport};
 use taonet_wallet::Keypair;
 
-/// Babelbit's netuid, the same as on the main network. The demonstrations of other subnets also use this subnet: only
-/// it is started at genesis, and it does not require commit-reveal.
+/// Babelbit's netuid, the same as on the main network. The demonstrations of other subnets also use
+/// this subnet: only it is started at genesis, and it does not require commit-reveal.
 pub const NETUID: NetUid = NetUid(59);
 /// The key of a demonstration's validator: a public development key.
 pub const VALIDATOR: &str = "//Alice";
@@ -64,7 +64,8 @@ fn node_config() -> anyhow::Result<NodeConfig> {
 impl DemoChain {
     /// Starts a chain and sets up the validator with stake and a permit.
     pub async fn start(validator: Keypair) -> anyhow::Result<Self> {
-        let node = Node::start(node_config()?).await.context("cannot start the demonstration's chain")?;
+        let node =
+            Node::start(node_config()?).await.context("cannot start the demonstration's chain")?;
         let client = Arc::new(Client::connect(&node.url().parse()?).await?);
         let chain = Self { node, client, coldkey: Keypair::from_uri(COLDKEY)?, validator };
         let hotkey = chain.validator.hotkey();
@@ -102,13 +103,16 @@ impl DemoChain {
     pub async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
         let head = self.client.head().await?;
         let rules = self.client.weight_rules(NETUID, head.into()).await?;
-        let shares: Vec<_> = weights.uids.iter().copied().zip(weights.weights.iter().copied()).collect();
+        let shares: Vec<_> =
+            weights.uids.iter().copied().zip(weights.weights.iter().copied()).collect();
         let submitted = quantise(&within_limits(&shares, &rules)?)?;
         let metagraph = self.client.metagraph(NETUID, MechId(0), Detail::Lite, At::Head).await?;
         let validator = self.client.uid(NETUID, &self.validator.hotkey(), At::Head).await?;
         let validator = validator.context("the validator has no uid on the chain")?;
         let stored = self.client.weights_of(NETUID, MechId(0), validator, At::Head).await?;
-        let of = |row: &WeightRow, uid| row.iter().find(|(known, _)| *known == uid).map_or(0, |(_, weight)| *weight);
+        let of = |row: &WeightRow, uid| {
+            row.iter().find(|(known, _)| *known == uid).map_or(0, |(_, weight)| *weight)
+        };
         let row = |neuron: &taonet_chain::Neuron| OnChain {
             weight_submitted: of(&submitted, neuron.uid),
             weight_stored: of(&stored, neuron.uid),
@@ -127,13 +131,17 @@ impl DemoChain {
         // Blocks take milliseconds: on a busy machine, many can pass before the call arrives.
         let follow = Follow { patience_blocks: 256, ..Follow::default() };
         let outcome = self.client.send(&call, signer, follow).await?;
-        anyhow::ensure!(outcome.is_success(), "the demonstration's chain rejected {}: {outcome:?}", call.name());
+        anyhow::ensure!(
+            outcome.is_success(),
+            "the demonstration's chain rejected {}: {outcome:?}",
+            call.name()
+        );
         Ok(())
     }
 }
 
-/// Submits weights until the chain accepts them. On a busy machine the short blocks of a demonstration's chain may outrun
-/// a submission, which then expires.
+/// Submits weights until the chain accepts them. On a busy machine the short blocks of a
+/// demonstration's chain may outrun a submission, which then expires.
 pub async fn submit_weights(
     mut submit: impl AsyncFnMut() -> Result<EpochReport, EpochError>,
 ) -> anyhow::Result<EpochReport> {

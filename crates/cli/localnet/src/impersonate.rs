@@ -20,7 +20,11 @@ pub(crate) struct AsArgs {
     /// SS58 address of the account, or a development key such as //Bob
     account: Account,
     /// Name of the call, such as Balances.transfer_keep_alive
-    #[arg(value_name = "PALLET.CALL", required_unless_present = "encoded", conflicts_with = "encoded")]
+    #[arg(
+        value_name = "PALLET.CALL",
+        required_unless_present = "encoded",
+        conflicts_with = "encoded"
+    )]
     name: Option<String>,
     /// Arguments of the call, as a JSON object; omit them for a call without arguments
     #[arg(value_name = "JSON", requires = "name")]
@@ -54,14 +58,18 @@ impl AsArgs {
     async fn call(&self, chain: &Client) -> anyhow::Result<String> {
         let Some(name) = &self.name else { return Ok(self.encoded.clone().unwrap_or_default()) };
         let usage = |text: String| Classified::error(Failure::Usage, text);
-        let (pallet, call) = name
-            .split_once('.')
-            .ok_or_else(|| usage(format!("{name}: expected a call such as Balances.transfer_keep_alive")))?;
+        let (pallet, call) = name.split_once('.').ok_or_else(|| {
+            usage(format!("{name}: expected a call such as Balances.transfer_keep_alive"))
+        })?;
         let arguments = match &self.arguments {
             None => json!({}),
             Some(text) => match serde_json::from_str(text) {
                 Ok(arguments @ Value::Object(_)) => arguments,
-                _ => return Err(usage(format!("{text}: expected a JSON object such as {{\"netuid\": 1}}"))),
+                _ => {
+                    return Err(usage(format!(
+                        "{text}: expected a JSON object such as {{\"netuid\": 1}}"
+                    )));
+                }
             },
         };
         let call = chain.call(pallet, call, &arguments).await.map_err(failed)?;

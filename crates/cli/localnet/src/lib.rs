@@ -26,7 +26,10 @@
 //! `taonet-validator` and `taonet-wallet`. Used by `taonet-cli`, `taonet-cli-demo`,
 //! `taonet-cli-nineteen`, `taonet-cli-prompting` and `taonet-cli-proof`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 mod announce;
 mod beacon;
@@ -51,9 +54,10 @@ use taonet_cli_base::context::Context;
 
 /// Run and control a development chain on this machine.
 ///
-/// Without a subcommand, starts the chain and runs until Ctrl-C or SIGTERM. It has the pallets, calls and storage of
-/// the main network that neurons, validators and owners need; Bittensor's tools connect to it as to any node. State is
-/// stored in a directory, and the next start resumes from it.
+/// Without a subcommand, starts the chain and runs until Ctrl-C or SIGTERM. It has the pallets,
+/// calls and storage of the main network that neurons, validators and owners need; Bittensor's
+/// tools connect to it as to any node. State is stored in a directory, and the next start resumes
+/// from it.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct LocalnetArgs {

@@ -25,14 +25,21 @@ pub(crate) fn take(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
     if context.json {
         return context.print_json(&snapshot(&taken));
     }
-    context.print(&format!("snapshot {} of block {} {}", args.name, number(&taken, "number")?, text(&taken["hash"])))
+    context.print(&format!(
+        "snapshot {} of block {} {}",
+        args.name,
+        number(&taken, "number")?,
+        text(&taken["hash"])
+    ))
 }
 
 pub(crate) fn list(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
-    let listed = context.block_on(async { control(&args.url()?, "dev_listSnapshots", json!([])).await })?;
+    let listed =
+        context.block_on(async { control(&args.url()?, "dev_listSnapshots", json!([])).await })?;
     let listed = listed.as_array().map(Vec::as_slice).unwrap_or_default();
     if context.json {
-        return context.print_json(&json!({ "snapshots": listed.iter().map(snapshot).collect::<Vec<_>>() }));
+        return context
+            .print_json(&json!({ "snapshots": listed.iter().map(snapshot).collect::<Vec<_>>() }));
     }
     if listed.is_empty() {
         context.say("no snapshots");
@@ -51,7 +58,11 @@ pub(crate) fn revert(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
         let block = json!({ "number": block["number"], "hash": block["hash"] });
         return context.print_json(&json!({ "name": args.name, "block": block }));
     }
-    context.print(&format!("reverted to block {} {}", number(&block, "number")?, text(&block["hash"])))
+    context.print(&format!(
+        "reverted to block {} {}",
+        number(&block, "number")?,
+        text(&block["hash"])
+    ))
 }
 
 pub(crate) fn forget(args: &NameArgs, context: &Context) -> anyhow::Result<()> {

@@ -45,7 +45,8 @@ pub(crate) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
         bail!("{file} already exists\nhint: choose another name, or remove the file");
     }
     let network = args.node.parse::<Network>();
-    let network = network.map_err(|error| Classified::error(Failure::Usage, format!("URL: {error}")))?;
+    let network =
+        network.map_err(|error| Classified::error(Failure::Usage, format!("URL: {error}")))?;
     let recording = context.block_on(async {
         let client = Client::connect(&network).await.map_err(failed)?;
         let at = args.block.unwrap_or(At::Finalized);
@@ -87,7 +88,10 @@ pub(crate) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
     }
     say_left_out(recording.left_out(), context);
     let (subnets, entries) = (subnets(recording.netuids()), recording.len());
-    context.print(&format!("recorded {entries} storage entries of {subnets} in block {} to {file}", origin.block))
+    context.print(&format!(
+        "recorded {entries} storage entries of {subnets} in block {} to {file}",
+        origin.block
+    ))
 }
 
 /// Names the items that were left out, by reason, on standard error.
@@ -116,7 +120,8 @@ fn bytes(hash: BlockHash) -> [u8; 32] {
 }
 
 fn bar() -> anyhow::Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{msg}: {pos} of {len} requests [{wide_bar}] {elapsed}")?;
+    let style =
+        ProgressStyle::with_template("{msg}: {pos} of {len} requests [{wide_bar}] {elapsed}")?;
     Ok(ProgressBar::new(0).with_style(style).with_message("recording"))
 }
 
@@ -153,11 +158,16 @@ impl Source for Node {
 
     async fn keys(&self, what: &str, prefixes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, ChainError> {
         self.begin(what, prefixes.len());
-        let pages = stream::iter(prefixes).map(|prefix| self.below(prefix)).buffer_unordered(CONCURRENT);
+        let pages =
+            stream::iter(prefixes).map(|prefix| self.below(prefix)).buffer_unordered(CONCURRENT);
         pages.try_concat().await
     }
 
-    async fn values(&self, what: &str, keys: Vec<Vec<u8>>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
+    async fn values(
+        &self,
+        what: &str,
+        keys: Vec<Vec<u8>>,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
         let pages: Vec<Vec<Vec<u8>>> = keys.chunks(PAGE).map(<[_]>::to_vec).collect();
         self.begin(what, pages.len());
         let read = |keys: Vec<Vec<u8>>| async move {
@@ -175,9 +185,11 @@ mod tests {
 
     #[test]
     fn subnets_are_named() {
-        for (netuids, expected) in
-            [(&[59][..], "subnet 59"), (&[1, 2], "subnets 1 and 2"), (&[1, 2, 3], "subnets 1, 2 and 3")]
-        {
+        for (netuids, expected) in [
+            (&[59][..], "subnet 59"),
+            (&[1, 2], "subnets 1 and 2"),
+            (&[1, 2, 3], "subnets 1, 2 and 3"),
+        ] {
             assert_eq!(subnets(netuids), expected);
         }
     }

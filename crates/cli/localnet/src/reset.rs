@@ -61,7 +61,11 @@ pub(crate) fn load(file: &Path, data: &DataArgs, context: &Context) -> anyhow::R
     if context.json {
         return context.print_json(&json!({ "file": file, "data": directory }));
     }
-    context.print(&format!("loaded {} into {}; `tao localnet` resumes from it", file.display(), directory.display()))
+    context.print(&format!(
+        "loaded {} into {}; `tao localnet` resumes from it",
+        file.display(),
+        directory.display()
+    ))
 }
 
 /// Finds the process that runs the chain of this data directory; removes a stale record.

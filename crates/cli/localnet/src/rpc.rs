@@ -33,7 +33,12 @@ pub(crate) async fn call(url: &str, method: &str, params: Value) -> Result<Value
     send(url, method, params, Some(RESPONSE_TIMEOUT)).await
 }
 
-async fn send(url: &str, method: &str, params: Value, within: Option<Duration>) -> Result<Value, RpcError> {
+async fn send(
+    url: &str,
+    method: &str,
+    params: Value,
+    within: Option<Duration>,
+) -> Result<Value, RpcError> {
     let mut client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
     if let Some(within) = within {
         client = client.timeout(within);
@@ -41,12 +46,12 @@ async fn send(url: &str, method: &str, params: Value, within: Option<Duration>) 
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let sent = client.build().map_err(RpcError::NotRunning)?.post(http(url)).json(&request).send();
     let is_timeout = |error: &reqwest::Error| error.is_timeout() && !error.is_connect();
-    let answer =
-        sent.await.map_err(|error| if is_timeout(&error) { RpcError::Timeout } else { RpcError::NotRunning(error) })?;
-    let mut answer: Value = answer
-        .json()
-        .await
-        .map_err(|error| if is_timeout(&error) { RpcError::Timeout } else { RpcError::ControlDisabled })?;
+    let answer = sent.await.map_err(|error| {
+        if is_timeout(&error) { RpcError::Timeout } else { RpcError::NotRunning(error) }
+    })?;
+    let mut answer: Value = answer.json().await.map_err(|error| {
+        if is_timeout(&error) { RpcError::Timeout } else { RpcError::ControlDisabled }
+    })?;
     let Some(error) = answer.get("error") else { return Ok(answer["result"].take()) };
     if error["code"].as_i64() == Some(METHOD_NOT_FOUND) {
         return Err(RpcError::ControlDisabled);
@@ -56,7 +61,8 @@ async fn send(url: &str, method: &str, params: Value, within: Option<Duration>) 
     Err(RpcError::Node(if data.is_empty() { message } else { format!("{message}: {data}") }))
 }
 
-/// Calls a control method that can take long, such as producing many blocks, without a response timeout.
+/// Calls a control method that can take long, such as producing many blocks, without a response
+/// timeout.
 pub(crate) async fn control(url: &str, method: &str, params: Value) -> anyhow::Result<Value> {
     send(url, method, params, None).await.map_err(|error| error.into_error(url))
 }
@@ -77,7 +83,8 @@ impl RpcError {
                 Classified::error(Failure::Network, text)
             }
             Self::Timeout => {
-                let text = format!("the localnet at {url} does not respond\nhint: stop its process");
+                let text =
+                    format!("the localnet at {url} does not respond\nhint: stop its process");
                 Classified::error(Failure::Network, text)
             }
             Self::ControlDisabled => anyhow!(

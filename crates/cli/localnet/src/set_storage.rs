@@ -17,7 +17,8 @@ pub(crate) struct SetStorageArgs {
     /// Storage item, such as SubtensorModule.Tempo
     #[arg(value_name = "PALLET.ITEM")]
     item: String,
-    /// The keys of a map, then the value: integers, true, false, addresses, 0x…, text, JSON, or amounts such as 0.5tao
+    /// The keys of a map, then the value: integers, true, false, addresses, 0x…, text, JSON, or
+    /// amounts such as 0.5tao
     #[arg(value_name = "VALUE", allow_negative_numbers = true, required_unless_present = "remove")]
     words: Vec<String>,
     /// Remove the value, so that the item has its default; give only the keys
@@ -29,15 +30,20 @@ pub(crate) struct SetStorageArgs {
 
 pub(crate) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()> {
     let usage = |text: String| Classified::error(Failure::Usage, text);
-    let (pallet, item) = args
-        .item
-        .split_once('.')
-        .ok_or_else(|| usage(format!("{}: expected an item such as SubtensorModule.Tempo", args.item)))?;
-    let mut keys = args.words.iter().map(|word| argument(word)).collect::<Result<Vec<Value>, _>>().map_err(usage)?;
+    let (pallet, item) = args.item.split_once('.').ok_or_else(|| {
+        usage(format!("{}: expected an item such as SubtensorModule.Tempo", args.item))
+    })?;
+    let mut keys = args
+        .words
+        .iter()
+        .map(|word| argument(word))
+        .collect::<Result<Vec<Value>, _>>()
+        .map_err(usage)?;
     let new = if args.remove { None } else { keys.pop() };
     context.block_on(async {
         let (url, chain) = connect(&args.target).await?;
-        let (key, bytes) = chain.encode_storage(pallet, item, &keys, new.as_ref()).await.map_err(failed)?;
+        let (key, bytes) =
+            chain.encode_storage(pallet, item, &keys, new.as_ref()).await.map_err(failed)?;
         let bytes = bytes.map(|bytes| format!("0x{}", hex::encode(bytes)));
         let key = format!("0x{}", hex::encode(key));
         let block = control(&url, "dev_setStorage", json!([[[key, bytes]]])).await?;
@@ -52,6 +58,11 @@ pub(crate) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()
             }));
         }
         let done = if args.remove { "removed" } else { "set" };
-        context.print(&format!("{} {done} in block {} {}", args.item, number(&block, "number")?, text(&block["hash"])))
+        context.print(&format!(
+            "{} {done} in block {} {}",
+            args.item,
+            number(&block, "number")?,
+            text(&block["hash"])
+        ))
     })
 }

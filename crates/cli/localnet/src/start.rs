@@ -13,7 +13,9 @@ use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_localnet::{FollowError, History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
 use taonet_localnet_recording::{Fork, Recording};
-use taonet_localnet_runtime::genesis::{ACCOUNTS, GenesisError, Preset, development_account, genesis_with};
+use taonet_localnet_runtime::genesis::{
+    ACCOUNTS, GenesisError, Preset, development_account, genesis_with,
+};
 use taonet_primitives::{Coldkey, Rao};
 use taonet_service::Shutdown;
 use tokio::sync::oneshot;
@@ -30,22 +32,24 @@ const ENDOWED: &str = "BT_DEFAULT_TOKEN_WALLET";
 /// Start the chain
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
-    /// Block time: an interval such as 12s or 250ms, `fast` (as fast as possible), `instant` (a block per submission) or
-    /// `manual` (on demand) [default: the chain's last one, 250ms for a new chain]
+    /// Block time: an interval such as 12s or 250ms, `fast` (as fast as possible), `instant` (a
+    /// block per submission) or `manual` (on demand) [default: the chain's last one, 250ms for a
+    /// new chain]
     #[arg(long, value_name = "TIME")]
     block_time: Option<BlockTime>,
-    /// Time at which a new chain begins, such as 2026-01-31T12:00:00Z; its clock runs from there [default: now]
+    /// Time at which a new chain begins, such as 2026-01-31T12:00:00Z; its clock runs from there
+    /// [default: now]
     #[arg(long, value_name = "TIME", value_parser = super::time::instant)]
     at: Option<u64>,
-    /// Subnets of a new chain: `development` (root and 1 to 59) or `reference` (root and 1, as in the reference's local
-    /// network) [default: development]
+    /// Subnets of a new chain: `development` (root and 1 to 59) or `reference` (root and 1, as in
+    /// the reference's local network) [default: development]
     #[arg(long, value_name = "PRESET", conflicts_with = "fork", hide_possible_values = true)]
     genesis: Option<Genesis>,
     /// Begin a new chain with the state in this file, written by `tao localnet record`
     #[arg(long, value_name = "FILE")]
     fork: Option<PathBuf>,
-    /// Follow the localnet at this URL, such as ws://127.0.0.1:9944: import its blocks, forward submitted extrinsics to
-    /// it, and produce no blocks
+    /// Follow the localnet at this URL, such as ws://127.0.0.1:9944: import its blocks, forward
+    /// submitted extrinsics to it, and produce no blocks
     #[arg(
         long,
         value_name = "URL",
@@ -53,7 +57,8 @@ pub(crate) struct StartArgs {
         conflicts_with_all = ["block_time", "at", "genesis", "fork", "endow"]
     )]
     follow: Option<String>,
-    /// Fetch the pulses that reveal timelocked data from this API of the drand beacon [without URL: https://api.drand.sh]
+    /// Fetch the pulses that reveal timelocked data from this API of the drand beacon [without URL:
+    /// https://api.drand.sh]
     #[arg(
         long,
         value_name = "URL",
@@ -63,7 +68,8 @@ pub(crate) struct StartArgs {
         conflicts_with = "follow"
     )]
     drand: Option<String>,
-    /// Number of newest blocks that are not finalized. On the real chain, whose validators vote on blocks, it is 2 or more
+    /// Number of newest blocks that are not finalized. On the real chain, whose validators vote on
+    /// blocks, it is 2 or more
     #[arg(long, value_name = "BLOCKS", default_value = "0", value_parser = clap::value_parser!(u32).range(..=100))]
     finality_lag: u32,
     /// Listen address. Control methods such as `dev_mine` are enabled on loopback only
@@ -72,8 +78,8 @@ pub(crate) struct StartArgs {
     /// Port, instead of the port of --listen; 0 selects a free one
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Allow requests with this Origin, such as https://polkadot.js.org; loopback origins and requests without one
-    /// are always allowed
+    /// Allow requests with this Origin, such as https://polkadot.js.org; loopback origins and
+    /// requests without one are always allowed
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     allow_origin: Vec<String>,
     #[command(flatten)]
@@ -81,8 +87,8 @@ pub(crate) struct StartArgs {
     /// Keep the state in memory and discard it on shutdown
     #[arg(long, conflicts_with = "data")]
     memory: bool,
-    /// Number of blocks whose states are kept, at least 2400 [default: 2500]; headers and content are kept of 100 000
-    /// blocks
+    /// Number of blocks whose states are kept, at least 2400 [default: 2500]; headers and content
+    /// are kept of 100 000 blocks
     #[arg(long, value_name = "N", conflicts_with = "archive", value_parser = clap::value_parser!(u32).range(i64::from(History::MIN)..))]
     keep_blocks: Option<u32>,
     /// Keep the state of all blocks
@@ -102,7 +108,10 @@ pub(crate) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         let readiness = serve_metrics("localnet", args.metrics, &shutdown).await?;
         let directory = (!args.memory).then(|| args.data.directory());
         if let Some(directory) = &directory {
-            preflight::spawn_disk_check(vec![WriteDirectory::new("chain", directory, DiskNeeds::STATE)], &shutdown);
+            preflight::spawn_disk_check(
+                vec![WriteDirectory::new("chain", directory, DiskNeeds::STATE)],
+                &shutdown,
+            );
         }
         let endowed = if args.follow.is_some() { Vec::new() } else { args.endowed()? };
         let (node, forked) = args.start(directory.as_deref(), &endowed).await?;
@@ -202,11 +211,15 @@ impl StartArgs {
             }
         }
         match (Node::start(config).await, directory) {
-            (Err(NodeError::Store(StoreError::Genesis { .. })), Some(directory)) if forked.is_some() => bail!(
-                "--fork is for a new chain, but there is another chain in {}\nhint: choose another directory with \
+            (Err(NodeError::Store(StoreError::Genesis { .. })), Some(directory))
+                if forked.is_some() =>
+            {
+                bail!(
+                    "--fork is for a new chain, but there is another chain in {}\nhint: choose another directory with \
                  --data, or delete the chain with `tao localnet reset`",
-                directory.display()
-            ),
+                    directory.display()
+                )
+            }
             (node, _) => Ok((node?, forked)),
         }
     }
@@ -215,7 +228,9 @@ impl StartArgs {
         let mut endowed = self.endow.clone();
         if let Some(text) = std::env::var(ENDOWED).ok().filter(|text| !text.is_empty()) {
             let account = text.parse();
-            endowed.push(account.map_err(|error| Classified::error(Failure::Usage, format!("{ENDOWED}: {error}")))?);
+            endowed.push(account.map_err(|error| {
+                Classified::error(Failure::Usage, format!("{ENDOWED}: {error}"))
+            })?);
         }
         Ok(endowed)
     }
@@ -252,20 +267,28 @@ fn leader(text: &str) -> Result<String, &'static str> {
 
 /// Checks the URL of a drand API.
 fn drand(text: &str) -> Result<String, &'static str> {
-    let is_url = url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let is_url = url::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if is_url { Ok(text.to_owned()) } else { Err("expected a URL such as https://api.drand.sh") }
 }
 
 /// Parses an origin in the form that browsers send.
 fn origin(text: &str) -> Result<String, &'static str> {
     let whole = text.split_once("://").is_some_and(|(scheme, host)| {
-        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '@']) && text.is_ascii()
+        !scheme.is_empty()
+            && !host.is_empty()
+            && !host.contains(['/', '?', '#', '@'])
+            && text.is_ascii()
     });
-    if whole || text == "null" { Ok(text.to_owned()) } else { Err("expected scheme://host, or scheme://host:port") }
+    if whole || text == "null" {
+        Ok(text.to_owned())
+    } else {
+        Err("expected scheme://host, or scheme://host:port")
+    }
 }
 
-/// Returns the accounts of the genesis block with their current balances. Reads them in this process, so that a loaded
-/// machine with short block times cannot fail the start by a timeout.
+/// Returns the accounts of the genesis block with their current balances. Reads them in this
+/// process, so that a loaded machine with short block times cannot fail the start by a timeout.
 fn accounts(node: &NodeHandle, endowed: &[Coldkey]) -> anyhow::Result<Vec<Account>> {
     let mut accounts = Vec::new();
     for (name, _) in ACCOUNTS {

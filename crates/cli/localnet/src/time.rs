@@ -22,9 +22,11 @@ pub(crate) struct AdvanceArgs {
 
 pub(crate) fn advance(args: &AdvanceArgs, context: &Context) -> anyhow::Result<()> {
     let params = json!([u64::try_from(args.duration.as_millis()).unwrap_or(u64::MAX)]);
-    let answer = context.block_on(async { control(&args.target.url()?, "dev_advance", params).await })?;
+    let answer =
+        context.block_on(async { control(&args.target.url()?, "dev_advance", params).await })?;
     let millis = number(&answer, "time")?;
-    let time = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    let time =
+        i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
     let time = time.map_or_else(|| millis.to_string(), |time| time.to_string());
     if context.json {
         return context.print_json(&json!({ "time": time, "time_ms": millis }));
@@ -43,7 +45,8 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 
 /// Parses a time since 1970, and returns it in milliseconds since the Unix epoch.
 pub(crate) fn instant(text: &str) -> Result<u64, &'static str> {
-    let time: Timestamp = text.parse().map_err(|_| "expected a time such as 2026-01-31T12:00:00Z")?;
+    let time: Timestamp =
+        text.parse().map_err(|_| "expected a time such as 2026-01-31T12:00:00Z")?;
     u64::try_from(time.as_millisecond()).map_err(|_| "expected a time since 1970")
 }
 
@@ -53,9 +56,13 @@ mod tests {
 
     #[test]
     fn durations_have_units() {
-        for (text, seconds) in
-            [("7d", 604_800), ("12h", 43_200), ("1h30m", 5_400), ("2 weeks", 1_209_600), ("P1D", 86_400)]
-        {
+        for (text, seconds) in [
+            ("7d", 604_800),
+            ("12h", 43_200),
+            ("1h30m", 5_400),
+            ("2 weeks", 1_209_600),
+            ("P1D", 86_400),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));

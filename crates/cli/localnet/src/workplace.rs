@@ -18,10 +18,13 @@ impl Workplace {
     pub fn open(keep: Option<PathBuf>) -> anyhow::Result<Self> {
         match keep {
             Some(dir) => {
-                std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+                std::fs::create_dir_all(&dir)
+                    .with_context(|| format!("cannot create {}", dir.display()))?;
                 Ok(Self::Kept(dir))
             }
-            None => Ok(Self::Temporary(tempfile::tempdir().context("cannot create a temporary directory")?)),
+            None => Ok(Self::Temporary(
+                tempfile::tempdir().context("cannot create a temporary directory")?,
+            )),
         }
     }
 

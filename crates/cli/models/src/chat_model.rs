@@ -12,8 +12,8 @@ use crate::settings;
 /// The model that demonstrations serve if it is installed.
 pub const CHAT_MODEL: &ModelSpec = &SMOLLM2_135M_INSTRUCT;
 
-/// Loads a model: a directory, a GGUF file, or an installed model by its name in `tao models list`. `name` is its name in
-/// requests.
+/// Loads a model: a directory, a GGUF file, or an installed model by its name in `tao models list`.
+/// `name` is its name in requests.
 pub fn load(name: &str, source: &Path) -> anyhow::Result<LanguageModel> {
     Ok(LanguageModel::open(name, &located(source)?)?)
 }
@@ -41,7 +41,9 @@ fn located(source: &Path) -> anyhow::Result<PathBuf> {
     }
     engines::language_model_file(source, &store()?).unwrap_or_else(|| {
         let name = source.display();
-        let message = format!("there is no file, directory or model {name}\nhint: see the names in `tao models list`");
+        let message = format!(
+            "there is no file, directory or model {name}\nhint: see the names in `tao models list`"
+        );
         Err(Classified::error(Failure::Usage, message))
     })
 }
@@ -70,9 +72,17 @@ mod tests {
     #[test]
     fn installed_model_that_is_no_language_model_is_refused() {
         let error = located(Path::new("all-MiniLM-L6-v2")).unwrap_err().to_string();
-        assert!(error.starts_with("all-MiniLM-L6-v2 is no language model\nhint: use SmolLM2-135M-Instruct"), "{error}");
+        assert!(
+            error.starts_with(
+                "all-MiniLM-L6-v2 is no language model\nhint: use SmolLM2-135M-Instruct"
+            ),
+            "{error}"
+        );
         let error = located(Path::new("nosuch")).unwrap_err().to_string();
-        assert!(error.starts_with("there is no file, directory or model nosuch\nhint: "), "{error}");
+        assert!(
+            error.starts_with("there is no file, directory or model nosuch\nhint: "),
+            "{error}"
+        );
         let unknown = Path::new("no/such/model");
         assert_eq!(located(unknown).unwrap(), unknown);
     }

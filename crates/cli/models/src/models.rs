@@ -73,7 +73,10 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
             });
             match bad.count() {
                 0 => Ok(()),
-                count => anyhow::bail!("missing or damaged: {count} of {}", counted(models.len(), "model")),
+                count => anyhow::bail!(
+                    "missing or damaged: {count} of {}",
+                    counted(models.len(), "model")
+                ),
             }
         }
         Command::Pull { model, from, place } => {
@@ -81,10 +84,12 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
             let spec = ModelSpec::find(model)?;
             let dir = match from.as_deref() {
                 None => context.block_on(engines::pull(&store, spec, context))?,
-                Some(hub) if hub.starts_with("http://") || hub.starts_with("https://") => {
-                    context.block_on(engines::pull_from_mirror(&store.with_hub(hub), spec, context))?
-                }
-                Some(directory) => context.block_on(async { Ok(store.import(spec, Path::new(directory)).await?) })?,
+                Some(hub) if hub.starts_with("http://") || hub.starts_with("https://") => context
+                    .block_on(
+                    engines::pull_from_mirror(&store.with_hub(hub), spec, context),
+                )?,
+                Some(directory) => context
+                    .block_on(async { Ok(store.import(spec, Path::new(directory)).await?) })?,
             };
             if context.json {
                 return context.print_json(&json!({ "model": spec.name, "path": dir }));
@@ -135,7 +140,8 @@ fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {
         // Every missing model has the same remedy, which the line below the table names.
         let detail = if state == "missing" { "" } else { &detail };
         let size = format!("{:.1} MB", spec.bytes() as f64 / 1e6);
-        let memory = spec.memory.map(|memory| format!("{:.1} GB", memory.of_threads(threads) as f64 / 1e3));
+        let memory =
+            spec.memory.map(|memory| format!("{:.1} GB", memory.of_threads(threads) as f64 / 1e3));
         rows.add_row([spec.name, spec.purpose, &size, &memory.unwrap_or_default(), state, detail]);
     }
     context.print(&rows.to_string())?;

@@ -19,7 +19,8 @@ use taonet_cli_base::tables::similarities;
 use taonet_primitives::{SampleRate, Transcript, counted};
 use taonet_service::{Access, atomic_write};
 use taonet_speech::{
-    Pcm, Recognizer, SampleFormat, Wav, WavHeader, check_recording, resample_endpoints, resample_for_recognition,
+    Pcm, Recognizer, SampleFormat, Wav, WavHeader, check_recording, resample_endpoints,
+    resample_for_recognition,
 };
 use taonet_whisper::SpeechTask;
 
@@ -121,7 +122,8 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 fn transcribe(args: &Transcribe, context: &Context) -> anyhow::Result<()> {
     let mut config = settings::load_only(&["BB_AUDIO_SCORING_STT_MODEL", "BB_MODELS_DIR"])?;
     config.recognizer = args.stt_model.clone().or(config.recognizer);
-    let recognizer = engines::transcribing_recognizer(&config, args.language.as_deref(), args.task.into())?;
+    let recognizer =
+        engines::transcribing_recognizer(&config, args.language.as_deref(), args.task.into())?;
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = recognizer.concurrency().unwrap_or(cores);
     let mut documents = Vec::new();
@@ -147,8 +149,9 @@ fn transcribe_file(file: &Path, recognizer: &dyn Recognizer) -> anyhow::Result<T
     Ok(recognition.with_context(|| format!("cannot transcribe {}", file.display()))?.transcript)
 }
 
-/// Processes items concurrently, on at most this many threads, and passes the results to `consume` in the order of the
-/// items, each as soon as it and those before it are ready. Stops at the first error in this order.
+/// Processes items concurrently, on at most this many threads, and passes the results to `consume`
+/// in the order of the items, each as soon as it and those before it are ready. Stops at the first
+/// error in this order.
 fn in_order<I: Sync, T: Send>(
     items: &[I],
     threads: NonZeroUsize,
@@ -201,7 +204,8 @@ fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow
             .iter()
             .zip(&vectors)
             .map(|(text, vector)| {
-                let cosines: Vec<f32> = vectors.iter().map(|other| vector.dot(other).clamp(-1.0, 1.0)).collect();
+                let cosines: Vec<f32> =
+                    vectors.iter().map(|other| vector.dot(other).clamp(-1.0, 1.0)).collect();
                 json!({ "text": text, "embedding": &*vector.0, "cosines": cosines })
             })
             .collect();
@@ -209,7 +213,8 @@ fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow
     }
     let mut rows = matrix(similarities(texts.len()));
     for (index, (text, vector)) in texts.iter().zip(&vectors).enumerate() {
-        let cosines = vectors.iter().map(|other| format!("{:.3}", vector.dot(other).clamp(-1.0, 1.0)));
+        let cosines =
+            vectors.iter().map(|other| format!("{:.3}", vector.dot(other).clamp(-1.0, 1.0)));
         rows.add_row(std::iter::once(format!("{} {text}", index + 1)).chain(cosines));
     }
     context.print(&rows.to_string())
@@ -236,8 +241,18 @@ fn synthesize(
     write_wav(output, &resample_endpoints(&pcm, rate), context)
 }
 
-fn resample(input: &Path, output: &Path, rate: u32, for_recognition: bool, context: &Context) -> anyhow::Result<()> {
-    let rate = if for_recognition { SampleRate::HZ_16K } else { SampleRate::new(rate).context("--rate")? };
+fn resample(
+    input: &Path,
+    output: &Path,
+    rate: u32,
+    for_recognition: bool,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let rate = if for_recognition {
+        SampleRate::HZ_16K
+    } else {
+        SampleRate::new(rate).context("--rate")?
+    };
     let wav = read_wav(input, |header| check_result(header, rate))?;
     let pcm = if for_recognition {
         Pcm::mono(resample_for_recognition(&wav.pcm), rate)
@@ -251,12 +266,16 @@ fn resample(input: &Path, output: &Path, rate: u32, for_recognition: bool, conte
 fn write_wav(output: &Path, pcm: &Pcm, context: &Context) -> anyhow::Result<()> {
     let bytes = Wav::encode(pcm, SampleFormat::S16)?;
     atomic_write(output, &bytes, Access::Everyone)?;
-    let summary =
-        json!({ "file": output, "sample_rate_hz": pcm.rate, "channels": pcm.channels, "frames": pcm.frames() });
+    let summary = json!({ "file": output, "sample_rate_hz": pcm.rate, "channels": pcm.channels, "frames": pcm.frames() });
     if context.json {
         return context.print_json(&summary);
     }
-    context.print(&format!("{}: {} at {}", output.display(), counted(pcm.frames(), "frame"), pcm.rate))
+    context.print(&format!(
+        "{}: {} at {}",
+        output.display(),
+        counted(pcm.frames(), "frame"),
+        pcm.rate
+    ))
 }
 
 /// Rejects an output of more than 1 GiB of samples.
@@ -273,7 +292,10 @@ fn check_result(header: &WavHeader, rate: SampleRate) -> anyhow::Result<()> {
 }
 
 /// Reads a WAV file whose header passes `check`.
-fn read_wav(file: &Path, check: impl FnOnce(&WavHeader) -> anyhow::Result<()>) -> anyhow::Result<Wav> {
+fn read_wav(
+    file: &Path,
+    check: impl FnOnce(&WavHeader) -> anyhow::Result<()>,
+) -> anyhow::Result<Wav> {
     const LIMIT: u64 = 1 << 30;
     let mut bytes = Vec::new();
     let read = File::open(file).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));

@@ -43,7 +43,11 @@ impl VoiceName {
     ///
     /// # Errors
     /// If the voice is not installed or unusable, or if the rate is out of range.
-    pub fn load_speech(&self, words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Speech> {
+    pub fn load_speech(
+        &self,
+        words_per_minute: u16,
+        models: Option<PathBuf>,
+    ) -> anyhow::Result<Speech> {
         let (Self::Espeak(name) | Self::Piper(name)) = self;
         let voice = Voice { name: name.clone(), words_per_minute, pitch: 50 };
         match self {
@@ -53,13 +57,15 @@ impl VoiceName {
             }
             Self::Piper(_) => {
                 voice.validate_ranges().map_err(|error| usage(error.to_string()))?;
-                let path = if is_file(name) { PathBuf::from(name) } else { published(name, models)? };
+                let path =
+                    if is_file(name) { PathBuf::from(name) } else { published(name, models)? };
                 Ok(Speech { synthesizer: Arc::new(open(&path)?), voice })
             }
         }
     }
 
-    /// Whether the voice is neural: computed in this process, which takes much longer than a voice of espeak-ng.
+    /// Whether the voice is neural: computed in this process, which takes much longer than a voice
+    /// of espeak-ng.
     pub const fn is_neural(&self) -> bool {
         matches!(self, Self::Piper(_))
     }
@@ -74,12 +80,15 @@ pub struct Speech {
 }
 
 impl Speech {
-    /// Loads the published neural voice, to speak at this rate, if it is installed and undamaged. `models` is the model
-    /// directory.
+    /// Loads the published neural voice, to speak at this rate, if it is installed and undamaged.
+    /// `models` is the model directory.
     ///
     /// # Errors
     /// If espeak-ng is missing or fails.
-    pub fn installed(words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Option<Self>> {
+    pub fn installed(
+        words_per_minute: u16,
+        models: Option<PathBuf>,
+    ) -> anyhow::Result<Option<Self>> {
         let Ok(path) = published(NEURAL, models) else { return Ok(None) };
         let voice = Voice { name: NEURAL.to_owned(), words_per_minute, pitch: 50 };
         Ok(Some(Self { synthesizer: Arc::new(open(&path)?), voice }))
@@ -103,7 +112,9 @@ fn open(path: &Path) -> anyhow::Result<PiperVoice> {
 /// Returns whether the name of a voice is the path of a file.
 fn is_file(name: &str) -> bool {
     name.contains(std::path::is_separator)
-        || Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case(EXTENSION))
+        || Path::new(name)
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case(EXTENSION))
 }
 
 /// Finds the file of a published voice.
@@ -134,8 +145,14 @@ mod tests {
     #[test]
     fn names_select_the_synthesiser() {
         assert_eq!(parsed("en-gb"), VoiceName::Espeak("en-gb".to_owned()));
-        assert_eq!(["en-gb", "piper:voice.onnx"].map(|name| parsed(name).is_neural()), [false, true]);
-        assert_eq!(parsed("piper:en_US-joe-medium"), VoiceName::Piper("en_US-joe-medium".to_owned()));
+        assert_eq!(
+            ["en-gb", "piper:voice.onnx"].map(|name| parsed(name).is_neural()),
+            [false, true]
+        );
+        assert_eq!(
+            parsed("piper:en_US-joe-medium"),
+            VoiceName::Piper("en_US-joe-medium".to_owned())
+        );
         for file in ["voice.onnx", "./voice", "/voices/en.ONNX"] {
             assert!(is_file(file), "{file}");
         }
@@ -148,7 +165,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = format!("piper:{}", folder.path().join("none.onnx").display());
         for (name, words_per_minute, expected) in [
-            (&*missing, 150, "none.onnx: No such file or directory (os error 2)\nhint: a voice of Piper has two files"),
+            (
+                &*missing,
+                150,
+                "none.onnx: No such file or directory (os error 2)\nhint: a voice of Piper has two files",
+            ),
             ("piper:", 150, "unknown model ``"),
             ("piper:tiny-ctc", 150, "tiny-ctc is not a voice\nhint: use piper:en_US-joe-medium"),
             ("piper:faster-whisper-base", 150, "faster-whisper-base is not a voice"),

@@ -82,7 +82,10 @@ fn check(
 }
 
 /// Returns the indices of the derivatives with TAO, all at the same block.
-async fn funded(chain: &Client, addresses: Vec<(u16, AccountId)>) -> anyhow::Result<Vec<(Rao, u16)>> {
+async fn funded(
+    chain: &Client,
+    addresses: Vec<(u16, AccountId)>,
+) -> anyhow::Result<Vec<(Rao, u16)>> {
     let (indices, accounts): (Vec<u16>, Vec<AccountId>) = addresses.into_iter().unzip();
     let block = chain.head().await.map_err(failed)?;
     let balances = chain.balances(&accounts, At::Hash(block.hash)).await.map_err(failed)?;
@@ -95,8 +98,15 @@ fn plan(funded: &[(Rao, u16)], account: AccountId) -> anyhow::Result<Plan> {
     let sum = funded.iter().try_fold(Rao::ZERO, |sum, (free, _)| sum.checked_add(*free));
     let sum = sum.context("the balances exceed the supply of TAO")?;
     let call = calls::batch_all(
-        funded.iter().map(|(_, index)| calls::as_derivative(*index, calls::transfer_all(account, false))),
+        funded
+            .iter()
+            .map(|(_, index)| calls::as_derivative(*index, calls::transfer_all(account, false))),
     );
-    let what = format!("Collect {sum} TAO from {} to {account}", counted(funded.len(), "deposit address"));
-    Ok(Plan::new(call, what, json!({ "to": account, "amount_rao": sum, "addresses": funded.len() })))
+    let what =
+        format!("Collect {sum} TAO from {} to {account}", counted(funded.len(), "deposit address"));
+    Ok(Plan::new(
+        call,
+        what,
+        json!({ "to": account, "amount_rao": sum, "addresses": funded.len() }),
+    ))
 }

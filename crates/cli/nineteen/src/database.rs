@@ -10,13 +10,15 @@ use taonet_nineteen_store::Store;
 
 #[derive(Debug, Args)]
 pub(crate) struct DatabaseArgs {
-    /// PostgreSQL database, postgres://…; prefer DATABASE_URL, which other users cannot see [default: SQLite in --state]
+    /// PostgreSQL database, postgres://…; prefer DATABASE_URL, which other users cannot see
+    /// [default: SQLite in --state]
     #[arg(long, value_name = "URL", global = true)]
     pub(crate) database: Option<String>,
 }
 
 impl DatabaseArgs {
-    /// Opens the database: PostgreSQL if --database or DATABASE_URL names one, otherwise SQLite in `directory`.
+    /// Opens the database: PostgreSQL if --database or DATABASE_URL names one, otherwise SQLite in
+    /// `directory`.
     pub(crate) async fn open(&self, directory: Option<&Path>) -> anyhow::Result<Store> {
         if let Some(url) = self.url()? {
             if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
@@ -30,7 +32,8 @@ impl DatabaseArgs {
         Ok(Store::open(directory.context(missing)?).await?)
     }
 
-    /// Opens a database that a validator has created: like [`Self::open`], but fails if `directory` has no database.
+    /// Opens a database that a validator has created: like [`Self::open`], but fails if `directory`
+    /// has no database.
     pub(crate) async fn open_existing(&self, directory: Option<&Path>) -> anyhow::Result<Store> {
         let missing = directory.filter(|directory| !Store::exists(directory));
         if let Some(directory) = missing
@@ -56,7 +59,8 @@ impl DatabaseArgs {
     }
 
     fn url(&self) -> anyhow::Result<Option<String>> {
-        let set = settings::operator(&["DATABASE_URL"])?.database_url.map(|url| url.expose().to_owned());
+        let set =
+            settings::operator(&["DATABASE_URL"])?.database_url.map(|url| url.expose().to_owned());
         Ok(self.database.clone().or(set))
     }
 }

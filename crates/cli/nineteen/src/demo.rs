@@ -27,7 +27,9 @@ use taonet_primitives::Uid;
 use taonet_service::{Shutdown, system_clock, unix_time};
 use taonet_wallet::Keypair;
 
-use super::operation::{Operation, OperationSettings, RunningOperation, validator_settings, weights_loop};
+use super::operation::{
+    Operation, OperationSettings, RunningOperation, validator_settings, weights_loop,
+};
 use goods::Goods;
 use load::Buyer;
 use miners::DemoMiner;
@@ -54,12 +56,13 @@ pub struct DemoArgs {
     /// Seed of the models and tests
     #[arg(long, default_value = "1")]
     seed: u64,
-    /// Llama model of miners and validator: a directory, a GGUF file, a name in `tao models list`, or random for a small one
-    /// with random weights [default: SmolLM2-135M-Instruct if it is installed, otherwise random]
+    /// Llama model of miners and validator: a directory, a GGUF file, a name in `tao models list`,
+    /// or random for a small one with random weights [default: SmolLM2-135M-Instruct if it is
+    /// installed, otherwise random]
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Also sell images, which a painter draws without a model: two more miners, one of which answers every request with
-    /// the same image
+    /// Also sell images, which a painter draws without a model: two more miners, one of which
+    /// answers every request with the same image
     #[arg(long)]
     images: bool,
     /// Keep the validator's database in this directory
@@ -101,15 +104,16 @@ async fn play(
     let operation = operation(&chain, &validator, &goods, args.seed, kept, shutdown).await?;
     let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
     let settings = validator_settings(NETUID, TEMPO);
-    let mut weights = weights_loop(&validator, chain.client(), passing, subnet, settings, shutdown).await?;
+    let mut weights =
+        weights_loop(&validator, chain.client(), passing, subnet, settings, shutdown).await?;
     let operation = operation.spawn(shutdown);
     let buyer = Buyer::new(&operation, goods.pause(), shutdown).await?;
     if !args.once {
         let (base, key) = buyer.access();
         context.say(&format!("gateway {base}\nkey {key}"));
     }
-    // Between rounds, the chain's state after the last round is shown: it has an epoch every few blocks, after which the
-    // weights of that round may have expired.
+    // Between rounds, the chain's state after the last round is shown: it has an epoch every few
+    // blocks, after which the weights of that round may have expired.
     let (mut report, mut on_chain) = (DemoReport::new(goods.note), BTreeMap::new());
     loop {
         for period in 1..=args.periods {
@@ -124,7 +128,11 @@ async fn play(
                 continue;
             }
             let round = standings(&operation, &miners, &on_chain).await?;
-            report.take(round, operation.store.balances().await?, operation.store.is_balanced().await?);
+            report.take(
+                round,
+                operation.store.balances().await?,
+                operation.store.is_balanced().await?,
+            );
             if !args.once {
                 show(&report, context)?;
                 // The tests of a period show the gateway which miners answer well.
@@ -153,7 +161,8 @@ fn suggest(buyer: &Buyer, has_images: bool, context: &Context) {
         "try it: curl {base}/chat/completions --header \"Authorization: Bearer {key}\" --json '{question}'"
     ));
     if has_images {
-        let request = json!({"model": IMAGE_MODEL, "prompt": "a red boat on a blue lake", "size": "768x576"});
+        let request =
+            json!({"model": IMAGE_MODEL, "prompt": "a red boat on a blue lake", "size": "768x576"});
         context.say(&format!(
             "try an image: curl {base}/images/generations --header \"Authorization: Bearer {key}\" --json '{request}'"
         ));
@@ -161,10 +170,15 @@ fn suggest(buyer: &Buyer, has_images: bool, context: &Context) {
 }
 
 fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
-    if context.json { context.print_json(&report.document()) } else { context.print(&report.to_string()) }
+    if context.json {
+        context.print_json(&report.document())
+    } else {
+        context.print(&report.to_string())
+    }
 }
 
-/// Creates the validator, with the model itself as its checker, and a painter of its own for images.
+/// Creates the validator, with the model itself as its checker, and a painter of its own for
+/// images.
 async fn operation(
     chain: &DemoChain,
     validator: &Keypair,
@@ -174,26 +188,34 @@ async fn operation(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Operation> {
     let market = MarketFile::fixed(goods.market.clone());
-    let mut references = References::for_all(Arc::new(LocalReference::new(Arc::clone(&goods.model))));
+    let mut references =
+        References::for_all(Arc::new(LocalReference::new(Arc::clone(&goods.model))));
     if goods.has_images {
-        let url = serve_here("checking painter", taonet_nineteen_images::router(), shutdown).await?;
-        references = references.with_image_server(CheckingServer::new(&url, None, goods.deadline())?);
+        let url =
+            serve_here("checking painter", taonet_nineteen_images::router(), shutdown).await?;
+        references =
+            references.with_image_server(CheckingServer::new(&url, None, goods.deadline())?);
     }
     let control = ControlSettings {
-        addresses: AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() },
+        addresses: AddressPolicy {
+            local_miner_ip: Some(ANNOUNCED.to_string()),
+            ..AddressPolicy::default()
+        },
         seed: Some(seed),
         ..ControlSettings::default()
     };
     let deadline = Some(goods.deadline());
-    let deadlines = QueryDeadlines { first: deadline, between: deadline, ..QueryDeadlines::default() };
+    let deadlines =
+        QueryDeadlines { first: deadline, between: deadline, ..QueryDeadlines::default() };
     let queue = QueueSettings::default();
-    let settings = OperationSettings { netuid: NETUID, control, deadlines, queue, trust: Trust::Signed };
+    let settings =
+        OperationSettings { netuid: NETUID, control, deadlines, queue, trust: Trust::Signed };
     let store = Store::open(directory).await?;
     Operation::new(validator, chain.client(), store, market, references, settings)
 }
 
-/// Finishes a round: closes the last period, checks all answers, sets weights, and advances the chain past its epoch.
-/// Returns the chain's state.
+/// Finishes a round: closes the last period, checks all answers, sets weights, and advances the
+/// chain past its epoch. Returns the chain's state.
 async fn settle(
     operation: &RunningOperation,
     chain: &DemoChain,

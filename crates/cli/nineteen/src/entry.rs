@@ -44,7 +44,11 @@ pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
         }
         let following = market.clone();
         let on_config = move |config| following.replace(config);
-        follow(&Recorder::new(store.clone(), floor.clone(), ProcessRole::Entry), on_config, &shutdown);
+        follow(
+            &Recorder::new(store.clone(), floor.clone(), ProcessRole::Entry),
+            on_config,
+            &shutdown,
+        );
         let gateway = Gateway::new(store, Workers::new(queue, floor), market, system_clock());
         let gateway = gateway.with_budget_webhook(webhook);
         gateway.load_tokenizers(tokenizers::finder()?).await;

@@ -44,7 +44,10 @@ pub(crate) fn run(args: &ExplainArgs, context: &Context) -> anyhow::Result<()> {
     let mut report = state.report(&config);
     if let Some(uid) = args.uid {
         report.miners.retain(|miner| miner.uid == uid);
-        anyhow::ensure!(!report.miners.is_empty(), "uid {uid} has no checked answer in this period's tasks");
+        anyhow::ensure!(
+            !report.miners.is_empty(),
+            "uid {uid} has no checked answer in this period's tasks"
+        );
     }
     if context.json { context.print_json(&report) } else { context.print(&explained(&report)) }
 }
@@ -90,7 +93,8 @@ fn explained(report: &MarketReport) -> String {
         for task in &miner.tasks {
             add_task(&mut rows, task, report);
         }
-        let terms: Vec<_> = miner.tasks.iter().map(|task| format!("{:.6}", task.contribution)).collect();
+        let terms: Vec<_> =
+            miner.tasks.iter().map(|task| format!("{:.6}", task.contribution)).collect();
         let score = format!("{} = {:.6}", terms.join(" + "), miner.score);
         rows.add_row(["score", &score]);
         let weight = format!("score / {:.6} of all miners = {:.6}", report.score_sum, miner.weight);
@@ -102,10 +106,24 @@ fn explained(report: &MarketReport) -> String {
 }
 
 fn add_task(rows: &mut Rows, report: &TaskReport, market: &MarketReport) {
-    let TaskReport { task, task_weight, rewards, filled, average_quality, adjusted_quality, .. } = report;
-    let TaskReport { metric, bonus, combined_quality, periods, period_mean, probation_factor, .. } = report;
-    let TaskReport { period_score, capacity, effective, effective_sum, share, powered, powered_sum, .. } = report;
-    let metric = metric.map_or_else(|| "unknown".to_owned(), |metric| format!("{metric:.2} per second"));
+    let TaskReport {
+        task, task_weight, rewards, filled, average_quality, adjusted_quality, ..
+    } = report;
+    let TaskReport {
+        metric, bonus, combined_quality, periods, period_mean, probation_factor, ..
+    } = report;
+    let TaskReport {
+        period_score,
+        capacity,
+        effective,
+        effective_sum,
+        share,
+        powered,
+        powered_sum,
+        ..
+    } = report;
+    let metric =
+        metric.map_or_else(|| "unknown".to_owned(), |metric| format!("{metric:.2} per second"));
     let answers = match filled {
         0 => counted(*rewards, "answer"),
         filled if market.scoring_profile.is_strict() => {
@@ -116,13 +134,23 @@ fn add_task(rows: &mut Rows, report: &TaskReport, market: &MarketReport) {
     let periods = counted(*periods, "period");
     for (name, value) in [
         ("task", format!("{task}, {task_weight} of the incentive")),
-        ("average quality", format!("{average_quality:.6} of {answers}, adjusted {adjusted_quality:.6}")),
+        (
+            "average quality",
+            format!("{average_quality:.6} of {answers}, adjusted {adjusted_quality:.6}"),
+        ),
         ("speed", format!("{metric}, bonus {bonus:+.4}")),
         ("quality", format!("{adjusted_quality:.6} × (1 {bonus:+.4}) = {combined_quality:.6}")),
-        ("period score", format!("{period_mean:.6} of {periods} × probation {probation_factor} = {period_score:.6}")),
+        (
+            "period score",
+            format!(
+                "{period_mean:.6} of {periods} × probation {probation_factor} = {period_score:.6}"
+            ),
+        ),
         (
             "effective volume",
-            format!("quality {combined_quality:.6} × period {period_score:.6} × capacity {capacity} = {effective:.3}"),
+            format!(
+                "quality {combined_quality:.6} × period {period_score:.6} × capacity {capacity} = {effective:.3}"
+            ),
         ),
         ("share", format!("{effective:.3} / {effective_sum:.3} of all miners = {share:.6}")),
         (

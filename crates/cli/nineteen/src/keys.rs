@@ -88,8 +88,8 @@ struct CreateArgs {
     /// Team whose budgets the key shares; create it with `tao nineteen keys team` [default: none]
     #[arg(long, value_name = "NAME")]
     team: Option<String>,
-    /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from now such as 30d
-    /// [default: never]
+    /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from
+    /// now such as 30d [default: never]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<i64>,
     /// Share of the miners while all are busy, relative to other keys, from 1 to 100
@@ -149,8 +149,8 @@ struct UpdateArgs {
     /// Remove the key from its team
     #[arg(long)]
     no_team: bool,
-    /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from now such as 30d
-    /// [default: unchanged]
+    /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from
+    /// now such as 30d [default: unchanged]
     #[arg(long, value_name = "TIME", value_parser = expiry, conflicts_with = "no_expiry")]
     expires: Option<i64>,
     /// Let the key never expire
@@ -242,7 +242,8 @@ pub(crate) fn budget() -> RangedI64ValueParser<i64> {
 
 /// Parses the name of a key or a team, which is shown in one line of tables, logs and invoices.
 pub(crate) fn display_name(text: &str) -> Result<String, &'static str> {
-    let is_line = printable(text) == text && !text.trim().is_empty() && text.chars().count() <= NAME_LENGTH;
+    let is_line =
+        printable(text) == text && !text.trim().is_empty() && text.chars().count() <= NAME_LENGTH;
     if is_line {
         Ok(text.to_owned())
     } else {
@@ -274,7 +275,8 @@ fn time_text(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
 }
 
-/// Checks that the market has these tasks: those of the newest period, or, before the first one, the default ones.
+/// Checks that the market has these tasks: those of the newest period, or, before the first one,
+/// the default ones.
 async fn check_models(store: &Store, models: &[TaskName]) -> anyhow::Result<()> {
     let config = store.config(None).await?.unwrap_or_default();
     if let Some(unknown) = models.iter().find(|model| config.task(model.as_str()).is_none()) {
@@ -290,7 +292,10 @@ async fn check_models(store: &Store, models: &[TaskName]) -> anyhow::Result<()> 
 
 async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     if args.expires.is_some_and(|expires_ms| expires_ms <= now_ms()) {
-        return Err(Classified::error(Failure::Usage, "--expires is in the past\nhint: use a later time, such as 30d"));
+        return Err(Classified::error(
+            Failure::Usage,
+            "--expires is in the past\nhint: use a later time, such as 30d",
+        ));
     }
     check_models(store, &args.models).await?;
     let terms = KeyTerms {
@@ -309,7 +314,9 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
     rand::rng().fill_bytes(&mut random);
     let key = store.create_key_with_credits(&terms, args.credits, &random, now_ms()).await?;
     if context.json {
-        return context.print_json(&json!({ "id": key.id, "key": key.secret.as_str(), "balance": args.credits }));
+        return context.print_json(
+            &json!({ "id": key.id, "key": key.secret.as_str(), "balance": args.credits }),
+        );
     }
     context.say(&format!("created key {}; it is shown only once:", key.id));
     context.print(&key.secret)
@@ -405,7 +412,8 @@ async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Re
     context.print_json(&json!({ "id": found.id, "balance": after }))
 }
 
-/// Prints a document as CSV. clap does not refuse the two formats if `--json` precedes the subcommand.
+/// Prints a document as CSV. clap does not refuse the two formats if `--json` precedes the
+/// subcommand.
 fn print_csv(text: &str, context: &Context) -> anyhow::Result<()> {
     if context.json {
         return Err(Classified::error(Failure::Usage, "--csv and --json exclude each other"));
@@ -419,11 +427,13 @@ async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Re
         return print_csv(&usage_csv(&used), context);
     }
     if context.json {
-        return context.print_json(&json!({ "usage": used, "balanced": store.is_balanced().await? }));
+        return context
+            .print_json(&json!({ "usage": used, "balanced": store.is_balanced().await? }));
     }
     let mut rows = table(&USAGE);
     for row in used {
-        let numbers = [row.requests, row.input_tokens, row.output_tokens, row.charged].map(|number| number.to_string());
+        let numbers = [row.requests, row.input_tokens, row.output_tokens, row.charged]
+            .map(|number| number.to_string());
         rows.add_row([row.day, row.key_id, row.model].into_iter().chain(numbers));
     }
     context.print(&rows.to_string())
@@ -441,10 +451,14 @@ async fn invoice(store: &Store, args: &InvoiceArgs, context: &Context) -> anyhow
     let mut rows = table(&INVOICE);
     for line in &invoice.lines {
         let numbers = [line.requests, line.input_tokens, line.output_tokens, line.charged];
-        rows.add_row([line.model.clone()].into_iter().chain(numbers.map(|number| number.to_string())));
+        rows.add_row(
+            [line.model.clone()].into_iter().chain(numbers.map(|number| number.to_string())),
+        );
     }
-    let granted: i64 = invoice.grants.iter().map(|grant| grant.credits).fold(0, i64::saturating_add);
-    let deposited: i64 = invoice.deposits.iter().map(|deposit| deposit.credits).fold(0, i64::saturating_add);
+    let granted: i64 =
+        invoice.grants.iter().map(|grant| grant.credits).fold(0, i64::saturating_add);
+    let deposited: i64 =
+        invoice.deposits.iter().map(|deposit| deposit.credits).fold(0, i64::saturating_add);
     context.print(&format!(
         "{rows}\n\n{} of key {}: {} charged, {} granted, {} for TAO",
         invoice.month,
@@ -474,10 +488,16 @@ mod tests {
 
     #[test]
     fn display_name_is_one_line() {
-        for name in ["shop".to_owned(), "k\u{e9}y \u{2603} \u{540d}".to_owned(), "\u{540d}".repeat(NAME_LENGTH)] {
+        for name in [
+            "shop".to_owned(),
+            "k\u{e9}y \u{2603} \u{540d}".to_owned(),
+            "\u{540d}".repeat(NAME_LENGTH),
+        ] {
             assert_eq!(display_name(&name), Ok(name.clone()));
         }
-        for name in ["", " ", "a\nb", "\u{1b}[31m", "\u{202e}a", "x".repeat(NAME_LENGTH + 1).as_str()] {
+        for name in
+            ["", " ", "a\nb", "\u{1b}[31m", "\u{202e}a", "x".repeat(NAME_LENGTH + 1).as_str()]
+        {
             assert!(display_name(name).is_err(), "{name:?}");
         }
     }

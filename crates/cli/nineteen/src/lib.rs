@@ -28,7 +28,10 @@
 //! `taonet-nineteen-store`, `taonet-nineteen-transport`, `taonet-primitives`, `taonet-service`,
 //! `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 mod collect;
 mod database;
@@ -95,5 +98,6 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 
 /// Reads a JSON document; `-` is standard input.
 fn document(path: &Path) -> anyhow::Result<Value> {
-    serde_json::from_str(&input::read_text(path)?).with_context(|| format!("{} is not JSON", path.display()))
+    serde_json::from_str(&input::read_text(path)?)
+        .with_context(|| format!("{} is not JSON", path.display()))
 }

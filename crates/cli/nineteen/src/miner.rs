@@ -21,7 +21,9 @@ use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
     Backend, Deadlines, Miner, MinerConfig, Served, Validators, describe_metrics, miner_router,
 };
-use taonet_nineteen_transport::{FiberRules, LARGEST_REQUEST, MinerHandshake, RsaKey, signed_requests};
+use taonet_nineteen_transport::{
+    FiberRules, LARGEST_REQUEST, MinerHandshake, RsaKey, signed_requests,
+};
 use taonet_primitives::{Hotkey, NetUid, Rao};
 use taonet_service::Shutdown;
 use taonet_wire::{Limits, Policy};
@@ -41,15 +43,16 @@ pub struct MinerArgs {
     /// File with the bearer token for the backend
     #[arg(long, value_name = "FILE", requires = "backend_url")]
     backend_token_file: Option<PathBuf>,
-    /// Serve this Llama model on the CPU, without a backend: a directory (config.json, safetensors, tokenizer.json), a GGUF
-    /// file, or a name in `tao models list`. With --type image: painter, which draws images without a model
+    /// Serve this Llama model on the CPU, without a backend: a directory (config.json, safetensors,
+    /// tokenizer.json), a GGUF file, or a name in `tao models list`. With --type image: painter,
+    /// which draws images without a model
     #[arg(long, value_name = "MODEL", conflicts_with = "backend_url")]
     model: Option<PathBuf>,
     /// Image protocol of the backend
     #[arg(long, value_enum, default_value = "workers")]
     image_protocol: ImageProtocol,
-    /// Task to serve, with its capacity per period, shared by all validators (default: the largest accepted), and the
-    /// backend's model name (default: the task's name); may be repeated
+    /// Task to serve, with its capacity per period, shared by all validators (default: the largest
+    /// accepted), and the backend's model name (default: the task's name); may be repeated
     #[arg(long = "task", value_name = "TASK[@CAPACITY][=MODEL]", required = true)]
     tasks: Vec<Served>,
     /// Type of the tasks
@@ -131,7 +134,10 @@ impl MinerArgs {
         if let Some(model) = &self.model {
             if matches!(self.kind, Kind::Image) {
                 let is_painter = model == Path::new(PAINTER);
-                anyhow::ensure!(is_painter, "--model serves no images, except painter\nhint: set --model {PAINTER}");
+                anyhow::ensure!(
+                    is_painter,
+                    "--model serves no images, except painter\nhint: set --model {PAINTER}"
+                );
                 let url = serve_here(PAINTER, taonet_nineteen_images::router(), shutdown).await?;
                 return Ok(Backend::new(&url, None)?);
             }
@@ -142,17 +148,23 @@ impl MinerArgs {
             return Ok(Backend::new(&url.join("/v1")?, None)?);
         }
         let url = self.backend_url.as_ref().context("--backend-url is required without --model")?;
-        let token = self.backend_token_file.as_ref().map(|file| anyhow::Ok(input::read_text(file)?.into()));
+        let token =
+            self.backend_token_file.as_ref().map(|file| anyhow::Ok(input::read_text(file)?.into()));
         let backend = Backend::new(url, token.transpose()?.as_ref())?;
-        Ok(if self.image_protocol == ImageProtocol::Openai { backend.with_openai_images() } else { backend })
+        Ok(if self.image_protocol == ImageProtocol::Openai {
+            backend.with_openai_images()
+        } else {
+            backend
+        })
     }
 
     fn policy(&self, validators: Option<&Arc<Validators>>) -> Policy {
         let policy = self.callers.policy().block(self.block.iter().copied());
         match validators {
-            Some(validators) => {
-                policy.with_standings(validators.clone()).registered_only().min_stake(self.min_stake.get())
-            }
+            Some(validators) => policy
+                .with_standings(validators.clone())
+                .registered_only()
+                .min_stake(self.min_stake.get()),
             None => policy,
         }
     }
@@ -175,8 +187,14 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let validators = (!args.no_metagraph).then(Arc::<Validators>::default);
         let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
         let layer = signed_requests(hotkey, rules).limits(limits);
-        let signed = args.callers.build_with(layer, args.policy(validators.as_ref()), &hotkey, args.listen)?;
-        let router = miner_router(Miner::new(args.config(), backend, validators.clone()), handshake, signed);
+        let signed = args.callers.build_with(
+            layer,
+            args.policy(validators.as_ref()),
+            &hotkey,
+            args.listen,
+        )?;
+        let router =
+            miner_router(Miner::new(args.config(), backend, validators.clone()), handshake, signed);
         let readiness = Readiness::starting();
         match validators {
             Some(validators) => {
@@ -187,7 +205,9 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
                 let stop = shutdown.clone();
                 let netuid = args.netuid;
                 let replace = move |standings| validators.replace(standings);
-                shutdown.spawn("metagraph", async move { keep_fresh(&chain, netuid, REFRESH, replace, &stop).await });
+                shutdown.spawn("metagraph", async move {
+                    keep_fresh(&chain, netuid, REFRESH, replace, &stop).await
+                });
             }
             None => readiness.set_ready(),
         }

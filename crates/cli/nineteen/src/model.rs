@@ -15,8 +15,8 @@ use taonet_lm::{EngineSettings, LanguageModel};
 /// Serve a small language model and painted images for development networks
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Llama model: a directory (config.json, safetensors, tokenizer.json), a GGUF file, or a name in `tao models list`
-    /// [default: a model with random weights]
+    /// Llama model: a directory (config.json, safetensors, tokenizer.json), a GGUF file, or a name
+    /// in `tao models list` [default: a model with random weights]
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["seed", "layers"])]
     model: Option<PathBuf>,
     /// Seed of the weights: the same seed gives the same model on every machine
@@ -44,8 +44,14 @@ pub struct ModelArgs {
 pub(crate) fn run(args: &ModelArgs, context: &Context) -> anyhow::Result<()> {
     let name = args.name.clone();
     let model = match &args.model {
-        Some(model) => chat_model::load(&name.unwrap_or_else(|| chat_model::name_of(model)), model)?,
-        None => LanguageModel::random(name.as_deref().unwrap_or("random"), usize::from(args.layers), args.seed)?,
+        Some(model) => {
+            chat_model::load(&name.unwrap_or_else(|| chat_model::name_of(model)), model)?
+        }
+        None => LanguageModel::random(
+            name.as_deref().unwrap_or("random"),
+            usize::from(args.layers),
+            args.seed,
+        )?,
     };
     let model = Arc::new(model);
     let settings = EngineSettings {

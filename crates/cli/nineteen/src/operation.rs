@@ -1,4 +1,5 @@
-//! Services of a validator: periods, tests, checks and weight submission in one process, and queries in others.
+//! Services of a validator: periods, tests, checks and weight submission in one process, and
+//! queries in others.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,9 +7,13 @@ use std::sync::Arc;
 use taonet_chain::{Chain, Client};
 use taonet_cli_base::submission;
 use taonet_nineteen_control::synthetic::Drafts;
-use taonet_nineteen_control::{ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer};
+use taonet_nineteen_control::{
+    ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer,
+};
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_query::{Market, ProcessRole, Querier, QueryDeadlines, QueueSettings, Recorder};
+use taonet_nineteen_query::{
+    Market, ProcessRole, Querier, QueryDeadlines, QueueSettings, Recorder,
+};
 use taonet_nineteen_store::{Sample, Store};
 use taonet_nineteen_transport::{FiberClient, Trust};
 use taonet_primitives::{NetUid, Uid};
@@ -18,7 +23,8 @@ use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, SystemClock};
 use tokio::sync::mpsc;
 
-/// Maximum concurrent requests per miner. The limit of each miner is at most that which it announces.
+/// Maximum concurrent requests per miner. The limit of each miner is at most that which it
+/// announces.
 const MOST_RUNNING: usize = 4_096;
 /// Capacity of the queue of answers to store.
 const SAMPLES_AHEAD: usize = 256;
@@ -74,29 +80,34 @@ impl Operation {
         );
         let floor = querier.market().clone();
         market.check_with(references.clone());
-        let scorer = Scorer::new(store.clone(), market.clone(), floor, references.clone(), system_clock());
+        let scorer =
+            Scorer::new(store.clone(), market.clone(), floor, references.clone(), system_clock());
         let (controller, scorer) = (Arc::new(controller), Arc::new(scorer));
         Ok(Self { store, market, querier, controller, scorer, samples, drafts, references })
     }
 
-    /// Spawns the background tasks that store counters and answers, check answers, and write synthetic texts. The
-    /// caller runs the periods.
+    /// Spawns the background tasks that store counters and answers, check answers, and write
+    /// synthetic texts. The caller runs the periods.
     pub(crate) fn spawn(self, shutdown: &Shutdown) -> RunningOperation {
         let Self { store, market, querier, controller, scorer, samples, drafts, references } = self;
         let (counting, stop) = (Arc::clone(&controller), shutdown.clone());
         shutdown.spawn("counters", async move { counting.recorder().keep_counters(&stop).await });
         let (keeping, stop) = (Arc::clone(&controller), shutdown.clone());
-        shutdown.spawn("samples", async move { keeping.recorder().keep_samples(samples, &stop).await });
+        shutdown
+            .spawn("samples", async move { keeping.recorder().keep_samples(samples, &stop).await });
         let (scoring, stop) = (Arc::clone(&scorer), shutdown.clone());
         shutdown.spawn("scorer", async move { scoring.run(&stop).await });
         let (described, stop) = (market.clone(), shutdown.clone());
-        shutdown.spawn("drafts", async move { drafts.keep_ready(&described, &references, &stop).await });
+        shutdown.spawn(
+            "drafts",
+            async move { drafts.keep_ready(&described, &references, &stop).await },
+        );
         RunningOperation { store, market, querier, controller, scorer }
     }
 }
 
-/// Creates a querier of a market without an open period, and its client. Sends answers that must be checked to
-/// `samples`.
+/// Creates a querier of a market without an open period, and its client. Sends answers that must be
+/// checked to `samples`.
 fn querier(
     keypair: &Keypair,
     trust: Trust,
@@ -107,12 +118,13 @@ fn querier(
     let config = ClientConfig { idle_per_host: IDLE_PER_MINER, ..ClientConfig::default() };
     let client = FiberClient::new(keypair.clone(), trust, config, Arc::new(SystemClock))?;
     let clocks = (system_clock(), monotonic_clock());
-    let querier = Querier::new(client.clone(), Market::default(), deadlines, MOST_RUNNING, clocks, samples);
+    let querier =
+        Querier::new(client.clone(), Market::default(), deadlines, MOST_RUNNING, clocks, samples);
     Ok((client, querier.with_queue(queue)))
 }
 
-/// Starts a querier that loads the periods of a validator in another process. The caller must flush the recorder after
-/// the last answer.
+/// Starts a querier that loads the periods of a validator in another process. The caller must flush
+/// the recorder after the last answer.
 pub(crate) fn follower(
     keypair: &Keypair,
     store: Store,
@@ -130,8 +142,8 @@ pub(crate) fn follower(
     Ok((querier, recorder))
 }
 
-/// Spawns the tasks that follow a validator in another process: they load its open period and the counters into the
-/// recorder's market. Calls `on_config` with the configuration of each period.
+/// Spawns the tasks that follow a validator in another process: they load its open period and the
+/// counters into the recorder's market. Calls `on_config` with the configuration of each period.
 pub(crate) fn follow(
     recorder: &Recorder,
     on_config: impl Fn(MarketConfig) + Send + Sync + 'static,
@@ -140,7 +152,8 @@ pub(crate) fn follow(
     let (counting, stop) = (recorder.clone(), shutdown.clone());
     shutdown.spawn("counters", async move { counting.keep_counters(&stop).await });
     let (following, stop) = (recorder.clone(), shutdown.clone());
-    shutdown.spawn("periods", async move { following.follow(on_config, &system_clock(), &stop).await });
+    shutdown
+        .spawn("periods", async move { following.follow(on_config, &system_clock(), &stop).await });
 }
 
 /// A market with running background tasks.
@@ -166,7 +179,8 @@ pub(crate) async fn weights_loop(
     Ok(Validator::new(subnet, service, settings, state, system_clock(), sleeper()))
 }
 
-/// Returns the settings of the epoch loop. After 24 epochs without scores, all weight goes to the subnet's owner.
+/// Returns the settings of the epoch loop. After 24 epochs without scores, all weight goes to the
+/// subnet's owner.
 pub(crate) fn validator_settings(netuid: NetUid, tempo: u32) -> ValidatorSettings {
     ValidatorSettings { netuid, tempo, burn_uid: Uid(0), max_skipped_epochs: 24 }
 }

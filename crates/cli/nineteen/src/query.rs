@@ -23,14 +23,16 @@ const METRICS_PORT: u16 = 8014;
 pub struct QueryArgs {
     #[command(flatten)]
     shared: SharedArgs,
-    /// Maximum number of concurrent requests; further requests go to other workers, or wait in the queue
+    /// Maximum number of concurrent requests; further requests go to other workers, or wait in the
+    /// queue
     #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     concurrency: u16,
-    /// Milliseconds without a first token after which a request is also sent to a second miner [default: never]
+    /// Milliseconds without a first token after which a request is also sent to a second miner
+    /// [default: never]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     hedge: Option<u64>,
-    /// Send buyers' text requests whose prompts begin alike to the same miner, whose server may have the beginning in its
-    /// cache
+    /// Send buyers' text requests whose prompts begin alike to the same miner, whose server may
+    /// have the beginning in its cache
     #[arg(long)]
     prefix_affinity: bool,
     #[command(flatten)]
@@ -48,11 +50,16 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT));
-        let readiness = serve_metrics_or_warn("nineteen query", args.metrics, usual, &shutdown).await?;
+        let readiness =
+            serve_metrics_or_warn("nineteen query", args.metrics, usual, &shutdown).await?;
         taonet_nineteen_query::describe_metrics();
         let (store, queue) = Box::pin(args.shared.connect()).await?;
-        let deadlines = QueryDeadlines { hedge: args.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };
-        let settings = QueueSettings { running: usize::from(args.concurrency), ..args.queue.settings() };
+        let deadlines = QueryDeadlines {
+            hedge: args.hedge.map(Duration::from_millis),
+            ..QueryDeadlines::default()
+        };
+        let settings =
+            QueueSettings { running: usize::from(args.concurrency), ..args.queue.settings() };
         let (querier, recorder) = follower(&keypair, store, deadlines, settings, &shutdown)?;
         querier.set_prefix_affinity(args.prefix_affinity);
         let worker = Worker::new(queue, querier);
@@ -61,7 +68,10 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
             let on_ready = || readiness.iter().for_each(Readiness::set_ready);
             worker.run(&stop, on_ready).await;
             if let Err(error) = recorder.flush().await {
-                tracing::error!(error = &error as &dyn std::error::Error, "failed to store the final counters");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to store the final counters"
+                );
             }
         });
         shutdown.finished().await.context("the worker did not stop in time")

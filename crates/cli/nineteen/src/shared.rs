@@ -1,4 +1,5 @@
-//! Arguments that several processes of a market have: task file; limits of the queue; webhook; database and NATS.
+//! Arguments that several processes of a market have: task file; limits of the queue; webhook;
+//! database and NATS.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,8 +21,8 @@ use super::tasks;
 
 #[derive(Debug, Args)]
 pub(crate) struct TasksArgs {
-    /// Task file, reloaded at the start of each period [default: the tasks that `tao nineteen tasks` prints, with --model if
-    /// it is set]
+    /// Task file, reloaded at the start of each period [default: the tasks that `tao nineteen
+    /// tasks` prints, with --model if it is set]
     #[arg(long, value_name = "FILE")]
     tasks: Option<PathBuf>,
 }
@@ -39,7 +40,8 @@ impl TasksArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct QueueArgs {
-    /// Maximum number of buyers' requests per model that wait while all miners are busy; 0 rejects them immediately
+    /// Maximum number of buyers' requests per model that wait while all miners are busy; 0 rejects
+    /// them immediately
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(..=100_000))]
     queue: u32,
     /// Maximum time that a buyer's request waits while all miners are busy, in seconds
@@ -59,11 +61,12 @@ impl QueueArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WebhookArgs {
-    /// URL to which a warning is posted when an API key has spent 80 % of a budget, and 100 %; set it for one process of a
-    /// market [default: none]
+    /// URL to which a warning is posted when an API key has spent 80 % of a budget, and 100 %; set
+    /// it for one process of a market [default: none]
     #[arg(long, value_name = "URL")]
     budget_webhook: Option<Url>,
-    /// File with the secret that signs the warnings, whsec_ and 24 to 64 bytes in base64 [default: not signed]
+    /// File with the secret that signs the warnings, whsec_ and 24 to 64 bytes in base64 [default:
+    /// not signed]
     #[arg(long, value_name = "FILE", requires = "budget_webhook")]
     budget_webhook_secret_file: Option<PathBuf>,
 }
@@ -73,14 +76,16 @@ impl WebhookArgs {
     pub(crate) fn open(&self) -> anyhow::Result<Option<Webhook>> {
         let Some(url) = &self.budget_webhook else { return Ok(None) };
         let secret = self.budget_webhook_secret_file.as_ref();
-        let secret = secret.map(|file| anyhow::Ok(Zeroizing::new(input::read_text(file)?))).transpose()?;
+        let secret =
+            secret.map(|file| anyhow::Ok(Zeroizing::new(input::read_text(file)?))).transpose()?;
         Ok(Some(Webhook::new(url.clone(), secret.as_deref().map(String::as_str))?))
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct SharedArgs {
-    /// PostgreSQL database of the validator, postgres://…; prefer DATABASE_URL, which other users cannot see
+    /// PostgreSQL database of the validator, postgres://…; prefer DATABASE_URL, which other users
+    /// cannot see
     #[arg(long, value_name = "URL")]
     database: Option<String>,
 }

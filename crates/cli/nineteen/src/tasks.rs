@@ -24,7 +24,8 @@ pub struct TasksArgs {
     /// Task file to check [default: print the default tasks]
     #[arg(conflicts_with = "model")]
     file: Option<PathBuf>,
-    /// Print one task for chats with this model instead: a directory, a GGUF file, or a name in `tao models list`
+    /// Print one task for chats with this model instead: a directory, a GGUF file, or a name in
+    /// `tao models list`
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
 }
@@ -32,12 +33,15 @@ pub struct TasksArgs {
 /// Returns the task file of a market for chats with one model, and its content.
 pub(crate) fn of_model(model: &Path) -> anyhow::Result<(String, MarketConfig)> {
     let name = chat_model::name_of(model);
-    let known = |letter: char| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' };
+    let known =
+        |letter: char| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' };
     let task = format!("chat-{}", name.to_ascii_lowercase().chars().map(known).collect::<String>());
-    let task: TaskName = task.parse().with_context(|| format!("cannot name a task after the model {name}"))?;
+    let task: TaskName =
+        task.parse().with_context(|| format!("cannot name a task after the model {name}"))?;
     // A string of JSON is one of TOML.
     let file = OF_MODEL.replace("TASK", task.as_str()).replace("MODEL", &json!(name).to_string());
-    let config = MarketConfig::from_toml(&file).with_context(|| format!("no task file for the model {name}"))?;
+    let config = MarketConfig::from_toml(&file)
+        .with_context(|| format!("no task file for the model {name}"))?;
     Ok((file, config))
 }
 
@@ -47,7 +51,11 @@ pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
             Some(model) => of_model(model)?,
             None => (MarketConfig::default_toml().to_owned(), MarketConfig::default()),
         };
-        return if context.json { context.print_json(&config) } else { context.print(file.trim_end()) };
+        return if context.json {
+            context.print_json(&config)
+        } else {
+            context.print(file.trim_end())
+        };
     };
     let market = MarketFile::open(path)?.current();
     if context.json {
@@ -55,7 +63,11 @@ pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
     }
     let period = market.period().get();
     let count = market.enabled().count();
-    context.say(&format!("{}: {}, periods of {period} s", path.display(), counted(count, "enabled task")));
+    context.say(&format!(
+        "{}: {}, periods of {period} s",
+        path.display(),
+        counted(count, "enabled task")
+    ));
     for warning in tokenizers::missing(&market, tokenizers::finder()?) {
         context.say(&warning);
     }

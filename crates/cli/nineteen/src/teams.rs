@@ -61,7 +61,8 @@ pub(crate) async fn team(store: &Store, args: &TeamArgs, context: &Context) -> a
         return context.print_json(&deleted);
     }
     if !args.create || !store.create_team(&args.name, args.budget, args.daily_budget).await? {
-        let (monthly, daily) = (change(args.budget, args.no_budget), change(args.daily_budget, args.no_daily_budget));
+        let (monthly, daily) =
+            (change(args.budget, args.no_budget), change(args.daily_budget, args.no_daily_budget));
         store.update_team(&args.name, monthly, daily).await?;
     }
     let team = find(store, &args.name).await?;

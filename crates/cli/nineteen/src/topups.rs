@@ -1,4 +1,5 @@
-//! Credits for TAO: arguments of the validator, and the commands of `tao nineteen keys` for deposits.
+//! Credits for TAO: arguments of the validator, and the commands of `tao nineteen keys` for
+//! deposits.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -24,10 +25,11 @@ const TAO: Rao = Rao::new(1_000_000_000);
 /// Arguments of a validator that sells credits for TAO
 #[derive(Debug, Args)]
 pub(crate) struct TopUpArgs {
-    /// Account for which buyers' TAO is collected: its derivative accounts are the deposit addresses of the keys. It must be
-    /// the coldkey of a wallet of yours: nobody can collect for an address of an exchange, and `tao nineteen collect` not for
-    /// a multisig account. Test it with `tao nineteen collect --check`. The validator needs no key of it [default: no
-    /// credits for TAO]
+    /// Account for which buyers' TAO is collected: its derivative accounts are the deposit
+    /// addresses of the keys. It must be the coldkey of a wallet of yours: nobody can collect for
+    /// an address of an exchange, and `tao nineteen collect` not for a multisig account. Test it
+    /// with `tao nineteen collect --check`. The validator needs no key of it [default: no credits
+    /// for TAO]
     #[arg(long, value_name = "ACCOUNT", requires = "rao_per_credit")]
     topup_account: Option<Account>,
     /// Price of one credit in rao; 1 TAO is 1000000000 rao
@@ -37,8 +39,14 @@ pub(crate) struct TopUpArgs {
 
 impl TopUpArgs {
     /// Spawns the task that credits transfers of TAO, if it is enabled.
-    pub(crate) async fn start(&self, chain: &Arc<Client>, store: &Store, shutdown: &Shutdown) -> anyhow::Result<()> {
-        let (Some(account), Some(rao_per_credit)) = (self.topup_account, self.rao_per_credit) else {
+    pub(crate) async fn start(
+        &self,
+        chain: &Arc<Client>,
+        store: &Store,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<()> {
+        let (Some(account), Some(rao_per_credit)) = (self.topup_account, self.rao_per_credit)
+        else {
             return Ok(store.disable_topups().await?);
         };
         let terms = TopUpTerms { account: account.id(), rao_per_credit };
@@ -80,10 +88,15 @@ pub(crate) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> any
         bail!("key {} is revoked", key.id);
     }
     let topups = store.topups().await?.ok_or(StoreError::TopUpsDisabled)?;
-    let deposit_address =
-        store.deposit_address(&key.id).await?.with_context(|| format!("there is no key {}", key.id))?;
+    let deposit_address = store
+        .deposit_address(&key.id)
+        .await?
+        .with_context(|| format!("there is no key {}", key.id))?;
     if key.is_expired(now_ms()) {
-        context.say(&format!("key {} has expired: transfers are not credited to it; hint: `keys update`", key.id));
+        context.say(&format!(
+            "key {} has expired: transfers are not credited to it; hint: `keys update`",
+            key.id
+        ));
     }
     let credits = topups.terms.credits(TAO);
     if context.json {
@@ -105,7 +118,11 @@ pub(crate) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> any
 }
 
 /// Lists the recorded transfers.
-pub(crate) async fn deposits(store: &Store, args: &DepositsArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) async fn deposits(
+    store: &Store,
+    args: &DepositsArgs,
+    context: &Context,
+) -> anyhow::Result<()> {
     let mut deposits = store.deposits(args.key.as_deref()).await?;
     deposits.retain(|deposit| !args.unattributed || deposit.key_id.is_none());
     if context.json {
@@ -127,7 +144,11 @@ pub(crate) async fn deposits(store: &Store, args: &DepositsArgs, context: &Conte
 }
 
 /// Credits an unattributed transfer to a key.
-pub(crate) async fn assign(store: &Store, args: &AssignArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) async fn assign(
+    store: &Store,
+    args: &AssignArgs,
+    context: &Context,
+) -> anyhow::Result<()> {
     let (block, event) = (args.block, args.event);
     let key = find(store, &args.key.id).await?;
     let deposits = store.deposits_at(block, event).await?;
@@ -137,7 +158,8 @@ pub(crate) async fn assign(store: &Store, args: &AssignArgs, context: &Context) 
     }
     let deposit = deposits.iter().find(|deposit| deposit.key_id.is_none());
     let deposit = deposit.with_context(|| {
-        let owners: Vec<_> = deposits.iter().filter_map(|deposit| deposit.key_id.as_deref()).collect();
+        let owners: Vec<_> =
+            deposits.iter().filter_map(|deposit| deposit.key_id.as_deref()).collect();
         format!("the transfer is already credited to key {}\n{hint}", owners.join(", "))
     })?;
     let assigned = store.assign_deposit(deposit.block_hash, event, &key.id, now_ms()).await?;

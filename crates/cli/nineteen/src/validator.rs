@@ -43,15 +43,17 @@ const CHECK_TIMEOUT: Duration = Duration::from_mins(3);
 pub struct ValidatorArgs {
     #[command(flatten)]
     tasks: TasksArgs,
-    /// Base URL of an OpenAI-compatible server with the text tasks' models, including /v1. Without it, answers of these
-    /// tasks are not checked, and their miners earn no weight; so for the next two options
+    /// Base URL of an OpenAI-compatible server with the text tasks' models, including /v1. Without
+    /// it, answers of these tasks are not checked, and their miners earn no weight; so for the next
+    /// two options
     #[arg(long, value_name = "URL", conflicts_with = "model")]
     checker_url: Option<Url>,
-    /// Check the answers of text tasks on the CPU of this machine instead, with this Llama model: a directory, a GGUF file,
-    /// or a name in `tao models list`
+    /// Check the answers of text tasks on the CPU of this machine instead, with this Llama model: a
+    /// directory, a GGUF file, or a name in `tao models list`
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Base URL of an image server with the routes of the reference's image workers, such as /text-to-image
+    /// Base URL of an image server with the routes of the reference's image workers, such as
+    /// /text-to-image
     #[arg(long, value_name = "URL")]
     checker_image_url: Option<Url>,
     /// Base URL of an OpenAI-compatible server with the embedding tasks' models, including /v1
@@ -60,11 +62,13 @@ pub struct ValidatorArgs {
     /// File with the bearer token for the checking servers
     #[arg(long, value_name = "FILE")]
     checker_token_file: Option<PathBuf>,
-    /// Model name at the server of --checker-url, for all text tasks [default: each task's load_model_config.model]
+    /// Model name at the server of --checker-url, for all text tasks [default: each task's
+    /// load_model_config.model]
     #[arg(long, value_name = "NAME", requires = "checker_url")]
     checker_model: Option<String>,
-    /// Base URL of a service with the task weights that the validators vote for; GET URL/v1/weights returns
-    /// {task: weight}. The votes replace the weights of the task file at the next period [default: no votes]
+    /// Base URL of a service with the task weights that the validators vote for; GET URL/v1/weights
+    /// returns {task: weight}. The votes replace the weights of the task file at the next period
+    /// [default: no votes]
     #[arg(long, value_name = "URL")]
     votes_url: Option<Url>,
     /// State directory [default: one per subnet and hotkey in the user's state directory]
@@ -78,11 +82,12 @@ pub struct ValidatorArgs {
     /// Also call miners at private addresses, for development networks
     #[arg(long)]
     allow_private: bool,
-    /// Milliseconds without a first token after which a buyer's request is also sent to a second miner [default: never]
+    /// Milliseconds without a first token after which a buyer's request is also sent to a second
+    /// miner [default: never]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     hedge: Option<u64>,
-    /// Send buyers' text requests whose prompts begin alike to the same miner, whose server may have the beginning in its
-    /// cache
+    /// Send buyers' text requests whose prompts begin alike to the same miner, whose server may
+    /// have the beginning in its cache
     #[arg(long)]
     prefix_affinity: bool,
     #[command(flatten)]
@@ -118,7 +123,10 @@ enum TrustArg {
 
 impl ValidatorArgs {
     fn references(&self) -> anyhow::Result<References> {
-        let token = self.checker_token_file.as_ref().map(|file| anyhow::Ok(Zeroizing::new(input::read_text(file)?)));
+        let token = self
+            .checker_token_file
+            .as_ref()
+            .map(|file| anyhow::Ok(Zeroizing::new(input::read_text(file)?)));
         let token = token.transpose()?;
         let server = |url: &Url| CheckingServer::new(url, token.as_ref(), CHECK_TIMEOUT);
         let mut references = match &self.model {
@@ -142,19 +150,32 @@ impl ValidatorArgs {
 
     fn operation_settings(&self) -> OperationSettings {
         let control = ControlSettings {
-            addresses: AddressPolicy { allow_private: self.allow_private, ..AddressPolicy::default() },
+            addresses: AddressPolicy {
+                allow_private: self.allow_private,
+                ..AddressPolicy::default()
+            },
             ..ControlSettings::default()
         };
         let trust = match self.trust {
             TrustArg::Any => Trust::Any,
             TrustArg::Signed => Trust::Signed,
         };
-        let deadlines = QueryDeadlines { hedge: self.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };
-        OperationSettings { netuid: self.netuid, control, deadlines, queue: self.queue.settings(), trust }
+        let deadlines = QueryDeadlines {
+            hedge: self.hedge.map(Duration::from_millis),
+            ..QueryDeadlines::default()
+        };
+        OperationSettings {
+            netuid: self.netuid,
+            control,
+            deadlines,
+            queue: self.queue.settings(),
+            trust,
+        }
     }
 }
 
-/// Holds the lock of the database in the background. When another process has acquired it, shuts down, and sets the error.
+/// Holds the lock of the database in the background. When another process has acquired it, shuts
+/// down, and sets the error.
 fn hold_lock(lock: ControlLock, shutdown: &Shutdown) -> Arc<OnceLock<StoreError>> {
     let (lost, stop) = (Arc::new(OnceLock::new()), shutdown.clone());
     let other = Arc::clone(&lost);
@@ -177,7 +198,8 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     let references = args.references()?;
     let webhook = args.webhook.open()?;
     let directory = args.state.clone();
-    let directory = directory.unwrap_or_else(|| state_directory("nineteen").join(format!("{}-{hotkey}", args.netuid)));
+    let directory = directory
+        .unwrap_or_else(|| state_directory("nineteen").join(format!("{}-{hotkey}", args.netuid)));
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         LocalWeights::describe_metrics();
@@ -186,20 +208,31 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         taonet_nineteen_entry::describe_metrics();
         taonet_validator::describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        preflight::spawn_disk_check(vec![WriteDirectory::new("state", &directory, DiskNeeds::STATE)], &shutdown);
+        preflight::spawn_disk_check(
+            vec![WriteDirectory::new("state", &directory, DiskNeeds::STATE)],
+            &shutdown,
+        );
         let chain = Arc::new(args.key.connect(&args.network).await?);
         preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
         let store = args.database.open(Some(&directory)).await?;
         let lock = store.lock_control().await?;
         let lost = hold_lock(lock, &shutdown);
         args.topups.start(&chain, &store, &shutdown).await?;
-        let operation =
-            Operation::new(&keypair, Arc::clone(&chain), store, market, references, args.operation_settings())?;
+        let operation = Operation::new(
+            &keypair,
+            Arc::clone(&chain),
+            store,
+            market,
+            references,
+            args.operation_settings(),
+        )?;
         operation.querier.set_prefix_affinity(args.prefix_affinity);
-        let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
+        let subnet =
+            Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
         let settings = validator_settings(args.netuid, args.tempo);
         let readiness = Readiness::starting();
-        let validator = weights_loop(&keypair, chain, &directory, subnet, settings, &shutdown).await?;
+        let validator =
+            weights_loop(&keypair, chain, &directory, subnet, settings, &shutdown).await?;
         let mut validator = validator.with_readiness(readiness.clone());
         if let Some(url) = &args.votes_url {
             let feed = VotesFeed::new(url, operation.market.clone())?;
@@ -212,14 +245,20 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let stop = shutdown.clone();
         shutdown.spawn("weights", async move { validator.run(&stop).await });
         context.say(&format!("hotkey {hotkey}"));
-        let gateway =
-            Gateway::new(operation.store.clone(), operation.querier.clone(), operation.market.clone(), system_clock());
+        let gateway = Gateway::new(
+            operation.store.clone(),
+            operation.querier.clone(),
+            operation.market.clone(),
+            system_clock(),
+        );
         let gateway = gateway.with_budget_webhook(webhook);
         gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
         let (books, stop) = (gateway.clone(), shutdown.clone());
         shutdown.spawn("books", async move { books.keep_books(&stop).await });
-        daemon.serve_with(readiness, shutdown, "nineteen validator", gateway.router(), context).await?;
+        daemon
+            .serve_with(readiness, shutdown, "nineteen validator", gateway.router(), context)
+            .await?;
         match Arc::into_inner(lost).and_then(OnceLock::into_inner) {
             Some(error) => Err(error.into()),
             None => Ok(()),

@@ -22,10 +22,11 @@ pub struct WeightsArgs {
 enum Profile {
     /// The reference's release of October 2024
     Reference,
-    /// The reference's release of December 2024: speed weighted by quality, a threshold on quality, shares to the fourth
-    /// power
+    /// The reference's release of December 2024: speed weighted by quality, a threshold on quality,
+    /// shares to the fourth power
     Later,
-    /// reference, but no reward counts twice, and only the task's miners are ranked, by their speeds in the task
+    /// reference, but no reward counts twice, and only the task's miners are ranked, by their
+    /// speeds in the task
     Strict,
     /// later, with the fixes of strict
     LaterStrict,
@@ -39,7 +40,10 @@ pub(crate) fn run(args: &WeightsArgs, context: &Context) -> anyhow::Result<()> {
         Profile::LaterStrict => ScoringProfile::LaterStrict,
     });
     let weights = document::weights(&super::document(&args.file)?, profile).with_context(|| {
-        format!("cannot read tasks, contenders, rewards and period scores from {}", args.file.display())
+        format!(
+            "cannot read tasks, contenders, rewards and period scores from {}",
+            args.file.display()
+        )
     })?;
     context.print_json(&weights)
 }

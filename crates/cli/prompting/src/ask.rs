@@ -52,7 +52,8 @@ pub struct PromptArgs {
     /// Ask one miner, and print its completion as it arrives
     #[arg(long, conflicts_with = "limit")]
     stream: bool,
-    /// Ask the miners that the gate of this validator prefers, by its state directory [default: random miners]
+    /// Ask the miners that the gate of this validator prefers, by its state directory [default:
+    /// random miners]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Timeout of a request in seconds
@@ -72,11 +73,17 @@ pub struct PromptArgs {
 impl PromptArgs {
     fn addresses(&self) -> AddressPolicy {
         // Whoever lists miners in a file knows their addresses.
-        AddressPolicy { allow_private: self.allow_private || self.miners.is_some(), ..AddressPolicy::default() }
+        AddressPolicy {
+            allow_private: self.allow_private || self.miners.is_some(),
+            ..AddressPolicy::default()
+        }
     }
 
     fn conversation(&self) -> Vec<Message> {
-        let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
+        let message = |role: &str, content: &str| Message {
+            role: role.to_owned(),
+            content: content.to_owned(),
+        };
         let system = self.system.iter().map(|text| message("system", text));
         system.chain([message("user", &self.text)]).collect()
     }
@@ -85,17 +92,25 @@ impl PromptArgs {
     async fn candidates(&self, own: Hotkey) -> anyhow::Result<Vec<MinerEntry>> {
         if let Some(file) = &self.miners {
             let text = input::read_text(file)?;
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-            return (0..u16::MAX).zip(lines).map(|(uid, line)| listed(Uid(uid), line, &self.addresses())).collect();
+            let lines = text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty() && !line.starts_with('#'));
+            return (0..u16::MAX)
+                .zip(lines)
+                .map(|(uid, line)| listed(Uid(uid), line, &self.addresses()))
+                .collect();
         }
         let netuid = self.netuid.context("--netuid or --miners is required")?;
         let chain = self.key.connect(&self.network).await?;
         let neurons = Neurons::read(&chain, netuid).await.map_err(failed)?;
-        let directory = MinerDirectory { own_hotkey: Some(own), ..MinerDirectory::new(self.addresses()) };
+        let directory =
+            MinerDirectory { own_hotkey: Some(own), ..MinerDirectory::new(self.addresses()) };
         Ok(directory.select(&neurons).miners)
     }
 
-    /// Chooses at most `limit` of the miners: with `--state`, those that the gate prefers, otherwise random ones.
+    /// Chooses at most `limit` of the miners: with `--state`, those that the gate prefers,
+    /// otherwise random ones.
     fn choose(
         &self,
         mut miners: Vec<MinerEntry>,
@@ -112,15 +127,18 @@ impl PromptArgs {
             // The validator's own advice is to remove the gate.
             Err(GateFileError::Embedder { path }) => {
                 let path = path.display();
-                let message =
-                    format!("{path} belongs to another embedding model\nhint: set --embedder as for the validator");
+                let message = format!(
+                    "{path} belongs to another embedding model\nhint: set --embedder as for the validator"
+                );
                 return Err(Classified::error(Failure::Usage, message));
             }
             gate => gate?,
         };
         if gate.gate().miners() == 0 {
-            let message =
-                format!("no trained gate in {}\nhint: omit --state to ask random miners", directory.display());
+            let message = format!(
+                "no trained gate in {}\nhint: omit --state to ask random miners",
+                directory.display()
+            );
             return Err(Classified::error(Failure::Usage, message));
         }
         let hotkeys: Vec<Hotkey> = miners.iter().map(|miner| miner.hotkey).collect();
@@ -136,8 +154,10 @@ impl PromptArgs {
 
 /// Parses a miner of the file.
 fn listed(uid: Uid, line: &str, addresses: &AddressPolicy) -> anyhow::Result<MinerEntry> {
-    let refuse = |reason: String| Classified::error(Failure::Usage, format!("miner `{line}`: {reason}"));
-    let (hotkey, address) = line.split_once('@').ok_or_else(|| refuse("expected HOTKEY@HOST:PORT".to_owned()))?;
+    let refuse =
+        |reason: String| Classified::error(Failure::Usage, format!("miner `{line}`: {reason}"));
+    let (hotkey, address) =
+        line.split_once('@').ok_or_else(|| refuse("expected HOTKEY@HOST:PORT".to_owned()))?;
     let hotkey = hotkey.parse::<Hotkey>().map_err(|error| refuse(error.to_string()))?;
     let address = addresses.resolve(address).map_err(|error| refuse(error.to_string()))?;
     Ok(MinerEntry { uid, hotkey, address, name: None })
@@ -164,8 +184,8 @@ pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks one miner, and prints its completion as it arrives. Without `--state`, the models for its reward are loaded
-/// afterwards, so that they do not delay the first part.
+/// Asks one miner, and prints its completion as it arrives. Without `--state`, the models for its
+/// reward are loaded afterwards, so that they do not delay the first part.
 fn run_streaming(args: &PromptArgs, keypair: Keypair, context: &Context) -> anyhow::Result<()> {
     let judge = args.state.as_ref().map(|_| args.judge.open(context)).transpose()?;
     let reply = context.block_on(async {
@@ -174,16 +194,18 @@ fn run_streaming(args: &PromptArgs, keypair: Keypair, context: &Context) -> anyh
         let miner = miners.first().context(NO_MINER)?;
         let client = client(keypair, &args.addresses(), args.limits())?;
         let mut output = printable::stdout();
-        let mut print = |part: &str| match output.write_all(part.as_bytes()).and_then(|()| output.flush()) {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => written,
-        };
+        let mut print =
+            |part: &str| match output.write_all(part.as_bytes()).and_then(|()| output.flush()) {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                written => written,
+            };
         let mut has_part = false;
         let take = |part: &str| {
             has_part = true;
             if context.json { Ok(()) } else { print(part) }
         };
-        let reply = ask_streaming(&client, miner, &args.conversation(), args.limits(), take).await?;
+        let reply =
+            ask_streaming(&client, miner, &args.conversation(), args.limits(), take).await?;
         // An error begins a new line, too.
         if !context.json && (has_part || reply.response.is_ok()) {
             print("\n").context("cannot write to standard output")?;
@@ -210,7 +232,8 @@ fn best(answers: &[MinerAnswer]) -> anyhow::Result<(&MinerAnswer, &str)> {
     match &best.completion {
         Ok(completion) => Ok((best, completion)),
         Err(error) => {
-            let before = format!("no answer from {}; the first error", counted(answers.len(), "miner"));
+            let before =
+                format!("no answer from {}; the first error", counted(answers.len(), "miner"));
             Err(Quoting::error(None, &before, error, None))
         }
     }
@@ -227,8 +250,12 @@ fn document(best: &MinerAnswer, completion: &str, answers: &[MinerAnswer]) -> Va
 }
 
 fn row(answer: &MinerAnswer) -> Value {
-    let parts: serde_json::Map<String, Value> =
-        answer.reward.parts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let parts: serde_json::Map<String, Value> = answer
+        .reward
+        .parts
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), json!(value)))
+        .collect();
     json!({
         "uid": answer.uid,
         "hotkey": answer.hotkey,
@@ -242,7 +269,11 @@ fn row(answer: &MinerAnswer) -> Value {
 
 /// Says which miner gave the completion, and why it is the best one.
 fn reason(best: &MinerAnswer, asked: usize) -> String {
-    let parts = best.reward.parts.iter().map(|(name, value)| format!("{name} {}", decimals(Some(*value), 2)));
+    let parts = best
+        .reward
+        .parts
+        .iter()
+        .map(|(name, value)| format!("{name} {}", decimals(Some(*value), 2)));
     format!(
         "\nuid {} ({}), the best of {asked}, in {} s: reward {} ({})",
         best.uid.0,

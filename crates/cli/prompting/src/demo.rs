@@ -17,7 +17,8 @@ use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, submit_weigh
 use taonet_kit::{AddressPolicy, Validator, ValidatorSettings};
 use taonet_prompting_core::compute_weights;
 use taonet_prompting_neurons::{
-    ChallengeSettings, Dataset, EventLog, GateFile, HashedWords, Judge, PromptingChallenge, StepRecord, query_limits,
+    ChallengeSettings, Dataset, EventLog, GateFile, HashedWords, Judge, PromptingChallenge,
+    StepRecord, query_limits,
 };
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -30,7 +31,8 @@ const VALIDATOR: &str = "//validator";
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Number of steps with --once, and without.
 const STEPS: [u16; 2] = [5, 25];
-/// Epoch length in blocks: the demonstration's blocks are so short that a usual epoch would end within a few steps.
+/// Epoch length in blocks: the demonstration's blocks are so short that a usual epoch would end
+/// within a few steps.
 const TEMPO: u32 = 5_000;
 
 /// Run a text-prompting subnet on this machine: a chain, five miners and a validator
@@ -45,12 +47,22 @@ pub struct DemoArgs {
 }
 
 pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
-    let report =
-        context.block_on(demonstrate(async |directory, shutdown| play(args, directory, shutdown, context).await))?;
-    if context.json { context.print_json(&report.document()) } else { context.print(&report.to_string()) }
+    let report = context.block_on(demonstrate(async |directory, shutdown| {
+        play(args, directory, shutdown, context).await
+    }))?;
+    if context.json {
+        context.print_json(&report.document())
+    } else {
+        context.print(&report.to_string())
+    }
 }
 
-async fn play(args: &DemoArgs, directory: &Path, shutdown: &Shutdown, context: &Context) -> anyhow::Result<DemoReport> {
+async fn play(
+    args: &DemoArgs,
+    directory: &Path,
+    shutdown: &Shutdown,
+    context: &Context,
+) -> anyhow::Result<DemoReport> {
     let [short, long] = STEPS;
     let steps = if args.once { short } else { long };
     let key = Keypair::from_uri(VALIDATOR)?;
@@ -75,9 +87,19 @@ async fn play(args: &DemoArgs, directory: &Path, shutdown: &Shutdown, context: &
     let judge = Judge::new(Arc::new(HashedWords), None);
     let gate = GateFile::open(directory, &judge, args.seed)?;
     let question = records.last().map(|record| record.question.clone()).unwrap_or_default();
-    let preferences =
-        gate.gate().scores(&judge.embed(&question)?, &miners.iter().map(|miner| miner.hotkey).collect::<Vec<_>>());
-    Ok(DemoReport::new(&miners, &records, &scores, &preferences, &submitted, &recomputed, &on_chain))
+    let preferences = gate.gate().scores(
+        &judge.embed(&question)?,
+        &miners.iter().map(|miner| miner.hotkey).collect::<Vec<_>>(),
+    );
+    Ok(DemoReport::new(
+        &miners,
+        &records,
+        &scores,
+        &preferences,
+        &submitted,
+        &recomputed,
+        &on_chain,
+    ))
 }
 
 async fn validator(
@@ -89,10 +111,14 @@ async fn validator(
 ) -> anyhow::Result<Validator<PromptingChallenge>> {
     let judge = Judge::new(Arc::new(HashedWords), None);
     let settings = ChallengeSettings { deadline: DEADLINE, ..ChallengeSettings::default() };
-    let challenge = PromptingChallenge::open(directory, judge, Dataset::built_in()?, seed, settings)?;
+    let challenge =
+        PromptingChallenge::open(directory, judge, Dataset::built_in()?, seed, settings)?;
     let mut settings = ValidatorSettings {
         query: query_limits(DEADLINE),
-        addresses: AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() },
+        addresses: AddressPolicy {
+            local_miner_ip: Some(ANNOUNCED.to_string()),
+            ..AddressPolicy::default()
+        },
         ..ValidatorSettings::new(NETUID)
     };
     settings.epochs.tempo = TEMPO;

@@ -19,8 +19,8 @@ pub(crate) struct JudgeArgs {
     /// How texts are compared
     #[arg(long, value_enum, default_value = "minilm")]
     embedder: EmbedderArg,
-    /// Also reward how likely a completion is under this Llama model, on the CPU: a directory, a GGUF file, or a name in
-    /// `tao models list`
+    /// Also reward how likely a completion is under this Llama model, on the CPU: a directory, a
+    /// GGUF file, or a name in `tao models list`
     #[arg(long, value_name = "MODEL")]
     judge_model: Option<PathBuf>,
 }
@@ -48,7 +48,8 @@ impl JudgeArgs {
 
     /// Loads the language model, if one is selected.
     pub(crate) fn language_model(&self) -> anyhow::Result<Option<Arc<LanguageModel>>> {
-        let load = |source: &PathBuf| chat_model::load(&chat_model::name_of(source), source).map(Arc::new);
+        let load =
+            |source: &PathBuf| chat_model::load(&chat_model::name_of(source), source).map(Arc::new);
         self.judge_model.as_ref().map(load).transpose()
     }
 

@@ -25,7 +25,10 @@
 //! `taonet-prompting-core`, `taonet-prompting-neurons`, `taonet-service`, `taonet-speech` and
 //! `taonet-wallet`. Used by `taonet-cli`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 mod ask;
 mod demo;

@@ -46,8 +46,8 @@ pub struct MinerArgs {
     /// External address to publish on the chain [default: leave the chain as it is]
     #[arg(long, value_name = "IP:PORT")]
     announce: Option<SocketAddr>,
-    /// Log of accepted requests, to reject replays after a restart [default: one file per hotkey and port in the state
-    /// directory; none with port 0]
+    /// Log of accepted requests, to reject replays after a restart [default: one file per hotkey
+    /// and port in the state directory; none with port 0]
     #[arg(long, value_name = "FILE")]
     replay_log: Option<PathBuf>,
     #[command(flatten)]
@@ -58,11 +58,12 @@ pub struct MinerArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct CompleterArgs {
-    /// Complete with this Llama model, on the CPU: a directory (config.json, safetensors, tokenizer.json), a GGUF file, or a
-    /// name in `tao models list`
+    /// Complete with this Llama model, on the CPU: a directory (config.json, safetensors,
+    /// tokenizer.json), a GGUF file, or a name in `tao models list`
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Complete with a server with OpenAI's API at this base URL, including /v1 if it has that prefix
+    /// Complete with a server with OpenAI's API at this base URL, including /v1 if it has that
+    /// prefix
     #[arg(long, value_name = "URL")]
     backend_url: Option<Url>,
     /// Complete with the answers of a file of JSON lines with `question` and `answer`
@@ -79,13 +80,21 @@ impl MinerArgs {
         if let Some(file) = &self.source.canned {
             return Ok(Completer::canned(CannedAnswers::open(file)?));
         }
-        let url = self.source.backend_url.as_ref().context("--model, --backend-url or --canned is required")?;
-        let token = self.backend_token_file.as_ref().map(|file| input::read_text(file)).transpose()?;
+        let url = self
+            .source
+            .backend_url
+            .as_ref()
+            .context("--model, --backend-url or --canned is required")?;
+        let token =
+            self.backend_token_file.as_ref().map(|file| input::read_text(file)).transpose()?;
         let server = ModelServer::new(url, token.as_deref().map(str::trim), SERVER_TIMEOUT)?;
         let model = if let Some(model) = &self.backend_model {
             model.clone()
         } else {
-            let first = server.first_model().await.context("cannot list the models of the server of --backend-url");
+            let first = server
+                .first_model()
+                .await
+                .context("cannot list the models of the server of --backend-url");
             first?.context("the server has no model\nhint: name one with --backend-model")?
         };
         Ok(Completer::server(server, model, max_tokens))
@@ -95,7 +104,8 @@ impl MinerArgs {
     fn replay_log(&self, hotkey: &Hotkey) -> anyhow::Result<Option<PathBuf>> {
         let path = replay_log(self.replay_log.as_deref(), hotkey, self.listen);
         if let Some(directory) = path.as_deref().and_then(Path::parent) {
-            std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("cannot create {}", directory.display()))?;
         }
         Ok(path)
     }
@@ -109,7 +119,11 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let readiness = serve_metrics("prompting miner", args.neuron.metrics, &shutdown).await?;
         describe_metrics();
         let replay_log = args.replay_log(&hotkey)?;
-        let settings = MinerSettings { announce: args.announce, replay_log, ..MinerSettings::new(args.neuron.netuid) };
+        let settings = MinerSettings {
+            announce: args.announce,
+            replay_log,
+            ..MinerSettings::new(args.neuron.netuid)
+        };
         let miner = miner(keypair, settings, args.completer().await?).with_readiness(readiness);
         let listener = TcpListener::bind(args.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;

@@ -13,7 +13,9 @@ use taonet_cli_base::exit::{Classified, Failure};
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_kit::{AddressPolicy, Challenge, Validator, ValidatorSettings, describe_metrics};
-use taonet_prompting_neurons::{ChallengeSettings, Dataset, NextTokenChallenge, PromptingChallenge, query_limits};
+use taonet_prompting_neurons::{
+    ChallengeSettings, Dataset, NextTokenChallenge, PromptingChallenge, query_limits,
+};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 
@@ -34,7 +36,8 @@ pub struct ValidatorArgs {
     /// Ask this many miners, which the gate chooses for each question [default: all miners]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     topk: Option<u16>,
-    /// With --topk, also ask this many other miners, chosen at random, so that the gate gets to know them
+    /// With --topk, also ask this many other miners, chosen at random, so that the gate gets to
+    /// know them
     #[arg(long, value_name = "N", requires = "topk", default_value = "4",
         value_parser = clap::value_parser!(u16).range(..=4096))]
     random: u16,
@@ -81,7 +84,10 @@ impl ValidatorArgs {
         ValidatorSettings {
             query: query_limits(self.deadline()),
             interval: Duration::from_secs(self.interval.into()),
-            addresses: AddressPolicy { allow_private: self.allow_private, ..AddressPolicy::default() },
+            addresses: AddressPolicy {
+                allow_private: self.allow_private,
+                ..AddressPolicy::default()
+            },
             ..ValidatorSettings::new(self.neuron.netuid)
         }
     }
@@ -105,16 +111,24 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     args.check()?;
     let hotkey = keypair.hotkey();
     let directory = args.state.clone();
-    let directory =
-        directory.unwrap_or_else(|| state_directory("prompting").join(format!("{}-{hotkey}", args.neuron.netuid)));
-    std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let directory = directory.unwrap_or_else(|| {
+        state_directory("prompting").join(format!("{}-{hotkey}", args.neuron.netuid))
+    });
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
     let dataset = Dataset::open(&args.questions)?;
     // Miners must not know which questions come next.
     let seed = rand::random();
     match args.scoring {
         Scoring::Rewards => {
             let judge = args.judge.open(context)?;
-            let challenge = PromptingChallenge::open(&directory, judge, dataset, seed, args.challenge_settings())?;
+            let challenge = PromptingChallenge::open(
+                &directory,
+                judge,
+                dataset,
+                seed,
+                args.challenge_settings(),
+            )?;
             validate(args, challenge, keypair, &directory, context)
         }
         Scoring::Shapley => {
@@ -136,12 +150,18 @@ fn validate<C: Challenge>(
     let hotkey = keypair.hotkey();
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let readiness = serve_metrics("prompting validator", args.neuron.metrics, &shutdown).await?;
+        let readiness =
+            serve_metrics("prompting validator", args.neuron.metrics, &shutdown).await?;
         describe_metrics();
-        preflight::spawn_disk_check(vec![WriteDirectory::new("state", directory, DiskNeeds::STATE)], &shutdown);
+        preflight::spawn_disk_check(
+            vec![WriteDirectory::new("state", directory, DiskNeeds::STATE)],
+            &shutdown,
+        );
         let chain: Arc<dyn Chain> = Arc::new(args.neuron.key.connect(&args.neuron.network).await?);
         preflight::spawn_clock_check(Arc::clone(&chain), &shutdown);
-        let validator = Validator::open(challenge, keypair, chain, directory, args.settings(), &shutdown).await?;
+        let validator =
+            Validator::open(challenge, keypair, chain, directory, args.settings(), &shutdown)
+                .await?;
         context.say(&format!("hotkey {hotkey}"));
         validator.with_readiness(readiness).run(&shutdown).await;
         shutdown.finished().await.context("the service did not stop in time")

@@ -10,7 +10,9 @@ use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::state_directory;
 use taonet_http::ServeLimits;
-use taonet_proof_api::{ApiKeys, ApiSettings, Identity, JobSettings, LiveKeys, Relay, router, serve_tls};
+use taonet_proof_api::{
+    ApiKeys, ApiSettings, Identity, JobSettings, LiveKeys, Relay, router, serve_tls,
+};
 use taonet_proof_validator::Examiner;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -22,16 +24,19 @@ pub(crate) struct ApiArgs {
     /// Listen address of the user API over TLS, such as 0.0.0.0:8443 [default: no user API]
     #[arg(long, value_name = "ADDRESS")]
     api: Option<SocketAddr>,
-    /// Certificate chain in PEM [default: a self-signed one for localhost, stored in the state directory]
+    /// Certificate chain in PEM [default: a self-signed one for localhost, stored in the state
+    /// directory]
     #[arg(long, value_name = "FILE", requires = "api", requires = "api_certificate_key")]
     api_certificate: Option<PathBuf>,
     /// Private key of the certificate in PEM
     #[arg(long, value_name = "FILE", requires = "api_certificate")]
     api_certificate_key: Option<PathBuf>,
-    /// File with the users' API keys, written by `tao proof api-key` [default: api-keys.json in the state directory]
+    /// File with the users' API keys, written by `tao proof api-key` [default: api-keys.json in the
+    /// state directory]
     #[arg(long, value_name = "FILE", requires = "api")]
     api_keys: Option<PathBuf>,
-    /// WebSocket URL of a relay that forwards users' requests, such as wss://relay.example:8443 [default: no relay]
+    /// WebSocket URL of a relay that forwards users' requests, such as wss://relay.example:8443
+    /// [default: no relay]
     #[arg(long, value_name = "URL")]
     relay_url: Option<String>,
     /// Trust the relay: also sign challenges of 32 bytes, which could be hashes of transactions
@@ -56,21 +61,26 @@ impl ApiArgs {
         let Some(address) = self.api else { return Ok(()) };
         let keys = LiveKeys::open(&key_file(self.api_keys.as_deref())?)?;
         if keys.is_empty() {
-            context.say("the user API has no keys yet: create one with `tao proof api-key add NAME`");
+            context
+                .say("the user API has no keys yet: create one with `tao proof api-key add NAME`");
         }
         let identity = match (&self.api_certificate, &self.api_certificate_key) {
             (Some(certificate), Some(key)) => Identity::read(certificate, key)?,
             _ => Identity::own(state)?,
         };
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("cannot serve the user API at {address}"))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot serve the user API at {address}"))?;
         context.say(&format!("user API at https://{}", listener.local_addr()?));
         let defaults = ApiSettings::default();
         let jobs = JobSettings { directory: Some(state.join("user-proofs")), ..defaults.jobs };
-        let routes = router(Arc::clone(examiner), keys, &ApiSettings { jobs, ..defaults }, shutdown)?;
+        let routes =
+            router(Arc::clone(examiner), keys, &ApiSettings { jobs, ..defaults }, shutdown)?;
         let stop = shutdown.clone();
         shutdown.spawn("api", async move {
-            if let Err(error) = serve_tls(listener, routes, &identity, ServeLimits::default(), &stop).await {
+            if let Err(error) =
+                serve_tls(listener, routes, &identity, ServeLimits::default(), &stop).await
+            {
                 tracing::error!(%error, "the user API stopped");
             }
         });
@@ -85,7 +95,8 @@ impl ApiArgs {
         shutdown: &Shutdown,
     ) -> anyhow::Result<()> {
         let Some(url) = &self.relay_url else { return Ok(()) };
-        let relay = Relay::new(url, Arc::clone(keypair), Arc::clone(examiner), shutdown)?.trusted(self.trust_relay);
+        let relay = Relay::new(url, Arc::clone(keypair), Arc::clone(examiner), shutdown)?
+            .trusted(self.trust_relay);
         let stop = shutdown.clone();
         shutdown.spawn("relay", async move { relay.run(&stop).await });
         Ok(())
@@ -97,7 +108,8 @@ fn key_file(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let directory = state_directory("proof-validator");
-    std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
     Ok(directory.join("api-keys.json"))
 }
 
@@ -134,7 +146,11 @@ pub(crate) fn keys(args: &ApiKeyArgs, context: &Context) -> anyhow::Result<()> {
         ApiKeyCommand::Add { name } => {
             let key = keys.add(name, &path)?;
             context.say("the key is shown only once");
-            if context.json { context.print_json(&json!({ "name": name, "key": key })) } else { context.print(&key) }
+            if context.json {
+                context.print_json(&json!({ "name": name, "key": key }))
+            } else {
+                context.print(&key)
+            }
         }
         ApiKeyCommand::Remove { name } => {
             keys.remove(name, &path)?;
@@ -143,7 +159,11 @@ pub(crate) fn keys(args: &ApiKeyArgs, context: &Context) -> anyhow::Result<()> {
         }
         ApiKeyCommand::List => {
             let names: Vec<&str> = keys.names().collect();
-            if context.json { context.print_json(&json!({ "names": names })) } else { context.print(&names.join("\n")) }
+            if context.json {
+                context.print_json(&json!({ "names": names }))
+            } else {
+                context.print(&names.join("\n"))
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ use taonet_cli_base::context::Context;
 use taonet_primitives::{bytes_without_bom, counted};
 use taonet_proof_backends::external;
 use taonet_proof_circuits::{
-    Catalogue, CircuitDirectory, CompileOptions, Compiled, compile as compile_model, compile_slices, contribute,
-    verify_contributions,
+    Catalogue, CircuitDirectory, CompileOptions, Compiled, compile as compile_model,
+    compile_slices, contribute, verify_contributions,
 };
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
@@ -31,15 +31,16 @@ pub struct CompileArgs {
     /// ONNX file, including its weights
     #[arg(required_unless_present = "lm")]
     model: Option<PathBuf>,
-    /// Language model in place of an ONNX file: a directory with config.json, model.safetensors and tokenizer.json, or a
-    /// GGUF file (Llama, Qwen, GPT-2)
+    /// Language model in place of an ONNX file: a directory with config.json, model.safetensors and
+    /// tokenizer.json, or a GGUF file (Llama, Qwen, GPT-2)
     #[arg(long, value_name = "PATH", conflicts_with_all = ["model", "input_low", "input_high", "input_scale", "slices"])]
     lm: Option<PathBuf>,
     /// Number of tokens of a prompt with its answer, for a language model
     #[arg(long, value_name = "COUNT", default_value_t = 64, requires = "lm")]
     tokens: usize,
-    /// JSON file {"inputs": [[…]], "labels": […]} of integer inputs; "labels" or "targets" are optional. For a language
-    /// model: a file with a text in each line [default: texts that the model writes]
+    /// JSON file {"inputs": [[…]], "labels": […]} of integer inputs; "labels" or "targets" are
+    /// optional. For a language model: a file with a text in each line [default: texts that the
+    /// model writes]
     #[arg(long, value_name = "FILE", required_unless_present = "lm")]
     sample: Option<PathBuf>,
     /// Output directory; must be empty or not exist
@@ -48,12 +49,14 @@ pub struct CompileArgs {
     /// Name of the model, shown to users [default: the name of the file's directory]
     #[arg(long)]
     name: Option<String>,
-    /// Proof system: stark needs no setup, groth16 has proofs of 128 bytes, external is the program of --prover
+    /// Proof system: stark needs no setup, groth16 has proofs of 128 bytes, external is the program
+    /// of --prover
     #[arg(long, value_enum, default_value = "stark")]
     backend: BackendName,
     #[command(flatten)]
     external: ExternalArgs,
-    /// Make only the digest of the inputs public in proofs of groth16, so that a contract can verify proofs of many inputs
+    /// Make only the digest of the inputs public in proofs of groth16, so that a contract can
+    /// verify proofs of many inputs
     #[arg(long)]
     hash_inputs: bool,
     /// Bits per activation, without the sign
@@ -74,7 +77,8 @@ pub struct CompileArgs {
     /// Name of the contributor, for the transcript of a trusted setup
     #[arg(long, value_name = "NAME", default_value = "anonymous")]
     contributor: String,
-    /// Split the model at layer boundaries into this many circuits, which different miners prove in parallel
+    /// Split the model at layer boundaries into this many circuits, which different miners prove in
+    /// parallel
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     slices: u16,
 }
@@ -99,10 +103,14 @@ impl BackendName {
 
 pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<()> {
     let path = args.lm.as_ref().or(args.model.as_ref()).context("no model is given")?;
-    let input_range = Range::new(args.input_low, args.input_high).context("--input-low exceeds --input-high")?;
+    let input_range =
+        Range::new(args.input_low, args.input_high).context("--input-low exceeds --input-high")?;
     let mut backends = args.external.backends()?;
     if args.hash_inputs {
-        anyhow::ensure!(matches!(args.backend, BackendName::Groth16), "--hash-inputs requires --backend groth16");
+        anyhow::ensure!(
+            matches!(args.backend, BackendName::Groth16),
+            "--hash-inputs requires --backend groth16"
+        );
         backends = backends.with_hashed_inputs();
     }
     let options = CompileOptions {
@@ -118,7 +126,10 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
         contributor: args.contributor.clone(),
     };
     let is_external = matches!(args.backend, BackendName::External);
-    anyhow::ensure!(args.external.is_given() == is_external, "--prover and --backend external require each other");
+    anyhow::ensure!(
+        args.external.is_given() == is_external,
+        "--prover and --backend external require each other"
+    );
     context.say(&format!("compiling {} for {}", path.display(), options.backend));
     let compiled = match (&args.lm, &args.sample) {
         (Some(lm), _) => compile_lm(args, lm, &options)?,
@@ -126,7 +137,8 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
             let model = read(path)?;
             let sample = read_sample(sample.as_ref().context("no sample is given")?)?;
             if args.slices > 1 {
-                compile_slices(&model, &sample, &options, usize::from(args.slices))?.write(&args.output)?;
+                compile_slices(&model, &sample, &options, usize::from(args.slices))?
+                    .write(&args.output)?;
                 if options.backend == "groth16" {
                     context.say(TRUST);
                 }
@@ -151,7 +163,11 @@ fn read_sample(path: &Path) -> anyhow::Result<Sample> {
         .with_context(|| format!("{} is not a sample of inputs", path.display()))
 }
 
-fn compile_lm(args: &CompileArgs, model: &Path, options: &CompileOptions) -> anyhow::Result<Compiled> {
+fn compile_lm(
+    args: &CompileArgs,
+    model: &Path,
+    options: &CompileOptions,
+) -> anyhow::Result<Compiled> {
     let sample = args.sample.as_ref().map(|path| {
         let text = read(path)?;
         String::from_utf8(bytes_without_bom(&text).to_vec())
@@ -165,7 +181,12 @@ fn compile_lm(args: &CompileArgs, model: &Path, options: &CompileOptions) -> any
 /// Returns the name of the model's directory, or the name of the file if there is none.
 fn default_name(model: &Path) -> String {
     let directory = if model.is_dir() { Some(model) } else { model.parent() };
-    directory.and_then(Path::file_name).or(model.file_stem()).unwrap_or_default().to_string_lossy().into_owned()
+    directory
+        .and_then(Path::file_name)
+        .or(model.file_stem())
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Show who contributed to a circuit's trusted setup, or contribute to it
@@ -176,7 +197,8 @@ pub struct SetupArgs {
     /// Contribute under this name [default: only show the transcript]
     #[arg(long, value_name = "NAME", conflicts_with = "verify")]
     contributor: Option<String>,
-    /// Verify that the keys differ from those of this earlier copy of the circuit only by the contributions
+    /// Verify that the keys differ from those of this earlier copy of the circuit only by the
+    /// contributions
     #[arg(long, value_name = "DIR")]
     verify: Option<PathBuf>,
 }
@@ -188,10 +210,18 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
     }
     if let Some(earlier) = &args.verify {
         let earlier = CircuitDirectory::open(earlier)?;
-        return verified(&earlier, &directory, &verify_contributions(&earlier, &directory)?, context);
+        return verified(
+            &earlier,
+            &directory,
+            &verify_contributions(&earlier, &directory)?,
+            context,
+        );
     }
     let Some(transcript) = directory.transcript()? else {
-        context.say(&format!("backend {} has no transcript of a trusted setup", directory.metadata().backend));
+        context.say(&format!(
+            "backend {} has no transcript of a trusted setup",
+            directory.metadata().backend
+        ));
         return table::show(&directory, context);
     };
     context.say(TRUST);
@@ -210,9 +240,15 @@ fn verified(
 ) -> anyhow::Result<()> {
     if context.json {
         let (circuit, earlier) = (later.id(), earlier.id());
-        return context.print_json(&json!({ "circuit": circuit, "earlier": earlier, "contributors": contributors }));
+        return context.print_json(
+            &json!({ "circuit": circuit, "earlier": earlier, "contributors": contributors }),
+        );
     }
-    let text = format!("verified {}: {}", counted(contributors.len(), "contribution"), contributors.join(", "));
+    let text = format!(
+        "verified {}: {}",
+        counted(contributors.len(), "contribution"),
+        contributors.join(", ")
+    );
     context.print(text.trim_end_matches(": "))
 }
 
@@ -236,8 +272,9 @@ pub(crate) fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<(
     table::show(&directory, context)
 }
 
-/// Checks the key files against their hashes, decodes the verification key, and compares a proving key with it and with
-/// the network. The keys of the backend `external` are not decoded, since only the external program can do that.
+/// Checks the key files against their hashes, decodes the verification key, and compares a proving
+/// key with it and with the network. The keys of the backend `external` are not decoded, since only
+/// the external program can do that.
 fn check_files(directory: &CircuitDirectory) -> anyhow::Result<()> {
     let keys = directory.keys()?;
     if directory.metadata().backend == external::ID {

@@ -26,7 +26,8 @@ pub struct DemoArgs {
 pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     let temporary = tempfile::tempdir().context("cannot create a temporary directory")?;
     let directory = args.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
-    std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
     let market = Market::prepare(&directory, context)?;
     let report = context.block_on(market.run(if args.once { 1 } else { 3 }, context))?;
     if context.json {

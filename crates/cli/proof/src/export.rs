@@ -7,10 +7,13 @@ use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
 use taonet_proof_backends::groth16::evm::{FUNCTION, Word};
-use taonet_proof_circuits::{CircuitDirectory, CircuitError, read_bundle, solidity_call, solidity_contract};
+use taonet_proof_circuits::{
+    CircuitDirectory, CircuitError, read_bundle, solidity_call, solidity_contract,
+};
 use taonet_proof_lm::ProofBundle;
 
-/// Write a contract that verifies proofs of a groth16 circuit on a blockchain, or its call for a proof
+/// Write a contract that verifies proofs of a groth16 circuit on a blockchain, or its call for a
+/// proof
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["solidity", "calldata"]))]
 pub struct ExportArgs {

@@ -14,7 +14,8 @@ use taonet_proof_core::Digest;
 /// Program of the backend external
 #[derive(Debug, Args)]
 pub(crate) struct ExternalArgs {
-    /// Program that proves and verifies circuits of the external backend, with the protocol of docs/proof.md
+    /// Program that proves and verifies circuits of the external backend, with the protocol of
+    /// docs/proof.md
     #[arg(long, value_name = "PROGRAM")]
     prover: Option<PathBuf>,
     /// Timeout of each step of that program, in seconds
@@ -43,8 +44,8 @@ impl ExternalArgs {
 /// Programs of the backend external, for a daemon with several circuits
 #[derive(Debug, Args)]
 pub(crate) struct ProgramArgs {
-    /// Program that proves and verifies circuits of the external backend, with the protocol of docs/proof.md, or
-    /// CIRCUIT=PROGRAM for a single circuit; may be repeated
+    /// Program that proves and verifies circuits of the external backend, with the protocol of
+    /// docs/proof.md, or CIRCUIT=PROGRAM for a single circuit; may be repeated
     #[arg(long, value_name = "PROGRAM")]
     prover: Vec<Program>,
     /// Timeout of each step of a program, in seconds
@@ -68,8 +69,10 @@ impl FromStr for Program {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let of_circuit = text.split_once('=').and_then(|(circuit, path)| Some((circuit.parse().ok()?, path)));
-        let (circuit, path) = of_circuit.map_or((None, text), |(circuit, path)| (Some(circuit), path));
+        let of_circuit =
+            text.split_once('=').and_then(|(circuit, path)| Some((circuit.parse().ok()?, path)));
+        let (circuit, path) =
+            of_circuit.map_or((None, text), |(circuit, path)| (Some(circuit), path));
         Ok(Self { circuit, path: path.into() })
     }
 }
@@ -94,9 +97,10 @@ impl ProgramArgs {
 }
 
 fn external(program: &Path, timeout: u32, memory: u64) -> anyhow::Result<External> {
-    let absolute =
-        std::fs::canonicalize(program).with_context(|| format!("cannot find the program {}", program.display()))?;
-    let external = External::new(&absolute, Duration::from_secs(u64::from(timeout)), Capabilities::UNKNOWN)?;
+    let absolute = std::fs::canonicalize(program)
+        .with_context(|| format!("cannot find the program {}", program.display()))?;
+    let external =
+        External::new(&absolute, Duration::from_secs(u64::from(timeout)), Capabilities::UNKNOWN)?;
     Ok(external.with_memory(memory.saturating_mul(1_000_000_000)))
 }
 
@@ -107,7 +111,8 @@ mod tests {
     #[test]
     fn programs_may_be_of_one_circuit() {
         let circuit = Digest::of(b"circuit");
-        let parsed = |text: &str| text.parse::<Program>().map(|Program { circuit, path }| (circuit, path));
+        let parsed =
+            |text: &str| text.parse::<Program>().map(|Program { circuit, path }| (circuit, path));
         assert_eq!(parsed(&format!("{circuit}=./prover")), Ok((Some(circuit), "./prover".into())));
         assert_eq!(parsed("./prover"), Ok((None, "./prover".into())));
         assert_eq!(parsed("a=b"), Ok((None, "a=b".into())), "a path with an equals sign");

@@ -25,7 +25,10 @@
 //! `taonet-proof-store`, `taonet-proof-validator`, `taonet-service`, `taonet-settings`,
 //! `taonet-update`, `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used by `taonet-cli`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 mod api;
 mod circuit;
@@ -81,7 +84,12 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Opens the key of a neuron: with `--loopback` there is no chain, so development keys are accepted.
-fn load_key(key: &NeuronKeyArgs, network: &NetworkArgs, is_loopback: bool) -> anyhow::Result<Keypair> {
+/// Opens the key of a neuron: with `--loopback` there is no chain, so development keys are
+/// accepted.
+fn load_key(
+    key: &NeuronKeyArgs,
+    network: &NetworkArgs,
+    is_loopback: bool,
+) -> anyhow::Result<Keypair> {
     if is_loopback { key.load_offline() } else { key.load(Some(network)) }
 }

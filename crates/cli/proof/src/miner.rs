@@ -16,7 +16,8 @@ use taonet_cli_base::updates::{AutoUpdateArgs, on_trial};
 use taonet_http::Readiness;
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_proof_miner::{
-    Miner, MinerSettings, Permits, QuicServer, QuicSettings, describe_metrics, router, signed_requests,
+    Miner, MinerSettings, Permits, QuicServer, QuicSettings, describe_metrics, router,
+    signed_requests,
 };
 use taonet_service::Shutdown;
 use taonet_update::Trial;
@@ -39,8 +40,8 @@ pub struct MinerArgs {
     /// Listen address for --axon-port, as in the reference's programs
     #[arg(long, alias = "axon.host", value_name = "IP", conflicts_with = "listen", hide = true)]
     axon_host: Option<IpAddr>,
-    /// UDP port of QUIC at the same address, 0 to disable [default: the port after that of --listen; disabled if that
-    /// is 0]
+    /// UDP port of QUIC at the same address, 0 to disable [default: the port after that of --listen;
+    /// disabled if that is 0]
     #[arg(long, value_name = "PORT")]
     quic_port: Option<u16>,
     /// Netuid of the subnet
@@ -100,7 +101,12 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
         if !args.loopback {
             policy = policy.with_standings(permits.clone()).validators_only();
         }
-        let signed = args.callers.build_with(signed_requests(hotkey, timeout), policy, &hotkey, args.listen())?;
+        let signed = args.callers.build_with(
+            signed_requests(hotkey, timeout),
+            policy,
+            &hotkey,
+            args.listen(),
+        )?;
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let update = args.update.start(&shutdown)?;
         let readiness = Readiness::starting();
@@ -112,19 +118,29 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
             let (stop, netuid, permits) = (shutdown.clone(), args.netuid, Arc::clone(&permits));
             let every = Duration::from_secs(u64::from(args.metagraph_sync_interval));
             let replace = move |standings| permits.replace(standings);
-            shutdown.spawn("metagraph", async move { keep_fresh(&chain, netuid, every, replace, &stop).await });
+            shutdown.spawn("metagraph", async move {
+                keep_fresh(&chain, netuid, every, replace, &stop).await
+            });
         }
         if let Some(listen) = args.quic_listen() {
             let settings = QuicSettings { listen, permits: quic_permits(args, &permits) };
             let server = QuicServer::bind(&miner, &keypair, timeout, settings);
-            let server = server.with_context(|| format!("cannot serve QUIC at {listen}\nhint: choose --quic-port"))?;
+            let server = server.with_context(|| {
+                format!("cannot serve QUIC at {listen}\nhint: choose --quic-port")
+            })?;
             context.say(&format!("QUIC on UDP {}", server.address()?));
             let stop = shutdown.clone();
             shutdown.spawn("quic", async move { server.serve_until(stop.requested()).await });
         }
         readiness.set_ready();
         context.say(&format!("hotkey {hotkey}"));
-        update.end(daemon.serve_with(readiness, shutdown, "proof miner", router(miner, signed), context).await).await
+        update
+            .end(
+                daemon
+                    .serve_with(readiness, shutdown, "proof miner", router(miner, signed), context)
+                    .await,
+            )
+            .await
     })?;
     end.finish()
 }
@@ -148,16 +164,20 @@ impl MinerArgs {
     }
 }
 
-/// Returns the hotkeys that may connect over QUIC, the same as over HTTP; `None` if any hotkey may connect, because
-/// neither validator permits nor `--allow` restrict callers.
+/// Returns the hotkeys that may connect over QUIC, the same as over HTTP; `None` if any hotkey may
+/// connect, because neither validator permits nor `--allow` restrict callers.
 fn quic_permits(args: &MinerArgs, standings: &Arc<StandingTable>) -> Option<Permits> {
     let policy = args.callers.policy().block(args.block.iter().copied());
     if args.loopback {
         let allowed = args.callers.allowed();
-        let admitted: HashSet<Hotkey> = allowed.iter().filter(|hotkey| policy.admits(hotkey)).copied().collect();
+        let admitted: HashSet<Hotkey> =
+            allowed.iter().filter(|hotkey| policy.admits(hotkey)).copied().collect();
         return (!allowed.is_empty()).then(|| Arc::new(move || admitted.clone()) as Permits);
     }
-    let policy = policy.with_standings(Arc::clone(standings) as Arc<dyn Standings>).validators_only();
+    let policy =
+        policy.with_standings(Arc::clone(standings) as Arc<dyn Standings>).validators_only();
     let standings = Arc::clone(standings);
-    Some(Arc::new(move || standings.hotkeys().into_iter().filter(|hotkey| policy.admits(hotkey)).collect()))
+    Some(Arc::new(move || {
+        standings.hotkeys().into_iter().filter(|hotkey| policy.admits(hotkey)).collect()
+    }))
 }

@@ -29,18 +29,30 @@ pub(crate) struct ProbeArgs {
 }
 
 impl ProbeArgs {
-    /// Requests the health page, then sends an empty signed request. Any response but 404 shows that the path works:
-    /// this key has no permit, so a rejection is expected.
-    pub(crate) async fn probe(&self, keypair: &Keypair, listen: &str, context: &Context) -> anyhow::Result<()> {
+    /// Requests the health page, then sends an empty signed request. Any response but 404 shows
+    /// that the path works: this key has no permit, so a rejection is expected.
+    pub(crate) async fn probe(
+        &self,
+        keypair: &Keypair,
+        listen: &str,
+        context: &Context,
+    ) -> anyhow::Result<()> {
         let target = self.probe_target.as_deref().unwrap_or(listen);
         let (host, port) = target.rsplit_once(':').context("--probe-target is not HOST:PORT")?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let peer = Peer::new(keypair.hotkey(), host, port.parse().context("--probe-target is not HOST:PORT")?)?;
+        let peer = Peer::new(
+            keypair.hotkey(),
+            host,
+            port.parse().context("--probe-target is not HOST:PORT")?,
+        )?;
         let client = client(keypair)?;
         let mut steps = Vec::new();
-        for (step, method, path) in [("handshake", Method::GET, "health"), ("query", Method::POST, QUERY_ZK_PROOF)] {
+        for (step, method, path) in
+            [("handshake", Method::GET, "health"), ("query", Method::POST, QUERY_ZK_PROOF)]
+        {
             let mut call = Call::new(method, path, if step == "query" { "{}" } else { "" });
-            (call.deadline, call.retry) = (Duration::from_secs(self.probe_timeout.into()), Retry::Never);
+            (call.deadline, call.retry) =
+                (Duration::from_secs(self.probe_timeout.into()), Retry::Never);
             let answer = client.call(&peer, &call).await.map_err(|error| {
                 let error = anyhow::Error::new(error);
                 Classified::error(Failure::Network, format!("{step} at {target}: {error:#}"))
@@ -49,12 +61,20 @@ impl ProbeArgs {
             steps.push(json!({ "step": step, "status": answer.status.as_u16(), "answer": text }));
         }
         // Other servers lack this route.
-        let works = steps.last().and_then(|step| step["status"].as_u64()).is_some_and(|status| status != 404);
+        let works = steps
+            .last()
+            .and_then(|step| step["status"].as_u64())
+            .is_some_and(|status| status != 404);
         if context.json {
             context.print_json(&json!({ "target": target, "works": works, "steps": steps }))?;
         } else {
             for step in &steps {
-                context.print(&format!("{}: {} {}", text(&step["step"]), step["status"], text(&step["answer"])))?;
+                context.print(&format!(
+                    "{}: {} {}",
+                    text(&step["step"]),
+                    step["status"],
+                    text(&step["answer"])
+                ))?;
             }
         }
         anyhow::ensure!(works, "{target} responds, but is not a proof miner");

@@ -15,7 +15,9 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::facts;
 use taonet_primitives::{Hotkey, bytes_without_bom, counted};
-use taonet_proof_circuits::{Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle, read_bundle};
+use taonet_proof_circuits::{
+    Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle, read_bundle,
+};
 use taonet_proof_core::query::integers;
 use taonet_proof_core::{Digest, messages, slices};
 use taonet_proof_lm::{Finish, ProofBundle, Text, TextBundle};
@@ -27,7 +29,8 @@ use super::external::ExternalArgs;
 pub struct ProveArgs {
     /// Directory of the circuit or sliced model
     circuit: PathBuf,
-    /// JSON file with the input's integers, as a list or under "input_data", "input", "data" or "inputs"
+    /// JSON file with the input's integers, as a list or under "input_data", "input", "data" or
+    /// "inputs"
     #[arg(long, value_name = "FILE", required_unless_present = "prompt")]
     input: Option<PathBuf>,
     /// Text that a language model continues, in place of an input: the answer is proven
@@ -56,22 +59,34 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
             ProofBundle::Text(Box::new(TextBundle::prove(&directory, prompt, nonce, args.miner)?))
         }
         (None, input) => {
-            let inputs = read_inputs(input.as_ref().context("neither an input nor a prompt is given")?)?;
+            let inputs =
+                read_inputs(input.as_ref().context("neither an input nor a prompt is given")?)?;
             ProofBundle::Model(prove_model(args, &inputs, nonce, &backends)?)
         }
     };
     let seconds = began.elapsed().as_secs_f64();
     let text = proven.text()?;
     let encoded = serde_json::to_vec(&proven).context("cannot encode the bundle as JSON")?;
-    std::fs::write(&args.output, encoded).with_context(|| format!("cannot write {}", args.output.display()))?;
-    context.say(&format!("proven in {seconds:.2} s, including the loading of the keys: {}", args.output.display()));
+    std::fs::write(&args.output, encoded)
+        .with_context(|| format!("cannot write {}", args.output.display()))?;
+    context.say(&format!(
+        "proven in {seconds:.2} s, including the loading of the keys: {}",
+        args.output.display()
+    ));
     show(&proven.model(), text.as_ref(), context)
 }
 
-fn prove_model(args: &ProveArgs, inputs: &[i64], nonce: Digest, backends: &Backends) -> anyhow::Result<ModelBundle> {
+fn prove_model(
+    args: &ProveArgs,
+    inputs: &[i64],
+    nonce: Digest,
+    backends: &Backends,
+) -> anyhow::Result<ModelBundle> {
     if args.circuit.join(slices::FILE).is_file() {
         let catalogue = Catalogue::open_with(&args.circuit, backends)?;
-        return Ok(ModelBundle::Sliced(Box::new(prove_slices(&catalogue, inputs, nonce, args.miner)?)));
+        return Ok(ModelBundle::Sliced(Box::new(prove_slices(
+            &catalogue, inputs, nonce, args.miner,
+        )?)));
     }
     let directory = CircuitDirectory::open(&args.circuit)?.with_backends(backends);
     Ok(ModelBundle::Whole(Box::new(Bundle::prove(&directory, inputs, nonce, args.miner)?)))
@@ -80,17 +95,23 @@ fn prove_model(args: &ProveArgs, inputs: &[i64], nonce: Digest, backends: &Backe
 /// Reads the integers of an input file.
 fn read_inputs(path: &Path) -> anyhow::Result<Vec<i64>> {
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let query: Value =
-        serde_json::from_slice(bytes_without_bom(&text)).with_context(|| format!("{} is not JSON", path.display()))?;
+    let query: Value = serde_json::from_slice(bytes_without_bom(&text))
+        .with_context(|| format!("{} is not JSON", path.display()))?;
     let inputs = messages::input_of(&query).and_then(integers);
     inputs.with_context(|| format!("{} contains no list of integers", path.display()))
 }
 
 /// Proves the only sliced model of a directory.
-fn prove_slices(catalogue: &Catalogue, inputs: &[i64], nonce: Digest, miner: Hotkey) -> anyhow::Result<SlicedBundle> {
+fn prove_slices(
+    catalogue: &Catalogue,
+    inputs: &[i64],
+    nonce: Digest,
+    miner: Hotkey,
+) -> anyhow::Result<SlicedBundle> {
     let (_, model) = catalogue.models().next().context("the directory has no sliced model")?;
     let circuit = |id| catalogue.get(id).map(|circuit| &**circuit).context("a slice is missing");
-    let circuits = model.slices.iter().map(circuit).collect::<anyhow::Result<Vec<&CircuitDirectory>>>()?;
+    let circuits =
+        model.slices.iter().map(circuit).collect::<anyhow::Result<Vec<&CircuitDirectory>>>()?;
     Ok(SlicedBundle::prove(model, &circuits, inputs, nonce, miner)?)
 }
 
@@ -100,7 +121,8 @@ pub struct VerifyArgs {
     /// Bundle files; several are verified at once, on all cores
     #[arg(required = true, value_name = "BUNDLE")]
     bundles: Vec<PathBuf>,
-    /// Expected circuit or sliced model, as its identity or its directory; other proofs are rejected
+    /// Expected circuit or sliced model, as its identity or its directory; other proofs are
+    /// rejected
     #[arg(long, value_name = "ID|DIR")]
     circuit: Option<ExpectedCircuit>,
     /// JSON file with the expected input, as for `prove`; proofs of another input are rejected
@@ -166,10 +188,14 @@ fn compare_circuit(bundle: &ModelBundle, expected: &Digest) -> anyhow::Result<()
     Ok(())
 }
 
-/// Returns the identity of the circuit or sliced model in a directory, whose keys are compared with its networks.
+/// Returns the identity of the circuit or sliced model in a directory, whose keys are compared with
+/// its networks.
 fn id_of(path: &Path, backends: &Backends) -> anyhow::Result<Digest> {
     if !path.is_dir() {
-        anyhow::bail!("--circuit {} is neither an identity of 64 hexadecimal digits nor a directory", path.display());
+        anyhow::bail!(
+            "--circuit {} is neither an identity of 64 hexadecimal digits nor a directory",
+            path.display()
+        );
     }
     if path.join(slices::FILE).is_file() {
         let catalogue = Catalogue::open_with(path, backends)?;
@@ -194,19 +220,31 @@ impl VerifyArgs {
         if let Some(path) = &self.input {
             let (found, expected) = (bundle.inputs(), read_inputs(path)?);
             if found.len() != expected.len() {
-                let (found, expected) = (counted(found.len(), "integer"), counted(expected.len(), "integer"));
-                anyhow::bail!("the proof is for an input of {found}, expected {expected} as in {}", path.display());
+                let (found, expected) =
+                    (counted(found.len(), "integer"), counted(expected.len(), "integer"));
+                anyhow::bail!(
+                    "the proof is for an input of {found}, expected {expected} as in {}",
+                    path.display()
+                );
             }
-            let differ = found.iter().zip(&expected).enumerate().find(|(_, (found, expected))| found != expected);
+            let differ = found
+                .iter()
+                .zip(&expected)
+                .enumerate()
+                .find(|(_, (found, expected))| found != expected);
             if let Some((index, (found, expected))) = differ {
-                let difference = format!("integer {index} is {found}, expected {expected} as in {}", path.display());
+                let difference = format!(
+                    "integer {index} is {found}, expected {expected} as in {}",
+                    path.display()
+                );
                 anyhow::bail!("the proof is for another input: {difference}");
             }
         }
         Ok(())
     }
 
-    /// Says which expectations are missing, and whether a verification key was not compared with its circuit.
+    /// Says which expectations are missing, and whether a verification key was not compared with
+    /// its circuit.
     fn say_missing(&self, files: &[(&PathBuf, &ProofBundle)], context: &Context) {
         let has_model = files.iter().any(|(_, file)| matches!(file, ProofBundle::Model(_)));
         let has_text = files.iter().any(|(_, file)| matches!(file, ProofBundle::Text(_)));
@@ -215,14 +253,21 @@ impl VerifyArgs {
             ("--input", self.input.is_none() && has_model),
             ("--prompt", self.prompt.is_none() && self.input.is_none() && has_text),
         ];
-        let missing: Vec<&str> =
-            expectations.iter().filter(|(_, missing)| *missing).map(|(option, _)| *option).collect();
+        let missing: Vec<&str> = expectations
+            .iter()
+            .filter(|(_, missing)| *missing)
+            .map(|(option, _)| *option)
+            .collect();
         if !missing.is_empty() {
             let options = missing.join(" and ");
-            context.say(&format!("hint: to reject proofs for other requests than yours, pass {options}"));
+            context.say(&format!(
+                "hint: to reject proofs for other requests than yours, pass {options}"
+            ));
         }
-        let without_network = files.iter().filter(|(_, file)| file.proofs().iter().any(Bundle::lacks_network));
-        let names: Vec<String> = without_network.map(|(path, _)| path.display().to_string()).collect();
+        let without_network =
+            files.iter().filter(|(_, file)| file.proofs().iter().any(Bundle::lacks_network));
+        let names: Vec<String> =
+            without_network.map(|(path, _)| path.display().to_string()).collect();
         if self.circuit.is_none() && !names.is_empty() {
             let consequence = if names.len() == 1 {
                 "has no network, so its verification key was not compared with the circuit; to compare it"
@@ -230,16 +275,22 @@ impl VerifyArgs {
                 "have no network, so their verification keys were not compared with the circuit; to compare them"
             };
             let names = names.join(", ");
-            context.say(&format!("warning: {names} {consequence}, pass the circuit's directory with --circuit"));
+            context.say(&format!(
+                "warning: {names} {consequence}, pass the circuit's directory with --circuit"
+            ));
         }
     }
 
     /// Rejects an answer to another prompt than the expected one.
     fn compare_prompt(&self, text: Option<&Text>) -> anyhow::Result<()> {
         let Some(expected) = &self.prompt else { return Ok(()) };
-        let text = text.context("the proof is not of a language model's answer; hint: omit --prompt")?;
+        let text =
+            text.context("the proof is not of a language model's answer; hint: omit --prompt")?;
         // Without the other prompt: its text could pass for a hint.
-        anyhow::ensure!(text.prompt == *expected, "the proof is for another prompt, expected {expected:?}");
+        anyhow::ensure!(
+            text.prompt == *expected,
+            "the proof is for another prompt, expected {expected:?}"
+        );
         Ok(())
     }
 }
@@ -269,7 +320,8 @@ fn show(bundle: &ModelBundle, text: Option<&Text>, context: &Context) -> anyhow:
         rows.add_row(["end", end]);
         return context.print(&rows.to_string());
     }
-    let outputs: Vec<String> = last.real_outputs().iter().take(SHOWN).map(|output| format!("{output:.4}")).collect();
+    let outputs: Vec<String> =
+        last.real_outputs().iter().take(SHOWN).map(|output| format!("{output:.4}")).collect();
     rows.add_row(["inputs", &shortened(bundle.inputs().len(), &first_of(bundle.inputs()))]);
     rows.add_row(["outputs", &shortened(last.outputs.len(), &outputs)]);
     context.print(&rows.to_string())
@@ -278,7 +330,10 @@ fn show(bundle: &ModelBundle, text: Option<&Text>, context: &Context) -> anyhow:
 fn document_of(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Value> {
     let proofs = bundle.proofs();
     let last = proofs.last().context("the bundle has no proof")?;
-    let keys = proofs.iter().map(|proof| proof.circuit.verification_key()).collect::<Result<Vec<_>, _>>()?;
+    let keys = proofs
+        .iter()
+        .map(|proof| proof.circuit.verification_key())
+        .collect::<Result<Vec<_>, _>>()?;
     let mut document = json!({
         "circuit": bundle.id()?,
         "verification_key": keys.last(),

@@ -27,12 +27,20 @@ const NOT_PINNED: &str = "a catalogue alone does not say which circuits to trust
 #[derive(Debug, Args)]
 pub(crate) struct CatalogueArgs {
     /// Directory of circuits, or of one circuit [default: ~/.bittensor/subnet-2/circuit_cache]
-    #[arg(long, alias = "circuit-dir", value_name = "DIR", env = "SN2_CIRCUIT_CACHE_DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        alias = "circuit-dir",
+        value_name = "DIR",
+        env = "SN2_CIRCUIT_CACHE_DIR",
+        hide_env_values = true
+    )]
     circuit_cache_dir: Option<PathBuf>,
-    /// Catalogue to fetch the --additional-circuits from: an HTTP URL or s3://BUCKET/KEY; may be repeated
+    /// Catalogue to fetch the --additional-circuits from: an HTTP URL or s3://BUCKET/KEY; may be
+    /// repeated
     #[arg(long, value_name = "URL")]
     catalogue: Vec<Url>,
-    /// Identities of the circuits and sliced models to fetch, as their owners publish them; they are never removed
+    /// Identities of the circuits and sliced models to fetch, as their owners publish them; they
+    /// are never removed
     #[arg(long, value_name = "ID", value_delimiter = ',', requires = "catalogue")]
     additional_circuits: Vec<Digest>,
     /// Maximum size of the circuit cache, in GB; the least recently used circuits are removed first
@@ -42,16 +50,23 @@ pub(crate) struct CatalogueArgs {
     #[arg(long, value_name = "URL", env = "S3_ENDPOINT_URL", hide_env_values = true)]
     s3_endpoint_url: Option<String>,
     /// Region of the S3 service
-    #[arg(long, value_name = "REGION", env = "S3_REGION", default_value = "us-east-1", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "REGION",
+        env = "S3_REGION",
+        default_value = "us-east-1",
+        hide_env_values = true
+    )]
     s3_region: String,
     #[command(flatten)]
     programs: ProgramArgs,
 }
 
 impl CatalogueArgs {
-    /// Fetches the given circuits from the catalogues and opens all circuits of the directory. If fetching fails, opens
-    /// the circuits that are already there. Circuits that cannot be used, such as those of the backend external without
-    /// a program, are named in a warning and not served; nor are circuits of catalogues that are no longer given.
+    /// Fetches the given circuits from the catalogues and opens all circuits of the directory. If
+    /// fetching fails, opens the circuits that are already there. Circuits that cannot be used,
+    /// such as those of the backend external without a program, are named in a warning and not
+    /// served; nor are circuits of catalogues that are no longer given.
     pub(crate) fn open(&self, context: &Context) -> anyhow::Result<Catalogue> {
         let directory = self.directory()?;
         let backends = self.programs.backends()?;
@@ -62,7 +77,11 @@ impl CatalogueArgs {
             }
             let settings = StoreSettings {
                 directory: directory.clone(),
-                sources: self.catalogue.iter().map(|url| self.source(url)).collect::<anyhow::Result<_>>()?,
+                sources: self
+                    .catalogue
+                    .iter()
+                    .map(|url| self.source(url))
+                    .collect::<anyhow::Result<_>>()?,
                 limit: self.circuit_cache_limit.saturating_mul(1_000_000_000),
                 pinned: pinned.clone(),
             };
@@ -70,7 +89,8 @@ impl CatalogueArgs {
             context.say("fetching circuits");
             let synced = context.block_on(async { Ok(store.sync(&pinned).await) })?;
             if let Err(error) = synced {
-                context.say(&format!("cannot fetch all circuits; using those in the cache: {error}"));
+                context
+                    .say(&format!("cannot fetch all circuits; using those in the cache: {error}"));
             }
         }
         let (mut catalogue, skipped) = Catalogue::open_usable(&directory, &backends)?;
@@ -85,7 +105,8 @@ impl CatalogueArgs {
     }
 
     fn directory(&self) -> anyhow::Result<PathBuf> {
-        let default = || dirs::home_dir().map(|home| home.join(".bittensor/subnet-2/circuit_cache"));
+        let default =
+            || dirs::home_dir().map(|home| home.join(".bittensor/subnet-2/circuit_cache"));
         let directory = self.circuit_cache_dir.clone().or_else(default);
         directory.context("the home directory is unknown\nhint: set --circuit-cache-dir")
     }
@@ -96,8 +117,9 @@ impl CatalogueArgs {
         }
         let bucket = url.host_str().context("expected s3://BUCKET/KEY")?.to_owned();
         // Credentials come from the environment only, so that no process list shows them.
-        let secret =
-            |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty()).map(|text| Secret::new(&text));
+        let secret = |name: &str| {
+            std::env::var(name).ok().filter(|text| !text.is_empty()).map(|text| Secret::new(&text))
+        };
         let settings = S3Settings {
             endpoint_url: self.s3_endpoint_url.clone(),
             region: self.s3_region.clone(),
@@ -110,8 +132,13 @@ impl CatalogueArgs {
     }
 }
 
-/// Removes circuits that were fetched from a catalogue but are not pinned, such as those of an earlier start.
-fn retain_pinned(catalogue: &mut Catalogue, pinned: &BTreeSet<Digest>, context: &Context) -> anyhow::Result<()> {
+/// Removes circuits that were fetched from a catalogue but are not pinned, such as those of an
+/// earlier start.
+fn retain_pinned(
+    catalogue: &mut Catalogue,
+    pinned: &BTreeSet<Digest>,
+    context: &Context,
+) -> anyhow::Result<()> {
     let models = catalogue.models().filter(|(id, _)| pinned.contains(id));
     let slices: BTreeSet<Digest> = models.flat_map(|(_, model)| model.slices.clone()).collect();
     catalogue.retain(|circuit| {
@@ -119,11 +146,16 @@ fn retain_pinned(catalogue: &mut Catalogue, pinned: &BTreeSet<Digest>, context: 
         let is_served = !is_fetched(circuit.path()) || pinned.contains(&id) || slices.contains(&id);
         if !is_served {
             let path = circuit.path().display();
-            context.say(&format!("warning: {path} is not served: it is not among --additional-circuits"));
+            context.say(&format!(
+                "warning: {path} is not served: it is not among --additional-circuits"
+            ));
         }
         is_served
     });
-    anyhow::ensure!(catalogue.circuits().next().is_some(), "none of --additional-circuits is in the cache");
+    anyhow::ensure!(
+        catalogue.circuits().next().is_some(),
+        "none of --additional-circuits is in the cache"
+    );
     Ok(())
 }
 
@@ -142,12 +174,15 @@ pub(crate) fn write(args: &ListingArgs, context: &Context) -> anyhow::Result<()>
     let output = args.output.clone().unwrap_or_else(|| args.circuits.join("circuits.json"));
     let root = output.parent().unwrap_or(&args.circuits);
     let listing = Listing::of(&catalogue, root)?;
-    let text = serde_json::to_vec_pretty(&listing).context("cannot encode the catalogue as JSON")?;
+    let text =
+        serde_json::to_vec_pretty(&listing).context("cannot encode the catalogue as JSON")?;
     std::fs::write(&output, text).with_context(|| format!("cannot write {}", output.display()))?;
     let count = listing.circuits.len();
     context.say(&format!("{}: {}", output.display(), counted(count, "circuit")));
     if context.json {
-        return context.print_json(&json!({ "catalogue": output, "circuits": count, "models": listing.models.len() }));
+        return context.print_json(
+            &json!({ "catalogue": output, "circuits": count, "models": listing.models.len() }),
+        );
     }
     Ok(())
 }

@@ -82,10 +82,17 @@ fn quantisation(report: &QuantisationReport) -> String {
         report.largest_error
     )];
     if let Some(agreement) = report.agreement {
-        lines.push(format!("{:.1} % of the samples have the same largest output", agreement * 100.0));
+        lines.push(format!(
+            "{:.1} % of the samples have the same largest output",
+            agreement * 100.0
+        ));
     }
     if let Some([float, integer]) = report.accuracy {
-        lines.push(format!("accuracy {:.2} % before, {:.2} % after", float * 100.0, integer * 100.0));
+        lines.push(format!(
+            "accuracy {:.2} % before, {:.2} % after",
+            float * 100.0,
+            integer * 100.0
+        ));
     }
     if let Some([float, integer]) = report.root_mean_square {
         lines.push(format!("root mean square error {float:.4} before, {integer:.4} after"));
@@ -99,7 +106,11 @@ pub(crate) fn transcript(transcript: &Transcript) -> String {
     let first = format!("{} (created the key)", transcript.initial);
     rows.add_row(["1", &transcript.initial_key.to_string(), &first]);
     for (contribution, number) in transcript.contributions.iter().zip(2_u32..) {
-        rows.add_row([&number.to_string(), &contribution.key.to_string(), &contribution.contributor]);
+        rows.add_row([
+            &number.to_string(),
+            &contribution.key.to_string(),
+            &contribution.contributor,
+        ]);
     }
     rows.to_string()
 }
@@ -108,7 +119,8 @@ pub(crate) fn transcript(transcript: &Transcript) -> String {
 pub(crate) fn show_tallies(book: &Book, context: &Context) -> anyhow::Result<()> {
     let tallies = book.read(|board| board.tallies().clone());
     if context.json {
-        let miners: Vec<_> = tallies.iter().map(|(hotkey, tally)| tally_document(hotkey, tally)).collect();
+        let miners: Vec<_> =
+            tallies.iter().map(|(hotkey, tally)| tally_document(hotkey, tally)).collect();
         return context.print_json(&json!({ "miners": miners }));
     }
     let mut rows = table(&PROOF_TALLIES);
@@ -132,7 +144,10 @@ pub(crate) fn mean_seconds(tally: &Tally) -> String {
 
 /// Formats the mean size of the verified proofs, in bytes.
 pub(crate) fn mean_bytes(tally: &Tally) -> String {
-    tally.bytes.checked_div(tally.verified).map_or_else(|| "–".to_owned(), |bytes| bytes.to_string())
+    tally
+        .bytes
+        .checked_div(tally.verified)
+        .map_or_else(|| "–".to_owned(), |bytes| bytes.to_string())
 }
 
 /// Formats the failures of a miner with their counts.

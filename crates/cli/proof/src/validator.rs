@@ -22,8 +22,8 @@ use taonet_primitives::{Hotkey, NetUid, Uid, counted};
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_validator::{
-    Book, Clients, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, QuicClient, Wire, describe_metrics,
-    miner_directory,
+    Book, Clients, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, QuicClient, Wire,
+    describe_metrics, miner_directory,
 };
 use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_update::Trial;
@@ -56,8 +56,8 @@ pub struct ValidatorArgs {
     /// Minimum number of outcomes before a miner gets a weight, in the profile delivered-work
     #[arg(long, value_name = "COUNT", default_value_t = WorkRules::default().minimum_answers)]
     min_answers: u64,
-    /// Minimum time between two requests to a miner of capacity 1, in seconds; for other miners, it is divided by their
-    /// capacity
+    /// Minimum time between two requests to a miner of capacity 1, in seconds; for other miners, it
+    /// is divided by their capacity
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     interval: Duration,
     /// Maximum request timeout, in seconds; the timeout adapts to each miner's response times
@@ -91,17 +91,20 @@ pub struct ValidatorArgs {
     /// Protocol of the miners that the chain lists; the chain does not record it
     #[arg(long, value_enum, default_value = "http")]
     wire: WireName,
-    /// Miner to query instead of those on the chain, over HTTP, or over QUIC as HOTKEY@quic://IP:PORT; may be repeated
+    /// Miner to query instead of those on the chain, over HTTP, or over QUIC as
+    /// HOTKEY@quic://IP:PORT; may be repeated
     #[arg(long, value_name = "HOTKEY@HOST:PORT", requires = "loopback")]
     peer: Vec<PeerName>,
     /// Send this many requests to each miner, print the outcomes, and exit
     #[arg(long, value_name = "COUNT", requires = "loopback", conflicts_with = "auto_update")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     requests: Option<u32>,
-    /// Directory for scores and submitted weights [default: one per subnet and hotkey in the user's state directory]
+    /// Directory for scores and submitted weights [default: one per subnet and hotkey in the user's
+    /// state directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Keep the last proof of each miner in this directory, as a bundle that `tao proof verify` checks
+    /// Keep the last proof of each miner in this directory, as a bundle that `tao proof verify`
+    /// checks
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
     /// Listen address of /metrics and /readyz
@@ -170,13 +173,17 @@ impl FromStr for PeerName {
         let hotkey: Hotkey = hotkey.parse().map_err(|error| format!("`{hotkey}`: {error}"))?;
         let port = port.parse().map_err(|_| expected())?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        Peer::new(hotkey, host, port).map(|peer| Self(peer, wire)).map_err(|error| error.to_string())
+        Peer::new(hotkey, host, port)
+            .map(|peer| Self(peer, wire))
+            .map_err(|error| error.to_string())
     }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds: &f64| (0.001..=86_400.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected a number of seconds from 0.001 to 86400".to_owned())
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "expected a number of seconds from 0.001 to 86400".to_owned())
 }
 
 impl ValidatorArgs {
@@ -186,7 +193,9 @@ impl ValidatorArgs {
             interval: self.interval,
             timeout: self.timeout,
             requests: usize::from(self.max_concurrency),
-            verifications: self.verification_concurrency.map_or(defaults.verifications, usize::from),
+            verifications: self
+                .verification_concurrency
+                .map_or(defaults.verifications, usize::from),
             benchmarks: !self.disable_benchmark,
             users_percent: self.api_miners_pct,
             bundles: self.bundles.clone(),
@@ -209,7 +218,8 @@ impl ValidatorArgs {
     }
 
     fn peers(&self) -> Vec<ProofMiner> {
-        let entry = |PeerName(peer, wire): &PeerName| ProofMiner { peer: peer.clone(), wire: *wire };
+        let entry =
+            |PeerName(peer, wire): &PeerName| ProofMiner { peer: peer.clone(), wire: *wire };
         self.peer.iter().map(entry).collect()
     }
 }
@@ -226,15 +236,20 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
 
 fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::Result<()> {
     let is_idle = args.disable_benchmark && !args.api.serves_users();
-    anyhow::ensure!(!is_idle, "--disable-benchmark requires --api or --relay-url: there would be no requests");
+    anyhow::ensure!(
+        !is_idle,
+        "--disable-benchmark requires --api or --relay-url: there would be no requests"
+    );
     let keypair = Arc::new(load_key(&args.key, &args.network, args.loopback)?);
     let hotkey = keypair.hotkey();
     let catalogue = args.catalogue.open(context)?;
     let directory = args.state.clone();
-    let directory =
-        directory.unwrap_or_else(|| state_directory("proof-validator").join(format!("{}-{hotkey}", args.netuid)));
+    let directory = directory.unwrap_or_else(|| {
+        state_directory("proof-validator").join(format!("{}-{hotkey}", args.netuid))
+    });
     if let Some(bundles) = &args.bundles {
-        std::fs::create_dir_all(bundles).with_context(|| format!("cannot create {}", bundles.display()))?;
+        std::fs::create_dir_all(bundles)
+            .with_context(|| format!("cannot create {}", bundles.display()))?;
     }
     context.say(&format!("hotkey {hotkey}, {}", counted(catalogue.circuits().count(), "circuit")));
     let end = context.block_on(async {
@@ -298,8 +313,8 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
     end.finish()
 }
 
-/// Sends `requests` requests to each miner; the requests to one miner are sequential, those to different miners
-/// concurrent.
+/// Sends `requests` requests to each miner; the requests to one miner are sequential, those to
+/// different miners concurrent.
 async fn examine(examiner: &Arc<Examiner>, miners: Vec<ProofMiner>, requests: u32) {
     let mut pipelines = tokio::task::JoinSet::new();
     for miner in miners {
@@ -320,7 +335,8 @@ struct Asked {
     wire: Wire,
 }
 
-/// Refreshes the list of miners periodically. While the chain is unreachable, the last list remains in use.
+/// Refreshes the list of miners periodically. While the chain is unreachable, the last list remains
+/// in use.
 async fn follow_metagraph(
     chain: &WeightService,
     asked: &Asked,
@@ -332,8 +348,15 @@ async fn follow_metagraph(
         match chain.neurons(asked.netuid).await {
             Ok(neurons) => {
                 let selected = asked.miners.select(&neurons).miners;
-                let miners: Vec<_> = selected.iter().filter_map(|miner| ProofMiner::new(miner, asked.wire)).collect();
-                tracing::info!(miners = miners.len(), block = neurons.block.get(), "metagraph read");
+                let miners: Vec<_> = selected
+                    .iter()
+                    .filter_map(|miner| ProofMiner::new(miner, asked.wire))
+                    .collect();
+                tracing::info!(
+                    miners = miners.len(),
+                    block = neurons.block.get(),
+                    "metagraph read"
+                );
                 list.send_replace(miners);
             }
             Err(error) => tracing::warn!(%error, "cannot read the metagraph"),
@@ -346,7 +369,10 @@ async fn follow_metagraph(
 }
 
 /// Returns the JSON document of a miner's outcomes.
-pub(crate) fn tally_document(hotkey: &Hotkey, tally: &taonet_proof_core::scoring::Tally) -> serde_json::Value {
+pub(crate) fn tally_document(
+    hotkey: &Hotkey,
+    tally: &taonet_proof_core::scoring::Tally,
+) -> serde_json::Value {
     let verified = (tally.verified > 0).then_some(tally.verified as f64);
     json!({
         "hotkey": hotkey,
@@ -366,12 +392,25 @@ mod tests {
     fn peers_have_hotkeys_and_addresses() {
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
         let peer = |text: &str| {
-            text.parse::<PeerName>().map(|PeerName(peer, wire)| (peer.host().to_owned(), peer.port(), wire))
+            text.parse::<PeerName>()
+                .map(|PeerName(peer, wire)| (peer.host().to_owned(), peer.port(), wire))
         };
-        assert_eq!(peer(&format!("{alice}@127.0.0.1:8091")), Ok(("127.0.0.1".to_owned(), 8091, Wire::Http)));
-        assert_eq!(peer(&format!("{alice}@quic://127.0.0.1:8092")), Ok(("127.0.0.1".to_owned(), 8092, Wire::Quic)));
+        assert_eq!(
+            peer(&format!("{alice}@127.0.0.1:8091")),
+            Ok(("127.0.0.1".to_owned(), 8091, Wire::Http))
+        );
+        assert_eq!(
+            peer(&format!("{alice}@quic://127.0.0.1:8092")),
+            Ok(("127.0.0.1".to_owned(), 8092, Wire::Quic))
+        );
         assert_eq!(peer(&format!("{alice}@[::1]:1")), Ok(("::1".to_owned(), 1, Wire::Http)));
-        for bad in ["", "x@1.2.3.4:5", alice, &format!("{alice}@1.2.3.4"), &format!("{alice}@1.2.3.4:99999")] {
+        for bad in [
+            "",
+            "x@1.2.3.4:5",
+            alice,
+            &format!("{alice}@1.2.3.4"),
+            &format!("{alice}@1.2.3.4:99999"),
+        ] {
             assert!(peer(bad).is_err(), "{bad}");
         }
     }

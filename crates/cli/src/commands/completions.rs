@@ -43,11 +43,13 @@ pub(crate) fn run(args: &CompletionsArgs, context: &Context) -> anyhow::Result<(
         Shell::Fish => &Fish,
     };
     let mut script = Vec::new();
-    // The shell looks the program up in its path, so that a script also works for a program that is installed later.
+    // The shell looks the program up in its path, so that a script also works for a program that is
+    // installed later.
     shell.write_registration(VARIABLE, name, name, name, &mut script)?;
     let mut script = String::from_utf8(script)?;
     if matches!(args.shell, Shell::Zsh) {
-        // As a file in $fpath, the script is the body of a function, which zsh calls for the first completion.
+        // As a file in $fpath, the script is the body of a function, which zsh calls for the first
+        // completion.
         writeln!(
             script,
             "\nif [ \"$funcstack[1]\" = \"_{name}\" ]; then\n    _clap_dynamic_completer_{name} \"$@\"\nfi"

@@ -20,8 +20,8 @@ use taonet_cli_base::settings;
 use taonet_cli_base::updates::{VERSION, updater};
 use taonet_cli_models::engines;
 use taonet_doctor::{
-    Check, DiskNeeds, Finding, Host, IfMissing, Latest, Report, Status, WriteDirectory, clock_against_ntp, coldkey,
-    disks, host, model, secret_file, version,
+    Check, DiskNeeds, Finding, Host, IfMissing, Latest, Report, Status, WriteDirectory,
+    clock_against_ntp, coldkey, disks, host, model, secret_file, version,
 };
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_speech::models::{ALL_MINILM_L6_V2, ModelStore};
@@ -44,12 +44,12 @@ pub(crate) struct DoctorArgs {
     /// Netuid of the subnet [default: BABELBIT_NETUID, or 59]
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,
-    /// Daemon of Babelbit to check: gateway, signer, validator, runner or miner; may be repeated [default: all; in a
-    /// container, none]
+    /// Daemon of Babelbit to check: gateway, signer, validator, runner or miner; may be repeated
+    /// [default: all; in a container, none]
     #[arg(long, value_enum, value_name = "ROLE", hide_possible_values = true)]
     role: Vec<Role>,
-    /// Hotkey file of the daemons [default: the hotkey of the wallet in BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and
-    /// BITTENSOR_WALLET_PATH]
+    /// Hotkey file of the daemons [default: the hotkey of the wallet in BITTENSOR_WALLET_COLD,
+    /// BITTENSOR_WALLET_HOT and BITTENSOR_WALLET_PATH]
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
     /// Hotkey to look for on the chain [default: that of the keyfile]
@@ -91,11 +91,18 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
     report::verdict(&report)
 }
 
-/// Runs all checks. Each check has at least one finding; without `is_read`, the settings are not those of the daemons.
+/// Runs all checks. Each check has at least one finding; without `is_read`, the settings are not
+/// those of the daemons.
 async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>> {
-    let (subnet, mut findings) = if is_read { Subnet::read(args.netuid) } else { (None, Vec::new()) };
-    let machine =
-        async { tokio::join!(clock_against_ntp(&args.ntp_server, TIMEOUT), latest(args.from.as_ref()), Host::read()) };
+    let (subnet, mut findings) =
+        if is_read { Subnet::read(args.netuid) } else { (None, Vec::new()) };
+    let machine = async {
+        tokio::join!(
+            clock_against_ntp(&args.ntp_server, TIMEOUT),
+            latest(args.from.as_ref()),
+            Host::read()
+        )
+    };
     let (clock, latest, machine) = machine.await;
     findings.extend([clock, version(VERSION, &latest)]);
     let Some(subnet) = subnet else {
@@ -110,7 +117,8 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
             Check::Ledger,
             Check::Reachability,
         ];
-        findings.extend(dependent.map(|check| Finding::skipped(check, "", "the settings are invalid")));
+        findings
+            .extend(dependent.map(|check| Finding::skipped(check, "", "the settings are invalid")));
         return Ok(findings);
     };
     let roles = match args.role.as_slice() {
@@ -129,7 +137,8 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     );
     // By default, all roles are checked, of which this machine may have only one.
     let is_guessed = args.role.is_empty();
-    let models = models.into_iter().map(|finding| if is_guessed { finding.or_warning() } else { finding });
+    let models =
+        models.into_iter().map(|finding| if is_guessed { finding.or_warning() } else { finding });
     findings.extend(directories.into_iter().chain(ports).chain(models).chain(chain?));
     Ok(findings)
 }
@@ -144,7 +153,8 @@ struct Subnet {
 impl Subnet {
     /// Reads and checks the settings of a subnet, by default Babelbit's; `None` if any is invalid.
     fn read(selected: Option<NetUid>) -> (Option<Self>, Vec<Finding>) {
-        // An invalid BABELBIT_NETUID is a fault of Babelbit's settings, and does not concern another subnet.
+        // An invalid BABELBIT_NETUID is a fault of Babelbit's settings, and does not concern
+        // another subnet.
         let configured = taonet_cli_models::settings::load_only(&["BABELBIT_NETUID"])
             .or_else(|_| taonet_cli_models::settings::load_only(&[]));
         if let (Some(netuid), Ok(configured)) = (selected, configured)
@@ -183,15 +193,25 @@ async fn latest(source: Option<&ReleaseSource>) -> Latest {
         Err(error) => return Latest::Unknown(error.to_string()),
     };
     match timeout(TIMEOUT, updater.check()).await {
-        Ok(Ok(taonet_update::Check::Newer(release))) => Latest::Newer(release.version().to_string()),
+        Ok(Ok(taonet_update::Check::Newer(release))) => {
+            Latest::Newer(release.version().to_string())
+        }
         Ok(Ok(_)) => Latest::Current,
         Ok(Err(error)) => Latest::Unknown(error.to_string()),
-        Err(_) => Latest::Unknown(format!("no response from the release server within {} s", TIMEOUT.as_secs())),
+        Err(_) => Latest::Unknown(format!(
+            "no response from the release server within {} s",
+            TIMEOUT.as_secs()
+        )),
     }
 }
 
 /// Checks the host, and the directories in which the daemons write.
-async fn check_directories(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], machine: &Host) -> Vec<Finding> {
+async fn check_directories(
+    args: &DoctorArgs,
+    subnet: &Subnet,
+    roles: &[Role],
+    machine: &Host,
+) -> Vec<Finding> {
     let state = state_directory("");
     let directories = match &subnet.babelbit {
         Some(config) => write_directories(config, roles, &state, args.ledger.as_deref()),
@@ -200,20 +220,30 @@ async fn check_directories(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], m
     let paths: Vec<_> = directories.iter().map(|directory| directory.path.clone()).collect();
     let mut findings = host(machine, &paths);
     let user = machine.unit_user.as_ref();
-    let directories: Vec<_> = directories.into_iter().map(|directory| directory.written_by(user)).collect();
+    let directories: Vec<_> =
+        directories.into_iter().map(|directory| directory.written_by(user)).collect();
     match skip_reason(subnet, roles) {
-        Some(reason) if directories.is_empty() => findings.push(Finding::skipped(Check::Disk, "", reason)),
+        Some(reason) if directories.is_empty() => {
+            findings.push(Finding::skipped(Check::Disk, "", reason))
+        }
         _ => findings.extend(disks(directories, TIMEOUT).await),
     }
     findings
 }
 
-/// Returns the directories in which daemons write; `ledger` replaces the default one of the gateway.
-fn write_directories(config: &Config, roles: &[Role], state: &Path, ledger: Option<&Path>) -> Vec<WriteDirectory> {
+/// Returns the directories in which daemons write; `ledger` replaces the default one of the
+/// gateway.
+fn write_directories(
+    config: &Config,
+    roles: &[Role],
+    state: &Path,
+    ledger: Option<&Path>,
+) -> Vec<WriteDirectory> {
     let mut directories = Vec::new();
     for role in roles {
         let mut of_role = role.write_directories(config, state);
-        if let (Role::Gateway, Some(ledger), Some(directory)) = (role, ledger, of_role.first_mut()) {
+        if let (Role::Gateway, Some(ledger), Some(directory)) = (role, ledger, of_role.first_mut())
+        {
             ledger.clone_into(&mut directory.path);
         }
         directories.extend(of_role);
@@ -243,10 +273,12 @@ fn check_keys(args: &DoctorArgs, subnet: &Subnet, has_units: bool) -> Keys {
             let reason = "the units of systemd have their own keyfile: pass it with --keyfile /etc/taonet/hotkey";
             keys.findings.push(Finding::skipped(Check::Keys, "hotkey", reason));
         }
-        Err(error) => keys.findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), NO_HOTKEY)),
+        Err(error) => {
+            keys.findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), NO_HOTKEY))
+        }
     }
-    if let Ok(Some(wallet)) =
-        settings::wallet().and_then(|wallet| configured_wallet(&wallet, dirs::home_dir().as_deref()))
+    if let Ok(Some(wallet)) = settings::wallet()
+        .and_then(|wallet| configured_wallet(&wallet, dirs::home_dir().as_deref()))
         && args.keyfile.is_none()
     {
         keys.findings.extend(coldkey(&wallet));
@@ -271,7 +303,8 @@ async fn check_models(subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
     }
     let is_runner = roles.contains(&Role::Runner);
     let shortens = |config: &Config| roles.contains(&Role::Miner) && config.phrase_model.is_some();
-    let Some(config) = subnet.babelbit.clone().filter(|config| is_runner || shortens(config)) else {
+    let Some(config) = subnet.babelbit.clone().filter(|config| is_runner || shortens(config))
+    else {
         return skipped(
             "only the runner, and a miner with BB_MINER_LM, need models; a miner reports at its start which it lacks",
         );
@@ -295,9 +328,11 @@ async fn check_models(subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
 fn verify_models(config: &Config) -> Vec<Finding> {
     let store = ModelStore::new(config.models_dir.clone());
     let recognizer = match engines::network_name(config) {
-        Ok(name) if engines::is_directory(name) => {
-            Finding::skipped(Check::Models, name, "a directory of your own, which has no published sums")
-        }
+        Ok(name) if engines::is_directory(name) => Finding::skipped(
+            Check::Models,
+            name,
+            "a directory of your own, which has no published sums",
+        ),
         Ok(name) => model("recogniser", name, &store, IfMissing::Stops),
         Err(error) => {
             let remedy = "set another BB_AUDIO_SCORING_STT_MODEL";
@@ -307,7 +342,8 @@ fn verify_models(config: &Config) -> Vec<Finding> {
     vec![recognizer, model("embedder", &config.embedder, &store, IfMissing::Downloads)]
 }
 
-/// Checks the models of a miner that shortens phrases: the language model, and the embedder that compares meanings.
+/// Checks the models of a miner that shortens phrases: the language model, and the embedder that
+/// compares meanings.
 fn verify_phrase_models(config: &Config) -> Vec<Finding> {
     let Some(name) = config.phrase_model.as_deref() else { return Vec::new() };
     let store = ModelStore::new(config.models_dir.clone());
@@ -318,12 +354,21 @@ fn verify_phrase_models(config: &Config) -> Vec<Finding> {
         Finding::skipped(Check::Models, subject, "verified when it is downloaded")
     } else {
         match engines::language_model_file(Path::new(name), &store) {
-            Some(Ok(file)) => Finding::ok(Check::Models, subject, format!("verified: {}", file.display())),
-            Some(Err(error)) => Finding::error(Check::Models, subject, error.as_ref(), "set another BB_MINER_LM"),
-            None => Finding::fault(Check::Models, subject, "does not exist", "set another BB_MINER_LM"),
+            Some(Ok(file)) => {
+                Finding::ok(Check::Models, subject, format!("verified: {}", file.display()))
+            }
+            Some(Err(error)) => {
+                Finding::error(Check::Models, subject, error.as_ref(), "set another BB_MINER_LM")
+            }
+            None => {
+                Finding::fault(Check::Models, subject, "does not exist", "set another BB_MINER_LM")
+            }
         }
     };
-    vec![language_model, model("embedder of the miner", ALL_MINILM_L6_V2.name, &store, IfMissing::Downloads)]
+    vec![
+        language_model,
+        model("embedder of the miner", ALL_MINILM_L6_V2.name, &store, IfMissing::Downloads),
+    ]
 }
 
 /// Checks the ports of the daemons.

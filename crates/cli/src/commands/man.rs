@@ -15,7 +15,9 @@ pub(crate) struct ManArgs {
 }
 
 pub(crate) fn run(args: &ManArgs, commands: [Command; 2], context: &Context) -> anyhow::Result<()> {
-    let named = || format!("cannot write to {}\nhint: choose a writable directory", args.directory.display());
+    let named = || {
+        format!("cannot write to {}\nhint: choose a writable directory", args.directory.display())
+    };
     std::fs::create_dir_all(&args.directory).with_context(named)?;
     for command in commands {
         clap_mangen::generate_to(command, &args.directory).with_context(named)?;

@@ -20,8 +20,8 @@ pub(crate) struct UpdateArgs {
     /// Release server: an http or https URL, or a directory
     #[arg(long, value_name = "URL|DIR", env = "TAO_UPDATE_URL", hide_env_values = true)]
     from: Option<ReleaseSource>,
-    /// Shell command that restarts the daemons, and succeeds once they are ready. If it fails, the previous program is
-    /// restored, and the command runs again
+    /// Shell command that restarts the daemons, and succeeds once they are ready. If it fails, the
+    /// previous program is restored, and the command runs again
     #[arg(long, value_name = "COMMAND", conflicts_with = "check")]
     restart: Option<String>,
     /// Timeout of --restart, in seconds
@@ -73,7 +73,11 @@ fn report(release: &Release, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Installs a release, with a progress bar.
-async fn install(updater: &Updater, release: &Release, context: &Context) -> anyhow::Result<Installed> {
+async fn install(
+    updater: &Updater,
+    release: &Release,
+    context: &Context,
+) -> anyhow::Result<Installed> {
     updater.check_writable().map_err(classified)?;
     context.say(&format!("downloading tao {}", release.version()));
     let style = ProgressStyle::with_template("[{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
@@ -97,7 +101,9 @@ fn show(updater: &Updater, installed: &Installed, context: &Context) -> anyhow::
     let (program, version) = (updater.program().display(), installed.version.to_string());
     for path in &installed.other_programs {
         let link = path.display();
-        context.say(&format!("{link} is another program, not a link to {program}; link it with: ln -sf tao {link}"));
+        context.say(&format!(
+            "{link} is another program, not a link to {program}; link it with: ln -sf tao {link}"
+        ));
     }
     if context.json {
         return context.print_json(&json!({
@@ -109,9 +115,10 @@ fn show(updater: &Updater, installed: &Installed, context: &Context) -> anyhow::
         }));
     }
     match &installed.previous {
-        Some(previous) => {
-            context.print(&format!("installed {program} {version}; the previous program is {}", previous.display()))
-        }
+        Some(previous) => context.print(&format!(
+            "installed {program} {version}; the previous program is {}",
+            previous.display()
+        )),
         None => context.print(&format!("{program} was already updated to {version}")),
     }
 }

@@ -27,10 +27,33 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ),
     (
         "Wallet",
-        &["wallet", "balance", "transfer", "stake", "lock", "delegates", "take", "proxy", "multisig", "crowdloan"],
+        &[
+            "wallet",
+            "balance",
+            "transfer",
+            "stake",
+            "lock",
+            "delegates",
+            "take",
+            "proxy",
+            "multisig",
+            "crowdloan",
+        ],
     ),
     ("Chain", &["watch", "block", "events", "query", "call", "batch", "tx"]),
-    ("Subnets", &["subnets", "metagraph", "register", "serve-axon", "bench-miner", "weights", "commitment", "sudo"]),
+    (
+        "Subnets",
+        &[
+            "subnets",
+            "metagraph",
+            "register",
+            "serve-axon",
+            "bench-miner",
+            "weights",
+            "commitment",
+            "sudo",
+        ],
+    ),
     ("Develop", &["localnet", "axon", "yuma", "speech", "completions", "man"]),
 ];
 
@@ -46,7 +69,11 @@ pub(super) fn grouped(command: Command) -> Command {
             let Some(below) = command.find_subcommand(name) else { continue };
             let summary = below.get_about().map(ToString::to_string).unwrap_or_default();
             let summary = wrapped(&summary, NAME_WIDTH + 4);
-            let _ = write!(text, "\n  {LITERAL}{name:NAME_WIDTH$}{LITERAL:#}  {}", summary.trim_start());
+            let _ = write!(
+                text,
+                "\n  {LITERAL}{name:NAME_WIDTH$}{LITERAL:#}  {}",
+                summary.trim_start()
+            );
         }
         text += "\n\n";
     }
@@ -69,7 +96,8 @@ mod tests {
     fn every_command_is_in_one_group() {
         let command = Tao::command();
         let commands: BTreeSet<&str> = command.get_subcommands().map(Command::get_name).collect();
-        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let grouped: Vec<&str> =
+            GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
         assert_eq!(grouped.iter().copied().collect::<BTreeSet<_>>(), commands);
         assert_eq!(grouped.len(), commands.len(), "a command is in two groups");
         assert_eq!(commands.iter().map(|name| name.len()).max(), Some(NAME_WIDTH));

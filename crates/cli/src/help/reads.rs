@@ -1,8 +1,10 @@
-//! Finds the environment variables that a command reads, in the source of the command line's crates.
+//! Finds the environment variables that a command reads, in the source of the command line's
+//! crates.
 //!
-//! A function reads the settings whose fields of `Config` it names, the variables that it names in literals, and what
-//! the functions that it calls read. This relies on the layout of rustfmt and on our names: a `Config` is called
-//! `config`, and a file is a module of its name. A crate such as `taonet-cli-wallet` counts as a module `wallet`.
+//! A function reads the settings whose fields of `Config` it names, the variables that it names in
+//! literals, and what the functions that it calls read. This relies on the layout of rustfmt and on
+//! our names: a `Config` is called `config`, and a file is a module of its name. A crate such as
+//! `taonet-cli-wallet` counts as a module `wallet`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -39,7 +41,8 @@ impl Source {
     pub(super) fn open(root: &Path, variables: &[&'static str]) -> Self {
         let settings = root.join("../../subnets/babelbit/config/src");
         let operator = root.join("../neuron/src/operator.rs");
-        let mut source = Self { functions: Vec::new(), files: BTreeMap::new(), fields: BTreeMap::new() };
+        let mut source =
+            Self { functions: Vec::new(), files: BTreeMap::new(), fields: BTreeMap::new() };
         let mut folders = vec![root.join("src"), settings.clone()];
         let packages = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path().join("src"));
         folders.extend(packages.filter(|source| source.is_dir()));
@@ -49,11 +52,13 @@ impl Source {
                     // The table names every variable, and this folder the ones that it looks for.
                     stem == "tests"
                         || stem == "help"
-                        || path.parent() == Some(&settings) && (stem == "lib" || stem == "variables")
+                        || path.parent() == Some(&settings)
+                            && (stem == "lib" || stem == "variables")
                 });
                 if path.is_dir() && !is_skipped {
                     folders.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "rs") && !is_skipped {
+                } else if path.extension().is_some_and(|extension| extension == "rs") && !is_skipped
+                {
                     source.add(&path);
                 }
             }
@@ -61,10 +66,13 @@ impl Source {
         let own = fs::read_to_string(settings.join("variables.rs")).unwrap();
         let operator = fs::read_to_string(operator).unwrap();
         for name in variables {
-            let name_in = |table: &'_ str| Some(table.split_once(&format!("\"{name}\""))?.1.to_owned());
+            let name_in =
+                |table: &'_ str| Some(table.split_once(&format!("\"{name}\""))?.1.to_owned());
             let fields = match name_in(&own) {
                 Some(row) => field(&row),
-                None => field(&name_in(&operator).unwrap()).map(|field| format!("operator.{field}")),
+                None => {
+                    field(&name_in(&operator).unwrap()).map(|field| format!("operator.{field}"))
+                }
             };
             source.fields.extend(fields.map(|field| (field, *name)));
         }
@@ -72,7 +80,9 @@ impl Source {
         let settings = fs::read_to_string(settings.join("lib.rs")).unwrap();
         for line in settings.lines().map(str::trim) {
             let copy = line.strip_prefix("config.").and_then(|line| line.strip_suffix(';'));
-            let Some((to, from)) = copy.and_then(|copy| copy.split_once(" = config.")) else { continue };
+            let Some((to, from)) = copy.and_then(|copy| copy.split_once(" = config.")) else {
+                continue;
+            };
             let name = source.fields.get(from).copied();
             source.fields.extend(name.map(|name| (to.to_owned(), name)));
         }
@@ -82,7 +92,8 @@ impl Source {
     fn add(&mut self, path: &Path) {
         let text = fs::read_to_string(path).unwrap();
         let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        // Imports from other crates are like those from this crate. The modules of `base` are top-level ones.
+        // Imports from other crates are like those from this crate. The modules of `base` are
+        // top-level ones.
         let text = text.replace("taonet_cli_base::", "").replace("taonet_cli_", "");
         let path = module_path(path);
         let mut of = None;
@@ -97,10 +108,15 @@ impl Source {
             let indent = &line[..line.len() - line.trim_start().len()];
             let end = format!("{indent}}}");
             let rest = lines[number..].iter().position(|line| *line == end).unwrap_or(0);
-            let body = if line.ends_with('}') { (*line).to_owned() } else { lines[number..=number + rest].join("\n") };
+            let body = if line.ends_with('}') {
+                (*line).to_owned()
+            } else {
+                lines[number..=number + rest].join("\n")
+            };
             self.functions.push(Function { file: path.clone(), of: of.clone(), name, body });
         }
-        let uses = ["\nuse ", "\npub(crate) use ", "\npub use "].map(|start| text.split(start).skip(1));
+        let uses =
+            ["\nuse ", "\npub(crate) use ", "\npub use "].map(|start| text.split(start).skip(1));
         let imports = uses.into_iter().flatten().filter_map(|part| part.split(';').next());
         let imports = imports.map(str::to_owned).collect();
         let module = path.file_stem().unwrap().to_string_lossy().into_owned();
@@ -122,13 +138,24 @@ impl Source {
         let mut entries = Vec::new();
         for word in words {
             let variant = variant(word);
-            // The variant is matched in the same function if it is one of a nested enum, else in a called one.
-            let mut found: Vec<_> = at.iter().filter_map(|function| function.arm(&variant)).collect();
+            // The variant is matched in the same function if it is one of a nested enum, else in a
+            // called one.
+            let mut found: Vec<_> =
+                at.iter().filter_map(|function| function.arm(&variant)).collect();
             if found.is_empty() {
-                found = self.callees(&at).iter().filter_map(|function| function.arm(&variant)).collect();
+                found = self
+                    .callees(&at)
+                    .iter()
+                    .filter_map(|function| function.arm(&variant))
+                    .collect();
             }
             assert!(!found.is_empty(), "no function of `{command}` is found at {word}");
-            entries.extend(found.iter().map(|(_, around)| around.clone()).filter(|around| around.name != "run_tao"));
+            entries.extend(
+                found
+                    .iter()
+                    .map(|(_, around)| around.clone())
+                    .filter(|around| around.name != "run_tao"),
+            );
             at = found.into_iter().map(|(arm, _)| arm).collect();
         }
         entries.extend(at);
@@ -137,7 +164,8 @@ impl Source {
 
     /// Returns the variables that the functions of this name read.
     pub(super) fn reads_of_functions(&self, name: &str) -> BTreeSet<String> {
-        let named: Vec<_> = self.functions.iter().filter(|function| function.name == name).cloned().collect();
+        let named: Vec<_> =
+            self.functions.iter().filter(|function| function.name == name).cloned().collect();
         self.all_reads(&named)
     }
 
@@ -165,7 +193,12 @@ impl Source {
     }
 
     fn position(&self, wanted: impl Fn(&Function) -> bool) -> Vec<usize> {
-        self.functions.iter().enumerate().filter(|(_, function)| wanted(function)).map(|(index, _)| index).collect()
+        self.functions
+            .iter()
+            .enumerate()
+            .filter(|(_, function)| wanted(function))
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// Adds the variables that a function names directly, without the functions that it calls.
@@ -180,12 +213,16 @@ impl Source {
                 body += constant.0;
             }
         }
-        reads.extend(body.split('"').skip(1).step_by(2).filter(|text| is_variable(text)).map(str::to_owned));
+        reads.extend(
+            body.split('"').skip(1).step_by(2).filter(|text| is_variable(text)).map(str::to_owned),
+        );
         // The names are in `taonet-settings`.
         if body.contains("selected_network(") {
             reads.extend(NETWORK_VARIABLES.map(str::to_owned));
         }
-        if !["babelbit_config", "settings::", "setup.config"].iter().any(|part| text.contains(part)) && !is_settings {
+        if !["babelbit_config", "settings::", "setup.config"].iter().any(|part| text.contains(part))
+            && !is_settings
+        {
             return;
         }
         let mut named = vec![("config.", ""), ("load()?.", "")];
@@ -194,7 +231,9 @@ impl Source {
             Some("RoundSettings") => named.push(("self.", "rounds.")),
             _ => {}
         }
-        if body.contains("settings: &WalletSettings") || body.contains("settings: &mut WalletSettings") {
+        if body.contains("settings: &WalletSettings")
+            || body.contains("settings: &mut WalletSettings")
+        {
             named.push(("settings.", "operator.wallet."));
         }
         if body.contains("let services = &") {
@@ -207,16 +246,19 @@ impl Source {
         }
     }
 
-    /// Adds the variable of a field; for a struct of settings that is passed on as one value, those of its fields.
+    /// Adds the variable of a field; for a struct of settings that is passed on as one value, those
+    /// of its fields.
     fn field(&self, path: &str, rest: &str, reads: &mut BTreeSet<String>) {
         let whole = path.strip_suffix(".clone").unwrap_or(path);
         let below = format!("{whole}.");
         let is_assigned = rest.starts_with(" = ");
         for (field, name) in &self.fields {
-            let is_field =
-                *field == whole || path.strip_prefix(field.as_str()).is_some_and(|rest| rest.starts_with('.'));
-            // The switch of the uploads has no effect on the storage; functions read single fields of the services' part.
-            let is_below = field.starts_with(&below) && whole != "services" && field != "operator.s3.enabled";
+            let is_field = *field == whole
+                || path.strip_prefix(field.as_str()).is_some_and(|rest| rest.starts_with('.'));
+            // The switch of the uploads has no effect on the storage; functions read single fields
+            // of the services' part.
+            let is_below =
+                field.starts_with(&below) && whole != "services" && field != "operator.s3.enabled";
             if !is_assigned && (is_field || is_below) {
                 reads.insert((*name).to_owned());
             }
@@ -228,20 +270,26 @@ impl Source {
         let mut found = Vec::new();
         for (start, _) in function.body.match_indices('(') {
             let before = &function.body[..start];
-            let (before, name) = before.split_at(before.rfind(|c: char| !is_word(c)).map_or(0, |last| last + 1));
+            let (before, name) =
+                before.split_at(before.rfind(|c: char| !is_word(c)).map_or(0, |last| last + 1));
             if before.ends_with("fn ") {
                 continue;
             }
-            let callees = self.position(|callee| callee.name == name && callee.of.is_some() == before.ends_with('.'));
+            let callees = self.position(|callee| {
+                callee.name == name && callee.of.is_some() == before.ends_with('.')
+            });
             found.extend(match before.strip_suffix("::").and_then(|before| words(before).last()) {
-                Some("Self") => self.position(|callee| callee.name == name && callee.of == function.of),
+                Some("Self") => {
+                    self.position(|callee| callee.name == name && callee.of == function.of)
+                }
                 Some(of) if of.starts_with(char::is_uppercase) => {
                     self.position(|callee| callee.name == name && callee.of.as_deref() == Some(of))
                 }
                 Some(module) => self.nearest(function, callees, module),
                 None => {
                     let receiver = words(before).last().unwrap_or_default();
-                    let callees = callees.into_iter().filter(|callee| self.is_in_scope(function, *callee));
+                    let callees =
+                        callees.into_iter().filter(|callee| self.is_in_scope(function, *callee));
                     self.declared(function, callees.collect(), receiver)
                 }
             });
@@ -249,19 +297,23 @@ impl Source {
         found
     }
 
-    /// Returns those of the methods whose type the file declares for a receiver of this name; all of them if the file
-    /// declares no such type.
+    /// Returns those of the methods whose type the file declares for a receiver of this name; all
+    /// of them if the file declares no such type.
     fn declared(&self, function: &Function, callees: Vec<usize>, receiver: &str) -> Vec<usize> {
         let text = &self.files[&function.file].text;
         let is_declared = |callee: &usize| {
             let of = self.functions[*callee].of.as_deref();
             of.is_some_and(|of| text.contains(&format!(" {receiver}: {of},")))
         };
-        if callees.iter().any(is_declared) { callees.into_iter().filter(is_declared).collect() } else { callees }
+        if callees.iter().any(is_declared) {
+            callees.into_iter().filter(is_declared).collect()
+        } else {
+            callees
+        }
     }
 
-    /// Returns those of the functions that are in the nearest module of this name: a child of the caller's module, a
-    /// sibling of it, or else any other.
+    /// Returns those of the functions that are in the nearest module of this name: a child of the
+    /// caller's module, a sibling of it, or else any other.
     fn nearest(&self, function: &Function, callees: Vec<usize>, module: &str) -> Vec<usize> {
         let file = |callee: usize| &self.functions[callee].file;
         let own = function.file.with_extension("");
@@ -276,7 +328,8 @@ impl Source {
         named.into_iter().filter(|callee| Some(distance(*callee)) == nearest).collect()
     }
 
-    /// Returns whether a function, or the type of a method, is defined in the caller's file or imported there.
+    /// Returns whether a function, or the type of a method, is defined in the caller's file or
+    /// imported there.
     fn is_in_scope(&self, function: &Function, callee: usize) -> bool {
         let callee = &self.functions[callee];
         let name = callee.of.as_ref().unwrap_or(&callee.name);
@@ -285,17 +338,19 @@ impl Source {
         let is_parent = Some(callee.file.with_extension("").as_path()) == function.file.parent();
         let is_imported = |import: &String| {
             let has = |name: &str| words(import).any(|word| word == name);
-            has(name) && (is_parent && has("super") || has(module) || folder.to_str().is_some_and(has))
+            has(name)
+                && (is_parent && has("super") || has(module) || folder.to_str().is_some_and(has))
         };
         let is_setting = matches!(name.as_str(), "Config" | "RoundSettings");
-        let imports = |file: &Path| self.files.get(file).is_some_and(|file| file.imports.iter().any(is_imported));
+        let imports = |file: &Path| {
+            self.files.get(file).is_some_and(|file| file.imports.iter().any(is_imported))
+        };
         // The parent module may import it for the modules in its folder.
         let parent = function.file.parent().map(|folder| folder.with_extension("rs"));
         let is_shared = || {
-            self.files[&function.file]
-                .imports
-                .iter()
-                .any(|import| words(import).any(|word| word == "super") && words(import).any(|word| word == name))
+            self.files[&function.file].imports.iter().any(|import| {
+                words(import).any(|word| word == "super") && words(import).any(|word| word == name)
+            })
         };
         callee.file == function.file
             || is_setting
@@ -305,8 +360,8 @@ impl Source {
 }
 
 impl Function {
-    /// Splits a function at its match arms: returns the arms of a variant, and the function without its arms, each as a
-    /// separate function.
+    /// Splits a function at its match arms: returns the arms of a variant, and the function without
+    /// its arms, each as a separate function.
     fn arm(&self, variant: &str) -> Option<(Self, Self)> {
         let part = |lines: &[&str]| Self { body: lines.join("\n"), ..self.clone() };
         if self.body.contains(&format!("let Command::{variant}(")) {
@@ -314,18 +369,24 @@ impl Function {
         }
         let lines: Vec<&str> = self.body.lines().collect();
         let indent = |line: &str| line.len() - line.trim_start().len();
-        let pattern = |line: &str| line.trim_start().trim_start_matches("Some(").split("=>").next().unwrap().to_owned();
+        let pattern = |line: &str| {
+            line.trim_start().trim_start_matches("Some(").split("=>").next().unwrap().to_owned()
+        };
         let is_arm = |line: &str| {
             let pattern = pattern(line);
             pattern.starts_with(char::is_uppercase) && pattern.contains("::") || pattern == "None "
         };
-        let is_named = |line: &str| is_arm(line) && words(&pattern(line)).any(|word| word == variant);
+        let is_named =
+            |line: &str| is_arm(line) && words(&pattern(line)).any(|word| word == variant);
         let depth = indent(lines.iter().find(|line| is_named(line))?);
         let (mut arms, mut around, mut line) = (Vec::new(), Vec::new(), 0);
         while let Some(text) = lines.get(line) {
             let is_arm = is_arm(text) && indent(text) == depth;
-            let is_inner = |line: &&&str| indent(line) > depth || indent(line) == depth && line.trim() == "}";
-            let end = line + 1 + if is_arm { lines[line + 1..].iter().take_while(is_inner).count() } else { 0 };
+            let is_inner =
+                |line: &&&str| indent(line) > depth || indent(line) == depth && line.trim() == "}";
+            let end = line
+                + 1
+                + if is_arm { lines[line + 1..].iter().take_while(is_inner).count() } else { 0 };
             match (is_arm, is_named(text)) {
                 (true, true) => arms.extend(&lines[line..end]),
                 (true, false) => {}
@@ -337,7 +398,8 @@ impl Function {
     }
 }
 
-/// Returns the path of a source file as if its crate were a module: `wallet/src/lib.rs` is `wallet.rs`.
+/// Returns the path of a source file as if its crate were a module: `wallet/src/lib.rs` is
+/// `wallet.rs`.
 fn module_path(path: &Path) -> PathBuf {
     if path.ends_with("src/lib.rs") {
         return path.ancestors().nth(2).unwrap().with_extension("rs");
@@ -365,7 +427,9 @@ fn after<'a>(text: &'a str, root: &str) -> Vec<(String, &'a str)> {
     found
         .map(|(start, root)| {
             let text = &text[start + root.len()..];
-            let end = text.find(|c: char| !is_word(c) && c != '.' && !c.is_whitespace()).unwrap_or(text.len());
+            let end = text
+                .find(|c: char| !is_word(c) && c != '.' && !c.is_whitespace())
+                .unwrap_or(text.len());
             // A path continues on the next line only before a dot.
             let end = text[..end].find(|c: char| c.is_whitespace()).unwrap_or(end);
             let path = text[..end].trim_end_matches('.');
@@ -378,13 +442,18 @@ fn after<'a>(text: &'a str, root: &str) -> Vec<(String, &'a str)> {
 pub(super) fn is_variable(text: &str) -> bool {
     let is_name = text.starts_with(|c: char| c.is_ascii_uppercase())
         && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
-    is_name && !text.starts_with("CARGO_") && !text.ends_with('_') && (text.contains('_') || text == "COLUMNS")
+    is_name
+        && !text.starts_with("CARGO_")
+        && !text.ends_with('_')
+        && (text.contains('_') || text == "COLUMNS")
 }
 
-/// Returns the field that a row of the settings table writes: after its name, the first `FIELD =` or `config.FIELD`.
+/// Returns the field that a row of the settings table writes: after its name, the first `FIELD =`
+/// or `config.FIELD`.
 fn field(row: &str) -> Option<String> {
     // A row ends where the next begins.
-    let row = row.split("variable!(").next()?.split("shared!(").next()?.split("Variable {").next()?;
+    let row =
+        row.split("variable!(").next()?.split("shared!(").next()?.split("Variable {").next()?;
     let (before, _) = row.split_once(" = ")?;
     let start = before.rfind(|c: char| !is_word(c) && c != '.').map_or(0, |last| last + 1);
     let field = before[start..].trim_start_matches("config.");
@@ -394,15 +463,19 @@ fn field(row: &str) -> Option<String> {
 /// Returns the type that an `impl` line implements.
 fn implemented(line: &str) -> String {
     let line = line.rsplit(" for ").next().unwrap().trim_start_matches("impl");
-    let line = if line.starts_with('<') { line.split_once("> ").map_or(line, |(_, rest)| rest) } else { line };
+    let line = if line.starts_with('<') {
+        line.split_once("> ").map_or(line, |(_, rest)| rest)
+    } else {
+        line
+    };
     words(line).next().unwrap_or_default().to_owned()
 }
 
 /// Returns the name of the function that a line declares.
 fn declared(line: &str) -> Option<String> {
     let (before, after) = line.split_once("fn ")?;
-    let is_declaration = before
-        .split_whitespace()
-        .all(|word| word.starts_with("pub") || ["const", "async", "super)", "crate)"].contains(&word));
+    let is_declaration = before.split_whitespace().all(|word| {
+        word.starts_with("pub") || ["const", "async", "super)", "crate)"].contains(&word)
+    });
     is_declaration.then(|| words(after).next().unwrap_or_default().to_owned())
 }

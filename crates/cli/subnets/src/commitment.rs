@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_chain::calls::{self, CommitmentText};
-use taonet_cli_base::chain::{Account, AtArgs, NetworkArgs, Plan, SigningHotkeyArgs, TxArgs, block_json, failed};
+use taonet_cli_base::chain::{
+    Account, AtArgs, NetworkArgs, Plan, SigningHotkeyArgs, TxArgs, block_json, failed,
+};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::COMMITMENTS;
@@ -77,15 +79,21 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
         let commitments = match args.hotkey {
             None => chain.commitments(args.netuid, block.into()).await.map_err(failed)?,
             Some(account) => {
-                let text = chain.commitment(args.netuid, account.hotkey(), block.into()).await.map_err(failed)?;
+                let text = chain
+                    .commitment(args.netuid, account.hotkey(), block.into())
+                    .await
+                    .map_err(failed)?;
                 text.map(|text| (account.hotkey(), text)).into_iter().collect()
             }
         };
         if context.json {
-            let list: Vec<_> =
-                commitments.iter().map(|(hotkey, text)| json!({ "hotkey": hotkey, "text": text })).collect();
-            return context
-                .print_json(&json!({ "block": block_json(block), "netuid": args.netuid, "commitments": list }));
+            let list: Vec<_> = commitments
+                .iter()
+                .map(|(hotkey, text)| json!({ "hotkey": hotkey, "text": text }))
+                .collect();
+            return context.print_json(
+                &json!({ "block": block_json(block), "netuid": args.netuid, "commitments": list }),
+            );
         }
         if commitments.is_empty() {
             context.say("no commitments");

@@ -24,7 +24,10 @@
 //! `taonet-ledger`, `taonet-pow`, `taonet-primitives`, `taonet-service` and `taonet-timelock`. Used
 //! by `taonet-cli`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 pub mod commitment;
 pub mod metagraph;

@@ -15,8 +15,8 @@ use taonet_primitives::{Hotkey, MechId, NetUid};
 
 /// Show a subnet's neurons: stake, incentive, consensus, endpoints.
 ///
-/// In JSON, shares are in parts of 65535 and amounts in rao; with --full, each neuron has its weights and bonds as
-/// pairs of uid and share.
+/// In JSON, shares are in parts of 65535 and amounts in rao; with --full, each neuron has its
+/// weights and bonds as pairs of uid and share.
 #[derive(Debug, Args)]
 pub struct MetagraphArgs {
     /// Netuid of the subnet
@@ -48,9 +48,12 @@ pub fn run(args: &MetagraphArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let detail = if args.full { Detail::Full } else { Detail::Lite };
-        let metagraph = chain.metagraph(args.netuid, args.mech, detail, block.into()).await.map_err(failed)?;
+        let metagraph =
+            chain.metagraph(args.netuid, args.mech, detail, block.into()).await.map_err(failed)?;
         let earlier = match args.diff {
-            Some(at) => Some(chain.metagraph(args.netuid, args.mech, Detail::Lite, at).await.map_err(failed)?),
+            Some(at) => Some(
+                chain.metagraph(args.netuid, args.mech, Detail::Lite, at).await.map_err(failed)?,
+            ),
             None => None,
         };
         Ok((metagraph, earlier))
@@ -69,14 +72,28 @@ pub fn run(args: &MetagraphArgs, context: &Context) -> anyhow::Result<()> {
 
 fn changes(difference: &Difference) -> String {
     let mut rows = table(&METAGRAPH_CHANGES);
-    let name = |hotkey: Option<Hotkey>| hotkey.map_or_else(|| "–".to_owned(), |hotkey| hotkey.to_string());
+    let name =
+        |hotkey: Option<Hotkey>| hotkey.map_or_else(|| "–".to_owned(), |hotkey| hotkey.to_string());
     for (uid, before, after) in &difference.replaced {
-        rows.add_row([uid.to_string(), String::new(), "hotkey".to_owned(), name(*before), name(*after)]);
+        rows.add_row([
+            uid.to_string(),
+            String::new(),
+            "hotkey".to_owned(),
+            name(*before),
+            name(*after),
+        ]);
     }
     for change in &difference.changed {
         for (field, before, after) in &change.fields {
-            let [before, after] = [before, after].map(|value| printable(&value.to_string()).into_owned());
-            rows.add_row([change.uid.to_string(), change.hotkey.to_string(), field.clone(), before, after]);
+            let [before, after] =
+                [before, after].map(|value| printable(&value.to_string()).into_owned());
+            rows.add_row([
+                change.uid.to_string(),
+                change.hotkey.to_string(),
+                field.clone(),
+                before,
+                after,
+            ]);
         }
     }
     format!("{rows}\n\nfrom block {} to block {}", difference.from, difference.to)
@@ -108,11 +125,13 @@ fn text(metagraph: &Metagraph) -> String {
         neurons.len()
     );
     let mut text = format!("{rows}\n\n{}", wrapped(&subnet));
-    let matrices = [(table(&WEIGHT_ROWS), &metagraph.weights), (table(&BOND_ROWS), &metagraph.bonds)];
+    let matrices =
+        [(table(&WEIGHT_ROWS), &metagraph.weights), (table(&BOND_ROWS), &metagraph.bonds)];
     for (mut rows, matrix) in matrices {
         let Some(matrix) = matrix else { continue };
         for (uid, row) in matrix.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
-            let entries: Vec<_> = row.iter().map(|(to, parts)| format!("{to}: {}", share(*parts))).collect();
+            let entries: Vec<_> =
+                row.iter().map(|(to, parts)| format!("{to}: {}", share(*parts))).collect();
             rows.add_row([uid.to_string(), entries.join("  ")]);
         }
         text.push_str("\n\n");

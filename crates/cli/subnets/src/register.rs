@@ -71,6 +71,7 @@ pub fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Returns the uid from the registration event, as JSON.
 fn registered(inclusion: &Inclusion) -> Value {
-    let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "NeuronRegistered"));
+    let event =
+        inclusion.events.iter().find(|event| event.is("SubtensorModule", "NeuronRegistered"));
     json!({ "uid": event.map(|event| &event.fields[1]) })
 }

@@ -7,7 +7,9 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use taonet_chain::{Hyperparameter, calls};
-use taonet_cli_base::chain::{AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, argument, block_json, failed};
+use taonet_cli_base::chain::{
+    AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, argument, block_json, failed,
+};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
 use taonet_cli_wallet::stake::burn;
@@ -117,7 +119,11 @@ fn call_name(name: &str) -> String {
 }
 
 /// Returns the arguments of the call by name, with the netuid first if the call takes one.
-fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> anyhow::Result<Map<String, Value>> {
+fn arguments(
+    fields: &[String],
+    netuid: Option<NetUid>,
+    values: &[String],
+) -> anyhow::Result<Map<String, Value>> {
     let mut arguments = Map::new();
     let mut names = fields;
     if let Some((first, rest)) = fields.split_first().filter(|(first, _)| *first == "netuid") {
@@ -138,7 +144,12 @@ fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> an
         ));
     }
     if names.len() != values.len() {
-        let text = format!("expected {} ({}), not {}", counted(names.len(), "value"), names.join(", "), values.len());
+        let text = format!(
+            "expected {} ({}), not {}",
+            counted(names.len(), "value"),
+            names.join(", "),
+            values.len()
+        );
         return Err(Classified::error(Failure::Usage, text));
     }
     for (name, text) in names.iter().zip(values) {
@@ -173,13 +184,26 @@ mod tests {
         for (names, netuid, values, expected) in [
             (&["netuid", "tempo"][..], subnet, &["20"][..], json!({ "netuid": 2, "tempo": 20 })),
             (&["netuid", "on"], subnet, &["true"], json!({ "netuid": 2, "on": true })),
-            (&["netuid", "min_burn"], subnet, &["0.0005TAO"], json!({ "netuid": 2, "min_burn": 500_000 })),
+            (
+                &["netuid", "min_burn"],
+                subnet,
+                &["0.0005TAO"],
+                json!({ "netuid": 2, "min_burn": 500_000 }),
+            ),
             (&["netuid", "steepness"], subnet, &["-5"], json!({ "netuid": 2, "steepness": -5 })),
-            (&["netuid", "low", "high"], subnet, &["1", "2"], json!({ "netuid": 2, "low": 1, "high": 2 })),
+            (
+                &["netuid", "low", "high"],
+                subnet,
+                &["1", "2"],
+                json!({ "netuid": 2, "low": 1, "high": 2 }),
+            ),
             (&["rate_limit"], None, &["0"], json!({ "rate_limit": 0 })),
         ] {
             let values = fields(values);
-            assert_eq!(Value::Object(arguments(&fields(names), netuid, &values).unwrap()), expected);
+            assert_eq!(
+                Value::Object(arguments(&fields(names), netuid, &values).unwrap()),
+                expected
+            );
         }
     }
 
@@ -188,7 +212,12 @@ mod tests {
         for (names, netuid, values, words) in [
             (&["netuid", "tempo"][..], None, &["20"][..], "--netuid is required"),
             (&["rate_limit"], Some(NetUid(2)), &["0"], "--netuid is not allowed"),
-            (&["netuid", "low", "high"], Some(NetUid(2)), &["1"], "expected 2 values (low, high), not 1"),
+            (
+                &["netuid", "low", "high"],
+                Some(NetUid(2)),
+                &["1"],
+                "expected 2 values (low, high), not 1",
+            ),
             (&["rate_limit"], None, &["1.0000000001tao"], "invalid value for rate_limit"),
         ] {
             let error = arguments(&fields(names), netuid, &fields(values)).unwrap_err();

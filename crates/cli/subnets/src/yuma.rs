@@ -19,7 +19,8 @@ pub struct YumaArgs {
     /// Show every step: stake, weights, consensus, clipped weights, incentive, bonds, dividends
     #[arg(long)]
     explain: bool,
-    /// Use Bittensor's original formulation with rank, trust and a consensus curve; always shows every step
+    /// Use Bittensor's original formulation with rank, trust and a consensus curve; always shows
+    /// every step
     #[arg(long)]
     classic: bool,
     /// Steepness of the classic consensus curve
@@ -32,9 +33,10 @@ pub struct YumaArgs {
 
 /// Runs `tao yuma`.
 pub fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
-    let document = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
-    let case =
-        Case::from_json(&document).with_context(|| format!("{} is not an epoch document", args.file.display()))?;
+    let document = std::fs::read(&args.file)
+        .with_context(|| format!("cannot read {}", args.file.display()))?;
+    let case = Case::from_json(&document)
+        .with_context(|| format!("{} is not an epoch document", args.file.display()))?;
     if args.classic {
         let epoch = ClassicEpoch::of(&case.input, Curve { rho: args.rho, kappa: args.kappa })?;
         return if context.json {
@@ -56,11 +58,13 @@ pub fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
     context.print_json(&result)
 }
 
-/// Returns the intermediate results as fractions; a matrix is one array of [uid, fraction] per validator.
+/// Returns the intermediate results as fractions; a matrix is one array of [uid, fraction] per
+/// validator.
 fn steps(epoch: &Epoch<Sparse>) -> Value {
     let vector = |shares: &[I32F32]| shares.iter().map(|share| share.to_f64()).collect::<Vec<_>>();
     let rows = |matrix: &Sparse| {
-        let entries = (0..matrix.rows()).map(|row| matrix.row(row).map(|(column, entry)| (column, entry.to_f64())));
+        let entries = (0..matrix.rows())
+            .map(|row| matrix.row(row).map(|(column, entry)| (column, entry.to_f64())));
         entries.map(Iterator::collect).collect::<Vec<Vec<_>>>()
     };
     json!({

@@ -52,14 +52,17 @@ impl Service {
     /// Returns the configuration of the service without .env.
     fn config(&self) -> Config {
         let pairs = self.environment().into_iter().map(|(name, value)| (name.into(), value.into()));
-        let (config, warnings) = Config::from_variables(pairs, Some(Path::new("/home/taonet"))).unwrap();
+        let (config, warnings) =
+            Config::from_variables(pairs, Some(Path::new("/home/taonet"))).unwrap();
         assert_eq!(warnings, []);
         config
     }
 
     /// Returns the ports, each as address, host port and container port.
     fn ports(&self) -> Vec<[&str; 3]> {
-        self.block("ports").map(|port| port.split(':').collect::<Vec<_>>().try_into().unwrap()).collect()
+        self.block("ports")
+            .map(|port| port.split(':').collect::<Vec<_>>().try_into().unwrap())
+            .collect()
     }
 }
 
@@ -100,9 +103,15 @@ fn daemons_listen_where_others_look_for_them() {
     let services = section("services");
     let container = |name: &str| services[name].ports()[0][2].to_owned();
     let [gateway, signer, validator, runner] = DAEMONS.map(|name| services[name].config());
-    assert_eq!(gateway.gateway_listen().to_string(), format!("0.0.0.0:{}", container("subtensor-gateway")));
+    assert_eq!(
+        gateway.gateway_listen().to_string(),
+        format!("0.0.0.0:{}", container("subtensor-gateway"))
+    );
     assert_eq!(signer.signer_listen().to_string(), format!("0.0.0.0:{}", container("signer")));
-    assert_eq!(validator.metrics_listen().to_string(), format!("0.0.0.0:{}", container("validator")));
+    assert_eq!(
+        validator.metrics_listen().to_string(),
+        format!("0.0.0.0:{}", container("validator"))
+    );
     assert_eq!(runner.metrics_listen().ip(), validator.metrics_listen().ip());
     // The default addresses, with the host names of compose.yml.
     let defaults = Config::from_variables([], None).unwrap().0;
@@ -115,23 +124,37 @@ fn daemons_listen_where_others_look_for_them() {
     assert_eq!(validator.signer_url(), defaults.signer_url());
     for name in DAEMONS {
         let config = services[name].config();
-        assert_eq!(config.services.token_file.as_deref(), Some(Path::new("/run/taonet/token")), "{name}");
-        assert!(services[name].block("volumes").any(|volume| volume == "token:/run/taonet:ro"), "{name}");
-        let health = services[name].block("healthcheck").find(|line| line.starts_with("test:")).unwrap();
+        assert_eq!(
+            config.services.token_file.as_deref(),
+            Some(Path::new("/run/taonet/token")),
+            "{name}"
+        );
+        assert!(
+            services[name].block("volumes").any(|volume| volume == "token:/run/taonet:ro"),
+            "{name}"
+        );
+        let health =
+            services[name].block("healthcheck").find(|line| line.starts_with("test:")).unwrap();
         // The gateway's own port serves liveness only.
         let port = match services[name].value("command").unwrap().split_once("--metrics 0.0.0.0:") {
             Some((_, metrics)) if name == "subtensor-gateway" => metrics.to_owned(),
             _ => container(name),
         };
         let path = if name == "signer" { "healthz" } else { "readyz" };
-        assert!(health.contains(&format!("\"http://127.0.0.1:{port}/{path}\"")), "{name}: {health}");
+        assert!(
+            health.contains(&format!("\"http://127.0.0.1:{port}/{path}\"")),
+            "{name}: {health}"
+        );
     }
 }
 
 #[test]
 fn every_setting_in_it_exists() {
-    let known: BTreeSet<_> =
-        variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| variable.name).collect();
+    let known: BTreeSet<_> = variables()
+        .iter()
+        .filter(|variable| variable.apply.is_some())
+        .map(|variable| variable.name)
+        .collect();
     let text = read("compose.yml");
     let named = text.split("${").skip(1).map(|rest| rest.split([':', '}']).next().unwrap());
     // Options of a service's command are no settings of the program.
@@ -140,8 +163,11 @@ fn every_setting_in_it_exists() {
     assert!(!named.is_empty());
     for (name, service) in section("services") {
         // The PostgreSQL image defines its own settings.
-        let set: BTreeSet<_> =
-            service.environment().into_keys().filter(|variable| !variable.starts_with("POSTGRES_")).collect();
+        let set: BTreeSet<_> = service
+            .environment()
+            .into_keys()
+            .filter(|variable| !variable.starts_with("POSTGRES_"))
+            .collect();
         assert_eq!(set.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new(), "{name}");
     }
 }
@@ -152,7 +178,8 @@ fn workers_find_their_services() {
     let services = section("services");
     let scorer = &services["scorer"];
     let config = scorer.config();
-    let url = |secret: &Option<taonet_settings::Secret>| secret.as_ref().unwrap().expose().to_owned();
+    let url =
+        |secret: &Option<taonet_settings::Secret>| secret.as_ref().unwrap().expose().to_owned();
     assert_eq!(url(&config.operator.nats_url), "nats://nats:4222");
     assert_eq!(url(&config.operator.database_url), "postgres://postgres@postgres/postgres");
     for name in ["scorer", "nats", "postgres"] {
@@ -160,21 +187,35 @@ fn workers_find_their_services() {
         assert_eq!(services[name].block("ports").next(), None, "{name}");
     }
     assert!(scorer.value("command").unwrap().ends_with("--metrics 0.0.0.0:8012"));
-    assert!(read("prometheus.yml").contains("dns_sd_configs: [{names: [scorer], type: A, port: 8012}]"));
-    assert!(!scorer.block("volumes").any(|volume| volume.contains("wallets") || volume.starts_with("token:")));
+    assert!(
+        read("prometheus.yml").contains("dns_sd_configs: [{names: [scorer], type: A, port: 8012}]")
+    );
+    assert!(
+        !scorer
+            .block("volumes")
+            .any(|volume| volume.contains("wallets") || volume.starts_with("token:"))
+    );
 }
 
-/// Each one is ready by the same check, at the address of its command, and only miners are published.
+/// Each one is ready by the same check, at the address of its command, and only miners are
+/// published.
 #[test]
 fn services_of_profiles_are_checked_and_published() {
     let (services, prometheus) = (section("services"), read("prometheus.yml"));
-    let (ready, text) = ("&ready\n  test: [CMD, curl, --fail, --silent, --output, /dev/null", read("compose.yml"));
+    let (ready, text) =
+        ("&ready\n  test: [CMD, curl, --fail, --silent, --output, /dev/null", read("compose.yml"));
     assert!(text.contains(&format!("{ready}, \"http://127.0.0.1:8010/readyz\"]")));
     for name in OPTIONAL {
         let service = &services[name];
-        assert!(service.value("profiles").is_some() && service.value("healthcheck") == Some("*ready"), "{name}");
+        assert!(
+            service.value("profiles").is_some() && service.value("healthcheck") == Some("*ready"),
+            "{name}"
+        );
         assert!(service.value("command").unwrap().contains(" --metrics 0.0.0.0:8010"), "{name}");
-        assert!(prometheus.contains(&format!("[{name},")) || prometheus.contains(&format!(", {name}")), "{name}");
+        assert!(
+            prometheus.contains(&format!("[{name},")) || prometheus.contains(&format!(", {name}")),
+            "{name}"
+        );
         for port in service.block("ports") {
             assert_eq!(port.starts_with("127.0.0.1:"), !name.ends_with("-miner"), "{name}: {port}");
         }
@@ -197,7 +238,8 @@ fn only_daemons_see_the_settings() {
 fn what_is_kept_is_in_volumes() {
     let services = section("services");
     let declared: BTreeSet<String> = section("volumes").into_keys().collect();
-    let sources = services.values().flat_map(|service| service.block("volumes").collect::<Vec<_>>());
+    let sources =
+        services.values().flat_map(|service| service.block("volumes").collect::<Vec<_>>());
     let used: BTreeSet<String> = sources
         .map(|volume| volume.split(':').next().unwrap().to_owned())
         .filter(|source| !source.starts_with(['.', '$']))
@@ -205,16 +247,21 @@ fn what_is_kept_is_in_volumes() {
     assert_eq!(used, declared);
     let runner = services["runner"].config();
     for folder in [&runner.logs_dir, &runner.scores_dir, &runner.status_dir, &runner.cache_dir] {
-        let is_kept = |volume: &str| volume.split(':').nth(1).is_some_and(|place| folder.starts_with(place));
+        let is_kept =
+            |volume: &str| volume.split(':').nth(1).is_some_and(|place| folder.starts_with(place));
         assert!(services["runner"].block("volumes").any(is_kept), "{}", folder.display());
     }
     for name in DAEMONS {
-        let wallets = "${BITTENSOR_WALLET_PATH:-~/.bittensor/wallets}:/home/taonet/.bittensor/wallets:ro";
+        let wallets =
+            "${BITTENSOR_WALLET_PATH:-~/.bittensor/wallets}:/home/taonet/.bittensor/wallets:ro";
         assert!(services[name].block("volumes").any(|volume| volume == wallets), "{name}");
     }
     for name in ["subtensor-gateway", "signer", "validator"] {
         let mut volumes = services[name].block("volumes");
-        assert!(volumes.any(|volume| volume.ends_with("-state:/home/taonet/.local/state/taonet")), "{name}");
+        assert!(
+            volumes.any(|volume| volume.ends_with("-state:/home/taonet/.local/state/taonet")),
+            "{name}"
+        );
     }
 }
 
@@ -227,8 +274,12 @@ fn the_image_has_a_place_for_each_volume() {
     for (name, service) in section("services") {
         // Docker creates the directories of bind mounts itself.
         let volumes = service.block("volumes").filter(|volume| !volume.starts_with(['.', '$']));
-        let places = volumes.map(|volume| volume.split(':').rev().find(|part| part.starts_with('/')));
-        for place in places.map(Option::unwrap).filter(|place| place.contains("taonet/") || place.ends_with("taonet")) {
+        let places =
+            volumes.map(|volume| volume.split(':').rev().find(|part| part.starts_with('/')));
+        for place in places
+            .map(Option::unwrap)
+            .filter(|place| place.contains("taonet/") || place.ends_with("taonet"))
+        {
             let place = place.trim_start_matches("/home/taonet/");
             assert!(made.contains(place), "{name}: {place}");
         }
@@ -244,7 +295,8 @@ fn a_token_is_made_once() {
     let folder = tempfile::tempdir().unwrap();
     let services = section("services");
     let command = services["token"].value("command").unwrap();
-    let words = shlex::split(&command.replace("/run/taonet", folder.path().to_str().unwrap())).unwrap();
+    let words =
+        shlex::split(&command.replace("/run/taonet", folder.path().to_str().unwrap())).unwrap();
     let run = || {
         check(Command::new(&words[0]).args(&words[1..]));
         std::fs::read_to_string(folder.path().join("token")).unwrap()
@@ -259,12 +311,14 @@ fn a_token_is_made_once() {
 
 #[test]
 fn compose_reads_it() {
-    let (program, first) =
-        match (there_is("docker-compose"), Command::new("docker").args(["compose", "version"]).output()) {
-            (_, Ok(output)) if output.status.success() => ("docker", Some("compose")),
-            (true, _) => ("docker-compose", None),
-            _ => return,
-        };
+    let (program, first) = match (
+        there_is("docker-compose"),
+        Command::new("docker").args(["compose", "version"]).output(),
+    ) {
+        (_, Ok(output)) if output.status.success() => ("docker", Some("compose")),
+        (true, _) => ("docker-compose", None),
+        _ => return,
+    };
     // docker compose requires the operator's .env file.
     let folder = tempfile::tempdir().unwrap();
     for name in ["compose.yml", "env.example"] {

@@ -1,4 +1,5 @@
-//! Checks env.example: every setting with its default and description. `TAONET_UPDATE_DOCS=1` regenerates it.
+//! Checks env.example: every setting with its default and description. `TAONET_UPDATE_DOCS=1`
+//! regenerates it.
 
 use std::path::Path;
 
@@ -40,18 +41,38 @@ const SECTIONS: [Section; 16] = [
         prefixes: &["MINER_", "CHUTE_", "HF_TOKEN"],
     },
     Section { title: "Text miners on Chutes", prefixes: &["CHUTES_", "HUGGINGFACE_", "HF_"] },
-    Section { title: "Files", prefixes: &["BB_OUTPUT_", "BB_CHALLENGE_STATUS_", "BABELBIT_CACHE_", "BB_MODELS_"] },
-    Section { title: "Scoring", prefixes: &["BB_AUDIO_SCORING_", "BB_RULES", "EMBED_", "BASELINE_"] },
+    Section {
+        title: "Files",
+        prefixes: &["BB_OUTPUT_", "BB_CHALLENGE_STATUS_", "BABELBIT_CACHE_", "BB_MODELS_"],
+    },
+    Section {
+        title: "Scoring",
+        prefixes: &["BB_AUDIO_SCORING_", "BB_RULES", "EMBED_", "BASELINE_"],
+    },
     Section { title: "Arena", prefixes: &["BB_ARENA_", "BB_ENABLE_ARENA_", "RUNPOD_", "POD_"] },
-    Section { title: "Submission of results", prefixes: &["BB_SUBMIT_", "BB_ENABLE_VALIDATION_", "BB_OUTBOX_"] },
+    Section {
+        title: "Submission of results",
+        prefixes: &["BB_SUBMIT_", "BB_ENABLE_VALIDATION_", "BB_OUTBOX_"],
+    },
     Section { title: "Object storage (S3)", prefixes: &["S3_", "BB_ENABLE_S3_"] },
     Section {
         title: "Weights",
-        prefixes: &["BB_ARENA_INCENTIVE_", "BB_DEFAULT_FALLBACK_", "BB_MAX_SKIPPED_", "BB_SET_WEIGHTS_"],
+        prefixes: &[
+            "BB_ARENA_INCENTIVE_",
+            "BB_DEFAULT_FALLBACK_",
+            "BB_MAX_SKIPPED_",
+            "BB_SET_WEIGHTS_",
+        ],
     },
-    Section { title: "Signer and subtensor gateway", prefixes: &["SIGNER_", "SUBTENSOR_GATEWAY_", "BB_API_TOKEN_"] },
+    Section {
+        title: "Signer and subtensor gateway",
+        prefixes: &["SIGNER_", "SUBTENSOR_GATEWAY_", "BB_API_TOKEN_"],
+    },
     Section { title: "Metrics", prefixes: &["BABELBIT_METRICS_"] },
-    Section { title: "Transcription workers, and the subnet owner's scoring API", prefixes: &["NATS_", "DATABASE_"] },
+    Section {
+        title: "Transcription workers, and the subnet owner's scoring API",
+        prefixes: &["NATS_", "DATABASE_"],
+    },
 ];
 
 /// Returns the defaults with a home directory that is not a prefix of any other path.
@@ -61,7 +82,9 @@ fn defaults() -> Config {
 
 fn written() -> String {
     example(HEAD, &SECTIONS, variables(), &defaults()).unwrap_or_else(|name| {
-        panic!("{name} belongs to no section of env.example: add its prefix to SECTIONS in this test")
+        panic!(
+            "{name} belongs to no section of env.example: add its prefix to SECTIONS in this test"
+        )
     })
 }
 
@@ -79,9 +102,16 @@ fn the_example_has_every_setting_with_its_default() {
     }
     let file = read("env.example");
     let hint = "hint: regenerate it with TAONET_UPDATE_DOCS=1 cargo test -p taonet-cli --test operations example";
-    let (names, known) = (names(&file), variables().iter().map(|variable| variable.name.to_owned()).collect());
-    assert_eq!(names, known, "the names in env.example differ from those of the configuration; {hint}");
-    assert!(file == text, "env.example differs from the configuration in defaults, descriptions or sections; {hint}");
+    let (names, known) =
+        (names(&file), variables().iter().map(|variable| variable.name.to_owned()).collect());
+    assert_eq!(
+        names, known,
+        "the names in env.example differ from those of the configuration; {hint}"
+    );
+    assert!(
+        file == text,
+        "env.example differs from the configuration in defaults, descriptions or sections; {hint}"
+    );
 }
 
 fn names(text: &str) -> std::collections::BTreeSet<String> {
@@ -92,7 +122,10 @@ fn names(text: &str) -> std::collections::BTreeSet<String> {
 #[test]
 fn the_example_changes_nothing() {
     let file = read("env.example");
-    assert!(file.lines().all(|line| line.is_empty() || line.starts_with('#')), "something is set in env.example");
+    assert!(
+        file.lines().all(|line| line.is_empty() || line.starts_with('#')),
+        "something is set in env.example"
+    );
     let pairs = settings(&file).into_iter().map(|(name, value)| (name.into(), value.into()));
     let (config, warnings) = Config::from_variables(pairs, Some(Path::new("HOME"))).unwrap();
     assert_eq!(warnings, []);

@@ -1,5 +1,5 @@
-//! Checks the deployment files against the program: env.example, compose.yml, systemd units, packages, Prometheus,
-//! Grafana.
+//! Checks the deployment files against the program: env.example, compose.yml, systemd units,
+//! packages, Prometheus, Grafana.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -28,7 +28,8 @@ fn read(path: &str) -> String {
 
 /// Returns whether a program is installed; prints a notice if its checks are skipped.
 fn there_is(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    let found =
+        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
         eprintln!("{program} is not installed: its checks are skipped");
     }
@@ -39,6 +40,10 @@ fn there_is(program: &str) -> bool {
 #[track_caller]
 fn check(command: &mut Command) {
     let output = command.output().unwrap();
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let told = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success(), "{command:?}: {told}");
 }

@@ -1,5 +1,5 @@
-//! Checks prometheus.yml, its rules and the Grafana dashboards against docs/metrics.md, which another test checks
-//! against the code.
+//! Checks prometheus.yml, its rules and the Grafana dashboards against docs/metrics.md, which
+//! another test checks against the code.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -16,7 +16,9 @@ fn known() -> BTreeSet<String> {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let name = cells[1].trim_matches('`');
         match cells[2] {
-            "histogram" => names.extend(["_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}"))),
+            "histogram" => {
+                names.extend(["_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}")))
+            }
             _ => names.extend([name.to_owned()]),
         }
     }
@@ -42,14 +44,29 @@ fn without(text: &str, open: char, close: char) -> String {
 
 /// Returns the metrics in an expression: words that are not functions, labels or keywords.
 fn metrics(expression: &str) -> Vec<String> {
-    const KEYWORDS: [&str; 11] =
-        ["by", "without", "on", "ignoring", "and", "or", "unless", "bool", "offset", "group_left", "group_right"];
+    const KEYWORDS: [&str; 11] = [
+        "by",
+        "without",
+        "on",
+        "ignoring",
+        "and",
+        "or",
+        "unless",
+        "bool",
+        "offset",
+        "group_left",
+        "group_right",
+    ];
     let mut text = without(&without(expression, '{', '}'), '[', ']');
     for keyword in ["by", "without", "on", "ignoring"] {
-        while let Some((before, (list, after))) =
-            text.split_once(&format!("{keyword} (")).and_then(|(before, rest)| Some((before, rest.split_once(')')?)))
+        while let Some((before, (list, after))) = text
+            .split_once(&format!("{keyword} ("))
+            .and_then(|(before, rest)| Some((before, rest.split_once(')')?)))
         {
-            assert!(list.chars().all(|c| c.is_ascii_alphanumeric() || "_, ".contains(c)), "{expression}");
+            assert!(
+                list.chars().all(|c| c.is_ascii_alphanumeric() || "_, ".contains(c)),
+                "{expression}"
+            );
             text = format!("{before} {after}");
         }
     }
@@ -60,7 +77,10 @@ fn metrics(expression: &str) -> Vec<String> {
         let word = rest[start..].split(|c| !is_name(c)).next().unwrap();
         rest = &rest[start + word.len()..];
         let is_function = rest.trim_start().starts_with('(');
-        if !is_function && !word.starts_with(|c: char| c.is_ascii_digit()) && !KEYWORDS.contains(&word) {
+        if !is_function
+            && !word.starts_with(|c: char| c.is_ascii_digit())
+            && !KEYWORDS.contains(&word)
+        {
             names.push(word.to_owned());
         }
     }
@@ -71,7 +91,10 @@ fn metrics(expression: &str) -> Vec<String> {
 fn metrics_are_found_in_expressions() {
     let found = |expression: &str| metrics(expression).join(" ");
     assert_eq!(found(r#"sum by (status) (rate(a_total{job="b", x=~"c"}[5m])) / 2"#), "a_total");
-    assert_eq!(found("histogram_quantile(0.95, sum by (le, job) (rate(a_bucket[1h]))) > 1e3"), "a_bucket");
+    assert_eq!(
+        found("histogram_quantile(0.95, sum by (le, job) (rate(a_bucket[1h]))) > 1e3"),
+        "a_bucket"
+    );
     assert_eq!(found("time() - last > 3600 or absent(last)"), "last last");
 }
 
@@ -95,18 +118,24 @@ fn dashboards_show_metrics_that_exist() {
     let known = known();
     let compose = read("compose.yml");
     for (name, least) in [("babelbit", 10), ("nineteen", 10), ("proof", 5)] {
-        let dashboard: Value = serde_json::from_str(&read(&format!("grafana/{name}.json"))).unwrap();
+        let dashboard: Value =
+            serde_json::from_str(&read(&format!("grafana/{name}.json"))).unwrap();
         let expressions = expressions(&dashboard);
         assert!(expressions.len() > least, "{name}");
         for expression in &expressions {
             let metrics = metrics(expression);
             assert!(!metrics.is_empty(), "{expression}");
             for metric in metrics {
-                assert!(known.contains(&metric), "{metric} is not in docs/metrics.md: {expression}");
+                assert!(
+                    known.contains(&metric),
+                    "{metric} is not in docs/metrics.md: {expression}"
+                );
             }
         }
         assert!(
-            compose.contains(&format!("./grafana/{name}.json:/var/lib/grafana/dashboards/{name}.json:ro")),
+            compose.contains(&format!(
+                "./grafana/{name}.json:/var/lib/grafana/dashboards/{name}.json:ro"
+            )),
             "{name}"
         );
     }
@@ -117,8 +146,13 @@ fn alerts_watch_metrics_that_exist() {
     let rules = read("prometheus.rules.yml");
     let known = known();
     let mut watched = 0;
-    let expressions = rules.split("expr: ").skip(1).map(|rest| rest.split("\n        annotations").next().unwrap());
-    for expression in expressions.map(|expression| expression.split("\n        for:").next().unwrap()) {
+    let expressions = rules
+        .split("expr: ")
+        .skip(1)
+        .map(|rest| rest.split("\n        annotations").next().unwrap());
+    for expression in
+        expressions.map(|expression| expression.split("\n        for:").next().unwrap())
+    {
         for metric in metrics(expression) {
             assert!(known.contains(&metric), "{metric} is not in docs/metrics.md: {expression}");
             watched += 1;
@@ -132,20 +166,35 @@ fn alerts_watch_metrics_that_exist() {
 fn prometheus_asks_every_daemon() {
     let settings = read("prometheus.yml");
     let compose = read("compose.yml");
-    let targets: BTreeSet<&str> =
-        settings.split("targets: [\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let targets: BTreeSet<&str> = settings
+        .split("targets: [\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
     let expected = ["subtensor-gateway:8010", "signer:8010", "validator:8010", "runner:8011"];
     assert_eq!(targets, expected.into());
-    for (daemon, command) in [("subtensor-gateway", "bb -v subtensor-gateway"), ("signer", "bb -v signer")] {
-        assert!(compose.contains(&format!("command: {command} --metrics 0.0.0.0:8010\n")), "{daemon}");
+    for (daemon, command) in
+        [("subtensor-gateway", "bb -v subtensor-gateway"), ("signer", "bb -v signer")]
+    {
+        assert!(
+            compose.contains(&format!("command: {command} --metrics 0.0.0.0:8010\n")),
+            "{daemon}"
+        );
     }
 }
 
 #[test]
 fn prometheus_takes_its_files() {
     if there_is("promtool") {
-        check(Command::new("promtool").arg("check").arg("rules").arg(root().join("prometheus.rules.yml")));
-        check(Command::new("promtool").arg("check").arg("config").arg(root().join("prometheus.yml")));
+        check(
+            Command::new("promtool")
+                .arg("check")
+                .arg("rules")
+                .arg(root().join("prometheus.rules.yml")),
+        );
+        check(
+            Command::new("promtool").arg("check").arg("config").arg(root().join("prometheus.yml")),
+        );
     }
 }
 

@@ -19,7 +19,9 @@ fn programs_that_users_build_are_stripped() {
     for line in ["inherits = \"release\"", "debug = \"line-tables-only\"", "strip = \"none\""] {
         assert!(packaged.contains(&line.to_owned()), "{packaged:?}");
     }
-    assert!(read("docker/Dockerfile").contains("scripts/split-debug target/packaged/tao /programs"));
+    assert!(
+        read("docker/Dockerfile").contains("scripts/split-debug target/packaged/tao /programs")
+    );
 }
 
 #[test]
@@ -34,8 +36,11 @@ fn packages_install_man_pages_and_completions() {
         assert!(image.contains(line), "docker/Dockerfile: {line}");
     }
     let guide = read("docs/validator.md");
-    for line in ["sudo tao man /usr/local/share/man/man1", "tao completions bash | sudo install", "tao completions zsh"]
-    {
+    for line in [
+        "sudo tao man /usr/local/share/man/man1",
+        "tao completions bash | sudo install",
+        "tao completions zsh",
+    ] {
         assert!(guide.contains(line), "docs/validator.md: {line}");
     }
 }
@@ -47,7 +52,9 @@ fn image_is_built_from_files_in_its_context() {
     for file in ["docker/add-user", "scripts/split-debug"] {
         assert!(image.contains(file) && ignored.contains(&format!("\n!{file}\n")), "{file}");
     }
-    assert!(read("scripts/split-debug").contains("/lib.sh") && ignored.contains("\n!scripts/lib.sh\n"));
+    assert!(
+        read("scripts/split-debug").contains("/lib.sh") && ignored.contains("\n!scripts/lib.sh\n")
+    );
     // Cargo reads the manifests of all members of the workspace.
     let manifest = read("Cargo.toml");
     let (_, members) = manifest.split_once("\nmembers = [\n").unwrap();
@@ -71,7 +78,8 @@ fn debian_package_has_program_links_pages_and_units() {
     check(package.env("DEB_COMPRESSOR", "none").env("SOURCE_DATE_EPOCH", "1700000000"));
     let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     let query = |argument: &str| {
-        let output = Command::new("dpkg-deb").arg(argument).arg(&file).env("TZ", "UTC").output().unwrap();
+        let output =
+            Command::new("dpkg-deb").arg(argument).arg(&file).env("TZ", "UTC").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
@@ -91,13 +99,19 @@ fn debian_package_has_program_links_pages_and_units() {
         assert!(contents.lines().any(|found| found.ends_with(line)), "{line}: {contents}");
     }
     let times = contents.lines().filter(|line| line.contains(" 2023-11-14 "));
-    assert_eq!(times.count(), contents.lines().count(), "files have the time of the commit: {contents}");
+    assert_eq!(
+        times.count(),
+        contents.lines().count(),
+        "files have the time of the commit: {contents}"
+    );
     let control = query("--info");
     assert!(control.contains(&format!(" Version: {}\n", env!("CARGO_PKG_VERSION"))), "{control}");
     assert!(control.contains(" Depends: libc6 (>= 2."), "{control}");
     let unpacked = folder.path().join("unpacked");
     check(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(&unpacked));
-    let unit = std::fs::read_to_string(unpacked.join("usr/lib/systemd/system/taonet-runner.service")).unwrap();
+    let unit =
+        std::fs::read_to_string(unpacked.join("usr/lib/systemd/system/taonet-runner.service"))
+            .unwrap();
     assert!(unit.contains("\nExecStart=/usr/bin/bb -v runner "), "{unit}");
 }
 
@@ -105,8 +119,12 @@ fn debian_package_has_program_links_pages_and_units() {
 #[test]
 fn release_workflow_runs_scripts_of_the_repository() {
     let workflow = read(".github/workflows/release.yml");
-    let lines: Vec<_> = workflow.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
-    let words = lines.iter().flat_map(|line| line.split_whitespace()).filter(|word| word.starts_with("scripts/"));
+    let lines: Vec<_> =
+        workflow.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let words = lines
+        .iter()
+        .flat_map(|line| line.split_whitespace())
+        .filter(|word| word.starts_with("scripts/"));
     let scripts: Vec<_> = words.collect();
     for script in &scripts {
         assert!(root().join(script).is_file(), "{script}");
@@ -121,12 +139,18 @@ fn release_workflow_runs_scripts_of_the_repository() {
 fn release_script_rejects_invalid_arguments() {
     let run = |arguments: &[&str]| {
         let output = Command::new(root().join("scripts/release")).args(arguments).output().unwrap();
-        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        )
     };
     let folder = tempfile::tempdir().unwrap();
     let existing = folder.path().to_str().unwrap();
     for (arguments, expected) in [
-        (&["--target", "riscv64gc-unknown-linux-gnu"][..], "there is no cross-compiler for riscv64gc"),
+        (
+            &["--target", "riscv64gc-unknown-linux-gnu"][..],
+            "there is no cross-compiler for riscv64gc",
+        ),
         (&["--out", existing], "exists: remove it"),
         (&["--program", "tao", "--check-reproducible"], "without --program"),
         (&["--target"], "--target needs a value"),

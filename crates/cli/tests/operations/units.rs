@@ -24,23 +24,33 @@ fn there_is_a_unit_for_each_daemon() {
     let nineteen = ["nineteen-validator", "nineteen-query", "nineteen-entry", "nineteen-miner"];
     let proof = ["proof-validator", "proof-miner"];
     let expected = [&babelbit[..], &owner, &nineteen, &proof].concat();
-    let expected: BTreeSet<_> = expected.iter().map(|name| format!("taonet-{name}.service")).collect();
+    let expected: BTreeSet<_> =
+        expected.iter().map(|name| format!("taonet-{name}.service")).collect();
     assert_eq!(BTreeSet::from_iter(units()), expected);
 }
 
 #[test]
 fn units_set_what_exists_and_find_each_other() {
-    let mut texts: Vec<String> = units().iter().map(|unit| read(&format!("systemd/{unit}"))).collect();
+    let mut texts: Vec<String> =
+        units().iter().map(|unit| read(&format!("systemd/{unit}"))).collect();
     let common = read(COMMON);
     texts.push(common.clone());
     let set = |text: &str| -> Vec<(String, String)> {
-        let lines =
-            text.lines().filter_map(|line| line.strip_prefix("Environment=")).map(|line| line.trim_matches('"'));
-        lines.map(|line| line.split_once('=').unwrap()).map(|(name, value)| (name.into(), value.into())).collect()
+        let lines = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("Environment="))
+            .map(|line| line.trim_matches('"'));
+        lines
+            .map(|line| line.split_once('=').unwrap())
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
     };
     // The units expand OPTIONS themselves.
     for (name, _) in texts.iter().flat_map(|text| set(text)).filter(|(name, _)| name != "OPTIONS") {
-        assert!(variables().iter().any(|variable| variable.name == name && variable.apply.is_some()), "{name}");
+        assert!(
+            variables().iter().any(|variable| variable.name == name && variable.apply.is_some()),
+            "{name}"
+        );
     }
     let pairs = set(&common).into_iter().map(|(name, value)| (name.into(), value.into()));
     let config = Config::from_variables(pairs, None).unwrap().0;
@@ -65,7 +75,11 @@ fn units_read_credentials_as_older_systemd_does() {
         assert!(!text.contains("%d"), "{unit}");
         for name in ["hotkey", "api-token"] {
             let is_loaded = text.contains(&format!("LoadCredential={name}:/etc/taonet/"));
-            assert_eq!(is_loaded, text.contains(&format!("${{CREDENTIALS_DIRECTORY}}/{name}")), "{unit}: {name}");
+            assert_eq!(
+                is_loaded,
+                text.contains(&format!("${{CREDENTIALS_DIRECTORY}}/{name}")),
+                "{unit}: {name}"
+            );
             with_credentials += usize::from(is_loaded);
         }
     }
@@ -83,7 +97,8 @@ fn options_have_a_default() {
     assert!(read(COMMON).contains("\nEnvironmentFile=-/etc/taonet/%N.env\n"));
 }
 
-/// Verifies the units with systemd-analyze, with this build's program in place of the installed one.
+/// Verifies the units with systemd-analyze, with this build's program in place of the installed
+/// one.
 #[test]
 fn systemd_takes_the_units() {
     if !there_is("systemd-analyze") {
@@ -94,9 +109,12 @@ fn systemd_takes_the_units() {
     fs::create_dir(place(Path::new(COMMON).parent().unwrap())).unwrap();
     fs::write(place(Path::new(COMMON)), read(COMMON)).unwrap();
     let mut verify = Command::new("systemd-analyze");
-    verify.args(["verify", "--man=no"]).env("SYSTEMD_UNIT_PATH", format!("{}:", folder.path().display()));
+    verify
+        .args(["verify", "--man=no"])
+        .env("SYSTEMD_UNIT_PATH", format!("{}:", folder.path().display()));
     for unit in units() {
-        let text = read(&format!("systemd/{unit}")).replace("/usr/local/bin/bb", env!("CARGO_BIN_EXE_tao"));
+        let text = read(&format!("systemd/{unit}"))
+            .replace("/usr/local/bin/bb", env!("CARGO_BIN_EXE_tao"));
         let text = text.replace("/usr/local/bin/tao", env!("CARGO_BIN_EXE_tao"));
         fs::write(folder.path().join(&unit), text).unwrap();
         verify.arg(folder.path().join(&unit));

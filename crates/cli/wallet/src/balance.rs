@@ -49,18 +49,24 @@ pub fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
                 "frozen_rao": balance.frozen,
                 "stake_rao": staked,
             }));
-            let amounts = [balance.free, balance.reserved, balance.frozen, staked].map(|amount| amount.to_string());
+            let amounts = [balance.free, balance.reserved, balance.frozen, staked]
+                .map(|amount| amount.to_string());
             rows.add_row(std::iter::once(account.to_string()).chain(amounts));
         }
         if context.json {
-            return context.print_json(&json!({ "block": block_json(block), "accounts": documents }));
+            return context
+                .print_json(&json!({ "block": block_json(block), "accounts": documents }));
         }
         context.print(&rows.to_string())
     })
 }
 
 /// Returns the value of a coldkey's stake in TAO, at current prices.
-pub(crate) async fn staked(chain: &Client, account: Account, at: taonet_chain::At) -> anyhow::Result<Rao> {
+pub(crate) async fn staked(
+    chain: &Client,
+    account: Account,
+    at: taonet_chain::At,
+) -> anyhow::Result<Rao> {
     let stakes = chain.stakes(account.coldkey(), at).await.map_err(failed)?;
     if stakes.is_empty() {
         return Ok(Rao::ZERO);
@@ -70,7 +76,8 @@ pub(crate) async fn staked(chain: &Client, account: Account, at: taonet_chain::A
     Ok(worth.fold(Rao::ZERO, |sum, worth| sum.checked_add(worth).unwrap_or(sum)))
 }
 
-/// Returns the value of a stake in TAO: 1 TAO per alpha on the root network, 0 on a subnet without a price.
+/// Returns the value of a stake in TAO: 1 TAO per alpha on the root network, 0 on a subnet without
+/// a price.
 pub(crate) fn value(prices: &[taonet_chain::Price], stake: &taonet_chain::Stake) -> Rao {
     let price = match prices.iter().find(|price| price.netuid == stake.netuid) {
         Some(price) => price.price.get(),

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use taonet_chain::calls::{self, CrowdloanPurpose};
 use taonet_chain::{At, Call, Chain as _, Client, Crowdloan, CrowdloanTerms, Inclusion};
 use taonet_cli_base::chain::{
-    Account, AtArgs, ColdkeyArgs, JsonArguments, NetworkArgs, Plan, Spending, TxArgs, block_json, failed,
+    Account, AtArgs, ColdkeyArgs, JsonArguments, NetworkArgs, Plan, Spending, TxArgs, block_json,
+    failed,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::{facts, table};
@@ -84,7 +85,8 @@ pub struct CreateArgs {
     /// Account that receives the TAO
     #[arg(long, value_name = "ACCOUNT", group = "purpose")]
     target: Option<Account>,
-    /// Call that spends the TAO instead, as JSON such as {"SubtensorModule": {"register_network": {…}}}
+    /// Call that spends the TAO instead, as JSON such as {"SubtensorModule": {"register_network":
+    /// {…}}}
     #[arg(long, value_name = "JSON", group = "purpose")]
     call: Option<NestedCall>,
     /// Lease a subnet with the TAO instead: you operate it as a proxy of the lease's account
@@ -167,7 +169,9 @@ impl FromStr for NestedCall {
             object.into_iter().next().filter(|_| count == 1)
         };
         let found = only(outer).and_then(|(pallet, inner)| match inner {
-            Value::Object(inner) => only(inner).map(|(name, arguments)| Self { pallet, name, arguments }),
+            Value::Object(inner) => {
+                only(inner).map(|(name, arguments)| Self { pallet, name, arguments })
+            }
             _ => None,
         });
         found.ok_or_else(|| r#"expected {"Pallet": {"name": {…}}}"#.to_owned())
@@ -182,9 +186,13 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Contributors(args) => contributors::run(args, context),
         Command::Create(args) => create(args, context),
         Command::Contribute(args) => contribute(args, context),
-        Command::Withdraw(args) => own(args, "Withdraw the contribution to", calls::withdraw_contribution, context),
+        Command::Withdraw(args) => {
+            own(args, "Withdraw the contribution to", calls::withdraw_contribution, context)
+        }
         Command::Finalize(args) => own(args, "Finalize", calls::finalize_crowdloan, context),
-        Command::Refund(args) => own(args, "Refund contributors of", calls::refund_crowdloan, context),
+        Command::Refund(args) => {
+            own(args, "Refund contributors of", calls::refund_crowdloan, context)
+        }
         Command::Dissolve(args) => own(args, "Dissolve", calls::dissolve_crowdloan, context),
         Command::Update(args) => update(args, context),
     }
@@ -194,7 +202,9 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 async fn existing(chain: &Client, id: u32, at: At) -> anyhow::Result<Crowdloan> {
     match chain.crowdloan(id, at).await.map_err(failed)? {
         Some(crowdloan) => Ok(crowdloan),
-        None => bail!("crowdloan {id} does not exist\nhint: list the crowdloans with `tao crowdloan list`"),
+        None => bail!(
+            "crowdloan {id} does not exist\nhint: list the crowdloans with `tao crowdloan list`"
+        ),
     }
 }
 
@@ -231,7 +241,10 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         let block = args.at.block(&chain).await?;
         let found = chain.crowdloans(block.into()).await.map_err(failed)?;
         if context.json {
-            let list: Vec<_> = found.iter().map(|(id, crowdloan)| document(*id, crowdloan, block.number)).collect();
+            let list: Vec<_> = found
+                .iter()
+                .map(|(id, crowdloan)| document(*id, crowdloan, block.number))
+                .collect();
             return context.print_json(&json!({ "block": block_json(block), "crowdloans": list }));
         }
         if found.is_empty() {
@@ -278,7 +291,12 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
             ("raised", format!("{} of {} TAO", crowdloan.raised, crowdloan.cap)),
             ("minimum", format!("{} TAO", crowdloan.min_contribution)),
             ("end", format!("block {}", crowdloan.end)),
-            ("target", crowdloan.target_address.map_or_else(|| "a call".to_owned(), |target| target.to_string())),
+            (
+                "target",
+                crowdloan
+                    .target_address
+                    .map_or_else(|| "a call".to_owned(), |target| target.to_string()),
+            ),
         ] {
             rows.add_row([name, &value]);
         }
@@ -301,7 +319,11 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
             cap: args.cap,
             end: head.number.plus(args.duration),
         };
-        let (purpose, target) = match (&args.target, &args.call, args.emissions_share.filter(|_| args.subnet_lease)) {
+        let (purpose, target) = match (
+            &args.target,
+            &args.call,
+            args.emissions_share.filter(|_| args.subnet_lease),
+        ) {
             (Some(target), ..) => (CrowdloanPurpose::Account(target.id()), format!("for {target}")),
             (None, Some(NestedCall { pallet, name, arguments }), _) => {
                 let call = chain.call(pallet, name, arguments).await.map_err(failed)?;
@@ -309,11 +331,17 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
             }
             (None, None, Some(percent)) => {
                 let call = calls::register_leased_network(percent, args.lease_end_block);
-                let end = args.lease_end_block.map_or_else(String::new, |end| format!(" until block {end}"));
-                let target = format!("for a leased subnet{end}, with {percent} % of its emission for contributors");
+                let end = args
+                    .lease_end_block
+                    .map_or_else(String::new, |end| format!(" until block {end}"));
+                let target = format!(
+                    "for a leased subnet{end}, with {percent} % of its emission for contributors"
+                );
                 (CrowdloanPurpose::Call(call), target)
             }
-            (None, None, None) => bail!("no purpose given\nhint: pass --target, --call or --subnet-lease"),
+            (None, None, None) => {
+                bail!("no purpose given\nhint: pass --target, --call or --subnet-lease")
+            }
         };
         let about = json!({
             "creator": args.tx.submit.coldkey(&key),
@@ -330,7 +358,8 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
             terms.cap, terms.end, terms.deposit
         );
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), terms.deposit).await?;
-        let mut plan = Plan::new(calls::create_crowdloan(terms, purpose), what, about).spending(spending);
+        let mut plan =
+            Plan::new(calls::create_crowdloan(terms, purpose), what, about).spending(spending);
         plan.found = created;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -372,15 +401,18 @@ fn own(args: &IdArgs, verb: &str, call: fn(u32) -> Call, context: &Context) -> a
         let crowdloan = existing(&chain, args.id, At::Head).await?;
         let key = args.tx.unlock()?;
         let about = json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key) });
-        let what = format!("{verb} crowdloan {}, with {} of {} TAO raised", args.id, crowdloan.raised, crowdloan.cap);
+        let what = format!(
+            "{verb} crowdloan {}, with {} of {} TAO raised",
+            args.id, crowdloan.raised, crowdloan.cap
+        );
         let mut plan = Plan::new(call(args.id), what, about);
         plan.found = leased;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
-/// Returns the lease that a finalized crowdloan created, as JSON: its id, its subnet, and its account, for which the
-/// creator is a proxy.
+/// Returns the lease that a finalized crowdloan created, as JSON: its id, its subnet, and its
+/// account, for which the creator is a proxy.
 fn leased(inclusion: &Inclusion) -> Value {
     let event = |pallet, name| inclusion.events.iter().find(|event| event.is(pallet, name));
     let Some(lease) = event("SubtensorModule", "SubnetLeaseCreated") else { return json!({}) };
@@ -394,10 +426,19 @@ fn leased(inclusion: &Inclusion) -> Value {
 fn update(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
     let id = args.id;
     let (call, change) = match (args.min_contribution, args.cap, args.end) {
-        (Some(min), ..) => (calls::update_min_contribution(id, min), format!("the minimum contribution to {min} TAO")),
-        (_, Some(cap), _) => (calls::update_crowdloan_cap(id, cap), format!("the amount to raise to {cap} TAO")),
-        (.., Some(end)) => (calls::update_crowdloan_end(id, end), format!("the end to block {end}")),
-        (None, None, None) => bail!("nothing to change\nhint: pass --min-contribution, --cap or --end"),
+        (Some(min), ..) => (
+            calls::update_min_contribution(id, min),
+            format!("the minimum contribution to {min} TAO"),
+        ),
+        (_, Some(cap), _) => {
+            (calls::update_crowdloan_cap(id, cap), format!("the amount to raise to {cap} TAO"))
+        }
+        (.., Some(end)) => {
+            (calls::update_crowdloan_end(id, end), format!("the end to block {end}"))
+        }
+        (None, None, None) => {
+            bail!("nothing to change\nhint: pass --min-contribution, --cap or --end")
+        }
     };
     context.block_on(async {
         let chain = args.tx.connect().await?;
@@ -452,8 +493,18 @@ mod tests {
     #[test]
     fn calls_are_nested_in_their_pallet() {
         let call: NestedCall = r#"{"System": {"remark": {"remark": "0x00"}}}"#.parse().unwrap();
-        assert_eq!((&*call.pallet, &*call.name, call.arguments), ("System", "remark", json!({ "remark": "0x00" })));
-        for text in ["", "[]", "{}", r#"{"System": "remark"}"#, r#"{"System": {}}"#, r#"{"A": {"b": {}}, "C": {}}"#] {
+        assert_eq!(
+            (&*call.pallet, &*call.name, call.arguments),
+            ("System", "remark", json!({ "remark": "0x00" }))
+        );
+        for text in [
+            "",
+            "[]",
+            "{}",
+            r#"{"System": "remark"}"#,
+            r#"{"System": {}}"#,
+            r#"{"A": {"b": {}}, "C": {}}"#,
+        ] {
             assert!(text.parse::<NestedCall>().is_err(), "{text}");
         }
     }

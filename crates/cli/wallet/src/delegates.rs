@@ -26,13 +26,20 @@ pub fn run(args: &DelegatesArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let mut delegates = chain.delegates(block.into()).await.map_err(failed)?;
-        delegates.retain(|delegate| args.netuid.is_none_or(|netuid| delegate.registrations.contains(&netuid)));
+        delegates.retain(|delegate| {
+            args.netuid.is_none_or(|netuid| delegate.registrations.contains(&netuid))
+        });
         if context.json {
-            return context.print_json(&json!({ "block": block_json(block), "delegates": delegates }));
+            return context
+                .print_json(&json!({ "block": block_json(block), "delegates": delegates }));
         }
         let mut rows = table(&DELEGATES);
         for delegate in &delegates {
-            let root = delegate.stake.iter().find(|(netuid, _)| *netuid == NetUid(0)).map(|(_, alpha)| *alpha);
+            let root = delegate
+                .stake
+                .iter()
+                .find(|(netuid, _)| *netuid == NetUid(0))
+                .map(|(_, alpha)| *alpha);
             rows.add_row([
                 delegate.hotkey.to_string(),
                 delegate.owner.to_string(),

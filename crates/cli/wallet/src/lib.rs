@@ -24,7 +24,10 @@
 //! Uses `taonet-chain`, `taonet-cli-base`, `taonet-cli-chain`, `taonet-primitives` and
 //! `taonet-wallet`. Used by `taonet-cli` and `taonet-cli-subnets`.
 
-#![allow(clippy::missing_errors_doc, reason = "errors are messages for the user, with an exit code")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "errors are messages for the user, with an exit code"
+)]
 
 pub mod balance;
 pub mod crowdloan;

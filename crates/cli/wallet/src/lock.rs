@@ -5,8 +5,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Client, calls};
 use taonet_cli_base::chain::{
-    Account, ColdkeyArgs, Obstacle, PairArgs, Plan, ReadColdkeyArgs, StakeLock, TxArgs, block_json, failed, lock_on,
-    locks_of,
+    Account, ColdkeyArgs, Obstacle, PairArgs, Plan, ReadColdkeyArgs, StakeLock, TxArgs, block_json,
+    failed, lock_on, locks_of,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::{facts, table};
@@ -129,7 +129,9 @@ async fn existing(chain: &Client, coldkey: Coldkey, netuid: NetUid) -> anyhow::R
     let block = chain.head().await.map_err(failed)?;
     match lock_on(chain, coldkey, netuid, block.into()).await? {
         Some(lock) => Ok(lock),
-        None => bail!("{coldkey} has no lock on subnet {netuid}\nhint: list the locks with `tao lock list`"),
+        None => bail!(
+            "{coldkey} has no lock on subnet {netuid}\nhint: list the locks with `tao lock list`"
+        ),
     }
 }
 
@@ -140,7 +142,9 @@ fn list(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
         let locks = locks_of(&chain, coldkey, block.into()).await?;
         if context.json {
             let list: Vec<_> = locks.iter().map(document).collect();
-            return context.print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "locks": list }));
+            return context.print_json(
+                &json!({ "block": block_json(block), "coldkey": coldkey, "locks": list }),
+            );
         }
         if locks.is_empty() {
             context.say(&format!("{coldkey} has no locks"));
@@ -192,8 +196,8 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Returns why a coldkey cannot lock `amount` to a hotkey: its lock is to another hotkey, or its stake on the subnet does
-/// not suffice.
+/// Returns why a coldkey cannot lock `amount` to a hotkey: its lock is to another hotkey, or its
+/// stake on the subnet does not suffice.
 async fn obstacle(
     chain: &Client,
     coldkey: Coldkey,
@@ -210,7 +214,8 @@ async fn obstacle(
         return Ok(Some(Obstacle { name: "SubtensorModule.LockHotkeyMismatch", text }));
     }
     let stakes = chain.stakes(coldkey, block.into()).await.map_err(failed)?;
-    let on_subnet = stakes.iter().filter(|stake| stake.netuid == netuid).map(|stake| stake.stake.get());
+    let on_subnet =
+        stakes.iter().filter(|stake| stake.netuid == netuid).map(|stake| stake.stake.get());
     let staked = Alpha::new(on_subnet.fold(0, u64::saturating_add));
     let locked = lock.map_or(Alpha::ZERO, |lock| lock.locked);
     if locked.checked_add(amount).is_some_and(|total| total <= staked) {
@@ -245,7 +250,8 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             "mode": args.mode.map(Mode::name),
         });
         let what = format!("Lock {amount} alpha of {coldkey} on subnet {netuid} to {hotkey}{mode}");
-        let plan = Plan::new(call, what, about).obstacle(obstacle(&chain, coldkey, (hotkey, netuid, amount)).await?);
+        let plan = Plan::new(call, what, about)
+            .obstacle(obstacle(&chain, coldkey, (hotkey, netuid, amount)).await?);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use taonet_chain::{At, Client, Inclusion, blake2_256};
 use taonet_cli_base::chain::{
-    Account, AtArgs, ColdkeyArgs, NamedArgument, NetworkArgs, Plan, Spending, TxArgs, block_json, failed, hex_text,
+    Account, AtArgs, ColdkeyArgs, NamedArgument, NetworkArgs, Plan, Spending, TxArgs, block_json,
+    failed, hex_text,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
@@ -101,15 +102,23 @@ struct Group {
 
 impl GroupArgs {
     fn group(&self) -> anyhow::Result<Group> {
-        let mut signatories: Vec<AccountId> = self.signatories.iter().copied().map(Account::id).collect();
+        let mut signatories: Vec<AccountId> =
+            self.signatories.iter().copied().map(Account::id).collect();
         signatories.sort_unstable();
         signatories.dedup();
         if signatories.len() < usize::from(self.threshold) {
-            let text = format!("--threshold {} exceeds the {} signatories", self.threshold, signatories.len());
+            let text = format!(
+                "--threshold {} exceeds the {} signatories",
+                self.threshold,
+                signatories.len()
+            );
             return Err(Classified::error(Failure::Usage, text));
         }
         if signatories.len() > MAX_SIGNATORIES {
-            let text = format!("{} signatories are too many (at most {MAX_SIGNATORIES})", signatories.len());
+            let text = format!(
+                "{} signatories are too many (at most {MAX_SIGNATORIES})",
+                signatories.len()
+            );
             return Err(Classified::error(Failure::Usage, text));
         }
         Ok(Group { signatories, threshold: self.threshold })
@@ -117,7 +126,8 @@ impl GroupArgs {
 }
 
 impl Group {
-    /// Returns the address of the multisig account: the hash of the SCALE-encoded signatories and threshold.
+    /// Returns the address of the multisig account: the hash of the SCALE-encoded signatories and
+    /// threshold.
     fn multisig_account(&self) -> AccountId {
         let mut bytes = b"modlpy/utilisuba".to_vec();
         // A list begins with its length: one byte below 64, else two bytes.
@@ -134,7 +144,8 @@ impl Group {
 
     /// Returns the signatories besides the signer.
     fn others(&self, signer: AccountId) -> anyhow::Result<Vec<AccountId>> {
-        let others: Vec<AccountId> = self.signatories.iter().copied().filter(|account| *account != signer).collect();
+        let others: Vec<AccountId> =
+            self.signatories.iter().copied().filter(|account| *account != signer).collect();
         if others.len() == self.signatories.len() {
             bail!("the signer {signer} is not one of the signatories");
         }
@@ -168,7 +179,8 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let keys = [json!(account)];
-        let found = chain.storage_map(PALLET, "Multisigs", &keys, block.into()).await.map_err(failed)?;
+        let found =
+            chain.storage_map(PALLET, "Multisigs", &keys, block.into()).await.map_err(failed)?;
         if context.json {
             let list: Vec<_> = found
                 .iter()
@@ -183,7 +195,9 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
                     })
                 })
                 .collect();
-            return context.print_json(&json!({ "block": block_json(block), "account": account, "calls": list }));
+            return context.print_json(
+                &json!({ "block": block_json(block), "account": account, "calls": list }),
+            );
         }
         if found.is_empty() {
             context.say(&format!("no call of {account} waits for approvals"));
@@ -193,7 +207,11 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         for (keys, value) in &found {
             let hash = keys.get(1).and_then(Value::as_str).unwrap_or_default();
             let depositor = value["depositor"].as_str().unwrap_or_default();
-            rows.add_row([value["when"]["height"].to_string(), hash.to_owned(), depositor.to_owned()]);
+            rows.add_row([
+                value["when"]["height"].to_string(),
+                hash.to_owned(),
+                depositor.to_owned(),
+            ]);
         }
         context.print(&format!("{rows}\n\nblock {block}"))
     })
@@ -201,13 +219,19 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Reads a call that waits for approvals; null if there is none.
 async fn waiting(chain: &Client, account: AccountId, hash: &str) -> anyhow::Result<Value> {
-    chain.storage(PALLET, "Multisigs", &[json!(account), json!(hash)], At::Head).await.map_err(failed)
+    chain
+        .storage(PALLET, "Multisigs", &[json!(account), json!(hash)], At::Head)
+        .await
+        .map_err(failed)
 }
 
 fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let group = args.group.group()?;
     let Target::Call { pallet, name } = &args.call else {
-        return Err(Classified::error(Failure::Usage, "expected PALLET.NAME, such as Balances.transfer_keep_alive"));
+        return Err(Classified::error(
+            Failure::Usage,
+            "expected PALLET.NAME, such as Balances.transfer_keep_alive",
+        ));
     };
     let arguments = any_call::object(&args.named)?;
     let account = group.multisig_account();
@@ -223,7 +247,9 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         let nested = nested(pallet, name, arguments);
         // The chain charges the inner call by this weight.
         let info = [nested.clone(), json!(decoded.data.len())];
-        let info = chain.runtime_api("TransactionPaymentCallApi", "query_call_info", &info, At::Head).await;
+        let info = chain
+            .runtime_api("TransactionPaymentCallApi", "query_call_info", &info, At::Head)
+            .await;
         let info = info.map_err(failed)?;
         let arguments = json!({
             "threshold": group.threshold,
@@ -251,8 +277,11 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         let mut plan = Plan::new(call, what, about);
         if found.is_null() && group.threshold > 1 {
             // The first signatory pays a deposit until the call is made or withdrawn.
-            let (depositor, threshold) = (args.tx.submit.coldkey(&key), usize::from(group.threshold));
-            let deposit = Spending::deposit(&chain, depositor, (PALLET, "Deposit"), threshold, Rao::ZERO).await?;
+            let (depositor, threshold) =
+                (args.tx.submit.coldkey(&key), usize::from(group.threshold));
+            let deposit =
+                Spending::deposit(&chain, depositor, (PALLET, "Deposit"), threshold, Rao::ZERO)
+                    .await?;
             plan = plan.spending(deposit);
         }
         plan.found = progress;
@@ -336,8 +365,11 @@ mod tests {
             assert!(error.contains("exceeds"), "{error}");
         }
         let group = group(&["//Alice", "//Bob"], 2).unwrap();
-        let [alice, bob, dave] = ["//Alice", "//Bob", "//Dave"].map(|uri| uri.parse::<Account>().unwrap().id());
+        let [alice, bob, dave] =
+            ["//Alice", "//Bob", "//Dave"].map(|uri| uri.parse::<Account>().unwrap().id());
         assert_eq!(group.others(alice).unwrap(), [bob]);
-        assert!(group.others(dave).unwrap_err().to_string().contains("is not one of the signatories"));
+        assert!(
+            group.others(dave).unwrap_err().to_string().contains("is not one of the signatories")
+        );
     }
 }

@@ -10,7 +10,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use taonet_chain::{At, Call, Inclusion, ProxyType, calls};
 use taonet_cli_base::chain::{
-    Account, AtArgs, ColdkeyArgs, HexBytes, NetworkArgs, Plan, Spending, TxArgs, block_json, failed, hex_text,
+    Account, AtArgs, ColdkeyArgs, HexBytes, NetworkArgs, Plan, Spending, TxArgs, block_json,
+    failed, hex_text,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::place::WalletArgs;
@@ -76,7 +77,8 @@ pub struct AddArgs {
 /// Argument for the type of a proxy
 #[derive(Debug, Args)]
 struct KindArgs {
-    /// Calls that the proxy may make, such as any, non-transfer, staking, registration, child-keys or root-claim
+    /// Calls that the proxy may make, such as any, non-transfer, staking, registration, child-keys
+    /// or root-claim
     #[arg(long = "type", value_name = "TYPE")]
     kind: ProxyType,
 }
@@ -196,7 +198,10 @@ impl FromStr for CallHash {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let HexBytes(bytes) = text.parse()?;
-        bytes.try_into().map(Self).map_err(|_| "expected a hash of 64 hexadecimal digits".to_owned())
+        bytes
+            .try_into()
+            .map(Self)
+            .map_err(|_| "expected a hash of 64 hexadecimal digits".to_owned())
     }
 }
 
@@ -212,13 +217,22 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Execute(args) => execute::run(args, context),
         Command::Reject(args) => {
             let call = calls::reject_announcement(args.delegate.id(), args.hash.0);
-            let what = format!("Reject the call {} that {} announced", hex_text(&args.hash.0), args.delegate);
-            let about = json!({ "delegate": args.delegate.id(), "call_hash": hex_text(&args.hash.0) });
+            let what = format!(
+                "Reject the call {} that {} announced",
+                hex_text(&args.hash.0),
+                args.delegate
+            );
+            let about =
+                json!({ "delegate": args.delegate.id(), "call_hash": hex_text(&args.hash.0) });
             submit(&args.tx, context, |_| (call, what, about))
         }
         Command::Withdraw(args) => {
             let call = calls::remove_announcement(args.account.id(), args.hash.0);
-            let what = format!("Withdraw the call {} announced for {}", hex_text(&args.hash.0), args.account);
+            let what = format!(
+                "Withdraw the call {} announced for {}",
+                hex_text(&args.hash.0),
+                args.account
+            );
             let about = json!({ "real": args.account.id(), "call_hash": hex_text(&args.hash.0) });
             submit(&args.tx, context, |_| (call, what, about))
         }
@@ -268,7 +282,11 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         }
         let mut rows = table(&PROXIES);
         for proxy in &found.proxies {
-            rows.add_row([proxy.delegate.to_string(), proxy.proxy_type.clone(), proxy.delay.to_string()]);
+            rows.add_row([
+                proxy.delegate.to_string(),
+                proxy.proxy_type.clone(),
+                proxy.delay.to_string(),
+            ]);
         }
         context.print(&format!("{rows}\n\ndeposit {} TAO, block {block}", found.deposit))
     })
@@ -281,7 +299,8 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let after = if delay == 0 { String::new() } else { format!(" with a delay of {delay} blocks") };
+        let after =
+            if delay == 0 { String::new() } else { format!(" with a delay of {delay} blocks") };
         let what = format!("Let {delegate} make calls of type {kind} for {coldkey}{after}");
         let about = json!({
             "account": coldkey,
@@ -290,7 +309,9 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             "delay": delay,
         });
         let held = chain.proxies(coldkey.into(), At::Head).await.map_err(failed)?;
-        let deposit = Spending::deposit(&chain, coldkey, DEPOSIT, held.proxies.len() + 1, held.deposit).await?;
+        let deposit =
+            Spending::deposit(&chain, coldkey, DEPOSIT, held.proxies.len() + 1, held.deposit)
+                .await?;
         let plan = Plan::new(call, what, about).spending(deposit);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -361,8 +382,10 @@ fn kill_pure(args: &KillPureArgs, context: &Context) -> anyhow::Result<()> {
     submit(&args.tx, context, |coldkey| {
         let spawner = args.spawner.map_or_else(|| coldkey.into(), Account::id);
         let kill = calls::kill_pure(spawner, kind, args.index, (block, extrinsic));
-        let what = format!("Remove {account}, an account without a key, with everything that it owns");
-        let about = json!({ "account": account.id(), "spawner": spawner, "proxy_type": kind.name() });
+        let what =
+            format!("Remove {account}, an account without a key, with everything that it owns");
+        let about =
+            json!({ "account": account.id(), "spawner": spawner, "proxy_type": kind.name() });
         (calls::proxy(account.id(), kill), what, about)
     })
 }

@@ -32,7 +32,9 @@ pub fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
     let to = args.to;
     let (call, amount) = match args.amount {
         _ if args.all => (calls::transfer_all(to.id(), false), "all TAO".to_owned()),
-        Some(amount) if args.allow_death => (calls::transfer_allow_death(to.id(), amount), format!("{amount} TAO")),
+        Some(amount) if args.allow_death => {
+            (calls::transfer_allow_death(to.id(), amount), format!("{amount} TAO"))
+        }
         Some(amount) => (calls::transfer_keep_alive(to.id(), amount), format!("{amount} TAO")),
         None => bail!("no amount given\nhint: pass an amount of TAO, or --all"),
     };
@@ -46,7 +48,11 @@ pub fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
         // Without an amount, the chain transfers what is left after the fee.
         if let Some(amount) = args.amount.filter(|_| !args.all) {
             let spending = Spending::read(&chain, from, amount).await?;
-            plan = plan.spending(if args.allow_death { spending } else { spending.keeping_account(&chain).await? });
+            plan = plan.spending(if args.allow_death {
+                spending
+            } else {
+                spending.keeping_account(&chain).await?
+            });
         }
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

@@ -9,8 +9,8 @@ fn assert_close(found: &[f64], expected: &[f64]) {
     }
 }
 
-/// Two validators with stake 3 : 1, and two servers. Both validators give weight to server 2, only the smaller one to
-/// server 3.
+/// Two validators with stake 3 : 1, and two servers. Both validators give weight to server 2, only
+/// the smaller one to server 3.
 ///
 /// | | S | W → 2 | W → 3 |
 /// |---|---|---|---|
@@ -72,7 +72,8 @@ fn consensus_is_one_half_at_trust_kappa() {
 
 #[test]
 fn kappa_is_the_threshold_of_consensus() {
-    // With κ below ¼ even the server with weight from only the small validator is above the middle of the curve.
+    // With κ below ¼ even the server with weight from only the small validator is above the middle
+    // of the curve.
     let curve = Curve { rho: 10.0, kappa: 0.2 };
     let epoch = two_validators(&[], 1.0, curve);
     assert!(epoch.consensus[3] > 0.5 && epoch.consensus[0] < 0.5);

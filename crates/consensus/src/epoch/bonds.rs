@@ -27,18 +27,24 @@ impl<M: Matrix> Holdings<M> {
 
     /// Computes bonds by Yuma 2: stake buys bonds, and the bonds in each neuron sum to 1.
     ///
-    /// The columns of ΔB = W · S, of the old B and of B' = α ΔB + (1 − α) B have the sum 1; D = B' · I. For storage
-    /// each column of B' is scaled to a maximum of 1.
-    fn yuma2(input: &EpochInput, weights: &M, active_stake: &[I32F32], incentive: &[I32F32]) -> Self {
+    /// The columns of ΔB = W · S, of the old B and of B' = α ΔB + (1 − α) B have the sum 1; D = B'
+    /// · I. For storage each column of B' is scaled to a maximum of 1.
+    fn yuma2(
+        input: &EpochInput,
+        weights: &M,
+        active_stake: &[I32F32],
+        incentive: &[I32F32],
+    ) -> Self {
         let old_bonds: M = counted_bonds::<M>(input).normalize_columns();
-        let bought = weights.map(|row, _, weight| Some(weight * at(active_stake, row))).normalize_columns();
+        let bought =
+            weights.map(|row, _, weight| Some(weight * at(active_stake, row))).normalize_columns();
         let bonds = bought.average(&old_bonds, alpha(input)).normalize_columns();
         let dividends = normalize(&bonds.fold_rows(|_, column, bond| at(incentive, column) * bond));
         Self { old: old_bonds, new: bonds.upscale_columns(), dividends }
     }
 
-    /// Computes bonds by Yuma 3: a bond in `0..=1` follows the validator's own weight, independent of other validators;
-    /// stake counts only for dividends.
+    /// Computes bonds by Yuma 3: a bond in `0..=1` follows the validator's own weight, independent
+    /// of other validators; stake counts only for dividends.
     ///
     /// B' = α W + (1 − α) B; D ∝ S · (B' with columns of sum 1) · I.
     fn yuma3(
@@ -55,12 +61,16 @@ impl<M: Matrix> Holdings<M> {
         let has_consensus = compared.iter().any(|&weight| weight != I32F32::ZERO);
         let bonds = if input.liquid_alpha && has_consensus {
             let liquid = LiquidAlpha::of(input);
-            weights.average_by(&old_bonds, |_, column, weight, bond| liquid.alpha(weight, bond, at(compared, column)))
+            weights.average_by(&old_bonds, |_, column, weight, bond| {
+                liquid.alpha(weight, bond, at(compared, column))
+            })
         } else {
             weights.average(&old_bonds, alpha(input))
         };
-        let paid = bonds.normalize_columns().fold_rows(|_, column, bond| bond * at(incentive, column));
-        let weighted: Vec<I32F32> = paid.iter().zip(active_stake).map(|(&paid, &stake)| paid * stake).collect();
+        let paid =
+            bonds.normalize_columns().fold_rows(|_, column, bond| bond * at(incentive, column));
+        let weighted: Vec<I32F32> =
+            paid.iter().zip(active_stake).map(|(&paid, &stake)| paid * stake).collect();
         Self { old: old_bonds, new: bonds, dividends: normalize(&weighted) }
     }
 }
@@ -77,13 +87,14 @@ impl LiquidAlpha {
         Self {
             low: I32F32::from_proportion(input.alpha_low),
             high: I32F32::from_proportion(input.alpha_high),
-            steepness: I32F32::from_int(input.alpha_sigmoid_steepness.into()) / I32F32::from_int(100),
+            steepness: I32F32::from_int(input.alpha_sigmoid_steepness.into())
+                / I32F32::from_int(100),
         }
     }
 
-    /// Computes α = low + σ(d) · (high − low), clamped to low..=high. If the weight is at or above the bond (the
-    /// validator buys), d = weight − consensus; otherwise (the validator sells), d = bond − weight. d is clamped to
-    /// 0..=1, and σ(½) = ½.
+    /// Computes α = low + σ(d) · (high − low), clamped to low..=high. If the weight is at or above
+    /// the bond (the validator buys), d = weight − consensus; otherwise (the validator sells), d =
+    /// bond − weight. d is clamped to 0..=1, and σ(½) = ½.
     fn alpha(&self, weight: I32F32, bond: I32F32, consensus: I32F32) -> I32F32 {
         let distance = if weight >= bond { weight - consensus } else { bond - weight };
         let distance = distance.limit(I32F32::ZERO, I32F32::ONE);
@@ -92,8 +103,8 @@ impl LiquidAlpha {
     }
 }
 
-/// Returns the effective old bonds, in parts of 65535: bonds in neurons that registered since the last epoch are
-/// removed.
+/// Returns the effective old bonds, in parts of 65535: bonds in neurons that registered since the
+/// last epoch are removed.
 fn counted_bonds<M: Matrix>(input: &EpochInput) -> M {
     let since = if input.last_mechanism_step == 0 {
         input.block.saturating_sub(input.tempo)
@@ -109,8 +120,8 @@ fn counted_bonds<M: Matrix>(input: &EpochInput) -> M {
     M::from_rows(input.n.into(), rows)
 }
 
-/// Returns the weight of new bonds in the moving average: 1 − `bonds_moving_average` / 1 000 000, truncated to 32
-/// fraction bits.
+/// Returns the weight of new bonds in the moving average: 1 − `bonds_moving_average` / 1 000 000,
+/// truncated to 32 fraction bits.
 fn alpha(input: &EpochInput) -> I32F32 {
     let old = (u128::from(input.bonds_moving_average) << 32) / 1_000_000;
     I32F32::ONE - I32F32::from_bits(i64::try_from(old).unwrap_or(i64::MAX))
@@ -138,8 +149,8 @@ mod tests {
             "kappa": 32767, "bonds_penalty": 65535, "bonds_moving_average": 700000, "yuma3": true,
             "liquid_alpha": true, "alpha_low": 6554, "alpha_high": 58982, "alpha_sigmoid_steepness": 32767}}"#;
         let mut input = Case::from_json(document).unwrap().input;
-        // The weight and this epoch's consensus are 1, and the curve is nearly a step. Without any consensus, α comes
-        // from the moving average: 0.3 here.
+        // The weight and this epoch's consensus are 1, and the curve is nearly a step. Without any
+        // consensus, α comes from the moving average: 0.3 here.
         let cases = [
             (None, 6_553..=6_554),
             (Some(65_535), 6_553..=6_554),

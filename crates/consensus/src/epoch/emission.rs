@@ -10,16 +10,29 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Computes the shares as incentive and dividends divided by their total. If both are zero, the emission is shared
-    /// by stake: that of active validators, or of all neurons if no stake is active.
-    pub(super) fn of(incentive: &[I32F32], dividends: &[I32F32], stake: &[I32F32], active_stake: &[I32F32]) -> Self {
-        let earned: Vec<I32F32> =
-            incentive.iter().zip(dividends).map(|(&server, &validator)| server + validator).collect();
+    /// Computes the shares as incentive and dividends divided by their total. If both are zero, the
+    /// emission is shared by stake: that of active validators, or of all neurons if no stake is
+    /// active.
+    pub(super) fn of(
+        incentive: &[I32F32],
+        dividends: &[I32F32],
+        stake: &[I32F32],
+        active_stake: &[I32F32],
+    ) -> Self {
+        let earned: Vec<I32F32> = incentive
+            .iter()
+            .zip(dividends)
+            .map(|(&server, &validator)| server + validator)
+            .collect();
         let total: I32F32 = earned.iter().sum();
         if total == I32F32::ZERO {
             let nobody_active = active_stake.iter().sum::<I32F32>() == I32F32::ZERO;
             let by_stake = if nobody_active { stake } else { active_stake };
-            return Self { server: incentive.to_vec(), validator: by_stake.to_vec(), combined: by_stake.to_vec() };
+            return Self {
+                server: incentive.to_vec(),
+                validator: by_stake.to_vec(),
+                combined: by_stake.to_vec(),
+            };
         }
         let share = |earned: &[I32F32]| earned.iter().map(|&earned| earned / total).collect();
         Self { server: share(incentive), validator: share(dividends), combined: normalize(&earned) }

@@ -28,20 +28,24 @@ impl StakeShares {
             }
         }
         let counted = stake.iter().zip(&active).zip(&permits);
-        let counted: Vec<I32F32> =
-            counted.map(|((&stake, &active), &permit)| if active && permit { stake } else { I32F32::ZERO }).collect();
+        let counted: Vec<I32F32> = counted
+            .map(|((&stake, &active), &permit)| if active && permit { stake } else { I32F32::ZERO })
+            .collect();
         Self { active_stake: normalize(&counted), active, stake, permits, new_permits }
     }
 }
 
-/// Returns each neuron's share of the stake, counting only stake at or above the threshold. The quotient has 64
-/// fraction bits and is truncated to 32.
+/// Returns each neuron's share of the stake, counting only stake at or above the threshold. The
+/// quotient has 64 fraction bits and is truncated to 32.
 fn stake_shares(input: &EpochInput) -> Vec<I32F32> {
     let owner = input.owner_uid.map(|uid| usize::from(uid.0));
-    let counted =
-        input.stake.iter().enumerate().map(|(uid, &stake)| {
-            if stake >= input.stake_threshold || owner == Some(uid) { u128::from(stake) } else { 0 }
-        });
+    let counted = input.stake.iter().enumerate().map(|(uid, &stake)| {
+        if stake >= input.stake_threshold || owner == Some(uid) { u128::from(stake) } else { 0 }
+    });
     let total: u128 = counted.clone().sum();
-    counted.map(|stake| I32F32::from_bits(((stake << 64).checked_div(total).unwrap_or(0) >> 32) as i64)).collect()
+    counted
+        .map(|stake| {
+            I32F32::from_bits(((stake << 64).checked_div(total).unwrap_or(0) >> 32) as i64)
+        })
+        .collect()
 }

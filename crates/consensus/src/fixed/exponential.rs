@@ -7,8 +7,8 @@ const EXP_LIMIT: i64 = 20;
 /// The index of the last term of the Taylor series.
 const LAST_TERM: u64 = 31;
 
-/// Computes exp(x) as the chain does: x is clamped to ±20, then the Taylor series is summed up to x³¹/31!, each term
-/// rounded down. For negative x, the result is the reciprocal of exp(−x).
+/// Computes exp(x) as the chain does: x is clamped to ±20, then the Taylor series is summed up to
+/// x³¹/31!, each term rounded down. For negative x, the result is the reciprocal of exp(−x).
 pub fn exp(x: I32F32) -> I32F32 {
     let x = x.limit(I32F32::from_int(-EXP_LIMIT), I32F32::from_int(EXP_LIMIT));
     if x == I32F32::ONE {
@@ -29,8 +29,8 @@ pub fn exp(x: I32F32) -> I32F32 {
     if x < I32F32::ZERO { I32F32::ONE / sum } else { sum }
 }
 
-/// Returns the logistic curve 1 / (1 + exp(−steepness · (x − middle))): ½ at `middle`, rising from 0 to 1 for a
-/// positive steepness.
+/// Returns the logistic curve 1 / (1 + exp(−steepness · (x − middle))): ½ at `middle`, rising from
+/// 0 to 1 for a positive steepness.
 pub fn sigmoid(x: I32F32, steepness: I32F32, middle: I32F32) -> I32F32 {
     let exponent = (I32F32::ZERO - steepness) * (x - middle);
     I32F32::ONE / (I32F32::ONE + exp(exponent))

@@ -45,15 +45,16 @@ pub enum InputError {
 }
 
 impl EpochInput {
-    /// Checks what the types do not ensure: list lengths, the owner's uid, and no duplicate uids in a row. Uids outside
-    /// the subnet are valid in a row; the epoch ignores their entries.
+    /// Checks what the types do not ensure: list lengths, the owner's uid, and no duplicate uids in
+    /// a row. Uids outside the subnet are valid in a row; the epoch ignores their entries.
     ///
     /// # Errors
     /// [`InputError`] if the input is inconsistent. The error names the field.
     pub fn check(&self) -> Result<(), InputError> {
         let expected = usize::from(self.n);
         let commit_blocks = self.commit_blocks.as_ref().map_or(expected, Vec::len);
-        let liquid_alpha_consensus = self.liquid_alpha_consensus.as_ref().map_or(expected, Vec::len);
+        let liquid_alpha_consensus =
+            self.liquid_alpha_consensus.as_ref().map_or(expected, Vec::len);
         for (field, found) in [
             ("stake", self.stake.len()),
             ("validator_permit", self.validator_permit.len()),

@@ -24,12 +24,19 @@ impl Dense {
     }
 
     fn at(&self, row: usize, column: usize) -> I32F32 {
-        if row < self.rows && column < self.columns { self.entries[row * self.columns + column] } else { I32F32::ZERO }
+        if row < self.rows && column < self.columns {
+            self.entries[row * self.columns + column]
+        } else {
+            I32F32::ZERO
+        }
     }
 }
 
 impl Matrix for Dense {
-    fn from_rows<R: IntoIterator<Item = (u16, I32F32)>>(columns: usize, rows: impl IntoIterator<Item = R>) -> Self {
+    fn from_rows<R: IntoIterator<Item = (u16, I32F32)>>(
+        columns: usize,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Self {
         let mut matrix = Self { rows: 0, columns, entries: Vec::new() };
         for row in rows {
             let start = matrix.entries.len();
@@ -57,11 +64,14 @@ impl Matrix for Dense {
         let start = row.min(self.rows) * self.columns;
         let end = (row + 1).min(self.rows) * self.columns;
         let entries = self.entries[start..end].iter().enumerate();
-        entries.filter(|&(_, &entry)| entry != I32F32::ZERO).map(|(column, &entry)| (column as u16, entry))
+        entries
+            .filter(|&(_, &entry)| entry != I32F32::ZERO)
+            .map(|(column, &entry)| (column as u16, entry))
     }
 
     fn map(&self, mut change: impl FnMut(usize, usize, I32F32) -> Option<I32F32>) -> Self {
-        let changed = self.cells().map(|(row, column, entry)| change(row, column, entry).unwrap_or_default());
+        let changed =
+            self.cells().map(|(row, column, entry)| change(row, column, entry).unwrap_or_default());
         self.with_entries(changed.collect())
     }
 
@@ -69,8 +79,13 @@ impl Matrix for Dense {
         self.merge_present(other, |_, _, own, theirs| combine(own, theirs))
     }
 
-    fn merge_present(&self, other: &Self, mut combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self {
-        let merged = self.cells().map(|(row, column, own)| combine(row, column, own, other.at(row, column)));
+    fn merge_present(
+        &self,
+        other: &Self,
+        mut combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32,
+    ) -> Self {
+        let merged =
+            self.cells().map(|(row, column, own)| combine(row, column, own, other.at(row, column)));
         self.with_entries(merged.map(|entry| entry.max(I32F32::ZERO)).collect())
     }
 
@@ -80,7 +95,8 @@ impl Matrix for Dense {
         let mut median = Median::default();
         (0..self.columns)
             .map(|column| {
-                let votes = staked_rows().map(|(row, &stake)| Vote { score: self.at(row, column), stake });
+                let votes =
+                    staked_rows().map(|(row, &stake)| Vote { score: self.at(row, column), stake });
                 median.find(votes, minority, I32F32::ZERO, total)
             })
             .collect()

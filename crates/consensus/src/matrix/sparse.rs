@@ -1,4 +1,7 @@
-#![allow(clippy::indexing_slicing, reason = "the constructors ensure that every column is below the number of columns")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "the constructors ensure that every column is below the number of columns"
+)]
 
 use std::borrow::Cow;
 
@@ -51,10 +54,15 @@ impl Sparse {
 }
 
 impl Matrix for Sparse {
-    fn from_rows<R: IntoIterator<Item = Entry>>(columns: usize, rows: impl IntoIterator<Item = R>) -> Self {
+    fn from_rows<R: IntoIterator<Item = Entry>>(
+        columns: usize,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Self {
         let mut matrix = Self::with_capacity(columns, columns, 0);
         for row in rows {
-            matrix.entries.extend(row.into_iter().filter(|&(column, _)| usize::from(column) < columns));
+            matrix
+                .entries
+                .extend(row.into_iter().filter(|&(column, _)| usize::from(column) < columns));
             matrix.end_row();
         }
         matrix
@@ -76,9 +84,9 @@ impl Matrix for Sparse {
         let mut changed = Self::with_capacity(self.columns, self.rows(), self.entries.len());
         for row in 0..self.rows() {
             let entries = self.slice(row).iter();
-            changed.entries.extend(
-                entries.filter_map(|&(column, entry)| change(row, column.into(), entry).map(|entry| (column, entry))),
-            );
+            changed.entries.extend(entries.filter_map(|&(column, entry)| {
+                change(row, column.into(), entry).map(|entry| (column, entry))
+            }));
             changed.end_row();
         }
         changed
@@ -107,7 +115,11 @@ impl Matrix for Sparse {
         merged
     }
 
-    fn merge_present(&self, other: &Self, mut combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self {
+    fn merge_present(
+        &self,
+        other: &Self,
+        mut combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32,
+    ) -> Self {
         let mut merged = Self::with_capacity(self.columns, self.rows(), self.entries.len());
         let mut theirs = vec![I32F32::ZERO; self.columns.max(other.columns)];
         for row in 0..self.rows() {
@@ -126,15 +138,19 @@ impl Matrix for Sparse {
         merged
     }
 
-    /// Sorts only the positive entries of a column: all other stake votes for zero, the smallest value.
+    /// Sorts only the positive entries of a column: all other stake votes for zero, the smallest
+    /// value.
     fn weighted_medians(&self, stake: &[I32F32], minority: I32F32) -> Vec<I32F32> {
         let total: I32F32 = stake.iter().sum();
         let staked_rows = || stake.iter().enumerate().filter(|&(_, &stake)| stake > I32F32::ZERO);
         let positive = |row: usize| {
-            self.slice(row).iter().filter(|&&(_, score)| score > I32F32::ZERO).map(|&(c, s)| (usize::from(c), s))
+            self.slice(row)
+                .iter()
+                .filter(|&&(_, score)| score > I32F32::ZERO)
+                .map(|&(c, s)| (usize::from(c), s))
         };
-        // Votes are counted, then placed by column (counting sort): the offset of a column's next vote ends up as the
-        // end of the column.
+        // Votes are counted, then placed by column (counting sort): the offset of a column's next
+        // vote ends up as the end of the column.
         let mut places = vec![0_usize; self.columns];
         for (row, _) in staked_rows() {
             for (column, _) in positive(row) {

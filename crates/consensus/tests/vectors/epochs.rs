@@ -1,4 +1,5 @@
-//! Tests with recorded epochs: those of the chain's own tests, and the outputs of a bit-exact oracle.
+//! Tests with recorded epochs: those of the chain's own tests, and the outputs of a bit-exact
+//! oracle.
 
 use std::collections::BTreeMap;
 
@@ -115,15 +116,22 @@ fn every_recorded_expectation_holds_for_sparse_and_dense_epochs() {
 
 fn assert_expected(fields: &Value, key: &str, expected: &Value, what: &str) {
     let close = |found: &Value, expected: &Value| {
-        let (found, expected) = (found.as_f64().unwrap() / f64::from(u16::MAX), expected.as_f64().unwrap());
+        let (found, expected) =
+            (found.as_f64().unwrap() / f64::from(u16::MAX), expected.as_f64().unwrap());
         assert!((found - expected).abs() <= TOLERANCE, "{what}: {found} is not about {expected}");
     };
     match (key, expected) {
         ("bonds_at" | "bonds_approx", _) => {
             for entry in sequence(expected) {
-                let [row, column, bond] = sequence(entry) else { panic!("{what}: not [row, column, bond]") };
+                let [row, column, bond] = sequence(entry) else {
+                    panic!("{what}: not [row, column, bond]")
+                };
                 let found = bond_at(fields, row.as_u64().unwrap(), column.as_u64().unwrap());
-                if key == "bonds_at" { assert_eq!(&found, bond, "{what}") } else { close(&found, bond) }
+                if key == "bonds_at" {
+                    assert_eq!(&found, bond, "{what}")
+                } else {
+                    close(&found, bond)
+                }
             }
         }
         (_, Value::Object(by_uid)) => {
@@ -154,9 +162,12 @@ fn the_network_of_512_equals_the_oracle_and_the_reference() {
     let expected = &rule["expected"];
     let mut state = None;
     for step in &fixed.graph_512 {
-        let validators: Vec<usize> = if step.layout == "contiguous" { (0..64).collect() } else { (448..512).collect() };
-        let servers: Vec<u16> = (0..512).filter(|uid| !validators.contains(&usize::from(*uid))).collect();
-        let mut input = if step.epoch == 0 { graph_512(&rule, &validators) } else { state.take().unwrap() };
+        let validators: Vec<usize> =
+            if step.layout == "contiguous" { (0..64).collect() } else { (448..512).collect() };
+        let servers: Vec<u16> =
+            (0..512).filter(|uid| !validators.contains(&usize::from(*uid))).collect();
+        let mut input =
+            if step.epoch == 0 { graph_512(&rule, &validators) } else { state.take().unwrap() };
         if step.epoch == 1 {
             for &uid in &validators {
                 input.weights[uid] = servers.iter().map(|&to| (Uid(to), 127)).collect();
@@ -170,7 +181,11 @@ fn the_network_of_512_equals_the_oracle_and_the_reference() {
         let output = run(&input).unwrap();
         for uid in 0..512 {
             let is_validator = validators.contains(&uid);
-            assert_eq!(&Neuron::of(&output, uid), if is_validator { &step.validator } else { &step.server }, "{uid}");
+            assert_eq!(
+                &Neuron::of(&output, uid),
+                if is_validator { &step.validator } else { &step.server },
+                "{uid}"
+            );
             let bonds: Vec<(Uid, u16)> = match step.bond {
                 Some(bond) if is_validator => servers.iter().map(|&to| (Uid(to), bond)).collect(),
                 _ => Vec::new(),
@@ -180,7 +195,10 @@ fn the_network_of_512_equals_the_oracle_and_the_reference() {
         if step.epoch > 0 {
             assert_eq!(step.validator.dividends, expected["validator"]["dividends"]);
             assert_eq!(step.validator.emission, expected["validator"]["emission"]);
-            assert_eq!(step.bond.map(Value::from).as_ref(), Some(&expected["validator"]["bond_to_each_server"]));
+            assert_eq!(
+                step.bond.map(Value::from).as_ref(),
+                Some(&expected["validator"]["bond_to_each_server"])
+            );
             assert_eq!(step.server.consensus, expected["server"]["consensus"]);
             assert_eq!(step.server.incentive, expected["server"]["incentive"]);
             assert_eq!(step.server.emission, expected["server"]["emission"]);
@@ -194,7 +212,9 @@ fn graph_512(rule: &Value, validators: &[usize]) -> EpochInput {
     let number = |key: &str| rule[key].as_u64().unwrap();
     let n = number("n");
     let per_neuron = |of: &dyn Fn(usize) -> u64| (0..n as usize).map(of).collect::<Vec<u64>>();
-    let stake = |uid: usize| number(if validators.contains(&uid) { "stake_per_validator" } else { "stake_per_server" });
+    let stake = |uid: usize| {
+        number(if validators.contains(&uid) { "stake_per_validator" } else { "stake_per_server" })
+    };
     EpochInput {
         n: n as u16,
         block: 1,

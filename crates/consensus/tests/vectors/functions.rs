@@ -1,12 +1,15 @@
 //! Tests with the recorded inputs and outputs of single functions.
 
 use serde_json::Value;
-use taonet_consensus::vector::{is_max_limited, is_topk, max_upscale_to_u16, max_upscale_weights, normalize};
+use taonet_consensus::vector::{
+    is_max_limited, is_topk, max_upscale_to_u16, max_upscale_weights, normalize,
+};
 use taonet_consensus::{Dense, I32F32, Matrix, Median, Sparse, Vote, exp, sigmoid};
 
 use crate::{read, sequence};
 
-/// The tolerance of approximate values: the 10⁻⁴ stated with the vectors, plus fixed-point rounding.
+/// The tolerance of approximate values: the 10⁻⁴ stated with the vectors, plus fixed-point
+/// rounding.
 const TOLERANCE: f64 = 1e-4 + 1e-8;
 /// The tolerance of values recorded with ten digits.
 const TEN_DIGITS: f64 = 1e-9;
@@ -18,7 +21,8 @@ fn cases(function: &str, count: usize) -> Vec<Value> {
     cases
 }
 
-/// Parses a number to the nearest fixed-point number, ties to even; "max" and "min" are the ends of the range.
+/// Parses a number to the nearest fixed-point number, ties to even; "max" and "min" are the ends of
+/// the range.
 fn fixed(value: &Value) -> I32F32 {
     match value.as_str() {
         Some("max") => I32F32::MAX,
@@ -54,11 +58,15 @@ fn assert_matrix(found: &impl Matrix, expected: &Value) {
     for (row, expected) in sequence(expected).iter().enumerate() {
         let found: Vec<_> = found.row(row).collect();
         let expected = sequence(expected).iter().enumerate().filter(|(_, entry)| !entry.is_null());
-        let expected: Vec<_> = expected.map(|(column, entry)| (column as u16, fixed(entry))).collect();
+        let expected: Vec<_> =
+            expected.map(|(column, entry)| (column as u16, fixed(entry))).collect();
         assert_eq!(found.len(), expected.len());
         for (&(column, found), (at, expected)) in found.iter().zip(expected) {
             assert_eq!(column, at);
-            assert!((found - expected).to_f64().abs() <= TOLERANCE, "{found:?} is not {expected:?}");
+            assert!(
+                (found - expected).to_f64().abs() <= TOLERANCE,
+                "{found:?} is not {expected:?}"
+            );
         }
     }
 }
@@ -100,7 +108,8 @@ fn weighted_median_matches_reference() {
         if case["normalise_stake"] == true {
             stake = normalize(&stake);
         }
-        let votes = stake.iter().zip(numbers(&case["score"])).map(|(&stake, score)| Vote { score, stake });
+        let votes =
+            stake.iter().zip(numbers(&case["score"])).map(|(&stake, score)| Vote { score, stake });
         let total = stake.iter().sum();
         let minority = I32F32::ONE - fixed(&case["majority"]);
         let found = Median::default().find(votes, minority, I32F32::ZERO, total);
@@ -114,8 +123,16 @@ fn weighted_median_col_matches_reference() {
         let stake = normalize(&numbers(&case["stake"]));
         let minority = stake.iter().sum::<I32F32>() - fixed(&case["majority"]);
         let expected = numbers(&case["out"]);
-        assert_eq!(matrix::<Sparse>(&case["rows"]).weighted_medians(&stake, minority), expected, "{case}");
-        assert_eq!(matrix::<Dense>(&case["rows"]).weighted_medians(&stake, minority), expected, "{case}");
+        assert_eq!(
+            matrix::<Sparse>(&case["rows"]).weighted_medians(&stake, minority),
+            expected,
+            "{case}"
+        );
+        assert_eq!(
+            matrix::<Dense>(&case["rows"]).weighted_medians(&stake, minority),
+            expected,
+            "{case}"
+        );
     }
 }
 
@@ -124,7 +141,9 @@ fn sigmoid_safe_matches_reference() {
     for case in cases("sigmoid_safe", 2) {
         let (rho, kappa) = (fixed(&case["rho"]), fixed(&case["kappa"]));
         let bits = sequence(&case["oracle_bits"]);
-        for ((x, approximate), bits) in sequence(&case["x"]).iter().zip(sequence(&case["out"])).zip(bits) {
+        for ((x, approximate), bits) in
+            sequence(&case["x"]).iter().zip(sequence(&case["out"])).zip(bits)
+        {
             let x = match x.as_f64() {
                 Some(number) if case["x_is_f32"] == true => nearest(f64::from(number as f32)),
                 _ => fixed(x),
@@ -150,7 +169,8 @@ fn average<M: Matrix>(case: &Value) -> M {
         Some(rows) => fixed(&rows[row][column]),
         None => fixed(&case["alpha"]),
     };
-    matrix::<M>(&case["new"]).average_by(&matrix(&case["old"]), |row, column, _, _| alpha(row, column))
+    matrix::<M>(&case["new"])
+        .average_by(&matrix(&case["old"]), |row, column, _, _| alpha(row, column))
 }
 
 #[test]
@@ -181,6 +201,10 @@ fn interpolate_matches_reference() {
 #[test]
 fn fixed_to_u16_proportion_matches_reference() {
     for case in cases("fixed_to_u16_proportion", 5) {
-        assert_eq!(u64::from(fixed(&case["x"]).to_proportion()), case["out"].as_u64().unwrap(), "{case}");
+        assert_eq!(
+            u64::from(fixed(&case["x"]).to_proportion()),
+            case["out"].as_u64().unwrap(),
+            "{case}"
+        );
     }
 }

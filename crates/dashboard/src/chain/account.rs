@@ -32,7 +32,11 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) async fn read(client: &Client, account: AccountId, at: At) -> Result<Self, ChainError> {
+    pub(super) async fn read(
+        client: &Client,
+        account: AccountId,
+        at: At,
+    ) -> Result<Self, ChainError> {
         let coldkey = Coldkey::from_bytes(*account.as_bytes());
         // The first read caches the runtime version of the block for the others.
         let balance = client.balance(account, at).await?;
@@ -48,7 +52,9 @@ impl Account {
 
 /// Renders an account at the newest block.
 pub(super) async fn page(view: &View, source: &Source, address: &str) -> Page {
-    let Ok(account) = address.parse::<AccountId>() else { return Err(view.missing("An account with this address")) };
+    let Ok(account) = address.parse::<AccountId>() else {
+        return Err(view.missing("An account with this address"));
+    };
     let state = source.state();
     let read = match state.blocks.front() {
         Some(head) => source.reader.account(account, head.block.hash).await,
@@ -79,7 +85,9 @@ fn facts(view: &View, state: &State, account: AccountId, found: &Account) -> Mar
     let Account { balance, nonce, identity, .. } = found;
     let neurons = state.metagraph.iter().flat_map(|metagraph| &metagraph.neurons);
     let neurons: Vec<_> = neurons
-        .filter(|neuron| AccountId::from(neuron.hotkey) == account || AccountId::from(neuron.coldkey) == account)
+        .filter(|neuron| {
+            AccountId::from(neuron.hotkey) == account || AccountId::from(neuron.coldkey) == account
+        })
         .collect();
     html! {
         section.card {
@@ -187,7 +195,9 @@ fn calls(view: &View, state: &State, account: AccountId) -> Markup {
     let matching: Vec<(&SeenBlock, &SeenExtrinsic)> = state
         .blocks
         .iter()
-        .flat_map(|seen| seen.extrinsics.items.iter().rev().map(move |extrinsic| (seen.as_ref(), extrinsic)))
+        .flat_map(|seen| {
+            seen.extrinsics.items.iter().rev().map(move |extrinsic| (seen.as_ref(), extrinsic))
+        })
         .filter(|(_, extrinsic)| extrinsic.signer == Some(account))
         .collect();
     html! {
@@ -235,7 +245,9 @@ fn calls(view: &View, state: &State, account: AccountId) -> Markup {
 pub(super) fn known_blocks(state: &State) -> String {
     let count = counted(state.blocks.len(), "block");
     match state.blocks.back().zip(state.blocks.front()) {
-        Some((oldest, newest)) => format!("{count} from {} to {}", oldest.block.number, newest.block.number),
+        Some((oldest, newest)) => {
+            format!("{count} from {} to {}", oldest.block.number, newest.block.number)
+        }
         None => count,
     }
 }

@@ -24,7 +24,12 @@ const MAX_DIGEST: usize = 160;
 
 /// Returns the path of an extrinsic in the page of its block.
 pub(super) fn extrinsic_path(seen: &SeenBlock, index: u32) -> String {
-    let position = seen.extrinsics.items.iter().position(|extrinsic| extrinsic.index == index).unwrap_or_default();
+    let position = seen
+        .extrinsics
+        .items
+        .iter()
+        .position(|extrinsic| extrinsic.index == index)
+        .unwrap_or_default();
     let query = match position / PER_PAGE {
         0 => String::new(),
         page => format!("?extrinsics={}", page + 1),
@@ -32,7 +37,8 @@ pub(super) fn extrinsic_path(seen: &SeenBlock, index: u32) -> String {
     format!("/chain/blocks/{}{query}#extrinsic-{index}", seen.block.number)
 }
 
-/// Renders the header, the extrinsics and the events of a block. `id` is the block's number or hash.
+/// Renders the header, the extrinsics and the events of a block. `id` is the block's number or
+/// hash.
 pub(super) async fn page(view: &View, source: &Source, id: &str) -> Page {
     let at = match (id.parse(), id.parse()) {
         (Ok(number), _) => At::Number(BlockNumber::new(number)),
@@ -41,7 +47,11 @@ pub(super) async fn page(view: &View, source: &Source, id: &str) -> Page {
     };
     let state = source.state();
     let (seen, header) = find(source, &state, at).await.map_err(|why| {
-        if why.is_missing() { view.missing("This block") } else { view.unavailable("Block", &why.to_string()) }
+        if why.is_missing() {
+            view.missing("This block")
+        } else {
+            view.unavailable("Block", &why.to_string())
+        }
     })?;
     let part = html! {
         (facts(view, &seen, &header))
@@ -77,7 +87,8 @@ async fn find(
 }
 
 fn facts(view: &View, seen: &SeenBlock, header: &Result<Arc<BlockHeader>, Unread>) -> Markup {
-    let row = |name: &str, value: Markup| html! { tr { th scope="row" { (name) } td.mono { (value) } } };
+    let row =
+        |name: &str, value: Markup| html! { tr { th scope="row" { (name) } td.mono { (value) } } };
     html! {
         section.card aria-label="Header" {
             table.facts {
@@ -116,7 +127,10 @@ fn digest_item(bytes: &[u8]) -> String {
         Some(8) => "runtime updated",
         _ => "unknown",
     };
-    let engine = bytes.get(1..5).filter(|_| matches!(bytes.first(), Some(4..=6))).map(String::from_utf8_lossy);
+    let engine = bytes
+        .get(1..5)
+        .filter(|_| matches!(bytes.first(), Some(4..=6)))
+        .map(String::from_utf8_lossy);
     let engine = engine.map(|engine| format!(" {}", shown(&engine))).unwrap_or_default();
     truncated(format!("{kind}{engine} 0x{}", hex::encode(bytes)), MAX_DIGEST)
 }
@@ -132,7 +146,8 @@ fn neighbours(view: &View, state: &State, number: BlockNumber) -> Markup {
     }
 }
 
-/// Renders a list in a block's page, such as the events. `parameter` is the query parameter of the list's pages.
+/// Renders a list in a block's page, such as the events. `parameter` is the query parameter of the
+/// list's pages.
 fn list<T>(
     view: &View,
     list: &Listed<T>,

@@ -1,4 +1,5 @@
-//! The results of the subnet's latest epochs, read from the node's state at the block of each epoch.
+//! The results of the subnet's latest epochs, read from the node's state at the block of each
+//! epoch.
 
 use taonet_chain::{At, Block, Chain, ChainError, Detail, Metagraph, Schedule, WeightRow};
 use taonet_primitives::{Alpha, BlockNumber, Hotkey, MechId, NetUid};
@@ -42,7 +43,12 @@ impl EpochResults {
             emission: neuron.emission,
             bonds: bonds.next().unwrap_or_default(),
         });
-        Self { index: schedule.epoch_index, block: schedule.last_epoch, read_at, neurons: neurons.collect() }
+        Self {
+            index: schedule.epoch_index,
+            block: schedule.last_epoch,
+            read_at,
+            neurons: neurons.collect(),
+        }
     }
 
     /// Returns the results of a neuron; `None` if another neuron had the uid, or none.
@@ -51,8 +57,8 @@ impl EpochResults {
     }
 }
 
-/// Reads the results of the epochs after the epoch `known`, newest first, and the current schedule. Stops at the first
-/// epoch whose state the node has pruned.
+/// Reads the results of the epochs after the epoch `known`, newest first, and the current schedule.
+/// Stops at the first epoch whose state the node has pruned.
 ///
 /// # Errors
 /// [`ChainError`] if the schedule or the latest epoch cannot be read.
@@ -67,7 +73,9 @@ pub(super) async fn read_after(
         let block = schedule.last_epoch;
         let metagraph = match metagraph(chain, netuid, block.into()).await {
             // The results stay in the state until the next epoch.
-            Err(ChainError::NoSuchBlock(_)) if found.is_empty() => metagraph(chain, netuid, At::Finalized).await?,
+            Err(ChainError::NoSuchBlock(_)) if found.is_empty() => {
+                metagraph(chain, netuid, At::Finalized).await?
+            }
             Err(error) if found.is_empty() => return Err(error),
             Err(error) => {
                 tracing::debug!(%error, "the node has no state of earlier epochs");
@@ -81,7 +89,9 @@ pub(super) async fn read_after(
             number => BlockNumber::new(number.saturating_sub(1)),
         };
         match chain.weight_rules(netuid, earlier.into()).await {
-            Ok(rules) if rules.schedule.epoch_index < schedule.epoch_index => schedule = rules.schedule,
+            Ok(rules) if rules.schedule.epoch_index < schedule.epoch_index => {
+                schedule = rules.schedule
+            }
             Ok(_) => break,
             Err(error) => {
                 tracing::debug!(%error, "the node has no state of earlier epochs");

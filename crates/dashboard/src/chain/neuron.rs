@@ -23,18 +23,25 @@ const MAX_BEST: usize = 10;
 /// Renders one neuron: its results by epoch, the weights it set and the weights it received.
 pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
     let Some(metagraph) = &state.metagraph else {
-        return Err(view.unavailable("Chain", state.problem.as_deref().unwrap_or("The subnet has not been read yet.")));
+        return Err(view.unavailable(
+            "Chain",
+            state.problem.as_deref().unwrap_or("The subnet has not been read yet."),
+        ));
     };
     let Some(neuron) = metagraph.neurons.iter().find(|neuron| neuron.uid.0 == uid) else {
         return Err(view.missing("This neuron"));
     };
-    let row_of = |matrix: Option<&Vec<WeightRow>>| matrix.and_then(|rows| rows.get(usize::from(uid))).cloned();
+    let row_of = |matrix: Option<&Vec<WeightRow>>| {
+        matrix.and_then(|rows| rows.get(usize::from(uid))).cloned()
+    };
     let received: WeightRow = metagraph
         .weights
         .iter()
         .flatten()
         .zip(&metagraph.neurons)
-        .filter_map(|(row, from)| row.iter().find(|(to, _)| to.0 == uid).map(|(_, weight)| (from.uid, *weight)))
+        .filter_map(|(row, from)| {
+            row.iter().find(|(to, _)| to.0 == uid).map(|(_, weight)| (from.uid, *weight))
+        })
         .collect();
     let facts: [(&str, String); 8] = [
         ("Axon", neuron.axon.map_or_else(|| "–".to_owned(), |axon| axon.address.to_string())),
@@ -77,8 +84,11 @@ pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
 
 /// Renders a neuron's results in the latest epochs, newest first.
 fn by_epoch(view: &View, state: &State, neuron: &Neuron) -> Markup {
-    let matching: Vec<_> =
-        state.epochs.iter().filter_map(|epoch| Some((epoch, epoch.of(neuron.uid.0, &neuron.hotkey)?))).collect();
+    let matching: Vec<_> = state
+        .epochs
+        .iter()
+        .filter_map(|epoch| Some((epoch, epoch.of(neuron.uid.0, &neuron.hotkey)?)))
+        .collect();
     html! {
         section.card aria-labelledby="epochs" {
             h2 id="epochs" { "Results by epoch" }
@@ -129,13 +139,14 @@ fn bonds(view: &View, row: &WeightRow) -> Markup {
     }
 }
 
-/// Renders the neurons with the highest incentive, with their results over the latest epochs; empty before the first
-/// epoch.
+/// Renders the neurons with the highest incentive, with their results over the latest epochs; empty
+/// before the first epoch.
 pub(super) fn best(view: &View, state: &State) -> Markup {
     let Some((metagraph, latest)) = state.metagraph.as_ref().zip(state.epochs.front()) else {
         return Markup::default();
     };
-    let mut neurons: Vec<_> = metagraph.neurons.iter().filter(|neuron| neuron.incentive > 0).collect();
+    let mut neurons: Vec<_> =
+        metagraph.neurons.iter().filter(|neuron| neuron.incentive > 0).collect();
     neurons.sort_by_key(|neuron| (Reverse(neuron.incentive), neuron.uid));
     let epochs = || state.epochs.iter().rev();
     html! {
@@ -186,8 +197,10 @@ pub(super) fn best(view: &View, state: &State) -> Markup {
 /// Draws values over the epochs, oldest first, in proportion to the highest one.
 fn line(name: &str, values: &[Option<f64>]) -> Markup {
     let most = values.iter().flatten().copied().fold(0.0, f64::max);
-    let scaled: Vec<_> =
-        values.iter().map(|value| value.map(|value| if most > 0.0 { value / most } else { 0.0 })).collect();
+    let scaled: Vec<_> = values
+        .iter()
+        .map(|value| value.map(|value| if most > 0.0 { value / most } else { 0.0 }))
+        .collect();
     sparkline(&scaled, &format!("{name} over the last {}", counted(values.len(), "epoch")))
 }
 
@@ -196,7 +209,10 @@ fn descending(row: &WeightRow) -> Vec<(Uid, u16, f64)> {
     let total: u64 = row.iter().map(|(_, weight)| u64::from(*weight)).sum();
     let mut sorted = row.clone();
     sorted.sort_by_key(|(uid, weight)| (Reverse(*weight), *uid));
-    sorted.into_iter().map(|(uid, weight)| (uid, weight, f64::from(weight) / total.max(1) as f64)).collect()
+    sorted
+        .into_iter()
+        .map(|(uid, weight)| (uid, weight, f64::from(weight) / total.max(1) as f64))
+        .collect()
 }
 
 fn weights(view: &View, title: &str, row: &WeightRow) -> Markup {

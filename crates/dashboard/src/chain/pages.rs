@@ -89,7 +89,9 @@ pub(super) fn overview(view: &View, state: &State) -> Markup {
 fn matches(neuron: &Neuron, filter: &str) -> bool {
     let axon = neuron.axon.map(|axon| axon.address.to_string()).unwrap_or_default();
     neuron.uid.to_string() == filter
-        || [neuron.hotkey.to_string(), neuron.coldkey.to_string(), axon].iter().any(|text| text.contains(filter))
+        || [neuron.hotkey.to_string(), neuron.coldkey.to_string(), axon]
+            .iter()
+            .any(|text| text.contains(filter))
 }
 
 fn sort(neurons: &mut [&Neuron], key: &str) {
@@ -149,12 +151,15 @@ pub(super) fn metagraph(view: &View, state: &State) -> Response {
     view.page("Chain", &body)
 }
 
-/// Renders the neurons of a subnet, sorted and filtered. `is_shown` is whether the dashboard shows this subnet, and
-/// therefore has pages of its neurons.
+/// Renders the neurons of a subnet, sorted and filtered. `is_shown` is whether the dashboard shows
+/// this subnet, and therefore has pages of its neurons.
 pub(super) fn neurons(view: &View, metagraph: &Metagraph, filter: &str, is_shown: bool) -> Markup {
     let order = Sort::of(view, &COLUMNS);
-    let mut matching: Vec<_> =
-        metagraph.neurons.iter().filter(|neuron| filter.is_empty() || matches(neuron, filter)).collect();
+    let mut matching: Vec<_> = metagraph
+        .neurons
+        .iter()
+        .filter(|neuron| filter.is_empty() || matches(neuron, filter))
+        .collect();
     sort(&mut matching, order.key());
     order.apply(&mut matching);
     let paging = Paging::of(view, "page", PER_PAGE, matching.len());
@@ -190,7 +195,8 @@ pub(super) fn neurons(view: &View, metagraph: &Metagraph, filter: &str, is_shown
 
 fn row(view: &View, metagraph: &Metagraph, neuron: &Neuron, is_shown: bool) -> Markup {
     let hotkey = neuron.hotkey.to_string();
-    let path = if is_shown { format!("/chain/{}", neuron.uid) } else { account_path(neuron.hotkey) };
+    let path =
+        if is_shown { format!("/chain/{}", neuron.uid) } else { account_path(neuron.hotkey) };
     let age = metagraph.block.number.since(neuron.last_update);
     html! {
         tr {

@@ -38,7 +38,11 @@ pub(super) fn of(state: &State) -> Vec<Panel> {
     let rows = neurons.into_iter().map(row).collect();
     let table = PlainTable { columns, rows, empty: "The subnet has not been read yet." };
     vec![
-        Panel { title: "Chain".to_owned(), problem: state.problem.clone(), content: Content::Figures(figures) },
+        Panel {
+            title: "Chain".to_owned(),
+            problem: state.problem.clone(),
+            content: Content::Figures(figures),
+        },
         Panel { title: "Neurons".to_owned(), problem: None, content: Content::Table(table) },
     ]
 }

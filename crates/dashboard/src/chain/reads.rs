@@ -31,7 +31,12 @@ pub(super) trait Node: Send + Sync {
     async fn account(&self, account: AccountId, at: At) -> Result<Account, ChainError>;
     async fn subnet(&self, netuid: NetUid, at: At) -> Result<Details, ChainError>;
     async fn storage_items(&self) -> Result<Vec<StorageItem>, ChainError>;
-    async fn entries(&self, item: &StorageItem, keys: &[Json], at: At) -> Result<Entries, ChainError>;
+    async fn entries(
+        &self,
+        item: &StorageItem,
+        keys: &[Json],
+        at: At,
+    ) -> Result<Entries, ChainError>;
 }
 
 #[async_trait]
@@ -56,7 +61,12 @@ impl Node for Client {
         Self::storage_items(self).await
     }
 
-    async fn entries(&self, item: &StorageItem, keys: &[Json], at: At) -> Result<Entries, ChainError> {
+    async fn entries(
+        &self,
+        item: &StorageItem,
+        keys: &[Json],
+        at: At,
+    ) -> Result<Entries, ChainError> {
         Entries::read(self, item, keys, at).await
     }
 }
@@ -65,7 +75,9 @@ impl Node for Client {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unread {
     /// The dashboard has no connection to a node.
-    #[error("the dashboard is not connected to the chain; hint: check the node, and the address in --chain")]
+    #[error(
+        "the dashboard is not connected to the chain; hint: check the node, and the address in --chain"
+    )]
     Disconnected,
     /// The node did not respond in time.
     #[error("the node did not respond within {} s; hint: reload the page", TIMEOUT.as_secs())]
@@ -134,7 +146,11 @@ impl Reader {
     }
 
     /// Returns an account after a block.
-    pub(super) async fn account(&self, account: AccountId, block: BlockHash) -> Result<Arc<Account>, Unread> {
+    pub(super) async fn account(
+        &self,
+        account: AccountId,
+        block: BlockHash,
+    ) -> Result<Arc<Account>, Unread> {
         let key = (account, block);
         if let Some(known) = self.accounts.get(&key) {
             return Ok(known);
@@ -144,7 +160,11 @@ impl Reader {
     }
 
     /// Returns a subnet after a block.
-    pub(super) async fn subnet(&self, netuid: NetUid, block: BlockHash) -> Result<Arc<Details>, Unread> {
+    pub(super) async fn subnet(
+        &self,
+        netuid: NetUid,
+        block: BlockHash,
+    ) -> Result<Arc<Details>, Unread> {
         let key = (netuid, block);
         if let Some(known) = self.subnets.get(&key) {
             return Ok(known);
@@ -160,7 +180,12 @@ impl Reader {
     }
 
     /// Returns the first entries of a storage item whose keys begin with `keys`.
-    pub(super) async fn entries(&self, item: &StorageItem, keys: &[Json], at: At) -> Result<Entries, Unread> {
+    pub(super) async fn entries(
+        &self,
+        item: &StorageItem,
+        keys: &[Json],
+        at: At,
+    ) -> Result<Entries, Unread> {
         let node = self.node()?;
         self.limited(node.entries(item, keys, at)).await
     }
@@ -169,7 +194,10 @@ impl Reader {
         self.node.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Unread::Disconnected)
     }
 
-    async fn limited<T>(&self, read: impl Future<Output = Result<T, ChainError>>) -> Result<T, Unread> {
+    async fn limited<T>(
+        &self,
+        read: impl Future<Output = Result<T, ChainError>>,
+    ) -> Result<T, Unread> {
         let permitted = async {
             // The semaphore is never closed.
             let _permit = self.permits.acquire().await;

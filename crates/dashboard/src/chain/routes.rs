@@ -7,12 +7,15 @@ use axum::extract::Path;
 use axum::routing::get;
 use taonet_primitives::NetUid;
 
-use super::{ChainSection, account, block, blocks, neuron, pages, search, storage, subnet, subnets};
+use super::{
+    ChainSection, account, block, blocks, neuron, pages, search, storage, subnet, subnets,
+};
 use crate::site::Site;
 use crate::view::View;
 
 pub(super) fn of(section: &Arc<ChainSection>) -> Router<Site> {
-    let [chain, found, all, one, accounts, items, list, seen, neurons] = std::array::from_fn(|_| Arc::clone(section));
+    let [chain, found, all, one, accounts, items, list, seen, neurons] =
+        std::array::from_fn(|_| Arc::clone(section));
     let chain = move |view: View| async move { pages::metagraph(&view, &chain.source.state()) };
     let search = move |view: View| async move { search::page(&view, &found.source).await };
     let subnets = move |view: View| async move { subnets::page(&view, &all.source.state()) };
@@ -26,9 +29,12 @@ pub(super) fn of(section: &Arc<ChainSection>) -> Router<Site> {
         storage::page(&view, &items.source, &pallet, &item).await
     };
     let blocks = move |view: View| async move { blocks::page(&view, &list.source.state()) };
-    let block = move |view: View, Path(id): Path<String>| async move { block::page(&view, &seen.source, &id).await };
-    let neuron =
-        move |view: View, Path(uid): Path<u16>| async move { neuron::page(&view, &neurons.source.state(), uid) };
+    let block = move |view: View, Path(id): Path<String>| async move {
+        block::page(&view, &seen.source, &id).await
+    };
+    let neuron = move |view: View, Path(uid): Path<u16>| async move {
+        neuron::page(&view, &neurons.source.state(), uid)
+    };
     Router::new()
         .route("/chain", get(chain))
         .route("/chain/search", get(search))

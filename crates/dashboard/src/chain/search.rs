@@ -93,7 +93,9 @@ impl<'a> Query<'a> {
             return Self::Number(number);
         }
         let lower = text.to_ascii_lowercase();
-        let netuid = ["subnet", "netuid", "sn"].iter().find_map(|word| lower.strip_prefix(word)?.trim().parse().ok());
+        let netuid = ["subnet", "netuid", "sn"]
+            .iter()
+            .find_map(|word| lower.strip_prefix(word)?.trim().parse().ok());
         if let Some(netuid) = netuid {
             return Self::Subnet(NetUid(netuid));
         }
@@ -103,7 +105,9 @@ impl<'a> Query<'a> {
         }
         match text.parse() {
             Ok(account) => Self::Account(account),
-            Err(error) if text.len() >= MIN_ADDRESS && !text.contains(['.', ' ']) => Self::NoAccount(error),
+            Err(error) if text.len() >= MIN_ADDRESS && !text.contains(['.', ' ']) => {
+                Self::NoAccount(error)
+            }
             Err(_) => Self::Name(text),
         }
     }
@@ -127,7 +131,9 @@ async fn find(source: &Source, query: &str) -> SearchResults {
         Query::Subnet(netuid) => results.subnet(&state, netuid),
         Query::Hash(hash) => results.hash(source, &state, hash).await,
         Query::Account(account) => results.pages.push((account.to_string(), account_path(account))),
-        Query::NoAccount(error) => results.missing.push(format!("This is not an account of the chain: {error}.")),
+        Query::NoAccount(error) => {
+            results.missing.push(format!("This is not an account of the chain: {error}."))
+        }
         Query::Name(name) => results.name(source, &state, name).await,
     }
     results
@@ -140,7 +146,10 @@ impl SearchResults {
                 self.pages.push((format!("Block {number}"), format!("/chain/blocks/{number}")));
             }
             Some(head) => {
-                self.missing.push(format!("There is no block {number}: the newest is {}.", head.block.number));
+                self.missing.push(format!(
+                    "There is no block {number}: the newest is {}.",
+                    head.block.number
+                ));
             }
             None => self.missing.push("No block has been seen yet.".to_owned()),
         }
@@ -150,7 +159,9 @@ impl SearchResults {
         let mut subnets = state.subnets.iter().flat_map(|subnets| subnets.iter());
         match subnets.find(|subnet| subnet.netuid == netuid) {
             Some(subnet) => self.pages.push(subnet_page(netuid, &subnet.name)),
-            None if state.subnets.is_none() => self.missing.push("The subnets have not been read yet.".to_owned()),
+            None if state.subnets.is_none() => {
+                self.missing.push("The subnets have not been read yet.".to_owned())
+            }
             None => self.missing.push(format!("There is no subnet {netuid}.")),
         }
     }
@@ -192,7 +203,8 @@ impl SearchResults {
                     .iter()
                     .filter(|item| {
                         let item_name = item.name.to_lowercase();
-                        item_name == wanted || format!("{}.{item_name}", item.pallet.to_lowercase()) == wanted
+                        item_name == wanted
+                            || format!("{}.{item_name}", item.pallet.to_lowercase()) == wanted
                     })
                     .map(|item| {
                         let path = format!("/chain/storage/{}/{}", item.pallet, item.name);

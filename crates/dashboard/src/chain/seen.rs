@@ -39,9 +39,12 @@ impl<T> Default for Listed<T> {
 }
 
 impl<T> Listed<T> {
-    /// Converts a list that was read from a node. If it is unreadable, for instance because of an unknown type, the
-    /// reason replaces the items; errors of the connection are returned.
-    fn of<I>(read: Result<Vec<I>, ChainError>, convert: impl Fn(&I) -> T) -> Result<Self, ChainError> {
+    /// Converts a list that was read from a node. If it is unreadable, for instance because of an
+    /// unknown type, the reason replaces the items; errors of the connection are returned.
+    fn of<I>(
+        read: Result<Vec<I>, ChainError>,
+        convert: impl Fn(&I) -> T,
+    ) -> Result<Self, ChainError> {
         match read {
             Ok(items) => {
                 let kept = items.iter().take(MAX_ITEMS).map(convert).collect();
@@ -65,7 +68,8 @@ impl SeenBlock {
 
     /// Reads the extrinsics and events of a block.
     pub(super) async fn read(chain: &dyn Chain, block: Block) -> Result<Self, ChainError> {
-        let (extrinsics, events) = tokio::join!(chain.extrinsics(block.into()), chain.events(block.into()));
+        let (extrinsics, events) =
+            tokio::join!(chain.extrinsics(block.into()), chain.events(block.into()));
         let time_unix = extrinsics.as_ref().ok().and_then(|extrinsics| time_of(extrinsics));
         Ok(Self {
             block,
@@ -79,7 +83,9 @@ impl SeenBlock {
 
 /// Returns the time that the author of a block set, in seconds since the Unix epoch.
 fn time_of(extrinsics: &[Extrinsic]) -> Option<i64> {
-    let set = extrinsics.iter().find(|extrinsic| extrinsic.pallet == "Timestamp" && extrinsic.name == "set")?;
+    let set = extrinsics
+        .iter()
+        .find(|extrinsic| extrinsic.pallet == "Timestamp" && extrinsic.name == "set")?;
     Some(set.args.get("now")?.as_i64()? / 1_000)
 }
 
@@ -108,7 +114,10 @@ impl SeenExtrinsic {
             call: format!("{}.{}", extrinsic.pallet, extrinsic.name),
             args: truncated(extrinsic.args.to_string(), MAX_FIELDS),
             fee: extrinsic.fee,
-            result: extrinsic.result.as_ref().map(|result| result.as_ref().copied().map_err(ToString::to_string)),
+            result: extrinsic
+                .result
+                .as_ref()
+                .map(|result| result.as_ref().copied().map_err(ToString::to_string)),
         }
     }
 }

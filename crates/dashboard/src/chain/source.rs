@@ -4,7 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use taonet_chain::{
-    At, Block, Chain, ChainError, Client, Detail, Hyperparameters, Metagraph, Network, Schedule, Subnet,
+    At, Block, Chain, ChainError, Client, Detail, Hyperparameters, Metagraph, Network, Schedule,
+    Subnet,
 };
 use taonet_primitives::{BlockNumber, MechId, NetUid};
 use tokio::time::{Instant, sleep, timeout};
@@ -50,13 +51,14 @@ pub(super) struct State {
     pub(super) schedule: Option<Schedule>,
     /// The results of the latest epochs, newest first.
     pub(super) epochs: VecDeque<Arc<EpochResults>>,
-    /// Why the latest read of the chain failed, if it did. The other fields then contain the data of the last
-    /// successful read.
+    /// Why the latest read of the chain failed, if it did. The other fields then contain the data
+    /// of the last successful read.
     pub(super) problem: Option<String>,
 }
 
 impl State {
-    /// Adds a block that is newer than all others. Known blocks of the same or a greater height have been reverted.
+    /// Adds a block that is newer than all others. Known blocks of the same or a greater height
+    /// have been reverted.
     pub(super) fn push_newest(&mut self, seen: SeenBlock) {
         let number = seen.block.number;
         self.blocks.retain(|known| known.block.number < number);
@@ -70,7 +72,8 @@ impl State {
         self.blocks.truncate(kept);
     }
 
-    /// Returns the number of the block before the oldest one in memory; `None` without space for it, or at block 0.
+    /// Returns the number of the block before the oldest one in memory; `None` without space for
+    /// it, or at block 0.
     fn next_earlier(&self) -> Option<BlockNumber> {
         let items: usize = self.blocks.iter().map(|known| known.items()).sum();
         let oldest = self.blocks.back()?.block.number;
@@ -122,7 +125,8 @@ impl Source {
         }
     }
 
-    /// Reads the hyperparameters of a subnet and the list of subnets at intervals, until the future is dropped.
+    /// Reads the hyperparameters of a subnet and the list of subnets at intervals, until the future
+    /// is dropped.
     async fn follow_settings(&self, client: &Client, netuid: NetUid, changes: &Changes) {
         loop {
             match client.hyperparameters(netuid, At::Head).await {
@@ -146,8 +150,8 @@ impl Source {
         }
     }
 
-    /// Reads the blocks before the first one that was read, from the newest to the oldest, as far as the node has them;
-    /// then waits until the future is dropped.
+    /// Reads the blocks before the first one that was read, from the newest to the oldest, as far
+    /// as the node has them; then waits until the future is dropped.
     pub(super) async fn follow_history(&self, chain: &dyn Chain, changes: &Changes) {
         while self.state().blocks.is_empty() {
             sleep(HISTORY_PAUSE).await;
@@ -166,8 +170,13 @@ impl Source {
         pending::<()>().await;
     }
 
-    /// Reads the block before the oldest one; returns whether the node still has the block and its state.
-    async fn read_earlier(&self, chain: &dyn Chain, number: BlockNumber) -> Result<bool, ChainError> {
+    /// Reads the block before the oldest one; returns whether the node still has the block and its
+    /// state.
+    async fn read_earlier(
+        &self,
+        chain: &dyn Chain,
+        number: BlockNumber,
+    ) -> Result<bool, ChainError> {
         let Some(hash) = chain.block_hash(number).await? else { return Ok(false) };
         let seen = SeenBlock::read(chain, Block { number, hash }).await?;
         if seen.extrinsics.problem.is_some() || seen.events.problem.is_some() {
@@ -182,8 +191,8 @@ impl Source {
         Ok(true)
     }
 
-    /// Reads the results of each epoch when it has ended, until the future is dropped. Begins with the earlier epochs
-    /// whose state the node still has.
+    /// Reads the results of each epoch when it has ended, until the future is dropped. Begins with
+    /// the earlier epochs whose state the node still has.
     pub(super) async fn follow_epochs(&self, chain: &dyn Chain, netuid: NetUid, changes: &Changes) {
         let mut heads = chain.heads();
         loop {
@@ -196,15 +205,21 @@ impl Source {
             sleep(SCHEDULE_PAUSE).await;
             let schedule = self.state().schedule;
             let due = schedule.and_then(|schedule| schedule.next_epoch(schedule.last_epoch));
-            let is_due = |head: &Option<Block>| due.zip(*head).is_some_and(|(due, head)| head.number >= due);
+            let is_due =
+                |head: &Option<Block>| due.zip(*head).is_some_and(|(due, head)| head.number >= due);
             // After the timeout, the loop continues without a new epoch.
             let _ = timeout(SCHEDULE_EVERY, heads.wait_for(is_due)).await;
         }
     }
 
-    /// Reads the schedule, and the results of the epochs since the last read. Drops the results that were read at
-    /// reverted blocks.
-    async fn read_epochs(&self, chain: &dyn Chain, netuid: NetUid, changes: &Changes) -> Result<(), ChainError> {
+    /// Reads the schedule, and the results of the epochs since the last read. Drops the results
+    /// that were read at reverted blocks.
+    async fn read_epochs(
+        &self,
+        chain: &dyn Chain,
+        netuid: NetUid,
+        changes: &Changes,
+    ) -> Result<(), ChainError> {
         let before = self.state();
         let read_at: Vec<Block> = before.epochs.iter().map(|epoch| epoch.read_at).collect();
         let reverted = count_reverted(chain, &read_at).await?;
@@ -215,13 +230,19 @@ impl Source {
         }
         self.change(|state| {
             state.schedule = Some(schedule);
-            state.epochs.retain(|epoch| epoch_index.is_some_and(|epoch_index| epoch.index <= epoch_index));
+            state
+                .epochs
+                .retain(|epoch| epoch_index.is_some_and(|epoch_index| epoch.index <= epoch_index));
             if epoch_index.is_some_and(|epoch_index| epoch_index > schedule.epoch_index) {
                 // A different chain, or one that was reset.
                 state.epochs.clear();
             }
             let newest = state.epochs.front().map(|epoch| epoch.index);
-            for epoch in new.into_iter().rev().filter(|epoch| newest.is_none_or(|newest| epoch.index > newest)) {
+            for epoch in new
+                .into_iter()
+                .rev()
+                .filter(|epoch| newest.is_none_or(|newest| epoch.index > newest))
+            {
                 state.epochs.push_front(Arc::new(epoch));
             }
             state.epochs.truncate(MAX_EPOCHS);
@@ -265,7 +286,8 @@ impl Source {
                 }
             }
             sleep(REPORT_EVERY).await;
-            // Without a new block the loop continues after a timeout, so that a failed read is retried.
+            // Without a new block the loop continues after a timeout, so that a failed read is
+            // retried.
             if let Ok(Err(_)) = tokio::time::timeout(RETRY_AFTER, heads.changed()).await {
                 return;
             }
@@ -337,7 +359,8 @@ fn is_unknown(state: &State, block: Block) -> bool {
     state.blocks.front().is_none_or(|known| known.block.hash != block.hash)
 }
 
-/// Returns how many blocks the chain has reverted, given blocks that were read before, newest first.
+/// Returns how many blocks the chain has reverted, given blocks that were read before, newest
+/// first.
 async fn count_reverted(chain: &dyn Chain, blocks: &[Block]) -> Result<usize, ChainError> {
     let mut count = 0;
     for block in blocks {
@@ -349,8 +372,8 @@ async fn count_reverted(chain: &dyn Chain, blocks: &[Block]) -> Result<usize, Ch
     Ok(count)
 }
 
-/// Returns the latest blocks between the newest known one of the chain and `head`, which chains with fast blocks add
-/// between two reads.
+/// Returns the latest blocks between the newest known one of the chain and `head`, which chains
+/// with fast blocks add between two reads.
 fn skipped(newest: Option<BlockNumber>, head: Block) -> impl Iterator<Item = BlockNumber> {
     let next = newest.map_or(head.number, |newest| newest.plus(1));
     let first = next.max(head.number.minus(MAX_SKIPPED)).get();

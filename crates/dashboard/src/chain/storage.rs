@@ -30,16 +30,23 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// Reads the entry with these keys or, with fewer keys than the item has, the first entries whose keys begin with
-    /// them.
-    pub(super) async fn read(client: &Client, item: &StorageItem, keys: &[Json], at: At) -> Result<Self, ChainError> {
+    /// Reads the entry with these keys or, with fewer keys than the item has, the first entries
+    /// whose keys begin with them.
+    pub(super) async fn read(
+        client: &Client,
+        item: &StorageItem,
+        keys: &[Json],
+        at: At,
+    ) -> Result<Self, ChainError> {
         let StorageItem { pallet, name, .. } = item;
         let (found, has_more) = if keys.len() < item.keys {
             client.storage_page(pallet, name, keys, MAX_ENTRIES, MAX_BYTES, at).await?
         } else {
             (vec![(keys.to_vec(), client.storage(pallet, name, keys, at).await?)], false)
         };
-        let text = |(keys, value): (Vec<Json>, Json)| (json_list(&keys), truncated(value.to_string(), MAX_VALUE));
+        let text = |(keys, value): (Vec<Json>, Json)| {
+            (json_list(&keys), truncated(value.to_string(), MAX_VALUE))
+        };
         Ok(Self { entries: found.into_iter().map(text).collect(), has_more })
     }
 }
@@ -48,10 +55,16 @@ fn json_list(keys: &[Json]) -> String {
     keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Parses keys that a visitor entered, separated by commas: numbers and booleans as JSON, all else as text.
+/// Parses keys that a visitor entered, separated by commas: numbers and booleans as JSON, all else
+/// as text.
 fn keys_of(text: &str) -> Vec<Json> {
-    let parts = text.split(',').map(|part| part.trim().trim_matches('"')).filter(|part| !part.is_empty());
-    parts.map(|part| part.parse().ok().filter(|key: &Json| !key.is_object()).unwrap_or_else(|| part.into())).collect()
+    let parts =
+        text.split(',').map(|part| part.trim().trim_matches('"')).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            part.parse().ok().filter(|key: &Json| !key.is_object()).unwrap_or_else(|| part.into())
+        })
+        .collect()
 }
 
 /// Renders a storage item at the newest block.
@@ -61,7 +74,8 @@ pub(super) async fn page(view: &View, source: &Source, pallet: &str, name: &str)
     let Some(item) = items.iter().find(|item| item.pallet == pallet && item.name == name) else {
         return Err(view.missing("This storage item"));
     };
-    let keys: String = view.param("keys").unwrap_or_default().trim().chars().take(MAX_KEYS).collect();
+    let keys: String =
+        view.param("keys").unwrap_or_default().trim().chars().take(MAX_KEYS).collect();
     let at = source.state().blocks.front().map_or(At::Head, |head| head.block.into());
     let read = source.reader.entries(item, &keys_of(&keys), at).await;
     let part = html! {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use taonet_chain::{At, Chain as _, ChainError, Client, Detail, Hyperparameters, Metagraph, Schedule, Subnet};
+use taonet_chain::{
+    At, Chain as _, ChainError, Client, Detail, Hyperparameters, Metagraph, Schedule, Subnet,
+};
 use taonet_primitives::{MechId, NetUid, Rao, counted};
 
 use super::pages::{self, amount, filter, filter_form, hyperparameters};
@@ -44,9 +46,14 @@ impl Details {
         })
     }
 
-    /// Returns the details of a subnet that the follower of the chain has read. `shown` is the subnet in `--netuid`.
+    /// Returns the details of a subnet that the follower of the chain has read. `shown` is the
+    /// subnet in `--netuid`.
     fn of_state(state: &State, netuid: NetUid, shown: NetUid) -> Self {
-        let summary = state.subnets.iter().flat_map(|subnets| subnets.iter()).find(|subnet| subnet.netuid == netuid);
+        let summary = state
+            .subnets
+            .iter()
+            .flat_map(|subnets| subnets.iter())
+            .find(|subnet| subnet.netuid == netuid);
         let summary = summary.cloned();
         if netuid != shown {
             return Self { summary, ..Self::default() };
@@ -99,10 +106,13 @@ pub(super) async fn page(view: &View, source: &Source, netuid: NetUid, shown: Ne
 }
 
 fn figures(state: &State, details: &Details) -> Markup {
-    let moving = details.summary.as_ref().and_then(|summary| summary.moving_price.parse::<f64>().ok());
+    let moving =
+        details.summary.as_ref().and_then(|summary| summary.moving_price.parse::<f64>().ok());
     let next = details.schedule.zip(state.blocks.front()).map(|(schedule, head)| {
         let next = schedule.next_epoch(head.block.number);
-        next.map_or("none".to_owned(), |next| format!("in {}", counted(next.since(head.block.number), "block")))
+        next.map_or("none".to_owned(), |next| {
+            format!("in {}", counted(next.since(head.block.number), "block"))
+        })
     });
     html! {
         dl.figures {

@@ -16,10 +16,17 @@ use crate::view::View;
 /// Maximum number of subnets per page.
 const PER_PAGE: usize = 64;
 /// Columns, and whether the first click sorts each in descending order.
-const COLUMNS: [(&str, bool); 6] =
-    [("netuid", false), ("price", true), ("tao", true), ("alpha", true), ("emission", true), ("tempo", false)];
+const COLUMNS: [(&str, bool); 6] = [
+    ("netuid", false),
+    ("price", true),
+    ("tao", true),
+    ("alpha", true),
+    ("emission", true),
+    ("tempo", false),
+];
 
-/// Returns the moving average of the price of a subnet's alpha in TAO; `None` if it is not a number.
+/// Returns the moving average of the price of a subnet's alpha in TAO; `None` if it is not a
+/// number.
 fn price(subnet: &Subnet) -> Option<f64> {
     subnet.moving_price.parse().ok().filter(|price: &f64| price.is_finite())
 }
@@ -41,7 +48,9 @@ fn sort(subnets: &mut [&Subnet], key: &str) {
 fn matches(subnet: &Subnet, filter: &str) -> bool {
     subnet.netuid.to_string() == filter
         || subnet.name.to_lowercase().contains(&filter.to_lowercase())
-        || [subnet.owner_hotkey.to_string(), subnet.owner_coldkey.to_string()].iter().any(|key| key.contains(filter))
+        || [subnet.owner_hotkey.to_string(), subnet.owner_coldkey.to_string()]
+            .iter()
+            .any(|key| key.contains(filter))
 }
 
 /// Renders all subnets, sorted and filtered.
@@ -70,7 +79,8 @@ pub(super) fn page(view: &View, state: &State) -> Response {
 
 fn list(view: &View, subnets: &[Subnet], filter: &str) -> Markup {
     let order = Sort::of(view, &COLUMNS);
-    let mut matching: Vec<_> = subnets.iter().filter(|subnet| filter.is_empty() || matches(subnet, filter)).collect();
+    let mut matching: Vec<_> =
+        subnets.iter().filter(|subnet| filter.is_empty() || matches(subnet, filter)).collect();
     sort(&mut matching, order.key());
     order.apply(&mut matching);
     let paging = Paging::of(view, "page", PER_PAGE, matching.len());

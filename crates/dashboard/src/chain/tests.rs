@@ -3,10 +3,12 @@ use axum::http::Request;
 use axum::http::header::HOST;
 use taonet_chain::testing::{self, MockChain, weight_rules};
 use taonet_chain::{
-    Block, DispatchError, Event, Extrinsic, Hyperparameters, Metagraph, Neuron, Phase, Schedule, Subnet, WeightRow,
-    WeightRules,
+    Block, DispatchError, Event, Extrinsic, Hyperparameters, Metagraph, Neuron, Phase, Schedule,
+    Subnet, WeightRow, WeightRules,
 };
-use taonet_primitives::{AccountId, Alpha, BlockHash, BlockNumber, Coldkey, ExtrinsicHash, Hotkey, MechId, Rao, Uid};
+use taonet_primitives::{
+    AccountId, Alpha, BlockHash, BlockNumber, Coldkey, ExtrinsicHash, Hotkey, MechId, Rao, Uid,
+};
 use tower::ServiceExt as _;
 
 use super::seen::Listed;
@@ -25,7 +27,11 @@ pub(crate) fn neuron(uid: u16) -> Neuron {
         total_stake: Rao::new(u64::from(uid) * 1_000_000_000),
         incentive: 1_000 - uid,
         last_update: BlockNumber::new(1),
-        ..testing::neuron(Uid(uid), Hotkey::from_bytes([uid as u8; 32]), Coldkey::from_bytes([7; 32]))
+        ..testing::neuron(
+            Uid(uid),
+            Hotkey::from_bytes([uid as u8; 32]),
+            Coldkey::from_bytes([7; 32]),
+        )
     }
 }
 
@@ -52,7 +58,13 @@ pub(crate) fn subnet() -> Metagraph {
 
 /// Returns a block without extrinsics and events.
 fn empty_block(block: Block) -> seen::SeenBlock {
-    seen::SeenBlock { block, seen_unix: 0, time_unix: None, extrinsics: Listed::default(), events: Listed::default() }
+    seen::SeenBlock {
+        block,
+        seen_unix: 0,
+        time_unix: None,
+        extrinsics: Listed::default(),
+        events: Listed::default(),
+    }
 }
 
 /// Returns the panels of a subnet with large numbers.
@@ -65,23 +77,29 @@ pub(crate) fn panels() -> Vec<Panel> {
     }
     let head = Block { number: BlockNumber::new(7_654_321), hash: BlockHash::from_bytes([5; 32]) };
     let block = Arc::new(empty_block(head));
-    let state =
-        source::State { blocks: [block].into(), metagraph: Some(Arc::new(metagraph)), ..source::State::default() };
+    let state = source::State {
+        blocks: [block].into(),
+        metagraph: Some(Arc::new(metagraph)),
+        ..source::State::default()
+    };
     super::panels::of(&state)
 }
 
 /// Returns the pages of a chain with this metagraph.
 pub(crate) fn section_with(metagraph: Metagraph) -> Arc<ChainSection> {
     let section = ChainSection::new(metagraph.netuid);
-    section.source.set(source::State { metagraph: Some(Arc::new(metagraph)), ..source::State::default() });
+    section
+        .source
+        .set(source::State { metagraph: Some(Arc::new(metagraph)), ..source::State::default() });
     section
 }
 
-/// Returns the pages of a full subnet, of which the first neuron has this hotkey: 256 neurons, of which 64 set weights
-/// on all, 32 epochs, 30 blocks, and 129 subnets.
+/// Returns the pages of a full subnet, of which the first neuron has this hotkey: 256 neurons, of
+/// which 64 set weights on all, 32 epochs, 30 blocks, and 129 subnets.
 pub(crate) fn full_section(hotkey: Hotkey) -> Arc<ChainSection> {
     let row: WeightRow = (0..256).map(|uid| (Uid(uid), 100 + uid)).collect();
-    let rows = || (0..256).map(|uid| if uid < 64 { row.clone() } else { Vec::new() }).collect::<Vec<_>>();
+    let rows =
+        || (0..256).map(|uid| if uid < 64 { row.clone() } else { Vec::new() }).collect::<Vec<_>>();
     let mut neurons: Vec<_> = (0..256).map(neuron).collect();
     neurons[0].hotkey = hotkey;
     let results = |(neuron, bonds): (&Neuron, WeightRow)| epochs::NeuronResults {
@@ -99,8 +117,11 @@ pub(crate) fn full_section(hotkey: Hotkey) -> Arc<ChainSection> {
         let (index, block, neurons) = (index.into(), read_at.number, results.clone());
         Arc::new(epochs::EpochResults { index, block, read_at, neurons })
     };
-    let seen = |number| Arc::new(empty_block(Block { number: block(number), hash: BlockHash::from_bytes([5; 32]) }));
-    let mut metagraph = Metagraph { neurons, weights: Some(rows()), bonds: Some(rows()), ..subnet() };
+    let seen = |number| {
+        Arc::new(empty_block(Block { number: block(number), hash: BlockHash::from_bytes([5; 32]) }))
+    };
+    let mut metagraph =
+        Metagraph { neurons, weights: Some(rows()), bonds: Some(rows()), ..subnet() };
     metagraph.block.number = block(1_000);
     let section = ChainSection::new(NETUID);
     section.source.set(source::State {
@@ -118,7 +139,10 @@ async fn get(router: &Router, path: &str) -> (u16, String) {
     let request = Request::get(path).header(HOST, "localhost").body(Body::empty()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
-    (status, String::from_utf8(to_bytes(response.into_body(), 1 << 22).await.unwrap().to_vec()).unwrap())
+    (
+        status,
+        String::from_utf8(to_bytes(response.into_body(), 1 << 22).await.unwrap().to_vec()).unwrap(),
+    )
 }
 
 fn site(section: &Arc<ChainSection>, changes: &Changes) -> Router {
@@ -127,7 +151,11 @@ fn site(section: &Arc<ChainSection>, changes: &Changes) -> Router {
 }
 
 /// Returns an extrinsic with long and hostile arguments.
-fn extrinsic(index: u32, signer: Option<AccountId>, result: Result<(), DispatchError>) -> Extrinsic {
+fn extrinsic(
+    index: u32,
+    signer: Option<AccountId>,
+    result: Result<(), DispatchError>,
+) -> Extrinsic {
     Extrinsic {
         index,
         hash: ExtrinsicHash::from_bytes([9; 32]),
@@ -157,7 +185,8 @@ async fn the_chain_is_followed_through_failures() {
         chain.set_metagraph(subnet());
         chain.mine(3);
         let fields = serde_json::json!({ "hotkey": "<script>", "weights": vec![0; 1_000] });
-        let (pallet, name, phase) = ("SubtensorModule".into(), "WeightsSet".into(), Phase::ApplyExtrinsic(1));
+        let (pallet, name, phase) =
+            ("SubtensorModule".into(), "WeightsSet".into(), Phase::ApplyExtrinsic(1));
         chain.record(Event { index: 0, phase, pallet, name, fields });
         chain.record_extrinsic(extrinsic(0, None, Ok(())));
         let refused = DispatchError::Other("<script>not enough stake".into());
@@ -170,7 +199,10 @@ async fn the_chain_is_followed_through_failures() {
         assert_eq!(status, 200);
         assert!(!body.contains("The chain cannot be read"), "{body}");
         assert!(!body.contains("<script>") && body.contains("&lt;script&gt;alert(1)"), "{body}");
-        assert!(body.contains("/chain/blocks/3\"") && body.contains("3 extrinsics · 1 event · seen"), "{body}");
+        assert!(
+            body.contains("/chain/blocks/3\"") && body.contains("3 extrinsics · 1 event · seen"),
+            "{body}"
+        );
         let (_, body) = get(&router, "/chain/blocks/3").await;
         let (extrinsics, body) = body.split_once("block-events").unwrap();
         let rows: Vec<_> = extrinsics.split("SubtensorModule.set_weights").skip(1).collect();
@@ -178,10 +210,17 @@ async fn the_chain_is_followed_through_failures() {
         assert!(rows[1].contains("/chain/7\"") && rows[1].contains("badge bad"), "{extrinsics}");
         assert!(rows[1].contains("not enough stake"), "{extrinsics}");
         assert!(rows[2].contains("5Gby5Z…") && rows[2].contains("0,0…"), "{extrinsics}");
-        assert!(!extrinsics.contains("<script>") && extrinsics.contains("&lt;script&gt;"), "{extrinsics}");
+        assert!(
+            !extrinsics.contains("<script>") && extrinsics.contains("&lt;script&gt;"),
+            "{extrinsics}"
+        );
         assert!(body.contains("SubtensorModule.WeightsSet") && body.contains("0,0,…"), "{body}");
         assert!(!body.contains("<script>") && body.contains("&lt;script&gt;"), "{body}");
-        assert_eq!(get(&router, "/chain/blocks/2").await.0, 503, "a block before the first read, without a reader");
+        assert_eq!(
+            get(&router, "/chain/blocks/2").await.0,
+            503,
+            "a block before the first read, without a reader"
+        );
         chain.mine(3);
         chain.set_unknown_events(true);
         chain.mine(1);
@@ -189,8 +228,15 @@ async fn the_chain_is_followed_through_failures() {
             reports.changed().await.unwrap();
         }
         let (_, body) = get(&router, "/chain").await;
-        assert!(body.contains("events unreadable · seen") && !body.contains("The chain cannot be read"), "{body}");
-        assert_eq!(get(&router, "/chain/blocks/5").await.0, 200, "a block that was never the newest at a read");
+        assert!(
+            body.contains("events unreadable · seen") && !body.contains("The chain cannot be read"),
+            "{body}"
+        );
+        assert_eq!(
+            get(&router, "/chain/blocks/5").await.0,
+            200,
+            "a block that was never the newest at a read"
+        );
         let (_, body) = get(&router, "/chain/blocks/7").await;
         assert!(body.contains("cannot decode System.Events from the chain"), "{body}");
         chain.set_unreachable(true);
@@ -198,7 +244,10 @@ async fn the_chain_is_followed_through_failures() {
         while section.source.state().problem.is_none() {
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         }
-        assert!(get(&router, "/chain/1").await.1.contains("Weights set on the neuron"), "the last data stays");
+        assert!(
+            get(&router, "/chain/1").await.1.contains("Weights set on the neuron"),
+            "the last data stays"
+        );
     };
     tokio::select! { () = follow => panic!("the connection ended"), () = watch => {} }
 }
@@ -206,12 +255,20 @@ async fn the_chain_is_followed_through_failures() {
 #[tokio::test]
 async fn neurons_are_sorted_filtered_and_paged() {
     let (changes, section) = (Changes::default(), ChainSection::new(NETUID));
-    section.source.set(source::State { metagraph: Some(Arc::new(subnet())), ..source::State::default() });
+    section
+        .source
+        .set(source::State { metagraph: Some(Arc::new(subnet())), ..source::State::default() });
     let router = site(&section, &changes);
     let first = |body: &str| {
-        body.split("mono\" href=\"/chain/").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned()
+        body.split("mono\" href=\"/chain/")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next())
+            .unwrap()
+            .to_owned()
     };
-    for (query, uid) in [("", "0"), ("?sort=stake", "99"), ("?sort=incentive&order=asc", "99"), ("?page=2", "64")] {
+    for (query, uid) in
+        [("", "0"), ("?sort=stake", "99"), ("?sort=incentive&order=asc", "99"), ("?page=2", "64")]
+    {
         let (_, body) = get(&router, &format!("/chain{query}")).await;
         assert_eq!(first(&body), uid, "{query}");
     }
@@ -232,8 +289,11 @@ async fn hyperparameters_are_listed() {
     let router = site(&section, &changes);
     assert!(get(&router, "/chain").await.1.contains("The hyperparameters have not been read yet"));
     let read: Hyperparameters =
-        serde_json::from_str(r#"[["tempo", 360], ["<b>", true], ["min_burn", { "rao": 500000 }]]"#).unwrap();
-    section.source.set(source::State { hyperparameters: Some(Arc::new(read)), ..source::State::default() });
+        serde_json::from_str(r#"[["tempo", 360], ["<b>", true], ["min_burn", { "rao": 500000 }]]"#)
+            .unwrap();
+    section
+        .source
+        .set(source::State { hyperparameters: Some(Arc::new(read)), ..source::State::default() });
     let (_, body) = get(&router, "/chain").await;
     for row in ["tempo</th><td>360", "&lt;b&gt;</th><td>true", "min_burn</th><td>0.0005"] {
         assert!(body.contains(row), "{row}: {body}");
@@ -244,7 +304,11 @@ async fn hyperparameters_are_listed() {
 fn rules(epoch_index: u64, last_epoch: u32) -> WeightRules {
     let last_epoch = BlockNumber::new(last_epoch);
     let rules = weight_rules(10, None);
-    WeightRules { neurons: 3, schedule: Schedule { last_epoch, epoch_index, ..rules.schedule }, ..rules }
+    WeightRules {
+        neurons: 3,
+        schedule: Schedule { last_epoch, epoch_index, ..rules.schedule },
+        ..rules
+    }
 }
 
 /// Runs an epoch: neuron 1 receives a share of 10 % times the epoch's number.
@@ -287,7 +351,8 @@ async fn results_are_shown_by_epoch() {
     let epochs = section.source.follow_epochs(&chain, NETUID, &changes);
     let blocks = section.source.follow_blocks(&chain, NETUID, &changes);
     let watch = async {
-        while section.source.state().epochs.is_empty() || section.source.state().metagraph.is_none() {
+        while section.source.state().epochs.is_empty() || section.source.state().metagraph.is_none()
+        {
             reports.changed().await.unwrap();
         }
         let (_, body) = get(&router, "/chain").await;
@@ -296,8 +361,14 @@ async fn results_are_shown_by_epoch() {
         let (_, body) = get(&router, "/chain/0").await;
         let rows: Vec<_> = body.split("<tr><th class=\"num\" scope=\"row\">").skip(1).collect();
         assert_eq!(rows.len(), 3, "{body}");
-        assert!(rows[0].starts_with("3</th><td class=\"num\">30</td>") && rows[0].contains("100.0 %"), "{body}");
-        assert!(rows[0].contains("Neuron 1</a> 90.0 %") && rows[0].contains("Neuron 2</a> 10.0 %"), "{body}");
+        assert!(
+            rows[0].starts_with("3</th><td class=\"num\">30</td>") && rows[0].contains("100.0 %"),
+            "{body}"
+        );
+        assert!(
+            rows[0].contains("Neuron 1</a> 90.0 %") && rows[0].contains("Neuron 2</a> 10.0 %"),
+            "{body}"
+        );
         assert!(rows[2].starts_with("1</th>") && rows[2].contains("Neuron 1</a> 75.0 %"), "{body}");
         let (_, body) = get(&router, "/chain/1").await;
         let rows: Vec<_> = body.split("<tr><th class=\"num\" scope=\"row\">").skip(1).collect();
@@ -305,7 +376,11 @@ async fn results_are_shown_by_epoch() {
         assert!(rows[0].contains("30.0 %") && rows[0].contains("3.000"), "{body}");
         assert!(rows[1].contains("20.0 %") && rows[1].contains("2.000"), "{body}");
         let (_, body) = get(&router, "/").await;
-        assert!(body.contains("Incentive by epoch") && body.contains("Incentive over the last 3 epochs"), "{body}");
+        assert!(
+            body.contains("Incentive by epoch")
+                && body.contains("Incentive over the last 3 epochs"),
+            "{body}"
+        );
 
         chain.mine(5);
         run_epoch(&chain, 4, 40);
@@ -393,7 +468,11 @@ async fn subnets_are_sorted_filtered_and_paged() {
     assert!(get(&router, "/chain/subnets").await.1.contains("The subnets have not been read yet"));
     let subnets = (0..129).map(summary).collect();
     let metagraph = Some(Arc::new(subnet()));
-    section.source.set(source::State { subnets: Some(subnets), metagraph, ..source::State::default() });
+    section.source.set(source::State {
+        subnets: Some(subnets),
+        metagraph,
+        ..source::State::default()
+    });
     assert!(get(&router, "/chain").await.1.contains("href=\"/chain/subnets\">of 129</a>"));
     let netuids = |body: &str| -> Vec<String> {
         let rows = body.split("<tr><td class=\"num\">").skip(1);
@@ -409,7 +488,11 @@ async fn subnets_are_sorted_filtered_and_paged() {
     ] {
         let (status, body) = get(&router, &format!("/chain/subnets{query}")).await;
         let found = netuids(&body);
-        assert_eq!((status, found.len(), found[0].as_str()), (200, count, first), "{query}: {body}");
+        assert_eq!(
+            (status, found.len(), found[0].as_str()),
+            (200, count, first),
+            "{query}: {body}"
+        );
         assert!(!body.contains("<script>") && !body.contains('\u{202e}'), "{query}");
     }
     let (_, body) = get(&router, "/chain/subnets?q=nothing").await;

@@ -14,7 +14,8 @@ const ADDRESS_LENGTH: RangeInclusive<usize> = 46..=48;
 /// Maximum length of a name or description that somebody published, in characters.
 const MAX_PUBLISHED: usize = 200;
 
-/// Formats a text that somebody published on the chain, such as a name: shortened, with control characters escaped.
+/// Formats a text that somebody published on the chain, such as a name: shortened, with control
+/// characters escaped.
 pub(super) fn published(text: &str) -> String {
     truncated(shown(text), MAX_PUBLISHED)
 }

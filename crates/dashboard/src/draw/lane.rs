@@ -44,8 +44,8 @@ pub struct Lane<'a> {
     pub pieces: &'a [Piece],
     /// End of the source on the axis, in seconds.
     pub source_end: f64,
-    /// Latest allowed end of a reply on the axis, in seconds. The lane marks the window between the end of the source
-    /// and this time.
+    /// Latest allowed end of a reply on the axis, in seconds. The lane marks the window between the
+    /// end of the source and this time.
     pub window_end: Option<f64>,
     /// End of the reply on the axis, in seconds.
     pub end: Option<f64>,
@@ -95,8 +95,8 @@ impl Lane<'_> {
         }
     }
 
-    /// Returns the outline of the recording as SVG path data in a coordinate system of 1000 by 100, with one closed
-    /// path per piece.
+    /// Returns the outline of the recording as SVG path data in a coordinate system of 1000 by 100,
+    /// with one closed path per piece.
     fn envelope(&self, peaks: &Peaks) -> String {
         let mut path = String::new();
         let step = peaks.seconds / peaks.points.len().max(1) as f64;
@@ -106,13 +106,16 @@ impl Lane<'_> {
         for piece in joined(self.pieces) {
             let first = (piece.offset / step).floor().max(0.0) as usize;
             let last = ((piece.offset + piece.seconds) / step).ceil().max(0.0) as usize;
-            let Some(points) =
-                peaks.points.get(first..last.min(peaks.points.len())).filter(|points| !points.is_empty())
+            let Some(points) = peaks
+                .points
+                .get(first..last.min(peaks.points.len()))
+                .filter(|points| !points.is_empty())
             else {
                 continue;
             };
             let x = |position: usize| {
-                let seconds = ((first + position) as f64 * step - piece.offset).clamp(0.0, piece.seconds);
+                let seconds =
+                    ((first + position) as f64 * step - piece.offset).clamp(0.0, piece.seconds);
                 ((piece.start + seconds) / self.axis * 1_000.0).clamp(0.0, 1_000.0)
             };
             for (position, (_, high)) in points.iter().enumerate() {
@@ -138,7 +141,9 @@ fn joined(pieces: &[Piece]) -> Vec<Piece> {
     let mut joined: Vec<Piece> = Vec::new();
     for piece in pieces {
         match joined.last_mut() {
-            Some(last) if (last.start + last.seconds - piece.start).abs() < INAUDIBLE => last.seconds += piece.seconds,
+            Some(last) if (last.start + last.seconds - piece.start).abs() < INAUDIBLE => {
+                last.seconds += piece.seconds
+            }
             _ => joined.push(*piece),
         }
     }
@@ -148,15 +153,19 @@ fn joined(pieces: &[Piece]) -> Vec<Piece> {
 /// Returns segments as JSON for the script: start, offset and duration of each.
 pub(super) fn segments(pieces: &[Piece]) -> String {
     let joined = joined(pieces);
-    let segments = joined.iter().take(MAX_SEGMENTS).map(|piece| [piece.start, piece.offset, piece.seconds]);
+    let segments =
+        joined.iter().take(MAX_SEGMENTS).map(|piece| [piece.start, piece.offset, piece.seconds]);
     serde_json::json!(segments.collect::<Vec<_>>()).to_string()
 }
 
 /// Draws the ticks of a time axis that is `seconds` long.
 pub fn ruler(seconds: f64) -> Markup {
-    let step = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0].into_iter().find(|step| seconds / step <= 10.0);
+    let step = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0]
+        .into_iter()
+        .find(|step| seconds / step <= 10.0);
     let step = step.unwrap_or(1_800.0);
-    let count = if seconds.is_finite() { (seconds / step).floor().clamp(0.0, 20.0) as u32 } else { 0 };
+    let count =
+        if seconds.is_finite() { (seconds / step).floor().clamp(0.0, 20.0) as u32 } else { 0 };
     html! {
         svg.ruler aria-hidden="true" {
             @for tick in 0..=count {
@@ -189,21 +198,34 @@ mod tests {
     #[test]
     fn pieces_are_drawn_at_their_playback_times() {
         let peaks = Peaks { seconds: 2.0, points: vec![(0.0, 1.0), (-1.0, 0.0)] };
-        let pieces = [Piece { start: 1.0, offset: 0.0, seconds: 1.0 }, Piece { start: 4.0, offset: 1.0, seconds: 1.0 }];
+        let pieces = [
+            Piece { start: 1.0, offset: 0.0, seconds: 1.0 },
+            Piece { start: 4.0, offset: 1.0, seconds: 1.0 },
+        ];
         let drawn = lane(&peaks, &pieces, &[]).draw().into_string();
         assert!(drawn.contains("d=\"M100.0 1.0L200.0 51.0ZM400.0 49.0L500.0 99.0Z\""), "{drawn}");
         assert!(drawn.contains("class=\"window\" x=\"50.00%\" width=\"20.00%\""), "{drawn}");
-        assert!(drawn.contains("data-axis=\"10\" data-pieces=\"[[1.0,0.0,1.0],[4.0,1.0,1.0]]\""), "{drawn}");
+        assert!(
+            drawn.contains("data-axis=\"10\" data-pieces=\"[[1.0,0.0,1.0],[4.0,1.0,1.0]]\""),
+            "{drawn}"
+        );
         assert!(!drawn.contains("<b>"));
-        let steady = [Piece { start: 1.0, offset: 0.0, seconds: 1.0 }, Piece { start: 2.0, offset: 1.0, seconds: 1.0 }];
+        let steady = [
+            Piece { start: 1.0, offset: 0.0, seconds: 1.0 },
+            Piece { start: 2.0, offset: 1.0, seconds: 1.0 },
+        ];
         assert_eq!(joined(&steady), [Piece { start: 1.0, offset: 0.0, seconds: 2.0 }]);
     }
 
     #[test]
     fn words_are_marked_and_labelled_where_there_is_room() {
-        let marks: Vec<_> = (0..1_000).map(|at| Mark { start: f64::from(at) * 0.1, text: "<i>".into() }).collect();
+        let marks: Vec<_> =
+            (0..1_000).map(|at| Mark { start: f64::from(at) * 0.1, text: "<i>".into() }).collect();
         let drawn = lane(&Peaks::default(), &[], &marks).draw().into_string();
-        assert!(!drawn.contains("<i>") && drawn.matches("class=\"word\"").count() < MAX_MARKS + 30, "{drawn}");
+        assert!(
+            !drawn.contains("<i>") && drawn.matches("class=\"word\"").count() < MAX_MARKS + 30,
+            "{drawn}"
+        );
     }
 
     #[test]

@@ -11,7 +11,8 @@ const POINTS: usize = 400;
 /// Maximum number of samples read per point; longer recordings are subsampled.
 const SAMPLES_PER_POINT: u64 = 2_000;
 
-/// Envelope of a recording: the lowest and highest sample of each of its parts, which have equal durations.
+/// Envelope of a recording: the lowest and highest sample of each of its parts, which have equal
+/// durations.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Peaks {
     /// Duration of the recording in seconds.
@@ -42,8 +43,8 @@ struct Layout {
 }
 
 impl Peaks {
-    /// Reads the envelope of a WAV file with 8-bit or 16-bit PCM samples. Reads only a part of a long file. Blocks the
-    /// thread.
+    /// Reads the envelope of a WAV file with 8-bit or 16-bit PCM samples. Reads only a part of a
+    /// long file. Blocks the thread.
     ///
     /// # Errors
     /// [`PeaksError`] when the file is unreadable or has a different format.
@@ -81,7 +82,10 @@ fn extremes(bytes: &[u8], width: u16) -> (f32, f32) {
         return bytes.iter().map(|byte| (f32::from(*byte) - 128.0) / 128.0).fold((0.0, 0.0), widen);
     }
     let (samples, _) = bytes.as_chunks::<2>();
-    samples.iter().map(|sample| f32::from(i16::from_le_bytes(*sample)) / 32_768.0).fold((0.0, 0.0), widen)
+    samples
+        .iter()
+        .map(|sample| f32::from(i16::from_le_bytes(*sample)) / 32_768.0)
+        .fold((0.0, 0.0), widen)
 }
 
 /// Finds the samples of a WAV file of `size` bytes.
@@ -104,16 +108,26 @@ fn layout(file: &mut BufReader<File>, size: u64) -> Result<Layout, PeaksError> {
                 let hz = u32::from_le_bytes(array(file)?);
                 let _: [u8; 6] = array(file)?;
                 let bits = u16::from_le_bytes(array(file)?);
-                let is_pcm = matches!(tag, 1 | 0xfffe) && matches!(bits, 8 | 16) && channels > 0 && hz > 0;
+                let is_pcm =
+                    matches!(tag, 1 | 0xfffe) && matches!(bits, 8 | 16) && channels > 0 && hz > 0;
                 format = Some((channels, hz, bits / 8)).filter(|_| is_pcm);
             }
             b"data" => {
                 let (channels, hz, width) = format.ok_or(PeaksError::Format)?;
-                return Ok(Layout { channels, hz, width, start: at, bytes: length.min(size.saturating_sub(at)) });
+                return Ok(Layout {
+                    channels,
+                    hz,
+                    width,
+                    start: at,
+                    bytes: length.min(size.saturating_sub(at)),
+                });
             }
             _ => {}
         }
-        at = at.checked_add(length + length % 2).filter(|at| *at <= size).ok_or(PeaksError::Format)?;
+        at = at
+            .checked_add(length + length % 2)
+            .filter(|at| *at <= size)
+            .ok_or(PeaksError::Format)?;
         file.seek(SeekFrom::Start(at))?;
     }
     Err(PeaksError::Format)
@@ -148,7 +162,8 @@ mod tests {
 
     #[test]
     fn envelope_has_minimum_and_maximum_of_each_interval() {
-        let samples: Vec<i16> = (0..8_000).map(|at| if at < 4_000 { 0 } else { 16_384 * (1 - 2 * (at % 2)) }).collect();
+        let samples: Vec<i16> =
+            (0..8_000).map(|at| if at < 4_000 { 0 } else { 16_384 * (1 - 2 * (at % 2)) }).collect();
         let peaks = read(&wav(&samples, 8_000)).unwrap();
         assert_eq!((peaks.seconds, peaks.points.len()), (1.0, POINTS));
         assert!(peaks.points[..POINTS / 2].iter().all(|point| *point == (0.0, 0.0)));
@@ -160,7 +175,10 @@ mod tests {
     #[test]
     fn broken_recordings_are_refused() {
         let whole = wav(&[1; 100], 8_000);
-        assert!(matches!(Peaks::read(&std::env::temp_dir()), Err(PeaksError::Read(_))), "a directory");
+        assert!(
+            matches!(Peaks::read(&std::env::temp_dir()), Err(PeaksError::Read(_))),
+            "a directory"
+        );
         assert!(Peaks::read(Path::new("/absent.wav")).is_err());
         for length in 0..whole.len() - 200 {
             assert!(read(&whole[..length]).is_err(), "{length}");

@@ -3,8 +3,9 @@ use maud::{Markup, html};
 use super::Piece;
 use super::lane::segments;
 
-/// Renders a button that plays two recordings on one time axis: `left` from its start, and the segments of `right`. The
-/// button is hidden while scripts are disabled. `label` names both recordings for screen readers.
+/// Renders a button that plays two recordings on one time axis: `left` from its start, and the
+/// segments of `right`. The button is hidden while scripts are disabled. `label` names both
+/// recordings for screen readers.
 pub fn together(left: &str, right: &str, pieces: &[Piece], label: &str) -> Markup {
     html! {
         button.together type="button" aria-pressed="false" aria-label=(label) data-left=(left) data-right=(right)

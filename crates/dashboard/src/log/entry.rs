@@ -25,7 +25,8 @@ pub(super) enum Level {
 }
 
 impl Level {
-    pub(super) const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
 
     pub(super) fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| name.eq_ignore_ascii_case(level.name()))
@@ -56,7 +57,8 @@ pub(super) struct Entry {
     /// Name of the component: the crate that logged the event, such as `babelbit-runner`.
     pub(super) service: String,
     pub(super) message: String,
-    /// Names and values of the event's fields, followed by those of its spans, innermost span first.
+    /// Names and values of the event's fields, followed by those of its spans, innermost span
+    /// first.
     pub(super) fields: Vec<(String, String)>,
 }
 
@@ -69,8 +71,13 @@ impl Entry {
         let target = line.get("target")?.as_str()?;
         let own = line.get("fields")?.as_object()?;
         let message = own.get("message").map(text).unwrap_or_default();
-        let spans =
-            line.get("spans").and_then(Value::as_array).into_iter().flatten().rev().filter_map(Value::as_object);
+        let spans = line
+            .get("spans")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .rev()
+            .filter_map(Value::as_object);
         let mut fields: Vec<(String, String)> = Vec::new();
         let own = own.iter().filter(|(name, _)| *name != "message");
         // A span's own name is among its fields.
@@ -83,10 +90,15 @@ impl Entry {
         Some(Self { time, level, service: service(target), message, fields })
     }
 
-    /// Returns whether a field names the neuron: `neuron` is its uid, its hotkey, or the hotkey's beginning.
+    /// Returns whether a field names the neuron: `neuron` is its uid, its hotkey, or the hotkey's
+    /// beginning.
     pub(super) fn names(&self, neuron: &str) -> bool {
-        let is_neuron = |value: &str| value == neuron || (neuron.len() >= MIN_PREFIX && value.starts_with(neuron));
-        self.fields.iter().any(|(name, value)| NEURON_FIELDS.contains(&name.as_str()) && is_neuron(value))
+        let is_neuron = |value: &str| {
+            value == neuron || (neuron.len() >= MIN_PREFIX && value.starts_with(neuron))
+        };
+        self.fields
+            .iter()
+            .any(|(name, value)| NEURON_FIELDS.contains(&name.as_str()) && is_neuron(value))
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) struct LineFile {
     open: Option<((u64, u64), u64)>,
     /// Beginning of a line whose end has not been written.
     partial: Vec<u8>,
-    /// Whether the rest of the current line is skipped: the line is too long, or its beginning was not read.
+    /// Whether the rest of the current line is skipped: the line is too long, or its beginning was
+    /// not read.
     is_skipping: bool,
 }
 
@@ -28,11 +29,11 @@ impl LineFile {
         Self { path: path.to_owned(), open: None, partial: Vec::new(), is_skipping: false }
     }
 
-    /// Passes the next complete lines to `take`, at most 1 MiB; returns whether there may be more. A line longer than
-    /// 64 KiB is passed as an empty line. Blocks the thread.
+    /// Passes the next complete lines to `take`, at most 1 MiB; returns whether there may be more.
+    /// A line longer than 64 KiB is passed as an empty line. Blocks the thread.
     ///
-    /// The first call starts at most 4 MiB before the end of the file. So does the next call after the file was
-    /// replaced or truncated.
+    /// The first call starts at most 4 MiB before the end of the file. So does the next call after
+    /// the file was replaced or truncated.
     pub(super) fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<bool> {
         let mut file = open_file(&self.path)?;
         let metadata = file.metadata()?;
@@ -128,6 +129,10 @@ mod tests {
         let line = "0123456789abcdef".repeat(64);
         std::fs::write(&path, format!("{line}\n").repeat(8_192)).unwrap();
         let read = lines(&mut LineFile::new(&path));
-        assert!(read.len() > 4_000 && read.len() < 4_096 && read.iter().all(|read| *read == line), "{}", read.len());
+        assert!(
+            read.len() > 4_000 && read.len() < 4_096 && read.iter().all(|read| *read == line),
+            "{}",
+            read.len()
+        );
     }
 }

@@ -30,7 +30,9 @@ struct Filter {
 
 impl Filter {
     fn of(view: &View) -> Self {
-        let text = |name| -> String { view.param(name).unwrap_or_default().trim().chars().take(MAX_FILTER).collect() };
+        let text = |name| -> String {
+            view.param(name).unwrap_or_default().trim().chars().take(MAX_FILTER).collect()
+        };
         Self {
             service: Some(text("service")).filter(|service| !service.is_empty()),
             level: Level::of_name(&text("level")).unwrap_or(Level::Trace),
@@ -48,7 +50,8 @@ impl Filter {
 /// Renders the log's part of the overview: the latest warnings and errors.
 pub(super) fn overview(view: &View, state: &State) -> Markup {
     let newest = state.entries.iter().rev().map(Arc::as_ref);
-    let severe: Vec<&Entry> = newest.filter(|entry| entry.level >= Level::Warn).take(RECENT).collect();
+    let severe: Vec<&Entry> =
+        newest.filter(|entry| entry.level >= Level::Warn).take(RECENT).collect();
     let body = html! {
         section.card aria-labelledby="log" {
             h2 id="log" { a href=(view.href("/log")) { "Log" } }
@@ -102,7 +105,8 @@ fn warning(state: &State) -> Markup {
 }
 
 fn form(view: &View, state: &State, filter: &Filter) -> Markup {
-    let mut services: BTreeSet<&str> = state.entries.iter().map(|entry| entry.service.as_str()).collect();
+    let mut services: BTreeSet<&str> =
+        state.entries.iter().map(|entry| entry.service.as_str()).collect();
     services.extend(filter.service.as_deref());
     html! {
         form.filter method="get" action=(view.href("/log")) role="search" {

@@ -36,7 +36,8 @@ impl Source {
 
     /// Polls the files until the future is dropped, and reports each change.
     pub(super) async fn follow(&self, paths: &[PathBuf], changes: &Changes) {
-        let mut files: Vec<_> = paths.iter().map(|path| (path.clone(), LineFile::new(path))).collect();
+        let mut files: Vec<_> =
+            paths.iter().map(|path| (path.clone(), LineFile::new(path))).collect();
         loop {
             let before = self.state();
             let read = tokio::task::spawn_blocking(move || {

@@ -25,7 +25,8 @@ const LINES: &str = r#"
 
 /// Follows files; waits until `count` events have been read.
 async fn following(files: &[&Path], count: usize) -> (Arc<LogSection>, Router) {
-    let (section, changes) = (LogSection::new(files.iter().map(|&file| file.to_owned()).collect()), Changes::default());
+    let (section, changes) =
+        (LogSection::new(files.iter().map(|&file| file.to_owned()).collect()), Changes::default());
     let (follower, reported) = (Arc::clone(&section), changes.clone());
     let mut revision = changes.subscribe();
     tokio::spawn(async move { follower.follow(&reported, &Shutdown::new()).await });
@@ -35,7 +36,8 @@ async fn following(files: &[&Path], count: usize) -> (Arc<LogSection>, Router) {
         }
     };
     tokio::time::timeout(Duration::from_mins(1), read).await.unwrap();
-    let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes).with(Arc::clone(&section) as _);
+    let dashboard =
+        Dashboard::new(Access::Local, BasePath::default(), changes).with(Arc::clone(&section) as _);
     (section, dashboard.router(Shutdown::new()))
 }
 
@@ -57,7 +59,8 @@ pub(crate) async fn full_section() -> Arc<LogSection> {
 }
 
 async fn get_page(router: &Router, path: &str) -> String {
-    let request = Request::builder().uri(path).header(HOST, "localhost").body(Body::empty()).unwrap();
+    let request =
+        Request::builder().uri(path).header(HOST, "localhost").body(Body::empty()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200, "{path}");
     String::from_utf8(to_bytes(response.into_body(), 1 << 22).await.unwrap().to_vec()).unwrap()
@@ -89,7 +92,8 @@ async fn events_are_filtered_by_service_level_and_miner() {
     for (query, expected) in cases {
         let page = get_page(&router, &format!("/log{query}")).await;
         let (_, events) = page.split_once("id=\"events\"").unwrap();
-        let mut found: Vec<_> = messages.iter().filter_map(|text| Some((events.find(text)?, *text))).collect();
+        let mut found: Vec<_> =
+            messages.iter().filter_map(|text| Some((events.find(text)?, *text))).collect();
         found.sort_unstable();
         let found: Vec<_> = found.into_iter().map(|(_, text)| text).collect();
         assert_eq!(found, expected, "{query}: {events}");
@@ -105,7 +109,10 @@ async fn text_of_events_is_escaped() {
     let (_, router) = following(&[&file], 4).await;
     for path in ["/log", "/", "/log?service=%22%3E%3Cscript%3E&miner=%22%3E%3Cscript%3E"] {
         let page = get_page(&router, path).await;
-        assert!(!page.contains("<script>") && !page.contains("<img src=x") && !page.contains('\u{1b}'), "{page}");
+        assert!(
+            !page.contains("<script>") && !page.contains("<img src=x") && !page.contains('\u{1b}'),
+            "{page}"
+        );
     }
     let overview = get_page(&router, "/").await;
     assert!(overview.contains("no reply") && !overview.contains("session started"), "{overview}");
@@ -114,7 +121,8 @@ async fn text_of_events_is_escaped() {
 #[tokio::test]
 async fn files_are_followed_and_merged_by_time() {
     let folder = tempfile::tempdir().unwrap();
-    let [first, second, absent] = ["log.jsonl", "miner.jsonl", "absent.jsonl"].map(|name| folder.path().join(name));
+    let [first, second, absent] =
+        ["log.jsonl", "miner.jsonl", "absent.jsonl"].map(|name| folder.path().join(name));
     let (earlier, later) = LINES.trim().split_once('\n').unwrap();
     std::fs::write(&first, format!("{later}\n")).unwrap();
     let (section, router) = following(&[&first, &second, &absent], 3).await;
@@ -131,7 +139,10 @@ async fn files_are_followed_and_merged_by_time() {
     assert!(page.contains("2 lines of the log files") && page.contains("absent.jsonl"), "{page}");
     assert!(page.contains("id=\"log-events\" data-live"), "{page}");
     let paused = get_page(&router, "/log?follow=no&level=info").await;
-    assert!(!paused.contains("data-live") && paused.contains("href=\"/log?level=info\""), "{paused}");
+    assert!(
+        !paused.contains("data-live") && paused.contains("href=\"/log?level=info\""),
+        "{paused}"
+    );
 }
 
 #[tokio::test]

@@ -35,8 +35,8 @@ pub(super) struct Metric {
     pub(super) value: Value,
 }
 
-/// Parses the text format into metrics in the order of their names and labels; skips malformed lines, the buckets of
-/// histograms and the quantiles of summaries.
+/// Parses the text format into metrics in the order of their names and labels; skips malformed
+/// lines, the buckets of histograms and the quantiles of summaries.
 pub(super) fn parse(text: &str) -> Vec<Metric> {
     let (mut kinds, mut helps) = (HashMap::new(), HashMap::new());
     let mut metrics: Vec<Metric> = Vec::new();
@@ -56,7 +56,9 @@ pub(super) fn parse(text: &str) -> Vec<Metric> {
             continue;
         }
         let Some((full, labels, number)) = sample(line) else { continue };
-        let base = |suffix: &str| full.strip_suffix(suffix).filter(|base| is_histogram(kinds.get(base).copied()));
+        let base = |suffix: &str| {
+            full.strip_suffix(suffix).filter(|base| is_histogram(kinds.get(base).copied()))
+        };
         // Buckets have the suffix `_bucket`, quantiles the name of their summary.
         if base("_bucket").is_some() || is_histogram(kinds.get(full).copied()) {
             continue;
@@ -142,10 +144,15 @@ empty{}
     #[test]
     fn every_kind_is_parsed() {
         let metrics = parse(TEXT);
-        let found: Vec<_> = metrics.iter().map(|metric| (&*metric.name, &*metric.labels, metric.value)).collect();
+        let found: Vec<_> =
+            metrics.iter().map(|metric| (&*metric.name, &*metric.labels, metric.value)).collect();
         let expected = [
             ("latency", "", Value::Histogram { count: 3.0, sum: 9.0 }),
-            ("taonet_answer_seconds", "contest=\"main\"", Value::Histogram { count: 4.0, sum: 2.0 }),
+            (
+                "taonet_answer_seconds",
+                "contest=\"main\"",
+                Value::Histogram { count: 4.0, sum: 2.0 },
+            ),
             ("taonet_engine_requests_total", "route=\"/\",status=\"404\"", Value::Counter(1.0)),
             ("taonet_engine_requests_total", "route=\"/a}b\",status=\"200\"", Value::Counter(12.0)),
             ("taonet_engine_sessions", "", Value::Gauge(3.5)),
@@ -157,7 +164,8 @@ empty{}
 
     #[test]
     fn the_number_of_metrics_is_limited() {
-        let lines: Vec<_> = (0..MAX_METRICS + 100).map(|number| format!("m{{n=\"{number}\"}} 1")).collect();
+        let lines: Vec<_> =
+            (0..MAX_METRICS + 100).map(|number| format!("m{{n=\"{number}\"}} 1")).collect();
         assert_eq!(parse(&lines.join("\n")).len(), MAX_METRICS);
     }
 }

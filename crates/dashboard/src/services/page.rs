@@ -61,13 +61,22 @@ pub(super) fn overview(view: &View, states: &[State]) -> Markup {
 
 /// Returns the services' part of the overview in a terminal.
 pub(super) fn panel(states: &[State]) -> Panel {
-    let columns =
-        vec![Column::text("Service"), Column::text("State"), Column::number("Response"), Column::text("Reason")];
+    let columns = vec![
+        Column::text("Service"),
+        Column::text("State"),
+        Column::number("Response"),
+        Column::text("Reason"),
+    ];
     let rows = states
         .iter()
         .map(|state| {
             let latency = duration(state.latency.map(|latency| latency.as_secs_f64()));
-            vec![state.address.name.clone(), state.health.label().to_owned(), latency, shown(state.health.why())]
+            vec![
+                state.address.name.clone(),
+                state.health.label().to_owned(),
+                latency,
+                shown(state.health.why()),
+            ]
         })
         .collect();
     let table = PlainTable { columns, rows, empty: "No services." };
@@ -164,7 +173,9 @@ fn row(metric: &Metric) -> Markup {
 fn value(value: Value) -> String {
     match value {
         Value::Counter(value) | Value::Gauge(value) => compact(value),
-        Value::Histogram { count, sum } if count > 0.0 => format!("{} × {}", compact(count), compact(sum / count)),
+        Value::Histogram { count, sum } if count > 0.0 => {
+            format!("{} × {}", compact(count), compact(sum / count))
+        }
         Value::Histogram { .. } => "0".to_owned(),
     }
 }

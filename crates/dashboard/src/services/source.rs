@@ -57,7 +57,13 @@ pub(super) struct Source {
 
 impl State {
     fn unknown(address: ServiceAddress) -> Self {
-        Self { address, health: Health::Unknown, latency: None, read_unix: None, metrics: Arc::default() }
+        Self {
+            address,
+            health: Health::Unknown,
+            latency: None,
+            read_unix: None,
+            metrics: Arc::default(),
+        }
     }
 
     /// Returns the service's name and why it failed; `None` if it has not failed.
@@ -93,9 +99,11 @@ impl Source {
 
     /// Adds a service, or replaces the one with the same name, and schedules its first read.
     pub(super) fn add(&self, address: ServiceAddress) {
-        self.change(|states| match states.iter_mut().find(|state| state.address.name == address.name) {
-            Some(state) => *state = State::unknown(address),
-            None => states.push(State::unknown(address)),
+        self.change(|states| {
+            match states.iter_mut().find(|state| state.address.name == address.name) {
+                Some(state) => *state = State::unknown(address),
+                None => states.push(State::unknown(address)),
+            }
         });
         self.added.notify_one();
     }
@@ -141,9 +149,11 @@ impl Source {
             }
         };
         let before = self.states();
-        let followed: Vec<&State> = before.iter().filter(|state| state.health != Health::Stopped).collect();
+        let followed: Vec<&State> =
+            before.iter().filter(|state| state.health != Health::Stopped).collect();
         let states = join_all(followed.iter().map(|state| read(&client, state))).await;
-        let is_changed = states.iter().zip(&followed).any(|(state, before)| state.is_changed(before));
+        let is_changed =
+            states.iter().zip(&followed).any(|(state, before)| state.is_changed(before));
         self.change(|known| {
             // Services may have been added, replaced or stopped in the meantime.
             for state in states {
@@ -163,12 +173,13 @@ impl Source {
 async fn read(client: &Client, before: &State) -> State {
     let mut state = before.clone();
     let began = Instant::now();
-    state.health = match get(client, &state.address, "readyz").await.map(|response| response.status()) {
-        Ok(StatusCode::OK) => Health::Ready,
-        Ok(StatusCode::SERVICE_UNAVAILABLE) => Health::Starting,
-        Ok(status) => Health::Failed(format!("/readyz: HTTP {}", status.as_u16())),
-        Err(fault) => Health::Failed(fault.to_string()),
-    };
+    state.health =
+        match get(client, &state.address, "readyz").await.map(|response| response.status()) {
+            Ok(StatusCode::OK) => Health::Ready,
+            Ok(StatusCode::SERVICE_UNAVAILABLE) => Health::Starting,
+            Ok(status) => Health::Failed(format!("/readyz: HTTP {}", status.as_u16())),
+            Err(fault) => Health::Failed(fault.to_string()),
+        };
     state.latency = (!matches!(state.health, Health::Failed(_))).then(|| began.elapsed());
     if state.latency.is_none() {
         return state;

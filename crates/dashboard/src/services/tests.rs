@@ -12,15 +12,19 @@ use crate::access::Access;
 use crate::base_path::BasePath;
 use crate::site::Dashboard;
 
-const METRICS: &str =
-    "# HELP calls <script>alert(1)</script>\n# TYPE calls counter\ncalls{route=\"\"><img src=x>\"} 41\n";
+const METRICS: &str = "# HELP calls <script>alert(1)</script>\n# TYPE calls counter\ncalls{route=\"\"><img src=x>\"} 41\n";
 
 /// Serves `/readyz` and `/metrics` on a free port.
 async fn daemon(is_ready: Arc<AtomicBool>) -> SocketAddr {
     let ready = move || async move {
-        if is_ready.load(Ordering::Relaxed) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+        if is_ready.load(Ordering::Relaxed) {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
-    let router = Router::new().route("/readyz", get(ready)).route("/metrics", get(|| async { METRICS }));
+    let router =
+        Router::new().route("/readyz", get(ready)).route("/metrics", get(|| async { METRICS }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, router));
@@ -28,14 +32,18 @@ async fn daemon(is_ready: Arc<AtomicBool>) -> SocketAddr {
 }
 
 async fn serve(listener: tokio::net::TcpListener, router: Router) {
-    taonet_http::serve(listener, router, &Shutdown::new(), taonet_http::ServeLimits::default()).await;
+    taonet_http::serve(listener, router, &Shutdown::new(), taonet_http::ServeLimits::default())
+        .await;
 }
 
 async fn get_page(router: &Router, path: &str) -> (u16, String) {
     let request = Request::get(path).header(HOST, "localhost").body(Body::empty()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
-    (status, String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap())
+    (
+        status,
+        String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap(),
+    )
 }
 
 #[tokio::test]
@@ -43,7 +51,8 @@ async fn services_are_read_and_their_failures_reported() {
     let is_ready = Arc::new(AtomicBool::new(false));
     let address = daemon(Arc::clone(&is_ready)).await;
     // Nobody listens on the second port, and the system does not give it to a concurrent test.
-    let services = [format!("engine=http://{address}"), "miner=http://127.0.0.1:9/base/".to_owned()];
+    let services =
+        [format!("engine=http://{address}"), "miner=http://127.0.0.1:9/base/".to_owned()];
     let section = ServicesSection::new(services.iter().map(|text| text.parse().unwrap()).collect());
     let (changes, follower) = (Changes::default(), Arc::clone(&section));
     let mut reports = changes.subscribe();
@@ -67,11 +76,17 @@ async fn services_are_read_and_their_failures_reported() {
         assert!(page.contains("data-problems=\"1\""), "{path}: {page}");
     }
     let overview = get_page(&router, "/").await.1;
-    assert!(overview.contains("<h2 id=\"failing\">1 problem</h2><ul class=\"list\"><li><span>miner: "), "{overview}");
+    assert!(
+        overview.contains("<h2 id=\"failing\">1 problem</h2><ul class=\"list\"><li><span>miner: "),
+        "{overview}"
+    );
     let engine = get_page(&router, "/services/engine").await.1;
     assert!(engine.contains("&lt;script&gt;alert(1)") && engine.contains(">41</td>"), "{engine}");
     let miner = get_page(&router, "/services/miner").await.1;
-    assert!(miner.contains("The service cannot be read") && miner.contains("No metrics have been read"), "{miner}");
+    assert!(
+        miner.contains("The service cannot be read") && miner.contains("No metrics have been read"),
+        "{miner}"
+    );
     assert_eq!(get_page(&router, "/services/absent").await.0, 404);
 }
 
@@ -127,7 +142,9 @@ async fn stopped_services_keep_metrics_and_raise_no_problem() {
 #[test]
 fn histograms_of_all_services_are_added_up() {
     let histogram = |count: u32, sum: f64| {
-        super::metrics::parse(&format!("# TYPE seconds histogram\nseconds_sum {sum}\nseconds_count {count}\n"))
+        super::metrics::parse(&format!(
+            "# TYPE seconds histogram\nseconds_sum {sum}\nseconds_count {count}\n"
+        ))
     };
     let services = ["a=http://127.0.0.1:9", "b=http://127.0.0.1:9", "c=http://127.0.0.1:9"];
     let section = ServicesSection::new(services.iter().map(|text| text.parse().unwrap()).collect());
@@ -147,15 +164,23 @@ fn latency_and_read_time_do_not_count_as_changes() {
         read_unix: None,
         metrics: Arc::default(),
     };
-    let later = State { latency: Some(std::time::Duration::from_millis(1)), read_unix: Some(1), ..state.clone() };
+    let later = State {
+        latency: Some(std::time::Duration::from_millis(1)),
+        read_unix: Some(1),
+        ..state.clone()
+    };
     assert!(!later.is_changed(&state));
     assert!(State { health: Health::Starting, ..later.clone() }.is_changed(&state));
-    assert!(State { metrics: Arc::new(super::metrics::parse(METRICS)), ..later }.is_changed(&state));
+    assert!(
+        State { metrics: Arc::new(super::metrics::parse(METRICS)), ..later }.is_changed(&state)
+    );
 }
 
 #[tokio::test]
 async fn credentials_are_not_shown() {
-    let section = ServicesSection::new(vec!["engine=http://anna:secret@127.0.0.1:8000/base".parse().unwrap()]);
+    let section = ServicesSection::new(vec![
+        "engine=http://anna:secret@127.0.0.1:8000/base".parse().unwrap(),
+    ]);
     let dashboard = Dashboard::new(Access::Local, BasePath::default(), Changes::default());
     let router = dashboard.with(section).router(Shutdown::new());
     for path in ["/", "/services", "/services/engine"] {
@@ -169,7 +194,17 @@ async fn credentials_are_not_shown() {
 fn addresses_are_checked() {
     let address: ServiceAddress = "engine=http://127.0.0.1:8000".parse().unwrap();
     assert_eq!((address.name.as_str(), address.url.as_str()), ("engine", "http://127.0.0.1:8000/"));
-    for text in ["", "engine", "=http://a", "a b=http://a", "<b>=http://a", "a=ftp://a", "a=file:///a", "a=no", "a="] {
+    for text in [
+        "",
+        "engine",
+        "=http://a",
+        "a b=http://a",
+        "<b>=http://a",
+        "a=ftp://a",
+        "a=file:///a",
+        "a=no",
+        "a=",
+    ] {
         assert!(text.parse::<ServiceAddress>().is_err(), "{text}");
     }
     assert!(format!("{}=http://a", "x".repeat(MAX_NAME + 1)).parse::<ServiceAddress>().is_err());

@@ -58,7 +58,8 @@ async fn send(
     path: &str,
     headers: &[(HeaderName, &str)],
 ) -> (StatusCode, HeaderMap, String) {
-    let mut request = axum::http::Request::builder().method(method).uri(path).header(HOST, "127.0.0.1:8099");
+    let mut request =
+        axum::http::Request::builder().method(method).uri(path).header(HOST, "127.0.0.1:8099");
     for (name, value) in headers {
         request = request.header(name, *value);
     }
@@ -101,7 +102,10 @@ async fn every_response_has_security_headers() {
         assert_eq!(status, expected, "{method} {path}");
         assert_eq!(headers[CONTENT_SECURITY_POLICY], POLICY, "{method} {path}");
         assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff", "{method} {path}");
-        assert!(!body.contains(" style=") && !body.contains("<style") && !body.contains(" onclick"), "{path}");
+        assert!(
+            !body.contains(" style=") && !body.contains("<style") && !body.contains(" onclick"),
+            "{path}"
+        );
         if status == 405 {
             assert_eq!(headers[ALLOW], "GET,HEAD");
         }
@@ -112,7 +116,10 @@ async fn every_response_has_security_headers() {
 async fn cross_site_requests_are_refused() {
     for origin in [&[(ORIGIN, "http://attacker.example")][..], &[]] {
         let (status, headers, _) = send(&site(""), "POST", "/", origin).await;
-        assert_eq!((status, headers[CONTENT_SECURITY_POLICY].to_str().unwrap()), (StatusCode::FORBIDDEN, POLICY));
+        assert_eq!(
+            (status, headers[CONTENT_SECURITY_POLICY].to_str().unwrap()),
+            (StatusCode::FORBIDDEN, POLICY)
+        );
     }
 }
 
@@ -134,7 +141,10 @@ async fn links_honour_the_base_path() {
         let (status, _, body) = send(&router, "GET", path, &[]).await;
         assert_eq!(status, 200, "{path}");
         for attribute in body.split(" href=\"").skip(1).chain(body.split(" src=\"").skip(1)) {
-            assert!(attribute.starts_with("/contest/") || attribute.starts_with("#content"), "{attribute}");
+            assert!(
+                attribute.starts_with("/contest/") || attribute.starts_with("#content"),
+                "{attribute}"
+            );
         }
         assert!(body.contains("data-events=\"/contest/events\""));
     }
@@ -149,8 +159,13 @@ async fn theme_is_stored_and_redirects_back() {
         ("https://attacker.example/elsewhere", "/contest/"),
         ("garbage", "/contest/"),
     ] {
-        let (status, headers, _) = send(&router, "GET", "/contest/theme/dark", &[(REFERER, referer)]).await;
-        assert_eq!((status, headers[LOCATION].to_str().unwrap()), (StatusCode::SEE_OTHER, location), "{referer}");
+        let (status, headers, _) =
+            send(&router, "GET", "/contest/theme/dark", &[(REFERER, referer)]).await;
+        assert_eq!(
+            (status, headers[LOCATION].to_str().unwrap()),
+            (StatusCode::SEE_OTHER, location),
+            "{referer}"
+        );
         assert!(headers[SET_COOKIE].to_str().unwrap().starts_with("theme=dark; Path=/contest/;"));
     }
     let cookie = [(axum::http::header::COOKIE, "a=b; theme=dark")];
@@ -158,8 +173,8 @@ async fn theme_is_stored_and_redirects_back() {
     assert!(body.contains("data-theme=\"dark\""));
 }
 
-/// Opens an event stream as a browser tab does. Returns the stream after the response head, once the server has
-/// subscribed it to changes.
+/// Opens an event stream as a browser tab does. Returns the stream after the response head, once
+/// the server has subscribed it to changes.
 async fn open_tab(address: std::net::SocketAddr) -> BufReader<TcpStream> {
     let mut tab = BufReader::new(TcpStream::connect(address).await.unwrap());
     tab.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
@@ -185,9 +200,11 @@ async fn events_reach_two_hundred_tabs_at_once() {
     let (changes, shutdown) = (Changes::default(), Shutdown::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Dashboard::new(Access::Local, BasePath::default(), changes.clone()).router(shutdown.clone());
+    let router = Dashboard::new(Access::Local, BasePath::default(), changes.clone())
+        .router(shutdown.clone());
     let stop = shutdown.clone();
-    let server = tokio::spawn(async move { serve(listener, router, &stop, ServeLimits::default()).await });
+    let server =
+        tokio::spawn(async move { serve(listener, router, &stop, ServeLimits::default()).await });
     let mut tabs = Vec::new();
     for _ in 0..200 {
         tabs.push(open_tab(address).await);

@@ -48,7 +48,8 @@ impl Position {
         }
     }
 
-    /// Returns the index of the first visible row of a table with `rows` rows, of which `visible` fit on the screen.
+    /// Returns the index of the first visible row of a table with `rows` rows, of which `visible`
+    /// fit on the screen.
     fn first(&mut self, table: usize, rows: usize, visible: usize) -> usize {
         let first = self.scrolled.entry(table).or_default();
         *first = (*first).min(rows.saturating_sub(visible));
@@ -58,13 +59,18 @@ impl Position {
 
 /// Draws all panels.
 pub(super) fn render(frame: &mut Frame<'_>, panels: &[Panel], position: &mut Position, time: &str) {
-    position.tables = panels.iter().filter(|panel| matches!(panel.content, Content::Table(_))).count();
+    position.tables =
+        panels.iter().filter(|panel| matches!(panel.content, Content::Table(_))).count();
     position.selected = position.selected.min(position.tables.saturating_sub(1));
     let heights = panels.iter().map(|panel| height(panel, frame.area().width));
-    let areas = Layout::vertical([Constraint::Length(1)].into_iter().chain(heights)).split(frame.area());
+    let areas =
+        Layout::vertical([Constraint::Length(1)].into_iter().chain(heights)).split(frame.area());
     let [head, areas @ ..] = &*areas else { return };
     let keys = "q quit  Tab next table  ↑↓ scroll";
-    frame.render_widget(Line::from(vec![" taonet ".bold().reversed(), Span::raw(format!("  {time}"))]), *head);
+    frame.render_widget(
+        Line::from(vec![" taonet ".bold().reversed(), Span::raw(format!("  {time}"))]),
+        *head,
+    );
     frame.render_widget(Line::from(keys).right_aligned().dim(), *head);
     let mut table = 0;
     for (panel, area) in panels.iter().zip(areas) {
@@ -78,7 +84,8 @@ pub(super) fn render(frame: &mut Frame<'_>, panels: &[Panel], position: &mut Pos
     }
 }
 
-/// Returns the panel's problem with control characters escaped, wrapped between words to the width inside the borders.
+/// Returns the panel's problem with control characters escaped, wrapped between words to the width
+/// inside the borders.
 fn problem_lines(panel: &Panel, width: u16) -> Vec<Line<'static>> {
     let mut lines: Vec<Line<'static>> = Vec::new();
     let width = usize::from(width.saturating_sub(2).max(1));
@@ -100,12 +107,14 @@ fn shortened(text: &str, width: usize) -> Cow<'_, str> {
     if Line::from(text).width() <= width {
         return text.into();
     }
-    let fits = |end: &usize| text.get(..*end).is_some_and(|start| Line::from(start).width() < width);
+    let fits =
+        |end: &usize| text.get(..*end).is_some_and(|start| Line::from(start).width() < width);
     let end = text.char_indices().map(|(at, _)| at).take_while(fits).last().unwrap_or_default();
     format!("{}…", text.get(..end).unwrap_or_default()).into()
 }
 
-/// Returns the height constraint of a panel: the lines of its figures, or at most the rows of its table.
+/// Returns the height constraint of a panel: the lines of its figures, or at most the rows of its
+/// table.
 fn height(panel: &Panel, width: u16) -> Constraint {
     let problem = u16::try_from(problem_lines(panel, width).len()).unwrap_or(u16::MAX);
     match &panel.content {
@@ -128,7 +137,9 @@ fn wrapped<'a>(figures: &'a [(&str, String)], width: u16) -> Vec<Line<'a>> {
         let value = shortened(value, limit.saturating_sub(label.chars().count() + 2));
         let next = Line::from(vec![format!(" {label} ").dim(), value.bold(), Span::raw("  ")]);
         match lines.last_mut() {
-            Some(line) if line.width() == 0 || line.width() + next.width() <= limit => line.spans.extend(next.spans),
+            Some(line) if line.width() == 0 || line.width() + next.width() <= limit => {
+                line.spans.extend(next.spans)
+            }
             _ => lines.push(next),
         }
     }
@@ -146,7 +157,8 @@ fn block(panel: &Panel) -> Block<'_> {
 fn draw_problem(frame: &mut Frame<'_>, area: Rect, panel: &Panel) -> Rect {
     let lines = problem_lines(panel, area.width.saturating_add(2));
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
-    let [above, below] = Layout::vertical([Constraint::Length(height), Constraint::Fill(1)]).areas(area);
+    let [above, below] =
+        Layout::vertical([Constraint::Length(height), Constraint::Fill(1)]).areas(area);
     frame.render_widget(Paragraph::new(lines).fg(Color::Red), above);
     below
 }
@@ -172,13 +184,20 @@ fn draw_table(
     }
     let inner = block.inner(area);
     let widths = visible_columns(table, inner.width);
-    let visible = usize::from(inner.height.saturating_sub(1)).saturating_sub(problem_lines(panel, area.width).len());
+    let visible = usize::from(inner.height.saturating_sub(1))
+        .saturating_sub(problem_lines(panel, area.width).len());
     let first = position.first(index, table.rows.len(), visible);
     let mut notes = Vec::new();
     if table.rows.len() > visible {
-        notes.push(format!("{}–{} of {}", first + 1, (first + visible).min(table.rows.len()), table.rows.len()));
+        notes.push(format!(
+            "{}–{} of {}",
+            first + 1,
+            (first + visible).min(table.rows.len()),
+            table.rows.len()
+        ));
     }
-    let hidden: Vec<_> = table.columns.iter().skip(widths.len()).map(|column| column.label).collect();
+    let hidden: Vec<_> =
+        table.columns.iter().skip(widths.len()).map(|column| column.label).collect();
     if !hidden.is_empty() && !table.rows.is_empty() {
         notes.push(format!("not shown: {}", hidden.join(", ")));
     }
@@ -215,13 +234,18 @@ struct Width {
     is_cut: bool,
 }
 
-/// Returns the widths of the columns that fit; the first column is always included. Texts are shortened, numbers never.
+/// Returns the widths of the columns that fit; the first column is always included. Texts are
+/// shortened, numbers never.
 fn visible_columns(table: &PlainTable, available: u16) -> Vec<Width> {
     let mut widths = Vec::new();
     let mut used: u16 = 0;
     for (index, column) in table.columns.iter().enumerate() {
         let cells = table.rows.iter().filter_map(|row| row.get(index)).map(String::as_str);
-        let widest = cells.chain([column.label]).map(|text| Line::from(text).width()).max().unwrap_or_default();
+        let widest = cells
+            .chain([column.label])
+            .map(|text| Line::from(text).width())
+            .max()
+            .unwrap_or_default();
         let widest = u16::try_from(widest).unwrap_or(u16::MAX);
         used = if index == 0 { 0 } else { used.saturating_add(GAP) };
         let left = available.saturating_sub(used);
@@ -250,14 +274,20 @@ mod tests {
     use super::*;
 
     fn panels() -> Vec<Panel> {
-        let columns =
-            vec![Column::number("#"), Column::text("Miner"), Column::number("Score"), Column::text("Lost points")];
+        let columns = vec![
+            Column::number("#"),
+            Column::text("Miner"),
+            Column::number("Score"),
+            Column::text("Lost points"),
+        ];
         let row = |rank: usize| {
             let lost = if rank == 2 { "accuracy 3 of 3" } else { "" };
             vec![rank.to_string(), format!("Miner {rank}"), format!("0.{rank}00"), lost.to_owned()]
         };
-        let table = PlainTable { columns, rows: (1..=4).map(row).collect(), empty: "No replies yet." };
-        let figures = vec![("Challenges", "12 (1 in progress)".to_owned()), ("Miners", "4".to_owned())];
+        let table =
+            PlainTable { columns, rows: (1..=4).map(row).collect(), empty: "No replies yet." };
+        let figures =
+            vec![("Challenges", "12 (1 in progress)".to_owned()), ("Miners", "4".to_owned())];
         vec![
             Panel { title: "Babelbit".into(), problem: None, content: Content::Figures(figures) },
             Panel { title: "Leaderboard".into(), problem: None, content: Content::Table(table) },
@@ -274,18 +304,28 @@ mod tests {
 
     fn drawn(width: u16, height: u16, position: &mut Position) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| render(frame, &panels(), position, "2026-01-01 00:00:00 UTC")).unwrap();
+        terminal
+            .draw(|frame| render(frame, &panels(), position, "2026-01-01 00:00:00 UTC"))
+            .unwrap();
         let buffer = terminal.backend().buffer();
         let lines = buffer.content().chunks(width.into());
-        lines.map(|line| line.iter().map(Cell::symbol).collect::<String>().trim_end().to_owned() + "\n").collect()
+        lines
+            .map(|line| {
+                line.iter().map(Cell::symbol).collect::<String>().trim_end().to_owned() + "\n"
+            })
+            .collect()
     }
 
     #[test]
     fn panels_are_stacked_vertically() {
         let text = drawn(64, 18, &mut Position::default());
-        for part in
-            ["Challenges 12 (1 in progress)", "Miners 4", "accuracy 3 of 3", "connection refused", "not been read"]
-        {
+        for part in [
+            "Challenges 12 (1 in progress)",
+            "Miners 4",
+            "accuracy 3 of 3",
+            "connection refused",
+            "not been read",
+        ] {
             assert!(text.contains(part), "{part}:\n{text}");
         }
         assert!(!text.contains("not shown"), "{text}");
@@ -300,8 +340,12 @@ mod tests {
     #[test]
     fn texts_are_shortened_with_a_note() {
         let text = drawn(35, 18, &mut Position::default());
-        assert!(text.contains("accuracy 3 of…") && text.contains("shortened: Lost points"), "{text}");
-        for (width, expected) in [(11, "speech 日本"), (10, "speech 日…"), (9, "speech …"), (1, "…"), (0, "…")]
+        assert!(
+            text.contains("accuracy 3 of…") && text.contains("shortened: Lost points"),
+            "{text}"
+        );
+        for (width, expected) in
+            [(11, "speech 日本"), (10, "speech 日…"), (9, "speech …"), (1, "…"), (0, "…")]
         {
             assert_eq!(shortened("speech 日本", width), expected, "{width}");
         }
@@ -310,7 +354,10 @@ mod tests {
     #[test]
     fn problems_are_wrapped_between_words() {
         let text = drawn(30, 18, &mut Position::default());
-        assert!(text.contains("connection refused; hint:") && text.contains("check the node"), "{text}");
+        assert!(
+            text.contains("connection refused; hint:") && text.contains("check the node"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -20,7 +20,10 @@ fn key_presses_map_to_commands() {
     ] {
         assert_eq!(key(code), expected, "{code:?}");
     }
-    assert_eq!(action(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Some(Action::Quit));
+    assert_eq!(
+        action(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)),
+        Some(Action::Quit)
+    );
 }
 
 #[tokio::test]
@@ -28,7 +31,11 @@ async fn chain_and_weights_fit_every_terminal() {
     let panels: Vec<_> = chain_panels().into_iter().chain([weights_panel().await]).collect();
     let screens = [80, 100, 120, 200].map(|width| {
         let mut terminal = Terminal::new(TestBackend::new(width, 24)).unwrap();
-        terminal.draw(|frame| render(frame, &panels, &mut Position::default(), &timestamp(1_780_000_000))).unwrap();
+        terminal
+            .draw(|frame| {
+                render(frame, &panels, &mut Position::default(), &timestamp(1_780_000_000))
+            })
+            .unwrap();
         format!("{width} columns\n{}", terminal.backend())
     });
     insta::assert_snapshot!(screens.join("\n"));

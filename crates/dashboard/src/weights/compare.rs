@@ -18,8 +18,8 @@ pub(super) struct Comparison {
     pub(super) rows: Vec<Pair>,
 }
 
-/// The submitted weight of one neuron and its weight on the chain, both scaled so that the largest weight of their row
-/// is 65 535.
+/// The submitted weight of one neuron and its weight on the chain, both scaled so that the largest
+/// weight of their row is 65 535.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pair {
     pub(super) uid: Uid,
@@ -48,7 +48,10 @@ impl Comparison {
 /// Returns the block that includes the latest included extrinsic of a step.
 pub(super) fn block(record: &Record, step: Step) -> Option<BlockNumber> {
     let extrinsics = record.extrinsics.iter().rev().filter(|extrinsic| extrinsic.step == step);
-    extrinsics.filter_map(|extrinsic| extrinsic.signed.outcome.as_ref()?.inclusion()).map(|it| it.block.number).next()
+    extrinsics
+        .filter_map(|extrinsic| extrinsic.signed.outcome.as_ref()?.inclusion())
+        .map(|it| it.block.number)
+        .next()
 }
 
 /// Returns the newest submission that the chain should have put into effect.
@@ -61,7 +64,9 @@ fn in_effect(records: &[Record]) -> Option<&Record> {
                 // A hash commit takes effect when it is revealed.
                 Form::Plain | Form::Hash { .. } => true,
                 // The chain decrypts timelocked weights at the beginning of an epoch.
-                Form::Timelocked { period_epochs } => plan.key.epoch.saturating_add(period_epochs) < newest,
+                Form::Timelocked { period_epochs } => {
+                    plan.key.epoch.saturating_add(period_epochs) < newest
+                }
                 _ => false,
             }
     })
@@ -69,12 +74,16 @@ fn in_effect(records: &[Record]) -> Option<&Record> {
 
 fn scaled(row: &[(Uid, u16)]) -> BTreeMap<Uid, u16> {
     let largest = row.iter().map(|(_, weight)| u64::from(*weight)).max().unwrap_or_default().max(1);
-    let scale = |weight: u16| u16::try_from(u64::from(weight) * MAX_WEIGHT / largest).unwrap_or(u16::MAX);
-    row.iter().filter(|(_, weight)| *weight > 0).map(|(uid, weight)| (*uid, scale(*weight))).collect()
+    let scale =
+        |weight: u16| u16::try_from(u64::from(weight) * MAX_WEIGHT / largest).unwrap_or(u16::MAX);
+    row.iter()
+        .filter(|(_, weight)| *weight > 0)
+        .map(|(uid, weight)| (*uid, scale(*weight)))
+        .collect()
 }
 
-/// Compares the submission in effect with the chain; `None` if no submission is in effect, or if the metagraph is
-/// older than the submission or belongs to a different subnet.
+/// Compares the submission in effect with the chain; `None` if no submission is in effect, or if
+/// the metagraph is older than the submission or belongs to a different subnet.
 pub(super) fn compare(records: &[Record], metagraph: &Metagraph) -> Option<Comparison> {
     let record = in_effect(records)?;
     let plan = &record.intent.plan;
@@ -86,7 +95,8 @@ pub(super) fn compare(records: &[Record], metagraph: &Metagraph) -> Option<Compa
         return None;
     }
     let position = metagraph.neurons.iter().position(|neuron| neuron.hotkey == plan.key.hotkey)?;
-    let (submitted, held) = (scaled(&plan.weights), scaled(metagraph.weights.as_ref()?.get(position)?));
+    let (submitted, held) =
+        (scaled(&plan.weights), scaled(metagraph.weights.as_ref()?.get(position)?));
     let mut uids: Vec<_> = submitted.keys().chain(held.keys()).copied().collect();
     uids.sort_unstable();
     uids.dedup();
@@ -132,14 +142,18 @@ pub(super) fn faults(records: &[Record], metagraph: Option<&Metagraph>) -> Vec<F
             _ => {}
         }
     }
-    let Some(metagraph) = metagraph.filter(|metagraph| metagraph.netuid == key.netuid) else { return faults };
+    let Some(metagraph) = metagraph.filter(|metagraph| metagraph.netuid == key.netuid) else {
+        return faults;
+    };
     if !metagraph.neurons.iter().any(|neuron| neuron.hotkey == key.hotkey) {
         faults.push(format!(
             "The hotkey {} is not registered on subnet {}; hint: register it with `tao register`",
             key.hotkey, key.netuid
         ));
     }
-    if let Some(comparison) = compare(records, metagraph).filter(|comparison| !comparison.is_equal()) {
+    if let Some(comparison) =
+        compare(records, metagraph).filter(|comparison| !comparison.is_equal())
+    {
         faults.push(format!(
             "The weights on the chain differ from those submitted in epoch {}; hint: if another program sets \
              weights with this hotkey, stop it",

@@ -39,7 +39,8 @@ const fn state(record: &Record) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns the time of an extrinsic's last transition to one of these states, in seconds since the Unix epoch.
+/// Returns the time of an extrinsic's last transition to one of these states, in seconds since the
+/// Unix epoch.
 fn reached(extrinsic: &RecordedExtrinsic, states: &[Progress]) -> Option<i64> {
     extrinsic.states.iter().rev().find(|(state, _)| states.contains(state)).map(|(_, at)| *at)
 }
@@ -80,7 +81,8 @@ fn summary(record: &Record) -> Markup {
     }
 }
 
-/// Renders the page: the weights on the chain beside the submitted ones, and the steps of each submission.
+/// Renders the page: the weights on the chain beside the submitted ones, and the steps of each
+/// submission.
 pub(super) fn page(view: &View, state: &State, chain: Option<&ChainSection>) -> Response {
     let metagraph = metagraph(chain);
     let comparison = metagraph.as_deref().and_then(|metagraph| compare(&state.records, metagraph));
@@ -102,7 +104,12 @@ pub(super) fn page(view: &View, state: &State, chain: Option<&ChainSection>) -> 
     view.page("Weights", &body).into_response()
 }
 
-fn held(view: &View, has_chain: bool, comparison: Option<&Comparison>, newest: Option<&Record>) -> Markup {
+fn held(
+    view: &View,
+    has_chain: bool,
+    comparison: Option<&Comparison>,
+    newest: Option<&Record>,
+) -> Markup {
     html! {
         section.card aria-labelledby="held" {
             h2 id="held" { "Submitted weights and weights on the chain" }
@@ -126,7 +133,8 @@ fn held(view: &View, has_chain: bool, comparison: Option<&Comparison>, newest: O
 /// Renders the weights of a submission.
 fn submitted(record: &Record) -> Markup {
     let plan = &record.intent.plan;
-    let total = plan.weights.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>().max(1) as f64;
+    let total =
+        plan.weights.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>().max(1) as f64;
     let mut sorted = plan.weights.clone();
     sorted.sort_by_key(|(uid, weight)| (Reverse(*weight), *uid));
     html! {
@@ -149,7 +157,8 @@ fn rows(view: &View, comparison: &Comparison) -> Markup {
         comparison.rows.iter().filter_map(weight).map(u64::from).sum::<u64>().max(1) as f64
     };
     let (submitted, held) = (total(|pair| pair.submitted), total(|pair| pair.held));
-    let share = |weight: Option<u16>, total: f64| percent(weight.map(|weight| f64::from(weight) / total));
+    let share =
+        |weight: Option<u16>, total: f64| percent(weight.map(|weight| f64::from(weight) / total));
     let mut sorted = comparison.rows.clone();
     sorted.sort_by_key(|pair| (Reverse(pair.submitted.max(pair.held)), pair.uid));
     html! {

@@ -17,8 +17,8 @@ const POLL: Duration = Duration::from_secs(1);
 pub(super) struct State {
     /// The latest submissions, newest first.
     pub(super) records: Vec<Record>,
-    /// Why the latest read of the ledger failed, if it did. `records` then contains the data of the last successful
-    /// read.
+    /// Why the latest read of the ledger failed, if it did. `records` then contains the data of the
+    /// last successful read.
     pub(super) problem: Option<String>,
 }
 
@@ -46,7 +46,12 @@ impl Source {
     }
 
     /// Reads the ledger once, and reports a change.
-    pub(super) async fn read(&self, directory: &Path, reader: &mut Option<LedgerReader>, changes: &Changes) {
+    pub(super) async fn read(
+        &self,
+        directory: &Path,
+        reader: &mut Option<LedgerReader>,
+        changes: &Changes,
+    ) {
         let state = match read(directory, reader).await {
             Ok(records) => State { records, problem: None },
             Err(error) => {
@@ -61,7 +66,10 @@ impl Source {
     }
 }
 
-async fn read(directory: &Path, reader: &mut Option<LedgerReader>) -> Result<Vec<Record>, LedgerError> {
+async fn read(
+    directory: &Path,
+    reader: &mut Option<LedgerReader>,
+) -> Result<Vec<Record>, LedgerError> {
     let open = match reader.take() {
         Some(open) => open,
         None => LedgerReader::open(directory).await?,

@@ -4,7 +4,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use axum::http::header::HOST;
 use taonet_chain::testing::{MockChain, weight_rules};
-use taonet_chain::{Chain as _, DispatchError, Metagraph, Outcome, RefusedBecause, WeightRow, WeightRules};
+use taonet_chain::{
+    Chain as _, DispatchError, Metagraph, Outcome, RefusedBecause, WeightRow, WeightRules,
+};
 use taonet_ledger::{Ledger, LedgerReader, NewWeights, Record, State, Submitter};
 use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid, Uid};
 use taonet_service::unix_time;
@@ -34,15 +36,18 @@ async fn submitted(weights: WeightRow) -> (TempDir, Vec<Record>) {
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let submitter = Submitter::new(ledger, Arc::new(chain.clone()), validator()).await.unwrap();
     let state_block = chain.head().await.unwrap().number;
-    let weights = NewWeights { netuid: NETUID, mech: MechId(0), weights, version_key: 0, state_block };
+    let weights =
+        NewWeights { netuid: NETUID, mech: MechId(0), weights, version_key: 0, state_block };
     submitter.submit(weights).await.unwrap();
     let records = LedgerReader::open(directory.path()).await.unwrap().latest(10).await.unwrap();
     (directory, records)
 }
 
-/// Returns the page of 50 submissions with weights for 256 neurons, and the pages of the chain that holds them.
+/// Returns the page of 50 submissions with weights for 256 neurons, and the pages of the chain that
+/// holds them.
 pub(crate) async fn full_sections() -> (Arc<WeightsSection>, Arc<ChainSection>) {
-    let (_directory, records) = submitted((0..256).map(|uid| (Uid(uid), 100 + uid)).collect()).await;
+    let (_directory, records) =
+        submitted((0..256).map(|uid| (Uid(uid), 100 + uid)).collect()).await;
     let chain = full_section(validator().hotkey());
     let section = WeightsSection::new(Some(Arc::clone(&chain)));
     section.source.set(source::State { records: vec![records[0].clone(); 50], problem: None });
@@ -129,7 +134,10 @@ async fn a_difference_is_red_and_says_what_to_do() {
         }
         assert_eq!(page(&section, "/").await.contains(hint), !differing.is_empty(), "the overview");
     }
-    assert!(include_str!("../../assets/page.css").contains("tr.problem-row > * { background: var(--bad-soft)"));
+    assert!(
+        include_str!("../../assets/page.css")
+            .contains("tr.problem-row > * { background: var(--bad-soft)")
+    );
 }
 
 /// Messages of nodes, for the page and for the terminal.
@@ -150,7 +158,10 @@ async fn messages_of_nodes_are_escaped() {
         // The overview begins with a list of problems.
         for (path, messages) in [("/", 3), ("/weights", 2)] {
             let body = page(&section, path).await;
-            assert!(!body.contains("<script>") && !body.contains(['\u{202e}', '\u{1b}']), "{path}: {body}");
+            assert!(
+                !body.contains("<script>") && !body.contains(['\u{202e}', '\u{1b}']),
+                "{path}: {body}"
+            );
             assert_eq!(body.matches("&lt;script&gt;alert(1)").count(), messages, "{path}: {body}");
         }
     }

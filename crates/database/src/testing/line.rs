@@ -17,9 +17,11 @@ pub enum LineFault {
     None,
     /// All connections are closed, existing and new ones.
     Cut,
-    /// Connections stay open without forwarding data, even after the fault ends; later connections work.
+    /// Connections stay open without forwarding data, even after the fault ends; later connections
+    /// work.
     HalfOpen,
-    /// Connections stay open and forward only the client's data, even after the fault ends; later connections work.
+    /// Connections stay open and forward only the client's data, even after the fault ends; later
+    /// connections work.
     Deaf,
     /// Each chunk of response data is delayed by this duration.
     Slow(Duration),
@@ -39,14 +41,16 @@ impl Line {
         Self::start(Arc::default(), move || UnixStream::connect(socket.clone())).await
     }
 
-    /// Starts a proxy that closes all connections until [`Self::forward`] sets the server, which may need the proxy's
-    /// port.
+    /// Starts a proxy that closes all connections until [`Self::forward`] sets the server, which
+    /// may need the proxy's port.
     pub async fn unconnected() -> Self {
         let server = Arc::new(OnceLock::new());
         let target = Arc::clone(&server);
         let connect = move || {
             let port = target.get().copied();
-            async move { TcpStream::connect(("127.0.0.1", port.ok_or(io::ErrorKind::NotConnected)?)).await }
+            async move {
+                TcpStream::connect(("127.0.0.1", port.ok_or(io::ErrorKind::NotConnected)?)).await
+            }
         };
         Self::start(server, connect).await
     }
@@ -60,7 +64,10 @@ impl Line {
         self.port
     }
 
-    async fn start<S, C>(server: Arc<OnceLock<u16>>, connect: impl Fn() -> C + Send + 'static) -> Self
+    async fn start<S, C>(
+        server: Arc<OnceLock<u16>>,
+        connect: impl Fn() -> C + Send + 'static,
+    ) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         C: Future<Output = io::Result<S>> + Send + 'static,

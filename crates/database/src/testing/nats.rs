@@ -18,11 +18,15 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Starts a server. If NATS is not installed, prints a notice and returns `None`; panics if `CI` is `true`.
+    /// Starts a server. If NATS is not installed, prints a notice and returns `None`; panics if
+    /// `CI` is `true`.
     pub fn start() -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-        let Some(program) = folders.map(|folder| folder.join("nats-server")).find(|program| program.is_file()) else {
+        let folders =
+            std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+        let Some(program) =
+            folders.map(|folder| folder.join("nats-server")).find(|program| program.is_file())
+        else {
             super::skip("nats-server is not installed (Debian: apt-get install nats-server)");
             return None;
         };
@@ -35,19 +39,27 @@ impl Nats {
     /// Starts the server and waits until it is ready.
     pub fn run(&mut self) {
         let began = Instant::now();
-        // Until the server has its port back: another process may have got it for a connection in the meantime.
+        // Until the server has its port back: another process may have got it for a connection in
+        // the meantime.
         while !self.try_run() {
-            assert!(began.elapsed() < Duration::from_mins(1), "NATS does not start: {}", self.log());
+            assert!(
+                began.elapsed() < Duration::from_mins(1),
+                "NATS does not start: {}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
     /// Starts the server and waits until it is ready; returns false if it exits.
     fn try_run(&mut self) -> bool {
-        // The server itself chooses a free port: one chosen here could be another server's when it starts.
+        // The server itself chooses a free port: one chosen here could be another server's when it
+        // starts.
         let port = self.port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
         let mut command = Command::new(&self.program);
-        command.args(["--addr", "127.0.0.1", "--jetstream", "--port", &port, "--store_dir"]).arg(self.folder.path());
+        command
+            .args(["--addr", "127.0.0.1", "--jetstream", "--port", &port, "--store_dir"])
+            .arg(self.folder.path());
         let log = File::create(self.log.path().join("log")).unwrap();
         self.server = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let began = Instant::now();
@@ -56,11 +68,16 @@ impl Nats {
                 self.server = None;
                 return false;
             }
-            assert!(began.elapsed() < Duration::from_mins(1), "NATS does not start: {}", self.log());
+            assert!(
+                began.elapsed() < Duration::from_mins(1),
+                "NATS does not start: {}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         let log = self.log();
-        let (_, listening) = log.split_once("Listening for client connections on 127.0.0.1:").unwrap();
+        let (_, listening) =
+            log.split_once("Listening for client connections on 127.0.0.1:").unwrap();
         self.port = Some(listening.lines().next().unwrap().parse().unwrap());
         true
     }

@@ -15,7 +15,8 @@ async fn addresses_of_one_network_count_together() {
     let first = acquire("2001:db8::1").await;
     assert!(first.as_ref().is_some_and(|slot| slot.progress().complete()));
     assert!(acquire("2001:db8::2").await.is_none());
-    let others = [acquire("2001:db8:0:1::1").await, acquire("192.0.2.1").await, acquire("192.0.2.2").await];
+    let others =
+        [acquire("2001:db8:0:1::1").await, acquire("192.0.2.1").await, acquire("192.0.2.2").await];
     assert!(others.iter().all(|slot| slot.as_ref().is_some_and(|slot| slot.progress().complete())));
     assert!(acquire("::ffff:192.0.2.1").await.is_none(), "the same IPv4 address");
     drop((first, others));
@@ -82,11 +83,13 @@ async fn new_connection_waits_while_all_slots_have_requests_in_flight() {
     waiting.await.unwrap();
 }
 
-/// More clients than slots may share one address (NAT, a proxy): idle keep-alive connections make room for them.
+/// More clients than slots may share one address (NAT, a proxy): idle keep-alive connections make
+/// room for them.
 #[tokio::test]
 async fn idle_connections_are_evicted_for_other_clients_of_the_address() {
     let slots = ConnectionSlots::new(8, 3);
-    let clients = [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
+    let clients =
+        [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
     for client in &clients {
         assert!(client.progress().complete());
         client.progress().answered();
@@ -97,7 +100,10 @@ async fn idle_connections_are_evicted_for_other_clients_of_the_address() {
     let fourth = acquire(&slots, "::1").await;
     assert!(is_evicted(&clients[1]) && !is_evicted(&clients[0]) && !is_evicted(&clients[2]));
     assert!([&clients[0], &clients[2], &fourth].iter().all(|client| client.progress().complete()));
-    assert!(slots.acquire("::1".parse().unwrap()).await.is_none(), "only requests in flight are limited");
+    assert!(
+        slots.acquire("::1".parse().unwrap()).await.is_none(),
+        "only requests in flight are limited"
+    );
 }
 
 #[tokio::test]
@@ -109,7 +115,10 @@ async fn a_client_that_does_not_read_is_evictable_until_it_reads() {
     first.progress().resumed();
     assert!(slots.try_acquire("192.0.2.1".parse().unwrap()).is_none());
     second.progress().stalled();
-    assert!(second.progress().complete(), "its next request has arrived, and it still does not read");
+    assert!(
+        second.progress().complete(),
+        "its next request has arrived, and it still does not read"
+    );
     let third = acquire(&slots, "192.0.2.1").await;
     assert!(is_evicted(&second) && !is_evicted(&first) && third.progress().complete());
 }
@@ -134,13 +143,21 @@ async fn idle_upgraded_connections_are_evicted_last() {
 #[tokio::test]
 async fn slot_is_kept_unless_its_replacement_succeeds() {
     let slots = ConnectionSlots::new(3, 2);
-    let replace = |previous: &ConnectionSlot, address: &str| slots.try_replace(previous, address.parse().unwrap());
-    let [first, second, other] =
-        [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "192.0.2.1").await];
+    let replace = |previous: &ConnectionSlot, address: &str| {
+        slots.try_replace(previous, address.parse().unwrap())
+    };
+    let [first, second, other] = [
+        acquire(&slots, "::1").await,
+        acquire(&slots, "::1").await,
+        acquire(&slots, "192.0.2.1").await,
+    ];
     for slot in [&first, &second, &other] {
         assert!(slot.progress().complete());
     }
-    assert!(replace(&other, "::1").is_none(), "the address is at its limit, with requests in flight");
+    assert!(
+        replace(&other, "::1").is_none(),
+        "the address is at its limit, with requests in flight"
+    );
     assert!(other.progress().complete(), "the slot is kept");
     let again = replace(&first, "::1").unwrap();
     assert!(!first.progress().complete() && again.progress().complete());

@@ -22,7 +22,11 @@ async fn server(router: Router) -> ModelServer {
 /// Returns a stream of these parts; it then stalls if `stalls`.
 fn streamed(parts: &[&'static str], stalls: bool) -> Streamed {
     let parts = stream::iter(parts.to_vec()).map(Ok::<_, Infallible>);
-    let body = if stalls { Body::from_stream(parts.chain(stream::pending())) } else { Body::from_stream(parts) };
+    let body = if stalls {
+        Body::from_stream(parts.chain(stream::pending()))
+    } else {
+        Body::from_stream(parts)
+    };
     ([(CONTENT_TYPE, "text/event-stream")], body)
 }
 
@@ -44,7 +48,8 @@ async fn streams_end_at_done_disconnect_or_deadline() {
     let router = |parts: &'static [&'static str], stalls| {
         Router::new().route("/v1/completions", post(move || async move { streamed(parts, stalls) }))
     };
-    let (events, result) = taken(router(&["data: 1\n\ndata: 2\n\nda", "ta: [DONE]\n\ndata: 3\n\n"], true), 9).await;
+    let (events, result) =
+        taken(router(&["data: 1\n\ndata: 2\n\nda", "ta: [DONE]\n\ndata: 3\n\n"], true), 9).await;
     assert_eq!(events, [json!(1), json!(2)]);
     result.unwrap();
     // The last line may lack its line break.
@@ -64,12 +69,17 @@ async fn streams_end_at_done_disconnect_or_deadline() {
 #[tokio::test]
 async fn endless_stream_is_cut_off() {
     let endless = || async {
-        let parts = stream::repeat("data: \"all work and no play makes a dull stream\"\n\n").map(Ok::<_, Infallible>);
+        let parts = stream::repeat("data: \"all work and no play makes a dull stream\"\n\n")
+            .map(Ok::<_, Infallible>);
         ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(parts))
     };
-    let (_, result) = taken(Router::new().route("/v1/completions", post(endless)), usize::MAX).await;
+    let (_, result) =
+        taken(Router::new().route("/v1/completions", post(endless)), usize::MAX).await;
     let error = result.unwrap_err();
-    assert!(matches!(error, ModelServerError::Fault(Fault::TooLarge(MAX_STREAM) | Fault::Timeout)), "{error}");
+    assert!(
+        matches!(error, ModelServerError::Fault(Fault::TooLarge(MAX_STREAM) | Fault::Timeout)),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -84,7 +94,10 @@ async fn a_server_that_does_not_stream_sends_one_event() {
 async fn the_key_is_sent_but_never_shown() {
     let echo = |headers: HeaderMap| async move {
         let sent = headers[AUTHORIZATION].to_str().unwrap().to_owned();
-        (StatusCode::UNAUTHORIZED, Json(json!({"error": {"message": format!("cannot accept {sent}")}})))
+        (
+            StatusCode::UNAUTHORIZED,
+            Json(json!({"error": {"message": format!("cannot accept {sent}")}})),
+        )
     };
     let server = server(Router::new().route("/v1/chat/completions", post(echo))).await;
     let error = server.json::<Value>("chat/completions", &json!({})).await.unwrap_err();
@@ -97,7 +110,8 @@ async fn the_key_is_sent_but_never_shown() {
 
 #[tokio::test]
 async fn first_model_is_that_of_the_list() {
-    let models = || async { Json(json!({"object": "list", "data": [{"id": "gpt2"}, {"id": "other"}]})) };
+    let models =
+        || async { Json(json!({"object": "list", "data": [{"id": "gpt2"}, {"id": "other"}]})) };
     let server_with_two = server(Router::new().route("/v1/models", get(models))).await;
     assert_eq!(server_with_two.first_model().await.unwrap().as_deref(), Some("gpt2"));
     let none = || async { Json(json!({"object": "list", "data": []})) };
@@ -109,7 +123,8 @@ async fn first_model_is_that_of_the_list() {
 
 #[tokio::test]
 async fn bodies_are_limited() {
-    let server = server(Router::new().route("/v1/audio/speech", post(|| async { vec![0_u8; 100] }))).await;
+    let server =
+        server(Router::new().route("/v1/audio/speech", post(|| async { vec![0_u8; 100] }))).await;
     let mut received = Vec::new();
     server.receive("audio/speech", &json!({}), 100, &mut received).await.unwrap();
     assert_eq!(received.len(), 100);

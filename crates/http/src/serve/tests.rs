@@ -73,8 +73,13 @@ async fn endless_request_is_aborted_at_shutdown() {
 
 #[tokio::test]
 async fn slow_heads_time_out_although_bytes_keep_arriving() {
-    let limits = ServeLimits { connections: 1, header_timeout: Duration::from_millis(500), ..ServeLimits::default() };
-    let (address, shutdown) = start(Router::new().route("/", get(|| async { "here" })), limits).await;
+    let limits = ServeLimits {
+        connections: 1,
+        header_timeout: Duration::from_millis(500),
+        ..ServeLimits::default()
+    };
+    let (address, shutdown) =
+        start(Router::new().route("/", get(|| async { "here" })), limits).await;
     let (mut slow, mut drip) = send(address, b"GET / HTTP/1.1\r\nx: ").await.into_split();
     let dripping = tokio::spawn(async move {
         while drip.write_all(b"x").await.is_ok() {
@@ -107,7 +112,8 @@ async fn connections_per_address_are_limited() {
     });
     let limits = ServeLimits { connections_per_address: 2, ..ServeLimits::default() };
     let (address, _shutdown) =
-        start(Router::new().route("/", get(|| async { "here" })).route("/stuck", stuck), limits).await;
+        start(Router::new().route("/", get(|| async { "here" })).route("/stuck", stuck), limits)
+            .await;
     let mut stuck = Vec::new();
     for _ in 0..2 {
         stuck.push(send(address, b"GET /stuck HTTP/1.1\r\nhost: x\r\n\r\n").await);
@@ -126,9 +132,17 @@ async fn connections_per_address_are_limited() {
 /// Incomplete heads, incomplete bodies and silent connections do not block other clients.
 #[tokio::test]
 async fn incomplete_requests_are_evicted_for_new_connections() {
-    let routes = || Router::new().route("/", get(|| async { "here" }).post(|body: Bytes| async move { drop(body) }));
-    for half in ["", "GET / HTTP/1.1\r\nhost: x\r\n", "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf"] {
-        let limits = ServeLimits { connections: 8, connections_per_address: 4, ..ServeLimits::default() };
+    let routes = || {
+        Router::new()
+            .route("/", get(|| async { "here" }).post(|body: Bytes| async move { drop(body) }))
+    };
+    for half in [
+        "",
+        "GET / HTTP/1.1\r\nhost: x\r\n",
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf",
+    ] {
+        let limits =
+            ServeLimits { connections: 8, connections_per_address: 4, ..ServeLimits::default() };
         let (address, _shutdown) = start(routes(), limits).await;
         let mut attackers = Vec::new();
         for count in 0..32 {
@@ -150,7 +164,11 @@ async fn incomplete_handshakes_are_evicted_and_time_out() {
     let shutdown = Shutdown::new();
     let server = shutdown.clone();
     let router = Router::new().route("/", get(|| async { "answer" }));
-    let limits = ServeLimits { connections: 1, header_timeout: Duration::from_millis(500), ..ServeLimits::default() };
+    let limits = ServeLimits {
+        connections: 1,
+        header_timeout: Duration::from_millis(500),
+        ..ServeLimits::default()
+    };
     shutdown.spawn("server", async move {
         let handshake = async |mut stream: WriteDeadline| {
             stream.read_u8().await?;
@@ -174,10 +192,12 @@ async fn requests_in_flight_are_not_evicted() {
         handler_go.notified().await;
         format!("{} bytes", body.len())
     });
-    let limits = ServeLimits { connections: 2, connections_per_address: 2, ..ServeLimits::default() };
+    let limits =
+        ServeLimits { connections: 2, connections_per_address: 2, ..ServeLimits::default() };
     let routes = Router::new().route("/slow", slow).route("/", get(|| async { "here" }));
     let (address, _shutdown) = start(routes, limits).await;
-    let mut slow = send(address, b"POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nfull").await;
+    let mut slow =
+        send(address, b"POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nfull").await;
     started.notified().await;
     for _ in 0..8 {
         let _half = connect_from("127.0.0.2", address).await;
@@ -188,13 +208,15 @@ async fn requests_in_flight_are_not_evicted() {
     let length = slow.read(&mut answer).await.unwrap();
     assert!(String::from_utf8_lossy(&answer[..length]).ends_with("4 bytes"));
     // The same connection is now idle, and the oldest idle one.
-    let (_first, _second) = (connect_from("127.0.0.2", address).await, connect_from("127.0.0.2", address).await);
+    let (_first, _second) =
+        (connect_from("127.0.0.2", address).await, connect_from("127.0.0.2", address).await);
     assert_eq!(receive(slow).await, "");
 }
 
 #[tokio::test]
 async fn handlers_get_the_peer_address() {
-    let who = get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() });
+    let who =
+        get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() });
     let (address, _shutdown) = start(Router::new().route("/", who), ServeLimits::default()).await;
     assert!(receive(send(address, REQUEST).await).await.ends_with("127.0.0.1"));
 }
@@ -209,14 +231,16 @@ async fn large_heads_are_refused() {
 
 /// Returns a router that rejects every request without reading its body.
 fn refusing() -> Router {
-    Router::new().route("/", post(|| async { (StatusCode::UNAUTHORIZED, "no") }).get(|| async { "here" }))
+    Router::new()
+        .route("/", post(|| async { (StatusCode::UNAUTHORIZED, "no") }).get(|| async { "here" }))
 }
 
 fn head(bytes: usize) -> String {
     format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {bytes}\r\n\r\n")
 }
 
-/// A client that sends a large body before it reads the response gets the refusal and a clean end of the connection.
+/// A client that sends a large body before it reads the response gets the refusal and a clean end
+/// of the connection.
 #[tokio::test]
 async fn refusal_is_readable_at_any_point_of_the_body() {
     let (address, shutdown) = start(refusing(), ServeLimits::default()).await;
@@ -254,13 +278,20 @@ async fn connection_stays_alive_after_body_is_read() {
     let length = post(|body: Bytes| async move { format!("{} bytes", body.len()) });
     let routes = Router::new().route("/", length.get(|| async { "here" }));
     let (address, _shutdown) = start(routes, ServeLimits::default()).await;
-    let chunked = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
-    let requests = [head(3).as_str(), "abc", chunked, head(0).as_str(), str::from_utf8(REQUEST).unwrap()].concat();
+    let chunked =
+        "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+    let requests =
+        [head(3).as_str(), "abc", chunked, head(0).as_str(), str::from_utf8(REQUEST).unwrap()]
+            .concat();
     let answers = receive(send(address, requests.as_bytes()).await).await;
     for found in ["3 bytes", "2 bytes", "0 bytes", "here"] {
         assert!(answers.contains(found), "{answers}");
     }
-    assert_eq!(answers.matches("connection: close").count(), 1, "the last request asks for it: {answers}");
+    assert_eq!(
+        answers.matches("connection: close").count(),
+        1,
+        "the last request asks for it: {answers}"
+    );
 }
 
 /// Returns a route that streams without end, with a notification when the stream is dropped.
@@ -289,11 +320,14 @@ const ENDLESS: &[u8] = b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n";
 #[tokio::test]
 async fn unread_response_times_out() {
     let (routes, ended) = endless();
-    let limits = ServeLimits { write_timeout: Duration::from_millis(200), ..ServeLimits::default() };
+    let limits =
+        ServeLimits { write_timeout: Duration::from_millis(200), ..ServeLimits::default() };
     let (address, _shutdown) = start(routes, limits).await;
     let mut stream = send(address, ENDLESS).await;
     let began = Instant::now();
-    tokio::time::timeout(Duration::from_secs(20), ended.notified()).await.expect("the body is dropped");
+    tokio::time::timeout(Duration::from_secs(20), ended.notified())
+        .await
+        .expect("the body is dropped");
     assert!(began.elapsed() >= limits.write_timeout);
     let mut rest = Vec::new();
     let reset = stream.read_to_end(&mut rest).await.unwrap_err();
@@ -331,15 +365,19 @@ async fn unread_responses_are_evicted_for_new_connections() {
         attacker.write_all(ENDLESS).await.unwrap();
         attackers.push(attacker);
     }
-    let answer = tokio::time::timeout(Duration::from_secs(20), async { receive(send(address, REQUEST).await).await });
+    let answer = tokio::time::timeout(Duration::from_secs(20), async {
+        receive(send(address, REQUEST).await).await
+    });
     assert!(answer.await.expect("a slot within seconds").ends_with("here"));
 }
 
-/// More clients than the per-address limit can share an address when their keep-alive connections are idle.
+/// More clients than the per-address limit can share an address when their keep-alive connections
+/// are idle.
 #[tokio::test]
 async fn idle_connections_of_an_address_are_evicted_for_its_other_clients() {
     let limits = ServeLimits { connections_per_address: 4, ..ServeLimits::default() };
-    let (address, _shutdown) = start(Router::new().route("/", get(|| async { "here" })), limits).await;
+    let (address, _shutdown) =
+        start(Router::new().route("/", get(|| async { "here" })), limits).await;
     let ask = async |stream: &mut TcpStream| {
         stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await?;
         let mut answer = [0; 512];

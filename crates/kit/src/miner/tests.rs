@@ -19,7 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(12);
 
 async fn add(request: SumRequest, _: Caller) -> Result<SumRequest, SynapseError> {
     let sum = request.a.checked_add(request.b);
-    let sum = sum.ok_or_else(|| SynapseError::new(StatusCode::BAD_REQUEST, "the sum is too large"))?;
+    let sum =
+        sum.ok_or_else(|| SynapseError::new(StatusCode::BAD_REQUEST, "the sum is too large"))?;
     Ok(SumRequest { sum: Some(sum), ..request })
 }
 
@@ -40,10 +41,12 @@ struct Served {
 }
 
 impl Served {
-    /// Serves a miner whose chain has validators with a permit, of different stakes, and the neuron `//neuron`, which
-    /// has no permit.
+    /// Serves a miner whose chain has validators with a permit, of different stakes, and the neuron
+    /// `//neuron`, which has no permit.
     async fn start(miner: Miner) -> Self {
-        let standing = |uri: &str, stake, validator_permit| (key(uri).hotkey(), Standing { stake, validator_permit });
+        let standing = |uri: &str, stake, validator_permit| {
+            (key(uri).hotkey(), Standing { stake, validator_permit })
+        };
         let standings = [
             standing("//rich", 9, true),
             standing("//validator", 5, true),
@@ -56,7 +59,10 @@ impl Served {
         let entry = entry(1, key("//miner").hotkey(), listener.local_addr().unwrap().port());
         let shutdown = Shutdown::new();
         let stop = shutdown.clone();
-        let server = tokio::spawn(async move { serve(listener, router, &stop, ServeLimits::default()).await });
+        let server =
+            tokio::spawn(
+                async move { serve(listener, router, &stop, ServeLimits::default()).await },
+            );
         Self { entry, shutdown, server }
     }
 
@@ -71,7 +77,8 @@ impl Served {
 
     /// Calls the miner; returns status and body.
     async fn post(&self, client: &SignedClient, class: &str, body: &Value) -> (u16, Value) {
-        let call = Call { name: class.to_owned(), ..Call::new(Method::POST, class, body.to_string()) };
+        let call =
+            Call { name: class.to_owned(), ..Call::new(Method::POST, class, body.to_string()) };
         let answer = client.call(&self.entry.peer().unwrap(), &call).await.unwrap();
         (answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap())
     }
@@ -94,7 +101,12 @@ impl Served {
 }
 
 async fn status(miner: MinerEntry, caller: String, deadline: Duration) -> Option<u16> {
-    let call = Call { name: "Sum".to_owned(), deadline, retry: Retry::Never, ..Call::new(Method::POST, "Sum", BODY) };
+    let call = Call {
+        name: "Sum".to_owned(),
+        deadline,
+        retry: Retry::Never,
+        ..Call::new(Method::POST, "Sum", BODY)
+    };
     let answer = client(key(&caller), &[]).call(&miner.peer().unwrap(), &call).await;
     answer.ok().map(|answer| answer.status.as_u16())
 }
@@ -110,10 +122,14 @@ fn signed() -> HeaderMap {
 async fn response_is_the_request_with_the_result() {
     let miner = Served::adding(settings()).await;
     let client = client(key("//validator"), &[]);
-    let request = json!({ "name": "Sum", "timeout": 12.0, "axon": {}, "a": 2, "b": 3, "sum": null });
+    let request =
+        json!({ "name": "Sum", "timeout": 12.0, "axon": {}, "a": 2, "b": 3, "sum": null });
     let (status, response) = miner.post(&client, "Sum", &request).await;
     assert_eq!(status, 200, "{response}");
-    assert_eq!((&response["a"], &response["b"], &response["sum"]), (&json!(2), &json!(3), &json!(5)));
+    assert_eq!(
+        (&response["a"], &response["b"], &response["sum"]),
+        (&json!(2), &json!(3), &json!(5))
+    );
     assert_eq!((&response["name"], &response["axon"]["status_code"]), (&json!("Sum"), &json!(200)));
     assert_eq!(response["dendrite"]["hotkey"], json!(key("//validator").hotkey()));
 }
@@ -142,7 +158,10 @@ async fn request_that_is_not_signed_as_sent_is_refused() {
     let of_other = {
         let peer = entry(1, key("//other").hotkey(), 8091).peer().unwrap();
         let client = client(key("//validator"), &[]);
-        client.signer().headers(&peer, &Method::POST, "/Sum", "Sum", DEADLINE, BODY.as_bytes()).unwrap()
+        client
+            .signer()
+            .headers(&peer, &Method::POST, "/Sum", "Sum", DEADLINE, BODY.as_bytes())
+            .unwrap()
     };
     for (headers, body, expected) in [
         (HeaderMap::new(), BODY, 500),
@@ -156,18 +175,25 @@ async fn request_that_is_not_signed_as_sent_is_refused() {
 
 #[tokio::test]
 async fn limits_of_the_settings_apply() {
-    let limits =
-        Limits { header_count: 32, body_bytes: 100, answer_timeout: Duration::from_millis(100), ..Limits::default() };
-    let hang = |_: SumRequest, _: Caller| std::future::pending::<Result<SumRequest, SynapseError>>();
+    let limits = Limits {
+        header_count: 32,
+        body_bytes: 100,
+        answer_timeout: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let hang =
+        |_: SumRequest, _: Caller| std::future::pending::<Result<SumRequest, SynapseError>>();
     let miner = Miner::new(key("//miner"), MinerSettings { limits, ..settings() }).serve(hang);
     let miner = Served::start(miner).await;
     let mut many = signed();
     for number in 0..32_u32 {
         many.append("x-header", number.into());
     }
-    for (headers, body, expected) in
-        [(signed(), BODY.to_owned(), 408), (signed(), " ".repeat(101), 413), (many, BODY.to_owned(), 431)]
-    {
+    for (headers, body, expected) in [
+        (signed(), BODY.to_owned(), 408),
+        (signed(), " ".repeat(101), 413),
+        (many, BODY.to_owned(), 431),
+    ] {
         assert_eq!(miner.send(headers, &body).await, expected, "{} bytes", body.len());
     }
 }
@@ -179,14 +205,19 @@ async fn parts_of_a_response_arrive_before_its_end() {
     let forward = move |_: SumRequest, _: Caller| {
         let receiver = receiver.lock().unwrap().take();
         async move {
-            let receiver = receiver.ok_or_else(|| SynapseError::new(StatusCode::CONFLICT, "only once"))?;
-            let next = |mut receiver: UnboundedReceiver<_>| async move { Some((receiver.recv().await?, receiver)) };
+            let receiver =
+                receiver.ok_or_else(|| SynapseError::new(StatusCode::CONFLICT, "only once"))?;
+            let next = |mut receiver: UnboundedReceiver<_>| async move {
+                Some((receiver.recv().await?, receiver))
+            };
             Ok::<_, SynapseError>(futures::stream::unfold(receiver, next))
         }
     };
     let miner = Served::start(Miner::new(key("//miner"), settings()).serve_stream(forward)).await;
     let client = client(key("//validator"), &[]);
-    let start = async || query_stream(&client, &miner.entry, &SumRequest::ONE_AND_TWO, QueryLimits::default()).await;
+    let start = async || {
+        query_stream(&client, &miner.entry, &SumRequest::ONE_AND_TWO, QueryLimits::default()).await
+    };
     let mut reply = start().await.unwrap();
     for part in ["The ", "ferry"] {
         // The next part is sent only once this one has arrived.
@@ -237,7 +268,9 @@ async fn gated(load: Load) -> (Served, Arc<Mutex<Vec<Hotkey>>>, Arc<Semaphore>) 
 #[tokio::test]
 async fn callers_with_more_stake_are_served_first_and_a_full_queue_refuses() {
     let (miner, callers, permits) = gated(queue(1, 2, Duration::from_mins(1))).await;
-    let call = |caller: &str| tokio::spawn(status(miner.entry.clone(), caller.to_owned(), Duration::from_mins(1)));
+    let call = |caller: &str| {
+        tokio::spawn(status(miner.entry.clone(), caller.to_owned(), Duration::from_mins(1)))
+    };
     let mut calls = vec![call("//validator")];
     while callers.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
@@ -257,7 +290,8 @@ async fn callers_with_more_stake_are_served_first_and_a_full_queue_refuses() {
 #[tokio::test]
 async fn request_waits_no_longer_than_the_patience_of_the_queue() {
     let (miner, callers, permits) = gated(queue(1, 2, Duration::from_millis(100))).await;
-    let first = tokio::spawn(status(miner.entry.clone(), "//validator".to_owned(), Duration::from_mins(1)));
+    let first =
+        tokio::spawn(status(miner.entry.clone(), "//validator".to_owned(), Duration::from_mins(1)));
     while callers.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
@@ -271,7 +305,9 @@ async fn request_waits_no_longer_than_the_patience_of_the_queue() {
 async fn replay_log_refuses_requests_from_before_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     for (replay_log, expected) in [(None, 200), (Some(directory.path().join("replay.log")), 401)] {
-        let start = async || Served::adding(MinerSettings { replay_log: replay_log.clone(), ..settings() }).await;
+        let start = async || {
+            Served::adding(MinerSettings { replay_log: replay_log.clone(), ..settings() }).await
+        };
         let first = start().await;
         let headers = signed();
         assert_eq!(first.send(headers.clone(), BODY).await, 200);
@@ -300,7 +336,8 @@ async fn requests_in_flight_have_the_grace_period_at_shutdown() {
                 Ok::<_, SynapseError>(request)
             }
         };
-        let miner = Miner::new(key("//miner"), MinerSettings { drain, ..settings() }).serve(forward);
+        let miner =
+            Miner::new(key("//miner"), MinerSettings { drain, ..settings() }).serve(forward);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let entry = entry(0, key("//miner").hotkey(), listener.local_addr().unwrap().port());
         let shutdown = Shutdown::new();

@@ -43,8 +43,15 @@ async fn replies_of_hostile_miners_are_errors() {
     }
     // They are returned in the order of uids, not of the request.
     miners.reverse();
-    let limits = QueryLimits { deadline: Duration::from_secs(3), max_response_bytes: 1_000, ..Default::default() };
-    let replies = query(&client(key("//validator"), &[]), &miners, &SumRequest::ONE_AND_TWO, limits).await.unwrap();
+    let limits = QueryLimits {
+        deadline: Duration::from_secs(3),
+        max_response_bytes: 1_000,
+        ..Default::default()
+    };
+    let replies =
+        query(&client(key("//validator"), &[]), &miners, &SumRequest::ONE_AND_TWO, limits)
+            .await
+            .unwrap();
     assert_eq!(replies.len(), rows.len());
     for (uid, (reply, (_, body, expected))) in (0..).zip(replies.iter().zip(rows)) {
         let outcome = reply.response.as_ref().map_or_else(ReplyError::outcome, |_| "answered");
@@ -74,7 +81,8 @@ async fn response_with_the_same_values_in_another_form_is_accepted() {
 
     let body = br#"{"answer": "no", "temperature": 1e+16, "text": "\u00e9t\u00e9 \ud83d\ude00"}"#;
     let miners = [miner(0, StatusCode::OK, body).await];
-    let signer = Signer::new(key("//validator"), "127.0.0.1", DendriteScheme::new().class(Prompt::class()));
+    let signer =
+        Signer::new(key("//validator"), "127.0.0.1", DendriteScheme::new().class(Prompt::class()));
     let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
     let request = Prompt { text: "été 😀".to_owned(), temperature: 1e16, answer: None };
     let replies = query(&client, &miners, &request, QueryLimits::default()).await.unwrap();
@@ -96,7 +104,8 @@ async fn request_that_cannot_be_signed_is_not_a_failure_of_the_miners() {
     }
 
     let miners = [miner(0, StatusCode::OK, b"{}").await];
-    let signer = Signer::new(key("//validator"), "127.0.0.1", DendriteScheme::new().class(Prompt::class()));
+    let signer =
+        Signer::new(key("//validator"), "127.0.0.1", DendriteScheme::new().class(Prompt::class()));
     let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
     let request = Prompt { prompt: "hello".to_owned() };
     let error = query(&client, &miners, &request, QueryLimits::default()).await.err().unwrap();
@@ -149,8 +158,10 @@ async fn requests_share_the_concurrency() {
         }
     });
     let address = listen(router).await;
-    let miners: Vec<_> = (0..6).map(|uid| entry(uid, key("//miner").hotkey(), address.port())).collect();
-    let limits = QueryLimits { concurrency: NonZeroUsize::new(3).unwrap(), ..QueryLimits::default() };
+    let miners: Vec<_> =
+        (0..6).map(|uid| entry(uid, key("//miner").hotkey(), address.port())).collect();
+    let limits =
+        QueryLimits { concurrency: NonZeroUsize::new(3).unwrap(), ..QueryLimits::default() };
     let client = client(key("//validator"), &[]);
     let replies = query(&client, &miners, &SumRequest::ONE_AND_TWO, limits).await.unwrap();
     assert!(replies.iter().all(|reply| reply.response.is_ok()), "{replies:?}");
@@ -166,10 +177,19 @@ async fn requests_share_the_concurrency() {
 #[tokio::test]
 async fn requests_wait_while_the_concurrency_is_used() {
     let slow = miner(0, StatusCode::OK, HANG).await;
-    let limits =
-        QueryLimits { deadline: Duration::from_millis(200), concurrency: NonZeroUsize::MIN, ..QueryLimits::default() };
+    let limits = QueryLimits {
+        deadline: Duration::from_millis(200),
+        concurrency: NonZeroUsize::MIN,
+        ..QueryLimits::default()
+    };
     let miners: Vec<_> = (0..3).map(|uid| MinerEntry { uid: Uid(uid), ..slow.clone() }).collect();
     let began = Instant::now();
-    query(&client(key("//validator"), &[]), &miners, &SumRequest::ONE_AND_TWO, limits).await.unwrap();
-    assert!(began.elapsed() >= Duration::from_millis(600), "one after the other: {:?}", began.elapsed());
+    query(&client(key("//validator"), &[]), &miners, &SumRequest::ONE_AND_TWO, limits)
+        .await
+        .unwrap();
+    assert!(
+        began.elapsed() >= Duration::from_millis(600),
+        "one after the other: {:?}",
+        began.elapsed()
+    );
 }

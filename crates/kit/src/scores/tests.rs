@@ -45,7 +45,9 @@ fn averages_follow_hotkeys() {
         (&[(1, 0.5)], &[], &[], &[(1, 0.5)]),
     ];
     for (before, rewards, present, after) in rows {
-        let before = scores(before).into_iter().map(|(hotkey, score)| (hotkey, Average { score, absent_since: None }));
+        let before = scores(before)
+            .into_iter()
+            .map(|(hotkey, score)| (hotkey, Average { score, absent_since: None }));
         let found = averaged(before.collect(), &results(100, rewards, present), averaging(0.25));
         assert_eq!(scores_of(&found), scores(after), "{rewards:?} {present:?}");
     }
@@ -57,7 +59,13 @@ fn score_is_deleted_after_blocks_of_absence() {
     for steps in [
         &[(100, false, true), (109, false, true), (110, false, false)][..],
         // It came back in between.
-        &[(100, false, true), (109, true, true), (110, false, true), (119, false, true), (120, false, false)],
+        &[
+            (100, false, true),
+            (109, true, true),
+            (110, false, true),
+            (119, false, true),
+            (120, false, false),
+        ],
         // The development chain was restarted from genesis.
         &[(100, false, true), (5, false, true), (14, false, true), (15, false, false)],
     ] {
@@ -76,7 +84,10 @@ async fn scores_survive_a_restart_and_belong_to_their_subnet() {
     let file = directory.path().join("scores.sqlite");
     let open = async |netuid| Scores::open(&file, NetUid(netuid)).await.unwrap();
     let first = open(7).await;
-    assert_eq!((first.read().await.unwrap(), first.last_step().await.unwrap()), (scores(&[]), None));
+    assert_eq!(
+        (first.read().await.unwrap(), first.last_step().await.unwrap()),
+        (scores(&[]), None)
+    );
     let step = results(20, &[(1, 1.0), (2, 0.5)], &[1, 2]);
     let updated = first.update(&step, averaging(0.5)).await.unwrap();
     assert_eq!(updated, scores(&[(1, 0.5), (2, 0.25)]));
@@ -85,7 +96,10 @@ async fn scores_survive_a_restart_and_belong_to_their_subnet() {
     let of_other = other.update(&results(9, &[(9, 1.0)], &[9]), averaging(1.0)).await.unwrap();
     assert_eq!(of_other, scores(&[(9, 1.0)]));
     let restarted = open(7).await;
-    assert_eq!((restarted.read().await.unwrap(), restarted.last_step().await.unwrap()), (updated, Some(step.step)));
+    assert_eq!(
+        (restarted.read().await.unwrap(), restarted.last_step().await.unwrap()),
+        (updated, Some(step.step))
+    );
     for block in [21, 31] {
         restarted.update(&results(block, &[], &[2]), averaging(0.5)).await.unwrap();
     }
@@ -126,8 +140,11 @@ async fn interrupted_update_is_atomic() {
     let directory = tempfile::tempdir().unwrap();
     let mut interruptions = 0;
     for polls in 1.. {
-        let file = Scores::open(&directory.path().join(format!("{polls}.sqlite")), NetUid(7)).await.unwrap();
-        let (first, second) = (results(1, &[(1, 1.0)], &[1]), results(2, &[(1, 0.0), (2, 1.0)], &[1, 2]));
+        let file = Scores::open(&directory.path().join(format!("{polls}.sqlite")), NetUid(7))
+            .await
+            .unwrap();
+        let (first, second) =
+            (results(1, &[(1, 1.0)], &[1]), results(2, &[(1, 0.0), (2, 1.0)], &[1, 2]));
         let before = file.update(&first, averaging(0.5)).await.unwrap();
         let is_complete = update_within(polls, &file, &second).await;
         // The dropped transaction has ended when another one begins.
@@ -136,7 +153,10 @@ async fn interrupted_update_is_atomic() {
         let unchanged = (before, Some(first.step));
         let changed = (scores(&[(1, 0.25), (2, 0.5)]), Some(second.step));
         // The commit may have been under way.
-        assert!(found == changed || (found == unchanged && !is_complete), "after {polls} polls: {found:?}");
+        assert!(
+            found == changed || (found == unchanged && !is_complete),
+            "after {polls} polls: {found:?}"
+        );
         interruptions += usize::from(found == unchanged);
         if is_complete {
             break;
@@ -155,5 +175,8 @@ async fn failed_update_changes_no_score() {
     let trigger = "CREATE TRIGGER full BEFORE INSERT ON last_steps BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
     statement(trigger).execute(&file.database).await.unwrap();
     file.update(&results(2, &[(1, 0.0), (2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap_err();
-    assert_eq!((file.read().await.unwrap(), file.last_step().await.unwrap()), (before, Some(step.step)));
+    assert_eq!(
+        (file.read().await.unwrap(), file.last_step().await.unwrap()),
+        (before, Some(step.step))
+    );
 }

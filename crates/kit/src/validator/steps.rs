@@ -38,7 +38,9 @@ pub enum StepError {
     #[error("cannot read the neurons of the subnet")]
     Neurons(#[from] ReadError),
     /// The node lags behind the one of the last step: its neurons are those of the past.
-    #[error("the node is at block {block}, but the last step was at block {last}; hint: use a synchronised node")]
+    #[error(
+        "the node is at block {block}, but the last step was at block {last}; hint: use a synchronised node"
+    )]
     OldBlock {
         /// The node's newest block.
         block: BlockNumber,
@@ -82,8 +84,9 @@ pub(super) struct Steps<C> {
 }
 
 impl<C: Challenge> Steps<C> {
-    /// Runs a step per interval until shutdown. The first one waits for the rest of the interval since the last step
-    /// before the start: otherwise each restart would add a step to the averages.
+    /// Runs a step per interval until shutdown. The first one waits for the rest of the interval
+    /// since the last step before the start: otherwise each restart would add a step to the
+    /// averages.
     pub(super) async fn run(&self, shutdown: &Shutdown) {
         let mut pause = self.first_pause().await;
         loop {
@@ -126,13 +129,21 @@ impl<C: Challenge> Steps<C> {
         let last = match self.scores.last_step().await {
             Ok(last) => last,
             Err(error) => {
-                tracing::warn!(error = with_causes(&error), "cannot read the time of the last step");
+                tracing::warn!(
+                    error = with_causes(&error),
+                    "cannot read the time of the last step"
+                );
                 return self.settings.interval;
             }
         };
-        let pause = last.map_or(Duration::ZERO, |last| rest(self.settings.interval, last.began, (self.clock)()));
+        let pause = last.map_or(Duration::ZERO, |last| {
+            rest(self.settings.interval, last.began, (self.clock)())
+        });
         if !pause.is_zero() {
-            tracing::info!(seconds = pause.as_secs(), "waiting for the rest of the interval since the last step");
+            tracing::info!(
+                seconds = pause.as_secs(),
+                "waiting for the rest of the interval since the last step"
+            );
         }
         pause
     }
@@ -152,12 +163,17 @@ impl<C: Challenge> Steps<C> {
                 "every miner failed alike; hint: check this machine's network and clock, and the protocol's class"
             );
         }
-        let rewards = within(settings.challenge_timeout, self.challenge.rewards(&request, &replies)).await?;
+        let rewards =
+            within(settings.challenge_timeout, self.challenge.rewards(&request, &replies)).await?;
         let rewarded = rewarded(&replies, &rewards)?;
         let of_queried = rewarded.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
         let results = StepResults {
             step: CompletedStep { block, began },
-            rewards: unavailable.into_iter().map(|hotkey| (hotkey, 0.0)).chain(of_queried).collect(),
+            rewards: unavailable
+                .into_iter()
+                .map(|hotkey| (hotkey, 0.0))
+                .chain(of_queried)
+                .collect(),
             registered: neurons.list.iter().map(|neuron| neuron.hotkey).collect(),
         };
         let averaging = Averaging { alpha: settings.alpha, absence: settings.absence };
@@ -167,8 +183,9 @@ impl<C: Challenge> Steps<C> {
         Ok(StepReport { block, rewards, scores, is_registered: neurons.list.iter().any(is_own) })
     }
 
-    /// Draws the miners of a step from the eligible neurons. A drawn neuron that cannot be called has the reward 0:
-    /// otherwise a miner could keep its score by withdrawing its address. So have neurons that are no miners.
+    /// Draws the miners of a step from the eligible neurons. A drawn neuron that cannot be called
+    /// has the reward 0: otherwise a miner could keep its score by withdrawing its address. So have
+    /// neurons that are no miners.
     fn draw(&self, neurons: &Neurons) -> Drawn {
         let (eligible, others): (Vec<Neuron>, Vec<Neuron>) =
             neurons.list.iter().copied().partition(|neuron| self.directory.is_eligible(neuron));
@@ -177,7 +194,10 @@ impl<C: Challenge> Steps<C> {
         drawn.dedup_by_key(|neuron| neuron.uid);
         let miners = self.directory.select(&Neurons::new(neurons.block, drawn.clone())).miners;
         drawn.retain(|neuron| miners.iter().all(|miner| miner.uid != neuron.uid));
-        Drawn { miners, unavailable: drawn.into_iter().chain(others).map(|neuron| neuron.hotkey).collect() }
+        Drawn {
+            miners,
+            unavailable: drawn.into_iter().chain(others).map(|neuron| neuron.hotkey).collect(),
+        }
     }
 }
 
@@ -189,14 +209,19 @@ struct Drawn {
     unavailable: Vec<Hotkey>,
 }
 
-/// Returns the part of the interval that is left. A clock that was set back delays a step by one interval at most.
+/// Returns the part of the interval that is left. A clock that was set back delays a step by one
+/// interval at most.
 fn rest(interval: Duration, began: SystemTime, now: SystemTime) -> Duration {
     interval.saturating_sub(now.duration_since(began).unwrap_or_default())
 }
 
-/// Refuses neurons that are older than those of the last step. Further behind than an epoch, the development chain was
-/// restarted from genesis, as the epoch loop assumes, too.
-fn check_block(last: Option<CompletedStep>, block: BlockNumber, tempo: u32) -> Result<(), StepError> {
+/// Refuses neurons that are older than those of the last step. Further behind than an epoch, the
+/// development chain was restarted from genesis, as the epoch loop assumes, too.
+fn check_block(
+    last: Option<CompletedStep>,
+    block: BlockNumber,
+    tempo: u32,
+) -> Result<(), StepError> {
     match last {
         Some(CompletedStep { block: last, .. }) if (1..=tempo).contains(&last.since(block)) => {
             Err(StepError::OldBlock { block, last })
@@ -206,7 +231,10 @@ fn check_block(last: Option<CompletedStep>, block: BlockNumber, tempo: u32) -> R
 }
 
 /// Applies the timeout of the challenge.
-async fn within<T>(after: Duration, work: impl Future<Output = Result<T, BoxError>>) -> Result<T, StepError> {
+async fn within<T>(
+    after: Duration,
+    work: impl Future<Output = Result<T, BoxError>>,
+) -> Result<T, StepError> {
     match tokio::time::timeout(after, work).await {
         Ok(result) => result.map_err(StepError::Challenge),
         Err(_) => Err(StepError::Timeout { after }),
@@ -218,7 +246,10 @@ fn limited(reward: f64) -> f64 {
 }
 
 /// Returns uid, hotkey and reward of each queried miner.
-fn rewarded<P>(replies: &[Reply<P>], rewards: &[f64]) -> Result<Vec<(Uid, Hotkey, f64)>, StepError> {
+fn rewarded<P>(
+    replies: &[Reply<P>],
+    rewards: &[f64],
+) -> Result<Vec<(Uid, Hotkey, f64)>, StepError> {
     if rewards.len() != replies.len() {
         return Err(StepError::Rewards { rewards: rewards.len(), replies: replies.len() });
     }

@@ -15,21 +15,25 @@ use crate::testing::{NETUID, SumRequest, chain, entry, key, listen, neuron};
 
 #[test]
 fn random_selection_has_the_requested_size_and_no_miner_twice() {
-    let miners: Vec<_> = (0..5).map(|uid| Neuron::new(Uid(uid), key("//miner").hotkey(), None)).collect();
+    let miners: Vec<_> =
+        (0..5).map(|uid| Neuron::new(Uid(uid), key("//miner").hotkey(), None)).collect();
     let chosen = |select: Select| {
         let chosen = select.choose(miners.clone());
         let uids: BTreeSet<_> = chosen.iter().map(|miner| miner.uid).collect();
         assert_eq!(uids.len(), chosen.len(), "{select:?}");
         uids
     };
-    for (select, count) in [(Select::All, 5), (Select::Random(0), 0), (Select::Random(3), 3), (Select::Random(9), 5)] {
+    for (select, count) in
+        [(Select::All, 5), (Select::Random(0), 0), (Select::Random(3), 3), (Select::Random(9), 5)]
+    {
         assert_eq!(chosen(select).len(), count, "{select:?}");
     }
     let seen: BTreeSet<_> = (0..200).flat_map(|_| chosen(Select::Random(1))).collect();
     assert_eq!(seen.len(), 5, "each miner is chosen at times");
 }
 
-/// Columns: alpha · maximum age of scores in epochs of 100 blocks · whether an interval of an hour is valid with both
+/// Columns: alpha · maximum age of scores in epochs of 100 blocks · whether an interval of an hour
+/// is valid with both
 #[test]
 fn settings_out_of_their_range_are_refused() {
     for (alpha, max_score_epochs, is_valid) in [
@@ -46,7 +50,12 @@ fn settings_out_of_their_range_are_refused() {
         (0.1, u32::MAX, true),
     ] {
         let interval = Duration::from_hours(1);
-        let settings = ValidatorSettings { interval, alpha, max_score_epochs, ..ValidatorSettings::new(NETUID) };
+        let settings = ValidatorSettings {
+            interval,
+            alpha,
+            max_score_epochs,
+            ..ValidatorSettings::new(NETUID)
+        };
         assert_eq!(settings.check().is_ok(), is_valid, "{alpha} {max_score_epochs}");
     }
     assert!(ValidatorSettings::new(NETUID).check().is_ok());
@@ -56,14 +65,18 @@ fn settings_out_of_their_range_are_refused() {
 #[tokio::test]
 async fn response_limit_of_the_settings_applies_above_that_of_the_client() {
     let body = format!("{}{}", " ".repeat(17 << 20), SumRequest::THREE);
-    let miner = listen(Router::new().fallback(move || std::future::ready((StatusCode::OK, body.clone())))).await;
+    let miner =
+        listen(Router::new().fallback(move || std::future::ready((StatusCode::OK, body.clone()))))
+            .await;
     let miners = [entry(0, key("//miner").hotkey(), miner.port())];
     for (max_response_bytes, is_read) in [(18 << 20, true), (16 << 20, false)] {
         let query_limits = QueryLimits { max_response_bytes, ..QueryLimits::default() };
         let addresses = AddressPolicy::private();
-        let settings = ValidatorSettings { query: query_limits, addresses, ..ValidatorSettings::new(NETUID) };
+        let settings =
+            ValidatorSettings { query: query_limits, addresses, ..ValidatorSettings::new(NETUID) };
         let client = client::<SumRequest>(key("//validator"), &settings).unwrap();
-        let replies = query(&client, &miners, &SumRequest::ONE_AND_TWO, settings.query).await.unwrap();
+        let replies =
+            query(&client, &miners, &SumRequest::ONE_AND_TWO, settings.query).await.unwrap();
         assert_eq!(replies[0].response.is_ok(), is_read, "{max_response_bytes}: {replies:?}");
     }
 }
@@ -89,7 +102,11 @@ impl Challenge for Blocking {
         Ok(SumRequest::ONE_AND_TWO)
     }
 
-    async fn rewards(&self, _: &SumRequest, replies: &[Reply<SumRequest>]) -> Result<Vec<f64>, BoxError> {
+    async fn rewards(
+        &self,
+        _: &SumRequest,
+        replies: &[Reply<SumRequest>],
+    ) -> Result<Vec<f64>, BoxError> {
         Ok(vec![0.0; replies.len()])
     }
 }
@@ -117,7 +134,15 @@ async fn weights_are_submitted_while_a_challenge_blocks_its_thread() {
     let challenge = Blocking { began, release: Mutex::new(receiver) };
     let (client, shutdown): (Arc<dyn Chain>, _) = (Arc::new(chain.clone()), Shutdown::new());
     let settings = ValidatorSettings::new(NETUID);
-    let opened = Validator::open(challenge, key("//validator"), client, directory.path(), settings, &shutdown).await;
+    let opened = Validator::open(
+        challenge,
+        key("//validator"),
+        client,
+        directory.path(),
+        settings,
+        &shutdown,
+    )
+    .await;
     let (validator, stop) = (opened.unwrap(), shutdown.clone());
     shutdown.spawn("validator", async move { validator.run(&stop).await });
     has_begun.recv().await.unwrap();

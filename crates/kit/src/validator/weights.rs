@@ -6,8 +6,8 @@ use taonet_validator::{Neurons, RoundScores, Subnet};
 use crate::measures;
 use crate::scores::{Scores, ScoresError};
 
-/// Weights in proportion to the scores, for the epoch loop. The weight service applies the limits of the chain: the
-/// minimum number of weights and the maximum weight.
+/// Weights in proportion to the scores, for the epoch loop. The weight service applies the limits
+/// of the chain: the minimum number of weights and the maximum weight.
 pub(super) struct AverageWeights {
     scores: Scores,
     /// Maximum age of the scores in blocks.
@@ -19,8 +19,8 @@ impl AverageWeights {
         Self { scores, max_age }
     }
 
-    /// Whether no step has completed for too long, such as after downtime: the scores do not say which miners work now,
-    /// and the weights of an epoch cannot be replaced.
+    /// Whether no step has completed for too long, such as after downtime: the scores do not say
+    /// which miners work now, and the weights of an epoch cannot be replaced.
     async fn is_stale(&self, now: BlockNumber) -> Result<bool, ScoresError> {
         let last = self.scores.last_step().await?;
         // After a restart of a development chain from genesis, block numbers are lower.
@@ -33,12 +33,17 @@ impl Subnet for AverageWeights {
     type Scores = Vec<(Uid, f64)>;
     type Error = ScoresError;
 
-    async fn scores(&self, neurons: &Neurons, is_late: bool) -> Result<RoundScores<Self::Scores>, ScoresError> {
+    async fn scores(
+        &self,
+        neurons: &Neurons,
+        is_late: bool,
+    ) -> Result<RoundScores<Self::Scores>, ScoresError> {
         let is_stale = self.is_stale(neurons.block).await?;
         if is_stale && !is_late {
             return Err(ScoresError::Stale { max_age: self.max_age });
         }
-        let scores = if is_stale { Vec::new() } else { by_uid(neurons, &self.scores.read().await?) };
+        let scores =
+            if is_stale { Vec::new() } else { by_uid(neurons, &self.scores.read().await?) };
         Ok(RoundScores { round: None, scores })
     }
 
@@ -49,7 +54,10 @@ impl Subnet for AverageWeights {
         let (uids, weights) = scores.iter().copied().filter(|(_, score)| *score > 0.0).unzip();
         let weights = Weights { uids, weights }.normalised();
         if weights.uids.is_empty() {
-            return Some(burn_uid.map_or_else(Weights::default, |uid| Weights { uids: vec![uid], weights: vec![1.0] }));
+            return Some(burn_uid.map_or_else(Weights::default, |uid| Weights {
+                uids: vec![uid],
+                weights: vec![1.0],
+            }));
         }
         Some(weights)
     }
@@ -65,7 +73,11 @@ impl Subnet for AverageWeights {
 
 /// Returns the scores of the hotkeys that are registered now, by their current uids.
 fn by_uid(neurons: &Neurons, scores: &BTreeMap<Hotkey, f64>) -> Vec<(Uid, f64)> {
-    neurons.list.iter().filter_map(|neuron| Some((neuron.uid, *scores.get(&neuron.hotkey)?))).collect()
+    neurons
+        .list
+        .iter()
+        .filter_map(|neuron| Some((neuron.uid, *scores.get(&neuron.hotkey)?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -85,13 +97,15 @@ mod tests {
 
     /// Returns a subnet at a block whose uids 0, 1, … have these hotkeys.
     fn neurons(block: u32, hotkeys: &[u8]) -> Neurons {
-        let list = (0..).zip(hotkeys).map(|(uid, byte)| Neuron::new(Uid(uid), key(*byte), None)).collect();
+        let list =
+            (0..).zip(hotkeys).map(|(uid, byte)| Neuron::new(Uid(uid), key(*byte), None)).collect();
         Neurons::new(BlockNumber::new(block), list)
     }
 
     /// Returns weights whose scores are at most 300 blocks old.
     async fn subnet(directory: &TempDir) -> AverageWeights {
-        let scores = Scores::open(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap();
+        let scores =
+            Scores::open(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap();
         AverageWeights::new(scores, 300)
     }
 
@@ -121,7 +135,8 @@ mod tests {
         };
         for (hotkeys, pairs) in [
             (&[1, 2, 3][..], &[(1, 0.75), (2, 0.25)][..]),
-            // Grown: hotkey 9 has no score. Shrunk and reordered: hotkey 2 is gone. Replaced: hotkey 9 took uid 1.
+            // Grown: hotkey 9 has no score. Shrunk and reordered: hotkey 2 is gone. Replaced:
+            // hotkey 9 took uid 1.
             (&[1, 2, 3, 9], &[(1, 0.75), (2, 0.25)]),
             (&[3, 1], &[(0, 1.0)]),
             (&[1, 9, 3], &[(2, 1.0)]),
@@ -130,7 +145,11 @@ mod tests {
         ] {
             assert_eq!(weights(hotkeys, Some(Uid(0))).await, expected(pairs), "{hotkeys:?}");
         }
-        assert_eq!(weights(&[9, 1], None).await, Some(Weights::default()), "the burn uid is not registered");
+        assert_eq!(
+            weights(&[9, 1], None).await,
+            Some(Weights::default()),
+            "the burn uid is not registered"
+        );
     }
 
     /// Columns: block of the last step · block of the epoch · whether the scores are submitted
@@ -152,8 +171,15 @@ mod tests {
             }
             let neurons = neurons(now, &[1]);
             match subnet.scores(&neurons, false).await {
-                Ok(found) => assert_eq!((is_fresh, found.scores), (true, vec![(Uid(0), 1.0)]), "{last:?} {now}"),
-                Err(error) => assert!(!is_fresh && matches!(error, ScoresError::Stale { .. }), "{last:?}: {error}"),
+                Ok(found) => assert_eq!(
+                    (is_fresh, found.scores),
+                    (true, vec![(Uid(0), 1.0)]),
+                    "{last:?} {now}"
+                ),
+                Err(error) => assert!(
+                    !is_fresh && matches!(error, ScoresError::Stale { .. }),
+                    "{last:?}: {error}"
+                ),
             }
             // In the last third of an epoch, the weights are decided without them.
             let late = subnet.scores(&neurons, true).await.unwrap().scores;

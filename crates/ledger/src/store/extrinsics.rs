@@ -50,7 +50,11 @@ impl Ledger {
     }
 
     /// Records an outcome observed on the chain, and the state that follows from it.
-    pub(crate) async fn record(&self, signed: &mut Signed, outcome: Outcome) -> Result<(), LedgerError> {
+    pub(crate) async fn record(
+        &self,
+        signed: &mut Signed,
+        outcome: Outcome,
+    ) -> Result<(), LedgerError> {
         let state = signed.state.after(&outcome);
         if state == State::Included && outcome.inclusion().is_none() {
             // Keeps the block in which the extrinsic was last seen.
@@ -70,12 +74,17 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn extrinsics(&self, intent: &Intent, step: Step) -> Result<Vec<Signed>, LedgerError> {
-        let rows = sqlx::query("SELECT * FROM extrinsic WHERE intent_id = ? AND step = ? ORDER BY id")
-            .bind(intent.id)
-            .bind(step.as_str())
-            .fetch_all(&mut *self.connection.lock().await)
-            .await?;
+    pub async fn extrinsics(
+        &self,
+        intent: &Intent,
+        step: Step,
+    ) -> Result<Vec<Signed>, LedgerError> {
+        let rows =
+            sqlx::query("SELECT * FROM extrinsic WHERE intent_id = ? AND step = ? ORDER BY id")
+                .bind(intent.id)
+                .bind(step.as_str())
+                .fetch_all(&mut *self.connection.lock().await)
+                .await?;
         rows.iter().map(read_signed).collect()
     }
 }

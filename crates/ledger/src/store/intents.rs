@@ -30,7 +30,8 @@ pub enum IntentState {
     Open,
     /// The weights are in a finalized block; for a hash commit, so is the reveal.
     Done,
-    /// The epoch for the submission or the reveal ended before it succeeded, or another ledger carried it out.
+    /// The epoch for the submission or the reveal ended before it succeeded, or another ledger
+    /// carried it out.
     Missed,
 }
 
@@ -74,8 +75,8 @@ pub struct Intent {
 }
 
 impl Ledger {
-    /// Inserts an intent, replacing one with the same key unless the stored one [is bound](Self::is_bound). Returns the
-    /// stored intent.
+    /// Inserts an intent, replacing one with the same key unless the stored one [is
+    /// bound](Self::is_bound). Returns the stored intent.
     pub(crate) async fn intend(&self, plan: &Plan) -> Result<Intent, LedgerError> {
         sqlx::query(
             "INSERT INTO intent (genesis, hotkey, netuid, mech, epoch, anchor_number, anchor_hash, state_block, form,
@@ -130,7 +131,8 @@ impl Ledger {
         row.as_ref().map(read_intent).transpose()
     }
 
-    /// Returns the intents of a hotkey on a chain, oldest first: all of them, or with `only_open` only the open ones.
+    /// Returns the intents of a hotkey on a chain, oldest first: all of them, or with `only_open`
+    /// only the open ones.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -152,7 +154,11 @@ impl Ledger {
     }
 
     /// Sets the state of an intent.
-    pub(crate) async fn set_state(&self, intent: &mut Intent, state: IntentState) -> Result<(), LedgerError> {
+    pub(crate) async fn set_state(
+        &self,
+        intent: &mut Intent,
+        state: IntentState,
+    ) -> Result<(), LedgerError> {
         sqlx::query("UPDATE intent SET state = ? WHERE id = ?")
             .bind(state.as_str())
             .bind(intent.id)
@@ -162,8 +168,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Sets the epoch to which the chain assigned a hash commit; `None` if the commit's block was reverted.
-    pub(crate) async fn set_commit_epoch(&self, intent: &mut Intent, epoch: Option<u64>) -> Result<(), LedgerError> {
+    /// Sets the epoch to which the chain assigned a hash commit; `None` if the commit's block was
+    /// reverted.
+    pub(crate) async fn set_commit_epoch(
+        &self,
+        intent: &mut Intent,
+        epoch: Option<u64>,
+    ) -> Result<(), LedgerError> {
         sqlx::query("UPDATE intent SET commit_epoch = ? WHERE id = ?")
             .bind(epoch.map(epoch_to_column).transpose()?)
             .bind(intent.id)
@@ -190,8 +201,10 @@ pub(super) fn read_intent(row: &SqliteRow) -> Result<Intent, LedgerError> {
         mech: MechId(row.try_get("mech")?),
         epoch: epoch_from_column(epoch)?,
     };
-    let anchor =
-        Block { number: BlockNumber::new(row.try_get("anchor_number")?), hash: read_text(row, "anchor_hash")? };
+    let anchor = Block {
+        number: BlockNumber::new(row.try_get("anchor_number")?),
+        hash: read_text(row, "anchor_hash")?,
+    };
     let plan = Plan {
         key,
         anchor,
@@ -204,7 +217,11 @@ pub(super) fn read_intent(row: &SqliteRow) -> Result<Intent, LedgerError> {
         id: row.try_get("id")?,
         plan,
         commit_epoch: commit_epoch.map(epoch_from_column).transpose()?,
-        state: from_column("state", &state, states.into_iter().find(|known| known.as_str() == state))?,
+        state: from_column(
+            "state",
+            &state,
+            states.into_iter().find(|known| known.as_str() == state),
+        )?,
     })
 }
 

@@ -20,7 +20,8 @@ pub struct LedgerReader {
 pub struct Record {
     /// The intent.
     pub intent: Intent,
-    /// When the intent was stored, in seconds since the Unix epoch; `None` for intents of older versions.
+    /// When the intent was stored, in seconds since the Unix epoch; `None` for intents of older
+    /// versions.
     pub intended_unix: Option<i64>,
     /// The extrinsics signed for the intent, oldest first.
     pub extrinsics: Vec<RecordedExtrinsic>,
@@ -33,7 +34,8 @@ pub struct RecordedExtrinsic {
     pub step: Step,
     /// The extrinsic.
     pub signed: Signed,
-    /// The states that the extrinsic reached, each with its time in seconds since the Unix epoch, oldest first.
+    /// The states that the extrinsic reached, each with its time in seconds since the Unix epoch,
+    /// oldest first.
     pub states: Vec<(State, i64)>,
 }
 
@@ -41,15 +43,17 @@ impl LedgerReader {
     /// Opens the ledger in a directory, even while a gateway uses it.
     ///
     /// # Errors
-    /// [`LedgerError::Missing`] when the file does not exist, [`LedgerError::Version`] when its schema version is not
-    /// the current one, or another [`LedgerError`] when opening it fails.
+    /// [`LedgerError::Missing`] when the file does not exist, [`LedgerError::Version`] when its
+    /// schema version is not the current one, or another [`LedgerError`] when opening it fails.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         let path = directory.join(FILE);
         if !path.is_file() {
             return Err(LedgerError::Missing(path));
         }
-        let options = SqliteConnectOptions::new().filename(&path).read_only(true).busy_timeout(BUSY_TIMEOUT);
-        let mut connection = SqliteConnection::connect_with(&options.disable_statement_logging()).await?;
+        let options =
+            SqliteConnectOptions::new().filename(&path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let mut connection =
+            SqliteConnection::connect_with(&options.disable_statement_logging()).await?;
         check_version(&mut connection, path).await?;
         Ok(Self { connection: Mutex::new(connection) })
     }
@@ -79,22 +83,32 @@ impl LedgerReader {
                 let step = Step::ALL.into_iter().find(|known| known.as_str() == step).ok_or(step);
                 let step = step.map_err(|value| LedgerError::Value { column: "step", value })?;
                 let signed = read_signed(&row)?;
-                let states: Vec<(String, i64)> =
-                    sqlx::query_as("SELECT state, at_unix FROM transition WHERE extrinsic_id = ? ORDER BY id")
-                        .bind(signed.id)
-                        .fetch_all(&mut *transaction)
-                        .await?;
-                let states: Result<_, LedgerError> =
-                    states.into_iter().map(|(state, at_unix)| Ok((state.parse()?, at_unix))).collect();
+                let states: Vec<(String, i64)> = sqlx::query_as(
+                    "SELECT state, at_unix FROM transition WHERE extrinsic_id = ? ORDER BY id",
+                )
+                .bind(signed.id)
+                .fetch_all(&mut *transaction)
+                .await?;
+                let states: Result<_, LedgerError> = states
+                    .into_iter()
+                    .map(|(state, at_unix)| Ok((state.parse()?, at_unix)))
+                    .collect();
                 extrinsics.push(RecordedExtrinsic { step, signed, states: states? });
             }
-            records.push(Record { intended_unix: row.try_get("intended_unix")?, intent, extrinsics });
+            records.push(Record {
+                intended_unix: row.try_get("intended_unix")?,
+                intent,
+                extrinsics,
+            });
         }
         Ok(records)
     }
 }
 
-async fn check_version(connection: &mut SqliteConnection, path: PathBuf) -> Result<(), LedgerError> {
+async fn check_version(
+    connection: &mut SqliteConnection,
+    path: PathBuf,
+) -> Result<(), LedgerError> {
     let query = "SELECT max(version) FROM _sqlx_migrations";
     let found: Option<i64> = sqlx::query_scalar(query).fetch_one(connection).await?;
     let found = found.unwrap_or_default();

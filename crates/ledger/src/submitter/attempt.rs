@@ -8,9 +8,9 @@ use crate::form::{Sealing, hash_of, reveal_call, submit_call};
 use crate::{Intent, IntentKey, IntentState, Signed, State, SubmitError};
 
 impl Submitter {
-    /// Signs an extrinsic for a step, stores its bytes and sends them. Returns `None` without signing if the epoch has
-    /// too few blocks left, if an extrinsic signed earlier may still take effect, or while extrinsics of the hotkey are in
-    /// the pool. Earlier extrinsics with the same
+    /// Signs an extrinsic for a step, stores its bytes and sends them. Returns `None` without
+    /// signing if the epoch has too few blocks left, if an extrinsic signed earlier may still take
+    /// effect, or while extrinsics of the hotkey are in the pool. Earlier extrinsics with the same
     /// nonce do not matter: at most one of them is ever included.
     pub(super) async fn sign(
         &self,
@@ -31,7 +31,8 @@ impl Submitter {
         }
         let IntentKey { netuid, mech, .. } = intent.plan.key;
         let state = self.chain.hotkey_state(netuid, mech, &self.hotkey(), now.head.into()).await?;
-        // An extrinsic that is only in the pool may be one that the ledger does not know: wait for its block.
+        // An extrinsic that is only in the pool may be one that the ledger does not know: wait for
+        // its block.
         if state.nonce != lease.nonce() {
             return Ok(None);
         }
@@ -64,8 +65,9 @@ impl Submitter {
         Ok(Some(signed))
     }
 
-    /// Fails if the chain shows that another ledger, such as the one that this ledger is an old copy of, has already
-    /// carried out the step. The intent is then over, unless a fork may still revert the other extrinsic.
+    /// Fails if the chain shows that another ledger, such as the one that this ledger is an old
+    /// copy of, has already carried out the step. The intent is then over, unless a fork may still
+    /// revert the other extrinsic.
     async fn check_chain_state(
         &self,
         intent: &mut Intent,
@@ -76,7 +78,10 @@ impl Submitter {
         let IntentKey { netuid, mech, epoch, .. } = intent.plan.key;
         let (error, is_final) = match step {
             Step::Submit => match now.update_in_epoch(state) {
-                Some(block) => (SubmitError::AlreadySubmitted { netuid, mech, block }, block <= now.finalized.number),
+                Some(block) => (
+                    SubmitError::AlreadySubmitted { netuid, mech, block },
+                    block <= now.finalized.number,
+                ),
                 None => return Ok(()),
             },
             Step::Reveal => match hash_of(&intent.plan) {
@@ -128,7 +133,9 @@ impl Submitter {
         signed: &mut Signed,
         outcome: Outcome,
     ) -> Result<(), SubmitError> {
-        let block = |outcome: Option<&Outcome>| outcome.and_then(Outcome::inclusion).map(|inclusion| inclusion.block);
+        let block = |outcome: Option<&Outcome>| {
+            outcome.and_then(Outcome::inclusion).map(|inclusion| inclusion.block)
+        };
         let is_elsewhere = block(signed.outcome.as_ref()) != block(Some(&outcome));
         if step == Step::Submit && intent.commit_epoch.is_some() && is_elsewhere {
             self.ledger.set_commit_epoch(intent, None).await?;

@@ -11,7 +11,12 @@ const KEPT_BLOCKS: u32 = 256;
 
 impl Submitter {
     /// Advances an intent as far as currently possible.
-    pub(super) async fn drive(&self, intent: &mut Intent, now: &Now, turn: &mut Turn) -> Result<(), SubmitError> {
+    pub(super) async fn drive(
+        &self,
+        intent: &mut Intent,
+        now: &Now,
+        turn: &mut Turn,
+    ) -> Result<(), SubmitError> {
         if intent.state != IntentState::Open {
             return Ok(());
         }
@@ -24,7 +29,12 @@ impl Submitter {
     }
 
     /// Signs again after a refusal.
-    pub(super) async fn sign_again(&self, intent: &mut Intent, now: &Now, turn: &mut Turn) -> Result<(), SubmitError> {
+    pub(super) async fn sign_again(
+        &self,
+        intent: &mut Intent,
+        now: &Now,
+        turn: &mut Turn,
+    ) -> Result<(), SubmitError> {
         let submit = self.latest(intent, Step::Submit).await?;
         let (step, refused, epoch) = match self.reveal_epoch(intent, submit.as_ref()).await? {
             Some(epoch) => (Step::Reveal, self.latest(intent, Step::Reveal).await?, epoch),
@@ -50,8 +60,12 @@ impl Submitter {
         let state = match self.reveal_epoch(intent, submit.as_ref()).await? {
             None => conclusion(submit.as_ref(), now.when(intent.plan.key.epoch)),
             // Reverting a commit also voids its reveal.
-            Some(_) if submit.is_some_and(|submit| submit.state != State::Finalized) => IntentState::Open,
-            Some(epoch) => conclusion(self.latest(intent, Step::Reveal).await?.as_ref(), now.when(epoch)),
+            Some(_) if submit.is_some_and(|submit| submit.state != State::Finalized) => {
+                IntentState::Open
+            }
+            Some(epoch) => {
+                conclusion(self.latest(intent, Step::Reveal).await?.as_ref(), now.when(epoch))
+            }
         };
         if state != intent.state {
             self.ledger.set_state(intent, state).await?;
@@ -69,7 +83,11 @@ impl Submitter {
         turn: &mut Turn,
     ) -> Result<Option<Signed>, SubmitError> {
         let Some(mut signed) = self.latest(intent, step).await? else {
-            return if when == When::Now { self.sign(intent, step, now, turn).await } else { Ok(None) };
+            return if when == When::Now {
+                self.sign(intent, step, now, turn).await
+            } else {
+                Ok(None)
+            };
         };
         if signed.state == State::Included {
             self.confirm(intent, step, &mut signed, now).await?;
@@ -80,10 +98,11 @@ impl Submitter {
                 return Ok(self.sign(intent, step, now, turn).await?.or(Some(signed)));
             }
             (state, When::Now)
-                if (state.is_pending() || state == State::Invalid) && self.is_of_another_runtime(&signed).await? =>
+                if (state.is_pending() || state == State::Invalid)
+                    && self.is_of_another_runtime(&signed).await? =>
             {
-                // No later runtime accepts these bytes. The new extrinsic has the same nonce, so at most one of the two
-                // is ever included.
+                // No later runtime accepts these bytes. The new extrinsic has the same nonce, so at
+                // most one of the two is ever included.
                 if let Some(again) = self.sign(intent, step, now, turn).await? {
                     return Ok(Some(again));
                 }
@@ -91,9 +110,12 @@ impl Submitter {
                     self.send(intent, step, &mut signed, None).await?;
                 }
             }
-            (state, When::Now) if state.is_pending() => self.send(intent, step, &mut signed, None).await?,
+            (state, When::Now) if state.is_pending() => {
+                self.send(intent, step, &mut signed, None).await?
+            }
             (State::Signed, When::Past) => self.ledger.mark(&mut signed, State::Withdrawn).await?,
-            // Nothing is resent for a past epoch. A sent extrinsic remains valid until its era ends.
+            // Nothing is resent for a past epoch. A sent extrinsic remains valid until its era
+            // ends.
             (state, _) if state.is_pending() || state == State::Invalid => {
                 self.bury(intent, step, &mut signed, now).await?;
             }
@@ -102,8 +124,8 @@ impl Submitter {
         Ok(Some(signed))
     }
 
-    /// Checks whether the block that includes an extrinsic is finalized or reverted. Only the block's hash is needed,
-    /// which nodes keep even after pruning.
+    /// Checks whether the block that includes an extrinsic is finalized or reverted. Only the
+    /// block's hash is needed, which nodes keep even after pruning.
     async fn confirm(
         &self,
         intent: &mut Intent,
@@ -117,14 +139,19 @@ impl Submitter {
             return Ok(());
         }
         match self.chain.block_hash(block.number).await? {
-            Some(hash) if hash == block.hash => self.record(intent, step, signed, Outcome::Finalized(inclusion)).await,
+            Some(hash) if hash == block.hash => {
+                self.record(intent, step, signed, Outcome::Finalized(inclusion)).await
+            }
             Some(_) => self.find_again(intent, step, signed, now).await,
-            None if finalized.since(block.number) > KEPT_BLOCKS => Ok(self.ledger.mark(signed, State::Lost).await?),
+            None if finalized.since(block.number) > KEPT_BLOCKS => {
+                Ok(self.ledger.mark(signed, State::Lost).await?)
+            }
             None => Ok(()),
         }
     }
 
-    /// Searches for an extrinsic again after its block was reverted, since another block may include it.
+    /// Searches for an extrinsic again after its block was reverted, since another block may
+    /// include it.
     async fn find_again(
         &self,
         intent: &mut Intent,
@@ -136,14 +163,22 @@ impl Submitter {
         let to = last_block.map_or(now.head.number, |last| last.min(now.head.number));
         match self.chain.lookup(hash, birth.number, to).await {
             Ok(Some(outcome)) => self.record(intent, step, signed, outcome).await,
-            Ok(None) | Err(ChainError::NoSuchBlock(_)) => Ok(self.ledger.mark(signed, State::Unknown).await?),
+            Ok(None) | Err(ChainError::NoSuchBlock(_)) => {
+                Ok(self.ledger.mark(signed, State::Unknown).await?)
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Settles an extrinsic that is no longer resent, by searching the blocks of its era once all of them are
-    /// finalized.
-    async fn bury(&self, intent: &mut Intent, step: Step, signed: &mut Signed, now: &Now) -> Result<(), SubmitError> {
+    /// Settles an extrinsic that is no longer resent, by searching the blocks of its era once all
+    /// of them are finalized.
+    async fn bury(
+        &self,
+        intent: &mut Intent,
+        step: Step,
+        signed: &mut Signed,
+        now: &Now,
+    ) -> Result<(), SubmitError> {
         match self.end(signed, now).await? {
             End::Open => Ok(()),
             End::Known(outcome) => self.record(intent, step, signed, outcome).await,
@@ -151,8 +186,8 @@ impl Submitter {
         }
     }
 
-    /// Searches for the extrinsics that `signed` replaced, under the same nonce: if one of them is in the chain, it is
-    /// the decisive one, and `signed` can never be included.
+    /// Searches for the extrinsics that `signed` replaced, under the same nonce: if one of them is
+    /// in the chain, it is the decisive one, and `signed` can never be included.
     async fn bury_replaced(
         &self,
         intent: &mut Intent,
@@ -185,13 +220,16 @@ impl Submitter {
 
     /// Returns the end state of an extrinsic, from the finalized blocks of its era.
     async fn end(&self, signed: &Signed, now: &Now) -> Result<End, SubmitError> {
-        let (hash, birth, finalized) = (signed.extrinsic.hash, signed.extrinsic.birth.number, now.finalized.number);
+        let (hash, birth, finalized) =
+            (signed.extrinsic.hash, signed.extrinsic.birth.number, now.finalized.number);
         let Some(last_block) = signed.extrinsic.last_block.filter(|last| *last <= finalized) else {
             return Ok(End::Open);
         };
         match self.chain.lookup(hash, birth, last_block).await {
             Ok(found) => Ok(End::Known(found.unwrap_or(Outcome::Expired { last_block }))),
-            Err(ChainError::NoSuchBlock(_)) if finalized.since(birth) > KEPT_BLOCKS => Ok(End::Lost),
+            Err(ChainError::NoSuchBlock(_)) if finalized.since(birth) > KEPT_BLOCKS => {
+                Ok(End::Lost)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -201,19 +239,29 @@ impl Submitter {
         Ok(self.chain.spec_version().await? != signed.extrinsic.spec_version)
     }
 
-    /// Returns the epoch in which to reveal a hash commit; `None` until the commit is in a block, and for other forms.
-    async fn reveal_epoch(&self, intent: &mut Intent, submit: Option<&Signed>) -> Result<Option<u64>, SubmitError> {
+    /// Returns the epoch in which to reveal a hash commit; `None` until the commit is in a block,
+    /// and for other forms.
+    async fn reveal_epoch(
+        &self,
+        intent: &mut Intent,
+        submit: Option<&Signed>,
+    ) -> Result<Option<u64>, SubmitError> {
         let inclusion = submit.filter(|submit| is_effective(submit)).and_then(inclusion_of);
-        let (Some(period), Some(inclusion)) = (intent.plan.form.reveal_after(), inclusion) else { return Ok(None) };
+        let (Some(period), Some(inclusion)) = (intent.plan.form.reveal_after(), inclusion) else {
+            return Ok(None);
+        };
         let commit_epoch = if let Some(epoch) = intent.commit_epoch {
             epoch
         } else {
             let is_final = submit.is_some_and(|submit| submit.state == State::Finalized);
-            let epoch = match epoch_at(&*self.chain, intent.plan.key.netuid, inclusion.block).await {
+            let epoch = match epoch_at(&*self.chain, intent.plan.key.netuid, inclusion.block).await
+            {
                 Ok(epoch) => epoch,
-                // The nodes have pruned the block's state. The commit is in the planned epoch, since its era ended with
-                // that epoch.
-                Err(SubmitError::Chain(ChainError::NoSuchBlock(_))) if is_final => intent.plan.key.epoch,
+                // The nodes have pruned the block's state. The commit is in the planned epoch,
+                // since its era ended with that epoch.
+                Err(SubmitError::Chain(ChainError::NoSuchBlock(_))) if is_final => {
+                    intent.plan.key.epoch
+                }
                 // The block is reverted, or the node does not have it yet.
                 Err(SubmitError::Chain(ChainError::NoSuchBlock(_))) => return Ok(None),
                 Err(error) => return Err(error),

@@ -8,7 +8,8 @@ use taonet_primitives::{BlockNumber, NetUid};
 use super::Turn;
 use crate::SubmitError;
 
-/// The minimum number of blocks remaining in the era at signing, since inclusion takes one or two blocks.
+/// The minimum number of blocks remaining in the era at signing, since inclusion takes one or two
+/// blocks.
 const ROOM: u32 = 2;
 /// The chain's shortest era, in blocks.
 const MIN_ERA: u32 = 4;
@@ -39,15 +40,20 @@ impl Now {
         Ok(Self { head, finalized, rules, epoch, first, last: end.minus(1) })
     }
 
-    /// Returns the block in which the hotkey last set or committed weights, if it is in the epoch of the next block.
-    /// The chain begins an epoch before it executes the extrinsics of the epoch's first block.
+    /// Returns the block in which the hotkey last set or committed weights, if it is in the epoch
+    /// of the next block. The chain begins an epoch before it executes the extrinsics of the
+    /// epoch's first block.
     pub(super) fn update_in_epoch(&self, state: &HotkeyState) -> Option<BlockNumber> {
         state.last_update.filter(|block| *block >= self.first)
     }
 
-    /// Refuses the first weights after a start if they are based on state older than one tempo: a validator that was
-    /// offline would otherwise submit outdated weights.
-    pub(super) fn check_age(&self, state_block: BlockNumber, turn: &Turn) -> Result<(), SubmitError> {
+    /// Refuses the first weights after a start if they are based on state older than one tempo: a
+    /// validator that was offline would otherwise submit outdated weights.
+    pub(super) fn check_age(
+        &self,
+        state_block: BlockNumber,
+        turn: &Turn,
+    ) -> Result<(), SubmitError> {
         let (age, tempo) = (self.head.number.since(state_block), self.rules.schedule.tempo);
         if turn.has_signed || age <= u32::from(tempo) {
             Ok(())
@@ -56,8 +62,8 @@ impl Now {
         }
     }
 
-    /// Returns an era that ends with the epoch, so that no extrinsic is included in a later one; `None` if too few
-    /// blocks remain.
+    /// Returns an era that ends with the epoch, so that no extrinsic is included in a later one;
+    /// `None` if too few blocks remain.
     pub(super) fn era(&self) -> Option<Era> {
         // An epoch shorter than the shortest era cannot contain an era.
         let last = if u32::from(self.rules.schedule.tempo) < MIN_ERA {
@@ -88,15 +94,20 @@ pub(super) enum When {
     Past,
 }
 
-/// Returns the epoch to which the chain assigns a block's extrinsics, given the schedule at the parent block or at the
-/// block itself. An epoch due in the block counts as begun.
+/// Returns the epoch to which the chain assigns a block's extrinsics, given the schedule at the
+/// parent block or at the block itself. An epoch due in the block counts as begun.
 pub(super) fn epoch_of(schedule: &Schedule, block: BlockNumber) -> u64 {
     let is_due = schedule.next_epoch(block.minus(1)) == Some(block);
     schedule.epoch_index.saturating_add(u64::from(is_due))
 }
 
-/// Returns the epoch to which the chain assigns a block's extrinsics, read from the chain at that block.
-pub(super) async fn epoch_at(chain: &dyn Chain, netuid: NetUid, block: Block) -> Result<u64, SubmitError> {
+/// Returns the epoch to which the chain assigns a block's extrinsics, read from the chain at that
+/// block.
+pub(super) async fn epoch_at(
+    chain: &dyn Chain,
+    netuid: NetUid,
+    block: Block,
+) -> Result<u64, SubmitError> {
     let rules = chain.weight_rules(netuid, At::Hash(block.hash)).await?;
     Ok(epoch_of(&rules.schedule, block.number))
 }

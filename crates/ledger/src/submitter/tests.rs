@@ -2,7 +2,9 @@ use std::panic::resume_unwind;
 use std::path::Path;
 
 use taonet_chain::testing::{MockChain, Script, weight_rules};
-use taonet_chain::{CommitReveal, DispatchError, Follow, Outcome, RefusedBecause, SignOptions, WeightRules};
+use taonet_chain::{
+    CommitReveal, DispatchError, Follow, Outcome, RefusedBecause, SignOptions, WeightRules,
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -100,7 +102,11 @@ impl World {
 
     /// Returns the names of the calls that reached the pool.
     fn calls(&self) -> Vec<String> {
-        self.chain.submitted().iter().map(|one| one.call.as_ref().unwrap().name().to_owned()).collect()
+        self.chain
+            .submitted()
+            .iter()
+            .map(|one| one.call.as_ref().unwrap().name().to_owned())
+            .collect()
     }
 }
 
@@ -187,7 +193,10 @@ async fn concurrent_submissions_send_one_extrinsic() {
         hashes.push(task.await.unwrap().submit.unwrap().extrinsic.hash);
     }
     hashes.dedup();
-    assert_eq!((hashes.len(), world.chain.submitted().len(), world.chain.included().len()), (1, 1, 1));
+    assert_eq!(
+        (hashes.len(), world.chain.submitted().len(), world.chain.included().len()),
+        (1, 1, 1)
+    );
 }
 
 #[tokio::test]
@@ -195,15 +204,27 @@ async fn weights_that_violate_chain_rules_are_refused() {
     let mut world = World::plain();
     let submitter = world.start().await;
     let old = NewWeights { version_key: 2, ..world.weights().await };
-    assert!(matches!(submitter.submit(old).await, Err(SubmitError::VersionKey { wanted: 3, given: 2, .. })));
+    assert!(matches!(
+        submitter.submit(old).await,
+        Err(SubmitError::VersionKey { wanted: 3, given: 2, .. })
+    ));
     let unknown = NewWeights { netuid: NetUid(60), ..world.weights().await };
-    assert!(matches!(submitter.submit(unknown).await, Err(SubmitError::Chain(ChainError::NoSuchSubnet(NetUid(60))))));
+    assert!(matches!(
+        submitter.submit(unknown).await,
+        Err(SubmitError::Chain(ChainError::NoSuchSubnet(NetUid(60))))
+    ));
     world.rules.min_allowed_weights = 3;
     world.chain.set_weight_rules(NETUID, world.rules.clone());
-    assert!(matches!(submitter.submit(world.weights().await).await, Err(SubmitError::Limits { .. })));
+    assert!(matches!(
+        submitter.submit(world.weights().await).await,
+        Err(SubmitError::Limits { .. })
+    ));
     world.rules.schedule.tempo = 0;
     world.chain.set_weight_rules(NETUID, world.rules.clone());
-    assert!(matches!(submitter.submit(world.weights().await).await, Err(SubmitError::NoEpochs(NETUID))));
+    assert!(matches!(
+        submitter.submit(world.weights().await).await,
+        Err(SubmitError::NoEpochs(NETUID))
+    ));
     assert!(submitter.advance().await.unwrap().is_empty());
     assert!(world.calls().is_empty());
 }
@@ -224,5 +245,8 @@ async fn a_second_process_is_refused() {
     let world = World::plain();
     let _first = world.start().await;
     let error = Ledger::open(world.path()).await.unwrap_err();
-    assert!(error.to_string().starts_with("another process is using the weight ledger in "), "{error}");
+    assert!(
+        error.to_string().starts_with("another process is using the weight ledger in "),
+        "{error}"
+    );
 }

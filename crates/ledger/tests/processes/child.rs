@@ -16,7 +16,8 @@ use taonet_wallet::Keypair;
 use crate::NETUID;
 use crate::remote::RemoteChain;
 
-/// The environment variable that contains a [`Task`], and the marker of the output line with the [`End`].
+/// The environment variable that contains a [`Task`], and the marker of the output line with the
+/// [`End`].
 const TASK: &str = "TAONET_LEDGER_TEST_TASK";
 
 /// The task of a subprocess: advance, then submit from several concurrent tasks.
@@ -62,7 +63,10 @@ pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<End>) {
         .unwrap();
     let output = child.wait_with_output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let end = text.lines().find_map(|line| line.split_once(TASK)).map(|(_, end)| serde_json::from_str(end).unwrap());
+    let end = text
+        .lines()
+        .find_map(|line| line.split_once(TASK))
+        .map(|(_, end)| serde_json::from_str(end).unwrap());
     (output.status, end)
 }
 
@@ -71,7 +75,10 @@ pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<End>) {
 fn child() {
     let Ok(task) = std::env::var(TASK) else { return };
     let task: Text = serde_json::from_str(&task).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(task.tasks.max(1)).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(task.tasks.max(1))
+        .enable_all()
+        .build();
     let end = runtime.unwrap().block_on(carry_out(task));
     println!("{TASK}{}", serde_json::to_string(&end).unwrap());
 }
@@ -105,7 +112,9 @@ async fn carry_out(task: Text) -> End {
     let threads: Vec<_> = (0..task.tasks)
         .map(|_| {
             let (submitter, weights) = (Arc::clone(&submitter), weights.clone());
-            tokio::spawn(async move { submitter.submit(weights).await.unwrap().submit.unwrap().extrinsic.hash })
+            tokio::spawn(async move {
+                submitter.submit(weights).await.unwrap().submit.unwrap().extrinsic.hash
+            })
         })
         .collect();
     let mut extrinsics = BTreeSet::new();

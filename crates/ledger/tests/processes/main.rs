@@ -1,5 +1,5 @@
-//! Tests with killed and concurrent processes. The chain stays in the test process, the ledger in a file, and each
-//! process is this program run as a subprocess.
+//! Tests with killed and concurrent processes. The chain stays in the test process, the ledger in a
+//! file, and each process is this program run as a subprocess.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod child;
@@ -66,8 +66,8 @@ impl World {
         self.directory.path()
     }
 
-    /// Reads the ledger while no process has it open: the state of its only intent, and the number of extrinsics for
-    /// each step.
+    /// Reads the ledger while no process has it open: the state of its only intent, and the number
+    /// of extrinsics for each step.
     async fn ledger(&self) -> (IntentState, usize, usize) {
         let ledger = Ledger::open(self.path()).await.unwrap();
         let genesis = self.chain.block_hash(BlockNumber::new(0)).await.unwrap().unwrap();
@@ -89,7 +89,10 @@ async fn survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentSta
         assert_eq!(world.chain.included().len(), sent, "{moment:?}");
         let end = world.run(1).await;
         assert_eq!((world.chain.included().len(), end.extrinsics.len()), (1, 1), "{moment:?}");
-        assert_eq!(world.chain.included().first().map(|one| one.hash.to_string()), end.extrinsics.into_iter().next());
+        assert_eq!(
+            world.chain.included().first().map(|one| one.hash.to_string()),
+            end.extrinsics.into_iter().next()
+        );
         assert_eq!(world.ledger().await, (expected, 1, 0), "{moment:?}");
     }
 }

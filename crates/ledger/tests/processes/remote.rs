@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taonet_chain::testing::MockChain;
 use taonet_chain::{
-    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, HotkeyState, Metagraph, NonceLease,
-    Outcome, SignOptions, SignedExtrinsic, WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, HotkeyState,
+    Metagraph, NonceLease, Outcome, SignOptions, SignedExtrinsic, WeightRow, WeightRules,
 };
-use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Uid};
+use taonet_primitives::{
+    AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Uid,
+};
 use taonet_wallet::Keypair;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -75,14 +77,16 @@ async fn serve(stream: TcpStream, chain: MockChain) -> Option<()> {
     }
 }
 
-/// Adds the calls that other processes signed, which the mock cannot decode: their bytes begin with the call as text.
+/// Adds the calls that other processes signed, which the mock cannot decode: their bytes begin with
+/// the call as text.
 fn with_foreign_calls(mut state: HotkeyState, chain: &MockChain) -> HotkeyState {
     for extrinsic in chain.included() {
         let text = String::from_utf8_lossy(&extrinsic.bytes).into_owned();
         if text.contains("reveal_mechanism_weights") {
             state.commits.remove(0);
         } else if let Some((_, hash)) = text.split_once("commit_hash") {
-            let numbers = hash.split("U128(").skip(1).filter_map(|rest| rest.split_once(')')?.0.parse().ok());
+            let numbers =
+                hash.split("U128(").skip(1).filter_map(|rest| rest.split_once(')')?.0.parse().ok());
             let bytes: Vec<u8> = numbers.collect();
             state.commits.push(bytes.try_into().unwrap());
         }
@@ -94,16 +98,26 @@ async fn answer(chain: &MockChain, question: Question) -> Value {
     let json = match question {
         Question::Head => serde_json::to_value(chain.head().await.unwrap()),
         Question::FinalizedHead => serde_json::to_value(chain.finalized_head().await.unwrap()),
-        Question::BlockHash(number) => serde_json::to_value(chain.block_hash(number).await.unwrap()),
-        Question::WeightRules(netuid) => serde_json::to_value(chain.weight_rules(netuid, At::Head).await.unwrap()),
+        Question::BlockHash(number) => {
+            serde_json::to_value(chain.block_hash(number).await.unwrap())
+        }
+        Question::WeightRules(netuid) => {
+            serde_json::to_value(chain.weight_rules(netuid, At::Head).await.unwrap())
+        }
         Question::SpecVersion => serde_json::to_value(chain.spec_version().await.unwrap()),
         Question::HotkeyState { netuid, mech, hotkey } => {
             let state = chain.hotkey_state(netuid, mech, &hotkey, At::Head).await.unwrap();
             serde_json::to_value(with_foreign_calls(state, chain))
         }
-        Question::Nonce(account) => serde_json::to_value(chain.lease_nonce(account).await.unwrap().nonce()),
-        Question::Submit(extrinsic) => serde_json::to_value(chain.submit(&extrinsic, Follow::default()).await),
-        Question::Lookup { hash, from, to } => serde_json::to_value(chain.lookup(hash, from, to).await.unwrap()),
+        Question::Nonce(account) => {
+            serde_json::to_value(chain.lease_nonce(account).await.unwrap().nonce())
+        }
+        Question::Submit(extrinsic) => {
+            serde_json::to_value(chain.submit(&extrinsic, Follow::default()).await)
+        }
+        Question::Lookup { hash, from, to } => {
+            serde_json::to_value(chain.lookup(hash, from, to).await.unwrap())
+        }
     };
     json.unwrap()
 }
@@ -171,11 +185,23 @@ impl Chain for RemoteChain {
         Ok(self.ask(&Question::HotkeyState { netuid, mech, hotkey: *hotkey }).await)
     }
 
-    async fn metagraph(&self, _: NetUid, _: MechId, _: Detail, _: At) -> Result<Metagraph, ChainError> {
+    async fn metagraph(
+        &self,
+        _: NetUid,
+        _: MechId,
+        _: Detail,
+        _: At,
+    ) -> Result<Metagraph, ChainError> {
         unimplemented!()
     }
 
-    async fn weights_of(&self, _: NetUid, _: MechId, _: Uid, _: At) -> Result<WeightRow, ChainError> {
+    async fn weights_of(
+        &self,
+        _: NetUid,
+        _: MechId,
+        _: Uid,
+        _: At,
+    ) -> Result<WeightRow, ChainError> {
         unimplemented!()
     }
 
@@ -195,7 +221,12 @@ impl Chain for RemoteChain {
         Ok(NonceLease::alone(self.ask(&Question::Nonce(account)).await))
     }
 
-    async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
+    async fn sign(
+        &self,
+        call: &Call,
+        signer: &Keypair,
+        options: SignOptions,
+    ) -> Result<SignedExtrinsic, ChainError> {
         let birth = self.finalized_head().await?;
         let mut bytes = format!("{call:?} {options:?}").into_bytes();
         // Signatures are randomised: signing twice gives two different extrinsics.
@@ -203,7 +234,15 @@ impl Chain for RemoteChain {
         let hash = ExtrinsicHash::from_bytes(Blake2b::<U32>::digest(&bytes).into());
         let (signer, last_block) = (signer.hotkey().into(), options.era.last_block(birth.number));
         let spec_version = self.spec_version().await?;
-        Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block, spec_version })
+        Ok(SignedExtrinsic {
+            bytes,
+            hash,
+            signer,
+            nonce: options.nonce,
+            birth,
+            last_block,
+            spec_version,
+        })
     }
 
     async fn call_hash(&self, _: &Call) -> Result<[u8; 32], ChainError> {
@@ -218,7 +257,12 @@ impl Chain for RemoteChain {
         unimplemented!()
     }
 
-    async fn submit_leased(&self, extrinsic: &SignedExtrinsic, _: Follow, _: Option<NonceLease>) -> Outcome {
+    async fn submit_leased(
+        &self,
+        extrinsic: &SignedExtrinsic,
+        _: Follow,
+        _: Option<NonceLease>,
+    ) -> Outcome {
         self.ask(&Question::Submit(extrinsic.clone())).await
     }
 

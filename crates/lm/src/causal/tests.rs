@@ -18,7 +18,8 @@ fn vectors(name: &str) -> PathBuf {
 
 /// Returns the recorded results of another implementation for the model `name` with these weights.
 fn expected(name: &str, weights: &str) -> Vec<Value> {
-    let document: Value = serde_json::from_slice(&fs::read(vectors(&format!("{name}.json"))).unwrap()).unwrap();
+    let document: Value =
+        serde_json::from_slice(&fs::read(vectors(&format!("{name}.json"))).unwrap()).unwrap();
     document[weights].as_array().unwrap().clone()
 }
 
@@ -36,16 +37,19 @@ fn likeliest(logits: &[f32]) -> u32 {
     ids.max_by(|one, other| logits[*one].total_cmp(&logits[*other])).unwrap() as u32
 }
 
-/// Returns the largest difference of two vectors of logits, and the root of the mean square of their differences.
+/// Returns the largest difference of two vectors of logits, and the root of the mean square of
+/// their differences.
 fn differences(one: &[f32], other: &[f32]) -> (f32, f32) {
     assert_eq!(one.len(), other.len());
-    let differences: Vec<f32> = one.iter().zip(other).map(|(one, other)| (one - other).abs()).collect();
-    let square = differences.iter().map(|difference| difference.powi(2)).sum::<f32>() / one.len() as f32;
+    let differences: Vec<f32> =
+        one.iter().zip(other).map(|(one, other)| (one - other).abs()).collect();
+    let square =
+        differences.iter().map(|difference| difference.powi(2)).sum::<f32>() / one.len() as f32;
     (differences.into_iter().fold(0.0, f32::max), square.sqrt())
 }
 
-/// Compares with the recording: tokens, logits and greedy generation. `largest` and `usual` bound the differences of
-/// logits, whose standard deviation is 1.7.
+/// Compares with the recording: tokens, logits and greedy generation. `largest` and `usual` bound
+/// the differences of logits, whose standard deviation is 1.7.
 fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f32, f32)) {
     for case in expected(name, weights) {
         let tokens: Vec<u32> = numbers(&case["tokens"]);
@@ -56,12 +60,19 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f3
         let mut logits = model.next(&tokens, &mut cache).unwrap();
         let reference: Vec<f32> = numbers(&case["logits"]);
         let found = differences(&logits, &reference);
-        assert!(found.0 < largest && found.1 < usual, "{name} {weights}, {} tokens: {found:?}", tokens.len());
+        assert!(
+            found.0 < largest && found.1 < usual,
+            "{name} {weights}, {} tokens: {found:?}",
+            tokens.len()
+        );
         for token in numbers::<u32>(&case["greedy"]) {
             let found = likeliest(&logits);
             // With rounded inputs, another token may be as likely.
             let missing = logits[found as usize] - logits[token as usize];
-            assert!(found == token || (largest > 1e-3 && missing < largest), "{name} {weights}: {found}, not {token}");
+            assert!(
+                found == token || (largest > 1e-3 && missing < largest),
+                "{name} {weights}: {found}, not {token}"
+            );
             logits = model.next(&[token], &mut cache).unwrap();
         }
         // Token by token, the cache gives the same logits.
@@ -70,28 +81,39 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f3
             logits = model.next(&[*token], &mut cache).unwrap();
         }
         let found = differences(&logits, &reference);
-        assert!(found.0 < largest && found.1 < usual, "{name} {weights}, token by token: {found:?}");
+        assert!(
+            found.0 < largest && found.1 < usual,
+            "{name} {weights}, token by token: {found:?}"
+        );
     }
 }
 
 #[test]
 fn language_model_of_a_gguf_file_has_the_logits_of_the_causal_model() {
-    for name in ["llama-q8_0.gguf", "llama-q4_0.gguf", "qwen2-q8_0.gguf", "qwen3-q8_0.gguf", "gemma3-q8_0.gguf"] {
-        let (causal, model) = (open(name), crate::LanguageModel::open("m", &vectors(name)).unwrap());
+    for name in [
+        "llama-q8_0.gguf",
+        "llama-q4_0.gguf",
+        "qwen2-q8_0.gguf",
+        "qwen3-q8_0.gguf",
+        "gemma3-q8_0.gguf",
+    ] {
+        let (causal, model) =
+            (open(name), crate::LanguageModel::open("m", &vectors(name)).unwrap());
         let encoded = |vocabulary: &Vocabulary| vocabulary.encode("Hello").unwrap();
         assert_eq!(encoded(model.vocabulary()), encoded(causal.vocabulary()));
         let expected = causal.next(&[5, 6, 7], &mut KvCache::default()).unwrap();
         let found = model.llama().next(&[5, 6, 7], &mut KvCache::default()).unwrap();
         assert!(differences(&found, &expected).0 < 1e-6, "{name}");
     }
-    let error = crate::LanguageModel::open("m", &vectors("gpt2-q8_0.gguf")).unwrap_err().to_string();
+    let error =
+        crate::LanguageModel::open("m", &vectors("gpt2-q8_0.gguf")).unwrap_err().to_string();
     assert!(error.contains("gpt2-q8_0.gguf: GPT-2 is not supported"), "{error}");
 }
 
 /// Bounds for floats: equal.
 const EQUAL: (f32, f32) = (1e-3, 1e-3);
-/// Bounds for quantised layers, whose inputs are rounded to 8 bits. Random weights do not dampen these errors, as trained
-/// ones do.
+/// Bounds for quantised layers, whose inputs are rounded to 8 bits. Random weights do not dampen
+/// these errors, as trained ones do.
 const ROUNDED: (f32, f32) = (0.5, 0.12);
 
 #[test]
@@ -101,7 +123,8 @@ fn logits_and_greedy_tokens_are_those_recorded() {
     }
 }
 
-/// Replaces the quantised matrices of a model by their values as floats, whose inputs are not rounded.
+/// Replaces the quantised matrices of a model by their values as floats, whose inputs are not
+/// rounded.
 fn dequantized(mut model: CausalModel) -> CausalModel {
     let mut count = 0;
     let change = |weight: &mut Weight| {
@@ -168,7 +191,11 @@ fn truncated_cache_equals_cache_of_shorter_text() {
         for (cache, tokens) in [(&mut cache, &[5, 6, 1, 2][..]), (&mut copy, &[5, 6, 7, 3])] {
             let found = model.next(&tokens[cache.tokens()..], cache).unwrap();
             let expected = model.next(tokens, &mut KvCache::default()).unwrap();
-            let difference = found.iter().zip(&expected).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max);
+            let difference = found
+                .iter()
+                .zip(&expected)
+                .map(|(one, other)| (one - other).abs())
+                .fold(0.0, f32::max);
             assert!(difference < 1e-3, "{name}: {difference}");
         }
         let long = model.next(&[1; 200], &mut KvCache::default());
@@ -188,8 +215,12 @@ fn device_names_round_trip() {
 #[cfg(not(any(feature = "cuda", feature = "metal")))]
 #[test]
 fn a_missing_device_is_named() {
-    for (device, text) in [(Compute::Cuda, "device cuda is not available"), (Compute::Metal, "cargo feature metal")] {
-        let error = CausalModel::open(&vectors("gpt2"), LoadOptions { device, bits: None }).unwrap_err().to_string();
+    for (device, text) in
+        [(Compute::Cuda, "device cuda is not available"), (Compute::Metal, "cargo feature metal")]
+    {
+        let error = CausalModel::open(&vectors("gpt2"), LoadOptions { device, bits: None })
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(text) && error.contains("hint: use cpu"), "{error}");
     }
 }
@@ -221,17 +252,22 @@ fn directories_of_other_models_are_named() {
         ("vocab_size", 100.into(), "the shape [320, 32]"),
     ] {
         let folder = changed(field, value);
-        let error = CausalModel::open(folder.path(), LoadOptions::default()).unwrap_err().to_string();
+        let error =
+            CausalModel::open(folder.path(), LoadOptions::default()).unwrap_err().to_string();
         assert!(error.contains(named), "{field}: {error}");
     }
-    let error = CausalModel::open(Path::new("/nonexistent"), LoadOptions::default()).unwrap_err().to_string();
+    let error = CausalModel::open(Path::new("/nonexistent"), LoadOptions::default())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("cannot read") && error.contains("hint: a model is"), "{error}");
 }
 
 /// Replaces bytes after the first occurrence of `key` in a copy of a file, and opens the copy.
 fn opened_with(file: &str, key: &str, skip: usize, bytes: &[u8]) -> Result<CausalModel, LoadError> {
     let mut content = fs::read(vectors(file)).unwrap();
-    let place = content.windows(key.len()).position(|window| window == key.as_bytes()).unwrap() + key.len() + skip;
+    let place = content.windows(key.len()).position(|window| window == key.as_bytes()).unwrap()
+        + key.len()
+        + skip;
     content[place..place + bytes.len()].copy_from_slice(bytes);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
@@ -243,13 +279,19 @@ fn opened_with(file: &str, key: &str, skip: usize, bytes: &[u8]) -> Result<Causa
 fn invalid_tensor_headers_are_named() {
     let huge = u64::MAX.to_le_bytes();
     for (key, skip, bytes, named) in [
-        // Of a tensor: number of dimensions (4 bytes), each dimension (8 bytes), type (4 bytes), offset (8 bytes).
+        // Of a tensor: number of dimensions (4 bytes), each dimension (8 bytes), type (4 bytes),
+        // offset (8 bytes).
         ("token_embd.weight", 0, &[200, 0, 0, 0][..], "token_embd.weight: 200 dimensions"),
         ("token_embd.weight", 0, &[0, 0, 0, 0], "token_embd.weight: 0 dimensions"),
         ("token_embd.weight", 4, &huge, "token_embd.weight: the shape"),
         ("token_embd.weight", 12, &huge, "token_embd.weight: the shape"),
         ("token_embd.weight", 12, &[0; 8], "token_embd.weight: the shape"),
-        ("token_embd.weight", 4, &[33], "token_embd.weight: the shape [320, 33] is impossible for Q4_0"),
+        (
+            "token_embd.weight",
+            4,
+            &[33],
+            "token_embd.weight: the shape [320, 33] is impossible for Q4_0",
+        ),
         ("token_embd.weight", 12, &[65, 1], "overlaps the tensor token_embd.weight"),
         ("token_embd.weight", 20, &[77], "token_embd.weight: the weight type 77 is not supported"),
         (
@@ -258,20 +300,50 @@ fn invalid_tensor_headers_are_named() {
             &huge,
             "token_embd.weight: 5760 bytes at offset 18446744073709551615 exceed the file",
         ),
-        ("blk.1.ffn_up.weight", 12, &[127], "tensor blk.1.ffn_up.weight has the shape [127, 32], expected [128, 32]"),
+        (
+            "blk.1.ffn_up.weight",
+            12,
+            &[127],
+            "tensor blk.1.ffn_up.weight has the shape [127, 32], expected [128, 32]",
+        ),
         ("blk.1.ffn_up.weight", 28, &[0, 0, 0, 1], "blk.1.ffn_up.weight: 2304 bytes at offset"),
         // Of a value: type (4 bytes), then the value.
         ("gpt2.block_count", 4, &[3], "tensor blk.2.attn_norm.weight is missing"),
         ("gpt2.block_count", 0, &[99], "gpt2.block_count: unknown type 99"),
         ("gpt2.block_count", 0, &[6], "gpt2.block_count: expected an integer"),
-        ("gpt2.embedding_length", 4, &[64], "tensor token_embd.weight has the shape [320, 32], expected [320, 64]"),
-        ("gpt2.attention.layer_norm_epsilon", 4, &[0, 0, 0, 0], "layer_norm_epsilon: expected a number above 0"),
-        ("tokenizer.ggml.model", 12, b"bert", "hint: put the model's tokenizer.json beside the file"),
+        (
+            "gpt2.embedding_length",
+            4,
+            &[64],
+            "tensor token_embd.weight has the shape [320, 32], expected [320, 64]",
+        ),
+        (
+            "gpt2.attention.layer_norm_epsilon",
+            4,
+            &[0, 0, 0, 0],
+            "layer_norm_epsilon: expected a number above 0",
+        ),
+        (
+            "tokenizer.ggml.model",
+            12,
+            b"bert",
+            "hint: put the model's tokenizer.json beside the file",
+        ),
         ("general.architecture", 12, b"gptj", "general.architecture \"gptj\" is not supported"),
-        ("general.architecture", 4, &huge, "general.architecture: 18446744073709551615 bytes, but the file has only"),
+        (
+            "general.architecture",
+            4,
+            &huge,
+            "general.architecture: 18446744073709551615 bytes, but the file has only",
+        ),
         ("tokenizer.ggml.tokens", 8, &huge, "tokenizer.ggml.tokens: 18446744073709551615 elements"),
         ("tokenizer.ggml.tokens", 4, &[9], "tokenizer.ggml.tokens: arrays of arrays"),
-        ("tokenizer.ggml.eos_token_id", 4, &[0, 0, 1], "bos or eos token 65536 is outside the vocabulary"),
+        (
+            "tokenizer.ggml.eos_token_id",
+            4,
+            &[0, 0, 1],
+            "bos or eos token 65536 is outside the vocabulary",
+        ),
     ] {
         let error = opened_with("gpt2-q4_0.gguf", key, skip, bytes).unwrap_err().to_string();
         assert!(error.contains(named), "{key} + {skip}: {error}");
@@ -284,7 +356,12 @@ fn invalid_tensor_headers_are_named() {
             "llama.context_length) must be at most 16777216",
         ),
         ("llama.context_length", 4, &[0; 4], "every dimension must be above 0"),
-        ("llama.embedding_length", 4, &huge[..4], "llama.rope.dimension_count: must be embedding_length / head_count"),
+        (
+            "llama.embedding_length",
+            4,
+            &huge[..4],
+            "llama.rope.dimension_count: must be embedding_length / head_count",
+        ),
         (
             "llama.feed_forward_length",
             4,
@@ -294,12 +371,37 @@ fn invalid_tensor_headers_are_named() {
         ("llama.block_count", 4, &huge[..4], "tensor blk.2.attn_norm.weight is missing"),
         ("llama.attention.head_count_kv", 4, &[3], "heads must be a multiple of kv_heads"),
         ("llama.attention.head_count_kv", 4, &[0], "every dimension must be above 0"),
-        ("llama.attention.layer_norm_rms_epsilon", 4, &[0; 4], "layer_norm_rms_epsilon: expected a number above 0"),
-        ("llama.rope.freq_base", 4, &f32::NAN.to_le_bytes(), "llama.rope.freq_base: expected a number above 0"),
-        ("llama.rope.dimension_count", 4, &[9], "llama.rope.dimension_count: must be embedding_length / head_count"),
-        ("tokenizer.ggml.token_type", 4, &[10, 0, 0, 0], "tokenizer.ggml.token_type: an element is out of range"),
+        (
+            "llama.attention.layer_norm_rms_epsilon",
+            4,
+            &[0; 4],
+            "layer_norm_rms_epsilon: expected a number above 0",
+        ),
+        (
+            "llama.rope.freq_base",
+            4,
+            &f32::NAN.to_le_bytes(),
+            "llama.rope.freq_base: expected a number above 0",
+        ),
+        (
+            "llama.rope.dimension_count",
+            4,
+            &[9],
+            "llama.rope.dimension_count: must be embedding_length / head_count",
+        ),
+        (
+            "tokenizer.ggml.token_type",
+            4,
+            &[10, 0, 0, 0],
+            "tokenizer.ggml.token_type: an element is out of range",
+        ),
         ("token_embd.weight", 12, &huge, "token_embd.weight: the shape"),
-        ("blk.0.attn_k.weight", 12, &[15], "tensor blk.0.attn_k.weight has the shape [15, 32], expected [16, 32]"),
+        (
+            "blk.0.attn_k.weight",
+            12,
+            &[15],
+            "tensor blk.0.attn_k.weight has the shape [15, 32], expected [16, 32]",
+        ),
     ] {
         let error = opened_with("llama-q8_0.gguf", key, skip, bytes).unwrap_err().to_string();
         assert!(error.contains(named), "{key} + {skip}: {error}");
@@ -312,8 +414,9 @@ const INNER: &str = "TAONET_TEST_LIMITED_MEMORY";
 /// Number of changed copies of each file.
 const CHANGED_COPIES: u64 = 500;
 
-/// Opens copies of models with changed bytes in their metadata, and runs those that open. The subprocess has little
-/// memory: it aborts when it allocates a size that a field states and the file does not have.
+/// Opens copies of models with changed bytes in their metadata, and runs those that open. The
+/// subprocess has little memory: it aborts when it allocates a size that a field states and the
+/// file does not have.
 #[test]
 fn changed_metadata_neither_panics_nor_exhausts_the_memory() {
     // Other systems cannot limit the memory of a process.
@@ -329,7 +432,9 @@ fn changed_metadata_neither_panics_nor_exhausts_the_memory() {
         .envs([(INNER, "1"), ("RAYON_NUM_THREADS", "1"), ("MALLOC_ARENA_MAX", "1")])
         .output()
         .unwrap();
-    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    let text = [output.stdout, output.stderr]
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat();
     assert!(output.status.success() && text.contains("models opened"), "{}: {text}", output.status);
 }
 
@@ -378,7 +483,10 @@ fn change(bytes: &mut [u8], seed: u64) {
     let mut noise = Noise::new(seed);
     for _ in 0..=noise.bits() % 4 {
         let place = (noise.bits() % bytes.len() as u64) as usize;
-        let (end, value) = (bytes.len().min(place + [1, 1, 4, 8][(noise.bits() % 4) as usize]), noise.bits() as u8);
+        let (end, value) = (
+            bytes.len().min(place + [1, 1, 4, 8][(noise.bits() % 4) as usize]),
+            noise.bits() as u8,
+        );
         bytes[place..end].fill([value, 0, 0x7f, 0xff][(noise.bits() % 4) as usize]);
     }
 }
@@ -387,7 +495,8 @@ fn change(bytes: &mut [u8], seed: u64) {
 fn change_digits(text: &mut Vec<u8>, seed: u64) {
     let mut noise = Noise::new(seed);
     for _ in 0..=noise.bits() % 3 {
-        let digits: Vec<usize> = (0..text.len()).filter(|place| text[*place].is_ascii_digit()).collect();
+        let digits: Vec<usize> =
+            (0..text.len()).filter(|place| text[*place].is_ascii_digit()).collect();
         let place = digits[(noise.bits() % digits.len() as u64) as usize];
         let number = [noise.bits() % 10, noise.bits() % 1_000, 4_000_000_000, noise.bits()];
         let number = number[(noise.bits() % 4) as usize].to_string();

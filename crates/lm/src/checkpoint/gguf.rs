@@ -1,5 +1,5 @@
-//! GGUF files: metadata, and the positions of the tensors. Every length, offset and shape is checked against the size
-//! of the file before memory is allocated for it.
+//! GGUF files: metadata, and the positions of the tensors. Every length, offset and shape is
+//! checked against the size of the file before memory is allocated for it.
 
 mod pre_tokenizers;
 mod tokenizer;
@@ -23,8 +23,12 @@ const ALIGNMENT: u64 = 32;
 /// Maximum number of dimensions of a tensor.
 const MAX_DIMENSIONS: u32 = 4;
 /// Arrays that are kept in memory. All others are skipped, whatever their length.
-const ARRAYS: [&str; 4] =
-    ["tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.scores", "tokenizer.ggml.token_type"];
+const ARRAYS: [&str; 4] = [
+    "tokenizer.ggml.tokens",
+    "tokenizer.ggml.merges",
+    "tokenizer.ggml.scores",
+    "tokenizer.ggml.token_type",
+];
 /// Maximum alignment of the tensors in bytes.
 const MAX_ALIGNMENT: i128 = 1 << 20;
 
@@ -67,7 +71,8 @@ impl Gguf {
         let (file, size) = File::open(path)
             .and_then(|file| file.metadata().map(|metadata| (file, metadata.len())))
             .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-        let mut header = Header { path, reader: BufReader::new(&file), left: size, field: "header".to_owned() };
+        let mut header =
+            Header { path, reader: BufReader::new(&file), left: size, field: "header".to_owned() };
         if header.bytes::<4>()? != MAGIC {
             return Err(header.wrong("is not a GGUF file"));
         }
@@ -78,7 +83,8 @@ impl Gguf {
         let (tensors, values) = (header.u64()?, header.u64()?);
         // Each entry takes at least this many bytes; reject impossible counts before looping.
         if u128::from(tensors) * 24 + u128::from(values) * 13 > u128::from(header.left) {
-            return Err(header.wrong(format!("{tensors} tensors and {values} values do not fit into the file")));
+            return Err(header
+                .wrong(format!("{tensors} tensors and {values} values do not fit into the file")));
         }
         let mut metadata = HashMap::new();
         for _ in 0..values {
@@ -99,12 +105,19 @@ impl Gguf {
         let mut gguf = Self { path: path.to_owned(), file, metadata, tensors: HashMap::new() };
         let alignment = match gguf.metadata.get("general.alignment") {
             None => ALIGNMENT,
-            Some(Value::Integer(value)) if (1..=MAX_ALIGNMENT).contains(value) && value.count_ones() == 1 => {
+            Some(Value::Integer(value))
+                if (1..=MAX_ALIGNMENT).contains(value) && value.count_ones() == 1 =>
+            {
                 *value as u64
             }
             Some(value) => {
-                let found = if let Value::Integer(value) = value { value.to_string() } else { "no integer".to_owned() };
-                let message = format!("expected a power of two up to {MAX_ALIGNMENT}, found {found}");
+                let found = if let Value::Integer(value) = value {
+                    value.to_string()
+                } else {
+                    "no integer".to_owned()
+                };
+                let message =
+                    format!("expected a power of two up to {MAX_ALIGNMENT}, found {found}");
                 return Err(gguf.wrong("general.alignment", message));
             }
         };
@@ -112,10 +125,14 @@ impl Gguf {
         entries.sort_by_key(|(_, entry): &(String, Entry)| entry.start);
         let mut last: Option<(String, u64)> = None;
         for (name, mut entry) in entries {
-            let end = base.checked_add(entry.start).and_then(|start| start.checked_add(entry.bytes as u64));
+            let end = base
+                .checked_add(entry.start)
+                .and_then(|start| start.checked_add(entry.bytes as u64));
             if end.is_none_or(|end| end > size) {
-                let message =
-                    format!("{} bytes at offset {} exceed the file of {size} bytes", entry.bytes, entry.start);
+                let message = format!(
+                    "{} bytes at offset {} exceed the file of {size} bytes",
+                    entry.bytes, entry.start
+                );
                 return Err(gguf.wrong(&name, message));
             }
             if let Some((other, _)) = last.filter(|(_, end)| *end > entry.start) {
@@ -136,7 +153,11 @@ impl Gguf {
 
     /// Returns the error of a field.
     pub(super) fn wrong(&self, field: &str, message: impl Into<String>) -> LoadError {
-        LoadError::Gguf { path: self.path.clone(), field: field.to_owned(), message: message.into() }
+        LoadError::Gguf {
+            path: self.path.clone(),
+            field: field.to_owned(),
+            message: message.into(),
+        }
     }
 
     /// Returns a positive integer.
@@ -224,18 +245,32 @@ impl Gguf {
     }
 
     /// Reads a tensor. `order` is the order of its rows, if it differs from the file's.
-    pub(super) fn read(&mut self, name: &str, order: Option<&[usize]>, device: &Device) -> Result<QTensor, LoadError> {
-        let Some(entry) = self.tensors.get(name).cloned() else { return Err(LoadError::Missing(name.to_owned())) };
+    pub(super) fn read(
+        &mut self,
+        name: &str,
+        order: Option<&[usize]>,
+        device: &Device,
+    ) -> Result<QTensor, LoadError> {
+        let Some(entry) = self.tensors.get(name).cloned() else {
+            return Err(LoadError::Missing(name.to_owned()));
+        };
         let mut bytes = vec![0; entry.bytes];
-        let read = self.file.seek(SeekFrom::Start(entry.start)).and_then(|_| self.file.read_exact(&mut bytes));
+        let read = self
+            .file
+            .seek(SeekFrom::Start(entry.start))
+            .and_then(|_| self.file.read_exact(&mut bytes));
         read.map_err(|source| LoadError::Read { path: self.path.clone(), source })?;
         if !values::are_finite(entry.format, &bytes) {
             return Err(LoadError::NotFinite(name.to_owned()));
         }
         if let Some(order) = order {
             let row = entry.bytes / order.len().max(1);
-            bytes =
-                order.iter().filter_map(|place| bytes.get(place * row..(place + 1) * row)).flatten().copied().collect();
+            bytes = order
+                .iter()
+                .filter_map(|place| bytes.get(place * row..(place + 1) * row))
+                .flatten()
+                .copied()
+                .collect();
         }
         qtensor_from_ggml(entry.format, &bytes, entry.shape, device)
             .map_err(|source| LoadError::Weights { path: self.path.clone(), source })
@@ -254,13 +289,21 @@ struct Header<'a> {
 
 impl Header<'_> {
     fn wrong(&self, message: impl Into<String>) -> LoadError {
-        LoadError::Gguf { path: self.path.to_owned(), field: self.field.clone(), message: message.into() }
+        LoadError::Gguf {
+            path: self.path.to_owned(),
+            field: self.field.clone(),
+            message: message.into(),
+        }
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<(), LoadError> {
         match self.left.checked_sub(bytes) {
             Some(left) => self.left = left,
-            None => return Err(self.wrong(format!("{bytes} bytes, but the file has only {} more", self.left))),
+            None => {
+                return Err(
+                    self.wrong(format!("{bytes} bytes, but the file has only {} more", self.left))
+                );
+            }
         }
         Ok(())
     }
@@ -316,7 +359,10 @@ impl Header<'_> {
         }
         // Each element has at least one byte.
         if length > self.left {
-            return Err(self.wrong(format!("{length} elements, but the file has only {} more bytes", self.left)));
+            return Err(self.wrong(format!(
+                "{length} elements, but the file has only {} more bytes",
+                self.left
+            )));
         }
         let is_used = ARRAYS.contains(&self.field.as_str());
         let (mut texts, mut floats, mut integers) = (Vec::new(), Vec::new(), Vec::new());
@@ -344,12 +390,16 @@ impl Header<'_> {
     fn entry(&mut self) -> Result<Entry, LoadError> {
         let dimensions = self.u32()?;
         if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
-            return Err(self.wrong(format!("{dimensions} dimensions, expected 1 to {MAX_DIMENSIONS}")));
+            return Err(
+                self.wrong(format!("{dimensions} dimensions, expected 1 to {MAX_DIMENSIONS}"))
+            );
         }
         let mut shape = Vec::new();
         for _ in 0..dimensions {
             let size = self.u64()?;
-            shape.push(usize::try_from(size).map_err(|_| self.wrong(format!("a dimension of {size}")))?);
+            shape.push(
+                usize::try_from(size).map_err(|_| self.wrong(format!("a dimension of {size}")))?,
+            );
         }
         // In the file, the innermost dimension is first.
         let row = shape.first().copied().unwrap_or_default();

@@ -69,7 +69,9 @@ pub(super) fn gguf_config(file: &Gguf) -> Result<Gpt2Config, LoadError> {
     Ok(Gpt2Config {
         vocabulary: vocabulary.ok_or_else(|| LoadError::Missing("token_embd.weight".to_owned()))?,
         hidden,
-        intermediate: file.optional_count("gpt2.feed_forward_length")?.unwrap_or(hidden.saturating_mul(4)),
+        intermediate: file
+            .optional_count("gpt2.feed_forward_length")?
+            .unwrap_or(hidden.saturating_mul(4)),
         layers: file.count("gpt2.block_count")?,
         heads: file.count("gpt2.attention.head_count")?,
         context: file.count("gpt2.context_length")?,
@@ -132,8 +134,10 @@ fn build(
         let scale = tensors.floats(&format!("{name}.weight"), &[hidden])?;
         Ok(Norm { scale, shift: tensors.floats(&format!("{name}.bias"), &[hidden])? })
     };
-    let embeddings = tensors.matrix(&format!("{prefix}{}", names.embeddings), [vocabulary, hidden])?;
-    let positions = tensors.floats(&format!("{prefix}{}", names.positions), &[config.context, hidden])?;
+    let embeddings =
+        tensors.matrix(&format!("{prefix}{}", names.embeddings), [vocabulary, hidden])?;
+    let positions =
+        tensors.floats(&format!("{prefix}{}", names.positions), &[config.context, hidden])?;
     let mut layers = Vec::new();
     for number in 0..config.layers {
         let [attention_norm, projection, output, feed_forward_norm, up, down] =

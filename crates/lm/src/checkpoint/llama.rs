@@ -18,7 +18,8 @@ const GEMMA_LOCAL_THETA: f64 = 10_000.0;
 const GEMMA_GLOBAL_THETA: f64 = 1_000_000.0;
 /// Every sixth layer of Gemma is global, in GGUF files that do not state another period.
 const GEMMA_PERIOD: usize = 6;
-/// Names of Gemma's norms of the outputs of the attention and of the feed-forward layer in GGUF files.
+/// Names of Gemma's norms of the outputs of the attention and of the feed-forward layer in GGUF
+/// files.
 const GEMMA_OUTPUT_NORMS: [&str; 2] = ["post_attention_norm", "post_ffw_norm"];
 /// Fields of GGUF files for soft caps of attention scores and logits, as in Gemma 2.
 const SOFT_CAPS: [&str; 2] = ["attn_logit_softcapping", "final_logit_softcapping"];
@@ -70,7 +71,11 @@ struct RopeFile {
     original_max_position_embeddings: f64,
 }
 
-pub(super) fn config(kind: LlamaKind, file: &ConfigFile, path: &Path) -> Result<LlamaConfig, LoadError> {
+pub(super) fn config(
+    kind: LlamaKind,
+    file: &ConfigFile,
+    path: &Path,
+) -> Result<LlamaConfig, LoadError> {
     if let Some(act) = file.hidden_act.as_ref().filter(|act| *act != "silu") {
         return Err(LoadError::unsupported(path, format!("hidden_act {act:?}")));
     }
@@ -92,7 +97,9 @@ pub(super) fn config(kind: LlamaKind, file: &ConfigFile, path: &Path) -> Result<
     }
     let rope = file.rope_parameters.as_ref().or(file.rope_scaling.as_ref());
     let rope_theta = rope.and_then(|rope| rope.rope_theta).or(file.rope_theta).unwrap_or(10_000.0);
-    let rope_type = rope.and_then(|rope| rope.rope_type.as_deref().or(rope.r#type.as_deref())).unwrap_or("default");
+    let rope_type = rope
+        .and_then(|rope| rope.rope_type.as_deref().or(rope.r#type.as_deref()))
+        .unwrap_or("default");
     let rope_scaling = match (rope_type, rope) {
         ("default", _) | (_, None) => None,
         ("llama3", Some(rope)) => {
@@ -104,7 +111,10 @@ pub(super) fn config(kind: LlamaKind, file: &ConfigFile, path: &Path) -> Result<
             Some(RopeScaling { factor, low, high, original_context })
         }
         (other, Some(_)) => {
-            return Err(LoadError::unsupported(path, format!("rope_scaling of the type {other:?}")));
+            return Err(LoadError::unsupported(
+                path,
+                format!("rope_scaling of the type {other:?}"),
+            ));
         }
     };
     Ok(LlamaConfig {
@@ -125,7 +135,11 @@ pub(super) fn config(kind: LlamaKind, file: &ConfigFile, path: &Path) -> Result<
 }
 
 /// Reads the dimensions from the metadata of a GGUF file, whose names begin with `architecture`.
-pub(super) fn gguf_config(kind: LlamaKind, architecture: &str, file: &Gguf) -> Result<LlamaConfig, LoadError> {
+pub(super) fn gguf_config(
+    kind: LlamaKind,
+    architecture: &str,
+    file: &Gguf,
+) -> Result<LlamaConfig, LoadError> {
     let name = |field: &str| format!("{architecture}.{field}");
     let scaling = name("rope.scaling.type");
     if let Some(value) = file.text(&scaling).filter(|value| *value != "none") {
@@ -136,9 +150,12 @@ pub(super) fn gguf_config(kind: LlamaKind, architecture: &str, file: &Gguf) -> R
             return Err(file.wrong(&field, "is not supported"));
         }
     }
-    let (hidden, heads) = (file.count(&name("embedding_length"))?, file.count(&name("attention.head_count"))?);
+    let (hidden, heads) =
+        (file.count(&name("embedding_length"))?, file.count(&name("attention.head_count"))?);
     let own_size = match kind {
-        LlamaKind::Qwen3 | LlamaKind::Gemma3 => file.optional_count(&name("attention.key_length"))?,
+        LlamaKind::Qwen3 | LlamaKind::Gemma3 => {
+            file.optional_count(&name("attention.key_length"))?
+        }
         LlamaKind::Llama | LlamaKind::Qwen2 => None,
     };
     let (local, default_theta) = if kind == LlamaKind::Gemma3 {
@@ -149,7 +166,11 @@ pub(super) fn gguf_config(kind: LlamaKind, architecture: &str, file: &Gguf) -> R
     let head_size = own_size.unwrap_or_else(|| LlamaConfig::shared_head_size(hidden, heads));
     let rotated = name("rope.dimension_count");
     if file.optional_count(&rotated)?.is_some_and(|size| size != head_size) {
-        let expected = if own_size.is_some() { "attention.key_length" } else { "embedding_length / head_count" };
+        let expected = if own_size.is_some() {
+            "attention.key_length"
+        } else {
+            "embedding_length / head_count"
+        };
         return Err(file.wrong(&rotated, format!("must be {expected}")));
     }
     let vocabulary = file.shape("token_embd.weight").and_then(|shape| shape.first().copied());
@@ -189,7 +210,8 @@ struct Names {
     norm: &'static str,
     /// Prefix of a layer's tensors, before its number.
     layer: &'static str,
-    /// Names within a layer: attention norm, queries, keys, values, output, feed-forward norm, gate, up, down.
+    /// Names within a layer: attention norm, queries, keys, values, output, feed-forward norm,
+    /// gate, up, down.
     parts: [&'static str; 9],
     /// Names of the norms of each head's queries and keys.
     head_norms: [&'static str; 2],
@@ -219,12 +241,26 @@ const GGUF: Names = Names {
     head: "output.weight",
     norm: "output_norm.weight",
     layer: "blk.",
-    parts: ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"],
+    parts: [
+        "attn_norm",
+        "attn_q",
+        "attn_k",
+        "attn_v",
+        "attn_output",
+        "ffn_norm",
+        "ffn_gate",
+        "ffn_up",
+        "ffn_down",
+    ],
     head_norms: ["attn_q_norm", "attn_k_norm"],
 };
 
 /// Loads the weights from Hugging Face's files.
-pub(super) fn load(config: LlamaConfig, file: &ConfigFile, tensors: &mut Tensors) -> Result<Llama, LoadError> {
+pub(super) fn load(
+    config: LlamaConfig,
+    file: &ConfigFile,
+    tensors: &mut Tensors,
+) -> Result<Llama, LoadError> {
     config.check()?;
     build(config, tensors, &HUGGING_FACE, file.tie_word_embeddings, |_| None)
 }
@@ -233,14 +269,17 @@ pub(super) fn load(config: LlamaConfig, file: &ConfigFile, tensors: &mut Tensors
 pub(super) fn load_gguf(config: LlamaConfig, tensors: &mut Tensors) -> Result<Llama, LoadError> {
     config.check()?;
     let (is_tied, size) = (!tensors.has(GGUF.head), config.head_size);
-    build(config, tensors, &GGUF, is_tied, |heads| (config.kind == LlamaKind::Llama).then(|| order(heads, size)))
+    build(config, tensors, &GGUF, is_tied, |heads| {
+        (config.kind == LlamaKind::Llama).then(|| order(heads, size))
+    })
 }
 
-/// Order of the rows of queries and keys in a GGUF file of Llama. The file has the two values of each rotated pair in
-/// adjacent rows; here, a pair has one row in each half of the head.
+/// Order of the rows of queries and keys in a GGUF file of Llama. The file has the two values of
+/// each rotated pair in adjacent rows; here, a pair has one row in each half of the head.
 fn order(heads: usize, size: usize) -> Vec<usize> {
     let rows = (0..heads).flat_map(|head| (0..2).map(move |half| (head, half)));
-    rows.flat_map(|(head, half)| (0..size / 2).map(move |pair| head * size + 2 * pair + half)).collect()
+    rows.flat_map(|(head, half)| (0..size / 2).map(move |pair| head * size + 2 * pair + half))
+        .collect()
 }
 
 fn build(
@@ -252,7 +291,11 @@ fn build(
 ) -> Result<Llama, LoadError> {
     let LlamaConfig { vocabulary, hidden, .. } = config;
     let embeddings = tensors.matrix(names.embeddings, [vocabulary, hidden])?;
-    let head = if is_tied { embeddings.clone() } else { tensors.matrix(names.head, [vocabulary, hidden])? };
+    let head = if is_tied {
+        embeddings.clone()
+    } else {
+        tensors.matrix(names.head, [vocabulary, hidden])?
+    };
     let norm = tensors.floats(names.norm, &[hidden])?;
     let mut layers = Vec::new();
     for number in 0..config.layers {
@@ -296,24 +339,44 @@ fn layer(
     } else {
         None
     };
-    let mut projection = |name: &str, rows: usize, order: Option<Vec<usize>>| -> Result<Linear, LoadError> {
-        if kind == LlamaKind::Qwen2 {
-            return tensors.biased(name, [rows, hidden]);
-        }
-        Ok(tensors.ordered(&format!("{name}.weight"), [rows, hidden], order.as_deref())?.into())
-    };
-    let (query, key) = (projection(&query, width, order(heads))?, projection(&key, kv, order(kv_heads))?);
+    let mut projection =
+        |name: &str, rows: usize, order: Option<Vec<usize>>| -> Result<Linear, LoadError> {
+            if kind == LlamaKind::Qwen2 {
+                return tensors.biased(name, [rows, hidden]);
+            }
+            Ok(tensors.ordered(&format!("{name}.weight"), [rows, hidden], order.as_deref())?.into())
+        };
+    let (query, key) =
+        (projection(&query, width, order(heads))?, projection(&key, kv, order(kv_heads))?);
     let value = projection(&value, kv, None)?;
-    let mut linear =
-        |name: &str, shape| Ok::<Linear, LoadError>(tensors.matrix(&format!("{name}.weight"), shape)?.into());
+    let mut linear = |name: &str, shape| {
+        Ok::<Linear, LoadError>(tensors.matrix(&format!("{name}.weight"), shape)?.into())
+    };
     let output = linear(&output, [hidden, width])?;
     let (gate, up) = (linear(&gate, [intermediate, hidden])?, linear(&up, [intermediate, hidden])?);
     let down = linear(&down, [hidden, intermediate])?;
-    Ok(Layer { attention_norm, query, key, value, head_norms, output, output_norms, feed_forward_norm, gate, up, down })
+    Ok(Layer {
+        attention_norm,
+        query,
+        key,
+        value,
+        head_norms,
+        output,
+        output_norms,
+        feed_forward_norm,
+        gate,
+        up,
+        down,
+    })
 }
 
 /// Loads two norms of a layer.
-fn norms(parts: [&'static str; 2], prefix: &str, size: usize, tensors: &mut Tensors) -> Result<[Tensor; 2], LoadError> {
+fn norms(
+    parts: [&'static str; 2],
+    prefix: &str,
+    size: usize,
+    tensors: &mut Tensors,
+) -> Result<[Tensor; 2], LoadError> {
     let [first, second] = parts.map(|part| format!("{prefix}.{part}.weight"));
     Ok([tensors.floats(&first, &[size])?, tensors.floats(&second, &[size])?])
 }

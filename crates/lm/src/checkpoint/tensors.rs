@@ -1,4 +1,5 @@
-//! The tensors of a checkpoint, removed one by one and checked against the shapes that the configuration implies.
+//! The tensors of a checkpoint, removed one by one and checked against the shapes that the
+//! configuration implies.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -46,8 +47,16 @@ pub(super) struct Tensors {
 
 impl Tensors {
     /// Reads all safetensors files of a directory.
-    pub(super) fn of_directory(directory: &Path, device: Device, bits: Option<Bits>) -> Result<Self, LoadError> {
-        Ok(Self { source: Source::Safetensors(safetensors(directory)?), device, conversion: Conversion::Floats(bits) })
+    pub(super) fn of_directory(
+        directory: &Path,
+        device: Device,
+        bits: Option<Bits>,
+    ) -> Result<Self, LoadError> {
+        Ok(Self {
+            source: Source::Safetensors(safetensors(directory)?),
+            device,
+            conversion: Conversion::Floats(bits),
+        })
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -61,18 +70,27 @@ impl Tensors {
     pub(super) fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
         match &mut self.source {
             Source::Safetensors(tensors) => {
-                let Some(tensor) = tensors.remove(name) else { return Err(LoadError::Missing(name.to_owned())) };
+                let Some(tensor) = tensors.remove(name) else {
+                    return Err(LoadError::Missing(name.to_owned()));
+                };
                 check(name, tensor.dims(), shape)?;
                 let floats = tensor.to_dtype(DType::F32).map_err(ModelError::from)?;
                 // A sum is not finite if one of its terms is not.
-                let sum = floats.sum_all().and_then(|sum| sum.to_scalar::<f32>()).map_err(ModelError::from)?;
+                let sum = floats
+                    .sum_all()
+                    .and_then(|sum| sum.to_scalar::<f32>())
+                    .map_err(ModelError::from)?;
                 if !sum.is_finite() {
                     return Err(LoadError::NotFinite(name.to_owned()));
                 }
                 Ok(floats.to_device(&self.device).map_err(ModelError::from)?)
             }
             Source::Gguf(file) => {
-                check(name, file.shape(name).ok_or_else(|| LoadError::Missing(name.to_owned()))?, shape)?;
+                check(
+                    name,
+                    file.shape(name).ok_or_else(|| LoadError::Missing(name.to_owned()))?,
+                    shape,
+                )?;
                 let tensor = file.read(name, None, &Device::Cpu)?;
                 Ok(tensor.dequantize(&self.device).map_err(ModelError::from)?)
             }
@@ -92,7 +110,11 @@ impl Tensors {
         order: Option<&[usize]>,
     ) -> Result<Weight, LoadError> {
         if let Source::Gguf(file) = &mut self.source {
-            check(name, file.shape(name).ok_or_else(|| LoadError::Missing(name.to_owned()))?, &shape)?;
+            check(
+                name,
+                file.shape(name).ok_or_else(|| LoadError::Missing(name.to_owned()))?,
+                &shape,
+            )?;
             let tensor = file.read(name, order, &self.device)?;
             // Formats without blocks are floats.
             let has_blocks = tensor.dtype().block_size() > 1;
@@ -110,13 +132,21 @@ impl Tensors {
     }
 
     /// Returns a linear layer from a matrix `NAME.weight` and a bias `NAME.bias`.
-    pub(super) fn biased(&mut self, name: &str, [outputs, inputs]: [usize; 2]) -> Result<Linear, LoadError> {
+    pub(super) fn biased(
+        &mut self,
+        name: &str,
+        [outputs, inputs]: [usize; 2],
+    ) -> Result<Linear, LoadError> {
         let weight = self.matrix(&format!("{name}.weight"), [outputs, inputs])?;
         Ok(Linear { weight, bias: Some(self.floats(&format!("{name}.bias"), &[outputs])?) })
     }
 
     /// Like [`biased`](Self::biased), with a matrix that has one row per input.
-    pub(super) fn transposed(&mut self, name: &str, [outputs, inputs]: [usize; 2]) -> Result<Linear, LoadError> {
+    pub(super) fn transposed(
+        &mut self,
+        name: &str,
+        [outputs, inputs]: [usize; 2],
+    ) -> Result<Linear, LoadError> {
         let weight = self.floats(&format!("{name}.weight"), &[inputs, outputs])?;
         let weight = weight.t().and_then(|weight| weight.contiguous()).map_err(ModelError::from)?;
         let weight = Weight::new(weight, self.conversion.of_floats())?;
@@ -128,7 +158,11 @@ fn check(name: &str, found: &[usize], expected: &[usize]) -> Result<(), LoadErro
     if found == expected {
         return Ok(());
     }
-    Err(LoadError::Shape { name: name.to_owned(), found: found.to_vec(), expected: expected.to_vec() })
+    Err(LoadError::Shape {
+        name: name.to_owned(),
+        found: found.to_vec(),
+        expected: expected.to_vec(),
+    })
 }
 
 /// Loads all tensors of the directory's safetensors files.
@@ -136,9 +170,13 @@ fn safetensors(directory: &Path) -> Result<HashMap<String, Tensor>, LoadError> {
     let index = directory.join("model.safetensors.index.json");
     let files = if index.exists() {
         let named: BTreeSet<String> = json::<IndexFile>(&index)?.weight_map.into_values().collect();
-        let is_plain = |name: &String| Path::new(name).file_name().is_some_and(|file| file == name.as_str());
+        let is_plain =
+            |name: &String| Path::new(name).file_name().is_some_and(|file| file == name.as_str());
         if let Some(name) = named.iter().find(|name| !is_plain(name)) {
-            return Err(LoadError::Foreign { path: index, what: format!("the file name {name:?}") });
+            return Err(LoadError::Foreign {
+                path: index,
+                what: format!("the file name {name:?}"),
+            });
         }
         named.into_iter().collect()
     } else {

@@ -102,12 +102,13 @@ fn model_is_loaded_from_directory() {
     assert_eq!(model.completion_prompt("ab\u{e9}").unwrap(), [0, 5, 6, 7]);
     assert_eq!(model.vocabulary().decode(&[5, 6, 7, 1]), "ab\u{e9}");
     assert_eq!(model.vocabulary().ends(), [1, 2]);
-    // In plain text, the name of a special token has no special meaning; only its letters a and b are in this
-    // vocabulary.
+    // In plain text, the name of a special token has no special meaning; only its letters a and b
+    // are in this vocabulary.
     assert_eq!(model.vocabulary().encode("ab</s>").unwrap(), [5]);
     let generation = model.generate(vec![0, 3], Sampling { max_tokens: 20, ..Sampling::default() });
     assert!(generation.map(Result::unwrap).all(|step| step.token != 1 && step.token != 2));
-    let text = model.chat_prompt(&[Message { role: "user".to_owned(), content: "ab".to_owned() }], false);
+    let text =
+        model.chat_prompt(&[Message { role: "user".to_owned(), content: "ab".to_owned() }], false);
     assert!(matches!(text, Err(ModelError::Template(_))), "{text:?}");
 }
 
@@ -128,8 +129,10 @@ fn split_characters_are_streamed_complete() {
 #[test]
 fn chat_prompt_follows_the_template() {
     let folder = directory();
-    let template = "{{ bos_token }}{% for message in messages %}a{{ message.content }}<eot>{% endfor %}";
-    let tokens = json!({"chat_template": template, "bos_token": {"content": "<s>"}, "eos_token": "</s>"});
+    let template =
+        "{{ bos_token }}{% for message in messages %}a{{ message.content }}<eot>{% endfor %}";
+    let tokens =
+        json!({"chat_template": template, "bos_token": {"content": "<s>"}, "eos_token": "</s>"});
     write(folder.path(), "tokenizer_config.json", &tokens);
     let model = open(folder.path()).unwrap();
     let messages = [Message { role: "user".to_owned(), content: "b".to_owned() }];
@@ -144,8 +147,11 @@ fn parts_with_an_index_are_the_same_model() {
     fs::remove_file(folder.path().join("model.safetensors")).unwrap();
     let (mut first, mut second, mut map) = (HashMap::new(), HashMap::new(), serde_json::Map::new());
     for (name, tensor) in tensors() {
-        let (part, file) =
-            if name.contains("layers.1") { (&mut second, "b.safetensors") } else { (&mut first, "a.safetensors") };
+        let (part, file) = if name.contains("layers.1") {
+            (&mut second, "b.safetensors")
+        } else {
+            (&mut first, "a.safetensors")
+        };
         map.insert(name.clone(), file.into());
         part.insert(name, tensor);
     }
@@ -199,7 +205,11 @@ fn foreign_models_are_named() {
         ("max_position_embeddings", json!(1_000_000_000), "max_position_embeddings"),
         ("max_position_embeddings", json!(0), "above 0"),
         ("rope_theta", json!(-1.0), "rope_theta must be above 0"),
-        ("intermediate_size", json!(25), "mlp.gate_proj.weight has the shape [24, 16], expected [25, 16]"),
+        (
+            "intermediate_size",
+            json!(25),
+            "mlp.gate_proj.weight has the shape [24, 16], expected [25, 16]",
+        ),
         ("num_hidden_layers", json!(3), "model.layers.2.input_layernorm.weight is missing"),
         ("vocab_size", json!(7), "the shape [8, 16]"),
         ("eos_token_id", Value::Null, "eos_token_id"),
@@ -216,7 +226,9 @@ fn foreign_models_are_named() {
 
 #[test]
 fn tensor_with_non_finite_weights_is_named() {
-    for name in ["model.norm.weight", "model.layers.1.mlp.up_proj.weight", "model.embed_tokens.weight"] {
+    for name in
+        ["model.norm.weight", "model.layers.1.mlp.up_proj.weight", "model.embed_tokens.weight"]
+    {
         for value in [f32::NAN, f32::INFINITY] {
             let folder = directory();
             let mut changed = tensors();
@@ -225,9 +237,13 @@ fn tensor_with_non_finite_weights_is_named() {
             values[3] = value;
             let values = Tensor::from_vec(values, numbers.shape(), &Device::Cpu).unwrap();
             changed.insert(name.to_owned(), values.to_dtype(DType::BF16).unwrap());
-            candle_core::safetensors::save(&changed, folder.path().join("model.safetensors")).unwrap();
+            candle_core::safetensors::save(&changed, folder.path().join("model.safetensors"))
+                .unwrap();
             let error = open(folder.path()).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("tensor {name} has values that are not finite")), "{error}");
+            assert!(
+                error.starts_with(&format!("tensor {name} has values that are not finite")),
+                "{error}"
+            );
         }
     }
 }

@@ -10,7 +10,13 @@ fn prompt(model: &LanguageModel, number: usize) -> Vec<u32> {
 }
 
 fn sampling(number: usize) -> Sampling {
-    Sampling { seed: number as u64, top_k: 5, max_tokens: 12 + number * 3, top_logprobs: 2, ..Sampling::default() }
+    Sampling {
+        seed: number as u64,
+        top_k: 5,
+        max_tokens: 12 + number * 3,
+        top_logprobs: 2,
+        ..Sampling::default()
+    }
 }
 
 fn alone(model: &LanguageModel, number: usize) -> (Vec<u32>, Option<Finish>) {
@@ -34,12 +40,14 @@ async fn read(mut events: mpsc::Receiver<EngineEvent>) -> (Vec<u32>, Option<Fini
 #[tokio::test]
 async fn batched_completions_equal_separate_ones() {
     let model = model();
-    // The cache has room for only some of the answers: the others are queued, and join while the first ones are in
-    // progress.
+    // The cache has room for only some of the answers: the others are queued, and join while the
+    // first ones are in progress.
     let settings = EngineSettings { streams: 6, cache_tokens: 2_048, ..EngineSettings::default() };
     let engine = Engine::start(Arc::clone(&model), settings).unwrap();
     let asked: Vec<_> = (0..10)
-        .map(|number| tokio::spawn(read(engine.submit(prompt(&model, number), sampling(number)).unwrap())))
+        .map(|number| {
+            tokio::spawn(read(engine.submit(prompt(&model, number), sampling(number)).unwrap()))
+        })
         .collect();
     for (number, answer) in asked.into_iter().enumerate() {
         let found = answer.await.unwrap();
@@ -56,7 +64,11 @@ fn short_prompt_does_not_wait_for_a_long_one() {
     let mut batch = Batch::new(&model, cache, EngineSettings::default(), inbox);
     let mut received = [9, 0].map(|number| {
         let (events, receiver) = mpsc::channel(AHEAD);
-        batch.waiting.push_back(Job { prompt: prompt(&model, number), sampling: sampling(number), events });
+        batch.waiting.push_back(Job {
+            prompt: prompt(&model, number),
+            sampling: sampling(number),
+            events,
+        });
         receiver
     });
     assert!(prompt(&model, 9).len() > PROMPT_TOKENS && prompt(&model, 0).len() < PROMPT_TOKENS / 2);
@@ -87,7 +99,8 @@ async fn slow_client_does_not_block_others() {
 #[tokio::test]
 async fn cancelled_request_frees_its_slot() {
     let model = model();
-    let settings = EngineSettings { streams: 1, pace: Duration::from_millis(20), ..EngineSettings::default() };
+    let settings =
+        EngineSettings { streams: 1, pace: Duration::from_millis(20), ..EngineSettings::default() };
     let engine = Engine::start(Arc::clone(&model), settings).unwrap();
     let long = Sampling { max_tokens: 4_000, ..Sampling::default() };
     let mut first = engine.submit(prompt(&model, 0), long).unwrap();
@@ -107,7 +120,10 @@ async fn invalid_prompt_is_refused() {
         engine.submit(prompt, Sampling { max_tokens, temperature: 0.0, ..Sampling::default() })
     };
     let long = submit(vec![9; 64], 1).map(drop);
-    assert!(matches!(long, Err(SubmitError::Prompt(ModelError::TooLong { tokens: 64, context: 64 }))), "{long:?}");
+    assert!(
+        matches!(long, Err(SubmitError::Prompt(ModelError::TooLong { tokens: 64, context: 64 }))),
+        "{long:?}"
+    );
     assert!(matches!(submit(Vec::new(), 1), Err(SubmitError::Prompt(ModelError::Tokens))));
     assert!(matches!(submit(vec![1 << 20], 1), Err(SubmitError::Prompt(ModelError::Tokens))));
     assert_eq!(read(submit(vec![9], 0).unwrap()).await, (Vec::new(), Some(Finish::Length)));

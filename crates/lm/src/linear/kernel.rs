@@ -1,6 +1,7 @@
 //! Products of a few rows with a matrix, limited by the memory bandwidth for reading the matrix.
 //!
-//! The matrix is read once for two rows of the input, in several places at a time: the CPU reads ahead in each of them.
+//! The matrix is read once for two rows of the input, in several places at a time: the CPU reads
+//! ahead in each of them.
 
 #![allow(
     clippy::indexing_slicing,
@@ -21,15 +22,22 @@ const LANES: usize = 8;
 /// Minimum number of weights per thread; below it, waking a thread takes longer than the product.
 const MIN_WORK: usize = 1 << 16;
 
-/// Multiplies each row of `input` with each of the `outputs` rows of `weights`, both of `width` values. Returns a row
-/// of products for each row of the input, or `None` if the lengths do not match.
-pub(super) fn multiply(weights: &[f32], input: &[f32], width: usize, outputs: usize) -> Option<Vec<f32>> {
+/// Multiplies each row of `input` with each of the `outputs` rows of `weights`, both of `width`
+/// values. Returns a row of products for each row of the input, or `None` if the lengths do not
+/// match.
+pub(super) fn multiply(
+    weights: &[f32],
+    input: &[f32],
+    width: usize,
+    outputs: usize,
+) -> Option<Vec<f32>> {
     let is_rows = |values: &[f32]| !values.is_empty() && values.len().is_multiple_of(width);
     if !is_rows(weights) || !is_rows(input) || weights.len() / width != outputs {
         return None;
     }
     let rows = input.len() / width;
-    // The products of one output for all rows of the input stand together: each thread has outputs of its own.
+    // The products of one output for all rows of the input stand together: each thread has outputs
+    // of its own.
     let mut products = vec![0.0; rows * outputs];
     let threads = rayon::current_num_threads().min(weights.len() / MIN_WORK).max(1);
     let share = outputs.div_ceil(threads);
@@ -59,8 +67,8 @@ struct Share<'a> {
     products: &'a mut [f32],
 }
 
-// Everything is inlined into `with_simd`, which is compiled for each instruction set. Closures may not be inlined, so none
-// computes with vectors.
+// Everything is inlined into `with_simd`, which is compiled for each instruction set. Closures may
+// not be inlined, so none computes with vectors.
 impl WithSimd for Share<'_> {
     type Output = ();
 
@@ -102,12 +110,17 @@ impl Share<'_> {
 
 /// Computes the dot products of rows of weights with rows of the input, all of the same length.
 #[inline(always)]
-fn dots<S: Simd, const N: usize, const M: usize>(simd: S, weights: [&[f32]; N], input: [&[f32]; M]) -> [[f32; M]; N] {
+fn dots<S: Simd, const N: usize, const M: usize>(
+    simd: S,
+    weights: [&[f32]; N],
+    input: [&[f32]; M],
+) -> [[f32; M]; N] {
     let (mut sums, mut dots) = ([[simd.splat_f32s(0.0); M]; N], [[0.0; M]; N]);
     let (weights, input) = (weights.map(S::as_simd_f32s), input.map(S::as_simd_f32s));
     let length = input[0].0.len();
     let (ends, input_ends) = (weights.map(|(_, end)| end), input.map(|(_, end)| end));
-    let (weights, input) = (weights.map(|(row, _)| &row[..length]), input.map(|(row, _)| &row[..length]));
+    let (weights, input) =
+        (weights.map(|(row, _)| &row[..length]), input.map(|(row, _)| &row[..length]));
     for place in 0..length {
         for n in 0..N {
             for m in 0..M {
@@ -125,7 +138,8 @@ fn dots<S: Simd, const N: usize, const M: usize>(simd: S, weights: [&[f32]; N], 
 
 /// Computes the dot product of two slices of the same length.
 pub(crate) fn dot(one: &[f32], other: &[f32]) -> f32 {
-    let ((ones, one_end), (others, other_end)) = (one.as_chunks::<LANES>(), other.as_chunks::<LANES>());
+    let ((ones, one_end), (others, other_end)) =
+        (one.as_chunks::<LANES>(), other.as_chunks::<LANES>());
     let mut sums = [0.0_f32; LANES];
     for (one, other) in ones.iter().zip(others) {
         for (sum, (one, other)) in sums.iter_mut().zip(one.iter().zip(other)) {

@@ -1,5 +1,5 @@
-//! Weights in memory with large pages. A product of a few rows takes the time to read the weights; the CPU reads ahead
-//! only within a page, and large pages need fewer address translations.
+//! Weights in memory with large pages. A product of a few rows takes the time to read the weights;
+//! the CPU reads ahead only within a page, and large pages need fewer address translations.
 
 use std::io;
 use std::sync::Arc;
@@ -33,7 +33,8 @@ pub(crate) struct Mapped {
 }
 
 impl Mapped {
-    /// Copies weights that fill a large page; `None` for smaller weights and those of another device.
+    /// Copies weights that fill a large page; `None` for smaller weights and those of another
+    /// device.
     pub(super) fn copy(weights: &Tensor) -> Result<Option<Self>, ModelError> {
         let (outputs, width) = weights.dims2()?;
         let length = outputs * width * size_of::<f32>();
@@ -60,7 +61,11 @@ impl Mapped {
             return Ok(output);
         }
         let block = |weights: &[f32]| {
-            let weights = Tensor::from_slice(weights, (weights.len() / self.width, self.width), &Device::Cpu)?;
+            let weights = Tensor::from_slice(
+                weights,
+                (weights.len() / self.width, self.width),
+                &Device::Cpu,
+            )?;
             input.matmul(&weights.t()?)
         };
         let blocks = self.values().chunks((BLOCK / self.width).max(1) * self.width);
@@ -73,7 +78,11 @@ impl Mapped {
         let rows = rows.to_vec1::<u32>()?;
         let mut values = Vec::with_capacity(rows.len() * self.width);
         for row in &rows {
-            let row = self.values().chunks_exact(self.width).nth(*row as usize).ok_or(ModelError::Tokens)?;
+            let row = self
+                .values()
+                .chunks_exact(self.width)
+                .nth(*row as usize)
+                .ok_or(ModelError::Tokens)?;
             values.extend_from_slice(row);
         }
         Ok(Tensor::from_vec(values, (rows.len(), self.width), &Device::Cpu)?)

@@ -1,8 +1,9 @@
 //! Weights in blocks of 4 or 8 bits (Q4_0, Q8_0), packed for the products of bytes of x86-64.
 //!
-//! Inputs are rounded to 8 bits. Each instruction multiplies weights of 8 or 16 outputs with the same four inputs: the
-//! lanes of a vector are outputs, so that lanes need not be added, and one instruction applies the scales of all lanes.
-//! A weight of 8 bits is two nibbles: only products of nibbles can be added in 16 bits.
+//! Inputs are rounded to 8 bits. Each instruction multiplies weights of 8 or 16 outputs with the
+//! same four inputs: the lanes of a vector are outputs, so that lanes need not be added, and one
+//! instruction applies the scales of all lanes. A weight of 8 bits is two nibbles: only products of
+//! nibbles can be added in 16 bits.
 
 #![allow(
     clippy::indexing_slicing,
@@ -18,7 +19,9 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Error, Tensor};
 use memmap2::Mmap;
 use pulp::x86::{V3, V4};
-use pulp::{NullaryFnOnce, Simd, cast, f32x8, f32x16, i16x16, i16x32, i32x8, i32x16, u32x8, u32x16};
+use pulp::{
+    NullaryFnOnce, Simd, cast, f32x8, f32x16, i16x16, i16x32, i32x8, i32x16, u32x8, u32x16,
+};
 use rayon::prelude::*;
 
 use super::Bits;
@@ -35,12 +38,13 @@ const WORDS: usize = INPUTS / 4;
 const FOUR: usize = 1 + WORDS / 2;
 /// Number of lines of a tile with weights of 8 bits.
 const EIGHT: usize = 1 + WORDS;
-/// Minimum number of tiles per thread, counted once for each input row; below it, waking a thread takes longer than the
-/// product.
+/// Minimum number of tiles per thread, counted once for each input row; below it, waking a thread
+/// takes longer than the product.
 const MIN_WORK: usize = 1 << 10;
 
-/// One value per output. A tile is a line with the bits of the scales as floats, and then lines with four bytes of each
-/// block. With 4 bits, the low nibbles belong to the first 16 inputs, and the high nibbles to the others.
+/// One value per output. A tile is a line with the bits of the scales as floats, and then lines
+/// with four bytes of each block. With 4 bits, the low nibbles belong to the first 16 inputs, and
+/// the high nibbles to the others.
 type Line = [u32; OUTPUTS];
 
 /// A matrix of weights of 4 or 8 bits, one row per output.
@@ -56,7 +60,8 @@ pub(crate) struct Nibbles {
 }
 
 impl Nibbles {
-    /// Packs blocks on the CPU; `None` for other formats and devices, and if the processor lacks the instructions.
+    /// Packs blocks on the CPU; `None` for other formats and devices, and if the processor lacks
+    /// the instructions.
     pub(super) fn pack(blocks: &QTensor) -> Result<Option<Self>, ModelError> {
         let Some(instructions) = Instructions::detect() else { return Ok(None) };
         let bits = match blocks.dtype() {
@@ -73,8 +78,10 @@ impl Nibbles {
         let mut memory = allocate(length).map_err(Error::from)?;
         // A block has the scale as a 16-bit float, and then the weights.
         let (bytes, size) = (blocks.data()?, 2 + 4 * (lines - 1));
-        let scales: Vec<u8> = bytes.chunks_exact(size).flat_map(|block| [block[0], block[1]]).collect();
-        let scales = Tensor::from_raw_buffer(&scales, DType::F16, &[scales.len() / 2], &Device::Cpu)?;
+        let scales: Vec<u8> =
+            bytes.chunks_exact(size).flat_map(|block| [block[0], block[1]]).collect();
+        let scales =
+            Tensor::from_raw_buffer(&scales, DType::F16, &[scales.len() / 2], &Device::Cpu)?;
         let scales = scales.to_dtype(DType::F32)?.to_vec1::<f32>()?;
         let rows = bytes.chunks_exact(width * size).zip(scales.chunks_exact(width));
         // Bytes become unsigned, as nibbles are.
@@ -83,7 +90,8 @@ impl Nibbles {
         for (output, (blocks, scales)) in rows.enumerate() {
             let tiles = packed[output / OUTPUTS * width * lines..].chunks_exact_mut(lines);
             for (tile, (block, scale)) in tiles.zip(blocks.chunks_exact(size).zip(scales)) {
-                let words = block[2..].as_chunks().0.iter().map(|word| u32::from_le_bytes(*word) ^ sign);
+                let words =
+                    block[2..].as_chunks().0.iter().map(|word| u32::from_le_bytes(*word) ^ sign);
                 for (line, word) in tile.iter_mut().zip(iter::once(scale.to_bits()).chain(words)) {
                     line[output % OUTPUTS] = word;
                 }
@@ -102,7 +110,12 @@ impl Nibbles {
         let (rows, inputs) = input.dims2()?;
         if rows == 0 || inputs != self.width * INPUTS {
             let (lhs, rhs) = (input.shape().clone(), (self.outputs, self.width * INPUTS).into());
-            return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op: "product with quantised weights" }.into());
+            return Err(Error::ShapeMismatchBinaryOp {
+                lhs,
+                rhs,
+                op: "product with quantised weights",
+            }
+            .into());
         }
         let products = self.products(&self.rounded(&input.flatten_all()?.to_vec1::<f32>()?));
         Ok(Tensor::from_vec(products, (rows, self.outputs), &Device::Cpu)?)
@@ -156,7 +169,8 @@ impl Nibbles {
                 return Err(ModelError::Tokens);
             }
             let (lane, size) = (row % OUTPUTS, self.width * height(self.bits));
-            for tile in self.lines()[row / OUTPUTS * size..][..size].chunks_exact(height(self.bits)) {
+            for tile in self.lines()[row / OUTPUTS * size..][..size].chunks_exact(height(self.bits))
+            {
                 let scale = f32::from_bits(tile[0][lane]);
                 let bytes = tile[1..].iter().flat_map(|line| line[lane].to_le_bytes());
                 let float = |weight: u8| scale * (f32::from(weight) - zero(self.bits) as f32);
@@ -230,10 +244,10 @@ impl Block {
 
 /// Instruction sets with products of bytes.
 trait Bytes: Simd {
-    /// Multiplies nibbles, one per byte, with signed bytes, and adds each two adjacent products to a sum. Its 16 bits
-    /// are enough for all inputs of a tile.
-    // No sum saturates, but the compiler reorders wrapping additions. It then reads the lines of a tile backwards, for
-    // which the CPU does not read ahead: up to three times slower.
+    /// Multiplies nibbles, one per byte, with signed bytes, and adds each two adjacent products to
+    /// a sum. Its 16 bits are enough for all inputs of a tile.
+    // No sum saturates, but the compiler reorders wrapping additions. It then reads the lines of a
+    // tile backwards, for which the CPU does not read ahead: up to three times slower.
     fn add_products(self, sums: Self::i16s, nibbles: Self::u32s, input: Self::i32s) -> Self::i16s;
 
     /// Adds the two low sums of each lane and `factor` times the high ones, and subtracts `zero`.
@@ -243,7 +257,10 @@ trait Bytes: Simd {
 impl Bytes for V3 {
     #[inline(always)]
     fn add_products(self, sums: i16x16, nibbles: u32x8, input: i32x8) -> i16x16 {
-        self.saturating_add_i16x16(sums, self.multiply_saturating_add_adjacent_i8x32(cast(nibbles), cast(input)))
+        self.saturating_add_i16x16(
+            sums,
+            self.multiply_saturating_add_adjacent_i8x32(cast(nibbles), cast(input)),
+        )
     }
 
     #[inline(always)]
@@ -257,14 +274,19 @@ impl Bytes for V3 {
 impl Bytes for V4 {
     #[inline(always)]
     fn add_products(self, sums: i16x32, nibbles: u32x16, input: i32x16) -> i16x32 {
-        self.saturating_add_i16x32(sums, self.multiply_saturating_add_adjacent_i8x64(cast(nibbles), cast(input)))
+        self.saturating_add_i16x32(
+            sums,
+            self.multiply_saturating_add_adjacent_i8x64(cast(nibbles), cast(input)),
+        )
     }
 
     #[inline(always)]
     fn total(self, low: i16x32, high: i16x32, factor: i16, zero: i32) -> f32x16 {
         let low = self.multiply_wrapping_add_adjacent_i16x32(low, self.splat_i16s(1));
         let high = self.multiply_wrapping_add_adjacent_i16x32(high, self.splat_i16s(factor));
-        self.convert_i32x16_to_f32x16(self.sub_i32s(self.add_i32s(low, high), self.splat_i32s(zero)))
+        self.convert_i32x16_to_f32x16(
+            self.sub_i32s(self.add_i32s(low, high), self.splat_i32s(zero)),
+        )
     }
 }
 
@@ -281,8 +303,8 @@ struct Share<'a, S, const LINES: usize> {
     products: &'a mut [f32],
 }
 
-// Everything is inlined into `call`, which is compiled for the instruction set. Closures may not be inlined, so none
-// computes with vectors.
+// Everything is inlined into `call`, which is compiled for the instruction set. Closures may not be
+// inlined, so none computes with vectors.
 impl<S: Bytes, const LINES: usize> NullaryFnOnce for Share<'_, S, LINES> {
     type Output = ();
 
@@ -290,7 +312,9 @@ impl<S: Bytes, const LINES: usize> NullaryFnOnce for Share<'_, S, LINES> {
     fn call(self) {
         let Self { simd, tiles, input, width, products } = self;
         let rows = input.len() / width;
-        for (tiles, products) in tiles.chunks_exact(width).zip(products.chunks_exact_mut(rows * OUTPUTS)) {
+        for (tiles, products) in
+            tiles.chunks_exact(width).zip(products.chunks_exact_mut(rows * OUTPUTS))
+        {
             for (pair, products) in input.chunks(2 * width).zip(products.chunks_mut(2 * OUTPUTS)) {
                 match pair.split_at(width) {
                     (last, []) => dots(simd, tiles, [last], products),
@@ -323,14 +347,22 @@ fn dots<S: Bytes, const LINES: usize, const M: usize>(
                     let words = &input[m][place].words;
                     lows[m] = simd.add_products(lows[m], low, simd.splat_i32s(words[number - 1]));
                     // With 8 bits, these are the same inputs.
-                    highs[m] = simd.add_products(highs[m], high, simd.splat_i32s(words[number + WORDS - LINES]));
+                    highs[m] = simd.add_products(
+                        highs[m],
+                        high,
+                        simd.splat_i32s(words[number + WORDS - LINES]),
+                    );
                 }
             }
             let scales: S::f32s = cast(S::as_simd_u32s(&tile[0]).0[part]);
             for m in 0..M {
                 let Block { scale, zero, .. } = input[m][place];
                 let scales = simd.mul_f32s(scales, simd.splat_f32s(scale));
-                sums[m] = simd.mul_add_e_f32s(simd.total(lows[m], highs[m], factor, zero), scales, sums[m]);
+                sums[m] = simd.mul_add_e_f32s(
+                    simd.total(lows[m], highs[m], factor, zero),
+                    scales,
+                    sums[m],
+                );
             }
         }
         for m in 0..M {
@@ -364,7 +396,9 @@ mod tests {
         // Outputs that fill no tile, and enough work for several threads.
         for (outputs, inputs) in [(7, 32), (16, 96), (100, 768), (33, 3_072), (3_001, 512)] {
             for bits in [Bits::Four, Bits::Eight] {
-                let Some((blocks, weights)) = packed(&random(outputs, inputs, "w"), bits) else { return };
+                let Some((blocks, weights)) = packed(&random(outputs, inputs, "w"), bits) else {
+                    return;
+                };
                 let floats = blocks.dequantize(&Device::Cpu).unwrap();
                 assert!(largest_difference(&weights.dense(), &floats) < f32::EPSILON);
                 for rows in 1..=7 {
@@ -382,27 +416,46 @@ mod tests {
         // The standard deviation of an output is about this.
         let spread = (inputs as f32).sqrt();
         for (input, bound) in [(&restored(&blocks, (rows, inputs)), 1e-4), (input, 0.05)] {
-            let difference = largest_difference(&found, &input.matmul(&floats.t().unwrap()).unwrap()) / spread;
-            assert!(difference < bound, "{:?}, {}×{inputs}, {rows} rows: {difference}", weights.bits, weights.outputs);
+            let difference =
+                largest_difference(&found, &input.matmul(&floats.t().unwrap()).unwrap()) / spread;
+            assert!(
+                difference < bound,
+                "{:?}, {}×{inputs}, {rows} rows: {difference}",
+                weights.bits,
+                weights.outputs
+            );
         }
         if let Some(simd) = V3::try_new() {
             let same = Nibbles { instructions: Instructions::V3(simd), ..weights.clone() };
-            assert_eq!(found.flatten_all().unwrap().to_vec1::<f32>().unwrap(), same.products(&blocks));
+            assert_eq!(
+                found.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+                same.products(&blocks)
+            );
         }
     }
 
     #[test]
     fn extreme_values_do_not_overflow() {
         // These weights are exact.
-        for (bits, first, other) in [(Bits::Four, -8.0, 7.0), (Bits::Eight, 127.0, 127.0), (Bits::Eight, -127.0, 126.0)]
+        for (bits, first, other) in
+            [(Bits::Four, -8.0, 7.0), (Bits::Eight, 127.0, 127.0), (Bits::Eight, -127.0, 126.0)]
         {
-            let row: Vec<f32> = (0..INPUTS).map(|place| if place == 0 { first } else { other }).collect();
+            let row: Vec<f32> =
+                (0..INPUTS).map(|place| if place == 0 { first } else { other }).collect();
             let sum: f32 = row.iter().sum();
             let row = Tensor::from_vec(row, (1, INPUTS), &Device::Cpu).unwrap();
             let Some((_, weights)) = packed(&row, bits) else { return };
-            for (value, factor) in [(1.0_f32, 1.0_f32), (-1.0, -1.0), (0.0, 0.0), (1e30, 1e30), (1e-44, 0.0)] {
+            for (value, factor) in
+                [(1.0_f32, 1.0_f32), (-1.0, -1.0), (0.0, 0.0), (1e30, 1e30), (1e-44, 0.0)]
+            {
                 let input = Tensor::full(value, (1, INPUTS), &Device::Cpu).unwrap();
-                let found = weights.multiply(&input).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()[0];
+                let found = weights
+                    .multiply(&input)
+                    .unwrap()
+                    .flatten_all()
+                    .unwrap()
+                    .to_vec1::<f32>()
+                    .unwrap()[0];
                 let expected = sum * factor;
                 assert!(
                     (found - expected).abs() <= 1e-5 * expected.abs(),

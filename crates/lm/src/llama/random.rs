@@ -7,8 +7,8 @@ use crate::linear::{Linear, Weight};
 use crate::noise::Noise;
 use crate::{LlamaConfig, LlamaKind, ModelError};
 
-/// Standard deviation of the logits of a model with random weights: high enough that few tokens have most of the
-/// probability, as in a trained model.
+/// Standard deviation of the logits of a model with random weights: high enough that few tokens
+/// have most of the probability, as in a trained model.
 const LOGIT_SPREAD: f64 = 4.0;
 
 /// Source of random weights. The seed and a tensor's name determine its values.
@@ -19,8 +19,15 @@ impl RandomWeights {
     pub(super) fn model(&self, config: &LlamaConfig) -> Result<Weights, ModelError> {
         let LlamaConfig { vocabulary, hidden, .. } = *config;
         Ok(Weights {
-            embeddings: Weight::Dense(self.matrix("embeddings", vocabulary, hidden, (hidden as f64).sqrt())?),
-            layers: (0..config.layers).map(|index| self.layer(config, index)).collect::<Result<_, _>>()?,
+            embeddings: Weight::Dense(self.matrix(
+                "embeddings",
+                vocabulary,
+                hidden,
+                (hidden as f64).sqrt(),
+            )?),
+            layers: (0..config.layers)
+                .map(|index| self.layer(config, index))
+                .collect::<Result<_, _>>()?,
             norm: ones(hidden)?,
             head: self.matrix("head", vocabulary, hidden, LOGIT_SPREAD)?.into(),
             frequencies: frequencies(config, &[]),
@@ -35,13 +42,18 @@ impl RandomWeights {
         let projection = |name: &str, rows| -> Result<Linear, ModelError> {
             let weight = Weight::Dense(matrix(name, rows, hidden)?);
             let has_bias = kind == LlamaKind::Qwen2;
-            let bias = has_bias.then(|| self.vector(&named(&format!("{name}.bias")), rows)).transpose()?;
+            let bias =
+                has_bias.then(|| self.vector(&named(&format!("{name}.bias")), rows)).transpose()?;
             Ok(Linear { weight, bias })
         };
         // Around 1, as in a trained model.
-        let norm = |name: &str, length| Ok::<_, ModelError>((self.vector(&named(name), length)? + 1.0)?);
+        let norm =
+            |name: &str, length| Ok::<_, ModelError>((self.vector(&named(name), length)? + 1.0)?);
         let head_norms = if kind.has_head_norms() {
-            Some(HeadNorms { query: norm("query_norm", head_size)?, key: norm("key_norm", head_size)? })
+            Some(HeadNorms {
+                query: norm("query_norm", head_size)?,
+                key: norm("key_norm", head_size)?,
+            })
         } else {
             None
         };
@@ -66,11 +78,19 @@ impl RandomWeights {
         })
     }
 
-    /// Returns a matrix whose products with inputs of the variance 1 have the standard deviation `spread`.
-    fn matrix(&self, name: &str, rows: usize, columns: usize, spread: f64) -> Result<Tensor, ModelError> {
+    /// Returns a matrix whose products with inputs of the variance 1 have the standard deviation
+    /// `spread`.
+    fn matrix(
+        &self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+        spread: f64,
+    ) -> Result<Tensor, ModelError> {
         let mut noise = Noise::named(self.0, name);
         let scale = spread / (columns as f64).sqrt();
-        let numbers: Vec<f32> = (0..rows * columns).map(|_| (noise.normal() * scale) as f32).collect();
+        let numbers: Vec<f32> =
+            (0..rows * columns).map(|_| (noise.normal() * scale) as f32).collect();
         Ok(Tensor::from_vec(numbers, (rows, columns), &Device::Cpu)?)
     }
 

@@ -44,7 +44,10 @@ fn normed(vector: &[f64]) -> Vec<f64> {
 
 /// Norms each head of a vector.
 fn normed_heads(vector: &[f64], norm: &[f64]) -> Vec<f64> {
-    vector.chunks(norm.len()).flat_map(|head| normed(head).into_iter().zip(norm).map(|(x, scale)| x * scale)).collect()
+    vector
+        .chunks(norm.len())
+        .flat_map(|head| normed(head).into_iter().zip(norm).map(|(x, scale)| x * scale))
+        .collect()
 }
 
 fn gelu(x: f64) -> f64 {
@@ -83,7 +86,8 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
     let config = model.config;
     let size = config.head_size;
     let embeddings = Llama::rows(&model.embeddings);
-    let mut stream: Vec<Vec<f64>> = tokens.iter().map(|token| embeddings[*token as usize].clone()).collect();
+    let mut stream: Vec<Vec<f64>> =
+        tokens.iter().map(|token| embeddings[*token as usize].clone()).collect();
     let is_gemma = config.kind == LlamaKind::Gemma3;
     if is_gemma {
         for hidden in &mut stream {
@@ -135,7 +139,9 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
                 let scores: Vec<f64> = (first..=position)
                     .map(|past| {
                         let key = &keys[past][shared * size..(shared + 1) * size];
-                        (query.iter().zip(key).map(|(a, b)| a * b).sum::<f64>() / (size as f64).sqrt()).exp()
+                        (query.iter().zip(key).map(|(a, b)| a * b).sum::<f64>()
+                            / (size as f64).sqrt())
+                        .exp()
                     })
                     .collect();
                 let sum: f64 = scores.iter().sum();
@@ -147,16 +153,26 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
                 }
             }
             let attended = times(&output, &mixed);
-            add(&mut stream[position], &output_normed(&attended, output_norms.map(|norms| &norms.attention)));
+            add(
+                &mut stream[position],
+                &output_normed(&attended, output_norms.map(|norms| &norms.attention)),
+            );
         }
-        let (gate, up, down) =
-            (Llama::rows(&layer.gate.weight), Llama::rows(&layer.up.weight), Llama::rows(&layer.down.weight));
+        let (gate, up, down) = (
+            Llama::rows(&layer.gate.weight),
+            Llama::rows(&layer.up.weight),
+            Llama::rows(&layer.down.weight),
+        );
         for hidden in &mut stream {
             let input = normed(hidden);
             let gated: Vec<f64> = times(&gate, &input)
                 .into_iter()
                 .zip(times(&up, &input))
-                .map(|(gate, up)| if is_gemma { gelu(gate) * up } else { gate / (1.0 + (-gate).exp()) * up })
+                .map(
+                    |(gate, up)| {
+                        if is_gemma { gelu(gate) * up } else { gate / (1.0 + (-gate).exp()) * up }
+                    },
+                )
                 .collect();
             let fed = times(&down, &gated);
             add(hidden, &output_normed(&fed, output_norms.map(|norms| &norms.feed_forward)));
@@ -173,8 +189,13 @@ fn logits_are_those_of_the_architecture() {
     for config in configs() {
         let model = Llama::random(config, 11).unwrap();
         let found = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
-        for (found, expected) in found.iter().flatten().zip(by_hand(&model, &TOKENS).iter().flatten()) {
-            assert!((f64::from(*found) - expected).abs() < 2e-3, "{config:?}: {found}, expected {expected}");
+        for (found, expected) in
+            found.iter().flatten().zip(by_hand(&model, &TOKENS).iter().flatten())
+        {
+            assert!(
+                (f64::from(*found) - expected).abs() < 2e-3,
+                "{config:?}: {found}, expected {expected}"
+            );
         }
     }
 }
@@ -199,7 +220,9 @@ fn logits_with_and_without_cache_are_equal() {
 
 #[test]
 fn seed_determines_the_weights() {
-    let logits = |seed| Llama::random(config(), seed).unwrap().next(&TOKENS, &mut KvCache::default()).unwrap();
+    let logits = |seed| {
+        Llama::random(config(), seed).unwrap().next(&TOKENS, &mut KvCache::default()).unwrap()
+    };
     assert_eq!(logits(1), logits(1));
     let differs = logits(1).iter().zip(logits(2)).any(|(one, other)| (one - other).abs() > 1.0);
     assert!(differs);
@@ -214,9 +237,18 @@ fn invalid_configuration_is_refused() {
         LlamaConfig { head_size: 0, ..config() },
         LlamaConfig { head_size: usize::MAX - 1, ..config() },
         LlamaConfig { layers: 0, ..config() },
-        LlamaConfig { local: Some(LocalLayers { window: 0, rope_theta: 1e4, period: 6 }), ..config() },
-        LlamaConfig { local: Some(LocalLayers { window: 4, rope_theta: 1e4, period: 0 }), ..config() },
-        LlamaConfig { local: Some(LocalLayers { window: 4, rope_theta: 0.0, period: 6 }), ..config() },
+        LlamaConfig {
+            local: Some(LocalLayers { window: 0, rope_theta: 1e4, period: 6 }),
+            ..config()
+        },
+        LlamaConfig {
+            local: Some(LocalLayers { window: 4, rope_theta: 1e4, period: 0 }),
+            ..config()
+        },
+        LlamaConfig {
+            local: Some(LocalLayers { window: 4, rope_theta: 0.0, period: 6 }),
+            ..config()
+        },
     ] {
         assert!(matches!(Llama::random(broken, 1), Err(ModelError::Config(_))), "{broken:?}");
     }

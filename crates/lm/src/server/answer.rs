@@ -104,7 +104,10 @@ pub(super) async fn whole(
         json!({"index": 0, "text": text, "logprobs": logprobs, "finish_reason": finish})
     };
     let mut answer = head(model, request);
-    answer.insert("object".to_owned(), if request.is_chat() { "chat.completion" } else { "text_completion" }.into());
+    answer.insert(
+        "object".to_owned(),
+        if request.is_chat() { "chat.completion" } else { "text_completion" }.into(),
+    );
     answer.insert("choices".to_owned(), json!([choice]));
     answer.insert("usage".to_owned(), usage(prompt_tokens, steps.len()));
     if let Some((tokens, places)) = judged {
@@ -122,8 +125,11 @@ fn usage(prompt: usize, answer: usize) -> Value {
 }
 
 fn head(model: &LanguageModel, request: &Request) -> Map<String, Value> {
-    let (id, object) =
-        if request.is_chat() { ("chatcmpl-0", "chat.completion.chunk") } else { ("cmpl-0", "text_completion") };
+    let (id, object) = if request.is_chat() {
+        ("chatcmpl-0", "chat.completion.chunk")
+    } else {
+        ("cmpl-0", "text_completion")
+    };
     let mut head = Map::new();
     head.insert("id".to_owned(), id.into());
     head.insert("object".to_owned(), object.into());
@@ -166,7 +172,8 @@ fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
             .iter()
             .map(|step| {
                 let mut content = entry(step.token, step.logprob);
-                let top: Vec<_> = step.top.iter().map(|(token, logprob)| entry(*token, *logprob)).collect();
+                let top: Vec<_> =
+                    step.top.iter().map(|(token, logprob)| entry(*token, *logprob)).collect();
                 if let Some(fields) = content.as_object_mut() {
                     fields.insert("top_logprobs".to_owned(), top.into());
                 }
@@ -176,7 +183,10 @@ fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
         return json!({"content": content});
     }
     let top = |step: &Step| -> Map<String, Value> {
-        step.top.iter().map(|(token, logprob)| (text(*token).to_owned(), (*logprob).into())).collect()
+        step.top
+            .iter()
+            .map(|(token, logprob)| (text(*token).to_owned(), (*logprob).into()))
+            .collect()
     };
     json!({
         "tokens": steps.iter().map(|step| text(step.token)).collect::<Vec<_>>(),
@@ -190,8 +200,9 @@ fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
     })
 }
 
-/// Returns the log-probabilities of a prompt in vLLM's format: null for the first token; for each later token, a map
-/// from token IDs to log-probability, rank and text, the prompt's own token first.
+/// Returns the log-probabilities of a prompt in vLLM's format: null for the first token; for each
+/// later token, a map from token IDs to log-probability, rank and text, the prompt's own token
+/// first.
 fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> Value {
     let entry = |rank: u32, logprob: f64, token: u32| json!({"logprob": logprob, "rank": rank, "decoded_token": token_text(model, token)});
     let place = |(place, token): (&Place, &u32)| {
@@ -200,7 +211,9 @@ fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> V
         let finite = |logprob: f64| logprob.max(-9_999.0);
         entries.insert(token.to_string(), entry(place.rank, finite(place.logprob), *token));
         for ((other, logprob), rank) in place.top.iter().zip(1..) {
-            entries.entry(other.to_string()).or_insert_with(|| entry(rank, finite(*logprob), *other));
+            entries
+                .entry(other.to_string())
+                .or_insert_with(|| entry(rank, finite(*logprob), *other));
         }
         Value::Object(entries)
     };
@@ -210,5 +223,9 @@ fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> V
 
 /// Returns the text of a token; end tokens are returned by name, as in other servers.
 fn token_text(model: &LanguageModel, token: u32) -> &str {
-    if model.vocabulary().ends().contains(&token) { "<|end|>" } else { model.vocabulary().text(token) }
+    if model.vocabulary().ends().contains(&token) {
+        "<|end|>"
+    } else {
+        model.vocabulary().text(token)
+    }
 }

@@ -26,19 +26,27 @@ pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Res
     };
     let texts: Option<Vec<String>> = match fields.get("input") {
         Some(Value::String(text)) => Some(vec![text.clone()]),
-        Some(Value::Array(texts)) => texts.iter().map(|text| text.as_str().map(str::to_owned)).collect(),
+        Some(Value::Array(texts)) => {
+            texts.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+        }
         _ => None,
     };
-    let is_sane =
-        |texts: &Vec<String>| (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty());
+    let is_sane = |texts: &Vec<String>| {
+        (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty())
+    };
     let Some(texts) = texts.filter(is_sane) else {
-        return bad_request("input must be a text or an array of 1..=256 texts, none of them empty", Some("input"));
+        return bad_request(
+            "input must be a text or an array of 1..=256 texts, none of them empty",
+            Some("input"),
+        );
     };
     let packs = match fields.get("encoding_format").unwrap_or(&Value::Null) {
         Value::Null => false,
         Value::String(format) if format == "float" => false,
         Value::String(format) if format == "base64" => true,
-        _ => return bad_request("encoding_format must be float or base64", Some("encoding_format")),
+        _ => {
+            return bad_request("encoding_format must be float or base64", Some("encoding_format"));
+        }
     };
     let width = served.model.llama().config().hidden;
     let dimensions = fields.get("dimensions").filter(|value| !value.is_null());
@@ -67,5 +75,6 @@ pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Res
     };
     let data: Vec<_> = embedded.into_iter().enumerate().map(entry).collect();
     let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
-    Json(json!({"object": "list", "data": data, "model": served.model.name(), "usage": usage})).into_response()
+    Json(json!({"object": "list", "data": data, "model": served.model.name(), "usage": usage}))
+        .into_response()
 }

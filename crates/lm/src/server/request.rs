@@ -48,10 +48,15 @@ impl Request {
 
     pub(super) fn chat(body: &[u8]) -> Result<Self, RequestError> {
         let fields = Fields::parse(body)?;
-        let messages = fields.0.get("messages").and_then(Value::as_array).ok_or(wrong("messages", "an array"))?;
+        let messages = fields
+            .0
+            .get("messages")
+            .and_then(Value::as_array)
+            .ok_or(wrong("messages", "an array"))?;
         let messages = messages.iter().map(message).collect::<Option<Vec<_>>>();
         let messages = messages.filter(|messages| !messages.is_empty());
-        let messages = messages.ok_or(wrong("messages", "an array of messages with a role and a text"))?;
+        let messages =
+            messages.ok_or(wrong("messages", "an array of messages with a role and a text"))?;
         let wants_logprobs = fields.flag("logprobs")?;
         let top = fields.number("top_logprobs", MOST_TOP)?.unwrap_or(0);
         let continues = fields.flag("continue_final_message")?;
@@ -60,7 +65,12 @@ impl Request {
 
     pub(super) fn completion(body: &[u8]) -> Result<Self, RequestError> {
         let fields = Fields::parse(body)?;
-        let prompt = fields.0.get("prompt").and_then(Value::as_str).ok_or(wrong("prompt", "a text"))?.to_owned();
+        let prompt = fields
+            .0
+            .get("prompt")
+            .and_then(Value::as_str)
+            .ok_or(wrong("prompt", "a text"))?
+            .to_owned();
         let top = fields.number("logprobs", MOST_TOP)?;
         fields.request(Prompt::Text(prompt), top.is_some(), top.unwrap_or(0))
     }
@@ -89,10 +99,9 @@ impl Fields {
         })?;
         let fields = Self(fields);
         for name in ["stop", "tools", "response_format"] {
-            let is_set = fields
-                .0
-                .get(name)
-                .is_some_and(|value| !matches!(value, Value::Null) && *value != Value::Array(Vec::new()));
+            let is_set = fields.0.get(name).is_some_and(|value| {
+                !matches!(value, Value::Null) && *value != Value::Array(Vec::new())
+            });
             if is_set {
                 return Err(RequestError {
                     message: format!("{name} is not supported by this model"),
@@ -106,7 +115,12 @@ impl Fields {
         Ok(fields)
     }
 
-    fn request(&self, prompt: Prompt, wants_logprobs: bool, top: u64) -> Result<Request, RequestError> {
+    fn request(
+        &self,
+        prompt: Prompt,
+        wants_logprobs: bool,
+        top: u64,
+    ) -> Result<Request, RequestError> {
         let tokens = match self.number("max_completion_tokens", u64::MAX)? {
             Some(tokens) => tokens,
             None => self.number("max_tokens", u64::MAX)?.unwrap_or(DEFAULT_TOKENS),
@@ -119,7 +133,8 @@ impl Fields {
             max_tokens: count(tokens),
             top_logprobs: count(top),
         };
-        let wants_usage = self.0.get("stream_options").and_then(|options| options.get("include_usage"));
+        let wants_usage =
+            self.0.get("stream_options").and_then(|options| options.get("include_usage"));
         Ok(Request {
             prompt,
             sampling,
@@ -142,17 +157,26 @@ impl Fields {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
                 let number = value.as_u64().filter(|number| *number <= largest);
-                number.map(Some).ok_or_else(|| wrong(name, &format!("an integer from 0 to {largest}")))
+                number
+                    .map(Some)
+                    .ok_or_else(|| wrong(name, &format!("an integer from 0 to {largest}")))
             }
         }
     }
 
-    fn float(&self, name: &'static str, smallest: f64, largest: f64) -> Result<Option<f64>, RequestError> {
+    fn float(
+        &self,
+        name: &'static str,
+        smallest: f64,
+        largest: f64,
+    ) -> Result<Option<f64>, RequestError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
                 let number = value.as_f64().filter(|number| (smallest..=largest).contains(number));
-                number.map(Some).ok_or_else(|| wrong(name, &format!("a number from {smallest} to {largest}")))
+                number
+                    .map(Some)
+                    .ok_or_else(|| wrong(name, &format!("a number from {smallest} to {largest}")))
             }
         }
     }

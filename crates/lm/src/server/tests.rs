@@ -8,7 +8,8 @@ use super::*;
 async fn ask(path: &str, body: &Value) -> (StatusCode, String) {
     let model = Arc::new(LanguageModel::random("small", 2, 1).unwrap());
     let request = axum::http::Request::post(path).body(Body::from(body.to_string())).unwrap();
-    let response = router(model, EngineSettings::default()).unwrap().oneshot(request).await.unwrap();
+    let response =
+        router(model, EngineSettings::default()).unwrap().oneshot(request).await.unwrap();
     let status = response.status();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(bytes.to_vec()).unwrap())
@@ -30,15 +31,26 @@ async fn streamed_and_complete_responses_are_equal() {
     assert_eq!(status, 200);
     let options = json!({"stream": true, "stream_options": {"include_usage": true}});
     let (_, stream) = ask("/v1/chat/completions", &chat(&options)).await;
-    let events: Vec<_> = stream.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
+    let events: Vec<_> =
+        stream.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
     let (last, chunks) = events.split_last().unwrap();
     assert_eq!(*last, "[DONE]");
-    let chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
-    let text: String = chunks.iter().filter_map(|chunk| chunk.pointer("/choices/0/delta/content")?.as_str()).collect();
+    let chunks: Vec<Value> =
+        chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
+    let text: String = chunks
+        .iter()
+        .filter_map(|chunk| chunk.pointer("/choices/0/delta/content")?.as_str())
+        .collect();
     assert_eq!(whole["choices"][0]["message"]["content"], text);
     assert_eq!(chunks.last().unwrap()["usage"], whole["usage"]);
-    assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], whole["choices"][0]["finish_reason"]);
-    assert_eq!(chunks[0].pointer("/choices/0/logprobs/content/0"), whole.pointer("/choices/0/logprobs/content/0"));
+    assert_eq!(
+        chunks[chunks.len() - 2]["choices"][0]["finish_reason"],
+        whole["choices"][0]["finish_reason"]
+    );
+    assert_eq!(
+        chunks[0].pointer("/choices/0/logprobs/content/0"),
+        whole.pointer("/choices/0/logprobs/content/0")
+    );
 }
 
 #[tokio::test]
@@ -47,7 +59,8 @@ async fn prompts_are_judged() {
     let answer: Value = serde_json::from_str(&answer).unwrap();
     let content = answer.pointer("/choices/0/message/content").unwrap().as_str().unwrap();
     let said = answer.pointer("/choices/0/logprobs/content").unwrap().as_array().unwrap();
-    let messages = json!([{"role": "user", "content": "stan"}, {"role": "assistant", "content": content}]);
+    let messages =
+        json!([{"role": "user", "content": "stan"}, {"role": "assistant", "content": content}]);
     let options = json!({"messages": messages, "continue_final_message": true, "prompt_logprobs": 5, "max_tokens": 1});
     let (_, judged) = ask("/v1/chat/completions", &chat(&options)).await;
     let judged: Value = serde_json::from_str(&judged).unwrap();
@@ -68,7 +81,10 @@ async fn text_completions_have_their_own_format() {
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!((status, &answer["object"]), (StatusCode::OK, &json!("text_completion")));
     let logprobs = &answer["choices"][0]["logprobs"];
-    assert_eq!(logprobs["tokens"].as_array().unwrap().len(), logprobs["token_logprobs"].as_array().unwrap().len());
+    assert_eq!(
+        logprobs["tokens"].as_array().unwrap().len(),
+        logprobs["token_logprobs"].as_array().unwrap().len()
+    );
 }
 
 #[tokio::test]
@@ -77,7 +93,11 @@ async fn wrong_fields_are_named() {
         ("/v1/chat/completions", json!({}), json!("messages")),
         ("/v1/chat/completions", json!([]), json!(null)),
         ("/v1/chat/completions", chat(&json!({"messages": []})), json!("messages")),
-        ("/v1/chat/completions", chat(&json!({"messages": [{"role": "user", "content": 7}]})), json!("messages")),
+        (
+            "/v1/chat/completions",
+            chat(&json!({"messages": [{"role": "user", "content": 7}]})),
+            json!("messages"),
+        ),
         ("/v1/chat/completions", chat(&json!({"temperature": 3})), json!("temperature")),
         ("/v1/chat/completions", chat(&json!({"stop": "a"})), json!("stop")),
         ("/v1/chat/completions", chat(&json!({"n": 2})), json!("n")),
@@ -86,7 +106,11 @@ async fn wrong_fields_are_named() {
     ] {
         let (status, answer) = ask(path, &body).await;
         let answer: Value = serde_json::from_str(&answer).unwrap();
-        assert_eq!((status, &answer["error"]["param"]), (StatusCode::BAD_REQUEST, &param), "{body}");
+        assert_eq!(
+            (status, &answer["error"]["param"]),
+            (StatusCode::BAD_REQUEST, &param),
+            "{body}"
+        );
     }
     let long = chat(&json!({"messages": [{"role": "user", "content": "~".repeat(5_000)}]}));
     assert_eq!(ask("/v1/chat/completions", &long).await.0, 400);
@@ -95,7 +119,8 @@ async fn wrong_fields_are_named() {
 #[tokio::test]
 async fn embeddings_have_both_encodings() {
     let embed = async |input: Value, format: &str| {
-        ask("/v1/embeddings", &json!({"model": "small", "input": input, "encoding_format": format})).await
+        ask("/v1/embeddings", &json!({"model": "small", "input": input, "encoding_format": format}))
+            .await
     };
     let (status, answer) = embed(json!(["stan", "tron in", "stan"]), "float").await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -103,9 +128,16 @@ async fn embeddings_have_both_encodings() {
     let data = answer["data"].as_array().unwrap();
     let vector = |index: usize| -> Vec<f64> {
         assert_eq!(data[index]["index"], index);
-        data[index]["embedding"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+        data[index]["embedding"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|number| number.as_f64().unwrap())
+            .collect()
     };
-    let cosine = |one: usize, other: usize| -> f64 { vector(one).iter().zip(vector(other)).map(|(a, b)| a * b).sum() };
+    let cosine = |one: usize, other: usize| -> f64 {
+        vector(one).iter().zip(vector(other)).map(|(a, b)| a * b).sum()
+    };
     assert!((cosine(0, 0) - 1.0).abs() < 1e-5 && (cosine(0, 2) - 1.0).abs() < 1e-5);
     assert!(cosine(0, 1) < 0.99, "{}", cosine(0, 1));
     // Each of the three texts has the begin token and one to three tokens of text.
@@ -127,6 +159,10 @@ async fn embeddings_have_both_encodings() {
     ] {
         let (status, answer) = ask("/v1/embeddings", &body).await;
         let answer: Value = serde_json::from_str(&answer).unwrap();
-        assert_eq!((status, &answer["error"]["param"]), (StatusCode::BAD_REQUEST, &json!(param)), "{answer}");
+        assert_eq!(
+            (status, &answer["error"]["param"]),
+            (StatusCode::BAD_REQUEST, &json!(param)),
+            "{answer}"
+        );
     }
 }

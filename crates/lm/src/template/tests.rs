@@ -20,7 +20,10 @@ fn source(source: &str, begin: &str, end: &str) -> TemplateSource {
 fn conversations_are_written_as_the_template_says() {
     let template = ChatTemplate::new(source(SOURCE, "[", "]")).unwrap();
     let asked = [Message::new("system", "Be brief. "), Message::new("user", "hello")];
-    assert_eq!(template.render(&asked, Turn::Answer).unwrap(), "[<system>Be brief.]\n<user>hello]\n<assistant>");
+    assert_eq!(
+        template.render(&asked, Turn::Answer).unwrap(),
+        "[<system>Be brief.]\n<user>hello]\n<assistant>"
+    );
     let begun = [Message::new("user", "hello"), Message::new("assistant", "he")];
     assert_eq!(template.render(&begun, Turn::Continued).unwrap(), "[<user>hello]\n<assistant>he");
     let error = template.render(&[Message::new("tool", "1")], Turn::Answer).unwrap_err();
@@ -28,8 +31,9 @@ fn conversations_are_written_as_the_template_says() {
     assert!(ChatTemplate::new(source("{% if %}", "", "")).is_err());
 }
 
-/// Columns: template · text of the begin token · prompt of one message · prompt of a conversation with a system message
-/// and an answer. The prompts are those of Jinja2 with the settings of transformers' `apply_chat_template`.
+/// Columns: template · text of the begin token · prompt of one message · prompt of a conversation
+/// with a system message and an answer. The prompts are those of Jinja2 with the settings of
+/// transformers' `apply_chat_template`.
 #[test]
 fn templates_of_models_render_as_in_transformers() {
     let one = [Message::new("user", "hello")];
@@ -80,7 +84,9 @@ fn templates_of_models_render_as_in_transformers() {
 /// Columns: template · what a direct prompt has after the prompt of other answers
 #[test]
 fn direct_prompt_ends_the_reasoning_of_models_that_reason() {
-    for (template, added) in [(SMOLLM2, ""), (QWEN_2, ""), (QWEN_3, "<think>\n\n</think>\n\n"), (GEMMA_3, "")] {
+    for (template, added) in
+        [(SMOLLM2, ""), (QWEN_2, ""), (QWEN_3, "<think>\n\n</think>\n\n"), (GEMMA_3, "")]
+    {
         let template = ChatTemplate::new(source(template, "", "")).unwrap();
         let messages = [Message::new("user", "hello")];
         let expected = template.render(&messages, Turn::Answer).unwrap() + added;
@@ -92,7 +98,6 @@ fn direct_prompt_ends_the_reasoning_of_models_that_reason() {
 fn refusal_of_a_template_is_an_error_with_its_message() {
     let template = ChatTemplate::new(source(GEMMA_3, "", "")).unwrap();
     let error = template.render(&[Message::new("assistant", "hi")], Turn::Answer).unwrap_err();
-    let expected =
-        "cannot apply the chat template: Conversation roles must alternate user/assistant/user/assistant/...";
+    let expected = "cannot apply the chat template: Conversation roles must alternate user/assistant/user/assistant/...";
     assert_eq!(error.to_string(), expected);
 }

@@ -11,14 +11,19 @@ use crate::{LoadError, ModelError};
 
 impl Vocabulary {
     /// Loads the vocabulary of a model with `size` tokens from a directory.
-    pub(crate) fn open(directory: &Path, size: usize, begin: Option<u32>, ends: Vec<u32>) -> Result<Self, LoadError> {
+    pub(crate) fn open(
+        directory: &Path,
+        size: usize,
+        begin: Option<u32>,
+        ends: Vec<u32>,
+    ) -> Result<Self, LoadError> {
         let path = directory.join("tokenizer.json");
         let bytes = crate::checkpoint::read(&path)?;
         Self::parse(&path, bytes, size, begin, ends)
     }
 
-    /// Loads the vocabulary of a model with `size` tokens from a GGUF file: the `tokenizer.json` beside the file, or else
-    /// the tokenizer `embedded` in it, or why it has none.
+    /// Loads the vocabulary of a model with `size` tokens from a GGUF file: the `tokenizer.json`
+    /// beside the file, or else the tokenizer `embedded` in it, or why it has none.
     pub(crate) fn of_gguf(
         path: &Path,
         embedded: Result<serde_json::Value, String>,
@@ -33,13 +38,15 @@ impl Vocabulary {
         match embedded {
             Ok(embedded) => Self::parse(path, embedded.to_string(), size, begin, ends),
             Err(reason) => {
-                let message = format!("{reason}; hint: put the model's tokenizer.json beside the file");
+                let message =
+                    format!("{reason}; hint: put the model's tokenizer.json beside the file");
                 Err(LoadError::tokenizer(path, message))
             }
         }
     }
 
-    /// Parses the content of a `tokenizer.json` of a model with `size` tokens; `path` is the file for errors.
+    /// Parses the content of a `tokenizer.json` of a model with `size` tokens; `path` is the file
+    /// for errors.
     ///
     /// # Errors
     /// [`LoadError::Tokenizer`] when the content is malformed, or belongs to another model.
@@ -50,8 +57,10 @@ impl Vocabulary {
         begin: Option<u32>,
         ends: Vec<u32>,
     ) -> Result<Self, LoadError> {
-        let tokenizer = Tokenizer::from_bytes(bytes_without_bom(bytes.as_ref()))
-            .map_err(|error| LoadError::tokenizer(path, format!("{error}; hint: download it again")))?;
+        let tokenizer =
+            Tokenizer::from_bytes(bytes_without_bom(bytes.as_ref())).map_err(|error| {
+                LoadError::tokenizer(path, format!("{error}; hint: download it again"))
+            })?;
         let tokens = tokenizer.get_vocab_size(true);
         if tokens > size {
             let message = format!(
@@ -64,16 +73,19 @@ impl Vocabulary {
             let message = "the model names no eos_token_id; hint: add it to the configuration";
             return Err(LoadError::tokenizer(path, message));
         }
-        let count = u32::try_from(size).map_err(|_| LoadError::tokenizer(path, "too many tokens"))?;
+        let count =
+            u32::try_from(size).map_err(|_| LoadError::tokenizer(path, "too many tokens"))?;
         if let Some(token) = begin.iter().chain(&ends).find(|token| **token >= count) {
-            let message =
-                format!("bos or eos token {token} is outside the vocabulary; hint: correct it in the configuration");
+            let message = format!(
+                "bos or eos token {token} is outside the vocabulary; hint: correct it in the configuration"
+            );
             return Err(LoadError::tokenizer(path, message));
         }
         let special = tokenizer.get_added_tokens_decoder();
         let steering: Vec<bool> = (0..count)
             .map(|token| {
-                special.get(&token).is_some_and(|token| token.special) || tokenizer.id_to_token(token).is_none()
+                special.get(&token).is_some_and(|token| token.special)
+                    || tokenizer.id_to_token(token).is_none()
             })
             .collect();
         // A user's text cannot name a special token.
@@ -95,7 +107,8 @@ impl Vocabulary {
         })
     }
 
-    /// Returns the content of the `tokenizer.json`; `None` for the vocabulary of seeded models, which has none.
+    /// Returns the content of the `tokenizer.json`; `None` for the vocabulary of seeded models,
+    /// which has none.
     pub fn to_json(&self) -> Option<String> {
         match &self.coder {
             Coder::Longest(_) => None,
@@ -103,13 +116,16 @@ impl Vocabulary {
         }
     }
 
-    /// Returns whether the vocabulary has role tokens, with which conversations can be encoded without a chat template.
+    /// Returns whether the vocabulary has role tokens, with which conversations can be encoded
+    /// without a chat template.
     pub(crate) const fn has_roles(&self) -> bool {
         matches!(self.coder, Coder::Longest(_))
     }
 }
 
 pub(super) fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, ModelError> {
-    let encoded = tokenizer.encode_fast(text, false).map_err(|error| ModelError::Tokenizer(error.to_string()))?;
+    let encoded = tokenizer
+        .encode_fast(text, false)
+        .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
     Ok(encoded.get_ids().to_vec())
 }

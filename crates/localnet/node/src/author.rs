@@ -1,8 +1,9 @@
 //! The block author: the single thread that produces blocks.
 //!
-//! A block is announced after its commit, never before: everything that a client has seen survives `kill -9`. Blocks
-//! that are due at the same time (after `mine 1000`, or on the fastest clock) share a commit as long as none of them
-//! includes a submitted extrinsic. A second thread writes one group of such blocks while the author builds the next.
+//! A block is announced after its commit, never before: everything that a client has seen survives
+//! `kill -9`. Blocks that are due at the same time (after `mine 1000`, or on the fastest clock)
+//! share a commit as long as none of them includes a submitted extrinsic. A second thread writes
+//! one group of such blocks while the author builds the next.
 
 mod build;
 mod error;
@@ -90,8 +91,8 @@ pub(crate) struct Done {
     pub(crate) applied: Option<Applied>,
 }
 
-/// A command to produce blocks immediately, or to change the chain's newest block or time, with the channel on which
-/// its result is sent.
+/// A command to produce blocks immediately, or to change the chain's newest block or time, with the
+/// channel on which its result is sent.
 pub(crate) struct Command {
     pub(crate) goal: Goal,
     pub(crate) reply: oneshot::Sender<Result<Done, AuthorError>>,
@@ -103,13 +104,18 @@ pub(crate) fn slot(state: &impl Backend<BlakeTwo256>) -> Result<u64, CallError> 
 }
 
 /// Returns the time after which the block after `head` is stamped, in milliseconds.
-fn stated_at(head: &Head, state: &impl Backend<BlakeTwo256, Error = String>, time: Time) -> Result<u64, BuildError> {
+fn stated_at(
+    head: &Head,
+    state: &impl Backend<BlakeTwo256, Error = String>,
+    time: Time,
+) -> Result<u64, BuildError> {
     match head.number() {
         // The genesis block has no timestamp.
         0 if time.floor == 0 => Ok(wall_millis()),
         0 => Ok(time.floor),
         number => {
-            let stated = stated_time(state).map_err(|reason| BuildError::State { number, reason })?;
+            let stated =
+                stated_time(state).map_err(|reason| BuildError::State { number, reason })?;
             Ok(stated.max(time.floor))
         }
     }
@@ -132,8 +138,8 @@ pub(crate) struct Author {
 }
 
 impl Author {
-    /// Creates an author that continues from the chain's head; the time of a new chain begins at `start`, and its first
-    /// block is stamped at least one slot later.
+    /// Creates an author that continues from the chain's head; the time of a new chain begins at
+    /// `start`, and its first block is stamped at least one slot later.
     ///
     /// # Errors
     /// [`AuthorError::BlockTime`]; also if the head's state cannot be read.
@@ -169,13 +175,15 @@ impl Author {
         let mut due = Instant::now();
         while !self.is_stopping() {
             let command = match self.clock {
-                Clock::Manual | Clock::Instant => commands.recv().map_err(|_| TryRecvError::Disconnected),
-                Clock::Fastest | Clock::Every(_) => {
-                    commands.recv_timeout(due.saturating_duration_since(Instant::now())).map_err(|error| match error {
+                Clock::Manual | Clock::Instant => {
+                    commands.recv().map_err(|_| TryRecvError::Disconnected)
+                }
+                Clock::Fastest | Clock::Every(_) => commands
+                    .recv_timeout(due.saturating_duration_since(Instant::now()))
+                    .map_err(|error| match error {
                         RecvTimeoutError::Timeout => TryRecvError::Empty,
                         RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
-                    })
-                }
+                    }),
             };
             match command {
                 Ok(command) => {
@@ -206,7 +214,8 @@ impl Author {
         }
     }
 
-    /// On the clock [`Clock::Instant`], produces blocks with the extrinsics that are ready in the pool.
+    /// On the clock [`Clock::Instant`], produces blocks with the extrinsics that are ready in the
+    /// pool.
     fn include_submitted(&mut self) {
         while self.clock == Clock::Instant && !self.is_stopping() {
             let (ready, _) = self.chain.pool.size();
@@ -235,9 +244,10 @@ impl Author {
         let done = match goal {
             Goal::Submitted => Ok(None),
             Goal::Blocks(blocks) => self.make_while(blocks, wanted).map(|()| None),
-            Goal::Epoch(netuid) => {
-                self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)).map(|()| None)
-            }
+            Goal::Epoch(netuid) => self
+                .blocks_to_epoch(netuid)
+                .and_then(|blocks| self.make_while(blocks, wanted))
+                .map(|()| None),
             Goal::Revert(name) => self.revert(&name).map(|()| None),
             Goal::Advance(millis) => self.advance(millis).map(|()| None),
             Goal::Impersonate(account, call) => self.impersonate(account, *call),
@@ -267,7 +277,12 @@ impl Author {
     }
 
     /// Stages a block as the new tip.
-    fn stage(&mut self, head: &Head, extrinsics: Vec<Vec<u8>>, nodes: BackendTransaction<BlakeTwo256>) -> Staged {
+    fn stage(
+        &mut self,
+        head: &Head,
+        extrinsics: Vec<Vec<u8>>,
+        nodes: BackendTransaction<BlakeTwo256>,
+    ) -> Staged {
         self.tip = head.clone();
         self.chain.store.stage(head.clone(), extrinsics, nodes)
     }
@@ -281,7 +296,11 @@ impl Author {
 
     /// Adds to the timestamps of the following blocks.
     fn advance(&mut self, millis: u64) -> Result<(), AuthorError> {
-        let floor = self.stated.checked_add(millis).filter(|floor| *floor <= MAX_TIME).ok_or(AuthorError::TooLate)?;
+        let floor = self
+            .stated
+            .checked_add(millis)
+            .filter(|floor| *floor <= MAX_TIME)
+            .ok_or(AuthorError::TooLate)?;
         let time = Time { offset: self.time.offset.saturating_add_unsigned(millis), floor };
         self.chain.store.set_time(time)?;
         (self.stated, self.time) = (floor, time);
@@ -289,9 +308,15 @@ impl Author {
     }
 
     /// Produces a block with a call of an account whose key is not needed.
-    fn impersonate(&mut self, account: AccountId, call: RuntimeCall) -> Result<Option<Applied>, AuthorError> {
+    fn impersonate(
+        &mut self,
+        account: AccountId,
+        call: RuntimeCall,
+    ) -> Result<Option<Applied>, AuthorError> {
         let state = self.chain.store.tip(&self.tip)?;
-        let built = within(&mut Overlay::default(), &state, || impersonate(&self.tip.header, account, call))?;
+        let built = within(&mut Overlay::default(), &state, || {
+            impersonate(&self.tip.header, account, call)
+        })?;
         let (extrinsic, directive) = built.map_err(|error| BuildError::Refused(error.into()))?;
         self.make_alone(&Addition { directive, extrinsic: Some(extrinsic.encode()) })
     }
@@ -324,7 +349,9 @@ impl Author {
                 let group = std::mem::take(&mut self.group);
                 let is_committing = !group.is_empty();
                 if is_committing {
-                    committer.get_or_insert_with(|| Committer::start(scope, self.chain.clone())).send(group);
+                    committer
+                        .get_or_insert_with(|| Committer::start(scope, self.chain.clone()))
+                        .send(group);
                 }
                 let made = self.make_group(&mut left, &wanted);
                 if is_committing && let Some(committer) = &mut committer {
@@ -343,7 +370,11 @@ impl Author {
     }
 
     /// Produces blocks that share a commit. Returns whether more blocks are to be produced.
-    fn make_group(&mut self, left: &mut u32, wanted: impl Fn() -> bool) -> Result<bool, AuthorError> {
+    fn make_group(
+        &mut self,
+        left: &mut u32,
+        wanted: impl Fn() -> bool,
+    ) -> Result<bool, AuthorError> {
         while *left > 0 && wanted() {
             if self.is_stopping() {
                 return Err(AuthorError::Stopping);
@@ -380,10 +411,12 @@ impl Author {
         let now = wall_millis().saturating_add_signed(self.time.offset);
         let millis = self.clock.stamp(self.stated, self.slot, now);
         let state = self.chain.store.tip(&self.tip)?;
-        let built = build(&self.tip, &state, millis, self.slot, queued, &self.shield_key, addition)?;
+        let built =
+            build(&self.tip, &state, millis, self.slot, queued, &self.shield_key, addition)?;
         state.advance(built.head.header.state_root, &built.changes);
         let seq_of = |position: usize| queued.get(position).map(|call| call.seq);
-        let included: Vec<_> = built.included.iter().filter_map(|position| seq_of(*position)).collect();
+        let included: Vec<_> =
+            built.included.iter().filter_map(|position| seq_of(*position)).collect();
         let invalid = built.skipped.iter().filter(|(_, why)| *why == SkipReason::Invalid);
         let invalid: Vec<_> = invalid.filter_map(|(position, _)| seq_of(*position)).collect();
         let staged = self.stage(&built.head, built.extrinsics, built.nodes);
@@ -404,7 +437,8 @@ impl Author {
         self.settle(written)
     }
 
-    /// Handles the result of a commit: if it failed, the author continues from the newest committed block.
+    /// Handles the result of a commit: if it failed, the author continues from the newest committed
+    /// block.
     fn settle(&mut self, written: Result<(), StoreError>) -> Result<(), AuthorError> {
         if let Err(error) = written {
             self.fall_back();

@@ -76,14 +76,28 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Creates a chain, and a receiver that resolves when the last reference is dropped and the database file is
-    /// closed.
-    pub(crate) fn new(store: Store, pool: Pool, genesis: H256, head: Head) -> (Self, oneshot::Receiver<()>) {
+    /// Creates a chain, and a receiver that resolves when the last reference is dropped and the
+    /// database file is closed.
+    pub(crate) fn new(
+        store: Store,
+        pool: Pool,
+        genesis: H256,
+        head: Head,
+    ) -> (Self, oneshot::Receiver<()>) {
         let (closing, closed) = oneshot::channel();
         let (head, news) = (RwLock::new(head), broadcast::channel(BACKLOG).0);
         let is_restarting = AtomicBool::new(false);
-        let chain =
-            Self { store, pool, genesis, leader: None, finality_lag: 0, head, is_restarting, news, _closed: closing };
+        let chain = Self {
+            store,
+            pool,
+            genesis,
+            leader: None,
+            finality_lag: 0,
+            head,
+            is_restarting,
+            news,
+            _closed: closing,
+        };
         (chain, closed)
     }
 
@@ -97,8 +111,8 @@ impl Chain {
         self.finalized_at(&self.head())
     }
 
-    /// Returns the newest finalized block while `head` is the newest committed one. If the chain begins later, as a
-    /// fork does, that is its first block.
+    /// Returns the newest finalized block while `head` is the newest committed one. If the chain
+    /// begins later, as a fork does, that is its first block.
     pub(crate) fn finalized_at(&self, head: &Head) -> Result<Head, StoreError> {
         for number in head.number().saturating_sub(self.finality_lag)..head.number() {
             if let Some(hash) = self.store.hash(number)?
@@ -115,7 +129,11 @@ impl Chain {
         loop {
             let (head, mut news) = self.follow();
             match self.store.header(hash) {
-                Ok(Some(header)) if header.number.saturating_add(self.finality_lag) <= head.number() => return true,
+                Ok(Some(header))
+                    if header.number.saturating_add(self.finality_lag) <= head.number() =>
+                {
+                    return true;
+                }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return false,
             }
@@ -136,7 +154,8 @@ impl Chain {
         self.publish_at(block.head.clone(), News::Block(block));
     }
 
-    /// Sets the head and notifies subscribers, without a gap in which [`Self::follow`] could miss or repeat an event.
+    /// Sets the head and notifies subscribers, without a gap in which [`Self::follow`] could miss
+    /// or repeat an event.
     fn publish_at(&self, head: Head, news: News) {
         let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
         *newest = head;
@@ -144,13 +163,15 @@ impl Chain {
         let _ = self.news.send(Arc::new(news));
     }
 
-    /// Reverts the chain to an earlier block and time: deletes the later blocks, and drops all pooled extrinsics.
+    /// Reverts the chain to an earlier block and time: deletes the later blocks, and drops all
+    /// pooled extrinsics.
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged, but the pool is empty.
     pub(crate) fn revert(&self, target: &Head, time: Time) -> Result<(), StoreError> {
         let left = self.head();
-        // Published first: this block exists before and after the deletion, so every request finds a state.
+        // Published first: this block exists before and after the deletion, so every request finds
+        // a state.
         self.pool.reset(target.clone());
         self.publish_at(target.clone(), News::Reverted(target.clone()));
         let reverted = self.store.revert(target, time);
@@ -197,9 +218,14 @@ impl Chain {
         }
     }
 
-    /// Calls the runtime on the state after the block with this hash; without a hash, after the newest block. Discards
-    /// all changes.
-    pub(crate) fn call(&self, at: Option<H256>, method: &str, data: &[u8]) -> Result<Vec<u8>, StateError> {
+    /// Calls the runtime on the state after the block with this hash; without a hash, after the
+    /// newest block. Discards all changes.
+    pub(crate) fn call(
+        &self,
+        at: Option<H256>,
+        method: &str,
+        data: &[u8],
+    ) -> Result<Vec<u8>, StateError> {
         let (_, state) = self.state(at)?;
         Ok(call(&mut Overlay::default(), &state, method, data)?)
     }
@@ -207,7 +233,8 @@ impl Chain {
     /// Submits an extrinsic to this node's pool.
     ///
     /// # Errors
-    /// [`SubmitError`]; [`SubmitError::Unreachable`] if the node follows another one, whose pool has all extrinsics.
+    /// [`SubmitError`]; [`SubmitError::Unreachable`] if the node follows another one, whose pool
+    /// has all extrinsics.
     pub(crate) fn submit(&self, bytes: Vec<u8>, watcher: Watcher) -> Result<H256, SubmitError> {
         if let Some(leader) = &self.leader {
             return Err(SubmitError::Unreachable(leader.url().to_owned()));
@@ -215,7 +242,8 @@ impl Chain {
         self.pool.submit(&self.store, bytes, watcher)
     }
 
-    /// Returns the store for changes of its named snapshots, which a node that follows another one refuses.
+    /// Returns the store for changes of its named snapshots, which a node that follows another one
+    /// refuses.
     ///
     /// # Errors
     /// [`SnapshotError::Following`] if the node follows another one.

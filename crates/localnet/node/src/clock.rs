@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Schedule of block production, and the timestamps of blocks. A slot is the chain's block time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// One block per interval, each stamped with the wall-clock time plus the offset that was set, but at least one slot
-    /// after its parent's timestamp.
+    /// One block per interval, each stamped with the wall-clock time plus the offset that was set,
+    /// but at least one slot after its parent's timestamp.
     Every(Duration),
     /// Blocks as fast as possible, each stamped one slot after its parent.
     Fastest,
@@ -22,8 +22,8 @@ impl Clock {
     /// One block every 250 milliseconds, as on the reference's fast local network.
     pub const FAST: Self = Self::Every(Duration::from_millis(250));
 
-    /// Returns the block time of a new chain on this clock, in milliseconds. Clocks without an interval use the block
-    /// time of the fast local network.
+    /// Returns the block time of a new chain on this clock, in milliseconds. Clocks without an
+    /// interval use the block time of the fast local network.
     pub(crate) fn slot(self) -> u64 {
         match self {
             Self::Every(pause) => u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1),
@@ -31,7 +31,8 @@ impl Clock {
         }
     }
 
-    /// Returns the timestamp of a block in milliseconds, given its parent's timestamp and the chain's time.
+    /// Returns the timestamp of a block in milliseconds, given its parent's timestamp and the
+    /// chain's time.
     pub(crate) fn stamp(self, parent: u64, slot: u64, now: u64) -> u64 {
         let min = parent.saturating_add(slot);
         match self {
@@ -60,8 +61,15 @@ mod tests {
     #[test]
     fn a_chain_has_the_block_time_of_the_clock_that_it_begins_on() {
         let every = |micros| Clock::Every(Duration::from_micros(micros));
-        let clocks =
-            [Clock::PRODUCTION, Clock::FAST, Clock::Manual, Clock::Fastest, Clock::Instant, every(50_000), every(1)];
+        let clocks = [
+            Clock::PRODUCTION,
+            Clock::FAST,
+            Clock::Manual,
+            Clock::Fastest,
+            Clock::Instant,
+            every(50_000),
+            every(1),
+        ];
         assert_eq!(clocks.map(Clock::slot), [12_000, 250, 250, 250, 250, 50, 1]);
     }
 

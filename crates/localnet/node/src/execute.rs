@@ -34,7 +34,8 @@ pub enum CallError {
     },
 }
 
-/// Calls the runtime method `method` with the SCALE-encoded arguments `data` on `state` with the changes of `overlay`.
+/// Calls the runtime method `method` with the SCALE-encoded arguments `data` on `state` with the
+/// changes of `overlay`.
 ///
 /// # Errors
 /// [`CallError`]; after a panic, storage transactions left open by the call are rolled back.
@@ -44,7 +45,8 @@ pub(crate) fn call<B: Backend<BlakeTwo256>>(
     method: &str,
     data: &[u8],
 ) -> Result<Vec<u8>, CallError> {
-    within(overlay, state, || api::dispatch(method, data))?.ok_or_else(|| CallError::UnknownMethod(method.to_owned()))
+    within(overlay, state, || api::dispatch(method, data))?
+        .ok_or_else(|| CallError::UnknownMethod(method.to_owned()))
 }
 
 /// Runs native runtime code on `state` with the changes of `overlay`.
@@ -99,7 +101,8 @@ mod tests {
         });
         assert_eq!(panicked, Err(CallError::Panicked("a pallet's defect".to_owned())));
         overlay.rollback_transaction().unwrap();
-        let read = |key: &'static [u8]| move || sp_io::storage::get(key).map(|value| value.to_vec());
+        let read =
+            |key: &'static [u8]| move || sp_io::storage::get(key).map(|value| value.to_vec());
         assert_eq!(within(&mut overlay, &state, read(b"kept")).unwrap(), Some(b"1".to_vec()));
         assert_eq!(within(&mut overlay, &state, read(b"deep")).unwrap(), None);
     }

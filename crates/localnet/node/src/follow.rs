@@ -1,9 +1,10 @@
 //! Following another node: a node imports the blocks of its leader, and forwards extrinsics to it.
 //!
-//! The follower only uses the leader's public JSON-RPC methods, and trusts none of its answers: it executes each block
-//! and compares the result with the header. A revert of the leader shows as a head that does not follow the follower's
-//! own: the follower reverts to the newest block that both chains have. Only if there is none, or if the leader has
-//! pruned the next block, does the follower fetch a complete state and continue from there.
+//! The follower only uses the leader's public JSON-RPC methods, and trusts none of its answers: it
+//! executes each block and compares the result with the header. A revert of the leader shows as a
+//! head that does not follow the follower's own: the follower reverts to the newest block that both
+//! chains have. Only if there is none, or if the leader has pruned the next block, does the
+//! follower fetch a complete state and continue from there.
 
 mod leader;
 
@@ -41,7 +42,9 @@ const IMPORT_WITHIN: Duration = Duration::from_secs(30);
 #[non_exhaustive]
 pub enum FollowError {
     /// The leader does not respond.
-    #[error("cannot reach the node to follow at {url}: {reason}; hint: start that node first, or check the URL")]
+    #[error(
+        "cannot reach the node to follow at {url}: {reason}; hint: start that node first, or check the URL"
+    )]
     Unreachable {
         /// URL of the leader.
         url: String,
@@ -59,7 +62,9 @@ pub enum FollowError {
         reason: String,
     },
     /// The node at the URL runs other software.
-    #[error("the node at {url} is {found:?}, which cannot be followed; hint: follow a tao localnet")]
+    #[error(
+        "the node at {url} is {found:?}, which cannot be followed; hint: follow a tao localnet"
+    )]
     NotLocalnet {
         /// URL of the node.
         url: String,
@@ -190,7 +195,12 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// Starts to follow a leader.
-    pub(crate) fn start(chain: Arc<Chain>, leader: Arc<Leader>, control: Control, history: History) -> Following {
+    pub(crate) fn start(
+        chain: Arc<Chain>,
+        leader: Arc<Leader>,
+        control: Control,
+        history: History,
+    ) -> Following {
         let follower = Self { chain, leader, control, history };
         Following(tokio::spawn(follower.run()))
     }
@@ -219,14 +229,19 @@ impl Follower {
         let link = self.leader.connect().await?;
         let found = link.genesis().await?.hash;
         if found != self.chain.genesis {
-            return Err(FollowError::Genesis { url: link.url().to_owned(), found, own: self.chain.genesis });
+            return Err(FollowError::Genesis {
+                url: link.url().to_owned(),
+                found,
+                own: self.chain.genesis,
+            });
         }
         let mut heads = link.heads().await?;
         let (arrived, mut arrivals) = watch::channel(());
         // Reads without pause: the client drops a subscription whose notifications are not read.
         let read = async {
             while let Some(head) = heads.next().await {
-                let head = head.map_err(|error| link.malformed("chain_subscribeNewHeads", &error))?;
+                let head =
+                    head.map_err(|error| link.malformed("chain_subscribeNewHeads", &error))?;
                 self.leader.set_height(head.number);
                 arrived.send_replace(());
             }
@@ -262,7 +277,11 @@ impl Follower {
                 }
             }
             if !self.leader.is_followed() {
-                tracing::info!(leader = self.leader.url(), block = self.chain.head().number(), "following");
+                tracing::info!(
+                    leader = self.leader.url(),
+                    block = self.chain.head().number(),
+                    "following"
+                );
                 self.leader.followed(link);
             }
             if is_done {
@@ -307,7 +326,12 @@ impl Follower {
     }
 
     /// Returns the newest block that both chains have, among those whose state is stored here.
-    async fn common(&self, link: &Link, own: &Head, newest: &Head) -> Result<Option<(u32, H256)>, FollowError> {
+    async fn common(
+        &self,
+        link: &Link,
+        own: &Head,
+        newest: &Head,
+    ) -> Result<Option<(u32, H256)>, FollowError> {
         let oldest = self.chain.store.oldest_state()?;
         let mut last = own.number().min(newest.number());
         let mut count = 1;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 const BLOCKS: &str = "taonet_localnet_blocks_total";
 const EXTRINSICS: &str = "taonet_localnet_extrinsics_total";
@@ -21,7 +23,10 @@ pub(crate) fn describe() {
     describe_counter!(EXTRINSICS, "Extrinsics included in blocks, or dropped as invalid");
     describe_gauge!(HEIGHT, "Height of the newest block");
     describe_histogram!(BLOCK_SECONDS, Unit::Seconds, "Time to build or import one block");
-    describe_gauge!(LEADER_UP, "Whether the node is connected to the followed node and imports its blocks");
+    describe_gauge!(
+        LEADER_UP,
+        "Whether the node is connected to the followed node and imports its blocks"
+    );
     describe_gauge!(LEADER_HEIGHT, "Height of the newest block of the followed node");
     describe_counter!(STATE_FETCHES, "Complete states fetched from the followed node");
     describe_gauge!(POOL, "Extrinsics in the pool");

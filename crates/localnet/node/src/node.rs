@@ -30,7 +30,8 @@ use crate::store::{Head, History, KEPT_BLOCKS, Snapshot, Store, StoreError};
 
 pub(crate) use control::Control;
 
-/// The stack size of the author's thread, in bytes: calls can be nested, and the runtime recurses into them.
+/// The stack size of the author's thread, in bytes: calls can be nested, and the runtime recurses
+/// into them.
 const STACK: usize = 64 << 20;
 /// The timeout of a node's shutdown; client connections that are still open are then dropped.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -39,46 +40,51 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NodeConfig {
-    /// The genesis state of a new chain, to which the clock's block time is added; with a recording of
-    /// `taonet-localnet-recording`, the chain continues after a block of another one. An existing chain must have the
-    /// same genesis state. `None` opens an existing chain with any genesis state, and never creates one.
+    /// The genesis state of a new chain, to which the clock's block time is added; with a recording
+    /// of `taonet-localnet-recording`, the chain continues after a block of another one. An
+    /// existing chain must have the same genesis state. `None` opens an existing chain with any
+    /// genesis state, and never creates one.
     pub genesis: Option<Storage>,
     /// The directory of the chain; `None` keeps it in memory until shutdown.
     pub directory: Option<PathBuf>,
-    /// The schedule of block production; `None` for the clock on which an existing chain last ran, and for
-    /// [`Clock::FAST`] with a new chain.
+    /// The schedule of block production; `None` for the clock on which an existing chain last ran,
+    /// and for [`Clock::FAST`] with a new chain.
     pub clock: Option<Clock>,
     /// The retention of old blocks and their states.
     pub history: History,
-    /// The number of newest blocks whose headers and bodies are kept, also after their states are pruned, as a node of
-    /// the real chain keeps them; the genesis block is always kept. With a smaller number than that of `history`,
-    /// blocks are pruned with their states.
+    /// The number of newest blocks whose headers and bodies are kept, also after their states are
+    /// pruned, as a node of the real chain keeps them; the genesis block is always kept. With a
+    /// smaller number than that of `history`, blocks are pruned with their states.
     pub kept_blocks: u32,
-    /// The address on which the JSON-RPC server listens, for both HTTP and WebSocket; port 0 picks a free port.
+    /// The address on which the JSON-RPC server listens, for both HTTP and WebSocket; port 0 picks
+    /// a free port.
     pub listen: SocketAddr,
-    /// Whether to serve `dev_` methods (mine, stop, save a snapshot …), which anyone who can reach the port can call.
+    /// Whether to serve `dev_` methods (mine, stop, save a snapshot …), which anyone who can reach
+    /// the port can call.
     pub dev_methods: bool,
-    /// Origins of web pages that may connect in addition to loopback origins, for example `https://polkadot.js.org`.
-    /// Browsers let any page connect, and send the page's origin.
+    /// Origins of web pages that may connect in addition to loopback origins, for example
+    /// `https://polkadot.js.org`. Browsers let any page connect, and send the page's origin.
     pub allow_origins: Vec<String>,
     /// The per-client limits of the RPC server.
     pub rpc: RpcLimits,
     /// The limits of the transaction pool.
     pub pool: PoolLimits,
-    /// The WebSocket URL of another localnet to follow. The node then imports the other node's blocks, forwards
-    /// extrinsics to it and produces no blocks; `genesis`, `clock`, `pool` and `start` have no effect.
+    /// The WebSocket URL of another localnet to follow. The node then imports the other node's
+    /// blocks, forwards extrinsics to it and produces no blocks; `genesis`, `clock`, `pool` and
+    /// `start` have no effect.
     pub follow: Option<String>,
-    /// The time at which a new chain begins, in milliseconds since the Unix epoch; `None` for the wall clock. The first
-    /// block is stamped at least one slot later, and the chain's clock runs from there. If set, a chain on the manual
-    /// clock is the same on every run.
+    /// The time at which a new chain begins, in milliseconds since the Unix epoch; `None` for the
+    /// wall clock. The first block is stamped at least one slot later, and the chain's clock runs
+    /// from there. If set, a chain on the manual clock is the same on every run.
     pub start: Option<u64>,
-    /// The number of newest blocks that are not finalized, as on a real chain, whose validators vote on blocks; 0
-    /// finalizes each block at once.
+    /// The number of newest blocks that are not finalized, as on a real chain, whose validators
+    /// vote on blocks; 0 finalizes each block at once.
     pub finality_lag: u32,
 }
 
 impl NodeConfig {
-    /// Creates a configuration of a chain in memory on the manual clock, served on a free loopback port.
+    /// Creates a configuration of a chain in memory on the manual clock, served on a free loopback
+    /// port.
     pub fn new(genesis: Storage) -> Self {
         Self {
             genesis: Some(genesis),
@@ -114,7 +120,8 @@ pub enum NodeError {
          chain with tao localnet reset"
     )]
     OwnChain(PathBuf),
-    /// Starting the block author failed, for example because the requested block time differs from the chain's.
+    /// Starting the block author failed, for example because the requested block time differs from
+    /// the chain's.
     #[error(transparent)]
     Author(#[from] AuthorError),
     /// The requested history is too short.
@@ -147,7 +154,8 @@ pub enum NodeError {
 pub struct Node;
 
 impl Node {
-    /// Opens or creates the chain, and serves it over JSON-RPC. Must be called within a Tokio runtime.
+    /// Opens or creates the chain, and serves it over JSON-RPC. Must be called within a Tokio
+    /// runtime.
     ///
     /// # Errors
     /// [`NodeError`].
@@ -177,8 +185,9 @@ impl Node {
         chain.finality_lag = config.finality_lag;
         let chain = Arc::new(chain);
         let stopping = Arc::new(AtomicBool::new(false));
-        let author =
-            guarded(&config, || Author::new(chain.clone(), clock, start, stopping.clone()).map_err(NodeError::from))?;
+        let author = guarded(&config, || {
+            Author::new(chain.clone(), clock, start, stopping.clone()).map_err(NodeError::from)
+        })?;
         let (control, inbox) = Control::new(stopping, config.follow.map(Into::into));
         let server = rpc::serve(
             config.listen,
@@ -202,7 +211,8 @@ impl Node {
             .map_err(NodeError::Thread)?;
         let author = control.attend(author, chain.clone());
         let clock = leader.is_none().then_some(clock);
-        let following = leader.map(|leader| Follower::start(chain.clone(), leader, control.clone(), config.history));
+        let following = leader
+            .map(|leader| Follower::start(chain.clone(), leader, control.clone(), config.history));
         Ok(NodeHandle { following, chain, control, server, author, closed, clock })
     }
 }
@@ -222,9 +232,14 @@ async fn open_follower(config: &NodeConfig, leader: &Leader) -> Result<Store, No
 }
 
 /// Returns a panic as an error: the database panics when it reads some damaged files.
-fn guarded<T>(config: &NodeConfig, read: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
+fn guarded<T>(
+    config: &NodeConfig,
+    read: impl FnOnce() -> Result<T, NodeError>,
+) -> Result<T, NodeError> {
     let read = catch_unwind(AssertUnwindSafe(read));
-    read.unwrap_or_else(|panic| Err(StoreError::of_panic(panic.as_ref(), config.directory.as_deref()).into()))
+    read.unwrap_or_else(|panic| {
+        Err(StoreError::of_panic(panic.as_ref(), config.directory.as_deref()).into())
+    })
 }
 
 /// Opens an existing chain, or creates one from the configuration.
@@ -241,12 +256,15 @@ fn open(config: &NodeConfig) -> Result<Store, NodeError> {
             store.check_genesis(with_block_time(block_time(&store)?))?;
             Ok(store)
         }
-        Err(StoreError::Missing(_)) => Ok(open(Some(with_block_time(config.clock.unwrap_or(Clock::FAST).slot())))?),
+        Err(StoreError::Missing(_)) => {
+            Ok(open(Some(with_block_time(config.clock.unwrap_or(Clock::FAST).slot())))?)
+        }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Returns the clock on which the chain last ran: one block per block time, if no other clock was stored.
+/// Returns the clock on which the chain last ran: one block per block time, if no other clock was
+/// stored.
 fn last_clock(store: &Store) -> Result<Clock, NodeError> {
     if let Some(clock) = store.clock()? {
         return Ok(clock);
@@ -259,7 +277,8 @@ fn block_time(store: &Store) -> Result<u64, NodeError> {
     Ok(slot(&store.tip(&store.head()?)?).map_err(AuthorError::from)?)
 }
 
-/// A running node. [`NodeHandle::stop`] shuts it down and waits; dropping it shuts it down without waiting.
+/// A running node. [`NodeHandle::stop`] shuts it down and waits; dropping it shuts it down without
+/// waiting.
 pub struct NodeHandle {
     following: Option<Following>,
     chain: Arc<Chain>,
@@ -272,7 +291,10 @@ pub struct NodeHandle {
 
 impl std::fmt::Debug for NodeHandle {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("NodeHandle").field("address", &self.address()).finish_non_exhaustive()
+        formatter
+            .debug_struct("NodeHandle")
+            .field("address", &self.address())
+            .finish_non_exhaustive()
     }
 }
 
@@ -307,8 +329,8 @@ impl NodeHandle {
         self.chain.genesis
     }
 
-    /// Produces `blocks` blocks immediately, regardless of the clock, and returns the newest. Dropping the future
-    /// cancels the command.
+    /// Produces `blocks` blocks immediately, regardless of the clock, and returns the newest.
+    /// Dropping the future cancels the command.
     ///
     /// # Errors
     /// [`AuthorError`].
@@ -316,8 +338,8 @@ impl NodeHandle {
         Ok(self.control.command(Goal::Blocks(blocks)).await?.head)
     }
 
-    /// Produces blocks up to and including the next one in which this subnet's epoch runs, and returns that block.
-    /// Dropping the future cancels the command.
+    /// Produces blocks up to and including the next one in which this subnet's epoch runs, and
+    /// returns that block. Dropping the future cancels the command.
     ///
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::NoEpoch`] if the subnet does not exist or has no epochs.
@@ -341,8 +363,8 @@ impl NodeHandle {
         self.chain.store.snapshots()
     }
 
-    /// Reverts the chain to a named snapshot, and returns its block. Deletes the later blocks and their snapshots, and
-    /// drops all pooled extrinsics.
+    /// Reverts the chain to a named snapshot, and returns its block. Deletes the later blocks and
+    /// their snapshots, and drops all pooled extrinsics.
     ///
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::Snapshot`] if there is no such snapshot.
@@ -358,8 +380,8 @@ impl NodeHandle {
         self.chain.snapshots()?.forget(name)
     }
 
-    /// Adds a duration to the timestamps of the following blocks, and returns the time after which they are stamped, in
-    /// milliseconds since the Unix epoch. Produces no block.
+    /// Adds a duration to the timestamps of the following blocks, and returns the time after which
+    /// they are stamped, in milliseconds since the Unix epoch. Produces no block.
     ///
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::TooLate`] beyond the year 9999.
@@ -378,7 +400,8 @@ impl NodeHandle {
             return leader.submit(extrinsic).await;
         }
         let chain = self.chain.clone();
-        let submitted = self.server.workers().run(move || chain.submit(extrinsic, Watcher::default())).await;
+        let submitted =
+            self.server.workers().run(move || chain.submit(extrinsic, Watcher::default())).await;
         let submitted = submitted.unwrap_or(Err(SubmitError::Stopping));
         if let (Ok(_), Some(clock)) = (&submitted, self.clock) {
             self.control.submitted(clock);
@@ -406,7 +429,8 @@ impl NodeHandle {
         Ok(within(&mut Overlay::default(), &state, read).map_err(StateError::Call)?)
     }
 
-    /// Calls a runtime API method, such as `Core_version`, on the newest state, and returns the SCALE-encoded result.
+    /// Calls a runtime API method, such as `Core_version`, on the newest state, and returns the
+    /// SCALE-encoded result.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -430,8 +454,9 @@ impl NodeHandle {
         self.control.stopped().await
     }
 
-    /// Shuts the node down: commits the block in progress, completes requests in flight, and closes the connections and
-    /// the database file. Connections that are still open after 10 seconds are dropped.
+    /// Shuts the node down: commits the block in progress, completes requests in flight, and closes
+    /// the connections and the database file. Connections that are still open after 10 seconds are
+    /// dropped.
     pub async fn stop(self) {
         let Self { following, chain, control, server, author, closed, clock: _ } = self;
         drop(following);
@@ -461,7 +486,8 @@ mod tests {
 
     #[test]
     fn a_damaged_database_is_an_error_with_its_path() {
-        let config = NodeConfig { directory: Some("chain".into()), ..NodeConfig::new(Storage::default()) };
+        let config =
+            NodeConfig { directory: Some("chain".into()), ..NodeConfig::new(Storage::default()) };
         let error = guarded::<()>(&config, || panic!("a bad page")).unwrap_err().to_string();
         let database = Path::new("chain").join("chain.redb");
         assert!(error.contains(&format!("cannot open {}", database.display())), "{error}");

@@ -34,7 +34,8 @@ pub(crate) const DEPTH: u32 = 256;
 const BAN: Duration = Duration::from_mins(30);
 /// Maximum number of banned extrinsics in memory.
 const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
-/// Maximum number of repeated validations of an extrinsic while the head advances; the next validation blocks the head.
+/// Maximum number of repeated validations of an extrinsic while the head advances; the next
+/// validation blocks the head.
 const CHASES: usize = 3;
 
 /// The limits of the transaction pool.
@@ -85,7 +86,8 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(tip: Head, limits: PoolLimits) -> Self {
-        let inner = Inner { tip, graph: Graph::default(), bans: LruCache::new(BANS), closed: false };
+        let inner =
+            Inner { tip, graph: Graph::default(), bans: LruCache::new(BANS), closed: false };
         Self { inner: Mutex::new(inner), limits }
     }
 
@@ -93,13 +95,20 @@ impl Pool {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Validates an extrinsic and adds it to the pool. Verifies a signature: do not call this on the async executor.
+    /// Validates an extrinsic and adds it to the pool. Verifies a signature: do not call this on
+    /// the async executor.
     ///
     /// # Errors
     /// [`SubmitError`].
-    pub(crate) fn submit(&self, store: &Store, bytes: Vec<u8>, watcher: Watcher) -> Result<H256, SubmitError> {
-        let extrinsic = UncheckedExtrinsic::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice())
-            .map_err(SubmitError::Format)?;
+    pub(crate) fn submit(
+        &self,
+        store: &Store,
+        bytes: Vec<u8>,
+        watcher: Watcher,
+    ) -> Result<H256, SubmitError> {
+        let extrinsic =
+            UncheckedExtrinsic::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice())
+                .map_err(SubmitError::Format)?;
         let hash = BlakeTwo256::hash(&bytes);
         self.admit(hash)?;
         let mut chases = 0;
@@ -124,7 +133,8 @@ impl Pool {
                 chases += 1;
                 continue;
             } else {
-                // The head advances faster than this extrinsic is validated, so the head waits for this validation.
+                // The head advances faster than this extrinsic is validated, so the head waits for
+                // this validation.
                 validate(store, &inner.tip, &bytes)?
             };
             let at = inner.tip.number();
@@ -159,7 +169,8 @@ impl Pool {
     #[cfg(test)]
     pub(crate) fn force(&self, hash: H256, bytes: Vec<u8>) -> tokio::sync::mpsc::Receiver<TxEvent> {
         let (watcher, events) = Watcher::channel();
-        let valid = ValidTransaction { provides: vec![hash.as_bytes().to_vec()], ..Default::default() };
+        let valid =
+            ValidTransaction { provides: vec![hash.as_bytes().to_vec()], ..Default::default() };
         let entry = Entry::new(hash, bytes, None, watcher, valid, 0);
         self.lock().graph.insert(entry, &self.limits).unwrap();
         events
@@ -168,8 +179,13 @@ impl Pool {
     /// Returns the ready extrinsics in the order of inclusion.
     pub(crate) fn queued(&self) -> Vec<Queued> {
         let inner = self.lock();
-        let entry =
-            |seq| inner.graph.get(seq).map(|entry| Queued { seq, hash: entry.hash, bytes: entry.bytes.clone() });
+        let entry = |seq| {
+            inner.graph.get(seq).map(|entry| Queued {
+                seq,
+                hash: entry.hash,
+                bytes: entry.bytes.clone(),
+            })
+        };
         inner.graph.in_order().into_iter().filter_map(entry).collect()
     }
 
@@ -177,7 +193,8 @@ impl Pool {
     pub(crate) fn advance(&self, tip: Head, included: &[Seq], invalid: &[Seq]) -> Vec<Included> {
         let mut inner = self.lock();
         let expired = inner.graph.expired(tip.number());
-        let entries = included.iter().filter_map(|seq| inner.graph.include(*seq)).collect::<Vec<_>>();
+        let entries =
+            included.iter().filter_map(|seq| inner.graph.include(*seq)).collect::<Vec<_>>();
         for entry in &entries {
             inner.bans.put(entry.hash, Instant::now());
         }
@@ -192,15 +209,16 @@ impl Pool {
         entries.into_iter().map(|entry| Included { watcher: entry.watcher }).collect()
     }
 
-    /// Resets the pool to `tip` when later blocks were lost before their commit, so that their extrinsics can be
-    /// submitted again.
+    /// Resets the pool to `tip` when later blocks were lost before their commit, so that their
+    /// extrinsics can be submitted again.
     pub(crate) fn fall_back(&self, tip: Head) {
         let mut inner = self.lock();
         inner.tip = tip;
         inner.bans.clear();
     }
 
-    /// Empties the pool when the chain is reverted to `tip`. Extrinsics of later blocks can be submitted again.
+    /// Empties the pool when the chain is reverted to `tip`. Extrinsics of later blocks can be
+    /// submitted again.
     pub(crate) fn reset(&self, tip: Head) {
         let mut inner = self.lock();
         inner.tip = tip;
@@ -226,15 +244,24 @@ impl Pool {
         self.lock().tip.clone()
     }
 
-    /// Returns the next nonce of an account: the chain's nonce plus the number of consecutive extrinsics in the pool.
+    /// Returns the next nonce of an account: the chain's nonce plus the number of consecutive
+    /// extrinsics in the pool.
     ///
     /// # Errors
     /// [`SubmitError`] when the chain cannot be read.
-    pub(crate) fn next_nonce(&self, store: &Store, account: &AccountId) -> Result<u32, SubmitError> {
+    pub(crate) fn next_nonce(
+        &self,
+        store: &Store,
+        account: &AccountId,
+    ) -> Result<u32, SubmitError> {
         let tip = self.tip();
         let state = store.tip(&tip)?;
-        let mut nonce: u32 =
-            call_as(&mut Overlay::default(), &state, "AccountNonceApi_account_nonce", &account.encode())?;
+        let mut nonce: u32 = call_as(
+            &mut Overlay::default(),
+            &state,
+            "AccountNonceApi_account_nonce",
+            &account.encode(),
+        )?;
         let inner = self.lock();
         while inner.graph.provides(&nonce_tag(account, nonce)) {
             nonce = nonce.saturating_add(1);
@@ -259,8 +286,12 @@ fn validate(store: &Store, tip: &Head, bytes: &[u8]) -> Result<ValidTransaction,
     let mut data = TransactionSource::External.encode();
     data.extend_from_slice(bytes);
     tip.hash.encode_to(&mut data);
-    let validity: TransactionValidity =
-        call_as(&mut Overlay::default(), &state, "TaggedTransactionQueue_validate_transaction", &data)?;
+    let validity: TransactionValidity = call_as(
+        &mut Overlay::default(),
+        &state,
+        "TaggedTransactionQueue_validate_transaction",
+        &data,
+    )?;
     Ok(validity?)
 }
 

@@ -21,9 +21,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jsonrpsee::core::{RegisterMethodError, SubscriptionError};
-use jsonrpsee::server::middleware::http::{HostFilterLayer, ProxyGetRequestError, ProxyGetRequestLayer};
+use jsonrpsee::server::middleware::http::{
+    HostFilterLayer, ProxyGetRequestError, ProxyGetRequestLayer,
+};
 use jsonrpsee::server::{
-    BatchRequestConfig, PingConfig, RandomStringIdProvider, ServerBuilder, ServerConfig, ServerHandle, stop_channel,
+    BatchRequestConfig, PingConfig, RandomStringIdProvider, ServerBuilder, ServerConfig,
+    ServerHandle, stop_channel,
 };
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use jsonrpsee::{Extensions, RpcModule};
@@ -52,12 +55,12 @@ type RegisterError = RegisterMethodError;
 /// The limits of the RPC server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RpcLimits {
-    /// Maximum number of connections. At the limit, a new connection evicts an idle one: an HTTP connection without a
-    /// complete request, or a WebSocket without requests and subscriptions. If no connection is idle, the new one
-    /// receives the response 429.
+    /// Maximum number of connections. At the limit, a new connection evicts an idle one: an HTTP
+    /// connection without a complete request, or a WebSocket without requests and subscriptions. If
+    /// no connection is idle, the new one receives the response 429.
     pub connections: u32,
-    /// Maximum number of connections per address (for IPv6, per /64). At the limit, a new connection evicts an idle one
-    /// of the same address.
+    /// Maximum number of connections per address (for IPv6, per /64). At the limit, a new
+    /// connection evicts an idle one of the same address.
     pub connections_per_address: u32,
     /// Maximum number of subscriptions per connection.
     pub subscriptions: u32,
@@ -67,11 +70,12 @@ pub struct RpcLimits {
     pub response_bytes: u32,
     /// Maximum number of requests in a batch.
     pub batch: u32,
-    /// The capacity of a connection's message queue, and the maximum number of requests in flight per connection. At
-    /// the limit, the node pauses reading.
+    /// The capacity of a connection's message queue, and the maximum number of requests in flight
+    /// per connection. At the limit, the node pauses reading.
     pub backlog: u32,
-    /// Maximum bytes held per WebSocket connection: requests in flight, and responses and notifications that the client
-    /// has not read. Beyond it the node pauses reading from the connection and producing responses for it.
+    /// Maximum bytes held per WebSocket connection: requests in flight, and responses and
+    /// notifications that the client has not read. Beyond it the node pauses reading from the
+    /// connection and producing responses for it.
     pub waiting_bytes: u32,
 }
 
@@ -100,8 +104,14 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(chain: Arc<Chain>, control: Control, clock: Clock, limits: RpcLimits) -> Result<Self, NodeError> {
-        let workers = Workers::new().map_err(|error| NodeError::Thread(std::io::Error::other(error)))?;
+    pub(crate) fn new(
+        chain: Arc<Chain>,
+        control: Control,
+        clock: Clock,
+        limits: RpcLimits,
+    ) -> Result<Self, NodeError> {
+        let workers =
+            Workers::new().map_err(|error| NodeError::Thread(std::io::Error::other(error)))?;
         Ok(Self { chain, control, clock, workers, response_bytes: limits.response_bytes as usize })
     }
 
@@ -118,7 +128,8 @@ struct Room {
 }
 
 impl Room {
-    /// Encodes bytes as a hexadecimal string with the prefix `0x`; fails if the response becomes too large.
+    /// Encodes bytes as a hexadecimal string with the prefix `0x`; fails if the response becomes
+    /// too large.
     fn hex(&mut self, bytes: &[u8]) -> Answer {
         let length = bytes.len().saturating_mul(2);
         self.left = self.left.checked_sub(length).ok_or_else(|| error::too_big(self.max))?;
@@ -136,12 +147,14 @@ struct Methods {
 }
 
 impl Methods {
-    /// Registers a method that is answered from memory; `fields` are the names of its parameters, in order.
+    /// Registers a method that is answered from memory; `fields` are the names of its parameters,
+    /// in order.
     fn light(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
         for name in names {
-            let registered = self.module.register_method(name, move |params, context, _| -> Answer {
-                handler(context, &Args::parse(&params, fields)?)
-            });
+            let registered =
+                self.module.register_method(name, move |params, context, _| -> Answer {
+                    handler(context, &Args::parse(&params, fields)?)
+                });
             self.failed = self.failed.take().or(registered.err());
         }
     }
@@ -149,26 +162,32 @@ impl Methods {
     /// Registers a method that reads the disk or executes the runtime.
     fn heavy(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
         for name in names {
-            let registered = self.module.register_async_method(name, move |params, context, extensions| async move {
-                on_worker(context, Args::parse(&params, fields)?, &extensions, handler).await
-            });
+            let registered = self.module.register_async_method(
+                name,
+                move |params, context, extensions| async move {
+                    on_worker(context, Args::parse(&params, fields)?, &extensions, handler).await
+                },
+            );
             self.failed = self.failed.take().or(registered.err());
         }
     }
 
-    /// Registers a heavy method that a follower forwards to its leader; the handler runs if the leader does not
-    /// respond.
+    /// Registers a heavy method that a follower forwards to its leader; the handler runs if the
+    /// leader does not respond.
     fn forwarded(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
         for name in names.iter().copied() {
-            let registered = self.module.register_async_method(name, move |params, context, extensions| async move {
-                let args = Args::parse(&params, fields)?;
-                if let Some(leader) = &context.chain.leader
-                    && let Some(answer) = leader.forward(name, args.values()).await
-                {
-                    return answer;
-                }
-                on_worker(context, args, &extensions, handler).await
-            });
+            let registered = self.module.register_async_method(
+                name,
+                move |params, context, extensions| async move {
+                    let args = Args::parse(&params, fields)?;
+                    if let Some(leader) = &context.chain.leader
+                        && let Some(answer) = leader.forward(name, args.values()).await
+                    {
+                        return answer;
+                    }
+                    on_worker(context, args, &extensions, handler).await
+                },
+            );
             self.failed = self.failed.take().or(registered.err());
         }
     }
@@ -187,8 +206,8 @@ impl Methods {
         Ok(())
     }
 
-    /// Registers a subscription; `names` are the names of the subscribe method, the notification and the unsubscribe
-    /// method.
+    /// Registers a subscription; `names` are the names of the subscribe method, the notification
+    /// and the unsubscribe method.
     fn subscription(
         &mut self,
         names: [&'static str; 3],
@@ -204,7 +223,14 @@ impl Methods {
                     // A subscriber that disconnected needs no report.
                     Ok(pace) => {
                         let following = pace.subscription();
-                        drop(handler(params, SubscriptionRequest { pending, pace, following }, context).await);
+                        drop(
+                            handler(
+                                params,
+                                SubscriptionRequest { pending, pace, following },
+                                context,
+                            )
+                            .await,
+                        );
                     }
                     Err(error) => pending.reject(error).await,
                 }
@@ -219,7 +245,12 @@ impl Methods {
 }
 
 /// Runs a handler on a worker, under the limits of the request's connection.
-async fn on_worker(context: Arc<Context>, args: Args, extensions: &Extensions, handler: Handler) -> Answer {
+async fn on_worker(
+    context: Arc<Context>,
+    args: Args,
+    extensions: &Extensions,
+    handler: Handler,
+) -> Answer {
     let pace = pace_of(extensions)?;
     let job = context.clone();
     let answer = pace.heavy(context.workers.run(move || handler(&job, &args))).await;
@@ -302,14 +333,26 @@ pub(crate) async fn serve(
         .build();
     let builder = ServerBuilder::default()
         .set_config(config)
-        .set_http_middleware(tower::ServiceBuilder::new().layer(host_filter(listen)).layer(health()?))
+        .set_http_middleware(
+            tower::ServiceBuilder::new().layer(host_filter(listen)).layer(health()?),
+        )
         .to_service_builder();
-    let (listener, address) = bind(listen).await.map_err(|source| NodeError::Listen { address: listen, source })?;
+    let (listener, address) =
+        bind(listen).await.map_err(|source| NodeError::Listen { address: listen, source })?;
     let (stop, handle) = stop_channel();
     let names = Names::new(module.method_names());
     let most = limits.request_bytes as usize;
-    let bodies = WholeBodies::new(most, front::BODY_WITHIN, most.saturating_mul(front::LARGE_BODIES));
-    let front = Front { builder, methods: module.into(), names, limits, bodies, origins: Origins::new(origins), stop };
+    let bodies =
+        WholeBodies::new(most, front::BODY_WITHIN, most.saturating_mul(front::LARGE_BODIES));
+    let front = Front {
+        builder,
+        methods: module.into(),
+        names,
+        limits,
+        bodies,
+        origins: Origins::new(origins),
+        stop,
+    };
     tokio::spawn(front.accept(listener));
     Ok(Server { address, handle, context })
 }
@@ -320,16 +363,18 @@ async fn bind(listen: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Returns a layer that answers `GET /health` with the result of `system_health`, as the real chain's node does.
+/// Returns a layer that answers `GET /health` with the result of `system_health`, as the real
+/// chain's node does.
 fn health() -> Result<ProxyGetRequestLayer, ProxyGetRequestError> {
     ProxyGetRequestLayer::new([("/health", "system_health")])
 }
 
-/// Returns a filter that, on loopback, accepts only requests to a loopback host name: a web page must not reach the
-/// chain through a name that resolves to this machine (DNS rebinding).
+/// Returns a filter that, on loopback, accepts only requests to a loopback host name: a web page
+/// must not reach the chain through a name that resolves to this machine (DNS rebinding).
 fn host_filter(listen: SocketAddr) -> HostFilterLayer {
     if !listen.ip().is_loopback() {
         return HostFilterLayer::disable();
     }
-    HostFilterLayer::new(["localhost:*", "127.0.0.1:*", "[::1]:*"]).unwrap_or_else(|_| HostFilterLayer::disable())
+    HostFilterLayer::new(["localhost:*", "127.0.0.1:*", "[::1]:*"])
+        .unwrap_or_else(|_| HostFilterLayer::disable())
 }

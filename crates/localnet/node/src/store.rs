@@ -1,7 +1,8 @@
 //! The database of blocks and states, with one transaction per commit.
 //!
-//! A commit writes all data of its blocks (trie nodes, the list of nodes that each block made obsolete, headers,
-//! bodies, block numbers by hash) and prunes old blocks. The database therefore always ends at a complete block.
+//! A commit writes all data of its blocks (trie nodes, the list of nodes that each block made
+//! obsolete, headers, bodies, block numbers by hash) and prunes old blocks. The database therefore
+//! always ends at a complete block.
 //!
 //! Values and decoded trie nodes of the newest state stay in memory from block to block.
 
@@ -25,8 +26,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use codec::{Decode, Encode};
 use redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
-    WriteTransaction, backends::InMemoryBackend,
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, WriteTransaction, backends::InMemoryBackend,
 };
 use sp_core::H256;
 use sp_core::storage::Storage;
@@ -63,7 +64,8 @@ const MARK: u64 = 9;
 const FORMAT: u64 = 2;
 const FORMAT_KEY: u8 = 0;
 const SPEC_KEY: u8 = 1;
-/// Key of the number of the oldest block whose state is stored; absent before the first state is pruned.
+/// Key of the number of the oldest block whose state is stored; absent before the first state is
+/// pruned.
 const OLDEST_KEY: u8 = 6;
 /// The size of the page cache in bytes; frequently used trie nodes have their own cache.
 const PAGE_CACHE: usize = 32 << 20;
@@ -71,14 +73,16 @@ const PAGE_CACHE: usize = 32 << 20;
 /// The state of one block.
 pub(crate) type State = TrieBackend<NodeView, BlakeTwo256>;
 
-/// Default number of newest blocks whose headers and bodies are kept, also after their states are pruned. An empty block
-/// takes about 450 bytes. Unit tests produce few blocks and keep no more blocks than states.
+/// Default number of newest blocks whose headers and bodies are kept, also after their states are
+/// pruned. An empty block takes about 450 bytes. Unit tests produce few blocks and keep no more
+/// blocks than states.
 pub(crate) const KEPT_BLOCKS: u32 = if cfg!(test) { 0 } else { 100_000 };
 
 /// Retention of blocks and their states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum History {
-    /// Keeps the states of only this many newest blocks; see [`crate::NodeConfig::kept_blocks`] for their content.
+    /// Keeps the states of only this many newest blocks; see [`crate::NodeConfig::kept_blocks`] for
+    /// their content.
     Last(u32),
     /// Keeps every block and its state.
     Archive,
@@ -87,8 +91,8 @@ pub enum History {
 impl History {
     /// The minimum history, in blocks: a mortal extrinsic may refer to a block of this age.
     pub const MIN: u32 = 2_400;
-    /// The default history: somewhat longer than [`Self::MIN`], so that a client that counts back from a slightly old
-    /// head still finds the block.
+    /// The default history: somewhat longer than [`Self::MIN`], so that a client that counts back
+    /// from a slightly old head still finds the block.
     const DEFAULT: u32 = Self::MIN + 100;
 
     /// Returns the number of newest blocks whose trie nodes are in [`RECENT`].
@@ -142,7 +146,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the chain in `directory`, or creates it from `genesis`; without a directory the chain is stored in memory.
+    /// Opens the chain in `directory`, or creates it from `genesis`; without a directory the chain
+    /// is stored in memory.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -154,8 +159,8 @@ impl Store {
         Self::open_from(directory, genesis.map(First::of_genesis).transpose()?, history)
     }
 
-    /// Opens the chain in `directory`, or creates it with its first block; without a directory the chain is stored in
-    /// memory.
+    /// Opens the chain in `directory`, or creates it with its first block; without a directory the
+    /// chain is stored in memory.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -167,11 +172,16 @@ impl Store {
         let path = directory.map(|directory| directory.join(FILE));
         // The database panics on some malformed files.
         let opened = catch_unwind(AssertUnwindSafe(|| Self::try_open(directory, first, history)));
-        let opened = opened.unwrap_or_else(|panic| Err(StoreError::Corrupt(panic_text(panic.as_ref()))));
+        let opened =
+            opened.unwrap_or_else(|panic| Err(StoreError::Corrupt(panic_text(panic.as_ref()))));
         opened.map_err(|error| error.with_path(path.as_deref()))
     }
 
-    fn try_open(directory: Option<&Path>, first: Option<First>, history: History) -> Result<Self, StoreError> {
+    fn try_open(
+        directory: Option<&Path>,
+        first: Option<First>,
+        history: History,
+    ) -> Result<Self, StoreError> {
         let flushing = Flushing::default();
         let database = match directory {
             Some(directory) => open_file(directory, first.is_some(), flushing.clone())?,
@@ -190,7 +200,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Sets the number of newest blocks whose headers and bodies are kept, also after their states are pruned.
+    /// Sets the number of newest blocks whose headers and bodies are kept, also after their states
+    /// are pruned.
     pub(crate) fn keeping(mut self, blocks: u32) -> Self {
         self.kept_blocks = blocks;
         self
@@ -215,7 +226,11 @@ impl Store {
     }
 
     /// Checks an existing chain, or writes the genesis block of a new one.
-    fn check_or_create(&self, directory: Option<&Path>, first: Option<First>) -> Result<(), StoreError> {
+    fn check_or_create(
+        &self,
+        directory: Option<&Path>,
+        first: Option<First>,
+    ) -> Result<(), StoreError> {
         let place = || directory.unwrap_or(Path::new("memory")).to_owned();
         let write = self.database.begin_write()?;
         let (format, spec) = {
@@ -267,7 +282,8 @@ impl Store {
         decode_head(bytes.value())
     }
 
-    /// Returns the number of the oldest block after the genesis block whose header and body are stored.
+    /// Returns the number of the oldest block after the genesis block whose header and body are
+    /// stored.
     pub(crate) fn oldest(&self) -> Result<u32, StoreError> {
         let headers = self.database.begin_read()?.open_table(HEADERS)?;
         Ok(headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value()))
@@ -288,7 +304,10 @@ impl Store {
     /// Returns the hash of block `number`.
     pub(crate) fn hash(&self, number: u32) -> Result<Option<H256>, StoreError> {
         let headers = self.database.begin_read()?.open_table(HEADERS)?;
-        headers.get(number)?.map(|bytes| decode_head(bytes.value()).map(|head| head.hash)).transpose()
+        headers
+            .get(number)?
+            .map(|bytes| decode_head(bytes.value()).map(|head| head.hash))
+            .transpose()
     }
 
     /// Returns the header of the block with this hash.
@@ -303,7 +322,8 @@ impl Store {
         let Some(head) = find_head(&read, hash)? else { return Ok(None) };
         let bodies = read.open_table(BODIES)?;
         let Some(bytes) = bodies.get(head.number())? else { return Ok(None) };
-        let extrinsics = Vec::decode(&mut bytes.value()).map_err(|_| StoreError::Damaged("malformed block body"))?;
+        let extrinsics = Vec::decode(&mut bytes.value())
+            .map_err(|_| StoreError::Damaged("malformed block body"))?;
         Ok(Some((head, extrinsics)))
     }
 
@@ -313,7 +333,8 @@ impl Store {
         let read = self.database.begin_read()?;
         let Some(head) = find_head(&read, hash)? else { return Ok(None) };
         let oldest = oldest_state(&read.open_table(META)?, &read.open_table(BODIES)?)?;
-        let state = if head.number() >= oldest { Some(self.view(memory, &read, &head)?) } else { None };
+        let state =
+            if head.number() >= oldest { Some(self.view(memory, &read, &head)?) } else { None };
         Ok(Some((head, state)))
     }
 
@@ -324,8 +345,8 @@ impl Store {
         Ok(KnownState::new(state, self.values.clone()))
     }
 
-    /// Returns the nodes in memory. A view takes them before its transaction begins: a view of reverted blocks must not
-    /// fill the memory of the blocks that replace them.
+    /// Returns the nodes in memory. A view takes them before its transaction begins: a view of
+    /// reverted blocks must not fill the memory of the blocks that replace them.
     fn memory(&self) -> Arc<NodeMemory> {
         self.memory.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -342,7 +363,12 @@ impl Store {
         Ok(())
     }
 
-    fn view(&self, memory: Arc<NodeMemory>, read: &ReadTransaction, head: &Head) -> Result<State, StoreError> {
+    fn view(
+        &self,
+        memory: Arc<NodeMemory>,
+        read: &ReadTransaction,
+        head: &Head,
+    ) -> Result<State, StoreError> {
         let tables = NodeTables::open(read)?;
         let view = NodeView { database: self.database.clone(), memory, tables, at: head.number() };
         Ok(TrieBackendBuilder::new(view, *head.header.state_root()).build())
@@ -368,7 +394,10 @@ impl Store {
 
     /// Returns the size of the database file in bytes; 0 in memory.
     pub(crate) fn bytes(&self) -> u64 {
-        self.path.as_ref().and_then(|path| fs::metadata(path).ok()).map_or(0, |metadata| metadata.len())
+        self.path
+            .as_ref()
+            .and_then(|path| fs::metadata(path).ok())
+            .map_or(0, |metadata| metadata.len())
     }
 
     /// Returns the number of stored trie nodes.
@@ -397,7 +426,8 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
         Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(directory.to_owned())),
         Err(TryLockError::Error(source)) => return Err(StoreError::open(&path, source)),
     }
-    // If the process is killed while it creates the file, the magic bytes are missing: the database writes them last.
+    // If the process is killed while it creates the file, the magic bytes are missing: the database
+    // writes them last.
     if is_unborn(&file).map_err(|source| StoreError::open(&path, source))? {
         if !create {
             // As when the database is closed; see `LazyFile`.
@@ -409,8 +439,8 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
     Ok(builder().create_with_backend(LazyFile::new(file, flushing)?)?)
 }
 
-/// Whether a file is empty or starts with zeros instead of a database's magic bytes, because its creation was
-/// interrupted.
+/// Whether a file is empty or starts with zeros instead of a database's magic bytes, because its
+/// creation was interrupted.
 fn is_unborn(file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(MARK).read_to_end(&mut start)?;
@@ -423,7 +453,8 @@ fn oldest_state(
     bodies: &impl ReadableTable<u32, &'static [u8]>,
 ) -> Result<u32, StoreError> {
     if let Some(number) = meta.get(OLDEST_KEY)? {
-        return u32::try_from(number.value()).map_err(|_| StoreError::Damaged("malformed number of a block"));
+        return u32::try_from(number.value())
+            .map_err(|_| StoreError::Damaged("malformed number of a block"));
     }
     let (first, _) = bodies.first()?.ok_or(StoreError::Damaged("there are no blocks"))?;
     Ok(first.value())
@@ -434,7 +465,9 @@ fn decode_head(bytes: &[u8]) -> Result<Head, StoreError> {
 }
 
 fn find_head(read: &ReadTransaction, hash: H256) -> Result<Option<Head>, StoreError> {
-    let Some(number) = read.open_table(NUMBERS)?.get(&hash.0)?.map(|number| number.value()) else { return Ok(None) };
+    let Some(number) = read.open_table(NUMBERS)?.get(&hash.0)?.map(|number| number.value()) else {
+        return Ok(None);
+    };
     let headers = read.open_table(HEADERS)?;
     headers.get(number)?.map(|bytes| decode_head(bytes.value())).transpose()
 }

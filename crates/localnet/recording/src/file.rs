@@ -1,9 +1,10 @@
 //! The file format: lines of JSON.
 //!
-//! The first line names the format, the chain, the block and the subnets, and lists what was left out. For each item
-//! follow a line with its name, its encoding, the first bytes of its keys and the number of its entries, and a line
-//! `[key, value]` for each entry, ordered by key, where the key lacks these first bytes. The last line has the number
-//! of all entries and the BLAKE2b-256 hash of all preceding bytes. Bytes are in hexadecimal digits.
+//! The first line names the format, the chain, the block and the subnets, and lists what was left
+//! out. For each item follow a line with its name, its encoding, the first bytes of its keys and
+//! the number of its entries, and a line `[key, value]` for each entry, ordered by key, where the
+//! key lacks these first bytes. The last line has the number of all entries and the BLAKE2b-256
+//! hash of all preceding bytes. Bytes are in hexadecimal digits.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -114,17 +115,23 @@ impl Recording {
     /// # Errors
     /// [`RecordingError`].
     pub fn read(path: &Path) -> Result<Self, RecordingError> {
-        let file = File::open(path).map_err(|source| RecordingError::File { path: path.to_owned(), source })?;
+        let file = File::open(path)
+            .map_err(|source| RecordingError::File { path: path.to_owned(), source })?;
         Self::read_from(BufReader::new(file), path)
     }
 
     pub(super) fn read_from(input: impl BufRead, path: &Path) -> Result<Self, RecordingError> {
         let mut lines = Lines { input, path, number: 0, line: Vec::new(), hash: Blake2b::new() };
         lines.next()?;
-        let name = serde_json::from_slice(&lines.line).ok().filter(|name: &Name| name.format == FORMAT);
+        let name =
+            serde_json::from_slice(&lines.line).ok().filter(|name: &Name| name.format == FORMAT);
         let name = name.ok_or_else(|| RecordingError::Format(path.to_owned()))?;
         if name.version != VERSION {
-            return Err(RecordingError::Version { path: path.to_owned(), found: name.version, expected: VERSION });
+            return Err(RecordingError::Version {
+                path: path.to_owned(),
+                found: name.version,
+                expected: VERSION,
+            });
         }
         let Header { origin, netuids, left_out, .. } = lines.parse()?;
         let mut recording = Self { origin, netuids, left_out, items: BTreeMap::new() };
@@ -150,9 +157,15 @@ impl Recording {
                 }
                 Line::End(End { entries, blake2_256 }) => {
                     if entries != recording.len() || blake2_256 != hex::encode(before) {
-                        return Err(lines.damaged("the number of entries or the hash of the lines before is wrong"));
+                        return Err(lines.damaged(
+                            "the number of entries or the hash of the lines before is wrong",
+                        ));
                     }
-                    return if lines.is_at_end()? { Ok(recording) } else { Err(lines.damaged("it is not the last")) };
+                    return if lines.is_at_end()? {
+                        Ok(recording)
+                    } else {
+                        Err(lines.damaged("it is not the last"))
+                    };
                 }
             }
         }
@@ -184,7 +197,9 @@ impl<R: BufRead> Lines<'_, R> {
 
     fn is_at_end(&mut self) -> Result<bool, RecordingError> {
         let rest = self.input.fill_buf();
-        Ok(rest.map_err(|source| RecordingError::File { path: self.path.to_owned(), source })?.is_empty())
+        Ok(rest
+            .map_err(|source| RecordingError::File { path: self.path.to_owned(), source })?
+            .is_empty())
     }
 
     fn parse<T: DeserializeOwned>(&self) -> Result<T, RecordingError> {
@@ -196,6 +211,10 @@ impl<R: BufRead> Lines<'_, R> {
     }
 
     fn damaged(&self, reason: &str) -> RecordingError {
-        RecordingError::Damaged { path: self.path.to_owned(), line: self.number, reason: reason.to_owned() }
+        RecordingError::Damaged {
+            path: self.path.to_owned(),
+            line: self.number,
+            reason: reason.to_owned(),
+        }
     }
 }

@@ -22,11 +22,12 @@ pub struct Fork {
 }
 
 impl Recording {
-    /// Continues the recorded chain: sets the recording in the genesis state of a new chain, whose first block has the
-    /// number of the recorded one.
+    /// Continues the recorded chain: sets the recording in the genesis state of a new chain, whose
+    /// first block has the number of the recorded one.
     ///
-    /// Recorded subnets replace those of the genesis state, and dormant ones fill gaps between netuids. The accounts of
-    /// the genesis state keep at least their balances there. Totals count the resulting state.
+    /// Recorded subnets replace those of the genesis state, and dormant ones fill gaps between
+    /// netuids. The accounts of the genesis state keep at least their balances there. Totals count
+    /// the resulting state.
     ///
     /// # Errors
     /// [`RecordingError`]; the genesis state is then unchanged.
@@ -37,8 +38,12 @@ impl Recording {
             let reason = match own.get(name) {
                 None => "the localnet has no such item",
                 Some(Err(reason)) => *reason,
-                Some(Ok(item)) if item.encoding() != recorded.encoding => "the localnet encodes it differently",
-                Some(Ok(item)) if item.prefix() != recorded.prefix => "the localnet stores it elsewhere",
+                Some(Ok(item)) if item.encoding() != recorded.encoding => {
+                    "the localnet encodes it differently"
+                }
+                Some(Ok(item)) if item.prefix() != recorded.prefix => {
+                    "the localnet stores it elsewhere"
+                }
                 Some(Ok(item)) => {
                     taken.push((name, item, &recorded.entries));
                     continue;
@@ -64,14 +69,17 @@ impl Recording {
             }
         }
         if let Some(Ok(networks)) = own.get(NETWORKS) {
-            let exists = |netuid: &u16| entries.get(&networks.key([&netuid.to_le_bytes()[..]])) == Some(&vec![1]);
+            let exists = |netuid: &u16| {
+                entries.get(&networks.key([&netuid.to_le_bytes()[..]])) == Some(&vec![1])
+            };
             if let Some(netuid) = self.netuids.iter().find(|netuid| !exists(netuid)) {
                 return Err(RecordingError::Subnet(*netuid));
             }
         }
         let mut state = genesis.clone();
         let endowed = BasicExternalities::execute_with_storage(&mut state, || {
-            fork::add_subnets(self.netuids.iter().copied().max().unwrap_or_default()).map(|()| fork::accounts())
+            fork::add_subnets(self.netuids.iter().copied().max().unwrap_or_default())
+                .map(|()| fork::accounts())
         });
         let endowed = endowed.map_err(RecordingError::DevelopmentKey)?;
         for item in own.values().flatten() {
@@ -86,8 +94,8 @@ impl Recording {
         Ok(Fork { entries: count, left_out })
     }
 
-    /// Whether a key belongs to the item, and to a recorded subnet if it belongs to a subnet. Of root, every recording
-    /// has the stake.
+    /// Whether a key belongs to the item, and to a recorded subnet if it belongs to a subnet. Of
+    /// root, every recording has the stake.
     fn may_have(&self, item: &Item, key: &[u8]) -> bool {
         let is_by_subnet = matches!(item.access, Access::Subnet | Access::Mechanism);
         match item.netuid(key) {
@@ -100,9 +108,14 @@ impl Recording {
     /// Removes what a state has of an item for the recorded subnets.
     fn remove_subnets(&self, item: &Item, state: &mut Storage) {
         let start = item.prefix().to_vec();
-        let keys = state.top.range(start..).map(|(key, _)| key).take_while(|key| key.starts_with(item.prefix()));
-        let is_recorded =
-            |key: &&Vec<u8>| item.netuid(key).flatten().is_some_and(|netuid| self.netuids.contains(&netuid));
+        let keys = state
+            .top
+            .range(start..)
+            .map(|(key, _)| key)
+            .take_while(|key| key.starts_with(item.prefix()));
+        let is_recorded = |key: &&Vec<u8>| {
+            item.netuid(key).flatten().is_some_and(|netuid| self.netuids.contains(&netuid))
+        };
         let removed: Vec<_> = keys.filter(is_recorded).cloned().collect();
         for key in removed {
             state.top.remove(&key);

@@ -1,9 +1,10 @@
 //! Recordings: the state of some subnets of another chain, for the genesis state of a fork.
 //!
-//! [`record`] reads from a node what belongs to the subnets: their storage, their neurons, every stake in them, and the
-//! accounts of their owners and stakers, with the root stake on their hotkeys. [`Recording::fork`] sets it in a genesis
-//! state. Both take only storage items that the development chain has with the same encoding; the others are listed.
-//! Shares of stake that the main network stores in older items are converted.
+//! [`record`] reads from a node what belongs to the subnets: their storage, their neurons, every
+//! stake in them, and the accounts of their owners and stakers, with the root stake on their
+//! hotkeys. [`Recording::fork`] sets it in a genesis state. Both take only storage items that the
+//! development chain has with the same encoding; the others are listed. Shares of stake that the
+//! main network stores in older items are converted.
 //!
 //! ```no_run
 //! # use std::path::Path;
@@ -19,11 +20,11 @@
 //! # }
 //! ```
 //!
-//! The caller reads the node, as a [`Source`] of keys and values, and starts the development chain with the genesis
-//! state. A recording has no blocks, and no state of other subnets.
+//! The caller reads the node, as a [`Source`] of keys and values, and starts the development chain
+//! with the genesis state. A recording has no blocks, and no state of other subnets.
 //!
-//! Uses `taonet-localnet-runtime` (storage items and their encodings). Used by `tao localnet record` and `tao localnet
-//! --fork`, and by the tests of `taonet-localnet`.
+//! Uses `taonet-localnet-runtime` (storage items and their encodings). Used by `tao localnet
+//! record` and `tao localnet --fork`, and by the tests of `taonet-localnet`.
 
 mod file;
 mod fork;
@@ -179,7 +180,9 @@ pub enum RecordingError {
         reason: String,
     },
     /// An item without which the subnets cannot continue has a different encoding in this program.
-    #[error("the recording's {item} cannot be used: {reason}; hint: record the state again, with this version of tao")]
+    #[error(
+        "the recording's {item} cannot be used: {reason}; hint: record the state again, with this version of tao"
+    )]
     Item {
         /// Name of the item.
         item: String,

@@ -19,8 +19,8 @@ pub trait Source {
     /// Why a read fails.
     type Error;
 
-    /// Returns all storage keys that begin with one of these prefixes, in any order. `what` describes the keys, for
-    /// progress.
+    /// Returns all storage keys that begin with one of these prefixes, in any order. `what`
+    /// describes the keys, for progress.
     fn keys(
         &self,
         what: &str,
@@ -28,7 +28,11 @@ pub trait Source {
     ) -> impl Future<Output = Result<Vec<Vec<u8>>, Self::Error>> + Send;
 
     /// Returns those of the storage keys that have a value, with their values, in any order.
-    fn values(&self, what: &str, keys: Vec<Vec<u8>>) -> impl Future<Output = Result<Vec<Entry>, Self::Error>> + Send;
+    fn values(
+        &self,
+        what: &str,
+        keys: Vec<Vec<u8>>,
+    ) -> impl Future<Output = Result<Vec<Entry>, Self::Error>> + Send;
 }
 
 /// Why a recording failed.
@@ -41,7 +45,8 @@ pub enum RecordError<E> {
     /// The node's metadata cannot be read.
     #[error("the node's runtime cannot be recorded: {0}")]
     Metadata(#[from] MetadataError),
-    /// The node's runtime lacks an item without which no chain can continue, or has it with another encoding.
+    /// The node's runtime lacks an item without which no chain can continue, or has it with another
+    /// encoding.
     #[error(
         "the node's runtime (spec version {spec_version}) cannot be recorded: {item}: {reason}; hint: record a \
          Subtensor node of a version that docs/localnet-coverage.md names, or update tao"
@@ -85,7 +90,8 @@ pub async fn record<S: Source + Sync>(
     let of_shares = fork::share_items(&own);
     own.extend(of_shares.iter().map(|(name, item)| (name.clone(), Ok(item.clone()))));
     let Comparison { mut items, defaults, left_out } = compare(&own, fork::items(metadata)?);
-    // While the main network migrated the older shares, its calls read them, but its metadata did not name them.
+    // While the main network migrated the older shares, its calls read them, but its metadata did
+    // not name them.
     for (name, item) in &of_shares {
         if left_out.iter().all(|left| left.item != *name) {
             items.entry(name.clone()).or_insert_with(|| item.clone());
@@ -94,8 +100,13 @@ pub async fn record<S: Source + Sync>(
     let mut required = REQUIRED.into_iter().chain(of_shares.keys().map(String::as_str));
     if let Some(item) = required.find(|item| !items.contains_key(*item)) {
         let reason = left_out.iter().find(|left| left.item == item);
-        let reason = reason.map_or_else(|| "the runtime has no such item".to_owned(), |left| left.reason.clone());
-        return Err(RecordError::Item { item: item.to_owned(), reason, spec_version: origin.spec_version });
+        let reason = reason
+            .map_or_else(|| "the runtime has no such item".to_owned(), |left| left.reason.clone());
+        return Err(RecordError::Item {
+            item: item.to_owned(),
+            reason,
+            spec_version: origin.spec_version,
+        });
     }
     let netuids: BTreeSet<u16> = netuids.iter().copied().collect();
     let mut reader = Reader { source, items: &items, netuids, entries: BTreeMap::new() };
@@ -131,11 +142,15 @@ fn compare(own: &Items, theirs: Items) -> Comparison {
             (None, _) => "the localnet has no such item",
             (_, Err(reason)) => reason,
             (Some(Err(reason)), _) => *reason,
-            (Some(Ok(own)), Ok(item)) if own.encoding() != item.encoding() || own.access != item.access => {
+            (Some(Ok(own)), Ok(item))
+                if own.encoding() != item.encoding() || own.access != item.access =>
+            {
                 "the localnet encodes it differently"
             }
             (Some(Ok(own)), Ok(item)) => {
-                if let Some(default) = item.default.filter(|default| own.default.as_ref() != Some(default)) {
+                if let Some(default) =
+                    item.default.filter(|default| own.default.as_ref() != Some(default))
+                {
                     defaults.insert(name.clone(), default);
                 }
                 items.insert(name, own.clone());
@@ -147,13 +162,19 @@ fn compare(own: &Items, theirs: Items) -> Comparison {
     Comparison { items, defaults, left_out }
 }
 
-fn sorted(items: &BTreeMap<String, Item>, entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<String, Recorded> {
+fn sorted(
+    items: &BTreeMap<String, Item>,
+    entries: &BTreeMap<Vec<u8>, Vec<u8>>,
+) -> BTreeMap<String, Recorded> {
     let recorded = items.iter().map(|(name, item)| {
         let prefix = item.prefix().to_vec();
         let own = entries.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
         let rest = |key: &Vec<u8>| key.get(prefix.len()..).unwrap_or_default().to_vec();
         let entries = own.map(|(key, value)| (rest(key), value.clone())).collect();
-        (name.clone(), Recorded { encoding: item.encoding().to_owned(), prefix: prefix.clone(), entries })
+        (
+            name.clone(),
+            Recorded { encoding: item.encoding().to_owned(), prefix: prefix.clone(), entries },
+        )
     });
     recorded.collect()
 }
@@ -177,7 +198,9 @@ impl<S: Source + Sync> Reader<'_, S> {
                 Access::Subnet => prefixes.extend(self.netuids.iter().copied().map(below)),
                 Access::Mechanism => {
                     let indexes = self.netuids.iter().flat_map(|netuid| {
-                        (0..MECHANISMS).map(move |mechanism| mechanism.saturating_mul(4_096).saturating_add(*netuid))
+                        (0..MECHANISMS).map(move |mechanism| {
+                            mechanism.saturating_mul(4_096).saturating_add(*netuid)
+                        })
                     });
                     prefixes.extend(indexes.map(below));
                 }
@@ -194,7 +217,8 @@ impl<S: Source + Sync> Reader<'_, S> {
         key.and_then(|key| self.entries.get(&key)) == Some(&vec![1])
     }
 
-    /// Reads the hotkeys of the neurons and of all stakes in the subnets, and of their parents and children.
+    /// Reads the hotkeys of the neurons and of all stakes in the subnets, and of their parents and
+    /// children.
     async fn read_hotkeys(&mut self) -> Result<BTreeSet<Account>, RecordError<S::Error>> {
         let mut hotkeys: BTreeSet<Account> = BTreeSet::new();
         hotkeys.extend(self.accounts_in("SubtensorModule.Uids"));
@@ -202,9 +226,14 @@ impl<S: Source + Sync> Reader<'_, S> {
         if let Some(stakes) = self.items.get("SubtensorModule.TotalHotkeyAlpha") {
             // One request per first byte of the hash, so that the requests can run concurrently.
             let prefixes = (0..=u8::MAX).map(|byte| [stakes.prefix(), &[byte]].concat());
-            let keys = self.source.keys("stakes", prefixes.collect()).await.map_err(RecordError::Source)?;
+            let keys = self
+                .source
+                .keys("stakes", prefixes.collect())
+                .await
+                .map_err(RecordError::Source)?;
             for key in keys {
-                if let Some([KeyPart::Account(hotkey), KeyPart::Netuid(netuid)]) = stakes.parts(&key).as_deref()
+                if let Some([KeyPart::Account(hotkey), KeyPart::Netuid(netuid)]) =
+                    stakes.parts(&key).as_deref()
                     && self.netuids.contains(netuid)
                 {
                     hotkeys.insert(*hotkey);
@@ -215,7 +244,11 @@ impl<S: Source + Sync> Reader<'_, S> {
         let mut keys = Vec::new();
         for item in relatives.iter().filter_map(|name| self.items.get(*name)) {
             for hotkey in &hotkeys {
-                keys.extend(self.netuids.iter().map(|netuid| item.key([&hotkey[..], &netuid.to_le_bytes()])));
+                keys.extend(
+                    self.netuids
+                        .iter()
+                        .map(|netuid| item.key([&hotkey[..], &netuid.to_le_bytes()])),
+                );
             }
         }
         self.read("relatives", keys).await?;
@@ -226,7 +259,8 @@ impl<S: Source + Sync> Reader<'_, S> {
         Ok(hotkeys)
     }
 
-    /// Reads all stakes in the subnets and on root of these hotkeys; returns the pairs of hotkey and coldkey.
+    /// Reads all stakes in the subnets and on root of these hotkeys; returns the pairs of hotkey
+    /// and coldkey.
     async fn read_stakes(
         &mut self,
         hotkeys: &BTreeSet<Account>,
@@ -235,8 +269,9 @@ impl<S: Source + Sync> Reader<'_, S> {
         for item in self.items.values().filter(|item| item.access == Access::AccountsInSubnet) {
             let prefixes = hotkeys.iter().map(|hotkey| item.key([&hotkey[..]])).collect();
             for key in self.source.keys("stakers", prefixes).await.map_err(RecordError::Source)? {
-                if let Some([KeyPart::Account(hotkey), KeyPart::Account(coldkey), KeyPart::Netuid(netuid)]) =
-                    item.parts(&key).as_deref()
+                if let Some(
+                    [KeyPart::Account(hotkey), KeyPart::Account(coldkey), KeyPart::Netuid(netuid)],
+                ) = item.parts(&key).as_deref()
                     && (*netuid == 0 || self.netuids.contains(netuid))
                 {
                     pairs.insert((*hotkey, *coldkey));
@@ -246,14 +281,21 @@ impl<S: Source + Sync> Reader<'_, S> {
         }
         self.read("stakes", keys).await?;
         let owners = self.items.get("SubtensorModule.Owner");
-        let keys = owners.iter().flat_map(|owners| hotkeys.iter().map(move |hotkey| owners.key([&hotkey[..]])));
+        let keys = owners
+            .iter()
+            .flat_map(|owners| hotkeys.iter().map(move |hotkey| owners.key([&hotkey[..]])));
         let keys: Vec<_> = keys.collect();
         self.read("owners", keys).await?;
         for hotkey in hotkeys {
-            let owner = self.key("SubtensorModule.Owner", &[&hotkey[..]]).and_then(|key| self.entries.get(&key));
+            let owner = self
+                .key("SubtensorModule.Owner", &[&hotkey[..]])
+                .and_then(|key| self.entries.get(&key));
             if let Some(owner) = owner {
                 let owner = Account::decode(&mut owner.as_slice());
-                pairs.insert((*hotkey, owner.map_err(|_| RecordError::Value("SubtensorModule.Owner"))?));
+                pairs.insert((
+                    *hotkey,
+                    owner.map_err(|_| RecordError::Value("SubtensorModule.Owner"))?,
+                ));
             }
         }
         Ok(pairs)
@@ -271,20 +313,28 @@ impl<S: Source + Sync> Reader<'_, S> {
         let mut netuids = self.netuids.clone();
         netuids.insert(0);
         let netuids: Vec<_> = netuids.iter().map(|netuid| netuid.to_le_bytes()).collect();
-        let both: BTreeSet<_> = pairs.iter().flat_map(|(one, other)| [(one, other), (other, one)]).collect();
+        let both: BTreeSet<_> =
+            pairs.iter().flat_map(|(one, other)| [(one, other), (other, one)]).collect();
         for (name, item) in self.items {
             let keys: Vec<_> = match item.access {
-                Access::Account => accounts.iter().map(|account| item.key([&account[..]])).collect(),
+                Access::Account => {
+                    accounts.iter().map(|account| item.key([&account[..]])).collect()
+                }
                 Access::AccountInSubnet => {
                     let of = |account: &Account| -> Vec<_> {
                         netuids.iter().map(|netuid| item.key([&account[..], netuid])).collect()
                     };
                     accounts.iter().flat_map(of).collect()
                 }
-                Access::Accounts => both.iter().map(|(one, other)| item.key([&one[..], &other[..]])).collect(),
+                Access::Accounts => {
+                    both.iter().map(|(one, other)| item.key([&one[..], &other[..]])).collect()
+                }
                 Access::AccountsAcrossSubnet => {
                     let of = |(one, other): &(&Account, &Account)| -> Vec<_> {
-                        netuids.iter().map(|netuid| item.key([&one[..], netuid, &other[..]])).collect()
+                        netuids
+                            .iter()
+                            .map(|netuid| item.key([&one[..], netuid, &other[..]]))
+                            .collect()
                     };
                     both.iter().flat_map(of).collect()
                 }
@@ -295,13 +345,18 @@ impl<S: Source + Sync> Reader<'_, S> {
         Ok(())
     }
 
-    /// Sets the defaults of the recorded chain where they differ from the localnet's and no value is stored.
+    /// Sets the defaults of the recorded chain where they differ from the localnet's and no value
+    /// is stored.
     fn add_defaults(&mut self, defaults: &BTreeMap<String, Vec<u8>>) {
         for (name, default) in defaults {
             let Some(item) = self.items.get(name) else { continue };
             let keys = match item.access {
                 Access::Value => vec![item.prefix().to_vec()],
-                Access::Subnet => self.netuids.iter().map(|netuid| item.key([&netuid.to_le_bytes()[..]])).collect(),
+                Access::Subnet => self
+                    .netuids
+                    .iter()
+                    .map(|netuid| item.key([&netuid.to_le_bytes()[..]]))
+                    .collect(),
                 _ => continue,
             };
             // Of a map with further keys, the netuid alone is no key.
@@ -324,7 +379,9 @@ impl<S: Source + Sync> Reader<'_, S> {
     fn of(&self, item: &str) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
         let prefix = self.items.get(item).map(Item::prefix);
         prefix.into_iter().flat_map(move |prefix| {
-            self.entries.range(prefix.to_vec()..).take_while(move |(key, _)| key.starts_with(prefix))
+            self.entries
+                .range(prefix.to_vec()..)
+                .take_while(move |(key, _)| key.starts_with(prefix))
         })
     }
 

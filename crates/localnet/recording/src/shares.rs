@@ -1,9 +1,10 @@
 //! The stakers' shares in the pools of hotkeys, as the main network counts them.
 //!
-//! The main network stored shares as fixed-point numbers, in `Alpha` and `TotalHotkeyShares`. A share moved to `AlphaV2`
-//! or `TotalHotkeySharesV2`, as a floating-point number, when it changed; until then, the chain reads the older entry.
-//! The chain also counts how often a pool was closed and opened, in `AlphaSharePoolEpoch`: a share that was last written
-//! in another epoch, by `AlphaShareEpoch`, is void. The localnet has only `AlphaV2` and `TotalHotkeySharesV2`.
+//! The main network stored shares as fixed-point numbers, in `Alpha` and `TotalHotkeyShares`. A
+//! share moved to `AlphaV2` or `TotalHotkeySharesV2`, as a floating-point number, when it changed;
+//! until then, the chain reads the older entry. The chain also counts how often a pool was closed
+//! and opened, in `AlphaSharePoolEpoch`: a share that was last written in another epoch, by
+//! `AlphaShareEpoch`, is void. The localnet has only `AlphaV2` and `TotalHotkeySharesV2`.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +16,18 @@ use taonet_localnet_runtime::subtensor::types::SafeFloat;
 /// Values by storage key.
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Replaces the main network's items of shares by the localnet's, without void shares. The error names an item with a
-/// malformed value.
-pub(super) fn convert(items: &BTreeMap<String, Item>, entries: &mut Entries) -> Result<(), &'static str> {
+/// Replaces the main network's items of shares by the localnet's, without void shares. The error
+/// names an item with a malformed value.
+pub(super) fn convert(
+    items: &BTreeMap<String, Item>,
+    entries: &mut Entries,
+) -> Result<(), &'static str> {
     let newer = |name: &'static str| items.get(name).ok_or(name);
-    let (shares, pools) = (newer("SubtensorModule.AlphaV2")?, newer("SubtensorModule.TotalHotkeySharesV2")?);
-    for (older, newer) in [("SubtensorModule.Alpha", shares), ("SubtensorModule.TotalHotkeyShares", pools)] {
+    let (shares, pools) =
+        (newer("SubtensorModule.AlphaV2")?, newer("SubtensorModule.TotalHotkeySharesV2")?);
+    for (older, newer) in
+        [("SubtensorModule.Alpha", shares), ("SubtensorModule.TotalHotkeyShares", pools)]
+    {
         for (rest, bits) in take::<u128>(items, older, entries)? {
             let (key, share) = ([newer.prefix(), &rest].concat(), from_fixed_point(bits));
             if share.is_zero() {
@@ -56,7 +63,8 @@ fn take<T: DecodeAll>(
     entries: &mut Entries,
 ) -> Result<BTreeMap<Vec<u8>, T>, &'static str> {
     let Some(item) = items.get(name) else { return Ok(BTreeMap::new()) };
-    let taken = entries.extract_if(item.prefix().to_vec().., |key, _| key.starts_with(item.prefix()));
+    let taken =
+        entries.extract_if(item.prefix().to_vec().., |key, _| key.starts_with(item.prefix()));
     let decoded = taken.map(|(key, value)| {
         let value = T::decode_all(&mut value.as_slice()).map_err(|_| name)?;
         Ok((key.strip_prefix(item.prefix()).unwrap_or_default().to_vec(), value))
@@ -68,8 +76,8 @@ fn power_of_ten(exponent: u32) -> U256 {
     U256::from(10).pow(exponent.into())
 }
 
-/// Converts a number of 2⁻⁶⁴ units as the main network does, which rounds it down to a mantissa above 10²⁰ and at most
-/// 10²¹: stakes stay the same to the rao.
+/// Converts a number of 2⁻⁶⁴ units as the main network does, which rounds it down to a mantissa
+/// above 10²⁰ and at most 10²¹: stakes stay the same to the rao.
 pub(super) fn from_fixed_point(bits: u128) -> SafeFloat {
     // With the last of these exponents, the smallest number is large enough.
     let converted = (0..=40).find_map(|digits| {

@@ -12,8 +12,8 @@ use taonet_localnet_runtime::genesis::{block_number, development_account, genesi
 use taonet_localnet_runtime::runtime::{Balances, Runtime, RuntimeOrigin};
 use taonet_localnet_runtime::subtensor::types::SafeFloat;
 use taonet_localnet_runtime::subtensor::{
-    AlphaV2, Owner, Pallet, StakingHotkeys, SubnetTAO, Tempo, TotalHotkeyAlpha, TotalHotkeySharesV2, TotalIssuance,
-    TotalNetworks, TotalStake,
+    AlphaV2, Owner, Pallet, StakingHotkeys, SubnetTAO, Tempo, TotalHotkeyAlpha,
+    TotalHotkeySharesV2, TotalIssuance, TotalNetworks, TotalStake,
 };
 use taonet_localnet_runtime::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -29,11 +29,17 @@ impl Source for Memory {
     type Error = Infallible;
 
     async fn keys(&self, _: &str, prefixes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Infallible> {
-        let below = |prefix: &Vec<u8>| self.0.top.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
+        let below = |prefix: &Vec<u8>| {
+            self.0.top.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
+        };
         Ok(prefixes.iter().map(below).collect::<Vec<Vec<_>>>().concat())
     }
 
-    async fn values(&self, _: &str, keys: Vec<Vec<u8>>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Infallible> {
+    async fn values(
+        &self,
+        _: &str,
+        keys: Vec<Vec<u8>>,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Infallible> {
         let value = |key: Vec<u8>| self.0.top.get(&key).map(|value| (key.clone(), value.clone()));
         Ok(keys.into_iter().filter_map(value).collect())
     }
@@ -96,10 +102,18 @@ fn in_fork<T>(recording: &Recording, code: impl FnOnce() -> T) -> T {
 fn recordings() -> impl Strategy<Value = Recording> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..8);
     let entries = prop::collection::btree_map(bytes(), bytes(), 0..6);
-    let item =
-        (".{0,12}", bytes(), entries).prop_map(|(encoding, prefix, entries)| Recorded { encoding, prefix, entries });
+    let item = (".{0,12}", bytes(), entries).prop_map(|(encoding, prefix, entries)| Recorded {
+        encoding,
+        prefix,
+        entries,
+    });
     let left_out = prop::collection::vec((".{0,8}", ".{0,8}"), 0..3);
-    let parts = (prop::collection::btree_map(".{0,12}", item, 0..4), left_out, any::<Vec<u16>>(), any::<u32>());
+    let parts = (
+        prop::collection::btree_map(".{0,12}", item, 0..4),
+        left_out,
+        any::<Vec<u16>>(),
+        any::<u32>(),
+    );
     parts.prop_map(|(items, left_out, netuids, block)| Recording {
         origin: origin(block),
         netuids,
@@ -164,7 +178,10 @@ fn other_files_are_refused_with_a_remedy() {
         assert!(told.contains(error), "{told}");
     }
     let told = Recording::read(Path::new("/nowhere/recording.jsonl")).unwrap_err().to_string();
-    assert!(told.contains("cannot read the recording /nowhere/recording.jsonl: No such file"), "{told}");
+    assert!(
+        told.contains("cannot read the recording /nowhere/recording.jsonl: No such file"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -221,7 +238,9 @@ async fn stake_shares_have_the_values_of_the_main_network() {
     let [older, newer, both, void] = [1, 2, 3, 4].map(account);
     let [root, subnet] = [0, BABELBIT].map(NetUid);
     let mut source = changed(|| {
-        for (hotkey, netuid, alpha) in [(&hotkey, subnet, 1_000), (&hotkey, root, 70), (&reopened, subnet, 900)] {
+        for (hotkey, netuid, alpha) in
+            [(&hotkey, subnet, 1_000), (&hotkey, root, 70), (&reopened, subnet, 900)]
+        {
             Owner::<Runtime>::insert(hotkey, account(7));
             TotalHotkeyAlpha::<Runtime>::insert(hotkey, netuid, AlphaBalance(alpha));
         }
@@ -257,10 +276,13 @@ async fn stake_shares_have_the_values_of_the_main_network() {
     }
 
     let recording = recorded(&source, &[BABELBIT]).await;
-    assert!(share_items(&own_items().unwrap()).keys().all(|item| !recording.items.contains_key(item)));
+    assert!(
+        share_items(&own_items().unwrap()).keys().all(|item| !recording.items.contains_key(item))
+    );
     in_fork(&recording, || {
         let stakes = |hotkey, netuid| {
-            [&older, &newer, &both, &void].map(|coldkey| Pallet::<Runtime>::stake_of(hotkey, coldkey, netuid).0)
+            [&older, &newer, &both, &void]
+                .map(|coldkey| Pallet::<Runtime>::stake_of(hotkey, coldkey, netuid).0)
         };
         assert_eq!(stakes(&hotkey, subnet), [201, 300, 499, 0]);
         assert_eq!(stakes(&hotkey, root), [70, 0, 0, 0]);
@@ -277,17 +299,27 @@ async fn stake_shares_have_the_values_of_the_main_network() {
 #[tokio::test]
 async fn shares_that_cannot_be_read_are_refused() {
     let mut source = changed(|| {
-        TotalHotkeyAlpha::<Runtime>::insert(AccountId32::new([8; 32]), NetUid(BABELBIT), AlphaBalance(1));
+        TotalHotkeyAlpha::<Runtime>::insert(
+            AccountId32::new([8; 32]),
+            NetUid(BABELBIT),
+            AlphaBalance(1),
+        );
     });
     let mut other = metadata();
     let kappa = "Kappa".encode();
     let position = other.windows(kappa.len()).rposition(|bytes| bytes == kappa).unwrap();
     other[position..position + kappa.len()].copy_from_slice(&"Alpha".encode());
     let error = record(&source, origin(7), &other, &[BABELBIT]).await.unwrap_err().to_string();
-    assert!(error.contains("SubtensorModule.Alpha: the localnet encodes it differently; hint: record"), "{error}");
+    assert!(
+        error.contains("SubtensorModule.Alpha: the localnet encodes it differently; hint: record"),
+        "{error}"
+    );
     set(&mut source, "AlphaSharePoolEpoch", &[&[8; 32], &BABELBIT.to_le_bytes()], 2_u32);
     let error = record(&source, origin(7), &metadata(), &[BABELBIT]).await.unwrap_err().to_string();
-    assert!(error.contains("a malformed value of SubtensorModule.AlphaSharePoolEpoch; hint:"), "{error}");
+    assert!(
+        error.contains("a malformed value of SubtensorModule.AlphaSharePoolEpoch; hint:"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -317,8 +349,7 @@ async fn unknown_subnets_and_other_runtimes_are_refused() {
     let position = other.windows(name.len()).rposition(|bytes| bytes == name).unwrap();
     other[position + 1] = b'B';
     let error = record(&source, origin(7), &other, &[59]).await.unwrap_err().to_string();
-    let expected =
-        "(spec version 461) cannot be recorded: SubtensorModule.AlphaV2: the runtime has no such item; hint:";
+    let expected = "(spec version 461) cannot be recorded: SubtensorModule.AlphaV2: the runtime has no such item; hint:";
     assert!(error.contains(expected), "{error}");
 }
 
@@ -336,7 +367,8 @@ async fn incompatible_item_is_skipped() {
     );
     // A recording of another version of this program.
     let mut recording = recorded(&source, &[59]).await;
-    recording.items.get_mut("SubtensorModule.Kappa").unwrap().encoding = "Identity(u16) -> u32".to_owned();
+    recording.items.get_mut("SubtensorModule.Kappa").unwrap().encoding =
+        "Identity(u16) -> u32".to_owned();
     let unknown = recording.items["SubtensorModule.Kappa"].clone();
     recording.items.insert("SubtensorModule.Unknown".to_owned(), unknown);
     let fork = recording.fork(&mut genesis(&[]).unwrap()).unwrap();

@@ -1,8 +1,8 @@
-//! Duration of a subnet's epoch inside the runtime, storage included: `cargo bench -p taonet-localnet-runtime --bench
-//! epoch`.
+//! Duration of a subnet's epoch inside the runtime, storage included: `cargo bench -p
+//! taonet-localnet-runtime --bench epoch`.
 //!
-//! Each figure is the best of several rounds on one core, and covers all work at the start of the block in which the
-//! epoch runs.
+//! Each figure is the best of several rounds on one core, and covers all work at the start of the
+//! block in which the epoch runs.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic on an unexpected result")]
 
@@ -12,9 +12,9 @@ use frame_support::traits::OnInitialize;
 use taonet_localnet_runtime::genesis::genesis;
 use taonet_localnet_runtime::runtime::System;
 use taonet_localnet_runtime::subtensor::{
-    self, ActivityCutoffFactorMilli, CommitRevealWeightsEnabled, FirstEmissionBlockNumber, Keys, LastEpochBlock,
-    LastUpdate, MaxAllowedValidators, NetworksAdded, SubnetMechanism, SubnetworkN, SubtokenEnabled, Tempo, Uids,
-    ValidatorPermit, Weights, Yuma3On,
+    self, ActivityCutoffFactorMilli, CommitRevealWeightsEnabled, FirstEmissionBlockNumber, Keys,
+    LastEpochBlock, LastUpdate, MaxAllowedValidators, NetworksAdded, SubnetMechanism, SubnetworkN,
+    SubtokenEnabled, Tempo, Uids, ValidatorPermit, Weights, Yuma3On,
 };
 use taonet_localnet_runtime::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 use taonet_localnet_runtime::{AccountId, Runtime};
@@ -40,11 +40,16 @@ fn main() {
                 start.elapsed()
             });
             chain.commit_all().unwrap();
-            let ran = chain.execute_with(|| LastEpochBlock::<Runtime>::get(NETUID) == u64::from(block));
+            let ran =
+                chain.execute_with(|| LastEpochBlock::<Runtime>::get(NETUID) == u64::from(block));
             let best = if ran { &mut with } else { &mut without };
             *best = time.min(*best);
         }
-        println!("{neurons:7} {validators:10} {:18.2} ms {:11.3} ms", millis(with), millis(without));
+        println!(
+            "{neurons:7} {validators:10} {:18.2} ms {:11.3} ms",
+            millis(with),
+            millis(without)
+        );
     }
 }
 
@@ -67,7 +72,10 @@ fn build(neurons: u16, validators: u16) {
     Subtensor::init_pool(NETUID, TaoBalance(1_000_000_000_000), AlphaBalance(10_000_000_000_000));
     let index = NETUID.mechanism(MechId(0));
     SubnetworkN::<Runtime>::insert(NETUID, neurons);
-    ValidatorPermit::<Runtime>::insert(NETUID, (0..neurons).map(|uid| uid < validators).collect::<Vec<_>>());
+    ValidatorPermit::<Runtime>::insert(
+        NETUID,
+        (0..neurons).map(|uid| uid < validators).collect::<Vec<_>>(),
+    );
     LastUpdate::<Runtime>::insert(index, vec![1_u64; neurons.into()]);
     for uid in 0..neurons {
         let hotkey = account(uid, 1);
@@ -76,8 +84,14 @@ fn build(neurons: u16, validators: u16) {
         Uids::<Runtime>::insert(NETUID, &hotkey, uid);
         Keys::<Runtime>::insert(NETUID, uid, &hotkey);
         if uid < validators {
-            Subtensor::increase_stake(&hotkey, &coldkey, NETUID, AlphaBalance(1_000_000_000 * u64::from(uid + 1)));
-            let row: Vec<(u16, u16)> = (validators..neurons).map(|to| (to, (uid ^ to).wrapping_mul(257) | 1)).collect();
+            Subtensor::increase_stake(
+                &hotkey,
+                &coldkey,
+                NETUID,
+                AlphaBalance(1_000_000_000 * u64::from(uid + 1)),
+            );
+            let row: Vec<(u16, u16)> =
+                (validators..neurons).map(|to| (to, (uid ^ to).wrapping_mul(257) | 1)).collect();
             Weights::<Runtime>::insert(index, uid, row);
         }
     }

@@ -1,7 +1,7 @@
 //! Administrative calls of the sudo key and of subnet owners.
 //!
-//! `calls` contains the table of all calls, `authority` the required authorities, `bounds` the validation of values,
-//! and `pallet_of_calls` the macro that generates the pallet from the table.
+//! `calls` contains the table of all calls, `authority` the required authorities, `bounds` the
+//! validation of values, and `pallet_of_calls` the macro that generates the pallet from the table.
 
 #[macro_use]
 mod pallet_of_calls;

@@ -6,7 +6,13 @@ pub use pallet::*;
 
 use crate::types::{AlphaBalance, NetUid};
 
-#[allow(missing_docs, unreachable_pub, clippy::expect_used, clippy::if_not_else, clippy::wildcard_imports)]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::if_not_else,
+    clippy::wildcard_imports
+)]
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
@@ -35,7 +41,9 @@ impl<T: Config> Pallet<T> {
     /// Records newly issued alpha.
     pub(crate) fn issue(netuid: NetUid, alpha: AlphaBalance) {
         if alpha != AlphaBalance::ZERO {
-            TotalAlphaIssuance::<T>::mutate(netuid, |issued| *issued = issued.saturating_add(alpha));
+            TotalAlphaIssuance::<T>::mutate(netuid, |issued| {
+                *issued = issued.saturating_add(alpha)
+            });
         }
     }
 
@@ -49,8 +57,12 @@ impl<T: Config> Pallet<T> {
     /// Records recycled alpha, which is no longer issued.
     pub(crate) fn recycle(netuid: NetUid, alpha: AlphaBalance) {
         if alpha != AlphaBalance::ZERO {
-            TotalAlphaIssuance::<T>::mutate(netuid, |issued| *issued = issued.saturating_sub(alpha));
-            AlphaRecycled::<T>::mutate(netuid, |recycled| *recycled = recycled.saturating_add(alpha));
+            TotalAlphaIssuance::<T>::mutate(netuid, |issued| {
+                *issued = issued.saturating_sub(alpha)
+            });
+            AlphaRecycled::<T>::mutate(netuid, |recycled| {
+                *recycled = recycled.saturating_add(alpha)
+            });
         }
     }
 

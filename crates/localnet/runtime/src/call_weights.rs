@@ -1,10 +1,10 @@
 //! Weights of calls, from which the fees are derived.
 //!
-//! The tables contain the execution time in picoseconds, the proof size in bytes, and the numbers of database reads and
-//! writes that the published source of the real chain states for each call:
+//! The tables contain the execution time in picoseconds, the proof size in bytes, and the numbers
+//! of database reads and writes that the published source of the real chain states for each call:
 //!
-//! - `subtensor` and `guards`: RaoFoundation/subtensor 03b1d91a. Its weight of the coldkey swap check is the recorded one
-//!   of spec version 461.
+//! - `subtensor` and `guards`: RaoFoundation/subtensor 03b1d91a. Its weight of the coldkey swap
+//!   check is the recorded one of spec version 461.
 //! - `admin_utils`: RaoFoundation/subtensor 0e053e45.
 //! - all others: opentensor/subtensor 14bc6f9f, spec version 425.
 //!
@@ -13,7 +13,8 @@
 use frame_support::weights::Weight;
 use frame_support::weights::constants::RocksDbWeight;
 
-/// Defines a function for each call that returns its weight: execution time, proof size, reads, writes.
+/// Defines a function for each call that returns its weight: execution time, proof size, reads,
+/// writes.
 macro_rules! weights {
     ($($call:ident: $time:literal, $proof:literal, $reads:literal, $writes:literal;)*) => {
         $(
@@ -50,7 +51,8 @@ pub(crate) mod drand {
         set_oldest_stored_round: 5_370_000, 0, 0, 1;
     }
 
-    /// The call is in an unsigned extrinsic: no transaction extension adds the weight of the coldkey swap check.
+    /// The call is in an unsigned extrinsic: no transaction extension adds the weight of the
+    /// coldkey swap check.
     pub(crate) fn write_pulse() -> Weight {
         weight(4_294_000_000, 0, 3, 4).saturating_add(guards::coldkey_swap())
     }
@@ -69,7 +71,8 @@ pub(crate) mod mev_shield {
         set_max_extrinsic_weight: 4_227_000, 0, 0, 1;
     }
 
-    /// The call is an inherent extrinsic: no transaction extension adds the weight of the coldkey swap check.
+    /// The call is an inherent extrinsic: no transaction extension adds the weight of the coldkey
+    /// swap check.
     pub(crate) fn announce_next_key() -> Weight {
         weight(33_661_000, 5_555, 4, 6).saturating_add(guards::coldkey_swap())
     }

@@ -40,7 +40,17 @@ pub struct Registration {
 
 /// Space used by a neuron's commitments in an epoch.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
 )]
 pub struct UsageTracker {
     /// The epoch of the last commitment.
@@ -50,7 +60,18 @@ pub struct UsageTracker {
 }
 
 /// Why revealing a timelocked commitment failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
 pub enum RevealFailure {
     /// The signature of the drand pulse is not a point on the curve.
     SignatureDeserialize,
@@ -66,7 +87,13 @@ pub enum RevealFailure {
     RoundMismatch,
 }
 
-#[allow(missing_docs, unreachable_pub, clippy::expect_used, clippy::if_not_else, clippy::wildcard_imports)]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::if_not_else,
+    clippy::wildcard_imports
+)]
 #[frame_support::pallet]
 pub mod pallet {
     use std::collections::BTreeSet;
@@ -153,11 +180,19 @@ pub mod pallet {
 
     /// Neurons with timelocked commitments.
     #[pallet::storage]
-    pub type TimelockedIndex<T: Config> = StorageValue<_, BTreeSet<(NetUid, T::AccountId)>, ValueQuery>;
+    pub type TimelockedIndex<T: Config> =
+        StorageValue<_, BTreeSet<(NetUid, T::AccountId)>, ValueQuery>;
     /// The current commitment of a neuron.
     #[pallet::storage]
-    pub type CommitmentOf<T: Config> =
-        StorageDoubleMap<_, Identity, NetUid, Twox64Concat, T::AccountId, Registration, OptionQuery>;
+    pub type CommitmentOf<T: Config> = StorageDoubleMap<
+        _,
+        Identity,
+        NetUid,
+        Twox64Concat,
+        T::AccountId,
+        Registration,
+        OptionQuery,
+    >;
     /// The block of a neuron's last commitment.
     #[pallet::storage]
     pub type LastCommitment<T: Config> =
@@ -168,12 +203,26 @@ pub mod pallet {
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, T::AccountId, u32, OptionQuery>;
     /// The last ten revealed commitments of a neuron, with the blocks in which they were revealed.
     #[pallet::storage]
-    pub type RevealedCommitments<T: Config> =
-        StorageDoubleMap<_, Identity, NetUid, Twox64Concat, T::AccountId, Vec<(Vec<u8>, u64)>, OptionQuery>;
+    pub type RevealedCommitments<T: Config> = StorageDoubleMap<
+        _,
+        Identity,
+        NetUid,
+        Twox64Concat,
+        T::AccountId,
+        Vec<(Vec<u8>, u64)>,
+        OptionQuery,
+    >;
     /// Space used by a neuron's commitments in the epoch of its last commitment.
     #[pallet::storage]
-    pub type UsedSpaceOf<T: Config> =
-        StorageDoubleMap<_, Identity, NetUid, Twox64Concat, T::AccountId, UsageTracker, OptionQuery>;
+    pub type UsedSpaceOf<T: Config> = StorageDoubleMap<
+        _,
+        Identity,
+        NetUid,
+        Twox64Concat,
+        T::AccountId,
+        UsageTracker,
+        OptionQuery,
+    >;
     /// Maximum space for a neuron's commitments per epoch, in bytes.
     #[pallet::storage]
     pub type MaxSpace<T> = StorageValue<_, u32, ValueQuery, ConstU32<3_100>>;
@@ -191,7 +240,11 @@ pub mod pallet {
         /// Sets the commitment of the caller's hotkey, replacing the previous one.
         #[pallet::call_index(0)]
         #[pallet::weight((call_weights::set_commitment(), DispatchClass::Normal, Pays::No))]
-        pub fn set_commitment(origin: OriginFor<T>, netuid: NetUid, info: Box<CommitmentInfo>) -> DispatchResult {
+        pub fn set_commitment(
+            origin: OriginFor<T>,
+            netuid: NetUid,
+            info: Box<CommitmentInfo>,
+        ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_set_commitment(who, netuid, *info)
         }
@@ -220,8 +273,15 @@ impl<T: Config> subtensor::Commitments for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-    fn do_set_commitment(who: T::AccountId, netuid: NetUid, info: CommitmentInfo) -> DispatchResult {
-        ensure!(subtensor::Pallet::<T>::uid_of(netuid, &who).is_some(), Error::<T>::AccountNotAllowedCommit);
+    fn do_set_commitment(
+        who: T::AccountId,
+        netuid: NetUid,
+        info: CommitmentInfo,
+    ) -> DispatchResult {
+        ensure!(
+            subtensor::Pallet::<T>::uid_of(netuid, &who).is_some(),
+            Error::<T>::AccountNotAllowedCommit
+        );
         ensure!(
             !info.fields.iter().any(|field| matches!(field, Data::TimelockRevealFailed { .. })),
             Error::<T>::TimelockRevealFailedNotAllowed
@@ -237,7 +297,11 @@ impl<T: Config> Pallet<T> {
             Data::TimelockEncrypted { reveal_round, .. } => Some(*reveal_round),
             _ => None,
         });
-        CommitmentOf::<T>::insert(netuid, &who, Registration { deposit: TaoBalance::ZERO, block, info });
+        CommitmentOf::<T>::insert(
+            netuid,
+            &who,
+            Registration { deposit: TaoBalance::ZERO, block, info },
+        );
         LastCommitment::<T>::insert(netuid, &who, block);
         let entry = (netuid, who.clone());
         if let Some(reveal_round) = round {
@@ -252,7 +316,8 @@ impl<T: Config> Pallet<T> {
 
     /// Charges a commitment against its neuron's space for this epoch.
     fn take_space(netuid: NetUid, who: &T::AccountId, info: &CommitmentInfo) -> DispatchResult {
-        let space = info.fields.iter().map(|field| field.space() as u64).sum::<u64>().max(MIN_SPACE);
+        let space =
+            info.fields.iter().map(|field| field.space() as u64).sum::<u64>().max(MIN_SPACE);
         let epoch = subtensor::Pallet::<T>::epoch_index_now(netuid);
         let used = UsedSpaceOf::<T>::get(netuid, who)
             .filter(|usage| usage.last_epoch == epoch)

@@ -1,7 +1,8 @@
-//! Directives of a development node to the runtime: calls without the caller's key, and values of storage items.
+//! Directives of a development node to the runtime: calls without the caller's key, and values of
+//! storage items.
 //!
-//! A directive is an item in the digest of a block's header. Only the block author writes digests, so no extrinsic can
-//! contain a directive, and re-executing a stored block gives the same result.
+//! A directive is an item in the digest of a block's header. Only the block author writes digests,
+//! so no extrinsic can contain a directive, and re-executing a stored block gives the same result.
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::traits::PreInherents;
@@ -11,13 +12,17 @@ use sp_io::hashing::blake2_256;
 use sp_runtime::generic::{Era, SignedPayload};
 use sp_runtime::traits::{Lazy, Verify};
 use sp_runtime::transaction_validity::TransactionValidityError;
-use sp_runtime::{ConsensusEngineId, Digest, DigestItem, MultiAddress, MultiSignature, MultiSigner};
+use sp_runtime::{
+    ConsensusEngineId, Digest, DigestItem, MultiAddress, MultiSignature, MultiSigner,
+};
 
 use crate::extensions::{
     ChargeFee, CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension,
     SudoTransactionExtension,
 };
-use crate::runtime::{AccountId, Header, Runtime, RuntimeCall, System, TxExtension, UncheckedExtrinsic};
+use crate::runtime::{
+    AccountId, Header, Runtime, RuntimeCall, System, TxExtension, UncheckedExtrinsic,
+};
 use crate::verified;
 
 /// Engine ID of the digest items.
@@ -56,7 +61,8 @@ impl Directive {
 pub struct Signature(MultiSignature);
 
 impl Signature {
-    /// The placeholder. It is not a signature of any message, because sr25519 sets a bit in the last byte.
+    /// The placeholder. It is not a signature of any message, because sr25519 sets a bit in the
+    /// last byte.
     fn placeholder() -> Self {
         Self(MultiSignature::Sr25519(sp_core::sr25519::Signature::from_raw([0; 64])))
     }
@@ -82,7 +88,8 @@ impl Verify for Signature {
 
     fn verify<L: Lazy<[u8]>>(&self, mut message: L, signer: &AccountId) -> bool {
         if *self == Self::placeholder() {
-            return Directive::current().contains(&Directive::Impersonate(permission(signer, message.get())));
+            return Directive::current()
+                .contains(&Directive::Impersonate(permission(signer, message.get())));
         }
         verified::is_valid(&self.0, message.get(), signer)
     }
@@ -93,8 +100,8 @@ fn permission(signer: &AccountId, payload: &[u8]) -> H256 {
     H256(blake2_256(&(signer, payload).encode()))
 }
 
-/// Builds an extrinsic of `account` without its key, for the block after `parent`, and the directive that admits it.
-/// Begins that block, so call it on a copy of the parent's state.
+/// Builds an extrinsic of `account` without its key, for the block after `parent`, and the
+/// directive that admits it. Begins that block, so call it on a copy of the parent's state.
 ///
 /// # Errors
 /// [`TransactionValidityError`] if an extension lacks its data.
@@ -126,7 +133,8 @@ pub fn impersonate(
     let permission = payload.using_encoded(|bytes| permission(&account, bytes));
     let (call, extension, _) = payload.deconstruct();
     let address = MultiAddress::Id(account);
-    let extrinsic = UncheckedExtrinsic::new_signed(call, address, Signature::placeholder(), extension);
+    let extrinsic =
+        UncheckedExtrinsic::new_signed(call, address, Signature::placeholder(), extension);
     Ok((extrinsic, Directive::Impersonate(permission)))
 }
 
@@ -185,7 +193,8 @@ mod tests {
     #[test]
     fn a_permission_is_for_one_account_and_one_call() {
         let check = |directives: &[&Directive], extrinsic: &UncheckedExtrinsic| {
-            let directives: Vec<_> = directives.iter().map(|directive| (*directive).clone()).collect();
+            let directives: Vec<_> =
+                directives.iter().map(|directive| (*directive).clone()).collect();
             let context = frame_system::ChainContext::<Runtime>::default();
             block(&directives, || extrinsic.clone().check(&context).map(drop))
         };

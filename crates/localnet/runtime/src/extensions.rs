@@ -1,10 +1,10 @@
 //! Transaction extensions of the chain, in addition to those of FRAME.
 //!
-//! The real chain has four more extensions than FRAME. None of them adds bytes to an extrinsic; those without effect
-//! are included so that clients see the same list.
+//! The real chain has four more extensions than FRAME. None of them adds bytes to an extrinsic;
+//! those without effect are included so that clients see the same list.
 
-/// Implements an extension that validates calls with its function `check` before they enter the pool or a block. The
-/// extension has no other effect and no weight.
+/// Implements an extension that validates calls with its function `check` before they enter the
+/// pool or a block. The extension has no other effect and no weight.
 macro_rules! validating_extension {
     ($extension:ident) => {
         impl sp_runtime::traits::TransactionExtension<$crate::runtime::RuntimeCall> for $extension {

@@ -1,9 +1,9 @@
 //! Forks: genesis states with the recorded state of subnets of another chain.
 //!
-//! [`items`] reads from a chain's metadata which storage items belong to subnets, neurons, stake and balances. The node
-//! records them, and sets those that this runtime has with the same encoding in a genesis state; the functions of this
-//! module then restore what the recording cannot contain. All functions but those for items must run on the genesis
-//! state, with externalities.
+//! [`items`] reads from a chain's metadata which storage items belong to subnets, neurons, stake
+//! and balances. The node records them, and sets those that this runtime has with the same encoding
+//! in a genesis state; the functions of this module then restore what the recording cannot contain.
+//! All functions but those for items must run on the genesis state, with externalities.
 
 use sp_core::crypto::SecretStringError;
 
@@ -12,24 +12,26 @@ use crate::commitments::{CommitmentOf, TimelockedIndex};
 use crate::genesis::development_account;
 use crate::runtime::{AccountId, Balance, BlockNumber, Runtime, System};
 use crate::subtensor::{
-    NetworksAdded, OwnedHotkeys, Owner, Pallet, StakingHotkeys, SubnetAlphaOut, SubnetTAO, TotalAlphaStaked,
-    TotalHotkeyAlpha, TotalNetworks, TotalStake,
+    NetworksAdded, OwnedHotkeys, Owner, Pallet, StakingHotkeys, SubnetAlphaOut, SubnetTAO,
+    TotalAlphaStaked, TotalHotkeyAlpha, TotalNetworks, TotalStake,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 mod items;
 
 pub use items::{
-    Access, Item, Items, KeyPart, METADATA_VERSION, MetadataError, items, own_items, primitive_name, share_items,
+    Access, Item, Items, KeyPart, METADATA_VERSION, MetadataError, items, own_items,
+    primitive_name, share_items,
 };
 
 type Subtensor = Pallet<Runtime>;
 
-/// Adds the dormant subnets of a new chain for the netuids that do not exist up to `last`: some clients index lists of
-/// subnets by netuid.
+/// Adds the dormant subnets of a new chain for the netuids that do not exist up to `last`: some
+/// clients index lists of subnets by netuid.
 ///
 /// # Errors
-/// [`SecretStringError`] if the keys of `//Alice` and `//Alice_hk`, which own these subnets, cannot be derived.
+/// [`SecretStringError`] if the keys of `//Alice` and `//Alice_hk`, which own these subnets, cannot
+/// be derived.
 pub fn add_subnets(last: u16) -> Result<(), SecretStringError> {
     let (owner, hotkey) = (development_account("Alice")?, development_account("Alice_hk")?);
     for netuid in (1..=last).map(NetUid).filter(|netuid| !Subtensor::subnet_exists(*netuid)) {
@@ -40,12 +42,14 @@ pub fn add_subnets(last: u16) -> Result<(), SecretStringError> {
 
 /// Returns the accounts of the state with their free balances in rao.
 pub fn accounts() -> Vec<(AccountId, Balance)> {
-    frame_system::Account::<Runtime>::iter().map(|(account, info)| (account, info.data.free)).collect()
+    frame_system::Account::<Runtime>::iter()
+        .map(|(account, info)| (account, info.data.free))
+        .collect()
 }
 
-/// Completes the state of a chain that continues after block `block` with the recorded subnets `netuids`: the accounts
-/// in `endowed` have at least these free balances, totals count what is in the state, and no list names a hotkey that
-/// is not.
+/// Completes the state of a chain that continues after block `block` with the recorded subnets
+/// `netuids`: the accounts in `endowed` have at least these free balances, totals count what is in
+/// the state, and no list names a hotkey that is not.
 pub fn complete(block: BlockNumber, netuids: &[u16], endowed: &[(AccountId, Balance)]) {
     System::set_block_number(block);
     for (account, rao) in endowed {
@@ -67,8 +71,8 @@ pub fn complete(block: BlockNumber, netuids: &[u16], endowed: &[(AccountId, Bala
     count();
 }
 
-/// Removes hotkeys without an owner in the state from the lists of hotkeys, and neurons without a commitment from the
-/// list of timelocked ones.
+/// Removes hotkeys without an owner in the state from the lists of hotkeys, and neurons without a
+/// commitment from the list of timelocked ones.
 fn forget_unknown_hotkeys() {
     for (coldkey, mut hotkeys) in OwnedHotkeys::<Runtime>::iter().collect::<Vec<_>>() {
         hotkeys.retain(|hotkey| Owner::<Runtime>::contains_key(hotkey));
@@ -83,10 +87,11 @@ fn forget_unknown_hotkeys() {
     TimelockedIndex::<Runtime>::put(timelocked);
 }
 
-/// Sets the totals of root to the root stake in the state: of the root network, a recording has only the stake on the
-/// hotkeys of its subnets.
+/// Sets the totals of root to the root stake in the state: of the root network, a recording has
+/// only the stake on the hotkeys of its subnets.
 fn count_root_stake() {
-    let stake = TotalHotkeyAlpha::<Runtime>::iter().filter(|(_, netuid, _)| *netuid == NetUid::ROOT);
+    let stake =
+        TotalHotkeyAlpha::<Runtime>::iter().filter(|(_, netuid, _)| *netuid == NetUid::ROOT);
     let stake = stake.fold(AlphaBalance::ZERO, |sum, (.., stake)| sum.saturating_add(stake));
     SubnetTAO::<Runtime>::insert(NetUid::ROOT, TaoBalance(stake.0));
     SubnetAlphaOut::<Runtime>::insert(NetUid::ROOT, stake);
@@ -97,11 +102,13 @@ fn count_root_stake() {
 fn count() {
     let subnets = NetworksAdded::<Runtime>::iter_values().filter(|added| *added).count();
     TotalNetworks::<Runtime>::put(u16::try_from(subnets).unwrap_or(u16::MAX));
-    let pools = SubnetTAO::<Runtime>::iter_values().fold(TaoBalance::ZERO, TaoBalance::saturating_add);
+    let pools =
+        SubnetTAO::<Runtime>::iter_values().fold(TaoBalance::ZERO, TaoBalance::saturating_add);
     TotalStake::<Runtime>::put(pools);
     let accounts = frame_system::Account::<Runtime>::iter_values();
-    let rao =
-        accounts.fold(0, |sum: Balance, info| sum.saturating_add(info.data.free).saturating_add(info.data.reserved));
+    let rao = accounts.fold(0, |sum: Balance, info| {
+        sum.saturating_add(info.data.free).saturating_add(info.data.reserved)
+    });
     pallet_balances::TotalIssuance::<Runtime>::put(rao);
     Subtensor::count_issuance();
 }
@@ -164,7 +171,8 @@ mod tests {
                 StakingHotkeys::<Runtime>::insert(&alice, hotkeys.clone());
                 OwnedHotkeys::<Runtime>::insert(&alice, hotkeys.clone());
                 complete(0, &[], &[]);
-                let expected: Vec<_> = hotkeys.into_iter().filter(|hotkey| *hotkey == known).collect();
+                let expected: Vec<_> =
+                    hotkeys.into_iter().filter(|hotkey| *hotkey == known).collect();
                 assert_eq!(StakingHotkeys::<Runtime>::get(&alice), expected);
                 assert_eq!(OwnedHotkeys::<Runtime>::get(&alice), expected);
             }

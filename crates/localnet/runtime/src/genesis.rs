@@ -10,8 +10,8 @@ use crate::mev_shield::development_key;
 use crate::runtime::{AccountId, BlockNumber, Hash, Runtime, RuntimeGenesisConfig, SlotDuration};
 use crate::subtensor::MaxEpochsPerBlock;
 
-/// Seed of the well-known development phrase. To compute it from the phrase takes 2 048 rounds of HMAC-SHA512, for each
-/// account.
+/// Seed of the well-known development phrase. To compute it from the phrase takes 2 048 rounds of
+/// HMAC-SHA512, for each account.
 const DEVELOPMENT_SEED: &str = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
 
 /// Genesis balance of the wealthy accounts: 1 000 000 TAO, in rao.
@@ -24,7 +24,8 @@ const PRODUCTION_SLOT: u64 = 12_000;
 /// Maximum number of epochs per block on the real chain; the reference's fast local network allows 32.
 const PRODUCTION_EPOCHS: u8 = 2;
 
-/// Development name of the block author, who receives the fees: the first authority of the reference's local network.
+/// Development name of the block author, who receives the fees: the first authority of the
+/// reference's local network.
 const AUTHOR: &str = "One";
 
 /// Development accounts and their genesis balances in rao.
@@ -40,8 +41,8 @@ pub const ACCOUNTS: [(&str, u64); 9] = [
     ("Three", MODEST),
 ];
 
-/// Public keys of the development accounts, and of Alice's hotkey. Deriving them would be a tenth of a chain's startup
-/// time.
+/// Public keys of the development accounts, and of Alice's hotkey. Deriving them would be a tenth
+/// of a chain's startup time.
 const KEYS: [(&str, [u8; 32]); 10] = [
     ("Alice", hex2array!("d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d")),
     ("Alice_hk", hex2array!("506c5a28f51e841b4df26ace64a23d69057fefda24bc9a53cb74197f901e7128")),
@@ -55,16 +56,17 @@ const KEYS: [(&str, [u8; 32]); 10] = [
     ("Three", hex2array!("9026941b7aa2328a8c5ea4e25bb747a2bf92a066fae0cc3722faf58cf44d3502")),
 ];
 
-/// Ethereum addresses whose accounts start with 2 000 TAO: those of the well-known development names Alith and
-/// Baltathar. The chain does not support contracts; tools that fund themselves from these accounts read their balances.
+/// Ethereum addresses whose accounts start with 2 000 TAO: those of the well-known development
+/// names Alith and Baltathar. The chain does not support contracts; tools that fund themselves from
+/// these accounts read their balances.
 pub const ETHEREUM: [[u8; 20]; 2] = [
     [
-        0xf2, 0x4f, 0xf3, 0xa9, 0xcf, 0x04, 0xc7, 0x1d, 0xbc, 0x94, 0xd0, 0xb5, 0x66, 0xf7, 0xa2, 0x7b, 0x94, 0x56,
-        0x6c, 0xac,
+        0xf2, 0x4f, 0xf3, 0xa9, 0xcf, 0x04, 0xc7, 0x1d, 0xbc, 0x94, 0xd0, 0xb5, 0x66, 0xf7, 0xa2,
+        0x7b, 0x94, 0x56, 0x6c, 0xac,
     ],
     [
-        0x3c, 0xd0, 0xa7, 0x05, 0xa2, 0xdc, 0x65, 0xe5, 0xb1, 0xe1, 0x20, 0x58, 0x96, 0xba, 0xa2, 0xbe, 0x8a, 0x07,
-        0xc6, 0xe0,
+        0x3c, 0xd0, 0xa7, 0x05, 0xa2, 0xdc, 0x65, 0xe5, 0xb1, 0xe1, 0x20, 0x58, 0x96, 0xba, 0xa2,
+        0xbe, 0x8a, 0x07, 0xc6, 0xe0,
     ],
 ];
 
@@ -73,7 +75,8 @@ pub fn ethereum_account(address: [u8; 20]) -> AccountId {
     AccountId::new(sp_io::hashing::blake2_256(&[b"evm:", address.as_slice()].concat()))
 }
 
-/// Returns the account of a development name: the public key of `//NAME` under the well-known development phrase.
+/// Returns the account of a development name: the public key of `//NAME` under the well-known
+/// development phrase.
 ///
 /// # Errors
 /// When `//NAME` is not a valid derivation path.
@@ -115,9 +118,9 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     genesis_with(Preset::Development, endowed)
 }
 
-/// Builds the genesis state: development accounts, `//Alice` as sudo key, `//One` as block author, and the subnets of
-/// `preset`. Each account in `endowed` receives 1 000 000 TAO. The block time is 250 ms; change it with
-/// [`set_block_time`].
+/// Builds the genesis state: development accounts, `//Alice` as sudo key, `//One` as block author,
+/// and the subnets of `preset`. Each account in `endowed` receives 1 000 000 TAO. The block time is
+/// 250 ms; change it with [`set_block_time`].
 ///
 /// # Errors
 /// [`GenesisError`], which does not occur with the pallets of this crate.
@@ -157,25 +160,30 @@ pub fn genesis_with(preset: Preset, endowed: &[AccountId]) -> Result<Storage, Ge
     .map_err(GenesisError::Build)
 }
 
-/// Returns the number of the block with a genesis state: 0, or the block after which a fork continues.
+/// Returns the number of the block with a genesis state: 0, or the block after which a fork
+/// continues.
 pub fn block_number(genesis: &Storage) -> BlockNumber {
     let number = genesis.top.get(storage_prefix(b"System", b"Number").as_slice());
     number.and_then(|bytes| BlockNumber::decode(&mut bytes.as_slice()).ok()).unwrap_or_default()
 }
 
-/// Sets the hash of block 0 in the state of a fork. Transactions are signed for the chain with this hash.
+/// Sets the hash of block 0 in the state of a fork. Transactions are signed for the chain with this
+/// hash.
 pub fn set_genesis_hash(state: &mut Storage, hash: Hash) {
     let key = frame_system::BlockHash::<Runtime>::hashed_key_for(0);
     state.top.insert(key, hash.encode());
 }
 
-/// Sets the block time of a genesis state, in milliseconds. Clients read the block time from the constant
-/// `Aura.SlotDuration`. A block time of at least 12 seconds, as on the real chain, also sets the real chain's maximum
-/// number of epochs per block.
+/// Sets the block time of a genesis state, in milliseconds. Clients read the block time from the
+/// constant `Aura.SlotDuration`. A block time of at least 12 seconds, as on the real chain, also
+/// sets the real chain's maximum number of epochs per block.
 pub fn set_block_time(genesis: &mut Storage, millis: u64) {
     genesis.top.insert(SlotDuration::KEY.to_vec(), millis.encode());
     if millis >= PRODUCTION_SLOT {
-        genesis.top.insert(MaxEpochsPerBlock::<Runtime>::hashed_key().to_vec(), PRODUCTION_EPOCHS.encode());
+        genesis.top.insert(
+            MaxEpochsPerBlock::<Runtime>::hashed_key().to_vec(),
+            PRODUCTION_EPOCHS.encode(),
+        );
     }
 }
 

@@ -1,8 +1,10 @@
-//! Runtime API results for subnets, neurons and stake: their layouts, and how they are read from storage.
+//! Runtime API results for subnets, neurons and stake: their layouts, and how they are read from
+//! storage.
 //!
 //! Layouts are those of the real chain, field by field; [`apis`] declares the runtime APIs.
 
-// Every struct is a record for clients that read it by position; no field is meant to be set from outside.
+// Every struct is a record for clients that read it by position; no field is meant to be set from
+// outside.
 #![allow(clippy::struct_excessive_bools)]
 
 pub mod apis;

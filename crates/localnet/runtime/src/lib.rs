@@ -1,20 +1,21 @@
 //! The pallets of the embedded development chain, compiled to native code instead of Wasm.
 //!
-//! Pallets, calls, storage, events and errors have the names, indices and encodings of the real chain (spec version
-//! 461), so that tools that read the metadata work unchanged. The tests of this crate compare its metadata with the
-//! recorded metadata of the real chain, and list the supported items, the missing items and the intentional differences
-//! in `docs/localnet-coverage.md`.
+//! Pallets, calls, storage, events and errors have the names, indices and encodings of the real
+//! chain (spec version 461), so that tools that read the metadata work unchanged. The tests of this
+//! crate compare its metadata with the recorded metadata of the real chain, and list the supported
+//! items, the missing items and the intentional differences in `docs/localnet-coverage.md`.
 //!
-//! - The crate root composes the runtime, [`runtime`] configures the pallets, [`extensions`] contains the transaction
-//!   extensions, and [`runtime::apis`] implements the runtime APIs.
-//! - [`subtensor`] is the pallet of subnets, [`swap`] of their liquidity pools, [`admin_utils`] of administrative
-//!   calls, [`commitments`] of neurons' public data, and [`mev_shield`] of calls that are encrypted until they are in a
-//!   block.
-//! - [`proxy`] is the pallet of delegates, who make calls for an account, and [`crowdloan`] of TAO that many accounts
-//!   raise; [`drand`] stores the pulses of the randomness beacon. polkadot-sdk's pallets serve multisignatures, preimages, scheduled calls and safe mode.
+//! - The crate root composes the runtime, [`runtime`] configures the pallets, [`extensions`]
+//!   contains the transaction extensions, and [`runtime::apis`] implements the runtime APIs.
+//! - [`subtensor`] is the pallet of subnets, [`swap`] of their liquidity pools, [`admin_utils`] of
+//!   administrative calls, [`commitments`] of neurons' public data, and [`mev_shield`] of calls
+//!   that are encrypted until they are in a block.
+//! - [`proxy`] is the pallet of delegates, who make calls for an account, and [`crowdloan`] of TAO
+//!   that many accounts raise; [`drand`] stores the pulses of the randomness beacon. polkadot-sdk's
+//!   pallets serve multisignatures, preimages, scheduled calls and safe mode.
 //! - [`info`] contains the results of the runtime APIs.
-//! - [`genesis`] builds the genesis state, [`fork`] completes it with the recorded state of another chain, and [`dev`]
-//!   carries out what a development node adds to a block.
+//! - [`genesis`] builds the genesis state, [`fork`] completes it with the recorded state of another
+//!   chain, and [`dev`] carries out what a development node adds to a block.
 //!
 //! `taonet-localnet` runs the runtime in a node; a test of a pallet needs only the genesis state:
 //!
@@ -31,13 +32,14 @@
 //! # }
 //! ```
 //!
-//! Amounts of TAO are in rao, and the arithmetic follows that of the real chain, fixed point included. The runtime has
-//! no contracts or EVM, and no finality pallet: the node finalizes each block. The chain must hold nothing of value: its
-//! sudo key is `//Alice`, a key that everyone knows.
+//! Amounts of TAO are in rao, and the arithmetic follows that of the real chain, fixed point
+//! included. The runtime has no contracts or EVM, and no finality pallet: the node finalizes each
+//! block. The chain must hold nothing of value: its sudo key is `//Alice`, a key that everyone
+//! knows.
 //!
-//! Uses `taonet-consensus` at every epoch, `taonet-timelock` to verify pulses and reveal what they decrypt,
-//! `taonet-shield` to decrypt calls, and `taonet-primitives`. Used by `taonet-localnet`, which produces blocks with it,
-//! and by `taonet-localnet-recording`.
+//! Uses `taonet-consensus` at every epoch, `taonet-timelock` to verify pulses and reveal what they
+//! decrypt, `taonet-shield` to decrypt calls, and `taonet-primitives`. Used by `taonet-localnet`,
+//! which produces blocks with it, and by `taonet-localnet-recording`.
 
 // FRAME's macros generate undocumentable items at the root; the modules are documented.
 #![allow(missing_docs, unreachable_pub)]
@@ -81,8 +83,8 @@ pub mod types;
 mod verified;
 
 pub use runtime::{
-    AccountId, Balance, Block, BlockNumber, Executive, Hash, Header, Nonce, Signature, TxExtension, UncheckedExtrinsic,
-    VERSION, api,
+    AccountId, Balance, Block, BlockNumber, Executive, Hash, Header, Nonce, Signature, TxExtension,
+    UncheckedExtrinsic, VERSION, api,
 };
 
 #[frame_support::runtime]

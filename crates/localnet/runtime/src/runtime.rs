@@ -15,7 +15,10 @@ use crate::extensions::{
     SudoTransactionExtension,
 };
 use crate::subtensor::defaults::ConstTao;
-use crate::{admin_utils, alpha_assets, commitments, crowdloan, dev, drand, fees, mev_shield, subtensor, swap};
+use crate::{
+    admin_utils, alpha_assets, commitments, crowdloan, dev, drand, fees, mev_shield, subtensor,
+    swap,
+};
 
 pub mod apis;
 pub mod calls;
@@ -29,10 +32,11 @@ pub use filter::CallFilter;
 pub(crate) use crate::InherentDataExt;
 pub use crate::dev::Signature;
 pub use crate::{
-    AdminUtils, AllPalletsWithSystem, AlphaAssets, Aura, Balances, Commitments, Crowdloan, Drand, MevShield, Multisig,
-    OriginCaller, PalletInfo, Preimage, Proxy, Runtime, RuntimeCall, RuntimeError, RuntimeEvent, RuntimeFreezeReason,
-    RuntimeGenesisConfig, RuntimeHoldReason, RuntimeOrigin, RuntimeTask, SafeMode, Scheduler, SubtensorModule, Sudo,
-    Swap, System, Timestamp, TransactionPayment, Utility,
+    AdminUtils, AllPalletsWithSystem, AlphaAssets, Aura, Balances, Commitments, Crowdloan, Drand,
+    MevShield, Multisig, OriginCaller, PalletInfo, Preimage, Proxy, Runtime, RuntimeCall,
+    RuntimeError, RuntimeEvent, RuntimeFreezeReason, RuntimeGenesisConfig, RuntimeHoldReason,
+    RuntimeOrigin, RuntimeTask, SafeMode, Scheduler, SubtensorModule, Sudo, Swap, System,
+    Timestamp, TransactionPayment, Utility,
 };
 
 /// A public key of 32 bytes.
@@ -68,15 +72,21 @@ pub type TxExtension = (
     ),
 );
 /// An extrinsic.
-pub type UncheckedExtrinsic = generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TxExtension>;
+pub type UncheckedExtrinsic =
+    generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TxExtension>;
 /// A block.
 pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 /// The block executor.
-pub type Executive =
-    frame_executive::Executive<Runtime, Block, frame_system::ChainContext<Runtime>, Runtime, AllPalletsWithSystem>;
+pub type Executive = frame_executive::Executive<
+    Runtime,
+    Block,
+    frame_system::ChainContext<Runtime>,
+    Runtime,
+    AllPalletsWithSystem,
+>;
 
-/// Runtime version. Clients cache metadata by its `spec_version`, so increment `spec_version` with every change of the
-/// metadata.
+/// Runtime version. Clients cache metadata by its `spec_version`, so increment `spec_version` with
+/// every change of the metadata.
 #[runtime_version]
 pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: std::borrow::Cow::Borrowed("node-subtensor"),
@@ -89,8 +99,8 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     system_version: 1,
 };
 
-/// Slot duration in milliseconds: the block time that clients read. [`crate::genesis::set_block_time`] sets it in the
-/// genesis state.
+/// Slot duration in milliseconds: the block time that clients read.
+/// [`crate::genesis::set_block_time`] sets it in the genesis state.
 #[derive(Debug)]
 pub struct SlotDuration;
 
@@ -104,7 +114,8 @@ impl SlotDuration {
 impl Get<u64> for SlotDuration {
     fn get() -> u64 {
         // The metadata includes this value, and is available without state.
-        let stated = sp_externalities::with_externalities(|state| state.storage(Self::KEY)).flatten();
+        let stated =
+            sp_externalities::with_externalities(|state| state.storage(Self::KEY)).flatten();
         stated.and_then(|bytes| u64::decode(&mut bytes.as_slice()).ok()).unwrap_or(Self::FAST)
     }
 }
@@ -123,7 +134,8 @@ parameter_types! {
     pub const Version: RuntimeVersion = VERSION;
     /// SS58 prefix of addresses.
     pub const SS58Prefix: u16 = 42;
-    /// Weight limits: four seconds of execution time per block, three quarters of it for normal extrinsics.
+    /// Weight limits: four seconds of execution time per block, three quarters of it for normal
+    /// extrinsics.
     pub BlockWeights: frame_system::limits::BlockWeights =
         frame_system::limits::BlockWeights::with_sensible_defaults(
             Weight::from_parts(4 * WEIGHT_REF_TIME_PER_SECOND, u64::MAX),

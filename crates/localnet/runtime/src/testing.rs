@@ -7,7 +7,9 @@ use sp_runtime::{DispatchError, DispatchResult};
 
 use crate::drand::{Pulse, Pulses};
 use crate::genesis::{development_account, genesis};
-use crate::runtime::{AccountId, Balances, BlockNumber, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
+use crate::runtime::{
+    AccountId, Balances, BlockNumber, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System,
+};
 use crate::subtensor::{self, SubnetTAO};
 
 /// Netuid of the test subnet, which is started and has commit-reveal disabled.
@@ -63,7 +65,8 @@ pub(crate) fn send_as_root(call: impl Into<RuntimeCall>) -> DispatchResult {
     call.dispatch(RuntimeOrigin::root()).map(|_| ()).map_err(|failure| failure.error)
 }
 
-/// Dispatches a call, and returns the name of its error, or `ok`. A failed call must not change the state.
+/// Dispatches a call, and returns the name of its error, or `ok`. A failed call must not change the
+/// state.
 pub(crate) fn attempt(who: &AccountId, call: impl Into<RuntimeCall>) -> String {
     let before = state_root();
     let outcome = outcome(send(who, call));
@@ -97,10 +100,14 @@ pub(crate) fn last_event() -> subtensor::Event<Runtime> {
         .unwrap()
 }
 
-/// Returns data that bittensor-drand encrypted; the README of `vectors/timelock` describes each item.
+/// Returns data that bittensor-drand encrypted; the README of `vectors/timelock` describes each
+/// item.
 pub(crate) fn timelocked<const MAX: u32>(name: &str) -> BoundedVec<u8, ConstU32<MAX>> {
     let data = &timelock_vectors()["data"][name];
-    hex::decode(data.as_str().unwrap_or_else(|| panic!("no data is named {name}"))).unwrap().try_into().unwrap()
+    hex::decode(data.as_str().unwrap_or_else(|| panic!("no data is named {name}")))
+        .unwrap()
+        .try_into()
+        .unwrap()
 }
 
 /// Stores the recorded pulse of a round.
@@ -108,7 +115,10 @@ pub(crate) fn publish(round: u64) {
     let signature = &timelock_vectors()["pulses"][round.to_string()];
     let signature = hex::decode(signature.as_str().unwrap()).unwrap();
     let randomness = BoundedVec::truncate_from(sp_io::hashing::sha2_256(&signature).into());
-    Pulses::<Runtime>::insert(round, Pulse { round, randomness, signature: BoundedVec::truncate_from(signature) });
+    Pulses::<Runtime>::insert(
+        round,
+        Pulse { round, randomness, signature: BoundedVec::truncate_from(signature) },
+    );
 }
 
 fn timelock_vectors() -> serde_json::Value {
@@ -123,7 +133,7 @@ pub(crate) fn balance(who: &AccountId) -> u64 {
 
 /// Returns the TAO on all accounts and in all pools, in rao.
 pub(crate) fn all_tao() -> u64 {
-    let accounts =
-        frame_system::Account::<Runtime>::iter_values().map(|account| account.data.free + account.data.reserved);
+    let accounts = frame_system::Account::<Runtime>::iter_values()
+        .map(|account| account.data.free + account.data.reserved);
     accounts.sum::<u64>() + SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum::<u64>()
 }

@@ -1,5 +1,5 @@
-//! Signatures that were verified before: the transaction pool verifies the signature of an extrinsic, and so does the
-//! block that includes it. Whether a signature is valid never changes.
+//! Signatures that were verified before: the transaction pool verifies the signature of an
+//! extrinsic, and so does the block that includes it. Whether a signature is valid never changes.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,8 @@ use crate::runtime::AccountId;
 /// Maximum number of signatures in memory.
 const MAX: usize = 8_192;
 
-static VERIFIED: Mutex<Verified> = Mutex::new(Verified { digests: BTreeSet::new(), oldest: VecDeque::new() });
+static VERIFIED: Mutex<Verified> =
+    Mutex::new(Verified { digests: BTreeSet::new(), oldest: VecDeque::new() });
 
 /// Digests of valid signatures with their signers and messages.
 #[derive(Debug)]

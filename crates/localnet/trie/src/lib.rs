@@ -1,9 +1,9 @@
 //! The trie of a chain's newest state in memory.
 //!
-//! A block changes few keys, but `trie-db` fetches, decodes and caches the nodes of their paths for every block. In a
-//! [`Tree`] the nodes stay decoded, and consecutive states share all nodes that the block between them does not change.
-//! Nodes are loaded when they are first needed. Roots, encodings and names of nodes are those of `trie-db`, with which
-//! the tests compare them.
+//! A block changes few keys, but `trie-db` fetches, decodes and caches the nodes of their paths for
+//! every block. In a [`Tree`] the nodes stay decoded, and consecutive states share all nodes that
+//! the block between them does not change. Nodes are loaded when they are first needed. Roots,
+//! encodings and names of nodes are those of `trie-db`, with which the tests compare them.
 //!
 //! ```
 //! use sp_runtime::traits::BlakeTwo256;
@@ -81,15 +81,15 @@ impl Tree {
         self.root
     }
 
-    /// Returns the number of nodes in memory, including those of the tries that this one was made from, or that were
-    /// made from it, while they exist.
+    /// Returns the number of nodes in memory, including those of the tries that this one was made
+    /// from, or that were made from it, while they exist.
     #[must_use]
     pub fn loaded(&self) -> usize {
         Arc::strong_count(&self.alive)
     }
 
-    /// Applies changes of values. Returns the new trie with the nodes that appear and disappear. Of several changes of
-    /// a key, the last one counts.
+    /// Applies changes of values. Returns the new trie with the nodes that appear and disappear. Of
+    /// several changes of a key, the last one counts.
     ///
     /// # Errors
     /// [`TreeError`] if a node on the path of a changed key cannot be read from `nodes`.
@@ -109,7 +109,8 @@ impl Tree {
         });
         let nibbles = nibbles_of(&delta);
         let changes = changes_of(&delta, &nibbles);
-        let mut pass = Pass { nodes, alive: &self.alive, transaction: BackendTransaction::default() };
+        let mut pass =
+            Pass { nodes, alive: &self.alive, transaction: BackendTransaction::default() };
         let edit = match &self.top {
             Some(top) => pass.at_child(top, &changes, 0)?,
             None => pass.grow(&changes, 0)?,
@@ -154,7 +155,10 @@ fn nibbles_of(delta: &[(&[u8], Option<&[u8]>)]) -> Vec<u8> {
     nibbles
 }
 
-fn changes_of<'a>(delta: &[(&'a [u8], Option<&'a [u8]>)], mut nibbles: &'a [u8]) -> Vec<Change<'a>> {
+fn changes_of<'a>(
+    delta: &[(&'a [u8], Option<&'a [u8]>)],
+    mut nibbles: &'a [u8],
+) -> Vec<Change<'a>> {
     delta
         .iter()
         .map(|(key, value): &(&'a [u8], Option<&'a [u8]>)| {
@@ -183,8 +187,8 @@ impl Edit {
     }
 }
 
-/// One application of changes, which are sorted by key. A node's depth is the number of nibbles before its partial key;
-/// all changes that reach it share these nibbles.
+/// One application of changes, which are sorted by key. A node's depth is the number of nibbles
+/// before its partial key; all changes that reach it share these nibbles.
 struct Pass<'a> {
     nodes: &'a dyn TrieBackendStorage<BlakeTwo256>,
     alive: &'a Arc<()>,
@@ -192,7 +196,12 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn at_child(&mut self, child: &Child, changes: &[Change<'_>], depth: usize) -> Result<Edit, TreeError> {
+    fn at_child(
+        &mut self,
+        child: &Child,
+        changes: &[Change<'_>],
+        depth: usize,
+    ) -> Result<Edit, TreeError> {
         let Some(first) = changes.first() else { return Ok(Edit::Same) };
         let position = prefix(first.key, depth);
         let node = self.load(child, position)?;
@@ -203,7 +212,12 @@ impl Pass<'_> {
         Ok(edit)
     }
 
-    fn at_node(&mut self, node: Cow<'_, Node>, changes: &[Change<'_>], depth: usize) -> Result<Edit, TreeError> {
+    fn at_node(
+        &mut self,
+        node: Cow<'_, Node>,
+        changes: &[Change<'_>],
+        depth: usize,
+    ) -> Result<Edit, TreeError> {
         let follows = |change: &Change<'_>| change.rest(depth).starts_with(&node.partial);
         if changes.first().is_some_and(follows) && changes.last().is_some_and(follows) {
             return self.at_children(node, changes, depth);
@@ -255,7 +269,8 @@ impl Pass<'_> {
             rest = changes.get(1..).unwrap_or_default();
         }
         while let Some(nibble) = rest.first().and_then(|change| change.nibbles.get(depth)) {
-            let count = rest.iter().take_while(|change| change.nibbles.get(depth) == Some(nibble)).count();
+            let count =
+                rest.iter().take_while(|change| change.nibbles.get(depth) == Some(nibble)).count();
             let (group, others) = rest.split_at(count);
             rest = others;
             let edit = match node.child(*nibble) {
@@ -277,14 +292,17 @@ impl Pass<'_> {
     /// Returns a new node with the values of new keys.
     fn grow(&mut self, changes: &[Change<'_>], depth: usize) -> Result<Edit, TreeError> {
         let start = changes.iter().take_while(|change| change.value.is_none()).count();
-        let Some((first, others)) = changes.get(start..).and_then(<[_]>::split_first) else { return Ok(Edit::Same) };
+        let Some((first, others)) = changes.get(start..).and_then(<[_]>::split_first) else {
+            return Ok(Edit::Same);
+        };
         let mut leaf = Cow::Owned(Node::new(first.rest(depth), self.alive.clone()));
         self.set_value(&mut leaf, first);
         if others.is_empty() { Ok(Edit::of(leaf)) } else { self.at_node(leaf, others, depth) }
     }
 
-    /// Completes a changed node: seals its children, merges it with an only child, or removes it if nothing is left.
-    /// The depth is that of the children: the nibbles of `key` before it lead to them.
+    /// Completes a changed node: seals its children, merges it with an only child, or removes it if
+    /// nothing is left. The depth is that of the children: the nibbles of `key` before it lead to
+    /// them.
     fn settle(&mut self, mut node: Node, key: &[u8], depth: usize) -> Result<Edit, TreeError> {
         let mut buffer = Vec::new();
         if let Some((nibble, child)) = node.only_child() {
@@ -303,7 +321,9 @@ impl Pass<'_> {
         if node.value.is_none() && !node.has_children() {
             return Ok(Edit::Removed);
         }
-        node.seal_children(|nibble, child| self.seal(child, below(key, depth, nibble, &mut buffer)));
+        node.seal_children(|nibble, child| {
+            self.seal(child, below(key, depth, nibble, &mut buffer))
+        });
         Ok(Edit::Changed(node))
     }
 

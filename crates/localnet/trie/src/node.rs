@@ -138,7 +138,9 @@ impl Node {
     pub(super) fn encode(&self) -> Vec<u8> {
         let length = self.partial.len();
         let (first, pairs) = self.partial.split_at(length % 2);
-        let pairs = pairs.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, nibble| (byte << 4) | nibble));
+        let pairs = pairs
+            .chunks_exact(2)
+            .map(|pair| pair.iter().fold(0, |byte, nibble| (byte << 4) | nibble));
         let partial = first.iter().copied().chain(pairs);
         let value = self.value.as_ref().map(Value::encoded);
         match value {

@@ -69,7 +69,8 @@ impl Both {
 
     /// Applies changes to both, and compares the results.
     fn change(&mut self, delta: &Delta) {
-        // `trie-db` damages the trie, or panics, when it removes a missing key that is a prefix of others.
+        // `trie-db` damages the trie, or panics, when it removes a missing key that is a prefix of
+        // others.
         let mut exists: BTreeSet<_> = self.items.keys().cloned().collect();
         let mut known = Delta::new();
         let last: BTreeMap<_, _> = delta.iter().cloned().collect();
@@ -221,9 +222,14 @@ fn changes_without_effect_change_no_node() {
 #[test]
 fn the_last_change_of_a_key_counts() {
     let empty = Tree::new(empty_root());
-    let changed = |delta: &Delta| empty.changed(borrowed(delta), &Disk::default()).unwrap().0.root();
+    let changed =
+        |delta: &Delta| empty.changed(borrowed(delta), &Disk::default()).unwrap().0.root();
     let (key, one, two) = (b"key".to_vec(), Some(vec![1]), Some(vec![2]));
-    let twice = changed(&vec![(key.clone(), two.clone()), (b"a".to_vec(), one.clone()), (key.clone(), one.clone())]);
+    let twice = changed(&vec![
+        (key.clone(), two.clone()),
+        (b"a".to_vec(), one.clone()),
+        (key.clone(), one.clone()),
+    ]);
     assert_eq!(twice, changed(&vec![(b"a".to_vec(), one.clone()), (key.clone(), one)]));
     assert_eq!(changed(&vec![(key.clone(), two), (key, None)]), empty_root());
 }
@@ -263,11 +269,15 @@ fn the_database_of_the_trie_gives_the_same_values() {
     let mut both = Both::new();
     both.change(&map());
     let mut database = PrefixedMemoryDB::<BlakeTwo256>::default();
-    let (tree, transaction) = Tree::new(empty_root()).changed(borrowed(&map()), &both.disk).unwrap();
+    let (tree, transaction) =
+        Tree::new(empty_root()).changed(borrowed(&map()), &both.disk).unwrap();
     database.consolidate(transaction);
     for (name, bytes) in &both.disk.0 {
         let (prefix, hash) = name.split_at(name.len() - 32);
-        assert_eq!(HashDBRef::get(&database, &H256::from_slice(hash), (prefix, None)).as_ref(), Some(bytes));
+        assert_eq!(
+            HashDBRef::get(&database, &H256::from_slice(hash), (prefix, None)).as_ref(),
+            Some(bytes)
+        );
     }
     let state = TrieBackendBuilder::new(database, tree.root()).build();
     for (key, value) in map() {

@@ -16,14 +16,17 @@ async fn files_are_uploaded_and_removed() {
     // A bucket's name can precede only a host name, not an IP address.
     let mut by_name = server.url.clone();
     by_name.set_host(Some("localhost")).unwrap();
-    for (url, addressing) in [(&server.url, S3Addressing::Path), (&by_name, S3Addressing::Virtual)] {
+    for (url, addressing) in [(&server.url, S3Addressing::Path), (&by_name, S3Addressing::Virtual)]
+    {
         let mut options = client_options(REQUEST);
         if addressing == S3Addressing::Virtual {
-            // Not every machine resolves subdomains of localhost; with the server as a proxy, none has to.
+            // Not every machine resolves subdomains of localhost; with the server as a proxy, none
+            // has to.
             options = options.with_proxy_url(server.url.as_str());
         }
         let storage = ObjectStorage::open_with(&settings(url, addressing), options).unwrap();
-        for (name, size) in [("empty", 0), ("small", 100), ("exact", PART), ("large", 2 * PART + 7)] {
+        for (name, size) in [("empty", 0), ("small", 100), ("exact", PART), ("large", 2 * PART + 7)]
+        {
             let content: Vec<u8> = (0..size).map(|index| (index * 31) as u8).collect();
             let key = format!("logs/{name}.json");
             storage.upload(&key, &file(folder.path(), &content)).await.unwrap();
@@ -75,7 +78,8 @@ async fn missing_and_invalid_settings_are_named() {
     }
     let path = file(folder.path(), b"x");
     let wrong = S3Settings { secret_access_key: Some(Secret::new("wrong")), ..good.clone() };
-    let error = ObjectStorage::open(&wrong).unwrap().upload("x", &path).await.unwrap_err().to_string();
+    let error =
+        ObjectStorage::open(&wrong).unwrap().upload("x", &path).await.unwrap_err().to_string();
     assert!(error.starts_with("request to bucket results failed: "), "{error}");
     let storage = ObjectStorage::open(&good).unwrap();
     let error = storage.upload("x", &folder.path().join("none")).await.unwrap_err().to_string();

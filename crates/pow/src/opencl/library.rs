@@ -1,7 +1,9 @@
-//! Safe wrapper of the few functions of the OpenCL library that the search needs: all `unsafe` code of this crate.
+//! Safe wrapper of the few functions of the OpenCL library that the search needs: all `unsafe` code
+//! of this crate.
 //!
-//! The functions are those of OpenCL 1.1, which every driver has; their signatures and constants are those of the
-//! Khronos headers. Handles never leave this module, and every handle is released after all that use it.
+//! The functions are those of OpenCL 1.1, which every driver has; their signatures and constants
+//! are those of the Khronos headers. Handles never leave this module, and every handle is released
+//! after all that use it.
 
 use std::ffi::{CStr, c_void};
 use std::fmt;
@@ -48,8 +50,8 @@ macro_rules! functions {
         impl Functions {
             fn load(library: &Library) -> Result<Self, libloading::Error> {
                 Ok(Self {
-                    // SAFETY: The types are those of the function in the Khronos headers. The library is never
-                    // unloaded.
+                    // SAFETY: The types are those of the function in the Khronos headers. The
+                    // library is never unloaded.
                     $($name: *unsafe { library.get($symbol) }?,)*
                 })
             }
@@ -91,7 +93,8 @@ fn functions() -> Result<&'static Functions, PowError> {
     if let Some((functions, _)) = FUNCTIONS.get() {
         return Ok(functions);
     }
-    // SAFETY: The initialisation of an ICD loader or of the system's OpenCL library has no preconditions.
+    // SAFETY: The initialisation of an ICD loader or of the system's OpenCL library has no
+    // preconditions.
     let loaded = unsafe { Library::new(LIBRARY) }
         .and_then(|library| Ok((Functions::load(&library)?, library)))
         .map_err(|source| PowError::Library { library: LIBRARY, source })?;
@@ -129,20 +132,31 @@ pub(super) fn devices() -> Result<Vec<DeviceHandle>, PowError> {
         })?;
         for device in devices {
             let info = |item, size, value, needed| {
-                // SAFETY: The device is one of the library's. `value` is null or has space for `size` bytes; `needed`
-                // is null or can be written.
+                // SAFETY: The device is one of the library's. `value` is null or has space for
+                // `size` bytes; `needed` is null or can be written.
                 unsafe { (functions.device_info)(device, item, size, value, needed) }
             };
-            let name = text("clGetDeviceInfo", |size, value, needed| info(DEVICE_NAME, size, value, needed))?;
+            let name = text("clGetDeviceInfo", |size, value, needed| {
+                info(DEVICE_NAME, size, value, needed)
+            })?;
             let mut kind = 0_u64;
-            checked("clGetDeviceInfo", info(DEVICE_TYPE, size_of::<u64>(), (&raw mut kind).cast(), null_mut()))?;
-            handles.push(DeviceHandle { platform, device, name, is_gpu: kind & DEVICE_TYPE_GPU != 0 });
+            checked(
+                "clGetDeviceInfo",
+                info(DEVICE_TYPE, size_of::<u64>(), (&raw mut kind).cast(), null_mut()),
+            )?;
+            handles.push(DeviceHandle {
+                platform,
+                device,
+                name,
+                is_gpu: kind & DEVICE_TYPE_GPU != 0,
+            });
         }
     }
     Ok(handles)
 }
 
-/// Lists handles: the first call returns their number, the second one the handles. `none` is the status without any.
+/// Lists handles: the first call returns their number, the second one the handles. `none` is the
+/// status without any.
 fn list(
     function: &'static str,
     none: i32,
@@ -161,7 +175,10 @@ fn list(
 }
 
 /// Reads a text: the first call returns its length, the second one the text with a NUL.
-fn text(function: &'static str, call: impl Fn(usize, *mut c_void, *mut usize) -> i32) -> Result<String, PowError> {
+fn text(
+    function: &'static str,
+    call: impl Fn(usize, *mut c_void, *mut usize) -> i32,
+) -> Result<String, PowError> {
     let mut length = 0;
     checked(function, call(0, null_mut(), &raw mut length))?;
     let mut bytes = vec![0_u8; length];
@@ -178,7 +195,12 @@ struct Owned {
 
 impl Owned {
     /// Takes the result of a function that creates an object, which `release` releases.
-    fn new(function: &'static str, handle: Handle, status: i32, release: Release) -> Result<Self, PowError> {
+    fn new(
+        function: &'static str,
+        handle: Handle,
+        status: i32,
+        release: Release,
+    ) -> Result<Self, PowError> {
         checked(function, status)?;
         Ok(Self { handle, release })
     }
@@ -207,8 +229,8 @@ pub(super) struct Session {
     words: usize,
 }
 
-// SAFETY: OpenCL's functions can be called from any thread. Those that change a kernel's arguments are not reentrant,
-// and take `&mut self` here.
+// SAFETY: OpenCL's functions can be called from any thread. Those that change a kernel's arguments
+// are not reentrant, and take `&mut self` here.
 unsafe impl Send for Session {}
 
 impl fmt::Debug for Session {
@@ -218,16 +240,28 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Compiles a source with the kernels `prepare(input)` and `search(input, start, difficulty, found)`. `input` has
-    /// `words` words of 32 bits, and `found` one. The source must not access other memory.
-    pub(super) fn open(device: &DeviceHandle, source: &str, words: usize) -> Result<Self, PowError> {
+    /// Compiles a source with the kernels `prepare(input)` and `search(input, start, difficulty,
+    /// found)`. `input` has `words` words of 32 bits, and `found` one. The source must not access
+    /// other memory.
+    pub(super) fn open(
+        device: &DeviceHandle,
+        source: &str,
+        words: usize,
+    ) -> Result<Self, PowError> {
         let functions = functions()?;
         let (mut status, id) = (SUCCESS, device.device);
         let properties = [CONTEXT_PLATFORM, device.platform as isize, 0];
-        // SAFETY: The list of properties ends with 0, and the platform is the device's. There is one device, and no
-        // callback.
+        // SAFETY: The list of properties ends with 0, and the platform is the device's. There is
+        // one device, and no callback.
         let context = unsafe {
-            (functions.create_context)(properties.as_ptr(), 1, &raw const id, null(), null_mut(), &raw mut status)
+            (functions.create_context)(
+                properties.as_ptr(),
+                1,
+                &raw const id,
+                null(),
+                null_mut(),
+                &raw mut status,
+            )
         };
         let context = Owned::new("clCreateContext", context, status, functions.release_context)?;
         // SAFETY: The context contains the device.
@@ -236,17 +270,35 @@ impl Session {
         let (start, length) = (source.as_ptr(), source.len());
         // SAFETY: There is one source, at `start`, of `length` bytes. The library copies it.
         let program = unsafe {
-            (functions.create_program)(context.handle, 1, &raw const start, &raw const length, &raw mut status)
+            (functions.create_program)(
+                context.handle,
+                1,
+                &raw const start,
+                &raw const length,
+                &raw mut status,
+            )
         };
-        let program = Owned::new("clCreateProgramWithSource", program, status, functions.release_program)?;
-        // SAFETY: The context of the program contains the device. There are no options and no callback, so the function
-        // returns when the program is built.
-        let status = unsafe { (functions.build_program)(program.handle, 1, &raw const id, null(), null(), null_mut()) };
+        let program =
+            Owned::new("clCreateProgramWithSource", program, status, functions.release_program)?;
+        // SAFETY: The context of the program contains the device. There are no options and no
+        // callback, so the function returns when the program is built.
+        let status = unsafe {
+            (functions.build_program)(program.handle, 1, &raw const id, null(), null(), null_mut())
+        };
         if status != SUCCESS {
             let log = text("clGetProgramBuildInfo", |size, value, needed| {
-                // SAFETY: The program was built for the device. `value` is null or has space for `size` bytes; `needed`
-                // is null or can be written.
-                unsafe { (functions.build_info)(program.handle, id, PROGRAM_BUILD_LOG, size, value, needed) }
+                // SAFETY: The program was built for the device. `value` is null or has space for
+                // `size` bytes; `needed` is null or can be written.
+                unsafe {
+                    (functions.build_info)(
+                        program.handle,
+                        id,
+                        PROGRAM_BUILD_LOG,
+                        size,
+                        value,
+                        needed,
+                    )
+                }
             })?;
             return Err(PowError::Compile { device: device.name.clone(), log });
         }
@@ -270,8 +322,14 @@ impl Session {
         self.functions.enqueue(&self.queue, &self.prepare, 1)
     }
 
-    /// Runs `search` for `count` items, at least 1. Returns the value of `found`, which is `u32::MAX` at the beginning.
-    pub(super) fn search(&mut self, start: u64, difficulty: u64, count: u32) -> Result<u32, PowError> {
+    /// Runs `search` for `count` items, at least 1. Returns the value of `found`, which is
+    /// `u32::MAX` at the beginning.
+    pub(super) fn search(
+        &mut self,
+        start: u64,
+        difficulty: u64,
+        count: u32,
+    ) -> Result<u32, PowError> {
         let functions = self.functions;
         functions.write(&self.queue, &self.found, 1, &[u32::MAX])?;
         functions.pass(&self.search, 0, &self.input.handle)?;
@@ -280,10 +338,22 @@ impl Session {
         functions.pass(&self.search, 3, &self.found.handle)?;
         functions.enqueue(&self.queue, &self.search, count)?;
         let mut found = u32::MAX;
-        let (queue, buffer, value) = (self.queue.handle, self.found.handle, (&raw mut found).cast());
+        let (queue, buffer, value) =
+            (self.queue.handle, self.found.handle, (&raw mut found).cast());
         // SAFETY: The buffer has one word, and the call returns after `found` has been written.
-        let status =
-            unsafe { (functions.read)(queue, buffer, BLOCKING, 0, size_of::<u32>(), value, 0, null(), null_mut()) };
+        let status = unsafe {
+            (functions.read)(
+                queue,
+                buffer,
+                BLOCKING,
+                0,
+                size_of::<u32>(),
+                value,
+                0,
+                null(),
+                null_mut(),
+            )
+        };
         checked("clEnqueueReadBuffer", status)?;
         Ok(found)
     }
@@ -293,7 +363,8 @@ impl Functions {
     fn kernel(&self, program: &Owned, name: &CStr) -> Result<Owned, PowError> {
         let mut status = SUCCESS;
         // SAFETY: The program is built, and the name ends with NUL.
-        let kernel = unsafe { (self.create_kernel)(program.handle, name.as_ptr().cast(), &raw mut status) };
+        let kernel =
+            unsafe { (self.create_kernel)(program.handle, name.as_ptr().cast(), &raw mut status) };
         Owned::new("clCreateKernel", kernel, status, self.release_kernel)
     }
 
@@ -301,32 +372,63 @@ impl Functions {
     fn buffer(&self, context: &Owned, words: usize) -> Result<Owned, PowError> {
         let (mut status, size) = (SUCCESS, words * size_of::<u32>());
         // SAFETY: The buffer has its own memory: the pointer to the host's memory is null.
-        let buffer = unsafe { (self.create_buffer)(context.handle, MEM_READ_WRITE, size, null_mut(), &raw mut status) };
+        let buffer = unsafe {
+            (self.create_buffer)(context.handle, MEM_READ_WRITE, size, null_mut(), &raw mut status)
+        };
         Owned::new("clCreateBuffer", buffer, status, self.release_buffer)
     }
 
-    /// Writes words to the end of a buffer of `capacity` words. OpenCL rejects words that do not fit.
-    fn write(&self, queue: &Owned, buffer: &Owned, capacity: usize, words: &[u32]) -> Result<(), PowError> {
-        let (offset, size) = (capacity.saturating_sub(words.len()) * size_of::<u32>(), size_of_val(words));
+    /// Writes words to the end of a buffer of `capacity` words. OpenCL rejects words that do not
+    /// fit.
+    fn write(
+        &self,
+        queue: &Owned,
+        buffer: &Owned,
+        capacity: usize,
+        words: &[u32],
+    ) -> Result<(), PowError> {
+        let (offset, size) =
+            (capacity.saturating_sub(words.len()) * size_of::<u32>(), size_of_val(words));
         let value = words.as_ptr().cast();
         // SAFETY: `words` has `size` bytes, and the call returns after they have been read.
-        let status =
-            unsafe { (self.write)(queue.handle, buffer.handle, BLOCKING, offset, size, value, 0, null(), null_mut()) };
+        let status = unsafe {
+            (self.write)(
+                queue.handle,
+                buffer.handle,
+                BLOCKING,
+                offset,
+                size,
+                value,
+                0,
+                null(),
+                null_mut(),
+            )
+        };
         checked("clEnqueueWriteBuffer", status)
     }
 
     /// Sets an argument of a kernel: a number, or the handle of a buffer.
     fn pass<T: Copy>(&self, kernel: &Owned, index: u32, value: &T) -> Result<(), PowError> {
-        // SAFETY: `value` has the given size, and the library copies it. The kernels' signatures are those in `open`.
-        let status =
-            unsafe { (self.set_argument)(kernel.handle, index, size_of::<T>(), std::ptr::from_ref(value).cast()) };
+        // SAFETY: `value` has the given size, and the library copies it. The kernels' signatures
+        // are those in `open`.
+        let status = unsafe {
+            (self.set_argument)(
+                kernel.handle,
+                index,
+                size_of::<T>(),
+                std::ptr::from_ref(value).cast(),
+            )
+        };
         checked("clSetKernelArg", status)
     }
 
     fn enqueue(&self, queue: &Owned, kernel: &Owned, count: u32) -> Result<(), PowError> {
         let (queue, kernel, size) = (queue.handle, kernel.handle, [count as usize]);
-        // SAFETY: `size` has one dimension, and all arguments have been set. The kernels access their buffers only.
-        let status = unsafe { (self.enqueue)(queue, kernel, 1, null(), size.as_ptr(), null(), 0, null(), null_mut()) };
+        // SAFETY: `size` has one dimension, and all arguments have been set. The kernels access
+        // their buffers only.
+        let status = unsafe {
+            (self.enqueue)(queue, kernel, 1, null(), size.as_ptr(), null(), 0, null(), null_mut())
+        };
         checked("clEnqueueNDRangeKernel", status)
     }
 }

@@ -43,9 +43,10 @@ mod devices {
     /// Variable that marks a child process.
     const CHILD: &str = "TAONET_POW_TEST";
 
-    /// Finds the driver PoCL as Debian packages it. If it is missing, the test is skipped with a message, or fails if
-    /// `CI` is set. Debian's build compiles for a fixed target of each instruction set, so it also works on processors
-    /// that are newer than its LLVM; builds that ask LLVM for the processor's name do not.
+    /// Finds the driver PoCL as Debian packages it. If it is missing, the test is skipped with a
+    /// message, or fails if `CI` is set. Debian's build compiles for a fixed target of each
+    /// instruction set, so it also works on processors that are newer than its LLVM; builds that
+    /// ask LLVM for the processor's name do not.
     fn driver() -> Option<&'static Path> {
         let driver = Path::new("/etc/OpenCL/vendors/pocl.icd");
         if driver.exists() {
@@ -55,20 +56,29 @@ mod devices {
         None
     }
 
-    /// Runs a test of this module in a child process, for which `library` prepares a directory and the environment.
-    fn in_child(test: &str, body: impl FnOnce(), library: impl FnOnce(&Path, &mut Command) -> bool) {
+    /// Runs a test of this module in a child process, for which `library` prepares a directory and
+    /// the environment.
+    fn in_child(
+        test: &str,
+        body: impl FnOnce(),
+        library: impl FnOnce(&Path, &mut Command) -> bool,
+    ) {
         if std::env::var_os(CHILD).is_some() {
             return body();
         }
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
         let name = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
-        command.args(["--exact", &name, "--nocapture"]).env(CHILD, "1").env("LD_LIBRARY_PATH", folder.path());
+        command
+            .args(["--exact", &name, "--nocapture"])
+            .env(CHILD, "1")
+            .env("LD_LIBRARY_PATH", folder.path());
         if !library(folder.path(), &mut command) {
             return;
         }
         let output = command.output().unwrap();
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && stdout.contains("1 passed"), "{test}: {stdout}{stderr}");
     }
 
@@ -100,9 +110,10 @@ mod devices {
     #[test]
     fn ranges_have_the_processors_solutions() {
         on_pocl("ranges_have_the_processors_solutions", || {
-            let mut devices = [Device::Cpu, Device::OpenCl(0)].map(|device| Searcher::open(device, ONE).unwrap());
-            // Ranges with changes in every byte of the nonce, and one beyond the largest nonce. The highest difficulty
-            // takes several batches.
+            let mut devices =
+                [Device::Cpu, Device::OpenCl(0)].map(|device| Searcher::open(device, ONE).unwrap());
+            // Ranges with changes in every byte of the nonce, and one beyond the largest nonce. The
+            // highest difficulty takes several batches.
             for (first, difficulty, solutions) in [
                 (0, 300, 40),
                 (0x0000_00FF_FFFF_FC00, 300, 20),
@@ -114,7 +125,10 @@ mod devices {
                 let [expected, found] = devices.each_mut().map(|searcher| {
                     let mut start = first;
                     let solutions = (0..solutions).map(|_| {
-                        let solution = searcher.search(&work, start, later(), &AtomicU64::new(0)).unwrap().unwrap();
+                        let solution = searcher
+                            .search(&work, start, later(), &AtomicU64::new(0))
+                            .unwrap()
+                            .unwrap();
                         start = solution.nonce.wrapping_add(1);
                         solution
                     });
@@ -131,9 +145,12 @@ mod devices {
             let mut device = OpenCl::open(0).unwrap();
             let (work, hashed) = (recorded(59, &"01".repeat(32), u64::MAX), AtomicU64::new(0));
             let begun = Instant::now();
-            let found = device.search(&work, 0, begun + Duration::from_millis(300), &hashed).unwrap();
+            let found =
+                device.search(&work, 0, begun + Duration::from_millis(300), &hashed).unwrap();
             assert_eq!(found, None);
-            assert!((Duration::from_millis(300)..Duration::from_mins(2)).contains(&begun.elapsed()));
+            assert!(
+                (Duration::from_millis(300)..Duration::from_mins(2)).contains(&begun.elapsed())
+            );
             assert!(hashed.into_inner() >= u64::from(FIRST));
             let none = device.search(&work, 0, Instant::now(), &AtomicU64::new(0)).unwrap();
             assert_eq!(none, None);
@@ -144,12 +161,19 @@ mod devices {
     fn devices_that_are_missing_or_faulty_are_errors() {
         on_pocl("devices_that_are_missing_or_faulty_are_errors", || {
             let error = OpenCl::open(9).unwrap_err();
-            assert!(matches!(&error, PowError::NoDevice { index: 9, devices } if devices.len() == 1), "{error}");
+            assert!(
+                matches!(&error, PowError::NoDevice { index: 9, devices } if devices.len() == 1),
+                "{error}"
+            );
             let error = OpenCl::with_source(0, &SOURCE.replace("131 * 8", "nonsense")).unwrap_err();
-            assert!(matches!(&error, PowError::Compile { log, .. } if log.contains("nonsense")), "{error}");
+            assert!(
+                matches!(&error, PowError::Compile { log, .. } if log.contains("nonsense")),
+                "{error}"
+            );
             let error = OpenCl::with_source(0, &SOURCE.replace("131 * 8", "131")).unwrap_err();
             assert!(matches!(&error, PowError::WrongHashes { .. }), "{error}");
-            let error = OpenCl::with_source(0, &SOURCE.replace("void search", "void other")).unwrap_err();
+            let error =
+                OpenCl::with_source(0, &SOURCE.replace("void search", "void other")).unwrap_err();
             assert!(matches!(&error, PowError::Call { function: "clCreateKernel", .. }), "{error}");
         });
     }
@@ -158,8 +182,10 @@ mod devices {
     fn a_nonce_that_does_not_meet_the_difficulty_is_an_error() {
         on_pocl("a_nonce_that_does_not_meet_the_difficulty_is_an_error", || {
             // Correct up to the difficulty of the self-test.
-            let weak =
-                SOURCE.replace("ulong carry = 0;", "ulong carry = 0; difficulty = min(difficulty, (ulong)1000);");
+            let weak = SOURCE.replace(
+                "ulong carry = 0;",
+                "ulong carry = 0; difficulty = min(difficulty, (ulong)1000);",
+            );
             let mut device = OpenCl::with_source(0, &weak).unwrap();
             let work = recorded(59, &"01".repeat(32), u64::MAX);
             let error = device.search(&work, 0, later(), &AtomicU64::new(0)).unwrap_err();

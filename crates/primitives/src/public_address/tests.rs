@@ -101,7 +101,8 @@ fn reachable_by_registry(address: IpAddr) -> bool {
 }
 
 /// Deliberate differences: ranges of which the registry's column does not decide.
-const DIFFERENCES: [&str; 5] = ["192.0.0.0/24", "2001::/23", "2002::/16", "64:ff9b::/96", "::ffff:0:0/96"];
+const DIFFERENCES: [&str; 5] =
+    ["192.0.0.0/24", "2001::/23", "2002::/16", "64:ff9b::/96", "::ffff:0:0/96"];
 
 fn assert_as_in_registry(address: IpAddr) {
     if !DIFFERENCES.iter().any(|range| is_in(address, range)) {

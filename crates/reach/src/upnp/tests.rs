@@ -40,12 +40,20 @@ fn description() -> String {
 
 fn schema() -> String {
     let action = |name: &str, arguments: &[&str]| {
-        let argument = |name: &&str| format!("<argument><name>{name}</name><direction>in</direction></argument>");
+        let argument = |name: &&str| {
+            format!("<argument><name>{name}</name><direction>in</direction></argument>")
+        };
         let arguments: String = arguments.iter().map(argument).collect();
         format!("<action><name>{name}</name><argumentList>{arguments}</argumentList></action>")
     };
     let mapping = ["NewExternalPort", "NewProtocol"];
-    let add = ["NewExternalPort", "NewProtocol", "NewInternalPort", "NewInternalClient", "NewLeaseDuration"];
+    let add = [
+        "NewExternalPort",
+        "NewProtocol",
+        "NewInternalPort",
+        "NewInternalClient",
+        "NewLeaseDuration",
+    ];
     let actions = [action("AddPortMapping", &add), action("DeletePortMapping", &mapping)].concat();
     format!("<scpd><actionList>{actions}</actionList></scpd>")
 }
@@ -71,8 +79,17 @@ async fn control(State(router): State<Behaviour>, headers: HeaderMap, body: Stri
         );
         (StatusCode::INTERNAL_SERVER_ERROR, soap(fault)).into_response()
     };
-    let action = headers["soapaction"].to_str().unwrap().trim_matches('"').split_once('#').unwrap().1.to_owned();
-    let done = |inner: &str| soap(format!("<u:{action}Response xmlns:u=\"{SERVICE}\">{inner}</u:{action}Response>"));
+    let action = headers["soapaction"]
+        .to_str()
+        .unwrap()
+        .trim_matches('"')
+        .split_once('#')
+        .unwrap()
+        .1
+        .to_owned();
+    let done = |inner: &str| {
+        soap(format!("<u:{action}Response xmlns:u=\"{SERVICE}\">{inner}</u:{action}Response>"))
+    };
     match action.as_str() {
         "GetExternalIPAddress" => {
             let address = router.address;
@@ -80,7 +97,8 @@ async fn control(State(router): State<Behaviour>, headers: HeaderMap, body: Stri
         }
         "AddPortMapping" => {
             let lease = element(&body, "NewLeaseDuration");
-            let (external, port) = (element(&body, "NewExternalPort"), element(&body, "NewInternalPort"));
+            let (external, port) =
+                (element(&body, "NewExternalPort"), element(&body, "NewInternalPort"));
             let client = element(&body, "NewInternalClient");
             asked(format!("{external} to {client}:{port} for {lease} s"));
             if router.permanent_only && lease != "0" {
@@ -119,7 +137,9 @@ async fn router(behaviour: Behaviour) -> HomeRouter {
     tokio::spawn(async move {
         let mut buffer = [0; 1024];
         while let Ok((_, from)) = discovery.recv_from(&mut buffer).await {
-            let answer = format!("HTTP/1.1 200 OK\r\nST: {SERVICE}\r\nLOCATION: http://{address}/root\r\n\r\n");
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nST: {SERVICE}\r\nLOCATION: http://{address}/root\r\n\r\n"
+            );
             let _ = discovery.send_to(answer.as_bytes(), from).await;
         }
     });
@@ -136,7 +156,11 @@ async fn mapping_is_created_renewed_and_removed() {
     assert_eq!(mapping.lease(), Some(Duration::from_hours(1)));
     mapping.renew().await.unwrap();
     mapping.close().await.unwrap();
-    let expected = ["18091 to 127.0.0.1:8091 for 3600 s", "18091 to 127.0.0.1:8091 for 3600 s", "delete 18091"];
+    let expected = [
+        "18091 to 127.0.0.1:8091 for 3600 s",
+        "18091 to 127.0.0.1:8091 for 3600 s",
+        "delete 18091",
+    ];
     assert_eq!(*behaviour.asked.lock().unwrap(), expected);
 }
 
@@ -158,9 +182,16 @@ async fn permanent_mapping_is_created_on_routers_without_leases() {
 
 #[tokio::test]
 async fn unremovable_mapping_error_states_the_remaining_time() {
-    let mapping = router(Behaviour { closes: false, ..Behaviour::good() }).await.map(EVERYWHERE, 8091).await.unwrap();
+    let mapping = router(Behaviour { closes: false, ..Behaviour::good() })
+        .await
+        .map(EVERYWHERE, 8091)
+        .await
+        .unwrap();
     let error = mapping.close().await.unwrap_err().to_string();
-    assert_eq!(error, "the router refused to remove the mapping of port 8091: the port stays open for at most 60 min");
+    assert_eq!(
+        error,
+        "the router refused to remove the mapping of port 8091: the port stays open for at most 60 min"
+    );
 }
 
 #[tokio::test]
@@ -170,7 +201,8 @@ async fn mapping_targets_the_listen_address() {
     assert_eq!(*behaviour.asked.lock().unwrap(), ["8091 to 192.0.2.7:8091 for 3600 s"]);
     for listens in ["127.0.0.1:8091", "127.1.2.3:8091", "[::1]:8091", "[::ffff:127.0.0.1]:8091"] {
         let behaviour = Behaviour::good();
-        let error = router(behaviour.clone()).await.map(listens.parse().unwrap(), 8091).await.unwrap_err();
+        let error =
+            router(behaviour.clone()).await.map(listens.parse().unwrap(), 8091).await.unwrap_err();
         assert!(matches!(error, UpnpError::Loopback(_)), "{error}");
         assert!(behaviour.asked.lock().unwrap().is_empty());
     }
@@ -181,7 +213,11 @@ async fn only_public_addresses_of_routers_count() {
     let ip = router(Behaviour::good()).await.external_ip().await.unwrap();
     assert_eq!(ip, IpAddr::from([8, 8, 8, 8]));
     for address in ["100.64.3.2", "192.168.0.2", "10.0.0.1"] {
-        let error = router(Behaviour { address, ..Behaviour::good() }).await.external_ip().await.unwrap_err();
+        let error = router(Behaviour { address, ..Behaviour::good() })
+            .await
+            .external_ip()
+            .await
+            .unwrap_err();
         assert!(matches!(error, UpnpError::NotPublic(ip) if ip.to_string() == address), "{error}");
     }
 }

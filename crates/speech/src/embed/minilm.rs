@@ -1,8 +1,9 @@
 //! all-MiniLM-L6-v2, computed as in sentence-transformers.
 //!
-//! Texts are truncated to 256 tokens, regardless of the tokenizer file, as in sentence-transformers. The last layer's
-//! token vectors are mean-pooled and scaled to unit length. A batch is the concatenated tokens of its texts without
-//! padding, and attention covers each text alone, so no mask is needed and short texts waste no work.
+//! Texts are truncated to 256 tokens, regardless of the tokenizer file, as in
+//! sentence-transformers. The last layer's token vectors are mean-pooled and scaled to unit length.
+//! A batch is the concatenated tokens of its texts without padding, and attention covers each text
+//! alone, so no mask is needed and short texts waste no work.
 
 mod bert;
 mod kernels;
@@ -26,8 +27,8 @@ const BATCH_TOKENS: usize = 1024;
 
 /// The sentence embedder all-MiniLM-L6-v2 on 32-bit floats, with 384 dimensions.
 ///
-/// Rayon's threads share the work. Batching with other texts changes a vector by at most 1e-6 per component, through
-/// the rounding of differently shaped matrix products.
+/// Rayon's threads share the work. Batching with other texts changes a vector by at most 1e-6 per
+/// component, through the rounding of differently shaped matrix products.
 #[derive(Debug)]
 pub struct MiniLm {
     tokenizer: Tokenizer,
@@ -36,11 +37,12 @@ pub struct MiniLm {
 }
 
 impl MiniLm {
-    /// Loads `tokenizer.json` and `model.safetensors` from `dir`. Verifies the loaded bytes against the catalogue's
-    /// SHA-256, without reading the files a second time.
+    /// Loads `tokenizer.json` and `model.safetensors` from `dir`. Verifies the loaded bytes against
+    /// the catalogue's SHA-256, without reading the files a second time.
     ///
     /// # Errors
-    /// [`EmbedError::Model`] when a file is missing, unreadable, or differs from the published hash.
+    /// [`EmbedError::Model`] when a file is missing, unreadable, or differs from the published
+    /// hash.
     pub fn load(dir: &Path) -> Result<Self, EmbedError> {
         let (weights, tokenizer) = rayon::join(
             || {
@@ -63,7 +65,10 @@ impl MiniLm {
 
     /// Returns the token IDs of a text, including special tokens.
     fn tokens(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
-        self.tokenizer.encode_fast(text, true).map(|e| e.get_ids().to_vec()).map_err(|error| tokenizer_error(&error))
+        self.tokenizer
+            .encode_fast(text, true)
+            .map(|e| e.get_ids().to_vec())
+            .map_err(|error| tokenizer_error(&error))
     }
 }
 
@@ -87,7 +92,8 @@ impl SentenceEmbedder for MiniLm {
         let mut vectors = batches(&tokens)
             .into_par_iter()
             .map(|batch| {
-                let vectors = self.bert.embed(batch.iter().map(|(_, ids)| ids.as_slice())).map_err(engine)?;
+                let vectors =
+                    self.bert.embed(batch.iter().map(|(_, ids)| ids.as_slice())).map_err(engine)?;
                 Ok(batch.iter().map(|(index, _)| *index).zip(vectors).collect::<Vec<_>>())
             })
             .collect::<Result<Vec<_>, EmbedError>>()?
@@ -97,8 +103,8 @@ impl SentenceEmbedder for MiniLm {
     }
 }
 
-/// Splits texts, sorted by length, into batches of about equal size. The number of batches is about a multiple of the
-/// number of threads.
+/// Splits texts, sorted by length, into batches of about equal size. The number of batches is about
+/// a multiple of the number of threads.
 fn batches(tokens: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
     let total: usize = tokens.iter().map(|(_, ids)| ids.len()).sum();
     let threads = rayon::current_num_threads();
@@ -118,12 +124,16 @@ fn batches(tokens: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
     runs.into_iter().filter_map(|run| tokens.get(run)).collect()
 }
 
-/// Loads the tokenizer without its padding and with a limit of 256 tokens: the published file pads and truncates to
-/// 128, but sentence-transformers overrides both.
+/// Loads the tokenizer without its padding and with a limit of 256 tokens: the published file pads
+/// and truncates to 128, but sentence-transformers overrides both.
 fn load_tokenizer(bytes: &[u8]) -> Result<Tokenizer, EmbedError> {
-    let mut tokenizer = Tokenizer::from_bytes(bytes_without_bom(bytes)).map_err(|error| tokenizer_error(&error))?;
+    let mut tokenizer =
+        Tokenizer::from_bytes(bytes_without_bom(bytes)).map_err(|error| tokenizer_error(&error))?;
     let truncation = TruncationParams { max_length: MAX_TOKENS, ..TruncationParams::default() };
-    tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(|error| tokenizer_error(&error))?;
+    tokenizer
+        .with_padding(None)
+        .with_truncation(Some(truncation))
+        .map_err(|error| tokenizer_error(&error))?;
     Ok(tokenizer)
 }
 

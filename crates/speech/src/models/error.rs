@@ -105,7 +105,9 @@ pub enum ModelError {
         message: String,
     },
     /// A file from a package does not match the published hash.
-    #[error("{file} in {packages} is not the published file: expected SHA-256 {expected}, found {found}")]
+    #[error(
+        "{file} in {packages} is not the published file: expected SHA-256 {expected}, found {found}"
+    )]
     WrongPackage {
         /// Name of the file.
         file: &'static str,
@@ -138,9 +140,16 @@ impl ModelError {
         }
     }
 
-    /// Returns whether the hub failed, rather than this machine: another source of the same files may help.
+    /// Returns whether the hub failed, rather than this machine: another source of the same files
+    /// may help.
     pub fn is_of_hub(&self) -> bool {
-        matches!(self, Self::Connection { .. } | Self::Status { .. } | Self::Size { .. } | Self::WrongDownload { .. })
+        matches!(
+            self,
+            Self::Connection { .. }
+                | Self::Status { .. }
+                | Self::Size { .. }
+                | Self::WrongDownload { .. }
+        )
     }
 
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {

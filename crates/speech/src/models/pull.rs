@@ -39,19 +39,19 @@ pub enum PullEvent<'a> {
 const SILENCE: Duration = Duration::from_secs(30);
 
 impl ModelStore {
-    /// Ensures that the first directory has a model, verified: copies missing files from the other directories, and
-    /// downloads the rest from the hub.
+    /// Ensures that the first directory has a model, verified: copies missing files from the other
+    /// directories, and downloads the rest from the hub.
     ///
-    /// A download is written to `<file>.part`, resumes where an earlier attempt
-    /// stopped, and is renamed only when its SHA-256 is correct; an existing file with a different hash is replaced.
-    /// Calls `observe` before each copy, and at the start and the progress of each download. Returns the model's
-    /// directory.
+    /// A download is written to `<file>.part`, resumes where an earlier attempt stopped, and is
+    /// renamed only when its SHA-256 is correct; an existing file with a different hash is
+    /// replaced. Calls `observe` before each copy, and at the start and the progress of each
+    /// download. Returns the model's directory.
     ///
     /// # Errors
-    /// [`ModelError::Connection`], [`ModelError::Status`] and [`ModelError::Size`] when the hub fails,
-    /// [`ModelError::WrongDownload`] when the hash of a download is wrong, [`ModelError::Io`] when reading or writing
-    /// fails, [`ModelError::Busy`] when another process is downloading the same file, [`ModelError::BuiltIn`] when the
-    /// model has no files.
+    /// [`ModelError::Connection`], [`ModelError::Status`] and [`ModelError::Size`] when the hub
+    /// fails, [`ModelError::WrongDownload`] when the hash of a download is wrong,
+    /// [`ModelError::Io`] when reading or writing fails, [`ModelError::Busy`] when another process
+    /// is downloading the same file, [`ModelError::BuiltIn`] when the model has no files.
     pub async fn pull(
         &self,
         spec: &'static ModelSpec,
@@ -63,7 +63,8 @@ impl ModelStore {
         let dir = self.directory()?.join(spec.name);
         tokio::fs::create_dir_all(&dir).await.map_err(ModelError::io(&dir))?;
         let client = Client::builder().connect_timeout(SILENCE).read_timeout(SILENCE).build();
-        let client = client.map_err(|source| ModelError::Connection { url: self.hub.clone(), source })?;
+        let client =
+            client.map_err(|source| ModelError::Connection { url: self.hub.clone(), source })?;
         for file in spec.files {
             let (store, target) = (self.clone(), dir.join(file.name));
             match blocking(&dir, move || Ok(store.source(spec, file, &target))).await? {
@@ -76,9 +77,18 @@ impl ModelStore {
                 }
                 FileSource::Hub => {}
             }
-            let directory = spec.directory.map(|directory| format!("{directory}/")).unwrap_or_default();
-            let url = format!("{}/{repository}/resolve/{}/{directory}{}", self.hub, spec.revision, file.name);
-            let download = Download { client: &client, url, file, part: dir.join(format!("{}.part", file.name)) };
+            let directory =
+                spec.directory.map(|directory| format!("{directory}/")).unwrap_or_default();
+            let url = format!(
+                "{}/{repository}/resolve/{}/{directory}{}",
+                self.hub, spec.revision, file.name
+            );
+            let download = Download {
+                client: &client,
+                url,
+                file,
+                part: dir.join(format!("{}.part", file.name)),
+            };
             download.run(&dir, &|progress| observe(PullEvent::Download(progress))).await?;
         }
         Ok(dir)
@@ -104,13 +114,18 @@ impl ModelStore {
         valid.map_or(FileSource::Hub, FileSource::Directory)
     }
 
-    /// Imports a model's files from a directory, such as a mirror or a removable disk, and verifies them. Like
-    /// [`Self::pull`], it writes to the first directory and returns the model's directory.
+    /// Imports a model's files from a directory, such as a mirror or a removable disk, and verifies
+    /// them. Like [`Self::pull`], it writes to the first directory and returns the model's
+    /// directory.
     ///
     /// # Errors
-    /// [`ModelError::Corrupt`] when the hash of a file is wrong, [`ModelError::Io`] when reading or writing fails,
-    /// [`ModelError::BuiltIn`] when the model has no files.
-    pub async fn import(&self, spec: &'static ModelSpec, source: &Path) -> Result<PathBuf, ModelError> {
+    /// [`ModelError::Corrupt`] when the hash of a file is wrong, [`ModelError::Io`] when reading or
+    /// writing fails, [`ModelError::BuiltIn`] when the model has no files.
+    pub async fn import(
+        &self,
+        spec: &'static ModelSpec,
+        source: &Path,
+    ) -> Result<PathBuf, ModelError> {
         if spec.is_built_in() {
             return Err(ModelError::BuiltIn { model: spec.name });
         }
@@ -149,7 +164,11 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    async fn run(&self, dir: &Path, progress: &(impl Fn(PullProgress) + Send + Sync)) -> Result<(), ModelError> {
+    async fn run(
+        &self,
+        dir: &Path,
+        progress: &(impl Fn(PullProgress) + Send + Sync),
+    ) -> Result<(), ModelError> {
         let part = self.open_part()?;
         let mut done = part.metadata().map_err(ModelError::io(&self.part))?.len();
         if done > self.file.bytes {
@@ -193,17 +212,22 @@ impl Download<'_> {
         }
         let answer = request.send().await.map_err(|source| self.broken(source))?;
         if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            // The partial file does not match this download: the next attempt must not resume from it.
+            // The partial file does not match this download: the next attempt must not resume from
+            // it.
             part.set_len(0).map_err(ModelError::io(&self.part))?;
         }
         if !answer.status().is_success() {
-            return Err(ModelError::Status { url: self.url.clone(), status: answer.status().as_u16() });
+            return Err(ModelError::Status {
+                url: self.url.clone(),
+                status: answer.status().as_u16(),
+            });
         }
         if !continues(&answer, done) {
             part.set_len(0).map_err(ModelError::io(&self.part))?;
             done = 0;
         }
-        let mut writer = tokio::fs::File::from_std(part.try_clone().map_err(ModelError::io(&self.part))?);
+        let mut writer =
+            tokio::fs::File::from_std(part.try_clone().map_err(ModelError::io(&self.part))?);
         let mut body = answer.bytes_stream();
         while let Some(chunk) = body.next().await {
             let chunk = match chunk {

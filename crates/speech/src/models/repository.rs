@@ -6,14 +6,28 @@ use std::path::{Path, PathBuf};
 use super::{CATALOGUE, ModelStore};
 
 impl ModelStore {
-    /// Finds a file of a hub repository, such as `OWNER/NAME`, on this machine: of an installed model of the catalogue, in
-    /// the directory `OWNER/NAME` below one of the directories, or in `hub_cache`, the cache of the hub's own programs
-    /// (`~/.cache/huggingface/hub` on Linux). The hub is not asked, and the file is not verified.
-    pub fn find_file(&self, repository: &str, file: &str, hub_cache: Option<&Path>) -> Option<PathBuf> {
-        let (owner, name) = repository.split_once('/').filter(|(owner, name)| is_name(owner) && is_name(name))?;
-        let installed = CATALOGUE.iter().find(|spec| spec.repository == Some(repository)).map(|spec| spec.name.into());
-        let folders: Vec<PathBuf> = installed.into_iter().chain([Path::new(owner).join(name)]).collect();
-        let own = self.directories.iter().flat_map(|directory| folders.iter().map(move |name| directory.join(name)));
+    /// Finds a file of a hub repository, such as `OWNER/NAME`, on this machine: of an installed
+    /// model of the catalogue, in the directory `OWNER/NAME` below one of the directories, or in
+    /// `hub_cache`, the cache of the hub's own programs (`~/.cache/huggingface/hub` on Linux). The
+    /// hub is not asked, and the file is not verified.
+    pub fn find_file(
+        &self,
+        repository: &str,
+        file: &str,
+        hub_cache: Option<&Path>,
+    ) -> Option<PathBuf> {
+        let (owner, name) =
+            repository.split_once('/').filter(|(owner, name)| is_name(owner) && is_name(name))?;
+        let installed = CATALOGUE
+            .iter()
+            .find(|spec| spec.repository == Some(repository))
+            .map(|spec| spec.name.into());
+        let folders: Vec<PathBuf> =
+            installed.into_iter().chain([Path::new(owner).join(name)]).collect();
+        let own = self
+            .directories
+            .iter()
+            .flat_map(|directory| folders.iter().map(move |name| directory.join(name)));
         own.map(|folder| folder.join(file))
             .find(|path| path.is_file())
             .or_else(|| cached(&hub_cache?.join(format!("models--{owner}--{name}")), file))
@@ -24,7 +38,8 @@ impl ModelStore {
 fn cached(repository: &Path, file: &str) -> Option<PathBuf> {
     let snapshots = repository.join("snapshots");
     let main = fs::read_to_string(repository.join("refs/main")).ok();
-    let main = main.map(|commit| snapshots.join(commit.trim()).join(file)).filter(|path| path.is_file());
+    let main =
+        main.map(|commit| snapshots.join(commit.trim()).join(file)).filter(|path| path.is_file());
     main.or_else(|| {
         let revisions = fs::read_dir(&snapshots).ok()?.filter_map(Result::ok);
         let mut files: Vec<_> = revisions.map(|revision| revision.path().join(file)).collect();
@@ -37,7 +52,9 @@ fn cached(repository: &Path, file: &str) -> Option<PathBuf> {
 fn is_name(part: &str) -> bool {
     !part.is_empty()
         && !part.starts_with('.')
-        && part.chars().all(|letter| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter))
+        && part
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter))
 }
 
 #[cfg(test)]
@@ -82,8 +99,13 @@ mod tests {
         for revision in ["0a", "1b"] {
             write(&repository.join("snapshots").join(revision).join("tokenizer.json"));
         }
-        let find =
-            || ModelStore::with(Vec::new(), "http://hub.invalid").find_file("a/b", "tokenizer.json", Some(root.path()));
+        let find = || {
+            ModelStore::with(Vec::new(), "http://hub.invalid").find_file(
+                "a/b",
+                "tokenizer.json",
+                Some(root.path()),
+            )
+        };
         assert_eq!(find(), Some(repository.join("snapshots/0a/tokenizer.json")));
         fs::create_dir(repository.join("refs")).unwrap();
         fs::write(repository.join("refs/main"), "1b\n").unwrap();

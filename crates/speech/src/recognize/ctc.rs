@@ -16,7 +16,8 @@ mod labels;
 mod lexicon;
 mod network;
 
-/// The delay of labels behind the audio in milliseconds, measured against the synthesiser's word start times.
+/// The delay of labels behind the audio in milliseconds, measured against the synthesiser's word
+/// start times.
 const LATENESS_MS: u64 = 103;
 
 const EMBEDDED_CONFIG: &[u8] =
@@ -63,9 +64,9 @@ pub enum CtcError {
 
 /// The tiny-ctc recogniser: a convolutional network with CTC labels, a lexicon and a beam search.
 ///
-/// English only, for synthesised speech in tests and on development networks. Loading takes about 20 ms; one instance
-/// serves any number of threads. Matrix products may use rayon's global thread pool, sized by `RAYON_NUM_THREADS`;
-/// results do not depend on the number of threads.
+/// English only, for synthesised speech in tests and on development networks. Loading takes about
+/// 20 ms; one instance serves any number of threads. Matrix products may use rayon's global thread
+/// pool, sized by `RAYON_NUM_THREADS`; results do not depend on the number of threads.
 pub struct CtcRecognizer {
     features: features::LogMel,
     network: network::Network,
@@ -97,10 +98,15 @@ impl CtcRecognizer {
     }
 
     fn from_files(config: &[u8], weights: &[u8], lexicon: &[u8]) -> Result<Self, CtcError> {
-        let hash = Sha256::new().chain_update(weights).chain_update(lexicon).chain_update(config).finalize();
+        let hash = Sha256::new()
+            .chain_update(weights)
+            .chain_update(lexicon)
+            .chain_update(config)
+            .finalize();
         let config = config::Config::parse(config)?;
         let decoder = config.lexicon;
-        let lexicon = str::from_utf8(bytes_without_bom(lexicon)).map_err(|_| CtcError::Lexicon { line: 1 })?;
+        let lexicon = str::from_utf8(bytes_without_bom(lexicon))
+            .map_err(|_| CtcError::Lexicon { line: 1 })?;
         Ok(Self {
             features: features::LogMel::new(),
             network: network::Network::load(weights, &config)?,
@@ -113,8 +119,8 @@ impl CtcRecognizer {
 
     /// Finds the timestamps of known words in a recording (forced alignment).
     ///
-    /// Words keep their spelling in the result. Characters other than letters (A to Z, of either case) and the
-    /// apostrophe are ignored; a word that has neither gets no entry.
+    /// Words keep their spelling in the result. Characters other than letters (A to Z, of either
+    /// case) and the apostrophe are ignored; a word that has neither gets no entry.
     ///
     /// # Errors
     /// [`RecognizeError`] when the recording is empty or too long, or the engine fails.
@@ -123,7 +129,12 @@ impl CtcRecognizer {
         let rows = self.probabilities(samples)?;
         let (spelled, labels): (Vec<&str>, Vec<Vec<u8>>) = words
             .iter()
-            .map(|word| (*word, word.to_ascii_lowercase().bytes().filter_map(labels::of).collect::<Vec<u8>>()))
+            .map(|word| {
+                (
+                    *word,
+                    word.to_ascii_lowercase().bytes().filter_map(labels::of).collect::<Vec<u8>>(),
+                )
+            })
             .filter(|(_, labels)| !labels.is_empty())
             .unzip();
         Ok(self.timed(&spelled, &align::align(&rows, &labels)))
@@ -140,7 +151,8 @@ impl CtcRecognizer {
 
     /// Computes label log-probabilities (natural logarithm), one row of 29 per 30 ms.
     fn probabilities(&self, samples: &[f32]) -> Result<Vec<f32>, RecognizeError> {
-        let features = self.features.compute(samples).map_err(|error| RecognizeError::Engine(error.into()))?;
+        let features =
+            self.features.compute(samples).map_err(|error| RecognizeError::Engine(error.into()))?;
         self.network.forward(features).map_err(|error| RecognizeError::Engine(error.into()))
     }
 
@@ -169,15 +181,16 @@ impl Recognizer for CtcRecognizer {
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
         check_length(samples)?;
-        // Features are relative to the loudest moment of a recording, so digital silence would appear as constant loud
-        // sound.
+        // Features are relative to the loudest moment of a recording, so digital silence would
+        // appear as constant loud sound.
         if samples.iter().all(|&sample| sample == 0.0 || sample.is_nan()) {
             return Ok(Recognition { transcript: Transcript::default(), confidence: 1.0 });
         }
         let rows = self.probabilities(samples)?;
         let words = beam::search(&rows, &self.lexicon, &self.decoder);
         let spelled: Vec<&str> = words.iter().map(|&word| self.lexicon.spell(word)).collect();
-        let labels: Vec<Vec<u8>> = spelled.iter().map(|word| word.bytes().filter_map(labels::of).collect()).collect();
+        let labels: Vec<Vec<u8>> =
+            spelled.iter().map(|word| word.bytes().filter_map(labels::of).collect()).collect();
         let alignment = align::align(&rows, &labels);
         let language = if spelled.is_empty() { "" } else { "en" };
         let transcript = Transcript {

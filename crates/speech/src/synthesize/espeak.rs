@@ -37,13 +37,14 @@ impl Espeak {
     /// Creates a synthesiser that runs the `espeak-ng` found on the search path.
     ///
     /// # Errors
-    /// [`SynthesisError::Missing`], with the install command, when the program is not found; see [`Espeak::at`] for
-    /// other errors.
+    /// [`SynthesisError::Missing`], with the install command, when the program is not found; see
+    /// [`Espeak::at`] for other errors.
     pub fn find() -> Result<Self, SynthesisError> {
         Self::at(Path::new("espeak-ng"))
     }
 
-    /// Creates a synthesiser that runs the program at this path, which must accept espeak-ng's options.
+    /// Creates a synthesiser that runs the program at this path, which must accept espeak-ng's
+    /// options.
     ///
     /// # Errors
     /// [`SynthesisError::Missing`] when the program does not exist, [`SynthesisError::Failed`] or
@@ -67,7 +68,9 @@ impl Espeak {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => SynthesisError::Missing { install: install_command().into() },
+                io::ErrorKind::NotFound => {
+                    SynthesisError::Missing { install: install_command().into() }
+                }
                 _ => SynthesisError::Io(error),
             })?;
         let result = exchange(&mut child, input.as_bytes().to_vec(), deadline);
@@ -77,18 +80,24 @@ impl Espeak {
             let _ = child.wait();
         }
         result.map_err(|error| match error {
-            SynthesisError::TimedOut { .. } => SynthesisError::TimedOut { seconds: self.timeout.as_secs_f64() },
+            SynthesisError::TimedOut { .. } => {
+                SynthesisError::TimedOut { seconds: self.timeout.as_secs_f64() }
+            }
             other => other,
         })
     }
 }
 
 /// Writes `input`, collects the output and waits for the exit, all before `deadline`.
-fn exchange(child: &mut Child, input: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, SynthesisError> {
+fn exchange(
+    child: &mut Child,
+    input: Vec<u8>,
+    deadline: Instant,
+) -> Result<Vec<u8>, SynthesisError> {
     const LATE: SynthesisError = SynthesisError::TimedOut { seconds: 0.0 };
     if let Some(mut stdin) = child.stdin.take() {
-        // Write errors are ignored: if the process exits without reading its input, its own error message is more
-        // useful than a broken pipe.
+        // Write errors are ignored: if the process exits without reading its input, its own error
+        // message is more useful than a broken pipe.
         thread::spawn(move || stdin.write_all(&input));
     }
     let output = child.stdout.take().map(collect);
@@ -135,18 +144,23 @@ fn install_command() -> &'static str {
 }
 
 impl Espeak {
-    /// Returns the phonemes of a text in the International Phonetic Alphabet: one line per clause, in espeak-ng's
-    /// notation. Words of other languages are enclosed in the names of their languages, such as `(fr)`. `voice` is a
-    /// name of espeak-ng, such as `en-us`.
+    /// Returns the phonemes of a text in the International Phonetic Alphabet: one line per clause,
+    /// in espeak-ng's notation. Words of other languages are enclosed in the names of their
+    /// languages, such as `(fr)`. `voice` is a name of espeak-ng, such as `en-us`.
     ///
     /// # Errors
-    /// [`SynthesisError::VoiceName`] when the name is malformed; those of [`Synthesizer::speak`] when espeak-ng is
-    /// missing or fails.
+    /// [`SynthesisError::VoiceName`] when the name is malformed; those of [`Synthesizer::speak`]
+    /// when espeak-ng is missing or fails.
     pub fn phonemes(&self, text: &str, voice: &str) -> Result<Vec<String>, SynthesisError> {
         check_name(voice)?;
         let output = self.run(&["-q", "--ipa", "-v", voice, "-b", "1", "--stdin"], &plain(text))?;
         let lines = String::from_utf8_lossy(&output).into_owned();
-        Ok(lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+        Ok(lines
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect())
     }
 }
 
@@ -164,8 +178,10 @@ impl Synthesizer for Espeak {
         }
         let speed = voice.words_per_minute.to_string();
         let pitch = voice.pitch.to_string();
-        // The text is passed on standard input, so it cannot be parsed as an option. `-b 1` selects UTF-8.
-        let arguments = ["-v", &voice.name, "-s", &speed, "-p", &pitch, "-b", "1", "--stdin", "--stdout"];
+        // The text is passed on standard input, so it cannot be parsed as an option. `-b 1` selects
+        // UTF-8.
+        let arguments =
+            ["-v", &voice.name, "-s", &speed, "-p", &pitch, "-b", "1", "--stdin", "--stdout"];
         let file = self.run(&arguments, &text)?;
         Ok(Wav::decode(&file)?.pcm)
     }
@@ -183,8 +199,9 @@ mod tests {
     fn fake(folder: &Path, script: &str) -> Espeak {
         let path = folder.join("espeak-ng");
         let version = "case \"$1\" in --version) echo 'eSpeak NG text-to-speech: 9.9  Data at: /x'; exit;; esac";
-        // A shell writes the file: programs that other tests start meanwhile would inherit it from this process while
-        // it is open for writing, and until they close it, it cannot be run ("Text file busy").
+        // A shell writes the file: programs that other tests start meanwhile would inherit it from
+        // this process while it is open for writing, and until they close it, it cannot be run
+        // ("Text file busy").
         let write = r#"printf %s "$2" > "$1" && chmod 755 "$1""#;
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", write, "sh"]).arg(&path).arg(format!("#!/bin/sh\n{version}\n{script}\n"));
@@ -215,7 +232,10 @@ mod tests {
         for silent in ["", " ", "...", "\n"] {
             assert!(espeak.phonemes(silent, "en-us").unwrap().is_empty(), "{silent:?}");
         }
-        assert!(matches!(espeak.phonemes("hello", "--help"), Err(SynthesisError::VoiceName { .. })));
+        assert!(matches!(
+            espeak.phonemes("hello", "--help"),
+            Err(SynthesisError::VoiceName { .. })
+        ));
         assert!(matches!(espeak.phonemes("hello", "zz"), Err(SynthesisError::Failed(_))));
     }
 
@@ -245,7 +265,10 @@ mod tests {
     #[test]
     fn missing_program_error_names_the_package() {
         let error = Espeak::at(Path::new("/nowhere/espeak-ng")).unwrap_err();
-        assert!(matches!(&error, SynthesisError::Missing { install } if install.contains("espeak-ng")), "{error}");
+        assert!(
+            matches!(&error, SynthesisError::Missing { install } if install.contains("espeak-ng")),
+            "{error}"
+        );
     }
 
     #[test]
@@ -265,7 +288,10 @@ mod tests {
             let mut espeak = fake(folder.path(), script);
             espeak.timeout = Duration::from_millis(50);
             let started = Instant::now();
-            assert!(matches!(espeak.speak("hello", &voice("en")), Err(SynthesisError::TimedOut { .. })));
+            assert!(matches!(
+                espeak.speak("hello", &voice("en")),
+                Err(SynthesisError::TimedOut { .. })
+            ));
             assert!(started.elapsed() < Duration::from_secs(20));
         }
     }

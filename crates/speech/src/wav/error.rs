@@ -41,13 +41,17 @@ pub enum WavError {
         chunk: &'static str,
     },
     /// The encoding of the samples is unsupported.
-    #[error("audio format is 0x{found:04x}, expected 1 (PCM) or 3 (float); hint: convert the file to 16-bit PCM")]
+    #[error(
+        "audio format is 0x{found:04x}, expected 1 (PCM) or 3 (float); hint: convert the file to 16-bit PCM"
+    )]
     Encoding {
         /// The format code in the file.
         found: u16,
     },
     /// The sample width is unsupported.
-    #[error("bits per sample is {found}, expected {expected}; hint: convert the file to 16-bit PCM")]
+    #[error(
+        "bits per sample is {found}, expected {expected}; hint: convert the file to 16-bit PCM"
+    )]
     Bits {
         /// The sample width in bits.
         found: u16,

@@ -8,8 +8,8 @@ use crate::SampleFormat;
 const PCM: u16 = 1;
 const FLOAT: u16 = 3;
 const EXTENSIBLE: u16 = 0xfffe;
-/// The minimum sample rate in Hz. No speech is recorded at lower rates, and resampling from them would exhaust the
-/// memory.
+/// The minimum sample rate in Hz. No speech is recorded at lower rates, and resampling from them
+/// would exhaust the memory.
 const MIN_RATE: u32 = 1000;
 /// The bytes after the format code in the sub-format ID of an extensible file.
 const SUBFORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
@@ -70,7 +70,9 @@ pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
     let mut layout = None;
     loop {
         if reader.0.is_empty() {
-            return Err(WavError::MissingChunk { chunk: if layout.is_some() { "data" } else { "fmt" } });
+            return Err(WavError::MissingChunk {
+                chunk: if layout.is_some() { "data" } else { "fmt" },
+            });
         }
         let id: [u8; 4] = reader.array("chunk id")?;
         let length = reader.u32("chunk length")?;
@@ -79,7 +81,11 @@ pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
                 let length = length as usize;
                 if length < 16 {
                     let found = length as u64;
-                    return Err(WavError::Field { field: "fmt chunk size", found, expected: "at least 16" });
+                    return Err(WavError::Field {
+                        field: "fmt chunk size",
+                        found,
+                        expected: "at least 16",
+                    });
                 }
                 layout = Some(parse_format(reader.take("fmt chunk", length)?)?);
                 skip_padding(&mut reader, length);
@@ -99,15 +105,16 @@ pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
     }
 }
 
-/// Skips to the next even offset, where chunks start; a missing padding byte at the end is tolerated.
+/// Skips to the next even offset, where chunks start; a missing padding byte at the end is
+/// tolerated.
 fn skip_padding(reader: &mut Reader<'_>, length: usize) {
     if length % 2 == 1 {
         reader.0 = reader.0.get(1..).unwrap_or_default();
     }
 }
 
-/// Returns the bytes of the data chunk: those in the file, if it declares more. `head_only` means that the RIFF length
-/// covers only the header, so a data length of 0 is a placeholder.
+/// Returns the bytes of the data chunk: those in the file, if it declares more. `head_only` means
+/// that the RIFF length covers only the header, so a data length of 0 is a placeholder.
 fn data_bytes(rest: &[u8], declared: u32, head_only: bool) -> &[u8] {
     if declared == 0 && head_only {
         return rest;
@@ -119,7 +126,15 @@ fn cut<'a>(data: &'a [u8], layout: &Layout) -> Parsed<'a> {
     let block = usize::from(layout.channels) * usize::from(layout.format.width());
     let frames = data.len() / block;
     let data = data.get(..frames * block).unwrap_or_default();
-    Parsed { header: WavHeader { format: layout.format, channels: layout.channels, rate: layout.rate, frames }, data }
+    Parsed {
+        header: WavHeader {
+            format: layout.format,
+            channels: layout.channels,
+            rate: layout.rate,
+            frames,
+        },
+        data,
+    }
 }
 
 fn parse_format(chunk: &[u8]) -> Result<Layout, WavError> {
@@ -151,7 +166,11 @@ fn parse_format(chunk: &[u8]) -> Result<Layout, WavError> {
     };
     if u32::from(align) != u32::from(channels) * u32::from(format.width()) {
         let found = u64::from(align);
-        return Err(WavError::Field { field: "block align", found, expected: "channels times bytes per sample" });
+        return Err(WavError::Field {
+            field: "block align",
+            found,
+            expected: "channels times bytes per sample",
+        });
     }
     Ok(Layout { format, channels, rate })
 }
@@ -160,7 +179,11 @@ fn parse_subformat(reader: &mut Reader<'_>) -> Result<u16, WavError> {
     let extension = reader.u16("fmt extension size")?;
     if extension < 22 {
         let found = u64::from(extension);
-        return Err(WavError::Field { field: "fmt extension size", found, expected: "at least 22" });
+        return Err(WavError::Field {
+            field: "fmt extension size",
+            found,
+            expected: "at least 22",
+        });
     }
     let _valid_bits = reader.u16("valid bits per sample")?;
     let _speakers = reader.u32("channel mask")?;
@@ -170,7 +193,8 @@ fn parse_subformat(reader: &mut Reader<'_>) -> Result<u16, WavError> {
     Ok(if tail == SUBFORMAT_TAIL { code } else { EXTENSIBLE })
 }
 
-/// Writes a complete WAV file. `encode` appends the samples; `count` is their number over all channels.
+/// Writes a complete WAV file. `encode` appends the samples; `count` is their number over all
+/// channels.
 pub(super) fn write(
     count: usize,
     channels: u16,
@@ -182,17 +206,26 @@ pub(super) fn write(
     let frames = u32::try_from(count / usize::from(channels.max(1))).ok();
     let length = u32::try_from(count).ok().and_then(|count| count.checked_mul(width));
     let align = channels.checked_mul(format.width());
-    let too_long =
-        WavError::Field { field: "data length", found: count as u64 * u64::from(width), expected: "less than 4 GiB" };
+    let too_long = WavError::Field {
+        field: "data length",
+        found: count as u64 * u64::from(width),
+        expected: "less than 4 GiB",
+    };
     let float = format == SampleFormat::F32;
     // Formats other than PCM have an (empty) extension and a chunk with the number of frames.
     let (code, format_length, head) = if float { (FLOAT, 18_u32, 50_u32) } else { (PCM, 16, 36) };
     let padding = length.map(|length| length % 2);
     let riff = length.zip(padding).and_then(|(length, padding)| length.checked_add(head + padding));
-    let (Some(frames), Some(length), Some(riff)) = (frames, length, riff) else { return Err(too_long) };
+    let (Some(frames), Some(length), Some(riff)) = (frames, length, riff) else {
+        return Err(too_long);
+    };
     let Some(align) = align else {
         let found = u64::from(channels);
-        return Err(WavError::Field { field: "channels", found, expected: "a block of less than 64 KiB" });
+        return Err(WavError::Field {
+            field: "channels",
+            found,
+            expected: "a block of less than 64 KiB",
+        });
     };
 
     let mut file = Vec::with_capacity(riff as usize + 8);

@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FORMATS: [SampleFormat; 4] = [SampleFormat::U8, SampleFormat::S16, SampleFormat::S32, SampleFormat::F32];
+const FORMATS: [SampleFormat; 4] =
+    [SampleFormat::U8, SampleFormat::S16, SampleFormat::S32, SampleFormat::F32];
 
 fn pcm(samples: &[f32], channels: u16) -> Pcm {
     Pcm { samples: samples.to_vec(), channels, rate: SampleRate::HZ_24K }
@@ -47,7 +48,8 @@ fn with_u32(mut file: Vec<u8>, offset: usize, value: u32) -> Vec<u8> {
 
 #[test]
 fn samples_are_converted_as_the_protocol_requires() {
-    let samples = [-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0];
+    let samples =
+        [-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0];
     let bytes = encode_pcm(&samples, SampleFormat::S16);
     let values: Vec<i16> = bytes.chunks(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
     assert_eq!(values, [-32768, -16384, 0, 16383, 32767, 32767, 0, 32767, -32768, 0]);
@@ -55,11 +57,15 @@ fn samples_are_converted_as_the_protocol_requires() {
 
 #[test]
 fn each_width_is_normalised() {
-    let decode = |bytes: &[u8], format| decode_pcm(bytes, format, 1, SampleRate::HZ_16K).unwrap().samples;
+    let decode =
+        |bytes: &[u8], format| decode_pcm(bytes, format, 1, SampleRate::HZ_16K).unwrap().samples;
     assert_eq!(decode(&[0, 64, 128, 255], SampleFormat::U8), [-1.0, -0.5, 0.0, 127.0 / 128.0]);
     assert_eq!(decode(&[0, 0x80, 0, 0x40, 1, 0], SampleFormat::S16), [-1.0, 0.5, 1.0 / 32768.0]);
     assert_eq!(decode(&[0, 0, 0, 0x80, 0, 0, 0, 0x40], SampleFormat::S32), [-1.0, 0.5]);
-    let floats: Vec<u8> = [0.25, f32::NAN, 3.0, f32::NEG_INFINITY].iter().flat_map(|x: &f32| x.to_le_bytes()).collect();
+    let floats: Vec<u8> = [0.25, f32::NAN, 3.0, f32::NEG_INFINITY]
+        .iter()
+        .flat_map(|x: &f32| x.to_le_bytes())
+        .collect();
     assert_eq!(decode(&floats, SampleFormat::F32), [0.25, 0.0, 1.0, -1.0]);
 }
 
@@ -84,7 +90,8 @@ fn a_file_without_samples_is_read() {
 fn unknown_chunks_and_padding_are_skipped() {
     let plain = file(1, 1, 8000, 2, 16, &[1, 0, 2, 0]);
     let format = &plain[20..36];
-    let padded = riff(&[(b"LIST", b"odd"), (b"fmt ", format), (b"fact", &[0; 4]), (b"data", &[1, 0, 2, 0])]);
+    let padded =
+        riff(&[(b"LIST", b"odd"), (b"fmt ", format), (b"fact", &[0; 4]), (b"data", &[1, 0, 2, 0])]);
     assert_eq!(Wav::decode(&padded), Wav::decode(&plain));
     // Chunks after the data chunk are ignored.
     let trailing = riff(&[(b"fmt ", format), (b"data", &[1, 0, 2, 0]), (b"LIST", b"more")]);
@@ -106,9 +113,15 @@ fn extensible_files_are_read() {
     };
     let tail = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
     assert_eq!(Wav::decode(&extensible(1, &tail, 16, &[0, 0x40])).unwrap().pcm.samples, [0.5]);
-    assert_eq!(Wav::decode(&extensible(3, &tail, 32, &0.5_f32.to_le_bytes())).unwrap().format, SampleFormat::F32);
+    assert_eq!(
+        Wav::decode(&extensible(3, &tail, 32, &0.5_f32.to_le_bytes())).unwrap().format,
+        SampleFormat::F32
+    );
     assert_eq!(Wav::decode(&extensible(6, &tail, 8, &[])), Err(WavError::Encoding { found: 6 }));
-    assert_eq!(Wav::decode(&extensible(1, &[7; 14], 16, &[])), Err(WavError::Encoding { found: 0xfffe }));
+    assert_eq!(
+        Wav::decode(&extensible(1, &[7; 14], 16, &[])),
+        Err(WavError::Encoding { found: 0xfffe })
+    );
     let short = file(0xfffe, 1, 8000, 2, 16, &[]);
     let error = WavError::Truncated { field: "fmt extension size", expected: 2, found: 0 };
     assert_eq!(Wav::decode(&short), Err(error));
@@ -126,8 +139,14 @@ fn each_malformed_field_is_named() {
     assert_eq!(message(&file(1, 1, 8000, 2, 16, &[])[..36]), "missing data chunk");
     assert_eq!(message(&file(1, 0, 8000, 2, 16, &[])), "channels is 0, expected at least 1");
     assert_eq!(message(&file(1, 1, 0, 2, 16, &[])), "sample rate is 0, expected 1000 to 768000");
-    assert_eq!(message(&file(1, 1, 999, 2, 16, &[])), "sample rate is 999, expected 1000 to 768000");
-    assert_eq!(message(&file(1, 2, 8000, 2, 16, &[])), "block align is 2, expected channels times bytes per sample");
+    assert_eq!(
+        message(&file(1, 1, 999, 2, 16, &[])),
+        "sample rate is 999, expected 1000 to 768000"
+    );
+    assert_eq!(
+        message(&file(1, 2, 8000, 2, 16, &[])),
+        "block align is 2, expected channels times bytes per sample"
+    );
     assert_eq!(
         message(&file(1, 1, 8000, 3, 24, &[])),
         "bits per sample is 24, expected 8, 16 or 32 for PCM; hint: convert the file to 16-bit PCM"
@@ -140,24 +159,34 @@ fn each_malformed_field_is_named() {
 
 #[test]
 fn interrupted_recording_has_the_samples_before_its_end() {
-    let complete = Wav::encode(&pcm(&[0.5, -0.5, 0.25, 0.0, 1.0, -1.0], 2), SampleFormat::S16).unwrap();
+    let complete =
+        Wav::encode(&pcm(&[0.5, -0.5, 0.25, 0.0, 1.0, -1.0], 2), SampleFormat::S16).unwrap();
     // Columns: missing bytes · frames; an incomplete one at the end is dropped
     for (missing, frames) in [(1, 2), (4, 2), (5, 1), (11, 0), (12, 0)] {
         let cut = &complete[..complete.len() - missing];
         let wav = Wav::decode(cut).unwrap();
-        assert_eq!(wav.pcm.samples, Wav::decode(&complete).unwrap().pcm.samples[..2 * frames], "{missing}");
+        assert_eq!(
+            wav.pcm.samples,
+            Wav::decode(&complete).unwrap().pcm.samples[..2 * frames],
+            "{missing}"
+        );
         assert_eq!(WavHeader::read(cut).unwrap().frames, frames, "{missing}");
     }
     // Chunks before the audio must be complete.
     let mut skipped = b"RIFF\0\0\0\0WAVEjunk".to_vec();
     skipped.extend_from_slice(&u32::MAX.to_le_bytes());
-    assert!(matches!(Wav::decode(&skipped), Err(WavError::Truncated { field: "skipped chunk", .. })));
+    assert!(matches!(
+        Wav::decode(&skipped),
+        Err(WavError::Truncated { field: "skipped chunk", .. })
+    ));
 }
 
 #[test]
 fn data_length_beyond_the_file_means_its_end() {
     let honest = Wav::encode(&pcm(&[0.5; 4], 1), SampleFormat::S16).unwrap();
-    for declared in [9, 10_000, 0x1000_0000, 0x7fff_f000, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX] {
+    for declared in
+        [9, 10_000, 0x1000_0000, 0x7fff_f000, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX]
+    {
         let streamed = with_u32(honest.clone(), DATA_LENGTH, declared);
         assert_eq!(Wav::decode(&streamed), Wav::decode(&honest));
     }
@@ -170,7 +199,9 @@ fn data_length_beyond_the_file_means_its_end() {
 
 #[test]
 fn raw_samples_must_be_whole_frames() {
-    let decode = |length, channels| decode_pcm(&vec![0; length], SampleFormat::S16, channels, SampleRate::HZ_16K);
+    let decode = |length, channels| {
+        decode_pcm(&vec![0; length], SampleFormat::S16, channels, SampleRate::HZ_16K)
+    };
     assert!(decode(8, 2).is_ok());
     assert!(decode(6, 2).is_err());
     assert!(decode(7, 1).is_err());

@@ -35,11 +35,16 @@ pub enum FormatError {
         /// The stated length.
         found: u64,
     },
-    /// The first 96 bytes are not a compressed point of G2, or the point is outside its prime-order group.
-    #[error("the ciphertext does not start with a BLS12-381 G2 point: it is not a drand timelock ciphertext")]
+    /// The first 96 bytes are not a compressed point of G2, or the point is outside its prime-order
+    /// group.
+    #[error(
+        "the ciphertext does not start with a BLS12-381 G2 point: it is not a drand timelock ciphertext"
+    )]
     Point,
     /// The cipher suite is unsupported.
-    #[error("unsupported cipher, expected AES_GCM_; hint: a newer tool may have created the ciphertext")]
+    #[error(
+        "unsupported cipher, expected AES_GCM_; hint: a newer tool may have created the ciphertext"
+    )]
     Suite,
     /// Bytes follow the ciphertext.
     #[error(
@@ -75,7 +80,8 @@ impl Ciphertext {
         if rest.is_empty() { Ok(ciphertext) } else { Err(FormatError::Trailing(rest.len())) }
     }
 
-    /// Decodes a ciphertext from the start of `input` and advances `input` past it, as the chain does.
+    /// Decodes a ciphertext from the start of `input` and advances `input` past it, as the chain
+    /// does.
     ///
     /// # Errors
     /// [`FormatError`] when the bytes do not begin with a container.
@@ -88,13 +94,18 @@ impl Ciphertext {
         let data = read_part(&mut body, "data")?.to_vec();
         let nonce: [u8; NONCE] = read_array(&mut body, "nonce")?;
         if !body.is_empty() {
-            return Err(FormatError::Length { part: "body after its nonce", expected: 0, found: body.len() as u64 });
+            return Err(FormatError::Length {
+                part: "body after its nonce",
+                expected: 0,
+                found: body.len() as u64,
+            });
         }
         if read_part(&mut rest, "cipher's name")? != SUITE {
             return Err(FormatError::Suite);
         }
         // Parsed last, since it costs far more than all other fields together.
-        let u = G2Affine::deserialize_compressed(point.as_slice()).map_err(|_| FormatError::Point)?;
+        let u =
+            G2Affine::deserialize_compressed(point.as_slice()).map_err(|_| FormatError::Point)?;
         *input = rest;
         Ok(Self { key: SealedKey { u, v, w }, data, nonce })
     }
@@ -106,7 +117,10 @@ fn write(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend_from_slice(part);
 }
 
-fn take_array<const N: usize>(rest: &mut &[u8], part: &'static str) -> Result<[u8; N], FormatError> {
+fn take_array<const N: usize>(
+    rest: &mut &[u8],
+    part: &'static str,
+) -> Result<[u8; N], FormatError> {
     let (taken, left) = rest.split_first_chunk().ok_or(FormatError::Truncated { part })?;
     *rest = left;
     Ok(*taken)
@@ -128,7 +142,10 @@ fn read_part<'a>(rest: &mut &'a [u8], part: &'static str) -> Result<&'a [u8], Fo
 }
 
 /// Reads a field of a fixed length, after its length prefix.
-fn read_array<const N: usize>(rest: &mut &[u8], part: &'static str) -> Result<[u8; N], FormatError> {
+fn read_array<const N: usize>(
+    rest: &mut &[u8],
+    part: &'static str,
+) -> Result<[u8; N], FormatError> {
     let (found, expected) = (read_length(rest, part)?, N as u64);
     if found != expected {
         return Err(FormatError::Length { part, expected, found });

@@ -14,10 +14,16 @@ use crate::PulseError;
 fn beacon(secret: u64) -> (Beacon, impl Fn(Round) -> Pulse) {
     let secret = Fr::from(secret);
     let mut key = [0; 96];
-    (G2Affine::generator() * secret).into_affine().serialize_compressed(key.as_mut_slice()).unwrap();
+    (G2Affine::generator() * secret)
+        .into_affine()
+        .serialize_compressed(key.as_mut_slice())
+        .unwrap();
     let sign = move |round: Round| {
         let mut signature = [0; 48];
-        (round.point() * secret).into_affine().serialize_compressed(signature.as_mut_slice()).unwrap();
+        (round.point() * secret)
+            .into_affine()
+            .serialize_compressed(signature.as_mut_slice())
+            .unwrap();
         Pulse::new(round, &signature).unwrap()
     };
     (Beacon::new(&key, 0, NonZeroU32::MIN).unwrap(), sign)
@@ -85,7 +91,10 @@ fn malformed_containers_have_distinct_errors() {
     assert_eq!(changed(bytes.len() - 8, b"CHACHA__"), FormatError::Suite);
 
     for end in 0..bytes.len() {
-        assert!(matches!(Ciphertext::from_bytes(&bytes[..end]), Err(FormatError::Truncated { .. })), "{end} bytes");
+        assert!(
+            matches!(Ciphertext::from_bytes(&bytes[..end]), Err(FormatError::Truncated { .. })),
+            "{end} bytes"
+        );
     }
     let longer = [bytes.as_slice(), b"more"].concat();
     assert_eq!(Ciphertext::from_bytes(&longer), Err(FormatError::Trailing(4)));
@@ -103,7 +112,8 @@ fn trailing_bytes_in_the_body_are_refused() {
     let (head, tail) = (&bytes[..176], &bytes[184..]);
     let body = &tail[..tail.len() - 16];
     let longer = [body, &[0]].concat();
-    let bytes = [head, &(longer.len() as u64).to_le_bytes(), &longer, &tail[tail.len() - 16..]].concat();
+    let bytes =
+        [head, &(longer.len() as u64).to_le_bytes(), &longer, &tail[tail.len() - 16..]].concat();
     let expected = FormatError::Length { part: "body after its nonce", expected: 0, found: 1 };
     assert_eq!(Ciphertext::from_bytes(&bytes), Err(expected));
 }

@@ -10,7 +10,9 @@ use crate::Round;
 #[non_exhaustive]
 pub enum WrappedError {
     /// The frame around the ciphertext is malformed.
-    #[error("malformed wrapped ciphertext, expected length, ciphertext and round (SCALE); hint: fetch it again")]
+    #[error(
+        "malformed wrapped ciphertext, expected length, ciphertext and round (SCALE); hint: fetch it again"
+    )]
     Frame,
     /// The ciphertext is malformed.
     #[error(transparent)]
@@ -41,7 +43,8 @@ impl Wrapped {
     /// # Errors
     /// [`WrappedError`] when the bytes are malformed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WrappedError> {
-        let (ciphertext, round) = <(Vec<u8>, u64)>::decode_all(&mut &*bytes).map_err(|_| WrappedError::Frame)?;
+        let (ciphertext, round) =
+            <(Vec<u8>, u64)>::decode_all(&mut &*bytes).map_err(|_| WrappedError::Frame)?;
         Ok(Self { ciphertext: Ciphertext::from_bytes(&ciphertext)?, round: Round(round) })
     }
 }

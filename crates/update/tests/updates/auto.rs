@@ -22,7 +22,10 @@ fn auto(server: &Server, releases: &Releases, place: &Place) -> AutoUpdate {
 async fn eventually(mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the condition does not hold after 30 s");
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "the condition does not hold after 30 s"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -74,7 +77,8 @@ const SOURCE: &str = "TAONET_TEST_RELEASES";
 const PROGRAM: &str = "TAONET_TEST_PROGRAM";
 const SIGNAL: &str = "TAONET_TEST_SIGNAL";
 
-/// Runs a daemon for the tests below, which start it as a separate process. In a normal test run it does nothing.
+/// Runs a daemon for the tests below, which start it as a separate process. In a normal test run it
+/// does nothing.
 #[tokio::test]
 async fn daemon() {
     let (Ok(source), Ok(program)) = (std::env::var(SOURCE), std::env::var(PROGRAM)) else { return };
@@ -92,7 +96,9 @@ async fn daemon() {
     let pending = AutoUpdate::new(updater).spawn(&shutdown).unwrap();
     shutdown.finished().await.unwrap();
     match pending.program().await {
-        Some(program) => panic!("{}", restart(&program, ["sn2-miner", "--port", "7"].map(Into::into))),
+        Some(program) => {
+            panic!("{}", restart(&program, ["sn2-miner", "--port", "7"].map(Into::into)))
+        }
         None => println!("stopped without a restart"),
     }
 }

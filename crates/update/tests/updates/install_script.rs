@@ -28,8 +28,13 @@ impl Script {
         let folder = TempDir::new().unwrap();
         let text = fs::read_to_string(repository("install.sh")).unwrap();
         let pinned = line(&fs::read_to_string(repository("crates/update/release.pub")).unwrap());
-        assert_eq!(text.matches(&pinned).count(), 1, "install.sh and the programs have the same key");
-        fs::write(folder.path().join("install.sh"), text.replace(&pinned, &line(&keys.public()))).unwrap();
+        assert_eq!(
+            text.matches(&pinned).count(),
+            1,
+            "install.sh and the programs have the same key"
+        );
+        fs::write(folder.path().join("install.sh"), text.replace(&pinned, &line(&keys.public())))
+            .unwrap();
         Self { folder }
     }
 
@@ -66,8 +71,9 @@ impl Script {
     /// Installs an executable.
     fn put(&self, name: &str, content: &str) {
         fs::create_dir_all(self.bin()).unwrap();
-        // A shell writes the file: programs that other tests start meanwhile would inherit it from this process while
-        // it is open for writing, and until they close it, it cannot be run ("Text file busy").
+        // A shell writes the file: programs that other tests start meanwhile would inherit it from
+        // this process while it is open for writing, and until they close it, it cannot be run
+        // ("Text file busy").
         let write = r#"printf %s "$2" > "$1" && chmod 755 "$1""#;
         let mut shell = Command::new("sh");
         shell.args(["-c", write, "sh"]).arg(self.bin().join(name)).arg(content);
@@ -103,7 +109,10 @@ fn a_release_is_installed_with_its_links_and_updated() {
     assert_eq!(script.installed("bb"), program(OLD));
     releases.publish(NEW, program(NEW).as_bytes());
     said(&script.run(releases.path()), true);
-    assert_eq!((script.installed("tao"), script.installed("tao.previous")), (program(NEW), program(OLD)));
+    assert_eq!(
+        (script.installed("tao"), script.installed("tao.previous")),
+        (program(NEW), program(OLD))
+    );
     releases.announce(OLD);
     let text = said(&script.run(releases.path()), false);
     assert!(text.contains("older than the installed version 0.2.0"), "{text}");
@@ -135,13 +144,22 @@ fn previous_program_is_restored_when_daemons_do_not_become_ready() {
     assert_eq!(runs(), "", "there were no daemons before the first installation");
     script.put("tao", &program(OLD));
     let text = said(&restart(&format!("tail -n 1 '{}' | grep -q {OLD}", log.display())), false);
-    assert!(text.contains("with version 0.2.0; the previous one was restored, and they run it"), "{text}");
-    assert_eq!((script.installed("tao"), runs()), (program(OLD), "tao 0.2.0\ntao 0.1.0\n".to_owned()));
+    assert!(
+        text.contains("with version 0.2.0; the previous one was restored, and they run it"),
+        "{text}"
+    );
+    assert_eq!(
+        (script.installed("tao"), runs()),
+        (program(OLD), "tao 0.2.0\ntao 0.1.0\n".to_owned())
+    );
     let text = said(&restart("false"), false);
     assert!(text.contains("neither with version 0.2.0 nor with the previous one"), "{text}");
     assert_eq!(script.installed("tao"), program(OLD));
     said(&restart("true"), true);
-    assert_eq!((script.installed("tao"), script.installed("tao.previous")), (program(NEW), program(OLD)));
+    assert_eq!(
+        (script.installed("tao"), script.installed("tao.previous")),
+        (program(NEW), program(OLD))
+    );
 }
 
 #[test]
@@ -201,7 +219,11 @@ fn versions_have_their_semantic_order() {
         let script = Script::new(&releases.keys);
         script.put("tao", &program(installed));
         let text = said(&script.run(releases.path()), newer);
-        assert_eq!(script.installed("tao"), program(if newer { latest } else { installed }), "{text}");
+        assert_eq!(
+            script.installed("tao"),
+            program(if newer { latest } else { installed }),
+            "{text}"
+        );
     }
 }
 
@@ -219,10 +241,14 @@ fn releases_that_are_not_authentic_are_refused() {
         assert_eq!(script.installed("tao"), program(OLD));
         assert!(!script.bin().join(".tao.install").exists());
     };
-    let (list, signature) = (releases.file(NEW, "SHA256SUMS"), releases.file(NEW, "SHA256SUMS.minisig"));
-    let (sums, signed) = (fs::read_to_string(&list).unwrap(), fs::read_to_string(&signature).unwrap());
+    let (list, signature) =
+        (releases.file(NEW, "SHA256SUMS"), releases.file(NEW, "SHA256SUMS.minisig"));
+    let (sums, signed) =
+        (fs::read_to_string(&list).unwrap(), fs::read_to_string(&signature).unwrap());
     let impostor = releases.keys.impostor().sign(sums.as_bytes());
-    for bad in [Keys::new(2).sign(sums.as_bytes()), impostor, releases.keys.sign(b"other"), String::new()] {
+    for bad in
+        [Keys::new(2).sign(sums.as_bytes()), impostor, releases.keys.sign(b"other"), String::new()]
+    {
         fs::write(&signature, bad).unwrap();
         refuse("is not signed with the release key");
     }
@@ -242,7 +268,8 @@ fn releases_that_are_not_authentic_are_refused() {
     refuse("failed its self-test");
     releases.publish(NEW, program("0.3.0").as_bytes());
     refuse("failed its self-test");
-    let script_text = format!("#!/bin/sh\ncase $0 in *.install) echo tao {NEW} ;; *) exit 1 ;; esac\n");
+    let script_text =
+        format!("#!/bin/sh\ncase $0 in *.install) echo tao {NEW} ;; *) exit 1 ;; esac\n");
     releases.publish(NEW, script_text.as_bytes());
     refuse("the previous one was restored");
     let fresh = Script::new(&releases.keys);
@@ -294,7 +321,9 @@ fn script_names_missing_programs() {
     let mut command = script.command(releases.path().to_str().unwrap());
     let sh = if Path::new("/bin/sh").exists() { "/bin/sh" } else { "sh" };
     let mut bare = Command::new(sh);
-    bare.args(command.get_args()).env("HOME", script.folder.path()).env("PATH", script.folder.path());
+    bare.args(command.get_args())
+        .env("HOME", script.folder.path())
+        .env("PATH", script.folder.path());
     let text = said(&bare.output().unwrap(), false);
     assert!(text.contains("apt-get install minisign"), "{text}");
     let text = said(&command.arg("--nonsense").output().unwrap(), false);

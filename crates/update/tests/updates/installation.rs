@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use semver::Version;
 use taonet_http::Fault;
-use taonet_update::{Check, Limits, Progress, Release, ReleaseKey, ReleaseSource, UpdateError, Updater};
+use taonet_update::{
+    Check, Limits, Progress, Release, ReleaseKey, ReleaseSource, UpdateError, Updater,
+};
 use tempfile::TempDir;
 
 use crate::releases::{Keys, Releases, name, program, sha256};
@@ -102,11 +104,18 @@ async fn a_newer_release_is_installed_and_the_old_program_kept() {
     let installed = updater.install(&release, |progress| seen.push(progress)).await.unwrap();
     let total = program(NEW).len() as u64;
     assert_eq!(seen.last(), Some(&Progress { done: total, total: Some(total) }));
-    assert_eq!((installed.version.to_string(), installed.previous), (NEW.to_owned(), Some(place.file("tao.previous"))));
+    assert_eq!(
+        (installed.version.to_string(), installed.previous),
+        (NEW.to_owned(), Some(place.file("tao.previous")))
+    );
     assert_eq!(installed.other_programs, [place.file("bb")]);
     assert_eq!(place.content(), program(NEW));
     assert_eq!(fs::read_to_string(place.file("tao.previous")).unwrap(), program(OLD));
-    assert_eq!(fs::read_to_string(place.file("sn2-miner")).unwrap(), program(NEW), "links point to the new program");
+    assert_eq!(
+        fs::read_to_string(place.file("sn2-miner")).unwrap(),
+        program(NEW),
+        "links point to the new program"
+    );
     assert_eq!(fs::metadata(place.program()).unwrap().permissions().mode() & 0o777, 0o750);
     assert_eq!(place.others(), ["bb", "sn2-miner", "tao.previous"]);
     // Another daemon that still runs the old version finds the new version installed.
@@ -124,10 +133,17 @@ async fn only_newer_versions_are_offered() {
         ("0.0.9", Check::Older(Version::parse("0.0.9").unwrap())),
         ("0.1.0-rc.1", Check::Older(Version::parse("0.1.0-rc.1").unwrap())),
     ] {
-        assert_eq!(local(&Releases::of(version), &place).check().await.unwrap(), expected, "{version}");
+        assert_eq!(
+            local(&Releases::of(version), &place).check().await.unwrap(),
+            expected,
+            "{version}"
+        );
     }
     for version in ["0.1.1", "0.10.0", "1.0.0-rc.1"] {
-        assert_eq!(newer(&local(&Releases::of(version), &place)).await.version().to_string(), version);
+        assert_eq!(
+            newer(&local(&Releases::of(version), &place)).await.version().to_string(),
+            version
+        );
     }
 }
 
@@ -137,7 +153,10 @@ async fn old_release_under_a_new_version_is_refused() {
     let (releases, place) = (Releases::of("0.0.9"), Place::new());
     fs::rename(releases.path().join("0.0.9"), releases.path().join(NEW)).unwrap();
     releases.announce(NEW);
-    assert!(matches!(refusal(&local(&releases, &place), &place).await, UpdateError::NotListed { .. }));
+    assert!(matches!(
+        refusal(&local(&releases, &place), &place).await,
+        UpdateError::NotListed { .. }
+    ));
     // The new list contains the old program.
     releases.publish(NEW, program("0.0.9").as_bytes());
     let error = refusal(&local(&releases, &place), &place).await;
@@ -161,7 +180,10 @@ async fn signatures_that_do_not_verify_are_refused() {
     for bad in named.into_iter().chain(["", "\u{0}\u{ffff}"]) {
         fs::write(&signature, bad).unwrap();
         let error = refusal(&updater, &place).await;
-        assert!(error.is_authentication() && error.to_string().contains("\nhint: "), "{bad}: {error}");
+        assert!(
+            error.is_authentication() && error.to_string().contains("\nhint: "),
+            "{bad}: {error}"
+        );
     }
     // One byte of the list is changed.
     fs::write(&signature, &good).unwrap();
@@ -249,7 +271,10 @@ async fn endless_bodies_are_cut_off() {
     let (releases, place) = (Releases::of(NEW), Place::new());
     let server = Server::start(releases.path().to_owned(), Manner::Endless).await;
     let updater = updater(server.source(), releases.keys.key(), place.program());
-    assert!(matches!(refusal(&updater, &place).await, UpdateError::TooLarge { limit: 1_048_576, .. }));
+    assert!(matches!(
+        refusal(&updater, &place).await,
+        UpdateError::TooLarge { limit: 1_048_576, .. }
+    ));
     assert_eq!(place.others(), Vec::<String>::new());
     fs::write(releases.path().join("latest.json"), vec![b' '; 1 << 17]).unwrap();
     assert!(matches!(refusal(&updater, &place).await, UpdateError::TooLarge { limit: 65_536, .. }));
@@ -267,8 +292,12 @@ async fn silent_servers_time_out() {
     let short = Limits { stalled: Duration::from_millis(500), ..limits() };
     let silent = updater(server.source(), releases.keys.key(), place.program()).with_limits(short);
     let error = refusal(&silent, &place).await;
-    assert!(matches!(error, UpdateError::Http { source: Fault::Timeout, .. }) && error.is_network(), "{error}");
-    let nowhere = updater("http://127.0.0.1:1".parse().unwrap(), releases.keys.key(), place.program());
+    assert!(
+        matches!(error, UpdateError::Http { source: Fault::Timeout, .. }) && error.is_network(),
+        "{error}"
+    );
+    let nowhere =
+        updater("http://127.0.0.1:1".parse().unwrap(), releases.keys.key(), place.program());
     assert!(refusal(&nowhere, &place).await.is_network());
 }
 
@@ -304,10 +333,15 @@ async fn a_self_test_that_does_not_end_is_stopped() {
 #[tokio::test]
 async fn a_program_that_fails_after_the_replacement_is_rolled_back() {
     let (releases, place) = (Releases::of(NEW), Place::new());
-    let script = format!("#!/bin/sh\ncase $0 in *.update) echo tao {NEW} ;; *) echo broken >&2; exit 1 ;; esac\n");
+    let script = format!(
+        "#!/bin/sh\ncase $0 in *.update) echo tao {NEW} ;; *) echo broken >&2; exit 1 ;; esac\n"
+    );
     releases.publish(NEW, script.as_bytes());
     let error = refusal(&local(&releases, &place), &place).await;
-    assert!(matches!(error, UpdateError::RolledBack(_)) && error.to_string().contains("broken"), "{error}");
+    assert!(
+        matches!(error, UpdateError::RolledBack(_)) && error.to_string().contains("broken"),
+        "{error}"
+    );
     assert_eq!(place.others(), Vec::<String>::new());
 }
 
@@ -318,7 +352,11 @@ async fn directories_that_cannot_be_written_are_named_before_the_download() {
     let folder = TempDir::new().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
     // Root may write to any directory, but not to /sys.
-    let read_only = if fs::write(folder.path().join("x"), "").is_ok() { Path::new("/sys") } else { folder.path() };
+    let read_only = if fs::write(folder.path().join("x"), "").is_ok() {
+        Path::new("/sys")
+    } else {
+        folder.path()
+    };
     let updater = updater(server.source(), releases.keys.key(), read_only.join("tao"));
     let error = updater.check_writable().unwrap_err();
     assert!(error.to_string().contains("\nhint: update as the owner"), "{error}");
@@ -347,7 +385,10 @@ async fn malformed_metadata_is_refused() {
         assert!(matches!(refusal(&updater, &place).await, UpdateError::Malformed { .. }), "{bad}");
     }
     releases.announce(NEW);
-    for bad in [format!("xyz  {}\n", name(NEW)), format!("{}  {n}\n{0}  {n}\n", "00".repeat(32), n = name(NEW))] {
+    for bad in [
+        format!("xyz  {}\n", name(NEW)),
+        format!("{}  {n}\n{0}  {n}\n", "00".repeat(32), n = name(NEW)),
+    ] {
         releases.list(NEW, &bad);
         assert!(matches!(refusal(&updater, &place).await, UpdateError::Malformed { .. }), "{bad}");
     }

@@ -1,4 +1,5 @@
-//! A compiled program that replaces itself while it runs: examples/self_updating.rs, in several versions.
+//! A compiled program that replaces itself while it runs: examples/self_updating.rs, in several
+//! versions.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Lines};
@@ -10,13 +11,15 @@ use tempfile::TempDir;
 
 use crate::releases::{Keys, Releases, program};
 
-/// Returns the compiled example with this version as its last line. Loaders ignore bytes after an executable's last
-/// section.
+/// Returns the compiled example with this version as its last line. Loaders ignore bytes after an
+/// executable's last section.
 fn compiled(version: &str) -> Vec<u8> {
     let tests = std::env::current_exe().unwrap();
-    let example = tests.parent().and_then(|deps| deps.parent()).unwrap().join("examples/self_updating");
+    let example =
+        tests.parent().and_then(|deps| deps.parent()).unwrap().join("examples/self_updating");
     let hint = "cargo test builds it, cargo test --test updates does not: cargo build --example self_updating";
-    let mut content = fs::read(&example).unwrap_or_else(|error| panic!("{}: {error}: {hint}", example.display()));
+    let mut content =
+        fs::read(&example).unwrap_or_else(|error| panic!("{}: {error}: {hint}", example.display()));
     content.extend(format!("\n{version}").bytes());
     content
 }
@@ -60,7 +63,8 @@ fn start(releases: &Releases, place: &Path) -> Daemon {
     Daemon { child, lines }
 }
 
-/// One process runs several releases in turn. It does not install a truncated program or one with a wrong version.
+/// One process runs several releases in turn. It does not install a truncated program or one with a
+/// wrong version.
 #[test]
 fn a_compiled_program_replaces_itself_while_it_runs() {
     let releases = Releases { folder: TempDir::new().unwrap(), keys: Keys::new(1) };
@@ -74,10 +78,13 @@ fn a_compiled_program_replaces_itself_while_it_runs() {
     releases.publish("0.2.0", &compiled("0.2.0"));
     assert_eq!(daemon.line(), format!("running 0.2.0 as {id}"));
     assert!(fs::read(&installed).unwrap() == compiled("0.2.0"), "the new program is installed");
-    assert!(fs::read(place.path().join("tao.previous")).unwrap() == compiled("0.1.0"), "the old program is kept");
+    assert!(
+        fs::read(place.path().join("tao.previous")).unwrap() == compiled("0.1.0"),
+        "the old program is kept"
+    );
 
-    // Three signed but faulty releases: a truncated program, and a program and a script that report a different
-    // version.
+    // Three signed but faulty releases: a truncated program, and a program and a script that report
+    // a different version.
     let whole = compiled("0.3.0");
     for (version, content) in [
         ("0.3.0", whole[..whole.len() / 2].to_vec()),
@@ -97,7 +104,8 @@ fn a_compiled_program_replaces_itself_while_it_runs() {
     assert!(daemon.child.wait().unwrap().success());
 }
 
-/// A release that does not become ready gives way to the previous program, in the same process, and does not come back.
+/// A release that does not become ready gives way to the previous program, in the same process, and
+/// does not come back.
 #[test]
 fn release_that_is_not_ready_is_rolled_back() {
     let releases = Releases { folder: TempDir::new().unwrap(), keys: Keys::new(1) };

@@ -19,7 +19,11 @@ fn project(version: &str) -> TempDir {
     for script in ["scripts/lib.sh", "scripts/release-sign"] {
         fs::copy(repository(script), folder.path().join(script)).unwrap();
     }
-    fs::write(folder.path().join("Cargo.toml"), format!("[workspace.package]\nversion = \"{version}\"\n")).unwrap();
+    fs::write(
+        folder.path().join("Cargo.toml"),
+        format!("[workspace.package]\nversion = \"{version}\"\n"),
+    )
+    .unwrap();
     make_keys(folder.path(), "crates/update/release.pub", "secret.key");
     folder
 }
@@ -68,7 +72,11 @@ fn packages_are_in_the_signed_list() {
     let project = project("0.2.0");
     let write = |name: &str| fs::write(project.path().join(name), name).unwrap();
     fs::create_dir(project.path().join("dist")).unwrap();
-    let files = ["dist/taonet_0.2.0_arm64.deb", "dist/tao-0.2.0-aarch64-unknown-linux-gnu", "dist/SHA256SUMS"];
+    let files = [
+        "dist/taonet_0.2.0_arm64.deb",
+        "dist/tao-0.2.0-aarch64-unknown-linux-gnu",
+        "dist/SHA256SUMS",
+    ];
     for file in files {
         write(file);
     }
@@ -100,7 +108,8 @@ fn uninstallable_release_is_not_published() {
         let output = sign(project.path(), secret, &[program]);
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains(expected), "{expected}: {text}");
-        let left = fs::read_dir(project.path().join("releases")).map(Iterator::count).unwrap_or_default();
+        let left =
+            fs::read_dir(project.path().join("releases")).map(Iterator::count).unwrap_or_default();
         assert_eq!(left, 0, "{expected}");
     }
 }

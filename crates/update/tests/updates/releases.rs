@@ -55,7 +55,8 @@ pub(crate) struct Releases {
 
 /// Returns a program that reports a version, and writes a man page and completions with it.
 pub(crate) fn program(version: &str) -> String {
-    let commands = r#"man) mkdir "$2" && echo VERSION >"$2/tao.1" ;; completions) echo "$2 $4 VERSION" ;;"#;
+    let commands =
+        r#"man) mkdir "$2" && echo VERSION >"$2/tao.1" ;; completions) echo "$2 $4 VERSION" ;;"#;
     let commands = commands.replace("VERSION", version);
     format!("#!/bin/sh\ncase \"$1\" in {commands} *) echo 'tao {version}' ;; esac\n")
 }
@@ -93,12 +94,14 @@ impl Releases {
     /// Writes and signs the list of a release's digests.
     pub(crate) fn list(&self, version: &str, sums: &str) {
         fs::write(self.file(version, "SHA256SUMS"), sums).unwrap();
-        fs::write(self.file(version, "SHA256SUMS.minisig"), self.keys.sign(sums.as_bytes())).unwrap();
+        fs::write(self.file(version, "SHA256SUMS.minisig"), self.keys.sign(sums.as_bytes()))
+            .unwrap();
     }
 
     /// Writes `latest.json`.
     pub(crate) fn announce(&self, version: &str) {
-        fs::write(self.path().join("latest.json"), format!("{{\"version\": \"{version}\"}}")).unwrap();
+        fs::write(self.path().join("latest.json"), format!("{{\"version\": \"{version}\"}}"))
+            .unwrap();
     }
 }
 

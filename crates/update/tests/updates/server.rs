@@ -44,7 +44,8 @@ struct Served {
 
 impl Server {
     pub(crate) async fn start(folder: PathBuf, manner: Manner) -> Self {
-        let state = Arc::new(Served { folder, manner: Mutex::new(manner), offsets: Mutex::default() });
+        let state =
+            Arc::new(Served { folder, manner: Mutex::new(manner), offsets: Mutex::default() });
         let router = Router::new().fallback(serve).with_state(Arc::clone(&state));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -78,12 +79,16 @@ impl Drop for Server {
 
 async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<Body> {
     let path = request.uri().path().trim_start_matches('/');
-    let Ok(content) = std::fs::read(state.folder.join(path)) else { return status(StatusCode::NOT_FOUND) };
+    let Ok(content) = std::fs::read(state.folder.join(path)) else {
+        return status(StatusCode::NOT_FOUND);
+    };
     if !path.contains("/tao-") {
         return Response::new(content.into());
     }
     let range = request.headers().get(RANGE).map(|range| range.to_str().unwrap().to_owned());
-    let from = range.as_deref().map(|range| range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap());
+    let from = range
+        .as_deref()
+        .map(|range| range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap());
     let asked: usize = from.map_or(0, |from| from.parse().unwrap());
     state.offsets.lock().unwrap().push(asked as u64);
     let manner = *state.manner.lock().unwrap();
@@ -99,9 +104,9 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
     let length = rest.len();
     let broken = || stream::iter([Err(std::io::Error::other("the connection breaks"))]);
     let body = match manner {
-        Manner::Endless => {
-            Body::from_stream(stream::repeat(Bytes::from(vec![0; 1 << 16])).map(Ok::<_, std::io::Error>))
-        }
+        Manner::Endless => Body::from_stream(
+            stream::repeat(Bytes::from(vec![0; 1 << 16])).map(Ok::<_, std::io::Error>),
+        ),
         Manner::Breaks(after) if after < length => {
             let pause = stream::once(async {
                 // Without this pause, the connection would break before the bytes are sent.

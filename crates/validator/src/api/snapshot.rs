@@ -27,7 +27,8 @@ pub(crate) struct MetagraphSnapshot {
     stake: Vec<u64>,
 }
 
-/// Announced endpoint of a neuron. If the neuron announced none, the address is `0.0.0.0` or empty, and the port is 0.
+/// Announced endpoint of a neuron. If the neuron announced none, the address is `0.0.0.0` or empty,
+/// and the port is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct AxonSnapshot {
     /// IP address of the endpoint.
@@ -38,8 +39,8 @@ struct AxonSnapshot {
     port: u16,
 }
 
-/// Deserialises a string; returns an empty one for any other type, so that one neuron's malformed address does not fail
-/// the whole snapshot.
+/// Deserialises a string; returns an empty one for any other type, so that one neuron's malformed
+/// address does not fail the whole snapshot.
 fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
@@ -80,7 +81,10 @@ impl From<&Metagraph> for MetagraphSnapshot {
             block: metagraph.block.number.get(),
             hotkeys: neurons.iter().map(|neuron| neuron.hotkey.to_string()).collect(),
             last_update: neurons.iter().map(|neuron| neuron.last_update.get()).collect(),
-            axons: neurons.iter().map(|neuron| axon(neuron.axon.map(|axon| axon.address))).collect(),
+            axons: neurons
+                .iter()
+                .map(|neuron| axon(neuron.axon.map(|axon| axon.address)))
+                .collect(),
             validator_permit: neurons.iter().map(|neuron| neuron.validator_permit).collect(),
             stake: neurons.iter().map(|neuron| neuron.total_stake.get()).collect(),
         }
@@ -88,9 +92,10 @@ impl From<&Metagraph> for MetagraphSnapshot {
 }
 
 impl From<MetagraphSnapshot> for Neurons {
-    /// Parses a snapshot. A neuron with a malformed hotkey is left out, and one with a malformed address has none, so
-    /// that one malformed entry does not hide the other neurons. A list of permits or stakes with another length than
-    /// that of hotkeys is ignored, since its entries could belong to other neurons.
+    /// Parses a snapshot. A neuron with a malformed hotkey is left out, and one with a malformed
+    /// address has none, so that one malformed entry does not hide the other neurons. A list of
+    /// permits or stakes with another length than that of hotkeys is ignored, since its entries
+    /// could belong to other neurons.
     fn from(snapshot: MetagraphSnapshot) -> Self {
         let registered = snapshot.hotkeys.len();
         let permits = Some(snapshot.validator_permit).filter(|permits| permits.len() == registered);
@@ -184,7 +189,11 @@ mod tests {
     fn permits_and_stakes_are_optional() {
         let mut message = message(&json!([{}, {}]));
         let reported = |neurons: &Neurons| {
-            neurons.list.iter().map(|neuron| (neuron.validator_permit, neuron.stake)).collect::<Vec<_>>()
+            neurons
+                .list
+                .iter()
+                .map(|neuron| (neuron.validator_permit, neuron.stake))
+                .collect::<Vec<_>>()
         };
         assert_eq!(reported(&parse(message.clone())), [(None, None); 2]);
         message["validator_permit"] = json!([true, false]);

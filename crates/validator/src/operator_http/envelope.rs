@@ -15,7 +15,9 @@ use taonet_http::{BodyError, BodyRefusal, parse_json};
 /// An error response, `{"success": false, "error": …}`, with optional `details`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    #[error("the access token is missing or wrong; hint: send the header Authorization: Bearer TOKEN")]
+    #[error(
+        "the access token is missing or wrong; hint: send the header Authorization: Bearer TOKEN"
+    )]
     Token,
     #[error("requests from web pages are refused")]
     Origin,
@@ -52,9 +54,11 @@ impl ApiError {
             Self::Origin | Self::Payload { .. } => StatusCode::FORBIDDEN,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Body(BodyError::Read(refusal)) => refusal.status(),
-            Self::Body(_) | Self::Weights(_) | Self::OtherSubnet { .. } | Self::OtherHotkey { .. } | Self::Payloads => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Body(_)
+            | Self::Weights(_)
+            | Self::OtherSubnet { .. }
+            | Self::OtherHotkey { .. }
+            | Self::Payloads => StatusCode::BAD_REQUEST,
             Self::Chain(ChainError::NoSuchSubnet(_)) => StatusCode::NOT_FOUND,
             Self::Chain(_) | Self::NotConnected => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoNewBlock { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -76,7 +80,8 @@ impl IntoResponse for ApiError {
             Self::Unconfirmed { details, .. } => details,
             _ => Value::Null,
         };
-        let mut response = (status, Json(WeightsAnswer { success: false, error, details })).into_response();
+        let mut response =
+            (status, Json(WeightsAnswer { success: false, error, details })).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -96,7 +101,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|_| BodyError::from(BodyRefusal::Incomplete))?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| BodyError::from(BodyRefusal::Incomplete))?;
         Ok(Self(parse_json(&bytes)?))
     }
 }

@@ -22,14 +22,42 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
     let long = format!("\"{}\"", "x".repeat(100));
     for (method, path, headers, body, status, said) in [
         (Method::POST, "/echo", &[JSON, shown][..], "7", 200, ""),
-        (Method::POST, "//echo", &[("content-type", "Application/JSON; charset=utf-8"), shown], "7", 200, ""),
+        (
+            Method::POST,
+            "//echo",
+            &[("content-type", "Application/JSON; charset=utf-8"), shown],
+            "7",
+            200,
+            "",
+        ),
         (Method::GET, "/healthz", &[], "", 200, ""),
         (Method::POST, "/echo", &[JSON], "{", 401, "access token"),
-        (Method::POST, "/echo", &[JSON, ("authorization", "Bearer 0123456789abcdeX")], "7", 401, "access token"),
+        (
+            Method::POST,
+            "/echo",
+            &[JSON, ("authorization", "Bearer 0123456789abcdeX")],
+            "7",
+            401,
+            "access token",
+        ),
         // Web pages can send text to any address, but their requests have an `Origin` header.
-        (Method::POST, "/echo", &[("content-type", "text/plain"), shown], "7", 415, "application/json"),
+        (
+            Method::POST,
+            "/echo",
+            &[("content-type", "text/plain"), shown],
+            "7",
+            415,
+            "application/json",
+        ),
         (Method::POST, "/echo", &[shown], "7", 415, "application/json"),
-        (Method::POST, "/echo", &[JSON, shown, ("origin", "http://127.0.0.1")], "7", 403, "web pages"),
+        (
+            Method::POST,
+            "/echo",
+            &[JSON, shown, ("origin", "http://127.0.0.1")],
+            "7",
+            403,
+            "web pages",
+        ),
         (Method::GET, "/healthz", &[("origin", "null")], "", 403, "web pages"),
         (Method::POST, "/echo", &[JSON, shown], "{", 400, "not JSON"),
         (Method::POST, "/echo", &[JSON, shown], "7 7", 400, "not JSON"),
@@ -52,13 +80,17 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
 async fn loopback_needs_no_token() {
     let service = service(OperatorLimits::new(None));
     assert_eq!(ask(&service, Method::POST, "/echo", &[JSON], "7").await, (200, json!(7)));
-    assert_eq!(ask(&service, Method::POST, "/echo", &[JSON, ("origin", "http://x")], "7").await.0, 403);
+    assert_eq!(
+        ask(&service, Method::POST, "/echo", &[JSON, ("origin", "http://x")], "7").await.0,
+        403
+    );
 }
 
 #[tokio::test]
 async fn stuck_request_times_out() {
     let stuck = Router::new().route("/stuck", get(|| async { std::future::pending::<()>().await }));
-    let limits = OperatorLimits { request_timeout: Duration::from_millis(10), ..OperatorLimits::new(None) };
+    let limits =
+        OperatorLimits { request_timeout: Duration::from_millis(10), ..OperatorLimits::new(None) };
     let service = protect(stuck, limits, "test_requests_total");
     let (status, answer) = ask(&service, Method::GET, "/stuck", &[], "").await;
     assert_eq!((status, &answer["error"]), (503, &json!("Service Unavailable")));
@@ -80,9 +112,15 @@ async fn health_responds_at_the_concurrency_limit() {
         async move { ask(&service, Method::GET, "/stuck", &[], "").await }
     });
     started.notified().await;
-    let waiting = tokio::time::timeout(Duration::from_millis(50), ask(&service, Method::GET, "/stuck", &[], ""));
+    let waiting = tokio::time::timeout(
+        Duration::from_millis(50),
+        ask(&service, Method::GET, "/stuck", &[], ""),
+    );
     assert!(waiting.await.is_err(), "the only slot is taken");
-    let health = tokio::time::timeout(Duration::from_secs(5), ask(&service, Method::GET, "/healthz", &[], ""));
+    let health = tokio::time::timeout(
+        Duration::from_secs(5),
+        ask(&service, Method::GET, "/healthz", &[], ""),
+    );
     assert_eq!(health.await.unwrap(), (200, json!({ "ok": true })));
     stuck.abort();
 }

@@ -30,7 +30,8 @@ fn an_epoch_is_due_from_its_first_block_to_its_last() {
     for (block, tempo, last, due) in [
         (99, 100, Some(0), None),
         (100, 100, Some(0), Some(1)),
-        // The reference checks only multiples of the tempo, and misses the epoch if it polls at another block.
+        // The reference checks only multiples of the tempo, and misses the epoch if it polls at
+        // another block.
         (137, 100, Some(0), Some(1)),
         (199, 100, Some(0), Some(1)),
         (199, 100, Some(1), None),
@@ -38,12 +39,17 @@ fn an_epoch_is_due_from_its_first_block_to_its_last() {
         (1_234, 100, Some(3), Some(12)),
         // First start.
         (5, 100, None, Some(0)),
-        // A node that lags slightly is on the same chain; one that is far behind is on a restarted chain.
+        // A node that lags slightly is on the same chain; one that is far behind is on a restarted
+        // chain.
         (299, 100, Some(3), None),
         (199, 100, Some(3), Some(1)),
         (7, 0, Some(6), Some(7)),
     ] {
-        assert_eq!(due_epoch(BlockNumber::new(block), tempo, last), due, "block {block}, tempo {tempo}, last {last:?}");
+        assert_eq!(
+            due_epoch(BlockNumber::new(block), tempo, last),
+            due,
+            "block {block}, tempo {tempo}, last {last:?}"
+        );
     }
 }
 
@@ -55,7 +61,10 @@ fn previous_weights_are_set_in_every_epoch_without_scores() {
     assert_eq!(decision, Decision::Scored(weights.clone()));
     state.previous = Some(Previous::new(&weights, hotkey_of, BlockNumber::new(5)));
     for epoch in 1..30 {
-        assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), Decision::Previous(weights.clone()));
+        assert_eq!(
+            policy.decide(&mut state, Some("c"), None, uid_of),
+            Decision::Previous(weights.clone())
+        );
         assert_eq!(state.epochs_without_scores, epoch);
     }
 }
@@ -74,18 +83,26 @@ fn fallback_without_previous_weights_is_used_after_the_limit() {
     assert_eq!(policy.decide(&mut state, Some("d"), None, uid_of), Decision::Wait);
     assert_eq!(state.epochs_without_scores, 1);
     // Scores reset the count too, even scores of 0.
-    assert!(matches!(policy.decide(&mut state, Some("d"), Some(only(248)), uid_of), Decision::Scored(_)));
+    assert!(matches!(
+        policy.decide(&mut state, Some("d"), Some(only(248)), uid_of),
+        Decision::Scored(_)
+    ));
     assert_eq!(state.epochs_without_scores, 0);
 }
 
 #[test]
 fn the_state_of_older_versions_is_read() {
     for text in ["{}", r#"{"previous":{"uids":[1],"weights":[1.0]}}"#] {
-        assert_eq!(serde_json::from_str::<PolicyState>(text).unwrap(), PolicyState::default(), "{text}");
+        assert_eq!(
+            serde_json::from_str::<PolicyState>(text).unwrap(),
+            PolicyState::default(),
+            "{text}"
+        );
     }
 }
 
-/// Columns: current hotkeys · burn uid · resubmitted weights of 0.3 for hk1, 0.1 for hk2 and 0.6 for hk3
+/// Columns: current hotkeys · burn uid · resubmitted weights of 0.3 for hk1, 0.1 for hk2 and 0.6
+/// for hk3
 #[test]
 fn weights_that_are_set_again_follow_their_hotkeys() {
     let set = Weights { uids: vec![Uid(1), Uid(2), Uid(3)], weights: vec![0.3, 0.1, 0.6] };
@@ -98,7 +115,9 @@ fn weights_that_are_set_again_follow_their_hotkeys() {
         (&["hk0", "hk1", "hk2", "new"], None, Some(&[(1, 0.75), (2, 0.25)])),
         (&["hk0", "new", "new", "new"], BURN, None),
     ] {
-        let uid_of = |hotkey: &str| (0..).zip(now).find(|(_, other)| **other == hotkey).map(|(uid, _)| Uid(uid));
+        let uid_of = |hotkey: &str| {
+            (0..).zip(now).find(|(_, other)| **other == hotkey).map(|(uid, _)| Uid(uid))
+        };
         let policy = WeightPolicy { burn_uid, ..policy() };
         let mut state = PolicyState { previous: Some(previous.clone()), ..PolicyState::default() };
         let found = match policy.decide(&mut state, Some("c"), None, uid_of) {
@@ -106,11 +125,15 @@ fn weights_that_are_set_again_follow_their_hotkeys() {
             Decision::Wait => None,
             other => panic!("{other:?}"),
         };
-        let found = found.map(|weights| weights.uids.into_iter().zip(weights.weights).collect::<Vec<_>>());
+        let found =
+            found.map(|weights| weights.uids.into_iter().zip(weights.weights).collect::<Vec<_>>());
         let near = |found: &[(Uid, f64)]| {
             let expected = uids(expected.unwrap_or_default());
             found.len() == expected.len()
-                && found.iter().zip(&expected).all(|(one, two)| one.0 == two.0 && (one.1 - two.1).abs() < 1e-9)
+                && found
+                    .iter()
+                    .zip(&expected)
+                    .all(|(one, two)| one.0 == two.0 && (one.1 - two.1).abs() < 1e-9)
         };
         assert_eq!(found.is_some(), expected.is_some(), "{now:?}");
         assert!(near(&found.clone().unwrap_or_default()), "{now:?} {burn_uid:?}: {found:?}");
@@ -120,13 +143,19 @@ fn weights_that_are_set_again_follow_their_hotkeys() {
 /// Columns: block · remaining previous weights, whose scores were fetched at block 10000.
 #[test]
 fn stale_previous_weights_are_dropped() {
-    for (block, is_kept) in [(10_000, true), (11_200, true), (11_201, false), (60_000, false), (7, false)] {
+    for (block, is_kept) in
+        [(10_000, true), (11_200, true), (11_201, false), (60_000, false), (7, false)]
+    {
         let set = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
         let previous = Some(Previous::new(&set, hotkey_of, BlockNumber::new(10_000)));
         let mut state = PolicyState { round: Some("c".into()), epochs_without_scores: 3, previous };
         state.drop_stale(BlockNumber::new(block), 1_200);
         let counted = if is_kept { 3 } else { 0 };
-        assert_eq!((state.previous.is_some(), state.epochs_without_scores), (is_kept, counted), "{block}");
+        assert_eq!(
+            (state.previous.is_some(), state.epochs_without_scores),
+            (is_kept, counted),
+            "{block}"
+        );
     }
 }
 
@@ -141,7 +170,10 @@ fn blocks_left_of_an_epoch_include_its_last_block() {
 #[test]
 fn scores_without_weights_are_unearned() {
     let mut state = PolicyState { epochs_without_scores: 5, ..PolicyState::default() };
-    assert_eq!(policy().decide(&mut state, Some("c"), Some(Weights::default()), uid_of), Decision::Unearned);
+    assert_eq!(
+        policy().decide(&mut state, Some("c"), Some(Weights::default()), uid_of),
+        Decision::Unearned
+    );
     assert_eq!(state.epochs_without_scores, 0);
 }
 

@@ -12,8 +12,8 @@ use crate::api::WeightsRequest;
 /// Size in bytes at which the log is rotated.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Audit log of key operations, written before each one: one JSON object per line, readable by its owner only (mode
-/// 0600). Rotation keeps one old log, with the suffix `.1`.
+/// Audit log of key operations, written before each one: one JSON object per line, readable by its
+/// owner only (mode 0600). Rotation keeps one old log, with the suffix `.1`.
 #[derive(Debug)]
 pub struct AuditLog {
     path: PathBuf,
@@ -35,8 +35,13 @@ impl AuditLog {
         Ok(Self { path: path.to_owned(), open: Mutex::new(Open::at(path)?) })
     }
 
-    /// Appends a request to set weights; `peer` is the address of the caller, if it is another process.
-    pub(crate) fn record_weights(&self, peer: Option<IpAddr>, request: &WeightsRequest) -> io::Result<()> {
+    /// Appends a request to set weights; `peer` is the address of the caller, if it is another
+    /// process.
+    pub(crate) fn record_weights(
+        &self,
+        peer: Option<IpAddr>,
+        request: &WeightsRequest,
+    ) -> io::Result<()> {
         let WeightsRequest { netuid, uids, weights, .. } = request;
         self.record(&[json!({
             "time": Timestamp::now().to_string(), "peer": peer, "action": "set_weights", "netuid": netuid,
@@ -88,14 +93,19 @@ mod tests {
     fn lines_are_appended_and_a_large_log_is_rotated() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
-        AuditLog::open(&path).unwrap().record(&[json!({ "a": 1 }), json!({ "b": "x\ny" })]).unwrap();
+        AuditLog::open(&path)
+            .unwrap()
+            .record(&[json!({ "a": 1 }), json!({ "b": "x\ny" })])
+            .unwrap();
         let log = AuditLog::open(&path).unwrap();
         log.record(&[json!(2)]).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\":\"x\\ny\"}\n2\n");
         log.open.lock().unwrap().bytes = MAX_BYTES;
         log.record(&[json!(3)]).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "3\n");
-        assert!(std::fs::read_to_string(folder.path().join("audit.jsonl.1")).unwrap().ends_with("2\n"));
+        assert!(
+            std::fs::read_to_string(folder.path().join("audit.jsonl.1")).unwrap().ends_with("2\n")
+        );
     }
 
     #[test]

@@ -32,11 +32,13 @@ impl SignerClient {
     ///
     /// # Errors
     /// [`JsonCallError`] when the call fails and the response does not report the outcome.
-    pub async fn set_weights(&self, request: &WeightsRequest) -> Result<WeightsAnswer, JsonCallError> {
+    pub async fn set_weights(
+        &self,
+        request: &WeightsRequest,
+    ) -> Result<WeightsAnswer, JsonCallError> {
         let WeightsRequest { netuid, uids, weights, wait_for_inclusion, state_block, .. } = request;
         // The number of attempts is the signer's own setting.
-        let mut body =
-            json!({ "netuid": netuid, "uids": uids, "weights": weights, "wait_for_inclusion": wait_for_inclusion });
+        let mut body = json!({ "netuid": netuid, "uids": uids, "weights": weights, "wait_for_inclusion": wait_for_inclusion });
         if let (Some(block), Some(fields)) = (state_block, body.as_object_mut()) {
             fields.insert("state_block".into(), json!(block));
         }

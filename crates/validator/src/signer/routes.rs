@@ -18,7 +18,10 @@ use crate::operator_http::{ApiError, Body};
 const MAX_PAYLOADS: usize = 256;
 
 pub(super) fn routes(signer: Signer) -> Router {
-    Router::new().route("/sign", post(sign)).route("/set_weights", post(set_weights)).with_state(signer)
+    Router::new()
+        .route("/sign", post(sign))
+        .route("/set_weights", post(set_weights))
+        .with_state(signer)
 }
 
 /// Address of the caller, for the audit log.
@@ -28,7 +31,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())))
+        Ok(Self(
+            parts
+                .extensions
+                .get::<ConnectInfo<SocketAddr>>()
+                .map(|ConnectInfo(address)| address.ip()),
+        ))
     }
 }
 
@@ -54,17 +62,22 @@ async fn sign(
         })
         .collect();
     config.audit.record(&entries).map_err(ApiError::Audit)?;
-    let signatures: Vec<String> = texts.iter().map(|text| config.keypair.sign(text.as_bytes()).to_bare_hex()).collect();
+    let signatures: Vec<String> =
+        texts.iter().map(|text| config.keypair.sign(text.as_bytes()).to_bare_hex()).collect();
     for kind in kinds {
         metrics::counter!("taonet_signer_signatures_total", "kind" => kind).increment(1);
     }
-    Ok(Json(json!({ "success": true, "signatures": signatures, "hotkey": config.keypair.hotkey() })))
+    Ok(Json(
+        json!({ "success": true, "signatures": signatures, "hotkey": config.keypair.hotkey() }),
+    ))
 }
 
 /// Returns the texts of `payloads`, or else of `data`; a single text in `data` needs no list.
 fn payloads(body: &Value) -> Result<Vec<&str>, ApiError> {
     let texts = match (body.get("payloads"), body.get("data")) {
-        (Some(Value::Array(texts)), _) | (None | Some(Value::Null), Some(Value::Array(texts))) => texts.as_slice(),
+        (Some(Value::Array(texts)), _) | (None | Some(Value::Null), Some(Value::Array(texts))) => {
+            texts.as_slice()
+        }
         (None | Some(Value::Null), Some(text @ Value::String(_))) => std::slice::from_ref(text),
         _ => return Err(ApiError::Payloads),
     };
@@ -85,12 +98,17 @@ async fn set_weights(
         return Err(ApiError::OtherSubnet { asked: request.netuid, ours: config.netuid });
     }
     config.audit.record_weights(peer, &request).map_err(ApiError::Audit)?;
-    let request = WeightsRequest { retries: config.retries, delay_s: config.retry_delay.as_secs_f64(), ..request };
+    let request = WeightsRequest {
+        retries: config.retries,
+        delay_s: config.retry_delay.as_secs_f64(),
+        ..request
+    };
     match config.gateway.set_and_confirm(&request).await {
         Ok(answer) if answer.success => Ok(Json(answer)),
-        Ok(WeightsAnswer { error, details, .. }) => {
-            Err(ApiError::Unconfirmed { error: error.unwrap_or_else(|| "confirmation failed".to_owned()), details })
-        }
+        Ok(WeightsAnswer { error, details, .. }) => Err(ApiError::Unconfirmed {
+            error: error.unwrap_or_else(|| "confirmation failed".to_owned()),
+            details,
+        }),
         Err(error) => Err(ApiError::Unconfirmed { error: error.to_string(), details: Value::Null }),
     }
 }

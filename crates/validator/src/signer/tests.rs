@@ -54,7 +54,11 @@ struct NoSubmission;
 
 impl SigningPolicy for Submissions {
     fn check(&self, text: &str) -> Result<&'static str, PayloadRefusal> {
-        if text.starts_with("submission:") { Ok("submission") } else { Err(PayloadRefusal::new(NoSubmission)) }
+        if text.starts_with("submission:") {
+            Ok("submission")
+        } else {
+            Err(PayloadRefusal::new(NoSubmission))
+        }
     }
 }
 
@@ -65,7 +69,10 @@ fn submission(content: &str) -> String {
 #[tokio::test]
 async fn texts_are_signed_and_recorded() {
     let world = World::new(&nowhere(), |_| ());
-    assert_eq!(ask(&world.router, Method::GET, "/healthz", &[], "").await, (200, json!({ "ok": true })));
+    assert_eq!(
+        ask(&world.router, Method::GET, "/healthz", &[], "").await,
+        (200, json!({ "ok": true }))
+    );
     let hotkey = key("//validator").hotkey();
     let (a, b) = (submission("é"), submission("b"));
     for (body, texts) in [
@@ -75,7 +82,11 @@ async fn texts_are_signed_and_recorded() {
         (json!({ "payloads": null, "data": a }), vec![&a]),
     ] {
         let (status, answer) = post(&world.router, "/sign", &body).await;
-        assert_eq!((status, &answer["success"], &answer["hotkey"]), (200, &json!(true), &json!(hotkey)), "{body}");
+        assert_eq!(
+            (status, &answer["success"], &answer["hotkey"]),
+            (200, &json!(true), &json!(hotkey)),
+            "{body}"
+        );
         let signatures = answer["signatures"].as_array().unwrap();
         assert_eq!(signatures.len(), texts.len());
         for (signature, text) in signatures.iter().zip(texts) {
@@ -126,12 +137,16 @@ async fn text_without_audit_record_is_not_signed() {
         return;
     }
     let world = World::new(&nowhere(), |config| config.audit = AuditLog::open(&full).unwrap());
-    for (path, body) in
-        [("/sign", json!({ "data": submission("a") })), ("/set_weights", json!({ "uids": 1, "weights": 1 }))]
-    {
+    for (path, body) in [
+        ("/sign", json!({ "data": submission("a") })),
+        ("/set_weights", json!({ "uids": 1, "weights": 1 })),
+    ] {
         let (status, answer) = post(&world.router, path, &body).await;
         assert_eq!(status, 500, "{path}");
-        assert!(answer["error"].as_str().unwrap().starts_with("not signed: cannot write the audit log"), "{answer}");
+        assert!(
+            answer["error"].as_str().unwrap().starts_with("not signed: cannot write the audit log"),
+            "{answer}"
+        );
     }
 }
 
@@ -141,7 +156,11 @@ async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
     let count = Arc::clone(&asked);
     let route = on_post(move |body: String| {
         let body: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!((&body["retries"], &body["delay_s"]), (&json!(5), &json!(0.5)), "the signer's own settings");
+        assert_eq!(
+            (&body["retries"], &body["delay_s"]),
+            (&json!(5), &json!(0.5)),
+            "the signer's own settings"
+        );
         count.fetch_add(1, Ordering::SeqCst);
         async move { (axum::http::StatusCode::from_u16(status).unwrap(), answer) }
     });
@@ -169,7 +188,9 @@ async fn weights_are_sent_to_the_gateway_once() {
             500,
             "Internal Server Error",
             500,
-            Some("gateway /v1/weights/set_and_confirm failed status=500 body=Internal Server Error"),
+            Some(
+                "gateway /v1/weights/set_and_confirm failed status=500 body=Internal Server Error",
+            ),
         ),
         (503, r#"{"success":false,"error":"not connected"}"#, 500, Some("failed status=503")),
         (429, "slow down", 500, Some("failed status=429")),
@@ -180,8 +201,13 @@ async fn weights_are_sent_to_the_gateway_once() {
         let (url, asked) = gateway(status, answer).await;
         let world = World::new(&url, |_| ());
         // Scalars are accepted too.
-        let (found, ours) = post(&world.router, "/set_weights", &json!({ "uids": 5, "weights": 1.0 })).await;
-        assert_eq!((found, &ours["success"]), (expected, &json!(expected == 200)), "{answer}: {ours}");
+        let (found, ours) =
+            post(&world.router, "/set_weights", &json!({ "uids": 5, "weights": 1.0 })).await;
+        assert_eq!(
+            (found, &ours["success"]),
+            (expected, &json!(expected == 200)),
+            "{answer}: {ours}"
+        );
         if let Some(said) = said {
             assert!(ours["error"].as_str().unwrap().contains(said), "{answer}: {ours}");
         }
@@ -192,9 +218,13 @@ async fn weights_are_sent_to_the_gateway_once() {
         assert_eq!(world.audit()[0]["action"], "set_weights");
     }
     let world = World::new(&nowhere(), |_| ());
-    let (status, answer) = post(&world.router, "/set_weights", &json!({ "uids": [5], "weights": [1.0] })).await;
+    let (status, answer) =
+        post(&world.router, "/set_weights", &json!({ "uids": [5], "weights": [1.0] })).await;
     assert_eq!(status, 500, "{answer}");
-    assert!(answer["error"].as_str().unwrap().contains("gateway /v1/weights/set_and_confirm failed"), "{answer}");
+    assert!(
+        answer["error"].as_str().unwrap().contains("gateway /v1/weights/set_and_confirm failed"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -204,7 +234,10 @@ async fn malformed_weights_never_reach_the_gateway() {
     for (body, said) in [
         (json!({}), "uids/weights mismatch or empty"),
         (json!({ "uids": [1], "weights": [1, 2] }), "uids/weights mismatch or empty"),
-        (json!({ "uids": [1], "weights": [null] }), "weights: expected finite non-negative numbers"),
+        (
+            json!({ "uids": [1], "weights": [null] }),
+            "weights: expected finite non-negative numbers",
+        ),
         (json!({ "uids": [1], "weights": [1], "netuid": 1 }), "serves subnet 59, not 1"),
     ] {
         let (status, answer) = post(&world.router, "/set_weights", &body).await;
@@ -224,7 +257,8 @@ async fn weights_reach_a_real_chain() {
     let limits = OperatorLimits::new(Some(token.clone()));
     let gateway = listen(chain.gateway(directory.path()).await.router(limits.clone())).await;
     let with_token = |config: &mut SignerConfig| {
-        config.gateway = GatewayClient::new(&gateway, Some(&token), Duration::from_secs(30)).unwrap();
+        config.gateway =
+            GatewayClient::new(&gateway, Some(&token), Duration::from_secs(30)).unwrap();
     };
     let (closed, open) = (World::new(&gateway, |_| ()), World::new(&gateway, with_token));
     let (one, two) = (chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[1]).await);

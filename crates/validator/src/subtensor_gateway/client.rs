@@ -11,8 +11,8 @@ use taonet_http::{JsonCallError, JsonClient, fields};
 
 /// Maximum size of a response in bytes; a full subnet's snapshot has less than 100 kB.
 const MAX_BODY: usize = 8 << 20;
-/// Timeout of a request to set weights: longer than the gateway's own timeout, shorter than that of the signer's
-/// callers.
+/// Timeout of a request to set weights: longer than the gateway's own timeout, shorter than that of
+/// the signer's callers.
 const WEIGHTS: Duration = Duration::from_secs(270);
 /// Margin over the gateway's own timeout when waiting for a block.
 const GRACE: Duration = Duration::from_secs(5);
@@ -39,7 +39,11 @@ impl GatewayClient {
     ///
     /// # Errors
     /// When TLS initialisation fails.
-    pub fn new(base: &Url, token: Option<&AccessToken>, timeout: Duration) -> Result<Self, reqwest::Error> {
+    pub fn new(
+        base: &Url,
+        token: Option<&AccessToken>,
+        timeout: Duration,
+    ) -> Result<Self, reqwest::Error> {
         let http = JsonClient::new(base, token.and_then(AccessToken::header), MAX_BODY)?;
         Ok(Self { http, timeout })
     }
@@ -49,7 +53,8 @@ impl GatewayClient {
     /// # Errors
     /// [`GatewayError`] when the call fails.
     pub async fn current_block(&self, timeout: Duration) -> Result<BlockNumber, GatewayError> {
-        let answer: BlockAnswer = self.call("/v1/block/current", &json!({}), timeout.min(self.timeout)).await?;
+        let answer: BlockAnswer =
+            self.call("/v1/block/current", &json!({}), timeout.min(self.timeout)).await?;
         Ok(BlockNumber::new(answer.block))
     }
 
@@ -57,9 +62,13 @@ impl GatewayClient {
     ///
     /// # Errors
     /// [`GatewayError`] when the call fails.
-    pub async fn wait_for_block(&self, timeout: Duration) -> Result<Option<BlockNumber>, GatewayError> {
+    pub async fn wait_for_block(
+        &self,
+        timeout: Duration,
+    ) -> Result<Option<BlockNumber>, GatewayError> {
         let body = json!({ "timeout_s": timeout.as_secs_f64() });
-        match self.call::<BlockAnswer>("/v1/block/wait", &body, timeout.saturating_add(GRACE)).await {
+        match self.call::<BlockAnswer>("/v1/block/wait", &body, timeout.saturating_add(GRACE)).await
+        {
             Ok(answer) => Ok(Some(BlockNumber::new(answer.block))),
             Err(GatewayError { source: JsonCallError::Status { status, .. }, .. })
                 if status == reqwest::StatusCode::GATEWAY_TIMEOUT =>
@@ -76,7 +85,8 @@ impl GatewayClient {
     /// [`GatewayError`] when the call fails.
     pub async fn neurons(&self, netuid: NetUid) -> Result<Neurons, GatewayError> {
         let body = json!({ "netuid": netuid, "lite": true });
-        let snapshot: MetagraphSnapshot = self.call("/v1/metagraph/snapshot", &body, self.timeout).await?;
+        let snapshot: MetagraphSnapshot =
+            self.call("/v1/metagraph/snapshot", &body, self.timeout).await?;
         Ok(snapshot.into())
     }
 
@@ -84,7 +94,10 @@ impl GatewayClient {
     ///
     /// # Errors
     /// [`GatewayError`] when the call fails and the response does not report the outcome.
-    pub async fn set_and_confirm(&self, request: &WeightsRequest) -> Result<WeightsAnswer, GatewayError> {
+    pub async fn set_and_confirm(
+        &self,
+        request: &WeightsRequest,
+    ) -> Result<WeightsAnswer, GatewayError> {
         const PATH: &str = "/v1/weights/set_and_confirm";
         weights_answer(self.http.post(PATH, request, WEIGHTS).await)
             .map_err(|source| GatewayError { path: PATH, source })
@@ -101,14 +114,25 @@ impl GatewayClient {
     }
 }
 
-/// Parses the response of the signer or the gateway to a request to set weights, even if it has an error status.
-pub(crate) fn weights_answer(answer: Result<Value, JsonCallError>) -> Result<WeightsAnswer, JsonCallError> {
+/// Parses the response of the signer or the gateway to a request to set weights, even if it has an
+/// error status.
+pub(crate) fn weights_answer(
+    answer: Result<Value, JsonCallError>,
+) -> Result<WeightsAnswer, JsonCallError> {
     match answer {
         Ok(answer) => fields(answer),
-        Err(JsonCallError::Status { status, body, retry_after }) => match serde_json::from_str(&body) {
-            Ok(answer @ WeightsAnswer { success: false, error: Some(_), details: Value::Object(_) }) => Ok(answer),
-            _ => Err(JsonCallError::Status { status, body, retry_after }),
-        },
+        Err(JsonCallError::Status { status, body, retry_after }) => {
+            match serde_json::from_str(&body) {
+                Ok(
+                    answer @ WeightsAnswer {
+                        success: false,
+                        error: Some(_),
+                        details: Value::Object(_),
+                    },
+                ) => Ok(answer),
+                _ => Err(JsonCallError::Status { status, body, retry_after }),
+            }
+        }
         Err(error) => Err(error),
     }
 }

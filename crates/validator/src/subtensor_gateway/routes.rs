@@ -45,7 +45,8 @@ async fn wait_for_block(
 ) -> Result<Json<BlockAnswer>, ApiError> {
     let weights = gateway.inner.connected()?;
     let asked = request.timeout_s.as_ref().and_then(serde_json::Number::as_f64);
-    let seconds = asked.unwrap_or(gateway.inner.settings.wait_within.as_secs_f64()).clamp(0.0, MAX_WAIT_S);
+    let seconds =
+        asked.unwrap_or(gateway.inner.settings.wait_within.as_secs_f64()).clamp(0.0, MAX_WAIT_S);
     match weights.wait_for_block(Duration::from_secs_f64(seconds)).await {
         Ok(Some(block)) => Ok(Json(BlockAnswer { block: block.get() })),
         Ok(None) => Err(ApiError::NoNewBlock { seconds }),
@@ -70,7 +71,10 @@ async fn snapshot(
     Ok(Json((&gateway.inner.connected()?.metagraph(netuid).await?).into()))
 }
 
-async fn context(gateway: Shared<Gateway>, request: Body<SnapshotRequest>) -> Result<Json<Value>, ApiError> {
+async fn context(
+    gateway: Shared<Gateway>,
+    request: Body<SnapshotRequest>,
+) -> Result<Json<Value>, ApiError> {
     let Json(metagraph) = snapshot(gateway, request).await?;
     Ok(Json(json!({ "metagraph": metagraph, "commitments": {} })))
 }
@@ -97,6 +101,10 @@ async fn set_weights(
     };
     match gateway.inner.connected()?.submit(&request, retry).await {
         WeightsOutcome::NotSet { error, details } => Err(ApiError::Unconfirmed { error, details }),
-        outcome => Ok(Json(WeightsAnswer { success: true, error: None, details: outcome.details().clone() })),
+        outcome => Ok(Json(WeightsAnswer {
+            success: true,
+            error: None,
+            details: outcome.details().clone(),
+        })),
     }
 }

@@ -31,13 +31,17 @@ fn rules(commit_reveal: Option<CommitReveal>) -> WeightRules {
 async fn connected(chain: &MockChain, directory: &Path, settings: GatewaySettings) -> Gateway {
     let gateway = Gateway::new(settings);
     let ledger = Ledger::open(directory).await.unwrap();
-    let submitter = Submitter::new(ledger, Arc::new(chain.clone()), key("//validator")).await.unwrap();
+    let submitter =
+        Submitter::new(ledger, Arc::new(chain.clone()), key("//validator")).await.unwrap();
     gateway.connect(Arc::new(chain.clone()), submitter);
     gateway
 }
 
 impl Scripted {
-    async fn new(commit_reveal: Option<CommitReveal>, script: impl IntoIterator<Item = Script>) -> Self {
+    async fn new(
+        commit_reveal: Option<CommitReveal>,
+        script: impl IntoIterator<Item = Script>,
+    ) -> Self {
         let (directory, chain) = (tempfile::tempdir().unwrap(), MockChain::default());
         chain.set_weight_rules(NETUID, rules(commit_reveal));
         chain.mine(10);
@@ -50,7 +54,12 @@ impl Scripted {
 
     async fn set(&self, weights: &[f64]) -> (u16, Value) {
         let uids: Vec<usize> = (0..weights.len()).collect();
-        post(&self.router, SET, &json!({ "uids": uids, "weights": weights, "retries": 3, "delay_s": 0 })).await
+        post(
+            &self.router,
+            SET,
+            &json!({ "uids": uids, "weights": weights, "retries": 3, "delay_s": 0 }),
+        )
+        .await
     }
 }
 
@@ -59,7 +68,9 @@ async fn gateway_without_chain_responds_503() {
     let gateway = Gateway::new(GatewaySettings::new(NETUID, key("//validator").hotkey()));
     let router = gateway.router(OperatorLimits::new(None));
     assert_eq!(ask(&router, Method::GET, "/healthz", &[], "").await, (200, json!({ "ok": true })));
-    for path in ["/v1/block/current", "/v1/block/wait", "/v1/metagraph/snapshot", "/v1/registry/context"] {
+    for path in
+        ["/v1/block/current", "/v1/block/wait", "/v1/metagraph/snapshot", "/v1/registry/context"]
+    {
         let (status, answer) = post(&router, path, &json!({})).await;
         assert_eq!((status, answer["error"].as_str().is_some()), (503, true), "{path}");
     }
@@ -69,7 +80,10 @@ async fn gateway_without_chain_responds_503() {
 #[tokio::test]
 async fn waiting_requests_are_notified_of_a_block_together() {
     let world = Scripted::new(None, []).await;
-    assert_eq!(post(&world.router, "/v1/block/current", &json!({})).await, (200, json!({ "block": 10 })));
+    assert_eq!(
+        post(&world.router, "/v1/block/current", &json!({})).await,
+        (200, json!({ "block": 10 }))
+    );
     let body = json!({ "timeout_s": 60 });
     let waiting: Vec<_> = (0..50).map(|_| post(&world.router, "/v1/block/wait", &body)).collect();
     let (answers, ()) = tokio::join!(futures::future::join_all(waiting), async {
@@ -79,7 +93,8 @@ async fn waiting_requests_are_notified_of_a_block_together() {
     for answer in answers {
         assert_eq!(answer, (200, json!({ "block": 12 })));
     }
-    let (status, answer) = post(&world.router, "/v1/block/wait", &json!({ "timeout_s": 0.01 })).await;
+    let (status, answer) =
+        post(&world.router, "/v1/block/wait", &json!({ "timeout_s": 0.01 })).await;
     assert_eq!((status, &answer["error"]), (504, &json!("no new block within 0.01 s")));
     assert_eq!(post(&world.router, "/v1/block/wait", &json!({ "timeout_s": "soon" })).await.0, 400);
 }
@@ -128,7 +143,8 @@ async fn weights_are_set_and_confirmed() {
     assert_eq!(world.chain.included().len(), 1);
 }
 
-/// Repeated requests, with the same or different weights, concurrent or later, track the epoch's only submission.
+/// Repeated requests, with the same or different weights, concurrent or later, track the epoch's
+/// only submission.
 #[tokio::test]
 async fn an_epoch_has_one_submission() {
     let world = Scripted::new(None, []).await;
@@ -140,7 +156,8 @@ async fn an_epoch_has_one_submission() {
     // The next epoch begins in the block after that of the submission.
     world.chain.mine(1);
     world.chain.set_weight_rules(NETUID, {
-        let schedule = Schedule { epoch_index: 8, last_epoch: BlockNumber::new(12), ..rules(None).schedule };
+        let schedule =
+            Schedule { epoch_index: 8, last_epoch: BlockNumber::new(12), ..rules(None).schedule };
         WeightRules { schedule, ..rules(None) }
     });
     let (status, answer) = world.set(&[9.0, 1.0]).await;
@@ -171,7 +188,10 @@ async fn faults_neither_lose_nor_repeat_submissions() {
         assert_eq!(world.chain.included().len(), included, "{script:?}");
         if status == 500 {
             assert_eq!(answer["error"], "confirmation failed");
-            assert!(answer["details"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{answer}");
+            assert!(
+                answer["details"]["message"].as_str().is_some_and(|message| !message.is_empty()),
+                "{answer}"
+            );
         }
     }
 }
@@ -185,7 +205,11 @@ async fn malformed_weights_are_refused() {
         (json!({ "uids": [1], "weights": [] }), 400, "uids/weights mismatch or empty"),
         (json!({ "uids": [1, 2], "weights": [1] }), 400, "uids/weights mismatch or empty"),
         (json!("weights"), 400, "uids/weights mismatch or empty"),
-        (json!({ "uids": [1], "weights": ["a"] }), 400, "weights: expected finite non-negative numbers"),
+        (
+            json!({ "uids": [1], "weights": ["a"] }),
+            400,
+            "weights: expected finite non-negative numbers",
+        ),
         (json!({ "uids": [1], "weights": [1], "netuid": 4 }), 400, "serves subnet 59, not 4"),
         (json!({ "uids": [1], "weights": [1], "wallet_hotkey": bob }), 400, "not 5FHneW46"),
         (json!({ "uids": [99], "weights": [1] }), 500, "uid 99 is not on the subnet"),
@@ -197,7 +221,12 @@ async fn malformed_weights_are_refused() {
         assert!(answer["error"].as_str().unwrap().contains(said), "{body}: {answer}");
     }
     // A wallet name is ignored.
-    assert_eq!(post(&world.router, SET, &json!({ "uids": 1, "weights": 1, "wallet_hotkey": "default" })).await.0, 200);
+    assert_eq!(
+        post(&world.router, SET, &json!({ "uids": 1, "weights": 1, "wallet_hotkey": "default" }))
+            .await
+            .0,
+        200
+    );
     assert_eq!(world.chain.submitted().len(), 1);
 }
 
@@ -210,9 +239,11 @@ async fn request_is_answered_before_its_caller_times_out() {
         confirm_within: Duration::from_secs(2),
         ..GatewaySettings::new(NETUID, key("//validator").hotkey())
     };
-    let router = connected(&chain, directory.path(), settings).await.router(OperatorLimits::new(None));
+    let router =
+        connected(&chain, directory.path(), settings).await.router(OperatorLimits::new(None));
     let (status, answer) =
-        post(&router, SET, &json!({ "uids": 1, "weights": 1, "retries": 1000, "delay_s": 600 })).await;
+        post(&router, SET, &json!({ "uids": 1, "weights": 1, "retries": 1000, "delay_s": 600 }))
+            .await;
     assert_eq!((status, &answer["details"]["state"]), (500, &json!("dropped")));
 }
 
@@ -243,8 +274,12 @@ async fn pending_submission_continues_at_each_block() {
 async fn weights_set_between_two_attempts_are_confirmed() {
     let world = Scripted::new(None, []).await;
     let epoch = |last_epoch: u32, epoch_index| {
-        let schedule =
-            Schedule { tempo: 10, last_epoch: BlockNumber::new(last_epoch), pending_epoch: None, epoch_index };
+        let schedule = Schedule {
+            tempo: 10,
+            last_epoch: BlockNumber::new(last_epoch),
+            pending_epoch: None,
+            epoch_index,
+        };
         world.chain.set_weight_rules(NETUID, WeightRules { schedule, ..rules(None) });
     };
     // At block 18, too few blocks of epoch 7 are left: the weights are for epoch 8.
@@ -264,7 +299,11 @@ async fn weights_set_between_two_attempts_are_confirmed() {
         epoch(30, 9);
     });
     let details = &answer["details"];
-    assert_eq!((status, &details["epoch"], &details["attempt"]), (200, &json!(8), &json!(2)), "{answer}");
+    assert_eq!(
+        (status, &details["epoch"], &details["attempt"]),
+        (200, &json!(8), &json!(2)),
+        "{answer}"
+    );
     assert_eq!(world.chain.included().len(), 1);
 }
 
@@ -277,8 +316,7 @@ async fn weights_of_stale_scores_are_not_signed_after_restart() {
         let schedule = Schedule { last_epoch: BlockNumber::new(210), ..rules(None).schedule };
         WeightRules { schedule, ..rules(None) }
     });
-    let body =
-        |state_block: u32| json!({ "uids": 1, "weights": 1, "retries": 1, "delay_s": 0, "state_block": state_block });
+    let body = |state_block: u32| json!({ "uids": 1, "weights": 1, "retries": 1, "delay_s": 0, "state_block": state_block });
     let (status, answer) = post(&world.router, SET, &body(109)).await;
     assert_eq!(status, 500, "{answer}");
     assert!(answer["error"].as_str().unwrap().contains("evaluate the miners again"), "{answer}");
@@ -297,7 +335,8 @@ async fn shutdown_does_not_wait_for_pending_submission() {
     let (tell, mut is_sending) = tokio::sync::mpsc::unbounded_channel();
     let held = std::sync::Mutex::new(held);
     let ledger = Ledger::open(directory.path()).await.unwrap();
-    let submitter = Submitter::new(ledger, Arc::new(chain.clone()), key("//validator")).await.unwrap();
+    let submitter =
+        Submitter::new(ledger, Arc::new(chain.clone()), key("//validator")).await.unwrap();
     let submitter = submitter.with_observer(Arc::new(move |_, _, moment| {
         if moment == Moment::Sending {
             tell.send(()).unwrap();
@@ -307,7 +346,8 @@ async fn shutdown_does_not_wait_for_pending_submission() {
     let gateway = Gateway::new(GatewaySettings::new(NETUID, key("//validator").hotkey()));
     gateway.connect(Arc::new(chain), submitter);
     let router = gateway.router(OperatorLimits::new(None));
-    let request = tokio::spawn(async move { post(&router, SET, &json!({ "uids": 1, "weights": 1 })).await });
+    let request =
+        tokio::spawn(async move { post(&router, SET, &json!({ "uids": 1, "weights": 1 })).await });
     is_sending.recv().await.unwrap();
 
     let shutdown = Shutdown::new();
@@ -342,13 +382,19 @@ async fn a_real_chain_is_read_and_written() {
     assert_eq!((own.uid, own.address), (chain.uid(&chain.validator).await, None));
     assert!(own.validator_permit == Some(true) && own.stake > Some(Rao::new(0)), "{own:?}");
     let from_node = Neurons::read(&*chain.client, NETUID).await.unwrap();
-    let fields = |neuron: &Neuron| (neuron.uid, neuron.hotkey, neuron.address, neuron.validator_permit);
-    assert!(neurons.list.iter().map(fields).eq(from_node.list.iter().map(fields)), "{neurons:?} {from_node:?}");
+    let fields =
+        |neuron: &Neuron| (neuron.uid, neuron.hotkey, neuron.address, neuron.validator_permit);
+    assert!(
+        neurons.list.iter().map(fields).eq(from_node.list.iter().map(fields)),
+        "{neurons:?} {from_node:?}"
+    );
     assert_eq!((neurons.registered, neurons.malformed), (from_node.registered, 0));
     let router = gateway.router(OperatorLimits::new(None));
-    let (status, context) = post(&router, "/v1/registry/context", &json!({ "netuid": 59, "lite": true })).await;
+    let (status, context) =
+        post(&router, "/v1/registry/context", &json!({ "netuid": 59, "lite": true })).await;
     assert_eq!((status, &context["commitments"]), (200, &json!({})));
-    let (metagraph, uid, validator) = (&context["metagraph"], usize::from(served.uid.0), usize::from(own.uid.0));
+    let (metagraph, uid, validator) =
+        (&context["metagraph"], usize::from(served.uid.0), usize::from(own.uid.0));
     assert_eq!(metagraph["hotkeys"][uid], json!(miner.hotkey()));
     assert_eq!(metagraph["axons"][uid], json!({ "ip": "203.0.113.7", "port": 9000 }));
     assert_eq!(metagraph["axons"][validator], json!({ "ip": "0.0.0.0", "port": 0 }));
@@ -357,13 +403,18 @@ async fn a_real_chain_is_read_and_written() {
     }
     assert_eq!(post(&router, "/v1/metagraph/snapshot", &json!({ "netuid": 700 })).await.0, 404);
 
-    let others: Vec<Uid> = [chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[2]).await].to_vec();
+    let others: Vec<Uid> =
+        [chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[2]).await].to_vec();
     let request = WeightsRequest::new(NETUID, others.clone(), vec![0.25, 0.75]);
     let answer = client.set_and_confirm(&request).await.unwrap();
     assert!(answer.success, "{answer:?}");
     assert_eq!(chain.weights().await, [(others[0], 21_845), (others[1], 65_535)]);
     let after = client.neurons(NETUID).await.unwrap().list[validator].last_update.unwrap();
-    assert!(u64::from(after.get()) >= answer.details["ref_block"].as_u64().unwrap(), "{after} {}", answer.details);
+    assert!(
+        u64::from(after.get()) >= answer.details["ref_block"].as_u64().unwrap(),
+        "{after} {}",
+        answer.details
+    );
     chain.node.stop().await;
 }
 
@@ -378,7 +429,10 @@ async fn a_subnet_that_hides_weights_gets_timelocked_commits() {
     let (status, answer) = post(&router, SET, &json!({ "uids": uid, "weights": 1 })).await;
     assert_eq!(status, 200, "{answer}");
     let details = &answer["details"];
-    assert_eq!((&details["commit_reveal"], &details["confirmation"]), (&json!(true), &json!("timelocked_commit")));
+    assert_eq!(
+        (&details["commit_reveal"], &details["confirmation"]),
+        (&json!(true), &json!("timelocked_commit"))
+    );
     assert!(details["reveal_round"].as_u64().is_some_and(|round| round > 0), "{details}");
     assert!(chain.weights().await.is_empty(), "hidden until the round");
     chain.node.stop().await;
@@ -397,11 +451,20 @@ async fn client_errors_name_their_cause() {
     let first = |error: GatewayError| error.to_string();
     let plain = client(&answers(500, "Internal Server Error".into()).await);
     let error = first(plain.neurons(NETUID).await.unwrap_err());
-    assert_eq!(error, "gateway /v1/metagraph/snapshot failed status=500 body=Internal Server Error");
-    let error = first(client(&answers(503, long).await).current_block(Duration::from_secs(5)).await.unwrap_err());
-    assert_eq!(error, format!("gateway /v1/block/current failed status=503 body={}", "x".repeat(300)));
+    assert_eq!(
+        error,
+        "gateway /v1/metagraph/snapshot failed status=500 body=Internal Server Error"
+    );
+    let error = first(
+        client(&answers(503, long).await).current_block(Duration::from_secs(5)).await.unwrap_err(),
+    );
+    assert_eq!(
+        error,
+        format!("gateway /v1/block/current failed status=503 body={}", "x".repeat(300))
+    );
     for body in ["[1]", "7", "{", "", "<html>"] {
-        let error = first(client(&answers(200, body.into()).await).neurons(NETUID).await.unwrap_err());
+        let error =
+            first(client(&answers(200, body.into()).await).neurons(NETUID).await.unwrap_err());
         assert_eq!(error, "gateway /v1/metagraph/snapshot returned invalid json", "{body}");
     }
     let error = first(client(&answers(200, "{}".into()).await).neurons(NETUID).await.unwrap_err());

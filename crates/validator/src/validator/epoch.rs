@@ -12,9 +12,9 @@ use crate::policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
 use crate::subnet::{RoundScores, Subnet};
 use crate::weight_service::WeightsOutcome;
 
-/// Divisor that defines the last third of an epoch, in which the validator waits neither for unavailable scores, nor
-/// for new ones where previous weights are refused: a retry takes minutes when services hang, and submitting weights
-/// takes a few blocks.
+/// Divisor that defines the last third of an epoch, in which the validator waits neither for
+/// unavailable scores, nor for new ones where previous weights are refused: a retry takes minutes
+/// when services hang, and submitting weights takes a few blocks.
 const LATE: u32 = 3;
 /// Minimum time for a submission, even at the very end of an epoch.
 const MIN_SUBMISSION: Duration = Duration::from_mins(1);
@@ -39,48 +39,67 @@ pub struct EpochReport {
 }
 
 impl<S: Subnet> Validator<S> {
-    /// Processes an epoch. Fails, so that the epoch is retried, only if the chain is unreachable, or if required scores
-    /// are unavailable and there is time left. The epoch also stays due if previous weights could not be set and there
-    /// is time left: they may be too old for a gateway that was restarted, which accepts new scores.
-    pub(super) async fn epoch(&mut self, epoch: u64, block: BlockNumber) -> Result<EpochReport, EpochError> {
+    /// Processes an epoch. Fails, so that the epoch is retried, only if the chain is unreachable,
+    /// or if required scores are unavailable and there is time left. The epoch also stays due if
+    /// previous weights could not be set and there is time left: they may be too old for a gateway
+    /// that was restarted, which accepts new scores.
+    pub(super) async fn epoch(
+        &mut self,
+        epoch: u64,
+        block: BlockNumber,
+    ) -> Result<EpochReport, EpochError> {
         let began = Instant::now();
         let left = blocks_left(block, self.settings.tempo);
         let late = (self.settings.tempo / LATE).max(1);
         let is_late = left <= late;
         let neurons = self.service.neurons(self.settings.netuid).await?;
         let result = self.subnet.scores(&neurons, is_late).await;
-        let RoundScores { round, scores } = result.map_err(|missing| EpochError::Scores(missing.into()))?;
+        let RoundScores { round, scores } =
+            result.map_err(|missing| EpochError::Scores(missing.into()))?;
         let policy = self.policy(&neurons);
         let mut state = self.state.saved().policy.clone();
         let now = neurons.block;
         if !self.has_decided {
-            state.drop_stale(now, self.settings.tempo.saturating_mul(self.settings.max_skipped_epochs));
+            state.drop_stale(
+                now,
+                self.settings.tempo.saturating_mul(self.settings.max_skipped_epochs),
+            );
         }
         let scored = self.subnet.weights(&scores, policy.burn_uid);
-        let decision =
-            policy.decide(&mut state, round.as_deref(), scored, |hotkey| neurons.uid_of(&hotkey.parse().ok()?));
+        let decision = policy.decide(&mut state, round.as_deref(), scored, |hotkey| {
+            neurons.uid_of(&hotkey.parse().ok()?)
+        });
         self.has_decided = true;
         measure(&state, began);
         self.subnet.measure(&scores);
         log(epoch, block, round.as_deref(), &decision, policy, &state);
-        // Scores just fetched belong to the newest block; previous weights keep the block of their scores.
+        // Scores just fetched belong to the newest block; previous weights keep the block of their
+        // scores.
         let state_block = match (&decision, &state.previous) {
             (Decision::Previous(_), Some(previous)) => Some(previous.block),
             _ => None,
         };
         let outcome = match &decision {
-            Decision::Scored(weights) | Decision::Previous(weights) | Decision::Fallback(weights) => {
+            Decision::Scored(weights)
+            | Decision::Previous(weights)
+            | Decision::Fallback(weights) => {
                 let remaining = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
                 self.submit(weights, state_block, remaining.max(MIN_SUBMISSION)).await
             }
-            Decision::Wait => WeightsOutcome::NoWeights { reason: "no scores, and no previous weights" },
+            Decision::Wait => {
+                WeightsOutcome::NoWeights { reason: "no scores, and no previous weights" }
+            }
             Decision::Unearned => WeightsOutcome::NoWeights { reason: self.subnet.why_unearned() },
         };
         log_outcome(&outcome);
         let mut last_set = self.state.saved().last_set;
         if let (WeightsOutcome::Submitted { .. }, Some(weights)) = (&outcome, decision.weights()) {
             if state_block.is_none() {
-                state.previous = Some(Previous::new(weights, |uid| Some(neurons.hotkey_of(uid)?.to_string()), now));
+                state.previous = Some(Previous::new(
+                    weights,
+                    |uid| Some(neurons.hotkey_of(uid)?.to_string()),
+                    now,
+                ));
             }
             let now = unix_time((self.clock)());
             last_set = Some(now.as_secs());
@@ -89,10 +108,17 @@ impl<S: Subnet> Validator<S> {
         let epochs_without_scores = state.epochs_without_scores;
         // The submission took time, too.
         let remaining = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
-        let has_failed = matches!((&decision, &outcome), (Decision::Previous(_), WeightsOutcome::NotSet { .. }));
+        let has_failed =
+            matches!((&decision, &outcome), (Decision::Previous(_), WeightsOutcome::NotSet { .. }));
         if !has_failed || remaining <= BLOCK_TIME.saturating_mul(late) {
-            metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str()).increment(1);
-            self.remember(Saved { last_epoch: Some(epoch), last_set, policy: state, ..self.state.saved().clone() });
+            metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str())
+                .increment(1);
+            self.remember(Saved {
+                last_epoch: Some(epoch),
+                last_set,
+                policy: state,
+                ..self.state.saved().clone()
+            });
         }
         Ok(EpochReport {
             epoch,
@@ -111,10 +137,13 @@ impl<S: Subnet> Validator<S> {
         state_block: Option<BlockNumber>,
         within: Duration,
     ) -> WeightsOutcome {
-        self.service.set_weights(self.settings.netuid, weights, state_block, within, &self.sleeper).await
+        self.service
+            .set_weights(self.settings.netuid, weights, state_block, within, &self.sleeper)
+            .await
     }
 
-    /// Creates the policy for the current metagraph: an unregistered burn uid cannot receive weight.
+    /// Creates the policy for the current metagraph: an unregistered burn uid cannot receive
+    /// weight.
     fn policy(&self, neurons: &Neurons) -> WeightPolicy {
         let uid = self.settings.burn_uid;
         let is_there = usize::from(uid.0) < neurons.registered;
@@ -126,7 +155,10 @@ impl<S: Subnet> Validator<S> {
                 counted(neurons.registered, "neuron")
             );
         }
-        WeightPolicy { burn_uid: is_there.then_some(uid), max_skipped_epochs: self.settings.max_skipped_epochs }
+        WeightPolicy {
+            burn_uid: is_there.then_some(uid),
+            max_skipped_epochs: self.settings.max_skipped_epochs,
+        }
     }
 
     fn remember(&mut self, saved: Saved) {
@@ -138,7 +170,8 @@ impl<S: Subnet> Validator<S> {
 
 fn measure(state: &PolicyState, began: Instant) {
     metrics::histogram!("taonet_validator_decision_seconds").record(began.elapsed().as_secs_f64());
-    metrics::gauge!("taonet_validator_epochs_without_scores").set(f64::from(state.epochs_without_scores));
+    metrics::gauge!("taonet_validator_epochs_without_scores")
+        .set(f64::from(state.epochs_without_scores));
 }
 
 /// Logs and counts the outcome of an epoch's submission.
@@ -156,7 +189,9 @@ fn log_outcome(outcome: &WeightsOutcome) {
             tracing::error!(error, %details, "weights not set");
             "not_set"
         }
-        WeightsOutcome::NoWeights { reason } => return tracing::warn!("no weights submitted: {reason}"),
+        WeightsOutcome::NoWeights { reason } => {
+            return tracing::warn!("no weights submitted: {reason}");
+        }
     };
     metrics::counter!("taonet_validator_submissions_total", "result" => result).increment(1);
 }
@@ -172,8 +207,12 @@ fn log(
 ) {
     let without_scores = state.epochs_without_scores;
     tracing::info!(epoch, %block, round, decision = decision.as_str(), without_scores, "weights decided");
-    let burned = policy.burn_uid.zip(decision.weights()).map(|(uid, weights)| (uid, weights.of(uid)));
+    let burned =
+        policy.burn_uid.zip(decision.weights()).map(|(uid, weights)| (uid, weights.of(uid)));
     if let Some((uid, share)) = burned.filter(|(_, share)| *share > 0.0) {
-        tracing::warn!("{:.1} % of the weights are unearned and go to the burn uid {uid}", share * 100.0);
+        tracing::warn!(
+            "{:.1} % of the weights are unearned and go to the burn uid {uid}",
+            share * 100.0
+        );
     }
 }

@@ -62,10 +62,12 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// Opens the state file at `path`, creating its directory if missing. Without a file, the state is empty.
+    /// Opens the state file at `path`, creating its directory if missing. Without a file, the state
+    /// is empty.
     ///
     /// # Errors
-    /// [`StateError`] when the file is unreadable, malformed or too new, or its directory cannot be created.
+    /// [`StateError`] when the file is unreadable, malformed or too new, or its directory cannot be
+    /// created.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)
@@ -74,9 +76,12 @@ impl StateFile {
         let saved = match std::fs::read(path) {
             Ok(bytes) => serde_json::from_slice::<Saved>(&bytes)
                 .map_err(|source| StateError::Damaged { path: path.to_owned(), source })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Saved { version: VERSION, last_epoch: None, last_set: None, policy: PolicyState::default() }
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Saved {
+                version: VERSION,
+                last_epoch: None,
+                last_set: None,
+                policy: PolicyState::default(),
+            },
             Err(source) => return Err(StateError::Read { path: path.to_owned(), source }),
         };
         if saved.version > VERSION {
@@ -89,7 +94,8 @@ impl StateFile {
         &self.saved
     }
 
-    /// Replaces the state. When the write fails, the new state still applies for the life of the process.
+    /// Replaces the state. When the write fails, the new state still applies for the life of the
+    /// process.
     pub(super) fn replace(&mut self, saved: Saved) -> Result<(), WriteError> {
         let bytes = serde_json::to_vec_pretty(&saved).unwrap_or_default();
         self.saved = saved;
@@ -111,8 +117,17 @@ mod tests {
         let mut state = StateFile::open(&path).unwrap();
         let hotkeys = vec!["a".to_owned(), "b".to_owned()];
         let previous = Previous { hotkeys, weights: vec![0.1, 0.9], block: BlockNumber::new(742) };
-        let policy = PolicyState { round: Some("c".into()), epochs_without_scores: 3, previous: Some(previous) };
-        let saved = Saved { last_epoch: Some(7), last_set: Some(1_700_000_000), policy, ..state.saved().clone() };
+        let policy = PolicyState {
+            round: Some("c".into()),
+            epochs_without_scores: 3,
+            previous: Some(previous),
+        };
+        let saved = Saved {
+            last_epoch: Some(7),
+            last_set: Some(1_700_000_000),
+            policy,
+            ..state.saved().clone()
+        };
         state.replace(saved.clone()).unwrap();
         assert_eq!(*StateFile::open(&path).unwrap().saved(), saved);
     }

@@ -36,8 +36,14 @@ impl Subnet for OneMiner {
     type Scores = Option<Uid>;
     type Error = Infallible;
 
-    async fn scores(&self, neurons: &Neurons, _: bool) -> Result<RoundScores<Option<Uid>>, Infallible> {
-        let missing = self.without_scores.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    async fn scores(
+        &self,
+        neurons: &Neurons,
+        _: bool,
+    ) -> Result<RoundScores<Option<Uid>>, Infallible> {
+        let missing =
+            self.without_scores
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         let scores = neurons.uid_of(&MINER).filter(|_| missing.is_err());
         Ok(RoundScores { round: Some("r".into()), scores })
     }
@@ -53,8 +59,8 @@ impl Subnet for OneMiner {
     fn measure(&mut self, _: &Option<Uid>) {}
 }
 
-/// Starts a mock of both gateway and signer that reports the given blocks; 0 means a failure. It refuses weights whose
-/// scores are not new.
+/// Starts a mock of both gateway and signer that reports the given blocks; 0 means a failure. It
+/// refuses weights whose scores are not new.
 async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
     let set: Arc<Mutex<Vec<Value>>> = Arc::default();
     let (notes, blocks) = (Arc::clone(&set), Arc::new(Mutex::new(blocks.into_iter())));
@@ -94,7 +100,8 @@ fn validator(chain: &Url, directory: &TempDir) -> Validator<OneMiner> {
         retries: 7,
         retry_delay: Duration::from_secs(1),
     });
-    let settings = ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(8), max_skipped_epochs: 12 };
+    let settings =
+        ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(8), max_skipped_epochs: 12 };
     let state = StateFile::open(&directory.path().join("state.json")).unwrap();
     let at_once: Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
     Validator::new(OneMiner::default(), service, settings, state, system_clock(), at_once)
@@ -114,15 +121,18 @@ async fn epoch_is_processed_once() {
     assert_eq!((set.len(), &set[1]["uids"]), (2, &json!([1])));
 }
 
-/// A gateway that was restarted refuses previous weights whose scores are old, and accepts new scores.
+/// A gateway that was restarted refuses previous weights whose scores are old, and accepts new
+/// scores.
 ///
-/// Columns: blocks, of an epoch whose last third begins at 767 · epochs without scores at first · weights set ·
-/// epochs without scores at last
+/// Columns: blocks, of an epoch whose last third begins at 767 · epochs without scores at first ·
+/// weights set · epochs without scores at last
 #[tokio::test]
 async fn refused_previous_weights_leave_epoch_due_until_its_last_third() {
-    for (blocks, without_scores, set_count, expected) in
-        [(vec![742, 745, 746], 1, 1, 0), (vec![742, 745, 766, 767, 768], 3, 1, 0), (vec![742, 745, 767, 768], 3, 0, 1)]
-    {
+    for (blocks, without_scores, set_count, expected) in [
+        (vec![742, 745, 746], 1, 1, 0),
+        (vec![742, 745, 766, 767, 768], 3, 1, 0),
+        (vec![742, 745, 767, 768], 3, 0, 1),
+    ] {
         let (steps, last) = (blocks.len() - 1, blocks.last().copied().map(BlockNumber::new));
         let (url, set) = chain(blocks.clone()).await;
         let directory = tempfile::tempdir().unwrap();
@@ -131,14 +141,21 @@ async fn refused_previous_weights_leave_epoch_due_until_its_last_third() {
         let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
         let previous = Previous::new(&weights, |_| Some(MINER.to_string()), BlockNumber::new(650));
         let policy = PolicyState { previous: Some(previous), ..PolicyState::default() };
-        validator.state.replace(Saved { last_epoch: Some(6), policy, ..validator.state.saved().clone() }).unwrap();
+        validator
+            .state
+            .replace(Saved { last_epoch: Some(6), policy, ..validator.state.saved().clone() })
+            .unwrap();
         for step in 1..steps {
             assert_eq!(validator.step(None).await, None, "{blocks:?}: retried after step {step}");
             assert_eq!(validator.state.saved().last_epoch, Some(6));
         }
         assert_eq!(validator.step(None).await, last, "{blocks:?}");
         let saved = validator.state.saved();
-        assert_eq!((saved.last_epoch, saved.policy.epochs_without_scores), (Some(7), expected), "{blocks:?}");
+        assert_eq!(
+            (saved.last_epoch, saved.policy.epochs_without_scores),
+            (Some(7), expected),
+            "{blocks:?}"
+        );
         assert_eq!(set.lock().unwrap().len(), set_count, "{blocks:?}");
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use taonet_chain::weights::{WeightError, quantise, rounded_to_zero, within_limits};
 use taonet_chain::{Chain, ChainError, Inclusion, Outcome, WeightRow};
-use taonet_ledger::{Form, IntentKey, IntentState, NewWeights, State, Submission, SubmitError, Submitter};
+use taonet_ledger::{
+    Form, IntentKey, IntentState, NewWeights, State, Submission, SubmitError, Submitter,
+};
 use taonet_primitives::{BlockNumber, MechId, Uid};
 use taonet_service::Sleeper;
 
@@ -99,20 +101,24 @@ async fn once(
     earlier: Option<WeightsState>,
 ) -> Result<WeightsState, AttemptError> {
     let followed = match &earlier {
-        // Several epochs may have passed since the last attempt, and the weights may be set in one of them.
+        // Several epochs may have passed since the last attempt, and the weights may be set in one
+        // of them.
         Some(WeightsState::Pending(key)) => Some(submitter.follow(key).await?),
         // Weights that the chain rejected may be signed again.
         Some(WeightsState::Refused(key)) => Some(submitter.retry(key).await?),
         Some(WeightsState::Confirmed) | None => None,
     };
-    let submission = if let Some(followed) = followed.filter(|followed| followed.intent.state != IntentState::Missed) {
+    let submission = if let Some(followed) =
+        followed.filter(|followed| followed.intent.state != IntentState::Missed)
+    {
         followed
     } else {
         let head = chain.head().await?;
         report.ref_block.get_or_insert(head.number);
         let rules = chain.weight_rules(request.netuid, head.into()).await?;
         report.commit_reveal = rules.commit_reveal.is_some();
-        let scores: Vec<(Uid, f64)> = request.uids.iter().copied().zip(request.weights.iter().copied()).collect();
+        let scores: Vec<(Uid, f64)> =
+            request.uids.iter().copied().zip(request.weights.iter().copied()).collect();
         if scores.iter().all(|(_, weight)| *weight <= 0.0) {
             return Err(AttemptError::Nothing);
         }
@@ -141,7 +147,9 @@ fn weights_state(submission: &Submission) -> WeightsState {
     let key = submission.intent.plan.key;
     let Some(signed) = &submission.submit else { return WeightsState::Pending(key) };
     match signed.state {
-        State::Included | State::Finalized if signed.outcome.as_ref().is_some_and(Outcome::is_success) => {
+        State::Included | State::Finalized
+            if signed.outcome.as_ref().is_some_and(Outcome::is_success) =>
+        {
             WeightsState::Confirmed
         }
         state if state == State::Invalid || state.is_void() => WeightsState::Refused(key),
@@ -165,9 +173,11 @@ struct Report {
 
 impl Report {
     fn of(request: &WeightsRequest) -> Self {
-        let mut pairs: Vec<(Uid, f64)> = request.uids.iter().copied().zip(request.weights.iter().copied()).collect();
+        let mut pairs: Vec<(Uid, f64)> =
+            request.uids.iter().copied().zip(request.weights.iter().copied()).collect();
         pairs.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        let top = pairs.iter().take(TOP).map(|(uid, weight)| json!({ "uid": uid, "weight": weight }));
+        let top =
+            pairs.iter().take(TOP).map(|(uid, weight)| json!({ "uid": uid, "weight": weight }));
         Self {
             uid_count: request.uids.len(),
             nonzero_weights: request.weights.iter().filter(|weight| **weight > 0.0).count(),
@@ -187,8 +197,8 @@ impl Report {
         self.message = Some(error.to_string());
     }
 
-    /// Returns why the weights are not confirmed: the attempt's error if nothing was submitted, otherwise a general
-    /// message.
+    /// Returns why the weights are not confirmed: the attempt's error if nothing was submitted,
+    /// otherwise a general message.
     fn error(&self) -> String {
         match (&self.submission, &self.message) {
             (None, Some(message)) => message.clone(),
@@ -198,7 +208,9 @@ impl Report {
 
     /// Whether other weights, submitted earlier in the epoch, remain in place.
     fn is_unchanged(&self) -> bool {
-        self.submission.as_ref().is_some_and(|submission| submission.intent.plan.weights != self.asked)
+        self.submission
+            .as_ref()
+            .is_some_and(|submission| submission.intent.plan.weights != self.asked)
     }
 
     fn details(&self) -> Value {
@@ -245,7 +257,10 @@ impl Report {
 /// Returns the kind of confirmation, and the drand round that opens a timelocked commit.
 fn confirmation(form: &Form, inclusion: &Inclusion) -> (&'static str, Option<Value>) {
     let round = || {
-        let committed = inclusion.events.iter().find(|event| event.is("SubtensorModule", "TimelockedWeightsCommitted"));
+        let committed = inclusion
+            .events
+            .iter()
+            .find(|event| event.is("SubtensorModule", "TimelockedWeightsCommitted"));
         // Fields: who, mechanism, hash of the commit, drand round.
         committed.and_then(|event| event.fields.get(3)).cloned()
     };

@@ -24,7 +24,8 @@ const PAUSES: [Duration; 5] = [
 /// Clients of a subtensor gateway and a signer.
 #[derive(Debug, Clone)]
 pub struct HttpWeights {
-    /// Client of the subtensor gateway, which reads the chain. It also submits weights when the signer fails.
+    /// Client of the subtensor gateway, which reads the chain. It also submits weights when the
+    /// signer fails.
     pub gateway: GatewayClient,
     /// Client of the signer, which submits weights.
     pub signer: SignerClient,
@@ -39,7 +40,10 @@ impl HttpWeights {
         self.gateway.current_block(READING).await
     }
 
-    pub(super) async fn wait_for_block(&self, timeout: Duration) -> Result<Option<BlockNumber>, GatewayError> {
+    pub(super) async fn wait_for_block(
+        &self,
+        timeout: Duration,
+    ) -> Result<Option<BlockNumber>, GatewayError> {
         self.gateway.wait_for_block(timeout).await
     }
 
@@ -54,11 +58,18 @@ impl HttpWeights {
         within: Duration,
         sleeper: &Sleeper,
     ) -> WeightsOutcome {
-        let request = WeightsRequest { retries: self.retries, delay_s: self.retry_delay.as_secs_f64(), ..request };
-        let answered = tokio::time::timeout(within, self.submit_with_retry(&request, sleeper)).await;
+        let request = WeightsRequest {
+            retries: self.retries,
+            delay_s: self.retry_delay.as_secs_f64(),
+            ..request
+        };
+        let answered =
+            tokio::time::timeout(within, self.submit_with_retry(&request, sleeper)).await;
         match answered {
             Ok(Ok(answer)) => answer.into(),
-            Ok(Err(error)) => WeightsOutcome::NotSet { error: error.to_string(), details: Value::Null },
+            Ok(Err(error)) => {
+                WeightsOutcome::NotSet { error: error.to_string(), details: Value::Null }
+            }
             Err(_) => WeightsOutcome::NotSet {
                 error: format!(
                     "timeout: neither signer nor gateway reported the outcome within {} s",
@@ -94,9 +105,14 @@ impl HttpWeights {
         match self.signer.set_weights(request).await {
             Ok(answer) if answer.success => return Ok(answer),
             Ok(answer) => {
-                tracing::warn!(error = answer.error, "the signer could not set weights, falling back to the gateway");
+                tracing::warn!(
+                    error = answer.error,
+                    "the signer could not set weights, falling back to the gateway"
+                );
             }
-            Err(error) => tracing::warn!(%error, "the call to the signer failed, falling back to the gateway"),
+            Err(error) => {
+                tracing::warn!(%error, "the call to the signer failed, falling back to the gateway")
+            }
         }
         self.gateway.set_and_confirm(request).await
     }
@@ -105,7 +121,10 @@ impl HttpWeights {
 impl From<WeightsAnswer> for WeightsOutcome {
     fn from(WeightsAnswer { success, error, details }: WeightsAnswer) -> Self {
         if !success {
-            return Self::NotSet { error: error.unwrap_or_else(|| "confirmation failed".to_owned()), details };
+            return Self::NotSet {
+                error: error.unwrap_or_else(|| "confirmation failed".to_owned()),
+                details,
+            };
         }
         if details.get("unchanged") == Some(&Value::Bool(true)) {
             Self::Unchanged { details }

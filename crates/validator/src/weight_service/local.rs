@@ -15,10 +15,12 @@ use super::{WeightService, WeightsOutcome};
 use crate::api::WeightsRequest;
 use crate::signer::AuditLog;
 
-/// Pauses between two attempts to set weights. The chain may accept weights a block later, such as after a rate limit.
+/// Pauses between two attempts to set weights. The chain may accept weights a block later, such as
+/// after a rate limit.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
 
-/// Reads the chain and submits weights in this process: each epoch's weights are signed once, by the weight ledger.
+/// Reads the chain and submits weights in this process: each epoch's weights are signed once, by
+/// the weight ledger.
 pub struct LocalWeights {
     chain: Arc<dyn Chain>,
     submitter: Submitter,
@@ -31,13 +33,15 @@ impl LocalWeights {
         Self { chain, submitter, audit: None }
     }
 
-    /// Records the weights in `audit` before they are submitted. Without a record, nothing is submitted.
+    /// Records the weights in `audit` before they are submitted. Without a record, nothing is
+    /// submitted.
     #[must_use]
     pub fn with_audit(self, audit: AuditLog) -> Self {
         Self { audit: Some(audit), ..self }
     }
 
-    /// Starts the task that completes unfinished submissions (see [`Self::follow`]), and returns the service.
+    /// Starts the task that completes unfinished submissions (see [`Self::follow`]), and returns
+    /// the service.
     pub fn start(self, shutdown: &Shutdown) -> WeightService {
         let local = Arc::new(self);
         let (following, stop) = (Arc::clone(&local), shutdown.clone());
@@ -83,7 +87,10 @@ impl LocalWeights {
     }
 
     /// Waits for the next block; `None` after `within`. All callers share one subscription.
-    pub(crate) async fn wait_for_block(&self, within: Duration) -> Result<Option<BlockNumber>, RecvError> {
+    pub(crate) async fn wait_for_block(
+        &self,
+        within: Duration,
+    ) -> Result<Option<BlockNumber>, RecvError> {
         let mut heads = self.chain.heads();
         let newest = heads.borrow_and_update().map(|head| head.number);
         let newer = heads.wait_for(|head| head.map(|head| head.number) > newest);
@@ -101,15 +108,17 @@ impl LocalWeights {
         self.chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await
     }
 
-    /// Submits the weights, or tracks the epoch's existing submission. The only limit is `within`: until then, attempts
-    /// that may succeed later are repeated.
+    /// Submits the weights, or tracks the epoch's existing submission. The only limit is `within`:
+    /// until then, attempts that may succeed later are repeated.
     pub(super) async fn set_weights(
         &self,
         request: &WeightsRequest,
         within: Duration,
         sleeper: &Sleeper,
     ) -> WeightsOutcome {
-        if let Some(Err(error)) = self.audit.as_ref().map(|audit| audit.record_weights(None, request)) {
+        if let Some(Err(error)) =
+            self.audit.as_ref().map(|audit| audit.record_weights(None, request))
+        {
             let error = format!("not signed: cannot write the audit log: {error}");
             return WeightsOutcome::NotSet { error, details: Value::Null };
         }
@@ -125,14 +134,18 @@ impl LocalWeights {
     ) -> WeightsOutcome {
         let outcome = set_and_confirm(&*self.chain, &self.submitter, request, retry).await;
         let result = if outcome.is_success() { "confirmed" } else { "unconfirmed" };
-        metrics::counter!("taonet_subtensor_gateway_submissions_total", "result" => result).increment(1);
+        metrics::counter!("taonet_subtensor_gateway_submissions_total", "result" => result)
+            .increment(1);
         outcome
     }
 
-    /// Registers the help texts of the service's metrics, which the subtensor gateway has too. Call it after the
-    /// recorder is installed.
+    /// Registers the help texts of the service's metrics, which the subtensor gateway has too. Call
+    /// it after the recorder is installed.
     pub fn describe_metrics() {
-        metrics::describe_counter!("taonet_subtensor_gateway_submissions_total", "Weight submissions by result");
+        metrics::describe_counter!(
+            "taonet_subtensor_gateway_submissions_total",
+            "Weight submissions by result"
+        );
         metrics::describe_gauge!("taonet_subtensor_gateway_block", "Height of the newest block");
     }
 

@@ -28,7 +28,10 @@ struct World {
 impl World {
     fn new(script: impl IntoIterator<Item = Script>) -> Self {
         let chain = MockChain::default();
-        chain.set_weight_rules(NETUID, WeightRules { version_key: 3, rate_limit_blocks: 0, ..weight_rules(100, None) });
+        chain.set_weight_rules(
+            NETUID,
+            WeightRules { version_key: 3, rate_limit_blocks: 0, ..weight_rules(100, None) },
+        );
         chain.mine(10);
         chain.script(script);
         Self { directory: tempfile::tempdir().unwrap(), chain, pauses: Arc::default() }
@@ -36,8 +39,10 @@ impl World {
 
     async fn local(&self, audit: &Path) -> LocalWeights {
         let ledger = Ledger::open(self.directory.path()).await.unwrap();
-        let submitter = Submitter::new(ledger, Arc::new(self.chain.clone()), key("//validator")).await.unwrap();
-        LocalWeights::new(Arc::new(self.chain.clone()), submitter).with_audit(AuditLog::open(audit).unwrap())
+        let submitter =
+            Submitter::new(ledger, Arc::new(self.chain.clone()), key("//validator")).await.unwrap();
+        LocalWeights::new(Arc::new(self.chain.clone()), submitter)
+            .with_audit(AuditLog::open(audit).unwrap())
     }
 
     /// Starts the service, as at a start of the process.
@@ -71,7 +76,10 @@ impl World {
     }
 
     async fn set(&self, service: &WeightService, weights: &[f64]) -> WeightsOutcome {
-        let weights = Weights { uids: (0..).map(Uid).take(weights.len()).collect(), weights: weights.to_vec() };
+        let weights = Weights {
+            uids: (0..).map(Uid).take(weights.len()).collect(),
+            weights: weights.to_vec(),
+        };
         service.set_weights(NETUID, &weights, None, Duration::from_mins(1), &self.sleeper()).await
     }
 }
@@ -80,8 +88,13 @@ impl World {
 async fn local_submission_has_typed_outcome_and_audit_record() {
     let world = World::new([]);
     let service = world.start().await;
-    let WeightsOutcome::Submitted { details } = world.set(&service, &[1.0, 3.0]).await else { panic!("not submitted") };
-    assert_eq!((&details["block"], &details["attempt"], &details["unchanged"]), (&json!(11), &json!(1), &json!(false)));
+    let WeightsOutcome::Submitted { details } = world.set(&service, &[1.0, 3.0]).await else {
+        panic!("not submitted")
+    };
+    assert_eq!(
+        (&details["block"], &details["attempt"], &details["unchanged"]),
+        (&json!(11), &json!(1), &json!(false))
+    );
     let audit = std::fs::read_to_string(world.directory.path().join("audit.jsonl")).unwrap();
     let entry: Value = serde_json::from_str(&audit).unwrap();
     assert_eq!(
@@ -95,12 +108,19 @@ async fn unchanged_weights_are_not_resubmitted() {
     let world = World::new([]);
     let service = world.start().await;
     assert!(matches!(world.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Submitted { .. }));
-    assert!(matches!(world.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Submitted { .. }), "the same weights");
-    assert!(matches!(world.set(&service, &[9.0, 1.0]).await, WeightsOutcome::Unchanged { .. }), "other weights");
+    assert!(
+        matches!(world.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Submitted { .. }),
+        "the same weights"
+    );
+    assert!(
+        matches!(world.set(&service, &[9.0, 1.0]).await, WeightsOutcome::Unchanged { .. }),
+        "other weights"
+    );
     assert_eq!(world.chain.submitted().len(), 1);
 }
 
-/// The response to the submission is lost, and the process is killed before it learns of the outcome.
+/// The response to the submission is lost, and the process is killed before it learns of the
+/// outcome.
 #[tokio::test]
 async fn restarted_service_tracks_earlier_submission() {
     let world = World::new([Script::LoseAnswer]);
@@ -150,10 +170,17 @@ async fn weight_that_rounds_to_zero_is_logged_with_its_uid() {
     let world = World::new([]);
     let service = world.start().await;
     let (log, _guard) = CapturedLog::start();
-    assert!(matches!(world.set(&service, &[1.0, 1e-7, 0.5]).await, WeightsOutcome::Submitted { .. }));
+    assert!(matches!(
+        world.set(&service, &[1.0, 1e-7, 0.5]).await,
+        WeightsOutcome::Submitted { .. }
+    ));
     let text = log.text();
-    let warning = text.lines().find(|line| line.contains("weights that round to 0 of 65535 are left out"));
-    assert!(warning.is_some_and(|line| line.contains("WARN") && line.contains("uids=[Uid(1)]")), "{text}");
+    let warning =
+        text.lines().find(|line| line.contains("weights that round to 0 of 65535 are left out"));
+    assert!(
+        warning.is_some_and(|line| line.contains("WARN") && line.contains("uids=[Uid(1)]")),
+        "{text}"
+    );
 }
 
 #[cfg(unix)]
@@ -166,7 +193,10 @@ async fn weights_without_audit_record_are_not_submitted() {
     let world = World::new([]);
     let service = WeightService::Local(Arc::new(world.local(full).await));
     let outcome = world.set(&service, &[1.0]).await;
-    assert!(outcome.error().unwrap().starts_with("not signed: cannot write the audit log"), "{outcome:?}");
+    assert!(
+        outcome.error().unwrap().starts_with("not signed: cannot write the audit log"),
+        "{outcome:?}"
+    );
     assert!(world.chain.submitted().is_empty());
 }
 
@@ -216,10 +246,17 @@ async fn epoch_processed_twice_is_submitted_once() {
     let world = World::new([]);
     world.chain.set_metagraph(metagraph(NETUID, &key("//Alice")));
     for start in 0..2 {
-        let settings = ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(0), max_skipped_epochs: 12 };
-        let state = StateFile::open(&world.directory.path().join(format!("state-{start}.json"))).unwrap();
+        let settings = ValidatorSettings {
+            netuid: NETUID,
+            tempo: 100,
+            burn_uid: Uid(0),
+            max_skipped_epochs: 12,
+        };
+        let state =
+            StateFile::open(&world.directory.path().join(format!("state-{start}.json"))).unwrap();
         let service = world.start().await;
-        let mut validator = Validator::new(OneMiner, service, settings, state, system_clock(), world.sleeper());
+        let mut validator =
+            Validator::new(OneMiner, service, settings, state, system_clock(), world.sleeper());
         let report = validator.run_once().await.unwrap();
         assert_eq!((report.epoch, report.decision), (0, "scored"));
         assert!(matches!(report.outcome, WeightsOutcome::Submitted { .. }), "{report:?}");

@@ -29,12 +29,12 @@ impl Term {
     }
 }
 
-/// Maximum number of weights of all convolutions, which nodes can share in the file. Published voices have 15 million in
-/// the whole file.
+/// Maximum number of weights of all convolutions, which nodes can share in the file. Published
+/// voices have 15 million in the whole file.
 const MAX_WEIGHTS: usize = 1 << 26;
 
-/// Translates nodes to steps. An activation becomes a part of the step that reads its output, and an addition a part of
-/// the last convolution before it.
+/// Translates nodes to steps. An activation becomes a part of the step that reads its output, and
+/// an addition a part of the last convolution before it.
 pub(super) struct Builder<'a> {
     graph: &'a Graph<'a>,
     channels: usize,
@@ -70,7 +70,8 @@ impl<'a> Builder<'a> {
         let [output] = *node.outputs else { return None };
         if self.output.is_some() {
             // The dimensions of the samples do not matter: they are in one row.
-            let is_supported = ["Identity", "Reshape", "Squeeze", "Unsqueeze"].contains(&node.operator)
+            let is_supported = ["Identity", "Reshape", "Squeeze", "Unsqueeze"]
+                .contains(&node.operator)
                 && node.inputs.first().copied() == self.output;
             self.output = is_supported.then_some(output);
             return self.output.map(|_| ());
@@ -80,8 +81,12 @@ impl<'a> Builder<'a> {
             ("Div", [input, divisor]) => self.linear(input)?.scaled(self.scalar(divisor)?.recip()),
             ("Mul", [input, factor]) => self.linear(input)?.scaled(self.scalar(factor)?),
             ("Add", [one, other]) => self.sum(one, other)?,
-            ("Conv" | "ConvTranspose", [input, weights]) => self.convolution(node, input, weights, None)?,
-            ("Conv" | "ConvTranspose", [input, weights, bias]) => self.convolution(node, input, weights, Some(bias))?,
+            ("Conv" | "ConvTranspose", [input, weights]) => {
+                self.convolution(node, input, weights, None)?
+            }
+            ("Conv" | "ConvTranspose", [input, weights, bias]) => {
+                self.convolution(node, input, weights, Some(bias))?
+            }
             ("Tanh", [input]) => {
                 let is_last = self.signal(input)? == self.steps.len();
                 let is_mono = self.steps.last()?.convolution.outputs() == 1;
@@ -91,7 +96,9 @@ impl<'a> Builder<'a> {
             _ => return None,
         };
         // A second name of a signal: [`Self::sum`] counts the readers of one name only.
-        if ["LeakyRelu", "Div", "Mul"].contains(&node.operator) && term.activation == Activation::NONE {
+        if ["LeakyRelu", "Div", "Mul"].contains(&node.operator)
+            && term.activation == Activation::NONE
+        {
             return None;
         }
         self.terms.insert(output, term);
@@ -106,7 +113,10 @@ impl<'a> Builder<'a> {
 
     /// Returns a value without an activation.
     fn signal(&self, name: &str) -> Option<usize> {
-        self.terms.get(name).filter(|term| term.activation == Activation::NONE).map(|term| term.signal)
+        self.terms
+            .get(name)
+            .filter(|term| term.activation == Activation::NONE)
+            .map(|term| term.signal)
     }
 
     /// Returns a constant number.
@@ -125,7 +135,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Adds the earlier one of two signals to the step of the later one, which nothing else may read.
+    /// Adds the earlier one of two signals to the step of the later one, which nothing else may
+    /// read.
     fn sum(&mut self, one: &'a str, other: &'a str) -> Option<Term> {
         let (one, other) = ((self.signal(one)?, one), (self.signal(other)?, other));
         let ((earlier, _), (later, name)) = if one < other { (one, other) } else { (other, one) };
@@ -138,7 +149,13 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a step.
-    fn convolution(&mut self, node: &Node<'a>, input: &str, weights: &str, bias: Option<&str>) -> Option<Term> {
+    fn convolution(
+        &mut self,
+        node: &Node<'a>,
+        input: &str,
+        weights: &str,
+        bias: Option<&str>,
+    ) -> Option<Term> {
         let Term { signal, activation } = *self.terms.get(input)?;
         let transposed = node.operator == "ConvTranspose";
         let weights = self.graph.floats(weights)?;
@@ -146,7 +163,8 @@ impl<'a> Builder<'a> {
         if self.weights > MAX_WEIGHTS {
             return None;
         }
-        let ((&[outputs, inputs, kernel], false) | (&[inputs, outputs, kernel], true)) = (&*weights.shape, transposed)
+        let ((&[outputs, inputs, kernel], false) | (&[inputs, outputs, kernel], true)) =
+            (&*weights.shape, transposed)
         else {
             return None;
         };

@@ -1,12 +1,18 @@
 //! Convolutions over time, and transposed ones.
 //!
-//! rten gathers the inputs of each output in a matrix and multiplies. With the 32 to 128 channels of a decoder,
-//! gathering takes longer than multiplying. Here each weight multiplies vectors of successive samples, which are
-//! adjacent in memory. A transposed convolution with a stride of n is a convolution to n times as many channels, whose
-//! samples are interleaved.
+//! rten gathers the inputs of each output in a matrix and multiplies. With the 32 to 128 channels
+//! of a decoder, gathering takes longer than multiplying. Here each weight multiplies vectors of
+//! successive samples, which are adjacent in memory. A transposed convolution with a stride of n is
+//! a convolution to n times as many channels, whose samples are interleaved.
 
-#![allow(clippy::indexing_slicing, reason = "the lengths are checked by `new`, and documented for `run`")]
-#![allow(clippy::inline_always, reason = "`SimdOp` compiles for an instruction set only what is inlined into `eval`")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "the lengths are checked by `new`, and documented for `run`"
+)]
+#![allow(
+    clippy::inline_always,
+    reason = "`SimdOp` compiles for an instruction set only what is inlined into `eval`"
+)]
 
 #[cfg(test)]
 mod tests;
@@ -20,10 +26,11 @@ use rten_simd::{Isa, SimdOp};
 const ROWS: usize = 8;
 /// Vectors per row of a tile, with 32 vector registers. 24 hold sums.
 const VECTORS: usize = 3;
-/// Minimum lanes of the vectors of instruction sets with 32 registers. Others keep one vector per row.
+/// Minimum lanes of the vectors of instruction sets with 32 registers. Others keep one vector per
+/// row.
 const WIDE: usize = 16;
-/// Maximum number of samples of padding on a side, and between the first and the last weight. Published voices have at
-/// most 60.
+/// Maximum number of samples of padding on a side, and between the first and the last weight.
+/// Published voices have at most 60.
 const MAX_SPAN: usize = 4_096;
 
 /// Samples over time in several channels, or a range of such a signal.
@@ -77,26 +84,35 @@ pub(crate) struct Convolution {
     shape: Shape,
     /// Weights per input and row.
     taps: usize,
-    /// `[group][input][tap][row of the group]`. Row `output * stride + phase` has an output's samples at positions
-    /// that are `phase` modulo the stride. The padding of the last group is zero.
+    /// `[group][input][tap][row of the group]`. Row `output * stride + phase` has an output's
+    /// samples at positions that are `phase` modulo the stride. The padding of the last group is
+    /// zero.
     weights: Vec<[f32; ROWS]>,
     /// `[group][row of the group]`.
     bias: Vec<[f32; ROWS]>,
 }
 
 impl Convolution {
-    /// Creates a convolution from its weights, `[output][input][kernel]`, or `[input][output][kernel]` if transposed,
-    /// and from a bias per output.
+    /// Creates a convolution from its weights, `[output][input][kernel]`, or
+    /// `[input][output][kernel]` if transposed, and from a bias per output.
     ///
-    /// Returns `None` if a dimension is 0 or unsupported, or the number of weights or biases does not match the shape.
+    /// Returns `None` if a dimension is 0 or unsupported, or the number of weights or biases does
+    /// not match the shape.
     pub(crate) fn new(shape: Shape, weights: &[f32], bias: &[f32]) -> Option<Self> {
         let Shape { inputs, outputs, kernel, stride, transposed, .. } = shape;
         // With a larger stride, a few weights would need any amount of memory.
-        let is_supported = if transposed { shape.dilation == 1 && stride <= kernel } else { stride == 1 };
+        let is_supported =
+            if transposed { shape.dilation == 1 && stride <= kernel } else { stride == 1 };
         let count = inputs.checked_mul(outputs)?.checked_mul(kernel)?;
         let span = (kernel - kernel.min(1)).checked_mul(shape.dilation)?;
-        let is_supported = is_supported && shape.padding.into_iter().chain([span]).all(|span| span <= MAX_SPAN);
-        if count == 0 || stride == 0 || !is_supported || weights.len() != count || bias.len() != outputs {
+        let is_supported =
+            is_supported && shape.padding.into_iter().chain([span]).all(|span| span <= MAX_SPAN);
+        if count == 0
+            || stride == 0
+            || !is_supported
+            || weights.len() != count
+            || bias.len() != outputs
+        {
             return None;
         }
         let taps = kernel.div_ceil(stride);
@@ -111,9 +127,12 @@ impl Convolution {
                 for tap in 0..taps {
                     // A transposed convolution reads its inputs backwards.
                     let index = if transposed { phase + (taps - 1 - tap) * stride } else { tap };
-                    let first = if transposed { input * outputs + output } else { output * inputs + input } * kernel;
+                    let first =
+                        if transposed { input * outputs + output } else { output * inputs + input }
+                            * kernel;
                     if index < kernel {
-                        packed[(group * inputs + input) * taps + tap][row % ROWS] = weights[first + index];
+                        packed[(group * inputs + input) * taps + tap][row % ROWS] =
+                            weights[first + index];
                     }
                 }
             }
@@ -133,17 +152,23 @@ impl Convolution {
 
     /// Returns the number of outputs per channel, or `None` if the input is too short.
     pub(crate) fn width(&self, inputs: usize) -> Option<usize> {
-        let Shape { kernel, dilation, stride, padding: [before, after], transposed, .. } = self.shape;
+        let Shape { kernel, dilation, stride, padding: [before, after], transposed, .. } =
+            self.shape;
         let span = (kernel - 1).checked_mul(dilation)?;
         let width = if transposed {
-            inputs.checked_sub(1)?.checked_mul(stride)?.checked_add(kernel)?.checked_sub(before.checked_add(after)?)?
+            inputs
+                .checked_sub(1)?
+                .checked_mul(stride)?
+                .checked_add(kernel)?
+                .checked_sub(before.checked_add(after)?)?
         } else {
             inputs.checked_add(before)?.checked_add(after)?.checked_sub(span)?
         };
         (width > 0).then_some(width)
     }
 
-    /// Returns the range of the inputs that a range of the outputs depends on, before the clipping to the signal.
+    /// Returns the range of the inputs that a range of the outputs depends on, before the clipping
+    /// to the signal.
     pub(crate) fn needed(&self, outputs: &Range<usize>) -> Range<usize> {
         let Positions { first, count, before, .. } = self.positions(outputs);
         let span = (self.taps - 1) * self.shape.dilation;
@@ -158,8 +183,9 @@ impl Convolution {
         Positions { first, count: end - first, skipped: start % stride, before }
     }
 
-    /// Returns a range of the outputs: of the convolution of the input after its activation, plus `addends`, of which
-    /// each contains the range. The input contains all samples of its signal that are [needed](Self::needed).
+    /// Returns a range of the outputs: of the convolution of the input after its activation, plus
+    /// `addends`, of which each contains the range. The input contains all samples of its signal
+    /// that are [needed](Self::needed).
     pub(crate) fn run(
         &self,
         input: &Signal,
@@ -171,7 +197,16 @@ impl Convolution {
         let mut values = vec![0.0; self.shape.outputs * range.len()];
         if !range.is_empty() {
             let out = &mut *values;
-            Run { convolution: self, input, activation, addends, range: range.clone(), out, scratch }.dispatch();
+            Run {
+                convolution: self,
+                input,
+                activation,
+                addends,
+                range: range.clone(),
+                out,
+                scratch,
+            }
+            .dispatch();
         }
         Signal { values, width: range.len(), start: range.start }
     }
@@ -225,7 +260,12 @@ impl SimdOp for Run<'_> {
         for (channel, row) in scratch.inputs.chunks_exact_mut(pitch).enumerate() {
             let zeros = (input.start + before).saturating_sub(first);
             let skipped = first.saturating_sub(input.start + before);
-            activate(row, input.channel(channel).get(skipped..).unwrap_or_default(), zeros, activation);
+            activate(
+                row,
+                input.channel(channel).get(skipped..).unwrap_or_default(),
+                zeros,
+                activation,
+            );
         }
         scratch.sums.resize(ROWS * width, 0.0);
         let groups = convolution.weights.chunks_exact(inputs * taps).zip(&convolution.bias);
@@ -240,7 +280,9 @@ impl SimdOp for Run<'_> {
         }
         for addend in addends {
             for (channel, out) in out.chunks_exact_mut(range.len()).enumerate() {
-                for (out, addend) in out.iter_mut().zip(&addend.channel(channel)[range.start - addend.start..]) {
+                for (out, addend) in
+                    out.iter_mut().zip(&addend.channel(channel)[range.start - addend.start..])
+                {
                     *out += addend;
                 }
             }
@@ -248,15 +290,20 @@ impl SimdOp for Run<'_> {
     }
 }
 
-/// Returns the distance of rows with at least `width` values: not a multiple of a large power of two, because such rows
-/// would share few sets of a cache.
+/// Returns the distance of rows with at least `width` values: not a multiple of a large power of
+/// two, because such rows would share few sets of a cache.
 fn pitch(width: usize) -> usize {
     width.div_ceil(WIDE).next_multiple_of(2) * WIDE + WIDE
 }
 
 /// Fills a row with zeros, the activated inputs, and zeros.
 #[inline(always)]
-fn activate(row: &mut [f32], inputs: &[f32], zeros: usize, Activation { factor, slope }: Activation) {
+fn activate(
+    row: &mut [f32],
+    inputs: &[f32],
+    zeros: usize,
+    Activation { factor, slope }: Activation,
+) {
     let (start, row) = row.split_at_mut(zeros.min(row.len()));
     let (row, end) = row.split_at_mut(inputs.len().min(row.len()));
     start.fill(0.0);
@@ -267,7 +314,8 @@ fn activate(row: &mut [f32], inputs: &[f32], zeros: usize, Activation { factor, 
     }
 }
 
-/// Writes the sums of a phase to every `stride`-th output. Output 0 has the phase `skipped` of the first sum.
+/// Writes the sums of a phase to every `stride`-th output. Output 0 has the phase `skipped` of the
+/// first sum.
 #[inline(always)]
 fn interleave(outputs: &mut [f32], sums: &[f32], skipped: usize, phase: usize, stride: usize) {
     if stride == 1 {
@@ -315,7 +363,10 @@ impl Tiles<'_> {
     }
 
     /// Computes the sums of `N` vectors per row.
-    #[allow(clippy::needless_range_loop, reason = "with iterators, LLVM writes all sums to the stack each time")]
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "with iterators, LLVM writes all sums to the stack each time"
+    )]
     #[inline(always)]
     fn tile<I: Isa, const N: usize>(self, isa: I, sums: &mut [f32], width: usize, position: usize) {
         let ops = isa.f32();

@@ -1,9 +1,13 @@
 //! A stage of a decoder: a transposed convolution, and the convolutions at its sample rate.
 //!
-//! A stage runs piece by piece, so that the signals of a piece stay in the cache, and pieces in parallel. At its ends, a
-//! piece needs some samples of the signals of its neighbours, which it computes again.
+//! A stage runs piece by piece, so that the signals of a piece stay in the cache, and pieces in
+//! parallel. At its ends, a piece needs some samples of the signals of its neighbours, which it
+//! computes again.
 
-#![allow(clippy::indexing_slicing, reason = "`Builder` creates steps that read earlier signals only")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "`Builder` creates steps that read earlier signals only"
+)]
 
 use std::ops::Range;
 
@@ -33,8 +37,8 @@ impl Step {
     }
 }
 
-/// Successive steps. Signal 0 is the input of the stage; signal `i + 1` is the output of step `i`, which reads signals up
-/// to `i`. The output of the last step is that of the stage.
+/// Successive steps. Signal 0 is the input of the stage; signal `i + 1` is the output of step `i`,
+/// which reads signals up to `i`. The output of the last step is that of the stage.
 pub(super) struct Stage {
     steps: Vec<Step>,
 }
@@ -61,7 +65,8 @@ impl Stage {
         stages
     }
 
-    /// Returns the output for an input, or `None` if the input is too short, or the dimensions of added signals differ.
+    /// Returns the output for an input, or `None` if the input is too short, or the dimensions of
+    /// added signals differ.
     pub(super) fn run(&self, input: &Signal) -> Option<Signal> {
         let mut widths = vec![input.width];
         for step in &self.steps {
@@ -75,25 +80,36 @@ impl Stage {
         let channels = self.steps.iter().map(|step| step.convolution.outputs()).max()?;
         let samples = (PIECE / channels).max(MIN_SAMPLES);
         let mut values = vec![0.0; self.steps.last()?.convolution.outputs().checked_mul(width)?];
-        let mut pieces: Vec<Vec<&mut [f32]>> = (0..width.div_ceil(samples)).map(|_| Vec::new()).collect();
+        let mut pieces: Vec<Vec<&mut [f32]>> =
+            (0..width.div_ceil(samples)).map(|_| Vec::new()).collect();
         for channel in values.chunks_exact_mut(width) {
             for (piece, samples) in pieces.iter_mut().zip(channel.chunks_mut(samples)) {
                 piece.push(samples);
             }
         }
-        pieces.into_par_iter().enumerate().try_for_each_init(Scratch::default, |scratch, (index, channels)| {
-            let start = index * samples;
-            let piece = self.piece(input, &widths, start..(start + samples).min(width), scratch)?;
-            for (to, from) in channels.into_iter().zip(piece.values.chunks_exact(piece.width)) {
-                to.copy_from_slice(from);
-            }
-            Some(())
-        })?;
+        pieces.into_par_iter().enumerate().try_for_each_init(
+            Scratch::default,
+            |scratch, (index, channels)| {
+                let start = index * samples;
+                let piece =
+                    self.piece(input, &widths, start..(start + samples).min(width), scratch)?;
+                for (to, from) in channels.into_iter().zip(piece.values.chunks_exact(piece.width)) {
+                    to.copy_from_slice(from);
+                }
+                Some(())
+            },
+        )?;
         Some(Signal { values, width, start: 0 })
     }
 
     /// Returns a range of the output.
-    fn piece(&self, input: &Signal, widths: &[usize], range: Range<usize>, scratch: &mut Scratch) -> Option<Signal> {
+    fn piece(
+        &self,
+        input: &Signal,
+        widths: &[usize],
+        range: Range<usize>,
+        scratch: &mut Scratch,
+    ) -> Option<Signal> {
         let ranges = self.ranges(widths, range);
         let mut outputs: Vec<Option<Signal>> = Vec::new();
         for (index, (step, range)) in self.steps.iter().zip(ranges).enumerate() {
@@ -102,10 +118,17 @@ impl Stage {
                 Some(step) => outputs.get(step)?.as_ref(),
             };
             let addends = step.addends.iter().map(signal).collect::<Option<Vec<_>>>()?;
-            let output = step.convolution.run(signal(&step.input)?, step.activation, &addends, range, scratch);
+            let output = step.convolution.run(
+                signal(&step.input)?,
+                step.activation,
+                &addends,
+                range,
+                scratch,
+            );
             outputs.push(Some(output));
             let (_, later) = self.steps.split_at(index + 1);
-            let is_read_later = |signal: &usize| later.iter().flat_map(Step::reads).any(|read| read == signal);
+            let is_read_later =
+                |signal: &usize| later.iter().flat_map(Step::reads).any(|read| read == signal);
             for spent in step.reads().filter(|signal| !is_read_later(signal)) {
                 if let Some(step) = spent.checked_sub(1) {
                     *outputs.get_mut(step)? = None;
@@ -127,7 +150,11 @@ impl Stage {
                 continue;
             }
             let inputs = step.convolution.needed(&outputs);
-            let reads = step.addends.iter().map(|addend| (addend, &outputs)).chain([(&step.input, &inputs)]);
+            let reads = step
+                .addends
+                .iter()
+                .map(|addend| (addend, &outputs))
+                .chain([(&step.input, &inputs)]);
             for (signal, needed) in reads {
                 let Some(step) = signal.checked_sub(1) else { continue };
                 let clipped = needed.start..needed.end.min(widths[*signal]);

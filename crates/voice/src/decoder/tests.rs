@@ -30,7 +30,8 @@ fn unsupported_decoder_is_none() {
         ("Tanh", 0, "Relu"),
         ("Div", 0, "Sub"),
         ("Add", 0, "Mul"),
-        // The addition of `t.sum` has the only step that computes `c.sum`, and a second node reads `c.sum`.
+        // The addition of `t.sum` has the only step that computes `c.sum`, and a second node reads
+        // `c.sum`.
         ("t.sum", 1, "c.sum"),
         // A factor that is no constant.
         ("scale", 0, "b.sum"),
@@ -43,12 +44,14 @@ fn unsupported_decoder_is_none() {
     }
 }
 
-/// A multiplication by 1 gives a signal a second name, and the builder counts the readers of one name only.
+/// A multiplication by 1 gives a signal a second name, and the builder counts the readers of one
+/// name only.
 #[test]
 fn factor_of_one_is_unsupported() {
     let mut network = testing::decoder_network();
     let tensor = b"scale\x4a\x04";
-    let at = network.windows(tensor.len()).position(|bytes| bytes == tensor).unwrap() + tensor.len();
+    let at =
+        network.windows(tensor.len()).position(|bytes| bytes == tensor).unwrap() + tensor.len();
     network[at..at + 4].copy_from_slice(&2_f32.to_le_bytes());
     assert!(Decoder::find(&network).is_some());
     network[at..at + 4].copy_from_slice(&1_f32.to_le_bytes());
@@ -58,7 +61,9 @@ fn factor_of_one_is_unsupported() {
 #[test]
 fn signal_of_other_channels_is_refused() {
     let decoder = Decoder::find(&testing::decoder_network()).unwrap();
-    let run = |channels: usize| decoder.run(Signal { values: vec![0.1; channels * 9], width: 9, start: 0 });
+    let run = |channels: usize| {
+        decoder.run(Signal { values: vec![0.1; channels * 9], width: 9, start: 0 })
+    };
     assert_eq!(run(6).map(|samples| samples.len()), Some(9 * testing::UPSAMPLED));
     assert_eq!(run(5), None);
     assert_eq!(decoder.run(Signal { values: Vec::new(), width: 0, start: 0 }), None);

@@ -1,4 +1,5 @@
-//! The graph of an ONNX file, as far as [`crate::decoder`] needs it. A part that this crate cannot read is `None`.
+//! The graph of an ONNX file, as far as [`crate::decoder`] needs it. A part that this crate cannot
+//! read is `None`.
 
 use std::collections::HashMap;
 
@@ -28,8 +29,8 @@ mod field {
 
 /// ONNX's code of tensors of f32.
 const FLOAT: u64 = 1;
-/// Maximum number of nodes and constants: in memory they are larger than the shortest ones are in a file. Published
-/// voices have 5 000.
+/// Maximum number of nodes and constants: in memory they are larger than the shortest ones are in a
+/// file. Published voices have 5 000.
 const MAX_PARTS: usize = 1 << 17;
 /// Maximum number of inputs, outputs and attributes of a node.
 const MAX_FIELDS: usize = 1 << 10;
@@ -84,7 +85,9 @@ impl<'a> Graph<'a> {
                     let node = Node::parse(message)?;
                     let tensor = node.attributes.get("value").and_then(|value| value.tensor);
                     match (node.operator, &*node.outputs, tensor) {
-                        ("Constant", [output], Some(tensor)) => drop(graph.constants.insert(output, tensor)),
+                        ("Constant", [output], Some(tensor)) => {
+                            drop(graph.constants.insert(output, tensor))
+                        }
                         _ => graph.nodes.push(node),
                     }
                 }
@@ -140,8 +143,14 @@ impl<'a> Node<'a> {
     }
 
     /// Returns an attribute of `N` integers, or `default` without it.
-    pub(crate) fn integers<const N: usize>(&self, name: &str, default: [usize; N]) -> Option<[usize; N]> {
-        self.attributes.get(name).map_or(Some(default), |attribute| sizes(&attribute.integers)?.try_into().ok())
+    pub(crate) fn integers<const N: usize>(
+        &self,
+        name: &str,
+        default: [usize; N],
+    ) -> Option<[usize; N]> {
+        self.attributes
+            .get(name)
+            .map_or(Some(default), |attribute| sizes(&attribute.integers)?.try_into().ok())
     }
 
     /// Returns an attribute of type text.
@@ -157,11 +166,17 @@ impl<'a> Attribute<'a> {
         for field in fields(message) {
             match field? {
                 (field::ATTRIBUTE_NAME, Value::Bytes(bytes)) => name = text(bytes)?,
-                (field::ATTRIBUTE_FLOAT, Value::Fixed(bytes)) => attribute.float = Some(f32::from_le_bytes(bytes)),
-                (field::ATTRIBUTE_INTEGER, Value::Integer(integer)) => attribute.integer = Some(integer),
+                (field::ATTRIBUTE_FLOAT, Value::Fixed(bytes)) => {
+                    attribute.float = Some(f32::from_le_bytes(bytes))
+                }
+                (field::ATTRIBUTE_INTEGER, Value::Integer(integer)) => {
+                    attribute.integer = Some(integer)
+                }
                 (field::ATTRIBUTE_TEXT, Value::Bytes(bytes)) => attribute.text = Some(bytes),
                 (field::ATTRIBUTE_TENSOR, Value::Bytes(bytes)) => attribute.tensor = Some(bytes),
-                (field::ATTRIBUTE_INTEGERS, value) => take_integers(value, &mut attribute.integers)?,
+                (field::ATTRIBUTE_INTEGERS, value) => {
+                    take_integers(value, &mut attribute.integers)?
+                }
                 _ => {}
             }
         }
@@ -177,9 +192,13 @@ impl Floats {
             match field? {
                 (field::TENSOR_SHAPE, value) => take_integers(value, &mut shape)?,
                 (field::TENSOR_TYPE, Value::Integer(code)) => kind = Some(code),
-                (field::TENSOR_FLOATS, Value::Fixed(bytes)) => values.push(f32::from_le_bytes(bytes)),
+                (field::TENSOR_FLOATS, Value::Fixed(bytes)) => {
+                    values.push(f32::from_le_bytes(bytes))
+                }
                 (field::TENSOR_FLOATS | field::TENSOR_BYTES, Value::Bytes(bytes)) => {
-                    values.extend(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+                    values.extend(
+                        bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)),
+                    );
                 }
                 _ => {}
             }
@@ -205,7 +224,8 @@ fn bytes_of(message: &[u8], wanted: u64) -> Option<&[u8]> {
     None
 }
 
-/// Returns the fields of a message, their numbers and values, up to one that cannot be read, which is `None`.
+/// Returns the fields of a message, their numbers and values, up to one that cannot be read, which
+/// is `None`.
 fn fields(mut message: &[u8]) -> impl Iterator<Item = Option<(u64, Value<'_>)>> {
     std::iter::from_fn(move || {
         if message.is_empty() {

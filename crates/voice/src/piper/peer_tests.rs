@@ -15,7 +15,8 @@ use super::*;
 const VOICE: &str = "en_US-joe-medium";
 /// Maximum difference of two samples.
 const MAX_DIFFERENCE: f32 = 1e-3;
-/// Maximum share of phonemes that differ: espeak-ng on this machine is another version than that within the reference.
+/// Maximum share of phonemes that differ: espeak-ng on this machine is another version than that
+/// within the reference.
 const OTHER_PHONEMES: f64 = 0.1;
 
 /// Texts with every punctuation mark, names, numbers, other languages, and one long sentence.
@@ -39,7 +40,8 @@ struct Sentence {
     file: String,
 }
 
-/// Python environment of the reference, the published voice, and a folder for the reference's samples.
+/// Python environment of the reference, the published voice, and a folder for the reference's
+/// samples.
 struct Peer {
     python: PathBuf,
     voice: PathBuf,
@@ -50,12 +52,17 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// Finds the network of the published voice. Without it, a test prints a notice and passes; with `CI` set, it fails.
+/// Finds the network of the published voice. Without it, a test prints a notice and passes; with
+/// `CI` set, it fails.
 fn published() -> Option<PathBuf> {
-    let models = std::env::var_os("BB_MODELS_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let models =
+        std::env::var_os("BB_MODELS_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
     let directory = ModelStore::new(models).verify(ModelSpec::find(VOICE).unwrap());
-    let skipped =
-        |error| skip(&format!("NOT TESTED with {VOICE}: {error}. Run scripts/models, or ./test, which does so"));
+    let skipped = |error| {
+        skip(&format!(
+            "NOT TESTED with {VOICE}: {error}. Run scripts/models, or ./test, which does so"
+        ))
+    };
     let directory = directory.map_err(skipped).ok()?;
     Some(directory.join(format!("{VOICE}.onnx")))
 }
@@ -69,8 +76,7 @@ impl Peer {
 
     /// Returns the sentences of each of the [`TEXTS`] by the reference.
     fn sentences(&self, length_scale: f32) -> Vec<Vec<Sentence>> {
-        let request =
-            json!({"voice": self.voice, "texts": TEXTS, "length_scale": length_scale, "out": self.folder.path()});
+        let request = json!({"voice": self.voice, "texts": TEXTS, "length_scale": length_scale, "out": self.folder.path()});
         let script = repository("crates/voice/tests/peer/reference.py");
         serde_json::from_value(ask(Command::new(&self.python).arg(script), &request)).unwrap()
     }
@@ -88,23 +94,33 @@ fn samples_are_those_of_the_reference() {
     for length_scale in [1.0_f32, 0.8] {
         let mut largest = 0.0_f32;
         for sentence in peer.sentences(length_scale).iter().flatten() {
-            assert_eq!(numbers(&sentence.phonemes, &voice.config).0, sentence.numbers, "{}", sentence.phonemes);
+            assert_eq!(
+                numbers(&sentence.phonemes, &voice.config).0,
+                sentence.numbers,
+                "{}",
+                sentence.phonemes
+            );
             let ours = full_range(voice.phrase(&sentence.phonemes, length_scale).unwrap());
             largest = largest.max(assert_close(&ours, &peer.samples(sentence), &sentence.phonemes));
         }
-        let _ = writeln!(std::io::stderr(), "length scale {length_scale}: samples differ by at most {largest:.1e}");
+        let _ = writeln!(
+            std::io::stderr(),
+            "length scale {length_scale}: samples differ by at most {largest:.1e}"
+        );
     }
 }
 
 /// Compares samples, and returns their largest difference.
 fn assert_close(ours: &[f32], theirs: &[f32], spoken: &str) -> f32 {
     assert_eq!(ours.len(), theirs.len(), "{spoken}");
-    let difference = ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f32::max);
+    let difference =
+        ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f32::max);
     assert!(difference <= MAX_DIFFERENCE, "{difference}: {spoken}");
     difference
 }
 
-/// From text to samples, where espeak-ng on this machine gives the phonemes of the reference, and no sentence is split.
+/// From text to samples, where espeak-ng on this machine gives the phonemes of the reference, and
+/// no sentence is split.
 #[test]
 fn speech_is_that_of_the_reference() {
     let Some(peer) = Peer::find() else { return };
@@ -112,9 +128,11 @@ fn speech_is_that_of_the_reference() {
     let mut count = 0;
     for (text, theirs) in TEXTS.iter().zip(peer.sentences(1.0)) {
         let ours: Vec<Vec<String>> = spoken_phrases(&voice, text);
-        let expected: Vec<Vec<String>> = theirs.iter().map(|sentence| vec![sentence.phonemes.clone()]).collect();
+        let expected: Vec<Vec<String>> =
+            theirs.iter().map(|sentence| vec![sentence.phonemes.clone()]).collect();
         if ours == expected {
-            let theirs = theirs.iter().map(|sentence| peer.samples(sentence)).collect::<Vec<_>>().concat();
+            let theirs =
+                theirs.iter().map(|sentence| peer.samples(sentence)).collect::<Vec<_>>().concat();
             assert_close(&voice.say(text, 1.0).unwrap(), &theirs, text);
             count += 1;
         }
@@ -124,8 +142,9 @@ fn speech_is_that_of_the_reference() {
 
 /// Returns the phrases of each sentence.
 fn spoken_phrases(voice: &PiperVoice, text: &str) -> Vec<Vec<String>> {
-    let phrases =
-        |sentence: &Vec<_>| phrases(&voice.espeak, &voice.config.espeak, sentence, max_phonemes(1.0)).unwrap();
+    let phrases = |sentence: &Vec<_>| {
+        phrases(&voice.espeak, &voice.config.espeak, sentence, max_phonemes(1.0)).unwrap()
+    };
     sentences(text).iter().map(phrases).collect()
 }
 
@@ -135,11 +154,14 @@ fn phonemes_are_those_of_the_reference() {
     let voice = PiperVoice::open(&peer.voice).unwrap();
     let (mut differences, mut count) = (0, 0);
     for (text, theirs) in TEXTS.iter().zip(peer.sentences(1.0)) {
-        let ours: Vec<String> = spoken_phrases(&voice, text).iter().map(|phrases| phrases.join(" ")).collect();
+        let ours: Vec<String> =
+            spoken_phrases(&voice, text).iter().map(|phrases| phrases.join(" ")).collect();
         let theirs: Vec<_> = theirs.into_iter().map(|sentence| sentence.phonemes).collect();
         assert_eq!(ours.len(), theirs.len(), "{text}: {ours:?}, the reference {theirs:?}");
         for (ours, theirs) in ours.iter().zip(&theirs) {
-            let marks = |phonemes: &str| phonemes.chars().filter(|c| ".?!,:; ".contains(*c)).collect::<String>();
+            let marks = |phonemes: &str| {
+                phonemes.chars().filter(|c| ".?!,:; ".contains(*c)).collect::<String>()
+            };
             assert_eq!(marks(ours), marks(theirs), "{ours}, the reference {theirs}");
             differences += distance(ours, theirs);
             count += theirs.chars().count();

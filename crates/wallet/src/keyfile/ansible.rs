@@ -1,4 +1,5 @@
-//! Ansible vault 1.1: a header line, then a hex body that decodes to three lines of hex: salt, HMAC, ciphertext.
+//! Ansible vault 1.1: a header line, then a hex body that decodes to three lines of hex: salt,
+//! HMAC, ciphertext.
 
 use aes::Aes256;
 use ctr::Ctr128BE;
@@ -40,7 +41,8 @@ impl AnsibleVault {
         }
         let body = hex::decode(lines.map(str::trim).collect::<String>()).ok()?;
         let mut parts = body.split(|byte| *byte == b'\n').map(hex::decode);
-        let (salt, tag, ciphertext) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
+        let (salt, tag, ciphertext) =
+            (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
         parts.next().is_none().then_some(Self { salt, tag, ciphertext })
     }
 

@@ -1,5 +1,5 @@
-//! Fernet tokens, used by the first Bittensor wallets: URL-safe base64 of version, time, IV, AES-128-CBC ciphertext and
-//! HMAC.
+//! Fernet tokens, used by the first Bittensor wallets: URL-safe base64 of version, time, IV,
+//! AES-128-CBC ciphertext and HMAC.
 
 use aes::Aes128;
 use base64::Engine as _;

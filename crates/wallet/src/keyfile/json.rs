@@ -7,7 +7,8 @@ use super::{Keyfile, KeyfileError};
 use crate::hex_text::{secret_from_hex, secret_to_hex};
 use crate::{CryptoType, KeyError, Keypair, Mnemonic, PublicKey};
 
-/// Initial capacity of the output buffer: more than any keyfile needs, so that the buffer never reallocates.
+/// Initial capacity of the output buffer: more than any keyfile needs, so that the buffer never
+/// reallocates.
 const CAPACITY: usize = 2048;
 
 /// The fields of a keyfile; any may be absent or null.
@@ -30,8 +31,8 @@ struct Fields {
     crypto_type: Option<u8>,
 }
 
-/// Parses `cryptoType` from a number or from the text `"1"` (sr25519). Other texts are refused, because Bittensor's
-/// wallet reads every text as sr25519.
+/// Parses `cryptoType` from a number or from the text `"1"` (sr25519). Other texts are refused,
+/// because Bittensor's wallet reads every text as sr25519.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -60,10 +61,16 @@ pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
     let stated = fields.stated()?;
     let keyfile = match fields.secret(crypto_type)? {
         Some(keyfile) => keyfile,
-        None => Keyfile::from_public(PublicKey::new(*stated.first().ok_or(KeyfileError::Empty)?, crypto_type)),
+        None => Keyfile::from_public(PublicKey::new(
+            *stated.first().ok_or(KeyfileError::Empty)?,
+            crypto_type,
+        )),
     };
     match stated.into_iter().find(|key| key != keyfile.public.as_bytes()) {
-        Some(key) => Err(KeyfileError::Mismatch { stated: Hotkey::from_bytes(key), found: keyfile.public.hotkey() }),
+        Some(key) => Err(KeyfileError::Mismatch {
+            stated: Hotkey::from_bytes(key),
+            found: keyfile.public.hotkey(),
+        }),
         None => Ok(keyfile),
     }
 }
@@ -79,7 +86,8 @@ struct PublicFields {
 
 pub(super) fn stated_public(text: &[u8]) -> Option<PublicKey> {
     let fields: PublicFields = serde_json::from_slice(bytes_without_bom(text)).ok()?;
-    let crypto_type = fields.crypto_type.map_or(Ok(CryptoType::Sr25519), CryptoType::try_from).ok()?;
+    let crypto_type =
+        fields.crypto_type.map_or(Ok(CryptoType::Sr25519), CryptoType::try_from).ok()?;
     Some(PublicKey::new(*fields.ss58_address.as_bytes(), crypto_type))
 }
 
@@ -96,13 +104,16 @@ impl Fields {
         Ok(keys)
     }
 
-    /// Returns the first secret in the file, in the order phrase, seed, private key. A private key beside another
-    /// secret must match it.
+    /// Returns the first secret in the file, in the order phrase, seed, private key. A private key
+    /// beside another secret must match it.
     fn secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyfileError> {
         let Some(keyfile) = self.first_secret(crypto_type)? else { return Ok(None) };
         let pair = self.private_key.as_ref().and_then(|text| private_key(text, crypto_type).ok());
         match pair.map(|pair| pair.public()).filter(|stated| *stated != keyfile.public) {
-            Some(stated) => Err(KeyfileError::Mismatch { stated: stated.hotkey(), found: keyfile.public.hotkey() }),
+            Some(stated) => Err(KeyfileError::Mismatch {
+                stated: stated.hotkey(),
+                found: keyfile.public.hotkey(),
+            }),
             None => Ok(Some(keyfile)),
         }
     }
@@ -111,11 +122,15 @@ impl Fields {
         if let Some(phrase) = &self.secret_phrase {
             return Ok(Some(Keyfile::from_mnemonic(&Mnemonic::parse(phrase)?, crypto_type)));
         }
-        let seed = self.secret_seed.as_ref().map(|text| secret_from_hex(text).ok_or(KeyError::Seed));
+        let seed =
+            self.secret_seed.as_ref().map(|text| secret_from_hex(text).ok_or(KeyError::Seed));
         match (seed, &self.private_key) {
             (Some(Ok(seed)), _) => Ok(Some(Keyfile::from_seed(&seed, crypto_type))),
-            // Wallet 4.1.1 wrote some seeds as raw text after 0x; such a file still has its private key.
-            (_, Some(key)) => private_key(key, crypto_type).map(|pair| Some(Keyfile::from_keypair(pair))),
+            // Wallet 4.1.1 wrote some seeds as raw text after 0x; such a file still has its private
+            // key.
+            (_, Some(key)) => {
+                private_key(key, crypto_type).map(|pair| Some(Keyfile::from_keypair(pair)))
+            }
             (Some(Err(error)), None) => Err(error),
             (None, None) => Ok(None),
         }
@@ -124,7 +139,9 @@ impl Fields {
 
 fn private_key(text: &str, crypto_type: CryptoType) -> Result<Keypair, KeyError> {
     match crypto_type {
-        CryptoType::Sr25519 => Keypair::from_private_key(&*secret_from_hex::<64>(text).ok_or(KeyError::PrivateKey)?),
+        CryptoType::Sr25519 => {
+            Keypair::from_private_key(&*secret_from_hex::<64>(text).ok_or(KeyError::PrivateKey)?)
+        }
         CryptoType::Ed25519 => {
             let seed = secret_from_hex::<32>(text).ok_or(KeyError::PrivateKey)?;
             Ok(Keypair::from_seed_with(&seed, crypto_type))

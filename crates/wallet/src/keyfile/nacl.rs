@@ -1,5 +1,5 @@
-//! The format `$NACL`: prefix, nonce, Poly1305 tag, XSalsa20 ciphertext. The key is derived from the password by
-//! Argon2i with a fixed salt.
+//! The format `$NACL`: prefix, nonce, Poly1305 tag, XSalsa20 ciphertext. The key is derived from
+//! the password by Argon2i with a fixed salt.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use crypto_secretbox::aead::AeadInPlace;
@@ -12,7 +12,9 @@ use crate::{KeyError, Password};
 pub(super) const PREFIX: &[u8] = b"$NACL";
 
 /// The Argon2i salt of every Bittensor wallet.
-const SALT: [u8; 16] = [0x13, 0x71, 0x83, 0xdf, 0xf1, 0x5a, 0x09, 0xbc, 0x9c, 0x90, 0xb5, 0x51, 0x87, 0x39, 0xe9, 0xb1];
+const SALT: [u8; 16] = [
+    0x13, 0x71, 0x83, 0xdf, 0xf1, 0x5a, 0x09, 0xbc, 0x9c, 0x90, 0xb5, 0x51, 0x87, 0x39, 0xe9, 0xb1,
+];
 const PASSES: u32 = 8;
 const MEMORY_KIB: u32 = 512 * 1024;
 
@@ -60,12 +62,13 @@ pub(super) fn seal(text: &[u8], password: &Password) -> Result<Vec<u8>, KeyfileE
 pub(super) fn seal_with(text: &[u8], key: &Key, nonce: [u8; 24]) -> Option<Nacl> {
     let mut ciphertext = text.to_vec();
     let cipher = XSalsa20Poly1305::new(key.as_slice().into());
-    let tag = cipher.encrypt_in_place_detached(Nonce::from_slice(&nonce), b"", &mut ciphertext).ok()?;
+    let tag =
+        cipher.encrypt_in_place_detached(Nonce::from_slice(&nonce), b"", &mut ciphertext).ok()?;
     Some(Nacl { nonce, tag: tag.into(), ciphertext })
 }
 
-/// Derives the key by Argon2i 1.3 with one lane, as in every Bittensor wallet. The memory is allocated once and wiped
-/// afterwards.
+/// Derives the key by Argon2i 1.3 with one lane, as in every Bittensor wallet. The memory is
+/// allocated once and wiped afterwards.
 pub(super) fn derive(password: &Password) -> Result<Key, KeyfileError> {
     let params = Params::new(MEMORY_KIB, PASSES, 1, Some(32)).map_err(|_| KeyfileError::Memory)?;
     let mut memory = Zeroizing::new(Vec::new());
@@ -73,7 +76,12 @@ pub(super) fn derive(password: &Password) -> Result<Key, KeyfileError> {
     memory.resize(params.block_count(), Block::default());
     let mut key = Key::default();
     Argon2::new(Algorithm::Argon2i, Version::V0x13, params)
-        .hash_password_into_with_memory(password.as_bytes(), &SALT, key.as_mut_slice(), memory.as_mut_slice())
+        .hash_password_into_with_memory(
+            password.as_bytes(),
+            &SALT,
+            key.as_mut_slice(),
+            memory.as_mut_slice(),
+        )
         .map_err(|_| KeyfileError::Memory)?;
     Ok(key)
 }

@@ -21,7 +21,8 @@ pub enum Encryption {
 }
 
 impl Encryption {
-    /// Detects the format from the start of a keyfile, of which 16 bytes suffice; `None` for plain JSON.
+    /// Detects the format from the start of a keyfile, of which 16 bytes suffice; `None` for plain
+    /// JSON.
     pub fn of(file: &[u8]) -> Option<Self> {
         [
             (super::nacl::PREFIX, Self::Nacl),
@@ -43,7 +44,8 @@ impl fmt::Display for Encryption {
     }
 }
 
-/// An encrypted keyfile, parsed but not decrypted: parsing is cheap, [`Sealed::open`] takes seconds.
+/// An encrypted keyfile, parsed but not decrypted: parsing is cheap, [`Sealed::open`] takes
+/// seconds.
 #[derive(Debug)]
 pub struct Sealed(Method);
 
@@ -58,7 +60,8 @@ impl Sealed {
     /// Parses the content of an encrypted keyfile; `None` for plain JSON.
     ///
     /// # Errors
-    /// [`KeyfileError::WrongPassword`] when the content begins like an encrypted keyfile but is malformed.
+    /// [`KeyfileError::WrongPassword`] when the content begins like an encrypted keyfile but is
+    /// malformed.
     pub fn parse(file: &[u8]) -> Result<Option<Self>, KeyfileError> {
         let Some(encryption) = Encryption::of(file) else { return Ok(None) };
         let method = match encryption {
@@ -78,12 +81,12 @@ impl Sealed {
         }
     }
 
-    /// Decrypts the content. Damaged content is never decrypted: each format authenticates first, with a constant-time
-    /// comparison.
+    /// Decrypts the content. Damaged content is never decrypted: each format authenticates first,
+    /// with a constant-time comparison.
     ///
     /// # Errors
-    /// [`KeyfileError::WrongPassword`] for a wrong password or a damaged file; [`KeyfileError::Memory`] if allocation
-    /// fails.
+    /// [`KeyfileError::WrongPassword`] for a wrong password or a damaged file;
+    /// [`KeyfileError::Memory`] if allocation fails.
     pub fn open(&self, password: &Password) -> Result<Zeroizing<Vec<u8>>, KeyfileError> {
         match &self.0 {
             Method::Nacl(sealed) => sealed.open(&super::nacl::derive(password)?),

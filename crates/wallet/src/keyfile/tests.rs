@@ -15,7 +15,10 @@ fn load(text: &str) -> Result<Keyfile, KeyfileError> {
 
 #[test]
 fn seed_alone_is_a_valid_keyfile() {
-    assert_eq!(load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public().to_string(), ADDRESS);
+    assert_eq!(
+        load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public().to_string(),
+        ADDRESS
+    );
 }
 
 /// Moves must copy only public keys and pointers, never secrets.
@@ -31,7 +34,8 @@ fn moved_values_contain_no_secret() {
 #[test]
 fn digits_need_no_0x_and_the_scheme_may_be_text() {
     let digits = &SEED[2..];
-    let public = hex::encode(load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public().as_bytes());
+    let public =
+        hex::encode(load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public().as_bytes());
     let private = hex::encode(&*Keypair::from_uri(SEED).unwrap().to_private_key());
     for json in [
         format!(r#"{{"secretSeed":"{digits}","publicKey":"{public}","ss58Address":"{ADDRESS}"}}"#),
@@ -58,12 +62,16 @@ fn inconsistent_keyfile_is_refused() {
             format!(r#""ss58Address":"{alice}""#),
             (|error| matches!(error, KeyfileError::Mismatch { .. })) as fn(_) -> bool,
         ),
-        (format!(r#""ss58Address":"{polkadot}""#), |error| matches!(error, KeyfileError::Address(_))),
+        (format!(r#""ss58Address":"{polkadot}""#), |error| {
+            matches!(error, KeyfileError::Address(_))
+        }),
         (format!(r#""ss58Address":"{ADDRESS}","ss58Address":"{ADDRESS}""#), |error| {
             matches!(error, KeyfileError::Json { .. })
         }),
         (r#""cryptoType":"0""#.to_owned(), |error| matches!(error, KeyfileError::Json { .. })),
-        (r#""cryptoType":"ed25519""#.to_owned(), |error| matches!(error, KeyfileError::Json { .. })),
+        (r#""cryptoType":"ed25519""#.to_owned(), |error| {
+            matches!(error, KeyfileError::Json { .. })
+        }),
     ] {
         let error = load(&format!(r#"{{"secretSeed":"{SEED}",{rest}}}"#)).unwrap_err();
         assert!(is_expected(error.clone()), "{rest}: {error:?}");
@@ -139,14 +147,21 @@ fn written_keyfile_loads() {
 fn vectors(encryption: &str) -> Vec<Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/wallet/keyfiles.json");
     let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    file["cases"].as_array().unwrap().iter().filter(|case| case["encryption"] == encryption).cloned().collect()
+    file["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|case| case["encryption"] == encryption)
+        .cloned()
+        .collect()
 }
 
 fn bytes(case: &Value, key: &str) -> Vec<u8> {
     hex::decode(case[key].as_str().unwrap().trim_start_matches("0x")).unwrap()
 }
 
-/// Tests only the cipher, with keys derived by Bittensor's wallet, since deriving a key takes seconds.
+/// Tests only the cipher, with keys derived by Bittensor's wallet, since deriving a key takes
+/// seconds.
 #[test]
 fn the_nacl_vectors_open_with_their_keys_and_no_altered_file_does() {
     let cases = vectors("NaCl");
@@ -177,7 +192,8 @@ fn the_fernet_vector_opens_with_its_key_and_no_altered_token_does() {
         let key = URL_SAFE.decode(case["fernet_key_b64url"].as_str().unwrap()).unwrap();
         let key = Zeroizing::new(key.try_into().unwrap());
         let token = URL_SAFE.decode(case["file_text"].as_str().unwrap()).unwrap();
-        let open = |token: &[u8]| fernet::Fernet::parse(URL_SAFE.encode(token).as_bytes())?.open(&key);
+        let open =
+            |token: &[u8]| fernet::Fernet::parse(URL_SAFE.encode(token).as_bytes())?.open(&key);
         assert_eq!(**open(&token).unwrap(), bytes(case, "plaintext_hex"));
         for bit in 0..token.len() * 8 {
             let mut altered = token.clone();
@@ -194,7 +210,14 @@ fn the_fernet_vector_opens_with_its_key_and_no_altered_token_does() {
 #[test]
 fn every_cut_file_gives_the_error_of_a_wrong_password() {
     let password = Password::new("testing-Passw0rd!".to_owned());
-    for case in ["$NACL", "$NACL-too-short", "$ANSIBLE_VAULT", "$ANSIBLE_VAULT;1.1;AES256\n", "gAAAAA", "gAAAAA="] {
+    for case in [
+        "$NACL",
+        "$NACL-too-short",
+        "$ANSIBLE_VAULT",
+        "$ANSIBLE_VAULT;1.1;AES256\n",
+        "gAAAAA",
+        "gAAAAA=",
+    ] {
         let opened = Keyfile::from_bytes(case.as_bytes(), Some(&password));
         assert_eq!(opened.unwrap_err(), KeyfileError::WrongPassword, "{case}");
     }

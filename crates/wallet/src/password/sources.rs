@@ -17,7 +17,8 @@ const TOO_MANY_BYTES: usize = MAX_BYTES + 1;
 /// The environment variable that contains the password itself.
 const DIRECT: &str = "BT_WALLET_PASSWORD";
 
-/// Why no password could be read from a file, a descriptor or the environment. Messages never contain the password.
+/// Why no password could be read from a file, a descriptor or the environment. Messages never
+/// contain the password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PasswordError {
@@ -41,28 +42,32 @@ pub enum PasswordError {
 }
 
 impl Password {
-    /// Reads a file that contains only the password; a byte order mark and a trailing line break are ignored. Logs a
-    /// warning if other users can access the file.
+    /// Reads a file that contains only the password; a byte order mark and a trailing line break
+    /// are ignored. Logs a warning if other users can access the file.
     ///
     /// # Errors
     /// [`PasswordError`]: unreadable, or not one line of text.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PasswordError> {
         let path = path.as_ref();
-        // One byte above the limit detects files that are too long; a buffer of full capacity never grows, which would
-        // leave copies behind.
+        // One byte above the limit detects files that are too long; a buffer of full capacity never
+        // grows, which would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(TOO_MANY_BYTES));
-        let file = File::open(path).map_err(|source| PasswordError::Read { path: path.into(), source })?;
+        let file =
+            File::open(path).map_err(|source| PasswordError::Read { path: path.into(), source })?;
         warn_if_exposed(&file, path);
         file.take(TOO_MANY_BYTES as u64)
             .read_to_end(&mut bytes)
             .map_err(|source| PasswordError::Read { path: path.into(), source })?;
-        one_line(bytes_without_bom(&bytes)).map(Self::new).ok_or_else(|| PasswordError::Content(path.into()))
+        one_line(bytes_without_bom(&bytes))
+            .map(Self::new)
+            .ok_or_else(|| PasswordError::Content(path.into()))
     }
 
-    /// Reads the password from an open file descriptor of this process, e.g. 3 after `3<password.txt` in a shell.
+    /// Reads the password from an open file descriptor of this process, e.g. 3 after
+    /// `3<password.txt` in a shell.
     ///
-    /// The system may reopen the file for this: the process must still have permission, and the file is read from its
-    /// start. A pipe is read from its current position.
+    /// The system may reopen the file for this: the process must still have permission, and the
+    /// file is read from its start. A pipe is read from its current position.
     ///
     /// # Errors
     /// The errors of [`Self::from_file`].
@@ -70,9 +75,10 @@ impl Password {
         Self::from_file(format!("/dev/fd/{descriptor}"))
     }
 
-    /// Looks up the password of `keyfile` (absolute, `~` expanded) in the environment, in this order: btwallet's stored
-    /// password for this file ([`stored_password_name`]), `BT_WALLET_PASSWORD`, the file named by
-    /// `BT_WALLET_PASSWORD_FILE`. An empty variable counts as unset.
+    /// Looks up the password of `keyfile` (absolute, `~` expanded) in the environment, in this
+    /// order: btwallet's stored password for this file ([`stored_password_name`]),
+    /// `BT_WALLET_PASSWORD`, the file named by `BT_WALLET_PASSWORD_FILE`. An empty variable counts
+    /// as unset.
     ///
     /// `lookup` returns the value of a variable: programs pass their environment, tests a table.
     ///
@@ -128,7 +134,11 @@ mod tests {
             ("two\nlines", None),
             ("secret\n\n", None),
         ] {
-            assert_eq!(one_line(content.as_bytes()).as_deref().map(String::as_str), expected, "{content:?}");
+            assert_eq!(
+                one_line(content.as_bytes()).as_deref().map(String::as_str),
+                expected,
+                "{content:?}"
+            );
         }
         assert_eq!(one_line(&[0xff]), None);
         assert_eq!(one_line(&[b'a'; MAX_BYTES + 1]), None);
@@ -146,7 +156,9 @@ mod tests {
             ("BT_WALLET_PASSWORD".to_owned(), "direct".to_owned()),
             ("BT_WALLET_PASSWORD_FILE".to_owned(), file.display().to_string()),
         ]);
-        for (emptied, expected) in [("none", "stored"), (name, "direct"), ("BT_WALLET_PASSWORD", "from file")] {
+        for (emptied, expected) in
+            [("none", "stored"), (name, "direct"), ("BT_WALLET_PASSWORD", "from file")]
+        {
             variables.insert(emptied.to_owned(), String::new());
             let lookup = |name: &str| variables.get(name).map(OsString::from);
             let found = Password::from_lookup(keyfile, lookup).unwrap().unwrap();
@@ -165,7 +177,8 @@ mod tests {
 
         let keyfile = Path::new("/w/alice/coldkey");
         for variable in ["BT_PW__W_ALICE_COLDKEY", DIRECT] {
-            let lookup = |name: &str| (name == variable).then(|| OsString::from_vec(vec![b'x', 0xff]));
+            let lookup =
+                |name: &str| (name == variable).then(|| OsString::from_vec(vec![b'x', 0xff]));
             let found = Password::from_lookup(keyfile, lookup);
             assert!(matches!(found, Err(PasswordError::NotText(name)) if name == variable));
         }

@@ -1,6 +1,8 @@
-//! btwallet's stored passwords: one environment variable per keyfile, whose value is XORed with the variable's name.
+//! btwallet's stored passwords: one environment variable per keyfile, whose value is XORed with the
+//! variable's name.
 //!
-//! This is no protection against anyone who can read the environment. It is supported for compatibility.
+//! This is no protection against anyone who can read the environment. It is supported for
+//! compatibility.
 
 use std::path::Path;
 
@@ -21,8 +23,9 @@ pub struct StoredPasswordError {
     pub name: String,
 }
 
-/// Returns the name of the environment variable in which btwallet stores the password of the keyfile at `path`
-/// (absolute, `~` expanded): `BT_PW_` and the path in upper case, every `/` and `.` replaced by `_`.
+/// Returns the name of the environment variable in which btwallet stores the password of the
+/// keyfile at `path` (absolute, `~` expanded): `BT_PW_` and the path in upper case, every `/` and
+/// `.` replaced by `_`.
 pub fn stored_password_name(path: &Path) -> String {
     let path = path.to_string_lossy().to_uppercase().replace(['/', '.'], "_");
     format!("BT_PW_{path}")
@@ -42,13 +45,15 @@ impl Password {
     /// # Errors
     /// [`StoredPasswordError`] when the value is not base64 or does not decode to text.
     pub fn from_stored(name: &str, value: &str) -> Result<Self, StoredPasswordError> {
-        let bytes = STANDARD.decode(value.trim()).ok().map(|hidden| hide(&Zeroizing::new(hidden), name));
+        let bytes =
+            STANDARD.decode(value.trim()).ok().map(|hidden| hide(&Zeroizing::new(hidden), name));
         let text = bytes.as_deref().and_then(|bytes| str::from_utf8(bytes).ok());
         let text = text.ok_or_else(|| StoredPasswordError { name: name.to_owned() })?;
         Ok(Self::new(Zeroizing::new(text.to_owned())))
     }
 
-    /// Encodes the value of the variable `name` in btwallet's format. The value reveals the password.
+    /// Encodes the value of the variable `name` in btwallet's format. The value reveals the
+    /// password.
     pub fn to_stored(&self, name: &str) -> Zeroizing<String> {
         Zeroizing::new(STANDARD.encode(hide(self.as_bytes(), name)))
     }

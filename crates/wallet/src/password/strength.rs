@@ -3,13 +3,14 @@ use std::collections::BTreeSet;
 /// The minimum number of characters of a new password.
 pub const MIN_LENGTH: usize = 6;
 
-/// The minimum strength of a new password, in bits: 2^20 guesses, each of which costs an attacker one core-second and
-/// 512 MiB of memory.
+/// The minimum strength of a new password, in bits: 2^20 guesses, each of which costs an attacker
+/// one core-second and 512 MiB of memory.
 ///
-/// The estimate adds up `log2` of the size of the alphabet (lower case, upper case, digits, everything else) for each
-/// character. A character that repeats or continues the previous one (`aaa`, `abc`, `321`) adds only one bit. The total
-/// is at most one bit plus five for each different character. The most common passwords have a strength of 0 bits.
-/// There is no dictionary: a password of words or names is far weaker than its estimate.
+/// The estimate adds up `log2` of the size of the alphabet (lower case, upper case, digits,
+/// everything else) for each character. A character that repeats or continues the previous one
+/// (`aaa`, `abc`, `321`) adds only one bit. The total is at most one bit plus five for each
+/// different character. The most common passwords have a strength of 0 bits. There is no
+/// dictionary: a password of words or names is far weaker than its estimate.
 pub const MIN_STRENGTH: u32 = 20;
 
 /// Why a password is too weak for a new keyfile.
@@ -29,7 +30,8 @@ pub enum WeakPassword {
     },
 }
 
-/// Common passwords from published leaks that the rule for repeats and sequences does not catch, in lower case.
+/// Common passwords from published leaks that the rule for repeats and sequences does not catch, in
+/// lower case.
 const COMMON: [&str; 32] = [
     "password",
     "passw0rd",
@@ -93,7 +95,9 @@ pub(super) fn estimate(password: &str) -> u32 {
 
 /// Returns the number of characters in the alphabet that the password uses.
 fn alphabet(password: &str) -> f64 {
-    let has = |is: fn(&char) -> bool, size: f64| if password.chars().any(|letter| is(&letter)) { size } else { 0.0 };
+    let has = |is: fn(&char) -> bool, size: f64| {
+        if password.chars().any(|letter| is(&letter)) { size } else { 0.0 }
+    };
     let size = has(char::is_ascii_lowercase, 26.0)
         + has(char::is_ascii_uppercase, 26.0)
         + has(char::is_ascii_digit, 10.0)

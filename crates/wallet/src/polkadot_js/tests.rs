@@ -23,7 +23,10 @@ fn export_round_trips() {
     assert!(account.is_encrypted());
     assert_eq!(account.address().to_string(), alice.public().to_string());
     assert_eq!(account.open(&password()).unwrap().to_private_key(), alice.to_private_key());
-    assert_eq!(account.open(&Password::new("other".to_owned())).unwrap_err(), PolkadotJsError::WrongPassword);
+    assert_eq!(
+        account.open(&Password::new("other".to_owned())).unwrap_err(),
+        PolkadotJsError::WrongPassword
+    );
     assert!(matches!(&account.cipher, Cipher::Scrypt { params, .. } if params.log_n() == 15));
 }
 
@@ -45,7 +48,8 @@ fn plain_content_must_be_the_addresss() {
 #[test]
 fn scrypt_costs_are_bounded() {
     let header = |n: u32, p: u32, r: u32| {
-        [&[0; 32][..], &n.to_le_bytes(), &p.to_le_bytes(), &r.to_le_bytes(), &[0; 24], &[0; 16]].concat()
+        [&[0; 32][..], &n.to_le_bytes(), &p.to_le_bytes(), &r.to_le_bytes(), &[0; 24], &[0; 16]]
+            .concat()
     };
     let address = Keypair::from_uri("//Alice").unwrap().public().to_string();
     let parse = |n, p, r| with("scrypt xsalsa20-poly1305", &header(n, p, r), &address).err();
@@ -77,13 +81,20 @@ fn scrypt_costs_are_bounded() {
 #[test]
 fn other_kinds_of_exports_are_named() {
     let error = |content: &str, kind: &str, version: &str| {
-        let encoding = format!(r#"{{"content":[{content}],"type":["{kind}"],"version":"{version}"}}"#);
+        let encoding =
+            format!(r#"{{"content":[{content}],"type":["{kind}"],"version":"{version}"}}"#);
         let address = Keypair::from_uri("//Alice").unwrap().public();
-        PolkadotJs::parse(format!(r#"{{"encoded":"","encoding":{encoding},"address":"{address}"}}"#).as_bytes()).err()
+        PolkadotJs::parse(
+            format!(r#"{{"encoded":"","encoding":{encoding},"address":"{address}"}}"#).as_bytes(),
+        )
+        .err()
     };
     assert_eq!(error(r#""pkcs8","sr25519""#, "none", "2"), Some(PolkadotJsError::Version));
     assert_eq!(error(r#""pkcs8","ed25519""#, "none", "3"), Some(PolkadotJsError::Content));
     assert_eq!(error(r#""pkcs8","sr25519""#, "rot13", "3"), Some(PolkadotJsError::Encryption));
-    assert_eq!(error(r#""pkcs8","sr25519""#, "xsalsa20-poly1305", "3"), Some(PolkadotJsError::WrongPassword));
+    assert_eq!(
+        error(r#""pkcs8","sr25519""#, "xsalsa20-poly1305", "3"),
+        Some(PolkadotJsError::WrongPassword)
+    );
     assert!(matches!(PolkadotJs::parse(b"{}"), Err(PolkadotJsError::Json { .. })));
 }

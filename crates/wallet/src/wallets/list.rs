@@ -10,7 +10,8 @@ use crate::open::open_file;
 use crate::write::backup;
 use crate::{Encryption, PublicKey, StoredKey};
 
-/// The number of bytes that suffice to detect the encryption format, with a byte order mark of 3 bytes.
+/// The number of bytes that suffice to detect the encryption format, with a byte order mark of 3
+/// bytes.
 const HEAD: usize = 16 + 3;
 
 /// The state of a secret on disk.
@@ -49,7 +50,8 @@ pub struct Backup {
 }
 
 impl StoredKey {
-    /// Returns the backups of keys that were overwritten at this path. Changing the password leaves them unchanged.
+    /// Returns the backups of keys that were overwritten at this path. Changing the password leaves
+    /// them unchanged.
     pub fn backups(&self) -> Vec<Backup> {
         let paths = backup::of(self.wallet(), self.path()).into_iter();
         paths.map(|path| Backup { secret: secret_state(&path), path }).collect()
@@ -63,8 +65,8 @@ pub struct ListedWallet {
     pub name: Name,
     /// The coldkey's public key; `None` if neither a public file nor a plain keyfile has it.
     pub coldkey: Option<PublicKey>,
-    /// The plain keyfile's public key if it differs from the public file's. The listed address then does not belong to
-    /// the secret.
+    /// The plain keyfile's public key if it differs from the public file's. The listed address then
+    /// does not belong to the secret.
     pub mismatch: Option<PublicKey>,
     /// The state of the coldkey's secret.
     pub secret: SecretState,
@@ -79,7 +81,8 @@ pub struct ListedHotkey {
     pub name: Name,
     /// The public key; `None` if neither a public file nor a plain keyfile has it.
     pub hotkey: Option<PublicKey>,
-    /// The plain keyfile's public key if it differs from the public file's; see [`ListedWallet::mismatch`].
+    /// The plain keyfile's public key if it differs from the public file's; see
+    /// [`ListedWallet::mismatch`].
     pub mismatch: Option<PublicKey>,
     /// The state of the hotkey's secret.
     pub secret: SecretState,
@@ -102,7 +105,12 @@ impl Wallet {
                 let path = self.hotkey_path(&name);
                 let secret = secret_state(&path);
                 let (hotkey, mismatch) = public(&self.hotkeypub_path(&name), &path, secret);
-                (secret != SecretState::Absent).then_some(ListedHotkey { name, hotkey, mismatch, secret })
+                (secret != SecretState::Absent).then_some(ListedHotkey {
+                    name,
+                    hotkey,
+                    mismatch,
+                    secret,
+                })
             })
             .collect();
         hotkeys.sort_by(|a, b| a.name.cmp(&b.name));
@@ -141,8 +149,13 @@ fn secret_state(path: &Path) -> SecretState {
 }
 
 /// Returns the public key to list, and the plain keyfile's public key if it differs.
-fn public(public: &Path, secret: &Path, state: SecretState) -> (Option<PublicKey>, Option<PublicKey>) {
-    let plain = (state == SecretState::Plain).then(|| StoredKey::read_quietly(secret).ok()).flatten();
+fn public(
+    public: &Path,
+    secret: &Path,
+    state: SecretState,
+) -> (Option<PublicKey>, Option<PublicKey>) {
+    let plain =
+        (state == SecretState::Plain).then(|| StoredKey::read_quietly(secret).ok()).flatten();
     let stated = plain.and_then(|plain| plain.stated_public());
     match read_public(public).ok() {
         Some(shown) => (Some(shown), stated.filter(|stated| *stated != shown)),

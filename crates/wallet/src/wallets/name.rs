@@ -2,7 +2,8 @@ use std::fmt;
 use std::fs::DirEntry;
 use std::str::FromStr;
 
-/// The maximum length of a name in bytes. It leaves room for suffixes: `pub.txt`, backup numbers, drafts.
+/// The maximum length of a name in bytes. It leaves room for suffixes: `pub.txt`, backup numbers,
+/// drafts.
 const MAX_BYTES: usize = 200;
 
 /// The text is not a valid name of a wallet or hotkey.

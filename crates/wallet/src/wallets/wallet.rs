@@ -9,9 +9,10 @@ use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError, Wri
 
 /// A wallet: a coldkey and its hotkeys.
 ///
-/// Reading accepts files as Bittensor's tools write them. Writing creates directories of mode 0700 and files of mode
-/// 0600, each file atomically, and never follows symbolic links. A lock on the file `.lock` serialises the writers that
-/// use this crate; overwritten keys are stored in `.backups`.
+/// Reading accepts files as Bittensor's tools write them. Writing creates directories of mode 0700
+/// and files of mode 0600, each file atomically, and never follows symbolic links. A lock on the
+/// file `.lock` serialises the writers that use this crate; overwritten keys are stored in
+/// `.backups`.
 #[derive(Debug, Clone)]
 pub struct Wallet {
     root: PathBuf,
@@ -82,7 +83,8 @@ impl Wallet {
         read_public(&self.coldkeypub_path())
     }
 
-    /// Returns a hotkey's public key, from its public file or, if there is none, from a plain keyfile.
+    /// Returns a hotkey's public key, from its public file or, if there is none, from a plain
+    /// keyfile.
     ///
     /// # Errors
     /// [`WalletError`] if the file is unreadable or malformed, or only an encrypted keyfile exists.
@@ -91,19 +93,27 @@ impl Wallet {
         if path.exists() { read_public(&path) } else { self.hotkey(hotkey)?.public() }
     }
 
-    /// Writes a coldkey and its public file. With a password the key is encrypted, which takes seconds and 512 MiB of
-    /// memory.
+    /// Writes a coldkey and its public file. With a password the key is encrypted, which takes
+    /// seconds and 512 MiB of memory.
     ///
     /// # Errors
-    /// [`WalletError`] if a key exists and overwriting was not requested, the path is a link, or a disk error occurs.
-    /// After [`WalletError::PartlyWritten`] the new key is in place, after any other error the old one.
+    /// [`WalletError`] if a key exists and overwriting was not requested, the path is a link, or a
+    /// disk error occurs. After [`WalletError::PartlyWritten`] the new key is in place, after any
+    /// other error the old one.
     pub fn write_coldkey(
         &self,
         key: &Keyfile,
         password: Option<&Password>,
         overwrite: Overwrite,
     ) -> Result<Written, WalletError> {
-        self.write(&self.directory(), &self.coldkey_path(), &self.coldkeypub_path(), key, password, overwrite)
+        self.write(
+            &self.directory(),
+            &self.coldkey_path(),
+            &self.coldkeypub_path(),
+            key,
+            password,
+            overwrite,
+        )
     }
 
     /// Writes a hotkey and its public file; see [`Self::write_coldkey`].
@@ -125,7 +135,11 @@ impl Wallet {
     ///
     /// # Errors
     /// The errors of [`Self::write_coldkey`].
-    pub fn write_coldkeypub(&self, key: PublicKey, overwrite: Overwrite) -> Result<Written, WalletError> {
+    pub fn write_coldkeypub(
+        &self,
+        key: PublicKey,
+        overwrite: Overwrite,
+    ) -> Result<Written, WalletError> {
         self.write_public(&self.coldkeypub_path(), key, overwrite)
     }
 
@@ -133,7 +147,12 @@ impl Wallet {
     ///
     /// # Errors
     /// The errors of [`Self::write_coldkey`].
-    pub fn write_hotkeypub(&self, hotkey: &Name, key: PublicKey, overwrite: Overwrite) -> Result<Written, WalletError> {
+    pub fn write_hotkeypub(
+        &self,
+        hotkey: &Name,
+        key: PublicKey,
+        overwrite: Overwrite,
+    ) -> Result<Written, WalletError> {
         self.write_public(&self.hotkeypub_path(hotkey), key, overwrite)
     }
 
@@ -160,7 +179,12 @@ impl Wallet {
         lock.place(drafts, overwrite)
     }
 
-    fn write_public(&self, path: &Path, key: PublicKey, overwrite: Overwrite) -> Result<Written, WalletError> {
+    fn write_public(
+        &self,
+        path: &Path,
+        key: PublicKey,
+        overwrite: Overwrite,
+    ) -> Result<Written, WalletError> {
         let lock = Lock::take(&self.directory(), directory_of(path))?;
         match draft_public(path, key)? {
             Some(draft) => lock.place(vec![draft], overwrite),
@@ -170,15 +194,21 @@ impl Wallet {
 }
 
 impl StoredKey {
-    /// Changes the password of the key, or stores the key unencrypted if `new` is `None`. The content is unchanged,
-    /// including fields added by other tools. The file is replaced atomically and without a backup, since the old
-    /// password may have leaked. Backups of overwritten keys stay unchanged; if `new` is given, a warning is logged for
-    /// each of them, see [`Self::backups`].
+    /// Changes the password of the key, or stores the key unencrypted if `new` is `None`. The
+    /// content is unchanged, including fields added by other tools. The file is replaced atomically
+    /// and without a backup, since the old password may have leaked. Backups of overwritten keys
+    /// stay unchanged; if `new` is given, a warning is logged for each of them, see
+    /// [`Self::backups`].
     ///
     /// # Errors
-    /// [`WalletError`] if the old password is wrong, the file is a link or changed since it was read, or a disk error
-    /// occurs. The file is then unchanged, except after [`WalletError::PartlyWritten`].
-    pub fn change_password(&self, old: Option<&Password>, new: Option<&Password>) -> Result<(), WalletError> {
+    /// [`WalletError`] if the old password is wrong, the file is a link or changed since it was
+    /// read, or a disk error occurs. The file is then unchanged, except after
+    /// [`WalletError::PartlyWritten`].
+    pub fn change_password(
+        &self,
+        old: Option<&Password>,
+        new: Option<&Password>,
+    ) -> Result<(), WalletError> {
         let directory = directory_of(self.path());
         refuse_links([self.wallet(), directory])?;
         check(self.path(), Overwrite::KeepBackup)?;
@@ -205,9 +235,14 @@ impl StoredKey {
     }
 }
 
-fn content(plain: Zeroizing<Vec<u8>>, password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, WalletError> {
+fn content(
+    plain: Zeroizing<Vec<u8>>,
+    password: Option<&Password>,
+) -> Result<Zeroizing<Vec<u8>>, WalletError> {
     match password {
-        Some(password) => Keyfile::seal_plain(&plain, password).map(Into::into).map_err(WalletError::Seal),
+        Some(password) => {
+            Keyfile::seal_plain(&plain, password).map(Into::into).map_err(WalletError::Seal)
+        }
         None => Ok(plain),
     }
 }

@@ -1,4 +1,5 @@
-//! Backups of old keys in the wallet's `.backups`, where no tool looks for keys: `coldkey.1`, `hotkeys/NAME.1`.
+//! Backups of old keys in the wallet's `.backups`, where no tool looks for keys: `coldkey.1`,
+//! `hotkeys/NAME.1`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,8 +20,12 @@ pub(crate) fn directory_for(wallet: &Path, directory: &Path) -> PathBuf {
     wallet.join(DIRECTORY).join(below)
 }
 
-/// Copies the existing files to backups. On return, either all backups are synced to disk or none exists.
-pub(super) fn make<'a>(wallet: &Path, paths: impl Iterator<Item = &'a Path>) -> Result<Vec<PathBuf>, WalletError> {
+/// Copies the existing files to backups. On return, either all backups are synced to disk or none
+/// exists.
+pub(super) fn make<'a>(
+    wallet: &Path,
+    paths: impl Iterator<Item = &'a Path>,
+) -> Result<Vec<PathBuf>, WalletError> {
     let mut backups = Vec::new();
     for path in paths {
         match copy(wallet, path) {
@@ -41,20 +46,27 @@ pub(super) fn remove(backups: &[PathBuf]) {
     }
 }
 
-/// Copies a file to its backup. Unlike a hard link, the copy is readable by the owner only, regardless of the old
-/// file's mode.
+/// Copies a file to its backup. Unlike a hard link, the copy is readable by the owner only,
+/// regardless of the old file's mode.
 fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
     let old = match StoredKey::read_quietly(path) {
-        Err(WalletError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(WalletError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            return Ok(None);
+        }
         old => old?,
     };
     let directory = directory_for(wallet, directory_of(path));
     refuse_links([wallet.join(DIRECTORY).as_path(), &directory])?;
     make_directory(&directory)?;
     let numbered = |number| directory.join(numbered(path, number));
-    let is_free = |backup: &PathBuf| backup.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    let is_free = |backup: &PathBuf| {
+        backup.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    };
     let Some(backup) = (1..=MAX_BACKUPS).map(numbered).find(is_free) else {
-        return Err(WalletError::Write { path: directory, source: ErrorKind::AlreadyExists.into() });
+        return Err(WalletError::Write {
+            path: directory,
+            source: ErrorKind::AlreadyExists.into(),
+        });
     };
     Draft::new(&backup, old.bytes())?.persist(Overwrite::Refuse)?;
     // Syncs new directories, too: a backup is durable only if its directory is.
@@ -76,9 +88,12 @@ fn numbered(path: &Path, number: u32) -> OsString {
 pub(crate) fn of(wallet: &Path, path: &Path) -> Vec<PathBuf> {
     let mut prefix = path.file_name().unwrap_or_default().to_os_string();
     prefix.push(".");
-    let entries = fs::read_dir(directory_for(wallet, directory_of(path))).into_iter().flatten().flatten();
-    let number = |name: OsString| name.to_str()?.strip_prefix(prefix.to_str()?)?.parse::<u32>().ok();
-    let mut backups: Vec<_> = entries.filter_map(|entry| Some((number(entry.file_name())?, entry.path()))).collect();
+    let entries =
+        fs::read_dir(directory_for(wallet, directory_of(path))).into_iter().flatten().flatten();
+    let number =
+        |name: OsString| name.to_str()?.strip_prefix(prefix.to_str()?)?.parse::<u32>().ok();
+    let mut backups: Vec<_> =
+        entries.filter_map(|entry| Some((number(entry.file_name())?, entry.path()))).collect();
     backups.sort();
     backups.into_iter().map(|(_, path)| path).collect()
 }

@@ -4,22 +4,24 @@ use std::path::{Path, PathBuf};
 use super::{DRAFT_SUFFIX, Overwrite, backup, check};
 use crate::WalletError;
 
-/// The lock file of a wallet. It is never removed: otherwise two writers could lock different files.
+/// The lock file of a wallet. It is never removed: otherwise two writers could lock different
+/// files.
 const FILE: &str = ".lock";
 
 /// The length of the random part of temporary file names, in characters.
 const RANDOM_CHARACTERS: usize = 6;
 
-/// An exclusive lock on a wallet: programs that use this crate hold it from the first check to the end of the write.
-/// Released on drop, or when the process exits.
+/// An exclusive lock on a wallet: programs that use this crate hold it from the first check to the
+/// end of the write. Released on drop, or when the process exits.
 pub(crate) struct Lock {
     wallet: PathBuf,
     _file: File,
 }
 
 impl Lock {
-    /// Creates the directories of the wallet and the key, neither of which may be a symbolic link, and waits for the
-    /// lock. Then removes drafts left by a killed writer, since they contain secrets.
+    /// Creates the directories of the wallet and the key, neither of which may be a symbolic link,
+    /// and waits for the lock. Then removes drafts left by a killed writer, since they contain
+    /// secrets.
     pub(crate) fn take(wallet: &Path, directory: &Path) -> Result<Self, WalletError> {
         refuse_links([wallet, directory])?;
         make_directory(directory)?;
@@ -46,13 +48,17 @@ fn open(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-/// Removes leftover drafts from a directory. Failing to list the directory or to remove a draft is not an error.
+/// Removes leftover drafts from a directory. Failing to list the directory or to remove a draft is
+/// not an error.
 fn remove_drafts(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_draft)) {
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_draft))
+    {
         let path = entry.path();
         match fs::remove_file(&path) {
-            Ok(()) => tracing::info!(path = %path.display(), "removed temporary file of an interrupted writer"),
+            Ok(()) => {
+                tracing::info!(path = %path.display(), "removed temporary file of an interrupted writer")
+            }
             Err(error) => tracing::warn!(
                 path = %path.display(), %error,
                 "cannot remove temporary file of an interrupted writer"
@@ -70,7 +76,9 @@ fn is_draft(name: &str) -> bool {
 }
 
 /// Refuses directories that are symbolic links; only the root of all wallets may be one.
-pub(crate) fn refuse_links<'a>(directories: impl IntoIterator<Item = &'a Path>) -> Result<(), WalletError> {
+pub(crate) fn refuse_links<'a>(
+    directories: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), WalletError> {
     directories
         .into_iter()
         .find(|path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()))

@@ -1,8 +1,10 @@
 use super::*;
 
 fn files(directory: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -18,7 +20,10 @@ fn error_lists_files_written_before_it() {
             fs::write(&public, "old public").unwrap();
         }
         let lock = Lock::take(dir.path(), dir.path()).unwrap();
-        let drafts = vec![Draft::new(&secret, b"new secret").unwrap(), Draft::new(&public, b"new public").unwrap()];
+        let drafts = vec![
+            Draft::new(&secret, b"new secret").unwrap(),
+            Draft::new(&public, b"new public").unwrap(),
+        ];
         fs::remove_file(drafts[1].file.path()).unwrap();
         let error = lock.place(drafts, overwrite).unwrap_err();
         assert!(error.is_partly_written());
@@ -49,7 +54,13 @@ fn an_error_before_the_first_file_leaves_all_as_it_was() {
 #[test]
 fn drafts_of_killed_writers_are_removed() {
     let dir = tempfile::tempdir().unwrap();
-    for name in [".coldkey.aB3xY9.partial", ".coldkey.keep.partial", "a.b.aB3xY9.partial", ".partial", "coldkey"] {
+    for name in [
+        ".coldkey.aB3xY9.partial",
+        ".coldkey.keep.partial",
+        "a.b.aB3xY9.partial",
+        ".partial",
+        "coldkey",
+    ] {
         fs::write(dir.path().join(name), "").unwrap();
     }
     fs::create_dir(dir.path().join(".backups")).unwrap();

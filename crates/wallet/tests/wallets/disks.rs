@@ -40,7 +40,10 @@ impl<'a> Fixture<'a> {
 
     #[track_caller]
     fn assert_unchanged(&self) {
-        assert_eq!(self.wallet.coldkey().unwrap().open(None).unwrap().to_json(), self.old.to_json());
+        assert_eq!(
+            self.wallet.coldkey().unwrap().open(None).unwrap().to_json(),
+            self.old.to_json()
+        );
         assert_eq!(self.wallet.coldkeypub().unwrap(), self.old.public());
         assert_eq!(files(self.disk), self.before);
     }
@@ -48,7 +51,10 @@ impl<'a> Fixture<'a> {
     #[track_caller]
     fn assert_overwriting_is_refused(&self, kind: ErrorKind) {
         refused(self.wallet.write_coldkey(&self.new, None, Overwrite::KeepBackup).map(drop), kind);
-        refused(self.wallet.write_hotkey(&name("h"), &self.new, None, Overwrite::Refuse).map(drop), kind);
+        refused(
+            self.wallet.write_hotkey(&name("h"), &self.new, None, Overwrite::Refuse).map(drop),
+            kind,
+        );
     }
 
     #[track_caller]
@@ -69,17 +75,27 @@ fn refused(result: Result<(), WalletError>, kind: ErrorKind) {
 /// Runs the test of this name again in a subprocess, started by `command`.
 fn again(test: &str, disk: &Path, command: &mut Command) -> std::io::Result<Output> {
     let test = format!("disks::{test}");
-    command.arg(disk).arg(env::current_exe()?).args(["--exact", &test, "--nocapture"]).env(INNER, disk).output()
+    command
+        .arg(disk)
+        .arg(env::current_exe()?)
+        .args(["--exact", &test, "--nocapture"])
+        .env(INNER, disk)
+        .output()
 }
 
 #[track_caller]
 fn assert_held(output: &Output) {
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && stdout.contains(HELD), "{}: {stdout}{stderr}", output.status);
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && stdout.contains(HELD),
+        "{}: {stdout}{stderr}",
+        output.status
+    );
 }
 
-/// Uses a disk of 64 KiB in a separate mount namespace, which is removed with the process. On systems without
-/// permission for that, only the next test runs.
+/// Uses a disk of 64 KiB in a separate mount namespace, which is removed with the process. On
+/// systems without permission for that, only the next test runs.
 #[test]
 fn full_and_read_only_disks_leave_the_old_key() {
     const NO_DISK: i32 = 77;
@@ -94,9 +110,14 @@ fn full_and_read_only_disks_leave_the_old_key() {
     };
     let dir = tempfile::tempdir().unwrap();
     let mut command = namespace();
-    command.args(["sh", "-c", r#"mount -t tmpfs -o size=64k,mode=700 none "$0" || exit 77; exec "$@""#]);
+    command.args([
+        "sh",
+        "-c",
+        r#"mount -t tmpfs -o size=64k,mode=700 none "$0" || exit 77; exec "$@""#,
+    ]);
     let is_permitted = namespace().arg("true").output().is_ok_and(|output| output.status.success());
-    let output = is_permitted.then(|| again("full_and_read_only_disks_leave_the_old_key", dir.path(), &mut command));
+    let output = is_permitted
+        .then(|| again("full_and_read_only_disks_leave_the_old_key", dir.path(), &mut command));
     match output.transpose().unwrap() {
         Some(output) if output.status.code() != Some(NO_DISK) => assert_held(&output),
         _ => {
@@ -121,7 +142,12 @@ fn on_small_disk(disk: &Path) {
     fixture.assert_all_is_refused(ErrorKind::StorageFull);
     assert_eq!(files(disk), before_full);
     // With space for the secret, but not for the public file beside it.
-    OpenOptions::new().write(true).open(&ballast).unwrap().set_len(held.len() as u64 - 4096).unwrap();
+    OpenOptions::new()
+        .write(true)
+        .open(&ballast)
+        .unwrap()
+        .set_len(held.len() as u64 - 4096)
+        .unwrap();
     fixture.assert_overwriting_is_refused(ErrorKind::StorageFull);
     assert_eq!(files(disk), before_full);
     fixture.wallet.coldkey().unwrap().change_password(None, None).unwrap();
@@ -135,8 +161,8 @@ fn on_small_disk(disk: &Path) {
     println!("{HELD}");
 }
 
-/// Uses files that may not grow and directories without write permission, in a subprocess, since the file size limit is
-/// per process. Needs no privileges.
+/// Uses files that may not grow and directories without write permission, in a subprocess, since
+/// the file size limit is per process. Needs no privileges.
 #[test]
 fn files_that_may_not_grow_leave_the_old_key() {
     if let Some(disk) = env::var_os(INNER) {
@@ -146,7 +172,9 @@ fn files_that_may_not_grow_leave_the_old_key() {
     let mut command = Command::new("sh");
     // A process that exceeds the limit gets a signal first, which would kill it.
     command.args(["-c", r#"trap "" XFSZ; exec "$@""#]);
-    assert_held(&again("files_that_may_not_grow_leave_the_old_key", dir.path(), &mut command).unwrap());
+    assert_held(
+        &again("files_that_may_not_grow_leave_the_old_key", dir.path(), &mut command).unwrap(),
+    );
 }
 
 fn within_limits(disk: &Path) {
@@ -180,7 +208,8 @@ fn as_anyone() {
     set_capabilities(None, sets).unwrap();
 }
 
-/// A directory without read permission cannot be synced: the error must occur before the key is in place, not after.
+/// A directory without read permission cannot be synced: the error must occur before the key is in
+/// place, not after.
 #[test]
 fn a_directory_that_cannot_be_synced_is_not_written_to() {
     as_anyone();
@@ -205,11 +234,17 @@ fn unreadable_key_is_not_reported_as_absent() {
     set(&fixture.wallet.coldkey_path(), 0);
     set(&fixture.wallet.hotkey_path(&name("h")), 0);
     let listed = wallets.list().unwrap();
-    assert_eq!((listed[0].secret, listed[0].coldkey), (SecretState::Unreadable, Some(fixture.old.public())));
+    assert_eq!(
+        (listed[0].secret, listed[0].coldkey),
+        (SecretState::Unreadable, Some(fixture.old.public()))
+    );
     assert_eq!(listed[0].hotkeys[0].secret, SecretState::Unreadable);
 
     set(&fixture.wallet.directory(), 0);
     let listed = wallets.list().unwrap();
     set(&fixture.wallet.directory(), 0o700);
-    assert_eq!((listed.len(), listed[0].secret, listed[0].coldkey), (1, SecretState::Unreadable, None));
+    assert_eq!(
+        (listed.len(), listed[0].secret, listed[0].coldkey),
+        (1, SecretState::Unreadable, None)
+    );
 }

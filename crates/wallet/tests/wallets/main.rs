@@ -1,6 +1,11 @@
 //! Tests of wallets on disk: writes, refusals, and failing disks.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,8 +13,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use taonet_wallet::{
-    CryptoType, Encryption, Keyfile, KeyfileError, Mnemonic, Name, Overwrite, Password, SecretState, StoredKey,
-    WalletError, Wallets, WordCount, expand_home,
+    CryptoType, Encryption, Keyfile, KeyfileError, Mnemonic, Name, Overwrite, Password,
+    SecretState, StoredKey, WalletError, Wallets, WordCount, expand_home,
 };
 
 #[cfg(target_os = "linux")]
@@ -49,7 +54,12 @@ fn keys_are_written_for_their_owner_and_read_back() {
     wallet.write_hotkey(&name("default"), &hot, None, Overwrite::Refuse).unwrap();
     assert_eq!(
         files(wallets.root()).into_iter().collect::<Vec<_>>(),
-        ["alice/coldkey", "alice/coldkeypub.txt", "alice/hotkeys/default", "alice/hotkeys/defaultpub.txt"]
+        [
+            "alice/coldkey",
+            "alice/coldkeypub.txt",
+            "alice/hotkeys/default",
+            "alice/hotkeys/defaultpub.txt"
+        ]
     );
     assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().to_json(), cold.to_json());
     assert_eq!(wallet.coldkeypub().unwrap(), cold.public());
@@ -67,7 +77,12 @@ fn keys_are_written_for_their_owner_and_read_back() {
     ] {
         use std::os::unix::fs::PermissionsExt;
 
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            mode,
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -90,7 +105,10 @@ fn encrypted_keys_open_with_their_password_only_and_change_it() {
         Err(WalletError::Keyfile { source, .. }) => source,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refusal(stored.change_password(None, None)), KeyfileError::Encrypted(Encryption::Nacl));
+    assert_eq!(
+        refusal(stored.change_password(None, None)),
+        KeyfileError::Encrypted(Encryption::Nacl)
+    );
     let wrong = Password::new("testing-Passw0rd".to_owned());
     assert_eq!(refusal(stored.change_password(Some(&wrong), None)), KeyfileError::WrongPassword);
     stored.change_password(Some(&password), None).unwrap();
@@ -121,7 +139,10 @@ fn existing_keys_are_refused_or_backed_up() {
         let written = wallet.write_hotkey(&name("h"), key, None, Overwrite::KeepBackup).unwrap();
         let backup = wallet.directory().join(format!(".backups/hotkeys/h.{number}"));
         assert_eq!(written.backups[0], backup);
-        assert_eq!(written.files, [wallet.hotkey_path(&name("h")), wallet.hotkeypub_path(&name("h"))]);
+        assert_eq!(
+            written.files,
+            [wallet.hotkey_path(&name("h")), wallet.hotkeypub_path(&name("h"))]
+        );
         let kept = StoredKey::read(backup).unwrap().open(None).unwrap();
         assert_eq!(kept.to_json(), keys[number - 1].to_json());
         assert_eq!(wallet.hotkeypub(&name("h")).unwrap(), key.public());
@@ -129,9 +150,13 @@ fn existing_keys_are_refused_or_backed_up() {
     fs::write(wallet.directory().join(".backups/hotkeys/h.10"), "$NACL").unwrap();
     fs::write(wallet.directory().join(".backups/hotkeys/h.x"), "").unwrap();
     let backups = wallet.hotkey(&name("h")).unwrap().backups();
-    let backups: Vec<_> = backups.iter().map(|backup| (backup.path.file_name().unwrap(), backup.secret)).collect();
+    let backups: Vec<_> =
+        backups.iter().map(|backup| (backup.path.file_name().unwrap(), backup.secret)).collect();
     let (plain, sealed) = (SecretState::Plain, SecretState::Encrypted(Encryption::Nacl));
-    assert_eq!(backups, [("h.1".as_ref(), plain), ("h.2".as_ref(), plain), ("h.10".as_ref(), sealed)]);
+    assert_eq!(
+        backups,
+        [("h.1".as_ref(), plain), ("h.2".as_ref(), plain), ("h.10".as_ref(), sealed)]
+    );
     // Every tool treats the files of this directory as hotkeys.
     let hotkeys: Vec<_> = fs::read_dir(wallet.hotkeys_directory()).unwrap().collect();
     assert_eq!((hotkeys.len(), wallet.list().unwrap().hotkeys.len()), (2, 1));
@@ -150,8 +175,15 @@ fn backups_are_for_their_owner() {
     let written = wallet.write_coldkey(&key(), None, Overwrite::KeepBackup).unwrap();
     let backups = wallet.directory().join(".backups");
     assert_eq!(written.backups, [backups.join("coldkey.1"), backups.join("coldkeypub.txt.1")]);
-    for (path, mode) in [(&backups, 0o700), (&written.backups[0], 0o600), (&written.backups[1], 0o600)] {
-        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+    for (path, mode) in
+        [(&backups, 0o700), (&written.backups[0], 0o600), (&written.backups[1], 0o600)]
+    {
+        assert_eq!(
+            fs::metadata(path).unwrap().permissions().mode() & 0o777,
+            mode,
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -161,8 +193,14 @@ fn existing_public_file_of_the_same_key_is_accepted() {
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let (cold, other) = (key(), key());
     wallet.write_coldkeypub(cold.public(), Overwrite::Refuse).unwrap();
-    assert!(matches!(wallet.write_coldkeypub(other.public(), Overwrite::Refuse), Err(WalletError::Exists(_))));
-    assert!(matches!(wallet.write_coldkey(&other, None, Overwrite::Refuse), Err(WalletError::Exists(_))));
+    assert!(matches!(
+        wallet.write_coldkeypub(other.public(), Overwrite::Refuse),
+        Err(WalletError::Exists(_))
+    ));
+    assert!(matches!(
+        wallet.write_coldkey(&other, None, Overwrite::Refuse),
+        Err(WalletError::Exists(_))
+    ));
     assert_eq!(files(dir.path()).len(), 1);
     let written = wallet.write_coldkey(&cold, None, Overwrite::Refuse).unwrap();
     assert_eq!((written.files.len(), written.backups.len()), (1, 0));
@@ -171,7 +209,9 @@ fn existing_public_file_of_the_same_key_is_accepted() {
 #[test]
 fn names_stay_in_their_directory() {
     let long = "a".repeat(201);
-    for text in ["", ".", "..", ".hidden", "a/b", "../a", "a\\b", "/", "a\0", "a\n", "keypub.txt", &long] {
+    for text in
+        ["", ".", "..", ".hidden", "a/b", "../a", "a\\b", "/", "a\0", "a\n", "keypub.txt", &long]
+    {
         assert!(text.parse::<Name>().is_err(), "{text:?}");
     }
     for text in ["default", "My Wallet", "schlüssel", "a.b", "a.1.bak", "0"] {
@@ -204,7 +244,9 @@ fn writes_through_links_are_refused() {
     let target = elsewhere.path().join("target");
     fs::write(&target, "untouched").unwrap();
     let wallets = Wallets::new(dir.path());
-    let link = |result: Result<_, WalletError>| assert!(matches!(result, Err(WalletError::Link(_))), "{result:?}");
+    let link = |result: Result<_, WalletError>| {
+        assert!(matches!(result, Err(WalletError::Link(_))), "{result:?}")
+    };
 
     symlink(elsewhere.path(), dir.path().join("linked")).unwrap();
     link(wallets.wallet(name("linked")).write_coldkey(&key(), None, Overwrite::KeepBackup));
@@ -238,8 +280,8 @@ fn writes_through_links_are_refused() {
     let stored = StoredKey::read(dir.path().join("link")).unwrap();
     link(stored.change_password(None, None).map(|()| panic!("written")));
 
-    // A password change follows no links either, regardless of which directory is the link. Only the root of all
-    // wallets may be a link.
+    // A password change follows no links either, regardless of which directory is the link. Only
+    // the root of all wallets may be a link.
     let bob = wallets.wallet(name("bob"));
     bob.write_hotkey(&name("h"), &key(), None, Overwrite::Refuse).unwrap();
     let carol = wallets.wallet(name("carol"));
@@ -253,7 +295,12 @@ fn writes_through_links_are_refused() {
     }
     let root = elsewhere.path().join("root");
     symlink(dir.path(), &root).unwrap();
-    Wallets::new(&root).wallet(name("bob")).hotkey(&name("h")).unwrap().change_password(None, None).unwrap();
+    Wallets::new(&root)
+        .wallet(name("bob"))
+        .hotkey(&name("h"))
+        .unwrap()
+        .change_password(None, None)
+        .unwrap();
     fs::remove_file(root).unwrap();
 
     assert_eq!(files(elsewhere.path()).into_iter().collect::<Vec<_>>(), ["target"]);
@@ -277,8 +324,12 @@ fn a_list_leaves_gaps_where_files_are_broken() {
 
     let listed = wallets.list().unwrap();
     assert_eq!(listed.len(), 1);
-    assert_eq!((listed[0].coldkey, listed[0].secret), (None, SecretState::Encrypted(Encryption::Nacl)));
-    let hotkeys: Vec<_> = listed[0].hotkeys.iter().map(|hotkey| (hotkey.name.as_str(), hotkey.hotkey)).collect();
+    assert_eq!(
+        (listed[0].coldkey, listed[0].secret),
+        (None, SecretState::Encrypted(Encryption::Nacl))
+    );
+    let hotkeys: Vec<_> =
+        listed[0].hotkeys.iter().map(|hotkey| (hotkey.name.as_str(), hotkey.hotkey)).collect();
     assert_eq!(hotkeys, [("plain", Some(plain.public())), ("sealed", None)]);
 }
 
@@ -296,7 +347,10 @@ fn mismatched_address_is_reported() {
     }
     let listed = wallet.list().unwrap();
     assert_eq!((listed.coldkey, listed.mismatch), (Some(other.public()), Some(cold.public())));
-    assert_eq!((listed.hotkeys[0].hotkey, listed.hotkeys[0].mismatch), (Some(other.public()), Some(hot.public())));
+    assert_eq!(
+        (listed.hotkeys[0].hotkey, listed.hotkeys[0].mismatch),
+        (Some(other.public()), Some(hot.public()))
+    );
 }
 
 #[cfg(unix)]
@@ -315,8 +369,8 @@ fn thousand_wallets_are_listed() {
     let before = busy();
     assert_eq!(Wallets::new(dir.path()).list().unwrap().len(), 1000);
     let taken = busy().saturating_sub(before);
-    // This limit is far above the time to read the files, and far below the time to open the encrypted keys; the
-    // benchmark measures the exact time.
+    // This limit is far above the time to read the files, and far below the time to open the
+    // encrypted keys; the benchmark measures the exact time.
     assert!(taken < Duration::from_secs(2), "{taken:?}");
 }
 

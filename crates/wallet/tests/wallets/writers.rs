@@ -18,7 +18,10 @@ fn concurrently_created_key_is_not_replaced() {
         matches!(stored.change_password(None, None), Err(WalletError::Changed(path)) if path == wallet.coldkey_path())
     );
     assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().public(), second.public());
-    assert_eq!(StoredKey::read(&written.backups[0]).unwrap().open(None).unwrap().public(), first.public());
+    assert_eq!(
+        StoredKey::read(&written.backups[0]).unwrap().open(None).unwrap().public(),
+        first.public()
+    );
 }
 
 #[test]
@@ -42,7 +45,13 @@ fn concurrent_writers_lose_no_key() {
         });
     }
     let backups = wallet.directory().join(".backups/hotkeys");
-    let mut kept = BTreeSet::from([wallet.hotkey(&name("h")).unwrap().open(None).unwrap().public().to_string()]);
+    let mut kept = BTreeSet::from([wallet
+        .hotkey(&name("h"))
+        .unwrap()
+        .open(None)
+        .unwrap()
+        .public()
+        .to_string()]);
     for number in 1..WRITERS * ROUNDS {
         let backup = StoredKey::read(backups.join(format!("h.{number}"))).unwrap();
         kept.insert(backup.open(None).unwrap().public().to_string());

@@ -1,8 +1,8 @@
 //! Dynamic time warping.
 
-/// Finds the path through a matrix `[row][column]` with the greatest sum of values. Returns pairs of row and column
-/// from the first to the last; each step advances the row, the column or both. Ties advance the column, as in
-/// CTranslate2.
+/// Finds the path through a matrix `[row][column]` with the greatest sum of values. Returns pairs
+/// of row and column from the first to the last; each step advances the row, the column or both.
+/// Ties advance the column, as in CTranslate2.
 pub(crate) fn shortest_path(values: &[f32], rows: usize, columns: usize) -> Vec<(usize, usize)> {
     const BOTH: u8 = 0;
     const ROW: u8 = 1;

@@ -25,7 +25,8 @@ pub(crate) struct Cache {
     free: BinaryHeap<Reverse<Slot>>,
 }
 
-/// Returns the size of a number of slots in bytes, for a decoder of this many layers and this width.
+/// Returns the size of a number of slots in bytes, for a decoder of this many layers and this
+/// width.
 pub(crate) fn slot_bytes(slots: usize, layers: usize, width: usize) -> usize {
     slots.next_multiple_of(BLOCK) * 2 * layers * width * size_of::<f32>()
 }
@@ -75,14 +76,16 @@ impl Cache {
         self.holders.len() - self.free.len()
     }
 
-    /// Returns the offset of a slot's keys in its block. Its values are one half of the block later.
+    /// Returns the offset of a slot's keys in its block. Its values are one half of the block
+    /// later.
     fn offset(&self, layer: usize, slot: Slot) -> usize {
         (layer * BLOCK + slot as usize % BLOCK) * self.width
     }
 
     pub(super) fn store(&mut self, layer: usize, slot: Slot, keys: &[f32], values: &[f32]) {
         let (at, width) = (self.offset(layer, slot), self.width);
-        let (all_keys, all_values) = self.blocks[slot as usize / BLOCK].split_at_mut(self.layers * BLOCK * width);
+        let (all_keys, all_values) =
+            self.blocks[slot as usize / BLOCK].split_at_mut(self.layers * BLOCK * width);
         all_keys[at..at + width].copy_from_slice(keys);
         all_values[at..at + width].copy_from_slice(values);
     }
@@ -99,7 +102,8 @@ impl Cache {
     ) {
         let half = self.layers * BLOCK * self.width;
         let row = |slot: Slot, part: usize| {
-            &self.blocks[slot as usize / BLOCK][part * half + self.offset(layer, slot)..][..self.width]
+            &self.blocks[slot as usize / BLOCK][part * half + self.offset(layer, slot)..]
+                [..self.width]
         };
         let head = self.width / heads;
         let scale = 1.0 / (head as f32).sqrt();
@@ -135,7 +139,10 @@ mod tests {
         cache.release(&slots);
         assert_eq!(cache.used(), 100);
         let more: Vec<Slot> = (0..900).map(|_| cache.take()).collect();
-        assert_eq!((more, bytes(&cache)), ((100..1_000).collect::<Vec<_>>(), slot_bytes(1_000, 2, 32)));
+        assert_eq!(
+            (more, bytes(&cache)),
+            ((100..1_000).collect::<Vec<_>>(), slot_bytes(1_000, 2, 32))
+        );
         cache.release(&(0..1_000).collect::<Vec<_>>());
         assert_eq!(cache.used(), 0);
     }
@@ -153,7 +160,8 @@ mod tests {
         }
         // Equal keys: the mean of the values.
         let mut context = vec![0.0; width];
-        for (layer, slots, expected) in [(0, [0, 64, 199], 263.0 / 3.0), (1, [199, 1, 70], 1_090.0)] {
+        for (layer, slots, expected) in [(0, [0, 64, 199], 263.0 / 3.0), (1, [199, 1, 70], 1_090.0)]
+        {
             cache.attend(layer, &slots, &[1.0; 32], heads, &mut Vec::new(), &mut context);
             assert!(context.iter().all(|value| (value - expected).abs() < 1e-2), "{context:?}");
         }

@@ -7,7 +7,10 @@ use crate::model::Fault;
 use crate::testing::{model, noise, open};
 
 fn size(threads: usize, windows: usize) -> EngineSize {
-    EngineSize { threads: NonZeroUsize::new(threads).unwrap(), windows: NonZeroUsize::new(windows).unwrap() }
+    EngineSize {
+        threads: NonZeroUsize::new(threads).unwrap(),
+        windows: NonZeroUsize::new(windows).unwrap(),
+    }
 }
 
 /// Options under which a recording of any length takes few steps.
@@ -18,8 +21,10 @@ fn short() -> Arc<Options> {
 /// Transcribes recordings of these lengths concurrently.
 fn together(engine: &Engine, lengths: &[usize]) -> Vec<Answer> {
     std::thread::scope(|scope| {
-        let calls: Vec<_> =
-            lengths.iter().map(|&length| scope.spawn(move || engine.transcribe(noise(length), short()))).collect();
+        let calls: Vec<_> = lengths
+            .iter()
+            .map(|&length| scope.spawn(move || engine.transcribe(noise(length), short())))
+            .collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()
     })
 }
@@ -115,7 +120,9 @@ fn passes_and_transcriptions_run_side_by_side() {
     let lengths = [16_000, 30_000, 45_000, 20_000, 60_000];
     std::thread::scope(|scope| {
         let passes: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| (0..8).map(|_| pass(&engine, 20_000).unwrap()).collect::<Vec<_>>()))
+            .map(|_| {
+                scope.spawn(|| (0..8).map(|_| pass(&engine, 20_000).unwrap()).collect::<Vec<_>>())
+            })
             .collect();
         for (answer, length) in together(&engine, &lengths).into_iter().zip(lengths) {
             assert_eq!(answer.unwrap(), expected(length), "{length}");
@@ -133,8 +140,16 @@ fn pass_is_taken_from_a_queue_of_transcriptions_when_all_windows_are_active() {
     let submit = |is_pass: bool| {
         let (answer, _) = sync_channel(1);
         let (continuation, _) = sync_channel(1);
-        let work = if is_pass { Work::Continue(Prefix::default(), continuation) } else { Work::Transcribe(answer) };
-        shared.lock().jobs.push_back(Arc::new(Job { samples: noise(16_000), options: short(), work }));
+        let work = if is_pass {
+            Work::Continue(Prefix::default(), continuation)
+        } else {
+            Work::Transcribe(answer)
+        };
+        shared.lock().jobs.push_back(Arc::new(Job {
+            samples: noise(16_000),
+            options: short(),
+            work,
+        }));
     };
     for is_pass in [false, false, true] {
         submit(is_pass);
@@ -164,7 +179,9 @@ fn panic_in_a_pass_ends_only_this_pass() {
     let engine = faulty(fault, size(1, 2));
     std::thread::scope(|scope| {
         let poison = scope.spawn(|| (0..3).map(|_| pass(&engine, POISON)).collect::<Vec<_>>());
-        for (answer, length) in together(&engine, &[16_000, 30_000, 45_000]).into_iter().zip([16_000, 30_000, 45_000]) {
+        for (answer, length) in
+            together(&engine, &[16_000, 30_000, 45_000]).into_iter().zip([16_000, 30_000, 45_000])
+        {
             assert_eq!(answer.unwrap(), expected(length), "{length}");
         }
         for answer in poison.join().unwrap() {
@@ -198,7 +215,11 @@ fn memory_is_kept_between_passes() {
     let submit = || {
         let (answer, _) = sync_channel(1);
         let work = Work::Continue(Prefix::default(), answer);
-        shared.lock().jobs.push_back(Arc::new(Job { samples: noise(16_000), options: short(), work }));
+        shared.lock().jobs.push_back(Arc::new(Job {
+            samples: noise(16_000),
+            options: short(),
+            work,
+        }));
         shared.changed.notify_all();
     };
     submit();

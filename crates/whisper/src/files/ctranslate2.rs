@@ -1,9 +1,10 @@
 //! The index of CTranslate2's binary model format, version 6.
 //!
-//! Little-endian: version (u32), name of the specification, its revision (u32), number of variables (u32); then for
-//! each variable its name, rank (u8), dimensions (u32 each), element type (u8), size in bytes (u32) and the data; then
-//! the number of aliases (u32) and for each alias its name and its target variable. A string is its length with the
-//! terminating zero (u16), the bytes, and the zero.
+//! Little-endian: version (u32), name of the specification, its revision (u32), number of variables
+//! (u32); then for each variable its name, rank (u8), dimensions (u32 each), element type (u8),
+//! size in bytes (u32) and the data; then the number of aliases (u32) and for each alias its name
+//! and its target variable. A string is its length with the terminating zero (u16), the bytes, and
+//! the zero.
 
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -29,7 +30,9 @@ impl Index {
     pub(crate) fn read(file: &mut (impl Read + Seek), length: u64) -> Result<Self, IndexError> {
         let version = number(file)?;
         if version != VERSION {
-            return Err(IndexError::Unsupported(format!("binary version {version}, expected {VERSION}")));
+            return Err(IndexError::Unsupported(format!(
+                "binary version {version}, expected {VERSION}"
+            )));
         }
         let specification = string(file)?;
         let revision = number(file)?;
@@ -44,7 +47,9 @@ impl Index {
             let (name, entry) = variable(file)?;
             let end = entry.offset + entry.bytes as u64;
             if end > length {
-                return Err(IndexError::Damaged(format!("tensor `{name}` ends at byte {end}, the file at {length}")));
+                return Err(IndexError::Damaged(format!(
+                    "tensor `{name}` ends at byte {end}, the file at {length}"
+                )));
             }
             file.seek(SeekFrom::Start(end))?;
             entries.insert(name, entry);
@@ -72,9 +77,12 @@ fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError
     let name = string(file)?;
     let rank = byte(file)?;
     if rank > MOST_DIMENSIONS {
-        return Err(IndexError::Damaged(format!("tensor `{name}` has more than {MOST_DIMENSIONS} dimensions")));
+        return Err(IndexError::Damaged(format!(
+            "tensor `{name}` has more than {MOST_DIMENSIONS} dimensions"
+        )));
     }
-    let shape = (0..rank).map(|_| Ok(number(file)? as usize)).collect::<Result<Vec<_>, IndexError>>()?;
+    let shape =
+        (0..rank).map(|_| Ok(number(file)? as usize)).collect::<Result<Vec<_>, IndexError>>()?;
     let element = match byte(file)? {
         0 => ElementType::Float32,
         1 => ElementType::Int8,
@@ -82,9 +90,12 @@ fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError
         3 => ElementType::Int32,
         4 => ElementType::Float16,
         5 => ElementType::BFloat16,
-        other => return Err(IndexError::Unsupported(format!("element type {other} of tensor `{name}`"))),
+        other => {
+            return Err(IndexError::Unsupported(format!("element type {other} of tensor `{name}`")));
+        }
     };
-    // Attributes are scalars of these types. Arrays of them are weights quantised to 16 bits, which need their scales.
+    // Attributes are scalars of these types. Arrays of them are weights quantised to 16 bits, which
+    // need their scales.
     if rank > 0 && matches!(element, ElementType::Int16 | ElementType::Int32) {
         return Err(IndexError::Unsupported(format!(
             "tensor `{name}` has {}-bit integers; hint: convert the model with `--quantization int8`",
@@ -94,7 +105,9 @@ fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError
     let bytes = number(file)? as usize;
     let expected = shape.iter().try_fold(element.size(), |size, &extent| size.checked_mul(extent));
     if expected != Some(bytes) {
-        return Err(IndexError::Damaged(format!("tensor `{name}` of shape {shape:?} has {bytes} bytes")));
+        return Err(IndexError::Damaged(format!(
+            "tensor `{name}` of shape {shape:?} has {bytes} bytes"
+        )));
     }
     let offset = file.stream_position()?;
     Ok((name, Entry { shape, element, offset, bytes }))

@@ -56,17 +56,25 @@ impl Index {
     }
 }
 
-fn entry(name: &str, value: serde_json::Value, start: u64, length: u64) -> Result<Entry, IndexError> {
-    let header: Header =
-        serde_json::from_value(value).map_err(|error| IndexError::Damaged(format!("tensor `{name}`: {error}")))?;
+fn entry(
+    name: &str,
+    value: serde_json::Value,
+    start: u64,
+    length: u64,
+) -> Result<Entry, IndexError> {
+    let header: Header = serde_json::from_value(value)
+        .map_err(|error| IndexError::Damaged(format!("tensor `{name}`: {error}")))?;
     let element = match header.dtype.as_str() {
         "F32" => ElementType::Float32,
         "F16" => ElementType::Float16,
         "BF16" => ElementType::BFloat16,
-        other => return Err(IndexError::Unsupported(format!("element type {other} of tensor `{name}`"))),
+        other => {
+            return Err(IndexError::Unsupported(format!("element type {other} of tensor `{name}`")));
+        }
     };
     let [from, to] = header.data_offsets;
-    let bytes = header.shape.iter().try_fold(element.size(), |size, &extent| size.checked_mul(extent));
+    let bytes =
+        header.shape.iter().try_fold(element.size(), |size, &extent| size.checked_mul(extent));
     let fits = from <= to && start.checked_add(to).is_some_and(|end| end <= length);
     match bytes {
         Some(bytes) if fits && to - from == bytes as u64 => {

@@ -67,7 +67,9 @@ fn ctranslate2_files_are_read_by_name_and_alias() {
     }
     assert_eq!(weights.attribute("encoder/num_heads").unwrap(), Some(12));
     assert_eq!(weights.attribute("decoder/num_heads").unwrap(), None);
-    assert!(matches!(weights.tensor("absent"), Err(ModelError::MissingTensor(name)) if name == "absent"));
+    assert!(
+        matches!(weights.tensor("absent"), Err(ModelError::MissingTensor(name)) if name == "absent")
+    );
     // One matrix of two elements as int8, and seven other elements as f32, except for the alias.
     assert_eq!(weights.quantized_bytes(), 2 + 4 * (3 + 2 + 1 + 1));
     assert_eq!(weights.digest().unwrap(), hex::encode(Sha256::digest(example())));
@@ -81,7 +83,10 @@ fn int8_scale_by_which_no_weight_can_be_divided_is_refused() {
             [("a/weight", &[1, 2], 1, &[1, 2]), ("a/weight_scale", &[1], 0, &scale)];
         let weights = open("model.bin", &binary(&variables, ("b/weight", "a/weight"))).unwrap();
         let error = crate::load::Loader(weights).quantized("a/weight", 2, 1).unwrap_err();
-        assert!(matches!(&error, ModelError::NotFinite(name) if name == "a/weight_scale"), "{error}");
+        assert!(
+            matches!(&error, ModelError::NotFinite(name) if name == "a/weight_scale"),
+            "{error}"
+        );
     }
 }
 
@@ -102,7 +107,10 @@ fn other_models_and_versions_are_refused() {
     assert!(refused(bytes).ends_with("binary version 7, expected 6"));
     let mut bytes = example();
     bytes[6] = b'X';
-    assert!(refused(bytes).ends_with("model `XhisperSpec` revision 3, expected `WhisperSpec` revision 3"));
+    assert!(
+        refused(bytes)
+            .ends_with("model `XhisperSpec` revision 3, expected `WhisperSpec` revision 3")
+    );
     let bytes = binary(&[("a", &[3], 0, &[0; 8])], ("b", "a"));
     assert!(refused(bytes).contains("tensor `a` of shape [3] has 8 bytes"));
     let bytes = binary(&[("a", &[], 6, &[0])], ("b", "a"));
@@ -117,13 +125,16 @@ fn weights_of_wide_integers_are_refused() {
     for (element, bits) in [(2, 16), (3, 32)] {
         let data = vec![1; 2 * bits / 8];
         let error =
-            open("model.bin", &binary(&[("a/weight", &[2, 1], element, &data)], ("b", "a/weight"))).unwrap_err();
+            open("model.bin", &binary(&[("a/weight", &[2, 1], element, &data)], ("b", "a/weight")))
+                .unwrap_err();
         assert!(matches!(error, ModelError::Unsupported { .. }), "{error}");
-        let expected =
-            format!("tensor `a/weight` has {bits}-bit integers; hint: convert the model with `--quantization int8`");
+        let expected = format!(
+            "tensor `a/weight` has {bits}-bit integers; hint: convert the model with `--quantization int8`"
+        );
         assert!(error.to_string().ends_with(&expected), "{error}");
     }
-    let attributes: [(&str, &[u32], u8, &[u8]); 2] = [("a", &[], 2, &[3, 0]), ("b", &[], 3, &[4, 0, 0, 0])];
+    let attributes: [(&str, &[u32], u8, &[u8]); 2] =
+        [("a", &[], 2, &[3, 0]), ("b", &[], 3, &[4, 0, 0, 0])];
     let mut weights = open("model.bin", &binary(&attributes, ("c", "a"))).unwrap();
     assert_eq!(["a", "b"].map(|name| weights.attribute(name).unwrap()), [Some(3), Some(4)]);
 }
@@ -138,13 +149,17 @@ fn fused_tensors_are_put_together_from_safetensors() {
         "model.decoder.layers.0.encoder_attn.k_proj.weight": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]},
         "model.decoder.layers.0.encoder_attn.v_proj.weight": {"dtype": "F32", "shape": [1, 2], "data_offsets": [8, 16]},
         "model.decoder.layers.0.encoder_attn.v_proj.bias": {"dtype": "BF16", "shape": [1], "data_offsets": [16, 18]}}"#;
-    let mut data: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let mut data: Vec<u8> =
+        [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|value| value.to_le_bytes()).collect();
     data.extend([0x80, 0x3f]);
     let mut weights = open("model.safetensors", &safetensors(header, &data)).unwrap();
     let name = "decoder/layer_0/attention/linear_1";
     assert!(weights.has(&format!("{name}/weight")));
     let weight = weights.tensor(&format!("{name}/weight")).unwrap();
-    assert_eq!(weight, Tensor { shape: vec![2, 2], values: Values::Float(vec![1.0, 2.0, 3.0, 4.0]) });
+    assert_eq!(
+        weight,
+        Tensor { shape: vec![2, 2], values: Values::Float(vec![1.0, 2.0, 3.0, 4.0]) }
+    );
     // Keys have no bias, which counts as zero.
     let bias = weights.tensor(&format!("{name}/bias")).unwrap();
     assert_eq!(bias, Tensor { shape: vec![2], values: Values::Float(vec![0.0, 1.0]) });
@@ -158,10 +173,19 @@ fn names_of_both_formats_correspond() {
         ("encoder/position_encodings/encodings", "model.encoder.embed_positions.weight"),
         ("decoder/embeddings/weight", "model.decoder.embed_tokens.weight"),
         ("decoder/layer_norm/beta", "model.decoder.layer_norm.bias"),
-        ("decoder/layer_3/attention/layer_norm/gamma", "model.decoder.layers.3.encoder_attn_layer_norm.weight"),
-        ("decoder/layer_3/attention/linear_2/bias", "model.decoder.layers.3.encoder_attn.out_proj.bias"),
+        (
+            "decoder/layer_3/attention/layer_norm/gamma",
+            "model.decoder.layers.3.encoder_attn_layer_norm.weight",
+        ),
+        (
+            "decoder/layer_3/attention/linear_2/bias",
+            "model.decoder.layers.3.encoder_attn.out_proj.bias",
+        ),
         ("encoder/layer_11/ffn/linear_1/weight", "model.encoder.layers.11.fc2.weight"),
-        ("encoder/layer_11/ffn/layer_norm/gamma", "model.encoder.layers.11.final_layer_norm.weight"),
+        (
+            "encoder/layer_11/ffn/layer_norm/gamma",
+            "model.encoder.layers.11.final_layer_norm.weight",
+        ),
     ];
     for (name, expected) in cases {
         assert_eq!(names::parts(name), [Some(expected.to_owned())]);

@@ -1,5 +1,5 @@
-//! The encoder's self-attention: with AMX in three bf16 parts, with AVX-512 VNNI in 16-bit fixed point, and otherwise
-//! in f32.
+//! The encoder's self-attention: with AMX in three bf16 parts, with AVX-512 VNNI in 16-bit fixed
+//! point, and otherwise in f32.
 
 use rten_gemm::{GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;
@@ -46,8 +46,8 @@ trait Packed {
     type Proof: Copy;
     /// Rows that are packed for a product with the matrix.
     type Rows;
-    /// Queries per block: keys, values, scores and packed weights fit into the L2 cache together. A multiple of the
-    /// rows that the kernel multiplies at a time.
+    /// Queries per block: keys, values, scores and packed weights fit into the L2 cache together. A
+    /// multiple of the rows that the kernel multiplies at a time.
     const BLOCK: usize;
 
     /// Creates an empty matrix.
@@ -57,15 +57,27 @@ trait Packed {
     fn rows(proof: Self::Proof) -> Self::Rows;
 
     /// Packs a matrix from slices of its columns.
-    fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]);
+    fn pack_columns<'a>(
+        &mut self,
+        depth: usize,
+        columns: usize,
+        column: impl Fn(usize) -> &'a [f32],
+    );
 
     /// Packs a matrix from slices of its rows.
     fn pack_rows<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]);
 
     /// Packs `count` rows of `depth` values, which it multiplies by `factor`.
-    fn pack<'a>(rows: &mut Self::Rows, count: usize, depth: usize, factor: f32, row: impl Fn(usize) -> &'a [f32]);
+    fn pack<'a>(
+        rows: &mut Self::Rows,
+        count: usize,
+        depth: usize,
+        factor: f32,
+        row: impl Fn(usize) -> &'a [f32],
+    );
 
-    /// Writes products as rows of `out`, which are `stride` values apart. The values between two rows are undefined.
+    /// Writes products as rows of `out`, which are `stride` values apart. The values between two
+    /// rows are undefined.
     fn multiply(&self, rows: &Self::Rows, out: &mut [f32], stride: usize);
 }
 
@@ -85,15 +97,31 @@ macro_rules! packed {
                 <$rows>::new(proof)
             }
 
-            fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) {
+            fn pack_columns<'a>(
+                &mut self,
+                depth: usize,
+                columns: usize,
+                column: impl Fn(usize) -> &'a [f32],
+            ) {
                 <$matrix>::pack_columns(self, depth, columns, column);
             }
 
-            fn pack_rows<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
+            fn pack_rows<'a>(
+                &mut self,
+                depth: usize,
+                columns: usize,
+                row: impl Fn(usize) -> &'a [f32],
+            ) {
                 <$matrix>::pack_rows(self, depth, columns, row);
             }
 
-            fn pack<'a>(rows: &mut $rows, count: usize, depth: usize, factor: f32, row: impl Fn(usize) -> &'a [f32]) {
+            fn pack<'a>(
+                rows: &mut $rows,
+                count: usize,
+                depth: usize,
+                factor: f32,
+                row: impl Fn(usize) -> &'a [f32],
+            ) {
                 rows.pack(count, depth, factor, row);
             }
 
@@ -108,8 +136,8 @@ packed!(Amx, FloatMatrix, FloatRows, 32);
 packed!(Vnni, FixedMatrix, FixedRows, 48);
 
 impl Attention {
-    /// Computes full self-attention: `qkv` contains rows of queries, keys and values, each `width` values wide. Writes
-    /// rows of `width` values to `out`.
+    /// Computes full self-attention: `qkv` contains rows of queries, keys and values, each `width`
+    /// values wide. Writes rows of `width` values to `out`.
     pub(crate) fn forward(
         &mut self,
         gemm: &Gemm,
@@ -120,11 +148,23 @@ impl Attention {
     ) -> Result<(), TranscribeError> {
         match gemm.extension {
             Some(Extension::Amx(amx)) => {
-                self.amx.get_or_insert_with(|| Head::new(amx)).forward(&mut self.block, qkv, width, heads, out);
+                self.amx.get_or_insert_with(|| Head::new(amx)).forward(
+                    &mut self.block,
+                    qkv,
+                    width,
+                    heads,
+                    out,
+                );
                 Ok(())
             }
             Some(Extension::Vnni(vnni)) => {
-                self.vnni.get_or_insert_with(|| Head::new(vnni)).forward(&mut self.block, qkv, width, heads, out);
+                self.vnni.get_or_insert_with(|| Head::new(vnni)).forward(
+                    &mut self.block,
+                    qkv,
+                    width,
+                    heads,
+                    out,
+                );
                 Ok(())
             }
             None => self.block.forward(gemm, qkv, width, heads, out),
@@ -172,7 +212,10 @@ impl Block {
                 gemm.float
                     .gemm(
                         &mut self.context,
-                        GemmInputA::Unpacked(NdTensorView::from_data([block, count], self.scores.as_slice())),
+                        GemmInputA::Unpacked(NdTensorView::from_data(
+                            [block, count],
+                            self.scores.as_slice(),
+                        )),
                         GemmInputB::Packed(&values),
                         GemmOptions::default(),
                     )
@@ -187,11 +230,23 @@ impl Block {
 
 impl<M: Packed> Head<M> {
     fn new(proof: M::Proof) -> Self {
-        Self { queries: M::rows(proof), keys: M::matrix(proof), weights: M::rows(proof), values: M::matrix(proof) }
+        Self {
+            queries: M::rows(proof),
+            keys: M::matrix(proof),
+            weights: M::rows(proof),
+            values: M::matrix(proof),
+        }
     }
 
     /// As [`Attention::forward`].
-    fn forward(&mut self, results: &mut Block, qkv: &[f32], width: usize, heads: usize, out: &mut [f32]) {
+    fn forward(
+        &mut self,
+        results: &mut Block,
+        qkv: &[f32],
+        width: usize,
+        heads: usize,
+        out: &mut [f32],
+    ) {
         let Self { queries, keys, weights, values } = self;
         let Block { scores, context, sums, centered, mean } = results;
         let count = out.len() / width;
@@ -200,9 +255,11 @@ impl<M: Packed> Head<M> {
         // With room up to a multiple of 32 values, tiles need no copy.
         let stride = count.next_multiple_of(32);
         for h in 0..heads {
-            let part = |row: usize, part: usize| &qkv[row * 3 * width + part * width + h * head..][..head];
-            // Fixed point rounds less without the mean. That of the keys adds the same to all scores of a query, which
-            // does not change softmax. That of the values is added to the results.
+            let part =
+                |row: usize, part: usize| &qkv[row * 3 * width + part * width + h * head..][..head];
+            // Fixed point rounds less without the mean. That of the keys adds the same to all
+            // scores of a query, which does not change softmax. That of the values is added to the
+            // results.
             center((0..count).map(|row| part(row, 1)), head, centered, mean);
             keys.pack_columns(head, count, |position| &centered[position * head..][..head]);
             center((0..count).map(|row| part(row, 2)), head, centered, mean);
@@ -215,17 +272,31 @@ impl<M: Packed> Head<M> {
                 M::pack(queries, block, head, alpha, |row| part(start + row, 0));
                 keys.multiply(queries, scores, stride);
                 sums.clear();
-                sums.extend(scores.chunks_exact_mut(stride).map(|row| exp_sum_max(&mut row[..count])));
+                sums.extend(
+                    scores.chunks_exact_mut(stride).map(|row| exp_sum_max(&mut row[..count])),
+                );
                 M::pack(weights, block, count, 1.0, |row| &scores[row * stride..][..count]);
                 values.multiply(weights, context, head);
-                normalize(context, sums, mean, &mut out[start * width..end * width], width, h * head);
+                normalize(
+                    context,
+                    sums,
+                    mean,
+                    &mut out[start * width..end * width],
+                    width,
+                    h * head,
+                );
             }
         }
     }
 }
 
 /// Copies rows of a head to `to`, less their mean.
-fn center<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone, head: usize, to: &mut Vec<f32>, mean: &mut Vec<f32>) {
+fn center<'a>(
+    rows: impl Iterator<Item = &'a [f32]> + Clone,
+    head: usize,
+    to: &mut Vec<f32>,
+    mean: &mut Vec<f32>,
+) {
     mean.clear();
     mean.resize(head, 0.0);
     to.clear();
@@ -249,14 +320,26 @@ fn center<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone, head: usize, to: &m
     );
 }
 
-/// Divides each row of `context` by its sum, adds `mean`, and writes it to the same row of `out`, starting at `column`.
-fn normalize(context: &[f32], sums: &[f32], mean: &[f32], out: &mut [f32], width: usize, column: usize) {
+/// Divides each row of `context` by its sum, adds `mean`, and writes it to the same row of `out`,
+/// starting at `column`.
+fn normalize(
+    context: &[f32],
+    sums: &[f32],
+    mean: &[f32],
+    out: &mut [f32],
+    width: usize,
+    column: usize,
+) {
     vectorized(
         #[inline(always)]
         || {
-            for ((context, sum), out) in context.chunks_exact(mean.len()).zip(sums).zip(out.chunks_exact_mut(width)) {
+            for ((context, sum), out) in
+                context.chunks_exact(mean.len()).zip(sums).zip(out.chunks_exact_mut(width))
+            {
                 let scale = 1.0 / sum;
-                for ((to, from), mean) in out[column..column + mean.len()].iter_mut().zip(context).zip(mean) {
+                for ((to, from), mean) in
+                    out[column..column + mean.len()].iter_mut().zip(context).zip(mean)
+                {
                     *to = from * scale + mean;
                 }
             }

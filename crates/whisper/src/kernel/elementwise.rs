@@ -5,7 +5,8 @@ use super::vectorized;
 /// Lanes of independent partial sums, so that a reduction compiles to vector instructions.
 const LANES: usize = 16;
 
-/// Computes e^x for x ≤ 88 with a relative error below 2e-7. Below -87, returns e^-87, which is about 2e-38.
+/// Computes e^x for x ≤ 88 with a relative error below 2e-7. Below -87, returns e^-87, which is
+/// about 2e-38.
 ///
 /// Every CPU for which this module is vectorised has fused multiply-add.
 #[inline(always)]
@@ -119,7 +120,8 @@ pub(crate) fn layer_norm(from: &[f32], gamma: &[f32], beta: &[f32], to: &mut [f3
     );
 }
 
-/// Replaces each value with e^(value - max) and returns the sum of the results; 0 for an empty slice.
+/// Replaces each value with e^(value - max) and returns the sum of the results; 0 for an empty
+/// slice.
 pub(crate) fn exp_sum_max(values: &mut [f32]) -> f32 {
     vectorized(
         #[inline(always)]
@@ -178,9 +180,16 @@ pub(crate) fn log_sum_exp(values: &[f32]) -> (f32, f32) {
     )
 }
 
-/// Computes dot products of each head of `width` values: `out[h · stride] = scale · Σ a[h · width + i] · b[h · width +
-/// i]`.
-pub(crate) fn dot_heads(a: &[f32], b: &[f32], width: usize, scale: f32, out: &mut [f32], stride: usize) {
+/// Computes dot products of each head of `width` values: `out[h · stride] = scale · Σ a[h · width +
+/// i] · b[h · width + i]`.
+pub(crate) fn dot_heads(
+    a: &[f32],
+    b: &[f32],
+    width: usize,
+    scale: f32,
+    out: &mut [f32],
+    stride: usize,
+) {
     vectorized(
         #[inline(always)]
         || {
@@ -198,11 +207,19 @@ pub(crate) fn dot_heads(a: &[f32], b: &[f32], width: usize, scale: f32, out: &mu
 }
 
 /// Adds scaled heads: `to[h · width + i] += factors[h · stride] · from[h · width + i]`.
-pub(crate) fn accumulate(factors: &[f32], stride: usize, from: &[f32], width: usize, to: &mut [f32]) {
+pub(crate) fn accumulate(
+    factors: &[f32],
+    stride: usize,
+    from: &[f32],
+    width: usize,
+    to: &mut [f32],
+) {
     vectorized(
         #[inline(always)]
         || {
-            for (h, (to, from)) in to.chunks_exact_mut(width).zip(from.chunks_exact(width)).enumerate() {
+            for (h, (to, from)) in
+                to.chunks_exact_mut(width).zip(from.chunks_exact(width)).enumerate()
+            {
                 let factor = factors[h * stride];
                 for (to, from) in to.iter_mut().zip(from) {
                     *to = factor.mul_add(*from, *to);
@@ -212,8 +229,8 @@ pub(crate) fn accumulate(factors: &[f32], stride: usize, from: &[f32], width: us
     );
 }
 
-/// Computes the running median over seven values; the ends are mirrored without repetition. Slices shorter than four
-/// values are copied.
+/// Computes the running median over seven values; the ends are mirrored without repetition. Slices
+/// shorter than four values are copied.
 pub(crate) fn median(from: &[f32], to: &mut [f32]) {
     const WIDTH: usize = 7;
     const RANK: usize = WIDTH / 2;
@@ -244,8 +261,21 @@ pub(crate) fn median(from: &[f32], to: &mut [f32]) {
     );
 }
 
-const MEDIAN_OF_SEVEN: [(usize, usize); 13] =
-    [(0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4)];
+const MEDIAN_OF_SEVEN: [(usize, usize); 13] = [
+    (0, 5),
+    (0, 3),
+    (1, 6),
+    (2, 4),
+    (0, 1),
+    (3, 5),
+    (2, 6),
+    (2, 3),
+    (3, 6),
+    (4, 5),
+    (1, 4),
+    (1, 3),
+    (3, 4),
+];
 
 #[cfg(test)]
 pub(super) fn erf_for_tests(x: f32) -> f32 {

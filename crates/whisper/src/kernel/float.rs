@@ -43,14 +43,23 @@ impl FloatLinear {
     }
 
     /// Computes y = x · Wᵀ + b for rows of `x` that begin `step` values apart, and may overlap.
-    pub(crate) fn forward(&self, gemm: &Gemm, x: &[f32], step: usize, y: &mut [f32]) -> Result<(), TranscribeError> {
+    pub(crate) fn forward(
+        &self,
+        gemm: &Gemm,
+        x: &[f32],
+        step: usize,
+        y: &mut [f32],
+    ) -> Result<(), TranscribeError> {
         let (inputs, outputs) = (self.inputs, self.outputs());
         let count = y.len() / outputs;
         match &self.weight {
             Weight::Rten(weight) => {
                 let rows = NdTensorView::from_slice_with_strides([count, inputs], x, [step, 1])
                     .map_err(|error| TranscribeError::Product(error.to_string()))?;
-                let options = GemmOptions { bias: Some(BiasVector::Row(&self.bias)), ..GemmOptions::default() };
+                let options = GemmOptions {
+                    bias: Some(BiasVector::Row(&self.bias)),
+                    ..GemmOptions::default()
+                };
                 gemm.float
                     .gemm(y, GemmInputA::Unpacked(rows), GemmInputB::Packed(weight), options)
                     .map_err(|error| TranscribeError::Product(error.to_string()))

@@ -1,9 +1,9 @@
 //! Linear layers with int8 weights.
 //!
-//! The scheme is CTranslate2's `compute_type="int8"`: weights have one scale per output channel, 127 / max|w|;
-//! activations are quantised per row at run time in the same way; both are rounded to the nearest integer, ties to
-//! even. The product is exact in 32-bit integers. Activations are stored as unsigned bytes with the zero point 128,
-//! which yields the same products.
+//! The scheme is CTranslate2's `compute_type="int8"`: weights have one scale per output channel,
+//! 127 / max|w|; activations are quantised per row at run time in the same way; both are rounded to
+//! the nearest integer, ties to even. The product is exact in 32-bit integers. Activations are
+//! stored as unsigned bytes with the zero point 128, which yields the same products.
 
 use std::ops::Range;
 
@@ -18,8 +18,8 @@ use crate::TranscribeError;
 
 /// Rows per block of 32-bit products, small enough for the L2 cache.
 const BLOCK: usize = 96;
-/// Columns per block of products of packed weights, so that the products are dequantised while they are in the cache.
-/// The weights are read in order for any number of columns.
+/// Columns per block of products of packed weights, so that the products are dequantised while they
+/// are in the cache. The weights are read in order for any number of columns.
 const COLUMNS: usize = 256;
 const ZERO: u8 = 128;
 
@@ -57,8 +57,8 @@ impl Gemm {
         Self { int8: GemmExecutor::new(), float: GemmExecutor::new(), extension }
     }
 
-    /// Returns the names of the kernels selected for this CPU: int8, whose results no extension changes, f32, and that
-    /// of the attention where an extension computes it.
+    /// Returns the names of the kernels selected for this CPU: int8, whose results no extension
+    /// changes, f32, and that of the attention where an extension computes it.
     pub(crate) fn kernel_name(&self) -> String {
         let (int8, float) = (self.int8.kernel_name(), self.float.kernel_name());
         match self.extension {
@@ -145,8 +145,8 @@ pub(crate) struct Scratch {
     vnni_rows: taonet_avx512::Int8Rows,
 }
 
-/// Quantises weights as CTranslate2 does, by rows of `inputs` values. Returns the integers, and the quantisation step
-/// of each row.
+/// Quantises weights as CTranslate2 does, by rows of `inputs` values. Returns the integers, and the
+/// quantisation step of each row.
 pub(crate) fn quantize_weights(weights: &[f32], inputs: usize) -> (Vec<i8>, Vec<f32>) {
     let mut values = vec![0; weights.len()];
     let mut steps = Vec::with_capacity(weights.len() / inputs.max(1));
@@ -162,7 +162,13 @@ pub(crate) fn quantize_weights(weights: &[f32], inputs: usize) -> (Vec<i8>, Vec<
 
 impl Linear {
     /// Packs quantised weights `[outputs][inputs]`. An empty bias counts as zero.
-    pub(crate) fn new(gemm: &Gemm, values: &[i8], inputs: usize, steps: Vec<f32>, mut bias: Vec<f32>) -> Self {
+    pub(crate) fn new(
+        gemm: &Gemm,
+        values: &[i8],
+        inputs: usize,
+        steps: Vec<f32>,
+        mut bias: Vec<f32>,
+    ) -> Self {
         let outputs = steps.len();
         bias.resize(outputs, 0.0);
         let may_saturate = gemm.int8.may_saturate();
@@ -206,15 +212,27 @@ impl Linear {
                 }
                 Weight::Amx(weight) => {
                     scratch.amx_rows.pack(values, width);
-                    self.by_columns(&mut scratch.products, steps, y, epilogue, |columns, products| {
-                        weight.multiply(&scratch.amx_rows, columns, products);
-                    });
+                    self.by_columns(
+                        &mut scratch.products,
+                        steps,
+                        y,
+                        epilogue,
+                        |columns, products| {
+                            weight.multiply(&scratch.amx_rows, columns, products);
+                        },
+                    );
                 }
                 Weight::Vnni(weight) => {
                     scratch.vnni_rows.pack(values, width);
-                    self.by_columns(&mut scratch.products, steps, y, epilogue, |columns, products| {
-                        weight.multiply(&scratch.vnni_rows, columns, products);
-                    });
+                    self.by_columns(
+                        &mut scratch.products,
+                        steps,
+                        y,
+                        epilogue,
+                        |columns, products| {
+                            weight.multiply(&scratch.vnni_rows, columns, products);
+                        },
+                    );
                 }
             }
         }
@@ -239,9 +257,9 @@ impl Linear {
         }
     }
 
-    /// Computes the integer products of up to a block of rows. Some kernels add two products in 16 bits, where 255 ·
-    /// 127 · 2 overflows. For these kernels, the activations are split into two halves of at most 128, since 128 · 127
-    /// · 2 fits.
+    /// Computes the integer products of up to a block of rows. Some kernels add two products in 16
+    /// bits, where 255 · 127 · 2 overflows. For these kernels, the activations are split into two
+    /// halves of at most 128, since 128 · 127 · 2 fits.
     fn products(
         &self,
         gemm: &Gemm,
@@ -265,12 +283,20 @@ impl Linear {
     }
 
     /// Writes the outputs `columns` of rows, whose products are in `products`.
-    fn dequantize(&self, products: &[i32], rows: &[f32], y: &mut [f32], columns: Range<usize>, epilogue: Epilogue) {
+    fn dequantize(
+        &self,
+        products: &[i32],
+        rows: &[f32],
+        y: &mut [f32],
+        columns: Range<usize>,
+        epilogue: Epilogue,
+    ) {
         let (steps, bias) = (&self.steps[columns.clone()], &self.bias[columns.clone()]);
         vectorized(
             #[inline(always)]
             || {
-                let pairs = products.chunks_exact(columns.len()).zip(y.chunks_exact_mut(self.outputs()));
+                let pairs =
+                    products.chunks_exact(columns.len()).zip(y.chunks_exact_mut(self.outputs()));
                 for ((products, y), row) in pairs.zip(rows) {
                     let y = &mut y[columns.clone()];
                     let columns = products.iter().zip(steps).zip(bias);

@@ -1,7 +1,8 @@
 //! Products of a few f32 rows with an f16 matrix, for cross-attention in the decoder.
 //!
-//! At each step the few beams of a window read all of its keys and values. Memory bandwidth is the bottleneck, so keys
-//! and values are stored as f16. Panels of 32 columns let one pass read memory in order.
+//! At each step the few beams of a window read all of its keys and values. Memory bandwidth is the
+//! bottleneck, so keys and values are stored as f16. Panels of 32 columns let one pass read memory
+//! in order.
 
 use rten_simd::ops::{BitOps, Extend, NarrowSaturate, NumOps};
 use rten_simd::{Isa, SimdOp, f16};
@@ -9,8 +10,8 @@ use rten_simd::{Isa, SimdOp, f16};
 /// Columns per panel.
 pub(crate) const PANEL: usize = 32;
 
-/// A matrix of `depth` rows in panels of 32 columns, f16: `[panel][row][column]`. Later calls of the pack functions reuse
-/// the memory.
+/// A matrix of `depth` rows in panels of 32 columns, f16: `[panel][row][column]`. Later calls of
+/// the pack functions reuse the memory.
 #[derive(Default)]
 pub(crate) struct Panels {
     values: Vec<f16>,
@@ -19,7 +20,12 @@ pub(crate) struct Panels {
 
 impl Panels {
     /// Packs a matrix from slices of its rows; missing columns of the last panel are zero.
-    pub(crate) fn pack_rows<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
+    pub(crate) fn pack_rows<'a>(
+        &mut self,
+        depth: usize,
+        columns: usize,
+        row: impl Fn(usize) -> &'a [f32],
+    ) {
         self.resize(depth, columns);
         let mut block = [0.0; PANEL];
         for (panel, values) in self.values.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
@@ -34,9 +40,15 @@ impl Panels {
     }
 
     /// Packs a matrix from slices of its columns; missing columns of the last panel are zero.
-    pub(crate) fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) {
+    pub(crate) fn pack_columns<'a>(
+        &mut self,
+        depth: usize,
+        columns: usize,
+        column: impl Fn(usize) -> &'a [f32],
+    ) {
         self.resize(depth, columns);
-        // A panel is transposed in a block that fits into the L1 cache, because the columns are far apart.
+        // A panel is transposed in a block that fits into the L1 cache, because the columns are far
+        // apart.
         let mut block = vec![[0.0; PANEL]; depth];
         for (panel, values) in self.values.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
             let first = panel * PANEL;
@@ -83,9 +95,15 @@ impl SimdOp for Narrow<'_> {
     }
 }
 
-/// Computes `out[r][panel · 32 + j] = Σ_i rows[r][i] · panels[panel][i][j]` for rows `stride` apart; `out`'s rows are
-/// `out_stride` apart, a multiple of 32.
-pub(crate) fn panel_product(rows: &[f32], stride: usize, panels: &Panels, out: &mut [f32], out_stride: usize) {
+/// Computes `out[r][panel · 32 + j] = Σ_i rows[r][i] · panels[panel][i][j]` for rows `stride`
+/// apart; `out`'s rows are `out_stride` apart, a multiple of 32.
+pub(crate) fn panel_product(
+    rows: &[f32],
+    stride: usize,
+    panels: &Panels,
+    out: &mut [f32],
+    out_stride: usize,
+) {
     let count = rows.len().div_ceil(stride);
     let mut first = 0;
     while first < count {
@@ -110,7 +128,12 @@ struct Product<'a, const R: usize> {
 }
 
 impl<'a, const R: usize> Product<'a, R> {
-    fn new((rows, out): (&'a [f32], &'a mut [f32]), stride: usize, panels: &'a Panels, out_stride: usize) -> Self {
+    fn new(
+        (rows, out): (&'a [f32], &'a mut [f32]),
+        stride: usize,
+        panels: &'a Panels,
+        out_stride: usize,
+    ) -> Self {
         let rows = std::array::from_fn(|r| &rows[r * stride..r * stride + panels.depth]);
         Self { rows, panels, out, out_stride }
     }

@@ -20,7 +20,8 @@ fn values(count: usize, seed: u32) -> Vec<f32> {
 fn linear_layers_compute_with_rounded_weights_and_activations() {
     let (inputs, outputs, rows) = (96, 80, 131);
     let gemm = Gemm::default();
-    let (weights, x, bias) = (values(inputs * outputs, 1), values(rows * inputs, 2), values(outputs, 3));
+    let (weights, x, bias) =
+        (values(inputs * outputs, 1), values(rows * inputs, 2), values(outputs, 3));
     let (integers, steps) = quantize_weights(&weights, inputs);
     let layer = Linear::new(&gemm, &integers, inputs, steps.clone(), bias.clone());
     let mut quantized = Quantized::default();
@@ -29,7 +30,8 @@ fn linear_layers_compute_with_rounded_weights_and_activations() {
     layer.forward(&gemm, &mut Scratch::default(), &quantized, &mut y, Epilogue::Add).unwrap();
     for (row, y) in x.chunks(inputs).zip(y.chunks(outputs)) {
         let scale = 127.0 / row.iter().map(|value| value.abs()).fold(0.0, f32::max);
-        let row: Vec<i32> = row.iter().map(|value| (value * scale).round_ties_even() as i32).collect();
+        let row: Vec<i32> =
+            row.iter().map(|value| (value * scale).round_ties_even() as i32).collect();
         for (o, y) in y.iter().enumerate() {
             let weights = &integers[o * inputs..(o + 1) * inputs];
             let product: i32 = row.iter().zip(weights).map(|(x, w)| x * i32::from(*w)).sum();
@@ -44,7 +46,8 @@ fn linear_layers_compute_with_rounded_weights_and_activations() {
 fn kernels_that_may_saturate_give_the_same_integers() {
     let (inputs, outputs, rows) = (96, 64, 100);
     let gemm = Gemm::new(None);
-    let extremes: Vec<i8> = (0..inputs * outputs).map(|i| if (i / inputs) % 2 == 0 { 127 } else { -127 }).collect();
+    let extremes: Vec<i8> =
+        (0..inputs * outputs).map(|i| if (i / inputs) % 2 == 0 { 127 } else { -127 }).collect();
     let (integers, _) = quantize_weights(&values(inputs * outputs, 12), inputs);
     for weights in [extremes, integers] {
         let mut layer = Linear::new(&gemm, &weights, inputs, vec![1.0; outputs], Vec::new());
@@ -54,7 +57,9 @@ fn kernels_that_may_saturate_give_the_same_integers() {
             let mut products = |may_saturate| {
                 layer.may_saturate = may_saturate;
                 let mut y = vec![0.0; rows * outputs];
-                layer.forward(&gemm, &mut Scratch::default(), &quantized, &mut y, Epilogue::Store).unwrap();
+                layer
+                    .forward(&gemm, &mut Scratch::default(), &quantized, &mut y, Epilogue::Store)
+                    .unwrap();
                 // Exact: the products are below 2^24.
                 for (row, y) in x.chunks(inputs).zip(y.chunks_mut(outputs)) {
                     let scale = 127.0 / row.iter().map(|value| value.abs()).fold(0.0, f32::max);
@@ -67,9 +72,11 @@ fn kernels_that_may_saturate_give_the_same_integers() {
             let split = products(true);
             for (row, y) in x.chunks(inputs).zip(split.chunks(outputs)) {
                 let scale = 127.0 / row.iter().map(|value| value.abs()).fold(0.0, f32::max);
-                let row: Vec<i32> = row.iter().map(|value| (value * scale).round_ties_even() as i32).collect();
+                let row: Vec<i32> =
+                    row.iter().map(|value| (value * scale).round_ties_even() as i32).collect();
                 for (weights, y) in weights.chunks(inputs).zip(y) {
-                    let expected: i32 = row.iter().zip(weights).map(|(x, w)| x * i32::from(*w)).sum();
+                    let expected: i32 =
+                        row.iter().zip(weights).map(|(x, w)| x * i32::from(*w)).sum();
                     assert_eq!(*y, expected as f32);
                 }
             }
@@ -89,7 +96,8 @@ fn kernels() -> [Gemm; 3] {
 #[test]
 fn extensions_give_the_same_outputs_to_the_bit() {
     for (inputs, outputs, rows) in [(96, 80, 131), (768, 300, 5), (100, 51, 30), (64, 32, 1)] {
-        let (weights, x, bias) = (values(inputs * outputs, 14), values(rows * inputs, 15), values(outputs, 16));
+        let (weights, x, bias) =
+            (values(inputs * outputs, 14), values(rows * inputs, 15), values(outputs, 16));
         let (integers, steps) = quantize_weights(&weights, inputs);
         let mut quantized = Quantized::default();
         quantized.quantize(&x, inputs);
@@ -97,7 +105,9 @@ fn extensions_give_the_same_outputs_to_the_bit() {
             let outputs = kernels().map(|gemm| {
                 let layer = Linear::new(&gemm, &integers, inputs, steps.clone(), bias.clone());
                 let mut y = values(rows * outputs, 17);
-                layer.forward(&gemm, &mut Scratch::default(), &quantized, &mut y, epilogue).unwrap();
+                layer
+                    .forward(&gemm, &mut Scratch::default(), &quantized, &mut y, epilogue)
+                    .unwrap();
                 y
             });
             assert!(outputs.iter().all(|y| *y == outputs[0]), "{rows} {inputs}");
@@ -121,14 +131,19 @@ fn panels_multiply_as_a_matrix_does() {
         panels.pack_rows(depth, columns, |i| &b[i * columns..][..columns]);
         let mut out = vec![0.0; rows * out_stride];
         panel_product(&a, stride, &panels, &mut out, out_stride);
-        let turned: Vec<f32> = (0..columns * depth).map(|k| b[k % depth * columns + k / depth]).collect();
+        let turned: Vec<f32> =
+            (0..columns * depth).map(|k| b[k % depth * columns + k / depth]).collect();
         panels.pack_columns(depth, columns, |j| &turned[j * depth..][..depth]);
         let mut again = vec![0.0; rows * out_stride];
         panel_product(&a, stride, &panels, &mut again, out_stride);
-        assert!(out == again, "{rows} {depth} {columns}: pack_rows and pack_columns yield different matrices");
+        assert!(
+            out == again,
+            "{rows} {depth} {columns}: pack_rows and pack_columns yield different matrices"
+        );
         for r in 0..rows {
             for j in 0..columns {
-                let expected: f32 = (0..depth).map(|i| a[r * stride + i] * b[i * columns + j]).sum();
+                let expected: f32 =
+                    (0..depth).map(|i| a[r * stride + i] * b[i * columns + j]).sum();
                 assert!(
                     (out[r * out_stride + j] - expected).abs() < 5e-3,
                     "{rows} {depth} {columns}: row {r} column {j}"
@@ -152,7 +167,8 @@ fn the_maximum_is_that_of_all_values() {
         assert_eq!(max(&x), f32::NEG_INFINITY, "{count}");
     }
     let x = values(40, 11);
-    let with_nan: Vec<f32> = [f32::NAN; 3].into_iter().chain(x.iter().copied()).chain([f32::NAN; 20]).collect();
+    let with_nan: Vec<f32> =
+        [f32::NAN; 3].into_iter().chain(x.iter().copied()).chain([f32::NAN; 20]).collect();
     assert_eq!(max(&with_nan), max(&x), "NaN is ignored");
 }
 
@@ -167,7 +183,10 @@ fn softmax_sums_to_one_and_keeps_the_order() {
         assert!((f64::from(total) - (sum.ln() + f64::from(max))).abs() < 1e-3 && greatest == max);
         softmax(&mut x);
         for (value, expected) in x.iter().zip(&expected) {
-            assert!((f64::from(*value) - expected).abs() < 1e-6 + 1e-5 * expected, "{value} {expected}");
+            assert!(
+                (f64::from(*value) - expected).abs() < 1e-6 + 1e-5 * expected,
+                "{value} {expected}"
+            );
         }
     }
 }
@@ -182,7 +201,9 @@ fn forbidden_values_get_no_weight() {
 #[test]
 fn the_error_function_has_its_known_values() {
     // Abramowitz and Stegun, table 7.1.
-    for (x, expected) in [(0.0, 0.0), (0.5, 0.520_499_9), (1.0, 0.842_700_8), (-2.0, -0.995_322_3), (4.0, 1.0)] {
+    for (x, expected) in
+        [(0.0, 0.0), (0.5, 0.520_499_9), (1.0, 0.842_700_8), (-2.0, -0.995_322_3), (4.0, 1.0)]
+    {
         assert!((erf(x) - expected).abs() < 5e-7, "{x}");
     }
 }
@@ -229,22 +250,34 @@ fn self_attention_weighs_values_by_softmax() {
     let (count, width, heads) = (1_500, 128, 2);
     for factor in [1.0, 10.0, 100.0] {
         let mut qkv = values(count * 3 * width, 9);
-        qkv.chunks_mut(3 * width).for_each(|row| row[..width].iter_mut().for_each(|query| *query *= factor));
-        let row = |i: usize, part: usize, h: usize| &qkv[i * 3 * width + part * width + h * 64..][..64];
+        qkv.chunks_mut(3 * width)
+            .for_each(|row| row[..width].iter_mut().for_each(|query| *query *= factor));
+        let row =
+            |i: usize, part: usize, h: usize| &qkv[i * 3 * width + part * width + h * 64..][..64];
         for gemm in kernels() {
             let most = if matches!(gemm.extension, Some(Extension::Vnni(_))) { 5e-4 } else { 1e-5 };
             let mut out = vec![0.0; count * width];
             Attention::default().forward(&gemm, &qkv, width, heads, &mut out).unwrap();
             for (i, h) in [(0, 0), (77, 1), (1_499, 0)] {
                 let scores = (0..count).map(|j| {
-                    row(i, 0, h).iter().zip(row(j, 1, h)).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>() / 8.0
+                    row(i, 0, h)
+                        .iter()
+                        .zip(row(j, 1, h))
+                        .map(|(q, k)| f64::from(*q) * f64::from(*k))
+                        .sum::<f64>()
+                        / 8.0
                 });
                 let weights: Vec<f64> = scores.map(f64::exp).collect();
                 let sum: f64 = weights.iter().sum();
                 for d in 0..64 {
-                    let expected: f64 = (0..count).map(|j| weights[j] / sum * f64::from(row(j, 2, h)[d])).sum();
+                    let expected: f64 =
+                        (0..count).map(|j| weights[j] / sum * f64::from(row(j, 2, h)[d])).sum();
                     let difference = (f64::from(out[i * width + h * 64 + d]) - expected).abs();
-                    assert!(difference < most, "{}, queries times {factor}: {difference} apart", gemm.kernel_name());
+                    assert!(
+                        difference < most,
+                        "{}, queries times {factor}: {difference} apart",
+                        gemm.kernel_name()
+                    );
                 }
             }
         }

@@ -3,7 +3,9 @@
 use super::*;
 
 fn sine(hertz: f32, amplitude: f32, count: usize) -> Vec<f32> {
-    (0..count).map(|i| amplitude * (std::f32::consts::TAU * hertz * i as f32 / 16_000.0).sin()).collect()
+    (0..count)
+        .map(|i| amplitude * (std::f32::consts::TAU * hertz * i as f32 / 16_000.0).sin())
+        .collect()
 }
 
 fn at(features: &Features, band: usize, frame: usize) -> f32 {
@@ -15,12 +17,22 @@ fn features_have_the_values_of_faster_whisper() {
     // utt00 of vectors/speech; values printed by faster-whisper 1.2.1.
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/speech/utt00.wav");
     let bytes = std::fs::read(path).unwrap();
-    let samples: Vec<f32> =
-        bytes[44..].as_chunks::<2>().0.iter().map(|s| f32::from(i16::from_le_bytes(*s)) / 32768.0).collect();
+    let samples: Vec<f32> = bytes[44..]
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .map(|s| f32::from(i16::from_le_bytes(*s)) / 32768.0)
+        .collect();
     let cases = [
         (
             80,
-            [(0, 0, -0.77709), (1, 10, 0.856_448), (5, 57, 0.724_491), (17, 100, 1.045_928), (33, 141, 0.339_349)],
+            [
+                (0, 0, -0.77709),
+                (1, 10, 0.856_448),
+                (5, 57, 0.724_491),
+                (17, 100, 1.045_928),
+                (33, 141, 0.339_349),
+            ],
             [
                 (40, 3, -0.062_301),
                 (60, 200, 0.597_79),
@@ -31,7 +43,13 @@ fn features_have_the_values_of_faster_whisper() {
         ),
         (
             128,
-            [(0, 0, -0.728_02), (1, 10, 0.583_751), (5, 57, 0.491_675), (17, 100, 0.753_178), (33, 141, 0.557_357)],
+            [
+                (0, 0, -0.728_02),
+                (1, 10, 0.583_751),
+                (5, 57, 0.491_675),
+                (17, 100, 0.753_178),
+                (33, 141, 0.557_357),
+            ],
             [
                 (40, 3, 0.192_272),
                 (60, 200, 0.830_059),
@@ -46,19 +64,25 @@ fn features_have_the_values_of_faster_whisper() {
         assert_eq!(features.frames(), 379);
         for (band, frame, expected) in first.into_iter().chain(second) {
             let found = at(&features, band, frame);
-            assert!((found - expected).abs() < 1e-5, "{bands} bands, band {band}, frame {frame}: {found} {expected}");
+            assert!(
+                (found - expected).abs() < 1e-5,
+                "{bands} bands, band {band}, frame {frame}: {found} {expected}"
+            );
         }
     }
 }
 
 #[test]
 fn tones_are_loudest_in_their_band() {
-    for (bands, tones) in
-        [(80, [(100.0, 2), (1000.0, 26), (4000.0, 62)]), (128, [(100.0, 4), (1000.0, 42), (4000.0, 99)])]
-    {
+    for (bands, tones) in [
+        (80, [(100.0, 2), (1000.0, 26), (4000.0, 62)]),
+        (128, [(100.0, 4), (1000.0, 42), (4000.0, 99)]),
+    ] {
         for (hertz, expected) in tones {
             let features = LogMel::new(bands).features(&sine(hertz, 1.0, 16_000));
-            let loudest = (0..bands).max_by(|&a, &b| at(&features, a, 50).total_cmp(&at(&features, b, 50))).unwrap();
+            let loudest = (0..bands)
+                .max_by(|&a, &b| at(&features, a, 50).total_cmp(&at(&features, b, 50)))
+                .unwrap();
             assert_eq!(loudest, expected, "{hertz} Hz in {bands} bands");
         }
     }
@@ -67,7 +91,8 @@ fn tones_are_loudest_in_their_band() {
 #[test]
 fn ten_times_the_amplitude_is_half_a_unit_louder() {
     let log_mel = LogMel::new(80);
-    let (quiet, loud) = (log_mel.features(&sine(700.0, 0.01, 8000)), log_mel.features(&sine(700.0, 0.1, 8000)));
+    let (quiet, loud) =
+        (log_mel.features(&sine(700.0, 0.01, 8000)), log_mel.features(&sine(700.0, 0.1, 8000)));
     for (quiet, loud) in quiet.values().iter().zip(loud.values()) {
         assert!((loud - quiet - 0.5).abs() < 1e-3, "{quiet} {loud}");
     }
@@ -105,7 +130,11 @@ fn silence_and_broken_samples_have_the_least_value() {
 #[test]
 fn a_frame_more_than_the_recording_has() {
     for (samples, frames) in [(0, 1), (1, 1), (159, 1), (160, 2), (480_000, 3001)] {
-        assert_eq!(LogMel::new(80).features(&vec![0.1; samples]).frames(), frames, "{samples} samples");
+        assert_eq!(
+            LogMel::new(80).features(&vec![0.1; samples]).frames(),
+            frames,
+            "{samples} samples"
+        );
     }
 }
 

@@ -30,7 +30,8 @@ fn edit(folder: &Path, name: &str, change: impl FnOnce(&mut Value)) {
 /// Writes a vocabulary file that matches the tokenizer, except for one token.
 fn write_vocabulary(folder: &Path, id: u32, token: &str) {
     let tokenizer = Tokenizer::from_file(folder.join("tokenizer.json")).unwrap();
-    let mut tokens: Vec<_> = (0..EMBEDDINGS as u32).map(|id| tokenizer.id_to_token(id).unwrap()).collect();
+    let mut tokens: Vec<_> =
+        (0..EMBEDDINGS as u32).map(|id| tokenizer.id_to_token(id).unwrap()).collect();
     token.clone_into(&mut tokens[id as usize]);
     std::fs::write(folder.join("vocabulary.json"), json!(tokens).to_string()).unwrap();
 }
@@ -38,7 +39,10 @@ fn write_vocabulary(folder: &Path, id: u32, token: &str) {
 #[test]
 fn a_context_that_is_too_short_is_refused() {
     let error = refused(|folder| write_shape(folder, EMBEDDINGS, CONTEXT - 1));
-    assert!(error.ends_with("the decoder has a context of 447 tokens, expected at least 448"), "{error}");
+    assert!(
+        error.ends_with("the decoder has a context of 447 tokens, expected at least 448"),
+        "{error}"
+    );
     assert_eq!(refused(|folder| write_shape(folder, EMBEDDINGS, CONTEXT + 1)), "");
 }
 
@@ -47,19 +51,41 @@ fn tokens_without_an_embedding_are_refused() {
     let error = refused(|folder| write_shape(folder, EMBEDDINGS - 1, CONTEXT));
     assert_eq!(error, "token `<|30.00|>` has the ID 1811, but the weights have 1811 embeddings");
     let error = refused(|folder| write_shape(folder, PREVIOUS as usize, CONTEXT));
-    assert_eq!(error, "token `<|startofprev|>` has the ID 308, but the weights have 308 embeddings");
-    let error = refused(|folder| edit(folder, "config.json", |config| config["lang_ids"] = json!([302, 4000])));
-    assert_eq!(error, "token `language 4000` has the ID 4000, but the weights have 1812 embeddings");
+    assert_eq!(
+        error,
+        "token `<|startofprev|>` has the ID 308, but the weights have 308 embeddings"
+    );
+    let error = refused(|folder| {
+        edit(folder, "config.json", |config| config["lang_ids"] = json!([302, 4000]))
+    });
+    assert_eq!(
+        error,
+        "token `language 4000` has the ID 4000, but the weights have 1812 embeddings"
+    );
 }
 
 #[test]
 fn a_tokenizer_of_another_vocabulary_is_refused() {
-    assert_eq!(refused(|folder| write_vocabulary(folder, 256, "Ġaa")), "", "the vocabularies are equal");
+    assert_eq!(
+        refused(|folder| write_vocabulary(folder, 256, "Ġaa")),
+        "",
+        "the vocabularies are equal"
+    );
     let error = refused(|folder| write_vocabulary(folder, 256, "Ġba"));
-    assert!(error.starts_with("token 256 is `Ġaa` in tokenizer.json and `Ġba` in the vocabulary file"), "{error}");
+    assert!(
+        error.starts_with("token 256 is `Ġaa` in tokenizer.json and `Ġba` in the vocabulary file"),
+        "{error}"
+    );
     let error = refused(|folder| write_vocabulary(folder, PREVIOUS, "<|startoflm|>"));
-    assert!(error.starts_with("token 308 is `<|startofprev|>` in tokenizer.json and `<|startoflm|>`"), "{error}");
-    assert_eq!(refused(|folder| write_vocabulary(folder, BEGIN, "<|0|>")), "", "names of timestamps may differ");
+    assert!(
+        error.starts_with("token 308 is `<|startofprev|>` in tokenizer.json and `<|startoflm|>`"),
+        "{error}"
+    );
+    assert_eq!(
+        refused(|folder| write_vocabulary(folder, BEGIN, "<|0|>")),
+        "",
+        "names of timestamps may differ"
+    );
 }
 
 #[test]
@@ -69,12 +95,17 @@ fn models_without_layers_are_refused() {
             let path = folder.join("model.safetensors");
             let mut bytes = std::fs::read(&path).unwrap();
             let (from, to) = (format!("model.{side}.layers."), format!("model.{side}.absent."));
-            while let Some(at) = bytes.windows(from.len()).position(|window| window == from.as_bytes()) {
+            while let Some(at) =
+                bytes.windows(from.len()).position(|window| window == from.as_bytes())
+            {
                 bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
             }
             std::fs::write(path, bytes).unwrap();
         });
-        assert_eq!(error, format!("the weights have no tensor `{side}/layer_0/self_attention/linear_0/weight`"));
+        assert_eq!(
+            error,
+            format!("the weights have no tensor `{side}/layer_0/self_attention/linear_0/weight`")
+        );
     }
 }
 
@@ -99,9 +130,13 @@ fn tensor_with_non_finite_weights_is_named() {
 
 #[test]
 fn a_language_must_be_set_if_the_model_lists_none() {
-    let model = opened(|folder| edit(folder, "config.json", |config| config["lang_ids"] = json!([]))).unwrap();
+    let model =
+        opened(|folder| edit(folder, "config.json", |config| config["lang_ids"] = json!([])))
+            .unwrap();
     let options = crate::Options::default();
-    assert!(options.check(&model).unwrap_err().to_string().contains("the model lists no languages"));
+    assert!(
+        options.check(&model).unwrap_err().to_string().contains("the model lists no languages")
+    );
     crate::Options { language: Some("en".to_owned()), ..options }.check(&model).unwrap();
 }
 
@@ -114,20 +149,30 @@ fn model_of_english_only_refuses_other_languages() {
         });
     };
     let model = opened(remove).unwrap();
-    let of = |language: &str| crate::Options { language: Some(language.to_owned()), ..crate::Options::default() };
+    let of = |language: &str| crate::Options {
+        language: Some(language.to_owned()),
+        ..crate::Options::default()
+    };
     of("en").check(&model).unwrap();
     let error = of("fr").check(&model).unwrap_err();
     assert_eq!(error.to_string(), "option `language`: the model understands English only");
-    let translate = crate::Options { task: crate::SpeechTask::Translate, ..crate::Options::default() };
-    assert_eq!(translate.check(&model).unwrap_err().to_string(), "option `task`: the model does not translate");
+    let translate =
+        crate::Options { task: crate::SpeechTask::Translate, ..crate::Options::default() };
+    assert_eq!(
+        translate.check(&model).unwrap_err().to_string(),
+        "option `task`: the model does not translate"
+    );
 }
 
 #[test]
 fn translation_needs_a_model_that_knows_the_task() {
-    let translate = crate::Options { task: crate::SpeechTask::Translate, ..crate::Options::default() };
+    let translate =
+        crate::Options { task: crate::SpeechTask::Translate, ..crate::Options::default() };
     translate.check(&opened(|_| ()).unwrap()).unwrap();
     let rename = |folder: &Path| {
-        edit(folder, "tokenizer.json", |tokenizer| tokenizer["added_tokens"][5]["content"] = json!("<|other|>"));
+        edit(folder, "tokenizer.json", |tokenizer| {
+            tokenizer["added_tokens"][5]["content"] = json!("<|other|>")
+        });
     };
     let error = translate.check(&opened(rename).unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "option `task`: the model does not translate");
@@ -141,7 +186,11 @@ fn the_digest_depends_on_every_file() {
     let mut digests = vec![plain.digest().to_owned()];
     let changes: [fn(&Path); 5] = [
         |folder| edit(folder, "config.json", |config| config["suppress_ids_begin"] = json!([220])),
-        |folder| edit(folder, "tokenizer.json", |tokenizer| tokenizer["decoder"]["use_regex"] = json!(false)),
+        |folder| {
+            edit(folder, "tokenizer.json", |tokenizer| {
+                tokenizer["decoder"]["use_regex"] = json!(false)
+            })
+        },
         |folder| std::fs::write(folder.join("generation_config.json"), "{}").unwrap(),
         |folder| write_vocabulary(folder, 256, "Ġaa"),
         |folder| {
@@ -162,10 +211,14 @@ fn a_model_that_exceeds_the_memory_is_refused() {
     check_memory(1 << 30, None).unwrap();
     check_memory(1 << 30, Some(1 << 30)).unwrap();
     let error = check_memory(2 << 30, Some((2 << 30) - 1)).unwrap_err();
-    assert_eq!(error.to_string(), "the model needs 2048 MB of memory, but only 2047 MB are available");
+    assert_eq!(
+        error.to_string(),
+        "the model needs 2048 MB of memory, but only 2047 MB are available"
+    );
 }
 
-/// The weights are a sparse file with a tensor of 4 TiB, which only the index names: reading the file would take hours.
+/// The weights are a sparse file with a tensor of 4 TiB, which only the index names: reading the
+/// file would take hours.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_directory_that_exceeds_the_memory_is_refused_before_its_weights_are_read() {
@@ -174,15 +227,19 @@ fn a_directory_that_exceeds_the_memory_is_refused_before_its_weights_are_read() 
         let path = folder.join("model.safetensors");
         let bytes = std::fs::read(&path).unwrap();
         let (length, rest) = bytes.split_first_chunk().unwrap();
-        let mut header: Value = serde_json::from_slice(&rest[..u64::from_le_bytes(*length) as usize]).unwrap();
+        let mut header: Value =
+            serde_json::from_slice(&rest[..u64::from_le_bytes(*length) as usize]).unwrap();
         header["huge"] = json!({"dtype": "F32", "shape": [BYTES / 4], "data_offsets": [0, BYTES]});
         let header = header.to_string();
-        std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()).unwrap();
+        std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat())
+            .unwrap();
         let file = std::fs::File::options().write(true).open(path).unwrap();
         file.set_len(8 + header.len() as u64 + BYTES).unwrap();
     });
     match error {
-        Err(ModelError::Memory { needed, available }) => assert!(needed >= BYTES >> 20 && available < needed),
+        Err(ModelError::Memory { needed, available }) => {
+            assert!(needed >= BYTES >> 20 && available < needed)
+        }
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("a model of 4 TiB is open"),
     }
@@ -190,7 +247,8 @@ fn a_directory_that_exceeds_the_memory_is_refused_before_its_weights_are_read() 
 
 #[test]
 fn the_estimate_covers_int8_weights_caches_and_buffers() {
-    // Number of weights, dimensions of the decoder, range in MiB. Files of float16 have twice as many bytes as weights.
+    // Number of weights, dimensions of the decoder, range in MiB. Files of float16 have twice as
+    // many bytes as weights.
     for (name, weights, (layers, width), expected) in [
         ("tiny", 37_800_000, (4, 384), 90..200),
         ("small", 241_700_000, (12, 768), 350..500),
@@ -205,9 +263,14 @@ fn the_estimate_covers_int8_weights_caches_and_buffers() {
 #[test]
 fn alignment_heads_out_of_range_are_replaced_by_the_default() {
     let heads = |heads: Value| {
-        let change = |folder: &Path| edit(folder, "config.json", |config| config["alignment_heads"] = heads);
+        let change =
+            |folder: &Path| edit(folder, "config.json", |config| config["alignment_heads"] = heads);
         opened(change).unwrap().config.alignment_heads
     };
     assert_eq!(heads(json!([[0, 0], [7, 0], [0, 1]])), [(0, 0)]);
-    assert_eq!(heads(json!([[7, 0], [0, 1]])), [(0, 0)], "the default of a decoder with one layer and one head");
+    assert_eq!(
+        heads(json!([[7, 0], [0, 1]])),
+        [(0, 0)],
+        "the default of a decoder with one layer and one head"
+    );
 }

@@ -10,17 +10,23 @@ struct Aligned {
     /// Number of our tokens, for each of the [`kernels`].
     close: Vec<usize>,
     total: usize,
-    /// Number of the reference's own tokens, after its features are perturbed by one rounding error.
+    /// Number of the reference's own tokens, after its features are perturbed by one rounding
+    /// error.
     own: usize,
 }
 
-/// Aligns the same tokens with both engines, whose probabilities may differ by the relative `tolerance`.
+/// Aligns the same tokens with both engines, whose probabilities may differ by the relative
+/// `tolerance`.
 fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
     let folder = peer.model(size, extra);
     let models = models(&folder);
     let vocabulary = &models[0].vocabulary;
     let special = vocabulary.special();
-    let start = [special.start_of_transcript, vocabulary.language_token("en").unwrap(), special.transcribe.unwrap()];
+    let start = [
+        special.start_of_transcript,
+        vocabulary.language_token("en").unwrap(),
+        special.transcribe.unwrap(),
+    ];
     let (mut close, mut total, mut own) = (vec![0; models.len()], 0, 0);
     for (i, window) in windows(4, models[0].encoder.mels()).iter().enumerate() {
         let text: Vec<u32> = (0..60).map(|t| (t * 7919 + i as u32 * 31) % 50_000).collect();
@@ -29,17 +35,24 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
         let answer = peer.ask(json!({
             "do": "align", "model": folder, "mel": path, "start": start, "text": text, "frames": frames
         }));
-        let path = |name: &str| -> Vec<(usize, usize)> { serde_json::from_value(answer[name].clone()).unwrap() };
+        let path = |name: &str| -> Vec<(usize, usize)> {
+            serde_json::from_value(answer[name].clone()).unwrap()
+        };
         let (theirs, again) = (path("path"), path("again"));
-        let first = |path: &[(usize, usize)], token| path.iter().find(|pair| pair.0 == token).unwrap().1;
-        let is_close = |path: &[(usize, usize)], token| first(path, token).abs_diff(first(&theirs, token)) <= 1;
+        let first =
+            |path: &[(usize, usize)], token| path.iter().find(|pair| pair.0 == token).unwrap().1;
+        let is_close = |path: &[(usize, usize)], token| {
+            first(path, token).abs_diff(first(&theirs, token)) <= 1
+        };
         total += text.len() + 1;
         own += (0..=text.len()).filter(|token| is_close(&again, *token)).count();
-        let probabilities: Vec<f32> = serde_json::from_value(answer["probabilities"].clone()).unwrap();
+        let probabilities: Vec<f32> =
+            serde_json::from_value(answer["probabilities"].clone()).unwrap();
         for (model, close) in models.iter().zip(&mut close) {
             let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
             let memory = model.listen(&mut buffers, window).unwrap();
-            let alignment = model.align(&mut buffers, &mut cache, &memory, &start, &text, frames).unwrap();
+            let alignment =
+                model.align(&mut buffers, &mut cache, &memory, &start, &text, frames).unwrap();
             *close += (0..=text.len()).filter(|token| is_close(&alignment.path, *token)).count();
             for (ours, theirs) in alignment.probabilities.iter().zip(&probabilities) {
                 assert!((ours - theirs).abs() <= tolerance * theirs.max(1e-6), "{ours} {theirs}");
@@ -57,24 +70,31 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
     Aligned { close, total, own }
 }
 
-/// Random weights have flat attention, so rounding decides the position of a token. With many layers, the reference
-/// does not reproduce its own positions either.
+/// Random weights have flat attention, so rounding decides the position of a token. With many
+/// layers, the reference does not reproduce its own positions either.
 #[test]
 fn tokens_are_aligned_as_by_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
     for size in ["tiny", "small"] {
         let Aligned { close, total, .. } = aligned(&peer, size, &["--layers", "1"], 0.1);
         for close in close {
-            assert!(close * 100 >= total * 98, "{size}: {close} of {total} tokens begin within 20 ms");
+            assert!(
+                close * 100 >= total * 98,
+                "{size}: {close} of {total} tokens begin within 20 ms"
+            );
         }
     }
-    // Columns: size · options of the weights · least share of the reference's own, in percent. Unscaled weights of
-    // `small` amplify rounding most: fewer than half of the reference's own tokens stay.
-    for (size, extra, least) in [("tiny", [].as_slice(), 60), ("small", &["--residual", "0.2"], 60), ("small", &[], 40)]
+    // Columns: size · options of the weights · least share of the reference's own, in percent.
+    // Unscaled weights of `small` amplify rounding most: fewer than half of the reference's own
+    // tokens stay.
+    for (size, extra, least) in
+        [("tiny", [].as_slice(), 60), ("small", &["--residual", "0.2"], 60), ("small", &[], 40)]
     {
         let Aligned { close, total, own } = aligned(&peer, size, extra, 0.3);
         for close in close {
-            let message = format!("{size}: {close} of {total} tokens begin within 20 ms, {own} of the reference's own");
+            let message = format!(
+                "{size}: {close} of {total} tokens begin within 20 ms, {own} of the reference's own"
+            );
             assert!(close * 100 >= own * least, "{message}");
         }
     }
@@ -88,27 +108,39 @@ pub(super) fn decode(model: &Model, task: Task) -> (Hypothesis, f32) {
         let (mut rows, mut wanted) = (Vec::new(), Vec::new());
         search.rows(&mut cache, 0, &mut rows, &mut wanted);
         let memory = search.memory().clone();
-        let states =
-            model.decoder.forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[&memory], &rows, None).unwrap();
+        let states = model
+            .decoder
+            .forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[&memory], &rows, None)
+            .unwrap();
         let width = model.decoder.width();
-        let chosen: Vec<f32> = wanted.iter().flat_map(|row| states[row * width..(row + 1) * width].to_vec()).collect();
+        let chosen: Vec<f32> =
+            wanted.iter().flat_map(|row| states[row * width..(row + 1) * width].to_vec()).collect();
         model.decoder.logits(&buffers.gemm.clone(), &mut buffers, &chosen).unwrap();
-        if let Some(result) = search.advance(&mut cache, &mut buffers.logits, model.decoder.tokens()) {
+        if let Some(result) =
+            search.advance(&mut cache, &mut buffers.logits, model.decoder.tokens())
+        {
             assert_eq!(cache.used(), 0, "slots were not released");
             return result;
         }
     }
 }
 
-/// Decodes windows with both engines. Returns the number of windows with equal tokens, and the same number for the
-/// reference on features perturbed by one rounding error. With random weights decoding diverges after every token, so a
-/// near tie at an early step leads to a different text with a different score. Separate tests and the script cover the
-/// search itself.
-fn check_beams(peer: &Peer, folder: &Path, previous: &[u32], beams: usize, patience: f32) -> (usize, usize) {
+/// Decodes windows with both engines. Returns the number of windows with equal tokens, and the same
+/// number for the reference on features perturbed by one rounding error. With random weights
+/// decoding diverges after every token, so a near tie at an early step leads to a different text
+/// with a different score. Separate tests and the script cover the search itself.
+fn check_beams(
+    peer: &Peer,
+    folder: &Path,
+    previous: &[u32],
+    beams: usize,
+    patience: f32,
+) -> (usize, usize) {
     let model = Model::open(folder).unwrap();
     let special = model.vocabulary.special().clone();
     let windows = windows(8, model.encoder.mels());
-    let paths: Vec<PathBuf> = windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
+    let paths: Vec<PathBuf> =
+        windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
     let mut prompt: Vec<u32> = Vec::new();
     if !previous.is_empty() {
         prompt.push(special.start_of_previous);
@@ -143,10 +175,17 @@ fn check_beams(peer: &Peer, folder: &Path, previous: &[u32], beams: usize, patie
         own += usize::from(answer["again"] == answer["tokens"]);
         if json!(hypothesis.tokens) == answer["tokens"] {
             equal += 1;
-            assert!((score - f64::from(hypothesis.score)).abs() < 0.02, "{score} {}", hypothesis.score);
+            assert!(
+                (score - f64::from(hypothesis.score)).abs() < 0.02,
+                "{score} {}",
+                hypothesis.score
+            );
         }
         let silence = answer["no_speech"].as_f64().unwrap();
-        assert!((silence - f64::from(no_speech)).abs() < 0.1 * silence + 1e-6, "{silence} {no_speech}");
+        assert!(
+            (silence - f64::from(no_speech)).abs() < 0.1 * silence + 1e-6,
+            "{silence} {no_speech}"
+        );
     }
     let _ = writeln!(
         std::io::stderr(),
@@ -162,12 +201,15 @@ fn beams_end_as_by_the_reference() {
     for (extra, least) in [(["--layers", "1"].as_slice(), 12), (&[], 1)] {
         let folder = peer.model("tiny", extra);
         let (mut equal, mut own) = (0, 0);
-        for (previous, beams, patience) in [([].as_slice(), 5, 1.0), (&[50, 60, 70], 3, 2.0), (&[], 1, 1.0)] {
+        for (previous, beams, patience) in
+            [([].as_slice(), 5, 1.0), (&[50, 60, 70], 3, 2.0), (&[], 1, 1.0)]
+        {
             let found = check_beams(&peer, &folder, previous, beams, patience);
             equal += found.0;
             own += found.1;
         }
-        let message = format!("{extra:?}: {equal} of 24 windows are equal, {own} of the reference's own");
+        let message =
+            format!("{extra:?}: {equal} of 24 windows are equal, {own} of the reference's own");
         assert!(equal + 6 >= own && equal >= least, "{message}");
     }
 }
@@ -176,9 +218,15 @@ fn beams_end_as_by_the_reference() {
 fn recordings_are_transcribed_together_as_alone() {
     let Some(peer) = Peer::find() else { return };
     let model = Arc::new(Model::open(&peer.model("micro", &[])).unwrap());
-    let options = Options { word_timestamps: true, temperatures: vec![0.0, 0.4], ..Options::default() };
-    let audio: Vec<Vec<f32>> =
-        vec![sound(1, 70.0), vec![0.0; 48_000], sound(2, 0.02), sound(3, 31.0), vec![f32::NAN; 16_000]];
+    let options =
+        Options { word_timestamps: true, temperatures: vec![0.0, 0.4], ..Options::default() };
+    let audio: Vec<Vec<f32>> = vec![
+        sound(1, 70.0),
+        vec![0.0; 48_000],
+        sound(2, 0.02),
+        sound(3, 31.0),
+        vec![f32::NAN; 16_000],
+    ];
     let size = |threads, windows| crate::EngineSize {
         threads: std::num::NonZeroUsize::new(threads).unwrap(),
         windows: std::num::NonZeroUsize::new(windows).unwrap(),
@@ -187,7 +235,10 @@ fn recordings_are_transcribed_together_as_alone() {
     let together = crate::Transcriber::start("together", &model, options, size(2, 3)).unwrap();
     let expected: Vec<_> = audio.iter().map(|samples| alone.transcribe(samples).unwrap()).collect();
     let found: Vec<_> = std::thread::scope(|scope| {
-        let calls: Vec<_> = audio.iter().map(|samples| scope.spawn(|| together.transcribe(samples).unwrap())).collect();
+        let calls: Vec<_> = audio
+            .iter()
+            .map(|samples| scope.spawn(|| together.transcribe(samples).unwrap()))
+            .collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()
     });
     assert_eq!(found, expected);

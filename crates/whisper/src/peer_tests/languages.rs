@@ -9,13 +9,16 @@ use crate::transcribe::Recording;
 /// Maximum relative difference of probabilities, from rounding in int8.
 const ROUNDING: f64 = 0.25;
 
-/// Detects the language of recordings with both engines. Returns the number of equal languages, and the number of
-/// recordings whose language both engines consider certain.
+/// Detects the language of recordings with both engines. Returns the number of equal languages, and
+/// the number of recordings whose language both engines consider certain.
 fn check(peer: &Peer, audio: &[Vec<f32>], extra: &[&str]) -> (usize, usize) {
     let folder = peer.model("tiny", extra);
     let model = Arc::new(Model::open(&folder).unwrap());
-    let paths: Vec<PathBuf> =
-        audio.iter().enumerate().map(|(i, samples)| peer.put(&format!("audio{i}"), samples)).collect();
+    let paths: Vec<PathBuf> = audio
+        .iter()
+        .enumerate()
+        .map(|(i, samples)| peer.put(&format!("audio{i}"), samples))
+        .collect();
     let answers = peer.ask(json!({"do": "detect", "model": folder, "audio": paths}));
     let options = Arc::new(Options { temperatures: vec![0.0], ..Options::default() });
     let (mut equal, mut certain) = (0, 0);
@@ -24,9 +27,11 @@ fn check(peer: &Peer, audio: &[Vec<f32>], extra: &[&str]) -> (usize, usize) {
         // The first window needs the language.
         recording.next_window(&mut Buffers::default(), &mut model.decoder.cache()).unwrap();
         let ours = recording.into_transcription();
-        let languages: BTreeMap<String, f64> = serde_json::from_value(answers[i]["languages"].clone()).unwrap();
+        let languages: BTreeMap<String, f64> =
+            serde_json::from_value(answers[i]["languages"].clone()).unwrap();
         let best = answers[i]["probability"].as_f64().unwrap();
-        let case = format!("recording {i} {extra:?}: {} {}", ours.language, ours.language_probability);
+        let case =
+            format!("recording {i} {extra:?}: {} {}", ours.language, ours.language_probability);
         let theirs = languages[&ours.language];
         let found = f64::from(ours.language_probability);
         assert!((found - theirs).abs() <= ROUNDING * theirs, "{case}, the reference {theirs}");
@@ -34,7 +39,11 @@ fn check(peer: &Peer, audio: &[Vec<f32>], extra: &[&str]) -> (usize, usize) {
             equal += 1;
             certain += usize::from(best > 0.5);
         } else {
-            assert!(best - theirs <= ROUNDING * best, "{case}, the reference {} {best}", answers[i]["language"]);
+            assert!(
+                best - theirs <= ROUNDING * best,
+                "{case}, the reference {} {best}",
+                answers[i]["language"]
+            );
         }
     }
     let _ = writeln!(
@@ -45,16 +54,24 @@ fn check(peer: &Peer, audio: &[Vec<f32>], extra: &[&str]) -> (usize, usize) {
     (equal, certain)
 }
 
-/// With random weights, no language is certain, and our engine decodes the reference's window. With large embeddings of
-/// the language tokens, one language is certain, and our engine decodes only the first window.
+/// With random weights, no language is certain, and our engine decodes the reference's window. With
+/// large embeddings of the language tokens, one language is certain, and our engine decodes only
+/// the first window.
 #[test]
 fn languages_are_those_of_the_reference() {
     let Some(peer) = Peer::find() else { return };
     let mut audio = recordings();
-    audio.extend([sound(1, 3.0), sound(2, 29.99), sound(3, 30.0), sound(4, 31.0), vec![0.0; 48_000]]);
+    audio.extend([
+        sound(1, 3.0),
+        sound(2, 29.99),
+        sound(3, 30.0),
+        sound(4, 31.0),
+        vec![0.0; 48_000],
+    ]);
     // A seed with one language that is clearly more probable than the others.
     for (languages, expected) in [("1", 0), ("8", audio.len())] {
-        let (equal, certain) = check(&peer, &audio, &["--layers", "1", "--seed", "4", "--languages", languages]);
+        let (equal, certain) =
+            check(&peer, &audio, &["--layers", "1", "--seed", "4", "--languages", languages]);
         assert!(equal * 10 >= audio.len() * 9, "{equal} of {} languages are equal", audio.len());
         assert_eq!(certain, expected.min(equal), "factor {languages}");
     }

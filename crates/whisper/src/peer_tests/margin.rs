@@ -26,7 +26,8 @@ struct Followed {
     different: usize,
     /// Smallest lead since that step over the best candidate that was dropped in the same step.
     lead: f32,
-    /// Step at which the hypothesis left the beams, and its distance to the last candidate that was kept.
+    /// Step at which the hypothesis left the beams, and its distance to the last candidate that was
+    /// kept.
     left: Option<Margin>,
     has_ended: bool,
 }
@@ -40,8 +41,8 @@ impl Followed {
         Self { tokens, score: 0.0, different, lead: f32::INFINITY, left: None, has_ended: false }
     }
 
-    /// Notes the score of the hypothesis at a step. `rivals` are the scores of the candidates that compete for the same
-    /// `beams` places, itself included, in descending order.
+    /// Notes the score of the hypothesis at a step. `rivals` are the scores of the candidates that
+    /// compete for the same `beams` places, itself included, in descending order.
     fn advance(&mut self, step: usize, score: f32, rivals: &[f32], beams: usize) {
         self.score = score;
         self.has_ended = step + 1 == self.tokens.len();
@@ -57,47 +58,60 @@ impl Followed {
 /// Repeats a beam search with the result `ours`, and measures how close it was to `theirs`.
 ///
 /// - If `theirs` left the beams: its distance to the last candidate that was kept.
-/// - If the search ended before `theirs` did: the smallest lead with which another hypothesis ended; or, if smaller, the
-///   smallest change that removes `ours` from the beams.
-/// - If `theirs` ended with a lower score: the difference of the scores; or, if smaller, the smallest change that
-///   removes `ours` from the beams or ends the search before it.
+/// - If the search ended before `theirs` did: the smallest lead with which another hypothesis
+///   ended; or, if smaller, the smallest change that removes `ours` from the beams.
+/// - If `theirs` ended with a lower score: the difference of the scores; or, if smaller, the
+///   smallest change that removes `ours` from the beams or ends the search before it.
 pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) -> Margin {
     let Strategy::Beam { beams, .. } = task.strategy else { panic!("samples are random") };
     let (rules, prompt, longest) = (task.rules.clone(), task.prompt.len(), task.longest);
     let different = ours.iter().zip(theirs).take_while(|(ours, theirs)| ours == theirs).count();
-    let [mut found, mut other] = [ours, theirs].map(|tokens| Followed::new(tokens, different, &task));
+    let [mut found, mut other] =
+        [ours, theirs].map(|tokens| Followed::new(tokens, different, &task));
     let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
-    let (gemm, width, tokens) = (buffers.gemm.clone(), model.decoder.width(), model.decoder.tokens());
+    let (gemm, width, tokens) =
+        (buffers.gemm.clone(), model.decoder.width(), model.decoder.tokens());
     let mut search = Search::new(task);
     let mut token_of: HashMap<Slot, u32> = HashMap::new();
     let mut scores: HashMap<Vec<u32>, f32> = HashMap::from([(Vec::new(), 0.0)]);
-    // The smallest change that lets one more hypothesis end at some step, and the smallest that prevents an end.
+    // The smallest change that lets one more hypothesis end at some step, and the smallest that
+    // prevents an end.
     let (mut one_more, mut one_less) = (f32::INFINITY, f32::INFINITY);
     for step in 0.. {
         let (mut rows, mut wanted) = (Vec::new(), Vec::new());
         search.rows(&mut cache, 0, &mut rows, &mut wanted);
         token_of.extend(rows.iter().map(|row| (*row.slots.last().unwrap(), row.token)));
         let memory = search.memory().clone();
-        let states = model.decoder.forward(&gemm, &mut buffers, &mut cache, &[&memory], &rows, None).unwrap();
-        let chosen: Vec<f32> = wanted.iter().flat_map(|row| states[row * width..][..width].to_vec()).collect();
+        let states = model
+            .decoder
+            .forward(&gemm, &mut buffers, &mut cache, &[&memory], &rows, None)
+            .unwrap();
+        let chosen: Vec<f32> =
+            wanted.iter().flat_map(|row| states[row * width..][..width].to_vec()).collect();
         model.decoder.logits(&gemm, &mut buffers, &chosen).unwrap();
 
         let mut candidates: Vec<(Vec<u32>, f32)> = Vec::new();
-        // The first step has one beam, in the last row; another row is for the no-speech probability.
+        // The first step has one beam, in the last row; another row is for the no-speech
+        // probability.
         let first = if step == 0 { wanted.len() - 1 } else { 0 };
         for (row, logits) in wanted.iter().zip(buffers.logits.chunks_exact(tokens)).skip(first) {
-            let path: Vec<u32> = rows[*row].slots[prompt..].iter().map(|slot| token_of[slot]).collect();
+            let path: Vec<u32> =
+                rows[*row].slots[prompt..].iter().map(|slot| token_of[slot]).collect();
             let mut logits = logits.to_vec();
             rules.apply(&mut logits, &path);
             let (total, _) = log_sum_exp(&logits);
             let extended = |token| path.iter().copied().chain([token]).collect();
-            candidates
-                .extend((0..).zip(&logits).map(|(token, logit)| (extended(token), logit - total + scores[&path])));
+            candidates.extend(
+                (0..)
+                    .zip(&logits)
+                    .map(|(token, logit)| (extended(token), logit - total + scores[&path])),
+            );
         }
         candidates.sort_by(|a, b| b.1.total_cmp(&a.1));
         let ends = |path: &[u32]| step + 1 == longest || path.ends_with(&[rules.end_of_text]);
         let all: Vec<f32> = candidates.iter().map(|(_, score)| *score).collect();
-        let open: Vec<f32> = candidates.iter().filter(|(path, _)| !ends(path)).map(|(_, score)| *score).collect();
+        let open: Vec<f32> =
+            candidates.iter().filter(|(path, _)| !ends(path)).map(|(_, score)| *score).collect();
         for (path, score) in &candidates {
             for hypothesis in [&mut found, &mut other] {
                 if hypothesis.left.is_none() && hypothesis.tokens.starts_with(path) {
@@ -129,7 +143,8 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
         };
     }
     let mean = |score: f32, tokens: &[u32]| score / tokens.len() as f32;
-    let lower = (mean(found.score, ours) - mean(other.score, theirs)) * ours.len().max(theirs.len()) as f32;
+    let lower =
+        (mean(found.score, ours) - mean(other.score, theirs)) * ours.len().max(theirs.len()) as f32;
     let removed = if ours.len() > theirs.len() { found.lead.min(one_more) } else { found.lead };
     Margin { step: different, score: lower.min(removed) }
 }

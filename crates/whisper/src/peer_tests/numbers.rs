@@ -6,10 +6,19 @@ use super::*;
 fn features_equal_the_reference() {
     let Some(peer) = Peer::find() else { return };
     let mut audio = recordings();
-    audio.extend([sound(1, 3.0), vec![0.0; 16_000], vec![0.5; 1], sound(2, 0.011), vec![1.0; 40_000]]);
+    audio.extend([
+        sound(1, 3.0),
+        vec![0.0; 16_000],
+        vec![0.5; 1],
+        sound(2, 0.011),
+        vec![1.0; 40_000],
+    ]);
     for mels in [80, 128] {
-        let paths: Vec<PathBuf> =
-            audio.iter().enumerate().map(|(i, samples)| peer.put(&format!("audio{i}"), samples)).collect();
+        let paths: Vec<PathBuf> = audio
+            .iter()
+            .enumerate()
+            .map(|(i, samples)| peer.put(&format!("audio{i}"), samples))
+            .collect();
         let shapes = peer.ask(json!({"do": "mel", "mels": mels, "audio": paths}));
         let log_mel = LogMel::new(mels);
         for (i, samples) in audio.iter().enumerate() {
@@ -35,11 +44,18 @@ fn relative_difference(a: &[f32], b: &[f32]) -> f64 {
     (difference / b.iter().map(|b| square(*b)).sum::<f64>()).sqrt()
 }
 
-/// Encodes windows with both engines. Returns the relative difference of each output, and that of the reference's own
-/// output when its features change by 1e-7.
-fn encoder_differences(peer: &Peer, name: &str, folder: &Path, windows: &[Vec<f32>], gemm: &Gemm) -> Vec<(f64, f64)> {
+/// Encodes windows with both engines. Returns the relative difference of each output, and that of
+/// the reference's own output when its features change by 1e-7.
+fn encoder_differences(
+    peer: &Peer,
+    name: &str,
+    folder: &Path,
+    windows: &[Vec<f32>],
+    gemm: &Gemm,
+) -> Vec<(f64, f64)> {
     let model = Model::open_with(folder, gemm).unwrap();
-    let paths: Vec<PathBuf> = windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
+    let paths: Vec<PathBuf> =
+        windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
     let sensitivities = peer.ask(json!({"do": "encode", "model": folder, "mel": paths}));
     let differences = windows.iter().enumerate().map(|(i, window)| {
         let mut buffers = Buffers::default();
@@ -61,16 +77,21 @@ fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
     let mels = Model::open(&folder).unwrap().encoder.mels();
     let (name, windows) = (format!("{size} {extra:?}"), windows(2, mels));
     for gemm in kernels() {
-        for (difference, sensitivity) in encoder_differences(peer, &name, &folder, &windows, &gemm) {
-            assert!(difference < (1.25 * sensitivity).max(limit), "{name}: {difference} {sensitivity}");
+        for (difference, sensitivity) in encoder_differences(peer, &name, &folder, &windows, &gemm)
+        {
+            assert!(
+                difference < (1.25 * sensitivity).max(limit),
+                "{name}: {difference} {sensitivity}"
+            );
         }
     }
 }
 
-/// A difference in the last bit of one activation moves some integers of the next layer by one. After a dozen layers of
-/// unscaled random weights no common bits remain, and two engines differ as much as two runs of the reference on
-/// perturbed features: 1.6 %. A one-layer model verifies the arithmetic; residual weights scaled as after training
-/// verify the complete encoder. The limits leave room for other orders of the sums, on CPUs with and without AMX.
+/// A difference in the last bit of one activation moves some integers of the next layer by one.
+/// After a dozen layers of unscaled random weights no common bits remain, and two engines differ as
+/// much as two runs of the reference on perturbed features: 1.6 %. A one-layer model verifies the
+/// arithmetic; residual weights scaled as after training verify the complete encoder. The limits
+/// leave room for other orders of the sums, on CPUs with and without AMX.
 #[test]
 fn the_encoder_equals_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
@@ -87,7 +108,9 @@ fn the_trained_encoder_equals_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
     let windows = speech_windows(4);
     for gemm in kernels() {
-        for (difference, sensitivity) in encoder_differences(&peer, "trained", &trained_model(), &windows, &gemm) {
+        for (difference, sensitivity) in
+            encoder_differences(&peer, "trained", &trained_model(), &windows, &gemm)
+        {
             assert!(difference < 1e-2, "{difference} {sensitivity}");
         }
     }
@@ -115,23 +138,33 @@ fn forced_logits(model: &Model, window: &[f32], prompt: &[u32], tokens: &[u32]) 
     let memory = model.listen(&mut buffers, window).unwrap();
     let all: Vec<u32> = prompt.iter().chain(tokens).copied().collect();
     let slots: Vec<_> = all.iter().map(|_| cache.take()).collect();
-    let row =
-        |(position, &token): (usize, &u32)| Row { token, position, memory: 0, slots: slots[..=position].to_vec() };
+    let row = |(position, &token): (usize, &u32)| Row {
+        token,
+        position,
+        memory: 0,
+        slots: slots[..=position].to_vec(),
+    };
     let rows: Vec<Row> = all.iter().enumerate().map(row).collect();
     // The prompt in one pass, then token by token, as in decoding.
     let (first, rest) = rows.split_at(prompt.len());
     let width = model.decoder.width();
     let mut logits = Vec::new();
     for rows in std::iter::once(first).chain(rest.chunks(1)) {
-        let states =
-            model.decoder.forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[&memory], rows, None).unwrap();
-        model.decoder.logits(&buffers.gemm.clone(), &mut buffers, &states[states.len() - width..]).unwrap();
+        let states = model
+            .decoder
+            .forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[&memory], rows, None)
+            .unwrap();
+        model
+            .decoder
+            .logits(&buffers.gemm.clone(), &mut buffers, &states[states.len() - width..])
+            .unwrap();
         logits.extend_from_slice(&buffers.logits);
     }
     logits
 }
 
-/// Margin between the reference's two best tokens, above which rounding does not change the best one.
+/// Margin between the reference's two best tokens, above which rounding does not change the best
+/// one.
 const CLEAR: f32 = 0.1;
 
 /// Whether the reference's tokens may be equal.
@@ -142,14 +175,24 @@ enum Repetition {
     Forbidden,
 }
 
-/// Compares the logits of every step after the same prefix, with which the reference continues greedily.
-fn check_steps(peer: &Peer, name: &str, folder: &Path, windows: &[Vec<f32>], steps: usize, repetition: Repetition) {
+/// Compares the logits of every step after the same prefix, with which the reference continues
+/// greedily.
+fn check_steps(
+    peer: &Peer,
+    name: &str,
+    folder: &Path,
+    windows: &[Vec<f32>],
+    steps: usize,
+    repetition: Repetition,
+) {
     let models = models(folder);
     let vocabulary = &models[0].vocabulary;
     let special = vocabulary.special();
     let english = vocabulary.language_token("en").unwrap();
-    let prompt = [special.start_of_transcript, english, special.transcribe.unwrap(), special.no_timestamps];
-    let paths: Vec<PathBuf> = windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
+    let prompt =
+        [special.start_of_transcript, english, special.transcribe.unwrap(), special.no_timestamps];
+    let paths: Vec<PathBuf> =
+        windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
     let answers = peer.ask(json!({
         "do": "steps", "model": folder, "mel": paths, "prompt": prompt, "steps": steps, "suppress": [special.end_of_text],
         "distinct": repetition == Repetition::Forbidden
@@ -161,7 +204,8 @@ fn check_steps(peer: &Peer, name: &str, folder: &Path, windows: &[Vec<f32>], ste
     }
 }
 
-/// Compares our logits with those that the reference wrote for its own `answers`; returns the number of steps.
+/// Compares our logits with those that the reference wrote for its own `answers`; returns the
+/// number of steps.
 fn compare_steps(
     peer: &Peer,
     name: &str,
@@ -181,7 +225,9 @@ fn compare_steps(
         let theirs = peer.get(&format!("steps{i}.f32"));
         let mut is_allowed = vec![true; vocabulary];
         is_allowed[end_of_text] = false;
-        for ((ours, theirs), token) in ours.chunks(vocabulary).zip(theirs.chunks(vocabulary)).zip(&tokens) {
+        for ((ours, theirs), token) in
+            ours.chunks(vocabulary).zip(theirs.chunks(vocabulary)).zip(&tokens)
+        {
             let token = *token as usize;
             let allowed: Vec<usize> = (0..vocabulary).filter(|&index| is_allowed[index]).collect();
             let best = *allowed.iter().max_by(|&&a, &&b| ours[a].total_cmp(&ours[b])).unwrap();
@@ -198,7 +244,10 @@ fn compare_steps(
                 values += 1;
             }
             if repetition == Repetition::Forbidden {
-                assert!(std::mem::replace(&mut is_allowed[token], false), "{name}: token {token} is repeated");
+                assert!(
+                    std::mem::replace(&mut is_allowed[token], false),
+                    "{name}: token {token} is repeated"
+                );
             }
         }
     }
@@ -220,7 +269,14 @@ fn compare_steps(
     total
 }
 
-fn check_random_steps(peer: &Peer, size: &str, extra: &[&str], count: u32, steps: usize, repetition: Repetition) {
+fn check_random_steps(
+    peer: &Peer,
+    size: &str,
+    extra: &[&str],
+    count: u32,
+    steps: usize,
+    repetition: Repetition,
+) {
     let folder = peer.model(size, extra);
     let mels = Model::open(&folder).unwrap().encoder.mels();
     let name = format!("{size} {extra:?}, repetition {repetition:?}");
@@ -240,5 +296,9 @@ fn next_tokens_equal_the_reference() {
 /// Computes the feature windows of every `step`th recording of vectors/speech.
 fn speech_windows(step: usize) -> Vec<Vec<f32>> {
     let log_mel = LogMel::new(80);
-    recordings().iter().step_by(step).map(|samples| log_mel.features(samples).window(0, WINDOW_FRAMES)).collect()
+    recordings()
+        .iter()
+        .step_by(step)
+        .map(|samples| log_mel.features(samples).window(0, WINDOW_FRAMES))
+        .collect()
 }

@@ -21,23 +21,30 @@ impl Case {
     }
 }
 
-/// Returns the recordings of vectors/speech, 20 of other sentences, and four with much silence or noise.
+/// Returns the recordings of vectors/speech, 20 of other sentences, and four with much silence or
+/// noise.
 pub(super) fn all_cases() -> Vec<Case> {
     let speech = recordings();
-    let known = speech.iter().enumerate().map(|(i, samples)| Case::speech(format!("utt{i:02}"), samples.clone()));
+    let known = speech
+        .iter()
+        .enumerate()
+        .map(|(i, samples)| Case::speech(format!("utt{i:02}"), samples.clone()));
     let silent = |name: &str, samples| Case { name: name.to_owned(), samples, has_speech: false };
     let rest = [
         silent("10 s of silence", silence(10.0)),
         silent("20 s of noise", noise(0.05, 1).take(20 * 16_000).collect()),
         silent("20 s of quiet noise", noise(0.003, 2).take(20 * 16_000).collect()),
-        Case::speech("35 s of silence between".to_owned(), [&*speech[0], &*silence(35.0), &*speech[1]].concat()),
+        Case::speech(
+            "35 s of silence between".to_owned(),
+            [&*speech[0], &*silence(35.0), &*speech[1]].concat(),
+        ),
     ];
     known.chain(synthesized()).chain(rest).collect()
 }
 
-/// Synthesises 20 recordings, as tests/model/train/recordings.py does: five of one sentence, four with pauses, four
-/// with noise, five of two sentences, and two of up to 70 s. The sentences are neither in the training data nor in
-/// vectors/speech.
+/// Synthesises 20 recordings, as tests/model/train/recordings.py does: five of one sentence, four
+/// with pauses, four with noise, five of two sentences, and two of up to 70 s. The sentences are
+/// neither in the training data nor in vectors/speech.
 fn synthesized() -> Vec<Case> {
     let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
     let sentences = std::fs::read_to_string(trained_model().join("train/sentences.txt")).unwrap();
@@ -48,9 +55,18 @@ fn synthesized() -> Vec<Case> {
         resample_for_recognition(&espeak.speak(sentences[sentence], &voice).unwrap())
     };
     let mut all = Vec::new();
-    let plain = [("en-us", 150), ("en", 160), ("en-us+f3", 155), ("en-gb-scotland", 150), ("en-us+m3", 165)];
+    let plain = [
+        ("en-us", 150),
+        ("en", 160),
+        ("en-us+f3", 155),
+        ("en-gb-scotland", 150),
+        ("en-us+m3", 165),
+    ];
     for (sentence, (voice, rate)) in plain.into_iter().enumerate() {
-        all.push(Case::speech(format!("sentence {sentence} by {voice}"), speak(sentence, voice, rate)));
+        all.push(Case::speech(
+            format!("sentence {sentence} by {voice}"),
+            speak(sentence, voice, rate),
+        ));
     }
     for (sentence, voice) in (5..).zip(["en-us", "en", "en-us+f2", "en+m2"]) {
         let samples = speak(sentence, voice, 155);
@@ -60,13 +76,21 @@ fn synthesized() -> Vec<Case> {
     }
     for (sentence, voice) in (9..).zip(["en-us", "en+f2", "en-gb-x-rp", "en-us+m1"]) {
         let samples = noisy(&speak(sentence, voice, 155), 15.0, sentence as u32);
-        all.push(Case::speech(format!("sentence {sentence} by {voice} with noise at 15 dB"), samples));
+        all.push(Case::speech(
+            format!("sentence {sentence} by {voice} with noise at 15 dB"),
+            samples,
+        ));
     }
-    for (index, voice) in ["en-us", "en", "en-us+f1", "en-gb-scotland", "en+m4"].into_iter().enumerate() {
+    for (index, voice) in
+        ["en-us", "en", "en-us+f1", "en-gb-scotland", "en+m4"].into_iter().enumerate()
+    {
         let sentence = 13 + 2 * index;
         let pause = silence(0.4 + 0.1 * index as f32);
         let samples = [speak(sentence, voice, 160), speak(sentence + 1, voice, 160)].join(&*pause);
-        all.push(Case::speech(format!("sentences {sentence} and {} by {voice}", sentence + 1), samples));
+        all.push(Case::speech(
+            format!("sentences {sentence} and {} by {voice}", sentence + 1),
+            samples,
+        ));
     }
     for (voice, first) in [("en-us", 0), ("en", 6)] {
         let mut samples = Vec::new();
@@ -101,7 +125,9 @@ fn noise(amplitude: f32, seed: u32) -> impl Iterator<Item = f32> {
 /// Returns the middle of the quietest 50 ms in the second and third quarter of a recording.
 fn quietest(samples: &[f32]) -> usize {
     const COUNT: usize = 800;
-    let energy = |start: &usize| samples[*start..start + COUNT].iter().map(|sample| sample * sample).sum::<f32>();
+    let energy = |start: &usize| {
+        samples[*start..start + COUNT].iter().map(|sample| sample * sample).sum::<f32>()
+    };
     let starts = (samples.len() / 4..samples.len() * 3 / 4).step_by(COUNT / 2);
     starts.min_by(|a, b| energy(a).total_cmp(&energy(b))).unwrap() + COUNT / 2
 }
@@ -111,5 +137,9 @@ fn noisy(samples: &[f32], decibels: f32, seed: u32) -> Vec<f32> {
     let power = samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32;
     // The power of uniform noise is a third of its squared amplitude.
     let amplitude = (3.0 * power).sqrt() * 10_f32.powf(-decibels / 20.0);
-    samples.iter().zip(noise(amplitude, seed)).map(|(sample, noise)| 0.5 * (sample + noise)).collect()
+    samples
+        .iter()
+        .zip(noise(amplitude, seed))
+        .map(|(sample, noise)| 0.5 * (sample + noise))
+        .collect()
 }

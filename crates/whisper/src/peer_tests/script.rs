@@ -1,5 +1,6 @@
-//! Comparison of faster-whisper's rules around decoding: fallback, silence, prompts, segments, seeking and word times.
-//! Both implementations get the same synthetic decoding results, so only the rules can differ.
+//! Comparison of faster-whisper's rules around decoding: fallback, silence, prompts, segments,
+//! seeking and word times. Both implementations get the same synthetic decoding results, so only
+//! the rules can differ.
 
 use super::*;
 use crate::align::Alignment;
@@ -12,7 +13,8 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as u32 % bound
     }
 
@@ -21,8 +23,8 @@ impl Dice {
     }
 }
 
-/// Draws text tokens of the random model: words, punctuation (`! " ( ) , - . ? '`), spaces, and the two bytes of é or
-/// only the first.
+/// Draws text tokens of the random model: words, punctuation (`! " ( ) , - . ? '`), spaces, and the
+/// two bytes of é or only the first.
 fn text(dice: &mut Dice) -> Vec<u32> {
     if dice.below(8) == 0 {
         // A repetitive text that fails the compression ratio.
@@ -79,8 +81,10 @@ fn made_up_alignment(tokens: &[u32], frames: usize) -> Alignment {
         })
         .collect();
     starts.sort_unstable();
-    let pairs =
-        starts.iter().enumerate().flat_map(|(i, &start)| [(i, start), (i, (start + 1).min(positions.max(1) - 1))]);
+    let pairs = starts
+        .iter()
+        .enumerate()
+        .flat_map(|(i, &start)| [(i, start), (i, (start + 1).min(positions.max(1) - 1))]);
     Alignment {
         path: pairs.collect(),
         probabilities: tokens.iter().map(|token| (token % 97 + 1) as f32 / 128.0).collect(),
@@ -102,8 +106,14 @@ fn described(search: &Search, begin: u32) -> Value {
 }
 
 /// Runs a script with our rules until the recording ends or the results run out.
-fn play(model: &Arc<Model>, options: &Options, samples: usize, results: &[Value]) -> (Vec<Value>, Transcription) {
-    let mut recording = Recording::new(model.clone(), Arc::new(options.clone()), &vec![0.0; samples]);
+fn play(
+    model: &Arc<Model>,
+    options: &Options,
+    samples: usize,
+    results: &[Value],
+) -> (Vec<Value>, Transcription) {
+    let mut recording =
+        Recording::new(model.clone(), Arc::new(options.clone()), &vec![0.0; samples]);
     recording.alignment = Some(made_up_alignment);
     let (mut buffers, mut cache) = (Buffers::default(), model.decoder.cache());
     let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
@@ -115,7 +125,9 @@ fn play(model: &Arc<Model>, options: &Options, samples: usize, results: &[Value]
         let tokens = serde_json::from_value(result["tokens"].clone()).unwrap();
         let score = result["score"].as_f64().unwrap() as f32;
         let no_speech = result["no_speech"].as_f64().unwrap() as f32;
-        search = recording.take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech).unwrap();
+        search = recording
+            .take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech)
+            .unwrap();
     }
     (calls, recording.into_transcription())
 }
@@ -133,17 +145,26 @@ fn check_segments(case: &str, ours: &Transcription, theirs: &Value) {
             json!([theirs["seek"], theirs["text"], theirs["tokens"]]),
             "{case}"
         );
-        for (ours, name) in [(ours.start, "start"), (ours.end, "end"), (ours.temperature, "temperature")] {
+        for (ours, name) in
+            [(ours.start, "start"), (ours.end, "end"), (ours.temperature, "temperature")]
+        {
             assert!(close(ours, &theirs[name], 1e-9), "{case}: {name}");
         }
-        assert!(close(ours.average_log_probability, &theirs["average_log_probability"], 1e-6), "{case}");
+        assert!(
+            close(ours.average_log_probability, &theirs["average_log_probability"], 1e-6),
+            "{case}"
+        );
         assert!(close(f64::from(ours.no_speech_probability), &theirs["no_speech"], 1e-6), "{case}");
         assert!(close(ours.compression_ratio, &theirs["compression_ratio"], 1e-9), "{case}");
         let words = theirs["words"].as_array().unwrap();
         assert_eq!(ours.words.len(), words.len(), "{case}");
         for (ours, theirs) in ours.words.iter().zip(words) {
             assert_eq!(theirs[0], ours.text, "{case}");
-            assert!(close(ours.start, &theirs[1], 1e-9) && close(ours.end, &theirs[2], 1e-9), "{case}: {}", ours.text);
+            assert!(
+                close(ours.start, &theirs[1], 1e-9) && close(ours.end, &theirs[2], 1e-9),
+                "{case}: {}",
+                ours.text
+            );
             assert!(close(ours.probability, &theirs[3], 1e-6), "{case}: {}", ours.text);
         }
     }
@@ -196,18 +217,37 @@ fn decoding_rules_equal_the_reference() {
         .collect();
     let answers = peer.ask(json!({"do": "script", "model": folder, "cases": described}));
     let (mut windows, mut segments, mut words) = (0, 0, 0);
-    for ((index, options, samples, results), answer) in cases.iter().zip(answers.as_array().unwrap()) {
+    for ((index, options, samples, results), answer) in
+        cases.iter().zip(answers.as_array().unwrap())
+    {
         let (calls, transcription) = play(&model, options, *samples, results);
         let case = format!("case {index} of {samples} samples with {options:?}");
-        for (number, (ours, theirs)) in calls.iter().zip(answer["calls"].as_array().unwrap()).enumerate() {
-            for name in ["prompt", "beams", "best_of", "longest", "latest", "suppressed", "suppressed_at_begin"] {
+        for (number, (ours, theirs)) in
+            calls.iter().zip(answer["calls"].as_array().unwrap()).enumerate()
+        {
+            for name in [
+                "prompt",
+                "beams",
+                "best_of",
+                "longest",
+                "latest",
+                "suppressed",
+                "suppressed_at_begin",
+            ] {
                 assert_eq!(ours[name], theirs[name], "{case}, call {number}: {name}");
             }
             let (ours, theirs) = (ours["temperature"].as_f64(), theirs["temperature"].as_f64());
-            assert!((ours.unwrap_or(0.0) - theirs.unwrap_or(0.0)).abs() < 1e-6, "{case}, call {number}");
+            assert!(
+                (ours.unwrap_or(0.0) - theirs.unwrap_or(0.0)).abs() < 1e-6,
+                "{case}, call {number}"
+            );
         }
         check_segments(&case, &transcription, &answer["segments"]);
-        assert_eq!(calls.len(), answer["calls"].as_array().unwrap().len(), "{case}: number of calls");
+        assert_eq!(
+            calls.len(),
+            answer["calls"].as_array().unwrap().len(),
+            "{case}: number of calls"
+        );
         windows += calls.len();
         segments += transcription.segments.len();
         words += transcription.segments.iter().map(|segment| segment.words.len()).sum::<usize>();

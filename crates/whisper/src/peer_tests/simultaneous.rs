@@ -11,7 +11,8 @@ use super::*;
 use crate::options::Options;
 use crate::{AlignAtt, AlignAttOptions, EngineSize, Transcriber};
 
-/// Languages with spaces between words that the model understands; the first one, unless `TAONET_TEST_ALL` is set.
+/// Languages with spaces between words that the model understands; the first one, unless
+/// `TAONET_TEST_ALL` is set.
 const LANGUAGES: [&str; 5] = ["en", "es", "fr", "it", "pt"];
 /// Samples per frame of a source: 80 ms.
 const FRAME: usize = 1_280;
@@ -44,16 +45,20 @@ impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { errors, changes, matched, audio, processor, .. } = self;
         let (lag, processor) = (self.mean_lag(), processor / audio);
-        write!(f, "{errors} errors, {changes} differences to the transcription as a whole, lag {lag:.2} s ")?;
+        write!(
+            f,
+            "{errors} errors, {changes} differences to the transcription as a whole, lag {lag:.2} s "
+        )?;
         write!(f, "of {matched} words, {processor:.3} s of CPU time for each of {audio:.1} s")
     }
 }
 
-/// Returns the processor time of this process so far, in seconds. It includes that of tests that run concurrently: the
-/// tests report it, and check it against no limit.
+/// Returns the processor time of this process so far, in seconds. It includes that of tests that
+/// run concurrently: the tests report it, and check it against no limit.
 fn processor_time() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    // After the program's name: user and system time are the 12th and 13th field, in hundredths of a second.
+    // After the program's name: user and system time are the 12th and 13th field, in hundredths of
+    // a second.
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     fields[11..13].iter().map(|field| field.parse::<f64>().unwrap() / 100.0).sum()
 }
@@ -92,7 +97,9 @@ fn matches(one: &[String], other: &[String]) -> Vec<(usize, usize)> {
 
 /// Returns each single word of timed words, with a time of each.
 fn flatten<'a>(timed: impl Iterator<Item = (&'a Word, f64)>) -> (Vec<String>, Vec<f64>) {
-    timed.flat_map(|(word, time)| words(&word.text).into_iter().map(move |text| (text, time))).unzip()
+    timed
+        .flat_map(|(word, time)| words(&word.text).into_iter().map(move |text| (text, time)))
+        .unzip()
 }
 
 /// Plays speeches in frames of 80 ms. Each comes with the words of its transcription as a whole.
@@ -165,7 +172,11 @@ fn alignatt_is_earlier_than_local_agreement_with_as_few_errors() {
     };
     let speeches: Vec<_> = speeches.into_iter().map(whole).collect();
     let spoken: usize = speeches.iter().map(|(speech, _)| words(&speech.text).len()).sum();
-    let _ = writeln!(std::io::stderr(), "{MODEL}, {}, {spoken} words in {languages:?}", model.kernels());
+    let _ = writeln!(
+        std::io::stderr(),
+        "{MODEL}, {}, {spoken} words in {languages:?}",
+        model.kernels()
+    );
     let report = |name: &str, policy: &dyn SimultaneousRecognizer| {
         let measured = measure(policy, &speeches);
         let _ = writeln!(std::io::stderr(), "{name}: {measured}");
@@ -189,7 +200,12 @@ fn alignatt_is_earlier_than_local_agreement_with_as_few_errors() {
 #[test]
 fn alignatt_recognises_with_the_trained_model() {
     let model = Arc::new(Model::open(&trained_model()).unwrap());
-    let options = Options { beam_size: 1, temperatures: vec![0.0], word_timestamps: true, ..Options::default() };
+    let options = Options {
+        beam_size: 1,
+        temperatures: vec![0.0],
+        word_timestamps: true,
+        ..Options::default()
+    };
     let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
     let transcriber = Arc::new(Transcriber::start("trained", &model, options, size).unwrap());
     let policy = AlignAtt::new(transcriber.clone(), AlignAttOptions::default()).unwrap();
@@ -198,7 +214,10 @@ fn alignatt_recognises_with_the_trained_model() {
         .take(6)
         .map(|samples| {
             let whole = transcriber.recognize(&samples).unwrap().transcript;
-            (Voice { name: String::new(), language: "en".to_owned(), text: whole.text, samples }, whole.words)
+            (
+                Voice { name: String::new(), language: "en".to_owned(), text: whole.text, samples },
+                whole.words,
+            )
         })
         .collect();
     let spoken: usize = speeches.iter().map(|(speech, _)| words(&speech.text).len()).sum();
@@ -210,7 +229,12 @@ fn alignatt_recognises_with_the_trained_model() {
 #[test]
 fn last_word_is_kept_when_the_speech_ends_with_it() {
     let model = Arc::new(Model::open(&trained_model()).unwrap());
-    let options = Options { beam_size: 1, temperatures: vec![0.0], word_timestamps: true, ..Options::default() };
+    let options = Options {
+        beam_size: 1,
+        temperatures: vec![0.0],
+        word_timestamps: true,
+        ..Options::default()
+    };
     let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
     let transcriber = Arc::new(Transcriber::start("trained", &model, options, size).unwrap());
     let policy = AlignAtt::new(transcriber.clone(), AlignAttOptions::default()).unwrap();
@@ -222,8 +246,9 @@ fn last_word_is_kept_when_the_speech_ends_with_it() {
         let mut recognition = policy.open(None);
         let frames = samples.chunks(FRAME);
         let frame_count = frames.len();
-        let found =
-            (1..).zip(frames).flat_map(|(number, frame)| recognition.push(frame, number == frame_count).unwrap());
+        let found = (1..)
+            .zip(frames)
+            .flat_map(|(number, frame)| recognition.push(frame, number == frame_count).unwrap());
         let found: Vec<Word> = found.collect();
         let last = |words_of: &[Word]| words_of.last().map(|word| words(&word.text));
         kept += usize::from(last(&found) == last(&whole.words) && last(&found).is_some());

@@ -2,9 +2,10 @@
 //!
 //! # Random numbers
 //!
-//! Both engines accept the result at temperature 0, or decode the window again and sample at higher temperatures, each
-//! with random numbers of its own. Results at temperature 0 must be equal. A recording with a window that either engine
-//! samples counts as different: both engines must have rejected equal results, or results close to a threshold.
+//! Both engines accept the result at temperature 0, or decode the window again and sample at higher
+//! temperatures, each with random numbers of its own. Results at temperature 0 must be equal. A
+//! recording with a window that either engine samples counts as different: both engines must have
+//! rejected equal results, or results close to a threshold.
 #![allow(clippy::float_cmp, reason = "temperatures and equal sums are exact")]
 
 use serde::Deserialize;
@@ -18,17 +19,19 @@ use crate::search::{Hypothesis, Search, Strategy, Task};
 use crate::transcribe::{Recording, Segment, Transcription};
 use crate::{EngineSize, Transcriber};
 
-/// Maximum change of a candidate's log probability in one step that rounding explains, about twice the observed
-/// maximum.
+/// Maximum change of a candidate's log probability in one step that rounding explains, about twice
+/// the observed maximum.
 const ROUNDING: f32 = 0.09;
-/// Maximum change of a hypothesis' score that rounding explains at any step: above the largest recorded margin of
-/// rounding, 0.309 at step 73, and below the margins of wrong tokens.
+/// Maximum change of a hypothesis' score that rounding explains at any step: above the largest
+/// recorded margin of rounding, 0.309 at step 73, and below the margins of wrong tokens.
 const MOST_ROUNDING: f32 = 0.4;
-/// Maximum difference of an average log probability that rounding explains, about twice the observed maximum.
+/// Maximum difference of an average log probability that rounding explains, about twice the
+/// observed maximum.
 const AVERAGE_ROUNDING: f64 = 0.02;
 /// Maximum difference of word times in seconds: one position of the encoder.
 const ONE_POSITION: f64 = 0.021;
-/// Maximum difference of the start of a window, in frames: word times decide where some windows end.
+/// Maximum difference of the start of a window, in frames: word times decide where some windows
+/// end.
 const ONE_POSITION_IN_FRAMES: usize = 2;
 
 /// Result of decoding a window at one temperature.
@@ -83,18 +86,23 @@ struct Comparison {
 }
 
 impl Comparison {
-    /// Transcribes all recordings with both engines. Prints the differences, and fails if more than one of ten
-    /// recordings differs, or if rounding does not explain a difference.
+    /// Transcribes all recordings with both engines. Prints the differences, and fails if more than
+    /// one of ten recordings differs, or if rounding does not explain a difference.
     fn run(&self, peer: &Peer, all: &[Case]) {
-        let paths: Vec<PathBuf> =
-            all.iter().enumerate().map(|(i, case)| peer.put(&format!("audio{i}"), &case.samples)).collect();
+        let paths: Vec<PathBuf> = all
+            .iter()
+            .enumerate()
+            .map(|(i, case)| peer.put(&format!("audio{i}"), &case.samples))
+            .collect();
         let words = self.options.word_timestamps;
         let answers = peer.ask(json!({
             "do": "transcribe", "model": trained_model(), "audio": paths, "options": {"word_timestamps": words}
         }));
         let answers: Vec<Theirs> = serde_json::from_value(answers).unwrap();
         let size = EngineSize::for_model(&self.model);
-        let transcriber = Transcriber::start("whisper-synthetic", &self.model, self.options.clone(), size).unwrap();
+        let transcriber =
+            Transcriber::start("whisper-synthetic", &self.model, self.options.clone(), size)
+                .unwrap();
         let (mut equal, mut segments, mut faults, mut certain) = (0, 0, 0, 0);
         let (mut apart, mut shift) = (0.0_f64, 0.0_f64);
         for (case, theirs) in all.iter().zip(&answers) {
@@ -106,7 +114,9 @@ impl Comparison {
             if !case.has_speech {
                 self.compare_silence(case, theirs);
             }
-            if let Some(Difference { description, is_rounding }) = self.difference(&case.samples, &ours, theirs) {
+            if let Some(Difference { description, is_rounding }) =
+                self.difference(&case.samples, &ours, theirs)
+            {
                 let kind = if is_rounding { "rounding" } else { "FAULT" };
                 let _ = writeln!(std::io::stderr(), "{}: {kind}: {description}", case.name);
                 faults += usize::from(!is_rounding);
@@ -115,7 +125,8 @@ impl Comparison {
             equal += 1;
             segments += ours.segments.len();
             for (ours, theirs) in ours.segments.iter().zip(&theirs.segments) {
-                apart = apart.max((ours.average_log_probability - theirs.average_log_probability).abs());
+                apart = apart
+                    .max((ours.average_log_probability - theirs.average_log_probability).abs());
                 shift = shift.max(time_difference(ours, theirs));
             }
         }
@@ -131,28 +142,44 @@ impl Comparison {
         assert!(equal * 10 >= all.len() * 9, "{equal} of {} transcriptions are equal", all.len());
         assert!(apart <= AVERAGE_ROUNDING, "average log probabilities are {apart} apart");
         // At other temperatures, random numbers decide.
-        assert!(certain >= 15, "the reference accepts {certain} recordings of vectors/speech at temperature 0");
+        assert!(
+            certain >= 15,
+            "the reference accepts {certain} recordings of vectors/speech at temperature 0"
+        );
     }
 
     /// Compares the no-speech probability of the first window.
     fn compare_silence(&self, case: &Case, theirs: &Theirs) {
         let (mut buffers, mut cache) = (self.model.buffers(), self.model.decoder.cache());
-        let mut recording = Recording::new(self.model.clone(), Arc::new(self.options.clone()), &case.samples);
+        let mut recording =
+            Recording::new(self.model.clone(), Arc::new(self.options.clone()), &case.samples);
         let search = recording.next_window(&mut buffers, &mut cache).unwrap().unwrap();
         let ours = f64::from(decode(&self.model, copy(search.task())).1);
         let theirs = theirs.decodings[0].no_speech;
-        assert!(ours > 0.6 && (ours - theirs).abs() < 1e-3, "{}: no speech {ours} and {theirs}", case.name);
+        assert!(
+            ours > 0.6 && (ours - theirs).abs() < 1e-3,
+            "{}: no speech {ours} and {theirs}",
+            case.name
+        );
     }
 
-    /// Compares windows, texts, tokens, temperatures and times. Without words, times are multiples of 20 ms and must
-    /// be equal.
-    fn difference(&self, samples: &[f32], ours: &Transcription, theirs: &Theirs) -> Option<Difference> {
+    /// Compares windows, texts, tokens, temperatures and times. Without words, times are multiples
+    /// of 20 ms and must be equal.
+    fn difference(
+        &self,
+        samples: &[f32],
+        ours: &Transcription,
+        theirs: &Theirs,
+    ) -> Option<Difference> {
         assert_eq!(ours.language, theirs.language, "language");
         let words = self.options.word_timestamps;
         let mut pairs = ours.segments.iter().zip(&theirs.segments);
         let different = pairs.clone().position(|(ours, theirs)| {
             let at_zero = ours.temperature == 0.0 && theirs.temperature == 0.0;
-            !at_zero || ours.seek != theirs.seek || ours.tokens != theirs.tokens || ours.text != theirs.text
+            !at_zero
+                || ours.seek != theirs.seek
+                || ours.tokens != theirs.tokens
+                || ours.text != theirs.text
         });
         if let Some(index) = different
             && let Some((ours, theirs)) = pairs.nth(index)
@@ -171,7 +198,8 @@ impl Comparison {
             return Some(self.first_decoding(samples, &theirs.decodings));
         }
         let tolerance = if words { ONE_POSITION } else { 1e-6 };
-        let greatest = pairs.map(|(ours, theirs)| time_difference(ours, theirs)).fold(0.0, f64::max);
+        let greatest =
+            pairs.map(|(ours, theirs)| time_difference(ours, theirs)).fold(0.0, f64::max);
         (greatest > tolerance).then(|| Difference {
             description: format!("equal texts, but times {greatest:.2} s apart"),
             is_rounding: false,
@@ -181,7 +209,8 @@ impl Comparison {
     /// Transcribes a recording again, up to the first decoding that differs from the reference's.
     fn first_decoding(&self, samples: &[f32], theirs: &[Decoding]) -> Difference {
         let (mut buffers, mut cache) = (self.model.buffers(), self.model.decoder.cache());
-        let mut recording = Recording::new(self.model.clone(), Arc::new(self.options.clone()), samples);
+        let mut recording =
+            Recording::new(self.model.clone(), Arc::new(self.options.clone()), samples);
         let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
         let mut previous: Option<(Decoding, &Decoding)> = None;
         for theirs in theirs {
@@ -210,28 +239,44 @@ impl Comparison {
                 };
             }
             let (rounded, score) = (score, f64::from(score));
-            let ours = Decoding { prompt, temperature, tokens: tokens.clone(), score, no_speech: f64::from(no_speech) };
+            let ours = Decoding {
+                prompt,
+                temperature,
+                tokens: tokens.clone(),
+                score,
+                no_speech: f64::from(no_speech),
+            };
             previous = Some((ours, theirs));
-            search =
-                recording.take(&mut buffers, &mut cache, Hypothesis { tokens, score: rounded }, no_speech).unwrap();
+            search = recording
+                .take(&mut buffers, &mut cache, Hypothesis { tokens, score: rounded }, no_speech)
+                .unwrap();
         }
         if search.is_some() {
             return self.judged_differently(previous);
         }
-        Difference { description: "equal decodings, but different segments".to_owned(), is_rounding: false }
+        Difference {
+            description: "equal decodings, but different segments".to_owned(),
+            is_rounding: false,
+        }
     }
 
-    /// Explains why the engines continue differently after a decoding with equal tokens: one of them accepts the
-    /// result, the other one decodes the window again.
+    /// Explains why the engines continue differently after a decoding with equal tokens: one of
+    /// them accepts the result, the other one decodes the window again.
     fn judged_differently(&self, last: Option<(Decoding, &Decoding)>) -> Difference {
         let Some((ours, theirs)) = last else {
-            return Difference { description: "different first prompts".to_owned(), is_rounding: false };
+            return Difference {
+                description: "different first prompts".to_owned(),
+                is_rounding: false,
+            };
         };
         let averages = [ours.average(), theirs.average()];
         let threshold = self.options.log_prob_threshold.unwrap();
-        let distance = averages.map(|average| (average - threshold).abs()).into_iter().fold(0.0, f64::max);
+        let distance =
+            averages.map(|average| (average - threshold).abs()).into_iter().fold(0.0, f64::max);
         Difference {
-            description: format!("average log probabilities {averages:.3?} at the threshold {threshold}"),
+            description: format!(
+                "average log probabilities {averages:.3?} at the threshold {threshold}"
+            ),
             is_rounding: distance <= AVERAGE_ROUNDING,
         }
     }
@@ -257,8 +302,8 @@ fn time_difference(ours: &Segment, theirs: &TheirSegment) -> f64 {
     times.map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f64::max)
 }
 
-/// Returns the maximum change of a hypothesis' score up to a step that rounding explains: the changes of the steps are
-/// independent.
+/// Returns the maximum change of a hypothesis' score up to a step that rounding explains: the
+/// changes of the steps are independent.
 fn rounding(step: usize) -> f32 {
     (ROUNDING * ((step + 1) as f32).sqrt()).min(MOST_ROUNDING)
 }
@@ -289,8 +334,8 @@ fn temperature(search: &Search) -> f64 {
     }
 }
 
-/// Compares texts and segments with default options, and with the options of Babelbit's validators: the defaults with
-/// word times. On a CPU with AMX, also compares with the kernels of other CPUs.
+/// Compares texts and segments with default options, and with the options of Babelbit's validators:
+/// the defaults with word times. On a CPU with AMX, also compares with the kernels of other CPUs.
 #[test]
 fn transcriptions_equal_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
@@ -324,19 +369,25 @@ fn margins_tell_wrong_results_from_rounding() {
         changed[3] = other[2];
         for wrong in [other, &changed, &tokens[..4].to_vec()] {
             let found = margin(&model, task(), tokens, wrong);
-            assert!(found.score > 2.0 * rounding(found.step) && found.step <= 4, "{index}: {found:?}");
+            assert!(
+                found.score > 2.0 * rounding(found.step) && found.step <= 4,
+                "{index}: {found:?}"
+            );
         }
         // A wrong word late in the text.
         let (late, other) = (tokens.len() - 3, &windows[(index + 1) % windows.len()].1);
         let mut changed = tokens.clone();
         changed[late] = other[2];
         let found = margin(&model, task(), tokens, &changed);
-        assert!(found.step >= 10 && found.score > MOST_ROUNDING && !is_rounding(found), "{index}: {found:?}");
+        assert!(
+            found.step >= 10 && found.score > MOST_ROUNDING && !is_rounding(found),
+            "{index}: {found:?}"
+        );
     }
 }
 
-/// Columns: step · margin · whether rounding explains it. The first rows are the recorded differences in
-/// docs/benchmarks.md.
+/// Columns: step · margin · whether rounding explains it. The first rows are the recorded
+/// differences in docs/benchmarks.md.
 #[test]
 fn margins_above_the_cap_are_faults_at_any_step() {
     for (step, score, expected) in [

@@ -24,13 +24,18 @@ fn tokens_are_suppressed_and_split_into_words_as_by_the_reference() {
     let mut cases: Vec<Value> = TEXTS.iter().map(|case| json!(case)).collect();
     // Arbitrary tokens, many of which end within a character.
     cases.extend((0..100).map(|index| {
-        let tokens: Vec<usize> = (1..=30).map(|token| (token * 7_919 + index * 104_729) % 50_257).collect();
+        let tokens: Vec<usize> =
+            (1..=30).map(|token| (token * 7_919 + index * 104_729) % 50_257).collect();
         json!([TEXTS[index % TEXTS.len()].0, tokens])
     }));
     let answer = peer.ask(json!({"do": "vocabulary", "model": folder, "cases": cases}));
     assert_eq!(json!(vocabulary.suppressed()), answer["suppressed"]);
     // OpenAI's vocabulary has a token for each of these symbols; another vocabulary has fewer.
-    let symbols = vocabulary.suppressed().iter().filter(|token| **token < vocabulary.special().end_of_text).count();
+    let symbols = vocabulary
+        .suppressed()
+        .iter()
+        .filter(|token| **token < vocabulary.special().end_of_text)
+        .count();
     assert!(symbols > 80, "{symbols} symbols are suppressed");
     let mut words = 0;
     for (case, theirs) in cases.iter().zip(answer["cases"].as_array().unwrap()) {
@@ -40,6 +45,9 @@ fn tokens_are_suppressed_and_split_into_words_as_by_the_reference() {
         assert_eq!(json!(vocabulary.decode(&tokens)), theirs["text"], "{case}");
         words += ours.len();
     }
-    let _ =
-        writeln!(std::io::stderr(), "{symbols} suppressed symbols, and {words} words of {} texts equal", cases.len());
+    let _ = writeln!(
+        std::io::stderr(),
+        "{symbols} suppressed symbols, and {words} words of {} texts equal",
+        cases.len()
+    );
 }

@@ -1,8 +1,10 @@
-//! Comparison on real weights, `base`, and real voices: recordings in nine languages from `scripts/peers recordings`.
+//! Comparison on real weights, `base`, and real voices: recordings in nine languages from
+//! `scripts/peers recordings`.
 //!
-//! Beam search in int8 amplifies rounding: a different order of sums can change a word. The reference does not reproduce
-//! all of its own texts either, if noise far below the last bit of a sample is added. The measure is therefore the
-//! reference's agreement with itself under such noise, computed in the same run.
+//! Beam search in int8 amplifies rounding: a different order of sums can change a word. The
+//! reference does not reproduce all of its own texts either, if noise far below the last bit of a
+//! sample is added. The measure is therefore the reference's agreement with itself under such
+//! noise, computed in the same run.
 
 use serde::Deserialize;
 use taonet_speech::models::{ModelSpec, ModelStore};
@@ -20,7 +22,8 @@ const REPEATS: usize = 2;
 /// Maximum difference of equal word times, in seconds: one position of the encoder.
 const ONE_POSITION: f64 = 0.021;
 
-/// Languages whose translation is compared, unless `TAONET_TEST_ALL` is set: a comparison takes minutes.
+/// Languages whose translation is compared, unless `TAONET_TEST_ALL` is set: a comparison takes
+/// minutes.
 const TRANSLATED: [&str; 3] = ["es", "fr", "pt"];
 
 /// A recording of a speaker.
@@ -63,7 +66,8 @@ impl Agreement {
         }
         self.texts += 1;
         let words = one.words.iter().zip(&other.words);
-        let differences = words.flat_map(|(one, other)| [(one.1 - other.1).abs(), (one.2 - other.2).abs()]);
+        let differences =
+            words.flat_map(|(one, other)| [(one.1 - other.1).abs(), (one.2 - other.2).abs()]);
         for difference in differences {
             self.times += 1;
             self.close_times += usize::from(difference <= ONE_POSITION);
@@ -71,23 +75,32 @@ impl Agreement {
     }
 }
 
-/// Finds the real model. Without it, a test prints a notice and passes; with `CI` set, the test fails.
+/// Finds the real model. Without it, a test prints a notice and passes; with `CI` set, the test
+/// fails.
 pub(super) fn model() -> Option<PathBuf> {
-    let directory = std::env::var_os("BB_MODELS_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let directory =
+        std::env::var_os("BB_MODELS_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
     let found = ModelStore::new(directory).verify(ModelSpec::find(MODEL).unwrap());
-    let skipped =
-        |error| skip(&format!("NOT TESTED with {MODEL}: {error}. Run scripts/models, or ./test, which does so"));
+    let skipped = |error| {
+        skip(&format!(
+            "NOT TESTED with {MODEL}: {error}. Run scripts/models, or ./test, which does so"
+        ))
+    };
     found.map_err(skipped).ok()
 }
 
-/// Reads the recordings of `scripts/peers recordings`, resampled to 16 kHz: all of them, or one per language.
+/// Reads the recordings of `scripts/peers recordings`, resampled to 16 kHz: all of them, or one per
+/// language.
 pub(super) fn voices(all: bool) -> Option<Vec<Voice>> {
     let environment = peer_directory("recordings")?;
-    let packages = std::fs::read_dir(environment.join("lib")).unwrap().next().unwrap().unwrap().path();
+    let packages =
+        std::fs::read_dir(environment.join("lib")).unwrap().next().unwrap().unwrap().path();
     let folder = packages.join("site-packages/pytest_audioeval/samples/audio");
     let mut voices = Vec::new();
     for language in entries(&folder) {
-        let files = entries(&language).into_iter().filter(|file| file.extension().is_some_and(|name| name == "wav"));
+        let files = entries(&language)
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|name| name == "wav"));
         // The longest one has the most words to compare.
         let mut files: Vec<_> = files.map(|file| (std::fs::read(&file).unwrap(), file)).collect();
         files.sort_by_key(|(bytes, _)| std::cmp::Reverse(bytes.len()));
@@ -105,7 +118,8 @@ pub(super) fn voices(all: bool) -> Option<Vec<Voice>> {
 
 /// Lists a directory in order.
 fn entries(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
 }
@@ -120,7 +134,8 @@ fn real_voices_are_translated_as_by_the_reference() {
     check("translate", SpeechTask::Translate);
 }
 
-/// Compares with the options of Babelbit's validators, except for the task: the defaults with word times.
+/// Compares with the options of Babelbit's validators, except for the task: the defaults with word
+/// times.
 fn check(name: &str, task: SpeechTask) {
     let Some(peer) = Peer::with_exact_products() else { return };
     let all = std::env::var_os("TAONET_TEST_ALL").is_some();
@@ -129,8 +144,11 @@ fn check(name: &str, task: SpeechTask) {
     if task == SpeechTask::Translate && !all {
         voices.retain(|voice| TRANSLATED.contains(&&*voice.language));
     }
-    let paths: Vec<PathBuf> =
-        voices.iter().enumerate().map(|(i, voice)| peer.put(&format!("voice{i}"), &voice.samples)).collect();
+    let paths: Vec<PathBuf> = voices
+        .iter()
+        .enumerate()
+        .map(|(i, voice)| peer.put(&format!("voice{i}"), &voice.samples))
+        .collect();
     let answer = peer.ask(json!({
         "do": "repeat", "model": folder, "audio": paths, "repeats": REPEATS,
         "options": {"word_timestamps": true, "task": name}
@@ -143,7 +161,8 @@ fn check(name: &str, task: SpeechTask) {
 
 fn compare(model: &Arc<Model>, task: SpeechTask, voices: &[Voice], theirs: &[Vec<Heard>]) {
     let options = Options { word_timestamps: true, task, ..Options::default() };
-    let transcriber = Transcriber::start(MODEL, model, options, EngineSize::for_model(model)).unwrap();
+    let transcriber =
+        Transcriber::start(MODEL, model, options, EngineSize::for_model(model)).unwrap();
     let (mut ours, mut own) = (Agreement::default(), [Agreement::default(); REPEATS]);
     let mut spoken = 0;
     for (voice, theirs) in voices.iter().zip(theirs) {
@@ -171,8 +190,8 @@ fn compare(model: &Arc<Model>, task: SpeechTask, voices: &[Voice], theirs: &[Vec
         voices.len()
     );
     let own_texts = own.iter().map(|own| own.texts).min().unwrap_or_default();
-    // Two standard deviations of a count with the reference's own share, since the recordings are few. The share is
-    // estimated by Laplace's rule: 9 of 9 do not prove that all others are equal.
+    // Two standard deviations of a count with the reference's own share, since the recordings are
+    // few. The share is estimated by Laplace's rule: 9 of 9 do not prove that all others are equal.
     let share = (own_texts as f64 + 1.0) / (count + 2.0);
     let spread = 2.0 * (count * share * (1.0 - share)).sqrt();
     assert!(
@@ -194,7 +213,8 @@ fn compare(model: &Arc<Model>, task: SpeechTask, voices: &[Voice], theirs: &[Vec
         ours.languages
     );
     // Equal texts have equal times, but for rounding.
-    let close = |agreement: &Agreement| agreement.close_times as f64 / agreement.times.max(1) as f64;
+    let close =
+        |agreement: &Agreement| agreement.close_times as f64 / agreement.times.max(1) as f64;
     let own_close = own.iter().map(close).fold(1.0, f64::min);
     assert!(
         close(&ours) >= own_close - 0.05,

@@ -15,10 +15,11 @@ fn rules() -> Rules {
     }
 }
 
-/// Returns the tokens allowed after the generated ones, if text tokens have the logit `text` and timestamps the logit
-/// 0.
+/// Returns the tokens allowed after the generated ones, if text tokens have the logit `text` and
+/// timestamps the logit 0.
 fn allowed(generated: &[u32], text: f32) -> Vec<usize> {
-    let mut logits: Vec<f32> = (0..TOKENS).map(|token| if token < 14 { text } else { 0.0 }).collect();
+    let mut logits: Vec<f32> =
+        (0..TOKENS).map(|token| if token < 14 { text } else { 0.0 }).collect();
     rules().apply(&mut logits, generated);
     (0..TOKENS).filter(|token| logits[*token] != FORBIDDEN).collect()
 }

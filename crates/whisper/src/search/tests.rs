@@ -11,7 +11,8 @@ const END: u32 = 6;
 const START: u32 = 7;
 const NO_SPEECH: u32 = 8;
 
-/// Returns rules under which the first token is always the timestamp 10, followed only by text and the end of text.
+/// Returns rules under which the first token is always the timestamp 10, followed only by text and
+/// the end of text.
 fn rules() -> Arc<Rules> {
     Arc::new(Rules {
         suppressed: vec![7, 8, 11, 12, 13, 14, 15],
@@ -35,7 +36,8 @@ fn task(strategy: Strategy, longest: usize) -> Task {
     }
 }
 
-/// Runs a search with a function from generated tokens to logits. Returns the result and the number of steps.
+/// Runs a search with a function from generated tokens to logits. Returns the result and the number
+/// of steps.
 fn run(task: Task, language: &dyn Fn(&[u32]) -> Vec<f32>) -> (Hypothesis, f32, usize) {
     let mut cache = Cache::new(0, 0);
     let start = task.start;
@@ -56,7 +58,10 @@ fn run(task: Task, language: &dyn Fn(&[u32]) -> Vec<f32>) -> (Hypothesis, f32, u
             let row = &rows[index];
             assert_eq!((row.memory, row.slots.len()), (3, row.position + 1));
             let past: Vec<u32> = row.slots.iter().map(|slot| spelled[*slot as usize]).collect();
-            assert_eq!(past[..prompt.len().min(past.len())], prompt[..prompt.len().min(past.len())]);
+            assert_eq!(
+                past[..prompt.len().min(past.len())],
+                prompt[..prompt.len().min(past.len())]
+            );
             if row.position == start {
                 let mut silence = vec![0.0; TOKENS];
                 silence[NO_SPEECH as usize] = 1.0;
@@ -82,8 +87,8 @@ fn probable(listed: &[(u32, f32)]) -> Vec<f32> {
     logits
 }
 
-/// Returns logits for which greedy search is not optimal: token 0 is more probable than token 1, but the best
-/// continuation of token 1 has the higher total probability.
+/// Returns logits for which greedy search is not optimal: token 0 is more probable than token 1,
+/// but the best continuation of token 1 has the higher total probability.
 fn garden_path(generated: &[u32]) -> Vec<f32> {
     match generated {
         [] => probable(&[(10, 1.0)]),
@@ -118,7 +123,11 @@ fn more_beams_find_a_better_hypothesis() {
         let case = format!("{beams} beams, at most {longest} tokens");
         assert_eq!(hypothesis.tokens, tokens, "{case}");
         let expected = total / tokens.len() as f32;
-        assert!((hypothesis.score - expected).abs() < 1e-5, "{case}: {} {expected}", hypothesis.score);
+        assert!(
+            (hypothesis.score - expected).abs() < 1e-5,
+            "{case}: {} {expected}",
+            hypothesis.score
+        );
         assert_eq!(taken, steps, "{case}");
     }
 }
@@ -141,7 +150,11 @@ fn patience_waits_for_more_hypotheses() {
         ((1, 5.0), vec![10, 0], 3),
     ] {
         let (hypothesis, _, taken) = run(task(beam(beams, patience), 20), &language);
-        assert_eq!((hypothesis.tokens, taken), (tokens, steps), "{beams} beams, patience {patience}");
+        assert_eq!(
+            (hypothesis.tokens, taken),
+            (tokens, steps),
+            "{beams} beams, patience {patience}"
+        );
     }
 }
 
@@ -186,7 +199,9 @@ fn samples_follow_the_probabilities_and_the_seed() {
         [10] => probable(&[(0, 0.5), (1, 0.3), (2, 0.2)]),
         _ => probable(&[(END, 1.0)]),
     };
-    let sample = |count, temperature, seed| run(task(Strategy::Sample { count, temperature, seed }, 20), &language).0;
+    let sample = |count, temperature, seed| {
+        run(task(Strategy::Sample { count, temperature, seed }, 20), &language).0
+    };
     let frequency = |temperature| {
         let mut counts = [0u32; 3];
         for seed in 0..3000 {
@@ -195,15 +210,21 @@ fn samples_follow_the_probabilities_and_the_seed() {
         counts.map(|count| f64::from(count) / 3000.0)
     };
     // Five standard deviations of a frequency in 3 000 draws are at most 0.046.
-    for (temperature, expected) in
-        [(1.0, [0.5, 0.3, 0.2]), (0.5, [0.25 / 0.38, 0.09 / 0.38, 0.04 / 0.38]), (0.01, [1.0, 0.0, 0.0])]
-    {
+    for (temperature, expected) in [
+        (1.0, [0.5, 0.3, 0.2]),
+        (0.5, [0.25 / 0.38, 0.09 / 0.38, 0.04 / 0.38]),
+        (0.01, [1.0, 0.0, 0.0]),
+    ] {
         let found = frequency(temperature);
         for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() < 0.046, "temperature {temperature}: {found} {expected}");
+            assert!(
+                (found - expected).abs() < 0.046,
+                "temperature {temperature}: {found} {expected}"
+            );
         }
     }
-    // Scores use the model's unscaled probabilities at any temperature; the same seed gives the same sample.
+    // Scores use the model's unscaled probabilities at any temperature; the same seed gives the
+    // same sample.
     for seed in 0..50 {
         let found = sample(1, 5.0, seed);
         let expected = [0.5f32, 0.3, 0.2][found.tokens[1] as usize].ln() / 2.0;
@@ -242,7 +263,8 @@ fn textbook(
             rules.apply(&mut logits, tokens);
             let (total, _) = log_sum_exp(&logits);
             for (token, logit) in logits.iter().enumerate() {
-                candidates.push(([tokens.as_slice(), &[token as u32]].concat(), (logit - total) + score));
+                candidates
+                    .push(([tokens.as_slice(), &[token as u32]].concat(), (logit - total) + score));
             }
         }
         // A stable sort puts the earlier beam and token first among equal scores.
@@ -266,7 +288,8 @@ fn textbook(
             ended.push((tokens, score));
             next.push(spares.next().unwrap_or(candidate).clone());
         }
-        let enough = if beams == 1 { 1 } else { (beams as f32 * patience).round().max(1.0) as usize };
+        let enough =
+            if beams == 1 { 1 } else { (beams as f32 * patience).round().max(1.0) as usize };
         if is_last || ended.len() >= enough {
             break;
         }
@@ -291,7 +314,9 @@ fn random_language(seed: u64) -> impl Fn(&[u32]) -> Vec<f32> {
         }
         (0..TOKENS)
             .map(|_| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 (state >> 40) as f32 / (1 << 22) as f32
             })
             .collect()

@@ -10,7 +10,8 @@ pub(super) struct Candidate {
     pub(super) score: f32,
 }
 
-/// The best candidates in descending order of score; on a tie, the candidate found first ranks higher.
+/// The best candidates in descending order of score; on a tie, the candidate found first ranks
+/// higher.
 pub(super) struct Top {
     best: Vec<Candidate>,
     count: usize,

@@ -7,14 +7,16 @@ const BEGIN: u32 = 100;
 /// Returns the segments as (start, end, number of tokens), and the next window's frame.
 fn check(tokens: &[u32], seek: usize, size: usize) -> (Vec<(f64, f64, usize)>, usize, bool) {
     let split = split(tokens, BEGIN, seek, size);
-    let drafts = split.drafts.iter().map(|draft| (draft.start, draft.end, draft.tokens.len())).collect();
+    let drafts =
+        split.drafts.iter().map(|draft| (draft.start, draft.end, draft.tokens.len())).collect();
     (drafts, split.seek, split.ends_in_timestamp)
 }
 
 #[test]
 #[allow(clippy::type_complexity)] // A table.
 fn windows_are_split_at_pairs_of_timestamps() {
-    // (tokens, frame of the window, frames of the window) -> segments, next frame, ends in a timestamp
+    // (tokens, frame of the window, frames of the window) -> segments, next frame, ends in a
+    // timestamp
     let cases: [(&[u32], usize, usize, &[(f64, f64, usize)], usize, bool); 8] = [
         // Two segments, the second closed by a single timestamp: the window is complete.
         (&[100, 1, 2, 150, 150, 3, 200], 0, 3000, &[(0.0, 1.0, 4), (1.0, 2.0, 3)], 3000, true),

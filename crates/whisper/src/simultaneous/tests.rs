@@ -10,14 +10,18 @@ fn word(text: &str, token: u32, start: f64, end: f64) -> TimedWord {
 
 /// A speech of this many seconds, of which the first `dropped` seconds are no longer buffered.
 fn state(length: usize, dropped: usize) -> State {
-    let mut state = State { samples: vec![0.3; length * SAMPLE_RATE], speech: SAMPLE_RATE, ..State::default() };
+    let mut state =
+        State { samples: vec![0.3; length * SAMPLE_RATE], speech: SAMPLE_RATE, ..State::default() };
     state.drop_first(dropped * SAMPLE_RATE);
     state
 }
 
 fn transcriber(model: &Arc<Model>, options: Options) -> Arc<Transcriber> {
     let one = std::num::NonZeroUsize::MIN;
-    Arc::new(Transcriber::start("test", model, options, EngineSize { threads: one, windows: one }).unwrap())
+    Arc::new(
+        Transcriber::start("test", model, options, EngineSize { threads: one, windows: one })
+            .unwrap(),
+    )
 }
 
 /// Plays samples in frames of this length and returns all words.
@@ -25,7 +29,8 @@ fn play(policy: &AlignAtt, samples: &[f32], length: usize) -> Vec<Word> {
     let mut recognition = policy.open(None);
     let frames = samples.chunks(length);
     let count = frames.len();
-    let words = (1..).zip(frames).map(|(number, frame)| recognition.push(frame, number == count).unwrap());
+    let words =
+        (1..).zip(frames).map(|(number, frame)| recognition.push(frame, number == count).unwrap());
     words.flatten().collect()
 }
 
@@ -34,12 +39,17 @@ fn times_of_final_words_are_from_the_start_of_the_speech_and_ascend() {
     let mut state = state(20, 10);
     let words = state.settle(vec![word(" ferry", 1, 0.5, 1.0), word(" leaves", 2, 1.0, 1.4)], 1.4);
     let expected = [("ferry", 10.5, 11.0), ("leaves", 11.0, 11.4)];
-    let found: Vec<_> = words.iter().map(|word| (word.text.as_str(), word.start, word.end)).collect();
+    let found: Vec<_> =
+        words.iter().map(|word| (word.text.as_str(), word.start, word.end)).collect();
     assert_eq!(found, expected);
-    // A later pass places the next word before the end of the last one; a punctuation mark is no word.
+    // A later pass places the next word before the end of the last one; a punctuation mark is no
+    // word.
     let words = state.settle(vec![word(",", 3, 1.2, 1.3), word(" now", 4, 1.3, 1.8)], 1.5);
     assert_eq!(words, [Word { text: "now".to_owned(), start: 11.4, end: 11.8 }]);
-    assert_eq!(state.words.iter().flat_map(|word| word.tokens.clone()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(
+        state.words.iter().flat_map(|word| word.tokens.clone()).collect::<Vec<_>>(),
+        [1, 2, 3, 4]
+    );
     assert!((state.until - 11.8).abs() < 1e-9, "{}", state.until);
 }
 
@@ -103,7 +113,10 @@ fn forced_text_and_prompt_leave_room_in_the_context() {
     state.words = vec![TimedWord { tokens: vec![7; MAX_FORCED + 1], ..word(" word", 0, 1.0, 2.0) }];
     state.last_end = 2.0;
     state.forget();
-    assert_eq!((state.dropped, state.context.len(), state.words.len()), (2 * SAMPLE_RATE, MAX_CONTEXT, 0));
+    assert_eq!(
+        (state.dropped, state.context.len(), state.words.len()),
+        (2 * SAMPLE_RATE, MAX_CONTEXT, 0)
+    );
 }
 
 #[test]
@@ -114,7 +127,10 @@ fn long_text_in_short_audio_loses_half_of_its_words() {
         word.tokens = vec![7; MAX_FORCED / 7];
     }
     state.forget();
-    assert_eq!((state.dropped, state.words.len(), state.context.len()), (4 * SAMPLE_RATE, 4, 4 * (MAX_FORCED / 7)));
+    assert_eq!(
+        (state.dropped, state.words.len(), state.context.len()),
+        (4 * SAMPLE_RATE, 4, 4 * (MAX_FORCED / 7))
+    );
     // Half of the words can still be too many tokens.
     state.words[2].tokens = vec![7; 2 * MAX_FORCED];
     state.forget();
@@ -173,7 +189,9 @@ fn silence_is_not_decoded() {
     let mut model = open();
     let fault: Fault = Box::new(|_| Err(TranscribeError::Product("a pass".to_owned())));
     model.fault = Some(fault);
-    let policy = AlignAtt::new(transcriber(&Arc::new(model), lenient()), AlignAttOptions::default()).unwrap();
+    let policy =
+        AlignAtt::new(transcriber(&Arc::new(model), lenient()), AlignAttOptions::default())
+            .unwrap();
     let mut recognition = policy.open(None);
     assert!(recognition.push(&noise(STEP), false).is_err(), "a pass has the fault");
     let mut recognition = policy.open(None);
@@ -209,9 +227,12 @@ fn detected_language_is_kept_if_clear_or_after_enough_speech() {
 
 #[test]
 fn given_language_replaces_detection_only_if_the_model_supports_it() {
-    let language = |options: Options, given| transcriber(&model(), options).options_for(given).language.clone();
+    let language = |options: Options, given| {
+        transcriber(&model(), options).options_for(given).language.clone()
+    };
     let detecting = || Options { language: None, ..lenient() };
-    // The test model understands English, French and German. The token of the task has the form of a language's.
+    // The test model understands English, French and German. The token of the task has the form of
+    // a language's.
     for (given, expected) in [
         (Some("de"), Some("de")),
         (Some("de-AT"), Some("de")),
@@ -223,17 +244,26 @@ fn given_language_replaces_detection_only_if_the_model_supports_it() {
     ] {
         assert_eq!(language(detecting(), given).as_deref(), expected, "{given:?}");
     }
-    assert_eq!(language(lenient(), Some("de")).as_deref(), Some("en"), "the options set the language");
+    assert_eq!(
+        language(lenient(), Some("de")).as_deref(),
+        Some("en"),
+        "the options set the language"
+    );
 }
 
 #[test]
 fn options_are_checked() {
-    let check = |options| AlignAtt::new(transcriber(&model(), lenient()), options).err().map(|error| error.to_string());
+    let check = |options| {
+        AlignAtt::new(transcriber(&model(), lenient()), options)
+            .err()
+            .map(|error| error.to_string())
+    };
     for padding in [-0.1, 30.5, f64::NAN] {
         let error = check(AlignAttOptions { padding: Some(padding), ..AlignAttOptions::default() });
         assert_eq!(error.as_deref(), Some("option `padding`: must be between 0 and 30 s"));
     }
-    let threshold = |frame_threshold| check(AlignAttOptions { frame_threshold, ..AlignAttOptions::default() });
+    let threshold =
+        |frame_threshold| check(AlignAttOptions { frame_threshold, ..AlignAttOptions::default() });
     assert_eq!((threshold(0), threshold(200)), (None, None));
     assert_eq!(threshold(201).as_deref(), Some("option `frame_threshold`: must be at most 200"));
 }

@@ -1,13 +1,17 @@
-//! AlignAtt: continuing the text of unfinished speech while the attention stays away from the end of the audio.
+//! AlignAtt: continuing the text of unfinished speech while the attention stays away from the end
+//! of the audio.
 //!
-//! The policy of Papi et al., "AlignAtt: Using Attention-based Audio-Translation Alignments as a Guide for Simultaneous
-//! Speech Translation" (Interspeech 2023), with Whisper's alignment heads. Text that was final before is forced as a
-//! prefix. Each further token has an encoder position to which the alignment heads attend most; a position near the end
-//! of the audio means that the decoder lacks the rest of the word, and decoding stops.
+//! The policy of Papi et al., "AlignAtt: Using Attention-based Audio-Translation Alignments as a
+//! Guide for Simultaneous Speech Translation" (Interspeech 2023), with Whisper's alignment heads.
+//! Text that was final before is forced as a prefix. Each further token has an encoder position to
+//! which the alignment heads attend most; a position near the end of the audio means that the
+//! decoder lacks the rest of the word, and decoding stops.
 #![allow(clippy::indexing_slicing)] // Rows and states whose numbers are set here.
 
 use super::fallback::{Attempt, is_silent};
-use super::{Buffers, CONTEXT, Cache, Recording, Row, TranscribeError, WINDOW_FRAMES, compression_ratio};
+use super::{
+    Buffers, CONTEXT, Cache, Recording, Row, TranscribeError, WINDOW_FRAMES, compression_ratio,
+};
 use crate::align::{Alignment, Attention, shortest_path};
 use crate::decoder::{Capture, Memory, Slot};
 use crate::kernel::log_sum_exp;
@@ -16,11 +20,11 @@ use crate::options::SpeechTask;
 use crate::vocabulary::{REPLACEMENT, trim};
 use crate::words::{POSITIONS_PER_SECOND, TimedWord, time_words};
 
-/// Distance in encoder positions by which the attention may go back from one token to the next; more means that the
-/// decoder repeats itself. As in SimulStreaming.
+/// Distance in encoder positions by which the attention may go back from one token to the next;
+/// more means that the decoder repeats itself. As in SimulStreaming.
 const MAX_REWIND: usize = 200;
-/// Maximum number of tokens for each started second of audio after the final text: twice as many as Whisper's maximum of
-/// 224 tokens in 30 s. More are a repetition within [`MAX_REWIND`].
+/// Maximum number of tokens for each started second of audio after the final text: twice as many as
+/// Whisper's maximum of 224 tokens in 30 s. More are a repetition within [`MAX_REWIND`].
 const TOKENS_PER_SECOND: usize = 16;
 /// Number of times that a text must have the same tokens at its end to be a repetition without end.
 const REPETITIONS: usize = 4;
@@ -28,8 +32,9 @@ const REPETITIONS: usize = 4;
 const MAX_PERIOD: usize = 12;
 /// Encoder positions per second.
 const POSITIONS: usize = POSITIONS_PER_SECOND as usize;
-/// Distance between the last token and the end of the audio, in encoder positions, above which the end of the text does
-/// not mean that nothing else was said: 1.6 s, the longest pause that need not contain a silent step of 0.8 s.
+/// Distance between the last token and the end of the audio, in encoder positions, above which the
+/// end of the text does not mean that nothing else was said: 1.6 s, the longest pause that need not
+/// contain a silent step of 0.8 s.
 const MAX_UNATTENDED: usize = 8 * POSITIONS / 5;
 
 /// Final text of unfinished speech, and how to continue it.
@@ -58,8 +63,8 @@ pub(crate) struct Continuation {
     pub(crate) language_margin: f32,
     /// Time before which no further word starts, in seconds from the start of the audio.
     pub(crate) until: f64,
-    /// Number of the prefix's tokens before a repetition without end, which must not be forced again; all tokens if there
-    /// is none.
+    /// Number of the prefix's tokens before a repetition without end, which must not be forced
+    /// again; all tokens if there is none.
     pub(crate) kept: usize,
 }
 
@@ -90,8 +95,9 @@ enum Decision {
 
 /// Decides on the most probable next token.
 ///
-/// `position` and `latest` are the encoder positions to which this token and the one before it attend most, of
-/// `positions` in all. Tokens at most `threshold` from the end of the audio need more of it; none do without.
+/// `position` and `latest` are the encoder positions to which this token and the one before it
+/// attend most, of `positions` in all. Tokens at most `threshold` from the end of the audio need
+/// more of it; none do without.
 fn decide(
     is_end_of_text: bool,
     position: usize,
@@ -122,12 +128,19 @@ impl Recording {
         let size = WINDOW_FRAMES.min(self.content());
         if size < 2 {
             let (words, language) = (Vec::new(), self.language.clone());
-            return Ok(Continuation { words, language, language_margin: 0.0, until: 0.0, kept: prefix.tokens.len() });
+            return Ok(Continuation {
+                words,
+                language,
+                language_margin: 0.0,
+                until: 0.0,
+                kept: prefix.tokens.len(),
+            });
         }
         // Less silence changes the detected language more often than the words.
         let is_detecting = self.options.language.is_none() && self.model.is_multilingual();
         let padding = prefix.padding.filter(|_| !is_detecting);
-        let padding = padding.map_or(WINDOW_FRAMES, |seconds| (seconds * FRAMES_PER_SECOND as f64) as usize);
+        let padding =
+            padding.map_or(WINDOW_FRAMES, |seconds| (seconds * FRAMES_PER_SECOND as f64) as usize);
         let total = (size + padding).next_multiple_of(2).min(WINDOW_FRAMES);
         let memory = self.model.listen(buffers, &self.features.padded(0, size, total))?;
         let language_margin = self.set_language(buffers, cache, &memory)?;
@@ -142,8 +155,8 @@ impl Recording {
         Ok(Continuation { words, language: self.language.clone(), language_margin, until, kept })
     }
 
-    /// Decodes greedily after the prefix until the end of text, or until the attention reaches the end of the audio or
-    /// goes back. `None` if there is no speech.
+    /// Decodes greedily after the prefix until the end of text, or until the attention reaches the
+    /// end of the audio or goes back. `None` if there is no speech.
     fn decode_prefix(
         &self,
         buffers: &mut Buffers,
@@ -177,24 +190,41 @@ impl Recording {
                 .iter()
                 .enumerate()
                 .skip(first)
-                .map(|(position, &token)| Row { token, position, memory: 0, slots: slots[..=position].to_vec() })
+                .map(|(position, &token)| Row {
+                    token,
+                    position,
+                    memory: 0,
+                    slots: slots[..=position].to_vec(),
+                })
                 .collect();
             let mut capture = Capture { heads, scores: vec![Vec::new(); heads.len()] };
-            let states =
-                model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &[memory], &rows, Some(&mut capture))?;
+            let states = model.decoder.forward(
+                &buffers.gemm.clone(),
+                buffers,
+                cache,
+                &[memory],
+                &rows,
+                Some(&mut capture),
+            )?;
             attention.append(capture.scores, memory.positions());
             let is_first = first == 0 && prefix.tokens.is_empty();
             if is_first && self.options.no_speech_threshold.is_some() {
-                no_speech = self.no_speech_probability(buffers, &states[start * width..][..width])?;
+                no_speech =
+                    self.no_speech_probability(buffers, &states[start * width..][..width])?;
             }
-            model.decoder.logits(&buffers.gemm.clone(), buffers, &states[states.len() - width..])?;
+            model.decoder.logits(
+                &buffers.gemm.clone(),
+                buffers,
+                &states[states.len() - width..],
+            )?;
             let (mut next, mut probability) = self.best_token(&mut buffers.logits, is_first, true);
             let position = attention.position(attention.rows() - 1);
             if first == 0 {
                 if !prefix.tokens.is_empty() {
                     latest = attention.position(forced - 2);
-                    // Without timestamps, Whisper tends to end the text with a sentence although the speech goes on. As
-                    // in SimulStreaming, a pass tries one more token; here only if the decoder attends to later audio.
+                    // Without timestamps, Whisper tends to end the text with a sentence although
+                    // the speech goes on. As in SimulStreaming, a pass tries one more token; here
+                    // only if the decoder attends to later audio.
                     if next == special.end_of_text && !prefix.is_end && position > latest {
                         (next, probability) = self.best_token(&mut buffers.logits, is_first, false);
                         is_past_end = true;
@@ -203,9 +233,11 @@ impl Recording {
                 limit = max_tokens(positions - latest).min(CONTEXT - forced);
             }
             log_probability += probability;
-            let decision = decide(next == special.end_of_text, position, latest, positions, threshold);
+            let decision =
+                decide(next == special.end_of_text, position, latest, positions, threshold);
             tokens.push(next);
-            let is_last = tokens.len() - forced > limit || self.repetition(&tokens[text..]).is_some();
+            let is_last =
+                tokens.len() - forced > limit || self.repetition(&tokens[text..]).is_some();
             if decision != Decision::Accept || is_last {
                 tokens.pop();
                 break next;
@@ -226,16 +258,21 @@ impl Recording {
         Ok(Some(Decoded { tokens: attempt.tokens, next, latest, is_past_end, attention }))
     }
 
-    /// Returns the probability that there is no speech, given the decoder state at the start of the transcript.
-    fn no_speech_probability(&self, buffers: &mut Buffers, state: &[f32]) -> Result<f32, TranscribeError> {
+    /// Returns the probability that there is no speech, given the decoder state at the start of the
+    /// transcript.
+    fn no_speech_probability(
+        &self,
+        buffers: &mut Buffers,
+        state: &[f32],
+    ) -> Result<f32, TranscribeError> {
         self.model.decoder.logits(&buffers.gemm.clone(), buffers, state)?;
         let (total, _) = log_sum_exp(&buffers.logits);
         let no_speech = self.model.vocabulary.special().no_speech as usize;
         Ok(buffers.logits.get(no_speech).map_or(0.0, |logit| (logit - total).exp()))
     }
 
-    /// Returns the most probable token that is text or the end of text, and its log probability. `is_first` excludes
-    /// tokens that must not begin a text.
+    /// Returns the most probable token that is text or the end of text, and its log probability.
+    /// `is_first` excludes tokens that must not begin a text.
     fn best_token(&self, logits: &mut [f32], is_first: bool, may_end: bool) -> (u32, f64) {
         let end_of_text = self.model.vocabulary.special().end_of_text;
         let at_begin: &[u32] = if is_first { &self.rules.suppressed_at_begin } else { &[] };
@@ -251,8 +288,9 @@ impl Recording {
         best.map_or((end_of_text, 0.0), |(token, logit)| (token, f64::from(logit - total)))
     }
 
-    /// Returns the accepted words that the next token does not continue, with their times, the time before which no
-    /// further word starts, and the number of the prefix's tokens before a repetition without end.
+    /// Returns the accepted words that the next token does not continue, with their times, the time
+    /// before which no further word starts, and the number of the prefix's tokens before a
+    /// repetition without end.
     fn complete_words(&self, decoded: Decoded, prefix: &Prefix) -> (Vec<TimedWord>, f64, usize) {
         let Decoded { mut tokens, next, latest, is_past_end, attention } = decoded;
         let end_of_text = self.model.vocabulary.special().end_of_text;
@@ -266,19 +304,22 @@ impl Recording {
         let kept = before_repetition.min(prefix.tokens.len());
         let new = self.model.vocabulary.split_words(&tokens, self.text_language());
         let words = [(String::new(), prefix.tokens.clone())].into_iter().chain(new).collect();
-        // Without the last word, which contains the next token: it is complete only if that token begins another word.
+        // Without the last word, which contains the next token: it is complete only if that token
+        // begins another word.
         let mut timed = time_words(words, &Alignment { path, probabilities: Vec::new() });
         let count = timed.len();
         let begin = timed.first().map_or(0.0, |word| word.end);
         timed.drain(..1.min(count));
         if is_past_end && next == end_of_text {
-            // The decoder ends the text again: the audio has no further word, and the forced one is invented.
+            // The decoder ends the text again: the audio has no further word, and the forced one is
+            // invented.
             timed.pop();
         }
         let mut length: usize = timed.iter().map(|word| word.tokens.len()).sum();
         // The last character of a text whose next token is not accepted may lack bytes.
-        while timed.last().is_some_and(|word| word.text.contains(REPLACEMENT) || length > before_repetition - kept)
-            || self.is_repetitive(&timed)
+        while timed.last().is_some_and(|word| {
+            word.text.contains(REPLACEMENT) || length > before_repetition - kept
+        }) || self.is_repetitive(&timed)
         {
             length -= timed.pop().map_or(0, |word| word.tokens.len());
         }
@@ -300,7 +341,8 @@ impl Recording {
         }
     }
 
-    /// Returns the index at which a repetition without end begins, if the options have a threshold for repetitions.
+    /// Returns the index at which a repetition without end begins, if the options have a threshold
+    /// for repetitions.
     fn repetition(&self, tokens: &[u32]) -> Option<usize> {
         self.options.compression_ratio_threshold.and_then(|_| repetition(tokens))
     }
@@ -313,8 +355,9 @@ impl Recording {
     }
 }
 
-/// Returns the index at which a repetition begins that lasts until the end of a text: four times the same tokens, or five
-/// times the same one. Whisper repeats a sound that is cut for as long as it may, and continues repetitions in its prefix.
+/// Returns the index at which a repetition begins that lasts until the end of a text: four times
+/// the same tokens, or five times the same one. Whisper repeats a sound that is cut for as long as
+/// it may, and continues repetitions in its prefix.
 fn repetition(tokens: &[u32]) -> Option<usize> {
     (1..=MAX_PERIOD)
         .filter_map(|period| {

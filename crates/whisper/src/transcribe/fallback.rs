@@ -1,4 +1,5 @@
-//! Temperature fallback: accepts a window's text, or decodes the window again at a higher temperature.
+//! Temperature fallback: accepts a window's text, or decodes the window again at a higher
+//! temperature.
 
 use crate::options::Options;
 use crate::search::Hypothesis;
@@ -21,8 +22,8 @@ pub(super) enum Verdict {
 }
 
 impl Attempt {
-    /// Creates an attempt. Unlike the hypothesis' score, the average log probability includes the end of text in the
-    /// length.
+    /// Creates an attempt. Unlike the hypothesis' score, the average log probability includes the
+    /// end of text in the length.
     pub(super) fn new(
         hypothesis: Hypothesis,
         no_speech_probability: f32,
@@ -42,7 +43,9 @@ impl Attempt {
     }
 
     fn is_repetitive(&self, options: &Options) -> bool {
-        options.compression_ratio_threshold.is_some_and(|threshold| self.compression_ratio > threshold)
+        options
+            .compression_ratio_threshold
+            .is_some_and(|threshold| self.compression_ratio > threshold)
     }
 
     fn is_uncertain(&self, options: &Options) -> bool {
@@ -50,12 +53,14 @@ impl Attempt {
     }
 
     fn is_probably_silent(&self, options: &Options) -> bool {
-        options.no_speech_threshold.is_some_and(|threshold| f64::from(self.no_speech_probability) > threshold)
+        options
+            .no_speech_threshold
+            .is_some_and(|threshold| f64::from(self.no_speech_probability) > threshold)
     }
 }
 
-/// Judges the latest attempt. An uncertain attempt in a probably silent window is accepted; any other uncertain or
-/// repetitive attempt is retried.
+/// Judges the latest attempt. An uncertain attempt in a probably silent window is accepted; any
+/// other uncertain or repetitive attempt is retried.
 pub(super) fn judge(options: &Options, attempts: &[Attempt]) -> Verdict {
     let Some(attempt) = attempts.last() else { return Verdict::Retry };
     let is_uncertain = attempt.is_uncertain(options);
@@ -65,15 +70,18 @@ pub(super) fn judge(options: &Options, attempts: &[Attempt]) -> Verdict {
     if is_uncertain || attempt.is_repetitive(options) { Verdict::Retry } else { Verdict::Accept }
 }
 
-/// Chooses an attempt: the latest if it is accepted. Otherwise chooses the most probable non-repetitive attempt (the
-/// most probable of all if all are repetitive), and reports it with the last temperature.
+/// Chooses an attempt: the latest if it is accepted. Otherwise chooses the most probable
+/// non-repetitive attempt (the most probable of all if all are repetitive), and reports it with the
+/// last temperature.
 pub(super) fn choose(options: &Options, attempts: Vec<Attempt>) -> Option<Attempt> {
     if judge(options, &attempts) == Verdict::Accept {
         return attempts.into_iter().next_back();
     }
     let temperature = attempts.last()?.temperature;
     // As in the reference, an attempt counts as non-repetitive only if the threshold is set.
-    let is_fit = |attempt: &&Attempt| options.compression_ratio_threshold.is_some() && !attempt.is_repetitive(options);
+    let is_fit = |attempt: &&Attempt| {
+        options.compression_ratio_threshold.is_some() && !attempt.is_repetitive(options)
+    };
     let any_fit = attempts.iter().any(|attempt| is_fit(&attempt));
     let mut best: Option<&Attempt> = None;
     for attempt in attempts.iter().filter(|attempt| !any_fit || is_fit(attempt)) {
@@ -86,7 +94,9 @@ pub(super) fn choose(options: &Options, attempts: Vec<Attempt>) -> Option<Attemp
 
 /// Returns whether to skip a window as silent: no speech is probable, and the text is uncertain.
 pub(super) fn is_silent(options: &Options, attempt: &Attempt) -> bool {
-    let is_certain = options.log_prob_threshold.is_some_and(|threshold| attempt.average_log_probability > threshold);
+    let is_certain = options
+        .log_prob_threshold
+        .is_some_and(|threshold| attempt.average_log_probability > threshold);
     attempt.is_probably_silent(options) && !is_certain
 }
 

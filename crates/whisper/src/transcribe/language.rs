@@ -3,16 +3,18 @@
 use super::{Buffers, Cache, Memory, Recording, Row, TranscribeError, WINDOW_FRAMES, softmax};
 use crate::options::SpeechTask;
 
-/// Minimum difference between the two best language probabilities. Below it, detection runs again on the window that
-/// the reference uses.
+/// Minimum difference between the two best language probabilities. Below it, detection runs again
+/// on the window that the reference uses.
 const MARGIN: f32 = 0.2;
 
 impl Recording {
-    /// Sets language and start tokens, from the options or by detection in the first window. Returns the difference
-    /// between the probabilities of the two best languages; 1 if there is nothing to detect.
+    /// Sets language and start tokens, from the options or by detection in the first window.
+    /// Returns the difference between the probabilities of the two best languages; 1 if there is
+    /// nothing to detect.
     ///
-    /// In recordings under 30 s, the reference detects the language in a window with one more frame: the padding. This
-    /// function uses the encoding of the first window for detection too, unless the two best languages are close.
+    /// In recordings under 30 s, the reference detects the language in a window with one more
+    /// frame: the padding. This function uses the encoding of the first window for detection too,
+    /// unless the two best languages are close.
     pub(super) fn set_language(
         &mut self,
         buffers: &mut Buffers,
@@ -31,7 +33,10 @@ impl Recording {
         let token = if let Some(code) = &self.options.language {
             self.language.clone_from(code);
             self.language_probability = 1.0;
-            let unknown = TranscribeError::Option { option: "language", reason: "not supported by the model" };
+            let unknown = TranscribeError::Option {
+                option: "language",
+                reason: "not supported by the model",
+            };
             vocabulary.language_token(code).ok_or(unknown)?
         } else {
             let mut languages = self.languages(buffers, cache, memory)?;
@@ -41,7 +46,10 @@ impl Recording {
                 languages = self.languages(buffers, cache, &memory)?;
                 buffers.memories.push(memory);
             }
-            let unknown = TranscribeError::Option { option: "language", reason: "the model lists no languages" };
+            let unknown = TranscribeError::Option {
+                option: "language",
+                reason: "the model lists no languages",
+            };
             let (token, probability) = languages.first().copied().ok_or(unknown)?;
             self.language = self.model.vocabulary.language_code(token).unwrap_or_default();
             self.language_probability = probability;
@@ -68,12 +76,15 @@ impl Recording {
         let slot = cache.take();
         let token = model.vocabulary.special().start_of_transcript;
         let row = Row { token, position: 0, memory: 0, slots: vec![slot] };
-        let states = model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &[memory], &[row], None);
+        let states =
+            model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &[memory], &[row], None);
         cache.release(&[slot]);
         model.decoder.logits(&buffers.gemm.clone(), buffers, &states?)?;
         let tokens = &model.config.languages;
-        let mut scores: Vec<f32> =
-            tokens.iter().map(|&token| buffers.logits.get(token as usize).copied().unwrap_or(f32::MIN)).collect();
+        let mut scores: Vec<f32> = tokens
+            .iter()
+            .map(|&token| buffers.logits.get(token as usize).copied().unwrap_or(f32::MIN))
+            .collect();
         softmax(&mut scores);
         let mut languages: Vec<(u32, f32)> = tokens.iter().copied().zip(scores).collect();
         languages.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -2,17 +2,20 @@
 
 use super::*;
 use crate::options::SpeechTask;
-use crate::testing::{BEGIN, END_OF_TEXT, ENGLISH, PREVIOUS, START, TRANSCRIBE, TRANSLATE, model, noise};
+use crate::testing::{
+    BEGIN, END_OF_TEXT, ENGLISH, PREVIOUS, START, TRANSCRIBE, TRANSLATE, model, noise,
+};
 
-/// Returns the requested searches and the transcription for given decoding results: tokens, score, no-speech
-/// probability.
+/// Returns the requested searches and the transcription for given decoding results: tokens, score,
+/// no-speech probability.
 fn play(
     options: &Options,
     seconds: usize,
     results: &[(Vec<u32>, f32, f32)],
 ) -> (Vec<(Vec<u32>, Strategy)>, Transcription) {
     let model = model();
-    let mut recording = Recording::new(model.clone(), Arc::new(options.clone()), &vec![0.0; seconds * 16_000]);
+    let mut recording =
+        Recording::new(model.clone(), Arc::new(options.clone()), &vec![0.0; seconds * 16_000]);
     recording.alignment = Some(evenly);
     let (mut buffers, mut cache) = (Buffers::default(), model.decoder.cache());
     let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
@@ -21,7 +24,9 @@ fn play(
     while let Some(next) = search {
         asked.push((next.task().prompt.clone(), next.task().strategy.clone()));
         let (tokens, score, no_speech) = results.next().expect("more searches than given results");
-        search = recording.take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech).unwrap();
+        search = recording
+            .take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech)
+            .unwrap();
     }
     assert!(results.next().is_none(), "fewer searches than given results");
     (asked, recording.into_transcription())
@@ -53,10 +58,12 @@ const TASK: [u32; 3] = [START, ENGLISH, TRANSCRIBE];
 
 #[test]
 fn the_next_window_begins_after_the_last_pair_of_timestamps() {
-    let first = [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250), vec![BEGIN + 625]].concat();
+    let first =
+        [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250), vec![BEGIN + 625]].concat();
     let results = [(first, -0.2, 0.0), (spoken(0, &[259], 800), -0.2, 0.0)];
     let (asked, transcription) = play(&english(), 40, &results);
-    let found: Vec<_> = transcription.segments.iter().map(|s| (s.seek, s.start, s.end, s.text.as_str())).collect();
+    let found: Vec<_> =
+        transcription.segments.iter().map(|s| (s.seek, s.start, s.end, s.text.as_str())).collect();
     assert_eq!(found, [(0, 0.0, 4.0, " aa ba"), (0, 4.0, 12.5, " ca"), (1250, 12.5, 20.5, " da")]);
     // The preceding text is the prompt.
     let text = [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250)].concat();
@@ -66,7 +73,11 @@ fn the_next_window_begins_after_the_last_pair_of_timestamps() {
 
 #[test]
 fn translation_is_requested_by_the_last_token_of_the_prompt() {
-    let options = Options { language: Some("fr".to_owned()), task: SpeechTask::Translate, ..Options::default() };
+    let options = Options {
+        language: Some("fr".to_owned()),
+        task: SpeechTask::Translate,
+        ..Options::default()
+    };
     let (asked, transcription) = play(&options, 10, &[(spoken(0, &[256], 900), -0.2, 0.0)]);
     assert_eq!(prompts(&asked), [[START, ENGLISH + 1, TRANSLATE]]);
     // The language is that of the speech.
@@ -77,12 +88,17 @@ fn translation_is_requested_by_the_last_token_of_the_prompt() {
 fn long_prompts_keep_their_end() {
     let words = vec![260; 250];
     let results = [(spoken(0, &words, 2990), -0.2, 0.0), (spoken(0, &[256], 500), -0.2, 0.0)];
-    let (asked, _) = play(&Options { compression_ratio_threshold: None, ..english() }, 35, &results);
+    let (asked, _) =
+        play(&Options { compression_ratio_threshold: None, ..english() }, 35, &results);
     // The prompt has the last 223 tokens of the text; the last of these is the timestamp.
     let expected = [&[PREVIOUS], [260; 222].as_slice(), &[BEGIN + 1495], &TASK].concat();
     assert_eq!(asked[1].0, expected);
     let (asked, _) = play(
-        &Options { compression_ratio_threshold: None, condition_on_previous_text: false, ..english() },
+        &Options {
+            compression_ratio_threshold: None,
+            condition_on_previous_text: false,
+            ..english()
+        },
         35,
         &results,
     );
@@ -103,7 +119,9 @@ fn temperatures_rise_until_the_text_is_good_enough() {
     let strategies: Vec<_> = asked.iter().map(|(_, strategy)| strategy.clone()).collect();
     assert_eq!(strategies[0], Strategy::Beam { beams: 5, patience: 1.0 });
     for (index, temperature) in [(1, 0.2), (2, 0.4)] {
-        let Strategy::Sample { count, temperature: found, .. } = strategies[index] else { panic!("{strategies:?}") };
+        let Strategy::Sample { count, temperature: found, .. } = strategies[index] else {
+            panic!("{strategies:?}")
+        };
         assert_eq!((count, found), (5, temperature));
     }
     assert_eq!(strategies[3], strategies[0]);
@@ -117,13 +135,23 @@ fn temperatures_rise_until_the_text_is_good_enough() {
 fn text_decoded_at_high_temperature_is_not_prompted() {
     let good = (spoken(0, &[256, 257], 2990), -0.2, 0.0);
     let bad = (spoken(0, &[256, 257], 2990), -2.0, 0.0);
-    let results =
-        [good.clone(), bad.clone(), bad.clone(), bad.clone(), bad.clone(), bad.clone(), bad, good.clone(), good];
+    let results = [
+        good.clone(),
+        bad.clone(),
+        bad.clone(),
+        bad.clone(),
+        bad.clone(),
+        bad.clone(),
+        bad,
+        good.clone(),
+        good,
+    ];
     let (asked, transcription) = play(&english(), 100, &results);
     assert_eq!(transcription.segments[1].temperature, 1.0);
     let previous = [&[PREVIOUS], spoken(0, &[256, 257], 2990).as_slice(), &TASK].concat();
-    // The second window and its retries have the first window's text as prompt. The third window has no prompt, because
-    // of the second window's temperature. The fourth window has the third window's text as prompt.
+    // The second window and its retries have the first window's text as prompt. The third window
+    // has no prompt, because of the second window's temperature. The fourth window has the third
+    // window's text as prompt.
     assert!(prompts(&asked)[1..7].iter().all(|prompt| *prompt == previous));
     assert_eq!(prompts(&asked)[7..], [TASK.as_slice(), &previous]);
 }
@@ -137,7 +165,11 @@ fn silent_windows_are_skipped() {
     ];
     let (asked, transcription) = play(&english(), 70, &results);
     assert_eq!(asked.len(), 3);
-    let found: Vec<_> = transcription.segments.iter().map(|segment| (segment.seek, segment.text.as_str())).collect();
+    let found: Vec<_> = transcription
+        .segments
+        .iter()
+        .map(|segment| (segment.seek, segment.text.as_str()))
+        .collect();
     assert_eq!(found, [(3000, " ba"), (6000, " ca")]);
     // Only text in segments becomes the prompt.
     assert_eq!(asked[1].0, TASK);
@@ -153,7 +185,9 @@ fn words_move_the_next_window() {
     let (_, transcription) = play(&Options { word_timestamps: true, ..english() }, 31, &results);
     let hundredths = |seconds: f64| (seconds * 100.0).round();
     let words = transcription.segments[0].words.iter();
-    let words: Vec<_> = words.map(|word| (word.text.as_str(), hundredths(word.start), hundredths(word.end))).collect();
+    let words: Vec<_> = words
+        .map(|word| (word.text.as_str(), hundredths(word.start), hundredths(word.end)))
+        .collect();
     // Tokens at 0, 7.5, 15 and 22.5 s; the first two words after a pause last 1.4 s each at most.
     assert_eq!(words, [(" aa", 1220.0, 1360.0), (" ba", 1360.0, 1500.0), (" ca", 1500.0, 2250.0)]);
     assert_eq!(transcription.segments[1].seek, 2250);
@@ -161,16 +195,21 @@ fn words_move_the_next_window() {
 
 #[test]
 fn segments_without_text_or_duration_are_dropped() {
-    let results =
-        [([spoken(0, &[], 400), spoken(400, &[220, 220], 600), spoken(600, &[256], 600)].concat(), -0.2, 0.0)];
+    let results = [(
+        [spoken(0, &[], 400), spoken(400, &[220, 220], 600), spoken(600, &[256], 600)].concat(),
+        -0.2,
+        0.0,
+    )];
     let (_, transcription) = play(&english(), 10, &results);
     assert!(transcription.segments.is_empty(), "{:?}", transcription.segments);
 }
 
 #[test]
 fn window_without_progress_is_skipped() {
-    // A pair of timestamps at the beginning of the window: the reference would decode the window forever.
-    let results = [(vec![BEGIN, 256, BEGIN, BEGIN], -0.2, 0.0), (spoken(0, &[256], 500), -0.2, 0.0)];
+    // A pair of timestamps at the beginning of the window: the reference would decode the window
+    // forever.
+    let results =
+        [(vec![BEGIN, 256, BEGIN, BEGIN], -0.2, 0.0), (spoken(0, &[256], 500), -0.2, 0.0)];
     let (_, transcription) = play(&english(), 40, &results);
     assert_eq!(transcription.segments.last().unwrap().seek, 3000);
     // The decoder returns only the end of text.
@@ -180,14 +219,17 @@ fn window_without_progress_is_skipped() {
 
 #[test]
 fn compression_is_zlib_s() {
-    // Expected lengths from zlib 1.2.13: fixed, stored and dynamic blocks, near and far matches, several blocks.
+    // Expected lengths from zlib 1.2.13: fixed, stored and dynamic blocks, near and far matches,
+    // several blocks.
     let mut state = 1u32;
     let mut random = |bound: u32| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) % bound
     };
-    let words: Vec<String> = (0..300).map(|i| format!(" {}{}", ["ta", "re", "mo", "lin"][i % 4], i * 7 % 89)).collect();
-    let mut chosen = |count: usize| (0..count).map(|_| words[random(300) as usize].as_str()).collect::<String>();
+    let words: Vec<String> =
+        (0..300).map(|i| format!(" {}{}", ["ta", "re", "mo", "lin"][i % 4], i * 7 % 89)).collect();
+    let mut chosen =
+        |count: usize| (0..count).map(|_| words[random(300) as usize].as_str()).collect::<String>();
     let cases = [
         (String::new(), 8),
         ("a".to_owned(), 9),
@@ -200,7 +242,12 @@ fn compression_is_zlib_s() {
         (chosen(30_000), 46_856),
     ];
     for (text, compressed) in cases {
-        assert_eq!(compression_ratio(&text), text.len() as f64 / f64::from(compressed), "{} bytes", text.len());
+        assert_eq!(
+            compression_ratio(&text),
+            text.len() as f64 / f64::from(compressed),
+            "{} bytes",
+            text.len()
+        );
     }
 }
 
@@ -218,10 +265,13 @@ fn music(seconds: usize) -> Vec<f32> {
 #[test]
 fn random_model_reaches_the_end_of_any_recording() {
     let model = model();
-    let size =
-        crate::EngineSize { threads: std::num::NonZeroUsize::MIN, windows: std::num::NonZeroUsize::new(3).unwrap() };
+    let size = crate::EngineSize {
+        threads: std::num::NonZeroUsize::MIN,
+        windows: std::num::NonZeroUsize::new(3).unwrap(),
+    };
     // The language is detected.
-    let options = Options { word_timestamps: true, temperatures: vec![0.0, 1.0], ..Options::default() };
+    let options =
+        Options { word_timestamps: true, temperatures: vec![0.0, 1.0], ..Options::default() };
     let transcriber = crate::Transcriber::start("test", &model, options, size).unwrap();
     let recordings = [
         vec![],
@@ -240,12 +290,19 @@ fn random_model_reaches_the_end_of_any_recording() {
         let transcription = transcriber.transcribe(samples).unwrap();
         let mut last = 0.0;
         for segment in &transcription.segments {
-            assert!(segment.start >= last - 30.0 && segment.seek as f64 / 100.0 <= seconds, "{segment:?}");
+            assert!(
+                segment.start >= last - 30.0 && segment.seek as f64 / 100.0 <= seconds,
+                "{segment:?}"
+            );
             assert!(segment.tokens.len() <= 224, "a decoder that does not stop is cut");
             last = segment.start;
         }
         if samples.len() >= 160 {
-            assert!(["en", "fr", "de"].contains(&transcription.language.as_str()), "{}", transcription.language);
+            assert!(
+                ["en", "fr", "de"].contains(&transcription.language.as_str()),
+                "{}",
+                transcription.language
+            );
             assert!((0.3..=1.0).contains(&transcription.language_probability));
         }
         assert_eq!(transcriber.transcribe(samples).unwrap(), transcription, "the same again");

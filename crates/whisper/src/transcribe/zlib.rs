@@ -1,8 +1,9 @@
 //! Length of a zlib-compressed text, a measure of repetition.
 //!
-//! Other implementations of the format find different matches: for repetitive texts of a few hundred bytes the result
-//! can be twice as long and fall on the other side of a threshold. This implementation is zlib's level 6: lazy matching
-//! over hash chains, and the shortest of stored, fixed and dynamic blocks. It only counts bits and writes nothing.
+//! Other implementations of the format find different matches: for repetitive texts of a few
+//! hundred bytes the result can be twice as long and fall on the other side of a threshold. This
+//! implementation is zlib's level 6: lazy matching over hash chains, and the shortest of stored,
+//! fixed and dynamic blocks. It only counts bits and writes nothing.
 #![allow(clippy::indexing_slicing)] // Tables and positions of a buffer whose sizes are set here.
 
 mod huffman;
@@ -12,7 +13,8 @@ use huffman::{DISTANCES, LITERALS, block_bits};
 /// Minimum and maximum match length.
 const SHORTEST: usize = 3;
 const LONGEST: usize = 258;
-/// Level 6 thresholds: matches of these lengths shorten the search, end it, or disable lazy matching.
+/// Level 6 thresholds: matches of these lengths shorten the search, end it, or disable lazy
+/// matching.
 const GOOD: usize = 8;
 const NICE: usize = 128;
 const LAZY: usize = 16;
@@ -52,7 +54,8 @@ struct Compressor {
     /// The text, padded with as many zeros as a match may read.
     window: Vec<u8>,
     length: usize,
-    /// The latest position of each hash, and the previous position with the same hash for each position; 0 means none.
+    /// The latest position of each hash, and the previous position with the same hash for each
+    /// position; 0 means none.
     head: Vec<usize>,
     previous: Vec<usize>,
     block: Block,
@@ -67,7 +70,8 @@ impl Compressor {
         Self { window, length: text.len(), head, previous, block: Block::new(0), bits: 0 }
     }
 
-    /// Inserts a position under the hash of its three bytes; returns the previous position with that hash.
+    /// Inserts a position under the hash of its three bytes; returns the previous position with
+    /// that hash.
     fn insert(&mut self, at: usize) -> usize {
         let byte = |offset: usize| usize::from(self.window[at + offset]);
         let hash = ((byte(0) << 10) ^ (byte(1) << 5) ^ byte(2)) & ((1 << HASH_BITS) - 1);
@@ -116,18 +120,27 @@ impl Compressor {
         self.flush(self.length);
     }
 
-    /// Finds the longest match that is longer than the previous one. Returns its length and position, or the length and
-    /// position of the previous match if there is no longer one.
-    fn longest_match(&self, at: usize, candidate: usize, before: usize, matched: usize) -> (usize, usize) {
+    /// Finds the longest match that is longer than the previous one. Returns its length and
+    /// position, or the length and position of the previous match if there is no longer one.
+    fn longest_match(
+        &self,
+        at: usize,
+        candidate: usize,
+        before: usize,
+        matched: usize,
+    ) -> (usize, usize) {
         let lookahead = self.length - at;
         let nice = NICE.min(lookahead);
         let limit = at.saturating_sub(FARTHEST);
         let (mut best, mut matched) = (before, matched);
         let mut candidate = candidate;
         for _ in 0..if before >= GOOD { CHAIN / 4 } else { CHAIN } {
-            let (here, there) = (&self.window[at..at + LONGEST], &self.window[candidate..candidate + LONGEST]);
+            let (here, there) =
+                (&self.window[at..at + LONGEST], &self.window[candidate..candidate + LONGEST]);
             // A longer match must agree at these positions.
-            if here[best.min(LONGEST - 1)] == there[best.min(LONGEST - 1)] && here[..2] == there[..2] {
+            if here[best.min(LONGEST - 1)] == there[best.min(LONGEST - 1)]
+                && here[..2] == there[..2]
+            {
                 let length = here.iter().zip(there).take_while(|(a, b)| a == b).count();
                 if length > best {
                     (best, matched) = (length, candidate);

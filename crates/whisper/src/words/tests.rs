@@ -38,20 +38,29 @@ fn punctuation_is_merged_with_its_neighbour() {
 fn tokens_begin_where_the_path_reaches_them() {
     let path = vec![(0, 3), (0, 4), (1, 10), (1, 11), (2, 20), (3, 30), (3, 31)];
     let alignment = Alignment { path, probabilities: vec![0.5, 0.25, 0.75] };
-    let words = vec![(" a".to_owned(), vec![7]), (" bc".to_owned(), vec![8, 9]), (String::new(), vec![END])];
+    let words = vec![
+        (" a".to_owned(), vec![7]),
+        (" bc".to_owned(), vec![8, 9]),
+        (String::new(), vec![END]),
+    ];
     let words = time_words(words, &alignment);
-    let times: Vec<(f64, f64, f64)> = words.iter().map(|word| (word.start, word.end, word.probability)).collect();
+    let times: Vec<(f64, f64, f64)> =
+        words.iter().map(|word| (word.start, word.end, word.probability)).collect();
     assert_eq!(times, [(0.06, 0.2, 0.5), (0.2, 0.6, 0.5)]);
     // Only the end of text: no words.
     assert!(time_words(vec![(String::new(), vec![END])], &alignment).is_empty());
     // A window of less than a position has no path.
     let alignment = Alignment { path: Vec::new(), probabilities: vec![0.5] };
-    assert!(time_words(vec![(" a".to_owned(), vec![7]), (String::new(), vec![END])], &alignment).is_empty());
+    assert!(
+        time_words(vec![(" a".to_owned(), vec![7]), (String::new(), vec![END])], &alignment)
+            .is_empty()
+    );
 }
 
 #[test]
 fn the_median_ignores_words_without_duration() {
-    let words = |durations: &[f64]| durations.iter().map(|d| word("a", 0.0, *d)).collect::<Vec<_>>();
+    let words =
+        |durations: &[f64]| durations.iter().map(|d| word("a", 0.0, *d)).collect::<Vec<_>>();
     for (list, expected) in [
         (&[][..], 0.0),
         (&[0.0, 0.0], 0.0),
@@ -65,8 +74,14 @@ fn the_median_ignores_words_without_duration() {
 
 #[test]
 fn long_words_are_shortened_at_sentence_ends() {
-    // The punctuation mark and the word after it are shortened; the first word and the others are not.
-    let mut words = vec![word(" a", 0.0, 9.0), word(".", 9.0, 12.0), word(" b", 12.0, 15.0), word(" c", 15.0, 19.0)];
+    // The punctuation mark and the word after it are shortened; the first word and the others are
+    // not.
+    let mut words = vec![
+        word(" a", 0.0, 9.0),
+        word(".", 9.0, 12.0),
+        word(" b", 12.0, 15.0),
+        word(" c", 15.0, 19.0),
+    ];
     shorten_at_sentence_ends(&mut words, 1.0);
     let times: Vec<(f64, f64)> = words.iter().map(|word| (word.start, word.end)).collect();
     assert_eq!(times, [(0.0, 9.0), (9.0, 10.0), (14.0, 15.0), (15.0, 19.0)]);
@@ -78,18 +93,20 @@ fn words_after_a_pause_are_shortened() {
     let cases: [(&[(f64, f64)], f64, &[(f64, f64)]); 5] = [
         // The first word is too long after a pause.
         (&[(0.0, 5.0), (5.0, 5.5)], 0.0, &[(4.0, 5.0), (5.0, 5.5)]),
-        // Without a pause, a long first word is unchanged: it ends within four medians of the last speech.
+        // Without a pause, a long first word is unchanged: it ends within four medians of the last
+        // speech.
         (&[(0.0, 5.0), (5.0, 5.5)], 3.0, &[(0.0, 5.0), (5.0, 5.5)]),
         // Both together are too long: the boundary moves, too.
         (&[(4.0, 4.5), (4.5, 8.0)], 0.0, &[(6.0, 7.0), (7.0, 8.0)]),
         // The second word alone is short enough.
         (&[(4.0, 5.5), (5.5, 6.25)], 0.0, &[(4.5, 5.5), (5.5, 6.25)]),
-        // The boundary is one maximum duration before the second word's end, or at that word's midpoint if this is
-        // later.
+        // The boundary is one maximum duration before the second word's end, or at that word's
+        // midpoint if this is later.
         (&[(0.0, 1.25), (0.5, 1.75)], -9.0, &[(0.0, 0.875), (0.875, 1.75)]),
     ];
     for (index, (times, last_speech, expected)) in cases.into_iter().enumerate() {
-        let mut words: Vec<TimedWord> = times.iter().map(|&(start, end)| word("a", start, end)).collect();
+        let mut words: Vec<TimedWord> =
+            times.iter().map(|&(start, end)| word("a", start, end)).collect();
         correct_start(&mut words, 0.5, 1.0, last_speech);
         let times: Vec<(f64, f64)> = words.iter().map(|word| (word.start, word.end)).collect();
         assert_eq!(times, expected, "case {index}");
@@ -110,7 +127,8 @@ fn segments_follow_their_words_unless_those_are_too_long() {
     ];
     for (((start, end), words), expected) in cases {
         let mut draft = Draft { start, end, tokens: Vec::new(), words: Vec::new() };
-        let mut words: Vec<TimedWord> = words.iter().map(|&(start, end)| word("a", start, end)).collect();
+        let mut words: Vec<TimedWord> =
+            words.iter().map(|&(start, end)| word("a", start, end)).collect();
         fit_segment(&mut draft, &mut words, 0.25);
         let times: Vec<(f64, f64)> = words.iter().map(|word| (word.start, word.end)).collect();
         assert_eq!(((draft.start, draft.end), times.as_slice()), expected);
@@ -119,7 +137,12 @@ fn segments_follow_their_words_unless_those_are_too_long() {
 
 #[test]
 fn words_go_to_the_segment_that_holds_their_tokens() {
-    let draft = |start, end, tokens: &[u32]| Draft { start, end, tokens: tokens.to_vec(), words: Vec::new() };
+    let draft = |start, end, tokens: &[u32]| Draft {
+        start,
+        end,
+        tokens: tokens.to_vec(),
+        words: Vec::new(),
+    };
     let mut drafts = [draft(30.0, 31.0, &[1100, 1, 2, 1150]), draft(31.0, 32.0, &[1150, 3, 1200])];
     let words = vec![word(" a", 0.1, 0.3), word(" b", 0.3, 0.6), word(" c", 1.02, 1.4)];
     attach_words(&mut drafts, words, 3000, END, PUNCTUATION, 29.5);

@@ -69,14 +69,17 @@ fn headers_are_those_of_a_validator() {
     assert_eq!(headers.len(), 13, "and the signature");
     assert_eq!(signed(BabelbitScheme::managed())["computed_body_hash"], BODY_SHA256);
 
-    let signature: Signature = headers["bt_header_dendrite_signature"].to_str().unwrap().parse().unwrap();
+    let signature: Signature =
+        headers["bt_header_dendrite_signature"].to_str().unwrap().parse().unwrap();
     let text = format!("1800000000000000000.{alice}.{bob}.00000000-0000-0000-1234-56789abcdef0.");
     assert!(verify(&alice.parse().unwrap(), text.as_bytes(), &signature));
 }
 
 #[test]
 fn timeouts_read_like_pythons_floats() {
-    for (milliseconds, text) in [(10_000, "10.0"), (500, "0.5"), (12_250, "12.25"), (100, "0.1"), (0, "0.0")] {
+    for (milliseconds, text) in
+        [(10_000, "10.0"), (500, "0.5"), (12_250, "12.25"), (100, "0.1"), (0, "0.0")]
+    {
         assert_eq!(seconds_text(Duration::from_millis(milliseconds)), text);
     }
 }
@@ -123,7 +126,9 @@ fn each_missing_header_is_named() {
 #[test]
 fn duplicate_headers_are_refused() {
     let scheme = BabelbitScheme::axon();
-    for name in [NONCE, SENDER, SIGNATURE, UUID, RECEIVER, BODY_HASH, TIMEOUT].into_iter().chain(UNSIGNED) {
+    for name in
+        [NONCE, SENDER, SIGNATURE, UUID, RECEIVER, BODY_HASH, TIMEOUT].into_iter().chain(UNSIGNED)
+    {
         let mut headers = signed(scheme);
         let value = headers[name].clone();
         headers.append(name, value);
@@ -160,7 +165,11 @@ fn malformed_values_are_refused() {
         (TIMEOUT, "inf"),
         (TIMEOUT, "1e300"),
     ] {
-        assert_eq!(claim_with(name, value.as_bytes()), Err(Refusal::Malformed(name)), "{name}: {value}");
+        assert_eq!(
+            claim_with(name, value.as_bytes()),
+            Err(Refusal::Malformed(name)),
+            "{name}: {value}"
+        );
     }
     assert_eq!(claim_with(NAME, b"\xe9"), Err(Refusal::Malformed(NAME)));
 }
@@ -182,8 +191,14 @@ fn line_break_in_header_value_is_refused() {
         nonce: 1,
         body: b"",
     };
-    assert_eq!(BabelbitScheme::axon().sign(&identity, &request), Err(SigningError::Header(SENDER_IP)));
-    assert!(matches!(BabelbitScheme::managed().sign(&identity, &request), Err(SigningError::Body(_))));
+    assert_eq!(
+        BabelbitScheme::axon().sign(&identity, &request),
+        Err(SigningError::Header(SENDER_IP))
+    );
+    assert!(matches!(
+        BabelbitScheme::managed().sign(&identity, &request),
+        Err(SigningError::Body(_))
+    ));
 }
 
 proptest! {

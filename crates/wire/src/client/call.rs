@@ -27,10 +27,11 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Body of the request.
     pub body: Bytes,
-    /// The timeout of the whole exchange, from connecting, through all retries, to the last byte of the response.
-    /// Schemes with a timeout header send it to the peer.
+    /// The timeout of the whole exchange, from connecting, through all retries, to the last byte of
+    /// the response. Schemes with a timeout header send it to the peer.
     pub deadline: Duration,
-    /// The largest response to read, in bytes; [`super::ClientConfig::max_response_bytes`] also applies.
+    /// The largest response to read, in bytes; [`super::ClientConfig::max_response_bytes`] also
+    /// applies.
     pub max_answer_bytes: usize,
     /// Retry policy of the call.
     pub retry: Retry,
@@ -60,7 +61,8 @@ pub enum Retry {
     /// Retries failures to connect, after which the peer cannot have executed the request.
     #[default]
     Unsent,
-    /// Also retries lost connections and the gateway statuses 502, 503 and 504: the peer may execute the request twice.
+    /// Also retries lost connections and the gateway statuses 502, 503 and 504: the peer may
+    /// execute the request twice.
     Idempotent,
 }
 
@@ -68,7 +70,9 @@ impl Retry {
     pub(super) fn allows(self, result: &Result<AnswerStream, CallError>) -> bool {
         match (self, result) {
             (Self::Never, _) => false,
-            (_, Err(CallError::Connect { .. })) | (Self::Idempotent, Err(CallError::Broken(_))) => true,
+            (_, Err(CallError::Connect { .. })) | (Self::Idempotent, Err(CallError::Broken(_))) => {
+                true
+            }
             (Self::Idempotent, Ok(answer)) => matches!(answer.status.as_u16(), 502..=504),
             _ => false,
         }
@@ -88,8 +92,9 @@ pub struct Answer {
 
 /// A streaming response: a stream of its body's chunks.
 ///
-/// The call's deadline covers the complete stream: when the deadline passes, the stream yields [`CallError::Timeout`]
-/// and ends. If the response exceeds its size limit, the stream yields [`CallError::TooLarge`] and ends.
+/// The call's deadline covers the complete stream: when the deadline passes, the stream yields
+/// [`CallError::Timeout`] and ends. If the response exceeds its size limit, the stream yields
+/// [`CallError::TooLarge`] and ends.
 #[derive(Debug)]
 pub struct AnswerStream {
     /// The HTTP status code.
@@ -104,7 +109,12 @@ pub struct AnswerStream {
 }
 
 impl AnswerStream {
-    pub(super) fn new(response: http::Response<Incoming>, until: Instant, after: Duration, limit: usize) -> Self {
+    pub(super) fn new(
+        response: http::Response<Incoming>,
+        until: Instant,
+        after: Duration,
+        limit: usize,
+    ) -> Self {
         let (head, body) = response.into_parts();
         Self {
             status: head.status,

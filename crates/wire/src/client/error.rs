@@ -35,7 +35,8 @@ pub enum CallError {
         /// Why the connection failed.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The connection was lost, or the peer does not speak HTTP. The request may have been executed.
+    /// The connection was lost, or the peer does not speak HTTP. The request may have been
+    /// executed.
     #[error("connection lost")]
     Broken(#[source] Box<dyn Error + Send + Sync>),
     /// The peer responded with a status other than 200.
@@ -52,7 +53,8 @@ pub enum CallError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The scheme signs the complete body, and the body exceeds the client's limit for buffered bodies.
+    /// The scheme signs the complete body, and the body exceeds the client's limit for buffered
+    /// bodies.
     #[error("the request body must be signed completely, but is larger than {limit} bytes")]
     RequestTooLarge {
         /// The limit in bytes.
@@ -80,9 +82,10 @@ impl CallError {
             Self::Status { status, .. } => *status,
             Self::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Connect { .. } | Self::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Signing(_) | Self::Address { .. } | Self::RequestTooLarge { .. } | Self::RequestBody(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Signing(_)
+            | Self::Address { .. }
+            | Self::RequestTooLarge { .. }
+            | Self::RequestBody(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Setup(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -20,18 +20,23 @@ pub struct Reply {
 }
 
 impl SignedClient {
-    /// Calls many peers concurrently, at most `at_once` at a time, and returns one reply per call, in the order of the
-    /// calls.
+    /// Calls many peers concurrently, at most `at_once` at a time, and returns one reply per call,
+    /// in the order of the calls.
     ///
-    /// A slow or broken peer delays no other: every call has its own deadline, counted from its own start. Dropping the
-    /// future cancels all calls.
-    pub async fn call_all(&self, calls: impl IntoIterator<Item = (Peer, Call)>, at_once: NonZeroUsize) -> Vec<Reply> {
+    /// A slow or broken peer delays no other: every call has its own deadline, counted from its own
+    /// start. Dropping the future cancels all calls.
+    pub async fn call_all(
+        &self,
+        calls: impl IntoIterator<Item = (Peer, Call)>,
+        at_once: NonZeroUsize,
+    ) -> Vec<Reply> {
         let running = calls.into_iter().enumerate().map(|(index, (peer, call))| async move {
             let began = Instant::now();
             let result = self.call(&peer, &call).await;
             (index, Reply { code: ReturnCode::of(&result), peer, result, took: began.elapsed() })
         });
-        let mut replies: Vec<_> = futures::stream::iter(running).buffer_unordered(at_once.get()).collect().await;
+        let mut replies: Vec<_> =
+            futures::stream::iter(running).buffer_unordered(at_once.get()).collect().await;
         replies.sort_unstable_by_key(|(index, _)| *index);
         replies.into_iter().map(|(_, reply)| reply).collect()
     }

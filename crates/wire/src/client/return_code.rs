@@ -6,9 +6,9 @@ use super::{Answer, CallError};
 
 /// The result of a call as one of Bittensor's return codes (0 to 23).
 ///
-/// The codes date from Bittensor's first protocol, before HTTP; logs and dashboards still use them. Each variant names
-/// the results that it covers; "status" is the HTTP status of the response. Unused codes exist so that every number has
-/// its name.
+/// The codes date from Bittensor's first protocol, before HTTP; logs and dashboards still use them.
+/// Each variant names the results that it covers; "status" is the HTTP status of the response.
+/// Unused codes exist so that every number has its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ReturnCode {
@@ -168,7 +168,11 @@ mod tests {
     fn failures_have_the_statuses_of_the_dendrite() {
         let broken = || std::io::Error::other("gone").into();
         let failures = [
-            (CallError::Connect { peer: "127.0.0.1:1".into(), source: broken() }, ReturnCode::Unavailable, 503),
+            (
+                CallError::Connect { peer: "127.0.0.1:1".into(), source: broken() },
+                ReturnCode::Unavailable,
+                503,
+            ),
             (CallError::Broken(broken()), ReturnCode::NoReturn, 503),
             (CallError::Timeout { after: Duration::from_secs(12) }, ReturnCode::Timeout, 408),
             (CallError::TooLarge { limit: 1 }, ReturnCode::ResponseShapeException, 422),
@@ -177,7 +181,11 @@ mod tests {
             (CallError::Setup(broken()), ReturnCode::UnknownException, 500),
         ];
         for (error, code, status) in failures {
-            assert_eq!((ReturnCode::of_error(&error), error.status().as_u16()), (code, status), "{error}");
+            assert_eq!(
+                (ReturnCode::of_error(&error), error.status().as_u16()),
+                (code, status),
+                "{error}"
+            );
         }
     }
 }

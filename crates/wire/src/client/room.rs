@@ -7,17 +7,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of a response that need no reservation.
 pub(super) const SMALL_ANSWER: usize = 768 * 1024;
-/// The step in bytes by which a reservation grows: a peer reserves at most this much more than it has sent.
+/// The step in bytes by which a reservation grows: a peer reserves at most this much more than it
+/// has sent.
 const STEP: usize = 1024 * 1024;
 
-/// Memory budget of the responses that are read at the same time. The first 768 KiB of a response need no reservation.
-/// Beyond that, a response reserves memory in steps of 1 MiB as it arrives, regardless of the size that its peer
-/// declares.
+/// Memory budget of the responses that are read at the same time. The first 768 KiB of a response
+/// need no reservation. Beyond that, a response reserves memory in steps of 1 MiB as it arrives,
+/// regardless of the size that its peer declares.
 #[derive(Debug, Clone)]
 pub struct Room {
     bytes: usize,
     pub(super) shared: Arc<Semaphore>,
-    /// Permit for one response without a reservation, so that responses that wait for each other cannot deadlock.
+    /// Permit for one response without a reservation, so that responses that wait for each other
+    /// cannot deadlock.
     pub(super) extra: Arc<Semaphore>,
 }
 
@@ -54,7 +56,9 @@ impl Share<'_> {
         let step = STEP.min(left).min(max.saturating_sub(SMALL_ANSWER + self.held)).max(missing);
         let shared = async {
             match u32::try_from(step) {
-                Ok(permits) if step <= left => Arc::clone(&self.room.shared).acquire_many_owned(permits).await,
+                Ok(permits) if step <= left => {
+                    Arc::clone(&self.room.shared).acquire_many_owned(permits).await
+                }
                 _ => pending().await,
             }
         };

@@ -33,8 +33,8 @@ pub enum SigningError {
 
 /// A signer of outgoing requests, which creates their headers with strictly increasing nonces.
 ///
-/// Create one signer per key and process, and clone it: clones share the last nonce, whereas two signers of one key
-/// could use the same nonce.
+/// Create one signer per key and process, and clone it: clones share the last nonce, whereas two
+/// signers of one key could use the same nonce.
 #[derive(Clone)]
 pub struct Signer {
     identity: Arc<Identity>,
@@ -57,11 +57,17 @@ impl Signer {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let identity = Identity { keypair, uuid: Uuid::new_v4(), external_ip: external_ip.into() };
-        Self { identity: Arc::new(identity), scheme: Arc::new(scheme), clock, last_nonce: Arc::default() }
+        Self {
+            identity: Arc::new(identity),
+            scheme: Arc::new(scheme),
+            clock,
+            last_nonce: Arc::default(),
+        }
     }
 
-    /// Returns a signer of the same key for another process: with a new random UUID. Axons of the dendrite scheme accept
-    /// increasing nonces only from each process, so that of concurrent requests, those that arrive late are refused.
+    /// Returns a signer of the same key for another process: with a new random UUID. Axons of the
+    /// dendrite scheme accept increasing nonces only from each process, so that of concurrent
+    /// requests, those that arrive late are refused.
     #[must_use]
     pub fn other_process(&self) -> Self {
         let identity = Identity { uuid: Uuid::new_v4(), ..(*self.identity).clone() };
@@ -92,14 +98,17 @@ impl Signer {
         body: &[u8],
     ) -> Result<HeaderMap, SigningError> {
         let nonce = self.next_nonce();
-        self.scheme.sign(&self.identity, &Outgoing { peer, method, path, name, timeout, nonce, body })
+        self.scheme
+            .sign(&self.identity, &Outgoing { peer, method, path, name, timeout, nonce, body })
     }
 
     fn next_nonce(&self) -> u64 {
         let now = self.clock.now_ns();
         let last = self
             .last_nonce
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(now.max(last.saturating_add(1))))
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| {
+                Some(now.max(last.saturating_add(1)))
+            })
             .unwrap_or_default();
         now.max(last.saturating_add(1))
     }

@@ -27,7 +27,11 @@ fn peer(address: SocketAddr) -> Peer {
 
 fn client() -> SignedClient {
     let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
-    SignedClient::new(signer, ClientConfig { max_response_bytes: 10_000, ..ClientConfig::default() }).unwrap()
+    SignedClient::new(
+        signer,
+        ClientConfig { max_response_bytes: 10_000, ..ClientConfig::default() },
+    )
+    .unwrap()
 }
 
 /// Signs `request`, posts it and parses the response as JSON; returns null if it is not JSON.
@@ -39,22 +43,31 @@ async fn send(
     timeout: Duration,
 ) -> Result<Value, CallError> {
     let body = request.to_string();
-    let headers = client.signer().headers(peer, &Method::POST, path, "X", timeout, body.as_bytes())?;
+    let headers =
+        client.signer().headers(peer, &Method::POST, path, "X", timeout, body.as_bytes())?;
     let answer = client.post(&peer.url(path), headers, body.into(), timeout, usize::MAX).await?;
     Ok(serde_json::from_slice(&answer).unwrap_or_default())
 }
 
 async fn call(router: Router) -> Result<Value, CallError> {
-    send(&client(), &peer(listen(router).await), "v1/predict", &json!({}), Duration::from_secs(10)).await
+    send(&client(), &peer(listen(router).await), "v1/predict", &json!({}), Duration::from_secs(10))
+        .await
 }
 
-fn answering(answer: impl Fn() -> axum::response::Response + Clone + Send + Sync + 'static) -> Router {
+fn answering(
+    answer: impl Fn() -> axum::response::Response + Clone + Send + Sync + 'static,
+) -> Router {
     Router::new().route("/v1/predict", post(move || async move { answer() }))
 }
 
 #[tokio::test]
 async fn signed_request_gets_its_response() {
-    let layer = SignedLayer::new(key("//Bob").hotkey(), BabelbitScheme::axon(), Limits::default(), Policy::open());
+    let layer = SignedLayer::new(
+        key("//Bob").hotkey(),
+        BabelbitScheme::axon(),
+        Limits::default(),
+        Policy::open(),
+    );
     let echo = |caller: Caller, axum::Json(body): axum::Json<Value>| async move {
         axum::Json(json!({"caller": caller.hotkey, "uuid": caller.uuid, "body": body}))
     };
@@ -85,9 +98,12 @@ async fn other_statuses_are_errors_with_the_first_300_characters() {
     let answer = || (StatusCode::SERVICE_UNAVAILABLE, "é".repeat(5_000)).into_response();
     let Err(CallError::Status { status, text }) = call(answering(answer)).await else { panic!() };
     assert_eq!((status, text), (StatusCode::SERVICE_UNAVAILABLE, "é".repeat(300)));
-    let created = call(answering(|| (StatusCode::CREATED, "{}").into_response())).await.unwrap_err();
+    let created =
+        call(answering(|| (StatusCode::CREATED, "{}").into_response())).await.unwrap_err();
     assert_eq!(created.to_string(), "201:{}");
-    let away = call(answering(|| Redirect::temporary("http://127.0.0.1:1/").into_response())).await.unwrap_err();
+    let away = call(answering(|| Redirect::temporary("http://127.0.0.1:1/").into_response()))
+        .await
+        .unwrap_err();
     assert_eq!(away.to_string(), "307:");
 }
 
@@ -96,15 +112,20 @@ async fn large_responses_are_cut_off() {
     assert!(call(answering(|| format!("\"{}\"", "x".repeat(9_998)).into_response())).await.is_ok());
     let error = call(answering(|| "x".repeat(10_001).into_response())).await.unwrap_err();
     assert!(matches!(error, CallError::TooLarge { limit: 10_000 }), "{error}");
-    let endless =
-        || Body::from_stream(futures::stream::repeat_with(|| Ok::<_, std::io::Error>("xxxx"))).into_response();
+    let endless = || {
+        Body::from_stream(futures::stream::repeat_with(|| Ok::<_, std::io::Error>("xxxx")))
+            .into_response()
+    };
     assert!(matches!(call(answering(endless)).await, Err(CallError::TooLarge { .. })));
 }
 
 #[tokio::test]
 async fn large_responses_wait_for_memory_until_their_deadline() {
     let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
-    let client = SignedClient::new(signer, ClientConfig { large_answers_bytes: 1_000, ..ClientConfig::default() });
+    let client = SignedClient::new(
+        signer,
+        ClientConfig { large_answers_bytes: 1_000, ..ClientConfig::default() },
+    );
     let client = client.unwrap();
     let text = |length: usize| format!("\"{}\"", "x".repeat(length));
     let small = peer(listen(answering(move || text(1_000).into_response())).await);
@@ -117,7 +138,9 @@ async fn large_responses_wait_for_memory_until_their_deadline() {
     let stalls = peer(listen(stalls).await);
     let ask = |peer: &Peer, millis: u64| {
         let (client, peer) = (client.clone(), peer.clone());
-        async move { send(&client, &peer, "v1/predict", &json!({}), Duration::from_millis(millis)).await }
+        async move {
+            send(&client, &peer, "v1/predict", &json!({}), Duration::from_millis(millis)).await
+        }
     };
     assert!(ask(&large, 60_000).await.is_ok(), "room that was given back");
     assert!(ask(&large, 60_000).await.is_ok());
@@ -144,10 +167,14 @@ async fn concurrent_large_responses_do_not_deadlock() {
     let client = SignedClient::new(signer, config).unwrap();
     let peer = peer(listen(answering(|| "x".repeat(4 << 20).into_response())).await);
     let request = json!({});
-    let calls = (0..8).map(|_| send(&client, &peer, "v1/predict", &request, Duration::from_mins(1)));
+    let calls =
+        (0..8).map(|_| send(&client, &peer, "v1/predict", &request, Duration::from_mins(1)));
     let answers = futures::future::join_all(calls).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    assert_eq!((client.room.shared.available_permits(), client.room.extra.available_permits()), (2 << 20, 1));
+    assert_eq!(
+        (client.room.shared.available_permits(), client.room.extra.available_permits()),
+        (2 << 20, 1)
+    );
 }
 
 #[tokio::test]
@@ -168,7 +195,8 @@ async fn deadline_covers_the_complete_response() {
         }),
     );
     for router in [never, stalls] {
-        let error = send(&client(), &peer(listen(router).await), "/", &json!({}), brief).await.unwrap_err();
+        let error =
+            send(&client(), &peer(listen(router).await), "/", &json!({}), brief).await.unwrap_err();
         assert!(error.is_timeout());
         assert_eq!(error.to_string(), "timeout after 0.05s");
     }
@@ -177,7 +205,9 @@ async fn deadline_covers_the_complete_response() {
 #[tokio::test]
 async fn refused_connection_is_a_connect_error() {
     let address: SocketAddr = "127.0.0.1:9".parse().unwrap();
-    let error = send(&client(), &peer(address), "/", &json!({}), Duration::from_secs(10)).await.unwrap_err();
+    let error = send(&client(), &peer(address), "/", &json!({}), Duration::from_secs(10))
+        .await
+        .unwrap_err();
     assert!(error.is_connect());
     assert_eq!(error.to_string(), format!("cannot connect to {address}"));
 }
@@ -185,7 +215,8 @@ async fn refused_connection_is_a_connect_error() {
 #[test]
 fn nonces_grow_even_when_the_clock_does_not() {
     let clock = Arc::new(ManualClock::at(1_000));
-    let signer = Signer::with_clock(key("//Alice"), "127.0.0.1", BabelbitScheme::axon(), clock.clone());
+    let signer =
+        Signer::with_clock(key("//Alice"), "127.0.0.1", BabelbitScheme::axon(), clock.clone());
     let peer = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
     let nonce = |signer: &Signer| {
         let headers = signer.headers(&peer, &Method::POST, "/", "X", Duration::ZERO, b"").unwrap();
@@ -205,13 +236,18 @@ async fn names_lead_only_to_addresses_that_are_permitted() {
     let port = listen(answering(|| axum::Json(json!({})).into_response())).await.port();
     let call = async |permitted: fn(IpAddr) -> bool| {
         let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
-        let client = SignedClient::with_addresses(signer, ClientConfig::default(), permitted).unwrap();
+        let client =
+            SignedClient::with_addresses(signer, ClientConfig::default(), permitted).unwrap();
         let peer = Peer::new(key("//Bob").hotkey(), "localhost", port).unwrap();
         send(&client, &peer, "v1/predict", &json!({}), Duration::from_secs(10)).await
     };
     assert_eq!(call(|_| true).await.unwrap(), json!({}));
     let error = call(|ip| !ip.is_loopback()).await.unwrap_err();
-    let source = std::iter::successors(error.source(), |&error| error.source()).map(ToString::to_string);
+    let source =
+        std::iter::successors(error.source(), |&error| error.source()).map(ToString::to_string);
     assert!(error.is_connect());
-    assert!(source.collect::<String>().contains("localhost resolves to no allowed address"), "{error:?}");
+    assert!(
+        source.collect::<String>().contains("localhost resolves to no allowed address"),
+        "{error:?}"
+    );
 }

@@ -24,8 +24,8 @@ pub(super) use hyper::body::Incoming;
 /// A request body: in memory, or streamed.
 pub(super) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>>;
 
-/// The idle timeout of a pooled connection: shorter than that of our servers, so that no request is sent on a
-/// connection that the server is closing.
+/// The idle timeout of a pooled connection: shorter than that of our servers, so that no request is
+/// sent on a connection that the server is closing.
 const IDLE: Duration = Duration::from_secs(20);
 
 /// HTTP client with plain and TLS connections, pooled per host, without redirects or proxies.
@@ -33,7 +33,10 @@ const IDLE: Duration = Duration::from_secs(20);
 pub(super) struct Transport(Client<HttpsConnector<HttpConnector<Resolver>>, Body>);
 
 impl Transport {
-    pub(super) fn new(idle_per_host: usize, permitted: fn(IpAddr) -> bool) -> Result<Self, CallError> {
+    pub(super) fn new(
+        idle_per_host: usize,
+        permitted: fn(IpAddr) -> bool,
+    ) -> Result<Self, CallError> {
         let mut tcp = HttpConnector::new_with_resolver(Resolver { permitted });
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
@@ -59,7 +62,8 @@ impl Transport {
         body: Body,
     ) -> Result<Response<Incoming>, CallError> {
         let uri = Uri::try_from(url).map_err(|_| CallError::Address { url: url.to_owned() })?;
-        let peer = uri.authority().ok_or_else(|| CallError::Address { url: url.to_owned() })?.clone();
+        let peer =
+            uri.authority().ok_or_else(|| CallError::Address { url: url.to_owned() })?.clone();
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -74,8 +78,8 @@ impl Transport {
     }
 }
 
-/// A DNS resolver that returns only permitted addresses. It runs at connect time: a domain's owner can change the
-/// addresses at any time, so an earlier check would give no protection.
+/// A DNS resolver that returns only permitted addresses. It runs at connect time: a domain's owner
+/// can change the addresses at any time, so an earlier check would give no protection.
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     permitted: fn(IpAddr) -> bool,
@@ -92,7 +96,9 @@ impl Service<Name> for Resolver {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let permitted = self.permitted;
-        Box::pin(async move { Ok(permitted_addresses(name.as_str(), permitted).await?.into_iter()) })
+        Box::pin(
+            async move { Ok(permitted_addresses(name.as_str(), permitted).await?.into_iter()) },
+        )
     }
 }
 
@@ -100,7 +106,10 @@ impl Service<Name> for Resolver {
 ///
 /// # Errors
 /// The lookup's error, or [`io::ErrorKind::PermissionDenied`] if no address is permitted.
-pub async fn permitted_addresses(name: &str, permitted: fn(IpAddr) -> bool) -> io::Result<Vec<SocketAddr>> {
+pub async fn permitted_addresses(
+    name: &str,
+    permitted: fn(IpAddr) -> bool,
+) -> io::Result<Vec<SocketAddr>> {
     let addresses = tokio::net::lookup_host((name, 0)).await?;
     let allowed: Vec<_> = addresses.filter(|address| permitted(address.ip())).collect();
     if allowed.is_empty() {

@@ -12,15 +12,16 @@ use uuid::Uuid;
 
 use super::status::{CODE, MESSAGE, PROCESS_TIME};
 use super::{
-    BODY_HASH, DendriteScheme, NAME, NONCE, OUR_VERSION, PREFIX, SENDER, SIGNATURE, StatusMessage, TIMEOUT, signed_text,
+    BODY_HASH, DendriteScheme, NAME, NONCE, OUR_VERSION, PREFIX, SENDER, SIGNATURE, StatusMessage,
+    TIMEOUT, signed_text,
 };
 use crate::headers::{parsed, seconds_text};
 use crate::{Refusal, Refused};
 
 const SUCCESS: &str = "Success";
 
-/// Returns the protocol headers of the request, to repeat in the response. Headers about the axon's status are dropped:
-/// a caller cannot set them.
+/// Returns the protocol headers of the request, to repeat in the response. Headers about the axon's
+/// status are dropped: a caller cannot set them.
 pub(super) fn echo(head: &Parts) -> HeaderMap {
     let repeated = |name: &HeaderName| {
         let name = name.as_str();
@@ -53,7 +54,11 @@ fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
-pub(super) fn refuse(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> Response {
+pub(super) fn refuse(
+    scheme: &DendriteScheme,
+    refusal: &Refusal,
+    request: &Refused<'_>,
+) -> Response {
     if let Refusal::NotJson { column, .. } = refusal {
         return not_json(*column, &refusal.to_string());
     }
@@ -62,8 +67,8 @@ pub(super) fn refuse(scheme: &DendriteScheme, refusal: &Refusal, request: &Refus
     response.extensions_mut().insert(StatusMessage(message));
     let mut headers = HeaderMap::new();
     match refusal {
-        // Without a class there is no synapse whose headers could be repeated; headers that are too large are not
-        // repeated.
+        // Without a class there is no synapse whose headers could be repeated; headers that are too
+        // large are not repeated.
         Refusal::UnknownName(_) | Refusal::Unsigned | Refusal::HeadersTooLarge => {
             insert(&mut headers, NAME, "Synapse");
             insert(&mut headers, TIMEOUT, "12.0");
@@ -77,7 +82,8 @@ pub(super) fn refuse(scheme: &DendriteScheme, refusal: &Refusal, request: &Refus
     response
 }
 
-/// Creates the response of the SDK's web framework to a body with a JSON error at this column, counted from 1.
+/// Creates the response of the SDK's web framework to a body with a JSON error at this column,
+/// counted from 1.
 pub(super) fn not_json(column: usize, error: &str) -> Response {
     let detail = json!([{
         "type": "json_invalid",
@@ -98,14 +104,24 @@ fn forbidden(reason: &str) -> (StatusCode, String) {
 }
 
 /// Returns the status and message of a refusal: those of the SDK, if it has them.
-fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> (StatusCode, String) {
+fn worded(
+    scheme: &DendriteScheme,
+    refusal: &Refusal,
+    request: &Refused<'_>,
+) -> (StatusCode, String) {
     match refusal {
         Refusal::UnknownName(name) => {
-            let names: Vec<_> = scheme.classes.iter().map(|class| format!("'{}'", class.name())).collect();
+            let names: Vec<_> =
+                scheme.classes.iter().map(|class| format!("'{}'", class.name())).collect();
             let names = names.join(", ");
-            (StatusCode::NOT_FOUND, format!("Synapse name '{name}' not found. Available synapses [{names}]"))
+            (
+                StatusCode::NOT_FOUND,
+                format!("Synapse name '{name}' not found. Available synapses [{names}]"),
+            )
         }
-        Refusal::Unsigned | Refusal::BodyMismatch => (StatusCode::INTERNAL_SERVER_ERROR, internal_error()),
+        Refusal::Unsigned | Refusal::BodyMismatch => {
+            (StatusCode::INTERNAL_SERVER_ERROR, internal_error())
+        }
         Refusal::Duplicate(_) | Refusal::Malformed(_) | Refusal::Lookalike(_) => {
             (StatusCode::BAD_REQUEST, format!("Improperly formatted request. {refusal}"))
         }
@@ -119,15 +135,18 @@ fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> 
         Refusal::Replayed => unverified("Nonce is too old, a newer one was last processed"),
         Refusal::WrongSignature => {
             unverified(&match request.claim.map(|claim| (signed_text(claim), claim.signature)) {
-                Some((Ok(text), signature)) => format!("Signature mismatch with {text} and {signature}"),
+                Some((Ok(text), signature)) => {
+                    format!("Signature mismatch with {text} and {signature}")
+                }
                 _ => "Signature mismatch".to_owned(),
             })
         }
         Refusal::NotAllowed(_) => forbidden("not allowed here"),
         Refusal::StakeTooLow { .. } | Refusal::NoPermit(_) => forbidden(&refusal.to_string()),
-        Refusal::WaitedTooLong { limit } | Refusal::AnswerTimeout { limit } => {
-            (StatusCode::REQUEST_TIMEOUT, format!("Response timeout after: {}s", seconds_text(*limit)))
-        }
+        Refusal::WaitedTooLong { limit } | Refusal::AnswerTimeout { limit } => (
+            StatusCode::REQUEST_TIMEOUT,
+            format!("Response timeout after: {}s", seconds_text(*limit)),
+        ),
         other if other.status() == StatusCode::UNAUTHORIZED => unverified(&other.to_string()),
         other => (other.status(), other.to_string()),
     }
@@ -141,10 +160,14 @@ pub(super) fn internal_error() -> String {
     format!("Internal Server Error #{id}")
 }
 
-/// Adds the axon's own identity and its signature over `{nonce}.{dendrite hotkey}.{axon hotkey}.{uuid}`: four parts,
-/// where requests sign five.
+/// Adds the axon's own identity and its signature over `{nonce}.{dendrite hotkey}.{axon
+/// hotkey}.{uuid}`: four parts, where requests sign five.
 fn sign(scheme: &DendriteScheme, request: &Refused<'_>, headers: &mut HeaderMap) {
-    let (Some(axon), Ok(dendrite)) = (&scheme.axon, parsed::<Hotkey>(&request.head.headers, SENDER)) else { return };
+    let (Some(axon), Ok(dendrite)) =
+        (&scheme.axon, parsed::<Hotkey>(&request.head.headers, SENDER))
+    else {
+        return;
+    };
     let (hotkey, uuid) = (axon.keypair.hotkey(), axon.uuid);
     let text = format!("{}.{dendrite}.{hotkey}.{uuid}", request.now_ns);
     insert(headers, "bt_header_axon_version", &OUR_VERSION.to_string());

@@ -1,6 +1,7 @@
 use serde_json::Value;
 
-/// A message class: its name, its signed fields and its fields without a default, as in the Python class.
+/// A message class: its name, its signed fields and its fields without a default, as in the Python
+/// class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SynapseClass {
     name: String,
@@ -20,8 +21,8 @@ impl SynapseClass {
         Self { hash_fields: fields.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// Adds a field without a default, with the empty value of its type (`""`, `[]`, `0`). A Python axon requires it in
-    /// the headers (`bt_header_input_obj_<field>`).
+    /// Adds a field without a default, with the empty value of its type (`""`, `[]`, `0`). A Python
+    /// axon requires it in the headers (`bt_header_input_obj_<field>`).
     #[must_use]
     pub fn required(mut self, field: impl Into<String>, empty: Value) -> Self {
         self.required_fields.push((field.into(), empty));

@@ -15,12 +15,13 @@ use super::{SENDER_IP, SIGNATURE, VERSION, answer};
 use crate::headers::optional;
 use crate::{Caller, Refusal};
 
-/// The status message of the axon, which handlers set as an extension of the response. The default for status 200 is
-/// `Success`.
+/// The status message of the axon, which handlers set as an extension of the response. The default
+/// for status 200 is `Success`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusMessage(pub String);
 
-/// The calling dendrite. Handlers take it as an extractor; it comes from the headers, never from the body.
+/// The calling dendrite. Handlers take it as an extractor; it comes from the headers, never from
+/// the body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terminal {
     /// The IP address that the caller states; not signed.
@@ -55,14 +56,15 @@ impl Terminal {
 impl<S: Sync> FromRequestParts<S> for Terminal {
     type Rejection = Refusal;
 
-    /// Extracts the verified caller. Refuses requests on routes outside the layer, which have no verified caller.
+    /// Extracts the verified caller. Refuses requests on routes outside the layer, which have no
+    /// verified caller.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         Self::of(parts)
     }
 }
 
-/// A synapse: the fields of its class and those that every synapse has. `dendrite` is always the verified caller,
-/// regardless of the body. A handler returns a synapse as a success response.
+/// A synapse: the fields of its class and those that every synapse has. `dendrite` is always the
+/// verified caller, regardless of the body. A handler returns a synapse as a success response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Synapse(Map<String, Value>);
 
@@ -72,7 +74,8 @@ impl Synapse {
     /// # Errors
     /// [`SynapseError`] with 422 when fields are missing or have the wrong type.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SynapseError> {
-        T::deserialize(&self.0).map_err(|error| SynapseError::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+        T::deserialize(&self.0)
+            .map_err(|error| SynapseError::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     }
 
     /// Returns the value of a field.
@@ -95,7 +98,8 @@ impl<S: Sync + Send> FromRequest<S> for Synapse {
         let body = Bytes::from_request(Request::from_parts(parts, body), state).await;
         let body = body.map_err(IntoResponse::into_response)?;
         let fields = serde_json::from_slice(&body);
-        let mut synapse = Self(fields.map_err(|error| answer::not_json(error.column(), &error.to_string()))?);
+        let mut synapse =
+            Self(fields.map_err(|error| answer::not_json(error.column(), &error.to_string()))?);
         synapse.set("dendrite", json!(terminal));
         Ok(synapse)
     }
@@ -145,7 +149,8 @@ impl IntoResponse for SynapseError {
     }
 }
 
-/// Creates the response of a streaming synapse. The headers are sent immediately, the body's chunks as they arrive.
+/// Creates the response of a streaming synapse. The headers are sent immediately, the body's chunks
+/// as they arrive.
 pub fn event_stream(body: Body) -> Response {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -13,7 +13,8 @@ use crate::{Caller, Limits, ManualClock, Peer, Policy, SignedLayer, Signer};
 const NOW: u64 = 1_800_000_000_000_000_000;
 
 fn scheme() -> DendriteScheme {
-    DendriteScheme::new().class(SynapseClass::new("Echo").hash(["prompt"]).required("prompt", json!("")))
+    DendriteScheme::new()
+        .class(SynapseClass::new("Echo").hash(["prompt"]).required("prompt", json!("")))
 }
 
 fn key(uri: &str) -> Keypair {
@@ -21,16 +22,23 @@ fn key(uri: &str) -> Keypair {
 }
 
 fn head(path: &str, body: &str) -> Parts {
-    let signer = Signer::with_clock(key("//Alice"), "203.0.113.7", scheme(), Arc::new(ManualClock::at(NOW)));
+    let signer =
+        Signer::with_clock(key("//Alice"), "203.0.113.7", scheme(), Arc::new(ManualClock::at(NOW)));
     let peer = Peer::new(key("//Bob").hotkey(), "10.0.0.1", 8091).unwrap();
     let timeout = Duration::from_millis(2_500);
-    let headers = signer.headers(&peer, &http::Method::POST, path, &path[1..], timeout, body.as_bytes()).unwrap();
+    let headers = signer
+        .headers(&peer, &http::Method::POST, path, &path[1..], timeout, body.as_bytes())
+        .unwrap();
     let (mut head, ()) = Request::post(path).body(()).unwrap().into_parts();
     head.headers = headers;
     head
 }
 
-async fn call(router: &Router, head: Parts, body: impl Into<Body>) -> (http::response::Parts, String) {
+async fn call(
+    router: &Router,
+    head: Parts,
+    body: impl Into<Body>,
+) -> (http::response::Parts, String) {
     let response = router.clone().oneshot(Request::from_parts(head, body.into())).await.unwrap();
     let (head, body) = response.into_parts();
     (head, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
@@ -38,7 +46,13 @@ async fn call(router: &Router, head: Parts, body: impl Into<Body>) -> (http::res
 
 fn server(router: Router, scheme: DendriteScheme) -> Router {
     let clock = Arc::new(ManualClock::at(NOW));
-    router.layer(SignedLayer::with_clock(key("//Bob").hotkey(), scheme, Limits::default(), Policy::open(), clock))
+    router.layer(SignedLayer::with_clock(
+        key("//Bob").hotkey(),
+        scheme,
+        Limits::default(),
+        Policy::open(),
+        clock,
+    ))
 }
 
 #[tokio::test]
@@ -65,8 +79,9 @@ async fn handlers_get_the_caller_from_the_headers() {
 
 #[tokio::test]
 async fn failures_of_handlers_are_the_axons_status() {
-    let missing =
-        |synapse: Synapse| async move { synapse.parse::<std::collections::HashMap<String, u8>>().map(|_| ()) };
+    let missing = |synapse: Synapse| async move {
+        synapse.parse::<std::collections::HashMap<String, u8>>().map(|_| ())
+    };
     let router = server(Router::new().route("/Echo", any(missing)), scheme());
     let body = r#"{"prompt": "x"}"#;
     let (head, answer) = call(&router, head("/Echo", body), body).await;
@@ -93,7 +108,9 @@ fn unknown_classes_are_not_signed() {
     let signer = Signer::new(key("//Alice"), "1.1.1.1", scheme());
     let peer = Peer::new(key("//Bob").hotkey(), "10.0.0.1", 1).unwrap();
     let sign = |name, body: &str| {
-        signer.headers(&peer, &http::Method::POST, "/", name, Duration::ZERO, body.as_bytes()).map(|_| ())
+        signer
+            .headers(&peer, &http::Method::POST, "/", name, Duration::ZERO, body.as_bytes())
+            .map(|_| ())
     };
     assert_eq!(sign("Echo", r#"{"prompt": 1}"#), Ok(()));
     assert_eq!(sign("Other", "{}"), Err(SigningError::UnknownClass("Other".into())));
@@ -112,7 +129,9 @@ fn versions_matter_only_when_old_ones_are_accepted() {
         scheme.claim(&head).map(|claim| claim.dated)
     };
     let (ours, lenient) = (scheme(), scheme().accept_old_versions());
-    for (version, old) in [(None, true), (Some("7001999"), true), (Some("7002000"), false), (Some("10005000"), false)] {
+    for (version, old) in
+        [(None, true), (Some("7001999"), true), (Some("7002000"), false), (Some("10005000"), false)]
+    {
         assert_eq!(dated(&ours, version), Ok(true), "{version:?}");
         assert_eq!(dated(&lenient, version), Ok(!old), "{version:?}");
     }
@@ -123,7 +142,19 @@ fn versions_matter_only_when_old_ones_are_accepted() {
 
 #[test]
 fn duplicate_headers_are_refused() {
-    for name in [NAME, TIMEOUT, BODY_HASH, NONCE, SENDER, SIGNATURE, UUID, SENDER_IP, VERSION, RECEIVER, RECEIVER_IP] {
+    for name in [
+        NAME,
+        TIMEOUT,
+        BODY_HASH,
+        NONCE,
+        SENDER,
+        SIGNATURE,
+        UUID,
+        SENDER_IP,
+        VERSION,
+        RECEIVER,
+        RECEIVER_IP,
+    ] {
         let mut head = head("/Synapse", "{}");
         let value = head.headers[name].clone();
         head.headers.append(name, value);

@@ -4,10 +4,12 @@ use serde_json::{Map, Value};
 
 use super::write_number;
 
-/// Formats a JSON value like Python's `json.dumps(value, sort_keys=True, separators=(",", ":"))`: keys in code point
-/// order, no spaces, ASCII only. Requests to Babelbit's scoring API sign this form.
+/// Formats a JSON value like Python's `json.dumps(value, sort_keys=True, separators=(",", ":"))`:
+/// keys in code point order, no spaces, ASCII only. Requests to Babelbit's scoring API sign this
+/// form.
 ///
-/// A float is written with the shortest digits that parse to the same value. A [`Value`] cannot contain `NaN`.
+/// A float is written with the shortest digits that parse to the same value. A [`Value`] cannot
+/// contain `NaN`.
 pub fn sorted_json(value: &Value) -> String {
     let mut out = String::new();
     write_value(&mut out, value);
@@ -92,9 +94,15 @@ mod tests {
                 r#"{"b":[1, true, null, false], "a":{}, "A":[], "ä":0}"#,
                 r#"{"A":[],"a":{},"b":[1,true,null,false],"\u00e4":0}"#,
             ),
-            (r#""\u0000\b\t\n\f\r\u001f\"\\/ ~\u007f\u0080""#, r#""\u0000\b\t\n\f\r\u001f\"\\/ ~\u007f\u0080""#),
+            (
+                r#""\u0000\b\t\n\f\r\u001f\"\\/ ~\u007f\u0080""#,
+                r#""\u0000\b\t\n\f\r\u001f\"\\/ ~\u007f\u0080""#,
+            ),
             (r#""😀漢""#, r#""\ud83d\ude00\u6f22""#),
-            ("[0.1, 100.0, 1e16, 1e-5, -0.0, 12345678901234]", "[0.1,100.0,1e+16,1e-05,-0.0,12345678901234]"),
+            (
+                "[0.1, 100.0, 1e16, 1e-5, -0.0, 12345678901234]",
+                "[0.1,100.0,1e+16,1e-05,-0.0,12345678901234]",
+            ),
         ] {
             assert_eq!(sorted_json(&serde_json::from_str(json).unwrap()), expected);
         }

@@ -55,7 +55,19 @@ fn texts_are_those_of_python() {
 
 #[test]
 fn malformed_json_has_no_text() {
-    for json in ["", "nan", "NaN", "Infinity", "{", "[1,]", "01", "\"\\ud800\"", "[\"\\ud800\"]", "1 2", "'a'"] {
+    for json in [
+        "",
+        "nan",
+        "NaN",
+        "Infinity",
+        "{",
+        "[1,]",
+        "01",
+        "\"\\ud800\"",
+        "[\"\\ud800\"]",
+        "1 2",
+        "'a'",
+    ] {
         assert!(python_text(json).is_err(), "{json}");
     }
 }

@@ -1,31 +1,38 @@
-//! The lock file of a replay log. It also holds a bound on the accepted nonces, which outlives a lost log.
+//! The lock file of a replay log. It also holds a bound on the accepted nonces, which outlives a
+//! lost log.
 //!
-//! After a start with an incomplete log, the guard must refuse every nonce that an earlier process may have accepted,
-//! and should refuse no other. An earlier process accepted requests before the start, but a sender's clock may be ahead
-//! of the server's: the request's nonce is then later than its arrival, by up to the window's `future` (two minutes in
-//! fiber). Refusing all nonces up to the start plus `future` is safe, but it refuses every sender for that long.
+//! After a start with an incomplete log, the guard must refuse every nonce that an earlier process
+//! may have accepted, and should refuse no other. An earlier process accepted requests before the
+//! start, but a sender's clock may be ahead of the server's: the request's nonce is then later than
+//! its arrival, by up to the window's `future` (two minutes in fiber). Refusing all nonces up to
+//! the start plus `future` is safe, but it refuses every sender for that long.
 //!
-//! The lock file therefore records how far ahead accepted nonces have actually been. The invariant, at any time:
+//! The lock file therefore records how far ahead accepted nonces have actually been. The invariant,
+//! at any time:
 //!
 //! > every accepted nonce ≤ max(`ceiling`, time of its acceptance + `lead`)
 //!
-//! A request whose lead exceeds `lead` is accepted only after the larger value is on the disk ([`Lock::cover`]), even
-//! if the machine crashes at once; the lead is rounded up to a power of two, so this happens a few times in the life of
-//! a server. A request that is not ahead of the server's clock costs nothing. At a start at time T, all acceptances
-//! were before T, so every earlier nonce is ≤ max(`ceiling`, T + `lead`): this is the new ceiling, and the lead is 0
-//! again. If the log is incomplete, the guard refuses nonces up to the ceiling.
+//! A request whose lead exceeds `lead` is accepted only after the larger value is on the disk
+//! ([`Lock::cover`]), even if the machine crashes at once; the lead is rounded up to a power of
+//! two, so this happens a few times in the life of a server. A request that is not ahead of the
+//! server's clock costs nothing. At a start at time T, all acceptances were before T, so every
+//! earlier nonce is ≤ max(`ceiling`, T + `lead`): this is the new ceiling, and the lead is 0 again.
+//! If the log is incomplete, the guard refuses nonces up to the ceiling.
 //!
-//! - First start: there is neither a lock file nor a log, so no earlier process accepted a nonce ahead of the clock
-//!   (it would have written the lock file). The ceiling is T. Nothing was accepted at all, unless somebody deleted the
-//!   folder or runs the server in a container without a volume; requests signed before the start are refused for these
-//!   cases. Only senders whose clock is behind notice, for as long as it is behind.
-//! - Lost log: the ceiling is T plus the largest lead that any sender had, a fraction of a second with synchronised
-//!   clocks.
-//! - Torn lock file, or one of an earlier version without a bound: T + `future`, which is always safe.
+//! - First start: there is neither a lock file nor a log, so no earlier process accepted a nonce
+//!   ahead of the clock (it would have written the lock file). The ceiling is T. Nothing was
+//!   accepted at all, unless somebody deleted the folder or runs the server in a container without
+//!   a volume; requests signed before the start are refused for these cases. Only senders whose
+//!   clock is behind notice, for as long as it is behind.
+//! - Lost log: the ceiling is T plus the largest lead that any sender had, a fraction of a second
+//!   with synchronised clocks.
+//! - Torn lock file, or one of an earlier version without a bound: T + `future`, which is always
+//!   safe.
 //!
-//! What no file can prevent: if the folder is deleted and the server restarts, a request of a sender whose clock was
-//! ahead, captured less than that lead before the start, is accepted a second time. And after the server's own clock
-//! was set back, T is too low; the floor in the log prevents that, unless the log is lost too.
+//! What no file can prevent: if the folder is deleted and the server restarts, a request of a
+//! sender whose clock was ahead, captured less than that lead before the start, is accepted a
+//! second time. And after the server's own clock was set back, T is too low; the floor in the log
+//! prevents that, unless the log is lost too.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -35,8 +42,8 @@ use super::ReplayLogError;
 use super::log::beside;
 
 const TITLE: &str = "taonet replay bound 1";
-/// The smallest recorded lead: 2^28 ns, about a quarter of a second. Differences of synchronised clocks stay below it,
-/// so that one write covers them.
+/// The smallest recorded lead: 2^28 ns, about a quarter of a second. Differences of synchronised
+/// clocks stay below it, so that one write covers them.
 const LEAST_LEAD: u64 = 1 << 28;
 
 /// A bound on the nonces that were accepted; see above.
@@ -81,17 +88,25 @@ impl Lock {
         Ok(Self { path, file, existed, bound })
     }
 
-    /// Begins a process at `now_ns` and returns the highest nonce that earlier ones may have accepted. `ahead` is the
-    /// highest nonce that the clock accepts now, and `log_existed` whether there was a log.
-    pub(super) fn start(&mut self, now_ns: u64, ahead: u64, log_existed: bool) -> Result<u64, ReplayLogError> {
+    /// Begins a process at `now_ns` and returns the highest nonce that earlier ones may have
+    /// accepted. `ahead` is the highest nonce that the clock accepts now, and `log_existed` whether
+    /// there was a log.
+    pub(super) fn start(
+        &mut self,
+        now_ns: u64,
+        ahead: u64,
+        log_existed: bool,
+    ) -> Result<u64, ReplayLogError> {
         let ceiling = match self.bound {
             Some(Bound { ceiling, lead }) => ceiling.max(now_ns.saturating_add(lead)),
             None if self.existed || log_existed => ahead,
             None => now_ns,
         };
-        // A ceiling above `ahead` is that of a clock that was far ahead; its remedy must not be to wait for that time.
+        // A ceiling above `ahead` is that of a clock that was far ahead; its remedy must not be to
+        // wait for that time.
         let ceiling = ceiling.min(ahead);
-        self.write(Bound { ceiling, lead: 0 }).map_err(|source| ReplayLogError::io(&self.path, source))?;
+        self.write(Bound { ceiling, lead: 0 })
+            .map_err(|source| ReplayLogError::io(&self.path, source))?;
         Ok(ceiling)
     }
 
@@ -105,8 +120,8 @@ impl Lock {
         self.write(Bound { lead, ..bound })
     }
 
-    /// Writes the bound in place, since the lock belongs to this file. A write that a crash tears has a wrong checksum,
-    /// which is safe.
+    /// Writes the bound in place, since the lock belongs to this file. A write that a crash tears
+    /// has a wrong checksum, which is safe.
     fn write(&mut self, bound: Bound) -> io::Result<()> {
         self.file.rewind()?;
         self.file.write_all(bound.to_text().as_bytes())?;
@@ -129,7 +144,8 @@ impl Bound {
         let (content, crc) = text.strip_suffix('\n')?.rsplit_once(' ')?;
         let is_intact = u32::from_str_radix(crc, 16) == Ok(crc32fast::hash(content.as_bytes()));
         let (ceiling, lead) = content.strip_prefix(TITLE)?.trim_start().split_once(' ')?;
-        Some(Self { ceiling: ceiling.parse().ok()?, lead: lead.parse().ok()? }).filter(|_| is_intact)
+        Some(Self { ceiling: ceiling.parse().ok()?, lead: lead.parse().ok()? })
+            .filter(|_| is_intact)
     }
 }
 
@@ -174,7 +190,11 @@ mod tests {
         }
         std::fs::remove_file(beside(&log, ".lock")).unwrap();
         let mut lock = Lock::open(&log).unwrap();
-        assert_eq!(lock.start(NOW, NOW + FUTURE, true).unwrap(), NOW + FUTURE, "only the log is left");
+        assert_eq!(
+            lock.start(NOW, NOW + FUTURE, true).unwrap(),
+            NOW + FUTURE,
+            "only the log is left"
+        );
     }
 
     #[test]

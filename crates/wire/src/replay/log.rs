@@ -1,11 +1,13 @@
 //! The log file of the replay cache.
 //!
-//! A header line, then records of [`RECORD`] bytes: sender, process, nonce, CRC-32. The files rotate: after the
-//! lifetime of a record the file becomes `<path>.old` and a new one begins, whose header marks it as the continuation
-//! of the old one, so that the two files together hold every request that can still be replayed.
+//! A header line, then records of [`RECORD`] bytes: sender, process, nonce, CRC-32. The files
+//! rotate: after the lifetime of a record the file becomes `<path>.old` and a new one begins, whose
+//! header marks it as the continuation of the old one, so that the two files together hold every
+//! request that can still be replayed.
 //!
-//! The checksums detect accidents, not tampering: a file truncated by whole records looks complete. Without tampering
-//! only a crash of the machine causes that, and the boot ID in the header reveals it.
+//! The checksums detect accidents, not tampering: a file truncated by whole records looks complete.
+//! Without tampering only a crash of the machine causes that, and the boot ID in the header reveals
+//! it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -29,7 +31,8 @@ const FOLLOWS: &str = "follows";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayLogError {
-    /// Another process has locked the log; two processes would each accept requests that the other has accepted.
+    /// Another process has locked the log; two processes would each accept requests that the other
+    /// has accepted.
     #[error("another process is using the replay log {0}; hint: use one log per process")]
     InUse(PathBuf),
     /// A file operation failed.
@@ -99,7 +102,8 @@ pub(super) fn boot_id() -> Option<String> {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
 }
 
-/// Locks the log and reads its records. A missing file may have been deleted: it counts as incomplete.
+/// Locks the log and reads its records. A missing file may have been deleted: it counts as
+/// incomplete.
 pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<RecoveredLog, ReplayLogError> {
     let lock = Lock::open(path)?;
     let boot_text = boot.unwrap_or("unknown").to_owned();
@@ -131,7 +135,8 @@ impl RecoveredLog {
     /// Adds the records of a file and returns whether it depends on the previous file.
     fn take(&mut self, bytes: &[u8], boot: Option<&str>) -> bool {
         let end = bytes.iter().position(|byte| *byte == b'\n');
-        let Some((head, [_, records @ ..])) = end.and_then(|end| bytes.split_at_checked(end)) else {
+        let Some((head, [_, records @ ..])) = end.and_then(|end| bytes.split_at_checked(end))
+        else {
             self.complete = false;
             return false;
         };
@@ -165,8 +170,8 @@ impl RecoveredLog {
         floor: u64,
     ) -> Result<ReplayLog, ReplayLogError> {
         let Self { path, boot, lock, .. } = self;
-        let file =
-            write_new(&path, &header(&boot, floor, WHOLE), live).map_err(|source| ReplayLogError::io(&path, source))?;
+        let file = write_new(&path, &header(&boot, floor, WHOLE), live)
+            .map_err(|source| ReplayLogError::io(&path, source))?;
         match std::fs::remove_file(beside(&path, ".old")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(ReplayLogError::io(&path, error));
@@ -195,7 +200,8 @@ pub(super) struct ReplayLog {
 }
 
 impl ReplayLog {
-    /// Writes one record, in one system call. `lead` is how far the nonce is ahead of the clock, in nanoseconds.
+    /// Writes one record, in one system call. `lead` is how far the nonce is ahead of the clock, in
+    /// nanoseconds.
     pub(super) fn append(
         &mut self,
         entry: &Entry,
@@ -213,10 +219,15 @@ impl ReplayLog {
         written
     }
 
-    fn rotate(&mut self, now_ns: u64, live: &mut dyn Iterator<Item = Entry>, floor: u64) -> io::Result<()> {
+    fn rotate(
+        &mut self,
+        now_ns: u64,
+        live: &mut dyn Iterator<Item = Entry>,
+        floor: u64,
+    ) -> io::Result<()> {
         self.file = if self.carry || self.torn {
-            // Writes the whole cache to one file. A torn file must not become the old one: the current old file may
-            // hold live records.
+            // Writes the whole cache to one file. A torn file must not become the old one: the
+            // current old file may hold live records.
             write_new(&self.path, &header(&self.boot, floor, WHOLE), live)?
         } else {
             match std::fs::rename(&self.path, beside(&self.path, ".old")) {
@@ -233,7 +244,11 @@ impl ReplayLog {
 }
 
 /// Writes a file atomically: under a temporary name, then renamed.
-fn write_new(path: &Path, header: &str, entries: &mut dyn Iterator<Item = Entry>) -> io::Result<File> {
+fn write_new(
+    path: &Path,
+    header: &str,
+    entries: &mut dyn Iterator<Item = Entry>,
+) -> io::Result<File> {
     let draft = beside(path, ".new");
     let mut file = BufWriter::new(File::create(&draft)?);
     file.write_all(header.as_bytes())?;

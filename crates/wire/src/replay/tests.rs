@@ -7,8 +7,11 @@ use super::*;
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_800_000_000 * SECOND;
-const WINDOW: Window =
-    Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) };
+const WINDOW: Window = Window {
+    past: Duration::from_secs(4),
+    future: Duration::from_secs(3),
+    max_timeout: Duration::from_mins(1),
+};
 const BOUNDS: ReplayBounds = ReplayBounds { per_sender: 10, total: 100 };
 const BOOT: Option<&str> = Some("f3b5a8a0-0000-4000-8000-000000000000");
 
@@ -43,7 +46,11 @@ fn a_request_passes_once_per_sender() {
     let guard = guard(ReplayRule::Once, 100);
     assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
     assert_eq!(guard.accept(&claim(1, NOW), NOW), Err(Refusal::Replayed));
-    assert_eq!(guard.accept(&claim_of(1, "b", NOW), NOW), Err(Refusal::Replayed), "whatever else it says");
+    assert_eq!(
+        guard.accept(&claim_of(1, "b", NOW), NOW),
+        Err(Refusal::Replayed),
+        "whatever else it says"
+    );
     assert_eq!(guard.accept(&claim(1, NOW - 1), NOW), Ok(()));
     assert_eq!(guard.accept(&claim(2, NOW), NOW), Ok(()));
     // Remembered to the end of the longest window, then stale.
@@ -109,7 +116,8 @@ fn clock_set_back_accepts_no_replay() {
 struct Disk(tempfile::TempDir);
 
 impl Disk {
-    /// Creates a log with an earlier start, 100 s before `NOW`, so that requests signed at `NOW` are accepted.
+    /// Creates a log with an earlier start, 100 s before `NOW`, so that requests signed at `NOW`
+    /// are accepted.
     fn new() -> Self {
         let disk = Self(tempfile::tempdir().unwrap());
         drop(disk.open(ReplayRule::Once, NOW - 100 * SECOND, BOOT));
@@ -125,7 +133,8 @@ impl Disk {
     }
 }
 
-const RULES: [ReplayRule; 3] = [ReplayRule::Once, ReplayRule::Increasing, ReplayRule::IncreasingForEver];
+const RULES: [ReplayRule; 3] =
+    [ReplayRule::Once, ReplayRule::Increasing, ReplayRule::IncreasingForEver];
 
 #[test]
 fn restart_accepts_no_replay() {
@@ -139,7 +148,11 @@ fn restart_accepts_no_replay() {
         for _ in 0..3 {
             let next = disk.open(rule, NOW + 2 * SECOND, BOOT);
             for nonce in [NOW, NOW + 1, NOW + SECOND] {
-                assert_eq!(next.accept(&claim(1, nonce), NOW + 2 * SECOND), Err(Refusal::Replayed), "{rule:?}");
+                assert_eq!(
+                    next.accept(&claim(1, nonce), NOW + 2 * SECOND),
+                    Err(Refusal::Replayed),
+                    "{rule:?}"
+                );
             }
         }
         let next = disk.open(rule, NOW + 2 * SECOND, BOOT);
@@ -230,16 +243,24 @@ fn crash_of_machine_refuses_what_may_have_been_accepted() {
 fn first_start_refuses_only_requests_signed_before_it() {
     for rule in [ReplayRule::Once, ReplayRule::Increasing] {
         // The window of fiber: the longest of all schemes.
-        let window = Window { past: Duration::from_mins(2), future: Duration::from_mins(2), ..WINDOW };
+        let window =
+            Window { past: Duration::from_mins(2), future: Duration::from_mins(2), ..WINDOW };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("replay");
         let guard = ReplayGuard::open_under(&path, &window, rule, BOUNDS, NOW, BOOT).unwrap();
         for (sender, nonce) in [(1, NOW), (2, NOW - 1), (3, NOW - 60 * SECOND)] {
-            assert!(is_stale(&guard.accept(&claim(sender, nonce), NOW + SECOND)), "{rule:?} {nonce}");
+            assert!(
+                is_stale(&guard.accept(&claim(sender, nonce), NOW + SECOND)),
+                "{rule:?} {nonce}"
+            );
         }
         // Clocks in agreement, and ahead of the server's.
         for (sender, nonce) in [(4, NOW + 1), (5, NOW + SECOND), (6, NOW + 100 * SECOND)] {
-            assert_eq!(guard.accept(&claim(sender, nonce), NOW + SECOND), Ok(()), "{rule:?} {nonce}");
+            assert_eq!(
+                guard.accept(&claim(sender, nonce), NOW + SECOND),
+                Ok(()),
+                "{rule:?} {nonce}"
+            );
         }
     }
 }
@@ -280,7 +301,8 @@ fn a_corrupt_log_refuses_what_it_may_have_held() {
         };
         assert!(!try_with(&whole), "the whole log serves");
         for length in 0..whole.len() {
-            // A missing whole record at the end is not detected: the second request is then accepted again.
+            // A missing whole record at the end is not detected: the second request is then
+            // accepted again.
             if length + 60 == whole.len() {
                 assert!(!try_with(&whole[..length]));
             } else if !(whole.len() - length).is_multiple_of(60) {
@@ -292,7 +314,10 @@ fn a_corrupt_log_refuses_what_it_may_have_held() {
             bytes[byte] ^= 1;
             assert!(try_with(&bytes), "{rule:?}: byte {byte}");
         }
-        assert!(try_with(&[whole.as_slice(), &[0; 60]].concat()), "a block of zeros that a crash leaves");
+        assert!(
+            try_with(&[whole.as_slice(), &[0; 60]].concat()),
+            "a block of zeros that a crash leaves"
+        );
     }
 }
 
@@ -310,7 +335,11 @@ fn a_deleted_log_refuses_what_it_may_have_held() {
         assert_eq!(old.exists(), rule != ReplayRule::IncreasingForEver);
         if rule == ReplayRule::IncreasingForEver {
             fs::remove_file(disk.path()).unwrap();
-            assert_eq!(disk.open(rule, start, BOOT).accept(&claim(1, 5), start), Ok(()), "taken for a first start");
+            assert_eq!(
+                disk.open(rule, start, BOOT).accept(&claim(1, 5), start),
+                Ok(()),
+                "taken for a first start"
+            );
             continue;
         }
         let deleted = if old.exists() { vec![old, disk.path()] } else { vec![disk.path()] };
@@ -318,7 +347,11 @@ fn a_deleted_log_refuses_what_it_may_have_held() {
             let bytes = fs::read(&path).unwrap();
             fs::remove_file(&path).unwrap();
             let guard = disk.open(rule, start, BOOT);
-            assert!(is_stale(&guard.accept(&claim(1, start), start)), "{rule:?} without {}", path.display());
+            assert!(
+                is_stale(&guard.accept(&claim(1, start), start)),
+                "{rule:?} without {}",
+                path.display()
+            );
             assert_eq!(guard.accept(&claim(2, start + SECOND), start + SECOND), Ok(()));
             drop(guard);
             fs::write(&path, bytes).unwrap();
@@ -390,7 +423,11 @@ fn failed_write_keeps_accepted_requests() {
         drop(guard);
         let guard = disk.open(rule, now, BOOT);
         for (sender, nonce) in [(1, first), (2, second), (3, now), (4, now)] {
-            assert_eq!(guard.accept(&claim(sender, nonce), now), Err(Refusal::Replayed), "{rule:?} {sender}");
+            assert_eq!(
+                guard.accept(&claim(sender, nonce), now),
+                Err(Refusal::Replayed),
+                "{rule:?} {sender}"
+            );
         }
         assert_eq!(guard.accept(&claim(5, now), now), Ok(()), "the log is complete");
     }
@@ -426,8 +463,8 @@ proptest! {
     // Each start waits for the disk.
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Requests of senders whose clocks are behind or ahead, each replayed at every later step, through restarts with
-    /// complete, truncated and lost logs.
+    /// Requests of senders whose clocks are behind or ahead, each replayed at every later step,
+    /// through restarts with complete, truncated and lost logs.
     #[test]
     fn replayed_requests_are_never_accepted(
         rule in prop::sample::select(vec![ReplayRule::Once, ReplayRule::Increasing]),
@@ -467,8 +504,8 @@ proptest! {
         }
     }
 
-    /// After a first start, a sender whose clock is not behind is never refused, whatever its lead; after a lost log,
-    /// none that signs later than the largest lead before, rounded up to twice.
+    /// After a first start, a sender whose clock is not behind is never refused, whatever its lead;
+    /// after a lost log, none that signs later than the largest lead before, rounded up to twice.
     #[test]
     fn fresh_requests_pass_after_any_start(
         leads in prop::collection::vec(0_u64..3_000, 0..20),

@@ -1,6 +1,7 @@
 //! Response bodies, sent within their timeout.
 //!
-//! The timeout applies while the client reads; `taonet-http` closes connections whose clients do not.
+//! The timeout applies while the client reads; `taonet-http` closes connections whose clients do
+//! not.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,8 +14,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::Permit;
 
-/// Keeps the permit until a streamed response has ended, and ends the stream at `until`. Any other response is complete
-/// already.
+/// Keeps the permit until a streamed response has ended, and ends the stream at `until`. Any other
+/// response is complete already.
 pub(super) fn hold(permit: Option<Permit>, until: Instant, response: Response) -> Response {
     if response.body().size_hint().exact().is_some() {
         return response;
@@ -40,7 +41,10 @@ impl HttpBody for Streamed {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(cx);
         let frame = if frame.is_pending() && self.deadline.as_mut().poll(cx).is_ready()

@@ -9,7 +9,8 @@ use super::{Limits, Policy, SignedLayer, Verifier};
 use crate::replay::ReplayBounds;
 use crate::{Clock, ReplayGuard, ReplayLogError, Scheme, SystemClock};
 
-/// A builder of a [`SignedLayer`]. By default: [`Limits::default`], everyone admitted, no load limits.
+/// A builder of a [`SignedLayer`]. By default: [`Limits::default`], everyone admitted, no load
+/// limits.
 #[must_use]
 pub struct SignedLayerBuilder {
     me: Hotkey,
@@ -52,25 +53,34 @@ impl SignedLayerBuilder {
         Self { clock, ..self }
     }
 
-    /// Builds a layer whose replay cache is lost at exit: until the window has passed, a restarted server may accept
-    /// the same requests again.
+    /// Builds a layer whose replay cache is lost at exit: until the window has passed, a restarted
+    /// server may accept the same requests again.
     pub fn build(self) -> SignedLayer {
-        let replay = ReplayGuard::new(&self.scheme.window(), self.scheme.replay_rule(), self.bounds());
+        let replay =
+            ReplayGuard::new(&self.scheme.window(), self.scheme.replay_rule(), self.bounds());
         self.with_replay(replay)
     }
 
-    /// Builds a layer whose replay cache survives restarts in the file `path`. Each server needs a separate file.
+    /// Builds a layer whose replay cache survives restarts in the file `path`. Each server needs a
+    /// separate file.
     ///
     /// # Errors
     /// [`ReplayLogError`] when the file is locked, or cannot be read or written.
-    pub fn build_with_replay_log(self, path: impl Into<PathBuf>) -> Result<SignedLayer, ReplayLogError> {
+    pub fn build_with_replay_log(
+        self,
+        path: impl Into<PathBuf>,
+    ) -> Result<SignedLayer, ReplayLogError> {
         let (window, rule) = (self.scheme.window(), self.scheme.replay_rule());
-        let replay = ReplayGuard::open(&path.into(), &window, rule, self.bounds(), self.clock.now_ns())?;
+        let replay =
+            ReplayGuard::open(&path.into(), &window, rule, self.bounds(), self.clock.now_ns())?;
         Ok(self.with_replay(replay))
     }
 
     fn bounds(&self) -> ReplayBounds {
-        ReplayBounds { per_sender: self.limits.requests_per_sender, total: self.limits.requests_in_total }
+        ReplayBounds {
+            per_sender: self.limits.requests_per_sender,
+            total: self.limits.requests_in_total,
+        }
     }
 
     fn with_replay(self, replay: ReplayGuard) -> SignedLayer {
@@ -79,7 +89,11 @@ impl SignedLayerBuilder {
             window: self.scheme.window(),
             scheme: self.scheme,
             clock: self.clock,
-            bodies: WholeBodies::new(self.limits.body_bytes, self.limits.body_timeout, self.limits.large_bodies_bytes),
+            bodies: WholeBodies::new(
+                self.limits.body_bytes,
+                self.limits.body_timeout,
+                self.limits.large_bodies_bytes,
+            ),
             limits: self.limits,
             policy: self.policy,
             replay,

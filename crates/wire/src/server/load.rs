@@ -34,10 +34,11 @@ pub struct Rate {
 pub struct Concurrency {
     /// Maximum number of requests in handlers, or with a response that is still streaming; at least 1.
     pub running: usize,
-    /// Maximum number of queued requests. Callers with more stake are served first; when the queue is full, the request
-    /// of the caller with the least stake is refused.
+    /// Maximum number of queued requests. Callers with more stake are served first; when the queue
+    /// is full, the request of the caller with the least stake is refused.
     pub waiting: usize,
-    /// Maximum time in the queue. If a caller states a timeout, its requests wait no longer than that.
+    /// Maximum time in the queue. If a caller states a timeout, its requests wait no longer than
+    /// that.
     pub patience: Duration,
 }
 
@@ -51,7 +52,8 @@ pub(super) struct RateLimiter {
 
 #[derive(Debug, Default)]
 struct Buckets {
-    /// The time at which each hotkey's allowance is full again, in nanoseconds since the Unix epoch.
+    /// The time at which each hotkey's allowance is full again, in nanoseconds since the Unix
+    /// epoch.
     full_at: HashMap<Hotkey, u64>,
     next_sweep: u64,
 }
@@ -65,7 +67,8 @@ impl RateLimiter {
     pub(super) fn check(&self, hotkey: &Hotkey, now_ns: u64) -> Result<(), Refusal> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if now_ns >= state.next_sweep {
-            // A caller with a full allowance is like an unknown one, so only recent callers are stored.
+            // A caller with a full allowance is like an unknown one, so only recent callers are
+            // stored.
             state.next_sweep = now_ns.saturating_add(self.burst.max(1_000_000_000));
             state.full_at.retain(|_, full_at| *full_at > now_ns);
             shrink(&mut state.full_at);
@@ -110,8 +113,16 @@ impl Gate {
     }
 
     /// Waits for a permit, no longer than the caller's timeout (zero if not stated).
-    pub(super) async fn enter(self: &Arc<Self>, stake: u64, timeout: Duration) -> Result<Permit, Refusal> {
-        let patience = if timeout.is_zero() { self.bounds.patience } else { timeout.min(self.bounds.patience) };
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        stake: u64,
+        timeout: Duration,
+    ) -> Result<Permit, Refusal> {
+        let patience = if timeout.is_zero() {
+            self.bounds.patience
+        } else {
+            timeout.min(self.bounds.patience)
+        };
         let (key, turn) = match self.queue(stake)? {
             Ok(permit) => return Ok(permit),
             Err(waiting) => waiting,
@@ -129,7 +140,10 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queue(self: &Arc<Self>, stake: u64) -> Result<Result<Permit, (QueueKey, oneshot::Receiver<Permit>)>, Refusal> {
+    fn queue(
+        self: &Arc<Self>,
+        stake: u64,
+    ) -> Result<Result<Permit, (QueueKey, oneshot::Receiver<Permit>)>, Refusal> {
         let mut queue = self.lock();
         if queue.running < self.bounds.running {
             queue.running += 1;
@@ -176,8 +190,8 @@ impl Drop for Permit {
             let Some((_, sender)) = next else { return };
             match sender.send(Self(Some(Arc::clone(&gate)))) {
                 Ok(()) => return,
-                // The request has left the queue. Its permit is emptied, so that dropping it does not pass the permit
-                // on twice.
+                // The request has left the queue. Its permit is emptied, so that dropping it does
+                // not pass the permit on twice.
                 Err(mut unused) => unused.0 = None,
             }
         }

@@ -15,7 +15,8 @@ pub struct Standing {
     pub validator_permit: bool,
 }
 
-/// A source of standings. It is queried for every request, so it must respond from memory, not from the network.
+/// A source of standings. It is queried for every request, so it must respond from memory, not from
+/// the network.
 pub trait Standings: Send + Sync + 'static {
     /// Returns the hotkey's standing; `None` when it is not registered.
     fn standing(&self, hotkey: &Hotkey) -> Option<Standing>;
@@ -76,13 +77,15 @@ impl Policy {
         Self { blocked: Arc::new(hotkeys.into_iter().collect()), ..self }
     }
 
-    /// Sets the source of stakes and permits. In the queue, callers with more stake are then served first.
+    /// Sets the source of stakes and permits. In the queue, callers with more stake are then served
+    /// first.
     #[must_use]
     pub fn with_standings(self, standings: Arc<dyn Standings>) -> Self {
         Self { standings: Some(standings), ..self }
     }
 
-    /// Admits registered hotkeys only, of any stake. Without [`Self::with_standings`] no hotkey is admitted.
+    /// Admits registered hotkeys only, of any stake. Without [`Self::with_standings`] no hotkey is
+    /// admitted.
     #[must_use]
     pub fn registered_only(self) -> Self {
         Self { registered: true, ..self }
@@ -154,7 +157,8 @@ mod tests {
         let poor = (key(2), standing(999, true));
         let miner = (key(3), standing(1_000, false));
         let table = Arc::new(StandingTable::new(HashMap::from([rich, poor, miner])));
-        let strict = Policy::open().with_standings(table.clone()).min_stake(1_000).validators_only();
+        let strict =
+            Policy::open().with_standings(table.clone()).min_stake(1_000).validators_only();
         let too_low = |hotkey| Err(Refusal::StakeTooLow { hotkey, needed: 1_000 });
         assert_eq!(strict.check(&key(1)), Ok(rich.1));
         assert_eq!(strict.check(&key(2)), too_low(key(2)));
@@ -163,7 +167,10 @@ mod tests {
         let registered = Policy::open().with_standings(table.clone()).registered_only();
         assert_eq!(registered.check(&key(3)), Ok(miner.1));
         assert_eq!(registered.check(&key(4)), Err(Refusal::NotAllowed(key(4))));
-        assert_eq!(Policy::open().registered_only().check(&key(1)), Err(Refusal::NotAllowed(key(1))));
+        assert_eq!(
+            Policy::open().registered_only().check(&key(1)),
+            Err(Refusal::NotAllowed(key(1)))
+        );
         assert_eq!(strict.clone().block([key(1)]).check(&key(1)), Err(Refusal::NotAllowed(key(1))));
         table.replace(HashMap::from([(key(2), rich.1)]));
         assert_eq!(strict.check(&key(2)), Ok(rich.1));

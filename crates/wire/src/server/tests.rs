@@ -30,8 +30,10 @@ impl Server {
     fn new(limits: Limits, policy: Policy) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let bob = key("//Bob").hotkey();
-        let layer = SignedLayer::with_clock(bob, BabelbitScheme::axon(), limits, policy, clock.clone());
-        let echo = |caller: Caller, body: String| async move { format!("{} {body}", caller.hotkey) };
+        let layer =
+            SignedLayer::with_clock(bob, BabelbitScheme::axon(), limits, policy, clock.clone());
+        let echo =
+            |caller: Caller, body: String| async move { format!("{} {body}", caller.hotkey) };
         Self { router: Router::new().route("/v1/predict", post(echo)).route_layer(layer), clock }
     }
 
@@ -56,8 +58,15 @@ impl Server {
 }
 
 /// Returns a request from `sender` to `receiver` at `nonce` with a timeout of 10 s.
-fn signed_by(sender: &str, receiver: &str, scheme: BabelbitScheme, nonce: u64, body: &str) -> HeaderMap {
-    let signer = Signer::with_clock(key(sender), "203.0.113.7", scheme, Arc::new(ManualClock::at(nonce)));
+fn signed_by(
+    sender: &str,
+    receiver: &str,
+    scheme: BabelbitScheme,
+    nonce: u64,
+    body: &str,
+) -> HeaderMap {
+    let signer =
+        Signer::with_clock(key(sender), "203.0.113.7", scheme, Arc::new(ManualClock::at(nonce)));
     let peer = Peer::new(key(receiver).hotkey(), "10.0.0.1", 8091).unwrap();
     let timeout = Duration::from_secs(10);
     signer.headers(&peer, &Method::POST, "/v1/predict", "X", timeout, body.as_bytes()).unwrap()
@@ -114,7 +123,10 @@ async fn false_signatures_are_refused() {
     // Charlie signs and claims to be Alice.
     let alice = key("//Alice").hotkey().to_string();
     let charlie = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW, BODY);
-    assert_eq!(server.refusal(&with(charlie, "bt_header_dendrite_hotkey", &alice), BODY).await, wrong);
+    assert_eq!(
+        server.refusal(&with(charlie, "bt_header_dendrite_hotkey", &alice), BODY).await,
+        wrong
+    );
     // Dave received the request and forwards it to Bob.
     let to_dave = signed_by("//Alice", "//Dave", BabelbitScheme::axon(), NOW, BODY);
     let foreign = refused(401, "request was signed for another receiver");
@@ -208,7 +220,8 @@ async fn flipped_bit_in_signed_headers_is_refused() {
         for bit in 0..8 * value.len() {
             let mut value = value.to_vec();
             value[bit / 8] ^= 1 << (bit % 8);
-            // The value is invalid in a header, or is the same signature in a different letter case.
+            // The value is invalid in a header, or is the same signature in a different letter
+            // case.
             let same = name == SIGNATURE && value.eq_ignore_ascii_case(headers[name].as_bytes());
             if same || HeaderValue::from_bytes(&value).is_err() {
                 continue;
@@ -242,12 +255,15 @@ async fn doubled_headers_are_refused() {
 
 #[tokio::test]
 async fn limits_are_checked_first() {
-    let limits = Limits { body_bytes: 64, body_timeout: Duration::from_millis(5), ..Limits::default() };
+    let limits =
+        Limits { body_bytes: 64, body_timeout: Duration::from_millis(5), ..Limits::default() };
     let server = Server::new(limits, Policy::open());
     let large = refused(431, "request headers are too large");
     assert_eq!(server.refusal(&with(signed(NOW), "x", &"x".repeat(20_000)), BODY).await, large);
     let mut many = signed(NOW);
-    (0..64).for_each(|_| assert!(many.append("x", HeaderValue::from_static("")) || many.contains_key("x")));
+    (0..64).for_each(|_| {
+        assert!(many.append("x", HeaderValue::from_static("")) || many.contains_key("x"))
+    });
     assert_eq!(server.refusal(&many, BODY).await, large);
 
     // Ten gigabytes announced, and one byte more than the limit sent unannounced.
@@ -257,7 +273,10 @@ async fn limits_are_checked_first() {
     assert_eq!(server.refusal(&signed(NOW), " ".repeat(65)).await, too_large);
     assert_eq!(server.send(&signed(NOW), " ".repeat(64)).await.0, StatusCode::OK);
 
-    assert_eq!(server.refusal(&signed(NOW + 1), never()).await, refused(408, "request body did not arrive within 5ms"));
+    assert_eq!(
+        server.refusal(&signed(NOW + 1), never()).await,
+        refused(408, "request body did not arrive within 5ms")
+    );
     let broken = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
     let unreadable = refused(400, "request body could not be read");
     assert_eq!(server.refusal(&signed(NOW + 1), Body::from_stream(broken)).await, unreadable);
@@ -278,7 +297,10 @@ fn never() -> Body {
 async fn body_of_refused_caller_is_not_read() {
     let alice = key("//Alice").hotkey();
     let forged = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
-    assert_eq!(Server::open().refusal(&forged, never()).await, refused(401, "signature does not match"));
+    assert_eq!(
+        Server::open().refusal(&forged, never()).await,
+        refused(401, "signature does not match")
+    );
     let server = Server::new(Limits::default(), Policy::only([]));
     let unwanted = refused(403, &format!("hotkey {alice} is not allowed"));
     assert_eq!(server.refusal(&signed(NOW), never()).await, unwanted);
@@ -293,7 +315,8 @@ async fn body_of_refused_caller_is_not_read() {
 #[tokio::test]
 async fn large_bodies_share_their_memory() {
     const SMALL: usize = 64 * 1024;
-    let server = Server::new(Limits { large_bodies_bytes: 1_000, ..Limits::default() }, Policy::open());
+    let server =
+        Server::new(Limits { large_bodies_bytes: 1_000, ..Limits::default() }, Policy::open());
     let server = Arc::new(server);
     let busy = refused(503, "server is busy");
     assert_eq!(server.send(&signed(NOW), " ".repeat(SMALL + 1_000)).await.0, StatusCode::OK);
@@ -315,7 +338,11 @@ async fn large_bodies_share_their_memory() {
         tokio::task::yield_now().await;
         nonce += 1;
     }
-    assert_eq!(server.send(&signed(NOW + 4), " ".repeat(SMALL)).await.0, StatusCode::OK, "small ones need no share");
+    assert_eq!(
+        server.send(&signed(NOW + 4), " ".repeat(SMALL)).await.0,
+        StatusCode::OK,
+        "small ones need no share"
+    );
     drop(sender);
     assert_eq!(slow.await.unwrap(), StatusCode::OK);
     assert_eq!(server.send(&signed(NOW + 5), " ".repeat(SMALL + 1_000)).await.0, StatusCode::OK);
@@ -336,12 +363,23 @@ async fn handler_times_out() {
     let layer = || {
         let limits = Limits { answer_timeout: Duration::from_millis(20), ..Limits::default() };
         let clock = Arc::new(ManualClock::at(NOW));
-        SignedLayer::with_clock(key("//Bob").hotkey(), BabelbitScheme::axon(), limits, Policy::open(), clock)
+        SignedLayer::with_clock(
+            key("//Bob").hotkey(),
+            BabelbitScheme::axon(),
+            limits,
+            Policy::open(),
+            clock,
+        )
     };
-    let stuck = Router::new().route("/v1/predict", post(std::future::pending::<()>)).route_layer(layer());
+    let stuck =
+        Router::new().route("/v1/predict", post(std::future::pending::<()>)).route_layer(layer());
     let server = Server { router: stuck, clock: Arc::default() };
-    assert_eq!(server.refusal(&signed(NOW), BODY).await, refused(504, "response timeout after 20ms"));
-    let streams = Router::new().route("/v1/predict", post(|| async { never() })).route_layer(layer());
+    assert_eq!(
+        server.refusal(&signed(NOW), BODY).await,
+        refused(504, "response timeout after 20ms")
+    );
+    let streams =
+        Router::new().route("/v1/predict", post(|| async { never() })).route_layer(layer());
     let mut request = Request::post("/v1/predict").body(Body::from(BODY)).unwrap();
     *request.headers_mut() = signed(NOW);
     let response = streams.oneshot(request).await.unwrap();
@@ -365,7 +403,8 @@ async fn only_the_hotkeys_on_the_list_may_call() {
 
 #[tokio::test]
 async fn flooding_sender_is_rate_limited() {
-    let server = Server::new(Limits { requests_per_sender: 2, ..Limits::default() }, Policy::open());
+    let server =
+        Server::new(Limits { requests_per_sender: 2, ..Limits::default() }, Policy::open());
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
     assert_eq!(server.send(&signed(NOW + 1), BODY).await.0, StatusCode::OK);
     assert_eq!(server.refusal(&signed(NOW + 2), BODY).await.0, 429);
@@ -379,7 +418,10 @@ async fn handler_outside_the_layer_has_no_caller() {
     let response = router.oneshot(Request::post("/").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), json!({"error": "header signature is missing"}));
+    assert_eq!(
+        serde_json::from_slice::<Value>(&body).unwrap(),
+        json!({"error": "header signature is missing"})
+    );
 }
 
 #[tokio::test]
@@ -388,9 +430,11 @@ async fn permit_is_held_until_the_streamed_response_ends() {
     let receiver = Arc::new(tokio::sync::Mutex::new(Some(receiver)));
     let handler = move || async move {
         match receiver.lock().await.take() {
-            Some(receiver) => Body::from_stream(futures::stream::unfold(receiver, |mut receiver| async {
-                receiver.recv().await.map(|chunk| (chunk, receiver))
-            })),
+            Some(receiver) => {
+                Body::from_stream(futures::stream::unfold(receiver, |mut receiver| async {
+                    receiver.recv().await.map(|chunk| (chunk, receiver))
+                }))
+            }
             None => Body::from("second"),
         }
     };
@@ -400,7 +444,10 @@ async fn permit_is_held_until_the_streamed_response_ends() {
         .load(Load { concurrency: Some(concurrency), ..Load::default() })
         .clock(clock.clone())
         .build();
-    let server = Server { router: Router::new().route("/v1/predict", post(handler)).route_layer(layer), clock };
+    let server = Server {
+        router: Router::new().route("/v1/predict", post(handler)).route_layer(layer),
+        clock,
+    };
 
     let mut request = Request::post("/v1/predict").body(Body::from(BODY)).unwrap();
     *request.headers_mut() = signed(NOW);
@@ -417,9 +464,18 @@ async fn permit_is_held_until_the_streamed_response_ends() {
 async fn verifier_makes_the_checks_of_its_layer_step_by_step() {
     let bob = key("//Bob").hotkey();
     let clock = Arc::new(ManualClock::at(NOW));
-    let layer = SignedLayer::with_clock(bob, BabelbitScheme::axon(), Limits::default(), Policy::open(), clock.clone());
+    let layer = SignedLayer::with_clock(
+        bob,
+        BabelbitScheme::axon(),
+        Limits::default(),
+        Policy::open(),
+        clock.clone(),
+    );
     let echo = post(|body: String| async { body });
-    let server = Server { router: Router::new().route("/v1/predict", echo).route_layer(layer.clone()), clock };
+    let server = Server {
+        router: Router::new().route("/v1/predict", echo).route_layer(layer.clone()),
+        clock,
+    };
     let verifier = layer.verifier();
     let head = |headers: HeaderMap| {
         let mut head = no_head();
@@ -430,16 +486,25 @@ async fn verifier_makes_the_checks_of_its_layer_step_by_step() {
     let forged = head(with(signed(NOW), "bt_header_dendrite_nonce", &(NOW + 1).to_string()));
     let claim = verifier.claim(&forged).unwrap();
     assert_eq!(verifier.check_head(&forged, &claim), Err(Refusal::WrongSignature));
-    assert_eq!(verifier.check_body(&forged, &claim, None, BODY.as_bytes()), Err(Refusal::WrongSignature));
+    assert_eq!(
+        verifier.check_body(&forged, &claim, None, BODY.as_bytes()),
+        Err(Refusal::WrongSignature)
+    );
 
     let accepted = head(signed(NOW));
     let claim = verifier.claim(&accepted).unwrap();
     let standing = verifier.check_head(&accepted, &claim).unwrap();
     assert!(standing.is_some(), "the signature is verified before the body is read");
     let standing = verifier.check_body(&accepted, &claim, standing, BODY.as_bytes()).unwrap();
-    assert!(verifier.enter(standing, &claim).await.unwrap().is_none(), "the layer limits no concurrency");
+    assert!(
+        verifier.enter(standing, &claim).await.unwrap().is_none(),
+        "the layer limits no concurrency"
+    );
     assert_eq!(verifier.check_head(&accepted, &claim), Err(Refusal::Replayed));
-    assert_eq!(verifier.check_body(&accepted, &claim, Some(standing), BODY.as_bytes()), Err(Refusal::Replayed));
+    assert_eq!(
+        verifier.check_body(&accepted, &claim, Some(standing), BODY.as_bytes()),
+        Err(Refusal::Replayed)
+    );
     let replayed = refused(401, "request was already received, or a newer one was");
     assert_eq!(server.refusal(&signed(NOW), BODY).await, replayed);
 }

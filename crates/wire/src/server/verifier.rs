@@ -14,12 +14,13 @@ use super::{Limits, Policy, Standing};
 use crate::clock::nanoseconds;
 use crate::{Claim, Clock, Refusal, Refused, ReplayGuard, Scheme, Window};
 
-/// The checks of a [`SignedLayer`](super::SignedLayer) as separate steps, for servers that are not tower services, such
-/// as those in Python.
+/// The checks of a [`SignedLayer`](super::SignedLayer) as separate steps, for servers that are not
+/// tower services, such as those in Python.
 ///
-/// Call the steps in this order, and pass the request on only if all of them succeed: [`Verifier::claim`],
-/// [`Verifier::check_head`], then read the body into [`Verifier::body_buffer`] within [`Limits::body_timeout`],
-/// [`Verifier::check_body`], [`Verifier::enter`]. On an error, respond with [`Verifier::refuse`].
+/// Call the steps in this order, and pass the request on only if all of them succeed:
+/// [`Verifier::claim`], [`Verifier::check_head`], then read the body into [`Verifier::body_buffer`]
+/// within [`Limits::body_timeout`], [`Verifier::check_body`], [`Verifier::enter`]. On an error,
+/// respond with [`Verifier::refuse`].
 pub struct Verifier {
     pub(super) me: Hotkey,
     pub(super) scheme: Arc<dyn Scheme>,
@@ -48,9 +49,9 @@ impl Verifier {
         self.scheme.claim(head)
     }
 
-    /// Makes all checks that need no body: receiver and freshness and, unless the scheme signs the body's bytes, also
-    /// signature, admission and a first look at the replay cache. Returns the standing of an admitted caller; `None` if
-    /// these checks need the body.
+    /// Makes all checks that need no body: receiver and freshness and, unless the scheme signs the
+    /// body's bytes, also signature, admission and a first look at the replay cache. Returns the
+    /// standing of an admitted caller; `None` if these checks need the body.
     ///
     /// # Errors
     /// [`Refusal`]: the first check that failed.
@@ -59,16 +60,22 @@ impl Verifier {
             return Err(Refusal::WrongReceiver);
         }
         self.check_freshness(claim)?;
-        if self.scheme.message_needs_body() { Ok(None) } else { self.authenticate(head, claim, &[]).map(Some) }
+        if self.scheme.message_needs_body() {
+            Ok(None)
+        } else {
+            self.authenticate(head, claim, &[]).map(Some)
+        }
     }
 
-    /// Returns an empty buffer for the body, within [`Limits::body_bytes`] and [`Limits::large_bodies_bytes`].
+    /// Returns an empty buffer for the body, within [`Limits::body_bytes`] and
+    /// [`Limits::large_bodies_bytes`].
     pub fn body_buffer(&self) -> BodyBuffer {
         self.bodies.buffer()
     }
 
-    /// Makes the checks that remain once the body is complete, and records the request in the replay cache. `standing`
-    /// is the result of [`Self::check_head`]. Hashes the body: for large bodies, call it on a thread that may block.
+    /// Makes the checks that remain once the body is complete, and records the request in the
+    /// replay cache. `standing` is the result of [`Self::check_head`]. Hashes the body: for large
+    /// bodies, call it on a thread that may block.
     ///
     /// # Errors
     /// [`Refusal`]: the first check that failed.
@@ -89,21 +96,32 @@ impl Verifier {
         Ok(standing)
     }
 
-    /// Waits for a permit to run if concurrent requests are limited. Hold the permit until the response has ended.
+    /// Waits for a permit to run if concurrent requests are limited. Hold the permit until the
+    /// response has ended.
     ///
     /// # Errors
-    /// [`Refusal::Busy`] if the queue is full, [`Refusal::WaitedTooLong`] if the caller's timeout or the queue's
-    /// patience ends.
-    pub async fn enter(&self, standing: Standing, claim: &Claim) -> Result<Option<Permit>, Refusal> {
+    /// [`Refusal::Busy`] if the queue is full, [`Refusal::WaitedTooLong`] if the caller's timeout
+    /// or the queue's patience ends.
+    pub async fn enter(
+        &self,
+        standing: Standing,
+        claim: &Claim,
+    ) -> Result<Option<Permit>, Refusal> {
         match &self.gate {
             Some(gate) => gate.enter(standing.stake, claim.timeout).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// Creates the response to a refused request. `claim` is `None` if it could not be parsed; `took` is the time since
-    /// the request's head arrived.
-    pub fn refuse(&self, refusal: &Refusal, head: &Parts, claim: Option<&Claim>, took: Duration) -> Response {
+    /// Creates the response to a refused request. `claim` is `None` if it could not be parsed;
+    /// `took` is the time since the request's head arrived.
+    pub fn refuse(
+        &self,
+        refusal: &Refusal,
+        head: &Parts,
+        claim: Option<&Claim>,
+        took: Duration,
+    ) -> Response {
         tracing::debug!(%refusal, "request refused");
         let request = Refused { head, claim, now_ns: self.clock.now_ns(), took };
         let mut response = self.scheme.refuse(refusal, &request);
@@ -150,6 +168,9 @@ impl Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("me", &self.me).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Verifier")
+            .field("me", &self.me)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }

@@ -85,7 +85,9 @@ impl Why {
     pub(crate) fn fits(self, kind: Kind, outcome: &Outcome) -> bool {
         let (status, words) = self.of(kind);
         let is_silent = matches!(self, Accepted | NotHttp);
-        outcome.status == status && outcome.reason.contains(words) && outcome.reason.is_empty() == is_silent
+        outcome.status == status
+            && outcome.reason.contains(words)
+            && outcome.reason.is_empty() == is_silent
     }
 }
 
@@ -100,11 +102,30 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "no signed headers",
         |kind| if kind == Dendrite { Unsigned } else { Missing },
-        |_| Some(Sent { method: Method::POST, path: PATH.into(), headers: HeaderMap::new(), body: BODY.into() }),
+        |_| {
+            Some(Sent {
+                method: Method::POST,
+                path: PATH.into(),
+                headers: HeaderMap::new(),
+                body: BODY.into(),
+            })
+        },
     ),
-    ("signature missing", |_| Missing, |kind| Some(Sent::fresh(kind).without(kind.header(Part::Signature)?))),
-    ("signature empty", |_| Missing, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, ""))),
-    ("signature `0x`", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, "0x"))),
+    (
+        "signature missing",
+        |_| Missing,
+        |kind| Some(Sent::fresh(kind).without(kind.header(Part::Signature)?)),
+    ),
+    (
+        "signature empty",
+        |_| Missing,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, "")),
+    ),
+    (
+        "signature `0x`",
+        |_| Malformed,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, "0x")),
+    ),
     (
         "signature with prefix `0x0x`",
         |_| Malformed,
@@ -135,14 +156,22 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "signature of zeros",
         |_| WrongSignature,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, &format!("0x{}", "0".repeat(128)))),
+        |kind| {
+            Some(
+                Sent::fresh(kind)
+                    .with(kind.header(Part::Signature)?, &format!("0x{}", "0".repeat(128))),
+            )
+        },
     ),
     (
         "signed with another key",
         |_| WrongSignature,
         |kind| {
             let alice = hotkey("//Alice").to_string();
-            Some(Sent::signed(kind, "//Charlie", "//Bob", NOW).with(kind.header(Part::Sender)?, &alice))
+            Some(
+                Sent::signed(kind, "//Charlie", "//Bob", NOW)
+                    .with(kind.header(Part::Sender)?, &alice),
+            )
         },
     ),
     (
@@ -151,12 +180,21 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| {
             // The key is the identity point, for which this signature verifies with every message.
             let signature = format!("0x{}80", "00".repeat(63));
-            let sent = Sent::fresh(kind).with(kind.header(Part::Sender)?, &Hotkey::from_bytes([0; 32]).to_string());
+            let sent = Sent::fresh(kind)
+                .with(kind.header(Part::Sender)?, &Hotkey::from_bytes([0; 32]).to_string());
             Some(sent.with(kind.header(Part::Signature)?, &signature))
         },
     ),
-    ("nonce missing", |_| Missing, |kind| Some(Sent::fresh(kind).without(kind.header(Part::Nonce)?))),
-    ("nonce not a number", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, "now"))),
+    (
+        "nonce missing",
+        |_| Missing,
+        |kind| Some(Sent::fresh(kind).without(kind.header(Part::Nonce)?)),
+    ),
+    (
+        "nonce not a number",
+        |_| Malformed,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, "now")),
+    ),
     (
         "nonce with a plus sign",
         |_| Malformed,
@@ -167,7 +205,11 @@ pub(crate) const FAULTS: &[Fault] = &[
         |_| WrongSignature,
         |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, &(NOW + 1).to_string())),
     ),
-    ("sender missing", |_| Missing, |kind| Some(Sent::fresh(kind).without(kind.header(Part::Sender)?))),
+    (
+        "sender missing",
+        |_| Missing,
+        |kind| Some(Sent::fresh(kind).without(kind.header(Part::Sender)?)),
+    ),
     (
         "sender mistyped",
         |_| Malformed,
@@ -181,13 +223,20 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| if kind == Btauth { WrongReceiver } else { Missing },
         |kind| Some(Sent::fresh(kind).without(kind.header(Part::Receiver)?)),
     ),
-    ("request for another receiver", |_| WrongReceiver, |kind| Some(Sent::signed(kind, "//Alice", "//Dave", NOW))),
+    (
+        "request for another receiver",
+        |_| WrongReceiver,
+        |kind| Some(Sent::signed(kind, "//Alice", "//Dave", NOW)),
+    ),
     (
         "receiver changed to this server",
         |_| WrongSignature,
         |kind| {
             let bob = hotkey("//Bob").to_string();
-            Some(Sent::signed(kind, "//Alice", "//Dave", NOW).with(kind.header(Part::Receiver)?, &bob))
+            Some(
+                Sent::signed(kind, "//Alice", "//Dave", NOW)
+                    .with(kind.header(Part::Receiver)?, &bob),
+            )
         },
     ),
     (
@@ -205,7 +254,10 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| {
             let window = kind.window();
             let nonce = NOW - (window.past + window.max_timeout).as_secs() * SECOND - 1;
-            Some(Sent::signed(kind, "//Alice", "//Bob", nonce).with(kind.header(Part::Timeout)?, "86400.0"))
+            Some(
+                Sent::signed(kind, "//Alice", "//Bob", nonce)
+                    .with(kind.header(Part::Timeout)?, "86400.0"),
+            )
         },
     ),
     (
@@ -219,16 +271,40 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "1 ns too far in the future",
         |_| Future,
-        |kind| Some(Sent::signed(kind, "//Alice", "//Bob", NOW + kind.window().future.as_secs() * SECOND + 1)),
+        |kind| {
+            Some(Sent::signed(
+                kind,
+                "//Alice",
+                "//Bob",
+                NOW + kind.window().future.as_secs() * SECOND + 1,
+            ))
+        },
     ),
-    ("timeout negative", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "-1"))),
-    ("timeout not a number", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "nan"))),
+    (
+        "timeout negative",
+        |_| Malformed,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "-1")),
+    ),
+    (
+        "timeout not a number",
+        |_| Malformed,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "nan")),
+    ),
     (
         "process (UUID) altered",
         |_| WrongSignature,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Uuid)?, "00000000-0000-4000-8000-000000000000")),
+        |kind| {
+            Some(
+                Sent::fresh(kind)
+                    .with(kind.header(Part::Uuid)?, "00000000-0000-4000-8000-000000000000"),
+            )
+        },
     ),
-    ("process (UUID) with a dot", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Uuid)?, "a.b"))),
+    (
+        "process (UUID) with a dot",
+        |_| Malformed,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Uuid)?, "a.b")),
+    ),
     (
         "version unknown",
         |_| Malformed,
@@ -240,7 +316,9 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "key type altered",
         |_| WrongSignature,
-        |kind| Some(Sent::fresh(kind).with("x-bittensor-crypto", "ed25519")).filter(|_| kind == Btauth),
+        |kind| {
+            Some(Sent::fresh(kind).with("x-bittensor-crypto", "ed25519")).filter(|_| kind == Btauth)
+        },
     ),
     (
         "key type unknown",
@@ -280,8 +358,16 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| if kind == Btauth { WrongSignature } else { Accepted },
         |kind| Some(Sent { path: "/OtherSynapse".into(), ..Sent::fresh(kind) }),
     ),
-    ("timeout altered", |_| Accepted, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "11.0"))),
-    ("message name altered", |_| Accepted, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Name)?, "Other"))),
+    (
+        "timeout altered",
+        |_| Accepted,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "11.0")),
+    ),
+    (
+        "message name altered",
+        |_| Accepted,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Name)?, "Other")),
+    ),
     (
         "body altered",
         |kind| match kind {
@@ -307,7 +393,12 @@ pub(crate) const FAULTS: &[Fault] = &[
             Dendrite | Axon => Accepted,
             Managed => WrongBody,
         },
-        |kind| Some(Sent { body: BODY.replace("[1, 2.5, null]", "\"[1, 2.5, None]\"").into(), ..Sent::fresh(kind) }),
+        |kind| {
+            Some(Sent {
+                body: BODY.replace("[1, 2.5, null]", "\"[1, 2.5, None]\"").into(),
+                ..Sent::fresh(kind)
+            })
+        },
     ),
     (
         "whitespace of the body altered",
@@ -375,7 +466,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         |_| Doubled,
         |kind| {
             let (mut sent, name) = (Sent::fresh(kind), kind.header(Part::Receiver)?);
-            sent.headers.append(name, HeaderValue::from_str(&hotkey("//Dave").to_string()).unwrap());
+            sent.headers
+                .append(name, HeaderValue::from_str(&hotkey("//Dave").to_string()).unwrap());
             Some(sent)
         },
     ),
@@ -389,7 +481,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         |_| Lookalike,
         |kind| {
             let name = kind.header(Part::Nonce)?;
-            let other = if kind == Btauth { name.replace('-', "_") } else { name.replace('_', "-") };
+            let other =
+                if kind == Btauth { name.replace('-', "_") } else { name.replace('_', "-") };
             let mut sent = Sent::fresh(kind);
             sent.headers.insert(HeaderName::try_from(other).unwrap(), HeaderValue::from(NOW));
             Some(sent)
@@ -400,11 +493,16 @@ pub(crate) const FAULTS: &[Fault] = &[
         |_| Malformed,
         |kind| {
             let mut sent = Sent::fresh(kind);
-            sent.headers.insert(kind.header(Part::Receiver)?, HeaderValue::from_bytes(b"\xe9").unwrap());
+            sent.headers
+                .insert(kind.header(Part::Receiver)?, HeaderValue::from_bytes(b"\xe9").unwrap());
             Some(sent)
         },
     ),
-    ("20 kB in one header", |_| HeadersTooLarge, |kind| Some(Sent::fresh(kind).with("x", &"x".repeat(20_000)))),
+    (
+        "20 kB in one header",
+        |_| HeadersTooLarge,
+        |kind| Some(Sent::fresh(kind).with("x", &"x".repeat(20_000))),
+    ),
     (
         "65 header lines",
         |_| HeadersTooLarge,
@@ -416,8 +514,16 @@ pub(crate) const FAULTS: &[Fault] = &[
             Some(sent)
         },
     ),
-    ("Content-Length of 10 GB", |_| BodyTooLarge, |kind| Some(Sent::fresh(kind).with("content-length", "10000000000"))),
-    ("body of 2 MB", |_| BodyTooLarge, |kind| Some(Sent { body: vec![b' '; 2 << 20], ..Sent::fresh(kind) })),
+    (
+        "Content-Length of 10 GB",
+        |_| BodyTooLarge,
+        |kind| Some(Sent::fresh(kind).with("content-length", "10000000000")),
+    ),
+    (
+        "body of 2 MB",
+        |_| BodyTooLarge,
+        |kind| Some(Sent { body: vec![b' '; 2 << 20], ..Sent::fresh(kind) }),
+    ),
 ];
 
 /// Name, expected outcome, and the bytes sent over the connection.
@@ -454,13 +560,22 @@ pub(crate) const RAW: &[Raw] = &[
     (
         "chunked encoding with a conflicting Content-Length",
         |_| Accepted,
-        |kind| Sent::fresh(kind).chunked().raw(&[b"content-length: 5", b"transfer-encoding: chunked"]),
+        |kind| {
+            Sent::fresh(kind).chunked().raw(&[b"content-length: 5", b"transfer-encoding: chunked"])
+        },
     ),
-    ("an unknown transfer encoding", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"transfer-encoding: gzip"])),
+    (
+        "an unknown transfer encoding",
+        |_| NotHttp,
+        |kind| Sent::fresh(kind).raw(&[b"transfer-encoding: gzip"]),
+    ),
     (
         "a chunk size that is not a number",
         |_| BodyUnreadable,
-        |kind| Sent { body: b"zz\r\n".into(), ..Sent::fresh(kind) }.raw(&[b"transfer-encoding: chunked"]),
+        |kind| {
+            Sent { body: b"zz\r\n".into(), ..Sent::fresh(kind) }
+                .raw(&[b"transfer-encoding: chunked"])
+        },
     ),
     (
         "pipelined second request without a signature",

@@ -27,9 +27,13 @@ fn in_headers(kind: Kind, sent: &Sent) -> Vec<Flip> {
     ];
     // The hash of an axon call is empty.
     parts.extend(kind.hash().map(|_| (Part::Hash, &[Malformed, WrongSignature][..])));
-    let mut names: Vec<_> = parts.into_iter().filter_map(|(part, why)| Some((kind.header(part)?, why))).collect();
+    let mut names: Vec<_> =
+        parts.into_iter().filter_map(|(part, why)| Some((kind.header(part)?, why))).collect();
     if kind == Btauth {
-        names.extend([("x-bittensor-version", &[Malformed][..]), ("x-bittensor-crypto", &[Malformed])]);
+        names.extend([
+            ("x-bittensor-version", &[Malformed][..]),
+            ("x-bittensor-crypto", &[Malformed]),
+        ]);
     }
     let mut flips = Vec::new();
     for (name, why) in names {
@@ -53,7 +57,11 @@ fn in_keys(kind: Kind, sent: &Sent) -> Vec<Flip> {
         let name = kind.header(part).unwrap();
         for bit in 0..256 {
             let key = Hotkey::from_bytes(flipped(hotkey(uri).as_bytes(), bit).try_into().unwrap());
-            flips.push((format!("{name} key bit {bit}"), why, sent.clone().with(name, &key.to_string())));
+            flips.push((
+                format!("{name} key bit {bit}"),
+                why,
+                sent.clone().with(name, &key.to_string()),
+            ));
         }
     }
     flips
@@ -62,12 +70,19 @@ fn in_keys(kind: Kind, sent: &Sent) -> Vec<Flip> {
 fn in_method_and_path(sent: &Sent) -> Vec<Flip> {
     let mut flips: Vec<Flip> = Vec::new();
     for bit in 0..8 * sent.method.as_str().len() {
-        let Ok(method) = Method::from_bytes(&flipped(sent.method.as_str().as_bytes(), bit)) else { continue };
-        flips.push((format!("method bit {bit}"), &[WrongSignature], Sent { method, ..sent.clone() }));
+        let Ok(method) = Method::from_bytes(&flipped(sent.method.as_str().as_bytes(), bit)) else {
+            continue;
+        };
+        flips.push((
+            format!("method bit {bit}"),
+            &[WrongSignature],
+            Sent { method, ..sent.clone() },
+        ));
     }
     for bit in 0..8 * sent.path.len() {
         let path = String::from_utf8(flipped(sent.path.as_bytes(), bit)).ok();
-        let is_path = |path: &String| path.parse::<Uri>().is_ok_and(|uri| uri.path().starts_with('/'));
+        let is_path =
+            |path: &String| path.parse::<Uri>().is_ok_and(|uri| uri.path().starts_with('/'));
         let Some(path) = path.filter(is_path) else { continue };
         flips.push((format!("path bit {bit}"), &[WrongSignature], Sent { path, ..sent.clone() }));
     }
@@ -83,7 +98,10 @@ fn in_body(kind: Kind, sent: &Sent) -> Vec<Flip> {
         Axon => ([0..0, 0..0], &[]),
     };
     let bits = ranges.into_iter().flat_map(|range| 8 * range.start..8 * range.end);
-    bits.map(|bit| (format!("body bit {bit}"), why, Sent { body: flipped(&sent.body, bit), ..sent.clone() })).collect()
+    bits.map(|bit| {
+        (format!("body bit {bit}"), why, Sent { body: flipped(&sent.body, bit), ..sent.clone() })
+    })
+    .collect()
 }
 
 #[tokio::test]
@@ -97,13 +115,18 @@ async fn flipped_bit_in_signed_data_is_refused() {
             if kind == Btauth {
                 sent = sent.with("x-bittensor-crypto", "sr25519");
             }
-            let mut flips = [in_headers(kind, &sent), in_keys(kind, &sent), in_body(kind, &sent)].concat();
+            let mut flips =
+                [in_headers(kind, &sent), in_keys(kind, &sent), in_body(kind, &sent)].concat();
             if kind == Btauth {
                 flips.extend(in_method_and_path(&sent));
             }
             for (what, why, flip) in flips {
                 let outcome = server.send(&flip).await;
-                assert!(why.iter().any(|why| why.fits(kind, &outcome)), "{}: {what}: {outcome:?}", kind.title());
+                assert!(
+                    why.iter().any(|why| why.fits(kind, &outcome)),
+                    "{}: {what}: {outcome:?}",
+                    kind.title()
+                );
                 count += 1;
             }
             assert_eq!(server.send(&sent).await.status, 200, "the original passes");

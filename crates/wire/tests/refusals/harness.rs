@@ -14,8 +14,8 @@ use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{
-    BabelbitScheme, BtauthScheme, DendriteScheme, Limits, Load, ManualClock, Peer, Policy, Scheme, SignedLayer,
-    SignedLayerBuilder, Signer, SynapseClass, Window,
+    BabelbitScheme, BtauthScheme, DendriteScheme, Limits, Load, ManualClock, Peer, Policy, Scheme,
+    SignedLayer, SignedLayerBuilder, Signer, SynapseClass, Window,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -125,7 +125,8 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Returns a request from `sender` to `receiver` at `nonce`, with a timeout of 10 s where the scheme has one.
+    /// Returns a request from `sender` to `receiver` at `nonce`, with a timeout of 10 s where the
+    /// scheme has one.
     pub(crate) fn signed(kind: Kind, sender: &str, receiver: &str, nonce: u64) -> Self {
         Self::by(&kind.signer(sender, nonce), receiver)
     }
@@ -133,7 +134,9 @@ impl Sent {
     pub(crate) fn by(signer: &Signer, receiver: &str) -> Self {
         let peer = Peer::new(hotkey(receiver), "10.0.0.1", 8091).unwrap();
         let timeout = Duration::from_secs(10);
-        let headers = signer.headers(&peer, &Method::POST, PATH, "EchoSynapse", timeout, BODY.as_bytes()).unwrap();
+        let headers = signer
+            .headers(&peer, &Method::POST, PATH, "EchoSynapse", timeout, BODY.as_bytes())
+            .unwrap();
         Self { method: Method::POST, path: PATH.into(), headers, body: BODY.into() }
     }
 
@@ -155,18 +158,24 @@ impl Sent {
         self.headers[name].to_str().unwrap().to_owned()
     }
 
-    /// Returns the bytes of the request, with additional header lines; the last request on the connection.
+    /// Returns the bytes of the request, with additional header lines; the last request on the
+    /// connection.
     pub(crate) fn raw(&self, more: &[&[u8]]) -> Vec<u8> {
         self.raw_as("close", more)
     }
 
     pub(crate) fn raw_as(&self, connection: &str, more: &[&[u8]]) -> Vec<u8> {
-        let mut bytes = format!("{} {} HTTP/1.1\r\nhost: bob\r\nconnection: {connection}\r\n", self.method, self.path);
+        let mut bytes = format!(
+            "{} {} HTTP/1.1\r\nhost: bob\r\nconnection: {connection}\r\n",
+            self.method, self.path
+        );
         for (name, value) in &self.headers {
             write!(bytes, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
         }
         let mut bytes = bytes.into_bytes();
-        let is_framed = |line: &&[u8]| line.starts_with(b"content-length") || line.starts_with(b"transfer-encoding");
+        let is_framed = |line: &&[u8]| {
+            line.starts_with(b"content-length") || line.starts_with(b"transfer-encoding")
+        };
         if !more.iter().any(is_framed) {
             bytes.extend(format!("content-length: {}\r\n", self.body.len()).bytes());
         }
@@ -180,7 +189,8 @@ impl Sent {
     pub(crate) fn chunked(mut self) -> Self {
         let (one, two) = self.body.split_at(5);
         let mut body = format!("5\r\n{}\r\n", std::str::from_utf8(one).unwrap());
-        write!(body, "{:x}\r\n{}\r\n0\r\n\r\n", two.len(), std::str::from_utf8(two).unwrap()).unwrap();
+        write!(body, "{:x}\r\n{}\r\n0\r\n\r\n", two.len(), std::str::from_utf8(two).unwrap())
+            .unwrap();
         self.body = body.into_bytes();
         self
     }
@@ -226,7 +236,8 @@ impl Server {
     pub(crate) fn restarted(self, kind: Kind) -> Self {
         let Self { layer, clock, folder } = self;
         drop(layer);
-        let layer = builder(kind, &clock).build_with_replay_log(folder.path().join("replay")).unwrap();
+        let layer =
+            builder(kind, &clock).build_with_replay_log(folder.path().join("replay")).unwrap();
         Self { layer, clock, folder }
     }
 
@@ -244,7 +255,9 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (shutdown, router) = (Shutdown::new(), self.router());
         let stop = shutdown.clone();
-        shutdown.spawn("server", async move { serve(listener, router, &stop, ServeLimits::default()).await });
+        shutdown.spawn("server", async move {
+            serve(listener, router, &stop, ServeLimits::default()).await
+        });
         let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
         connection.write_all(&bytes).await.unwrap();
         let mut text = String::new();
@@ -259,7 +272,8 @@ impl Server {
 
 pub(crate) async fn call(router: Router, sent: Sent) -> Outcome {
     let uri: Uri = sent.path.parse().unwrap();
-    let mut request = Request::builder().method(&sent.method).uri(uri).body(Body::from(sent.body)).unwrap();
+    let mut request =
+        Request::builder().method(&sent.method).uri(uri).body(Body::from(sent.body)).unwrap();
     *request.headers_mut() = sent.headers;
     let response = router.oneshot(request).await.unwrap();
     let status = response.status().as_u16();

@@ -1,5 +1,6 @@
 //! The refusal matrix: every fault, sent to a server of every scheme. The outcomes are listed in
-//! `docs/wire-security.md`: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals` regenerates it.
+//! `docs/wire-security.md`: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals`
+//! regenerates it.
 
 #![allow(
     clippy::unwrap_used,
@@ -85,8 +86,12 @@ impl Matrix {
             let (server, sent) = (Server::new(kind), Sent::fresh(kind));
             let calls = (0..8).map(|_| tokio::spawn(call(server.router(), sent.clone())));
             let outcomes = futures::future::join_all(calls).await.into_iter().map(Result::unwrap);
-            let (passed, refused): (Vec<_>, Vec<_>) = outcomes.partition(|outcome| outcome.status == 200);
-            assert!(passed.len() == 1 && refused.iter().all(|outcome| *outcome == refused[0]), "{refused:?}");
+            let (passed, refused): (Vec<_>, Vec<_>) =
+                outcomes.partition(|outcome| outcome.status == 200);
+            assert!(
+                passed.len() == 1 && refused.iter().all(|outcome| *outcome == refused[0]),
+                "{refused:?}"
+            );
             at_once.push(refused.into_iter().next());
         }
         self.add("replayed", |_| Why::Replayed, again);
@@ -99,11 +104,26 @@ impl Matrix {
         let unlimited = Load::default();
         let rate = Load { rate: Some(Rate { per_second: 1, burst: 1 }), ..Load::default() };
         let bounds: [(_, Expected, _, _); 5] = [
-            ("hotkey not on the allowlist", |_| Why::NotAllowed, Policy::only([hotkey("//Charlie")]), unlimited),
-            ("hotkey on the blocklist", |_| Why::NotAllowed, Policy::open().block([hotkey("//Alice")]), unlimited),
+            (
+                "hotkey not on the allowlist",
+                |_| Why::NotAllowed,
+                Policy::only([hotkey("//Charlie")]),
+                unlimited,
+            ),
+            (
+                "hotkey on the blocklist",
+                |_| Why::NotAllowed,
+                Policy::open().block([hotkey("//Alice")]),
+                unlimited,
+            ),
             ("too little stake", |_| Why::StakeTooLow, Policy::open().min_stake(1_000), unlimited),
             ("no validator permit", |_| Why::NoPermit, Policy::open().validators_only(), unlimited),
-            ("second request within a second, with a limit of 1 per second", |_| Why::TooOften, Policy::open(), rate),
+            (
+                "second request within a second, with a limit of 1 per second",
+                |_| Why::TooOften,
+                Policy::open(),
+                rate,
+            ),
         ];
         for (fault, why, policy, load) in bounds {
             let mut cells = Vec::new();
@@ -121,7 +141,8 @@ impl Matrix {
         for kind in KINDS {
             let limits = Limits { answer_timeout: Duration::from_millis(10), ..Limits::default() };
             let server = Server::with(kind, limits, Policy::open(), unlimited);
-            let stuck = Router::new().fallback(std::future::pending::<()>).layer(server.layer.clone());
+            let stuck =
+                Router::new().fallback(std::future::pending::<()>).layer(server.layer.clone());
             cells.push(Some(call(stuck, Sent::fresh(kind)).await));
         }
         self.add("handler exceeds the response timeout", |_| Why::AnswerTimeout, cells);

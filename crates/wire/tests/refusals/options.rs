@@ -47,7 +47,11 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
             WrongSignature,
             Sent::fresh(Btauth).without("x-bittensor-receiver"),
         ),
-        ("signed for another receiver", WrongReceiver, Sent::signed(Btauth, "//Alice", "//Dave", NOW)),
+        (
+            "signed for another receiver",
+            WrongReceiver,
+            Sent::signed(Btauth, "//Alice", "//Dave", NOW),
+        ),
         ("signed for no receiver", Accepted, unbound()),
         ("replayed", Replayed, unbound()),
     ] {
@@ -63,7 +67,11 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
         ("a counter as nonce, with an old version", Accepted, counted.clone()),
         ("replayed", Replayed, counted),
         ("one day old", Why::Stale, captured.clone()),
-        ("one day old, undelivered, with the version changed to an old one", Accepted, old_version(captured.clone())),
+        (
+            "one day old, undelivered, with the version changed to an old one",
+            Accepted,
+            old_version(captured.clone()),
+        ),
         ("replayed", Replayed, old_version(captured)),
     ] {
         let outcome = lenient.send(&sent).await;

@@ -1,9 +1,10 @@
 //! Client of the arena: discovery of its miners, and connections to them.
 //!
-//! The arena gateway lists the arena's miners ([`Arena::miners`]); the client omits miners that are not registered on
-//! the chain. A miner is reached in one of three ways: through the gateway, directly in a managed container, or in a
-//! pod that may have to be started first. Each connection implements [`MinerConnection`] and signs the hash of each
-//! message. [`Arena::text_miners`] lists the same miners with connections for the text contest.
+//! The arena gateway lists the arena's miners ([`Arena::miners`]); the client omits miners that are
+//! not registered on the chain. A miner is reached in one of three ways: through the gateway,
+//! directly in a managed container, or in a pod that may have to be started first. Each connection
+//! implements [`MinerConnection`] and signs the hash of each message. [`Arena::text_miners`] lists
+//! the same miners with connections for the text contest.
 
 mod auth;
 mod container;
@@ -71,7 +72,8 @@ pub struct ArenaConfig {
     pub policy: AddressPolicy,
     /// Path of the miners' predict route.
     pub predict_path: String,
-    /// Maximum size of a miner's response in bytes; see [`taonet_babelbit_runner::PlaySettings::max_answer_bytes`].
+    /// Maximum size of a miner's response in bytes; see
+    /// [`taonet_babelbit_runner::PlaySettings::max_answer_bytes`].
     pub max_answer_bytes: usize,
 }
 
@@ -86,7 +88,10 @@ pub struct ArenaTime {
 
 impl Default for ArenaTime {
     fn default() -> Self {
-        Self { now: monotonic_clock(), sleeper: Arc::new(|pause| Box::pin(tokio::time::sleep(pause))) }
+        Self {
+            now: monotonic_clock(),
+            sleeper: Arc::new(|pause| Box::pin(tokio::time::sleep(pause))),
+        }
     }
 }
 
@@ -147,7 +152,11 @@ impl Arena {
     /// # Errors
     /// [`ArenaError`] when TLS initialisation fails.
     pub fn with_time(config: ArenaConfig, time: ArenaTime) -> Result<Self, ArenaError> {
-        let signer = Signer::new(Keypair::clone(&config.keypair), &config.external_ip, BabelbitScheme::managed());
+        let signer = Signer::new(
+            Keypair::clone(&config.keypair),
+            &config.external_ip,
+            BabelbitScheme::managed(),
+        );
         let limits = ClientConfig {
             max_response_bytes: config.max_answer_bytes.saturating_add(ENVELOPE_BYTES),
             ..ClientConfig::default()
@@ -157,14 +166,26 @@ impl Arena {
             checked: SignedClient::with_addresses(signer, limits, config.policy.permitted())
                 .map_err(ArenaError::Client)?,
         };
-        let tokens = Arc::new(Tokens::new(Arc::clone(&config.keypair), config.settings.registry_timeout, time.clone()));
-        let registry = Registry::new(&config, clients.trusted.clone(), Arc::clone(&tokens), time.clone())?;
+        let tokens = Arc::new(Tokens::new(
+            Arc::clone(&config.keypair),
+            config.settings.registry_timeout,
+            time.clone(),
+        ));
+        let registry =
+            Registry::new(&config, clients.trusted.clone(), Arc::clone(&tokens), time.clone())?;
         let pods = Pods::new(&config.settings, config.policy.permitted(), time.clone())?;
-        Ok(Self { registry: Arc::new(registry), pods: Arc::new(pods), config: Arc::new(config), tokens, clients, time })
+        Ok(Self {
+            registry: Arc::new(registry),
+            pods: Arc::new(pods),
+            config: Arc::new(config),
+            tokens,
+            clients,
+            time,
+        })
     }
 
-    /// Waits until all `registered` miners of the arena are ready, and returns them. Omits miners that are not ready
-    /// before the timeout.
+    /// Waits until all `registered` miners of the arena are ready, and returns them. Omits miners
+    /// that are not ready before the timeout.
     ///
     /// # Errors
     /// [`ArenaError::Registry`] when the gateway's list of miners is unavailable.
@@ -186,9 +207,15 @@ impl Arena {
         let mut logged = HashSet::new();
         loop {
             let failure = match self.look(registered, &mut logged).await {
-                Ok(found) if !found.is_empty() && found.iter().all(Route::is_ready) => return Ok(found),
+                Ok(found) if !found.is_empty() && found.iter().all(Route::is_ready) => {
+                    return Ok(found);
+                }
                 Ok(found) => {
-                    tracing::info!(routes = found.len(), waiting = waiting(&found), "arena miners are not ready yet");
+                    tracing::info!(
+                        routes = found.len(),
+                        waiting = waiting(&found),
+                        "arena miners are not ready yet"
+                    );
                     last = Some(found);
                     None
                 }
@@ -198,12 +225,17 @@ impl Arena {
                     Some(error)
                 }
             };
-            let left = settings.ready_timeout.saturating_sub(self.time.now().saturating_duration_since(began));
+            let left = settings
+                .ready_timeout
+                .saturating_sub(self.time.now().saturating_duration_since(began));
             if left.is_zero() {
                 let Some(mut found) = last else {
                     return failure.map_or_else(|| Ok(Vec::new()), Err);
                 };
-                tracing::warn!(left_out = waiting(&found), "arena miners skipped: not ready before the timeout");
+                tracing::warn!(
+                    left_out = waiting(&found),
+                    "arena miners skipped: not ready before the timeout"
+                );
                 found.retain(Route::is_ready);
                 return Ok(found);
             }
@@ -212,17 +244,24 @@ impl Arena {
     }
 
     /// Polls the gateway once. Logs why a miner is skipped, unless the miner is in `logged`.
-    async fn look(&self, registered: &[MinerEntry], logged: &mut HashSet<Uid>) -> Result<Vec<Route>, RegistryError> {
+    async fn look(
+        &self,
+        registered: &[MinerEntry],
+        logged: &mut HashSet<Uid>,
+    ) -> Result<Vec<Route>, RegistryError> {
         let listing = self.registry.listing().await?;
         let endpoints = Endpoints { policy: &self.config.policy, gateway: &self.config.gateway };
-        let Resolved { routes, unregistered, terminated, refused } = resolve(&listing.rows, registered, &endpoints);
+        let Resolved { routes, unregistered, terminated, refused } =
+            resolve(&listing.rows, registered, &endpoints);
         let (rows, malformed) = (listing.rows.len(), listing.malformed);
         for (uid, error) in &refused {
             match error {
                 RouteError::ForeignGateway { origin, .. } if logged.insert(*uid) => {
                     tracing::warn!(miner = %uid, origin, "arena miner skipped: {error}");
                 }
-                _ => tracing::debug!(miner = %uid, %error, "arena miner skipped: endpoint not allowed"),
+                _ => {
+                    tracing::debug!(miner = %uid, %error, "arena miner skipped: endpoint not allowed")
+                }
             }
         }
         let refused = refused.len();
@@ -236,7 +275,11 @@ impl Arena {
             "arena miners listed"
         );
         if malformed > 0 || refused > 0 {
-            tracing::warn!(malformed, refused, "the arena gateway's list of miners has invalid entries");
+            tracing::warn!(
+                malformed,
+                refused,
+                "the arena gateway's list of miners has invalid entries"
+            );
         }
         Ok(routes)
     }
@@ -252,26 +295,57 @@ impl Arena {
         Ok(Miner { key, name: miner.name, connection })
     }
 
-    fn gateway_miner(&self, miner: &MinerEntry, url: Url, is_ours: bool) -> Result<GatewayMiner, PeerError> {
+    fn gateway_miner(
+        &self,
+        miner: &MinerEntry,
+        url: Url,
+        is_ours: bool,
+    ) -> Result<GatewayMiner, PeerError> {
         let client = if is_ours { &self.clients.trusted } else { &self.clients.checked };
         let route = GatewayRoute { url, hotkey: miner.hotkey, uid: miner.uid };
         let tokens = Arc::clone(&self.tokens);
         GatewayMiner::new(client.clone(), tokens, route, &self.config.settings, self.time.clone())
     }
 
-    fn container(&self, miner: &MinerEntry, address: &MinerAddress) -> Result<ContainerMiner, PeerError> {
-        ContainerMiner::new(self.clients.checked.clone(), miner.hotkey, address, &self.config.predict_path)
+    fn container(
+        &self,
+        miner: &MinerEntry,
+        address: &MinerAddress,
+    ) -> Result<ContainerMiner, PeerError> {
+        ContainerMiner::new(
+            self.clients.checked.clone(),
+            miner.hotkey,
+            address,
+            &self.config.predict_path,
+        )
     }
 
-    fn pod_miner(&self, miner: &MinerEntry, address: &MinerAddress, pod: Pod) -> Result<PodMiner, PeerError> {
+    fn pod_miner(
+        &self,
+        miner: &MinerEntry,
+        address: &MinerAddress,
+        pod: Pod,
+    ) -> Result<PodMiner, PeerError> {
         let container = self.container(miner, address)?;
-        Ok(PodMiner::new(container, Arc::clone(&self.pods), address, &self.config.predict_path, pod))
+        Ok(PodMiner::new(
+            container,
+            Arc::clone(&self.pods),
+            address,
+            &self.config.predict_path,
+            pod,
+        ))
     }
 }
 
 impl ArenaMiners for Arena {
-    fn miners<'a>(&'a self, registered: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
-        async { Self::miners(self, registered).await.map_err(|error| ArenaUnavailable(Box::new(error))) }.boxed()
+    fn miners<'a>(
+        &'a self,
+        registered: &'a [MinerEntry],
+    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+        async {
+            Self::miners(self, registered).await.map_err(|error| ArenaUnavailable(Box::new(error)))
+        }
+        .boxed()
     }
 }
 
@@ -287,6 +361,8 @@ fn waiting(routes: &[Route]) -> usize {
 
 impl fmt::Debug for Arena {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Arena").field("gateway", &self.config.gateway.as_str()).finish_non_exhaustive()
+        f.debug_struct("Arena")
+            .field("gateway", &self.config.gateway.as_str())
+            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,5 @@
-//! The arena gateway: accepts miners' submissions, lists the arena's miners, and forwards validators' messages.
+//! The arena gateway: accepts miners' submissions, lists the arena's miners, and forwards
+//! validators' messages.
 //!
 //! | Route | Caller | Response |
 //! |---|---|---|
@@ -8,13 +9,14 @@
 //! | `POST /v1/arena/submit` | a miner, by signature | acknowledgement of its submission |
 //! | `GET /healthz` | anyone | `{"status": "ok", "hotkey": …}` |
 //!
-//! The first three are also available below `/v1`. Every error is `{"error": marker, "detail": text}`; clients use the
-//! marker to decide whether to retry.
+//! The first three are also available below `/v1`. Every error is `{"error": marker, "detail":
+//! text}`; clients use the marker to decide whether to retry.
 //!
-//! The arena admits at most [`ArenaGatewayConfig::slots`] of the submitted miners. With qualifying results
-//! ([`Results`]), miners are ranked by their number of wins within [`ArenaGatewayConfig::window`] and then by best
-//! winning score; without results, by time of submission. Submissions and wins are in one file that is replaced
-//! atomically, so that acknowledged submissions survive a `kill -9`. Tokens are in memory only.
+//! The arena admits at most [`ArenaGatewayConfig::slots`] of the submitted miners. With qualifying
+//! results ([`Results`]), miners are ranked by their number of wins within
+//! [`ArenaGatewayConfig::window`] and then by best winning score; without results, by time of
+//! submission. Submissions and wins are in one file that is replaced atomically, so that
+//! acknowledged submissions survive a `kill -9`. Tokens are in memory only.
 
 mod answer;
 mod client;
@@ -39,8 +41,8 @@ use axum::Router;
 use taonet_primitives::Hotkey;
 use taonet_wallet::Keypair;
 use taonet_wire::{
-    BabelbitScheme, BtauthScheme, CallError, ClientConfig, Limits, Load, Rate, ReplayLogError, SignedClient,
-    SignedLayer, Signer,
+    BabelbitScheme, BtauthScheme, CallError, ClientConfig, Limits, Load, Rate, ReplayLogError,
+    SignedClient, SignedLayer, Signer,
 };
 use tokio::sync::Semaphore;
 
@@ -103,8 +105,8 @@ pub struct ArenaGatewayConfig {
 }
 
 impl ArenaGatewayConfig {
-    /// Creates a configuration with the default limits: seven slots, wins of the last seven days, tokens for half an
-    /// hour; all hotkeys may get a token, and no wins are required.
+    /// Creates a configuration with the default limits: seven slots, wins of the last seven days,
+    /// tokens for half an hour; all hotkeys may get a token, and no wins are required.
     pub fn new(keypair: Arc<Keypair>) -> Self {
         let minute = Duration::from_mins(1);
         Self {
@@ -143,9 +145,11 @@ pub enum ArenaGatewayError {
     Client(#[source] CallError),
 }
 
-/// Timeout for receiving a request body: requests are small, and a slower client is likely malicious.
+/// Timeout for receiving a request body: requests are small, and a slower client is likely
+/// malicious.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// Limit of the memory for all request bodies together, in bytes. The first 64 KiB of each body do not count.
+/// Limit of the memory for all request bodies together, in bytes. The first 64 KiB of each body do
+/// not count.
 const LARGE_BODIES: usize = 16 << 20;
 
 /// State shared by the routes.
@@ -183,8 +187,9 @@ pub struct ArenaGateway {
 }
 
 impl ArenaGateway {
-    /// Opens a gateway with its state in `directory`. With `remember`, the gateway also rejects replays of requests
-    /// that it accepted before a restart. With `members`, only registered hotkeys may submit a miner.
+    /// Opens a gateway with its state in `directory`. With `remember`, the gateway also rejects
+    /// replays of requests that it accepted before a restart. With `members`, only registered
+    /// hotkeys may submit a miner.
     ///
     /// # Errors
     /// [`ArenaGatewayError`] when another gateway uses the directory, or the state is unusable.
@@ -201,14 +206,18 @@ impl ArenaGateway {
         let limits = Limits { body_bytes: 8 << 10, ..Limits::default() };
         // A miner rarely changes its endpoint.
         let load = Load { rate: Some(Rate { per_second: 1, burst: 10 }), ..Load::default() };
-        let layer = SignedLayer::builder(config.keypair.hotkey(), BtauthScheme::new()).limits(limits).load(load);
+        let layer = SignedLayer::builder(config.keypair.hotkey(), BtauthScheme::new())
+            .limits(limits)
+            .load(load);
         let submissions = match log("submissions.log") {
             Some(path) => layer.build_with_replay_log(path)?,
             None => layer.build(),
         };
         // Messages are already signed; the client's own signature is unused.
-        let signer = Signer::new(Keypair::clone(&config.keypair), "0.0.0.0", BabelbitScheme::managed());
-        let bounds = ClientConfig { max_response_bytes: config.max_answer_bytes, ..ClientConfig::default() };
+        let signer =
+            Signer::new(Keypair::clone(&config.keypair), "0.0.0.0", BabelbitScheme::managed());
+        let bounds =
+            ClientConfig { max_response_bytes: config.max_answer_bytes, ..ClientConfig::default() };
         let client = SignedClient::with_addresses(signer, bounds, config.policy.permitted())
             .map_err(ArenaGatewayError::Client)?;
         let state = State {
@@ -228,8 +237,8 @@ impl ArenaGateway {
 
     /// Creates the gateway's HTTP router, with all limits applied.
     ///
-    /// Serve the router with connect info: without connect info, all callers share one rate limit for tokens and
-    /// submissions.
+    /// Serve the router with connect info: without connect info, all callers share one rate limit
+    /// for tokens and submissions.
     pub fn router(&self) -> Router {
         routes::router(Arc::clone(&self.state), self.submissions.clone())
     }
@@ -239,16 +248,38 @@ impl ArenaGateway {
         self.state.config.keypair.hotkey()
     }
 
-    /// Registers the help texts of the gateway's metrics. Call it after the metrics recorder is installed.
+    /// Registers the help texts of the gateway's metrics. Call it after the metrics recorder is
+    /// installed.
     pub fn describe_metrics() {
-        metrics::describe_counter!("taonet_arena_gateway_requests_total", "Requests by route and status");
-        metrics::describe_counter!("taonet_arena_gateway_calls_total", "Messages forwarded, by outcome");
-        metrics::describe_histogram!("taonet_arena_gateway_call_seconds", "Response time of miners");
-        metrics::describe_gauge!("taonet_arena_gateway_tokens", "Issued tokens that have not expired");
-        metrics::describe_gauge!("taonet_arena_gateway_submissions", "Miners that submitted an entry");
+        metrics::describe_counter!(
+            "taonet_arena_gateway_requests_total",
+            "Requests by route and status"
+        );
+        metrics::describe_counter!(
+            "taonet_arena_gateway_calls_total",
+            "Messages forwarded, by outcome"
+        );
+        metrics::describe_histogram!(
+            "taonet_arena_gateway_call_seconds",
+            "Response time of miners"
+        );
+        metrics::describe_gauge!(
+            "taonet_arena_gateway_tokens",
+            "Issued tokens that have not expired"
+        );
+        metrics::describe_gauge!(
+            "taonet_arena_gateway_submissions",
+            "Miners that submitted an entry"
+        );
         metrics::describe_gauge!("taonet_arena_gateway_listed", "Miners in the arena");
-        metrics::describe_gauge!("taonet_arena_gateway_challenges", "Challenges whose winners qualify");
-        metrics::describe_counter!("taonet_arena_gateway_looks_total", "Polls for qualifying results, by outcome");
+        metrics::describe_gauge!(
+            "taonet_arena_gateway_challenges",
+            "Challenges whose winners qualify"
+        );
+        metrics::describe_counter!(
+            "taonet_arena_gateway_looks_total",
+            "Polls for qualifying results, by outcome"
+        );
     }
 }
 

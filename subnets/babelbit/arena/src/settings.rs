@@ -12,7 +12,8 @@ pub struct ArenaSettings {
     pub gateway_url: Option<Url>,
     /// Path of the gateway's registry route.
     pub registry_path: String,
-    /// Requested states, separated by commas; `running` alone means every state from which a miner can become running.
+    /// Requested states, separated by commas; `running` alone means every state from which a miner
+    /// can become running.
     pub status: String,
     /// Time window of a registry query, in seconds.
     pub window_seconds: u64,

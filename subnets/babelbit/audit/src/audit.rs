@@ -1,13 +1,14 @@
-//! Audit of a challenge: recomputes its scores from stored data, and reports every difference from the record.
+//! Audit of a challenge: recomputes its scores from stored data, and reports every difference from
+//! the record.
 //!
-//! The record comes from the ledger ([`Record`]): hashes of replies, arrival times, transcripts, scores, and their
-//! scoring conditions. [`audit`] hashes every stored reply, transcribes it again, scores it in its original batch, and
-//! compares the result with the ledger and the result files. A changed reply is reported. Scores of other replies to
-//! the same utterance are recomputed with the recorded transcript of the changed reply, so that the change causes no
-//! further mismatches.
+//! The record comes from the ledger ([`Record`]): hashes of replies, arrival times, transcripts,
+//! scores, and their scoring conditions. [`audit`] hashes every stored reply, transcribes it again,
+//! scores it in its original batch, and compares the result with the ledger and the result files. A
+//! changed reply is reported. Scores of other replies to the same utterance are recomputed with the
+//! recorded transcript of the changed reply, so that the change causes no further mismatches.
 //!
-//! Floats are equal within [`TOLERANCE`]: the last digits of sentence vectors depend on the machine, and on the other
-//! sentences in the batch.
+//! Floats are equal within [`TOLERANCE`]: the last digits of sentence vectors depend on the
+//! machine, and on the other sentences in the batch.
 
 mod compare;
 mod files;
@@ -70,7 +71,11 @@ pub enum AuditError {
 }
 
 fn known(latest: &[String]) -> String {
-    if latest.is_empty() { String::new() } else { format!("; the ledger has {}", latest.join(", ")) }
+    if latest.is_empty() {
+        String::new()
+    } else {
+        format!("; the ledger has {}", latest.join(", "))
+    }
 }
 
 /// The record of a challenge: all inputs of its scores, except for the audio.
@@ -86,19 +91,20 @@ pub struct Record {
 }
 
 impl Record {
-    /// Reads the record of a challenge from the ledger in a state directory, even while a runner uses the ledger.
+    /// Reads the record of a challenge from the ledger in a state directory, even while a runner
+    /// uses the ledger.
     ///
     /// # Errors
-    /// [`AuditError::Ledger`] when the ledger is unreadable, [`AuditError::UnknownChallenge`] when it lacks the
-    /// challenge.
+    /// [`AuditError::Ledger`] when the ledger is unreadable, [`AuditError::UnknownChallenge`] when
+    /// it lacks the challenge.
     pub async fn read(state: &Path, uid: &str, kind: ChallengeType) -> Result<Self, AuditError> {
         let ledger = Ledger::read(state).await?;
         let Some(challenge) = ledger.find(uid, kind).await? else {
             let latest = ledger.latest(kind, SUGGESTIONS).await?;
             return Err(AuditError::UnknownChallenge { uid: uid.to_owned(), kind, latest });
         };
-        // This order tolerates a concurrent runner: files are written after rows, and rows after the conditions to
-        // which they refer.
+        // This order tolerates a concurrent runner: files are written after rows, and rows after
+        // the conditions to which they refer.
         let finished = ledger.finished_miners(&challenge).await?;
         let rows = ledger.results(&challenge).await?;
         let mut conditions = ledger.conditions().await?;
@@ -123,9 +129,11 @@ impl Record {
         utterance.map(|utterance| utterance.utterance_id.as_str())
     }
 
-    /// Returns the number of channels of an utterance's source; `None` if the source was unplayable.
+    /// Returns the number of channels of an utterance's source; `None` if the source was
+    /// unplayable.
     pub(crate) fn channels(&self, index: u32) -> Option<u16> {
-        let utterance = self.challenge.utterances.iter().find(|utterance| utterance.index == index)?;
+        let utterance =
+            self.challenge.utterances.iter().find(|utterance| utterance.index == index)?;
         utterance.source.as_ref().ok().map(|source| source.channels)
     }
 
@@ -145,12 +153,16 @@ fn names(rows: &[ResultRow]) -> impl Iterator<Item = &str> {
 /// Stored replies by miner and utterance.
 pub(crate) type KeptReplies = HashMap<(MinerKey, u32), Kept>;
 
-/// Recomputes a challenge's scores from the files of `paths`, and compares them with the record. Blocks during
-/// recognition: call it on a blocking thread.
+/// Recomputes a challenge's scores from the files of `paths`, and compares them with the record.
+/// Blocks during recognition: call it on a blocking thread.
 ///
 /// # Errors
 /// [`AuditError`] when the audit cannot be completed.
-pub fn audit(record: &Record, paths: &RunPaths, engines: &Engines) -> Result<AuditReport, AuditError> {
+pub fn audit(
+    record: &Record,
+    paths: &RunPaths,
+    engines: &Engines,
+) -> Result<AuditReport, AuditError> {
     let started = Instant::now();
     let layout = Layout::new(paths, &record.challenge);
     let kept = kept::examine_all(record, &layout);

@@ -1,9 +1,11 @@
-//! Conformance tests of a miner: protocol violations, response times and expected scores, before the miner registers.
+//! Conformance tests of a miner: protocol violations, response times and expected scores, before
+//! the miner registers.
 //!
-//! [`check`] plays one utterance as a validator does and inspects every response, then sends requests that must be
-//! refused; [`check_text`] does the same with a miner of the text contest. Both return one verdict per [`Rule`], with a
-//! remedy for the kind of fault, and report each verdict as soon as it is final. [`play`] plays complete challenges with the runner and scores them.
-//! Both measure response times.
+//! [`check`] plays one utterance as a validator does and inspects every response, then sends
+//! requests that must be refused; [`check_text`] does the same with a miner of the text contest.
+//! Both return one verdict per [`Rule`], with a remedy for the kind of fault, and report each
+//! verdict as soon as it is final. [`play`] plays complete challenges with the runner and scores
+//! them. Both measure response times.
 
 mod contest;
 mod fault;
@@ -87,7 +89,9 @@ impl RulesReport {
 /// [`WavError`]; never in practice, since the tone is constant.
 pub fn tone() -> Result<Source, WavError> {
     const FRAMES: u32 = 25;
-    let sample = |index: u32| 0.1 * (std::f32::consts::TAU * 220.0 * index as f32 / SAMPLE_RATE_HZ as f32).sin();
+    let sample = |index: u32| {
+        0.1 * (std::f32::consts::TAU * 220.0 * index as f32 / SAMPLE_RATE_HZ as f32).sin()
+    };
     let samples = (0..FRAMES * FRAME_SAMPLES).map(sample).collect();
     let wav = Wav::encode(&Pcm::mono(samples, SampleRate::HZ_24K), SampleFormat::S16)?;
     Source::from_wav(0, "0".to_owned(), "en".to_owned(), &wav)

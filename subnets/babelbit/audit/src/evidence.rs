@@ -1,6 +1,7 @@
 //! Evidence bundles: one file with everything that another validator needs to check a challenge.
 //!
-//! An evidence bundle is an uncompressed tar file (ustar, mode 0644, time 0, no owner) with these members in order:
+//! An evidence bundle is an uncompressed tar file (ustar, mode 0644, time 0, no owner) with these
+//! members in order:
 //!
 //! | Member | Content |
 //! |---|---|
@@ -8,10 +9,10 @@
 //! | `signature.json` | [`Seal`]: the validator's hotkey and its sr25519 signature over [`signed_text`] of the manifest's bytes |
 //! | `replies/miner_{uid}__hk_{hotkey}/utt_{index}.wav` | audio of each complete reply, in the manifest's order |
 //!
-//! The same record always yields identical bytes, except for the signature: sr25519 signatures are randomised. A reader
-//! verifies the signature before it parses any signed content. Member names are compared with the names derived from
-//! the manifest, and are never used as paths. Sizes are bounded ([`MAX_MANIFEST_BYTES`] and others); links and tar
-//! extensions are rejected.
+//! The same record always yields identical bytes, except for the signature: sr25519 signatures are
+//! randomised. A reader verifies the signature before it parses any signed content. Member names
+//! are compared with the names derived from the manifest, and are never used as paths. Sizes are
+//! bounded ([`MAX_MANIFEST_BYTES`] and others); links and tar extensions are rejected.
 
 mod bundle;
 mod export;
@@ -81,7 +82,9 @@ pub enum EvidenceError {
     #[error("malformed signature.json in the bundle")]
     Seal(#[source] serde_json::Error),
     /// The signature is invalid: the manifest was changed, or another key signed it.
-    #[error("invalid signature of {0}: the manifest was changed after signing, or another key signed it")]
+    #[error(
+        "invalid signature of {0}: the manifest was changed after signing, or another key signed it"
+    )]
     Signature(Hotkey),
     /// The manifest is inconsistent, or has an unsupported version.
     #[error(transparent)]
@@ -103,8 +106,8 @@ pub enum EvidenceError {
     Json(#[from] serde_json::Error),
 }
 
-/// Returns the text that the validator's hotkey signs: the format's name and the SHA-256 of the manifest's bytes, so
-/// that the signature is useless in any other context.
+/// Returns the text that the validator's hotkey signs: the format's name and the SHA-256 of the
+/// manifest's bytes, so that the signature is useless in any other context.
 pub fn signed_text(manifest: &[u8]) -> String {
     format!("{FORMAT}:{}", hex::encode(Sha256::digest(manifest)))
 }

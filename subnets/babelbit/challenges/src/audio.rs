@@ -54,7 +54,8 @@ impl UtteranceAudio {
         })
     }
 
-    /// Decodes a WAV file of any format and re-encodes it with 16-bit samples, which every client accepts.
+    /// Decodes a WAV file of any format and re-encodes it with 16-bit samples, which every client
+    /// accepts.
     ///
     /// # Errors
     /// [`Problem`] when the file is malformed, empty or too long.
@@ -112,16 +113,21 @@ impl BuiltChallenge {
     ///
     /// # Errors
     /// [`BuildError`] naming the first utterance that failed.
-    pub async fn build(challenge: Arc<Challenge>, synthesizer: Arc<dyn Synthesizer>) -> Result<Self, BuildError> {
+    pub async fn build(
+        challenge: Arc<Challenge>,
+        synthesizer: Arc<dyn Synthesizer>,
+    ) -> Result<Self, BuildError> {
         let parallel = available_parallelism().map_or(2, std::num::NonZero::get);
         let audio = stream::iter(0..challenge.utterances.len())
             .map(|index| {
                 let (challenge, synthesizer) = (Arc::clone(&challenge), Arc::clone(&synthesizer));
                 let uid = challenge.uid.clone();
                 async move {
-                    tokio::task::spawn_blocking(move || speak(&challenge, index, synthesizer.as_ref()))
-                        .await
-                        .map_err(|source| BuildError::Thread { challenge: uid, source })?
+                    tokio::task::spawn_blocking(move || {
+                        speak(&challenge, index, synthesizer.as_ref())
+                    })
+                    .await
+                    .map_err(|source| BuildError::Thread { challenge: uid, source })?
                 }
             })
             .buffered(parallel)
@@ -130,7 +136,8 @@ impl BuiltChallenge {
         Ok(Self { challenge, audio: audio.into_iter().flatten().collect() })
     }
 
-    /// Returns the utterance at `index` in the engine's wire format, or the end marker past the last one.
+    /// Returns the utterance at `index` in the engine's wire format, or the end marker past the
+    /// last one.
     pub fn payload(&self, session_id: &str, index: usize) -> UtterancePayload {
         let challenge = &self.challenge;
         let current = challenge.utterances.get(index).zip(self.audio.get(index));
@@ -138,8 +145,10 @@ impl BuiltChallenge {
         UtterancePayload {
             challenge_uid: challenge.uid.clone(),
             session_id: session_id.to_owned(),
-            utterance_id: current
-                .map_or_else(|| format!("{}:end", challenge.uid), |(utterance, _)| utterance.id.clone()),
+            utterance_id: current.map_or_else(
+                || format!("{}:end", challenge.uid),
+                |(utterance, _)| utterance.id.clone(),
+            ),
             language: challenge.language.clone(),
             utterance_index: u32::try_from(index).unwrap_or(u32::MAX),
             sample_rate_hz: sample.map_or(0, |audio| audio.rate.hz()),
@@ -149,7 +158,8 @@ impl BuiltChallenge {
             end_of_utterance: true,
             done: index.saturating_add(1) >= self.audio.len(),
             audio_b64: current.map_or_else(String::new, |(_, audio)| audio.wav_base64.to_string()),
-            target: current.map(|(utterance, _)| utterance.target.document(&challenge.target_language)),
+            target: current
+                .map(|(utterance, _)| utterance.target.document(&challenge.target_language)),
             reference_text: None,
             reference_words: None,
             reference_wps: None,
@@ -166,16 +176,19 @@ fn speak(
 ) -> Result<Option<UtteranceAudio>, BuildError> {
     let Some(utterance) = challenge.utterances.get(index) else { return Ok(None) };
     let name = || challenge.uid.clone();
-    let audio = match &utterance.source {
-        Source::Recording(audio) => audio.clone(),
-        Source::Text { text, voice } => {
-            let pcm = synthesizer.speak(text, voice).map_err(|source| BuildError::Synthesis {
-                challenge: name(),
-                index,
-                source,
-            })?;
-            UtteranceAudio::from_pcm(&pcm).map_err(|problem| BuildError::Sound { challenge: name(), index, problem })?
-        }
-    };
+    let audio =
+        match &utterance.source {
+            Source::Recording(audio) => audio.clone(),
+            Source::Text { text, voice } => {
+                let pcm = synthesizer
+                    .speak(text, voice)
+                    .map_err(|source| BuildError::Synthesis { challenge: name(), index, source })?;
+                UtteranceAudio::from_pcm(&pcm).map_err(|problem| BuildError::Sound {
+                    challenge: name(),
+                    index,
+                    problem,
+                })?
+            }
+        };
     Ok(Some(audio))
 }

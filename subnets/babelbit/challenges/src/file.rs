@@ -60,7 +60,8 @@ pub(super) fn load(path: &Path) -> Result<Challenge, ChallengeError> {
     parse(&path.display().to_string(), &read_text(path)?, Some(folder_of(path)))
 }
 
-/// Returns the folder of a file. The parent of a bare file name is empty and cannot be canonicalised.
+/// Returns the folder of a file. The parent of a bare file name is empty and cannot be
+/// canonicalised.
 pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -74,7 +75,11 @@ pub(super) fn read_text(path: &Path) -> Result<String, ChallengeError> {
     })
 }
 
-pub(super) fn parse(name: &str, text: &str, folder: Option<&Path>) -> Result<Challenge, ChallengeError> {
+pub(super) fn parse(
+    name: &str,
+    text: &str,
+    folder: Option<&Path>,
+) -> Result<Challenge, ChallengeError> {
     let raw: RawChallenge = document(name, text)?;
     let uid = raw.challenge_uid.clone().unwrap_or_else(|| derived_uid(name, text));
     Checker { file: name, folder }.challenge(raw, uid)
@@ -85,7 +90,9 @@ pub(super) fn document<T: DeserializeOwned>(name: &str, text: &str) -> Result<T,
     let mut deserializer = serde_json::Deserializer::from_str(without_bom(text));
     let raw = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         // A truncated document has no path, which serde_path_to_error writes as `?`.
-        let path = Some(error.path().to_string()).filter(|path| path != "?").unwrap_or_else(|| ".".to_owned());
+        let path = Some(error.path().to_string())
+            .filter(|path| path != "?")
+            .unwrap_or_else(|| ".".to_owned());
         ChallengeError::Json { file: name.to_owned(), path, source: error.into_inner() }
     })?;
     deserializer.end().map_err(|source| ChallengeError::Json {
@@ -96,19 +103,23 @@ pub(super) fn document<T: DeserializeOwned>(name: &str, text: &str) -> Result<T,
     Ok(raw)
 }
 
-/// Returns `challenge-<file name>-<8 hex digits of the content's SHA-256>`: identical files have identical uids,
-/// with or without a byte order mark.
+/// Returns `challenge-<file name>-<8 hex digits of the content's SHA-256>`: identical files have
+/// identical uids, with or without a byte order mark.
 pub(super) fn derived_uid(name: &str, text: &str) -> String {
     let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let stem: String =
-        stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).take(60).collect();
+    let stem: String = stem
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
+        .take(60)
+        .collect();
     let hash = hex::encode(Sha256::digest(without_bom(text).as_bytes()));
     format!("challenge-{stem}-{}", hash.get(..8).unwrap_or(&hash))
 }
 
 fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, ChallengeError> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
+    let read = File::open(path)
+        .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
     read.map_err(|source| ChallengeError::Read { file: path.to_owned(), source })?;
     if bytes.len() as u64 > limit {
         return Err(ChallengeError::TooLarge { file: path.to_owned(), limit });
@@ -116,8 +127,8 @@ fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, ChallengeError> {
     Ok(bytes)
 }
 
-/// Returns the identifying part of an utterance ID: the text after the last colon, without leading zeros if it is a
-/// number.
+/// Returns the identifying part of an utterance ID: the text after the last colon, without leading
+/// zeros if it is a number.
 fn id_key(id: &str) -> String {
     let last = id.rsplit(':').next().unwrap_or(id);
     last.parse::<u64>().map_or_else(|_| last.to_owned(), |number| number.to_string())
@@ -129,7 +140,11 @@ pub(super) struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    pub(super) fn fail<T>(&self, path: impl Into<String>, problem: Problem) -> Result<T, ChallengeError> {
+    pub(super) fn fail<T>(
+        &self,
+        path: impl Into<String>,
+        problem: Problem,
+    ) -> Result<T, ChallengeError> {
         Err(ChallengeError::Invalid { file: self.file.to_owned(), path: path.into(), problem })
     }
 
@@ -186,14 +201,17 @@ impl Checker<'_> {
                 self.text(&format!("{at}.text"), &text, MAX_TEXT)?;
                 self.text(&format!("{at}.voice.name"), &voice.name, MAX_NAME)?;
                 if !(80..=450).contains(&voice.words_per_minute) {
-                    return self.fail(format!("{at}.voice.words_per_minute"), Problem::Range(80, 450));
+                    return self
+                        .fail(format!("{at}.voice.words_per_minute"), Problem::Range(80, 450));
                 }
                 if voice.pitch > 99 {
                     return self.fail(format!("{at}.voice.pitch"), Problem::Range(0, 99));
                 }
                 Ok(Source::Text { text, voice })
             }
-            (None, None, Some(wav)) => Ok(Source::Recording(self.recording(&format!("{at}.wav"), &wav)?)),
+            (None, None, Some(wav)) => {
+                Ok(Source::Recording(self.recording(&format!("{at}.wav"), &wav)?))
+            }
             _ => self.fail(at, Problem::SourceKind),
         }
     }
@@ -203,12 +221,16 @@ impl Checker<'_> {
         let relative = Path::new(wav);
         let inside = !wav.is_empty()
             && !wav.contains('\\')
-            && relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+            && relative
+                .components()
+                .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         if !inside {
             return self.fail(at, Problem::OutsideFolder);
         }
-        let resolve =
-            |path: &Path| path.canonicalize().map_err(|source| ChallengeError::Read { file: path.to_owned(), source });
+        let resolve = |path: &Path| {
+            path.canonicalize()
+                .map_err(|source| ChallengeError::Read { file: path.to_owned(), source })
+        };
         // A symbolic link inside the folder may point outside.
         let path = resolve(&folder.join(relative))?;
         if !path.starts_with(resolve(folder)?) {
@@ -276,10 +298,11 @@ impl Checker<'_> {
 
     fn language(&self, at: &str, code: &str) -> Result<(), ChallengeError> {
         let mut parts = code.split('-');
-        let has_primary_tag =
-            parts.next().is_some_and(|p| (2..=3).contains(&p.len()) && p.chars().all(|c| c.is_ascii_lowercase()));
-        let has_valid_subtags =
-            parts.all(|p| (2..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphanumeric()));
+        let has_primary_tag = parts.next().is_some_and(|p| {
+            (2..=3).contains(&p.len()) && p.chars().all(|c| c.is_ascii_lowercase())
+        });
+        let has_valid_subtags = parts
+            .all(|p| (2..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphanumeric()));
         if has_primary_tag && has_valid_subtags { Ok(()) } else { self.fail(at, Problem::Language) }
     }
 }

@@ -1,17 +1,20 @@
 //! Challenges: dialogues to interpret, each with the speech to play and a reference translation.
 //!
-//! A challenge is a JSON file; the README beside the shipped files documents the format. The engine serves it utterance
-//! by utterance, miners interpret the speech, and their replies are compared with the reference.
+//! A challenge is a JSON file; the README beside the shipped files documents the format. The engine
+//! serves it utterance by utterance, miners interpret the speech, and their replies are compared
+//! with the reference.
 //!
-//! - [`Challenge`] is a loaded and validated file ([`Challenge::load`], [`Challenge::parse`]): its [`Utterance`]s, each
-//!   with a [`Source`] (a recording, or a text for the synthesiser) and a [`Target`], the reference with the times of
-//!   its words. A [`ChallengeError`] names the file, the path in it, and the [`Problem`].
-//! - [`BuiltChallenge`] has the audio of all utterances, ready to be served. [`ChallengeLibrary`] builds challenges on
-//!   first use and caches the 16 most recently used ones; concurrent callers share one synthesis.
-//! - [`TextChallenge`] belongs to the text-prediction contest: its words are revealed one by one, without speech.
-//!   [`ChallengeFile`] is a file of either kind.
-//! - [`Challenges`] parses the challenges that are embedded in the program: English ones, and one in French, German and
-//!   Spanish each.
+//! - [`Challenge`] is a loaded and validated file ([`Challenge::load`], [`Challenge::parse`]): its
+//!   [`Utterance`]s, each with a [`Source`] (a recording, or a text for the synthesiser) and a
+//!   [`Target`], the reference with the times of its words. A [`ChallengeError`] names the file,
+//!   the path in it, and the [`Problem`].
+//! - [`BuiltChallenge`] has the audio of all utterances, ready to be served. [`ChallengeLibrary`]
+//!   builds challenges on first use and caches the 16 most recently used ones; concurrent callers
+//!   share one synthesis.
+//! - [`TextChallenge`] belongs to the text-prediction contest: its words are revealed one by one,
+//!   without speech. [`ChallengeFile`] is a file of either kind.
+//! - [`Challenges`] parses the challenges that are embedded in the program: English ones, and one
+//!   in French, German and Spanish each.
 //!
 //! ```
 //! use taonet_babelbit_challenges::{ChallengeError, Challenges};
@@ -24,13 +27,15 @@
 //! # }
 //! ```
 //!
-//! The uid of a challenge is in its file, or else derived from the file's name and content: the same file has the same
-//! uid on every machine, and results refer to it. The crate neither selects the current challenge (the engine's
-//! rotation does) nor plays or scores anything; word times of a reference come from `bb align`.
+//! The uid of a challenge is in its file, or else derived from the file's name and content: the
+//! same file has the same uid on every machine, and results refer to it. The crate neither selects
+//! the current challenge (the engine's rotation does) nor plays or scores anything; word times of a
+//! reference come from `bb align`.
 //!
-//! Uses `taonet-speech` (WAV files, the trait of synthesisers), `taonet-babelbit-core` (messages and words) and
-//! `taonet-primitives`. Used by `taonet-babelbit-engine`, which serves challenges, by `taonet-babelbit-audit` for
-//! conformance tests, and by `bb engine`, `bb test-miner`, `bb bench interpret` and `tao demo`.
+//! Uses `taonet-speech` (WAV files, the trait of synthesisers), `taonet-babelbit-core` (messages
+//! and words) and `taonet-primitives`. Used by `taonet-babelbit-engine`, which serves challenges,
+//! by `taonet-babelbit-audit` for conformance tests, and by `bb engine`, `bb test-miner`, `bb bench
+//! interpret` and `tao demo`.
 
 mod audio;
 mod file;
@@ -54,7 +59,8 @@ pub use text::{ChallengeFile, RevealedToken, TextChallenge, TextDialogue};
 /// A dialogue with its reference translation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Challenge {
-    /// ID of the challenge: letters, digits, `.`, `_` and `-`. The same file always has the same uid.
+    /// ID of the challenge: letters, digits, `.`, `_` and `-`. The same file always has the same
+    /// uid.
     pub uid: String,
     /// Title, for display.
     pub title: String,
@@ -100,12 +106,14 @@ pub struct Target {
     pub text: String,
     /// Words with times in seconds, in order; may be empty.
     pub words: Vec<Word>,
-    /// Words per second of the reference speech, if the file states it; takes precedence over the words' times.
+    /// Words per second of the reference speech, if the file states it; takes precedence over the
+    /// words' times.
     pub words_per_second: Option<f64>,
 }
 
 impl Challenge {
-    /// Loads and validates the challenge file at `path`. Paths of recordings are relative to the file's folder.
+    /// Loads and validates the challenge file at `path`. Paths of recordings are relative to the
+    /// file's folder.
     ///
     /// Blocks: call it on a blocking thread.
     ///
@@ -115,8 +123,8 @@ impl Challenge {
         file::load(path)
     }
 
-    /// Parses and validates the text of a challenge file called `name`. A challenge parsed from text has no folder, so
-    /// its sources cannot be recordings.
+    /// Parses and validates the text of a challenge file called `name`. A challenge parsed from
+    /// text has no folder, so its sources cannot be recordings.
     ///
     /// # Errors
     /// [`ChallengeError`] naming the file, the path in it and the defect.
@@ -124,10 +132,12 @@ impl Challenge {
         file::parse(name, text, None)
     }
 
-    /// Returns the reference document of the complete challenge, as `GET /transcription` serves it under `metadata`.
+    /// Returns the reference document of the complete challenge, as `GET /transcription` serves it
+    /// under `metadata`.
     ///
-    /// `{"challenge_uid", "language", "target_language", "utterances": [{"utterance_id", "utterance_index",
-    /// "language", "target": {"language", "text", "words": [{"word", "start", "end"}], "wps"?}}]}`
+    /// `{"challenge_uid", "language", "target_language", "utterances": [{"utterance_id",
+    /// "utterance_index", "language", "target": {"language", "text", "words": [{"word", "start",
+    /// "end"}], "wps"?}}]}`
     pub fn reference_document(&self) -> Value {
         let utterances: Vec<Value> = self
             .utterances

@@ -20,8 +20,15 @@ pub struct ChallengeLibrary {
 
 impl ChallengeLibrary {
     /// Creates a library of `challenges`, in this order.
-    pub fn new(challenges: impl IntoIterator<Item = Challenge>, synthesizer: Arc<dyn Synthesizer>) -> Self {
-        Self { challenges: challenges.into_iter().map(Arc::new).collect(), synthesizer, built: Mutex::default() }
+    pub fn new(
+        challenges: impl IntoIterator<Item = Challenge>,
+        synthesizer: Arc<dyn Synthesizer>,
+    ) -> Self {
+        Self {
+            challenges: challenges.into_iter().map(Arc::new).collect(),
+            synthesizer,
+            built: Mutex::default(),
+        }
     }
 
     /// Returns the number of challenges.
@@ -39,9 +46,11 @@ impl ChallengeLibrary {
         self.challenges.get(position.checked_rem(self.len())?)
     }
 
-    /// Returns the challenge at `position` modulo the library's length, with its audio; `None` in an empty library.
+    /// Returns the challenge at `position` modulo the library's length, with its audio; `None` in
+    /// an empty library.
     ///
-    /// Concurrent callers for the same challenge share one synthesis. The next call retries a failed synthesis.
+    /// Concurrent callers for the same challenge share one synthesis. The next call retries a
+    /// failed synthesis.
     ///
     /// # Errors
     /// [`BuildError`] when the synthesis of an utterance fails.
@@ -50,7 +59,9 @@ impl ChallengeLibrary {
         let Some(challenge) = self.challenges.get(position) else { return Ok(None) };
         let slot = self.slot(position);
         let build = || async {
-            BuiltChallenge::build(Arc::clone(challenge), Arc::clone(&self.synthesizer)).await.map(Arc::new)
+            BuiltChallenge::build(Arc::clone(challenge), Arc::clone(&self.synthesizer))
+                .await
+                .map(Arc::new)
         };
         slot.get_or_try_init(build).await.cloned().map(Some)
     }

@@ -19,7 +19,8 @@ const ENGLISH: &[(&str, &str)] = &[
 ];
 
 /// Name and text of each shipped challenge file in another language: the language and a number.
-const FOREIGN: &[(&str, &str)] = &[shipped!("de-1.json"), shipped!("es-1.json"), shipped!("fr-1.json")];
+const FOREIGN: &[(&str, &str)] =
+    &[shipped!("de-1.json"), shipped!("es-1.json"), shipped!("fr-1.json")];
 
 /// Name and text of the shipped text challenge.
 const TEXT: (&str, &str) = shipped!("text/01-the-ferry.json");
@@ -28,7 +29,8 @@ const TEXT: (&str, &str) = shipped!("text/01-the-ferry.json");
 pub struct Challenges;
 
 impl Challenges {
-    /// Parses the shipped English challenges, which are played by default, in the order of their file names.
+    /// Parses the shipped English challenges, which are played by default, in the order of their
+    /// file names.
     ///
     /// # Errors
     /// [`ChallengeError`] when a shipped file is malformed.
@@ -46,8 +48,8 @@ impl Challenges {
         challenge.map(|(_, (file, text))| Challenge::parse(file, text)).transpose()
     }
 
-    /// Returns the names of all shipped challenges: the numbers of the English ones, from 1, then the language and the
-    /// number of each other one, such as `fr-1`.
+    /// Returns the names of all shipped challenges: the numbers of the English ones, from 1, then
+    /// the language and the number of each other one, such as `fr-1`.
     pub fn names() -> impl Iterator<Item = String> {
         let numbers = (1..=ENGLISH.len()).map(|number| number.to_string());
         numbers.chain(FOREIGN.iter().map(|(file, _)| file.trim_end_matches(".json").to_owned()))

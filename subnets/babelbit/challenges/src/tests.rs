@@ -45,7 +45,10 @@ fn the_reference_document_follows_the_target_schema() {
     let document = Challenge::parse("00-sample.json", SAMPLE).unwrap().reference_document();
     assert_eq!(document["challenge_uid"], "challenge-sample");
     assert_eq!(document["utterances"][0]["utterance_id"], "challenge-sample:0");
-    assert_eq!(document["utterances"][0]["target"]["words"][1], json!({"word": "morning,", "start": 0.3, "end": 0.75}));
+    assert_eq!(
+        document["utterances"][0]["target"]["words"][1],
+        json!({"word": "morning,", "start": 0.3, "end": 0.75})
+    );
     assert!(document["utterances"][0]["target"].get("wps").is_none());
     assert_eq!(
         document["utterances"][1],
@@ -107,7 +110,10 @@ fn invalid_field_is_named_by_its_path() {
     ];
     for (pointer, value, expected) in table {
         let message = error(&with(pointer, value));
-        assert!(message.starts_with(&format!("02-market.json: {expected}")), "{pointer}: {message}");
+        assert!(
+            message.starts_with(&format!("02-market.json: {expected}")),
+            "{pointer}: {message}"
+        );
     }
 }
 
@@ -127,11 +133,17 @@ mod recordings {
         let folder = tempfile::tempdir().unwrap();
         let pcm = Pcm::mono(vec![0.5; 800], SampleRate::new(8_000).unwrap());
         fs::create_dir(folder.path().join("set")).unwrap();
-        fs::write(folder.path().join("set/a.wav"), Wav::encode(&pcm, SampleFormat::F32).unwrap()).unwrap();
-        fs::write(folder.path().join("outside.wav"), Wav::encode(&pcm, SampleFormat::S16).unwrap()).unwrap();
+        fs::write(folder.path().join("set/a.wav"), Wav::encode(&pcm, SampleFormat::F32).unwrap())
+            .unwrap();
+        fs::write(folder.path().join("outside.wav"), Wav::encode(&pcm, SampleFormat::S16).unwrap())
+            .unwrap();
         fs::write(folder.path().join("set/text.wav"), "RIFF, I said").unwrap();
         let empty = Pcm::mono(vec![], SampleRate::HZ_16K);
-        fs::write(folder.path().join("set/empty.wav"), Wav::encode(&empty, SampleFormat::S16).unwrap()).unwrap();
+        fs::write(
+            folder.path().join("set/empty.wav"),
+            Wav::encode(&empty, SampleFormat::S16).unwrap(),
+        )
+        .unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink("../outside.wav", folder.path().join("set/link.wav")).unwrap();
         folder
@@ -149,7 +161,9 @@ mod recordings {
         let challenge = load("./a.wav").unwrap();
         let Source::Recording(audio) = &challenge.utterances[1].source else { panic!() };
         assert_eq!((audio.rate.hz(), audio.channels, audio.frames), (8_000, 1, 800));
-        let wav = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, audio.wav_base64.as_ref()).unwrap();
+        let wav =
+            base64::Engine::decode(&base64::prelude::BASE64_STANDARD, audio.wav_base64.as_ref())
+                .unwrap();
         let wav = Wav::decode(&wav).unwrap();
         assert_eq!(wav.format, SampleFormat::S16);
         assert_eq!(wav.pcm.frames(), 800);
@@ -157,19 +171,40 @@ mod recordings {
 
     #[test]
     fn wav_path_outside_the_folder_is_refused() {
-        for wav in ["../outside.wav", "/etc/passwd", "", "a/../../outside.wav", "..\\outside.wav", "link.wav"] {
+        for wav in [
+            "../outside.wav",
+            "/etc/passwd",
+            "",
+            "a/../../outside.wav",
+            "..\\outside.wav",
+            "link.wav",
+        ] {
             let message = load(wav).unwrap_err().to_string();
-            let expected = "utterances[1].source.wav: must be a relative path inside the challenge's folder";
+            let expected =
+                "utterances[1].source.wav: must be a relative path inside the challenge's folder";
             assert!(message.ends_with(expected), "{wav}: {message}");
         }
     }
 
     #[test]
     fn invalid_recording_is_named() {
-        assert!(load("text.wav").unwrap_err().to_string().contains("utterances[1].source.wav: invalid WAV file"));
-        assert!(load("empty.wav").unwrap_err().to_string().contains("source.wav: the recording is empty"));
+        assert!(
+            load("text.wav")
+                .unwrap_err()
+                .to_string()
+                .contains("utterances[1].source.wav: invalid WAV file")
+        );
+        assert!(
+            load("empty.wav")
+                .unwrap_err()
+                .to_string()
+                .contains("source.wav: the recording is empty")
+        );
         let missing = load("missing.wav").unwrap_err();
-        assert!(matches!(missing, ChallengeError::Read { .. }) && missing.to_string().contains("missing.wav"));
+        assert!(
+            matches!(missing, ChallengeError::Read { .. })
+                && missing.to_string().contains("missing.wav")
+        );
         let folder = load(".").unwrap_err();
         assert!(matches!(folder, ChallengeError::Read { .. }), "{folder}");
     }
@@ -181,7 +216,9 @@ mod recordings {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("latin.json");
         fs::write(&path, [0x7b, 0xff]).unwrap();
-        assert!(Challenge::load(&path).unwrap_err().to_string().contains("latin.json: invalid utf-8"));
+        assert!(
+            Challenge::load(&path).unwrap_err().to_string().contains("latin.json: invalid utf-8")
+        );
     }
 }
 
@@ -203,7 +240,9 @@ mod sound {
     impl Synthesizer for Beeper {
         fn speak(&self, text: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
             if self.calls.fetch_add(1, Ordering::SeqCst) < self.failures {
-                return Err(SynthesisError::Missing { install: "apt-get install espeak-ng".to_owned() });
+                return Err(SynthesisError::Missing {
+                    install: "apt-get install espeak-ng".to_owned(),
+                });
             }
             Ok(Pcm::mono(vec![0.1; text.len() * 10], SampleRate::HZ_22K))
         }
@@ -232,7 +271,8 @@ mod sound {
         let (library, _) = library(1);
         let error = library.built(0).await.unwrap_err().to_string();
         assert!(
-            error.starts_with("challenge-sample: cannot synthesise utterances[") && error.contains("apt-get install"),
+            error.starts_with("challenge-sample: cannot synthesise utterances[")
+                && error.contains("apt-get install"),
             "{error}"
         );
         assert!(library.built(0).await.is_ok());
@@ -260,7 +300,8 @@ proptest! {
     }
 }
 
-/// Returns the duration of a source's speech in seconds, and its speaking rate relative to the reference.
+/// Returns the duration of a source's speech in seconds, and its speaking rate relative to the
+/// reference.
 fn pace(utterance: &Utterance, espeak: &Espeak) -> (f64, f64) {
     let Source::Text { text, voice } = &utterance.source else { panic!("a recording") };
     let seconds = espeak.speak(text, voice).unwrap().duration().get();
@@ -275,15 +316,23 @@ fn english_challenges_are_fast_and_varied() {
     assert_eq!(shipped.len(), 8);
     let utterances: Vec<_> = shipped.iter().flat_map(|challenge| &challenge.utterances).collect();
     assert!(utterances.len() >= 40, "{}", utterances.len());
-    assert!(shipped.iter().all(|challenge| challenge.language == "en" && challenge.target_language == "en"));
+    assert!(
+        shipped
+            .iter()
+            .all(|challenge| challenge.language == "en" && challenge.target_language == "en")
+    );
 
     let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
-    let paces: Vec<_> = utterances.iter().map(|utterance| (utterance, pace(utterance, &espeak))).collect();
+    let paces: Vec<_> =
+        utterances.iter().map(|utterance| (utterance, pace(utterance, &espeak))).collect();
     for (utterance, (seconds, _)) in &paces {
         assert!((12.0..=25.0).contains(seconds), "{} lasts {seconds} s", utterance.id);
     }
     let fast = paces.iter().filter(|(_, (_, pace))| *pace > 1.35).count();
-    assert!(fast >= 20, "{fast} sources are spoken more than 1.35 times as fast as their reference");
+    assert!(
+        fast >= 20,
+        "{fast} sources are spoken more than 1.35 times as fast as their reference"
+    );
 
     let voices = utterances.iter().filter_map(|utterance| match &utterance.source {
         Source::Text { voice, .. } => Some(voice),
@@ -304,7 +353,8 @@ fn shipped_challenges_are_selected_by_name() {
     let english = Challenges::english().unwrap();
     let foreign: Vec<_> = shipped_challenges().skip(english.len()).collect();
     assert!(shipped_challenges().map(|(_, challenge)| challenge).take(english.len()).eq(english));
-    let languages: Vec<_> = foreign.iter().map(|(name, challenge)| (&**name, &*challenge.language)).collect();
+    let languages: Vec<_> =
+        foreign.iter().map(|(name, challenge)| (&**name, &*challenge.language)).collect();
     assert_eq!(languages, [("de-1", "de"), ("es-1", "es"), ("fr-1", "fr")]);
     for name in ["0", "9", "01", "fr", "fr-2", "FR-1", "fr-1.json", ""] {
         assert!(Challenges::find(name).unwrap().is_none(), "{name}");
@@ -314,10 +364,14 @@ fn shipped_challenges_are_selected_by_name() {
 #[test]
 fn foreign_challenges_have_native_voices_and_english_references() {
     let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
-    for (name, challenge) in shipped_challenges().filter(|(_, challenge)| challenge.language != "en") {
+    for (name, challenge) in
+        shipped_challenges().filter(|(_, challenge)| challenge.language != "en")
+    {
         assert_eq!((&*challenge.target_language, challenge.utterances.len()), ("en", 5), "{name}");
         for utterance in &challenge.utterances {
-            let Source::Text { text, voice } = &utterance.source else { panic!("{name}: a recording") };
+            let Source::Text { text, voice } = &utterance.source else {
+                panic!("{name}: a recording")
+            };
             assert!(voice.name.starts_with(&challenge.language), "{name}: {}", voice.name);
             assert_ne!(*text, utterance.target.text, "{name}");
             let (seconds, _) = pace(utterance, &espeak);
@@ -326,7 +380,8 @@ fn foreign_challenges_have_native_voices_and_english_references() {
     }
 }
 
-/// `bb align` times the reference in speech of espeak-ng, with the voice and rate that are its defaults.
+/// `bb align` times the reference in speech of espeak-ng, with the voice and rate that are its
+/// defaults.
 #[test]
 fn word_times_are_in_order_and_within_the_reference_speech() {
     let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
@@ -335,10 +390,17 @@ fn word_times_are_in_order_and_within_the_reference_speech() {
         for Utterance { id, target, .. } in &challenge.utterances {
             let words: Vec<&str> = target.words.iter().map(|word| &*word.text).collect();
             assert!(words.iter().copied().eq(target.text.split_whitespace()), "{id}: {words:?}");
-            assert!(target.words.windows(2).all(|pair| pair[0].end <= pair[1].start), "{id}: {:?}", target.words);
+            assert!(
+                target.words.windows(2).all(|pair| pair[0].end <= pair[1].start),
+                "{id}: {:?}",
+                target.words
+            );
             let seconds = espeak.speak(&target.text, &voice).unwrap().duration().get();
             let end = target.words.last().unwrap().end;
-            assert!(end <= seconds && end > seconds * 0.8, "{id}: the last word ends at {end} s of {seconds} s");
+            assert!(
+                end <= seconds && end > seconds * 0.8,
+                "{id}: the last word ends at {end} s of {seconds} s"
+            );
         }
     }
 }
@@ -349,7 +411,8 @@ fn shipped_texts_have_supported_characters_only() {
         for Utterance { source, target, .. } in &challenge.utterances {
             let Source::Text { text, .. } = source else { panic!("{name}: a recording") };
             // Letters of Latin-1 and the French ligature.
-            let is_letter = |c: char| c.is_ascii_alphabetic() || ('À'..='ÿ').contains(&c) || c == 'œ';
+            let is_letter =
+                |c: char| c.is_ascii_alphabetic() || ('À'..='ÿ').contains(&c) || c == 'œ';
             let is_supported = |c: char| is_letter(c) || " ,.?!¿¡'-".contains(c);
             assert!(text.chars().all(is_supported), "{name}: {text}");
             let is_english = |c: char| c.is_ascii_alphabetic() || " ,.?'".contains(c);

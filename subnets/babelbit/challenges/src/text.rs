@@ -18,7 +18,8 @@ const MAX_UTTERANCES: usize = 100_000;
 /// A challenge of the text-prediction contest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextChallenge {
-    /// ID of the challenge: letters, digits, `.`, `_` and `-`. The same file always has the same uid.
+    /// ID of the challenge: letters, digits, `.`, `_` and `-`. The same file always has the same
+    /// uid.
     pub uid: String,
     /// Title, for display.
     pub title: Option<String>,
@@ -42,7 +43,8 @@ pub struct RevealedToken<'a> {
     pub text: &'a str,
     /// Position of the dialogue in the challenge, from 0.
     pub dialogue: usize,
-    /// Position of the utterance in the dialogue, from 0; at the end of the dialogue, the number of its utterances.
+    /// Position of the utterance in the dialogue, from 0; at the end of the dialogue, the number of
+    /// its utterances.
     pub utterance: usize,
     /// Position of the token in the utterance, from 0.
     pub token: usize,
@@ -78,8 +80,8 @@ struct RawDialogue {
 }
 
 impl ChallengeFile {
-    /// Loads and validates the challenge file at `path`: a text challenge if the file has `dialogues`, else a speech
-    /// challenge.
+    /// Loads and validates the challenge file at `path`: a text challenge if the file has
+    /// `dialogues`, else a speech challenge.
     ///
     /// Blocks: call it on a blocking thread.
     ///
@@ -87,7 +89,8 @@ impl ChallengeFile {
     /// [`ChallengeError`] naming the file, the path in it and the defect.
     pub fn load(path: &Path) -> Result<Self, ChallengeError> {
         let (name, text) = (path.display().to_string(), read_text(path)?);
-        let is_text = serde_json::from_str::<Kind>(without_bom(&text)).is_ok_and(|kind| kind.dialogues.is_some());
+        let is_text = serde_json::from_str::<Kind>(without_bom(&text))
+            .is_ok_and(|kind| kind.dialogues.is_some());
         if is_text {
             return TextChallenge::parse(&name, &text).map(Self::Text);
         }
@@ -106,22 +109,38 @@ impl TextChallenge {
         check(&Checker { file: name, folder: None }, raw, uid)
     }
 
-    /// Returns the tokens in the order in which an engine reveals them: the words of each utterance and `EOF`, then
-    /// `EOF EOF` after each dialogue, at the position of the utterance that would follow. The reference's runner
-    /// completes an utterance only at `EOF`, also a dialogue's last one.
+    /// Returns the tokens in the order in which an engine reveals them: the words of each utterance
+    /// and `EOF`, then `EOF EOF` after each dialogue, at the position of the utterance that would
+    /// follow. The reference's runner completes an utterance only at `EOF`, also a dialogue's last
+    /// one.
     pub fn tokens(&self) -> impl Iterator<Item = RevealedToken<'_>> {
         self.dialogues.iter().enumerate().flat_map(|(dialogue, content)| {
-            let spoken = content.utterances.iter().enumerate().flat_map(move |(utterance, text)| {
-                let tokens = text.split_whitespace().chain([TextToken::EOF]).enumerate();
-                tokens.map(move |(token, text)| RevealedToken { text, dialogue, utterance, token })
-            });
+            let spoken =
+                content.utterances.iter().enumerate().flat_map(move |(utterance, text)| {
+                    let tokens = text.split_whitespace().chain([TextToken::EOF]).enumerate();
+                    tokens.map(move |(token, text)| RevealedToken {
+                        text,
+                        dialogue,
+                        utterance,
+                        token,
+                    })
+                });
             let utterance = content.utterances.len();
-            spoken.chain([RevealedToken { text: TextToken::EOF_EOF, dialogue, utterance, token: 0 }])
+            spoken.chain([RevealedToken {
+                text: TextToken::EOF_EOF,
+                dialogue,
+                utterance,
+                token: 0,
+            }])
         })
     }
 }
 
-fn check(checker: &Checker<'_>, raw: RawChallenge, uid: String) -> Result<TextChallenge, ChallengeError> {
+fn check(
+    checker: &Checker<'_>,
+    raw: RawChallenge,
+    uid: String,
+) -> Result<TextChallenge, ChallengeError> {
     checker.identifier("challenge_uid", &uid, 100, "A-Z a-z 0-9 . _ -")?;
     if let Some(title) = &raw.title {
         checker.text("title", title, MAX_NAME)?;
@@ -132,7 +151,9 @@ fn check(checker: &Checker<'_>, raw: RawChallenge, uid: String) -> Result<TextCh
     if raw.dialogues.len() > MAX_DIALOGUES {
         return checker.fail("dialogues", Problem::TooMany(MAX_DIALOGUES));
     }
-    if raw.dialogues.iter().map(|dialogue| dialogue.utterances.len()).sum::<usize>() > MAX_UTTERANCES {
+    if raw.dialogues.iter().map(|dialogue| dialogue.utterances.len()).sum::<usize>()
+        > MAX_UTTERANCES
+    {
         return checker.fail("dialogues", Problem::TooMany(MAX_UTTERANCES));
     }
     let mut known = HashMap::new();
@@ -141,7 +162,12 @@ fn check(checker: &Checker<'_>, raw: RawChallenge, uid: String) -> Result<TextCh
         let at = format!("dialogues[{index}]");
         let dialogue_uid = dialogue.dialogue_uid.unwrap_or_else(|| format!("{uid}-{index}"));
         // The uid becomes part of a file name on the validator's side.
-        checker.identifier(&format!("{at}.dialogue_uid"), &dialogue_uid, 100, "A-Z a-z 0-9 . _ -")?;
+        checker.identifier(
+            &format!("{at}.dialogue_uid"),
+            &dialogue_uid,
+            100,
+            "A-Z a-z 0-9 . _ -",
+        )?;
         if let Some(earlier) = known.insert(dialogue_uid.clone(), index) {
             return checker.fail(format!("{at}.dialogue_uid"), Problem::DuplicateDialogue(earlier));
         }
@@ -176,7 +202,8 @@ mod tests {
             {"dialogue_uid": "a", "utterances": ["  How  are\tyou? ", "", "Fine."]}, {"utterances": ["Bye."]}]}"#;
         let challenge = TextChallenge::parse("t.json", text).unwrap();
         assert_eq!(challenge.dialogues[1].uid, "c-1");
-        let tokens: Vec<_> = challenge.tokens().map(|at| (at.text, at.dialogue, at.utterance, at.token)).collect();
+        let tokens: Vec<_> =
+            challenge.tokens().map(|at| (at.text, at.dialogue, at.utterance, at.token)).collect();
         #[rustfmt::skip]
         assert_eq!(tokens, [
             ("How", 0, 0, 0), ("are", 0, 0, 1), ("you?", 0, 0, 2), ("EOF", 0, 0, 3), ("EOF", 0, 1, 0),

@@ -33,8 +33,8 @@ const FAILED: &str = "error";
 const DONE: &str = "DONE";
 /// A ZIP archive without files: only the record that ends an archive.
 const EMPTY_ZIP: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-/// Python's `None`, pickled, in base64. The API requires the pickled object that rendered the Dockerfile, but only
-/// stores it.
+/// Python's `None`, pickled, in base64. The API requires the pickled object that rendered the
+/// Dockerfile, but only stores it.
 const PICKLED_NONE: &str = "gAROLg==";
 
 /// A deployed chute.
@@ -93,7 +93,9 @@ impl ChutesApi {
     /// [`ApiError::Client`] when TLS initialisation fails.
     pub fn new(settings: &ChutesSettings) -> Result<Self, ApiError> {
         let key = settings.api_key.clone();
-        Ok(Self { service: Service::new(&settings.api_url, key, "CHUTES_API_KEY", Scheme::Raw, TIMEOUT)? })
+        Ok(Self {
+            service: Service::new(&settings.api_url, key, "CHUTES_API_KEY", Scheme::Raw, TIMEOUT)?,
+        })
     }
 
     /// Replaces the timeout of a request.
@@ -102,7 +104,9 @@ impl ChutesApi {
     /// [`ApiError::Client`] when TLS initialisation fails.
     pub fn with_timeout(settings: &ChutesSettings, timeout: Duration) -> Result<Self, ApiError> {
         let key = settings.api_key.clone();
-        Ok(Self { service: Service::new(&settings.api_url, key, "CHUTES_API_KEY", Scheme::Raw, timeout)? })
+        Ok(Self {
+            service: Service::new(&settings.api_url, key, "CHUTES_API_KEY", Scheme::Raw, timeout)?,
+        })
     }
 
     /// Request for the image of a chute.
@@ -135,8 +139,12 @@ impl ChutesApi {
 
     /// Request for the log of an image's build, after the event `offset`.
     pub fn build_log(&self, image_id: &str, offset: Option<&str>) -> Call {
-        let mut call =
-            self.service.call("read the build's log", Method::GET, &["images", image_id, "logs"], Body::None);
+        let mut call = self.service.call(
+            "read the build's log",
+            Method::GET,
+            &["images", image_id, "logs"],
+            Body::None,
+        );
         if let Some(offset) = offset {
             call.url.query_pairs_mut().append_pair("offset", offset);
         }
@@ -158,14 +166,16 @@ impl ChutesApi {
             "node_selector": { "gpu_count": GPUS, "min_vram_gb_per_gpu": MIN_VRAM_GB },
             "cords": [cord("health"), cord("predict")],
         });
-        let mut call = self.service.call("deploy the chute", Method::POST, &["chutes", ""], Body::Json(body));
+        let mut call =
+            self.service.call("deploy the chute", Method::POST, &["chutes", ""], Body::Json(body));
         call.url.query_pairs_mut().append_pair("accept_fee", "true");
         call
     }
 
     /// Request for a page of the account's text miners' chutes; the first page is 0.
     pub fn list(&self, page: usize) -> Call {
-        let mut call = self.service.call("list the chutes", Method::GET, &["chutes", ""], Body::None);
+        let mut call =
+            self.service.call("list the chutes", Method::GET, &["chutes", ""], Body::None);
         let mut query = call.url.query_pairs_mut();
         query.append_pair("name", FAMILY).append_pair("limit", &LISTED.to_string());
         query.append_pair("page", &page.to_string());
@@ -186,12 +196,22 @@ impl ChutesApi {
 
     /// Request to start an instance.
     pub fn warm_up(&self, chute_id: &str) -> Call {
-        self.service.call("warm up the chute", Method::GET, &["chutes", "warmup", chute_id], Body::None)
+        self.service.call(
+            "warm up the chute",
+            Method::GET,
+            &["chutes", "warmup", chute_id],
+            Body::None,
+        )
     }
 
     /// Request for the log of an instance.
     pub fn logs(&self, instance_id: &str) -> Call {
-        self.service.call("read the instance's log", Method::GET, &["instances", instance_id, "logs"], Body::None)
+        self.service.call(
+            "read the instance's log",
+            Method::GET,
+            &["instances", instance_id, "logs"],
+            Body::None,
+        )
     }
 
     /// Request to delete a chute.
@@ -220,26 +240,39 @@ impl ChutesApi {
         self.service.lines(call, None, each).await
     }
 
-    /// Waits until an image is built, for at most two hours, and calls `line` with each line of the build's log.
-    /// `sleeper` waits between two requests for the image.
+    /// Waits until an image is built, for at most two hours, and calls `line` with each line of the
+    /// build's log. `sleeper` waits between two requests for the image.
     ///
     /// # Errors
-    /// [`ApiError::Build`] when the build failed, otherwise [`ApiError`] when the service refuses, as with status 404
-    /// if there is no such image, or does not respond.
-    pub async fn built(&self, image: &str, sleeper: &Sleeper, line: impl FnMut(&str)) -> Result<(), ApiError> {
-        let building = tokio::time::timeout(BUILD_TIME, self.watch_build(image, sleeper, line)).await;
+    /// [`ApiError::Build`] when the build failed, otherwise [`ApiError`] when the service refuses,
+    /// as with status 404 if there is no such image, or does not respond.
+    pub async fn built(
+        &self,
+        image: &str,
+        sleeper: &Sleeper,
+        line: impl FnMut(&str),
+    ) -> Result<(), ApiError> {
+        let building =
+            tokio::time::timeout(BUILD_TIME, self.watch_build(image, sleeper, line)).await;
         building.unwrap_or_else(|_| {
             let what = "build the image";
             Err(ApiError::refused(what, Fault::Timeout))
         })
     }
 
-    async fn watch_build(&self, image: &str, sleeper: &Sleeper, mut line: impl FnMut(&str)) -> Result<(), ApiError> {
+    async fn watch_build(
+        &self,
+        image: &str,
+        sleeper: &Sleeper,
+        mut line: impl FnMut(&str),
+    ) -> Result<(), ApiError> {
         let call = self.image(image);
         let (mut offset, mut is_done, mut failures) = (None::<String>, false, 0);
         loop {
             let answer = match self.send(&call).await {
-                Err(ApiError::Refused { fault, .. }) if fault.is_retryable() && failures < MAX_FAILURES => {
+                Err(ApiError::Refused { fault, .. })
+                    if fault.is_retryable() && failures < MAX_FAILURES =>
+                {
                     failures += 1;
                     sleeper(BUILD_PAUSE).await;
                     continue;
@@ -252,7 +285,10 @@ impl ChutesApi {
                 None => return Ok(()),
                 Some(status) if status.starts_with(BUILT) => return Ok(()),
                 Some(status) if status.starts_with(FAILED) => {
-                    return Err(ApiError::Build { image: image.to_owned(), status: status.to_owned() });
+                    return Err(ApiError::Build {
+                        image: image.to_owned(),
+                        status: status.to_owned(),
+                    });
                 }
                 Some(_) => {}
             }
@@ -279,15 +315,17 @@ impl ChutesApi {
                     Ok(()) if is_done => continue,
                     Ok(()) => {}
                     // The build does not depend on its log.
-                    Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "log interrupted"),
+                    Err(error) => {
+                        tracing::debug!(error = &error as &dyn std::error::Error, "log interrupted")
+                    }
                 }
             }
             sleeper(BUILD_PAUSE).await;
         }
     }
 
-    /// Finds the chute with exactly this name, or else the one of this revision, which another program may have named;
-    /// `None` if there is neither.
+    /// Finds the chute with exactly this name, or else the one of this revision, which another
+    /// program may have named; `None` if there is neither.
     ///
     /// # Errors
     /// [`ApiError`] when the service refuses or does not respond.
@@ -299,7 +337,9 @@ impl ChutesApi {
             let items = answer.get("items").and_then(Value::as_array);
             let items = items.ok_or(call.missing_field("items"))?;
             for item in items {
-                let has = |field: &str, value: &str| item.get(field).and_then(Value::as_str) == Some(value);
+                let has = |field: &str, value: &str| {
+                    item.get(field).and_then(Value::as_str) == Some(value)
+                };
                 if has("name", name) {
                     return info(call.what, item).map(Some);
                 }

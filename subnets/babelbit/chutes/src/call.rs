@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use taonet_http::client::{builder, fault, join_path, read_capped, retry_after};
@@ -36,7 +38,9 @@ pub enum ApiError {
         variable: &'static str,
     },
     /// The API key contains a character that is invalid in a header.
-    #[error("{variable} is not a valid API key: it contains a character that is invalid in an HTTP header")]
+    #[error(
+        "{variable} is not a valid API key: it contains a character that is invalid in an HTTP header"
+    )]
     MalformedKey {
         /// Environment variable of the key.
         variable: &'static str,
@@ -152,7 +156,10 @@ impl Form {
         for (name, value) in &self.fields {
             fields.insert((*name).to_owned(), abbreviated(&Value::from(value.as_str())));
         }
-        fields.insert(self.field.to_owned(), json!({ "file": self.file, "bytes": self.content.len() }));
+        fields.insert(
+            self.field.to_owned(),
+            json!({ "file": self.file, "bytes": self.content.len() }),
+        );
         Value::Object(fields)
     }
 }
@@ -185,8 +192,8 @@ impl Call {
         ApiError::Field { what: self.what, field }
     }
 
-    /// Describes the request as JSON: `request`, `method`, `url`, `authorization`, `body`. The key and the content of
-    /// files are not part of it.
+    /// Describes the request as JSON: `request`, `method`, `url`, `authorization`, `body`. The key
+    /// and the content of files are not part of it.
     pub fn shown(&self) -> Value {
         let authorization = match self.scheme {
             Scheme::None => None,
@@ -225,7 +232,9 @@ fn abbreviated(value: &Value) -> Value {
     match value {
         Value::String(text) if text.len() > 2_000 => format!("({} bytes)", text.len()).into(),
         Value::Array(values) => values.iter().map(abbreviated).collect(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), abbreviated(value))).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), abbreviated(value))).collect()
+        }
         other => other.clone(),
     }
 }
@@ -268,7 +277,13 @@ impl Service {
     }
 
     /// Builds a request below the service's URL. Each of `segments` is one segment of the path.
-    pub(crate) fn call(&self, what: &'static str, method: Method, segments: &[&str], body: Body) -> Call {
+    pub(crate) fn call(
+        &self,
+        what: &'static str,
+        method: Method,
+        segments: &[&str],
+        body: Body,
+    ) -> Call {
         let mut url = join_path(&self.base, "");
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
@@ -281,22 +296,26 @@ impl Service {
         url.origin() == self.base.origin()
     }
 
-    /// Follows the redirects of a GET request; returns the request for the last URL. Only the service's own URLs get the
-    /// key.
+    /// Follows the redirects of a GET request; returns the request for the last URL. Only the
+    /// service's own URLs get the key.
     pub(crate) async fn redirected(&self, mut call: Call) -> Result<Call, ApiError> {
         let what = call.what;
         let mut redirects = 0;
         loop {
             let request = self.request(&call, Method::HEAD)?.timeout(self.timeout);
-            let response = request.send().await.map_err(|error| ApiError::refused(what, fault(error)))?;
+            let response =
+                request.send().await.map_err(|error| ApiError::refused(what, fault(error)))?;
             let status = response.status();
             if !status.is_redirection() {
                 return Ok(call);
             }
             let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok());
             let target = target.and_then(|target| call.url.join(target).ok());
-            let is_allowed = |target: &Url| target.scheme() == "https" || target.scheme() == call.url.scheme();
-            let Some(target) = target.filter(|target| redirects < MAX_REDIRECTS && is_allowed(target)) else {
+            let is_allowed =
+                |target: &Url| target.scheme() == "https" || target.scheme() == call.url.scheme();
+            let Some(target) =
+                target.filter(|target| redirects < MAX_REDIRECTS && is_allowed(target))
+            else {
                 return Err(ApiError::refused(what, Fault::Status { status, retry_after: None }));
             };
             if !self.is_own(&target) {
@@ -326,16 +345,21 @@ impl Service {
         self.key.is_some()
     }
 
-    /// Sends a request; returns the JSON of a response with a status of success, or null for an empty response.
+    /// Sends a request; returns the JSON of a response with a status of success, or null for an
+    /// empty response.
     pub(crate) async fn send(&self, call: &Call) -> Result<Value, ApiError> {
         let what = call.what;
         let mut request = self.request(call, call.method.clone())?.timeout(self.timeout);
         request = match &call.body {
             Body::None => request,
-            Body::Json(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_string()),
+            Body::Json(body) => {
+                request.header(CONTENT_TYPE, "application/json").body(body.to_string())
+            }
             Body::Lines(lines) => {
-                let lines = lines.iter().fold(String::new(), |text, line| text + &line.to_string() + "\n");
-                let timeout = self.timeout + Duration::from_secs(lines.len() as u64 / MIN_UPLOAD_RATE);
+                let lines =
+                    lines.iter().fold(String::new(), |text, line| text + &line.to_string() + "\n");
+                let timeout =
+                    self.timeout + Duration::from_secs(lines.len() as u64 / MIN_UPLOAD_RATE);
                 request.timeout(timeout).header(CONTENT_TYPE, "application/x-ndjson").body(lines)
             }
             Body::File(path, size) => {
@@ -346,20 +370,34 @@ impl Service {
                 request.timeout(timeout).header(CONTENT_LENGTH, *size).body(body)
             }
             Body::Form(form) => {
-                let file = FormFile { field: form.field, name: form.file, content_type: form.content_type };
-                let encoded = MultipartForm::new(form.fields.iter().map(|(name, value)| (*name, &**value)), file);
-                request.header(CONTENT_TYPE, encoded.content_type()).body(encoded.body(&form.content))
+                let file = FormFile {
+                    field: form.field,
+                    name: form.file,
+                    content_type: form.content_type,
+                };
+                let encoded = MultipartForm::new(
+                    form.fields.iter().map(|(name, value)| (*name, &**value)),
+                    file,
+                );
+                request
+                    .header(CONTENT_TYPE, encoded.content_type())
+                    .body(encoded.body(&form.content))
             }
         };
         // After the content type of the body, which a header of the call replaces.
         request = request.headers(call.headers.clone());
         tracing::debug!(method = %call.method, url = %call.url, "{what}");
-        let response = request.send().await.map_err(|error| ApiError::refused(what, fault(error)))?;
+        let response =
+            request.send().await.map_err(|error| ApiError::refused(what, fault(error)))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
         let answer = read_capped(response, MAX_ANSWER).await;
         if !status.is_success() {
             let answer = self.excerpt(&answer.unwrap_or_default());
-            return Err(ApiError::Refused { what, fault: Fault::Status { status, retry_after }, answer });
+            return Err(ApiError::Refused {
+                what,
+                fault: Fault::Status { status, retry_after },
+                answer,
+            });
         }
         let answer = answer.map_err(|fault| ApiError::refused(what, fault))?;
         if answer.is_empty() {
@@ -372,9 +410,9 @@ impl Service {
         })
     }
 
-    /// Sends a request without a body, and calls `line` with each line of the response, without the field name of an event
-    /// stream, until the response ends or `line` breaks. The response has no total time limit; `idle` limits
-    /// the wait for each part of it.
+    /// Sends a request without a body, and calls `line` with each line of the response, without the
+    /// field name of an event stream, until the response ends or `line` breaks. The response has no
+    /// total time limit; `idle` limits the wait for each part of it.
     pub(crate) async fn lines(
         &self,
         call: &Call,
@@ -382,14 +420,21 @@ impl Service {
         mut line: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<(), ApiError> {
         let what = call.what;
-        let sent = tokio::time::timeout(self.timeout, self.request(call, call.method.clone())?.send()).await;
+        let sent =
+            tokio::time::timeout(self.timeout, self.request(call, call.method.clone())?.send())
+                .await;
         let sent = sent.map_err(|_| ApiError::refused(what, Fault::Timeout))?;
         let mut response = sent.map_err(|error| ApiError::refused(what, fault(error)))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
         if !status.is_success() {
-            let answer = tokio::time::timeout(self.timeout, read_capped(response, MAX_ANSWER)).await;
+            let answer =
+                tokio::time::timeout(self.timeout, read_capped(response, MAX_ANSWER)).await;
             let answer = self.excerpt(&answer.ok().and_then(Result::ok).unwrap_or_default());
-            return Err(ApiError::Refused { what, fault: Fault::Status { status, retry_after }, answer });
+            return Err(ApiError::Refused {
+                what,
+                fault: Fault::Status { status, retry_after },
+                answer,
+            });
         }
         let mut show = |event: ServerEvent<'_>| {
             let text = String::from_utf8_lossy(event.data);
@@ -408,7 +453,9 @@ impl Service {
             match parsed {
                 Ok(()) if chunk.is_some() => {}
                 Ok(()) | Err(LogEnd::Break) => return Ok(()),
-                Err(LogEnd::TooLong) => return Err(ApiError::refused(what, Fault::TooLarge(LONGEST_EVENT))),
+                Err(LogEnd::TooLong) => {
+                    return Err(ApiError::refused(what, Fault::TooLarge(LONGEST_EVENT)));
+                }
             }
         }
     }
@@ -428,7 +475,9 @@ impl Service {
     /// Returns the start of a response body, without the key.
     fn excerpt(&self, body: &[u8]) -> String {
         let mut text = String::from_utf8_lossy(body).into_owned();
-        if let Some(key) = self.key.as_ref().map(Secret::expose).filter(|key| !key.trim().is_empty()) {
+        if let Some(key) =
+            self.key.as_ref().map(Secret::expose).filter(|key| !key.trim().is_empty())
+        {
             text = text.replace(key.trim(), "(API key)");
         }
         text.chars().filter(|c| !c.is_control()).take(KEPT).collect()

@@ -18,8 +18,8 @@ use super::{ApiError, ChutesSettings};
 
 /// Maximum size of a response in bytes, apart from the request in it.
 const MAX_ANSWER: usize = 64 << 10;
-/// Maximum size of the request in a response, relative to the request: chutes return the context twice, and Python's
-/// escapes of characters beyond ASCII have up to three times their bytes.
+/// Maximum size of the request in a response, relative to the request: chutes return the context
+/// twice, and Python's escapes of characters beyond ASCII have up to three times their bytes.
 const RETURNED: usize = 6;
 /// Maximum number of characters of a chute's error.
 const KEPT: usize = 300;
@@ -106,7 +106,8 @@ impl ChuteClient {
     /// Creates a client of the chute with this slug.
     ///
     /// # Errors
-    /// [`ChuteError`] when the slug or the template of the address is malformed, or TLS initialisation fails.
+    /// [`ChuteError`] when the slug or the template of the address is malformed, or TLS
+    /// initialisation fails.
     pub fn of_slug(settings: &ChutesSettings, slug: &str) -> Result<Self, ChuteError> {
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if slug.is_empty() || slug.len() > MAX_SLUG || !slug.chars().all(is_plain) {
@@ -144,16 +145,23 @@ impl ChuteClient {
     /// # Errors
     /// [`ChuteError`] when the chute refuses or does not respond.
     pub async fn health(&self) -> Result<Health, ChuteError> {
-        let answer = self.post(join_path(&self.base, "health"), "{}".to_owned(), self.timeout).await?;
+        let answer =
+            self.post(join_path(&self.base, "health"), "{}".to_owned(), self.timeout).await?;
         Health::deserialize(answer).map_err(|error| ChuteError::Fault(Fault::Payload(error)))
     }
 
-    /// Requests a prediction. The timeout of each attempt is the shorter of `step` and the configured timeout.
+    /// Requests a prediction. The timeout of each attempt is the shorter of `step` and the
+    /// configured timeout.
     ///
     /// # Errors
     /// [`ChuteError`] of the last attempt.
-    pub async fn predict(&self, request: &PredictedUtterance, step: Duration) -> Result<String, ChuteError> {
-        let body = serde_json::to_string(request).map_err(|error| ChuteError::Fault(Fault::Payload(error)))?;
+    pub async fn predict(
+        &self,
+        request: &PredictedUtterance,
+        step: Duration,
+    ) -> Result<String, ChuteError> {
+        let body = serde_json::to_string(request)
+            .map_err(|error| ChuteError::Fault(Fault::Payload(error)))?;
         let each = self.timeout.min(step);
         let limit = each.saturating_mul(self.retries.saturating_add(1)).saturating_add(SLACK);
         timeout(limit, self.attempts(&body, each)).await.unwrap_or(Err(ChuteError::Late(limit)))
@@ -162,7 +170,11 @@ impl ChuteClient {
     async fn attempts(&self, body: &str, each: Duration) -> Result<String, ChuteError> {
         let mut attempt = 0;
         loop {
-            match self.post(self.predict.clone(), body.to_owned(), each).await.and_then(|answer| prediction(&answer)) {
+            match self
+                .post(self.predict.clone(), body.to_owned(), each)
+                .await
+                .and_then(|answer| prediction(&answer))
+            {
                 Err(error) if attempt < self.retries && error.is_retryable() => {
                     (self.sleeper)(BACKOFF.jittered(attempt, rand::random())).await;
                     attempt += 1;
@@ -174,9 +186,11 @@ impl ChuteClient {
 
     async fn post(&self, url: Url, body: String, within: Duration) -> Result<Value, ChuteError> {
         let limit = MAX_ANSWER.saturating_add(body.len().saturating_mul(RETURNED));
-        let mut request = self.http.post(url).timeout(within).header(CONTENT_TYPE, "application/json").body(body);
+        let mut request =
+            self.http.post(url).timeout(within).header(CONTENT_TYPE, "application/json").body(body);
         if let Some(key) = &self.key {
-            let key = bearer(key.expose()).ok_or(ApiError::MalformedKey { variable: "CHUTES_API_KEY" })?;
+            let key = bearer(key.expose())
+                .ok_or(ApiError::MalformedKey { variable: "CHUTES_API_KEY" })?;
             request = request.header(AUTHORIZATION, key);
         }
         let response = request.send().await.map_err(|error| ChuteError::Fault(fault(error)))?;
@@ -190,13 +204,18 @@ impl ChuteClient {
     }
 }
 
-/// Reads the prediction from a chute's response, which has it in `utterance`; the response of an axon has it at the top
-/// level.
+/// Reads the prediction from a chute's response, which has it in `utterance`; the response of an
+/// axon has it at the top level.
 fn prediction(answer: &Value) -> Result<String, ChuteError> {
     if answer.get("success").and_then(Value::as_bool) == Some(false) {
         let error = answer.get("error").and_then(Value::as_str).unwrap_or("no reason");
-        return Err(ChuteError::Reported(error.chars().filter(|c| !c.is_control()).take(KEPT).collect()));
+        return Err(ChuteError::Reported(
+            error.chars().filter(|c| !c.is_control()).take(KEPT).collect(),
+        ));
     }
-    let text = answer.pointer("/utterance/prediction").or_else(|| answer.get("prediction")).and_then(Value::as_str);
+    let text = answer
+        .pointer("/utterance/prediction")
+        .or_else(|| answer.get("prediction"))
+        .and_then(Value::as_str);
     text.map(str::to_owned).ok_or(ChuteError::NoPrediction)
 }

@@ -7,7 +7,8 @@ use taonet_primitives::Hotkey;
 /// Maximum length of a commitment in bytes.
 const MAX_LENGTH: usize = 2_048;
 
-/// What a miner commits to: a model, and the chute that serves it. Field order is the order on the chain.
+/// What a miner commits to: a model, and the chute that serves it. Field order is the order on the
+/// chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commitment {
     /// Name of the model's repository on the hub.
@@ -32,7 +33,9 @@ pub struct Commitment {
 #[non_exhaustive]
 pub enum CommitmentError {
     /// The text is not a JSON object with the fields of a commitment.
-    #[error("the commitment is not a JSON object with model, revision, chute_id, slug and hotkey: {0}")]
+    #[error(
+        "the commitment is not a JSON object with model, revision, chute_id, slug and hotkey: {0}"
+    )]
     Json(#[from] serde_json::Error),
     /// The text is too long.
     #[error("the commitment has {0} bytes, expected at most {MAX_LENGTH}")]
@@ -53,7 +56,8 @@ impl Commitment {
         }
         // An array of the fields in order would pass for a commitment, too.
         let fields: Map<String, Value> = serde_json::from_str(text)?;
-        let Self { model, revision, chute_id, slug, hotkey } = Self::deserialize(Value::Object(fields))?;
+        let Self { model, revision, chute_id, slug, hotkey } =
+            Self::deserialize(Value::Object(fields))?;
         let known = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         match hotkey {
             Some(other) if other != *miner => Err(CommitmentError::OtherHotkey(other)),

@@ -1,8 +1,9 @@
 //! Downloads of language models from the Hugging Face hub.
 //!
-//! A model is downloaded to `DIRECTORY/OWNER+NAME/COMMIT/`, so that a new revision never mixes with an old one. The file
-//! `DIRECTORY/OWNER+NAME/complete/REVISION` names the commit whose files are complete. With it, a model can be used
-//! again while the hub does not respond, and a model of a fixed commit needs no request at all.
+//! A model is downloaded to `DIRECTORY/OWNER+NAME/COMMIT/`, so that a new revision never mixes with
+//! an old one. The file `DIRECTORY/OWNER+NAME/complete/REVISION` names the commit whose files are
+//! complete. With it, a model can be used again while the hub does not respond, and a model of a
+//! fixed commit needs no request at all.
 
 use std::fmt;
 use std::io;
@@ -18,10 +19,15 @@ use taonet_service::{Access, atomic_write, lock_file};
 use super::call::{Body, Service};
 use super::{ApiError, Call, HubApi};
 
-/// Files of a model besides its weights; the last two have the chat template. Each is downloaded if the repository
-/// has it.
-const DESCRIPTIONS: [&str; 5] =
-    ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+/// Files of a model besides its weights; the last two have the chat template. Each is downloaded if
+/// the repository has it.
+const DESCRIPTIONS: [&str; 5] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+];
 /// Weights in one file.
 const WEIGHTS: &str = "model.safetensors";
 /// Index of weights in several files.
@@ -37,8 +43,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Maximum length of a part of a model's name.
 const MAX_NAME: usize = 96;
 
-/// A language model on the hub. As text: `NAME` or `OWNER/NAME`, or `OWNER/NAME/FILE.gguf`; each may end with
-/// `@REVISION`.
+/// A language model on the hub. As text: `NAME` or `OWNER/NAME`, or `OWNER/NAME/FILE.gguf`; each
+/// may end with `@REVISION`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubModel {
     /// Name of the repository.
@@ -55,9 +61,15 @@ impl FromStr for HubModel {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const EXPECTED: &str = "OWNER/NAME or OWNER/NAME/FILE.gguf of letters, digits, hyphens, underscores and dots, \
             optionally with @REVISION";
-        let (name, revision) = text.split_once('@').map_or((text, None), |(name, revision)| (name, Some(revision)));
+        let (name, revision) =
+            text.split_once('@').map_or((text, None), |(name, revision)| (name, Some(revision)));
         let parts: Vec<&str> = name.split('/').collect();
-        if !parts.iter().copied().chain(revision.into_iter().flat_map(|text| text.split('/'))).all(is_plain) {
+        if !parts
+            .iter()
+            .copied()
+            .chain(revision.into_iter().flat_map(|text| text.split('/')))
+            .all(is_plain)
+        {
             return Err(EXPECTED);
         }
         let (repository, file) = match parts.as_slice() {
@@ -130,13 +142,19 @@ pub enum HubDownloadError {
     #[error(transparent)]
     Api(#[from] ApiError),
     /// The hub has no such model or revision, or it is private.
-    #[error("the hub has no public model {0}\nhint: check its name and revision; a private model needs HF_TOKEN")]
+    #[error(
+        "the hub has no public model {0}\nhint: check its name and revision; a private model needs HF_TOKEN"
+    )]
     Unknown(HubModel),
     /// Access to the model must be granted first.
-    #[error("access to {0} is gated\nhint: request access on its page on the hub, then set HF_TOKEN")]
+    #[error(
+        "access to {0} is gated\nhint: request access on its page on the hub, then set HF_TOKEN"
+    )]
     Gated(HubModel),
     /// The repository lacks a file.
-    #[error("{model} has no {file}\nhint: choose a model in safetensors, or name a GGUF file: OWNER/NAME/FILE.gguf")]
+    #[error(
+        "{model} has no {file}\nhint: choose a model in safetensors, or name a GGUF file: OWNER/NAME/FILE.gguf"
+    )]
     Missing {
         /// The model.
         model: HubModel,
@@ -144,7 +162,9 @@ pub enum HubDownloadError {
         file: String,
     },
     /// A downloaded file does not match the hub's list of files, and was deleted.
-    #[error("{file} of {model} differs from the hub's list of files\nhint: the download was deleted; try again")]
+    #[error(
+        "{file} of {model} differs from the hub's list of files\nhint: the download was deleted; try again"
+    )]
     Wrong {
         /// The model.
         model: HubModel,
@@ -217,20 +237,26 @@ impl Listing {
     }
 
     fn find_needed(&self, model: &HubModel, name: &str) -> Result<&Sibling, HubDownloadError> {
-        self.find(name).ok_or_else(|| HubDownloadError::Missing { model: model.clone(), file: name.to_owned() })
+        self.find(name).ok_or_else(|| HubDownloadError::Missing {
+            model: model.clone(),
+            file: name.to_owned(),
+        })
     }
 
-    /// Selects the files of a model: the GGUF file, or configuration, tokenizer and weights in safetensors.
+    /// Selects the files of a model: the GGUF file, or configuration, tokenizer and weights in
+    /// safetensors.
     fn files(&self, model: &HubModel) -> Result<Vec<&Sibling>, HubDownloadError> {
         if let Some(file) = &model.file {
             // A tokenizer beside the file has precedence over the one in it.
-            let folder = file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
+            let folder =
+                file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
             let tokenizer = self.find(&format!("{folder}tokenizer.json"));
             return Ok(std::iter::once(self.find_needed(model, file)?).chain(tokenizer).collect());
         }
         self.find_needed(model, "config.json")?;
         self.find_needed(model, "tokenizer.json")?;
-        let mut files: Vec<&Sibling> = DESCRIPTIONS.iter().filter_map(|name| self.find(name)).collect();
+        let mut files: Vec<&Sibling> =
+            DESCRIPTIONS.iter().filter_map(|name| self.find(name)).collect();
         if let Some(weights) = self.find(WEIGHTS) {
             files.push(weights);
             return Ok(files);
@@ -247,14 +273,16 @@ impl Listing {
 }
 
 impl HubApi {
-    /// Downloads a language model below a directory, unless it is there: configuration, tokenizer and safetensors, or one
-    /// GGUF file. Interrupted downloads resume. Returns the path of the model's directory or GGUF file.
+    /// Downloads a language model below a directory, unless it is there: configuration, tokenizer
+    /// and safetensors, or one GGUF file. Interrupted downloads resume. Returns the path of the
+    /// model's directory or GGUF file.
     ///
-    /// A branch is looked up each time; if the hub does not respond, its last complete commit is used.
+    /// A branch is looked up each time; if the hub does not respond, its last complete commit is
+    /// used.
     ///
     /// # Errors
-    /// [`HubDownloadError`] when the hub refuses or does not respond, the model has another format, or a file cannot be
-    /// written.
+    /// [`HubDownloadError`] when the hub refuses or does not respond, the model has another format,
+    /// or a file cannot be written.
     pub async fn download(
         &self,
         model: &HubModel,
@@ -301,12 +329,15 @@ impl HubApi {
         let call = self.service().redirected(self.with_key(call)).await?;
         let answer = self.send(&call).await.map_err(|error| match error.status() {
             // The hub does not tell whether a private model exists.
-            Some(StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED) => HubDownloadError::Unknown(model.clone()),
+            Some(StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED) => {
+                HubDownloadError::Unknown(model.clone())
+            }
             Some(StatusCode::FORBIDDEN) => HubDownloadError::Gated(model.clone()),
             _ => error.into(),
         })?;
         let listing = Listing::deserialize(&answer).map_err(|_| call.missing_field("siblings"))?;
-        let is_commit = listing.sha.len() == 40 && listing.sha.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_commit =
+            listing.sha.len() == 40 && listing.sha.bytes().all(|byte| byte.is_ascii_hexdigit());
         if is_commit { Ok(listing) } else { Err(call.missing_field("sha").into()) }
     }
 
@@ -336,21 +367,30 @@ impl HubApi {
             let mut segments: Vec<&str> = model.repository.split('/').collect();
             segments.extend(["resolve", commit]);
             segments.extend(name.split('/'));
-            let call = self.service().call("download the model", Method::GET, &segments, Body::None);
+            let call =
+                self.service().call("download the model", Method::GET, &segments, Body::None);
             let remote = Remote { service: self.service(), call: self.with_key(call) };
             let download = Download { file: &part, limit: *size, attempts: ATTEMPTS, pause: PAUSE };
             let shown = |done, _| progress(HubProgress { file: name, done, total: *size });
             download.run(&remote, shown).await.map_err(|error| match error {
                 DownloadError::Origin(error) => match error.status() {
-                    Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => HubDownloadError::Gated(model.clone()),
+                    Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                        HubDownloadError::Gated(model.clone())
+                    }
                     _ => error.into(),
                 },
-                DownloadError::File(source) => HubDownloadError::File { path: part.clone(), source },
-                DownloadError::TooLarge => HubDownloadError::Wrong { model: model.clone(), file: name.clone() },
+                DownloadError::File(source) => {
+                    HubDownloadError::File { path: part.clone(), source }
+                }
+                DownloadError::TooLarge => {
+                    HubDownloadError::Wrong { model: model.clone(), file: name.clone() }
+                }
             })?;
         }
         let hash = sha256(&part).await.map_err(HubDownloadError::file(&part))?.map(hex::encode);
-        let is_listed = lfs.as_ref().is_none_or(|lfs| hash.is_some_and(|hash| lfs.sha256.eq_ignore_ascii_case(&hash)));
+        let is_listed = lfs
+            .as_ref()
+            .is_none_or(|lfs| hash.is_some_and(|hash| lfs.sha256.eq_ignore_ascii_case(&hash)));
         if !is_listed || length(&part) != Some(*size) {
             std::fs::remove_file(&part).map_err(HubDownloadError::file(&part))?;
             return Err(HubDownloadError::Wrong { model: model.clone(), file: name.clone() });
@@ -390,7 +430,9 @@ impl Origin for Remote<'_> {
         // The address in the storage expires.
         let call = self.service.redirected(self.call.clone()).await?;
         let request = self.service.request(&call, Method::GET)?;
-        let part = open_with(request, from, STALLED).await.map_err(|fault| ApiError::refused(what, fault))?;
+        let part = open_with(request, from, STALLED)
+            .await
+            .map_err(|fault| ApiError::refused(what, fault))?;
         Ok(part.map_err(move |fault| ApiError::refused(what, fault)))
     }
 

@@ -69,7 +69,8 @@ pub struct HubApi {
 }
 
 impl HubApi {
-    /// Creates a client. Requests that need an API key fail with [`ApiError::NoKey`] if there is none.
+    /// Creates a client. Requests that need an API key fail with [`ApiError::NoKey`] if there is
+    /// none.
     ///
     /// # Errors
     /// [`ApiError::Client`] when TLS initialisation fails.
@@ -83,7 +84,15 @@ impl HubApi {
     /// [`ApiError::Client`] when TLS initialisation fails.
     pub fn with_timeout(settings: &ChutesSettings, timeout: Duration) -> Result<Self, ApiError> {
         let key = settings.hub_key.clone();
-        Ok(Self { service: Service::new(&settings.hub_url, key, "HUGGINGFACE_API_KEY", Scheme::Bearer, timeout)? })
+        Ok(Self {
+            service: Service::new(
+                &settings.hub_url,
+                key,
+                "HUGGINGFACE_API_KEY",
+                Scheme::Bearer,
+                timeout,
+            )?,
+        })
     }
 
     pub(crate) const fn service(&self) -> &Service {
@@ -91,9 +100,19 @@ impl HubApi {
     }
 
     /// Builds a request below a repository, whose name may have a slash.
-    fn of_repository(&self, what: &'static str, method: Method, repository: &str, rest: &[&str], body: Body) -> Call {
-        let segments: Vec<&str> =
-            ["api", "models"].into_iter().chain(repository.split('/')).chain(rest.iter().copied()).collect();
+    fn of_repository(
+        &self,
+        what: &'static str,
+        method: Method,
+        repository: &str,
+        rest: &[&str],
+        body: Body,
+    ) -> Call {
+        let segments: Vec<&str> = ["api", "models"]
+            .into_iter()
+            .chain(repository.split('/'))
+            .chain(rest.iter().copied())
+            .collect();
         self.service.call(what, method, &segments, body)
     }
 
@@ -104,15 +123,25 @@ impl HubApi {
         if let Some(fields) = body.as_object_mut().filter(|_| !organization.is_empty()) {
             fields.insert("organization".to_owned(), organization.into());
         }
-        self.service.call("create the repository", Method::POST, &["api", "repos", "create"], Body::Json(body))
+        self.service.call(
+            "create the repository",
+            Method::POST,
+            &["api", "repos", "create"],
+            Body::Json(body),
+        )
     }
 
     /// Builds the request for the hub's decision on how to store each file.
     pub fn preupload(&self, repository: &str, model: &LocalModel) -> Call {
-        let file =
-            |file: &LocalFile| json!({ "path": file.name, "size": file.size, "sample": STANDARD.encode(&file.sample) });
+        let file = |file: &LocalFile| json!({ "path": file.name, "size": file.size, "sample": STANDARD.encode(&file.sample) });
         let body = json!({ "files": model.files.iter().map(file).collect::<Vec<_>>() });
-        self.of_repository("prepare the upload", Method::POST, repository, &["preupload", BRANCH], Body::Json(body))
+        self.of_repository(
+            "prepare the upload",
+            Method::POST,
+            repository,
+            &["preupload", BRANCH],
+            Body::Json(body),
+        )
     }
 
     /// Builds the request for the addresses to which the large files are uploaded.
@@ -126,7 +155,8 @@ impl HubApi {
         let git = format!("{name}.git");
         let mut segments = vec![organization, &git, "info", "lfs", "objects", "batch"];
         segments.retain(|segment| !segment.is_empty());
-        let call = self.service.call("upload large files", Method::POST, &segments, Body::Json(body));
+        let call =
+            self.service.call("upload large files", Method::POST, &segments, Body::Json(body));
         call.header("accept", LFS).header("content-type", LFS)
     }
 
@@ -134,9 +164,15 @@ impl HubApi {
     ///
     /// # Errors
     /// [`ApiError::File`] when a file is unreadable.
-    pub fn commit(&self, repository: &str, model: &LocalModel, plan: &UploadPlan) -> Result<Call, ApiError> {
-        let mut lines =
-            vec![json!({ "key": "header", "value": { "summary": "Upload of bb push", "description": "" } })];
+    pub fn commit(
+        &self,
+        repository: &str,
+        model: &LocalModel,
+        plan: &UploadPlan,
+    ) -> Result<Call, ApiError> {
+        let mut lines = vec![
+            json!({ "key": "header", "value": { "summary": "Upload of bb push", "description": "" } }),
+        ];
         for file in model.files.iter().filter(|file| !plan.ignored.contains(&file.name)) {
             lines.push(if plan.large.contains(&file.name) {
                 json!({ "key": "lfsFile", "value": {
@@ -148,13 +184,26 @@ impl HubApi {
                     "path": file.name, "encoding": "base64", "content": STANDARD.encode(content) } })
             });
         }
-        Ok(self.of_repository("commit the files", Method::POST, repository, &["commit", BRANCH], Body::Lines(lines)))
+        Ok(self.of_repository(
+            "commit the files",
+            Method::POST,
+            repository,
+            &["commit", BRANCH],
+            Body::Lines(lines),
+        ))
     }
 
     /// Request for a model, or for one revision of it.
     pub fn model(&self, repository: &str, revision: Option<&str>) -> Call {
-        let segments: Vec<&str> = revision.into_iter().flat_map(|revision| ["revision", revision]).collect();
-        self.of_repository("read the model's revision", Method::GET, repository, &segments, Body::None)
+        let segments: Vec<&str> =
+            revision.into_iter().flat_map(|revision| ["revision", revision]).collect();
+        self.of_repository(
+            "read the model's revision",
+            Method::GET,
+            repository,
+            &segments,
+            Body::None,
+        )
     }
 
     /// Request for a model without an API key.
@@ -178,8 +227,8 @@ impl HubApi {
         ModelInfo::deserialize(answer).map_err(|_| call.missing_field("sha"))
     }
 
-    /// Uploads a model to a repository, which it creates if necessary; returns the revision. Calls `progress` with the
-    /// name of each large file before its upload.
+    /// Uploads a model to a repository, which it creates if necessary; returns the revision. Calls
+    /// `progress` with the name of each large file before its upload.
     ///
     /// # Errors
     /// [`ApiError`] when a file is unreadable, or the hub refuses or does not respond.
@@ -215,9 +264,16 @@ impl HubApi {
     }
 
     /// Returns the upload of a large file; `None` if the hub already has its content.
-    fn transfer(&self, call: &Call, answer: &Value, file: &LocalFile) -> Result<Option<LargeUpload>, ApiError> {
-        let objects = answer.get("objects").and_then(Value::as_array).ok_or(call.missing_field("objects"))?;
-        let is_its = |object: &&Value| object.get("oid").and_then(Value::as_str) == Some(&file.sha256);
+    fn transfer(
+        &self,
+        call: &Call,
+        answer: &Value,
+        file: &LocalFile,
+    ) -> Result<Option<LargeUpload>, ApiError> {
+        let objects =
+            answer.get("objects").and_then(Value::as_array).ok_or(call.missing_field("objects"))?;
+        let is_its =
+            |object: &&Value| object.get("oid").and_then(Value::as_str) == Some(&file.sha256);
         let object = objects.iter().find(is_its).ok_or(call.missing_field("objects.oid"))?;
         if let Some(error) = object.get("error") {
             tracing::debug!(%error, file = file.name, "large file refused");
@@ -225,9 +281,17 @@ impl HubApi {
         }
         let Some(upload) = object.pointer("/actions/upload") else { return Ok(None) };
         let to = |action: &Value, method: Method, body: Body, field| -> Result<Call, ApiError> {
-            let url = action.get("href").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
+            let url =
+                action.get("href").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
             let url = url.ok_or(call.missing_field(field))?;
-            let mut call = Call { what: call.what, method, url, scheme: Scheme::None, headers: HeaderMap::new(), body };
+            let mut call = Call {
+                what: call.what,
+                method,
+                url,
+                scheme: Scheme::None,
+                headers: HeaderMap::new(),
+                body,
+            };
             let headers = action.get("header").and_then(Value::as_object);
             for (name, value) in headers.into_iter().flatten() {
                 if let (Ok(name), Some(Ok(mut value))) = (
@@ -244,7 +308,9 @@ impl HubApi {
         let upload = to(upload, Method::PUT, body, "objects.actions.upload.href")?;
         let verify = object.pointer("/actions/verify");
         let body = Body::Json(json!({ "oid": file.sha256, "size": file.size }));
-        let verify = verify.map(|verify| to(verify, Method::POST, body, "objects.actions.verify.href")).transpose()?;
+        let verify = verify
+            .map(|verify| to(verify, Method::POST, body, "objects.actions.verify.href"))
+            .transpose()?;
         // The hub's own address needs the key; the storage's must not see it.
         let verify = verify.map(|call| {
             let scheme = if self.service.is_own(&call.url) { Scheme::Bearer } else { Scheme::None };

@@ -51,7 +51,9 @@ pub enum ScriptError {
     #[error("{} has none of setup.py, load.py and predict.py", .0.display())]
     NoSection(PathBuf),
     /// The script is longer than the Chutes API accepts.
-    #[error("the script has {0} bytes, expected at most {MAX_SCRIPT}\nhint: move code into the image")]
+    #[error(
+        "the script has {0} bytes, expected at most {MAX_SCRIPT}\nhint: move code into the image"
+    )]
     TooLong(usize),
 }
 
@@ -73,10 +75,13 @@ pub struct Script<'a> {
 }
 
 impl Script<'_> {
-    /// Reads a file of the template directory, without its byte order mark; `None` if there is none. Python accepts the
-    /// mark at the beginning of a script only, and the file becomes a part of one.
+    /// Reads a file of the template directory, without its byte order mark; `None` if there is
+    /// none. Python accepts the mark at the beginning of a script only, and the file becomes a part
+    /// of one.
     fn own(&self, file: &str) -> Result<Option<String>, ScriptError> {
-        let Some(path) = self.template.map(|directory| directory.join(file)) else { return Ok(None) };
+        let Some(path) = self.template.map(|directory| directory.join(file)) else {
+            return Ok(None);
+        };
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some(without_bom(&text).to_owned())),
             Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -84,12 +89,12 @@ impl Script<'_> {
         }
     }
 
-    /// Returns the Dockerfile of the script's image: the one in the template directory, or that of the built-in
-    /// `setup.py`.
+    /// Returns the Dockerfile of the script's image: the one in the template directory, or that of
+    /// the built-in `setup.py`.
     ///
     /// # Errors
-    /// [`ScriptError::NoDockerfile`] when the directory has a `setup.py` but no Dockerfile, [`ScriptError::File`] when
-    /// one of them is unreadable.
+    /// [`ScriptError::NoDockerfile`] when the directory has a `setup.py` but no Dockerfile,
+    /// [`ScriptError::File`] when one of them is unreadable.
     pub fn dockerfile(&self) -> Result<String, ScriptError> {
         let (file, built_in) = DOCKERFILE;
         if let Some(own) = self.own(file)? {
@@ -97,7 +102,9 @@ impl Script<'_> {
         }
         let [(_, setup, _), ..] = SECTIONS;
         match self.template {
-            Some(directory) if self.own(setup)?.is_some() => Err(ScriptError::NoDockerfile(directory.join(setup))),
+            Some(directory) if self.own(setup)?.is_some() => {
+                Err(ScriptError::NoDockerfile(directory.join(setup)))
+            }
             _ => Ok(built_in.trim_end().to_owned()),
         }
     }
@@ -128,20 +135,24 @@ impl Script<'_> {
             // A text in JSON is a text in Python, too.
             script = script.replacen(mark, &Value::from(value).to_string(), 1);
         }
-        script = script.replacen("@GPUS@", &GPUS.to_string(), 1).replacen("@VRAM@", &MIN_VRAM_GB.to_string(), 1);
+        script = script.replacen("@GPUS@", &GPUS.to_string(), 1).replacen(
+            "@VRAM@",
+            &MIN_VRAM_GB.to_string(),
+            1,
+        );
         if script.len() > MAX_SCRIPT { Err(ScriptError::TooLong(script.len())) } else { Ok(script) }
     }
 }
 
-/// Returns the name of the chute for a revision of a hub account's model. It contains `Babelbit`, as validators of the
-/// reference require.
+/// Returns the name of the chute for a revision of a hub account's model. It contains `Babelbit`,
+/// as validators of the reference require.
 pub fn chute_name(hub_username: &str, revision: &str) -> String {
     let short: String = revision.chars().take(SHORT).collect();
     format!("{hub_username}-Babelbit-{short}")
 }
 
-/// Returns the slug that Chutes is expected to assign to a chute: the account and the name in lowercase, with hyphens
-/// for other characters.
+/// Returns the slug that Chutes is expected to assign to a chute: the account and the name in
+/// lowercase, with hyphens for other characters.
 pub fn guessed_slug(chutes_username: &str, name: &str) -> String {
     let text = format!("{chutes_username}-{name}").to_lowercase();
     let parts = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());

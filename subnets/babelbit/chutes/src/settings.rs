@@ -30,7 +30,10 @@ pub struct ChutesSettings {
 
 impl Default for ChutesSettings {
     /// Returns the defaults of the reference.
-    #[expect(clippy::expect_used, reason = "constants, covered by every test that builds the settings")]
+    #[expect(
+        clippy::expect_used,
+        reason = "constants, covered by every test that builds the settings"
+    )]
     fn default() -> Self {
         Self {
             api_url: Url::parse("https://api.chutes.ai").expect("a valid URL"),

@@ -39,7 +39,8 @@ fn ok(body: &Value) -> ResponseTemplate {
 async fn chutes_api_requests_have_documented_form() {
     let (server, settings) = server().await;
     let api = ChutesApi::new(&settings).unwrap();
-    let chute = NewChute { name: "n", image: "babelbit:1", code: "x", revision: REVISION, model: "al/m" };
+    let chute =
+        NewChute { name: "n", image: "babelbit:1", code: "x", revision: REVISION, model: "al/m" };
     let table = [
         (api.image("babelbit:1"), "GET", "/images/babelbit:1", Value::Null),
         (api.build_log("i", None), "GET", "/images/i/logs", Value::Null),
@@ -72,21 +73,26 @@ async fn chutes_api_requests_have_documented_form() {
             assert_eq!(sent.body_json::<Value>().unwrap(), body);
         }
         let shown = format!("{call:?} {}", call.shown());
-        assert!(!shown.contains("secret") && !format!("{settings:?} {api:?}").contains("secret"), "{shown}");
+        assert!(
+            !shown.contains("secret") && !format!("{settings:?} {api:?}").contains("secret"),
+            "{shown}"
+        );
     }
     let sent: Value = server.received_requests().await.unwrap().pop().unwrap().body_json().unwrap();
     for field in ["name", "image", "public", "code", "filename", "ref_str", "node_selector"] {
         assert!(sent.get(field).is_some(), "the API requires {field}");
     }
-    assert_eq!((&sent["revision"], &sent["cords"][1]["public_api_path"]), (&json!(REVISION), &json!("/predict")));
+    assert_eq!(
+        (&sent["revision"], &sent["cords"][1]["public_api_path"]),
+        (&json!(REVISION), &json!("/predict"))
+    );
 }
 
 /// Columns: name · revision · ID of the found chute
 #[tokio::test]
 async fn a_chute_is_found_by_its_exact_name_or_by_its_revision() {
     let (server, settings) = server().await;
-    let other =
-        |n: usize| json!({ "chute_id": format!("other-{n}"), "name": format!("x-Babelbit-{n}"), "revision": null });
+    let other = |n: usize| json!({ "chute_id": format!("other-{n}"), "name": format!("x-Babelbit-{n}"), "revision": null });
     let first: Vec<Value> = (0..100).map(other).collect();
     let items = json!({ "items": [
         { "chute_id": "1", "name": "al-Babelbit-01x", "slug": "a", "revision": "r1" },
@@ -114,10 +120,15 @@ async fn a_chute_is_found_by_its_exact_name_or_by_its_revision() {
 #[tokio::test]
 async fn image_build_request_is_a_multipart_form() {
     let (server, settings) = server().await;
-    Mock::given(method("POST")).and(path("/images/")).respond_with(ok(&json!({}))).mount(&server).await;
+    Mock::given(method("POST"))
+        .and(path("/images/"))
+        .respond_with(ok(&json!({})))
+        .mount(&server)
+        .await;
     let api = ChutesApi::new(&settings).unwrap();
     let dockerfile = "FROM parachutes/python:3.12\nRUN pip install x";
-    let call = api.build(&NewImage { username: "alice", name: "babelbit", tag: "0123", dockerfile });
+    let call =
+        api.build(&NewImage { username: "alice", name: "babelbit", tag: "0123", dockerfile });
     let expected = json!({
         "username": "alice", "name": "babelbit", "tag": "0123", "readme": "Babelbit text miner", "dockerfile": dockerfile,
         "public": "False", "logo_id": "__none__", "wait": "False", "image": "gAROLg==",
@@ -134,11 +145,15 @@ async fn image_build_request_is_a_multipart_form() {
     assert_eq!((*first, *last, fields.len()), ("", "--\r\n", 9), "{body}");
     for part in fields {
         let (head, value) = part.split_once("\r\n\r\n").unwrap();
-        let name = head.strip_prefix("\r\ncontent-disposition: form-data; name=\"").unwrap().trim_end_matches('"');
+        let name = head
+            .strip_prefix("\r\ncontent-disposition: form-data; name=\"")
+            .unwrap()
+            .trim_end_matches('"');
         assert_eq!(value.strip_suffix("\r\n").unwrap(), expected[name], "{name}");
     }
     let (head, archive) = file.split_once("\r\n\r\n").unwrap();
-    let disposition = "content-disposition: form-data; name=\"build_context\"; filename=\"chute.zip\"";
+    let disposition =
+        "content-disposition: form-data; name=\"build_context\"; filename=\"chute.zip\"";
     assert_eq!(head, format!("\r\n{disposition}\r\ncontent-type: application/zip"));
     assert_eq!(archive, format!("PK\u{5}\u{6}{}\r\n", "\0".repeat(18)));
 }
@@ -149,16 +164,23 @@ async fn build_log_is_followed_until_the_image_is_complete() {
     type Row<'a> = (Vec<ResponseTemplate>, Vec<ResponseTemplate>, &'a [&'a str], &'a str);
 
     let status = |status: &str| ok(&json!({ "image_id": "i", "status": status }));
-    let log = |text: &str| ResponseTemplate::new(200).set_body_raw(text.to_owned(), "text/event-stream");
+    let log =
+        |text: &str| ResponseTemplate::new(200).set_body_raw(text.to_owned(), "text/event-stream");
     let first = "data: {\"log\": {\"log_type\": \"stdout\", \"log\": \"STEP 1/2\"}, \"offset\": \"1-1\"}\n.\n";
     let rest = "data: {\"log\": \"pushed\", \"offset\": \"2-1\"}\nDONE\n.\n.\n";
     let returns = "data: {\"log\": \"STEP 1/2\", \"offset\": \"1-1\"}\r\r.\rdata: {\"log\": \"pushed\"}\rDONE\r";
-    let burst = "data: {\"log\": \"STEP 1/2\", \"offset\": \"1-1\"}\ndata: {\"log\": \"STEP 2/2\"}\nDONE\n";
+    let burst =
+        "data: {\"log\": \"STEP 1/2\", \"offset\": \"1-1\"}\ndata: {\"log\": \"STEP 2/2\"}\nDONE\n";
     let table: [Row<'_>; 9] = [
         (vec![ok(&json!({ "image_id": "i" }))], vec![], &[], ""),
         (vec![status("built and pushed")], vec![], &[], ""),
         (
-            vec![status("pending build"), status("building"), ResponseTemplate::new(502), status("built and pushed")],
+            vec![
+                status("pending build"),
+                status("building"),
+                ResponseTemplate::new(502),
+                status("built and pushed"),
+            ],
             vec![log(first), log(rest)],
             &["STEP 1/2", "pushed"],
             "",
@@ -177,8 +199,18 @@ async fn build_log_is_followed_until_the_image_is_complete() {
             "the build of babelbit:1 failed: error: no such package\nhint: ",
         ),
         // Lines may end with CR. Chutes sends no empty line between entries.
-        (vec![status("building"), status("built and pushed")], vec![log(returns)], &["STEP 1/2", "pushed"], ""),
-        (vec![status("building"), status("built and pushed")], vec![log(burst)], &["STEP 1/2", "STEP 2/2"], ""),
+        (
+            vec![status("building"), status("built and pushed")],
+            vec![log(returns)],
+            &["STEP 1/2", "pushed"],
+            "",
+        ),
+        (
+            vec![status("building"), status("built and pushed")],
+            vec![log(burst)],
+            &["STEP 1/2", "STEP 2/2"],
+            "",
+        ),
         (vec![ResponseTemplate::new(404)], vec![], &[], "cannot get the image: HTTP 404"),
         (vec![ResponseTemplate::new(503); 11], vec![], &[], "cannot get the image: HTTP 503"),
     ];
@@ -186,7 +218,12 @@ async fn build_log_is_followed_until_the_image_is_complete() {
         let (server, settings) = server().await;
         for (target, responses) in [("/images/babelbit:1", states), ("/images/i/logs", logs)] {
             for response in responses {
-                Mock::given(path(target)).respond_with(response).up_to_n_times(1).expect(1).mount(&server).await;
+                Mock::given(path(target))
+                    .respond_with(response)
+                    .up_to_n_times(1)
+                    .expect(1)
+                    .mount(&server)
+                    .await;
             }
         }
         let api = ChutesApi::new(&settings).unwrap();
@@ -203,15 +240,18 @@ async fn build_log_is_followed_until_the_image_is_complete() {
     }
 }
 
-/// The client stops reading a log after `DONE`, even if the connection stays open, and after the timeout if nothing
-/// arrives.
+/// The client stops reading a log after `DONE`, even if the connection stays open, and after the
+/// timeout if nothing arrives.
 #[tokio::test]
 async fn endless_log_does_not_block_a_build() {
     for first in ["DONE\n", ".\n"] {
         let is_built = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let image = move || {
-            let status =
-                if is_built.swap(true, std::sync::atomic::Ordering::Relaxed) { "built and pushed" } else { "building" };
+            let status = if is_built.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                "built and pushed"
+            } else {
+                "building"
+            };
             async move { axum::Json(json!({ "image_id": "i", "status": status })) }
         };
         let log = move || async move {
@@ -230,7 +270,11 @@ async fn endless_log_does_not_block_a_build() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let api_url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        let settings = ChutesSettings { api_url, api_key: Some(Secret::new("k")), ..ChutesSettings::default() };
+        let settings = ChutesSettings {
+            api_url,
+            api_key: Some(Secret::new("k")),
+            ..ChutesSettings::default()
+        };
         let api = ChutesApi::with_timeout(&settings, Duration::from_millis(500)).unwrap();
         let sleeper: taonet_service::Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
         api.built("babelbit:1", &sleeper, |line| panic!("{line}")).await.unwrap();
@@ -241,13 +285,17 @@ async fn endless_log_does_not_block_a_build() {
 #[tokio::test]
 async fn a_log_is_read_line_by_line() {
     for (body, expected) in [
-        ("data: loading\n\ndata: {\"log\": \"ready\"}\n\n", &["loading", "{\"log\": \"ready\"}"][..]),
+        (
+            "data: loading\n\ndata: {\"log\": \"ready\"}\n\n",
+            &["loading", "{\"log\": \"ready\"}"][..],
+        ),
         ("plain\r\ntext", &["plain", "text"]),
         ("data: one\rdata: two\r\rthree\r", &["one", "two", "three"]),
         ("", &[]),
     ] {
         let (server, settings) = server().await;
-        let mock = Mock::given(path("/instances/i/logs")).and(header("authorization", "cpk_secret"));
+        let mock =
+            Mock::given(path("/instances/i/logs")).and(header("authorization", "cpk_secret"));
         mock.respond_with(ResponseTemplate::new(200).set_body_string(body)).mount(&server).await;
         let api = ChutesApi::new(&settings).unwrap();
         let mut lines = Vec::new();
@@ -271,7 +319,10 @@ async fn api_errors_do_not_show_the_key() {
             "cannot get the chute: HTTP 401: bad key (API key)",
         ),
         (ResponseTemplate::new(404), "cannot get the chute: HTTP 404"),
-        (ResponseTemplate::new(200).set_body_string("<html>"), "cannot get the chute: invalid payload: expected value"),
+        (
+            ResponseTemplate::new(200).set_body_string("<html>"),
+            "cannot get the chute: invalid payload: expected value",
+        ),
         (
             ResponseTemplate::new(200).set_body_string("x".repeat(5 << 20)),
             "cannot get the chute: response is larger than 4194304 bytes",
@@ -282,14 +333,20 @@ async fn api_errors_do_not_show_the_key() {
         let api = ChutesApi::new(&settings).unwrap();
         let error = api.send(&api.get("id")).await.unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
-        let keyless = ChutesApi::new(&ChutesSettings { api_key: None, ..settings.clone() }).unwrap();
+        let keyless =
+            ChutesApi::new(&ChutesSettings { api_key: None, ..settings.clone() }).unwrap();
         let error = keyless.send(&keyless.get("id")).await.unwrap_err();
         assert_eq!(error.to_string(), "get the chute needs an API key\nhint: set CHUTES_API_KEY");
         assert!(error.is_auth());
         let malformed = ChutesSettings { api_key: Some(Secret::new("a\nb")), ..settings };
         let malformed = ChutesApi::new(&malformed).unwrap();
         assert!(
-            malformed.send(&malformed.get("id")).await.unwrap_err().to_string().starts_with("CHUTES_API_KEY is no")
+            malformed
+                .send(&malformed.get("id"))
+                .await
+                .unwrap_err()
+                .to_string()
+                .starts_with("CHUTES_API_KEY is no")
         );
     }
 }
@@ -308,14 +365,25 @@ async fn chute_call_is_retried_only_after_temporary_failures() {
         (vec![ResponseTemplate::new(503), ResponseTemplate::new(429), ok(&right)], 2, "Is it?", 3),
         (vec![ResponseTemplate::new(503), ok(&right)], 0, "HTTP 503", 1),
         (vec![ResponseTemplate::new(401), ok(&right)], 2, "HTTP 401", 1),
-        (vec![ok(&json!({ "success": false, "error": "no GPU" }))], 2, "the chute reports: no GPU", 1),
-        (vec![ok(&json!({ "success": true }))], 2, "the response has no field utterance.prediction", 1),
+        (
+            vec![ok(&json!({ "success": false, "error": "no GPU" }))],
+            2,
+            "the chute reports: no GPU",
+            1,
+        ),
+        (
+            vec![ok(&json!({ "success": true }))],
+            2,
+            "the response has no field utterance.prediction",
+            1,
+        ),
     ];
     for (responses, retries, expected, calls) in table {
         let (server, settings) = server().await;
         for response in responses {
-            let mock =
-                Mock::given(method("POST")).and(path("/predict")).and(header("authorization", "Bearer cpk_secret"));
+            let mock = Mock::given(method("POST"))
+                .and(path("/predict"))
+                .and(header("authorization", "Bearer cpk_secret"));
             mock.respond_with(response).up_to_n_times(1).mount(&server).await;
         }
         let settings = ChutesSettings { retries, ..settings };
@@ -341,9 +409,15 @@ async fn stalled_chute_times_out_after_the_step() {
 fn invalid_slug_is_refused() {
     let settings = ChutesSettings::default();
     for slug in ["", "A", "a.b", "a/b", "a@b", "a:1", "ü", &"a".repeat(64)] {
-        assert!(matches!(ChuteClient::of_slug(&settings, slug), Err(ChuteError::Slug(_))), "{slug}");
+        assert!(
+            matches!(ChuteClient::of_slug(&settings, slug), Err(ChuteError::Slug(_))),
+            "{slug}"
+        );
     }
-    assert!(format!("{:?}", ChuteClient::of_slug(&settings, "a-1").unwrap()).contains("https://a-1.chutes.ai"));
+    assert!(
+        format!("{:?}", ChuteClient::of_slug(&settings, "a-1").unwrap())
+            .contains("https://a-1.chutes.ai")
+    );
     let settings = ChutesSettings { base_url_template: "{slug}".to_owned(), ..settings };
     assert!(matches!(ChuteClient::of_slug(&settings, "a"), Err(ChuteError::Template(_))));
 }
@@ -360,8 +434,11 @@ fn commitment_text_is_parsed_or_refused() {
         hotkey: Some(miner),
     };
     assert_eq!(Commitment::parse(&whole.text(), &miner).unwrap(), whole);
-    let keys: Vec<String> =
-        serde_json::from_str::<serde_json::Map<_, _>>(&whole.text()).unwrap().keys().cloned().collect();
+    let keys: Vec<String> = serde_json::from_str::<serde_json::Map<_, _>>(&whole.text())
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
     assert_eq!(keys, ["model", "revision", "chute_id", "slug", "hotkey"]);
     let sparse = Commitment::parse(r#"{"slug": " ", "model": "m", "more": 1}"#, &miner).unwrap();
     assert_eq!((sparse.slug, sparse.model.as_deref(), sparse.hotkey), (None, Some("m"), None));
@@ -371,8 +448,14 @@ fn commitment_text_is_parsed_or_refused() {
         (r#"{"slug": 7}"#, "the commitment is not a JSON object"),
         (&" ".repeat(3_000), "the commitment has 3000 bytes"),
     ] {
-        assert!(Commitment::parse(text, &miner).unwrap_err().to_string().starts_with(expected), "{text}");
+        assert!(
+            Commitment::parse(text, &miner).unwrap_err().to_string().starts_with(expected),
+            "{text}"
+        );
     }
     let other = Commitment { hotkey: Some(Hotkey::from_bytes([2; 32])), ..whole };
-    assert!(matches!(Commitment::parse(&other.text(), &miner), Err(CommitmentError::OtherHotkey(_))));
+    assert!(matches!(
+        Commitment::parse(&other.text(), &miner),
+        Err(CommitmentError::OtherHotkey(_))
+    ));
 }

@@ -41,8 +41,8 @@ impl LocalModel {
     /// Reads a directory, or a single file. Skips names that begin with a dot, and follows links.
     ///
     /// # Errors
-    /// [`ApiError::File`] when a file is unreadable, [`ApiError::Unsuitable`] when the directory has no file, or when a
-    /// file is a device, too large, or not named in UTF-8.
+    /// [`ApiError::File`] when a file is unreadable, [`ApiError::Unsuitable`] when the directory
+    /// has no file, or when a file is a device, too large, or not named in UTF-8.
     pub fn read(path: &Path) -> Result<Self, ApiError> {
         let root = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
         let (mut pending, mut found) = (vec![path.to_owned()], Vec::new());
@@ -80,21 +80,30 @@ fn unsuitable(path: &Path, reason: &'static str) -> ApiError {
 
 fn file(root: &Path, path: PathBuf, metadata: &fs::Metadata) -> Result<LocalFile, ApiError> {
     if !metadata.is_file() {
-        return Err(unsuitable(&path, "not a regular file\nhint: remove it from the model's directory"));
+        return Err(unsuitable(
+            &path,
+            "not a regular file\nhint: remove it from the model's directory",
+        ));
     }
     if metadata.len() > MAX_SIZE {
-        return Err(unsuitable(&path, "larger than 5 GB\nhint: save the model in several files (max_shard_size)"));
+        return Err(unsuitable(
+            &path,
+            "larger than 5 GB\nhint: save the model in several files (max_shard_size)",
+        ));
     }
     let parts = path.strip_prefix(root).unwrap_or(&path).components();
     let parts: Option<Vec<&str>> = parts.map(|part| part.as_os_str().to_str()).collect();
-    let name = parts.ok_or_else(|| unsuitable(&path, "the name is not UTF-8\nhint: rename the file"))?.join("/");
+    let name = parts
+        .ok_or_else(|| unsuitable(&path, "the name is not UTF-8\nhint: rename the file"))?
+        .join("/");
     let (size, sha256, sample) = hashed(&path).map_err(ApiError::file(&path))?;
     Ok(LocalFile { path, name, size, sha256, sample })
 }
 
 /// Returns the size, the SHA-256 and the first bytes of a file.
 fn hashed(path: &Path) -> io::Result<(u64, String, Vec<u8>)> {
-    let (mut file, mut hash, mut sample, mut size) = (fs::File::open(path)?, Sha256::new(), Vec::new(), 0);
+    let (mut file, mut hash, mut sample, mut size) =
+        (fs::File::open(path)?, Sha256::new(), Vec::new(), 0);
     let mut buffer = vec![0; 1 << 16];
     loop {
         let read = file.read(&mut buffer)?;

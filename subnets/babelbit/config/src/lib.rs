@@ -1,16 +1,20 @@
-//! Typed configuration of the Babelbit daemons, from the environment variables of the reference system, the subnet's
-//! own Python programs.
+//! Typed configuration of the Babelbit daemons, from the environment variables of the reference
+//! system, the subnet's own Python programs.
 //!
-//! Operators of the reference system have their settings in an environment file. This crate reads the same names into
-//! one [`Config`], with the same defaults, and reports invalid values before a daemon starts.
+//! Operators of the reference system have their settings in an environment file. This crate reads
+//! the same names into one [`Config`], with the same defaults, and reports invalid values before a
+//! daemon starts.
 //!
-//! - [`variables()`] is the table: each known name with its help, its parser and its field. `env.example`,
-//!   `bb config show`, the help of the commands and the warnings about unknown names all come from it.
-//! - [`Config::from_variables`] reads `(name, value)` pairs. It reports all invalid values together, with the expected
-//!   form, and returns a warning for unknown `BB_*` and `BABELBIT_*` names and for names without effect.
+//! - [`variables()`] is the table: each known name with its help, its parser and its field.
+//!   `env.example`, `bb config show`, the help of the commands and the warnings about unknown names
+//!   all come from it.
+//! - [`Config::from_variables`] reads `(name, value)` pairs. It reports all invalid values
+//!   together, with the expected form, and returns a warning for unknown `BB_*` and `BABELBIT_*`
+//!   names and for names without effect.
 //! - [`differences`] lists the variables of the reference that this program reads differently.
-//! - [`ServiceSettings`], [`RoundSettings`], [`ArenaRoundSettings`], [`SubmissionSettings`] and [`ModelKeys`] are
-//!   parts of the configuration. Methods such as [`Config::gateway_url`] derive a value that depends on others.
+//! - [`ServiceSettings`], [`RoundSettings`], [`ArenaRoundSettings`], [`SubmissionSettings`] and
+//!   [`ModelKeys`] are parts of the configuration. Methods such as [`Config::gateway_url`] derive a
+//!   value that depends on others.
 //!
 //! ```
 //! use taonet_babelbit_config::Config;
@@ -24,17 +28,18 @@
 //! assert!(error.to_string().contains("BABELBIT_NETUID=x"));
 //! ```
 //!
-//! The crate does not read the environment and opens no file: the caller passes the variables. Secrets are never
-//! printed. The crate is separate from `taonet-babelbit-core`, because it depends on the daemons whose settings it
-//! defines. Command-line options override its values; the commands apply them.
+//! The crate does not read the environment and opens no file: the caller passes the variables.
+//! Secrets are never printed. The crate is separate from `taonet-babelbit-core`, because it depends
+//! on the daemons whose settings it defines. Command-line options override its values; the commands
+//! apply them.
 //!
-//! A new setting is a row in the table and a field with a default; tests fail until `env.example` and the help of the
-//! commands that read it are updated.
+//! A new setting is a row in the table and a field with a default; tests fail until `env.example`
+//! and the help of the commands that read it are updated.
 //!
-//! Uses `taonet-settings` (tables of variables, parsers), and the crates whose settings it contains:
-//! `taonet-babelbit-arena`, `taonet-babelbit-chutes`, `taonet-babelbit-core`, `taonet-babelbit-runner`, `taonet-neuron`
-//! and `taonet-validator`; also `taonet-primitives`. Used by the `bb` commands, and by the other commands that open a
-//! model.
+//! Uses `taonet-settings` (tables of variables, parsers), and the crates whose settings it
+//! contains: `taonet-babelbit-arena`, `taonet-babelbit-chutes`, `taonet-babelbit-core`,
+//! `taonet-babelbit-runner`, `taonet-neuron` and `taonet-validator`; also `taonet-primitives`. Used
+//! by the `bb` commands, and by the other commands that open a model.
 
 mod miner_task;
 mod reference;
@@ -68,15 +73,15 @@ pub use services::ServiceSettings;
 pub use submission::SubmissionSettings;
 pub use variables::variables;
 
-/// Default number of consecutive epochs without scores after which all weight goes to the burn uid, as in the
-/// reference.
+/// Default number of consecutive epochs without scores after which all weight goes to the burn uid,
+/// as in the reference.
 const MAX_SKIPPED_EPOCHS: u32 = 12;
 
 /// Operator settings of the Babelbit daemons: engine access, playing, scoring and weights.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Settings that are the same for every subnet. The network decides whether services default to addresses on this
-    /// machine, and whether the embedded recogniser is allowed.
+    /// Settings that are the same for every subnet. The network decides whether services default to
+    /// addresses on this machine, and whether the embedded recogniser is allowed.
     pub operator: OperatorConfig,
     /// Netuid of the subnet; 59 by default.
     pub netuid: NetUid,
@@ -114,7 +119,8 @@ pub struct Config {
     pub cache_dir: PathBuf,
     /// Path of the transcript cache.
     pub transcript_cache: PathBuf,
-    /// Fallback directory of reference documents, for challenges without references from the engine.
+    /// Fallback directory of reference documents, for challenges without references from the
+    /// engine.
     pub metadata_root: PathBuf,
     /// Directory that is searched first for models.
     pub models_dir: Option<PathBuf>,
@@ -130,8 +136,8 @@ pub struct Config {
     pub model_keys: ModelKeys,
     /// What a speech miner says: the words, or their English translation.
     pub miner_task: MinerTask,
-    /// Language model that shortens the phrases of a speech miner: a path, the name of an installed model, or `hub:` and a
-    /// name on the Hugging Face hub.
+    /// Language model that shortens the phrases of a speech miner: a path, the name of an installed
+    /// model, or `hub:` and a name on the Hugging Face hub.
     pub phrase_model: Option<String>,
     /// Language model of a text miner.
     pub language_model: LanguageModelSettings,
@@ -170,7 +176,8 @@ pub struct LanguageModelSettings {
     pub fallback_completion: Option<String>,
 }
 
-/// API keys of a miner's inference servers, one per server, and of the hub from which it downloads its model.
+/// API keys of a miner's inference servers, one per server, and of the hub from which it downloads
+/// its model.
 #[derive(Debug, Clone, Default)]
 pub struct ModelKeys {
     /// API key for the completions of a text miner.
@@ -198,14 +205,18 @@ impl AsMut<OperatorConfig> for Config {
 }
 
 impl Config {
-    /// Creates the default settings, with cache paths below `cache_dir` (`~/.babelbit` in the reference).
+    /// Creates the default settings, with cache paths below `cache_dir` (`~/.babelbit` in the
+    /// reference).
     fn defaults(cache_dir: &Path) -> Self {
         let audio = cache_dir.join("audio_scoring");
         Self {
             operator: OperatorConfig::default(),
             netuid: NetUid(59),
             rules: Rules::Reference,
-            #[expect(clippy::expect_used, reason = "a constant, covered by every test that builds a Config")]
+            #[expect(
+                clippy::expect_used,
+                reason = "a constant, covered by every test that builds a Config"
+            )]
             engine_url: Url::parse("https://api.babelbit.ai").expect("a valid URL"),
             api_timeout: Duration::from_secs(10),
             logs_dir: "logs".into(),
@@ -244,7 +255,8 @@ impl Config {
 
     /// Reads the configuration from `(name, value)` pairs; `home` is the user's home directory.
     ///
-    /// Blank values count as unset. A value that is not UTF-8 is an error only for a known variable.
+    /// Blank values count as unset. A value that is not UTF-8 is an error only for a known
+    /// variable.
     ///
     /// # Errors
     /// [`ConfigError`] lists every invalid variable, with its value and the expected form.
@@ -261,7 +273,8 @@ impl Config {
         let mut config = Self::defaults(&cache_dir);
         let mut problems = Vec::new();
         let prefixes = ["BB_", "BABELBIT_"];
-        let warnings = OperatorConfig::apply(environment, variables(), &prefixes, &mut config, &mut problems);
+        let warnings =
+            OperatorConfig::apply(environment, variables(), &prefixes, &mut config, &mut problems);
         config.scoring.rules = config.rules;
         match config.scoring.clone().checked() {
             Ok(scoring) => config.scoring = scoring,

@@ -32,7 +32,8 @@ impl DifferenceKind {
     }
 }
 
-/// A variable of the reference system that has another meaning, default or range here, or no effect.
+/// A variable of the reference system that has another meaning, default or range here, or no
+/// effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Difference {
     /// The variable's name.
@@ -48,10 +49,12 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Returns whether a value has another effect here than in the reference; `None` is an unset variable, and `config`
-    /// the settings with the value. All other differences are of defaults, which `bb config show` prints.
+    /// Returns whether a value has another effect here than in the reference; `None` is an unset
+    /// variable, and `config` the settings with the value. All other differences are of defaults,
+    /// which `bb config show` prints.
     ///
-    /// A value that is also the default has no other effect: a copied env.example sets most variables to it.
+    /// A value that is also the default has no other effect: a copied env.example sets most
+    /// variables to it.
     pub fn matters(&self, value: Option<&str>, config: &Config) -> bool {
         let Some(value) = value.map(str::trim) else { return false };
         let is_blank = value.is_empty();
@@ -72,7 +75,11 @@ impl Difference {
     }
 }
 
-const fn default_only(name: &'static str, reference: &'static str, here: &'static str) -> Difference {
+const fn default_only(
+    name: &'static str,
+    reference: &'static str,
+    here: &'static str,
+) -> Difference {
     Difference { name, kind: DifferenceKind::DefaultOnly, reference, here, remedy: "" }
 }
 
@@ -85,11 +92,21 @@ const fn local_only(
     Difference { name, kind: DifferenceKind::LocalOnly, reference, here, remedy }
 }
 
-const fn blank(name: &'static str, reference: &'static str, here: &'static str, remedy: &'static str) -> Difference {
+const fn blank(
+    name: &'static str,
+    reference: &'static str,
+    here: &'static str,
+    remedy: &'static str,
+) -> Difference {
     Difference { name, kind: DifferenceKind::Blank, reference, here, remedy }
 }
 
-const fn meaning(name: &'static str, reference: &'static str, here: &'static str, remedy: &'static str) -> Difference {
+const fn meaning(
+    name: &'static str,
+    reference: &'static str,
+    here: &'static str,
+    remedy: &'static str,
+) -> Difference {
     Difference { name, kind: DifferenceKind::Meaning, reference, here, remedy }
 }
 
@@ -97,8 +114,8 @@ const fn no_effect(name: &'static str, reference: &'static str, here: &'static s
     Difference { name, kind: DifferenceKind::NoEffect, reference, here, remedy: "remove it" }
 }
 
-/// Returns every variable of the reference that is read differently, in the order of the sections of its env.example.
-/// All others have the same meaning and the same default.
+/// Returns every variable of the reference that is read differently, in the order of the sections
+/// of its env.example. All others have the same meaning and the same default.
 pub const fn differences() -> &'static [Difference] {
     DIFFERENCES
 }
@@ -186,7 +203,8 @@ mod tests {
         Config::from_variables([], Some(Path::new("HOME"))).unwrap().0
     }
 
-    /// Returns a default of the reference as `bb config show` prints it, with the home directory `HOME`.
+    /// Returns a default of the reference as `bb config show` prints it, with the home directory
+    /// `HOME`.
     fn normalized(name: &str, default: &str) -> String {
         let text = match default {
             "true" => "1",
@@ -206,15 +224,23 @@ mod tests {
         assert_eq!(reference.len(), 149);
         let different: BTreeSet<_> = differences().iter().map(|row| row.name).collect();
         assert_eq!(different.len(), differences().len(), "a variable has two rows");
-        let unknown: Vec<_> = different.iter().filter(|name| !reference.contains_key(**name)).collect();
+        let unknown: Vec<_> =
+            different.iter().filter(|name| !reference.contains_key(**name)).collect();
         assert!(unknown.is_empty(), "the reference has no variables {unknown:?}");
 
         let config = defaults();
         let settings = variables().iter().filter(|variable| variable.apply.is_some());
-        let ours: BTreeMap<_, _> = settings.map(|variable| (variable.name, (variable.show)(&config))).collect();
-        for (name, default) in reference.iter().filter(|(name, _)| !different.contains(name.as_str())) {
+        let ours: BTreeMap<_, _> =
+            settings.map(|variable| (variable.name, (variable.show)(&config))).collect();
+        for (name, default) in
+            reference.iter().filter(|(name, _)| !different.contains(name.as_str()))
+        {
             let expected = normalized(name, default);
-            assert_eq!(ours.get(name.as_str()), Some(&expected), "{name}: neither the same default nor a difference");
+            assert_eq!(
+                ours.get(name.as_str()),
+                Some(&expected),
+                "{name}: neither the same default nor a difference"
+            );
         }
     }
 
@@ -228,7 +254,9 @@ mod tests {
         for row in differences() {
             assert!(!row.reference.is_empty() && !row.here.is_empty(), "{row:?}");
             assert_eq!(row.remedy.is_empty(), row.kind == DifferenceKind::DefaultOnly, "{row:?}");
-            let is_setting = variables().iter().any(|variable| variable.name == row.name && variable.apply.is_some());
+            let is_setting = variables()
+                .iter()
+                .any(|variable| variable.name == row.name && variable.apply.is_some());
             assert_eq!(row.kind == DifferenceKind::NoEffect, !is_setting, "{row:?}");
             assert_eq!(row.here.starts_with("no effect"), !is_setting, "{row:?}");
         }
@@ -256,7 +284,8 @@ mod tests {
             let row = differences().iter().find(|row| row.name == name).unwrap();
             let network = is_local.then_some(("BT_NETWORK".into(), "local".into()));
             let variable = value.map(|value| (name.into(), value.into()));
-            let (config, _) = Config::from_variables(network.into_iter().chain(variable), None).unwrap();
+            let (config, _) =
+                Config::from_variables(network.into_iter().chain(variable), None).unwrap();
             assert_eq!(row.matters(value, &config), expected, "{name}={value:?}");
         }
     }

@@ -4,10 +4,11 @@ use taonet_babelbit_runner::{ArenaSchedule, PlaySettings, ScheduleSettings};
 
 /// Maximum number of attempts of a round in its epoch: with backoff, about two and a half hours.
 const ATTEMPTS: u32 = 20;
-/// Number of frames at the start of a startup utterance to which [`STARTUP_CHUNK`] applies; also a constant in the
-/// reference.
+/// Number of frames at the start of a startup utterance to which [`STARTUP_CHUNK`] applies; also a
+/// constant in the reference.
 const STARTUP_FRAMES: u32 = 4;
-/// Timeout of an arena miner's response to each of the first [`STARTUP_FRAMES`] frames of a startup utterance.
+/// Timeout of an arena miner's response to each of the first [`STARTUP_FRAMES`] frames of a startup
+/// utterance.
 const STARTUP_CHUNK: Duration = Duration::from_mins(1);
 
 /// Schedule of the runner's rounds, and the settings specific to the arena.
@@ -34,15 +35,18 @@ pub struct ArenaRoundSettings {
     pub cadence: u32,
     /// Whether an arena round is played at startup.
     pub on_startup: bool,
-    /// Number of startup utterances: the first ones of a challenge, with a longer timeout for opening sessions.
+    /// Number of startup utterances: the first ones of a challenge, with a longer timeout for
+    /// opening sessions.
     pub startup_utterances: u32,
-    /// Number of consecutive failed utterances after which the runner drops a miner; 0 disables this.
+    /// Number of consecutive failed utterances after which the runner drops a miner; 0 disables
+    /// this.
     pub drop_after_failures: u32,
     /// Timeout of one request to a miner.
     pub miner_timeout: Duration,
     /// Upper limit of the timeout for opening a session.
     pub init_barrier: Duration,
-    /// Time for the text contest's miners to become healthy, and time of each for its first prediction; 0 disables both.
+    /// Time for the text contest's miners to become healthy, and time of each for its first
+    /// prediction; 0 disables both.
     pub startup_timeout: Duration,
     /// Timeout of one attempt at a first prediction in the text contest.
     pub startup_request_timeout: Duration,

@@ -22,10 +22,11 @@ pub struct ServiceSettings {
     pub signer_retries: u32,
     /// Delay between two attempts for a request from the signer.
     pub signer_retry_delay: Duration,
-    /// Maximum number of attempts that the gateway makes for a request from the validator; defaults to the number for
-    /// the signer.
+    /// Maximum number of attempts that the gateway makes for a request from the validator; defaults
+    /// to the number for the signer.
     pub set_weights_retries: Option<u32>,
-    /// Delay between two attempts for a request from the validator; defaults to the delay for the signer.
+    /// Delay between two attempts for a request from the validator; defaults to the delay for the
+    /// signer.
     pub set_weights_retry_delay: Option<Duration>,
     /// URL of the gateway; see [`Config::gateway_url`].
     pub gateway_url: Option<Url>,
@@ -70,34 +71,52 @@ impl ServiceSettings {
 }
 
 impl Config {
-    /// Returns the URL of the signer: the configured URL, else loopback on a local network, else the host in the
-    /// compose file.
+    /// Returns the URL of the signer: the configured URL, else loopback on a local network, else
+    /// the host in the compose file.
     pub fn signer_url(&self) -> Url {
         let services = &self.services;
-        self.service_url(services.signer_url.as_ref(), "http://127.0.0.1:8080", "http://signer:8080")
+        self.service_url(
+            services.signer_url.as_ref(),
+            "http://127.0.0.1:8080",
+            "http://signer:8080",
+        )
     }
 
-    /// Returns the URL of the scoring API: the configured URL, else loopback on a local network, else the URL of the
-    /// subnet owner.
+    /// Returns the URL of the scoring API: the configured URL, else loopback on a local network,
+    /// else the URL of the subnet owner.
     pub fn submit_api_url(&self) -> Url {
-        self.service_url(self.submit_api_url.as_ref(), "http://127.0.0.1:8070", "https://scoring.babelbit.ai")
+        self.service_url(
+            self.submit_api_url.as_ref(),
+            "http://127.0.0.1:8070",
+            "https://scoring.babelbit.ai",
+        )
     }
 
-    /// Returns the URL of the gateway: the configured URL, else loopback on a local network, else the host in the
-    /// compose file.
+    /// Returns the URL of the gateway: the configured URL, else loopback on a local network, else
+    /// the host in the compose file.
     pub fn gateway_url(&self) -> Url {
         let services = &self.services;
-        self.service_url(services.gateway_url.as_ref(), "http://127.0.0.1:8090", "http://subtensor-gateway:8090")
+        self.service_url(
+            services.gateway_url.as_ref(),
+            "http://127.0.0.1:8090",
+            "http://subtensor-gateway:8090",
+        )
     }
 
-    /// Returns the URL of the arena gateway: the configured URL, else loopback on a local network, else the URL of the
-    /// subnet owner.
+    /// Returns the URL of the arena gateway: the configured URL, else loopback on a local network,
+    /// else the URL of the subnet owner.
     pub fn arena_gateway_url(&self) -> Url {
-        self.service_url(self.arena.gateway_url.as_ref(), "http://127.0.0.1:8060", "https://gw.babelbit.ai/")
+        self.service_url(
+            self.arena.gateway_url.as_ref(),
+            "http://127.0.0.1:8060",
+            "https://gw.babelbit.ai/",
+        )
     }
 
     fn service_url(&self, set: Option<&Url>, local: &'static str, compose: &'static str) -> Url {
-        set.cloned().unwrap_or_else(|| constant(if self.operator.network.is_local() { local } else { compose }))
+        set.cloned().unwrap_or_else(|| {
+            constant(if self.operator.network.is_local() { local } else { compose })
+        })
     }
 
     /// Returns the listen address and port of the signer.
@@ -115,7 +134,8 @@ impl Config {
         SocketAddr::new(self.services.metrics_addr, self.services.metrics_port)
     }
 
-    /// Returns the gateway's maximum number of attempts for a request from the validator, and the delay between them.
+    /// Returns the gateway's maximum number of attempts for a request from the validator, and the
+    /// delay between them.
     pub fn set_weights_retries(&self) -> (u32, Duration) {
         let services = &self.services;
         (

@@ -20,7 +20,10 @@ fn empty_environment_has_reference_defaults() {
     assert_eq!(config.play.init_timeout, Duration::from_mins(10));
     assert_eq!(config.play.chunk_timeout, Duration::from_secs(3));
     assert_eq!(config.recognizer, None);
-    assert_eq!(config.transcript_cache, Path::new("/home/v/.babelbit/audio_scoring/stt_cache.jsonl"));
+    assert_eq!(
+        config.transcript_cache,
+        Path::new("/home/v/.babelbit/audio_scoring/stt_cache.jsonl")
+    );
     assert!(!config.operator.network.is_local());
     assert_eq!(config.burn_uid, Uid(248));
     assert!((config.arena_share.get() - 0.9).abs() < 1e-12);
@@ -49,16 +52,24 @@ fn variables_set_their_fields() {
 
 #[test]
 fn all_invalid_values_are_named_in_one_error() {
-    let error = read(&[("BB_S2S_CHUNK_TIMEOUT_SEC", "soon"), ("BB_DEV_MODE", "maybe"), ("BABELBIT_NETUID", "-1")]);
+    let error = read(&[
+        ("BB_S2S_CHUNK_TIMEOUT_SEC", "soon"),
+        ("BB_DEV_MODE", "maybe"),
+        ("BABELBIT_NETUID", "-1"),
+    ]);
     let text = error.unwrap_err().to_string();
     assert!(text.contains("BB_S2S_CHUNK_TIMEOUT_SEC=soon: expected a number of seconds"), "{text}");
     assert!(text.contains("BB_DEV_MODE=maybe: expected 1 or 0"), "{text}");
-    assert!(text.contains("BABELBIT_NETUID=-1: expected an integer in the setting's range"), "{text}");
+    assert!(
+        text.contains("BABELBIT_NETUID=-1: expected an integer in the setting's range"),
+        "{text}"
+    );
 }
 
 #[test]
 fn unknown_and_unused_names_warn() {
-    let (_, warnings) = read(&[("BB_DEV_MOD", "1"), ("BB_TRACE_MINER_CALLS", "1"), ("BB_ZZZZZZZZ", "5")]).unwrap();
+    let (_, warnings) =
+        read(&[("BB_DEV_MOD", "1"), ("BB_TRACE_MINER_CALLS", "1"), ("BB_ZZZZZZZZ", "5")]).unwrap();
     let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
@@ -87,7 +98,8 @@ fn warning_for_replaced_variable_names_its_successor() {
 fn cache_directory_is_shown_as_set() {
     let shown = |pairs: &[(&str, &str)]| {
         let (config, _) = read(pairs).unwrap();
-        let variable = variables().iter().find(|variable| variable.name == "BABELBIT_CACHE_DIR").unwrap();
+        let variable =
+            variables().iter().find(|variable| variable.name == "BABELBIT_CACHE_DIR").unwrap();
         (variable.show)(&config)
     };
     assert_eq!(shown(&[]), "/home/v/.babelbit");
@@ -100,11 +112,15 @@ fn cache_directory_is_shown_as_set() {
 fn non_utf8_value_is_an_error_for_known_variables_only() {
     use std::os::unix::ffi::OsStringExt as _;
     let broken = || OsString::from_vec(vec![b'/', 0xff]);
-    let read = |name: OsString| Config::from_variables([(name, broken())], Some(Path::new("/home/v")));
+    let read =
+        |name: OsString| Config::from_variables([(name, broken())], Some(Path::new("/home/v")));
     for name in [OsString::from("X"), broken()] {
         assert_eq!(read(name).unwrap().1, []);
     }
-    assert_eq!(read("BB_COLOUR".into()).unwrap().1, [Warning::Unknown { name: "BB_COLOUR".to_owned(), nearest: None }]);
+    assert_eq!(
+        read("BB_COLOUR".into()).unwrap().1,
+        [Warning::Unknown { name: "BB_COLOUR".to_owned(), nearest: None }]
+    );
     for name in ["BB_MODELS_DIR", "BABELBIT_CACHE_DIR"] {
         let text = read(name.into()).unwrap_err().to_string();
         assert!(text.contains(&format!("{name}=/\u{fffd}: expected text in UTF-8")), "{text}");
@@ -122,7 +138,8 @@ fn blank_or_odd_weight_settings_fall_back_as_in_the_reference() {
 
 #[test]
 fn scoring_settings_that_contradict_each_other_are_refused() {
-    let error = read(&[("BB_AUDIO_SCORING_RATE_LOWER", "2"), ("BB_AUDIO_SCORING_RATE_UPPER", "1")]).unwrap_err();
+    let error = read(&[("BB_AUDIO_SCORING_RATE_LOWER", "2"), ("BB_AUDIO_SCORING_RATE_UPPER", "1")])
+        .unwrap_err();
     assert!(error.to_string().contains("BB_AUDIO_SCORING_*"), "{error}");
 }
 
@@ -146,7 +163,11 @@ fn service_urls_are_configured_or_default() {
     assert_eq!(urls(&[local]), ["http://127.0.0.1:8080/", "http://127.0.0.1:8090/"]);
     let set = [local, ("SIGNER_URL", "http://a:1"), ("SUBTENSOR_GATEWAY_URL", "https://b/")];
     assert_eq!(urls(&set), ["http://a:1/", "https://b/"]);
-    let set = [("SIGNER_HOST", "0.0.0.0"), ("SIGNER_PORT", "8081"), ("SUBTENSOR_GATEWAY_HOST", "localhost")];
+    let set = [
+        ("SIGNER_HOST", "0.0.0.0"),
+        ("SIGNER_PORT", "8081"),
+        ("SUBTENSOR_GATEWAY_HOST", "localhost"),
+    ];
     let (config, _) = read(&set).unwrap();
     assert_eq!(config.signer_listen().to_string(), "0.0.0.0:8081");
     assert_eq!(config.gateway_listen().to_string(), "127.0.0.1:8090");
@@ -159,21 +180,45 @@ fn validator_retries_default_to_those_of_the_signer() {
     for (pairs, retries, delay) in [
         (&[][..], 20, 2.0),
         (&[("SIGNER_RETRIES", "3"), ("SIGNER_RETRY_DELAY", "0.5")], 3, 0.5),
-        (&[("SIGNER_RETRIES", "3"), ("BB_SET_WEIGHTS_RETRIES", "7"), ("BB_SET_WEIGHTS_RETRY_DELAY", "1")], 7, 1.0),
+        (
+            &[
+                ("SIGNER_RETRIES", "3"),
+                ("BB_SET_WEIGHTS_RETRIES", "7"),
+                ("BB_SET_WEIGHTS_RETRY_DELAY", "1"),
+            ],
+            7,
+            1.0,
+        ),
     ] {
         let (config, _) = read(pairs).unwrap();
-        assert_eq!(config.set_weights_retries(), (retries, Duration::from_secs_f64(delay)), "{pairs:?}");
+        assert_eq!(
+            config.set_weights_retries(),
+            (retries, Duration::from_secs_f64(delay)),
+            "{pairs:?}"
+        );
     }
-    assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "soon")]).unwrap().0.services.max_skipped_epochs, 12);
-    assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "3")]).unwrap().0.services.max_skipped_epochs, 3);
+    assert_eq!(
+        read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "soon")]).unwrap().0.services.max_skipped_epochs,
+        12
+    );
+    assert_eq!(
+        read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "3")]).unwrap().0.services.max_skipped_epochs,
+        3
+    );
 }
 
 #[test]
 fn reference_variables_set_buckets_and_submissions() {
     let (config, _) = read(&[]).unwrap();
     assert!(config.submits() && !config.operator.s3.enabled);
-    assert_eq!((config.submission.timeout, config.submission.concurrency), (Duration::from_secs(30), 8));
-    assert_eq!((config.operator.s3.region.as_str(), config.operator.s3.addressing), ("us-east-1", S3Addressing::Path));
+    assert_eq!(
+        (config.submission.timeout, config.submission.concurrency),
+        (Duration::from_secs(30), 8)
+    );
+    assert_eq!(
+        (config.operator.s3.region.as_str(), config.operator.s3.addressing),
+        ("us-east-1", S3Addressing::Path)
+    );
     let (config, warnings) = read(&[
         ("BB_ENABLE_VALIDATION_SUBMISSIONS", "0"),
         ("BB_SUBMIT_TIMEOUT_S", "10"),
@@ -193,9 +238,18 @@ fn reference_variables_set_buckets_and_submissions() {
     assert_eq!(warnings, []);
     assert!(!config.submits() && config.operator.s3.enabled);
     assert_eq!(config.operator.s3.endpoint_url.as_deref(), Some("https://s3.example:9000"));
-    assert_eq!((config.operator.s3.log_dir.as_str(), config.operator.s3.addressing), ("a/b", S3Addressing::Virtual));
-    assert_eq!(config.operator.database_url.as_ref().map(Secret::expose), Some("postgres://me:hunter2@db/scores"));
-    assert_eq!(config.operator.nats_url.as_ref().map(Secret::expose), Some("tls://me:hunter2@queue:4222"));
+    assert_eq!(
+        (config.operator.s3.log_dir.as_str(), config.operator.s3.addressing),
+        ("a/b", S3Addressing::Virtual)
+    );
+    assert_eq!(
+        config.operator.database_url.as_ref().map(Secret::expose),
+        Some("postgres://me:hunter2@db/scores")
+    );
+    assert_eq!(
+        config.operator.nats_url.as_ref().map(Secret::expose),
+        Some("tls://me:hunter2@queue:4222")
+    );
     let shown: Vec<String> = variables().iter().map(|variable| (variable.show)(&config)).collect();
     assert!(!format!("{config:?} {shown:?}").contains("hunter2"));
     for (name, value, expected) in [
@@ -215,7 +269,10 @@ fn reference_variables_set_buckets_and_submissions() {
 fn loop_has_reference_defaults_and_separate_arena_deadlines() {
     let (config, _) = read(&[]).unwrap();
     let schedule = config.rounds.schedule();
-    assert_eq!((schedule.tempo, schedule.on_startup, schedule.solo, schedule.arena), (2_160, false, true, None));
+    assert_eq!(
+        (schedule.tempo, schedule.on_startup, schedule.solo, schedule.arena),
+        (2_160, false, true, None)
+    );
     let (config, warnings) = read(&[
         ("BB_ENABLE_ARENA_CHALLENGE", "on"),
         ("BB_ARENA_RUN_ON_STARTUP", "Y"),
@@ -230,17 +287,32 @@ fn loop_has_reference_defaults_and_separate_arena_deadlines() {
     assert!(warnings.is_empty());
     let schedule = config.rounds.schedule();
     let arena = schedule.arena.unwrap();
-    assert_eq!((schedule.tempo, schedule.solo, arena.cadence, arena.on_startup), (7, false, 1, true));
+    assert_eq!(
+        (schedule.tempo, schedule.solo, arena.cadence, arena.on_startup),
+        (7, false, 1, true)
+    );
     let arena = config.rounds.arena_play(&config.play);
-    assert_eq!((config.play.miner_timeout, config.play.drop_after_failures), (Duration::from_secs(5), 0));
-    assert_eq!((arena.miner_timeout, arena.chunk_timeout), (Duration::from_secs(20), Duration::from_secs(2)));
-    assert_eq!((arena.startup_utterances, arena.startup_frames, arena.drop_after_failures), (3, 4, 2));
+    assert_eq!(
+        (config.play.miner_timeout, config.play.drop_after_failures),
+        (Duration::from_secs(5), 0)
+    );
+    assert_eq!(
+        (arena.miner_timeout, arena.chunk_timeout),
+        (Duration::from_secs(20), Duration::from_secs(2))
+    );
+    assert_eq!(
+        (arena.startup_utterances, arena.startup_frames, arena.drop_after_failures),
+        (3, 4, 2)
+    );
     assert_eq!(
         (arena.startup_chunk_timeout, arena.init_barrier),
         (Duration::from_mins(1), Some(Duration::from_mins(10)))
     );
     let error = read(&[("BABELBIT_RUNNER_TEMPO", "0")]).unwrap_err().to_string();
-    assert!(error.contains("BABELBIT_RUNNER_TEMPO=0: expected a number of blocks, at least 1"), "{error}");
+    assert!(
+        error.contains("BABELBIT_RUNNER_TEMPO=0: expected a number of blocks, at least 1"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -259,7 +331,10 @@ fn variables_set_steps_of_text_rounds_and_arena_startup_time() {
     ];
     assert_eq!(rounds(&set), (5, 30, 7));
     let error = read(&[("BB_STEP_BLOCK_MODULO", "-1")]).unwrap_err().to_string();
-    assert!(error.contains("BB_STEP_BLOCK_MODULO=-1: expected an integer in the setting's range"), "{error}");
+    assert!(
+        error.contains("BB_STEP_BLOCK_MODULO=-1: expected an integer in the setting's range"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -269,7 +344,10 @@ fn arena_gateway_url_is_configured_or_default() {
     assert_eq!(url(&[]), "https://gw.babelbit.ai/");
     assert_eq!(url(&[("BB_ARENA_GATEWAY_URL", " ")]), "https://gw.babelbit.ai/");
     assert_eq!(url(&[local]), "http://127.0.0.1:8060/");
-    assert_eq!(url(&[local, ("BB_ARENA_GATEWAY_URL", "https://gw.example.com/v1")]), "https://gw.example.com/v1");
+    assert_eq!(
+        url(&[local, ("BB_ARENA_GATEWAY_URL", "https://gw.example.com/v1")]),
+        "https://gw.example.com/v1"
+    );
 }
 
 #[test]
@@ -294,8 +372,10 @@ fn reference_variables_set_the_arena() {
 /// Columns: variables · whether results are submitted
 #[test]
 fn development_networks_submit_where_a_scoring_api_is_named() {
-    let (local, named) = (("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_SUBMIT_API_URL", "http://127.0.0.1:8070"));
-    let (on, off) = (("BB_ENABLE_VALIDATION_SUBMISSIONS", "1"), ("BB_ENABLE_VALIDATION_SUBMISSIONS", "0"));
+    let (local, named) =
+        (("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_SUBMIT_API_URL", "http://127.0.0.1:8070"));
+    let (on, off) =
+        (("BB_ENABLE_VALIDATION_SUBMISSIONS", "1"), ("BB_ENABLE_VALIDATION_SUBMISSIONS", "0"));
     for (pairs, submits) in [
         (&[][..], true),
         (&[local], false),
@@ -320,9 +400,11 @@ fn keys_of_model_servers_are_redacted() {
     .unwrap();
     assert!(warnings.is_empty());
     let keys = &config.model_keys;
-    let read = [&keys.backend, &keys.stt, &keys.llm, &keys.tts, &keys.hub].map(|key| key.as_ref().map(Secret::expose));
+    let read = [&keys.backend, &keys.stt, &keys.llm, &keys.tts, &keys.hub]
+        .map(|key| key.as_ref().map(Secret::expose));
     assert_eq!(read, ["sk-1", "sk-2", "sk-3", "sk-4", "sk-5"].map(Some));
-    let is_key = |name: &str| name == "HF_TOKEN" || name.starts_with("BB_MINER_") && name.ends_with("_KEY");
+    let is_key =
+        |name: &str| name == "HF_TOKEN" || name.starts_with("BB_MINER_") && name.ends_with("_KEY");
     for variable in variables().iter().filter(|variable| is_key(variable.name)) {
         assert_eq!((variable.show)(&config), "(set)", "{}", variable.name);
     }
@@ -336,7 +418,10 @@ fn task_of_a_miner_is_transcribe_unless_set() {
         assert_eq!(read(&[("BB_MINER_TASK", &task.to_string())]).unwrap().0.miner_task, task);
     }
     let error = read(&[("BB_MINER_TASK", "interpret")]).unwrap_err().to_string();
-    assert!(error.contains("BB_MINER_TASK=interpret") && error.contains("transcribe or translate"), "{error}");
+    assert!(
+        error.contains("BB_MINER_TASK=interpret") && error.contains("transcribe or translate"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -344,7 +429,10 @@ fn language_model_of_a_speech_miner_is_set_by_its_own_variable() {
     assert_eq!(read(&[]).unwrap().0.phrase_model, None);
     let (config, warnings) = read(&[("BB_MINER_LM", "hub:a/b")]).unwrap();
     assert!(warnings.is_empty());
-    assert_eq!((config.phrase_model.as_deref(), config.language_model.path), (Some("hub:a/b"), None));
+    assert_eq!(
+        (config.phrase_model.as_deref(), config.language_model.path),
+        (Some("hub:a/b"), None)
+    );
 }
 
 #[test]
@@ -391,7 +479,10 @@ fn reference_variables_set_the_address_of_a_miner() {
         (config.axon_port.map(NonZeroU16::get), config.external_ip)
     };
     assert_eq!(address(&[]), (None, None));
-    assert_eq!(address(&[("MINER_AXON_PORT", "8091"), ("MINER_EXTERNAL_IP", "auto")]), (Some(8091), None));
+    assert_eq!(
+        address(&[("MINER_AXON_PORT", "8091"), ("MINER_EXTERNAL_IP", "auto")]),
+        (Some(8091), None)
+    );
     let external = "203.0.113.7".parse().unwrap();
     assert_eq!(address(&[("MINER_EXTERNAL_IP", "203.0.113.7")]), (None, Some(external)));
     for (name, value, expected) in [
@@ -406,7 +497,8 @@ fn reference_variables_set_the_address_of_a_miner() {
 #[test]
 fn reference_variables_set_the_text_similarity() {
     assert_eq!(read(&[]).unwrap().0.text_vectors, VectorOptions::default());
-    let (config, warnings) = read(&[("EMBED_DIM", "64"), ("BASELINE_PAIRS", "10"), ("BASELINE_SEED", "7")]).unwrap();
+    let (config, warnings) =
+        read(&[("EMBED_DIM", "64"), ("BASELINE_PAIRS", "10"), ("BASELINE_SEED", "7")]).unwrap();
     assert_eq!(warnings, []);
     let dimensions = NonZeroUsize::new(64);
     let expected = VectorOptions { dimensions, pairs: NonZeroU32::new(10).unwrap(), seed: 7 };
@@ -459,13 +551,22 @@ HF_TOKEN=your-token
 #[test]
 fn settings_of_the_reference_guide_are_accepted() {
     let variables = file_variables(GUIDE).unwrap();
-    let pairs: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let pairs: Vec<_> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let (config, warnings) = read(&pairs).unwrap();
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings, ["S3_SUBMISSIONS_DIR has no effect in this version"]);
     let model = &config.language_model;
-    assert_eq!((model.path.as_deref(), model.device.as_deref()), (Some(Path::new("gpt2")), Some("cpu")));
-    assert!(!model.in_8_bits && !model.in_4_bits && config.unsigned_requests && config.operator.s3.enabled);
+    assert_eq!(
+        (model.path.as_deref(), model.device.as_deref()),
+        (Some(Path::new("gpt2")), Some("cpu"))
+    );
+    assert!(
+        !model.in_8_bits
+            && !model.in_4_bits
+            && config.unsigned_requests
+            && config.operator.s3.enabled
+    );
     assert_eq!(config.axon_port.map(NonZeroU16::get), Some(8091));
     assert_eq!(config.external_ip, Some("203.0.113.7".parse().unwrap()));
     assert_eq!(config.operator.wallet.hotkey, "my-hotkey");

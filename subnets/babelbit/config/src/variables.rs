@@ -6,7 +6,9 @@ use std::time::Duration;
 use taonet_babelbit_core::weights::ArenaShare;
 use taonet_neuron::OperatorConfig;
 use taonet_primitives::{NetUid, Uid};
-use taonet_settings::value::{Expected, address, any, flag, http_url, number, seconds, secret, whole};
+use taonet_settings::value::{
+    Expected, address, any, flag, http_url, number, seconds, secret, whole,
+};
 use taonet_settings::{Shown, Variable, replaced, unused, variable};
 
 use super::{Config, MAX_SKIPPED_EPOCHS, submission};
@@ -18,27 +20,44 @@ fn attempts(text: &str) -> Result<u32, Expected> {
 
 /// Parses a delay between attempts, in the range accepted by signer and gateway.
 fn pause(text: &str) -> Result<Duration, Expected> {
-    seconds(text).ok().filter(|pause| *pause <= Duration::from_mins(10)).ok_or("a number of seconds from 0 to 600")
+    seconds(text)
+        .ok()
+        .filter(|pause| *pause <= Duration::from_mins(10))
+        .ok_or("a number of seconds from 0 to 600")
 }
 
 /// Parses the device of a language model.
 fn device(text: &str) -> Result<String, Expected> {
-    if ["cpu", "cuda", "mps"].contains(&text) { Ok(text.to_owned()) } else { Err("cpu, cuda or mps") }
+    if ["cpu", "cuda", "mps"].contains(&text) {
+        Ok(text.to_owned())
+    } else {
+        Err("cpu, cuda or mps")
+    }
 }
 
 /// Parses an external IP address; `auto` detects it.
 fn external_ip(text: &str) -> Result<Option<IpAddr>, Expected> {
-    if text == "auto" { Ok(None) } else { text.parse().map(Some).map_err(|_| "an IP address or auto") }
+    if text == "auto" {
+        Ok(None)
+    } else {
+        text.parse().map(Some).map_err(|_| "an IP address or auto")
+    }
 }
 
 /// Parses the maximum number of tokens of a completion.
 fn tokens(text: &str) -> Result<NonZeroU32, Expected> {
-    text.parse().ok().filter(|count: &NonZeroU32| count.get() <= 512).ok_or("an integer from 1 to 512")
+    text.parse()
+        .ok()
+        .filter(|count: &NonZeroU32| count.get() <= 512)
+        .ok_or("an integer from 1 to 512")
 }
 
 /// Parses a number of pairs of texts.
 fn pairs(text: &str) -> Result<NonZeroU32, Expected> {
-    text.parse().ok().filter(|count: &NonZeroU32| count.get() <= 10_000).ok_or("an integer from 1 to 10000")
+    text.parse()
+        .ok()
+        .filter(|count: &NonZeroU32| count.get() <= 10_000)
+        .ok_or("an integer from 1 to 10000")
 }
 
 /// Parses a number of retries of one call.

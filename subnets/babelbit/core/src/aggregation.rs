@@ -1,14 +1,15 @@
 //! Aggregation of the scores that several validators give a miner.
 
-/// Computes the stake-weighted median of `(score, stake)` pairs: holders of at least half of the stake gave this score
-/// or a lower one, and holders of at least half gave this score or a higher one. If two adjacent scores qualify, the
-/// result is their mean. Scores without stake are ignored, unless no score has stake: then all scores have equal
-/// weight.
+/// Computes the stake-weighted median of `(score, stake)` pairs: holders of at least half of the
+/// stake gave this score or a lower one, and holders of at least half gave this score or a higher
+/// one. If two adjacent scores qualify, the result is their mean. Scores without stake are ignored,
+/// unless no score has stake: then all scores have equal weight.
 ///
-/// Holders of less than half of the stake cannot move the result out of the range of the other scores. Non-finite
-/// scores are ignored. Returns `None` if there are no finite scores.
+/// Holders of less than half of the stake cannot move the result out of the range of the other
+/// scores. Non-finite scores are ignored. Returns `None` if there are no finite scores.
 pub fn stake_weighted_median(scores: impl IntoIterator<Item = (f64, u64)>) -> Option<f64> {
-    let mut scores: Vec<(f64, u64)> = scores.into_iter().filter(|(score, _)| score.is_finite()).collect();
+    let mut scores: Vec<(f64, u64)> =
+        scores.into_iter().filter(|(score, _)| score.is_finite()).collect();
     if scores.iter().all(|(_, stake)| *stake == 0) {
         for (_, stake) in &mut scores {
             *stake = 1;

@@ -1,8 +1,8 @@
 //! Messages between validators, miners and the arena gateway.
 //!
-//! A validator gets a token (`POST /auth/token`, [`TokenRequest`]), lists the arena's miners (`GET /list_arena_miners`,
-//! [`ListedMiners`]) and calls miners through the gateway (`POST /runsync`, [`RunsyncRequest`]). A miner submits its
-//! endpoint with `POST /v1/arena/submit`, [`Submission`].
+//! A validator gets a token (`POST /auth/token`, [`TokenRequest`]), lists the arena's miners (`GET
+//! /list_arena_miners`, [`ListedMiners`]) and calls miners through the gateway (`POST /runsync`,
+//! [`RunsyncRequest`]). A miner submits its endpoint with `POST /v1/arena/submit`, [`Submission`].
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,8 @@ pub const GATEWAY_PROVIDER: &str = "gateway";
 /// Default validity period of a token in seconds.
 pub(crate) const DEFAULT_TOKEN_SECONDS: u64 = 1_800;
 
-/// Body of `POST /auth/token`: requests a token for one miner or, without `miner_hotkey` and `uid`, for all miners.
+/// Body of `POST /auth/token`: requests a token for one miner or, without `miner_hotkey` and `uid`,
+/// for all miners.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRequest {
     /// Hotkey of the validator.
@@ -36,7 +37,8 @@ pub struct TokenRequest {
     pub uid: Option<u16>,
     /// Time of signing in milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
-    /// Nonce: time of signing in nanoseconds since the Unix epoch, as text. Each request needs a different nonce.
+    /// Nonce: time of signing in nanoseconds since the Unix epoch, as text. Each request needs a
+    /// different nonce.
     pub nonce: String,
     /// sr25519 signature over [`TokenRequest::signed_text`]: hex without `0x`.
     pub signature: String,
@@ -51,7 +53,8 @@ impl TokenRequest {
         }
     }
 
-    /// Returns the text to sign; `object` is [`TokenRequest::signed_object`] as compact JSON with sorted keys.
+    /// Returns the text to sign; `object` is [`TokenRequest::signed_object`] as compact JSON with
+    /// sorted keys.
     pub fn signed_text(&self, object: &str) -> String {
         format!("{}|{}|{object}", self.timestamp_ms, self.nonce)
     }
@@ -67,9 +70,11 @@ pub struct TokenAnswer {
 }
 
 impl TokenAnswer {
-    /// Parses a response, in which the token may also be named `token`; `None` if the response has no token.
+    /// Parses a response, in which the token may also be named `token`; `None` if the response has
+    /// no token.
     pub fn read(answer: &Value) -> Option<Self> {
-        let text = |name: &str| answer.get(name).and_then(Value::as_str).filter(|token| !token.is_empty());
+        let text =
+            |name: &str| answer.get(name).and_then(Value::as_str).filter(|token| !token.is_empty());
         let auth_token = text("auth_token").or_else(|| text("token"))?.to_owned();
         let seconds = answer.get("expires_in").and_then(Value::as_f64);
         // The cast saturates, and converts NaN to 0.
@@ -102,8 +107,8 @@ pub struct ListedMiner {
     pub uid: u16,
 }
 
-/// Alternative response to `GET /list_arena_miners`: miners that are called at their own endpoints. Validators also
-/// accept other formats.
+/// Alternative response to `GET /list_arena_miners`: miners that are called at their own endpoints.
+/// Validators also accept other formats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedContainers {
     /// The miners, best first.
@@ -169,8 +174,9 @@ pub struct RunsyncInput {
     pub bt_headers: BTreeMap<String, String>,
 }
 
-/// Body of `POST /v1/arena/submit`. The miner's hotkey signs it in `X-Bittensor-*` headers (`btauth/1`) that name the
-/// gateway's hotkey as receiver; `GET /healthz` returns that hotkey. A later submission replaces an earlier one.
+/// Body of `POST /v1/arena/submit`. The miner's hotkey signs it in `X-Bittensor-*` headers
+/// (`btauth/1`) that name the gateway's hotkey as receiver; `GET /healthz` returns that hotkey. A
+/// later submission replaces an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
@@ -218,8 +224,7 @@ mod tests {
 
     #[test]
     fn payload_is_passed_on_unchanged() {
-        let body =
-            r#"{"input":{"predict_payload":{"kind": "predict",  "b":1,"a":"é"},"bt_headers":{"name":"X"}},"uid":7}"#;
+        let body = r#"{"input":{"predict_payload":{"kind": "predict",  "b":1,"a":"é"},"bt_headers":{"name":"X"}},"uid":7}"#;
         let request: RunsyncRequest = serde_json::from_str(body).unwrap();
         assert_eq!(request.input.predict_payload.get(), r#"{"kind": "predict",  "b":1,"a":"é"}"#);
         assert_eq!((request.uid, request.auth_token), (Some(7), None));

@@ -7,8 +7,8 @@ use crate::Rules;
 use crate::scoring_api::Contest;
 use crate::weights::{ArenaShare, arena_winner, compute_weights};
 
-/// Scores of one challenge, in the order of the scoring API. `M` identifies a miner: its uid for weights, or another
-/// key when uids are unknown.
+/// Scores of one challenge, in the order of the scoring API. `M` identifies a miner: its uid for
+/// weights, or another key when uids are unknown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContestScores<M = Uid> {
     /// Miners with their scores in the main contest.
@@ -24,22 +24,30 @@ impl<M> Default for ContestScores<M> {
 }
 
 impl<M: Copy + PartialEq> ContestScores<M> {
-    /// Adds rows of the scoring API. A row that names no contest counts for `contest`. `miner_of` maps a hotkey to its
-    /// miner.
+    /// Adds rows of the scoring API. A row that names no contest counts for `contest`. `miner_of`
+    /// maps a hotkey to its miner.
     ///
-    /// Rows with an unknown hotkey or without a numeric score are ignored; if a hotkey has several rows in a contest,
-    /// the first row counts. A row with `main_score` or `arena_score` has one score per contest; any other row has a
-    /// single score.
-    pub fn add<'a>(&mut self, rows: &'a [Value], contest: Contest, miner_of: impl Fn(&'a str) -> Option<M>) {
+    /// Rows with an unknown hotkey or without a numeric score are ignored; if a hotkey has several
+    /// rows in a contest, the first row counts. A row with `main_score` or `arena_score` has one
+    /// score per contest; any other row has a single score.
+    pub fn add<'a>(
+        &mut self,
+        rows: &'a [Value],
+        contest: Contest,
+        miner_of: impl Fn(&'a str) -> Option<M>,
+    ) {
         for row in rows {
-            let Some(miner) = text(row, &["miner_hotkey", "hotkey"]).and_then(&miner_of) else { continue };
+            let Some(miner) = text(row, &["miner_hotkey", "hotkey"]).and_then(&miner_of) else {
+                continue;
+            };
             let (main, arena) = (number(row, &["main_score"]), number(row, &["arena_score"]));
             if main.is_some() || arena.is_some() {
                 self.add_score(Contest::Main, miner, main);
                 self.add_score(Contest::Arena, miner, arena);
                 continue;
             }
-            let named = text(row, &["challenge_type", "challenge_round", "mode"]).and_then(Contest::of_row);
+            let named =
+                text(row, &["challenge_type", "challenge_round", "mode"]).and_then(Contest::of_row);
             let score = number(row, &["challenge_mean_score", "score"]);
             self.add_score(named.unwrap_or(contest), miner, score);
         }
@@ -63,8 +71,14 @@ impl<M: Copy + PartialEq> ContestScores<M> {
 
 impl ContestScores {
     /// Computes weights from these scores; see [`compute_weights`]. `None` if there are no scores.
-    pub fn weights(&self, arena_share: ArenaShare, burn_uid: Option<Uid>, rules: Rules) -> Option<Weights> {
-        (!self.is_empty()).then(|| compute_weights(&self.main, &self.arena, arena_share, burn_uid, rules))
+    pub fn weights(
+        &self,
+        arena_share: ArenaShare,
+        burn_uid: Option<Uid>,
+        rules: Rules,
+    ) -> Option<Weights> {
+        (!self.is_empty())
+            .then(|| compute_weights(&self.main, &self.arena, arena_share, burn_uid, rules))
     }
 
     /// Adds up each miner's main and arena scores, weighted by the shares of the contests.
@@ -72,7 +86,9 @@ impl ContestScores {
         let arena_share = arena_share.get();
         let mut combined: Vec<(Uid, f64)> = Vec::new();
         let main = self.main.iter().map(|(uid, score)| (*uid, (1.0 - arena_share) * score));
-        for (uid, part) in main.chain(self.arena.iter().map(|(uid, score)| (*uid, arena_share * score))) {
+        for (uid, part) in
+            main.chain(self.arena.iter().map(|(uid, score)| (*uid, arena_share * score)))
+        {
             match combined.iter_mut().find(|(known, _)| *known == uid) {
                 Some((_, sum)) => *sum += part,
                 None => combined.push((uid, part)),
@@ -81,8 +97,8 @@ impl ContestScores {
         combined
     }
 
-    /// Returns the winner of the main contest (the first miner with the highest score above 0), or else the winner of
-    /// the arena.
+    /// Returns the winner of the main contest (the first miner with the highest score above 0), or
+    /// else the winner of the arena.
     pub fn winner(&self, rules: Rules) -> Option<Uid> {
         let positive = self.main.iter().filter(|(_, score)| score.is_finite() && *score > 0.0);
         let best = positive.reduce(|best, next| if next.1 > best.1 { next } else { best });

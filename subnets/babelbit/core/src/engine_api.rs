@@ -93,7 +93,8 @@ pub struct TextToken {
     /// Position of the dialogue in the challenge, from 0.
     #[serde(default)]
     pub dialogue_index: u32,
-    /// Position of the utterance in the dialogue, from 0; at the end of the dialogue, the number of its utterances.
+    /// Position of the utterance in the dialogue, from 0; at the end of the dialogue, the number of
+    /// its utterances.
     #[serde(default)]
     pub utterance_index: u32,
     /// Position of the token in the utterance, from 0.
@@ -104,8 +105,8 @@ pub struct TextToken {
 impl TextToken {
     /// Token that ends an utterance.
     pub const EOF: &'static str = "EOF";
-    /// Token that ends a dialogue, after the [`EOF`](Self::EOF) of its last utterance. Some engines send it in place of
-    /// that `EOF`.
+    /// Token that ends a dialogue, after the [`EOF`](Self::EOF) of its last utterance. Some engines
+    /// send it in place of that `EOF`.
     pub const EOF_EOF: &'static str = "EOF EOF";
 
     /// Returns the token: `word`, else `token`.
@@ -138,7 +139,8 @@ pub struct UtterancePayload {
     /// Whether the utterance ends with this payload.
     #[serde(default = "default_true")]
     pub end_of_utterance: bool,
-    /// Whether the challenge ends here: true for its last utterance, and for the end marker after it.
+    /// Whether the challenge ends here: true for its last utterance, and for the end marker after
+    /// it.
     #[serde(default)]
     pub done: bool,
     /// Base64 of a WAV file, or of headerless PCM samples in the declared format.

@@ -1,9 +1,9 @@
-//! Standard metrics of simultaneous speech translation: text quality and latency. They are not part of the score.
-//! `bb bench interpret` reports them for any recordings.
+//! Standard metrics of simultaneous speech translation: text quality and latency. They are not part
+//! of the score. `bb bench interpret` reports them for any recordings.
 //!
-//! Word error rate and the latency metrics follow SimulEval 1.1.4, BLEU and chrF follow sacreBLEU 2.6.0, both with
-//! default options. `vectors/field-metrics` holds results of these programs. `docs/metrics.md` states the formulas with
-//! a worked example.
+//! Word error rate and the latency metrics follow SimulEval 1.1.4, BLEU and chrF follow sacreBLEU 2.6.0,
+//! both with default options. `vectors/field-metrics` holds results of these programs.
+//! `docs/metrics.md` states the formulas with a worked example.
 
 mod bleu;
 mod chrf;

@@ -1,7 +1,8 @@
 //! Babelbit (subnet 59): protocol and scoring. Pure: no clock, no I/O, no randomness.
 //!
-//! Everything on which validators must agree is here: the bytes of messages and files, and the arithmetic from replies
-//! to weights. Other crates play, transcribe and submit; they pass times and texts in.
+//! Everything on which validators must agree is here: the bytes of messages and files, and the
+//! arithmetic from replies to weights. Other crates play, transcribe and submit; they pass times
+//! and texts in.
 //!
 //! - [`protocol`]: messages between validator and miner (`s2s_audio_v1`);
 //! - [`arena_api`]: messages of the arena gateway;
@@ -15,7 +16,8 @@
 //! - [`scoring`]: scores of replies (`semantic_audio_v1`);
 //! - [`text`]: scores of the text-prediction contest;
 //! - [`text_api`]: messages between validator and text miner;
-//! - [`field_metrics`]: standard quality and latency metrics of speech translation, not part of the score;
+//! - [`field_metrics`]: standard quality and latency metrics of speech translation, not part of the
+//!   score;
 //! - [`weights`]: weights from scores;
 //! - [`contest_scores`]: scores of one challenge that determine weights;
 //! - [`rounding`]: rounding as in the reference system.
@@ -31,9 +33,9 @@
 //! assert!((weights.of(Uid(3)) - 0.025).abs() < 1e-12);
 //! ```
 //!
-//! [`Rules`] selects between the results of the reference system (the subnet's own Python programs), defects included,
-//! and corrected ones; `docs/compat.md` lists the differences. Results are compared with recordings of the reference
-//! system to the last printed digit.
+//! [`Rules`] selects between the results of the reference system (the subnet's own Python
+//! programs), defects included, and corrected ones; `docs/compat.md` lists the differences. Results
+//! are compared with recordings of the reference system to the last printed digit.
 //!
 //! Uses `taonet-primitives`. Used by every crate of the subnet.
 

@@ -1,8 +1,8 @@
 //! Deserialisation of floats inside tagged and untagged enums.
 //!
-//! In such enums, serde buffers a number before it knows its type. When any dependency enables serde_json's arbitrary
-//! precision (the development chain's framework does), the buffer holds serde_json's own number type, which a plain
-//! `f64` does not accept.
+//! In such enums, serde buffers a number before it knows its type. When any dependency enables
+//! serde_json's arbitrary precision (the development chain's framework does), the buffer holds
+//! serde_json's own number type, which a plain `f64` does not accept.
 
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Number;
@@ -13,7 +13,9 @@ pub(crate) fn float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D
 }
 
 /// Deserialises a float or null; with `serde(default)` also a missing field.
-pub(crate) fn optional_float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+pub(crate) fn optional_float<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<f64>, D::Error> {
     Option::<Number>::deserialize(deserializer)?.as_ref().map(finite).transpose()
 }
 

@@ -1,9 +1,11 @@
-//! Speech protocol `s2s_audio_v1` between validator and miner: two kinds of message, sent to one URL.
+//! Speech protocol `s2s_audio_v1` between validator and miner: two kinds of message, sent to one
+//! URL.
 //!
-//! The validator sends `init` once per utterance and then one `predict` per 80 ms frame of source speech; the miner
-//! answers each frame with any amount of translated speech. After the last frame, the validator drains the reply: it
-//! sends empty `predict` requests until the miner ends the reply. Fields are serialised in the order of the structs,
-//! and signatures that cover the message body depend on this order.
+//! The validator sends `init` once per utterance and then one `predict` per 80 ms frame of source
+//! speech; the miner answers each frame with any amount of translated speech. After the last frame,
+//! the validator drains the reply: it sends empty `predict` requests until the miner ends the
+//! reply. Fields are serialised in the order of the structs, and signatures that cover the message
+//! body depend on this order.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +28,8 @@ pub const SAMPLE_BYTES: usize = 4;
 pub enum MinerRequest {
     /// Request that opens a session for one utterance.
     Init(InitRequest),
-    /// Request that sends one frame of source speech or, after the last frame, fetches more of the reply.
+    /// Request that sends one frame of source speech or, after the last frame, fetches more of the
+    /// reply.
     Predict(PredictRequest),
 }
 
@@ -103,7 +106,8 @@ pub struct InitResponse {
     pub channels: u16,
 }
 
-/// Request that sends one frame of source speech or, after the last frame, fetches more of the reply.
+/// Request that sends one frame of source speech or, after the last frame, fetches more of the
+/// reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictRequest {
     /// Copied from [`InitResponse::session_id`].
@@ -113,9 +117,9 @@ pub struct PredictRequest {
     /// Whether the source ends with this frame, or has already ended.
     #[serde(default)]
     pub in_eos: bool,
-    /// Sequence number of the predict request within its session, from 0; `None` if the sender does not number its
-    /// requests. A miner that supports the field repeats its response to a repeated frame, and refuses an out-of-order
-    /// frame.
+    /// Sequence number of the predict request within its session, from 0; `None` if the sender does
+    /// not number its requests. A miner that supports the field repeats its response to a repeated
+    /// frame, and refuses an out-of-order frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame_index: Option<u64>,
 }

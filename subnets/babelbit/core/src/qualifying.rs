@@ -1,7 +1,7 @@
 //! Eligibility for the arena: miners that recently won qualifying challenges.
 //!
-//! The miner with the highest score above 0 in a main challenge wins it. If several miners tie for the highest score,
-//! each has one win.
+//! The miner with the highest score above 0 in a main challenge wins it. If several miners tie for
+//! the highest score, each has one win.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ pub struct Winner {
     pub score: f64,
 }
 
-/// Returns the winners of a challenge from its rows in the scoring API. As in the computation of weights, only the
-/// first row of a hotkey counts.
+/// Returns the winners of a challenge from its rows in the scoring API. As in the computation of
+/// weights, only the first row of a hotkey counts.
 pub fn winners(rows: &[Value]) -> Vec<Winner> {
     let mut scores: ContestScores<&str> = ContestScores::default();
     // A miner that has deregistered since still counts as a winner.
@@ -62,12 +62,14 @@ pub struct Candidate {
     pub since: u64,
 }
 
-/// Selects at most `slots` miners for the arena, best first: by number of wins, then by best winning score, then by
-/// earliest application. If `wins_needed`, a candidate without a win is not eligible.
+/// Selects at most `slots` miners for the arena, best first: by number of wins, then by best
+/// winning score, then by earliest application. If `wins_needed`, a candidate without a win is not
+/// eligible.
 pub fn entrants(mut candidates: Vec<Candidate>, wins_needed: bool, slots: usize) -> Vec<Candidate> {
     candidates.retain(|candidate| !wins_needed || candidate.record.wins > 0);
     candidates.sort_by(|a, b| {
-        let by_record = b.record.wins.cmp(&a.record.wins).then(b.record.best.total_cmp(&a.record.best));
+        let by_record =
+            b.record.wins.cmp(&a.record.wins).then(b.record.best.total_cmp(&a.record.best));
         by_record.then(a.since.cmp(&b.since)).then_with(|| a.hotkey.cmp(&b.hotkey))
     });
     candidates.truncate(slots);
@@ -90,12 +92,30 @@ mod tests {
             (vec![row("a", 0.7), row("b", 0.7), row("c", 0.6)], vec![("a", 0.7), ("b", 0.7)]),
             (vec![row("a", 0.0), row("b", -1.0)], vec![]),
             (vec![row("a", 0.1), row("a", 0.9), row("b", 0.2)], vec![("b", 0.2)]),
-            (vec![json!({ "hotkey": "a", "score": 0.3, "challenge_type": "arena" }), row("b", 0.1)], vec![("b", 0.1)]),
-            (vec![json!({ "hotkey": "a", "main_score": 0.3, "arena_score": 0.9 })], vec![("a", 0.3)]),
-            (vec![json!({ "hotkey": "a", "score": "0.3" }), json!(7), json!(null), json!({ "score": 1 })], vec![]),
+            (
+                vec![
+                    json!({ "hotkey": "a", "score": 0.3, "challenge_type": "arena" }),
+                    row("b", 0.1),
+                ],
+                vec![("b", 0.1)],
+            ),
+            (
+                vec![json!({ "hotkey": "a", "main_score": 0.3, "arena_score": 0.9 })],
+                vec![("a", 0.3)],
+            ),
+            (
+                vec![
+                    json!({ "hotkey": "a", "score": "0.3" }),
+                    json!(7),
+                    json!(null),
+                    json!({ "score": 1 }),
+                ],
+                vec![],
+            ),
         ] {
             let won = winners(&rows);
-            let won: Vec<_> = won.iter().map(|winner| (winner.hotkey.as_str(), winner.score)).collect();
+            let won: Vec<_> =
+                won.iter().map(|winner| (winner.hotkey.as_str(), winner.score)).collect();
             assert_eq!(won, expected, "{rows:?}");
         }
     }
@@ -103,8 +123,9 @@ mod tests {
     /// The rows of a challenge may have more hotkeys than there are uids.
     #[test]
     fn hotkeys_may_outnumber_uids() {
-        let mut rows: Vec<_> =
-            (0..=u32::from(u16::MAX)).map(|number| json!({ "hotkey": format!("a{number}") })).collect();
+        let mut rows: Vec<_> = (0..=u32::from(u16::MAX))
+            .map(|number| json!({ "hotkey": format!("a{number}") }))
+            .collect();
         rows.push(json!({ "hotkey": "b", "score": 0.7 }));
         assert_eq!(winners(&rows), [Winner { hotkey: "b".into(), score: 0.7 }]);
     }
@@ -119,8 +140,13 @@ mod tests {
             let record = records.get(hotkey).copied().unwrap_or_default();
             Candidate { hotkey: hotkey.into(), record, since }
         };
-        let candidates =
-            vec![candidate("d", 1), candidate("c", 5), candidate("b", 5), candidate("a", 9), candidate("e", 0)];
+        let candidates = vec![
+            candidate("d", 1),
+            candidate("c", 5),
+            candidate("b", 5),
+            candidate("a", 9),
+            candidate("e", 0),
+        ];
         let order = |wins_needed, slots| {
             let entrants = entrants(candidates.clone(), wins_needed, slots);
             entrants.iter().map(|entrant| entrant.hotkey.clone()).collect::<String>()

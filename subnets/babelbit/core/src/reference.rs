@@ -1,7 +1,7 @@
 //! Reference data of a challenge: expected text and speaking rate of each reply.
 //!
-//! A document lists the utterances of one challenge: `{"challenge_uid"?, "utterances": […]}`. Each utterance follows
-//! one of three schemas; the first applicable schema counts:
+//! A document lists the utterances of one challenge: `{"challenge_uid"?, "utterances": […]}`. Each
+//! utterance follows one of three schemas; the first applicable schema counts:
 //!
 //! | Schema | text | words | words per second |
 //! |---|---|---|---|
@@ -19,7 +19,8 @@ use taonet_primitives::Word;
 
 pub use ids::same_utterance;
 
-/// Default speaking rate in words per second, used if a reference has neither a rate nor usable word times.
+/// Default speaking rate in words per second, used if a reference has neither a rate nor usable
+/// word times.
 pub const DEFAULT_WORDS_PER_SECOND: f64 = 4.0;
 
 /// Why an utterance has no reference.
@@ -54,9 +55,11 @@ impl ReferenceError {
     /// Returns the name of the corresponding exception of the reference system.
     pub(crate) const fn python_name(&self) -> &'static str {
         match self {
-            Self::MissingText | Self::UnknownSchema | Self::NotADocument | Self::Ambiguous(_) | Self::Unreadable(_) => {
-                "ValueError"
-            }
+            Self::MissingText
+            | Self::UnknownSchema
+            | Self::NotADocument
+            | Self::Ambiguous(_)
+            | Self::Unreadable(_) => "ValueError",
             Self::NotFound(_) => "KeyError",
             Self::NoFile(_) => "FileNotFoundError",
         }
@@ -79,7 +82,8 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Creates a reference from its parts; the speaking rate is `wps` if above 0, else [`words_per_second`] of `words`.
+    /// Creates a reference from its parts; the speaking rate is `wps` if above 0, else
+    /// [`words_per_second`] of `words`.
     ///
     /// # Errors
     /// [`ReferenceError::MissingText`] when the text is blank.
@@ -88,7 +92,9 @@ impl Reference {
         if text.is_empty() {
             return Err(ReferenceError::MissingText);
         }
-        let wps = wps.filter(|wps| wps.is_finite() && *wps > 0.0).unwrap_or_else(|| words_per_second(&words));
+        let wps = wps
+            .filter(|wps| wps.is_finite() && *wps > 0.0)
+            .unwrap_or_else(|| words_per_second(&words));
         Ok(Self { text: text.to_owned(), words, wps, language: None, source: None })
     }
 
@@ -100,10 +106,13 @@ impl Reference {
     }
 }
 
-/// Computes the number of non-blank words per second from the first word's start to the last word's end;
-/// [`DEFAULT_WORDS_PER_SECOND`] if there are fewer than two words, they span no time, or all are blank.
+/// Computes the number of non-blank words per second from the first word's start to the last word's
+/// end; [`DEFAULT_WORDS_PER_SECOND`] if there are fewer than two words, they span no time, or all
+/// are blank.
 pub fn words_per_second(words: &[Word]) -> f64 {
-    let (Some(first), Some(last)) = (words.first(), words.last()) else { return DEFAULT_WORDS_PER_SECOND };
+    let (Some(first), Some(last)) = (words.first(), words.last()) else {
+        return DEFAULT_WORDS_PER_SECOND;
+    };
     let span = last.end - first.start;
     let spoken = words.iter().filter(|word| !word.text.trim().is_empty()).count();
     if words.len() < 2 || span.is_nan() || span <= 0.0 || spoken == 0 {
@@ -123,8 +132,8 @@ pub struct ReferenceDocument {
 }
 
 impl ReferenceDocument {
-    /// Parses a document. A single utterance in one of the three schemas is accepted as a document with one utterance.
-    /// Entries that are not objects are skipped.
+    /// Parses a document. A single utterance in one of the three schemas is accepted as a document
+    /// with one utterance. Entries that are not objects are skipped.
     ///
     /// # Errors
     /// [`ReferenceError::NotADocument`] when the value is neither a document nor an utterance.
@@ -169,14 +178,21 @@ impl ReferenceDocument {
         self.utterances.is_empty()
     }
 
-    /// Returns the reference of the first utterance with this ID. `target_language` (e.g. `en`) selects the entry of
-    /// the translations schema.
+    /// Returns the reference of the first utterance with this ID. `target_language` (e.g. `en`)
+    /// selects the entry of the translations schema.
     ///
     /// # Errors
-    /// [`ReferenceError::NotFound`] when no utterance has this ID, [`ReferenceError::UnknownSchema`] and
-    /// [`ReferenceError::MissingText`] when the utterance is malformed.
-    pub fn find(&self, utterance_id: &str, target_language: &str) -> Result<Reference, ReferenceError> {
-        let entry = self.entry(utterance_id).ok_or_else(|| ReferenceError::NotFound(utterance_id.to_owned()))?;
+    /// [`ReferenceError::NotFound`] when no utterance has this ID,
+    /// [`ReferenceError::UnknownSchema`] and [`ReferenceError::MissingText`] when the utterance is
+    /// malformed.
+    pub fn find(
+        &self,
+        utterance_id: &str,
+        target_language: &str,
+    ) -> Result<Reference, ReferenceError> {
+        let entry = self
+            .entry(utterance_id)
+            .ok_or_else(|| ReferenceError::NotFound(utterance_id.to_owned()))?;
         self.read(entry, target_language)
     }
 
@@ -191,8 +207,9 @@ impl ReferenceDocument {
     /// Returns the reference of the only utterance.
     ///
     /// # Errors
-    /// [`ReferenceError::Ambiguous`] when there are none or several, [`ReferenceError::UnknownSchema`] and
-    /// [`ReferenceError::MissingText`] when the utterance itself is malformed.
+    /// [`ReferenceError::Ambiguous`] when there are none or several,
+    /// [`ReferenceError::UnknownSchema`] and [`ReferenceError::MissingText`] when the utterance
+    /// itself is malformed.
     pub fn sole(&self, target_language: &str) -> Result<Reference, ReferenceError> {
         match self.utterances.as_slice() {
             [(_, entry)] => self.read(entry, target_language),
@@ -200,7 +217,11 @@ impl ReferenceDocument {
         }
     }
 
-    fn read(&self, entry: &Map<String, Value>, target_language: &str) -> Result<Reference, ReferenceError> {
+    fn read(
+        &self,
+        entry: &Map<String, Value>,
+        target_language: &str,
+    ) -> Result<Reference, ReferenceError> {
         let mut reference = schema::reference_of(entry, target_language)?;
         reference.language = reference
             .language

@@ -7,7 +7,8 @@ pub fn round_to(value: f64, digits: usize) -> f64 {
     if !value.is_finite() {
         return value;
     }
-    // The formatter works on the exact binary value; multiplying by a power of ten would round twice.
+    // The formatter works on the exact binary value; multiplying by a power of ten would round
+    // twice.
     format!("{value:.digits$}").parse().unwrap_or(value)
 }
 

@@ -3,13 +3,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Scoring rules: they either reproduce or correct those defects of the reference system that change scores or weights.
+/// Scoring rules: they either reproduce or correct those defects of the reference system that
+/// change scores or weights.
 ///
 /// `docs/compat.md` compares both sets of rules, difference by difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rules {
-    /// Reproduces the reference system's defects, so that validators agree with the rest of the subnet.
+    /// Reproduces the reference system's defects, so that validators agree with the rest of the
+    /// subnet.
     #[default]
     Reference,
     /// Corrects the reference system's defects.

@@ -1,7 +1,7 @@
 //! Validators' queries of scores from the scoring API (`GET /v1/get_scores`).
 //!
-//! The signed text is Python's `json.dumps(…, sort_keys=True, separators=(",", ":"))` of [`ScoreQuery::signed`]:
-//! `taonet_wire::sorted_json` renders it.
+//! The signed text is Python's `json.dumps(…, sort_keys=True, separators=(",", ":"))` of
+//! [`ScoreQuery::signed`]: `taonet_wire::sorted_json` renders it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -31,8 +31,8 @@ impl Contest {
         [Self::Main, Self::Arena].into_iter().find(|contest| contest.query_name() == name)
     }
 
-    /// Parses a row's contest: `main`, `arena` and their older names. Any other text, including `qualifying`, gives
-    /// `None`.
+    /// Parses a row's contest: `main`, `arena` and their older names. Any other text, including
+    /// `qualifying`, gives `None`.
     pub fn of_row(name: &str) -> Option<Self> {
         match name.parse() {
             Ok(ChallengeType::Main) => Some(Self::Main),
@@ -62,8 +62,7 @@ impl ScoreQuery {
     /// Returns the object to sign. The object names the contest only for the arena.
     pub fn signed(&self) -> Value {
         let mut data = json!({ "challenge_uid": self.challenge_uid });
-        let mut signed =
-            json!({ "challenge_id": self.challenge_uid, "hotkey": self.hotkey, "timestamp": self.timestamp });
+        let mut signed = json!({ "challenge_id": self.challenge_uid, "hotkey": self.hotkey, "timestamp": self.timestamp });
         let arena = Contest::Arena.query_name();
         if self.challenge_type.as_deref() == Some(arena) {
             set(&mut data, "challenge_type", arena.into());
@@ -87,7 +86,8 @@ pub struct ScoresAnswer {
     pub scores: Vec<ScoreRow>,
 }
 
-/// A miner's score in one contest, as written by our scoring API. Validators also accept other formats.
+/// A miner's score in one contest, as written by our scoring API. Validators also accept other
+/// formats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoreRow {
     /// Hotkey of the miner.
@@ -114,7 +114,9 @@ mod tests {
             "challenge_id": "c", "challenge_type": "arena", "data": { "challenge_type": "arena", "challenge_uid": "c" },
             "hotkey": "5H", "timestamp": 7,
         });
-        for (challenge_type, signed) in [(None, &plain), (Some("qualifying"), &plain), (Some("arena"), &arena)] {
+        for (challenge_type, signed) in
+            [(None, &plain), (Some("qualifying"), &plain), (Some("arena"), &arena)]
+        {
             let query = ScoreQuery {
                 hotkey: "5H".into(),
                 timestamp: 7,

@@ -1,7 +1,9 @@
-//! Validators' submissions of results to the scoring API (`POST /v1/submit`, `POST /v1/submit-artifact`).
+//! Validators' submissions of results to the scoring API (`POST /v1/submit`, `POST
+//! /v1/submit-artifact`).
 //!
-//! The signed text is Python's `json.dumps(…, sort_keys=True, separators=(",", ":"))` of a [`Submission`]:
-//! `taonet_wire::sorted_json` renders it. The body is the same object with `signature` and `kind` added.
+//! The signed text is Python's `json.dumps(…, sort_keys=True, separators=(",", ":"))` of a
+//! [`Submission`]: `taonet_wire::sorted_json` renders it. The body is the same object with
+//! `signature` and `kind` added.
 
 use std::fmt;
 use std::str::FromStr;
@@ -86,7 +88,8 @@ impl ResultFile {
     pub const ALL: [Self; 5] =
         [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::DialogueScore, Self::ChallengeScore];
     /// The four files of a miner in the speech contest.
-    pub const OF_SPEECH: [Self; 4] = [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::ChallengeScore];
+    pub const OF_SPEECH: [Self; 4] =
+        [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::ChallengeScore];
 
     /// Returns the `file_type` of the file's submission.
     pub const fn file_type(self) -> &'static str {
@@ -133,7 +136,8 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// Creates a submission by `validator`; `miner` is `None` if the miner of the result is unknown.
+    /// Creates a submission by `validator`; `miner` is `None` if the miner of the result is
+    /// unknown.
     pub fn new(
         validator: &Hotkey,
         miner: Option<(Uid, Hotkey)>,

@@ -1,7 +1,7 @@
 //! Scores of the text-prediction contest.
 //!
-//! A miner predicts the complete utterance each time one of its words is revealed. With the prediction of step `s` and
-//! the ground truth, both without their trailing `EOF`:
+//! A miner predicts the complete utterance each time one of its words is revealed. With the
+//! prediction of step `s` and the ground truth, both without their trailing `EOF`:
 //!
 //! ```text
 //! lexical    = max(0, 1 - levenshtein / length of the longer text), in characters; 0 if both are empty
@@ -12,8 +12,8 @@
 //! U(dialogue)  = the mean over its utterances
 //! ```
 //!
-//! `w` is the lexical weight. `b` is the mean cosine of pseudo-random pairs of the dialogue's ground truths, 100 by
-//! default ([`SentenceVectors::baseline`]).
+//! `w` is the lexical weight. `b` is the mean cosine of pseudo-random pairs of the dialogue's
+//! ground truths, 100 by default ([`SentenceVectors::baseline`]).
 //!
 //! [`Rules`] decide the edge cases:
 //!
@@ -35,7 +35,8 @@ use crate::rounding::{round4, round6};
 pub use log::{Event, MAX_ABSENT_STEPS, MAX_STEPS, StepError, Utterance, utterances};
 pub use vectors::{SentenceVectors, VectorError, VectorOptions};
 
-/// Scores of a dialogue, as in the reference system's files: rounded to 4 decimals, cosine and baseline to 6.
+/// Scores of a dialogue, as in the reference system's files: rounded to 4 decimals, cosine and
+/// baseline to 6.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DialogueScore {
     /// ID of the dialogue, if known.
@@ -57,7 +58,8 @@ pub struct UtteranceScore {
     pub steps: Vec<StepScore>,
     /// The first step with the maximum score; 0 if there are no steps.
     pub best_step: usize,
-    /// Maximum score over the steps. Without steps: -1 by the reference's rules, 0 by the strict ones.
+    /// Maximum score over the steps. Without steps: -1 by the reference's rules, 0 by the strict
+    /// ones.
     #[serde(rename = "U_best")]
     pub best: f64,
     /// Number of steps of the utterance.
@@ -69,11 +71,11 @@ pub struct UtteranceScore {
 pub struct StepScore {
     /// Number of revealed words, minus 1.
     pub step: usize,
-    /// Character-level similarity of the prediction and the ground truth, in `0..=1`; 0 if its weight is 0, unless the
-    /// rules are strict.
+    /// Character-level similarity of the prediction and the ground truth, in `0..=1`; 0 if its
+    /// weight is 0, unless the rules are strict.
     pub lexical_similarity: f64,
-    /// Cosine of the sentence vectors of the prediction and the ground truth; 0 if its weight is 0, unless the rules are
-    /// strict.
+    /// Cosine of the sentence vectors of the prediction and the ground truth; 0 if its weight is 0,
+    /// unless the rules are strict.
     pub semantic_cosine_raw: f64,
     /// The cosine, calibrated by the dialogue's baseline, in `0..=1`.
     pub semantic_similarity: f64,
@@ -92,12 +94,13 @@ pub struct DialogueSummary {
     /// Mean of the utterances' best scores; 0 if there are no utterances.
     #[serde(rename = "average_U_best_early")]
     pub average_best: f64,
-    /// Mean cosine similarity of pseudo-random pairs of the dialogue's utterances; 0 without sentence vectors.
+    /// Mean cosine similarity of pseudo-random pairs of the dialogue's utterances; 0 without
+    /// sentence vectors.
     pub semantic_baseline_b: f64,
 }
 
-/// Scores a dialogue's complete utterances with `lexical_weight` in `0..=1`. Without vectors, all cosines are 0. The
-/// [module](self) lists the edge cases that `rules` decide.
+/// Scores a dialogue's complete utterances with `lexical_weight` in `0..=1`. Without vectors, all
+/// cosines are 0. The [module](self) lists the edge cases that `rules` decide.
 ///
 /// # Errors
 /// [`VectorError::Missing`] when a text has no vector.
@@ -109,13 +112,16 @@ pub fn score_dialogue(
 ) -> Result<DialogueScore, VectorError> {
     // The reference computes no similarity that has no weight.
     let vectors = vectors.filter(|_| rules == Rules::Strict || lexical_weight < 1.0);
-    let truths: Vec<_> = utterances.iter().map(|utterance| utterance.ground_truth.as_str()).collect();
+    let truths: Vec<_> =
+        utterances.iter().map(|utterance| utterance.ground_truth.as_str()).collect();
     let baseline = vectors.map_or(Ok(0.0), |vectors| vectors.baseline(&truths))?;
     let scorer = Scorer { vectors, baseline, lexical_weight, rules };
     let scored = utterances.into_iter().map(|utterance| scorer.utterance(utterance));
-    let (best, utterances): (Vec<_>, Vec<_>) = scored.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let (best, utterances): (Vec<_>, Vec<_>) =
+        scored.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let average = if best.is_empty() { 0.0 } else { best.iter().sum::<f64>() / best.len() as f64 };
-    let dialogue_summary = DialogueSummary { average_best: round4(average), semantic_baseline_b: round6(baseline) };
+    let dialogue_summary =
+        DialogueSummary { average_best: round4(average), semantic_baseline_b: round6(baseline) };
     Ok(DialogueScore { dialogue_uid: None, utterances, dialogue_summary })
 }
 
@@ -142,9 +148,11 @@ impl Scorer<'_> {
                 (1.0 - characters.distance(prediction.chars()) as f64 / longest as f64).max(0.0)
             };
             let cosine = self.cosine(&prediction, &truth)?;
-            let semantic = ((cosine - self.baseline) / (1.0 - self.baseline).max(1e-6)).clamp(0.0, 1.0);
+            let semantic =
+                ((cosine - self.baseline) / (1.0 - self.baseline).max(1e-6)).clamp(0.0, 1.0);
             let earliness = 1.0 / (step + 1) as f64;
-            let score = (lexical * self.lexical_weight + semantic * (1.0 - self.lexical_weight)) * earliness;
+            let score = (lexical * self.lexical_weight + semantic * (1.0 - self.lexical_weight))
+                * earliness;
             if best.is_none_or(|best| score > best) {
                 (best, best_step) = (Some(score), step);
             }
@@ -182,7 +190,9 @@ impl Scorer<'_> {
     fn cosine(&self, prediction: &str, truth: &str) -> Result<f64, VectorError> {
         match self.vectors {
             None => Ok(0.0),
-            Some(_) if self.rules == Rules::Strict && prediction.is_empty() && truth.is_empty() => Ok(0.0),
+            Some(_) if self.rules == Rules::Strict && prediction.is_empty() && truth.is_empty() => {
+                Ok(0.0)
+            }
             Some(vectors) => vectors.cosine(prediction, truth),
         }
     }
@@ -215,17 +225,30 @@ mod tests {
             ("", "word", 0.0),
             ("grün", "grun", 0.75),
         ] {
-            let scored = score_dialogue(vec![said(truth, &[prediction])], None, 1.0, Rules::Reference).unwrap();
+            let scored =
+                score_dialogue(vec![said(truth, &[prediction])], None, 1.0, Rules::Reference)
+                    .unwrap();
             let step = &scored.utterances[0].steps[0];
-            assert_eq!((step.lexical_similarity, step.score), (expected, expected), "{prediction:?}, {truth:?}");
+            assert_eq!(
+                (step.lexical_similarity, step.score),
+                (expected, expected),
+                "{prediction:?}, {truth:?}"
+            );
         }
     }
 
     #[test]
     fn cosines_are_calibrated_by_the_baseline() {
-        for (cosine, baseline, expected) in [(0.8, 0.4, 0.6667), (0.3, 0.4, 0.0), (1.0, 1.0, 0.0), (0.5, 0.0, 0.5)] {
+        for (cosine, baseline, expected) in
+            [(0.8, 0.4, 0.6667), (0.3, 0.4, 0.0), (1.0, 1.0, 0.0), (0.5, 0.0, 0.5)]
+        {
             let vectors = vectors(&[("guess", cosine)], "truth");
-            let scorer = Scorer { vectors: Some(&vectors), baseline, lexical_weight: 0.0, rules: Rules::Reference };
+            let scorer = Scorer {
+                vectors: Some(&vectors),
+                baseline,
+                lexical_weight: 0.0,
+                rules: Rules::Reference,
+            };
             let (_, scored) = scorer.utterance(said("truth", &["guess"])).unwrap();
             assert_eq!(scored.steps[0].semantic_similarity, expected, "{cosine} over {baseline}");
         }
@@ -237,23 +260,32 @@ mod tests {
         let utterances = vec![said("truth", &["a", "b", "c"])];
         let scored = score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap();
         let utterance = &scored.utterances[0];
-        assert_eq!(utterance.steps.iter().map(|step| step.score).collect::<Vec<_>>(), [0.3, 0.35, 0.3167]);
+        assert_eq!(
+            utterance.steps.iter().map(|step| step.score).collect::<Vec<_>>(),
+            [0.3, 0.35, 0.3167]
+        );
         assert_eq!((utterance.best_step, utterance.best, utterance.total_steps), (1, 0.35, 3));
     }
 
     #[test]
     fn first_of_equal_maxima_wins() {
-        let scored = score_dialogue(vec![said("truth", &["", "", ""])], None, 0.0, Rules::Reference).unwrap();
+        let scored =
+            score_dialogue(vec![said("truth", &["", "", ""])], None, 0.0, Rules::Reference)
+                .unwrap();
         assert_eq!((scored.utterances[0].best_step, scored.utterances[0].best), (0, 0.0));
     }
 
     #[test]
     fn a_dialogue_is_the_mean_of_its_utterances() {
-        let utterances = vec![said("one", &["one"]), said("two", &["", "two"]), said("three", &["none"])];
+        let utterances =
+            vec![said("one", &["one"]), said("two", &["", "two"]), said("three", &["none"])];
         let scored = score_dialogue(utterances, None, 1.0, Rules::Reference).unwrap();
         let best: Vec<_> = scored.utterances.iter().map(|utterance| utterance.best).collect();
         assert_eq!(best, [1.0, 0.5, 0.2]);
-        assert_eq!(scored.dialogue_summary, DialogueSummary { average_best: 0.5667, semantic_baseline_b: 0.0 });
+        assert_eq!(
+            scored.dialogue_summary,
+            DialogueSummary { average_best: 0.5667, semantic_baseline_b: 0.0 }
+        );
         let none = score_dialogue(Vec::new(), None, 1.0, Rules::Reference).unwrap();
         assert_eq!(none.dialogue_summary.average_best, 0.0);
     }
@@ -261,16 +293,23 @@ mod tests {
     /// Columns: rules · score of an utterance without steps, and its mean with a score of 1
     #[test]
     fn utterance_without_steps_scores_by_the_rules() {
-        for (rules, best, average_best) in [(Rules::Reference, -1.0, 0.0), (Rules::Strict, 0.0, 0.5)] {
+        for (rules, best, average_best) in
+            [(Rules::Reference, -1.0, 0.0), (Rules::Strict, 0.0, 0.5)]
+        {
             let utterances = vec![said("one", &["one"]), said("two", &[])];
             let scored = score_dialogue(utterances, None, 1.0, rules).unwrap();
             let utterance = &scored.utterances[1];
-            assert_eq!((utterance.best, utterance.best_step, utterance.total_steps), (best, 0, 0), "{rules}");
+            assert_eq!(
+                (utterance.best, utterance.best_step, utterance.total_steps),
+                (best, 0, 0),
+                "{rules}"
+            );
             assert_eq!(scored.dialogue_summary.average_best, average_best, "{rules}");
         }
     }
 
-    /// Columns: lexical weight · rules · lexical similarity, cosine, semantic similarity and score of a step · baseline
+    /// Columns: lexical weight · rules · lexical similarity, cosine, semantic similarity and score
+    /// of a step · baseline
     #[test]
     fn similarity_without_weight_is_0_by_the_references_rules() {
         for (weight, rules, expected, baseline) in [
@@ -283,15 +322,21 @@ mod tests {
             let vectors = vectors(&[("trut", 0.9), ("other", 0.6)], "true");
             let utterances = vec![said("true", &["trut"]), said("other", &["other"])];
             let scored = score_dialogue(utterances, Some(&vectors), weight, rules).unwrap();
-            let StepScore { lexical_similarity, semantic_cosine_raw, semantic_similarity, score, .. } =
-                scored.utterances[0].steps[0];
+            let StepScore {
+                lexical_similarity,
+                semantic_cosine_raw,
+                semantic_similarity,
+                score,
+                ..
+            } = scored.utterances[0].steps[0];
             let found = (lexical_similarity, semantic_cosine_raw, semantic_similarity, score);
             assert_eq!(found, expected, "{weight} {rules}");
             assert_eq!(scored.dialogue_summary.semantic_baseline_b, baseline, "{weight} {rules}");
         }
     }
 
-    /// Columns: vector of the empty text, if any · rules · cosines of an empty and of another prediction
+    /// Columns: vector of the empty text, if any · rules · cosines of an empty and of another
+    /// prediction
     #[test]
     fn empty_prediction_of_empty_utterance_has_cosine_1_by_the_references_rules() {
         for (empty, rules, expected) in [
@@ -303,9 +348,11 @@ mod tests {
             let vectors = empty.map(|vector| (String::new(), vector.to_vec()));
             let vectors = vectors.into_iter().chain([("a".to_owned(), vec![1.0, 0.0])]).collect();
             let vectors = SentenceVectors::new(vectors).unwrap();
-            let scored = score_dialogue(vec![said("", &["", "a"])], Some(&vectors), 0.0, rules).unwrap();
+            let scored =
+                score_dialogue(vec![said("", &["", "a"])], Some(&vectors), 0.0, rules).unwrap();
             let utterance = &scored.utterances[0];
-            let cosines: Vec<_> = utterance.steps.iter().map(|step| step.semantic_cosine_raw).collect();
+            let cosines: Vec<_> =
+                utterance.steps.iter().map(|step| step.semantic_cosine_raw).collect();
             assert_eq!(cosines, expected, "{empty:?} {rules}");
             assert_eq!(utterance.best, expected[0].max(expected[1] / 2.0), "{empty:?} {rules}");
         }
@@ -316,10 +363,12 @@ mod tests {
         let vectors = vectors(&[], "truth");
         let utterances = vec![said("truth", &["", "truth"])];
         let scored = score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap();
-        let cosines: Vec<_> = scored.utterances[0].steps.iter().map(|step| step.semantic_cosine_raw).collect();
+        let cosines: Vec<_> =
+            scored.utterances[0].steps.iter().map(|step| step.semantic_cosine_raw).collect();
         assert_eq!(cosines, [0.0, 1.0]);
         let utterances = vec![said("truth", &["other"])];
-        let missing = score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap_err();
+        let missing =
+            score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap_err();
         assert_eq!(missing.to_string(), "no vector for \"other\"");
     }
 }

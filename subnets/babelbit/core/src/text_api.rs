@@ -11,7 +11,8 @@ pub const PREDICT_MESSAGE: &str = "BBPredictedUtterance";
 /// Separator of earlier utterances in [`PredictedUtterance::context`].
 pub const CONTEXT_SEPARATOR: &str = " EOF ";
 
-/// Request to a text miner: the revealed words of an utterance. Field order is the order on the wire.
+/// Request to a text miner: the revealed words of an utterance. Field order is the order on the
+/// wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictedUtterance {
     /// ID of the engine's session.
@@ -86,8 +87,12 @@ mod tests {
             assert_eq!(outcome.is_ok(), default.is_some(), "{field}");
             assert!(default.is_none_or(|default| written[field] == default), "{field}: {written}");
         }
-        for (field, value) in [("index", json!(1)), ("step", json!("0")), ("step", json!(-1)), ("prefix", json!(null))]
-        {
+        for (field, value) in [
+            ("index", json!(1)),
+            ("step", json!("0")),
+            ("step", json!(-1)),
+            ("prefix", json!(null)),
+        ] {
             let mut bad = whole.clone();
             bad[field] = value.clone();
             assert!(serde_json::from_value::<PredictedUtterance>(bad).is_err(), "{field}={value}");

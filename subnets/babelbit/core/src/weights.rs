@@ -1,5 +1,5 @@
-//! Weights from scores: the main contest's share is divided in proportion to scores, the arena's share goes to its
-//! winner, and unearned shares go to the burn uid.
+//! Weights from scores: the main contest's share is divided in proportion to scores, the arena's
+//! share goes to its winner, and unearned shares go to the burn uid.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -21,14 +21,17 @@ impl ArenaShare {
     /// A share of 0, for a subnet without an arena.
     pub const NONE: Self = Self(0.0);
 
-    /// Creates a share from a percentage, clamped to `0..=100`; NaN and infinities give the default of 90 %.
+    /// Creates a share from a percentage, clamped to `0..=100`; NaN and infinities give the default
+    /// of 90 %.
     pub fn from_percent(percent: f64) -> Self {
         if percent.is_finite() { Self(percent.clamp(0.0, 100.0) / 100.0) } else { Self::default() }
     }
 
-    /// Parses a share in percent from a setting; a missing, blank or invalid setting gives the default of 90 %.
+    /// Parses a share in percent from a setting; a missing, blank or invalid setting gives the
+    /// default of 90 %.
     pub fn from_setting(text: Option<&str>) -> Self {
-        text.and_then(|text| text.trim().parse().ok()).map_or_else(Self::default, Self::from_percent)
+        text.and_then(|text| text.trim().parse().ok())
+            .map_or_else(Self::default, Self::from_percent)
     }
 
     /// Returns the share, `0..=1`.
@@ -51,13 +54,14 @@ impl fmt::Display for ArenaShare {
 
 /// Computes weights from the scores of one challenge.
 ///
-/// The main contest's share goes to its miners in proportion to their scores above 0, the arena's share to its winner.
-/// For a uid listed twice in `main`, the first score counts. `burn_uid` gets unearned weight. If there is neither an
-/// arena winner nor a burn uid, the arena's share also goes to the main contest; under reference rules, only if the
-/// main contest has a share.
+/// The main contest's share goes to its miners in proportion to their scores above 0, the arena's
+/// share to its winner. For a uid listed twice in `main`, the first score counts. `burn_uid` gets
+/// unearned weight. If there is neither an arena winner nor a burn uid, the arena's share also goes
+/// to the main contest; under reference rules, only if the main contest has a share.
 ///
-/// The arena's winner is the first miner with the highest score, even if that score is 0; under strict rules, the score
-/// must be above 0 and the lowest uid wins a tie. NaN and infinite scores are ignored.
+/// The arena's winner is the first miner with the highest score, even if that score is 0; under
+/// strict rules, the score must be above 0 and the lowest uid wins a tie. NaN and infinite scores
+/// are ignored.
 pub fn compute_weights(
     main: &[(Uid, f64)],
     arena: &[(Uid, f64)],
@@ -94,9 +98,11 @@ pub fn compute_weights(
     if arena_share > 0.0 {
         match arena_winner(arena, rules).or(burn_uid) {
             Some(recipient) => weights.add(recipient, arena_share),
-            None if main_share > 0.0 || rules == Rules::Strict => share_out(&mut weights, arena_share),
-            // The reference system would distribute the arena's share in proportion to the main weights, but there are
-            // none.
+            None if main_share > 0.0 || rules == Rules::Strict => {
+                share_out(&mut weights, arena_share)
+            }
+            // The reference system would distribute the arena's share in proportion to the main
+            // weights, but there are none.
             None => {}
         }
     }
@@ -111,9 +117,9 @@ pub(crate) fn arena_winner(arena: &[(Uid, f64)], rules: Rules) -> Option<Uid> {
     let entries = arena.iter().filter(|(_, score)| score.is_finite());
     let winner = match rules {
         Rules::Reference => entries.reduce(|best, next| if next.1 > best.1 { next } else { best }),
-        Rules::Strict => entries
-            .filter(|(_, score)| *score > 0.0)
-            .reduce(|best, next| if next.1 > best.1 || (next.1 >= best.1 && next.0 < best.0) { next } else { best }),
+        Rules::Strict => entries.filter(|(_, score)| *score > 0.0).reduce(|best, next| {
+            if next.1 > best.1 || (next.1 >= best.1 && next.0 < best.0) { next } else { best }
+        }),
     };
     winner.map(|(uid, _)| *uid)
 }

@@ -11,18 +11,27 @@ const MAX_WORDS: usize = 600;
 /// Time limit of the comparison; after this limit, differences are computed more coarsely.
 const DEADLINE: Duration = Duration::from_millis(5);
 
-/// Compares a transcript with its reference and marks the differences: missing words in the reference, additional words
-/// in the transcript.
+/// Compares a transcript with its reference and marks the differences: missing words in the
+/// reference, additional words in the transcript.
 pub(crate) fn compare(reference: &str, transcript: &str) -> (Markup, Markup) {
     let (expected, heard): (Vec<_>, Vec<_>) =
         (reference.split_whitespace().collect(), transcript.split_whitespace().collect());
     if expected.len() > MAX_WORDS || heard.len() > MAX_WORDS {
         return (html! { (shown(reference)) }, html! { (shown(transcript)) });
     }
-    let (left, right): (Vec<_>, Vec<_>) =
-        (expected.iter().map(|word| folded(word)).collect(), heard.iter().map(|word| folded(word)).collect());
-    let parts = capture_diff_slices_deadline(Algorithm::Myers, &left, &right, Some(Instant::now() + DEADLINE));
-    let words = |words: &[&str], range: std::ops::Range<usize>| shown(&words.get(range).unwrap_or_default().join(" "));
+    let (left, right): (Vec<_>, Vec<_>) = (
+        expected.iter().map(|word| folded(word)).collect(),
+        heard.iter().map(|word| folded(word)).collect(),
+    );
+    let parts = capture_diff_slices_deadline(
+        Algorithm::Myers,
+        &left,
+        &right,
+        Some(Instant::now() + DEADLINE),
+    );
+    let words = |words: &[&str], range: std::ops::Range<usize>| {
+        shown(&words.get(range).unwrap_or_default().join(" "))
+    };
     let reference = html! {
         @for part in &parts {
             @if part.tag() == DiffTag::Equal { (words(&expected, part.old_range())) " " }
@@ -57,7 +66,10 @@ mod tests {
     fn differences_are_marked_by_word() {
         assert_eq!(
             compared("The train, is late.", "the train was late today"),
-            ("The train, <del>is</del> late. ".into(), "the train <ins>was</ins> late <ins>today</ins> ".into())
+            (
+                "The train, <del>is</del> late. ".into(),
+                "the train <ins>was</ins> late <ins>today</ins> ".into()
+            )
         );
         assert_eq!(compared("a b", ""), ("<del>a b</del> ".into(), String::new()));
         assert_eq!(compared("", ""), (String::new(), String::new()));

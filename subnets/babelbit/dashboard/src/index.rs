@@ -10,7 +10,8 @@ use taonet_babelbit_runner::{ChallengeHead, ChallengeState, OutboxCounts, Result
 use taonet_primitives::Hotkey;
 
 /// The contests, in the order of their tabs.
-pub(crate) const CONTESTS: [ChallengeType; 3] = [ChallengeType::Main, ChallengeType::Arena, ChallengeType::Solo];
+pub(crate) const CONTESTS: [ChallengeType; 3] =
+    [ChallengeType::Main, ChallengeType::Arena, ChallengeType::Solo];
 
 /// A challenge with its results.
 #[derive(Debug)]
@@ -34,7 +35,8 @@ pub(crate) struct Standing {
     pub(crate) rate_ratio: Option<f64>,
     pub(crate) overshoot_sec: Option<f64>,
     pub(crate) wall_after_source_sec: Option<f64>,
-    /// Number of utterances that failed each gate; failed replies count as [`Gate::PredictionError`].
+    /// Number of utterances that failed each gate; failed replies count as
+    /// [`Gate::PredictionError`].
     pub(crate) failed_gates: BTreeMap<Gate, usize>,
     /// Number of utterances with a recorded reply.
     pub(crate) utterances: usize,
@@ -133,14 +135,16 @@ impl Standing {
 }
 
 impl Challenge {
-    /// Creates the index entry of a challenge; `rules` determine how the mean over its utterances is computed.
+    /// Creates the index entry of a challenge; `rules` determine how the mean over its utterances
+    /// is computed.
     pub(crate) fn new(head: ChallengeHead, rules: Rules, results: Vec<ResultDigest>) -> Self {
         let mut by_miner: BTreeMap<MinerKey, Vec<&ResultDigest>> = BTreeMap::new();
         for result in &results {
             by_miner.entry(result.miner).or_default().push(result);
         }
         let total = head.utterances as usize;
-        let standings = by_miner.iter().map(|(miner, results)| Standing::of(*miner, results, total, rules));
+        let standings =
+            by_miner.iter().map(|(miner, results)| Standing::of(*miner, results, total, rules));
         let mut standings: Vec<_> = standings.collect();
         sort(&mut standings);
         Self { head, results, standings, problem: None }
@@ -161,9 +165,14 @@ impl Challenge {
         self.head.state != ChallengeState::Finished || self.problem.is_some()
     }
 
-    /// Returns the number of scored or failed replies, and the number expected from the miners seen so far.
+    /// Returns the number of scored or failed replies, and the number expected from the miners seen
+    /// so far.
     pub(crate) fn progress(&self) -> (usize, usize) {
-        let done = self.results.iter().filter(|result| result.score.is_some() || result.error.is_some()).count();
+        let done = self
+            .results
+            .iter()
+            .filter(|result| result.score.is_some() || result.error.is_some())
+            .count();
         (done, self.standings.len() * self.head.utterances as usize)
     }
 }
@@ -194,7 +203,8 @@ impl Index {
         self.challenges.iter().find(|challenge| challenge.head.id == id)
     }
 
-    /// Returns the leaderboard of a contest, best first, each miner with its scores in the latest `history` challenges.
+    /// Returns the leaderboard of a contest, best first, each miner with its scores in the latest
+    /// `history` challenges.
     pub(crate) fn leaderboard(&self, contest: ChallengeType, history: usize) -> Vec<Standing> {
         let challenges: Vec<_> = self.of(contest).collect();
         let mut by_miner: HashMap<MinerKey, Vec<(usize, &Standing)>> = HashMap::new();
@@ -204,13 +214,15 @@ impl Index {
             }
         }
         let shown = challenges.len().min(history);
-        let mut standings: Vec<_> = by_miner.iter().map(|(miner, parts)| combine(*miner, parts, shown)).collect();
+        let mut standings: Vec<_> =
+            by_miner.iter().map(|(miner, parts)| combine(*miner, parts, shown)).collect();
         sort(&mut standings);
         standings
     }
 }
 
-/// Combines a miner's statistics over several challenges, each with its position, where 0 is the latest.
+/// Combines a miner's statistics over several challenges, each with its position, where 0 is the
+/// latest.
 fn combine(miner: MinerKey, parts: &[(usize, &Standing)], shown: usize) -> Standing {
     let mean = |value: fn(&Standing) -> Option<f64>| {
         let mut mean = Mean::default();
@@ -232,7 +244,8 @@ fn combine(miner: MinerKey, parts: &[(usize, &Standing)], shown: usize) -> Stand
     Standing {
         miner,
         // Challenges without a score yet do not count.
-        score: mean(|part| (part.utterances > part.awaiting).then_some(part.score)).unwrap_or_default(),
+        score: mean(|part| (part.utterances > part.awaiting).then_some(part.score))
+            .unwrap_or_default(),
         accuracy: mean(|part| part.accuracy),
         rate_ratio: mean(|part| part.rate_ratio),
         overshoot_sec: mean(|part| part.overshoot_sec),
@@ -296,7 +309,8 @@ mod tests {
             result(3, 1, None, None),
         ];
         let found = challenge(1, Rules::Reference, results);
-        let summary: Vec<_> = found.standings.iter().map(|s| (s.miner.uid.0, s.score, s.awaiting)).collect();
+        let summary: Vec<_> =
+            found.standings.iter().map(|s| (s.miner.uid.0, s.score, s.awaiting)).collect();
         assert_eq!(summary, [(3, 0.9, 1), (2, 0.5, 0), (1, 0.25, 0)]);
         assert_eq!(found.standings[2].failed_gates, [(Gate::PredictionError, 1)].into());
         assert_eq!(found.standings[1].failed_gates, [(Gate::Accuracy, 1)].into());
@@ -313,14 +327,28 @@ mod tests {
 
     #[test]
     fn the_leaderboard_is_the_mean_over_challenges() {
-        let first = challenge(1, Rules::Reference, vec![result(1, 0, Some(1.0), None), result(2, 0, Some(0.8), None)]);
-        let second = challenge(2, Rules::Reference, vec![result(1, 0, Some(0.5), None), result(3, 0, None, None)]);
-        let index = Index { challenges: vec![Arc::new(second), Arc::new(first)], ..Index::default() };
+        let first = challenge(
+            1,
+            Rules::Reference,
+            vec![result(1, 0, Some(1.0), None), result(2, 0, Some(0.8), None)],
+        );
+        let second = challenge(
+            2,
+            Rules::Reference,
+            vec![result(1, 0, Some(0.5), None), result(3, 0, None, None)],
+        );
+        let index =
+            Index { challenges: vec![Arc::new(second), Arc::new(first)], ..Index::default() };
         let board = index.leaderboard(ChallengeType::Main, 5);
-        let summary: Vec<_> = board.iter().map(|s| (s.miner.uid.0, s.score, s.history.clone())).collect();
+        let summary: Vec<_> =
+            board.iter().map(|s| (s.miner.uid.0, s.score, s.history.clone())).collect();
         assert_eq!(
             summary,
-            [(2, 0.8, vec![Some(0.8), None]), (1, 0.75, vec![Some(1.0), Some(0.5)]), (3, 0.0, vec![None, Some(0.0)]),]
+            [
+                (2, 0.8, vec![Some(0.8), None]),
+                (1, 0.75, vec![Some(1.0), Some(0.5)]),
+                (3, 0.0, vec![None, Some(0.0)]),
+            ]
         );
         assert!(index.leaderboard(ChallengeType::Arena, 5).is_empty());
         assert_eq!(index.leaderboard(ChallengeType::Main, 1)[1].history, [Some(0.5)]);

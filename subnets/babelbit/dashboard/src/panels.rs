@@ -2,7 +2,9 @@
 
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_runner::{ChallengeState, RoundEnd};
-use taonet_dashboard::{Column, Content, Panel, PlainTable, ago, duration, now_unix, number, shown};
+use taonet_dashboard::{
+    Column, Content, Panel, PlainTable, ago, duration, now_unix, number, shown,
+};
 
 use crate::index::{CONTESTS, Index, Standing};
 use crate::section::BabelbitSection;
@@ -13,12 +15,14 @@ const HISTORY: usize = 16;
 /// Bars of a history, for scores from 0 to 1.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Returns the totals, the challenges in progress, the leaderboard of each contest, and the last rounds.
+/// Returns the totals, the challenges in progress, the leaderboard of each contest, and the last
+/// rounds.
 pub(crate) fn of(section: &BabelbitSection) -> Vec<Panel> {
     let index = section.source.index();
     let mut panels = vec![totals(&index)];
     panels.extend(in_progress(&index));
-    let contests: Vec<_> = CONTESTS.into_iter().filter(|contest| index.of(*contest).next().is_some()).collect();
+    let contests: Vec<_> =
+        CONTESTS.into_iter().filter(|contest| index.of(*contest).next().is_some()).collect();
     if contests.is_empty() {
         panels.push(leaderboard(section, &index, ChallengeType::Main));
     }
@@ -34,7 +38,8 @@ fn table(title: impl Into<String>, content: PlainTable) -> Panel {
 fn totals(index: &Index) -> Panel {
     let totals = index.totals();
     let outbox = &index.outbox;
-    let files = [(outbox.delivered, "delivered"), (outbox.waiting, "waiting"), (outbox.refused, "refused")];
+    let files =
+        [(outbox.delivered, "delivered"), (outbox.waiting, "waiting"), (outbox.refused, "refused")];
     let files = files.iter().filter(|(count, state)| *count > 0 || *state == "delivered");
     let files: Vec<_> = files.map(|(count, state)| format!("{count} {state}")).collect();
     let figures = vec![
@@ -43,7 +48,8 @@ fn totals(index: &Index) -> Panel {
         ("Replies", totals.replies.to_string()),
         ("Result files", files.join(", ")),
     ];
-    let problem = index.problem.as_ref().map(|why| format!("The runner's ledger is unavailable: {why}"));
+    let problem =
+        index.problem.as_ref().map(|why| format!("The runner's ledger is unavailable: {why}"));
     Panel { title: "Babelbit".to_owned(), problem, content: Content::Figures(figures) }
 }
 
@@ -136,7 +142,10 @@ fn bars(history: &[Option<f64>]) -> String {
     let bar = |score: &Option<f64>| match score.filter(|score| score.is_finite()) {
         Some(score) => {
             let is_reached = |step: usize| score >= (step as f64 - 0.5) / (BARS.len() - 1) as f64;
-            BARS.iter().enumerate().rfind(|(step, _)| is_reached(*step)).map_or(BARS[0], |(_, bar)| *bar)
+            BARS.iter()
+                .enumerate()
+                .rfind(|(step, _)| is_reached(*step))
+                .map_or(BARS[0], |(_, bar)| *bar)
         }
         None => '·',
     };
@@ -149,7 +158,10 @@ mod tests {
 
     #[test]
     fn bars_follow_the_scores() {
-        assert_eq!(bars(&[None, Some(0.0), Some(0.5), Some(1.0), Some(f64::NAN), Some(7.0)]), "·▁▅█·█");
+        assert_eq!(
+            bars(&[None, Some(0.0), Some(0.5), Some(1.0), Some(f64::NAN), Some(7.0)]),
+            "·▁▅█·█"
+        );
         assert_eq!(bars(&[]), "");
     }
 }

@@ -9,10 +9,11 @@ use taonet_primitives::Word;
 /// Maximum number of pieces of a reply on the axis.
 pub(crate) const MAX_PIECES: usize = 20_000;
 
-/// Computes when a listener hears each part of a reply: as soon as the part has arrived and the previous parts have
-/// been played.
+/// Computes when a listener hears each part of a reply: as soon as the part has arrived and the
+/// previous parts have been played.
 pub(crate) fn pieces(timeline: &Timeline, channels: u16) -> Vec<Piece> {
-    let bytes_per_second = f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
+    let bytes_per_second =
+        f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
     if !(timeline.frame_rate_hz.is_finite() && timeline.frame_rate_hz > 0.0) {
         return Vec::new();
     }
@@ -52,7 +53,8 @@ mod tests {
         // One second of sound is 96 000 bytes; a frame takes 0.08 s.
         let timeline = Timeline::new(vec![(25, 96_000), (30, 0), (31, 96_000), (100, 48_000)], 100);
         let pieces = pieces(&timeline, 1);
-        let starts: Vec<_> = pieces.iter().map(|piece| (piece.start, piece.offset, piece.seconds)).collect();
+        let starts: Vec<_> =
+            pieces.iter().map(|piece| (piece.start, piece.offset, piece.seconds)).collect();
         assert_eq!(starts, [(2.0, 0.0, 1.0), (3.0, 1.0, 1.0), (8.0, 2.0, 0.5)]);
         let word = |start| Word { text: "<b>".into(), start, end: start };
         let marks = marks(&[word(0.5), word(1.5), word(2.25), word(f64::NAN)], &pieces);
@@ -70,7 +72,8 @@ mod tests {
     #[test]
     fn malformed_timeline_has_no_pieces() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            let timeline = Timeline { frame_rate_hz: rate, ..Timeline::new(vec![(1, u64::MAX)], u64::MAX) };
+            let timeline =
+                Timeline { frame_rate_hz: rate, ..Timeline::new(vec![(1, u64::MAX)], u64::MAX) };
             assert!(pieces(&timeline, 0).is_empty());
         }
         assert_eq!(marks(&[Word { text: "a".into(), start: 0.0, end: 0.0 }], &[]), []);

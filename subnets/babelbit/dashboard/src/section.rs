@@ -26,13 +26,15 @@ pub struct BabelbitSection {
 }
 
 impl BabelbitSection {
-    /// Opens the directory of a run. A missing or malformed ledger is not an error: the pages report it.
+    /// Opens the directory of a run. A missing or malformed ledger is not an error: the pages
+    /// report it.
     pub async fn open(paths: RunPaths) -> Arc<Self> {
         let source = Source::open(paths).await;
         Arc::new(Self { source, validators: Validators::default() })
     }
 
-    /// Returns whether a directory has the ledger of the speech contest, whose results this section shows.
+    /// Returns whether a directory has the ledger of the speech contest, whose results this section
+    /// shows.
     pub fn has_ledger(paths: &RunPaths) -> bool {
         paths.state.join(LEDGER).exists()
     }
@@ -42,9 +44,14 @@ impl BabelbitSection {
         self.source.follow(changes, shutdown).await;
     }
 
-    /// Reads the scores of all validators from the scoring API until shutdown, and reports each change. The pages of
-    /// challenges then show these scores beside the runner's.
-    pub async fn follow_scores(&self, client: &ScoresClient, changes: &Changes, shutdown: &Shutdown) {
+    /// Reads the scores of all validators from the scoring API until shutdown, and reports each
+    /// change. The pages of challenges then show these scores beside the runner's.
+    pub async fn follow_scores(
+        &self,
+        client: &ScoresClient,
+        changes: &Changes,
+        shutdown: &Shutdown,
+    ) {
         self.validators.follow(client, &self.source, changes, shutdown).await;
     }
 
@@ -94,25 +101,33 @@ impl Section for BabelbitSection {
         let index = self.source.index();
         // A run that has not begun has no ledger, which is no failure.
         let has_begun = !index.challenges.is_empty() || Self::has_ledger(self.source.paths());
-        let ledger = index.problem.as_ref().filter(|_| has_begun).map(|why| format!("ledger: {why}"));
-        let scores = self.validators.state().problem.as_ref().map(|why| format!("scoring API: {why}"));
+        let ledger =
+            index.problem.as_ref().filter(|_| has_begun).map(|why| format!("ledger: {why}"));
+        let scores =
+            self.validators.state().problem.as_ref().map(|why| format!("scoring API: {why}"));
         ledger.into_iter().chain(scores).collect()
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
         let [list, one, board, profile, sources] = std::array::from_fn(|_| Arc::clone(&self));
         let list = move |view: View| async move { challenges::page(&list, &view) };
-        let one = move |view: View, Path(id): Path<i64>| async move { answer(challenge::page(&one, &view, id).await) };
+        let one = move |view: View, Path(id): Path<i64>| async move {
+            answer(challenge::page(&one, &view, id).await)
+        };
         let board = move |view: View| async move { miners::page(&board, &view) };
-        let profile =
-            move |view: View, Path(hotkey): Path<String>| async move { answer(miner::page(&profile, &view, &hotkey)) };
+        let profile = move |view: View, Path(hotkey): Path<String>| async move {
+            answer(miner::page(&profile, &view, &hotkey))
+        };
         let source = move |view: View, Path((id, index)): Path<(i64, u32)>, headers: HeaderMap| async move {
             answer(audio::source(&sources, &view, id, index, &headers).await)
         };
         let reply = move |view: View,
                           Path((id, index, uid, hotkey)): Path<(i64, u32, u16, Hotkey)>,
                           headers: HeaderMap| async move {
-            answer(audio::reply(&self, &view, id, index, MinerKey { uid: Uid(uid), hotkey }, &headers).await)
+            answer(
+                audio::reply(&self, &view, id, index, MinerKey { uid: Uid(uid), hotkey }, &headers)
+                    .await,
+            )
         };
         Router::new()
             .route("/challenges", get(list))

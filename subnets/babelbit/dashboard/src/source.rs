@@ -10,7 +10,9 @@ use std::time::Duration;
 use lru::LruCache;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::MinerKey;
-use taonet_babelbit_runner::{ChallengeHead, ChallengeRow, Ledger, LedgerError, ResultRow, RunPaths, read_names};
+use taonet_babelbit_runner::{
+    ChallengeHead, ChallengeRow, Ledger, LedgerError, ResultRow, RunPaths, read_names,
+};
 use taonet_babelbit_scorer::ScoringConditions;
 use taonet_dashboard::Changes;
 use taonet_dashboard::draw::Peaks;
@@ -63,7 +65,8 @@ fn file_id(paths: &RunPaths) -> Option<FileId> {
 }
 
 impl Source {
-    /// Opens a directory and reads its index. A missing or malformed ledger is not an error: the pages report it.
+    /// Opens a directory and reads its index. A missing or malformed ledger is not an error: the
+    /// pages report it.
     pub(crate) async fn open(paths: RunPaths) -> Self {
         let source = Self {
             paths,
@@ -112,13 +115,21 @@ impl Source {
     }
 
     /// Returns a miner's result for an utterance; `None` if there is none.
-    pub(crate) async fn result(&self, id: i64, miner: MinerKey, index: u32) -> Result<Option<ResultRow>, Unavailable> {
+    pub(crate) async fn result(
+        &self,
+        id: i64,
+        miner: MinerKey,
+        index: u32,
+    ) -> Result<Option<ResultRow>, Unavailable> {
         let mut ledger = self.ledger.lock().await;
         Ok(self.connected(&mut ledger).await?.result(id, miner, index).await?)
     }
 
     /// Returns the scoring conditions of a challenge; `None` if unknown.
-    pub(crate) async fn conditions(&self, id: i64) -> Result<Option<ScoringConditions>, Unavailable> {
+    pub(crate) async fn conditions(
+        &self,
+        id: i64,
+    ) -> Result<Option<ScoringConditions>, Unavailable> {
         let mut ledger = self.ledger.lock().await;
         let ledger = self.connected(&mut ledger).await?;
         let Some(hash) = ledger.conditions_of(id).await? else { return Ok(None) };
@@ -126,7 +137,10 @@ impl Source {
     }
 
     /// Returns the open connection; reopens the ledger if its file was replaced.
-    async fn connected<'a>(&self, open: &'a mut Option<(FileId, Ledger)>) -> Result<&'a Ledger, LedgerError> {
+    async fn connected<'a>(
+        &self,
+        open: &'a mut Option<(FileId, Ledger)>,
+    ) -> Result<&'a Ledger, LedgerError> {
         let current = file_id(&self.paths);
         let kept = open.take().filter(|(id, _)| Some(*id) == current);
         let connection = match kept {
@@ -151,7 +165,8 @@ impl Source {
                 if before.problem == problem {
                     return false;
                 }
-                // Not a warning: the page shows the problem, and a run that has not begun has no ledger.
+                // Not a warning: the page shows the problem, and a run that has not begun has no
+                // ledger.
                 tracing::info!(problem, "the runner's ledger is unreadable");
                 // The data of the last successful read remains available.
                 let kept = Index {
@@ -167,7 +182,11 @@ impl Source {
         }
     }
 
-    async fn read(&self, follower: &mut Follower, before: &Index) -> Result<Option<Index>, LedgerError> {
+    async fn read(
+        &self,
+        follower: &mut Follower,
+        before: &Index,
+    ) -> Result<Option<Index>, LedgerError> {
         let known = follower.ledger.as_ref().map(|(id, _)| *id);
         let ledger = self.connected(&mut follower.ledger).await?;
         let is_same_file = known.is_some() && known == file_id(&self.paths);
@@ -179,7 +198,9 @@ impl Source {
         let conditions = ledger.conditions().await?;
         let mut challenges = Vec::with_capacity(heads.len());
         for (position, head) in heads.into_iter().enumerate() {
-            let kept = before.challenge(head.id).filter(|kept| is_same_file && kept.head == head && !kept.is_open());
+            let kept = before
+                .challenge(head.id)
+                .filter(|kept| is_same_file && kept.head == head && !kept.is_open());
             match kept.filter(|_| position >= ALWAYS_READ) {
                 Some(kept) => challenges.push(Arc::clone(kept)),
                 None => challenges.push(Arc::new(read_challenge(ledger, head, &conditions).await)),
@@ -207,8 +228,9 @@ impl Source {
         }
     }
 
-    /// Returns the envelope of a recording; `None` if the file is missing or not a recording. `version` must change
-    /// with the file's content, since envelopes are cached by path and version.
+    /// Returns the envelope of a recording; `None` if the file is missing or not a recording.
+    /// `version` must change with the file's content, since envelopes are cached by path and
+    /// version.
     pub(crate) async fn peaks(&self, path: &Path, version: &str) -> Option<Arc<Peaks>> {
         let key = (path.to_owned(), version.to_owned());
         if let Some(known) = self.peaks.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
@@ -249,7 +271,9 @@ async fn read_challenge(
 ) -> Challenge {
     let read = async {
         let hash = ledger.conditions_of(head.id).await?;
-        let rules = hash.and_then(|hash| conditions.get(&hash)).map_or(Rules::Reference, |known| known.options.rules);
+        let rules = hash
+            .and_then(|hash| conditions.get(&hash))
+            .map_or(Rules::Reference, |known| known.options.rules);
         Ok::<_, LedgerError>((rules, ledger.digests(head.id).await?))
     };
     match read.await {

@@ -22,7 +22,8 @@ use tokio::time::{MissedTickBehavior, interval};
 /// Interval at which the directory is checked for new results.
 const POLL: Duration = Duration::from_secs(2);
 
-/// The pages of the text contest, as a section of the dashboard. Each request looks for new and changed result files.
+/// The pages of the text contest, as a section of the dashboard. Each request looks for new and
+/// changed result files.
 pub struct TextSection {
     scores: PathBuf,
     index: Mutex<files::Index>,
@@ -39,12 +40,16 @@ impl TextSection {
     /// Lists the latest runs.
     async fn runs(self: &Arc<Self>) -> io::Result<files::Runs> {
         let section = Arc::clone(self);
-        blocking(move || section.index.lock().unwrap_or_else(PoisonError::into_inner).list(&section.scores)).await
+        blocking(move || {
+            section.index.lock().unwrap_or_else(PoisonError::into_inner).list(&section.scores)
+        })
+        .await
     }
 
     /// Watches the directory until shutdown, and reports each change.
     pub async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
-        let modified = || std::fs::metadata(&self.scores).and_then(|metadata| metadata.modified()).ok();
+        let modified =
+            || std::fs::metadata(&self.scores).and_then(|metadata| metadata.modified()).ok();
         let mut timer = interval(POLL);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = modified();
@@ -63,7 +68,9 @@ impl TextSection {
 }
 
 /// Runs work that reads files, on a thread for blocking work.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 

@@ -1,4 +1,5 @@
-//! The page "Try it": visitors speak to a miner, or upload a recording, and hear its interpretation.
+//! The page "Try it": visitors speak to a miner, or upload a recording, and hear its
+//! interpretation.
 
 mod captions;
 mod error;
@@ -31,8 +32,8 @@ use visit::{Visit, Visits};
 const MAX_SECONDS: u32 = 30;
 /// Maximum duration of a reply.
 const MAX_REPLY: Duration = Duration::from_mins(1);
-/// Timeout for a miner's response. Longer than the contest's: a visitor prefers a late reply to none, and the page shows
-/// how late it was.
+/// Timeout for a miner's response. Longer than the contest's: a visitor prefers a late reply to
+/// none, and the page shows how late it was.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(12);
 /// Maximum number of concurrent visitors. Each takes up to 9 MB of samples.
 const MAX_VISITORS: usize = 4;
@@ -43,7 +44,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 pub struct TrySettings {
     /// Recogniser of the captions.
     pub recognizer: Arc<dyn Recognizer>,
-    /// Speech that the recogniser understands, for the visitor: such as `synthesised English speech only`.
+    /// Speech that the recogniser understands, for the visitor: such as `synthesised English speech
+    /// only`.
     pub understood: &'static str,
     /// Language into which the miners interpret.
     pub target_language: String,
@@ -53,9 +55,9 @@ pub struct TrySettings {
 
 /// The page "Try it", as a section of the dashboard.
 ///
-/// At most 4 visitors use it at a time. Their speech is limited to 30 s, and is sent to the miner in the frames of the
-/// contest's own protocol. Recordings and captions stay in memory for at most 10 minutes, and are stored on disk only
-/// with the visitor's consent.
+/// At most 4 visitors use it at a time. Their speech is limited to 30 s, and is sent to the miner
+/// in the frames of the contest's own protocol. Recordings and captions stay in memory for at most
+/// 10 minutes, and are stored on disk only with the visitor's consent.
 pub struct TrySection {
     recordings: Option<PathBuf>,
     /// Description of the captions' recogniser.
@@ -110,7 +112,11 @@ impl TrySection {
     /// Opens a session with a miner for a new visitor.
     async fn open(&self, uid: Uid, is_kept: bool) -> Result<Visit, TryError> {
         let slot = self.visits.slot()?;
-        let miner = self.miners().into_iter().find(|miner| miner.key.uid == uid).ok_or(TryError::UnknownMiner(uid))?;
+        let miner = self
+            .miners()
+            .into_iter()
+            .find(|miner| miner.key.uid == uid)
+            .ok_or(TryError::UnknownMiner(uid))?;
         let settings = PlaySettings {
             max_reply: MAX_REPLY,
             miner_timeout: RESPONSE_TIMEOUT,

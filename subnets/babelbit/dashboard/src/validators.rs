@@ -18,7 +18,8 @@ use crate::source::Source;
 
 /// Number of latest challenges whose scores are read.
 const MAX_CHALLENGES: usize = 20;
-/// Number of latest challenges whose scores are reread, since other validators may still submit theirs.
+/// Number of latest challenges whose scores are reread, since other validators may still submit
+/// theirs.
 const ALWAYS_READ: usize = 3;
 /// Maximum interval between two reads.
 const POLL: Duration = Duration::from_secs(30);
@@ -32,14 +33,19 @@ pub(crate) struct State {
     pub(crate) is_followed: bool,
     /// Scores by challenge UID.
     challenges: HashMap<String, Arc<ContestScores<Hotkey>>>,
-    /// Why the latest read failed, if it did. The scores are then those of the last successful read.
+    /// Why the latest read failed, if it did. The scores are then those of the last successful
+    /// read.
     pub(crate) problem: Option<String>,
 }
 
 impl State {
-    /// Returns the scores of a challenge in a contest, in the order of the scoring API; `None` if they have not been
-    /// read, and for contests that the scoring API does not aggregate.
-    pub(crate) fn of(&self, challenge_uid: &str, contest: ChallengeType) -> Option<&[(Hotkey, f64)]> {
+    /// Returns the scores of a challenge in a contest, in the order of the scoring API; `None` if
+    /// they have not been read, and for contests that the scoring API does not aggregate.
+    pub(crate) fn of(
+        &self,
+        challenge_uid: &str,
+        contest: ChallengeType,
+    ) -> Option<&[(Hotkey, f64)]> {
         let scores = self.challenges.get(challenge_uid)?;
         match contest {
             ChallengeType::Main => Some(&scores.main),
@@ -58,9 +64,15 @@ impl Validators {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the scores of the latest challenges until shutdown: when the runner has submitted scores, and at
-    /// intervals. Reports each change.
-    pub(crate) async fn follow(&self, client: &ScoresClient, source: &Source, changes: &Changes, shutdown: &Shutdown) {
+    /// Reads the scores of the latest challenges until shutdown: when the runner has submitted
+    /// scores, and at intervals. Reports each change.
+    pub(crate) async fn follow(
+        &self,
+        client: &ScoresClient,
+        source: &Source,
+        changes: &Changes,
+        shutdown: &Shutdown,
+    ) {
         let mut reports = changes.subscribe();
         loop {
             let index = source.index();
@@ -118,7 +130,9 @@ impl Validators {
                 tracing::info!("the scoring API responds again");
             }
         }
-        let is_new = !before.is_followed || state.problem != before.problem || state.challenges != before.challenges;
+        let is_new = !before.is_followed
+            || state.problem != before.problem
+            || state.challenges != before.challenges;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
         if is_new {
             changes.report();

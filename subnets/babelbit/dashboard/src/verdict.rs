@@ -20,7 +20,8 @@ pub const fn reason(gate: Gate) -> &'static str {
     }
 }
 
-/// Returns the reasons for lost points, most frequent first, such as `too late in 4 of 5, wrong meaning in 1`.
+/// Returns the reasons for lost points, most frequent first, such as `too late in 4 of 5, wrong
+/// meaning in 1`.
 pub fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
     let mut failed: Vec<_> = failed.iter().collect();
     failed.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
@@ -69,7 +70,8 @@ pub(crate) struct Component {
     pub(crate) mark: Mark,
 }
 
-/// Returns the deciding gate: the first failed gate, with the bound that the reply missed. `None` if the reply passed.
+/// Returns the deciding gate: the first failed gate, with the bound that the reply missed. `None`
+/// if the reply passed.
 pub(crate) fn decision(score: &StoredScore, options: &ScoreOptions) -> Option<String> {
     let gate = *score.failed_gates.first()?;
     let result = &score.result;
@@ -95,7 +97,10 @@ pub(crate) fn decision(score: &StoredScore, options: &ScoreOptions) -> Option<St
         },
         Gate::Language => match &score.heard {
             Some(heard) => {
-                format!("detected {}, expected {}", heard.transcript.detected_language, options.target_language)
+                format!(
+                    "detected {}, expected {}",
+                    heard.transcript.detected_language, options.target_language
+                )
             }
             None => format!("expected {}", options.target_language),
         },
@@ -103,7 +108,11 @@ pub(crate) fn decision(score: &StoredScore, options: &ScoreOptions) -> Option<St
         Gate::NoSpeech => "the recogniser found no words".to_owned(),
         _ => result.score_error.clone().unwrap_or_default(),
     };
-    Some(if detail.is_empty() { reason(gate).to_owned() } else { format!("{}: {detail}", reason(gate)) })
+    Some(if detail.is_empty() {
+        reason(gate).to_owned()
+    } else {
+        format!("{}: {detail}", reason(gate))
+    })
 }
 
 /// Returns every component of a score with its rule, in the order of scoring.
@@ -116,7 +125,9 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
         rule: format!("cosine to the reference, at least {}", options.accuracy_threshold),
         mark: Mark::of(result.accuracy_pass.or(failed(Gate::Accuracy).then_some(false))),
     }];
-    if let SpeechRate::Measured { penalty, miner_wps, reference_wps, ratio, .. } = &result.speech_rate {
+    if let SpeechRate::Measured { penalty, miner_wps, reference_wps, ratio, .. } =
+        &result.speech_rate
+    {
         components.push(Component {
             name: "Speaking rate",
             value: number(*ratio, 3),
@@ -140,7 +151,9 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
             duration(Some(latency.source_duration_sec)),
             duration(latency.allowed_overshoot_sec)
         ),
-        mark: Mark::of(latency.allowed_overshoot_sec.map(|allowed| latency.overshoot_sec < allowed)),
+        mark: Mark::of(
+            latency.allowed_overshoot_sec.map(|allowed| latency.overshoot_sec < allowed),
+        ),
     });
     components.push(Component {
         name: "Latency score",

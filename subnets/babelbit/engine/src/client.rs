@@ -1,7 +1,8 @@
 //! Client of the utterance engine: authentication, challenges, references.
 //!
-//! [`EngineClient`] shares one bearer token between all calls and renews it before it expires or when the engine
-//! rejects it. [`EngineClient::prefetch`] fetches a complete challenge before the first miner call.
+//! [`EngineClient`] shares one bearer token between all calls and renews it before it expires or
+//! when the engine rejects it. [`EngineClient::prefetch`] fetches a complete challenge before the
+//! first miner call.
 
 mod error;
 mod http;
@@ -58,8 +59,9 @@ pub struct EngineOptions {
     pub max_body_bytes: usize,
     /// Maximum number of utterances in a challenge.
     pub max_utterances: usize,
-    /// Maximum base64 size of a challenge's audio in bytes; 200 utterances of 14.25 s at 48 kHz take 365 MB. The
-    /// client buffers the audio of the complete challenge before it calls the first miner.
+    /// Maximum base64 size of a challenge's audio in bytes; 200 utterances of 14.25 s at 48 kHz
+    /// take 365 MB. The client buffers the audio of the complete challenge before it calls the
+    /// first miner.
     pub max_challenge_bytes: usize,
     /// Function that sleeps for a backoff delay.
     pub sleeper: Sleeper,
@@ -99,14 +101,19 @@ pub struct EngineClient {
 }
 
 impl EngineClient {
-    /// Creates a client of the engine at `base_url`, which may have a path and any number of trailing slashes.
+    /// Creates a client of the engine at `base_url`, which may have a path and any number of
+    /// trailing slashes.
     ///
     /// The client uses no proxy and follows no redirect, so the token reaches only this engine.
     ///
     /// # Errors
-    /// [`EngineError::BaseUrl`] when the address is not an `http` or `https` URL, [`EngineError::Client`] when TLS
-    /// cannot be set up.
-    pub fn new(base_url: &str, keypair: Arc<Keypair>, options: EngineOptions) -> Result<Self, EngineError> {
+    /// [`EngineError::BaseUrl`] when the address is not an `http` or `https` URL,
+    /// [`EngineError::Client`] when TLS cannot be set up.
+    pub fn new(
+        base_url: &str,
+        keypair: Arc<Keypair>,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
         let http = Http::new(BaseUrl::parse(base_url)?, &options)?;
         Ok(Self { http, tokens: Arc::new(TokenStore::new(keypair)), options })
     }
@@ -116,18 +123,18 @@ impl EngineClient {
         self.http.base().url()
     }
 
-    /// Obtains a bearer token by signing the engine's challenge, unless the cached token is valid for at least another
-    /// five minutes. Makes one attempt.
+    /// Obtains a bearer token by signing the engine's challenge, unless the cached token is valid
+    /// for at least another five minutes. Makes one attempt.
     ///
     /// # Errors
-    /// [`EngineError::Auth`] when a request fails, [`EngineError::UnsafeChallenge`] when the client refuses to sign the
-    /// engine's challenge.
+    /// [`EngineError::Auth`] when a request fails, [`EngineError::UnsafeChallenge`] when the client
+    /// refuses to sign the engine's challenge.
     pub async fn authenticate(&self) -> Result<(), EngineError> {
         self.token().await.map(drop)
     }
 
-    /// Authenticates, by default with up to five attempts, 2, 4, 8 and 16 s apart; the engine may request longer
-    /// delays. Stops after a permanent refusal.
+    /// Authenticates, by default with up to five attempts, 2, 4, 8 and 16 s apart; the engine may
+    /// request longer delays. Stops after a permanent refusal.
     ///
     /// # Errors
     /// [`EngineError::PermanentAuth`] after a permanent refusal, else the last attempt's error.
@@ -145,8 +152,10 @@ impl EngineClient {
             if attempt >= self.options.auth_attempts {
                 return Err(error);
             }
-            let delay =
-                backoff.delay(attempt - 1).max(error.retry_after().unwrap_or_default()).min(self.options.max_backoff);
+            let delay = backoff
+                .delay(attempt - 1)
+                .max(error.retry_after().unwrap_or_default())
+                .min(self.options.max_backoff);
             tracing::warn!(attempt, delay_s = delay.as_secs_f64(), %error, "engine authentication failed, retrying");
             (self.options.sleeper)(delay).await;
             attempt += 1;
@@ -165,16 +174,22 @@ impl EngineClient {
         self.call(call, None).await
     }
 
-    /// Starts a session, by default with up to three attempts, 1 and 2 s apart, and returns its first utterance. Pass
-    /// that utterance to [`Self::prefetch_from`] instead of opening a second session.
+    /// Starts a session, by default with up to three attempts, 1 and 2 s apart, and returns its
+    /// first utterance. Pass that utterance to [`Self::prefetch_from`] instead of opening a second
+    /// session.
     ///
     /// # Errors
     /// [`EngineError`] of the last attempt.
-    pub async fn start_with_retry(&self, kind: ChallengeKind) -> Result<UtterancePayload, EngineError> {
+    pub async fn start_with_retry(
+        &self,
+        kind: ChallengeKind,
+    ) -> Result<UtterancePayload, EngineError> {
         let mut attempt = 1;
         loop {
             match self.start(kind).await {
-                Err(error) if attempt < self.options.start_attempts && !error.is_permanent_auth() => {
+                Err(error)
+                    if attempt < self.options.start_attempts && !error.is_permanent_auth() =>
+                {
                     tracing::warn!(attempt, %error, "cannot start an engine session, retrying");
                     (self.options.sleeper)(START_BACKOFF.delay(attempt - 1)).await;
                     attempt += 1;
@@ -188,7 +203,11 @@ impl EngineClient {
     ///
     /// # Errors
     /// [`EngineError`] when authentication fails or the response is not an utterance.
-    pub async fn next(&self, kind: ChallengeKind, session_id: &str) -> Result<UtterancePayload, EngineError> {
+    pub async fn next(
+        &self,
+        kind: ChallengeKind,
+        session_id: &str,
+    ) -> Result<UtterancePayload, EngineError> {
         let call = match kind {
             ChallengeKind::Main => Call::NextMain,
             ChallengeKind::Solo => Call::NextSolo,
@@ -204,36 +223,50 @@ impl EngineClient {
         self.call(Call::Transcription, None).await
     }
 
-    /// Returns the uid of the current main challenge, from the engine's reference if there is one. Opens a session only
-    /// if the engine has no reference.
+    /// Returns the uid of the current main challenge, from the engine's reference if there is one.
+    /// Opens a session only if the engine has no reference.
     ///
-    /// Use a hotkey without sessions: for other hotkeys, the engine may return the reference of an open session's
-    /// challenge, which may no longer be current.
+    /// Use a hotkey without sessions: for other hotkeys, the engine may return the reference of an
+    /// open session's challenge, which may no longer be current.
     ///
     /// # Errors
     /// [`EngineError`] of the last attempt.
     pub async fn current_main(&self) -> Result<String, EngineError> {
         match self.transcription().await {
-            Ok(reference) if !reference.challenge_uid.is_empty() => return Ok(reference.challenge_uid),
-            Ok(_) => tracing::debug!("the engine's reference names no challenge, opening a session instead"),
+            Ok(reference) if !reference.challenge_uid.is_empty() => {
+                return Ok(reference.challenge_uid);
+            }
+            Ok(_) => tracing::debug!(
+                "the engine's reference names no challenge, opening a session instead"
+            ),
             Err(error) if error.is_auth() => return Err(error),
-            Err(error) => tracing::debug!(%error, "cannot fetch the engine's reference, opening a session instead"),
+            Err(error) => {
+                tracing::debug!(%error, "cannot fetch the engine's reference, opening a session instead")
+            }
         }
         Ok(self.start_with_retry(ChallengeKind::Main).await?.challenge_uid)
     }
 
     /// Makes one data request. If the engine rejects the token, renews the token and retries once.
-    async fn call<T: serde::de::DeserializeOwned>(&self, call: Call, body: Option<Value>) -> Result<T, EngineError> {
+    async fn call<T: serde::de::DeserializeOwned>(
+        &self,
+        call: Call,
+        body: Option<Value>,
+    ) -> Result<T, EngineError> {
         let token = self.token().await?;
         let mut outcome = self.send(call, body.as_ref(), &token).await;
         if matches!(outcome, Err(Fault::Status { status: StatusCode::UNAUTHORIZED, .. })) {
-            tracing::info!(call = call.label(), "the engine rejected the token, authenticating again");
+            tracing::info!(
+                call = call.label(),
+                "the engine rejected the token, authenticating again"
+            );
             self.tokens.invalidate_if(&token).await;
             let token = self.token().await?;
             outcome = self.send(call, body.as_ref(), &token).await;
         }
         let object = outcome.map_err(|fault| EngineError::Call { call, fault })?;
-        serde_json::from_value(object).map_err(|source| EngineError::Call { call, fault: Fault::Payload(source) })
+        serde_json::from_value(object)
+            .map_err(|source| EngineError::Call { call, fault: Fault::Payload(source) })
     }
 
     async fn send(&self, call: Call, body: Option<&Value>, token: &str) -> Result<Value, Fault> {
@@ -248,7 +281,9 @@ impl EngineClient {
 
 impl fmt::Debug for EngineClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EngineClient").field("base_url", &self.base_url().as_str()).finish_non_exhaustive()
+        f.debug_struct("EngineClient")
+            .field("base_url", &self.base_url().as_str())
+            .finish_non_exhaustive()
     }
 }
 

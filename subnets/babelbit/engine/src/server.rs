@@ -15,12 +15,12 @@
 //!
 //! An engine without speech challenges serves its solo text challenge at the solo routes.
 //!
-//! The last utterance has audio and `"done": true`. Further calls return the end marker: no audio and `"done": true`.
-//! Every error response is `{"detail": …}`; errors of text sessions also have the field `error`. Repeated slashes in a
-//! path are collapsed.
+//! The last utterance has audio and `"done": true`. Further calls return the end marker: no audio
+//! and `"done": true`. Every error response is `{"detail": …}`; errors of text sessions also have
+//! the field `error`. Repeated slashes in a path are collapsed.
 //!
-//! Sessions and tokens exist only in memory. The current challenge depends only on configuration and clock, so a
-//! restarted engine serves the same challenge.
+//! Sessions and tokens exist only in memory. The current challenge depends only on configuration
+//! and clock, so a restarted engine serves the same challenge.
 
 mod answer;
 mod auth;
@@ -36,7 +36,9 @@ use axum::Router;
 use taonet_primitives::Hotkey;
 use taonet_speech::{Pcm, SynthesisError, Synthesizer, Voice};
 
-use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge, ChallengeLibrary, TextChallenge};
+use taonet_babelbit_challenges::{
+    BuildError, BuiltChallenge, Challenge, ChallengeLibrary, TextChallenge,
+};
 use taonet_http::{RateLimit, SlidingWindow, WholeBodies};
 use taonet_service::{Clock, system_clock, unix_time};
 
@@ -49,8 +51,8 @@ use text::TokenStream;
 pub enum Rotation {
     /// No rotation: the first challenge is the current one, the second is the solo challenge.
     Fixed,
-    /// Each challenge in turn is current for this duration, counted from the Unix epoch. The next challenge in the list
-    /// is the solo challenge.
+    /// Each challenge in turn is current for this duration, counted from the Unix epoch. The next
+    /// challenge in the list is the solo challenge.
     Every(Duration),
 }
 
@@ -73,7 +75,8 @@ impl Rotation {
 pub struct EngineConfig {
     /// Speech challenges in the order of rotation, with unique uids.
     pub challenges: Vec<Challenge>,
-    /// Text challenges in the order of rotation, with unique uids. At least one speech or text challenge is required.
+    /// Text challenges in the order of rotation, with unique uids. At least one speech or text
+    /// challenge is required.
     pub texts: Vec<TextChallenge>,
     /// Synthesiser for speech challenges whose utterances are texts.
     pub synthesizer: Arc<dyn Synthesizer>,
@@ -104,8 +107,9 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// Creates a configuration with the default limits: tokens valid for a day, all hotkeys allowed; per minute, 30
-    /// authentication requests, 1200 speech requests and 60 000 text requests.
+    /// Creates a configuration with the default limits: tokens valid for a day, all hotkeys
+    /// allowed; per minute, 30 authentication requests, 1200 speech requests and 60 000 text
+    /// requests.
     pub fn new(challenges: Vec<Challenge>, synthesizer: Arc<dyn Synthesizer>) -> Self {
         let minute = Duration::from_mins(1);
         Self {
@@ -127,7 +131,8 @@ impl EngineConfig {
         }
     }
 
-    /// Creates a configuration with the default limits for text challenges only, which need no synthesiser.
+    /// Creates a configuration with the default limits for text challenges only, which need no
+    /// synthesiser.
     pub fn for_texts(texts: Vec<TextChallenge>) -> Self {
         Self { texts, ..Self::new(Vec::new(), Arc::new(NoVoice)) }
     }
@@ -214,7 +219,8 @@ impl Engine {
     /// Creates an engine from `config`.
     ///
     /// # Errors
-    /// [`EngineSetupError`] when there is no challenge, two have the same uid, or a lifetime is 0 or more than a year.
+    /// [`EngineSetupError`] when there is no challenge, two have the same uid, or a lifetime is 0
+    /// or more than a year.
     pub fn new(config: EngineConfig) -> Result<Self, EngineSetupError> {
         if config.challenges.is_empty() && config.texts.is_empty() {
             return Err(EngineSetupError::NoChallenge);
@@ -225,15 +231,20 @@ impl Engine {
         if let Some(twice) = speech.chain(texts).find(|uid| !uids.insert(*uid)) {
             return Err(EngineSetupError::DuplicateUid(twice.to_owned()));
         }
-        for (what, got) in
-            [("token lifetime", config.token_lifetime), ("challenge lifetime", config.challenge_lifetime)]
-        {
+        for (what, got) in [
+            ("token lifetime", config.token_lifetime),
+            ("challenge lifetime", config.challenge_lifetime),
+        ] {
             if got.is_zero() || got > MAX_LIFETIME {
                 return Err(EngineSetupError::Lifetime { what, got });
             }
         }
         let state = State {
-            auth: Authenticator::new(config.allowed, config.challenge_lifetime, config.token_lifetime),
+            auth: Authenticator::new(
+                config.allowed,
+                config.challenge_lifetime,
+                config.token_lifetime,
+            ),
             sessions: Sessions::new(config.session_idle, config.sessions_per_hotkey),
             texts: config.texts.iter().map(TokenStream::new).map(Arc::new).collect(),
             text_sessions: Sessions::new(config.session_idle, config.sessions_per_hotkey),
@@ -248,8 +259,8 @@ impl Engine {
         Ok(Self { state: Arc::new(state), request_timeout: config.request_timeout })
     }
 
-    /// Builds the audio of the current challenges, so that the first caller does not wait and startup detects a missing
-    /// synthesiser.
+    /// Builds the audio of the current challenges, so that the first caller does not wait and
+    /// startup detects a missing synthesiser.
     ///
     /// # Errors
     /// [`BuildError`] when the synthesis of an utterance fails.
@@ -261,13 +272,14 @@ impl Engine {
 
     /// Returns the engine's HTTP router, with all limits applied.
     ///
-    /// Serve the router with connect info (`into_make_service_with_connect_info::<SocketAddr>()`): without connect
-    /// info, all callers share one authentication limit.
+    /// Serve the router with connect info (`into_make_service_with_connect_info::<SocketAddr>()`):
+    /// without connect info, all callers share one authentication limit.
     pub fn router(&self) -> Router {
         routes::router(Arc::clone(&self.state), self.request_timeout)
     }
 
-    /// Registers the help texts of the engine's metrics. Call it after the metrics recorder is installed.
+    /// Registers the help texts of the engine's metrics. Call it after the metrics recorder is
+    /// installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_engine_requests_total", "Requests by route and status");
         metrics::describe_gauge!("taonet_engine_sessions", "Live sessions");

@@ -11,7 +11,8 @@ pub struct MinerConfig {
     pub miner_id: Option<String>,
     /// Resource limits, per caller and in total.
     pub limits: Limits,
-    /// Maximum number of frames processed concurrently, at least 1. Recognition occupies one core per frame.
+    /// Maximum number of frames processed concurrently, at least 1. Recognition occupies one core
+    /// per frame.
     pub workers: usize,
 }
 
@@ -26,8 +27,8 @@ impl Default for MinerConfig {
     }
 }
 
-/// Path of the predict route, such as `/v1/predict`. Its segments consist of ASCII letters, digits, `.`, `_` and `-`;
-/// `/health` and `/healthz` are reserved.
+/// Path of the predict route, such as `/v1/predict`. Its segments consist of ASCII letters, digits,
+/// `.`, `_` and `-`; `/health` and `/healthz` are reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PredictPath(String);
 
@@ -58,7 +59,10 @@ impl FromStr for PredictPath {
     fn from_str(text: &str) -> Result<Self, PredictPathError> {
         let path = text.strip_prefix('/').unwrap_or(text);
         let plain = |segment: &str| {
-            !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+            !segment.is_empty()
+                && segment
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         };
         if path.split('/').all(plain) && !["health", "healthz"].contains(&path) {
             Ok(Self(format!("/{path}")))
@@ -76,9 +80,9 @@ impl fmt::Display for PredictPath {
 
 /// Resource limits per caller and in total. The miner rejects requests that exceed a limit.
 ///
-/// A session of the `patient` profile buffers the complete source, 96 kB per second: with the defaults, all sessions
-/// together take at most 740 MB. The other profiles buffer about 11 seconds per session, which takes 70 MB for all
-/// sessions.
+/// A session of the `patient` profile buffers the complete source, 96 kB per second: with the
+/// defaults, all sessions together take at most 740 MB. The other profiles buffer about 11 seconds
+/// per session, which takes 70 MB for all sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum number of live sessions in total.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 const REQUESTS: &str = "taonet_miner_requests_total";
 const SESSIONS: &str = "taonet_miner_sessions";
@@ -19,16 +21,28 @@ const LM_SECONDS: &str = "taonet_miner_lm_seconds";
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
     describe_gauge!(SESSIONS, "Live sessions");
-    describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "Time from the arrival of a frame to its response");
+    describe_histogram!(
+        ANSWER_SECONDS,
+        Unit::Seconds,
+        "Time from the arrival of a frame to its response"
+    );
     describe_counter!(SOURCE_SAMPLES, "Samples of source audio received, all channels");
     describe_counter!(REPLY_SAMPLES, "Samples of reply audio sent, all channels");
     describe_counter!(
         STAGE_CALLS,
         "Phrases sent to an inference server or skipped after a failure, by stage and outcome"
     );
-    describe_histogram!(STAGE_SECONDS, Unit::Seconds, "Duration of a call to an inference server, by stage");
+    describe_histogram!(
+        STAGE_SECONDS,
+        Unit::Seconds,
+        "Duration of a call to an inference server, by stage"
+    );
     describe_counter!(LM_PHRASES, "Phrases for the language model of --lm, by outcome");
-    describe_histogram!(LM_SECONDS, Unit::Seconds, "Time to shorten a phrase by the language model of --lm");
+    describe_histogram!(
+        LM_SECONDS,
+        Unit::Seconds,
+        "Time to shorten a phrase by the language model of --lm"
+    );
 }
 
 pub(super) fn request(status: StatusCode) {

@@ -30,17 +30,19 @@ pub trait Profile: Send + Sync {
         None
     }
 
-    /// Starts an utterance with `channels` interleaved channels, at least 1. `language` is the code of the language spoken
-    /// that the caller announced.
+    /// Starts an utterance with `channels` interleaved channels, at least 1. `language` is the code
+    /// of the language spoken that the caller announced.
     fn open(&self, channels: u16, language: Option<&str>) -> Box<dyn Interpretation>;
 }
 
 /// The reply to one utterance, computed frame by frame.
 pub trait Interpretation: Send {
-    /// Processes the next interleaved samples at 24 kHz, usually 80 ms, and returns the speech that is ready.
+    /// Processes the next interleaved samples at 24 kHz, usually 80 ms, and returns the speech that
+    /// is ready.
     ///
-    /// `end` marks the last frame of the source. After it, empty frames may follow until the reply is
-    /// [`done`](Reply::done). Blocks until the frame is processed. The result depends only on the frames.
+    /// `end` marks the last frame of the source. After it, empty frames may follow until the reply
+    /// is [`done`](Reply::done). Blocks until the frame is processed. The result depends only on
+    /// the frames.
     ///
     /// # Errors
     /// [`ProfileError`] when an engine fails. The utterance then ends without a complete reply.
@@ -85,7 +87,8 @@ pub enum ProfileName {
 
 impl ProfileName {
     /// The names of all available profiles.
-    pub const ALL: [Self; 5] = [Self::Interpreter, Self::Patient, Self::Parrot, Self::Mumbler, Self::Silent];
+    pub const ALL: [Self; 5] =
+        [Self::Interpreter, Self::Patient, Self::Parrot, Self::Mumbler, Self::Silent];
 
     /// Returns the name used in settings and tables.
     pub const fn as_str(self) -> &'static str {
@@ -114,7 +117,10 @@ impl FromStr for ProfileName {
     type Err = UnknownProfile;
 
     fn from_str(text: &str) -> Result<Self, UnknownProfile> {
-        Self::ALL.into_iter().find(|name| name.as_str() == text).ok_or_else(|| UnknownProfile(text.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|name| name.as_str() == text)
+            .ok_or_else(|| UnknownProfile(text.to_owned()))
     }
 }
 

@@ -1,7 +1,9 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, MinerError, SAMPLE_RATE_HZ};
+use taonet_babelbit_core::protocol::{
+    DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, MinerError, SAMPLE_RATE_HZ,
+};
 use taonet_primitives::counted;
 
 use super::profile::ProfileError;
@@ -117,9 +119,9 @@ impl Refusal {
             Self::NoRoute | Self::UnknownSession => StatusCode::NOT_FOUND,
             Self::Busy | Self::AfterEnd | Self::OutOfOrder { .. } => StatusCode::CONFLICT,
             Self::FrameTooLong | Self::SourceTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooManyRequests(_) | Self::TooManySessions(_) | Self::TooManySessionsOfCaller(_) => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::TooManyRequests(_)
+            | Self::TooManySessions(_)
+            | Self::TooManySessionsOfCaller(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Failed(_) | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

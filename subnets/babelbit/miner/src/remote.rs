@@ -1,13 +1,16 @@
-//! Stages of the interpreter on inference servers with OpenAI's API: recognition, rewriting, synthesis.
+//! Stages of the interpreter on inference servers with OpenAI's API: recognition, rewriting,
+//! synthesis.
 //!
-//! Each stage has a deadline for its calls and a fallback. When a call fails or exceeds the deadline, the fallback
-//! processes the phrase, and all further phrases for the duration of [`PAUSE`], so that a stalled server delays one
-//! frame and not every frame. Then the stage calls its server again.
+//! Each stage has a deadline for its calls and a fallback. When a call fails or exceeds the
+//! deadline, the fallback processes the phrase, and all further phrases for the duration of
+//! [`PAUSE`], so that a stalled server delays one frame and not every frame. Then the stage calls
+//! its server again.
 //!
-//! A frame can need many calls: one for each phrase that ends in it, and for each breath of the reply. All calls for
-//! one frame share a time limit ([`Interpreter::with_call_time`](crate::profile::Interpreter::with_call_time)). A call
-//! that exceeds this limit counts as failed, and the fallback processes the rest of the frame. The stage does not
-//! pause, because its server may be healthy.
+//! A frame can need many calls: one for each phrase that ends in it, and for each breath of the
+//! reply. All calls for one frame share a time limit
+//! ([`Interpreter::with_call_time`](crate::profile::Interpreter::with_call_time)). A call that
+//! exceeds this limit counts as failed, and the fallback processes the rest of the frame. The stage
+//! does not pause, because its server may be healthy.
 //!
 //! | Stage | Route | Fallback | Received before the failure |
 //! |---|---|---|---|
@@ -15,9 +18,9 @@
 //! | [`ChatRewriter`] | `chat/completions`, streamed | the rules of [`rewrite`](crate::rewrite) | complete words replace the fallback |
 //! | [`RemoteSynthesizer`] | `audio/speech`, read as it arrives | another synthesiser; without one, the received samples | samples, without a fallback |
 //!
-//! Neither the transcription nor the speech is streamed into the reply. A frame has one response, so samples that
-//! arrive earlier would not be heard earlier. Streamed transcriptions have no word times, which place the boundaries
-//! between phrases.
+//! Neither the transcription nor the speech is streamed into the reply. A frame has one response,
+//! so samples that arrive earlier would not be heard earlier. Streamed transcriptions have no word
+//! times, which place the boundaries between phrases.
 //!
 //! The stages block, like all engines of the interpreter: call them outside of async tasks.
 
@@ -89,15 +92,17 @@ impl Stage {
         Self { name, remote, paused_until: Mutex::new(None) }
     }
 
-    /// Runs a call to the server, until `deadline` at the latest; `None` if it failed, during the pause after a
-    /// failure, and after the deadline. A failed call may have a usable part of the result.
+    /// Runs a call to the server, until `deadline` at the latest; `None` if it failed, during the
+    /// pause after a failure, and after the deadline. A failed call may have a usable part of the
+    /// result.
     fn call<T>(
         &self,
         deadline: Option<Instant>,
         call: impl AsyncFnOnce(&ModelServer) -> (Option<T>, Result<(), CallError>),
     ) -> Option<T> {
         let began = Instant::now();
-        let remaining = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
+        let remaining =
+            deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
         if remaining.is_zero() || self.paused().is_some_and(|until| began < until) {
             metrics::stage(self.name, "skipped");
             return None;
@@ -122,7 +127,8 @@ impl Stage {
             pause_sec = PAUSE.as_secs(),
             "inference server failed; the stage does not call it during the pause"
         );
-        *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PAUSE);
+        *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Instant::now() + PAUSE);
         value
     }
 

@@ -1,8 +1,9 @@
 //! The interpreter's rules for cleaning up a transcript of lowercase words without punctuation.
 //!
-//! The rules remove fillers, stutters and gratuitous expletives, replace meaningful expletives with polite words, wordy
-//! phrases with short ones and figures of speech with their meaning, and restore words that the speaker omitted. The
-//! phrases are in text files beside this module; [`Phrasebook`] describes their format.
+//! The rules remove fillers, stutters and gratuitous expletives, replace meaningful expletives with
+//! polite words, wordy phrases with short ones and figures of speech with their meaning, and
+//! restore words that the speaker omitted. The phrases are in text files beside this module;
+//! [`Phrasebook`] describes their format.
 
 mod phrasebook;
 mod repetition;
@@ -14,12 +15,14 @@ const MAX_WAIT: usize = 6;
 /// Number of words remembered from the end of the previous phrase.
 const MEMORY: usize = 8;
 
-/// Words that cannot end a sentence: a phrase that ends with one of them continues in the next phrase.
+/// Words that cannot end a sentence: a phrase that ends with one of them continues in the next
+/// phrase.
 const UNFINISHED: [&str; 54] = [
-    "a", "an", "the", "i", "you", "he", "she", "it", "we", "they", "my", "your", "his", "her", "our", "their", "am",
-    "is", "are", "was", "were", "be", "been", "have", "has", "had", "do", "does", "did", "will", "would", "could",
-    "can", "should", "might", "may", "must", "to", "of", "in", "on", "at", "for", "with", "from", "and", "that", "who",
-    "which", "not", "but", "or", "because", "if",
+    "a", "an", "the", "i", "you", "he", "she", "it", "we", "they", "my", "your", "his", "her",
+    "our", "their", "am", "is", "are", "was", "were", "be", "been", "have", "has", "had", "do",
+    "does", "did", "will", "would", "could", "can", "should", "might", "may", "must", "to", "of",
+    "in", "on", "at", "for", "with", "from", "and", "that", "who", "which", "not", "but", "or",
+    "because", "if",
 ];
 /// Exceptions to [`UNFINISHED`]: words that may also end a sentence, as in "he likes it".
 const OBJECTS: [&str; 4] = ["you", "it", "her", "that"];
@@ -35,7 +38,8 @@ pub(crate) fn plain(word: &str) -> String {
         .collect()
 }
 
-/// The rewriting rules. One instance can serve many conversations; a [`Context`] holds the state of each.
+/// The rewriting rules. One instance can serve many conversations; a [`Context`] holds the state of
+/// each.
 #[derive(Debug, Clone)]
 pub struct Rewriter {
     misheard: Phrasebook,
@@ -64,12 +68,19 @@ impl Rewriter {
     /// # Errors
     /// [`PhrasebookError`] when a built-in phrase book is malformed.
     pub(crate) fn builtin() -> Result<Self, PhrasebookError> {
-        let mut meanings = Phrasebook::parse("figurative", include_str!("rewrite/phrases/figurative.txt"))?;
+        let mut meanings =
+            Phrasebook::parse("figurative", include_str!("rewrite/phrases/figurative.txt"))?;
         meanings.extend("wordy", include_str!("rewrite/phrases/wordy.txt"))?;
         Ok(Self {
             misheard: Phrasebook::parse("misheard", include_str!("rewrite/phrases/misheard.txt"))?,
-            contractions: Phrasebook::parse("contractions", include_str!("rewrite/phrases/contractions.txt"))?,
-            expletives: Phrasebook::parse("expletives", include_str!("rewrite/phrases/expletives.txt"))?,
+            contractions: Phrasebook::parse(
+                "contractions",
+                include_str!("rewrite/phrases/contractions.txt"),
+            )?,
+            expletives: Phrasebook::parse(
+                "expletives",
+                include_str!("rewrite/phrases/expletives.txt"),
+            )?,
             fillers: Phrasebook::parse("fillers", include_str!("rewrite/phrases/fillers.txt"))?,
             meanings,
             ellipsis: Phrasebook::parse("ellipsis", include_str!("rewrite/phrases/ellipsis.txt"))?,
@@ -79,12 +90,20 @@ impl Rewriter {
 
     /// Rewrites the lowercase phrase `heard`.
     ///
-    /// `begins` means that a clear pause preceded the phrase. Final words that may start a figure of speech, or that
-    /// cannot end a phrase, are deferred to the next phrase, unless this phrase is the `last` one.
-    pub fn rewrite(&self, context: &mut Context, heard: &[String], begins: bool, last: bool) -> Vec<String> {
+    /// `begins` means that a clear pause preceded the phrase. Final words that may start a figure
+    /// of speech, or that cannot end a phrase, are deferred to the next phrase, unless this phrase
+    /// is the `last` one.
+    pub fn rewrite(
+        &self,
+        context: &mut Context,
+        heard: &[String],
+        begins: bool,
+        last: bool,
+    ) -> Vec<String> {
         let mut words = std::mem::take(&mut context.waiting);
         let begins = if words.is_empty() { begins } else { context.waiting_begins };
-        let begins = begins && !context.before.last().is_some_and(|word| UNFINISHED.contains(&word.as_str()));
+        let begins = begins
+            && !context.before.last().is_some_and(|word| UNFINISHED.contains(&word.as_str()));
         words.extend_from_slice(heard);
 
         let words = self.misheard.apply(&words, begins);
@@ -100,7 +119,8 @@ impl Rewriter {
             context.waiting_begins = begins && words.is_empty();
         }
         if !words.is_empty() {
-            context.before = words.get(words.len().saturating_sub(MEMORY)..).unwrap_or_default().to_vec();
+            context.before =
+                words.get(words.len().saturating_sub(MEMORY)..).unwrap_or_default().to_vec();
         }
         // Twice: the meaning of a figure of speech may contain a wordy phrase.
         let words = self.meanings.apply(&words, begins);
@@ -122,15 +142,21 @@ impl Rewriter {
         let books = [&self.meanings, &self.fillers, &self.expletives];
         for length in (2..=MAX_WAIT.min(words.len())).rev() {
             let end = words.get(words.len() - length..).unwrap_or_default();
-            // A complete phrase is spoken at once, even if a longer phrase starts with the same words.
-            if books.iter().any(|book| book.replacement(end, false).is_some_and(|(n, _)| n == length)) {
+            // A complete phrase is spoken at once, even if a longer phrase starts with the same
+            // words.
+            if books
+                .iter()
+                .any(|book| book.replacement(end, false).is_some_and(|(n, _)| n == length))
+            {
                 return 0;
             }
             if books.iter().any(|book| book.goes_on(end)) {
                 return length;
             }
         }
-        let clings = |word: &&String| UNFINISHED.contains(&word.as_str()) && !OBJECTS.contains(&word.as_str());
+        let clings = |word: &&String| {
+            UNFINISHED.contains(&word.as_str()) && !OBJECTS.contains(&word.as_str())
+        };
         words.iter().rev().take_while(clings).count().min(MAX_WAIT)
     }
 

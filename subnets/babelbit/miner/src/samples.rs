@@ -48,7 +48,10 @@ mod tests {
     fn invalid_samples_are_named() {
         assert!(matches!(decode("@@@@", 1), Err(Refusal::Base64(_))));
         assert!(matches!(decode("AAAA", 1), Err(Refusal::PartialSample { bytes: 3, unit: 4 })));
-        assert!(matches!(decode(&encode(&[0.5]), 2), Err(Refusal::PartialSample { bytes: 4, unit: 8 })));
+        assert!(matches!(
+            decode(&encode(&[0.5]), 2),
+            Err(Refusal::PartialSample { bytes: 4, unit: 8 })
+        ));
         assert!(matches!(decode(&encode(&[0.0; 1921]), 1), Err(Refusal::FrameTooLong)));
         assert!(matches!(decode(&"A".repeat(1_000_000), 1), Err(Refusal::FrameTooLong)));
         assert!(decode("", 1).unwrap().is_empty());
@@ -57,7 +60,10 @@ mod tests {
 
     #[test]
     fn nan_becomes_silence() {
-        assert_eq!(decode(&encode(&[0.5, f32::NAN, f32::INFINITY]), 1).unwrap(), [0.5, 0.0, f32::INFINITY]);
+        assert_eq!(
+            decode(&encode(&[0.5, f32::NAN, f32::INFINITY]), 1).unwrap(),
+            [0.5, 0.0, f32::INFINITY]
+        );
     }
 
     proptest! {

@@ -9,8 +9,8 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use taonet_babelbit_core::protocol::{
-    DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, InitResponse, MinerRequest, PredictRequest, PredictResponse,
-    SAMPLE_RATE_HZ,
+    DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, InitResponse, MinerRequest, PredictRequest,
+    PredictResponse, SAMPLE_RATE_HZ,
 };
 use taonet_primitives::Hotkey;
 use taonet_wire::{BabelbitScheme, Caller, SignedLayer, SignedLayerBuilder};
@@ -41,7 +41,11 @@ impl Miner {
     }
 
     /// Creates a miner that uses `clock` to expire idle sessions.
-    pub fn with_clock(config: MinerConfig, profile: Arc<dyn Profile>, clock: MonotonicClock) -> Self {
+    pub fn with_clock(
+        config: MinerConfig,
+        profile: Arc<dyn Profile>,
+        clock: MonotonicClock,
+    ) -> Self {
         let sessions = Arc::new(Sessions::new(config.limits));
         let workers = Arc::new(Semaphore::new(config.workers.clamp(1, Semaphore::MAX_PERMITS)));
         Self { config, profile, sessions, workers, clock }
@@ -66,14 +70,19 @@ impl Miner {
         })
     }
 
-    async fn predict(&self, caller: Hotkey, request: PredictRequest) -> Result<PredictResponse, Refusal> {
+    async fn predict(
+        &self,
+        caller: Hotkey,
+        request: PredictRequest,
+    ) -> Result<PredictResponse, Refusal> {
         let began = (self.clock)();
         let (id, mut playing) = self.sessions.take(&request.session_id, caller, began)?;
         // At most one request per session waits here, so the session limit also bounds this queue.
-        let permit = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| Refusal::Broken)?;
+        let permit =
+            Arc::clone(&self.workers).acquire_owned().await.map_err(|_| Refusal::Broken)?;
         let sessions = Arc::clone(&self.sessions);
-        // If the caller disconnects, this future is dropped, but the work continues and occupies its worker and its
-        // session.
+        // If the caller disconnects, this future is dropped, but the work continues and occupies
+        // its worker and its session.
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let answer = playing.answer(&request)?;
@@ -83,14 +92,20 @@ impl Miner {
             Ok::<_, Refusal>(answer)
         });
         let answer = work.await.map_err(|_| Refusal::Broken)??;
-        metrics::frame((self.clock)().saturating_duration_since(began), answer.heard, answer.spoken);
+        metrics::frame(
+            (self.clock)().saturating_duration_since(began),
+            answer.heard,
+            answer.spoken,
+        );
         tracing::trace!(session_id = %id, heard = answer.heard, spoken = answer.spoken, "frame answered");
         Ok(answer.response)
     }
 }
 
 fn check(request: &InitRequest) -> Result<(), Refusal> {
-    for (field, value) in [("challenge_uid", &request.challenge_uid), ("utterance_id", &request.utterance_id)] {
+    for (field, value) in
+        [("challenge_uid", &request.challenge_uid), ("utterance_id", &request.utterance_id)]
+    {
         if value.is_empty() || value.len() > MAX_IDENTIFIER {
             return Err(Refusal::Identifier { field, limit: MAX_IDENTIFIER });
         }
@@ -116,16 +131,21 @@ fn check(request: &InitRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Returns a builder for the layer that verifies requests signed for the hotkey `me`, with the limits in `config`; see
-/// [`router`].
+/// Returns a builder for the layer that verifies requests signed for the hotkey `me`, with the
+/// limits in `config`; see [`router`].
 pub fn signed_requests(me: Hotkey, config: &MinerConfig) -> SignedLayerBuilder {
-    let limits = taonet_wire::Limits { body_bytes: config.limits.body_bytes, ..taonet_wire::Limits::default() };
-    // The layer accepts headers with and without a body hash, regardless of the form that the scheme sends.
+    let limits = taonet_wire::Limits {
+        body_bytes: config.limits.body_bytes,
+        ..taonet_wire::Limits::default()
+    };
+    // The layer accepts headers with and without a body hash, regardless of the form that the
+    // scheme sends.
     SignedLayer::builder(me, BabelbitScheme::axon()).limits(limits)
 }
 
 /// Returns the routes: `POST` [`MinerConfig::predict_path`] for requests verified by `signed` (see
-/// [`signed_requests`]), and public `GET /healthz` and `GET /health`. Other routes return 404 with `{"error": …}`.
+/// [`signed_requests`]), and public `GET /healthz` and `GET /health`. Other routes return 404 with
+/// `{"error": …}`.
 pub fn router(miner: Arc<Miner>, signed: SignedLayer) -> Router {
     Router::new()
         .route(miner.config.predict_path.as_str(), post(answer))
@@ -144,8 +164,12 @@ async fn health(State(miner): State<Arc<Miner>>) -> Json<Value> {
 
 async fn answer(State(miner): State<Arc<Miner>>, caller: Caller, body: Bytes) -> Response {
     let response = match parse(&body) {
-        Ok(MinerRequest::Init(request)) => miner.init(caller.hotkey, request).map(Json).into_response(),
-        Ok(MinerRequest::Predict(request)) => miner.predict(caller.hotkey, request).await.map(Json).into_response(),
+        Ok(MinerRequest::Init(request)) => {
+            miner.init(caller.hotkey, request).map(Json).into_response()
+        }
+        Ok(MinerRequest::Predict(request)) => {
+            miner.predict(caller.hotkey, request).await.map(Json).into_response()
+        }
         Err(refusal) => refusal.into_response(),
     };
     metrics::request(response.status());

@@ -32,10 +32,11 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether the idle timeout has passed. A session with work in flight is never stale, because the work holds a
-    /// second handle to the session.
+    /// Whether the idle timeout has passed. A session with work in flight is never stale, because
+    /// the work holds a second handle to the session.
     fn is_stale(&self, now: Instant, idle: Duration) -> bool {
-        now.saturating_duration_since(self.last_used) >= idle && Arc::strong_count(&self.playing) == 1
+        now.saturating_duration_since(self.last_used) >= idle
+            && Arc::strong_count(&self.playing) == 1
     }
 }
 
@@ -47,11 +48,12 @@ impl Sessions {
 
     /// Opens a session for one utterance at time `now`.
     ///
-    /// Replaces a live session of the same hotkey for the same utterance, because a validator retries after a timeout
-    /// or restart. Other callers are not affected.
+    /// Replaces a live session of the same hotkey for the same utterance, because a validator
+    /// retries after a timeout or restart. Other callers are not affected.
     ///
     /// # Errors
-    /// [`Refusal::TooManySessions`] or [`Refusal::TooManySessionsOfCaller`] when the respective limit is reached.
+    /// [`Refusal::TooManySessions`] or [`Refusal::TooManySessionsOfCaller`] when the respective
+    /// limit is reached.
     pub fn open(
         &self,
         owner: Hotkey,
@@ -79,8 +81,11 @@ impl Sessions {
             return Err(Refusal::TooManySessions(self.limits.sessions));
         }
         let id = Uuid::new_v4();
-        let playing =
-            Playing::new(profile.open(request.channels, request.language.as_deref()), request.channels, &self.limits);
+        let playing = Playing::new(
+            profile.open(request.channels, request.language.as_deref()),
+            request.channels,
+            &self.limits,
+        );
         entries.insert(
             id,
             Entry {
@@ -99,19 +104,28 @@ impl Sessions {
     /// Locks the session for one request at time `now`.
     ///
     /// # Errors
-    /// [`Refusal::UnknownSession`] when the session does not exist, expired or belongs to another hotkey;
-    /// [`Refusal::Busy`] while another request of the session is in flight.
-    pub fn take(&self, id: &str, caller: Hotkey, now: Instant) -> Result<(Uuid, OwnedMutexGuard<Playing>), Refusal> {
+    /// [`Refusal::UnknownSession`] when the session does not exist, expired or belongs to another
+    /// hotkey; [`Refusal::Busy`] while another request of the session is in flight.
+    pub fn take(
+        &self,
+        id: &str,
+        caller: Hotkey,
+        now: Instant,
+    ) -> Result<(Uuid, OwnedMutexGuard<Playing>), Refusal> {
         let id = Uuid::try_parse(id).map_err(|_| Refusal::UnknownSession)?;
         let mut entries = self.lock();
         forget_stale(&mut entries, now, self.limits.idle);
-        let entry = entries.get_mut(&id).filter(|entry| entry.owner == caller).ok_or(Refusal::UnknownSession)?;
+        let entry = entries
+            .get_mut(&id)
+            .filter(|entry| entry.owner == caller)
+            .ok_or(Refusal::UnknownSession)?;
         entry.last_used = now;
         let playing = Arc::clone(&entry.playing).try_lock_owned().map_err(|_| Refusal::Busy)?;
         Ok((id, playing))
     }
 
-    /// Marks the session's reply as complete. The session still accepts late requests, but counts towards no limit.
+    /// Marks the session's reply as complete. The session still accepts late requests, but counts
+    /// towards no limit.
     pub fn finish(&self, id: Uuid) {
         let mut entries = self.lock();
         if let Some(entry) = entries.get_mut(&id) {
@@ -119,7 +133,8 @@ impl Sessions {
         }
         let finished = entries.iter().filter(|(_, entry)| entry.finished);
         if finished.clone().count() > self.limits.sessions
-            && let Some(oldest) = finished.min_by_key(|(_, entry)| entry.last_used).map(|(id, _)| *id)
+            && let Some(oldest) =
+                finished.min_by_key(|(_, entry)| entry.last_used).map(|(id, _)| *id)
         {
             entries.remove(&oldest);
         }

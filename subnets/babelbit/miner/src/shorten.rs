@@ -1,18 +1,20 @@
-//! Shortening of phrases by a language model in the process, after the rules of [`rewrite`](crate::rewrite).
+//! Shortening of phrases by a language model in the process, after the rules of
+//! [`rewrite`](crate::rewrite).
 //!
-//! The rules rewrite every phrase first: they follow the conversation, and their phrase is the fallback. The model then
-//! proposes a phrase that says the same in fewer words. A proposal is spoken only if a guard accepts it. The guard
-//! rejects proposals that are longer than the phrase, repeat words, are in another language, change a number or a
-//! negation, or whose meaning differs: a cosine of the sentence embeddings below [`MIN_SIMILARITY`].
+//! The rules rewrite every phrase first: they follow the conversation, and their phrase is the
+//! fallback. The model then proposes a phrase that says the same in fewer words. A proposal is
+//! spoken only if a guard accepts it. The guard rejects proposals that are longer than the phrase,
+//! repeat words, are in another language, change a number or a negation, or whose meaning differs:
+//! a cosine of the sentence embeddings below [`MIN_SIMILARITY`].
 //!
-//! Each phrase has a time limit, within that of its frame, and the model starts no step that is expected to end after
-//! it, so that no reply is late. One phrase is shortened at a time; phrases of other utterances do not wait for it,
-//! since they would keep the miner's workers from their frames. After a phrase that took too long, the rules alone
-//! rewrite the phrases of the next 10 s ([`PAUSE`]): a model that is too slow for the machine delays one frame and not
-//! every frame.
+//! Each phrase has a time limit, within that of its frame, and the model starts no step that is
+//! expected to end after it, so that no reply is late. One phrase is shortened at a time; phrases
+//! of other utterances do not wait for it, since they would keep the miner's workers from their
+//! frames. After a phrase that took too long, the rules alone rewrite the phrases of the next 10 s
+//! ([`PAUSE`]): a model that is too slow for the machine delays one frame and not every frame.
 //!
-//! Decoding is greedy: the same phrase always gives the same proposal. Only the time limit and the other utterances
-//! decide whether there is one.
+//! Decoding is greedy: the same phrase always gives the same proposal. Only the time limit and the
+//! other utterances decide whether there is one.
 
 mod guard;
 mod model;
@@ -37,8 +39,8 @@ const FEWEST_WORDS: usize = 4;
 ///
 /// Calls block while the model computes.
 pub trait PhraseModel: Send + Sync {
-    /// Proposes a shorter version of an English phrase of lowercase words without punctuation. Other letter case and
-    /// punctuation in the proposal are ignored.
+    /// Proposes a shorter version of an English phrase of lowercase words without punctuation.
+    /// Other letter case and punctuation in the proposal are ignored.
     ///
     /// # Errors
     /// [`ProposalError`] when there is no proposal within the limits, or the model fails.
@@ -108,7 +110,8 @@ impl Rejection {
     }
 }
 
-/// The shortening stage of an interpreter: a language model and the guard of its proposals. All utterances share it.
+/// The shortening stage of an interpreter: a language model and the guard of its proposals. All
+/// utterances share it.
 pub struct Shortener {
     model: Box<dyn PhraseModel>,
     guard: Guard,
@@ -137,26 +140,38 @@ impl Shortener {
     /// Default time limit of a phrase.
     pub const LIMIT: Duration = Duration::from_millis(800);
 
-    /// Creates a stage with a time `limit` for each phrase. `embedder` compares the meaning of phrases and proposals.
-    pub fn new(model: Box<dyn PhraseModel>, embedder: Arc<dyn SentenceEmbedder>, limit: Duration) -> Self {
+    /// Creates a stage with a time `limit` for each phrase. `embedder` compares the meaning of
+    /// phrases and proposals.
+    pub fn new(
+        model: Box<dyn PhraseModel>,
+        embedder: Arc<dyn SentenceEmbedder>,
+        limit: Duration,
+    ) -> Self {
         Self { model, guard: Guard::new(embedder), limit, state: Mutex::default() }
     }
 
-    /// Returns the words to speak for a phrase of the rules: the model's proposal if the guard accepts it, otherwise
-    /// the phrase itself. Returns by `deadline`: the model starts no step that is expected to end later. Only the
-    /// comparison of meanings can take a few milliseconds more.
+    /// Returns the words to speak for a phrase of the rules: the model's proposal if the guard
+    /// accepts it, otherwise the phrase itself. Returns by `deadline`: the model starts no step
+    /// that is expected to end later. Only the comparison of meanings can take a few milliseconds
+    /// more.
     pub(crate) fn shorten(&self, phrase: Vec<String>, deadline: Instant) -> Vec<String> {
         if phrase.len() < FEWEST_WORDS {
             return phrase;
         }
         let began = Instant::now();
         let result = self.attempt(&phrase, deadline.min(began + self.limit));
-        metrics::shortened(result.as_ref().map_or_else(Rejection::label, |_| "complete"), began.elapsed());
+        metrics::shortened(
+            result.as_ref().map_or_else(Rejection::label, |_| "complete"),
+            began.elapsed(),
+        );
         match result {
             Ok(shorter) => shorter,
             Err(rejection) => {
                 if rejection.is_failure() {
-                    tracing::warn!(error = &rejection as &dyn std::error::Error, "language model failed");
+                    tracing::warn!(
+                        error = &rejection as &dyn std::error::Error,
+                        "language model failed"
+                    );
                 } else {
                     tracing::debug!(reason = %rejection, phrase = phrase.join(" "), "phrase not shortened");
                 }

@@ -1,5 +1,5 @@
-//! Test servers: an inference server with OpenAI's API whose models are the embedded recogniser, the rewriting rules
-//! and espeak-ng.
+//! Test servers: an inference server with OpenAI's API whose models are the embedded recogniser,
+//! the rewriting rules and espeak-ng.
 #![allow(
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
@@ -20,7 +20,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use taonet_http::ModelServer;
 use taonet_speech::{
-    CtcRecognizer, Espeak, Recognizer as _, SampleFormat, Synthesizer as _, Voice, Wav, resample_for_recognition,
+    CtcRecognizer, Espeak, Recognizer as _, SampleFormat, Synthesizer as _, Voice, Wav,
+    resample_for_recognition,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -35,8 +36,8 @@ pub struct InferenceServer {
 }
 
 impl InferenceServer {
-    /// Starts a server with the engines of a miner. The routes of the stages in `stalled` (`stt`, `llm`, `tts`) never
-    /// respond.
+    /// Starts a server with the engines of a miner. The routes of the stages in `stalled` (`stt`,
+    /// `llm`, `tts`) never respond.
     pub fn start(stalled: &'static [&'static str]) -> Self {
         Self::with(stalled, Duration::ZERO)
     }
@@ -106,12 +107,15 @@ async fn transcribe(State(engines): State<Arc<Engines>>, body: Bytes) -> Json<Va
         engines.recognizer.recognize(&resample_for_recognition(&wav.pcm)).unwrap().transcript
     });
     let transcript = transcribed.await.unwrap();
-    Json(json!({ "task": "transcribe", "language": "english", "text": transcript.text, "words": transcript.words }))
+    Json(
+        json!({ "task": "transcribe", "language": "english", "text": transcript.text, "words": transcript.words }),
+    )
 }
 
 /// Returns the last part of a multipart form.
 fn file(form: &[u8]) -> &[u8] {
-    let find = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).position(|window| window == text);
+    let find =
+        |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).position(|window| window == text);
     let start = find(form, b"name=\"file\"").unwrap();
     let start = start + find(&form[start..], b"\r\n\r\n").unwrap() + 4;
     let end = form.windows(4).rposition(|window| window == b"\r\n--").unwrap();
@@ -119,7 +123,10 @@ fn file(form: &[u8]) -> &[u8] {
 }
 
 /// Replays the conversation with the rewriting rules, and streams the words.
-async fn chat(State(engines): State<Arc<Engines>>, Json(request): Json<Value>) -> impl IntoResponse {
+async fn chat(
+    State(engines): State<Arc<Engines>>,
+    Json(request): Json<Value>,
+) -> impl IntoResponse {
     engines.stall("llm").await;
     let (mut context, mut words) = (Context::default(), Vec::new());
     for message in request["messages"].as_array().unwrap() {
@@ -133,7 +140,10 @@ async fn chat(State(engines): State<Arc<Engines>>, Json(request): Json<Value>) -
         words.push("-".to_owned());
     }
     let events = words.iter().map(|word| chat_event(&format!("{word} ")));
-    ([(CONTENT_TYPE, "text/event-stream")], events.chain(["data: [DONE]\n\n".to_owned()]).collect::<String>())
+    (
+        [(CONTENT_TYPE, "text/event-stream")],
+        events.chain(["data: [DONE]\n\n".to_owned()]).collect::<String>(),
+    )
 }
 
 /// Formats a piece of an answer as an event of the stream.
@@ -142,12 +152,19 @@ pub(crate) fn chat_event(content: &str) -> String {
     format!("data: {event}\n\n")
 }
 
-async fn speak(State(engines): State<Arc<Engines>>, Json(request): Json<Value>) -> impl IntoResponse {
+async fn speak(
+    State(engines): State<Arc<Engines>>,
+    Json(request): Json<Value>,
+) -> impl IntoResponse {
     engines.stall("tts").await;
     assert_eq!(request["response_format"], "wav");
     let spoken = tokio::task::spawn_blocking(move || {
         let words_per_minute = (request["speed"].as_f64().unwrap() * 150.0).round() as u16;
-        let voice = Voice { name: request["voice"].as_str().unwrap().to_owned(), words_per_minute, pitch: 50 };
+        let voice = Voice {
+            name: request["voice"].as_str().unwrap().to_owned(),
+            words_per_minute,
+            pitch: 50,
+        };
         let speech = engines.espeak.speak(request["input"].as_str().unwrap(), &voice).unwrap();
         Wav::encode(&speech, SampleFormat::S16).unwrap()
     });

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::protocol::PROTOCOL;
-use taonet_babelbit_core::records::{ChallengeStatus, ChallengeType, METHOD_NOT_SCORED, RunLog, RunLogUtterance};
+use taonet_babelbit_core::records::{
+    ChallengeStatus, ChallengeType, METHOD_NOT_SCORED, RunLog, RunLogUtterance,
+};
 use taonet_babelbit_core::scoring::{challenge_mean, common_method};
 
 use super::files::{Layout, link, predicted_name, replace, source_name, write_json};
@@ -74,7 +76,12 @@ impl MinerResult<'_> {
         let summary = scores::summary(&log);
         let (log_path, run_path) = (layout.run_log(self.miner), layout.challenge_run(self.miner));
         let run = serde_json::to_value(scores::challenge_run(&log, summary, &log_path))?;
-        let score = serde_json::to_value(scores::challenge_score(&log, summary, &run_path, &self.measured_replies()))?;
+        let score = serde_json::to_value(scores::challenge_score(
+            &log,
+            summary,
+            &run_path,
+            &self.measured_replies(),
+        ))?;
         Ok([
             Document { path: log_path, content: serde_json::to_value(&log)? },
             Document { path: run_path, content: run },
@@ -83,8 +90,10 @@ impl MinerResult<'_> {
     }
 
     fn run_log(&self) -> RunLog {
-        let utterances: Vec<RunLogUtterance> = self.rows.iter().filter_map(|row| self.utterance(row)).collect();
-        let method = common_method(utterances.iter().map(|utterance| utterance.score_method.as_str()));
+        let utterances: Vec<RunLogUtterance> =
+            self.rows.iter().filter_map(|row| self.utterance(row)).collect();
+        let method =
+            common_method(utterances.iter().map(|utterance| utterance.score_method.as_str()));
         RunLog {
             challenge_uid: self.challenge.challenge_uid.clone(),
             challenge_type: self.challenge.challenge_type,
@@ -105,10 +114,16 @@ impl MinerResult<'_> {
     /// Writes an uncompressed tar of the result's audio files: replies first, then sources.
     fn bundle(&self, directory: &Path, file: &mut File) -> io::Result<()> {
         let mut tar = tar::Builder::new(file);
-        let predicted =
-            self.rows.iter().filter(|row| row.outcome.is_ok()).map(|row| predicted_name(row.utterance_index));
-        let sources =
-            self.rows.iter().filter(|row| self.source_of(row).is_some()).map(|row| source_name(row.utterance_index));
+        let predicted = self
+            .rows
+            .iter()
+            .filter(|row| row.outcome.is_ok())
+            .map(|row| predicted_name(row.utterance_index));
+        let sources = self
+            .rows
+            .iter()
+            .filter(|row| self.source_of(row).is_some())
+            .map(|row| source_name(row.utterance_index));
         for name in predicted.chain(sources) {
             let bytes = std::fs::read(directory.join(&name))?;
             let mut header = tar::Header::new_ustar();

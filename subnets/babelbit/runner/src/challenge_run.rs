@@ -29,9 +29,11 @@ mod batch;
 
 use batch::Batches;
 
-/// Capacity of the queue from players to the scorer. When the queue is full, a player waits before its next utterance.
+/// Capacity of the queue from players to the scorer. When the queue is full, a player waits before
+/// its next utterance.
 const WAITING_ROWS: usize = 1_024;
-/// Maximum number of replies encoded as WAV concurrently; encoding needs memory for two copies of each reply.
+/// Maximum number of replies encoded as WAV concurrently; encoding needs memory for two copies of
+/// each reply.
 pub(super) const WRITERS: usize = 8;
 
 /// Messages from a player to the scorer.
@@ -58,8 +60,8 @@ pub(super) struct ChallengeRun {
 }
 
 impl ChallengeRun {
-    /// Plays and scores all utterances without results in the ledger; returns the duration of each phase. Dropping the
-    /// future cancels the run, and a later run resumes it.
+    /// Plays and scores all utterances without results in the ledger; returns the duration of each
+    /// phase. Dropping the future cancels the run, and a later run resumes it.
     pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<RunProfile, RunError> {
         let began = Instant::now();
         let known = self.intact_rows().await?;
@@ -67,19 +69,23 @@ impl ChallengeRun {
         let (sender, mut receiver) = mpsc::channel(WAITING_ROWS);
         let mut players = JoinSet::new();
         for miner in miners {
-            let played: Vec<&ResultRow> = known.iter().filter(|row| row.miner == miner.key).collect();
+            let played: Vec<&ResultRow> =
+                known.iter().filter(|row| row.miner == miner.key).collect();
             let is_played = |index| played.iter().any(|row| row.utterance_index == index);
             let todo: Vec<u32> = self.indices().filter(|index| !is_played(*index)).collect();
             let failures = self.failures_in_a_row(played.iter().copied());
             let (run, sources, sender) = (Arc::clone(&self), Arc::clone(&sources), sender.clone());
             let (key, connection) = (miner.key, Arc::clone(&miner.connection));
             players.spawn(async move {
-                run.play_all(key, &*connection, &todo, failures, &sources, &sender).await.map(|()| Instant::now())
+                run.play_all(key, &*connection, &todo, failures, &sources, &sender)
+                    .await
+                    .map(|()| Instant::now())
             });
         }
         drop(sender);
 
-        let mut batches = Batches::new(Arc::clone(&self), miners.iter().map(|miner| miner.key).collect(), known);
+        let mut batches =
+            Batches::new(Arc::clone(&self), miners.iter().map(|miner| miner.key).collect(), known);
         batches.advance().await?;
         while let Some(progress) = receiver.recv().await {
             match progress {
@@ -101,7 +107,8 @@ impl ChallengeRun {
 
     /// Returns the duration in seconds and the number of channels of an utterance's source.
     fn source(&self, index: u32) -> Option<(f64, u16)> {
-        let utterance = self.challenge.utterances.iter().find(|utterance| utterance.index == index)?;
+        let utterance =
+            self.challenge.utterances.iter().find(|utterance| utterance.index == index)?;
         utterance.source.as_ref().ok().map(|source| (source.duration_sec(), source.channels))
     }
 
@@ -109,8 +116,8 @@ impl ChallengeRun {
         self.challenge.utterances.iter().map(|utterance| utterance.index)
     }
 
-    /// Counts the miner's consecutive failures at the end of its `rows`, which are sorted by utterance. Unplayable
-    /// utterances are not failures.
+    /// Counts the miner's consecutive failures at the end of its `rows`, which are sorted by
+    /// utterance. Unplayable utterances are not failures.
     fn failures_in_a_row<'a>(&self, rows: impl DoubleEndedIterator<Item = &'a ResultRow>) -> usize {
         let own = rows.rev().filter(|row| self.is_playable(row.utterance_index));
         own.take_while(|row| row.outcome.is_err()).count()
@@ -122,7 +129,10 @@ impl ChallengeRun {
     }
 
     fn is_playable(&self, index: u32) -> bool {
-        self.challenge.utterances.iter().any(|utterance| utterance.index == index && utterance.source.is_ok())
+        self.challenge
+            .utterances
+            .iter()
+            .any(|utterance| utterance.index == index && utterance.source.is_ok())
     }
 
     /// Returns the rows of earlier runs, and deletes unscored rows with damaged audio.
@@ -149,8 +159,8 @@ impl ChallengeRun {
         Ok(intact)
     }
 
-    /// Plays the remaining utterances to one miner, in order. `failures` is the number of its latest consecutive
-    /// failures.
+    /// Plays the remaining utterances to one miner, in order. `failures` is the number of its
+    /// latest consecutive failures.
     async fn play_all(
         self: &Arc<Self>,
         miner: MinerKey,
@@ -171,12 +181,19 @@ impl ChallengeRun {
                 Ok(source) => {
                     let uid = &self.challenge.challenge_uid;
                     let channels = source.channels;
-                    let played = play_utterance(connection, uid, &source, &self.play, &self.spool).await;
+                    let played =
+                        play_utterance(connection, uid, &source, &self.play, &self.spool).await;
                     drop(source);
                     match played {
                         Ok(reply) => self.keep(miner, index, channels, reply).await?,
-                        Err(PlayFailure { error: PlayError::Reply(ReplyError::Disk(kind)), .. }) => {
-                            return Err(RunError::File { path: self.spool.clone(), source: kind.into() });
+                        Err(PlayFailure {
+                            error: PlayError::Reply(ReplyError::Disk(kind)),
+                            ..
+                        }) => {
+                            return Err(RunError::File {
+                                path: self.spool.clone(),
+                                source: kind.into(),
+                            });
                         }
                         Err(failure) => failed(miner, index, failure),
                     }
@@ -193,7 +210,11 @@ impl ChallengeRun {
                     utterance_index: index,
                     reply_sec: row.reply.frames as f64 / f64::from(SAMPLE_RATE_HZ),
                 },
-                Err(error) => RunEvent::Failed { miner: miner.uid, utterance_index: index, error: error.clone() },
+                Err(error) => RunEvent::Failed {
+                    miner: miner.uid,
+                    utterance_index: index,
+                    error: error.clone(),
+                },
             });
             if row.outcome.is_ok() {
                 failures = 0;
@@ -208,8 +229,8 @@ impl ChallengeRun {
         Ok(())
     }
 
-    /// Writes the audio file of a reply, and starts its recognition, which waits neither for other miners nor for the
-    /// scores of earlier utterances. Returns the result row.
+    /// Writes the audio file of a reply, and starts its recognition, which waits neither for other
+    /// miners nor for the scores of earlier utterances. Returns the result row.
     async fn keep(
         self: &Arc<Self>,
         miner: MinerKey,
@@ -228,7 +249,8 @@ impl ChallengeRun {
                 .and_then(|()| spooled.read_to_end(&mut pcm))
                 .map_err(|source| RunError::File { path: path.clone(), source })?;
             drop(spooled);
-            let frames = pcm.len() / (usize::from(SampleFormat::S16.width()) * usize::from(channels.max(1)));
+            let frames =
+                pcm.len() / (usize::from(SampleFormat::S16.width()) * usize::from(channels.max(1)));
             let wav = Wav::wrap(&pcm, SampleFormat::S16, channels, SampleRate::HZ_24K)?;
             drop(pcm);
             replace(&path, |file| file.write_all(&wav))
@@ -241,17 +263,25 @@ impl ChallengeRun {
                 frames: frames as u64,
                 wav_bytes: wav.len() as u64,
             };
-            let row = ResultRow { miner, utterance_index: index, reply, outcome: Ok(sha256(&wav)), score: None };
+            let row = ResultRow {
+                miner,
+                utterance_index: index,
+                reply,
+                outcome: Ok(sha256(&wav)),
+                score: None,
+            };
             run.prepare(&row)?;
             Ok(row)
         };
         spawn_blocking(write).await.map_err(RunError::Task)?
     }
 
-    /// Starts the recognition of a stored reply, unless it has started. `None` if the utterance has no source. Blocks
-    /// for a file access.
+    /// Starts the recognition of a stored reply, unless it has started. `None` if the utterance has
+    /// no source. Blocks for a file access.
     fn prepare(&self, row: &ResultRow) -> Result<Option<Candidate>, RunError> {
-        let Some((source_sec, channels)) = self.source(row.utterance_index) else { return Ok(None) };
+        let Some((source_sec, channels)) = self.source(row.utterance_index) else {
+            return Ok(None);
+        };
         let path = self.layout.predicted(row.miner, row.utterance_index);
         let candidate = find_candidate(row, path.clone(), source_sec, channels)
             .map_err(|source| RunError::File { path, source })?;
@@ -261,7 +291,9 @@ impl ChallengeRun {
 
     /// Returns the expected translation of each utterance, by index.
     pub(super) fn reference_texts(&self) -> BTreeMap<u32, String> {
-        let text = |utterance: &super::UtteranceRow| (utterance.index, self.references.text(&utterance.utterance_id));
+        let text = |utterance: &super::UtteranceRow| {
+            (utterance.index, self.references.text(&utterance.utterance_id))
+        };
         self.challenge.utterances.iter().map(text).collect()
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
 
-/// A predict request to a miner: one frame of source speech or, after the last frame, a request for more of the reply.
+/// A predict request to a miner: one frame of source speech or, after the last frame, a request for
+/// more of the reply.
 #[derive(Debug, Clone)]
 pub struct PredictCall {
     /// ID of the session opened by the miner.
@@ -13,8 +14,8 @@ pub struct PredictCall {
     pub audio_b64: Arc<str>,
     /// Whether the source ends with this frame, or has already ended.
     pub in_eos: bool,
-    /// Maximum size of the response in bytes of JSON, derived from the remaining size quota of the reply. An
-    /// implementation may reject a larger response with [`CallError::TooLarge`].
+    /// Maximum size of the response in bytes of JSON, derived from the remaining size quota of the
+    /// reply. An implementation may reject a larger response with [`CallError::TooLarge`].
     pub max_answer_bytes: usize,
 }
 
@@ -23,13 +24,21 @@ pub struct PredictCall {
 /// A call returns a response or an error within `timeout`; dropping the future cancels the call.
 pub trait MinerConnection: Send + Sync {
     /// Opens a session for one utterance.
-    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>>;
+    fn init(
+        &self,
+        request: InitRequest,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<InitResponse, CallError>>;
 
     /// Sends one frame and returns the reply audio that is ready.
-    fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>>;
+    fn predict(
+        &self,
+        call: PredictCall,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<PredictResponse, CallError>>;
 
-    /// Returns the minimum timeout of requests over this connection: longer for a gateway, which may have to start the
-    /// miner first. Frame deadlines still apply.
+    /// Returns the minimum timeout of requests over this connection: longer for a gateway, which
+    /// may have to start the miner first. Frame deadlines still apply.
     fn patience(&self) -> Duration {
         Duration::ZERO
     }

@@ -1,4 +1,5 @@
-//! Result files that a runner finds in its directories, from itself or from another program such as the reference.
+//! Result files that a runner finds in its directories, from itself or from another program such as
+//! the reference.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -15,7 +16,8 @@ use super::settings::RunPaths;
 pub struct EarlierFiles {
     /// Challenges with result files, sorted by ID.
     pub challenges: Vec<EarlierChallenge>,
-    /// Paths of files that have the name of a result file, but not its content. Runners ignore them.
+    /// Paths of files that have the name of a result file, but not its content. Runners ignore
+    /// them.
     pub unreadable: Vec<PathBuf>,
 }
 
@@ -48,8 +50,8 @@ struct Survey {
 }
 
 impl EarlierFiles {
-    /// Reads the score files, run logs and status files in a runner's directories; missing directories count as empty.
-    /// Blocks the calling thread.
+    /// Reads the score files, run logs and status files in a runner's directories; missing
+    /// directories count as empty. Blocks the calling thread.
     ///
     /// # Errors
     /// [`io::Error`] when a directory cannot be read.
@@ -58,14 +60,20 @@ impl EarlierFiles {
         survey.read_scores(&paths.scores)?;
         survey.read_logs(&paths.logs.join("s2s"))?;
         survey.read_status(&paths.status)?;
-        let challenge = |((challenge_uid, challenge_type), found): ((String, ChallengeType), Found)| EarlierChallenge {
-            challenge_uid,
-            challenge_type,
-            scored_miners: found.scored.len(),
-            run_logs: found.logged.len(),
-            processed_at: found.processed_at,
-        };
-        Ok(Self { challenges: survey.challenges.into_iter().map(challenge).collect(), unreadable: survey.unreadable })
+        let challenge =
+            |((challenge_uid, challenge_type), found): ((String, ChallengeType), Found)| {
+                EarlierChallenge {
+                    challenge_uid,
+                    challenge_type,
+                    scored_miners: found.scored.len(),
+                    run_logs: found.logged.len(),
+                    processed_at: found.processed_at,
+                }
+            };
+        Ok(Self {
+            challenges: survey.challenges.into_iter().map(challenge).collect(),
+            unreadable: survey.unreadable,
+        })
     }
 }
 
@@ -73,7 +81,8 @@ impl Survey {
     fn read_scores(&mut self, directory: &Path) -> io::Result<()> {
         for path in entries(directory)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_result = ["challenge_score_", "challenge_run_"].iter().any(|start| name.starts_with(start));
+            let is_result =
+                ["challenge_score_", "challenge_run_"].iter().any(|start| name.starts_with(start));
             if !is_result || !name.ends_with(".json") {
                 continue;
             }
@@ -84,7 +93,8 @@ impl Survey {
         Ok(())
     }
 
-    /// Reads run logs, which the reference writes to `{challenge_uid}/{miner}/run.json`, without the contest.
+    /// Reads run logs, which the reference writes to `{challenge_uid}/{miner}/run.json`, without
+    /// the contest.
     fn read_logs(&mut self, directory: &Path) -> io::Result<()> {
         for challenge in entries(directory)? {
             for below in entries(&challenge)? {
@@ -110,7 +120,10 @@ impl Survey {
             let text = read_bounded(&path).unwrap_or_default();
             match serde_json::from_slice::<ChallengeStatus>(&text) {
                 Ok(status) => {
-                    let found = self.challenges.entry((status.challenge_uid, status.challenge_type)).or_default();
+                    let found = self
+                        .challenges
+                        .entry((status.challenge_uid, status.challenge_type))
+                        .or_default();
                     found.processed_at = Some(status.processed_at);
                 }
                 Err(_) => self.unreadable.push(path),
@@ -122,7 +135,13 @@ impl Survey {
     /// Returns the challenge and the miner of a result file.
     fn result(&mut self, path: &Path) -> Option<(&mut Found, MinerKey)> {
         let head = read_bounded(path).ok().and_then(|text| ScoreFileHead::parse(&text));
-        let Some(ScoreFileHead { challenge_uid, challenge_type: Some(kind), miner_uid, miner_hotkey }) = head else {
+        let Some(ScoreFileHead {
+            challenge_uid,
+            challenge_type: Some(kind),
+            miner_uid,
+            miner_hotkey,
+        }) = head
+        else {
             self.unreadable.push(path.to_owned());
             return None;
         };
@@ -135,12 +154,15 @@ impl Survey {
 fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
             return Ok(Vec::new());
         }
         Err(error) => return Err(error),
     };
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)
 }
@@ -165,24 +187,34 @@ mod tests {
             json!({ "challenge_uid": "c", "challenge_type": kind, "miner_uid": uid, "miner_hotkey": hotkey })
         };
         // Run and score of one miner; another one with a run only, and without a type.
-        write(paths.scores.join("challenge_run_c_type_main_miner_1_run_1.json"), &head(json!("main"), 1));
-        write(paths.scores.join("challenge_score_c_type_main_miner_1_score_1.json"), &head(json!("main"), 1));
+        write(
+            paths.scores.join("challenge_run_c_type_main_miner_1_run_1.json"),
+            &head(json!("main"), 1),
+        );
+        write(
+            paths.scores.join("challenge_score_c_type_main_miner_1_score_1.json"),
+            &head(json!("main"), 1),
+        );
         write(paths.scores.join("challenge_run_c_miner_2_run_1.json"), &head(Value::Null, 2));
-        write(paths.scores.join("challenge_score_c_type_arena_miner_3_score_1.json"), &head(json!("round2"), 3));
+        write(
+            paths.scores.join("challenge_score_c_type_arena_miner_3_score_1.json"),
+            &head(json!("round2"), 3),
+        );
         write(paths.scores.join("challenge_score_broken.json"), &json!([]));
         write(paths.scores.join("notes.json"), &json!({}));
         write(paths.logs.join("s2s/c/miner_1__hk_a/run.json"), &head(json!("main"), 1));
         write(paths.logs.join("s2s/c/main/miner_2__hk_b/run.json"), &head(json!("main"), 2));
-        let processed =
-            json!({ "challenge_uid": "c", "challenge_type": "main", "processed_at": "2026-11-01T10:00:00" });
+        let processed = json!({ "challenge_uid": "c", "challenge_type": "main", "processed_at": "2026-11-01T10:00:00" });
         write(paths.status.join("c__main.json"), &processed);
         let found = EarlierFiles::read(&paths).unwrap();
-        let challenge = |challenge_type, scored_miners, run_logs, processed_at: Option<&str>| EarlierChallenge {
-            challenge_uid: "c".to_owned(),
-            challenge_type,
-            scored_miners,
-            run_logs,
-            processed_at: processed_at.map(str::to_owned),
+        let challenge = |challenge_type, scored_miners, run_logs, processed_at: Option<&str>| {
+            EarlierChallenge {
+                challenge_uid: "c".to_owned(),
+                challenge_type,
+                scored_miners,
+                run_logs,
+                processed_at: processed_at.map(str::to_owned),
+            }
         };
         let main = challenge(ChallengeType::Main, 2, 2, Some("2026-11-01T10:00:00"));
         assert_eq!(found.challenges, [main, challenge(ChallengeType::Arena, 1, 0, None)]);
@@ -192,6 +224,9 @@ mod tests {
     #[test]
     fn missing_directories_have_no_files() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(EarlierFiles::read(&RunPaths::below(directory.path())).unwrap(), EarlierFiles::default());
+        assert_eq!(
+            EarlierFiles::read(&RunPaths::below(directory.path())).unwrap(),
+            EarlierFiles::default()
+        );
     }
 }

@@ -1,19 +1,20 @@
 use sha2::{Digest as _, Sha256};
 use taonet_babelbit_core::records::is_safe_name;
 
-/// Maximum length of a part in bytes. The longest file name, that of a text miner's log, has two parts and 101 further
-/// bytes. While a file is written, its name has 9 more; file systems allow 255.
+/// Maximum length of a part in bytes. The longest file name, that of a text miner's log, has two
+/// parts and 101 further bytes. While a file is written, its name has 9 more; file systems allow 255.
 const LONGEST: usize = 72;
 /// Number of characters of a name, and of hex digits of its hash, in a shortened part.
 const KEPT: usize = LONGEST - 1 - DIGITS;
 const DIGITS: usize = 8;
 
-/// Converts a name from the engine, such as the uid of a dialogue, to a safe part of a file name. A name with characters
-/// other than letters, digits, `-`, `_` and `.` has `_` in their place. A long name is shortened, and ends with a part
-/// of its hash.
+/// Converts a name from the engine, such as the uid of a dialogue, to a safe part of a file name. A
+/// name with characters other than letters, digits, `-`, `_` and `.` has `_` in their place. A long
+/// name is shortened, and ends with a part of its hash.
 pub fn file_name_part(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
-    let text: String = if is_safe_name(name) { name.to_owned() } else { name.chars().map(plain).collect() };
+    let text: String =
+        if is_safe_name(name) { name.to_owned() } else { name.chars().map(plain).collect() };
     if text.is_empty() {
         return "unknown".to_owned();
     }
@@ -30,9 +31,13 @@ mod tests {
 
     #[test]
     fn file_names_from_engine_stay_in_their_directory() {
-        for (name, expected) in
-            [("d-1.x", "d-1.x"), ("", "unknown"), ("../../etc", "______etc"), (".", "_"), ("ü b", "__b")]
-        {
+        for (name, expected) in [
+            ("d-1.x", "d-1.x"),
+            ("", "unknown"),
+            ("../../etc", "______etc"),
+            (".", "_"),
+            ("ü b", "__b"),
+        ] {
             assert_eq!(file_name_part(name), expected);
         }
     }

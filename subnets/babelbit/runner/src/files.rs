@@ -25,11 +25,21 @@ pub struct Layout {
 impl Layout {
     /// Creates the layout of a challenge in the ledger.
     pub fn new(paths: &RunPaths, challenge: &ChallengeRow) -> Self {
-        Self::of(paths, &challenge.challenge_uid, challenge.challenge_type, &challenge.run_timestamp)
+        Self::of(
+            paths,
+            &challenge.challenge_uid,
+            challenge.challenge_type,
+            &challenge.run_timestamp,
+        )
     }
 
     /// Creates the layout of a challenge from its uid, contest and start time.
-    pub fn of(paths: &RunPaths, challenge_uid: &str, kind: ChallengeType, run_timestamp: &str) -> Self {
+    pub fn of(
+        paths: &RunPaths,
+        challenge_uid: &str,
+        kind: ChallengeType,
+        run_timestamp: &str,
+    ) -> Self {
         Self {
             paths: paths.clone(),
             challenge_uid: challenge_uid.to_owned(),
@@ -53,15 +63,16 @@ impl Layout {
         &self.paths
     }
 
-    /// Returns the path of an utterance's source file, shared by all miners; each miner's directory contains a link to
-    /// this file, or a copy.
+    /// Returns the path of an utterance's source file, shared by all miners; each miner's directory
+    /// contains a link to this file, or a copy.
     pub fn shared_source(&self, index: u32) -> PathBuf {
         shared_source(&self.paths, &self.challenge_uid, self.challenge_type, index)
     }
 
     /// Returns the path of a miner's directory.
     pub fn miner(&self, miner: MinerKey) -> PathBuf {
-        challenge_directory(&self.paths, &self.challenge_uid, self.challenge_type).join(miner.directory())
+        challenge_directory(&self.paths, &self.challenge_uid, self.challenge_type)
+            .join(miner.directory())
     }
 
     /// Returns the path of a miner's reply to an utterance.
@@ -107,8 +118,14 @@ fn challenge_directory(paths: &RunPaths, challenge_uid: &str, kind: ChallengeTyp
     paths.logs.join("s2s").join(challenge_uid).join(kind.as_str())
 }
 
-/// Returns the path of an utterance's shared source file, for a challenge that may not be in the ledger yet.
-pub(super) fn shared_source(paths: &RunPaths, challenge_uid: &str, kind: ChallengeType, index: u32) -> PathBuf {
+/// Returns the path of an utterance's shared source file, for a challenge that may not be in the
+/// ledger yet.
+pub(super) fn shared_source(
+    paths: &RunPaths,
+    challenge_uid: &str,
+    kind: ChallengeType,
+    index: u32,
+) -> PathBuf {
     challenge_directory(paths, challenge_uid, kind).join(source_name(index))
 }
 
@@ -123,7 +140,10 @@ pub fn predicted_name(index: u32) -> String {
 }
 
 /// Replaces a file atomically, and creates its directory if missing.
-pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -136,8 +156,8 @@ pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()>
     replace(path, |file| file.write_all(&text))
 }
 
-/// Creates `target` as a hard link to `source`, or as a copy if the file system does not support hard links. An
-/// existing `target` stays unchanged.
+/// Creates `target` as a hard link to `source`, or as a copy if the file system does not support
+/// hard links. An existing `target` stays unchanged.
 pub(super) fn link(source: &Path, target: &Path) -> io::Result<()> {
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;

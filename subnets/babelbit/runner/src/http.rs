@@ -33,7 +33,8 @@ pub struct HttpMiner {
     path: String,
 }
 
-/// Body of a `predict` request, which borrows a frame shared by all miners. Field order is the order on the wire.
+/// Body of a `predict` request, which borrows a frame shared by all miners. Field order is the
+/// order on the wire.
 #[derive(Serialize)]
 pub struct PredictBody<'a> {
     kind: &'static str,
@@ -53,15 +54,25 @@ impl<'a> PredictBody<'a> {
 }
 
 impl HttpMiner {
-    /// Creates a connection to `miner`; `predict_path` is the route below its address, e.g. `v1/predict`.
+    /// Creates a connection to `miner`; `predict_path` is the route below its address, e.g.
+    /// `v1/predict`.
     ///
-    /// The client's size limit applies to every response; set it to [`super::PlaySettings::max_answer_bytes`].
+    /// The client's size limit applies to every response; set it to
+    /// [`super::PlaySettings::max_answer_bytes`].
     ///
     /// # Errors
     /// [`PeerError`] when requests to the miner's host cannot be signed.
-    pub fn new(client: SignedClient, miner: &MinerEntry, predict_path: &str) -> Result<Self, PeerError> {
+    pub fn new(
+        client: SignedClient,
+        miner: &MinerEntry,
+        predict_path: &str,
+    ) -> Result<Self, PeerError> {
         let mut url = miner.address.url().clone();
-        let path = format!("{}/{}", url.path().trim_end_matches('/'), predict_path.trim_start_matches('/'));
+        let path = format!(
+            "{}/{}",
+            url.path().trim_end_matches('/'),
+            predict_path.trim_start_matches('/')
+        );
         url.set_path(&path);
         Self::at(client, miner.hotkey, &miner.address, url)
     }
@@ -70,12 +81,22 @@ impl HttpMiner {
     ///
     /// # Errors
     /// [`PeerError`] when requests to the address cannot be signed.
-    pub fn at(client: SignedClient, hotkey: Hotkey, address: &MinerAddress, url: Url) -> Result<Self, PeerError> {
-        Ok(Self { client, peer: address.peer(hotkey)?, path: url.path().to_owned(), url: url.into() })
+    pub fn at(
+        client: SignedClient,
+        hotkey: Hotkey,
+        address: &MinerAddress,
+        url: Url,
+    ) -> Result<Self, PeerError> {
+        Ok(Self {
+            client,
+            peer: address.peer(hotkey)?,
+            path: url.path().to_owned(),
+            url: url.into(),
+        })
     }
 
-    /// Sends `body` as the signed message `message`; returns the parsed response, which may have at most
-    /// `max_answer_bytes` bytes of JSON.
+    /// Sends `body` as the signed message `message`; returns the parsed response, which may have at
+    /// most `max_answer_bytes` bytes of JSON.
     ///
     /// # Errors
     /// [`CallError`] when the miner refuses, fails, or does not respond within `timeout`.
@@ -92,18 +113,30 @@ impl HttpMiner {
             .signer()
             .headers(&self.peer, &Method::POST, &self.path, message, timeout, &body)
             .map_err(|error| CallError::Identity(error.to_string()))?;
-        let answer = self.client.post(&self.url, headers, body, timeout, max_answer_bytes).await.map_err(call_error)?;
+        let answer = self
+            .client
+            .post(&self.url, headers, body, timeout, max_answer_bytes)
+            .await
+            .map_err(call_error)?;
         read_answer(&answer)
     }
 }
 
 impl MinerConnection for HttpMiner {
-    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+    fn init(
+        &self,
+        request: InitRequest,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         let body = serde_json::to_vec(&MinerRequest::Init(request));
         self.call(INIT_MESSAGE, body, timeout, MAX_INIT_ANSWER_BYTES).boxed()
     }
 
-    fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+    fn predict(
+        &self,
+        call: PredictCall,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         let body = serde_json::to_vec(&PredictBody::new(&call, None));
         self.call(PREDICT_MESSAGE, body, timeout, call.max_answer_bytes).boxed()
     }
@@ -113,7 +146,8 @@ fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<T, CallError> {
     read_value(serde_json::from_slice(answer).map_err(|error| CallError::Parse(error.to_string()))?)
 }
 
-/// Deserialises a response. An object with the key `error` is a refusal, even if other fields are missing.
+/// Deserialises a response. An object with the key `error` is a refusal, even if other fields are
+/// missing.
 ///
 /// # Errors
 /// [`CallError`] when the miner refuses or the response is malformed.

@@ -16,12 +16,12 @@ use taonet_babelbit_engine::client::PrefetchedChallenge;
 /// Maximum size of a reference document in bytes.
 const MAX_REFERENCE_BYTES: u64 = 16 << 20;
 
-/// Validates every utterance of a challenge and stores its source; returns the rows for the ledger. Blocks the calling
-/// thread.
+/// Validates every utterance of a challenge and stores its source; returns the rows for the ledger.
+/// Blocks the calling thread.
 ///
-/// `known` is the existing row of the challenge, whose sources and references stay unchanged. The row of an unplayable
-/// utterance contains the reason; other utterances are not affected. Without a reference from the engine, the function
-/// searches the settings' `metadata_root`.
+/// `known` is the existing row of the challenge, whose sources and references stay unchanged. The
+/// row of an unplayable utterance contains the reason; other utterances are not affected. Without a
+/// reference from the engine, the function searches the settings' `metadata_root`.
 pub(super) fn import(
     challenge: PrefetchedChallenge,
     known: Option<&ChallengeRow>,
@@ -32,7 +32,8 @@ pub(super) fn import(
     let challenge_type = *challenge_type;
     let PrefetchedChallenge { challenge_uid, utterances, error, reference } = challenge;
     let mut seen = HashSet::new();
-    // The index identifies files and rows. If the engine's indices are not unique, positions replace them.
+    // The index identifies files and rows. If the engine's indices are not unique, positions
+    // replace them.
     let distinct = utterances.iter().all(|utterance| seen.insert(utterance.utterance_index));
     let mut rows = Vec::with_capacity(utterances.len());
     for (position, utterance) in (0..).zip(utterances) {
@@ -50,11 +51,19 @@ pub(super) fn import(
                 Err(error.to_string())
             }
         };
-        rows.push(UtteranceRow { index, utterance_id: utterance.utterance_id, language: utterance.language, source });
+        rows.push(UtteranceRow {
+            index,
+            utterance_id: utterance.utterance_id,
+            language: utterance.language,
+            source,
+        });
     }
-    let known_reference = known.and_then(|known| Some((known.reference.clone()?, known.reference_source.clone())));
+    let known_reference =
+        known.and_then(|known| Some((known.reference.clone()?, known.reference_source.clone())));
     let (reference, reference_source) = match (known_reference, reference) {
-        (Some((known, source)), Some(found)) => (Some(completed(known, found.document, &rows)), source),
+        (Some((known, source)), Some(found)) => {
+            (Some(completed(known, found.document, &rows)), source)
+        }
         (Some((known, source)), None) => (Some(known), source),
         (None, Some(found)) => (Some(found.document), Some(found.source)),
         (None, None) => stored_reference(settings.metadata_root.as_deref(), &challenge_uid),
@@ -72,11 +81,15 @@ pub(super) fn import(
     })
 }
 
-/// Whether the import may write a source file: false if the ledger has different audio under this index, since replies
-/// to that audio may exist.
+/// Whether the import may write a source file: false if the ledger has different audio under this
+/// index, since replies to that audio may exist.
 fn may_write(known: Option<&ChallengeRow>, index: u32, wav_sha256: &str) -> bool {
     let utterances = known.map_or(&[][..], |challenge| &challenge.utterances);
-    match utterances.iter().find(|utterance| utterance.index == index).map(|utterance| &utterance.source) {
+    match utterances
+        .iter()
+        .find(|utterance| utterance.index == index)
+        .map(|utterance| &utterance.source)
+    {
         Some(Ok(source)) => source.wav_sha256 == wav_sha256,
         // The ledger records why the utterance is unplayable.
         Some(Err(_)) => false,
@@ -84,13 +97,17 @@ fn may_write(known: Option<&ChallengeRow>, index: u32, wav_sha256: &str) -> bool
     }
 }
 
-/// Adds missing utterances to a reference document from a second one: inline references cover only the fetched
-/// utterances. Existing entries stay unchanged, since scores may depend on them.
+/// Adds missing utterances to a reference document from a second one: inline references cover only
+/// the fetched utterances. Existing entries stay unchanged, since scores may depend on them.
 fn completed(mut known: Value, found: Value, utterances: &[UtteranceRow]) -> Value {
-    let (Ok(own), Ok(other)) = (ReferenceDocument::parse(known.clone()), ReferenceDocument::parse(found)) else {
+    let (Ok(own), Ok(other)) =
+        (ReferenceDocument::parse(known.clone()), ReferenceDocument::parse(found))
+    else {
         return known;
     };
-    let Some(entries) = known.get_mut("utterances").and_then(Value::as_array_mut) else { return known };
+    let Some(entries) = known.get_mut("utterances").and_then(Value::as_array_mut) else {
+        return known;
+    };
     for UtteranceRow { utterance_id, .. } in utterances {
         if let (None, Some(entry)) = (own.entry(utterance_id), other.entry(utterance_id)) {
             let mut entry = entry.clone();
@@ -102,14 +119,20 @@ fn completed(mut known: Value, found: Value, utterances: &[UtteranceRow]) -> Val
     known
 }
 
-/// Loads a challenge's reference document from `{root}/{uid}/challenge.json` or `{root}/{uid}.json`; returns the
-/// document with its path, or only the path of an unusable file.
+/// Loads a challenge's reference document from `{root}/{uid}/challenge.json` or
+/// `{root}/{uid}.json`; returns the document with its path, or only the path of an unusable file.
 fn stored_reference(root: Option<&Path>, challenge_uid: &str) -> (Option<Value>, Option<String>) {
     let Some(root) = root else { return (None, None) };
-    let candidates = [root.join(challenge_uid).join("challenge.json"), root.join(format!("{challenge_uid}.json"))];
-    let Some(path) = candidates.into_iter().find(|path| path.is_file()) else { return (None, None) };
-    let document = read_reference(&path)
-        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "invalid reference document"));
+    let candidates = [
+        root.join(challenge_uid).join("challenge.json"),
+        root.join(format!("{challenge_uid}.json")),
+    ];
+    let Some(path) = candidates.into_iter().find(|path| path.is_file()) else {
+        return (None, None);
+    };
+    let document = read_reference(&path).inspect_err(
+        |error| tracing::warn!(path = %path.display(), %error, "invalid reference document"),
+    );
     (document.ok(), Some(path.display().to_string()))
 }
 
@@ -137,7 +160,8 @@ mod tests {
             source: Err(String::new()),
         };
         let rows = [row(0), row(1), row(2)];
-        let known = json!({ "utterances": [{ "utterance_id": "c1:0", "reference_text": "first" }] });
+        let known =
+            json!({ "utterances": [{ "utterance_id": "c1:0", "reference_text": "first" }] });
         let found = json!({ "utterances": [{ "reference_text": "other" }, { "reference_text": "second" }] });
         let both = json!({ "utterances": [
             { "utterance_id": "c1:0", "reference_text": "first" },

@@ -1,14 +1,17 @@
-//! SQLite ledger of played and scored utterances, from which a killed run resumes without lost or repeated results.
+//! SQLite ledger of played and scored utterances, from which a killed run resumes without lost or
+//! repeated results.
 //!
-//! The ledger contains every challenge, its utterances and one row per miner and utterance. The runner inserts the row
-//! of a reply after it has written the WAV file. The row contains the file's hash: the next run detects a file that a
-//! power failure truncated, and plays the utterance again. One transaction adds the scores of all rows of an utterance.
-//! Result files depend on these rows alone, so writing them again produces identical files.
+//! The ledger contains every challenge, its utterances and one row per miner and utterance. The
+//! runner inserts the row of a reply after it has written the WAV file. The row contains the file's
+//! hash: the next run detects a file that a power failure truncated, and plays the utterance again.
+//! One transaction adds the scores of all rows of an utterance. Result files depend on these rows
+//! alone, so writing them again produces identical files.
 //!
-//! A runner holds a lock file, which excludes other runners from the directory, but not readers ([`Ledger::read`]). The
-//! SQLite option `synchronous` is NORMAL: a killed process loses no committed row; a power failure may lose the latest
-//! rows, which the next run plays again. [`Ledger::sync`] flushes all rows to disk before the runner creates files
-//! whose names depend on a row.
+//! A runner holds a lock file, which excludes other runners from the directory, but not readers
+//! ([`Ledger::read`]). The SQLite option `synchronous` is NORMAL: a killed process loses no
+//! committed row; a power failure may lose the latest rows, which the next run plays again.
+//! [`Ledger::sync`] flushes all rows to disk before the runner creates files whose names depend on
+//! a row.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -45,8 +48,8 @@ const LOCK: &str = "runner.lock";
 /// SQLite busy timeout, for a reader and a runner on the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Schema migrations. The macro `sqlx::migrate!` is not used, because it would compile the database drivers a second
-/// time, for the host.
+/// Schema migrations. The macro `sqlx::migrate!` is not used, because it would compile the database
+/// drivers a second time, for the host.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let files = [
         (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
@@ -142,13 +145,14 @@ impl Ledger {
     /// Opens the ledger of a state directory; creates both if missing.
     ///
     /// # Errors
-    /// [`LedgerError::Locked`] when another runner uses the directory, or another error when the ledger cannot be
-    /// opened.
+    /// [`LedgerError::Locked`] when another runner uses the directory, or another error when the
+    /// ledger cannot be opened.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         std::fs::create_dir_all(directory)
             .map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
         let lock = lock_file(&directory.join(LOCK)).await;
-        let lock = lock.map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
+        let lock =
+            lock.map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
         let lock = lock.ok_or_else(|| LedgerError::Locked(directory.to_owned()))?;
         let path = directory.join(FILE);
         let options = options(&path)
@@ -156,25 +160,31 @@ impl Ledger {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal);
         let mut connection = SqliteConnection::connect_with(&options).await?;
-        MIGRATIONS.run(&mut connection).await.map_err(|source| LedgerError::Migrate { path, source })?;
+        MIGRATIONS
+            .run(&mut connection)
+            .await
+            .map_err(|source| LedgerError::Migrate { path, source })?;
         Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), _lock: Some(lock) })
     }
 
     /// Opens the ledger of a state directory read-only, even while a runner uses it.
     ///
     /// # Errors
-    /// [`LedgerError::Missing`] when the file does not exist, [`LedgerError::Version`] when its schema version is not
-    /// the current one, or another error when the ledger cannot be opened.
+    /// [`LedgerError::Missing`] when the file does not exist, [`LedgerError::Version`] when its
+    /// schema version is not the current one, or another error when the ledger cannot be opened.
     pub async fn read(directory: &Path) -> Result<Self, LedgerError> {
         let path = directory.join(FILE);
         if !path.is_file() {
             return Err(LedgerError::Missing(path));
         }
-        let mut connection = SqliteConnection::connect_with(&options(&path).read_only(true)).await?;
-        let found: Option<i64> =
-            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut connection).await?;
+        let mut connection =
+            SqliteConnection::connect_with(&options(&path).read_only(true)).await?;
+        let found: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+            .fetch_one(&mut connection)
+            .await?;
         let found = found.unwrap_or_default();
-        let expected = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+        let expected =
+            MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
         if found != expected {
             return Err(LedgerError::Version { path, found, expected });
         }
@@ -186,13 +196,19 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`] when the SQLite operation fails.
     pub async fn sync(&self) -> Result<(), LedgerError> {
-        sqlx::query("PRAGMA wal_checkpoint(FULL)").execute(&mut *self.connection.lock().await).await?;
+        sqlx::query("PRAGMA wal_checkpoint(FULL)")
+            .execute(&mut *self.connection.lock().await)
+            .await?;
         Ok(())
     }
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new().filename(path).foreign_keys(true).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
 }
 
 fn to_json<T: Serialize>(column: &'static str, value: &T) -> Result<String, LedgerError> {

@@ -15,8 +15,8 @@ use super::player::{PlayError, check_session, open_session};
 use super::reply::ReplyDecoder;
 use super::settings::{PlaySettings, answer_bytes};
 
-/// A session with a miner for mono speech that arrives frame by frame, for example from a microphone. Each call returns
-/// the samples of the reply that are ready.
+/// A session with a miner for mono speech that arrives frame by frame, for example from a
+/// microphone. Each call returns the samples of the reply that are ready.
 pub struct LiveUtterance {
     miner: Arc<dyn MinerConnection>,
     session_id: Arc<str>,
@@ -36,7 +36,8 @@ impl LiveUtterance {
     /// Opens a session with a miner.
     ///
     /// # Errors
-    /// [`PlayError`] when the miner refuses, fails, or does not respond within [`PlaySettings::miner_timeout`].
+    /// [`PlayError`] when the miner refuses, fails, or does not respond within
+    /// [`PlaySettings::miner_timeout`].
     pub async fn open(
         miner: Arc<dyn MinerConnection>,
         challenge_uid: &str,
@@ -46,11 +47,19 @@ impl LiveUtterance {
         let request = InitRequest::new(challenge_uid, utterance_id, None, 1);
         let session_id = open_session(&*miner, request, settings.miner_timeout).await?;
         let decoder = ReplyDecoder::new(1, settings.max_reply_bytes(1));
-        Ok(Self { miner, session_id, settings, decoder, requests: 0, arrivals: Vec::new(), has_ended: false })
+        Ok(Self {
+            miner,
+            session_id,
+            settings,
+            decoder,
+            requests: 0,
+            arrivals: Vec::new(),
+            has_ended: false,
+        })
     }
 
-    /// Sends one frame of [`Self::FRAME`] samples; returns the samples of the reply that are ready. Once the reply has
-    /// ended, it sends nothing and returns no samples.
+    /// Sends one frame of [`Self::FRAME`] samples; returns the samples of the reply that are ready.
+    /// Once the reply has ended, it sends nothing and returns no samples.
     ///
     /// # Errors
     /// [`PlayError`] when the miner misses a deadline or sends an invalid response.
@@ -90,7 +99,12 @@ impl LiveUtterance {
         Timeline::new(self.arrivals.clone(), self.requests)
     }
 
-    async fn ask(&mut self, audio_b64: Arc<str>, in_eos: bool, limit: Duration) -> Result<Vec<f32>, PlayError> {
+    async fn ask(
+        &mut self,
+        audio_b64: Arc<str>,
+        in_eos: bool,
+        limit: Duration,
+    ) -> Result<Vec<f32>, PlayError> {
         if self.has_ended {
             return Ok(Vec::new());
         }
@@ -100,7 +114,9 @@ impl LiveUtterance {
             in_eos,
             max_answer_bytes: answer_bytes(self.decoder.room()),
         };
-        let answer = timeout(limit, self.miner.predict(call, limit)).await.map_err(|_| CallError::Timeout(limit))??;
+        let answer = timeout(limit, self.miner.predict(call, limit))
+            .await
+            .map_err(|_| CallError::Timeout(limit))??;
         check_session(&self.session_id, &answer)?;
         self.requests += 1;
         let (samples, bytes) = self.decoder.push(&answer.audio_b64, answer.n_bytes)?;
@@ -125,7 +141,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reply_arrives_while_the_source_is_spoken() {
-        let miner = Arc::new(ScriptedMiner::new(|k, _| Step::sound(if k == 2 { 960 } else { 0 }, k == 4)));
+        let miner =
+            Arc::new(ScriptedMiner::new(|k, _| Step::sound(if k == 2 { 960 } else { 0 }, k == 4)));
         let mut live = open(&miner, PlaySettings::default()).await;
         let mut heard = Vec::new();
         for is_last in [false, false, true] {
@@ -156,10 +173,22 @@ mod tests {
         let usual = PlaySettings::default;
         let brief = PlaySettings { max_reply: Duration::from_millis(1), ..usual() };
         for (script, settings, expected) in [
-            ((|_| Step::sound(0, false)) as Script, usual(), "reply has no end: drain budget was exhausted"),
-            (|k| Step::sound(0, false).after(Duration::from_secs(k as u64 * 3)), usual(), "timeout after 1.0s"),
+            (
+                (|_| Step::sound(0, false)) as Script,
+                usual(),
+                "reply has no end: drain budget was exhausted",
+            ),
+            (
+                |k| Step::sound(0, false).after(Duration::from_secs(k as u64 * 3)),
+                usual(),
+                "timeout after 1.0s",
+            ),
             (|_| Step::text("?", true), usual(), "audio_b64 is not base64: "),
-            (|_| Step::text("AAAA", true), usual(), "reply of 3 bytes is not a whole number of float32 samples"),
+            (
+                |_| Step::text("AAAA", true),
+                usual(),
+                "reply of 3 bytes is not a whole number of float32 samples",
+            ),
             (|_| Step::sound(960, true), brief, "reply exceeds 96 bytes of audio"),
             (|_| Step::error(CallError::Refused("busy".into())), usual(), "busy"),
         ] {

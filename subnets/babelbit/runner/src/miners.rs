@@ -66,14 +66,20 @@ struct RawEntry {
     name: Option<String>,
 }
 
-/// Reads a list of miners: `[{"uid": 1, "hotkey": "5…", "address": "ip:port" or URL, "name": optional}, …]`.
+/// Reads a list of miners: `[{"uid": 1, "hotkey": "5…", "address": "ip:port" or URL, "name":
+/// optional}, …]`.
 ///
 /// Returns at most the first `max_miners` entries; logs a warning if the file has more.
 ///
 /// # Errors
 /// [`MinersError`] when the file is unreadable or an entry is invalid.
-pub fn read_miners(path: &Path, policy: &AddressPolicy, max_miners: usize) -> Result<Vec<MinerEntry>, MinersError> {
-    let text = std::fs::read(path).map_err(|source| MinersError::Read { path: path.to_owned(), source })?;
+pub fn read_miners(
+    path: &Path,
+    policy: &AddressPolicy,
+    max_miners: usize,
+) -> Result<Vec<MinerEntry>, MinersError> {
+    let text = std::fs::read(path)
+        .map_err(|source| MinersError::Read { path: path.to_owned(), source })?;
     parse_miners(&text, policy, max_miners)
 }
 
@@ -81,25 +87,42 @@ pub fn read_miners(path: &Path, policy: &AddressPolicy, max_miners: usize) -> Re
 ///
 /// # Errors
 /// [`MinersError`] when the text is not a list or an entry is invalid.
-fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> Result<Vec<MinerEntry>, MinersError> {
-    let entries: Vec<Value> = serde_json::from_slice(bytes_without_bom(json)).map_err(MinersError::NotAList)?;
+fn parse_miners(
+    json: &[u8],
+    policy: &AddressPolicy,
+    max_miners: usize,
+) -> Result<Vec<MinerEntry>, MinersError> {
+    let entries: Vec<Value> =
+        serde_json::from_slice(bytes_without_bom(json)).map_err(MinersError::NotAList)?;
     let mut uids = HashSet::new();
     let mut hotkeys = HashSet::new();
     let mut miners = Vec::new();
     for (position, entry) in (1..).zip(entries) {
-        let RawEntry { uid, hotkey, address, name } =
-            serde_json::from_value(entry).map_err(|source| MinersError::Entry { position, source })?;
+        let RawEntry { uid, hotkey, address, name } = serde_json::from_value(entry)
+            .map_err(|source| MinersError::Entry { position, source })?;
         if !uids.insert(uid) {
             return Err(MinersError::Duplicate { position, field: "uid", value: uid.to_string() });
         }
         if !hotkeys.insert(hotkey) {
-            return Err(MinersError::Duplicate { position, field: "hotkey", value: hotkey.to_string() });
+            return Err(MinersError::Duplicate {
+                position,
+                field: "hotkey",
+                value: hotkey.to_string(),
+            });
         }
-        let address = policy.resolve(&address).map_err(|source| MinersError::Address { position, uid, source })?;
+        let address = policy.resolve(&address).map_err(|source| MinersError::Address {
+            position,
+            uid,
+            source,
+        })?;
         miners.push(MinerEntry { uid, hotkey, address, name });
     }
     if miners.len() > max_miners {
-        tracing::warn!(miners = miners.len(), max_miners, "too many miners for one run, skipping the last ones");
+        tracing::warn!(
+            miners = miners.len(),
+            max_miners,
+            "too many miners for one run, skipping the last ones"
+        );
         miners.truncate(max_miners);
     }
     Ok(miners)
@@ -143,8 +166,14 @@ mod tests {
     fn invalid_entry_is_named() {
         let good = json!({"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"});
         for (entry, message) in [
-            (json!({"uid": 2, "hotkey": BOB}), "miner 2 of the miners file: missing field `address`"),
-            (json!({"uid": 70_000, "hotkey": BOB, "address": "127.0.0.1:1"}), "miner 2 of the miners file: invalid"),
+            (
+                json!({"uid": 2, "hotkey": BOB}),
+                "miner 2 of the miners file: missing field `address`",
+            ),
+            (
+                json!({"uid": 70_000, "hotkey": BOB, "address": "127.0.0.1:1"}),
+                "miner 2 of the miners file: invalid",
+            ),
             (
                 json!({"uid": 2, "hotkey": "5x", "address": "127.0.0.1:1"}),
                 "miner 2 of the miners file: address has 2 bytes, expected 35 (36 with a two-byte prefix)",
@@ -157,7 +186,10 @@ mod tests {
                 json!({"uid": 2, "hotkey": BOB, "address": "127.0.0.1:0"}),
                 "miner 2 of the miners file (uid 2): `127.0.0.1:0` has port 0; hint: use a port from 1 to 65535",
             ),
-            (json!({"uid": 1, "hotkey": BOB, "address": "127.0.0.1:1"}), "miner 2 of the miners file: duplicate uid 1"),
+            (
+                json!({"uid": 1, "hotkey": BOB, "address": "127.0.0.1:1"}),
+                "miner 2 of the miners file: duplicate uid 1",
+            ),
             (
                 json!({"uid": 2, "hotkey": ALICE, "address": "127.0.0.1:1"}),
                 "miner 2 of the miners file: duplicate hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY",
@@ -168,7 +200,8 @@ mod tests {
             assert!(error.starts_with(message), "{error}");
         }
         assert!(matches!(parse(&json!({})), Err(MinersError::NotAList(_))));
-        let missing = read_miners(Path::new("/no/such/file"), &AddressPolicy::default(), 1).unwrap_err();
+        let missing =
+            read_miners(Path::new("/no/such/file"), &AddressPolicy::default(), 1).unwrap_err();
         assert_eq!(missing.to_string(), "cannot read the miners file /no/such/file");
     }
 

@@ -15,7 +15,8 @@ const FILE: &str = "miner-names.json";
 /// Maximum size of the file in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads the display names of miners from a runner's state directory; empty if the runner stored none.
+/// Reads the display names of miners from a runner's state directory; empty if the runner stored
+/// none.
 ///
 /// # Errors
 /// When the file is unreadable, malformed or larger than 1 MiB.
@@ -31,7 +32,10 @@ pub fn read_names(state: &Path) -> io::Result<HashMap<Hotkey, String>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("larger than {MAX_BYTES} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("larger than {MAX_BYTES} bytes"),
+        ));
     }
     serde_json::from_slice(bytes_without_bom(&bytes)).map_err(io::Error::from)
 }
@@ -63,9 +67,16 @@ mod tests {
         let [first, second] = [1, 2].map(|number| Hotkey::from_bytes([number; 32]));
         assert!(read_names(directory.path()).unwrap().is_empty());
         store_names(directory.path(), [(first, "parrot".to_owned())].into()).unwrap();
-        store_names(directory.path(), [(first, "poll".to_owned()), (second, "\u{202e}".to_owned())].into()).unwrap();
+        store_names(
+            directory.path(),
+            [(first, "poll".to_owned()), (second, "\u{202e}".to_owned())].into(),
+        )
+        .unwrap();
         let names = read_names(directory.path()).unwrap();
-        assert_eq!((names.len(), names[&first].as_str(), names[&second].as_str()), (2, "poll", "\u{202e}"));
+        assert_eq!(
+            (names.len(), names[&first].as_str(), names[&second].as_str()),
+            (2, "poll", "\u{202e}")
+        );
     }
 
     #[test]

@@ -15,8 +15,8 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 pub(super) struct PastScores(HashSet<(String, ChallengeType, MinerKey)>);
 
 impl PastScores {
-    /// Reads the files of one challenge: `challenge_score_{uid}_….json` and `challenge_run_{uid}_….json`. Other files
-    /// are skipped; a missing directory counts as empty.
+    /// Reads the files of one challenge: `challenge_score_{uid}_….json` and
+    /// `challenge_run_{uid}_….json`. Other files are skipped; a missing directory counts as empty.
     pub(super) fn read(directory: &Path, challenge_uid: &str) -> io::Result<Self> {
         let starts = ["score", "run"].map(|kind| format!("challenge_{kind}_{challenge_uid}_"));
         let entries = match std::fs::read_dir(directory) {
@@ -32,16 +32,32 @@ impl PastScores {
             if !name.ends_with(".json") || !starts.iter().any(|start| name.starts_with(start)) {
                 continue;
             }
-            let head = read_bounded(&entry.path()).ok().and_then(|text| ScoreFileHead::parse(&text));
-            if let Some(ScoreFileHead { challenge_uid, challenge_type: Some(kind), miner_uid, miner_hotkey }) = head {
-                scored.insert((challenge_uid, kind, MinerKey { uid: miner_uid, hotkey: miner_hotkey }));
+            let head =
+                read_bounded(&entry.path()).ok().and_then(|text| ScoreFileHead::parse(&text));
+            if let Some(ScoreFileHead {
+                challenge_uid,
+                challenge_type: Some(kind),
+                miner_uid,
+                miner_hotkey,
+            }) = head
+            {
+                scored.insert((
+                    challenge_uid,
+                    kind,
+                    MinerKey { uid: miner_uid, hotkey: miner_hotkey },
+                ));
             }
         }
         Ok(Self(scored))
     }
 
     /// Whether the directory has a miner's score in a challenge.
-    pub(super) fn contains(&self, challenge_uid: &str, kind: ChallengeType, miner: MinerKey) -> bool {
+    pub(super) fn contains(
+        &self,
+        challenge_uid: &str,
+        kind: ChallengeType,
+        miner: MinerKey,
+    ) -> bool {
         self.0.contains(&(challenge_uid.to_owned(), kind, miner))
     }
 }
@@ -49,7 +65,11 @@ impl PastScores {
 pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
+    if text.len() as u64 > MAX_FILE_BYTES {
+        Err(io::ErrorKind::FileTooLarge.into())
+    } else {
+        Ok(text)
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +83,8 @@ mod tests {
     fn past_scores_of_any_age_count() {
         let directory = tempfile::tempdir().unwrap();
         let hotkey = Hotkey::from_bytes([7; 32]);
-        let write = |name: &str, text: String| std::fs::write(directory.path().join(name), text).unwrap();
+        let write =
+            |name: &str, text: String| std::fs::write(directory.path().join(name), text).unwrap();
         let file = |kind: serde_json::Value, uid: u16| {
             json!({"challenge_uid": "c", "challenge_type": kind, "miner_uid": uid, "miner_hotkey": hotkey}).to_string()
         };

@@ -20,8 +20,8 @@ use super::source::Source;
 pub(super) struct PlayedReply {
     /// ID of the session opened by the miner.
     pub(super) session_id: String,
-    /// Interleaved 16-bit samples, little-endian, at 24 kHz, with the source's number of channels. The file position is
-    /// at the end.
+    /// Interleaved 16-bit samples, little-endian, at 24 kHz, with the source's number of channels.
+    /// The file position is at the end.
     pub(super) pcm: SpooledTempFile,
     /// Number of source frames sent to the miner.
     pub(super) frames_in: u32,
@@ -103,14 +103,16 @@ pub enum PlayError {
     DrainBudget,
 }
 
-/// Plays one utterance to one miner: opens a session, sends every frame, then drains the reply with empty requests
-/// until the miner ends it.
+/// Plays one utterance to one miner: opens a session, sends every frame, then drains the reply with
+/// empty requests until the miner ends it.
 ///
-/// Each frame follows as soon as the miner has responded to the previous one; after the end of the reply, the miner
-/// gets no further frame. A long reply spills to the directory `spool`. Dropping the future cancels the session.
+/// Each frame follows as soon as the miner has responded to the previous one; after the end of the
+/// reply, the miner gets no further frame. A long reply spills to the directory `spool`. Dropping
+/// the future cancels the session.
 ///
 /// # Errors
-/// [`PlayFailure`] when the miner misses a deadline, sends an invalid response, or does not end its reply.
+/// [`PlayFailure`] when the miner misses a deadline, sends an invalid response, or does not end its
+/// reply.
 pub(super) async fn play_utterance(
     miner: &dyn MinerConnection,
     challenge_uid: &str,
@@ -124,8 +126,11 @@ pub(super) async fn play_utterance(
     let result = match played {
         Ok(opened) => {
             session_id = Some(opened.to_string());
-            let reply = ReplyAudio::new(source.channels, settings.max_reply_bytes(source.channels), spool);
-            Stream { miner, session_id: opened, settings, reply, arrivals: Vec::new() }.run(source).await
+            let reply =
+                ReplyAudio::new(source.channels, settings.max_reply_bytes(source.channels), spool);
+            Stream { miner, session_id: opened, settings, reply, arrivals: Vec::new() }
+                .run(source)
+                .await
         }
         Err(error) => Err(error),
     };
@@ -150,8 +155,12 @@ async fn open(
     source: &Source,
     settings: &PlaySettings,
 ) -> Result<Arc<str>, PlayError> {
-    let request =
-        InitRequest::new(challenge_uid, source.utterance_id.as_str(), Some(source.language.clone()), source.channels);
+    let request = InitRequest::new(
+        challenge_uid,
+        source.utterance_id.as_str(),
+        Some(source.language.clone()),
+        source.channels,
+    );
     open_session(miner, request, settings.init_deadline(source.index, miner.patience())).await
 }
 
@@ -161,8 +170,9 @@ pub(super) async fn open_session(
     request: InitRequest,
     limit: Duration,
 ) -> Result<Arc<str>, PlayError> {
-    let response =
-        timeout(limit, miner.init(request.clone(), limit)).await.map_err(|_| CallError::Timeout(limit))??;
+    let response = timeout(limit, miner.init(request.clone(), limit))
+        .await
+        .map_err(|_| CallError::Timeout(limit))??;
     check_init(&request, &response)?;
     Ok(response.session_id.into())
 }
@@ -172,7 +182,10 @@ pub(super) fn check_session(session_id: &str, answer: &PredictResponse) -> Resul
     if answer.session_id == session_id {
         return Ok(());
     }
-    Err(PlayError::Session { got: answer.session_id.chars().take(100).collect(), expected: session_id.to_owned() })
+    Err(PlayError::Session {
+        got: answer.session_id.chars().take(100).collect(),
+        expected: session_id.to_owned(),
+    })
 }
 
 fn init_mismatch(field: &'static str, got: String, expected: String) -> PlayError {
@@ -205,14 +218,22 @@ fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), Play
     }
     // A positive frame rate or size that differs from the request is ignored.
     if response.frame_rate_hz.is_nan() || response.frame_rate_hz <= 0.0 {
-        return Err(init_mismatch("frame_rate_hz", response.frame_rate_hz.to_string(), "a positive number".into()));
+        return Err(init_mismatch(
+            "frame_rate_hz",
+            response.frame_rate_hz.to_string(),
+            "a positive number".into(),
+        ));
     }
     if response.frame_samples == 0 {
         return Err(init_mismatch("frame_samples", "0".into(), "a positive number".into()));
     }
     if (response.frame_rate_hz - request.frame_rate_hz).abs() > f64::EPSILON {
         let frame_rate_hz = response.frame_rate_hz;
-        tracing::warn!(frame_rate_hz, utterance_id = request.utterance_id, "the miner's frame rate is ignored");
+        tracing::warn!(
+            frame_rate_hz,
+            utterance_id = request.utterance_id,
+            "the miner's frame rate is ignored"
+        );
     }
     Ok(())
 }
@@ -242,7 +263,11 @@ impl Stream<'_> {
         let mut last_sent = Instant::now();
         for (k, frame) in (1..).zip(source.frames_b64.iter()) {
             let last = k == frames;
-            let limit = if last { self.settings.drain_timeout } else { self.settings.chunk_deadline(source.index, k) };
+            let limit = if last {
+                self.settings.drain_timeout
+            } else {
+                self.settings.chunk_deadline(source.index, k)
+            };
             last_sent = Instant::now();
             let answer = self.ask(Arc::clone(frame), last, limit).await?;
             let answer = answer.ok_or(PlayError::ChunkTimeout { frame: k, frames, limit })?;
@@ -256,15 +281,19 @@ impl Stream<'_> {
 
     /// Drains the reply with empty requests; returns the number of the frame that ended it.
     async fn drain(&mut self, frames: u64, last_sent: Instant) -> Result<u64, PlayError> {
-        let mut deadline =
-            (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
+        let mut deadline = (last_sent + self.settings.drain_timeout)
+            .max(Instant::now() + self.settings.final_drain_min);
         for request in 1..=u64::from(self.settings.drain_max_requests) {
             let limit = deadline.saturating_duration_since(Instant::now());
             if limit.is_zero() {
                 return Err(PlayError::DrainTimeout);
             }
-            let answer = self.ask("".into(), true, limit).await?.ok_or(PlayError::DrainResponseTimeout { limit })?;
-            // Measured here, so that the runner's processing time does not count towards the deadline.
+            let answer = self
+                .ask("".into(), true, limit)
+                .await?
+                .ok_or(PlayError::DrainResponseTimeout { limit })?;
+            // Measured here, so that the runner's processing time does not count towards the
+            // deadline.
             let arrived = Instant::now();
             if self.take(frames + request, answer).await? {
                 return Ok(frames + request);
@@ -274,7 +303,8 @@ impl Stream<'_> {
         Err(PlayError::DrainBudget)
     }
 
-    /// Sends one request. Returns `None` when `limit` expires, and an error when a shorter general timeout expires.
+    /// Sends one request. Returns `None` when `limit` expires, and an error when a shorter general
+    /// timeout expires.
     async fn ask(
         &self,
         audio_b64: Arc<str>,
@@ -303,7 +333,8 @@ impl Stream<'_> {
         let bytes = if self.reply.blocks(&audio_b64) {
             let mut reply = std::mem::take(&mut self.reply);
             let push = move || reply.push(&audio_b64, n_bytes).map(|bytes| (bytes, reply));
-            let pushed = spawn_blocking(push).await.unwrap_or(Err(ReplyError::Disk(io::ErrorKind::Other)));
+            let pushed =
+                spawn_blocking(push).await.unwrap_or(Err(ReplyError::Disk(io::ErrorKind::Other)));
             let (bytes, reply) = pushed?;
             self.reply = reply;
             bytes
@@ -316,7 +347,12 @@ impl Stream<'_> {
         Ok(out_eos)
     }
 
-    fn finish(self, frames_in: u32, eos_frame: u64, last_sent: Instant) -> Result<Ended, PlayError> {
+    fn finish(
+        self,
+        frames_in: u32,
+        eos_frame: u64,
+        last_sent: Instant,
+    ) -> Result<Ended, PlayError> {
         let timeline = Timeline::new(self.arrivals, eos_frame);
         Ok(Ended { pcm: self.reply.finish()?, frames_in, timeline, last_sent })
     }

@@ -34,7 +34,9 @@ pub enum ReplyError {
         limit: usize,
     },
     /// The reply ends with an incomplete sample.
-    #[error("reply of {bytes} bytes is not a whole number of float32 samples on {channels} channel(s)")]
+    #[error(
+        "reply of {bytes} bytes is not a whole number of float32 samples on {channels} channel(s)"
+    )]
     Ragged {
         /// Number of bytes received.
         bytes: usize,
@@ -72,7 +74,11 @@ impl ReplyDecoder {
     }
 
     /// Decodes one chunk; returns its complete samples and its size in bytes.
-    pub(super) fn push(&mut self, audio_b64: &str, declared: u64) -> Result<(Vec<f32>, usize), ReplyError> {
+    pub(super) fn push(
+        &mut self,
+        audio_b64: &str,
+        declared: u64,
+    ) -> Result<(Vec<f32>, usize), ReplyError> {
         self.check_length(audio_b64)?;
         let mut chunk = std::mem::take(&mut self.scratch);
         chunk.clear();
@@ -113,9 +119,9 @@ impl ReplyDecoder {
     }
 }
 
-/// Buffer of a reply's audio: decodes chunks and converts them to 16-bit samples, which take half of the received size.
-/// Beyond [`MAX_HELD_BYTES`], the buffer spills to an unnamed temporary file, so that memory does not limit the number
-/// of concurrent replies.
+/// Buffer of a reply's audio: decodes chunks and converts them to 16-bit samples, which take half
+/// of the received size. Beyond [`MAX_HELD_BYTES`], the buffer spills to an unnamed temporary file,
+/// so that memory does not limit the number of concurrent replies.
 #[derive(Debug)]
 pub(super) struct ReplyAudio {
     pcm: SpooledTempFile,
@@ -130,8 +136,8 @@ impl Default for ReplyAudio {
 }
 
 impl ReplyAudio {
-    /// Creates a buffer for at most `limit` received bytes; a reply longer than [`MAX_HELD_BYTES`] spills to the
-    /// directory `spool`.
+    /// Creates a buffer for at most `limit` received bytes; a reply longer than [`MAX_HELD_BYTES`]
+    /// spills to the directory `spool`.
     pub(super) fn new(channels: u16, limit: usize, spool: &Path) -> Self {
         let pcm = SpooledTempFile::new_in(MAX_HELD_BYTES, spool);
         Self { pcm, decoder: ReplyDecoder::new(channels, limit) }
@@ -160,7 +166,8 @@ impl ReplyAudio {
         self.decoder.room()
     }
 
-    /// Returns the complete reply as interleaved 16-bit samples, little-endian. The file position is at the end.
+    /// Returns the complete reply as interleaved 16-bit samples, little-endian. The file position
+    /// is at the end.
     pub(super) fn finish(self) -> Result<SpooledTempFile, ReplyError> {
         self.decoder.check_end()?;
         Ok(self.pcm)

@@ -7,7 +7,9 @@ use taonet_babelbit_core::scoring::{BatchFailure, ScoreError, ScoreResult};
 use taonet_primitives::{SampleRate, Seconds};
 
 use super::ledger::{ChallengeRow, NewChallenge, ResultRow};
-use taonet_babelbit_scorer::{Audio, AudioHash, BatchScorer, Candidate, ScoringConditions, Transcription};
+use taonet_babelbit_scorer::{
+    Audio, AudioHash, BatchScorer, Candidate, ScoringConditions, Transcription,
+};
 
 /// Scores the replies to an utterance. [`BatchScorer`] is the production implementation.
 pub trait ReplyScorer: Send + Sync {
@@ -15,9 +17,14 @@ pub trait ReplyScorer: Send + Sync {
     fn prepare(&self, candidate: &Candidate);
 
     /// Scores all replies to one utterance, in order. Blocks: call it on a blocking thread.
-    fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult>;
+    fn score(
+        &self,
+        reference: Result<&Reference, &BatchFailure>,
+        candidates: &[Candidate],
+    ) -> Vec<ScoreResult>;
 
-    /// Returns the scoring conditions: all inputs other than replies and references; `None` if unknown.
+    /// Returns the scoring conditions: all inputs other than replies and references; `None` if
+    /// unknown.
     fn conditions(&self) -> Option<ScoringConditions> {
         None
     }
@@ -33,7 +40,11 @@ impl ReplyScorer for BatchScorer {
         Self::prepare(self, candidate);
     }
 
-    fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+    fn score(
+        &self,
+        reference: Result<&Reference, &BatchFailure>,
+        candidates: &[Candidate],
+    ) -> Vec<ScoreResult> {
         Self::score(self, reference, candidates)
     }
 
@@ -54,18 +65,34 @@ pub struct References {
 }
 
 impl References {
-    /// Loads the references of a challenge in the ledger. If there is no reference document, errors name its expected
-    /// path below the directory `root`.
+    /// Loads the references of a challenge in the ledger. If there is no reference document, errors
+    /// name its expected path below the directory `root`.
     pub fn of(challenge: &ChallengeRow, target_language: &str, root: Option<&Path>) -> Self {
         let ChallengeRow { challenge_uid, reference, reference_source, .. } = challenge;
-        Self::new(challenge_uid, reference.as_ref(), reference_source.as_deref(), target_language, root)
+        Self::new(
+            challenge_uid,
+            reference.as_ref(),
+            reference_source.as_deref(),
+            target_language,
+            root,
+        )
     }
 
-    /// Loads the references of a challenge that is not in the ledger yet. If there is no reference document, errors
-    /// name its expected path below the directory `root`.
-    pub(crate) fn of_new(challenge: &NewChallenge, target_language: &str, root: Option<&Path>) -> Self {
+    /// Loads the references of a challenge that is not in the ledger yet. If there is no reference
+    /// document, errors name its expected path below the directory `root`.
+    pub(crate) fn of_new(
+        challenge: &NewChallenge,
+        target_language: &str,
+        root: Option<&Path>,
+    ) -> Self {
         let NewChallenge { challenge_uid, reference, reference_source, .. } = challenge;
-        Self::new(challenge_uid, reference.as_ref(), reference_source.as_deref(), target_language, root)
+        Self::new(
+            challenge_uid,
+            reference.as_ref(),
+            reference_source.as_deref(),
+            target_language,
+            root,
+        )
     }
 
     fn new(
@@ -83,20 +110,28 @@ impl References {
                 Err(ReferenceError::NoFile(root.join(challenge_uid).join("challenge.json")))
             }
         };
-        Self { document, source: source.map(str::to_owned), target_language: target_language.to_owned() }
+        Self {
+            document,
+            source: source.map(str::to_owned),
+            target_language: target_language.to_owned(),
+        }
     }
 
     /// Finds the reference of one utterance.
     ///
     /// # Errors
-    /// [`BatchFailure`] when the utterance has no valid reference, so that its replies cannot be scored.
+    /// [`BatchFailure`] when the utterance has no valid reference, so that its replies cannot be
+    /// scored.
     pub fn find(&self, utterance_id: &str) -> Result<Reference, BatchFailure> {
         let document = self.document.as_ref().map_err(Clone::clone);
-        let found = document.and_then(|document| document.find(utterance_id, &self.target_language));
+        let found =
+            document.and_then(|document| document.find(utterance_id, &self.target_language));
         match (found, &self.source) {
             (Ok(reference), Some(source)) => Ok(reference.with_source(source.clone())),
             (Ok(reference), None) => Ok(reference),
-            (Err(error), source) => Err(BatchFailure { error: ScoreError::from(error), source: source.clone() }),
+            (Err(error), source) => {
+                Err(BatchFailure { error: ScoreError::from(error), source: source.clone() })
+            }
         }
     }
 
@@ -117,10 +152,18 @@ pub(crate) fn find_candidate(
     channels: u16,
 ) -> std::io::Result<Candidate> {
     std::fs::metadata(&path)?;
-    let hash = row.outcome.as_deref().ok().and_then(AudioHash::from_hex).ok_or(std::io::ErrorKind::InvalidData)?;
+    let hash = row
+        .outcome
+        .as_deref()
+        .ok()
+        .and_then(AudioHash::from_hex)
+        .ok_or(std::io::ErrorKind::InvalidData)?;
     Ok(Candidate {
         wav: Some(Audio::on_disk(path, hash)),
-        duration: Some(Seconds::of_frames(usize::try_from(row.reply.frames).unwrap_or(usize::MAX), SampleRate::HZ_24K)),
+        duration: Some(Seconds::of_frames(
+            usize::try_from(row.reply.frames).unwrap_or(usize::MAX),
+            SampleRate::HZ_24K,
+        )),
         timeline: row.reply.timeline.clone(),
         channels,
         source_duration: Seconds::new(source_sec).unwrap_or_default(),

@@ -42,7 +42,8 @@ pub struct RunReport {
     pub error: Option<String>,
     /// Reports of the miners with results in the ledger, sorted by uid.
     pub miners: Vec<MinerReport>,
-    /// Uids of miners that have score files but no results in the ledger: another program may have scored them.
+    /// Uids of miners that have score files but no results in the ledger: another program may have
+    /// scored them.
     pub scored_elsewhere: Vec<Uid>,
     /// Wall-clock time of the run in seconds.
     pub wall_sec: f64,
@@ -61,7 +62,8 @@ pub struct RunProfile {
     pub persistence_sec: f64,
 }
 
-/// One miner's results in a challenge. Means are over the miner's utterances; null if nothing was measured.
+/// One miner's results in a challenge. Means are over the miner's utterances; null if nothing was
+/// measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MinerReport {
     /// Uid of the miner.
@@ -76,11 +78,11 @@ pub struct MinerReport {
     pub accuracy: Option<f64>,
     /// Mean ratio of a reply's speaking rate to the reference's.
     pub rate_ratio: Option<f64>,
-    /// Mean time from the end of the source to the end of the reply, in seconds on the virtual clock; 0 for a reply
-    /// that ends earlier.
+    /// Mean time from the end of the source to the end of the reply, in seconds on the virtual
+    /// clock; 0 for a reply that ends earlier.
     pub overshoot_sec: Option<f64>,
-    /// Mean time from the start of the source until a listener has heard the complete reply, in seconds on the virtual
-    /// clock.
+    /// Mean time from the start of the source until a listener has heard the complete reply, in
+    /// seconds on the virtual clock.
     pub effective_completion_sec: Option<f64>,
     /// Mean wall-clock time from the last sent frame to the end of the reply, in seconds.
     pub wall_after_source_sec: Option<f64>,
@@ -107,11 +109,11 @@ pub struct UtteranceReport {
     pub accuracy: Option<f64>,
     /// Ratio of the reply's speaking rate to the reference's.
     pub rate_ratio: Option<f64>,
-    /// Time from the end of the source to the end of the reply, in seconds on the virtual clock; 0 if the reply ends
-    /// earlier.
+    /// Time from the end of the source to the end of the reply, in seconds on the virtual clock; 0
+    /// if the reply ends earlier.
     pub overshoot_sec: Option<f64>,
-    /// Time from the start of the source until a listener has heard the complete reply, in seconds on the virtual
-    /// clock.
+    /// Time from the start of the source until a listener has heard the complete reply, in seconds
+    /// on the virtual clock.
     pub effective_completion_sec: Option<f64>,
     /// Wall-clock time from the last sent frame to the end of the reply, in seconds.
     pub wall_after_source_sec: Option<f64>,
@@ -128,11 +130,12 @@ pub struct UtteranceReport {
 }
 
 impl RunReport {
-    /// Formats the log line with the time breakdown as the reference system does; `miners` is the number of
-    /// participants.
+    /// Formats the log line with the time breakdown as the reference system does; `miners` is the
+    /// number of participants.
     pub(super) fn profile_line(&self, miners: usize) -> String {
         let RunProfile { serving_sec, scoring_sec, persistence_sec } = self.profile;
-        let with_utterances = self.miners.iter().filter(|miner| !miner.utterances.is_empty()).count();
+        let with_utterances =
+            self.miners.iter().filter(|miner| !miner.utterances.is_empty()).count();
         let scored: usize = self.miners.iter().map(|miner| miner.utterances.len()).sum();
         let mut line = format!(
             "[RunnerProfile][{}] challenge_uid={} miners={miners} miners_with_utterances={with_utterances} \
@@ -150,7 +153,8 @@ impl RunReport {
 
 impl MinerReport {
     pub(super) fn of(result: &MinerResult<'_>, name: Option<String>) -> Self {
-        let utterances: Vec<_> = result.rows.iter().map(|row| UtteranceReport::of(row, result)).collect();
+        let utterances: Vec<_> =
+            result.rows.iter().map(|row| UtteranceReport::of(row, result)).collect();
         let mut failed_gates = BTreeMap::new();
         for gate in utterances.iter().flat_map(|utterance| &utterance.failed_gates) {
             *failed_gates.entry(*gate).or_default() += 1;
@@ -200,9 +204,18 @@ impl UtteranceReport {
                 Ok(_) => score.map(|score| score.failed_gates.clone()).unwrap_or_default(),
                 Err(_) => vec![Gate::PredictionError],
             },
-            reference: result.reference_texts.get(&row.utterance_index).cloned().unwrap_or_default(),
+            reference: result
+                .reference_texts
+                .get(&row.utterance_index)
+                .cloned()
+                .unwrap_or_default(),
             transcript: scored.and_then(|score| score.stt_text.clone()),
-            error: row.outcome.as_ref().err().cloned().or_else(|| scored.and_then(|score| score.score_error.clone())),
+            error: row
+                .outcome
+                .as_ref()
+                .err()
+                .cloned()
+                .or_else(|| scored.and_then(|score| score.score_error.clone())),
         }
     }
 }
@@ -230,6 +243,9 @@ mod tests {
                     miner_serving_sec=4.250 scoring_sec=1.500 persistence_sec=1.500";
         assert_eq!(report.profile_line(1), line);
         report.error = Some("AudioChallengeError:HTTP 503".into());
-        assert_eq!(report.profile_line(1), format!("{line} challenge_error=AudioChallengeError:HTTP 503"));
+        assert_eq!(
+            report.profile_line(1),
+            format!("{line} challenge_error=AudioChallengeError:HTTP 503")
+        );
     }
 }

@@ -9,12 +9,14 @@
 //!                                    ledger
 //! ```
 //!
-//! A round is due at the first observed block of a new epoch; the ledger records each contest's last epoch. Due rounds
-//! are queued. The loop retries a failed round within its epoch, with backoff, and never exits because of a failure.
-//! After the current challenge, the loop resumes unfinished earlier challenges, each a limited number of times. Without
-//! an engine token, the loop requests no challenge and contacts no miner.
+//! A round is due at the first observed block of a new epoch; the ledger records each contest's
+//! last epoch. Due rounds are queued. The loop retries a failed round within its epoch, with
+//! backoff, and never exits because of a failure. After the current challenge, the loop resumes
+//! unfinished earlier challenges, each a limited number of times. Without an engine token, the loop
+//! requests no challenge and contacts no miner.
 //!
-//! The loop is that of any contest: a [`RoundPlayer`] plays the rounds. [`Rounds::new`] builds the speech contest's.
+//! The loop is that of any contest: a [`RoundPlayer`] plays the rounds. [`Rounds::new`] builds the
+//! speech contest's.
 
 mod chain_view;
 mod measure;
@@ -61,8 +63,12 @@ const AFTER_AUTH_FAILURE: Duration = Duration::from_mins(1);
 
 /// Source of the arena's miners.
 pub trait ArenaMiners: Send + Sync {
-    /// Lists the arena miners that are ready, restricted to the `registered` miners of the metagraph.
-    fn miners<'a>(&'a self, registered: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>>;
+    /// Lists the arena miners that are ready, restricted to the `registered` miners of the
+    /// metagraph.
+    fn miners<'a>(
+        &'a self,
+        registered: &'a [MinerEntry],
+    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>>;
 }
 
 /// The arena's list of miners is unavailable.
@@ -93,7 +99,8 @@ impl MinerSource {
 }
 
 /// Function that creates a connection to a miner.
-pub type ConnectMiner = Arc<dyn Fn(&MinerEntry) -> Result<Arc<dyn MinerConnection>, PeerError> + Send + Sync>;
+pub type ConnectMiner =
+    Arc<dyn Fn(&MinerEntry) -> Result<Arc<dyn MinerConnection>, PeerError> + Send + Sync>;
 /// Function that orders the miners; a round selects the first ones, up to its maximum.
 pub type Shuffle = Arc<dyn Fn(&mut [MinerEntry]) + Send + Sync>;
 /// Called after each round with its report.
@@ -104,8 +111,8 @@ pub fn random_order() -> Shuffle {
     Arc::new(|miners| miners.shuffle(&mut rand::rng()))
 }
 
-/// Settings of [`Rounds`]. The maximum number of miners in a main or solo round is part of the [runner's
-/// settings](super::RunnerSettings::max_miners).
+/// Settings of [`Rounds`]. The maximum number of miners in a main or solo round is part of the
+/// [runner's settings](super::RunnerSettings::max_miners).
 #[derive(Debug, Clone)]
 pub struct RoundsSettings {
     /// Schedule of rounds.
@@ -189,12 +196,26 @@ impl Rounds {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
-    pub async fn new(parts: RoundsParts, mut settings: RoundsSettings) -> Result<Self, LedgerError> {
+    pub async fn new(
+        parts: RoundsParts,
+        mut settings: RoundsSettings,
+    ) -> Result<Self, LedgerError> {
         if parts.arena.is_none() {
             settings.schedule.arena = None;
         }
-        let RoundsParts { runner, engine, chain, miners, connect, arena, shuffle, observer, on_round, clock, sleeper } =
-            parts;
+        let RoundsParts {
+            runner,
+            engine,
+            chain,
+            miners,
+            connect,
+            arena,
+            shuffle,
+            observer,
+            on_round,
+            clock,
+            sleeper,
+        } = parts;
         let (ledger, chain) = (Arc::clone(runner.ledger()), Arc::new(chain));
         let player = Arc::new(SpeechRounds {
             runner,
@@ -207,15 +228,21 @@ impl Rounds {
             observer,
             arena_play: settings.arena_play,
         });
-        Self::with_player(LoopParts { player, ledger, engine, chain, on_round, clock, sleeper }, settings.schedule)
-            .await
+        Self::with_player(
+            LoopParts { player, ledger, engine, chain, on_round, clock, sleeper },
+            settings.schedule,
+        )
+        .await
     }
 
     /// Creates a loop whose rounds `parts.player` plays, and which resumes from the ledger.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
-    pub async fn with_player(parts: LoopParts, settings: ScheduleSettings) -> Result<Self, LedgerError> {
+    pub async fn with_player(
+        parts: LoopParts,
+        settings: ScheduleSettings,
+    ) -> Result<Self, LedgerError> {
         let ledger = &parts.ledger;
         let saved = Saved {
             main: ledger.last_round(ChallengeType::Main).await?,
@@ -226,13 +253,14 @@ impl Rounds {
         Ok(Self { parts, schedule, block: None, is_connected: true })
     }
 
-    /// Registers the help texts of the loop's metrics. Call it after the metrics recorder is installed.
+    /// Registers the help texts of the loop's metrics. Call it after the metrics recorder is
+    /// installed.
     pub fn describe_metrics() {
         measure::describe();
     }
 
-    /// Plays rounds until shutdown, which cancels a round in progress immediately. The ledger retains its results, and
-    /// the next start resumes the round.
+    /// Plays rounds until shutdown, which cancels a round in progress immediately. The ledger
+    /// retains its results, and the next start resumes the round.
     pub async fn run(&mut self, shutdown: &Shutdown) {
         tokio::select! {
             () = shutdown.requested() => {}

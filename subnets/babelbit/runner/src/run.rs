@@ -26,8 +26,8 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::records::is_safe_name;
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, PrefetchedChallenge};
 
-/// Maximum number of resumes of an unfinished challenge that is no longer current; further attempts would only delay
-/// later rounds.
+/// Maximum number of resumes of an unfinished challenge that is no longer current; further attempts
+/// would only delay later rounds.
 pub(super) const MAX_RESUMES: u32 = 10;
 
 /// A miner that takes part in a run.
@@ -41,7 +41,8 @@ pub struct Miner {
     pub connection: Arc<dyn MinerConnection>,
 }
 
-/// Plays challenges to miners and scores the replies. A runner and its clones hold the lock on the state directory.
+/// Plays challenges to miners and scores the replies. A runner and its clones hold the lock on the
+/// state directory.
 #[derive(Clone)]
 pub struct Runner {
     settings: RunnerSettings,
@@ -51,8 +52,8 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Opens the ledger in the settings' state directory and creates a runner. `target_language` (ISO 639-1) is the
-    /// expected language of replies.
+    /// Opens the ledger in the settings' state directory and creates a runner. `target_language`
+    /// (ISO 639-1) is the expected language of replies.
     ///
     /// # Errors
     /// [`RunError::Ledger`] when another runner uses the directory, or the ledger cannot be opened.
@@ -65,7 +66,8 @@ impl Runner {
         Ok(Self { settings, target_language: target_language.to_owned(), ledger, scorer })
     }
 
-    /// Returns a runner with these settings and the same ledger, which stays in its state directory.
+    /// Returns a runner with these settings and the same ledger, which stays in its state
+    /// directory.
     #[must_use]
     pub fn with_settings(&self, settings: RunnerSettings) -> Self {
         Self { settings, ..self.clone() }
@@ -81,15 +83,17 @@ impl Runner {
         &self.ledger
     }
 
-    /// Plays one round: the engine's current challenge, to all miners without a score in it, then unfinished earlier
-    /// challenges. Resumes interrupted runs. Errors of earlier challenges are only logged.
+    /// Plays one round: the engine's current challenge, to all miners without a score in it, then
+    /// unfinished earlier challenges. Resumes interrupted runs. Errors of earlier challenges are
+    /// only logged.
     ///
-    /// `miners` is in order of preference, which matters if there are more than [`RunnerSettings::max_miners`].
-    /// Dropping the future cancels the run immediately; the next run resumes it.
+    /// `miners` is in order of preference, which matters if there are more than
+    /// [`RunnerSettings::max_miners`]. Dropping the future cancels the run immediately; the next
+    /// run resumes it.
     ///
     /// # Errors
-    /// [`RunError`] when the engine's challenge cannot be fetched, or a file or ledger operation fails. Errors of a
-    /// single miner or utterance are part of the report.
+    /// [`RunError`] when the engine's challenge cannot be fetched, or a file or ledger operation
+    /// fails. Errors of a single miner or utterance are part of the report.
     pub async fn run_once(
         &self,
         engine: &EngineClient,
@@ -101,9 +105,13 @@ impl Runner {
         let (current, outcome) = match self.start(engine, stream).await {
             Ok(first) => {
                 let uid = first.challenge_uid.clone();
-                (Some(uid), self.play_started(engine, stream, first, miners, Arc::clone(&observer)).await)
+                (
+                    Some(uid),
+                    self.play_started(engine, stream, first, miners, Arc::clone(&observer)).await,
+                )
             }
-            // Earlier challenges are completely in the ledger, so they can resume without the engine.
+            // Earlier challenges are completely in the ledger, so they can resume without the
+            // engine.
             Err(error) => (None, Err(error)),
         };
         self.resume(current.as_deref(), miners, observer).await;
@@ -111,7 +119,11 @@ impl Runner {
     }
 
     /// Opens a session of the engine's current challenge; returns its first utterance.
-    async fn start(&self, engine: &EngineClient, stream: ChallengeKind) -> Result<UtterancePayload, RunError> {
+    async fn start(
+        &self,
+        engine: &EngineClient,
+        stream: ChallengeKind,
+    ) -> Result<UtterancePayload, RunError> {
         engine.authenticate_with_retry().await?;
         Ok(engine.start_with_retry(stream).await?)
     }
@@ -135,16 +147,28 @@ impl Runner {
     }
 
     /// Resumes unfinished challenges other than `current`, each once, oldest first.
-    async fn resume(&self, current: Option<&str>, miners: &[Miner], observer: Arc<dyn RunObserver>) {
+    async fn resume(
+        &self,
+        current: Option<&str>,
+        miners: &[Miner],
+        observer: Arc<dyn RunObserver>,
+    ) {
         let contest = self.settings.challenge_type;
-        let since = jiff::Timestamp::now().as_second().saturating_sub_unsigned(self.settings.resume_within.as_secs());
-        let unfinished = self.ledger.unfinished(contest, since, MAX_RESUMES).await.unwrap_or_else(|error| {
-            tracing::warn!(%contest, %error, "cannot look up unfinished challenges");
-            Vec::new()
-        });
-        for challenge in unfinished.into_iter().filter(|challenge| Some(challenge.challenge_uid.as_str()) != current) {
+        let since = jiff::Timestamp::now()
+            .as_second()
+            .saturating_sub_unsigned(self.settings.resume_within.as_secs());
+        let unfinished =
+            self.ledger.unfinished(contest, since, MAX_RESUMES).await.unwrap_or_else(|error| {
+                tracing::warn!(%contest, %error, "cannot look up unfinished challenges");
+                Vec::new()
+            });
+        for challenge in unfinished
+            .into_iter()
+            .filter(|challenge| Some(challenge.challenge_uid.as_str()) != current)
+        {
             let challenge_uid = challenge.challenge_uid.clone();
-            // Count the attempt first: the limit must also stop a challenge that crashes the process each time.
+            // Count the attempt first: the limit must also stop a challenge that crashes the
+            // process each time.
             let attempt = match self.ledger.record_resume(&challenge).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
@@ -153,7 +177,9 @@ impl Runner {
                 }
             };
             tracing::info!(%contest, challenge_uid, attempt, "resuming an earlier challenge");
-            let played = self.play_known(challenge, true, miners, Arc::clone(&observer), Instant::now()).await;
+            let played = self
+                .play_known(challenge, true, miners, Arc::clone(&observer), Instant::now())
+                .await;
             let Err(error) = played else { continue };
             let error = with_causes(&error);
             if attempt < MAX_RESUMES {
@@ -196,17 +222,21 @@ impl Runner {
             });
         }
         if !is_safe_name(&challenge.challenge_uid) {
-            return Err(RunError::ChallengeUid(challenge.challenge_uid.chars().take(200).collect()));
+            return Err(RunError::ChallengeUid(
+                challenge.challenge_uid.chars().take(200).collect(),
+            ));
         }
         let settings = self.settings.clone();
         let known = self.ledger.find(&challenge.challenge_uid, settings.challenge_type).await?;
         let resumed = known.is_some();
-        let job = move || (import(challenge, known.as_ref(), &settings, &jiff::Zoned::now()), known);
+        let job =
+            move || (import(challenge, known.as_ref(), &settings, &jiff::Zoned::now()), known);
         let (new, known) = spawn_blocking(job).await.map_err(RunError::Task)?;
-        let new = new.map_err(|source| RunError::File { path: self.settings.paths.logs.clone(), source })?;
+        let new = new
+            .map_err(|source| RunError::File { path: self.settings.paths.logs.clone(), source })?;
         if let Some(known) = known {
-            // This step precedes `begin`, which marks the challenge as complete: if the process is killed in between,
-            // the next run repeats the step.
+            // This step precedes `begin`, which marks the challenge as complete: if the process is
+            // killed in between, the next run repeats the step.
             self.unscore_what_lacked_its_reference(&known, &new).await?;
         }
         let challenge = self.ledger.begin(&new).await?;
@@ -225,7 +255,9 @@ impl Runner {
         let old = References::of(before, &self.target_language, root);
         let new = References::of_new(new, &self.target_language, root);
         for utterance in &before.utterances {
-            if old.find(&utterance.utterance_id).is_err() && new.find(&utterance.utterance_id).is_ok() {
+            if old.find(&utterance.utterance_id).is_err()
+                && new.find(&utterance.utterance_id).is_ok()
+            {
                 self.ledger.unscore(before, utterance.index).await?;
             }
         }
@@ -246,8 +278,10 @@ impl Runner {
         let known = self.ledger.played_miners(&challenge).await?;
         let elsewhere = self.scored_elsewhere(&challenge, miners, &known).await?;
         let miners = self.participants(&challenge, miners, &known, &elsewhere).await?;
-        let (todo, done): (Vec<_>, Vec<_>) =
-            miners.iter().cloned().partition(|miner| !finished.contains(&miner.key) && !elsewhere.contains(&miner.key));
+        let (todo, done): (Vec<_>, Vec<_>) = miners
+            .iter()
+            .cloned()
+            .partition(|miner| !finished.contains(&miner.key) && !elsewhere.contains(&miner.key));
         for miner in &done {
             observer.observe(RunEvent::AlreadyDone { miner: miner.key.uid });
         }
@@ -265,7 +299,9 @@ impl Runner {
             writers: Semaphore::new(WRITERS),
         });
         if !todo.is_empty() {
-            let sources = || challenge.utterances.iter().filter_map(|utterance| utterance.source.as_ref().ok());
+            let sources = || {
+                challenge.utterances.iter().filter_map(|utterance| utterance.source.as_ref().ok())
+            };
             observer.observe(RunEvent::Challenge {
                 challenge_uid: challenge.challenge_uid.clone(),
                 challenge_type: challenge.challenge_type,
@@ -283,7 +319,9 @@ impl Runner {
         let writing = Instant::now();
         let mut reports = self.write_files(&run, &finished).await?;
         profile.persistence_sec = writing.elapsed().as_secs_f64();
-        let names = |key: MinerKey| miners.iter().find(|miner| miner.key == key).and_then(|miner| miner.name.clone());
+        let names = |key: MinerKey| {
+            miners.iter().find(|miner| miner.key == key).and_then(|miner| miner.name.clone())
+        };
         for report in &mut reports {
             report.name = names(MinerKey { uid: report.uid, hotkey: report.hotkey });
         }
@@ -310,7 +348,8 @@ impl Runner {
         Ok(report)
     }
 
-    /// Stores the display names of miners. An error is only logged, because it affects nothing else.
+    /// Stores the display names of miners. An error is only logged, because it affects nothing
+    /// else.
     async fn store_names(&self, miners: &[Miner]) {
         let (state, names) = (self.settings.paths.state.clone(), names_of(miners));
         if let Ok(Err(error)) = spawn_blocking(move || store_names(&state, names)).await {
@@ -318,8 +357,8 @@ impl Runner {
         }
     }
 
-    /// Selects the participants among `miners`. Miners with results come first, so that a resumed run keeps its miners.
-    /// In a solo challenge, the miners of its main challenge come next.
+    /// Selects the participants among `miners`. Miners with results come first, so that a resumed
+    /// run keeps its miners. In a solo challenge, the miners of its main challenge come next.
     async fn participants(
         &self,
         challenge: &ChallengeRow,
@@ -359,11 +398,13 @@ impl Runner {
             .map_err(RunError::Task)?
             .map_err(|source| RunError::File { path, source })?;
         let strangers = miners.iter().map(|miner| miner.key).filter(|key| !known.contains(key));
-        Ok(strangers.filter(|key| past.contains(&challenge.challenge_uid, challenge.challenge_type, *key)).collect())
+        Ok(strangers
+            .filter(|key| past.contains(&challenge.challenge_uid, challenge.challenge_type, *key))
+            .collect())
     }
 
-    /// Writes the files of all miners with rows, except the `finished` ones, and the challenge's status; returns the
-    /// reports of all miners with rows.
+    /// Writes the files of all miners with rows, except the `finished` ones, and the challenge's
+    /// status; returns the reports of all miners with rows.
     async fn write_files(
         &self,
         run: &Arc<ChallengeRun>,
@@ -384,9 +425,12 @@ impl Runner {
             let is_whole = rows.len() == challenge.utterances.len() || run.is_dropped(&rows);
             let job = move || {
                 let challenge = &*run.challenge;
-                let result = MinerResult { challenge, miner, rows: &rows, reference_texts: &texts, rules };
+                let result =
+                    MinerResult { challenge, miner, rows: &rows, reference_texts: &texts, rules };
                 if write {
-                    result.write(&run.layout).map_err(|source| file_error(&run.layout.miner(miner), source))?;
+                    result
+                        .write(&run.layout)
+                        .map_err(|source| file_error(&run.layout.miner(miner), source))?;
                 }
                 let files = (write && submit).then(|| result.written(&run.layout)).transpose();
                 let files = files.map_err(|source| file_error(&run.layout.miner(miner), source))?;
@@ -398,7 +442,9 @@ impl Runner {
                 // A partial result is written too, but the miner is not marked as finished.
                 let is_finished = challenge.error.is_none() && is_whole;
                 match files {
-                    Some(files) => self.ledger.enqueue(challenge, miner, &files, is_finished).await?,
+                    Some(files) => {
+                        self.ledger.enqueue(challenge, miner, &files, is_finished).await?
+                    }
                     None if is_finished => self.ledger.finish_miner(challenge, miner).await?,
                     None => {}
                 }
@@ -406,14 +452,19 @@ impl Runner {
             }
             reports.push(report);
         }
-        // An earlier run may have been killed after it wrote the last miner's files and before the status file.
+        // An earlier run may have been killed after it wrote the last miner's files and before the
+        // status file.
         let open = challenge.state == ChallengeState::Playing || written;
         if challenge.error.is_none() && open && !reports.is_empty() {
             let run = Arc::clone(run);
             let scores: Vec<f64> = reports.iter().map(|report| report.score).collect();
             let status = run.layout.status();
-            let write = move || write_status(&run.layout, &run.challenge, &scores, jiff::Timestamp::now());
-            spawn_blocking(write).await.map_err(RunError::Task)?.map_err(|source| file_error(&status, source))?;
+            let write =
+                move || write_status(&run.layout, &run.challenge, &scores, jiff::Timestamp::now());
+            spawn_blocking(write)
+                .await
+                .map_err(RunError::Task)?
+                .map_err(|source| file_error(&status, source))?;
             self.ledger.finish(challenge).await?;
         }
         Ok(reports)

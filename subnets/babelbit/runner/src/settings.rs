@@ -8,7 +8,8 @@ use taonet_babelbit_core::records::ChallengeType;
 /// Directories of a run's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunPaths {
-    /// Directory of run logs and audio: `{logs}/s2s/{challenge_uid}/{type}/miner_{uid}__hk_{hotkey}/`.
+    /// Directory of run logs and audio:
+    /// `{logs}/s2s/{challenge_uid}/{type}/miner_{uid}__hk_{hotkey}/`.
     pub logs: PathBuf,
     /// Directory of challenge runs and challenge scores.
     pub scores: PathBuf,
@@ -39,10 +40,11 @@ pub struct RunnerSettings {
     pub main_challenge_uid: Option<String>,
     /// Directories of the run's files.
     pub paths: RunPaths,
-    /// Fallback directory of reference documents, for challenges without references from the engine.
+    /// Fallback directory of reference documents, for challenges without references from the
+    /// engine.
     pub metadata_root: Option<PathBuf>,
-    /// Maximum number of miners in a run. If there are more, miners with replies in the challenge are selected first,
-    /// then, in a solo challenge, those with replies in its main challenge.
+    /// Maximum number of miners in a run. If there are more, miners with replies in the challenge
+    /// are selected first, then, in a solo challenge, those with replies in its main challenge.
     pub max_miners: usize,
     /// Play settings of each utterance.
     pub play: PlaySettings,
@@ -75,8 +77,8 @@ impl RunnerSettings {
 /// Timeouts and limits for one utterance with one miner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaySettings {
-    /// Number of startup utterances: the first utterances of a challenge, which get the longer `init_timeout`, since a
-    /// miner may have to load its models.
+    /// Number of startup utterances: the first utterances of a challenge, which get the longer
+    /// `init_timeout`, since a miner may have to load its models.
     pub startup_utterances: u32,
     /// Timeout for opening a session in a startup utterance.
     pub init_timeout: Duration,
@@ -87,23 +89,26 @@ pub struct PlaySettings {
     pub init_barrier: Option<Duration>,
     /// Timeout for the response to a frame.
     pub chunk_timeout: Duration,
-    /// Number of frames at the start of each startup utterance to which `startup_chunk_timeout` applies.
+    /// Number of frames at the start of each startup utterance to which `startup_chunk_timeout`
+    /// applies.
     pub startup_frames: u32,
-    /// Timeout for the responses to the first `startup_frames` frames, if longer than `chunk_timeout`.
+    /// Timeout for the responses to the first `startup_frames` frames, if longer than
+    /// `chunk_timeout`.
     pub startup_chunk_timeout: Duration,
-    /// Timeout for the response to the last frame, and for the rest of the reply; both are measured from the sending of
-    /// that frame.
+    /// Timeout for the response to the last frame, and for the rest of the reply; both are measured
+    /// from the sending of that frame.
     pub drain_timeout: Duration,
     /// Minimum time for the rest of the reply, measured from the response to the last frame.
     pub final_drain_min: Duration,
     /// Maximum number of empty requests that drain the reply after the last frame.
     pub drain_max_requests: u32,
-    /// Number of consecutive failed utterances after which the runner drops a miner; 0 disables dropping.
+    /// Number of consecutive failed utterances after which the runner drops a miner; 0 disables
+    /// dropping.
     pub drop_after_failures: u32,
     /// Maximum duration of a reply's audio.
     pub max_reply: Duration,
-    /// Maximum duration of an utterance's source, summed over its channels: at 24 kHz and in base64, a minute takes 8
-    /// MB.
+    /// Maximum duration of an utterance's source, summed over its channels: at 24 kHz and in
+    /// base64, a minute takes 8 MB.
     pub max_source: Duration,
 }
 
@@ -134,21 +139,33 @@ impl PlaySettings {
         (self.max_reply.as_secs_f64() * per_second as f64) as usize
     }
 
-    /// Returns the maximum size of a response in bytes of JSON: a complete reply in base64, plus overhead.
+    /// Returns the maximum size of a response in bytes of JSON: a complete reply in base64, plus
+    /// overhead.
     pub fn max_answer_bytes(&self, channels: u16) -> usize {
         answer_bytes(self.max_reply_bytes(channels))
     }
 
-    /// Returns the timeout for opening a session over a connection with the minimum timeout `patience`.
+    /// Returns the timeout for opening a session over a connection with the minimum timeout
+    /// `patience`.
     pub(super) fn init_deadline(&self, utterance_index: u32, patience: Duration) -> Duration {
-        let usual = if utterance_index < self.startup_utterances { self.init_timeout } else { self.miner_timeout };
+        let usual = if utterance_index < self.startup_utterances {
+            self.init_timeout
+        } else {
+            self.miner_timeout
+        };
         usual.max(patience).min(self.init_barrier.unwrap_or(Duration::MAX))
     }
 
-    /// Returns the timeout of the response to frame number `frame` (from 1), which is not the last frame.
+    /// Returns the timeout of the response to frame number `frame` (from 1), which is not the last
+    /// frame.
     pub(super) fn chunk_deadline(&self, utterance_index: u32, frame: usize) -> Duration {
-        let is_startup = utterance_index < self.startup_utterances && frame <= self.startup_frames as usize;
-        if is_startup { self.chunk_timeout.max(self.startup_chunk_timeout) } else { self.chunk_timeout }
+        let is_startup =
+            utterance_index < self.startup_utterances && frame <= self.startup_frames as usize;
+        if is_startup {
+            self.chunk_timeout.max(self.startup_chunk_timeout)
+        } else {
+            self.chunk_timeout
+        }
     }
 
     /// Whether a miner is dropped after this many consecutive failures.
@@ -157,7 +174,8 @@ impl PlaySettings {
     }
 }
 
-/// Returns the maximum size in bytes of a response with `sound` bytes of samples: base64, plus overhead.
+/// Returns the maximum size in bytes of a response with `sound` bytes of samples: base64, plus
+/// overhead.
 pub(super) const fn answer_bytes(sound: usize) -> usize {
     sound.div_ceil(3) * 4 + 64 * 1024
 }
@@ -169,7 +187,8 @@ mod tests {
     #[test]
     fn only_the_first_utterance_has_a_long_init_timeout() {
         let settings = PlaySettings::default();
-        let deadline = |settings: &PlaySettings, index| settings.init_deadline(index, Duration::ZERO);
+        let deadline =
+            |settings: &PlaySettings, index| settings.init_deadline(index, Duration::ZERO);
         assert_eq!(deadline(&settings, 0), Duration::from_mins(10));
         assert_eq!(deadline(&settings, 1), Duration::from_secs(10));
         let patient = PlaySettings { startup_utterances: 3, ..settings };
@@ -189,16 +208,22 @@ mod tests {
 
     #[test]
     fn first_frames_of_first_utterances_have_a_long_timeout() {
-        let settings = PlaySettings { startup_utterances: 3, startup_frames: 4, ..PlaySettings::default() };
+        let settings =
+            PlaySettings { startup_utterances: 3, startup_frames: 4, ..PlaySettings::default() };
         for (utterance, frame, seconds) in [(0, 1, 60), (2, 4, 60), (2, 5, 3), (3, 1, 3)] {
-            assert_eq!(settings.chunk_deadline(utterance, frame), Duration::from_secs(seconds), "{utterance} {frame}");
+            assert_eq!(
+                settings.chunk_deadline(utterance, frame),
+                Duration::from_secs(seconds),
+                "{utterance} {frame}"
+            );
         }
         assert_eq!(PlaySettings::default().chunk_deadline(0, 1), Duration::from_secs(3));
     }
 
     #[test]
     fn reply_is_limited_by_its_duration() {
-        let settings = PlaySettings { max_reply: Duration::from_millis(1500), ..PlaySettings::default() };
+        let settings =
+            PlaySettings { max_reply: Duration::from_millis(1500), ..PlaySettings::default() };
         assert_eq!(settings.max_reply_bytes(2), 288_000);
     }
 }

@@ -36,7 +36,12 @@ impl Source {
     ///
     /// # Errors
     /// [`WavError`] when the file is not a WAV file.
-    pub fn from_wav(index: u32, utterance_id: String, language: String, file: &[u8]) -> Result<Self, WavError> {
+    pub fn from_wav(
+        index: u32,
+        utterance_id: String,
+        language: String,
+        file: &[u8],
+    ) -> Result<Self, WavError> {
         let pcm = resample_endpoints(&Wav::decode(file)?.pcm, SampleRate::HZ_24K);
         let frames = split_frames(&pcm.samples, FRAME, pcm.channels);
         Ok(Self {
@@ -94,14 +99,19 @@ pub enum SourceError {
     },
 }
 
-/// Decodes an utterance's audio, validates it against the declared properties, and returns a WAV file with its
-/// metadata. Audio that already is a WAV file stays unchanged. `limit` is the maximum duration, summed over the
-/// channels.
+/// Decodes an utterance's audio, validates it against the declared properties, and returns a WAV
+/// file with its metadata. Audio that already is a WAV file stays unchanged. `limit` is the maximum
+/// duration, summed over the channels.
 ///
 /// # Errors
-/// [`SourceError`] when the audio is malformed, unsupported, too long or different from the declared properties.
-pub fn read_source(utterance: &UtterancePayload, limit: Duration) -> Result<(Vec<u8>, SourceInfo), SourceError> {
-    let UtterancePayload { sample_rate_hz, channels, sample_width_bytes, utterance_frames, .. } = *utterance;
+/// [`SourceError`] when the audio is malformed, unsupported, too long or different from the
+/// declared properties.
+pub fn read_source(
+    utterance: &UtterancePayload,
+    limit: Duration,
+) -> Result<(Vec<u8>, SourceInfo), SourceError> {
+    let UtterancePayload { sample_rate_hz, channels, sample_width_bytes, utterance_frames, .. } =
+        *utterance;
     if !(1..=MAX_CHANNELS).contains(&channels) {
         let got = channels.into();
         return Err(SourceError::Unsupported { field: "channels", got, expected: "1 to 8" });
@@ -113,12 +123,20 @@ pub fn read_source(utterance: &UtterancePayload, limit: Duration) -> Result<(Vec
         4 => SampleFormat::S32,
         width => {
             let got = width.into();
-            return Err(SourceError::Unsupported { field: "sample_width_bytes", got, expected: "1, 2 or 4" });
+            return Err(SourceError::Unsupported {
+                field: "sample_width_bytes",
+                got,
+                expected: "1, 2 or 4",
+            });
         }
     };
     let bytes = STANDARD.decode(&utterance.audio_b64).map_err(SourceError::Base64)?;
     let same = |field, declared: u64, actual: u64| {
-        if declared == actual { Ok(()) } else { Err(SourceError::Mismatch { field, declared, actual }) }
+        if declared == actual {
+            Ok(())
+        } else {
+            Err(SourceError::Mismatch { field, declared, actual })
+        }
     };
     let wav = if bytes.starts_with(b"RIFF") {
         let header = taonet_speech::WavHeader::read(&bytes)?;
@@ -181,12 +199,21 @@ mod tests {
 
     #[test]
     fn source_is_split_into_frames() {
-        for (samples, hz, frames) in
-            [(1_920, 12_000, 2), (5_760, 24_000, 3), (1_921, 24_000, 2), (0, 24_000, 1), (342_000, 24_000, 179)]
-        {
+        for (samples, hz, frames) in [
+            (1_920, 12_000, 2),
+            (5_760, 24_000, 3),
+            (1_921, 24_000, 2),
+            (0, 24_000, 1),
+            (342_000, 24_000, 179),
+        ] {
             let source = source(samples, hz);
             assert_eq!(source.frames_b64.len(), frames, "{samples} samples at {hz} Hz");
-            assert!(source.frames_b64.iter().all(|frame| STANDARD.decode(&**frame).unwrap().len() == 7_680));
+            assert!(
+                source
+                    .frames_b64
+                    .iter()
+                    .all(|frame| STANDARD.decode(&**frame).unwrap().len() == 7_680)
+            );
         }
     }
 
@@ -197,7 +224,10 @@ mod tests {
         let wav = Wav::wrap(&samples, SampleFormat::S16, 1, rate).unwrap();
         let (from_samples, info) = read_source(&payload(&samples, |_| {}), TEN_MINUTES).unwrap();
         assert_eq!(from_samples, wav);
-        assert_eq!(read_source(&payload(&wav, |_| {}), TEN_MINUTES).unwrap(), (from_samples, info.clone()));
+        assert_eq!(
+            read_source(&payload(&wav, |_| {}), TEN_MINUTES).unwrap(),
+            (from_samples, info.clone())
+        );
         assert_eq!((info.wav_bytes, info.duration_sec()), (3_884, 0.16));
     }
 
@@ -214,20 +244,38 @@ mod tests {
                 "ValueError:source audio sample_rate_hz mismatch: declared 24000, got 12000",
             ),
             (|p| p.channels = 2, "ValueError:source audio channels mismatch: declared 2, got 1"),
-            (|p| p.sample_width_bytes = 4, "ValueError:source audio sample_width_bytes mismatch: declared 4, got 2"),
-            (|p| p.utterance_frames = 1, "ValueError:source audio utterance_frames mismatch: declared 1, got 1920"),
-            (|p| p.sample_rate_hz = 0, "ValueError:source audio: 0 Hz is not a sample rate (1 to 768000)"),
+            (
+                |p| p.sample_width_bytes = 4,
+                "ValueError:source audio sample_width_bytes mismatch: declared 4, got 2",
+            ),
+            (
+                |p| p.utterance_frames = 1,
+                "ValueError:source audio utterance_frames mismatch: declared 1, got 1920",
+            ),
+            (
+                |p| p.sample_rate_hz = 0,
+                "ValueError:source audio: 0 Hz is not a sample rate (1 to 768000)",
+            ),
             (|p| p.channels = 0, "ValueError:source audio has channels 0, expected 1 to 8"),
-            (|p| p.sample_width_bytes = 3, "ValueError:source audio has sample_width_bytes 3, expected 1, 2 or 4"),
+            (
+                |p| p.sample_width_bytes = 3,
+                "ValueError:source audio has sample_width_bytes 3, expected 1, 2 or 4",
+            ),
         ] {
             assert_eq!(error(&wav, change), message);
         }
-        assert_eq!(error(&[0; 9], |_| {}), "ValueError:source audio length mismatch: declared 3840, got 9");
+        assert_eq!(
+            error(&[0; 9], |_| {}),
+            "ValueError:source audio length mismatch: declared 3840, got 9"
+        );
         assert_eq!(
             error(&[0; 9], |p| p.utterance_frames = u64::MAX),
             "ValueError:source audio length mismatch: declared 18446744073709551615, got 9"
         );
-        assert!(error(b"", |p| p.audio_b64 = "?".into()).starts_with("ValueError:source audio is not base64"));
+        assert!(
+            error(b"", |p| p.audio_b64 = "?".into())
+                .starts_with("ValueError:source audio is not base64")
+        );
         assert!(error(b"RIFF", |_| {}).starts_with("ValueError:source audio: "));
     }
     /// Columns: samples · Hz · channels · limit in seconds · error
@@ -235,10 +283,28 @@ mod tests {
     fn source_length_and_sample_rate_have_bounds() {
         for (samples, hz, channels, limit, expected) in [
             (24_000, 12_000, 1, 2, ""),
-            (24_000, 12_000, 2, 2, "ValueError:source audio is too long: 2 channel(s) of 2.0 s, limit 2 s in total"),
-            (24_001, 12_000, 1, 2, "ValueError:source audio is too long: 1 channel(s) of 2.0 s, limit 2 s in total"),
+            (
+                24_000,
+                12_000,
+                2,
+                2,
+                "ValueError:source audio is too long: 2 channel(s) of 2.0 s, limit 2 s in total",
+            ),
+            (
+                24_001,
+                12_000,
+                1,
+                2,
+                "ValueError:source audio is too long: 1 channel(s) of 2.0 s, limit 2 s in total",
+            ),
             (1_000, 1_000, 1, 2, ""),
-            (999, 999, 1, 2, "ValueError:source audio: sample rate is 999, expected 1000 to 768000"),
+            (
+                999,
+                999,
+                1,
+                2,
+                "ValueError:source audio: sample rate is 999, expected 1000 to 768000",
+            ),
         ] {
             let payload = payload(&vec![7; samples * 2 * usize::from(channels)], |payload| {
                 (payload.sample_rate_hz, payload.channels) = (hz, channels);

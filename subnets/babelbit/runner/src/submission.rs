@@ -1,10 +1,11 @@
 //! Submission of results from the ledger's outbox to the scoring API.
 //!
-//! One transaction queues a miner's four result files in the outbox and, once its results are complete, marks the miner
-//! as finished ([`Ledger::enqueue`]). The [`Outbox`] submits several files concurrently, score files first. It retries
-//! transient failures (network, 5xx, 408, 429) without limit, with backoff. A refused or missing file stays in the
-//! ledger with the reason, and the outbox retries it every hour. After a restart, the outbox repeats interrupted
-//! attempts; this is safe, since submissions to the scoring API are idempotent.
+//! One transaction queues a miner's four result files in the outbox and, once its results are
+//! complete, marks the miner as finished ([`Ledger::enqueue`]). The [`Outbox`] submits several
+//! files concurrently, score files first. It retries transient failures (network, 5xx, 408, 429)
+//! without limit, with backoff. A refused or missing file stays in the ledger with the reason, and
+//! the outbox retries it every hour. After a restart, the outbox repeats interrupted attempts; this
+//! is safe, since submissions to the scoring API are idempotent.
 
 mod client;
 mod content;
@@ -58,7 +59,8 @@ pub struct OutboxSettings {
 }
 
 impl OutboxSettings {
-    /// Returns the default settings: 8 concurrent submissions, a timeout of 30 s, backoff from 1 s to 5 min.
+    /// Returns the default settings: 8 concurrent submissions, a timeout of 30 s, backoff from 1 s
+    /// to 5 min.
     pub fn new(api: Url, paths: RunPaths) -> Self {
         Self {
             api,
@@ -84,8 +86,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Creates an outbox that signs submissions with `keypair`. With `storage`, it first uploads each file to the
-    /// bucket.
+    /// Creates an outbox that signs submissions with `keypair`. With `storage`, it first uploads
+    /// each file to the bucket.
     ///
     /// # Errors
     /// [`reqwest::Error`] when TLS initialisation fails.
@@ -105,8 +107,9 @@ impl Outbox {
         Self { clock, ..self }
     }
 
-    /// Submits queued files until shutdown. Requeues refused files at startup and every hour, since the cause may be
-    /// gone: for example, a clock has been corrected or a validator admitted. A restart repeats in-flight submissions.
+    /// Submits queued files until shutdown. Requeues refused files at startup and every hour, since
+    /// the cause may be gone: for example, a clock has been corrected or a validator admitted. A
+    /// restart repeats in-flight submissions.
     pub async fn run(&self, shutdown: &Shutdown) {
         let work = async {
             let mut retried = None;
@@ -154,18 +157,19 @@ impl Outbox {
         self.ledger.outbox_counts().await
     }
 
-    /// Attempts to submit each due file once. Returns the due time of the next queued file in milliseconds since the
-    /// Unix epoch; `None` if the queue is empty.
+    /// Attempts to submit each due file once. Returns the due time of the next queued file in
+    /// milliseconds since the Unix epoch; `None` if the queue is empty.
     async fn work(&self) -> Result<Option<i64>, LedgerError> {
         let now = self.now_ms();
         let mut started = HashSet::new();
-        // Separate tasks, since attempts that wait for the ledger must make progress while this loop waits for the
-        // ledger, too.
+        // Separate tasks, since attempts that wait for the ledger must make progress while this
+        // loop waits for the ledger, too.
         let mut running = JoinSet::new();
         loop {
-            // Each iteration queries again, so that new score files overtake queued files. The query also returns
-            // in-flight files.
-            let max = u32::try_from(self.settings.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
+            // Each iteration queries again, so that new score files overtake queued files. The
+            // query also returns in-flight files.
+            let max =
+                u32::try_from(self.settings.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
             for entry in self.ledger.due(now, max).await? {
                 if running.len() >= self.settings.concurrency {
                     break;
@@ -190,7 +194,14 @@ impl Outbox {
     /// Attempts to submit a file; records the outcome in the ledger.
     async fn attempt(&self, entry: OutboxEntry) -> Result<(), LedgerError> {
         let kind = entry.file.kind().as_str();
-        let named = || format!("{}, miner {}, {}", entry.challenge_uid, entry.miner.uid, entry.file.file_type());
+        let named = || {
+            format!(
+                "{}, miner {}, {}",
+                entry.challenge_uid,
+                entry.miner.uid,
+                entry.file.file_type()
+            )
+        };
         match self.submit(&entry).await {
             Ok(arrived) => {
                 self.ledger.note_outcome(&entry, self.now_ms(), None).await?;
@@ -201,13 +212,18 @@ impl Outbox {
                         "superseded: the scoring API already has this submission or one signed later; hint: check \
                          for another runner with this hotkey, and for a clock that was set back"
                     );
-                    metrics::counter!("taonet_submission_superseded_total", "kind" => kind).increment(1);
+                    metrics::counter!("taonet_submission_superseded_total", "kind" => kind)
+                        .increment(1);
                 }
             }
             Err(Failed::Ledger(error)) => return Err(error),
             Err(Failed::Submit(error)) if error.is_retryable() => {
-                let pause = self.pause(entry.attempts).max(error.retry_after().unwrap_or_default().min(MAX_ASKED));
-                let due = self.now_ms().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+                let pause = self
+                    .pause(entry.attempts)
+                    .max(error.retry_after().unwrap_or_default().min(MAX_ASKED));
+                let due = self
+                    .now_ms()
+                    .saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
                 if entry.attempts == 0 {
                     tracing::warn!(file = named(), %error, "submission failed, retrying");
                 } else {
@@ -257,11 +273,14 @@ impl Outbox {
     }
 
     fn pause(&self, attempts: u32) -> Duration {
-        Backoff::new(self.settings.first_pause, self.settings.longest_pause).jittered(attempts, rand::random())
+        Backoff::new(self.settings.first_pause, self.settings.longest_pause)
+            .jittered(attempts, rand::random())
     }
 
     fn until(&self, due_unix_ms: i64) -> Duration {
-        Duration::from_millis(u64::try_from(due_unix_ms.saturating_sub(self.now_ms())).unwrap_or_default())
+        Duration::from_millis(
+            u64::try_from(due_unix_ms.saturating_sub(self.now_ms())).unwrap_or_default(),
+        )
     }
 
     fn now_ms(&self) -> i64 {
@@ -269,10 +288,14 @@ impl Outbox {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Registers the help texts of the outbox's metrics. Call it after the metrics recorder is installed.
+    /// Registers the help texts of the outbox's metrics. Call it after the metrics recorder is
+    /// installed.
     pub fn describe_metrics() {
         metrics::describe_gauge!("taonet_submission_waiting", "Result files queued for submission");
-        metrics::describe_counter!("taonet_submission_delivered_total", "Result files submitted, by kind");
+        metrics::describe_counter!(
+            "taonet_submission_delivered_total",
+            "Result files submitted, by kind"
+        );
         metrics::describe_counter!(
             "taonet_submission_superseded_total",
             "Result files that the scoring API already had in the same or a later version, by kind"
@@ -287,7 +310,8 @@ impl Outbox {
         );
         // Initialise the counters to 0, so that rate queries include the first increase.
         for file in ResultFile::ALL {
-            metrics::counter!("taonet_submission_refused_total", "kind" => file.kind().as_str()).increment(0);
+            metrics::counter!("taonet_submission_refused_total", "kind" => file.kind().as_str())
+                .increment(0);
         }
     }
 }

@@ -40,7 +40,12 @@ pub struct Step {
 impl Step {
     /// Responds immediately with base64 text.
     pub fn text(audio_b64: impl Into<String>, out_eos: bool) -> Self {
-        let answer = PredictResponse { session_id: String::new(), audio_b64: audio_b64.into(), out_eos, n_bytes: 0 };
+        let answer = PredictResponse {
+            session_id: String::new(),
+            audio_b64: audio_b64.into(),
+            out_eos,
+            n_bytes: 0,
+        };
         Self { after: Duration::ZERO, answer: Ok(answer) }
     }
 
@@ -65,10 +70,12 @@ pub enum Asked {
     Predict { bytes: usize, in_eos: bool },
 }
 
-type InitScript = dyn Fn(&InitRequest, &mut InitResponse) -> Result<Duration, CallError> + Send + Sync;
+type InitScript =
+    dyn Fn(&InitRequest, &mut InitResponse) -> Result<Duration, CallError> + Send + Sync;
 type PredictScript = dyn Fn(usize, &PredictCall) -> Step + Send + Sync;
 
-/// A miner that follows a script and records its requests. `predict` gets the number of the request, from 1.
+/// A miner that follows a script and records its requests. `predict` gets the number of the
+/// request, from 1.
 pub struct ScriptedMiner {
     init: Box<InitScript>,
     predict: Box<PredictScript>,
@@ -77,7 +84,11 @@ pub struct ScriptedMiner {
 
 impl ScriptedMiner {
     pub fn new(predict: impl Fn(usize, &PredictCall) -> Step + Send + Sync + 'static) -> Self {
-        Self { init: Box::new(|_, _| Ok(Duration::ZERO)), predict: Box::new(predict), asked: Mutex::default() }
+        Self {
+            init: Box::new(|_, _| Ok(Duration::ZERO)),
+            predict: Box::new(predict),
+            asked: Mutex::default(),
+        }
     }
 
     /// Creates a miner that sends no audio and ends its reply with the last frame of the source.
@@ -87,7 +98,10 @@ impl ScriptedMiner {
 
     pub fn with_init(
         mut self,
-        init: impl Fn(&InitRequest, &mut InitResponse) -> Result<Duration, CallError> + Send + Sync + 'static,
+        init: impl Fn(&InitRequest, &mut InitResponse) -> Result<Duration, CallError>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         self.init = Box::new(init);
         self
@@ -104,12 +118,21 @@ impl ScriptedMiner {
     }
 
     pub fn inits(&self) -> usize {
-        self.asked.lock().unwrap().iter().filter(|asked| matches!(asked, Asked::Init { .. })).count()
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|asked| matches!(asked, Asked::Init { .. }))
+            .count()
     }
 }
 
 impl MinerConnection for ScriptedMiner {
-    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+    fn init(
+        &self,
+        request: InitRequest,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         async move {
             let mut response = InitResponse {
                 ready: true,
@@ -132,7 +155,11 @@ impl MinerConnection for ScriptedMiner {
         .boxed()
     }
 
-    fn predict(&self, call: PredictCall, _: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+    fn predict(
+        &self,
+        call: PredictCall,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         async move {
             let bytes = STANDARD.decode(&*call.audio_b64).unwrap().len();
             self.asked.lock().unwrap().push(Asked::Predict { bytes, in_eos: call.in_eos });
@@ -150,14 +177,21 @@ impl MinerConnection for ScriptedMiner {
     }
 }
 
-/// A scorer that gives each reply the number in its reference text as score, and that text as transcript.
+/// A scorer that gives each reply the number in its reference text as score, and that text as
+/// transcript.
 pub struct TextScorer;
 
 impl ReplyScorer for TextScorer {
     fn prepare(&self, _: &Candidate) {}
 
-    fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
-        let is_on_disk = |candidate: &Candidate| candidate.wav.as_ref().is_some_and(|wav| wav.in_memory().is_none());
+    fn score(
+        &self,
+        reference: Result<&Reference, &BatchFailure>,
+        candidates: &[Candidate],
+    ) -> Vec<ScoreResult> {
+        let is_on_disk = |candidate: &Candidate| {
+            candidate.wav.as_ref().is_some_and(|wav| wav.in_memory().is_none())
+        };
         assert!(candidates.iter().all(is_on_disk), "hundreds of replies do not fit into memory");
         let score = |candidate: &Candidate| {
             let (score, text) = match reference {

@@ -12,13 +12,15 @@ use super::jobs::{TranscriptionResult, transcribe};
 
 /// Transcribes recordings in the background.
 pub trait Backend: Send + Sync {
-    /// Starts a transcription in the background, which calls `answer` with the outcome on any thread.
+    /// Starts a transcription in the background, which calls `answer` with the outcome on any
+    /// thread.
     fn start(&self, audio: Audio, answer: Answer);
 }
 
 /// Callback for the outcome of one transcription.
 ///
-/// Dropping an answer reports a failure, so that nobody waits for a transcription that a backend has abandoned.
+/// Dropping an answer reports a failure, so that nobody waits for a transcription that a backend
+/// has abandoned.
 pub struct Answer(Option<Box<dyn FnOnce(TranscriptionResult) + Send>>);
 
 impl Answer {
@@ -46,7 +48,8 @@ impl Drop for Answer {
     }
 }
 
-/// A thread pool of this process. Transcription has no deadline: nothing can end a thread that hangs.
+/// A thread pool of this process. Transcription has no deadline: nothing can end a thread that
+/// hangs.
 pub(super) struct Threads {
     recognizer: Arc<dyn Recognizer>,
     pool: ThreadPool,
@@ -54,9 +57,12 @@ pub(super) struct Threads {
 
 impl Threads {
     /// Starts as many threads as the recogniser prefers, or else `threads`.
-    pub(super) fn start(recognizer: Arc<dyn Recognizer>, threads: NonZeroUsize) -> Result<Self, ThreadPoolBuildError> {
-        // A recogniser that batches calls may prefer more threads than there are cores, since a waiting call uses no
-        // processor time.
+    pub(super) fn start(
+        recognizer: Arc<dyn Recognizer>,
+        threads: NonZeroUsize,
+    ) -> Result<Self, ThreadPoolBuildError> {
+        // A recogniser that batches calls may prefer more threads than there are cores, since a
+        // waiting call uses no processor time.
         let threads = recognizer.concurrency().unwrap_or(threads);
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads.get())
@@ -71,7 +77,10 @@ impl Backend for Threads {
         let recognizer = Arc::clone(&self.recognizer);
         self.pool.spawn(move || {
             let transcription = transcribe(&*recognizer, &audio);
-            answer.give(transcription.unwrap_or_else(|stopped| Err(ScoreError::failed("RuntimeError", &stopped))));
+            answer.give(
+                transcription
+                    .unwrap_or_else(|stopped| Err(ScoreError::failed("RuntimeError", &stopped))),
+            );
         });
     }
 }

@@ -26,7 +26,8 @@ pub enum ScorerError {
 /// Settings of a scorer; scoring parameters are in [`ScoreOptions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScorerSettings {
-    /// Number of recognition threads, if the recogniser has no preference; defaults to the number of cores.
+    /// Number of recognition threads, if the recogniser has no preference; defaults to the number
+    /// of cores.
     pub threads: NonZeroUsize,
     /// Whether recognition is skipped for replies that score 0 regardless of their transcript.
     pub gates: bool,
@@ -86,7 +87,8 @@ impl BatchScorer {
         Ok(Self::with_backend(identity, threads, embedder, cache, options, settings.gates))
     }
 
-    /// Creates a scorer that transcribes replies with `backend`, whose recogniser has the identity `recognizer`.
+    /// Creates a scorer that transcribes replies with `backend`, whose recogniser has the identity
+    /// `recognizer`.
     pub fn with_backend(
         recognizer: EngineIdentity,
         backend: Arc<dyn Backend>,
@@ -96,7 +98,14 @@ impl BatchScorer {
         gates: bool,
     ) -> Self {
         let listener = Arc::new(Listener { cache, jobs: Jobs::default() });
-        Self { recognizer, backend, listener, vectorizer: Vectorizer::new(embedder), options, gates }
+        Self {
+            recognizer,
+            backend,
+            listener,
+            vectorizer: Vectorizer::new(embedder),
+            options,
+            gates,
+        }
     }
 
     /// Returns the scoring parameters.
@@ -106,7 +115,12 @@ impl BatchScorer {
 
     /// Returns the scoring conditions: all inputs besides replies and references.
     pub fn conditions(&self) -> ScoringConditions {
-        ScoringConditions::here(self.recognizer.clone(), self.vectorizer.identity(), self.options.clone(), self.gates)
+        ScoringConditions::here(
+            self.recognizer.clone(),
+            self.vectorizer.identity(),
+            self.options.clone(),
+            self.gates,
+        )
     }
 
     /// Returns the cached transcript of an audio file, if any.
@@ -122,36 +136,55 @@ impl BatchScorer {
         }
     }
 
-    /// Scores all replies to one utterance, in order. Blocks until every reply is recognised: call it on a blocking
-    /// thread, never on an async executor.
+    /// Scores all replies to one utterance, in order. Blocks until every reply is recognised: call
+    /// it on a blocking thread, never on an async executor.
     ///
     /// If a recogniser or embedder fails on a reply, only this reply gets an error result.
-    pub fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+    pub fn score(
+        &self,
+        reference: Result<&Reference, &BatchFailure>,
+        candidates: &[Candidate],
+    ) -> Vec<ScoreResult> {
         let timings: Vec<_> = candidates.iter().map(Candidate::timing).collect();
-        // Embedding runs on this thread; on the pool, it would queue behind all pending recognition.
-        let vector = reference.map(|reference| (reference, self.vectorizer.reference(&reference.text)));
+        // Embedding runs on this thread; on the pool, it would queue behind all pending
+        // recognition.
+        let vector =
+            reference.map(|reference| (reference, self.vectorizer.reference(&reference.text)));
         let (reference, vector) = match vector {
             Ok((reference, Ok(vector))) => (reference, vector),
             Ok((reference, Err(error))) => {
-                return self.fail(&BatchFailure { error, source: reference.source.clone() }, &timings);
+                return self
+                    .fail(&BatchFailure { error, source: reference.source.clone() }, &timings);
             }
             Err(failure) => return self.fail(failure, &timings),
         };
         let words = self.listen(candidates, &timings);
         let vectors = self.vectorizer.all(words.iter().filter_map(|words| text_of(words)));
-        let replies: Vec<_> =
-            words.iter().zip(&timings).map(|(words, (timing, _))| reply(words, *timing, &vectors)).collect();
+        let replies: Vec<_> = words
+            .iter()
+            .zip(&timings)
+            .map(|(words, (timing, _))| reply(words, *timing, &vectors))
+            .collect();
         score_batch(Ok(reference), &vector.0, &replies, &self.options)
     }
 
-    fn fail(&self, failure: &BatchFailure, timings: &[(Timing, Option<ScoreError>)]) -> Vec<ScoreResult> {
+    fn fail(
+        &self,
+        failure: &BatchFailure,
+        timings: &[(Timing, Option<ScoreError>)],
+    ) -> Vec<ScoreResult> {
         let (words, vectors) = (Words::NoAudio, Vectors::new());
-        let replies: Vec<_> = timings.iter().map(|(timing, _)| reply(&words, *timing, &vectors)).collect();
+        let replies: Vec<_> =
+            timings.iter().map(|(timing, _)| reply(&words, *timing, &vectors)).collect();
         score_batch(Err(failure), &[], &replies, &self.options)
     }
 
     /// Recognises all replies concurrently; returns their words in order.
-    fn listen(&self, candidates: &[Candidate], timings: &[(Timing, Option<ScoreError>)]) -> Vec<Words> {
+    fn listen(
+        &self,
+        candidates: &[Candidate],
+        timings: &[(Timing, Option<ScoreError>)],
+    ) -> Vec<Words> {
         let plans: Vec<_> = candidates
             .iter()
             .zip(timings)
@@ -180,7 +213,8 @@ impl BatchScorer {
     fn start(&self, audio: &Audio) -> Arc<Slot> {
         let (slot, is_new) = self.listener.slot(audio);
         if is_new {
-            let (listener, filled, hash) = (Arc::clone(&self.listener), Arc::clone(&slot), audio.hash());
+            let (listener, filled, hash) =
+                (Arc::clone(&self.listener), Arc::clone(&slot), audio.hash());
             let answer = Answer::new(move |transcription| {
                 if let Ok(heard) = &transcription {
                     listener.cache.put(hash, heard);
@@ -193,16 +227,28 @@ impl BatchScorer {
     }
 
     /// Decides, with cheap checks, whether a reply needs recognition.
-    fn plan<'a>(&self, candidate: &'a Candidate, timing: &Timing, error: Option<ScoreError>) -> Plan<'a> {
+    fn plan<'a>(
+        &self,
+        candidate: &'a Candidate,
+        timing: &Timing,
+        error: Option<ScoreError>,
+    ) -> Plan<'a> {
         let done = |words| Plan::Done(words);
         if let Some(error) = error {
             return done(Words::Failed(error));
         }
         if let Some(transcript) = &candidate.transcript {
-            return done(Words::Known(Arc::new(Transcription { transcript: transcript.clone(), confidence: None })));
+            return done(Words::Known(Arc::new(Transcription {
+                transcript: transcript.clone(),
+                confidence: None,
+            })));
         }
         if timing.predicted_duration <= Seconds::ZERO {
-            return done(if self.gates { Words::NoAudio } else { Words::Failed(ScoreError::NoAudio) });
+            return done(if self.gates {
+                Words::NoAudio
+            } else {
+                Words::Failed(ScoreError::NoAudio)
+            });
         }
         if self.gates && timing.is_too_late(&self.options) {
             return done(Words::TooLate);
@@ -211,7 +257,10 @@ impl BatchScorer {
             Some(audio) => Plan::Listen(audio),
             None => done(Words::Failed(ScoreError::failed(
                 "ValueError",
-                &format_args!("{} of speech, but neither a WAV file nor a transcript", timing.predicted_duration),
+                &format_args!(
+                    "{} of speech, but neither a WAV file nor a transcript",
+                    timing.predicted_duration
+                ),
             ))),
         }
     }
@@ -227,7 +276,8 @@ impl Listener {
     }
 }
 
-/// Returns the text to embed for a reply. The reference system also compares the empty texts of failed replies.
+/// Returns the text to embed for a reply. The reference system also compares the empty texts of
+/// failed replies.
 fn text_of(words: &Words) -> Option<&str> {
     match words {
         Words::Known(heard) => Some(&heard.transcript.text),
@@ -241,9 +291,14 @@ fn reply<'a>(words: &'a Words, timing: Timing, vectors: &'a Vectors<'_>) -> Repl
     let evidence = match (words, vector) {
         (Words::TooLate, _) => Evidence::TooLate,
         (Words::NoAudio, _) => Evidence::NoAudio,
-        (Words::Failed(error), _) | (Words::Known(_), Some(Err(error))) => Evidence::Failed(error.clone()),
-        (Words::Known(heard), _) => Evidence::Heard { transcript: &heard.transcript, confidence: heard.confidence },
+        (Words::Failed(error), _) | (Words::Known(_), Some(Err(error))) => {
+            Evidence::Failed(error.clone())
+        }
+        (Words::Known(heard), _) => {
+            Evidence::Heard { transcript: &heard.transcript, confidence: heard.confidence }
+        }
     };
-    let vector = vector.and_then(|vector| vector.as_ref().ok()).map(|vector| &*vector.0).unwrap_or_default();
+    let vector =
+        vector.and_then(|vector| vector.as_ref().ok()).map(|vector| &*vector.0).unwrap_or_default();
     Reply { timing, evidence, vector }
 }

@@ -1,13 +1,14 @@
 //! Transcript cache: an LRU cache in memory and a JSON Lines file.
 //!
-//! A line is `{"wav_sha256", "text", "words": [{"word", "start", "end"}], "detected_language"}`, as the reference
-//! system writes it; our lines also have `recognizer` (fingerprint of model and options) and `confidence`. Lines
-//! without `recognizer` are valid only for the reference system's models.
+//! A line is `{"wav_sha256", "text", "words": [{"word", "start", "end"}], "detected_language"}`, as
+//! the reference system writes it; our lines also have `recognizer` (fingerprint of model and
+//! options) and `confidence`. Lines without `recognizer` are valid only for the reference system's
+//! models.
 //!
-//! The reference system looks up lines by audio alone, and uses the last line for an audio file. Therefore its file,
-//! for example `stt_cache.jsonl`, receives only the results of its models; the results of any other recogniser are
-//! written to a separate file beside it, for example `stt_cache.tiny-ctc.jsonl`. When a file exceeds 256 MiB, its older
-//! half is dropped.
+//! The reference system looks up lines by audio alone, and uses the last line for an audio file.
+//! Therefore its file, for example `stt_cache.jsonl`, receives only the results of its models; the
+//! results of any other recogniser are written to a separate file beside it, for example
+//! `stt_cache.tiny-ctc.jsonl`. When a file exceeds 256 MiB, its older half is dropped.
 
 mod lines;
 mod row;
@@ -65,17 +66,27 @@ impl TranscriptCache {
     }
 
     fn without_file(fingerprint: &str, capacity: NonZeroUsize) -> Self {
-        Self { fingerprint: fingerprint.to_owned(), memory: Mutex::new(LruCache::new(capacity)), file: None }
+        Self {
+            fingerprint: fingerprint.to_owned(),
+            memory: Mutex::new(LruCache::new(capacity)),
+            file: None,
+        }
     }
 
-    /// Opens a cache that reads the file at `path`. Writes to the same file for the reference system's models, and to a
-    /// file beside it for other recognisers; creates the file to which it writes, and its directory, if missing.
+    /// Opens a cache that reads the file at `path`. Writes to the same file for the reference
+    /// system's models, and to a file beside it for other recognisers; creates the file to which it
+    /// writes, and its directory, if missing.
     ///
-    /// Skips malformed lines, prefers later lines to earlier ones, and loads at most the last `capacity` valid lines.
+    /// Skips malformed lines, prefers later lines to earlier ones, and loads at most the last
+    /// `capacity` valid lines.
     ///
     /// # Errors
     /// [`CacheError`] when the file cannot be created, read or written.
-    pub fn open(path: &Path, recognizer: &EngineIdentity, capacity: NonZeroUsize) -> Result<Self, CacheError> {
+    pub fn open(
+        path: &Path,
+        recognizer: &EngineIdentity,
+        capacity: NonZeroUsize,
+    ) -> Result<Self, CacheError> {
         Self::open_bounded(path, recognizer, capacity, MAX_FILE_BYTES)
     }
 
@@ -87,7 +98,8 @@ impl TranscriptCache {
     ) -> Result<Self, CacheError> {
         let is_reference_model = recognizer.name.starts_with(REFERENCE_MODEL_PREFIX);
         let mut cache = Self::without_file(&recognizer.fingerprint, capacity);
-        let own = if is_reference_model { path.to_owned() } else { sibling(path, &recognizer.name) };
+        let own =
+            if is_reference_model { path.to_owned() } else { sibling(path, &recognizer.name) };
         if !is_reference_model {
             match File::open(path) {
                 Ok(file) => cache.load(&file, false).map_err(CacheError::at(path))?,
@@ -116,7 +128,8 @@ impl TranscriptCache {
         self.memory().get(&audio).cloned()
     }
 
-    /// Stores a transcript in memory and in the file. If the write to the file fails, only logs a warning.
+    /// Stores a transcript in memory and in the file. If the write to the file fails, only logs a
+    /// warning.
     pub fn put(&self, audio: AudioHash, heard: &Arc<Transcription>) {
         self.memory().put(audio, Arc::clone(heard));
         if let Some(file) = &self.file {
@@ -136,7 +149,9 @@ impl TranscriptCache {
         let mut skipped = 0_usize;
         for_each_line(file, |line| match line.and_then(Row::parse) {
             Some((audio, heard, recognizer)) => {
-                if recognizer.map_or(is_reference_model, |fingerprint| fingerprint == self.fingerprint) {
+                if recognizer
+                    .map_or(is_reference_model, |fingerprint| fingerprint == self.fingerprint)
+                {
                     self.memory().put(audio, Arc::new(heard));
                 }
             }
@@ -152,9 +167,13 @@ impl TranscriptCache {
 /// Returns the path of another recogniser's cache file, beside the reference system's file.
 fn sibling(path: &Path, recognizer: &str) -> PathBuf {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let recognizer: String = recognizer.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
+    let recognizer: String =
+        recognizer.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let extension = path.extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default();
+    let extension = path
+        .extension()
+        .map(|extension| format!(".{}", extension.to_string_lossy()))
+        .unwrap_or_default();
     path.with_file_name(format!("{stem}.{recognizer}{extension}"))
 }
 

@@ -64,7 +64,8 @@ impl Audio {
     /// Returns the bytes of the file, read from disk if necessary.
     ///
     /// # Errors
-    /// When the file is unreadable or its hash has changed: a transcript must not be stored under a wrong hash.
+    /// When the file is unreadable or its hash has changed: a transcript must not be stored under a
+    /// wrong hash.
     pub fn read(&self) -> io::Result<Cow<'_, [u8]>> {
         match &*self.0 {
             Source::Memory { bytes, .. } => Ok(bytes.into()),
@@ -73,7 +74,10 @@ impl Audio {
                 if AudioHash::of(&bytes) == *hash {
                     Ok(bytes.into())
                 } else {
-                    Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} was modified", path.display())))
+                    Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!("{} was modified", path.display()),
+                    ))
                 }
             }
         }
@@ -105,7 +109,8 @@ pub struct Candidate {
     pub timeline: Timeline,
     /// Number of channels of the chunks in `timeline`.
     pub channels: u16,
-    /// Duration of the source: number of samples divided by the sample rate, without the padding of the last frame.
+    /// Duration of the source: number of samples divided by the sample rate, without the padding of
+    /// the last frame.
     pub source_duration: Seconds,
     /// A known transcript: if present, recognition and the gates before it are skipped.
     pub transcript: Option<Transcript>,
@@ -114,11 +119,12 @@ pub struct Candidate {
 impl Candidate {
     /// Returns the timing for the score, and the error of a malformed WAV file.
     pub(super) fn timing(&self) -> (Timing, Option<ScoreError>) {
-        let (duration, error) = match self.wav.as_ref().and_then(Audio::in_memory).map(WavHeader::read) {
-            Some(Ok(header)) => (header.duration(), None),
-            Some(Err(error)) => (Seconds::ZERO, Some(wav_error(&error))),
-            None => (self.duration.unwrap_or_default(), None),
-        };
+        let (duration, error) =
+            match self.wav.as_ref().and_then(Audio::in_memory).map(WavHeader::read) {
+                Some(Ok(header)) => (header.duration(), None),
+                Some(Err(error)) => (Seconds::ZERO, Some(wav_error(&error))),
+                None => (self.duration.unwrap_or_default(), None),
+            };
         (self.timeline.timing(self.channels, duration, self.source_duration), error)
     }
 }
@@ -128,10 +134,16 @@ pub(super) fn wav_error(error: &WavError) -> ScoreError {
     match error {
         // Python's reader has no message for a truncated file.
         WavError::Truncated { .. } => ScoreError::failed("EOFError", &""),
-        WavError::Tag { field: "RIFF id", .. } => ScoreError::failed("Error", &"file does not start with RIFF id"),
+        WavError::Tag { field: "RIFF id", .. } => {
+            ScoreError::failed("Error", &"file does not start with RIFF id")
+        }
         WavError::Tag { field: "WAVE id", .. } => ScoreError::failed("Error", &"not a WAVE file"),
-        WavError::MissingChunk { .. } => ScoreError::failed("Error", &"fmt chunk and/or data chunk missing"),
-        WavError::Encoding { found } => ScoreError::failed("Error", &format_args!("unknown format: {found}")),
+        WavError::MissingChunk { .. } => {
+            ScoreError::failed("Error", &"fmt chunk and/or data chunk missing")
+        }
+        WavError::Encoding { found } => {
+            ScoreError::failed("Error", &format_args!("unknown format: {found}"))
+        }
         WavError::Bits { .. } => ScoreError::failed("ValueError", error),
         _ => ScoreError::failed("Error", error),
     }

@@ -19,7 +19,10 @@ pub struct EngineIdentity {
 impl EngineIdentity {
     /// Returns the identity of a recogniser.
     pub fn of_recognizer(recognizer: &dyn Recognizer) -> Self {
-        Self { name: recognizer.name().to_owned(), fingerprint: recognizer.fingerprint().to_owned() }
+        Self {
+            name: recognizer.name().to_owned(),
+            fingerprint: recognizer.fingerprint().to_owned(),
+        }
     }
 
     /// Returns the identity of a sentence embedder.
@@ -42,8 +45,8 @@ pub struct ScoringConditions {
     pub gates: bool,
     /// Name and version of the scoring program, e.g. `taonet 0.1.0`. Informational.
     pub program: String,
-    /// Processor architecture and instructions, which affect the last digits of float sums, and therefore tokens of the
-    /// recogniser.
+    /// Processor architecture and instructions, which affect the last digits of float sums, and
+    /// therefore tokens of the recogniser.
     pub machine: String,
 }
 
@@ -60,19 +63,25 @@ pub struct ConditionDifference {
 
 impl ScoringConditions {
     /// Returns the conditions of this program on this machine.
-    pub fn here(recognizer: EngineIdentity, embedder: EngineIdentity, options: ScoreOptions, gates: bool) -> Self {
+    pub fn here(
+        recognizer: EngineIdentity,
+        embedder: EngineIdentity,
+        options: ScoreOptions,
+        gates: bool,
+    ) -> Self {
         let program = format!("taonet {}", env!("CARGO_PKG_VERSION"));
         Self { recognizer, embedder, options, gates, program, machine: machine() }
     }
 
-    /// Returns the SHA-256 of the conditions as JSON, in lowercase hex: the key of the conditions in the ledger.
+    /// Returns the SHA-256 of the conditions as JSON, in lowercase hex: the key of the conditions
+    /// in the ledger.
     pub fn sha256(&self) -> String {
         // Serialisation of strings, numbers and a flag cannot fail.
         hex::encode(Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
     }
 
-    /// Lists the differences that may change scores: names and fingerprints of the engines, and options. Gates only
-    /// skip work and change no score; program and machine are informational.
+    /// Lists the differences that may change scores: names and fingerprints of the engines, and
+    /// options. Gates only skip work and change no score; program and machine are informational.
     pub fn differences(&self, here: &Self) -> Vec<ConditionDifference> {
         let fields = |conditions: &Self| {
             let Self { recognizer, embedder, options, .. } = conditions;
@@ -83,7 +92,9 @@ impl ScoringConditions {
                 ("embedder.fingerprint".to_owned(), Value::from(embedder.fingerprint.as_str())),
             ];
             if let Ok(Value::Object(options)) = serde_json::to_value(options) {
-                fields.extend(options.into_iter().map(|(name, value)| (format!("options.{name}"), value)));
+                fields.extend(
+                    options.into_iter().map(|(name, value)| (format!("options.{name}"), value)),
+                );
             }
             fields
         };
@@ -95,8 +106,9 @@ impl ScoringConditions {
     }
 }
 
-/// Returns processor architecture and the instructions on which the results of engines depend, e.g. `x86_64 avx2 fma
-/// avx512f avx512bw avx512vnni`. `amx` stands for AMX with int8 and bf16, which this process may use.
+/// Returns processor architecture and the instructions on which the results of engines depend, e.g.
+/// `x86_64 avx2 fma avx512f avx512bw avx512vnni`. `amx` stands for AMX with int8 and bf16, which
+/// this process may use.
 fn machine() -> String {
     let mut words = vec![std::env::consts::ARCH];
     #[cfg(target_arch = "x86_64")]
@@ -121,7 +133,8 @@ mod tests {
     use super::*;
 
     fn conditions() -> ScoringConditions {
-        let engine = |name: &str| EngineIdentity { name: name.into(), fingerprint: format!("{name} 1") };
+        let engine =
+            |name: &str| EngineIdentity { name: name.into(), fingerprint: format!("{name} 1") };
         ScoringConditions::here(engine("ear"), engine("sense"), ScoreOptions::default(), true)
     }
 
@@ -130,7 +143,10 @@ mod tests {
         assert_eq!(conditions().sha256(), conditions().sha256());
         assert_eq!(conditions().differences(&conditions()), []);
         let text = serde_json::to_string(&conditions()).unwrap();
-        assert_eq!(serde_json::from_str::<ScoringConditions>(&text).unwrap().sha256(), conditions().sha256());
+        assert_eq!(
+            serde_json::from_str::<ScoringConditions>(&text).unwrap().sha256(),
+            conditions().sha256()
+        );
     }
 
     #[test]
@@ -139,7 +155,11 @@ mod tests {
         other.recognizer.fingerprint = "ear 2".into();
         other.options.accuracy_threshold = 0.7;
         (other.gates, other.program, other.machine) = (false, "another".into(), "z80".into());
-        let difference = |field: &str, recorded, here| ConditionDifference { field: field.into(), recorded, here };
+        let difference = |field: &str, recorded, here| ConditionDifference {
+            field: field.into(),
+            recorded,
+            here,
+        };
         let expected = [
             difference("recognizer.fingerprint", json!("ear 1"), json!("ear 2")),
             difference("options.accuracy_threshold", json!(0.65), json!(0.7)),

@@ -1,4 +1,5 @@
-//! Parses and scores the JSON documents of the validator's tools. Errors name the path in the document.
+//! Parses and scores the JSON documents of the validator's tools. Errors name the path in the
+//! document.
 //!
 //! Unknown fields are skipped and reported as [`Warning`]s.
 
@@ -19,7 +20,9 @@ use taonet_primitives::Weights;
 use taonet_speech::WavHeader;
 
 use super::{Audio, BatchScorer, Candidate};
-use documents::{ArrivalsDocument, BatchDocument, TextDocument, TranscriptDocument, WeightsDocument};
+use documents::{
+    ArrivalsDocument, BatchDocument, TextDocument, TranscriptDocument, WeightsDocument,
+};
 
 /// Why a document is unusable.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,9 @@ impl InputError {
     /// Prefixes the path of a nested document's error.
     fn within(self, place: &str) -> Self {
         match self {
-            Self::Field { document, path, problem } => Self::Field { document, path: join(place, &path), problem },
+            Self::Field { document, path, problem } => {
+                Self::Field { document, path: join(place, &path), problem }
+            }
             other => other,
         }
     }
@@ -92,7 +97,9 @@ impl Warning {
     /// Prefixes the path of a nested document's warning.
     fn within(self, place: &str) -> Self {
         match self {
-            Self::UnknownField { document, path } => Self::UnknownField { document, path: join(place, &path) },
+            Self::UnknownField { document, path } => {
+                Self::UnknownField { document, path: join(place, &path) }
+            }
             other @ Self::NoArrivals => other,
         }
     }
@@ -128,24 +135,28 @@ pub struct PairInput {
     pub predicted: PathBuf,
     /// A reference document with one utterance.
     pub reference: Value,
-    /// Arrival times, `{"first_output_frame", "frame_rate_hz", "arrivals": [[frame, bytes], …], "eos_frame"}`, as in a
-    /// batch.
+    /// Arrival times, `{"first_output_frame", "frame_rate_hz", "arrivals": [[frame, bytes], …],
+    /// "eos_frame"}`, as in a batch.
     pub arrivals: Option<Value>,
-    /// Known transcript, `{"text", "words": [{"word", "start", "end"}], "detected_language"}`, which replaces
-    /// recognition.
+    /// Known transcript, `{"text", "words": [{"word", "start", "end"}], "detected_language"}`,
+    /// which replaces recognition.
     pub transcript: Option<Value>,
 }
 
 /// Scores a single reply like a batch of one.
 ///
 /// # Errors
-/// [`InputError`] when a document or file is unusable. A reply that cannot be scored gets an error result instead.
-pub fn score_pair(input: PairInput, scorer: &BatchScorer) -> Result<Outcome<ScoreResult>, InputError> {
+/// [`InputError`] when a document or file is unusable. A reply that cannot be scored gets an error
+/// result instead.
+pub fn score_pair(
+    input: PairInput,
+    scorer: &BatchScorer,
+) -> Result<Outcome<ScoreResult>, InputError> {
     let base = Path::new(".");
     let mut warnings = Vec::new();
     let source = read::file(&input.source, base)?;
-    let source =
-        WavHeader::read(&source).map_err(|error| InputError::Source { path: input.source.clone(), source: error })?;
+    let source = WavHeader::read(&source)
+        .map_err(|error| InputError::Source { path: input.source.clone(), source: error })?;
     let predicted = read::file(&input.predicted, base)?;
     let channels = WavHeader::read(&predicted).map_or(1, |header| header.channels);
     let timeline = if let Some(arrivals) = input.arrivals {
@@ -156,7 +167,9 @@ pub fn score_pair(input: PairInput, scorer: &BatchScorer) -> Result<Outcome<Scor
     };
     let transcript = input
         .transcript
-        .map(|transcript| read::document::<TranscriptDocument>("the transcript", transcript, &mut warnings))
+        .map(|transcript| {
+            read::document::<TranscriptDocument>("the transcript", transcript, &mut warnings)
+        })
         .transpose()?;
     let candidate = Candidate {
         wav: Some(Audio::from(predicted)),
@@ -167,24 +180,30 @@ pub fn score_pair(input: PairInput, scorer: &BatchScorer) -> Result<Outcome<Scor
         transcript: transcript.map(Into::into),
     };
     let reference = reference_of(input.reference, None, scorer);
-    let mut results = scorer.score(reference.as_ref(), std::slice::from_ref(&candidate)).into_iter();
+    let mut results =
+        scorer.score(reference.as_ref(), std::slice::from_ref(&candidate)).into_iter();
     let value = results.next().ok_or_else(|| read::problem("the reply", "", "no result"))?;
     Ok(Outcome { value, warnings })
 }
 
 /// Scores a batch document, or a list of them; the result has the same structure.
 ///
-/// A batch has the mono replies of several miners to one utterance: `{"challenge_uid", "utterance_id",
-/// "source_duration_sec", "reference", "predictions": [{"miner", "wav", "duration_sec", "first_output_frame",
-/// "frame_rate_hz", "arrivals": [[frame, bytes], …], "eos_frame", "transcript"}]}`. `wav` is a path, relative to
-/// `base`; without `wav`, the duration of the reply is `duration_sec`, or else that of the arrived bytes. The result of
-/// a batch is [`BatchResults`]. Errors and warnings name their path, which in a list includes the number of the batch:
-/// `[3].predictions[0].wav`.
+/// A batch has the mono replies of several miners to one utterance: `{"challenge_uid",
+/// "utterance_id", "source_duration_sec", "reference", "predictions": [{"miner", "wav",
+/// "duration_sec", "first_output_frame", "frame_rate_hz", "arrivals": [[frame, bytes], …],
+/// "eos_frame", "transcript"}]}`. `wav` is a path, relative to `base`; without `wav`, the duration
+/// of the reply is `duration_sec`, or else that of the arrived bytes. The result of a batch is
+/// [`BatchResults`]. Errors and warnings name their path, which in a list includes the number of
+/// the batch: `[3].predictions[0].wav`.
 ///
 /// # Errors
-/// [`InputError`] when the document or a file it names is unusable. Problems with the reference or a reply give error
-/// results instead.
-pub fn score_batch_document(value: Value, base: &Path, scorer: &BatchScorer) -> Result<Outcome<Value>, InputError> {
+/// [`InputError`] when the document or a file it names is unusable. Problems with the reference or
+/// a reply give error results instead.
+pub fn score_batch_document(
+    value: Value,
+    base: &Path,
+    scorer: &BatchScorer,
+) -> Result<Outcome<Value>, InputError> {
     let (documents, is_list) = match value {
         Value::Array(documents) => (documents, true),
         document => (vec![document], false),
@@ -194,11 +213,13 @@ pub fn score_batch_document(value: Value, base: &Path, scorer: &BatchScorer) -> 
     for (index, document) in documents.into_iter().enumerate() {
         let place = if is_list { format!("[{index}]") } else { String::new() };
         let mut own = Vec::new();
-        let batch = read::document("the batch", document, &mut own).and_then(BatchDocument::checked);
+        let batch =
+            read::document("the batch", document, &mut own).and_then(BatchDocument::checked);
         batches.push(batch.map_err(|error| error.within(&place))?);
         warnings.extend(own.into_iter().map(|warning| warning.within(&place)));
     }
-    // Recognition of the next batch overlaps with scoring of the current one; at most two batches are in memory.
+    // Recognition of the next batch overlaps with scoring of the current one; at most two batches
+    // are in memory.
     let mut answers = Vec::with_capacity(batches.len());
     let mut ahead = None;
     for batch in batches.into_iter().map(Some).chain([None]) {
@@ -206,7 +227,8 @@ pub fn score_batch_document(value: Value, base: &Path, scorer: &BatchScorer) -> 
         if let Some((reference, candidates)) = std::mem::replace(&mut ahead, next) {
             let results = BatchResults { results: scorer.score(reference.as_ref(), &candidates) };
             let answer = serde_json::to_value(results);
-            answers.push(answer.map_err(|error| read::problem("the answer", "", &error.to_string()))?);
+            answers
+                .push(answer.map_err(|error| read::problem("the answer", "", &error.to_string()))?);
         }
     }
     let value = if is_list { Value::Array(answers) } else { answers.pop().unwrap_or_default() };
@@ -227,33 +249,48 @@ fn begin(
     Ok((reference_of(batch.reference, id.as_deref(), scorer), candidates))
 }
 
-/// Computes weights from `{"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent", "burn_uid"}`.
+/// Computes weights from `{"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent",
+/// "burn_uid"}`.
 ///
-/// Null scores are ignored. A missing or non-numeric `arena_percent` means 90; without `burn_uid`, nothing is burned.
+/// Null scores are ignored. A missing or non-numeric `arena_percent` means 90; without `burn_uid`,
+/// nothing is burned.
 ///
 /// # Errors
 /// [`InputError`] when the document is unusable.
-pub fn compute_weights_document(value: Value, rules: Rules) -> Result<Outcome<Weights>, InputError> {
+pub fn compute_weights_document(
+    value: Value,
+    rules: Rules,
+) -> Result<Outcome<Weights>, InputError> {
     let mut warnings = Vec::new();
     let document: WeightsDocument = read::document("the scores", value, &mut warnings)?;
     let known = |scores: Vec<(Uid, Option<f64>)>| -> Vec<(Uid, f64)> {
         scores.into_iter().filter_map(|(uid, score)| Some((uid, score?))).collect()
     };
     let share = match document.arena_percent {
-        Value::Number(percent) => percent.as_f64().map_or_else(ArenaShare::default, ArenaShare::from_percent),
+        Value::Number(percent) => {
+            percent.as_f64().map_or_else(ArenaShare::default, ArenaShare::from_percent)
+        }
         Value::String(percent) => ArenaShare::from_setting(Some(&percent)),
         _ => ArenaShare::default(),
     };
-    let value = compute_weights(&known(document.main), &known(document.arena), share, document.burn_uid, rules);
+    let value = compute_weights(
+        &known(document.main),
+        &known(document.arena),
+        share,
+        document.burn_uid,
+        rules,
+    );
     Ok(Outcome { value, warnings })
 }
 
-/// Scores a dialogue of the text-prediction contest, or a list of them; the result has the same structure.
+/// Scores a dialogue of the text-prediction contest, or a list of them; the result has the same
+/// structure.
 ///
-/// A document is `{"dialogue_uid", "events": [lines of the dialogue's log], "vectors": {text: [number, …]},
-/// "lex_weight"}`; all fields except `events` are optional. A line is an object, or a string that contains it; blank
-/// lines are skipped. Without vectors, all cosines are 0. The result of a document is a
-/// [`DialogueScore`](taonet_babelbit_core::text::DialogueScore), with the edge cases that `rules` decide.
+/// A document is `{"dialogue_uid", "events": [lines of the dialogue's log], "vectors": {text:
+/// [number, …]}, "lex_weight"}`; all fields except `events` are optional. A line is an object, or a
+/// string that contains it; blank lines are skipped. Without vectors, all cosines are 0. The result
+/// of a document is a [`DialogueScore`](taonet_babelbit_core::text::DialogueScore), with the edge
+/// cases that `rules` decide.
 ///
 /// # Errors
 /// [`InputError`] when the document is unusable.
@@ -267,18 +304,20 @@ pub fn score_text_document(value: Value, rules: Rules) -> Result<Outcome<Value>,
     for (index, mut document) in documents.into_iter().enumerate() {
         let place = if is_list { format!("[{index}]") } else { String::new() };
         let mut own = Vec::new();
-        let parsed = parse_lines(&mut document).and_then(|()| read::document("the dialogue", document, &mut own));
+        let parsed = parse_lines(&mut document)
+            .and_then(|()| read::document("the dialogue", document, &mut own));
         let score = parsed.and_then(|document: TextDocument| document.score(&mut absent, rules));
         let answer = serde_json::to_value(score.map_err(|error| error.within(&place))?);
-        answers.push(answer.map_err(|error| read::problem("the answer", &place, &error.to_string()))?);
+        answers
+            .push(answer.map_err(|error| read::problem("the answer", &place, &error.to_string()))?);
         warnings.extend(own.into_iter().map(|warning| warning.within(&place)));
     }
     let value = if is_list { Value::Array(answers) } else { answers.pop().unwrap_or_default() };
     Ok(Outcome { value, warnings })
 }
 
-/// Parses the lines of a log that are strings, as in the log's file. A blank line becomes an event without a kind, so
-/// that the indexes of the other lines stay the same.
+/// Parses the lines of a log that are strings, as in the log's file. A blank line becomes an event
+/// without a kind, so that the indexes of the other lines stay the same.
 fn parse_lines(document: &mut Value) -> Result<(), InputError> {
     let events = document.get_mut("events").and_then(Value::as_array_mut);
     for (index, event) in events.into_iter().flatten().enumerate() {
@@ -286,8 +325,9 @@ fn parse_lines(document: &mut Value) -> Result<(), InputError> {
             *event = if line.trim().is_empty() {
                 Value::Object(serde_json::Map::new())
             } else {
-                serde_json::from_str(line)
-                    .map_err(|error| invalid_event(index, &format!("a string that is not JSON: {error}")))?
+                serde_json::from_str(line).map_err(|error| {
+                    invalid_event(index, &format!("a string that is not JSON: {error}"))
+                })?
             };
         }
         if !event.is_object() {
@@ -298,12 +338,18 @@ fn parse_lines(document: &mut Value) -> Result<(), InputError> {
 }
 
 fn invalid_event(index: usize, actual: &str) -> InputError {
-    let problem = format!("expected an object, or a string that contains a line of the log; found {actual}");
+    let problem =
+        format!("expected an object, or a string that contains a line of the log; found {actual}");
     read::problem("the dialogue", &format!("events[{index}]"), &problem)
 }
 
-/// Finds the reference of an utterance. Without an ID, the document must have exactly one utterance.
-fn reference_of(document: Value, id: Option<&str>, scorer: &BatchScorer) -> Result<Reference, BatchFailure> {
+/// Finds the reference of an utterance. Without an ID, the document must have exactly one
+/// utterance.
+fn reference_of(
+    document: Value,
+    id: Option<&str>,
+    scorer: &BatchScorer,
+) -> Result<Reference, BatchFailure> {
     let language = &scorer.options().target_language;
     let find = |document: ReferenceDocument| match id {
         Some(id) if !document.is_bare() => document.find(id, language),

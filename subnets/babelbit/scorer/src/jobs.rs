@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use taonet_babelbit_core::scoring::ScoreError;
 use taonet_primitives::{Transcript, panic_message};
 use taonet_speech::{
-    Recognition, RecognizeError, Recognizer, Wav, WavHeader, check_recording, resample_for_recognition,
+    Recognition, RecognizeError, Recognizer, Wav, WavHeader, check_recording,
+    resample_for_recognition,
 };
 
 use super::candidate::wav_error;
@@ -95,12 +96,15 @@ impl Jobs {
 
 /// Transcribes a WAV file; a panic of the engine becomes an error. Blocks the calling thread.
 ///
-/// The outcome is a [`ScoreError`] when the file cannot be read or decoded, has no samples or is too long, or the
-/// engine fails on it.
+/// The outcome is a [`ScoreError`] when the file cannot be read or decoded, has no samples or is
+/// too long, or the engine fails on it.
 ///
 /// # Errors
 /// [`RecognizerStopped`] when the recogniser has stopped.
-pub fn transcribe(recognizer: &dyn Recognizer, audio: &Audio) -> Result<TranscriptionResult, RecognizerStopped> {
+pub fn transcribe(
+    recognizer: &dyn Recognizer,
+    audio: &Audio,
+) -> Result<TranscriptionResult, RecognizerStopped> {
     let attempt = catch_unwind(AssertUnwindSafe(|| {
         let samples = match read_samples(audio) {
             Ok(samples) => samples,
@@ -118,7 +122,10 @@ pub fn transcribe(recognizer: &dyn Recognizer, audio: &Audio) -> Result<Transcri
     attempt.unwrap_or_else(|panic| {
         let message = panic_message(&*panic).unwrap_or("no message");
         tracing::error!(recognizer = recognizer.name(), message, "speech recognition panicked");
-        Ok(Err(ScoreError::failed("RuntimeError", &format_args!("speech recognition panicked: {message}"))))
+        Ok(Err(ScoreError::failed(
+            "RuntimeError",
+            &format_args!("speech recognition panicked: {message}"),
+        )))
     })
 }
 

@@ -12,7 +12,8 @@ use taonet_babelbit_core::reference::{Reference, ReferenceError};
 use taonet_babelbit_core::scoring::{BatchFailure, Gate, ScoreOptions, ScoreResult, Timeline};
 use taonet_primitives::{SampleRate, Seconds, Transcript, Word};
 use taonet_speech::{
-    EmbedError, Embedding, Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, SentenceEmbedder, Wav,
+    EmbedError, Embedding, Pcm, Recognition, RecognizeError, Recognizer, SampleFormat,
+    SentenceEmbedder, Wav,
 };
 
 use super::*;
@@ -49,9 +50,10 @@ impl Recognizer for Script {
         match self.answers.get(&loudness).copied() {
             Some("panic") => panic!("out of memory"),
             Some("stop") => Err(RecognizeError::Stopped),
-            Some(text) => {
-                Ok(Recognition { transcript: spoken(text, samples.len() as f64 / 16_000.0), confidence: 0.9 })
-            }
+            Some(text) => Ok(Recognition {
+                transcript: spoken(text, samples.len() as f64 / 16_000.0),
+                confidence: 0.9,
+            }),
             None => Err(RecognizeError::Engine("no such recording".into())),
         }
     }
@@ -73,7 +75,10 @@ impl SentenceEmbedder for FirstWord {
         let vector = |text: &str| {
             assert!(!text.contains("bad"), "bad text");
             let mut vector = [0.0; 27];
-            let first = text.bytes().next().map_or(26, |byte| usize::from(byte.to_ascii_lowercase() - b'a') % 26);
+            let first = text
+                .bytes()
+                .next()
+                .map_or(26, |byte| usize::from(byte.to_ascii_lowercase() - b'a') % 26);
             vector[first] = 1.0;
             Embedding(vector.into())
         };
@@ -111,8 +116,14 @@ fn candidate(wav: Option<Vec<u8>>, eos_frame: u64) -> Candidate {
 pub(super) fn scorer(recognizer: &Arc<Script>, gates: bool) -> BatchScorer {
     let cache = TranscriptCache::in_memory(&**recognizer, NonZeroUsize::new(64).unwrap());
     let settings = ScorerSettings { threads: NonZeroUsize::new(2).unwrap(), gates };
-    BatchScorer::new(Arc::clone(recognizer) as _, Arc::new(FirstWord), cache, ScoreOptions::default(), settings)
-        .unwrap()
+    BatchScorer::new(
+        Arc::clone(recognizer) as _,
+        Arc::new(FirstWord),
+        cache,
+        ScoreOptions::default(),
+        settings,
+    )
+    .unwrap()
 }
 
 fn reference() -> Reference {
@@ -148,7 +159,8 @@ fn mixed_batch_keeps_its_order_and_isolates_failures() {
             candidate(Some(wav(10, 2.0)), 100),
         ],
     );
-    let errors: Vec<_> = results.iter().map(|result| result.score_error.as_deref().unwrap_or_default()).collect();
+    let errors: Vec<_> =
+        results.iter().map(|result| result.score_error.as_deref().unwrap_or_default()).collect();
     assert_eq!(
         errors,
         [
@@ -167,7 +179,8 @@ fn mixed_batch_keeps_its_order_and_isolates_failures() {
     );
     assert_eq!(results[0].score, 1.0);
     assert!(results[1..].iter().all(|result| result.score == 0.0));
-    let failed: Vec<_> = results.iter().map(|result| result.failed_gates().first().copied()).collect();
+    let failed: Vec<_> =
+        results.iter().map(|result| result.failed_gates().first().copied()).collect();
     let (broken, silent) = (Some(Gate::ScoringError), Some(Gate::NoAudio));
     assert_eq!(
         failed,
@@ -241,12 +254,22 @@ fn an_abandoned_transcription_fails_its_reply() {
     let identity = EngineIdentity::of_recognizer(&*recognizer);
     let cache = TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN);
     let embedder = Arc::new(FirstWord);
-    let scorer = BatchScorer::with_backend(identity, Arc::new(Broken), embedder, cache, ScoreOptions::default(), false);
+    let scorer = BatchScorer::with_backend(
+        identity,
+        Arc::new(Broken),
+        embedder,
+        cache,
+        ScoreOptions::default(),
+        false,
+    );
     let (sender, results) = std::sync::mpsc::channel();
     // On a thread of its own: without an outcome, scoring would wait forever.
     std::thread::spawn(move || sender.send(score(&scorer, &[candidate(Some(wav(10, 2.0)), 50)])));
     let results = results.recv_timeout(Duration::from_mins(1)).unwrap();
-    assert_eq!(results[0].score_error.as_deref(), Some("RuntimeError:the transcription was abandoned"));
+    assert_eq!(
+        results[0].score_error.as_deref(),
+        Some("RuntimeError:the transcription was abandoned")
+    );
 }
 
 #[test]
@@ -287,7 +310,8 @@ fn late_and_silent_replies_are_not_recognised() {
 fn nan_samples_count_as_silence() {
     let recognizer = Script::new("script", &[(0, "")]);
     let samples = vec![f32::NAN; 16_000];
-    let mut file = Wav::encode(&Pcm::mono(vec![0.0; 16_000], SampleRate::HZ_16K), SampleFormat::F32).unwrap();
+    let mut file =
+        Wav::encode(&Pcm::mono(vec![0.0; 16_000], SampleRate::HZ_16K), SampleFormat::F32).unwrap();
     let start = file.len() - samples.len() * 4;
     for (place, sample) in file[start..].chunks_exact_mut(4).zip(&samples) {
         place.copy_from_slice(&sample.to_le_bytes());
@@ -317,19 +341,30 @@ fn audio_file_is_read_only_for_recognition() {
     std::fs::write(&changed, wav(20, 2.0)).unwrap();
     for path in [&missing, &changed] {
         let lost = &score(&scorer, &[on_disk(path, 50)])[0];
-        assert!(lost.score_error.as_deref().is_some_and(|error| error.starts_with("OSError:")), "{lost:?}");
+        assert!(
+            lost.score_error.as_deref().is_some_and(|error| error.starts_with("OSError:")),
+            "{lost:?}"
+        );
     }
     let found = score(&scorer, &[on_disk(&path, 50)]);
-    assert_eq!(found, score(&self::scorer(&recognizer, true), &[candidate(Some(file.clone()), 50)]));
+    assert_eq!(
+        found,
+        score(&self::scorer(&recognizer, true), &[candidate(Some(file.clone()), 50)])
+    );
     assert_eq!(found, score(&scorer, &[on_disk(&missing, 50)]));
 }
 
 #[test]
 fn batch_without_reference_is_not_recognised() {
     let recognizer = Script::new("script", &[GOOD]);
-    let failure = BatchFailure { error: ReferenceError::MissingText.into(), source: Some("here".into()) };
-    let results = scorer(&recognizer, true).score(Err(&failure), &[candidate(Some(wav(10, 2.0)), 50)]);
-    assert_eq!(results[0].score_error.as_deref(), Some("ValueError:Missing reference text in scoring metadata"));
+    let failure =
+        BatchFailure { error: ReferenceError::MissingText.into(), source: Some("here".into()) };
+    let results =
+        scorer(&recognizer, true).score(Err(&failure), &[candidate(Some(wav(10, 2.0)), 50)]);
+    assert_eq!(
+        results[0].score_error.as_deref(),
+        Some("ValueError:Missing reference text in scoring metadata")
+    );
     assert_eq!(results[0].scoring_metadata_source.as_deref(), Some("here"));
     assert_eq!(results[0].predicted_duration_sec, 2.0);
     assert_eq!(recognizer.calls.load(Ordering::SeqCst), 0);
@@ -339,8 +374,12 @@ fn batch_without_reference_is_not_recognised() {
 fn embedder_failure_on_the_reference_fails_the_batch() {
     let recognizer = Script::new("script", &[GOOD]);
     let reference = Reference::new("bad", vec![], None).unwrap().with_source("here");
-    let results = scorer(&recognizer, true).score(Ok(&reference), &[candidate(Some(wav(10, 2.0)), 50)]);
-    assert_eq!(results[0].score_error.as_deref(), Some("RuntimeError:the embedder panicked: bad text"));
+    let results =
+        scorer(&recognizer, true).score(Ok(&reference), &[candidate(Some(wav(10, 2.0)), 50)]);
+    assert_eq!(
+        results[0].score_error.as_deref(),
+        Some("RuntimeError:the embedder panicked: bad text")
+    );
     assert_eq!(results[0].scoring_metadata_source.as_deref(), Some("here"));
 }
 

@@ -34,17 +34,21 @@ impl Vectorizer {
 
     /// Returns the vector of a reference text, from the cache if possible.
     pub(super) fn reference(&self, text: &str) -> Result<Embedding, ScoreError> {
-        let known = self.references.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
+        let known =
+            self.references.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
         if let Some(vector) = known {
             return Ok(vector);
         }
         let vector = self.embed_one(text)?;
-        self.references.lock().unwrap_or_else(PoisonError::into_inner).put(text.to_owned(), vector.clone());
+        self.references
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .put(text.to_owned(), vector.clone());
         Ok(vector)
     }
 
-    /// Embeds all texts. If the embedder fails on the batch, embeds each text separately, so that a bad text does not
-    /// affect the others.
+    /// Embeds all texts. If the embedder fails on the batch, embeds each text separately, so that a
+    /// bad text does not affect the others.
     pub(super) fn all<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Vectors<'a> {
         let mut distinct: Vec<_> = texts.into_iter().collect();
         distinct.sort_unstable();
@@ -63,7 +67,9 @@ impl Vectorizer {
     }
 
     fn embed_one(&self, text: &str) -> Result<Embedding, ScoreError> {
-        self.embed(&[text])?.pop().ok_or_else(|| ScoreError::failed("RuntimeError", &"no embedding"))
+        self.embed(&[text])?
+            .pop()
+            .ok_or_else(|| ScoreError::failed("RuntimeError", &"no embedding"))
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, ScoreError> {
@@ -71,13 +77,20 @@ impl Vectorizer {
             .map_err(|panic| {
                 let message = panic_message(&*panic).unwrap_or("no message");
                 tracing::error!(embedder = self.embedder.name(), message, "the embedder panicked");
-                ScoreError::failed("RuntimeError", &format_args!("the embedder panicked: {message}"))
+                ScoreError::failed(
+                    "RuntimeError",
+                    &format_args!("the embedder panicked: {message}"),
+                )
             })?
             .map_err(|error| ScoreError::failed("RuntimeError", &error))?;
         if vectors.len() == texts.len() {
             return Ok(vectors);
         }
-        let message = format!("{} for {}", counted(vectors.len(), "sentence vector"), counted(texts.len(), "text"));
+        let message = format!(
+            "{} for {}",
+            counted(vectors.len(), "sentence vector"),
+            counted(texts.len(), "text")
+        );
         Err(ScoreError::failed("ValueError", &message))
     }
 }

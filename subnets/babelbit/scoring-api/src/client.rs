@@ -43,7 +43,12 @@ impl ScoresClient {
     /// [`reqwest::Error`] when TLS initialisation fails.
     pub fn new(base: &Url, keypair: Arc<Keypair>) -> Result<Self, reqwest::Error> {
         let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
-        Ok(Self { http: JsonClient::new(base, None, MAX_BODY)?, keypair, clock: system_clock(), sleeper })
+        Ok(Self {
+            http: JsonClient::new(base, None, MAX_BODY)?,
+            keypair,
+            clock: system_clock(),
+            sleeper,
+        })
     }
 
     /// Replaces the clock and the sleeper.
@@ -52,26 +57,36 @@ impl ScoresClient {
         Self { clock, sleeper, ..self }
     }
 
-    /// Fetches the score rows of a challenge, for one contest or, without `contest`, for all. Makes up to three
-    /// attempts if the API is unreachable or overloaded, or fails.
+    /// Fetches the score rows of a challenge, for one contest or, without `contest`, for all. Makes
+    /// up to three attempts if the API is unreachable or overloaded, or fails.
     ///
     /// # Errors
     /// [`JsonCallError`] of the last attempt.
-    pub async fn rows(&self, challenge_uid: &str, contest: Option<Contest>) -> Result<Vec<Value>, JsonCallError> {
+    pub async fn rows(
+        &self,
+        challenge_uid: &str,
+        contest: Option<Contest>,
+    ) -> Result<Vec<Value>, JsonCallError> {
         let mut pauses = PAUSES.into_iter();
         loop {
             let error = match self.attempt(challenge_uid, contest).await {
                 Ok(rows) => return Ok(rows),
                 Err(error) => error,
             };
-            let Some(pause) = pauses.next().filter(|_| error.is_retryable()) else { return Err(error) };
+            let Some(pause) = pauses.next().filter(|_| error.is_retryable()) else {
+                return Err(error);
+            };
             let pause = pause.max(error.retry_after().unwrap_or_default()).min(MAX_PAUSE);
             tracing::info!(%error, pause_s = pause.as_secs_f64(), "cannot fetch scores from the scoring API, retrying");
             (self.sleeper)(pause).await;
         }
     }
 
-    async fn attempt(&self, challenge_uid: &str, contest: Option<Contest>) -> Result<Vec<Value>, JsonCallError> {
+    async fn attempt(
+        &self,
+        challenge_uid: &str,
+        contest: Option<Contest>,
+    ) -> Result<Vec<Value>, JsonCallError> {
         let since = unix_time((self.clock)());
         let mut query = ScoreQuery {
             hotkey: self.keypair.hotkey().to_string(),
@@ -89,13 +104,16 @@ impl ScoresClient {
             ("challenge_uid", &query.challenge_uid),
         ];
         pairs.extend(query.challenge_type.as_deref().map(|kind| ("challenge_type", kind)));
-        let answer: Answer = self.http.get("/v1/get_scores", &pairs, TIMEOUT).await.and_then(fields)?;
+        let answer: Answer =
+            self.http.get("/v1/get_scores", &pairs, TIMEOUT).await.and_then(fields)?;
         Ok(answer.scores)
     }
 }
 
 impl fmt::Debug for ScoresClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScoresClient").field("hotkey", &self.keypair.hotkey()).finish_non_exhaustive()
+        f.debug_struct("ScoresClient")
+            .field("hotkey", &self.keypair.hotkey())
+            .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,5 @@
-//! The scoring API server, run by the subnet owner: collects the results of validators, and serves the scores of all
-//! validators.
+//! The scoring API server, run by the subnet owner: collects the results of validators, and serves
+//! the scores of all validators.
 //!
 //! | Route | Response |
 //! |---|---|
@@ -8,9 +8,10 @@
 //! | `GET /v1/get_scores` | `{"scores": [row, …]}` of a challenge, best first |
 //! | `GET /healthz` | `{"ok": true}` while the database responds |
 //!
-//! Before the server processes a request, it checks in this order: limits, signature, age, validator permit, rate
-//! limit. A repeated submission is stored as one row; of two submissions of the same file, the one signed later
-//! wins. A miner's score is the [stake-weighted median](taonet_babelbit_core::aggregation) over validators.
+//! Before the server processes a request, it checks in this order: limits, signature, age,
+//! validator permit, rate limit. A repeated submission is stored as one row; of two submissions of
+//! the same file, the one signed later wins. A miner's score is the [stake-weighted
+//! median](taonet_babelbit_core::aggregation) over validators.
 
 mod answer;
 mod artifacts;
@@ -60,21 +61,23 @@ pub struct ScoringLimits {
     pub per_address: RateLimit,
     /// Rate limit per validator.
     pub per_validator: RateLimit,
-    /// Hotkeys that may read scores in addition to the validators, such as that of the arena gateway.
+    /// Hotkeys that may read scores in addition to the validators, such as that of the arena
+    /// gateway.
     pub readers: BTreeSet<Hotkey>,
-    /// Timeout for a request, ten times as long for a request with a file. After the timeout, the API responds with
-    /// status 503.
+    /// Timeout for a request, ten times as long for a request with a file. After the timeout, the
+    /// API responds with status 503.
     pub request_timeout: Duration,
-    /// Maximum number of concurrent requests; further requests are queued. Each request may hold a body in memory.
+    /// Maximum number of concurrent requests; further requests are queued. Each request may hold a
+    /// body in memory.
     pub concurrency: usize,
     /// Retention period of submissions.
     pub keep: Duration,
 }
 
 impl Default for ScoringLimits {
-    /// Returns the defaults: a window of five minutes, bodies of 4 MiB, files of 512 MiB, 12 000 requests a minute per
-    /// validator, 24 000 per address, a timeout of 60 s, 32 concurrent requests, 30 days. Buffered bodies take less
-    /// than half a gigabyte of memory.
+    /// Returns the defaults: a window of five minutes, bodies of 4 MiB, files of 512 MiB, 12 000
+    /// requests a minute per validator, 24 000 per address, a timeout of 60 s, 32 concurrent
+    /// requests, 30 days. Buffered bodies take less than half a gigabyte of memory.
     fn default() -> Self {
         let a_minute = |requests| RateLimit { requests, window: Duration::from_mins(1) };
         Self {
@@ -120,7 +123,12 @@ impl State {
 
 impl ScoringApi {
     /// Creates a scoring API that admits callers by the policy `admission`.
-    pub fn new(store: Store, artifacts: ArtifactStore, admission: Admission, limits: ScoringLimits) -> Self {
+    pub fn new(
+        store: Store,
+        artifacts: ArtifactStore,
+        admission: Admission,
+        limits: ScoringLimits,
+    ) -> Self {
         Self::with_clock(store, artifacts, admission, limits, system_clock())
     }
 
@@ -146,16 +154,19 @@ impl ScoringApi {
         Self { state: Arc::new(state) }
     }
 
-    /// Returns the API's HTTP router, with all limits applied. Serve the router with connect info: without connect
-    /// info, all callers share the rate limit of one address.
+    /// Returns the API's HTTP router, with all limits applied. Serve the router with connect info:
+    /// without connect info, all callers share the rate limit of one address.
     pub fn router(&self) -> Router {
         routes::router(&self.state)
     }
 
-    /// Refreshes the list of validators and purges expired submissions, until shutdown is requested and in-flight
-    /// uploads have completed.
+    /// Refreshes the list of validators and purges expired submissions, until shutdown is requested
+    /// and in-flight uploads have completed.
     pub async fn follow(&self, shutdown: &Shutdown) {
-        tokio::join!(self.state.validators.follow(shutdown), retention::follow(&self.state, shutdown));
+        tokio::join!(
+            self.state.validators.follow(shutdown),
+            retention::follow(&self.state, shutdown)
+        );
         self.state.uploads.close();
         if tokio::time::timeout(LAST_FILES, self.state.uploads.wait()).await.is_err() {
             tracing::warn!(files = self.state.uploads.len(), "shutdown timeout: uploads aborted");
@@ -164,11 +175,26 @@ impl ScoringApi {
 
     /// Registers the help texts of the API's metrics. Call it after the recorder is installed.
     pub fn describe_metrics() {
-        metrics::describe_counter!("taonet_scoring_api_requests_total", "Requests by route and status");
-        metrics::describe_counter!("taonet_scoring_api_submissions_total", "Results accepted, by kind");
-        metrics::describe_counter!("taonet_scoring_api_artifact_bytes_total", "Bytes of accepted files");
-        metrics::describe_counter!("taonet_scoring_api_forgotten_total", "Results purged after the retention period");
-        metrics::describe_gauge!("taonet_scoring_api_validators", "Validators with a permit on the subnet");
+        metrics::describe_counter!(
+            "taonet_scoring_api_requests_total",
+            "Requests by route and status"
+        );
+        metrics::describe_counter!(
+            "taonet_scoring_api_submissions_total",
+            "Results accepted, by kind"
+        );
+        metrics::describe_counter!(
+            "taonet_scoring_api_artifact_bytes_total",
+            "Bytes of accepted files"
+        );
+        metrics::describe_counter!(
+            "taonet_scoring_api_forgotten_total",
+            "Results purged after the retention period"
+        );
+        metrics::describe_gauge!(
+            "taonet_scoring_api_validators",
+            "Validators with a permit on the subnet"
+        );
     }
 }
 

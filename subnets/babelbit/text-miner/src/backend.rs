@@ -1,9 +1,10 @@
 //! Predictions of an inference server with OpenAI's API.
 //!
-//! The prompt is the dialogue, one utterance per line, and ends with the revealed words; the server's completion up to
-//! the end of that line is the rest of the utterance. The completion is streamed, so that words that arrive before the
-//! deadline are used. When the server fails or exceeds the deadline, the n-gram model, if there is one, continues the
-//! text received so far. Without an n-gram model, the prediction is the revealed words with the text received, or empty
+//! The prompt is the dialogue, one utterance per line, and ends with the revealed words; the
+//! server's completion up to the end of that line is the rest of the utterance. The completion is
+//! streamed, so that words that arrive before the deadline are used. When the server fails or
+//! exceeds the deadline, the n-gram model, if there is one, continues the text received so far.
+//! Without an n-gram model, the prediction is the revealed words with the text received, or empty
 //! if no text was received, as in the reference system.
 
 use std::ops::ControlFlow;
@@ -33,7 +34,9 @@ pub(crate) fn describe_metrics() {
 #[non_exhaustive]
 pub enum BackendError {
     /// The server's list of models is unavailable.
-    #[error("cannot list the models of the backend: {0}\nhint: name the model with --backend-model")]
+    #[error(
+        "cannot list the models of the backend: {0}\nhint: name the model with --backend-model"
+    )]
     Models(#[source] ModelServerError),
     /// The server's list of models is empty.
     #[error("the backend lists no model\nhint: name the model with --backend-model")]
@@ -71,8 +74,8 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Selects a model of a server: the model `name`, or the first one that the server lists. The n-gram model
-    /// `fallback` completes utterances when the server fails or exceeds its deadline.
+    /// Selects a model of a server: the model `name`, or the first one that the server lists. The
+    /// n-gram model `fallback` completes utterances when the server fails or exceeds its deadline.
     ///
     /// # Errors
     /// [`BackendError`], only without a name.
@@ -84,7 +87,11 @@ impl Backend {
     ) -> Result<Self, BackendError> {
         let model = match name {
             Some(name) => name,
-            None => server.first_model().await.map_err(BackendError::Models)?.ok_or(BackendError::NoModel)?,
+            None => server
+                .first_model()
+                .await
+                .map_err(BackendError::Models)?
+                .ok_or(BackendError::NoModel)?,
         };
         Ok(Self { server, model, options, fallback })
     }
@@ -100,10 +107,13 @@ impl Backend {
             match event.pointer("/choices/0/text").and_then(Value::as_str) {
                 Some(text) => line.add(text),
                 // Some servers end with an event about token usage, which has no choices.
-                None if event.get("usage").is_some_and(Value::is_object) => ControlFlow::Continue(()),
+                None if event.get("usage").is_some_and(Value::is_object) => {
+                    ControlFlow::Continue(())
+                }
                 None => {
                     let reported = event.get("error").is_some();
-                    fault = Some(if reported { Interruption::Reported } else { Interruption::NoText });
+                    fault =
+                        Some(if reported { Interruption::Reported } else { Interruption::NoText });
                     ControlFlow::Break(())
                 }
             }
@@ -124,7 +134,9 @@ impl TextModel for Backend {
         let outcome = self.complete(&prompt(prefix, context), &mut line).await;
         let label = outcome.as_ref().map_or_else(Interruption::label, |()| "complete");
         counter!(CALLS, "outcome" => label).increment(1);
-        let Err(error) = outcome else { return line.complete(prefix, self.options.fallback.as_deref()) };
+        let Err(error) = outcome else {
+            return line.complete(prefix, self.options.fallback.as_deref());
+        };
         line.drop_last_word();
         tracing::warn!(
             error = &error as &dyn std::error::Error,

@@ -1,9 +1,10 @@
 //! Predictions of a causal language model in this process: GPT-2 or Llama.
 //!
-//! The prompt is the dialogue, one utterance per line, and ends with the revealed words; the likeliest tokens up to the
-//! end of that line are the rest of the utterance. The model runs on a separate thread, one prediction at a time, with
-//! one key-value cache per utterance: when the next word is revealed, it processes only that word. When the deadline
-//! passes, the words predicted so far are used, and the n-gram model, if there is one, continues the text.
+//! The prompt is the dialogue, one utterance per line, and ends with the revealed words; the
+//! likeliest tokens up to the end of that line are the rest of the utterance. The model runs on a
+//! separate thread, one prediction at a time, with one key-value cache per utterance: when the next
+//! word is revealed, it processes only that word. When the deadline passes, the words predicted so
+//! far are used, and the n-gram model, if there is one, continues the text.
 
 mod sessions;
 
@@ -94,7 +95,8 @@ impl Outcome {
 }
 
 impl Causal {
-    /// Starts the thread of a model. The n-gram model `fallback` completes utterances when the deadline passes.
+    /// Starts the thread of a model. The n-gram model `fallback` completes utterances when the
+    /// deadline passes.
     ///
     /// # Errors
     /// When the thread cannot be spawned.
@@ -106,7 +108,11 @@ impl Causal {
         fallback: Option<Arc<NgramModel>>,
     ) -> std::io::Result<Self> {
         let max_tokens = options.max_tokens.get() as usize;
-        let worker = Worker { sessions: Sessions::new(limits.sessions, limits.cache_bytes), model, max_tokens };
+        let worker = Worker {
+            sessions: Sessions::new(limits.sessions, limits.cache_bytes),
+            model,
+            max_tokens,
+        };
         Self::spawn(name.into(), limits.deadline, options, fallback, |inbox| worker.run(inbox))
     }
 
@@ -155,7 +161,9 @@ impl TextModel for Causal {
             return line.complete(prefix, self.options.fallback.as_deref());
         }
         if outcome == Outcome::Stopped {
-            tracing::error!("the language model has stopped after a panic; hint: restart the miner");
+            tracing::error!(
+                "the language model has stopped after a panic; hint: restart the miner"
+            );
         } else {
             tracing::warn!(
                 outcome = outcome.label(),
@@ -186,7 +194,10 @@ impl Worker {
             // The caller may have gone while the job waited.
             let is_late = || Instant::now() >= deadline || answer.is_closed();
             let outcome = self.complete(&prompt, &mut line, is_late).unwrap_or_else(|error| {
-                tracing::error!(error = &error as &dyn std::error::Error, "the language model failed");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the language model failed"
+                );
                 Outcome::Error
             });
             if outcome != Outcome::Complete {
@@ -196,8 +207,14 @@ impl Worker {
         }
     }
 
-    /// Adds the likeliest continuation of a prompt to the line, until the line is complete or `is_late` returns `true`.
-    fn complete(&mut self, prompt: &str, line: &mut Line, is_late: impl Fn() -> bool) -> Result<Outcome, ModelError> {
+    /// Adds the likeliest continuation of a prompt to the line, until the line is complete or
+    /// `is_late` returns `true`.
+    fn complete(
+        &mut self,
+        prompt: &str,
+        line: &mut Line,
+        is_late: impl Fn() -> bool,
+    ) -> Result<Outcome, ModelError> {
         let Self { model, sessions, max_tokens } = self;
         if is_late() {
             return Ok(Outcome::Timeout);
@@ -206,7 +223,8 @@ impl Worker {
         let mut tokens: Vec<u32> = vocabulary.begin().into_iter().collect();
         tokens.extend(vocabulary.encode(prompt)?);
         if tokens.is_empty() {
-            // The first word of a dialogue has an empty prompt, and some models have no token that begins a text.
+            // The first word of a dialogue has an empty prompt, and some models have no token that
+            // begins a text.
             tokens = vocabulary.encode("\n")?;
         }
         let tokens = fitting(&tokens, model.context(), *max_tokens);
@@ -250,8 +268,9 @@ impl Worker {
     }
 }
 
-/// Returns the last tokens of a prompt, leaving space in the context for `max_tokens` more. The beginning is dropped in
-/// large pieces, so that the cached prefix of a growing prompt stays valid for long.
+/// Returns the last tokens of a prompt, leaving space in the context for `max_tokens` more. The
+/// beginning is dropped in large pieces, so that the cached prefix of a growing prompt stays valid
+/// for long.
 fn fitting(tokens: &[u32], context: usize, max_tokens: usize) -> &[u32] {
     let room = context.saturating_sub(max_tokens).max(context.div_ceil(2));
     let piece = room.div_ceil(4);

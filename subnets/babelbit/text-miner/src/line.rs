@@ -1,4 +1,5 @@
-//! The prompt of a language model, which is the dialogue with one utterance per line, and the line that completes it.
+//! The prompt of a language model, which is the dialogue with one utterance per line, and the line
+//! that completes it.
 
 use std::ops::ControlFlow;
 
@@ -6,10 +7,11 @@ use taonet_babelbit_core::text_api::CONTEXT_SEPARATOR;
 
 use crate::model::MAX_ADDED;
 
-/// Maximum length in bytes of the earlier utterances in the prompt, about 500 tokens: small models have contexts of
-/// 1 024 tokens, and long prompts are slow.
+/// Maximum length in bytes of the earlier utterances in the prompt, about 500 tokens: small models
+/// have contexts of 1 024 tokens, and long prompts are slow.
 const MAX_CONTEXT: usize = 2_000;
-/// Maximum length of a completion in bytes: its words may be of any length, and validators refuse long predictions.
+/// Maximum length of a completion in bytes: its words may be of any length, and validators refuse
+/// long predictions.
 pub(crate) const MAX_BYTES: usize = 4 << 10;
 
 /// Returns the prompt: the last utterances of the dialogue and the revealed words, one line each.
@@ -27,10 +29,11 @@ pub(crate) fn prompt(prefix: &str, context: &str) -> String {
     if text.is_empty() { "\n".to_owned() } else { text }
 }
 
-/// Like [`prompt`], but its beginning rarely changes while the dialogue grows, so that a cache of the prompt stays
-/// valid: earlier utterances are dropped in pieces of half the maximum length.
+/// Like [`prompt`], but its beginning rarely changes while the dialogue grows, so that a cache of
+/// the prompt stays valid: earlier utterances are dropped in pieces of half the maximum length.
 pub(crate) fn steady_prompt(prefix: &str, context: &str) -> String {
-    let length: usize = spoken(context.split(CONTEXT_SEPARATOR)).map(|utterance| utterance.len() + 1).sum();
+    let length: usize =
+        spoken(context.split(CONTEXT_SEPARATOR)).map(|utterance| utterance.len() + 1).sum();
     let piece = MAX_CONTEXT / 2;
     let dropped = length.saturating_sub(MAX_CONTEXT).div_ceil(piece) * piece;
     let mut start = 0;
@@ -64,9 +67,11 @@ impl Line {
         self.text.split_whitespace().count()
     }
 
-    /// Adds a piece of the completion; breaks at the end of the line and at the maximum number of words or bytes.
+    /// Adds a piece of the completion; breaks at the end of the line and at the maximum number of
+    /// words or bytes.
     pub(crate) fn add(&mut self, piece: &str) -> ControlFlow<()> {
-        let (line, is_last) = piece.split_once('\n').map_or((piece, false), |(line, _)| (line, true));
+        let (line, is_last) =
+            piece.split_once('\n').map_or((piece, false), |(line, _)| (line, true));
         self.text.push_str(line);
         let is_full = self.text.len() >= MAX_BYTES;
         self.text.truncate(self.text.floor_char_boundary(MAX_BYTES));
@@ -80,7 +85,8 @@ impl Line {
         self.text.truncate(end);
     }
 
-    /// Returns the prefix with the words of the complete line after it, or with the fallback if the line is empty.
+    /// Returns the prefix with the words of the complete line after it, or with the fallback if the
+    /// line is empty.
     pub(crate) fn complete(&self, prefix: &str, fallback: Option<&str>) -> String {
         match fallback.filter(|_| self.is_empty()) {
             Some(text) => Self { text: text.to_owned() }.after(prefix),
@@ -88,13 +94,15 @@ impl Line {
         }
     }
 
-    /// Returns the prefix with the words of the line after it. Revealed words are complete: a letter or digit starts a
-    /// new word, even without white space before it.
+    /// Returns the prefix with the words of the line after it. Revealed words are complete: a
+    /// letter or digit starts a new word, even without white space before it.
     pub(crate) fn after(&self, prefix: &str) -> String {
         let mut text = prefix.to_owned();
         for (number, word) in self.text.split_whitespace().take(MAX_ADDED).enumerate() {
             let continues = number == 0
-                && self.text.starts_with(|letter: char| !letter.is_whitespace() && !letter.is_alphanumeric());
+                && self.text.starts_with(|letter: char| {
+                    !letter.is_whitespace() && !letter.is_alphanumeric()
+                });
             if !continues && !text.is_empty() && !text.ends_with(char::is_whitespace) {
                 text.push(' ');
             }
@@ -146,7 +154,10 @@ mod tests {
         for number in 0..200 {
             context = format!("{context} EOF This is the utterance number {number}.");
             let prompt = steady_prompt("", &context);
-            assert!(prompt.len() <= MAX_CONTEXT && prompt.ends_with(&format!("number {number}.\n")), "{prompt}");
+            assert!(
+                prompt.len() <= MAX_CONTEXT && prompt.ends_with(&format!("number {number}.\n")),
+                "{prompt}"
+            );
             assert!(number < 60 || prompt.len() >= MAX_CONTEXT / 2 - 50, "{}", prompt.len());
             changes += usize::from(!prompt.starts_with(last.trim_end_matches('\n')));
             last = prompt;

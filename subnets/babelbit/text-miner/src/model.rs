@@ -25,8 +25,8 @@ impl Default for CompletionOptions {
     }
 }
 
-/// A model that completes utterances. Predictions run on the server's async threads: a model that computes for more
-/// than a few milliseconds must do so on separate threads.
+/// A model that completes utterances. Predictions run on the server's async threads: a model that
+/// computes for more than a few milliseconds must do so on separate threads.
 #[async_trait]
 pub trait TextModel: Send + Sync {
     /// Returns the name of the model, for health checks.
@@ -37,8 +37,8 @@ pub trait TextModel: Send + Sync {
         true
     }
 
-    /// Predicts the complete utterance that begins with `prefix`; returns an empty string without a prediction.
-    /// `context` holds the earlier utterances of the dialogue, separated by ` EOF `.
+    /// Predicts the complete utterance that begins with `prefix`; returns an empty string without a
+    /// prediction. `context` holds the earlier utterances of the dialogue, separated by ` EOF `.
     async fn predict(&self, prefix: &str, context: &str) -> String;
 }
 
@@ -74,7 +74,9 @@ impl RandomWords {
 
     /// Returns the prefix with random words after it.
     pub fn complete(&self, prefix: &str) -> String {
-        let seed = prefix.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let seed = prefix
+            .bytes()
+            .fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
         let mut random = StdRng::seed_from_u64(seed);
         let mut text = prefix.to_owned();
         for _ in 0..random.random_range(1..=Self::ADDED) {

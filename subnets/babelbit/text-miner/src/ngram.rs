@@ -1,12 +1,13 @@
 //! An n-gram model with back-off.
 //!
-//! For each context of up to [`MAX_CONTEXT`] words, the model stores the most frequent next word in training. To
-//! complete an utterance, the model looks up the longest context at the end of the text, backs off to shorter contexts
-//! until one is known, adds the stored word, and repeats until the most frequent continuation is the end of an
-//! utterance.
+//! For each context of up to [`MAX_CONTEXT`] words, the model stores the most frequent next word in
+//! training. To complete an utterance, the model looks up the longest context at the end of the
+//! text, backs off to shorter contexts until one is known, adds the stored word, and repeats until
+//! the most frequent continuation is the end of an utterance.
 //!
-//! A context is stored only if its continuation can differ from that of a shorter context: when all occurrences of a
-//! context have the same continuation, so have all occurrences of the longer contexts that end with it.
+//! A context is stored only if its continuation can differ from that of a shorter context: when all
+//! occurrences of a context have the same continuation, so have all occurrences of the longer
+//! contexts that end with it.
 
 mod file;
 mod input;
@@ -25,7 +26,8 @@ pub use train::{MAX_WORDS, TrainError, Trainer};
 
 /// Maximum number of words in a context.
 pub const MAX_CONTEXT: usize = 6;
-/// ID that marks the start and end of an utterance. The ID of a word is its position in the vocabulary plus 1.
+/// ID that marks the start and end of an utterance. The ID of a word is its position in the
+/// vocabulary plus 1.
 const BOUNDARY: u32 = 0;
 /// ID of all words that are not in the vocabulary.
 const UNKNOWN: u32 = u32::MAX;
@@ -117,14 +119,19 @@ impl NgramModel {
     /// Returns the most probable words after `prefix`, up to the end of the utterance.
     pub fn continuation<'a>(&'a self, prefix: &str) -> Vec<&'a str> {
         let longest = self.tables.len();
-        let mut history: Vec<u32> = prefix.split_whitespace().rev().take(longest).map(|word| self.id(word)).collect();
+        let mut history: Vec<u32> =
+            prefix.split_whitespace().rev().take(longest).map(|word| self.id(word)).collect();
         if history.len() < longest {
             history.push(BOUNDARY);
         }
         history.reverse();
         let mut added = Vec::new();
         while added.len() < MAX_ADDED {
-            let Some(word) = self.next(&history).and_then(|id| self.vocabulary.word(id).zip(Some(id))) else { break };
+            let Some(word) =
+                self.next(&history).and_then(|id| self.vocabulary.word(id).zip(Some(id)))
+            else {
+                break;
+            };
             history.push(word.1);
             added.push(word.0);
             // A repeated context would repeat the same words forever.
@@ -136,7 +143,8 @@ impl NgramModel {
         added
     }
 
-    /// Returns the utterance that begins with `prefix` and continues with its [`continuation`](Self::continuation).
+    /// Returns the utterance that begins with `prefix` and continues with its
+    /// [`continuation`](Self::continuation).
     pub fn complete(&self, prefix: &str) -> String {
         let mut text = prefix.to_owned();
         for word in self.continuation(prefix) {

@@ -14,7 +14,9 @@ pub enum Refusal {
         valid: usize,
     },
     /// The body is not JSON.
-    #[error("the body is not JSON: {0}; hint: send one object with the fields index, step and prefix")]
+    #[error(
+        "the body is not JSON: {0}; hint: send one object with the fields index, step and prefix"
+    )]
     NotJson(#[source] serde_json::Error),
     /// A field is missing or has the wrong type.
     #[error(

@@ -44,8 +44,8 @@ pub fn describe_metrics() {
     causal::describe_metrics();
 }
 
-/// Makes a few predictions, so that the first caller does not wait for cold memory. Returns the duration of the last
-/// prediction.
+/// Makes a few predictions, so that the first caller does not wait for cold memory. Returns the
+/// duration of the last prediction.
 pub async fn warm_up(model: &dyn TextModel) -> Duration {
     let start = Instant::now();
     let mut last = Duration::ZERO;
@@ -63,15 +63,18 @@ pub async fn warm_up(model: &dyn TextModel) -> Duration {
     last
 }
 
-/// Returns a builder for the layer that verifies requests signed for the hotkey `me`; see [`router`].
+/// Returns a builder for the layer that verifies requests signed for the hotkey `me`; see
+/// [`router`].
 pub fn signed_requests(me: Hotkey) -> SignedLayerBuilder {
     let limits = taonet_wire::Limits { body_bytes: MAX_BODY, ..taonet_wire::Limits::default() };
-    // The layer accepts headers with and without a body hash, regardless of the form that the scheme sends.
+    // The layer accepts headers with and without a body hash, regardless of the form that the
+    // scheme sends.
     SignedLayer::builder(me, BabelbitScheme::axon()).limits(limits)
 }
 
-/// Returns the routes: `POST` [`PREDICT_PATH`] for requests verified by `signed` (see [`signed_requests`]), and public
-/// `GET /healthz` and `GET /health`. Other routes return 404 with `{"error": …}`.
+/// Returns the routes: `POST` [`PREDICT_PATH`] for requests verified by `signed` (see
+/// [`signed_requests`]), and public `GET /healthz` and `GET /health`. Other routes return 404 with
+/// `{"error": …}`.
 pub fn router(model: Arc<dyn TextModel>, signed: SignedLayer) -> Router {
     routes(model, Router::new().route(PREDICT_PATH, post(predict)).route_layer(signed))
 }
@@ -92,8 +95,11 @@ fn routes(model: Arc<dyn TextModel>, predict: Router<Arc<dyn TextModel>>) -> Rou
 
 async fn health(State(model): State<Arc<dyn TextModel>>) -> (StatusCode, Json<Value>) {
     let is_loaded = model.is_loaded();
-    let (status, text) =
-        if is_loaded { (StatusCode::OK, "healthy") } else { (StatusCode::SERVICE_UNAVAILABLE, "unhealthy") };
+    let (status, text) = if is_loaded {
+        (StatusCode::OK, "healthy")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy")
+    };
     (status, Json(json!({ "status": text, "model": model.name(), "model_loaded": is_loaded })))
 }
 
@@ -102,10 +108,15 @@ async fn predict(State(model): State<Arc<dyn TextModel>>, caller: Caller, body: 
     answer(&*model, &body).await
 }
 
-async fn predict_unsigned(State(model): State<Arc<dyn TextModel>>, body: Result<Bytes, BytesRejection>) -> Response {
+async fn predict_unsigned(
+    State(model): State<Arc<dyn TextModel>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
     match body {
         Ok(body) => answer(&*model, &body).await,
-        Err(rejection) => Refusal::Unread { status: rejection.status(), limit: MAX_BODY }.into_response(),
+        Err(rejection) => {
+            Refusal::Unread { status: rejection.status(), limit: MAX_BODY }.into_response()
+        }
     }
 }
 
@@ -125,7 +136,8 @@ async fn answer(model: &dyn TextModel, body: &[u8]) -> Response {
 }
 
 fn parse(body: &[u8]) -> Result<PredictedUtterance, Refusal> {
-    let text = std::str::from_utf8(body).map_err(|error| Refusal::NotText { valid: error.valid_up_to() })?;
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Refusal::NotText { valid: error.valid_up_to() })?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -135,12 +147,17 @@ fn parse(body: &[u8]) -> Result<PredictedUtterance, Refusal> {
     let Object::<PredictedUtterance>(request) = parsed?;
     deserializer.end().map_err(Refusal::NotJson)?;
     if request.prefix.len() > MAX_PREFIX {
-        return Err(Refusal::TooLong { field: "prefix", length: request.prefix.len(), limit: MAX_PREFIX });
+        return Err(Refusal::TooLong {
+            field: "prefix",
+            length: request.prefix.len(),
+            limit: MAX_PREFIX,
+        });
     }
     Ok(request)
 }
 
-/// A struct that is deserialised only from an object. Without it, an array of the fields in order would be accepted, too.
+/// A struct that is deserialised only from an object. Without it, an array of the fields in order
+/// would be accepted, too.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

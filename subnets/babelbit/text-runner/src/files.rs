@@ -86,7 +86,12 @@ impl<'a> Files<'a> {
     }
 
     /// Writes a miner's log of a dialogue.
-    pub(super) fn log(&self, miner: MinerKey, dialogue_uid: &str, events: &[Event]) -> io::Result<TextFile> {
+    pub(super) fn log(
+        &self,
+        miner: MinerKey,
+        dialogue_uid: &str,
+        events: &[Event],
+    ) -> io::Result<TextFile> {
         let (head, dialogue) = (self.head("dialogue_run", miner), file_name_part(dialogue_uid));
         let name = format!("{head}__hk_{}__dlg_{dialogue}.jsonl", miner.hotkey);
         let mut text = String::new();
@@ -101,7 +106,14 @@ impl<'a> Files<'a> {
             };
             let _ = writeln!(text, "{}", serde_json::to_string(&line)?);
         }
-        write(&self.paths.logs, name, text.as_bytes(), ResultFile::RunLog, miner, Some(dialogue_uid))
+        write(
+            &self.paths.logs,
+            name,
+            text.as_bytes(),
+            ResultFile::RunLog,
+            miner,
+            Some(dialogue_uid),
+        )
     }
 
     /// Writes a miner's scores of a dialogue.
@@ -123,15 +135,30 @@ impl<'a> Files<'a> {
             miner_hotkey: miner.hotkey,
         };
         let content = serde_json::to_vec_pretty(&document)?;
-        write(&self.paths.scores, name, &content, ResultFile::DialogueScore, miner, Some(dialogue_uid))
+        write(
+            &self.paths.scores,
+            name,
+            &content,
+            ResultFile::DialogueScore,
+            miner,
+            Some(dialogue_uid),
+        )
     }
 
-    /// Writes a miner's mean score over its dialogues. `dialogues` has the uid, position in the challenge and score of
-    /// each dialogue.
-    pub(super) fn run(&self, miner: MinerKey, dialogues: &[(String, u32, f64)], mean: f64) -> io::Result<TextFile> {
+    /// Writes a miner's mean score over its dialogues. `dialogues` has the uid, position in the
+    /// challenge and score of each dialogue.
+    pub(super) fn run(
+        &self,
+        miner: MinerKey,
+        dialogues: &[(String, u32, f64)],
+        mean: f64,
+    ) -> io::Result<TextFile> {
         let name = format!("{}_run_{}.json", self.head("challenge_run", miner), self.timestamp);
-        let dialogues =
-            dialogues.iter().map(|(uid, index, score)| RunDialogue { uid, average_best: *score, index: *index });
+        let dialogues = dialogues.iter().map(|(uid, index, score)| RunDialogue {
+            uid,
+            average_best: *score,
+            index: *index,
+        });
         let document = RunDocument {
             challenge_uid: self.challenge_uid,
             challenge_type: self.challenge_type,

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use reqwest::StatusCode;
-use taonet_babelbit_chutes::{ChuteClient, ChuteError, ChutesApi, ChutesSettings, Commitment, HubApi};
+use taonet_babelbit_chutes::{
+    ChuteClient, ChuteError, ChutesApi, ChutesSettings, Commitment, HubApi,
+};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::text_api::PredictedUtterance;
 use taonet_babelbit_runner::{AddressPolicy, CallError, MinerEntry, RoundError, announced_miners};
@@ -40,10 +42,11 @@ pub struct PublishedText {
 /// Why the commitments could not be read.
 pub type ReadError = Box<dyn std::error::Error + Send + Sync>;
 /// Function that reads the subnet's commitments.
-pub type ReadCommitments = Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<PublishedText>, ReadError>> + Send + Sync>;
+pub type ReadCommitments =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<PublishedText>, ReadError>> + Send + Sync>;
 
-/// Source of the miners of the metagraph: those whose commitment names a model on Chutes, and those that only serve an
-/// axon.
+/// Source of the miners of the metagraph: those whose commitment names a model on Chutes, and those
+/// that only serve an axon.
 pub struct CommittedMiners {
     axons: AxonMiners,
     policy: AddressPolicy,
@@ -76,8 +79,8 @@ impl Candidate {
 }
 
 impl CommittedMiners {
-    /// Creates a source of the subnet's miners. `axons` connects to axons and limits the number of miners; `policy`
-    /// admits their addresses; `read` reads the commitments.
+    /// Creates a source of the subnet's miners. `axons` connects to axons and limits the number of
+    /// miners; `policy` admits their addresses; `read` reads the commitments.
     ///
     /// # Errors
     /// [`ApiError`](taonet_babelbit_chutes::ApiError) when TLS initialisation fails.
@@ -101,7 +104,8 @@ impl CommittedMiners {
     async fn list(&self) -> Result<Vec<TextMiner>, RoundError> {
         let neurons = self.axons.chain.neurons().await?;
         let axons = announced_miners(&neurons, &self.policy);
-        let keys = neurons.list.iter().map(|neuron| MinerKey { uid: neuron.uid, hotkey: neuron.hotkey });
+        let keys =
+            neurons.list.iter().map(|neuron| MinerKey { uid: neuron.uid, hotkey: neuron.hotkey });
         let texts = (self.read)().await.map_err(RoundError::Contest)?;
         let mut found = candidates(keys, &axons, &texts);
         if self.settings.api_key.is_none() {
@@ -112,16 +116,27 @@ impl CommittedMiners {
             let is_valid = self.is_valid(&candidate).await;
             is_valid.then_some(candidate)
         });
-        let mut valid: Vec<Candidate> = checks.buffered(CHECKED_AT_ONCE).filter_map(std::future::ready).collect().await;
+        let mut valid: Vec<Candidate> =
+            checks.buffered(CHECKED_AT_ONCE).filter_map(std::future::ready).collect().await;
         valid = earliest(valid, Candidate::model);
-        tracing::info!(neurons = neurons.registered, candidates = all, miners = valid.len(), "commitments read");
-        Ok(self.axons.choice.of(valid.iter().filter_map(|candidate| self.connect(candidate)).collect()))
+        tracing::info!(
+            neurons = neurons.registered,
+            candidates = all,
+            miners = valid.len(),
+            "commitments read"
+        );
+        Ok(self
+            .axons
+            .choice
+            .of(valid.iter().filter_map(|candidate| self.connect(candidate)).collect()))
     }
 
-    /// Whether the model of a candidate is public and its chute serves the committed revision. If a service does not
-    /// respond, the candidate counts as valid.
+    /// Whether the model of a candidate is public and its chute serves the committed revision. If a
+    /// service does not respond, the candidate counts as valid.
     async fn is_valid(&self, candidate: &Candidate) -> bool {
-        let (Some(commitment), uid) = (&candidate.commitment, candidate.key.uid) else { return true };
+        let (Some(commitment), uid) = (&candidate.commitment, candidate.key.uid) else {
+            return true;
+        };
         let Some(model) = &commitment.model else { return true };
         if self.is_gated(model).await {
             tracing::debug!(%uid, model, "miner skipped: access to its model is gated");
@@ -135,7 +150,8 @@ impl CommittedMiners {
             }
             // Without a key, the hub answers 401 for private and unknown models.
             if let Err(error) = self.hub.send(&call).await
-                && (is_refusal(error.status()) || (is_keyless && error.status() == Some(StatusCode::UNAUTHORIZED)))
+                && (is_refusal(error.status())
+                    || (is_keyless && error.status() == Some(StatusCode::UNAUTHORIZED)))
             {
                 tracing::debug!(%uid, model, revision, %error, "miner skipped: its revision is not readable");
                 return false;
@@ -158,9 +174,12 @@ impl CommittedMiners {
             }
         };
         let agrees = |said: &Option<String>, committed: &Option<String>| {
-            said.as_ref().zip(committed.as_ref()).is_none_or(|(said, committed)| said.eq_ignore_ascii_case(committed))
+            said.as_ref()
+                .zip(committed.as_ref())
+                .is_none_or(|(said, committed)| said.eq_ignore_ascii_case(committed))
         };
-        let is_its = agrees(&chute.slug, &commitment.slug) && agrees(&chute.revision, &commitment.revision);
+        let is_its =
+            agrees(&chute.slug, &commitment.slug) && agrees(&chute.revision, &commitment.revision);
         if !is_its {
             tracing::debug!(%uid, id, "miner skipped: its chute has another slug or revision than its commitment");
         }
@@ -185,12 +204,19 @@ impl CommittedMiners {
     }
 
     fn connect(&self, candidate: &Candidate) -> Option<TextMiner> {
-        let axon = candidate.axon.as_ref().and_then(|entry| AxonMiners::connected(&self.axons.connect, entry));
+        let axon = candidate
+            .axon
+            .as_ref()
+            .and_then(|entry| AxonMiners::connected(&self.axons.connect, entry));
         let Some(slug) = candidate.slug() else { return axon };
         match ChuteClient::of_slug(&self.settings, slug) {
             Ok(chute) => {
                 let axon = axon.map(|miner| miner.connection);
-                Some(TextMiner { key: candidate.key, name: None, connection: Arc::new(Hosted { chute, axon }) })
+                Some(TextMiner {
+                    key: candidate.key,
+                    name: None,
+                    connection: Arc::new(Hosted { chute, axon }),
+                })
             }
             Err(error) => {
                 tracing::debug!(uid = %candidate.key.uid, %error, "the miner's chute has no address");
@@ -209,7 +235,10 @@ impl TextMiners for CommittedMiners {
 const fn is_refusal(status: Option<StatusCode>) -> bool {
     match status {
         // Too many requests, or a rejected key of ours, say nothing about the miner.
-        Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::UNAUTHORIZED) | None => false,
+        Some(
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::UNAUTHORIZED,
+        )
+        | None => false,
         Some(status) => {
             let status = status.as_u16();
             status >= 400 && status < 500
@@ -217,19 +246,26 @@ const fn is_refusal(status: Option<StatusCode>) -> bool {
     }
 }
 
-/// Returns the neurons that may be miners: with a valid commitment that names a chute, or with an axon. A neuron with a
-/// malformed commitment is not a candidate, as in the reference.
+/// Returns the neurons that may be miners: with a valid commitment that names a chute, or with an
+/// axon. A neuron with a malformed commitment is not a candidate, as in the reference.
 fn candidates(
     neurons: impl Iterator<Item = MinerKey>,
     axons: &[MinerEntry],
     texts: &[PublishedText],
 ) -> Vec<Candidate> {
-    let axons: HashMap<Hotkey, &MinerEntry> = axons.iter().map(|entry| (entry.hotkey, entry)).collect();
-    let texts: HashMap<Hotkey, &PublishedText> = texts.iter().map(|text| (text.hotkey, text)).collect();
+    let axons: HashMap<Hotkey, &MinerEntry> =
+        axons.iter().map(|entry| (entry.hotkey, entry)).collect();
+    let texts: HashMap<Hotkey, &PublishedText> =
+        texts.iter().map(|text| (text.hotkey, text)).collect();
     let candidate = |key: MinerKey| {
         let axon = axons.get(&key.hotkey).map(|entry| (*entry).clone());
         let Some(published) = texts.get(&key.hotkey) else {
-            return axon.map(|axon| Candidate { key, block: 0, commitment: None, axon: Some(axon) });
+            return axon.map(|axon| Candidate {
+                key,
+                block: 0,
+                commitment: None,
+                axon: Some(axon),
+            });
         };
         let commitment = Commitment::parse(&published.text, &key.hotkey)
             .inspect_err(|error| tracing::debug!(uid = %key.uid, %error, "miner skipped"))
@@ -254,9 +290,12 @@ fn without_chutes(candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates.into_iter().filter_map(reduce).collect()
 }
 
-/// Keeps the earliest of the candidates with equal commitments, and all candidates without a commitment, in their
-/// order.
-fn earliest(candidates: Vec<Candidate>, text: impl Fn(&Candidate) -> Option<&str>) -> Vec<Candidate> {
+/// Keeps the earliest of the candidates with equal commitments, and all candidates without a
+/// commitment, in their order.
+fn earliest(
+    candidates: Vec<Candidate>,
+    text: impl Fn(&Candidate) -> Option<&str>,
+) -> Vec<Candidate> {
     let mut by_block: Vec<&Candidate> = candidates.iter().collect();
     by_block.sort_by_key(|candidate| (candidate.block, candidate.key.uid));
     let mut seen = HashSet::new();
@@ -268,7 +307,8 @@ fn earliest(candidates: Vec<Candidate>, text: impl Fn(&Candidate) -> Option<&str
     candidates.into_iter().filter(|candidate| first.contains(&candidate.key.uid)).collect()
 }
 
-/// A miner on Chutes, with an axon as the fallback. If there is an axon, half of a call's timeout is reserved for it.
+/// A miner on Chutes, with an axon as the fallback. If there is an axon, half of a call's timeout
+/// is reserved for it.
 struct Hosted {
     chute: ChuteClient,
     axon: Option<Arc<dyn TextConnection>>,
@@ -286,7 +326,9 @@ impl TextConnection for Hosted {
         async move {
             let asked = tokio::time::timeout(within, self.chute.predict(request, within)).await;
             let error = match asked {
-                Ok(Ok(prediction)) if prediction.len() <= MAX_PREDICTION_BYTES => return Ok(prediction),
+                Ok(Ok(prediction)) if prediction.len() <= MAX_PREDICTION_BYTES => {
+                    return Ok(prediction);
+                }
                 Ok(Ok(_)) => CallError::TooLarge { limit: MAX_PREDICTION_BYTES },
                 Ok(Err(error)) => call_error(&error, within),
                 Err(_) => CallError::Timeout(within),

@@ -7,12 +7,12 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::text_api::{PREDICT_MESSAGE, PredictedUtterance, PredictionResponse};
 use taonet_babelbit_runner::{CallError, HttpMiner};
 
-/// Maximum size of a miner's response in bytes: a log, with one prediction per word, should stay below the scoring API's
-/// limit of 4 MiB.
+/// Maximum size of a miner's response in bytes: a log, with one prediction per word, should stay
+/// below the scoring API's limit of 4 MiB.
 pub const MAX_PREDICTION_BYTES: usize = 8 << 10;
 
-/// Maximum size of a miner's predictions in a session in bytes. A session is held in memory: without a limit, a few
-/// miners with long predictions could exhaust it.
+/// Maximum size of a miner's predictions in a session in bytes. A session is held in memory:
+/// without a limit, a few miners with long predictions could exhaust it.
 pub const MAX_SESSION_BYTES: usize = 8 << 20;
 
 /// A connection to a text miner, over HTTP or in process.
@@ -26,8 +26,8 @@ pub trait TextConnection: Send + Sync {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, CallError>>;
 
-    /// Whether the miner is ready for a session, which is checked before arena rounds. A connection without a health
-    /// check counts as healthy.
+    /// Whether the miner is ready for a session, which is checked before arena rounds. A connection
+    /// without a health check counts as healthy.
     fn is_healthy(&self, _timeout: Duration) -> BoxFuture<'_, bool> {
         std::future::ready(true).boxed()
     }
@@ -40,7 +40,8 @@ impl TextConnection for HttpMiner {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, CallError>> {
         let body = serde_json::to_vec(request);
-        let answer = self.call::<PredictionResponse>(PREDICT_MESSAGE, body, timeout, MAX_PREDICTION_BYTES);
+        let answer =
+            self.call::<PredictionResponse>(PREDICT_MESSAGE, body, timeout, MAX_PREDICTION_BYTES);
         async move { Ok(answer.await?.prediction) }.boxed()
     }
 }

@@ -13,10 +13,11 @@ use taonet_babelbit_runner::CallError;
 use super::steps::{Stalled, StepClock};
 use super::{BlockSteps, MAX_PREDICTION_BYTES, MAX_SESSION_BYTES, TextMiner};
 
-/// Maximum length of an utterance in bytes: a prediction of the complete utterance must fit into a response, with room for
-/// wrong words.
+/// Maximum length of an utterance in bytes: a prediction of the complete utterance must fit into a
+/// response, with room for wrong words.
 const MAX_UTTERANCE: u64 = MAX_PREDICTION_BYTES as u64 / 2;
-/// Maximum number of words of an utterance: each needs a prediction, whose vectors and log entry take time and memory.
+/// Maximum number of words of an utterance: each needs a prediction, whose vectors and log entry
+/// take time and memory.
 const MAX_WORDS: u64 = 1_000;
 /// Maximum number of tokens in a session.
 const MAX_TOKENS: usize = 1_000_000;
@@ -30,7 +31,8 @@ pub struct PlayOptions {
     pub step_timeout: Duration,
     /// Number of consecutive errors that deactivate a miner.
     pub max_errors: u32,
-    /// Whether a session without an active miner continues, with empty predictions, as in the arena.
+    /// Whether a session without an active miner continues, with empty predictions, as in the
+    /// arena.
     pub continues_alone: bool,
 }
 
@@ -93,7 +95,8 @@ pub(super) struct Played {
     pub(super) dialogues: Vec<PlayedDialogue>,
     /// Utterances that are too long. They are not scored, and miners get no words after the limit.
     pub(super) omitted: Vec<OmittedUtterance>,
-    /// Whether the session ended early, because no miner was active or the engine sent too many tokens.
+    /// Whether the session ended early, because no miner was active or the engine sent too many
+    /// tokens.
     pub(super) ended_early: bool,
     /// Number of failed predictions of each miner.
     pub(super) errors: Vec<u32>,
@@ -103,7 +106,8 @@ impl Played {
     /// Whether a miner has predicted anything but white space.
     pub(super) fn has_prediction(&self, miner: usize) -> bool {
         let utterances = self.dialogues.iter().flat_map(|dialogue| &dialogue.utterances);
-        let mut predictions = utterances.filter_map(|utterance| utterance.predictions.get(miner)).flatten();
+        let mut predictions =
+            utterances.filter_map(|utterance| utterance.predictions.get(miner)).flatten();
         predictions.any(|prediction| !prediction.trim().is_empty())
     }
 }
@@ -122,13 +126,14 @@ pub(super) struct PlayedUtterance {
     pub(super) index: u32,
     /// The revealed words, which are incomplete if the session ended early.
     pub(super) words: Vec<String>,
-    /// Predictions by miner and step; an empty text for a failed prediction. An inactive miner has no steps, unless no
-    /// miner is active.
+    /// Predictions by miner and step; an empty text for a failed prediction. An inactive miner has
+    /// no steps, unless no miner is active.
     pub(super) predictions: Vec<Vec<String>>,
 }
 
-/// Plays one session to its end; `first` is the token returned at the start of the session. If there are `steps`, words
-/// are revealed at blocks of the chain, and predictions are due before the next block of a step.
+/// Plays one session to its end; `first` is the token returned at the start of the session. If
+/// there are `steps`, words are revealed at blocks of the chain, and predictions are due before the
+/// next block of a step.
 pub(super) async fn play(
     engine: &EngineClient,
     first: TextToken,
@@ -140,7 +145,8 @@ pub(super) async fn play(
     play_up_to(MAX_TOKENS, engine, first, miners, options, steps, observe).await
 }
 
-/// Like [`play`], for at most `max_tokens` tokens. The complete utterances of a longer session are kept.
+/// Like [`play`], for at most `max_tokens` tokens. The complete utterances of a longer session are
+/// kept.
 pub(super) async fn play_up_to(
     max_tokens: usize,
     engine: &EngineClient,
@@ -210,7 +216,8 @@ struct Player<'a> {
     clock: Option<StepClock<'a>>,
     /// Number of failed predictions of each miner since its last success.
     consecutive_errors: Vec<u32>,
-    /// Bytes of predictions that each miner may still send; `None` once a prediction has exceeded them.
+    /// Bytes of predictions that each miner may still send; `None` once a prediction has exceeded
+    /// them.
     bytes_left: Vec<Option<usize>>,
     /// The utterance in progress.
     open: Option<PlayedUtterance>,
@@ -218,24 +225,34 @@ struct Player<'a> {
     prefix: String,
     /// Whether the rest of the utterance in progress is ignored, because the utterance is too long.
     is_omitting: bool,
-    /// Position of an utterance's first word: 0, unless the engine counts from another number; `None` before the
-    /// session's first word. The reference's engine counts words from 1, and the `EOF` of an empty utterance from 0.
+    /// Position of an utterance's first word: 0, unless the engine counts from another number;
+    /// `None` before the session's first word. The reference's engine counts words from 1, and the
+    /// `EOF` of an empty utterance from 0.
     first_position: Option<u32>,
-    /// Whether the engine numbers its tokens: it has sent a position other than 0, the default of a missing position.
+    /// Whether the engine numbers its tokens: it has sent a position other than 0, the default of a
+    /// missing position.
     numbers_tokens: bool,
     played: Played,
 }
 
 impl Player<'_> {
-    /// Adds a word to the utterance in progress; starts one if there is none. An utterance that is too long is omitted.
+    /// Adds a word to the utterance in progress; starts one if there is none. An utterance that is
+    /// too long is omitted.
     fn reveal(&mut self, word: &str, token: &TextToken) -> Result<(), PlayError> {
         let uid = token.dialogue_uid.as_deref().unwrap_or("unknown");
-        let is_same =
-            self.played.dialogues.last().is_some_and(|last| last.uid == uid && last.index == token.dialogue_index);
+        let is_same = self
+            .played
+            .dialogues
+            .last()
+            .is_some_and(|last| last.uid == uid && last.index == token.dialogue_index);
         if !is_same {
             self.close();
             self.is_omitting = false;
-            let dialogue = PlayedDialogue { uid: uid.to_owned(), index: token.dialogue_index, utterances: Vec::new() };
+            let dialogue = PlayedDialogue {
+                uid: uid.to_owned(),
+                index: token.dialogue_index,
+                utterances: Vec::new(),
+            };
             self.played.dialogues.push(dialogue);
         }
         if self.is_omitting {
@@ -261,8 +278,11 @@ impl Player<'_> {
         self.prefix.push_str(word);
         open.words.push(word.to_owned());
         let bytes = self.prefix.len() as u64 + 1;
-        let limits = [("bytes", bytes, MAX_UTTERANCE), ("words", open.words.len() as u64, MAX_WORDS)];
-        if let Some((unit, length, limit)) = limits.into_iter().find(|(_, length, limit)| length > limit) {
+        let limits =
+            [("bytes", bytes, MAX_UTTERANCE), ("words", open.words.len() as u64, MAX_WORDS)];
+        if let Some((unit, length, limit)) =
+            limits.into_iter().find(|(_, length, limit)| length > limit)
+        {
             let (dialogue_uid, utterance_index) = (uid.to_owned(), open.index);
             let omitted = OmittedUtterance { dialogue_uid, utterance_index, length, limit, unit };
             tracing::warn!(error = &omitted as &dyn std::error::Error, "utterance omitted");
@@ -273,8 +293,8 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// Ends the utterance in progress, if any, at an `EOF` or `EOF EOF` token, whose position must be at most that after
-    /// the last word.
+    /// Ends the utterance in progress, if any, at an `EOF` or `EOF EOF` token, whose position must
+    /// be at most that after the last word.
     fn end(&mut self, end: &str, token: &TextToken) -> Result<(), PlayError> {
         if std::mem::take(&mut self.is_omitting) {
             return Ok(());
@@ -340,7 +360,8 @@ impl Player<'_> {
         let is_alone = self.is_alone();
         let mut predictions = Vec::with_capacity(answers.len());
         for (position, answer) in answers.into_iter().enumerate() {
-            let answer = answer.map(|answer| answer.and_then(|prediction| self.charge(position, prediction)));
+            let answer = answer
+                .map(|answer| answer.and_then(|prediction| self.charge(position, prediction)));
             let (Some(in_a_row), Some(errors)) =
                 (self.consecutive_errors.get_mut(position), self.played.errors.get_mut(position))
             else {
@@ -369,7 +390,9 @@ impl Player<'_> {
 
     /// Returns a prediction if its miner's budget covers it.
     fn charge(&mut self, miner: usize, prediction: String) -> Result<String, CallError> {
-        let (Some(left), Some(TextMiner { key, .. })) = (self.bytes_left.get_mut(miner), self.miners.get(miner)) else {
+        let (Some(left), Some(TextMiner { key, .. })) =
+            (self.bytes_left.get_mut(miner), self.miners.get(miner))
+        else {
             return Ok(prediction);
         };
         let remaining = left.and_then(|left| left.checked_sub(prediction.len()));
@@ -386,7 +409,11 @@ impl Player<'_> {
     /// Joins the earlier utterances of the dialogue.
     fn context(&self) -> String {
         let earlier = self.played.dialogues.last().map_or(&[][..], |dialogue| &dialogue.utterances);
-        earlier.iter().map(|utterance| utterance.words.join(" ")).collect::<Vec<_>>().join(CONTEXT_SEPARATOR)
+        earlier
+            .iter()
+            .map(|utterance| utterance.words.join(" "))
+            .collect::<Vec<_>>()
+            .join(CONTEXT_SEPARATOR)
     }
 
     /// Ends the session. A dialogue whose utterances were all omitted has no score.
@@ -427,11 +454,13 @@ mod tests {
     }
 
     fn token(utterance_index: u32, token_index: u32) -> TextToken {
-        let fields = serde_json::json!({ "utterance_index": utterance_index, "token_index": token_index });
+        let fields =
+            serde_json::json!({ "utterance_index": utterance_index, "token_index": token_index });
         serde_json::from_value(fields).unwrap()
     }
 
-    /// Columns: positions of two words, the end of their utterance, and the next word · whether no token is missing
+    /// Columns: positions of two words, the end of their utterance, and the next word · whether no
+    /// token is missing
     #[test]
     fn engines_count_the_tokens_of_an_utterance_from_any_number() {
         for (positions, expected) in [
@@ -469,7 +498,9 @@ mod tests {
         player.reveal("one", &token(0, 0)).unwrap();
         let error = PlayError::from(player.step().await.unwrap_err()).to_string();
         assert!(
-            error.starts_with("the chain finney is stalled: it has produced no block after 7 for 10 min"),
+            error.starts_with(
+                "the chain finney is stalled: it has produced no block after 7 for 10 min"
+            ),
             "{error}"
         );
     }
@@ -486,7 +517,8 @@ mod tests {
         player.end(TextToken::EOF, &token).unwrap();
         player.reveal("w", &TextToken { utterance_index: 8, ..token }).unwrap();
         let played = player.finish();
-        let indices: Vec<_> = played.dialogues[0].utterances.iter().map(|utterance| utterance.index).collect();
+        let indices: Vec<_> =
+            played.dialogues[0].utterances.iter().map(|utterance| utterance.index).collect();
         assert_eq!(indices, [8]);
         let [omitted] = &played.omitted[..] else { panic!("{:?}", played.omitted) };
         assert_eq!((omitted.utterance_index, omitted.length, omitted.unit), (7, 1_001, "words"));

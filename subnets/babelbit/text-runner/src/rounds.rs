@@ -9,10 +9,14 @@ use metrics::{counter, describe_counter};
 use rand::seq::SliceRandom as _;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient};
-use taonet_babelbit_runner::{ChainView, Due, MinerEntry, MinerSource, PlayedRound, RoundError, RoundPlayer, RunError};
+use taonet_babelbit_runner::{
+    ChainView, Due, MinerEntry, MinerSource, PlayedRound, RoundError, RoundPlayer, RunError,
+};
 use taonet_wire::PeerError;
 
-use super::{PlayError, PlayOptions, TextConnection, TextMiner, TextOutcome, TextRunError, TextRunner};
+use super::{
+    PlayError, PlayOptions, TextConnection, TextMiner, TextOutcome, TextRunError, TextRunner,
+};
 
 const WORDS: &str = "taonet_runner_words_total";
 const FAILED: &str = "taonet_runner_failed_predictions_total";
@@ -24,7 +28,8 @@ pub trait TextMiners: Send + Sync {
 }
 
 /// Function that creates a connection to a miner's axon.
-pub type ConnectTextMiner = Arc<dyn Fn(&MinerEntry) -> Result<Arc<dyn TextConnection>, PeerError> + Send + Sync>;
+pub type ConnectTextMiner =
+    Arc<dyn Fn(&MinerEntry) -> Result<Arc<dyn TextConnection>, PeerError> + Send + Sync>;
 
 /// Miners that serve an axon: those of a list, or those that the metagraph announces.
 pub struct AxonMiners {
@@ -88,9 +93,11 @@ impl TextMiners for AxonMiners {
     }
 }
 
-/// Player of the text contest's rounds: main rounds, the solo rounds that accompany them, and arena rounds.
+/// Player of the text contest's rounds: main rounds, the solo rounds that accompany them, and arena
+/// rounds.
 pub struct TextRounds {
-    /// Runner of the main rounds. Solo rounds use it with the engine's solo challenge, arena rounds with the main one.
+    /// Runner of the main rounds. Solo rounds use it with the engine's solo challenge, arena rounds
+    /// with the main one.
     pub runner: TextRunner,
     /// Client of the engine.
     pub engine: EngineClient,
@@ -110,7 +117,8 @@ pub struct TextArenaRounds {
 }
 
 impl TextRounds {
-    /// Registers the help texts of the contest's metrics. Call it after the metrics recorder is installed.
+    /// Registers the help texts of the contest's metrics. Call it after the metrics recorder is
+    /// installed.
     pub fn describe_metrics() {
         describe_counter!(WORDS, "Words revealed to miners in the text contest, by contest");
         describe_counter!(FAILED, "Failed predictions of miners in the text contest, by contest");
@@ -118,7 +126,11 @@ impl TextRounds {
 
     /// Returns the runner with the settings of this round.
     fn runner_of(&self, due: &Due) -> TextRunner {
-        let stream = if due.contest == ChallengeType::Solo { ChallengeKind::Solo } else { ChallengeKind::Main };
+        let stream = if due.contest == ChallengeType::Solo {
+            ChallengeKind::Solo
+        } else {
+            ChallengeKind::Main
+        };
         let usual = PlayOptions { stream, ..self.runner.options };
         let options = match &self.arena {
             Some(TextArenaRounds { step_timeout, .. }) if due.contest == ChallengeType::Arena => {
@@ -151,7 +163,8 @@ impl TextRounds {
         }
         self.engine.authenticate_with_retry().await.map_err(RunError::Engine)?;
         let words = counter!(WORDS, "contest" => contest);
-        let played = self.runner_of(due).run_once(&self.engine, &miners, |_token| words.increment(1)).await;
+        let played =
+            self.runner_of(due).run_once(&self.engine, &miners, |_token| words.increment(1)).await;
         let report = played.map_err(round_error)?;
         let challenge_uid = report.challenge_uid.unwrap_or_else(|| "unknown".to_owned());
         let failed: u64 = report.miners.iter().map(|miner| u64::from(miner.errors)).sum();
@@ -159,7 +172,9 @@ impl TextRounds {
         let scored = report.miners.iter().filter(|miner| miner.score.is_some()).count();
         match report.outcome {
             TextOutcome::NoChallenge => Err(RoundError::NoChallenge),
-            TextOutcome::AlreadyDone => Ok(PlayedRound { challenge_uid, miners: 0, is_known: true }),
+            TextOutcome::AlreadyDone => {
+                Ok(PlayedRound { challenge_uid, miners: 0, is_known: true })
+            }
             _ if scored == 0 => Err(RoundError::NoScore { challenge_uid }),
             _ => Ok(PlayedRound { challenge_uid, miners: scored, is_known: false }),
         }

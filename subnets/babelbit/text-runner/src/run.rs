@@ -11,7 +11,9 @@ use taonet_babelbit_core::engine_api::TextToken;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::text::{DialogueScore, Event, VectorOptions};
 use taonet_babelbit_engine::client::EngineClient;
-use taonet_babelbit_runner::{Ledger, LedgerError, RunPaths, TextChallenge, TextFile, file_name_part};
+use taonet_babelbit_runner::{
+    Ledger, LedgerError, RunPaths, TextChallenge, TextFile, file_name_part,
+};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_speech::SentenceEmbedder;
 
@@ -27,10 +29,11 @@ use super::{BlockSteps, OmittedUtterance, PlayError, PlayOptions, ScoringError, 
 pub enum TextOutcome {
     /// The run played the complete challenge.
     Finished,
-    /// The session ended early, because no miner was active or the engine sent too many tokens; only the words revealed
-    /// until then are scored.
+    /// The session ended early, because no miner was active or the engine sent too many tokens;
+    /// only the words revealed until then are scored.
     EndedEarly,
-    /// An earlier run has scored the challenge; its files are in the outbox until they are submitted.
+    /// An earlier run has scored the challenge; its files are in the outbox until they are
+    /// submitted.
     AlreadyDone,
     /// The engine has no current challenge.
     NoChallenge,
@@ -82,9 +85,11 @@ pub struct TextMinerReport {
     pub hotkey: Hotkey,
     /// Display name.
     pub name: Option<String>,
-    /// Mean score over the dialogues; `None` for a miner that predicted nothing or whose mean could not be written.
+    /// Mean score over the dialogues; `None` for a miner that predicted nothing or whose mean could
+    /// not be written.
     pub score: Option<f64>,
-    /// The miner's score in each dialogue that was scored and written, in the order of the challenge.
+    /// The miner's score in each dialogue that was scored and written, in the order of the
+    /// challenge.
     pub dialogue_scores: Vec<f64>,
     /// Number of failed predictions.
     pub errors: u32,
@@ -111,11 +116,12 @@ pub enum TextRunError {
     Aborted,
 }
 
-/// Opens the text contest's ledger below `paths.state`, apart from the speech contest's, so that runners of both
-/// contests can share their directories.
+/// Opens the text contest's ledger below `paths.state`, apart from the speech contest's, so that
+/// runners of both contests can share their directories.
 ///
 /// # Errors
-/// [`LedgerError`] when another runner of the text contest uses the directory, or the ledger cannot be opened.
+/// [`LedgerError`] when another runner of the text contest uses the directory, or the ledger cannot
+/// be opened.
 pub async fn open_ledger(paths: &RunPaths) -> Result<Arc<Ledger>, LedgerError> {
     Ledger::open(&paths.state.join("text")).await.map(Arc::new)
 }
@@ -136,15 +142,15 @@ pub struct TextRunner {
     pub main_challenge_uid: Option<String>,
     /// Settings of the sessions.
     pub options: PlayOptions,
-    /// Blocks at which the steps of a session begin and end; `None` reveals each word as soon as all miners have
-    /// responded to the one before.
+    /// Blocks at which the steps of a session begin and end; `None` reveals each word as soon as
+    /// all miners have responded to the one before.
     pub steps: Option<BlockSteps>,
     /// Sentence embedder for the scores.
     pub embedder: Arc<dyn SentenceEmbedder>,
     /// Options of the semantic similarity.
     pub vectors: VectorOptions,
-    /// Rules of logs and scores: the reference's leave out the steps of a miner that has dropped out of the round, the
-    /// strict ones count them as empty predictions.
+    /// Rules of logs and scores: the reference's leave out the steps of a miner that has dropped
+    /// out of the round, the strict ones count them as empty predictions.
     pub rules: Rules,
 }
 
@@ -155,12 +161,14 @@ impl std::fmt::Debug for TextRunner {
 }
 
 impl TextRunner {
-    /// Plays the engine's current challenge, scores it and writes the files. Calls `observe` with each token.
+    /// Plays the engine's current challenge, scores it and writes the files. Calls `observe` with
+    /// each token.
     ///
     /// # Errors
-    /// [`TextRunError`] when the engine or the ledger fails, or the embedder fails for every dialogue. Dialogues that
-    /// cannot be scored are in [`TextReport::unscored`]. If a file of a miner cannot be written, its report has
-    /// [`TextMinerReport::unwritten`], and the other dialogues and miners are still scored.
+    /// [`TextRunError`] when the engine or the ledger fails, or the embedder fails for every
+    /// dialogue. Dialogues that cannot be scored are in [`TextReport::unscored`]. If a file of a
+    /// miner cannot be written, its report has [`TextMinerReport::unwritten`], and the other
+    /// dialogues and miners are still scored.
     pub async fn run_once(
         &self,
         engine: &EngineClient,
@@ -191,7 +199,8 @@ impl TextRunner {
         {
             return Ok(report(TextOutcome::AlreadyDone));
         }
-        let mut played = play(engine, first, miners, &self.options, self.steps.as_ref(), observe).await?;
+        let mut played =
+            play(engine, first, miners, &self.options, self.steps.as_ref(), observe).await?;
         distinguish(&mut played.dialogues);
         let (runner, miners, at) = (self.clone(), miners.to_vec(), now.clone());
         let finish = tokio::task::spawn_blocking(move || runner.finish(&played, &miners, &at));
@@ -201,8 +210,8 @@ impl TextRunner {
         Ok(report)
     }
 
-    /// Records a scored challenge, so that no later run plays it again, and queues its files. A run in which no miner
-    /// has a score is not recorded.
+    /// Records a scored challenge, so that no later run plays it again, and queues its files. A run
+    /// in which no miner has a score is not recorded.
     async fn record(&self, report: &TextReport, now: &jiff::Zoned) -> Result<(), LedgerError> {
         if report.miners.iter().all(|miner| miner.score.is_none()) {
             return Ok(());
@@ -218,8 +227,14 @@ impl TextRunner {
     }
 
     /// Scores a played challenge and writes its files. Blocks the calling thread.
-    fn finish(&self, played: &Played, miners: &[TextMiner], now: &jiff::Zoned) -> Result<TextReport, ScoringError> {
-        let files = Files::new(&self.paths, played.challenge_uid.as_deref(), self.challenge_type, now);
+    fn finish(
+        &self,
+        played: &Played,
+        miners: &[TextMiner],
+        now: &jiff::Zoned,
+    ) -> Result<TextReport, ScoringError> {
+        let files =
+            Files::new(&self.paths, played.challenge_uid.as_deref(), self.challenge_type, now);
         let result = |(position, miner): (usize, &TextMiner)| Results {
             key: miner.key,
             speaks: played.has_prediction(position),
@@ -230,18 +245,24 @@ impl TextRunner {
         let mut results: Vec<Results> = miners.iter().enumerate().map(result).collect();
         let (mut written, mut unscored) = (Vec::new(), Vec::new());
         for dialogue in &played.dialogues {
-            let logs: Vec<_> = (0..miners.len()).map(|miner| events(dialogue, miner, self.rules)).collect();
-            let scored: Vec<Option<DialogueScore>> =
-                match score_logs(&dialogue.uid, &logs, &*self.embedder, self.vectors, self.rules) {
-                    Ok(scored) => scored.into_iter().map(Some).collect(),
-                    Err(error) if unscored.len() + 1 == played.dialogues.len() => return Err(error),
-                    Err(error) => {
-                        tracing::warn!(dialogue_uid = dialogue.uid, %error, "cannot score a dialogue");
-                        let dialogue_uid = dialogue.uid.clone();
-                        unscored.push(UnscoredDialogue { dialogue_uid, error: error.to_string() });
-                        vec![None; miners.len()]
-                    }
-                };
+            let logs: Vec<_> =
+                (0..miners.len()).map(|miner| events(dialogue, miner, self.rules)).collect();
+            let scored: Vec<Option<DialogueScore>> = match score_logs(
+                &dialogue.uid,
+                &logs,
+                &*self.embedder,
+                self.vectors,
+                self.rules,
+            ) {
+                Ok(scored) => scored.into_iter().map(Some).collect(),
+                Err(error) if unscored.len() + 1 == played.dialogues.len() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(dialogue_uid = dialogue.uid, %error, "cannot score a dialogue");
+                    let dialogue_uid = dialogue.uid.clone();
+                    unscored.push(UnscoredDialogue { dialogue_uid, error: error.to_string() });
+                    vec![None; miners.len()]
+                }
+            };
             for ((results, log), score) in results.iter_mut().zip(&logs).zip(&scored) {
                 results.attempt(|results| results.add(&files, dialogue, log, score.as_ref()));
                 written.append(&mut results.written);
@@ -249,9 +270,11 @@ impl TextRunner {
         }
         let mut reports = Vec::with_capacity(miners.len());
         for ((miner, mut results), errors) in miners.iter().zip(results).zip(&played.errors) {
-            let dialogue_scores: Vec<f64> = results.dialogues.iter().map(|(.., score)| *score).collect();
+            let dialogue_scores: Vec<f64> =
+                results.dialogues.iter().map(|(.., score)| *score).collect();
             let mean = dialogue_scores.iter().sum::<f64>() / dialogue_scores.len().max(1) as f64;
-            let is_scored = !dialogue_scores.is_empty() && results.attempt(|results| results.end(&files, mean));
+            let is_scored =
+                !dialogue_scores.is_empty() && results.attempt(|results| results.end(&files, mean));
             written.append(&mut results.written);
             reports.push(TextMinerReport {
                 uid: miner.key.uid,
@@ -266,7 +289,11 @@ impl TextRunner {
         Ok(TextReport {
             challenge_uid: played.challenge_uid.clone(),
             challenge_type: self.challenge_type,
-            outcome: if played.ended_early { TextOutcome::EndedEarly } else { TextOutcome::Finished },
+            outcome: if played.ended_early {
+                TextOutcome::EndedEarly
+            } else {
+                TextOutcome::Finished
+            },
             dialogues: played.dialogues.len(),
             utterances: played.dialogues.iter().map(|dialogue| dialogue.utterances.len()).sum(),
             omitted: played.omitted.clone(),
@@ -323,7 +350,11 @@ impl Results {
         let log = files.log(self.key, &dialogue.uid, log)?;
         if let Some(score) = score.filter(|_| self.speaks) {
             self.written.push(files.score(self.key, &dialogue.uid, &log, score)?);
-            self.dialogues.push((dialogue.uid.clone(), dialogue.index, score.dialogue_summary.average_best));
+            self.dialogues.push((
+                dialogue.uid.clone(),
+                dialogue.index,
+                score.dialogue_summary.average_best,
+            ));
         }
         self.written.push(log);
         Ok(())

@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use serde_json::json;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::text::{
-    DialogueScore, Event, MAX_ABSENT_STEPS, SentenceVectors, StepError, Utterance, VectorError, VectorOptions,
-    score_dialogue, utterances,
+    DialogueScore, Event, MAX_ABSENT_STEPS, SentenceVectors, StepError, Utterance, VectorError,
+    VectorOptions, score_dialogue, utterances,
 };
 use taonet_speech::{EmbedError, Embedding, SentenceEmbedder};
 
@@ -15,8 +15,8 @@ use super::play::PlayedDialogue;
 
 /// Weight of the lexical similarity in the reference's runner.
 const LEXICAL_WEIGHT: f64 = 0.0;
-/// Maximum number of texts per call of the embedder, which sorts them by length: in a large call, texts of equal length
-/// share products, and the threads wait for each other less often.
+/// Maximum number of texts per call of the embedder, which sorts them by length: in a large call,
+/// texts of equal length share products, and the threads wait for each other less often.
 const BATCH: usize = 4_096;
 
 /// Why predictions could not be scored.
@@ -43,9 +43,10 @@ struct LoggedUtterance<'a> {
 
 /// Returns the utterances of a miner's log.
 ///
-/// By the reference's rules, the log counts the utterances with steps of this miner. An utterance without such steps
-/// replaces the text of the one before: the reference's runner completes the miner's last step, whichever utterance it
-/// belongs to. By the strict rules, missing steps are empty predictions, and utterances have the engine's numbers.
+/// By the reference's rules, the log counts the utterances with steps of this miner. An utterance
+/// without such steps replaces the text of the one before: the reference's runner completes the
+/// miner's last step, whichever utterance it belongs to. By the strict rules, missing steps are
+/// empty predictions, and utterances have the engine's numbers.
 fn logged(dialogue: &PlayedDialogue, miner: usize, rules: Rules) -> Vec<LoggedUtterance<'_>> {
     let mut logged: Vec<LoggedUtterance<'_>> = Vec::new();
     for utterance in &dialogue.utterances {
@@ -61,7 +62,8 @@ fn logged(dialogue: &PlayedDialogue, miner: usize, rules: Rules) -> Vec<LoggedUt
             }
             Rules::Reference => logged.len() as u32,
             Rules::Strict => {
-                predictions.resize(utterance.predictions.iter().map(Vec::len).max().unwrap_or(0), "");
+                predictions
+                    .resize(utterance.predictions.iter().map(Vec::len).max().unwrap_or(0), "");
                 utterance.index
             }
         };
@@ -70,7 +72,8 @@ fn logged(dialogue: &PlayedDialogue, miner: usize, rules: Rules) -> Vec<LoggedUt
     logged
 }
 
-/// Builds a miner's log of a dialogue: its predictions, then the complete utterance, for each utterance.
+/// Builds a miner's log of a dialogue: its predictions, then the complete utterance, for each
+/// utterance.
 pub(super) fn events(dialogue: &PlayedDialogue, miner: usize, rules: Rules) -> Vec<Event> {
     let event = |kind: &str, utterance: u32| Event {
         event: Some(kind.to_owned()),
@@ -86,14 +89,15 @@ pub(super) fn events(dialogue: &PlayedDialogue, miner: usize, rules: Rules) -> V
             let prediction = Some(prediction.to_owned());
             events.push(Event { step: Some(json!(step)), prediction, ..event("predicted", index) });
         }
-        events.push(Event { ground_truth: Some(ground_truth), ..event("utterance_complete", index) });
+        events
+            .push(Event { ground_truth: Some(ground_truth), ..event("utterance_complete", index) });
     }
     events
 }
 
-/// Computes each miner's scores of a dialogue, in the order of `logs`. A prediction that cannot be embedded has a cosine
-/// of 0, so that it does not affect other miners; so has an empty one by the strict rules, while the reference embeds it
-/// like any other. Blocks the calling thread.
+/// Computes each miner's scores of a dialogue, in the order of `logs`. A prediction that cannot be
+/// embedded has a cosine of 0, so that it does not affect other miners; so has an empty one by the
+/// strict rules, while the reference embeds it like any other. Blocks the calling thread.
 ///
 /// # Errors
 /// [`ScoringError`] when the embedder fails on an utterance, or a log has too many steps.
@@ -105,18 +109,23 @@ pub fn score_logs(
     rules: Rules,
 ) -> Result<Vec<DialogueScore>, ScoringError> {
     let mut absent = MAX_ABSENT_STEPS;
-    let logs = logs.iter().map(|log| utterances(log, &mut absent)).collect::<Result<Vec<_>, _>>()?;
-    let vectors = SentenceVectors::with_options(vectors(&logs, embedder, options.dimensions, rules)?, options)?;
+    let logs =
+        logs.iter().map(|log| utterances(log, &mut absent)).collect::<Result<Vec<_>, _>>()?;
+    let vectors = SentenceVectors::with_options(
+        vectors(&logs, embedder, options.dimensions, rules)?,
+        options,
+    )?;
     let score = |log: Vec<Utterance>| -> Result<DialogueScore, ScoringError> {
-        let said: Vec<_> = log.into_iter().filter(|utterance| !utterance.ground_truth.is_empty()).collect();
+        let said: Vec<_> =
+            log.into_iter().filter(|utterance| !utterance.ground_truth.is_empty()).collect();
         let scored = score_dialogue(said, Some(&vectors), LEXICAL_WEIGHT, rules)?;
         Ok(DialogueScore { dialogue_uid: Some(dialogue_uid.to_owned()), ..scored })
     };
     logs.into_iter().map(score).collect()
 }
 
-/// Embeds all distinct texts of the logs, in the first `dimensions`, or in all; the empty text by the reference's rules
-/// only.
+/// Embeds all distinct texts of the logs, in the first `dimensions`, or in all; the empty text by
+/// the reference's rules only.
 fn vectors(
     logs: &[Vec<Utterance>],
     embedder: &dyn SentenceEmbedder,
@@ -124,7 +133,8 @@ fn vectors(
     rules: Rules,
 ) -> Result<BTreeMap<String, Vec<f64>>, EmbedError> {
     let utterances = logs.iter().flatten();
-    let truths: HashSet<&str> = utterances.clone().map(|utterance| utterance.ground_truth.as_str()).collect();
+    let truths: HashSet<&str> =
+        utterances.clone().map(|utterance| utterance.ground_truth.as_str()).collect();
     let predictions = utterances.flat_map(|utterance| &utterance.predictions).map(String::as_str);
     let mut texts: Vec<&str> = predictions.chain(truths.iter().copied()).collect();
     texts.retain(|text| rules == Rules::Reference || !text.is_empty());
@@ -134,8 +144,9 @@ fn vectors(
     let (mut vectors, mut unusable) = (BTreeMap::new(), Vec::new());
     for batch in texts.chunks(BATCH) {
         for (text, vector) in batch.iter().zip(embed(batch, &truths, embedder)?) {
-            let numbers =
-                |vector: Embedding| vector.0.iter().take(dimensions).copied().map(f64::from).collect::<Vec<f64>>();
+            let numbers = |vector: Embedding| {
+                vector.0.iter().take(dimensions).copied().map(f64::from).collect::<Vec<f64>>()
+            };
             match vector.map(numbers) {
                 Some(numbers) if truths.contains(text) || is_finite(&numbers) => {
                     vectors.insert((*text).to_owned(), numbers);
@@ -145,7 +156,10 @@ fn vectors(
         }
     }
     if !unusable.is_empty() {
-        tracing::warn!(texts = unusable.len(), "predictions cannot be embedded, and have a cosine of 0");
+        tracing::warn!(
+            texts = unusable.len(),
+            "predictions cannot be embedded, and have a cosine of 0"
+        );
     }
     let length = vectors.values().next().map_or(0, Vec::len);
     vectors.extend(unusable.into_iter().map(|text| (text.to_owned(), vec![0.0; length])));
@@ -156,8 +170,8 @@ fn is_finite(numbers: &[f64]) -> bool {
     numbers.iter().all(|number| number.is_finite())
 }
 
-/// Embeds texts. If the embedder fails, embeds each text separately, and returns `None` for a prediction on which it
-/// fails.
+/// Embeds texts. If the embedder fails, embeds each text separately, and returns `None` for a
+/// prediction on which it fails.
 fn embed(
     texts: &[&str],
     truths: &HashSet<&str>,
@@ -189,12 +203,14 @@ mod tests {
             words: vec![words.to_owned()],
             predictions: vec![vec![prediction.to_owned()]],
         };
-        let utterances = vec![utterance(0, "one", "one"), utterance(1, "", "two"), utterance(2, "EOF", "two")];
+        let utterances =
+            vec![utterance(0, "one", "one"), utterance(1, "", "two"), utterance(2, "EOF", "two")];
         let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances };
         let rules = Rules::Reference;
         let logs = [events(&dialogue, 0, rules)];
         let scored = score_logs("d", &logs, &WordVectors, VectorOptions::default(), rules).unwrap();
-        let numbers: Vec<_> = scored[0].utterances.iter().map(|utterance| utterance.utterance_number).collect();
+        let numbers: Vec<_> =
+            scored[0].utterances.iter().map(|utterance| utterance.utterance_number).collect();
         assert_eq!((numbers, scored[0].dialogue_summary.average_best), (vec![0], 1.0));
     }
 
@@ -206,12 +222,20 @@ mod tests {
             words: vec!["one".to_owned(), "three".to_owned()],
             predictions: vec![vec!["one six".to_owned(), "two".to_owned()]],
         };
-        let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
+        let dialogue =
+            PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
         let cosines = |dimensions| {
-            let options = VectorOptions { dimensions: NonZeroUsize::new(dimensions), ..VectorOptions::default() };
+            let options = VectorOptions {
+                dimensions: NonZeroUsize::new(dimensions),
+                ..VectorOptions::default()
+            };
             let logs = [events(&dialogue, 0, Rules::Reference)];
             let scored = score_logs("d", &logs, &WordVectors, options, Rules::Reference).unwrap();
-            scored[0].utterances[0].steps.iter().map(|step| step.semantic_cosine_raw).collect::<Vec<_>>()
+            scored[0].utterances[0]
+                .steps
+                .iter()
+                .map(|step| step.semantic_cosine_raw)
+                .collect::<Vec<_>>()
         };
         assert_eq!(cosines(0), [0.5, 0.0]);
         assert_eq!(cosines(2), [1.0, 0.0]);
@@ -230,7 +254,8 @@ mod tests {
         }
 
         fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
-            let texts: Vec<&str> = texts.iter().map(|text| if text.is_empty() { "one" } else { text }).collect();
+            let texts: Vec<&str> =
+                texts.iter().map(|text| if text.is_empty() { "one" } else { text }).collect();
             WordVectors.embed(&texts)
         }
     }
@@ -244,11 +269,17 @@ mod tests {
                 words: ["one", "two", "three", "four"].map(str::to_owned).to_vec(),
                 predictions: vec![vec![String::new(), "one two three four".to_owned()]],
             };
-            let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
+            let dialogue =
+                PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
             let logs = [events(&dialogue, 0, rules)];
-            let scored = score_logs("d", &logs, &EmptyIsOne, VectorOptions::default(), rules).unwrap();
+            let scored =
+                score_logs("d", &logs, &EmptyIsOne, VectorOptions::default(), rules).unwrap();
             let steps = scored[0].utterances[0].steps.iter();
-            assert_eq!(steps.map(|step| step.semantic_cosine_raw).collect::<Vec<_>>(), expected, "{rules}");
+            assert_eq!(
+                steps.map(|step| step.semantic_cosine_raw).collect::<Vec<_>>(),
+                expected,
+                "{rules}"
+            );
         }
     }
 
@@ -258,15 +289,20 @@ mod tests {
         let utterance = |index: u32, words: &str, predictions: [&[&str]; 3]| PlayedUtterance {
             index,
             words: words.split(' ').map(str::to_owned).collect(),
-            predictions: predictions.map(|steps| steps.iter().map(|&step| step.to_owned()).collect()).to_vec(),
+            predictions: predictions
+                .map(|steps| steps.iter().map(|&step| step.to_owned()).collect())
+                .to_vec(),
         };
-        let utterances =
-            vec![utterance(0, "one two", [&["a", "b"], &[""], &[]]), utterance(2, "three", [&["c"], &[], &[]])];
+        let utterances = vec![
+            utterance(0, "one two", [&["a", "b"], &[""], &[]]),
+            utterance(2, "three", [&["c"], &[], &[]]),
+        ];
         let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances };
         let log = |miner, rules| {
             let lines = events(&dialogue, miner, rules).into_iter();
             let line = |event: Event| {
-                let text = event.prediction.or(event.ground_truth.map(|truth| format!("= {truth}")));
+                let text =
+                    event.prediction.or(event.ground_truth.map(|truth| format!("= {truth}")));
                 format!("{} {}", event.utterance_index.unwrap_or(-1), text.unwrap_or_default())
             };
             lines.map(line).collect::<Vec<_>>()
@@ -307,15 +343,19 @@ mod tests {
     /// Columns: ground truth · scores of the miners; none if the dialogue cannot be scored
     #[test]
     fn a_prediction_that_cannot_be_embedded_does_not_affect_other_miners() {
-        for (truth, expected) in [("one", Some(vec![1.0, 0.0, 0.0])), ("bad", None), ("nan", None)] {
+        for (truth, expected) in [("one", Some(vec![1.0, 0.0, 0.0])), ("bad", None), ("nan", None)]
+        {
             let utterance = PlayedUtterance {
                 index: 0,
                 words: vec![truth.to_owned()],
                 predictions: ["one", "bad", "nan"].map(|text| vec![text.to_owned()]).to_vec(),
             };
-            let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
-            let logs: Vec<_> = (0..3).map(|miner| events(&dialogue, miner, Rules::Reference)).collect();
-            let scored = score_logs("d", &logs, &Unsteady, VectorOptions::default(), Rules::Reference).ok();
+            let dialogue =
+                PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
+            let logs: Vec<_> =
+                (0..3).map(|miner| events(&dialogue, miner, Rules::Reference)).collect();
+            let scored =
+                score_logs("d", &logs, &Unsteady, VectorOptions::default(), Rules::Reference).ok();
             let best = |scored: Vec<DialogueScore>| {
                 scored.iter().map(|one| one.dialogue_summary.average_best).collect::<Vec<_>>()
             };

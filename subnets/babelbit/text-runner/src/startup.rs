@@ -1,5 +1,5 @@
-//! Start of an arena round: the round waits until its miners are healthy, and the first prediction of each miner has a
-//! longer timeout.
+//! Start of an arena round: the round waits until its miners are healthy, and the first prediction
+//! of each miner has a longer timeout.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
 use taonet_babelbit_core::text_api::PredictedUtterance;
-use taonet_babelbit_runner::{ArenaUnavailable, CallError, ChainView, MinerEntry, MinerSource, RoundError};
+use taonet_babelbit_runner::{
+    ArenaUnavailable, CallError, ChainView, MinerEntry, MinerSource, RoundError,
+};
 use taonet_service::{MonotonicClock, Sleeper, monotonic_clock, sleeper};
 
 use super::{TextConnection, TextMiner, TextMiners};
@@ -22,7 +24,8 @@ const FINAL: [u16; 5] = [400, 401, 403, 404, 422];
 
 /// Source of the arena's text miners.
 pub trait ArenaTextMiners: Send + Sync {
-    /// Lists the arena miners that are ready, restricted to the `registered` miners of the metagraph.
+    /// Lists the arena miners that are ready, restricted to the `registered` miners of the
+    /// metagraph.
     fn text_miners<'a>(
         &'a self,
         registered: &'a [MinerEntry],
@@ -32,7 +35,8 @@ pub trait ArenaTextMiners: Send + Sync {
 /// Time that arena miners have to start.
 #[derive(Clone)]
 pub struct Startup {
-    /// Time for all miners to become healthy, and time of each miner for its first prediction. 0 disables both.
+    /// Time for all miners to become healthy, and time of each miner for its first prediction. 0
+    /// disables both.
     pub budget: Duration,
     /// Timeout of one attempt at a first prediction.
     pub request_timeout: Duration,
@@ -48,7 +52,8 @@ impl Startup {
         Self { budget, request_timeout, now: monotonic_clock(), sleeper: sleeper() }
     }
 
-    /// Waits until each miner is healthy, for at most the budget. Omits miners that are not healthy by then.
+    /// Waits until each miner is healthy, for at most the budget. Omits miners that are not healthy
+    /// by then.
     async fn healthy(&self, miners: Vec<TextMiner>) -> Vec<TextMiner> {
         if self.budget.is_zero() {
             return miners;
@@ -119,8 +124,8 @@ impl TextMiners for TextArena {
     }
 }
 
-/// A connection whose first call is retried until it has a prediction or the startup budget is used up. A cancelled
-/// call leaves the budget to the next one.
+/// A connection whose first call is retried until it has a prediction or the startup budget is used
+/// up. A cancelled call leaves the budget to the next one.
 struct Starting {
     miner: Arc<dyn TextConnection>,
     startup: Startup,
@@ -143,7 +148,9 @@ impl Starting {
                 }
                 Err(error) => error,
             };
-            left = budget.saturating_sub(now().saturating_duration_since(began)).saturating_sub(INTERVAL);
+            left = budget
+                .saturating_sub(now().saturating_duration_since(began))
+                .saturating_sub(INTERVAL);
             if left.is_zero() {
                 return Err(error);
             }

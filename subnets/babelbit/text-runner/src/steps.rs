@@ -19,8 +19,8 @@ const STALL: Duration = Duration::from_mins(10);
 /// Function that reads the height of the chain's newest block.
 pub type ReadHeight = Arc<dyn Fn() -> BoxFuture<'static, Result<u32, ReadError>> + Send + Sync>;
 
-/// Steps of a fixed number of blocks: each word is revealed at a multiple of this number, and its predictions are due
-/// before the next one.
+/// Steps of a fixed number of blocks: each word is revealed at a multiple of this number, and its
+/// predictions are due before the next one.
 #[derive(Clone)]
 pub struct BlockSteps {
     /// Name of the chain, for errors.
@@ -45,7 +45,10 @@ impl BlockSteps {
     }
 
     /// Waits for the prediction of a miner; cancels a call that exceeds the step's timeout.
-    pub(super) async fn within(&self, call: BoxFuture<'_, Result<String, CallError>>) -> Result<String, CallError> {
+    pub(super) async fn within(
+        &self,
+        call: BoxFuture<'_, Result<String, CallError>>,
+    ) -> Result<String, CallError> {
         let deadline = self.deadline();
         match select(call, (self.sleeper)(deadline)).await {
             Either::Left((answer, _)) => answer,
@@ -88,7 +91,8 @@ impl<'a> StepClock<'a> {
         Self { steps, has_begun: false, last: None, newest: None }
     }
 
-    /// Waits for the beginning of a step. Only the first step waits, since each step ends at the beginning of the next.
+    /// Waits for the beginning of a step. Only the first step waits, since each step ends at the
+    /// beginning of the next.
     pub(super) async fn begin(&mut self) -> Result<(), Stalled> {
         if !std::mem::replace(&mut self.has_begun, true) {
             self.next().await?;
@@ -96,8 +100,8 @@ impl<'a> StepClock<'a> {
         Ok(())
     }
 
-    /// Waits for the first block at or after the next multiple. If the chain is unreadable, waits for the time of a
-    /// step's blocks.
+    /// Waits for the first block at or after the next multiple. If the chain is unreadable, waits
+    /// for the time of a step's blocks.
     pub(super) async fn next(&mut self) -> Result<(), Stalled> {
         let blocks = self.steps.blocks.get();
         loop {
@@ -112,7 +116,8 @@ impl<'a> StepClock<'a> {
             };
             self.observe(height)?;
             let multiple = height / self.steps.blocks;
-            let is_due = self.last.map_or_else(|| height.is_multiple_of(blocks), |last| multiple > last);
+            let is_due =
+                self.last.map_or_else(|| height.is_multiple_of(blocks), |last| multiple > last);
             self.last = self.last.max(Some(multiple));
             if is_due {
                 return Ok(());
@@ -145,7 +150,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns the steps of a chain with these heights, `None` for an unreadable one, and the recorded pauses.
+    /// Returns the steps of a chain with these heights, `None` for an unreadable one, and the
+    /// recorded pauses.
     fn steps(blocks: u32, heights: &[Option<u32>]) -> (BlockSteps, Arc<Mutex<Vec<u64>>>) {
         let heights = Mutex::new(VecDeque::from(heights.to_vec()));
         let pauses = Arc::new(Mutex::new(Vec::new()));
@@ -201,7 +207,8 @@ mod tests {
                 chain: "test".to_owned(),
                 blocks: NonZeroU32::new(5).unwrap(),
                 height: Arc::new(move || {
-                    let blocks = block_time.map_or(0, |block_time| start.elapsed().as_secs() / block_time);
+                    let blocks =
+                        block_time.map_or(0, |block_time| start.elapsed().as_secs() / block_time);
                     std::future::ready(Ok(11 + blocks as u32)).boxed()
                 }),
                 sleeper: taonet_service::sleeper(),

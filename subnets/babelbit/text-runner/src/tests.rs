@@ -47,7 +47,8 @@ impl SentenceEmbedder for WordVectors {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
         const WORDS: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
         let vector = |text: &&str| {
-            let counts = WORDS.map(|word| text.split(' ').filter(|other| *other == word).count() as f32);
+            let counts =
+                WORDS.map(|word| text.split(' ').filter(|other| *other == word).count() as f32);
             Embedding(counts.into())
         };
         Ok(texts.iter().map(vector).collect())
@@ -63,7 +64,11 @@ pub(crate) struct Scripted {
 }
 
 impl TextConnection for Scripted {
-    fn predict<'a>(&'a self, request: &'a PredictedUtterance, _: Duration) -> BoxFuture<'a, Result<String, CallError>> {
+    fn predict<'a>(
+        &'a self,
+        request: &'a PredictedUtterance,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<String, CallError>> {
         self.asked.lock().unwrap().push(request.clone());
         std::future::ready((self.answer)(request)).boxed()
     }
@@ -81,7 +86,10 @@ pub(crate) fn failing() -> Arc<Scripted> {
 
 pub(crate) fn miners(connections: &[&Arc<Scripted>]) -> Vec<TextMiner> {
     let miner = |(index, connection): (usize, &&Arc<Scripted>)| TextMiner {
-        key: MinerKey { uid: Uid(index as u16 + 1), hotkey: Hotkey::from_bytes([index as u8 + 1; 32]) },
+        key: MinerKey {
+            uid: Uid(index as u16 + 1),
+            hotkey: Hotkey::from_bytes([index as u8 + 1; 32]),
+        },
         name: None,
         connection: Arc::clone(connection) as _,
     };
@@ -102,7 +110,10 @@ pub(crate) async fn engine(text: &str) -> EngineClient {
 }
 
 fn client(url: &str) -> EngineClient {
-    let options = EngineOptions { sleeper: Arc::new(|_| Box::pin(std::future::ready(()))), ..EngineOptions::default() };
+    let options = EngineOptions {
+        sleeper: Arc::new(|_| Box::pin(std::future::ready(()))),
+        ..EngineOptions::default()
+    };
     EngineClient::new(url, Arc::new(Keypair::from_uri("//Alice").unwrap()), options).unwrap()
 }
 
@@ -124,7 +135,8 @@ pub(crate) async fn runner(directory: &tempfile::TempDir) -> TextRunner {
 
 fn names(directory: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten();
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort_unstable();
     names
 }
@@ -134,10 +146,15 @@ async fn every_word_is_asked_with_its_prefix_and_context() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let engine = engine(TEXT).await;
-    let report = runner(&directory).await.run_once(&engine, &miners(&[&echo]), |_| ()).await.unwrap();
-    assert_eq!((report.outcome, report.dialogues, report.utterances), (TextOutcome::Finished, 2, 3));
+    let report =
+        runner(&directory).await.run_once(&engine, &miners(&[&echo]), |_| ()).await.unwrap();
+    assert_eq!(
+        (report.outcome, report.dialogues, report.utterances),
+        (TextOutcome::Finished, 2, 3)
+    );
     let asked = echo.asked.lock().unwrap();
-    let asked: Vec<_> = asked.iter().map(|r| (r.step, r.prefix.as_str(), r.context.as_str())).collect();
+    let asked: Vec<_> =
+        asked.iter().map(|r| (r.step, r.prefix.as_str(), r.context.as_str())).collect();
     assert_eq!(
         asked,
         [
@@ -156,7 +173,8 @@ async fn files_have_the_names_and_fields_of_the_reference() {
     let directory = tempfile::tempdir().unwrap();
     let oracle = scripted(|request| {
         let whole = ["one two three EOF", "four", "five six"];
-        let found = whole.iter().find(|text| text.starts_with(request.prefix.split(' ').next().unwrap()));
+        let found =
+            whole.iter().find(|text| text.starts_with(request.prefix.split(' ').next().unwrap()));
         Ok(found.copied().unwrap_or_default().to_owned())
     });
     let (silent, broken) = (scripted(|_| Ok(" ".to_owned())), failing());
@@ -168,9 +186,15 @@ async fn files_have_the_names_and_fields_of_the_reference() {
     assert_eq!(scores, [(Some(1.0), 0), (None, 0), (None, 5)]);
 
     let hotkey = miners[0].key.hotkey;
-    let log = runner.paths.logs.join(format!("dialogue_run_text-1_type_main_miner_1__hk_{hotkey}__dlg_a.jsonl"));
-    let lines: Vec<Value> =
-        std::fs::read_to_string(log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let log = runner
+        .paths
+        .logs
+        .join(format!("dialogue_run_text-1_type_main_miner_1__hk_{hotkey}__dlg_a.jsonl"));
+    let lines: Vec<Value> = std::fs::read_to_string(log)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let whole = "one two three EOF";
     assert_eq!(
         lines,
@@ -234,9 +258,13 @@ async fn five_errors_end_the_session_with_the_revealed_words() {
     let directory = tempfile::tempdir().unwrap();
     let text = r#"{"dialogues": [{"utterances": ["In my practice, I often admit that I am wrong.", "More."]}]}"#;
     let (once, broken) = (
-        scripted(
-            |request| if request.step == 0 { Ok("In my practice".into()) } else { Err(CallError::InvalidPayloadType) },
-        ),
+        scripted(|request| {
+            if request.step == 0 {
+                Ok("In my practice".into())
+            } else {
+                Err(CallError::InvalidPayloadType)
+            }
+        }),
         failing(),
     );
     let engine = engine(text).await;
@@ -244,14 +272,16 @@ async fn five_errors_end_the_session_with_the_revealed_words() {
     let runner = runner(&directory).await;
     let report = runner.run_once(&engine, &miners(&[&broken]), |_| tokens += 1).await.unwrap();
     assert_eq!((report.outcome, tokens, report.miners[0].errors), (TextOutcome::EndedEarly, 6, 5));
-    let log = std::fs::read_to_string(runner.paths.logs.join(&names(&runner.paths.logs)[0])).unwrap();
+    let log =
+        std::fs::read_to_string(runner.paths.logs.join(&names(&runner.paths.logs)[0])).unwrap();
     let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
     assert_eq!(last["ground_truth"], "In my practice, I often admit");
     assert_eq!(log.lines().count(), 6);
 
     // A success resets the count, so the session ends one word later.
     let mut tokens = 0;
-    let report = runner.run_once(&engine, &miners(&[&broken, &once]), |_| tokens += 1).await.unwrap();
+    let report =
+        runner.run_once(&engine, &miners(&[&broken, &once]), |_| tokens += 1).await.unwrap();
     assert_eq!((report.outcome, tokens), (TextOutcome::EndedEarly, 7));
 }
 
@@ -266,17 +296,33 @@ async fn solo_round_plays_the_solo_challenge() {
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let report = runner.run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
     assert_eq!(report.challenge_uid.as_deref(), Some("solo"));
-    assert!(names(&runner.paths.logs)[0].contains("_type_solo_"), "{:?}", names(&runner.paths.logs));
+    assert!(
+        names(&runner.paths.logs)[0].contains("_type_solo_"),
+        "{:?}",
+        names(&runner.paths.logs)
+    );
     // A prediction of only the first of two or three words is partially similar.
-    assert!(report.miners[0].score.is_some_and(|score| score > 0.4 && score < 1.0), "{:?}", report.miners);
+    assert!(
+        report.miners[0].score.is_some_and(|score| score > 0.4 && score < 1.0),
+        "{:?}",
+        report.miners
+    );
 }
 
 /// Columns: responses of the engine after `/start` · error
 #[tokio::test]
 async fn a_broken_engine_leaves_no_scores() {
     for (start, next, expected) in [
-        (json!({"token": "one", "done": false}), json!({}), "the engine's first token has no session_id"),
-        (json!({"session_id": "s", "token": "one"}), json!({"done": false}), "the engine sent no token before the end"),
+        (
+            json!({"token": "one", "done": false}),
+            json!({}),
+            "the engine's first token has no session_id",
+        ),
+        (
+            json!({"session_id": "s", "token": "one"}),
+            json!({"done": false}),
+            "the engine sent no token before the end",
+        ),
         (
             json!({"session_id": "s", "token": "one"}),
             json!({"token": "three", "token_index": 2}),
@@ -302,14 +348,27 @@ async fn a_broken_engine_leaves_no_scores() {
         let auth = json!({"challenge": "c", "timestamp": 1, "access_token": "t"});
         let json = |body: &Value| ResponseTemplate::new(200).set_body_json(body);
         for route in ["/auth", "/auth/verify"] {
-            Mock::given(method("POST")).and(path(route)).respond_with(json(&auth)).mount(&server).await;
+            Mock::given(method("POST"))
+                .and(path(route))
+                .respond_with(json(&auth))
+                .mount(&server)
+                .await;
         }
-        Mock::given(method("GET")).and(path("/start")).respond_with(json(&start)).mount(&server).await;
-        Mock::given(method("POST")).and(path("/next")).respond_with(json(&next)).mount(&server).await;
+        Mock::given(method("GET"))
+            .and(path("/start"))
+            .respond_with(json(&start))
+            .mount(&server)
+            .await;
+        Mock::given(method("POST"))
+            .and(path("/next"))
+            .respond_with(json(&next))
+            .mount(&server)
+            .await;
         let directory = tempfile::tempdir().unwrap();
         let echo = scripted(|request| Ok(request.prefix.clone()));
         let runner = runner(&directory).await;
-        let error = runner.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap_err();
+        let error =
+            runner.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap_err();
         assert!(error.to_string().starts_with(expected), "{expected}: {error}");
         assert!(names(&runner.paths.scores).is_empty());
     }
@@ -355,11 +414,15 @@ async fn challenges_with_any_uid_are_played() {
         let directory = tempfile::tempdir().unwrap();
         let echo = scripted(|request| Ok(request.prefix.clone()));
         let runner = runner(&directory).await;
-        let report = runner.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
+        let report =
+            runner.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
         assert_eq!((report.outcome, report.challenge_uid), (TextOutcome::Finished, reported));
         let files = [names(&runner.paths.logs), names(&runner.paths.scores)].concat();
         assert_eq!(files.len(), 3, "{files:?}");
-        assert!(files.iter().all(|name| name.contains(&format!("_run_{named}_type_main_miner_1_"))), "{files:?}");
+        assert!(
+            files.iter().all(|name| name.contains(&format!("_run_{named}_type_main_miner_1_"))),
+            "{files:?}"
+        );
     }
 }
 
@@ -367,13 +430,29 @@ async fn challenges_with_any_uid_are_played() {
 async fn an_overlong_utterance_is_omitted_and_the_others_are_scored() {
     let long = "x".repeat(5_000);
     let first = json!({"session_id": "s", "token": "one"});
-    let token = |(token, utterance): (&str, u32)| json!({ "token": token, "utterance_index": utterance });
-    let tokens = [("EOF", 0), ("two", 1), (long.as_str(), 1), ("three", 1), ("EOF", 1), ("four", 2), ("EOF EOF", 2)];
+    let token =
+        |(token, utterance): (&str, u32)| json!({ "token": token, "utterance_index": utterance });
+    let tokens = [
+        ("EOF", 0),
+        ("two", 1),
+        (long.as_str(), 1),
+        ("three", 1),
+        ("EOF", 1),
+        ("four", 2),
+        ("EOF EOF", 2),
+    ];
     let server = engine_of(&first, &tokens.map(token)).await;
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
-    let report = runner(&directory).await.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
-    assert_eq!((report.outcome, report.dialogues, report.utterances), (TextOutcome::Finished, 1, 2));
+    let report = runner(&directory)
+        .await
+        .run_once(&client(&server.uri()), &miners(&[&echo]), |_| ())
+        .await
+        .unwrap();
+    assert_eq!(
+        (report.outcome, report.dialogues, report.utterances),
+        (TextOutcome::Finished, 1, 2)
+    );
     assert_eq!(report.miners[0].score, Some(1.0));
     assert_eq!(report.omitted.len(), 1);
     assert_eq!(
@@ -382,7 +461,8 @@ async fn an_overlong_utterance_is_omitted_and_the_others_are_scored() {
          engine's challenge"
     );
     let asked = echo.asked.lock().unwrap();
-    let asked: Vec<_> = asked.iter().map(|request| (request.prefix.as_str(), request.context.as_str())).collect();
+    let asked: Vec<_> =
+        asked.iter().map(|request| (request.prefix.as_str(), request.context.as_str())).collect();
     assert_eq!(asked, [("one", ""), ("two", "one"), ("four", "one")]);
 }
 
@@ -398,7 +478,11 @@ async fn an_overlong_utterance_ends_with_its_dialogue() {
     let server = engine_of(&first, &[token("more", 0), token("one", 1), token("EOF EOF", 1)]).await;
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
-    let report = runner(&directory).await.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
+    let report = runner(&directory)
+        .await
+        .run_once(&client(&server.uri()), &miners(&[&echo]), |_| ())
+        .await
+        .unwrap();
     assert_eq!((report.dialogues, report.utterances, report.miners[0].score), (1, 1, Some(1.0)));
     assert_eq!(report.omitted[0].dialogue_uid, "d0");
 }
@@ -410,21 +494,37 @@ async fn a_session_without_end_keeps_its_whole_utterances() {
     let (engine, echo) = (client(&server.uri()), scripted(|request| Ok(request.prefix.clone())));
     engine.authenticate_with_retry().await.unwrap();
     let first = engine.start_text(ChallengeKind::Main).await.unwrap();
-    let played =
-        crate::play::play_up_to(5, &engine, first, &miners(&[&echo]), &PlayOptions::default(), None, |_| ()).await;
+    let played = crate::play::play_up_to(
+        5,
+        &engine,
+        first,
+        &miners(&[&echo]),
+        &PlayOptions::default(),
+        None,
+        |_| (),
+    )
+    .await;
     let played = played.unwrap();
     assert!(played.ended_early);
-    let utterances: Vec<_> = played.dialogues[0].utterances.iter().map(|utterance| utterance.words.join(" ")).collect();
+    let utterances: Vec<_> =
+        played.dialogues[0].utterances.iter().map(|utterance| utterance.words.join(" ")).collect();
     assert_eq!(utterances, ["one two"]);
 }
 
 #[tokio::test]
 async fn an_engine_without_positions_is_played() {
-    let server =
-        minimal_engine(&json!({"session_id": "s", "token": "one"}), &["two", "EOF", "three", "four", "EOF EOF"]).await;
+    let server = minimal_engine(
+        &json!({"session_id": "s", "token": "one"}),
+        &["two", "EOF", "three", "four", "EOF EOF"],
+    )
+    .await;
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
-    let report = runner(&directory).await.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
+    let report = runner(&directory)
+        .await
+        .run_once(&client(&server.uri()), &miners(&[&echo]), |_| ())
+        .await
+        .unwrap();
     assert_eq!((report.outcome, report.utterances), (TextOutcome::Finished, 2));
     let asked = echo.asked.lock().unwrap();
     let prefixes: Vec<_> = asked.iter().map(|request| request.prefix.as_str()).collect();
@@ -435,7 +535,8 @@ async fn an_engine_without_positions_is_played() {
 async fn a_miner_whose_files_cannot_be_written_does_not_affect_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
-    let (engine, runner, miners) = (engine(TEXT).await, runner(&directory).await, miners(&[&echo, &echo]));
+    let (engine, runner, miners) =
+        (engine(TEXT).await, runner(&directory).await, miners(&[&echo, &echo]));
     let hotkey = miners[0].key.hotkey;
     let blocked = format!("dialogue_run_text-1_type_main_miner_1__hk_{hotkey}__dlg_b.jsonl");
     std::fs::create_dir_all(runner.paths.logs.join(blocked)).unwrap();
@@ -445,7 +546,10 @@ async fn a_miner_whose_files_cannot_be_written_does_not_affect_the_others() {
     assert_ne!(broken.score, whole.score);
     let error = broken.unwritten.as_ref().unwrap();
     assert!(error.contains("os error"), "the operating system's error is passed on: {error}");
-    assert_eq!((whole.score.is_some(), whole.dialogue_scores.len(), &whole.unwritten), (true, 2, &None));
+    assert_eq!(
+        (whole.score.is_some(), whole.dialogue_scores.len(), &whole.unwritten),
+        (true, 2, &None)
+    );
     let means = report.files.iter().filter(|file| file.file == ResultFile::ChallengeScore);
     assert_eq!(means.map(|file| file.miner).collect::<Vec<_>>(), [miners[0].key, miners[1].key]);
 }
@@ -480,7 +584,8 @@ async fn a_dialogue_that_cannot_be_scored_is_skipped_and_the_others_are_averaged
         Ok(whole.to_owned())
     });
     let (engine, miners) = (engine(TEXT).await, miners(&[&oracle]));
-    let all_fail = TextRunner { embedder: Arc::new(Failing(&["one", "five"])), ..runner(&directory).await };
+    let all_fail =
+        TextRunner { embedder: Arc::new(Failing(&["one", "five"])), ..runner(&directory).await };
     let error = all_fail.run_once(&engine, &miners, |_| ()).await.unwrap_err();
     assert!(matches!(error, TextRunError::Score(_)), "{error}");
     assert!(names(&all_fail.paths.scores).is_empty());
@@ -488,9 +593,13 @@ async fn a_dialogue_that_cannot_be_scored_is_skipped_and_the_others_are_averaged
     let one_fails = TextRunner { embedder: Arc::new(Failing(&["five"])), ..all_fail };
     let report = one_fails.run_once(&engine, &miners, |_| ()).await.unwrap();
     assert_eq!((report.outcome, report.dialogues), (TextOutcome::Finished, 2));
-    let unscored: Vec<_> = report.unscored.iter().map(|dialogue| dialogue.dialogue_uid.as_str()).collect();
+    let unscored: Vec<_> =
+        report.unscored.iter().map(|dialogue| dialogue.dialogue_uid.as_str()).collect();
     assert_eq!(unscored, ["b"]);
-    assert_eq!((report.miners[0].score, &report.miners[0].dialogue_scores), (Some(1.0), &vec![1.0]));
+    assert_eq!(
+        (report.miners[0].score, &report.miners[0].dialogue_scores),
+        (Some(1.0), &vec![1.0])
+    );
     assert_eq!((names(&one_fails.paths.logs).len(), names(&one_fails.paths.scores).len()), (2, 2));
     let again = one_fails.run_once(&engine, &miners, |_| ()).await.unwrap();
     assert_eq!(again.outcome, TextOutcome::AlreadyDone);

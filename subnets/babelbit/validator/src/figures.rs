@@ -18,10 +18,13 @@ impl Babelbit {
             metrics::gauge!("scores_by_uid", "uid" => uid.to_string()).set(0.0);
         }
         self.shown = shown;
-        let winner = scores.winner(self.settings.rules).map_or(f64::NAN, |winner| f64::from(winner.0));
+        let winner =
+            scores.winner(self.settings.rules).map_or(f64::NAN, |winner| f64::from(winner.0));
         metrics::gauge!("current_winner_uid").set(winner);
         let entries = std::fs::read_dir(&self.settings.cache_dir).into_iter().flatten().flatten();
-        let is_cache = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|kind| kind == "jsonl");
+        let is_cache = |entry: &std::fs::DirEntry| {
+            entry.path().extension().is_some_and(|kind| kind == "jsonl")
+        };
         metrics::gauge!("cache_files").set(entries.filter(is_cache).count() as f64);
     }
 }

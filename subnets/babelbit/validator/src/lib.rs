@@ -1,16 +1,19 @@
-//! Babelbit's part of the validator: the scores of the current challenge, and the weights derived from them.
+//! Babelbit's part of the validator: the scores of the current challenge, and the weights derived
+//! from them.
 //!
-//! The epoch loop, the signer and the subtensor gateway are in `taonet-validator`, for all subnets. This crate
-//! supplies the parts that are specific to Babelbit:
+//! The epoch loop, the signer and the subtensor gateway are in `taonet-validator`, for all subnets.
+//! This crate supplies the parts that are specific to Babelbit:
 //!
-//! - [`Babelbit`] implements [`Subnet`]: the engine names the current challenge, the scoring API returns its scores,
-//!   and `taonet-babelbit-core` computes weights from them. [`BabelbitSettings`] selects the contest
-//!   ([`CurrentChallenge`]), the scoring rules and the arena's share of the weights;
-//! - [`PayloadPolicy`] decides which texts the signer signs: by default, only texts of Babelbit's protocols that name
-//!   the signer's hotkey.
+//! - [`Babelbit`] implements [`Subnet`]: the engine names the current challenge, the scoring API
+//!   returns its scores, and `taonet-babelbit-core` computes weights from them.
+//!   [`BabelbitSettings`] selects the contest ([`CurrentChallenge`]), the scoring rules and the
+//!   arena's share of the weights;
+//! - [`PayloadPolicy`] decides which texts the signer signs: by default, only texts of Babelbit's
+//!   protocols that name the signer's hotkey.
 //!
-//! `bb validate` creates a [`Babelbit`] from the two clients and passes it to a [`taonet_validator::Validator`]. `bb
-//! signer` passes a policy to a [`taonet_validator::signer::Signer`]:
+//! `bb validate` creates a [`Babelbit`] from the two clients and passes it to a
+//! [`taonet_validator::Validator`]. `bb signer` passes a policy to a
+//! [`taonet_validator::signer::Signer`]:
 //!
 //! ```
 //! use taonet_babelbit_validator::PayloadPolicy;
@@ -24,14 +27,15 @@
 //! assert!(policy.check("any other text").is_err());
 //! ```
 //!
-//! A challenge without scores is not an error: the validator's policy then decides on fallback weights. An unreachable
-//! engine is an error ([`MissingScores`]), and so is an unreachable scoring API for a contest with a share of the
-//! weights; once the epoch is nearly over, the available scores decide. A score counts only for a hotkey that is
-//! registered on the subnet. The crate keeps no state, plays no challenges and computes no scores of replies.
+//! A challenge without scores is not an error: the validator's policy then decides on fallback
+//! weights. An unreachable engine is an error ([`MissingScores`]), and so is an unreachable scoring
+//! API for a contest with a share of the weights; once the epoch is nearly over, the available
+//! scores decide. A score counts only for a hotkey that is registered on the subnet. The crate
+//! keeps no state, plays no challenges and computes no scores of replies.
 //!
-//! Uses `taonet-validator` (epoch loop, signer, gateway), `taonet-babelbit-engine` and `taonet-babelbit-scoring-api`
-//! (their clients), `taonet-babelbit-core`, `taonet-wire`, `taonet-http` and `taonet-primitives`. Used by `bb validate`
-//! and `bb signer`.
+//! Uses `taonet-validator` (epoch loop, signer, gateway), `taonet-babelbit-engine` and
+//! `taonet-babelbit-scoring-api` (their clients), `taonet-babelbit-core`, `taonet-wire`,
+//! `taonet-http` and `taonet-primitives`. Used by `bb validate` and `bb signer`.
 
 mod error;
 mod figures;
@@ -89,7 +93,11 @@ pub struct Babelbit {
 
 impl Babelbit {
     /// Creates the subnet: `engine` names the current challenge, and `scores` fetches its scores.
-    pub const fn new(engine: EngineClient, scores: ScoresClient, settings: BabelbitSettings) -> Self {
+    pub const fn new(
+        engine: EngineClient,
+        scores: ScoresClient,
+        settings: BabelbitSettings,
+    ) -> Self {
         Self { engine, scores, settings, shown: BTreeSet::new() }
     }
 }
@@ -98,7 +106,11 @@ impl Subnet for Babelbit {
     type Scores = ContestScores;
     type Error = MissingScores;
 
-    async fn scores(&self, neurons: &Neurons, is_late: bool) -> Result<RoundScores<ContestScores>, MissingScores> {
+    async fn scores(
+        &self,
+        neurons: &Neurons,
+        is_late: bool,
+    ) -> Result<RoundScores<ContestScores>, MissingScores> {
         let uid_of = |hotkey: &str| neurons.uid_of(&hotkey.parse().ok()?);
         let mut rows = self.rows().await;
         rows.check(is_late)?;

@@ -80,16 +80,20 @@ impl PayloadPolicy {
         if text.len() > MAX_BYTES {
             return Err(PayloadProblem::TooLarge);
         }
-        let known = if text.starts_with('{') { self.scoring_api(text) } else { self.miner_request(text) };
+        let known =
+            if text.starts_with('{') { self.scoring_api(text) } else { self.miner_request(text) };
         match known {
             Ok(kind) => Ok(kind),
-            Err(_) if self.prefixes.iter().any(|prefix| text.starts_with(prefix)) => Ok(PayloadKind::Prefixed),
+            Err(_) if self.prefixes.iter().any(|prefix| text.starts_with(prefix)) => {
+                Ok(PayloadKind::Prefixed)
+            }
             Err(_) if self.any => Ok(PayloadKind::Any),
             Err(problem) => Err(problem),
         }
     }
 
-    /// Determines the kind of a request to the scoring API, which must be compact JSON with sorted keys.
+    /// Determines the kind of a request to the scoring API, which must be compact JSON with sorted
+    /// keys.
     fn scoring_api(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
         let Ok(value @ Value::Object(_)) = serde_json::from_str::<Value>(text) else {
             return Err(PayloadProblem::Unknown);
@@ -101,7 +105,14 @@ impl PayloadPolicy {
             || is(&["challenge_id", "challenge_type", "data", "hotkey", "timestamp"])
         {
             (PayloadKind::ScoreQuery, "hotkey")
-        } else if is(&["challenge_id", "data", "miner_hotkey", "miner_uid", "timestamp", "vali_hotkey"]) {
+        } else if is(&[
+            "challenge_id",
+            "data",
+            "miner_hotkey",
+            "miner_uid",
+            "timestamp",
+            "vali_hotkey",
+        ]) {
             (PayloadKind::Submission, "vali_hotkey")
         } else {
             return Err(PayloadProblem::Unknown);
@@ -112,15 +123,26 @@ impl PayloadPolicy {
         self.speaks_for_us(fields, signer).map(|()| kind)
     }
 
-    fn speaks_for_us(&self, fields: &Map<String, Value>, signer: &str) -> Result<(), PayloadProblem> {
+    fn speaks_for_us(
+        &self,
+        fields: &Map<String, Value>,
+        signer: &str,
+    ) -> Result<(), PayloadProblem> {
         let named = fields.get(signer).and_then(Value::as_str);
-        if named == Some(self.hotkey.to_string().as_str()) { Ok(()) } else { Err(PayloadProblem::OtherHotkey) }
+        if named == Some(self.hotkey.to_string().as_str()) {
+            Ok(())
+        } else {
+            Err(PayloadProblem::OtherHotkey)
+        }
     }
 
     fn miner_request(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
         let parts: Vec<&str> = text.split('.').collect();
-        let &[nonce, sender, receiver, uuid, hash] = parts.as_slice() else { return Err(PayloadProblem::Unknown) };
-        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let &[nonce, sender, receiver, uuid, hash] = parts.as_slice() else {
+            return Err(PayloadProblem::Unknown);
+        };
+        let is_hash =
+            hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let fits = nonce.parse::<u64>().is_ok()
             && receiver.parse::<Hotkey>().is_ok()
             && uuid::Uuid::try_parse(uuid).is_ok()
@@ -175,7 +197,9 @@ mod tests {
     fn payloads_of_known_protocols_are_signed_for_the_own_hotkey_only() {
         let (alice, bob) = (hotkey("//Alice"), hotkey("//Bob"));
         let policy = PayloadPolicy::new(alice);
-        let request = |sender: Hotkey, hash: &str| format!("1700000000000000000.{sender}.{bob}.{UUID}.{hash}");
+        let request = |sender: Hotkey, hash: &str| {
+            format!("1700000000000000000.{sender}.{bob}.{UUID}.{hash}")
+        };
         for (text, expected) in [
             (query(alice, None), Ok(PayloadKind::ScoreQuery)),
             (query(alice, Some("arena")), Ok(PayloadKind::ScoreQuery)),
@@ -183,7 +207,10 @@ mod tests {
             (sorted_json(&submission(alice)), Ok(PayloadKind::Submission)),
             (sorted_json(&submission(bob)), Err(PayloadProblem::OtherHotkey)),
             // The scoring API accepts only compact JSON.
-            (serde_json::to_string_pretty(&submission(alice)).unwrap(), Err(PayloadProblem::Unknown)),
+            (
+                serde_json::to_string_pretty(&submission(alice)).unwrap(),
+                Err(PayloadProblem::Unknown),
+            ),
             (request(alice, ""), Ok(PayloadKind::MinerRequest)),
             (request(alice, &"0a".repeat(32)), Ok(PayloadKind::MinerRequest)),
             (request(bob, ""), Err(PayloadProblem::OtherHotkey)),

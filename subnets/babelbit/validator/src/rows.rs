@@ -1,4 +1,5 @@
-//! Score rows of the current challenge, fetched from the engine and the scoring API, and missing responses.
+//! Score rows of the current challenge, fetched from the engine and the scoring API, and missing
+//! responses.
 
 use serde_json::Value;
 use taonet_babelbit_core::contest_scores::ContestScores;
@@ -15,7 +16,8 @@ pub(super) struct Rows {
     pub(super) challenge_uid: Option<String>,
     main: Vec<Value>,
     arena: Vec<Value>,
-    /// The first required response that is missing. An empty list of scores does not count as missing.
+    /// The first required response that is missing. An empty list of scores does not count as
+    /// missing.
     missing: Option<MissingScores>,
 }
 
@@ -55,7 +57,9 @@ impl Babelbit {
         };
         let challenge_uid = match current {
             Ok(uid) => uid.filter(|uid| !uid.is_empty()),
-            Err(error) => return Rows { missing: Some(MissingScores::Challenge(error)), ..Rows::default() },
+            Err(error) => {
+                return Rows { missing: Some(MissingScores::Challenge(error)), ..Rows::default() };
+            }
         };
         let mut rows = Rows { challenge_uid, ..Rows::default() };
         let Some(challenge_uid) = &rows.challenge_uid else { return rows };
@@ -64,19 +68,22 @@ impl Babelbit {
             self.rows_of(challenge_uid, Some(Contest::Arena))
         );
         let arena_share = self.settings.arena_share.get();
-        for (answer, place, share) in [(main, &mut rows.main, 1.0 - arena_share), (arena, &mut rows.arena, arena_share)]
+        for (answer, place, share) in
+            [(main, &mut rows.main, 1.0 - arena_share), (arena, &mut rows.arena, arena_share)]
         {
             match answer {
                 Ok(found) => *place = found,
                 Err(error) if share > 0.0 => rows.missing = rows.missing.take().or(Some(error)),
-                Err(error) => tracing::warn!(%error, "cannot get scores of a contest without a share of the weights"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot get scores of a contest without a share of the weights")
+                }
             }
         }
         rows
     }
 
-    /// Fetches the rows of all contests together, as older versions of the API return them: the fallback when neither
-    /// contest has scores.
+    /// Fetches the rows of all contests together, as older versions of the API return them: the
+    /// fallback when neither contest has scores.
     pub(super) async fn older_rows(&self, rows: &mut Rows) {
         let Some(challenge_uid) = &rows.challenge_uid else { return };
         match self.rows_of(challenge_uid, None).await {
@@ -85,7 +92,11 @@ impl Babelbit {
         }
     }
 
-    async fn rows_of(&self, challenge_uid: &str, contest: Option<Contest>) -> Result<Vec<Value>, MissingScores> {
+    async fn rows_of(
+        &self,
+        challenge_uid: &str,
+        contest: Option<Contest>,
+    ) -> Result<Vec<Value>, MissingScores> {
         match self.scores.rows(challenge_uid, contest).await {
             Err(error) if error.is_not_found() => Ok(Vec::new()),
             answer => answer.map_err(|source| MissingScores::Scores {

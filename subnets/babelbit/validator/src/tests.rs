@@ -17,7 +17,9 @@ use taonet_service::system_clock;
 use taonet_validator::signer::SignerClient;
 use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_validator::testing::{NETUID, key};
-use taonet_validator::{EpochError, EpochReport, HttpWeights, StateFile, Validator, ValidatorSettings};
+use taonet_validator::{
+    EpochError, EpochReport, HttpWeights, StateFile, Validator, ValidatorSettings,
+};
 
 mod epochs;
 mod figures;
@@ -80,14 +82,16 @@ impl World {
         world.challenge("ch").await;
         mount(&world.gateway, "POST", "/v1/metagraph/snapshot", ok(snapshot())).await;
         mount(&world.gateway, "POST", "/v1/block/current", ok(json!({ "block": 742 }))).await;
-        mount(&world.signer, "POST", "/set_weights", ok(json!({ "success": true, "details": {} }))).await;
+        mount(&world.signer, "POST", "/set_weights", ok(json!({ "success": true, "details": {} })))
+            .await;
         world
     }
 
     /// Sets the chain's block, and the metagraph to these hotkeys.
     async fn at(&self, block: u32, hotkeys: &[String]) {
         self.gateway.reset().await;
-        let snapshot = json!({ "hotkeys": hotkeys, "block": block, "last_update": [], "axons": [] });
+        let snapshot =
+            json!({ "hotkeys": hotkeys, "block": block, "last_update": [], "axons": [] });
         mount(&self.gateway, "POST", "/v1/metagraph/snapshot", ok(snapshot)).await;
         mount(&self.gateway, "POST", "/v1/block/current", ok(json!({ "block": block }))).await;
     }
@@ -96,14 +100,19 @@ impl World {
         serve_challenge(&self.engine, uid).await;
     }
 
-    /// Sets the responses of the scoring API: for the main contest, for the arena, and for all contests.
+    /// Sets the responses of the scoring API: for the main contest, for the arena, and for all
+    /// contests.
     async fn scores(&self, main: ResponseTemplate, arena: ResponseTemplate, all: ResponseTemplate) {
         self.scoring.reset().await;
         for (name, answer) in [("qualifying", main), ("arena", arena)] {
-            let asks = Mock::given(method("GET")).and(path(SCORES)).and(query_param("challenge_type", name));
+            let asks = Mock::given(method("GET"))
+                .and(path(SCORES))
+                .and(query_param("challenge_type", name));
             asks.respond_with(answer).mount(&self.scoring).await;
         }
-        let asks = Mock::given(method("GET")).and(path(SCORES)).and(query_param_is_missing("challenge_type"));
+        let asks = Mock::given(method("GET"))
+            .and(path(SCORES))
+            .and(query_param_is_missing("challenge_type"));
         asks.respond_with(all).mount(&self.scoring).await;
     }
 
@@ -187,8 +196,14 @@ fn pairs(report: &EpochReport) -> Vec<(u16, f64)> {
 #[tokio::test]
 async fn scores_of_both_contests_become_weights() {
     let world = World::new().await;
-    let stranger = json!({ "miner_hotkey": key("//stranger").hotkey(), "challenge_mean_score": 1.0 });
-    world.rows(&[row(1, 0.9), row(3, 0.2), row(4, 0.5), row(1, 0.1), stranger], &[row(2, 0.4), row(3, 0.3)]).await;
+    let stranger =
+        json!({ "miner_hotkey": key("//stranger").hotkey(), "challenge_mean_score": 1.0 });
+    world
+        .rows(
+            &[row(1, 0.9), row(3, 0.2), row(4, 0.5), row(1, 0.1), stranger],
+            &[row(2, 0.4), row(3, 0.3)],
+        )
+        .await;
     let report = world.validator().run_once().await.unwrap();
     assert_eq!((report.epoch, report.block, report.decision), (7, BlockNumber::new(742), "scored"));
     assert!(report.outcome.is_success());
@@ -205,9 +220,13 @@ async fn scores_of_both_contests_become_weights() {
     let questions = world.scoring.received_requests().await.unwrap();
     assert_eq!(questions.len(), 2);
     for question in &questions {
-        let query: std::collections::HashMap<_, _> = question.url.query_pairs().into_owned().collect();
+        let query: std::collections::HashMap<_, _> =
+            question.url.query_pairs().into_owned().collect();
         let validator = key("//validator").hotkey();
-        assert_eq!((&query["hotkey"], &query["challenge_uid"]), (&validator.to_string(), &"ch".to_owned()));
+        assert_eq!(
+            (&query["hotkey"], &query["challenge_uid"]),
+            (&validator.to_string(), &"ch".to_owned())
+        );
         let (hotkey, timestamp) = (&query["hotkey"], &query["timestamp"]);
         let text = if query["challenge_type"] == "arena" {
             format!(
@@ -222,7 +241,10 @@ async fn scores_of_both_contests_become_weights() {
         assert!(!signature.starts_with("0x"));
         assert!(verify(&validator, text.as_bytes(), &signature.parse().unwrap()), "{text}");
     }
-    assert!(asked(&world.gateway, "/v1/weights/set_and_confirm").await.is_empty(), "the signer submitted the weights");
+    assert!(
+        asked(&world.gateway, "/v1/weights/set_and_confirm").await.is_empty(),
+        "the signer submitted the weights"
+    );
 }
 
 #[tokio::test]
@@ -235,8 +257,8 @@ async fn older_score_format_is_requested_if_no_contest_has_scores() {
     assert_eq!(world.waits(), [0_u64; 0], "a 404 is not retried");
 }
 
-/// Without scores, no weights are submitted until the limit is reached; then all weight goes to the fallback uid. The
-/// count survives a restart.
+/// Without scores, no weights are submitted until the limit is reached; then all weight goes to the
+/// fallback uid. The count survives a restart.
 #[tokio::test]
 async fn count_of_epochs_without_scores_survives_a_restart() {
     let mut world = World::new().await;
@@ -267,8 +289,8 @@ async fn last_weights_are_resubmitted_after_a_restart() {
     assert_eq!((&bodies[0]["state_block"], &bodies[1]["state_block"]), (&json!(null), &json!(700)));
 }
 
-/// After more than twelve epochs of 100 blocks without scores, a restarted process discards its state, and a running
-/// one keeps it.
+/// After more than twelve epochs of 100 blocks without scores, a restarted process discards its
+/// state, and a running one keeps it.
 #[tokio::test]
 async fn last_weights_are_not_resubmitted_after_a_long_pause() {
     let world = World::new().await;
@@ -310,12 +332,18 @@ async fn fallback_uid_that_is_not_registered_gets_no_weight() {
     mount(&world.gateway, "POST", "/v1/block/current", ok(json!({ "block": 7 }))).await;
     world.rows(&[], &[]).await;
     let report = world.validator().run_once().await.unwrap();
-    assert_eq!((report.decision, report.outcome.error()), ("wait", Some("no scores, and no previous weights")));
+    assert_eq!(
+        (report.decision, report.outcome.error()),
+        ("wait", Some("no scores, and no previous weights"))
+    );
     world.rows(&[row(1, 0.5)], &[]).await;
     assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
     // The main contest has no share, and the arena has no winner.
     world.arena_share = ArenaShare::from_percent(100.0);
     let report = world.validator().run_once().await.unwrap();
     assert_eq!((report.decision, &report.weights), ("unearned", &None));
-    assert!(report.outcome.is_success() && report.outcome.error().unwrap().contains("the arena has the full share"));
+    assert!(
+        report.outcome.is_success()
+            && report.outcome.error().unwrap().contains("the arena has the full share")
+    );
 }

@@ -56,7 +56,8 @@ mod tests {
     #[tokio::test]
     async fn the_cause_of_a_database_failure_is_shown() {
         let file = Path::new("/nonexistent/results");
-        let error = WorkError::from(Database::sqlite(file, &migrations(&[])).await.unwrap_err()).to_string();
+        let error = WorkError::from(Database::sqlite(file, &migrations(&[])).await.unwrap_err())
+            .to_string();
         assert!(error.starts_with("DATABASE_URL: a database operation failed: "), "{error}");
         assert!(error.contains("unable to open database file"), "{error}");
     }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use taonet_babelbit_scorer::{AudioHash, EngineIdentity};
 
-/// ID of a transcription: a SHA-256 over the hash of the audio and the recogniser's name and fingerprint (weights and
-/// options).
+/// ID of a transcription: a SHA-256 over the hash of the audio and the recogniser's name and
+/// fingerprint (weights and options).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JobId([u8; 32]);
 
@@ -37,7 +37,8 @@ impl fmt::Display for JobId {
     }
 }
 
-/// Returns the subject token that identifies a recogniser, so that a worker receives only jobs of its recogniser.
+/// Returns the subject token that identifies a recogniser, so that a worker receives only jobs of
+/// its recogniser.
 pub(crate) fn group(recognizer: &EngineIdentity) -> String {
     let hash = Sha256::digest(format!("{}\n{}", recognizer.name, recognizer.fingerprint));
     hex::encode(hash.get(..8).unwrap_or_default())
@@ -57,12 +58,18 @@ impl Job {
         Self { audio: audio.to_string(), recognizer: recognizer.clone() }
     }
 
-    /// Parses a message received under a subject; `None` if it is malformed, or not for this recogniser.
-    pub(crate) fn parse(subject: &str, payload: &[u8], recognizer: &EngineIdentity) -> Option<(JobId, AudioHash)> {
+    /// Parses a message received under a subject; `None` if it is malformed, or not for this
+    /// recogniser.
+    pub(crate) fn parse(
+        subject: &str,
+        payload: &[u8],
+        recognizer: &EngineIdentity,
+    ) -> Option<(JobId, AudioHash)> {
         let job: Self = serde_json::from_slice(payload).ok()?;
         let audio = AudioHash::from_hex(&job.audio)?;
         let id = JobId::new(audio, recognizer);
-        (job.recognizer == *recognizer && subject.rsplit('.').next() == Some(&id.to_string())).then_some((id, audio))
+        (job.recognizer == *recognizer && subject.rsplit('.').next() == Some(&id.to_string()))
+            .then_some((id, audio))
     }
 
     pub(crate) fn payload(&self) -> Vec<u8> {
@@ -99,15 +106,20 @@ mod tests {
     fn messages_that_are_malformed_or_for_others_are_refused() {
         let (recognizer, audio) = (engine("whisper", "1"), AudioHash::of(b"a"));
         let id = JobId::new(audio, &recognizer);
-        let (subject, payload) = (format!("babelbit.stt.x.{id}"), Job::new(audio, &recognizer).payload());
+        let (subject, payload) =
+            (format!("babelbit.stt.x.{id}"), Job::new(audio, &recognizer).payload());
         assert_eq!(Job::parse(&subject, &payload, &recognizer), Some((id, audio)));
         assert_eq!(Job::parse(&subject, &payload, &engine("whisper", "2")), None);
         assert_eq!(Job::parse("babelbit.stt.x.y", &payload, &recognizer), None);
         let other = Job::new(AudioHash::of(b"b"), &recognizer).payload();
         assert_eq!(Job::parse(&subject, &other, &recognizer), None);
-        for bad in
-            [&b""[..], b"{}", b"[1]", b"\xff", br#"{"audio": "12", "recognizer": {"name": "", "fingerprint": ""}}"#]
-        {
+        for bad in [
+            &b""[..],
+            b"{}",
+            b"[1]",
+            b"\xff",
+            br#"{"audio": "12", "recognizer": {"name": "", "fingerprint": ""}}"#,
+        ] {
             assert_eq!(Job::parse(&subject, bad, &recognizer), None);
         }
     }

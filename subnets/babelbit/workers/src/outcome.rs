@@ -51,9 +51,11 @@ mod tests {
     #[test]
     fn results_round_trip_exactly() {
         let words = vec![Word { text: "schön".into(), start: 0.1 + 0.2, end: 1.0 / 3.0 }];
-        let transcript = Transcript { text: "schön".into(), words, detected_language: "de".into() };
+        let transcript =
+            Transcript { text: "schön".into(), words, detected_language: "de".into() };
         let heard = Ok(Arc::new(Transcription { transcript, confidence: Some(0.1 + 0.7) }));
-        let silent = Ok(Arc::new(Transcription { transcript: Transcript::default(), confidence: None }));
+        let silent =
+            Ok(Arc::new(Transcription { transcript: Transcript::default(), confidence: None }));
         let failed = Err(ScoreError::failed("EOFError", &""));
         for transcription in [heard, silent, failed, Err(ScoreError::NoAudio)] {
             assert_eq!(decode(&encode(&transcription)), Some(transcription));

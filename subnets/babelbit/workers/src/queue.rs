@@ -1,7 +1,8 @@
 //! The job queue on NATS JetStream; no other module uses `async-nats`.
 //!
-//! A work-queue stream has one subject per job and at most one message per subject, so JetStream rejects a duplicate
-//! while the first message is pending. A durable pull consumer per recogniser delivers each message to one worker.
+//! A work-queue stream has one subject per job and at most one message per subject, so JetStream
+//! rejects a duplicate while the first message is pending. A durable pull consumer per recogniser
+//! delivers each message to one worker.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,8 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::{Batch, Config as ConsumerConfig};
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::stream::{
-    Config as StreamConfig, DiscardPolicy, RawMessageErrorKind, RetentionPolicy, StorageType, Stream,
+    Config as StreamConfig, DiscardPolicy, RawMessageErrorKind, RetentionPolicy, StorageType,
+    Stream,
 };
 use async_nats::jetstream::{AckKind, Message};
 use futures::StreamExt as _;
@@ -27,7 +29,8 @@ const STREAM: &str = "BABELBIT_STT";
 const SUBJECTS: &str = "babelbit.stt";
 /// Prefix of the names of consumers; a recogniser's group follows.
 const CONSUMERS: &str = "stt-";
-/// Group of the jobs of recognisers without a consumer: no worker has run with these recognisers for [`UNUSED`].
+/// Group of the jobs of recognisers without a consumer: no worker has run with these recognisers
+/// for [`UNUSED`].
 const NO_WORKER: &str = "none";
 /// Timeout of the connection setup, and of each request.
 const WAIT: Duration = Duration::from_secs(10);
@@ -63,10 +66,14 @@ pub(crate) struct Depth {
 }
 
 impl Queue {
-    /// Connects, and creates the stream if it is missing. The settings of an existing stream stay unchanged, so that an
-    /// operator can create it with replicas.
-    pub(crate) async fn connect(url: &str, recognizer: &EngineIdentity) -> Result<Self, QueueError> {
-        let options = ConnectOptions::new().name("taonet").connection_timeout(WAIT).ping_interval(PING);
+    /// Connects, and creates the stream if it is missing. The settings of an existing stream stay
+    /// unchanged, so that an operator can create it with replicas.
+    pub(crate) async fn connect(
+        url: &str,
+        recognizer: &EngineIdentity,
+    ) -> Result<Self, QueueError> {
+        let options =
+            ConnectOptions::new().name("taonet").connection_timeout(WAIT).ping_interval(PING);
         let client = within(options.connect(url)).await?.map_err(QueueError::Connect)?;
         let context = async_nats::jetstream::new(client);
         let config = StreamConfig {
@@ -83,18 +90,23 @@ impl Queue {
             num_replicas: 1,
             ..StreamConfig::default()
         };
-        let stream = within(context.get_or_create_stream(config)).await?.map_err(QueueError::jetstream)?;
+        let stream =
+            within(context.get_or_create_stream(config)).await?.map_err(QueueError::jetstream)?;
         Ok(Self { context, stream, group: group(recognizer) })
     }
 
     /// Publishes a job; returns false if the job is already pending.
     pub(crate) async fn publish(&self, id: &JobId, job: &Job) -> Result<bool, QueueError> {
         let subject = format!("{SUBJECTS}.{}.{id}", self.group);
-        let sent = within(self.context.publish(subject, job.payload().into())).await?.map_err(QueueError::jetstream)?;
+        let sent = within(self.context.publish(subject, job.payload().into()))
+            .await?
+            .map_err(QueueError::jetstream)?;
         match within(sent.into_future()).await? {
             Ok(_) => Ok(true),
             // The client has no error kind for this rejection.
-            Err(error) if error.to_string().contains("maximum messages per subject exceeded") => Ok(false),
+            Err(error) if error.to_string().contains("maximum messages per subject exceeded") => {
+                Ok(false)
+            }
             Err(error) => Err(QueueError::jetstream(error)),
         }
     }
@@ -121,14 +133,16 @@ impl Queue {
 
     /// Queries the number of jobs by recogniser, and the age of this recogniser's oldest job.
     pub(crate) async fn depth(&self) -> Result<Depth, QueueError> {
-        let all = within(self.stream.get_info()).await?.map_err(QueueError::jetstream)?.state.messages;
+        let all =
+            within(self.stream.get_info()).await?.map_err(QueueError::jetstream)?.state.messages;
         let mut others = BTreeMap::new();
         let mut consumers = self.stream.consumers();
         while let Some(consumer) = within(consumers.next()).await? {
             let consumer = consumer.map_err(QueueError::jetstream)?;
             if let Some(group) = consumer.name.strip_prefix(CONSUMERS) {
                 let unacknowledged = u64::try_from(consumer.num_ack_pending).unwrap_or(u64::MAX);
-                others.insert(group.to_owned(), consumer.num_pending.saturating_add(unacknowledged));
+                others
+                    .insert(group.to_owned(), consumer.num_pending.saturating_add(unacknowledged));
             }
         }
         let known = others.values().fold(0_u64, |sum, jobs| sum.saturating_add(*jobs));
@@ -142,7 +156,9 @@ impl Queue {
     async fn oldest(&self) -> Result<Duration, QueueError> {
         let subjects = format!("{SUBJECTS}.{}.*", self.group);
         match within(self.stream.get_first_raw_message_by_subject(subjects, 1)).await? {
-            Ok(message) => Ok(SystemTime::now().duration_since(message.time.into()).unwrap_or_default()),
+            Ok(message) => {
+                Ok(SystemTime::now().duration_since(message.time.into()).unwrap_or_default())
+            }
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(Duration::ZERO),
             Err(error) => Err(QueueError::jetstream(error)),
         }
@@ -153,7 +169,8 @@ impl Queue {
 pub(crate) struct Consumer(PullConsumer);
 
 impl Consumer {
-    /// Checks that the consumer exists: a pull from a deleted consumer returns neither an error nor a job.
+    /// Checks that the consumer exists: a pull from a deleted consumer returns neither an error nor
+    /// a job.
     pub(crate) async fn check(&self) -> Result<(), QueueError> {
         within(self.0.get_info()).await?.map(drop).map_err(QueueError::jetstream)
     }
@@ -174,7 +191,8 @@ impl Deliveries {
     }
 }
 
-/// A job delivered to this worker. Without a timely acknowledgement or extension, another worker receives it.
+/// A job delivered to this worker. Without a timely acknowledgement or extension, another worker
+/// receives it.
 pub(crate) struct Delivery(Message);
 
 impl Delivery {
@@ -203,7 +221,8 @@ impl Delivery {
         self.answer(AckKind::Progress).await;
     }
 
-    /// Acknowledges the message. After a lost acknowledgement, the queue delivers the job again, which is harmless.
+    /// Acknowledges the message. After a lost acknowledgement, the queue delivers the job again,
+    /// which is harmless.
     async fn answer(&self, kind: AckKind) {
         if let Err(error) = self.0.ack_with(kind).await {
             tracing::debug!(%error, "cannot acknowledge a job");

@@ -35,27 +35,39 @@ const KEPT: Duration = Duration::from_hours(30 * 24);
 const PURGE: Duration = Duration::from_hours(1);
 
 /// Loads the recogniser with which the runner transcribes if no worker does.
-pub type LoadRecognizer = Arc<dyn Fn() -> Result<Arc<dyn Recognizer>, Box<dyn Error + Send + Sync>> + Send + Sync>;
+pub type LoadRecognizer =
+    Arc<dyn Fn() -> Result<Arc<dyn Recognizer>, Box<dyn Error + Send + Sync>> + Send + Sync>;
 
 /// Client that sends recordings to transcription workers on other machines.
 ///
-/// Requests have no timeout: they wait during an outage of a service. Without a result of any worker for
-/// [`crate::Pace::fallback_after`], a worker starts in this process.
+/// Requests have no timeout: they wait during an outage of a service. Without a result of any
+/// worker for [`crate::Pace::fallback_after`], a worker starts in this process.
 pub struct Workers {
     // Unbounded, since the caller also has all pending replies in memory.
     requests: UnboundedSender<(Audio, Answer)>,
 }
 
 impl Workers {
-    /// Starts the client on a separate thread, which connects to the services and reconnects after outages.
+    /// Starts the client on a separate thread, which connects to the services and reconnects after
+    /// outages.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(services: Services, recognizer: EngineIdentity, load: LoadRecognizer) -> io::Result<Self> {
+    pub fn start(
+        services: Services,
+        recognizer: EngineIdentity,
+        load: LoadRecognizer,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (requests, receiver) = unbounded_channel();
-        let client =
-            Client { services, recognizer, load, own: None, pending: HashMap::new(), last_result: Instant::now() };
+        let client = Client {
+            services,
+            recognizer,
+            load,
+            own: None,
+            pending: HashMap::new(),
+            last_result: Instant::now(),
+        };
         std::thread::Builder::new().name("workers".to_owned()).spawn(move || {
             runtime.block_on(client.run(receiver));
             // Do not wait for file reads, which may hang on a network drive.
@@ -70,13 +82,17 @@ impl Workers {
             "taonet_runner_transcriptions_waiting",
             "Transcriptions requested from workers but not yet completed"
         );
-        metrics::describe_counter!("taonet_runner_transcriptions_total", "Transcriptions completed by workers");
+        metrics::describe_counter!(
+            "taonet_runner_transcriptions_total",
+            "Transcriptions completed by workers"
+        );
     }
 }
 
 impl Backend for Workers {
     fn start(&self, audio: Audio, answer: Answer) {
-        // Sending fails only if the thread has ended. Dropping the request then fails its transcription.
+        // Sending fails only if the thread has ended. Dropping the request then fails its
+        // transcription.
         if self.requests.send((audio, answer)).is_err() {
             tracing::error!("the client of the transcription workers has stopped");
         }
@@ -111,7 +127,8 @@ struct Client {
     /// The worker in this process, once started.
     own: Option<JoinHandle<()>>,
     pending: HashMap<JobId, Pending>,
-    /// Start of the wait for a result: the last result, first pending request, connection or start of the fallback.
+    /// Start of the wait for a result: the last result, first pending request, connection or start
+    /// of the fallback.
     last_result: Instant,
 }
 
@@ -120,7 +137,8 @@ impl Client {
     async fn run(mut self, mut requests: UnboundedReceiver<(Audio, Answer)>) {
         loop {
             // Pending replies outlive a panic: they are submitted again.
-            let served = AssertUnwindSafe(self.connect_and_serve(&mut requests)).catch_unwind().await;
+            let served =
+                AssertUnwindSafe(self.connect_and_serve(&mut requests)).catch_unwind().await;
             let waiting = self.pending.len();
             match served {
                 Ok(Ok(())) => return,
@@ -128,7 +146,10 @@ impl Client {
                     tracing::warn!(%error, waiting, "cannot reach the transcription workers' services, retrying");
                 }
                 Err(_) => {
-                    tracing::error!(waiting, "the client of the transcription workers has panicked, restarting it");
+                    tracing::error!(
+                        waiting,
+                        "the client of the transcription workers has panicked, restarting it"
+                    );
                 }
             }
             // Repeat submissions that the failure interrupted.
@@ -139,7 +160,10 @@ impl Client {
         }
     }
 
-    async fn connect_and_serve(&mut self, requests: &mut UnboundedReceiver<(Audio, Answer)>) -> Result<(), WorkError> {
+    async fn connect_and_serve(
+        &mut self,
+        requests: &mut UnboundedReceiver<(Audio, Answer)>,
+    ) -> Result<(), WorkError> {
         let store = Store::open(&self.services.database_url).await?;
         let queue = Queue::connect(&self.services.nats_url, &self.recognizer).await?;
         // The workers may have been disconnected as well.
@@ -190,20 +214,27 @@ impl Client {
         if self.pending.is_empty() {
             self.last_result = Instant::now();
         }
-        let pending = self.pending.entry(JobId::new(audio.hash(), &self.recognizer)).or_insert_with(|| Pending {
-            audio,
-            answers: Vec::new(),
-            due: Some(Instant::now()),
-            is_new: true,
-            tries: 0,
-        });
+        let pending = self
+            .pending
+            .entry(JobId::new(audio.hash(), &self.recognizer))
+            .or_insert_with(|| Pending {
+                audio,
+                answers: Vec::new(),
+                due: Some(Instant::now()),
+                is_new: true,
+                tries: 0,
+            });
         pending.answers.push(answer);
     }
 
     /// Passes stored results to the callers; returns the completed jobs.
     async fn collect(&mut self, store: &Store) -> Result<Vec<JobId>, WorkError> {
-        let new: Vec<String> =
-            self.pending.iter().filter(|(_, pending)| pending.is_new).map(|(id, _)| id.to_string()).collect();
+        let new: Vec<String> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.is_new)
+            .map(|(id, _)| id.to_string())
+            .collect();
         if !new.is_empty() {
             store.forget_failures(&new, FAILURE_KEPT).await?;
             self.pending.values_mut().for_each(|pending| pending.is_new = false);
@@ -221,7 +252,8 @@ impl Client {
                     tracing::error!(job, "malformed result in the database, transcribing again");
                     store.forget(&id).await?;
                 }
-                // An additional attempt suggests that the bucket or the queue lost data: submit the job again.
+                // An additional attempt suggests that the bucket or the queue lost data: submit the
+                // job again.
                 None => {
                     if let Some(pending) = self.pending.get_mut(&id)
                         && tries > pending.tries.max(1)
@@ -246,7 +278,8 @@ impl Client {
         }
     }
 
-    /// Starts a worker in this process if there are pending jobs and no worker has returned a result for a while.
+    /// Starts a worker in this process if there are pending jobs and no worker has returned a
+    /// result for a while.
     fn fall_back(&mut self) {
         let after = self.services.pace.fallback_after;
         if self.pending.is_empty() || self.last_result.elapsed() < after {
@@ -269,7 +302,11 @@ impl Client {
     /// Selects up to `most` jobs that are due for submission.
     fn due(&mut self, most: usize) -> Vec<(JobId, Audio)> {
         let now = Instant::now();
-        let due = self.pending.iter_mut().filter(|(_, pending)| pending.due.is_some_and(|due| due <= now)).take(most);
+        let due = self
+            .pending
+            .iter_mut()
+            .filter(|(_, pending)| pending.due.is_some_and(|due| due <= now))
+            .take(most);
         due.map(|(id, pending)| {
             pending.due = None;
             (*id, pending.audio.clone())
@@ -277,11 +314,14 @@ impl Client {
         .collect()
     }
 
-    /// Handles the outcome of a background task and schedules the job's next submission; returns a submission's error.
+    /// Handles the outcome of a background task and schedules the job's next submission; returns a
+    /// submission's error.
     fn note(&mut self, event: Event) -> Result<(), WorkError> {
         match event {
             Event::Removed => {}
-            Event::Unreadable(id, error) => self.answer(&id, &Err(ScoreError::failed("OSError", &error))),
+            Event::Unreadable(id, error) => {
+                self.answer(&id, &Err(ScoreError::failed("OSError", &error)))
+            }
             Event::Submitted(id, submitted) => {
                 if let Some(pending) = self.pending.get_mut(&id) {
                     pending.due = Some(Instant::now() + self.services.pace.resubmit_after);
@@ -297,9 +337,16 @@ impl Client {
 }
 
 /// Stores the audio of a job and publishes it.
-async fn submit(id: JobId, audio: Audio, recognizer: &EngineIdentity, services: &Services, queue: &Queue) -> Event {
+async fn submit(
+    id: JobId,
+    audio: Audio,
+    recognizer: &EngineIdentity,
+    services: &Services,
+    queue: &Queue,
+) -> Event {
     let job = Job::new(audio.hash(), recognizer);
-    let read = tokio::task::spawn_blocking(move || audio.read().map(std::borrow::Cow::into_owned)).await;
+    let read =
+        tokio::task::spawn_blocking(move || audio.read().map(std::borrow::Cow::into_owned)).await;
     let wav = match read.map_err(io::Error::other).and_then(|read| read) {
         Ok(wav) => wav,
         Err(error) => return Event::Unreadable(id, error),

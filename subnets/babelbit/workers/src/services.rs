@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use taonet_objects::ObjectStorage;
 
-/// Services that the runner and its workers share. They have no `Debug`, since the URLs may contain passwords.
+/// Services that the runner and its workers share. They have no `Debug`, since the URLs may contain
+/// passwords.
 #[derive(Clone)]
 pub struct Services {
     /// URL of NATS, such as `nats://host:4222`.
@@ -15,11 +16,12 @@ pub struct Services {
     pub pace: Pace,
 }
 
-/// Timeouts and intervals of the runner and its workers, and the maximum number of attempts per job.
+/// Timeouts and intervals of the runner and its workers, and the maximum number of attempts per
+/// job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Acknowledgement timeout of a job: if its worker neither acknowledges nor extends it within this time, another
-    /// worker receives the job.
+    /// Acknowledgement timeout of a job: if its worker neither acknowledges nor extends it within
+    /// this time, another worker receives the job.
     pub redeliver_after: Duration,
     /// Delay before a retry, after the audio of a job was missing or a service failed.
     pub retry_after: Duration,
@@ -27,12 +29,13 @@ pub struct Pace {
     pub poll: Duration,
     /// Time without a result after which the runner publishes a job again.
     pub resubmit_after: Duration,
-    /// Time without a result from any worker after which the runner starts a worker in its own process.
+    /// Time without a result from any worker after which the runner starts a worker in its own
+    /// process.
     pub fallback_after: Duration,
     /// Time that a worker has at shutdown to finish its transcriptions.
     pub grace: Duration,
-    /// Maximum number of attempts of a job, after which its result is an error. All but the first run alone, so that no
-    /// other job of the worker can end them.
+    /// Maximum number of attempts of a job, after which its result is an error. All but the first
+    /// run alone, so that no other job of the worker can end them.
     pub tries: i64,
     /// Fixed part of the maximum time for transcribing a recording.
     pub transcription: Duration,
@@ -41,7 +44,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Returns the maximum transcription time of a recording, after which its recogniser is considered stuck.
+    /// Returns the maximum transcription time of a recording, after which its recogniser is
+    /// considered stuck.
     pub(crate) fn deadline(&self, audio: Duration) -> Duration {
         self.transcription.saturating_add(audio.saturating_mul(self.transcription_per_second))
     }
@@ -57,8 +61,8 @@ impl Default for Pace {
             fallback_after: Duration::from_mins(5),
             grace: Duration::from_secs(10),
             tries: 3,
-            // 40 minutes for a minute of audio: a machine that needs so long cannot keep up with any challenge, even if
-            // it transcribes twelve recordings at once.
+            // 40 minutes for a minute of audio: a machine that needs so long cannot keep up with
+            // any challenge, even if it transcribes twelve recordings at once.
             transcription: Duration::from_mins(10),
             transcription_per_second: 30,
         }

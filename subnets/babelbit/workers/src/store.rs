@@ -8,7 +8,8 @@ use crate::job::JobId;
 /// Connections of a worker or runner. Many of them share one server, so each has few.
 const POOL: PoolOptions = PoolOptions { connections: 4, wait: Duration::from_secs(5) };
 
-/// Schema migrations, recorded in a separate table, since the scoring API may use the same database.
+/// Schema migrations, recorded in a separate table, since the scoring API may use the same
+/// database.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = migrations(&[(1, "jobs", include_str!("../migrations/0001_jobs.sql"))]);
     migrator.dangerous_set_table_name("_scorer_migrations");
@@ -44,13 +45,18 @@ impl Store {
     /// Looks up the started jobs without a result.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) async fn unfinished(&self) -> Result<Vec<Row>, DatabaseError> {
-        const QUERY: &str = "SELECT job, tries, worker, result FROM scorer_job WHERE result IS NULL";
+        const QUERY: &str =
+            "SELECT job, tries, worker, result FROM scorer_job WHERE result IS NULL";
         statement(QUERY).rows(&self.0).await?.iter().map(read).collect()
     }
 
-    /// Records an attempt of a job by a worker; returns the number of attempts, including this one, or `None` if the
-    /// job has a result.
-    pub(crate) async fn begin(&self, job: &JobId, worker: &str) -> Result<Option<i64>, DatabaseError> {
+    /// Records an attempt of a job by a worker; returns the number of attempts, including this one,
+    /// or `None` if the job has a result.
+    pub(crate) async fn begin(
+        &self,
+        job: &JobId,
+        worker: &str,
+    ) -> Result<Option<i64>, DatabaseError> {
         const QUERY: &str = "
             INSERT INTO scorer_job (job, tries, worker, result, is_failure, changed_unix)
             VALUES ($1, 1, $2, NULL, FALSE, extract(epoch FROM now())::bigint)
@@ -68,7 +74,12 @@ impl Store {
     }
 
     /// Stores the result of a job, unless it has one; returns whether it was stored.
-    pub(crate) async fn finish(&self, job: &JobId, result: &[u8], is_failure: bool) -> Result<bool, DatabaseError> {
+    pub(crate) async fn finish(
+        &self,
+        job: &JobId,
+        result: &[u8],
+        is_failure: bool,
+    ) -> Result<bool, DatabaseError> {
         const QUERY: &str = "
             UPDATE scorer_job
             SET result = $2, is_failure = $3, changed_unix = extract(epoch FROM now())::bigint
@@ -78,7 +89,11 @@ impl Store {
     }
 
     /// Deletes failures of `jobs` that are older than `age`, so that workers repeat these jobs.
-    pub(crate) async fn forget_failures(&self, jobs: &[String], age: Duration) -> Result<(), DatabaseError> {
+    pub(crate) async fn forget_failures(
+        &self,
+        jobs: &[String],
+        age: Duration,
+    ) -> Result<(), DatabaseError> {
         const QUERY: &str = "
             DELETE FROM scorer_job
             WHERE job = ANY($1) AND is_failure AND changed_unix <= extract(epoch FROM now())::bigint - $2";
@@ -93,13 +108,19 @@ impl Store {
 
     /// Deletes the rows of jobs that have not changed for `age`.
     pub(crate) async fn purge(&self, age: Duration) -> Result<(), DatabaseError> {
-        const QUERY: &str = "DELETE FROM scorer_job WHERE changed_unix < extract(epoch FROM now())::bigint - $1";
+        const QUERY: &str =
+            "DELETE FROM scorer_job WHERE changed_unix < extract(epoch FROM now())::bigint - $1";
         statement(QUERY).bind(seconds(age)).execute(&self.0).await.map(drop)
     }
 }
 
 fn read(row: &taonet_database::Row) -> Result<Row, DatabaseError> {
-    Ok(Row { job: row.get("job")?, tries: row.get("tries")?, worker: row.get("worker")?, result: row.get("result")? })
+    Ok(Row {
+        job: row.get("job")?,
+        tries: row.get("tries")?,
+        worker: row.get("worker")?,
+        result: row.get("result")?,
+    })
 }
 
 fn seconds(age: Duration) -> i64 {

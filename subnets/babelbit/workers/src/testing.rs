@@ -1,5 +1,10 @@
 //! Test servers: NATS, PostgreSQL and an S3 bucket.
-#![allow(missing_docs, clippy::missing_panics_doc, clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 use taonet_database::testing::Postgres;
 pub use taonet_database::testing::{Line, LineFault, Nats};
@@ -20,7 +25,8 @@ pub struct Servers {
 impl Servers {
     /// Starts the three services; returns `None` if one is not installed.
     pub async fn start() -> Option<Self> {
-        let (nats, postgres, bucket) = (Nats::start()?, Postgres::start()?, S3Server::start().await);
+        let (nats, postgres, bucket) =
+            (Nats::start()?, Postgres::start()?, S3Server::start().await);
         Some(Self { nats, postgres, bucket, store: OnceCell::new() })
     }
 

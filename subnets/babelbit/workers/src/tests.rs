@@ -13,13 +13,15 @@ use std::time::Duration;
 
 use taonet_babelbit_core::reference::Reference;
 use taonet_babelbit_core::scoring::{ScoreOptions, ScoreResult, Timeline};
-use taonet_babelbit_scorer::{Audio, BatchScorer, Candidate, EngineIdentity, ScorerSettings, TranscriptCache};
+use taonet_babelbit_scorer::{
+    Audio, BatchScorer, Candidate, EngineIdentity, ScorerSettings, TranscriptCache,
+};
 use taonet_objects::testing::settings;
 use taonet_objects::{ObjectStorage, S3Addressing};
 use taonet_primitives::{SampleRate, Seconds};
 use taonet_speech::{
-    CtcRecognizer, EmbedError, Embedding, Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, SentenceEmbedder,
-    Wav,
+    CtcRecognizer, EmbedError, Embedding, Pcm, Recognition, RecognizeError, Recognizer,
+    SampleFormat, SentenceEmbedder, Wav,
 };
 
 use super::testing::Servers;
@@ -42,7 +44,8 @@ fn services(nats_url: &str, database_url: &str, bucket: &str) -> Services {
     Services {
         nats_url: nats_url.to_owned(),
         database_url: database_url.to_owned(),
-        bucket: ObjectStorage::open(&settings(&bucket.parse().unwrap(), S3Addressing::Path)).unwrap(),
+        bucket: ObjectStorage::open(&settings(&bucket.parse().unwrap(), S3Addressing::Path))
+            .unwrap(),
         pace: PACE,
     }
 }
@@ -60,12 +63,12 @@ const HANG: f32 = 0.5;
 /// Amplitude of the recording at which the recogniser stops.
 const STOP: f32 = 0.75;
 
-/// Concurrency of [`Slow`]. On any machine, a worker has few jobs in progress, so that the tests' faults meet jobs that
-/// have not started.
+/// Concurrency of [`Slow`]. On any machine, a worker has few jobs in progress, so that the tests'
+/// faults meet jobs that have not started.
 const SLOTS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
-/// The embedded recogniser, with a delay per recording; one recording kills its process, another one hangs, and at a
-/// third one it stops.
+/// The embedded recogniser, with a delay per recording; one recording kills its process, another
+/// one hangs, and at a third one it stops.
 struct Slow {
     inner: CtcRecognizer,
     pause: Duration,
@@ -92,7 +95,8 @@ impl Recognizer for Slow {
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
         std::thread::sleep(self.pause);
-        let is_constant = |amplitude: f32| samples.iter().all(|sample| (sample - amplitude).abs() < 1e-3);
+        let is_constant =
+            |amplitude: f32| samples.iter().all(|sample| (sample - amplitude).abs() < 1e-3);
         if is_constant(POISON) {
             std::process::abort();
         }
@@ -135,7 +139,8 @@ fn encoded(samples: Vec<f32>) -> Vec<u8> {
     Wav::encode(&Pcm::mono(samples, SampleRate::HZ_16K), SampleFormat::S16).unwrap()
 }
 
-/// Creates a recording of one of the twenty sentences, with a shortened silence before the sentence.
+/// Creates a recording of one of the twenty sentences, with a shortened silence before the
+/// sentence.
 fn recording(index: usize) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/speech");
     let file = std::fs::read(folder.join(format!("utt{:02}.wav", index % 20))).unwrap();
@@ -165,7 +170,14 @@ fn cache() -> TranscriptCache {
 /// Creates a scorer that transcribes in this process.
 fn alone() -> BatchScorer {
     let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
-    BatchScorer::new(Slow::new(Duration::ZERO), Arc::new(Letters), cache(), ScoreOptions::default(), settings).unwrap()
+    BatchScorer::new(
+        Slow::new(Duration::ZERO),
+        Arc::new(Letters),
+        cache(),
+        ScoreOptions::default(),
+        settings,
+    )
+    .unwrap()
 }
 
 /// Creates a scorer whose replies are transcribed by workers.
@@ -176,7 +188,14 @@ fn distributed(services: Services) -> Arc<BatchScorer> {
 /// Creates a scorer whose replies are transcribed by workers, or else in this process.
 fn distributed_or(services: Services, load: LoadRecognizer) -> Arc<BatchScorer> {
     let workers = Arc::new(Workers::start(services, identity(), load).unwrap());
-    Arc::new(BatchScorer::with_backend(identity(), workers, Arc::new(Letters), cache(), ScoreOptions::default(), false))
+    Arc::new(BatchScorer::with_backend(
+        identity(),
+        workers,
+        Arc::new(Letters),
+        cache(),
+        ScoreOptions::default(),
+        false,
+    ))
 }
 
 /// Scores replies on a separate thread, which continues after a failed test.
@@ -184,8 +203,12 @@ async fn score(scorer: &Arc<BatchScorer>, candidates: &[Candidate]) -> Vec<Score
     let (scorer, candidates) = (Arc::clone(scorer), candidates.to_vec());
     let (sender, results) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
-        let reference = Reference::new("the ferry leaves at nine in the morning", vec![], Some(2.0)).unwrap();
+        let reference =
+            Reference::new("the ferry leaves at nine in the morning", vec![], Some(2.0)).unwrap();
         sender.send(scorer.score(Ok(&reference), &candidates))
     });
-    tokio::time::timeout(Duration::from_mins(3), results).await.expect("workers do not finish").unwrap()
+    tokio::time::timeout(Duration::from_mins(3), results)
+        .await
+        .expect("workers do not finish")
+        .unwrap()
 }

@@ -21,8 +21,8 @@ use crate::store::Store;
 const RECONNECT: Duration = Duration::from_secs(1);
 /// Interval of checks of the queue and updates of its metrics.
 const LOOK: Duration = Duration::from_secs(5);
-/// Divisor of the backlog: a pull requests at most a quarter of the backlog, so that workers share the last jobs
-/// evenly.
+/// Divisor of the backlog: a pull requests at most a quarter of the backlog, so that workers share
+/// the last jobs evenly.
 const SHARE: u64 = 4;
 
 /// Transcribes jobs from the queue with one recogniser. Cheap to clone.
@@ -32,7 +32,8 @@ pub struct Worker {
     recognizer: Arc<dyn Recognizer>,
     identity: EngineIdentity,
     services: Services,
-    /// Lock held shared by first attempts, and exclusively by later attempts, so that a later attempt runs alone.
+    /// Lock held shared by first attempts, and exclusively by later attempts, so that a later
+    /// attempt runs alone.
     turns: Arc<RwLock<()>>,
     /// One permit per job in progress, including jobs that outlive a connection.
     slots: Arc<Semaphore>,
@@ -54,8 +55,14 @@ impl Worker {
 
     /// Registers the help texts of the worker's metrics.
     pub fn describe_metrics() {
-        metrics::describe_counter!("taonet_scorer_jobs_total", "Jobs that the worker has handled, by result");
-        metrics::describe_counter!("taonet_scorer_audio_seconds_total", "Seconds of audio transcribed");
+        metrics::describe_counter!(
+            "taonet_scorer_jobs_total",
+            "Jobs that the worker has handled, by result"
+        );
+        metrics::describe_counter!(
+            "taonet_scorer_audio_seconds_total",
+            "Seconds of audio transcribed"
+        );
         metrics::describe_histogram!("taonet_scorer_job_seconds", "Time to transcribe a recording");
         metrics::describe_gauge!("taonet_scorer_running", "Jobs in progress on this worker");
         metrics::describe_gauge!(
@@ -74,13 +81,14 @@ impl Worker {
 
     /// Processes jobs until shutdown. Calls `on_ready` after each connection to the services.
     ///
-    /// At shutdown, jobs in progress have [`crate::Pace::grace`] to finish; the worker returns all unfinished jobs to
-    /// the queue.
+    /// At shutdown, jobs in progress have [`crate::Pace::grace`] to finish; the worker returns all
+    /// unfinished jobs to the queue.
     ///
-    /// If the recogniser has stopped, or a transcription exceeds its deadline, the worker requests the shutdown `stop`,
-    /// because nothing can restart the recogniser or end the transcription's thread. The attempt counts for its job,
-    /// and for each job that is unfinished after the grace period, since the recogniser may have transcribed them
-    /// together. [`Self::is_stuck`] is then true, and the process must exit.
+    /// If the recogniser has stopped, or a transcription exceeds its deadline, the worker requests
+    /// the shutdown `stop`, because nothing can restart the recogniser or end the transcription's
+    /// thread. The attempt counts for its job, and for each job that is unfinished after the grace
+    /// period, since the recogniser may have transcribed them together. [`Self::is_stuck`] is then
+    /// true, and the process must exit.
     pub async fn run(&self, stop: &Shutdown, on_ready: impl Fn()) {
         let tasks = TaskTracker::new();
         while !stop.is_requested() {
@@ -173,7 +181,8 @@ async fn observe(queue: &Queue, consumer: &Consumer) -> Result<(), WorkError> {
         }
         others.extend(depth.others);
         for (group, jobs) in &others {
-            metrics::gauge!("taonet_scorer_other_queue_jobs", "group" => group.clone()).set(*jobs as f64);
+            metrics::gauge!("taonet_scorer_other_queue_jobs", "group" => group.clone())
+                .set(*jobs as f64);
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -18,16 +18,25 @@ impl EmbeddingReference {
         Self { server, model: model.into() }
     }
 
-    pub(crate) async fn check(&self, payload: &Map<String, Value>, answer: &[Value]) -> Result<Checked, CheckError> {
-        let texts = payload.get("input").and_then(Value::as_array).ok_or(CheckError::Sample("no input"))?;
+    pub(crate) async fn check(
+        &self,
+        payload: &Map<String, Value>,
+        answer: &[Value],
+    ) -> Result<Checked, CheckError> {
+        let texts =
+            payload.get("input").and_then(Value::as_array).ok_or(CheckError::Sample("no input"))?;
         let Some(found) = answer.first().and_then(|answer| vectors(answer, texts.len())) else {
             return Ok(Checked::failed(&"malformed answer"));
         };
         let mut request = payload.clone();
         request.insert("model".to_owned(), self.model.as_str().into());
         let expected = self.server.post("/embeddings", &request).await?;
-        let expected = vectors(&expected, texts.len()).ok_or(CheckError::Malformed("has no vector for some texts"))?;
+        let expected = vectors(&expected, texts.len())
+            .ok_or(CheckError::Malformed("has no vector for some texts"))?;
         let similarity = similarity(&found, &expected);
-        Ok(Checked { quality: Some(quality(similarity)), reason: format!("cosine similarity {similarity:.4}") })
+        Ok(Checked {
+            quality: Some(quality(similarity)),
+            reason: format!("cosine similarity {similarity:.4}"),
+        })
     }
 }

@@ -6,9 +6,9 @@ use taonet_nineteen_core::task::Endpoint;
 
 use crate::{CheckError, Checked, CheckingServer};
 
-/// An image server that the validator runs, with the routes of the reference's image workers: `/text-to-image`,
-/// `/image-to-image`, `/avatar` and `/inpaint`. It generates the image from the same request, and returns its hashes
-/// and its embedding.
+/// An image server that the validator runs, with the routes of the reference's image workers:
+/// `/text-to-image`, `/image-to-image`, `/avatar` and `/inpaint`. It generates the image from the
+/// same request, and returns its hashes and its embedding.
 #[derive(Debug, Clone)]
 pub struct ImageReference {
     server: CheckingServer,
@@ -16,7 +16,8 @@ pub struct ImageReference {
 }
 
 impl ImageReference {
-    /// Creates a reference from an image server. `model` replaces the model in the requests, which is the task's name.
+    /// Creates a reference from an image server. `model` replaces the model in the requests, which
+    /// is the task's name.
     pub const fn new(server: CheckingServer, model: Option<String>) -> Self {
         Self { server, model }
     }
@@ -27,7 +28,9 @@ impl ImageReference {
         payload: &Map<String, Value>,
         answer: &[Value],
     ) -> Result<Checked, CheckError> {
-        let Some(found) = answer.first().and_then(parse) else { return Ok(Checked::failed(&"malformed answer")) };
+        let Some(found) = answer.first().and_then(parse) else {
+            return Ok(Checked::failed(&"malformed answer"));
+        };
         let mut payload = payload.clone();
         if let (Some(model), true) = (&self.model, payload.contains_key("model")) {
             payload.insert("model".to_owned(), model.as_str().into());
@@ -35,8 +38,13 @@ impl ImageReference {
         let expected = self.server.post(endpoint.path(), &payload).await?;
         let expected = parse(&expected).ok_or(CheckError::Malformed("is not an image answer"))?;
         Ok(match quality(&found, &expected) {
-            Some(quality) => Checked { quality: Some(quality), reason: format!("image of quality {quality:.4}") },
-            None => Checked { quality: None, reason: "the checking server sent no hashes or no embedding".to_owned() },
+            Some(quality) => {
+                Checked { quality: Some(quality), reason: format!("image of quality {quality:.4}") }
+            }
+            None => Checked {
+                quality: None,
+                reason: "the checking server sent no hashes or no embedding".to_owned(),
+            },
         })
     }
 }

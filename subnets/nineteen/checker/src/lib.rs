@@ -1,21 +1,23 @@
 //! Checks of miners' answers against the validator's own models.
 //!
-//! A miner could serve a smaller model than the one that it is paid for. Its answer would still be readable, but the
-//! model that it claims to serve assigns other probabilities to the tokens, and a check measures that difference. The
-//! reference model computes the probabilities of the answer's tokens; it does not generate another answer.
+//! A miner could serve a smaller model than the one that it is paid for. Its answer would still be
+//! readable, but the model that it claims to serve assigns other probabilities to the tokens, and a
+//! check measures that difference. The reference model computes the probabilities of the answer's
+//! tokens; it does not generate another answer.
 //!
-//! A [`ReferenceModel`] processes a request and an answer. It returns the likeliest tokens at each position of the
-//! answer, or at the positions to compare only, and the rank and log-probability of the miner's token if the model
-//! reports them ([`Reading`]). [`check_text`] computes the quality from these with the core's formulas. There are two
-//! implementations:
+//! A [`ReferenceModel`] processes a request and an answer. It returns the likeliest tokens at each
+//! position of the answer, or at the positions to compare only, and the rank and log-probability of
+//! the miner's token if the model reports them ([`Reading`]). [`check_text`] computes the quality
+//! from these with the core's formulas. There are two implementations:
 //!
-//! - [`OpenAiReference`]: an OpenAI-compatible server that the validator runs (vLLM, SGLang, llama.cpp). With
-//!   `prompt_logprobs`, one request covers the complete answer; otherwise each of up to five tokens takes a request;
+//! - [`OpenAiReference`]: an OpenAI-compatible server that the validator runs (vLLM, SGLang,
+//!   llama.cpp). With `prompt_logprobs`, one request covers the complete answer; otherwise each of
+//!   up to five tokens takes a request;
 //! - [`LocalReference`]: a language model in this process.
 //!
-//! An image is compared with the image that the validator's own server generates from the same request
-//! ([`ImageReference`]), an embedding with the vectors of the validator's own server ([`EmbeddingReference`]). A
-//! [`Reference`] is any of the three.
+//! An image is compared with the image that the validator's own server generates from the same
+//! request ([`ImageReference`]), an embedding with the vectors of the validator's own server
+//! ([`EmbeddingReference`]). A [`Reference`] is any of the three.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -35,13 +37,14 @@
 //! # }
 //! ```
 //!
-//! A check takes one sample and returns one result. A malformed answer has quality 0. If the model or its server fails,
-//! the check returns an error instead of a quality, so that an outage of the validator does not lower a miner's score.
-//! [`CheckError::is_final`] distinguishes errors for which a retry is useless. The crate stores no samples
-//! (`taonet-nineteen-query` does) and schedules no retries (`taonet-nineteen-control` does).
+//! A check takes one sample and returns one result. A malformed answer has quality 0. If the model
+//! or its server fails, the check returns an error instead of a quality, so that an outage of the
+//! validator does not lower a miner's score. [`CheckError::is_final`] distinguishes errors for
+//! which a retry is useless. The crate stores no samples (`taonet-nineteen-query` does) and
+//! schedules no retries (`taonet-nineteen-control` does).
 //!
-//! Uses `taonet-nineteen-core` (formulas), `taonet-lm` and `taonet-http` (clients of the servers). Used by
-//! `taonet-nineteen-control` and `tao nineteen`.
+//! Uses `taonet-nineteen-core` (formulas), `taonet-lm` and `taonet-http` (clients of the servers).
+//! Used by `taonet-nineteen-control` and `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -147,10 +150,14 @@ pub enum CheckError {
 }
 
 impl CheckError {
-    /// Returns whether a retry would fail again: the stored sample is malformed, or the model rejects the request or the
-    /// answer, for example because the text exceeds its context or the server does not have the model.
+    /// Returns whether a retry would fail again: the stored sample is malformed, or the model
+    /// rejects the request or the answer, for example because the text exceeds its context or the
+    /// server does not have the model.
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Sample(_) | Self::Model(_) | Self::Refused { status: 400 | 404 | 413 | 422, .. })
+        matches!(
+            self,
+            Self::Sample(_) | Self::Model(_) | Self::Refused { status: 400 | 404 | 413 | 422, .. }
+        )
     }
 }
 
@@ -160,9 +167,14 @@ pub trait ReferenceModel: Send + Sync {
     /// Computes the probabilities of an answer's tokens.
     async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError>;
 
-    /// Generates the assistant's answer to a conversation, with at most `most` tokens, for synthetic requests; `None`
-    /// if the model cannot generate text.
-    async fn write(&self, _messages: &[Value], _most: u64, _seed: u64) -> Result<Option<String>, CheckError> {
+    /// Generates the assistant's answer to a conversation, with at most `most` tokens, for
+    /// synthetic requests; `None` if the model cannot generate text.
+    async fn write(
+        &self,
+        _messages: &[Value],
+        _most: u64,
+        _seed: u64,
+    ) -> Result<Option<String>, CheckError> {
         Ok(None)
     }
 }
@@ -179,11 +191,12 @@ pub enum Reference {
 }
 
 impl Reference {
-    /// Checks an answer to a request. `answer` has the chunks of a stream, or one JSON document. `draw(n)` returns a
-    /// random number below `n`.
+    /// Checks an answer to a request. `answer` has the chunks of a stream, or one JSON document.
+    /// `draw(n)` returns a random number below `n`.
     ///
     /// # Errors
-    /// [`CheckError`] when the reference fails; unless the error is final, the check can be retried.
+    /// [`CheckError`] when the reference fails; unless the error is final, the check can be
+    /// retried.
     pub async fn check(
         &self,
         endpoint: Endpoint,
@@ -193,7 +206,9 @@ impl Reference {
         draw: impl FnMut(usize) -> usize + Send,
     ) -> Result<Checked, CheckError> {
         match self {
-            Self::Text(model) => check_text(model.as_ref(), endpoint, payload, answer, profile, draw).await,
+            Self::Text(model) => {
+                check_text(model.as_ref(), endpoint, payload, answer, profile, draw).await
+            }
             Self::Image(reference) => reference.check(endpoint, payload, answer).await,
             Self::Embedding(reference) => reference.check(payload, answer).await,
         }

@@ -30,7 +30,8 @@ impl ReferenceModel for LocalReference {
         let vocabulary = self.model.vocabulary();
         let Answer { tokens, places } = Answer::read(vocabulary, question.tokens)?;
         let model = Arc::clone(&self.model);
-        let judged = tokio::task::spawn_blocking(move || model.judge(&prompt, &tokens, LIKELIEST)).await;
+        let judged =
+            tokio::task::spawn_blocking(move || model.judge(&prompt, &tokens, LIKELIEST)).await;
         let judged = judged.map_err(|_| CheckError::Stopped)??;
         let text = |token: u32| vocabulary.text(token).to_owned();
         let reading = |place: Option<usize>| match place.and_then(|place| judged.get(place)) {
@@ -56,14 +57,18 @@ struct Answer {
 impl Answer {
     /// Finds the tokens of an answer by its text.
     ///
-    /// The text of a single token does not identify it: characters may be spread over several tokens, and vocabularies
-    /// such as SentencePiece's drop the space before a word that stands alone. The joined answer is tokenised instead,
-    /// and compared with the miner's tokens in the shortest runs of the same length.
+    /// The text of a single token does not identify it: characters may be spread over several
+    /// tokens, and vocabularies such as SentencePiece's drop the space before a word that stands
+    /// alone. The joined answer is tokenised instead, and compared with the miner's tokens in the
+    /// shortest runs of the same length.
     fn read(vocabulary: &Vocabulary, miners: &[Token]) -> Result<Self, CheckError> {
         let text: String = miners.iter().map(|token| token.text.as_str()).collect();
         let split = vocabulary.split(&text)?;
         let (mut own, mut theirs) = (split.as_slice(), miners);
-        let mut answer = Self { tokens: Vec::with_capacity(split.len()), places: Vec::with_capacity(miners.len()) };
+        let mut answer = Self {
+            tokens: Vec::with_capacity(split.len()),
+            places: Vec::with_capacity(miners.len()),
+        };
         while !theirs.is_empty() {
             let (mine, yours) = same_text(own, theirs);
             let (run, rest) = own.split_at(mine);
@@ -74,22 +79,26 @@ impl Answer {
         Ok(answer)
     }
 
-    /// Adds a run of the miner's tokens, which has the same text as `own`, a run of the tokenised answer.
+    /// Adds a run of the miner's tokens, which has the same text as `own`, a run of the tokenised
+    /// answer.
     fn add(&mut self, vocabulary: &Vocabulary, own: &[(u32, String)], theirs: &[Token]) {
-        let is_same = own.len() == theirs.len() && own.iter().zip(theirs).all(|((_, own), other)| *own == other.text);
+        let is_same = own.len() == theirs.len()
+            && own.iter().zip(theirs).all(|((_, own), other)| *own == other.text);
         let own = || own.iter().map(|(token, _)| *token).collect::<Vec<_>>();
         // A sampled answer may have other tokens than the tokeniser chooses for the same text.
-        let others = || theirs.iter().map(|token| vocabulary.token(&token.text)).collect::<Option<Vec<_>>>();
+        let others =
+            || theirs.iter().map(|token| vocabulary.token(&token.text)).collect::<Option<Vec<_>>>();
         let known = if is_same { Some(own()) } else { others() };
         let (first, is_known) = (self.tokens.len(), known.is_some());
-        // Unknown tokens are read as the tokens of the same text, so that later positions still match the answer.
+        // Unknown tokens are read as the tokens of the same text, so that later positions still
+        // match the answer.
         self.tokens.extend(known.unwrap_or_else(own));
         self.places.extend((first..).take(theirs.len()).map(|place| is_known.then_some(place)));
     }
 }
 
-/// Returns the lengths of the shortest non-empty beginnings of two token sequences that have texts of the same length,
-/// or the complete lengths.
+/// Returns the lengths of the shortest non-empty beginnings of two token sequences that have texts
+/// of the same length, or the complete lengths.
 fn same_text(own: &[(u32, String)], theirs: &[Token]) -> (usize, usize) {
     let (mut mine, mut yours, mut own_bytes, mut their_bytes) = (0, 0, 0, 0);
     loop {
@@ -110,13 +119,21 @@ fn same_text(own: &[(u32, String)], theirs: &[Token]) -> (usize, usize) {
 
 fn prompt(model: &LanguageModel, question: &Question<'_>) -> Result<Vec<u32>, CheckError> {
     if question.endpoint == Endpoint::Completions {
-        let text = question.payload.get("prompt").and_then(Value::as_str).ok_or(CheckError::Sample("no prompt"))?;
+        let text = question
+            .payload
+            .get("prompt")
+            .and_then(Value::as_str)
+            .ok_or(CheckError::Sample("no prompt"))?;
         return Ok(model.completion_prompt(text)?);
     }
-    let messages =
-        question.payload.get("messages").and_then(Value::as_array).ok_or(CheckError::Sample("no messages"))?;
+    let messages = question
+        .payload
+        .get("messages")
+        .and_then(Value::as_array)
+        .ok_or(CheckError::Sample("no messages"))?;
     let message = |value: &Value| {
-        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         Message { role: text("role"), content: text("content") }
     };
     Ok(model.chat_prompt(&messages.iter().map(message).collect::<Vec<_>>(), false)?)

@@ -5,13 +5,16 @@ use serde_json::{Map, Value, json};
 use taonet_nineteen_core::checker::text::{Token, comparable};
 use taonet_nineteen_core::task::Endpoint;
 
-use crate::{CheckError, CheckingServer, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel};
+use crate::{
+    CheckError, CheckingServer, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel,
+};
 
 /// A reference model on an OpenAI-compatible server that the validator runs.
 ///
-/// Requests continue the answer as an unfinished turn (`continue_final_message` in vLLM and SGLang; llama.cpp does so
-/// by default) with the log-probabilities of the prompt (`prompt_logprobs`, vLLM), which cover every token in
-/// one pass. If the server returns none, each position takes a request for one token instead.
+/// Requests continue the answer as an unfinished turn (`continue_final_message` in vLLM and SGLang;
+/// llama.cpp does so by default) with the log-probabilities of the prompt (`prompt_logprobs`,
+/// vLLM), which cover every token in one pass. If the server returns none, each position takes a
+/// request for one token instead.
 #[derive(Debug, Clone)]
 pub struct OpenAiReference {
     server: CheckingServer,
@@ -25,7 +28,11 @@ impl OpenAiReference {
     }
 
     /// Builds a request for the next token after `begun`, the beginning of an answer.
-    fn request(&self, question: &Question<'_>, begun: &str) -> Result<Map<String, Value>, CheckError> {
+    fn request(
+        &self,
+        question: &Question<'_>,
+        begun: &str,
+    ) -> Result<Map<String, Value>, CheckError> {
         let mut body = Map::new();
         body.insert("model".to_owned(), self.model.as_str().into());
         if question.endpoint == Endpoint::Completions {
@@ -55,7 +62,10 @@ impl OpenAiReference {
         Ok(body)
     }
 
-    async fn whole(&self, question: &Question<'_>) -> Result<Option<Vec<PlaceReading>>, CheckError> {
+    async fn whole(
+        &self,
+        question: &Question<'_>,
+    ) -> Result<Option<Vec<PlaceReading>>, CheckError> {
         let text: String = question.tokens.iter().map(|token| token.text.as_str()).collect();
         let mut body = self.request(question, &text)?;
         body.insert("prompt_logprobs".to_owned(), LIKELIEST.into());
@@ -64,21 +74,36 @@ impl OpenAiReference {
             Err(CheckError::Refused { status: 400 | 422, .. }) => return Ok(None),
             other => other?,
         };
-        let found = answer.get("prompt_logprobs").or_else(|| answer.pointer("/choices/0/prompt_logprobs"));
+        let found =
+            answer.get("prompt_logprobs").or_else(|| answer.pointer("/choices/0/prompt_logprobs"));
         Ok(found.and_then(Value::as_array).and_then(|places| align(places, question.tokens)))
     }
 
-    async fn place(&self, question: &Question<'_>, place: usize) -> Result<PlaceReading, CheckError> {
-        let begun: String = question.tokens.iter().take(place).map(|token| token.text.as_str()).collect();
-        let answer = self.server.post(question.endpoint.path(), &self.request(question, &begun)?).await?;
+    async fn place(
+        &self,
+        question: &Question<'_>,
+        place: usize,
+    ) -> Result<PlaceReading, CheckError> {
+        let begun: String =
+            question.tokens.iter().take(place).map(|token| token.text.as_str()).collect();
+        let answer =
+            self.server.post(question.endpoint.path(), &self.request(question, &begun)?).await?;
         let missing = CheckError::Malformed("has no log-probabilities of the likeliest tokens");
         let top: Vec<(String, f64)> = if question.endpoint == Endpoint::Completions {
-            let top = answer.pointer("/choices/0/logprobs/top_logprobs/0").and_then(Value::as_object).ok_or(missing)?;
-            top.iter().filter_map(|(token, logprob)| Some((token.clone(), logprob.as_f64()?))).collect()
+            let top = answer
+                .pointer("/choices/0/logprobs/top_logprobs/0")
+                .and_then(Value::as_object)
+                .ok_or(missing)?;
+            top.iter()
+                .filter_map(|(token, logprob)| Some((token.clone(), logprob.as_f64()?)))
+                .collect()
         } else {
-            let top = answer.pointer("/choices/0/logprobs/content/0/top_logprobs").and_then(Value::as_array);
-            let entry =
-                |entry: &Value| Some((entry.get("token")?.as_str()?.to_owned(), entry.get("logprob")?.as_f64()?));
+            let top = answer
+                .pointer("/choices/0/logprobs/content/0/top_logprobs")
+                .and_then(Value::as_array);
+            let entry = |entry: &Value| {
+                Some((entry.get("token")?.as_str()?.to_owned(), entry.get("logprob")?.as_f64()?))
+            };
             top.ok_or(missing)?.iter().filter_map(entry).collect()
         };
         Ok(PlaceReading { top, own: None, end_logprob: None })
@@ -98,7 +123,12 @@ impl ReferenceModel for OpenAiReference {
         Ok(Reading::Places(readings))
     }
 
-    async fn write(&self, messages: &[Value], most: u64, seed: u64) -> Result<Option<String>, CheckError> {
+    async fn write(
+        &self,
+        messages: &[Value],
+        most: u64,
+        seed: u64,
+    ) -> Result<Option<String>, CheckError> {
         let body = json!({
             "model": self.model, "messages": messages, "max_tokens": most, "temperature": 1.0, "seed": seed,
             "stream": false,
@@ -106,27 +136,36 @@ impl ReferenceModel for OpenAiReference {
         let body = body.as_object().ok_or(CheckError::Sample("no messages"))?;
         let answer = self.server.post(Endpoint::Chat.path(), body).await?;
         let content = answer.pointer("/choices/0/message/content").and_then(Value::as_str);
-        content.map(|content| Some(content.to_owned())).ok_or(CheckError::Malformed("has no message"))
+        content
+            .map(|content| Some(content.to_owned()))
+            .ok_or(CheckError::Malformed("has no message"))
     }
 }
 
-/// Matches the last positions of a prompt with the miner's tokens; `None` if the server splits the answer into
-/// different tokens.
+/// Matches the last positions of a prompt with the miner's tokens; `None` if the server splits the
+/// answer into different tokens.
 fn align(places: &[Value], tokens: &[Token]) -> Option<Vec<PlaceReading>> {
     let own = places.get(places.len().checked_sub(tokens.len())?..)?;
     let comparable = comparable(tokens);
     // Servers differ in how they show a part of a character.
-    let text = |place: usize| tokens.get(place).filter(|_| comparable.binary_search(&place).is_ok());
-    let reading = |(place, found): (usize, &Value)| reading(found.as_object()?, text(place).map(|token| &*token.text));
+    let text =
+        |place: usize| tokens.get(place).filter(|_| comparable.binary_search(&place).is_ok());
+    let reading = |(place, found): (usize, &Value)| {
+        reading(found.as_object()?, text(place).map(|token| &*token.text))
+    };
     own.iter().enumerate().map(reading).collect()
 }
 
-/// Parses a position in vLLM's format: a map from token IDs to log-probability, rank and text. The prompt's own token
-/// comes first, and must have this text if one is given.
+/// Parses a position in vLLM's format: a map from token IDs to log-probability, rank and text. The
+/// prompt's own token comes first, and must have this text if one is given.
 fn reading(place: &Map<String, Value>, text: Option<&str>) -> Option<PlaceReading> {
     let entry = |entry: &Value| {
         let text = entry.get("decoded_token")?.as_str()?.to_owned();
-        Some((text, u32::try_from(entry.get("rank")?.as_u64()?).ok()?, entry.get("logprob")?.as_f64()?))
+        Some((
+            text,
+            u32::try_from(entry.get("rank")?.as_u64()?).ok()?,
+            entry.get("logprob")?.as_f64()?,
+        ))
     };
     let (first, rank, logprob) = entry(place.values().next()?)?;
     if text.is_some_and(|text| first != text) {

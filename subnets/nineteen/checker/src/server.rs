@@ -24,22 +24,34 @@ pub struct CheckingServer {
 }
 
 impl CheckingServer {
-    /// Creates a client for the server at a base URL, such as `http://127.0.0.1:8000/v1`. `token` is an optional bearer
-    /// token, and `timeout` applies to each request.
+    /// Creates a client for the server at a base URL, such as `http://127.0.0.1:8000/v1`. `token`
+    /// is an optional bearer token, and `timeout` applies to each request.
     ///
     /// # Errors
-    /// [`CheckError::Setup`] when the token is not a valid header value or the HTTP client cannot be built.
-    pub fn new(base: &Url, token: Option<&Zeroizing<String>>, timeout: Duration) -> Result<Self, CheckError> {
-        let http = builder().timeout(timeout).build().map_err(|error| CheckError::Setup(error.into()))?;
+    /// [`CheckError::Setup`] when the token is not a valid header value or the HTTP client cannot
+    /// be built.
+    pub fn new(
+        base: &Url,
+        token: Option<&Zeroizing<String>>,
+        timeout: Duration,
+    ) -> Result<Self, CheckError> {
+        let http =
+            builder().timeout(timeout).build().map_err(|error| CheckError::Setup(error.into()))?;
         let header = |token: &Zeroizing<String>| {
-            bearer(token).ok_or_else(|| CheckError::Setup("token has a character that no header may contain".into()))
+            bearer(token).ok_or_else(|| {
+                CheckError::Setup("token has a character that no header may contain".into())
+            })
         };
         let authorization = token.map(header).transpose()?;
         Ok(Self { http, base: base.as_str().trim_end_matches('/').to_owned(), authorization })
     }
 
     /// Posts a JSON object to a path below the base URL; returns the JSON response.
-    pub(crate) async fn post(&self, path: &str, body: &Map<String, Value>) -> Result<Value, CheckError> {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        body: &Map<String, Value>,
+    ) -> Result<Value, CheckError> {
         let mut request = self.http.post(format!("{}{path}", self.base)).json(body);
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());

@@ -21,7 +21,8 @@ fn model(layers: usize, seed: u64) -> Arc<LanguageModel> {
 
 fn payload() -> Map<String, Value> {
     let messages = json!([{"role": "user", "content": "What is stan?"}]);
-    let payload = json!({"messages": messages, "temperature": 0.7, "top_k": 5, "seed": 11, "max_tokens": 30});
+    let payload =
+        json!({"messages": messages, "temperature": 0.7, "top_k": 5, "seed": 11, "max_tokens": 30});
     payload.as_object().unwrap().clone()
 }
 
@@ -33,8 +34,13 @@ fn answer(model: &LanguageModel, endpoint: Endpoint) -> Vec<Value> {
         _ => model.chat_prompt(&messages, false).unwrap(),
     };
     // With random weights, some answers end at once: use the first seed with a longer answer.
-    let sampling =
-        (11..).map(|seed| Sampling { temperature: 0.7, top_k: 5, seed, max_tokens: 30, ..Sampling::default() });
+    let sampling = (11..).map(|seed| Sampling {
+        temperature: 0.7,
+        top_k: 5,
+        seed,
+        max_tokens: 30,
+        ..Sampling::default()
+    });
     let is_long = |sampling: &Sampling| model.generate(prompt.clone(), *sampling).count() > 5;
     let sampling = sampling.take(100).find(is_long).unwrap();
     let chunk = |step: taonet_lm::Step| {
@@ -66,28 +72,47 @@ async fn without_prompt_logprobs(model: Arc<LanguageModel>, status: u16) -> Sock
                 return (status, Json(json!({"choices": []})));
             }
             let request = reqwest::Client::new().post(format!("http://{inner}{path}")).json(&body);
-            (axum::http::StatusCode::OK, Json(request.send().await.unwrap().json::<Value>().await.unwrap()))
+            (
+                axum::http::StatusCode::OK,
+                Json(request.send().await.unwrap().json::<Value>().await.unwrap()),
+            )
         }
     };
     let chat = "/v1/chat/completions";
     let completions = "/v1/completions";
-    listen(Router::new().route(chat, post(forward(chat))).route(completions, post(forward(completions)))).await
+    listen(
+        Router::new()
+            .route(chat, post(forward(chat)))
+            .route(completions, post(forward(completions))),
+    )
+    .await
 }
 
-async fn quality(model: &dyn ReferenceModel, endpoint: Endpoint, chunks: &[Value], profile: ScoringProfile) -> f64 {
+async fn quality(
+    model: &dyn ReferenceModel,
+    endpoint: Endpoint,
+    chunks: &[Value],
+    profile: ScoringProfile,
+) -> f64 {
     let mut payload = payload();
     if endpoint == Endpoint::Completions {
         payload.insert("prompt".to_owned(), "What is stan?".into());
     }
-    check_text(model, endpoint, &payload, chunks, profile, |count| count / 2).await.unwrap().quality.unwrap()
+    check_text(model, endpoint, &payload, chunks, profile, |count| count / 2)
+        .await
+        .unwrap()
+        .quality
+        .unwrap()
 }
 
 #[tokio::test]
 async fn answer_of_the_same_model_passes_and_of_another_fails() {
     let own = model(4, 1);
     let server = listen(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
-    let (plain, ignoring) =
-        (without_prompt_logprobs(Arc::clone(&own), 400).await, without_prompt_logprobs(Arc::clone(&own), 200).await);
+    let (plain, ignoring) = (
+        without_prompt_logprobs(Arc::clone(&own), 400).await,
+        without_prompt_logprobs(Arc::clone(&own), 200).await,
+    );
     let models: [Box<dyn ReferenceModel>; 4] = [
         Box::new(LocalReference::new(Arc::clone(&own))),
         Box::new(reference(server)),
@@ -122,8 +147,12 @@ async fn invented_probabilities_fail() {
 #[tokio::test]
 async fn malformed_answer_has_zero_quality() {
     let reference = LocalReference::new(model(2, 1));
-    for chunks in [vec![], vec![json!({})], vec![json!({"choices": [{"delta": {"content": "a"}}]})]] {
-        assert_eq!(quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await, 0.0);
+    for chunks in [vec![], vec![json!({})], vec![json!({"choices": [{"delta": {"content": "a"}}]})]]
+    {
+        assert_eq!(
+            quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await,
+            0.0
+        );
     }
     // The answer is longer than requested.
     let long = vec![answer(&model(2, 1), Endpoint::Chat)[0].clone(); 31];
@@ -133,8 +162,8 @@ async fn malformed_answer_has_zero_quality() {
     assert_eq!(quality(&reference, Endpoint::Chat, &[odd], ScoringProfile::Reference).await, 0.0);
 }
 
-/// A busy or broken checking server yields an error, never a score: the reference's busy server returns the ID of the
-/// running job, whose score then counts for another miner.
+/// A busy or broken checking server yields an error, never a score: the reference's busy server
+/// returns the ID of the running job, whose score then counts for another miner.
 #[tokio::test]
 async fn busy_server_gives_no_score() {
     let chunks = answer(&model(2, 1), Endpoint::Chat);
@@ -143,17 +172,36 @@ async fn busy_server_gives_no_score() {
         let busy = move || async move { (status, "busy with another job") };
         let server = listen(Router::new().route("/v1/chat/completions", post(busy))).await;
         let (server, payload) = (reference(server), payload());
-        let found = check_text(&server, Endpoint::Chat, &payload, &chunks, ScoringProfile::Reference, |_| 0);
+        let found = check_text(
+            &server,
+            Endpoint::Chat,
+            &payload,
+            &chunks,
+            ScoringProfile::Reference,
+            |_| 0,
+        );
         let error = found.await.unwrap_err();
         assert!(matches!(error, CheckError::Refused { .. }) && !error.is_final(), "{error}");
     }
-    let too_long = || async { (axum::http::StatusCode::BAD_REQUEST, "maximum context length exceeded") };
-    let server = reference(listen(Router::new().route("/v1/chat/completions", post(too_long))).await);
-    let found = check_text(&server, Endpoint::Chat, &payload(), &chunks, ScoringProfile::Reference, |_| 0).await;
-    assert!(found.unwrap_err().is_final());
-    let garbage = listen(Router::new().route("/v1/chat/completions", post(|| async { "garbage" }))).await;
+    let too_long =
+        || async { (axum::http::StatusCode::BAD_REQUEST, "maximum context length exceeded") };
+    let server =
+        reference(listen(Router::new().route("/v1/chat/completions", post(too_long))).await);
     let found =
-        check_text(&reference(garbage), Endpoint::Chat, &payload(), &chunks, ScoringProfile::Reference, |_| 0).await;
+        check_text(&server, Endpoint::Chat, &payload(), &chunks, ScoringProfile::Reference, |_| 0)
+            .await;
+    assert!(found.unwrap_err().is_final());
+    let garbage =
+        listen(Router::new().route("/v1/chat/completions", post(|| async { "garbage" }))).await;
+    let found = check_text(
+        &reference(garbage),
+        Endpoint::Chat,
+        &payload(),
+        &chunks,
+        ScoringProfile::Reference,
+        |_| 0,
+    )
+    .await;
     assert!(matches!(found, Err(CheckError::Malformed(_))), "{found:?}");
 }
 
@@ -162,7 +210,12 @@ async fn checking_server(router: Router) -> CheckingServer {
     CheckingServer::new(&base, None, Duration::from_mins(1)).unwrap()
 }
 
-async fn check(reference: &Reference, endpoint: Endpoint, payload: Value, answer: Value) -> Checked {
+async fn check(
+    reference: &Reference,
+    endpoint: Endpoint,
+    payload: Value,
+    answer: Value,
+) -> Checked {
     let (payload, profile) = (payload.as_object().unwrap().clone(), ScoringProfile::Reference);
     reference.check(endpoint, &payload, &[answer], profile, |_| 0).await.unwrap()
 }
@@ -174,19 +227,21 @@ fn picture(clip: [f64; 3], hash: &str) -> Value {
     json!({"image_b64": "aW1hZ2U=", "is_nsfw": false, "clip_embeddings": clip, "image_hashes": hashes})
 }
 
-/// With a painter as the checking server: the requested image has quality 1, that of another prompt or of fewer steps less,
-/// and a recompressed one still 1.
+/// With a painter as the checking server: the requested image has quality 1, that of another prompt
+/// or of fewer steps less, and a recompressed one still 1.
 #[tokio::test]
 async fn painted_image_is_checked_on_every_route() {
     let server = checking_server(taonet_nineteen_images::router()).await;
     let reference = Reference::Image(ImageReference::new(server, None));
     let request = |further: Value| {
-        let mut request = json!({"prompt": "a red boat", "steps": 8, "width": 576, "height": 576, "seed": 7});
+        let mut request =
+            json!({"prompt": "a red boat", "steps": 8, "width": 576, "height": 576, "seed": 7});
         request.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
         request
     };
-    let painted =
-        |endpoint, request: &Value| paint(&PaintRequest::parse(endpoint, request.as_object().unwrap()).unwrap());
+    let painted = |endpoint, request: &Value| {
+        paint(&PaintRequest::parse(endpoint, request.as_object().unwrap()).unwrap())
+    };
     let photo = painted(Endpoint::TextToImage, &request(json!({"prompt": "hills"})));
     let image = |picture: &Picture| worker_answer(picture).unwrap()["image_b64"].clone();
     let pixel = |index: u32| if index % 576 < 288 { 255 } else { 0 };
@@ -196,7 +251,10 @@ async fn painted_image_is_checked_on_every_route() {
         (Endpoint::TextToImage, json!({})),
         (Endpoint::ImageToImage, json!({"init_image": photo, "image_strength": 0.3})),
         (Endpoint::Inpaint, json!({"init_image": photo, "mask_image": mask})),
-        (Endpoint::Avatar, json!({"init_image": photo, "ipadapter_strength": 0.3, "control_strength": 0.5})),
+        (
+            Endpoint::Avatar,
+            json!({"init_image": photo, "ipadapter_strength": 0.3, "control_strength": 0.5}),
+        ),
     ] {
         let request = request(further);
         let quality = async |picture: &Picture| {
@@ -211,7 +269,8 @@ async fn painted_image_is_checked_on_every_route() {
             let mut other = request.clone();
             other[field] = value;
             let quality = quality(&painted(endpoint, &other)).await;
-            let is_lower = if endpoint == Endpoint::TextToImage { quality < 0.5 } else { quality < 1.0 };
+            let is_lower =
+                if endpoint == Endpoint::TextToImage { quality < 0.5 } else { quality < 1.0 };
             assert!(is_lower, "{endpoint:?} {field}: {quality}");
         }
     }
@@ -227,7 +286,9 @@ async fn an_image_is_compared_with_the_validators() {
     let server = checking_server(Router::new().route("/text-to-image", post(make))).await;
     let reference = Reference::Image(ImageReference::new(server, Some("dreamshaper".to_owned())));
     let request = json!({"prompt": "a cat", "seed": 7, "model": "dreamshaper-text-to-image"});
-    let quality = async |answer| check(&reference, Endpoint::TextToImage, request.clone(), answer).await.quality;
+    let quality = async |answer| {
+        check(&reference, Endpoint::TextToImage, request.clone(), answer).await.quality
+    };
     assert_eq!(quality(picture([0.1, 0.2, 0.3], "0123456789abcdef")).await, Some(1.0));
     let other = quality(picture([0.3, -0.2, 0.1], "fedcba9876543210")).await;
     assert!(other.is_some_and(|quality| quality < 0.1), "{other:?}");
@@ -238,10 +299,15 @@ async fn an_image_is_compared_with_the_validators() {
     let server = checking_server(Router::new().route("/avatar", post(poor))).await;
     let reference = Reference::Image(ImageReference::new(server, None));
     let answer = picture([0.1, 0.2, 0.3], "0123456789abcdef");
-    assert_eq!(check(&reference, Endpoint::Avatar, json!({"prompt": "a"}), answer.clone()).await.quality, None);
+    assert_eq!(
+        check(&reference, Endpoint::Avatar, json!({"prompt": "a"}), answer.clone()).await.quality,
+        None
+    );
     // A route that the server lacks.
-    let missing =
-        reference.check(Endpoint::Inpaint, &Map::new(), &[answer], ScoringProfile::Reference, |_| 0).await.unwrap_err();
+    let missing = reference
+        .check(Endpoint::Inpaint, &Map::new(), &[answer], ScoringProfile::Reference, |_| 0)
+        .await
+        .unwrap_err();
     assert!(missing.is_final(), "{missing}");
 }
 
@@ -257,7 +323,9 @@ async fn an_embedding_is_compared_with_the_validators() {
         let entry = |index: usize| json!({"index": index, "embedding": model.embed(texts[index]).unwrap().0});
         json!({"data": [entry(0), entry(1)]})
     };
-    let quality = async |answer| check(&reference, Endpoint::Embeddings, request.clone(), answer).await.quality;
+    let quality = async |answer| {
+        check(&reference, Endpoint::Embeddings, request.clone(), answer).await.quality
+    };
     let texts = ["What is stan?", "The train is late."];
     assert_eq!(quality(answer(&own, texts)).await, Some(1.0));
     // One text is not embedded, or another model does it.

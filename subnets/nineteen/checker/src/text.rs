@@ -1,7 +1,9 @@
 //! Quality of text answers.
 
 use serde_json::{Map, Value};
-use taonet_nineteen_core::checker::text::{comparable, distance_score, positions, token_distance, tokens};
+use taonet_nineteen_core::checker::text::{
+    comparable, distance_score, positions, token_distance, tokens,
+};
 use taonet_nineteen_core::checker::whole::{self, Verdict};
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
@@ -26,12 +28,12 @@ impl Checked {
     }
 }
 
-/// Checks a text answer: compares the probabilities of the first token, the last token and three random ones with the
-/// model's.
+/// Checks a text answer: compares the probabilities of the first token, the last token and three
+/// random ones with the model's.
 ///
-/// With [`ScoringProfile::Later`], first validates the complete answer if the model reads it in one pass, and also
-/// compares the probabilities of all unlikely tokens. Characters that are spread over several tokens are not compared.
-/// `draw(n)` returns a random number below `n`.
+/// With [`ScoringProfile::Later`], first validates the complete answer if the model reads it in one
+/// pass, and also compares the probabilities of all unlikely tokens. Characters that are spread
+/// over several tokens are not compared. `draw(n)` returns a random number below `n`.
 ///
 /// # Errors
 /// [`CheckError`] when the model fails; the check can be retried.
@@ -49,10 +51,14 @@ pub async fn check_text(
     };
     let comparable = comparable(&tokens);
     if comparable.is_empty() {
-        return Ok(Checked { quality: None, reason: "all characters are spread over several tokens".to_owned() });
+        return Ok(Checked {
+            quality: None,
+            reason: "all characters are spread over several tokens".to_owned(),
+        });
     }
     let drawn = positions(comparable.len(), draw);
-    let mut places: Vec<_> = drawn.into_iter().filter_map(|place| comparable.get(place).copied()).collect();
+    let mut places: Vec<_> =
+        drawn.into_iter().filter_map(|place| comparable.get(place).copied()).collect();
     let question = Question { endpoint, payload, tokens: &tokens, places: &places };
     let reading = model.read(&question).await?;
     let whole = match reading {
@@ -71,16 +77,25 @@ pub async fn check_text(
     let is_part = |place: usize| comparable.binary_search(&place).is_err();
     // The answer's last character may be cut off, so that its tokens are unknown.
     let end = tokens.iter().rposition(|token| !token.text.is_empty()).map_or(0, |last| last + 1);
-    // Parts of characters that the model does not spread over as many tokens: a miner could hide its tokens there.
-    let hidden = (0..end).filter(|place| is_part(*place) && whole.get(*place).is_some_and(|own| own.own.is_none()));
+    // Parts of characters that the model does not spread over as many tokens: a miner could hide
+    // its tokens there.
+    let hidden = (0..end)
+        .filter(|place| is_part(*place) && whole.get(*place).is_some_and(|own| own.own.is_none()));
     places.extend(hidden);
     if profile.is_later() {
-        // Parts of characters that the model spreads over the same tokens, and those after the last character, pass.
-        let passes = |place: usize, reading: &PlaceReading| is_part(place) && (reading.own.is_some() || place >= end);
-        let verdicts = whole.iter().enumerate().map(|(place, reading)| verdict(reading, passes(place, reading)));
+        // Parts of characters that the model spreads over the same tokens, and those after the last
+        // character, pass.
+        let passes = |place: usize, reading: &PlaceReading| {
+            is_part(place) && (reading.own.is_some() || place >= end)
+        };
+        let verdicts = whole
+            .iter()
+            .enumerate()
+            .map(|(place, reading)| verdict(reading, passes(place, reading)));
         match whole::check(&verdicts.collect::<Vec<_>>(), tokens.len(), max_tokens(payload)) {
             Ok(unlikely) => {
-                let further: Vec<_> = unlikely.into_iter().filter(|place| !places.contains(place)).collect();
+                let further: Vec<_> =
+                    unlikely.into_iter().filter(|place| !places.contains(place)).collect();
                 places.extend(further);
             }
             Err(fault) => return Ok(Checked::failed(&fault)),
@@ -88,7 +103,8 @@ pub async fn check_text(
     }
     let distances = places.iter().filter_map(|place| {
         let (reading, token) = (whole.get(*place)?, tokens.get(*place)?);
-        let own = reading.own.filter(|(rank, _)| *rank as usize <= LIKELIEST).map(|(_, logprob)| logprob);
+        let own =
+            reading.own.filter(|(rank, _)| *rank as usize <= LIKELIEST).map(|(_, logprob)| logprob);
         Some(token_distance(own.or_else(|| reading.among_likeliest(&token.text)), token.logprob))
     });
     Ok(judged(&distances.collect::<Vec<_>>()))
@@ -113,5 +129,8 @@ fn max_tokens(payload: &Map<String, Value>) -> usize {
 fn judged(distances: &[f64]) -> Checked {
     let quality = distance_score(distances);
     let mean = distances.iter().sum::<f64>() / distances.len().max(1) as f64;
-    Checked { quality: Some(quality), reason: format!("mean distance {mean:.4} over {} tokens", distances.len()) }
+    Checked {
+        quality: Some(quality),
+        reason: format!("mean distance {mean:.4} over {} tokens", distances.len()),
+    }
 }

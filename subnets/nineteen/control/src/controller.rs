@@ -34,12 +34,13 @@ const KEEP_SAMPLES: Duration = Duration::from_hours(5);
 /// Settings of a [`Controller`].
 #[derive(Debug, Clone)]
 pub struct ControlSettings {
-    /// Maximum age of the list of miners when a period opens after another one: an older list is refreshed from the chain.
+    /// Maximum age of the list of miners when a period opens after another one: an older list is
+    /// refreshed from the chain.
     pub refresh: Duration,
     /// Rules for miners' addresses.
     pub addresses: AddressPolicy,
-    /// Interval at which the list is refreshed during a period, and miners that have offered no capacity in it are asked
-    /// again.
+    /// Interval at which the list is refreshed during a period, and miners that have offered no
+    /// capacity in it are asked again.
     pub retry: Duration,
     /// Delay before a retry after an error, and while no miner offers capacity.
     pub pause: Duration,
@@ -50,8 +51,9 @@ pub struct ControlSettings {
 }
 
 impl Default for ControlSettings {
-    /// Returns the defaults: a period opens with a list of miners of the last 30 minutes, miners without an offer, and new
-    /// ones, are asked every 3 minutes, and only public addresses are allowed.
+    /// Returns the defaults: a period opens with a list of miners of the last 30 minutes, miners
+    /// without an offer, and new ones, are asked every 3 minutes, and only public addresses are
+    /// allowed.
     fn default() -> Self {
         Self {
             refresh: Duration::from_mins(30),
@@ -105,14 +107,28 @@ impl Controller {
         clock: Clock,
     ) -> Self {
         let random = random(settings.seed);
-        let recorder = Recorder::new(store.clone(), querier.market().clone(), ProcessRole::Validator);
+        let recorder =
+            Recorder::new(store.clone(), querier.market().clone(), ProcessRole::Validator);
         let handshakes = HandshakeLog::default();
         let policy = settings.addresses.clone();
         let directory = MinerDirectory { own_hotkey: Some(me), ..MinerDirectory::new(policy) };
-        Self { directory, store, recorder, querier, client, nodes, market, settings, clock, random, handshakes }
+        Self {
+            directory,
+            store,
+            recorder,
+            querier,
+            client,
+            nodes,
+            market,
+            settings,
+            clock,
+            random,
+            handshakes,
+        }
     }
 
-    /// Runs periods until shutdown, then writes the counters. The next start resumes the open period.
+    /// Runs periods until shutdown, then writes the counters. The next start resumes the open
+    /// period.
     pub async fn run(&self, shutdown: &Shutdown) {
         loop {
             let period = tokio::select! {
@@ -126,7 +142,10 @@ impl Controller {
                     self.settings.pause
                 }
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "failed to run a period");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "failed to run a period"
+                    );
                     self.settings.pause
                 }
             };
@@ -136,7 +155,10 @@ impl Controller {
             }
         }
         if let Err(error) = self.recorder.flush().await {
-            tracing::error!(error = &error as &dyn std::error::Error, "failed to store the final counters");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "failed to store the final counters"
+            );
         }
     }
 
@@ -145,7 +167,8 @@ impl Controller {
         &self.recorder
     }
 
-    /// Runs one period to its end, or resumes the open one. Returns `false` when no miner offers capacity.
+    /// Runs one period to its end, or resumes the open one. Returns `false` when no miner offers
+    /// capacity.
     ///
     /// # Errors
     /// [`ControlError`] when the database fails or the chain cannot be read.
@@ -153,10 +176,13 @@ impl Controller {
         let config = self.market.reload();
         let running = self.store.open_period().await?;
         // While no miner offers capacity, any new one must be found at once.
-        self.refresh_nodes(if running.is_some() { self.settings.refresh } else { Duration::ZERO }).await?;
+        self.refresh_nodes(if running.is_some() { self.settings.refresh } else { Duration::ZERO })
+            .await?;
         // After a restart, a period is open in the database but not in memory.
         let resumed = match (&running, self.querier.market().period_miners()) {
-            (Some(period), None) if self.left(period) > Duration::ZERO => self.resume(period, &config).await?,
+            (Some(period), None) if self.left(period) > Duration::ZERO => {
+                self.resume(period, &config).await?
+            }
             _ => None,
         };
         let (period_miners, left) = match resumed {
@@ -193,8 +219,8 @@ impl Controller {
         Ok(())
     }
 
-    /// Queries the miners' capacities, closes the last period and opens the next one. Returns `None` when no miner
-    /// offers capacity.
+    /// Queries the miners' capacities, closes the last period and opens the next one. Returns
+    /// `None` when no miner offers capacity.
     async fn open(
         &self,
         running: Option<PeriodId>,
@@ -206,7 +232,9 @@ impl Controller {
         let nodes = self.store.nodes().await?;
         self.handshakes.keep(&nodes);
         let draw = || draw(&self.random);
-        let offers = offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw).await?;
+        let offers =
+            offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw)
+                .await?;
         if let Some(running) = running {
             self.close_period(running).await?;
         }
@@ -215,33 +243,51 @@ impl Controller {
         if contenders.is_empty() {
             return Ok(None);
         }
-        let budgets: Vec<_> =
-            config.enabled().map(|task| (task.task.clone(), budget(config, &task.task, &contenders))).collect();
+        let budgets: Vec<_> = config
+            .enabled()
+            .map(|task| (task.task.clone(), budget(config, &task.task, &contenders)))
+            .collect();
         let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
         let (now_ms, profile) = (self.now_ms(), config.period_profile);
-        let period = self.store.begin_period(now_ms, length_ms, profile, &contenders, &budgets, config).await?;
-        let sessions: HashMap<Hotkey, Session> =
-            offers.into_iter().map(|Offer { session, .. }| (*session.peer().hotkey(), session)).collect();
+        let period = self
+            .store
+            .begin_period(now_ms, length_ms, profile, &contenders, &budgets, config)
+            .await?;
+        let sessions: HashMap<Hotkey, Session> = offers
+            .into_iter()
+            .map(|Offer { session, .. }| (*session.peer().hotkey(), session))
+            .collect();
         let rows: Vec<_> = contenders.into_iter().map(new_row).collect();
-        let period_miners = self.publish(PeriodMiners::of(period, config, &rows, &sessions, &budgets));
+        let period_miners =
+            self.publish(PeriodMiners::of(period, config, &rows, &sessions, &budgets));
         let contenders = period_miners.contenders().count();
         tracing::info!(%period, contenders, seconds = length.as_secs_f64(), "period opened");
         Ok(Some((period_miners, length)))
     }
 
-    /// Asks new miners, and those that have offered no capacity, at intervals, and admits those that offer some until `end`.
+    /// Asks new miners, and those that have offered no capacity, at intervals, and admits those
+    /// that offer some until `end`.
     async fn admit_late(&self, period: PeriodId, end: Instant, config: &MarketConfig) {
         loop {
             tokio::time::sleep(self.settings.retry).await;
             if let Err(error) = self.admit_once(period, end, config).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "failed to admit further miners");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to admit further miners"
+                );
             }
         }
     }
 
-    /// A miner that is admitted late has the remaining part of its capacity, and a part of the tests for which the period's
-    /// budget was planned, so that no miner avoids tests by starting late.
-    async fn admit_once(&self, period: PeriodId, end: Instant, config: &MarketConfig) -> Result<(), ControlError> {
+    /// A miner that is admitted late has the remaining part of its capacity, and a part of the
+    /// tests for which the period's budget was planned, so that no miner avoids tests by starting
+    /// late.
+    async fn admit_once(
+        &self,
+        period: PeriodId,
+        end: Instant,
+        config: &MarketConfig,
+    ) -> Result<(), ControlError> {
         let left = end.saturating_duration_since(Instant::now());
         // So late, a single test would decide the score of the period.
         if left < self.settings.retry {
@@ -249,14 +295,18 @@ impl Controller {
         }
         self.refresh_nodes(self.settings.retry).await?;
         let Some(period_miners) = self.querier.market().period_miners() else { return Ok(()) };
-        let known: HashSet<Hotkey> = period_miners.contenders().map(|contender| contender.offer.hotkey).collect();
+        let known: HashSet<Hotkey> =
+            period_miners.contenders().map(|contender| contender.offer.hotkey).collect();
         let mut nodes = self.store.nodes().await?;
         nodes.retain(|node| !known.contains(node.peer.hotkey()));
         let needed = unix_time((self.clock)()) + left + KEY_MARGIN;
         let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
         let draw = || draw(&self.random);
-        let mut offers = offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw).await?;
-        let share = end.saturating_duration_since(Instant::now()).as_secs_f64() / config.period().get();
+        let mut offers =
+            offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw)
+                .await?;
+        let share =
+            end.saturating_duration_since(Instant::now()).as_secs_f64() / config.period().get();
         for offer in offers.iter_mut().flat_map(|offer| &mut offer.contenders) {
             offer.capacity.accepted *= share.min(1.0);
             offer.capacity.to_score *= share.min(1.0);
@@ -282,7 +332,8 @@ impl Controller {
         Ok(())
     }
 
-    /// Resumes a period that an earlier process opened. Returns `None` when no miner of the period has a session key.
+    /// Resumes a period that an earlier process opened. Returns `None` when no miner of the period
+    /// has a session key.
     async fn resume(
         &self,
         period: &PeriodRow,
@@ -296,7 +347,8 @@ impl Controller {
         }
         let budgets = self.store.budgets(period.id, None).await?;
         let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
-        let period_miners = self.publish(PeriodMiners::of(period.id, config, &rows, &sessions, &budgets));
+        let period_miners =
+            self.publish(PeriodMiners::of(period.id, config, &rows, &sessions, &budgets));
         let left = self.left(period);
         tracing::info!(period = %period.id, seconds = left.as_secs_f64(), "period resumed");
         Ok(Some((period_miners, left)))
@@ -310,7 +362,8 @@ impl Controller {
         market.period_miners().unwrap_or_else(|| Arc::new(PeriodMiners::new(period, Vec::new())))
     }
 
-    /// Reads the subnet's neurons from the chain, and replaces the list of miners, if it has this age.
+    /// Reads the subnet's neurons from the chain, and replaces the list of miners, if it has this
+    /// age.
     async fn refresh_nodes(&self, max_age: Duration) -> Result<(), ControlError> {
         let now = self.now_ms();
         let age = self.store.nodes_seen_ms().await?.map(|seen| now.saturating_sub(seen));
@@ -322,20 +375,27 @@ impl Controller {
             Ok(neurons) => neurons,
             // Keep the last list while the chain is unreachable.
             Err(error) if age.is_some() => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "list of miners not refreshed");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "list of miners not refreshed"
+                );
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
         let miners = self.directory.select(&neurons).miners;
-        let miners: Vec<_> = miners.iter().filter_map(|miner| Some((miner.uid, miner.peer().ok()?))).collect();
+        let miners: Vec<_> =
+            miners.iter().filter_map(|miner| Some((miner.uid, miner.peer().ok()?))).collect();
         // The reference ranks all neurons by speed, also those that it cannot call.
-        let registered: Vec<_> = neurons.list.iter().map(|neuron| (neuron.uid, neuron.hotkey)).collect();
+        let registered: Vec<_> =
+            neurons.list.iter().map(|neuron| (neuron.uid, neuron.hotkey)).collect();
         Ok(self.store.replace_nodes(&miners, &registered, now).await?)
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {
-        let before = |age: Duration| self.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        let before = |age: Duration| {
+            self.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+        };
         self.store.sweep(before(KEEP_HISTORY), before(KEEP_HISTORY), before(KEEP_SAMPLES)).await
     }
 
@@ -358,8 +418,12 @@ fn new_row(offer: NewContender) -> ContenderRow {
 
 /// Returns the number of synthetic requests of a task in one period.
 fn budget(config: &MarketConfig, task: &TaskName, contenders: &[NewContender]) -> u64 {
-    let to_score: f64 =
-        contenders.iter().filter(|offer| offer.task == *task).map(|offer| offer.capacity.to_score).sum();
-    let volume = config.task(task.as_str()).map_or(f64::INFINITY, |task| task.volume_to_requests_conversion);
+    let to_score: f64 = contenders
+        .iter()
+        .filter(|offer| offer.task == *task)
+        .map(|offer| offer.capacity.to_score)
+        .sum();
+    let volume =
+        config.task(task.as_str()).map_or(f64::INFINITY, |task| task.volume_to_requests_conversion);
     synthetic_requests(to_score, config.period_multiplier(), volume)
 }

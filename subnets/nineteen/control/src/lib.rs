@@ -9,12 +9,13 @@
 //!
 //! - [`Controller`] runs periods one after the other, and resumes the open period after a crash;
 //! - [`Scorer`] checks stored answers against the validator's own models ([`References`]);
-//! - [`Nineteen`] implements the subnet for `taonet-validator`, which submits the weights; [`market_report`] returns
-//!   them with every intermediate value;
-//! - [`MarketFile`] is the configuration file, reloaded at each period; [`VotesFeed`] replaces its task weights with
-//!   those that the validators vote for;
+//! - [`Nineteen`] implements the subnet for `taonet-validator`, which submits the weights;
+//!   [`market_report`] returns them with every intermediate value;
+//! - [`MarketFile`] is the configuration file, reloaded at each period; [`VotesFeed`] replaces its
+//!   task weights with those that the validators vote for;
 //! - [`TopUpWatcher`] credits the TAO that buyers transfer, from finalized blocks;
-//! - [`synthetic`] generates test requests, with texts that the checking model writes ([`synthetic::Drafts`]).
+//! - [`synthetic`] generates test requests, with texts that the checking model writes
+//!   ([`synthetic::Drafts`]).
 //!
 //! The loops for periods, checks and weights run concurrently:
 //!
@@ -41,19 +42,20 @@
 //! # }
 //! ```
 //!
-//! If a check fails, for example because the checking server is down, the answer stays in the queue and the check is
-//! retried; an answer that the model rejects is removed from the queue without a quality. If the configuration file
-//! becomes invalid, the error is logged, and the last valid configuration remains in effect. A miner's address must be
-//! public unless the [`AddressPolicy`](taonet_neuron::AddressPolicy) permits others. Rewards and closed periods are
+//! If a check fails, for example because the checking server is down, the answer stays in the queue
+//! and the check is retried; an answer that the model rejects is removed from the queue without a
+//! quality. If the configuration file becomes invalid, the error is logged, and the last valid
+//! configuration remains in effect. A miner's address must be public unless the
+//! [`AddressPolicy`](taonet_neuron::AddressPolicy) permits others. Rewards and closed periods are
 //! stored for seven days, unchecked answers for five hours.
 //!
-//! The formulas are in `taonet-nineteen-core`, so that recorded inputs reproduce the weights. The crate serves no
-//! buyers.
+//! The formulas are in `taonet-nineteen-core`, so that recorded inputs reproduce the weights. The
+//! crate serves no buyers.
 //!
-//! Uses `taonet-nineteen-query`, `taonet-nineteen-checker`, `taonet-nineteen-store`, `taonet-nineteen-transport` and
-//! `taonet-nineteen-core`, `taonet-neuron` (miners of the metagraph), `taonet-validator` (trait `Subnet`),
-//! `taonet-chain`, `taonet-http`, `taonet-wire`, `taonet-service` and `taonet-primitives`. Used by
-//! `taonet-nineteen-entry` and `tao nineteen`.
+//! Uses `taonet-nineteen-query`, `taonet-nineteen-checker`, `taonet-nineteen-store`,
+//! `taonet-nineteen-transport` and `taonet-nineteen-core`, `taonet-neuron` (miners of the
+//! metagraph), `taonet-validator` (trait `Subnet`), `taonet-chain`, `taonet-http`, `taonet-wire`,
+//! `taonet-service` and `taonet-primitives`. Used by `taonet-nineteen-entry` and `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

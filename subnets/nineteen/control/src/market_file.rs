@@ -31,8 +31,8 @@ pub enum MarketFileError {
     },
 }
 
-/// The market's configuration: a file that is reloaded at each period, or a value that the caller replaces. Clones share
-/// state.
+/// The market's configuration: a file that is reloaded at each period, or a value that the caller
+/// replaces. Clones share state.
 #[derive(Debug, Clone)]
 pub struct MarketFile(Arc<Inner>);
 
@@ -55,13 +55,15 @@ struct State {
 }
 
 impl State {
-    /// Derives the configuration in effect: with the voted weights, and without checks of tasks that have no reference.
+    /// Derives the configuration in effect: with the voted weights, and without checks of tasks
+    /// that have no reference.
     fn derive(&mut self) {
         let mut config = self.file.with_votes(&self.votes);
         if let Some(references) = &self.references {
             for task in &mut config.tasks {
                 task.checked &= references.of(task).is_some();
-                let was_checked = self.current.task(task.task.as_str()).is_none_or(|task| task.checked);
+                let was_checked =
+                    self.current.task(task.task.as_str()).is_none_or(|task| task.checked);
                 if task.enabled && !task.checked && was_checked {
                     tracing::warn!(
                         task = %task.task,
@@ -102,16 +104,16 @@ impl MarketFile {
         Self(Arc::new(Inner { path, state: RwLock::new(state) }))
     }
 
-    /// Sets the references of the tasks. From now on, tasks without a reference are not checked, and each of them is
-    /// logged once.
+    /// Sets the references of the tasks. From now on, tasks without a reference are not checked,
+    /// and each of them is logged once.
     pub fn check_with(&self, references: References) {
         let mut state = self.state();
         state.references = Some(references);
         state.derive();
     }
 
-    /// Sets the weights that the validators have voted for, by task. They apply from the next [`Self::reload`], that is
-    /// at the start of a period. An empty vote changes nothing.
+    /// Sets the weights that the validators have voted for, by task. They apply from the next
+    /// [`Self::reload`], that is at the start of a period. An empty vote changes nothing.
     pub fn vote(&self, votes: impl IntoIterator<Item = (String, f64)>) {
         self.state().votes.update(votes);
     }
@@ -128,8 +130,8 @@ impl MarketFile {
         Arc::clone(&self.0.state.read().unwrap_or_else(PoisonError::into_inner).current)
     }
 
-    /// Reloads the file, applies the votes and returns the configuration. If the file is invalid, logs why and uses the
-    /// last valid one.
+    /// Reloads the file, applies the votes and returns the configuration. If the file is invalid,
+    /// logs why and uses the last valid one.
     pub fn reload(&self) -> Arc<MarketConfig> {
         let found = self.0.path.as_deref().map(|path| (path, read(path)));
         let mut state = self.state();
@@ -139,7 +141,10 @@ impl MarketFile {
                 state.file = config;
             }
             Some((_, Err(error))) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "market configuration not reloaded");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "market configuration not reloaded"
+                );
             }
             _ => {}
         }
@@ -153,8 +158,8 @@ impl MarketFile {
 }
 
 fn read(path: &Path) -> Result<MarketConfig, MarketFileError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| MarketFileError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| MarketFileError::Read { path: path.to_owned(), source })?;
     MarketConfig::from_toml(without_bom(&text))
         .map_err(|source| MarketFileError::Config { path: path.to_owned(), source })
 }

@@ -13,7 +13,8 @@ const DEPOSIT_CREDITS: &str = "taonet_nineteen_deposit_credits_total";
 const DEPOSIT_BLOCK: &str = "taonet_nineteen_deposit_block";
 const DEPOSITS_FAILING: &str = "taonet_nineteen_deposits_failing";
 
-/// Registers the help texts of the metrics of periods and checks. Call once, after the recorder is installed.
+/// Registers the help texts of the metrics of periods and checks. Call once, after the recorder is
+/// installed.
 pub fn describe() {
     metrics::describe_gauge!(PERIOD, "Number of the running period");
     metrics::describe_gauge!(CONTENDERS, "Miners' offers in the running period, by task");
@@ -25,7 +26,10 @@ pub fn describe() {
     metrics::describe_counter!(DEPOSITS, "Transfers of TAO to deposit addresses, by result");
     metrics::describe_counter!(DEPOSIT_CREDITS, "Credits granted for transfers of TAO");
     metrics::describe_gauge!(DEPOSIT_BLOCK, "Last finalized block whose transfers are recorded");
-    metrics::describe_gauge!(DEPOSITS_FAILING, "1 while transfers of TAO cannot be credited, otherwise 0");
+    metrics::describe_gauge!(
+        DEPOSITS_FAILING,
+        "1 while transfers of TAO cannot be credited, otherwise 0"
+    );
 }
 
 pub(crate) fn period(number: i64) {
@@ -37,7 +41,8 @@ pub(crate) fn contenders(task: &str, count: usize) {
 }
 
 pub(crate) fn handshake(succeeded: bool) {
-    metrics::counter!(HANDSHAKES, "result" => if succeeded { "made" } else { "failed" }).increment(1);
+    metrics::counter!(HANDSHAKES, "result" => if succeeded { "made" } else { "failed" })
+        .increment(1);
 }
 
 pub(crate) fn check(task: &str, result: &'static str, took: Duration) {
@@ -50,7 +55,8 @@ pub(crate) fn skipped(reason: &'static str) {
 }
 
 pub(crate) fn deposit(is_credited: bool, credits: i64) {
-    metrics::counter!(DEPOSITS, "result" => if is_credited { "credited" } else { "unattributed" }).increment(1);
+    metrics::counter!(DEPOSITS, "result" => if is_credited { "credited" } else { "unattributed" })
+        .increment(1);
     metrics::counter!(DEPOSIT_CREDITS).increment(credits.unsigned_abs());
 }
 

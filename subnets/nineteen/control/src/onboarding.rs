@@ -34,14 +34,17 @@ struct Answer {
     concurrency: Option<usize>,
 }
 
-/// Log of refused handshakes: each miner's refusal is logged once, and again only after another reason or a success.
+/// Log of refused handshakes: each miner's refusal is logged once, and again only after another
+/// reason or a success.
 #[derive(Debug, Default)]
 pub(crate) struct HandshakeLog(Mutex<HashMap<Hotkey, String>>);
 
 impl HandshakeLog {
-    /// Logs a failed handshake. Unreachable miners, of which a subnet has many, are logged at debug level.
+    /// Logs a failed handshake. Unreachable miners, of which a subnet has many, are logged at debug
+    /// level.
     fn failed(&self, node: &Node, error: &HandshakeError) {
-        let (uid, hotkey, is_new) = (node.uid, node.peer.hotkey(), self.is_new(node.peer.hotkey(), error));
+        let (uid, hotkey, is_new) =
+            (node.uid, node.peer.hotkey(), self.is_new(node.peer.hotkey(), error));
         let is_unsigned = node.signs && matches!(error, HandshakeError::Unsigned);
         let error = error as &dyn std::error::Error;
         if !is_new {
@@ -82,8 +85,8 @@ impl HandshakeLog {
     }
 }
 
-/// Queries the capacities of all miners. First performs a handshake with each miner whose key expires before
-/// `needed_ns` (Unix time in nanoseconds). Omits unreachable miners.
+/// Queries the capacities of all miners. First performs a handshake with each miner whose key
+/// expires before `needed_ns` (Unix time in nanoseconds). Omits unreachable miners.
 pub(crate) async fn offers(
     client: &FiberClient,
     log: &HandshakeLog,
@@ -122,23 +125,35 @@ pub(crate) async fn offers(
     let offer = |(node, session, answer): (Node, Session, Answer)| {
         let capacities = capacities(config, &answer.body, &mut draw);
         let (hotkey, uid, concurrency) = (*node.peer.hotkey(), node.uid, answer.concurrency);
-        let contender = |(task, capacity)| NewContender { task, hotkey, uid, capacity, concurrency };
+        let contender =
+            |(task, capacity)| NewContender { task, hotkey, uid, capacity, concurrency };
         let contenders = capacities.into_iter().map(contender).collect();
         Offer { session, contenders }
     };
     Ok(answers.into_iter().map(offer).collect())
 }
 
-async fn handshake(client: &FiberClient, log: &HandshakeLog, store: &Store, node: &Node) -> Option<Session> {
-    let made =
-        if node.signs { client.handshake_with_signer(&node.peer).await } else { client.handshake(&node.peer).await };
+async fn handshake(
+    client: &FiberClient,
+    log: &HandshakeLog,
+    store: &Store,
+    node: &Node,
+) -> Option<Session> {
+    let made = if node.signs {
+        client.handshake_with_signer(&node.peer).await
+    } else {
+        client.handshake(&node.peer).await
+    };
     measures::handshake(made.is_ok());
     match made {
         Ok(session) => {
             log.succeeded(node.peer.hotkey());
             // If the key is not stored, the next start repeats the handshake.
             if let Err(error) = store.put_session(&session).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "failed to store a miner's session key");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to store a miner's session key"
+                );
             }
             Some(session)
         }
@@ -154,7 +169,11 @@ enum Refusal {
     Other,
 }
 
-async fn ask(client: &FiberClient, session: &Session, payload: Map<String, Value>) -> Result<Answer, Refusal> {
+async fn ask(
+    client: &FiberClient,
+    session: &Session,
+    payload: Map<String, Value>,
+) -> Result<Answer, Refusal> {
     let answer = client.send(session, "/capacity", payload, CAPACITY_DEADLINE).await;
     let mut answer = answer.map_err(|_| Refusal::Other)?;
     match answer.status.as_u16() {
@@ -162,7 +181,8 @@ async fn ask(client: &FiberClient, session: &Session, payload: Map<String, Value
         400 => return Err(Refusal::Forgotten),
         _ => return Err(Refusal::Other),
     }
-    let announced = answer.headers.get(CONCURRENCY).and_then(|value| value.to_str().ok()?.parse().ok());
+    let announced =
+        answer.headers.get(CONCURRENCY).and_then(|value| value.to_str().ok()?.parse().ok());
     let concurrency = announced.filter(|concurrency| *concurrency > 0);
     let mut body = Vec::new();
     while let Some(piece) = answer.next().await {
@@ -176,7 +196,8 @@ async fn ask(client: &FiberClient, session: &Session, payload: Map<String, Value
     Ok(Answer { body, concurrency })
 }
 
-/// Parses a capacity response: `miner_type`, and a number for each task of that type. Ignores other tasks.
+/// Parses a capacity response: `miner_type`, and a number for each task of that type. Ignores other
+/// tasks.
 fn capacities(
     config: &MarketConfig,
     answer: &Map<String, Value>,
@@ -190,9 +211,16 @@ fn capacities(
     };
     let mut capacities = Vec::new();
     for task in config.enabled().filter(|task| task.task_type == task_type) {
-        let Some(declared) = answer.get(task.task.as_str()).and_then(Value::as_f64) else { continue };
+        let Some(declared) = answer.get(task.task.as_str()).and_then(Value::as_f64) else {
+            continue;
+        };
         let share = sampled_share(draw());
-        let capacity = Capacity::accept(declared, task.max_capacity, share, config.capacity_to_score_multiplier);
+        let capacity = Capacity::accept(
+            declared,
+            task.max_capacity,
+            share,
+            config.capacity_to_score_multiplier,
+        );
         if capacity.accepted > 0.0 {
             capacities.push((task.task.clone(), capacity));
         }
@@ -209,7 +237,10 @@ mod tests {
         let config = MarketConfig::default();
         let read = |answer: Value| {
             let found = capacities(&config, answer.as_object().unwrap(), &mut || 0.0);
-            found.into_iter().map(|(task, capacity)| (task.to_string(), capacity.accepted)).collect::<Vec<_>>()
+            found
+                .into_iter()
+                .map(|(task, capacity)| (task.to_string(), capacity.accepted))
+                .collect::<Vec<_>>()
         };
         let answer = json!({
             "miner_type": "text", "chat-llama-3-2-3b": 1e9, "chat-llama-3-1-8b": "many", "chat-llama-3-1-70b": -5,
@@ -217,7 +248,12 @@ mod tests {
         });
         assert_eq!(read(answer), [("chat-llama-3-2-3b".to_owned(), 120_000.0)]);
         assert_eq!(read(json!({"miner_type": "image", "avatar": 100}))[0].1, 100.0);
-        for nothing in [json!({}), json!({"avatar": 100}), json!({"miner_type": 7}), json!({"miner_type": "gold"})] {
+        for nothing in [
+            json!({}),
+            json!({"avatar": 100}),
+            json!({"miner_type": 7}),
+            json!({"miner_type": "gold"}),
+        ] {
             assert_eq!(read(nothing), []);
         }
     }
@@ -234,7 +270,10 @@ mod tests {
         assert!(log.is_new(&hotkey, &refused(403, "no stake")));
         assert!(log.is_new(&hotkey, &HandshakeError::Clock));
         // An unreachable miner is no refusal.
-        assert!(!log.is_new(&hotkey, &HandshakeError::Call(taonet_wire::CallError::Broken("closed".into()))));
+        assert!(!log.is_new(
+            &hotkey,
+            &HandshakeError::Call(taonet_wire::CallError::Broken("closed".into()))
+        ));
         assert!(!log.is_new(&hotkey, &HandshakeError::Clock));
         log.succeeded(&hotkey);
         assert!(log.is_new(&hotkey, &HandshakeError::Clock));

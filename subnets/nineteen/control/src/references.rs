@@ -12,8 +12,8 @@ use taonet_nineteen_core::task::TaskType;
 
 /// The validator's own models, against which it checks the answers.
 ///
-/// The reference of a task is derived from the task's definition, so that a task that is added or changed while the
-/// validator runs is checked like any other.
+/// The reference of a task is derived from the task's definition, so that a task that is added or
+/// changed while the validator runs is checked like any other.
 #[derive(Clone, Default)]
 pub struct References {
     text: Option<TextSource>,
@@ -35,24 +35,24 @@ impl References {
         Self { text: Some(TextSource::Model(model)), ..Self::default() }
     }
 
-    /// Checks text tasks with the models of an OpenAI-compatible server. The model of a task is `model`, else the
-    /// task's `load_model_config.model`, else the task's name.
+    /// Checks text tasks with the models of an OpenAI-compatible server. The model of a task is
+    /// `model`, else the task's `load_model_config.model`, else the task's name.
     #[must_use]
     pub fn with_text_server(mut self, server: CheckingServer, model: Option<String>) -> Self {
         self.text = Some(TextSource::Server(server, model));
         self
     }
 
-    /// Checks image tasks with an image server. The model in its requests is the task's `load_model_config.model`, else
-    /// the task's name, as in the miners' requests.
+    /// Checks image tasks with an image server. The model in its requests is the task's
+    /// `load_model_config.model`, else the task's name, as in the miners' requests.
     #[must_use]
     pub fn with_image_server(mut self, server: CheckingServer) -> Self {
         self.images = Some(server);
         self
     }
 
-    /// Checks embedding tasks with the models of an OpenAI-compatible server. The model of a task is its
-    /// `load_model_config.model`, else the task's name.
+    /// Checks embedding tasks with the models of an OpenAI-compatible server. The model of a task
+    /// is its `load_model_config.model`, else the task's name.
     #[must_use]
     pub fn with_embedding_server(mut self, server: CheckingServer) -> Self {
         self.embeddings = Some(server);
@@ -61,19 +61,24 @@ impl References {
 
     /// Returns the reference of a task; `None` if no model or server checks tasks of its type.
     pub fn of(&self, task: &Task) -> Option<Reference> {
-        let configured = task.orchestrator_server_config.load_model_config.get("model").and_then(Value::as_str);
+        let configured =
+            task.orchestrator_server_config.load_model_config.get("model").and_then(Value::as_str);
         let model = configured.unwrap_or(task.task.as_str());
         Some(match task.task_type {
             TaskType::Text => Reference::Text(match self.text.as_ref()? {
                 TextSource::Model(model) => Arc::clone(model),
-                TextSource::Server(server, chosen) => {
-                    Arc::new(OpenAiReference::new(server.clone(), chosen.as_deref().unwrap_or(model)))
-                }
+                TextSource::Server(server, chosen) => Arc::new(OpenAiReference::new(
+                    server.clone(),
+                    chosen.as_deref().unwrap_or(model),
+                )),
             }),
-            TaskType::Image => {
-                Reference::Image(ImageReference::new(self.images.clone()?, configured.map(str::to_owned)))
+            TaskType::Image => Reference::Image(ImageReference::new(
+                self.images.clone()?,
+                configured.map(str::to_owned),
+            )),
+            TaskType::Embedding => {
+                Reference::Embedding(EmbeddingReference::new(self.embeddings.clone()?, model))
             }
-            TaskType::Embedding => Reference::Embedding(EmbeddingReference::new(self.embeddings.clone()?, model)),
         })
     }
 }

@@ -10,7 +10,8 @@ use taonet_nineteen_core::scoring::{
 };
 use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_store::{
-    ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow, Reward, RewardRow, Store, StoreError,
+    ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow, Reward, RewardRow, Store,
+    StoreError,
 };
 use taonet_primitives::{Hotkey, Uid, Weights};
 use taonet_service::{Clock, unix_time};
@@ -40,7 +41,8 @@ pub struct MinerReport {
     pub uid: Uid,
     /// Hotkey of the miner.
     pub hotkey: Hotkey,
-    /// The miner's share of the total weight, in `0..=1`: `score` divided by the report's `score_sum`.
+    /// The miner's share of the total weight, in `0..=1`: `score` divided by the report's
+    /// `score_sum`.
     pub weight: f64,
     /// Sum of the tasks' contributions.
     pub score: f64,
@@ -57,8 +59,8 @@ pub struct TaskReport {
     pub task_weight: f64,
     /// Number of checked answers within the reward window.
     pub rewards: usize,
-    /// Number of further checked answers that count because `rewards` is low: the miner's newest in any task, or, with a
-    /// strict profile, in other tasks.
+    /// Number of further checked answers that count because `rewards` is low: the miner's newest in
+    /// any task, or, with a strict profile, in other tasks.
     pub filled: usize,
     /// Mean of the answers' qualities, each raised to the rules' exponent.
     pub average_quality: f64,
@@ -112,15 +114,19 @@ impl MarketState {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn load(store: &Store, config: &MarketConfig, now_ms: i64) -> Result<Self, StoreError> {
+    pub async fn load(
+        store: &Store,
+        config: &MarketConfig,
+        now_ms: i64,
+    ) -> Result<Self, StoreError> {
         match store.newest_period().await? {
             Some(period) => Self::of(store, config, &period, now_ms).await,
             None => Ok(Self::default()),
         }
     }
 
-    /// Loads the rows that determined the weights when a period closed; if the period is open, the current rows.
-    /// Returns `None` when the period is unknown.
+    /// Loads the rows that determined the weights when a period closed; if the period is open, the
+    /// current rows. Returns `None` when the period is unknown.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -135,9 +141,16 @@ impl MarketState {
         Ok(Some(Self::of(store, config, &period, at_ms).await?))
     }
 
-    async fn of(store: &Store, config: &MarketConfig, period: &PeriodRow, at_ms: i64) -> Result<Self, StoreError> {
+    async fn of(
+        store: &Store,
+        config: &MarketConfig,
+        period: &PeriodRow,
+        at_ms: i64,
+    ) -> Result<Self, StoreError> {
         let rules = config.scoring_profile.rules();
-        let since = |window: Duration| at_ms.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
+        let since = |window: Duration| {
+            at_ms.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX))
+        };
         let mut rewards = store.rewards_since(since(rules.reward_window)).await?;
         rewards.retain(|row| row.reward.created_ms <= at_ms);
         let mut history = store.history_since(since(rules.period_window)).await?;
@@ -150,11 +163,12 @@ impl MarketState {
         Ok(Self { period: Some(period.id), nodes, contenders, rewards, history })
     }
 
-    /// Returns the state as input for `tao nineteen weights`: the rows, the counters behind the period scores, and the
-    /// profiles.
+    /// Returns the state as input for `tao nineteen weights`: the rows, the counters behind the
+    /// period scores, and the profiles.
     pub fn export(&self, config: &MarketConfig) -> Value {
         let tasks = config.tasks.iter();
-        let tasks = tasks.map(|task| json!({"task": task.task, "weight": task.weight, "enabled": task.enabled}));
+        let tasks = tasks
+            .map(|task| json!({"task": task.task, "weight": task.weight, "enabled": task.enabled}));
         let contenders = self.contenders.iter().map(|row| {
             let NewContender { task, hotkey, uid, capacity, .. } = &row.offer;
             json!({"hotkey": hotkey, "uid": uid, "task": task, "capacity": capacity.accepted})
@@ -225,7 +239,11 @@ impl MarketState {
     }
 
     fn input<'a>(&'a self, config: &'a MarketConfig) -> ScoringInput<&'a str, Hotkey> {
-        let task = |task: &'a Task| TaskWeight { task: task.task.as_str(), weight: task.weight, enabled: task.enabled };
+        let task = |task: &'a Task| TaskWeight {
+            task: task.task.as_str(),
+            weight: task.weight,
+            enabled: task.enabled,
+        };
         let contender = |row: &'a ContenderRow| Contender {
             hotkey: row.offer.hotkey,
             uid: row.offer.uid,
@@ -258,22 +276,40 @@ impl MarketState {
 ///
 /// # Errors
 /// [`StoreError`] when the database fails.
-pub async fn market_report(store: &Store, config: &MarketConfig, now_ms: i64) -> Result<MarketReport, StoreError> {
+pub async fn market_report(
+    store: &Store,
+    config: &MarketConfig,
+    now_ms: i64,
+) -> Result<MarketReport, StoreError> {
     Ok(MarketState::load(store, config, now_ms).await?.report(config))
 }
 
-/// Returns the hotkeys of a period's contenders, in order of uid: the default for periods of earlier releases, which
-/// did not store the registered neurons.
+/// Returns the hotkeys of a period's contenders, in order of uid: the default for periods of
+/// earlier releases, which did not store the registered neurons.
 fn hotkeys_of(contenders: &[ContenderRow]) -> Vec<Hotkey> {
-    let mut contenders: Vec<_> = contenders.iter().map(|row| (row.offer.uid, row.offer.hotkey)).collect();
+    let mut contenders: Vec<_> =
+        contenders.iter().map(|row| (row.offer.uid, row.offer.hotkey)).collect();
     contenders.sort_unstable();
     let mut seen = HashSet::new();
     contenders.into_iter().map(|(_, hotkey)| hotkey).filter(|hotkey| seen.insert(*hotkey)).collect()
 }
 
-fn task_report(scores: &TaskScores<&str, Hotkey>, contender: &ContenderScore<Hotkey>) -> TaskReport {
+fn task_report(
+    scores: &TaskScores<&str, Hotkey>,
+    contender: &ContenderScore<Hotkey>,
+) -> TaskReport {
     let TaskScores { task, effective_sum, powered_sum, .. } = *scores;
-    let ContenderScore { quality, period, capacity, effective, share, powered, net, contribution, .. } = *contender;
+    let ContenderScore {
+        quality,
+        period,
+        capacity,
+        effective,
+        share,
+        powered,
+        net,
+        contribution,
+        ..
+    } = *contender;
     TaskReport {
         task: task.task.to_owned(),
         task_weight: task.weight,
@@ -317,7 +353,11 @@ impl Subnet for Nineteen {
     type Scores = MarketReport;
     type Error = StoreError;
 
-    async fn scores(&self, neurons: &Neurons, _is_late: bool) -> Result<RoundScores<MarketReport>, StoreError> {
+    async fn scores(
+        &self,
+        neurons: &Neurons,
+        _is_late: bool,
+    ) -> Result<RoundScores<MarketReport>, StoreError> {
         let now = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
         let mut report = market_report(&self.store, &self.market.current(), now).await?;
         // The miner's uid may have changed or been reassigned since the period began.
@@ -344,7 +384,8 @@ impl Subnet for Nineteen {
 
     fn measure(&mut self, scores: &MarketReport) {
         for miner in &scores.miners {
-            metrics::gauge!("taonet_nineteen_weight", "uid" => miner.uid.to_string()).set(miner.weight);
+            metrics::gauge!("taonet_nineteen_weight", "uid" => miner.uid.to_string())
+                .set(miner.weight);
         }
     }
 }
@@ -381,12 +422,21 @@ mod tests {
             task: task.parse().unwrap(),
             hotkey: hotkey(number),
             synthetic: true,
-            reward: Reward { quality: Some(1.0), metric: Some(metric), reason: String::new(), created_ms: 0 },
+            reward: Reward {
+                quality: Some(1.0),
+                metric: Some(metric),
+                reason: String::new(),
+                created_ms: 0,
+            },
         }
     }
 
     fn history(number: u8) -> HistoryRow {
-        let counts = PeriodCounts { total_requests: 1.0, consumed_capacity: 5.0, ..PeriodCounts::with_capacity(10.0) };
+        let counts = PeriodCounts {
+            total_requests: 1.0,
+            consumed_capacity: 5.0,
+            ..PeriodCounts::with_capacity(10.0)
+        };
         HistoryRow {
             period: PeriodId(1),
             profile: PeriodProfile::Reference,
@@ -404,7 +454,8 @@ mod tests {
         assert_eq!(hotkeys_of(&contenders), [1, 2, 4].map(hotkey));
     }
 
-    /// With the reference's rules, a registered miner without an offer takes a rank; the export names it.
+    /// With the reference's rules, a registered miner without an offer takes a rank; the export
+    /// names it.
     #[test]
     fn registered_miners_without_an_offer_are_ranked() {
         let contenders = vec![contender(1, 1), contender(2, 2)];
@@ -426,7 +477,8 @@ mod tests {
             let report = state.report(&config);
             let found = report.miners.iter().map(|miner| miner.tasks[0].bonus).collect::<Vec<_>>();
             assert_eq!(found, bonuses, "{profile:?}");
-            let weights = taonet_nineteen_core::document::weights(&state.export(&config), None).unwrap();
+            let weights =
+                taonet_nineteen_core::document::weights(&state.export(&config), None).unwrap();
             let earned = report.miners.iter().map(|miner| miner.weight).collect::<Vec<_>>();
             assert_eq!(weights, json!({"uids": [1, 2], "weights": earned}), "{profile:?}");
         }

@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::synthetic::Drafts;
 use crate::{measures, synthetic};
 
-/// Maximum number of synthetic requests in flight; beyond it, slots are skipped. The limit does not apply to organic
-/// requests.
+/// Maximum number of synthetic requests in flight; beyond it, slots are skipped. The limit does not
+/// apply to organic requests.
 const AT_ONCE: usize = 100;
 /// Grace period for requests in flight at the period's end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -35,9 +35,9 @@ pub(crate) fn draw(random: &Random) -> f64 {
     rand::Rng::random(&mut *random.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Sends the synthetic requests that remain in the budgets of `period_miners`, spread over the time `left`, and waits
-/// for the answers. Uses the conversations in `drafts` while there are any. `config` is that of the period. Dropping
-/// the future cancels the requests in flight.
+/// Sends the synthetic requests that remain in the budgets of `period_miners`, spread over the time
+/// `left`, and waits for the answers. Uses the conversations in `drafts` while there are any.
+/// `config` is that of the period. Dropping the future cancels the requests in flight.
 pub(crate) async fn send_all(
     querier: &Querier,
     period_miners: &Arc<PeriodMiners>,
@@ -48,7 +48,10 @@ pub(crate) async fn send_all(
 ) {
     let began = Instant::now();
     let end = began + left;
-    let budgets = period_miners.tasks().iter().map(|task_miners| (task_miners.task.task.clone(), task_miners.budget()));
+    let budgets = period_miners
+        .tasks()
+        .iter()
+        .map(|task_miners| (task_miners.task.task.clone(), task_miners.budget()));
     let length = Seconds::new(left.as_secs_f64()).unwrap_or_default();
     let mut schedule = Schedule::new(length, budgets, || draw(random));
     let places = Arc::new(Semaphore::new(AT_ONCE));
@@ -74,10 +77,13 @@ pub(crate) async fn send_all(
         let names_task = config.names_task(&definition);
         let is_text = definition.task_type != TaskType::Image;
         let draft = if is_text { drafts.take() } else { None };
-        let seed: u64 = rand::Rng::random(&mut *random.lock().unwrap_or_else(PoisonError::into_inner));
+        let seed: u64 =
+            rand::Rng::random(&mut *random.lock().unwrap_or_else(PoisonError::into_inner));
         running.spawn(async move {
             // Drawing an input image takes too long for the thread of the requests in flight.
-            let make = move || synthetic::payload(&definition, draft, names_task, &mut StdRng::seed_from_u64(seed));
+            let make = move || {
+                synthetic::payload(&definition, draft, names_task, &mut StdRng::seed_from_u64(seed))
+            };
             if let Ok(Some(payload)) = tokio::task::spawn_blocking(make).await {
                 read(&querier, request(&task, payload), &task).await;
             }

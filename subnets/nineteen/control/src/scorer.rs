@@ -28,8 +28,8 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// Creates a scorer. The qualities of checked answers also update the miners' qualities in `live_market`, which
-    /// determine the routing of organic requests.
+    /// Creates a scorer. The qualities of checked answers also update the miners' qualities in
+    /// `live_market`, which determine the routing of organic requests.
     pub const fn new(
         store: Store,
         market: MarketFile,
@@ -70,11 +70,13 @@ impl Scorer {
         }
     }
 
-    /// Checks one stored answer. Returns `false` when no queued answer belongs to a task with a reference.
+    /// Checks one stored answer. Returns `false` when no queued answer belongs to a task with a
+    /// reference.
     ///
     /// # Errors
-    /// [`ScoreError`] when the check or the database fails; the answer stays in the queue. If a retry of the check
-    /// would fail again, the answer is removed from the queue without a quality instead.
+    /// [`ScoreError`] when the check or the database fails; the answer stays in the queue. If a
+    /// retry of the check would fail again, the answer is removed from the queue without a quality
+    /// instead.
     pub async fn check_next(&self) -> Result<bool, ScoreError> {
         let config = self.market.current();
         let stored = self.store.samples_by_task().await?;
@@ -102,21 +104,31 @@ impl Scorer {
                 return Err(error.into());
             }
         };
-        measures::check(name.as_str(), if quality.is_some() { "checked" } else { "unchecked" }, began.elapsed());
+        measures::check(
+            name.as_str(),
+            if quality.is_some() { "checked" } else { "unchecked" },
+            began.elapsed(),
+        );
         let now = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
         let metric = metric(sample.work, sample.response_time);
         tracing::debug!(task = %name, uid = %sample.uid, quality, reason, "answer checked");
-        self.store.put_reward(&sample, &Reward { quality, metric, reason, created_ms: now }).await?;
+        self.store
+            .put_reward(&sample, &Reward { quality, metric, reason, created_ms: now })
+            .await?;
         self.steer(&sample, quality);
         Ok(true)
     }
 
-    /// Updates the miner's quality for the routing of organic requests, and enables sampling of the task again.
+    /// Updates the miner's quality for the routing of organic requests, and enables sampling of the
+    /// task again.
     fn steer(&self, sample: &Sample, quality: Option<f64>) {
         let Some(period_miners) = self.live_market.period_miners() else { return };
         let Some(task_miners) = period_miners.task(sample.task.as_str()) else { return };
         task_miners.set_keeps_samples(true);
-        let contender = task_miners.contenders().iter().find(|contender| contender.offer.hotkey == sample.hotkey);
+        let contender = task_miners
+            .contenders()
+            .iter()
+            .find(|contender| contender.offer.hotkey == sample.hotkey);
         if let (Some(contender), Some(quality)) = (contender, quality) {
             let mut average = Ewma::expecting(contender.quality());
             average.push(quality);
@@ -131,10 +143,10 @@ async fn check(
     sample: &Sample,
     config: &MarketConfig,
 ) -> Result<Checked, CheckError> {
-    let request: Map<String, Value> =
-        serde_json::from_str(&sample.request).map_err(|_| CheckError::Sample("request is not a JSON object"))?;
-    let answer: Vec<Value> =
-        serde_json::from_str(&sample.answer).map_err(|_| CheckError::Sample("answer is not a JSON array"))?;
+    let request: Map<String, Value> = serde_json::from_str(&sample.request)
+        .map_err(|_| CheckError::Sample("request is not a JSON object"))?;
+    let answer: Vec<Value> = serde_json::from_str(&sample.answer)
+        .map_err(|_| CheckError::Sample("answer is not a JSON array"))?;
     let draw = |count: usize| rand::rng().random_range(0..count.max(1));
     reference.check(task.endpoint, &request, &answer, config.scoring_profile, draw).await
 }

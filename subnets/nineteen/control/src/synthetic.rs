@@ -22,20 +22,22 @@ const FEWEST_TOKENS: u64 = 16;
 /// Round values of `max_tokens`, which buyers typically choose.
 const ROUND: [u64; 6] = [64, 128, 256, 512, 1_024, 2_000];
 
-/// Generates the payload of a synthetic request; `None` for routes without a generator. Input images are drawn, which
-/// can take some 100 ms. Texts are those of `draft`, a conversation from [`Drafts`], or else from a grammar, which is
-/// public and therefore easier to recognise. Requests for images have the task's name if `names_task` is set
+/// Generates the payload of a synthetic request; `None` for routes without a generator. Input
+/// images are drawn, which can take some 100 ms. Texts are those of `draft`, a conversation from
+/// [`Drafts`], or else from a grammar, which is public and therefore easier to recognise. Requests
+/// for images have the task's name if `names_task` is set
 /// ([`MarketConfig::names_task`](taonet_nineteen_core::MarketConfig::names_task)).
 ///
-/// `synthetic_generation_config.kwargs` may set `max_tokens`, the maximum for that field, and `max_words`, the maximum
-/// length of a message in words.
+/// `synthetic_generation_config.kwargs` may set `max_tokens`, the maximum for that field, and
+/// `max_words`, the maximum length of a message in words.
 pub fn payload(
     task: &Task,
     draft: Option<Vec<Value>>,
     names_task: bool,
     random: &mut impl Rng,
 ) -> Option<Map<String, Value>> {
-    let limit = |name: &str| task.synthetic_generation_config.kwargs.get(name).and_then(Value::as_u64);
+    let limit =
+        |name: &str| task.synthetic_generation_config.kwargs.get(name).and_then(Value::as_u64);
     let words = usize::try_from(limit("max_words").unwrap_or(140)).unwrap_or(usize::MAX).max(4);
     match task.endpoint {
         Endpoint::Chat => {
@@ -47,7 +49,8 @@ pub fn payload(
         }
         Endpoint::Completions => {
             let drafted = draft.and_then(|draft| contents(&shortened(draft, words)).pop());
-            let prompt = drafted.unwrap_or_else(|| text(Part::Message, length(words, random), random));
+            let prompt =
+                drafted.unwrap_or_else(|| text(Part::Message, length(words, random), random));
             Some(text_payload(task, TextInput::Prompt(prompt), limit("max_tokens"), random))
         }
         Endpoint::Embeddings => {
@@ -57,7 +60,14 @@ pub fn payload(
                 let count = random.random_range(1..=4);
                 (0..count).map(|_| text(Part::Message, length(words, random), random)).collect()
             };
-            Some(EmbeddingPayload { input: texts, model: task.task.to_string(), further: Map::new() }.into_map())
+            Some(
+                EmbeddingPayload {
+                    input: texts,
+                    model: task.task.to_string(),
+                    further: Map::new(),
+                }
+                .into_map(),
+            )
         }
         _ => image::payload(task, names_task, random),
     }
@@ -70,7 +80,12 @@ pub fn most_chunks(payload: &Map<String, Value>) -> usize {
     usize::try_from(tokens).unwrap_or(usize::MAX).saturating_add(1)
 }
 
-fn text_payload(task: &Task, input: TextInput, limit: Option<u64>, random: &mut impl Rng) -> Map<String, Value> {
+fn text_payload(
+    task: &Task,
+    input: TextInput,
+    limit: Option<u64>,
+    random: &mut impl Rng,
+) -> Map<String, Value> {
     let most = limit.unwrap_or(MOST_TOKENS).max(1);
     let tokens = if random.random_bool(0.6) {
         ROUND.choose(random).copied().unwrap_or(MOST_TOKENS)
@@ -79,8 +94,11 @@ fn text_payload(task: &Task, input: TextInput, limit: Option<u64>, random: &mut 
         let (low, high) = ((FEWEST_TOKENS as f64).ln(), (MOST_TOKENS as f64).ln());
         random.random_range(low..high).exp() as u64
     };
-    let temperature =
-        if random.random_bool(0.3) { 0.5 } else { (random.random_range(0.0..1.2_f64) * 10.0).round() / 10.0 };
+    let temperature = if random.random_bool(0.3) {
+        0.5
+    } else {
+        (random.random_range(0.0..1.2_f64) * 10.0).round() / 10.0
+    };
     let payload = TextPayload {
         input,
         model: task.task.to_string(),
@@ -114,7 +132,9 @@ fn messages(words: usize, random: &mut impl Rng) -> Vec<Value> {
 /// Shortens each message of a conversation to a maximum number of words.
 fn shortened(mut messages: Vec<Value>, most: usize) -> Vec<Value> {
     for content in messages.iter_mut().filter_map(|message| message.get_mut("content")) {
-        if let Some((end, _)) = content.as_str().and_then(|text| text.match_indices(' ').nth(most.saturating_sub(1))) {
+        if let Some((end, _)) =
+            content.as_str().and_then(|text| text.match_indices(' ').nth(most.saturating_sub(1)))
+        {
             *content = content.as_str().and_then(|text| text.get(..end)).unwrap_or_default().into();
         }
     }
@@ -122,7 +142,10 @@ fn shortened(mut messages: Vec<Value>, most: usize) -> Vec<Value> {
 }
 
 fn contents(messages: &[Value]) -> Vec<String> {
-    messages.iter().filter_map(|message| message.get("content").and_then(Value::as_str).map(str::to_owned)).collect()
+    messages
+        .iter()
+        .filter_map(|message| message.get("content").and_then(Value::as_str).map(str::to_owned))
+        .collect()
 }
 
 /// Draws the number of words of a message from a log-uniform distribution.
@@ -148,16 +171,29 @@ mod tests {
         let config = MarketConfig::default();
         let task = config.task("chat-llama-3-1-8b").unwrap();
         let mut random = StdRng::seed_from_u64(1);
-        let payloads: Vec<_> = (0..500).map(|_| payload(task, None, true, &mut random).unwrap()).collect();
-        let texts: HashSet<_> = payloads.iter().map(|payload| payload["messages"].to_string()).collect();
+        let payloads: Vec<_> =
+            (0..500).map(|_| payload(task, None, true, &mut random).unwrap()).collect();
+        let texts: HashSet<_> =
+            payloads.iter().map(|payload| payload["messages"].to_string()).collect();
         assert!(texts.len() > 490, "{}", texts.len());
-        let different =
-            |name: &str| payloads.iter().map(|payload| payload[name].to_string()).collect::<HashSet<_>>().len();
-        assert!(different("seed") > 490 && different("max_tokens") > 50 && different("temperature") > 8);
-        assert!(payloads.iter().all(|payload| (1..=2_000).contains(&payload["max_tokens"].as_u64().unwrap())));
-        let names: HashSet<Vec<_>> = payloads.iter().map(|payload| payload.keys().collect()).collect();
+        let different = |name: &str| {
+            payloads.iter().map(|payload| payload[name].to_string()).collect::<HashSet<_>>().len()
+        };
+        assert!(
+            different("seed") > 490 && different("max_tokens") > 50 && different("temperature") > 8
+        );
+        assert!(
+            payloads
+                .iter()
+                .all(|payload| (1..=2_000).contains(&payload["max_tokens"].as_u64().unwrap()))
+        );
+        let names: HashSet<Vec<_>> =
+            payloads.iter().map(|payload| payload.keys().collect()).collect();
         assert_eq!(names.len(), 1);
-        assert_eq!(most_chunks(&payloads[0]) as u64, payloads[0]["max_tokens"].as_u64().unwrap() + 1);
+        assert_eq!(
+            most_chunks(&payloads[0]) as u64,
+            payloads[0]["max_tokens"].as_u64().unwrap() + 1
+        );
     }
 
     /// The parameters of image requests vary like those of buyers.
@@ -166,15 +202,24 @@ mod tests {
         let config = MarketConfig::default();
         let task = config.task("proteus-text-to-image").unwrap();
         let mut random = StdRng::seed_from_u64(5);
-        let payloads: Vec<_> = (0..500).map(|_| payload(task, None, true, &mut random).unwrap()).collect();
-        for (name, fewest) in
-            [("prompt", 490), ("seed", 490), ("negative_prompt", 100), ("steps", 6), ("cfg_scale", 10), ("width", 6)]
-        {
-            let different: HashSet<_> = payloads.iter().map(|payload| payload[name].to_string()).collect();
+        let payloads: Vec<_> =
+            (0..500).map(|_| payload(task, None, true, &mut random).unwrap()).collect();
+        for (name, fewest) in [
+            ("prompt", 490),
+            ("seed", 490),
+            ("negative_prompt", 100),
+            ("steps", 6),
+            ("cfg_scale", 10),
+            ("width", 6),
+        ] {
+            let different: HashSet<_> =
+                payloads.iter().map(|payload| payload[name].to_string()).collect();
             assert!(different.len() >= fewest, "{name}: {}", different.len());
         }
         // As in buyers' requests, the defaults are the most frequent.
-        let count = |name: &str, value: Value| payloads.iter().filter(|payload| payload[name] == value).count();
+        let count = |name: &str, value: Value| {
+            payloads.iter().filter(|payload| payload[name] == value).count()
+        };
         assert!(count("negative_prompt", json!("")) > 200 && count("steps", json!(8)) > 200);
         assert!(count("width", json!(1_024)) > 200 && count("cfg_scale", json!(3.0)) > 200);
     }
@@ -199,7 +244,8 @@ mod tests {
     fn drafts_replace_the_grammar() {
         let config = MarketConfig::default();
         let mut task = config.task("chat-llama-3-1-8b").unwrap().clone();
-        task.synthetic_generation_config.kwargs = json!({"max_words": 5}).as_object().unwrap().clone();
+        task.synthetic_generation_config.kwargs =
+            json!({"max_words": 5}).as_object().unwrap().clone();
         let message = |role: &str, content: &str| json!({"role": role, "content": content});
         let draft = || {
             let long = message("assistant", "One two three four five six");
@@ -208,7 +254,10 @@ mod tests {
         let mut random = StdRng::seed_from_u64(4);
         let mut made = |task: &Task| payload(task, draft(), true, &mut random).unwrap();
         let short = message("assistant", "One two three four five");
-        assert_eq!(made(&task)["messages"], json!([message("user", "Count"), short, message("user", "Go on")]));
+        assert_eq!(
+            made(&task)["messages"],
+            json!([message("user", "Count"), short, message("user", "Go on")])
+        );
         task.endpoint = Endpoint::Completions;
         assert_eq!(made(&task)["prompt"], "Go on");
         task.endpoint = Endpoint::Embeddings;
@@ -236,7 +285,10 @@ mod tests {
         }
         for endpoint in [Endpoint::Upscale, Endpoint::ClipEmbeddings] {
             image.endpoint = endpoint;
-            assert_eq!((Generator::of(endpoint), payload(&image, None, true, &mut random)), (None, None));
+            assert_eq!(
+                (Generator::of(endpoint), payload(&image, None, true, &mut random)),
+                (None, None)
+            );
         }
         let mut task = config.task("chat-llama-3-1-8b").unwrap().clone();
         task.endpoint = Endpoint::Completions;

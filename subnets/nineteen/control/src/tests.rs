@@ -87,7 +87,12 @@ fn neuron(uid: u16, keypair: &Keypair, address: SocketAddr) -> Neuron {
 }
 
 /// Starts a miner that offers the maximum capacity and answers with a model.
-async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc<AtomicU32>) -> Neuron {
+async fn miner(
+    uri: &str,
+    uid: u16,
+    model: &Arc<LanguageModel>,
+    handshakes: &Arc<AtomicU32>,
+) -> Neuron {
     miner_behind(uri, uid, model, handshakes, Arc::new(AtomicBool::new(true))).await
 }
 
@@ -105,30 +110,40 @@ async fn miner_behind(
         let url = format!("http://{backend}/v1/chat/completions");
         axum::body::Body::from_stream(post_json(&url, &payload).await)
     };
-    let capacity = || async { ([(CONCURRENCY, "7")], Json(json!({"miner_type": "text", "chat-a": 1e9}))) };
-    let sealed = Router::new().route("/chat/completions", post(chat)).route("/capacity", post(capacity));
+    let capacity =
+        || async { ([(CONCURRENCY, "7")], Json(json!({"miner_type": "text", "chat-a": 1e9}))) };
+    let sealed =
+        Router::new().route("/chat/completions", post(chat)).route("/capacity", post(capacity));
     let keypair = key(uri);
     let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
-    let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
+    let handshake =
+        MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
     let count = Arc::clone(handshakes);
-    let counted = axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
-        let is_open = is_open.load(Ordering::SeqCst);
-        if is_open && request.uri().path() == "/exchange-symmetric-key" {
-            count.fetch_add(1, Ordering::SeqCst);
-        }
-        async move {
-            if is_open {
-                return next.run(request).await;
+    let counted = axum::middleware::from_fn(
+        move |request: axum::extract::Request, next: axum::middleware::Next| {
+            let is_open = is_open.load(Ordering::SeqCst);
+            if is_open && request.uri().path() == "/exchange-symmetric-key" {
+                count.fetch_add(1, Ordering::SeqCst);
             }
-            axum::response::IntoResponse::into_response(axum::http::StatusCode::SERVICE_UNAVAILABLE)
-        }
-    });
+            async move {
+                if is_open {
+                    return next.run(request).await;
+                }
+                axum::response::IntoResponse::into_response(
+                    axum::http::StatusCode::SERVICE_UNAVAILABLE,
+                )
+            }
+        },
+    );
     let address = listen(routes(handshake, signed, sealed).layer(counted)).await;
     neuron(uid, &keypair, address)
 }
 
 /// Posts JSON over a plain TCP connection; returns the response body.
-async fn post_json(url: &str, payload: &Value) -> impl futures::Stream<Item = std::io::Result<Vec<u8>>> + use<> {
+async fn post_json(
+    url: &str,
+    payload: &Value,
+) -> impl futures::Stream<Item = std::io::Result<Vec<u8>>> + use<> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
@@ -161,12 +176,24 @@ fn process(store: &Store, nodes: &[Neuron], model: &Arc<LanguageModel>) -> Proce
 
 fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageModel>) -> Process {
     let validator = key("//Alice");
-    let client =
-        FiberClient::new(validator.clone(), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
+    let client = FiberClient::new(
+        validator.clone(),
+        Trust::Signed,
+        ClientConfig::default(),
+        Arc::new(SystemClock),
+    )
+    .unwrap();
     let (sender, samples) = mpsc::channel(64);
     let live_market = Market::default();
     let clocks = (system_clock(), monotonic_clock());
-    let querier = Querier::new(client.clone(), live_market.clone(), QueryDeadlines::default(), 8, clocks, sender);
+    let querier = Querier::new(
+        client.clone(),
+        live_market.clone(),
+        QueryDeadlines::default(),
+        8,
+        clocks,
+        sender,
+    );
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
     let settings = ControlSettings {
         addresses: AddressPolicy::private(),
@@ -186,8 +213,15 @@ fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageMod
         settings,
         system_clock(),
     );
-    let scorer = Scorer::new(store.clone(), market.clone(), live_market.clone(), references, system_clock());
-    Process { controller: Arc::new(controller), scorer, market, live_market, samples: Some(samples) }
+    let scorer =
+        Scorer::new(store.clone(), market.clone(), live_market.clone(), references, system_clock());
+    Process {
+        controller: Arc::new(controller),
+        scorer,
+        market,
+        live_market,
+        samples: Some(samples),
+    }
 }
 
 impl Process {
@@ -196,7 +230,9 @@ impl Process {
         shutdown.spawn("counters", async move { controller.recorder().keep_counters(&stop).await });
         let (controller, stop) = (Arc::clone(&self.controller), shutdown.clone());
         let samples = self.samples.take().unwrap();
-        shutdown.spawn("samples", async move { controller.recorder().keep_samples(samples, &stop).await });
+        shutdown.spawn("samples", async move {
+            controller.recorder().keep_samples(samples, &stop).await
+        });
     }
 }
 
@@ -222,7 +258,8 @@ async fn checking_server(router: Router, path: &str) -> CheckingServer {
     CheckingServer::new(&url, None, Duration::from_mins(1)).unwrap()
 }
 
-/// The reference of a task is that of the current configuration: a task that a reload adds is checked immediately.
+/// The reference of a task is that of the current configuration: a task that a reload adds is
+/// checked immediately.
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_that_a_reload_adds_are_checked() {
     let folder = tempfile::tempdir().unwrap();
@@ -233,28 +270,34 @@ async fn tasks_that_a_reload_adds_are_checked() {
     let server = checking_server(router(model, EngineSettings::default()).unwrap(), "/v1").await;
     let references = References::default().with_text_server(server, None);
     let store = Store::open(folder.path()).await.unwrap();
-    let scorer = Scorer::new(store.clone(), market.clone(), Market::default(), references, system_clock());
+    let scorer =
+        Scorer::new(store.clone(), market.clone(), Market::default(), references, system_clock());
     let request = json!({"messages": [{"role": "user", "content": "a"}], "max_tokens": 8});
     let chunk = json!({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"logprob": -1.0}]}}]});
     store.put_sample(&sample("chat-b", &request, &json!([chunk])), 1.0).await.unwrap();
     assert!(!scorer.check_next().await.unwrap(), "the task is unknown");
     let (_, task) = TASKS.split_once("[[tasks]]").unwrap();
-    std::fs::write(&path, format!("{TASKS}\n[[tasks]]{}", task.replace("chat-a", "chat-b"))).unwrap();
+    std::fs::write(&path, format!("{TASKS}\n[[tasks]]{}", task.replace("chat-a", "chat-b")))
+        .unwrap();
     market.reload();
     assert!(scorer.check_next().await.unwrap());
     let rewards = store.rewards_since(0).await.unwrap();
-    assert!(rewards[0].task.as_str() == "chat-b" && rewards[0].reward.quality.is_some(), "{rewards:?}");
+    assert!(
+        rewards[0].task.as_str() == "chat-b" && rewards[0].reward.quality.is_some(),
+        "{rewards:?}"
+    );
 }
 
-/// A hotkey that has signed an encryption key must sign every later one, even if the validator also accepts miners that
-/// sign nothing.
+/// A hotkey that has signed an encryption key must sign every later one, even if the validator also
+/// accepts miners that sign nothing.
 #[tokio::test]
 async fn removed_key_signature_is_rejected() {
     let (lines, _guard) = CapturedLog::start();
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let clock = Arc::new(SystemClock);
-    let client = FiberClient::new(key("//Alice"), Trust::Any, ClientConfig::default(), clock).unwrap();
+    let client =
+        FiberClient::new(key("//Alice"), Trust::Any, ClientConfig::default(), clock).unwrap();
     let config = MarketConfig::from_toml(TASKS).unwrap();
     // Somebody between validator and miners removes the signatures if he wants to.
     let removes = Arc::new(AtomicU32::new(0));
@@ -262,31 +305,40 @@ async fn removed_key_signature_is_rejected() {
     for (uri, uid) in [("//Bob", 1), ("//Charlie", 2)] {
         let keypair = key(uri);
         let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
-        let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
-        let capacity = || async { ([(CONCURRENCY, "7")], Json(json!({"miner_type": "text", "chat-a": 1e9}))) };
+        let handshake =
+            MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
+        let capacity =
+            || async { ([(CONCURRENCY, "7")], Json(json!({"miner_type": "text", "chat-a": 1e9}))) };
         let removes = Arc::clone(&removes);
-        let remove = axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
-            let removes = Arc::clone(&removes);
-            async move {
-                let mut response = next.run(request).await;
-                // Charlie never signs, as with fiber.
-                if uid == 2 || removes.load(Ordering::SeqCst) > 0 {
-                    response.headers_mut().remove("x-taonet-key-signature");
-                    response.headers_mut().remove("x-taonet-exchange-signature");
+        let remove = axum::middleware::from_fn(
+            move |request: axum::extract::Request, next: axum::middleware::Next| {
+                let removes = Arc::clone(&removes);
+                async move {
+                    let mut response = next.run(request).await;
+                    // Charlie never signs, as with fiber.
+                    if uid == 2 || removes.load(Ordering::SeqCst) > 0 {
+                        response.headers_mut().remove("x-taonet-key-signature");
+                        response.headers_mut().remove("x-taonet-exchange-signature");
+                    }
+                    response
                 }
-                response
-            }
-        });
+            },
+        );
         let sealed = Router::new().route("/capacity", post(capacity));
         let address = listen(routes(handshake, signed, sealed).layer(remove)).await;
-        nodes.push((Uid(uid), Peer::new(keypair.hotkey(), address.ip().to_string(), address.port()).unwrap()));
+        nodes.push((
+            Uid(uid),
+            Peer::new(keypair.hotkey(), address.ip().to_string(), address.port()).unwrap(),
+        ));
     }
     let log = onboarding::HandshakeLog::default();
     // Each call makes new keys, since none is valid for so long.
     let offering = async || -> Vec<u16> {
         store.replace_nodes(&nodes, &[], 1).await.unwrap();
         let known = store.nodes().await.unwrap();
-        let offers = onboarding::offers(&client, &log, &store, known, &config, u64::MAX, || 0.5).await.unwrap();
+        let offers = onboarding::offers(&client, &log, &store, known, &config, u64::MAX, || 0.5)
+            .await
+            .unwrap();
         assert!(offers.iter().all(|offer| offer.contenders[0].concurrency == Some(7)));
         offers.iter().map(|offer| offer.contenders[0].uid.0).collect()
     };
@@ -296,7 +348,8 @@ async fn removed_key_signature_is_rejected() {
     assert_eq!(offering().await, [2], "Bob's hotkey has signed before");
     let text = lines.take();
     assert!(
-        text.contains(" WARN ") && text.contains("has signed its encryption keys before, but not this one"),
+        text.contains(" WARN ")
+            && text.contains("has signed its encryption keys before, but not this one"),
         "{text}"
     );
     removes.store(0, Ordering::SeqCst);
@@ -329,7 +382,10 @@ async fn checking_model_writes_synthetic_texts() {
         };
         assert_eq!(draft.last().unwrap()["role"], "user");
         for message in &draft {
-            assert!(texts.insert(message["content"].as_str().unwrap().to_owned()), "{message} came twice");
+            assert!(
+                texts.insert(message["content"].as_str().unwrap().to_owned()),
+                "{message} came twice"
+            );
         }
     }
     assert!(texts.contains("text 0"), "without the quotation marks: {texts:?}");
@@ -347,19 +403,24 @@ async fn checking_model_writes_synthetic_texts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn images_and_embeddings_are_checked() {
     let mut config = MarketConfig::default();
-    config.tasks.retain(|task| task.task.as_str() == "avatar" || task.task.as_str() == "chat-llama-3-2-3b");
+    config
+        .tasks
+        .retain(|task| task.task.as_str() == "avatar" || task.task.as_str() == "chat-llama-3-2-3b");
     let embed = &mut config.tasks[0];
     (embed.task, embed.endpoint, embed.task_type) =
         ("embed".parse().unwrap(), Endpoint::Embeddings, TaskType::Embedding);
     let hashes = json!({"average_hash": "0f", "perceptual_hash": "0f", "difference_hash": "0f", "color_hash": "0f"});
     let picture = json!({"image_b64": "aQ==", "is_nsfw": false, "clip_embeddings": [1.0], "image_hashes": hashes});
     let drawn = picture.clone();
-    let images = Router::new().route("/avatar", post(move || std::future::ready(Json(drawn.clone()))));
+    let images =
+        Router::new().route("/avatar", post(move || std::future::ready(Json(drawn.clone()))));
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
     let vector = model.embed("a").unwrap().0;
     let references = References::default()
         .with_image_server(checking_server(images, "").await)
-        .with_embedding_server(checking_server(router(model, EngineSettings::default()).unwrap(), "/v1").await);
+        .with_embedding_server(
+            checking_server(router(model, EngineSettings::default()).unwrap(), "/v1").await,
+        );
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let market = MarketFile::fixed(config);
@@ -387,8 +448,10 @@ async fn loops_survive_failures() {
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
     let handshakes = Arc::new(AtomicU32::new(0));
     // One miner answers, one is unreachable.
-    let nodes =
-        vec![miner("//Bob", 1, &model, &handshakes).await, neuron(3, &key("//Dave"), "127.0.0.1:9".parse().unwrap())];
+    let nodes = vec![
+        miner("//Bob", 1, &model, &handshakes).await,
+        neuron(3, &key("//Dave"), "127.0.0.1:9".parse().unwrap()),
+    ];
     let flaky = Flaky(AtomicU32::new(3), Listed(nodes));
     let mut validator = process_on(&store, Box::new(flaky), &model);
     let shutdown = Shutdown::new();
@@ -399,12 +462,19 @@ async fn loops_survive_failures() {
     let stop = shutdown.clone();
     let periods = tokio::spawn(async move { controller.run(&stop).await });
     // A sample without a valid answer, which no checker can check.
-    let broken = Sample { request: "{".to_owned(), answer: "[".to_owned(), ..sample("chat-a", &json!({}), &json!([])) };
+    let broken = Sample {
+        request: "{".to_owned(),
+        answer: "[".to_owned(),
+        ..sample("chat-a", &json!({}), &json!([]))
+    };
     store.put_sample(&broken, 1.0).await.unwrap();
     let began = std::time::Instant::now();
     let has_weights = async || {
         let config = MarketConfig::from_toml(TASKS).unwrap();
-        let Some(closed) = store.newest_period().await.unwrap().filter(|period| period.id.0 >= 2) else { return false };
+        let Some(closed) = store.newest_period().await.unwrap().filter(|period| period.id.0 >= 2)
+        else {
+            return false;
+        };
         let report = market_report(&store, &config, closed.started_ms + 60_000).await.unwrap();
         report.miners.len() == 1
     };

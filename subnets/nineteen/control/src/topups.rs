@@ -22,11 +22,13 @@ use derivatives::Derivatives;
 
 /// Maximum number of blocks whose transfers are recorded in one transaction.
 const BLOCKS: u32 = 64;
-/// Number of transfers to deposit addresses after which no further block is recorded in the same transaction.
+/// Number of transfers to deposit addresses after which no further block is recorded in the same
+/// transaction.
 const TRANSFERS: usize = 256;
 /// Maximum number of blocks that are read at the same time.
 const READS: usize = 4;
-/// Interval at which the chain is read if no block is announced: the block time of the main network.
+/// Interval at which the chain is read if no block is announced: the block time of the main
+/// network.
 const POLL: Duration = Duration::from_secs(12);
 /// Pauses after failures that an operator must resolve.
 const BACKOFF: Backoff = Backoff::new(POLL, Duration::from_mins(10));
@@ -38,7 +40,8 @@ pub enum TopUpError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The chain could not be read. A node that has pruned the state of a block cannot return its events.
+    /// The chain could not be read. A node that has pruned the state of a block cannot return its
+    /// events.
     #[error("cannot read the transfers of finalized blocks")]
     Chain(#[from] ChainError),
     /// The last recorded block is not an ancestor of the newest finalized block.
@@ -48,10 +51,14 @@ pub enum TopUpError {
     )]
     Reverted(Block),
     /// The blocks that were read by their heights are not those of the finalized chain.
-    #[error("the node has no block {0}, or one that is not final; hint: of several nodes, one may lag behind")]
+    #[error(
+        "the node has no block {0}, or one that is not final; hint: of several nodes, one may lag behind"
+    )]
     Lagging(BlockNumber),
     /// The node returned the header of another block.
-    #[error("the node returned the header of block {returned} for block {requested}; hint: use a node of your own")]
+    #[error(
+        "the node returned the header of block {returned} for block {requested}; hint: use a node of your own"
+    )]
     WrongHeader {
         /// The requested block.
         requested: Block,
@@ -92,7 +99,8 @@ impl TopUpError {
     }
 }
 
-/// Source of finalized blocks and their events. Events have no proof, so the source must be trusted.
+/// Source of finalized blocks and their events. Events have no proof, so the source must be
+/// trusted.
 #[async_trait]
 pub trait FinalizedBlocks: Send + Sync {
     /// Returns the newest finalized block.
@@ -145,7 +153,8 @@ struct TransferFields {
 /// Consecutive finalized blocks after the last recorded one.
 struct Part {
     last: Block,
-    /// Transfers to derivatives of the operator's account, such as deposit addresses, and to the account itself.
+    /// Transfers to derivatives of the operator's account, such as deposit addresses, and to the
+    /// account itself.
     transfers: Vec<Transfer>,
     /// Number of such transfers that are worth no credit.
     worthless: u64,
@@ -161,8 +170,8 @@ struct Failures {
 }
 
 impl Failures {
-    /// Counts the result of an attempt, and returns the pause after it. Logs a failure once, regardless of how long it
-    /// lasts, and again when its kind changes.
+    /// Counts the result of an attempt, and returns the pause after it. Logs a failure once,
+    /// regardless of how long it lasts, and again when its kind changes.
     fn note(&mut self, result: Result<(), TopUpError>) -> Duration {
         measures::deposits_failing(result.is_err());
         let Err(error) = result else {
@@ -192,8 +201,8 @@ impl Failures {
 
 /// Credits the transfers of finalized blocks to the API keys to whose deposit addresses they are.
 ///
-/// Blocks are read by their heights, upwards from the last recorded one, and each must be the child of the one before. A
-/// node that lags behind, or has another fork, can therefore add no transfer.
+/// Blocks are read by their heights, upwards from the last recorded one, and each must be the child
+/// of the one before. A node that lags behind, or has another fork, can therefore add no transfer.
 pub struct TopUpWatcher {
     blocks: Arc<dyn FinalizedBlocks>,
     store: Store,
@@ -207,7 +216,8 @@ impl TopUpWatcher {
         Self { blocks, store, clock, derivatives: Derivatives::default() }
     }
 
-    /// Credits the transfers of each finalized block until shutdown. Logs failures and retries them.
+    /// Credits the transfers of each finalized block until shutdown. Logs failures and retries
+    /// them.
     pub async fn run(&self, shutdown: &Shutdown) {
         let mut announcements = self.blocks.announcements();
         let mut failures = Failures::default();
@@ -228,7 +238,8 @@ impl TopUpWatcher {
     /// Credits the transfers up to the newest finalized block, unless top-ups are disabled.
     ///
     /// # Errors
-    /// [`TopUpError`] when the chain or the database fails; the next call continues after the last recorded block.
+    /// [`TopUpError`] when the chain or the database fails; the next call continues after the last
+    /// recorded block.
     pub async fn advance(&self) -> Result<(), TopUpError> {
         let topups = self.store.topups().await?.filter(|topups| topups.is_enabled);
         let Some(TopUps { terms, block: number, hash, .. }) = topups else { return Ok(()) };
@@ -239,10 +250,14 @@ impl TopUpWatcher {
         }
         // A node that lags behind has no further blocks.
         while recorded.number < newest.number {
-            let Part { last, transfers, worthless } = self.read_part(recorded, newest, &terms).await?;
+            let Part { last, transfers, worthless } =
+                self.read_part(recorded, newest, &terms).await?;
             let now_ms = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
             let hash = recorded.hash;
-            let deposits = self.store.record_transfers(hash, (last.number, last.hash), &transfers, now_ms).await?;
+            let deposits = self
+                .store
+                .record_transfers(hash, (last.number, last.hash), &transfers, now_ms)
+                .await?;
             // Another process has recorded these blocks, or has disabled top-ups.
             let Some(deposits) = deposits else { return Ok(()) };
             deposits.iter().for_each(report);
@@ -254,12 +269,19 @@ impl TopUpWatcher {
     }
 
     /// Reads finalized blocks after the last recorded one, up to the newest one.
-    async fn read_part(&self, recorded: Block, newest: Block, terms: &TopUpTerms) -> Result<Part, TopUpError> {
+    async fn read_part(
+        &self,
+        recorded: Block,
+        newest: Block,
+        terms: &TopUpTerms,
+    ) -> Result<Part, TopUpError> {
         let end = newest.number.min(recorded.number.plus(BLOCKS));
         // Alone, so that a node that has pruned the block gets few requests.
         let first = self.read_block(recorded.number.plus(1)).await?;
         let later = recorded.number.plus(2).get()..=end.get();
-        let later = stream::iter(later).map(|number| self.read_block(BlockNumber::new(number))).buffered(READS);
+        let later = stream::iter(later)
+            .map(|number| self.read_block(BlockNumber::new(number)))
+            .buffered(READS);
         let mut blocks = pin!(stream::iter([Ok(first)]).chain(later));
         let mut part = Part { last: recorded, transfers: Vec::new(), worthless: 0 };
         while part.transfers.len() < TRANSFERS
@@ -279,12 +301,19 @@ impl TopUpWatcher {
         }
         // Above the finalized blocks of the node that has read them, blocks can be those of a fork.
         let is_newest = part.last.number == newest.number;
-        let hash = if is_newest { Some(part.last.hash) } else { self.blocks.hash_at(newest.number).await? };
+        let hash = if is_newest {
+            Some(part.last.hash)
+        } else {
+            self.blocks.hash_at(newest.number).await?
+        };
         if hash == Some(newest.hash) { Ok(part) } else { Err(TopUpError::Lagging(newest.number)) }
     }
 
     /// Reads a block below the newest finalized one.
-    async fn read_block(&self, number: BlockNumber) -> Result<(BlockHeader, Vec<Event>), TopUpError> {
+    async fn read_block(
+        &self,
+        number: BlockNumber,
+    ) -> Result<(BlockHeader, Vec<Event>), TopUpError> {
         let hash = self.blocks.hash_at(number).await?.ok_or(TopUpError::Lagging(number))?;
         let header = self.blocks.block_header(hash).await?;
         let requested = Block { number, hash };
@@ -299,9 +328,10 @@ impl TopUpWatcher {
         Ok((header, events))
     }
 
-    /// Returns the transfers of a block to deposit addresses, to other derivatives of the operator's account and to this
-    /// account. Another derivative can be the address of a key that a restored, older database lacks. Transfers from these
-    /// addresses, with which the operator collects the TAO, are no payments.
+    /// Returns the transfers of a block to deposit addresses, to other derivatives of the
+    /// operator's account and to this account. Another derivative can be the address of a key that
+    /// a restored, older database lacks. Transfers from these addresses, with which the operator
+    /// collects the TAO, are no payments.
     async fn transfers(
         &self,
         block: Block,
@@ -311,17 +341,22 @@ impl TopUpWatcher {
         let mut transfers = Vec::new();
         for event in events.into_iter().filter(|event| event.is("Balances", "Transfer")) {
             let fields = serde_json::from_value(event.fields);
-            let TransferFields { from, to, amount } = fields.map_err(|source| TopUpError::Event { block, source })?;
+            let TransferFields { from, to, amount } =
+                fields.map_err(|source| TopUpError::Event { block, source })?;
             let Block { number: block, hash } = block;
             transfers.push(Transfer { block, hash, event: event.index, from, to, amount });
         }
         if !transfers.is_empty() {
-            // Read after the block: a buyer knows an address before the block with the transfer exists.
-            let accounts: HashSet<AccountId> = transfers.iter().flat_map(|one| [one.from, one.to]).collect();
+            // Read after the block: a buyer knows an address before the block with the transfer
+            // exists.
+            let accounts: HashSet<AccountId> =
+                transfers.iter().flat_map(|one| [one.from, one.to]).collect();
             let addresses = self.store.deposit_addresses_among(accounts).await?;
-            let is_of_key =
-                |transfer: &Transfer| addresses.contains(&transfer.to) || addresses.contains(&transfer.from);
-            let derivatives = (!transfers.iter().all(is_of_key)).then(|| self.derivatives.of(operator));
+            let is_of_key = |transfer: &Transfer| {
+                addresses.contains(&transfer.to) || addresses.contains(&transfer.from)
+            };
+            let derivatives =
+                (!transfers.iter().all(is_of_key)).then(|| self.derivatives.of(operator));
             let is_address = |account: &AccountId| {
                 addresses.contains(account)
                     || derivatives.as_ref().is_some_and(|derivatives| derivatives.contains(account))

@@ -32,8 +32,8 @@ pub enum VotesError {
 
 /// Client that updates a market's task weights from the validators' votes.
 ///
-/// The service returns `{task: weight}`. The weights apply from the next reload of the market, at the start of a
-/// period. While the service fails, the last valid weights remain in effect.
+/// The service returns `{task: weight}`. The weights apply from the next reload of the market, at
+/// the start of a period. While the service fails, the last valid weights remain in effect.
 #[derive(Debug)]
 pub struct VotesFeed {
     client: JsonClient,
@@ -46,7 +46,8 @@ impl VotesFeed {
     /// # Errors
     /// [`VotesError::Setup`] when TLS cannot be initialised.
     pub fn new(url: &Url, market: MarketFile) -> Result<Self, VotesError> {
-        let client = JsonClient::new(url, None, LARGEST).map_err(|error| VotesError::Setup(error.into()))?;
+        let client =
+            JsonClient::new(url, None, LARGEST).map_err(|error| VotesError::Setup(error.into()))?;
         Ok(Self { client, market })
     }
 
@@ -65,7 +66,10 @@ impl VotesFeed {
     pub async fn run(&self, shutdown: &Shutdown) {
         loop {
             if let Err(error) = self.fetch().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "votes not fetched; the last ones remain");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "votes not fetched; the last ones remain"
+                );
             }
             tokio::select! {
                 () = shutdown.requested() => return,
@@ -122,7 +126,11 @@ mod tests {
         for failure in ["503", "no number", "no object"] {
             feed.fetch().await.unwrap_err();
             market.reload();
-            assert_eq!((weight("avatar"), weight("chat-llama-3-1-8b")), ((0.0, false), voted), "{failure}");
+            assert_eq!(
+                (weight("avatar"), weight("chat-llama-3-1-8b")),
+                ((0.0, false), voted),
+                "{failure}"
+            );
         }
         feed.fetch().await.unwrap();
         market.reload();

@@ -1,12 +1,14 @@
 //! Capacity: the accepted part of a miner's declaration, and the part tested in a period.
 
-/// Cumulative probabilities with the share of the capacity to test, in ascending order, for [`sampled_share`].
+/// Cumulative probabilities with the share of the capacity to test, in ascending order, for
+/// [`sampled_share`].
 const SHARES: [(f64, f64); 3] = [(0.500, 0.04), (0.900, 0.08), (0.995, 0.12)];
 
 /// Share of the capacity to test with the remaining probability of 0.5 %.
 const LARGEST_SHARE: f64 = 0.80;
 
-/// A miner's declared capacity for one task, as accepted by the validator. Units: tokens or denoising steps per period.
+/// A miner's declared capacity for one task, as accepted by the validator. Units: tokens or
+/// denoising steps per period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Capacity {
     /// Capacity that the miner declared, before clamping.
@@ -20,16 +22,16 @@ pub struct Capacity {
 impl Capacity {
     /// Clamps a declared capacity to `0..=max_capacity` and computes the part to test.
     ///
-    /// `share` comes from [`sampled_share`], `multiplier` from the configuration (`capacity_to_score_multiplier`). A
-    /// declaration of NaN counts as 0.
+    /// `share` comes from [`sampled_share`], `multiplier` from the configuration
+    /// (`capacity_to_score_multiplier`). A declaration of NaN counts as 0.
     pub fn accept(declared: f64, max_capacity: f64, share: f64, multiplier: f64) -> Self {
         let accepted = if declared.is_nan() { 0.0 } else { declared.max(0.0).min(max_capacity) };
         Self { declared, accepted, to_score: accepted * share * multiplier }
     }
 }
 
-/// Returns the share of a contender's capacity to test: 0.04 with probability 0.5, 0.08 with 0.4, 0.12 with 0.095, 0.80
-/// with 0.005. `draw` is a uniform random number in `0..1`.
+/// Returns the share of a contender's capacity to test: 0.04 with probability 0.5, 0.08 with 0.4, 0.12
+/// with 0.095, 0.80 with 0.005. `draw` is a uniform random number in `0..1`.
 ///
 /// The expected value is 0.0674.
 pub fn sampled_share(draw: f64) -> f64 {
@@ -55,11 +57,19 @@ mod tests {
 
     #[test]
     fn capacities_are_clamped() {
-        for (declared, accepted) in
-            [(60_000.0, 60_000.0), (200_000.0, 120_000.0), (-5.0, 0.0), (f64::NAN, 0.0), (f64::INFINITY, 120_000.0)]
-        {
+        for (declared, accepted) in [
+            (60_000.0, 60_000.0),
+            (200_000.0, 120_000.0),
+            (-5.0, 0.0),
+            (f64::NAN, 0.0),
+            (f64::INFINITY, 120_000.0),
+        ] {
             let capacity = Capacity::accept(declared, 120_000.0, 0.08, 0.5);
-            assert_eq!((capacity.accepted, capacity.to_score), (accepted, accepted * 0.08 * 0.5), "{declared}");
+            assert_eq!(
+                (capacity.accepted, capacity.to_score),
+                (accepted, accepted * 0.08 * 0.5),
+                "{declared}"
+            );
         }
     }
 }

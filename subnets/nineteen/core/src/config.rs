@@ -1,7 +1,7 @@
 //! The market's configuration: a TOML file with the tasks and their scoring rules.
 //!
-//! `tasks.toml` in this crate's directory is the default, with every field. An invalid file changes nothing: the error
-//! names the field, and the current configuration remains active.
+//! `tasks.toml` in this crate's directory is the default, with every field. An invalid file changes
+//! nothing: the error names the field, and the current configuration remains active.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,7 +16,8 @@ mod votes;
 
 pub use votes::Votes;
 
-/// Length of the reference's scoring period, in seconds, relative to which the number of synthetic requests scales.
+/// Length of the reference's scoring period, in seconds, relative to which the number of synthetic
+/// requests scales.
 const REFERENCE_PERIOD: f64 = 1_800.0;
 /// Maximum length of a scoring period, in seconds.
 const LONGEST_PERIOD: f64 = 86_400.0;
@@ -37,14 +38,15 @@ pub struct MarketConfig {
     /// Release of the reference implementation whose rules determine qualities and weights.
     #[serde(default)]
     pub scoring_profile: ScoringProfile,
-    /// Length of a scoring period. Default: 3 600 s with the period profile `seed`, otherwise 1 800 s.
+    /// Length of a scoring period. Default: 3 600 s with the period profile `seed`, otherwise 1 800
+    /// s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     period: Option<Seconds>,
     /// Multiplier of the part of each capacity that synthetic requests test: above 0, at most 1.
     #[serde(default = "whole")]
     pub capacity_to_score_multiplier: f64,
-    /// Further names of models for buyers. Each one stands for a list of tasks, of which the next one answers if one
-    /// cannot.
+    /// Further names of models for buyers. Each one stands for a list of tasks, of which the next
+    /// one answers if one cannot.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<TaskName, Vec<TaskName>>,
     /// Tasks, in scoring order.
@@ -101,7 +103,8 @@ impl MarketConfig {
     /// # Errors
     /// [`ConfigError`] with the path of the invalid field.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        let deserializer = toml::Deserializer::parse(text).map_err(|error| ConfigError::Syntax(error.to_string()))?;
+        let deserializer = toml::Deserializer::parse(text)
+            .map_err(|error| ConfigError::Syntax(error.to_string()))?;
         let config: Self = serde_path_to_error::deserialize(deserializer).map_err(|error| {
             let path = error.path().to_string();
             ConfigError::Type { path, reason: error.into_inner().message().to_owned() }
@@ -119,8 +122,8 @@ impl MarketConfig {
         self.period.unwrap_or(Seconds::new(seconds).unwrap_or_default())
     }
 
-    /// Returns the ratio of the period's length to the reference's 1 800 s, which scales the number of synthetic
-    /// requests.
+    /// Returns the ratio of the period's length to the reference's 1 800 s, which scales the number
+    /// of synthetic requests.
     pub fn period_multiplier(&self) -> f64 {
         self.period().get() / REFERENCE_PERIOD
     }
@@ -130,11 +133,16 @@ impl MarketConfig {
         self.tasks.iter().find(|task| task.task.as_str() == name)
     }
 
-    /// Returns the tasks for which an alias stands, without disabled ones; `None` if there is no such alias. As in names of
-    /// tasks, buyers can write underscores.
+    /// Returns the tasks for which an alias stands, without disabled ones; `None` if there is no
+    /// such alias. As in names of tasks, buyers can write underscores.
     pub fn alias(&self, name: &str) -> Option<impl Iterator<Item = &Task>> {
         let names = self.aliases.get(name.replace('_', "-").as_str())?;
-        Some(names.iter().filter_map(move |name| self.task(name.as_str())).filter(|task| task.enabled))
+        Some(
+            names
+                .iter()
+                .filter_map(move |name| self.task(name.as_str()))
+                .filter(|task| task.enabled),
+        )
     }
 
     /// Returns the enabled tasks, which are offered to miners and scored.
@@ -142,8 +150,9 @@ impl MarketConfig {
         self.tasks.iter().filter(|task| task.enabled)
     }
 
-    /// Returns whether requests to a task's miners name the task in the field `model`. As in the reference, those on the
-    /// avatar and inpaint routes do not, unless the market has several tasks of the route.
+    /// Returns whether requests to a task's miners name the task in the field `model`. As in the
+    /// reference, those on the avatar and inpaint routes do not, unless the market has several
+    /// tasks of the route.
     pub fn names_task(&self, task: &Task) -> bool {
         let is_unnamed = matches!(task.endpoint, Endpoint::Avatar | Endpoint::Inpaint);
         !is_unnamed || self.enabled().filter(|other| other.endpoint == task.endpoint).count() > 1
@@ -151,23 +160,53 @@ impl MarketConfig {
 
     fn validate(&self) -> Result<(), ConfigError> {
         let period = self.period().get();
-        check(period > 0.0 && period <= LONGEST_PERIOD, || "period".into(), &period, "use 1..=86400 seconds")?;
+        check(
+            period > 0.0 && period <= LONGEST_PERIOD,
+            || "period".into(),
+            &period,
+            "use 1..=86400 seconds",
+        )?;
         let multiplier = self.capacity_to_score_multiplier;
         let path = || "capacity_to_score_multiplier".to_owned();
-        check(multiplier > 0.0 && multiplier <= 1.0, path, &multiplier, "use a number above 0, at most 1")?;
+        check(
+            multiplier > 0.0 && multiplier <= 1.0,
+            path,
+            &multiplier,
+            "use a number above 0, at most 1",
+        )?;
         let count = self.tasks.len();
-        check((1..=MOST_TASKS).contains(&count), || "tasks".into(), &format!("{count} tasks"), "use 1..=256 tasks")?;
+        check(
+            (1..=MOST_TASKS).contains(&count),
+            || "tasks".into(),
+            &format!("{count} tasks"),
+            "use 1..=256 tasks",
+        )?;
         let mut names = HashSet::new();
         for (index, task) in self.tasks.iter().enumerate() {
-            check(names.insert(&task.task), || format!("tasks[{index}].task"), &task.task, "name each task once")?;
+            check(
+                names.insert(&task.task),
+                || format!("tasks[{index}].task"),
+                &task.task,
+                "name each task once",
+            )?;
             check_task(index, task)?;
         }
         let most = self.aliases.len();
-        check(most <= MOST_TASKS, || "aliases".into(), &format!("{most} aliases"), "use at most 256 aliases")?;
+        check(
+            most <= MOST_TASKS,
+            || "aliases".into(),
+            &format!("{most} aliases"),
+            "use at most 256 aliases",
+        )?;
         for (alias, tasks) in &self.aliases {
             let path = || format!("aliases.{alias}");
             let is_free = !self.tasks.iter().any(|task| task.is_named(alias.as_str()));
-            check(is_free, path, alias, "use a name that buyers use for no task, nor a short form of one")?;
+            check(
+                is_free,
+                path,
+                alias,
+                "use a name that buyers use for no task, nor a short form of one",
+            )?;
             let count = format!("{} tasks", tasks.len());
             check((1..=MOST_OF_ALIAS).contains(&tasks.len()), path, &count, "use 1..=16 tasks")?;
             for (index, task) in tasks.iter().enumerate() {
@@ -189,33 +228,69 @@ impl MarketConfig {
 fn check_task(index: usize, task: &Task) -> Result<(), ConfigError> {
     let path = |field: &'static str| move || format!("tasks[{index}].{field}");
     let positive = |number: f64| number.is_finite() && number > 0.0;
-    let (capacity, volume, weight) = (task.max_capacity, task.volume_to_requests_conversion, task.weight);
+    let (capacity, volume, weight) =
+        (task.max_capacity, task.volume_to_requests_conversion, task.weight);
     check(positive(capacity), path("max_capacity"), &capacity, "use a number above 0")?;
-    check(positive(volume), path("volume_to_requests_conversion"), &volume, "use a number above 0")?;
-    check(weight.is_finite() && weight >= 0.0, path("weight"), &weight, "use a number of at least 0")?;
+    check(
+        positive(volume),
+        path("volume_to_requests_conversion"),
+        &volume,
+        "use a number above 0",
+    )?;
+    check(
+        weight.is_finite() && weight >= 0.0,
+        path("weight"),
+        &weight,
+        "use a number of at least 0",
+    )?;
     let timeout = task.timeout.get();
-    check(timeout > 0.0 && timeout <= 600.0, path("timeout"), &timeout, "use more than 0 and at most 600 seconds")?;
+    check(
+        timeout > 0.0 && timeout <= 600.0,
+        path("timeout"),
+        &timeout,
+        "use more than 0 and at most 600 seconds",
+    )?;
     let fits = task.endpoint.task_type() == task.task_type;
     check(fits, path("endpoint"), &task.endpoint.path(), "use a route of the task's type")?;
     // Without tests, a task's miners could be neither scored nor checked.
     let generator = Generator::of(task.endpoint);
-    check(generator.is_some(), path("endpoint"), &task.endpoint.path(), "use a route with a generator of tests")?;
+    check(
+        generator.is_some(),
+        path("endpoint"),
+        &task.endpoint.path(),
+        "use a route with a generator of tests",
+    )?;
     let func = task.synthetic_generation_config.func;
     let fits = generator == Some(func);
-    check(fits, path("synthetic_generation_config.func"), &name(func), "use the generator of the task's endpoint")?;
+    check(
+        fits,
+        path("synthetic_generation_config.func"),
+        &name(func),
+        "use the generator of the task's endpoint",
+    )?;
     let checker = &task.orchestrator_server_config;
     let expected = match task.task_type {
         TaskType::Image => (ServerKind::ImageServer, CheckingFunction::CheckImageResult),
-        TaskType::Text | TaskType::Embedding => (ServerKind::LlmServer, CheckingFunction::CheckTextResult),
+        TaskType::Text | TaskType::Embedding => {
+            (ServerKind::LlmServer, CheckingFunction::CheckTextResult)
+        }
     };
     let fits = (checker.server_needed, checker.checking_function) == expected;
     let named = format!("{:?} with {:?}", checker.server_needed, checker.checking_function);
-    check(fits, path("orchestrator_server_config"), &named, "use the server and function of the task's type")
+    check(
+        fits,
+        path("orchestrator_server_config"),
+        &named,
+        "use the server and function of the task's type",
+    )
 }
 
 /// Returns the name of a generator in the file.
 fn name(func: Generator) -> String {
-    serde_json::to_value(func).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(func)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 fn check(
@@ -224,7 +299,11 @@ fn check(
     value: &impl ToString,
     expected: &'static str,
 ) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError::Value { path: path(), value: value.to_string(), expected }) }
+    if holds {
+        Ok(())
+    } else {
+        Err(ConfigError::Value { path: path(), value: value.to_string(), expected })
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Period scores and weights from JSON documents, for verification by subnet owners.
 //!
-//! [`period_scores`] takes a document of counters, [`weights`] a document of tables; an array of documents yields an
-//! array of results. Unknown fields are ignored. A document that a validator exports also names its profiles, and has
-//! the counters of each period, from which [`weights`] computes the period scores again.
+//! [`period_scores`] takes a document of counters, [`weights`] a document of tables; an array of
+//! documents yields an array of results. Unknown fields are ignored. A document that a validator
+//! exports also names its profiles, and has the counters of each period, from which [`weights`]
+//! computes the period scores again.
 
 use std::collections::HashSet;
 
@@ -12,7 +13,9 @@ use serde_json::Value;
 use taonet_primitives::Uid;
 
 use crate::period::{PeriodCounts, PeriodProfile, period_score};
-use crate::scoring::{Contender, PeriodRow, Reward, ScoringInput, ScoringProfile, TaskWeight, score};
+use crate::scoring::{
+    Contender, PeriodRow, Reward, ScoringInput, ScoringProfile, TaskWeight, score,
+};
 
 /// Maximum difference between a period score and the score of its counters.
 const TOLERANCE: f64 = 1e-9;
@@ -33,8 +36,9 @@ pub enum DocumentError {
     },
 }
 
-/// Computes period scores from counters. A document `{"total_requests", "capacity", "consumed_capacity",
-/// "requests_429", "requests_500"}` yields a number, or null without requests or capacity; an array yields an array.
+/// Computes period scores from counters. A document `{"total_requests", "capacity",
+/// "consumed_capacity", "requests_429", "requests_500"}` yields a number, or null without requests
+/// or capacity; an array yields an array.
 ///
 /// # Errors
 /// [`DocumentError`] with the path of the invalid field.
@@ -46,8 +50,13 @@ pub fn period_scores(document: &Value, profile: PeriodProfile) -> Result<Value, 
 }
 
 /// Returns the score of counters that are not below 0.
-fn checked_score(counts: &PeriodCounts, profile: PeriodProfile, path: &str) -> Result<Option<f64>, DocumentError> {
-    let PeriodCounts { total_requests, capacity, consumed_capacity, requests_429, requests_500 } = *counts;
+fn checked_score(
+    counts: &PeriodCounts,
+    profile: PeriodProfile,
+    path: &str,
+) -> Result<Option<f64>, DocumentError> {
+    let PeriodCounts { total_requests, capacity, consumed_capacity, requests_429, requests_500 } =
+        *counts;
     for (field, number) in [
         ("total_requests", total_requests),
         ("capacity", capacity),
@@ -60,7 +69,8 @@ fn checked_score(counts: &PeriodCounts, profile: PeriodProfile, path: &str) -> R
     Ok(period_score(counts, profile))
 }
 
-/// Uids and weights in the chain's format, ordered by the miners' first appearance in an enabled task.
+/// Uids and weights in the chain's format, ordered by the miners' first appearance in an enabled
+/// task.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Weights {
     /// Uids of the miners.
@@ -128,7 +138,10 @@ impl PeriodEntry {
         let Some(profile) = self.period_profile else { return Ok(self.period_score) };
         let counter = |name: &str, value: Option<f64>| {
             value.ok_or_else(|| {
-                field(format!("{path}.{name}"), "missing, although there is a period_profile".to_owned())
+                field(
+                    format!("{path}.{name}"),
+                    "missing, although there is a period_profile".to_owned(),
+                )
             })
         };
         let counts = PeriodCounts {
@@ -146,25 +159,30 @@ impl PeriodEntry {
         if is_same {
             return Ok(score);
         }
-        let shown = |score: Option<f64>| score.map_or_else(|| "null".to_owned(), |score| score.to_string());
-        let reason = format!("is {}, but its counters give {}", shown(self.period_score), shown(score));
+        let shown =
+            |score: Option<f64>| score.map_or_else(|| "null".to_owned(), |score| score.to_string());
+        let reason =
+            format!("is {}, but its counters give {}", shown(self.period_score), shown(score));
         Err(field(format!("{path}.period_score"), reason))
     }
 }
 
 /// Computes weights from tables: `tasks` of `{"task", "weight", "enabled"}`, `contenders` of
-/// `{"hotkey", "uid", "task", "capacity"}`, `rewards` of `{"task", "hotkey", "quality_score", "metric"}` and
-/// `period_scores` of `{"task", "hotkey", "period_score", "consumed_capacity"}`, the last two in order from newest to
-/// oldest. Returns `{"uids", "weights"}`; an array yields an array.
+/// `{"hotkey", "uid", "task", "capacity"}`, `rewards` of `{"task", "hotkey", "quality_score",
+/// "metric"}` and `period_scores` of `{"task", "hotkey", "period_score", "consumed_capacity"}`, the
+/// last two in order from newest to oldest. Returns `{"uids", "weights"}`; an array yields an
+/// array.
 ///
-/// `nodes`, which can be omitted, lists all registered hotkeys in order of uid. By default, these are the hotkeys of
-/// the contenders.
+/// `nodes`, which can be omitted, lists all registered hotkeys in order of uid. By default, these
+/// are the hotkeys of the contenders.
 ///
-/// The rules are those of `profile`, or else of the document's `scoring_profile`, or else of the reference. An entry of
-/// `period_scores` with a `period_profile` also has the period's counters, as in [`period_scores`].
+/// The rules are those of `profile`, or else of the document's `scoring_profile`, or else of the
+/// reference. An entry of `period_scores` with a `period_profile` also has the period's counters,
+/// as in [`period_scores`].
 ///
 /// # Errors
-/// [`DocumentError`] with the path of the invalid field: also if a period score differs from the score of its counters.
+/// [`DocumentError`] with the path of the invalid field: also if a period score differs from the
+/// score of its counters.
 pub fn weights(document: &Value, profile: Option<ScoringProfile>) -> Result<Value, DocumentError> {
     each(document, String::new(), &|value, path| {
         let tables: Tables = parse(value, path)?;
@@ -174,7 +192,11 @@ pub fn weights(document: &Value, profile: Option<ScoringProfile>) -> Result<Valu
 }
 
 impl Tables {
-    fn weights(&self, profile: Option<ScoringProfile>, path: &str) -> Result<Weights, DocumentError> {
+    fn weights(
+        &self,
+        profile: Option<ScoringProfile>,
+        path: &str,
+    ) -> Result<Weights, DocumentError> {
         for (index, task) in self.tasks.iter().enumerate() {
             at_least_zero(task.weight, || format!("{path}.tasks[{index}].weight"))?;
         }
@@ -182,15 +204,20 @@ impl Tables {
             at_least_zero(contender.capacity, || format!("{path}.contenders[{index}].capacity"))?;
         }
         for (index, reward) in self.rewards.iter().enumerate() {
-            at_least_zero(reward.quality_score.unwrap_or(0.0), || format!("{path}.rewards[{index}].quality_score"))?;
+            at_least_zero(reward.quality_score.unwrap_or(0.0), || {
+                format!("{path}.rewards[{index}].quality_score")
+            })?;
         }
         for (index, row) in self.period_scores.iter().enumerate() {
             let entry = format!("{path}.period_scores[{index}]");
             at_least_zero(row.period_score.unwrap_or(0.0), || format!("{entry}.period_score"))?;
-            at_least_zero(row.consumed_capacity.unwrap_or(0.0), || format!("{entry}.consumed_capacity"))?;
+            at_least_zero(row.consumed_capacity.unwrap_or(0.0), || {
+                format!("{entry}.consumed_capacity")
+            })?;
         }
         let scores = self.period_scores.iter().enumerate();
-        let scores = scores.map(|(index, row)| row.score(&format!("{path}.period_scores[{index}]")));
+        let scores =
+            scores.map(|(index, row)| row.score(&format!("{path}.period_scores[{index}]")));
         let input = self.input(&scores.collect::<Result<Vec<_>, _>>()?);
         input.check().map_err(|error| field(path.to_owned(), error.to_string()))?;
         let rules = profile.or(self.scoring_profile).unwrap_or_default().rules();
@@ -205,7 +232,8 @@ impl Tables {
             return nodes.iter().map(String::as_str).collect();
         }
         let mut seen = HashSet::new();
-        let mut nodes: Vec<_> = self.contenders.iter().map(|row| (row.uid, row.hotkey.as_str())).collect();
+        let mut nodes: Vec<_> =
+            self.contenders.iter().map(|row| (row.uid, row.hotkey.as_str())).collect();
         nodes.retain(|(_, hotkey)| seen.insert(*hotkey));
         nodes.sort_by_key(|(uid, _)| *uid);
         nodes.into_iter().map(|(_, hotkey)| hotkey).collect()
@@ -254,8 +282,10 @@ fn each(document: &Value, path: String, work: Work<'_>) -> Result<Value, Documen
             Err(field(path, format!("arrays are nested deeper than {DEEPEST}")))
         }
         Value::Array(documents) => {
-            let results =
-                documents.iter().enumerate().map(|(index, value)| each(value, format!("{path}[{index}]"), work));
+            let results = documents
+                .iter()
+                .enumerate()
+                .map(|(index, value)| each(value, format!("{path}[{index}]"), work));
             results.collect::<Result<_, _>>().map(Value::Array)
         }
         document => work(document, if path.is_empty() { "document" } else { &path }),

@@ -3,11 +3,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Maximum weight. With larger ratios, a busy key of weight 1 would get a slot only every few minutes.
+/// Maximum weight. With larger ratios, a busy key of weight 1 would get a slot only every few
+/// minutes.
 const LARGEST: u32 = 100;
 
-/// Weight of an API key, in `1..=100`: while all miners are busy, keys share them in proportion to their weights. The
-/// default is 1.
+/// Weight of an API key, in `1..=100`: while all miners are busy, keys share them in proportion to
+/// their weights. The default is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct KeyWeight(u32);
@@ -34,7 +35,11 @@ impl TryFrom<u32> for KeyWeight {
     type Error = KeyWeightError;
 
     fn try_from(number: u32) -> Result<Self, KeyWeightError> {
-        if (1..=LARGEST).contains(&number) { Ok(Self(number)) } else { Err(KeyWeightError(number.to_string())) }
+        if (1..=LARGEST).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(KeyWeightError(number.to_string()))
+        }
     }
 }
 
@@ -48,7 +53,8 @@ impl FromStr for KeyWeight {
     type Err = KeyWeightError;
 
     fn from_str(text: &str) -> Result<Self, KeyWeightError> {
-        let number: u32 = text.parse().map_err(|_| KeyWeightError(text.chars().take(16).collect()))?;
+        let number: u32 =
+            text.parse().map_err(|_| KeyWeightError(text.chars().take(16).collect()))?;
         number.try_into()
     }
 }
@@ -70,7 +76,11 @@ mod tests {
             assert_eq!(serde_json::to_string(&KeyWeight(weight)).unwrap(), text);
         }
         for text in ["", "0", "101", "-1", "1.5", "1e1", "99999999999"] {
-            assert!(text.parse::<KeyWeight>().is_err() && serde_json::from_str::<KeyWeight>(text).is_err(), "{text}");
+            assert!(
+                text.parse::<KeyWeight>().is_err()
+                    && serde_json::from_str::<KeyWeight>(text).is_err(),
+                "{text}"
+            );
         }
         assert_eq!(KeyWeight::default().to_string(), "1");
     }

@@ -1,7 +1,7 @@
 //! Payloads of requests to miners.
 //!
-//! Synthetic and organic requests have the same fields in the same order, so that miners cannot recognise synthetic
-//! requests by their format.
+//! Synthetic and organic requests have the same fields in the same order, so that miners cannot
+//! recognise synthetic requests by their format.
 
 use serde_json::{Map, Value};
 
@@ -39,11 +39,14 @@ pub struct TextPayload {
 }
 
 impl TextPayload {
-    /// Returns the payload as a JSON object, which always requests a stream with log-probabilities for the checker.
+    /// Returns the payload as a JSON object, which always requests a stream with log-probabilities
+    /// for the checker.
     pub fn into_map(self) -> Map<String, Value> {
         let Self { input, model, temperature, seed, top_p, max_tokens, further } = self;
         let (name, input, logprobs) = match input {
-            TextInput::Messages(messages) => ("messages", Value::Array(messages), Value::Bool(true)),
+            TextInput::Messages(messages) => {
+                ("messages", Value::Array(messages), Value::Bool(true))
+            }
             // In completions, `logprobs` is a number.
             TextInput::Prompt(prompt) => ("prompt", Value::String(prompt), Value::from(1)),
         };
@@ -102,7 +105,8 @@ pub struct ImagePayload {
     pub height: u64,
     /// Seed of the noise, in `1..=LARGEST_SEED`.
     pub seed: u64,
-    /// Name of the task, sent as `model`; `None` if the route selects it ([`crate::MarketConfig::names_task`]).
+    /// Name of the task, sent as `model`; `None` if the route selects it
+    /// ([`crate::MarketConfig::names_task`]).
     pub model: Option<String>,
     /// Further fields specific to the route, such as images and strengths.
     pub further: Map<String, Value>,
@@ -111,7 +115,8 @@ pub struct ImagePayload {
 impl ImagePayload {
     /// Returns the payload as a JSON object.
     pub fn into_map(self) -> Map<String, Value> {
-        let Self { prompt, negative_prompt, steps, cfg_scale, width, height, seed, model, further } = self;
+        let Self { prompt, negative_prompt, steps, cfg_scale, width, height, seed, model, further } =
+            self;
         let mut map = Map::new();
         map.insert("prompt".to_owned(), prompt.into());
         map.insert("negative_prompt".to_owned(), negative_prompt.into());
@@ -148,7 +153,12 @@ mod tests {
             r#"{"messages":[{"role":"user","content":"a"}],"temperature":0.5,"seed":7,"model":"chat","stream":true,"logprobs":true,"top_p":1.0,"top_k":5,"max_tokens":20}"#
         );
         let stop = json!({"stop": ["x"]}).as_object().unwrap().clone();
-        let map = TextPayload { input: TextInput::Prompt("a".to_owned()), further: stop, ..payload }.into_map();
-        assert_eq!((&map["prompt"], &map["logprobs"], &map["stop"]), (&json!("a"), &json!(1), &json!(["x"])));
+        let map =
+            TextPayload { input: TextInput::Prompt("a".to_owned()), further: stop, ..payload }
+                .into_map();
+        assert_eq!(
+            (&map["prompt"], &map["logprobs"], &map["stop"]),
+            (&json!("a"), &json!(1), &json!(["x"]))
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Period score of a contender: how reliably the miner answered the requests of one period.
 //!
-//! Notation, for T requests of which r₄ were rate-limited (429) and r₅ failed, capacity C and consumed volume V:
+//! Notation, for T requests of which r₄ were rate-limited (429) and r₅ failed, capacity C and
+//! consumed volume V:
 //!
 //! ```text
 //! C' = max(C, 1)      u = max(C' − V, 0) / C'      unused share of the capacity
@@ -74,15 +75,21 @@ pub enum PeriodProfile {
     Later,
     /// `(1 − u·(f₄ + f₅)) · (1 − u·f₅)`: the formula of the subnet's own description.
     ///
-    /// Rate limits (429) and failures reduce the score in proportion to the unused share u of the capacity; failures
-    /// are penalised twice. With u = 0 the score is 1. With u ≈ 1, one failure in two requests yields 1/4, one rate
-    /// limit in two requests yields 1/2.
+    /// Rate limits (429) and failures reduce the score in proportion to the unused share u of the
+    /// capacity; failures are penalised twice. With u = 0 the score is 1. With u ≈ 1, one failure
+    /// in two requests yields 1/4, one rate limit in two requests yields 1/2.
     Seed,
 }
 
 /// Returns the period score, in `0..=1`; `None` without requests or without capacity.
 pub fn period_score(counts: &PeriodCounts, profile: PeriodProfile) -> Option<f64> {
-    let PeriodCounts { total_requests: total, capacity, consumed_capacity, requests_429, requests_500 } = *counts;
+    let PeriodCounts {
+        total_requests: total,
+        capacity,
+        consumed_capacity,
+        requests_429,
+        requests_500,
+    } = *counts;
     if total == 0.0 || capacity == 0.0 {
         return None;
     }
@@ -164,7 +171,11 @@ mod tests {
     #[test]
     fn outcomes_are_counted() {
         let mut counts = PeriodCounts::with_capacity(100.0);
-        let outcomes = [RequestOutcome::Answered { work: 12.5 }, RequestOutcome::RateLimited, RequestOutcome::Failed];
+        let outcomes = [
+            RequestOutcome::Answered { work: 12.5 },
+            RequestOutcome::RateLimited,
+            RequestOutcome::Failed,
+        ];
         for outcome in outcomes {
             counts.count(outcome);
         }

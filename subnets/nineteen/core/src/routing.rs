@@ -1,9 +1,10 @@
 //! Routing: selects the miners for a request.
 //!
-//! Synthetic requests go to the contender that has used the smallest share of its allowance, regardless of the outcomes
-//! of earlier requests, so that a miner cannot avoid tests by failing ([`synthetic_order`]). (The reference sends each
-//! contender the same number of requests, regardless of its allowance.) Organic requests prefer miners with good and
-//! fast answers, in proportion to their value ([`organic_order`]).
+//! Synthetic requests go to the contender that has used the smallest share of its allowance,
+//! regardless of the outcomes of earlier requests, so that a miner cannot avoid tests by failing
+//! ([`synthetic_order`]). (The reference sends each contender the same number of requests,
+//! regardless of its allowance.) Organic requests prefer miners with good and fast answers, in
+//! proportion to their value ([`organic_order`]).
 
 mod health;
 mod limit;
@@ -13,14 +14,16 @@ pub use limit::{InFlightLimit, Position};
 
 /// Lower bound of the latency in [`Prospect::value`], in seconds.
 const SHORTEST_LATENCY: f64 = 0.01;
-/// Number of requests in flight that a contender can have whatever its share ([`exceeds_share`]): most servers have as many
-/// slots.
+/// Number of requests in flight that a contender can have whatever its share ([`exceeds_share`]):
+/// most servers have as many slots.
 const MIN_RUNNING: f64 = 4.0;
-/// Number of shares of the requests in flight that a contender can have in addition. One share would move most requests away
-/// from the miners of their prefixes, because the numbers in flight vary.
+/// Number of shares of the requests in flight that a contender can have in addition. One share
+/// would move most requests away from the miners of their prefixes, because the numbers in flight
+/// vary.
 const MAX_SHARES: f64 = 2.0;
 
-/// A contender's allowance of synthetic requests in a period, and the part used, in tokens or steps.
+/// A contender's allowance of synthetic requests in a period, and the part used, in tokens or
+/// steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Allowance {
     /// Part of the capacity that synthetic requests test.
@@ -40,8 +43,8 @@ impl Allowance {
     }
 }
 
-/// Returns the contenders for a synthetic request, as indices into `allowances`, in ascending order of the used share;
-/// ties keep the input order. Omits contenders whose allowance is used up.
+/// Returns the contenders for a synthetic request, as indices into `allowances`, in ascending order
+/// of the used share; ties keep the input order. Omits contenders whose allowance is used up.
 pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
     let mut order: Vec<(usize, f64)> = allowances
         .iter()
@@ -58,7 +61,8 @@ pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
 pub struct Prospect<'a> {
     /// Remaining accepted capacity in this period, in tokens or steps.
     pub capacity_left: f64,
-    /// Mean quality of the miner's checked answers, in `0..=1`; an assumed quality before the first check.
+    /// Mean quality of the miner's checked answers, in `0..=1`; an assumed quality before the first
+    /// check.
     pub quality: f64,
     /// Latency, success rate and circuit breaker of the miner.
     pub health: &'a Health,
@@ -67,40 +71,52 @@ pub struct Prospect<'a> {
 }
 
 impl Prospect<'_> {
-    /// Returns the expected value of an answer: `quality · success rate / latency of the first token`.
+    /// Returns the expected value of an answer: `quality · success rate / latency of the first
+    /// token`.
     pub fn value(&self) -> f64 {
         self.quality * self.health.success() / self.health.latency().max(SHORTEST_LATENCY)
     }
 }
 
-/// Returns the contenders for an organic request, as indices into `prospects`, in a random order weighted by
-/// [`Prospect::value`]. Omits contenders without remaining capacity or with an open circuit breaker. `now` is in
-/// seconds of the clock used for [`Health`]; `draw` returns a uniform number in `0..1` for an index: a random one, or a
-/// function of the request and the contender. With the latter, equal requests have the same order while the values are the
-/// same, and a change of the values changes it for few requests (weighted rendezvous hashing).
-pub fn organic_order(prospects: &[Prospect<'_>], now: f64, mut draw: impl FnMut(usize) -> f64) -> Vec<usize> {
+/// Returns the contenders for an organic request, as indices into `prospects`, in a random order
+/// weighted by [`Prospect::value`]. Omits contenders without remaining capacity or with an open
+/// circuit breaker. `now` is in seconds of the clock used for [`Health`]; `draw` returns a uniform
+/// number in `0..1` for an index: a random one, or a function of the request and the contender.
+/// With the latter, equal requests have the same order while the values are the same, and a change
+/// of the values changes it for few requests (weighted rendezvous hashing).
+pub fn organic_order(
+    prospects: &[Prospect<'_>],
+    now: f64,
+    mut draw: impl FnMut(usize) -> f64,
+) -> Vec<usize> {
     // Weighted random order (Efraimidis and Spirakis): descending by u^(1/value).
     let mut order: Vec<(usize, f64)> = prospects
         .iter()
         .enumerate()
-        .filter(|(_, prospect)| prospect.capacity_left > 0.0 && prospect.health.breaker().allows(now))
+        .filter(|(_, prospect)| {
+            prospect.capacity_left > 0.0 && prospect.health.breaker().allows(now)
+        })
         .map(|(place, prospect)| {
-            (place, draw(place).max(f64::MIN_POSITIVE).ln() / prospect.value().max(f64::MIN_POSITIVE))
+            (
+                place,
+                draw(place).max(f64::MIN_POSITIVE).ln() / prospect.value().max(f64::MIN_POSITIVE),
+            )
         })
         .collect();
     order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
     order.into_iter().map(|(place, _)| place).collect()
 }
 
-/// Returns the share of a contender in the values of all, in `0..=1`: the probability that a random order of all begins with
-/// it. `place` is its index in `prospects`.
+/// Returns the share of a contender in the values of all, in `0..=1`: the probability that a random
+/// order of all begins with it. `place` is its index in `prospects`.
 pub fn share(prospects: &[Prospect<'_>], place: usize) -> f64 {
     let all: f64 = prospects.iter().map(Prospect::value).sum();
     prospects.get(place).map_or(0.0, Prospect::value) / all.max(f64::MIN_POSITIVE)
 }
 
-/// Returns whether a contender has so many requests in flight that it gets no more just because their prompts begin alike:
-/// at least 4, and twice as many as by its [`share`]. `place` is its index in `prospects`.
+/// Returns whether a contender has so many requests in flight that it gets no more just because
+/// their prompts begin alike: at least 4, and twice as many as by its [`share`]. `place` is its
+/// index in `prospects`.
 pub fn exceeds_share(prospects: &[Prospect<'_>], place: usize) -> bool {
     let Some(prospect) = prospects.get(place) else { return true };
     let running: usize = prospects.iter().map(|prospect| prospect.running).sum();
@@ -114,10 +130,12 @@ mod tests {
 
     use super::*;
 
-    /// Contenders receive requests in proportion to their allowances: the reference sends equal numbers to all.
+    /// Contenders receive requests in proportion to their allowances: the reference sends equal
+    /// numbers to all.
     #[test]
     fn requests_are_in_proportion_to_allowances() {
-        let mut allowances = [4_800.0, 960.0, 0.0].map(|to_score| Allowance { to_score, sent: 0.0 });
+        let mut allowances =
+            [4_800.0, 960.0, 0.0].map(|to_score| Allowance { to_score, sent: 0.0 });
         let mut counts = [0; 3];
         while let Some(place) = synthetic_order(&allowances).first() {
             allowances[*place].sent += 300.0;
@@ -140,7 +158,8 @@ mod tests {
             quick.succeeded(0.1);
             slow.succeeded(0.3);
         }
-        let prospect = |health, quality| Prospect { capacity_left: 1.0, quality, health, running: 0 };
+        let prospect =
+            |health, quality| Prospect { capacity_left: 1.0, quality, health, running: 0 };
         let prospects = [prospect(&slow, 1.0), prospect(&quick, 1.0), prospect(&quick, 0.0)];
         let mut random = StdRng::seed_from_u64(1);
         let mut draw = |_: usize| random.random::<f64>();
@@ -161,7 +180,8 @@ mod tests {
         for _ in 0..10 {
             broken.failed(100.0);
         }
-        let prospect = |capacity_left, health| Prospect { capacity_left, quality: 1.0, health, running: 0 };
+        let prospect =
+            |capacity_left, health| Prospect { capacity_left, quality: 1.0, health, running: 0 };
         let prospects = [prospect(0.0, &healthy), prospect(1.0, &broken), prospect(1.0, &healthy)];
         assert_eq!(organic_order(&prospects, 100.0, |_| 0.5), [2]);
     }
@@ -174,7 +194,8 @@ mod tests {
         for _ in 0..1_000 {
             let draws = [(); 4].map(|()| random.random::<f64>());
             let first = |quality| {
-                let prospect = |quality| Prospect { capacity_left: 1.0, quality, health: &health, running: 0 };
+                let prospect =
+                    |quality| Prospect { capacity_left: 1.0, quality, health: &health, running: 0 };
                 let prospects = [prospect(quality), prospect(0.8), prospect(0.8), prospect(0.8)];
                 organic_order(&prospects, 0.0, |place| draws[place])[0]
             };
@@ -189,7 +210,12 @@ mod tests {
     fn share_of_the_requests_in_flight_follows_the_value() {
         let health = Health::default();
         let exceeds = |first: (f64, usize), second: (f64, usize)| {
-            let prospect = |(quality, running)| Prospect { capacity_left: 1.0, quality, health: &health, running };
+            let prospect = |(quality, running)| Prospect {
+                capacity_left: 1.0,
+                quality,
+                health: &health,
+                running,
+            };
             exceeds_share(&[prospect(first), prospect(second)], 0)
         };
         // Few requests never exceed the share.

@@ -1,4 +1,5 @@
-//! Sampling of answers: which answers to store for checking, and of which task to check the next one.
+//! Sampling of answers: which answers to store for checking, and of which task to check the next
+//! one.
 
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use taonet_primitives::Backoff;
 use crate::payload::TOP_K;
 use crate::task::{Endpoint, TaskType};
 
-/// Fields of a text request under which an answer's log-probabilities are those of the model alone. `stop` is missing:
-/// servers hold back text that may begin a stop sequence, so tokens and chunks no longer correspond.
+/// Fields of a text request under which an answer's log-probabilities are those of the model alone.
+/// `stop` is missing: servers hold back text that may begin a stop sequence, so tokens and chunks
+/// no longer correspond.
 const TEXT_FIELDS: [&str; 11] = [
     "messages",
     "prompt",
@@ -37,19 +39,24 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_min
 
 /// Returns whether the checker can reproduce an answer to this request.
 ///
-/// The checker gives its own model the messages or the prompt, and nothing else. An answer that also depends on tools,
-/// a response format, penalties, biases, stop sequences or parts of messages has other probabilities, so a check would
-/// lower an honest miner's quality. So would one of an answer with tokens beyond the five likeliest, which the checker
-/// expects. Image and embedding requests have no such fields.
+/// The checker gives its own model the messages or the prompt, and nothing else. An answer that
+/// also depends on tools, a response format, penalties, biases, stop sequences or parts of messages
+/// has other probabilities, so a check would lower an honest miner's quality. So would one of an
+/// answer with tokens beyond the five likeliest, which the checker expects. Image and embedding
+/// requests have no such fields.
 pub fn is_reproducible(endpoint: Endpoint, payload: &Map<String, Value>) -> bool {
     if endpoint.task_type() != TaskType::Text {
         return true;
     }
     let has_input = match endpoint {
         Endpoint::Completions => payload.get("prompt").is_some_and(Value::is_string),
-        _ => payload.get("messages").and_then(Value::as_array).is_some_and(|messages| messages.iter().all(is_plain)),
+        _ => payload
+            .get("messages")
+            .and_then(Value::as_array)
+            .is_some_and(|messages| messages.iter().all(is_plain)),
     };
-    let is_likely = |top_k: &Value| top_k.as_u64().is_some_and(|top_k| (1..=TOP_K).contains(&top_k));
+    let is_likely =
+        |top_k: &Value| top_k.as_u64().is_some_and(|top_k| (1..=TOP_K).contains(&top_k));
     has_input
         && payload.keys().all(|name| TEXT_FIELDS.contains(&name.as_str()))
         && payload.get("top_k").is_none_or(is_likely)
@@ -64,18 +71,20 @@ fn is_plain(message: &Value) -> bool {
         && fields.get("content").is_some_and(Value::is_string)
 }
 
-/// Returns whether a task with `stored` results may store another one; the maximum is `⌊1000 · weight⌋ + 1`.
+/// Returns whether a task with `stored` results may store another one; the maximum is `⌊1000 ·
+/// weight⌋ + 1`.
 pub fn keeps_another(stored: usize, weight: f64) -> bool {
     stored as f64 <= (RESULTS_PER_WEIGHT * weight).floor()
 }
 
-/// Returns the number of oldest results to evict before storing another one, given the number stored for all tasks.
+/// Returns the number of oldest results to evict before storing another one, given the number
+/// stored for all tasks.
 pub fn evicted(stored: usize) -> usize {
     if stored >= MOST_RESULTS { EVICTED } else { 0 }
 }
 
-/// Returns the index of the task to check next, drawn in proportion to each task's number of stored results; `None`
-/// without results. `draw` is a uniform random number in `0..1`.
+/// Returns the index of the task to check next, drawn in proportion to each task's number of stored
+/// results; `None` without results. `draw` is a uniform random number in `0..1`.
 pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
     let total: usize = stored.iter().sum();
     let target = (draw * total as f64) as usize;
@@ -86,7 +95,8 @@ pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
     })
 }
 
-/// Returns the checker's pause after n consecutive `failures`: `min(60 · 2^(n−1), 300)` seconds, or 0 without failures.
+/// Returns the checker's pause after n consecutive `failures`: `min(60 · 2^(n−1), 300)` seconds, or
+/// 0 without failures.
 pub fn pause(failures: u32) -> Duration {
     failures.checked_sub(1).map_or(Duration::ZERO, |further| BACKOFF.delay(further))
 }
@@ -131,7 +141,8 @@ mod tests {
         ] {
             assert!(!chat(option.clone()), "{option}");
         }
-        let other = |endpoint, payload: Value| is_reproducible(endpoint, payload.as_object().unwrap());
+        let other =
+            |endpoint, payload: Value| is_reproducible(endpoint, payload.as_object().unwrap());
         assert!(other(Endpoint::Completions, json!({"prompt": "a", "logprobs": 1})));
         assert!(!other(Endpoint::Completions, json!({"prompt": "a", "logprobs": 1, "stop": "b"})));
         assert!(!other(Endpoint::Completions, json!({"logprobs": 1})));

@@ -1,20 +1,26 @@
 //! Schedule of synthetic requests.
 //!
-//! A task's requests are spread evenly over the period: each has its own slot, and is sent at a random time in it. (The
-//! reference draws one random time for the first request and keeps a fixed interval, so that miners can recognise
-//! synthetic requests by their timing.) Organic requests replace synthetic ones: each lowers the budget by one and
-//! skips one slot.
+//! A task's requests are spread evenly over the period: each has its own slot, and is sent at a
+//! random time in it. (The reference draws one random time for the first request and keeps a fixed
+//! interval, so that miners can recognise synthetic requests by their timing.) Organic requests
+//! replace synthetic ones: each lowers the budget by one and skips one slot.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use taonet_primitives::Seconds;
 
-/// Returns a task's number of synthetic requests in one period: `⌊Σ capacity_to_score · multiplier / volume⌋`.
+/// Returns a task's number of synthetic requests in one period: `⌊Σ capacity_to_score · multiplier
+/// / volume⌋`.
 ///
-/// `capacities_to_score` is the sum over the task's contenders, `period_multiplier` the ratio of the period's length to
-/// the reference's 1 800 s, `volume_per_request` the assumed volume of a request.
-pub fn synthetic_requests(capacities_to_score: f64, period_multiplier: f64, volume_per_request: f64) -> u64 {
+/// `capacities_to_score` is the sum over the task's contenders, `period_multiplier` the ratio of
+/// the period's length to the reference's 1 800 s, `volume_per_request` the assumed volume of a
+/// request.
+pub fn synthetic_requests(
+    capacities_to_score: f64,
+    period_multiplier: f64,
+    volume_per_request: f64,
+) -> u64 {
     let requests = (capacities_to_score * period_multiplier / volume_per_request).floor();
     if requests.is_finite() && requests > 0.0 { requests as u64 } else { 0 }
 }
@@ -40,7 +46,8 @@ struct TaskSlots<T> {
     next: Seconds,
 }
 
-/// Synthetic requests of all tasks in one period, ordered by time. Times are relative to the start of the period.
+/// Synthetic requests of all tasks in one period, ordered by time. Times are relative to the start
+/// of the period.
 #[derive(Debug, Clone)]
 pub struct Schedule<T> {
     queue: BinaryHeap<Due<T>>,
@@ -90,11 +97,15 @@ fn moment(slot: Seconds, index: f64, jitter: f64) -> Option<Seconds> {
 }
 
 impl<T: Clone> Schedule<T> {
-    /// Creates the schedule of a period from tasks and their numbers of requests. `jitter` returns random numbers in
-    /// `0..1`, one for each task.
+    /// Creates the schedule of a period from tasks and their numbers of requests. `jitter` returns
+    /// random numbers in `0..1`, one for each task.
     ///
     /// Omits tasks without requests.
-    pub fn new(period: Seconds, tasks: impl IntoIterator<Item = (T, u64)>, mut jitter: impl FnMut() -> f64) -> Self {
+    pub fn new(
+        period: Seconds,
+        tasks: impl IntoIterator<Item = (T, u64)>,
+        mut jitter: impl FnMut() -> f64,
+    ) -> Self {
         let slots = |(task, total): (T, u64)| {
             let slot = Seconds::new(period.get() / total as f64).ok().filter(|_| total > 0)?;
             let next = moment(slot, 0.0, jitter())?;
@@ -108,10 +119,11 @@ impl<T: Clone> Schedule<T> {
         self.queue.peek().map(|due| (due.0.next, &due.0.task))
     }
 
-    /// Takes the next slot from the queue; returns its task and the action, or `None` if the queue is empty.
+    /// Takes the next slot from the queue; returns its task and the action, or `None` if the queue
+    /// is empty.
     ///
-    /// `budget` is the task's remaining budget after organic requests; `jitter`, in `0..1`, is the random position
-    /// within the task's following slot.
+    /// `budget` is the task's remaining budget after organic requests; `jitter`, in `0..1`, is the
+    /// random position within the task's following slot.
     pub fn take(&mut self, budget: u64, jitter: f64) -> Option<(T, Turn)> {
         let Due(mut slots) = self.queue.pop()?;
         let task = slots.task.clone();
@@ -172,7 +184,8 @@ mod tests {
     #[test]
     fn tasks_take_turns() {
         let mut schedule = Schedule::new(period(), [("a", 2), ("b", 3), ("none", 0)], || 0.5);
-        let (mut budget, mut order) = (std::collections::HashMap::from([("a", 2), ("b", 3)]), Vec::new());
+        let (mut budget, mut order) =
+            (std::collections::HashMap::from([("a", 2), ("b", 3)]), Vec::new());
         while let Some((_, task)) = schedule.next() {
             let left = budget.get_mut(*task).unwrap();
             assert_eq!(schedule.take(*left, 0.5).unwrap().1, Turn::Send);

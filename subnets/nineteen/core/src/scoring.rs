@@ -9,13 +9,14 @@
 //! weight           = Σ net · task weight over the tasks, normalised
 //! ```
 //!
-//! [`score`] returns all intermediate values ([`Scores`]), from which each weight can be recomputed exactly.
+//! [`score`] returns all intermediate values ([`Scores`]), from which each weight can be recomputed
+//! exactly.
 //!
-//! If a miner has fewer rewards in a task than [`ScoringRules::minimum_rewards`], its newest rewards in *any* task fill
-//! up to that number. The profiles `reference` and `later` compute exactly the reference's weights, including three
-//! flaws: rewards in the task can count twice, the speeds of the filled rewards have other units, and registered hotkeys
-//! that do not serve the task are ranked too. The profiles `strict` and `later-strict` fix them
-//! ([`ScoringRules::strict`]).
+//! If a miner has fewer rewards in a task than [`ScoringRules::minimum_rewards`], its newest
+//! rewards in *any* task fill up to that number. The profiles `reference` and `later` compute
+//! exactly the reference's weights, including three flaws: rewards in the task can count twice, the
+//! speeds of the filled rewards have other units, and registered hotkeys that do not serve the task
+//! are ranked too. The profiles `strict` and `later-strict` fix them ([`ScoringRules::strict`]).
 
 mod periods;
 mod quality;
@@ -86,13 +87,14 @@ pub struct PeriodRow<T, K> {
     pub volume: f64,
 }
 
-/// Input of the weight computation. Rewards and periods are ordered newest first, within their windows.
+/// Input of the weight computation. Rewards and periods are ordered newest first, within their
+/// windows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoringInput<T, K> {
     /// Tasks, in scoring order.
     pub tasks: Vec<TaskWeight<T>>,
-    /// All registered hotkeys, also without an axon, in order of uid. Equal speeds rank in this order, or, with strict
-    /// rules, in that of the contenders.
+    /// All registered hotkeys, also without an axon, in order of uid. Equal speeds rank in this
+    /// order, or, with strict rules, in that of the contenders.
     pub nodes: Vec<K>,
     /// Current contenders, one per miner and task.
     pub contenders: Vec<Contender<T, K>>,

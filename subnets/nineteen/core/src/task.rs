@@ -99,7 +99,8 @@ impl Endpoint {
 pub struct CheckerConfig {
     /// Type of the checking server: `llm_server` or `image_server`.
     pub server_needed: ServerKind,
-    /// Options of the model, such as `model`, `half_precision`, `tokenizer`, `max_model_len`, `gpu_utilization`.
+    /// Options of the model, such as `model`, `half_precision`, `tokenizer`, `max_model_len`,
+    /// `gpu_utilization`.
     #[serde(default)]
     pub load_model_config: Map<String, Value>,
     /// Comparison that the checker runs.
@@ -120,8 +121,8 @@ pub enum ServerKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckingFunction {
-    /// Compares log-probabilities of sampled tokens ([`crate::checker::text`]), or, for embedding tasks, vectors
-    /// ([`crate::checker::embedding`]).
+    /// Compares log-probabilities of sampled tokens ([`crate::checker::text`]), or, for embedding
+    /// tasks, vectors ([`crate::checker::embedding`]).
     CheckTextResult,
     /// Compares hashes and embeddings of images: [`crate::checker::image`].
     CheckImageResult,
@@ -138,7 +139,8 @@ pub struct SyntheticConfig {
     pub kwargs: Map<String, Value>,
 }
 
-/// Generator of synthetic requests. The names are those of the reference, where it has the generator.
+/// Generator of synthetic requests. The names are those of the reference, where it has the
+/// generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Generator {
     /// Conversations.
@@ -180,8 +182,8 @@ impl Generator {
     }
 }
 
-/// Price of a task for buyers, in credits per 1 000 tokens or steps. The charge for each request is rounded up to a
-/// full credit.
+/// Price of a task for buyers, in credits per 1 000 tokens or steps. The charge for each request is
+/// rounded up to a full credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Price {
@@ -196,8 +198,8 @@ pub struct Price {
 impl Price {
     /// Returns the price of a text result, in credits.
     pub fn text(&self, input_tokens: u64, output_tokens: u64) -> i64 {
-        let thousandths =
-            u128::from(input_tokens) * u128::from(self.input) + u128::from(output_tokens) * u128::from(self.output);
+        let thousandths = u128::from(input_tokens) * u128::from(self.input)
+            + u128::from(output_tokens) * u128::from(self.output);
         i64::try_from(thousandths.div_ceil(1_000)).unwrap_or(i64::MAX)
     }
 
@@ -238,18 +240,19 @@ pub struct Task {
     /// Whether the validator offers and scores the task.
     #[serde(default = "enabled")]
     pub enabled: bool,
-    /// Whether a sample of the answers is checked. Without checks, the task's miners earn no weight. A validator
-    /// without a checking server for the task replaces the value with `false`.
+    /// Whether a sample of the answers is checked. Without checks, the task's miners earn no
+    /// weight. A validator without a checking server for the task replaces the value with `false`.
     #[serde(default = "enabled")]
     pub checked: bool,
     /// Public description of the model for miners; default: the checker's `load_model_config`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_info: Option<Map<String, Value>>,
-    /// Maximum number of tokens of an answer to a buyer's request that sets none; default: what remains of the model's
-    /// context, up to 4 096.
+    /// Maximum number of tokens of an answer to a buyer's request that sets none; default: what
+    /// remains of the model's context, up to 4 096.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_max_tokens: Option<NonZeroU32>,
-    /// Number of tokens for which an image in a chat is charged; default: the model reads no images.
+    /// Number of tokens for which an image in a chat is charged; default: the model reads no
+    /// images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_tokens: Option<NonZeroU32>,
 }
@@ -276,7 +279,8 @@ pub struct PublicTask {
     pub weight: f64,
     /// Timeout for the first chunk of an answer, and between two chunks.
     pub timeout: Seconds,
-    /// Number of tokens for which an image in a chat is charged; absent if the task's model reads no images.
+    /// Number of tokens for which an image in a chat is charged; absent if the task's model reads
+    /// no images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_tokens: Option<NonZeroU32>,
 }
@@ -285,24 +289,29 @@ pub struct PublicTask {
 const PRIVATE_OPTION: &str = "gpu_utilization";
 
 impl Task {
-    /// Returns the length of the model's context in tokens, if the configuration tells: the option `max_model_len`.
+    /// Returns the length of the model's context in tokens, if the configuration tells: the option
+    /// `max_model_len`.
     pub fn context_length(&self) -> Option<u64> {
-        let length = |options: &Map<String, Value>| options.get("max_model_len").and_then(Value::as_u64);
-        length(&self.orchestrator_server_config.load_model_config).or_else(|| self.model_info.as_ref().and_then(length))
+        let length =
+            |options: &Map<String, Value>| options.get("max_model_len").and_then(Value::as_u64);
+        length(&self.orchestrator_server_config.load_model_config)
+            .or_else(|| self.model_info.as_ref().and_then(length))
     }
 
-    /// Returns the tokenizer of the task's model, if the configuration names one (`load_model_config.tokenizer`): a path, or
-    /// the name of a hub repository.
+    /// Returns the tokenizer of the task's model, if the configuration names one
+    /// (`load_model_config.tokenizer`): a path, or the name of a hub repository.
     pub fn tokenizer(&self) -> Option<&str> {
         self.orchestrator_server_config.load_model_config.get("tokenizer")?.as_str()
     }
 
-    /// Returns whether a buyer's `model` names the task: by its name, optionally with underscores, without the prefix `chat-`
-    /// or without the suffix for the route, or by the name of its model.
+    /// Returns whether a buyer's `model` names the task: by its name, optionally with underscores,
+    /// without the prefix `chat-` or without the suffix for the route, or by the name of its model.
     pub fn is_named(&self, model: &str) -> bool {
         let (own, name) = (self.task.as_str(), model.replace('_', "-"));
         let suffix = self.endpoint.path().replace('/', "-");
-        let is_model = |options: &Map<String, Value>| options.get("model").and_then(Value::as_str) == Some(model);
+        let is_model = |options: &Map<String, Value>| {
+            options.get("model").and_then(Value::as_str) == Some(model)
+        };
         own == name
             || own.strip_prefix("chat-") == Some(name.as_str())
             || own.strip_suffix(&suffix) == Some(name.as_str())
@@ -340,7 +349,9 @@ mod tests {
     #[test]
     fn prices_are_whole_credits_rounded_up() {
         let price = Price { input: 100, output: 400, step: 5_000 };
-        for (input, output, credits) in [(0, 0, 0), (1, 0, 1), (10, 0, 1), (11, 0, 2), (1_000, 1_000, 500)] {
+        for (input, output, credits) in
+            [(0, 0, 0), (1, 0, 1), (10, 0, 1), (11, 0, 2), (1_000, 1_000, 500)]
+        {
             assert_eq!(price.text(input, output), credits, "{input} {output}");
         }
         assert_eq!(price.image(8), 40);
@@ -373,7 +384,8 @@ mod tests {
         }
     }
 
-    /// The public view omits how the checker loads a model, and leaves the checker's configuration unchanged.
+    /// The public view omits how the checker loads a model, and leaves the checker's configuration
+    /// unchanged.
     #[test]
     fn public_view_keeps_checker_configuration() {
         let config = MarketConfig::default();

@@ -3,15 +3,17 @@
 /// Number of characters counted as one token.
 const CHARACTERS_PER_TOKEN: f64 = 4.0;
 
-/// Returns the work of a text result, in tokens: a quarter of its number of characters, or 1 if it is empty.
+/// Returns the work of a text result, in tokens: a quarter of its number of characters, or 1 if it
+/// is empty.
 pub fn text_work(characters: usize) -> f64 {
     if characters == 0 { 1.0 } else { characters as f64 / CHARACTERS_PER_TOKEN }
 }
 
-/// Returns the work of an embedding result, in tokens: a quarter of the number of characters in the request's texts, or
-/// 1 if there are none.
+/// Returns the work of an embedding result, in tokens: a quarter of the number of characters in the
+/// request's texts, or 1 if there are none.
 pub fn embedding_work(payload: &serde_json::Map<String, serde_json::Value>) -> f64 {
-    let characters = |text: &serde_json::Value| text.as_str().map_or(0, |text| text.chars().count());
+    let characters =
+        |text: &serde_json::Value| text.as_str().map_or(0, |text| text.chars().count());
     let characters = match payload.get("input") {
         Some(serde_json::Value::Array(texts)) => texts.iter().map(characters).sum(),
         Some(text) => characters(text),
@@ -25,8 +27,8 @@ pub fn image_work(steps: u32) -> f64 {
     f64::from(steps)
 }
 
-/// Returns the speed of a result: work per second, from sending the request to the last byte of the answer; `None`
-/// without a positive response time.
+/// Returns the speed of a result: work per second, from sending the request to the last byte of the
+/// answer; `None` without a positive response time.
 pub fn metric(work: f64, response_time: Option<f64>) -> Option<f64> {
     response_time.filter(|seconds| *seconds > 0.0).map(|seconds| work / seconds)
 }
@@ -45,12 +47,18 @@ mod tests {
     fn embedding_work_is_that_of_the_request() {
         let work = |payload: serde_json::Value| embedding_work(payload.as_object().unwrap());
         assert_eq!(work(serde_json::json!({"input": ["abcd", "\u{e9}f"]})), 1.5);
-        assert_eq!([work(serde_json::json!({"input": "ab"})), work(serde_json::json!({}))], [0.5, 1.0]);
+        assert_eq!(
+            [work(serde_json::json!({"input": "ab"})), work(serde_json::json!({}))],
+            [0.5, 1.0]
+        );
     }
 
     #[test]
     fn speed_without_positive_time_is_missing() {
         assert_eq!(metric(100.0, Some(0.5)), Some(200.0));
-        assert_eq!([metric(100.0, Some(0.0)), metric(100.0, Some(-1.0)), metric(100.0, None)], [None; 3]);
+        assert_eq!(
+            [metric(100.0, Some(0.0)), metric(100.0, Some(-1.0)), metric(100.0, None)],
+            [None; 3]
+        );
     }
 }

@@ -1,12 +1,13 @@
-//! Nineteen's pages of the dashboard (tasks, miners and periods of a validator), and its part of the overview in a
-//! terminal.
+//! Nineteen's pages of the dashboard (tasks, miners and periods of a validator), and its part of
+//! the overview in a terminal.
 //!
 //! [`NineteenSection`] reads up to two sources, and shows what each of them has:
 //!
-//! - the validator's state directory ([`Store::read`]: read-only, without a lock): the running period with its miners
-//!   and counters, the scores of past periods, and the results of checks;
-//! - the gateway (`/status.json` of `tao nineteen validator` or `entry`): which tasks are available, requests in flight,
-//!   and latencies. Its counters are live; those of the database are up to a few seconds old.
+//! - the validator's state directory ([`Store::read`]: read-only, without a lock): the running
+//!   period with its miners and counters, the scores of past periods, and the results of checks;
+//! - the gateway (`/status.json` of `tao nineteen validator` or `entry`): which tasks are
+//!   available, requests in flight, and latencies. Its counters are live; those of the database are
+//!   up to a few seconds old.
 //!
 //! ```no_run
 //! use taonet_dashboard::{Access, BasePath, Changes, Dashboard};
@@ -24,12 +25,14 @@
 //! # }
 //! ```
 //!
-//! If a source cannot be read, the pages show the reason, with the data of the last successful read. The same words as
-//! on the gateway's page `/status` name the columns. The crate computes no scores: it shows those that the validator has
-//! stored. API keys and credits are not shown, since the dashboard may be published.
+//! If a source cannot be read, the pages show the reason, with the data of the last successful
+//! read. The same words as on the gateway's page `/status` name the columns. The crate computes no
+//! scores: it shows those that the validator has stored. API keys and credits are not shown, since
+//! the dashboard may be published.
 //!
-//! Uses `taonet-dashboard` (layout, charts), `taonet-nineteen-store` (the database), `taonet-nineteen-core`,
-//! `taonet-http` (its client), `taonet-service` and `taonet-primitives`. Used by `tao dashboard` and `tao top`.
+//! Uses `taonet-dashboard` (layout, charts), `taonet-nineteen-store` (the database),
+//! `taonet-nineteen-core`, `taonet-http` (its client), `taonet-service` and `taonet-primitives`.
+//! Used by `tao dashboard` and `tao top`.
 //!
 //! [`Store::read`]: taonet_nineteen_store::Store::read
 

@@ -10,8 +10,8 @@ use taonet_primitives::{Hotkey, Uid};
 
 use crate::tasks::{TaskState, share, tasks_of};
 
-/// Time after the end of a period until the next one is missing, in milliseconds. Between two periods, the validator
-/// queries the capacities of all miners.
+/// Time after the end of a period until the next one is missing, in milliseconds. Between two
+/// periods, the validator queries the capacities of all miners.
 const GRACE_MS: i64 = 10 * 60 * 1_000;
 
 /// Latest known state of a validator's market.
@@ -28,7 +28,8 @@ pub(crate) struct Market {
     pub(crate) newest_closed: Option<PeriodId>,
     /// Tasks as the gateway reports them; `None` if it is not a source, or cannot be read.
     pub(crate) gateway: Option<Vec<TaskState>>,
-    /// Why the latest read of the database failed, if it did. The data is then that of the last successful read.
+    /// Why the latest read of the database failed, if it did. The data is then that of the last
+    /// successful read.
     pub(crate) database_problem: Option<String>,
     /// Why the latest read of the gateway failed, if it did.
     pub(crate) gateway_problem: Option<String>,
@@ -126,16 +127,20 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 impl Market {
-    /// Returns the tasks of the newest period: those of the gateway, whose counters are live, otherwise those of the
-    /// database.
+    /// Returns the tasks of the newest period: those of the gateway, whose counters are live,
+    /// otherwise those of the database.
     pub(crate) fn tasks(&self) -> Vec<TaskState> {
         self.gateway.clone().unwrap_or_else(|| tasks_of(&self.contenders))
     }
 
     /// Returns the reasons why sources cannot be read.
     pub(crate) fn problems(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let database = self.database_problem.as_deref().map(|why| ("The validator's database is unavailable", why));
-        let gateway = self.gateway_problem.as_deref().map(|why| ("The gateway is unavailable", why));
+        let database = self
+            .database_problem
+            .as_deref()
+            .map(|why| ("The validator's database is unavailable", why));
+        let gateway =
+            self.gateway_problem.as_deref().map(|why| ("The gateway is unavailable", why));
         database.into_iter().chain(gateway)
     }
 
@@ -160,7 +165,12 @@ impl Market {
                 tasks: 0,
                 counts: PeriodCounts::default(),
                 quality: self.quality(&offer.hotkey, None),
-                scores: self.past.miners.get(&offer.hotkey).map(|past| past.scores.clone()).unwrap_or_default(),
+                scores: self
+                    .past
+                    .miners
+                    .get(&offer.hotkey)
+                    .map(|past| past.scores.clone())
+                    .unwrap_or_default(),
             });
             miner.tasks += 1;
             miner.counts.add(counts);
@@ -168,7 +178,8 @@ impl Market {
         miners.into_values().collect()
     }
 
-    /// Returns a miner's mean quality in one task, or over all its tasks; `None` if no answer was checked.
+    /// Returns a miner's mean quality in one task, or over all its tasks; `None` if no answer was
+    /// checked.
     pub(crate) fn quality(&self, hotkey: &Hotkey, task: Option<&TaskName>) -> Option<f64> {
         let of_miner = self.qualities.get(hotkey).into_iter().flatten();
         let of_task = of_miner.filter(|(name, _)| task.is_none_or(|task| task == name));
@@ -179,15 +190,18 @@ impl Market {
 impl Past {
     /// Creates the history from periods and from the results of all miners, both newest first.
     pub(crate) fn new(periods: Vec<PeriodRow>, results: Vec<HistoryRow>) -> Self {
-        let sums =
-            |period: PeriodRow| (period, PeriodSums::of(results.iter().filter(move |row| row.period == period.id)));
+        let sums = |period: PeriodRow| {
+            (period, PeriodSums::of(results.iter().filter(move |row| row.period == period.id)))
+        };
         let periods: Vec<_> = periods.into_iter().map(sums).collect();
         let mut miners = HashMap::<Hotkey, MinerPast>::new();
         for row in results {
             miners.entry(row.hotkey).or_default().rows.push(row);
         }
         for miner in miners.values_mut() {
-            let of = |id: PeriodId| miner.rows.iter().filter(move |row| row.period == id).filter_map(|row| row.score);
+            let of = |id: PeriodId| {
+                miner.rows.iter().filter(move |row| row.period == id).filter_map(|row| row.score)
+            };
             miner.scores = periods.iter().rev().map(|(period, _)| mean(of(period.id))).collect();
         }
         Self { periods, miners }
@@ -201,7 +215,13 @@ mod tests {
     use super::*;
 
     fn period(started_ms: i64, closed_ms: Option<i64>) -> PeriodRow {
-        PeriodRow { id: PeriodId(1), started_ms, length_ms: 60_000, profile: PeriodProfile::Reference, closed_ms }
+        PeriodRow {
+            id: PeriodId(1),
+            started_ms,
+            length_ms: 60_000,
+            profile: PeriodProfile::Reference,
+            closed_ms,
+        }
     }
 
     #[test]
@@ -209,7 +229,10 @@ mod tests {
         let at = |period, now_ms| Market { period, ..Market::default() }.activity(now_ms);
         assert_eq!(at(None, 0), Activity::Unknown);
         let open = Some(period(1_000, None));
-        assert_eq!((at(open, 2_000), at(open, 61_000 + GRACE_MS)), (Activity::Running, Activity::Running));
+        assert_eq!(
+            (at(open, 2_000), at(open, 61_000 + GRACE_MS)),
+            (Activity::Running, Activity::Running)
+        );
         assert_eq!(at(open, 61_001 + GRACE_MS), Activity::Stopped);
         let closed = Some(period(1_000, Some(62_000)));
         assert_eq!(at(closed, 62_000 + GRACE_MS), Activity::Between);

@@ -12,16 +12,21 @@ use crate::tasks::share;
 /// Maximum number of past results per page.
 const PER_PAGE: usize = 50;
 
-/// Renders a miner. One that has left the market keeps its page as long as it has results of the last day.
+/// Renders a miner. One that has left the market keeps its page as long as it has results of the
+/// last day.
 pub(crate) fn page(view: &View, market: &Market, hotkey: &str) -> Page {
     let Ok(hotkey) = hotkey.parse::<Hotkey>() else { return Err(view.missing("This hotkey")) };
-    let offers: Vec<_> = market.contenders.iter().filter(|row| row.offer.hotkey == hotkey).collect();
+    let offers: Vec<_> =
+        market.contenders.iter().filter(|row| row.offer.hotkey == hotkey).collect();
     let past = market.past.miners.get(&hotkey);
     if offers.is_empty() && past.is_none() {
         return Err(view.missing("A miner with this hotkey"));
     }
     let uid = offers.first().map(|row| row.offer.uid);
-    let name = uid.map_or_else(|| format!("Miner {}", shortened(&hotkey.to_string())), |uid| format!("Miner {uid}"));
+    let name = uid.map_or_else(
+        || format!("Miner {}", shortened(&hotkey.to_string())),
+        |uid| format!("Miner {uid}"),
+    );
     let body = html! {
         (view.trail(&[("/", "Overview"), ("/nineteen", "Nineteen")], &name))
         h1 { (name) }

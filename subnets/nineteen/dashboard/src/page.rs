@@ -4,7 +4,8 @@ use axum::response::Response;
 use maud::{Markup, html};
 use taonet_dashboard::draw::{meter, sparkline};
 use taonet_dashboard::{
-    Paging, Sort, View, ago, duration, grouped, live, number, percent, problem, shortened, shown, timestamp,
+    Paging, Sort, View, ago, duration, grouped, live, number, percent, problem, shortened, shown,
+    timestamp,
 };
 use taonet_nineteen_core::period::PeriodCounts;
 use taonet_primitives::{Uid, counted};
@@ -17,7 +18,8 @@ const PER_PAGE: usize = 50;
 /// Maximum number of periods per page.
 const PERIODS_PER_PAGE: usize = 12;
 /// Unit of the columns "Capacity", which depends on the task.
-pub(crate) const CAPACITY_UNIT: &str = "Capacity: tokens, or denoising steps of images, per period.";
+pub(crate) const CAPACITY_UNIT: &str =
+    "Capacity: tokens, or denoising steps of images, per period.";
 /// Sortable columns of the miners, and whether the first click sorts each in descending order.
 const COLUMNS: [(&str, bool); 8] = [
     ("score", true),
@@ -140,7 +142,8 @@ fn figures(market: &Market, now_ms: i64) -> Markup {
     }
 }
 
-/// Adds up the requests of all tasks. Capacities of different tasks have different units, and are not added.
+/// Adds up the requests of all tasks. Capacities of different tasks have different units, and are
+/// not added.
 pub(crate) fn total(tasks: &[TaskState]) -> PeriodCounts {
     let sum = |value: fn(&TaskState) -> f64| tasks.iter().map(value).sum::<f64>();
     PeriodCounts {
@@ -289,7 +292,8 @@ fn miner_row(view: &View, miner: &MinerState) -> Markup {
 
 /// Renders a miner's period scores, oldest first.
 pub(crate) fn scores(uid: Uid, scores: &[Option<f64>]) -> Markup {
-    let label = format!("period scores of miner {uid}, {}, oldest first", counted(scores.len(), "period"));
+    let label =
+        format!("period scores of miner {uid}, {}, oldest first", counted(scores.len(), "period"));
     html! { @if scores.is_empty() { "–" } @else { (sparkline(scores, &label)) } }
 }
 

@@ -1,6 +1,8 @@
 //! The overview in a terminal.
 
-use taonet_dashboard::{Column, Content, Panel, PlainTable, duration, grouped, number, percent, shortened, shown};
+use taonet_dashboard::{
+    Column, Content, Panel, PlainTable, duration, grouped, number, percent, shortened, shown,
+};
 
 use crate::market::{Activity, Market, MinerState, answered};
 use crate::page::total;
@@ -9,7 +11,8 @@ use crate::tasks::TaskState;
 /// Returns the state of the market, its tasks and its miners.
 pub(crate) fn of(market: &Market, now_ms: i64) -> Vec<Panel> {
     let tasks = market.tasks();
-    let mut panels = vec![figures(market, &tasks, now_ms), table("Nineteen · tasks", tasks_table(&tasks))];
+    let mut panels =
+        vec![figures(market, &tasks, now_ms), table("Nineteen · tasks", tasks_table(&tasks))];
     if market.period.is_some() {
         panels.push(table("Nineteen · miners", miners_table(market.miners())));
     }
@@ -31,7 +34,8 @@ fn figures(market: &Market, tasks: &[TaskState], now_ms: i64) -> Panel {
     figures.push(("Requests", grouped(counts.total_requests)));
     figures.push(("Answered", percent(answered(&counts))));
     let stopped = (activity == Activity::Stopped).then(|| "no period runs".to_owned());
-    let problem = market.problems().map(|(title, why)| format!("{title}: {why}")).next().or(stopped);
+    let problem =
+        market.problems().map(|(title, why)| format!("{title}: {why}")).next().or(stopped);
     Panel { title: "Nineteen".to_owned(), problem, content: Content::Figures(figures) }
 }
 
@@ -65,7 +69,11 @@ fn tasks_table(tasks: &[TaskState]) -> PlainTable {
             grouped(task.capacity),
         ]
     };
-    PlainTable { columns, rows: tasks.iter().map(row).collect(), empty: "No period has started yet." }
+    PlainTable {
+        columns,
+        rows: tasks.iter().map(row).collect(),
+        empty: "No period has started yet.",
+    }
 }
 
 fn miners_table(mut miners: Vec<MinerState>) -> PlainTable {
@@ -95,5 +103,9 @@ fn miners_table(mut miners: Vec<MinerState>) -> PlainTable {
             grouped(miner.counts.requests_500),
         ]
     };
-    PlainTable { columns, rows: miners.iter().map(row).collect(), empty: "No miner has offered capacity yet." }
+    PlainTable {
+        columns,
+        rows: miners.iter().map(row).collect(),
+        empty: "No miner has offered capacity yet.",
+    }
 }

@@ -22,8 +22,8 @@ pub struct NineteenSection {
 }
 
 impl NineteenSection {
-    /// Creates empty pages for a validator, read from its state directory, its gateway, or both; [`Self::follow`] fills
-    /// them. `gateway` is the URL below which `/status.json` is served.
+    /// Creates empty pages for a validator, read from its state directory, its gateway, or both;
+    /// [`Self::follow`] fills them. `gateway` is the URL below which `/status.json` is served.
     pub fn new(directory: Option<PathBuf>, gateway: Option<Url>) -> Arc<Self> {
         Arc::new(Self { source: Source::new(directory, gateway) })
     }
@@ -55,7 +55,8 @@ impl Section for NineteenSection {
 
     fn problems(&self) -> Vec<String> {
         let market = self.source.market();
-        let stopped = (market.activity(now_ms()) == Activity::Stopped).then(|| "Nineteen: no period runs".to_owned());
+        let stopped = (market.activity(now_ms()) == Activity::Stopped)
+            .then(|| "Nineteen: no period runs".to_owned());
         market.problems().map(|(title, why)| format!("{title}: {why}")).chain(stopped).collect()
     }
 

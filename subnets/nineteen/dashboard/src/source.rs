@@ -81,7 +81,11 @@ impl Source {
 }
 
 /// Reads the newest period, and past periods if one has been closed since the last read.
-async fn read_database(directory: &Path, market: &mut Market, now_ms: i64) -> Result<(), StoreError> {
+async fn read_database(
+    directory: &Path,
+    market: &mut Market,
+    now_ms: i64,
+) -> Result<(), StoreError> {
     // Opened each time: the file may have been replaced.
     let store = Store::read(directory).await?;
     let read = async {
@@ -123,7 +127,9 @@ async fn read_past(store: &Store, newest: PeriodId, since_ms: i64) -> Result<Pas
     let mut periods = Vec::new();
     for id in (1..=newest.0).rev().take(MAX_PERIODS) {
         match store.period(PeriodId(id)).await? {
-            Some(period) if period.closed_ms.is_some_and(|closed_ms| closed_ms >= since_ms) => periods.push(period),
+            Some(period) if period.closed_ms.is_some_and(|closed_ms| closed_ms >= since_ms) => {
+                periods.push(period)
+            }
             _ => break,
         }
     }
@@ -138,7 +144,8 @@ async fn read_past(store: &Store, newest: PeriodId, since_ms: i64) -> Result<Pas
 
 async fn read_gateway(url: &Url) -> Result<Vec<TaskState>, Fault> {
     let client: Client = client::builder().timeout(TIMEOUT).build().map_err(client::fault)?;
-    let response = client.get(client::join_path(url, "status.json")).send().await.map_err(client::fault)?;
+    let response =
+        client.get(client::join_path(url, "status.json")).send().await.map_err(client::fault)?;
     let status = response.status();
     if status != StatusCode::OK {
         return Err(Fault::Status { status, retry_after: None });

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use taonet_nineteen_core::period::PeriodCounts;
 use taonet_nineteen_store::ContenderRow;
 
-/// A task in a period: an entry of the gateway's `/status.json`, or the sum over the miners in the database.
+/// A task in a period: an entry of the gateway's `/status.json`, or the sum over the miners in the
+/// database.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub(crate) struct TaskState {
     pub(crate) task: String,
@@ -17,7 +18,8 @@ pub(crate) struct TaskState {
     pub(crate) requests: f64,
     pub(crate) rate_limited: f64,
     pub(crate) failed: f64,
-    /// Whether the gateway serves the task; the database does not have this and the following values.
+    /// Whether the gateway serves the task; the database does not have this and the following
+    /// values.
     pub(crate) is_served: Option<bool>,
     pub(crate) running: Option<usize>,
     /// Time to the first token of the fastest miner and of the median miner, in seconds.
@@ -57,7 +59,9 @@ pub(crate) fn tasks_of(contenders: &[ContenderRow]) -> Vec<TaskState> {
     let mut tasks = BTreeMap::<&str, TaskState>::new();
     for row in contenders {
         let name = row.offer.task.as_str();
-        let task = tasks.entry(name).or_insert_with(|| TaskState { task: name.to_owned(), ..TaskState::default() });
+        let task = tasks
+            .entry(name)
+            .or_insert_with(|| TaskState { task: name.to_owned(), ..TaskState::default() });
         task.add(&row.counts);
     }
     tasks.into_values().collect()

@@ -9,24 +9,30 @@ use crate::Gateway;
 use crate::bill::today;
 use crate::webhook::BACKOFF;
 
-/// Age from which an unfinished request counts as abandoned, and an unrenewed lease of credits as that of a killed
-/// process: a miner's answer takes at most 15 minutes.
+/// Age from which an unfinished request counts as abandoned, and an unrenewed lease of credits as
+/// that of a killed process: a miner's answer takes at most 15 minutes.
 const ABANDONED: Duration = Duration::from_mins(30);
 /// Interval between two searches for abandoned requests.
 const INTERVAL: Duration = Duration::from_mins(1);
 
 impl Gateway {
-    /// Releases the credits and idempotency keys of requests that an earlier process did not finish. Call before
-    /// serving. If the database is shared, releases only the credits and keys that are older than 30 minutes.
+    /// Releases the credits and idempotency keys of requests that an earlier process did not
+    /// finish. Call before serving. If the database is shared, releases only the credits and keys
+    /// that are older than 30 minutes.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn recover(&self) -> Result<(), StoreError> {
-        if self.0.store.is_shared() { self.release_abandoned().await } else { self.release(i64::MAX).await }
+        if self.0.store.is_shared() {
+            self.release_abandoned().await
+        } else {
+            self.release(i64::MAX).await
+        }
     }
 
-    /// Releases the credits and idempotency keys of abandoned requests, and warns of budgets that are nearly spent, also by
-    /// the webhook, every minute until shutdown; then returns the leased credits that no request holds.
+    /// Releases the credits and idempotency keys of abandoned requests, and warns of budgets that
+    /// are nearly spent, also by the webhook, every minute until shutdown; then returns the leased
+    /// credits that no request holds.
     pub async fn keep_books(&self, shutdown: &Shutdown) {
         tokio::join!(self.check_books(shutdown), self.deliver_warnings(shutdown));
     }
@@ -47,17 +53,26 @@ impl Gateway {
                 () = tokio::time::sleep(INTERVAL) => {}
             }
             if let Err(error) = self.release_abandoned().await {
-                tracing::error!(error = &error as &dyn std::error::Error, "failed to release abandoned requests");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to release abandoned requests"
+                );
             }
             if let Err(error) = self.warn_of_budgets().await {
-                tracing::error!(error = &error as &dyn std::error::Error, "failed to read the budgets of API keys");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to read the budgets of API keys"
+                );
             }
         }
     }
 
     async fn release_abandoned(&self) -> Result<(), StoreError> {
         let (now_ms, _) = today(&self.0.clock);
-        self.release(now_ms.saturating_sub(i64::try_from(ABANDONED.as_millis()).unwrap_or(i64::MAX))).await
+        self.release(
+            now_ms.saturating_sub(i64::try_from(ABANDONED.as_millis()).unwrap_or(i64::MAX)),
+        )
+        .await
     }
 
     async fn release(&self, before_ms: i64) -> Result<(), StoreError> {

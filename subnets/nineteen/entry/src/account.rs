@@ -26,12 +26,19 @@ impl Gateway {
 }
 
 /// Handler of `GET /v1/key`: name, limits and credits of the request's API key.
-pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
+pub(crate) async fn key(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+) -> Result<Response, GatewayError> {
     let key = gateway.reader(&headers).await?;
     let (_, today) = today(&gateway.0.clock);
     let uses = gateway.0.store.budget_uses(Some(&key.id), &today).await?;
     let budgets = |scope| budget_documents(&uses, scope);
-    let team = key.terms.team.as_ref().map(|name| json!({"name": name, "budgets": budgets(BudgetScope::Team)}));
+    let team = key
+        .terms
+        .team
+        .as_ref()
+        .map(|name| json!({"name": name, "budgets": budgets(BudgetScope::Team)}));
     let document = json!({
         "object": "key",
         "id": key.id,
@@ -54,8 +61,7 @@ pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> R
 
 /// Describes what is spent of the budgets of a key or of its team.
 fn budget_documents(uses: &[BudgetUse], scope: BudgetScope) -> Vec<Value> {
-    let document =
-        |used: &BudgetUse| json!({"period": used.period.to_string(), "budget": used.budget, "spent": used.spent});
+    let document = |used: &BudgetUse| json!({"period": used.period.to_string(), "budget": used.budget, "spent": used.spent});
     uses.iter().filter(|used| used.scope == scope).map(document).collect()
 }
 
@@ -85,7 +91,8 @@ pub(crate) async fn usage(
     Ok(Json(json!({"object": "list", "data": data})).into_response())
 }
 
-/// Handler of `GET /v1/invoices/{month}`: what the request's API key has used and received in a month.
+/// Handler of `GET /v1/invoices/{month}`: what the request's API key has used and received in a
+/// month.
 pub(crate) async fn invoice(
     State(gateway): State<Gateway>,
     Path(month): Path<String>,
@@ -94,7 +101,9 @@ pub(crate) async fn invoice(
 ) -> Result<Response, GatewayError> {
     let key = gateway.reader(&headers).await?;
     let format = Format::of(&uri)?;
-    let month: Month = month.parse().map_err(|error: MonthError| GatewayError::field("month", error.to_string()))?;
+    let month: Month = month
+        .parse()
+        .map_err(|error: MonthError| GatewayError::field("month", error.to_string()))?;
     let invoice = gateway.0.store.invoice(&key.id, month).await?.ok_or(GatewayError::Key)?;
     if format == Format::Csv {
         return Ok(csv(&format!("invoice-{month}.csv"), invoice.to_csv()));
@@ -140,16 +149,23 @@ fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
 /// Reads the block and the event before which transfers are listed, such as `7654321-12`.
 fn before(uri: &Uri) -> Result<Option<(BlockNumber, u32)>, GatewayError> {
     let Some(value) = parameter(uri, "before") else { return Ok(None) };
-    let position = value.split_once('-').and_then(|(block, event)| Some((block.parse().ok()?, event.parse().ok()?)));
-    let position: (u32, u32) =
-        position.ok_or_else(|| GatewayError::field("before", "before must be BLOCK-EVENT, such as 7654321-12"))?;
+    let position = value
+        .split_once('-')
+        .and_then(|(block, event)| Some((block.parse().ok()?, event.parse().ok()?)));
+    let position: (u32, u32) = position.ok_or_else(|| {
+        GatewayError::field("before", "before must be BLOCK-EVENT, such as 7654321-12")
+    })?;
     Ok(Some((BlockNumber::new(position.0), position.1)))
 }
 
 /// Returns a CSV document as a download.
 fn csv(name: &str, text: String) -> Response {
     let disposition = format!("attachment; filename=\"{name}\"");
-    ([(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, disposition)], text).into_response()
+    (
+        [(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, disposition)],
+        text,
+    )
+        .into_response()
 }
 
 /// Describes a transfer to the buyer.
@@ -165,7 +181,8 @@ fn deposit_document(deposit: &Deposit) -> Value {
     })
 }
 
-/// Handler of `GET /v1/topup`: address to which TAO for the request's API key is sent, price, and the newest transfers.
+/// Handler of `GET /v1/topup`: address to which TAO for the request's API key is sent, price, and
+/// the newest transfers.
 pub(crate) async fn topup(
     State(gateway): State<Gateway>,
     uri: Uri,
@@ -174,7 +191,8 @@ pub(crate) async fn topup(
     let key = gateway.reader(&headers).await?;
     let before = before(&uri)?;
     let store = &gateway.0.store;
-    let topups = store.topups().await?.filter(|topups| topups.is_enabled).ok_or(GatewayError::NoTopUps)?;
+    let topups =
+        store.topups().await?.filter(|topups| topups.is_enabled).ok_or(GatewayError::NoTopUps)?;
     let address = store.deposit_address(&key.id).await?.ok_or(GatewayError::Key)?.address;
     let mut deposits = store.latest_deposits(&key.id, before, PAGE.saturating_add(1)).await?;
     let has_more = deposits.len() > PAGE as usize;

@@ -31,7 +31,8 @@ pub(crate) struct Head {
     pub(crate) is_chat: bool,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
-    /// Requested maximum number of tokens; an answer that reaches it has the finish reason `length`.
+    /// Requested maximum number of tokens; an answer that reaches it has the finish reason
+    /// `length`.
     pub(crate) max_tokens: u64,
     /// Number of choices, each with its own answer.
     pub(crate) choices: usize,
@@ -87,7 +88,8 @@ fn event(document: Map<String, Value>) -> String {
     format!("data: {}\n\n", Value::Object(document))
 }
 
-/// How an answer ended: finish reason, stop sequence and use of tools, as reported by its chunks, and its length.
+/// How an answer ended: finish reason, stop sequence and use of tools, as reported by its chunks,
+/// and its length.
 #[derive(Default)]
 pub(crate) struct End {
     finish: Option<String>,
@@ -139,7 +141,8 @@ impl Events for Chunks {
             .collect()
     }
 
-    /// Writes the event of a content chunk directly, without building a JSON document, because each token is one event.
+    /// Writes the event of a content chunk directly, without building a JSON document, because each
+    /// token is one event.
     fn relay(&mut self, choice: usize, chunk: &Chunk, events: &mut String) {
         // The parts of a character are tokens without text.
         if !(chunk.is_content || self.head.wants_logprobs && chunk.entries > 0) {
@@ -159,7 +162,8 @@ impl Events for Chunks {
             (ChunkBody::Object(_), true) => {
                 events.push_str("\"delta\":{");
                 let fields = field("delta").and_then(Value::as_object).into_iter().flatten();
-                for (place, (name, value)) in fields.filter(|(name, _)| *name != "role").enumerate() {
+                for (place, (name, value)) in fields.filter(|(name, _)| *name != "role").enumerate()
+                {
                     events.push_str(if place == 0 { "" } else { "," });
                     quote(name, events);
                     let _ = write!(events, ":{value}");
@@ -206,9 +210,9 @@ impl Events for Chunks {
     }
 }
 
-/// Returns an answer as one JSON document. If there are more answers than choices, the best ones are the choices: those
-/// without log-probabilities come last. If none has any, the request is refused, and so are further ones of its kind for some
-/// minutes.
+/// Returns an answer as one JSON document. If there are more answers than choices, the best ones
+/// are the choices: those without log-probabilities come last. If none has any, the request is
+/// refused, and so are further ones of its kind for some minutes.
 pub(crate) async fn whole(
     head: &Head,
     replies: Replies,
@@ -238,8 +242,10 @@ pub(crate) async fn whole(
         answers.truncate(head.choices);
     }
     let choices = answers.into_iter().enumerate();
-    let choices: Vec<Value> = choices.map(|(index, (choice, end))| choice.document(head, index, &end)).collect();
-    let mut document = head.fields(if head.is_chat { "chat.completion" } else { "text_completion" });
+    let choices: Vec<Value> =
+        choices.map(|(index, (choice, end))| choice.document(head, index, &end)).collect();
+    let mut document =
+        head.fields(if head.is_chat { "chat.completion" } else { "text_completion" });
     document.insert("choices".to_owned(), choices.into());
     document.insert("usage".to_owned(), usage(tokens));
     Ok(Json(document).into_response())
@@ -275,14 +281,23 @@ mod tests {
             "finish_reason": "stop", "stop_reason": 7});
         let miners = json!({"id": "theirs", "object": "x", "created": 1, "model": "smaller", "system_fingerprint": "fp",
             "choices": [choice], "usage": {"total_tokens": 1_000_000}});
-        let object = Chunk { body: ChunkBody::Object(miners), characters: 2, entries: 0, is_content: true };
-        let text = Chunk { body: ChunkBody::Text("h\u{e9}".to_owned()), characters: 2, entries: 1, is_content: true };
+        let object =
+            Chunk { body: ChunkBody::Object(miners), characters: 2, entries: 0, is_content: true };
+        let text = Chunk {
+            body: ChunkBody::Text("h\u{e9}".to_owned()),
+            characters: 2,
+            entries: 1,
+            is_content: true,
+        };
         for (chunk, logprobs) in [(object, json!({"content": []})), (text, Value::Null)] {
-            let (mut events, mut relayed) = (Chunks { start: start(&head), head: head.clone() }, String::new());
+            let (mut events, mut relayed) =
+                (Chunks { start: start(&head), head: head.clone() }, String::new());
             events.relay(1, &chunk, &mut relayed);
-            let event = relayed.strip_prefix("data: ").and_then(|event| event.strip_suffix("\n\n")).unwrap();
-            let choice =
-                json!({"index": 1, "delta": {"content": "h\u{e9}"}, "logprobs": logprobs, "finish_reason": null});
+            let event = relayed
+                .strip_prefix("data: ")
+                .and_then(|event| event.strip_suffix("\n\n"))
+                .unwrap();
+            let choice = json!({"index": 1, "delta": {"content": "h\u{e9}"}, "logprobs": logprobs, "finish_reason": null});
             assert_eq!(
                 serde_json::from_str::<Value>(event).unwrap(),
                 json!({"id": "chatcmpl-ours", "object": "chat.completion.chunk", "created": 7, "model": "chat-a",

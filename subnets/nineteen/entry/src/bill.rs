@@ -14,7 +14,8 @@ use crate::measures::SaleMeasures;
 use crate::meter::TokenMeter;
 use crate::rates::TokenReservation;
 
-/// Maximum time that the end of an answer waits for its charge. A slower charge continues in the background.
+/// Maximum time that the end of an answer waits for its charge. A slower charge continues in the
+/// background.
 const SETTLE: Duration = Duration::from_secs(5);
 /// Timeout for the retries of a failed charge; `abandoned` releases the hold afterwards.
 const CHARGE: Duration = Duration::from_mins(10);
@@ -74,7 +75,9 @@ impl Bill {
         let (now_ms, day) = today(clock);
         match store.hold(key, &request_id, needed, &day, now_ms).await? {
             Ok(()) => {}
-            Err(HoldRefusal::Credits { balance }) => return Err(GatewayError::Credits { needed, has: balance }),
+            Err(HoldRefusal::Credits { balance }) => {
+                return Err(GatewayError::Credits { needed, has: balance });
+            }
             Err(HoldRefusal::Budget { left, period, scope }) => {
                 return Err(GatewayError::Budget { needed, left, period, scope });
             }
@@ -102,7 +105,8 @@ impl Bill {
         self
     }
 
-    /// Sets the tokens that the request has reserved, of which the unused ones are returned with the charge.
+    /// Sets the tokens that the request has reserved, of which the unused ones are returned with
+    /// the charge.
     pub(crate) fn with_tokens(mut self, tokens: Option<TokenReservation>) -> Self {
         self.tokens = tokens;
         self
@@ -158,7 +162,8 @@ impl Bill {
         }
     }
 
-    /// Records the delivery of a complete answer, which may have no output: embeddings, or a text without tokens.
+    /// Records the delivery of a complete answer, which may have no output: embeddings, or a text
+    /// without tokens.
     pub(crate) const fn deliver_all(&mut self) {
         self.delivered = true;
     }
@@ -169,23 +174,34 @@ impl Bill {
         self.meters.clear();
     }
 
-    /// Charges the delivered work, or nothing without a delivery. If the database is unavailable, the charge is retried
-    /// in the background.
+    /// Charges the delivered work, or nothing without a delivery. If the database is unavailable,
+    /// the charge is retried in the background.
     pub(crate) async fn settle(mut self) {
         if let Some(usage) = self.take() {
             let tokens = self.take_tokens(&usage);
-            let charge = charge(self.store.clone(), self.clock.clone(), self.request_id.clone(), usage, tokens);
+            let charge = charge(
+                self.store.clone(),
+                self.clock.clone(),
+                self.request_id.clone(),
+                usage,
+                tokens,
+            );
             let _charged_or_continuing = tokio::time::timeout(SETTLE, tokio::spawn(charge)).await;
         }
     }
 
-    /// Takes the usage out of the bill, with the computed charge, and counts and logs it; `None` if it was already taken.
+    /// Takes the usage out of the bill, with the computed charge, and counts and logs it; `None` if
+    /// it was already taken.
     fn take(&mut self) -> Option<Usage> {
         let mut usage = self.usage.take()?;
         for meter in &self.meters {
             usage.output_tokens = usage.output_tokens.saturating_add(meter.tokens());
         }
-        usage.charge = if self.delivered { self.tariff.cost(usage.input_tokens, usage.output_tokens) } else { 0 };
+        usage.charge = if self.delivered {
+            self.tariff.cost(usage.input_tokens, usage.output_tokens)
+        } else {
+            0
+        };
         if let Some(measures) = &self.measures {
             measures.record(&usage, self.delivered);
         }
@@ -197,12 +213,21 @@ impl Bill {
         let Some(key) = &self.logged_key else { return };
         let Usage { model, input_tokens, output_tokens, charge, .. } = usage;
         let seconds = self.began.elapsed().as_secs_f64();
-        tracing::info!(key, model, input_tokens, output_tokens, charge, seconds, "request of an API key charged");
+        tracing::info!(
+            key,
+            model,
+            input_tokens,
+            output_tokens,
+            charge,
+            seconds,
+            "request of an API key charged"
+        );
     }
 
     /// Takes the reservation of tokens, with the tokens that were used.
     fn take_tokens(&mut self, usage: &Usage) -> Option<(TokenReservation, u64)> {
-        let used = if self.delivered { usage.input_tokens.saturating_add(usage.output_tokens) } else { 0 };
+        let used =
+            if self.delivered { usage.input_tokens.saturating_add(usage.output_tokens) } else { 0 };
         self.tokens.take().map(|reservation| (reservation, used))
     }
 }
@@ -214,13 +239,25 @@ impl Drop for Bill {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         // Without a runtime, the next start releases the credits.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(charge(store, clock, std::mem::take(&mut self.request_id), usage, tokens));
+            runtime.spawn(charge(
+                store,
+                clock,
+                std::mem::take(&mut self.request_id),
+                usage,
+                tokens,
+            ));
         }
     }
 }
 
 /// Returns unused tokens to the window of the key, then charges the usage.
-async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage, tokens: Option<(TokenReservation, u64)>) {
+async fn charge(
+    store: Store,
+    clock: Clock,
+    request_id: String,
+    usage: Usage,
+    tokens: Option<(TokenReservation, u64)>,
+) {
     if let Some((reservation, used)) = tokens {
         reservation.settle(used).await;
     }
@@ -228,10 +265,18 @@ async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage, to
     // A retry is safe: the transaction that charges the request also deletes its hold.
     while let Err(error) = store.charge(&request_id, &usage, today(&clock).0).await {
         if began.elapsed() > CHARGE {
-            tracing::error!(error = &error as &dyn std::error::Error, request_id, "failed to charge a request");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                request_id,
+                "failed to charge a request"
+            );
             return;
         }
-        tracing::warn!(error = &error as &dyn std::error::Error, request_id, "charge failed; retrying");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            request_id,
+            "charge failed; retrying"
+        );
         tokio::time::sleep(BACKOFF.delay(retries)).await;
         retries = retries.saturating_add(1);
     }
@@ -240,6 +285,7 @@ async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage, to
 /// Returns the Unix time in milliseconds and the date in UTC.
 pub(crate) fn today(clock: &Clock) -> (i64, String) {
     let millis = i64::try_from(unix_time(clock()).as_millis()).unwrap_or(i64::MAX);
-    let day = jiff::Timestamp::from_millisecond(millis).map(|time| time.strftime("%Y-%m-%d").to_string());
+    let day =
+        jiff::Timestamp::from_millisecond(millis).map(|time| time.strftime("%Y-%m-%d").to_string());
     (millis, day.unwrap_or_default())
 }

@@ -38,7 +38,8 @@ struct State {
     of_keys: HashMap<String, String>,
     /// Texts of the header by the name of the team.
     of_teams: HashMap<String, String>,
-    /// Thresholds of the logged warnings, in percent, by budget, and the first characters of its dates, such as `2026-11`.
+    /// Thresholds of the logged warnings, in percent, by budget, and the first characters of its
+    /// dates, such as `2026-11`.
     logged: HashMap<(BudgetScope, String, BudgetPeriod, String), u64>,
 }
 
@@ -53,8 +54,8 @@ impl BudgetWarnings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces the warnings by those of the day `today`; returns the budgets that have reached a threshold in percent for
-    /// the first time in their period, each with the highest one.
+    /// Replaces the warnings by those of the day `today`; returns the budgets that have reached a
+    /// threshold in percent for the first time in their period, each with the highest one.
     fn update(&self, uses: Vec<BudgetUse>, today: &str) -> Vec<(BudgetUse, u64)> {
         let (mut of_keys, mut of_teams) = (HashMap::new(), HashMap::new());
         let mut state = self.state();
@@ -68,7 +69,10 @@ impl BudgetWarnings {
                 BudgetScope::Team => add_text(&mut of_teams, &used, "team "),
             }
             let date = used.period.of_day(today).to_owned();
-            let logged = state.logged.entry((used.scope, used.owner.clone(), used.period, date)).or_insert(0);
+            let logged = state
+                .logged
+                .entry((used.scope, used.owner.clone(), used.period, date))
+                .or_insert(0);
             if *logged < threshold {
                 *logged = threshold;
                 new.push((used, threshold));
@@ -82,7 +86,8 @@ impl BudgetWarnings {
     pub(crate) fn write(&self, key: &ApiKey, headers: &mut HeaderMap) {
         let state = self.state();
         let of_team = key.terms.team.as_ref().and_then(|team| state.of_teams.get(team));
-        let texts: Vec<_> = state.of_keys.get(&key.id).into_iter().chain(of_team).map(String::as_str).collect();
+        let texts: Vec<_> =
+            state.of_keys.get(&key.id).into_iter().chain(of_team).map(String::as_str).collect();
         if texts.is_empty() {
             return;
         }
@@ -102,8 +107,9 @@ fn add_text(texts: &mut HashMap<String, String>, used: &BudgetUse, scope: &str) 
 }
 
 impl Gateway {
-    /// Reads what the keys and teams have spent of their budgets; logs each one that is nearly spent, and again once it is spent, once
-    /// per day or month, and sends these warnings to the webhook.
+    /// Reads what the keys and teams have spent of their budgets; logs each one that is nearly
+    /// spent, and again once it is spent, once per day or month, and sends these warnings to the
+    /// webhook.
     pub(crate) async fn warn_of_budgets(&self) -> Result<(), StoreError> {
         let (now_ms, today) = today(&self.0.clock);
         let uses = self.0.store.budget_uses(None, &today).await?;
@@ -147,8 +153,9 @@ mod tests {
         let warnings = BudgetWarnings::default();
         let (day, month) = (BudgetPeriod::Day, BudgetPeriod::Month);
         let none: [(BudgetUse, u64); 0] = [];
-        let uses =
-            |month_spent, day_spent| vec![used("a", month, month_spent), used("a", day, day_spent), used("b", day, 79)];
+        let uses = |month_spent, day_spent| {
+            vec![used("a", month, month_spent), used("a", day, day_spent), used("b", day, 79)]
+        };
         assert_eq!(warnings.update(uses(79, 79), "2026-11-21"), none);
         assert_eq!((header(&warnings, "a"), header(&warnings, "b")), (None, None));
         assert_eq!(warnings.update(uses(80, 79), "2026-11-21"), [(used("a", month, 80), 80)]);
@@ -170,7 +177,8 @@ mod tests {
     fn keys_are_warned_of_the_budgets_of_their_team() {
         let warnings = BudgetWarnings::default();
         // A team can have the name of a key.
-        let of_team = |spent| BudgetUse { scope: BudgetScope::Team, ..used("a", BudgetPeriod::Day, spent) };
+        let of_team =
+            |spent| BudgetUse { scope: BudgetScope::Team, ..used("a", BudgetPeriod::Day, spent) };
         let uses = |spent| vec![used("a", BudgetPeriod::Day, 85), of_team(spent)];
         let today = "2026-11-21";
         assert_eq!(warnings.update(uses(79), today), [(used("a", BudgetPeriod::Day, 85), 80)]);

@@ -14,17 +14,19 @@ use axum::response::{IntoResponse as _, Response};
 const EXPOSED: &str = "retry-after, x-request-id, request-id, idempotency-replayed, x-ratelimit-limit-requests, \
                        x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, \
                        x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, x-taonet-budget-warning";
-/// Time in seconds for which browsers store the answer to a preflight request; most limit it further.
+/// Time in seconds for which browsers store the answer to a preflight request; most limit it
+/// further.
 const MAX_AGE: &str = "86400";
 
-/// Allows web pages of any origin to call all routes. This gives them no rights: no route uses cookies, and a request needs
-/// an API key.
+/// Allows web pages of any origin to call all routes. This gives them no rights: no route uses
+/// cookies, and a request needs an API key.
 pub(crate) async fn allow_any_origin(request: Request, next: Next) -> Response {
     let headers = request.headers();
     if !headers.contains_key(ORIGIN) {
         return next.run(request).await;
     }
-    let is_preflight = request.method() == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    let is_preflight =
+        request.method() == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = if is_preflight {
         let allowed = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
         let mut response = StatusCode::NO_CONTENT.into_response();

@@ -26,17 +26,18 @@ pub(crate) trait Events: Send + 'static {
     fn relay(&mut self, choice: usize, chunk: &Chunk, events: &mut String);
     /// Returns the final events of an interrupted answer.
     fn interrupted(&mut self) -> Vec<String>;
-    /// Returns the events after the last chunk. `ends` are those of the choices, `tokens` the token counts of the request
-    /// and of the answer, of all choices together.
+    /// Returns the events after the last chunk. `ends` are those of the choices, `tokens` the token
+    /// counts of the request and of the answer, of all choices together.
     fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String>;
 }
 
-/// Streams an answer as server-sent events. Reads from the miners only as fast as the buyer reads. When the buyer
-/// disconnects, cancels the miners' work and charges the delivered part.
+/// Streams an answer as server-sent events. Reads from the miners only as fast as the buyer reads.
+/// When the buyer disconnects, cancels the miners' work and charges the delivered part.
 pub(crate) fn stream(mut events: impl Events, replies: Replies, bill: Bill) -> Response {
     let ready = events.begin().concat();
     let ends = ends_of(&replies);
-    let delivery = Delivery { events, replies: Some(replies), bill: Some(bill), ends, ready, last: None };
+    let delivery =
+        Delivery { events, replies: Some(replies), bill: Some(bill), ends, ready, last: None };
     let texts = futures::stream::unfold(delivery, |mut delivery| async move {
         let text = delivery.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), delivery))
@@ -70,8 +71,9 @@ impl<E: Events> Delivery<E> {
                 self.take(next);
                 continue;
             }
-            // Send the ready events before waiting for more. The miner's connection is a separate task, which relays
-            // one piece at a time: yield to it first, so that a burst of tokens is sent in one piece.
+            // Send the ready events before waiting for more. The miner's connection is a separate
+            // task, which relays one piece at a time: yield to it first, so that a burst of tokens
+            // is sent in one piece.
             match replies.next().now_or_never() {
                 Some(next) => {
                     self.take(next);
@@ -126,7 +128,8 @@ fn ends_of(replies: &Replies) -> Vec<End> {
     ends
 }
 
-/// Records that all answers are complete; returns the token counts of the request and of the answers.
+/// Records that all answers are complete; returns the token counts of the request and of the
+/// answers.
 fn end_all(ends: &mut [End], bill: &mut Bill) -> (u64, u64) {
     bill.deliver_all();
     let mut output_tokens = 0_u64;
@@ -137,8 +140,8 @@ fn end_all(ends: &mut [End], bill: &mut Bill) -> (u64, u64) {
     (bill.input_tokens(), output_tokens)
 }
 
-/// Reads and charges a complete answer; returns how its choices ended, and the token counts of the request and of the
-/// answer.
+/// Reads and charges a complete answer; returns how its choices ended, and the token counts of the
+/// request and of the answer.
 ///
 /// # Errors
 /// [`GatewayError`] when a choice has no complete answer, in which case nothing is charged.
@@ -152,7 +155,8 @@ pub(crate) async fn whole(
     Ok((ends, tokens))
 }
 
-/// Reads a complete answer; returns how its choices ended, and the bill, which is to be charged or refused.
+/// Reads a complete answer; returns how its choices ended, and the bill, which is to be charged or
+/// refused.
 ///
 /// # Errors
 /// [`GatewayError`] when a choice has no complete answer, in which case nothing is charged.
@@ -231,12 +235,20 @@ mod tests {
         store.grant(&key, 100, "test", 0).await.unwrap();
         let tariff = Tariff::Text(Price { input: 1_000, output: 1_000, step: 0 });
         let clock = taonet_service::system_clock();
-        let bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50)).await.unwrap();
+        let bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50))
+            .await
+            .unwrap();
         let (sender, replies) = fed(2);
         let ends = ends_of(&replies);
         let ready = "earlier events".to_owned();
-        let mut delivery =
-            Delivery { events: Empty, replies: Some(replies), bill: Some(bill), ends, ready, last: None };
+        let mut delivery = Delivery {
+            events: Empty,
+            replies: Some(replies),
+            bill: Some(bill),
+            ends,
+            ready,
+            last: None,
+        };
         sender.send((0, Some(Err(GatewayError::Interrupted)))).await.unwrap();
         assert_eq!(delivery.next().await.as_deref(), Some("earlier events"));
         assert!(sender.is_closed(), "the other answer is still read");

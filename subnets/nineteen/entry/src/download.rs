@@ -1,7 +1,8 @@
 //! Download of images that buyers pass as URLs.
 //!
-//! A URL could make the gateway call hosts in its own network. Only public addresses are called: the address is checked
-//! after name resolution, for each redirect too, and the checked address is the one that is called.
+//! A URL could make the gateway call hosts in its own network. Only public addresses are called:
+//! the address is checked after name resolution, for each redirect too, and the checked address is
+//! the one that is called.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -75,10 +76,15 @@ impl Downloads {
                 Err(error) => attempt.error(error),
             }
         });
-        let client = builder().redirect(redirects).referer(false).timeout(self.within).dns_resolver(self);
+        let client =
+            builder().redirect(redirects).referer(false).timeout(self.within).dns_resolver(self);
         let request = client.build().map_err(fault)?.get(url);
         let response = request.send().await.map_err(|error| {
-            if error.is_redirect() { DownloadError::Redirect } else { DownloadError::Transfer(fault(error)) }
+            if error.is_redirect() {
+                DownloadError::Redirect
+            } else {
+                DownloadError::Transfer(fault(error))
+            }
         })?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(DownloadError::Status(response.status()));
@@ -105,7 +111,8 @@ impl Resolve for Downloads {
         let is_callable = self.is_callable;
         Box::pin(async move {
             let resolved = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let addresses: Vec<SocketAddr> = resolved.filter(|address| is_callable(address.ip())).collect();
+            let addresses: Vec<SocketAddr> =
+                resolved.filter(|address| is_callable(address.ip())).collect();
             if addresses.is_empty() {
                 return Err(DownloadError::Private.into());
             }
@@ -120,7 +127,8 @@ pub(crate) mod testing {
 
     use super::*;
 
-    /// Rules under which the tests' server is a public one, and the rest of this machine is private.
+    /// Rules under which the tests' server is a public one, and the rest of this machine is
+    /// private.
     pub(crate) fn rules() -> Downloads {
         let is_callable = |ip| ip == IpAddr::V4(Ipv4Addr::LOCALHOST);
         Downloads { scheme: "http", is_callable, within: Duration::from_secs(2) }
@@ -141,8 +149,12 @@ mod tests {
     use super::*;
 
     async fn server() -> String {
-        let endless = || async { Body::from_stream(futures::stream::repeat(Ok::<_, Infallible>(vec![0_u8; 4_096]))) };
-        let silent = || async { Body::from_stream(futures::stream::pending::<Result<Vec<u8>, Infallible>>()) };
+        let endless = || async {
+            Body::from_stream(futures::stream::repeat(Ok::<_, Infallible>(vec![0_u8; 4_096])))
+        };
+        let silent = || async {
+            Body::from_stream(futures::stream::pending::<Result<Vec<u8>, Infallible>>())
+        };
         let to = |place: &'static str| get(move || async move { Redirect::temporary(place) });
         let router = Router::new()
             .route("/image", get(|| async { "image" }))
@@ -168,7 +180,10 @@ mod tests {
             assert!(matches!(error, DownloadError::Redirect), "{path}: {error}");
         }
         let error = download(rules, &format!("{url}/none")).await.unwrap_err();
-        assert!(matches!(error, DownloadError::Status(status) if status.as_u16() == 404), "{error}");
+        assert!(
+            matches!(error, DownloadError::Status(status) if status.as_u16() == 404),
+            "{error}"
+        );
         // Size and time are limited.
         let error = download(rules, &format!("{url}/endless")).await.unwrap_err();
         assert!(matches!(error, DownloadError::Transfer(Fault::TooLarge(_))), "{error}");
@@ -185,7 +200,9 @@ mod tests {
     #[test]
     fn only_public_https_addresses_are_allowed() {
         let check = |url: &str| Downloads::default().check(&url.parse().unwrap());
-        for url in ["https://example.org/a.png", "https://8.8.8.8:8443/a", "https://[2606:4700::1111]/a"] {
+        for url in
+            ["https://example.org/a.png", "https://8.8.8.8:8443/a", "https://[2606:4700::1111]/a"]
+        {
             assert!(check(url).is_ok(), "{url}");
         }
         for url in [
@@ -199,7 +216,12 @@ mod tests {
         ] {
             assert!(matches!(check(url), Err(DownloadError::Private)), "{url}");
         }
-        for url in ["http://example.org/a", "file:///etc/passwd", "gopher://example.org/", "data:image/png;base64,AA"] {
+        for url in [
+            "http://example.org/a",
+            "file:///etc/passwd",
+            "gopher://example.org/",
+            "data:image/png;base64,AA",
+        ] {
             assert!(matches!(check(url), Err(DownloadError::Scheme)), "{url}");
         }
     }

@@ -17,7 +17,8 @@ const MOST_DIMENSIONS: u64 = 65_536;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EmbeddingRequest {
     pub(crate) payload: EmbeddingPayload,
-    /// Whether to return vectors as base64-encoded 32-bit floats, as OpenAI's clients request by default.
+    /// Whether to return vectors as base64-encoded 32-bit floats, as OpenAI's clients request by
+    /// default.
     packs: bool,
 }
 
@@ -25,37 +26,51 @@ impl EmbeddingRequest {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
         let texts = match fields.take("input") {
-            // LangChain's default. The ids are those of OpenAI's tokenizers, which no task's model has.
+            // LangChain's default. The ids are those of OpenAI's tokenizers, which no task's model
+            // has.
             Some(Value::Array(tokens)) if tokens.iter().any(is_tokens) => {
                 let message = "input must be texts, not tokens; hint: with LangChain's OpenAIEmbeddings, set \
                                check_embedding_ctx_length=False";
                 return Err(GatewayError::field("input", message));
             }
             Some(Value::String(text)) => Some(vec![text]),
-            Some(Value::Array(texts)) => texts.iter().map(|text| text.as_str().map(str::to_owned)).collect(),
+            Some(Value::Array(texts)) => {
+                texts.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+            }
             _ => None,
         };
-        let is_sane =
-            |texts: &Vec<String>| (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty());
+        let is_sane = |texts: &Vec<String>| {
+            (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty())
+        };
         let input = texts.filter(is_sane).ok_or_else(|| {
-            GatewayError::field("input", "input must be a non-empty string or an array of 1..=2048 non-empty strings")
+            GatewayError::field(
+                "input",
+                "input must be a non-empty string or an array of 1..=2048 non-empty strings",
+            )
         })?;
         let packs = match fields.take("encoding_format") {
             None => false,
             Some(Value::String(format)) if format == "float" => false,
             Some(Value::String(format)) if format == "base64" => true,
             Some(_) => {
-                return Err(GatewayError::field("encoding_format", "encoding_format must be float or base64"));
+                return Err(GatewayError::field(
+                    "encoding_format",
+                    "encoding_format must be float or base64",
+                ));
             }
         };
         let dimensions = fields.whole("dimensions", 1, MOST_DIMENSIONS)?;
-        let further = dimensions.map(|dimensions| ("dimensions".to_owned(), dimensions.into())).into_iter().collect();
+        let further = dimensions
+            .map(|dimensions| ("dimensions".to_owned(), dimensions.into()))
+            .into_iter()
+            .collect();
         let model = fields.model()?;
         fields.end()?;
         Ok(Self { payload: EmbeddingPayload { input, model, further }, packs })
     }
 
-    /// Converts a miner's answer to OpenAI's format; returns `None` if a vector is missing or has the wrong length.
+    /// Converts a miner's answer to OpenAI's format; returns `None` if a vector is missing or has
+    /// the wrong length.
     pub(crate) fn document(&self, answer: &Value, model: &str, tokens: u64) -> Option<Value> {
         let mut received = vec![None; self.payload.input.len()];
         for entry in answer.get("data")?.as_array()? {
@@ -75,7 +90,8 @@ impl EmbeddingRequest {
         }
         let entry = |(index, vector): (usize, Vec<f64>)| {
             let embedding = if self.packs {
-                let bytes: Vec<u8> = vector.iter().flat_map(|number| (*number as f32).to_le_bytes()).collect();
+                let bytes: Vec<u8> =
+                    vector.iter().flat_map(|number| (*number as f32).to_le_bytes()).collect();
                 Value::from(STANDARD.encode(bytes))
             } else {
                 Value::from(vector)
@@ -84,18 +100,23 @@ impl EmbeddingRequest {
         };
         let data: Vec<_> = vectors.into_iter().enumerate().map(entry).collect();
         let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
-        let fields: Map<String, Value> =
-            [("object", json!("list")), ("data", data.into()), ("model", model.into()), ("usage", usage)]
-                .map(|(name, value)| (name.to_owned(), value))
-                .into_iter()
-                .collect();
+        let fields: Map<String, Value> = [
+            ("object", json!("list")),
+            ("data", data.into()),
+            ("model", model.into()),
+            ("usage", usage),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect();
         Some(fields.into())
     }
 }
 
 /// Returns whether an element of `input` is a token, or an array of tokens.
 fn is_tokens(element: &Value) -> bool {
-    element.is_number() || element.as_array().is_some_and(|tokens| tokens.iter().all(Value::is_number))
+    element.is_number()
+        || element.as_array().is_some_and(|tokens| tokens.iter().all(Value::is_number))
 }
 
 #[cfg(test)]
@@ -119,7 +140,10 @@ mod tests {
             (json!({"model": "a", "input": "a", "truncate": true}), "truncate"),
         ] {
             let error = parse(&body).unwrap_err();
-            assert!(matches!(&error, GatewayError::Field { param: found, .. } if found == param), "{error:?}");
+            assert!(
+                matches!(&error, GatewayError::Field { param: found, .. } if found == param),
+                "{error:?}"
+            );
         }
     }
 
@@ -136,10 +160,12 @@ mod tests {
         let request = parse(&json!({"model": "a", "input": ["x", "y"], "user": "me"})).unwrap();
         let entry = |index: u64, embedding: Value| json!({"index": index, "embedding": embedding});
         // The miner's vectors are out of order.
-        let answer =
-            json!({"data": [entry(1, json!([3, 4])), entry(0, json!([0.5, 2]))], "usage": {"prompt_tokens": 9}});
+        let answer = json!({"data": [entry(1, json!([3, 4])), entry(0, json!([0.5, 2]))], "usage": {"prompt_tokens": 9}});
         let document = request.document(&answer, "task", 1).unwrap();
-        assert_eq!(document["data"][0], json!({"object": "embedding", "index": 0, "embedding": [0.5, 2.0]}));
+        assert_eq!(
+            document["data"][0],
+            json!({"object": "embedding", "index": 0, "embedding": [0.5, 2.0]})
+        );
         assert_eq!(document["usage"], json!({"prompt_tokens": 1, "total_tokens": 1}));
         for bad in [
             json!({}),
@@ -151,8 +177,10 @@ mod tests {
         ] {
             assert_eq!(request.document(&bad, "task", 1), None, "{bad}");
         }
-        let packed = parse(&json!({"model": "a", "input": "x", "encoding_format": "base64"})).unwrap();
-        let document = packed.document(&json!({"data": [entry(0, json!([1.0]))]}), "task", 1).unwrap();
+        let packed =
+            parse(&json!({"model": "a", "input": "x", "encoding_format": "base64"})).unwrap();
+        let document =
+            packed.document(&json!({"data": [entry(0, json!([1.0]))]}), "task", 1).unwrap();
         assert_eq!(document["data"][0]["embedding"], "AACAPw==");
         let sized = parse(&json!({"model": "a", "input": "x", "dimensions": 2})).unwrap();
         assert_eq!(sized.document(&json!({"data": [entry(0, json!([1.0]))]}), "task", 1), None);

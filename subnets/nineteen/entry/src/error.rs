@@ -8,7 +8,8 @@ use taonet_http::BodyRefusal;
 use taonet_nineteen_query::QueryError;
 use taonet_nineteen_store::{BudgetPeriod, BudgetScope};
 
-/// Time after which buyers are told to retry when all attempts were rate-limited, as without a miner.
+/// Time after which buyers are told to retry when all attempts were rate-limited, as without a
+/// miner.
 const LIMITED: Duration = Duration::from_secs(5);
 
 /// Why the gateway rejects a request. The response has OpenAI's error format.
@@ -16,7 +17,9 @@ const LIMITED: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum GatewayError {
     /// The API key is missing or unknown.
-    #[error("the API key is missing or unknown; hint: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`")]
+    #[error(
+        "the API key is missing or unknown; hint: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
+    )]
     Key,
     /// The API key was revoked.
     #[error("the API key was revoked")]
@@ -56,7 +59,9 @@ pub enum GatewayError {
         message: String,
     },
     /// The `Idempotency-Key` was used for a different request.
-    #[error("this Idempotency-Key was used for a different request; hint: use a new key for each request")]
+    #[error(
+        "this Idempotency-Key was used for a different request; hint: use a new key for each request"
+    )]
     Reused,
     /// A request with this `Idempotency-Key` is in progress.
     #[error("a request with this Idempotency-Key is in progress; hint: retry when it has finished")]
@@ -174,7 +179,9 @@ pub enum GatewayError {
     #[error("the route does not exist; hint: GET /openapi.json describes the API")]
     Route,
     /// The route does not support the method.
-    #[error("this route does not support this method; hint: the Allow header lists the supported methods")]
+    #[error(
+        "this route does not support this method; hint: the Allow header lists the supported methods"
+    )]
     Method,
     /// The database failed.
     #[error("internal error; hint: retry later")]
@@ -192,12 +199,19 @@ impl GatewayError {
         Self::Image { param: param.to_owned(), reason: reason.into() }
     }
 
-    /// Names the probable reason of a rejection by miners: that the request, of about `input` tokens, and the longest answer
-    /// exceed the model's context. Other errors remain. The gateway itself rejects no such request, because its estimate can
-    /// be too high.
-    pub(crate) fn or_context(self, param: &'static str, (input, output): (u64, u64), context: Option<u64>) -> Self {
+    /// Names the probable reason of a rejection by miners: that the request, of about `input`
+    /// tokens, and the longest answer exceed the model's context. Other errors remain. The gateway
+    /// itself rejects no such request, because its estimate can be too high.
+    pub(crate) fn or_context(
+        self,
+        param: &'static str,
+        (input, output): (u64, u64),
+        context: Option<u64>,
+    ) -> Self {
         match (self, context) {
-            (Self::Refused(400 | 413 | 422), Some(context)) if input.saturating_add(output) > context => {
+            (Self::Refused(400 | 413 | 422), Some(context))
+                if input.saturating_add(output) > context =>
+            {
                 Self::Context { param, input, output, context }
             }
             (error, _) => error,
@@ -216,9 +230,15 @@ impl GatewayError {
                 (StatusCode::BAD_REQUEST, INVALID, None)
             }
             Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, INVALID, None),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, INVALID, Some("request_too_large")),
-            Self::Reused => (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("idempotency_key_reused")),
-            Self::Image { .. } => (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("image_not_downloaded")),
+            Self::TooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, INVALID, Some("request_too_large"))
+            }
+            Self::Reused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("idempotency_key_reused"))
+            }
+            Self::Image { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("image_not_downloaded"))
+            }
             Self::InProgress => (StatusCode::CONFLICT, INVALID, Some("idempotency_in_progress")),
             Self::Unsafe => (StatusCode::FORBIDDEN, INVALID, Some("content_policy_violation")),
             Self::Model(_) => (StatusCode::NOT_FOUND, INVALID, Some("model_not_found")),
@@ -228,13 +248,19 @@ impl GatewayError {
             Self::Rate { .. } | Self::TokenRate { .. } | Self::TokenLimit { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded"))
             }
-            Self::Credits { .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("insufficient_quota")),
-            Self::Budget { .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("budget_exceeded")),
+            Self::Credits { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("insufficient_quota"))
+            }
+            Self::Budget { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("budget_exceeded"))
+            }
             Self::NoCapacity(_) | Self::Busy { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("no_capacity"))
             }
             Self::Refused(_) => (StatusCode::BAD_REQUEST, INVALID, Some("refused_by_miners")),
-            Self::Context { .. } => (StatusCode::BAD_REQUEST, INVALID, Some("context_length_exceeded")),
+            Self::Context { .. } => {
+                (StatusCode::BAD_REQUEST, INVALID, Some("context_length_exceeded"))
+            }
             Self::NoAnswer | Self::MinersFailed | Self::Interrupted => {
                 (StatusCode::BAD_GATEWAY, "server_error", Some("no_answer"))
             }
@@ -291,15 +317,17 @@ impl From<QueryError> for GatewayError {
     fn from(error: QueryError) -> Self {
         match error {
             // The task is in the gateway's list of models: no miner offers it in this period.
-            QueryError::UnknownTask(task) | QueryError::NoContender(task) | QueryError::NoWorker(task) => {
-                Self::NoCapacity(task.to_string())
-            }
+            QueryError::UnknownTask(task)
+            | QueryError::NoContender(task)
+            | QueryError::NoWorker(task) => Self::NoCapacity(task.to_string()),
             QueryError::Limited(_) => Self::Busy { retry: LIMITED },
             QueryError::Busy { retry, .. } => Self::Busy { retry },
             QueryError::Failed { refused: Some(status), .. } => Self::Refused(status),
             QueryError::Failed { is_disputed: true, .. } => Self::MinersFailed,
             QueryError::Dimensions(dimensions) => {
-                let message = format!("the model's embeddings have {dimensions} dimensions; hint: omit dimensions");
+                let message = format!(
+                    "the model's embeddings have {dimensions} dimensions; hint: omit dimensions"
+                );
                 Self::field("dimensions", message)
             }
             _ => Self::NoAnswer,
@@ -310,9 +338,10 @@ impl From<QueryError> for GatewayError {
 impl From<BodyRefusal> for GatewayError {
     fn from(refusal: BodyRefusal) -> Self {
         match refusal {
-            BodyRefusal::TooLarge { limit } => {
-                Self::TooLarge { param: None, message: format!("the request body exceeds {} MiB", limit >> 20) }
-            }
+            BodyRefusal::TooLarge { limit } => Self::TooLarge {
+                param: None,
+                message: format!("the request body exceeds {} MiB", limit >> 20),
+            },
             BodyRefusal::Timeout { limit } => Self::Timeout(limit),
             BodyRefusal::Busy => Self::Busy { retry: LIMITED },
             _ => Self::Incomplete,
@@ -362,7 +391,10 @@ mod tests {
     #[test]
     fn ignored_dimensions_are_an_invalid_field() {
         let error = GatewayError::from(QueryError::Dimensions(3));
-        assert!(matches!(&error, GatewayError::Field { param, .. } if param == "dimensions"), "{error:?}");
+        assert!(
+            matches!(&error, GatewayError::Field { param, .. } if param == "dimensions"),
+            "{error:?}"
+        );
         assert!(error.to_string().contains("have 3 dimensions; hint: omit dimensions"), "{error}");
     }
 }

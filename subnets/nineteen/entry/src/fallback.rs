@@ -18,8 +18,8 @@ use crate::{Gateway, GatewayError};
 
 /// Header of a request with the preference among the tasks of an alias.
 const HEADER: &str = "x-taonet-route";
-/// Minimum share of the newest answer in the moving average of a task's time to the first token. It grows with the time since
-/// the answer before.
+/// Minimum share of the newest answer in the moving average of a task's time to the first token. It
+/// grows with the time since the answer before.
 const NEWEST: f64 = 0.2;
 /// Time after which the average of a task counts no more.
 const SPEED_AGE: Duration = Duration::from_mins(10);
@@ -47,7 +47,10 @@ impl RoutePreference {
             b"price" => Ok(Self::Price),
             b"speed" => Ok(Self::Speed),
             b"quality" => Ok(Self::Quality),
-            _ => Err(GatewayError::field(HEADER, format!("{HEADER} must be price, speed or quality"))),
+            _ => Err(GatewayError::field(
+                HEADER,
+                format!("{HEADER} must be price, speed or quality"),
+            )),
         }
     }
 }
@@ -63,7 +66,8 @@ struct Speed {
 impl Speed {
     /// Counts the time to the first token of a further stream.
     fn add(&mut self, seconds: f64, now: Instant) {
-        let age = now.saturating_duration_since(self.measured).as_secs_f64() / SPEED_AGE.as_secs_f64();
+        let age =
+            now.saturating_duration_since(self.measured).as_secs_f64() / SPEED_AGE.as_secs_f64();
         self.seconds += age.clamp(NEWEST, 1.0) * (seconds - self.seconds);
         self.measured = now;
     }
@@ -100,15 +104,16 @@ impl Speeds {
     fn order(&self, tasks: &mut [Task], preference: RoutePreference, now: Instant) {
         match preference {
             RoutePreference::Price => {
-                tasks.sort_by_key(|task| u64::from(task.price.input) + u64::from(task.price.output));
+                tasks
+                    .sort_by_key(|task| u64::from(task.price.input) + u64::from(task.price.output));
             }
             RoutePreference::Speed => self.order_by_speed(tasks, now),
             RoutePreference::Quality => {}
         }
     }
 
-    /// Orders tasks by speed. Those without a recent stream come last; now and then, one of them comes first, since its speed
-    /// would never be known otherwise.
+    /// Orders tasks by speed. Those without a recent stream come last; now and then, one of them
+    /// comes first, since its speed would never be known otherwise.
     fn order_by_speed(&self, tasks: &mut [Task], now: Instant) {
         let speeds = self.tasks();
         let seconds = |task: &Task| {
@@ -126,19 +131,26 @@ impl Speeds {
     }
 }
 
-/// Returns the tasks of an alias on a route that the key may use, in the operator's order; `None` if `model` is no alias.
+/// Returns the tasks of an alias on a route that the key may use, in the operator's order; `None`
+/// if `model` is no alias.
 pub(crate) fn tasks_of_alias(
     config: &MarketConfig,
     key: &ApiKey,
     model: &str,
     endpoint: Endpoint,
 ) -> Option<Result<Vec<Task>, GatewayError>> {
-    let on_route: Vec<&Task> = config.alias(model)?.filter(|task| task.endpoint == endpoint).collect();
+    let on_route: Vec<&Task> =
+        config.alias(model)?.filter(|task| task.endpoint == endpoint).collect();
     if on_route.is_empty() {
         return Some(Err(GatewayError::Model(model.to_owned())));
     }
-    let allowed: Vec<Task> = on_route.into_iter().filter(|task| may_use(key, task)).cloned().collect();
-    Some(if allowed.is_empty() { Err(GatewayError::Forbidden(model.to_owned())) } else { Ok(allowed) })
+    let allowed: Vec<Task> =
+        on_route.into_iter().filter(|task| may_use(key, task)).cloned().collect();
+    Some(if allowed.is_empty() {
+        Err(GatewayError::Forbidden(model.to_owned()))
+    } else {
+        Ok(allowed)
+    })
 }
 
 /// Returns whether a key may use a task.
@@ -147,8 +159,9 @@ pub(crate) fn may_use(key: &ApiKey, task: &Task) -> bool {
 }
 
 impl GatewayError {
-    /// Returns whether another task of an alias may answer the request. Not if miners have failed at the request for a reason
-    /// other than its length: it may be the cause, and would make miners of all tasks fail.
+    /// Returns whether another task of an alias may answer the request. Not if miners have failed
+    /// at the request for a reason other than its length: it may be the cause, and would make
+    /// miners of all tasks fail.
     pub(crate) const fn depends_on_model(&self) -> bool {
         matches!(
             self,
@@ -165,9 +178,10 @@ impl GatewayError {
 }
 
 impl Gateway {
-    /// Returns the tasks to ask for a text, in this order: the task of a model, or those of an alias by preference, with
-    /// those that no miner serves now at the end. Tasks of an alias whose model reads no images, whose context is too short
-    /// for the request, or whose answers lack the log-probabilities that it needs, are left out if others remain.
+    /// Returns the tasks to ask for a text, in this order: the task of a model, or those of an
+    /// alias by preference, with those that no miner serves now at the end. Tasks of an alias whose
+    /// model reads no images, whose context is too short for the request, or whose answers lack the
+    /// log-probabilities that it needs, are left out if others remain.
     pub(crate) fn candidates(
         &self,
         key: &ApiKey,
@@ -229,7 +243,8 @@ mod tests {
     fn tasks_are_ordered_by_preference() {
         let (speeds, now) = (Speeds::default(), Instant::now());
         let order = |preference| order_at(&speeds, preference, now);
-        let record = |task: &Task, seconds| speeds.record(&task.task, Duration::from_secs(seconds), now);
+        let record =
+            |task: &Task, seconds| speeds.record(&task.task, Duration::from_secs(seconds), now);
         assert_eq!(order(RoutePreference::Quality), [300, 100, 200]);
         assert_eq!(order(RoutePreference::Price), [100, 200, 300]);
         assert_eq!(order(RoutePreference::Speed), [300, 100, 200], "no stream yet");
@@ -254,7 +269,11 @@ mod tests {
         assert_eq!(order_at(&speeds, RoutePreference::Speed, began + SPEED_AGE), [200, 300, 100]);
         // After five minutes, the newest answer counts half.
         speeds.record(&tasks[1].task, Duration::from_secs(5), later);
-        assert_eq!(order_at(&speeds, RoutePreference::Speed, later), [100, 200, 300], "7 s and 8 s");
+        assert_eq!(
+            order_at(&speeds, RoutePreference::Speed, later),
+            [100, 200, 300],
+            "7 s and 8 s"
+        );
     }
 
     #[test]
@@ -264,7 +283,8 @@ mod tests {
         for task in &tasks[1..] {
             speeds.record(&task.task, Duration::from_secs(1), now);
         }
-        let firsts: Vec<_> = (0..32).map(|_| order_at(&speeds, RoutePreference::Speed, now)[0]).collect();
+        let firsts: Vec<_> =
+            (0..32).map(|_| order_at(&speeds, RoutePreference::Speed, now)[0]).collect();
         assert_eq!(firsts.iter().filter(|first| **first == 300).count(), 2, "{firsts:?}");
         speeds.record(&tasks[0].task, Duration::from_secs(9), now);
         assert!((0..32).all(|_| order_at(&speeds, RoutePreference::Speed, now) == [100, 200, 300]));

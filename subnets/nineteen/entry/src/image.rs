@@ -59,8 +59,8 @@ impl ImageRequest {
         })
     }
 
-    /// Downloads the images that are given as URLs, and puts their data in place of the URLs. `turns` limits the number of
-    /// requests that download.
+    /// Downloads the images that are given as URLs, and puts their data in place of the URLs.
+    /// `turns` limits the number of requests that download.
     ///
     /// # Errors
     /// [`GatewayError::Image`] when an image cannot be downloaded, or is not an image.
@@ -80,7 +80,10 @@ impl ImageRequest {
             let bytes = downloads.download(url).await;
             let bytes = bytes.map_err(|error| GatewayError::image(param, error.to_string()))?;
             if !has_signature(&bytes) {
-                return Err(GatewayError::image(param, "the file is not a JPEG, PNG, GIF, BMP or TIFF image"));
+                return Err(GatewayError::image(
+                    param,
+                    "the file is not a JPEG, PNG, GIF, BMP or TIFF image",
+                ));
             }
             *value = STANDARD.encode(&bytes).into();
         }
@@ -90,7 +93,8 @@ impl ImageRequest {
     /// Returns the image of a miner's answer, in base64.
     ///
     /// # Errors
-    /// [`GatewayError::Unsafe`] for a withheld image, [`GatewayError::NoAnswer`] for an answer without a valid image.
+    /// [`GatewayError::Unsafe`] for a withheld image, [`GatewayError::NoAnswer`] for an answer
+    /// without a valid image.
     pub(crate) fn image_of(answer: &Value) -> Result<&str, GatewayError> {
         // As in the reference, even if the miner has sent the image.
         if answer.get("is_nsfw") == Some(&Value::Bool(true)) {
@@ -111,19 +115,29 @@ fn payload(
     let is_sane = |text: &String| !text.trim().is_empty() && text.chars().count() <= LONGEST_PROMPT;
     let prompt = match fields.take("prompt") {
         Some(Value::String(prompt)) if is_sane(&prompt) => prompt,
-        _ => return Err(GatewayError::field("prompt", "prompt must be a string of 1..=32000 characters")),
+        _ => {
+            return Err(GatewayError::field(
+                "prompt",
+                "prompt must be a string of 1..=32000 characters",
+            ));
+        }
     };
     let negative_prompt = match fields.take("negative_prompt") {
         None => String::new(),
         Some(Value::String(prompt)) if prompt.chars().count() <= LONGEST_PROMPT => prompt,
-        Some(_) => return Err(GatewayError::field("negative_prompt", "negative_prompt must be a string")),
+        Some(_) => {
+            return Err(GatewayError::field("negative_prompt", "negative_prompt must be a string"));
+        }
     };
     let steps = fields.whole("steps", 5, 49)?.unwrap_or(default_steps);
     let cfg_scale = fields.float("cfg_scale", 1.5, 12.0)?.unwrap_or(DEFAULT_CFG);
     let seed = fields.seed()?;
     let mut further = Map::new();
     let strength = |fields: &mut Fields, name: &'static str| {
-        Ok::<_, GatewayError>((name.to_owned(), Value::from(fields.float(name, 0.1, 1.0)?.unwrap_or(0.5))))
+        Ok::<_, GatewayError>((
+            name.to_owned(),
+            Value::from(fields.float(name, 0.1, 1.0)?.unwrap_or(0.5)),
+        ))
     };
     match endpoint {
         Endpoint::ImageToImage => {
@@ -142,16 +156,33 @@ fn payload(
         _ => {}
     }
     fields.end()?;
-    Ok(ImagePayload { prompt, negative_prompt, steps, cfg_scale, width, height, seed, model: None, further })
+    Ok(ImagePayload {
+        prompt,
+        negative_prompt,
+        steps,
+        cfg_scale,
+        width,
+        height,
+        seed,
+        model: None,
+        further,
+    })
 }
 
 /// Takes an image field; returns its name in requests to miners, and the base64 data or a URL.
-fn image(fields: &mut Fields, name: &'static str, miners_name: &'static str) -> Result<(String, Value), GatewayError> {
+fn image(
+    fields: &mut Fields,
+    name: &'static str,
+    miners_name: &'static str,
+) -> Result<(String, Value), GatewayError> {
     match fields.take(name) {
-        Some(Value::String(text)) if is_image(&text) || is_url(&text) => Ok((miners_name.to_owned(), text.into())),
+        Some(Value::String(text)) if is_image(&text) || is_url(&text) => {
+            Ok((miners_name.to_owned(), text.into()))
+        }
         _ => {
-            let message =
-                format!("{name} must be a JPEG, PNG, GIF, BMP or TIFF image in base64, or an https URL of one");
+            let message = format!(
+                "{name} must be a JPEG, PNG, GIF, BMP or TIFF image in base64, or an https URL of one"
+            );
             Err(GatewayError::field(name, message))
         }
     }
@@ -189,7 +220,8 @@ mod tests {
 
     #[test]
     fn reference_routes_have_their_own_fields() {
-        let read = |endpoint, body: Value| ImageRequest::reference(body.to_string().as_bytes(), endpoint);
+        let read =
+            |endpoint, body: Value| ImageRequest::reference(body.to_string().as_bytes(), endpoint);
         let request = read(Endpoint::TextToImage, json!({"model": "m", "prompt": "a"})).unwrap();
         assert_eq!((request.payload.steps, request.model.as_deref()), (10, Some("m")));
         let body = json!({"model": "m", "prompt": "a", "init_image": JPEG, "image_strength": 0.7});
@@ -199,7 +231,11 @@ mod tests {
             (Endpoint::TextToImage, json!({"prompt": "a"}), "model"),
             (Endpoint::Avatar, json!({"prompt": "a", "model": 7, "init_image": JPEG}), "model"),
             (Endpoint::Avatar, json!({"prompt": "a"}), "init_image"),
-            (Endpoint::Avatar, json!({"prompt": "a", "init_image": "http://example.org/a.png"}), "init_image"),
+            (
+                Endpoint::Avatar,
+                json!({"prompt": "a", "init_image": "http://example.org/a.png"}),
+                "init_image",
+            ),
             (Endpoint::Avatar, json!({"prompt": "a", "init_image": "aGVsbG8="}), "init_image"),
             (Endpoint::Inpaint, json!({"prompt": "a", "init_image": JPEG}), "mask"),
             (Endpoint::TextToImage, json!({"model": "m", "prompt": "a", "width": 512}), "width"),
@@ -212,23 +248,37 @@ mod tests {
     /// A null prompt is absent, and avatars and inpainting need no model.
     #[test]
     fn null_prompt_is_absent_and_some_routes_need_no_model() {
-        let read = |endpoint, body: Value| ImageRequest::reference(body.to_string().as_bytes(), endpoint).unwrap();
-        let body = json!({"model": "m", "prompt": "a", "negative_prompt": null, "init_image": JPEG});
+        let read = |endpoint, body: Value| {
+            ImageRequest::reference(body.to_string().as_bytes(), endpoint).unwrap()
+        };
+        let body =
+            json!({"model": "m", "prompt": "a", "negative_prompt": null, "init_image": JPEG});
         let request = read(Endpoint::ImageToImage, body);
-        assert_eq!((request.payload.negative_prompt.as_str(), request.model.as_deref()), ("", Some("m")));
-        let request = read(Endpoint::Inpaint, json!({"prompt": "a", "init_image": JPEG, "mask": JPEG}));
-        assert_eq!((request.model, &request.payload.into_map()["mask_image"]), (None, &json!(JPEG)));
-        let map = read(Endpoint::Avatar, json!({"prompt": "a", "init_image": JPEG})).payload.into_map();
+        assert_eq!(
+            (request.payload.negative_prompt.as_str(), request.model.as_deref()),
+            ("", Some("m"))
+        );
+        let request =
+            read(Endpoint::Inpaint, json!({"prompt": "a", "init_image": JPEG, "mask": JPEG}));
+        assert_eq!(
+            (request.model, &request.payload.into_map()["mask_image"]),
+            (None, &json!(JPEG))
+        );
+        let map =
+            read(Endpoint::Avatar, json!({"prompt": "a", "init_image": JPEG})).payload.into_map();
         assert_eq!((&map["ipadapter_strength"], map.get("model")), (&json!(0.5), None));
-        let request = read(Endpoint::Avatar, json!({"prompt": "a", "init_image": JPEG, "model": "portrait"}));
+        let request =
+            read(Endpoint::Avatar, json!({"prompt": "a", "init_image": JPEG, "model": "portrait"}));
         assert_eq!(request.model.as_deref(), Some("portrait"));
     }
 
     #[tokio::test]
     async fn failed_downloads_name_the_field() {
         let body = json!({"prompt": "a", "init_image": JPEG, "mask": "https://127.0.0.1/a.png"});
-        let mut request = ImageRequest::reference(body.to_string().as_bytes(), Endpoint::Inpaint).unwrap();
-        let error = request.download_images(Downloads::default(), &Semaphore::new(1)).await.unwrap_err();
+        let mut request =
+            ImageRequest::reference(body.to_string().as_bytes(), Endpoint::Inpaint).unwrap();
+        let error =
+            request.download_images(Downloads::default(), &Semaphore::new(1)).await.unwrap_err();
         assert_eq!(
             error.document()["error"],
             json!({
@@ -243,9 +293,17 @@ mod tests {
         let image_of = |answer: Value| ImageRequest::image_of(&answer).map(str::to_owned);
         assert_eq!(image_of(json!({"image_b64": JPEG, "is_nsfw": false})), Ok(JPEG.to_owned()));
         for image in [json!(null), json!(JPEG)] {
-            assert_eq!(image_of(json!({"image_b64": image, "is_nsfw": true})), Err(GatewayError::Unsafe));
+            assert_eq!(
+                image_of(json!({"image_b64": image, "is_nsfw": true})),
+                Err(GatewayError::Unsafe)
+            );
         }
-        for bad in [json!({}), json!({"image_b64": ""}), json!({"image_b64": "aGVsbG8="}), json!({"image_b64": "%"})] {
+        for bad in [
+            json!({}),
+            json!({"image_b64": ""}),
+            json!({"image_b64": "aGVsbG8="}),
+            json!({"image_b64": "%"}),
+        ] {
             assert_eq!(image_of(bad.clone()), Err(GatewayError::NoAnswer), "{bad}");
         }
     }

@@ -1,5 +1,5 @@
-//! Items of a chat completion: texts, reasoning and tool calls, in the order in which they begin. Protocols other than
-//! chat completions list them.
+//! Items of a chat completion: texts, reasoning and tool calls, in the order in which they begin.
+//! Protocols other than chat completions list them.
 
 use std::mem::discriminant;
 
@@ -82,8 +82,8 @@ pub(crate) struct Items {
 }
 
 impl Items {
-    /// Creates an empty list, which ignores reasoning unless `keeps_reasoning` is set. IDs of tool calls that the server does
-    /// not name begin with `id_prefix`.
+    /// Creates an empty list, which ignores reasoning unless `keeps_reasoning` is set. IDs of tool
+    /// calls that the server does not name begin with `id_prefix`.
     pub(crate) const fn new(keeps_reasoning: bool, id_prefix: &'static str) -> Self {
         Self { begun: Vec::new(), unnamed: Vec::new(), calls: 0, keeps_reasoning, id_prefix }
     }
@@ -104,9 +104,12 @@ impl Items {
         }
         if self.keeps_reasoning {
             let delta = chunk.choice().and_then(|choice| choice.get("delta"));
-            let reasoning =
-                REASONING.iter().find_map(|name| delta?.get(name)?.as_str().filter(|text| !text.is_empty()));
-            additions.extend(reasoning.map(|text| self.extend_last(Item::Reasoning(String::new()), text)));
+            let reasoning = REASONING
+                .iter()
+                .find_map(|name| delta?.get(name)?.as_str().filter(|text| !text.is_empty()));
+            additions.extend(
+                reasoning.map(|text| self.extend_last(Item::Reasoning(String::new()), text)),
+            );
         }
         let text = chunk.text().filter(|text| !text.is_empty());
         additions.extend(text.map(|text| self.extend_last(Item::Text(String::new()), text)));
@@ -116,7 +119,8 @@ impl Items {
         additions
     }
 
-    /// Appends a text to the last item if that is of the same kind as `empty`; otherwise, begins a new item with it.
+    /// Appends a text to the last item if that is of the same kind as `empty`; otherwise, begins a
+    /// new item with it.
     fn extend_last(&mut self, empty: Item, text: &str) -> Addition {
         if self.begun.last().is_none_or(|last| discriminant(last) != discriminant(&empty)) {
             return self.begin(empty, text);
@@ -124,12 +128,15 @@ impl Items {
         self.extend(self.begun.len().saturating_sub(1), text)
     }
 
-    /// Adds a fragment of a tool call; `None` while the call has no name, or if there are too many calls.
+    /// Adds a fragment of a tool call; `None` while the call has no name, or if there are too many
+    /// calls.
     fn add_call(&mut self, fragment: &Value) -> Option<Addition> {
         let text = |path: &str| fragment.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let of_fragment = fragment.get("index").and_then(Value::as_u64).unwrap_or(0);
-        let (id, name, arguments) = (text("/id"), text("/function/name"), text("/function/arguments"));
-        let is_same = |item: &Item| matches!(item, Item::Call { number, .. } if *number == of_fragment);
+        let (id, name, arguments) =
+            (text("/id"), text("/function/name"), text("/function/arguments"));
+        let is_same =
+            |item: &Item| matches!(item, Item::Call { number, .. } if *number == of_fragment);
         if let Some(index) = self.begun.iter().rposition(is_same) {
             return Some(self.extend(index, arguments));
         }
@@ -153,7 +160,10 @@ impl Items {
         if id.is_empty() {
             id = format!("{}{}", self.id_prefix, uuid::Uuid::new_v4().simple());
         }
-        Some(self.begin(Item::Call { number, id, name: name.to_owned(), arguments: String::new() }, &arguments))
+        Some(self.begin(
+            Item::Call { number, id, name: name.to_owned(), arguments: String::new() },
+            &arguments,
+        ))
     }
 
     fn begin(&mut self, empty: Item, content: &str) -> Addition {
@@ -207,7 +217,12 @@ mod tests {
     }
 
     fn item(number: u64, [id, name, arguments]: [&str; 3]) -> Item {
-        Item::Call { number, id: id.to_owned(), name: name.to_owned(), arguments: arguments.to_owned() }
+        Item::Call {
+            number,
+            id: id.to_owned(),
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+        }
     }
 
     #[test]
@@ -222,17 +237,23 @@ mod tests {
             json!({"content": "three"}),
         ];
         let texts = |text: &str| Item::Text(text.to_owned());
-        let without_reasoning = [texts("One two"), item(0, ["f", "f", "{}"]), item(1, ["g", "g", ""]), texts("three")];
+        let without_reasoning =
+            [texts("One two"), item(0, ["f", "f", "{}"]), item(1, ["g", "g", ""]), texts("three")];
         for keeps_reasoning in [false, true] {
             let mut items = Items::new(keeps_reasoning, "call_");
-            let additions: Vec<Addition> = deltas.iter().flat_map(|delta| items.add(&chunk(delta))).collect();
+            let additions: Vec<Addition> =
+                deltas.iter().flat_map(|delta| items.add(&chunk(delta))).collect();
             let reasoning = keeps_reasoning.then(|| Item::Reasoning("hm so".to_owned()));
-            let expected: Vec<Item> = reasoning.into_iter().chain(without_reasoning.clone()).collect();
+            let expected: Vec<Item> =
+                reasoning.into_iter().chain(without_reasoning.clone()).collect();
             assert_eq!(items.iter().cloned().collect::<Vec<_>>(), expected);
             // The additions put together are the items.
             for (index, item) in items.iter().enumerate() {
                 let of_item = || additions.iter().filter(|addition| addition.index == index);
-                assert_eq!(of_item().map(|addition| addition.content.as_str()).collect::<String>(), item.content());
+                assert_eq!(
+                    of_item().map(|addition| addition.content.as_str()).collect::<String>(),
+                    item.content()
+                );
                 assert_eq!(of_item().filter(|addition| addition.is_new).count(), 1);
             }
         }
@@ -256,7 +277,9 @@ mod tests {
     fn call_without_an_id_gets_one() {
         let mut items = Items::new(false, "toolu_");
         for index in 0..2 {
-            items.add(&chunk(&json!({"tool_calls": [{"index": index, "id": "", "function": {"name": "f"}}]})));
+            items.add(&chunk(
+                &json!({"tool_calls": [{"index": index, "id": "", "function": {"name": "f"}}]}),
+            ));
         }
         let ids: Vec<&str> = items
             .iter()
@@ -265,7 +288,10 @@ mod tests {
                 _ => panic!("{item:?}"),
             })
             .collect();
-        assert!(ids.iter().all(|id| id.len() == 38 && id.starts_with("toolu_")) && ids[0] != ids[1], "{ids:?}");
+        assert!(
+            ids.iter().all(|id| id.len() == 38 && id.starts_with("toolu_")) && ids[0] != ids[1],
+            "{ids:?}"
+        );
     }
 
     #[test]

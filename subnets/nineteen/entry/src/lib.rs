@@ -17,8 +17,9 @@
 //! | `GET /`, `GET /status`, `GET /status.json` | tasks, capacity, latencies |
 //! | `GET /healthz` | liveness |
 //!
-//! A [`Gateway`] sends buyers' requests to miners, itself or through query workers. In a background task, it releases the
-//! credits of abandoned requests, and warns of budgets that are nearly spent, also by a [`Webhook`]:
+//! A [`Gateway`] sends buyers' requests to miners, itself or through query workers. In a background
+//! task, it releases the credits of abandoned requests, and warns of budgets that are nearly spent,
+//! also by a [`Webhook`]:
 //!
 //! ```no_run
 //! use taonet_nineteen_control::MarketFile;
@@ -41,24 +42,28 @@
 //! # }
 //! ```
 //!
-//! A request needs an API key with enough credits: the gateway reserves the maximum cost before it queries a miner, and
-//! charges the delivered work when the answer ends, even if the buyer disconnects early. It rejects unknown fields with
-//! an error that names the field; every error ([`GatewayError`]) has OpenAI's format, or Anthropic's on its routes. A
-//! successful response of at most 4 MiB to a request with an `Idempotency-Key` is stored for a day: retries get it
-//! without another charge. After a crash, the next start releases the reserved credits of unfinished requests
-//! ([`Gateway::recover`]), with PostgreSQL 30 minutes later. A request body is at most 8 MiB and must arrive within 30 s;
-//! encrypted for a miner, a request is at most 16 MiB.
+//! A request needs an API key with enough credits: the gateway reserves the maximum cost before it
+//! queries a miner, and charges the delivered work when the answer ends, even if the buyer
+//! disconnects early. It rejects unknown fields with an error that names the field; every error
+//! ([`GatewayError`]) has OpenAI's format, or Anthropic's on its routes. A successful response of
+//! at most 4 MiB to a request with an `Idempotency-Key` is stored for a day: retries get it without
+//! another charge. After a crash, the next start releases the reserved credits of unfinished
+//! requests ([`Gateway::recover`]), with PostgreSQL 30 minutes later. A request body is at most 8
+//! MiB and must arrive within 30 s; encrypted for a miner, a request is at most 16 MiB.
 //!
-//! Web pages of any origin may call all routes (CORS), since requests are authenticated by the API key alone.
+//! Web pages of any origin may call all routes (CORS), since requests are authenticated by the API
+//! key alone.
 //!
-//! The gateway keeps no conversations. An operator grants credits with `tao nineteen keys`, or the validator's process
-//! credits transfers of TAO. The gateway serves plain HTTP; use a proxy for TLS.
+//! The gateway keeps no conversations. An operator grants credits with `tao nineteen keys`, or the
+//! validator's process credits transfers of TAO. The gateway serves plain HTTP; use a proxy for
+//! TLS.
 //!
 //! With the feature `testing`, `testing` has the parsers of requests for fuzz targets.
 //!
-//! Uses `taonet-nineteen-query` (miners), `taonet-nineteen-store` (keys, credits), `taonet-nineteen-control` (the
-//! market's tasks), `taonet-nineteen-images` (formats, masks, forms), `taonet-nineteen-core`, `taonet-http`,
-//! `taonet-wire` (public addresses), `taonet-primitives` (backoff) and `taonet-service`. Used by `tao nineteen`.
+//! Uses `taonet-nineteen-query` (miners), `taonet-nineteen-store` (keys, credits),
+//! `taonet-nineteen-control` (the market's tasks), `taonet-nineteen-images` (formats, masks,
+//! forms), `taonet-nineteen-core`, `taonet-http`, `taonet-wire` (public addresses),
+//! `taonet-primitives` (backoff) and `taonet-service`. Used by `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

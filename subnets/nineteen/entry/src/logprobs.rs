@@ -1,4 +1,5 @@
-//! Tasks whose answers have no log-probabilities, by which the best of several answers are selected.
+//! Tasks whose answers have no log-probabilities, by which the best of several answers are
+//! selected.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::GatewayError;
 
-/// Time for which a task refuses a selection after answers without log-probabilities, which miners give for nothing. Other
-/// miners, or another version of the backend, may send them later.
+/// Time for which a task refuses a selection after answers without log-probabilities, which miners
+/// give for nothing. Other miners, or another version of the backend, may send them later.
 const MEMORY: Duration = Duration::from_mins(5);
 
 /// Times of the newest answers without log-probabilities, by the name of the task.
@@ -37,10 +38,10 @@ impl MissingLogprobs {
     }
 }
 
-/// Returns the error of a request for the best answers of a task whose answers have no log-probabilities.
+/// Returns the error of a request for the best answers of a task whose answers have no
+/// log-probabilities.
 pub(crate) fn no_selection() -> GatewayError {
-    let message =
-        "the model's answers have no log-probabilities, by which the best ones are selected; hint: omit best_of";
+    let message = "the model's answers have no log-probabilities, by which the best ones are selected; hint: omit best_of";
     GatewayError::field("best_of", message)
 }
 

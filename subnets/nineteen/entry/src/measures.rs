@@ -15,13 +15,23 @@ const FIRST: &str = "taonet_nineteen_gateway_first_token_seconds";
 
 /// Registers the help texts of the metrics.
 pub(crate) fn describe() {
-    metrics::describe_counter!(SALES, "Requests that reserved credits and have ended, by model, weight and result");
-    metrics::describe_counter!(TOKENS, "Charged tokens, or steps of images, by model, weight and kind");
+    metrics::describe_counter!(
+        SALES,
+        "Requests that reserved credits and have ended, by model, weight and result"
+    );
+    metrics::describe_counter!(
+        TOKENS,
+        "Charged tokens, or steps of images, by model, weight and kind"
+    );
     metrics::describe_counter!(CREDITS, "Charged credits, by model and weight");
-    metrics::describe_histogram!(FIRST, "Time to the first token of a stream, with the time in the queue");
+    metrics::describe_histogram!(
+        FIRST,
+        "Time to the first token of a stream, with the time in the queue"
+    );
 }
 
-/// Metrics of all models and weights. An entry is created with the first request, so that further ones allocate no labels.
+/// Metrics of all models and weights. An entry is created with the first request, so that further
+/// ones allocate no labels.
 #[derive(Default)]
 pub(crate) struct Measures(Mutex<HashMap<TaskName, HashMap<u32, Arc<SaleMeasures>>>>);
 
@@ -32,7 +42,9 @@ impl Measures {
         let created = || Arc::new(SaleMeasures::new(task, weight));
         match tasks.get_mut(task) {
             Some(weights) => Arc::clone(weights.entry(weight.get()).or_insert_with(created)),
-            None => Arc::clone(tasks.entry(task.clone()).or_default().entry(weight.get()).or_insert_with(created)),
+            None => Arc::clone(
+                tasks.entry(task.clone()).or_default().entry(weight.get()).or_insert_with(created),
+            ),
         }
     }
 }
@@ -92,10 +104,12 @@ mod tests {
     use super::*;
     use crate::bill::{Bill, Tariff};
 
-    /// Returns the value of the metric with these labels on a page of metrics; `None` if the page does not have it.
+    /// Returns the value of the metric with these labels on a page of metrics; `None` if the page
+    /// does not have it.
     fn value(page: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let line = page.lines().find(|line| {
-            let is_labelled = |(label, value): &(&str, &str)| line.contains(&format!("{label}=\"{value}\""));
+            let is_labelled =
+                |(label, value): &(&str, &str)| line.contains(&format!("{label}=\"{value}\""));
             line.split('{').next() == Some(name) && labels.iter().all(is_labelled)
         });
         line?.rsplit(' ').next()?.parse().ok()
@@ -111,12 +125,20 @@ mod tests {
         let (clock, measures) = (system_clock(), Measures::default());
         let tariff = Tariff::Text(Price { input: 1_000, output: 2_000, step: 0 });
         // Other tests of the process do not use these weights.
-        let sales =
-            [("chat-a", 93_u32, 5_u64), ("chat-a", 97, 6), ("chat-a", 97, 0), ("chat-b", 97, 7), ("chat-a", 97, 8)];
+        let sales = [
+            ("chat-a", 93_u32, 5_u64),
+            ("chat-a", 97, 6),
+            ("chat-a", 97, 0),
+            ("chat-b", 97, 7),
+            ("chat-a", 97, 8),
+        ];
         for (model, weight, steps) in sales {
-            let bill = Bill::open(&store, &clock, &key, (model.to_owned(), tariff), (10, 50)).await.unwrap();
-            let mut bill =
-                bill.with_measures(measures.of(&model.parse().unwrap(), KeyWeight::try_from(weight).unwrap()));
+            let bill = Bill::open(&store, &clock, &key, (model.to_owned(), tariff), (10, 50))
+                .await
+                .unwrap();
+            let mut bill = bill.with_measures(
+                measures.of(&model.parse().unwrap(), KeyWeight::try_from(weight).unwrap()),
+            );
             if steps > 0 {
                 bill.record_first(Duration::from_secs(1));
                 bill.deliver_steps(steps);
@@ -125,7 +147,8 @@ mod tests {
         }
         let page = metrics.render();
         let of = |name: &str, label: (&str, &str)| {
-            ["chat-a", "chat-b"].map(|model| value(&page, name, &[("model", model), ("weight", "97"), label]))
+            ["chat-a", "chat-b"]
+                .map(|model| value(&page, name, &[("model", model), ("weight", "97"), label]))
         };
         assert_eq!(of(SALES, ("result", "delivered")), [Some(2.0), Some(1.0)]);
         assert_eq!(of(SALES, ("result", "undelivered")), [Some(1.0), Some(0.0)]);

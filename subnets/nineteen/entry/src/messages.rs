@@ -1,4 +1,5 @@
-//! Requests to `/v1/messages`, Anthropic's protocol for text and tool calls: converted to chat completions.
+//! Requests to `/v1/messages`, Anthropic's protocol for text and tool calls: converted to chat
+//! completions.
 
 mod error;
 mod request;
@@ -17,7 +18,8 @@ use crate::sse::named_event;
 pub(crate) use error::{is_message_route, translate_error};
 pub(crate) use request::{MessageOptions, parse, parse_count};
 
-/// Name of the field that holds the arguments of a tool call if they are no JSON object, as in Anthropic's guide to tools.
+/// Name of the field that holds the arguments of a tool call if they are no JSON object, as in
+/// Anthropic's guide to tools.
 const INVALID_JSON: &str = "INVALID_JSON";
 
 /// Prefix of the IDs of tool calls.
@@ -41,7 +43,12 @@ pub(crate) async fn whole(
 }
 
 /// Returns an answer as a stream of server-sent events, each with its name.
-pub(crate) fn stream(head: Head, options: MessageOptions, replies: Replies, bill: Bill) -> Response {
+pub(crate) fn stream(
+    head: Head,
+    options: MessageOptions,
+    replies: Replies,
+    bill: Bill,
+) -> Response {
     let items = Items::new(options.wants_reasoning, ID_PREFIX);
     let input_tokens = bill.input_tokens();
     delivery::stream(Blocks { head, options, items, input_tokens, open: None }, replies, bill)
@@ -58,8 +65,9 @@ struct Blocks {
 }
 
 impl Blocks {
-    /// Returns whether a tool call is the open content block. It stays open to the end of the answer, because servers may mix
-    /// its fragments with those of other calls: the items after it are sent at the end.
+    /// Returns whether a tool call is the open content block. It stays open to the end of the
+    /// answer, because servers may mix its fragments with those of other calls: the items after it
+    /// are sent at the end.
     fn holds_call(&self) -> bool {
         let open = self.open.and_then(|index| self.items.get(index));
         matches!(open, Some(Item::Call { .. }))
@@ -70,14 +78,21 @@ impl Blocks {
         let open = self.open.take();
         let mut events: Vec<String> = open.map(block_stop).into_iter().collect();
         for (index, item) in self.items.iter().enumerate().skip(open.map_or(0, |index| index + 1)) {
-            events.extend([block_start(index, item), block_delta(index, item, item.content()), block_stop(index)]);
+            events.extend([
+                block_start(index, item),
+                block_delta(index, item, item.content()),
+                block_stop(index),
+            ]);
         }
         events
     }
 }
 
 fn block_start(index: usize, item: &Item) -> String {
-    named_event("content_block_start", json!({"index": index, "content_block": block(&item.without_content())}))
+    named_event(
+        "content_block_start",
+        json!({"index": index, "content_block": block(&item.without_content())}),
+    )
 }
 
 /// Returns the event for content that is added to an item; empty without content.
@@ -142,13 +157,22 @@ fn stop<'a>(options: &'a MessageOptions, head: &Head, ends: &[End]) -> Stop<'a> 
         "tool_calls" | "function_call" => (Some("tool_use"), None),
         "content_filter" => (Some("refusal"), None),
         _ => {
-            let sequence = options.stop_sequences.iter().find(|sequence| end.stop.as_ref() == Some(*sequence));
-            (Some(if sequence.is_some() { "stop_sequence" } else { "end_turn" }), sequence.map(String::as_str))
+            let sequence =
+                options.stop_sequences.iter().find(|sequence| end.stop.as_ref() == Some(*sequence));
+            (
+                Some(if sequence.is_some() { "stop_sequence" } else { "end_turn" }),
+                sequence.map(String::as_str),
+            )
         }
     }
 }
 
-fn document(head: &Head, content: &[Value], (reason, sequence): Stop<'_>, tokens: (u64, u64)) -> Value {
+fn document(
+    head: &Head,
+    content: &[Value],
+    (reason, sequence): Stop<'_>,
+    tokens: (u64, u64),
+) -> Value {
     json!({
         "id": head.id, "type": "message", "role": "assistant", "model": head.model, "content": content,
         "stop_reason": reason, "stop_sequence": sequence, "usage": usage(tokens),
@@ -218,10 +242,22 @@ mod tests {
         let options = MessageOptions { stop_sequences, wants_reasoning: false };
         for (choice, tokens, expected) in [
             (json!({"finish_reason": "stop"}), 1, ("end_turn", None)),
-            (json!({"finish_reason": "stop", "stop_reason": "STOP"}), 1, ("stop_sequence", Some("STOP"))),
-            (json!({"finish_reason": "stop", "matched_stop": "STOP"}), 1, ("stop_sequence", Some("STOP"))),
+            (
+                json!({"finish_reason": "stop", "stop_reason": "STOP"}),
+                1,
+                ("stop_sequence", Some("STOP")),
+            ),
+            (
+                json!({"finish_reason": "stop", "matched_stop": "STOP"}),
+                1,
+                ("stop_sequence", Some("STOP")),
+            ),
             // The token or the sequence of the model itself.
-            (json!({"finish_reason": "stop", "stop_reason": null, "matched_stop": 128_009}), 1, ("end_turn", None)),
+            (
+                json!({"finish_reason": "stop", "stop_reason": null, "matched_stop": 128_009}),
+                1,
+                ("end_turn", None),
+            ),
             (json!({"finish_reason": "stop", "stop_reason": 128_009}), 1, ("end_turn", None)),
             (json!({"finish_reason": "stop", "stop_reason": "<|eot_id|>"}), 1, ("end_turn", None)),
             (json!({"finish_reason": "length"}), 1, ("max_tokens", None)),

@@ -7,18 +7,18 @@ use tokenizers::Tokenizer;
 
 use crate::usage::TextSize;
 
-/// Bytes of text to one log-probability, beyond which the log-probabilities do not cover the text. Tokens of languages
-/// are shorter.
+/// Bytes of text to one log-probability, beyond which the log-probabilities do not cover the text.
+/// Tokens of languages are shorter.
 const LONGEST_TOKEN: usize = 32;
 /// Maximum size of the text that is given to a tokenizer, in bytes.
 const LONGEST_TEXT: usize = 1 << 20;
 
 /// Counts the tokens of an answer as it is delivered.
 ///
-/// With a tokenizer, it counts the tokens of the text. Without one, each log-probability of a text is a token, but no token
-/// is shorter than a byte. Those of a chunk without text count only if they can be the first bytes of the next chunk's
-/// characters. A text without log-probabilities, or with too few, is estimated from its length. The count never exceeds
-/// the requested maximum.
+/// With a tokenizer, it counts the tokens of the text. Without one, each log-probability of a text
+/// is a token, but no token is shorter than a byte. Those of a chunk without text count only if
+/// they can be the first bytes of the next chunk's characters. A text without log-probabilities, or
+/// with too few, is estimated from its length. The count never exceeds the requested maximum.
 #[derive(Default)]
 pub(crate) struct TokenMeter {
     max_tokens: u64,
@@ -50,7 +50,8 @@ impl TokenMeter {
         let pending = std::mem::take(&mut self.pending);
         if bytes <= chunk.entries.saturating_mul(LONGEST_TOKEN) {
             let parts = pending.min(bytes - characters);
-            self.counted = self.counted.saturating_add(chunk.entries.saturating_add(parts).min(bytes));
+            self.counted =
+                self.counted.saturating_add(chunk.entries.saturating_add(parts).min(bytes));
         } else {
             for text in &texts {
                 self.estimated.add(text);
@@ -63,10 +64,13 @@ impl TokenMeter {
 
     /// Returns the number of tokens.
     pub(crate) fn tokens(&self) -> u64 {
-        let encode = |tokenizer: &Arc<Tokenizer>| tokenizer.encode_fast(self.text.as_str(), false).ok();
+        let encode =
+            |tokenizer: &Arc<Tokenizer>| tokenizer.encode_fast(self.text.as_str(), false).ok();
         let tokens = match self.tokenizer.as_ref().and_then(encode) {
             Some(encoding) => u64::try_from(encoding.len()).unwrap_or(u64::MAX),
-            None => u64::try_from(self.counted).unwrap_or(u64::MAX).saturating_add(self.estimated.tokens()),
+            None => u64::try_from(self.counted)
+                .unwrap_or(u64::MAX)
+                .saturating_add(self.estimated.tokens()),
         };
         tokens.min(self.max_tokens)
     }
@@ -123,7 +127,11 @@ mod tests {
             (vec![], 0),
         ] {
             assert_eq!(counted(&chunks, 1_000), expected, "{chunks:?}");
-            assert_eq!(counted(&chunks, 2), expected.min(2), "never more than the requested maximum");
+            assert_eq!(
+                counted(&chunks, 2),
+                expected.min(2),
+                "never more than the requested maximum"
+            );
         }
     }
 

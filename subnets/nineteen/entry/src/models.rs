@@ -1,7 +1,8 @@
 //! Descriptions of the models that the gateway offers: tasks, and aliases of the task file.
 //!
-//! They need no API key, so that buyers can compare prices before they have one. With a key, they are those of the models
-//! that the key may use, and an invalid key is rejected: clients check their keys with this route.
+//! They need no API key, so that buyers can compare prices before they have one. With a key, they
+//! are those of the models that the key may use, and an invalid key is rejected: clients check
+//! their keys with this route.
 
 use axum::extract::{Path, State};
 use axum::http::header::AUTHORIZATION;
@@ -19,16 +20,23 @@ use crate::{Gateway, GatewayError};
 const LONGEST_NAME: usize = 100;
 
 /// Handler of `GET /v1/models`.
-pub(crate) async fn list(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
+pub(crate) async fn list(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+) -> Result<Response, GatewayError> {
     let key = gateway.key_if_sent(&headers).await?;
     let config = gateway.0.market.current();
     let tasks = config.enabled().filter(|task| is_allowed(key.as_ref(), task)).map(task_document);
-    let aliases = config.aliases.keys().filter_map(|alias| alias_document(&config, key.as_ref(), alias.as_str()));
+    let aliases = config
+        .aliases
+        .keys()
+        .filter_map(|alias| alias_document(&config, key.as_ref(), alias.as_str()));
     let data: Vec<_> = tasks.chain(aliases).collect();
     Ok(Json(json!({"object": "list", "data": data})).into_response())
 }
 
-/// Handler of `GET /v1/models/{id}`, for all names that requests may have in `model`. Names of models have slashes.
+/// Handler of `GET /v1/models/{id}`, for all names that requests may have in `model`. Names of
+/// models have slashes.
 pub(crate) async fn model(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
@@ -37,7 +45,8 @@ pub(crate) async fn model(
     let key = gateway.key_if_sent(&headers).await?;
     let config = gateway.0.market.current();
     let alias = alias_document(&config, key.as_ref(), &id);
-    let task = || config.enabled().find(|task| task.is_named(&id) && is_allowed(key.as_ref(), task));
+    let task =
+        || config.enabled().find(|task| task.is_named(&id) && is_allowed(key.as_ref(), task));
     match alias.or_else(|| task().map(task_document)) {
         Some(document) => Ok(Json(document).into_response()),
         None => Err(GatewayError::Model(id.chars().take(LONGEST_NAME).collect())),
@@ -53,10 +62,13 @@ impl Gateway {
     }
 }
 
-/// Returns whether a header `Authorization` has a token. Other schemes, and an empty token, are no API key.
+/// Returns whether a header `Authorization` has a token. Other schemes, and an empty token, are no
+/// API key.
 fn is_bearer_token(value: &HeaderValue) -> bool {
     let parts = value.as_bytes().split_at_checked(7);
-    parts.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case(b"bearer ") && !token.trim_ascii().is_empty())
+    parts.is_some_and(|(scheme, token)| {
+        scheme.eq_ignore_ascii_case(b"bearer ") && !token.trim_ascii().is_empty()
+    })
 }
 
 fn is_allowed(key: Option<&ApiKey>, task: &Task) -> bool {
@@ -76,8 +88,8 @@ fn task_document(task: &Task) -> Value {
     })
 }
 
-/// Describes an alias, with the highest price and the shortest context of its tasks; returns `None` if none of them is
-/// enabled and allowed.
+/// Describes an alias, with the highest price and the shortest context of its tasks; returns `None`
+/// if none of them is enabled and allowed.
 fn alias_document(config: &MarketConfig, key: Option<&ApiKey>, alias: &str) -> Option<Value> {
     let tasks: Vec<_> = config.alias(alias)?.filter(|task| is_allowed(key, task)).collect();
     let first = tasks.first()?;

@@ -1,4 +1,5 @@
-//! Idempotent requests: a retry with the same `Idempotency-Key` gets the stored response and is not charged again.
+//! Idempotent requests: a retry with the same `Idempotency-Key` gets the stored response and is not
+//! charged again.
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::CONTENT_TYPE;
@@ -16,8 +17,8 @@ const NAME: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Maximum length of an idempotency key, in bytes.
 const LONGEST_NAME: usize = 255;
-/// Maximum size of a stored response, in bytes. Larger responses are not stored: a retry of such a request is executed
-/// again.
+/// Maximum size of a stored response, in bytes. Larger responses are not stored: a retry of such a
+/// request is executed again.
 const LARGEST: usize = 4 << 20;
 
 /// Handling of a request, depending on its `Idempotency-Key`.
@@ -48,10 +49,14 @@ impl Once {
         now_ms: i64,
     ) -> Result<Begun, GatewayError> {
         let Some(name) = headers.get(NAME) else { return Ok(Begun::Unnamed) };
-        let is_valid = |name: &&str| (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\t');
+        let is_valid =
+            |name: &&str| (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\t');
         let name = name.to_str().ok().filter(is_valid);
         let name = name.ok_or_else(|| {
-            GatewayError::field("Idempotency-Key", "Idempotency-Key must have 1..=255 ASCII characters")
+            GatewayError::field(
+                "Idempotency-Key",
+                "Idempotency-Key must have 1..=255 ASCII characters",
+            )
         })?;
         let name = name.to_owned();
         let mut hash = Sha256::new();
@@ -59,7 +64,12 @@ impl Once {
         hash.update([0]);
         hash.update(body);
         match store.claim(key, &name, &hex::encode(hash.finalize()), now_ms).await? {
-            Claim::New => Ok(Begun::New(Self { store: store.clone(), key: key.to_owned(), name, is_kept: false })),
+            Claim::New => Ok(Begun::New(Self {
+                store: store.clone(),
+                key: key.to_owned(),
+                name,
+                is_kept: false,
+            })),
             Claim::Running => Err(GatewayError::InProgress),
             Claim::Other => Err(GatewayError::Reused),
             Claim::Answered(answer) => {
@@ -83,7 +93,12 @@ impl Once {
             self.finish(content_type, bytes.to_vec()).await;
             return Response::from_parts(head, Body::from(bytes));
         }
-        let kept = Kept { once: Some(self), content_type, text: Vec::new(), body: body.into_data_stream() };
+        let kept = Kept {
+            once: Some(self),
+            content_type,
+            text: Vec::new(),
+            body: body.into_data_stream(),
+        };
         let stream = futures::stream::unfold(kept, |mut kept| async move {
             let chunk = kept.next().await?;
             Some((chunk, kept))
@@ -92,10 +107,19 @@ impl Once {
     }
 
     async fn finish(mut self, content_type: String, body: Vec<u8>) {
-        let Some(body) = String::from_utf8(body).ok().filter(|body| body.len() <= LARGEST) else { return };
-        match self.store.keep_answer(&self.key, &self.name, &StoredAnswer { content_type, body }).await {
+        let Some(body) = String::from_utf8(body).ok().filter(|body| body.len() <= LARGEST) else {
+            return;
+        };
+        match self
+            .store
+            .keep_answer(&self.key, &self.name, &StoredAnswer { content_type, body })
+            .await
+        {
             Ok(()) => self.is_kept = true,
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to store a response"),
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "failed to store a response"
+            ),
         }
     }
 }
@@ -105,19 +129,24 @@ impl Drop for Once {
         if self.is_kept {
             return;
         }
-        let (store, key, name) = (self.store.clone(), std::mem::take(&mut self.key), std::mem::take(&mut self.name));
+        let (store, key, name) =
+            (self.store.clone(), std::mem::take(&mut self.key), std::mem::take(&mut self.name));
         // Without a runtime, the next start releases the claim.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 if let Err(error) = store.drop_claim(&key, &name).await {
-                    tracing::error!(error = &error as &dyn std::error::Error, "failed to release an idempotency key");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "failed to release an idempotency key"
+                    );
                 }
             });
         }
     }
 }
 
-/// A stream that is recorded for replay. `once` is `None` if the stream is too long or was interrupted.
+/// A stream that is recorded for replay. `once` is `None` if the stream is too long or was
+/// interrupted.
 struct Kept {
     once: Option<Once>,
     content_type: String,
@@ -139,7 +168,11 @@ impl Kept {
             Some(Err(_)) => self.once = None,
             None => {
                 if let Some(once) = self.once.take() {
-                    once.finish(std::mem::take(&mut self.content_type), std::mem::take(&mut self.text)).await;
+                    once.finish(
+                        std::mem::take(&mut self.content_type),
+                        std::mem::take(&mut self.text),
+                    )
+                    .await;
                 }
             }
         }

@@ -14,14 +14,15 @@ use crate::GatewayError;
 /// Length of the rate limits' window.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Maximum requests per minute and key for documents of the key, such as its usage. They do not count as the key's requests.
+/// Maximum requests per minute and key for documents of the key, such as its usage. They do not
+/// count as the key's requests.
 const READS: u32 = 120;
 
 /// Requests of API keys in the last minute.
 type Windows = Mutex<HashMap<String, Arc<SlidingWindow<()>>>>;
 
-/// Rate limiter of API keys. A shared database counts the requests of all gateways; with SQLite, this process counts
-/// them in memory.
+/// Rate limiter of API keys. A shared database counts the requests of all gateways; with SQLite,
+/// this process counts them in memory.
 #[derive(Default)]
 pub(crate) struct Rates {
     requests: Windows,
@@ -72,7 +73,8 @@ impl Rates {
         let limit = RateLimit { requests: key.terms.rate_per_minute, window: MINUTE };
         let window = window(&self.requests, key, limit);
         let admitted = window.admit((), now);
-        let admitted = admitted.map_err(|retry| GatewayError::Rate { limit: limit.requests, retry });
+        let admitted =
+            admitted.map_err(|retry| GatewayError::Rate { limit: limit.requests, retry });
         let (left, reset) = window.left((), now);
         (Standing { limit: limit.requests, left, reset }, admitted)
     }
@@ -95,7 +97,9 @@ impl Rates {
         let now_ms = i64::try_from(unix_time(now).as_millis()).unwrap_or(i64::MAX);
         let is_too_large = tokens > u64::from(limit);
         // Without tokens, for the usage of the limit, which the response has in any case.
-        let usage = store.reserve_tokens(&key.id, limit, if is_too_large { 0 } else { tokens }, now_ms).await?;
+        let usage = store
+            .reserve_tokens(&key.id, limit, if is_too_large { 0 } else { tokens }, now_ms)
+            .await?;
         self.tokens().insert(key.id.clone(), usage);
         if is_too_large {
             return Err(GatewayError::TokenLimit { needed: tokens, limit });
@@ -107,10 +111,13 @@ impl Rates {
         Ok(Some(TokenReservation { store: store.clone(), key: key.id.clone(), tokens, second }))
     }
 
-    /// Writes the usage of the key's limit of tokens, if it has one, to the headers of OpenAI's API.
+    /// Writes the usage of the key's limit of tokens, if it has one, to the headers of OpenAI's
+    /// API.
     pub(crate) fn write_tokens(&self, key: &ApiKey, headers: &mut HeaderMap) {
         let Some(limit) = key.terms.tokens_per_minute else { return };
-        let Some(TokenUsage { left, reset, .. }) = self.tokens().get(&key.id).copied() else { return };
+        let Some(TokenUsage { left, reset, .. }) = self.tokens().get(&key.id).copied() else {
+            return;
+        };
         for (name, value) in [
             ("x-ratelimit-limit-tokens", HeaderValue::from(limit)),
             ("x-ratelimit-remaining-tokens", HeaderValue::from(left)),
@@ -138,23 +145,30 @@ impl Drop for TokenReservation {
         let tokens = std::mem::take(&mut self.tokens);
         // Without a runtime, the tokens leave the window later.
         if let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| tokens > 0) {
-            let (store, key, second) = (self.store.clone(), std::mem::take(&mut self.key), self.second);
+            let (store, key, second) =
+                (self.store.clone(), std::mem::take(&mut self.key), self.second);
             runtime.spawn(async move { return_tokens(&store, &key, second, tokens).await });
         }
     }
 }
 
-/// Returns unused tokens to the window of a key. If the database is unavailable, they leave the window later.
+/// Returns unused tokens to the window of a key. If the database is unavailable, they leave the
+/// window later.
 async fn return_tokens(store: &Store, key: &str, second: i64, tokens: u64) {
     if let Err(error) = store.return_tokens(key, second, tokens).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, key, "unused tokens are not returned");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            key,
+            "unused tokens are not returned"
+        );
     }
 }
 
 /// Returns the window of a key, which is empty after a change of the limit.
 fn window(windows: &Windows, key: &ApiKey, limit: RateLimit) -> Arc<SlidingWindow<()>> {
     let mut windows = windows.lock().unwrap_or_else(PoisonError::into_inner);
-    let window = windows.entry(key.id.clone()).or_insert_with(|| Arc::new(SlidingWindow::new(limit)));
+    let window =
+        windows.entry(key.id.clone()).or_insert_with(|| Arc::new(SlidingWindow::new(limit)));
     if window.limit() != limit {
         *window = Arc::new(SlidingWindow::new(limit));
     }

@@ -22,7 +22,10 @@ pub(crate) enum Replies {
 
 impl Replies {
     /// Queries miners for the answer to each request; returns once the first answer has begun.
-    pub(crate) async fn ask(queries: &Queries, mut requests: Vec<Request>) -> Result<Self, GatewayError> {
+    pub(crate) async fn ask(
+        queries: &Queries,
+        mut requests: Vec<Request>,
+    ) -> Result<Self, GatewayError> {
         if requests.len() > 1 {
             return Ok(Self::Many(Box::new(Choices::ask(queries, requests).await?)));
         }
@@ -38,8 +41,8 @@ impl Replies {
         }
     }
 
-    /// Returns the next chunk of any answer, with the index of its choice; `None` after the end of all answers. Reads
-    /// ahead at most two chunks of each answer.
+    /// Returns the next chunk of any answer, with the index of its choice; `None` after the end of
+    /// all answers. Reads ahead at most two chunks of each answer.
     pub(crate) async fn next(&mut self) -> Option<(usize, NextChunk)> {
         match self {
             Self::One(reply) => {
@@ -54,8 +57,8 @@ impl Replies {
     }
 }
 
-/// Answers to several choices. A task for each choice queries miners and reads the answer, so that the time until the
-/// buyer reads the next chunk is not the miners' time.
+/// Answers to several choices. A task for each choice queries miners and reads the answer, so that
+/// the time until the buyer reads the next chunk is not the miners' time.
 pub(crate) struct Choices {
     count: usize,
     /// Number of answers that have not ended.
@@ -74,7 +77,13 @@ impl Choices {
         let (sender, chunks) = mpsc::channel(count.max(1));
         let mut tasks = JoinSet::new();
         for (choice, request) in requests.into_iter().enumerate() {
-            tasks.spawn(answer(choice, request, queries.clone(), Arc::clone(&turns), sender.clone()));
+            tasks.spawn(answer(
+                choice,
+                request,
+                queries.clone(),
+                Arc::clone(&turns),
+                sender.clone(),
+            ));
         }
         drop(sender);
         let mut choices = Self { count, open: count, first: None, chunks, _tasks: tasks };
@@ -145,7 +154,8 @@ async fn read(reply: &mut Reply) -> NextChunk {
     }))
 }
 
-/// Lets a choice for which all miners are busy wait for the end of another one of its request, which may keep them busy.
+/// Lets a choice for which all miners are busy wait for the end of another one of its request,
+/// which may keep them busy.
 #[derive(Debug)]
 struct Turns {
     /// Number of choices that are asked or answered, and of permits.
@@ -164,7 +174,8 @@ impl Turns {
         self.ended.add_permits(1);
     }
 
-    /// Waits until the choice may be asked again; returns whether it may. It may not if all other choices wait, too.
+    /// Waits until the choice may be asked again; returns whether it may. It may not if all other
+    /// choices wait, too.
     async fn wait(&self) -> bool {
         if self.active.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.ended.close();
@@ -203,20 +214,30 @@ mod tests {
     use super::*;
 
     fn chunk(text: &str) -> Chunk {
-        Chunk { body: ChunkBody::Text(text.to_owned()), characters: text.len(), entries: 1, is_content: true }
+        Chunk {
+            body: ChunkBody::Text(text.to_owned()),
+            characters: text.len(),
+            entries: 1,
+            is_content: true,
+        }
     }
 
     #[tokio::test]
     async fn replies_end_after_the_end_of_each_choice() {
         let (sender, mut replies) = fed(2);
         assert_eq!(replies.len(), 2);
-        for (choice, next) in [(1, Some(Ok(chunk("a")))), (1, None), (0, Some(Ok(chunk("b")))), (0, None)] {
+        for (choice, next) in
+            [(1, Some(Ok(chunk("a")))), (1, None), (0, Some(Ok(chunk("b")))), (0, None)]
+        {
             sender.send((choice, next)).await.unwrap();
         }
         drop(sender);
         let mut received = Vec::new();
         while let Some((choice, next)) = replies.next().await {
-            received.push((choice, next.map(|chunk| chunk.unwrap().text().unwrap_or_default().to_owned())));
+            received.push((
+                choice,
+                next.map(|chunk| chunk.unwrap().text().unwrap_or_default().to_owned()),
+            ));
         }
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(received, [(1, text("a")), (1, None), (0, text("b")), (0, None)]);

@@ -12,8 +12,8 @@ use crate::vision::{MOST_IMAGES, check_image, is_image};
 
 /// Maximum number of tokens in an answer.
 pub(crate) const MOST_TOKENS: u64 = 32_768;
-/// `top_k` that selects among all tokens with every server: larger than any vocabulary. Servers differ in whether 0, -1 or
-/// both have this meaning.
+/// `top_k` that selects among all tokens with every server: larger than any vocabulary. Servers
+/// differ in whether 0, -1 or both have this meaning.
 const ALL_TOKENS: i64 = 1_000_000;
 /// Maximum number of answers to a request.
 const MOST_CHOICES: u64 = 8;
@@ -27,9 +27,10 @@ pub(crate) const MOST_MESSAGES: usize = 1_024;
 pub(crate) const MOST_STOPS: usize = 4;
 /// Maximum number of tools in a request.
 const MOST_TOOLS: usize = 128;
-/// Fields that the gateway ignores: OpenAI uses them for abuse detection and caching. Only text requests have an effective
-/// `prompt_cache_key`.
-const WITHOUT_EFFECT: [&str; 4] = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
+/// Fields that the gateway ignores: OpenAI uses them for abuse detection and caching. Only text
+/// requests have an effective `prompt_cache_key`.
+const WITHOUT_EFFECT: [&str; 4] =
+    ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
 
 /// A parsed text request.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +45,8 @@ pub(crate) struct TextRequest {
     pub(crate) images: Vec<String>,
     /// Number of choices (`n`).
     pub(crate) choices: usize,
-    /// Number of answers that miners are asked for, of which the best ones are the choices (`best_of`). Equal to `choices`
-    /// without a selection.
+    /// Number of answers that miners are asked for, of which the best ones are the choices
+    /// (`best_of`). Equal to `choices` without a selection.
     pub(crate) answers: usize,
     pub(crate) streams: bool,
     pub(crate) wants_logprobs: bool,
@@ -59,8 +60,15 @@ impl TextRequest {
     pub(crate) fn chat(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
         let messages = match fields.take("messages") {
-            Some(Value::Array(messages)) if (1..=MOST_MESSAGES).contains(&messages.len()) => messages,
-            _ => return Err(GatewayError::field("messages", "messages must be an array of 1..=1024 messages")),
+            Some(Value::Array(messages)) if (1..=MOST_MESSAGES).contains(&messages.len()) => {
+                messages
+            }
+            _ => {
+                return Err(GatewayError::field(
+                    "messages",
+                    "messages must be an array of 1..=1024 messages",
+                ));
+            }
         };
         let mut images = Vec::new();
         for (index, message) in messages.iter().enumerate() {
@@ -87,17 +95,36 @@ impl TextRequest {
         let mut further = Map::new();
         if let Some(top) = fields.whole("top_logprobs", 0, 20)? {
             if !wants_logprobs {
-                return Err(GatewayError::field("top_logprobs", "top_logprobs requires logprobs = true"));
+                return Err(GatewayError::field(
+                    "top_logprobs",
+                    "top_logprobs requires logprobs = true",
+                ));
             }
             further.insert("top_logprobs".to_owned(), top.into());
         }
         fields.tools(&mut further)?;
-        let is_effort = |value: &Value| value.as_str().is_some_and(|effort| EFFORTS.contains(&effort));
-        fields.pass_on("reasoning_effort", &mut further, &format!("one of {}", EFFORTS.join(", ")), is_effort)?;
-        let is_text = |value: &Value| value.as_array().is_some_and(|kinds| kinds.iter().all(|kind| kind == "text"));
-        fields.refuse_unless("modalities", is_text, "modalities must be [\"text\"]; the models write only texts")?;
+        let is_effort =
+            |value: &Value| value.as_str().is_some_and(|effort| EFFORTS.contains(&effort));
+        fields.pass_on(
+            "reasoning_effort",
+            &mut further,
+            &format!("one of {}", EFFORTS.join(", ")),
+            is_effort,
+        )?;
+        let is_text = |value: &Value| {
+            value.as_array().is_some_and(|kinds| kinds.iter().all(|kind| kind == "text"))
+        };
+        fields.refuse_unless(
+            "modalities",
+            is_text,
+            "modalities must be [\"text\"]; the models write only texts",
+        )?;
         for (name, successor) in [("functions", "tools"), ("function_call", "tool_choice")] {
-            fields.refuse_unless(name, |_| false, &format!("{name} is not supported; hint: use {successor}"))?;
+            fields.refuse_unless(
+                name,
+                |_| false,
+                &format!("{name} is not supported; hint: use {successor}"),
+            )?;
         }
         let request = fields.request(TextInput::Messages(messages), wants_logprobs, further)?;
         request.with_images(images)
@@ -106,7 +133,10 @@ impl TextRequest {
     /// Sets the names of the fields with images.
     pub(crate) fn with_images(self, images: Vec<String>) -> Result<Self, GatewayError> {
         match images.get(MOST_IMAGES) {
-            Some(param) => Err(GatewayError::field(param.as_str(), format!("{param}: a request has at most 8 images"))),
+            Some(param) => Err(GatewayError::field(
+                param.as_str(),
+                format!("{param}: a request has at most 8 images"),
+            )),
             None => Ok(Self { images, ..self }),
         }
     }
@@ -118,7 +148,12 @@ impl TextRequest {
             Some(Value::String(prompt)) => prompt,
             Some(Value::Array(prompts)) => match prompts.as_slice() {
                 [Value::String(prompt)] => prompt.clone(),
-                _ => return Err(GatewayError::field("prompt", "prompt must be one string; hint: split the request")),
+                _ => {
+                    return Err(GatewayError::field(
+                        "prompt",
+                        "prompt must be one string; hint: split the request",
+                    ));
+                }
             },
             _ => return Err(GatewayError::field("prompt", "prompt must be a string")),
         };
@@ -127,20 +162,25 @@ impl TextRequest {
         }
         let best_of = fields.whole("best_of", 1, MOST_CHOICES)?;
         let logprobs = fields.whole("logprobs", 0, 5)?;
-        let further = logprobs.filter(|top| *top > 1).map(|top| ("logprobs".to_owned(), top.into())).into_iter();
-        let request = fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())?;
+        let further = logprobs
+            .filter(|top| *top > 1)
+            .map(|top| ("logprobs".to_owned(), top.into()))
+            .into_iter();
+        let request =
+            fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())?;
         request.with_best_of(best_of)
     }
 
     /// Sets the number of answers of which the best ones are the choices.
     fn with_best_of(self, best_of: Option<u64>) -> Result<Self, GatewayError> {
-        let Some(answers) = best_of.and_then(|answers| usize::try_from(answers).ok()) else { return Ok(self) };
+        let Some(answers) = best_of.and_then(|answers| usize::try_from(answers).ok()) else {
+            return Ok(self);
+        };
         if answers < self.choices {
             return Err(GatewayError::field("best_of", "best_of must be at least n"));
         }
         if answers > 1 && self.streams {
-            let message =
-                "best_of above 1 cannot be streamed, because all answers must be complete; hint: stream = false";
+            let message = "best_of above 1 cannot be streamed, because all answers must be complete; hint: stream = false";
             return Err(GatewayError::field("best_of", message));
         }
         Ok(Self { answers, ..self })
@@ -158,11 +198,16 @@ fn hash(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// Checks the parts of a message: texts and, in a user's message, images, whose fields are appended to `images`. The tasks'
-/// models process no audio or files.
-fn check_parts(parts: &[Value], (message, role): (usize, &str), images: &mut Vec<String>) -> Result<(), GatewayError> {
+/// Checks the parts of a message: texts and, in a user's message, images, whose fields are appended
+/// to `images`. The tasks' models process no audio or files.
+fn check_parts(
+    parts: &[Value],
+    (message, role): (usize, &str),
+    images: &mut Vec<String>,
+) -> Result<(), GatewayError> {
     let is_text = |part: &Value| {
-        part.get("type").and_then(Value::as_str) == Some("text") && part.get("text").is_some_and(Value::is_string)
+        part.get("type").and_then(Value::as_str) == Some("text")
+            && part.get("text").is_some_and(Value::is_string)
     };
     for (index, part) in parts.iter().enumerate() {
         if is_text(part) {
@@ -172,8 +217,10 @@ fn check_parts(parts: &[Value], (message, role): (usize, &str), images: &mut Vec
         let checked = if is_image(part) && role == "user" {
             check_image(part)
         } else {
-            Err("must have the type text and a string text, or be an image in a user's message; other parts are not \
-                 supported")
+            Err(
+                "must have the type text and a string text, or be an image in a user's message; other parts are not \
+                 supported",
+            )
         };
         checked.map_err(|what| GatewayError::field(param.clone(), format!("{param} {what}")))?;
         images.push(param);
@@ -186,12 +233,19 @@ pub(crate) struct Fields(pub(crate) Map<String, Value>);
 
 impl Fields {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, GatewayError> {
-        serde_json::from_slice(body).map(Self).map_err(|error| GatewayError::Body(error.to_string()))
+        serde_json::from_slice(body)
+            .map(Self)
+            .map_err(|error| GatewayError::Body(error.to_string()))
     }
 
     /// Moves the named fields to a new set.
     pub(crate) fn split(&mut self, names: &[&str]) -> Self {
-        Self(names.iter().filter_map(|name| Some(((*name).to_owned(), self.0.shift_remove(*name)?))).collect())
+        Self(
+            names
+                .iter()
+                .filter_map(|name| Some(((*name).to_owned(), self.0.shift_remove(*name)?)))
+                .collect(),
+        )
     }
 
     /// Parses the remaining fields of a text request and rejects unknown ones.
@@ -205,28 +259,47 @@ impl Fields {
         let choices = self.whole("n", 1, MOST_CHOICES)?.unwrap_or(1);
         let streams = self.flag("stream")?;
         let wants_usage = self.stream_options(streams)?;
-        let max_tokens =
-            match (self.whole("max_completion_tokens", 1, MOST_TOKENS)?, self.whole("max_tokens", 1, MOST_TOKENS)?) {
-                (Some(one), Some(other)) if one != other => {
-                    return Err(GatewayError::field("max_tokens", "max_tokens and max_completion_tokens differ"));
-                }
-                (one, other) => one.or(other),
-            };
+        let max_tokens = match (
+            self.whole("max_completion_tokens", 1, MOST_TOKENS)?,
+            self.whole("max_tokens", 1, MOST_TOKENS)?,
+        ) {
+            (Some(one), Some(other)) if one != other => {
+                return Err(GatewayError::field(
+                    "max_tokens",
+                    "max_tokens and max_completion_tokens differ",
+                ));
+            }
+            (one, other) => one.or(other),
+        };
         let temperature = self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0);
         let top_p = self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
         let seed = self.seed()?;
         self.sampling(&mut further)?;
         self.refuse_unless("store", |value| *value == Value::Bool(false), "store must be false")?;
         let is_metadata = |value: &Value| {
-            value.as_object().is_some_and(|pairs| pairs.len() <= MOST_METADATA && pairs.values().all(Value::is_string))
+            value.as_object().is_some_and(|pairs| {
+                pairs.len() <= MOST_METADATA && pairs.values().all(Value::is_string)
+            })
         };
-        self.refuse_unless("metadata", is_metadata, "metadata must be an object with at most 16 string values")?;
+        self.refuse_unless(
+            "metadata",
+            is_metadata,
+            "metadata must be an object with at most 16 string values",
+        )?;
         let is_standard = |value: &Value| matches!(value.as_str(), Some("auto" | "default"));
         self.refuse_unless("service_tier", is_standard, "service_tier must be auto or default")?;
         let cache_key = self.take("prompt_cache_key").as_ref().and_then(Value::as_str).map(hash);
         self.end()?;
         let most = max_tokens.unwrap_or(MOST_TOKENS);
-        let payload = TextPayload { input, model: model.clone(), temperature, seed, top_p, max_tokens: most, further };
+        let payload = TextPayload {
+            input,
+            model: model.clone(),
+            temperature,
+            seed,
+            top_p,
+            max_tokens: most,
+            further,
+        };
         let choices = usize::try_from(choices).unwrap_or(1);
         Ok(TextRequest {
             model,
@@ -245,20 +318,33 @@ impl Fields {
     /// Parses the sampling parameters beyond those of every request, and the stop sequences.
     fn sampling(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
         self.top_k(further)?;
-        self.pass_on("min_p", further, "a number in 0..=1", |value| is_number_in(value, 0.0..=1.0))?;
+        self.pass_on("min_p", further, "a number in 0..=1", |value| {
+            is_number_in(value, 0.0..=1.0)
+        })?;
         self.pass_on("repetition_penalty", further, "a number above 0 and up to 2", |value| {
             is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0)
         })?;
         let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
-        self.pass_on("stop", further, "a string or an array of 1..=4 strings", |value| match value {
-            Value::Array(stops) => (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text),
-            stop => is_text(stop),
-        })?;
+        self.pass_on(
+            "stop",
+            further,
+            "a string or an array of 1..=4 strings",
+            |value| match value {
+                Value::Array(stops) => {
+                    (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text)
+                }
+                stop => is_text(stop),
+            },
+        )?;
         for penalty in ["frequency_penalty", "presence_penalty"] {
-            self.pass_on(penalty, further, "a number in -2..=2", |value| is_number_in(value, -2.0..=2.0))?;
+            self.pass_on(penalty, further, "a number in -2..=2", |value| {
+                is_number_in(value, -2.0..=2.0)
+            })?;
         }
         self.pass_on("logit_bias", further, "an object of numbers in -100..=100", |value| {
-            value.as_object().is_some_and(|biases| biases.values().all(|bias| is_number_in(bias, -100.0..=100.0)))
+            value.as_object().is_some_and(|biases| {
+                biases.values().all(|bias| is_number_in(bias, -100.0..=100.0))
+            })
         })
     }
 
@@ -268,7 +354,12 @@ impl Fields {
         let top_k = match integer(&value) {
             Some(-1 | 0) => ALL_TOKENS,
             Some(top_k @ 1..=ALL_TOKENS) => top_k,
-            _ => return Err(GatewayError::field("top_k", "top_k must be an integer in -1..=1000000")),
+            _ => {
+                return Err(GatewayError::field(
+                    "top_k",
+                    "top_k must be an integer in -1..=1000000",
+                ));
+            }
         };
         further.insert("top_k".to_owned(), top_k.into());
         Ok(())
@@ -279,13 +370,20 @@ impl Fields {
         let has_type = |value: &Value| value.get("type").is_some_and(Value::is_string);
         self.pass_on("tools", further, "an array of 1..=128 tools, each with a type", |value| {
             let tools = value.as_array();
-            tools.is_some_and(|tools| (1..=MOST_TOOLS).contains(&tools.len()) && tools.iter().all(has_type))
+            tools.is_some_and(|tools| {
+                (1..=MOST_TOOLS).contains(&tools.len()) && tools.iter().all(has_type)
+            })
         })?;
         let is_choice = |value: &Value| match value {
             Value::String(choice) => matches!(choice.as_str(), "none" | "auto" | "required"),
             choice => has_type(choice),
         };
-        self.pass_on("tool_choice", further, "none, auto, required or an object with a type", is_choice)?;
+        self.pass_on(
+            "tool_choice",
+            further,
+            "none, auto, required or an object with a type",
+            is_choice,
+        )?;
         self.pass_on("parallel_tool_calls", further, "true or false", Value::is_boolean)?;
         self.pass_on("response_format", further, "an object with a type", has_type)
     }
@@ -298,13 +396,18 @@ impl Fields {
         }
     }
 
-    /// Takes the seed, any integer, or draws a random one. Other seeds than those of synthetic requests would reveal a
-    /// buyer's request to the miner, so each is mapped to one of them; equal seeds remain equal.
+    /// Takes the seed, any integer, or draws a random one. Other seeds than those of synthetic
+    /// requests would reveal a buyer's request to the miner, so each is mapped to one of them;
+    /// equal seeds remain equal.
     pub(crate) fn seed(&mut self) -> Result<u64, GatewayError> {
-        let Some(value) = self.take("seed") else { return Ok(rand::rng().random_range(1..=LARGEST_SEED)) };
-        // A seed that is negative or has more than 64 bits counts as the unsigned number with the same bits.
+        let Some(value) = self.take("seed") else {
+            return Ok(rand::rng().random_range(1..=LARGEST_SEED));
+        };
+        // A seed that is negative or has more than 64 bits counts as the unsigned number with the
+        // same bits.
         let large = || value.as_f64().filter(|number| number.fract() == 0.0).map(f64::to_bits);
-        let seed = value.as_u64().or_else(|| integer(&value).map(i64::cast_unsigned)).or_else(large);
+        let seed =
+            value.as_u64().or_else(|| integer(&value).map(i64::cast_unsigned)).or_else(large);
         let seed = seed.ok_or_else(|| GatewayError::field("seed", "seed must be an integer"))?;
         Ok(if (1..=LARGEST_SEED).contains(&seed) { seed } else { seed % LARGEST_SEED + 1 })
     }
@@ -314,9 +417,17 @@ impl Fields {
             None => return Ok(false),
             Some(Value::Object(options)) if streams => options,
             Some(Value::Object(_)) => {
-                return Err(GatewayError::field("stream_options", "stream_options requires stream = true"));
+                return Err(GatewayError::field(
+                    "stream_options",
+                    "stream_options requires stream = true",
+                ));
             }
-            Some(_) => return Err(GatewayError::field("stream_options", "stream_options must be an object")),
+            Some(_) => {
+                return Err(GatewayError::field(
+                    "stream_options",
+                    "stream_options must be an object",
+                ));
+            }
         };
         let mut wants_usage = false;
         for (name, value) in options {
@@ -329,7 +440,12 @@ impl Fields {
                     let message = format!("stream_options.{name} has an unsupported value");
                     return Err(GatewayError::field(format!("stream_options.{name}"), message));
                 }
-                _ => return Err(GatewayError::field(format!("stream_options.{name}"), "unknown stream option")),
+                _ => {
+                    return Err(GatewayError::field(
+                        format!("stream_options.{name}"),
+                        "unknown stream option",
+                    ));
+                }
             }
         }
         Ok(wants_usage)
@@ -341,7 +457,9 @@ impl Fields {
             self.take(name);
         }
         match self.0.iter().find(|(_, value)| !value.is_null()) {
-            Some((name, _)) => Err(GatewayError::field(name.clone(), format!("{name} is unknown or unsupported"))),
+            Some((name, _)) => {
+                Err(GatewayError::field(name.clone(), format!("{name} is unknown or unsupported")))
+            }
             None => Ok(()),
         }
     }
@@ -377,9 +495,9 @@ impl Fields {
     pub(crate) fn flag(&mut self, name: &'static str) -> Result<bool, GatewayError> {
         match self.take(name) {
             None => Ok(false),
-            Some(value) => {
-                value.as_bool().ok_or_else(|| GatewayError::field(name, format!("{name} must be true or false")))
-            }
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| GatewayError::field(name, format!("{name} must be true or false"))),
         }
     }
 
@@ -392,9 +510,12 @@ impl Fields {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = integer(&value).and_then(|number| u64::try_from(number).ok());
         let number = number.filter(|number| (smallest..=largest).contains(number));
-        number
-            .map(Some)
-            .ok_or_else(|| GatewayError::field(name, format!("{name} must be an integer in {smallest}..={largest}")))
+        number.map(Some).ok_or_else(|| {
+            GatewayError::field(
+                name,
+                format!("{name} must be an integer in {smallest}..={largest}"),
+            )
+        })
     }
 
     pub(crate) fn float(
@@ -405,9 +526,9 @@ impl Fields {
     ) -> Result<Option<f64>, GatewayError> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = value.as_f64().filter(|number| (smallest..=largest).contains(number));
-        number
-            .map(Some)
-            .ok_or_else(|| GatewayError::field(name, format!("{name} must be a number in {smallest}..={largest}")))
+        number.map(Some).ok_or_else(|| {
+            GatewayError::field(name, format!("{name} must be a number in {smallest}..={largest}"))
+        })
     }
 
     pub(crate) fn refuse_unless(
@@ -423,7 +544,8 @@ impl Fields {
     }
 
     fn refuse_unless_off(&mut self, name: &'static str) -> Result<(), GatewayError> {
-        let is_off = |value: &Value| matches!(value, Value::Bool(false)) || value.as_u64() == Some(1);
+        let is_off =
+            |value: &Value| matches!(value, Value::Bool(false)) || value.as_u64() == Some(1);
         self.refuse_unless(name, is_off, &format!("{name} is not supported"))
     }
 }

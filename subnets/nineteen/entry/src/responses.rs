@@ -1,5 +1,5 @@
-//! Requests to `/v1/responses`, OpenAI's newer protocol for text and tool calls: converted to chat completions, without
-//! stored state.
+//! Requests to `/v1/responses`, OpenAI's newer protocol for text and tool calls: converted to chat
+//! completions, without stored state.
 
 mod output;
 mod request;
@@ -18,7 +18,12 @@ use output::Output;
 pub(crate) use request::{Echo, SUMMARIES, parse};
 
 /// Returns an answer as one JSON document.
-pub(crate) async fn whole(head: Head, echo: Echo, replies: Replies, bill: Bill) -> Result<Response, GatewayError> {
+pub(crate) async fn whole(
+    head: Head,
+    echo: Echo,
+    replies: Replies,
+    bill: Bill,
+) -> Result<Response, GatewayError> {
     let mut output = Output::new(head.id.clone());
     let (ends, tokens) = delivery::whole(replies, bill, |_, chunk| {
         output.add(chunk);
@@ -104,7 +109,8 @@ impl Events for Typed {
         let mut response = self.echo.document(&self.head, State::Failed, self.output.items(), None);
         if let Some(response) = response.as_object_mut() {
             let message = GatewayError::Interrupted.to_string();
-            response.insert("error".to_owned(), json!({"code": "server_error", "message": message}));
+            response
+                .insert("error".to_owned(), json!({"code": "server_error", "message": message}));
         }
         vec![self.event("response.failed", json!({ "response": response }))]
     }
@@ -114,7 +120,9 @@ impl Events for Typed {
         let mut events = self.events(last);
         let state = State::ended(&self.head, ends);
         let response = self.echo.document(&self.head, state, self.output.items(), Some(tokens));
-        events.push(self.event(&format!("response.{}", state.as_str()), json!({ "response": response })));
+        events.push(
+            self.event(&format!("response.{}", state.as_str()), json!({ "response": response })),
+        );
         events
     }
 }

@@ -35,17 +35,22 @@ use crate::request::TextRequest;
 use crate::sale::Protocol;
 use crate::tokenizer::Tokenizers;
 use crate::webhook::{self, Webhook};
-use crate::{GatewayError, account, cors, messages, models, openapi, responses, status, usage_page};
+use crate::{
+    GatewayError, account, cors, messages, models, openapi, responses, status, usage_page,
+};
 
 /// Maximum size of a request body, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
 /// Timeout for reading a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// Maximum size of all request bodies in memory together, without the first 64 KiB of each, in bytes.
+/// Maximum size of all request bodies in memory together, without the first 64 KiB of each, in
+/// bytes.
 const LARGE_BODIES: usize = 1 << 30;
-/// Maximum number of requests whose images are being downloaded, each of which takes up to 30 MiB of memory.
+/// Maximum number of requests whose images are being downloaded, each of which takes up to 30 MiB
+/// of memory.
 const DOWNLOADING: usize = 16;
-/// Maximum number of requests whose images are being decoded or encoded, each of which can take some 300 MiB of memory.
+/// Maximum number of requests whose images are being decoded or encoded, each of which can take
+/// some 300 MiB of memory.
 const CONVERTING: usize = 4;
 /// Name of the counter of requests.
 const REQUESTS: &str = "taonet_nineteen_gateway_requests_total";
@@ -103,7 +108,12 @@ enum Product {
 
 impl Gateway {
     /// Creates a gateway that sends buyers' requests to miners through `queries`.
-    pub fn new(store: Store, queries: impl Into<Queries>, market: MarketFile, clock: Clock) -> Self {
+    pub fn new(
+        store: Store,
+        queries: impl Into<Queries>,
+        market: MarketFile,
+        clock: Clock,
+    ) -> Self {
         Self(Arc::new(Inner {
             store,
             queries: queries.into(),
@@ -122,8 +132,8 @@ impl Gateway {
         }))
     }
 
-    /// Sets the webhook for warnings about budgets, which [`Self::keep_books`] delivers. Has no effect once the gateway has
-    /// been cloned.
+    /// Sets the webhook for warnings about budgets, which [`Self::keep_books`] delivers. Has no
+    /// effect once the gateway has been cloned.
     #[must_use]
     pub fn with_budget_webhook(mut self, webhook: Option<Webhook>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
@@ -132,13 +142,16 @@ impl Gateway {
         self
     }
 
-    /// Loads the tokenizers of the enabled text tasks, by which answers are billed. Logs which are not on this machine:
-    /// their answers are billed by log-probabilities. Tokenizers of tasks that are added later are loaded with the first
-    /// request.
+    /// Loads the tokenizers of the enabled text tasks, by which answers are billed. Logs which are
+    /// not on this machine: their answers are billed by log-probabilities. Tokenizers of tasks that
+    /// are added later are loaded with the first request.
     ///
-    /// A task names a path, or a repository of the Hugging Face Hub (`OWNER/NAME`), whose `tokenizer.json` on this machine
-    /// is what `find` returns. Nothing is downloaded.
-    pub async fn load_tokenizers(&self, find: impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static) {
+    /// A task names a path, or a repository of the Hugging Face Hub (`OWNER/NAME`), whose
+    /// `tokenizer.json` on this machine is what `find` returns. Nothing is downloaded.
+    pub async fn load_tokenizers(
+        &self,
+        find: impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static,
+    ) {
         self.0.tokenizers.find_with(Box::new(find)).await;
         let market = self.0.market.current();
         for task in market.enabled().filter(|task| task.task_type == TaskType::Text) {
@@ -149,9 +162,9 @@ impl Gateway {
     /// Returns the gateway's HTTP router.
     pub fn router(&self) -> Router {
         let sell = |product| {
-            post(
-                move |State(gateway): State<Self>, request: Request| async move { gateway.sell(request, product).await },
-            )
+            post(move |State(gateway): State<Self>, request: Request| async move {
+                gateway.sell(request, product).await
+            })
         };
         Router::new()
             .route("/v1/chat/completions", sell(Product::Chat))
@@ -181,15 +194,18 @@ impl Gateway {
             .route("/healthz", get(|| async { "ok" }))
             .fallback(|| async { GatewayError::Route })
             .method_not_allowed_fallback(|| async { GatewayError::Method })
-            .route_layer(middleware::from_fn(|path: Option<MatchedPath>, request: Request, next: Next| async move {
-                count(REQUESTS, path, request, next).await
-            }))
+            .route_layer(middleware::from_fn(
+                |path: Option<MatchedPath>, request: Request, next: Next| async move {
+                    count(REQUESTS, path, request, next).await
+                },
+            ))
             .layer(middleware::from_fn(finish))
             .layer(middleware::from_fn(cors::allow_any_origin))
             .with_state(self.clone())
     }
 
-    /// Authenticates a request by its API key, which is a bearer token or, as in Anthropic's API, the header `x-api-key`.
+    /// Authenticates a request by its API key, which is a bearer token or, as in Anthropic's API,
+    /// the header `x-api-key`.
     pub(crate) async fn key(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
         let named = || headers.get("x-api-key").and_then(|value| value.to_str().ok());
         let secret = shown_in(headers).or_else(named).ok_or(GatewayError::Key)?;
@@ -210,21 +226,31 @@ impl Gateway {
             Ok(key) => key,
             Err(error) => return error.into_response(),
         };
-        // Read the body before counting the request, so that slow bodies cost no database transactions.
+        // Read the body before counting the request, so that slow bodies cost no database
+        // transactions.
         let body = match self.0.bodies.read(body).await {
             Ok(body) => body,
             Err(refusal) => return GatewayError::from(refusal).into_response(),
         };
-        let (standing, admitted) = match self.0.rates.admit(&self.0.store, &key, (self.0.clock)()).await {
-            Ok(found) => found,
-            Err(error) => return error.into_response(),
-        };
+        let (standing, admitted) =
+            match self.0.rates.admit(&self.0.store, &key, (self.0.clock)()).await {
+                Ok(found) => found,
+                Err(error) => return error.into_response(),
+            };
         let sold = match admitted {
-            Ok(()) if product == Product::Edit => match form_as_json(&head.headers, body.bytes.clone()).await {
-                Ok(fields) => self.sell_once(&key, &head.headers, head.uri.path(), fields.into(), product).await,
-                Err(error) => Err(error),
-            },
-            Ok(()) => self.sell_once(&key, &head.headers, head.uri.path(), body.bytes.clone(), product).await,
+            Ok(()) if product == Product::Edit => {
+                match form_as_json(&head.headers, body.bytes.clone()).await {
+                    Ok(fields) => {
+                        self.sell_once(&key, &head.headers, head.uri.path(), fields.into(), product)
+                            .await
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Ok(()) => {
+                self.sell_once(&key, &head.headers, head.uri.path(), body.bytes.clone(), product)
+                    .await
+            }
             Err(error) => Err(error),
         };
         let mut response = sold.unwrap_or_else(IntoResponse::into_response);
@@ -249,7 +275,9 @@ impl Gateway {
         match Once::begin(&self.0.store, &key.id, headers, (path, &body), now_ms).await? {
             Begun::Unnamed => self.answer(key, headers, body, product).await,
             Begun::Replayed(response) => Ok(response),
-            Begun::New(once) => Ok(once.keep(self.answer(key, headers, body, product).await?).await),
+            Begun::New(once) => {
+                Ok(once.keep(self.answer(key, headers, body, product).await?).await)
+            }
         }
     }
 
@@ -268,7 +296,8 @@ impl Gateway {
             }
             Product::Completion => {
                 let request = TextRequest::completion(&body)?;
-                self.text(key, request, Endpoint::Completions, Protocol::Completions, preference).await
+                self.text(key, request, Endpoint::Completions, Protocol::Completions, preference)
+                    .await
             }
             Product::Response => {
                 let (request, echo) = responses::parse(&body)?;
@@ -276,7 +305,8 @@ impl Gateway {
             }
             Product::Message => {
                 let (request, options) = messages::parse(&body)?;
-                self.text(key, request, Endpoint::Chat, Protocol::Messages(options), preference).await
+                self.text(key, request, Endpoint::Chat, Protocol::Messages(options), preference)
+                    .await
             }
             Product::TokenCount => self.token_count(key, &messages::parse_count(&body)?),
             Product::Embedding => self.embedding(key, EmbeddingRequest::parse(&body)?).await,
@@ -285,14 +315,16 @@ impl Gateway {
                 let request = self.0.convert(move || ImageRequest::edit(&body)).await?;
                 self.image(key, request).await
             }
-            Product::Image(endpoint) => self.image(key, ImageRequest::reference(&body, endpoint)?).await,
+            Product::Image(endpoint) => {
+                self.image(key, ImageRequest::reference(&body, endpoint)?).await
+            }
         }
     }
 }
 
 impl Inner {
-    /// Decodes or encodes images on a thread for blocking work, once a permit is free. The thread holds the permit: it does
-    /// not stop when the buyer disconnects.
+    /// Decodes or encodes images on a thread for blocking work, once a permit is free. The thread
+    /// holds the permit: it does not stop when the buyer disconnects.
     ///
     /// # Errors
     /// That of `convert`, or [`GatewayError::Internal`] when it panics.
@@ -300,7 +332,10 @@ impl Inner {
         &self,
         convert: impl FnOnce() -> Result<T, GatewayError> + Send + 'static,
     ) -> Result<T, GatewayError> {
-        let permit = Arc::clone(&self.converting).acquire_owned().await.map_err(|_| GatewayError::Internal)?;
+        let permit = Arc::clone(&self.converting)
+            .acquire_owned()
+            .await
+            .map_err(|_| GatewayError::Internal)?;
         let converted = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             convert()
@@ -309,27 +344,32 @@ impl Inner {
     }
 }
 
-/// Logs the response to a request, or its first part. Messages of errors and names of unknown fields quote the request, so
-/// only codes are logged.
+/// Logs the response to a request, or its first part. Messages of errors and names of unknown
+/// fields quote the request, so only codes are logged.
 fn log(key: &ApiKey, path: &str, response: &Response) {
     let status = response.status().as_u16();
     let code = response.extensions().get::<GatewayError>().and_then(GatewayError::code);
     tracing::info!(key = key.id, path, status, code, "request of an API key answered");
 }
 
-/// Converts a form to a JSON object. A retry with the same `Idempotency-Key` has the same fields, but another boundary.
+/// Converts a form to a JSON object. A retry with the same `Idempotency-Key` has the same fields,
+/// but another boundary.
 async fn form_as_json(headers: &HeaderMap, body: Bytes) -> Result<Vec<u8>, GatewayError> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let fields = edit_fields(content_type, body).await.map_err(|error| GatewayError::Form(error.to_string()))?;
+    let content_type =
+        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let fields = edit_fields(content_type, body)
+        .await
+        .map_err(|error| GatewayError::Form(error.to_string()))?;
     serde_json::to_vec(&fields).map_err(|error| GatewayError::Body(error.to_string()))
 }
 
-/// Adds a request ID to each response (the buyer's, if the request has one), and converts errors of lower layers to
-/// OpenAI's format, and all errors of Anthropic's routes to its format.
+/// Adds a request ID to each response (the buyer's, if the request has one), and converts errors of
+/// lower layers to OpenAI's format, and all errors of Anthropic's routes to its format.
 async fn finish(request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
     const ANTHROPICS_NAME: HeaderName = HeaderName::from_static("request-id");
-    let own = request.headers().get(NAME).filter(|id| (1..=LONGEST_ID).contains(&id.len())).cloned();
+    let own =
+        request.headers().get(NAME).filter(|id| (1..=LONGEST_ID).contains(&id.len())).cloned();
     let is_message = messages::is_message_route(request.uri().path());
     let response = next.run(request).await;
     let id = own.or_else(|| HeaderValue::try_from(uuid::Uuid::new_v4().simple().to_string()).ok());
@@ -362,7 +402,9 @@ pub(crate) mod testing {
     /// Creates a querier of a market without an open period.
     pub(crate) fn querier() -> Querier {
         let key = Keypair::from_uri("//Alice").unwrap();
-        let client = FiberClient::new(key, Trust::Any, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
+        let client =
+            FiberClient::new(key, Trust::Any, ClientConfig::default(), Arc::new(SystemClock))
+                .unwrap();
         let (samples, _) = tokio::sync::mpsc::channel(1);
         let clocks = (system_clock(), monotonic_clock());
         Querier::new(client, Market::default(), QueryDeadlines::default(), 1, clocks, samples)

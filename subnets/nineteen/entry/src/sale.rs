@@ -1,4 +1,5 @@
-//! Handling of a buyer's request: selects the task, reserves credits, queries miners and bills the answer.
+//! Handling of a buyer's request: selects the task, reserves credits, queries miners and bills the
+//! answer.
 
 use std::time::{Duration, Instant};
 
@@ -27,17 +28,20 @@ use crate::usage::{input_tokens, texts_tokens};
 use crate::vision::{download_images, image_tokens};
 use crate::{Gateway, GatewayError, size};
 
-/// Maximum number of tokens of an answer if neither the request nor the task sets one: a longer answer may exceed the time
-/// limit.
+/// Maximum number of tokens of an answer if neither the request nor the task sets one: a longer
+/// answer may exceed the time limit.
 const MAX_DEFAULT_TOKENS: u64 = 4_096;
-/// Minimum of the same number, if the request fills the context: the miner decides whether the answer fits.
+/// Minimum of the same number, if the request fills the context: the miner decides whether the
+/// answer fits.
 const MIN_DEFAULT_TOKENS: u64 = 16;
-/// The same number if the length of the model's context is unknown. Tests have as many, so miners must support it.
+/// The same number if the length of the model's context is unknown. Tests have as many, so miners
+/// must support it.
 const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
-/// Minimum number of tokens for which a key's credits must pay, and its limit of tokens must suffice, if a request sets no
-/// `max_tokens`.
+/// Minimum number of tokens for which a key's credits must pay, and its limit of tokens must
+/// suffice, if a request sets no `max_tokens`.
 const FEWEST_AFFORDABLE: u64 = 16;
-/// Maximum number of attempts to reserve tokens and credits for a request without `max_tokens`, each with fewer tokens.
+/// Maximum number of attempts to reserve tokens and credits for a request without `max_tokens`,
+/// each with fewer tokens.
 const BILL_ATTEMPTS: usize = 4;
 /// Tokens that a chat template adds to each message, and to the conversation, at most.
 const TEMPLATE_TOKENS: u64 = 32;
@@ -64,20 +68,19 @@ impl Protocol {
     }
 }
 
-/// Returns the task of a route that `model` names, which is not an alias. Without `model`, returns the first task of
-/// the route.
+/// Returns the task of a route that `model` names, which is not an alias. Without `model`, returns
+/// the first task of the route.
 pub(crate) fn named_task(
     config: &MarketConfig,
     key: &ApiKey,
     model: Option<&str>,
     endpoint: Endpoint,
 ) -> Result<Task, GatewayError> {
-    let is_meant = |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
-    let task = config
-        .enabled()
-        .find(is_meant)
-        .cloned()
-        .ok_or_else(|| GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect()))?;
+    let is_meant =
+        |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
+    let task = config.enabled().find(is_meant).cloned().ok_or_else(|| {
+        GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect())
+    })?;
     if !may_use(key, &task) {
         return Err(GatewayError::Forbidden(task.task.to_string()));
     }
@@ -85,10 +88,16 @@ pub(crate) fn named_task(
 }
 
 impl Gateway {
-    /// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores, without the prefix
-    /// `chat-` or without the suffix for the route), the name of the task's model, and an alias, which stands for its
-    /// first task. Without `model`, returns the first task of the route.
-    fn task(&self, key: &ApiKey, model: Option<&str>, endpoint: Endpoint) -> Result<Task, GatewayError> {
+    /// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores,
+    /// without the prefix `chat-` or without the suffix for the route), the name of the task's
+    /// model, and an alias, which stands for its first task. Without `model`, returns the first
+    /// task of the route.
+    fn task(
+        &self,
+        key: &ApiKey,
+        model: Option<&str>,
+        endpoint: Endpoint,
+    ) -> Result<Task, GatewayError> {
         let config = self.0.market.current();
         // Without fallbacks: embeddings and images of two models differ.
         if let Some(tasks) = model.and_then(|model| tasks_of_alias(&config, key, model, endpoint)) {
@@ -98,7 +107,13 @@ impl Gateway {
     }
 
     /// Reserves the tokens of a request, and its maximum cost.
-    async fn bill(&self, key: &ApiKey, task: &Task, tariff: Tariff, most: (u64, u64)) -> Result<Bill, GatewayError> {
+    async fn bill(
+        &self,
+        key: &ApiKey,
+        task: &Task,
+        tariff: Tariff,
+        most: (u64, u64),
+    ) -> Result<Bill, GatewayError> {
         let Inner { store, clock, rates, .. } = &*self.0;
         let tokens = match tariff {
             Tariff::Text(_) | Tariff::Embedding(_) => {
@@ -121,9 +136,13 @@ impl Gateway {
         }
     }
 
-    /// Queries miners for the answer to each request. Before it returns an error, it settles the bill, which releases the
-    /// buyer's credits.
-    async fn ask(&self, requests: Vec<Request>, bill: Bill) -> Result<(Replies, Bill), GatewayError> {
+    /// Queries miners for the answer to each request. Before it returns an error, it settles the
+    /// bill, which releases the buyer's credits.
+    async fn ask(
+        &self,
+        requests: Vec<Request>,
+        bill: Bill,
+    ) -> Result<(Replies, Bill), GatewayError> {
         match Replies::ask(&self.0.queries, requests).await {
             Ok(replies) => Ok((replies, bill)),
             Err(error) => {
@@ -133,8 +152,8 @@ impl Gateway {
         }
     }
 
-    /// Answers a text request in the format of a protocol. If the model is an alias, asks its tasks one after the other,
-    /// until one answers.
+    /// Answers a text request in the format of a protocol. If the model is an alias, asks its tasks
+    /// one after the other, until one answers.
     pub(crate) async fn text(
         &self,
         key: &ApiKey,
@@ -148,7 +167,10 @@ impl Gateway {
         let streams = request.streams;
         let (head, replies, bill) = 'answered: {
             for task in candidates {
-                match self.ask_text(key, &task, request.clone(), endpoint, &protocol, Some(FALLBACK_WAIT)).await {
+                match self
+                    .ask_text(key, &task, request.clone(), endpoint, &protocol, Some(FALLBACK_WAIT))
+                    .await
+                {
                     Ok(answer) => break 'answered answer,
                     Err(error) if error.depends_on_model() => {
                         tracing::debug!(task = %task.task, %error, "asking the next model of the alias");
@@ -162,10 +184,16 @@ impl Gateway {
         match (protocol, streams) {
             (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
             (Protocol::Responses(echo), false) => responses::whole(head, echo, replies, bill).await,
-            (Protocol::Messages(options), true) => Ok(messages::stream(head, options, replies, bill)),
-            (Protocol::Messages(options), false) => messages::whole(head, options, replies, bill).await,
+            (Protocol::Messages(options), true) => {
+                Ok(messages::stream(head, options, replies, bill))
+            }
+            (Protocol::Messages(options), false) => {
+                messages::whole(head, options, replies, bill).await
+            }
             (Protocol::Completions, true) => Ok(stream(head, replies, bill)),
-            (Protocol::Completions, false) => whole(&head, replies, bill, &self.0.missing_logprobs).await,
+            (Protocol::Completions, false) => {
+                whole(&head, replies, bill, &self.0.missing_logprobs).await
+            }
         }
     }
 
@@ -180,10 +208,13 @@ impl Gateway {
         max_wait: Option<Duration>,
     ) -> Result<(Head, Replies, Bill), GatewayError> {
         request.payload.model = task.task.to_string();
-        if request.answers > request.choices && self.0.missing_logprobs.has(&request.payload.model, Instant::now()) {
+        if request.answers > request.choices
+            && self.0.missing_logprobs.has(&request.payload.model, Instant::now())
+        {
             return Err(no_selection());
         }
-        let input = input_tokens(&request.payload).saturating_add(image_tokens(task, &request.images)?);
+        let input =
+            input_tokens(&request.payload).saturating_add(image_tokens(task, &request.images)?);
         size::check_text(&request)?;
         let asked = (input, request.max_tokens, request.answers);
         let bill = self.text_bill(key, task, &mut request.payload, asked).await?;
@@ -202,8 +233,9 @@ impl Gateway {
         };
         let began = Instant::now();
         let asked = self.ask(requests_of(key, task, request, max_wait), bill).await;
-        let (replies, bill) =
-            asked.map_err(|error| error.or_context(prompt, (input, max_tokens), task.context_length()))?;
+        let (replies, bill) = asked.map_err(|error| {
+            error.or_context(prompt, (input, max_tokens), task.context_length())
+        })?;
         if streams {
             let first = began.elapsed();
             self.0.speeds.record(&task.task, first, Instant::now());
@@ -213,12 +245,17 @@ impl Gateway {
     }
 
     /// Downloads the images of a text request. Before it returns an error, it settles the bill.
-    async fn download_images(&self, request: &mut TextRequest, bill: Bill) -> Result<Bill, GatewayError> {
+    async fn download_images(
+        &self,
+        request: &mut TextRequest,
+        bill: Bill,
+    ) -> Result<Bill, GatewayError> {
         if request.images.is_empty() {
             return Ok(bill);
         }
         let TextRequest { payload, images, .. } = &mut *request;
-        let downloaded = download_images(payload, images, Downloads::default(), &self.0.downloading).await;
+        let downloaded =
+            download_images(payload, images, Downloads::default(), &self.0.downloading).await;
         match downloaded.and_then(|()| size::check_text(request)) {
             Ok(()) => Ok(bill),
             Err(error) => {
@@ -228,8 +265,8 @@ impl Gateway {
         }
     }
 
-    /// Reserves the maximum cost of a number of answers to a text request of `input` tokens. If the buyer has set no
-    /// `max_tokens`, sets it in the payload.
+    /// Reserves the maximum cost of a number of answers to a text request of `input` tokens. If the
+    /// buyer has set no `max_tokens`, sets it in the payload.
     async fn text_bill(
         &self,
         key: &ApiKey,
@@ -238,23 +275,30 @@ impl Gateway {
         (input, max_tokens, answers): (u64, Option<u64>, usize),
     ) -> Result<Bill, GatewayError> {
         // Each answer is a request of its own to the miners.
-        let of_all = |tokens: u64| tokens.saturating_mul(u64::try_from(answers).unwrap_or(u64::MAX));
+        let of_all =
+            |tokens: u64| tokens.saturating_mul(u64::try_from(answers).unwrap_or(u64::MAX));
         if max_tokens.is_none() {
             payload.max_tokens = default_max_tokens(task, payload, input);
         }
         let tariff = Tariff::Text(task.price);
         let mut attempts = 1..BILL_ATTEMPTS;
         let bill = loop {
-            let error = match self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await {
+            let error = match self
+                .bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens)))
+                .await
+            {
                 Ok(bill) => break bill,
                 Err(error) => error,
             };
             let affordable = match &error {
-                GatewayError::Credits { has: credits, .. } | GatewayError::Budget { left: credits, .. } => {
+                GatewayError::Credits { has: credits, .. }
+                | GatewayError::Budget { left: credits, .. } => {
                     affordable_tokens(task.price, of_all(input), *credits)
                 }
                 GatewayError::TokenRate { left, .. } => left.saturating_sub(of_all(input)),
-                GatewayError::TokenLimit { limit, .. } => u64::from(*limit).saturating_sub(of_all(input)),
+                GatewayError::TokenLimit { limit, .. } => {
+                    u64::from(*limit).saturating_sub(of_all(input))
+                }
                 _ => return Err(error),
             };
             let affordable = affordable / of_all(1).max(1);
@@ -270,22 +314,32 @@ impl Gateway {
     }
 
     /// Returns the number of tokens of a chat request, as it would be charged.
-    pub(crate) fn token_count(&self, key: &ApiKey, request: &TextRequest) -> Result<Response, GatewayError> {
+    pub(crate) fn token_count(
+        &self,
+        key: &ApiKey,
+        request: &TextRequest,
+    ) -> Result<Response, GatewayError> {
         let task = self.task(key, Some(&request.model), Endpoint::Chat)?;
-        let tokens = input_tokens(&request.payload).saturating_add(image_tokens(&task, &request.images)?);
+        let tokens =
+            input_tokens(&request.payload).saturating_add(image_tokens(&task, &request.images)?);
         Ok(Json(json!({ "input_tokens": tokens })).into_response())
     }
 
-    pub(crate) async fn embedding(&self, key: &ApiKey, request: EmbeddingRequest) -> Result<Response, GatewayError> {
+    pub(crate) async fn embedding(
+        &self,
+        key: &ApiKey,
+        request: EmbeddingRequest,
+    ) -> Result<Response, GatewayError> {
         let task = self.task(key, Some(&request.payload.model), Endpoint::Embeddings)?;
         let (model, tokens) = (task.task.to_string(), texts_tokens(&request.payload.input));
         size::check(sealed_size(&request.payload.input), || Some("input"))?;
         let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let embedded = self.whole(vec![request_of(key, &task, payload.into_map().into())], bill).await;
-        let (values, mut bill) =
-            embedded.map_err(|error| error.or_context("input", (tokens, 0), task.context_length()))?;
+        let embedded =
+            self.whole(vec![request_of(key, &task, payload.into_map().into())], bill).await;
+        let (values, mut bill) = embedded
+            .map_err(|error| error.or_context("input", (tokens, 0), task.context_length()))?;
         let document = values.first().and_then(|value| request.document(value, &model, tokens));
         if document.is_some() {
             bill.deliver_all();
@@ -294,17 +348,23 @@ impl Gateway {
         Ok(Json(document.ok_or(GatewayError::NoAnswer)?).into_response())
     }
 
-    pub(crate) async fn image(&self, key: &ApiKey, mut request: ImageRequest) -> Result<Response, GatewayError> {
+    pub(crate) async fn image(
+        &self,
+        key: &ApiKey,
+        mut request: ImageRequest,
+    ) -> Result<Response, GatewayError> {
         let task = self.task(key, request.model.as_deref(), request.endpoint)?;
         request.download_images(Downloads::default(), &self.0.downloading).await?;
         let ImageRequest { mut payload, count, output, .. } = request;
         size::check_image(sealed_size(&payload.further), count, output.image_field())?;
-        let (seed, steps) = (payload.seed, payload.steps.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)));
+        let (seed, steps) =
+            (payload.seed, payload.steps.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)));
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
         payload.model = self.0.market.current().names_task(&task).then(|| task.task.to_string());
         let payload = Payload::from(payload.into_map());
         // Images with the same seed would be equal.
-        let of_choice = |choice| request_of(key, &task, payload.with_seed(seed_of_choice(seed, choice)));
+        let of_choice =
+            |choice| request_of(key, &task, payload.with_seed(seed_of_choice(seed, choice)));
         let requests = (0_u64..).take(count).map(of_choice).collect();
         let (values, mut bill) = self.whole(requests, bill).await?;
         let document = self.image_document(&values, output).await;
@@ -316,7 +376,11 @@ impl Gateway {
     }
 
     /// Converts miners' images to the format that the buyer expects.
-    async fn image_document(&self, values: &[Value], output: Output) -> Result<Value, GatewayError> {
+    async fn image_document(
+        &self,
+        values: &[Value],
+        output: Output,
+    ) -> Result<Value, GatewayError> {
         let images = values.iter().map(|value| ImageRequest::image_of(value).map(str::to_owned));
         let images = images.collect::<Result<Vec<_>, _>>()?;
         let created = today(&self.0.clock).0 / 1_000;
@@ -327,7 +391,11 @@ impl Gateway {
     }
 
     /// Queries miners for answers that are one JSON document each.
-    async fn whole(&self, requests: Vec<Request>, bill: Bill) -> Result<(Vec<Value>, Bill), GatewayError> {
+    async fn whole(
+        &self,
+        requests: Vec<Request>,
+        bill: Bill,
+    ) -> Result<(Vec<Value>, Bill), GatewayError> {
         let mut values = vec![None; requests.len()];
         let (mut replies, bill) = self.ask(requests, bill).await?;
         let failure = loop {
@@ -351,8 +419,8 @@ impl Gateway {
     }
 }
 
-/// Returns the maximum number of tokens of an answer to a request that sets none: that of the task, otherwise what remains
-/// of the model's context.
+/// Returns the maximum number of tokens of an answer to a request that sets none: that of the task,
+/// otherwise what remains of the model's context.
 fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
     if let Some(tokens) = task.default_max_tokens {
         return u64::from(tokens.get()).min(MOST_TOKENS);
@@ -362,9 +430,12 @@ fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
         TextInput::Messages(messages) => u64::try_from(messages.len()).unwrap_or(u64::MAX),
         TextInput::Prompt(_) => 1,
     };
-    // Numbers and code have more tokens than estimated, and chat templates add some to each message.
+    // Numbers and code have more tokens than estimated, and chat templates add some to each
+    // message.
     let most_input = input.saturating_mul(3) / 2;
-    let reserved = most_input.saturating_add(messages.saturating_mul(TEMPLATE_TOKENS)).saturating_add(TEMPLATE_TOKENS);
+    let reserved = most_input
+        .saturating_add(messages.saturating_mul(TEMPLATE_TOKENS))
+        .saturating_add(TEMPLATE_TOKENS);
     context.saturating_sub(reserved).clamp(MIN_DEFAULT_TOKENS, MAX_DEFAULT_TOKENS)
 }
 
@@ -372,17 +443,27 @@ fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
 fn affordable_tokens(price: Price, input: u64, credits: i64) -> u64 {
     let thousandths = u128::from(credits.max(0).unsigned_abs()) * 1_000;
     let left = thousandths.saturating_sub(u128::from(input) * u128::from(price.input));
-    left.checked_div(u128::from(price.output)).map_or(0, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
+    left.checked_div(u128::from(price.output))
+        .map_or(0, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
 }
 
-/// Returns the seed of a choice, in `1..=LARGEST_SEED`. The seeds of a request's choices differ, so that the answers do.
+/// Returns the seed of a choice, in `1..=LARGEST_SEED`. The seeds of a request's choices differ, so
+/// that the answers do.
 const fn seed_of_choice(seed: u64, choice: u64) -> u64 {
     seed.saturating_sub(1).saturating_add(choice) % LARGEST_SEED + 1
 }
 
-/// Returns a request to miners for each answer to a buyer's text request, each with a seed of its own.
-fn requests_of(key: &ApiKey, task: &Task, request: TextRequest, max_wait: Option<Duration>) -> Vec<Request> {
-    let TextRequest { payload, images, choices, answers, streams, wants_logprobs, cache_key, .. } = request;
+/// Returns a request to miners for each answer to a buyer's text request, each with a seed of its
+/// own.
+fn requests_of(
+    key: &ApiKey,
+    task: &Task,
+    request: TextRequest,
+    max_wait: Option<Duration>,
+) -> Vec<Request> {
+    let TextRequest {
+        payload, images, choices, answers, streams, wants_logprobs, cache_key, ..
+    } = request;
     let most_chunks = usize::try_from(payload.max_tokens).unwrap_or(usize::MAX).saturating_add(1);
     let seed = payload.seed;
     let payload = Payload::from(payload.into_map());
@@ -426,11 +507,15 @@ mod tests {
     fn default_max_tokens_is_the_remaining_context() {
         let mut task = MarketConfig::default().task("chat-llama-3-2-3b").unwrap().clone();
         let payload = TextRequest::chat(
-            json!({"model": "m", "messages": [{"role": "user", "content": "a"}]}).to_string().as_bytes(),
+            json!({"model": "m", "messages": [{"role": "user", "content": "a"}]})
+                .to_string()
+                .as_bytes(),
         );
         let payload = payload.unwrap().payload;
         assert_eq!(task.context_length(), Some(20_000));
-        for (input, tokens) in [(10, 4_096), (12_000, 1_936), (13_000, 436), (20_000, 16), (u64::MAX, 16)] {
+        for (input, tokens) in
+            [(10, 4_096), (12_000, 1_936), (13_000, 436), (20_000, 16), (u64::MAX, 16)]
+        {
             assert_eq!(default_max_tokens(&task, &payload, input), tokens, "{input}");
         }
         task.orchestrator_server_config.load_model_config.shift_remove("max_model_len");

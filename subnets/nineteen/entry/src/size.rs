@@ -1,5 +1,5 @@
-//! Limits on the size of requests to miners, which are larger than buyers' bodies: encryption encodes them in base64, and
-//! characters other than ASCII are escaped.
+//! Limits on the size of requests to miners, which are larger than buyers' bodies: encryption
+//! encodes them in base64, and characters other than ASCII are escaped.
 
 use taonet_nineteen_core::payload::TextInput;
 use taonet_nineteen_query::{LARGEST_REQUEST, sealed_size};
@@ -8,10 +8,11 @@ use crate::GatewayError;
 use crate::request::TextRequest;
 use crate::vision::largest_image;
 
-/// Maximum size in bytes of the encrypted requests for all choices, since one miner may get all of them: a miner has as much
-/// memory for large requests.
+/// Maximum size in bytes of the encrypted requests for all choices, since one miner may get all of
+/// them: a miner has as much memory for large requests.
 const LARGEST_CHOICES: usize = 4 * LARGEST_REQUEST;
-/// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's options.
+/// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's
+/// options.
 const OTHER_FIELDS: usize = 1_024;
 
 /// Checks that miners accept a text request of this size, for each of its answers.
@@ -29,8 +30,8 @@ pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
     check_choices(size, *answers, request.count_field())
 }
 
-/// Checks that miners accept a number of requests for images. `size` is that of the fields with images, encrypted; `param`
-/// is the buyer's field with an image.
+/// Checks that miners accept a number of requests for images. `size` is that of the fields with
+/// images, encrypted; `param` is the buyer's field with an image.
 ///
 /// # Errors
 /// [`GatewayError::TooLarge`], which names the image or the number.
@@ -51,11 +52,15 @@ fn check_choices(size: usize, choices: usize, field: &str) -> Result<(), Gateway
     Err(GatewayError::TooLarge { param: Some(field.to_owned()), message })
 }
 
-/// Checks that miners accept a request of `size` bytes, encrypted. `param` returns the field to shorten.
+/// Checks that miners accept a request of `size` bytes, encrypted. `param` returns the field to
+/// shorten.
 ///
 /// # Errors
 /// [`GatewayError::TooLarge`].
-pub(crate) fn check<'a>(size: usize, param: impl FnOnce() -> Option<&'a str>) -> Result<(), GatewayError> {
+pub(crate) fn check<'a>(
+    size: usize,
+    param: impl FnOnce() -> Option<&'a str>,
+) -> Result<(), GatewayError> {
     if size <= LARGEST_REQUEST {
         return Ok(());
     }
@@ -78,7 +83,8 @@ mod tests {
 
     /// Returns a chat with images of these sizes, in bytes of base64.
     fn chat(sizes: &[usize]) -> TextRequest {
-        let image = |size: &usize| image_part(&format!("data:image/jpeg;base64,/9j/{}", "A".repeat(*size)));
+        let image =
+            |size: &usize| image_part(&format!("data:image/jpeg;base64,/9j/{}", "A".repeat(*size)));
         let images: Vec<Value> = sizes.iter().map(image).collect();
         let body = json!({"model": "m", "messages": [{"role": "user", "content": images}]});
         TextRequest::chat(body.to_string().as_bytes()).unwrap()
@@ -99,7 +105,9 @@ mod tests {
             match param {
                 None => assert!(checked.is_ok() && is_accepted, "{sizes:?}: {checked:?}"),
                 Some(param) => {
-                    let Err(GatewayError::TooLarge { param: named, .. }) = &checked else { panic!("{checked:?}") };
+                    let Err(GatewayError::TooLarge { param: named, .. }) = &checked else {
+                        panic!("{checked:?}")
+                    };
                     assert_eq!((named.as_deref(), is_accepted), (Some(param), param == "n"));
                 }
             }
@@ -110,9 +118,12 @@ mod tests {
     #[test]
     fn size_is_at_least_that_of_the_payload() {
         let request = chat(&[16]);
-        let TextInput::Messages(messages) = &request.payload.input else { panic!("a chat has messages") };
+        let TextInput::Messages(messages) = &request.payload.input else {
+            panic!("a chat has messages")
+        };
         let size = sealed_size(&(messages, &request.payload.further)) + OTHER_FIELDS;
-        let payload = TextPayload { model: "m".repeat(128), max_tokens: 32_768, ..request.payload.clone() };
+        let payload =
+            TextPayload { model: "m".repeat(128), max_tokens: 32_768, ..request.payload.clone() };
         assert!(size >= sealed_size(&payload.into_map()));
     }
 }

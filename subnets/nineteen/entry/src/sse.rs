@@ -15,8 +15,8 @@ pub(crate) fn named_event(name: &str, mut data: Value) -> String {
     event
 }
 
-/// Escapes Unicode's line separators in the JSON after position `start`: clients such as Python's httpx end a line of an
-/// event stream at each of them.
+/// Escapes Unicode's line separators in the JSON after position `start`: clients such as Python's
+/// httpx end a line of an event stream at each of them.
 pub(crate) fn escape_separators(events: &mut String, start: usize) {
     let json = events.get(start..).unwrap_or_default();
     if json.is_ascii() || !json.contains(SEPARATORS) {

@@ -26,7 +26,8 @@ pub(crate) struct TaskStatus {
     requests: f64,
     rate_limited: f64,
     failed: f64,
-    /// Average time to the first token of each miner that has answered, in seconds, in ascending order.
+    /// Average time to the first token of each miner that has answered, in seconds, in ascending
+    /// order.
     latencies: Vec<f64>,
 }
 
@@ -34,9 +35,13 @@ impl TaskStatus {
     pub(crate) fn of(task_miners: &TaskMiners, is_served: bool) -> Self {
         let contenders = task_miners.contenders();
         let counts: Vec<_> = contenders.iter().map(|contender| contender.counts()).collect();
-        let has_answered = |contender: &&std::sync::Arc<TaskMiner>| contender.counts().consumed_capacity > 0.0;
-        let mut latencies: Vec<f64> =
-            contenders.iter().filter(has_answered).map(|contender| contender.health().latency()).collect();
+        let has_answered =
+            |contender: &&std::sync::Arc<TaskMiner>| contender.counts().consumed_capacity > 0.0;
+        let mut latencies: Vec<f64> = contenders
+            .iter()
+            .filter(has_answered)
+            .map(|contender| contender.health().latency())
+            .collect();
         latencies.sort_by(f64::total_cmp);
         Self {
             task: task_miners.task.task.to_string(),
@@ -70,11 +75,15 @@ impl TaskStatus {
         })
     }
 
-    /// Writes the task's row of the page, without HTML escaping: task names contain only letters, digits, `-` and `.`.
+    /// Writes the task's row of the page, without HTML escaping: task names contain only letters,
+    /// digits, `-` and `.`.
     fn row(&self, page: &mut String) {
         let share = if self.capacity > 0.0 { 100.0 * self.used / self.capacity } else { 0.0 };
-        let time = |latency: Option<f64>| latency.map_or("–".to_owned(), |latency| format!("{latency:.2} s"));
-        let (class, state) = if self.is_served { ("ok", "available") } else { ("bad", "unavailable") };
+        let time = |latency: Option<f64>| {
+            latency.map_or("–".to_owned(), |latency| format!("{latency:.2} s"))
+        };
+        let (class, state) =
+            if self.is_served { ("ok", "available") } else { ("bad", "unavailable") };
         let _ = writeln!(
             page,
             "<tr><th scope=\"row\">{}</th><td><span class=\"badge {class}\">{state}</span></td><td>{}</td><td>{:.0}</td>\
@@ -94,7 +103,9 @@ impl TaskStatus {
 
 impl Gateway {
     fn status(&self) -> Vec<TaskStatus> {
-        let Some(period_miners) = self.0.queries.market().period_miners() else { return Vec::new() };
+        let Some(period_miners) = self.0.queries.market().period_miners() else {
+            return Vec::new();
+        };
         let status = |task_miners: &TaskMiners| {
             TaskStatus::of(task_miners, self.0.queries.is_served(task_miners.task.task.as_str()))
         };
@@ -117,7 +128,8 @@ pub(crate) async fn page(State(gateway): State<Gateway>, headers: HeaderMap) -> 
     page.push_str("</tbody></table></div></section>\n");
     let config = gateway.0.market.current();
     if let Some(task) = config.enabled().find(|task| task.endpoint == Endpoint::Chat) {
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_host(host));
+        let host =
+            headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_host(host));
         let host = host.unwrap_or("HOST");
         let _ = writeln!(
             page,
@@ -135,11 +147,12 @@ pub(crate) async fn page(State(gateway): State<Gateway>, headers: HeaderMap) -> 
 
 /// Returns whether the header `Host` can be shown in the page and in a command without escaping.
 fn is_host(host: &str) -> bool {
-    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+    !host.is_empty()
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
-/// Colours, cards, badges and tables are those of the dashboard, `crates/dashboard/assets/page.css`. On a phone, the table
-/// scrolls.
+/// Colours, cards, badges and tables are those of the dashboard,
+/// `crates/dashboard/assets/page.css`. On a phone, the table scrolls.
 const HEAD: &str = "<!doctype html>
 <html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">
 <meta http-equiv=\"refresh\" content=\"10\"><title>Nineteen</title>

@@ -8,7 +8,8 @@ use crate::image::ImageRequest;
 use crate::request::TextRequest;
 use crate::{messages, responses};
 
-/// Parses a body as a request to each route. Returns the miners' payloads of the routes that accept it.
+/// Parses a body as a request to each route. Returns the miners' payloads of the routes that accept
+/// it.
 pub fn payloads(body: &[u8]) -> Vec<Map<String, Value>> {
     let texts = [
         TextRequest::chat(body),
@@ -21,6 +22,10 @@ pub fn payloads(body: &[u8]) -> Vec<Map<String, Value>> {
             .map(|endpoint| ImageRequest::reference(body, endpoint)),
     );
     let texts = texts.into_iter().flatten().map(|request| request.payload.into_map());
-    let embeddings = EmbeddingRequest::parse(body).into_iter().map(|request| request.payload.into_map());
-    texts.chain(embeddings).chain(images.flatten().map(|request| request.payload.into_map())).collect()
+    let embeddings =
+        EmbeddingRequest::parse(body).into_iter().map(|request| request.payload.into_map());
+    texts
+        .chain(embeddings)
+        .chain(images.flatten().map(|request| request.payload.into_map()))
+        .collect()
 }

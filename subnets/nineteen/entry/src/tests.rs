@@ -51,7 +51,9 @@ async fn bills_are_settled_once() {
     let key = store.create_key(&terms, &[7; 40], 0).await.unwrap().id;
     store.grant(&key, 100, "test", 0).await.unwrap();
     let price = Price { input: 1_000, output: 1_000, step: 0 };
-    let open = async || Bill::open(&store, &clock, &key, ("chat-a".to_owned(), Tariff::Text(price)), (10, 50)).await;
+    let open = async || {
+        Bill::open(&store, &clock, &key, ("chat-a".to_owned(), Tariff::Text(price)), (10, 50)).await
+    };
     let balance = async || store.key(&key).await.unwrap().unwrap().balance;
     let mut bill = open().await.unwrap();
     assert_eq!(balance().await, 40);
@@ -74,7 +76,10 @@ async fn bills_are_settled_once() {
     assert_eq!(balance().await, 65);
     // The process crashes: the bill is never dropped.
     let _never_dropped = std::mem::ManuallyDrop::new(open().await.unwrap());
-    assert_eq!((balance().await, store.release_holds(i64::MAX, 1).await.unwrap(), balance().await), (5, 1, 65));
+    assert_eq!(
+        (balance().await, store.release_holds(i64::MAX, 1).await.unwrap(), balance().await),
+        (5, 1, 65)
+    );
     assert!(store.is_balanced().await.unwrap());
     let usage = store.usage(Some(&key)).await.unwrap();
     assert_eq!(usage.iter().map(|row| row.charged).sum::<i64>(), 45);
@@ -93,7 +98,8 @@ async fn charge_is_retried_until_the_database_recovers() {
     store.grant(&key, 100, "test", 0).await.unwrap();
     let tariff = Tariff::Text(Price { input: 1_000, output: 1_000, step: 0 });
     let clock = taonet_service::system_clock();
-    let mut bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50)).await.unwrap();
+    let mut bill =
+        Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50)).await.unwrap();
     bill.deliver_steps(5);
     server.stop();
     let began = Instant::now();
@@ -117,7 +123,8 @@ async fn gateway() -> (axum::Router, Store, tempfile::TempDir) {
 }
 
 fn gateway_on(store: &Store) -> crate::Gateway {
-    let market = taonet_nineteen_control::MarketFile::fixed(taonet_nineteen_core::MarketConfig::default());
+    let market =
+        taonet_nineteen_control::MarketFile::fixed(taonet_nineteen_core::MarketConfig::default());
     let querier = crate::routes::testing::querier();
     crate::Gateway::new(store.clone(), querier, market, taonet_service::system_clock())
 }
@@ -154,22 +161,49 @@ async fn refusals_have_the_openai_error_format() {
     expect("sk-tao-x", &json!({}), 401, json!("invalid_api_key"), json!(null)).await;
     expect(&key.secret, &json!([]), 400, json!(null), json!(null)).await;
     expect(&key.secret, &chat("unknown"), 404, json!("model_not_found"), json!("model")).await;
-    expect(&key.secret, &chat("chat-llama-3-1-8b"), 403, json!("model_not_allowed"), json!("model")).await;
+    expect(
+        &key.secret,
+        &chat("chat-llama-3-1-8b"),
+        403,
+        json!("model_not_allowed"),
+        json!("model"),
+    )
+    .await;
     expect(&key.secret, &chat("llama-3-2-3b"), 429, json!("insufficient_quota"), json!(null)).await;
     store.grant(&key.id, 1_000, "test", 0).await.unwrap();
-    expect(&key.secret, &chat("chat_llama_3_2_3b"), 429, json!("budget_exceeded"), json!(null)).await;
+    expect(&key.secret, &chat("chat_llama_3_2_3b"), 429, json!("budget_exceeded"), json!(null))
+        .await;
     store.update_key(&key.id, &KeyTerms { monthly_budget: None, ..terms.clone() }).await.unwrap();
-    expect(&key.secret, &chat("unsloth/Llama-3.2-3B-Instruct"), 503, json!("no_capacity"), json!(null)).await;
-    assert_eq!(store.key(&key.id).await.unwrap().unwrap().balance, 1_000, "without an open period, nothing is charged");
+    expect(
+        &key.secret,
+        &chat("unsloth/Llama-3.2-3B-Instruct"),
+        503,
+        json!("no_capacity"),
+        json!(null),
+    )
+    .await;
+    assert_eq!(
+        store.key(&key.id).await.unwrap().unwrap().balance,
+        1_000,
+        "without an open period, nothing is charged"
+    );
     // The eighth request within the minute exceeds the rate limit.
     expect(&key.secret, &json!([]), 400, json!(null), json!(null)).await;
     expect(&key.secret, &json!([]), 429, json!("rate_limit_exceeded"), json!(null)).await;
     store.update_key(&key.id, &KeyTerms { rate_per_minute: 100, ..terms.clone() }).await.unwrap();
-    let daily = KeyTerms { daily_budget: Some(5), monthly_budget: None, rate_per_minute: 100, ..terms.clone() };
+    let daily = KeyTerms {
+        daily_budget: Some(5),
+        monthly_budget: None,
+        rate_per_minute: 100,
+        ..terms.clone()
+    };
     store.update_key(&key.id, &daily).await.unwrap();
     let (status, document) = ask(&router, path, &key.secret, &chat("llama-3-2-3b")).await;
     assert_eq!((status, &document["error"]["code"]), (429, &json!("budget_exceeded")));
-    assert!(document["error"]["message"].as_str().unwrap().ends_with("budget for this day (UTC)"), "{document}");
+    assert!(
+        document["error"]["message"].as_str().unwrap().ends_with("budget for this day (UTC)"),
+        "{document}"
+    );
     store.update_key(&key.id, &KeyTerms { expires_ms: Some(1), ..daily.clone() }).await.unwrap();
     expect(&key.secret, &json!([]), 401, json!("key_expired"), json!(null)).await;
     store.update_key(&key.id, &KeyTerms { expires_ms: Some(i64::MAX), ..daily }).await.unwrap();
@@ -215,12 +249,16 @@ async fn models_are_listed_as_openai_does() {
     );
     let price = &list["data"][0]["price"];
     assert_eq!((&price["input"], &price["output"]), (&json!(100), &json!(400)));
-    let first = ["chat-llama-3-2-3b", "chat-llama-3-1-70b", "chat-llama-3-1-8b", "proteus-text-to-image"];
+    let first =
+        ["chat-llama-3-2-3b", "chat-llama-3-1-70b", "chat-llama-3-1-8b", "proteus-text-to-image"];
     assert_eq!(ids(&list)[..4], first);
     // By all names that requests may have.
-    for name in
-        ["chat-llama-3-2-3b", "llama_3_2_3b", "unsloth/Llama-3.2-3B-Instruct", "unsloth%2FLlama-3.2-3B-Instruct"]
-    {
+    for name in [
+        "chat-llama-3-2-3b",
+        "llama_3_2_3b",
+        "unsloth/Llama-3.2-3B-Instruct",
+        "unsloth%2FLlama-3.2-3B-Instruct",
+    ] {
         let found = get(&router, &format!("/v1/models/{name}"), None).await;
         assert_eq!(found, (200, list["data"][0].clone()), "{name}");
     }
@@ -231,7 +269,8 @@ async fn models_are_listed_as_openai_does() {
 #[tokio::test]
 async fn models_with_a_key_are_those_that_it_may_use() {
     let (router, store, _folder) = gateway().await;
-    let terms = KeyTerms { models: Some(vec!["avatar".parse().unwrap()]), ..KeyTerms::new("test", 1) };
+    let terms =
+        KeyTerms { models: Some(vec!["avatar".parse().unwrap()]), ..KeyTerms::new("test", 1) };
     let key = store.create_key(&terms, &[1; 40], 0).await.unwrap();
     for _ in 0..3 {
         let (status, list) = get(&router, "/v1/models", Some(&key.secret)).await;
@@ -240,7 +279,11 @@ async fn models_with_a_key_are_those_that_it_may_use() {
     assert_eq!(get(&router, "/v1/models/avatar", Some(&key.secret)).await.0, 200);
     let (status, refused) = get(&router, "/v1/models/chat-llama-3-1-8b", Some(&key.secret)).await;
     assert_eq!((status, &refused["error"]["code"]), (404, &json!("model_not_found")));
-    assert_eq!(get(&router, "/v1/models/chat-llama-3-1-8b", Some("")).await.0, 200, "an empty key is none");
+    assert_eq!(
+        get(&router, "/v1/models/chat-llama-3-1-8b", Some("")).await.0,
+        200,
+        "an empty key is none"
+    );
     store.revoke_key(&key.id, 1).await.unwrap();
     for (secret, code) in [("sk-tao-x", "invalid_api_key"), (key.secret.as_str(), "key_revoked")] {
         for path in ["/v1/models", "/v1/models/avatar"] {
@@ -253,30 +296,44 @@ async fn models_with_a_key_are_those_that_it_may_use() {
 #[tokio::test]
 async fn gateways_share_rates_and_abandoned_requests() {
     let Some(server) = Postgres::start() else { return };
-    let stores = [Store::connect(&server.url()).await.unwrap(), Store::connect(&server.url()).await.unwrap()];
+    let stores = [
+        Store::connect(&server.url()).await.unwrap(),
+        Store::connect(&server.url()).await.unwrap(),
+    ];
     let gateways = stores.each_ref().map(gateway_on);
     let terms = KeyTerms::new("test", 5);
     let key = stores[0].create_key(&terms, &[1; 40], 0).await.unwrap();
     let mut found = Vec::new();
     for index in 0..8 {
-        let request = Request::post("/v1/chat/completions").header("authorization", format!("Bearer {}", *key.secret));
+        let request = Request::post("/v1/chat/completions")
+            .header("authorization", format!("Bearer {}", *key.secret));
         let request = request.body(Body::from("[]")).unwrap();
         let response = gateways[index % 2].router().oneshot(request).await.unwrap();
-        let left = response.headers()["x-ratelimit-remaining-requests"].to_str().unwrap().to_owned();
-        let retry = response.headers().get("retry-after").map(|retry| retry.to_str().unwrap().parse::<u64>().unwrap());
+        let left =
+            response.headers()["x-ratelimit-remaining-requests"].to_str().unwrap().to_owned();
+        let retry = response
+            .headers()
+            .get("retry-after")
+            .map(|retry| retry.to_str().unwrap().parse::<u64>().unwrap());
         assert!(retry.is_none_or(|retry| (1..=61).contains(&retry)), "{retry:?}");
         found.push((response.status().as_u16(), left, retry.is_some()));
     }
     let left = ["4", "3", "2", "1", "0", "0", "0", "0"];
     let status = |index: usize| if index < 5 { 400 } else { 429 };
-    let expected: Vec<_> =
-        left.iter().enumerate().map(|(index, left)| (status(index), (*left).to_owned(), index >= 5)).collect();
+    let expected: Vec<_> = left
+        .iter()
+        .enumerate()
+        .map(|(index, left)| (status(index), (*left).to_owned(), index >= 5))
+        .collect();
     assert_eq!(found, expected);
-    // At startup, a gateway releases credits of another gateway only if they are older than 30 minutes.
+    // At startup, a gateway releases credits of another gateway only if they are older than 30
+    // minutes.
     stores[0].grant(&key.id, 100, "test", 0).await.unwrap();
     let (now_ms, _) = today(&taonet_service::system_clock());
     let killed = Store::connect(&server.url()).await.unwrap();
-    for (store, request, age_ms) in [(&stores[0], "running", 60_000), (&killed, "abandoned", 31 * 60_000)] {
+    for (store, request, age_ms) in
+        [(&stores[0], "running", 60_000), (&killed, "abandoned", 31 * 60_000)]
+    {
         store.hold(&key.id, request, 10, "2026-11-21", now_ms - age_ms).await.unwrap().unwrap();
     }
     gateways[1].recover().await.unwrap();

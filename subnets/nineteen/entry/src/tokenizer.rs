@@ -32,14 +32,17 @@ impl Tokenizers {
         self.0.lock().await.find = Some(find);
     }
 
-    /// Returns the tokenizer that a task names; `None` if it is not on this machine, which is logged once.
+    /// Returns the tokenizer that a task names; `None` if it is not on this machine, which is
+    /// logged once.
     pub(crate) async fn of(&self, task: &Task) -> Option<Arc<Tokenizer>> {
         let name = task.tokenizer()?;
         let mut state = self.0.lock().await;
         if let Some(tokenizer) = state.loaded.get(name) {
             return tokenizer.clone();
         }
-        let file = tokenizer_file(name, |repository| state.find.as_ref().and_then(|find| find(repository)));
+        let file = tokenizer_file(name, |repository| {
+            state.find.as_ref().and_then(|find| find(repository))
+        });
         let tokenizer = if let Some(file) = file {
             // Large tokenizers take a second.
             tokio::task::spawn_blocking(move || load(&file)).await.ok().flatten().map(Arc::new)
@@ -56,8 +59,9 @@ impl Tokenizers {
     }
 }
 
-/// Returns the file of a tokenizer: `name` is its path, that of a directory with a `tokenizer.json`, or else the name of a
-/// hub repository, whose `tokenizer.json` `find` finds on this machine.
+/// Returns the file of a tokenizer: `name` is its path, that of a directory with a
+/// `tokenizer.json`, or else the name of a hub repository, whose `tokenizer.json` `find` finds on
+/// this machine.
 pub fn tokenizer_file(name: &str, find: impl FnOnce(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let path = Path::new(name);
     let file = if path.is_dir() { path.join(TOKENIZER_FILE) } else { path.to_owned() };
@@ -67,8 +71,9 @@ pub fn tokenizer_file(name: &str, find: impl FnOnce(&str) -> Option<PathBuf>) ->
 fn load(file: &Path) -> Option<Tokenizer> {
     let path = file.display();
     let content = std::fs::read(file).map_err(tokenizers::Error::from);
-    let loaded =
-        content.and_then(|content| Tokenizer::from_bytes(bytes_without_bom(&content))).and_then(|mut tokenizer| {
+    let loaded = content
+        .and_then(|content| Tokenizer::from_bytes(bytes_without_bom(&content)))
+        .and_then(|mut tokenizer| {
             tokenizer.with_truncation(None)?;
             tokenizer.with_padding(None);
             Ok(tokenizer)
@@ -104,7 +109,8 @@ mod tests {
     #[tokio::test]
     async fn tokenizer_is_loaded_from_its_path() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(TOKENIZER_FILE), format!("\u{feff}{}", of_words())).unwrap();
+        std::fs::write(folder.path().join(TOKENIZER_FILE), format!("\u{feff}{}", of_words()))
+            .unwrap();
         std::fs::write(folder.path().join("broken.json"), "{}").unwrap();
         let tokenizers = Tokenizers::default();
         let mut task = MarketConfig::default().tasks[0].clone();
@@ -128,7 +134,8 @@ mod tests {
         let task = MarketConfig::default().tasks[0].clone();
         assert!(Tokenizers::default().of(&task).await.is_none());
         let tokenizers = Tokenizers::default();
-        let find = move |name: &str| (name == "tau-vision/llama-tokenizer-fix").then(|| file.clone());
+        let find =
+            move |name: &str| (name == "tau-vision/llama-tokenizer-fix").then(|| file.clone());
         tokenizers.find_with(Box::new(find)).await;
         assert!(tokenizers.of(&task).await.is_some());
         // No file is read for a further answer.

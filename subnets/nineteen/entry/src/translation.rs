@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-/// Returns the text of a message's content: a string, or the joined texts of an array whose parts all have one of these
-/// types.
+/// Returns the text of a message's content: a string, or the joined texts of an array whose parts
+/// all have one of these types.
 pub(crate) fn joined_text(content: &Value, types: &[&str], separator: &str) -> Option<String> {
     match content {
         Value::String(text) => Some(text.clone()),

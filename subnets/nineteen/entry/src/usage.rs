@@ -7,18 +7,21 @@ use crate::vision::is_image;
 
 /// Twelfths of a token for each ASCII character: four characters are one token.
 const ASCII_CHARACTER: usize = 3;
-/// Twelfths of a token for each byte of other characters. Tokenizers have tokens for several ASCII letters, but for few
-/// sequences of other characters: three bytes, such as a Chinese character, are at least one token in the worst case.
+/// Twelfths of a token for each byte of other characters. Tokenizers have tokens for several ASCII
+/// letters, but for few sequences of other characters: three bytes, such as a Chinese character,
+/// are at least one token in the worst case.
 const OTHER_BYTE: usize = 4;
 const TOKEN: usize = 12;
 
-/// Estimates the tokens of a text request, rounded up: of everything that the miner gets from the buyer. In messages and
-/// options, names and values of all fields count. Images do not count.
+/// Estimates the tokens of a text request, rounded up: of everything that the miner gets from the
+/// buyer. In messages and options, names and values of all fields count. Images do not count.
 pub(crate) fn input_tokens(payload: &TextPayload) -> u64 {
     let mut size = TextSize::default();
     match &payload.input {
         TextInput::Prompt(prompt) => size.add(prompt),
-        TextInput::Messages(messages) => messages.iter().for_each(|message| size.add_message(message)),
+        TextInput::Messages(messages) => {
+            messages.iter().for_each(|message| size.add_message(message))
+        }
     }
     size.add_fields(&payload.further);
     size.tokens()
@@ -48,7 +51,10 @@ impl TextSize {
             self.add(name);
             match value {
                 Value::Array(parts) if name == "content" => {
-                    parts.iter().filter(|part| !is_image(part)).for_each(|part| self.add_value(part));
+                    parts
+                        .iter()
+                        .filter(|part| !is_image(part))
+                        .for_each(|part| self.add_value(part));
                 }
                 value => self.add_value(value),
             }
@@ -85,7 +91,15 @@ mod tests {
 
     fn payload(input: TextInput, further: &Value) -> TextPayload {
         let further = further.as_object().unwrap().clone();
-        TextPayload { input, model: "m".to_owned(), temperature: 1.0, seed: 1, top_p: 1.0, max_tokens: 9, further }
+        TextPayload {
+            input,
+            model: "m".to_owned(),
+            temperature: 1.0,
+            seed: 1,
+            top_p: 1.0,
+            max_tokens: 9,
+            further,
+        }
     }
 
     #[test]
@@ -106,7 +120,11 @@ mod tests {
             ("\u{180}".repeat(1_200).as_str(), 800),
         ] {
             assert_eq!(texts_tokens(&[text.to_owned()]), expected, "{text}");
-            assert_eq!(input_tokens(&payload(TextInput::Prompt(text.to_owned()), &json!({}))), expected, "{text}");
+            assert_eq!(
+                input_tokens(&payload(TextInput::Prompt(text.to_owned()), &json!({}))),
+                expected,
+                "{text}"
+            );
         }
     }
 

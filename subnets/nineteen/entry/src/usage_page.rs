@@ -1,7 +1,7 @@
 //! Page on which a buyer sees the usage of the own API key.
 //!
-//! The page and its script are static. The buyer enters the key, which the script keeps in memory only, and sends in the
-//! header of its requests to this gateway.
+//! The page and its script are static. The buyer enters the key, which the script keeps in memory
+//! only, and sends in the header of its requests to this gateway.
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::response::{IntoResponse as _, Response};

@@ -1,4 +1,5 @@
-//! Images in chats: data URLs, and `https` URLs, which the gateway downloads before it queries a miner.
+//! Images in chats: data URLs, and `https` URLs, which the gateway downloads before it queries a
+//! miner.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,8 +13,8 @@ use crate::download::Downloads;
 
 /// Maximum number of images in a request.
 pub(crate) const MOST_IMAGES: usize = 8;
-/// Maximum size of all downloaded images of a request together, in bytes: encoded in base64 twice, they fit into a request to
-/// a miner.
+/// Maximum size of all downloaded images of a request together, in bytes: encoded in base64 twice,
+/// they fit into a request to a miner.
 const LARGEST_TOTAL: usize = 9 << 20;
 /// Number of characters of base64 that contain the first 12 bytes of an image.
 const SIGNATURE: usize = 16;
@@ -41,7 +42,9 @@ pub(crate) fn check_image(part: &Value) -> Result<(), &'static str> {
     let is_detail = |detail: &Value| matches!(detail.as_str(), Some("auto" | "low" | "high"));
     for (name, value) in image {
         if name != "url" && !(name == "detail" && is_detail(value)) {
-            return Err("must have an image_url with url and, optionally, detail: auto, low or high");
+            return Err(
+                "must have an image_url with url and, optionally, detail: auto, low or high",
+            );
         }
     }
     let url = image.get("url").and_then(Value::as_str).unwrap_or_default();
@@ -58,7 +61,9 @@ fn is_remote(url: &str) -> bool {
 
 fn is_data_url(url: &str) -> bool {
     let parts = url.strip_prefix("data:image/").and_then(|url| url.split_once(";base64,"));
-    parts.is_some_and(|(kind, data)| matches!(kind, "jpeg" | "png" | "gif" | "webp") && is_image_data(data.as_bytes()))
+    parts.is_some_and(|(kind, data)| {
+        matches!(kind, "jpeg" | "png" | "gif" | "webp") && is_image_data(data.as_bytes())
+    })
 }
 
 /// Returns whether a text is an image in base64. Decodes only its ends, because images are large.
@@ -68,7 +73,9 @@ fn is_image_data(data: &[u8]) -> bool {
     most.len().is_multiple_of(4)
         && most.iter().all(is_symbol)
         && STANDARD.decode(last).is_ok()
-        && STANDARD.decode(data.get(..SIGNATURE).unwrap_or(data)).is_ok_and(|bytes| media_type(&bytes).is_some())
+        && STANDARD
+            .decode(data.get(..SIGNATURE).unwrap_or(data))
+            .is_ok_and(|bytes| media_type(&bytes).is_some())
 }
 
 /// Returns the media type of an image, judged by its first bytes.
@@ -82,7 +89,8 @@ const fn media_type(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Returns the number of tokens for which a request's images are charged. `fields` are the names of the images' fields.
+/// Returns the number of tokens for which a request's images are charged. `fields` are the names of
+/// the images' fields.
 ///
 /// # Errors
 /// [`GatewayError::Field`] when the task's model reads no images.
@@ -99,13 +107,14 @@ pub(crate) fn image_tokens(task: &Task, fields: &[String]) -> Result<u64, Gatewa
 pub(crate) fn largest_image<'a>(payload: &TextPayload, fields: &'a [String]) -> Option<&'a str> {
     let TextInput::Messages(messages) = &payload.input else { return None };
     let parts = messages.iter().filter_map(|message| message.get("content")?.as_array()).flatten();
-    let urls = parts.filter(|part| is_image(part)).map(|part| part.get(IMAGE)?.get("url")?.as_str());
+    let urls =
+        parts.filter(|part| is_image(part)).map(|part| part.get(IMAGE)?.get("url")?.as_str());
     let lengths = urls.map(|url| url.map_or(0, str::len));
     lengths.zip(fields).max_by_key(|(length, _)| *length).map(|(_, field)| field.as_str())
 }
 
-/// Downloads the images that are given as URLs, and replaces the URLs by data URLs. `fields` are the names of all images'
-/// fields; `turns` limits the number of requests that download.
+/// Downloads the images that are given as URLs, and replaces the URLs by data URLs. `fields` are
+/// the names of all images' fields; `turns` limits the number of requests that download.
 ///
 /// # Errors
 /// [`GatewayError::Image`] when an image cannot be downloaded, or is not an image.
@@ -117,7 +126,8 @@ pub(crate) async fn download_images(
 ) -> Result<(), GatewayError> {
     let TextInput::Messages(messages) = &mut payload.input else { return Ok(()) };
     let urls = messages.iter_mut().flat_map(image_urls).zip(fields);
-    let urls: Vec<_> = urls.filter(|(url, _)| url.as_str().is_some_and(|url| downloads.is_url(url))).collect();
+    let urls: Vec<_> =
+        urls.filter(|(url, _)| url.as_str().is_some_and(|url| downloads.is_url(url))).collect();
     if urls.is_empty() {
         return Ok(());
     }
@@ -131,10 +141,15 @@ pub(crate) async fn download_images(
         let bytes = bytes.map_err(|error| GatewayError::image(param, error.to_string()))?;
         total += bytes.len();
         if total > LARGEST_TOTAL {
-            return Err(GatewayError::image(param, "the images of the request have more than 9 MiB together"));
+            return Err(GatewayError::image(
+                param,
+                "the images of the request have more than 9 MiB together",
+            ));
         }
         let kind = media_type(&bytes);
-        let kind = kind.ok_or_else(|| GatewayError::image(param, "the file is not a JPEG, PNG, GIF or WebP image"))?;
+        let kind = kind.ok_or_else(|| {
+            GatewayError::image(param, "the file is not a JPEG, PNG, GIF or WebP image")
+        })?;
         *url = format!("data:{kind};base64,{}", STANDARD.encode(&bytes)).into();
     }
     Ok(())
@@ -191,7 +206,12 @@ mod tests {
         let with = |fields: Value| check_image(&json!({"type": IMAGE, (IMAGE): fields}));
         let url = format!("data:image/jpeg;base64,{JPEG}");
         assert_eq!(with(json!({"url": url, "detail": "low"})), Ok(()));
-        for fields in [json!({"url": url, "detail": "huge"}), json!({"url": url, "text": "a"}), json!({}), json!(url)] {
+        for fields in [
+            json!({"url": url, "detail": "huge"}),
+            json!({"url": url, "text": "a"}),
+            json!({}),
+            json!(url),
+        ] {
             assert!(with(fields.clone()).is_err(), "{fields}");
         }
         // A text in another field would not be charged.
@@ -205,14 +225,20 @@ mod tests {
         let fields = ["messages[0].content[1]".to_owned(), "messages[2].content[0]".to_owned()];
         assert_eq!(image_tokens(&task, &[]), Ok(0));
         let error = image_tokens(&task, &fields).unwrap_err();
-        assert!(matches!(&error, GatewayError::Field { param, .. } if *param == fields[0]), "{error:?}");
+        assert!(
+            matches!(&error, GatewayError::Field { param, .. } if *param == fields[0]),
+            "{error:?}"
+        );
         task.image_tokens = NonZeroU32::new(700);
         assert_eq!(image_tokens(&task, &fields), Ok(1_400));
     }
 
     /// Returns a chat with these parts in the user's message.
     fn chat(parts: &[Value]) -> TextPayload {
-        let messages = vec![json!({"role": "system", "content": "a"}), json!({"role": "user", "content": parts})];
+        let messages = vec![
+            json!({"role": "system", "content": "a"}),
+            json!({"role": "user", "content": parts}),
+        ];
         TextPayload {
             input: TextInput::Messages(messages),
             model: "m".to_owned(),
@@ -227,15 +253,20 @@ mod tests {
     #[tokio::test]
     async fn only_images_at_urls_are_downloaded() {
         let data = format!("data:image/webp;base64,{WEBP}");
-        let text = json!({"type": "text", "text": "a", (IMAGE): {"url": "https://127.0.0.1/text.png"}});
+        let text =
+            json!({"type": "text", "text": "a", (IMAGE): {"url": "https://127.0.0.1/text.png"}});
         let fields = ["first".to_owned(), "second".to_owned()];
         let mut payload = chat(&[text.clone(), image_part(&data)]);
         let before = payload.clone();
         let turns = Semaphore::new(1);
-        assert_eq!(download_images(&mut payload, &fields[..1], Downloads::default(), &turns).await, Ok(()));
+        assert_eq!(
+            download_images(&mut payload, &fields[..1], Downloads::default(), &turns).await,
+            Ok(())
+        );
         assert_eq!(payload, before);
         let mut payload = chat(&[text, image_part(&data), image_part("https://127.0.0.1/a.png")]);
-        let error = download_images(&mut payload, &fields, Downloads::default(), &turns).await.unwrap_err();
+        let error =
+            download_images(&mut payload, &fields, Downloads::default(), &turns).await.unwrap_err();
         let reason = "the URL's host is not public".to_owned();
         assert_eq!(error, GatewayError::Image { param: "second".to_owned(), reason });
     }
@@ -257,10 +288,12 @@ mod tests {
         assert_eq!(download_images(&mut payload, &fields, rules(), &turns).await, Ok(()));
         let downloaded = image_part(&format!("data:image/jpeg;base64,{encoded}"));
         assert_eq!(payload, chat(&[downloaded, data]));
-        for (parts, reason) in
-            [([at("small"), at("text")], "not a JPEG"), ([at("large"), at("large")], "more than 9 MiB together")]
-        {
-            let error = download_images(&mut chat(&parts), &fields, rules(), &turns).await.unwrap_err();
+        for (parts, reason) in [
+            ([at("small"), at("text")], "not a JPEG"),
+            ([at("large"), at("large")], "more than 9 MiB together"),
+        ] {
+            let error =
+                download_images(&mut chat(&parts), &fields, rules(), &turns).await.unwrap_err();
             let GatewayError::Image { param, reason: actual } = &error else { panic!("{error:?}") };
             assert!(param == "second" && actual.contains(reason), "{error}");
         }

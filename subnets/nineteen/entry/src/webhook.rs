@@ -1,4 +1,5 @@
-//! Delivery of warnings about budgets to the operator's HTTP endpoint, signed by the Standard Webhooks specification.
+//! Delivery of warnings about budgets to the operator's HTTP endpoint, signed by the Standard
+//! Webhooks specification.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +26,8 @@ use crate::budget_warnings::EXHAUSTED_PERCENT;
 const WITHIN: Duration = Duration::from_secs(10);
 /// Pauses after failed deliveries.
 pub(crate) const BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(5));
-/// Age from which an event is no longer delivered, in milliseconds: a day, after which a daily budget is renewed.
+/// Age from which an event is no longer delivered, in milliseconds: a day, after which a daily
+/// budget is renewed.
 const EXPIRED_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Maximum number of events that wait for their delivery.
 const MOST_PENDING: usize = 1_000;
@@ -38,7 +40,10 @@ const DELIVERIES: &str = "taonet_nineteen_budget_webhooks_total";
 
 /// Registers the help text of the metric.
 pub(crate) fn describe() {
-    metrics::describe_counter!(DELIVERIES, "Deliveries of budget warnings to the webhook, by result");
+    metrics::describe_counter!(
+        DELIVERIES,
+        "Deliveries of budget warnings to the webhook, by result"
+    );
 }
 
 fn count(result: &'static str) {
@@ -75,7 +80,8 @@ enum DeliveryError {
 /// An event, as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WebhookEvent {
-    /// ID by which receivers recognise repeated deliveries, also by another process or after a restart.
+    /// ID by which receivers recognise repeated deliveries, also by another process or after a
+    /// restart.
     id: String,
     created_ms: i64,
     body: String,
@@ -86,8 +92,11 @@ impl WebhookEvent {
     pub(crate) fn of_budget(used: &BudgetUse, threshold: u64, today: &str, now_ms: i64) -> Self {
         let BudgetUse { scope, owner, period, budget, spent } = used;
         let date = period.of_day(today);
-        let event_type = if threshold < EXHAUSTED_PERCENT { "budget.warning" } else { "budget.exhausted" };
-        let timestamp = jiff::Timestamp::from_millisecond(now_ms).map(|time| time.to_string()).unwrap_or_default();
+        let event_type =
+            if threshold < EXHAUSTED_PERCENT { "budget.warning" } else { "budget.exhausted" };
+        let timestamp = jiff::Timestamp::from_millisecond(now_ms)
+            .map(|time| time.to_string())
+            .unwrap_or_default();
         let (field, prefix) = match scope {
             BudgetScope::Key => ("key_id", "budget"),
             BudgetScope::Team => ("team", "budget-team"),
@@ -107,16 +116,23 @@ impl WebhookEvent {
         // Names of teams can have characters that are invalid in a header.
         let owner = match scope {
             BudgetScope::Key => owner.clone(),
-            BudgetScope::Team => hex::encode(Sha256::digest(owner).first_chunk::<8>().copied().unwrap_or_default()),
+            BudgetScope::Team => {
+                hex::encode(Sha256::digest(owner).first_chunk::<8>().copied().unwrap_or_default())
+            }
         };
-        Self { id: format!("{prefix}-{owner}-{date}-{threshold}"), created_ms: now_ms, body: body.to_string() }
+        Self {
+            id: format!("{prefix}-{owner}-{date}-{threshold}"),
+            created_ms: now_ms,
+            body: body.to_string(),
+        }
     }
 }
 
 /// Webhook of an operator, to which the gateway posts warnings about the budgets of API keys.
 ///
-/// Each event is posted until the endpoint answers with a status of success, for up to a day. With a secret, events are
-/// signed as [Standard Webhooks](https://www.standardwebhooks.com) specifies. Redirects are not followed.
+/// Each event is posted until the endpoint answers with a status of success, for up to a day. With
+/// a secret, events are signed as [Standard Webhooks](https://www.standardwebhooks.com) specifies.
+/// Redirects are not followed.
 pub struct Webhook {
     client: reqwest::Client,
     url: Url,
@@ -131,12 +147,14 @@ impl Webhook {
     /// Creates a webhook from its URL and its secret: `whsec_` and 24 to 64 bytes in base64.
     ///
     /// # Errors
-    /// [`WebhookError`] when the scheme of the URL is not HTTP, the secret is malformed, or TLS cannot be initialised.
+    /// [`WebhookError`] when the scheme of the URL is not HTTP, the secret is malformed, or TLS
+    /// cannot be initialised.
     pub fn new(url: Url, secret: Option<&str>) -> Result<Self, WebhookError> {
         if !["http", "https"].contains(&url.scheme()) {
             return Err(WebhookError::Scheme);
         }
-        let client = builder().timeout(WITHIN).build().map_err(|error| WebhookError::Setup(fault(error)))?;
+        let client =
+            builder().timeout(WITHIN).build().map_err(|error| WebhookError::Setup(fault(error)))?;
         let (pending, arrived) = (Mutex::default(), Notify::new());
         Ok(Self { client, url, signer: secret.map(signer).transpose()?, pending, arrived })
     }
@@ -151,7 +169,10 @@ impl Webhook {
         if pending.len() >= MOST_PENDING {
             drop(pending);
             count("dropped");
-            tracing::error!(id = event.id, "budget warning not sent: too many wait for the webhook");
+            tracing::error!(
+                id = event.id,
+                "budget warning not sent: too many wait for the webhook"
+            );
             return;
         }
         pending.push_back(event);
@@ -159,8 +180,8 @@ impl Webhook {
         self.arrived.notify_one();
     }
 
-    /// Delivers the queued events, and those to come. Does not return. An event that fails goes to the end of the queue, so
-    /// that it does not block others.
+    /// Delivers the queued events, and those to come. Does not return. An event that fails goes to
+    /// the end of the queue, so that it does not block others.
     pub(crate) async fn deliver(&self, clock: &Clock, backoff: Backoff) {
         let mut failures = 0_u32;
         loop {
@@ -172,7 +193,10 @@ impl Webhook {
             let (now_ms, _) = today(clock);
             if now_ms.saturating_sub(event.created_ms) > EXPIRED_MS {
                 count("dropped");
-                tracing::error!(id = event.id, "budget warning not sent: the webhook has failed for a day");
+                tracing::error!(
+                    id = event.id,
+                    "budget warning not sent: the webhook has failed for a day"
+                );
                 continue;
             }
             match self.post(&event, now_ms / 1_000).await {
@@ -184,7 +208,11 @@ impl Webhook {
                 Err(error) => {
                     count("failed");
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(id = event.id, error, "budget warning not delivered to the webhook; retrying");
+                    tracing::warn!(
+                        id = event.id,
+                        error,
+                        "budget warning not delivered to the webhook; retrying"
+                    );
                 }
             }
             self.push(event);
@@ -201,10 +229,15 @@ impl Webhook {
             .header("webhook-id", &event.id)
             .header("webhook-timestamp", timestamp.to_string());
         if let Some(signer) = &self.signer {
-            request = request.header("webhook-signature", signature(signer.clone(), event, timestamp));
+            request =
+                request.header("webhook-signature", signature(signer.clone(), event, timestamp));
         }
         let response = request.body(event.body.clone()).send().await.map_err(fault)?;
-        if response.status().is_success() { Ok(()) } else { Err(DeliveryError::Status(response.status())) }
+        if response.status().is_success() {
+            Ok(())
+        } else {
+            Err(DeliveryError::Status(response.status()))
+        }
     }
 }
 
@@ -243,7 +276,13 @@ mod tests {
     const NOW_MS: i64 = 1_795_262_400_000;
 
     fn used(scope: BudgetScope, owner: &str) -> BudgetUse {
-        BudgetUse { scope, owner: owner.to_owned(), period: BudgetPeriod::Month, budget: 1_000, spent: 831 }
+        BudgetUse {
+            scope,
+            owner: owner.to_owned(),
+            period: BudgetPeriod::Month,
+            budget: 1_000,
+            spent: 831,
+        }
     }
 
     fn event(key_id: &str, threshold: u64) -> WebhookEvent {
@@ -273,9 +312,19 @@ mod tests {
         };
         let event = of_team("caf\u{e9}s");
         let body: Value = serde_json::from_str(&event.body).unwrap();
-        assert_eq!((&body["data"]["team"], body["data"].get("key_id")), (&json!("caf\u{e9}s"), None));
-        assert!(event.id.starts_with("budget-team-") && event.id.ends_with("-2026-11-80") && event.id.is_ascii());
-        assert_eq!((of_team("caf\u{e9}s").id, of_team("cafes").id == event.id), (event.id.clone(), false));
+        assert_eq!(
+            (&body["data"]["team"], body["data"].get("key_id")),
+            (&json!("caf\u{e9}s"), None)
+        );
+        assert!(
+            event.id.starts_with("budget-team-")
+                && event.id.ends_with("-2026-11-80")
+                && event.id.is_ascii()
+        );
+        assert_eq!(
+            (of_team("caf\u{e9}s").id, of_team("cafes").id == event.id),
+            (event.id.clone(), false)
+        );
     }
 
     #[test]
@@ -284,7 +333,9 @@ mod tests {
         assert!(matches!(new("ftp://example.org/", None), Some(WebhookError::Scheme)));
         assert!(new("https://example.org/hook", Some(SECRET)).is_none());
         // Without a prefix, no base64, and too short.
-        for secret in ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_%", "whsec_MfKQ9r8GKYqrTwjUPD8ILA=="] {
+        for secret in
+            ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_%", "whsec_MfKQ9r8GKYqrTwjUPD8ILA=="]
+        {
             let error = new("https://example.org/hook", Some(secret));
             assert!(matches!(error, Some(WebhookError::Secret)), "{secret}");
         }
@@ -298,15 +349,19 @@ mod tests {
         let receive = move |headers: HeaderMap, body: String| {
             let is_first = calls.fetch_add(1, Ordering::SeqCst) == 0;
             sender.send((headers, body)).unwrap();
-            async move { if is_first { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::NO_CONTENT } }
+            async move {
+                if is_first { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::NO_CONTENT }
+            }
         };
-        let url = format!("http://{}/hook", listen(Router::new().route("/hook", post(receive))).await);
+        let url =
+            format!("http://{}/hook", listen(Router::new().route("/hook", post(receive))).await);
         let webhook = Webhook::new(url.parse().unwrap(), Some(SECRET)).unwrap();
         let (first, second) = (event("a", 80), event("b", 100));
         webhook.push(first.clone());
         webhook.push(second.clone());
         let clock = clock_at(NOW_MS + 2_000);
-        let delivery = webhook.deliver(&clock, Backoff::new(Duration::from_millis(1), Duration::from_millis(1)));
+        let delivery = webhook
+            .deliver(&clock, Backoff::new(Duration::from_millis(1), Duration::from_millis(1)));
         let mut requests = Vec::new();
         let receipt = async {
             for _ in 0..3 {
@@ -317,7 +372,8 @@ mod tests {
             () = delivery => panic!("the delivery does not end"),
             () = receipt => {}
         }
-        let ids: Vec<_> = requests.iter().map(|(headers, _)| headers["webhook-id"].to_str().unwrap()).collect();
+        let ids: Vec<_> =
+            requests.iter().map(|(headers, _)| headers["webhook-id"].to_str().unwrap()).collect();
         assert_eq!(ids, ["budget-a-2026-11-80", "budget-b-2026-11-100", "budget-a-2026-11-80"]);
         let (headers, body) = &requests[1];
         assert_eq!(headers["content-type"], "application/json");
@@ -326,10 +382,15 @@ mod tests {
         let expected = signature(signer(SECRET).unwrap(), &second, 1_795_262_402);
         assert_eq!(headers["webhook-signature"].to_str().unwrap(), expected);
         let body: Value = serde_json::from_str(&requests[2].1).unwrap();
-        let data =
-            json!({"key_id": "a", "period": "month", "date": "2026-11", "budget": 1_000, "spent": 831, "percent": 83});
-        assert_eq!(body, json!({"type": "budget.warning", "timestamp": "2026-11-21T12:00:00Z", "data": data}));
-        assert_eq!(serde_json::from_str::<Value>(&second.body).unwrap()["type"], "budget.exhausted");
+        let data = json!({"key_id": "a", "period": "month", "date": "2026-11", "budget": 1_000, "spent": 831, "percent": 83});
+        assert_eq!(
+            body,
+            json!({"type": "budget.warning", "timestamp": "2026-11-21T12:00:00Z", "data": data})
+        );
+        assert_eq!(
+            serde_json::from_str::<Value>(&second.body).unwrap()["type"],
+            "budget.exhausted"
+        );
     }
 
     #[tokio::test]
@@ -357,6 +418,9 @@ mod tests {
             webhook.push(event(&number.to_string(), 80));
         }
         let pending = webhook.pending();
-        assert_eq!((pending.len(), pending[MOST_PENDING - 1].id.as_str()), (MOST_PENDING, "budget-999-2026-11-80"));
+        assert_eq!(
+            (pending.len(), pending[MOST_PENDING - 1].id.as_str()),
+            (MOST_PENDING, "budget-999-2026-11-80")
+        );
     }
 }

@@ -31,15 +31,18 @@ const MUTED: std::ops::RangeInclusive<f32> = 50.0..=205.0;
 
 /// Returns the words of a text in lower case.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+    text.split(|char: char| !char.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
 }
 
-/// Returns the colours of a prompt: those that it names first, then one for each other word. Words of the negative prompt
-/// have none.
+/// Returns the colours of a prompt: those that it names first, then one for each other word. Words
+/// of the negative prompt have none.
 pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
     let unwanted: Vec<String> = words(negative_prompt).collect();
     let wanted: Vec<String> = words(prompt).filter(|word| !unwanted.contains(word)).collect();
-    let named = |word: &String| NAMED.iter().find(|(name, _)| name == word).map(|(_, colour)| *colour);
+    let named =
+        |word: &String| NAMED.iter().find(|(name, _)| name == word).map(|(_, colour)| *colour);
     let mut colours: Vec<Colour> = wanted.iter().filter_map(named).collect();
     let others = wanted.iter().filter(|word| named(word).is_none()).map(|word| of_word(word));
     // Named colours dominate the others.
@@ -59,15 +62,19 @@ fn of_word(word: &str) -> Colour {
     std::array::from_fn(|_| parts.next().unwrap_or(low))
 }
 
-/// Random numbers from a seed (SplitMix64), which are the same on every machine and in every release: validators compare
-/// images with those of other machines.
+/// Random numbers from a seed (SplitMix64), which are the same on every machine and in every
+/// release: validators compare images with those of other machines.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
     /// Creates numbers for a request: other prompts have other numbers.
     pub(crate) fn new(seed: u64, prompt: &str, negative_prompt: &str) -> Self {
-        let digest = Sha256::new().chain_update(prompt).chain_update([0]).chain_update(negative_prompt).finalize();
+        let digest = Sha256::new()
+            .chain_update(prompt)
+            .chain_update([0])
+            .chain_update(negative_prompt)
+            .finalize();
         let of_texts = digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         Self(seed ^ of_texts)
     }
@@ -102,13 +109,15 @@ mod tests {
         assert_ne!(palette_of("boat", ""), palette_of("tree", ""));
     }
 
-    /// The first numbers of a generator that must not change: validators and miners of different releases would disagree.
+    /// The first numbers of a generator that must not change: validators and miners of different
+    /// releases would disagree.
     #[test]
     fn random_numbers_never_change() {
         let mut random = Random(1_234_567);
         let numbers = [random.next(), random.next(), random.next()];
         // The published outputs for this seed: 6457827717110365317, 3203168211198807973, 9817491932198370423.
-        let expected = [6_457_827_717_110_365_317_u64, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        let expected =
+            [6_457_827_717_110_365_317_u64, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
         assert_eq!(numbers, expected.map(|number| (number >> 40) as f32 / (1_u32 << 24) as f32));
         let first = |seed, prompt: &str, negative: &str| Random::new(seed, prompt, negative).next();
         assert_ne!(first(1, "a", ""), first(1, "b", ""));

@@ -15,8 +15,17 @@ const MOST_FIELDS: usize = 64;
 /// Fields with files.
 const FILES: [&str; 2] = ["image", "mask"];
 /// Fields with numbers; all others are texts or flags.
-const NUMBERS: [&str; 9] =
-    ["n", "seed", "steps", "cfg_scale", "image_strength", "output_compression", "partial_images", "width", "height"];
+const NUMBERS: [&str; 9] = [
+    "n",
+    "seed",
+    "steps",
+    "cfg_scale",
+    "image_strength",
+    "output_compression",
+    "partial_images",
+    "width",
+    "height",
+];
 /// Fields with flags.
 const FLAGS: [&str; 1] = ["stream"];
 
@@ -35,14 +44,17 @@ pub enum FormError {
     TooMany,
 }
 
-/// Parses a form as a JSON object, as which other routes receive the same fields: files in base64, numbers and flags as
-/// such, all else as texts. `image[]` counts as `image`. Values that are no numbers remain texts, so that the error about
-/// them names the field.
+/// Parses a form as a JSON object, as which other routes receive the same fields: files in base64,
+/// numbers and flags as such, all else as texts. `image[]` counts as `image`. Values that are no
+/// numbers remain texts, so that the error about them names the field.
 ///
 /// # Errors
 /// [`FormError`] when the body is not such a form, or has a field twice.
 pub async fn edit_fields(content_type: &str, body: Bytes) -> Result<Map<String, Value>, FormError> {
-    let mut form = Multipart::new(stream::once(ready(Ok::<_, Infallible>(body))), parse_boundary(content_type)?);
+    let mut form = Multipart::new(
+        stream::once(ready(Ok::<_, Infallible>(body))),
+        parse_boundary(content_type)?,
+    );
     let mut fields = Map::new();
     while let Some(field) = form.next_field().await? {
         let name = field.name().unwrap_or_default();
@@ -80,7 +92,9 @@ mod tests {
     use super::*;
 
     fn part(name: &str, further: &str, value: &str) -> String {
-        format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"{further}\r\n\r\n{value}\r\n")
+        format!(
+            "--b\r\ncontent-disposition: form-data; name=\"{name}\"{further}\r\n\r\n{value}\r\n"
+        )
     }
 
     async fn parse(parts: &[String]) -> Result<Value, String> {
@@ -105,13 +119,17 @@ mod tests {
             "seed": "many", "stream": false,
         });
         assert_eq!(parse(&parts).await, Ok(expected));
-        let twice = [part("image", "; filename=\"a\"", "a"), part("image[]", "; filename=\"b\"", "b")];
+        let twice =
+            [part("image", "; filename=\"a\"", "a"), part("image[]", "; filename=\"b\"", "b")];
         assert_eq!(parse(&twice).await.unwrap_err(), "the form has more than one field image");
-        let many: Vec<_> = (0..=MOST_FIELDS).map(|index| part(&format!("a{index}"), "", "1")).collect();
+        let many: Vec<_> =
+            (0..=MOST_FIELDS).map(|index| part(&format!("a{index}"), "", "1")).collect();
         assert_eq!(parse(&many).await.unwrap_err(), "the form has more than 64 fields");
-        for (kind, body) in
-            [("text/plain", ""), ("multipart/form-data", ""), ("multipart/form-data; boundary=b", "--b\r\n")]
-        {
+        for (kind, body) in [
+            ("text/plain", ""),
+            ("multipart/form-data", ""),
+            ("multipart/form-data; boundary=b", "--b\r\n"),
+        ] {
             let error = edit_fields(kind, body.into()).await.unwrap_err();
             assert!(matches!(error, FormError::Malformed(_)), "{kind}: {error}");
         }

@@ -21,8 +21,9 @@ const FAINT: u8 = 170;
 /// Side of the grid of [`embedding`].
 const GRID: u32 = 8;
 
-/// Returns the hashes of an image, which differ in few bits for images that look alike: `average_hash`, `phash`, `dhash`
-/// and `colorhash` of `imagehash`. Single bits can differ from it, because its scaling rounds differently.
+/// Returns the hashes of an image, which differ in few bits for images that look alike:
+/// `average_hash`, `phash`, `dhash` and `colorhash` of `imagehash`. Single bits can differ from it,
+/// because its scaling rounds differently.
 pub fn hashes(picture: &Picture) -> ImageHashes {
     let colours = picture.rgb();
     let grey = brightness(&colours);
@@ -34,8 +35,9 @@ pub fn hashes(picture: &Picture) -> ImageHashes {
     }
 }
 
-/// Returns the deviations from the mean colour in a grid of 8x8 cells. It stands in for a CLIP embedding, whose model is
-/// not part of this program: equal images have the cosine similarity 1, different ones a lower one.
+/// Returns the deviations from the mean colour in a grid of 8x8 cells. It stands in for a CLIP
+/// embedding, whose model is not part of this program: equal images have the cosine similarity 1,
+/// different ones a lower one.
 pub fn embedding(picture: &Picture) -> Vec<f64> {
     let cells = resize(&picture.rgb(), GRID, GRID, FilterType::Triangle);
     let values: Vec<f64> = cells.as_raw().iter().map(|value| f64::from(*value)).collect();
@@ -51,7 +53,10 @@ pub fn embedding(picture: &Picture) -> Vec<f64> {
 fn brightness(colours: &RgbImage) -> GrayImage {
     let mut grey = GrayImage::new(colours.width(), colours.height());
     for (to, Rgb([red, green, blue])) in grey.pixels_mut().zip(colours.pixels()) {
-        let sum = u32::from(*red) * 19_595 + u32::from(*green) * 38_470 + u32::from(*blue) * 7_471 + 0x8000;
+        let sum = u32::from(*red) * 19_595
+            + u32::from(*green) * 38_470
+            + u32::from(*blue) * 7_471
+            + 0x8000;
         *to = Luma([(sum >> 16) as u8]);
     }
     grey
@@ -72,27 +77,36 @@ fn average(grey: &GrayImage) -> Vec<bool> {
 fn difference(grey: &GrayImage) -> Vec<bool> {
     let pixels = scaled(grey, SIDE + 1, SIDE);
     let rows = pixels.chunks_exact(SIDE as usize + 1);
-    rows.flat_map(|row| row.iter().zip(row.iter().skip(1)).map(|(left, right)| right > left)).collect()
+    rows.flat_map(|row| row.iter().zip(row.iter().skip(1)).map(|(left, right)| right > left))
+        .collect()
 }
 
 /// Lowest frequencies relative to their median.
 fn perceptual(grey: &GrayImage) -> Vec<bool> {
     let pixels = scaled(grey, WAVES, WAVES);
     let side = WAVES as usize;
-    // Each column's low frequencies along the row, then along the column; the scale has no influence.
+    // Each column's low frequencies along the row, then along the column; the scale has no
+    // influence.
     let rows: Vec<Vec<f64>> = pixels
         .chunks_exact(side)
         .map(|row| low_frequencies(&row.iter().map(|pixel| f64::from(*pixel)).collect::<Vec<_>>()))
         .collect();
     let columns: Vec<Vec<f64>> = (0..SIDE as usize)
-        .map(|column| low_frequencies(&rows.iter().filter_map(|row| row.get(column).copied()).collect::<Vec<_>>()))
+        .map(|column| {
+            low_frequencies(
+                &rows.iter().filter_map(|row| row.get(column).copied()).collect::<Vec<_>>(),
+            )
+        })
         .collect();
-    let low: Vec<f64> =
-        (0..SIDE as usize).flat_map(|row| columns.iter().filter_map(move |column| column.get(row).copied())).collect();
+    let low: Vec<f64> = (0..SIDE as usize)
+        .flat_map(|row| columns.iter().filter_map(move |column| column.get(row).copied()))
+        .collect();
     let mut sorted = low.clone();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
-    let median = sorted.get(middle.saturating_sub(1)..=middle).map_or(0.0, |two| two.iter().sum::<f64>() / 2.0);
+    let median = sorted
+        .get(middle.saturating_sub(1)..=middle)
+        .map_or(0.0, |two| two.iter().sum::<f64>() / 2.0);
     low.iter().map(|value| *value > median).collect()
 }
 
@@ -100,8 +114,9 @@ fn perceptual(grey: &GrayImage) -> Vec<bool> {
 fn low_frequencies(values: &[f64]) -> Vec<f64> {
     let count = values.len() as f64;
     let wave = |frequency: u32| {
-        let angle =
-            |index: usize| std::f64::consts::PI * f64::from(frequency) * (2.0 * index as f64 + 1.0) / (2.0 * count);
+        let angle = |index: usize| {
+            std::f64::consts::PI * f64::from(frequency) * (2.0 * index as f64 + 1.0) / (2.0 * count)
+        };
         values.iter().enumerate().map(|(index, value)| value * angle(index).cos()).sum::<f64>()
     };
     (0..SIDE).map(wave).collect()
@@ -142,7 +157,9 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
     bins.flat_map(|share| {
         let value = level(share).min(most);
         // Not the value's bits, but what `imagehash` computes.
-        (0..BIN_BITS).map(move |bit| !(value >> (BIN_BITS - 1 - bit)).is_multiple_of(1_u32 << (BIN_BITS - bit)))
+        (0..BIN_BITS).map(move |bit| {
+            !(value >> (BIN_BITS - 1 - bit)).is_multiple_of(1_u32 << (BIN_BITS - bit))
+        })
     })
     .collect()
 }
@@ -169,7 +186,8 @@ fn hue(Rgb([red, green, blue]): Rgb<u8>) -> (u8, u8) {
 /// Returns bits in hex, the first one as the highest, with zeros in front for a full digit.
 fn hex(bits: &[bool]) -> String {
     let missing = (4 - bits.len() % 4) % 4;
-    let padded: Vec<bool> = std::iter::repeat_n(false, missing).chain(bits.iter().copied()).collect();
+    let padded: Vec<bool> =
+        std::iter::repeat_n(false, missing).chain(bits.iter().copied()).collect();
     let digit = |bits: &[bool]| bits.iter().fold(0, |digit, bit| digit * 2 + u32::from(*bit));
     padded.chunks(4).filter_map(|four| char::from_digit(digit(four), 16)).collect()
 }
@@ -185,12 +203,18 @@ mod tests {
     fn pattern(shift: u32) -> Picture {
         let pixel = |x: u32, y: u32| {
             let (x, y) = (x + shift, y + shift / 2);
-            Rgba([(x * 5 % 256) as u8, (y * 4 % 256) as u8, ((x * x + y * y) / 40 % 256) as u8, u8::MAX])
+            Rgba([
+                (x * 5 % 256) as u8,
+                (y * 4 % 256) as u8,
+                ((x * x + y * y) / 40 % 256) as u8,
+                u8::MAX,
+            ])
         };
         Picture::of_pixels(RgbaImage::from_fn(96, 64, pixel))
     }
 
-    /// The expected hashes are those of imagehash 4.3.2 with Pillow 13.0.0, whose scaling rounds differently.
+    /// The expected hashes are those of imagehash 4.3.2 with Pillow 13.0.0, whose scaling rounds
+    /// differently.
     #[test]
     fn hashes_are_those_of_imagehash() {
         for (shift, average, perceptual, difference, colour) in [
@@ -215,7 +239,10 @@ mod tests {
         let picture = pattern(0);
         let jpeg = Picture::decode(&picture.to_jpeg(85).unwrap()).unwrap();
         let distances = HashDistances::between(&hashes(&picture), &hashes(&jpeg)).unwrap();
-        assert!(distances.perceptual <= 4 && distances.average <= 2 && distances.difference <= 2, "{distances:?}");
+        assert!(
+            distances.perceptual <= 4 && distances.average <= 2 && distances.difference <= 2,
+            "{distances:?}"
+        );
         assert!(cosine(&embedding(&picture), &embedding(&jpeg)).unwrap() > 0.999);
         let other = pattern(37);
         let distances = HashDistances::between(&hashes(&picture), &hashes(&other)).unwrap();

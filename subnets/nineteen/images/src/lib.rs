@@ -1,16 +1,21 @@
-//! Images of Nineteen's requests and answers: formats, masks, hashes, and a painter for development networks.
+//! Images of Nineteen's requests and answers: formats, masks, hashes, and a painter for development
+//! networks.
 //!
-//! - [`Picture`]: a decoded image. Decoding limits dimensions and memory, because images come from buyers and miners;
+//! - [`Picture`]: a decoded image. Decoding limits dimensions and memory, because images come from
+//!   buyers and miners;
 //! - [`edit_fields`]: the form of `/v1/images/edits` as a JSON object;
-//! - [`hashes`] and [`embedding`]: what an image server sends beside an image, by which validators compare images;
-//! - [`paint`]: draws the image for a request to a miner ([`PaintRequest`]), as a pure function of its fields;
-//! - [`router`]: an image server with the routes of the reference's image workers and of OpenAI's API, over the painter;
-//!   [`worker_answer`] is a worker's answer with an image.
+//! - [`hashes`] and [`embedding`]: what an image server sends beside an image, by which validators
+//!   compare images;
+//! - [`paint`]: draws the image for a request to a miner ([`PaintRequest`]), as a pure function of
+//!   its fields;
+//! - [`router`]: an image server with the routes of the reference's image workers and of OpenAI's
+//!   API, over the painter; [`worker_answer`] is a worker's answer with an image.
 //!
-//! The painter is no diffusion model: it draws gradients and ellipses in colours that follow from the words of the prompt.
-//! But its image depends on every field of the request as that of a model does: a miner that computes fewer steps, or that
-//! ignores seed or prompt, sends another image than the validator expects. So a market of image tasks runs, and is tested,
-//! without a model and a GPU.
+//! The painter is no diffusion model: it draws gradients and ellipses in colours that follow from
+//! the words of the prompt. But its image depends on every field of the request as that of a model
+//! does: a miner that computes fewer steps, or that ignores seed or prompt, sends another image
+//! than the validator expects. So a market of image tasks runs, and is tested, without a model and
+//! a GPU.
 //!
 //! ```
 //! use serde_json::json;
@@ -27,8 +32,8 @@
 //! # }
 //! ```
 //!
-//! Uses `taonet-nineteen-core` (routes, hashes). Used by `taonet-nineteen-entry` (formats, masks, forms),
-//! `taonet-nineteen-miner` (masks) and `tao nineteen`.
+//! Uses `taonet-nineteen-core` (routes, hashes). Used by `taonet-nineteen-entry` (formats, masks,
+//! forms), `taonet-nineteen-miner` (masks) and `tao nineteen`.
 
 // Colours and hashes are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

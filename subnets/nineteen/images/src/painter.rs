@@ -26,7 +26,8 @@ struct Ellipse {
 impl Ellipse {
     /// Returns the opacity at a position: 1 inside, 0 outside, between them at the edge.
     fn cover(&self, x: f32, y: f32) -> f32 {
-        let (across, down) = ((x - self.centre.0) / self.radii.0, (y - self.centre.1) / self.radii.1);
+        let (across, down) =
+            ((x - self.centre.0) / self.radii.0, (y - self.centre.1) / self.radii.1);
         let distance = (across * across + down * down).sqrt();
         ((1.0 - distance) / EDGE + 0.5).clamp(0.0, 1.0)
     }
@@ -67,7 +68,9 @@ impl Canvas {
         let columns = Ellipse::span(ellipse.centre.0, ellipse.radii.0, self.width);
         let rows = Ellipse::span(ellipse.centre.1, ellipse.radii.1, self.height);
         let (first_row, count) = (rows.start, rows.len());
-        for (row, y) in self.pixels.chunks_exact_mut(self.width).skip(first_row).take(count).zip(rows) {
+        for (row, y) in
+            self.pixels.chunks_exact_mut(self.width).skip(first_row).take(count).zip(rows)
+        {
             let Some(row) = row.get_mut(columns.clone()) else { continue };
             for (pixel, x) in row.iter_mut().zip(columns.clone()) {
                 let (x, y) = (x as f32, y as f32);
@@ -79,15 +82,17 @@ impl Canvas {
 
 /// Draws the image of a request. Equal requests have equal images, on every machine.
 ///
-/// Each denoising step draws one ellipse, from large to small, so that more steps show more detail. Sizes, places and colours
-/// follow from prompt and seed, contrast from the guidance scale. Of an initial image, as much remains as its strength says;
-/// outside the mask of an inpainting request, every pixel remains as it is. Takes some 10 ms to 100 ms.
+/// Each denoising step draws one ellipse, from large to small, so that more steps show more detail.
+/// Sizes, places and colours follow from prompt and seed, contrast from the guidance scale. Of an
+/// initial image, as much remains as its strength says; outside the mask of an inpainting request,
+/// every pixel remains as it is. Takes some 10 ms to 100 ms.
 pub fn paint(request: &PaintRequest) -> Picture {
     let PaintRequest { prompt, negative_prompt, steps, cfg_scale, size, seed, start } = request;
     let mut random = Random::new(*seed, prompt, negative_prompt);
     let contrast = 0.7 + cfg_scale / 20.0;
     let colours = palette(prompt, negative_prompt);
-    let colours: Vec<Colour> = colours.into_iter().map(|colour| contrasted(colour, contrast)).collect();
+    let colours: Vec<Colour> =
+        colours.into_iter().map(|colour| contrasted(colour, contrast)).collect();
     let pick = |random: &mut Random| {
         // The first colours, which the prompt names, are the most frequent.
         let place = random.next() * random.next() * colours.len() as f32;
@@ -105,7 +110,8 @@ pub fn paint(request: &PaintRequest) -> Picture {
     };
     canvas.blend(&initial, kept);
     let (width, height) = (canvas.width as f32, canvas.height as f32);
-    let face = Ellipse { centre: (width / 2.0, height / 2.0), radii: (width * FACE.0, height * FACE.1) };
+    let face =
+        Ellipse { centre: (width / 2.0, height / 2.0), radii: (width * FACE.0, height * FACE.1) };
     let control = if let Start::Face(_, _, control) = start { *control } else { 0.0 };
     for step in 0..*steps {
         let radius = width.min(height) * lerp(RADII.0, RADII.1, step as f32 / *steps as f32);
@@ -155,7 +161,11 @@ fn contrasted(colour: Colour, by: f32) -> Colour {
     colour.map(|part| 128.0 + (part - 128.0) * by)
 }
 
-fn mix([red, green, blue]: Colour, [other_red, other_green, other_blue]: Colour, part: f32) -> Colour {
+fn mix(
+    [red, green, blue]: Colour,
+    [other_red, other_green, other_blue]: Colour,
+    part: f32,
+) -> Colour {
     [lerp(red, other_red, part), lerp(green, other_green, part), lerp(blue, other_blue, part)]
 }
 

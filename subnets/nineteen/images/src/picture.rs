@@ -9,9 +9,11 @@ use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
 use image::imageops::FilterType;
 use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, Luma, Rgba, RgbaImage};
 
-/// Maximum width and height of a decoded image, in pixels: twice those of the largest image that miners create.
+/// Maximum width and height of a decoded image, in pixels: twice those of the largest image that
+/// miners create.
 pub const LARGEST_SIDE: u32 = 4_096;
-/// Maximum memory of a decoder, in bytes: an image of the largest sides with four channels of 16 bits.
+/// Maximum memory of a decoder, in bytes: an image of the largest sides with four channels of 16
+/// bits.
 const LARGEST_DECODED: u64 = 8 * (LARGEST_SIDE as u64) * (LARGEST_SIDE as u64);
 /// Smallest value of a channel that counts as set in a mask: half of the range.
 const HALF: u8 = 128;
@@ -66,7 +68,8 @@ pub enum PictureError {
     /// The file has another format.
     #[error("is not a PNG, JPEG or WebP image")]
     Format,
-    /// The image has more pixels than [`LARGEST_SIDE`] allows, or its decoding takes too much memory.
+    /// The image has more pixels than [`LARGEST_SIDE`] allows, or its decoding takes too much
+    /// memory.
     #[error("is larger than 4096x4096 pixels")]
     TooLarge,
     /// The file is truncated or malformed.
@@ -83,7 +86,9 @@ impl From<image::ImageError> for PictureError {
             image::ImageError::Limits(_) => Self::TooLarge,
             image::ImageError::Unsupported(_) => Self::Format,
             // Decoders quote bytes of the file.
-            error => Self::Damaged(error.to_string().chars().filter(|char| !char.is_control()).take(200).collect()),
+            error => Self::Damaged(
+                error.to_string().chars().filter(|char| !char.is_control()).take(200).collect(),
+            ),
         }
     }
 }
@@ -100,7 +105,8 @@ impl Picture {
     pub fn decode(file: &[u8]) -> Result<Self, PictureError> {
         let format = Format::of(file).ok_or(PictureError::Format)?;
         let mut limits = Limits::default();
-        (limits.max_image_width, limits.max_image_height) = (Some(LARGEST_SIDE), Some(LARGEST_SIDE));
+        (limits.max_image_width, limits.max_image_height) =
+            (Some(LARGEST_SIDE), Some(LARGEST_SIDE));
         limits.max_alloc = Some(LARGEST_DECODED);
         let mut reader = ImageReader::with_format(Cursor::new(file), format.decoder());
         reader.limits(limits);
@@ -115,10 +121,11 @@ impl Picture {
         Self::decode(&STANDARD.decode(text).map_err(|_| PictureError::Base64)?)
     }
 
-    /// Creates an image from one byte of brightness for each pixel, row by row, such as a mask; `None` unless there are as many
-    /// bytes as pixels.
+    /// Creates an image from one byte of brightness for each pixel, row by row, such as a mask;
+    /// `None` unless there are as many bytes as pixels.
     pub fn from_grey(width: u32, height: u32, pixels: Vec<u8>) -> Option<Self> {
-        let is_complete = u64::try_from(pixels.len()).is_ok_and(|count| count == u64::from(width) * u64::from(height));
+        let is_complete = u64::try_from(pixels.len())
+            .is_ok_and(|count| count == u64::from(width) * u64::from(height));
         let image = if is_complete { GrayImage::from_raw(width, height, pixels) } else { None };
         image.map(|image| Self(image.into()))
     }
@@ -143,7 +150,8 @@ impl Picture {
     /// [`PictureError::Damaged`] when the image has no pixels.
     pub fn to_png(&self) -> Result<Vec<u8>, PictureError> {
         let mut file = Vec::new();
-        let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Fast, PngFilter::Adaptive);
+        let encoder =
+            PngEncoder::new_with_quality(&mut file, CompressionType::Fast, PngFilter::Adaptive);
         self.compact().write_with_encoder(encoder)?;
         Ok(file)
     }
@@ -154,7 +162,9 @@ impl Picture {
     /// [`PictureError::Damaged`] when the image has no pixels.
     pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, PictureError> {
         let mut file = Vec::new();
-        self.0.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut file, quality.clamp(1, 100)))?;
+        self.0
+            .to_rgb8()
+            .write_with_encoder(JpegEncoder::new_with_quality(&mut file, quality.clamp(1, 100)))?;
         Ok(file)
     }
 
@@ -167,7 +177,8 @@ impl Picture {
         Self(self.0.resize_exact(width.max(1), height.max(1), FilterType::Triangle))
     }
 
-    /// Converts a mask of OpenAI's API, whose transparent part is replaced, to one of the miners', whose white part is.
+    /// Converts a mask of OpenAI's API, whose transparent part is replaced, to one of the miners',
+    /// whose white part is.
     ///
     /// # Errors
     /// [`PictureError::NoAlpha`] when the mask has no alpha channel.
@@ -183,7 +194,8 @@ impl Picture {
         Ok(Self(mask.into()))
     }
 
-    /// Converts a mask of the miners, whose white part is replaced, to one of OpenAI's API, whose transparent part is.
+    /// Converts a mask of the miners, whose white part is replaced, to one of OpenAI's API, whose
+    /// transparent part is.
     #[must_use]
     pub fn white_to_transparent(&self) -> Self {
         let pixels = self.0.to_luma8();
@@ -207,7 +219,9 @@ impl Picture {
     /// Returns the image without an alpha channel that says nothing.
     fn compact(&self) -> DynamicImage {
         match &self.0 {
-            DynamicImage::ImageRgba8(pixels) if pixels.pixels().all(|Rgba([.., alpha])| *alpha == u8::MAX) => {
+            DynamicImage::ImageRgba8(pixels)
+                if pixels.pixels().all(|Rgba([.., alpha])| *alpha == u8::MAX) =>
+            {
                 self.0.to_rgb8().into()
             }
             other => other.clone(),
@@ -228,10 +242,16 @@ mod tests {
     fn png_keeps_every_pixel_and_jpeg_nearly() {
         let picture = gradient(40, 30);
         let png = picture.to_png().unwrap();
-        assert_eq!((Format::of(&png), Picture::decode(&png).unwrap().rgb()), (Some(Format::Png), picture.rgb()));
+        assert_eq!(
+            (Format::of(&png), Picture::decode(&png).unwrap().rgb()),
+            (Some(Format::Png), picture.rgb())
+        );
         let jpeg = picture.to_jpeg(95).unwrap();
         let decoded = Picture::decode(&jpeg).unwrap();
-        assert_eq!((Format::of(&jpeg), decoded.width(), decoded.height()), (Some(Format::Jpeg), 40, 30));
+        assert_eq!(
+            (Format::of(&jpeg), decoded.width(), decoded.height()),
+            (Some(Format::Jpeg), 40, 30)
+        );
         let encoded = Picture::from_base64(&STANDARD.encode(&png)).unwrap();
         assert_eq!(encoded.rgb(), picture.rgb());
         assert_eq!((picture.scaled(10, 20).width(), picture.scaled(10, 20).height()), (10, 20));
@@ -243,7 +263,12 @@ mod tests {
         assert!(matches!(Picture::from_base64("%"), Err(PictureError::Base64)));
         assert!(matches!(Picture::decode(b"GIF89a"), Err(PictureError::Format)));
         assert!(matches!(Picture::decode(b""), Err(PictureError::Format)));
-        for file in [&png[..png.len() / 2], b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x04\0\0\0WEBP"] {
+        for file in [
+            &png[..png.len() / 2],
+            b"\xff\xd8\xff\xe0",
+            b"\x89PNG\r\n\x1a\n",
+            b"RIFF\x04\0\0\0WEBP",
+        ] {
             assert!(Picture::decode(file).is_err(), "{file:?}");
         }
     }
@@ -256,13 +281,19 @@ mod tests {
         png[16..20].copy_from_slice(&60_000_u32.to_be_bytes());
         let crc = crc_of(&png[12..29]);
         png[29..33].copy_from_slice(&crc.to_be_bytes());
-        assert!(matches!(Picture::decode(&png), Err(PictureError::TooLarge)), "{:?}", Picture::decode(&png));
+        assert!(
+            matches!(Picture::decode(&png), Err(PictureError::TooLarge)),
+            "{:?}",
+            Picture::decode(&png)
+        );
     }
 
     /// CRC-32 of a PNG chunk.
     fn crc_of(chunk: &[u8]) -> u32 {
         let step = |crc: u32, byte: &u8| {
-            (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 })
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 }
+            })
         };
         !chunk.iter().fold(u32::MAX, step)
     }
@@ -274,7 +305,10 @@ mod tests {
         let decoded = Picture::decode(&mask.to_png().unwrap()).unwrap();
         let white = decoded.transparent_to_white().unwrap();
         assert_eq!(white.is_white(), [[true; 4], [false; 4], [true; 4], [false; 4]].concat());
-        assert_eq!(white.white_to_transparent().transparent_to_white().unwrap().is_white(), white.is_white());
+        assert_eq!(
+            white.white_to_transparent().transparent_to_white().unwrap().is_white(),
+            white.is_white()
+        );
         let opaque = Picture::decode(&gradient(8, 2).to_png().unwrap()).unwrap();
         assert!(matches!(opaque.transparent_to_white(), Err(PictureError::NoAlpha)));
     }

@@ -57,7 +57,8 @@ pub(crate) enum Start {
     Image(Picture, f32),
     /// An image, of which the white part of the mask is replaced.
     Masked(Picture, Picture),
-    /// The image of a face: the share of it that is kept, and how much the face is protected from changes.
+    /// The image of a face: the share of it that is kept, and how much the face is protected from
+    /// changes.
     Face(Picture, f32, f32),
 }
 
@@ -74,18 +75,25 @@ pub struct PaintRequest {
 }
 
 impl PaintRequest {
-    /// Parses the payload of a request to an image route. Decodes its images, which takes up to some 100 ms.
+    /// Parses the payload of a request to an image route. Decodes its images, which takes up to
+    /// some 100 ms.
     ///
     /// # Errors
     /// [`PaintRequestError`] with the name of the invalid field.
-    pub fn parse(endpoint: Endpoint, payload: &Map<String, Value>) -> Result<Self, PaintRequestError> {
+    pub fn parse(
+        endpoint: Endpoint,
+        payload: &Map<String, Value>,
+    ) -> Result<Self, PaintRequestError> {
         let fields = Fields(payload);
         let start = match endpoint {
             Endpoint::TextToImage => Start::Nothing,
-            Endpoint::ImageToImage => {
-                Start::Image(fields.picture("init_image")?, fields.share("image_strength", 0.01..=1.0)?)
+            Endpoint::ImageToImage => Start::Image(
+                fields.picture("init_image")?,
+                fields.share("image_strength", 0.01..=1.0)?,
+            ),
+            Endpoint::Inpaint => {
+                Start::Masked(fields.picture("init_image")?, fields.picture("mask_image")?)
             }
-            Endpoint::Inpaint => Start::Masked(fields.picture("init_image")?, fields.picture("mask_image")?),
             Endpoint::Avatar => Start::Face(
                 fields.picture("init_image")?,
                 fields.share("ipadapter_strength", 0.1..=1.0)?,
@@ -97,7 +105,8 @@ impl PaintRequest {
         if prompt.trim().is_empty() {
             return Err(PaintRequestError::Field { name: "prompt", expected: "a text" });
         }
-        let cfg_scale = fields.number("cfg_scale", 1.0..=12.0, "a number in 1..=12")?.unwrap_or(CFG_SCALE);
+        let cfg_scale =
+            fields.number("cfg_scale", 1.0..=12.0, "a number in 1..=12")?.unwrap_or(CFG_SCALE);
         let side = |name| fields.whole(name, 513, 2_047, "an integer in 513..=2047");
         Ok(Self {
             prompt,
@@ -129,7 +138,10 @@ impl Fields<'_> {
 
     fn picture(&self, name: &'static str) -> Result<Picture, PaintRequestError> {
         let expected = "an image in base64";
-        let text = self.get(name).and_then(Value::as_str).ok_or(PaintRequestError::Field { name, expected })?;
+        let text = self
+            .get(name)
+            .and_then(Value::as_str)
+            .ok_or(PaintRequestError::Field { name, expected })?;
         Picture::from_base64(text).map_err(|reason| PaintRequestError::Picture { name, reason })
     }
 
@@ -144,7 +156,11 @@ impl Fields<'_> {
         number.map(|number| Some(number as f32)).ok_or(PaintRequestError::Field { name, expected })
     }
 
-    fn share(&self, name: &'static str, range: std::ops::RangeInclusive<f64>) -> Result<f32, PaintRequestError> {
+    fn share(
+        &self,
+        name: &'static str,
+        range: std::ops::RangeInclusive<f64>,
+    ) -> Result<f32, PaintRequestError> {
         Ok(self.number(name, range, "a number above 0, at most 1")?.unwrap_or(STRENGTH).min(1.0))
     }
 
@@ -181,9 +197,13 @@ mod tests {
     #[test]
     fn invalid_field_is_named() {
         let png = STANDARD.encode(Picture::of_pixels(RgbaImage::new(8, 8)).to_png().unwrap());
-        let parse = |endpoint, body: &Value| PaintRequest::parse(endpoint, body.as_object().unwrap());
-        let whole = json!({"prompt": "a", "init_image": png, "mask_image": png, "negative_prompt": null});
-        for endpoint in [Endpoint::TextToImage, Endpoint::ImageToImage, Endpoint::Inpaint, Endpoint::Avatar] {
+        let parse =
+            |endpoint, body: &Value| PaintRequest::parse(endpoint, body.as_object().unwrap());
+        let whole =
+            json!({"prompt": "a", "init_image": png, "mask_image": png, "negative_prompt": null});
+        for endpoint in
+            [Endpoint::TextToImage, Endpoint::ImageToImage, Endpoint::Inpaint, Endpoint::Avatar]
+        {
             let request = parse(endpoint, &whole).unwrap();
             assert_eq!((request.steps, request.size, request.seed), (8, (1_024, 1_024), 1));
         }
@@ -209,6 +229,9 @@ mod tests {
             assert_eq!(error.field(), Some(field), "{error}");
             assert!(error.to_string().starts_with(field), "{error}");
         }
-        assert!(matches!(parse(Endpoint::Upscale, &whole), Err(PaintRequestError::Route("/upscale"))));
+        assert!(matches!(
+            parse(Endpoint::Upscale, &whole),
+            Err(PaintRequestError::Route("/upscale"))
+        ));
     }
 }

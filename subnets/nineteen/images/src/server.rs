@@ -1,4 +1,5 @@
-//! An image server over the painter: the routes of the reference's image workers, and those of OpenAI's API.
+//! An image server over the painter: the routes of the reference's image workers, and those of
+//! OpenAI's API.
 
 use std::sync::Arc;
 
@@ -16,7 +17,9 @@ use taonet_nineteen_core::task::Endpoint;
 use tokio::sync::Semaphore;
 
 use crate::colours::words;
-use crate::{PaintRequest, PaintRequestError, Picture, PictureError, edit_fields, embedding, hashes, paint};
+use crate::{
+    PaintRequest, PaintRequestError, Picture, PictureError, edit_fields, embedding, hashes, paint,
+};
 
 /// Maximum size of a request, in bytes: two images in base64.
 const LARGEST_REQUEST: usize = 32 << 20;
@@ -25,7 +28,8 @@ const UNSAFE: &str = "nsfw";
 /// Name of the field with the mask on the workers' routes.
 const MASK: &str = "mask_image";
 /// Routes of the reference's image workers.
-const ROUTES: [Endpoint; 4] = [Endpoint::TextToImage, Endpoint::ImageToImage, Endpoint::Inpaint, Endpoint::Avatar];
+const ROUTES: [Endpoint; 4] =
+    [Endpoint::TextToImage, Endpoint::ImageToImage, Endpoint::Inpaint, Endpoint::Avatar];
 
 /// One permit for each image that is being painted.
 #[derive(Clone)]
@@ -40,16 +44,20 @@ enum Protocol {
     OpenAi,
 }
 
-/// Returns the router of an image server: `/text-to-image`, `/image-to-image`, `/inpaint` and `/avatar`, also below `/v1`,
-/// and `/v1/images/generations` and `/v1/images/edits`, each for one image in base64. An image whose prompt has the word
-/// `nsfw` is withheld, as a worker withholds what its classifier finds.
+/// Returns the router of an image server: `/text-to-image`, `/image-to-image`, `/inpaint` and
+/// `/avatar`, also below `/v1`, and `/v1/images/generations` and `/v1/images/edits`, each for one
+/// image in base64. An image whose prompt has the word `nsfw` is withheld, as a worker withholds
+/// what its classifier finds.
 pub fn router() -> Router {
     let places = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut router = Router::new();
     for endpoint in ROUTES {
-        let worker =
-            move |State(places): State<Places>, body: Bytes| async move { worker(&places, endpoint, &body).await };
-        router = router.route(endpoint.path(), post(worker)).route(&format!("/v1{}", endpoint.path()), post(worker));
+        let worker = move |State(places): State<Places>, body: Bytes| async move {
+            worker(&places, endpoint, &body).await
+        };
+        router = router
+            .route(endpoint.path(), post(worker))
+            .route(&format!("/v1{}", endpoint.path()), post(worker));
     }
     router
         .route("/v1/images/generations", post(generations))
@@ -90,9 +98,12 @@ impl Refusal {
             Self::Field { name, .. } => Some(*name),
             _ => None,
         };
-        let code = if matches!(self, Self::Unsafe) { Some("content_policy_violation") } else { None };
-        let kind = if self.status().is_client_error() { "invalid_request_error" } else { "server_error" };
-        let error = json!({"message": self.to_string(), "type": kind, "param": param, "code": code});
+        let code =
+            if matches!(self, Self::Unsafe) { Some("content_policy_violation") } else { None };
+        let kind =
+            if self.status().is_client_error() { "invalid_request_error" } else { "server_error" };
+        let error =
+            json!({"message": self.to_string(), "type": kind, "param": param, "code": code});
         (self.status(), Json(json!({ "error": error }))).into_response()
     }
 }
@@ -104,7 +115,9 @@ async fn worker(places: &Places, endpoint: Endpoint, body: &[u8]) -> Response {
     };
     match answered.await {
         Ok(answer) => Json(answer).into_response(),
-        Err(refusal) => (refusal.status(), Json(json!({ "detail": refusal.to_string() }))).into_response(),
+        Err(refusal) => {
+            (refusal.status(), Json(json!({ "detail": refusal.to_string() }))).into_response()
+        }
     }
 }
 
@@ -116,7 +129,8 @@ pub fn worker_answer(picture: &Picture) -> Result<Value, PictureError> {
     Ok(answer(Some(&STANDARD.encode(picture.to_png()?)), picture))
 }
 
-/// Returns an answer without the file if the image is unsafe. Hashes and embedding are sent in any case.
+/// Returns an answer without the file if the image is unsafe. Hashes and embedding are sent in any
+/// case.
 fn answer(file: Option<&str>, picture: &Picture) -> Value {
     let (is_nsfw, embedding, hashes) = (file.is_none(), embedding(picture), hashes(picture));
     json!({"image_b64": file, "is_nsfw": is_nsfw, "clip_embeddings": embedding, "image_hashes": hashes})
@@ -132,7 +146,8 @@ async fn generations(State(places): State<Places>, body: Bytes) -> Response {
 
 async fn edits(State(places): State<Places>, headers: HeaderMap, body: Bytes) -> Response {
     let answered = async {
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type =
+            headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let mut fields = edit_fields(content_type, body).await?;
         if let Some(image) = fields.shift_remove("image") {
             fields.insert("init_image".to_owned(), image);
@@ -150,7 +165,11 @@ async fn edits(State(places): State<Places>, headers: HeaderMap, body: Bytes) ->
 }
 
 /// Answers a request of OpenAI's API.
-async fn openai(places: &Places, endpoint: Endpoint, mut fields: Map<String, Value>) -> Result<Response, Refusal> {
+async fn openai(
+    places: &Places,
+    endpoint: Endpoint,
+    mut fields: Map<String, Value>,
+) -> Result<Response, Refusal> {
     if fields.get("n").is_some_and(|count| count.as_u64() != Some(1)) {
         return Err(Refusal::Field { name: "n", expected: "1" });
     }
@@ -160,7 +179,8 @@ async fn openai(places: &Places, endpoint: Endpoint, mut fields: Map<String, Val
     if let Some(size) = fields.shift_remove("size").filter(|size| size != "auto") {
         let expected = "auto or WIDTHxHEIGHT";
         let sides = size.as_str().and_then(|size| size.split_once('x'));
-        let side = |text: &str| text.parse::<u32>().map_err(|_| Refusal::Field { name: "size", expected });
+        let side =
+            |text: &str| text.parse::<u32>().map_err(|_| Refusal::Field { name: "size", expected });
         let (width, height) = sides.ok_or(Refusal::Field { name: "size", expected })?;
         fields.insert("width".to_owned(), side(width)?.into());
         fields.insert("height".to_owned(), side(height)?.into());
@@ -168,8 +188,8 @@ async fn openai(places: &Places, endpoint: Endpoint, mut fields: Map<String, Val
     Ok(Json(painted(places, endpoint, fields, Protocol::OpenAi).await?).into_response())
 }
 
-/// Paints an image on a thread for blocking work, once there is a place; returns the answer. The thread holds the place: it
-/// does not stop when the client disconnects.
+/// Paints an image on a thread for blocking work, once there is a place; returns the answer. The
+/// thread holds the place: it does not stop when the client disconnects.
 async fn painted(
     places: &Places,
     endpoint: Endpoint,
@@ -187,7 +207,8 @@ async fn painted(
         let prompt = fields.get("prompt").and_then(Value::as_str).unwrap_or_default();
         let is_nsfw = words(prompt).any(|word| word == UNSAFE);
         let picture = paint(&PaintRequest::parse(endpoint, &fields)?);
-        let file = || Ok::<_, Refusal>(STANDARD.encode(picture.to_png().map_err(|_| Refusal::Failed)?));
+        let file =
+            || Ok::<_, Refusal>(STANDARD.encode(picture.to_png().map_err(|_| Refusal::Failed)?));
         match protocol {
             Protocol::Workers if is_nsfw => Ok(answer(None, &picture)),
             Protocol::Workers => Ok(answer(Some(&file()?), &picture)),
@@ -201,7 +222,8 @@ async fn painted(
 /// Converts a mask of OpenAI's API to one of the workers'.
 fn white_mask(mask: &Value) -> Result<String, Refusal> {
     let white = || -> Result<String, PictureError> {
-        let white = Picture::from_base64(mask.as_str().unwrap_or_default())?.transparent_to_white()?;
+        let white =
+            Picture::from_base64(mask.as_str().unwrap_or_default())?.transparent_to_white()?;
         Ok(STANDARD.encode(white.to_png()?))
     };
     white().map_err(|reason| PaintRequestError::Picture { name: "mask", reason }.into())
@@ -218,7 +240,8 @@ mod tests {
     use super::*;
 
     async fn send(path: &str, content_type: &str, body: impl Into<Body>) -> (u16, Value) {
-        let request = Request::post(path).header(CONTENT_TYPE, content_type).body(body.into()).unwrap();
+        let request =
+            Request::post(path).header(CONTENT_TYPE, content_type).body(body.into()).unwrap();
         let response = router().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -250,8 +273,14 @@ mod tests {
         let mut body = request();
         body["prompt"] = "NSFW".into();
         let (status, answer) = ask("/text-to-image", &body).await;
-        assert_eq!((status, &answer["image_b64"], &answer["is_nsfw"]), (200, &Value::Null, &json!(true)));
-        assert!(answer["image_hashes"]["color_hash"].is_string() && answer["clip_embeddings"].is_array());
+        assert_eq!(
+            (status, &answer["image_b64"], &answer["is_nsfw"]),
+            (200, &Value::Null, &json!(true))
+        );
+        assert!(
+            answer["image_hashes"]["color_hash"].is_string()
+                && answer["clip_embeddings"].is_array()
+        );
         let (status, answer) = ask("/v1/images/generations", &body).await;
         assert_eq!((status, &answer["error"]["code"]), (400, &json!("content_policy_violation")));
     }
@@ -259,9 +288,17 @@ mod tests {
     #[tokio::test]
     async fn refusals_name_the_field() {
         let (status, answer) = ask("/inpaint", &request()).await;
-        assert_eq!((status, answer), (400, json!({"detail": "init_image must be an image in base64"})));
-        assert_eq!(ask("/avatar", &json!([])).await, (400, json!({"detail": "the body is not a JSON object"})));
-        for (field, value) in [("size", json!("large")), ("size", json!("8x8")), ("n", json!(2)), ("steps", json!(1))] {
+        assert_eq!(
+            (status, answer),
+            (400, json!({"detail": "init_image must be an image in base64"}))
+        );
+        assert_eq!(
+            ask("/avatar", &json!([])).await,
+            (400, json!({"detail": "the body is not a JSON object"}))
+        );
+        for (field, value) in
+            [("size", json!("large")), ("size", json!("8x8")), ("n", json!(2)), ("steps", json!(1))]
+        {
             let mut body = request();
             body[field] = value;
             let (status, answer) = ask("/v1/images/generations", &body).await;
@@ -273,30 +310,39 @@ mod tests {
         assert_eq!((status, &answer["error"]["type"]), (400, &json!("invalid_request_error")));
     }
 
-    /// The route of OpenAI's API paints what the worker's route paints: with the transparent part of the mask in place of the
-    /// white one.
+    /// The route of OpenAI's API paints what the worker's route paints: with the transparent part
+    /// of the mask in place of the white one.
     #[tokio::test]
     async fn edit_with_a_transparent_mask_equals_inpainting() {
-        let of = |answer: &Value, path: &str| answer.pointer(path).unwrap().as_str().unwrap().to_owned();
+        let of =
+            |answer: &Value, path: &str| answer.pointer(path).unwrap().as_str().unwrap().to_owned();
         let init = of(&ask("/text-to-image", &request()).await.1, "/image_b64");
-        let white = image::RgbaImage::from_fn(576, 576, |x, _| image::Rgba([if x < 200 { 255 } else { 0 }; 4]));
+        let white = image::RgbaImage::from_fn(576, 576, |x, _| {
+            image::Rgba([if x < 200 { 255 } else { 0 }; 4])
+        });
         let white = Picture::of_pixels(white);
-        let mut body = json!({"prompt": "a blue boat", "width": 576, "height": 576, "steps": 6, "seed": 4});
+        let mut body =
+            json!({"prompt": "a blue boat", "width": 576, "height": 576, "steps": 6, "seed": 4});
         body["init_image"] = init.clone().into();
         body["mask_image"] = STANDARD.encode(white.to_png().unwrap()).into();
         let inpainted = of(&ask("/inpaint", &body).await.1, "/image_b64");
         let mut form = Vec::new();
         let mut part = |name: &str, value: &[u8]| {
-            let head = format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"a\"\r\n\r\n");
+            let head = format!(
+                "--b\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"a\"\r\n\r\n"
+            );
             form.extend([head.as_bytes(), value, b"\r\n"].concat());
         };
         part("image", &STANDARD.decode(&init).unwrap());
         part("mask", &white.white_to_transparent().to_png().unwrap());
-        for (name, value) in [("prompt", "a blue boat"), ("size", "576x576"), ("steps", "6"), ("seed", "4")] {
+        for (name, value) in
+            [("prompt", "a blue boat"), ("size", "576x576"), ("steps", "6"), ("seed", "4")]
+        {
             part(name, value.as_bytes());
         }
         form.extend(b"--b--\r\n");
-        let (status, edited) = send("/v1/images/edits", "multipart/form-data; boundary=b", form).await;
+        let (status, edited) =
+            send("/v1/images/edits", "multipart/form-data; boundary=b", form).await;
         assert_eq!(status, 200, "{edited}");
         assert_eq!(of(&edited, "/data/0/b64_json"), inpainted);
     }

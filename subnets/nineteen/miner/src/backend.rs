@@ -22,7 +22,8 @@ pub enum BackendError {
     NoAnswer(#[source] reqwest::Error),
 }
 
-/// HTTP client for the miner's inference server, which serves OpenAI's API or, for images, the image workers' API.
+/// HTTP client for the miner's inference server, which serves OpenAI's API or, for images, the
+/// image workers' API.
 #[derive(Debug, Clone)]
 pub struct Backend {
     http: reqwest::Client,
@@ -32,10 +33,12 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Creates a client for a base URL, such as `http://127.0.0.1:8000/v1`, with an optional bearer token.
+    /// Creates a client for a base URL, such as `http://127.0.0.1:8000/v1`, with an optional bearer
+    /// token.
     ///
     /// # Errors
-    /// [`BackendError::Setup`] when the token is not a valid header value or the HTTP client cannot be built.
+    /// [`BackendError::Setup`] when the token is not a valid header value or the HTTP client cannot
+    /// be built.
     pub fn new(base: &Url, token: Option<&Zeroizing<String>>) -> Result<Self, BackendError> {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
@@ -44,13 +47,21 @@ impl Backend {
             .build()
             .map_err(|error| BackendError::Setup(error.into()))?;
         let header = |token: &Zeroizing<String>| {
-            bearer(token).ok_or_else(|| BackendError::Setup("token has a character that no header may contain".into()))
+            bearer(token).ok_or_else(|| {
+                BackendError::Setup("token has a character that no header may contain".into())
+            })
         };
         let authorization = token.map(header).transpose()?;
-        Ok(Self { http, base: base.as_str().trim_end_matches('/').to_owned(), authorization, openai_images: false })
+        Ok(Self {
+            http,
+            base: base.as_str().trim_end_matches('/').to_owned(),
+            authorization,
+            openai_images: false,
+        })
     }
 
-    /// Makes the client use OpenAI's API for images (`/images/generations`, `/images/edits`) instead of the image workers'.
+    /// Makes the client use OpenAI's API for images (`/images/generations`, `/images/edits`)
+    /// instead of the image workers'.
     #[must_use]
     pub fn with_openai_images(self) -> Self {
         Self { openai_images: true, ..self }
@@ -60,13 +71,15 @@ impl Backend {
         self.openai_images
     }
 
-    /// Sends a request; returns the response once its headers have arrived. Dropping the response closes the connection.
+    /// Sends a request; returns the response once its headers have arrived. Dropping the response
+    /// closes the connection.
     ///
     /// # Errors
     /// [`BackendError::NoAnswer`] when the backend is unreachable or closes the connection.
     pub(crate) async fn send(&self, call: Call) -> Result<reqwest::Response, BackendError> {
         let Call { path, content_type, body } = call;
-        let mut request = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, content_type);
+        let mut request =
+            self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, content_type);
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Time without a rejection after which a response shows that the backend is no longer at its limit.
+/// Time without a rejection after which a response shows that the backend is no longer at its
+/// limit.
 const QUIET: Duration = Duration::from_mins(1);
 
-/// Logs when the backend reaches its limit of requests, and when it accepts all requests again: a busy backend rejects
-/// too many requests for a warning each. Has the time of the latest rejection while the backend is at its limit.
+/// Logs when the backend reaches its limit of requests, and when it accepts all requests again: a
+/// busy backend rejects too many requests for a warning each. Has the time of the latest rejection
+/// while the backend is at its limit.
 #[derive(Default)]
 pub(crate) struct BackendLimit(Mutex<Option<Instant>>);
 

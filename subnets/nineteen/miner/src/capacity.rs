@@ -5,10 +5,11 @@ use taonet_nineteen_core::task::TaskType;
 
 use crate::MinerConfig;
 
-/// Builds the response to `/capacity`: `miner_type`, and the capacity for each offered task that the miner serves.
+/// Builds the response to `/capacity`: `miner_type`, and the capacity for each offered task that
+/// the miner serves.
 ///
-/// `share` is the validator's share of the capacity. Skips malformed entries in `offered`, and tasks without weight,
-/// which earn nothing.
+/// `share` is the validator's share of the capacity. Skips malformed entries in `offered`, and
+/// tasks without weight, which earn nothing.
 pub(crate) fn announce(config: &MinerConfig, offered: &Value, share: f64) -> Map<String, Value> {
     let mut answer = Map::new();
     let miner_type = match config.task_type {
@@ -19,8 +20,11 @@ pub(crate) fn announce(config: &MinerConfig, offered: &Value, share: f64) -> Map
     answer.insert("miner_type".to_owned(), miner_type.into());
     for task in offered.as_array().into_iter().flatten() {
         let name = task.get("task").and_then(Value::as_str).unwrap_or_default();
-        let number = |field: &str| task.get(field).and_then(Value::as_f64).filter(|number| *number > 0.0);
-        let Some(served) = config.served.iter().find(|served| served.task.as_str() == name) else { continue };
+        let number =
+            |field: &str| task.get(field).and_then(Value::as_f64).filter(|number| *number > 0.0);
+        let Some(served) = config.served.iter().find(|served| served.task.as_str() == name) else {
+            continue;
+        };
         let (Some(largest), Some(_)) = (number("max_capacity"), number("weight")) else { continue };
         let capacity = served.capacity.map_or(largest, |own| own.min(largest)) * share;
         answer.insert(name.to_owned(), capacity.into());
@@ -37,7 +41,9 @@ mod tests {
 
     #[test]
     fn own_tasks_are_announced_by_share() {
-        let served = ["chat@60000", "other", "large@1e9", "unpaid"].map(|text| text.parse().unwrap()).to_vec();
+        let served = ["chat@60000", "other", "large@1e9", "unpaid"]
+            .map(|text| text.parse().unwrap())
+            .to_vec();
         let deadlines = Deadlines::default();
         let config = MinerConfig { task_type: TaskType::Text, served, concurrency: 1, deadlines };
         let task = |name: &str, weight: f64| json!({"task": name, "max_capacity": 120_000.0, "weight": weight});
@@ -46,9 +52,15 @@ mod tests {
             {"task": "chat2"}, 7, null, {"task": "other", "max_capacity": "many", "weight": 1},
         ]);
         let answer = Value::Object(announce(&config, &offered, 0.5));
-        assert_eq!(answer, json!({"miner_type": "text", "chat": 30_000.0, "other": 60_000.0, "large": 60_000.0}));
+        assert_eq!(
+            answer,
+            json!({"miner_type": "text", "chat": 30_000.0, "other": 60_000.0, "large": 60_000.0})
+        );
         for nothing in [json!(null), json!([]), json!({"task": "chat"})] {
-            assert_eq!(Value::Object(announce(&config, &nothing, 1.0)), json!({"miner_type": "text"}));
+            assert_eq!(
+                Value::Object(announce(&config, &nothing, 1.0)),
+                json!({"miner_type": "text"})
+            );
         }
     }
 }

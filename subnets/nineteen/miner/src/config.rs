@@ -24,18 +24,20 @@ pub struct Served {
     pub task: TaskName,
     /// Name of the model at the backend; default: the task's name.
     pub model: Option<String>,
-    /// Capacity shared by all validators, in the task's unit per period; default: the validators' maximum.
+    /// Capacity shared by all validators, in the task's unit per period; default: the validators'
+    /// maximum.
     pub capacity: Option<f64>,
 }
 
 impl Served {
-    /// Returns the task's endpoint: that of the default task with this name, or that with which the name ends, as in
-    /// `dreamshaper-inpaint`.
+    /// Returns the task's endpoint: that of the default task with this name, or that with which the
+    /// name ends, as in `dreamshaper-inpaint`.
     pub(crate) fn endpoint(&self, defaults: &MarketConfig) -> Option<Endpoint> {
         let name = self.task.as_str();
         let is_named = |endpoint: &Endpoint| {
             let suffix = endpoint.path().trim_start_matches('/').replace('/', "-");
-            name.strip_suffix(suffix.as_str()).is_some_and(|start| start.is_empty() || start.ends_with('-'))
+            name.strip_suffix(suffix.as_str())
+                .is_some_and(|start| start.is_empty() || start.ends_with('-'))
         };
         let known = defaults.task(name).map(|task| task.endpoint);
         known.or_else(|| Endpoint::ALL.into_iter().find(is_named))
@@ -56,7 +58,11 @@ pub struct Deadlines {
 impl Default for Deadlines {
     /// Returns timeouts of 30 s to the first chunk, 10 s between chunks and 5 minutes in total.
     fn default() -> Self {
-        Self { first: Duration::from_secs(30), between: Duration::from_secs(10), total: Duration::from_mins(5) }
+        Self {
+            first: Duration::from_secs(30),
+            between: Duration::from_secs(10),
+            total: Duration::from_mins(5),
+        }
     }
 }
 
@@ -75,7 +81,8 @@ pub enum ServedError {
 impl FromStr for Served {
     type Err = ServedError;
 
-    /// Parses `TASK[@CAPACITY][=MODEL]`, such as `chat-llama-3-1-8b@60000=unsloth/Meta-Llama-3.1-8B-Instruct`.
+    /// Parses `TASK[@CAPACITY][=MODEL]`, such as
+    /// `chat-llama-3-1-8b@60000=unsloth/Meta-Llama-3.1-8B-Instruct`.
     fn from_str(text: &str) -> Result<Self, ServedError> {
         let (name, model) = match text.split_once('=') {
             Some((name, model)) => (name, Some(model.to_owned()).filter(|model| !model.is_empty())),
@@ -86,7 +93,8 @@ impl FromStr for Served {
             None => (name, None),
         };
         let number = |text: &str| {
-            let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+            let number =
+                text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
             number.ok_or_else(|| ServedError::Capacity(text.to_owned()))
         };
         Ok(Self { task: task.parse()?, model, capacity: capacity.map(number).transpose()? })

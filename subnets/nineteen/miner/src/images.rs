@@ -1,4 +1,5 @@
-//! Image requests to backends with OpenAI's API: `/images/generations` and `/images/edits`, and their answers.
+//! Image requests to backends with OpenAI's API: `/images/generations` and `/images/edits`, and
+//! their answers.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
@@ -17,16 +18,24 @@ const UNSAFE: [&str; 2] = ["content_policy_violation", "moderation_blocked"];
 
 /// Returns whether OpenAI's API has a counterpart of a route.
 pub(crate) const fn is_convertible(endpoint: Endpoint) -> bool {
-    matches!(endpoint, Endpoint::TextToImage | Endpoint::ImageToImage | Endpoint::Inpaint | Endpoint::Avatar)
+    matches!(
+        endpoint,
+        Endpoint::TextToImage | Endpoint::ImageToImage | Endpoint::Inpaint | Endpoint::Avatar
+    )
 }
 
-/// Converts a validator's request to a call of the backend; `Err` has the name of an invalid field. Decodes a mask, which
-/// takes up to some 100 ms.
+/// Converts a validator's request to a call of the backend; `Err` has the name of an invalid field.
+/// Decodes a mask, which takes up to some 100 ms.
 ///
-/// Steps, seed and similar fields are not part of OpenAI's API; image servers accept them under these names.
-pub(crate) fn call(endpoint: Endpoint, mut payload: Map<String, Value>) -> Result<Call, &'static str> {
+/// Steps, seed and similar fields are not part of OpenAI's API; image servers accept them under
+/// these names.
+pub(crate) fn call(
+    endpoint: Endpoint,
+    mut payload: Map<String, Value>,
+) -> Result<Call, &'static str> {
     let side = |value: Option<Value>| value.and_then(|value| value.as_u64()).unwrap_or(SIDE);
-    let (width, height) = (side(payload.shift_remove("width")), side(payload.shift_remove("height")));
+    let (width, height) =
+        (side(payload.shift_remove("width")), side(payload.shift_remove("height")));
     payload.insert("size".to_owned(), format!("{width}x{height}").into());
     payload.insert("n".to_owned(), 1.into());
     payload.insert("response_format".to_owned(), "b64_json".into());
@@ -81,8 +90,12 @@ impl Form {
 
     fn part(&mut self, name: &str, head: &str, value: &[u8]) {
         // Names come from validators.
-        let name: String = name.chars().filter(|char| char.is_ascii_alphanumeric() || *char == '_').collect();
-        let start = format!("--{}\r\ncontent-disposition: form-data; name=\"{name}\"{head}\r\n\r\n", self.boundary);
+        let name: String =
+            name.chars().filter(|char| char.is_ascii_alphanumeric() || *char == '_').collect();
+        let start = format!(
+            "--{}\r\ncontent-disposition: form-data; name=\"{name}\"{head}\r\n\r\n",
+            self.boundary
+        );
         for part in [start.as_bytes(), value, b"\r\n"] {
             self.body.extend_from_slice(part);
         }
@@ -90,7 +103,11 @@ impl Form {
 
     fn into_call(mut self, path: &'static str) -> Call {
         self.body.extend_from_slice(format!("--{}--\r\n", self.boundary).as_bytes());
-        Call { path, content_type: format!("multipart/form-data; boundary={}", self.boundary), body: self.body }
+        Call {
+            path,
+            content_type: format!("multipart/form-data; boundary={}", self.boundary),
+            body: self.body,
+        }
     }
 }
 
@@ -102,9 +119,12 @@ pub(crate) fn answer(body: &[u8]) -> Option<Vec<u8>> {
     Some(json!({"image_b64": image, "is_nsfw": false}).to_string().into_bytes())
 }
 
-/// Returns the answer for an error by which the backend withholds an unsafe image; `None` for other errors.
+/// Returns the answer for an error by which the backend withholds an unsafe image; `None` for other
+/// errors.
 pub(crate) fn withheld(error: &[u8]) -> Option<Vec<u8>> {
     let document: Value = serde_json::from_slice(error).ok()?;
     let code = document.pointer("/error/code")?.as_str()?;
-    UNSAFE.contains(&code).then(|| json!({"image_b64": null, "is_nsfw": true}).to_string().into_bytes())
+    UNSAFE
+        .contains(&code)
+        .then(|| json!({"image_b64": null, "is_nsfw": true}).to_string().into_bytes())
 }

@@ -12,14 +12,16 @@ use crate::measures;
 
 /// Time that a request waits for a place, after which the miner is full.
 const RELEASE: Duration = Duration::from_millis(100);
-/// Inverse of the share of the places that probes leave free for validators that have not been active lately.
+/// Inverse of the share of the places that probes leave free for validators that have not been
+/// active lately.
 const RESERVE: usize = 4;
-/// Time since a validator's latest request in which probes of other validators leave its unused places free.
+/// Time since a validator's latest request in which probes of other validators leave its unused
+/// places free.
 const ACTIVE: Duration = Duration::from_mins(10);
 
-/// Places of requests in flight. Probes are requests beyond what the miner has announced to their validators. The other
-/// validators send as many requests as announced to them, and count a rejection against the miner, so probes use only
-/// places that no active validator may need.
+/// Places of requests in flight. Probes are requests beyond what the miner has announced to their
+/// validators. The other validators send as many requests as announced to them, and count a
+/// rejection against the miner, so probes use only places that no active validator may need.
 pub(crate) struct Places {
     total: usize,
     free: Arc<Semaphore>,
@@ -60,9 +62,10 @@ impl Places {
         Arc::new(Self { total, free, waiting, validators: Mutex::default() })
     }
 
-    /// Reserves a place for a request of a validator to which the miner announces a number of requests. A validator that has
-    /// just cancelled a request, or received the end of an answer, may send the next one before the miner has released the
-    /// place, so a full miner waits briefly, except for probes.
+    /// Reserves a place for a request of a validator to which the miner announces a number of
+    /// requests. A validator that has just cancelled a request, or received the end of an answer,
+    /// may send the next one before the miner has released the place, so a full miner waits
+    /// briefly, except for probes.
     pub(crate) async fn enter(
         self: &Arc<Self>,
         validator: Hotkey,
@@ -85,11 +88,13 @@ impl Places {
     }
 
     fn enter_probe(self: &Arc<Self>, validator: Hotkey, announced: usize) -> Option<Running> {
-        // Locked until the place is taken, so that simultaneous probes do not take more places than one after the other.
+        // Locked until the place is taken, so that simultaneous probes do not take more places than
+        // one after the other.
         let mut validators = self.validators();
         validators.retain(|_, load| load.running > 0 || load.latest.elapsed() < ACTIVE);
         let others = validators.iter().filter(|(other, _)| **other != validator);
-        let unused: usize = others.map(|(_, load)| load.announced.saturating_sub(load.running)).sum();
+        let unused: usize =
+            others.map(|(_, load)| load.announced.saturating_sub(load.running)).sum();
         if self.free.available_permits() <= unused.max(self.total.div_ceil(RESERVE)) {
             return None;
         }
@@ -106,7 +111,8 @@ impl Places {
         announced: usize,
     ) -> &mut ValidatorLoad {
         let latest = Instant::now();
-        let load = validators.entry(validator).or_insert(ValidatorLoad { announced, running: 0, latest });
+        let load =
+            validators.entry(validator).or_insert(ValidatorLoad { announced, running: 0, latest });
         (load.announced, load.latest) = (announced, latest);
         load
     }
@@ -146,7 +152,8 @@ mod tests {
             running.push(places.enter(LARGE, 12, false).await.unwrap());
         }
         assert!(places.enter(LARGE, 12, false).await.is_none());
-        // A validator that is no longer active leaves its places to probes, except for a quarter of all.
+        // A validator that is no longer active leaves its places to probes, except for a quarter of
+        // all.
         running.truncate(4);
         tokio::time::advance(ACTIVE).await;
         while let Some(probe) = places.enter(SMALL, 4, true).await {

@@ -17,8 +17,8 @@ use crate::{Deadlines, measures};
 /// Maximum time from `[DONE]` to the end of the backend's response.
 const AFTER_DONE: Duration = Duration::from_millis(100);
 
-/// Warning about a backend that does not send the log-probabilities that validators check. Clones share whether it has
-/// been logged.
+/// Warning about a backend that does not send the log-probabilities that validators check. Clones
+/// share whether it has been logged.
 #[derive(Clone, Default)]
 pub(crate) struct LogprobsWarning(Arc<AtomicBool>);
 
@@ -85,7 +85,8 @@ impl Relay {
         let filter = EventFilter::new(accepted);
         let (ready, fault) = (VecDeque::new(), None);
         let answer = Some(answer);
-        let mut relay = Self { answer, filter, ready, fault, deadlines, until, warning, _running: running };
+        let mut relay =
+            Self { answer, filter, ready, fault, deadlines, until, warning, _running: running };
         let first = began + deadlines.first;
         while relay.ready.is_empty() && relay.answer.is_some() {
             relay.read(first, deadlines.first).await;
@@ -97,15 +98,20 @@ impl Relay {
         }
     }
 
-    /// Returns the stream of events. An error aborts the connection, so that the validator notices the truncation.
+    /// Returns the stream of events. An error aborts the connection, so that the validator notices
+    /// the truncation.
     pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Bytes, RelayError>> {
         futures::stream::try_unfold(self, |mut relay| async move {
             match relay.next().await {
                 Ok(event) => Ok(event.map(|event| (event, relay))),
                 Err(error) => {
                     measures::broken();
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the backend's stream ended early");
-                    // Pending once, so that the server sends the last events before it aborts the connection.
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the backend's stream ended early"
+                    );
+                    // Pending once, so that the server sends the last events before it aborts the
+                    // connection.
                     tokio::task::yield_now().await;
                     Err(error)
                 }
@@ -124,7 +130,8 @@ impl Relay {
         }
     }
 
-    /// Reads one chunk of the backend's response. At its end, or after a fault, `answer` becomes `None`.
+    /// Reads one chunk of the backend's response. At its end, or after a fault, `answer` becomes
+    /// `None`.
     async fn read(&mut self, silent: Instant, after: Duration) {
         let before = self.ready.len();
         match self.try_read(silent, after).await {
@@ -145,7 +152,11 @@ impl Relay {
     async fn try_read(&mut self, silent: Instant, after: Duration) -> Result<bool, RelayError> {
         let Some(answer) = self.answer.as_mut() else { return Ok(false) };
         let piece = timeout_at(silent.min(self.until), answer.chunk()).await.map_err(|_| {
-            if self.until <= silent { RelayError::TooLong(self.deadlines.total) } else { RelayError::Silent(after) }
+            if self.until <= silent {
+                RelayError::TooLong(self.deadlines.total)
+            } else {
+                RelayError::Silent(after)
+            }
         })?;
         if let Some(bytes) = piece.map_err(RelayError::Broken)? {
             self.filter.push(&bytes, &mut self.ready)?;

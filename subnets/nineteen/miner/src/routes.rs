@@ -46,13 +46,21 @@ struct Inner {
 }
 
 impl Miner {
-    /// Creates a miner. With `validators`, it divides its capacity among them by stake; without, it declares the full
-    /// capacity to each caller.
+    /// Creates a miner. With `validators`, it divides its capacity among them by stake; without, it
+    /// declares the full capacity to each caller.
     pub fn new(config: MinerConfig, backend: Backend, validators: Option<Arc<Validators>>) -> Self {
         let places = Places::new(config.concurrency);
         let task_routes = TaskRoutes::new(&config.served);
         let (logprobs_warning, limit) = (LogprobsWarning::default(), BackendLimit::default());
-        Self(Arc::new(Inner { config, task_routes, backend, validators, places, logprobs_warning, limit }))
+        Self(Arc::new(Inner {
+            config,
+            task_routes,
+            backend,
+            validators,
+            places,
+            logprobs_warning,
+            limit,
+        }))
     }
 
     /// Returns a validator's share of the capacity, in `0..=1`.
@@ -60,16 +68,21 @@ impl Miner {
         self.0.validators.as_ref().map_or(1.0, |validators| validators.share(validator))
     }
 
-    /// Returns the number of concurrent requests that the miner announces to a validator: at least 1, because validators take
-    /// 0 for no announcement.
+    /// Returns the number of concurrent requests that the miner announces to a validator: at least
+    /// 1, because validators take 0 for no announcement.
     fn announced(&self, validator: &Hotkey) -> usize {
         (self.0.config.concurrency as f64 * self.share(validator)).max(1.0) as usize
     }
 
-    /// Returns the task that a payload requests. Validators send the task's name as `model`, some with underscores. A
-    /// payload without `model`, such as that of an avatar, selects the miner's only task, or the validator's only one of the
-    /// route.
-    fn served(&self, validator: &Hotkey, endpoint: Endpoint, payload: &Map<String, Value>) -> Result<&Served, Refused> {
+    /// Returns the task that a payload requests. Validators send the task's name as `model`, some
+    /// with underscores. A payload without `model`, such as that of an avatar, selects the miner's
+    /// only task, or the validator's only one of the route.
+    fn served(
+        &self,
+        validator: &Hotkey,
+        endpoint: Endpoint,
+        payload: &Map<String, Value>,
+    ) -> Result<&Served, Refused> {
         let served = &self.0.config.served;
         let Some(model) = payload.get("model") else {
             if let [only] = served.as_slice() {
@@ -80,11 +93,14 @@ impl Miner {
         };
         let model = model.as_str().ok_or(Refused::Field("model"))?;
         let task = model.replace('_', "-");
-        let named = served.iter().find(|one| one.task.as_str() == task || one.model.as_deref() == Some(model));
+        let named = served
+            .iter()
+            .find(|one| one.task.as_str() == task || one.model.as_deref() == Some(model));
         named.ok_or_else(|| Refused::UnknownModel(model.chars().take(100).collect()))
     }
 
-    /// Logs why the backend's answer is refused, and returns the refusal. `status` is that of the backend's error.
+    /// Logs why the backend's answer is refused, and returns the refusal. `status` is that of the
+    /// backend's error.
     fn refused(&self, status: Option<StatusCode>, cause: &dyn std::fmt::Display) -> Refused {
         if status == Some(StatusCode::TOO_MANY_REQUESTS) {
             self.0.limit.rejected(cause);
@@ -138,12 +154,16 @@ impl IntoResponse for Refused {
     }
 }
 
-/// Returns the routes behind request verification: `/capacity`, and the routes of the miner's task type.
+/// Returns the routes behind request verification: `/capacity`, and the routes of the miner's task
+/// type.
 pub fn routes(miner: Miner) -> Router {
     let task_type = miner.0.config.task_type;
     let mut router = Router::new().route("/capacity", post(capacity));
     for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.task_type() == task_type) {
-        let work = move |State(miner): State<Miner>, caller: Caller, headers: HeaderMap, body: Bytes| async move {
+        let work = move |State(miner): State<Miner>,
+                         caller: Caller,
+                         headers: HeaderMap,
+                         body: Bytes| async move {
             let response = work(&miner, endpoint, caller.hotkey, &body, &headers).await;
             let response = response.unwrap_or_else(IntoResponse::into_response);
             measures::request(endpoint.path(), response.status());
@@ -154,7 +174,8 @@ pub fn routes(miner: Miner) -> Router {
     router.with_state(miner)
 }
 
-/// Returns all routes of a miner: the handshake, [`routes`] behind request verification, and the public `/healthz`.
+/// Returns all routes of a miner: the handshake, [`routes`] behind request verification, and the
+/// public `/healthz`.
 pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer) -> Router {
     let health = Router::new().route("/healthz", axum::routing::get(|| async { "ok" }));
     taonet_nineteen_transport::routes(handshake, signed, routes(miner)).merge(health)
@@ -199,8 +220,11 @@ async fn work(
     let (began, deadlines) = (Instant::now(), miner.0.config.deadlines);
     let first = began + deadlines.first;
     let is_openai_image = miner.0.backend.has_openai_images() && images::is_convertible(endpoint);
-    let call =
-        if is_openai_image { openai_call(endpoint, payload).await? } else { Call::json(endpoint.path(), &payload) };
+    let call = if is_openai_image {
+        openai_call(endpoint, payload).await?
+    } else {
+        Call::json(endpoint.path(), &payload)
+    };
     let answer = timeout_at(first, miner.0.backend.send(call)).await;
     let answer = answer.map_err(|_| Refused::Timeout)?.map_err(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "backend request failed");
@@ -215,10 +239,12 @@ async fn work(
         let relay = Relay::start(answer, accepted, deadlines, began, running, warning).await;
         let relay = relay.map_err(|error| miner.refused(error.status(), &error))?;
         miner.0.limit.accepted();
-        let headers = [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
+        let headers =
+            [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::from_stream(relay.into_stream())).into_response());
     }
-    let body = timeout_at(first, whole(answer, LARGEST_ANSWER)).await.map_err(|_| Refused::Timeout)??;
+    let body =
+        timeout_at(first, whole(answer, LARGEST_ANSWER)).await.map_err(|_| Refused::Timeout)??;
     drop(running);
     if let Some(fault) = error_in(&body) {
         return Err(miner.refused(fault.status(), &fault));
@@ -226,17 +252,20 @@ async fn work(
     miner.0.limit.accepted();
     if streams {
         let hint = "hint: use a backend that supports `stream`";
-        return Err(miner.refused(None, &format!("backend sent a JSON document in place of a stream; {hint}")));
+        return Err(miner
+            .refused(None, &format!("backend sent a JSON document in place of a stream; {hint}")));
     }
     let body = if is_openai_image {
-        images::answer(&body).ok_or_else(|| Refused::Backend("backend's response has no image".to_owned()))?
+        images::answer(&body)
+            .ok_or_else(|| Refused::Backend("backend's response has no image".to_owned()))?
     } else {
         body
     };
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// Converts an error of the backend, which must arrive before `first`. That of OpenAI's API for an unsafe image is an answer.
+/// Converts an error of the backend, which must arrive before `first`. That of OpenAI's API for an
+/// unsafe image is an answer.
 async fn rejected(
     miner: &Miner,
     answer: reqwest::Response,
@@ -246,7 +275,9 @@ async fn rejected(
     let status = answer.status();
     let body = timeout_at(first, whole(answer, LARGEST_ERROR)).await.ok().and_then(Result::ok);
     let body = body.unwrap_or_default();
-    if let Some(withheld) = Some(&body).filter(|_| is_openai_image).and_then(|body| images::withheld(body)) {
+    if let Some(withheld) =
+        Some(&body).filter(|_| is_openai_image).and_then(|body| images::withheld(body))
+    {
         miner.0.limit.accepted();
         return Ok(([(CONTENT_TYPE, "application/json")], withheld).into_response());
     }
@@ -267,8 +298,8 @@ fn flag(payload: &Map<String, Value>, name: &'static str) -> Result<bool, Refuse
     }
 }
 
-/// Returns whether a payload requests log-probabilities: `logprobs` is a flag in chat completions, a number in
-/// completions.
+/// Returns whether a payload requests log-probabilities: `logprobs` is a flag in chat completions,
+/// a number in completions.
 fn has_logprobs(payload: &Map<String, Value>) -> bool {
     !matches!(payload.get("logprobs"), None | Some(Value::Null | Value::Bool(false)))
 }
@@ -290,7 +321,9 @@ fn error_in(body: &[u8]) -> Option<StreamFault> {
 
 async fn whole(mut answer: reqwest::Response, limit: usize) -> Result<Vec<u8>, Refused> {
     let mut body = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(|error| Refused::Backend(error.to_string()))? {
+    while let Some(piece) =
+        answer.chunk().await.map_err(|error| Refused::Backend(error.to_string()))?
+    {
         if body.len() + piece.len() > limit {
             return Err(Refused::Backend("backend's response is too large".to_owned()));
         }

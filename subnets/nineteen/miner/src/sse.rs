@@ -12,9 +12,10 @@ use taonet_http::sse::{EventStream, EventTooLong, ServerEvent};
 
 /// Maximum length of a backend's message in an error, in characters.
 const EXCERPT: usize = 120;
-/// Chunk of a chat's answer without text, for validators that accept no chunk without a text. Their checker skips a
-/// first chunk with the role.
-const EMPTY_CHAT: &str = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null}]}"#;
+/// Chunk of a chat's answer without text, for validators that accept no chunk without a text. Their
+/// checker skips a first chunk with the role.
+const EMPTY_CHAT: &str =
+    r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null}]}"#;
 /// Chunk of a completion without text.
 const EMPTY_COMPLETION: &str = r#"{"choices":[{"index":0,"text":"","logprobs":null}]}"#;
 
@@ -36,7 +37,9 @@ pub(crate) enum StreamFault {
     TooLong(#[from] EventTooLong),
     #[error("stream ended without a finish reason or [DONE]")]
     Truncated,
-    #[error("stream has no chunk; hint: the backend must stream chat completions as OpenAI's API does")]
+    #[error(
+        "stream has no chunk; hint: the backend must stream chat completions as OpenAI's API does"
+    )]
     Empty,
 }
 
@@ -54,11 +57,12 @@ impl StreamFault {
 
 /// Filter of a backend's stream that passes the events that validators accept.
 ///
-/// The reference's validators treat a chunk without text as an error, and its checker an empty chunk without
-/// log-probabilities. Therefore these get only chunks with text or with tool calls, as from the reference's miner;
-/// chunks with tool calls pass because only validators that request tools receive them. Validators that accept the end
-/// of a stream (`relays_end`) also get its finish reason, and reasoning. Text without log-probabilities passes to all:
-/// without it, the answer would be another one.
+/// The reference's validators treat a chunk without text as an error, and its checker an empty
+/// chunk without log-probabilities. Therefore these get only chunks with text or with tool calls,
+/// as from the reference's miner; chunks with tool calls pass because only validators that request
+/// tools receive them. Validators that accept the end of a stream (`relays_end`) also get its
+/// finish reason, and reasoning. Text without log-probabilities passes to all: without it, the
+/// answer would be another one.
 #[derive(Debug)]
 pub(crate) struct EventFilter {
     stream: EventStream,
@@ -140,15 +144,26 @@ struct Delta<'a> {
 }
 
 impl EventFilter {
-    /// Creates a filter for responses with or without log-probabilities, for a validator that accepts the end of a
-    /// stream or not.
+    /// Creates a filter for responses with or without log-probabilities, for a validator that
+    /// accepts the end of a stream or not.
     pub(crate) fn new(accepted: Accepted) -> Self {
-        let answer = Answer { accepted, kind: None, end: End::Open, has_event: false, lacks_logprobs: false };
+        let answer = Answer {
+            accepted,
+            kind: None,
+            end: End::Open,
+            has_event: false,
+            lacks_logprobs: false,
+        };
         Self { stream: EventStream::default(), answer }
     }
 
-    /// Adds the next bytes, and appends the completed events to `ready`, each as `data: <JSON>\n\n`.
-    pub(crate) fn push(&mut self, bytes: &[u8], ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+    /// Adds the next bytes, and appends the completed events to `ready`, each as `data:
+    /// <JSON>\n\n`.
+    pub(crate) fn push(
+        &mut self,
+        bytes: &[u8],
+        ready: &mut VecDeque<Bytes>,
+    ) -> Result<(), StreamFault> {
         let Self { stream, answer } = self;
         stream.push(bytes, |event| answer.take(event, ready))
     }
@@ -174,7 +189,11 @@ impl EventFilter {
 }
 
 impl Answer {
-    fn take(&mut self, event: ServerEvent<'_>, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+    fn take(
+        &mut self,
+        event: ServerEvent<'_>,
+        ready: &mut VecDeque<Bytes>,
+    ) -> Result<(), StreamFault> {
         // As the standard prescribes, malformed UTF-8 becomes U+FFFD.
         let text = String::from_utf8_lossy(event.data);
         if event.is_error() {
@@ -205,8 +224,11 @@ impl Answer {
         }
         let choices = chunk.choices.unwrap_or_default();
         // Only one choice was requested.
-        let Some(choice) = choices.iter().find(|choice| choice.index.unwrap_or(0) == 0) else { return Ok(()) };
-        self.kind = Some(if choice.delta.is_some() { ChunkKind::Chat } else { ChunkKind::Completion });
+        let Some(choice) = choices.iter().find(|choice| choice.index.unwrap_or(0) == 0) else {
+            return Ok(());
+        };
+        self.kind =
+            Some(if choice.delta.is_some() { ChunkKind::Chat } else { ChunkKind::Completion });
         let finish = choice.finish_reason.as_deref().unwrap_or_default();
         if matches!(finish, "error" | "abort") {
             let message = format!("finish_reason {finish:?}");
@@ -238,21 +260,27 @@ impl Answer {
             return Ok(true);
         }
         if has_text {
-            // The beginning of a character that the answer's length cut off: servers send it as U+FFFD, without
-            // log-probabilities, and the reference's checker refuses such a chunk.
+            // The beginning of a character that the answer's length cut off: servers send it as
+            // U+FFFD, without log-probabilities, and the reference's checker refuses such a chunk.
             let is_cut = finishes
                 && choice.logprobs.is_none()
-                && text.is_some_and(|text| text.chars().all(|letter| letter == char::REPLACEMENT_CHARACTER));
-            self.lacks_logprobs |= self.accepted.wants_logprobs && choice.logprobs.is_none() && !is_cut;
+                && text.is_some_and(|text| {
+                    text.chars().all(|letter| letter == char::REPLACEMENT_CHARACTER)
+                });
+            self.lacks_logprobs |=
+                self.accepted.wants_logprobs && choice.logprobs.is_none() && !is_cut;
             return Ok(self.accepted.relays_end || !is_cut);
         }
         // A token that is the beginning of a character has a log-probability, but no text.
-        if text.is_some() && self.accepted.wants_logprobs && choice.logprobs.is_some_and(has_entry) {
+        if text.is_some() && self.accepted.wants_logprobs && choice.logprobs.is_some_and(has_entry)
+        {
             return Ok(true);
         }
         let has_more = delta.is_some_and(|delta| {
             let more = [delta.reasoning_content, delta.reasoning, delta.refusal];
-            more.into_iter().flatten().any(|text| text.get().starts_with('"') && text.get() != "\"\"")
+            more.into_iter()
+                .flatten()
+                .any(|text| text.get().starts_with('"') && text.get() != "\"\"")
         });
         Ok(self.accepted.relays_end && (has_more || finishes))
     }
@@ -280,8 +308,9 @@ fn has_entry(logprobs: &RawValue) -> bool {
     ["/content/0", "/token_logprobs/0"].iter().any(|path| logprobs.pointer(path).is_some())
 }
 
-/// Returns JSON as an event. Line feeds between its tokens become spaces. Line separators in its texts are escaped:
-/// clients such as Python's httpx, which the reference uses, end a line at each of them.
+/// Returns JSON as an event. Line feeds between its tokens become spaces. Line separators in its
+/// texts are escaped: clients such as Python's httpx, which the reference uses, end a line at each
+/// of them.
 fn event(json: &str) -> Bytes {
     let mut event = String::with_capacity(json.len() + 8);
     event.push_str("data: ");

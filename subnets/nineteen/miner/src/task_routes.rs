@@ -16,8 +16,8 @@ const MOST_VALIDATORS: usize = 4_096;
 /// Endpoint of each served task, in the order of the tasks; `None` if it is unknown.
 type Endpoints = Vec<Option<Endpoint>>;
 
-/// Routes of the served tasks: as a validator lists them when it asks for the capacity, or else as their names say. The
-/// route selects the task of a payload without `model`.
+/// Routes of the served tasks: as a validator lists them when it asks for the capacity, or else as
+/// their names say. The route selects the task of a payload without `model`.
 #[derive(Debug)]
 pub(crate) struct TaskRoutes {
     by_name: Endpoints,
@@ -35,10 +35,13 @@ impl TaskRoutes {
     pub(crate) fn learn(&self, validator: Hotkey, served: &[Served], offered: &Value) {
         let offered = offered.as_array().map(Vec::as_slice).unwrap_or_default();
         let listed = |served: &Served| {
-            let task = offered.iter().find(|task| task.get("task").is_some_and(|name| name == served.task.as_str()))?;
+            let task = offered
+                .iter()
+                .find(|task| task.get("task").is_some_and(|name| name == served.task.as_str()))?;
             serde_json::from_value(task.get("endpoint")?.clone()).ok()
         };
-        let endpoints: Endpoints = served.iter().zip(&self.by_name).map(|(task, own)| listed(task).or(*own)).collect();
+        let endpoints: Endpoints =
+            served.iter().zip(&self.by_name).map(|(task, own)| listed(task).or(*own)).collect();
         let mut by_validator = self.by_validator.lock().unwrap_or_else(PoisonError::into_inner);
         if endpoints == self.by_name {
             by_validator.remove(&validator);
@@ -47,7 +50,8 @@ impl TaskRoutes {
         }
     }
 
-    /// Returns the only task that a validator requests by a route; `None` if there is none, or several.
+    /// Returns the only task that a validator requests by a route; `None` if there is none, or
+    /// several.
     pub(crate) fn only_task<'a>(
         &self,
         validator: &Hotkey,
@@ -73,12 +77,15 @@ mod tests {
 
     #[test]
     fn validator_tells_the_routes_that_names_do_not() {
-        let served: Vec<Served> =
-            ["portrait", "avatar", "dreamshaper-inpaint"].map(|task| task.parse().unwrap()).to_vec();
+        let served: Vec<Served> = ["portrait", "avatar", "dreamshaper-inpaint"]
+            .map(|task| task.parse().unwrap())
+            .to_vec();
         let routes = TaskRoutes::new(&served);
-        let [alice, bob]: [Hotkey; 2] = ["//Alice", "//Bob"].map(|uri| Keypair::from_uri(uri).unwrap().hotkey());
-        let only =
-            |validator, endpoint| routes.only_task(validator, &served, endpoint).map(|served| served.task.to_string());
+        let [alice, bob]: [Hotkey; 2] =
+            ["//Alice", "//Bob"].map(|uri| Keypair::from_uri(uri).unwrap().hotkey());
+        let only = |validator, endpoint| {
+            routes.only_task(validator, &served, endpoint).map(|served| served.task.to_string())
+        };
         assert_eq!(only(&alice, Endpoint::Avatar).as_deref(), Some("avatar"));
         let offered = json!([
             {"task": "portrait", "endpoint": "/avatar"}, {"task": "avatar", "endpoint": "/image-to-image"},
@@ -88,7 +95,11 @@ mod tests {
         assert_eq!(only(&alice, Endpoint::Avatar).as_deref(), Some("portrait"));
         assert_eq!(only(&alice, Endpoint::ImageToImage).as_deref(), Some("avatar"));
         assert_eq!(only(&alice, Endpoint::Inpaint).as_deref(), Some("dreamshaper-inpaint"));
-        assert_eq!(only(&bob, Endpoint::Avatar).as_deref(), Some("avatar"), "another validator's tasks");
+        assert_eq!(
+            only(&bob, Endpoint::Avatar).as_deref(),
+            Some("avatar"),
+            "another validator's tasks"
+        );
         // Two tasks of the route are no choice.
         routes.learn(bob, &served, &json!([{"task": "portrait", "endpoint": "/avatar"}]));
         assert_eq!(only(&bob, Endpoint::Avatar), None);

@@ -27,7 +27,8 @@ use crate::{Chunk, ChunkBody, Payload, Querier, Request, RequestKind, TaskMiner,
 /// Maximum size of an answer that is not streamed, in bytes.
 const LARGEST: usize = 16 << 20;
 
-/// Maximum number of events of a stream for each requested chunk: the parts of a character are tokens without text.
+/// Maximum number of events of a stream for each requested chunk: the parts of a character are
+/// tokens without text.
 const EVENTS_PER_CHUNK: usize = 5;
 
 /// The answer was interrupted after its first chunk.
@@ -42,7 +43,8 @@ struct Opened {
     ready: VecDeque<Chunk>,
 }
 
-/// An attempt to get an answer from a contender. Dropping the attempt adds its outcome to the contender's counters.
+/// An attempt to get an answer from a contender. Dropping the attempt adds its outcome to the
+/// contender's counters.
 pub(crate) struct Attempt {
     inner: Arc<Inner>,
     slot: Slot,
@@ -82,7 +84,8 @@ pub(crate) struct Attempt {
     /// Set once another attempt of the request has returned its answer; `None` once this one has.
     has_answer: Option<Arc<AtomicBool>>,
     began: Instant,
-    /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before then was cancelled.
+    /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before
+    /// then was cancelled.
     outcome: Option<RequestOutcome>,
     /// Whether the attempt has failed for a reason that its [`DisputedFailure`] counts.
     is_disputed: bool,
@@ -91,11 +94,17 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Creates an attempt. All attempts of a request share `has_answer`.
-    pub(crate) fn new(inner: &Arc<Inner>, request: &Request, slot: Slot, has_answer: &Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(
+        inner: &Arc<Inner>,
+        request: &Request,
+        slot: Slot,
+        has_answer: &Arc<AtomicBool>,
+    ) -> Self {
         measures::running(1.0);
         let steps = request.payload.get("steps").and_then(Value::as_u64).unwrap_or(1);
         let task = Arc::clone(&slot.task);
-        let is_sampled = slot.keeps_samples && is_reproducible(task.endpoint, request.payload.shared());
+        let is_sampled =
+            slot.keeps_samples && is_reproducible(task.endpoint, request.payload.shared());
         Self {
             inner: Arc::clone(inner),
             slot,
@@ -134,9 +143,13 @@ impl Attempt {
         Arc::clone(&self.has_first)
     }
 
-    /// Sends the request and waits for the first chunk, or, of a collected request, for the complete answer. The answer must
-    /// be complete by `deadline`.
-    pub(crate) async fn start(mut self, request: &Request, deadline: Instant) -> Result<Answer, FailedAttempt> {
+    /// Sends the request and waits for the first chunk, or, of a collected request, for the
+    /// complete answer. The answer must be complete by `deadline`.
+    pub(crate) async fn start(
+        mut self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Answer, FailedAttempt> {
         let Opened { mut stream, mut ready } = match self.open(request, deadline).await {
             Ok(opened) => opened,
             Err(error) => return Err(self.failed(error, deadline)),
@@ -156,7 +169,11 @@ impl Attempt {
     }
 
     /// Reads the next chunks into `ready`. At the end of the answer, `stream` becomes `None`.
-    async fn read(&mut self, stream: &mut Option<Reading>, ready: &mut VecDeque<Chunk>) -> Result<(), AttemptError> {
+    async fn read(
+        &mut self,
+        stream: &mut Option<Reading>,
+        ready: &mut VecDeque<Chunk>,
+    ) -> Result<(), AttemptError> {
         let Some(reading) = stream.as_mut() else { return Ok(()) };
         // If the buyer disconnects from here on, the attempt still counts as answered.
         self.outcome = Some(self.answered());
@@ -170,13 +187,13 @@ impl Attempt {
         Ok(())
     }
 
-    /// Decides what the failure of an attempt counts as. At the request's `deadline`, it counts nothing: earlier attempts may
-    /// have used up the time.
+    /// Decides what the failure of an attempt counts as. At the request's `deadline`, it counts
+    /// nothing: earlier attempts may have used up the time.
     fn failed(mut self, error: AttemptError, deadline: Instant) -> FailedAttempt {
         let is_organic = self.kind == RequestKind::Organic;
         let hotkey = self.slot.contender.offer.hotkey;
-        // Miners queue the requests beyond their slots, or reject them with 429. Not with 503 or 504: any buyer can send a
-        // prompt at which the model's server fails.
+        // Miners queue the requests beyond their slots, or reject them with 429. Not with 503 or
+        // 504: any buyer can send a prompt at which the model's server fails.
         let is_rejected = error.outcome() == RequestOutcome::RateLimited;
         let is_slow_probe = self.slot.position.is_probe && matches!(error, AttemptError::Silent(_));
         if is_rejected || is_slow_probe {
@@ -240,7 +257,10 @@ impl Attempt {
                 // The model may write nothing, which any buyer can request.
                 self.note_first(began);
                 self.outcome = Some(self.answered());
-                return Ok(Opened { stream: None, ready: self.finish.take().into_iter().collect() });
+                return Ok(Opened {
+                    stream: None,
+                    ready: self.finish.take().into_iter().collect(),
+                });
             }
             if done {
                 return Err(AttemptError::Empty);
@@ -248,7 +268,11 @@ impl Attempt {
         }
     }
 
-    async fn read_whole(&mut self, reading: &mut Reading, first: Duration) -> Result<Chunk, AttemptError> {
+    async fn read_whole(
+        &mut self,
+        reading: &mut Reading,
+        first: Duration,
+    ) -> Result<Chunk, AttemptError> {
         let mut body = Vec::new();
         loop {
             let left = first.saturating_sub(self.waited);
@@ -258,36 +282,58 @@ impl Attempt {
             }
             body.extend_from_slice(&bytes);
         }
-        let value: Value = serde_json::from_slice(&body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
-        let text = |name: &str| value.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        let value: Value =
+            serde_json::from_slice(&body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
+        let text = |name: &str| {
+            value.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty())
+        };
         let is_valid = match self.task_type {
-            TaskType::Image => text("image_b64") || value.get("is_nsfw") == Some(&Value::Bool(true)),
-            TaskType::Embedding => value.get("data").and_then(Value::as_array).is_some_and(|data| !data.is_empty()),
-            TaskType::Text => value.get("choices").and_then(Value::as_array).is_some_and(|found| !found.is_empty()),
+            TaskType::Image => {
+                text("image_b64") || value.get("is_nsfw") == Some(&Value::Bool(true))
+            }
+            TaskType::Embedding => {
+                value.get("data").and_then(Value::as_array).is_some_and(|data| !data.is_empty())
+            }
+            TaskType::Text => value
+                .get("choices")
+                .and_then(Value::as_array)
+                .is_some_and(|found| !found.is_empty()),
         };
         if !is_valid {
             return Err(AttemptError::Whole("no image, embedding or choice"));
         }
         let dimensions = self.dimensions.filter(|_| self.task_type == TaskType::Embedding);
-        if let Some(width) = dimensions.and_then(|requested| ignored_dimensions(&value, requested)) {
+        if let Some(width) = dimensions.and_then(|requested| ignored_dimensions(&value, requested))
+        {
             return Err(AttemptError::Dimensions(width));
         }
-        let message = value.pointer("/choices/0/message/content").or(value.pointer("/choices/0/text"));
+        let message =
+            value.pointer("/choices/0/message/content").or(value.pointer("/choices/0/text"));
         self.characters = message.and_then(Value::as_str).map_or(0, |text| text.chars().count());
         if self.request.is_some() {
             if depth(&value) > DEEPEST {
                 return Err(StreamFault::TooDeep.into());
             }
             // JSON is UTF-8, as the parser has verified.
-            let text = String::from_utf8(body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
+            let text =
+                String::from_utf8(body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
             self.whole = Some(format!("[{text}]"));
         }
         self.pieces = 1;
-        Ok(Chunk { body: ChunkBody::Object(value), characters: self.characters, entries: 0, is_content: true })
+        Ok(Chunk {
+            body: ChunkBody::Object(value),
+            characters: self.characters,
+            entries: 0,
+            is_content: true,
+        })
     }
 
     /// Processes the next bytes of the stream, or its end; returns whether the answer is complete.
-    fn take(&mut self, bytes: Option<&[u8]>, ready: &mut VecDeque<Chunk>) -> Result<bool, AttemptError> {
+    fn take(
+        &mut self,
+        bytes: Option<&[u8]>,
+        ready: &mut VecDeque<Chunk>,
+    ) -> Result<bool, AttemptError> {
         let mut found = std::mem::take(&mut self.found);
         self.events.push(bytes, &mut found)?;
         let mut done = bytes.is_none();
@@ -299,7 +345,11 @@ impl Attempt {
     }
 
     /// Processes an event and returns whether it is the last.
-    fn take_event(&mut self, event: Event, ready: &mut VecDeque<Chunk>) -> Result<bool, AttemptError> {
+    fn take_event(
+        &mut self,
+        event: Event,
+        ready: &mut VecDeque<Chunk>,
+    ) -> Result<bool, AttemptError> {
         let chunk = match event {
             Event::Done => return Ok(true),
             Event::Text(chunk) => chunk,
@@ -316,7 +366,8 @@ impl Attempt {
         }
         self.characters += chunk.characters;
         self.has_chunk |= matches!(chunk.body, ChunkBody::Text(_)) || chunk.choice().is_some();
-        // Chunks before the first content are not relayed, because another miner may still answer instead.
+        // Chunks before the first content are not relayed, because another miner may still answer
+        // instead.
         if self.pieces > 0 {
             ready.push_back(chunk);
         } else if chunk.finish_reason().is_some() {
@@ -347,7 +398,8 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         measures::running(-1.0);
         let now = self.inner.now();
-        // A hedged attempt that has begun a collected answer, but was slower than the other one, is cancelled.
+        // A hedged attempt that has begun a collected answer, but was slower than the other one, is
+        // cancelled.
         if self.has_answer.as_ref().is_some_and(|has_answer| has_answer.load(Ordering::Relaxed)) {
             self.outcome = None;
         }
@@ -365,11 +417,14 @@ impl Drop for Attempt {
         if !self.is_disputed {
             measures::outcome(self.slot.task.task.as_str(), self.kind.as_str(), self.outcome);
         }
-        let (Some(RequestOutcome::Answered { work }), Some(request)) = (self.outcome, self.request.take()) else {
+        let (Some(RequestOutcome::Answered { work }), Some(request)) =
+            (self.outcome, self.request.take())
+        else {
             return;
         };
         // Any buyer can request an answer without text, which no check can compare with the model.
-        if self.task_type == TaskType::Text && self.pieces == 0 && self.kind == RequestKind::Organic {
+        if self.task_type == TaskType::Text && self.pieces == 0 && self.kind == RequestKind::Organic
+        {
             return;
         }
         let Some(answer) = self.whole.take().or_else(|| self.events.take_kept()) else { return };
@@ -391,13 +446,15 @@ impl Drop for Attempt {
     }
 }
 
-/// A miner's answer as a stream of chunks. Dropping it closes the connection, which cancels the miner's work.
+/// A miner's answer as a stream of chunks. Dropping it closes the connection, which cancels the
+/// miner's work.
 pub struct Answer {
     stream: Option<Reading>,
     ready: VecDeque<Chunk>,
     contender: Arc<TaskMiner>,
     job_id: String,
-    /// `None` once the miner has sent the complete answer: its slot is free, even if the answer has not been read.
+    /// `None` once the miner has sent the complete answer: its slot is free, even if the answer has
+    /// not been read.
     attempt: Option<Attempt>,
 }
 
@@ -412,7 +469,8 @@ impl Answer {
         &self.job_id
     }
 
-    /// Returns the next chunk; `None` at the end. Reads the connection only when no chunk is buffered.
+    /// Returns the next chunk; `None` at the end. Reads the connection only when no chunk is
+    /// buffered.
     ///
     /// # Errors
     /// [`Interrupted`] when the answer ends early; no further chunk follows.

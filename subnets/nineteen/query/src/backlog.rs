@@ -1,15 +1,18 @@
-//! Queue of buyers' requests while no miner has a free slot, or the process has its maximum of requests in flight.
+//! Queue of buyers' requests while no miner has a free slot, or the process has its maximum of
+//! requests in flight.
 //!
-//! API keys share the slots in proportion to their weights (weighted fair queueing), over all tasks, because tasks share
-//! miners: a free slot goes to the key whose requests have had the least time in slots for its weight since it has had to
-//! wait; of the key's requests, to the oldest. A key with many requests therefore delays its own requests, not those of
-//! other keys. A key that had no queued request starts level with the others, so that its next request gets one of the next
-//! free slots: weights apply among keys that have queued requests all the time. Leads in service are limited to a few
-//! requests, because a key may have waited for slots that others could not use.
+//! API keys share the slots in proportion to their weights (weighted fair queueing), over all
+//! tasks, because tasks share miners: a free slot goes to the key whose requests have had the least
+//! time in slots for its weight since it has had to wait; of the key's requests, to the oldest. A
+//! key with many requests therefore delays its own requests, not those of other keys. A key that
+//! had no queued request starts level with the others, so that its next request gets one of the
+//! next free slots: weights apply among keys that have queued requests all the time. Leads in
+//! service are limited to a few requests, because a key may have waited for slots that others could
+//! not use.
 //!
-//! While the queue of a task is full, a new request replaces the newest one of the key with the most queued requests for its
-//! weight, if that is another key with more requests in the queue. If the queues of all tasks are too large, their sizes in
-//! bytes decide.
+//! While the queue of a task is full, a new request replaces the newest one of the key with the
+//! most queued requests for its weight, if that is another key with more requests in the queue. If
+//! the queues of all tasks are too large, their sizes in bytes decide.
 
 mod fair_queue;
 mod key_load;
@@ -31,31 +34,37 @@ use crate::querier::Inner;
 use crate::slot::Slot;
 use crate::{Payload, Request, measures};
 
-/// Interval at which queued requests poll for a slot that no other request has released, such as that of a miner whose
-/// pause has ended.
+/// Interval at which queued requests poll for a slot that no other request has released, such as
+/// that of a miner whose pause has ended.
 const POLL: Duration = Duration::from_millis(250);
-/// Maximum pause of all miners for which a request waits: that after a rate limit, but not that of an open circuit breaker,
-/// after which miners often fail again.
+/// Maximum pause of all miners for which a request waits: that after a rate limit, but not that of
+/// an open circuit breaker, after which miners often fail again.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
 /// Limits of the queue of buyers' requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueSettings {
-    /// Maximum number of queued requests per task, over all processes that send requests. With 0, a request that finds no
-    /// free slot fails immediately.
+    /// Maximum number of queued requests per task, over all processes that send requests. With 0, a
+    /// request that finds no free slot fails immediately.
     pub length: usize,
     /// Maximum time that a request waits in the queue, over all its attempts.
     pub wait: Duration,
     /// Maximum size of all queued requests in memory, over all tasks, in bytes.
     pub bytes: usize,
-    /// Maximum number of buyers' requests in flight, over all tasks; further ones wait in the queue.
+    /// Maximum number of buyers' requests in flight, over all tasks; further ones wait in the
+    /// queue.
     pub running: usize,
 }
 
 impl Default for QueueSettings {
     /// Returns the defaults: 1 000 requests per task, 30 s, 256 MiB, any number in flight.
     fn default() -> Self {
-        Self { length: 1_000, wait: Duration::from_secs(30), bytes: 256 << 20, running: Semaphore::MAX_PERMITS }
+        Self {
+            length: 1_000,
+            wait: Duration::from_secs(30),
+            bytes: 256 << 20,
+            running: Semaphore::MAX_PERMITS,
+        }
     }
 }
 
@@ -77,7 +86,8 @@ pub(crate) struct Backlog {
 pub(crate) enum NoSlot {
     /// No miner that the request has not tried can serve it in time.
     NoMiner,
-    /// The queue is full, or the request has waited too long. Contains the estimated time until a request gets a slot.
+    /// The queue is full, or the request has waited too long. Contains the estimated time until a
+    /// request gets a slot.
     Busy(Duration),
 }
 
@@ -94,7 +104,8 @@ pub(crate) struct SlotRequest<'a> {
     wait: Duration,
     /// Order of arrival, which the request keeps for further attempts.
     arrival: u64,
-    /// Whether the request has had a slot. If it needs another one, it is queued even if the queue is full.
+    /// Whether the request has had a slot. If it needs another one, it is queued even if the queue
+    /// is full.
     is_admitted: bool,
 }
 
@@ -102,7 +113,8 @@ impl<'a> SlotRequest<'a> {
     pub(crate) fn new(inner: &Inner, request: &'a Request, prefix: Option<PromptPrefix>) -> Self {
         let arrival = inner.backlog.arrivals.fetch_add(1, Ordering::Relaxed);
         let longest = inner.backlog.settings.wait;
-        let (key, wait) = (Arc::clone(&request.key), request.max_wait.map_or(longest, |wait| wait.min(longest)));
+        let (key, wait) =
+            (Arc::clone(&request.key), request.max_wait.map_or(longest, |wait| wait.min(longest)));
         let (task, payload, weight) = (&request.task, &request.payload, request.weight);
         Self { task, key, weight, payload, prefix, wait, arrival, is_admitted: false }
     }
@@ -129,8 +141,8 @@ impl Backlog {
         self.queue().len(task)
     }
 
-    /// Removes a request in flight of a key, which has ended at `now`. `answered` is the number of seconds that a complete
-    /// answer has taken.
+    /// Removes a request in flight of a key, which has ended at `now`. `answered` is the number of
+    /// seconds that a complete answer has taken.
     pub(crate) fn end(&self, key: &Arc<str>, answered: Option<f64>, now: f64) {
         self.queue().end(key, answered, now);
     }
@@ -148,8 +160,8 @@ impl Drop for QueueEntry {
     }
 }
 
-/// An entry in the queue, and the receiver of the slot. Drops the entry first, so that no slot is sent to a request that has
-/// left.
+/// An entry in the queue, and the receiver of the slot. Drops the entry first, so that no slot is
+/// sent to a request that has left.
 struct PendingSlot {
     entry: QueueEntry,
     slot: oneshot::Receiver<Slot>,
@@ -165,8 +177,8 @@ impl PendingSlot {
 }
 
 impl Inner {
-    /// Returns a slot at a miner outside `tried`: immediately if one is free and no request is queued, otherwise after
-    /// waiting in the queue, at most until `deadline`.
+    /// Returns a slot at a miner outside `tried`: immediately if one is free and no request is
+    /// queued, otherwise after waiting in the queue, at most until `deadline`.
     pub(crate) async fn slot(
         self: &Arc<Self>,
         request: &mut SlotRequest<'_>,
@@ -218,16 +230,22 @@ impl Inner {
         }
     }
 
-    /// Returns whether a miner outside `tried` may get a slot by `until`, and soon enough to wait for it.
+    /// Returns whether a miner outside `tried` may get a slot by `until`, and soon enough to wait
+    /// for it.
     fn opens_until(&self, task: &TaskName, tried: &[Hotkey], until: Instant) -> bool {
         let pause = until.saturating_duration_since(Instant::now()).min(MAX_PAUSE).as_secs_f64();
         let period_miners = self.market.period_miners();
-        let task_miners = period_miners.as_ref().and_then(|period_miners| period_miners.task(task.as_str()));
+        let task_miners =
+            period_miners.as_ref().and_then(|period_miners| period_miners.task(task.as_str()));
         task_miners.is_some_and(|task_miners| task_miners.opens_within(self.now(), pause, tried))
     }
 
     /// Returns a slot at a miner outside `tried` if one is free.
-    pub(crate) fn spare_slot(self: &Arc<Self>, request: &mut SlotRequest<'_>, tried: &[Hotkey]) -> Option<Slot> {
+    pub(crate) fn spare_slot(
+        self: &Arc<Self>,
+        request: &mut SlotRequest<'_>,
+        tried: &[Hotkey],
+    ) -> Option<Slot> {
         let slot = Slot::organic(self, request.task, &request.key, tried, request.prefix)?;
         let (key, is_new) = (&request.key, !request.is_admitted);
         self.backlog.queue().start(request.task, key, request.weight, is_new, self.now());
@@ -235,15 +253,23 @@ impl Inner {
         Some(slot)
     }
 
-    fn enqueue(self: &Arc<Self>, request: &SlotRequest<'_>, tried: &[Hotkey]) -> Result<PendingSlot, NoSlot> {
+    fn enqueue(
+        self: &Arc<Self>,
+        request: &SlotRequest<'_>,
+        tried: &[Hotkey],
+    ) -> Result<PendingSlot, NoSlot> {
         let (sender, slot) = oneshot::channel();
         let (task, key, weight) = (request.task.clone(), Arc::clone(&request.key), request.weight);
-        let bytes = request.payload.shared().iter().map(|(name, value)| name.len() + size(value)).sum();
+        let bytes =
+            request.payload.shared().iter().map(|(name, value)| name.len() + size(value)).sum();
         let (tried, prefix, is_new) = (tried.to_vec(), request.prefix, !request.is_admitted);
-        let queued = QueuedRequest { task, key, weight, tried, prefix, bytes, is_new, slot: sender };
+        let queued =
+            QueuedRequest { task, key, weight, tried, prefix, bytes, is_new, slot: sender };
         let (mut queue, now) = (self.backlog.queue(), self.now());
         let length = self.market.places(self.backlog.settings.length);
-        if is_new && !queue.make_room(&queued, &QueueSettings { length, ..self.backlog.settings }, now) {
+        if is_new
+            && !queue.make_room(&queued, &QueueSettings { length, ..self.backlog.settings }, now)
+        {
             measures::rejected("full");
             return Err(NoSlot::Busy(queue.estimate(request.task, now)));
         }

@@ -19,14 +19,16 @@ pub struct Chunk {
     /// Number of tokens for which the chunk has log-probabilities.
     #[serde(default)]
     pub entries: usize,
-    /// Whether the chunk has content: a text, reasoning, or part of a tool call. An empty text is no content.
+    /// Whether the chunk has content: a text, reasoning, or part of a tool call. An empty text is
+    /// no content.
     pub is_content: bool,
 }
 
 /// Content of a chunk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ChunkBody {
-    /// Text of a completion with one choice, and nothing else that the buyer sees. Most chunks are of this kind.
+    /// Text of a completion with one choice, and nothing else that the buyer sees. Most chunks are
+    /// of this kind.
     Text(String),
     /// Any other JSON object.
     Object(Value),
@@ -44,7 +46,8 @@ pub(crate) enum ChunkFault {
     Error,
 }
 
-/// JSON object of a chunk that can be a [`ChunkBody::Text`]. Fields that are not listed are not relayed.
+/// JSON object of a chunk that can be a [`ChunkBody::Text`]. Fields that are not listed are not
+/// relayed.
 #[derive(Deserialize)]
 struct TextChunk {
     choices: [TextChoice; 1],
@@ -77,7 +80,8 @@ struct TextDelta {
     _tools: (),
 }
 
-/// Number of entries in the log-probabilities of a chat (`content`) or of a completion (`token_logprobs`).
+/// Number of entries in the log-probabilities of a chat (`content`) or of a completion
+/// (`token_logprobs`).
 struct TextLogprobs(usize);
 
 impl<'de> Deserialize<'de> for TextLogprobs {
@@ -94,7 +98,8 @@ impl<'de> Deserialize<'de> for TextLogprobs {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextLogprobs, A::Error> {
                 let mut lengths = [None, None];
                 while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-                    let place = ["content", "token_logprobs"].iter().position(|field| *field == name);
+                    let place =
+                        ["content", "token_logprobs"].iter().position(|field| *field == name);
                     match place.and_then(|place| lengths.get_mut(place)) {
                         None => _ = map.next_value::<IgnoredAny>()?,
                         Some(Some(_)) => return Err(A::Error::custom("duplicate field")),
@@ -138,8 +143,9 @@ impl<'de> Deserialize<'de> for Length {
 }
 
 impl Chunk {
-    /// Parses only the relayed fields of a chunk, several times faster than [`Chunk::streamed`]. Returns `None` if the
-    /// chunk has more than text: also if it has log-probabilities and `keeps_logprobs` is set.
+    /// Parses only the relayed fields of a chunk, several times faster than [`Chunk::streamed`].
+    /// Returns `None` if the chunk has more than text: also if it has log-probabilities and
+    /// `keeps_logprobs` is set.
     pub(crate) fn text_only(data: &[u8], keeps_logprobs: bool) -> Option<Self> {
         let TextChunk { choices: [choice], error: () } = serde_json::from_slice(data).ok()?;
         let TextChoice { index, delta, text, logprobs, finish_reason: () } = choice;
@@ -156,14 +162,21 @@ impl Chunk {
         Some(Self { body: ChunkBody::Text(text), characters, entries, is_content })
     }
 
-    /// Parses a chunk of a stream. Chunks with only a role, a finish reason or usage have no content.
+    /// Parses a chunk of a stream. Chunks with only a role, a finish reason or usage have no
+    /// content.
     pub(crate) fn streamed(mut value: Value) -> Result<Self, ChunkFault> {
         if value.get("error").is_some_and(|error| !error.is_null()) {
             return Err(ChunkFault::Error);
         }
-        let choices = value.get_mut("choices").and_then(Value::as_array_mut).ok_or(ChunkFault::Choices)?;
+        let choices =
+            value.get_mut("choices").and_then(Value::as_array_mut).ok_or(ChunkFault::Choices)?;
         let Some(choice) = choices.iter_mut().find(|choice| is_first(choice)) else {
-            return Ok(Self { body: ChunkBody::Object(value), characters: 0, entries: 0, is_content: false });
+            return Ok(Self {
+                body: ChunkBody::Object(value),
+                characters: 0,
+                entries: 0,
+                is_content: false,
+            });
         };
         if matches!(choice.get("finish_reason").and_then(Value::as_str), Some("error" | "abort")) {
             return Err(ChunkFault::Error);
@@ -180,9 +193,19 @@ impl Chunk {
             Some(Value::String(text)) => text.chars().count(),
             Some(_) => return Err(ChunkFault::Text),
         };
-        let lists = ["/logprobs/content", "/logprobs/token_logprobs"].map(|path| choice.pointer(path));
-        let entries = lists.into_iter().flatten().filter_map(Value::as_array).map(Vec::len).max().unwrap_or(0);
-        let has_calls = choice.pointer("/delta/tool_calls").and_then(Value::as_array).is_some_and(|it| !it.is_empty());
+        let lists =
+            ["/logprobs/content", "/logprobs/token_logprobs"].map(|path| choice.pointer(path));
+        let entries = lists
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_array)
+            .map(Vec::len)
+            .max()
+            .unwrap_or(0);
+        let has_calls = choice
+            .pointer("/delta/tool_calls")
+            .and_then(Value::as_array)
+            .is_some_and(|it| !it.is_empty());
         let is_content = has_calls || texts_of(choice).any(|text| !text.is_empty());
         Ok(Self { body: ChunkBody::Object(value), characters, entries, is_content })
     }
@@ -192,11 +215,14 @@ impl Chunk {
         self.choice()?.get("finish_reason")?.as_str().filter(|reason| !reason.is_empty())
     }
 
-    /// Returns the choice of a [`ChunkBody::Object`]. Only one was requested: further ones are no part of the answer.
+    /// Returns the choice of a [`ChunkBody::Object`]. Only one was requested: further ones are no
+    /// part of the answer.
     pub fn choice(&self) -> Option<&Value> {
         match &self.body {
             ChunkBody::Text(_) => None,
-            ChunkBody::Object(value) => value.get("choices")?.as_array()?.iter().find(|choice| is_first(choice)),
+            ChunkBody::Object(value) => {
+                value.get("choices")?.as_array()?.iter().find(|choice| is_first(choice))
+            }
         }
     }
 
@@ -216,7 +242,8 @@ impl Chunk {
         Some(self.choice()?.pointer("/delta/tool_calls")?.as_array()?.as_slice())
     }
 
-    /// Returns everything that the model wrote in this chunk: text, reasoning, and names and arguments of tool calls.
+    /// Returns everything that the model wrote in this chunk: text, reasoning, and names and
+    /// arguments of tool calls.
     pub fn texts(&self) -> Vec<&str> {
         let ChunkBody::Text(text) = &self.body else {
             return self.choice().map(|choice| texts_of(choice).collect()).unwrap_or_default();
@@ -230,14 +257,16 @@ fn is_first(choice: &Value) -> bool {
     choice.get("index").is_none_or(|index| index.is_null() || index.as_u64() == Some(0))
 }
 
-/// Returns the texts of a choice: those of a chat's delta without its role, or that of a completion, and names and
-/// arguments of tool calls.
+/// Returns the texts of a choice: those of a chat's delta without its role, or that of a
+/// completion, and names and arguments of tool calls.
 fn texts_of(choice: &Value) -> impl Iterator<Item = &str> {
     let delta = choice.get("delta").and_then(Value::as_object);
-    let fields = delta.into_iter().flatten().filter(|(name, _)| *name != "role").map(|(_, value)| value);
+    let fields =
+        delta.into_iter().flatten().filter(|(name, _)| *name != "role").map(|(_, value)| value);
     let text = choice.get("text").filter(|_| delta.is_none());
     let calls = choice.pointer("/delta/tool_calls").and_then(Value::as_array).into_iter().flatten();
-    let calls = calls.flat_map(|call| ["/function/name", "/function/arguments"].map(|path| call.pointer(path)));
+    let calls = calls
+        .flat_map(|call| ["/function/name", "/function/arguments"].map(|path| call.pointer(path)));
     fields.chain(text).chain(calls.flatten()).filter_map(Value::as_str)
 }
 
@@ -253,11 +282,19 @@ mod tests {
             (json!({"choices": [{"delta": {"content": "h\u{e9}y"}}]}), 3, true),
             (json!({"choices": [{"text": "ab"}]}), 2, true),
             (json!({"choices": [{"delta": {"content": ""}, "logprobs": {}}]}), 0, false),
-            (json!({"choices": [{"delta": {"content": ""}, "logprobs": {"content": [{}]}}]}), 0, false),
+            (
+                json!({"choices": [{"delta": {"content": ""}, "logprobs": {"content": [{}]}}]}),
+                0,
+                false,
+            ),
             (json!({"choices": [{"delta": {"content": "", "reasoning_content": "hm"}}]}), 0, true),
             (json!({"choices": [{"delta": {"content": "", "tool_calls": []}}]}), 0, false),
             (json!({"choices": [{"index": 1, "delta": {"content": "ab"}}]}), 0, false),
-            (json!({"choices": [{"index": 1, "delta": {"content": "ab"}}, {"delta": {"content": "c"}}]}), 1, true),
+            (
+                json!({"choices": [{"index": 1, "delta": {"content": "ab"}}, {"delta": {"content": "c"}}]}),
+                1,
+                true,
+            ),
             (json!({"choices": [{"delta": {"role": "assistant", "content": ""}}]}), 0, false),
             (json!({"choices": [{"delta": {"content": ""}, "finish_reason": "stop"}]}), 0, false),
             (json!({"choices": [{"delta": {"role": "assistant"}}]}), 0, false),
@@ -269,8 +306,16 @@ mod tests {
             assert_eq!((chunk.characters, chunk.is_content), (characters, is_content), "{value}");
             for keeps_logprobs in [false, true] {
                 if let Some(text) = Chunk::text_only(value.to_string().as_bytes(), keeps_logprobs) {
-                    assert_eq!((text.characters, text.is_content), (characters, is_content), "{value}");
-                    assert_eq!((text.text(), text.finish_reason()), (chunk.text(), None), "{value}");
+                    assert_eq!(
+                        (text.characters, text.is_content),
+                        (characters, is_content),
+                        "{value}"
+                    );
+                    assert_eq!(
+                        (text.text(), text.finish_reason()),
+                        (chunk.text(), None),
+                        "{value}"
+                    );
                 }
             }
         }
@@ -288,7 +333,10 @@ mod tests {
         for value in [chat, completion] {
             let data = value.to_string();
             let chunk = Chunk::text_only(data.as_bytes(), false).unwrap();
-            assert_eq!((chunk.body, chunk.characters, chunk.entries), (ChunkBody::Text("h\u{e9}".to_owned()), 2, 1));
+            assert_eq!(
+                (chunk.body, chunk.characters, chunk.entries),
+                (ChunkBody::Text("h\u{e9}".to_owned()), 2, 1)
+            );
             assert_eq!(Chunk::streamed(value).unwrap().entries, 1);
             assert_eq!(Chunk::text_only(data.as_bytes(), true), None);
         }
@@ -310,23 +358,39 @@ mod tests {
             ("/choices/0/delta", ("content", json!(null))),
         ] {
             let mut value = plain.clone();
-            value.pointer_mut(path).unwrap().as_object_mut().unwrap().insert(more.0.to_owned(), more.1);
+            value
+                .pointer_mut(path)
+                .unwrap()
+                .as_object_mut()
+                .unwrap()
+                .insert(more.0.to_owned(), more.1);
             assert_eq!(text(value.clone()), None, "{value}");
         }
         assert_eq!(text(json!({"choices": [plain["choices"][0], plain["choices"][0]]})), None);
         assert_eq!(text(json!({"choices": [{}]})), None);
-        assert_eq!(Chunk::text_only(br#"{"choices":[{"delta":{"content":"\ud800"}}]}"#, false), None);
+        assert_eq!(
+            Chunk::text_only(br#"{"choices":[{"delta":{"content":"\ud800"}}]}"#, false),
+            None
+        );
     }
 
     #[test]
     fn malformed_chunk_is_refused() {
-        for value in [json!({}), json!({"choices": {}}), json!({"choices": [{"delta": {"content": 7}}]})] {
+        for value in
+            [json!({}), json!({"choices": {}}), json!({"choices": [{"delta": {"content": 7}}]})]
+        {
             assert!(Chunk::streamed(value).is_err());
         }
-        assert_eq!(Chunk::streamed(json!({"error": {"message": "x"}, "choices": []})), Err(ChunkFault::Error));
+        assert_eq!(
+            Chunk::streamed(json!({"error": {"message": "x"}, "choices": []})),
+            Err(ChunkFault::Error)
+        );
         let ended = |reason: &str| json!({"choices": [{"delta": {"content": "a"}, "finish_reason": reason}]});
         assert_eq!(Chunk::streamed(ended("error")), Err(ChunkFault::Error));
         assert_eq!(Chunk::streamed(ended("")).unwrap().finish_reason(), None);
-        assert_eq!(Chunk::streamed(ended("content_filter")).unwrap().finish_reason(), Some("content_filter"));
+        assert_eq!(
+            Chunk::streamed(ended("content_filter")).unwrap().finish_reason(),
+            Some("content_filter")
+        );
     }
 }

@@ -9,16 +9,17 @@ pub struct QueryDeadlines {
     pub between: Option<Duration>,
     /// Timeout for the complete answer, excluding time spent waiting for a slow reader.
     pub total: Duration,
-    /// Timeout for the complete answer in wall-clock time, including the time in the queue and failed attempts.
+    /// Timeout for the complete answer in wall-clock time, including the time in the queue and
+    /// failed attempts.
     pub longest: Duration,
-    /// Delay after which a buyer's request without a first chunk is also sent to a second miner. The faster answer is
-    /// used; the other attempt is cancelled.
+    /// Delay after which a buyer's request without a first chunk is also sent to a second miner.
+    /// The faster answer is used; the other attempt is cancelled.
     pub hedge: Option<Duration>,
 }
 
 impl Default for QueryDeadlines {
-    /// Returns the defaults: the task's timeout for chunks, 2 minutes in total, 15 minutes of wall-clock time, no
-    /// hedging.
+    /// Returns the defaults: the task's timeout for chunks, 2 minutes in total, 15 minutes of
+    /// wall-clock time, no hedging.
     fn default() -> Self {
         Self {
             first: None,

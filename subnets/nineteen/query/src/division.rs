@@ -1,10 +1,11 @@
 //! Division of the market's limits among the processes that send requests.
 //!
-//! The miners' slots and the queue's places are limits of the whole market. Each process gets a fixed share of them, computed
-//! from the list of processes: unlike a count of all requests in flight, which each request would have to read and change,
-//! the shares need no database on the path of a request, and hold while the database is down. Jobs are spread evenly among
-//! workers, and so are the shares. A process that does not know the others has one slot at each miner, and may queue as many
-//! requests as the whole market, because a queue that is too long harms nobody.
+//! The miners' slots and the queue's places are limits of the whole market. Each process gets a
+//! fixed share of them, computed from the list of processes: unlike a count of all requests in
+//! flight, which each request would have to read and change, the shares need no database on the
+//! path of a request, and hold while the database is down. Jobs are spread evenly among workers,
+//! and so are the shares. A process that does not know the others has one slot at each miner, and
+//! may queue as many requests as the whole market, because a queue that is too long harms nobody.
 
 use std::sync::Arc;
 
@@ -25,22 +26,25 @@ impl Division {
     /// A process that does not know the others yet.
     pub const UNKNOWN: Self = Self { processes: usize::MAX, serving: 0, index: None };
 
-    /// Returns the place of a process among `processes`, of which `serving` serve buyers. `index` is that of this process
-    /// among the latter.
+    /// Returns the place of a process among `processes`, of which `serving` serve buyers. `index`
+    /// is that of this process among the latter.
     pub const fn new(processes: usize, serving: usize, index: Option<usize>) -> Self {
         Self { processes, serving, index }
     }
 
-    /// Returns this process's share of a limit, at least 1: a process that does not serve buyers, such as a validator beside
-    /// query workers, gets one slot for tests, and the others divide the rest.
+    /// Returns this process's share of a limit, at least 1: a process that does not serve buyers,
+    /// such as a validator beside query workers, gets one slot for tests, and the others divide the
+    /// rest.
     pub fn share(&self, total: usize) -> usize {
         let remaining = total.saturating_sub(self.processes);
-        let (Some(index), Some(each)) = (self.index, remaining.checked_div(self.serving)) else { return 1 };
+        let (Some(index), Some(each)) = (self.index, remaining.checked_div(self.serving)) else {
+            return 1;
+        };
         1 + each + usize::from(index < remaining % self.serving)
     }
 
-    /// Returns this process's share of the queue's places, at least 1. Only processes that serve buyers divide them; one that
-    /// does not know the others has all.
+    /// Returns this process's share of the queue's places, at least 1. Only processes that serve
+    /// buyers divide them; one that does not know the others has all.
     fn places(&self, total: usize) -> usize {
         let Some(each) = total.checked_div(self.serving) else { return total };
         let has_one_more = self.index.is_some_and(|index| index < total % self.serving);
@@ -53,12 +57,13 @@ impl Division {
     }
 }
 
-/// The latest divisions. Each share is the smallest one of all of them: a process uses a larger share only once the others
-/// have had the time to reduce theirs.
+/// The latest divisions. Each share is the smallest one of all of them: a process uses a larger
+/// share only once the others have had the time to reduce theirs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Divisions {
     latest: Arc<[Division]>,
-    /// Whether the processes have been the same for so long that no request from before a change is in flight.
+    /// Whether the processes have been the same for so long that no request from before a change is
+    /// in flight.
     is_settled: bool,
 }
 
@@ -102,7 +107,8 @@ impl Divisions {
         Self { is_settled: false, ..self.clone() }
     }
 
-    /// Returns whether no more requests than a limit are in flight while each process respects its share.
+    /// Returns whether no more requests than a limit are in flight while each process respects its
+    /// share.
     pub fn holds(&self, total: usize) -> bool {
         self.is_settled && self.latest.iter().all(|division| division.holds(total))
     }
@@ -116,14 +122,26 @@ mod tests {
     fn shares_of_processes_add_up_to_the_limit() {
         for (processes, serving) in [(1, 1), (2, 1), (2, 2), (3, 2), (5, 5), (9, 8)] {
             for total in [1, 2, 3, 7, 8, 9, 10, 100, 65_536] {
-                let indices = (0..serving).map(Some).chain(std::iter::repeat_n(None, processes - serving));
-                let shares: Vec<_> =
-                    indices.map(|index| Division::new(processes, serving, index).share(total)).collect();
-                assert_eq!(shares.iter().sum::<usize>(), total.max(processes), "{processes}, {serving}: {shares:?}");
-                let (least, most) = (shares[..serving].iter().min().unwrap(), shares[..serving].iter().max().unwrap());
+                let indices =
+                    (0..serving).map(Some).chain(std::iter::repeat_n(None, processes - serving));
+                let shares: Vec<_> = indices
+                    .map(|index| Division::new(processes, serving, index).share(total))
+                    .collect();
+                assert_eq!(
+                    shares.iter().sum::<usize>(),
+                    total.max(processes),
+                    "{processes}, {serving}: {shares:?}"
+                );
+                let (least, most) = (
+                    shares[..serving].iter().min().unwrap(),
+                    shares[..serving].iter().max().unwrap(),
+                );
                 assert!(*least >= 1 && most - least <= 1, "{shares:?}");
                 assert!(shares[serving..].iter().all(|share| *share == 1), "{shares:?}");
-                assert_eq!(Division::new(processes, serving, None).holds(total), total >= processes);
+                assert_eq!(
+                    Division::new(processes, serving, None).holds(total),
+                    total >= processes
+                );
             }
         }
     }
@@ -133,20 +151,31 @@ mod tests {
         for serving in 1..=9 {
             for total in [9, 10, 1_000] {
                 let indices = (0..serving).map(Some);
-                let places: Vec<_> = indices.map(|index| Division::new(12, serving, index).places(total)).collect();
+                let places: Vec<_> =
+                    indices.map(|index| Division::new(12, serving, index).places(total)).collect();
                 assert_eq!(places.iter().sum::<usize>(), total, "{serving}: {places:?}");
             }
         }
-        let places = |latest: &[Division], total| Divisions::new(latest.iter().copied(), true).places(total);
+        let places =
+            |latest: &[Division], total| Divisions::new(latest.iter().copied(), true).places(total);
         let two = Division::new(3, 2, Some(0));
-        assert_eq!((places(&[Division::UNKNOWN], 1_000), places(&[Division::UNKNOWN, two], 1_000)), (1_000, 500));
-        assert_eq!((places(&[two], 0), places(&[two], 1), places(&[Division::new(3, 2, None)], 9)), (0, 1, 4));
+        assert_eq!(
+            (places(&[Division::UNKNOWN], 1_000), places(&[Division::UNKNOWN, two], 1_000)),
+            (1_000, 500)
+        );
+        assert_eq!(
+            (places(&[two], 0), places(&[two], 1), places(&[Division::new(3, 2, None)], 9)),
+            (0, 1, 4)
+        );
     }
 
     #[test]
     fn divisions_are_known_once_no_unknown_division_is_in_use() {
         let two = Division::new(2, 2, Some(0));
-        assert!(!Divisions::new([Division::UNKNOWN, two], true).is_known() && Divisions::new([two], false).is_known());
+        assert!(
+            !Divisions::new([Division::UNKNOWN, two], true).is_known()
+                && Divisions::new([two], false).is_known()
+        );
         let unsettled = Divisions::new([two], true).unsettled();
         assert!(!unsettled.holds(64) && unsettled.share(64) == 32);
     }
@@ -156,7 +185,8 @@ mod tests {
         let [two, one] = [Division::new(2, 2, Some(0)), Division::WHOLE];
         let divisions = |latest: &[Division]| Divisions::new(latest.iter().copied(), true);
         assert_eq!(
-            [&[two, one, one][..], &[one, one], &[one, two]].map(|latest| divisions(latest).share(64)),
+            [&[two, one, one][..], &[one, one], &[one, two]]
+                .map(|latest| divisions(latest).share(64)),
             [32, 64, 32]
         );
         assert_eq!(divisions(&[Division::UNKNOWN, one]).share(64), 1);

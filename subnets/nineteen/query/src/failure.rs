@@ -50,8 +50,9 @@ impl AttemptError {
         }
     }
 
-    /// Whether the request itself may be the cause: the miner rejected it as malformed, its model's server failed at it, or
-    /// it asks for more than a model writes in time, or for dimensions that the model does not have.
+    /// Whether the request itself may be the cause: the miner rejected it as malformed, its model's
+    /// server failed at it, or it asks for more than a model writes in time, or for dimensions that
+    /// the model does not have.
     pub(crate) fn may_be_the_requests(&self) -> bool {
         match self {
             Self::Status(status) => self.refused().is_some() || status.is_server_error(),
@@ -66,7 +67,9 @@ impl AttemptError {
     /// Returns the HTTP status if the miner rejected the request as malformed.
     pub(crate) fn refused(&self) -> Option<u16> {
         match self {
-            Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 415 | 422) => Some(status.as_u16()),
+            Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 415 | 422) => {
+                Some(status.as_u16())
+            }
             _ => None,
         }
     }
@@ -75,8 +78,8 @@ impl AttemptError {
 /// A failed attempt.
 pub(crate) struct FailedAttempt {
     pub(crate) error: AttemptError,
-    /// Set if a buyer's request itself may be the cause: it depends on the other attempts whether the miner or the buyer is
-    /// at fault.
+    /// Set if a buyer's request itself may be the cause: it depends on the other attempts whether
+    /// the miner or the buyer is at fault.
     pub(crate) disputed: Option<DisputedFailure>,
     /// Whether the failure does not count because the miner had to accept fewer requests.
     pub(crate) is_excused: bool,
@@ -84,26 +87,33 @@ pub(crate) struct FailedAttempt {
     pub(crate) hotkey: Hotkey,
 }
 
-/// A failure that the buyer's request itself may have caused. The attempt has released its slot. Counts nothing when
-/// dropped.
+/// A failure that the buyer's request itself may have caused. The attempt has released its slot.
+/// Counts nothing when dropped.
 pub(crate) struct DisputedFailure {
     contender: Arc<TaskMiner>,
     inner: Arc<Inner>,
     outcome: Option<RequestOutcome>,
     /// Whether the miner refused a request with images: its model may read none.
     refuses_images: bool,
-    /// Whether the request was too large for the miner, which need not accept all that the gateway does.
+    /// Whether the request was too large for the miner, which need not accept all that the gateway
+    /// does.
     is_too_large: bool,
 }
 
 impl DisputedFailure {
-    pub(crate) fn new(contender: Arc<TaskMiner>, inner: Arc<Inner>, error: &AttemptError, has_images: bool) -> Self {
+    pub(crate) fn new(
+        contender: Arc<TaskMiner>,
+        inner: Arc<Inner>,
+        error: &AttemptError,
+        has_images: bool,
+    ) -> Self {
         let status = error.refused();
         let refuses_images = has_images && matches!(status, Some(400 | 415 | 422));
         Self { contender, inner, outcome: None, refuses_images, is_too_large: status == Some(413) }
     }
 
-    /// Returns whether the cause may be that the miner's model reads no images, so that other miners may answer.
+    /// Returns whether the cause may be that the miner's model reads no images, so that other
+    /// miners may answer.
     pub(crate) const fn refuses_images(&self) -> bool {
         self.refuses_images
     }
@@ -116,7 +126,8 @@ impl DisputedFailure {
         self.count_as(false);
     }
 
-    /// Like [`Self::count`], but leaves the circuit breaker as it is, because no other miner has tried the request.
+    /// Like [`Self::count`], but leaves the circuit breaker as it is, because no other miner has
+    /// tried the request.
     pub(crate) fn count_alone(self) {
         self.count_as(true);
     }
@@ -126,14 +137,22 @@ impl DisputedFailure {
             return;
         }
         self.outcome = Some(RequestOutcome::Failed);
-        let completion =
-            Completion { outcome: self.outcome, now: self.inner.now(), spares_breaker, ..Completion::default() };
+        let completion = Completion {
+            outcome: self.outcome,
+            now: self.inner.now(),
+            spares_breaker,
+            ..Completion::default()
+        };
         self.contender.count(&completion);
     }
 }
 
 impl Drop for DisputedFailure {
     fn drop(&mut self) {
-        measures::outcome(self.contender.offer.task.as_str(), RequestKind::Organic.as_str(), self.outcome);
+        measures::outcome(
+            self.contender.offer.task.as_str(),
+            RequestKind::Organic.as_str(),
+            self.outcome,
+        );
     }
 }

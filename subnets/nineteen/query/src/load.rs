@@ -50,7 +50,8 @@ pub(crate) enum CapacitySignal {
 }
 
 impl MinerLoad {
-    /// Creates the load of a miner that announces a number of concurrent requests; `None` if it announces none.
+    /// Creates the load of a miner that announces a number of concurrent requests; `None` if it
+    /// announces none.
     pub(crate) fn new(announced: Option<usize>) -> Self {
         let divisions = Divisions::default();
         let limit = initial(announced, &divisions);
@@ -65,7 +66,8 @@ impl MinerLoad {
         }))
     }
 
-    /// Takes a slot for a buyer's request; returns `None` if the limit, or `max`, is reached, or a test waits for the slot.
+    /// Takes a slot for a buyer's request; returns `None` if the limit, or `max`, is reached, or a
+    /// test waits for the slot.
     pub(crate) fn enter(&self, max: usize) -> Option<Position> {
         let mut state = self.state();
         let slots = if state.repeated_tests > 0 {
@@ -78,25 +80,30 @@ impl MinerLoad {
         state.enter_below(slots)
     }
 
-    /// Takes a slot for a test; returns `None` if the limit, or `max`, is reached, or if the test would be one request more
-    /// than the miner has promised or answered.
+    /// Takes a slot for a test; returns `None` if the limit, or `max`, is reached, or if the test
+    /// would be one request more than the miner has promised or answered.
     pub(crate) fn enter_test(&self, max: usize) -> Option<Position> {
         let mut state = self.state();
-        let slots = if state.repeated_tests > 0 { state.promised_slots(max) } else { state.test_slots(max) };
+        let slots = if state.repeated_tests > 0 {
+            state.promised_slots(max)
+        } else {
+            state.test_slots(max)
+        };
         state.enter_below(slots)
     }
 
-    /// Takes a slot for a test that the miner has rejected; returns `None` if the miner might do so again, because the test
-    /// would be more than it must accept.
+    /// Takes a slot for a test that the miner has rejected; returns `None` if the miner might do so
+    /// again, because the test would be more than it must accept.
     pub(crate) fn enter_repeated_test(&self, max: usize) -> Option<Position> {
         let mut state = self.state();
         let slots = state.promised_slots(max);
         state.enter_below(slots)
     }
 
-    /// Reserves the next free slot for a test. Otherwise, queued requests would take each slot as soon as it is free. The
-    /// reservation of a test that `is_repeated` limits buyers' requests to those that the miner must accept: hold it until
-    /// the miner answers, because probes might overtake the test.
+    /// Reserves the next free slot for a test. Otherwise, queued requests would take each slot as
+    /// soon as it is free. The reservation of a test that `is_repeated` limits buyers' requests to
+    /// those that the miner must accept: hold it until the miner answers, because probes might
+    /// overtake the test.
     pub(crate) fn reserve(self: &Arc<Self>, is_repeated: bool) -> Reservation {
         *self.state().reservations(is_repeated) += 1;
         Reservation { load: Arc::clone(self), is_repeated }
@@ -113,8 +120,8 @@ impl MinerLoad {
         }
     }
 
-    /// Sets the number of concurrent requests that the miner announces for a period. The learned limit remains if the number
-    /// does.
+    /// Sets the number of concurrent requests that the miner announces for a period. The learned
+    /// limit remains if the number does.
     pub(crate) fn announce(&self, concurrency: Option<usize>) {
         let mut state = self.state();
         if state.announced == concurrency {
@@ -135,8 +142,8 @@ impl MinerLoad {
         }
     }
 
-    /// Returns whether a rate limit (429) of a request counts against the miner: it must accept the request, and the other
-    /// processes do not exceed their shares of the announced number.
+    /// Returns whether a rate limit (429) of a request counts against the miner: it must accept the
+    /// request, and the other processes do not exceed their shares of the announced number.
     pub(crate) fn must_accept(&self, position: Position) -> bool {
         let state = self.state();
         state.counts_rejections && state.limit.must_accept(position)
@@ -193,7 +200,8 @@ impl State {
     fn update_divisions(&mut self) {
         self.counts_rejections = match self.announced {
             Some(announced) => self.divisions.holds(announced),
-            // Each process raises its share of a miner that announces none, and does not see how far the others have.
+            // Each process raises its share of a miner that announces none, and does not see how
+            // far the others have.
             None => self.divisions.is_whole() && self.divisions.holds(1),
         };
         let divided = initial(self.announced, &self.divisions);
@@ -203,10 +211,13 @@ impl State {
     }
 }
 
-/// Returns the initial limit of a miner that announces a number of concurrent requests; `None` if it announces none.
+/// Returns the initial limit of a miner that announces a number of concurrent requests; `None` if
+/// it announces none.
 fn initial(announced: Option<usize>, divisions: &Divisions) -> InFlightLimit {
     match announced {
-        _ if !divisions.is_whole() => InFlightLimit::divided(announced, |total| divisions.share(total)),
+        _ if !divisions.is_whole() => {
+            InFlightLimit::divided(announced, |total| divisions.share(total))
+        }
         Some(concurrency) => InFlightLimit::announced(concurrency),
         None => InFlightLimit::unannounced(),
     }
@@ -235,15 +246,23 @@ mod tests {
         assert!(load.enter_test(8).is_none());
         // The miner accepts fewer requests than it announces.
         for position in entered {
-            load.leave(position, if position.nth > 2 { CapacitySignal::Overloaded } else { CapacitySignal::None });
+            load.leave(
+                position,
+                if position.nth > 2 { CapacitySignal::Overloaded } else { CapacitySignal::None },
+            );
         }
         assert!(load.enter_test(1).is_some() && load.enter_test(1).is_none());
         assert!(load.enter_test(8).is_some() && load.enter_test(8).is_none());
         let probe = load.enter(8).unwrap();
-        assert_eq!((probe.is_probe, probe.exceeds_promise), (true, false), "the miner has announced 4");
+        assert_eq!(
+            (probe.is_probe, probe.exceeds_promise),
+            (true, false),
+            "the miner has announced 4"
+        );
     }
 
-    /// A test at a miner that accepts more requests than it announces does not wait until most of them have ended.
+    /// A test at a miner that accepts more requests than it announces does not wait until most of
+    /// them have ended.
     #[test]
     fn waiting_test_takes_one_slot_of_a_grown_limit() {
         let load = Arc::new(MinerLoad::new(Some(1)));
@@ -262,7 +281,8 @@ mod tests {
         assert!(load.enter_test(8).is_none());
     }
 
-    /// A miner that has rejected a test beyond its announcement must accept it, once no other request is in the way.
+    /// A miner that has rejected a test beyond its announcement must accept it, once no other
+    /// request is in the way.
     #[test]
     fn repeated_test_waits_until_the_miner_must_accept_it() {
         let load = Arc::new(MinerLoad::new(Some(2)));
@@ -308,12 +328,17 @@ mod tests {
                 load.divide(&Divisions::new([Division::new(3, 2, index)], true));
                 load
             });
-            let entered: Vec<_> = loads.iter().flat_map(|load| std::iter::from_fn(|| load.enter(99))).collect();
+            let entered: Vec<_> =
+                loads.iter().flat_map(|load| std::iter::from_fn(|| load.enter(99))).collect();
             assert_eq!(entered.len(), expected, "{announced}");
             assert!(entered.iter().all(|position| !position.is_probe), "{announced}: {entered:?}");
             assert!(loads.iter().all(|load| load.enter_test(99).is_none()));
-            // If there are more processes than announced requests, the miner may reject any of them.
-            assert!(loads.iter().all(|load| load.state().counts_rejections == (announced >= 3)), "{announced}");
+            // If there are more processes than announced requests, the miner may reject any of
+            // them.
+            assert!(
+                loads.iter().all(|load| load.state().counts_rejections == (announced >= 3)),
+                "{announced}"
+            );
         }
     }
 
@@ -336,7 +361,8 @@ mod tests {
         assert_eq!(state(), (1, false));
     }
 
-    /// Several processes together may send a miner that announces none more requests than it has slots.
+    /// Several processes together may send a miner that announces none more requests than it has
+    /// slots.
     #[test]
     fn rejections_of_an_unannounced_limit_count_only_for_one_process() {
         let load = MinerLoad::new(None);
@@ -358,8 +384,9 @@ mod tests {
     #[test]
     fn rejection_does_not_count_if_the_limit_has_been_replaced() {
         let load = MinerLoad::new(Some(8));
-        let replace: [&dyn Fn(); 2] =
-            [&|| load.announce(Some(4)), &|| load.divide(&Divisions::new([Division::new(2, 2, Some(0))], true))];
+        let replace: [&dyn Fn(); 2] = [&|| load.announce(Some(4)), &|| {
+            load.divide(&Divisions::new([Division::new(2, 2, Some(0))], true))
+        }];
         for replace in replace {
             let request = load.enter(8).unwrap();
             assert!(load.must_accept(request));
@@ -399,10 +426,15 @@ mod tests {
         let load = MinerLoad::new(Some(4));
         let entered: Vec<_> = (0..4).map(|_| load.enter(8).unwrap()).collect();
         for position in entered {
-            load.leave(position, if position.nth > 1 { CapacitySignal::Overloaded } else { CapacitySignal::None });
+            load.leave(
+                position,
+                if position.nth > 1 { CapacitySignal::Overloaded } else { CapacitySignal::None },
+            );
         }
         let enter_all = || std::iter::from_fn(|| load.enter(8)).collect::<Vec<_>>();
-        let probes = |entered: &[Position]| entered.iter().map(|position| position.is_probe).collect::<Vec<_>>();
+        let probes = |entered: &[Position]| {
+            entered.iter().map(|position| position.is_probe).collect::<Vec<_>>()
+        };
         let entered = enter_all();
         assert_eq!(probes(&entered), [false, true, true]);
         for position in entered {

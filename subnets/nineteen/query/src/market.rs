@@ -13,8 +13,8 @@ use crate::{Divisions, PeriodMiners, TaskMiner};
 /// Interval between checks of the latest division's age.
 const CHECK: Duration = Duration::from_millis(250);
 
-/// Handle to the miners of the open period. They are replaced atomically when the next period opens. Clones share
-/// state.
+/// Handle to the miners of the open period. They are replaced atomically when the next period
+/// opens. Clones share state.
 #[derive(Debug, Clone, Default)]
 pub struct Market(Arc<Inner>);
 
@@ -57,11 +57,13 @@ impl Market {
         state.period_miners.replace(Arc::new(period_miners))
     }
 
-    /// Adds contenders to the open period, unless it is another one than `period`. Ignores tasks that the period does not
-    /// offer, and contenders that it has already.
+    /// Adds contenders to the open period, unless it is another one than `period`. Ignores tasks
+    /// that the period does not offer, and contenders that it has already.
     pub fn admit(&self, period: PeriodId, late: Vec<TaskMiner>) {
         let mut state = self.write();
-        let Some(open) = state.period_miners.as_ref().filter(|period_miners| period_miners.period == period) else {
+        let Some(open) =
+            state.period_miners.as_ref().filter(|period_miners| period_miners.period == period)
+        else {
             return;
         };
         let period_miners = open.with(late);
@@ -76,15 +78,16 @@ impl Market {
         state.divide(divisions);
     }
 
-    /// Lets no rejection count against miners until the next division, because the other processes may exceed their shares.
+    /// Lets no rejection count against miners until the next division, because the other processes
+    /// may exceed their shares.
     pub(crate) fn unsettle(&self) {
         let mut state = self.write();
         let unsettled = state.divisions.unsettled();
         state.divide(unsettled);
     }
 
-    /// Calls [`Self::unsettle`] while the latest division is so old that the other processes may use this one's share; never
-    /// returns.
+    /// Calls [`Self::unsettle`] while the latest division is so old that the other processes may
+    /// use this one's share; never returns.
     pub(crate) async fn watch_division(&self) {
         loop {
             sleep(CHECK).await;

@@ -15,20 +15,51 @@ const JOBS: &str = "taonet_nineteen_worker_jobs_total";
 const TAKEN: &str = "taonet_nineteen_entry_taken_seconds";
 const LOST: &str = "taonet_nineteen_entry_workers_lost_total";
 
-/// Registers the help texts of the metrics of requests to miners. Call once, after the recorder is installed.
+/// Registers the help texts of the metrics of requests to miners. Call once, after the recorder is
+/// installed.
 pub fn describe() {
     metrics::describe_counter!(REQUESTS, "Attempts to query a miner, by task, kind and outcome");
     metrics::describe_gauge!(RUNNING, "Requests in flight at miners");
-    metrics::describe_histogram!(FIRST, "Time from sending a request to the first chunk of its answer");
-    metrics::describe_counter!(HEDGED, "Buyers' requests also sent to a second miner before the first chunk");
-    metrics::describe_counter!(PREFIXES, "Attempts of buyers' requests whose prompts select the miner, by miner");
-    metrics::describe_gauge!(QUEUED, "Buyers' requests that wait for a miner with a free slot, by task");
-    metrics::describe_histogram!(WAITED, "Time that a buyer's request waited for a miner with a free slot");
-    metrics::describe_counter!(REJECTED, "Buyers' requests that got no miner with a free slot, by reason");
-    metrics::describe_counter!(SAMPLES, "Answers not queued for checking because the queue was full");
-    metrics::describe_counter!(JOBS, "Requests that this query worker took from the queue, by outcome");
-    metrics::describe_histogram!(TAKEN, "Time from queueing a request until a query worker takes it");
-    metrics::describe_counter!(LOST, "Requests whose query worker stopped responding, or that no query worker took");
+    metrics::describe_histogram!(
+        FIRST,
+        "Time from sending a request to the first chunk of its answer"
+    );
+    metrics::describe_counter!(
+        HEDGED,
+        "Buyers' requests also sent to a second miner before the first chunk"
+    );
+    metrics::describe_counter!(
+        PREFIXES,
+        "Attempts of buyers' requests whose prompts select the miner, by miner"
+    );
+    metrics::describe_gauge!(
+        QUEUED,
+        "Buyers' requests that wait for a miner with a free slot, by task"
+    );
+    metrics::describe_histogram!(
+        WAITED,
+        "Time that a buyer's request waited for a miner with a free slot"
+    );
+    metrics::describe_counter!(
+        REJECTED,
+        "Buyers' requests that got no miner with a free slot, by reason"
+    );
+    metrics::describe_counter!(
+        SAMPLES,
+        "Answers not queued for checking because the queue was full"
+    );
+    metrics::describe_counter!(
+        JOBS,
+        "Requests that this query worker took from the queue, by outcome"
+    );
+    metrics::describe_histogram!(
+        TAKEN,
+        "Time from queueing a request until a query worker takes it"
+    );
+    metrics::describe_counter!(
+        LOST,
+        "Requests whose query worker stopped responding, or that no query worker took"
+    );
 }
 
 pub(crate) fn job(outcome: &'static str) {
@@ -50,7 +81,8 @@ pub(crate) fn outcome(task: &str, kind: &'static str, outcome: Option<RequestOut
         Some(RequestOutcome::Failed) => "failed",
         None => "cancelled",
     };
-    metrics::counter!(REQUESTS, "task" => task.to_owned(), "kind" => kind, "outcome" => name).increment(1);
+    metrics::counter!(REQUESTS, "task" => task.to_owned(), "kind" => kind, "outcome" => name)
+        .increment(1);
 }
 
 pub(crate) fn running(change: f64) {

@@ -7,8 +7,8 @@ use taonet_nineteen_store::{Process, ProcessRow, Store, StoreError};
 
 use crate::{Division, Divisions, Market};
 
-/// Number of latest updates whose smallest share counts: the others reduce their shares before this process's one grows.
-/// Each process updates its row once per second.
+/// Number of latest updates whose smallest share counts: the others reduce their shares before this
+/// process's one grows. Each process updates its row once per second.
 const UPDATES_BEFORE_GROWTH: usize = 3;
 /// Time without a change of a process's row after which the process is dead.
 pub(crate) const MAX_HEARTBEAT_AGE: Duration = Duration::from_secs(5);
@@ -16,14 +16,15 @@ pub(crate) const MAX_HEARTBEAT_AGE: Duration = Duration::from_secs(5);
 const MAX_ROW_AGE: Duration = Duration::from_mins(1);
 /// Time after a change of the processes in which requests from before it may be in flight.
 const SETTLING_TIME: Duration = Duration::from_mins(1);
-/// Time since the last buyer's request after which a process that need not serve buyers does not. Much longer than
-/// [`SETTLING_TIME`], so that an occasional buyer does not keep the division changing.
+/// Time since the last buyer's request after which a process that need not serve buyers does not.
+/// Much longer than [`SETTLING_TIME`], so that an occasional buyer does not keep the division
+/// changing.
 const SERVING_TIME: Duration = Duration::from_mins(10);
 
 /// Counts the processes that send requests, and divides the market's limits among them.
 ///
-/// Each process changes its row in the database once per second. Times are those of this process's monotonic clock, because
-/// the clocks of machines differ.
+/// Each process changes its row in the database once per second. Times are those of this process's
+/// monotonic clock, because the clocks of machines differ.
 #[derive(Debug)]
 pub(crate) struct Membership {
     process: Process,
@@ -58,13 +59,21 @@ impl Membership {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails; the division remains.
-    pub(crate) async fn update(&mut self, store: &Store, market: &Market, now: Instant) -> Result<(), StoreError> {
+    pub(crate) async fn update(
+        &mut self,
+        store: &Store,
+        market: &Market,
+        now: Instant,
+    ) -> Result<(), StoreError> {
         self.heartbeats += 1;
         let serves = self.serves(market, now);
         let own = ProcessRow { process: self.process.clone(), heartbeats: self.heartbeats, serves };
         let rows = store.heartbeat(&own).await?;
         // The others may have taken this process for dead, and use its share.
-        if self.updated.is_some_and(|updated| now.saturating_duration_since(updated) >= MAX_HEARTBEAT_AGE) {
+        if self
+            .updated
+            .is_some_and(|updated| now.saturating_duration_since(updated) >= MAX_HEARTBEAT_AGE)
+        {
             self.changed = Some(now);
         }
         self.updated = Some(now);
@@ -82,7 +91,8 @@ impl Membership {
         if requests != self.buyers.0 {
             self.buyers = (requests, Some(now));
         }
-        self.always_serves || self.buyers.1.is_some_and(|last| now.saturating_duration_since(last) < SERVING_TIME)
+        self.always_serves
+            || self.buyers.1.is_some_and(|last| now.saturating_duration_since(last) < SERVING_TIME)
     }
 
     /// Records the rows of the other processes; returns those to be deleted.
@@ -95,7 +105,8 @@ impl Membership {
             };
             self.others.insert(row.process.clone(), (row, changed));
         }
-        let is_forgotten = |changed: &Instant| now.saturating_duration_since(*changed) > MAX_ROW_AGE;
+        let is_forgotten =
+            |changed: &Instant| now.saturating_duration_since(*changed) > MAX_ROW_AGE;
         let forgotten = self.others.iter().filter(|(_, (_, changed))| is_forgotten(changed));
         forgotten.map(|(process, _)| process.clone()).collect()
     }
@@ -105,11 +116,13 @@ impl Membership {
         let is_live = |changed: Instant| now.saturating_duration_since(changed) < MAX_HEARTBEAT_AGE;
         let others = self.others.values().filter(|(_, changed)| is_live(*changed));
         let live: Vec<&ProcessRow> = others.map(|(row, _)| row).collect();
-        let serving: Vec<&Process> = live.iter().filter(|row| row.serves).map(|row| &row.process).collect();
+        let serving: Vec<&Process> =
+            live.iter().filter(|row| row.serves).map(|row| &row.process).collect();
         // Without workers, a validator has all slots for its first buyer.
         let is_only = serving.is_empty();
         let serves = serves || is_only;
-        let index = serves.then(|| serving.iter().filter(|process| **process < &self.process).count());
+        let index =
+            serves.then(|| serving.iter().filter(|process| **process < &self.process).count());
         let division = Division::new(1 + live.len(), serving.len() + usize::from(serves), index);
         // At the start, a validator need not wait for its predecessor, which it replaces.
         if self.changed.is_none() && is_only && !self.always_serves {
@@ -240,7 +253,10 @@ mod tests {
         // An occasional request does not change the division.
         processes.all[0].1.count_buyers_request();
         processes.pass_in_steps(135, 4).await;
-        assert_eq!((processes.shares(64), processes.are_settled()), (vec![32, 32], vec![true, true]));
+        assert_eq!(
+            (processes.shares(64), processes.are_settled()),
+            (vec![32, 32], vec![true, true])
+        );
         processes.pass(70).await;
         assert_eq!(processes.shares(65), [1, 64]);
     }
@@ -279,7 +295,11 @@ mod tests {
         processes.pass(2).await;
         processes.all.pop();
         processes.pass(70).await;
-        let own = ProcessRow { process: processes.all[0].0.process.clone(), heartbeats: 1_000, serves: true };
+        let own = ProcessRow {
+            process: processes.all[0].0.process.clone(),
+            heartbeats: 1_000,
+            serves: true,
+        };
         assert_eq!(processes.store.heartbeat(&own).await.unwrap(), [own]);
     }
 }

@@ -82,7 +82,10 @@ mod tests {
         assert_eq!(serde_json::to_string(&payload).unwrap(), fields.to_string());
         let text = r#"{"model":"a","seed":7,"stream":true}"#;
         assert_eq!(
-            (serde_json::to_string(&other).unwrap().as_str(), Value::from(other.to_map()).to_string().as_str()),
+            (
+                serde_json::to_string(&other).unwrap().as_str(),
+                Value::from(other.to_map()).to_string().as_str()
+            ),
             (text, text)
         );
         let received: Payload = serde_json::from_str(text).unwrap();

@@ -27,7 +27,8 @@ pub struct TaskMiner {
     pub offer: NewContender,
     session: Session,
     live: Mutex<Live>,
-    /// The same miner's contender in the next period, which counts the requests that end after this period.
+    /// The same miner's contender in the next period, which counts the requests that end after this
+    /// period.
     next: OnceLock<Arc<Self>>,
     /// Whether the miner has refused images that another miner has read in this period.
     pub(crate) refuses_images: AtomicBool,
@@ -108,13 +109,14 @@ pub(crate) struct Completion {
     pub(crate) ends_probe: bool,
     /// Whether a failure leaves the circuit breaker as it is.
     pub(crate) spares_breaker: bool,
-    /// Whether a rate limit (429) does not pause the contender, because a lower limit of requests in flight suffices.
+    /// Whether a rate limit (429) does not pause the contender, because a lower limit of requests
+    /// in flight suffices.
     pub(crate) spares_pause: bool,
 }
 
 impl TaskMiner {
-    /// Creates a contender. `row` contains the counters of other processes; `allowed` is the maximum volume of
-    /// synthetic requests.
+    /// Creates a contender. `row` contains the counters of other processes; `allowed` is the
+    /// maximum volume of synthetic requests.
     pub fn new(row: &ContenderRow, session: Session, allowed: f64) -> Self {
         let live = Live {
             counts: PeriodCounts::with_capacity(row.offer.capacity.accepted),
@@ -162,12 +164,18 @@ impl TaskMiner {
         self.live().quality = quality;
     }
 
-    /// Returns the counters of this process for the database, and the part of them that is not yet stored.
+    /// Returns the counters of this process for the database, and the part of them that is not yet
+    /// stored.
     pub fn part(&self) -> (ContenderRow, PeriodCounts) {
         let mut live = self.live();
         live.changed = false;
         let unstored = std::mem::take(&mut live.unstored);
-        let row = ContenderRow { offer: self.offer.clone(), counts: live.counts, sent: live.sent, score: None };
+        let row = ContenderRow {
+            offer: self.offer.clone(),
+            counts: live.counts,
+            sent: live.sent,
+            score: None,
+        };
         (row, unstored)
     }
 
@@ -177,12 +185,14 @@ impl TaskMiner {
         has_changed.then(|| self.part())
     }
 
-    /// Makes the next [`Self::take_changes`] return the counters again, because it is unknown whether they were stored.
+    /// Makes the next [`Self::take_changes`] return the counters again, because it is unknown
+    /// whether they were stored.
     pub(crate) fn mark_changed(&self) {
         self.live().changed = true;
     }
 
-    /// Moves `unstored`, a part of the counters, to the next period, because this period was closed without it.
+    /// Moves `unstored`, a part of the counters, to the next period, because this period was closed
+    /// without it.
     pub(crate) fn carry(&self, unstored: &PeriodCounts) {
         let mut live = self.live();
         match self.next.get() {
@@ -197,8 +207,9 @@ impl TaskMiner {
         (live.others, live.others_sent) = (row.counts, row.sent);
     }
 
-    /// Adds a buyer's request in flight at `now`, in seconds on the querier's clock, unless the circuit breaker does not allow
-    /// it. Returns whether it is the only one that a half-open breaker allows; `None` if the breaker does not allow it.
+    /// Adds a buyer's request in flight at `now`, in seconds on the querier's clock, unless the
+    /// circuit breaker does not allow it. Returns whether it is the only one that a half-open
+    /// breaker allows; `None` if the breaker does not allow it.
     pub(crate) fn enter(&self, now: f64) -> Option<bool> {
         self.update(|live| {
             let is_probe = live.health.start(now)?;
@@ -246,8 +257,8 @@ impl TaskMiner {
         }
     }
 
-    /// Continues the contender of an earlier period: takes over its health, its requests in flight, and the counters
-    /// that the earlier period was closed without.
+    /// Continues the contender of an earlier period: takes over its health, its requests in flight,
+    /// and the counters that the earlier period was closed without.
     fn inherit(self: &Arc<Self>, earlier: &Self) {
         let mut before = earlier.live();
         let mut live = self.live();
@@ -310,7 +321,8 @@ impl TaskMiners {
         self.spent.load(Ordering::Relaxed)
     }
 
-    /// Subtracts one from the budget of synthetic requests, for a synthetic request or an organic one that replaces it.
+    /// Subtracts one from the budget of synthetic requests, for a synthetic request or an organic
+    /// one that replaces it.
     pub fn spend(&self) {
         let budget = self.budget.load(Ordering::Relaxed);
         let more = |spent: u64| (spent < budget).then_some(spent + 1);
@@ -332,8 +344,8 @@ impl TaskMiners {
         self.keeps_samples.store(keeps, Ordering::Relaxed);
     }
 
-    /// Returns whether any contender has remaining capacity and no open circuit breaker at `now`, in seconds on the querier's
-    /// clock.
+    /// Returns whether any contender has remaining capacity and no open circuit breaker at `now`,
+    /// in seconds on the querier's clock.
     pub fn is_served(&self, now: f64) -> bool {
         self.contenders.iter().any(|contender| {
             let live = contender.live();
@@ -355,14 +367,23 @@ pub struct PeriodMiners {
 impl PeriodMiners {
     /// Creates the miners of a period.
     pub fn new(period: PeriodId, tasks: Vec<TaskMiners>) -> Self {
-        let by_name =
-            tasks.iter().zip(0..).map(|(task_miners, place)| (task_miners.task.task.clone(), place)).collect();
-        let offers = tasks.iter().flat_map(|task_miners| &task_miners.contenders).map(|contender| &contender.offer);
-        let loads = offers.map(|offer| (offer.hotkey, Arc::new(MinerLoad::new(offer.concurrency)))).collect();
+        let by_name = tasks
+            .iter()
+            .zip(0..)
+            .map(|(task_miners, place)| (task_miners.task.task.clone(), place))
+            .collect();
+        let offers = tasks
+            .iter()
+            .flat_map(|task_miners| &task_miners.contenders)
+            .map(|contender| &contender.offer);
+        let loads = offers
+            .map(|offer| (offer.hotkey, Arc::new(MinerLoad::new(offer.concurrency))))
+            .collect();
         Self { period, tasks, by_name, loads }
     }
 
-    /// Creates the miners of a period from its rows in the database. Omits contenders without a session.
+    /// Creates the miners of a period from its rows in the database. Omits contenders without a
+    /// session.
     pub fn of(
         period: PeriodId,
         config: &MarketConfig,
@@ -374,12 +395,20 @@ impl PeriodMiners {
         let mut by_task: HashMap<&TaskName, Vec<TaskMiner>> = HashMap::new();
         for row in rows {
             let Some(session) = sessions.get(&row.offer.hotkey) else { continue };
-            let contender = TaskMiner::new(row, session.clone(), row.offer.capacity.to_score * multiplier);
+            let contender =
+                TaskMiner::new(row, session.clone(), row.offer.capacity.to_score * multiplier);
             by_task.entry(&row.offer.task).or_default().push(contender);
         }
         let task_miners = |task: &Task| {
-            let budget = budgets.iter().find(|(name, _)| *name == task.task).map_or(0, |(_, budget)| *budget);
-            TaskMiners::new(Arc::new(task.clone()), by_task.remove(&task.task).unwrap_or_default(), budget)
+            let budget = budgets
+                .iter()
+                .find(|(name, _)| *name == task.task)
+                .map_or(0, |(_, budget)| *budget);
+            TaskMiners::new(
+                Arc::new(task.clone()),
+                by_task.remove(&task.task).unwrap_or_default(),
+                budget,
+            )
         };
         Self::new(period, config.enabled().map(task_miners).collect())
     }
@@ -414,8 +443,8 @@ impl PeriodMiners {
         self.loads.values().for_each(|load| load.divide(divisions));
     }
 
-    /// Shares the requests in flight with an earlier period. Calls `renew` with each miner's earlier load, and the new
-    /// one.
+    /// Shares the requests in flight with an earlier period. Calls `renew` with each miner's
+    /// earlier load, and the new one.
     fn inherit_loads(&mut self, earlier: &Self, renew: impl Fn(&MinerLoad, &MinerLoad)) {
         for (hotkey, load) in &mut self.loads {
             if let Some(earlier) = earlier.loads.get(hotkey) {
@@ -425,8 +454,8 @@ impl PeriodMiners {
         }
     }
 
-    /// Returns the same period with further contenders. Ignores tasks that the period does not offer, and contenders that it
-    /// has already.
+    /// Returns the same period with further contenders. Ignores tasks that the period does not
+    /// offer, and contenders that it has already.
     pub(crate) fn with(&self, late: Vec<TaskMiner>) -> Self {
         let mut by_task: HashMap<TaskName, Vec<TaskMiner>> = HashMap::new();
         for contender in late {
@@ -436,10 +465,9 @@ impl PeriodMiners {
                 by_task.entry(contender.offer.task.clone()).or_default().push(contender);
             }
         }
-        let tasks = self
-            .tasks
-            .iter()
-            .map(|task_miners| task_miners.with(by_task.remove(&task_miners.task.task).unwrap_or_default()));
+        let tasks = self.tasks.iter().map(|task_miners| {
+            task_miners.with(by_task.remove(&task_miners.task.task).unwrap_or_default())
+        });
         let mut period_miners = Self::new(self.period, tasks.collect());
         period_miners.inherit_loads(self, |_, _| {});
         period_miners

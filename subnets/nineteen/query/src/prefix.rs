@@ -1,4 +1,5 @@
-//! Affinity of prompts to miners: the server of a miner that has read the beginning of a prompt before has it in its cache.
+//! Affinity of prompts to miners: the server of a miner that has read the beginning of a prompt
+//! before has it in its cache.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -7,16 +8,17 @@ use taonet_primitives::Hotkey;
 
 use crate::Request;
 
-/// Number of bytes that prompts must have in common: about 256 tokens. Caches save little time for shorter beginnings.
+/// Number of bytes that prompts must have in common: about 256 tokens. Caches save little time for
+/// shorter beginnings.
 const LENGTH: usize = 1_024;
 /// Fields of a payload with the prompt, in the order in which chat templates write them.
 const FIELDS: [&str; 3] = ["tools", "messages", "prompt"];
 
 /// Hash of the beginning of a prompt, by which a request selects its miner.
 ///
-/// All processes of a release compute the same hash. It contains the API key, so that buyers with the same prompt, such as
-/// that of a popular program, do not all select the same miner, and the buyer's `prompt_cache_key`, which tells the
-/// conversations with the same prompt apart.
+/// All processes of a release compute the same hash. It contains the API key, so that buyers with
+/// the same prompt, such as that of a popular program, do not all select the same miner, and the
+/// buyer's `prompt_cache_key`, which tells the conversations with the same prompt apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PromptPrefix(u64);
 
@@ -31,7 +33,8 @@ impl PromptPrefix {
         (beginning.left == 0).then(|| Self(beginning.hasher.finish()))
     }
 
-    /// Returns the number of the prefix for a miner, in `0..1`: uniform over prefixes, and independent between miners.
+    /// Returns the number of the prefix for a miner, in `0..1`: uniform over prefixes, and
+    /// independent between miners.
     pub(crate) fn draw(self, hotkey: &Hotkey) -> f64 {
         let mut hasher = DefaultHasher::new();
         (self.0, hotkey).hash(&mut hasher);
@@ -96,7 +99,8 @@ mod tests {
 
     #[test]
     fn prompts_that_begin_alike_have_the_same_prefix() {
-        let (first, longer) = (prefix("a", &chat(2_000, &["x"])), prefix("a", &chat(2_000, &["x", "y"])));
+        let (first, longer) =
+            (prefix("a", &chat(2_000, &["x"])), prefix("a", &chat(2_000, &["x", "y"])));
         assert!(first.is_some() && first == longer);
         assert_eq!(first, prefix("a", &chat(2_001, &["z"])));
         // Fields that are not in the prompt.
@@ -107,7 +111,12 @@ mod tests {
         // Other keys, cache keys, tools and texts.
         assert_ne!(first, prefix("b", &chat(2_000, &["x"])));
         let payload = chat(2_000, &["x"]).as_object().unwrap().clone().into();
-        let named = Request { key: "a".into(), cache_key: Some(7), payload, ..request(RequestKind::Organic) };
+        let named = Request {
+            key: "a".into(),
+            cache_key: Some(7),
+            payload,
+            ..request(RequestKind::Organic)
+        };
         assert_ne!(first, PromptPrefix::of(&named));
         other["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
         assert_ne!(first, prefix("a", &other));
@@ -130,11 +139,13 @@ mod tests {
     #[test]
     fn draws_are_uniform_and_independent_between_miners() {
         let hotkeys = ["//Alice", "//Bob"].map(|uri| Keypair::from_uri(uri).unwrap().hotkey());
-        let draws: Vec<_> =
-            (0..4_000).map(|hash| hotkeys.each_ref().map(|hotkey| PromptPrefix(hash).draw(hotkey))).collect();
+        let draws: Vec<_> = (0..4_000)
+            .map(|hash| hotkeys.each_ref().map(|hotkey| PromptPrefix(hash).draw(hotkey)))
+            .collect();
         assert!(draws.iter().flatten().all(|draw| (0.0..1.0).contains(draw)));
         for quadrant in [[false, false], [false, true], [true, false], [true, true]] {
-            let count = draws.iter().filter(|draws| draws.map(|draw| draw >= 0.5) == quadrant).count();
+            let count =
+                draws.iter().filter(|draws| draws.map(|draw| draw >= 0.5) == quadrant).count();
             assert!((800..1_200).contains(&count), "{quadrant:?}: {count}");
         }
     }

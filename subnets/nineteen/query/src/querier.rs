@@ -25,15 +25,16 @@ use crate::prefix::PromptPrefix;
 use crate::slot::Slot;
 use crate::{Market, Payload, QueryDeadlines, QueueSettings, TaskMiners, measures};
 
-/// Maximum number of attempts of an organic request, without those that a miner rejected with status 429.
+/// Maximum number of attempts of an organic request, without those that a miner rejected with
+/// status 429.
 const ATTEMPTS: usize = 5;
 
-/// Number of miners that must reject a buyer's request as malformed, or whose model's server must fail at it, until the
-/// request is at fault.
+/// Number of miners that must reject a buyer's request as malformed, or whose model's server must
+/// fail at it, until the request is at fault.
 const DISPUTES: usize = 2;
 
-/// Share of the buyers' text requests whose miner does not depend on the prompt, even with prefix affinity. They are sampled
-/// and replace tests.
+/// Share of the buyers' text requests whose miner does not depend on the prompt, even with prefix
+/// affinity. They are sampled and replace tests.
 const INDEPENDENT: f64 = 1.0 / 8.0;
 
 /// Origin of a request.
@@ -71,16 +72,17 @@ pub struct Request {
     pub key: Arc<str>,
     /// Weight of the API key in the queue.
     pub weight: KeyWeight,
-    /// Whether the caller needs the complete answer at once. The request then fails over to another miner until the
-    /// answer is complete, because nothing is delivered before.
+    /// Whether the caller needs the complete answer at once. The request then fails over to another
+    /// miner until the answer is complete, because nothing is delivered before.
     pub is_collected: bool,
-    /// Whether the caller relays the log-probabilities of the answer's tokens. Otherwise they are not parsed, except for
-    /// samples: every payload asks for them, because the checker needs them.
+    /// Whether the caller relays the log-probabilities of the answer's tokens. Otherwise they are
+    /// not parsed, except for samples: every payload asks for them, because the checker needs them.
     pub relays_logprobs: bool,
-    /// Maximum time that a buyer's request waits in the queue; `None` for that of [`QueueSettings`].
+    /// Maximum time that a buyer's request waits in the queue; `None` for that of
+    /// [`QueueSettings`].
     pub max_wait: Option<Duration>,
-    /// Hash of the buyer's `prompt_cache_key`. With [`Querier::set_prefix_affinity`], it selects the miner together with the
-    /// beginning of the prompt.
+    /// Hash of the buyer's `prompt_cache_key`. With [`Querier::set_prefix_affinity`], it selects
+    /// the miner together with the beginning of the prompt.
     pub cache_key: Option<u64>,
 }
 
@@ -126,7 +128,8 @@ pub enum QueryError {
         last: String,
         /// HTTP status with which miners rejected the request as malformed: 400, 404, 413, 415 or 422.
         refused: Option<u16>,
-        /// Whether the request itself may be the cause of a failure, so that other models may fail at it as well.
+        /// Whether the request itself may be the cause of a failure, so that other models may fail
+        /// at it as well.
         #[serde(default)]
         is_disputed: bool,
     },
@@ -163,20 +166,28 @@ impl Inner {
 
     /// Returns the prefix of a buyer's prompt, if it selects the miner.
     fn prefix(&self, request: &Request, task: &Task) -> Option<PromptPrefix> {
-        let is_affine = self.has_prefix_affinity.load(Ordering::Relaxed) && task.task_type == TaskType::Text;
-        if is_affine && rand::random::<f64>() >= INDEPENDENT { PromptPrefix::of(request) } else { None }
+        let is_affine =
+            self.has_prefix_affinity.load(Ordering::Relaxed) && task.task_type == TaskType::Text;
+        if is_affine && rand::random::<f64>() >= INDEPENDENT {
+            PromptPrefix::of(request)
+        } else {
+            None
+        }
     }
 
-    /// Returns the miners of a request's task that have refused images, if the request has images and not all of the
-    /// miners have.
+    /// Returns the miners of a request's task that have refused images, if the request has images
+    /// and not all of the miners have.
     fn refusing_images(&self, request: &Request) -> Vec<Hotkey> {
         if !request.has_images {
             return Vec::new();
         }
         let period_miners = self.market.period_miners();
-        let task_miners = period_miners.as_ref().and_then(|period_miners| period_miners.task(request.task.as_str()));
+        let task_miners = period_miners
+            .as_ref()
+            .and_then(|period_miners| period_miners.task(request.task.as_str()));
         let contenders = task_miners.map(TaskMiners::contenders).unwrap_or_default();
-        let refusing = contenders.iter().filter(|contender| contender.refuses_images.load(Ordering::Relaxed));
+        let refusing =
+            contenders.iter().filter(|contender| contender.refuses_images.load(Ordering::Relaxed));
         let refusing: Vec<Hotkey> = refusing.map(|contender| contender.offer.hotkey).collect();
         if refusing.len() < contenders.len() { refusing } else { Vec::new() }
     }
@@ -189,8 +200,9 @@ impl Inner {
 }
 
 impl Querier {
-    /// Creates a querier. `max_running` limits the requests in flight per miner, whatever it announces. `samples` is the
-    /// queue of answers to check; while it is full, further answers are not queued.
+    /// Creates a querier. `max_running` limits the requests in flight per miner, whatever it
+    /// announces. `samples` is the queue of answers to check; while it is full, further answers are
+    /// not queued.
     pub fn new(
         client: FiberClient,
         market: Market,
@@ -218,7 +230,8 @@ impl Querier {
         }
     }
 
-    /// Sets the limits of the queue of buyers' requests. Has no effect once the querier has been cloned.
+    /// Sets the limits of the queue of buyers' requests. Has no effect once the querier has been
+    /// cloned.
     #[must_use]
     pub fn with_queue(mut self, settings: QueueSettings) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
@@ -227,11 +240,12 @@ impl Querier {
         self
     }
 
-    /// Sets whether buyers' text requests whose prompts begin alike, with at least 1 KiB, are sent to the same miner.
+    /// Sets whether buyers' text requests whose prompts begin alike, with at least 1 KiB, are sent
+    /// to the same miner.
     ///
-    /// A buyer who is also a miner could send requests with known answers to itself. So these requests do not replace tests,
-    /// and an answer is sampled only as often as the miner would get the request without affinity. One of 8 requests goes to
-    /// any miner, as without affinity.
+    /// A buyer who is also a miner could send requests with known answers to itself. So these
+    /// requests do not replace tests, and an answer is sampled only as often as the miner would get
+    /// the request without affinity. One of 8 requests goes to any miner, as without affinity.
     pub fn set_prefix_affinity(&self, has_prefix_affinity: bool) {
         self.inner.has_prefix_affinity.store(has_prefix_affinity, Ordering::Relaxed);
     }
@@ -254,22 +268,24 @@ impl Querier {
     /// Returns whether any miner can accept an organic request for a task now.
     pub fn is_served(&self, task: &str) -> bool {
         let now = self.inner.now();
-        self.inner
-            .market
-            .period_miners()
-            .is_some_and(|period_miners| period_miners.task(task).is_some_and(|task_miners| task_miners.is_served(now)))
+        self.inner.market.period_miners().is_some_and(|period_miners| {
+            period_miners.task(task).is_some_and(|task_miners| task_miners.is_served(now))
+        })
     }
 
-    /// Sends a request; returns the answer once its first chunk has arrived, or, of a collected request, once it is
-    /// complete. While no miner has a free slot, a buyer's request waits in the queue.
+    /// Sends a request; returns the answer once its first chunk has arrived, or, of a collected
+    /// request, once it is complete. While no miner has a free slot, a buyer's request waits in the
+    /// queue.
     ///
     /// # Errors
     /// [`QueryError`] when the task is not offered, or no miner answers.
     pub async fn ask(&self, request: Request) -> Result<Answer, QueryError> {
         let period_miners = self.inner.market.period_miners();
-        let period_miners = period_miners.ok_or_else(|| QueryError::UnknownTask(request.task.clone()))?;
+        let period_miners =
+            period_miners.ok_or_else(|| QueryError::UnknownTask(request.task.clone()))?;
         let task_miners = period_miners.task(request.task.as_str());
-        let task_miners = task_miners.ok_or_else(|| QueryError::UnknownTask(request.task.clone()))?;
+        let task_miners =
+            task_miners.ok_or_else(|| QueryError::UnknownTask(request.task.clone()))?;
         match request.kind {
             RequestKind::Organic => {
                 self.inner.market.count_buyers_request();
@@ -284,8 +300,9 @@ impl Querier {
         }
     }
 
-    /// Sends a synthetic request to one miner with a free slot. If the miner need not have accepted it, repeats it when the
-    /// miner must: otherwise, a miner could avoid tests by rejecting what exceeds its announcement.
+    /// Sends a synthetic request to one miner with a free slot. If the miner need not have accepted
+    /// it, repeats it when the miner must: otherwise, a miner could avoid tests by rejecting what
+    /// exceeds its announcement.
     async fn test(&self, request: &Request) -> Result<Answer, QueryError> {
         let inner = &self.inner;
         let mut slot = Slot::synthetic(inner, &request.task).await;
@@ -310,7 +327,11 @@ impl Querier {
     }
 
     /// Sends a buyer's request to one miner after the other, until one answers.
-    async fn ask_miners(&self, request: &Request, prefix: Option<PromptPrefix>) -> Result<Answer, QueryError> {
+    async fn ask_miners(
+        &self,
+        request: &Request,
+        prefix: Option<PromptPrefix>,
+    ) -> Result<Answer, QueryError> {
         let inner = &self.inner;
         let mut slots = SlotRequest::new(inner, request, prefix);
         let deadline = Instant::now() + inner.deadlines.longest;
@@ -320,9 +341,9 @@ impl Querier {
         // Miners of the attempts that have failed or are in flight, after those that are not asked.
         let mut tried = inner.refusing_images(request);
         let skipped = tried.len();
-        // Failures that the request itself may have caused. One miner may fail at a valid request; if two do,
-        // the request is at fault, and none of them: otherwise buyers could lower the miners' scores, and close the market
-        // for others.
+        // Failures that the request itself may have caused. One miner may fail at a valid request;
+        // if two do, the request is at fault, and none of them: otherwise buyers could lower the
+        // miners' scores, and close the market for others.
         let mut disputed: Vec<DisputedFailure> = Vec::new();
         let mut running = FuturesUnordered::new();
         let mut hedge = std::pin::pin!(None);
@@ -381,7 +402,8 @@ impl Querier {
                         tried.retain(|tried| *tried != hotkey);
                         continue;
                     }
-                    if let (Some(AttemptError::Dimensions(first)), AttemptError::Dimensions(second)) = (&last, &error)
+                    if let (Some(AttemptError::Dimensions(first)), AttemptError::Dimensions(second)) =
+                        (&last, &error)
                         && first == second
                     {
                         dimensions = Some(*second);
@@ -389,7 +411,9 @@ impl Querier {
                     last = Some(error);
                     disputed.extend(failure);
                     // Miners whose models read no images do not show that others cannot.
-                    if disputed.iter().filter(|failure| !failure.refuses_images()).count() == DISPUTES {
+                    if disputed.iter().filter(|failure| !failure.refuses_images()).count()
+                        == DISPUTES
+                    {
                         break NoSlot::NoMiner;
                     }
                 }
@@ -402,7 +426,8 @@ impl Querier {
         if let Some(dimensions) = dimensions {
             return Err(QueryError::Dimensions(dimensions));
         }
-        // If the miners that the request has not tried are busy, those that have failed are the cause.
+        // If the miners that the request has not tried are busy, those that have failed are the
+        // cause.
         Err(match (last, no_slot) {
             (Some(last), _) => failed(attempts, &last, is_disputed),
             (None, NoSlot::Busy(retry)) => QueryError::Busy { task: request.task.clone(), retry },

@@ -9,10 +9,11 @@
 //! entry  ── credit ──────────────────────▶ the worker's inbox
 //! ```
 //!
-//! JetStream stores only the job, in memory; requests and answers are plain messages between two inboxes. Each message
-//! from the worker names the worker's inbox as its reply subject. If the entry no longer exists, because the buyer
-//! disconnected or the process exited, NATS reports "no responders" to that inbox, and the worker cancels the miner's
-//! work. Frames are numbered: a lost message interrupts the answer instead of corrupting it.
+//! JetStream stores only the job, in memory; requests and answers are plain messages between two
+//! inboxes. Each message from the worker names the worker's inbox as its reply subject. If the
+//! entry no longer exists, because the buyer disconnected or the process exited, NATS reports "no
+//! responders" to that inbox, and the worker cancels the miner's work. Frames are numbered: a lost
+//! message interrupts the answer instead of corrupting it.
 
 mod frame;
 mod remote;
@@ -23,7 +24,9 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::Config as ConsumerConfig;
 use async_nats::jetstream::context::Context;
-use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, RetentionPolicy, StorageType, Stream};
+use async_nats::jetstream::stream::{
+    Config as StreamConfig, DiscardPolicy, RetentionPolicy, StorageType, Stream,
+};
 use async_nats::{Client, ConnectOptions};
 use serde::{Deserialize, Serialize};
 use taonet_nineteen_core::{KeyWeight, TaskName};
@@ -40,9 +43,11 @@ const WAIT: Duration = Duration::from_secs(5);
 const PING: Duration = Duration::from_secs(5);
 /// Interval between a worker's heartbeats.
 const ALIVE: Duration = Duration::from_secs(1);
-/// Time after a worker's last progress acknowledgement after which JetStream redelivers the job to another worker.
+/// Time after a worker's last progress acknowledgement after which JetStream redelivers the job to
+/// another worker.
 const REDELIVER: Duration = Duration::from_secs(3);
-/// Maximum number of deliveries of a job, so that a request that crashes its worker is not retried forever.
+/// Maximum number of deliveries of a job, so that a request that crashes its worker is not retried
+/// forever.
 const DELIVERIES: i64 = 3;
 /// Maximum age of a job. Entry processes time out earlier.
 const MAX_AGE: Duration = Duration::from_mins(1);
@@ -84,13 +89,14 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Connects to the queue of the market in `store`; creates the queue if missing. The client reconnects when NATS
-    /// restarts.
+    /// Connects to the queue of the market in `store`; creates the queue if missing. The client
+    /// reconnects when NATS restarts.
     ///
     /// # Errors
     /// [`QueueError`] when NATS is unreachable or has no JetStream, or when the database fails.
     pub async fn connect(url: &str, store: &Store) -> Result<Self, QueueError> {
-        let options = ConnectOptions::new().name("taonet").connection_timeout(WAIT).ping_interval(PING);
+        let options =
+            ConnectOptions::new().name("taonet").connection_timeout(WAIT).ping_interval(PING);
         let client = within(options.connect(url)).await?.map_err(QueueError::Connect)?;
         let name = format!("NINETEEN_{}", store.market_id().await?);
         let queue = Self { context: async_nats::jetstream::new(client.clone()), client, name };
@@ -102,7 +108,8 @@ impl Queue {
         format!("{}.jobs", self.name.to_lowercase())
     }
 
-    /// Returns the stream of jobs; creates it if missing. The stream is in memory and is lost when NATS restarts.
+    /// Returns the stream of jobs; creates it if missing. The stream is in memory and is lost when
+    /// NATS restarts.
     async fn stream(&self) -> Result<Stream, QueueError> {
         let config = StreamConfig {
             name: self.name.clone(),
@@ -128,7 +135,8 @@ impl Queue {
             max_ack_pending: MAX_JOBS,
             ..ConsumerConfig::default()
         };
-        let consumer = within(self.stream().await?.get_or_create_consumer("workers", config)).await?;
+        let consumer =
+            within(self.stream().await?.get_or_create_consumer("workers", config)).await?;
         consumer.map_err(QueueError::jetstream)
     }
 
@@ -165,7 +173,8 @@ struct Order {
 
 impl Order {
     fn of(request: Request) -> Self {
-        let max_wait = request.max_wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let max_wait =
+            request.max_wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         Self {
             task: request.task,
             payload: request.payload,
@@ -192,13 +201,16 @@ pub fn encoded_again(message: &bytes::Bytes) -> Option<bytes::Bytes> {
     Some(frame.encode(number))
 }
 
-/// Decodes the messages of one sender; returns the documents, up to the first message that is missing or too large.
+/// Decodes the messages of one sender; returns the documents, up to the first message that is
+/// missing or too large.
 #[cfg(feature = "testing")]
 pub fn documents(messages: &[bytes::Bytes]) -> Vec<bytes::Bytes> {
     let mut assembly = frame::Assembly::default();
     let frames = messages.iter().filter_map(frame::Frame::decode);
     let taken = frames.map_while(|(number, frame)| assembly.take(number, frame).ok()).flatten();
-    taken.filter_map(|frame| if let frame::Frame::Last(body) = frame { Some(body) } else { None }).collect()
+    taken
+        .filter_map(|frame| if let frame::Frame::Last(body) = frame { Some(body) } else { None })
+        .collect()
 }
 
 #[cfg(test)]

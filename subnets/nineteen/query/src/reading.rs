@@ -17,7 +17,8 @@ pub(crate) struct Reading {
     /// Timeout between two chunks.
     pub(crate) between: Duration,
     total: Duration,
-    /// Timer of the current timeout, or of an earlier one: while chunks arrive, it is left as it is.
+    /// Timer of the current timeout, or of an earlier one: while chunks arrive, it is left as it
+    /// is.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -26,8 +27,9 @@ impl Reading {
         Self { answer, between, total, timer: None }
     }
 
-    /// Reads the next bytes, with a timeout of `within` or the remaining total time, whichever is shorter. The total
-    /// time includes only time spent waiting for the miner. `named` is the timeout that an error reports.
+    /// Reads the next bytes, with a timeout of `within` or the remaining total time, whichever is
+    /// shorter. The total time includes only time spent waiting for the miner. `named` is the
+    /// timeout that an error reports.
     pub(crate) async fn next(
         &mut self,
         within: Duration,
@@ -46,8 +48,8 @@ impl Reading {
         }
     }
 
-    /// Polls the next bytes; ready with an error at the time `end`. The timer is set to a later time only when it expires,
-    /// because that takes as long as parsing a chunk.
+    /// Polls the next bytes; ready with an error at the time `end`. The timer is set to a later
+    /// time only when it expires, because that takes as long as parsing a chunk.
     fn poll_until(
         &mut self,
         end: Instant,

@@ -1,11 +1,14 @@
-//! Stores this process's counters of the open period in the database, and reads the counters of other processes.
+//! Stores this process's counters of the open period in the database, and reads the counters of
+//! other processes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use taonet_nineteen_core::{MarketConfig, TaskName};
-use taonet_nineteen_store::{ContenderRow, Node, PeriodId, Process, Sample, Spent, Store, StoreError};
+use taonet_nineteen_store::{
+    ContenderRow, Node, PeriodId, Process, Sample, Spent, Store, StoreError,
+};
 use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
 use taonet_service::{Clock, Shutdown, unix_time};
@@ -34,8 +37,8 @@ pub enum ProcessRole {
     Entry,
 }
 
-/// Stores the counters and the answers of this process, and divides the limits of a shared market among the processes that
-/// send requests.
+/// Stores the counters and the answers of this process, and divides the limits of a shared market
+/// among the processes that send requests.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     store: Store,
@@ -45,8 +48,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Creates a recorder for the counters in `market`. If other processes can share the database, the miners' limits are
-    /// small until [`Self::keep_counters`] has found these processes.
+    /// Creates a recorder for the counters in `market`. If other processes can share the database,
+    /// the miners' limits are small until [`Self::keep_counters`] has found these processes.
     pub fn new(store: Store, market: Market, role: ProcessRole) -> Self {
         let recorder = Self { store, market, process: Process::random(), role };
         if recorder.divides_market() {
@@ -55,7 +58,8 @@ impl Recorder {
         recorder
     }
 
-    /// Stores changed counters, reads the counters of other processes and divides the market's limits, until shutdown.
+    /// Stores changed counters, reads the counters of other processes and divides the market's
+    /// limits, until shutdown.
     pub async fn keep_counters(&self, shutdown: &Shutdown) {
         tokio::select! {
             () = self.keep_counters_until(shutdown) => {}
@@ -99,7 +103,10 @@ impl Recorder {
                 read = Instant::now();
             }
             if let Err(error) = done {
-                tracing::error!(error = &error as &dyn std::error::Error, "failed to store counters");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to store counters"
+                );
             }
         }
     }
@@ -113,15 +120,20 @@ impl Recorder {
             };
             let Some(sample) = sample else { return };
             let period_miners = self.market.period_miners();
-            let Some(task_miners) =
-                period_miners.as_ref().and_then(|period_miners| period_miners.task(sample.task.as_str()))
+            let Some(task_miners) = period_miners
+                .as_ref()
+                .and_then(|period_miners| period_miners.task(sample.task.as_str()))
             else {
                 continue;
             };
             match self.store.put_sample(&sample, task_miners.task.weight).await {
-                // The scorer enables sampling again; in processes without a scorer, the next period does.
+                // The scorer enables sampling again; in processes without a scorer, the next period
+                // does.
                 Ok(kept) => task_miners.set_keeps_samples(kept),
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to store an answer"),
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to store an answer"
+                ),
             }
         }
     }
@@ -140,7 +152,10 @@ impl Recorder {
             return Ok(());
         }
         let rows: Vec<_> = changed.iter().map(|(_, (row, _))| row.clone()).collect();
-        let stored = self.store.put_part(period_miners.period, &self.process, &rows, &spent(&period_miners)).await;
+        let stored = self
+            .store
+            .put_part(period_miners.period, &self.process, &rows, &spent(&period_miners))
+            .await;
         for (contender, (_, unstored)) in &changed {
             match stored {
                 Ok(true) => {}
@@ -151,14 +166,18 @@ impl Recorder {
         stored.map(drop)
     }
 
-    /// Closes a period with the counters of all processes, including the current ones of this process.
+    /// Closes a period with the counters of all processes, including the current ones of this
+    /// process.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn close_period(&self, period: PeriodId, now_ms: i64) -> Result<(), StoreError> {
-        let period_miners = self.market.period_miners().filter(|period_miners| period_miners.period == period);
-        let contenders: Vec<_> = period_miners.iter().flat_map(|period_miners| period_miners.contenders()).collect();
-        let rows: Vec<ContenderRow> = contenders.iter().map(|contender| contender.part().0).collect();
+        let period_miners =
+            self.market.period_miners().filter(|period_miners| period_miners.period == period);
+        let contenders: Vec<_> =
+            period_miners.iter().flat_map(|period_miners| period_miners.contenders()).collect();
+        let rows: Vec<ContenderRow> =
+            contenders.iter().map(|contender| contender.part().0).collect();
         let spent = period_miners.as_deref().map(spent).unwrap_or_default();
         let closed = self.store.close_period(period, &self.process, &rows, &spent, now_ms).await;
         if closed.is_err() {
@@ -169,9 +188,15 @@ impl Recorder {
         closed
     }
 
-    /// Loads each period into the market as soon as the validator's process has opened it, and miners that it admits later,
-    /// until shutdown. Calls `on_config` with the period's configuration.
-    pub async fn follow(&self, on_config: impl Fn(MarketConfig), clock: &Clock, shutdown: &Shutdown) {
+    /// Loads each period into the market as soon as the validator's process has opened it, and
+    /// miners that it admits later, until shutdown. Calls `on_config` with the period's
+    /// configuration.
+    pub async fn follow(
+        &self,
+        on_config: impl Fn(MarketConfig),
+        clock: &Clock,
+        shutdown: &Shutdown,
+    ) {
         let mut searched = Instant::now();
         loop {
             let mut done = self.follow_once(&on_config, clock).await;
@@ -180,7 +205,10 @@ impl Recorder {
                 searched = Instant::now();
             }
             if let Err(error) = done {
-                tracing::error!(error = &error as &dyn std::error::Error, "failed to read the open period");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to read the open period"
+                );
             }
             tokio::select! {
                 () = shutdown.requested() => return,
@@ -189,10 +217,18 @@ impl Recorder {
         }
     }
 
-    async fn follow_once(&self, on_config: &impl Fn(MarketConfig), clock: &Clock) -> Result<(), StoreError> {
+    async fn follow_once(
+        &self,
+        on_config: &impl Fn(MarketConfig),
+        clock: &Clock,
+    ) -> Result<(), StoreError> {
         // Between two periods, keep the miners of the last one.
         let Some(period) = self.store.open_period().await? else { return Ok(()) };
-        if self.market.period_miners().is_some_and(|period_miners| period_miners.period == period.id) {
+        if self
+            .market
+            .period_miners()
+            .is_some_and(|period_miners| period_miners.period == period.id)
+        {
             return Ok(());
         }
         // A period that an earlier release has opened has no configuration.
@@ -202,7 +238,8 @@ impl Recorder {
         let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
         let sessions = sessions(self.store.nodes().await?);
         let now = unix_time(clock()).saturating_sub(QUALITY);
-        let qualities = self.store.qualities_since(i64::try_from(now.as_millis()).unwrap_or(0)).await?;
+        let qualities =
+            self.store.qualities_since(i64::try_from(now.as_millis()).unwrap_or(0)).await?;
         self.market.open(PeriodMiners::of(period.id, &config, &rows, &sessions, &budgets));
         if let Some(period_miners) = self.market.period_miners() {
             set_qualities(&period_miners, qualities);
@@ -212,7 +249,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// Adds the miners that the validator's process has admitted since the period opened. This process sends them no tests.
+    /// Adds the miners that the validator's process has admitted since the period opened. This
+    /// process sends them no tests.
     async fn admit_late(&self) -> Result<(), StoreError> {
         let Some(period_miners) = self.market.period_miners() else { return Ok(()) };
         let mut rows = self.store.contenders_without(period_miners.period, &self.process).await?;
@@ -225,7 +263,9 @@ impl Recorder {
             return Ok(());
         }
         let sessions = sessions(self.store.nodes().await?);
-        let late = |row: &ContenderRow| Some(TaskMiner::new(row, sessions.get(&row.offer.hotkey)?.clone(), 0.0));
+        let late = |row: &ContenderRow| {
+            Some(TaskMiner::new(row, sessions.get(&row.offer.hotkey)?.clone(), 0.0))
+        };
         let late: Vec<_> = rows.iter().filter_map(late).collect();
         if !late.is_empty() {
             self.market.admit(period_miners.period, late);
@@ -236,12 +276,14 @@ impl Recorder {
     /// Reads the counters of the other processes, which reduce the remaining capacity.
     async fn read_others(&self) -> Result<(), StoreError> {
         let Some(period_miners) = self.market.period_miners() else { return Ok(()) };
-        // Once the period has closed, the sums include this process's part, which must not be counted twice.
+        // Once the period has closed, the sums include this process's part, which must not be
+        // counted twice.
         if self.store.open_period().await?.is_none_or(|period| period.id != period_miners.period) {
             return Ok(());
         }
         let rows = self.store.contenders_without(period_miners.period, &self.process).await?;
-        let rows: HashMap<_, _> = rows.iter().map(|row| ((&row.offer.task, row.offer.hotkey), row)).collect();
+        let rows: HashMap<_, _> =
+            rows.iter().map(|row| ((&row.offer.task, row.offer.hotkey), row)).collect();
         for contender in period_miners.contenders() {
             if let Some(row) = rows.get(&(&contender.offer.task, contender.offer.hotkey)) {
                 contender.set_others(row);
@@ -263,13 +305,23 @@ pub fn sessions(nodes: Vec<Node>) -> HashMap<Hotkey, Session> {
 
 fn spent(period_miners: &PeriodMiners) -> Vec<Spent> {
     let tasks = period_miners.tasks().iter();
-    tasks.map(|task_miners| Spent { task: task_miners.task.task.clone(), requests: task_miners.spent() }).collect()
+    tasks
+        .map(|task_miners| Spent {
+            task: task_miners.task.task.clone(),
+            requests: task_miners.spent(),
+        })
+        .collect()
 }
 
 fn set_qualities(period_miners: &PeriodMiners, qualities: Vec<(TaskName, Hotkey, f64)>) {
     for (task, hotkey, quality) in qualities {
-        let contenders = period_miners.task(task.as_str()).map(crate::TaskMiners::contenders).unwrap_or_default();
-        if let Some(contender) = contenders.iter().find(|contender| contender.offer.hotkey == hotkey) {
+        let contenders = period_miners
+            .task(task.as_str())
+            .map(crate::TaskMiners::contenders)
+            .unwrap_or_default();
+        if let Some(contender) =
+            contenders.iter().find(|contender| contender.offer.hotkey == hotkey)
+        {
             contender.set_quality(quality);
         }
     }
@@ -281,7 +333,8 @@ mod tests {
 
     use super::*;
 
-    /// The other processes take over the share of a process that stops, while it completes its requests.
+    /// The other processes take over the share of a process that stops, while it completes its
+    /// requests.
     #[tokio::test]
     async fn rejections_do_not_count_once_the_process_stops() {
         let Some(server) = Postgres::start() else { return };

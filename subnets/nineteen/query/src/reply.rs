@@ -47,8 +47,8 @@ impl Queries {
         }
     }
 
-    /// Returns whether any miner can accept an organic request for a task now. In an entry process, the result ignores
-    /// failures of miners, which only the query workers record.
+    /// Returns whether any miner can accept an organic request for a task now. In an entry process,
+    /// the result ignores failures of miners, which only the query workers record.
     pub fn is_served(&self, task: &str) -> bool {
         match self {
             Self::Here(querier) => querier.is_served(task),

@@ -21,7 +21,8 @@ const TEST_WAIT: Duration = Duration::from_secs(10);
 /// Interval at which a waiting test polls for a slot.
 const TEST_POLL: Duration = Duration::from_millis(20);
 
-/// A request in flight at a contender. Dropping it releases the slot, which goes to the next queued request.
+/// A request in flight at a contender. Dropping it releases the slot, which goes to the next queued
+/// request.
 pub(crate) struct Slot {
     inner: Arc<Inner>,
     pub(crate) period_miners: Arc<PeriodMiners>,
@@ -44,7 +45,8 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Reserves a slot for an organic request at a miner outside `tried`. The caller counts it for the key.
+    /// Reserves a slot for an organic request at a miner outside `tried`. The caller counts it for
+    /// the key.
     pub(crate) fn organic(
         inner: &Arc<Inner>,
         task: &TaskName,
@@ -55,19 +57,21 @@ impl Slot {
         let permit = Arc::clone(&inner.backlog.running).try_acquire_owned().ok()?;
         let now = inner.now();
         let period_miners = inner.market.period_miners()?;
-        let order = period_miners.task(task.as_str())?.for_organic(now, tried, prefix, rand::random);
+        let order =
+            period_miners.task(task.as_str())?.for_organic(now, tried, prefix, rand::random);
         let OrganicOrder { contenders, is_of_prefix, is_sampled } = order;
-        let (place, mut slot) = contenders.into_iter().enumerate().find_map(|(place, contender)| {
-            let load = period_miners.load(&contender.offer.hotkey)?;
-            let position = load.enter(inner.max_running)?;
-            let Some(is_probe) = contender.enter(now) else {
-                load.leave(position, CapacitySignal::None);
-                return None;
-            };
-            let mut slot = Self::new(inner, &period_miners, contender, load, position)?;
-            slot.completion.ends_probe = is_probe;
-            Some((place, slot))
-        })?;
+        let (place, mut slot) =
+            contenders.into_iter().enumerate().find_map(|(place, contender)| {
+                let load = period_miners.load(&contender.offer.hotkey)?;
+                let position = load.enter(inner.max_running)?;
+                let Some(is_probe) = contender.enter(now) else {
+                    load.leave(position, CapacitySignal::None);
+                    return None;
+                };
+                let mut slot = Self::new(inner, &period_miners, contender, load, position)?;
+                slot.completion.ends_probe = is_probe;
+                Some((place, slot))
+            })?;
         if prefix.is_some() {
             measures::prefix(is_of_prefix && place == 0 && tried.is_empty());
         }
@@ -76,7 +80,8 @@ impl Slot {
         Some(slot)
     }
 
-    /// Reserves a slot for a synthetic request. Waits up to [`TEST_WAIT`] for one at the first miner in turn.
+    /// Reserves a slot for a synthetic request. Waits up to [`TEST_WAIT`] for one at the first
+    /// miner in turn.
     pub(crate) async fn synthetic(inner: &Arc<Inner>, task: &TaskName) -> Option<Self> {
         let until = Instant::now() + TEST_WAIT;
         let mut reservation = None;
@@ -100,21 +105,27 @@ impl Slot {
         }
     }
 
-    /// Reserves a slot for a synthetic request that a miner has rejected without loss: one in which the miner must accept it.
-    /// Waits up to [`TEST_WAIT`].
-    pub(crate) async fn repeated(inner: &Arc<Inner>, task: &TaskName, hotkey: &Hotkey) -> Option<Self> {
+    /// Reserves a slot for a synthetic request that a miner has rejected without loss: one in which
+    /// the miner must accept it. Waits up to [`TEST_WAIT`].
+    pub(crate) async fn repeated(
+        inner: &Arc<Inner>,
+        task: &TaskName,
+        hotkey: &Hotkey,
+    ) -> Option<Self> {
         let until = Instant::now() + TEST_WAIT;
         let mut reservation = None;
         loop {
             let period_miners = inner.market.period_miners()?;
             let contenders = period_miners.task(task.as_str())?.contenders();
-            let contender = contenders.iter().find(|contender| contender.offer.hotkey == *hotkey)?;
+            let contender =
+                contenders.iter().find(|contender| contender.offer.hotkey == *hotkey)?;
             let load = period_miners.load(hotkey)?;
             reservation.replace(load.reserve(true));
             if let Some(position) = load.enter_repeated_test(inner.max_running) {
                 // The first attempt has used the volume.
                 contender.enter_test(0.0);
-                let mut slot = Self::new(inner, &period_miners, Arc::clone(contender), load, position)?;
+                let mut slot =
+                    Self::new(inner, &period_miners, Arc::clone(contender), load, position)?;
                 slot.reservation = reservation;
                 return Some(slot);
             }
@@ -125,7 +136,8 @@ impl Slot {
         }
     }
 
-    /// Creates a slot at a contender that counts the request already; `None` if the period does not offer the task.
+    /// Creates a slot at a contender that counts the request already; `None` if the period does not
+    /// offer the task.
     fn new(
         inner: &Arc<Inner>,
         period_miners: &Arc<PeriodMiners>,
@@ -151,8 +163,9 @@ impl Slot {
         })
     }
 
-    /// Records that the miner has begun to answer. If the request is the only one that a half-open circuit breaker allows, or
-    /// a repeated test, further requests need not wait until the answer is complete.
+    /// Records that the miner has begun to answer. If the request is the only one that a half-open
+    /// circuit breaker allows, or a repeated test, further requests need not wait until the answer
+    /// is complete.
     pub(crate) fn begin_answer(&mut self) {
         let is_reserved = self.reservation.take().is_some();
         let ends_probe = std::mem::take(&mut self.completion.ends_probe);
@@ -176,7 +189,9 @@ impl Slot {
 
     /// Sets how the request ended, which is recorded when the slot is dropped.
     pub(crate) fn end(&mut self, completion: Completion) {
-        if self.signal == CapacitySignal::None && matches!(completion.outcome, Some(RequestOutcome::Answered { .. })) {
+        if self.signal == CapacitySignal::None
+            && matches!(completion.outcome, Some(RequestOutcome::Answered { .. }))
+        {
             self.signal = CapacitySignal::Answered;
         }
         self.completion = Completion { ends_probe: self.completion.ends_probe, ..completion };

@@ -30,11 +30,13 @@ pub(crate) enum StreamFault {
     TooDeep,
 }
 
-/// Maximum nesting depth of a stored event. The checker parses a list of them, and its JSON parser accepts 127 levels:
-/// a miner must not be able to escape the check with an answer that only the gateway can parse.
+/// Maximum nesting depth of a stored event. The checker parses a list of them, and its JSON parser
+/// accepts 127 levels: a miner must not be able to escape the check with an answer that only the
+/// gateway can parse.
 pub(crate) const DEEPEST: usize = 64;
 
-/// Incremental parser of a miner's stream. `[DONE]` ends the stream only as a complete event, not inside a text.
+/// Incremental parser of a miner's stream. `[DONE]` ends the stream only as a complete event, not
+/// inside a text.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     stream: EventStream,
@@ -45,14 +47,22 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Creates a parser. With `keeps_logprobs`, it relays log-probabilities; with `keeps_events`, it keeps the events for
-    /// a sample of the answer.
+    /// Creates a parser. With `keeps_logprobs`, it relays log-probabilities; with `keeps_events`,
+    /// it keeps the events for a sample of the answer.
     pub(crate) fn new(keeps_logprobs: bool, keeps_events: bool) -> Self {
-        Self { stream: EventStream::default(), keeps_logprobs, kept: keeps_events.then(String::new) }
+        Self {
+            stream: EventStream::default(),
+            keeps_logprobs,
+            kept: keeps_events.then(String::new),
+        }
     }
 
     /// Parses the next bytes, or the end of the stream, and appends completed events.
-    pub(crate) fn push(&mut self, bytes: Option<&[u8]>, events: &mut impl Extend<Event>) -> Result<(), StreamFault> {
+    pub(crate) fn push(
+        &mut self,
+        bytes: Option<&[u8]>,
+        events: &mut impl Extend<Event>,
+    ) -> Result<(), StreamFault> {
         let Self { stream, keeps_logprobs, kept } = self;
         let take = |event: ServerEvent<'_>| {
             events.extend([parse(&event, *keeps_logprobs, kept.as_mut())?]);
@@ -72,7 +82,11 @@ impl Events {
     }
 }
 
-fn parse(event: &ServerEvent<'_>, keeps_logprobs: bool, kept: Option<&mut String>) -> Result<Event, StreamFault> {
+fn parse(
+    event: &ServerEvent<'_>,
+    keeps_logprobs: bool,
+    kept: Option<&mut String>,
+) -> Result<Event, StreamFault> {
     if event.is_error() {
         return Err(StreamFault::Reported);
     }
@@ -87,7 +101,8 @@ fn parse(event: &ServerEvent<'_>, keeps_logprobs: bool, kept: Option<&mut String
         return object(data).map(Event::Object);
     };
     // Parsed completely, so that the checker can parse what is kept.
-    let (value, text) = (object(data)?, std::str::from_utf8(data).map_err(|_| StreamFault::NotAnObject)?);
+    let (value, text) =
+        (object(data)?, std::str::from_utf8(data).map_err(|_| StreamFault::NotAnObject)?);
     if depth(&value) > DEEPEST {
         return Err(StreamFault::TooDeep);
     }
@@ -144,11 +159,15 @@ mod tests {
             assert_eq!(through(&[garbage.as_bytes()]), Err(StreamFault::NotAnObject), "{garbage}");
         }
         assert_eq!(through(&[b"data: \xff\n"]), Err(StreamFault::NotAnObject));
-        assert_eq!(through(&[&vec![b'x'; LONGEST_EVENT + 1]]), Err(StreamFault::Event(EventTooLong)));
+        assert_eq!(
+            through(&[&vec![b'x'; LONGEST_EVENT + 1]]),
+            Err(StreamFault::Event(EventTooLong))
+        );
         assert_eq!(through(&[b"event: error\ndata: {}\n\n"]), Err(StreamFault::Reported));
     }
 
-    /// The events recorded for a sample are those that the checker can parse: other events are rejected.
+    /// The events recorded for a sample are those that the checker can parse: other events are
+    /// rejected.
     #[test]
     fn kept_events_are_a_json_array() {
         let through = |stream: &str| {
@@ -160,12 +179,15 @@ mod tests {
         let kept = through("data: {\"a\": [1.50]}\n\ndata:{}\n\ndata: [DONE]\n\n").unwrap();
         assert_eq!(kept.as_deref(), Some(r#"[{"a": [1.50]},{}]"#));
         assert_eq!(through(": nothing\n").unwrap(), None);
-        let nested = |depth: usize| format!("data: {{\"x\":{}{}}}\n", "[".repeat(depth), "]".repeat(depth));
+        let nested =
+            |depth: usize| format!("data: {{\"x\":{}{}}}\n", "[".repeat(depth), "]".repeat(depth));
         let deepest = through(&nested(DEEPEST - 1)).unwrap().unwrap();
         assert!(serde_json::from_str::<Vec<Value>>(&deepest).is_ok());
         assert_eq!(through(&nested(DEEPEST)), Err(StreamFault::TooDeep));
         for unparsed in ["\"\\ud800\"", "\"\u{1}\""] {
-            let chunk = format!("data: {{\"x\":{unparsed},\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}]}}\n");
+            let chunk = format!(
+                "data: {{\"x\":{unparsed},\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}]}}\n"
+            );
             assert_eq!(through(&chunk), Err(StreamFault::NotAnObject), "{unparsed}");
         }
     }

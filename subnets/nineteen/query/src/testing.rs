@@ -14,9 +14,14 @@ pub struct ParsedStream {
     pub kept: Option<String>,
 }
 
-/// Parses a miner's stream, which arrives in `parts`; returns `None` if it is malformed. With `keeps_logprobs`, it
-/// relays log-probabilities; with `keeps_events`, it keeps a sample of the answer.
-pub fn parse_stream(parts: &[&[u8]], keeps_logprobs: bool, keeps_events: bool) -> Option<ParsedStream> {
+/// Parses a miner's stream, which arrives in `parts`; returns `None` if it is malformed. With
+/// `keeps_logprobs`, it relays log-probabilities; with `keeps_events`, it keeps a sample of the
+/// answer.
+pub fn parse_stream(
+    parts: &[&[u8]],
+    keeps_logprobs: bool,
+    keeps_events: bool,
+) -> Option<ParsedStream> {
     let (mut parser, mut events) = (Events::new(keeps_logprobs, keeps_events), Vec::new());
     for part in parts.iter().copied().map(Some).chain([None]) {
         parser.push(part, &mut events).ok()?;

@@ -15,7 +15,9 @@ use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
 use taonet_nineteen_core::{KeyWeight, MarketConfig};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, Sample};
-use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
+use taonet_nineteen_transport::{
+    FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests,
+};
 use taonet_primitives::Uid;
 use taonet_service::{monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
@@ -38,7 +40,9 @@ mod two_tasks;
 pub(crate) const TASK: &str = "chat-llama-3-2-3b";
 
 pub(crate) fn chunk(text: &str) -> String {
-    format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"logprobs\":{{}}}}]}}\n\n")
+    format!(
+        "data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"logprobs\":{{}}}}]}}\n\n"
+    )
 }
 
 /// A market of miners with scripted handlers.
@@ -48,34 +52,54 @@ pub(crate) struct Bench {
     pub(crate) contenders: Vec<Arc<TaskMiner>>,
 }
 
-pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines) -> Bench {
+pub(crate) async fn bench(
+    handlers: Vec<axum::routing::MethodRouter>,
+    deadlines: QueryDeadlines,
+) -> Bench {
     bench_of(handlers.into_iter().map(|handler| (handler, None)).collect(), deadlines, 2).await
 }
 
-/// Creates a market of miners that announce numbers of concurrent requests, of which each has at most `max_running` in
-/// flight.
+/// Creates a market of miners that announce numbers of concurrent requests, of which each has at
+/// most `max_running` in flight.
 async fn bench_of(
     miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
     deadlines: QueryDeadlines,
     max_running: usize,
 ) -> Bench {
-    let client =
-        FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
+    let client = FiberClient::new(
+        key("//Alice"),
+        Trust::Signed,
+        ClientConfig::default(),
+        Arc::new(SystemClock),
+    )
+    .unwrap();
     let config = MarketConfig::default();
     let task = Arc::new(config.task(TASK).unwrap().clone());
     let mut contenders = Vec::new();
     for (index, (handler, concurrency)) in miners.into_iter().enumerate() {
         let keypair = key(&format!("//miner//{index}"));
         let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
-        let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
+        let handshake =
+            MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
         let router = routes(handshake, signed, Router::new().route("/chat/completions", handler));
         let port = listen(router).await.port();
         let peer = Peer::new(keypair.hotkey(), "127.0.0.1", port).unwrap();
         let session = client.handshake(&peer).await.unwrap();
         let uid = Uid(u16::try_from(index).unwrap());
         let capacity = Capacity { declared: 1_000.0, accepted: 1_000.0, to_score: 900.0 };
-        let offer = NewContender { task: task.task.clone(), hotkey: keypair.hotkey(), uid, capacity, concurrency };
-        let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1_000.0), sent: 0.0, score: None };
+        let offer = NewContender {
+            task: task.task.clone(),
+            hotkey: keypair.hotkey(),
+            uid,
+            capacity,
+            concurrency,
+        };
+        let row = ContenderRow {
+            offer,
+            counts: PeriodCounts::with_capacity(1_000.0),
+            sent: 0.0,
+            score: None,
+        };
         contenders.push(TaskMiner::new(&row, session, 900.0));
     }
     let market = Market::default();
@@ -93,7 +117,11 @@ pub(crate) fn key(uri: &str) -> Keypair {
 
 pub(crate) fn request(kind: RequestKind) -> Request {
     let messages = json!([{"role": "user", "content": "hello"}]);
-    let payload = json!({"messages": messages, "model": TASK, "stream": true}).as_object().unwrap().clone().into();
+    let payload = json!({"messages": messages, "model": TASK, "stream": true})
+        .as_object()
+        .unwrap()
+        .clone()
+        .into();
     let task = TASK.parse().unwrap();
     Request {
         task,
@@ -145,10 +173,12 @@ fn short() -> QueryDeadlines {
 #[tokio::test]
 async fn an_answer_is_relayed_counted_and_sampled() {
     let body = [
-        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n".to_owned(),
+        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n"
+            .to_owned(),
         chunk("say [DONE] "),
         chunk("now"),
-        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n".to_owned(),
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
+            .to_owned(),
     ];
     let mut bench = bench(vec![says(body.concat())], QueryDeadlines::default()).await;
     let answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
@@ -161,7 +191,10 @@ async fn an_answer_is_relayed_counted_and_sampled() {
     assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&sample.answer).unwrap().len(), 4);
     // An organic request replaced a synthetic one.
     assert_eq!(bench.querier.market().period_miners().unwrap().tasks()[0].budget(), 9);
-    assert!(bench.contenders[0].take_changes().is_some() && bench.contenders[0].take_changes().is_none());
+    assert!(
+        bench.contenders[0].take_changes().is_some()
+            && bench.contenders[0].take_changes().is_none()
+    );
 }
 
 /// An answer with a tool call is not sampled: the checker's model would not have called the tool.
@@ -169,7 +202,9 @@ async fn an_answer_is_relayed_counted_and_sampled() {
 async fn answers_that_cannot_be_checked_are_not_sampled() {
     let mut bench = bench(vec![says(chunk("now"))], QueryDeadlines::default()).await;
     let mut tools = request(RequestKind::Organic);
-    tools.payload.insert("tools".to_owned(), json!([{"type": "function", "function": {"name": "f"}}]));
+    tools
+        .payload
+        .insert("tools".to_owned(), json!([{"type": "function", "function": {"name": "f"}}]));
     for request in [tools, request(RequestKind::Organic)] {
         text(bench.querier.ask(request).await.unwrap()).await.unwrap();
     }
@@ -188,22 +223,28 @@ async fn status_429_of_stream_is_rate_limit() {
     let limited = || post(|| async { (axum::http::StatusCode::TOO_MANY_REQUESTS, chunk("x")) });
     let mut bench = bench(vec![limited(), limited()], QueryDeadlines::default()).await;
     // Less than the pause after a rate limit.
-    bench.querier =
-        bench.querier.with_queue(QueueSettings { wait: Duration::from_millis(100), ..QueueSettings::default() });
+    bench.querier = bench
+        .querier
+        .with_queue(QueueSettings { wait: Duration::from_millis(100), ..QueueSettings::default() });
     let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     assert_eq!(error, QueryError::Limited(Attempts { limited: 2, failed: 0 }));
     for contender in &bench.contenders {
         let counts = contender.counts();
-        assert_eq!((counts.total_requests, counts.requests_429, counts.requests_500), (1.0, 1.0, 0.0));
+        assert_eq!(
+            (counts.total_requests, counts.requests_429, counts.requests_500),
+            (1.0, 1.0, 0.0)
+        );
     }
 }
 
-/// There is no failover after the first chunk: another miner's text would corrupt the buyer's answer.
+/// There is no failover after the first chunk: another miner's text would corrupt the buyer's
+/// answer.
 #[tokio::test]
 async fn no_failover_after_first_chunk() {
     // Only the wait after the first chunk ends soon.
     let deadlines = QueryDeadlines { first: None, ..short() };
-    let bench = bench(vec![stalls(vec![(0, chunk("half "))]), says(chunk("other"))], deadlines).await;
+    let bench =
+        bench(vec![stalls(vec![(0, chunk("half "))]), says(chunk("other"))], deadlines).await;
     // Answers of different miners never mix, regardless of the order.
     let mut broken = 0;
     for _ in 0..12 {
@@ -226,7 +267,10 @@ async fn next_miner_is_asked_before_the_first_byte() {
         post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR }),
         says("data: garbage\n\n".to_owned()),
         says(String::new()),
-        stalls(vec![(0, "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n".to_owned())]),
+        stalls(vec![(
+            0,
+            "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n".to_owned(),
+        )]),
     ];
     let mut handlers = bad;
     handlers.push(says(chunk("good")));
@@ -241,11 +285,13 @@ async fn next_miner_is_asked_before_the_first_byte() {
         assert_eq!(counts.total_requests, counts.requests_500);
     }
     // A failing miner receives fewer and fewer requests.
-    let failures: f64 = bench.contenders[..4].iter().map(|contender| contender.counts().total_requests).sum();
+    let failures: f64 =
+        bench.contenders[..4].iter().map(|contender| contender.counts().total_requests).sum();
     assert!(failures < 24.0, "{failures}");
 }
 
-/// Each timeout ends an attempt: that of the first chunk, that between two chunks, and that of the complete answer.
+/// Each timeout ends an attempt: that of the first chunk, that between two chunks, and that of the
+/// complete answer.
 #[tokio::test]
 async fn each_timeout_ends_the_attempt() {
     let total = Duration::from_secs(3);
@@ -280,7 +326,10 @@ async fn slow_reader_does_not_count_against_the_miner() {
     }
     drop(answer);
     let counts = bench.contenders[0].counts();
-    assert_eq!((counts.total_requests, counts.requests_500, counts.consumed_capacity), (1.0, 0.0, 0.75));
+    assert_eq!(
+        (counts.total_requests, counts.requests_500, counts.consumed_capacity),
+        (1.0, 0.0, 0.75)
+    );
 }
 
 pub(crate) struct Tell(pub(crate) mpsc::UnboundedSender<()>);
@@ -350,7 +399,8 @@ async fn tests_reach_one_contender_each_and_stay_within_the_allowance() {
     }
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
     assert_eq!(outcomes.last(), Some(&Err(QueryError::NoContender(TASK.parse().unwrap()))));
-    let totals: Vec<_> = bench.contenders.iter().map(|contender| contender.counts().total_requests).collect();
+    let totals: Vec<_> =
+        bench.contenders.iter().map(|contender| contender.counts().total_requests).collect();
     assert_eq!(totals, [3.0, 3.0]);
 }
 
@@ -380,18 +430,26 @@ async fn request_with_a_slow_start_is_hedged() {
         }
     });
     let hedge = Some(Duration::from_millis(50));
-    let deadlines = QueryDeadlines { first: Some(Duration::from_secs(30)), hedge, ..QueryDeadlines::default() };
+    let deadlines =
+        QueryDeadlines { first: Some(Duration::from_secs(30)), hedge, ..QueryDeadlines::default() };
     let bench = bench(vec![slow, says(chunk("quick"))], deadlines).await;
     let began = std::time::Instant::now();
     // Repeat until a first attempt goes to the slow miner and is cancelled.
     while ended.is_empty() {
-        assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "quick");
+        assert_eq!(
+            text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
+            "quick"
+        );
         assert!(began.elapsed() < Duration::from_secs(15));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(ended.recv().await.is_some());
     let counts: Vec<_> = bench.contenders.iter().map(|contender| contender.counts()).collect();
-    assert_eq!((counts[0].total_requests, counts[0].requests_500), (0.0, 0.0), "a cancelled attempt is not counted");
+    assert_eq!(
+        (counts[0].total_requests, counts[0].requests_500),
+        (0.0, 0.0),
+        "a cancelled attempt is not counted"
+    );
     assert!(counts[1].total_requests >= 1.0);
     assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
 }
@@ -400,21 +458,32 @@ async fn request_with_a_slow_start_is_hedged() {
 async fn tests_and_fast_starts_are_not_hedged() {
     let pause = |millis| stalls(vec![(millis, chunk("x"))]);
     let hedge = Some(Duration::from_secs(10));
-    let bench = bench(vec![pause(0), pause(0)], QueryDeadlines { hedge, ..QueryDeadlines::default() }).await;
+    let bench =
+        bench(vec![pause(0), pause(0)], QueryDeadlines { hedge, ..QueryDeadlines::default() })
+            .await;
     for _ in 0..4 {
         drop(bench.querier.ask(request(RequestKind::Organic)).await.unwrap());
     }
-    let total = |bench: &Bench| bench.contenders.iter().map(|contender| contender.counts().total_requests).sum::<f64>();
+    let total = |bench: &Bench| {
+        bench.contenders.iter().map(|contender| contender.counts().total_requests).sum::<f64>()
+    };
     assert_eq!(total(&bench), 4.0);
     let slow = Some(Duration::from_millis(20));
-    let bench =
-        self::bench(vec![pause(200), pause(200)], QueryDeadlines { hedge: slow, ..QueryDeadlines::default() }).await;
+    let bench = self::bench(
+        vec![pause(200), pause(200)],
+        QueryDeadlines { hedge: slow, ..QueryDeadlines::default() },
+    )
+    .await;
     drop(bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap());
     assert_eq!(total(&bench), 1.0);
-    assert_eq!(bench.contenders.iter().filter(|contender| contender.take_changes().is_some()).count(), 1);
+    assert_eq!(
+        bench.contenders.iter().filter(|contender| contender.take_changes().is_some()).count(),
+        1
+    );
 }
 
-/// Concurrent requests never overspend the budget of synthetic ones, and buyers' requests need none.
+/// Concurrent requests never overspend the budget of synthetic ones, and buyers' requests need
+/// none.
 #[tokio::test(flavor = "multi_thread")]
 async fn budget_is_spent_atomically() {
     let bench = bench(vec![says(chunk("a"))], QueryDeadlines::default()).await;

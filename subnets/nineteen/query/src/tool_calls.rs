@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::{Chunk, ChunkBody};
 
-/// Writes the arguments of a tool call's fragment as a string: some servers send null in place of an empty one, or an
-/// object in place of its JSON.
+/// Writes the arguments of a tool call's fragment as a string: some servers send null in place of
+/// an empty one, or an object in place of its JSON.
 pub(crate) fn write_arguments(call: &mut Value) {
     if let Some(arguments) = call.pointer_mut("/function/arguments") {
         match arguments {
@@ -26,18 +26,27 @@ pub(crate) struct CallNumbers {
 }
 
 impl CallNumbers {
-    /// Writes the missing indices of a chunk's fragments. A fragment with a new ID, or with a name, begins a call.
+    /// Writes the missing indices of a chunk's fragments. A fragment with a new ID, or with a name,
+    /// begins a call.
     pub(crate) fn write(&mut self, chunk: &mut Chunk) {
         let ChunkBody::Object(value) = &mut chunk.body else { return };
         let choices = value.get_mut("choices").and_then(Value::as_array_mut).into_iter().flatten();
-        let calls = choices.filter_map(|choice| choice.pointer_mut("/delta/tool_calls")?.as_array_mut()).flatten();
+        let calls = choices
+            .filter_map(|choice| choice.pointer_mut("/delta/tool_calls")?.as_array_mut())
+            .flatten();
         for call in calls.filter_map(Value::as_object_mut) {
-            let id = call.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
+            let id = call
+                .get("id")
+                .and_then(Value::as_str)
+                .filter(|id| !id.is_empty())
+                .map(str::to_owned);
             let number = call.get("index").and_then(Value::as_u64).unwrap_or_else(|| {
                 let name = call.get("function").and_then(|function| function.get("name")?.as_str());
                 let has_name = name.is_some_and(|name| !name.is_empty());
                 match &self.latest {
-                    Some((number, latest)) if id.as_ref().map_or(!has_name, |id| latest.as_ref() == Some(id)) => {
+                    Some((number, latest))
+                        if id.as_ref().map_or(!has_name, |id| latest.as_ref() == Some(id)) =>
+                    {
                         *number
                     }
                     _ => self.next,
@@ -63,10 +72,14 @@ mod tests {
 
     #[test]
     fn arguments_of_tool_calls_become_strings() {
-        for (arguments, expected) in
-            [(json!(null), ""), (json!("{}"), "{}"), (json!({"a": [1]}), r#"{"a":[1]}"#), (json!(7), "7")]
-        {
-            let chunk = chunk(&json!([{"index": 0, "function": {"name": "f", "arguments": arguments}}]));
+        for (arguments, expected) in [
+            (json!(null), ""),
+            (json!("{}"), "{}"),
+            (json!({"a": [1]}), r#"{"a":[1]}"#),
+            (json!(7), "7"),
+        ] {
+            let chunk =
+                chunk(&json!([{"index": 0, "function": {"name": "f", "arguments": arguments}}]));
             assert_eq!(chunk.tool_calls().unwrap()[0]["function"]["arguments"], expected);
             assert_eq!(chunk.texts(), ["f", expected]);
         }
@@ -77,23 +90,35 @@ mod tests {
         let begin = |id: &str| json!({"id": id, "function": {"name": "f", "arguments": ""}});
         let more = json!({"function": {"arguments": "a"}});
         for (chunks, expected) in [
-            (vec![json!([begin("a")]), json!([more]), json!([begin("b")]), json!([more])], vec![0, 0, 1, 1]),
+            (
+                vec![json!([begin("a")]), json!([more]), json!([begin("b")]), json!([more])],
+                vec![0, 0, 1, 1],
+            ),
             (vec![json!([begin("a"), begin("b")])], vec![0, 1]),
             // The ID is repeated with each fragment.
             (vec![json!([begin("a")]), json!([begin("a")]), json!([begin("b")])], vec![0, 0, 1]),
             // Names without IDs.
             (
-                vec![json!([{"function": {"name": "f"}}]), json!([more]), json!([{"function": {"name": "g"}}])],
+                vec![
+                    json!([{"function": {"name": "f"}}]),
+                    json!([more]),
+                    json!([{"function": {"name": "g"}}]),
+                ],
                 vec![0, 0, 1],
             ),
-            (vec![json!([{"index": 3, "id": "a"}]), json!([more]), json!([begin("b")])], vec![3, 3, 4]),
+            (
+                vec![json!([{"index": 3, "id": "a"}]), json!([more]), json!([begin("b")])],
+                vec![3, 3, 4],
+            ),
             (vec![json!([more])], vec![0]),
         ] {
             let (mut numbers, mut found) = (CallNumbers::default(), Vec::new());
             for calls in &chunks {
                 let mut chunk = chunk(calls);
                 numbers.write(&mut chunk);
-                found.extend(chunk.tool_calls().unwrap().iter().map(|call| call["index"].as_u64().unwrap()));
+                found.extend(
+                    chunk.tool_calls().unwrap().iter().map(|call| call["index"].as_u64().unwrap()),
+                );
             }
             assert_eq!(found, expected, "{chunks:?}");
         }

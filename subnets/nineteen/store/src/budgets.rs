@@ -73,8 +73,10 @@ pub struct BudgetUse {
 impl BudgetUse {
     /// Returns the share of the budget that is spent, in percent, rounded down; 100 for a budget of 0.
     pub fn percent(&self) -> u64 {
-        let (spent, budget) =
-            (u128::from(self.spent.max(0).unsigned_abs()), u128::from(self.budget.max(0).unsigned_abs()));
+        let (spent, budget) = (
+            u128::from(self.spent.max(0).unsigned_abs()),
+            u128::from(self.budget.max(0).unsigned_abs()),
+        );
         let percent = spent.saturating_mul(100).checked_div(budget).unwrap_or(100);
         u64::try_from(percent).unwrap_or(u64::MAX)
     }
@@ -94,7 +96,10 @@ impl Budgets {
             let is_in = period.of_day(day) == period.of_day(today);
             budget.map(|left| left.saturating_sub(if is_in { charge } else { 0 }))
         };
-        Self { month: less(self.month, BudgetPeriod::Month), day: less(self.day, BudgetPeriod::Day) }
+        Self {
+            month: less(self.month, BudgetPeriod::Month),
+            day: less(self.day, BudgetPeriod::Day),
+        }
     }
 
     /// Returns the smaller remainder.
@@ -123,26 +128,35 @@ impl BudgetLimits {
 
     /// Returns the smallest remainder, and its budget.
     pub(crate) fn smallest(self) -> Option<(i64, BudgetPeriod, BudgetScope)> {
-        let of = |budgets: Budgets, scope| budgets.smaller().map(|(left, period)| (left, period, scope));
+        let of =
+            |budgets: Budgets, scope| budgets.smaller().map(|(left, period)| (left, period, scope));
         of(self.key, BudgetScope::Key).into_iter().chain(of(self.team, BudgetScope::Team)).min()
     }
 
-    /// Returns the credits that remain for reserves of the key if it has leased `leased` credits. Those of the team are
-    /// divided by the number of its keys, so that the reserves of many keys do not exhaust its budget.
+    /// Returns the credits that remain for reserves of the key if it has leased `leased` credits.
+    /// Those of the team are divided by the number of its keys, so that the reserves of many keys
+    /// do not exhaust its budget.
     pub(crate) fn reservable(self, leased: i64) -> i64 {
-        let left = |budgets: Budgets| budgets.smaller().map_or(i64::MAX, |(left, _)| left.saturating_sub(leased));
+        let left = |budgets: Budgets| {
+            budgets.smaller().map_or(i64::MAX, |(left, _)| left.saturating_sub(leased))
+        };
         let of_team = left(self.team);
         left(self.key).min(of_team.checked_div(self.team_keys.max(1)).unwrap_or(of_team))
     }
 }
 
 impl Store {
-    /// Returns the budgets of all keys that are not revoked, then those of all teams, with the credits charged on the day
-    /// `day`, such as `2026-11-21` in UTC, and in its month. With `key`, only the budgets of this key and of its team.
+    /// Returns the budgets of all keys that are not revoked, then those of all teams, with the
+    /// credits charged on the day `day`, such as `2026-11-21` in UTC, and in its month. With `key`,
+    /// only the budgets of this key and of its team.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn budget_uses(&self, key: Option<&str>, day: &str) -> Result<Vec<BudgetUse>, StoreError> {
+    pub async fn budget_uses(
+        &self,
+        key: Option<&str>,
+        day: &str,
+    ) -> Result<Vec<BudgetUse>, StoreError> {
         let of_keys = statement(
             "SELECT id AS owner, monthly_budget, daily_budget,
              CAST(COALESCE((SELECT SUM(charged) FROM usage_day WHERE key_id = api_key.id AND day LIKE $1 || '%'), 0)
@@ -165,9 +179,19 @@ impl Store {
         );
         let mut uses = Vec::new();
         for (scope, rows) in [(BudgetScope::Key, of_keys), (BudgetScope::Team, of_teams)] {
-            let rows = rows.bind(BudgetPeriod::Month.of_day(day)).bind(day).bind(key).rows(&self.database).await?;
+            let rows = rows
+                .bind(BudgetPeriod::Month.of_day(day))
+                .bind(day)
+                .bind(key)
+                .rows(&self.database)
+                .await?;
             for row in &rows {
-                uses.extend(budget_use(row, scope, BudgetPeriod::Month, ("monthly_budget", "in_month"))?);
+                uses.extend(budget_use(
+                    row,
+                    scope,
+                    BudgetPeriod::Month,
+                    ("monthly_budget", "in_month"),
+                )?);
                 uses.extend(budget_use(row, scope, BudgetPeriod::Day, ("daily_budget", "in_day"))?);
             }
         }
@@ -185,7 +209,13 @@ fn budget_use(
     if limit < 0 {
         return Err(invalid(budget, &limit));
     }
-    Ok(Some(BudgetUse { scope, owner: row.get("owner")?, period, budget: limit, spent: row.get(spent)? }))
+    Ok(Some(BudgetUse {
+        scope,
+        owner: row.get("owner")?,
+        period,
+        budget: limit,
+        spent: row.get(spent)?,
+    }))
 }
 
 #[cfg(test)]
@@ -200,7 +230,10 @@ mod tests {
         assert_eq!(after(5, "2026-11-20"), Budgets { month: Some(95), day: Some(30) });
         assert_eq!(after(5, "2026-10-21"), budgets);
         assert_eq!(budgets.smaller(), Some((30, BudgetPeriod::Day)));
-        assert_eq!(Budgets { month: Some(29), ..budgets }.smaller(), Some((29, BudgetPeriod::Month)));
+        assert_eq!(
+            Budgets { month: Some(29), ..budgets }.smaller(),
+            Some((29, BudgetPeriod::Month))
+        );
         assert_eq!(Budgets::default().smaller(), None);
     }
 
@@ -216,18 +249,32 @@ mod tests {
             (Budgets { month: Some(100), day: None }, (100, month, BudgetScope::Key), 22),
         ] {
             let limits = limits(team);
-            assert_eq!((limits.smallest(), limits.reservable(10)), (Some(smallest), reservable), "{team:?}");
+            assert_eq!(
+                (limits.smallest(), limits.reservable(10)),
+                (Some(smallest), reservable),
+                "{team:?}"
+            );
         }
-        let charged = limits(Budgets { month: Some(60), day: Some(50) }).less(20, "2026-11-20", "2026-11-21");
-        assert_eq!((charged.key.month, charged.team.month, charged.team.day), (Some(80), Some(40), Some(50)));
-        assert_eq!((BudgetLimits::default().smallest(), BudgetLimits::default().reservable(7)), (None, i64::MAX));
+        let charged =
+            limits(Budgets { month: Some(60), day: Some(50) }).less(20, "2026-11-20", "2026-11-21");
+        assert_eq!(
+            (charged.key.month, charged.team.month, charged.team.day),
+            (Some(80), Some(40), Some(50))
+        );
+        assert_eq!(
+            (BudgetLimits::default().smallest(), BudgetLimits::default().reservable(7)),
+            (None, i64::MAX)
+        );
     }
 
     #[test]
     fn spent_share_is_rounded_down() {
         let (scope, period) = (BudgetScope::Key, BudgetPeriod::Day);
         let used = |budget, spent| BudgetUse { scope, owner: String::new(), period, budget, spent };
-        assert_eq!((used(100, 79).percent(), used(1_000, 799).percent(), used(3, 4).percent()), (79, 79, 133));
+        assert_eq!(
+            (used(100, 79).percent(), used(1_000, 799).percent(), used(3, 4).percent()),
+            (79, 79, 133)
+        );
         assert_eq!((used(0, 0).percent(), used(i64::MAX, i64::MAX).percent()), (100, 100));
     }
 }

@@ -13,8 +13,8 @@ const RETRY: Duration = Duration::from_millis(200);
 /// Interval between checks that the lock is still held.
 const CHECK: Duration = Duration::from_secs(1);
 
-/// Exclusive lock on a database, held by the process that runs its scoring periods. It is released when the process
-/// exits.
+/// Exclusive lock on a database, held by the process that runs its scoring periods. It is released
+/// when the process exits.
 #[derive(Debug)]
 pub struct ControlLock {
     database: Database,
@@ -22,11 +22,12 @@ pub struct ControlLock {
 }
 
 impl Store {
-    /// Locks the database for the process that runs its scoring periods. Waits up to 5 s until the lock of a previous
-    /// process is released.
+    /// Locks the database for the process that runs its scoring periods. Waits up to 5 s until the
+    /// lock of a previous process is released.
     ///
     /// # Errors
-    /// [`StoreError::Controlled`] if another process holds the lock; [`StoreError::Database`] when the database fails.
+    /// [`StoreError::Controlled`] if another process holds the lock; [`StoreError::Database`] when
+    /// the database fails.
     pub async fn lock_control(&self) -> Result<ControlLock, StoreError> {
         let lock = acquire(&self.database).await?;
         Ok(ControlLock { database: self.database.clone(), lock })
@@ -47,13 +48,16 @@ impl Store {
 }
 
 impl ControlLock {
-    /// Checks the lock every second, and acquires it again after an outage of the database. Returns an error only when
-    /// another process has acquired the lock meanwhile.
+    /// Checks the lock every second, and acquires it again after an outage of the database. Returns
+    /// an error only when another process has acquired the lock meanwhile.
     pub async fn hold(mut self) -> StoreError {
         loop {
             tokio::time::sleep(CHECK).await;
             let Err(error) = self.lock.check().await else { continue };
-            tracing::warn!(error = &error as &dyn std::error::Error, "lost the database lock; acquiring it again");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "lost the database lock; acquiring it again"
+            );
             self.lock = loop {
                 match acquire(&self.database).await {
                     Ok(lock) => break lock,

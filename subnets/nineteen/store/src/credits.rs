@@ -1,4 +1,5 @@
-//! Prepaid credits, in double-entry bookkeeping: each transfer's postings sum to 0, and so do all balances.
+//! Prepaid credits, in double-entry bookkeeping: each transfer's postings sum to 0, and so do all
+//! balances.
 //!
 //! ```text
 //! grant    issued  → key:ID      grants credits to a key
@@ -8,11 +9,12 @@
 //! charge   held:ID → revenue     charges the delivered work
 //! ```
 //!
-//! A lease, which is a row of the table `hold`, covers many requests of a process (see `till`). The lease of a crashed
-//! process is released later: an answer whose delivery is unknown is not charged.
+//! A lease, which is a row of the table `hold`, covers many requests of a process (see `till`). The
+//! lease of a crashed process is released later: an answer whose delivery is unknown is not
+//! charged.
 //!
-//! Each transaction locks the API key before it reads or changes a balance, so that transactions on one key run one
-//! after the other.
+//! Each transaction locks the API key before it reads or changes a balance, so that transactions on
+//! one key run one after the other.
 
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -22,8 +24,9 @@ use crate::keys::lock;
 use crate::till::Hold;
 use crate::{BudgetPeriod, BudgetScope, Store, StoreError};
 
-/// Maximum of all granted credits together, less withdrawn ones: the largest integer that every JSON reader represents
-/// exactly, 2^53 − 1. No balance exceeds it, so that sums of balances do not overflow.
+/// Maximum of all granted credits together, less withdrawn ones: the largest integer that every
+/// JSON reader represents exactly, 2^53 − 1. No balance exceeds it, so that sums of balances do not
+/// overflow.
 pub const MAX_CREDITS: i64 = 9_007_199_254_740_991;
 
 /// Usage of one request, and the charge for it.
@@ -80,21 +83,31 @@ pub enum HoldRefusal {
 }
 
 impl Store {
-    /// Grants credits to a key, or withdraws them if `amount` is negative; balances never become negative. Returns the
-    /// new balance, or `None` if the key is unknown or has insufficient credits.
+    /// Grants credits to a key, or withdraws them if `amount` is negative; balances never become
+    /// negative. Returns the new balance, or `None` if the key is unknown or has insufficient
+    /// credits.
     ///
     /// # Errors
-    /// [`StoreError::TooManyCredits`] when more than [`MAX_CREDITS`] would exist in total; another [`StoreError`] when
-    /// the database fails.
-    pub async fn grant(&self, key: &str, amount: i64, why: &str, now_ms: i64) -> Result<Option<i64>, StoreError> {
+    /// [`StoreError::TooManyCredits`] when more than [`MAX_CREDITS`] would exist in total; another
+    /// [`StoreError`] when the database fails.
+    pub async fn grant(
+        &self,
+        key: &str,
+        amount: i64,
+        why: &str,
+        now_ms: i64,
+    ) -> Result<Option<i64>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let Some(after) = grant(&mut transaction, key, amount, ("grant", why), now_ms).await? else { return Ok(None) };
+        let Some(after) = grant(&mut transaction, key, amount, ("grant", why), now_ms).await?
+        else {
+            return Ok(None);
+        };
         transaction.commit().await?;
         Ok(Some(after.saturating_add(self.till.free(key))))
     }
 
-    /// Reserves the maximum price of a request, unless the key's credits or a budget are insufficient. `day` is the day in
-    /// UTC, such as `2026-11-21`.
+    /// Reserves the maximum price of a request, unless the key's credits or a budget are
+    /// insufficient. `day` is the day in UTC, such as `2026-11-21`.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -106,34 +119,47 @@ impl Store {
         day: &str,
         now_ms: i64,
     ) -> Result<Result<(), HoldRefusal>, StoreError> {
-        let hold = Hold { key: key.to_owned(), amount: amount.max(0), created_ms: now_ms, is_retried: false };
+        let hold = Hold {
+            key: key.to_owned(),
+            amount: amount.max(0),
+            created_ms: now_ms,
+            is_retried: false,
+        };
         self.till.hold(&self.database, request, hold, day).await
     }
 
-    /// Charges a request once, up to the amount of its hold, and releases the rest. Returns the charge, or `None` if
-    /// this process has no hold of the request.
+    /// Charges a request once, up to the amount of its hold, and releases the rest. Returns the
+    /// charge, or `None` if this process has no hold of the request.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn charge(&self, request: &str, usage: &Usage, now_ms: i64) -> Result<Option<i64>, StoreError> {
+    pub async fn charge(
+        &self,
+        request: &str,
+        usage: &Usage,
+        now_ms: i64,
+    ) -> Result<Option<i64>, StoreError> {
         self.till.charge(&self.database, request, usage, now_ms).await
     }
 
-    /// Returns the unused credits of this process's leases, and leases no more than the running requests need from now
-    /// on. Call at shutdown: the leases of a process that exits without it are released later.
+    /// Returns the unused credits of this process's leases, and leases no more than the running
+    /// requests need from now on. Call at shutdown: the leases of a process that exits without it
+    /// are released later.
     pub async fn close_leases(&self) {
         self.till.close(&self.database).await;
     }
 
-    /// Releases this process's holds, and the leases and unanswered claims of other processes, created before
-    /// `before_ms`, so that buyers can retry the requests; returns the number of holds and leases. A process renews its
-    /// leases every minute. Times are milliseconds since the Unix epoch.
+    /// Releases this process's holds, and the leases and unanswered claims of other processes,
+    /// created before `before_ms`, so that buyers can retry the requests; returns the number of
+    /// holds and leases. A process renews its leases every minute. Times are milliseconds since the
+    /// Unix epoch.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn release_holds(&self, before_ms: i64, now_ms: i64) -> Result<usize, StoreError> {
         self.drop_claims(before_ms).await?;
-        let rows = statement("SELECT request_id, key_id FROM hold WHERE created_ms < $1").bind(before_ms);
+        let rows =
+            statement("SELECT request_id, key_id FROM hold WHERE created_ms < $1").bind(before_ms);
         let mut released = 0_usize;
         for row in rows.rows(&self.database).await? {
             let (id, key): (String, String) = (row.get("request_id")?, row.get("key_id")?);
@@ -142,8 +168,12 @@ impl Store {
             }
             let mut transaction = self.database.begin().await?;
             lock(&mut transaction, &key).await?;
-            let lease = statement("DELETE FROM hold WHERE request_id = $1 AND created_ms < $2 RETURNING amount");
-            if let Some(amount) = lease.bind(&id).bind(before_ms).value::<i64>(&mut transaction).await? {
+            let lease = statement(
+                "DELETE FROM hold WHERE request_id = $1 AND created_ms < $2 RETURNING amount",
+            );
+            if let Some(amount) =
+                lease.bind(&id).bind(before_ms).value::<i64>(&mut transaction).await?
+            {
                 let (available, held) = (format!("key:{key}"), format!("held:{key}"));
                 transfer(&mut transaction, "hold", &id, now_ms, amount, &held, &available).await?;
                 transaction.commit().await?;
@@ -194,9 +224,10 @@ impl Store {
         Ok(balances)
     }
 
-    /// Returns whether the books balance: all balances sum to 0, the postings of each transfer sum to 0, each balance
-    /// is the sum of its postings, held balances equal the leases, no balance except `issued` is negative, and the credits
-    /// granted for deposits are those of the recorded transfers.
+    /// Returns whether the books balance: all balances sum to 0, the postings of each transfer sum
+    /// to 0, each balance is the sum of its postings, held balances equal the leases, no balance
+    /// except `issued` is negative, and the credits granted for deposits are those of the recorded
+    /// transfers.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -204,7 +235,8 @@ impl Store {
         for faults in [
             "SELECT COUNT(*) FROM (SELECT SUM(balance) AS total FROM account) AS sums WHERE total <> 0",
             "SELECT COUNT(*) FROM (SELECT transfer_id FROM posting GROUP BY transfer_id HAVING SUM(amount) <> 0) AS odd",
-            // The upper and lower 32 bits are added separately, because partial sums can exceed 64 bits.
+            // The upper and lower 32 bits are added separately, because partial sums can exceed 64
+            // bits.
             "SELECT COUNT(*) FROM account WHERE balance <>
              (SELECT COALESCE(SUM(amount >> 32) * 4294967296 + SUM(amount & 4294967295), 0) FROM posting
               WHERE posting.account = account.name)",
@@ -243,9 +275,12 @@ pub(crate) async fn grant(
     if amount > MAX_CREDITS {
         return Err(StoreError::TooManyCredits { amount, left: grantable(transaction).await? });
     }
-    let Some(after) = of_key.checked_add(amount).filter(|after| is_known && *after >= 0) else { return Ok(None) };
+    let Some(after) = of_key.checked_add(amount).filter(|after| is_known && *after >= 0) else {
+        return Ok(None);
+    };
     transfer(transaction, kind, why, now_ms, amount, "issued", &account).await?;
-    // Read after the transfer, which locks the account: grants to other keys may run at the same time.
+    // Read after the transfer, which locks the account: grants to other keys may run at the same
+    // time.
     let issued = balance(transaction, "issued").await?;
     if amount > 0 && issued < -MAX_CREDITS {
         let left = MAX_CREDITS.saturating_add(issued).saturating_add(amount).max(0);
@@ -259,7 +294,8 @@ async fn balance(transaction: &mut Transaction, account: &str) -> Result<i64, St
     Ok(balance.value(transaction).await?.unwrap_or(0))
 }
 
-/// Transfers credits from one account to another; a negative amount transfers in the other direction.
+/// Transfers credits from one account to another; a negative amount transfers in the other
+/// direction.
 async fn transfer(
     transaction: &mut Transaction,
     kind: &'static str,

@@ -92,7 +92,9 @@ pub enum StoreError {
         keys: i64,
     },
     /// The validator credits no transfers of TAO.
-    #[error("the validator credits no transfers of TAO; hint: start it with --topup-account and --rao-per-credit")]
+    #[error(
+        "the validator credits no transfers of TAO; hint: start it with --topup-account and --rao-per-credit"
+    )]
     TopUpsDisabled,
     /// The recorded transfers are those of another chain.
     #[error(
@@ -106,7 +108,9 @@ pub enum StoreError {
         connected: BlockHash,
     },
     /// All deposit addresses of the account are in use.
-    #[error("all 65536 deposit addresses of {0} are in use; hint: start the validator with another --topup-account")]
+    #[error(
+        "all 65536 deposit addresses of {0} are in use; hint: start the validator with another --topup-account"
+    )]
     NoFreeAddress(AccountId),
     /// The process exits.
     #[error("the process is shutting down")]
@@ -117,7 +121,10 @@ pub enum StoreError {
 }
 
 /// Parses the text in a column of a row.
-pub(crate) fn parsed<T: std::str::FromStr>(row: &Row, column: &'static str) -> Result<T, StoreError> {
+pub(crate) fn parsed<T: std::str::FromStr>(
+    row: &Row,
+    column: &'static str,
+) -> Result<T, StoreError> {
     let text: String = row.get(column)?;
     text.parse().map_err(|_| invalid(column, &text))
 }

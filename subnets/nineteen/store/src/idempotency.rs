@@ -1,4 +1,5 @@
-//! Idempotent requests: buyers can retry requests with an `Idempotency-Key` without being charged twice.
+//! Idempotent requests: buyers can retry requests with an `Idempotency-Key` without being charged
+//! twice.
 
 use taonet_database::statement;
 
@@ -30,12 +31,18 @@ pub enum Claim {
 }
 
 impl Store {
-    /// Claims a request by its `Idempotency-Key` (`name`); only one caller gets [`Claim::New`] until the claim is
-    /// dropped or a day has passed.
+    /// Claims a request by its `Idempotency-Key` (`name`); only one caller gets [`Claim::New`]
+    /// until the claim is dropped or a day has passed.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn claim(&self, key: &str, name: &str, fingerprint: &str, now_ms: i64) -> Result<Claim, StoreError> {
+    pub async fn claim(
+        &self,
+        key: &str,
+        name: &str,
+        fingerprint: &str,
+        now_ms: i64,
+    ) -> Result<Claim, StoreError> {
         statement("DELETE FROM idempotent WHERE created_ms <= $1")
             .bind(now_ms.saturating_sub(REPEATABLE))
             .execute(&self.database)
@@ -64,7 +71,9 @@ impl Store {
             return Ok(Claim::Other);
         }
         Ok(match (known.get("content_type")?, known.get("body")?) {
-            (Some(content_type), Some(body)) => Claim::Answered(StoredAnswer { content_type, body }),
+            (Some(content_type), Some(body)) => {
+                Claim::Answered(StoredAnswer { content_type, body })
+            }
             _ => Claim::Running,
         })
     }
@@ -73,14 +82,21 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn keep_answer(&self, key: &str, name: &str, answer: &StoredAnswer) -> Result<(), StoreError> {
-        statement("UPDATE idempotent SET content_type = $1, body = $2 WHERE key_id = $3 AND name = $4")
-            .bind(&answer.content_type)
-            .bind(&answer.body)
-            .bind(key)
-            .bind(name)
-            .execute(&self.database)
-            .await?;
+    pub async fn keep_answer(
+        &self,
+        key: &str,
+        name: &str,
+        answer: &StoredAnswer,
+    ) -> Result<(), StoreError> {
+        statement(
+            "UPDATE idempotent SET content_type = $1, body = $2 WHERE key_id = $3 AND name = $4",
+        )
+        .bind(&answer.content_type)
+        .bind(&answer.body)
+        .bind(key)
+        .bind(name)
+        .execute(&self.database)
+        .await?;
         Ok(())
     }
 
@@ -97,7 +113,8 @@ impl Store {
         Ok(())
     }
 
-    /// Releases unanswered claims of earlier processes, created before `before_ms` (Unix time in milliseconds).
+    /// Releases unanswered claims of earlier processes, created before `before_ms` (Unix time in
+    /// milliseconds).
     pub(crate) async fn drop_claims(&self, before_ms: i64) -> Result<(), StoreError> {
         statement("DELETE FROM idempotent WHERE body IS NULL AND created_ms < $1")
             .bind(before_ms)

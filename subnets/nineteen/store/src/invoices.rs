@@ -28,11 +28,13 @@ impl std::str::FromStr for Month {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (year, month) = text.split_once('-').ok_or(MonthError)?;
-        let is_decimal = [year, month].iter().all(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_decimal =
+            [year, month].iter().all(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
         if !is_decimal || year.len() != 4 || month.len() != 2 {
             return Err(MonthError);
         }
-        let (year, month) = (year.parse().map_err(|_| MonthError)?, month.parse().map_err(|_| MonthError)?);
+        let (year, month) =
+            (year.parse().map_err(|_| MonthError)?, month.parse().map_err(|_| MonthError)?);
         let is_valid = (1970..=9999).contains(&year) && (1..=12).contains(&month);
         if is_valid { Ok(Self { year, month }) } else { Err(MonthError) }
     }
@@ -45,9 +47,11 @@ impl std::fmt::Display for Month {
 }
 
 impl Month {
-    /// Returns the beginning of the month, in milliseconds since the Unix epoch; `i64::MAX` after the year 9999.
+    /// Returns the beginning of the month, in milliseconds since the Unix epoch; `i64::MAX` after
+    /// the year 9999.
     fn start_ms(self) -> i64 {
-        let start = Date::new(self.year, self.month, 1).and_then(|first| first.to_zoned(TimeZone::UTC));
+        let start =
+            Date::new(self.year, self.month, 1).and_then(|first| first.to_zoned(TimeZone::UTC));
         start.map_or(i64::MAX, |start| start.timestamp().as_millisecond())
     }
 
@@ -106,14 +110,17 @@ pub struct Invoice {
 }
 
 impl Invoice {
-    /// Formats the usage, the grants and the transfers of TAO as CSV with a header row. Times are in seconds since the
-    /// Unix epoch. Grants have no reasons, which are the operator's notes.
+    /// Formats the usage, the grants and the transfers of TAO as CSV with a header row. Times are
+    /// in seconds since the Unix epoch. Grants have no reasons, which are the operator's notes.
     pub fn to_csv(&self) -> String {
         let mut csv =
             "month,key,name,type,model,requests,input_tokens,output_tokens,time,amount_rao,credits\n".to_owned();
         let start = format!("{},{},{}", self.month, self.key_id, csv_field(&self.name));
         for InvoiceLine { model, requests, input_tokens, output_tokens, charged } in &self.lines {
-            let _ = writeln!(csv, "{start},usage,{model},{requests},{input_tokens},{output_tokens},,,{charged}");
+            let _ = writeln!(
+                csv,
+                "{start},usage,{model},{requests},{input_tokens},{output_tokens},,,{charged}"
+            );
         }
         for InvoiceGrant { credits, granted_ms, .. } in &self.grants {
             let _ = writeln!(csv, "{start},grant,,,,,{},,{credits}", granted_ms / 1_000);
@@ -130,15 +137,27 @@ impl Invoice {
 pub fn usage_csv(rows: &[UsageRow]) -> String {
     let mut csv = "day,key,model,requests,input_tokens,output_tokens,credits\n".to_owned();
     for UsageRow { key_id, day, model, requests, input_tokens, output_tokens, charged } in rows {
-        let _ = writeln!(csv, "{day},{key_id},{model},{requests},{input_tokens},{output_tokens},{charged}");
+        let _ = writeln!(
+            csv,
+            "{day},{key_id},{model},{requests},{input_tokens},{output_tokens},{charged}"
+        );
     }
     csv
 }
 
-/// Quotes a text for CSV if necessary. A text that a spreadsheet would take for a formula begins with an apostrophe.
+/// Quotes a text for CSV if necessary. A text that a spreadsheet would take for a formula begins
+/// with an apostrophe.
 fn csv_field(text: &str) -> String {
-    let text = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    let text = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
 }
 
 impl Store {
@@ -198,8 +217,18 @@ mod tests {
         assert_eq!(start("2026-11"), 1_793_491_200_000);
         assert_eq!("2026-12".parse::<Month>().unwrap().next().to_string(), "2027-01");
         assert_eq!("2026-09".parse::<Month>().unwrap().next().to_string(), "2026-10");
-        for text in ["", "2026", "2026-13", "2026-00", "26-11", "2026-1", "2026-11-01", "+026-11", "1969-12", "2026-é"]
-        {
+        for text in [
+            "",
+            "2026",
+            "2026-13",
+            "2026-00",
+            "26-11",
+            "2026-1",
+            "2026-11-01",
+            "+026-11",
+            "1969-12",
+            "2026-é",
+        ] {
             assert!(text.parse::<Month>().is_err(), "{text}");
         }
     }

@@ -42,7 +42,8 @@ pub struct KeyTerms {
     pub daily_budget: Option<i64>,
     /// Name of the team whose budgets the key shares; `None` without a team.
     pub team: Option<String>,
-    /// Time from which requests are rejected, in milliseconds since the Unix epoch; `None` if the key never expires.
+    /// Time from which requests are rejected, in milliseconds since the Unix epoch; `None` if the
+    /// key never expires.
     pub expires_ms: Option<i64>,
     /// Share of the miners while all are busy, relative to other keys.
     pub weight: KeyWeight,
@@ -51,8 +52,8 @@ pub struct KeyTerms {
 }
 
 impl KeyTerms {
-    /// Returns the terms of a key for all tasks, with the default weight, without other limits, without a team, an expiry and
-    /// logs of its requests.
+    /// Returns the terms of a key for all tasks, with the default weight, without other limits,
+    /// without a team, an expiry and logs of its requests.
     pub fn new(name: &str, rate_per_minute: u32) -> Self {
         Self {
             name: name.to_owned(),
@@ -106,8 +107,8 @@ macro_rules! select {
 /// Time after which an API key is read again, because another process may change it.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// API keys that were read within the last second, so that a flood of requests with one valid key does not query the
-/// database each time.
+/// API keys that were read within the last second, so that a flood of requests with one valid key
+/// does not query the database each time.
 #[derive(Debug, Default)]
 pub(crate) struct RecentKeys {
     /// Keys by hash, each with the time at which it was read.
@@ -119,8 +120,8 @@ impl RecentKeys {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns a recent key. Once it is no longer recent, one caller gets `None`, to read the key again; concurrent
-    /// callers still get the old one.
+    /// Returns a recent key. Once it is no longer recent, one caller gets `None`, to read the key
+    /// again; concurrent callers still get the old one.
     fn get(&self, hash: &str) -> Option<ApiKey> {
         let mut keys = self.keys();
         let (key, since) = keys.get_mut(hash)?;
@@ -147,16 +148,24 @@ impl Store {
     /// Creates an API key whose ID and secret are derived from the random bytes `random`.
     ///
     /// # Errors
-    /// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the database fails.
-    pub async fn create_key(&self, terms: &KeyTerms, random: &[u8; 40], now_ms: i64) -> Result<NewKey, StoreError> {
+    /// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the
+    /// database fails.
+    pub async fn create_key(
+        &self,
+        terms: &KeyTerms,
+        random: &[u8; 40],
+        now_ms: i64,
+    ) -> Result<NewKey, StoreError> {
         self.create_key_with_credits(terms, 0, random, now_ms).await
     }
 
-    /// Creates an API key like [`Self::create_key`], with initial credits. If they cannot be granted, there is no key.
+    /// Creates an API key like [`Self::create_key`], with initial credits. If they cannot be
+    /// granted, there is no key.
     ///
     /// # Errors
     /// [`StoreError::TooManyCredits`] when more than [`crate::MAX_CREDITS`] would exist in total;
-    /// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the database fails.
+    /// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the
+    /// database fails.
     pub async fn create_key_with_credits(
         &self,
         terms: &KeyTerms,
@@ -167,7 +176,8 @@ impl Store {
         let (id, secret) = random.split_at(8);
         let id = hex::encode(id);
         let secret = Zeroizing::new(format!("{PREFIX}-{id}-{}", hex::encode(secret)));
-        let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
+        let models =
+            terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let mut transaction = self.database.begin().await?;
         if let Some(team) = &terms.team {
             lock_team(&mut transaction, team).await?;
@@ -200,7 +210,8 @@ impl Store {
         Ok(NewKey { id, secret })
     }
 
-    /// Returns the API key with this secret, revoked or not. Changes by another process take effect within a second.
+    /// Returns the API key with this secret, revoked or not. Changes by another process take effect
+    /// within a second.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -241,13 +252,17 @@ impl Store {
     /// Updates the name and limits of a key; returns `false` if the key is unknown.
     ///
     /// # Errors
-    /// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the database fails.
+    /// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the
+    /// database fails.
     pub async fn update_key(&self, id: &str, terms: &KeyTerms) -> Result<bool, StoreError> {
-        let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
+        let models =
+            terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let mut transaction = self.database.begin().await?;
         // Charges also lock the key before its team. A revoked key can stay in a deleted team.
         let team = lock_with_team(&mut transaction, id).await?;
-        if let Some(joined) = terms.team.as_deref().filter(|joined| team.as_deref() != Some(*joined)) {
+        if let Some(joined) =
+            terms.team.as_deref().filter(|joined| team.as_deref() != Some(*joined))
+        {
             lock_team(&mut transaction, joined).await?;
         }
         let changed = statement(
@@ -279,11 +294,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn revoke_key(&self, id: &str, now_ms: i64) -> Result<bool, StoreError> {
-        let changed = statement("UPDATE api_key SET revoked_ms = $1 WHERE id = $2 AND revoked_ms IS NULL")
-            .bind(now_ms)
-            .bind(id)
-            .execute(&self.database)
-            .await?;
+        let changed =
+            statement("UPDATE api_key SET revoked_ms = $1 WHERE id = $2 AND revoked_ms IS NULL")
+                .bind(now_ms)
+                .bind(id)
+                .execute(&self.database)
+                .await?;
         self.recent_keys.clear();
         Ok(changed > 0)
     }
@@ -295,14 +311,21 @@ impl Store {
     }
 }
 
-/// Locks a key until the end of the transaction, so that transactions on the key's credits and rate limit run one after
-/// the other; returns `false` if the key is unknown.
+/// Locks a key until the end of the transaction, so that transactions on the key's credits and rate
+/// limit run one after the other; returns `false` if the key is unknown.
 pub(crate) async fn lock(transaction: &mut Transaction, key: &str) -> Result<bool, StoreError> {
-    Ok(statement("UPDATE api_key SET name = name WHERE id = $1").bind(key).execute(transaction).await? > 0)
+    Ok(statement("UPDATE api_key SET name = name WHERE id = $1")
+        .bind(key)
+        .execute(transaction)
+        .await?
+        > 0)
 }
 
 /// Locks a key like [`lock`]; returns its team, if it has one.
-pub(crate) async fn lock_with_team(transaction: &mut Transaction, key: &str) -> Result<Option<String>, StoreError> {
+pub(crate) async fn lock_with_team(
+    transaction: &mut Transaction,
+    key: &str,
+) -> Result<Option<String>, StoreError> {
     let lock = statement("UPDATE api_key SET name = name WHERE id = $1 RETURNING team");
     let Some(row) = lock.bind(key).row(transaction).await? else { return Ok(None) };
     Ok(row.get("team")?)
@@ -315,10 +338,13 @@ fn hash(secret: &str) -> String {
 
 fn key(row: &Row) -> Result<ApiKey, StoreError> {
     let models: Option<String> = row.get("models")?;
-    let models = models.map(|text| serde_json::from_str(&text).map_err(|_| invalid("models", &text))).transpose()?;
+    let models = models
+        .map(|text| serde_json::from_str(&text).map_err(|_| invalid("models", &text)))
+        .transpose()?;
     let weight: u32 = number(row, "weight")?;
     let tokens: Option<i64> = row.get("tokens_per_minute")?;
-    let tokens = tokens.map(|tokens| u32::try_from(tokens).map_err(|_| invalid("tokens_per_minute", &tokens)));
+    let tokens = tokens
+        .map(|tokens| u32::try_from(tokens).map_err(|_| invalid("tokens_per_minute", &tokens)));
     Ok(ApiKey {
         id: row.get("id")?,
         terms: KeyTerms {

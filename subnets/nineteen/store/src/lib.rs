@@ -1,8 +1,9 @@
-//! Database of a Nineteen validator: registered neurons, miners and their sessions, periods with their counters, queued
-//! answers to check, rewards, API keys and their teams, credits and deposits of TAO.
+//! Database of a Nineteen validator: registered neurons, miners and their sessions, periods with
+//! their counters, queued answers to check, rewards, API keys and their teams, credits and deposits
+//! of TAO.
 //!
-//! The database is SQLite (WAL, synced), or PostgreSQL, which several processes can share. Both run the same
-//! statements.
+//! The database is SQLite (WAL, synced), or PostgreSQL, which several processes can share. Both run
+//! the same statements.
 //!
 //! Most operations are methods of [`Store`]:
 //!
@@ -21,25 +22,27 @@
 //! # }
 //! ```
 //!
-//! Two rules make the database crash-safe: each process stores its part of a period's counters as absolute values
-//! ([`Process`]), and the result of a check replaces its sample in one transaction, keyed by the job. A third rule
-//! makes it safe to share: a transaction whose writes depend on its reads begins by locking the row of the API key or
-//! of the period, with an update that changes nothing. One process at a time runs the periods
-//! ([`Store::lock_control`]).
+//! Two rules make the database crash-safe: each process stores its part of a period's counters as
+//! absolute values ([`Process`]), and the result of a check replaces its sample in one transaction,
+//! keyed by the job. A third rule makes it safe to share: a transaction whose writes depend on its
+//! reads begins by locking the row of the API key or of the period, with an update that changes
+//! nothing. One process at a time runs the periods ([`Store::lock_control`]).
 //!
 //! Credits are integers in double-entry bookkeeping, of which at most [`MAX_CREDITS`] can be
 //! granted in total: a request's maximum price is reserved ([`Store::hold`]), then the delivered
 //! work is charged at most once ([`Store::charge`]). A process leases credits and rate-limit
 //! admissions of a busy API key for many requests in one step, and pending charges share one
-//! transaction. TAO that a buyer sends to the deposit address of a key ([`Store::deposit_address`]) becomes credits: the
-//! transfers of finalized blocks are recorded together with the last block ([`Store::record_transfers`]), each once.
-//! Callers pass times, in milliseconds since the Unix epoch. The secret of an API key
-//! is never stored. Only the owner can read the SQLite file, which contains the miners' session
-//! keys. The formulas of scores and prices are in `taonet-nineteen-core`.
+//! transaction. TAO that a buyer sends to the deposit address of a key ([`Store::deposit_address`])
+//! becomes credits: the transfers of finalized blocks are recorded together with the last block
+//! ([`Store::record_transfers`]), each once. Callers pass times, in milliseconds since the Unix
+//! epoch. The secret of an API key is never stored. Only the owner can read the SQLite file, which
+//! contains the miners' session keys. The formulas of scores and prices are in
+//! `taonet-nineteen-core`.
 //!
-//! Uses `taonet-database`, `taonet-nineteen-core`, `taonet-nineteen-transport` (sessions), `taonet-wire` and
-//! `taonet-primitives`. Used by `taonet-nineteen-query`, `taonet-nineteen-control`, `taonet-nineteen-entry`,
-//! `taonet-nineteen-dashboard` and `tao nineteen`.
+//! Uses `taonet-database`, `taonet-nineteen-core`, `taonet-nineteen-transport` (sessions),
+//! `taonet-wire` and `taonet-primitives`. Used by `taonet-nineteen-query`,
+//! `taonet-nineteen-control`, `taonet-nineteen-entry`, `taonet-nineteen-dashboard` and `tao
+//! nineteen`.
 
 // Tests compare counters and scores exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -101,7 +104,8 @@ const MIGRATIONS: [Sql; 7] = [
 ];
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
-/// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no `BIGINT`.
+/// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no
+/// `BIGINT`.
 const LATER_POSTGRES: [Sql; 10] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
@@ -127,7 +131,8 @@ const LATER_SQLITE: [Sql; 10] = [
     (17, "teams", include_str!("../migrations/0017_teams_sqlite.sql")),
     (18, "deleted_teams", include_str!("../migrations/0018_deleted_teams_sqlite.sql")),
 ];
-static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
+static POSTGRES: LazyLock<Migrator> =
+    LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
 static SQLITE: LazyLock<Migrator> =
     LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &[STRICT], &LATER_SQLITE].concat()));
 
@@ -143,8 +148,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the SQLite database in a directory; creates both if missing. Only the owner can read the file, which
-    /// contains keys.
+    /// Opens the SQLite database in a directory; creates both if missing. Only the owner can read
+    /// the file, which contains keys.
     ///
     /// # Errors
     /// [`StoreError`] when the directory is unusable, or the database has a newer schema.
@@ -157,11 +162,13 @@ impl Store {
         Ok(Self::new(database))
     }
 
-    /// Opens the SQLite database in a directory read-only, even while a validator uses it. Operations that write fail.
+    /// Opens the SQLite database in a directory read-only, even while a validator uses it.
+    /// Operations that write fail.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] when the directory has no database, [`StoreError::Unreadable`] when the directory may not be searched,
-    /// [`StoreError::File`] when the database is unusable, or has the schema of another version.
+    /// [`StoreError::Missing`] when the directory has no database, [`StoreError::Unreadable`] when
+    /// the directory may not be searched, [`StoreError::File`] when the database is unusable, or
+    /// has the schema of another version.
     pub async fn read(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
         match path.try_exists() {
@@ -179,12 +186,12 @@ impl Store {
         directory.join(FILE).is_file()
     }
 
-    /// Connects to a PostgreSQL database (`postgres://…`), which other processes can share; creates the tables if
-    /// missing.
+    /// Connects to a PostgreSQL database (`postgres://…`), which other processes can share; creates
+    /// the tables if missing.
     ///
     /// # Errors
-    /// [`StoreError::Postgres`] when the URL is invalid, or the database is unreachable, has a newer schema, or belongs
-    /// to another program.
+    /// [`StoreError::Postgres`] when the URL is invalid, or the database is unreachable, has a
+    /// newer schema, or belongs to another program.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let database = Database::postgres(url, &POSTGRES).await.map_err(StoreError::Postgres)?;
         Ok(Self::new(database))
@@ -216,7 +223,12 @@ fn make_private(directory: &Path, file: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    OpenOptions::new().create(true).append(true).mode(0o600).open(file)?.set_permissions(Permissions::from_mode(0o600))
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(file)?
+        .set_permissions(Permissions::from_mode(0o600))
 }
 
 #[cfg(test)]

@@ -18,14 +18,15 @@ pub struct Node {
     pub peer: Peer,
     /// Session with the miner, if a handshake succeeded.
     pub session: Option<Session>,
-    /// Whether the miner's hotkey has ever signed an encryption key. From then on, it must sign every key.
+    /// Whether the miner's hotkey has ever signed an encryption key. From then on, it must sign
+    /// every key.
     pub signs: bool,
 }
 
 impl Store {
-    /// Replaces the list of miners, and stores the list of all registered neurons. Miners with an unchanged address
-    /// keep their sessions. A hotkey that has signed keeps [`Node::signs`] as long as it is registered, also while it is
-    /// no miner.
+    /// Replaces the list of miners, and stores the list of all registered neurons. Miners with an
+    /// unchanged address keep their sessions. A hotkey that has signed keeps [`Node::signs`] as
+    /// long as it is registered, also while it is no miner.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -72,12 +73,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        let rows = statement("SELECT * FROM node WHERE host <> '' ORDER BY uid").rows(&self.database).await?;
+        let rows = statement("SELECT * FROM node WHERE host <> '' ORDER BY uid")
+            .rows(&self.database)
+            .await?;
         rows.iter().map(node).collect()
     }
 
-    /// Returns the hotkeys, ordered by uid, of all neurons at the last refresh until `at_ms` (Unix time in
-    /// milliseconds); empty if there was none, or if an earlier release performed it.
+    /// Returns the hotkeys, ordered by uid, of all neurons at the last refresh until `at_ms` (Unix
+    /// time in milliseconds); empty if there was none, or if an earlier release performed it.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -92,8 +95,8 @@ impl Store {
         rows.iter().map(|row| parsed(row, "hotkey")).collect()
     }
 
-    /// Returns the time when the list of miners was last replaced, in milliseconds since the Unix epoch; `None` if it
-    /// is empty.
+    /// Returns the time when the list of miners was last replaced, in milliseconds since the Unix
+    /// epoch; `None` if it is empty.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -102,7 +105,8 @@ impl Store {
         Ok(newest.value::<Option<i64>>(&self.database).await?.flatten())
     }
 
-    /// Stores a miner's session, which replaces the previous one. A signed session sets [`Node::signs`] for good.
+    /// Stores a miner's session, which replaces the previous one. A signed session sets
+    /// [`Node::signs`] for good.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -123,14 +127,18 @@ impl Store {
     }
 }
 
-/// Stores the list of registered neurons if it has changed. An idle validator refreshes it every few seconds.
+/// Stores the list of registered neurons if it has changed. An idle validator refreshes it every
+/// few seconds.
 async fn put_registered(
     transaction: &mut Transaction,
     registered: &[(Uid, Hotkey)],
     now_ms: i64,
 ) -> Result<(), StoreError> {
     // There are lists of later times if the clock was set back.
-    statement("DELETE FROM registered WHERE since_ms >= $1").bind(now_ms).execute(&mut *transaction).await?;
+    statement("DELETE FROM registered WHERE since_ms >= $1")
+        .bind(now_ms)
+        .execute(&mut *transaction)
+        .await?;
     let rows = statement(
         "SELECT uid, hotkey FROM registered WHERE since_ms = (SELECT MAX(since_ms) FROM registered) ORDER BY uid",
     )
@@ -167,7 +175,8 @@ fn node(row: &Row) -> Result<Node, StoreError> {
             let key = Zeroizing::new(key);
             // The value is secret and must not appear in the error.
             let mut bytes = [0; 32];
-            hex::decode_to_slice(key.as_str(), &mut bytes).map_err(|_| invalid("key_hex", &"no key"))?;
+            hex::decode_to_slice(key.as_str(), &mut bytes)
+                .map_err(|_| invalid("key_hex", &"no key"))?;
             let ends_ns = u64::try_from(ends).map_err(|_| invalid("key_ends_ns", &ends))?;
             Some(Session::restore(peer.clone(), id, FernetKey::from_bytes(bytes), ends_ns, signs))
         }

@@ -5,8 +5,8 @@ use taonet_nineteen_core::TaskName;
 
 use crate::{ContenderRow, PeriodId, Store, StoreError};
 
-/// Random ID of a process, which identifies its part of the counters. A restarted process has a new ID; the part stored
-/// under the old ID remains.
+/// Random ID of a process, which identifies its part of the counters. A restarted process has a new
+/// ID; the part stored under the old ID remains.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Process(String);
 
@@ -25,7 +25,8 @@ impl Process {
     }
 }
 
-/// Synthetic requests of a task that a process has sent or replaced with organic ones in the open period.
+/// Synthetic requests of a task that a process has sent or replaced with organic ones in the open
+/// period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spent {
     /// Name of the task.
@@ -35,8 +36,9 @@ pub struct Spent {
 }
 
 impl Store {
-    /// Stores the part of `process` in the counters of an open period, as absolute values. Storing a part again has no
-    /// further effect; storing a part of a closed period has none. Returns whether the period is open.
+    /// Stores the part of `process` in the counters of an open period, as absolute values. Storing
+    /// a part again has no further effect; storing a part of a closed period has none. Returns
+    /// whether the period is open.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -100,9 +102,12 @@ pub(crate) async fn put_part(
     Ok(())
 }
 
-/// Subtracts the requests in a period's parts from its budgets, then deletes all parts of the period. The caller must
-/// already have added the contenders' parts to their counters.
-pub(crate) async fn fold(transaction: &mut Transaction, period: PeriodId) -> Result<(), StoreError> {
+/// Subtracts the requests in a period's parts from its budgets, then deletes all parts of the
+/// period. The caller must already have added the contenders' parts to their counters.
+pub(crate) async fn fold(
+    transaction: &mut Transaction,
+    period: PeriodId,
+) -> Result<(), StoreError> {
     for sql in [
         "UPDATE budget SET remaining = remaining - COALESCE((SELECT CAST(SUM(spent) AS BIGINT) FROM budget_part
          WHERE budget_part.period_id = $1 AND budget_part.task = budget.task), 0) WHERE period_id = $1",

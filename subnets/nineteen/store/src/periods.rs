@@ -49,7 +49,8 @@ pub struct NewContender {
     pub uid: Uid,
     /// Declared and accepted capacity, and the part to test.
     pub capacity: Capacity,
-    /// Number of concurrent requests that the miner announces, over all its tasks; `None` if it announces none.
+    /// Number of concurrent requests that the miner announces, over all its tasks; `None` if it
+    /// announces none.
     pub concurrency: Option<usize>,
 }
 
@@ -94,7 +95,11 @@ pub struct HistoryRow {
     pub score: Option<f64>,
 }
 
-async fn insert(transaction: &mut Transaction, period: i64, contenders: &[NewContender]) -> Result<(), StoreError> {
+async fn insert(
+    transaction: &mut Transaction,
+    period: i64,
+    contenders: &[NewContender],
+) -> Result<(), StoreError> {
     for NewContender { task, hotkey, uid, capacity, concurrency } in contenders {
         statement(
             "INSERT INTO contender (period_id, task, hotkey, uid, declared, accepted, to_score, concurrency)
@@ -121,7 +126,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn open_period(&self) -> Result<Option<PeriodRow>, StoreError> {
-        let row = statement("SELECT * FROM period WHERE closed_ms IS NULL").row(&self.database).await?;
+        let row =
+            statement("SELECT * FROM period WHERE closed_ms IS NULL").row(&self.database).await?;
         row.as_ref().map(period).transpose()
     }
 
@@ -130,7 +136,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn newest_period(&self) -> Result<Option<PeriodRow>, StoreError> {
-        let row = statement("SELECT * FROM period ORDER BY id DESC LIMIT 1").row(&self.database).await?;
+        let row =
+            statement("SELECT * FROM period ORDER BY id DESC LIMIT 1").row(&self.database).await?;
         row.as_ref().map(period).transpose()
     }
 
@@ -139,23 +146,28 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn period(&self, id: PeriodId) -> Result<Option<PeriodRow>, StoreError> {
-        let row = statement("SELECT * FROM period WHERE id = $1").bind(id.0).row(&self.database).await?;
+        let row =
+            statement("SELECT * FROM period WHERE id = $1").bind(id.0).row(&self.database).await?;
         row.as_ref().map(period).transpose()
     }
 
-    /// Returns the configuration with which a period was opened; without `period`, that of the newest one. `None` for a
-    /// period of an earlier release.
+    /// Returns the configuration with which a period was opened; without `period`, that of the
+    /// newest one. `None` for a period of an earlier release.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails, or a newer release has written the configuration.
-    pub async fn config(&self, period: Option<PeriodId>) -> Result<Option<MarketConfig>, StoreError> {
+    pub async fn config(
+        &self,
+        period: Option<PeriodId>,
+    ) -> Result<Option<MarketConfig>, StoreError> {
         let text: Option<String> = statement(
             "SELECT config FROM period_config WHERE period_id = COALESCE($1, (SELECT MAX(period_id) FROM period_config))",
         )
         .bind(period.map(|period| period.0))
         .value(&self.database)
         .await?;
-        text.map(|text| serde_json::from_str(&text).map_err(|error| invalid("config", &error))).transpose()
+        text.map(|text| serde_json::from_str(&text).map_err(|error| invalid("config", &error)))
+            .transpose()
     }
 
     /// Opens a period with its offers, budgets and configuration. The previous one must be closed.
@@ -172,27 +184,35 @@ impl Store {
         config: &MarketConfig,
     ) -> Result<PeriodId, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let open = statement("SELECT id FROM period WHERE closed_ms IS NULL").value(&mut transaction).await?;
+        let open = statement("SELECT id FROM period WHERE closed_ms IS NULL")
+            .value(&mut transaction)
+            .await?;
         if let Some(open) = open {
             return Err(StoreError::StillOpen(open));
         }
-        let id = statement("SELECT COALESCE(MAX(id), 0) + 1 FROM period").number(&mut transaction).await?;
-        statement("INSERT INTO period (id, started_ms, length_ms, profile) VALUES ($1, $2, $3, $4)")
-            .bind(id)
-            .bind(started_ms)
-            .bind(length_ms)
-            .bind(profile_name(profile))
-            .execute(&mut transaction)
+        let id = statement("SELECT COALESCE(MAX(id), 0) + 1 FROM period")
+            .number(&mut transaction)
             .await?;
+        statement(
+            "INSERT INTO period (id, started_ms, length_ms, profile) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(id)
+        .bind(started_ms)
+        .bind(length_ms)
+        .bind(profile_name(profile))
+        .execute(&mut transaction)
+        .await?;
         insert(&mut transaction, id, contenders).await?;
         for (task, planned) in budgets {
             let planned = i64::try_from(*planned).unwrap_or(i64::MAX);
-            statement("INSERT INTO budget (period_id, task, planned, remaining) VALUES ($1, $2, $3, $3)")
-                .bind(id)
-                .bind(task.as_str())
-                .bind(planned)
-                .execute(&mut transaction)
-                .await?;
+            statement(
+                "INSERT INTO budget (period_id, task, planned, remaining) VALUES ($1, $2, $3, $3)",
+            )
+            .bind(id)
+            .bind(task.as_str())
+            .bind(planned)
+            .execute(&mut transaction)
+            .await?;
         }
         statement("INSERT INTO period_config (period_id, config) VALUES ($1, $2)")
             .bind(id)
@@ -204,16 +224,22 @@ impl Store {
         Ok(PeriodId(id))
     }
 
-    /// Adds offers to an open period. Offers that the period has already, and those for a closed period, are ignored.
+    /// Adds offers to an open period. Offers that the period has already, and those for a closed
+    /// period, are ignored.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn add_contenders(&self, period: PeriodId, contenders: &[NewContender]) -> Result<(), StoreError> {
+    pub async fn add_contenders(
+        &self,
+        period: PeriodId,
+        contenders: &[NewContender],
+    ) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
-        let open: Option<i64> = statement("SELECT id FROM period WHERE id = $1 AND closed_ms IS NULL")
-            .bind(period.0)
-            .value(&mut transaction)
-            .await?;
+        let open: Option<i64> =
+            statement("SELECT id FROM period WHERE id = $1 AND closed_ms IS NULL")
+                .bind(period.0)
+                .value(&mut transaction)
+                .await?;
         if open.is_some() {
             insert(&mut transaction, period.0, contenders).await?;
         }
@@ -228,7 +254,8 @@ impl Store {
         contenders(&self.database, period, None).await
     }
 
-    /// Returns a period's contenders with the counters of all processes except one, ordered by task and uid.
+    /// Returns a period's contenders with the counters of all processes except one, ordered by task
+    /// and uid.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -240,11 +267,16 @@ impl Store {
         contenders(&self.database, period, Some(process)).await
     }
 
-    /// Returns a period's budgets, ordered by task. The requests of the process `without` are not subtracted.
+    /// Returns a period's budgets, ordered by task. The requests of the process `without` are not
+    /// subtracted.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn budgets(&self, period: PeriodId, without: Option<&Process>) -> Result<Vec<BudgetRow>, StoreError> {
+    pub async fn budgets(
+        &self,
+        period: PeriodId,
+        without: Option<&Process>,
+    ) -> Result<Vec<BudgetRow>, StoreError> {
         let rows = statement(
             "SELECT task, planned, remaining - COALESCE((SELECT CAST(SUM(spent) AS BIGINT) FROM budget_part
              WHERE budget_part.period_id = $1 AND budget_part.task = budget.task AND process <> $2), 0) AS remaining
@@ -257,15 +289,19 @@ impl Store {
         let budget = |row: &Row| {
             // Several processes may each have spent the last request.
             let remaining = u64::try_from(row.get::<i64>("remaining")?).unwrap_or(0);
-            Ok(BudgetRow { task: parsed(row, "task")?, planned: number(row, "planned")?, remaining })
+            Ok(BudgetRow {
+                task: parsed(row, "task")?,
+                planned: number(row, "planned")?,
+                remaining,
+            })
         };
         let mut rows = rows.iter().map(budget).collect::<Result<Vec<_>, StoreError>>()?;
         rows.sort_by(|a, b| a.task.cmp(&b.task));
         Ok(rows)
     }
 
-    /// Closes a period: adds up the parts of all processes, and computes the scores. `rows` and `spent` are the final
-    /// part of `process`. Has no effect on a closed period.
+    /// Closes a period: adds up the parts of all processes, and computes the scores. `rows` and
+    /// `spent` are the final part of `process`. Has no effect on a closed period.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -282,10 +318,15 @@ impl Store {
             return Ok(());
         }
         put_part(&mut transaction, period, process, rows, spent).await?;
-        let row = statement("SELECT * FROM period WHERE id = $1").bind(period.0).row(&mut transaction).await?;
+        let row = statement("SELECT * FROM period WHERE id = $1")
+            .bind(period.0)
+            .row(&mut transaction)
+            .await?;
         let Some(row) = row else { return Ok(()) };
         let profile = self::period(&row)?.profile;
-        for ContenderRow { offer, counts, sent, .. } in contenders(&mut transaction, period, None).await? {
+        for ContenderRow { offer, counts, sent, .. } in
+            contenders(&mut transaction, period, None).await?
+        {
             statement(
                 "UPDATE contender SET sent = $1, total_requests = $2, requests_429 = $3, requests_500 = $4,
                  consumed = $5, score = $6 WHERE period_id = $7 AND task = $8 AND hotkey = $9",
@@ -311,7 +352,8 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Returns the results of periods closed since `since_ms` (Unix time in milliseconds), newest first.
+    /// Returns the results of periods closed since `since_ms` (Unix time in milliseconds), newest
+    /// first.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -335,7 +377,9 @@ impl Store {
         };
         let mut rows = rows.iter().map(result).collect::<Result<Vec<_>, StoreError>>()?;
         // PostgreSQL sorts strings by its locale, so the rows are sorted here.
-        rows.sort_by(|a, b| (Reverse(a.period), &a.task, a.hotkey).cmp(&(Reverse(b.period), &b.task, b.hotkey)));
+        rows.sort_by(|a, b| {
+            (Reverse(a.period), &a.task, a.hotkey).cmp(&(Reverse(b.period), &b.task, b.hotkey))
+        });
         Ok(rows)
     }
 }
@@ -345,9 +389,12 @@ fn key(offer: &NewContender) -> (&TaskName, u16, Hotkey) {
     (&offer.task, offer.uid.0, offer.hotkey)
 }
 
-/// Locks an open period until the end of the transaction, so that no concurrent transaction closes it or stores
-/// counters; returns `false` if the period is closed.
-pub(crate) async fn lock_open(transaction: &mut Transaction, period: PeriodId) -> Result<bool, StoreError> {
+/// Locks an open period until the end of the transaction, so that no concurrent transaction closes
+/// it or stores counters; returns `false` if the period is closed.
+pub(crate) async fn lock_open(
+    transaction: &mut Transaction,
+    period: PeriodId,
+) -> Result<bool, StoreError> {
     let lock = statement("UPDATE period SET closed_ms = NULL WHERE id = $1 AND closed_ms IS NULL");
     Ok(lock.bind(period.0).execute(transaction).await? > 0)
 }
@@ -394,14 +441,19 @@ fn period(row: &Row) -> Result<PeriodRow, StoreError> {
 
 fn contender(row: &Row) -> Result<ContenderRow, StoreError> {
     let counts = counts(row)?;
-    let capacity =
-        Capacity { declared: row.get("declared")?, accepted: counts.capacity, to_score: row.get("to_score")? };
+    let capacity = Capacity {
+        declared: row.get("declared")?,
+        accepted: counts.capacity,
+        to_score: row.get("to_score")?,
+    };
     let offer = NewContender {
         task: parsed(row, "task")?,
         hotkey: parsed(row, "hotkey")?,
         uid: Uid(number(row, "uid")?),
         capacity,
-        concurrency: row.get::<Option<i64>>("concurrency")?.and_then(|concurrency| usize::try_from(concurrency).ok()),
+        concurrency: row
+            .get::<Option<i64>>("concurrency")?
+            .and_then(|concurrency| usize::try_from(concurrency).ok()),
     };
     Ok(ContenderRow { offer, counts, sent: row.get("sent")?, score: row.get("score")? })
 }
@@ -426,5 +478,8 @@ const fn profile_name(profile: PeriodProfile) -> &'static str {
 
 fn profile(text: &str) -> Result<PeriodProfile, StoreError> {
     let known = [PeriodProfile::Reference, PeriodProfile::Later, PeriodProfile::Seed];
-    known.into_iter().find(|profile| profile_name(*profile) == text).ok_or_else(|| invalid("profile", &text))
+    known
+        .into_iter()
+        .find(|profile| profile_name(*profile) == text)
+        .ok_or_else(|| invalid("profile", &text))
 }

@@ -31,7 +31,8 @@ impl Store {
         .execute(&self.database)
         .await?;
         let rows =
-            statement("SELECT process, heartbeats, serves FROM query_process ORDER BY process").rows(&self.database);
+            statement("SELECT process, heartbeats, serves FROM query_process ORDER BY process")
+                .rows(&self.database);
         rows.await?.iter().map(row).collect()
     }
 
@@ -50,5 +51,9 @@ impl Store {
 
 fn row(row: &Row) -> Result<ProcessRow, StoreError> {
     let (process, serves): (String, i64) = (row.get("process")?, row.get("serves")?);
-    Ok(ProcessRow { process: Process::new(process), heartbeats: row.get("heartbeats")?, serves: serves != 0 })
+    Ok(ProcessRow {
+        process: Process::new(process),
+        heartbeats: row.get("heartbeats")?,
+        serves: serves != 0,
+    })
 }

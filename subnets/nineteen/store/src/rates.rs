@@ -67,7 +67,8 @@ impl RateLease {
     fn take(&self, now_ms: i64) -> Option<RateUsage> {
         let mut admissions = self.admissions();
         let second = now_ms.div_euclid(1_000);
-        if admissions.unused == 0 || !(admissions.second - 1..=admissions.second).contains(&second) {
+        if admissions.unused == 0 || !(admissions.second - 1..=admissions.second).contains(&second)
+        {
             return None;
         }
         admissions.unused -= 1;
@@ -84,12 +85,14 @@ pub(crate) fn leaves(second: i64, now_ms: i64) -> Duration {
 }
 
 impl Store {
-    /// Admits or rejects a request of a key: all processes together admit at most `limit` requests in any 60 s. Counts
-    /// requests by the second, so that a request leaves the window up to a second late.
+    /// Admits or rejects a request of a key: all processes together admit at most `limit` requests
+    /// in any 60 s. Counts requests by the second, so that a request leaves the window up to a
+    /// second late.
     ///
-    /// With a limit of at least 1 200 requests, a reservation of a process covers 1/600 of the limit, for up to two
-    /// seconds. These admissions count in the last of these seconds. Unused ones are returned with the next
-    /// reservation; those of a process without further requests leave the window like used ones.
+    /// With a limit of at least 1 200 requests, a reservation of a process covers 1/600 of the
+    /// limit, for up to two seconds. These admissions count in the last of these seconds. Unused
+    /// ones are returned with the next reservation; those of a process without further requests
+    /// leave the window like used ones.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -108,14 +111,16 @@ impl Store {
         }
         let expired = std::mem::take(&mut *lease.admissions());
         let expired = Some((expired.unused, expired.second)).filter(|(unused, _)| *unused > 0);
-        let (admitted, usage) = self.reserve(key, limit, (share, second + 1), expired, now_ms).await?;
+        let (admitted, usage) =
+            self.reserve(key, limit, (share, second + 1), expired, now_ms).await?;
         let unused = admitted.saturating_sub(1);
         *lease.admissions() = Admissions { second: second + 1, unused, others: usage.left };
         Ok(RateUsage { left: usage.left.saturating_add(unused), ..usage })
     }
 
-    /// Reserves up to `count` admissions that count in a second of the Unix time, and returns unused ones of an earlier
-    /// second; returns the number of new admissions, and the usage after all of them.
+    /// Reserves up to `count` admissions that count in a second of the Unix time, and returns
+    /// unused ones of an earlier second; returns the number of new admissions, and the usage after
+    /// all of them.
     async fn reserve(
         &self,
         key: &str,
@@ -162,12 +167,16 @@ impl Store {
             .bind(i64::from(admitted))
             .execute(&mut transaction)
             .await?;
-            (used, oldest, newest) =
-                (used + i64::from(admitted), oldest.min(Some(second)).or(Some(second)), newest.max(Some(second)));
+            (used, oldest, newest) = (
+                used + i64::from(admitted),
+                oldest.min(Some(second)).or(Some(second)),
+                newest.max(Some(second)),
+            );
         }
         transaction.commit().await?;
         let left = left(used);
-        let wait = |second: Option<i64>| second.map_or(Duration::ZERO, |second| leaves(second, now_ms));
+        let wait =
+            |second: Option<i64>| second.map_or(Duration::ZERO, |second| leaves(second, now_ms));
         let retry = if left > 0 { Duration::ZERO } else { wait(oldest) };
         Ok((admitted, RateUsage { is_admitted: admitted > 0, left, retry, reset: wait(newest) }))
     }

@@ -64,8 +64,8 @@ pub struct RewardRow {
 }
 
 impl Store {
-    /// Queues an answer for checking, unless the task's queue is full; returns whether it was queued. `weight` is the
-    /// task's share of the incentive.
+    /// Queues an answer for checking, unless the task's queue is full; returns whether it was
+    /// queued. `weight` is the task's share of the incentive.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -116,13 +116,15 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn samples_by_task(&self) -> Result<Vec<(TaskName, usize)>, StoreError> {
-        let rows = statement("SELECT task, COUNT(*) AS stored FROM sample GROUP BY task ORDER BY task")
-            .rows(&self.database)
-            .await?;
+        let rows =
+            statement("SELECT task, COUNT(*) AS stored FROM sample GROUP BY task ORDER BY task")
+                .rows(&self.database)
+                .await?;
         rows.iter().map(|row| Ok((parsed(row, "task")?, number(row, "stored")?))).collect()
     }
 
-    /// Returns the answer to check next: the oldest one of the miner with the fewest rewards in the task.
+    /// Returns the answer to check next: the oldest one of the miner with the fewest rewards in the
+    /// task.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -164,7 +166,10 @@ impl Store {
         .bind(reward.created_ms)
         .execute(&mut transaction)
         .await?;
-        statement("DELETE FROM sample WHERE job_id = $1").bind(&sample.job_id).execute(&mut transaction).await?;
+        statement("DELETE FROM sample WHERE job_id = $1")
+            .bind(&sample.job_id)
+            .execute(&mut transaction)
+            .await?;
         Ok(transaction.commit().await?)
     }
 
@@ -173,22 +178,35 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn rewards_since(&self, since_ms: i64) -> Result<Vec<RewardRow>, StoreError> {
-        let rows = statement("SELECT * FROM reward WHERE created_ms >= $1 ORDER BY created_ms DESC, job_id")
-            .bind(since_ms)
-            .rows(&self.database)
-            .await?;
+        let rows = statement(
+            "SELECT * FROM reward WHERE created_ms >= $1 ORDER BY created_ms DESC, job_id",
+        )
+        .bind(since_ms)
+        .rows(&self.database)
+        .await?;
         rows.iter().map(reward).collect()
     }
 
-    /// Deletes rewards, closed periods and the neurons registered then, and unchecked samples older than the given Unix
-    /// times in milliseconds.
+    /// Deletes rewards, closed periods and the neurons registered then, and unchecked samples older
+    /// than the given Unix times in milliseconds.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn sweep(&self, rewards_ms: i64, periods_ms: i64, samples_ms: i64) -> Result<(), StoreError> {
+    pub async fn sweep(
+        &self,
+        rewards_ms: i64,
+        periods_ms: i64,
+        samples_ms: i64,
+    ) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
-        statement("DELETE FROM reward WHERE created_ms < $1").bind(rewards_ms).execute(&mut transaction).await?;
-        statement("DELETE FROM sample WHERE created_ms < $1").bind(samples_ms).execute(&mut transaction).await?;
+        statement("DELETE FROM reward WHERE created_ms < $1")
+            .bind(rewards_ms)
+            .execute(&mut transaction)
+            .await?;
+        statement("DELETE FROM sample WHERE created_ms < $1")
+            .bind(samples_ms)
+            .execute(&mut transaction)
+            .await?;
         for sql in [
             "DELETE FROM contender WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
             "DELETE FROM budget WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
@@ -196,7 +214,8 @@ impl Store {
             "DELETE FROM period_config WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1 AND
              id < (SELECT MAX(id) FROM period))",
             "DELETE FROM period WHERE closed_ms < $1 AND id < (SELECT MAX(id) FROM period)",
-            // Keeps the neurons that were registered when the oldest of the remaining periods closed.
+            // Keeps the neurons that were registered when the oldest of the remaining periods
+            // closed.
             "DELETE FROM registered WHERE since_ms < (SELECT MAX(since_ms) FROM registered WHERE since_ms <= $1)",
         ] {
             statement(sql).bind(periods_ms).execute(&mut transaction).await?;
@@ -204,11 +223,15 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Returns the mean quality of each miner's rewards since `since_ms` (Unix time in milliseconds), by task.
+    /// Returns the mean quality of each miner's rewards since `since_ms` (Unix time in
+    /// milliseconds), by task.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn qualities_since(&self, since_ms: i64) -> Result<Vec<(TaskName, Hotkey, f64)>, StoreError> {
+    pub async fn qualities_since(
+        &self,
+        since_ms: i64,
+    ) -> Result<Vec<(TaskName, Hotkey, f64)>, StoreError> {
         let rows = statement(
             "SELECT task, hotkey, AVG(quality) AS quality FROM reward
              WHERE created_ms >= $1 AND quality IS NOT NULL GROUP BY task, hotkey",
@@ -216,7 +239,9 @@ impl Store {
         .bind(since_ms)
         .rows(&self.database)
         .await?;
-        rows.iter().map(|row| Ok((parsed(row, "task")?, parsed(row, "hotkey")?, row.get("quality")?))).collect()
+        rows.iter()
+            .map(|row| Ok((parsed(row, "task")?, parsed(row, "hotkey")?, row.get("quality")?)))
+            .collect()
     }
 }
 

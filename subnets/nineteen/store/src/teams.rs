@@ -31,8 +31,8 @@ pub struct Team {
 }
 
 impl Store {
-    /// Creates a team with its budgets, in credits; returns `false` if it exists. A team with the name of a deleted one has
-    /// the charges of that team.
+    /// Creates a team with its budgets, in credits; returns `false` if it exists. A team with the
+    /// name of a deleted one has the charges of that team.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -58,7 +58,8 @@ impl Store {
     /// Changes the budgets of a team. Concurrent changes of its other budget are not lost.
     ///
     /// # Errors
-    /// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the database fails.
+    /// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the
+    /// database fails.
     pub async fn update_team(
         &self,
         name: &str,
@@ -79,27 +80,31 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes a team. Its charges are kept. `now_ms` is the time in milliseconds since the Unix epoch.
+    /// Deletes a team. Its charges are kept. `now_ms` is the time in milliseconds since the Unix
+    /// epoch.
     ///
     /// # Errors
-    /// [`StoreError::UnknownTeam`] when the team does not exist; [`StoreError::TeamHasKeys`] when keys that are not revoked
-    /// belong to it; another [`StoreError`] when the database fails.
+    /// [`StoreError::UnknownTeam`] when the team does not exist; [`StoreError::TeamHasKeys`] when
+    /// keys that are not revoked belong to it; another [`StoreError`] when the database fails.
     pub async fn delete_team(&self, name: &str, now_ms: i64) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         // No key can join the team between the count and the deletion.
         lock_team(&mut transaction, name).await?;
-        let keys = statement("SELECT COUNT(*) FROM api_key WHERE team = $1 AND revoked_ms IS NULL").bind(name);
+        let keys = statement("SELECT COUNT(*) FROM api_key WHERE team = $1 AND revoked_ms IS NULL")
+            .bind(name);
         let keys = keys.number(&mut transaction).await?;
         if keys > 0 {
             return Err(StoreError::TeamHasKeys { team: name.to_owned(), keys });
         }
-        let delete = statement("UPDATE team SET deleted_ms = $1 WHERE name = $2").bind(now_ms).bind(name);
+        let delete =
+            statement("UPDATE team SET deleted_ms = $1 WHERE name = $2").bind(now_ms).bind(name);
         delete.execute(&mut transaction).await?;
         transaction.commit().await?;
         Ok(())
     }
 
-    /// Returns all teams by name, with the credits charged on the day `day`, such as `2026-11-21` in UTC, and in its month.
+    /// Returns all teams by name, with the credits charged on the day `day`, such as `2026-11-21`
+    /// in UTC, and in its month.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -113,7 +118,8 @@ impl Store {
                   AS BIGINT) AS in_day
              FROM team WHERE deleted_ms IS NULL",
         );
-        let rows = rows.bind(BudgetPeriod::Month.of_day(day)).bind(day).rows(&self.database).await?;
+        let rows =
+            rows.bind(BudgetPeriod::Month.of_day(day)).bind(day).rows(&self.database).await?;
         let mut teams = rows.iter().map(team).collect::<Result<Vec<_>, _>>()?;
         // PostgreSQL sorts strings by its locale, so the teams are sorted here.
         teams.sort_by(|one, other| one.name.cmp(&other.name));
@@ -124,9 +130,12 @@ impl Store {
 /// Locks a team until the end of the transaction.
 ///
 /// # Errors
-/// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the database fails.
+/// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the
+/// database fails.
 pub(crate) async fn lock_team(transaction: &mut Transaction, name: &str) -> Result<(), StoreError> {
-    let lock = statement("UPDATE team SET monthly_budget = monthly_budget WHERE name = $1 AND deleted_ms IS NULL");
+    let lock = statement(
+        "UPDATE team SET monthly_budget = monthly_budget WHERE name = $1 AND deleted_ms IS NULL",
+    );
     if lock.bind(name).execute(transaction).await? == 0 {
         return Err(StoreError::UnknownTeam(name.to_owned()));
     }

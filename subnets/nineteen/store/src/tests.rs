@@ -30,7 +30,8 @@ impl Home {
         Self { url: Some(server.create(name)), ..Self::sqlite() }
     }
 
-    /// Opens the database with the schema of an earlier release, which had the first `count` migrations.
+    /// Opens the database with the schema of an earlier release, which had the first `count`
+    /// migrations.
     async fn open_old(&self, count: usize) -> Database {
         let schema = migrations(&MIGRATIONS[..count]);
         if let Some(url) = &self.url {
@@ -50,8 +51,8 @@ impl Home {
     }
 }
 
-/// Defines tests that run on SQLite and, one after the other, on a PostgreSQL server; and tests of a shared database,
-/// which run on PostgreSQL only.
+/// Defines tests that run on SQLite and, one after the other, on a PostgreSQL server; and tests of
+/// a shared database, which run on PostgreSQL only.
 macro_rules! on_both {
     ($($module:ident::$name:ident)*; $($shared:ident::$of_postgres:ident)*) => {
         $(
@@ -151,7 +152,12 @@ async fn database_files_are_readable_by_the_owner_only() {
     store.nodes().await.unwrap();
     for entry in std::fs::read_dir(home.folder.path().join("deep/state")).unwrap() {
         let path = entry.unwrap().path();
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+        assert_eq!(
+            path.metadata().unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -160,7 +166,10 @@ async fn unsupported_database_url_is_refused() {
     for url in ["mysql://localhost/x", "sqlite:x", "postgres://a:b@host:99999/x"] {
         let error = Store::connect(url).await.unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(source, "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE", "{url}");
+        assert_eq!(
+            source, "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE",
+            "{url}"
+        );
     }
 }
 

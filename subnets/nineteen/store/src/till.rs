@@ -1,17 +1,20 @@
 //! Holds and charges of this process's requests.
 //!
-//! A process leases credits of an API key (`held:ID`), and divides the lease among the holds of its running requests in
-//! memory. Only holds that exceed the lease, and charges, need the database. All of them that are pending share one
-//! transaction: those that arrive during a transaction join the next one. A charge is complete once it is on disk.
+//! A process leases credits of an API key (`held:ID`), and divides the lease among the holds of its
+//! running requests in memory. Only holds that exceed the lease, and charges, need the database.
+//! All of them that are pending share one transaction: those that arrive during a transaction join
+//! the next one. A charge is complete once it is on disk.
 //!
-//! A lease consists of the holds, plus a reserve for further requests. The reserve is at most 1/64 of the key's credits
-//! and of its budgets, so that other processes can use almost all credits; keys with few credits have no reserve.
-//! Half of a reserve is left when it is refilled, so that requests of a busy key do not wait for the database. A reserve
-//! that is unused for a second is returned. The lease of a killed process is released like its holds.
+//! A lease consists of the holds, plus a reserve for further requests. The reserve is at most 1/64
+//! of the key's credits and of its budgets, so that other processes can use almost all credits;
+//! keys with few credits have no reserve. Half of a reserve is left when it is refilled, so that
+//! requests of a busy key do not wait for the database. A reserve that is unused for a second is
+//! returned. The lease of a killed process is released like its holds.
 //!
-//! Holds from the lease do not read the budgets. Each transaction on a key does, except those that return its reserve. If
-//! the lease exceeds a budget, because the budget was lowered or the key has joined a team, its reserve is returned. After
-//! a second without a transaction, the next hold needs one. So a changed budget limits all holds after about a second.
+//! Holds from the lease do not read the budgets. Each transaction on a key does, except those that
+//! return its reserve. If the lease exceeds a budget, because the budget was lowered or the key has
+//! joined a team, its reserve is returned. After a second without a transaction, the next hold
+//! needs one. So a changed budget limits all holds after about a second.
 
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -73,7 +76,8 @@ pub(crate) struct Hold {
     pub(crate) amount: i64,
     /// Unix time in milliseconds.
     pub(crate) created_ms: i64,
-    /// Whether an attempt to charge the request failed, possibly after its transaction was committed.
+    /// Whether an attempt to charge the request failed, possibly after its transaction was
+    /// committed.
     pub(crate) is_retried: bool,
 }
 
@@ -83,7 +87,8 @@ struct Lease {
     amount: i64,
     /// Whether `amount` is that of the database. After a failed transaction, it may not be.
     is_known: bool,
-    /// Whether the lease exceeds what remains of a budget. Then, holds need the database, and the reserve is returned.
+    /// Whether the lease exceeds what remains of a budget. Then, holds need the database, and the
+    /// reserve is returned.
     is_over_budget: bool,
     /// Credits of holds, of pending charges, and set aside for a transaction.
     held: i64,
@@ -133,7 +138,10 @@ impl Lease {
 
     /// Returns whether a hold of `amount` credits needs no transaction.
     fn covers(&self, amount: i64) -> bool {
-        self.is_known && !self.is_over_budget && self.free() >= amount && self.written.elapsed() < FRESH
+        self.is_known
+            && !self.is_over_budget
+            && self.free() >= amount
+            && self.written.elapsed() < FRESH
     }
 
     /// Returns the credits that are available to further holds.
@@ -141,7 +149,8 @@ impl Lease {
         if self.is_known { self.amount.saturating_sub(self.held) } else { 0 }
     }
 
-    // No sum overflows: amounts that exceed the lease are not held, and all leases together are at most `MAX_CREDITS`.
+    // No sum overflows: amounts that exceed the lease are not held, and all leases together are at
+    // most `MAX_CREDITS`.
     fn hold(&mut self, amount: i64) {
         self.held = self.held.saturating_add(amount);
     }
@@ -162,9 +171,11 @@ impl Lease {
 }
 
 impl State {
-    /// Grants a hold from the lease, if it covers the hold; returns whether the reserve is to be refilled.
+    /// Grants a hold from the lease, if it covers the hold; returns whether the reserve is to be
+    /// refilled.
     fn take(&mut self, request: &str, hold: Hold, day: &str) -> Result<bool, Hold> {
-        let lease = self.leases.entry(hold.key.clone()).or_insert_with(|| Lease::new(hold.created_ms));
+        let lease =
+            self.leases.entry(hold.key.clone()).or_insert_with(|| Lease::new(hold.created_ms));
         lease.used = (Instant::now(), hold.created_ms);
         if !lease.covers(hold.amount) {
             return Err(hold);
@@ -191,11 +202,12 @@ impl State {
     /// Plans the next transaction from all pending work.
     fn begin(&mut self) -> BTreeMap<String, Plan> {
         let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
-        // A plan has the budgets of one day. Requests of a later day are left to the next transaction: as each request has
-        // spawned one, there is one.
+        // A plan has the budgets of one day. Requests of a later day are left to the next
+        // transaction: as each request has spawned one, there is one.
         let day = self.wanted.iter().map(|want| &want.day).min().cloned();
         let is_due = |want: &Want| Some(&want.day) == day.as_ref();
-        let (wanted, later): (Vec<_>, _) = std::mem::take(&mut self.wanted).into_iter().partition(is_due);
+        let (wanted, later): (Vec<_>, _) =
+            std::mem::take(&mut self.wanted).into_iter().partition(is_due);
         self.wanted = later;
         for want in wanted {
             plans.entry(want.hold.key.clone()).or_default().wanted.push(want);
@@ -264,7 +276,11 @@ impl State {
 
 impl Till {
     pub(crate) fn new() -> Self {
-        Self { process: Process::random(), state: Mutex::default(), books: tokio::sync::Mutex::default() }
+        Self {
+            process: Process::random(),
+            state: Mutex::default(),
+            books: tokio::sync::Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -302,7 +318,12 @@ impl Till {
                     return Ok(Ok(()));
                 }
                 Err(hold) => {
-                    state.wanted.push(Want { request: request.to_owned(), hold, day: day.to_owned(), done });
+                    state.wanted.push(Want {
+                        request: request.to_owned(),
+                        hold,
+                        day: day.to_owned(),
+                        done,
+                    });
                 }
             }
         }
@@ -324,19 +345,30 @@ impl Till {
         {
             let mut state = self.state();
             let Some(hold) = state.holds.remove(request) else { return Ok(None) };
-            state.due.push(Due { request: request.to_owned(), hold, usage: usage.clone(), now_ms, done });
+            state.due.push(Due {
+                request: request.to_owned(),
+                hold,
+                usage: usage.clone(),
+                now_ms,
+                done,
+            });
         }
         self.spawn_write(database);
         charged.await.map_err(|_| StoreError::Stopping)?.map_err(StoreError::Uncharged)
     }
 
-    /// Releases the holds of this process created before `before_ms` (Unix time in milliseconds); returns the number of
-    /// holds.
-    pub(crate) async fn release_holds(self: &Arc<Self>, database: &Database, before_ms: i64) -> usize {
+    /// Releases the holds of this process created before `before_ms` (Unix time in milliseconds);
+    /// returns the number of holds.
+    pub(crate) async fn release_holds(
+        self: &Arc<Self>,
+        database: &Database,
+        before_ms: i64,
+    ) -> usize {
         let released = {
             let mut state = self.state();
             let is_old = |(_, hold): &(&String, &Hold)| hold.created_ms < before_ms;
-            let old: Vec<_> = state.holds.iter().filter(is_old).map(|(request, _)| request.clone()).collect();
+            let old: Vec<_> =
+                state.holds.iter().filter(is_old).map(|(request, _)| request.clone()).collect();
             let keys: Vec<_> = old.iter().filter_map(|request| state.release(request)).collect();
             state.settled.extend(keys);
             old.len()
@@ -361,7 +393,8 @@ impl Till {
         self.write(database).await;
     }
 
-    /// Writes the pending work in a separate task, so that a cancelled caller does not cancel the transaction.
+    /// Writes the pending work in a separate task, so that a cancelled caller does not cancel the
+    /// transaction.
     fn spawn_write(self: &Arc<Self>, database: &Database) {
         let (till, database) = (Arc::clone(self), database.clone());
         tokio::spawn(async move { till.write(&database).await });
@@ -402,7 +435,8 @@ async fn sweep(till: Weak<Till>, database: Database) {
                 state.is_swept = false;
                 return;
             }
-            let due = state.leases.iter().filter(|(_, lease)| lease.is_due()).map(|(key, _)| key.clone());
+            let due =
+                state.leases.iter().filter(|(_, lease)| lease.is_due()).map(|(key, _)| key.clone());
             let due: Vec<_> = due.collect();
             state.settled.extend(due);
         }
@@ -451,9 +485,15 @@ mod tests {
 
     #[test]
     fn hold_reads_the_budgets_again_after_a_second_or_once_they_are_exceeded() {
-        let lease = |is_over_budget, written| Lease { amount: 10, is_over_budget, written, ..Lease::new(0) };
+        let lease = |is_over_budget, written| Lease {
+            amount: 10,
+            is_over_budget,
+            written,
+            ..Lease::new(0)
+        };
         let (now, before) = (Instant::now(), Instant::now().checked_sub(FRESH).unwrap());
-        for (lease, is_granted) in [(lease(false, now), true), (lease(true, now), false), (lease(false, before), false)]
+        for (lease, is_granted) in
+            [(lease(false, now), true), (lease(true, now), false), (lease(false, before), false)]
         {
             let description = format!("{lease:?}");
             let mut state = State::default();

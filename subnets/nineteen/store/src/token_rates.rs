@@ -1,8 +1,9 @@
 //! Rate limits of API keys in tokens.
 //!
-//! A request reserves its tokens and the maximum of its answer when it begins, and returns the unused ones when it ends.
-//! Tokens count in the second in which the request began, for 60 to 61 seconds. A shared database counts those of all
-//! processes; with SQLite, this process counts them in memory.
+//! A request reserves its tokens and the maximum of its answer when it begins, and returns the
+//! unused ones when it ends. Tokens count in the second in which the request began, for 60 to 61
+//! seconds. A shared database counts those of all processes; with SQLite, this process counts them
+//! in memory.
 
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -52,18 +53,20 @@ impl TokenWindow {
         self.0.retain(|then, tokens| *then >= second.saturating_sub(WINDOW) && *tokens > 0);
         let used = self.0.values().fold(0_u64, |sum, tokens| sum.saturating_add(*tokens));
         let is_admitted = used.saturating_add(tokens) <= limit;
-        let retry = if is_admitted { Duration::ZERO } else { self.retry(used, limit, tokens, now_ms) };
+        let retry =
+            if is_admitted { Duration::ZERO } else { self.retry(used, limit, tokens, now_ms) };
         if is_admitted && tokens > 0 {
             let sum = self.0.entry(second).or_default();
             *sum = sum.saturating_add(tokens);
         }
         let left = limit.saturating_sub(used).saturating_sub(if is_admitted { tokens } else { 0 });
-        let reset = self.0.last_key_value().map_or(Duration::ZERO, |(newest, _)| leaves(*newest, now_ms));
+        let reset =
+            self.0.last_key_value().map_or(Duration::ZERO, |(newest, _)| leaves(*newest, now_ms));
         TokenUsage { is_admitted, left, retry, reset, second }
     }
 
-    /// Returns the time until enough tokens have left the window; until all have left it, if the request alone exceeds the
-    /// limit.
+    /// Returns the time until enough tokens have left the window; until all have left it, if the
+    /// request alone exceeds the limit.
     fn retry(&self, used: u64, limit: u64, tokens: u64, now_ms: i64) -> Duration {
         let mut used = used;
         for (second, leaving) in &self.0 {
@@ -83,8 +86,8 @@ impl TokenWindow {
 }
 
 impl Store {
-    /// Reserves the tokens of a request, and the maximum of its answer, in the window of a key: all requests together
-    /// have at most `limit` tokens in any 60 s.
+    /// Reserves the tokens of a request, and the maximum of its answer, in the window of a key: all
+    /// requests together have at most `limit` tokens in any 60 s.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -97,7 +100,11 @@ impl Store {
     ) -> Result<TokenUsage, StoreError> {
         if !self.is_shared() {
             let mut windows = self.token_rates.windows();
-            return Ok(windows.entry(key.to_owned()).or_default().reserve(u64::from(limit), tokens, now_ms));
+            return Ok(windows.entry(key.to_owned()).or_default().reserve(
+                u64::from(limit),
+                tokens,
+                now_ms,
+            ));
         }
         let mut transaction = self.database.begin().await?;
         lock(&mut transaction, key).await?;
@@ -133,7 +140,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn return_tokens(&self, key: &str, second: i64, unused: u64) -> Result<(), StoreError> {
+    pub async fn return_tokens(
+        &self,
+        key: &str,
+        second: i64,
+        unused: u64,
+    ) -> Result<(), StoreError> {
         if unused == 0 {
             return Ok(());
         }
@@ -166,7 +178,11 @@ mod tests {
         };
         assert_eq!(reserve(60, 10_500), (true, 40, 0, 60_500));
         assert_eq!(reserve(30, 20_000), (true, 10, 0, 61_000));
-        assert_eq!(reserve(11, 20_999), (false, 10, 50_001, 60_001), "until the first request has left");
+        assert_eq!(
+            reserve(11, 20_999),
+            (false, 10, 50_001, 60_001),
+            "until the first request has left"
+        );
         assert_eq!(reserve(71, 21_000), (false, 10, 60_000, 60_000), "until both have left");
         assert_eq!(reserve(101, 21_000), (false, 10, 60_000, 60_000), "alone too large");
         assert_eq!(reserve(10, 21_000), (true, 0, 0, 61_000));

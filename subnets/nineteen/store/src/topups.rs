@@ -1,10 +1,11 @@
 //! Credits for TAO that buyers transfer to the deposit addresses of their API keys.
 //!
-//! A deposit address is a derivative account of the operator's account ([`AccountId::derivative`]): it belongs to one
-//! key, so that a transfer needs no memo, and the operator collects its TAO with the key of that account. The
-//! validator's process reads the transfers of finalized blocks, and records those of consecutive blocks together with
-//! the last of these blocks, in one transaction ([`Store::record_transfers`]). A killed process continues after that
-//! block; of two processes that read the same blocks, only one records them.
+//! A deposit address is a derivative account of the operator's account ([`AccountId::derivative`]):
+//! it belongs to one key, so that a transfer needs no memo, and the operator collects its TAO with
+//! the key of that account. The validator's process reads the transfers of finalized blocks, and
+//! records those of consecutive blocks together with the last of these blocks, in one transaction
+//! ([`Store::record_transfers`]). A killed process continues after that block; of two processes
+//! that read the same blocks, only one records them.
 
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -113,23 +114,25 @@ pub struct Deposit {
     pub amount_rao: Rao,
     /// Price of one credit when the transfer was recorded, in rao.
     pub rao_per_credit: NonZeroU64,
-    /// ID of the API key that has received the credits; `None` if the transfer belongs to no active key.
+    /// ID of the API key that has received the credits; `None` if the transfer belongs to no active
+    /// key.
     pub key_id: Option<String>,
     /// Credits granted.
     pub credits: i64,
     /// Time at which the transfer was recorded, in milliseconds since the Unix epoch.
     pub recorded_ms: i64,
-    /// Time at which its credits were granted, which is later if an operator has assigned the transfer.
+    /// Time at which its credits were granted, which is later if an operator has assigned the
+    /// transfer.
     pub credited_ms: Option<i64>,
 }
 
 impl Store {
-    /// Enables top-ups with an account and a price. At the first time, transfers count from the block after `last` (height
-    /// and hash); later, the last recorded block remains.
+    /// Enables top-ups with an account and a price. At the first time, transfers count from the
+    /// block after `last` (height and hash); later, the last recorded block remains.
     ///
     /// # Errors
-    /// [`StoreError::OtherChain`] when transfers of a chain with another genesis block are recorded; another
-    /// [`StoreError`] when the database fails.
+    /// [`StoreError::OtherChain`] when transfers of a chain with another genesis block are
+    /// recorded; another [`StoreError`] when the database fails.
     pub async fn enable_topups(
         &self,
         terms: TopUpTerms,
@@ -168,7 +171,8 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the settings of top-ups, and the last recorded block; `None` if top-ups were never enabled.
+    /// Returns the settings of top-ups, and the last recorded block; `None` if top-ups were never
+    /// enabled.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -176,9 +180,10 @@ impl Store {
         settings(&self.database).await
     }
 
-    /// Records the transfers of the blocks after the block `after`, up to `last` (height and hash), and grants their
-    /// credits. Transfers that are worth no credit are left out. Returns the deposits, or `None`, without any change, if
-    /// top-ups are disabled or `after` is not the last recorded block: another process has recorded these transfers.
+    /// Records the transfers of the blocks after the block `after`, up to `last` (height and hash),
+    /// and grants their credits. Transfers that are worth no credit are left out. Returns the
+    /// deposits, or `None`, without any change, if top-ups are disabled or `after` is not the last
+    /// recorded block: another process has recorded these transfers.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails; nothing is recorded then.
@@ -193,7 +198,8 @@ impl Store {
         let recorded = locked(&mut transaction).await?;
         let recorded = recorded.filter(|recorded| recorded.is_enabled && recorded.hash == after);
         let Some(TopUps { terms, .. }) = recorded else { return Ok(None) };
-        let transfers: Vec<_> = transfers.iter().filter(|transfer| terms.credits(transfer.amount) > 0).collect();
+        let transfers: Vec<_> =
+            transfers.iter().filter(|transfer| terms.credits(transfer.amount) > 0).collect();
         let owners = owners(&mut transaction, &transfers, now_ms).await?;
         let mut deposits = Vec::with_capacity(transfers.len());
         for (transfer, owner) in transfers.into_iter().zip(owners) {
@@ -208,12 +214,13 @@ impl Store {
         Ok(Some(deposits))
     }
 
-    /// Credits a transfer that belongs to no active key to an API key, at the price of its time. Returns `None` if there is
-    /// no such transfer, it is already credited, or the key is unknown.
+    /// Credits a transfer that belongs to no active key to an API key, at the price of its time.
+    /// Returns `None` if there is no such transfer, it is already credited, or the key is unknown.
     ///
     /// # Errors
-    /// [`StoreError::InactiveKey`] when the key is revoked or expired; [`StoreError::TooManyCredits`] when more than
-    /// [`crate::MAX_CREDITS`] would exist in total; another [`StoreError`] when the database fails.
+    /// [`StoreError::InactiveKey`] when the key is revoked or expired;
+    /// [`StoreError::TooManyCredits`] when more than [`crate::MAX_CREDITS`] would exist in total;
+    /// another [`StoreError`] when the database fails.
     pub async fn assign_deposit(
         &self,
         block: BlockHash,
@@ -260,7 +267,9 @@ impl Store {
 
 /// Reads the settings, and the last recorded block.
 async fn settings(on: impl Into<On<'_>>) -> Result<Option<TopUps>, StoreError> {
-    let row = statement("SELECT account, rao_per_credit, enabled, block, block_hash FROM topup").row(on).await?;
+    let row = statement("SELECT account, rao_per_credit, enabled, block, block_hash FROM topup")
+        .row(on)
+        .await?;
     row.as_ref().map(topups).transpose()
 }
 
@@ -278,10 +287,12 @@ async fn owners(
 ) -> Result<Vec<Option<String>>, StoreError> {
     let mut owners: Vec<Option<String>> = Vec::with_capacity(transfers.len());
     for transfer in transfers {
-        let owner = statement("SELECT key_id FROM deposit_address WHERE address = $1").bind(transfer.to.to_string());
+        let owner = statement("SELECT key_id FROM deposit_address WHERE address = $1")
+            .bind(transfer.to.to_string());
         owners.push(owner.value(&mut *transaction).await?);
     }
-    // In the order of the keys, as in other transactions on several keys, so that these do not wait for each other.
+    // In the order of the keys, as in other transactions on several keys, so that these do not wait
+    // for each other.
     let keys: BTreeSet<String> = owners.iter().flatten().cloned().collect();
     let mut active = BTreeSet::new();
     for key in keys {
@@ -294,7 +305,11 @@ async fn owners(
 }
 
 /// Returns whether a key that the transaction has locked is neither revoked nor expired.
-async fn is_active(transaction: &mut Transaction, key: &str, now_ms: i64) -> Result<bool, StoreError> {
+async fn is_active(
+    transaction: &mut Transaction,
+    key: &str,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
     let active = statement(
         "SELECT COUNT(*) FROM api_key
          WHERE id = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2)",
@@ -302,7 +317,8 @@ async fn is_active(transaction: &mut Transaction, key: &str, now_ms: i64) -> Res
     Ok(active.bind(key).bind(now_ms).number(transaction).await? > 0)
 }
 
-/// Records a transfer, and grants its credits to its key; returns `None` if the transfer is already recorded.
+/// Records a transfer, and grants its credits to its key; returns `None` if the transfer is already
+/// recorded.
 async fn record(
     transaction: &mut Transaction,
     terms: &TopUpTerms,
@@ -355,9 +371,15 @@ async fn record(
 }
 
 /// Grants the credits of a deposit to a key that the transaction has locked.
-async fn credit(transaction: &mut Transaction, deposit: &Deposit, key: &str, now_ms: i64) -> Result<(), StoreError> {
+async fn credit(
+    transaction: &mut Transaction,
+    deposit: &Deposit,
+    key: &str,
+    now_ms: i64,
+) -> Result<(), StoreError> {
     let reference = format!("block {}, event {}", deposit.block_hash, deposit.event);
-    let balance = grant(transaction, key, deposit.credits, (KIND, reference.as_str()), now_ms).await?;
+    let balance =
+        grant(transaction, key, deposit.credits, (KIND, reference.as_str()), now_ms).await?;
     balance.map(drop).ok_or_else(|| invalid("key_id", &key))
 }
 
@@ -365,7 +387,8 @@ fn credits(amount: Rao, rao_per_credit: NonZeroU64) -> i64 {
     signed(amount.get() / rao_per_credit)
 }
 
-/// Converts an amount of rao or credits for the database. All TAO together are far less than 2^63 rao.
+/// Converts an amount of rao or credits for the database. All TAO together are far less than 2^63
+/// rao.
 fn signed(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }

@@ -9,12 +9,17 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use taonet_primitives::Hotkey;
 use taonet_wallet::{Keypair, Signature};
-use taonet_wire::{Answer, AnswerStream, Call, CallError, ClientConfig, Clock, Peer, Retry, SignedClient, Signer};
+use taonet_wire::{
+    Answer, AnswerStream, Call, CallError, ClientConfig, Clock, Peer, Retry, SignedClient, Signer,
+};
 
 use crate::keys::LIFETIME;
 use crate::payload::seal_payload;
 use crate::proof::{EXCHANGE_SIGNATURE, KEY_SIGNATURE, is_exchange_with, is_key_of};
-use crate::{ExchangeMessage, ExchangeReply, FernetKey, FiberScheme, PublicEncryptionKey, PublicKeyMessage, RsaError};
+use crate::{
+    ExchangeMessage, ExchangeReply, FernetKey, FiberScheme, PublicEncryptionKey, PublicKeyMessage,
+    RsaError,
+};
 
 /// Timeout of each of the two calls of a handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
@@ -25,14 +30,16 @@ const CLOCK_TOLERANCE: f64 = 120.0;
 /// Maximum length of the response excerpt in an error, in characters.
 const SNIPPET: usize = 300;
 
-/// Header of a request whose sender accepts chunks of a stream without text. The reference's validators treat such chunks
-/// as errors, so miners send them, and with them the finish reason, only to validators that ask for them.
+/// Header of a request whose sender accepts chunks of a stream without text. The reference's
+/// validators treat such chunks as errors, so miners send them, and with them the finish reason,
+/// only to validators that ask for them.
 pub const STREAM_END: &str = "x-taonet-stream-end";
-/// Header of a miner's response to `/capacity`: the number of concurrent requests that the miner accepts from the caller,
-/// over all tasks. Fiber's validators ignore it.
+/// Header of a miner's response to `/capacity`: the number of concurrent requests that the miner
+/// accepts from the caller, over all tasks. Fiber's validators ignore it.
 pub const CONCURRENCY: &str = "x-taonet-concurrency";
-/// Header of a buyer's request beyond the number that the miner has announced to its sender. The miner may reject it without
-/// loss, so that other validators find free slots. Fiber's miners ignore it.
+/// Header of a buyer's request beyond the number that the miner has announced to its sender. The
+/// miner may reject it without loss, so that other validators find free slots. Fiber's miners
+/// ignore it.
 pub const PROBE: &str = "x-taonet-probe";
 /// Maximum size in bytes of an encrypted request that `tao nineteen miner` accepts; see
 /// [`sealed_size`](crate::sealed_size).
@@ -41,8 +48,8 @@ pub const LARGEST_REQUEST: usize = 16 << 20;
 /// Trust policy for miners' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Trust {
-    /// Accepts keys with a valid hotkey signature and, like fiber, unsigned keys. Rejects invalid signatures. Callers
-    /// that know that a miner signs use [`FiberClient::handshake_with_signer`].
+    /// Accepts keys with a valid hotkey signature and, like fiber, unsigned keys. Rejects invalid
+    /// signatures. Callers that know that a miner signs use [`FiberClient::handshake_with_signer`].
     #[default]
     Any,
     /// Accepts only keys with a valid hotkey signature.
@@ -71,9 +78,12 @@ pub enum HandshakeError {
     #[error(transparent)]
     Key(#[from] RsaError),
     /// The miner's hotkey did not sign the miner's public key.
-    #[error("miner's hotkey did not sign its encryption key; hint: the miner may run fiber, which does not sign it")]
+    #[error(
+        "miner's hotkey did not sign its encryption key; hint: the miner may run fiber, which does not sign it"
+    )]
     Unsigned,
-    /// The signature does not match the miner's hotkey and the received key, which may have been tampered with.
+    /// The signature does not match the miner's hotkey and the received key, which may have been
+    /// tampered with.
     #[error("signature of the miner's encryption key does not verify")]
     Forged,
     /// The timestamp of the signed key differs from the validator's clock by more than 120 s.
@@ -92,9 +102,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// Restores a session from its stored parts. `ends_ns` is the expiry of the key, in nanoseconds since the Unix
-    /// epoch.
-    pub const fn restore(peer: Peer, id: String, key: FernetKey, ends_ns: u64, signed: bool) -> Self {
+    /// Restores a session from its stored parts. `ends_ns` is the expiry of the key, in nanoseconds
+    /// since the Unix epoch.
+    pub const fn restore(
+        peer: Peer,
+        id: String,
+        key: FernetKey,
+        ends_ns: u64,
+        signed: bool,
+    ) -> Self {
         Self { peer, id, key, ends_ns, signed }
     }
 
@@ -124,8 +140,8 @@ impl Session {
     }
 }
 
-/// Client for requests to miners: performs handshakes, then sends signed and encrypted requests. Clones share
-/// connections and nonces.
+/// Client for requests to miners: performs handshakes, then sends signed and encrypted requests.
+/// Clones share connections and nonces.
 #[derive(Clone)]
 pub struct FiberClient {
     http: SignedClient,
@@ -139,26 +155,34 @@ impl FiberClient {
     ///
     /// # Errors
     /// [`CallError::Setup`] when TLS cannot be set up.
-    pub fn new(keypair: Keypair, trust: Trust, config: ClientConfig, clock: Arc<dyn Clock>) -> Result<Self, CallError> {
+    pub fn new(
+        keypair: Keypair,
+        trust: Trust,
+        config: ClientConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, CallError> {
         let hotkey = keypair.hotkey();
-        let signer = Signer::with_clock(keypair, "0.0.0.0", FiberScheme::default(), Arc::clone(&clock));
+        let signer =
+            Signer::with_clock(keypair, "0.0.0.0", FiberScheme::default(), Arc::clone(&clock));
         Ok(Self { http: SignedClient::new(signer, config)?, hotkey, trust, clock })
     }
 
     /// Exchanges a new symmetric key with a miner, within 6 s.
     ///
     /// # Errors
-    /// [`HandshakeError`] when the miner is unreachable, rejects the handshake, or returns an invalid key or signature.
+    /// [`HandshakeError`] when the miner is unreachable, rejects the handshake, or returns an
+    /// invalid key or signature.
     pub async fn handshake(&self, peer: &Peer) -> Result<Session, HandshakeError> {
         self.handshake_with(peer, self.trust).await
     }
 
-    /// Exchanges a new symmetric key with a miner whose hotkey has signed an earlier key, within 6 s. The miner must
-    /// sign again, under every trust policy: otherwise anybody who can alter the responses could replace the key by
-    /// removing the signature.
+    /// Exchanges a new symmetric key with a miner whose hotkey has signed an earlier key, within 6
+    /// s. The miner must sign again, under every trust policy: otherwise anybody who can alter the
+    /// responses could replace the key by removing the signature.
     ///
     /// # Errors
-    /// [`HandshakeError`] as [`Self::handshake`], and [`HandshakeError::Unsigned`] for an unsigned key.
+    /// [`HandshakeError`] as [`Self::handshake`], and [`HandshakeError::Unsigned`] for an unsigned
+    /// key.
     pub async fn handshake_with_signer(&self, peer: &Peer) -> Result<Session, HandshakeError> {
         self.handshake_with(peer, Trust::Signed).await
     }
@@ -168,7 +192,10 @@ impl FiberClient {
         let public = PublicEncryptionKey::from_pem(&message.public_key)?;
         let key = FernetKey::random();
         let id = hex::encode(rand::random::<[u8; 32]>());
-        let ends_ns = self.clock.now_ns().saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
+        let ends_ns = self
+            .clock
+            .now_ns()
+            .saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
         let exchange = ExchangeMessage { encrypted_symmetric_key: public.encrypt(&key)? };
         let body = serde_json::to_vec(&exchange).map_err(|_| HandshakeError::Malformed)?;
         let mut call = handshake_call(Method::POST, "/exchange-symmetric-key", body);
@@ -177,7 +204,8 @@ impl FiberClient {
         let answer = self.http.call(peer, &call).await?;
         let _: ExchangeReply = read(&answer)?;
         match signature(&answer.headers, EXCHANGE_SIGNATURE)? {
-            Some(signature) if is_exchange_with(peer.hotkey(), &self.hotkey, &id, &key, &signature) => {}
+            Some(signature)
+                if is_exchange_with(peer.hotkey(), &self.hotkey, &id, &key, &signature) => {}
             Some(_) => return Err(HandshakeError::Forged),
             // A miner that signs its public key must sign the exchange as well.
             None if signed => return Err(HandshakeError::Forged),
@@ -186,8 +214,8 @@ impl FiberClient {
         Ok(Session { peer: peer.clone(), id, key, ends_ns, signed })
     }
 
-    /// Sends a payload in a session; returns the response as a stream, for any status. Dropping the response cancels
-    /// the request, so that the miner can stop its work.
+    /// Sends a payload in a session; returns the response as a stream, for any status. Dropping the
+    /// response cancels the request, so that the miner can stop its work.
     ///
     /// # Errors
     /// [`CallError`] when the miner is unreachable or does not respond within `deadline`.
@@ -218,8 +246,15 @@ impl FiberClient {
         self.http.stream(&session.peer, &call).await
     }
 
-    fn call(&self, session: &Session, path: &str, payload: Map<String, Value>, deadline: Duration) -> Call {
-        let mut call = Call::new(Method::POST, path, seal_payload(&session.key, payload, self.clock.now_ns()));
+    fn call(
+        &self,
+        session: &Session,
+        path: &str,
+        payload: Map<String, Value>,
+        deadline: Duration,
+    ) -> Call {
+        let mut call =
+            Call::new(Method::POST, path, seal_payload(&session.key, payload, self.clock.now_ns()));
         call.name.clone_from(&session.id);
         call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         call.headers.insert(STREAM_END, HeaderValue::from_static("1"));
@@ -229,8 +264,15 @@ impl FiberClient {
     }
 
     /// Fetches the miner's public key; returns it, and whether the miner's hotkey signed it.
-    async fn public_key(&self, peer: &Peer, trust: Trust) -> Result<(PublicKeyMessage, bool), HandshakeError> {
-        let answer = self.http.call(peer, &handshake_call(Method::GET, "/public-encryption-key", Vec::new())).await?;
+    async fn public_key(
+        &self,
+        peer: &Peer,
+        trust: Trust,
+    ) -> Result<(PublicKeyMessage, bool), HandshakeError> {
+        let answer = self
+            .http
+            .call(peer, &handshake_call(Method::GET, "/public-encryption-key", Vec::new()))
+            .await?;
         let message: PublicKeyMessage = read(&answer)?;
         match signature(&answer.headers, KEY_SIGNATURE)? {
             None if trust == Trust::Signed => Err(HandshakeError::Unsigned),
@@ -266,7 +308,8 @@ fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, HandshakeError> {
 
 fn signature(headers: &HeaderMap, name: &str) -> Result<Option<Signature>, HandshakeError> {
     let text = headers.get(name).map(HeaderValue::to_str);
-    text.map(|text| text.ok().and_then(|text| text.parse().ok()).ok_or(HandshakeError::Forged)).transpose()
+    text.map(|text| text.ok().and_then(|text| text.parse().ok()).ok_or(HandshakeError::Forged))
+        .transpose()
 }
 
 #[cfg(test)]

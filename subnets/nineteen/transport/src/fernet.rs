@@ -1,4 +1,5 @@
-//! Fernet tokens: `urlsafe-base64( 0x80 | u64 BE seconds | IV | AES-128-CBC ciphertext | HMAC-SHA256 )`.
+//! Fernet tokens: `urlsafe-base64( 0x80 | u64 BE seconds | IV | AES-128-CBC ciphertext |
+//! HMAC-SHA256 )`.
 
 use std::fmt;
 
@@ -69,7 +70,8 @@ impl FernetKey {
         Sha256::digest(self.as_bytes()).into()
     }
 
-    /// Encrypts a plaintext into a token, with a random IV. `seconds` is the time since the Unix epoch.
+    /// Encrypts a plaintext into a token, with a random IV. `seconds` is the time since the Unix
+    /// epoch.
     pub fn seal(&self, plaintext: &[u8], seconds: u64) -> String {
         self.seal_with(plaintext, seconds, &rand::random())
     }
@@ -107,7 +109,8 @@ impl FernetKey {
         let (signed, tag) = token.split_last_chunk::<TAG>().ok_or(FernetError::Malformed)?;
         let length = signed.len();
         let (head, ciphertext) = signed.split_at_checked(HEAD).ok_or(FernetError::Malformed)?;
-        if head.first() != Some(&VERSION) || ciphertext.is_empty() || ciphertext.len() % BLOCK != 0 {
+        if head.first() != Some(&VERSION) || ciphertext.is_empty() || ciphertext.len() % BLOCK != 0
+        {
             return Err(FernetError::Malformed);
         }
         let [tag_key, cipher_key] = &*self.0;
@@ -118,7 +121,8 @@ impl FernetKey {
         token.truncate(length);
         token.drain(..HEAD);
         let cipher = Decryptor::<Aes128>::new(cipher_key.into(), &iv.into());
-        let length = cipher.decrypt_padded_mut::<Pkcs7>(&mut token).map_err(|_| FernetError::Refused)?.len();
+        let length =
+            cipher.decrypt_padded_mut::<Pkcs7>(&mut token).map_err(|_| FernetError::Refused)?.len();
         token.truncate(length);
         Ok(token)
     }
@@ -146,8 +150,7 @@ mod tests {
     fn token_of_the_specification_opens() {
         let key = FernetKey::from_base64("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=").unwrap();
         let iv = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-        let token =
-            "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
+        let token = "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
         assert_eq!(key.seal_with(b"hello", 499_162_800, &iv), token);
         assert_eq!(key.open(token.as_bytes()).unwrap(), b"hello");
     }
@@ -155,7 +158,9 @@ mod tests {
     #[test]
     fn fernet_key_is_read_from_both_base64_alphabets() {
         let bytes = [0xfb; 32];
-        for text in [base64::engine::general_purpose::STANDARD.encode(bytes), URL_SAFE.encode(bytes)] {
+        for text in
+            [base64::engine::general_purpose::STANDARD.encode(bytes), URL_SAFE.encode(bytes)]
+        {
             assert_eq!(FernetKey::from_base64(&text).unwrap().as_bytes(), bytes);
         }
         assert!(FernetKey::from_base64("c2hvcnQ=").is_none());
@@ -172,7 +177,10 @@ mod tests {
             token[bit / 8] ^= 1 << (bit % 8);
             assert!(key.open(URL_SAFE.encode(token).as_bytes()).is_err(), "bit {bit}");
         }
-        assert_eq!(FernetKey::random().open(URL_SAFE.encode(&token).as_bytes()), Err(FernetError::Refused));
+        assert_eq!(
+            FernetKey::random().open(URL_SAFE.encode(&token).as_bytes()),
+            Err(FernetError::Refused)
+        );
     }
 
     proptest! {

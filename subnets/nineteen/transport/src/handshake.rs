@@ -22,7 +22,8 @@ pub struct PublicKeyMessage {
     pub timestamp: f64,
 }
 
-/// Parses a number without rounding: its text is signed, and the default JSON parser may differ in the last bit.
+/// Parses a number without rounding: its text is signed, and the default JSON parser may differ in
+/// the last bit.
 fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let text = Box::<RawValue>::deserialize(deserializer)?;
     text.get().parse().map_err(|_| D::Error::custom("expected a number"))
@@ -42,7 +43,8 @@ pub struct ExchangeReply {
     pub status: String,
 }
 
-/// A miner's side of the handshake: hotkey, RSA key, and the symmetric keys that validators have sent.
+/// A miner's side of the handshake: hotkey, RSA key, and the symmetric keys that validators have
+/// sent.
 #[derive(Clone)]
 pub struct MinerHandshake(Arc<Keys>);
 
@@ -83,7 +85,12 @@ impl MinerHandshake {
     }
 
     /// Creates the handshake state of a miner with the given clock.
-    pub fn with_clock(keypair: Keypair, rsa: RsaKey, rules: FiberRules, clock: Arc<dyn Clock>) -> Self {
+    pub fn with_clock(
+        keypair: Keypair,
+        rsa: RsaKey,
+        rules: FiberRules,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self(Arc::new(Keys { keypair, rsa, symmetric: KeyStore::default(), rules, clock }))
     }
 
@@ -118,8 +125,17 @@ impl MinerHandshake {
     }
 
     /// Decrypts a request body; returns the JSON text inside the token.
-    pub(crate) fn open(&self, validator: &Hotkey, key_id: &str, token: &[u8]) -> Result<Vec<u8>, OpenError> {
-        let key = self.0.symmetric.get(validator, key_id, self.0.clock.now_ns()).ok_or(OpenError::UnknownKey)?;
+    pub(crate) fn open(
+        &self,
+        validator: &Hotkey,
+        key_id: &str,
+        token: &[u8],
+    ) -> Result<Vec<u8>, OpenError> {
+        let key = self
+            .0
+            .symmetric
+            .get(validator, key_id, self.0.clock.now_ns())
+            .ok_or(OpenError::UnknownKey)?;
         let text = key.open(token)?;
         serde_json::from_slice::<serde::de::IgnoredAny>(&text).map_err(|_| OpenError::NotJson)?;
         Ok(text)
@@ -136,16 +152,21 @@ impl fmt::Debug for MinerHandshake {
 mod tests {
     use super::*;
 
-    /// The signature covers the number's text, so that a rounded number would invalidate the signature.
+    /// The signature covers the number's text, so that a rounded number would invalidate the
+    /// signature.
     #[test]
     fn timestamps_are_read_to_the_last_bit() {
         for step in 0..20_000 {
-            let timestamp = Duration::from_nanos(1_795_260_844_123_456_789 + step * 7_919).as_secs_f64();
+            let timestamp =
+                Duration::from_nanos(1_795_260_844_123_456_789 + step * 7_919).as_secs_f64();
             let message = PublicKeyMessage { public_key: String::new(), timestamp };
             let text = serde_json::to_vec(&message).unwrap();
             let read: PublicKeyMessage = serde_json::from_slice(&text).unwrap();
             assert_eq!(read.timestamp.to_bits(), timestamp.to_bits(), "{timestamp}");
         }
-        assert!(serde_json::from_str::<PublicKeyMessage>(r#"{"public_key": "", "timestamp": "1"}"#).is_err());
+        assert!(
+            serde_json::from_str::<PublicKeyMessage>(r#"{"public_key": "", "timestamp": "1"}"#)
+                .is_err()
+        );
     }
 }

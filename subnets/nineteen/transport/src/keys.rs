@@ -8,12 +8,14 @@ use crate::FernetKey;
 
 /// Lifetime of a symmetric key.
 pub(crate) const LIFETIME: Duration = Duration::from_hours(5);
-/// Maximum number of keys per validator; a further key evicts the oldest. Each validator process may have its own key.
+/// Maximum number of keys per validator; a further key evicts the oldest. Each validator process
+/// may have its own key.
 const KEYS_PER_VALIDATOR: usize = 32;
 /// Maximum number of validators with keys.
 const VALIDATORS: usize = 4_096;
 
-/// Symmetric keys that validators have sent to a miner, by hotkey and ID. Memory is bounded, and keys expire.
+/// Symmetric keys that validators have sent to a miner, by hotkey and ID. Memory is bounded, and
+/// keys expire.
 #[derive(Debug, Default)]
 pub struct KeyStore(Mutex<HashMap<Hotkey, VecDeque<Entry>>>);
 
@@ -30,11 +32,18 @@ struct Entry {
 pub struct KeyStoreFull;
 
 impl KeyStore {
-    /// Stores a validator's key, replacing one with the same ID. `now_ns` is the Unix time in nanoseconds.
+    /// Stores a validator's key, replacing one with the same ID. `now_ns` is the Unix time in
+    /// nanoseconds.
     ///
     /// # Errors
     /// [`KeyStoreFull`] if too many other validators have keys.
-    pub fn insert(&self, validator: Hotkey, id: String, key: FernetKey, now_ns: u64) -> Result<(), KeyStoreFull> {
+    pub fn insert(
+        &self,
+        validator: Hotkey,
+        id: String,
+        key: FernetKey,
+        now_ns: u64,
+    ) -> Result<(), KeyStoreFull> {
         let ends_ns = now_ns.saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
         let mut validators = self.lock();
         if !validators.contains_key(&validator) && validators.len() >= VALIDATORS {
@@ -52,7 +61,8 @@ impl KeyStore {
         Ok(())
     }
 
-    /// Returns a validator's key; `None` if the key is unknown or expired. `now_ns` is the Unix time in nanoseconds.
+    /// Returns a validator's key; `None` if the key is unknown or expired. `now_ns` is the Unix
+    /// time in nanoseconds.
     pub fn get(&self, validator: &Hotkey, id: &str, now_ns: u64) -> Option<FernetKey> {
         let validators = self.lock();
         let entry = validators.get(validator)?.iter().find(|entry| entry.id == id)?;
@@ -101,13 +111,18 @@ mod tests {
         for number in 0..100 {
             store.insert(validator(1), number.to_string(), key(1), NOW).unwrap();
         }
-        let kept = (0..100).filter(|number: &u8| store.get(&validator(1), &number.to_string(), NOW).is_some());
+        let kept = (0..100)
+            .filter(|number: &u8| store.get(&validator(1), &number.to_string(), NOW).is_some());
         assert_eq!(kept.collect::<Vec<_>>(), (68..100).collect::<Vec<_>>());
         for number in 2..=4_096 {
             store.insert(validator(number), "a".into(), key(1), NOW).unwrap();
         }
         assert_eq!(store.insert(validator(5_000), "a".into(), key(1), NOW), Err(KeyStoreFull));
-        assert_eq!(store.insert(validator(5), "b".into(), key(1), NOW), Ok(()), "a validator with keys");
+        assert_eq!(
+            store.insert(validator(5), "b".into(), key(1), NOW),
+            Ok(()),
+            "a validator with keys"
+        );
         let later = NOW + u64::try_from(LIFETIME.as_nanos()).unwrap();
         assert_eq!(store.insert(validator(5_000), "a".into(), key(1), later), Ok(()));
     }

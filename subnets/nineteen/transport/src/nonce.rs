@@ -13,7 +13,8 @@ pub struct Nonce(String);
 impl Nonce {
     /// Creates a nonce from the Unix time in nanoseconds and a random suffix.
     pub fn at(now_ns: u64) -> Self {
-        let suffix: String = rand::rng().sample_iter(Alphanumeric).take(SUFFIX).map(char::from).collect();
+        let suffix: String =
+            rand::rng().sample_iter(Alphanumeric).take(SUFFIX).map(char::from).collect();
         Self(format!("{now_ns}_{suffix}"))
     }
 
@@ -28,8 +29,8 @@ impl Nonce {
         &self.0
     }
 
-    /// Parses the time of a nonce, with or without suffix, in nanoseconds since the Unix epoch; `None` if the text does
-    /// not start with an unsigned 64-bit number (up to the year 2554).
+    /// Parses the time of a nonce, with or without suffix, in nanoseconds since the Unix epoch;
+    /// `None` if the text does not start with an unsigned 64-bit number (up to the year 2554).
     pub fn time(text: &str) -> Option<u64> {
         let (digits, _) = text.split_once('_').unwrap_or((text, ""));
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
@@ -51,7 +52,10 @@ mod tests {
         let nonce = Nonce::at(1_795_239_890_280_961_129);
         assert_eq!(Nonce::time(nonce.as_str()), Some(1_795_239_890_280_961_129));
         let (_, suffix) = nonce.as_str().split_once('_').unwrap();
-        assert!(suffix.len() == 10 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{suffix}");
+        assert!(
+            suffix.len() == 10 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "{suffix}"
+        );
         assert_ne!(nonce, Nonce::at(1_795_239_890_280_961_129));
     }
 
@@ -59,7 +63,9 @@ mod tests {
     fn nonce_time_is_a_plain_number() {
         assert_eq!(Nonce::time("17"), Some(17));
         assert_eq!(Nonce::time("17_"), Some(17));
-        for text in ["", "_x", "nonsense", "+17_x", "-17_x", "1 7_x", "100000000000000000001_x", "١٧_x"] {
+        for text in
+            ["", "_x", "nonsense", "+17_x", "-17_x", "1 7_x", "100000000000000000001_x", "١٧_x"]
+        {
             assert_eq!(Nonce::time(text), None, "{text}");
         }
     }

@@ -1,5 +1,5 @@
-//! JSON payload of a token, formatted like Python's `json.dumps`, so that miners cannot distinguish requests from
-//! requests of fiber's clients.
+//! JSON payload of a token, formatted like Python's `json.dumps`, so that miners cannot distinguish
+//! requests from requests of fiber's clients.
 
 use std::io::{self, Write};
 
@@ -12,16 +12,19 @@ use crate::{FernetKey, Nonce};
 /// Field that fiber's clients add to every payload, and that miners ignore.
 const NONCE: &str = "nonce";
 
-/// Adds a random nonce to a payload, as fiber's clients do, and encrypts it. `now_ns` is the Unix time in nanoseconds.
+/// Adds a random nonce to a payload, as fiber's clients do, and encrypts it. `now_ns` is the Unix
+/// time in nanoseconds.
 pub(crate) fn seal_payload(key: &FernetKey, payload: Map<String, Value>, now_ns: u64) -> String {
     let text = with_nonce(payload, &Nonce::at(now_ns));
     key.seal(text.as_bytes(), now_ns / 1_000_000_000)
 }
 
-/// Returns the size in bytes of the encrypted request with a payload: an object, whose nonce is included.
+/// Returns the size in bytes of the encrypted request with a payload: an object, whose nonce is
+/// included.
 pub fn sealed_size(payload: &impl Serialize) -> usize {
     let mut size = Size(0);
-    // Writing JSON to a counter fails only for a payload that is no JSON, which cannot be sent either.
+    // Writing JSON to a counter fails only for a payload that is no JSON, which cannot be sent
+    // either.
     let _ = payload.serialize(&mut Serializer::with_formatter(&mut size, Python));
     let nonce = format!(r#", "{NONCE}": "{}""#, Nonce::at(u64::MAX));
     FernetKey::sealed_size(size.0 + nonce.len())
@@ -46,7 +49,8 @@ pub(crate) fn with_nonce(mut payload: Map<String, Value>, nonce: &Nonce) -> Stri
     python_json(&Value::Object(payload))
 }
 
-/// Serialises a value like Python's `json.dumps(value)`: spaces after `,` and `:`, non-ASCII characters escaped.
+/// Serialises a value like Python's `json.dumps(value)`: spaces after `,` and `:`, non-ASCII
+/// characters escaped.
 pub(crate) fn python_json(value: &Value) -> String {
     let mut text = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut text, Python);
@@ -58,11 +62,19 @@ pub(crate) fn python_json(value: &Value) -> String {
 struct Python;
 
 impl Formatter for Python {
-    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    fn begin_array_value<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
-    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
@@ -70,7 +82,11 @@ impl Formatter for Python {
         writer.write_all(b": ")
     }
 
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut remaining = fragment;
         while let Some(start) = remaining.find(|letter: char| !letter.is_ascii()) {
             let (plain, special) = remaining.split_at(start);
@@ -95,10 +111,8 @@ mod tests {
 
     #[test]
     fn json_text_equals_that_of_python() {
-        let value =
-            json!({"a": "h\u{e9}llo \u{2603} \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\u{1f600}\n\u{1}"});
-        let text =
-            r#"{"a": "h\u00e9llo \u2603 \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\ud83d\ude00\n\u0001"}"#;
+        let value = json!({"a": "h\u{e9}llo \u{2603} \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\u{1f600}\n\u{1}"});
+        let text = r#"{"a": "h\u00e9llo \u2603 \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\ud83d\ude00\n\u0001"}"#;
         assert_eq!(python_json(&value), text);
     }
 

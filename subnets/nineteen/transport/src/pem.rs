@@ -6,7 +6,8 @@ use zeroize::Zeroizing;
 const PUBLIC: &str = "PUBLIC KEY";
 const PRIVATE: &str = "PRIVATE KEY";
 
-/// Encodes a public key's DER (SubjectPublicKeyInfo) as PEM; `None` if the DER exceeds PEM's maximum length.
+/// Encodes a public key's DER (SubjectPublicKeyInfo) as PEM; `None` if the DER exceeds PEM's
+/// maximum length.
 pub(crate) fn encode_public(der: &[u8]) -> Option<String> {
     pem_rfc7468::encode_string(PUBLIC, LineEnding::LF, der).ok()
 }
@@ -16,7 +17,8 @@ pub(crate) fn decode_public(text: &str) -> Option<Vec<u8>> {
     decode(text, PUBLIC)
 }
 
-/// Decodes the PEM of a private key to DER (PKCS #8); `None` if the text is malformed or not a private key.
+/// Decodes the PEM of a private key to DER (PKCS #8); `None` if the text is malformed or not a
+/// private key.
 pub(crate) fn decode_private(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     decode(text, PRIVATE).map(Zeroizing::new)
 }

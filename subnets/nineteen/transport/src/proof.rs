@@ -17,7 +17,8 @@ fn key_text(miner: &Hotkey, public_key: &str, timestamp: f64) -> String {
     format!("taonet-fiber/1 key {miner} {timestamp} {hash}")
 }
 
-/// Returns the signed text of the key exchange, which commits to the symmetric key's hash and ID and the validator.
+/// Returns the signed text of the key exchange, which commits to the symmetric key's hash and ID
+/// and the validator.
 fn exchange_text(miner: &Hotkey, validator: &Hotkey, key_id: &str, key: &FernetKey) -> String {
     let hash = hex::encode(key.digest());
     format!("taonet-fiber/1 exchange {miner} {validator} {hash} {key_id}")
@@ -27,11 +28,21 @@ pub(crate) fn sign_key(keypair: &Keypair, public_key: &str, timestamp: f64) -> S
     keypair.sign(key_text(&keypair.hotkey(), public_key, timestamp).as_bytes())
 }
 
-pub(crate) fn sign_exchange(keypair: &Keypair, validator: &Hotkey, key_id: &str, key: &FernetKey) -> Signature {
+pub(crate) fn sign_exchange(
+    keypair: &Keypair,
+    validator: &Hotkey,
+    key_id: &str,
+    key: &FernetKey,
+) -> Signature {
     keypair.sign(exchange_text(&keypair.hotkey(), validator, key_id, key).as_bytes())
 }
 
-pub(crate) fn is_key_of(miner: &Hotkey, public_key: &str, timestamp: f64, signature: &Signature) -> bool {
+pub(crate) fn is_key_of(
+    miner: &Hotkey,
+    public_key: &str,
+    timestamp: f64,
+    signature: &Signature,
+) -> bool {
     verify(miner, key_text(miner, public_key, timestamp).as_bytes(), signature)
 }
 

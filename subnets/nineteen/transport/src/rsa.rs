@@ -4,8 +4,8 @@ use std::fmt;
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::{
-    KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
-    PublicEncryptingKey,
+    KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
+    PrivateDecryptingKey, PublicEncryptingKey,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -80,7 +80,8 @@ impl RsaKey {
     pub fn decrypt(&self, text: &str) -> Result<FernetKey, RsaError> {
         let ciphertext = STANDARD.decode(text).map_err(|_| RsaError::Ciphertext)?;
         let mut buffer = vec![0; self.private.min_output_size()];
-        let plaintext = self.private.decrypt(&OAEP_SHA256_MGF1SHA256, &ciphertext, &mut buffer, None);
+        let plaintext =
+            self.private.decrypt(&OAEP_SHA256_MGF1SHA256, &ciphertext, &mut buffer, None);
         let key = plaintext.ok().and_then(|plaintext| <[u8; 32]>::try_from(&*plaintext).ok());
         buffer.zeroize();
         key.map(FernetKey::from_bytes).ok_or(RsaError::Ciphertext)
@@ -134,9 +135,9 @@ mod tests {
     #[test]
     fn symmetric_key_round_trips_through_rsa() {
         let miner = RsaKey::generate().unwrap();
-        assert!(
-            miner.public_pem().starts_with("-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA")
-        );
+        assert!(miner.public_pem().starts_with(
+            "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA"
+        ));
         let public = PublicEncryptionKey::from_pem(miner.public_pem()).unwrap();
         let key = FernetKey::random();
         let text = public.encrypt(&key).unwrap();

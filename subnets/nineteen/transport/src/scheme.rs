@@ -35,17 +35,18 @@ pub enum FiberRules {
     /// Accepts only requests signed for this miner. A body that cannot be decrypted gets status 400.
     #[default]
     Strict,
-    /// Behaves as fiber 1.0.0: also accepts requests signed for other miners. A body that cannot be decrypted gets
-    /// status 500.
+    /// Behaves as fiber 1.0.0: also accepts requests signed for other miners. A body that cannot be
+    /// decrypted gets status 500.
     Reference,
 }
 
 /// Signature scheme of fiber's request headers.
 ///
-/// The signature covers `<nonce>:<miner-hotkey>:<symmetric-key-uuid>`, not the body; the body's Fernet token binds it
-/// to the symmetric key. A miner accepts each nonce time once per validator, regardless of the suffix. On the
-/// validator's side, the name of a call is the ID of the symmetric key; a call without a name is not signed, which
-/// applies only to requests for the miner's public key.
+/// The signature covers `<nonce>:<miner-hotkey>:<symmetric-key-uuid>`, not the body; the body's
+/// Fernet token binds it to the symmetric key. A miner accepts each nonce time once per validator,
+/// regardless of the suffix. On the validator's side, the name of a call is the ID of the symmetric
+/// key; a call without a name is not signed, which applies only to requests for the miner's public
+/// key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FiberScheme {
     rules: FiberRules,
@@ -66,7 +67,8 @@ pub(crate) fn signed_text(nonce: &str, miner: &str, key_id: &str) -> Vec<u8> {
 /// Builds the signed headers of a request.
 ///
 /// # Errors
-/// [`SigningError`] if the key is not sr25519, or the ID of the symmetric key is not a valid header value.
+/// [`SigningError`] if the key is not sr25519, or the ID of the symmetric key is not a valid header
+/// value.
 pub(crate) fn headers(
     identity: &Identity,
     miner: &Hotkey,
@@ -97,8 +99,10 @@ impl Scheme for FiberScheme {
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal> {
         let headers = &head.headers;
         let [key_id, sender, receiver, nonce, signature] =
-            [KEY_ID, VALIDATOR, MINER, NONCE, SIGNATURE].map(|name| required(headers, name).map(|text| (name, text)));
-        let (key_id, sender, receiver, nonce, signature) = (key_id?, sender?, receiver?, nonce?, signature?);
+            [KEY_ID, VALIDATOR, MINER, NONCE, SIGNATURE]
+                .map(|name| required(headers, name).map(|text| (name, text)));
+        let (key_id, sender, receiver, nonce, signature) =
+            (key_id?, sender?, receiver?, nonce?, signature?);
         if key_id.1.len() > LONGEST_ID {
             return Err(Refusal::Malformed(key_id.0));
         }
@@ -160,13 +164,16 @@ fn explain(refusal: &Refusal) -> (StatusCode, Value) {
         Refusal::Malformed(NONCE) | Refusal::Stale { .. } | Refusal::Future | Refusal::Replayed => {
             (StatusCode::UNAUTHORIZED, "Oi, that nonce is not valid!".into())
         }
-        Refusal::Malformed(SIGNATURE) | Refusal::WrongSignature => {
-            (StatusCode::UNAUTHORIZED, "Oi, invalid signature, you're not who you said you were!".into())
-        }
+        Refusal::Malformed(SIGNATURE) | Refusal::WrongSignature => (
+            StatusCode::UNAUTHORIZED,
+            "Oi, invalid signature, you're not who you said you were!".into(),
+        ),
         Refusal::Malformed(VALIDATOR) | Refusal::NotAllowed(_) => {
             (StatusCode::FORBIDDEN, "Hotkey not found in metagraph".into())
         }
-        Refusal::Malformed(MINER) => (Refusal::WrongReceiver.status(), Refusal::WrongReceiver.to_string().into()),
+        Refusal::Malformed(MINER) => {
+            (Refusal::WrongReceiver.status(), Refusal::WrongReceiver.to_string().into())
+        }
         other => (other.status(), other.to_string().into()),
     }
 }

@@ -25,18 +25,20 @@ const HEAVY: usize = 256 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opened;
 
-/// Returns a builder for the layer that verifies requests to the hotkey `me`. The caller sets request limits, access
-/// policy and load limits.
+/// Returns a builder for the layer that verifies requests to the hotkey `me`. The caller sets
+/// request limits, access policy and load limits.
 pub fn signed_requests(me: Hotkey, rules: FiberRules) -> SignedLayerBuilder {
     SignedLayer::builder(me, FiberScheme::new(rules))
 }
 
-/// Returns a miner's routes: `/public-encryption-key`, unsigned; `/exchange-symmetric-key`, signed; and `sealed`, whose
-/// requests are signed and encrypted. Handlers of `sealed` receive the decrypted JSON, and can extract the
-/// authenticated [`Caller`].
+/// Returns a miner's routes: `/public-encryption-key`, unsigned; `/exchange-symmetric-key`, signed;
+/// and `sealed`, whose requests are signed and encrypted. Handlers of `sealed` receive the
+/// decrypted JSON, and can extract the authenticated [`Caller`].
 pub fn routes(handshake: MinerHandshake, signed: SignedLayer, sealed: Router) -> Router {
     let sealed = sealed.route_layer(middleware::from_fn_with_state(handshake.clone(), open_body));
-    let exchange = Router::new().route("/exchange-symmetric-key", post(exchange)).with_state(handshake.clone());
+    let exchange = Router::new()
+        .route("/exchange-symmetric-key", post(exchange))
+        .with_state(handshake.clone());
     let open = Router::new().route("/public-encryption-key", get(public_key)).with_state(handshake);
     sealed.merge(exchange).route_layer(signed).merge(open)
 }
@@ -46,30 +48,43 @@ async fn public_key(State(handshake): State<MinerHandshake>) -> Response {
     ([(KEY_SIGNATURE, signature.to_string())], Json(message)).into_response()
 }
 
-async fn exchange(State(handshake): State<MinerHandshake>, caller: Caller, body: Bytes) -> Response {
+async fn exchange(
+    State(handshake): State<MinerHandshake>,
+    caller: Caller,
+    body: Bytes,
+) -> Response {
     let Ok(message) = serde_json::from_slice::<ExchangeMessage>(&body) else {
         let entry = json!({"type": "missing", "loc": ["body", "encrypted_symmetric_key"], "msg": "Field required"});
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, json!([entry]));
     };
     let key_id = caller.uuid.unwrap_or_default();
     // RSA decryption takes about 1 ms.
-    let exchanged = tokio::task::spawn_blocking(move || handshake.exchange(caller.hotkey, &key_id, &message)).await;
+    let exchanged =
+        tokio::task::spawn_blocking(move || handshake.exchange(caller.hotkey, &key_id, &message))
+            .await;
     match exchanged {
         Ok(Ok(signature)) => {
             let status = "Symmetric key exchanged successfully".to_owned();
-            ([(EXCHANGE_SIGNATURE, signature.to_string())], Json(ExchangeReply { status })).into_response()
+            ([(EXCHANGE_SIGNATURE, signature.to_string())], Json(ExchangeReply { status }))
+                .into_response()
         }
         Ok(Err(ExchangeError::Rsa(_))) => {
             refuse(StatusCode::UNAUTHORIZED, "Oi, I can't decrypt that symmetric key, sorry")
         }
-        Ok(Err(error @ ExchangeError::Full(_))) => refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        Ok(Err(error @ ExchangeError::Full(_))) => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        }
         // The process is shutting down.
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is shutting down"),
     }
 }
 
 /// Middleware that replaces an encrypted request body with its JSON.
-async fn open_body(State(handshake): State<MinerHandshake>, request: Request, next: Next) -> Response {
+async fn open_body(
+    State(handshake): State<MinerHandshake>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (mut head, body) = request.into_parts();
     let Some(caller) = head.extensions.get::<Caller>().cloned() else {
         return refuse(StatusCode::UNAUTHORIZED, "request is not signed");
@@ -79,7 +94,8 @@ async fn open_body(State(handshake): State<MinerHandshake>, request: Request, ne
         return refuse(StatusCode::BAD_REQUEST, "cannot read the request body");
     };
     let (rules, is_heavy) = (handshake.rules(), token.len() >= HEAVY);
-    let open = move || handshake.open(&caller.hotkey, caller.uuid.as_deref().unwrap_or_default(), &token);
+    let open =
+        move || handshake.open(&caller.hotkey, caller.uuid.as_deref().unwrap_or_default(), &token);
     let opened = if is_heavy {
         match tokio::task::spawn_blocking(open).await {
             Ok(opened) => opened,

@@ -57,7 +57,8 @@ impl Exchange {
         STANDARD.decode(&self.response).unwrap()
     }
 
-    /// Returns the time of the miner's response in nanoseconds, from the response's timestamp if present.
+    /// Returns the time of the miner's response in nanoseconds, from the response's timestamp if
+    /// present.
     fn now_ns(&self) -> u64 {
         let stated = serde_json::from_slice::<Value>(&self.response()).ok();
         let seconds = stated.and_then(|answer| answer["timestamp"].as_f64()).unwrap_or(self.at);
@@ -87,7 +88,8 @@ fn hotkey(uri: &str) -> Hotkey {
 /// Returns the two recorded routes behind fiber's request verification.
 fn sealed() -> Router {
     let echo = |Json(payload): Json<Value>| async move { Json(payload) };
-    let lines = (0..3).map(|i| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"t{i}\"}}}}]}}\n\n"));
+    let lines = (0..3)
+        .map(|i| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"t{i}\"}}}}]}}\n\n"));
     let stream: String = lines.collect();
     Router::new()
         .route("/capacity", post(echo))
@@ -97,11 +99,16 @@ fn sealed() -> Router {
 fn miner(recording: &Recording, rules: FiberRules, clock: &Arc<ManualClock>) -> Router {
     let keypair = Keypair::from_uri(&recording.miner).unwrap();
     let stakes = [(&recording.validator, 100_000), (&recording.low_stake, 10)];
-    let standing = |(uri, tao): (&String, u64)| (hotkey(uri), Standing { stake: tao * TAO, validator_permit: true });
+    let standing = |(uri, tao): (&String, u64)| {
+        (hotkey(uri), Standing { stake: tao * TAO, validator_permit: true })
+    };
     let standings = StandingTable::new(stakes.map(standing).into_iter().collect());
-    let policy =
-        Policy::open().with_standings(Arc::new(standings)).registered_only().min_stake(recording.min_stake * TAO);
-    let signed = signed_requests(keypair.hotkey(), rules).policy(policy).clock(clock.clone()).build();
+    let policy = Policy::open()
+        .with_standings(Arc::new(standings))
+        .registered_only()
+        .min_stake(recording.min_stake * TAO);
+    let signed =
+        signed_requests(keypair.hotkey(), rules).policy(policy).clock(clock.clone()).build();
     let rsa = RsaKey::from_pem(&recording.miner_rsa_private_key).unwrap();
     routes(MinerHandshake::with_clock(keypair, rsa, rules, clock.clone()), signed, sealed())
 }
@@ -130,16 +137,24 @@ async fn miner_responds_as_that_of_fiber() {
         if status == StatusCode::OK {
             assert_eq!(text, String::from_utf8_lossy(&exchange.response()), "{}", exchange.name);
         } else {
-            assert!(serde_json::from_slice::<Value>(&body).unwrap()["detail"] != Value::Null, "{text}");
+            assert!(
+                serde_json::from_slice::<Value>(&body).unwrap()["detail"] != Value::Null,
+                "{text}"
+            );
         }
     }
 }
 
-/// By default, requests for other miners are rejected, and a body that cannot be decrypted is a client error.
+/// By default, requests for other miners are rejected, and a body that cannot be decrypted is a
+/// client error.
 #[tokio::test]
 async fn strict_rules_differ_in_four_exchanges() {
-    let expected =
-        HashMap::from([("other receiver", 401), ("other key", 400), ("body no token", 400), ("token of no JSON", 400)]);
+    let expected = HashMap::from([
+        ("other receiver", 401),
+        ("other key", 400),
+        ("body no token", 400),
+        ("token of no JSON", 400),
+    ]);
     let mut differing = 0;
     for (exchange, status, body) in play(FiberRules::Strict).await {
         let expected = expected.get(exchange.name.as_str()).copied().unwrap_or(exchange.status);
@@ -160,24 +175,40 @@ fn headers_equal_those_of_fiber() {
     let mut checked = 0;
     for exchange in &recording.exchanges {
         let text = |name: &str| exchange.headers.get(name).and_then(Value::as_str);
-        let all = [text("nonce"), text("miner-hotkey"), text("symmetric-key-uuid"), text("validator-hotkey")];
+        let all = [
+            text("nonce"),
+            text("miner-hotkey"),
+            text("symmetric-key-uuid"),
+            text("validator-hotkey"),
+        ];
         let [Some(nonce), Some(miner), Some(key_id), Some(validator)] = all else { continue };
         if validator != identity.keypair.hotkey().to_string() || text("signature").is_none() {
             continue;
         }
-        let ours = headers(&identity, &miner.parse().unwrap(), key_id, &Nonce::recorded(nonce)).unwrap();
+        let ours =
+            headers(&identity, &miner.parse().unwrap(), key_id, &Nonce::recorded(nonce)).unwrap();
         assert_eq!(ours.len(), 5);
         for (name, value) in &ours {
             // sr25519 signatures are randomised, so both must verify against the same text.
             if name != "signature" {
-                assert_eq!(Some(value.to_str().unwrap()), text(name.as_str()), "{}: {name}", exchange.name);
+                assert_eq!(
+                    Some(value.to_str().unwrap()),
+                    text(name.as_str()),
+                    "{}: {name}",
+                    exchange.name
+                );
             }
         }
         let message = crate::scheme::signed_text(nonce, miner, key_id);
         let signature = |text: &str| text.parse().unwrap();
         let validator = identity.keypair.hotkey();
-        assert!(taonet_wallet::verify(&validator, &message, &signature(ours["signature"].to_str().unwrap())));
-        let recorded = taonet_wallet::verify(&validator, &message, &signature(text("signature").unwrap()));
+        assert!(taonet_wallet::verify(
+            &validator,
+            &message,
+            &signature(ours["signature"].to_str().unwrap())
+        ));
+        let recorded =
+            taonet_wallet::verify(&validator, &message, &signature(text("signature").unwrap()));
         assert_eq!(recorded, exchange.name != "signed by another", "{}", exchange.name);
         checked += 1;
     }
@@ -197,7 +228,8 @@ fn bodies_equal_those_of_fiber() {
         let seconds = u64::from_be_bytes(token[1..9].try_into().unwrap());
         let text = match payload.shift_remove("nonce") {
             Some(nonce) => with_nonce(payload, &Nonce::recorded(nonce.as_str().unwrap())),
-            // Handwritten requests (those with a missing header) have an empty payload without a nonce.
+            // Handwritten requests (those with a missing header) have an empty payload without a
+            // nonce.
             None => "{}".to_owned(),
         };
         assert_eq!(text.as_bytes(), plain, "{}", exchange.name);
@@ -221,6 +253,9 @@ fn recorded_symmetric_key_is_decrypted() {
     assert_eq!(serde_json::to_vec(&message).unwrap(), exchange.body());
     // Names and values of the recorded headers are valid.
     for (name, value) in &exchange.headers {
-        assert!(HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value.as_str().unwrap()).is_ok());
+        assert!(
+            HeaderName::try_from(name).is_ok()
+                && HeaderValue::try_from(value.as_str().unwrap()).is_ok()
+        );
     }
 }

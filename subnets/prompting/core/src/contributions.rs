@@ -3,11 +3,13 @@ use crate::{NextTokenLosses, Synergy, shapley_values, synergies};
 /// What a miner contributes to the joint prediction of all miners.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Contribution {
-    /// Shapley value of the reduction of the loss, in nats per token; negative if the others predict better alone.
+    /// Shapley value of the reduction of the loss, in nats per token; negative if the others
+    /// predict better alone.
     pub shapley: f64,
     /// Sum of the miner's shares of synergies, in nats per token.
     pub synergy: f64,
-    /// Share of the step's reward, in proportion to [`Self::earned`]; the shares of all miners sum to 1, or are all 0.
+    /// Share of the step's reward, in proportion to [`Self::earned`]; the shares of all miners sum
+    /// to 1, or are all 0.
     pub share: f64,
 }
 
@@ -18,8 +20,8 @@ impl Contribution {
     }
 }
 
-/// Computes the contribution of each miner: its Shapley value, and its synergies with each other miner. `seed` decides the
-/// sampled orders for more than [`crate::MAX_EXACT`] miners.
+/// Computes the contribution of each miner: its Shapley value, and its synergies with each other
+/// miner. `seed` decides the sampled orders for more than [`crate::MAX_EXACT`] miners.
 pub fn contributions(losses: &NextTokenLosses, seed: u64) -> Vec<Contribution> {
     let miners = losses.miners();
     let values = shapley_values(miners, seed, |coalition| losses.value(coalition));
@@ -49,8 +51,8 @@ mod tests {
         contributions(&NextTokenLosses::new(probabilities, 2), 7)
     }
 
-    /// The first two miners know different tokens: together they predict 0.5 for both, alone 0.9 for one and 0.1 for the
-    /// other. The third one guesses.
+    /// The first two miners know different tokens: together they predict 0.5 for both, alone 0.9
+    /// for one and 0.1 for the other. The third one guesses.
     #[test]
     fn contribution_is_shapley_value_and_synergies() {
         let found = of(&[vec![0.9, 0.1], vec![0.1, 0.9], vec![]]);
@@ -61,28 +63,40 @@ mod tests {
             assert!((contribution.share - 0.5).abs() < 1e-12, "{found:?}");
         }
         assert!(found[2].shapley < 0.0 && found[2].share.abs() < f64::MIN_POSITIVE, "{found:?}");
-        // The values sum to that of all three, who predict (0.5 + 0.5 + a guess) / 3 for each token.
+        // The values sum to that of all three, who predict (0.5 + 0.5 + a guess) / 3 for each
+        // token.
         let uniform = 1.0 / 50_257.0;
         let expected = ((1.0 + uniform) / 3.0_f64).ln() - uniform.ln();
-        assert!((found.iter().map(|one| one.shapley).sum::<f64>() - expected).abs() < 1e-9, "{found:?}");
+        assert!(
+            (found.iter().map(|one| one.shapley).sum::<f64>() - expected).abs() < 1e-9,
+            "{found:?}"
+        );
     }
 
     #[test]
     fn copies_earn_less_than_an_independent_prediction() {
         let found = of(&[vec![0.8, 0.1], vec![0.8, 0.1], vec![0.1, 0.8]]);
-        assert!((found[0].share - found[1].share).abs() < 1e-12 && found[2].share > found[0].share, "{found:?}");
+        assert!(
+            (found[0].share - found[1].share).abs() < 1e-12 && found[2].share > found[0].share,
+            "{found:?}"
+        );
     }
 
     #[test]
     fn miner_that_guesses_earns_nothing() {
         assert!(of(&[]).is_empty());
-        assert!(of(&[vec![], vec![0.0, f64::NAN]]).iter().all(|one| one.share.abs() < f64::MIN_POSITIVE));
+        assert!(
+            of(&[vec![], vec![0.0, f64::NAN]])
+                .iter()
+                .all(|one| one.share.abs() < f64::MIN_POSITIVE)
+        );
         assert!((of(&[vec![0.4, 0.4]])[0].share - 1.0).abs() < 1e-12, "one miner");
     }
 
     #[test]
     fn sampled_contributions_are_reproducible() {
-        let miners: Vec<_> = (0..=crate::MAX_EXACT).map(|miner| vec![miner as f64 / 20.0, 0.2]).collect();
+        let miners: Vec<_> =
+            (0..=crate::MAX_EXACT).map(|miner| vec![miner as f64 / 20.0, 0.2]).collect();
         let (found, again) = (of(&miners), of(&miners));
         assert_eq!(found, again);
         assert!((found.iter().map(|one| one.share).sum::<f64>() - 1.0).abs() < 1e-9, "{found:?}");

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-/// Reproducible random numbers: SplitMix64, whose sequence is part of the file formats and never changes.
+/// Reproducible random numbers: SplitMix64, whose sequence is part of the file formats and never
+/// changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draws(u64);
 
@@ -19,7 +20,8 @@ impl Draws {
         mixed ^ (mixed >> 31)
     }
 
-    /// Returns the next number below `bound`; 0 if `bound` is 0. The bias is below 2⁻³² for every bound of a program.
+    /// Returns the next number below `bound`; 0 if `bound` is 0. The bias is below 2⁻³² for every
+    /// bound of a program.
     pub fn below(&mut self, bound: usize) -> usize {
         let product = u128::from(self.number()) * bound as u128;
         (product >> 64) as usize
@@ -41,7 +43,8 @@ mod tests {
     #[test]
     fn sequence_is_that_of_the_published_algorithm() {
         let mut draws = Draws::new(1_234_567);
-        let expected = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        let expected =
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
         assert_eq!(expected.map(|_| draws.number()), expected);
     }
 

@@ -17,7 +17,8 @@ pub struct GateSettings {
 }
 
 impl Default for GateSettings {
-    /// Returns those of the first text-prompting validators: a learning rate of 0.01 and a momentum of 0.9.
+    /// Returns those of the first text-prompting validators: a learning rate of 0.01 and a momentum
+    /// of 0.9.
     fn default() -> Self {
         Self { learning_rate: 0.01, momentum: 0.9 }
     }
@@ -43,8 +44,8 @@ pub enum GateError {
     },
 }
 
-/// A linear layer: a row of weights and a bias for each hotkey. A hotkey without a row has the score 0; rows start
-/// at 0.
+/// A linear layer: a row of weights and a bias for each hotkey. A hotkey without a row has the
+/// score 0; rows start at 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
     dimensions: usize,
@@ -62,17 +63,29 @@ struct Row {
 
 impl Row {
     fn zero(dimensions: usize) -> Self {
-        Self { weights: vec![0.0; dimensions], bias: 0.0, velocity: vec![0.0; dimensions], bias_velocity: 0.0 }
+        Self {
+            weights: vec![0.0; dimensions],
+            bias: 0.0,
+            velocity: vec![0.0; dimensions],
+            bias_velocity: 0.0,
+        }
     }
 
     fn score(&self, embedding: &[f32]) -> f64 {
-        self.weights.iter().zip(embedding).map(|(weight, part)| weight * f64::from(*part)).sum::<f64>() + self.bias
+        self.weights
+            .iter()
+            .zip(embedding)
+            .map(|(weight, part)| weight * f64::from(*part))
+            .sum::<f64>()
+            + self.bias
     }
 
     /// One step of SGD with momentum; `slope` is the derivative of the loss by the row's score.
     fn descend(&mut self, embedding: &[f32], slope: f64, settings: GateSettings) {
         let GateSettings { learning_rate, momentum } = settings;
-        for ((weight, velocity), part) in self.weights.iter_mut().zip(&mut self.velocity).zip(embedding) {
+        for ((weight, velocity), part) in
+            self.weights.iter_mut().zip(&mut self.velocity).zip(embedding)
+        {
             *velocity = momentum * *velocity + slope * f64::from(*part);
             *weight -= learning_rate * *velocity;
         }
@@ -105,10 +118,13 @@ impl Gate {
     /// Checks a gate that was read from a file.
     ///
     /// # Errors
-    /// [`GateError`] when the gate is for embeddings of another size, is incomplete, or has numbers that are not finite.
+    /// [`GateError`] when the gate is for embeddings of another size, is incomplete, or has numbers
+    /// that are not finite.
     pub fn check(&self, dimensions: usize) -> Result<(), GateError> {
         let sizes = self.rows.values().flat_map(|row| [row.weights.len(), row.velocity.len()]);
-        if let Some(found) = std::iter::once(self.dimensions).chain(sizes).find(|found| *found != dimensions) {
+        if let Some(found) =
+            std::iter::once(self.dimensions).chain(sizes).find(|found| *found != dimensions)
+        {
             return Err(GateError::Dimensions { found, expected: dimensions });
         }
         match self.rows.iter().find(|(_, row)| !row.numbers().all(f64::is_finite)) {
@@ -119,14 +135,24 @@ impl Gate {
 
     /// Returns the score of each hotkey for a message with this embedding.
     pub fn scores(&self, embedding: &[f32], hotkeys: &[Hotkey]) -> Vec<f64> {
-        hotkeys.iter().map(|hotkey| self.rows.get(hotkey).map_or(0.0, |row| row.score(embedding))).collect()
+        hotkeys
+            .iter()
+            .map(|hotkey| self.rows.get(hotkey).map_or(0.0, |row| row.score(embedding)))
+            .collect()
     }
 
-    /// Learns from the rewards of the miners that were asked: one step of SGD with momentum on the mean squared error
-    /// between the softmax of their scores and the softmax of their rewards. Returns this error before the step.
+    /// Learns from the rewards of the miners that were asked: one step of SGD with momentum on the
+    /// mean squared error between the softmax of their scores and the softmax of their rewards.
+    /// Returns this error before the step.
     ///
-    /// As with any optimiser over all parameters, momentum also moves the rows of miners that were not asked.
-    pub fn train(&mut self, embedding: &[f32], rewards: &[(Hotkey, f64)], settings: GateSettings) -> f64 {
+    /// As with any optimiser over all parameters, momentum also moves the rows of miners that were
+    /// not asked.
+    pub fn train(
+        &mut self,
+        embedding: &[f32],
+        rewards: &[(Hotkey, f64)],
+        settings: GateSettings,
+    ) -> f64 {
         if rewards.is_empty() {
             return 0.0;
         }
@@ -134,10 +160,13 @@ impl Gate {
         let shares = softmax(&self.scores(embedding, &hotkeys));
         let targets = softmax(&rewards.iter().map(|(_, reward)| *reward).collect::<Vec<_>>());
         let count = rewards.len() as f64;
-        let errors: Vec<f64> = shares.iter().zip(&targets).map(|(share, target)| share - target).collect();
+        let errors: Vec<f64> =
+            shares.iter().zip(&targets).map(|(share, target)| share - target).collect();
         // The chain rule: of the mean squared error, then of the softmax.
-        let mean: f64 = errors.iter().zip(&shares).map(|(error, share)| 2.0 * error / count * share).sum();
-        let slopes = errors.iter().zip(&shares).map(|(error, share)| share * (2.0 * error / count - mean));
+        let mean: f64 =
+            errors.iter().zip(&shares).map(|(error, share)| 2.0 * error / count * share).sum();
+        let slopes =
+            errors.iter().zip(&shares).map(|(error, share)| share * (2.0 * error / count - mean));
         let slopes: BTreeMap<Hotkey, f64> = hotkeys.into_iter().zip(slopes).collect();
         for hotkey in slopes.keys() {
             self.rows.entry(*hotkey).or_insert_with(|| Row::zero(self.dimensions));
@@ -153,8 +182,8 @@ impl Gate {
         self.rows.retain(|hotkey, _| registered.contains(hotkey));
     }
 
-    /// Chooses the `best` hotkeys by score and then `random` ones of the others, none twice; in the order of choice.
-    /// Among equal scores, chance decides.
+    /// Chooses the `best` hotkeys by score and then `random` ones of the others, none twice; in the
+    /// order of choice. Among equal scores, chance decides.
     pub fn choose(
         &self,
         embedding: &[f32],
@@ -163,12 +192,17 @@ impl Gate {
         random: usize,
         draws: &mut Draws,
     ) -> Vec<Hotkey> {
-        let mut candidates: Vec<_> = hotkeys.iter().copied().zip(self.scores(embedding, hotkeys)).collect();
+        let mut candidates: Vec<_> =
+            hotkeys.iter().copied().zip(self.scores(embedding, hotkeys)).collect();
         draws.shuffle(&mut candidates);
         candidates.sort_by(|(_, one), (_, other)| other.total_cmp(one));
         let mut others = candidates.split_off(best.min(candidates.len()));
         draws.shuffle(&mut others);
-        candidates.into_iter().chain(others.into_iter().take(random)).map(|(hotkey, _)| hotkey).collect()
+        candidates
+            .into_iter()
+            .chain(others.into_iter().take(random))
+            .map(|(hotkey, _)| hotkey)
+            .collect()
     }
 }
 

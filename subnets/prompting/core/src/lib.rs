@@ -1,16 +1,18 @@
-//! The text-prompting subnet's formulas: which miners to ask, what their completions are worth, and the weights that
-//! follow. Pure: no clock, no I/O, no randomness of its own.
+//! The text-prompting subnet's formulas: which miners to ask, what their completions are worth, and
+//! the weights that follow. Pure: no clock, no I/O, no randomness of its own.
 //!
-//! - [`Gate`]: a score for each miner from the embedding of a message, by one linear layer; trained by SGD with momentum
-//!   on the mean squared error between normalised scores and normalised rewards. [`Gate::choose`] has the best miners,
-//!   and random ones for exploration;
-//! - [`RewardModel`]: what completions are worth under one aspect, such as [`Relevance`], [`Likelihood`] or
-//!   [`Diversity`]; a [`Blend`] of these is the reward, with the parts that explain it;
-//! - [`softmax`], [`normalised_rewards`] and [`compute_weights`]: rewards become shares of a step, and the moving
-//!   averages of these shares the weights;
-//! - [`shapley_values`] and [`synergies`]: contributions of miners to a coalition, exact up to [`MAX_EXACT`] miners and
-//!   sampled beyond. [`NextTokenLosses`] is such a coalition: the mean of the miners' next-token probabilities. Its
-//!   [`contributions()`] are an alternative to the rewards of completions;
+//! - [`Gate`]: a score for each miner from the embedding of a message, by one linear layer; trained
+//!   by SGD with momentum on the mean squared error between normalised scores and normalised
+//!   rewards. [`Gate::choose`] has the best miners, and random ones for exploration;
+//! - [`RewardModel`]: what completions are worth under one aspect, such as [`Relevance`],
+//!   [`Likelihood`] or [`Diversity`]; a [`Blend`] of these is the reward, with the parts that
+//!   explain it;
+//! - [`softmax`], [`normalised_rewards`] and [`compute_weights`]: rewards become shares of a step,
+//!   and the moving averages of these shares the weights;
+//! - [`shapley_values`] and [`synergies`]: contributions of miners to a coalition, exact up to
+//!   [`MAX_EXACT`] miners and sampled beyond. [`NextTokenLosses`] is such a coalition: the mean of
+//!   the miners' next-token probabilities. Its [`contributions()`] are an alternative to the
+//!   rewards of completions;
 //! - [`Draws`]: reproducible random numbers from a seed.
 //!
 //! ```
@@ -26,13 +28,13 @@
 //! assert!(scores[0] > scores[1]);
 //! ```
 //!
-//! Scores and averages belong to hotkeys: a miner that takes over a uid starts anew. Completions come from untrusted
-//! miners: every reward is in `0.0..=1.0`, an empty completion is worth 0, and a gate from a file is checked before use
-//! ([`Gate::check`]). The crate computes neither embeddings nor probabilities of tokens; `taonet-prompting-neurons`
-//! gives it both.
+//! Scores and averages belong to hotkeys: a miner that takes over a uid starts anew. Completions
+//! come from untrusted miners: every reward is in `0.0..=1.0`, an empty completion is worth 0, and
+//! a gate from a file is checked before use ([`Gate::check`]). The crate computes neither
+//! embeddings nor probabilities of tokens; `taonet-prompting-neurons` gives it both.
 //!
-//! Uses `taonet-primitives` (hotkeys, uids, weights). Used by `taonet-prompting-neurons`, `tao prompting` and
-//! `tao prompt`.
+//! Uses `taonet-primitives` (hotkeys, uids, weights). Used by `taonet-prompting-neurons`, `tao
+//! prompting` and `tao prompt`.
 
 mod contributions;
 mod draws;
@@ -50,8 +52,8 @@ pub use gate::{Gate, GateError, GateSettings};
 pub use history::{Event, EventReward, compute_weights};
 pub use losses::NextTokenLosses;
 pub use rewards::{
-    Blend, Completion, Diversity, Length, Likelihood, Originality, Prompt, Relevance, Repetition, Reward, RewardModel,
-    Speed,
+    Blend, Completion, Diversity, Length, Likelihood, Originality, Prompt, Relevance, Repetition,
+    Reward, RewardModel, Speed,
 };
 pub use shapley::{MAX_EXACT, Synergy, shapley_values, synergies};
 pub use softmax::{normalised_rewards, softmax};

@@ -19,15 +19,16 @@ pub struct Prompt {
     pub embedding: Vec<f32>,
 }
 
-/// A miner's completion of a prompt, with what the validator has computed from it. A miner that gave none has an empty
-/// text.
+/// A miner's completion of a prompt, with what the validator has computed from it. A miner that
+/// gave none has an empty text.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Completion {
     /// The text.
     pub text: String,
     /// Embedding of the text, of unit length.
     pub embedding: Vec<f32>,
-    /// Log-probability of each token of the text after the prompt, under the validator's language model.
+    /// Log-probability of each token of the text after the prompt, under the validator's language
+    /// model.
     pub logprobs: Vec<f64>,
     /// Time that the miner took, as a share of the deadline.
     pub elapsed: f64,
@@ -59,7 +60,10 @@ impl RewardModel for Speed {
     }
 
     fn rewards(&self, _: &Prompt, completions: &[Completion]) -> Vec<f64> {
-        completions.iter().map(|completion| ((1.0 - completion.elapsed) / 0.9).clamp(0.0, 1.0)).collect()
+        completions
+            .iter()
+            .map(|completion| ((1.0 - completion.elapsed) / 0.9).clamp(0.0, 1.0))
+            .collect()
     }
 }
 

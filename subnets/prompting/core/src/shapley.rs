@@ -18,18 +18,30 @@ pub struct Synergy {
     pub share: f64,
 }
 
-/// Computes the Shapley value of each player: the mean of its marginal contribution over all orders in which the players
-/// can join. `value` returns the value of a coalition, given by its members in ascending order.
+/// Computes the Shapley value of each player: the mean of its marginal contribution over all orders
+/// in which the players can join. `value` returns the value of a coalition, given by its members in
+/// ascending order.
 ///
-/// Up to [`MAX_EXACT`] players, the values are exact. For more, they are the mean over random orders drawn from `seed`;
-/// as the exact values, they sum to the value of all players less that of nobody.
-pub fn shapley_values(players: usize, seed: u64, mut value: impl FnMut(&[usize]) -> f64) -> Vec<f64> {
-    if players <= MAX_EXACT { exact(players, &mut value) } else { sampled(players, seed, &mut value) }
+/// Up to [`MAX_EXACT`] players, the values are exact. For more, they are the mean over random
+/// orders drawn from `seed`; as the exact values, they sum to the value of all players less that of
+/// nobody.
+pub fn shapley_values(
+    players: usize,
+    seed: u64,
+    mut value: impl FnMut(&[usize]) -> f64,
+) -> Vec<f64> {
+    if players <= MAX_EXACT {
+        exact(players, &mut value)
+    } else {
+        sampled(players, seed, &mut value)
+    }
 }
 
-/// Sums the marginal contributions over all coalitions, each weighted with |S|! (n − |S| − 1)! / n!.
+/// Sums the marginal contributions over all coalitions, each weighted with |S|! (n − |S| − 1)! /
+/// n!.
 fn exact(players: usize, value: &mut impl FnMut(&[usize]) -> f64) -> Vec<f64> {
-    let members = |mask: usize| (0..players).filter(|player| (mask >> player) & 1 == 1).collect::<Vec<_>>();
+    let members =
+        |mask: usize| (0..players).filter(|player| (mask >> player) & 1 == 1).collect::<Vec<_>>();
     let values: Vec<f64> = (0..(1_usize << players)).map(|mask| value(&members(mask))).collect();
     let of = |mask: usize| values.get(mask).copied().unwrap_or_default();
     let weight = order_shares(players);
@@ -45,11 +57,13 @@ fn exact(players: usize, value: &mut impl FnMut(&[usize]) -> f64) -> Vec<f64> {
     (0..players).map(contribution).collect()
 }
 
-/// Returns s! (n − s − 1)! / n! for s = 0, …, n − 1: the share of orders in which a given set of s players precedes a
-/// given player, and all others follow it.
+/// Returns s! (n − s − 1)! / n! for s = 0, …, n − 1: the share of orders in which a given set of s
+/// players precedes a given player, and all others follow it.
 fn order_shares(players: usize) -> Vec<f64> {
     let factorial = |number: usize| (1..=number).map(|factor| factor as f64).product::<f64>();
-    (0..players).map(|size| factorial(size) * factorial(players - size - 1) / factorial(players)).collect()
+    (0..players)
+        .map(|size| factorial(size) * factorial(players - size - 1) / factorial(players))
+        .collect()
 }
 
 fn sampled(players: usize, seed: u64, value: &mut impl FnMut(&[usize]) -> f64) -> Vec<f64> {
@@ -72,8 +86,8 @@ fn sampled(players: usize, seed: u64, value: &mut impl FnMut(&[usize]) -> f64) -
     sums.into_iter().map(|sum| sum / ORDERS as f64).collect()
 }
 
-/// Computes the synergy of each pair of players: the value of both together less that of the better one, if it is
-/// positive, shared equally.
+/// Computes the synergy of each pair of players: the value of both together less that of the better
+/// one, if it is positive, shared equally.
 pub fn synergies(players: usize, mut value: impl FnMut(&[usize]) -> f64) -> Vec<Synergy> {
     let alone: Vec<f64> = (0..players).map(|player| value(&[player])).collect();
     let mut synergies = Vec::new();
@@ -98,8 +112,12 @@ mod tests {
                 return vec![Vec::new()];
             }
             let first = |player: &usize| {
-                let others: Vec<_> = players.iter().copied().filter(|other| other != player).collect();
-                orders(&others).into_iter().map(|rest| [vec![*player], rest].concat()).collect::<Vec<_>>()
+                let others: Vec<_> =
+                    players.iter().copied().filter(|other| other != player).collect();
+                orders(&others)
+                    .into_iter()
+                    .map(|rest| [vec![*player], rest].concat())
+                    .collect::<Vec<_>>()
             };
             players.iter().flat_map(first).collect()
         }
@@ -126,7 +144,8 @@ mod tests {
 
     fn assert_close(found: &[f64], expected: &[f64], tolerance: f64) {
         assert_eq!(found.len(), expected.len());
-        let is_close = found.iter().zip(expected).all(|(one, other)| (one - other).abs() < tolerance);
+        let is_close =
+            found.iter().zip(expected).all(|(one, other)| (one - other).abs() < tolerance);
         assert!(is_close, "{found:?}, expected {expected:?}");
     }
 
@@ -152,19 +171,24 @@ mod tests {
     fn values_of_independent_players_are_their_strengths() {
         for players in [MAX_EXACT, MAX_EXACT + 1, 40] {
             let strengths: Vec<f64> = (0..players).map(|player| player as f64).collect();
-            let found = shapley_values(players, 3, |coalition| coalition.iter().map(|member| strengths[*member]).sum());
+            let found = shapley_values(players, 3, |coalition| {
+                coalition.iter().map(|member| strengths[*member]).sum()
+            });
             assert_close(&found, &strengths, 1e-6);
         }
     }
 
-    /// The best answer counts: with strengths 1, 2, …, n in ascending order, the value of player k is the sum over j ≤ k
-    /// of (strength of j − strength of j − 1) / (n − j).
+    /// The best answer counts: with strengths 1, 2, …, n in ascending order, the value of player k
+    /// is the sum over j ≤ k of (strength of j − strength of j − 1) / (n − j).
     #[test]
     fn sampled_values_are_near_the_exact_ones() {
         let players = MAX_EXACT + 3;
-        let best = |coalition: &[usize]| coalition.iter().map(|member| *member as f64 + 1.0).fold(0.0, f64::max);
-        let expected: Vec<f64> =
-            (0..players).map(|player| (0..=player).map(|lower| 1.0 / (players - lower) as f64).sum()).collect();
+        let best = |coalition: &[usize]| {
+            coalition.iter().map(|member| *member as f64 + 1.0).fold(0.0, f64::max)
+        };
+        let expected: Vec<f64> = (0..players)
+            .map(|player| (0..=player).map(|lower| 1.0 / (players - lower) as f64).sum())
+            .collect();
         let found = shapley_values(players, 11, best);
         assert_close(&found, &expected, 0.6);
         let (sum, all) = (found.iter().sum::<f64>(), players as f64);

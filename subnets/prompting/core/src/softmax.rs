@@ -1,8 +1,9 @@
-/// Returns the softmax of values at temperature 1: positive shares with a sum of 1. Values that are not finite count as
-/// the smallest finite one; without a finite value, all shares are equal.
+/// Returns the softmax of values at temperature 1: positive shares with a sum of 1. Values that are
+/// not finite count as the smallest finite one; without a finite value, all shares are equal.
 pub fn softmax(values: &[f64]) -> Vec<f64> {
     let finite = || values.iter().copied().filter(|value| value.is_finite());
-    let (smallest, largest) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+    let (smallest, largest) =
+        (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let exponent = |value: f64| match (value.is_finite(), largest.is_finite()) {
         (true, _) => value - largest,
         (false, true) => smallest - largest,
@@ -13,14 +14,20 @@ pub fn softmax(values: &[f64]) -> Vec<f64> {
     powers.into_iter().map(|power| power / sum).collect()
 }
 
-/// Returns the rewards of a step as shares: the softmax of the non-zero rewards, divided by `temperature`. A reward of 0
-/// remains 0, so that an answer without value earns nothing.
+/// Returns the rewards of a step as shares: the softmax of the non-zero rewards, divided by
+/// `temperature`. A reward of 0 remains 0, so that an answer without value earns nothing.
 pub fn normalised_rewards(rewards: &[f64], temperature: f64) -> Vec<f64> {
     let earned = |reward: f64| reward.is_finite() && reward > 0.0;
-    let scaled: Vec<f64> =
-        rewards.iter().filter(|reward| earned(**reward)).map(|reward| reward / temperature).collect();
+    let scaled: Vec<f64> = rewards
+        .iter()
+        .filter(|reward| earned(**reward))
+        .map(|reward| reward / temperature)
+        .collect();
     let mut shares = softmax(&scaled).into_iter();
-    rewards.iter().map(|reward| if earned(*reward) { shares.next().unwrap_or_default() } else { 0.0 }).collect()
+    rewards
+        .iter()
+        .map(|reward| if earned(*reward) { shares.next().unwrap_or_default() } else { 0.0 })
+        .collect()
 }
 
 #[cfg(test)]
@@ -64,7 +71,11 @@ mod tests {
         for temperature in [1.0, 0.25] {
             let [low, high] = [0.2_f64, 0.8].map(|reward| (reward / temperature).exp());
             let expected = [0.0, low / (low + high), 0.0, high / (low + high), 0.0];
-            assert_close(&normalised_rewards(&[0.0, 0.2, f64::NAN, 0.8, -1.0], temperature), &expected, "mixed");
+            assert_close(
+                &normalised_rewards(&[0.0, 0.2, f64::NAN, 0.8, -1.0], temperature),
+                &expected,
+                "mixed",
+            );
         }
         assert_close(&normalised_rewards(&[0.0, 0.0], 1.0), &[0.0, 0.0], "nobody earned");
         assert_close(&normalised_rewards(&[0.1], 1.0), &[1.0], "one miner");

@@ -27,7 +27,8 @@ mod tests {
     /// Columns: text · number of runs of three words
     #[test]
     fn runs_of_a_short_text_are_the_text() {
-        for (text, count) in [("", 0), ("one", 1), ("one two three", 1), ("one two three four", 2)] {
+        for (text, count) in [("", 0), ("one", 1), ("one two three", 1), ("one two three four", 2)]
+        {
             assert_eq!(runs(&words(text), 3).len(), count, "{text}");
         }
         assert!(runs(&words("one"), 0).is_empty());

@@ -1,9 +1,9 @@
-//! Text prompting's page of the dashboard (the latest steps of a validator, and its miners), and its part of the
-//! overview in a terminal.
+//! Text prompting's page of the dashboard (the latest steps of a validator, and its miners), and
+//! its part of the overview in a terminal.
 //!
-//! [`PromptingSection`] reads the newest records of the validator's log of steps ([`EventLog::latest`]): the question of
-//! each step, and the completion, reward and response time of each miner. It takes no lock, so it follows a running
-//! validator.
+//! [`PromptingSection`] reads the newest records of the validator's log of steps
+//! ([`EventLog::latest`]): the question of each step, and the completion, reward and response time
+//! of each miner. It takes no lock, so it follows a running validator.
 //!
 //! ```no_run
 //! use taonet_dashboard::{Access, BasePath, Changes, Dashboard};
@@ -21,12 +21,13 @@
 //! # }
 //! ```
 //!
-//! If the log cannot be read, the page shows the reason, with the data of the last successful read. Questions and
-//! completions are texts of strangers: they are escaped, and shortened. The crate computes no scores: it shows the
-//! rewards that the validator has recorded. The weights that follow from them are on the pages of the chain.
+//! If the log cannot be read, the page shows the reason, with the data of the last successful read.
+//! Questions and completions are texts of strangers: they are escaped, and shortened. The crate
+//! computes no scores: it shows the rewards that the validator has recorded. The weights that
+//! follow from them are on the pages of the chain.
 //!
-//! Uses `taonet-dashboard` (layout), `taonet-prompting-neurons` (the log of steps), `taonet-service` and
-//! `taonet-primitives`. Used by `tao dashboard` and `tao top`.
+//! Uses `taonet-dashboard` (layout), `taonet-prompting-neurons` (the log of steps),
+//! `taonet-service` and `taonet-primitives`. Used by `tao dashboard` and `tao top`.
 //!
 //! [`EventLog::latest`]: taonet_prompting_neurons::EventLog::latest
 

@@ -3,7 +3,8 @@
 use axum::response::Response;
 use maud::{Markup, html};
 use taonet_dashboard::{
-    Paging, View, activity, ago, duration, live, now_unix, number, percent, problem, shortened, shown,
+    Paging, View, activity, ago, duration, live, now_unix, number, percent, problem, shortened,
+    shown,
 };
 use taonet_primitives::truncated;
 use taonet_prompting_neurons::StepRecord;

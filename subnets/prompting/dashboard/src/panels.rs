@@ -4,7 +4,8 @@ use taonet_dashboard::{Column, Content, Panel, PlainTable, duration, number, per
 
 use crate::steps::{MinerState, Steps};
 
-/// Returns the totals and the miners of the latest steps at `now_unix`, in seconds since the Unix epoch.
+/// Returns the totals and the miners of the latest steps at `now_unix`, in seconds since the Unix
+/// epoch.
 pub(crate) fn of(steps: &Steps, now_unix: i64) -> Vec<Panel> {
     let (requests, answered) = steps.answers();
     let share = (requests > 0).then(|| answered as f64 / requests as f64);
@@ -27,7 +28,11 @@ pub(crate) fn of(steps: &Steps, now_unix: i64) -> Vec<Panel> {
     let table = PlainTable { columns, rows, empty: "No miner has been asked yet." };
     vec![
         Panel { title: "Prompting".to_owned(), problem, content: Content::Figures(figures) },
-        Panel { title: "Prompting · miners".to_owned(), problem: None, content: Content::Table(table) },
+        Panel {
+            title: "Prompting · miners".to_owned(),
+            problem: None,
+            content: Content::Table(table),
+        },
     ]
 }
 

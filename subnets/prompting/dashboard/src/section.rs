@@ -18,7 +18,8 @@ pub struct PromptingSection {
 }
 
 impl PromptingSection {
-    /// Creates an empty page for a validator, read from its state directory; [`Self::follow`] fills it.
+    /// Creates an empty page for a validator, read from its state directory; [`Self::follow`] fills
+    /// it.
     pub fn new(directory: PathBuf) -> Arc<Self> {
         Arc::new(Self { source: Source::new(directory) })
     }
@@ -50,7 +51,10 @@ impl Section for PromptingSection {
 
     fn problems(&self) -> Vec<String> {
         let steps = self.source.steps();
-        steps.problems(now_unix()).map(|(title, why)| format!("Prompting: {title}: {why}")).collect()
+        steps
+            .problems(now_unix())
+            .map(|(title, why)| format!("Prompting: {title}: {why}"))
+            .collect()
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {

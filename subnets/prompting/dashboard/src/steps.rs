@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_prompting_neurons::{AnswerRecord, StepRecord};
 
-/// Time without a new step after which the validator counts as stopped, in seconds: ten default intervals.
+/// Time without a new step after which the validator counts as stopped, in seconds: ten default
+/// intervals.
 const MAX_SILENCE: i64 = 600;
 /// Why no step is recorded.
 const SILENT: &str = "the validator has recorded no step for more than 10 minutes; hint: is `tao prompting validator` \
@@ -31,7 +32,8 @@ pub(crate) struct MinerState {
     pub(crate) asked: usize,
     /// Number of completions.
     pub(crate) answered: usize,
-    /// Mean share of a step's reward, and mean reward before it is normalised, over all steps that asked the miner.
+    /// Mean share of a step's reward, and mean reward before it is normalised, over all steps that
+    /// asked the miner.
     pub(crate) share: f64,
     pub(crate) reward: f64,
     /// Mean response time of the completions, in seconds; `None` without one.
@@ -63,7 +65,8 @@ pub(crate) fn best(step: &StepRecord) -> Option<&AnswerRecord> {
 impl Steps {
     /// Returns what is wrong at `now_unix`, in seconds since the Unix epoch: titles and reasons.
     pub(crate) fn problems(&self, now_unix: i64) -> impl Iterator<Item = (&'static str, &str)> {
-        let unread = self.problem.as_deref().map(|why| ("The validator's steps are unavailable", why));
+        let unread =
+            self.problem.as_deref().map(|why| ("The validator's steps are unavailable", why));
         let silent = self.is_silent(now_unix).then_some(("No new step", SILENT));
         unread.into_iter().chain(silent)
     }
@@ -85,7 +88,8 @@ impl Steps {
         for answer in self.latest.iter().flat_map(|step| &step.answers) {
             answers.entry(answer.hotkey).or_default().push(answer);
         }
-        let mut miners: Vec<_> = answers.into_values().filter_map(|answers| miner(&answers)).collect();
+        let mut miners: Vec<_> =
+            answers.into_values().filter_map(|answers| miner(&answers)).collect();
         miners.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.uid.cmp(&b.uid)));
         miners
     }
@@ -107,7 +111,8 @@ fn miner(answers: &[&AnswerRecord]) -> Option<MinerState> {
         share: mean(|answer| answer.share),
         reward: mean(|answer| answer.reward),
         is_failing: !is_answered(newest),
-        seconds: (!completed.is_empty()).then(|| completed.iter().sum::<f64>() / completed.len() as f64),
+        seconds: (!completed.is_empty())
+            .then(|| completed.iter().sum::<f64>() / completed.len() as f64),
         error: answers.iter().find_map(|answer| answer.error.clone()),
     })
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use taonet_kit::{
-    AddressPolicy, CallError, MinerEntry, Protocol as _, QueryError, QueryLimits, Reply, ReplyError, StreamError,
-    query, query_stream,
+    AddressPolicy, CallError, MinerEntry, Protocol as _, QueryError, QueryLimits, Reply,
+    ReplyError, StreamError, query, query_stream,
 };
 use taonet_lm::Message;
 use taonet_primitives::{Hotkey, Uid};
@@ -50,18 +50,25 @@ pub struct MinerAnswer {
     pub reward: Reward,
 }
 
-/// Creates the client that [`ask()`] needs, which signs its requests with `keypair` and calls permitted addresses.
+/// Creates the client that [`ask()`] needs, which signs its requests with `keypair` and calls
+/// permitted addresses.
 ///
 /// # Errors
 /// [`CallError`] when the TLS setup fails.
-pub fn client(keypair: Keypair, addresses: &AddressPolicy, limits: QueryLimits) -> Result<SignedClient, CallError> {
+pub fn client(
+    keypair: Keypair,
+    addresses: &AddressPolicy,
+    limits: QueryLimits,
+) -> Result<SignedClient, CallError> {
     let scheme = DendriteScheme::new().class(Prompting::class()).class(StreamPrompting::class());
     let signer = Signer::new(keypair, "0.0.0.0", scheme);
-    let config = ClientConfig { max_response_bytes: limits.max_response_bytes, ..ClientConfig::default() };
+    let config =
+        ClientConfig { max_response_bytes: limits.max_response_bytes, ..ClientConfig::default() };
     SignedClient::with_addresses(signer, config, addresses.permitted())
 }
 
-/// Sends a conversation to miners; returns their completions, the best first. Among equal ones, the fastest is first.
+/// Sends a conversation to miners; returns their completions, the best first. Among equal ones, the
+/// fastest is first.
 ///
 /// # Errors
 /// [`AskError`] when the request cannot be signed, or the completions cannot be rewarded.
@@ -73,19 +80,24 @@ pub async fn ask(
     judge: Arc<Judge>,
 ) -> Result<Vec<MinerAnswer>, AskError> {
     let replies = query(client, miners, &Prompting::new(&conversation), limits).await?;
-    let answers: Vec<Answer> = replies.iter().map(|reply| Answer::of(reply, limits.deadline)).collect();
+    let answers: Vec<Answer> =
+        replies.iter().map(|reply| Answer::of(reply, limits.deadline)).collect();
     let judged = judge.judge(conversation, answers).await?;
     let rated = replies.into_iter().zip(judged.rewards);
-    let mut answers: Vec<MinerAnswer> = rated.map(|(reply, reward)| answer(reply, reward)).collect();
+    let mut answers: Vec<MinerAnswer> =
+        rated.map(|(reply, reward)| answer(reply, reward)).collect();
     answers.sort_by(|one, other| {
         let by_reward = other.reward.total.total_cmp(&one.reward.total);
-        by_reward.then(one.completion.is_err().cmp(&other.completion.is_err())).then(one.took.cmp(&other.took))
+        by_reward
+            .then(one.completion.is_err().cmp(&other.completion.is_err()))
+            .then(one.took.cmp(&other.took))
     });
     Ok(answers)
 }
 
-/// Sends a conversation to one miner, and calls `take` with each part of its completion as it arrives. The reply has the
-/// complete text; that of a miner which fails after some parts is an error.
+/// Sends a conversation to one miner, and calls `take` with each part of its completion as it
+/// arrives. The reply has the complete text; that of a miner which fails after some parts is an
+/// error.
 ///
 /// # Errors
 /// [`AskError`] when the request cannot be sent to any miner, or `take` fails.
@@ -104,12 +116,13 @@ pub async fn ask_streaming(
         response,
         took: began.elapsed(),
     };
-    let mut parts = match query_stream(client, miner, &StreamPrompting(request.clone()), limits).await {
-        Ok(parts) => parts,
-        Err(StreamError::Query(error)) => return Err(error.into()),
-        Err(StreamError::Reply(error)) => return Ok(reply(Err(error))),
-        Err(other) => return Err(AskError::Stream(other)),
-    };
+    let mut parts =
+        match query_stream(client, miner, &StreamPrompting(request.clone()), limits).await {
+            Ok(parts) => parts,
+            Err(StreamError::Query(error)) => return Err(error.into()),
+            Err(StreamError::Reply(error)) => return Ok(reply(Err(error))),
+            Err(other) => return Err(AskError::Stream(other)),
+        };
     let mut completion = String::new();
     while let Some(part) = parts.next_part().await {
         match part {
@@ -139,7 +152,8 @@ pub async fn rewarded(
 
 fn answer(reply: Reply<Prompting>, reward: Reward) -> MinerAnswer {
     let Reply { uid, hotkey, response, took } = reply;
-    let completion = response.map(|response| response.completion).map_err(|error| error.to_string());
+    let completion =
+        response.map(|response| response.completion).map_err(|error| error.to_string());
     MinerAnswer { uid, hotkey, completion, took, reward }
 }
 
@@ -156,7 +170,9 @@ mod tests {
     const SENTENCE: &str = "The capital of Texas is Austin.";
 
     fn body(roles: &[&str], question: &str, completion: &str) -> Vec<u8> {
-        json!({ "roles": roles, "messages": [question], "completion": completion }).to_string().into_bytes()
+        json!({ "roles": roles, "messages": [question], "completion": completion })
+            .to_string()
+            .into_bytes()
     }
 
     /// Replaces the completion `?` of a response.
@@ -184,13 +200,17 @@ mod tests {
             (ok(body(&["user"; 2_000], QUESTION, SENTENCE)), Err("not a message")),
             (ok(body(&["user"], "What is the capital of Italy?", "Rome")), Err("another request")),
             (ResponseTemplate::new(503), Err("503")),
-            (ok(body(&["user"], QUESTION, SENTENCE)).set_delay(Duration::from_mins(1)), Err("timeout")),
+            (
+                ok(body(&["user"], QUESTION, SENTENCE)).set_delay(Duration::from_mins(1)),
+                Err("timeout"),
+            ),
         ]
     }
 
     #[tokio::test]
     async fn best_completion_is_first_and_hostile_replies_are_worth_nothing() {
-        let (keypair, addresses) = (Keypair::from_uri("//validator").unwrap(), AddressPolicy::private());
+        let (keypair, addresses) =
+            (Keypair::from_uri("//validator").unwrap(), AddressPolicy::private());
         let (mut servers, mut miners) = (Vec::new(), Vec::new());
         for (uid, (response, _)) in (0..).map(Uid).zip(responses()) {
             let server = MockServer::start().await;
@@ -210,7 +230,9 @@ mod tests {
         for (uid, (_, expected)) in (0..).map(Uid).zip(responses()) {
             let answer = answers.iter().find(|answer| answer.uid == uid).unwrap();
             match (&answer.completion, expected) {
-                (Ok(completion), Ok(start)) => assert!(completion.starts_with(start), "{uid}: {completion}"),
+                (Ok(completion), Ok(start)) => {
+                    assert!(completion.starts_with(start), "{uid}: {completion}")
+                }
                 (Err(error), Err(text)) => assert!(error.contains(text), "{uid}: {error}"),
                 _ => panic!("{uid}: {:?}, expected {expected:?}", answer.completion),
             }
@@ -222,7 +244,8 @@ mod tests {
 
     #[tokio::test]
     async fn parts_of_a_completion_are_returned_as_they_arrive() {
-        let (keypair, addresses) = (Keypair::from_uri("//validator").unwrap(), AddressPolicy::private());
+        let (keypair, addresses) =
+            (Keypair::from_uri("//validator").unwrap(), AddressPolicy::private());
         let limits = query_limits(Duration::from_secs(3));
         let client = client(keypair.clone(), &addresses, limits).unwrap();
         let conversation = vec![Message::new("user", QUESTION)];

@@ -26,8 +26,8 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Bounded<T, MAX
     }
 }
 
-/// Deserialises a list of at most `MAX` items. Without a limit, a list of empty texts takes eight times its size on the
-/// wire in memory.
+/// Deserialises a list of at most `MAX` items. Without a limit, a list of empty texts takes eight
+/// times its size on the wire in memory.
 pub(crate) fn bounded<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

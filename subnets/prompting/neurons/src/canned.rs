@@ -9,7 +9,8 @@ use crate::lines::{LinesError, parse_lines, read_text};
 /// Answer to a question that shares no word with any known one.
 const UNKNOWN: &str = "I do not know the answer to this question.";
 
-/// A table of questions with their answers: a template for miners, and the miners of the demonstration.
+/// A table of questions with their answers: a template for miners, and the miners of the
+/// demonstration.
 #[derive(Debug, Clone, Default)]
 pub struct CannedAnswers {
     entries: Vec<(BTreeSet<String>, String)>,
@@ -30,7 +31,11 @@ impl CannedAnswers {
     /// [`LinesError`] when the file cannot be read or is empty, or a line is malformed.
     pub fn open(path: &Path) -> Result<Self, LinesError> {
         let answers = Self::parse(path, &read_text(path)?)?;
-        if answers.entries.is_empty() { Err(LinesError::Empty { path: path.to_owned() }) } else { Ok(answers) }
+        if answers.entries.is_empty() {
+            Err(LinesError::Empty { path: path.to_owned() })
+        } else {
+            Ok(answers)
+        }
     }
 
     /// Returns the answers to the questions of [`crate::Dataset::built_in`].
@@ -52,10 +57,14 @@ impl CannedAnswers {
         let question_words: BTreeSet<String> = words(question).into_iter().collect();
         let similarity = |entry_words: &BTreeSet<String>| {
             let common = entry_words.intersection(&question_words).count();
-            common as f64 / (entry_words.len() + question_words.len()).saturating_sub(common).max(1) as f64
+            common as f64
+                / (entry_words.len() + question_words.len()).saturating_sub(common).max(1) as f64
         };
-        let scored = self.entries.iter().map(|(entry_words, answer)| (similarity(entry_words), answer));
-        let best = scored.filter(|(score, _)| *score > 0.0).max_by(|(one, _), (other, _)| one.total_cmp(other));
+        let scored =
+            self.entries.iter().map(|(entry_words, answer)| (similarity(entry_words), answer));
+        let best = scored
+            .filter(|(score, _)| *score > 0.0)
+            .max_by(|(one, _), (other, _)| one.total_cmp(other));
         best.map_or(UNKNOWN, |(_, answer)| answer.as_str())
     }
 }
@@ -82,7 +91,8 @@ mod tests {
 
     #[test]
     fn malformed_line_is_named() {
-        let error = CannedAnswers::parse(Path::new("answers.jsonl"), "\n{\"question\": \"What?\"}").unwrap_err();
+        let error = CannedAnswers::parse(Path::new("answers.jsonl"), "\n{\"question\": \"What?\"}")
+            .unwrap_err();
         assert_eq!(error.to_string(), "line 2 of answers.jsonl is malformed");
     }
 

@@ -13,19 +13,21 @@ use taonet_prompting_core::{Draws, Gate, Reward, normalised_rewards};
 use crate::events::shortened;
 use crate::judge::{Answer, Judged};
 use crate::protocol::last_text;
-use crate::{AnswerRecord, Dataset, EventLog, GateFile, GateFileError, Item, Judge, Prompting, StepRecord};
+use crate::{
+    AnswerRecord, Dataset, EventLog, GateFile, GateFileError, Item, Judge, Prompting, StepRecord,
+};
 
 pub use settings::{ChallengeError, ChallengeSettings};
 
-/// Number of hotkeys from which on the gate forgets those that are not on the subnet: twice the size of a subnet, so that
-/// one wrong list of neurons deletes little.
+/// Number of hotkeys from which on the gate forgets those that are not on the subnet: twice the
+/// size of a subnet, so that one wrong list of neurons deletes little.
 const REMEMBERED: usize = 512;
 
-/// The challenge of the text-prompting subnet: a question for each step, a gate that chooses the miners, rewards for
-/// their completions.
+/// The challenge of the text-prompting subnet: a question for each step, a gate that chooses the
+/// miners, rewards for their completions.
 ///
-/// A question of the dataset is asked as it is. A passage takes two steps: in the first, miners are asked for a question
-/// about it, and the best one is the question of the second.
+/// A question of the dataset is asked as it is. A passage takes two steps: in the first, miners are
+/// asked for a question about it, and the best one is the question of the second.
 #[derive(Debug)]
 pub struct PromptingChallenge {
     judge: Arc<Judge>,
@@ -39,7 +41,8 @@ pub struct PromptingChallenge {
 #[derive(Debug)]
 struct State {
     file: GateFile,
-    /// The next step's conversation, which the gate needs before the miners are chosen; `None` after a failure.
+    /// The next step's conversation, which the gate needs before the miners are chosen; `None`
+    /// after a failure.
     next: Option<Task>,
 }
 
@@ -52,9 +55,9 @@ struct Task {
 }
 
 impl PromptingChallenge {
-    /// Opens the challenge of a validator whose state is in `directory`, which must exist: the gate (`gate.json`) and the
-    /// record of all steps (`events.jsonl`). `seed` decides the questions of a new validator; miners must not know it.
-    /// Blocks: the embedding model computes two texts.
+    /// Opens the challenge of a validator whose state is in `directory`, which must exist: the gate
+    /// (`gate.json`) and the record of all steps (`events.jsonl`). `seed` decides the questions of
+    /// a new validator; miners must not know it. Blocks: the embedding model computes two texts.
     ///
     /// # Errors
     /// [`ChallengeError`] when a setting is out of its range, or the gate is unusable.
@@ -67,7 +70,8 @@ impl PromptingChallenge {
     ) -> Result<Self, ChallengeError> {
         settings.check()?;
         let mut file = GateFile::open(directory, &judge, seed)?;
-        let conversation = next_conversation(file.question.clone(), &dataset, &settings, &mut file.draws);
+        let conversation =
+            next_conversation(file.question.clone(), &dataset, &settings, &mut file.draws);
         let embedding = judge.embed(last_text(&conversation)).map_err(GateFileError::from)?;
         let state = State { file, next: Some(Task { conversation, embedding }) };
         Ok(Self {
@@ -92,7 +96,12 @@ impl PromptingChallenge {
 
     /// Prepares the next step: it asks `question`, or else one of the dataset.
     async fn prepare(&self, question: Option<String>) -> Result<Task, BoxError> {
-        let conversation = next_conversation(question, &self.dataset, &self.settings, &mut self.state().file.draws);
+        let conversation = next_conversation(
+            question,
+            &self.dataset,
+            &self.settings,
+            &mut self.state().file.draws,
+        );
         let judge = Arc::clone(&self.judge);
         let task = move || {
             let embedding = judge.embed(last_text(&conversation))?;
@@ -102,8 +111,14 @@ impl PromptingChallenge {
     }
 
     /// Trains the gate, saves it with the next question, and records the step.
-    async fn learn(&self, judged: &Judged, question: Option<String>, record: StepRecord) -> Result<(), BoxError> {
-        let rewards: Vec<(Hotkey, f64)> = record.answers.iter().map(|answer| (answer.hotkey, answer.reward)).collect();
+    async fn learn(
+        &self,
+        judged: &Judged,
+        question: Option<String>,
+        record: StepRecord,
+    ) -> Result<(), BoxError> {
+        let rewards: Vec<(Hotkey, f64)> =
+            record.answers.iter().map(|answer| (answer.hotkey, answer.reward)).collect();
         let file = {
             let mut state = self.state();
             let loss = state.file.gate.train(&judged.embedding, &rewards, self.settings.gate);
@@ -132,7 +147,9 @@ impl Challenge for PromptingChallenge {
         if file.gate.miners() > REMEMBERED {
             file.gate.retain(&hotkeys.iter().copied().collect());
         }
-        let ChallengeSettings { best: Some(best), random, .. } = self.settings else { return setting.choose(eligible) };
+        let ChallengeSettings { best: Some(best), random, .. } = self.settings else {
+            return setting.choose(eligible);
+        };
         let Some(task) = next else { return Select::Random(best + random).choose(eligible) };
         let chosen = file.gate.choose(&task.embedding, &hotkeys, best, random, &mut file.draws);
         eligible.into_iter().filter(|neuron| chosen.contains(&neuron.hotkey)).collect()
@@ -147,8 +164,13 @@ impl Challenge for PromptingChallenge {
         Ok(Prompting::new(&task.conversation))
     }
 
-    async fn rewards(&self, request: &Prompting, replies: &[Reply<Prompting>]) -> Result<Vec<f64>, BoxError> {
-        let answers: Vec<Answer> = replies.iter().map(|reply| Answer::of(reply, self.settings.deadline)).collect();
+    async fn rewards(
+        &self,
+        request: &Prompting,
+        replies: &[Reply<Prompting>],
+    ) -> Result<Vec<f64>, BoxError> {
+        let answers: Vec<Answer> =
+            replies.iter().map(|reply| Answer::of(reply, self.settings.deadline)).collect();
         let judged = self.judge.judge(request.messages_with_roles(), answers.clone()).await?;
         let totals: Vec<f64> = judged.rewards.iter().map(|reward| reward.total).collect();
         let shares = normalised_rewards(&totals, self.settings.temperature);
@@ -159,7 +181,9 @@ impl Challenge for PromptingChallenge {
         match self.prepare(question).await {
             Ok(next) => self.state().next = Some(next),
             // The rewards of this step count nevertheless: the next one prepares its own question.
-            Err(error) => tracing::warn!(error = with_causes(&*error), "cannot prepare the next question"),
+            Err(error) => {
+                tracing::warn!(error = with_causes(&*error), "cannot prepare the next question")
+            }
         }
         Ok(shares)
     }
@@ -168,7 +192,9 @@ impl Challenge for PromptingChallenge {
 /// Returns the text of the best answer, if it has earned a reward.
 fn best_text(answers: Vec<Answer>, totals: &[f64]) -> Option<String> {
     let scored = answers.into_iter().zip(totals).filter(|(_, total)| **total > 0.0);
-    scored.max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(answer, _)| shortened(&answer.text))
+    scored
+        .max_by(|(_, one), (_, other)| one.total_cmp(other))
+        .map(|(answer, _)| shortened(&answer.text))
 }
 
 fn recorded(
@@ -179,21 +205,29 @@ fn recorded(
     shares: &[f64],
 ) -> StepRecord {
     let rows = replies.iter().zip(answers).zip(rewards.iter().zip(shares));
-    let answer = |((reply, answer), (reward, share)): ((&Reply<Prompting>, &Answer), (&Reward, &f64))| AnswerRecord {
-        uid: reply.uid,
-        hotkey: reply.hotkey,
-        share: *share,
-        reward: reward.total,
-        parts: reward.parts.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
-        completion: shortened(&answer.text),
-        error: reply.response.as_ref().err().map(|error| shortened(&error.to_string())),
-        seconds: reply.took.as_secs_f64(),
-    };
+    let answer =
+        |((reply, answer), (reward, share)): ((&Reply<Prompting>, &Answer), (&Reward, &f64))| {
+            AnswerRecord {
+                uid: reply.uid,
+                hotkey: reply.hotkey,
+                share: *share,
+                reward: reward.total,
+                parts: reward
+                    .parts
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), *value))
+                    .collect(),
+                completion: shortened(&answer.text),
+                error: reply.response.as_ref().err().map(|error| shortened(&error.to_string())),
+                seconds: reply.took.as_secs_f64(),
+            }
+        };
     let question = request.messages.last().map(|message| shortened(message)).unwrap_or_default();
     StepRecord { question, seed: None, answers: rows.map(answer).collect() }
 }
 
-/// Returns the conversation of a step: about `question`, or else about an item that is drawn from the dataset.
+/// Returns the conversation of a step: about `question`, or else about an item that is drawn from
+/// the dataset.
 fn next_conversation(
     question: Option<String>,
     dataset: &Dataset,

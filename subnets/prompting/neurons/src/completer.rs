@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use taonet_http::{ModelServer, ModelServerError};
 use taonet_kit::{BoxError, Caller, Miner, MinerSettings, SynapseError};
 use taonet_lm::{
-    Engine, EngineEvent, EngineSettings, LanguageModel, Message, ModelError, Sampling, SubmitError, TextStream,
+    Engine, EngineEvent, EngineSettings, LanguageModel, Message, ModelError, Sampling, SubmitError,
+    TextStream,
 };
 use taonet_wallet::Keypair;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, unbounded_channel};
@@ -75,8 +76,8 @@ enum Backend {
 }
 
 impl Completer {
-    /// Completes with a language model in this process, which always chooses the likeliest token; an answer has at most
-    /// `max_tokens`.
+    /// Completes with a language model in this process, which always chooses the likeliest token;
+    /// an answer has at most `max_tokens`.
     ///
     /// # Errors
     /// When the thread of the model cannot be started.
@@ -101,32 +102,39 @@ impl Completer {
     /// [`CompleteError`] when the conversation is invalid, or the model or the server fails.
     pub async fn complete(&self, conversation: &[Message]) -> Result<String, CompleteError> {
         match &self.0 {
-            Backend::Model { model, engine, max_tokens } => generate(model, engine, *max_tokens, conversation).await,
+            Backend::Model { model, engine, max_tokens } => {
+                generate(model, engine, *max_tokens, conversation).await
+            }
             Backend::Server { server, model, max_tokens } => {
-                let body = json!({ "model": model, "messages": conversation, "max_tokens": max_tokens });
+                let body =
+                    json!({ "model": model, "messages": conversation, "max_tokens": max_tokens });
                 let response: ChatResponse = server.json("chat/completions", &body).await?;
-                let message = response.choices.into_iter().next().and_then(|choice| choice.message.content);
+                let message =
+                    response.choices.into_iter().next().and_then(|choice| choice.message.content);
                 message.ok_or(CompleteError::NoMessage)
             }
             Backend::Canned(answers) => Ok(answers.answer(last_text(conversation)).to_owned()),
         }
     }
 
-    /// Completes a conversation in parts, which are tokens as they are generated. A canned answer has one part.
+    /// Completes a conversation in parts, which are tokens as they are generated. A canned answer
+    /// has one part.
     ///
     /// # Errors
-    /// [`CompleteError`] when the conversation is invalid. A failure of the model or the server is an error of the
-    /// stream.
+    /// [`CompleteError`] when the conversation is invalid. A failure of the model or the server is
+    /// an error of the stream.
     pub async fn stream(&self, conversation: &[Message]) -> Result<Parts, CompleteError> {
         match &self.0 {
             Backend::Model { model, engine, max_tokens } => {
                 let events = submit(model, engine, *max_tokens, conversation)?;
-                let answer = ModelAnswer { model: Arc::clone(model), events, text: TextStream::default() };
-                Ok(Box::pin(stream::unfold(Some(answer), |answer| async move { answer?.next_part().await })))
+                let answer =
+                    ModelAnswer { model: Arc::clone(model), events, text: TextStream::default() };
+                Ok(Box::pin(stream::unfold(Some(answer), |answer| async move {
+                    answer?.next_part().await
+                })))
             }
             Backend::Server { server, model, max_tokens } => {
-                let body =
-                    json!({ "model": model, "messages": conversation, "max_tokens": max_tokens, "stream": true });
+                let body = json!({ "model": model, "messages": conversation, "max_tokens": max_tokens, "stream": true });
                 Ok(server_parts(server.clone(), body))
             }
             Backend::Canned(_) => {
@@ -139,18 +147,30 @@ impl Completer {
     /// Predicts the token after each text.
     ///
     /// # Errors
-    /// [`CompleteError`] when there is no model in the process, a text is too long, or the model fails.
+    /// [`CompleteError`] when there is no model in the process, a text is too long, or the model
+    /// fails.
     pub async fn next_tokens(&self, texts: &[String]) -> Result<Vec<Distribution>, CompleteError> {
-        let Backend::Model { model, engine, .. } = &self.0 else { return Err(CompleteError::NoModel) };
-        let sampling =
-            Sampling { temperature: 0.0, max_tokens: 1, top_logprobs: MAX_PREDICTIONS, ..Sampling::default() };
-        // All are submitted before the first one is awaited, so that the engine computes them together.
+        let Backend::Model { model, engine, .. } = &self.0 else {
+            return Err(CompleteError::NoModel);
+        };
+        let sampling = Sampling {
+            temperature: 0.0,
+            max_tokens: 1,
+            top_logprobs: MAX_PREDICTIONS,
+            ..Sampling::default()
+        };
+        // All are submitted before the first one is awaited, so that the engine computes them
+        // together.
         let submit = |text: &String| Ok(engine.submit(model.completion_prompt(text)?, sampling)?);
         let answers = texts.iter().map(submit).collect::<Result<Vec<_>, CompleteError>>()?;
         let mut distributions = Vec::with_capacity(answers.len());
         for mut events in answers {
-            let Some(EngineEvent::Step(step)) = events.recv().await else { return Err(CompleteError::Failed) };
-            let token = |(token, logprob): (u32, f64)| (model.vocabulary().text(token).to_owned(), logprob.exp());
+            let Some(EngineEvent::Step(step)) = events.recv().await else {
+                return Err(CompleteError::Failed);
+            };
+            let token = |(token, logprob): (u32, f64)| {
+                (model.vocabulary().text(token).to_owned(), logprob.exp())
+            };
             distributions.push(step.top.into_iter().map(token).collect());
         }
         Ok(distributions)
@@ -191,13 +211,16 @@ impl ModelAnswer {
                     let part = self.text.finish(self.model.vocabulary());
                     return (!part.is_empty()).then_some((Ok(part), None));
                 }
-                Some(EngineEvent::Failed) | None => return Some((Err(CompleteError::Failed.into()), None)),
+                Some(EngineEvent::Failed) | None => {
+                    return Some((Err(CompleteError::Failed.into()), None));
+                }
             }
         }
     }
 }
 
-/// Streams the completion of an inference server. The channel is bounded by the maximum size of the server's response.
+/// Streams the completion of an inference server. The channel is bounded by the maximum size of the
+/// server's response.
 fn server_parts(server: ModelServer, body: Value) -> Parts {
     let (parts, received) = unbounded_channel::<String>();
     let work = async move {
@@ -209,14 +232,20 @@ fn server_parts(server: ModelServer, body: Value) -> Parts {
         result.err().map(|error| Err(BoxError::from(CompleteError::from(error))))
     };
     let failure = stream::once(work).filter_map(std::future::ready);
-    let next = |mut received: UnboundedReceiver<String>| async move { Some((Ok(received.recv().await?), received)) };
+    let next = |mut received: UnboundedReceiver<String>| async move {
+        Some((Ok(received.recv().await?), received))
+    };
     Box::pin(stream::select(stream::unfold(received, next), failure))
 }
 
-/// Returns the text in an event of `chat/completions`, or in the response of a server that does not stream.
+/// Returns the text in an event of `chat/completions`, or in the response of a server that does not
+/// stream.
 fn text_of(event: &Value) -> Option<&str> {
     let choice = event.pointer("/choices/0")?;
-    let text = choice.pointer("/delta/content").or_else(|| choice.pointer("/message/content"))?.as_str()?;
+    let text = choice
+        .pointer("/delta/content")
+        .or_else(|| choice.pointer("/message/content"))?
+        .as_str()?;
     (!text.is_empty()).then_some(text)
 }
 
@@ -230,7 +259,9 @@ async fn generate(
     loop {
         match events.recv().await {
             Some(EngineEvent::Step(step)) => tokens.push(step.token),
-            Some(EngineEvent::End(_)) => return Ok(model.vocabulary().decode(&tokens).trim().to_owned()),
+            Some(EngineEvent::End(_)) => {
+                return Ok(model.vocabulary().decode(&tokens).trim().to_owned());
+            }
             Some(EngineEvent::Failed) | None => return Err(CompleteError::Failed),
         }
     }
@@ -252,23 +283,30 @@ struct ChatMessage {
     content: Option<String>,
 }
 
-/// Creates a miner that completes the conversations of validators and, with a model in the process, predicts next tokens.
+/// Creates a miner that completes the conversations of validators and, with a model in the process,
+/// predicts next tokens.
 pub fn miner(keypair: Keypair, settings: MinerSettings, completer: Completer) -> Miner {
     let (streamer, predictor) = (completer.clone(), completer.clone());
     Miner::new(keypair, settings)
-        .serve_stream(move |request: StreamPrompting, _: Caller| stream_answer(streamer.clone(), request))
+        .serve_stream(move |request: StreamPrompting, _: Caller| {
+            stream_answer(streamer.clone(), request)
+        })
         .serve(move |request: Prompting, _: Caller| answer(completer.clone(), request))
         .serve(move |request: NextTokens, _: Caller| predict(predictor.clone(), request))
 }
 
-async fn stream_answer(completer: Completer, request: StreamPrompting) -> Result<Parts, SynapseError> {
+async fn stream_answer(
+    completer: Completer,
+    request: StreamPrompting,
+) -> Result<Parts, SynapseError> {
     let StreamPrompting(request) = request;
     completer.stream(&request.conversation()?).await.map_err(|error| error.status())
 }
 
 async fn predict(completer: Completer, request: NextTokens) -> Result<NextTokens, SynapseError> {
     request.check()?;
-    let predictions = completer.next_tokens(&request.texts).await.map_err(|error| error.status())?;
+    let predictions =
+        completer.next_tokens(&request.texts).await.map_err(|error| error.status())?;
     Ok(NextTokens { predictions, ..request })
 }
 

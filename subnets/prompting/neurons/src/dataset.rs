@@ -10,7 +10,8 @@ use crate::lines::{LinesError, parse_lines, read_text};
 
 /// The questions of the demonstration, with their answers.
 pub(crate) const BUILT_IN: &str = include_str!("questions.jsonl");
-/// Minimum length of a passage in characters: shorter paragraphs, such as headings, give no question.
+/// Minimum length of a passage in characters: shorter paragraphs, such as headings, give no
+/// question.
 const MIN_PASSAGE: usize = 80;
 /// Maximum length of a passage or question in characters. The rest is cut off.
 const MAX_ITEM: usize = 2_000;
@@ -51,7 +52,8 @@ pub enum Item {
     Passage(String),
 }
 
-/// Questions and passages in memory. Sampling with [`Draws`] of the same seed gives the same items for the same files.
+/// Questions and passages in memory. Sampling with [`Draws`] of the same seed gives the same items
+/// for the same files.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     items: Vec<Item>,
@@ -67,15 +69,17 @@ struct Line {
 }
 
 impl Dataset {
-    /// Reads a file, or all files of a directory with the suffixes `.jsonl`, `.txt` and `.md`, in the order of their
-    /// names. Lines of a JSONL file are questions (`question` or `prompt`) or passages (`text`); the passages of a text
-    /// are its paragraphs.
+    /// Reads a file, or all files of a directory with the suffixes `.jsonl`, `.txt` and `.md`, in
+    /// the order of their names. Lines of a JSONL file are questions (`question` or `prompt`) or
+    /// passages (`text`); the passages of a text are its paragraphs.
     ///
     /// # Errors
     /// [`DatasetError`], which names the file and the line.
     pub fn open(path: &Path) -> Result<Self, DatasetError> {
         let mut items = Vec::new();
-        for file in files(path).map_err(|source| DatasetError::Read { path: path.to_owned(), source })? {
+        for file in
+            files(path).map_err(|source| DatasetError::Read { path: path.to_owned(), source })?
+        {
             let text = read_text(&file)?;
             if has_suffix(&file, &["jsonl"]) {
                 items.extend(parse_lines::<Line>(&file, &text)?.into_iter().filter_map(Line::item));
@@ -113,7 +117,8 @@ impl Dataset {
 impl Line {
     fn item(self) -> Option<Item> {
         let question = self.question.map(|text| (text, Item::Question as fn(String) -> Item));
-        let (text, kind) = question.or_else(|| self.text.map(|text| (text, Item::Passage as fn(String) -> Item)))?;
+        let (text, kind) = question
+            .or_else(|| self.text.map(|text| (text, Item::Passage as fn(String) -> Item)))?;
         let text = limited(&text);
         (!text.is_empty()).then(|| kind(text))
     }
@@ -132,7 +137,8 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn has_suffix(path: &Path, suffixes: &[&str]) -> bool {
-    path.extension().is_some_and(|suffix| suffixes.iter().any(|other| suffix.eq_ignore_ascii_case(other)))
+    path.extension()
+        .is_some_and(|suffix| suffixes.iter().any(|other| suffix.eq_ignore_ascii_case(other)))
 }
 
 /// Returns the paragraphs of a text, which blank lines separate, each on one line.
@@ -235,7 +241,8 @@ mod tests {
         };
         assert_eq!(sample(1), sample(1));
         assert_ne!(sample(1), sample(2));
-        let questions: BTreeSet<_> = (0..20).flat_map(sample).map(|item| format!("{item:?}")).collect();
+        let questions: BTreeSet<_> =
+            (0..20).flat_map(sample).map(|item| format!("{item:?}")).collect();
         assert_eq!(questions.len(), dataset.count(), "each question is drawn at times");
     }
 }

@@ -7,8 +7,9 @@ const NAME: &str = "hashed-words";
 /// Identifies hash and dimensions.
 const FINGERPRINT: &str = "hashed-words-fnv1a-512";
 
-/// A sentence embedder without a model: counts of words, each hashed to one of 512 dimensions. It compares texts by
-/// their common words and not by meaning, for demonstrations and tests on machines without all-MiniLM-L6-v2.
+/// A sentence embedder without a model: counts of words, each hashed to one of 512 dimensions. It
+/// compares texts by their common words and not by meaning, for demonstrations and tests on
+/// machines without all-MiniLM-L6-v2.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HashedWords;
 
@@ -44,7 +45,9 @@ fn embed(text: &str) -> Embedding {
 
 /// FNV-1a: gate files depend on it, so the hash must not change with the standard library.
 fn fnv1a(word: &str) -> u64 {
-    word.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    word.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]

@@ -56,8 +56,11 @@ pub struct AnswerRecord {
 impl StepRecord {
     /// Returns what the step contributes to the weights.
     pub fn event(&self) -> Event {
-        let reward =
-            |answer: &AnswerRecord| EventReward { uid: answer.uid, hotkey: answer.hotkey, share: answer.share };
+        let reward = |answer: &AnswerRecord| EventReward {
+            uid: answer.uid,
+            hotkey: answer.hotkey,
+            share: answer.share,
+        };
         Event { rewards: self.answers.iter().map(reward).collect() }
     }
 }
@@ -93,13 +96,14 @@ impl EventLog {
         if self.path.metadata().is_ok_and(|metadata| metadata.len() >= ROTATED) {
             std::fs::rename(&self.path, self.path.with_extension("old.jsonl"))?;
         }
-        // The line break comes first: a line that a killed process left incomplete does not spoil the next one.
+        // The line break comes first: a line that a killed process left incomplete does not spoil
+        // the next one.
         let line = [b"\n".as_slice(), &serde_json::to_vec(record)?].concat();
         OpenOptions::new().create(true).append(true).open(&self.path)?.write_all(&line)
     }
 
-    /// Reads all steps of the log, the oldest first; none if there is no log. Lines that a killed process left incomplete
-    /// are skipped.
+    /// Reads all steps of the log, the oldest first; none if there is no log. Lines that a killed
+    /// process left incomplete are skipped.
     ///
     /// # Errors
     /// [`LinesError`] when the file cannot be read.
@@ -109,18 +113,23 @@ impl EventLog {
         }
         // Bytes instead of text: an incomplete line can end within a character.
         let bytes = read_bytes(&self.path)?;
-        Ok(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+        Ok(bytes
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect())
     }
 
-    /// Reads the newest steps of the log, at most `most` and those in its last 4 MiB. Lines that a killed process left
-    /// incomplete are skipped.
+    /// Reads the newest steps of the log, at most `most` and those in its last 4 MiB. Lines that a
+    /// killed process left incomplete are skipped.
     ///
     /// # Errors
     /// [`LinesError`] when the file cannot be read.
     pub fn latest(&self, most: usize) -> Result<LatestSteps, LinesError> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LatestSteps::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(LatestSteps::default());
+            }
             Err(source) => return Err(LinesError::Read { path: self.path.clone(), source }),
         };
         let metadata = file.metadata().map_err(LinesError::read(&self.path))?;

@@ -41,7 +41,9 @@ pub enum GateFileError {
         version: u32,
     },
     /// The gate was trained with another embedding model.
-    #[error("{path} belongs to another embedding model; hint: remove it to start with an untrained gate")]
+    #[error(
+        "{path} belongs to another embedding model; hint: remove it to start with an untrained gate"
+    )]
     Embedder {
         /// Path of the file.
         path: PathBuf,
@@ -62,8 +64,8 @@ pub enum GateFileError {
     Write(#[from] WriteError),
 }
 
-/// The trained gate of a validator, with what the next step needs: the state of its random draws, and a question that
-/// was asked about a passage.
+/// The trained gate of a validator, with what the next step needs: the state of its random draws,
+/// and a question that was asked about a passage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateFile {
     version: u32,
@@ -77,8 +79,8 @@ pub struct GateFile {
 }
 
 impl GateFile {
-    /// Reads the gate in a validator's directory. Without a file, the gate is untrained, and the draws begin with `seed`.
-    /// Blocks: the embedding model computes one text.
+    /// Reads the gate in a validator's directory. Without a file, the gate is untrained, and the
+    /// draws begin with `seed`. Blocks: the embedding model computes one text.
     ///
     /// # Errors
     /// [`GateFileError`] when the file cannot be read, or does not fit the judge's embedding model.
@@ -160,7 +162,8 @@ mod tests {
         // The seed of a resumed gate is that of its file.
         let mut resumed = GateFile::open(directory.path(), &judge(), 8).unwrap();
         assert_eq!(resumed.draws.number(), file.draws.number());
-        let (embedding, hotkey) = (judge().embed("capital").unwrap(), [Hotkey::from_bytes([1; 32])]);
+        let (embedding, hotkey) =
+            (judge().embed("capital").unwrap(), [Hotkey::from_bytes([1; 32])]);
         let scores = [&file, &resumed].map(|file| file.gate.scores(&embedding, &hotkey)[0]);
         assert!(scores[0] > 0.0 && (scores[0] - scores[1]).abs() < 1e-12, "{scores:?}");
     }

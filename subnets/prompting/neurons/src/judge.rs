@@ -55,7 +55,11 @@ pub(crate) struct Answer {
 impl Answer {
     /// Returns the answer in a reply, limited to [`MAX_TEXT`].
     pub(crate) fn of(reply: &Reply<Prompting>, deadline: std::time::Duration) -> Self {
-        let text = reply.response.as_ref().map(|response| response.completion.as_str()).unwrap_or_default();
+        let text = reply
+            .response
+            .as_ref()
+            .map(|response| response.completion.as_str())
+            .unwrap_or_default();
         let elapsed = reply.took.as_secs_f64() / deadline.as_secs_f64().max(f64::MIN_POSITIVE);
         Self { text: text.trim().chars().take(MAX_TEXT).collect(), elapsed }
     }
@@ -91,8 +95,9 @@ impl Judge {
         Ok(embeddings.first().map(|embedding| embedding.0.to_vec()).unwrap_or_default())
     }
 
-    /// Rewards the completions of a conversation, on a thread for CPU-heavy work. If the returned future is dropped, such
-    /// as after a timeout, the work ends with the completion in progress: otherwise slow models would pile up work.
+    /// Rewards the completions of a conversation, on a thread for CPU-heavy work. If the returned
+    /// future is dropped, such as after a timeout, the work ends with the completion in progress:
+    /// otherwise slow models would pile up work.
     pub(crate) async fn judge(
         self: &Arc<Self>,
         conversation: Vec<Message>,
@@ -113,9 +118,11 @@ impl Judge {
         answers: Vec<Answer>,
         is_abandoned: impl Fn() -> bool,
     ) -> Result<Judged, JudgeError> {
-        let texts: Vec<&str> =
-            std::iter::once(last_text(conversation)).chain(answers.iter().map(|answer| answer.text.as_str())).collect();
-        let mut embeddings = self.embedder.embed(&texts)?.into_iter().map(|embedding| embedding.0.to_vec());
+        let texts: Vec<&str> = std::iter::once(last_text(conversation))
+            .chain(answers.iter().map(|answer| answer.text.as_str()))
+            .collect();
+        let mut embeddings =
+            self.embedder.embed(&texts)?.into_iter().map(|embedding| embedding.0.to_vec());
         let embedding = embeddings.next().unwrap_or_default();
         let mut completions = Vec::with_capacity(answers.len());
         for (Answer { text, elapsed }, embedding) in answers.into_iter().zip(embeddings) {
@@ -133,7 +140,9 @@ impl Judge {
 
     /// Computes the log-probabilities of a completion's tokens; none without a language model.
     fn logprobs(&self, conversation: &[Message], text: &str) -> Result<Vec<f64>, ModelError> {
-        let Some(model) = self.model.as_ref().filter(|_| !text.is_empty()) else { return Ok(Vec::new()) };
+        let Some(model) = self.model.as_ref().filter(|_| !text.is_empty()) else {
+            return Ok(Vec::new());
+        };
         let prompt = model.chat_prompt(conversation, false)?;
         let mut answer = model.vocabulary().encode(text)?;
         let context = model.llama().config().context;
@@ -161,13 +170,16 @@ mod tests {
     }
 
     fn answers() -> Vec<Answer> {
-        let texts = ["The capital of Texas is Austin.", "Austin", "What is the capital of Texas?", ""];
+        let texts =
+            ["The capital of Texas is Austin.", "Austin", "What is the capital of Texas?", ""];
         texts.map(|text| Answer { text: text.to_owned(), elapsed: 0.05 }).to_vec()
     }
 
     #[test]
     fn sentence_is_worth_more_than_a_word_and_the_question_nothing() {
-        let judged = Judge::new(Arc::new(HashedWords), None).rewards(&conversation(), answers(), || false).unwrap();
+        let judged = Judge::new(Arc::new(HashedWords), None)
+            .rewards(&conversation(), answers(), || false)
+            .unwrap();
         let totals: Vec<f64> = judged.rewards.iter().map(|reward| reward.total).collect();
         assert!(totals[0] > totals[1] && totals[1] > 0.0, "{totals:?}");
         assert!(totals[2..].iter().all(|total| total.abs() < f64::MIN_POSITIVE), "{totals:?}");
@@ -182,14 +194,27 @@ mod tests {
         let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
         let judge = Judge::new(Arc::new(HashedWords), Some(Arc::clone(&model)));
         let prompt = model.chat_prompt(&conversation(), false).unwrap();
-        let sampling = taonet_lm::Sampling { temperature: 0.0, max_tokens: 1, ..taonet_lm::Sampling::default() };
+        let sampling = taonet_lm::Sampling {
+            temperature: 0.0,
+            max_tokens: 1,
+            ..taonet_lm::Sampling::default()
+        };
         let step = model.generate(prompt, sampling).next().unwrap().unwrap();
-        let logprobs = judge.logprobs(&conversation(), model.vocabulary().text(step.token)).unwrap();
-        assert!(logprobs.len() == 1 && (logprobs[0] - step.logprob).abs() < 1e-3, "{logprobs:?} {step:?}");
+        let logprobs =
+            judge.logprobs(&conversation(), model.vocabulary().text(step.token)).unwrap();
+        assert!(
+            logprobs.len() == 1 && (logprobs[0] - step.logprob).abs() < 1e-3,
+            "{logprobs:?} {step:?}"
+        );
 
         let rewards = judge.rewards(&conversation(), answers(), || false).unwrap().rewards;
-        let likelihood = |index: usize| rewards[index].parts.iter().find(|(name, _)| *name == "likelihood").unwrap().1;
-        assert!((0..3).all(|index| likelihood(index) > 0.0 && likelihood(index) < 1.0), "{rewards:?}");
+        let likelihood = |index: usize| {
+            rewards[index].parts.iter().find(|(name, _)| *name == "likelihood").unwrap().1
+        };
+        assert!(
+            (0..3).all(|index| likelihood(index) > 0.0 && likelihood(index) < 1.0),
+            "{rewards:?}"
+        );
         assert!(likelihood(3).abs() < f64::MIN_POSITIVE, "{rewards:?}");
     }
 

@@ -1,17 +1,19 @@
-//! The neurons of the text-prompting subnet, on `taonet-kit`: miners complete conversations, validators reward the
-//! completions.
+//! The neurons of the text-prompting subnet, on `taonet-kit`: miners complete conversations,
+//! validators reward the completions.
 //!
-//! - [`Prompting`] is the protocol: roles and messages in, a completion out. Miners and validators of the Python SDK
-//!   with the same class take part in the subnet;
-//! - [`miner`] creates a miner that completes with a [`Completer`]: a language model in the process, a server with
-//!   OpenAI's API, or canned answers;
-//! - [`PromptingChallenge`] is what validators ask and reward. A question comes from a [`Dataset`], or the network
-//!   itself asks it about a passage of the dataset. A gate chooses the best miners for it and random ones; the
-//!   [`Judge`] rewards their completions, and the gate learns from the rewards;
-//! - [`NextTokenChallenge`] is an alternative to it: miners with a language model predict the next tokens of texts
-//!   ([`NextTokens`]), and their rewards are Shapley values;
-//! - [`ask()`] sends a conversation to miners and returns their completions, the best first, each with the reason;
-//!   [`ask_streaming`] sends it to one miner, as a [`StreamPrompting`], and takes its completion in parts.
+//! - [`Prompting`] is the protocol: roles and messages in, a completion out. Miners and validators
+//!   of the Python SDK with the same class take part in the subnet;
+//! - [`miner`] creates a miner that completes with a [`Completer`]: a language model in the
+//!   process, a server with OpenAI's API, or canned answers;
+//! - [`PromptingChallenge`] is what validators ask and reward. A question comes from a [`Dataset`],
+//!   or the network itself asks it about a passage of the dataset. A gate chooses the best miners
+//!   for it and random ones; the [`Judge`] rewards their completions, and the gate learns from the
+//!   rewards;
+//! - [`NextTokenChallenge`] is an alternative to it: miners with a language model predict the next
+//!   tokens of texts ([`NextTokens`]), and their rewards are Shapley values;
+//! - [`ask()`] sends a conversation to miners and returns their completions, the best first, each
+//!   with the reason; [`ask_streaming`] sends it to one miner, as a [`StreamPrompting`], and takes
+//!   its completion in parts.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -47,20 +49,22 @@
 //! # }
 //! ```
 //!
-//! - **Completions are untrusted**: their size, their time and the lengths of lists are limited ([`query_limits`]), and at
-//!   most [`MAX_TEXT`] characters of each are rewarded.
-//! - **The gate survives restarts**: it is replaced atomically after each step, with the position in the dataset and the
-//!   question that the miners have asked. A gate of another embedding model is refused.
-//! - **Every step is recorded** in `events.jsonl`: the question, all completions and the parts of their rewards, from
-//!   which the weights can be recomputed.
+//! - **Completions are untrusted**: their size, their time and the lengths of lists are limited
+//!   ([`query_limits`]), and at most [`MAX_TEXT`] characters of each are rewarded.
+//! - **The gate survives restarts**: it is replaced atomically after each step, with the position
+//!   in the dataset and the question that the miners have asked. A gate of another embedding model
+//!   is refused.
+//! - **Every step is recorded** in `events.jsonl`: the question, all completions and the parts of
+//!   their rewards, from which the weights can be recomputed.
 //!
-//! The original dataset of the text subnets, the Mountain on IPFS, no longer exists; questions come from files of the
-//! validator's own. The crate downloads nothing and has no commands. Validators ask for complete responses only.
+//! The original dataset of the text subnets, the Mountain on IPFS, no longer exists; questions come
+//! from files of the validator's own. The crate downloads nothing and has no commands. Validators
+//! ask for complete responses only.
 //!
-//! Uses `taonet-kit` (miner, validator), `taonet-prompting-core` (formulas), `taonet-lm` (language models),
-//! `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API), `taonet-wire`, `taonet-service`,
-//! `taonet-wallet` and `taonet-primitives`. Used by `taonet-prompting-dashboard`, `tao prompting` and
-//! `tao prompt`.
+//! Uses `taonet-kit` (miner, validator), `taonet-prompting-core` (formulas), `taonet-lm` (language
+//! models), `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API), `taonet-wire`,
+//! `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by `taonet-prompting-dashboard`,
+//! `tao prompting` and `tao prompt`.
 
 mod ask;
 mod bounded;

@@ -81,16 +81,25 @@ pub(crate) fn read_text(path: &Path) -> Result<String, LinesError> {
     let bytes = read_bytes(path)?;
     match std::str::from_utf8(bytes_without_bom(&bytes)) {
         Ok(text) => Ok(text.to_owned()),
-        Err(error) => Err(LinesError::NotText { path: path.to_owned(), position: error.valid_up_to() }),
+        Err(error) => {
+            Err(LinesError::NotText { path: path.to_owned(), position: error.valid_up_to() })
+        }
     }
 }
 
 /// Parses the JSON objects of a text, one a line; empty lines are skipped.
-pub(crate) fn parse_lines<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>, LinesError> {
+pub(crate) fn parse_lines<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+) -> Result<Vec<T>, LinesError> {
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     lines
         .map(|(text, line)| {
-            serde_json::from_str(text).map_err(|source| LinesError::Line { path: path.to_owned(), line, source })
+            serde_json::from_str(text).map_err(|source| LinesError::Line {
+                path: path.to_owned(),
+                line,
+                source,
+            })
         })
         .collect()
 }

@@ -12,7 +12,8 @@ use tokio::task::spawn_blocking;
 use crate::events::shortened;
 use crate::{AnswerRecord, Dataset, EventLog, Item, NextTokens, StepRecord};
 
-/// Number of texts in a step. They are different ones: a longer part of a text would tell the token after a shorter one.
+/// Number of texts in a step. They are different ones: a longer part of a text would tell the token
+/// after a shorter one.
 const TEXTS: usize = 8;
 /// Minimum number of tokens before the token that is predicted.
 const MIN_CONTEXT: usize = 8;
@@ -24,18 +25,22 @@ const MAX_DRAWS: usize = 256;
 #[non_exhaustive]
 pub enum NextTokenError {
     /// The items of the dataset are too short.
-    #[error("no text of the dataset has more than {} tokens; hint: use longer passages", MIN_CONTEXT)]
+    #[error(
+        "no text of the dataset has more than {} tokens; hint: use longer passages",
+        MIN_CONTEXT
+    )]
     TooShort,
     /// The tokenizer failed.
     #[error("cannot tokenise a text of the dataset")]
     Tokenizer(#[from] ModelError),
 }
 
-/// The challenge with Shapley values: miners predict the next token of several texts, and the reward of each is what it
-/// contributes to the joint prediction of all, as in the text validator before the prompting subnet.
+/// The challenge with Shapley values: miners predict the next token of several texts, and the
+/// reward of each is what it contributes to the joint prediction of all, as in the text validator
+/// before the prompting subnet.
 ///
-/// The texts are beginnings of the dataset's items, and the tokens are those of the validator's language model, of which
-/// only the vocabulary is used.
+/// The texts are beginnings of the dataset's items, and the tokens are those of the validator's
+/// language model, of which only the vocabulary is used.
 #[derive(Debug)]
 pub struct NextTokenChallenge {
     model: Arc<LanguageModel>,
@@ -58,8 +63,9 @@ struct Beginning {
 }
 
 impl NextTokenChallenge {
-    /// Creates the challenge of a validator, which records all steps in `events.jsonl` of `directory`. `seed` decides the
-    /// texts: use another one at each start, and none that miners know.
+    /// Creates the challenge of a validator, which records all steps in `events.jsonl` of
+    /// `directory`. `seed` decides the texts: use another one at each start, and none that miners
+    /// know.
     ///
     /// # Errors
     /// [`NextTokenError`] when the dataset has no text of a sufficient length.
@@ -94,15 +100,21 @@ impl Challenge for NextTokenChallenge {
         Ok(NextTokens { texts, tokenizer: self.model.name().to_owned(), predictions: Vec::new() })
     }
 
-    async fn rewards(&self, request: &NextTokens, replies: &[Reply<NextTokens>]) -> Result<Vec<f64>, BoxError> {
+    async fn rewards(
+        &self,
+        request: &NextTokens,
+        replies: &[Reply<NextTokens>],
+    ) -> Result<Vec<f64>, BoxError> {
         let (truths, seed) = {
             let mut state = self.state();
             (state.truths.clone(), state.draws.number())
         };
         // Miners without a response are no part of the joint prediction.
         let responses = replies.iter().filter_map(|reply| reply.response.as_ref().ok());
-        let probabilities: Vec<Vec<f64>> = responses.map(|response| response.probabilities(&truths)).collect();
-        let (results, events) = (spawn_blocking(move || valued(probabilities, seed)).await?, self.events.clone());
+        let probabilities: Vec<Vec<f64>> =
+            responses.map(|response| response.probabilities(&truths)).collect();
+        let (results, events) =
+            (spawn_blocking(move || valued(probabilities, seed)).await?, self.events.clone());
         let mut results = results.into_iter();
         let answers: Vec<AnswerRecord> = replies
             .iter()
@@ -133,10 +145,8 @@ fn valued(probabilities: Vec<Vec<f64>>, seed: u64) -> Vec<MinerResult> {
     let positions = probabilities.first().map_or(0, Vec::len);
     let losses = NextTokenLosses::new(&probabilities, positions);
     let values = contributions(&losses, seed).into_iter().enumerate();
-    let result = |((miner, contribution), probabilities): ((usize, Contribution), Vec<f64>)| MinerResult {
-        probabilities,
-        loss: losses.loss(&[miner]),
-        contribution,
+    let result = |((miner, contribution), probabilities): ((usize, Contribution), Vec<f64>)| {
+        MinerResult { probabilities, loss: losses.loss(&[miner]), contribution }
     };
     values.zip(probabilities).map(result).collect()
 }
@@ -145,12 +155,18 @@ fn recorded(reply: &Reply<NextTokens>, result: MinerResult) -> AnswerRecord {
     let MinerResult { probabilities, loss, contribution } = result;
     let mut parts: BTreeMap<String, f64> = BTreeMap::new();
     if reply.response.is_ok() {
-        let values = [("loss", loss), ("shapley", contribution.shapley), ("synergy", contribution.synergy)];
+        let values =
+            [("loss", loss), ("shapley", contribution.shapley), ("synergy", contribution.synergy)];
         parts.extend(values.map(|(name, value)| (name.to_owned(), value)));
         // From these and the seed, the Shapley values can be recomputed.
-        parts.extend((1..).zip(probabilities).map(|(position, probability)| (format!("p{position}"), probability)));
+        parts.extend(
+            (1..)
+                .zip(probabilities)
+                .map(|(position, probability)| (format!("p{position}"), probability)),
+        );
     }
-    let predicted = reply.response.as_ref().ok().and_then(|response| response.predictions.last()?.first());
+    let predicted =
+        reply.response.as_ref().ok().and_then(|response| response.predictions.last()?.first());
     AnswerRecord {
         uid: reply.uid,
         hotkey: reply.hotkey,
@@ -164,7 +180,11 @@ fn recorded(reply: &Reply<NextTokens>, result: MinerResult) -> AnswerRecord {
 }
 
 /// Draws the texts of a step: beginnings of different items, fewer for a small dataset.
-fn drawn(model: &LanguageModel, dataset: &Dataset, draws: &mut Draws) -> Result<Vec<Beginning>, NextTokenError> {
+fn drawn(
+    model: &LanguageModel,
+    dataset: &Dataset,
+    draws: &mut Draws,
+) -> Result<Vec<Beginning>, NextTokenError> {
     let (mut beginnings, mut seen) = (Vec::new(), BTreeSet::new());
     for _ in 0..MAX_DRAWS {
         let (Item::Question(text) | Item::Passage(text)) = dataset.sample(draws);
@@ -180,14 +200,20 @@ fn drawn(model: &LanguageModel, dataset: &Dataset, draws: &mut Draws) -> Result<
     if beginnings.is_empty() { Err(NextTokenError::TooShort) } else { Ok(beginnings) }
 }
 
-/// Cuts a text before a random token; `None` if it is too short, or the token is only a part of a character.
-fn beginning(model: &LanguageModel, text: &str, draws: &mut Draws) -> Result<Option<Beginning>, ModelError> {
+/// Cuts a text before a random token; `None` if it is too short, or the token is only a part of a
+/// character.
+fn beginning(
+    model: &LanguageModel,
+    text: &str,
+    draws: &mut Draws,
+) -> Result<Option<Beginning>, ModelError> {
     let tokens = model.vocabulary().encode(text)?;
     let choices = tokens.len().saturating_sub(MIN_CONTEXT);
     let (before, after) = tokens.split_at(tokens.len().min(MIN_CONTEXT + draws.below(choices)));
     let truth = after.first().map(|token| model.vocabulary().text(*token)).unwrap_or_default();
     let is_whole = !truth.is_empty() && !truth.contains(char::REPLACEMENT_CHARACTER);
-    Ok(is_whole.then(|| Beginning { text: model.vocabulary().decode(before), truth: truth.to_owned() }))
+    Ok(is_whole
+        .then(|| Beginning { text: model.vocabulary().decode(before), truth: truth.to_owned() }))
 }
 
 #[cfg(test)]

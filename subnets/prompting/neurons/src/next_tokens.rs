@@ -35,9 +35,13 @@ pub struct NextTokens {
 }
 
 #[derive(Deserialize)]
-struct Distribution(#[serde(deserialize_with = "bounded::<_, _, MAX_PREDICTIONS>")] Vec<(String, f64)>);
+struct Distribution(
+    #[serde(deserialize_with = "bounded::<_, _, MAX_PREDICTIONS>")] Vec<(String, f64)>,
+);
 
-fn distributions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<(String, f64)>>, D::Error> {
+fn distributions<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Vec<(String, f64)>>, D::Error> {
     let distributions = bounded::<_, Distribution, MAX_TEXTS>(deserializer)?;
     Ok(distributions.into_iter().map(|Distribution(tokens)| tokens).collect())
 }
@@ -55,19 +59,26 @@ impl NextTokens {
     /// Status 413 for the caller when the texts have more than 64 KiB.
     pub(crate) fn check(&self) -> Result<(), SynapseError> {
         if self.texts.iter().map(String::len).sum::<usize>() > MAX_BYTES {
-            return Err(SynapseError::new(StatusCode::PAYLOAD_TOO_LARGE, "the texts are longer than 64 KiB"));
+            return Err(SynapseError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the texts are longer than 64 KiB",
+            ));
         }
         Ok(())
     }
 
-    /// Returns the predicted probability of each true token. Probabilities of a text whose sum exceeds 1 are scaled down
-    /// to 1; invalid and missing ones are 0.
+    /// Returns the predicted probability of each true token. Probabilities of a text whose sum
+    /// exceeds 1 are scaled down to 1; invalid and missing ones are 0.
     pub(crate) fn probabilities(&self, truths: &[String]) -> Vec<f64> {
         let probability = |(index, truth): (usize, &String)| {
             let stated = self.predictions.get(index).map(Vec::as_slice).unwrap_or_default();
-            let valid = stated.iter().filter(|(_, probability)| probability.is_finite() && *probability > 0.0);
+            let valid = stated
+                .iter()
+                .filter(|(_, probability)| probability.is_finite() && *probability > 0.0);
             let sum: f64 = valid.clone().map(|(_, probability)| probability.min(1.0)).sum();
-            let of_truth = valid.filter(|(token, _)| token == truth).map(|(_, probability)| probability.min(1.0));
+            let of_truth = valid
+                .filter(|(token, _)| token == truth)
+                .map(|(_, probability)| probability.min(1.0));
             // The sum of no numbers is -0.
             of_truth.fold(0.0, |total, probability| total + probability) / sum.max(1.0)
         };
@@ -101,7 +112,8 @@ mod tests {
         }
     }
 
-    /// Columns: number of texts · number of distributions · tokens of each · whether the message is read
+    /// Columns: number of texts · number of distributions · tokens of each · whether the message is
+    /// read
     #[test]
     fn longer_lists_are_malformed() {
         for (texts, distributions, tokens, is_read) in

@@ -25,7 +25,8 @@ use file::{Ending, JobDirectory, JobFile};
 const KEPT: Duration = Duration::from_hours(1);
 /// Maximum size of all finished bundles in memory, as JSON, in bytes.
 const KEPT_BYTES: usize = 128 << 20;
-/// Grace period for proofs in progress at shutdown: shorter than the server's, so that users receive the final status.
+/// Grace period for proofs in progress at shutdown: shorter than the server's, so that users
+/// receive the final status.
 const DRAIN: Duration = Duration::from_secs(8);
 /// Maximum wait for the first list of miners.
 const MINERS_WITHIN: Duration = Duration::from_mins(2);
@@ -116,7 +117,8 @@ impl Job {
     /// Returns the number of slices without a verified proof.
     pub(crate) fn unproven(&self, slices: usize) -> usize {
         let state = self.state.borrow();
-        let verified = state.steps.iter().filter(|step| matches!(step.progress, Progress::Verified { .. }));
+        let verified =
+            state.steps.iter().filter(|step| matches!(step.progress, Progress::Verified { .. }));
         slices.saturating_sub(verified.count())
     }
 
@@ -125,14 +127,16 @@ impl Job {
     }
 
     fn end(&self, status: Status) {
-        self.state.send_modify(|state| (state.status, state.finished) = (status, Some(Instant::now())));
+        self.state
+            .send_modify(|state| (state.status, state.finished) = (status, Some(Instant::now())));
     }
 
-    /// Returns the completion time of the proof and the size of its bundle in bytes; `None` while the proof is in
-    /// progress.
+    /// Returns the completion time of the proof and the size of its bundle in bytes; `None` while
+    /// the proof is in progress.
     fn finish(&self) -> Option<(Instant, usize)> {
         let state = self.state.borrow();
-        let bytes = if let Status::Done(finished) = &state.status { finished.json.len() } else { 0 };
+        let bytes =
+            if let Status::Done(finished) = &state.status { finished.json.len() } else { 0 };
         Some((state.finished?, bytes))
     }
 }
@@ -162,8 +166,8 @@ pub enum StartError {
 
 /// Proofs in progress, and those finished in the last hour.
 ///
-/// With a directory, a proof is on disk before its request is accepted. After a restart, even after a kill, the proofs
-/// in progress are requested from the miners again.
+/// With a directory, a proof is on disk before its request is accepted. After a restart, even after
+/// a kill, the proofs in progress are requested from the miners again.
 pub struct Jobs {
     examiner: Arc<Examiner>,
     running: usize,
@@ -180,7 +184,11 @@ impl Jobs {
     ///
     /// # Errors
     /// When the directory cannot be created or listed.
-    pub fn open(examiner: Arc<Examiner>, settings: JobSettings, stop: &Shutdown) -> Result<Self, JobFileError> {
+    pub fn open(
+        examiner: Arc<Examiner>,
+        settings: JobSettings,
+        stop: &Shutdown,
+    ) -> Result<Self, JobFileError> {
         let JobSettings { running, kept, directory } = settings;
         let (directory, files) = match directory {
             Some(path) => {
@@ -190,7 +198,8 @@ impl Jobs {
             None => (None, Vec::new()),
         };
         let (answering, by_id) = (Arc::new(Semaphore::new(1)), Mutex::default());
-        let jobs = Self { examiner, running, kept, directory, stop: stop.clone(), answering, by_id };
+        let jobs =
+            Self { examiner, running, kept, directory, stop: stop.clone(), answering, by_id };
         for (id, JobFile { owner, circuit, inputs, prompt, ending, .. }) in files {
             let status = match ending {
                 None => Status::Running,
@@ -211,13 +220,19 @@ impl Jobs {
         &self.examiner
     }
 
-    /// Starts a proof for the API key named `owner`. Blocks on disk I/O if proofs are stored in a directory. Requires a
-    /// tokio runtime.
+    /// Starts a proof for the API key named `owner`. Blocks on disk I/O if proofs are stored in a
+    /// directory. Requires a tokio runtime.
     ///
     /// # Errors
     /// When too many proofs are in progress, or the request cannot be written.
-    pub fn start(&self, owner: &str, circuit: Digest, submission: Submission) -> Result<Digest, StartError> {
-        let (id, job) = (Digest::from_bytes(rand::random()), Job::new(owner, circuit, Status::Running));
+    pub fn start(
+        &self,
+        owner: &str,
+        circuit: Digest,
+        submission: Submission,
+    ) -> Result<Digest, StartError> {
+        let (id, job) =
+            (Digest::from_bytes(rand::random()), Job::new(owner, circuit, Status::Running));
         {
             let mut jobs = self.lock();
             self.evict(&mut jobs);
@@ -228,7 +243,8 @@ impl Jobs {
             jobs.insert(id, Arc::clone(&job));
         }
         if let Some(directory) = &self.directory
-            && let Err(error) = directory.write(&id, &JobFile::new(owner, circuit, submission.clone()))
+            && let Err(error) =
+                directory.write(&id, &JobFile::new(owner, circuit, submission.clone()))
         {
             self.lock().remove(&id);
             return Err(error.into());
@@ -239,7 +255,8 @@ impl Jobs {
 
     /// Requests the proof from the miners, in the background.
     fn run(&self, id: Digest, job: Arc<Job>, submission: Submission) {
-        let (examiner, directory, stop) = (Arc::clone(&self.examiner), self.directory.clone(), self.stop.clone());
+        let (examiner, directory, stop) =
+            (Arc::clone(&self.examiner), self.directory.clone(), self.stop.clone());
         let answering = Arc::clone(&self.answering);
         self.stop.spawn("user proof", async move {
             let (began, sink) = (Instant::now(), Arc::clone(&job));
@@ -275,8 +292,8 @@ impl Jobs {
         });
     }
 
-    /// Returns a proof that the API key named `owner` requested; `None` for an unknown proof, or a proof of another
-    /// key.
+    /// Returns a proof that the API key named `owner` requested; `None` for an unknown proof, or a
+    /// proof of another key.
     pub fn get(&self, owner: &str, id: &Digest) -> Option<Arc<Job>> {
         self.lock().get(id).filter(|job| job.owner == owner).map(Arc::clone)
     }
@@ -344,7 +361,8 @@ fn ended(
     if let Some(directory) = directory
         && let Err(error) = directory.write(id, &JobFile::ended(&job.owner, job.circuit, ending))
     {
-        // The user still gets the proof from memory; only after a restart is the proof requested again.
+        // The user still gets the proof from memory; only after a restart is the proof requested
+        // again.
         tracing::warn!(%error, "cannot write a finished proof");
     }
     status
@@ -352,7 +370,8 @@ fn ended(
 
 fn done(bundle: ProofBundle) -> Status {
     let encoded = serde_json::to_vec(&bundle).map_err(|error| error.to_string());
-    let encoded = encoded.and_then(|json| Ok((json, bundle.text().map_err(|error| error.to_string())?)));
+    let encoded =
+        encoded.and_then(|json| Ok((json, bundle.text().map_err(|error| error.to_string())?)));
     match encoded {
         Ok((json, text)) => Status::Done(Arc::new(Finished { bundle, text, json: json.into() })),
         Err(error) => {

@@ -20,8 +20,8 @@ const PREFIX: &str = "taoproof_";
 /// Maximum length of a name, in characters.
 const MAX_NAME: usize = 100;
 
-/// API keys of users. The file stores SHA-256 hashes: a key has 256 random bits, so a slow hash would add no
-/// protection.
+/// API keys of users. The file stores SHA-256 hashes: a key has 256 random bits, so a slow hash
+/// would add no protection.
 #[derive(Clone, Debug, Default)]
 pub struct ApiKeys {
     names: BTreeMap<String, String>,
@@ -59,7 +59,9 @@ pub enum KeyError {
     #[error("unsupported API key file version {0}, expected {VERSION}")]
     Version(u32),
     /// The name is empty, too long, or already in use.
-    #[error("invalid name '{0}' for a new key: it is empty, longer than {MAX_NAME} characters, or in use")]
+    #[error(
+        "invalid name '{0}' for a new key: it is empty, longer than {MAX_NAME} characters, or in use"
+    )]
     Name(String),
     /// No key has this name.
     #[error("no API key has the name '{0}'")]
@@ -82,7 +84,11 @@ impl ApiKeys {
         };
         let file: KeyFile = serde_json::from_slice(bytes_without_bom(&text))
             .map_err(|source| KeyError::Malformed { path: path.to_owned(), source })?;
-        if file.version == VERSION { Ok(Self { names: file.keys }) } else { Err(KeyError::Version(file.version)) }
+        if file.version == VERSION {
+            Ok(Self { names: file.keys })
+        } else {
+            Err(KeyError::Version(file.version))
+        }
     }
 
     /// Adds a key and returns it. The key itself is not stored, so it cannot be shown again.

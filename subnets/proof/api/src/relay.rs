@@ -1,4 +1,5 @@
-//! Client of a relay: a WebSocket server that forwards users' requests to validators behind firewalls.
+//! Client of a relay: a WebSocket server that forwards users' requests to validators behind
+//! firewalls.
 
 mod frame;
 mod session;
@@ -30,12 +31,14 @@ const KEPT: usize = 256;
 const QUEUED: usize = 256;
 /// Pauses before a reconnection.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
-/// Maximum time at shutdown for proofs in progress, which end within 8 s, and for the last messages to be sent.
+/// Maximum time at shutdown for proofs in progress, which end within 8 s, and for the last messages
+/// to be sent.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Time at shutdown for queued messages to be sent.
 const FLUSH: Duration = Duration::from_millis(100);
 
-/// Client of a relay, which forwards users' requests to this validator. `docs/proof.md` describes the protocol.
+/// Client of a relay, which forwards users' requests to this validator. `docs/proof.md` describes
+/// the protocol.
 pub struct Relay {
     url: Uri,
     connector: Connector,
@@ -82,22 +85,30 @@ enum End {
 
 /// A message to the relay.
 struct Outgoing {
-    /// Connection on which the answered request arrived; `None` for notifications, which are sent on any connection.
+    /// Connection on which the answered request arrived; `None` for notifications, which are sent
+    /// on any connection.
     session: Option<u64>,
     bytes: Vec<u8>,
 }
 
 impl Relay {
-    /// Creates a client for the relay at `url`, which authenticates as `signer`. The client signs challenges that could
-    /// be the hash of a transaction only if the relay is trusted; see [`Relay::trusted`].
+    /// Creates a client for the relay at `url`, which authenticates as `signer`. The client signs
+    /// challenges that could be the hash of a transaction only if the relay is trusted; see
+    /// [`Relay::trusted`].
     ///
     /// # Errors
     /// When the URL is not a secure WebSocket URL, or the system's certificates cannot be used.
-    pub fn new(url: &str, signer: Arc<Keypair>, examiner: Arc<Examiner>, stop: &Shutdown) -> Result<Self, RelayError> {
+    pub fn new(
+        url: &str,
+        signer: Arc<Keypair>,
+        examiner: Arc<Examiner>,
+        stop: &Shutdown,
+    ) -> Result<Self, RelayError> {
         let parsed: Uri = url.parse().map_err(|_| RelayError::Url(url.to_owned()))?;
         let host = parsed.host().ok_or_else(|| RelayError::Url(url.to_owned()))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let is_local = host == "localhost" || host.parse().is_ok_and(|host: std::net::IpAddr| host.is_loopback());
+        let is_local = host == "localhost"
+            || host.parse().is_ok_and(|host: std::net::IpAddr| host.is_loopback());
         if !(parsed.scheme_str() == Some("wss") || parsed.scheme_str() == Some("ws") && is_local) {
             return Err(RelayError::Url(url.to_owned()));
         }
@@ -112,15 +123,15 @@ impl Relay {
         Ok(Self { url: parsed, connector, signer, is_trusted: false, jobs })
     }
 
-    /// Sets whether the relay is trusted not to send the hash of a transaction as a challenge. If so, challenges of 32
-    /// bytes are signed.
+    /// Sets whether the relay is trusted not to send the hash of a transaction as a challenge. If
+    /// so, challenges of 32 bytes are signed.
     #[must_use]
     pub fn trusted(self, is_trusted: bool) -> Self {
         Self { is_trusted, ..self }
     }
 
-    /// Serves the relay's requests, and reconnects after failures, until shutdown or until another process with the
-    /// same hotkey connects to the relay.
+    /// Serves the relay's requests, and reconnects after failures, until shutdown or until another
+    /// process with the same hotkey connects to the relay.
     pub async fn run(self, stop: &Shutdown) {
         let relay = Arc::new(self);
         let (outbound, mut queue) = mpsc::channel(QUEUED);
@@ -142,8 +153,12 @@ impl Relay {
                     );
                     return;
                 }
-                Ok(End::Closed) => tracing::info!(relay = %relay.url, "the relay closed the connection"),
-                Err(error) => tracing::warn!(relay = %relay.url, %error, "the connection to the relay failed"),
+                Ok(End::Closed) => {
+                    tracing::info!(relay = %relay.url, "the relay closed the connection")
+                }
+                Err(error) => {
+                    tracing::warn!(relay = %relay.url, %error, "the connection to the relay failed")
+                }
             }
             tokio::select! {
                 () = stop.requested() => return,
@@ -153,7 +168,8 @@ impl Relay {
         }
     }
 
-    /// Waits for the shutdown, then until the proofs in progress end, so that their users receive a proof or an error.
+    /// Waits for the shutdown, then until the proofs in progress end, so that their users receive a
+    /// proof or an error.
     async fn drained(&self, stop: &Shutdown) {
         stop.requested().await;
         let ended = async {

@@ -31,8 +31,8 @@ const LARGEST_INTEGER: usize = 24;
 const ENVELOPE: usize = 4096;
 /// Timeout for receiving a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// Memory that all request bodies larger than 64 KiB share, in bytes. Once parsed, their JSON takes up to 16 times as
-/// much.
+/// Memory that all request bodies larger than 64 KiB share, in bytes. Once parsed, their JSON takes
+/// up to 16 times as much.
 const LARGE_BODIES: usize = 16 << 20;
 
 /// Settings of the user API.
@@ -45,8 +45,8 @@ pub struct ApiSettings {
 }
 
 impl Default for ApiSettings {
-    /// Returns the default settings: 64 proofs in progress as in the reference's relay, 256 in memory, none on disk,
-    /// and 600 requests per minute.
+    /// Returns the default settings: 64 proofs in progress as in the reference's relay, 256 in
+    /// memory, none on disk, and 600 requests per minute.
     fn default() -> Self {
         let jobs = JobSettings { running: 64, kept: 256, directory: None };
         Self { jobs, rate: RateLimit { requests: 600, window: Duration::from_mins(1) } }
@@ -66,7 +66,8 @@ struct Api {
 #[derive(Clone)]
 struct Caller(String);
 
-/// Creates the routes of the API, and resumes the proofs in progress; see the [crate](crate). Requires a tokio runtime.
+/// Creates the routes of the API, and resumes the proofs in progress; see the [crate](crate).
+/// Requires a tokio runtime.
 ///
 /// # Errors
 /// When the directory of the proofs cannot be created or listed.
@@ -77,7 +78,8 @@ pub fn router(
     stop: &Shutdown,
 ) -> Result<Router, JobFileError> {
     // Bodies are limited by the largest input of a served circuit.
-    let values = examiner.served().map(|served| served.input.shape.elements()).max().unwrap_or_default();
+    let values =
+        examiner.served().map(|served| served.input.shape.elements()).max().unwrap_or_default();
     let largest = ENVELOPE.saturating_add(values.saturating_mul(LARGEST_INTEGER));
     let bodies = WholeBodies::new(largest, BODY_WITHIN, LARGE_BODIES);
     let api = Arc::new(Api {
@@ -126,7 +128,9 @@ impl From<StartError> for Refusal {
 impl From<LmError> for Refusal {
     fn from(error: LmError) -> Self {
         match error {
-            LmError::Input(_) | LmError::Model(_) | LmError::Prompt { .. } => Self::Body(format!("prompt: {error}")),
+            LmError::Input(_) | LmError::Model(_) | LmError::Prompt { .. } => {
+                Self::Body(format!("prompt: {error}"))
+            }
             error => {
                 tracing::error!(%error, "a user's prompt cannot be read");
                 Self::Internal
@@ -146,8 +150,12 @@ impl IntoResponse for Refusal {
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many proofs are in progress, or the validator is shutting down".to_owned(),
             ),
-            Self::NotDone => (StatusCode::CONFLICT, "the proof is not complete, so it has no bundle".to_owned()),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "request processing failed".to_owned()),
+            Self::NotDone => {
+                (StatusCode::CONFLICT, "the proof is not complete, so it has no bundle".to_owned())
+            }
+            Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "request processing failed".to_owned())
+            }
         };
         let mut response = (status, Json(json!({ "error": error }))).into_response();
         let header = match self {
@@ -195,20 +203,28 @@ struct Form {
 }
 
 impl Form {
-    /// Checks that the circuit takes what was submitted. For a prompt, this reads the model's tokenizer, which blocks.
+    /// Checks that the circuit takes what was submitted. For a prompt, this reads the model's
+    /// tokenizer, which blocks.
     fn check(self, examiner: &Examiner) -> Result<(Digest, Submission), Refusal> {
         let circuit = self.circuit;
         let submission = match (self.input, self.prompt) {
             (Some(input), None) => {
                 let inputs = input_of(&input).and_then(integers);
-                let inputs = inputs.ok_or_else(|| Refusal::Body("input: expected a list of integers".to_owned()))?;
-                examiner.check(&circuit, &inputs).map_err(|error| Refusal::Body(error.to_string()))?;
+                let inputs = inputs.ok_or_else(|| {
+                    Refusal::Body("input: expected a list of integers".to_owned())
+                })?;
+                examiner
+                    .check(&circuit, &inputs)
+                    .map_err(|error| Refusal::Body(error.to_string()))?;
                 Submission::Inputs(inputs)
             }
             (None, Some(prompt)) => {
-                let directory = examiner.circuit(&circuit).filter(|circuit| is_language_model(circuit.metadata()));
-                let directory =
-                    directory.ok_or_else(|| Refusal::Body(format!("no language model {circuit} is served")))?;
+                let directory = examiner
+                    .circuit(&circuit)
+                    .filter(|circuit| is_language_model(circuit.metadata()));
+                let directory = directory.ok_or_else(|| {
+                    Refusal::Body(format!("no language model {circuit} is served"))
+                })?;
                 TextBundle::check_prompt(directory, &prompt)?;
                 Submission::Prompt(prompt)
             }
@@ -223,9 +239,12 @@ async fn submit(
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let form: Form = serde_json::from_slice(&body).map_err(|error| Refusal::Body(error.to_string()))?;
+    let form: Form =
+        serde_json::from_slice(&body).map_err(|error| Refusal::Body(error.to_string()))?;
     let permit = match form.prompt {
-        Some(_) => Some(Arc::clone(&api.checking).acquire_owned().await.map_err(|_| Refusal::Internal)?),
+        Some(_) => {
+            Some(Arc::clone(&api.checking).acquire_owned().await.map_err(|_| Refusal::Internal)?)
+        }
         None => None,
     };
     // Starting a proof blocks, too, because it writes the request to disk.
@@ -235,7 +254,8 @@ async fn submit(
         api.jobs.start(&caller.0, circuit, submission).map_err(Refusal::from)
     });
     let id = starting.await.map_err(|_| Refusal::Internal)??;
-    let mut response = (StatusCode::ACCEPTED, Json(json!({ "id": id, "status": "running" }))).into_response();
+    let mut response =
+        (StatusCode::ACCEPTED, Json(json!({ "id": id, "status": "running" }))).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/proofs/{id}")) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -254,7 +274,8 @@ async fn status(
 ) -> Result<Json<Value>, Refusal> {
     let job = job(&api, &caller, &id)?;
     let mut document = json!({ "id": id, "circuit": job.circuit });
-    if let (Value::Object(document), Value::Object(ending)) = (&mut document, ending(&job.status())) {
+    if let (Value::Object(document), Value::Object(ending)) = (&mut document, ending(&job.status()))
+    {
         document.extend(ending);
     }
     Ok(Json(document))
@@ -269,7 +290,8 @@ fn ending(status: &Status) -> Value {
         Status::Done(finished) => {
             let bundle = &finished.bundle;
             let last = bundle.proofs().last();
-            let keys: Vec<_> = bundle.proofs().iter().map(|proof| proof.circuit.verification_key().ok()).collect();
+            let keys: Vec<_> =
+                bundle.proofs().iter().map(|proof| proof.circuit.verification_key().ok()).collect();
             let bytes = bundle.proofs().iter().map(|proof| proof.proof.len() / 2).sum::<usize>();
             match &finished.text {
                 // In place of the outputs, which are millions of logits with a large vocabulary.
@@ -339,7 +361,9 @@ async fn bundle(
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
     match job(&api, &caller, &id)?.status() {
-        Status::Done(finished) => Ok(([(CONTENT_TYPE, "application/json")], finished.json.clone()).into_response()),
+        Status::Done(finished) => {
+            Ok(([(CONTENT_TYPE, "application/json")], finished.json.clone()).into_response())
+        }
         Status::Running | Status::Failed(_) | Status::Interrupted(_) => Err(Refusal::NotDone),
     }
 }

@@ -30,7 +30,9 @@ impl World {
         let place = tempfile::tempdir().unwrap();
         let (circuits, stop) = (place.path().join("circuits"), Shutdown::new());
         let model = ShippedModel::DiabetesRegression;
-        let directory = CircuitDirectory::create(&circuits.join("whole"), &model.compile("stark").unwrap()).unwrap();
+        let directory =
+            CircuitDirectory::create(&circuits.join("whole"), &model.compile("stark").unwrap())
+                .unwrap();
         let sliced = model.compile_slices("stark", 2).unwrap();
         sliced.write(&circuits.join("sliced")).unwrap();
         let catalogue = Catalogue::open(&circuits).unwrap();
@@ -42,13 +44,18 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = Peer::new(bob, "127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
         let stopped = stop.clone();
-        stop.spawn("miner", async move { serve(listener, routes, &stopped, ServeLimits::default()).await });
+        stop.spawn("miner", async move {
+            serve(listener, routes, &stopped, ServeLimits::default()).await
+        });
 
         let book = Arc::new(Book::open(&place.path().join("scores")).await.unwrap());
-        let signer = Signer::new(Keypair::from_uri("//Alice").unwrap(), "127.0.0.1", BtauthScheme::new());
+        let signer =
+            Signer::new(Keypair::from_uri("//Alice").unwrap(), "127.0.0.1", BtauthScheme::new());
         let config = ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() };
         let client = SignedClient::new(signer, config).unwrap();
-        let examiner = Examiner::load(&catalogue, client, book, ExaminerSettings::default(), system_clock()).unwrap();
+        let examiner =
+            Examiner::load(&catalogue, client, book, ExaminerSettings::default(), system_clock())
+                .unwrap();
         let examiner = Arc::new(examiner);
         examiner.follow_list(&[ProofMiner { peer, wire: Wire::Http }]).await;
         let (circuit, model) = (directory.id(), sliced.model.id().unwrap());

@@ -53,7 +53,8 @@ impl Identity {
     /// # Errors
     /// When a file cannot be read.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        // The PEM parser skips lines before the first section: a byte order mark would hide the first certificate.
+        // The PEM parser skips lines before the first section: a byte order mark would hide the
+        // first certificate.
         let read = |path: &Path| match std::fs::read(path) {
             Ok(text) => Ok(bytes_without_bom(&text).to_vec()),
             Err(source) => Err(TlsError::File { path: path.to_owned(), source }),
@@ -61,13 +62,15 @@ impl Identity {
         Ok(Self { certificate: read(certificate)?, key: read(key)? })
     }
 
-    /// Returns the self-signed certificate for localhost that is stored in a directory. The first call creates it;
-    /// later calls return the same one, so that clients still trust the server after a restart.
+    /// Returns the self-signed certificate for localhost that is stored in a directory. The first
+    /// call creates it; later calls return the same one, so that clients still trust the server
+    /// after a restart.
     ///
     /// # Errors
     /// When a file cannot be read or written.
     pub fn own(directory: &Path) -> Result<Self, TlsError> {
-        let (certificate, key) = (directory.join("api-certificate.pem"), directory.join("api-key.pem"));
+        let (certificate, key) =
+            (directory.join("api-certificate.pem"), directory.join("api-key.pem"));
         match Self::read(&certificate, &key) {
             Err(TlsError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             read => return read,
@@ -75,7 +78,8 @@ impl Identity {
         let pair = rcgen::KeyPair::generate()?;
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
         let signed = rcgen::CertificateParams::new(names)?.self_signed(&pair)?;
-        let own = Self { certificate: signed.pem().into_bytes(), key: pair.serialize_pem().into_bytes() };
+        let own =
+            Self { certificate: signed.pem().into_bytes(), key: pair.serialize_pem().into_bytes() };
         atomic_write(&key, &own.key, Access::Owner)?;
         atomic_write(&certificate, &own.certificate, Access::Everyone)?;
         Ok(own)
@@ -87,12 +91,14 @@ impl Identity {
     }
 
     fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
-        let chain = CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<Vec<_>, _>>()?;
+        let chain =
+            CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(&self.key)?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
+        let mut config =
+            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()?
+                .with_no_client_auth()
+                .with_single_cert(chain, key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }

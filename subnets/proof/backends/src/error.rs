@@ -8,7 +8,9 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum BackendError {
     /// A value of the circuit could exceed the field's range.
-    #[error("a sum of the circuit can reach {magnitude}, above the field limit {limit}; hint: use a smaller scale")]
+    #[error(
+        "a sum of the circuit can reach {magnitude}, above the field limit {limit}; hint: use a smaller scale"
+    )]
     Magnitude {
         /// The largest magnitude of a sum.
         magnitude: u64,
@@ -26,7 +28,9 @@ pub enum BackendError {
         limit: u64,
     },
     /// The backend has no constraints for a kind of layer.
-    #[error("{backend} does not support {what} (layer {layer}); hint: compile the model with --backend stark")]
+    #[error(
+        "{backend} does not support {what} (layer {layer}); hint: compile the model with --backend stark"
+    )]
     Unsupported {
         /// Name of the backend.
         backend: &'static str,

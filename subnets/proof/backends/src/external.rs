@@ -1,11 +1,13 @@
 //! External proof systems: a program, chosen by the operator, that proves and verifies.
 //!
-//! Each step starts the program once, without a shell and without this process's environment. The program reads one
-//! JSON document from standard input, writes one JSON document to standard output and exits with code 0. Binary values
-//! are hexadecimal digits, integers are decimal numbers. `model` is the integer network as an ONNX file of 64-bit
-//! integer operators, in hexadecimal digits, with one input `cells` and one output `outputs`, both vectors. The program
-//! inherits this process's standard error. It leads a process group, which is killed at the timeout and after the
-//! answer; on Linux, the memory of each of its processes is limited. `examples/rerun.py` is a complete program.
+//! Each step starts the program once, without a shell and without this process's environment. The
+//! program reads one JSON document from standard input, writes one JSON document to standard output
+//! and exits with code 0. Binary values are hexadecimal digits, integers are decimal numbers.
+//! `model` is the integer network as an ONNX file of 64-bit integer operators, in hexadecimal
+//! digits, with one input `cells` and one output `outputs`, both vectors. The program inherits this
+//! process's standard error. It leads a process group, which is killed at the timeout and after the
+//! answer; on Linux, the memory of each of its processes is limited. `examples/rerun.py` is a
+//! complete program.
 //!
 //! | Request | Response |
 //! |---|---|
@@ -13,9 +15,10 @@
 //! | `{"version": 1, "command": "prove", "model": …, "proving_key": …, "binding": …, "inputs": […], "outputs": […]}` | `{"proof": …}` |
 //! | `{"version": 1, "command": "verify", "verification_key": …, "binding": …, "inputs": […], "outputs": […], "proof": …}` | `{"valid": true}` or `{"valid": false}` |
 //!
-//! The program must include the 32 bytes of `binding` in the proof's public values, and must answer `valid` for exactly
-//! these inputs and outputs. A failure, any other output or a timeout of the program is reported as an error of the
-//! verifier ([`VerifyError::is_local`]), never an acceptance or rejection of a proof.
+//! The program must include the 32 bytes of `binding` in the proof's public values, and must answer
+//! `valid` for exactly these inputs and outputs. A failure, any other output or a timeout of the
+//! program is reported as an error of the verifier ([`VerifyError::is_local`]), never an acceptance
+//! or rejection of a proof.
 
 mod process;
 
@@ -29,7 +32,10 @@ use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::{Binding, Digest};
 use taonet_proof_onnx as onnx;
 
-use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier, VerifyError};
+use crate::{
+    Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier,
+    VerifyError,
+};
 use process::Limits;
 
 /// The backend's name in circuit metadata.
@@ -48,20 +54,28 @@ pub struct External {
 }
 
 impl External {
-    /// Creates a backend from the program's absolute path, a timeout for each step, and its proof system's
-    /// capabilities. The program may use [`DEFAULT_MEMORY`].
+    /// Creates a backend from the program's absolute path, a timeout for each step, and its proof
+    /// system's capabilities. The program may use [`DEFAULT_MEMORY`].
     ///
     /// # Errors
     /// When the path is not absolute.
-    pub fn new(program: &Path, timeout: Duration, capabilities: Capabilities) -> Result<Self, BackendError> {
+    pub fn new(
+        program: &Path,
+        timeout: Duration,
+        capabilities: Capabilities,
+    ) -> Result<Self, BackendError> {
         if !program.is_absolute() {
-            return Err(BackendError::External(format!("{} is not an absolute path", program.display())));
+            return Err(BackendError::External(format!(
+                "{} is not an absolute path",
+                program.display()
+            )));
         }
         let limits = Limits { timeout, memory: DEFAULT_MEMORY };
         Ok(Self { program: program.to_owned(), limits, capabilities })
     }
 
-    /// Sets the limit of the data memory of each process of the program, in bytes. It has an effect on Linux only.
+    /// Sets the limit of the data memory of each process of the program, in bytes. It has an effect
+    /// on Linux only.
     #[must_use]
     pub fn with_memory(mut self, bytes: u64) -> Self {
         self.limits.memory = bytes;
@@ -69,14 +83,18 @@ impl External {
     }
 
     fn decode(&self, digits: &str) -> Result<Vec<u8>, BackendError> {
-        hex::decode(digits).map_err(|error| BackendError::External(format!("{}: {error}", self.program.display())))
+        hex::decode(digits)
+            .map_err(|error| BackendError::External(format!("{}: {error}", self.program.display())))
     }
 
     fn ask<A: DeserializeOwned>(&self, request: &Request<'_>) -> Result<A, BackendError> {
-        let fail =
-            |error: &dyn std::fmt::Display| BackendError::External(format!("{}: {error}", self.program.display()));
-        let question = serde_json::to_vec(&Versioned { version: VERSION, request }).map_err(|error| fail(&error))?;
-        let answer = process::run(&self.program, question, self.limits).map_err(|error| fail(&error))?;
+        let fail = |error: &dyn std::fmt::Display| {
+            BackendError::External(format!("{}: {error}", self.program.display()))
+        };
+        let question = serde_json::to_vec(&Versioned { version: VERSION, request })
+            .map_err(|error| fail(&error))?;
+        let answer =
+            process::run(&self.program, question, self.limits).map_err(|error| fail(&error))?;
         serde_json::from_slice(&answer).map_err(|error| fail(&error))
     }
 }
@@ -91,9 +109,23 @@ struct Versioned<'a> {
 #[derive(Serialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 enum Request<'a> {
-    Setup { model: &'a str },
-    Prove { model: &'a str, proving_key: &'a str, binding: Digest, inputs: &'a [i64], outputs: &'a [i64] },
-    Verify { verification_key: &'a str, binding: Digest, inputs: &'a [i64], outputs: &'a [i64], proof: &'a str },
+    Setup {
+        model: &'a str,
+    },
+    Prove {
+        model: &'a str,
+        proving_key: &'a str,
+        binding: Digest,
+        inputs: &'a [i64],
+        outputs: &'a [i64],
+    },
+    Verify {
+        verification_key: &'a str,
+        binding: Digest,
+        inputs: &'a [i64],
+        outputs: &'a [i64],
+        proof: &'a str,
+    },
 }
 
 #[derive(Deserialize)]
@@ -131,7 +163,10 @@ impl Backend for External {
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
         let model = hex::encode(onnx::export(circuit));
         let answer: SetupAnswer = self.ask(&Request::Setup { model: &model })?;
-        Ok(Keys { proving: self.decode(&answer.proving_key)?, verification: self.decode(&answer.verification_key)? })
+        Ok(Keys {
+            proving: self.decode(&answer.proving_key)?,
+            verification: self.decode(&answer.verification_key)?,
+        })
     }
 
     /// Accepts any key: only the program could compare it with the circuit.
@@ -143,7 +178,13 @@ impl Backend for External {
         let model = hex::encode(onnx::export(&circuit));
         let proving_key = hex::encode(&keys.proving);
         let key_digest = Digest::of(&keys.verification);
-        Ok(Box::new(ExternalProver { external: self.clone(), circuit, model, proving_key, key_digest }))
+        Ok(Box::new(ExternalProver {
+            external: self.clone(),
+            circuit,
+            model,
+            proving_key,
+            key_digest,
+        }))
     }
 
     fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
@@ -164,7 +205,10 @@ struct ExternalProver {
 impl Prover for ExternalProver {
     fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError> {
         if binding.verification_key != self.key_digest {
-            return Err(BackendError::OtherKey { bound: binding.verification_key, actual: self.key_digest });
+            return Err(BackendError::OtherKey {
+                bound: binding.verification_key,
+                actual: self.key_digest,
+            });
         }
         let outputs = self.circuit.execute(inputs)?.outputs(&self.circuit);
         let request = Request::Prove {

@@ -1,12 +1,12 @@
-//! Groth16 on BN254: proofs of 128 bytes that hide everything between input and output, with keys from a setup for each
-//! circuit.
+//! Groth16 on BN254: proofs of 128 bytes that hide everything between input and output, with keys
+//! from a setup for each circuit.
 //!
-//! Anyone can re-randomise a proof, but the result is valid for the same statement only: its public values contain the
-//! digest of request nonce, miner, circuit, verification key and inputs, so a copy verifies for the same request to the
-//! same miner only.
+//! Anyone can re-randomise a proof, but the result is valid for the same statement only: its public
+//! values contain the digest of request nonce, miner, circuit, verification key and inputs, so a
+//! copy verifies for the same request to the same miner only.
 //!
-//! **The setup is trusted.** Anyone who knows all random numbers of a setup can forge proofs. [`ceremony`] lets several
-//! people contribute, and explains what each contribution protects.
+//! **The setup is trusted.** Anyone who knows all random numbers of a setup can forge proofs.
+//! [`ceremony`] lets several people contribute, and explains what each contribution protects.
 
 pub mod ceremony;
 mod circuit;
@@ -49,8 +49,8 @@ type Scheme = ark_groth16::Groth16<Bn254, LibsnarkReduction>;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Groth16;
 
-/// The Groth16 backend with keys of which only the digest of the inputs is a public value, however few inputs there are.
-/// Provers and verifiers of [`Groth16`] take these keys, too.
+/// The Groth16 backend with keys of which only the digest of the inputs is a public value, however
+/// few inputs there are. Provers and verifiers of [`Groth16`] take these keys, too.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Groth16HashedInputs;
 
@@ -60,8 +60,8 @@ impl Backend for Groth16 {
     }
 
     fn capabilities(&self) -> Capabilities {
-        // Estimated security of BN254 against discrete logarithms in its target group, according to the literature
-        // since 2016.
+        // Estimated security of BN254 against discrete logarithms in its target group, according to
+        // the literature since 2016.
         Capabilities { zero_knowledge: true, trusted_setup: true, security_bits: 100 }
     }
 
@@ -126,14 +126,18 @@ impl Backend for Groth16HashedInputs {
     }
 }
 
-/// Checks that a verification key is that of its proving key. Neither follows from the circuit: the proving key is what
-/// the transcript of the setup ends with.
+/// Checks that a verification key is that of its proving key. Neither follows from the circuit: the
+/// proving key is what the transcript of the setup ends with.
 ///
 /// # Errors
 /// When a key is malformed or they differ.
 pub fn check_proving_key(keys: &Keys) -> Result<(), BackendError> {
     let verification = VerificationKeyFile::from_bytes(&keys.verification)?.key;
-    if keys::verification_of_proving(&keys.proving)? == verification { Ok(()) } else { Err(OTHER_PROVING_KEY) }
+    if keys::verification_of_proving(&keys.proving)? == verification {
+        Ok(())
+    } else {
+        Err(OTHER_PROVING_KEY)
+    }
 }
 
 /// Checks that a key's inputs and outputs are the circuit's.
@@ -157,8 +161,12 @@ fn internal(error: impl std::fmt::Display) -> BackendError {
 
 fn setup(circuit: &Circuit, layout: Layout) -> Result<Keys, BackendError> {
     let cs = circuit::constrain(circuit, &layout)?;
-    let key = Scheme::generate_random_parameters_with_reduction(&cs, &mut generator()?).map_err(internal)?;
-    let verification = VerificationKeyFile::new(layout, &key.vk).map_err(internal)?.to_bytes().map_err(internal)?;
+    let key = Scheme::generate_random_parameters_with_reduction(&cs, &mut generator()?)
+        .map_err(internal)?;
+    let verification = VerificationKeyFile::new(layout, &key.vk)
+        .map_err(internal)?
+        .to_bytes()
+        .map_err(internal)?;
     Ok(Keys { proving: keys::proving_to_bytes(&key).map_err(internal)?, verification })
 }
 
@@ -183,17 +191,30 @@ impl Groth16Prover {
             && key.vk.gamma_abc_g1.len() == cs.instance
             && key.l_query.len() == cs.variables - cs.instance;
         if !fits {
-            return Err(BackendError::OtherCircuit("the number of variables in the proving key differs"));
+            return Err(BackendError::OtherCircuit(
+                "the number of variables in the proving key differs",
+            ));
         }
         if file.key != key.vk {
             return Err(OTHER_PROVING_KEY);
         }
         let key_digest = Digest::of(&keys.verification);
-        Ok(Self { layout, key, key_digest, matrices: cs.matrices(), instance: cs.instance, circuit })
+        Ok(Self {
+            layout,
+            key,
+            key_digest,
+            matrices: cs.matrices(),
+            instance: cs.instance,
+            circuit,
+        })
     }
 
     /// Runs the circuit and assigns all variables.
-    fn assign(&self, inputs: &[i64], binding: &Binding) -> Result<(Execution, Vec<Fr>), BackendError> {
+    fn assign(
+        &self,
+        inputs: &[i64],
+        binding: &Binding,
+    ) -> Result<(Execution, Vec<Fr>), BackendError> {
         let execution = self.circuit.execute(inputs)?;
         let digest = binding.digest(inputs);
         let assignment = circuit::assign(&self.circuit, &self.layout, &digest, inputs, &execution);
@@ -222,7 +243,10 @@ impl Groth16Prover {
 impl Prover for Groth16Prover {
     fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError> {
         if binding.verification_key != self.key_digest {
-            return Err(BackendError::OtherKey { bound: binding.verification_key, actual: self.key_digest });
+            return Err(BackendError::OtherKey {
+                bound: binding.verification_key,
+                actual: self.key_digest,
+            });
         }
         let (execution, assignment) = self.assign(inputs, binding)?;
         let proof = self.prove_assignment(&assignment)?;

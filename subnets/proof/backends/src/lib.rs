@@ -6,9 +6,9 @@
 //! | [`stark`] | none | about 210 to 400 kB | the model changes often or is too large for one Groth16 circuit |
 //! | [`external`] | the program's own | the program's own | an operator has another proof system |
 //!
-//! A [`Backend`] creates [`Keys`] for a circuit. A [`Prover`] runs the core's executor and proves exactly its values. A
-//! [`Verifier`] takes a [`Statement`] (inputs, outputs and the [`Binding`] to one request and miner) and accepts a
-//! proof for that statement only.
+//! A [`Backend`] creates [`Keys`] for a circuit. A [`Prover`] runs the core's executor and proves
+//! exactly its values. A [`Verifier`] takes a [`Statement`] (inputs, outputs and the [`Binding`] to
+//! one request and miner) and accepts a proof for that statement only.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -29,18 +29,21 @@
 //! ```
 //!
 //! - **Contracts**: [`groth16::evm`] exports the verification of a circuit to blockchains.
-//! - **Errors**: [`VerifyError::is_local`] distinguishes a failed verifier from a rejected proof, so that a failure of
-//!   the validator does not count against a miner. Malformed keys and proofs are errors.
-//! - **Limits**: a built-in backend refuses a circuit whose sums could leave its field ([`BackendError::Magnitude`]),
-//!   because its proofs would hold modulo the field only.
-//! - **Security** is stated by [`Capabilities`]: about 100 bits for both built-in backends, for `stark` under a common
-//!   conjecture on FRI. A STARK proof is not zero-knowledge: it may reveal intermediate values.
+//! - **Errors**: [`VerifyError::is_local`] distinguishes a failed verifier from a rejected proof,
+//!   so that a failure of the validator does not count against a miner. Malformed keys and proofs
+//!   are errors.
+//! - **Limits**: a built-in backend refuses a circuit whose sums could leave its field
+//!   ([`BackendError::Magnitude`]), because its proofs would hold modulo the field only.
+//! - **Security** is stated by [`Capabilities`]: about 100 bits for both built-in backends, for
+//!   `stark` under a common conjecture on FRI. A STARK proof is not zero-knowledge: it may reveal
+//!   intermediate values.
 //!
-//! Proving is CPU-bound and blocks; callers run it on a separate thread. The crate reads no files and stores no keys,
-//! which `taonet-proof-circuits` does.
+//! Proving is CPU-bound and blocks; callers run it on a separate thread. The crate reads no files
+//! and stores no keys, which `taonet-proof-circuits` does.
 //!
-//! Uses `taonet-proof-core` (circuits, executor, binding), `taonet-proof-onnx` and `taonet-primitives`. Used by
-//! `taonet-proof-circuits`, `taonet-proof-miner`, `taonet-proof-validator` and `tao proof`.
+//! Uses `taonet-proof-core` (circuits, executor, binding), `taonet-proof-onnx` and
+//! `taonet-primitives`. Used by `taonet-proof-circuits`, `taonet-proof-miner`,
+//! `taonet-proof-validator` and `tao proof`.
 
 pub mod error;
 pub mod external;
@@ -87,7 +90,8 @@ pub struct Keys {
     pub verification: Vec<u8>,
 }
 
-/// The statement that a proof proves: the circuit's outputs on some inputs, bound to one miner and one request.
+/// The statement that a proof proves: the circuit's outputs on some inputs, bound to one miner and
+/// one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     /// Binding to request, miner, circuit and verification key.
@@ -127,9 +131,9 @@ pub trait Backend: Send + Sync {
     /// When the circuit exceeds the backend's limits, or the setup fails.
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError>;
 
-    /// Checks that a verification key belongs to the circuit, as far as the key follows from the circuit: `stark`
-    /// computes the key again, `groth16` compares the number and range of inputs and outputs, `external` compares
-    /// nothing.
+    /// Checks that a verification key belongs to the circuit, as far as the key follows from the
+    /// circuit: `stark` computes the key again, `groth16` compares the number and range of inputs
+    /// and outputs, `external` compares nothing.
     ///
     /// # Errors
     /// When the key is malformed or for a different circuit.
@@ -156,8 +160,9 @@ pub trait Prover: Send + Sync {
     /// When the inputs do not fit the circuit, or the binding names a different verification key.
     fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError>;
 
-    /// Computes the witness that [`Self::prove`] proves, without proving it: runs the circuit and converts its values to
-    /// the backend's form. Returns the number of values. Benchmarks compare the time of this step with that of a proof.
+    /// Computes the witness that [`Self::prove`] proves, without proving it: runs the circuit and
+    /// converts its values to the backend's form. Returns the number of values. Benchmarks compare
+    /// the time of this step with that of a proof.
     ///
     /// # Errors
     /// When the inputs do not fit the circuit.
@@ -183,8 +188,8 @@ pub trait Verifier: Send + Sync {
     }
 }
 
-/// Returns the built-in backend with this name in circuit metadata; `None` for an unknown name. Proofs of unknown
-/// backends are never accepted.
+/// Returns the built-in backend with this name in circuit metadata; `None` for an unknown name.
+/// Proofs of unknown backends are never accepted.
 pub fn backend(id: &str) -> Option<Box<dyn Backend>> {
     match id {
         groth16::ID => Some(Box::new(groth16::Groth16)),

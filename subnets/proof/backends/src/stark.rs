@@ -1,16 +1,19 @@
-//! A transparent backend on Plonky3: no setup, no secrets, and at least 100 bits of security for the largest circuit
-//! under the conjecture that no attack on FRI is better than the known ones (59 bits are proven). Not zero-knowledge: a
-//! proof may reveal intermediate values.
+//! A transparent backend on Plonky3: no setup, no secrets, and at least 100 bits of security for
+//! the largest circuit under the conjecture that no attack on FRI is better than the known ones (59
+//! bits are proven). Not zero-knowledge: a proof may reveal intermediate values.
 //!
-//! Weights are fixed columns, and the commitment to these columns is the verification key; [`Backend::check_key`] computes
-//! the key again from the network and compares. Each row of the products table multiplies a tile of values with a tile of
-//! weights, so one read of a value from memory serves many multiply-adds. Sums become activations by two lookups: one
-//! of the quotient with its activation, one of the remainder.
+//! Weights are fixed columns, and the commitment to these columns is the verification key;
+//! [`Backend::check_key`] computes the key again from the network and compares. Each row of the
+//! products table multiplies a tile of values with a tile of weights, so one read of a value from
+//! memory serves many multiply-adds. Sums become activations by two lookups: one of the quotient
+//! with its activation, one of the remainder.
 //!
-//! A convolution, or a sum of tensors, costs as much as its operands and results, not as its multiply-adds: it is a product
-//! of polynomials, which is checked at a random point that is drawn after the prover committed to operands and results.
+//! A convolution, or a sum of tensors, costs as much as its operands and results, not as its
+//! multiply-adds: it is a product of polynomials, which is checked at a random point that is drawn
+//! after the prover committed to operands and results.
 //!
-//! No value wraps around the field: the backend rejects a circuit whose sums could reach half of it.
+//! No value wraps around the field: the backend rejects a circuit whose sums could reach half of
+//! it.
 
 mod air;
 mod config;
@@ -30,9 +33,15 @@ use serde::{Deserialize, Serialize};
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::{Binding, Digest};
 
-use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier, VerifyError};
+use crate::{
+    Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier,
+    VerifyError,
+};
 use air::{Kind, PUBLIC_LIMBS, Table};
-use config::{Common, Config, Data, Early, POLYNOMIALS, Parameters, Prepared, Proof, Root, SECURITY_BITS, TILES, Val};
+use config::{
+    Common, Config, Data, Early, POLYNOMIALS, Parameters, Prepared, Proof, Root, SECURITY_BITS,
+    TILES, Val,
+};
 use keys::VerificationKeyFile;
 use plan::Plan;
 use projection::Powers;
@@ -40,8 +49,8 @@ use trace::Traces;
 
 /// The backend's name in circuit metadata.
 pub const ID: &str = "stark";
-/// Maximum size of a proof, in bytes: several times that of the largest permitted circuit. Decoding can take 24 bytes
-/// of memory for each byte.
+/// Maximum size of a proof, in bytes: several times that of the largest permitted circuit. Decoding
+/// can take 24 bytes of memory for each byte.
 pub(crate) const MAX_PROOF_BYTES: usize = 4 << 20;
 /// Number of bits of a digest in one public value.
 const LIMB_BITS: usize = 24;
@@ -64,7 +73,8 @@ impl Backend for Stark {
         Ok(Estimate { constraints: plan.log_rows.iter().map(|log| 1_u64 << log).sum() })
     }
 
-    /// Creates the verification key; the proving key is empty, since the prover derives everything from the network.
+    /// Creates the verification key; the proving key is empty, since the prover derives everything
+    /// from the network.
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
         keys_of(circuit, &Plan::new(circuit)?)
     }
@@ -127,8 +137,8 @@ const KEY_OF_OTHER_NETWORK: &str = "the verification key does not match the netw
 fn recompute(circuit: &Circuit, key: &[u8]) -> Result<System, BackendError> {
     let parameters = VerificationKeyFile::parameters_of(key)?;
     let file = VerificationKeyFile::from_bytes(key)?;
-    // Other versions may choose another method for new keys. With the method of the key, all of them lay out a circuit in
-    // the same way.
+    // Other versions may choose another method for new keys. With the method of the key, all of
+    // them lay out a circuit in the same way.
     let plan = Plan::with_method(circuit, file.method())?;
     // Cheaper than the commitment, which takes most of the time.
     if plan.method != file.method() || !file.has_rows_of(&plan) {
@@ -147,14 +157,19 @@ fn prepare(config: &Config, plan: &Plan) -> Result<Prepared, BackendError> {
     let mut prepared = Prepared::from_airs_and_degrees(config, &plan.tables, &plan.log_rows)
         .map_err(|error| BackendError::Internal(format!("{error:?}")))?;
     // To the proof system, the columns that are committed early are fixed columns, too.
-    let fixed = prepared.common.preprocessed.iter_mut().flat_map(|fixed| fixed.instances.iter_mut().flatten());
+    let fixed = prepared
+        .common
+        .preprocessed
+        .iter_mut()
+        .flat_map(|fixed| fixed.instances.iter_mut().flatten());
     for (table, columns) in plan.tables.iter().zip(fixed) {
         columns.width += table.kind.early_width();
     }
     Ok(prepared)
 }
 
-/// Returns the limbs that the transcript absorbs besides commitments: those of the binding and of the outputs' digest.
+/// Returns the limbs that the transcript absorbs besides commitments: those of the binding and of
+/// the outputs' digest.
 fn public_limbs(binding: &Digest, outputs: &[i64]) -> Vec<Val> {
     let limbs = [*binding, Digest::of_values(outputs)].into_iter().flat_map(|digest| {
         let limbs = digest.as_bytes().chunks(LIMB_BITS / 8).map(|bytes| {
@@ -170,7 +185,10 @@ fn public_limbs(binding: &Digest, outputs: &[i64]) -> Vec<Val> {
 fn public_values(tables: &[Table], binding: &Digest, outputs: &[i64]) -> Vec<Vec<Val>> {
     let limbs = public_limbs(binding, outputs);
     debug_assert_eq!(limbs.len(), PUBLIC_LIMBS);
-    tables.iter().map(|table| if table.kind == Kind::Public { limbs.clone() } else { Vec::new() }).collect()
+    tables
+        .iter()
+        .map(|table| if table.kind == Kind::Public { limbs.clone() } else { Vec::new() })
+        .collect()
 }
 
 /// Returns the tables with the statement's public column.
@@ -200,7 +218,10 @@ struct StarkProver {
 impl Prover for StarkProver {
     fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError> {
         if binding.verification_key != self.key_digest {
-            return Err(BackendError::OtherKey { bound: binding.verification_key, actual: self.key_digest });
+            return Err(BackendError::OtherKey {
+                bound: binding.verification_key,
+                actual: self.key_digest,
+            });
         }
         let (outputs, traces) = self.trace(inputs)?;
         let proof = self.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs))?;
@@ -261,17 +282,20 @@ impl StarkProver {
         publics: &[Vec<Val>],
     ) -> Result<StagedProof, BackendError> {
         let (coefficients, data) = self.commit(&traces.coefficients)?;
-        let stage = self.second_stage(tables, &traces.coefficients, (coefficients.clone(), data), publics)?;
+        let stage =
+            self.second_stage(tables, &traces.coefficients, (coefficients.clone(), data), publics)?;
         let proof = self.prove_second_stage(&stage, &traces.tables, publics)?;
         Ok(StagedProof { coefficients, proof })
     }
 
     /// Commits to the coefficients of all polynomials.
     fn commit(&self, coefficients: &[RowMajorMatrix<Val>]) -> Result<(Root, Data), BackendError> {
-        config::commit(&self.system.config, coefficients).map_err(|error| BackendError::Internal(format!("{error:?}")))
+        config::commit(&self.system.config, coefficients)
+            .map_err(|error| BackendError::Internal(format!("{error:?}")))
     }
 
-    /// Draws the challenges, which follow from the commitment, and evaluates the polynomials at them.
+    /// Draws the challenges, which follow from the commitment, and evaluates the polynomials at
+    /// them.
     fn second_stage(
         &self,
         mut tables: Vec<Table>,
@@ -280,8 +304,8 @@ impl StarkProver {
         publics: &[Vec<Val>],
     ) -> Result<SecondStage, BackendError> {
         let System { parameters, plan, config, .. } = &self.system;
-        let first =
-            polynomials_index(&tables).ok_or_else(|| BackendError::Internal("no table of polynomials".to_owned()))?;
+        let first = polynomials_index(&tables)
+            .ok_or_else(|| BackendError::Internal("no table of polynomials".to_owned()))?;
         let early = early_columns(&tables, root, Some(Arc::new(data)));
         let indices: Vec<usize> = early.tables.iter().map(|&(table, _)| table).collect();
         let (challenges, config) = parameters.second_stage(config, early, &publics.concat());
@@ -320,7 +344,8 @@ struct SecondStage {
     values: Vec<RowMajorMatrix<Val>>,
 }
 
-/// Returns the index of the polynomials table, which those of the kernels follow; `None` for circuits without one.
+/// Returns the index of the polynomials table, which those of the kernels follow; `None` for
+/// circuits without one.
 fn polynomials_index(tables: &[Table]) -> Option<usize> {
     tables.iter().position(|table| table.kind == Kind::Polynomials)
 }
@@ -355,7 +380,8 @@ impl StarkVerifier {
             if values.len() != expected {
                 return Err(VerifyError::Length { what, expected, actual: values.len() });
             }
-            // Within these ranges, which are below half of the field, a field element represents exactly one integer.
+            // Within these ranges, which are below half of the field, a field element represents
+            // exactly one integer.
             if values.iter().any(|&value| !range.contains(value)) {
                 return Err(VerifyError::Range(what));
             }
@@ -367,7 +393,8 @@ impl StarkVerifier {
         if bytes.len() > MAX_PROOF_BYTES {
             return Err(malformed("too many bytes"));
         }
-        let (proof, rest) = postcard::take_from_bytes::<T>(bytes).map_err(|error| malformed(&error.to_string()))?;
+        let (proof, rest) =
+            postcard::take_from_bytes::<T>(bytes).map_err(|error| malformed(&error.to_string()))?;
         if !rest.is_empty() {
             return Err(malformed("trailing bytes after the proof"));
         }
@@ -387,9 +414,11 @@ impl StarkVerifier {
         proof: &Proof,
         publics: &[Vec<Val>],
     ) -> Result<(), VerifyError> {
-        // The library checks the shape of the proof. Should it miss a case and panic, the proof is rejected and the
-        // process continues.
-        let verified = catch_unwind(AssertUnwindSafe(|| verify_batch(config, tables, proof, publics, &self.common)));
+        // The library checks the shape of the proof. Should it miss a case and panic, the proof is
+        // rejected and the process continues.
+        let verified = catch_unwind(AssertUnwindSafe(|| {
+            verify_batch(config, tables, proof, publics, &self.common)
+        }));
         match verified {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(VerifyError::Invalid),
@@ -401,15 +430,21 @@ impl StarkVerifier {
 impl Verifier for StarkVerifier {
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
         self.check(statement)?;
-        let column = trace::public_column(&statement.inputs, &statement.outputs, self.file.public_rows());
+        let column =
+            trace::public_column(&statement.inputs, &statement.outputs, self.file.public_rows());
         let mut tables = with_public(&self.tables, &column);
-        let publics = public_values(&tables, &statement.binding.digest(&statement.inputs), &statement.outputs);
+        let publics = public_values(
+            &tables,
+            &statement.binding.digest(&statement.inputs),
+            &statement.outputs,
+        );
         let Some(first) = polynomials_index(&tables) else {
             return self.verify_tables(&self.config, &tables, &Self::read(proof)?, &publics);
         };
         let StagedProof { coefficients, proof } = Self::read(proof)?;
         let early = early_columns(&tables, coefficients, None);
-        let (challenges, config) = self.parameters.second_stage(&self.config, early, &publics.concat());
+        let (challenges, config) =
+            self.parameters.second_stage(&self.config, early, &publics.concat());
         let powers = Arc::new(self.file.powers(challenges));
         for table in tables.iter_mut().skip(first) {
             table.powers = Some(Arc::clone(&powers));

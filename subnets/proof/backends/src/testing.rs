@@ -28,8 +28,9 @@ fn weights(generator: &mut StdRng, count: usize) -> Vec<i32> {
     (0..count).map(|_| generator.random_range(-127..=127)).collect()
 }
 
-/// Creates a network with every kind of layer on a 2×6×6 input: a padded convolution with a saturating ReLU, a maximum,
-/// a residual addition with a signed clamp that saturates, an average as a plain sum, and a dense layer.
+/// Creates a network with every kind of layer on a 2×6×6 input: a padded convolution with a
+/// saturating ReLU, a maximum, a residual addition with a signed clamp that saturates, an average
+/// as a plain sum, and a dense layer.
 pub(crate) fn network(seed: u64) -> Network {
     let mut generator = generator(seed);
     let layers = vec![
@@ -61,7 +62,12 @@ pub(crate) fn network(seed: u64) -> Network {
             rescale: Some(Rescale { shift: 1, clamp: Clamp::Signed(5) }),
             scale: 3,
         },
-        Layer { inputs: vec![3], operation: Operation::MaxPool { window: window(3, 2, 1) }, rescale: None, scale: 3 },
+        Layer {
+            inputs: vec![3],
+            operation: Operation::MaxPool { window: window(3, 2, 1) },
+            rescale: None,
+            scale: 3,
+        },
         Layer {
             inputs: vec![4],
             operation: Operation::Convolution {
@@ -75,30 +81,42 @@ pub(crate) fn network(seed: u64) -> Network {
         },
         Layer {
             inputs: vec![5],
-            operation: Operation::Dense { weights: weights(&mut generator, 4 * 12), bias: vec![1, -2, 3, -4] },
+            operation: Operation::Dense {
+                weights: weights(&mut generator, 4 * 12),
+                bias: vec![1, -2, 3, -4],
+            },
             rescale: None,
             scale: 12,
         },
     ];
     let shape = Shape::new(2, 6, 6).unwrap();
-    Network { format: FORMAT, input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 }, layers }
+    Network {
+        format: FORMAT,
+        input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 },
+        layers,
+    }
 }
 
-/// Creates a network whose first layer has 1296 outputs for 16 inputs, and whose second layer has 3 outputs.
+/// Creates a network whose first layer has 1296 outputs for 16 inputs, and whose second layer has 3
+/// outputs.
 pub(crate) fn wide_border() -> Network {
     let (mut generator, border) = (generator(7), 1296);
     let rescale = Some(Rescale { shift: 7, clamp: Clamp::Unsigned(6) });
-    let first = Operation::Dense { weights: weights(&mut generator, border * 16), bias: vec![0; border] };
-    let second = Operation::Dense { weights: weights(&mut generator, 3 * border), bias: vec![1, -2, 3] };
+    let first =
+        Operation::Dense { weights: weights(&mut generator, border * 16), bias: vec![0; border] };
+    let second =
+        Operation::Dense { weights: weights(&mut generator, 3 * border), bias: vec![1, -2, 3] };
     let layers = vec![
         Layer { inputs: vec![0], operation: first, rescale, scale: 4 },
         Layer { inputs: vec![1], operation: second, rescale: None, scale: 8 },
     ];
-    let input = Input { shape: Shape::vector(16).unwrap(), range: Range { low: 0, high: 255 }, scale: 0 };
+    let input =
+        Input { shape: Shape::vector(16).unwrap(), range: Range { low: 0, high: 255 }, scale: 0 };
     Network { format: FORMAT, input, layers }
 }
 
-/// Creates a network of a convolution and a maximum, in which some windows of the convolution cover padding only.
+/// Creates a network of a convolution and a maximum, in which some windows of the convolution cover
+/// padding only.
 pub(crate) fn wide_padding() -> Network {
     let mut generator = generator(11);
     let convolution = Operation::Convolution {
@@ -110,13 +128,23 @@ pub(crate) fn wide_padding() -> Network {
     let rescale = Some(Rescale { shift: 7, clamp: Clamp::Signed(8) });
     let layers = vec![
         Layer { inputs: vec![0], operation: convolution, rescale, scale: 4 },
-        Layer { inputs: vec![1], operation: Operation::MaxPool { window: window(2, 2, 0) }, rescale: None, scale: 4 },
+        Layer {
+            inputs: vec![1],
+            operation: Operation::MaxPool { window: window(2, 2, 0) },
+            rescale: None,
+            scale: 4,
+        },
     ];
     let shape = Shape::new(2, 3, 3).unwrap();
-    Network { format: FORMAT, input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 }, layers }
+    Network {
+        format: FORMAT,
+        input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 },
+        layers,
+    }
 }
 
-/// Creates a network of 8 filters of 3×3 and a pool on an image of 128×128, which has few parameters for its size.
+/// Creates a network of 8 filters of 3×3 and a pool on an image of 128×128, which has few
+/// parameters for its size.
 pub(crate) fn large_image() -> Network {
     let mut generator = generator(12);
     let convolution = Operation::Convolution {
@@ -128,16 +156,31 @@ pub(crate) fn large_image() -> Network {
     let rescale = Some(Rescale { shift: 7, clamp: Clamp::Unsigned(8) });
     let layers = vec![
         Layer { inputs: vec![0], operation: convolution, rescale, scale: 4 },
-        Layer { inputs: vec![1], operation: Operation::MaxPool { window: window(2, 2, 0) }, rescale: None, scale: 4 },
+        Layer {
+            inputs: vec![1],
+            operation: Operation::MaxPool { window: window(2, 2, 0) },
+            rescale: None,
+            scale: 4,
+        },
     ];
     let shape = Shape::new(1, 128, 128).unwrap();
-    Network { format: FORMAT, input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 }, layers }
+    Network {
+        format: FORMAT,
+        input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 },
+        layers,
+    }
 }
 
 /// Creates a network of a single dense layer with this rescale.
-pub(crate) fn one_layer(rescale: Option<Rescale>, weights: Vec<i32>, bias: Vec<i64>, range: Range) -> Network {
+pub(crate) fn one_layer(
+    rescale: Option<Rescale>,
+    weights: Vec<i32>,
+    bias: Vec<i64>,
+    range: Range,
+) -> Network {
     let inputs = weights.len() / bias.len();
-    let layer = Layer { inputs: vec![0], operation: Operation::Dense { weights, bias }, rescale, scale: 0 };
+    let layer =
+        Layer { inputs: vec![0], operation: Operation::Dense { weights, bias }, rescale, scale: 0 };
     let input = Input { shape: Shape::vector(inputs).unwrap(), range, scale: 0 };
     Network { format: FORMAT, input, layers: vec![layer] }
 }
@@ -183,18 +226,33 @@ pub(crate) fn check_binding(bench: &Bench) {
     let (statement, proof) = bench.prove(&inputs(&bench.circuit, 1));
     assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
     let witness = bench.prover.witness(&statement.inputs, &statement.binding).unwrap();
-    assert!(witness > bench.circuit.cells(), "the witness has {witness} values, one for each cell and more");
+    assert!(
+        witness > bench.circuit.cells(),
+        "the witness has {witness} values, one for each cell and more"
+    );
     let binding = &statement.binding;
     let mut others = vec![
-        Statement { binding: Binding { nonce: Digest::of(b"other"), ..binding.clone() }, ..statement.clone() },
-        Statement { binding: Binding { miner: Hotkey::from_bytes([8; 32]), ..binding.clone() }, ..statement.clone() },
-        Statement { binding: Binding { circuit: Digest::of(b"other"), ..binding.clone() }, ..statement.clone() },
+        Statement {
+            binding: Binding { nonce: Digest::of(b"other"), ..binding.clone() },
+            ..statement.clone()
+        },
+        Statement {
+            binding: Binding { miner: Hotkey::from_bytes([8; 32]), ..binding.clone() },
+            ..statement.clone()
+        },
+        Statement {
+            binding: Binding { circuit: Digest::of(b"other"), ..binding.clone() },
+            ..statement.clone()
+        },
         Statement {
             binding: Binding { verification_key: Digest::of(b"other"), ..binding.clone() },
             ..statement.clone()
         },
         Statement { inputs: Vec::new(), ..statement.clone() },
-        Statement { outputs: statement.outputs.iter().copied().chain([0]).collect(), ..statement.clone() },
+        Statement {
+            outputs: statement.outputs.iter().copied().chain([0]).collect(),
+            ..statement.clone()
+        },
     ];
     for position in 0..statement.outputs.len() {
         let mut other = statement.clone();
@@ -216,7 +274,8 @@ pub(crate) fn check_binding(bench: &Bench) {
     }
 }
 
-/// Flips single bits in proof, verification key and public inputs, and checks that every change is rejected.
+/// Flips single bits in proof, verification key and public inputs, and checks that every change is
+/// rejected.
 pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
     let (statement, proof) = bench.prove(&inputs(&bench.circuit, 2));
     let mut generator = generator(3);
@@ -232,10 +291,12 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
             2 => {
                 let key = flip(&bench.keys.verification, &mut generator);
                 // Even a verifier that trusts the changed key must reject the proof.
-                let binding = Binding { verification_key: Digest::of(&key), ..statement.binding.clone() };
+                let binding =
+                    Binding { verification_key: Digest::of(&key), ..statement.binding.clone() };
                 let trusting = Statement { binding, ..statement.clone() };
                 backend.verifier(&key).is_ok_and(|other| {
-                    other.verify(&statement, &proof).is_ok() || other.verify(&trusting, &proof).is_ok()
+                    other.verify(&statement, &proof).is_ok()
+                        || other.verify(&trusting, &proof).is_ok()
                 })
             }
             _ => {
@@ -253,7 +314,11 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
     }
     for length in [0, 1, proof.len() / 2, proof.len() - 1] {
         assert!(bench.verifier.verify(&statement, &proof[..length]).is_err());
-        assert!(backend.verifier(&bench.keys.verification[..length.min(bench.keys.verification.len() - 1)]).is_err());
+        assert!(
+            backend
+                .verifier(&bench.keys.verification[..length.min(bench.keys.verification.len() - 1)])
+                .is_err()
+        );
     }
     assert!(bench.verifier.verify(&statement, &[proof.as_slice(), &[0]].concat()).is_err());
 }

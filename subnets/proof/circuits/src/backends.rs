@@ -7,8 +7,8 @@ use taonet_proof_core::Digest;
 
 use crate::{CircuitError, StoredChecks};
 
-/// The proof systems available to a command: the built-in ones, and external programs. Also the earlier checks of keys
-/// that it accepts.
+/// The proof systems available to a command: the built-in ones, and external programs. Also the
+/// earlier checks of keys that it accepts.
 #[derive(Clone, Debug, Default)]
 pub struct Backends {
     /// Program for the circuits of the backend `external` without a program in their settings.
@@ -22,27 +22,30 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// Creates the built-in backends, and an external program for circuits of the backend `external`.
+    /// Creates the built-in backends, and an external program for circuits of the backend
+    /// `external`.
     pub fn with_external(program: External) -> Self {
         Self { external: Some(program), ..Self::default() }
     }
 
-    /// Adds an external program for one circuit, which takes precedence over [`Backends::with_external`].
+    /// Adds an external program for one circuit, which takes precedence over
+    /// [`Backends::with_external`].
     #[must_use]
     pub fn with_program_of(mut self, circuit: Digest, program: External) -> Self {
         self.by_circuit.insert(circuit, program);
         self
     }
 
-    /// Makes new keys of `groth16` have only the digest of the inputs as a public value, not the inputs.
+    /// Makes new keys of `groth16` have only the digest of the inputs as a public value, not the
+    /// inputs.
     #[must_use]
     pub fn with_hashed_inputs(mut self) -> Self {
         self.hash_inputs = true;
         self
     }
 
-    /// Compares the key of a circuit with its network only if neither this process did so nor an earlier one, whose
-    /// checks are stored. By default, checks of earlier processes do not count.
+    /// Compares the key of a circuit with its network only if neither this process did so nor an
+    /// earlier one, whose checks are stored. By default, checks of earlier processes do not count.
     #[must_use]
     pub fn with_stored_checks(mut self, checks: StoredChecks) -> Self {
         self.stored_checks = Some(checks);

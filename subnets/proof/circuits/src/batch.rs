@@ -13,11 +13,13 @@ use crate::{Backends, Bundle, CircuitError, ModelBundle};
 /// Maximum number of proofs that a thread verifies in a row.
 const MOST_TOGETHER: usize = 64;
 
-/// Verifies many bundles on all cores. Each circuit's key is checked and loaded once for all of its proofs, and proofs of
-/// `groth16` share a pairing equation. Returns a result for each bundle, in their order, as of
+/// Verifies many bundles on all cores. Each circuit's key is checked and loaded once for all of its
+/// proofs, and proofs of `groth16` share a pairing equation. Returns a result for each bundle, in
+/// their order, as of
 /// [`ModelBundle::verify_with`]: that of a sliced model has the error of its first invalid slice.
 pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(), CircuitError>> {
-    let mut results: Vec<Result<(), CircuitError>> = bundles.iter().map(|bundle| check_chain(bundle)).collect();
+    let mut results: Vec<Result<(), CircuitError>> =
+        bundles.iter().map(|bundle| check_chain(bundle)).collect();
     let mut groups: BTreeMap<Option<Digest>, Group<'_>> = BTreeMap::new();
     for (position, bundle) in bundles.iter().enumerate() {
         for (slice, proof) in bundle.proofs().iter().enumerate() {
@@ -28,8 +30,10 @@ pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(
     let total: usize = groups.values().map(|group| group.proofs.len()).sum();
     let threads = thread::available_parallelism().map_or(1, usize::from).min(total.max(1));
     let most = total.div_ceil(threads).clamp(1, MOST_TOGETHER);
-    let tasks: Vec<_> =
-        groups.values().flat_map(|group| group.proofs.chunks(most).map(move |proofs| (group, proofs))).collect();
+    let tasks: Vec<_> = groups
+        .values()
+        .flat_map(|group| group.proofs.chunks(most).map(move |proofs| (group, proofs)))
+        .collect();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut verified = Vec::new();
@@ -41,7 +45,9 @@ pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(
     // Not rayon: a thread that waits for another one to load a key must not be needed to load it.
     let mut verified = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let joined = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        let joined = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
         joined.flatten().collect::<Vec<_>>()
     });
     // Whichever thread was faster, the first invalid slice of a model is the one that is reported.
@@ -84,10 +90,17 @@ struct Group<'a> {
 }
 
 impl Group<'_> {
-    fn verify(&self, proofs: &[Proof<'_>], backends: &Backends) -> Vec<(Place, Result<(), CircuitError>)> {
+    fn verify(
+        &self,
+        proofs: &[Proof<'_>],
+        backends: &Backends,
+    ) -> Vec<(Place, Result<(), CircuitError>)> {
         let Some(verifier) = self.verifier.get_or_init(|| self.load(backends)) else {
             // Fails for each proof, with its own error.
-            return proofs.iter().map(|proof| (proof.place, proof.bundle.verify_with(backends))).collect();
+            return proofs
+                .iter()
+                .map(|proof| (proof.place, proof.bundle.verify_with(backends)))
+                .collect();
         };
         let (mut results, mut places, mut claims) = (Vec::new(), Vec::new(), Vec::new());
         for proof in proofs {
@@ -104,12 +117,16 @@ impl Group<'_> {
         results
     }
 
-    /// Loads the key of the first proof whose key is that of the circuit: then it is that of all others.
+    /// Loads the key of the first proof whose key is that of the circuit: then it is that of all
+    /// others.
     fn load(&self, backends: &Backends) -> Option<Box<dyn Verifier>> {
-        let mut claims =
-            self.proofs.iter().filter_map(|proof| Some((proof.bundle.claim(backends).ok()?, proof.bundle)));
+        let mut claims = self
+            .proofs
+            .iter()
+            .filter_map(|proof| Some((proof.bundle.claim(backends).ok()?, proof.bundle)));
         let (claim, bundle) = claims.next()?;
-        let backend = backends.of(&claim.statement.binding.circuit, &bundle.circuit.backend).ok()?;
+        let backend =
+            backends.of(&claim.statement.binding.circuit, &bundle.circuit.backend).ok()?;
         backend.verifier(&claim.key).ok()
     }
 }
@@ -131,7 +148,13 @@ mod tests {
 
     fn prove(circuit: &CircuitDirectory, input: i64) -> Bundle {
         let inputs = vec![input; circuit.circuit().inputs];
-        Bundle::prove(circuit, &inputs, Digest::of(&input.to_le_bytes()), Hotkey::from_bytes([7; 32])).unwrap()
+        Bundle::prove(
+            circuit,
+            &inputs,
+            Digest::of(&input.to_le_bytes()),
+            Hotkey::from_bytes([7; 32]),
+        )
+        .unwrap()
     }
 
     fn verify(bundles: &[ModelBundle]) -> Vec<Result<(), CircuitError>> {
@@ -162,7 +185,8 @@ mod tests {
     fn invalid_bundles_of_several_circuits_are_named() {
         let folder = TempDir::new().unwrap();
         let circuits = ["stark", "groth16"].map(|backend| circuit(folder.path(), backend));
-        let bundles: Vec<Bundle> = (0..10).map(|number| prove(&circuits[number as usize % 2], number)).collect();
+        let bundles: Vec<Bundle> =
+            (0..10).map(|number| prove(&circuits[number as usize % 2], number)).collect();
         check(&bundles, &[]);
         check(&bundles, &[0]);
         check(&bundles, &[3, 4, 9]);
@@ -176,10 +200,13 @@ mod tests {
         compiled.write(&folder.join("sliced")).unwrap();
         let catalogue = Catalogue::open(&folder.join("sliced")).unwrap();
         let (_, model) = catalogue.models().next().unwrap();
-        let circuits: Vec<_> = model.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
+        let circuits: Vec<_> =
+            model.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
         let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs;
         let (nonce, miner) = (Digest::of(b"nonce"), Hotkey::from_bytes([7; 32]));
-        let prove = |inputs: &Vec<i64>| SlicedBundle::prove(model, &circuits, inputs, nonce, miner).unwrap();
+        let prove = |inputs: &Vec<i64>| {
+            SlicedBundle::prove(model, &circuits, inputs, nonce, miner).unwrap()
+        };
         inputs.iter().take(count).map(prove).collect()
     }
 
@@ -187,7 +214,8 @@ mod tests {
     fn error_of_second(bundles: &[SlicedBundle], change: impl FnOnce(&mut SlicedBundle)) -> String {
         let mut bundles = bundles.to_vec();
         change(&mut bundles[1]);
-        let bundles: Vec<_> = bundles.into_iter().map(|bundle| ModelBundle::Sliced(Box::new(bundle))).collect();
+        let bundles: Vec<_> =
+            bundles.into_iter().map(|bundle| ModelBundle::Sliced(Box::new(bundle))).collect();
         let results = verify(&bundles);
         assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
         let error = results[1].as_ref().unwrap_err().to_string();
@@ -200,7 +228,8 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let bundles = sliced(folder.path(), 3);
         assert!(bundles[0] != bundles[1]);
-        let unchanged: Vec<_> = bundles.iter().map(|bundle| ModelBundle::Sliced(Box::new(bundle.clone()))).collect();
+        let unchanged: Vec<_> =
+            bundles.iter().map(|bundle| ModelBundle::Sliced(Box::new(bundle.clone()))).collect();
         assert!(verify(&unchanged).iter().all(Result::is_ok));
         let error = error_of_second(&bundles, |bundle| bundle.slices[1].outputs[0] += 1);
         assert_eq!(error, "the bundle's nonce of a slice does not match the request");
@@ -209,14 +238,19 @@ mod tests {
         assert_eq!(error, "the proof does not verify");
     }
 
-    /// The threads and the order of the circuits' identities do not matter: both orders of the two errors occur.
+    /// The threads and the order of the circuits' identities do not matter: both orders of the two
+    /// errors occur.
     #[test]
     fn first_invalid_slice_is_reported() {
         let folder = TempDir::new().unwrap();
         let bundles = sliced(folder.path(), 3);
         let other = bundles[0].clone();
         for (first, second, expected) in [
-            ("zz".to_owned(), other.slices[1].proof.clone(), "the bundle's proof is not hexadecimal"),
+            (
+                "zz".to_owned(),
+                other.slices[1].proof.clone(),
+                "the bundle's proof is not hexadecimal",
+            ),
             (other.slices[0].proof.clone(), "zz".to_owned(), "the proof does not verify"),
         ] {
             for _ in 0..10 {

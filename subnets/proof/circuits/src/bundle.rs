@@ -14,7 +14,8 @@ const OLDEST_VERSION: u32 = 1;
 /// Maximum size of a bundle, in bytes.
 pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
-/// A proof bundle: a proof with everything that offline verification needs. The circuit directory is not required.
+/// A proof bundle: a proof with everything that offline verification needs. The circuit directory
+/// is not required.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
@@ -30,8 +31,8 @@ pub struct Bundle {
     pub inputs: Vec<i64>,
     /// Integer outputs.
     pub outputs: Vec<i64>,
-    /// The circuit's network file, in hexadecimal. Only bundles of the backend `stark` have it, whose verification key
-    /// follows from the network; those of version 1 do not.
+    /// The circuit's network file, in hexadecimal. Only bundles of the backend `stark` have it,
+    /// whose verification key follows from the network; those of version 1 do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
     /// Verification key, in hexadecimal.
@@ -52,8 +53,12 @@ impl Bundle {
         miner: Hotkey,
     ) -> Result<Self, CircuitError> {
         let keys = directory.keys()?;
-        let binding =
-            Binding { nonce, miner, circuit: directory.id(), verification_key: Digest::of(&keys.verification) };
+        let binding = Binding {
+            nonce,
+            miner,
+            circuit: directory.id(),
+            verification_key: Digest::of(&keys.verification),
+        };
         let proven = directory.prover()?.prove(inputs, &binding)?;
         let statement = Statement { binding, inputs: inputs.to_vec(), outputs: proven.outputs };
         Self::new(directory, &statement, &proven.proof)
@@ -63,7 +68,11 @@ impl Bundle {
     ///
     /// # Errors
     /// When a file of the circuit is missing, too large or modified.
-    pub fn new(directory: &CircuitDirectory, statement: &Statement, proof: &[u8]) -> Result<Self, CircuitError> {
+    pub fn new(
+        directory: &CircuitDirectory,
+        statement: &Statement,
+        proof: &[u8],
+    ) -> Result<Self, CircuitError> {
         let circuit = directory.metadata();
         let has_network = check::follows_from_network(&circuit.backend);
         let network = has_network.then(|| directory.file(NETWORK).map(hex::encode)).transpose()?;
@@ -88,11 +97,16 @@ impl Bundle {
         check_length(text)?;
         let bundle: Self = serde_json::from_slice(bytes_without_bom(text))
             .map_err(|source| CircuitError::Json { what: "bundle", source })?;
-        if is_supported(bundle.version) { Ok(bundle) } else { Err(CircuitError::Bundle("version is unsupported")) }
+        if is_supported(bundle.version) {
+            Ok(bundle)
+        } else {
+            Err(CircuitError::Bundle("version is unsupported"))
+        }
     }
 
     /// Returns the identity of the bundle's circuit. To trust a bundle, verify it with
-    /// [`ModelBundle::verify_for`](crate::ModelBundle::verify_for) and the identity of a circuit that you know.
+    /// [`ModelBundle::verify_for`](crate::ModelBundle::verify_for) and the identity of a circuit
+    /// that you know.
     ///
     /// # Errors
     /// Never in practice; only the encoder's signature is fallible.
@@ -106,13 +120,15 @@ impl Bundle {
         self.outputs.iter().map(|&output| output as f64 * scale).collect()
     }
 
-    /// Returns whether the bundle lacks the network from which its verification key should follow, as those of version 1
-    /// do. Then [`Self::verify`] cannot tell whether the key is that of the circuit's network.
+    /// Returns whether the bundle lacks the network from which its verification key should follow,
+    /// as those of version 1 do. Then [`Self::verify`] cannot tell whether the key is that of the
+    /// circuit's network.
     pub fn lacks_network(&self) -> bool {
         self.network.is_none() && check::follows_from_network(&self.circuit.backend)
     }
 
-    /// Verifies with a built-in backend that the proof is valid for the bundle's circuit, request and miner.
+    /// Verifies with a built-in backend that the proof is valid for the bundle's circuit, request
+    /// and miner.
     ///
     /// # Errors
     /// When the key or a value does not match the circuit, or the proof does not verify.
@@ -123,7 +139,8 @@ impl Bundle {
     /// Verifies like [`Self::verify`], with the given backends.
     ///
     /// # Errors
-    /// When the backend is missing, the key or a value does not match the circuit, or the proof does not verify.
+    /// When the backend is missing, the key or a value does not match the circuit, or the proof
+    /// does not verify.
     pub fn verify_with(&self, backends: &Backends) -> Result<(), CircuitError> {
         let Claim { key, statement, proof } = self.claim(backends)?;
         let backend = backends.of(&statement.binding.circuit, &self.circuit.backend)?;
@@ -144,7 +161,8 @@ impl Bundle {
         let circuit = self.circuit_id()?;
         self.check_network(&circuit, &key, backends)?;
         let binding = Binding { nonce: self.nonce, miner: self.miner, circuit, verification_key };
-        let statement = Statement { binding, inputs: self.inputs.clone(), outputs: self.outputs.clone() };
+        let statement =
+            Statement { binding, inputs: self.inputs.clone(), outputs: self.outputs.clone() };
         Ok(Claim { key, statement, proof })
     }
 }
@@ -162,24 +180,43 @@ impl Bundle {
     /// Checks number and range of inputs and outputs against the metadata.
     fn check_values(&self) -> Result<(), CircuitError> {
         let values = [
-            (&self.inputs, &self.circuit.input, "inputs do not match the circuit's metadata in number or range"),
-            (&self.outputs, &self.circuit.output, "outputs do not match the circuit's metadata in number or range"),
+            (
+                &self.inputs,
+                &self.circuit.input,
+                "inputs do not match the circuit's metadata in number or range",
+            ),
+            (
+                &self.outputs,
+                &self.circuit.output,
+                "outputs do not match the circuit's metadata in number or range",
+            ),
         ];
         for (values, described, reason) in values {
-            let expected =
-                described.shape.checked().map_err(|_| CircuitError::Bundle("shapes are invalid"))?.elements();
-            if values.len() != expected || values.iter().any(|&value| !described.range.contains(value)) {
+            let expected = described
+                .shape
+                .checked()
+                .map_err(|_| CircuitError::Bundle("shapes are invalid"))?
+                .elements();
+            if values.len() != expected
+                || values.iter().any(|&value| !described.range.contains(value))
+            {
                 return Err(CircuitError::Bundle(reason));
             }
         }
         Ok(())
     }
 
-    /// Checks that the verification key follows from the network, if the bundle has it, and that the metadata describes
-    /// the network.
-    fn check_network(&self, id: &Digest, key: &[u8], backends: &Backends) -> Result<(), CircuitError> {
+    /// Checks that the verification key follows from the network, if the bundle has it, and that
+    /// the metadata describes the network.
+    fn check_network(
+        &self,
+        id: &Digest,
+        key: &[u8],
+        backends: &Backends,
+    ) -> Result<(), CircuitError> {
         let Some(network) = &self.network else { return Ok(()) };
-        let contents = hex::decode(network).map_err(|_| CircuitError::Bundle("network is not hexadecimal"))?;
+        let contents =
+            hex::decode(network).map_err(|_| CircuitError::Bundle("network is not hexadecimal"))?;
         self.circuit.check(NETWORK, &contents)?;
         if check::is_checked(id, backends) {
             return Ok(());
@@ -203,5 +240,9 @@ pub(crate) fn is_supported(version: u32) -> bool {
 
 /// Rejects a bundle that is too large.
 pub(crate) fn check_length(text: &[u8]) -> Result<(), CircuitError> {
-    if text.len() as u64 > MAX_BYTES { Err(CircuitError::Bundle("file is too large")) } else { Ok(()) }
+    if text.len() as u64 > MAX_BYTES {
+        Err(CircuitError::Bundle("file is too large"))
+    } else {
+        Ok(())
+    }
 }

@@ -31,7 +31,8 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Opens every circuit and sliced model in a directory: the directory itself if it is one, else its subdirectories.
+    /// Opens every circuit and sliced model in a directory: the directory itself if it is one, else
+    /// its subdirectories.
     ///
     /// # Errors
     /// When a circuit is malformed or modified, a slice is missing, or there is no circuit.
@@ -51,12 +52,17 @@ impl Catalogue {
         }
     }
 
-    /// Opens a directory and skips circuits and sliced models that cannot be used: returns the circuits whose verifier
-    /// loads, the sliced models that consist of them, and the skipped directories.
+    /// Opens a directory and skips circuits and sliced models that cannot be used: returns the
+    /// circuits whose verifier loads, the sliced models that consist of them, and the skipped
+    /// directories.
     ///
     /// # Errors
-    /// If the directory contains no circuit. If no circuit is usable, the error of the first skipped directory.
-    pub fn open_usable(path: &Path, backends: &Backends) -> Result<(Self, Vec<Skipped>), CircuitError> {
+    /// If the directory contains no circuit. If no circuit is usable, the error of the first
+    /// skipped directory.
+    pub fn open_usable(
+        path: &Path,
+        backends: &Backends,
+    ) -> Result<(Self, Vec<Skipped>), CircuitError> {
         let (mut catalogue, mut skipped) = Self::read(path, backends)?;
         let Self { circuits, models } = &mut catalogue;
         circuits.retain(|_, circuit| match circuit.verifier() {
@@ -80,8 +86,9 @@ impl Catalogue {
         Ok((catalogue.unless_empty(path)?, skipped))
     }
 
-    /// Reads the metadata of every circuit in a directory, by identity. Neither reads nor checks networks and keys, and
-    /// omits circuits whose metadata cannot be read: for lists, not for proofs.
+    /// Reads the metadata of every circuit in a directory, by identity. Neither reads nor checks
+    /// networks and keys, and omits circuits whose metadata cannot be read: for lists, not for
+    /// proofs.
     ///
     /// # Errors
     /// When the directory cannot be read, or contains no circuit.
@@ -91,7 +98,8 @@ impl Catalogue {
         if found.is_empty() { Err(CircuitError::NoCircuit(path.to_owned())) } else { Ok(found) }
     }
 
-    /// Opens the circuits and sliced models of a directory. Subdirectories that cannot be opened are skipped.
+    /// Opens the circuits and sliced models of a directory. Subdirectories that cannot be opened
+    /// are skipped.
     fn read(path: &Path, backends: &Backends) -> Result<(Self, Vec<Skipped>), CircuitError> {
         let (mut catalogue, mut skipped) = (Self::default(), Vec::new());
         if !catalogue.add(path, backends)? {
@@ -106,7 +114,11 @@ impl Catalogue {
 
     /// Rejects an empty catalogue.
     fn unless_empty(self, path: &Path) -> Result<Self, CircuitError> {
-        if self.circuits.is_empty() { Err(CircuitError::NoCircuit(path.to_owned())) } else { Ok(self) }
+        if self.circuits.is_empty() {
+            Err(CircuitError::NoCircuit(path.to_owned()))
+        } else {
+            Ok(self)
+        }
     }
 
     /// Adds the circuit or sliced model in a directory; `false` if there is none.
@@ -141,7 +153,8 @@ impl Catalogue {
         Ok(true)
     }
 
-    /// Removes the circuits for which `keep` is false, and the sliced models that then lack a slice.
+    /// Removes the circuits for which `keep` is false, and the sliced models that then lack a
+    /// slice.
     pub fn retain(&mut self, mut keep: impl FnMut(&CircuitDirectory) -> bool) {
         let Self { circuits, models } = self;
         circuits.retain(|_, circuit| keep(circuit));
@@ -165,7 +178,11 @@ impl Catalogue {
 }
 
 /// Adds the metadata of the circuit in a directory, or of those below it.
-fn list(path: &Path, depth: usize, found: &mut BTreeMap<Digest, CircuitMetadata>) -> Result<(), CircuitError> {
+fn list(
+    path: &Path,
+    depth: usize,
+    found: &mut BTreeMap<Digest, CircuitMetadata>,
+) -> Result<(), CircuitError> {
     let file = path.join(metadata::FILE);
     if file.is_file() {
         let metadata = CircuitMetadata::from_json(&read(&file, MAX_METADATA)?)?;
@@ -179,7 +196,8 @@ fn list(path: &Path, depth: usize, found: &mut BTreeMap<Digest, CircuitMetadata>
     Ok(())
 }
 
-/// Lists subdirectories, in the order of their names, without incomplete ones, whose names begin with a dot.
+/// Lists subdirectories, in the order of their names, without incomplete ones, whose names begin
+/// with a dot.
 fn subdirectories(path: &Path) -> Result<Vec<PathBuf>, CircuitError> {
     let fail = |source| CircuitError::File { path: path.to_owned(), source };
     let mut places = Vec::new();

@@ -1,7 +1,8 @@
 //! Comparison of a circuit's verification key with its network.
 //!
-//! A proof verifies for a key, not for a network: a circuit whose key belongs to another network proves that network's
-//! outputs. Every circuit is therefore compared when it is opened, and every `stark` bundle has its network.
+//! A proof verifies for a key, not for a network: a circuit whose key belongs to another network
+//! proves that network's outputs. Every circuit is therefore compared when it is opened, and every
+//! `stark` bundle has its network.
 
 mod stored;
 
@@ -19,7 +20,8 @@ pub use stored::StoredChecks;
 /// Maximum number of identities that are remembered.
 const MAX_CHECKED: usize = 10_000;
 
-/// Identities of circuits whose files were compared with each other. An identity covers the hashes of all files.
+/// Identities of circuits whose files were compared with each other. An identity covers the hashes
+/// of all files.
 static CHECKED: Mutex<BTreeSet<Digest>> = Mutex::new(BTreeSet::new());
 
 /// Returns whether the keys of a backend can be computed from the network.
@@ -27,26 +29,30 @@ pub(crate) fn follows_from_network(backend: &str) -> bool {
     backend == stark::ID
 }
 
-/// Returns whether the circuit with this identity was remembered, in this process or in a directory of the backends; see
-/// [`remember`].
+/// Returns whether the circuit with this identity was remembered, in this process or in a directory
+/// of the backends; see [`remember`].
 pub(crate) fn is_checked(id: &Digest, backends: &Backends) -> bool {
     // Not remembered in this process, too: callers without this directory do not trust it.
     checked().contains(id) || backends.stored_checks().is_some_and(|stored| stored.contains(id))
 }
 
-/// Checks that a circuit's verification key follows from its network, as far as the backend can compare them. The keys
-/// of unknown backends and of the backend `external` are not compared.
+/// Checks that a circuit's verification key follows from its network, as far as the backend can
+/// compare them. The keys of unknown backends and of the backend `external` are not compared.
 ///
 /// The caller has checked both files against the metadata.
-pub(crate) fn check_key(metadata: &CircuitMetadata, circuit: &Circuit, key: &[u8]) -> Result<(), CircuitError> {
+pub(crate) fn check_key(
+    metadata: &CircuitMetadata,
+    circuit: &Circuit,
+    key: &[u8],
+) -> Result<(), CircuitError> {
     match backend(&metadata.backend) {
         Some(backend) => Ok(backend.check_key(circuit, key)?),
         None => Ok(()),
     }
 }
 
-/// Remembers that every file of the circuit with this identity was checked: the network, the verification key and, for a
-/// trusted setup, the transcript.
+/// Remembers that every file of the circuit with this identity was checked: the network, the
+/// verification key and, for a trusted setup, the transcript.
 pub(crate) fn remember(id: &Digest, backends: &Backends) {
     if let Some(stored) = backends.stored_checks() {
         // Without the file, the next process compares the key again.

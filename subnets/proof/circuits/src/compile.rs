@@ -5,7 +5,9 @@ use taonet_proof_backends::{Keys, groth16};
 use taonet_proof_core::Digest;
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::float::FloatNetwork;
-use taonet_proof_core::metadata::{CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
+use taonet_proof_core::metadata::{
+    CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY,
+};
 use taonet_proof_core::network::Network;
 use taonet_proof_core::quantise::{QuantisationReport, QuantiseOptions, Sample, quantise};
 use taonet_proof_core::slices::{SlicedModel, VERSION};
@@ -46,19 +48,24 @@ pub struct CompiledSlices {
     pub slices: Vec<Compiled>,
 }
 
-/// Compiles an ONNX model: quantises it with one half of a sample, compares the result with an evaluation of the file,
-/// measures the quantisation error on the other half, and creates the keys. See [`Sample::split`] and [`compare`].
+/// Compiles an ONNX model: quantises it with one half of a sample, compares the result with an
+/// evaluation of the file, measures the quantisation error on the other half, and creates the keys.
+/// See [`Sample::split`] and [`compare`].
 ///
 /// # Errors
-/// When the model, the sample, an option or the backend is invalid, the network differs from the file, or the setup
-/// fails.
-pub fn compile(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<Compiled, CircuitError> {
+/// When the model, the sample, an option or the backend is invalid, the network differs from the
+/// file, or the setup fails.
+pub fn compile(
+    model: &[u8],
+    sample: &Sample,
+    options: &CompileOptions,
+) -> Result<Compiled, CircuitError> {
     let (compiled, _) = ParsedModel::read(model)?.compile(sample, options)?;
     Ok(compiled)
 }
 
-/// Compiles an ONNX model like [`compile`], split into `count` slices with about equal numbers of multiply-adds. The
-/// first slice's metadata has the quantisation report of the whole model.
+/// Compiles an ONNX model like [`compile`], split into `count` slices with about equal numbers of
+/// multiply-adds. The first slice's metadata has the quantisation report of the whole model.
 ///
 /// # Errors
 /// When compilation fails as in [`compile`], or the network has too few layer boundaries.
@@ -93,7 +100,8 @@ pub fn compile_slices(
     Ok(CompiledSlices { model, slices })
 }
 
-/// A supported ONNX model with its network before quantisation. Callers that need the network, too, read it once.
+/// A supported ONNX model with its network before quantisation. Callers that need the network, too,
+/// read it once.
 #[derive(Debug)]
 pub struct ParsedModel {
     model: Model,
@@ -120,10 +128,15 @@ impl ParsedModel {
     ///
     /// # Errors
     /// As [`compile`], for a file that was read.
-    pub fn compile(&self, sample: &Sample, options: &CompileOptions) -> Result<(Compiled, Circuit), CircuitError> {
+    pub fn compile(
+        &self,
+        sample: &Sample,
+        options: &CompileOptions,
+    ) -> Result<(Compiled, Circuit), CircuitError> {
         let (network, report) = self.quantise(sample, options)?;
         let circuit = network.lower()?;
-        let mut metadata = CircuitMetadata::new(&options.name, &options.backend, &network, &circuit);
+        let mut metadata =
+            CircuitMetadata::new(&options.name, &options.backend, &network, &circuit);
         metadata.quantisation = Some(report);
         metadata.notes.clone_from(&self.float.notes);
         let compiled = with_keys(metadata, &network, &circuit, options)?;
@@ -155,18 +168,24 @@ fn with_keys(
     let backend = options.backends.get(&options.backend)?;
     metadata.constraints = backend.estimate(circuit)?.constraints;
     let keys = backend.setup(circuit)?;
-    let transcript = (backend.id() == groth16::ID).then(|| Transcript::new(&options.contributor, &keys));
+    let transcript =
+        (backend.id() == groth16::ID).then(|| Transcript::new(&options.contributor, &keys));
     let mut files = BTreeMap::from([(NETWORK.to_owned(), network.to_bytes()?)]);
     add_keys(&mut files, keys, transcript.as_ref())?;
-    metadata.files = files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents))).collect();
+    metadata.files =
+        files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents))).collect();
     Ok(Compiled { metadata, files })
 }
 
-/// Adds a contribution to a circuit's trusted setup. The keys change, and with them the circuit's identity.
+/// Adds a contribution to a circuit's trusted setup. The keys change, and with them the circuit's
+/// identity.
 ///
 /// # Errors
 /// When the circuit's backend has no trusted setup, or its keys or transcript are malformed.
-pub fn contribute(directory: &CircuitDirectory, contributor: &str) -> Result<Compiled, CircuitError> {
+pub fn contribute(
+    directory: &CircuitDirectory,
+    contributor: &str,
+) -> Result<Compiled, CircuitError> {
     let mut metadata = directory.metadata().clone();
     let Some(transcript) = directory.transcript()? else {
         return Err(CircuitError::NoSetup(metadata.backend));
@@ -175,34 +194,43 @@ pub fn contribute(directory: &CircuitDirectory, contributor: &str) -> Result<Com
     let keys = ceremony::contribute(&directory.keys()?, contributor, &mut transcript)?;
     let mut files = BTreeMap::from([(NETWORK.to_owned(), directory.file(NETWORK)?)]);
     add_keys(&mut files, keys, Some(&transcript))?;
-    metadata.files = files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents))).collect();
+    metadata.files =
+        files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents))).collect();
     Ok(Compiled { metadata, files })
 }
 
-/// Verifies that `later` differs from `earlier` only in its keys and transcript, and that the contributions which the
-/// transcript adds lead from the keys of `earlier` to those of `later`. Returns the names of the contributors, in
-/// order.
+/// Verifies that `later` differs from `earlier` only in its keys and transcript, and that the
+/// contributions which the transcript adds lead from the keys of `earlier` to those of `later`.
+/// Returns the names of the contributors, in order.
 ///
 /// # Errors
 /// When a circuit has no trusted setup, a key is malformed, or a check fails.
-pub fn verify_contributions(earlier: &CircuitDirectory, later: &CircuitDirectory) -> Result<Vec<String>, CircuitError> {
+pub fn verify_contributions(
+    earlier: &CircuitDirectory,
+    later: &CircuitDirectory,
+) -> Result<Vec<String>, CircuitError> {
     let transcript = |directory: &CircuitDirectory| {
-        directory.transcript()?.ok_or_else(|| CircuitError::NoSetup(directory.metadata().backend.clone()))
+        directory
+            .transcript()?
+            .ok_or_else(|| CircuitError::NoSetup(directory.metadata().backend.clone()))
     };
     let (before, after) = (transcript(earlier)?, transcript(later)?);
     let files = |directory: &CircuitDirectory| directory.metadata().files.get(NETWORK).copied();
     if files(earlier) != files(later) {
         return Err(CircuitError::OtherCircuit("their networks"));
     }
-    let described = CircuitMetadata { files: later.metadata().files.clone(), ..earlier.metadata().clone() };
+    let described =
+        CircuitMetadata { files: later.metadata().files.clone(), ..earlier.metadata().clone() };
     if described != *later.metadata() {
         return Err(CircuitError::OtherCircuit("their metadata"));
     }
     let added = after.contributions.strip_prefix(before.contributions.as_slice());
-    let added = added.filter(|_| before.initial == after.initial && before.initial_key == after.initial_key);
+    let added = added
+        .filter(|_| before.initial == after.initial && before.initial_key == after.initial_key);
     let added = added.ok_or(CeremonyError::OtherKey("first"))?.to_vec();
     let contributors = added.iter().map(|contribution| contribution.contributor.clone()).collect();
-    let initial_key = before.contributions.last().map_or(before.initial_key, |contribution| contribution.key);
+    let initial_key =
+        before.contributions.last().map_or(before.initial_key, |contribution| contribution.key);
     let rest = Transcript { initial: before.initial, initial_key, contributions: added };
     ceremony::verify(&earlier.keys()?, &later.keys()?, &rest)?;
     Ok(contributors)

@@ -37,9 +37,10 @@ pub struct CircuitDirectory {
 }
 
 impl CircuitDirectory {
-    /// Opens a directory: reads the metadata, then the network and the verification key, whose hashes must match the
-    /// metadata. The metadata must describe the network, and the key must follow from it; see
-    /// [`Backend::check_key`]. The key of each identity is compared once in a process.
+    /// Opens a directory: reads the metadata, then the network and the verification key, whose
+    /// hashes must match the metadata. The metadata must describe the network, and the key must
+    /// follow from it; see [`Backend::check_key`]. The key of each identity is compared once in a
+    /// process.
     ///
     /// # Errors
     /// When a file is missing, too large, modified or malformed, or is for a different network.
@@ -47,8 +48,8 @@ impl CircuitDirectory {
         Self::open_with(path, &Backends::default())
     }
 
-    /// Opens a directory like [`Self::open`]; the given backends load the prover and the verifier. The key is not compared
-    /// again if the backends have a stored check.
+    /// Opens a directory like [`Self::open`]; the given backends load the prover and the verifier.
+    /// The key is not compared again if the backends have a stored check.
     ///
     /// # Errors
     /// When a file is missing, too large, modified or malformed, or is for a different network.
@@ -72,14 +73,15 @@ impl CircuitDirectory {
         Ok(Self { path, metadata, id, circuit, backends: Backends::default() })
     }
 
-    /// Sets the backends that load the circuit's prover and verifier; by default, these are the built-in ones.
+    /// Sets the backends that load the circuit's prover and verifier; by default, these are the
+    /// built-in ones.
     #[must_use]
     pub fn with_backends(self, backends: &Backends) -> Self {
         Self { backends: backends.clone(), ..self }
     }
 
-    /// Writes a compiled circuit into a directory that is empty or does not exist. A crash leaves no part of it there.
-    /// The key is compared with the network when a verifier is loaded.
+    /// Writes a compiled circuit into a directory that is empty or does not exist. A crash leaves
+    /// no part of it there. The key is compared with the network when a verifier is loaded.
     ///
     /// # Errors
     /// When the directory is not empty, or a file cannot be written.
@@ -89,8 +91,9 @@ impl CircuitDirectory {
         Self::open_unchecked(path)
     }
 
-    /// Replaces the circuit in the directory with `compiled`. Where the file system can exchange directories, a crash
-    /// leaves the old or the new circuit; elsewhere the old one can be left as `.circuit-…/old` beside the directory.
+    /// Replaces the circuit in the directory with `compiled`. Where the file system can exchange
+    /// directories, a crash leaves the old or the new circuit; elsewhere the old one can be left as
+    /// `.circuit-…/old` beside the directory.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -139,7 +142,8 @@ impl CircuitDirectory {
         Ok(Keys { proving, verification: self.file(VERIFICATION_KEY)? })
     }
 
-    /// Reads the transcript of contributions to the keys; `None` for a backend without a trusted setup.
+    /// Reads the transcript of contributions to the keys; `None` for a backend without a trusted
+    /// setup.
     ///
     /// # Errors
     /// When the transcript is missing, too large, modified or malformed.
@@ -152,7 +156,8 @@ impl CircuitDirectory {
         transcript.map(Some).map_err(|source| CircuitError::Json { what: "transcript", source })
     }
 
-    /// Compares the verification key, and the transcript of a trusted setup, with the network and the other files.
+    /// Compares the verification key, and the transcript of a trusted setup, with the network and
+    /// the other files.
     fn check_key(&self) -> Result<(), CircuitError> {
         let key = self.file(VERIFICATION_KEY)?;
         if check::is_checked(&self.id, &self.backends) {
@@ -166,11 +171,12 @@ impl CircuitDirectory {
         Ok(())
     }
 
-    /// Checks that the transcript of the trusted setup ends with the proving key, and that the verification key belongs
-    /// to it.
+    /// Checks that the transcript of the trusted setup ends with the proving key, and that the
+    /// verification key belongs to it.
     fn check_setup(&self, verification: Vec<u8>) -> Result<(), CircuitError> {
         let transcript = self.transcript()?.ok_or(MetadataError::Unlisted(TRANSCRIPT))?;
-        let digest = self.metadata.files.get(PROVING_KEY).ok_or(MetadataError::Unlisted(PROVING_KEY))?;
+        let digest =
+            self.metadata.files.get(PROVING_KEY).ok_or(MetadataError::Unlisted(PROVING_KEY))?;
         ceremony::check_transcript(digest, &transcript)?;
         let proving = self.file(PROVING_KEY)?;
         Ok(groth16::check_proving_key(&Keys { proving, verification })?)
@@ -237,25 +243,31 @@ fn replace(path: &Path, compiled: &Compiled) -> Result<(), CircuitError> {
 pub(crate) fn write_circuit(path: &Path, compiled: &Compiled) -> Result<(), CircuitError> {
     let metadata = compiled.metadata.to_json()?;
     let files = compiled.files.iter().map(|(name, contents)| (name.as_str(), contents));
-    files.chain([(metadata::FILE, &metadata)]).try_for_each(|(name, contents)| write_synced(&path.join(name), contents))
+    files
+        .chain([(metadata::FILE, &metadata)])
+        .try_for_each(|(name, contents)| write_synced(&path.join(name), contents))
 }
 
 /// Writes a file and syncs it to disk.
 pub(crate) fn write_synced(path: &Path, contents: &[u8]) -> Result<(), CircuitError> {
-    fs::write(path, contents).and_then(|()| fs::File::open(path)?.sync_all()).map_err(|source| failed(path, source))
+    fs::write(path, contents)
+        .and_then(|()| fs::File::open(path)?.sync_all())
+        .map_err(|source| failed(path, source))
 }
 
 /// Fills a temporary directory with `write`, which then takes the place of the old one.
 ///
-/// Where the file system can exchange directories, as those of Linux and macOS usually can, there is a directory at
-/// `path` at any time, and a crash leaves the old or the new one. Elsewhere there are two renames: a crash between them
-/// leaves the old directory as `.circuit-…/old` beside `path`.
+/// Where the file system can exchange directories, as those of Linux and macOS usually can, there
+/// is a directory at `path` at any time, and a crash leaves the old or the new one. Elsewhere there
+/// are two renames: a crash between them leaves the old directory as `.circuit-…/old` beside
+/// `path`.
 pub(crate) fn replace_by(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), CircuitError>,
 ) -> Result<(), CircuitError> {
     let fail = |source| failed(path, source);
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(fail)?;
     let staging = tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
     write(staging.path())?;
@@ -264,7 +276,8 @@ pub(crate) fn replace_by(
         Ok(()) => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => {
-            let old = tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
+            let old =
+                tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
             fs::rename(path, old.path().join("old")).map_err(fail)?;
             // Kept for the case that this rename fails.
             let kept = old.keep();

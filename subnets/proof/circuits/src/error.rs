@@ -57,7 +57,9 @@ pub enum CircuitError {
     #[error("backend {0} has no trusted setup")]
     NoSetup(String),
     /// The backend has no verifier for an Ethereum Virtual Machine.
-    #[error("no contract can verify proofs of the backend {0}; hint: compile the model with --backend groth16")]
+    #[error(
+        "no contract can verify proofs of the backend {0}; hint: compile the model with --backend groth16"
+    )]
     NoContract(String),
     /// A bundle has proofs of several slices, which one contract cannot verify.
     #[error(
@@ -108,7 +110,8 @@ pub enum CircuitError {
         /// The expected identity.
         expected: Digest,
     },
-    /// A bundle of an older version has no network, so its verification key cannot be compared with the circuit.
+    /// A bundle of an older version has no network, so its verification key cannot be compared with
+    /// the circuit.
     #[error(
         "the bundle has no network, so its verification key cannot be compared with the circuit; hint: pass the circuit's \
          directory in place of its identity"

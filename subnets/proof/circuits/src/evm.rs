@@ -4,7 +4,8 @@ use taonet_proof_core::metadata::{CircuitMetadata, VERIFICATION_KEY};
 
 use crate::{Backends, CircuitDirectory, CircuitError, ModelBundle};
 
-/// Returns the Solidity source of a contract that verifies the proofs of a circuit of the backend `groth16`.
+/// Returns the Solidity source of a contract that verifies the proofs of a circuit of the backend
+/// `groth16`.
 ///
 /// # Errors
 /// When the circuit has another backend or too many public values, or its key is malformed.
@@ -13,7 +14,8 @@ pub fn solidity_contract(directory: &CircuitDirectory) -> Result<String, Circuit
     Ok(EvmVerifier::new(&directory.file(VERIFICATION_KEY)?)?.contract(&directory.id())?)
 }
 
-/// Verifies a bundle and returns the call with which the contract of its circuit verifies the proof.
+/// Verifies a bundle and returns the call with which the contract of its circuit verifies the
+/// proof.
 ///
 /// # Errors
 /// When the bundle is of another backend or of a sliced model, or does not verify.
@@ -25,5 +27,9 @@ pub fn solidity_call(bundle: &ModelBundle) -> Result<Call, CircuitError> {
 }
 
 fn check_backend(metadata: &CircuitMetadata) -> Result<(), CircuitError> {
-    if metadata.backend == groth16::ID { Ok(()) } else { Err(CircuitError::NoContract(metadata.backend.clone())) }
+    if metadata.backend == groth16::ID {
+        Ok(())
+    } else {
+        Err(CircuitError::NoContract(metadata.backend.clone()))
+    }
 }

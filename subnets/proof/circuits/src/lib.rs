@@ -1,18 +1,23 @@
 //! Circuits on disk, and proofs as files.
 //!
-//! A [`CircuitDirectory`] holds everything that miners and validators need of one model: metadata, integer network,
-//! keys and, after a trusted setup, its transcript. The metadata contains the hash of every other file, and the hash of
-//! the metadata is the circuit's identity: two parties with the same identity have the same circuit.
+//! A [`CircuitDirectory`] holds everything that miners and validators need of one model: metadata,
+//! integer network, keys and, after a trusted setup, its transcript. The metadata contains the hash
+//! of every other file, and the hash of the metadata is the circuit's identity: two parties with
+//! the same identity have the same circuit.
 //!
-//! - [`compile`] turns a model owner's ONNX file into a circuit: [`CircuitDirectory::create`] writes the result;
-//!   [`ParsedModel`] does so for callers that need the networks, too;
-//! - [`contribute`] adds another party's randomness to the keys of a trusted setup, and [`verify_contributions`] checks
-//!   the contributions;
-//! - [`Bundle`] is a published proof, which anyone can verify offline; [`verify_all`] verifies many at once;
-//! - [`compile_slices`] compiles a model that is too large for one circuit; its proofs form a [`SlicedBundle`];
-//! - [`solidity_contract`] exports the verification of a `groth16` circuit as a contract, and [`solidity_call`] a proof;
+//! - [`compile`] turns a model owner's ONNX file into a circuit: [`CircuitDirectory::create`]
+//!   writes the result; [`ParsedModel`] does so for callers that need the networks, too;
+//! - [`contribute`] adds another party's randomness to the keys of a trusted setup, and
+//!   [`verify_contributions`] checks the contributions;
+//! - [`Bundle`] is a published proof, which anyone can verify offline; [`verify_all`] verifies many
+//!   at once;
+//! - [`compile_slices`] compiles a model that is too large for one circuit; its proofs form a
+//!   [`SlicedBundle`];
+//! - [`solidity_contract`] exports the verification of a `groth16` circuit as a contract, and
+//!   [`solidity_call`] a proof;
 //! - [`StoredChecks`] remembers across processes which keys were compared with their networks;
-//! - [`Catalogue`] opens all circuits and sliced models of a directory, and [`Backends`] adds external proof systems;
+//! - [`Catalogue`] opens all circuits and sliced models of a directory, and [`Backends`] adds
+//!   external proof systems;
 //! - [`ShippedModel`] names the models of this repository.
 //!
 //! ```no_run
@@ -32,15 +37,17 @@
 //! # }
 //! ```
 //!
-//! Every file has a maximum size, and the files of a circuit are checked against the metadata's hashes before they are
-//! parsed. A circuit is only opened if its metadata describes its network and its verification key follows from it, as far
-//! as the backend can compare them. A new directory appears complete or not at all. A valid bundle proves outputs of the
-//! circuit that it contains: to trust it, verify it with [`ModelBundle::verify_for`] and an identity that you know. Compiling and proving are
-//! CPU-bound and block. The crate downloads nothing; `taonet-proof-store` does.
+//! Every file has a maximum size, and the files of a circuit are checked against the metadata's
+//! hashes before they are parsed. A circuit is only opened if its metadata describes its network
+//! and its verification key follows from it, as far as the backend can compare them. A new
+//! directory appears complete or not at all. A valid bundle proves outputs of the circuit that it
+//! contains: to trust it, verify it with [`ModelBundle::verify_for`] and an identity that you know.
+//! Compiling and proving are CPU-bound and block. The crate downloads nothing; `taonet-proof-store`
+//! does.
 //!
-//! Uses `taonet-proof-core`, `taonet-proof-onnx`, `taonet-proof-backends` and `taonet-primitives`. Used by
-//! `taonet-proof-miner`, `taonet-proof-validator`, `taonet-proof-api`, `taonet-proof-store`, `taonet-proof-lm`,
-//! `taonet-proof-dashboard` and the `tao proof` commands.
+//! Uses `taonet-proof-core`, `taonet-proof-onnx`, `taonet-proof-backends` and `taonet-primitives`.
+//! Used by `taonet-proof-miner`, `taonet-proof-validator`, `taonet-proof-api`,
+//! `taonet-proof-store`, `taonet-proof-lm`, `taonet-proof-dashboard` and the `tao proof` commands.
 
 mod backends;
 mod batch;
@@ -60,7 +67,8 @@ pub use bundle::{BUNDLE_VERSION, Bundle};
 pub use catalogue::{Catalogue, Skipped};
 pub use check::StoredChecks;
 pub use compile::{
-    CompileOptions, Compiled, CompiledSlices, ParsedModel, compile, compile_slices, contribute, verify_contributions,
+    CompileOptions, Compiled, CompiledSlices, ParsedModel, compile, compile_slices, contribute,
+    verify_contributions,
 };
 pub use directory::CircuitDirectory;
 pub use error::CircuitError;

@@ -3,7 +3,9 @@
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
 
-use crate::{Backends, CircuitError, CompileOptions, Compiled, CompiledSlices, compile, compile_slices};
+use crate::{
+    Backends, CircuitError, CompileOptions, Compiled, CompiledSlices, compile, compile_slices,
+};
 
 /// A shipped model. models/NAME/README.md describes the model and its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,9 @@ impl ShippedModel {
         match self {
             Self::DigitsMlp => include_bytes!("../../../../models/digits-mlp/model.onnx"),
             Self::DigitsLenet => include_bytes!("../../../../models/digits-lenet/model.onnx"),
-            Self::DiabetesRegression => include_bytes!("../../../../models/diabetes-regression/model.onnx"),
+            Self::DiabetesRegression => {
+                include_bytes!("../../../../models/diabetes-regression/model.onnx")
+            }
         }
     }
 
@@ -45,8 +49,12 @@ impl ShippedModel {
     pub fn sample(self) -> Result<Sample, CircuitError> {
         let text: &[u8] = match self {
             // Both models share the same digits.
-            Self::DigitsMlp | Self::DigitsLenet => include_bytes!("../../../../models/digits-mlp/sample.json"),
-            Self::DiabetesRegression => include_bytes!("../../../../models/diabetes-regression/sample.json"),
+            Self::DigitsMlp | Self::DigitsLenet => {
+                include_bytes!("../../../../models/digits-mlp/sample.json")
+            }
+            Self::DiabetesRegression => {
+                include_bytes!("../../../../models/diabetes-regression/sample.json")
+            }
         };
         serde_json::from_slice(text).map_err(|source| CircuitError::Json { what: "sample", source })
     }
@@ -57,7 +65,9 @@ impl ShippedModel {
         match self {
             Self::DigitsMlp | Self::DigitsLenet => options,
             // Measurements are in units of 1/1024.
-            Self::DiabetesRegression => QuantiseOptions { input_range: Range { low: -256, high: 255 }, ..options },
+            Self::DiabetesRegression => {
+                QuantiseOptions { input_range: Range { low: -256, high: 255 }, ..options }
+            }
         }
     }
 
@@ -73,7 +83,11 @@ impl ShippedModel {
     ///
     /// # Errors
     /// When the backend is unknown, or the model has too few layers.
-    pub fn compile_slices(self, backend: &str, count: usize) -> Result<CompiledSlices, CircuitError> {
+    pub fn compile_slices(
+        self,
+        backend: &str,
+        count: usize,
+    ) -> Result<CompiledSlices, CircuitError> {
         compile_slices(self.onnx(), &self.sample()?, &self.options(backend), count)
     }
 

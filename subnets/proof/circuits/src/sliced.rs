@@ -12,8 +12,8 @@ use crate::directory::{read, replace_by, require_empty, write_circuit, write_syn
 use crate::{BUNDLE_VERSION, Backends, Bundle, CircuitDirectory, CircuitError, CompiledSlices};
 
 impl CompiledSlices {
-    /// Writes the description and the slices into a directory that is empty or does not exist. A crash leaves no part of
-    /// them there.
+    /// Writes the description and the slices into a directory that is empty or does not exist. A
+    /// crash leaves no part of them there.
     ///
     /// # Errors
     /// When the directory is not empty, or a file cannot be written.
@@ -22,7 +22,8 @@ impl CompiledSlices {
         replace_by(path, |staging| {
             for (index, slice) in self.slices.iter().enumerate() {
                 let place = staging.join(format!("slice_{index}"));
-                std::fs::create_dir(&place).map_err(|source| CircuitError::File { path: place.clone(), source })?;
+                std::fs::create_dir(&place)
+                    .map_err(|source| CircuitError::File { path: place.clone(), source })?;
                 write_circuit(&place, slice)?;
             }
             write_synced(&staging.join(FILE), &self.model.to_json()?)
@@ -59,7 +60,10 @@ impl SlicedBundle {
         let mut slices: Vec<Bundle> = Vec::with_capacity(circuits.len());
         for (index, directory) in circuits.iter().enumerate() {
             let before = slices.last().map_or(inputs, |slice| slice.outputs.as_slice()).to_vec();
-            let execution = directory.circuit().execute(&before).map_err(taonet_proof_backends::BackendError::from)?;
+            let execution = directory
+                .circuit()
+                .execute(&before)
+                .map_err(taonet_proof_backends::BackendError::from)?;
             let after = execution.outputs(directory.circuit());
             let slice_nonce = model.nonce(&nonce, index, &before, &after)?;
             slices.push(Bundle::prove(directory, &before, slice_nonce, miner)?);
@@ -67,8 +71,9 @@ impl SlicedBundle {
         Ok(Self { version: BUNDLE_VERSION, model: model.clone(), nonce, slices })
     }
 
-    /// Verifies the chain of proofs with built-in backends: each proof is for the slice at its position and for this
-    /// request, and adjacent proofs agree on the boundary between them. Together they prove the whole model.
+    /// Verifies the chain of proofs with built-in backends: each proof is for the slice at its
+    /// position and for this request, and adjacent proofs agree on the boundary between them.
+    /// Together they prove the whole model.
     ///
     /// # Errors
     /// When a slice is missing or wrong, a boundary differs, or a proof does not verify.
@@ -88,7 +93,9 @@ impl SlicedBundle {
     /// Checks everything except the proofs of the slices.
     pub(crate) fn check_chain(&self) -> Result<(), CircuitError> {
         if self.slices.len() != self.model.slices.len() || self.slices.is_empty() {
-            return Err(CircuitError::Bundle("number of proofs differs from the model's number of slices"));
+            return Err(CircuitError::Bundle(
+                "number of proofs differs from the model's number of slices",
+            ));
         }
         let mut chained = self.slices.iter().zip(self.slices.iter().skip(1));
         if chained.any(|(slice, next)| slice.outputs != next.inputs) {
@@ -96,7 +103,9 @@ impl SlicedBundle {
         }
         for (index, (slice, circuit)) in self.slices.iter().zip(&self.model.slices).enumerate() {
             if slice.circuit_id()? != *circuit {
-                return Err(CircuitError::Bundle("proof is for a circuit other than the model's slice"));
+                return Err(CircuitError::Bundle(
+                    "proof is for a circuit other than the model's slice",
+                ));
             }
             if slice.nonce != self.model.nonce(&self.nonce, index, &slice.inputs, &slice.outputs)? {
                 return Err(CircuitError::Bundle("nonce of a slice does not match the request"));
@@ -106,7 +115,11 @@ impl SlicedBundle {
         let described = ends.is_some_and(|(first, last)| {
             first.circuit.input == self.model.input && last.circuit.output == self.model.output
         });
-        if described { Ok(()) } else { Err(CircuitError::Bundle("model and slices differ in input or output")) }
+        if described {
+            Ok(())
+        } else {
+            Err(CircuitError::Bundle("model and slices differ in input or output"))
+        }
     }
 
     /// Returns the identity of the model.
@@ -128,8 +141,8 @@ pub enum ModelBundle {
     Sliced(Box<SlicedBundle>),
 }
 
-/// Not derived: with serde_json's feature `arbitrary_precision`, which a dependency enables, an untagged enum cannot
-/// contain numbers.
+/// Not derived: with serde_json's feature `arbitrary_precision`, which a dependency enables, an
+/// untagged enum cannot contain numbers.
 impl<'de> Deserialize<'de> for ModelBundle {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Box::<RawValue>::deserialize(deserializer)?;
@@ -173,8 +186,13 @@ impl ModelBundle {
             return Ok(Self::Whole(Box::new(Bundle::from_json(text)?)));
         }
         let bundle: Box<SlicedBundle> = serde_json::from_slice(text).map_err(malformed)?;
-        let supported = is_supported(form.version) && bundle.slices.iter().all(|slice| is_supported(slice.version));
-        if supported { Ok(Self::Sliced(bundle)) } else { Err(CircuitError::Bundle("version is unsupported")) }
+        let supported = is_supported(form.version)
+            && bundle.slices.iter().all(|slice| is_supported(slice.version));
+        if supported {
+            Ok(Self::Sliced(bundle))
+        } else {
+            Err(CircuitError::Bundle("version is unsupported"))
+        }
     }
 
     /// Verifies all proofs of the bundle with built-in backends.
@@ -188,7 +206,8 @@ impl ModelBundle {
     /// Verifies like [`Self::verify`], with the given backends.
     ///
     /// # Errors
-    /// When a backend is missing, an input, key or boundary does not match, or a proof does not verify.
+    /// When a backend is missing, an input, key or boundary does not match, or a proof does not
+    /// verify.
     pub fn verify_with(&self, backends: &Backends) -> Result<(), CircuitError> {
         match self {
             Self::Whole(bundle) => bundle.verify_with(backends),
@@ -196,11 +215,12 @@ impl ModelBundle {
         }
     }
 
-    /// Verifies like [`Self::verify_with`], and that the bundle is for the circuit or sliced model `expected`, whose
-    /// verification keys follow from its networks.
+    /// Verifies like [`Self::verify_with`], and that the bundle is for the circuit or sliced model
+    /// `expected`, whose verification keys follow from its networks.
     ///
     /// # Errors
-    /// When the bundle is for another circuit, lacks a network that determines its key, or does not verify.
+    /// When the bundle is for another circuit, lacks a network that determines its key, or does not
+    /// verify.
     pub fn verify_for(&self, expected: &Digest, backends: &Backends) -> Result<(), CircuitError> {
         let actual = self.id()?;
         if actual != *expected {
@@ -212,8 +232,8 @@ impl ModelBundle {
         self.verify_with(backends)
     }
 
-    /// Returns the identity of the circuit or sliced model. To trust a bundle, verify it with [`Self::verify_for`] and an
-    /// identity that you know.
+    /// Returns the identity of the circuit or sliced model. To trust a bundle, verify it with
+    /// [`Self::verify_for`] and an identity that you know.
     ///
     /// # Errors
     /// Never in practice; only the encoder's signature is fallible.
@@ -232,7 +252,8 @@ impl ModelBundle {
         }
     }
 
-    /// Returns the integer inputs of the whole model. To trust a bundle, compare them with the input that you sent.
+    /// Returns the integer inputs of the whole model. To trust a bundle, compare them with the
+    /// input that you sent.
     pub fn inputs(&self) -> &[i64] {
         self.proofs().first().map_or(&[], |first| &first.inputs)
     }

@@ -1,8 +1,15 @@
 //! Directories with circuits of other versions: a daemon serves the rest.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test helper panics as a test does"
+)]
 
 use taonet_proof_backends::BackendError;
-use taonet_proof_circuits::{Backends, Catalogue, CircuitDirectory, CircuitError, Compiled, ShippedModel, Skipped};
+use taonet_proof_circuits::{
+    Backends, Catalogue, CircuitDirectory, CircuitError, Compiled, ShippedModel, Skipped,
+};
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::{FILE, NETWORK, VERIFICATION_KEY};
 
@@ -16,7 +23,8 @@ fn of_another_version(mut circuit: Compiled) -> Compiled {
 }
 
 /// A network of 25 bytes whose pool has 2.4 thousand million taps.
-const LARGE: [u8; 25] = [1, 1, 0x80, 4, 0x80, 4, 0, 2, 0, 1, 1, 0, 3, 0x80, 1, 0x80, 1, 1, 1, 0, 0, 0, 0, 0, 0];
+const LARGE: [u8; 25] =
+    [1, 1, 0x80, 4, 0x80, 4, 0, 2, 0, 1, 1, 0, 3, 0x80, 1, 0x80, 1, 1, 1, 0, 0, 0, 0, 0, 0];
 
 #[test]
 fn circuit_that_would_take_too_much_memory_is_skipped() {
@@ -30,14 +38,19 @@ fn circuit_that_would_take_too_much_memory_is_skipped() {
     let (catalogue, skipped) = Catalogue::open_usable(place.path(), &Backends::default()).unwrap();
     assert!(catalogue.circuits().count() == 1 && catalogue.get(&good.id()).is_some());
     let [Skipped { path, error }] = &skipped[..] else { panic!("{skipped:?}") };
-    assert!(path.ends_with("large") && error.to_string().contains("more than the limit of"), "{error}");
+    assert!(
+        path.ends_with("large") && error.to_string().contains("more than the limit of"),
+        "{error}"
+    );
 }
 
 #[test]
 fn circuits_of_other_versions_are_skipped_with_a_hint() {
     let place = tempfile::tempdir().unwrap();
     let model = ShippedModel::DiabetesRegression;
-    let good = CircuitDirectory::create(&place.path().join("good"), &model.compile("stark").unwrap()).unwrap();
+    let good =
+        CircuitDirectory::create(&place.path().join("good"), &model.compile("stark").unwrap())
+            .unwrap();
     for backend in ["groth16", "stark"] {
         let old = of_another_version(model.compile(backend).unwrap());
         CircuitDirectory::create(&place.path().join(format!("old-{backend}")), &old).unwrap();
@@ -53,20 +66,32 @@ fn circuits_of_other_versions_are_skipped_with_a_hint() {
     // The first slice of the incomplete model is a circuit of its own.
     assert!(catalogue.circuits().count() == 2 && catalogue.get(&good.id()).is_some());
     assert_eq!(catalogue.models().count(), 0);
-    let mut names: Vec<_> = skipped.iter().map(|skipped| skipped.path.file_name().unwrap().to_str().unwrap()).collect();
+    let mut names: Vec<_> =
+        skipped.iter().map(|skipped| skipped.path.file_name().unwrap().to_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["foreign", "old-groth16", "old-stark", "sliced"]);
     for Skipped { path, error } in &skipped {
         let advises = error.to_string().contains("compile the model again");
-        assert!(advises || matches!(error, CircuitError::NoSlice { .. }), "{}: {error}", path.display());
+        assert!(
+            advises || matches!(error, CircuitError::NoSlice { .. }),
+            "{}: {error}",
+            path.display()
+        );
     }
-    // A list has all circuits with readable metadata, usable or not: the good one, two old ones and the slice.
+    // A list has all circuits with readable metadata, usable or not: the good one, two old ones and
+    // the slice.
     let listed = Catalogue::list(place.path()).unwrap();
     assert_eq!((listed.len(), listed.get(&good.id())), (4, Some(good.metadata())));
     assert!(matches!(Catalogue::list(&sliced.join("slice_1")), Err(CircuitError::File { .. })));
-    assert!(Catalogue::open(place.path()).is_err(), "commands on the directory do not skip anything");
+    assert!(
+        Catalogue::open(place.path()).is_err(),
+        "commands on the directory do not skip anything"
+    );
 
     // Without any usable circuit, the first error is reported.
     let old = Catalogue::open_usable(&place.path().join("old-stark"), &Backends::default());
-    assert!(matches!(old, Err(CircuitError::Prover(BackendError::Format { format: 100, .. }))), "{old:?}");
+    assert!(
+        matches!(old, Err(CircuitError::Prover(BackendError::Format { format: 100, .. }))),
+        "{old:?}"
+    );
 }

@@ -1,5 +1,9 @@
 //! Circuits of the backend `external`, proven and verified by a program outside of this process.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,18 +12,23 @@ use taonet_primitives::Hotkey;
 use taonet_proof_backends::external::External;
 use taonet_proof_backends::{BackendError, Capabilities, VerifyError};
 use taonet_proof_circuits::{
-    Backends, Bundle, Catalogue, CircuitDirectory, CircuitError, CompileOptions, ModelBundle, ShippedModel, Skipped,
-    SlicedBundle, compile, compile_slices,
+    Backends, Bundle, Catalogue, CircuitDirectory, CircuitError, CompileOptions, ModelBundle,
+    ShippedModel, Skipped, SlicedBundle, compile, compile_slices,
 };
 use taonet_proof_core::Digest;
 
 /// Returns the path of examples/rerun.py, a proof system whose verifier runs the network again.
 fn program() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../backends/examples/rerun.py")
+        .canonicalize()
+        .unwrap()
 }
 
 fn running(program: &Path) -> Backends {
-    Backends::with_external(External::new(program, Duration::from_mins(2), Capabilities::UNKNOWN).unwrap())
+    Backends::with_external(
+        External::new(program, Duration::from_mins(2), Capabilities::UNKNOWN).unwrap(),
+    )
 }
 
 fn options(model: ShippedModel, backends: &Backends) -> CompileOptions {
@@ -36,8 +45,8 @@ fn request() -> (Digest, Hotkey) {
     (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]))
 }
 
-/// The program implements the network independently: its outputs equal the executor's for every kind of operator, and
-/// it rejects all other outputs.
+/// The program implements the network independently: its outputs equal the executor's for every
+/// kind of operator, and it rejects all other outputs.
 #[test]
 fn a_program_proves_and_verifies_models() {
     let backends = running(&program());
@@ -71,17 +80,29 @@ fn a_program_proves_and_verifies_models() {
 #[test]
 fn program_of_a_circuit_takes_precedence() {
     let (model, place) = (ShippedModel::DiabetesRegression, tempfile::tempdir().unwrap());
-    let compiled = compile(model.onnx(), &model.sample().unwrap(), &options(model, &running(&program()))).unwrap();
-    let external = CircuitDirectory::create(&place.path().join("external"), &compiled).unwrap().id();
+    let compiled =
+        compile(model.onnx(), &model.sample().unwrap(), &options(model, &running(&program())))
+            .unwrap();
+    let external =
+        CircuitDirectory::create(&place.path().join("external"), &compiled).unwrap().id();
     let none = Backends::default();
     assert!(matches!(Catalogue::open_usable(place.path(), &none), Err(CircuitError::NoProgram)));
 
-    let built_in = CircuitDirectory::create(&place.path().join("stark"), &model.compile("stark").unwrap()).unwrap();
+    let built_in =
+        CircuitDirectory::create(&place.path().join("stark"), &model.compile("stark").unwrap())
+            .unwrap();
     let (catalogue, skipped) = Catalogue::open_usable(place.path(), &none).unwrap();
-    assert!(matches!(&skipped[..], [Skipped { path, error: CircuitError::NoProgram }] if path.ends_with("external")));
-    assert_eq!(catalogue.circuits().map(|circuit| circuit.id()).collect::<Vec<_>>(), [built_in.id()]);
+    assert!(
+        matches!(&skipped[..], [Skipped { path, error: CircuitError::NoProgram }] if path.ends_with("external"))
+    );
+    assert_eq!(
+        catalogue.circuits().map(|circuit| circuit.id()).collect::<Vec<_>>(),
+        [built_in.id()]
+    );
 
-    let failing = External::new(Path::new("/bin/false"), Duration::from_mins(1), Capabilities::UNKNOWN).unwrap();
+    let failing =
+        External::new(Path::new("/bin/false"), Duration::from_mins(1), Capabilities::UNKNOWN)
+            .unwrap();
     let works = External::new(&program(), Duration::from_mins(1), Capabilities::UNKNOWN).unwrap();
     let backends = Backends::with_external(failing).with_program_of(external, works);
     let (catalogue, skipped) = Catalogue::open_usable(place.path(), &backends).unwrap();
@@ -100,10 +121,14 @@ fn slices_are_proven_by_a_program() {
     let sample = model.sample().unwrap();
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("sliced");
-    compile_slices(model.onnx(), &sample, &options(model, &backends), 2).unwrap().write(&path).unwrap();
+    compile_slices(model.onnx(), &sample, &options(model, &backends), 2)
+        .unwrap()
+        .write(&path)
+        .unwrap();
     let catalogue = Catalogue::open_with(&path, &backends).unwrap();
     let (_, sliced) = catalogue.models().next().unwrap();
-    let circuits: Vec<&CircuitDirectory> = sliced.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
+    let circuits: Vec<&CircuitDirectory> =
+        sliced.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
     let bundle = SlicedBundle::prove(sliced, &circuits, &sample.inputs[0], nonce, miner).unwrap();
     ModelBundle::Sliced(Box::new(bundle.clone())).verify_with(&backends).unwrap();
     assert!(matches!(bundle.verify(), Err(CircuitError::NoProgram)));
@@ -125,5 +150,8 @@ fn a_failing_program_is_an_error() {
     let (nonce, miner) = request();
     let bundle = Bundle::prove(&directory, &sample.inputs[0], nonce, miner).unwrap();
     let verified = bundle.verify_with(&failing);
-    assert!(matches!(&verified, Err(CircuitError::Verify(VerifyError::Verifier(_)))), "{verified:?}");
+    assert!(
+        matches!(&verified, Err(CircuitError::Verify(VerifyError::Verifier(_)))),
+        "{verified:?}"
+    );
 }

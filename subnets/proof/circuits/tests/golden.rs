@@ -1,21 +1,37 @@
-//! Bundles of released formats in vectors/proof, one of each kind. Every later version must accept them, because a proof
-//! may be verified years after its request.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+//! Bundles of released formats in vectors/proof, one of each kind. Every later version must accept
+//! them, because a proof may be verified years after its request.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use taonet_primitives::Hotkey;
-use taonet_proof_circuits::{Bundle, Catalogue, CircuitDirectory, ModelBundle, ShippedModel, SlicedBundle};
+use taonet_proof_circuits::{
+    Bundle, Catalogue, CircuitDirectory, ModelBundle, ShippedModel, SlicedBundle,
+};
 use taonet_proof_core::Digest;
 
-/// Names of the bundles: the kind, the format of the verification key and, since version 2, that of the bundle.
-const BUNDLES: [&str; 5] =
-    ["groth16-1.json", "sliced-groth16-1.json", "stark-3-bundle-2.json", "stark-3.json", "stark-4-bundle-2.json"];
+/// Names of the bundles: the kind, the format of the verification key and, since version 2, that of
+/// the bundle.
+const BUNDLES: [&str; 5] = [
+    "groth16-1.json",
+    "sliced-groth16-1.json",
+    "stark-3-bundle-2.json",
+    "stark-3.json",
+    "stark-4-bundle-2.json",
+];
 
 /// Returns the model of a bundle. Keys of format 4 are those of models with convolutions.
 fn model(name: &str) -> ShippedModel {
-    if name.starts_with("stark-4") { ShippedModel::DigitsLenet } else { ShippedModel::DiabetesRegression }
+    if name.starts_with("stark-4") {
+        ShippedModel::DigitsLenet
+    } else {
+        ShippedModel::DiabetesRegression
+    }
 }
 
 fn place() -> PathBuf {
@@ -35,7 +51,9 @@ fn changed(bundle: &ModelBundle) -> ModelBundle {
 
 #[test]
 fn bundles_of_all_released_formats_verify() {
-    let entries = std::fs::read_dir(place()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let entries = std::fs::read_dir(place())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let files: BTreeSet<String> = entries.filter(|name| name != "README.md").collect();
     assert_eq!(files, BUNDLES.map(str::to_owned).into(), "every file is a known bundle");
     for name in BUNDLES {
@@ -45,8 +63,8 @@ fn bundles_of_all_released_formats_verify() {
     }
 }
 
-/// Creates the bundles that do not exist; never replaces one. Run it after adding the name of a new format:
-/// `cargo test -p taonet-proof-circuits --test golden -- --ignored`.
+/// Creates the bundles that do not exist; never replaces one. Run it after adding the name of a new
+/// format: `cargo test -p taonet-proof-circuits --test golden -- --ignored`.
 #[test]
 #[ignore = "writes to vectors/proof"]
 fn create_missing_bundles() {
@@ -64,11 +82,15 @@ fn create_missing_bundles() {
             model.compile_slices("groth16", 2).unwrap().write(&circuit).unwrap();
             let catalogue = Catalogue::open(&circuit).unwrap();
             let (_, sliced) = catalogue.models().next().unwrap();
-            let slices: Vec<&CircuitDirectory> = sliced.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
-            ModelBundle::Sliced(Box::new(SlicedBundle::prove(sliced, &slices, inputs, nonce, miner).unwrap()))
+            let slices: Vec<&CircuitDirectory> =
+                sliced.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
+            ModelBundle::Sliced(Box::new(
+                SlicedBundle::prove(sliced, &slices, inputs, nonce, miner).unwrap(),
+            ))
         } else {
             let (backend, _) = name.split_once('-').unwrap();
-            let circuit = CircuitDirectory::create(&circuit, &model.compile(backend).unwrap()).unwrap();
+            let circuit =
+                CircuitDirectory::create(&circuit, &model.compile(backend).unwrap()).unwrap();
             ModelBundle::Whole(Box::new(Bundle::prove(&circuit, inputs, nonce, miner).unwrap()))
         };
         std::fs::write(path, serde_json::to_vec(&bundle).unwrap()).unwrap();

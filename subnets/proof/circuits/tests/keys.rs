@@ -1,6 +1,11 @@
-//! Circuits whose verification key is that of another network: a proof verifies for a key, so such a circuit proves
-//! outputs that its network does not have.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+//! Circuits whose verification key is that of another network: a proof verifies for a key, so such
+//! a circuit proves outputs that its network does not have.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +14,12 @@ use taonet_primitives::Hotkey;
 use taonet_proof_backends::stark::Stark;
 use taonet_proof_backends::{Backend as _, Keys, Proven, Statement};
 use taonet_proof_circuits::{
-    Backends, Bundle, Catalogue, CircuitDirectory, CircuitError, Compiled, CompiledSlices, ModelBundle, ShippedModel,
-    SlicedBundle, StoredChecks,
+    Backends, Bundle, Catalogue, CircuitDirectory, CircuitError, Compiled, CompiledSlices,
+    ModelBundle, ShippedModel, SlicedBundle, StoredChecks,
 };
-use taonet_proof_core::metadata::{FILE, MetadataError, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
+use taonet_proof_core::metadata::{
+    FILE, MetadataError, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY,
+};
 use taonet_proof_core::network::{Network, Operation};
 use taonet_proof_core::{Binding, Digest};
 
@@ -38,7 +45,8 @@ fn replace(compiled: &mut Compiled, name: &str, contents: Vec<u8>) {
 /// Returns a network with the same shapes whose output is always the same.
 fn constant(compiled: &Compiled) -> Network {
     let mut network = Network::from_bytes(&compiled.files[NETWORK]).unwrap();
-    let Operation::Dense { weights, bias } = &mut network.layers.last_mut().unwrap().operation else {
+    let Operation::Dense { weights, bias } = &mut network.layers.last_mut().unwrap().operation
+    else {
         panic!("a dense layer")
     };
     weights.fill(0);
@@ -46,7 +54,8 @@ fn constant(compiled: &Compiled) -> Network {
     network
 }
 
-/// A circuit with an honest network and the key of a false one, and a bundle of a false output that verifies for it.
+/// A circuit with an honest network and the key of a false one, and a bundle of a false output that
+/// verifies for it.
 struct Cheat {
     circuit: Compiled,
     bundle: Bundle,
@@ -58,9 +67,13 @@ impl Cheat {
         Self::with_nonce(honest("stark"), inputs, |_| Digest::of(b"a request"))
     }
 
-    /// Gives a circuit the key of a false network, and proves its output for `inputs`. The nonce may depend on the
-    /// changed circuit.
-    fn with_nonce(mut circuit: Compiled, inputs: &[i64], nonce: impl FnOnce(&Compiled) -> Digest) -> Self {
+    /// Gives a circuit the key of a false network, and proves its output for `inputs`. The nonce
+    /// may depend on the changed circuit.
+    fn with_nonce(
+        mut circuit: Compiled,
+        inputs: &[i64],
+        nonce: impl FnOnce(&Compiled) -> Digest,
+    ) -> Self {
         let network = circuit.files[NETWORK].clone();
         let other = Arc::new(constant(&circuit).lower().unwrap());
         let verification = Stark.setup(&other).unwrap().verification;
@@ -73,7 +86,8 @@ impl Cheat {
             verification_key: Digest::of(&verification),
         };
         let keys = Keys { proving: Vec::new(), verification: verification.clone() };
-        let Proven { proof, outputs } = Stark.prover(other, &keys).unwrap().prove(&inputs, &binding).unwrap();
+        let Proven { proof, outputs } =
+            Stark.prover(other, &keys).unwrap().prove(&inputs, &binding).unwrap();
         assert_eq!(outputs, [FALSE_OUTPUT]);
         // The proof itself is valid for this key.
         let statement = Statement { binding, inputs: inputs.clone(), outputs: outputs.clone() };
@@ -102,7 +116,11 @@ fn circuit_with_another_networks_key_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("false");
     let created = Cheat::new().write(&path);
-    for refused in [created.verifier().err(), CircuitDirectory::open(&path).err(), Catalogue::open(&path).err()] {
+    for refused in [
+        created.verifier().err(),
+        CircuitDirectory::open(&path).err(),
+        Catalogue::open(&path).err(),
+    ] {
         let error = refused.unwrap().to_string();
         assert!(error.contains(REFUSAL), "{error}");
     }
@@ -113,14 +131,15 @@ fn circuit_with_another_networks_key_is_refused() {
     assert!(skipped.len() == 1 && skipped[0].error.to_string().contains(REFUSAL), "{skipped:?}");
 }
 
-/// A directory stores the checks of honest circuits. Who can create files there is trusted, and nobody else: the name of
-/// each file has a circuit and a program.
+/// A directory stores the checks of honest circuits. Who can create files there is trusted, and
+/// nobody else: the name of each file has a circuit and a program.
 #[test]
 fn stored_check_replaces_the_comparison_of_the_key() {
     let place = tempfile::tempdir().unwrap();
     let directory = place.path().join("checks");
-    let stored_by =
-        |program: &str| Backends::default().with_stored_checks(StoredChecks::open(&directory, program).unwrap());
+    let stored_by = |program: &str| {
+        Backends::default().with_stored_checks(StoredChecks::open(&directory, program).unwrap())
+    };
     let names = || -> Vec<String> {
         let entries = std::fs::read_dir(&directory).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -172,10 +191,14 @@ fn bundle_with_another_networks_key_is_refused() {
     let bundle = Cheat::new().bundle;
     let id = bundle.circuit_id().unwrap();
     let whole = |bundle: &Bundle| ModelBundle::Whole(Box::new(bundle.clone()));
-    for error in [bundle.verify().unwrap_err(), whole(&bundle).verify_for(&id, &Backends::default()).unwrap_err()] {
+    for error in [
+        bundle.verify().unwrap_err(),
+        whole(&bundle).verify_for(&id, &Backends::default()).unwrap_err(),
+    ] {
         assert!(error.to_string().contains(REFUSAL), "{error}");
     }
-    // A bundle of version 1 has no network: its proof verifies, but nobody can tell for which network.
+    // A bundle of version 1 has no network: its proof verifies, but nobody can tell for which
+    // network.
     let old = Bundle { version: 1, network: None, ..bundle.clone() };
     assert!(old.lacks_network());
     old.verify().unwrap();
@@ -184,7 +207,10 @@ fn bundle_with_another_networks_key_is_refused() {
     // Nor does another network help.
     let other = hex::encode(constant(&honest("stark")).to_bytes().unwrap());
     let refused = Bundle { network: Some(other), ..bundle }.verify();
-    assert!(matches!(refused, Err(CircuitError::Metadata(MetadataError::Mismatch { .. }))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(CircuitError::Metadata(MetadataError::Mismatch { .. }))),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -199,11 +225,15 @@ fn sliced_bundle_with_another_networks_key_is_refused() {
         model.slices[1] = circuit.metadata.id().unwrap();
         model.nonce(&nonce, 1, &boundary, &[FALSE_OUTPUT]).unwrap()
     });
-    let honest = Bundle::prove(&first, inputs, model.nonce(&nonce, 0, inputs, &boundary).unwrap(), MINER).unwrap();
+    let honest =
+        Bundle::prove(&first, inputs, model.nonce(&nonce, 0, inputs, &boundary).unwrap(), MINER)
+            .unwrap();
     let bundle = SlicedBundle { version: 2, model, nonce, slices: vec![honest, cheat.bundle] };
     let id = bundle.model_id().unwrap();
     let whole = ModelBundle::Sliced(Box::new(bundle.clone()));
-    for error in [bundle.verify().unwrap_err(), whole.verify_for(&id, &Backends::default()).unwrap_err()] {
+    for error in
+        [bundle.verify().unwrap_err(), whole.verify_for(&id, &Backends::default()).unwrap_err()]
+    {
         assert!(error.to_string().contains(REFUSAL), "{error}");
     }
 }
@@ -213,9 +243,20 @@ fn honest_bundle_is_verified_for_its_circuit() {
     let place = tempfile::tempdir().unwrap();
     let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
     for (backend, has_network) in [("stark", true), ("groth16", false)] {
-        let directory = CircuitDirectory::create(&place.path().join(backend), &honest(backend)).unwrap();
-        let bundle = Bundle::prove(&directory, inputs, Digest::of(b"a request"), Hotkey::from_bytes([5; 32])).unwrap();
-        assert_eq!((bundle.network.is_some(), bundle.lacks_network()), (has_network, false), "{backend}");
+        let directory =
+            CircuitDirectory::create(&place.path().join(backend), &honest(backend)).unwrap();
+        let bundle = Bundle::prove(
+            &directory,
+            inputs,
+            Digest::of(b"a request"),
+            Hotkey::from_bytes([5; 32]),
+        )
+        .unwrap();
+        assert_eq!(
+            (bundle.network.is_some(), bundle.lacks_network()),
+            (has_network, false),
+            "{backend}"
+        );
         let bundle = ModelBundle::Whole(Box::new(bundle));
         bundle.verify_for(&directory.id(), &Backends::default()).unwrap();
         let other = Digest::of(b"another circuit");
@@ -239,12 +280,15 @@ fn metadata_of_another_network_is_refused() {
         change(&mut compiled);
         let path = place.path().join(index.to_string());
         let created = CircuitDirectory::create(&path, &compiled);
-        assert!(matches!(&created, Err(CircuitError::Metadata(MetadataError::Description(name))) if *name == part));
+        assert!(
+            matches!(&created, Err(CircuitError::Metadata(MetadataError::Description(name))) if *name == part)
+        );
         assert!(path.join(FILE).is_file() && CircuitDirectory::open(&path).is_err(), "{part}");
     }
 }
 
-/// The keys of a trusted setup do not follow from the network: their shapes and their transcript are compared.
+/// The keys of a trusted setup do not follow from the network: their shapes and their transcript
+/// are compared.
 #[test]
 fn groth16_key_or_transcript_of_another_circuit_is_refused() {
     let place = tempfile::tempdir().unwrap();
@@ -277,7 +321,8 @@ fn groth16_key_or_transcript_of_another_circuit_is_refused() {
     }
 }
 
-/// A bundle has no transcript, so the circuit's transcript is compared although the bundle's key was.
+/// A bundle has no transcript, so the circuit's transcript is compared although the bundle's key
+/// was.
 #[test]
 fn groth16_bundle_with_a_network_does_not_skip_the_transcript() {
     let place = tempfile::tempdir().unwrap();
@@ -286,7 +331,9 @@ fn groth16_bundle_with_a_network_does_not_skip_the_transcript() {
     let path = place.path().join("circuit");
     let directory = CircuitDirectory::create(&path, &circuit).unwrap();
     let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
-    let bundle = Bundle::prove(&directory, inputs, Digest::of(b"a request"), Hotkey::from_bytes([5; 32])).unwrap();
+    let bundle =
+        Bundle::prove(&directory, inputs, Digest::of(b"a request"), Hotkey::from_bytes([5; 32]))
+            .unwrap();
     let bundle = Bundle { network: Some(hex::encode(&circuit.files[NETWORK])), ..bundle };
     bundle.verify().unwrap();
     let error = CircuitDirectory::open(&path).unwrap_err().to_string();

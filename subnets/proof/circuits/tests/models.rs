@@ -1,5 +1,10 @@
-//! Tests of the shipped models: from ONNX to proofs with both backends, with every integer compared with onnxruntime.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+//! Tests of the shipped models: from ONNX to proofs with both backends, with every integer compared
+//! with onnxruntime.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test helper panics as a test does"
+)]
 
 #[path = "peers/onnxruntime.rs"]
 mod onnxruntime;
@@ -7,7 +12,8 @@ mod onnxruntime;
 use onnxruntime::{python, run_onnx};
 use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{
-    Bundle, CircuitDirectory, CircuitError, Compiled, ShippedModel, contribute, verify_contributions,
+    Bundle, CircuitDirectory, CircuitError, Compiled, ShippedModel, contribute,
+    verify_contributions,
 };
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::{NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
@@ -43,7 +49,10 @@ fn quantisation_loses_little_accuracy() {
         if let Some([float, integer]) = report.accuracy {
             // At most one of the 30 rows is classified differently.
             assert!(float >= 0.95 && integer >= float - 0.034, "{name}: {report:?}");
-            assert!(report.agreement.is_some_and(|agreement| agreement >= 0.966), "{name}: {report:?}");
+            assert!(
+                report.agreement.is_some_and(|agreement| agreement >= 0.966),
+                "{name}: {report:?}"
+            );
         }
         if let Some([float, integer]) = report.root_mean_square {
             assert!(integer <= float * 1.02, "{name}: {report:?}");
@@ -59,7 +68,11 @@ fn prove_and_verify(model: ShippedModel, backend: &str) {
     let bundle = Bundle::prove(&directory, inputs, nonce(), miner()).unwrap();
     let execution = directory.circuit().execute(inputs).unwrap();
     assert_eq!(bundle.outputs, execution.outputs(directory.circuit()));
-    assert!(bundle.proof.len() / 2 < LARGEST_PROOF, "{name} {backend}: {} bytes", bundle.proof.len() / 2);
+    assert!(
+        bundle.proof.len() / 2 < LARGEST_PROOF,
+        "{name} {backend}: {} bytes",
+        bundle.proof.len() / 2
+    );
     // Verify without the directory, like another process.
     drop(place);
     let text = serde_json::to_vec(&bundle).unwrap();
@@ -131,7 +144,9 @@ fn changed_and_missing_files_are_rejected() {
 fn contributions_change_the_circuit() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("circuit");
-    let first = CircuitDirectory::create(&path, &compiled(ShippedModel::DiabetesRegression, "groth16")).unwrap();
+    let first =
+        CircuitDirectory::create(&path, &compiled(ShippedModel::DiabetesRegression, "groth16"))
+            .unwrap();
     let id = first.id();
     let second = first.replace(&contribute(&first, "Grace").unwrap()).unwrap();
     assert_ne!(second.id(), id);
@@ -142,30 +157,36 @@ fn contributions_change_the_circuit() {
     Bundle::prove(&second, inputs, nonce(), miner()).unwrap().verify().unwrap();
 }
 
-/// Keys are accepted only if they follow from those of an earlier copy by the contributions made since then.
+/// Keys are accepted only if they follow from those of an earlier copy by the contributions made
+/// since then.
 #[test]
 fn contributions_are_verified_against_an_earlier_key() {
     let place = tempfile::tempdir().unwrap();
     let copy = |directory: &CircuitDirectory, name: &str, change: &dyn Fn(&mut Compiled)| {
         let names: Vec<String> = directory.metadata().files.keys().cloned().collect();
-        let file = |name: String| (name.clone(), std::fs::read(directory.path().join(name)).unwrap());
-        let mut compiled =
-            Compiled { metadata: directory.metadata().clone(), files: names.into_iter().map(file).collect() };
+        let file =
+            |name: String| (name.clone(), std::fs::read(directory.path().join(name)).unwrap());
+        let mut compiled = Compiled {
+            metadata: directory.metadata().clone(),
+            files: names.into_iter().map(file).collect(),
+        };
         change(&mut compiled);
-        let digests = compiled.files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents)));
+        let digests =
+            compiled.files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents)));
         compiled.metadata.files = digests.collect();
         CircuitDirectory::create(&place.path().join(name), &compiled).unwrap()
     };
     let compiled_once = compiled(ShippedModel::DiabetesRegression, "groth16");
     let first = CircuitDirectory::create(&place.path().join("first"), &compiled_once).unwrap();
-    let grace = copy(&first, "grace", &|_| ()).replace(&contribute(&first, "Grace").unwrap()).unwrap();
+    let grace =
+        copy(&first, "grace", &|_| ()).replace(&contribute(&first, "Grace").unwrap()).unwrap();
     let last = copy(&grace, "last", &|_| ()).replace(&contribute(&grace, "Ada").unwrap()).unwrap();
     assert_eq!(verify_contributions(&first, &last).unwrap(), ["Grace", "Ada"]);
     assert_eq!(verify_contributions(&grace, &last).unwrap(), ["Ada"]);
     assert!(verify_contributions(&last, &last).unwrap().is_empty());
 
-    // Each of these is rejected: a different setup, swapped copies, a changed contributor, a changed name, and a
-    // circuit without a setup.
+    // Each of these is rejected: a different setup, swapped copies, a changed contributor, a
+    // changed name, and a circuit without a setup.
     let other = compiled(ShippedModel::DiabetesRegression, "groth16");
     let other = CircuitDirectory::create(&place.path().join("other"), &other).unwrap();
     let renamed = copy(&last, "renamed", &|compiled| compiled.metadata.name.push('x'));
@@ -180,7 +201,9 @@ fn contributions_are_verified_against_an_earlier_key() {
     });
     let stark = compiled(ShippedModel::DiabetesRegression, "stark");
     let stark = CircuitDirectory::create(&place.path().join("stark"), &stark).unwrap();
-    for (earlier, later) in [(&other, &last), (&last, &first), (&first, &foreign), (&first, &credited)] {
+    for (earlier, later) in
+        [(&other, &last), (&last, &first), (&first, &foreign), (&first, &credited)]
+    {
         let verified = verify_contributions(earlier, later);
         assert!(matches!(verified, Err(CircuitError::Ceremony(_))), "{verified:?}");
     }
@@ -188,8 +211,8 @@ fn contributions_are_verified_against_an_earlier_key() {
     assert!(matches!(verify_contributions(&stark, &stark), Err(CircuitError::NoSetup(_))));
 }
 
-/// The exported network computes the same integers in onnxruntime, and the outputs of the float model differ from them
-/// by the reported error.
+/// The exported network computes the same integers in onnxruntime, and the outputs of the float
+/// model differ from them by the reported error.
 #[test]
 fn outputs_equal_those_of_onnxruntime() {
     let Some(python) = python() else { return };
@@ -203,7 +226,13 @@ fn outputs_equal_those_of_onnxruntime() {
         let ours: Vec<Vec<f64>> = inputs
             .iter()
             .map(|values| {
-                circuit.execute(values).unwrap().outputs(&circuit).iter().map(|&value| value as f64).collect()
+                circuit
+                    .execute(values)
+                    .unwrap()
+                    .outputs(&circuit)
+                    .iter()
+                    .map(|&value| value as f64)
+                    .collect()
             })
             .collect();
         assert_eq!(run_onnx(&python, &onnx::export(&circuit), inputs), ours, "{name}");
@@ -212,7 +241,10 @@ fn outputs_equal_those_of_onnxruntime() {
         let scale = f64::from(-network.output_scale()).exp2();
         let theirs = run_onnx(&python, model.onnx(), inputs);
         for (float, integer) in theirs.iter().flatten().zip(ours.iter().flatten()) {
-            assert!((float - integer * scale).abs() <= report.largest_error * 1.001 + 1e-3, "{name}");
+            assert!(
+                (float - integer * scale).abs() <= report.largest_error * 1.001 + 1e-3,
+                "{name}"
+            );
         }
     }
 }

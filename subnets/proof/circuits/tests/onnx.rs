@@ -1,9 +1,15 @@
 //! Models whose ONNX file means something else than a simple reader would compile.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::path::{Path, PathBuf};
 
-use taonet_proof_circuits::{Backends, CircuitError, CompileOptions, Compiled, ShippedModel, compile};
+use taonet_proof_circuits::{
+    Backends, CircuitError, CompileOptions, Compiled, ShippedModel, compile,
+};
 use taonet_proof_core::metadata::NETWORK;
 use taonet_proof_core::network::Network;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
@@ -25,27 +31,43 @@ fn compile_files(model: &str, sample: &str) -> Result<Compiled, CircuitError> {
     compile(&std::fs::read(place(model)).unwrap(), &sample, &options)
 }
 
-/// onnxruntime or the standard compute other outputs, or refuse the file, where an earlier version compiled it.
+/// onnxruntime or the standard compute other outputs, or refuse the file, where an earlier version
+/// compiled it.
 #[test]
 fn files_with_another_meaning_are_refused() {
     for (model, sample, expected) in [
         ("bn-training.onnx", "bn-training.json", "training mode is unsupported"),
-        ("unsqueeze-gap.onnx", "unsqueeze-gap.json", "a window over a reshaped input is unsupported"),
-        ("maxpool-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
-        ("avgpool-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
+        (
+            "unsqueeze-gap.onnx",
+            "unsqueeze-gap.json",
+            "a window over a reshaped input is unsupported",
+        ),
+        (
+            "maxpool-valid-pads.onnx",
+            "valid-pads.json",
+            "auto_pad VALID and pads exclude each other",
+        ),
+        (
+            "avgpool-valid-pads.onnx",
+            "valid-pads.json",
+            "auto_pad VALID and pads exclude each other",
+        ),
         ("conv-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
     ] {
-        let error = compile_files(model, sample).err().map(|error| error.to_string()).unwrap_or_default();
+        let error =
+            compile_files(model, sample).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains(expected), "{model}: {error}");
     }
 }
 
-/// A small classifier as `onnxconverter-common` 1.16 converts it to half precision: entirely, and with batch norm and
-/// addition kept in single precision. The expected values are the arguments of its softmax in onnxruntime 1.32.
+/// A small classifier as `onnxconverter-common` 1.16 converts it to half precision: entirely, and
+/// with batch norm and addition kept in single precision. The expected values are the arguments of
+/// its softmax in onnxruntime 1.32.
 #[test]
 fn half_precision_exports_are_compiled() {
     let expected = [[-50.843_75, -18.921_875, 27.171_875], [-95.5625, 6.429_687_5, 87.25]];
-    let sample: Sample = serde_json::from_slice(&std::fs::read(place("fp16.json")).unwrap()).unwrap();
+    let sample: Sample =
+        serde_json::from_slice(&std::fs::read(place("fp16.json")).unwrap()).unwrap();
     for name in ["fp16.onnx", "fp16-mixed.onnx"] {
         let compiled = compile_files(name, "fp16.json").unwrap();
         assert_eq!(compiled.metadata.notes.len(), 1, "{name}: the softmax is omitted");
@@ -56,11 +78,15 @@ fn half_precision_exports_are_compiled() {
             let input: Vec<f32> = row.iter().map(|&value| value as f32).collect();
             let evaluation = model.evaluate(&input).unwrap();
             let integers = circuit.execute(row).unwrap().outputs(&circuit);
-            for ((file, integer), expected) in evaluation.outputs.iter().zip(integers).zip(expected) {
+            for ((file, integer), expected) in evaluation.outputs.iter().zip(integers).zip(expected)
+            {
                 // Half precision has 11 bits.
                 let rounding = evaluation.magnitude / 2048.0;
                 assert!((file - expected).abs() < rounding, "{name}: {file} {expected}");
-                assert!((integer as f64 * unit - expected).abs() < 16.0 * rounding, "{name}: {integer} {expected}");
+                assert!(
+                    (integer as f64 * unit - expected).abs() < 16.0 * rounding,
+                    "{name}: {integer} {expected}"
+                );
             }
         }
     }
@@ -78,20 +104,27 @@ fn network_that_differs_from_its_file_is_refused() {
 
     // The reader has another network than the file: half a unit at an output.
     let mut other = float.clone();
-    let taonet_proof_core::float::FloatOperation::Dense { bias, .. } = &mut other.nodes.last_mut().unwrap().operation
+    let taonet_proof_core::float::FloatOperation::Dense { bias, .. } =
+        &mut other.nodes.last_mut().unwrap().operation
     else {
         panic!("a dense layer")
     };
     bias[0] += 0.5;
     let refused = compare(&model, &other, &network, &options, &inputs).unwrap_err();
-    let CompareError::Difference { what: "float", difference, tolerance, .. } = &refused else { panic!("{refused}") };
+    let CompareError::Difference { what: "float", difference, tolerance, .. } = &refused else {
+        panic!("{refused}")
+    };
     assert!((difference - 0.5).abs() < 0.01 && *tolerance < 0.1, "{refused}");
     let text = refused.to_string();
-    assert!(text.contains(&format!("the difference {difference} exceeds the tolerance {tolerance}")), "{text}");
+    assert!(
+        text.contains(&format!("the difference {difference} exceeds the tolerance {tolerance}")),
+        "{text}"
+    );
 
     // The integer network computes something else.
     let mut other = network.clone();
-    let taonet_proof_core::network::Operation::Dense { bias, .. } = &mut other.layers.last_mut().unwrap().operation
+    let taonet_proof_core::network::Operation::Dense { bias, .. } =
+        &mut other.layers.last_mut().unwrap().operation
     else {
         panic!("a dense layer")
     };

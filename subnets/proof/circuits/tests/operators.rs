@@ -1,5 +1,11 @@
-//! Models with element-wise functions, moves and products: compiled, compared with onnxruntime, and proven.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+//! Models with element-wise functions, moves and products: compiled, compared with onnxruntime, and
+//! proven.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test helper panics as a test does"
+)]
 
 #[path = "operators/blocks.rs"]
 mod blocks;
@@ -17,7 +23,9 @@ use onnxruntime::{python, run_onnx};
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::Capabilities;
 use taonet_proof_backends::external::External;
-use taonet_proof_circuits::{Backends, Bundle, CircuitDirectory, CircuitError, CompileOptions, Compiled, compile};
+use taonet_proof_circuits::{
+    Backends, Bundle, CircuitDirectory, CircuitError, CompileOptions, Compiled, compile,
+};
 use taonet_proof_core::metadata::NETWORK;
 use taonet_proof_core::network::{Network, Operation};
 use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
@@ -35,18 +43,29 @@ struct TestModel {
 impl TestModel {
     fn new(name: &str, dims: &[i64], graph: &Graph) -> Self {
         let elements = dims.iter().product::<i64>() as usize;
-        Self { name: name.to_owned(), file: graph.file(dims), elements, range: Range { low: -100, high: 100 } }
+        Self {
+            name: name.to_owned(),
+            file: graph.file(dims),
+            elements,
+            range: Range { low: -100, high: 100 },
+        }
     }
 
     /// Creates a model whose input has integers from 0 on.
     fn with_tokens(name: &str, dims: &[i64], graph: &Graph, high: i64) -> Self {
-        Self { file: graph.file_of_integers(dims), range: Range { low: 0, high }, ..Self::new(name, dims, graph) }
+        Self {
+            file: graph.file_of_integers(dims),
+            range: Range { low: 0, high },
+            ..Self::new(name, dims, graph)
+        }
     }
 
     fn sample(&self) -> Sample {
         let Range { low, high } = self.range;
         let row = |seed: usize| {
-            let number = move |index: usize| low + (seed * 71 + index * 37).cast_signed() as i64 % (high - low + 1);
+            let number = move |index: usize| {
+                low + (seed * 71 + index * 37).cast_signed() as i64 % (high - low + 1)
+            };
             (0..self.elements).map(number).collect()
         };
         Sample { inputs: (0..8).map(row).collect(), ..Sample::default() }
@@ -54,8 +73,13 @@ impl TestModel {
 
     fn compile(&self, backend: &str, backends: Backends) -> Result<Compiled, CircuitError> {
         let quantise = QuantiseOptions { input_range: self.range, ..QuantiseOptions::default() };
-        let (name, backend, contributor) = (self.name.clone(), backend.to_owned(), "anonymous".to_owned());
-        compile(&self.file, &self.sample(), &CompileOptions { name, backend, backends, quantise, contributor })
+        let (name, backend, contributor) =
+            (self.name.clone(), backend.to_owned(), "anonymous".to_owned());
+        compile(
+            &self.file,
+            &self.sample(),
+            &CompileOptions { name, backend, backends, quantise, contributor },
+        )
     }
 }
 
@@ -79,7 +103,8 @@ fn with_function(operator: &str, attributes: &[(&str, Attribute)], further: &str
     TestModel::new(operator, &[1, 6], &graph)
 }
 
-/// Squeeze and excitation on an image whose channels come last, as TensorFlow exports it: moves, functions, products.
+/// Squeeze and excitation on an image whose channels come last, as TensorFlow exports it: moves,
+/// functions, products.
 fn attention() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[1, 2, 1, 1], &[1.0 / 32.0, 1.0 / 64.0])
@@ -122,7 +147,8 @@ fn attention() -> TestModel {
     TestModel::new("attention", &[1, 4, 4, 2], &graph)
 }
 
-/// Queries, keys and values of two heads for three positions: the scores are squashed, in place of a softmax.
+/// Queries, keys and values of two heads for three positions: the scores are squashed, in place of
+/// a softmax.
 fn heads() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[1.0 / 32.0])
@@ -140,9 +166,11 @@ fn heads() -> TestModel {
     TestModel::new("heads", &[1, 2, 3, 4], &graph)
 }
 
-/// A transposed convolution with zeros between the elements, whose first row and column are removed.
+/// A transposed convolution with zeros between the elements, whose first row and column are
+/// removed.
 fn transposed() -> TestModel {
-    let attributes = [("strides", Attribute::Ints(&[2, 1])), ("pads", Attribute::Ints(&[1, 1, 0, 0]))];
+    let attributes =
+        [("strides", Attribute::Ints(&[2, 1])), ("pads", Attribute::Ints(&[1, 1, 0, 0]))];
     let graph = Graph::default().floats("w", &[2, 1, 3, 2], &spread(12, 0.25)).node_with(
         "ConvTranspose",
         "x w",
@@ -174,7 +202,8 @@ fn functions() -> Vec<TestModel> {
         "Softsign",
         "Tanh",
     ];
-    let mut models: Vec<TestModel> = plain.iter().map(|operator| with_function(operator, &[], "")).collect();
+    let mut models: Vec<TestModel> =
+        plain.iter().map(|operator| with_function(operator, &[], "")).collect();
     models.push(with_function("Gelu", &[("approximate", Attribute::Text("tanh"))], ""));
     models.push(with_function("Elu", &[("alpha", Attribute::Float(0.5))], ""));
     models.push(with_function("Clip", &[], " low high"));
@@ -187,9 +216,9 @@ fn circuit(compiled: &Compiled) -> (taonet_proof_core::circuit::Circuit, f64) {
     (network.lower().unwrap(), f64::from(-network.output_scale()).exp2())
 }
 
-/// onnxruntime computes the same integers from the exported network. From the model's own file it computes values within
-/// 1.5 % for one function, and 3 % for the attention block with its dozen roundings to 8 bits, for the rows of the
-/// calibration; others may saturate.
+/// onnxruntime computes the same integers from the exported network. From the model's own file it
+/// computes values within 1.5 % for one function, and 3 % for the attention block with its dozen
+/// roundings to 8 bits, for the rows of the calibration; others may saturate.
 #[test]
 fn outputs_equal_those_of_onnxruntime() {
     let Some(python) = python() else { return };
@@ -204,17 +233,21 @@ fn outputs_equal_those_of_onnxruntime() {
         (transformer(), 0.03),
     ];
     for (model, bound) in functions.chain(blocks) {
-        let compiled =
-            model.compile("stark", Backends::default()).unwrap_or_else(|error| panic!("{}: {error}", model.name));
+        let compiled = model
+            .compile("stark", Backends::default())
+            .unwrap_or_else(|error| panic!("{}: {error}", model.name));
         let ((circuit, unit), inputs) = (circuit(&compiled), model.sample().inputs);
         let execute = |row: &Vec<i64>| circuit.execute(row).unwrap().outputs(&circuit);
-        let ours: Vec<Vec<f64>> =
-            inputs.iter().map(|row| execute(row).iter().map(|&value| value as f64).collect()).collect();
+        let ours: Vec<Vec<f64>> = inputs
+            .iter()
+            .map(|row| execute(row).iter().map(|&value| value as f64).collect())
+            .collect();
         assert_eq!(run_onnx(&python, &onnx::export(&circuit), &inputs), ours, "{}", model.name);
         let (calibration, _) = model.sample().split();
         let theirs = run_onnx(&python, &model.file, &calibration).concat();
         let largest = theirs.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        let ours = calibration.iter().flat_map(|row| circuit.execute(row).unwrap().outputs(&circuit));
+        let ours =
+            calibration.iter().flat_map(|row| circuit.execute(row).unwrap().outputs(&circuit));
         for (integer, float) in ours.zip(theirs) {
             let error = (integer as f64 * unit - float).abs();
             assert!(error < bound * largest, "{}: {float} differs by {error}", model.name);
@@ -222,15 +255,18 @@ fn outputs_equal_those_of_onnxruntime() {
     }
 }
 
-/// Proves a model for an input of its sample and for both ends, and checks that no other output is accepted.
+/// Proves a model for an input of its sample and for both ends, and checks that no other output is
+/// accepted.
 fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
-    let compiled =
-        model.compile(backend, Backends::default()).unwrap_or_else(|error| panic!("{}: {error}", model.name));
+    let compiled = model
+        .compile(backend, Backends::default())
+        .unwrap_or_else(|error| panic!("{}: {error}", model.name));
     let place = tempfile::tempdir().unwrap();
     let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
     let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
     let Range { low, high } = model.range;
-    let inputs = [model.sample().inputs[0].clone(), vec![low; model.elements], vec![high; model.elements]];
+    let inputs =
+        [model.sample().inputs[0].clone(), vec![low; model.elements], vec![high; model.elements]];
     let prove = |inputs: &Vec<i64>| {
         let bundle = Bundle::prove(&directory, inputs, nonce, miner).unwrap();
         bundle.verify().unwrap();
@@ -246,13 +282,20 @@ fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
 
 /// A model of `vectors/proof-models`, whose inputs are small integers.
 fn vectors(name: &str, elements: usize) -> TestModel {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../../vectors/proof-models/{name}.onnx"));
-    TestModel { name: name.to_owned(), file: std::fs::read(path).unwrap(), elements, range: Range { low: 0, high: 7 } }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("../../../vectors/proof-models/{name}.onnx"));
+    TestModel {
+        name: name.to_owned(),
+        file: std::fs::read(path).unwrap(),
+        elements,
+        range: Range { low: 0, high: 7 },
+    }
 }
 
-/// The first and the last of 40 elements are equal, and the last one is larger by a unit of the integer network, as by
-/// rounding. Its position differs by 39 from the file's, which is tolerated because both elements can be equal. That of a
-/// much larger element is not. The last positions have the least weight, and so the smallest tolerance.
+/// The first and the last of 40 elements are equal, and the last one is larger by a unit of the
+/// integer network, as by rounding. Its position differs by 39 from the file's, which is tolerated
+/// because both elements can be equal. That of a much larger element is not. The last positions
+/// have the least weight, and so the smallest tolerance.
 #[test]
 fn position_of_an_equal_element_is_tolerated() {
     let mut weights = [-1.0; 80];
@@ -262,7 +305,12 @@ fn position_of_an_equal_element_is_tolerated() {
     let graph = Graph::default()
         .floats("w", &[2, 40], &weights)
         .node("MatMul", "x w", "h")
-        .node_with("ArgMax", "h", "index", &[("axis", Attribute::Int(-1)), ("keepdims", Attribute::Int(0))])
+        .node_with(
+            "ArgMax",
+            "h",
+            "index",
+            &[("axis", Attribute::Int(-1)), ("keepdims", Attribute::Int(0))],
+        )
         .node_with("Cast", "index", "y", &[("to", Attribute::Int(1))]);
     let test = TestModel::new("equal elements", &[1, 2], &graph);
     let options = QuantiseOptions { input_range: test.range, ..QuantiseOptions::default() };
@@ -284,7 +332,9 @@ fn position_of_an_equal_element_is_tolerated() {
         let output = circuit.execute(&row).unwrap().outputs(&circuit)[0];
         (output as f64 * f64::from(-network.output_scale()).exp2()).round() as i64
     };
-    let compare = |network: &Network| onnx::compare(&model, &float, network, &options, std::slice::from_ref(&row));
+    let compare = |network: &Network| {
+        onnx::compare(&model, &float, network, &options, std::slice::from_ref(&row))
+    };
     let rounded = raised(39, 1);
     assert_eq!((position(&network), position(&rounded)), (0, 39));
     assert_eq!((compare(&network), compare(&rounded)), (Ok(()), Ok(())));
@@ -293,10 +343,14 @@ fn position_of_an_equal_element_is_tolerated() {
     let other = raised(38, 2 * largest + largest / 4);
     assert_eq!(position(&other), 38);
     let refused = compare(&other);
-    assert!(matches!(refused, Err(onnx::CompareError::Difference { what: "integer", .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(onnx::CompareError::Difference { what: "integer", .. })),
+        "{refused:?}"
+    );
 }
 
-/// Trees need no tables, so both backends prove them; boosted ones have a softmax at the end or a sigmoid.
+/// Trees need no tables, so both backends prove them; boosted ones have a softmax at the end or a
+/// sigmoid.
 #[test]
 fn trees_and_recurrent_cells_are_proven() {
     for name in ["decision-tree", "random-forest-binary"] {
@@ -334,25 +388,38 @@ fn blocks_with_norms_and_choices_are_proven() {
 fn model_with_functions_moves_and_products_is_proven() {
     for model in [attention(), heads()] {
         for bundle in check_proofs(&model, "stark") {
-            assert!(bundle.proof.len() < 900_000, "{}: {} hexadecimal digits", model.name, bundle.proof.len());
+            assert!(
+                bundle.proof.len() < 900_000,
+                "{}: {} hexadecimal digits",
+                model.name,
+                bundle.proof.len()
+            );
         }
     }
-    let other = with_function("Sigmoid", &[], "").compile("groth16", Backends::default()).unwrap_err().to_string();
+    let other = with_function("Sigmoid", &[], "")
+        .compile("groth16", Backends::default())
+        .unwrap_err()
+        .to_string();
     assert!(other.contains("groth16 does not support element-wise functions"), "{other}");
     assert!(other.contains("hint: compile the model with --backend stark"), "{other}");
 }
 
-/// The example of an external program runs the exported network, in which products and lookups are operators.
+/// The example of an external program runs the exported network, in which products and lookups are
+/// operators.
 #[test]
 fn external_program_proves_functions_moves_and_products() {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py").canonicalize().unwrap();
+    let program = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../backends/examples/rerun.py")
+        .canonicalize()
+        .unwrap();
     let program = External::new(&program, Duration::from_mins(2), Capabilities::UNKNOWN).unwrap();
     let backends = Backends::with_external(program);
     for model in [attention(), heads()] {
         let compiled = model.compile("external", backends.clone()).unwrap();
         let place = tempfile::tempdir().unwrap();
-        let directory =
-            CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap().with_backends(&backends);
+        let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled)
+            .unwrap()
+            .with_backends(&backends);
         let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
         let bundle = Bundle::prove(&directory, &model.sample().inputs[1], nonce, miner).unwrap();
         bundle.verify_with(&backends).unwrap();

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use taonet_primitives::Hotkey;
-use taonet_proof_circuits::{Catalogue, CircuitDirectory, CircuitError, ModelBundle, ShippedModel, SlicedBundle};
+use taonet_proof_circuits::{
+    Catalogue, CircuitDirectory, CircuitError, ModelBundle, ShippedModel, SlicedBundle,
+};
 use taonet_proof_core::{Digest, slices};
 
 fn miner() -> Hotkey {
@@ -11,7 +13,8 @@ fn miner() -> Hotkey {
 
 fn prove(catalogue: &Catalogue, inputs: &[i64], nonce: &[u8]) -> SlicedBundle {
     let (_, model) = catalogue.models().next().unwrap();
-    let circuits: Vec<&CircuitDirectory> = model.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
+    let circuits: Vec<&CircuitDirectory> =
+        model.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
     SlicedBundle::prove(model, &circuits, inputs, Digest::of(nonce), miner()).unwrap()
 }
 
@@ -45,30 +48,42 @@ fn a_chain_of_slices_proves_the_lenet() {
         change(&mut changed);
         changed.verify().unwrap_err()
     };
-    // A slice from a different run is rejected: its activations are correct, but for a different input.
+    // A slice from a different run is rejected: its activations are correct, but for a different
+    // input.
     let other = prove(&catalogue, &inputs[1], b"one");
     other.verify().unwrap();
     for slice in 0..3 {
         let error = refused(&|changed| changed.slices[slice] = other.slices[slice].clone());
-        assert!(matches!(error, CircuitError::Bundle("adjacent slices differ in their common boundary")), "{error}");
+        assert!(
+            matches!(
+                error,
+                CircuitError::Bundle("adjacent slices differ in their common boundary")
+            ),
+            "{error}"
+        );
     }
     // A value is changed on both sides of a boundary, so that both slices still agree on it.
     let error = refused(&|changed| {
         changed.slices[0].outputs[0] ^= 1;
         changed.slices[1].inputs[0] ^= 1;
     });
-    assert!(matches!(error, CircuitError::Bundle("nonce of a slice does not match the request")), "{error}");
+    assert!(
+        matches!(error, CircuitError::Bundle("nonce of a slice does not match the request")),
+        "{error}"
+    );
     let error = refused(&|changed| {
         changed.slices[0].outputs[0] ^= 1;
         changed.slices[1].inputs[0] ^= 1;
         for index in [0, 1] {
             let slice = &changed.slices[index];
-            let nonce = changed.model.nonce(&changed.nonce, index, &slice.inputs, &slice.outputs).unwrap();
+            let nonce =
+                changed.model.nonce(&changed.nonce, index, &slice.inputs, &slice.outputs).unwrap();
             changed.slices[index].nonce = nonce;
         }
     });
     assert!(matches!(error, CircuitError::Verify(_)), "{error}");
-    // Each change is rejected: a different request, a missing slice, slices in a different order, a different model.
+    // Each change is rejected: a different request, a missing slice, slices in a different order, a
+    // different model.
     refused(&|changed| changed.nonce = Digest::of(b"two"));
     refused(&|changed| drop(changed.slices.pop()));
     refused(&|changed| changed.slices.swap(0, 1));

@@ -1,4 +1,5 @@
-//! Contracts that verify proofs of `groth16`: compiled by solc, deployed and called in an Ethereum Virtual Machine.
+//! Contracts that verify proofs of `groth16`: compiled by solc, deployed and called in an Ethereum
+//! Virtual Machine.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::path::Path;
@@ -11,15 +12,17 @@ use revm::context::TxEnv;
 use revm::database::InMemoryDB;
 use revm::handler::MainnetContext;
 use revm::primitives::{Address, TxKind, U256};
-use revm::{Context, ExecuteCommitEvm as _, ExecuteEvm as _, MainBuilder as _, MainContext as _, MainnetEvm};
+use revm::{
+    Context, ExecuteCommitEvm as _, ExecuteEvm as _, MainBuilder as _, MainContext as _, MainnetEvm,
+};
 use serde_json::{Value, json};
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::groth16::Groth16;
 use taonet_proof_backends::groth16::evm::{Call, EvmVerifier, FUNCTION, MAX_VALUES, Word};
 use taonet_proof_backends::{Backend as _, BackendError, Keys, Proven, Statement};
 use taonet_proof_circuits::{
-    Backends, Bundle, CircuitDirectory, CircuitError, CompileOptions, ModelBundle, ShippedModel, compile,
-    solidity_call, solidity_contract,
+    Backends, Bundle, CircuitDirectory, CircuitError, CompileOptions, ModelBundle, ShippedModel,
+    compile, solidity_call, solidity_contract,
 };
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
@@ -59,16 +62,25 @@ impl Contract {
         assert_eq!(compiled["messages"], json!([]), "{source}");
         let code = |name: &str| hex::decode(compiled[name].as_str().unwrap()).unwrap();
         let mut evm = Context::mainnet().with_db(InMemoryDB::default()).build_mainnet();
-        let transaction = TxEnv::builder().kind(TxKind::Create).data(code("code").into()).gas_limit(10_000_000);
+        let transaction =
+            TxEnv::builder().kind(TxKind::Create).data(code("code").into()).gas_limit(10_000_000);
         let created = evm.transact_commit(transaction.build().unwrap()).unwrap();
         assert!(created.is_success(), "{created:?}");
         let address = created.created_address().unwrap();
-        Self { evm, address, selectors: compiled["selectors"].clone(), size: code("deployed").len() }
+        Self {
+            evm,
+            address,
+            selectors: compiled["selectors"].clone(),
+            size: code("deployed").len(),
+        }
     }
 
     /// Calls a function. Returns the 32 bytes that it returns, and the gas of the transaction.
     fn call(&mut self, data: Vec<u8>) -> (U256, u64) {
-        let transaction = TxEnv::builder().kind(TxKind::Call(self.address)).data(data.into()).gas_limit(10_000_000);
+        let transaction = TxEnv::builder()
+            .kind(TxKind::Call(self.address))
+            .data(data.into())
+            .gas_limit(10_000_000);
         let result = self.evm.transact(transaction.nonce(1).build().unwrap()).unwrap().result;
         assert!(result.is_success(), "{result:?}");
         (U256::from_be_slice(result.output().unwrap()), result.tx_gas_used())
@@ -92,7 +104,9 @@ impl Contract {
         for &input in &bundle.inputs {
             // Negative integers in two's complement.
             let (magnitude, is_negative) = (U256::from(input.unsigned_abs()), input < 0);
-            data.extend(if is_negative { magnitude.wrapping_neg() } else { magnitude }.to_be_bytes::<32>());
+            data.extend(
+                if is_negative { magnitude.wrapping_neg() } else { magnitude }.to_be_bytes::<32>(),
+            );
         }
         self.call(data).0
     }
@@ -107,20 +121,27 @@ fn circuit(folder: &TempDir, model: ShippedModel, backends: Backends) -> Circuit
         contributor: "anonymous".to_owned(),
     };
     let compiled = compile(model.onnx(), &model.sample().unwrap(), &options).unwrap();
-    CircuitDirectory::create(&folder.path().join(compiled.metadata.id().unwrap().to_string()), &compiled).unwrap()
+    CircuitDirectory::create(
+        &folder.path().join(compiled.metadata.id().unwrap().to_string()),
+        &compiled,
+    )
+    .unwrap()
 }
 
 fn prove(circuit: &CircuitDirectory, inputs: &[i64]) -> (Bundle, Call) {
-    let bundle = Bundle::prove(circuit, inputs, Digest::of(b"nonce"), Hotkey::from_bytes([7; 32])).unwrap();
+    let bundle =
+        Bundle::prove(circuit, inputs, Digest::of(b"nonce"), Hotkey::from_bytes([7; 32])).unwrap();
     let call = solidity_call(&ModelBundle::Whole(Box::new(bundle.clone()))).unwrap();
     (bundle, call)
 }
 
 /// Returns a point of the twisted curve outside of the subgroup in which pairings are defined.
 fn outside_of_subgroup() -> [Word; 4] {
-    let points =
-        (0_u64..).filter_map(|x| G2Affine::get_point_from_x_unchecked(Fq2::new(Fq::from(x), Fq::one()), false));
-    let point = points.into_iter().find(|point| !point.is_in_correct_subgroup_assuming_on_curve()).unwrap();
+    let points = (0_u64..).filter_map(|x| {
+        G2Affine::get_point_from_x_unchecked(Fq2::new(Fq::from(x), Fq::one()), false)
+    });
+    let point =
+        points.into_iter().find(|point| !point.is_in_correct_subgroup_assuming_on_curve()).unwrap();
     [point.x.c1, point.x.c0, point.y.c1, point.y.c0]
         .map(|coordinate| coordinate.into_bigint().to_bytes_be().try_into().unwrap())
 }
@@ -148,17 +169,28 @@ fn contract_accepts_exactly_the_valid_proof() {
     let mut wrong = Vec::new();
     for position in 0..call.values.len() {
         let value = number(&call.values[position]);
-        let others =
-            [value.wrapping_add(U256::ONE), value.wrapping_sub(U256::ONE), value + order(), order(), U256::MAX];
+        let others = [
+            value.wrapping_add(U256::ONE),
+            value.wrapping_sub(U256::ONE),
+            value + order(),
+            order(),
+            U256::MAX,
+        ];
         wrong.extend(others.map(|other| with_value(&call, position, other)));
     }
     let (_, second) = prove(&circuit, &[1; 10]);
     let outside = outside_of_subgroup();
     for (first, count) in [(0, 2), (2, 4), (6, 2)] {
-        // The point of another valid proof, the negative, infinity, and coordinates above the modulus.
+        // The point of another valid proof, the negative, infinity, and coordinates above the
+        // modulus.
         wrong.push(with_words(&call, first, &second.proof[first..first + count]));
-        let negated = call.proof[first + count / 2..first + count].iter().map(|y| modulus() - number(y));
-        wrong.push(with_words(&call, first + count / 2, &negated.map(|y| y.to_be_bytes()).collect::<Vec<Word>>()));
+        let negated =
+            call.proof[first + count / 2..first + count].iter().map(|y| modulus() - number(y));
+        wrong.push(with_words(
+            &call,
+            first + count / 2,
+            &negated.map(|y| y.to_be_bytes()).collect::<Vec<Word>>(),
+        ));
         wrong.push(with_words(&call, first, &vec![[0; 32]; count]));
         for position in first..first + count {
             let coordinate = number(&call.proof[position]);
@@ -174,7 +206,11 @@ fn contract_accepts_exactly_the_valid_proof() {
     wrong.push(Call { values: [call.values.clone(), vec![[0; 32]]].concat(), ..call.clone() });
     wrong.push(Call { values: second.values.clone(), ..call.clone() });
     for (index, wrong) in wrong.iter().enumerate() {
-        assert!(!contract.accepts(wrong), "call {index} of {} was accepted: {wrong:?}", call.values.len());
+        assert!(
+            !contract.accepts(wrong),
+            "call {index} of {} was accepted: {wrong:?}",
+            call.values.len()
+        );
     }
     assert!(contract.accepts(&second) && contract.accepts(&call));
 }
@@ -191,7 +227,8 @@ fn with_words(call: &Call, first: usize, words: &[Word]) -> Call {
     call
 }
 
-/// The proof is valid, but a value is outside of the range for which the circuit's sums are bounded.
+/// The proof is valid, but a value is outside of the range for which the circuit's sums are
+/// bounded.
 #[test]
 fn contract_rejects_values_out_of_range() {
     let Some(solc) = peer_directory("solc") else { return };
@@ -200,12 +237,16 @@ fn contract_rejects_values_out_of_range() {
     let source = solidity_contract(&circuit).unwrap();
     let (inputs, offset) = ("inRange(values, 2, 12, 0x", format!("{:064x}, ", 256));
     assert!(source.contains(&format!("{inputs}{offset}511)")), "{source}");
-    assert!(source.contains(&format!("inRange(values, 1, 2, 0x{:064x}, {})", 1_u64 << 60, 1_u64 << 61)), "{source}");
+    assert!(
+        source.contains(&format!("inRange(values, 1, 2, 0x{:064x}, {})", 1_u64 << 60, 1_u64 << 61)),
+        "{source}"
+    );
     let (_, call) = prove(&circuit, &[-100, 100, 0, 0, 0, 0, 0, 0, 0, 0]);
     // The smallest input of this proof is -100, the largest 100.
     for (low, high, accepted) in [(-100, 100, true), (-99, 255, false), (-256, 99, false)] {
         let (offset, span) = (format!("{:064x}, ", -low), high - low);
-        let narrowed = source.replace(&format!("{inputs}{:064x}, 511)", 256), &format!("{inputs}{offset}{span})"));
+        let narrowed = source
+            .replace(&format!("{inputs}{:064x}, 511)", 256), &format!("{inputs}{offset}{span})"));
         assert_eq!(Contract::deploy(&solc, &narrowed).accepts(&call), accepted, "{low}..={high}");
     }
 }
@@ -215,14 +256,18 @@ fn linear(inputs: usize) -> (Arc<Circuit>, Keys) {
     let weights = (1..=7).cycle().take(inputs).collect();
     let operation = Operation::Dense { weights, bias: vec![5] };
     let layer = Layer { inputs: vec![0], operation, rescale: None, scale: 0 };
-    let input = Input { shape: Shape::vector(inputs).unwrap(), range: Range { low: -128, high: 127 }, scale: 0 };
+    let input = Input {
+        shape: Shape::vector(inputs).unwrap(),
+        range: Range { low: -128, high: 127 },
+        scale: 0,
+    };
     let circuit = Network { format: FORMAT, input, layers: vec![layer] }.lower().unwrap();
     let keys = Groth16.setup(&circuit).unwrap();
     (Arc::new(circuit), keys)
 }
 
-/// A contract has a point for each public value: the binding, the output and the inputs. With the most that are permitted,
-/// it can be deployed and verifies a proof.
+/// A contract has a point for each public value: the binding, the output and the inputs. With the
+/// most that are permitted, it can be deployed and verifies a proof.
 #[test]
 fn contract_of_256_public_values_is_deployed_and_one_of_257_is_refused() {
     let id = Digest::of(b"a circuit");
@@ -241,7 +286,8 @@ fn contract_of_256_public_values_is_deployed_and_one_of_257_is_refused() {
         verification_key: Digest::of(&keys.verification),
     };
     let inputs: Vec<i64> = (-127..127).collect();
-    let Proven { proof, outputs } = Groth16.prover(circuit, &keys).unwrap().prove(&inputs, &binding).unwrap();
+    let Proven { proof, outputs } =
+        Groth16.prover(circuit, &keys).unwrap().prove(&inputs, &binding).unwrap();
     let call = verifier.call(&Statement { binding, inputs, outputs }, &proof).unwrap();
     assert_eq!(call.values.len(), MAX_VALUES);
     assert!(contract.accepts(&call));
@@ -256,12 +302,16 @@ fn contract_of_256_public_values_is_deployed_and_one_of_257_is_refused() {
 fn contract_verifies_hashed_inputs() {
     let folder = TempDir::new().unwrap();
     let model = ShippedModel::DigitsMlp;
-    let error = solidity_contract(&circuit(&folder, model, Backends::default())).unwrap_err().to_string();
+    let error =
+        solidity_contract(&circuit(&folder, model, Backends::default())).unwrap_err().to_string();
     assert!(error.contains("795 public values") && error.contains("--hash-inputs"), "{error}");
     let Some(solc) = peer_directory("solc") else { return };
     let circuit = circuit(&folder, model, Backends::default().with_hashed_inputs());
     let source = solidity_contract(&circuit).unwrap();
-    assert!(source.contains("the binding, 10 outputs and the Poseidon digest of 784 inputs"), "{source}");
+    assert!(
+        source.contains("the binding, 10 outputs and the Poseidon digest of 784 inputs"),
+        "{source}"
+    );
     let mut contract = Contract::deploy(&solc, &source);
     let inputs = &model.sample().unwrap().inputs;
     let (bundle, call) = prove(&circuit, &inputs[0]);
@@ -273,7 +323,11 @@ fn contract_verifies_hashed_inputs() {
     let (_, other) = prove(&circuit, &inputs[1]);
     // The digest of another picture, and another output.
     assert!(!contract.accepts(&with_value(&call, 11, number(&other.values[11]))));
-    assert!(!contract.accepts(&with_value(&call, 1, number(&call.values[1]).wrapping_add(U256::ONE))));
+    assert!(!contract.accepts(&with_value(
+        &call,
+        1,
+        number(&call.values[1]).wrapping_add(U256::ONE)
+    )));
     assert!(contract.accepts(&other));
 }
 
@@ -284,7 +338,9 @@ fn other_backends_and_sliced_models_have_no_contract() {
     let circuit = CircuitDirectory::create(&folder.path().join("stark"), &compiled).unwrap();
     let error = solidity_contract(&circuit).unwrap_err();
     assert!(matches!(&error, CircuitError::NoContract(backend) if backend == "stark"), "{error}");
-    let bundle = Bundle::prove(&circuit, &[0; 10], Digest::of(b"nonce"), Hotkey::from_bytes([7; 32])).unwrap();
+    let bundle =
+        Bundle::prove(&circuit, &[0; 10], Digest::of(b"nonce"), Hotkey::from_bytes([7; 32]))
+            .unwrap();
     let error = solidity_call(&ModelBundle::Whole(Box::new(bundle))).unwrap_err();
     assert!(matches!(error, CircuitError::NoContract(_)), "{error}");
 }

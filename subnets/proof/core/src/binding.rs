@@ -20,8 +20,9 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// Computes the digest in the proof's public inputs: SHA-256 over a domain separator, nonce, hotkey, circuit ID,
-    /// verification key and inputs. A proof for one digest verifies for no other.
+    /// Computes the digest in the proof's public inputs: SHA-256 over a domain separator, nonce,
+    /// hotkey, circuit ID, verification key and inputs. A proof for one digest verifies for no
+    /// other.
     pub fn digest(&self, inputs: &[i64]) -> Digest {
         Digest::of_parts(&[
             DOMAIN,
@@ -51,7 +52,11 @@ mod tests {
             Binding { miner: Hotkey::from_bytes([2; 32]), ..binding.clone() },
             Binding { circuit: Digest::of(b"other"), ..binding.clone() },
             Binding { verification_key: Digest::of(b"other"), ..binding.clone() },
-            Binding { circuit: binding.verification_key, verification_key: binding.circuit, ..binding.clone() },
+            Binding {
+                circuit: binding.verification_key,
+                verification_key: binding.circuit,
+                ..binding.clone()
+            },
         ];
         let digest = binding.digest(&[1, 2, 3]);
         for other in others {

@@ -1,5 +1,5 @@
-//! Circuits: networks as flat stages over memory cells, run by the executor and translated to constraints by every
-//! backend.
+//! Circuits: networks as flat stages over memory cells, run by the executor and translated to
+//! constraints by every backend.
 
 mod execute;
 
@@ -8,8 +8,8 @@ pub use execute::{Execution, ExecutionError};
 use crate::network::Matrices;
 use crate::{MemoryBudget, Range, Rescale, Shape, Window};
 
-/// Index of a memory cell. The inputs are the cells `0..inputs`; each stage writes the cells after those of the
-/// previous stages, and each cell is written once.
+/// Index of a memory cell. The inputs are the cells `0..inputs`; each stage writes the cells after
+/// those of the previous stages, and each cell is written once.
 pub type Cell = u32;
 
 /// A network lowered to stages over memory cells.
@@ -72,8 +72,8 @@ pub struct Linear {
     pub convolution: Option<Convolution>,
 }
 
-/// Structure of a convolution: which cells its windows cover. Backends that prove a convolution as a whole read it, the
-/// others read the jobs.
+/// Structure of a convolution: which cells its windows cover. Backends that prove a convolution as
+/// a whole read it, the others read the jobs.
 #[derive(Clone, Debug)]
 pub struct Convolution {
     /// Extents of the input.
@@ -102,7 +102,8 @@ pub struct Job {
     pub kernel: usize,
     /// Cells and their slots. Slots without a cell are zero: padding.
     pub taps: Vec<Tap>,
-    /// Index of the sum to which each row of the kernel contributes, counted from the stage's first cell.
+    /// Index of the sum to which each row of the kernel contributes, counted from the stage's first
+    /// cell.
     pub outputs: Vec<u32>,
 }
 
@@ -168,8 +169,9 @@ impl MatrixProduct {
         let (row, column) = (output / columns.max(1), output % columns.max(1));
         let first = row / rows.max(1) * inner;
         let cell = |cells: &[Cell], index: usize| cells.get(index).copied().unwrap_or_default();
-        (0..inner)
-            .map(move |step| [cell(&self.a, row * inner + step), cell(&self.b, (first + step) * columns + column)])
+        (0..inner).map(move |step| {
+            [cell(&self.a, row * inner + step), cell(&self.b, (first + step) * columns + column)]
+        })
     }
 
     /// Returns the number of outputs.
@@ -217,25 +219,28 @@ impl Circuit {
         counts.sum()
     }
 
-    /// Returns the interval of every output: the union of the intervals of the stages and inputs that the outputs are.
+    /// Returns the interval of every output: the union of the intervals of the stages and inputs
+    /// that the outputs are.
     pub fn output_range(&self) -> Range {
         let ranges = self.outputs.iter().filter_map(|&cell| {
             if (cell as usize) < self.inputs {
                 return Some(self.input_range);
             }
-            // Stages are in the order of their cells; one without cells comes before the next one's first cell.
+            // Stages are in the order of their cells; one without cells comes before the next one's
+            // first cell.
             let stage = self.stages.partition_point(|stage| stage.first <= cell).checked_sub(1)?;
             self.stages.get(stage).map(|stage| stage.range)
         });
         ranges.reduce(|range, other| range.union(&other)).unwrap_or(self.input_range)
     }
 
-    /// Returns the largest magnitude of any sum or comparison for any input in range. A backend's field must represent
-    /// this magnitude with both signs.
+    /// Returns the largest magnitude of any sum or comparison for any input in range. A backend's
+    /// field must represent this magnitude with both signs.
     pub fn magnitude(&self) -> u64 {
         let stages = self.stages.iter().map(|stage| match &stage.kind {
             StageKind::Linear(linear) => {
-                linear.sums.magnitude() + linear.rescale.map_or(0, |rescale| rescale.half().unsigned_abs())
+                linear.sums.magnitude()
+                    + linear.rescale.map_or(0, |rescale| rescale.half().unsigned_abs())
             }
             StageKind::Max(max) => max.operands.high.abs_diff(max.operands.low),
             StageKind::Table(_) => stage.range.magnitude(),

@@ -21,8 +21,8 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Computes the digest of parts, each preceded by its length in bytes (eight bytes, little-endian), so that no two
-    /// lists of parts have the same encoding.
+    /// Computes the digest of parts, each preceded by its length in bytes (eight bytes,
+    /// little-endian), so that no two lists of parts have the same encoding.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {

@@ -1,4 +1,5 @@
-//! The floating-point network, which is read from an ONNX file and serves as the baseline for quantisation.
+//! The floating-point network, which is read from an ONNX file and serves as the baseline for
+//! quantisation.
 
 mod function;
 mod run;
@@ -77,8 +78,8 @@ pub enum FloatOperation {
     Function(Function),
     /// Elements of the inputs in another order.
     Move {
-        /// For each output, a position in the elements of all inputs, one input after the other. The position after the
-        /// last element stands for `constant`.
+        /// For each output, a position in the elements of all inputs, one input after the other.
+        /// The position after the last element stands for `constant`.
         indices: Vec<u32>,
         /// Value of the outputs that are no element of an input: padding.
         constant: f32,

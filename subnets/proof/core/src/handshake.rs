@@ -1,7 +1,9 @@
-//! The handshake that authenticates a QUIC connection, as in the published protocol crate `btlightning` 0.2.15.
+//! The handshake that authenticates a QUIC connection, as in the published protocol crate
+//! `btlightning` 0.2.15.
 //!
-//! The validator signs [`request_text`], the miner signs [`response_text`]. Both include the fingerprint of the miner's
-//! TLS certificate, so that a signature is valid only on a connection to the holder of that certificate's key.
+//! The validator signs [`request_text`], the miner signs [`response_text`]. Both include the
+//! fingerprint of the miner's TLS certificate, so that a signature is valid only on a connection to
+//! the holder of that certificate's key.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -22,7 +24,13 @@ pub fn request_text(validator: &str, timestamp: u64, nonce: &str, fingerprint: &
 }
 
 /// Returns the text that a miner signs. `timestamp` is in seconds since the Unix epoch.
-pub fn response_text(validator: &str, miner: &str, timestamp: u64, nonce: &str, fingerprint: &str) -> String {
+pub fn response_text(
+    validator: &str,
+    miner: &str,
+    timestamp: u64,
+    nonce: &str,
+    fingerprint: &str,
+) -> String {
     format!("handshake_response:{validator}:{miner}:{timestamp}:{nonce}:{fingerprint}")
 }
 

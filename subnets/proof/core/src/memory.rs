@@ -1,19 +1,22 @@
 use thiserror::Error;
 
-/// Memory that a network may take regardless of its size, in bytes: enough for 8 filters and a pool on an image of
-/// 128×128.
+/// Memory that a network may take regardless of its size, in bytes: enough for 8 filters and a pool
+/// on an image of 128×128.
 const BASE: u64 = 128 << 20;
-/// Further memory for each parameter, in bytes. A convolution applies each weight at every position, and each of these
-/// multiply-adds takes 20 to 40 bytes in the fixed columns of `stark`: enough for images of 20×20 and of any depth.
+/// Further memory for each parameter, in bytes. A convolution applies each weight at every
+/// position, and each of these multiply-adds takes 20 to 40 bytes in the fixed columns of `stark`:
+/// enough for images of 20×20 and of any depth.
 const PER_PARAMETER: u64 = 1 << 14;
 /// Maximum memory of any network, in bytes.
 const MAX: u64 = 2 << 30;
 
-/// Memory that a network may take, which depends on the number of its parameters. A few bytes of a file can describe a
-/// window of a million values at a million positions: its cost is counted before anything is allocated for it.
+/// Memory that a network may take, which depends on the number of its parameters. A few bytes of a
+/// file can describe a window of a million values at a million positions: its cost is counted
+/// before anything is allocated for it.
 ///
-/// Lowering a network creates its budget, and leaves it in the [`Circuit`](crate::circuit::Circuit). A backend adds the
-/// memory of its tables or constraints to a copy, so that both together stay within one limit.
+/// Lowering a network creates its budget, and leaves it in the
+/// [`Circuit`](crate::circuit::Circuit). A backend adds the memory of its tables or constraints to
+/// a copy, so that both together stay within one limit.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget {
     parameters: u64,

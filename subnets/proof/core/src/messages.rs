@@ -1,5 +1,5 @@
-//! Messages between validator and miner, in the encoding of the subnet's implementations: maps with string keys, absent
-//! options omitted, binary values as MessagePack binary.
+//! Messages between validator and miner, in the encoding of the subnet's implementations: maps with
+//! string keys, absent options omitted, binary values as MessagePack binary.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ pub const SLICE_PROOF: &str = "dsperse-proof-generation";
 
 /// A proof system by its wire name. Unknown names are rejected, never treated as verified.
 ///
-/// Serialised as text: the published client's MessagePack encoder would write a variant as a number, which its decoder
-/// rejects.
+/// Serialised as text: the published client's MessagePack encoder would write a variant as a
+/// number, which its decoder rejects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "ProofSystemForm")]
 pub enum ProofSystem {
@@ -68,8 +68,16 @@ impl TryFrom<ProofSystemForm> for ProofSystem {
 }
 
 impl ProofSystem {
-    const ALL: [Self; 8] =
-        [Self::Zkml, Self::Circom, Self::Jolt, Self::Ezkl, Self::Jstprove, Self::Groth16, Self::Stark, Self::External];
+    const ALL: [Self; 8] = [
+        Self::Zkml,
+        Self::Circom,
+        Self::Jolt,
+        Self::Ezkl,
+        Self::Jstprove,
+        Self::Groth16,
+        Self::Stark,
+        Self::External,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -120,8 +128,8 @@ pub struct QueryZkProofResponse {
     pub witness: Vec<u8>,
     /// Outputs as real numbers.
     pub computed_outputs: Vec<f64>,
-    /// Whether the miner refused because it is at capacity, in which case all other fields are empty. A protocol
-    /// extension.
+    /// Whether the miner refused because it is at capacity, in which case all other fields are
+    /// empty. A protocol extension.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub busy: bool,
 }
@@ -163,8 +171,8 @@ pub struct SliceProofResponse {
     pub witness: Vec<u8>,
     /// Outputs as real numbers.
     pub computed_outputs: Vec<f64>,
-    /// Whether the miner refused because it is at capacity, in which case all other fields are empty. A protocol
-    /// extension.
+    /// Whether the miner refused because it is at capacity, in which case all other fields are
+    /// empty. A protocol extension.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub busy: bool,
 }
@@ -173,16 +181,19 @@ fn jstprove() -> ProofSystem {
     ProofSystem::Jstprove
 }
 
-/// Returns the input values of a request: the value of the first of the keys `input_data`, `input`, `data`, `inputs`,
-/// or the value itself if it is not a map.
+/// Returns the input values of a request: the value of the first of the keys `input_data`, `input`,
+/// `data`, `inputs`, or the value itself if it is not a map.
 pub fn input_of(query: &Value) -> Option<&Value> {
     match query {
-        Value::Object(map) => ["input_data", "input", "data", "inputs"].iter().find_map(|key| map.get(*key)),
+        Value::Object(map) => {
+            ["input_data", "input", "data", "inputs"].iter().find_map(|key| map.get(*key))
+        }
         other => Some(other),
     }
 }
 
-/// Normalises a slice's name to `slice_N`; `None` for anything but a number with or without that prefix.
+/// Normalises a slice's name to `slice_N`; `None` for anything but a number with or without that
+/// prefix.
 pub(crate) fn slice_name(text: &str) -> Option<String> {
     let digits = text.strip_prefix("slice_").unwrap_or(text);
     digits.parse::<u32>().ok().map(|number| format!("slice_{number}"))
@@ -215,7 +226,11 @@ mod tests {
             ..QueryZkProofResponse::default()
         });
         round_trip(&QueryZkProofResponse { busy: true, ..QueryZkProofResponse::default() });
-        round_trip(&SliceProofResponse { proof: vec![0; 300], witness: vec![7], ..SliceProofResponse::default() });
+        round_trip(&SliceProofResponse {
+            proof: vec![0; 300],
+            witness: vec![7],
+            ..SliceProofResponse::default()
+        });
     }
 
     #[test]

@@ -40,8 +40,9 @@ pub struct CircuitMetadata {
     pub output: TensorDescription,
     /// Number of multiply-adds of one execution.
     pub multiply_adds: u64,
-    /// Number of constraints or trace rows, depending on the backend, as the compiler counted them. Unlike the fields
-    /// above, it is not compared with the network: counting takes as long as a setup, and no proof depends on it.
+    /// Number of constraints or trace rows, depending on the backend, as the compiler counted them.
+    /// Unlike the fields above, it is not compared with the network: counting takes as long as a
+    /// setup, and no proof depends on it.
     pub constraints: u64,
     /// SHA-256 of every file of the circuit, by name.
     pub files: BTreeMap<String, Digest>,
@@ -73,7 +74,9 @@ pub enum MetadataError {
     #[error("malformed circuit metadata: {0}; hint: compile the model again")]
     Malformed(#[from] serde_json::Error),
     /// The version is unsupported.
-    #[error("unsupported circuit metadata version {0}, expected {VERSION}; hint: compile the model again")]
+    #[error(
+        "unsupported circuit metadata version {0}, expected {VERSION}; hint: compile the model again"
+    )]
     Version(u32),
     /// A file name could lead out of the circuit's directory.
     #[error("file name '{0}' is not a plain name")]
@@ -127,7 +130,8 @@ impl CircuitMetadata {
     /// Parses metadata and checks its version and file names.
     ///
     /// # Errors
-    /// When the text is malformed, has an unsupported version, or names files outside of the circuit's directory.
+    /// When the text is malformed, has an unsupported version, or names files outside of the
+    /// circuit's directory.
     pub fn from_json(text: &[u8]) -> Result<Self, MetadataError> {
         #[derive(Deserialize)]
         struct Version {
@@ -161,7 +165,8 @@ impl CircuitMetadata {
         Ok(text)
     }
 
-    /// Returns the circuit's identity: the SHA-256 of the metadata's text, which covers every file that it lists.
+    /// Returns the circuit's identity: the SHA-256 of the metadata's text, which covers every file
+    /// that it lists.
     ///
     /// # Errors
     /// Never in practice; only the encoder's signature is fallible.
@@ -181,7 +186,11 @@ impl CircuitMetadata {
     ///
     /// # Errors
     /// [`MetadataError::Description`] for the first difference.
-    pub fn check_description(&self, network: &Network, circuit: &Circuit) -> Result<(), MetadataError> {
+    pub fn check_description(
+        &self,
+        network: &Network,
+        circuit: &Circuit,
+    ) -> Result<(), MetadataError> {
         let actual = Self::new(&self.name, &self.backend, network, circuit);
         if self.input != actual.input {
             return Err(MetadataError::Description("input"));
@@ -222,12 +231,18 @@ mod tests {
     #[test]
     fn metadata_of_other_programs_and_versions_has_a_hint() {
         for (text, expected) in [
-            (r#"{"version": 2, "renamed": 1}"#, "unsupported circuit metadata version 2, expected 1"),
+            (
+                r#"{"version": 2, "renamed": 1}"#,
+                "unsupported circuit metadata version 2, expected 1",
+            ),
             ("\u{feff}{\"version\": 2}", "unsupported circuit metadata version 2, expected 1"),
             (r#"{"name": "x", "proof_system": "EZKL"}"#, "malformed circuit metadata"),
         ] {
             let error = CircuitMetadata::from_json(text.as_bytes()).unwrap_err().to_string();
-            assert!(error.starts_with(expected) && error.ends_with("compile the model again"), "{error}");
+            assert!(
+                error.starts_with(expected) && error.ends_with("compile the model again"),
+                "{error}"
+            );
         }
     }
 

@@ -51,7 +51,8 @@ pub struct Layer {
     pub inputs: Vec<u32>,
     /// Operation of the layer.
     pub operation: Operation,
-    /// Conversion of sums to activations. Absent if the sums are the output, and for max pooling, tables and moves.
+    /// Conversion of sums to activations. Absent if the sums are the output, and for max pooling,
+    /// tables and moves.
     pub rescale: Option<Rescale>,
     /// Scale of the output: the real number is the integer divided by `2^scale`.
     pub scale: i32,
@@ -95,12 +96,13 @@ pub enum Operation {
         /// Values for consecutive arguments.
         values: Vec<i32>,
     },
-    /// Elements of the inputs in another order, which no circuit computes: it only reads other cells.
+    /// Elements of the inputs in another order, which no circuit computes: it only reads other
+    /// cells.
     Move {
         /// Extents of the output.
         shape: Shape,
-        /// For each output, a position in the elements of all inputs, one input after the other. The position after the
-        /// last element stands for `constant`.
+        /// For each output, a position in the elements of all inputs, one input after the other.
+        /// The position after the last element stands for `constant`.
         indices: Vec<u32>,
         /// Value of the outputs that are no element of an input: padding.
         constant: i64,
@@ -124,7 +126,8 @@ impl Operation {
     }
 }
 
-/// Sizes of pairs of matrices: the first of each pair has `rows` × `inner` elements, the second `inner` × `columns`.
+/// Sizes of pairs of matrices: the first of each pair has `rows` × `inner` elements, the second
+/// `inner` × `columns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matrices {
     /// Number of pairs.
@@ -154,7 +157,9 @@ impl Matrices {
 
     /// Returns the number of multiply-adds.
     pub fn multiply_adds(&self) -> u64 {
-        [self.count, self.rows, self.inner, self.columns].iter().fold(1, |product, &size| product * size as u64)
+        [self.count, self.rows, self.inner, self.columns]
+            .iter()
+            .fold(1, |product, &size| product * size as u64)
     }
 }
 
@@ -229,7 +234,9 @@ pub enum NetworkError {
     #[error("layer {0}: a sum could exceed 2^56; hint: use a smaller scale")]
     Overflow(usize),
     /// One execution needs more than [`MAX_MULTIPLY_ADDS`].
-    #[error("one execution needs at least {0} multiply-adds, more than the maximum of {MAX_MULTIPLY_ADDS}")]
+    #[error(
+        "one execution needs at least {0} multiply-adds, more than the maximum of {MAX_MULTIPLY_ADDS}"
+    )]
     Work(u64),
     /// The network takes more memory than its file justifies.
     #[error(transparent)]
@@ -252,8 +259,8 @@ impl Network {
     /// Parses a network file.
     ///
     /// # Errors
-    /// When the file is too large, malformed, of an unsupported format, or has trailing bytes. [`Network::lower`]
-    /// checks the layers.
+    /// When the file is too large, malformed, of an unsupported format, or has trailing bytes.
+    /// [`Network::lower`] checks the layers.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NetworkError> {
         if bytes.len() > MAX_BYTES {
             return Err(NetworkError::TooLong(bytes.len()));
@@ -270,7 +277,10 @@ impl Network {
         }
         let (network, trailing) = decode::<Self>(bytes)?;
         if !trailing.is_empty() {
-            return Err(NetworkError::Malformed(format!("{} trailing bytes after the network", trailing.len())));
+            return Err(NetworkError::Malformed(format!(
+                "{} trailing bytes after the network",
+                trailing.len()
+            )));
         }
         Ok(network)
     }

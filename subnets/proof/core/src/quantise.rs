@@ -1,7 +1,8 @@
-//! Quantisation: each tensor gets a power-of-two scale, each layer gets integer weights and a rescale.
+//! Quantisation: each tensor gets a power-of-two scale, each layer gets integer weights and a
+//! rescale.
 //!
-//! Scales are derived from the largest magnitudes on sample inputs. Larger values saturate, as in any fixed-point
-//! network, and never wrap.
+//! Scales are derived from the largest magnitudes on sample inputs. Larger values saturate, as in
+//! any fixed-point network, and never wrap.
 
 mod layers;
 mod report;
@@ -15,7 +16,8 @@ use crate::float::{ElementType, FloatError, FloatNetwork};
 use crate::network::{Network, NetworkError};
 use crate::{ExecutionError, Range};
 
-/// Maximum number of operations of all tables' values: enough for an embedding of 50 000 tokens in 2 600 dimensions.
+/// Maximum number of operations of all tables' values: enough for an embedding of 50 000 tokens in
+/// 2 600 dimensions.
 pub const MAX_TABLE_WORK: u64 = 1 << 28;
 
 /// Quantisation options.
@@ -34,7 +36,12 @@ pub struct QuantiseOptions {
 impl Default for QuantiseOptions {
     /// Returns the defaults: eight-bit activations and weights, and pixels of `0..=255`.
     fn default() -> Self {
-        Self { activation_bits: 8, weight_bits: 8, input_range: Range { low: 0, high: 255 }, input_scale: 0 }
+        Self {
+            activation_bits: 8,
+            weight_bits: 8,
+            input_range: Range { low: 0, high: 255 },
+            input_scale: 0,
+        }
     }
 }
 
@@ -125,7 +132,8 @@ pub fn quantise(
     if network.input_type != ElementType::Float && options.input_scale != 0 {
         return Err(QuantiseError::IntegerInput(options.input_scale));
     }
-    let (Range { low, high }, is_boolean) = (options.input_range, network.input_type == ElementType::Boolean);
+    let (Range { low, high }, is_boolean) =
+        (options.input_range, network.input_type == ElementType::Boolean);
     if is_boolean && (low < 0 || high > 1) {
         return Err(QuantiseError::BooleanInput(options.input_range));
     }
@@ -164,9 +172,12 @@ fn magnitudes(
 ) -> Result<Vec<f32>, QuantiseError> {
     let mut magnitudes = vec![0.0_f32; network.nodes.len() + 1];
     for (index, values) in sample.iter().enumerate() {
-        if let Some(position) = values.iter().position(|&value| !options.input_range.contains(value)) {
+        if let Some(position) =
+            values.iter().position(|&value| !options.input_range.contains(value))
+        {
             let value = values.get(position).copied().unwrap_or_default();
-            let source = ExecutionError::OutOfRange { index: position, value, range: options.input_range };
+            let source =
+                ExecutionError::OutOfRange { index: position, value, range: options.input_range };
             return Err(QuantiseError::Sample { index, source });
         }
         let tensors = network.run(&options.dequantise_input(values))?;

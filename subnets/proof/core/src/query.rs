@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::messages::{
-    ProofSystem, QueryZkProof, QueryZkProofResponse, SliceProofRequest, SliceProofResponse, input_of, slice_name,
+    ProofSystem, QueryZkProof, QueryZkProofResponse, SliceProofRequest, SliceProofResponse,
+    input_of, slice_name,
 };
 use crate::{Digest, DigestError};
 
-/// Maximum magnitude of an integer in a message: 2^45. This is far below 2^53, so a real number still identifies its
-/// integer after a conversion to decimal text rounds it once more.
+/// Maximum magnitude of an integer in a message: 2^45. This is far below 2^53, so a real number
+/// still identifies its integer after a conversion to decimal text rounds it once more.
 const LARGEST: f64 = 35_184_372_088_832.0;
 /// Maximum difference between a real number in a message and the integer that it represents.
 const TOLERANCE: f64 = 0.015_625;
@@ -79,8 +80,8 @@ pub struct SliceQuery {
 }
 
 impl SliceQuery {
-    /// Creates the request message: `component_sha` is the identity of the slice's circuit, and the nonce is a field
-    /// next to `input_data`.
+    /// Creates the request message: `component_sha` is the identity of the slice's circuit, and the
+    /// nonce is a field next to `input_data`.
     pub fn to_message(&self, proof_system: ProofSystem) -> SliceProofRequest {
         SliceProofRequest {
             circuit: Some(self.model.to_string()),
@@ -100,8 +101,10 @@ impl SliceQuery {
     pub fn from_message(message: &SliceProofRequest) -> Result<Self, QueryError> {
         let number = message.slice_num.as_deref().and_then(slice_name);
         let number = number.as_deref().and_then(|name| name.strip_prefix("slice_")?.parse().ok());
-        let model = digest("circuit", message.circuit.as_deref().ok_or(QueryError::Missing("circuit"))?)?;
-        let component = message.component_sha.as_deref().ok_or(QueryError::Missing("component_sha"))?;
+        let model =
+            digest("circuit", message.circuit.as_deref().ok_or(QueryError::Missing("circuit"))?)?;
+        let component =
+            message.component_sha.as_deref().ok_or(QueryError::Missing("component_sha"))?;
         let (nonce, inputs) = nonce_and_inputs("inputs", message.inputs.as_ref())?;
         Ok(Self {
             model,
@@ -115,7 +118,10 @@ fn digest(field: &'static str, text: &str) -> Result<Digest, QueryError> {
     text.parse().map_err(|source| QueryError::Digest { field, source })
 }
 
-fn nonce_and_inputs(field: &'static str, query: Option<&Value>) -> Result<(Digest, Vec<i64>), QueryError> {
+fn nonce_and_inputs(
+    field: &'static str,
+    query: Option<&Value>,
+) -> Result<(Digest, Vec<i64>), QueryError> {
     let query = query.ok_or(QueryError::Missing(field))?;
     let nonce = query.get("nonce").and_then(Value::as_str).ok_or(QueryError::Missing("nonce"))?;
     Ok((digest("nonce", nonce)?, input_of(query).and_then(integers).ok_or(QueryError::Input)?))
@@ -126,7 +132,9 @@ pub fn integers(value: &Value) -> Option<Vec<i64>> {
     fn collect(value: &Value, into: &mut Vec<i64>) -> Option<()> {
         match value {
             Value::Array(values) => values.iter().try_for_each(|value| collect(value, into)),
-            Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)).map(|value| into.push(value)),
+            Value::Number(number) => {
+                number.as_i64().or_else(|| whole(number.as_f64()?)).map(|value| into.push(value))
+            }
             _ => None,
         }
     }
@@ -165,7 +173,8 @@ pub enum AnswerError {
     /// The proof is not hexadecimal.
     #[error("query_output is not hexadecimal")]
     Proof,
-    /// An output is not an integer multiple of the circuit's unit `2^-scale`, or that integer exceeds 2^45.
+    /// An output is not an integer multiple of the circuit's unit `2^-scale`, or that integer
+    /// exceeds 2^45.
     #[error("computed_outputs contains a number that the circuit cannot output")]
     Output,
 }
@@ -177,7 +186,9 @@ impl ProofAnswer {
     /// [`AnswerError::Output`] when an output exceeds 2^45.
     pub fn new(proof: &[u8], outputs: &[i64], scale: i32) -> Result<Self, AnswerError> {
         let unit = f64::from(-scale).exp2();
-        let real = |&output: &i64| whole(output as f64).map(|_| output as f64 * unit).ok_or(AnswerError::Output);
+        let real = |&output: &i64| {
+            whole(output as f64).map(|_| output as f64 * unit).ok_or(AnswerError::Output)
+        };
         let computed_outputs = outputs.iter().map(real).collect::<Result<_, _>>()?;
         Ok(Self { query_output: hex::encode(proof), witness: String::new(), computed_outputs })
     }
@@ -200,7 +211,11 @@ impl ProofAnswer {
     /// When the proof is not hexadecimal.
     pub fn to_slice_message(&self) -> Result<SliceProofResponse, AnswerError> {
         let QueryZkProofResponse { query_output, computed_outputs, .. } = self.to_message()?;
-        Ok(SliceProofResponse { proof: query_output, computed_outputs, ..SliceProofResponse::default() })
+        Ok(SliceProofResponse {
+            proof: query_output,
+            computed_outputs,
+            ..SliceProofResponse::default()
+        })
     }
 
     /// Creates the answer from the QUIC response.
@@ -221,14 +236,18 @@ impl ProofAnswer {
         }
     }
 
-    /// Decodes the proof and the integer outputs, where `scale` is the scale of the circuit's outputs.
+    /// Decodes the proof and the integer outputs, where `scale` is the scale of the circuit's
+    /// outputs.
     ///
     /// # Errors
     /// When the proof or an output is malformed.
     pub fn read(&self, scale: i32) -> Result<(Vec<u8>, Vec<i64>), AnswerError> {
         let proof = hex::decode(&self.query_output).map_err(|_| AnswerError::Proof)?;
         let unit = f64::from(scale).exp2();
-        let outputs = self.computed_outputs.iter().map(|real| nearest(real * unit).ok_or(AnswerError::Output));
+        let outputs = self
+            .computed_outputs
+            .iter()
+            .map(|real| nearest(real * unit).ok_or(AnswerError::Output));
         Ok((proof, outputs.collect::<Result<_, _>>()?))
     }
 }
@@ -241,7 +260,11 @@ mod tests {
 
     #[test]
     fn queries_round_trip() {
-        let query = ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![0, -3, 255] };
+        let query = ProofQuery {
+            circuit: Digest::of(b"c"),
+            nonce: Digest::of(b"n"),
+            inputs: vec![0, -3, 255],
+        };
         let message = query.to_message();
         assert_eq!(ProofQuery::from_message(&message), Ok(query));
         let text = serde_json::to_string(&message).unwrap();
@@ -250,10 +273,16 @@ mod tests {
 
     #[test]
     fn malformed_query_names_the_fault() {
-        let good = ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![1] }.to_message();
-        let refused = |message: QueryZkProof| ProofQuery::from_message(&message).unwrap_err().to_string();
+        let good =
+            ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![1] }
+                .to_message();
+        let refused =
+            |message: QueryZkProof| ProofQuery::from_message(&message).unwrap_err().to_string();
         assert_eq!(refused(QueryZkProof { model_id: None, ..good.clone() }), "model_id is missing");
-        assert!(refused(QueryZkProof { model_id: Some("A".repeat(64)), ..good.clone() }).starts_with("model_id: "));
+        assert!(
+            refused(QueryZkProof { model_id: Some("A".repeat(64)), ..good.clone() })
+                .starts_with("model_id: ")
+        );
         for input in [
             json!({ "input_data": [1] }),
             json!({ "input_data": [1.5], "nonce": "0".repeat(64) }),
@@ -271,7 +300,9 @@ mod tests {
     #[test]
     fn lists_may_be_nested_and_numbers_have_no_fraction() {
         assert_eq!(integers(&json!([1, [2, [3.0]]])), Some(vec![1, 2, 3]));
-        for bad in [json!(7), json!([0.5]), json!([{}]), json!([true]), json!({ "input_data": [1] })] {
+        for bad in
+            [json!(7), json!([0.5]), json!([{}]), json!([true]), json!({ "input_data": [1] })]
+        {
             assert_eq!(integers(&bad), None, "{bad}");
         }
     }
@@ -288,7 +319,8 @@ mod tests {
 
     #[test]
     fn slice_queries_round_trip() {
-        let query = ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![0, -3] };
+        let query =
+            ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![0, -3] };
         let query = SliceQuery { model: Digest::of(b"m"), slice: 2, query };
         let message = query.to_message(ProofSystem::Stark);
         assert_eq!(message.slice_num.as_deref(), Some("slice_2"));

@@ -33,10 +33,14 @@ impl Range {
 
     /// Returns the interval of all sums of one value from each interval; `None` on overflow.
     pub fn plus(&self, other: &Self) -> Option<Self> {
-        Some(Self { low: self.low.checked_add(other.low)?, high: self.high.checked_add(other.high)? })
+        Some(Self {
+            low: self.low.checked_add(other.low)?,
+            high: self.high.checked_add(other.high)?,
+        })
     }
 
-    /// Returns the interval of all products of a value of this interval and `factor`; `None` on overflow.
+    /// Returns the interval of all products of a value of this interval and `factor`; `None` on
+    /// overflow.
     pub fn times(&self, factor: i64) -> Option<Self> {
         let (a, b) = (self.low.checked_mul(factor)?, self.high.checked_mul(factor)?);
         Some(Self { low: a.min(b), high: a.max(b) })

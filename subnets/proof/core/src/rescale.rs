@@ -7,8 +7,9 @@ pub const MAX_SHIFT: u8 = 40;
 /// Maximum size of a clamped value without its sign, in bits.
 pub const MAX_BITS: u8 = 30;
 
-/// Rescaling of sums to activations: `clamp(floor((sum + 2^(shift-1)) / 2^shift))`, that is, rounding to the nearest
-/// integer with halves upwards, then saturation. An unsigned clamp includes a ReLU.
+/// Rescaling of sums to activations: `clamp(floor((sum + 2^(shift-1)) / 2^shift))`, that is,
+/// rounding to the nearest integer with halves upwards, then saturation. An unsigned clamp includes
+/// a ReLU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rescale {
     /// Number of bits rounded away: `0..=MAX_SHIFT`.
@@ -60,8 +61,8 @@ impl Rescale {
         (1 << self.shift) >> 1
     }
 
-    /// Returns quotient and remainder of the rounded division: `sum + half = quotient * 2^shift + remainder` with
-    /// `0 <= remainder < 2^shift`.
+    /// Returns quotient and remainder of the rounded division: `sum + half = quotient * 2^shift +
+    /// remainder` with `0 <= remainder < 2^shift`.
     pub fn split(&self, sum: i64) -> (i64, i64) {
         let raised = sum + self.half();
         let quotient = raised >> self.shift;
@@ -86,7 +87,19 @@ mod tests {
     #[test]
     fn halves_round_upwards() {
         let rescale = Rescale { shift: 2, clamp: Clamp::Signed(8) };
-        let table = [(-6, -1), (-5, -1), (-3, -1), (-2, 0), (-1, 0), (0, 0), (1, 0), (2, 1), (5, 1), (6, 2), (7, 2)];
+        let table = [
+            (-6, -1),
+            (-5, -1),
+            (-3, -1),
+            (-2, 0),
+            (-1, 0),
+            (0, 0),
+            (1, 0),
+            (2, 1),
+            (5, 1),
+            (6, 2),
+            (7, 2),
+        ];
         for (sum, activation) in table {
             assert_eq!(rescale.apply(sum), activation, "{sum}");
             let (quotient, remainder) = rescale.split(sum);

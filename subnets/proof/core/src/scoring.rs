@@ -1,7 +1,9 @@
 //! Scoring of proofs: two profiles, both pure functions of verification results and their times.
 //!
-//! - [`seed`]: validity first, then response time and proof size, as in the subnet's founding document;
-//! - [`delivered_work`]: proven work at market prices, with a half-life, as in the subnet's later releases.
+//! - [`seed`]: validity first, then response time and proof size, as in the subnet's founding
+//!   document;
+//! - [`delivered_work`]: proven work at market prices, with a half-life, as in the subnet's later
+//!   releases.
 //!
 //! A [`Scoreboard`] computes both from the [`Event`]s of a validator.
 
@@ -11,8 +13,8 @@ pub mod seed;
 
 pub use board::{Event, Fault, Outcome, Profile, ProfileError, Scoreboard, Tally};
 
-/// Returns each amount's share of the sum. Negative and non-finite amounts count as 0; without a positive amount, all
-/// shares are 0.
+/// Returns each amount's share of the sum. Negative and non-finite amounts count as 0; without a
+/// positive amount, all shares are 0.
 pub fn shares(amounts: &[f64]) -> Vec<f64> {
     let positive = |amount: f64| if amount.is_finite() { amount.max(0.0) } else { 0.0 };
     let total: f64 = amounts.iter().map(|&amount| positive(amount)).sum();

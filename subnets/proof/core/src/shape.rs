@@ -6,7 +6,8 @@ pub const MAX_EXTENT: usize = 1 << 20;
 /// Maximum number of elements of a tensor.
 pub const MAX_ELEMENTS: usize = 1 << 24;
 
-/// Extents of a tensor without its batch dimension: channels, height, width. A vector of length n has shape `n×1×1`.
+/// Extents of a tensor without its batch dimension: channels, height, width. A vector of length n
+/// has shape `n×1×1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Shape {
     /// Number of channels, or length of a vector.
@@ -22,7 +23,9 @@ pub struct Shape {
 #[non_exhaustive]
 pub enum ShapeError {
     /// An extent is zero or exceeds [`MAX_EXTENT`], or the product exceeds [`MAX_ELEMENTS`].
-    #[error("shape {channels}×{height}×{width} is empty or too large (at most {MAX_ELEMENTS} elements)")]
+    #[error(
+        "shape {channels}×{height}×{width} is empty or too large (at most {MAX_ELEMENTS} elements)"
+    )]
     Size {
         /// Number of channels.
         channels: usize,
@@ -31,7 +34,8 @@ pub enum ShapeError {
         /// Number of columns.
         width: usize,
     },
-    /// A padding of a pool is not smaller than its kernel. A window that covers padding only has no maximum and no mean.
+    /// A padding of a pool is not smaller than its kernel. A window that covers padding only has no
+    /// maximum and no mean.
     #[error(
         "padding {padding:?} (top, left, bottom, right) is not smaller than the {kernel:?} kernel: a pool over padding only \
          has no value"
@@ -42,9 +46,11 @@ pub enum ShapeError {
         /// Padding: top, left, bottom, right.
         padding: [usize; 4],
     },
-    /// A kernel or stride is zero, a kernel, stride or padding is too large, or the kernel is larger than the padded
-    /// input.
-    #[error("a {kernel:?} window with stride {stride:?} and padding {padding:?} does not fit a {height}×{width} input")]
+    /// A kernel or stride is zero, a kernel, stride or padding is too large, or the kernel is
+    /// larger than the padded input.
+    #[error(
+        "a {kernel:?} window with stride {stride:?} and padding {padding:?} does not fit a {height}×{width} input"
+    )]
     Window {
         /// Rows and columns of the kernel.
         kernel: [usize; 2],
@@ -111,11 +117,12 @@ pub struct Window {
 }
 
 impl Window {
-    /// Returns the rows and columns of a convolution's output for an input of this shape. Where the window covers padding
-    /// only, the output is the bias.
+    /// Returns the rows and columns of a convolution's output for an input of this shape. Where the
+    /// window covers padding only, the output is the bias.
     ///
     /// # Errors
-    /// When a kernel or stride is zero, an extent is too large, or the kernel is larger than the padded input.
+    /// When a kernel or stride is zero, an extent is too large, or the kernel is larger than the
+    /// padded input.
     pub fn output(&self, input: &Shape) -> Result<[usize; 2], ShapeError> {
         let error = ShapeError::Window {
             kernel: self.kernel,
@@ -142,8 +149,8 @@ impl Window {
     /// Returns the rows and columns of a pool's output for an input of this shape.
     ///
     /// # Errors
-    /// As [`Self::output`], and when a padding is not smaller than its kernel: then some windows could cover padding
-    /// only.
+    /// As [`Self::output`], and when a padding is not smaller than its kernel: then some windows
+    /// could cover padding only.
     pub fn pooled(&self, input: &Shape) -> Result<[usize; 2], ShapeError> {
         let output = self.output(input)?;
         let ([rows, columns], [top, left, bottom, right]) = (self.kernel, self.padding);
@@ -153,9 +160,14 @@ impl Window {
         Ok(output)
     }
 
-    /// Iterates over the elements of a channel that the window covers at an output position, as pairs of the index
-    /// within the kernel and the index within the channel. Padding is omitted.
-    pub fn taps(&self, input: &Shape, row: usize, column: usize) -> impl Iterator<Item = (usize, usize)> {
+    /// Iterates over the elements of a channel that the window covers at an output position, as
+    /// pairs of the index within the kernel and the index within the channel. Padding is omitted.
+    pub fn taps(
+        &self,
+        input: &Shape,
+        row: usize,
+        column: usize,
+    ) -> impl Iterator<Item = (usize, usize)> {
         let [kernel_rows, kernel_columns] = self.kernel;
         let [top, left, ..] = self.padding;
         let (first_row, first_column) = (row * self.stride[0], column * self.stride[1]);
@@ -163,7 +175,8 @@ impl Window {
         (0..kernel_rows).flat_map(move |y| {
             (0..kernel_columns).filter_map(move |x| {
                 let source_row = (first_row + y).checked_sub(top).filter(|&at| at < height)?;
-                let source_column = (first_column + x).checked_sub(left).filter(|&at| at < width)?;
+                let source_column =
+                    (first_column + x).checked_sub(left).filter(|&at| at < width)?;
                 Some((y * kernel_columns + x, source_row * width + source_column))
             })
         })
@@ -189,9 +202,13 @@ mod tests {
     #[test]
     fn windows_that_do_not_fit_are_refused() {
         let input = Shape::new(1, 4, 4).unwrap();
-        for bad in
-            [window(5, 1, 0), window(0, 1, 0), window(2, 0, 0), window(usize::MAX, 1, 1), window(2, 1, usize::MAX)]
-        {
+        for bad in [
+            window(5, 1, 0),
+            window(0, 1, 0),
+            window(2, 0, 0),
+            window(usize::MAX, 1, 1),
+            window(2, 1, usize::MAX),
+        ] {
             assert!(bad.output(&input).is_err() && bad.pooled(&input).is_err(), "{bad:?}");
         }
     }
@@ -202,7 +219,10 @@ mod tests {
         let wide = window(2, 1, 2);
         assert_eq!(wide.output(&input), Ok([5, 5]));
         assert_eq!(wide.taps(&input, 0, 0).count(), 0);
-        assert_eq!(wide.pooled(&input), Err(ShapeError::Padding { kernel: wide.kernel, padding: wide.padding }));
+        assert_eq!(
+            wide.pooled(&input),
+            Err(ShapeError::Padding { kernel: wide.kernel, padding: wide.padding })
+        );
         assert_eq!(window(2, 1, 1).pooled(&input), Ok([3, 3]));
     }
 

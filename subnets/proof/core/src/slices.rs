@@ -1,10 +1,12 @@
-//! Sliced models: models split at layer boundaries into separate circuits, which different miners prove in parallel.
+//! Sliced models: models split at layer boundaries into separate circuits, which different miners
+//! prove in parallel.
 //!
-//! A boundary is one tensor: the layers after it read no tensor before it. The dispatcher runs the integer network, so
-//! it knows the values at all boundaries in advance. The proofs of both adjacent slices commit to a boundary: it is the
-//! public output of one proof and the public input of the next, and the nonce that a slice's proof is bound to
-//! ([`SlicedModel::nonce`]) covers the boundaries on both sides. A chain of proofs with equal boundaries therefore
-//! proves the whole model.
+//! A boundary is one tensor: the layers after it read no tensor before it. The dispatcher runs the
+//! integer network, so it knows the values at all boundaries in advance. The proofs of both
+//! adjacent slices commit to a boundary: it is the public output of one proof and the public input
+//! of the next, and the nonce that a slice's proof is bound to ([`SlicedModel::nonce`]) covers the
+//! boundaries on both sides. A chain of proofs with equal boundaries therefore proves the whole
+//! model.
 
 use serde::{Deserialize, Serialize};
 use taonet_primitives::bytes_without_bom;
@@ -48,7 +50,9 @@ pub enum SliceError {
     #[error("malformed sliced model: {0}")]
     Malformed(#[from] serde_json::Error),
     /// The version is unsupported.
-    #[error("unsupported sliced model version {0}, expected {VERSION}; hint: compile the model again")]
+    #[error(
+        "unsupported sliced model version {0}, expected {VERSION}; hint: compile the model again"
+    )]
     Version(u32),
     /// There are no slices, or more than [`MAX_SLICES`].
     #[error("unsupported number of slices {0}, expected 1 to {MAX_SLICES}")]
@@ -92,7 +96,8 @@ impl SlicedModel {
         Ok(text)
     }
 
-    /// Returns the model's identity: the SHA-256 of the description's text, which covers every slice.
+    /// Returns the model's identity: the SHA-256 of the description's text, which covers every
+    /// slice.
     ///
     /// # Errors
     /// Never in practice; only the encoder's signature is fallible.
@@ -100,11 +105,18 @@ impl SlicedModel {
         Ok(Digest::of(&self.to_json()?))
     }
 
-    /// Returns the nonce of one slice's request in the run `run`: a commitment to model, position and both boundaries.
+    /// Returns the nonce of one slice's request in the run `run`: a commitment to model, position
+    /// and both boundaries.
     ///
     /// # Errors
     /// Never in practice; only the encoder's signature is fallible.
-    pub fn nonce(&self, run: &Digest, slice: usize, before: &[i64], after: &[i64]) -> Result<Digest, SliceError> {
+    pub fn nonce(
+        &self,
+        run: &Digest,
+        slice: usize,
+        before: &[i64],
+        after: &[i64],
+    ) -> Result<Digest, SliceError> {
         Ok(Digest::of_parts(&[
             DOMAIN,
             run.as_bytes(),
@@ -117,12 +129,13 @@ impl SlicedModel {
 }
 
 impl Network {
-    /// Returns the indices of layers before which the network can be split. There, the previous tensor holds
-    /// activations, not sums, and no later layer reads a tensor before it.
+    /// Returns the indices of layers before which the network can be split. There, the previous
+    /// tensor holds activations, not sums, and no later layer reads a tensor before it.
     pub fn borders(&self) -> Vec<usize> {
         let activations = |cut: usize| match self.layers.get(cut.wrapping_sub(1)) {
             Some(layer) => {
-                let is_activation = matches!(layer.operation, Operation::MaxPool { .. } | Operation::Table { .. });
+                let is_activation =
+                    matches!(layer.operation, Operation::MaxPool { .. } | Operation::Table { .. });
                 layer.rescale.is_some() || is_activation
             }
             None => false,
@@ -134,7 +147,8 @@ impl Network {
         (1..self.layers.len()).filter(|&cut| activations(cut) && alone(cut)).collect()
     }
 
-    /// Splits the network into `count` slices, so that the slice with the most multiply-adds has as few as possible.
+    /// Splits the network into `count` slices, so that the slice with the most multiply-adds has as
+    /// few as possible.
     ///
     /// # Errors
     /// When the network is invalid or has too few boundaries.
@@ -149,7 +163,9 @@ impl Network {
             return Err(SliceError::Borders { borders: borders.len(), slices: count });
         }
         let work = circuit.stages.iter().map(|stage| match &stage.kind {
-            StageKind::Linear(linear) => linear.jobs.iter().map(|job| job.taps.len() * job.outputs.len()).sum(),
+            StageKind::Linear(linear) => {
+                linear.jobs.iter().map(|job| job.taps.len() * job.outputs.len()).sum()
+            }
             StageKind::Max(max) => max.groups.iter().map(Vec::len).sum::<usize>(),
             StageKind::Table(table) => table.cells.len(),
             StageKind::Product(product) => product.pairs.len(),
@@ -163,25 +179,36 @@ impl Network {
         let slice = |(&start, &end): (&usize, &usize)| {
             let border = start.checked_sub(1).and_then(|before| {
                 let (layer, stage) = (self.layers.get(before)?, circuit.stages.get(before)?);
-                Some(Input { shape: *shapes.get(start)?, range: with_zero(stage.range), scale: layer.scale })
+                Some(Input {
+                    shape: *shapes.get(start)?,
+                    range: with_zero(stage.range),
+                    scale: layer.scale,
+                })
             });
             let mut layers = self.layers.get(start..end).unwrap_or_default().to_vec();
             for tensor in layers.iter_mut().flat_map(|layer| &mut layer.inputs) {
                 *tensor -= start as u32;
             }
-            Self { format: self.format, input: border.unwrap_or_else(|| self.input.clone()), layers }
+            Self {
+                format: self.format,
+                input: border.unwrap_or_else(|| self.input.clone()),
+                layers,
+            }
         };
         Ok(pairs.map(slice).collect())
     }
 }
 
-/// Divides the layers into `count` consecutive runs, so that the run with the most work has as little as possible.
-/// Returns where each run ends: positions from `ends`, whose last element is the end of the network.
+/// Divides the layers into `count` consecutive runs, so that the run with the most work has as
+/// little as possible. Returns where each run ends: positions from `ends`, whose last element is
+/// the end of the network.
 fn balanced(work: &[usize], ends: &[usize], count: usize) -> Vec<usize> {
-    let total = |start: usize, end: usize| work.get(start..end).unwrap_or_default().iter().sum::<usize>();
-    // best[i]: the best division of the layers before ends[i] into the current number of runs, as the work of its
-    // largest run and the ends of all runs.
-    let mut best: Vec<Option<(usize, Vec<usize>)>> = ends.iter().map(|&end| Some((total(0, end), vec![end]))).collect();
+    let total =
+        |start: usize, end: usize| work.get(start..end).unwrap_or_default().iter().sum::<usize>();
+    // best[i]: the best division of the layers before ends[i] into the current number of runs, as
+    // the work of its largest run and the ends of all runs.
+    let mut best: Vec<Option<(usize, Vec<usize>)>> =
+        ends.iter().map(|&end| Some((total(0, end), vec![end]))).collect();
     for _ in 1..count {
         let next = ends.iter().enumerate().map(|(index, &end)| {
             let earlier = best.iter().zip(ends).take(index);

@@ -3,7 +3,8 @@
 use axum::response::Response;
 use maud::{Markup, html};
 use taonet_dashboard::{
-    Paging, Sort, View, activity, ago, duration, live, now_unix, number, percent, problem, shortened, shown,
+    Paging, Sort, View, activity, ago, duration, live, now_unix, number, percent, problem,
+    shortened, shown,
 };
 
 use crate::proofs::{MinerProofs, Proofs, Totals};
@@ -11,8 +12,14 @@ use crate::proofs::{MinerProofs, Proofs, Totals};
 /// Maximum number of rows per page.
 const PER_PAGE: usize = 50;
 /// Sortable columns of the miners, and whether the first click sorts each in descending order.
-const COLUMNS: [(&str, bool); 6] =
-    [("work", true), ("verified", true), ("failed", true), ("share", true), ("time", false), ("size", false)];
+const COLUMNS: [(&str, bool); 6] = [
+    ("work", true),
+    ("verified", true),
+    ("failed", true),
+    ("share", true),
+    ("time", false),
+    ("size", false),
+];
 
 /// Formats a size in bytes with a suitable unit; a dash if missing.
 pub(crate) fn size(bytes: Option<f64>) -> String {
@@ -115,7 +122,8 @@ fn circuits(view: &View, proofs: &Proofs) -> Markup {
 
 fn circuit(proofs: &Proofs, id: &str) -> Markup {
     let summary = proofs.circuits.get(id);
-    let count = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
+    let count =
+        |value: Option<u64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
     html! {
         tr {
             th scope="row" {
@@ -149,8 +157,11 @@ fn sort(miners: &mut [(&MinerProofs, Totals)], key: &str) {
 }
 
 fn miners(view: &View, proofs: &Proofs) -> Markup {
-    let mut miners: Vec<(&MinerProofs, Totals)> =
-        proofs.miners.iter().map(|miner| (miner, Totals::of(std::iter::once(&miner.tally)))).collect();
+    let mut miners: Vec<(&MinerProofs, Totals)> = proofs
+        .miners
+        .iter()
+        .map(|miner| (miner, Totals::of(std::iter::once(&miner.tally))))
+        .collect();
     let order = Sort::of(view, &COLUMNS);
     sort(&mut miners, order.key());
     order.apply(&mut miners);
@@ -203,7 +214,9 @@ mod tests {
 
     #[test]
     fn sizes_are_shown_with_units() {
-        for (bytes, text) in [(None, "–"), (Some(0.0), "0 B"), (Some(128.4), "128 B"), (Some(1_500.0), "1.5 kB")] {
+        for (bytes, text) in
+            [(None, "–"), (Some(0.0), "0 B"), (Some(128.4), "128 B"), (Some(1_500.0), "1.5 kB")]
+        {
             assert_eq!(size(bytes), text);
         }
         assert_eq!(size(Some(2_345_678.0)), "2.35 MB");

@@ -5,7 +5,8 @@ use taonet_dashboard::{Column, Content, Panel, PlainTable, duration, number, per
 use crate::page::{share, size};
 use crate::proofs::{MinerProofs, Proofs, Totals};
 
-/// Returns the totals and the miners, those with the most work first. `now_unix` is in seconds since the Unix epoch.
+/// Returns the totals and the miners, those with the most work first. `now_unix` is in seconds
+/// since the Unix epoch.
 pub(crate) fn of(proofs: &Proofs, verifications: Option<(f64, f64)>, now_unix: i64) -> Vec<Panel> {
     let totals = proofs.totals();
     let mut figures = vec![
@@ -20,7 +21,11 @@ pub(crate) fn of(proofs: &Proofs, verifications: Option<(f64, f64)>, now_unix: i
     let problem = proofs.problems(now_unix).map(|(title, why)| format!("{title}: {why}")).next();
     vec![
         Panel { title: "Proof".to_owned(), problem, content: Content::Figures(figures) },
-        Panel { title: "Proof · miners".to_owned(), problem: None, content: Content::Table(miners(proofs)) },
+        Panel {
+            title: "Proof · miners".to_owned(),
+            problem: None,
+            content: Content::Table(miners(proofs)),
+        },
     ]
 }
 
@@ -50,5 +55,9 @@ fn miners(proofs: &Proofs) -> PlainTable {
             miner.tally.main_fault().map_or_else(|| "–".to_owned(), |fault| fault.to_string()),
         ]
     };
-    PlainTable { columns, rows: miners.iter().map(row).collect(), empty: "No miner has been asked for a proof yet." }
+    PlainTable {
+        columns,
+        rows: miners.iter().map(row).collect(),
+        empty: "No miner has been asked for a proof yet.",
+    }
 }

@@ -11,8 +11,8 @@ use taonet_proof_validator::StoredScores;
 
 /// Duration over which proofs per second are averaged.
 const RATE_WINDOW: Duration = Duration::from_mins(5);
-/// Time without a new outcome after which the validator counts as stopped, in seconds. Requests follow each other within
-/// seconds, and time out after minutes.
+/// Time without a new outcome after which the validator counts as stopped, in seconds. Requests
+/// follow each other within seconds, and time out after minutes.
 const MAX_SILENCE: i64 = 600;
 /// Why no outcome is recorded.
 const SILENT: &str = "the validator has recorded no proof and no failure for more than 10 minutes; hint: is `tao proof \
@@ -31,7 +31,8 @@ pub(crate) struct Proofs {
     pub(crate) rate: Option<f64>,
     /// Descriptions of circuits by identity.
     pub(crate) circuits: Arc<BTreeMap<String, CircuitSummary>>,
-    /// Why the latest read of the scores failed, if it did. The data is then that of the last successful read.
+    /// Why the latest read of the scores failed, if it did. The data is then that of the last
+    /// successful read.
     pub(crate) scores_problem: Option<String>,
     /// Why the circuits cannot be read, if so.
     pub(crate) circuits_problem: Option<String>,
@@ -96,7 +97,8 @@ impl Proofs {
         self.written_unix = i64::try_from(written).ok();
     }
 
-    /// Returns whether the last outcome at `now_unix`, in seconds since the Unix epoch, was long ago.
+    /// Returns whether the last outcome at `now_unix`, in seconds since the Unix epoch, was long
+    /// ago.
     pub(crate) fn is_silent(&self, now_unix: i64) -> bool {
         self.written_unix.is_some_and(|written| now_unix.saturating_sub(written) > MAX_SILENCE)
     }
@@ -107,8 +109,12 @@ impl Proofs {
 
     /// Returns what is wrong at `now_unix`, in seconds since the Unix epoch: titles and reasons.
     pub(crate) fn problems(&self, now_unix: i64) -> impl Iterator<Item = (&'static str, &str)> {
-        let scores = self.scores_problem.as_deref().map(|why| ("The validator's scores are unavailable", why));
-        let circuits = self.circuits_problem.as_deref().map(|why| ("The circuits are unavailable", why));
+        let scores = self
+            .scores_problem
+            .as_deref()
+            .map(|why| ("The validator's scores are unavailable", why));
+        let circuits =
+            self.circuits_problem.as_deref().map(|why| ("The circuits are unavailable", why));
         let silent = self.is_silent(now_unix).then_some(("No new outcome", SILENT));
         scores.into_iter().chain(circuits).chain(silent)
     }
@@ -119,11 +125,12 @@ impl Proofs {
 pub(crate) struct RateMeter(VecDeque<(Duration, u64)>);
 
 impl RateMeter {
-    /// Adds a number of verified proofs at a time on any steady clock; returns the proofs per second since the oldest
-    /// read of the last minutes, or `None` without one.
+    /// Adds a number of verified proofs at a time on any steady clock; returns the proofs per
+    /// second since the oldest read of the last minutes, or `None` without one.
     pub(crate) fn add(&mut self, at: Duration, verified: u64) -> Option<f64> {
         // After the scores are deleted, the numbers begin again.
-        self.0.retain(|(read, count)| at.saturating_sub(*read) <= RATE_WINDOW && *count <= verified);
+        self.0
+            .retain(|(read, count)| at.saturating_sub(*read) <= RATE_WINDOW && *count <= verified);
         self.0.push_back((at, verified));
         let (first, count) = self.0.front()?;
         let seconds = at.saturating_sub(*first).as_secs_f64();

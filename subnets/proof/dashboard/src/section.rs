@@ -21,9 +21,14 @@ pub struct ProofSection {
 }
 
 impl ProofSection {
-    /// Creates an empty page for a validator, read from its state directory; [`Self::follow`] fills it. `circuits` is the
-    /// validator's directory of circuits, and `services` may have its metrics.
-    pub fn new(directory: PathBuf, circuits: Option<PathBuf>, services: Option<Arc<ServicesSection>>) -> Arc<Self> {
+    /// Creates an empty page for a validator, read from its state directory; [`Self::follow`] fills
+    /// it. `circuits` is the validator's directory of circuits, and `services` may have its
+    /// metrics.
+    pub fn new(
+        directory: PathBuf,
+        circuits: Option<PathBuf>,
+        services: Option<Arc<ServicesSection>>,
+    ) -> Arc<Self> {
         Arc::new(Self { source: Source::new(directory, circuits), services })
     }
 
@@ -37,7 +42,8 @@ impl ProofSection {
         self.source.read(changes).await;
     }
 
-    /// Returns the number of verifications and their mean time in seconds; `None` if no service has this metric.
+    /// Returns the number of verifications and their mean time in seconds; `None` if no service has
+    /// this metric.
     fn verifications(&self) -> Option<(f64, f64)> {
         self.services.as_ref()?.observed(VERIFY_SECONDS)
     }
@@ -58,11 +64,17 @@ impl Section for ProofSection {
     }
 
     fn problems(&self) -> Vec<String> {
-        self.source.proofs().problems(now_unix()).map(|(title, why)| format!("Proof: {title}: {why}")).collect()
+        self.source
+            .proofs()
+            .problems(now_unix())
+            .map(|(title, why)| format!("Proof: {title}: {why}"))
+            .collect()
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        let page = move |view: View| async move { page::page(&view, &self.source.proofs(), self.verifications()) };
+        let page = move |view: View| async move {
+            page::page(&view, &self.source.proofs(), self.verifications())
+        };
         Router::new().route("/proof", get(page))
     }
 }

@@ -30,7 +30,13 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(directory: PathBuf, circuits: Option<PathBuf>) -> Self {
-        Self { directory, circuits, proofs: RwLock::default(), meter: Mutex::default(), began: Instant::now() }
+        Self {
+            directory,
+            circuits,
+            proofs: RwLock::default(),
+            meter: Mutex::default(),
+            began: Instant::now(),
+        }
     }
 
     pub(crate) fn proofs(&self) -> Arc<Proofs> {
@@ -48,7 +54,9 @@ impl Source {
         let mut proofs = Proofs::clone(&before);
         if let Some(path) = self.circuits.clone().filter(|_| before.circuits.is_empty()) {
             match spawn_blocking(move || summaries(&path)).await {
-                Ok(Ok(circuits)) => (proofs.circuits, proofs.circuits_problem) = (Arc::new(circuits), None),
+                Ok(Ok(circuits)) => {
+                    (proofs.circuits, proofs.circuits_problem) = (Arc::new(circuits), None)
+                }
                 Ok(Err(error)) => proofs.circuits_problem = Some(with_causes(&error)),
                 Err(error) => proofs.circuits_problem = Some(error.to_string()),
             }
@@ -79,5 +87,8 @@ fn summaries(path: &Path) -> Result<BTreeMap<String, CircuitSummary>, CircuitErr
         multiply_adds: metadata.multiply_adds,
         constraints: metadata.constraints,
     };
-    Ok(Catalogue::list(path)?.into_iter().map(|(id, metadata)| (id.to_string(), summary(metadata))).collect())
+    Ok(Catalogue::list(path)?
+        .into_iter()
+        .map(|(id, metadata)| (id.to_string(), summary(metadata)))
+        .collect())
 }

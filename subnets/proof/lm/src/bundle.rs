@@ -50,17 +50,25 @@ impl TextBundle {
     /// Continues a prompt by a circuit, and proves the answer for one request to one miner.
     ///
     /// # Errors
-    /// When the circuit is not that of a language model, a file of it is missing or modified, or the prompt is too long.
-    pub fn prove(directory: &CircuitDirectory, prompt: &str, nonce: Digest, miner: Hotkey) -> Result<Self, LmError> {
+    /// When the circuit is not that of a language model, a file of it is missing or modified, or
+    /// the prompt is too long.
+    pub fn prove(
+        directory: &CircuitDirectory,
+        prompt: &str,
+        nonce: Digest,
+        miner: Hotkey,
+    ) -> Result<Self, LmError> {
         let inputs = Self::inputs(directory, prompt)?;
         Self::new(directory, prompt, Bundle::prove(directory, &inputs, nonce, miner)?)
     }
 
-    /// Returns the inputs of a circuit for a prompt: the tokens of the prompt, those of the answer, which the integer
-    /// network chooses, and zeros. A proof of the outputs for these inputs proves the answer: a miner needs no prompt.
+    /// Returns the inputs of a circuit for a prompt: the tokens of the prompt, those of the answer,
+    /// which the integer network chooses, and zeros. A proof of the outputs for these inputs proves
+    /// the answer: a miner needs no prompt.
     ///
     /// # Errors
-    /// When the circuit is not that of a language model, a file of it is missing or modified, or the prompt is too long.
+    /// When the circuit is not that of a language model, a file of it is missing or modified, or
+    /// the prompt is too long.
     pub fn inputs(directory: &CircuitDirectory, prompt: &str) -> Result<Vec<i64>, LmError> {
         let files = Files::read(directory)?;
         inputs_of(directory.circuit(), &files.language_model, &files.tokens(prompt)?)
@@ -74,11 +82,12 @@ impl TextBundle {
         Files::read(directory)?.tokens(prompt).map(drop)
     }
 
-    /// Creates a bundle from a proof for the inputs that [`Self::inputs`] returns for a prompt. The proof is not
-    /// verified.
+    /// Creates a bundle from a proof for the inputs that [`Self::inputs`] returns for a prompt. The
+    /// proof is not verified.
     ///
     /// # Errors
-    /// When the proof has other inputs or is for another circuit, or a file of the circuit is missing or modified.
+    /// When the proof has other inputs or is for another circuit, or a file of the circuit is
+    /// missing or modified.
     pub fn new(directory: &CircuitDirectory, prompt: &str, proof: Bundle) -> Result<Self, LmError> {
         if proof.circuit_id()? != directory.id() {
             return Err(LmError::Bundle("proof is for another circuit"));
@@ -86,7 +95,8 @@ impl TextBundle {
         let files = Files::read(directory)?;
         let answer = length_of(&files.language_model, &proof.outputs, files.tokens(prompt)?.len());
         let Files { model, tokenizer, .. } = files;
-        let bundle = Self { version: VERSION, prompt: prompt.to_owned(), answer, model, tokenizer, proof };
+        let bundle =
+            Self { version: VERSION, prompt: prompt.to_owned(), answer, model, tokenizer, proof };
         bundle.text()?;
         Ok(bundle)
     }
@@ -110,10 +120,12 @@ impl TextBundle {
         Ok(Some(serde_json::from_slice(text).map_err(malformed)?))
     }
 
-    /// Verifies the proof, and that each token of the answer is the likeliest one after those before it. Returns the text.
+    /// Verifies the proof, and that each token of the answer is the likeliest one after those
+    /// before it. Returns the text.
     ///
     /// # Errors
-    /// When the proof does not verify, a file does not match the circuit, or a token is another one.
+    /// When the proof does not verify, a file does not match the circuit, or a token is another
+    /// one.
     pub fn verify_with(&self, backends: &Backends) -> Result<Text, LmError> {
         self.proof.verify_with(backends)?;
         self.text()
@@ -122,8 +134,8 @@ impl TextBundle {
     /// Returns the text, without verification of the proof: what it would prove.
     ///
     /// # Errors
-    /// When a token of the answer is not the likeliest one by the outputs, the prompt is not that of the inputs, or a file
-    /// does not match the circuit.
+    /// When a token of the answer is not the likeliest one by the outputs, the prompt is not that
+    /// of the inputs, or a file does not match the circuit.
     pub fn text(&self) -> Result<Text, LmError> {
         let Bundle { circuit, inputs, outputs, .. } = &self.proof;
         if self.version != VERSION {
@@ -132,8 +144,11 @@ impl TextBundle {
         circuit.check(FILE, self.model.as_bytes())?;
         circuit.check(TOKENIZER, self.tokenizer.as_bytes())?;
         let model = LanguageModel::of(self.model.as_bytes(), circuit)?;
-        // The tokenizer takes memory for each token of the vocabulary: the bundle must have a logit for each.
-        if inputs.len() != model.tokens || Some(outputs.len()) != model.tokens.checked_mul(model.vocabulary) {
+        // The tokenizer takes memory for each token of the vocabulary: the bundle must have a logit
+        // for each.
+        if inputs.len() != model.tokens
+            || Some(outputs.len()) != model.tokens.checked_mul(model.vocabulary)
+        {
             return Err(LmError::Bundle("inputs or outputs do not match the circuit in number"));
         }
         let vocabulary = model.parse_tokenizer(self.tokenizer.as_bytes())?;
@@ -144,21 +159,37 @@ impl TextBundle {
             return Err(LmError::Bundle("prompt is not that of its inputs"));
         }
         let answer = match after_prompt.split_at_checked(answer_tokens) {
-            Some((answer, unused)) if !answer.is_empty() && unused.iter().all(|&token| token == 0) => answer,
-            _ => return Err(LmError::Bundle("number of tokens of the answer is not that of its inputs")),
+            Some((answer, unused))
+                if !answer.is_empty() && unused.iter().all(|&token| token == 0) =>
+            {
+                answer
+            }
+            _ => {
+                return Err(LmError::Bundle(
+                    "number of tokens of the answer is not that of its inputs",
+                ));
+            }
         };
         let finish = finish_of(&model, answer, outputs, prompt_tokens)?;
-        // A tokenizer may treat the beginning of a text differently, so the answer is decoded after its prompt.
+        // A tokenizer may treat the beginning of a text differently, so the answer is decoded after
+        // its prompt.
         let before = vocabulary.decode(&prompt);
         let tokens: Vec<u32> = answer.iter().filter_map(|&token| token.try_into().ok()).collect();
         let all = vocabulary.decode(&[prompt.as_slice(), tokens.as_slice()].concat());
-        let answer = all.strip_prefix(&before).map_or_else(|| vocabulary.decode(&tokens), str::to_owned);
+        let answer =
+            all.strip_prefix(&before).map_or_else(|| vocabulary.decode(&tokens), str::to_owned);
         Ok(Text { prompt: self.prompt.clone(), answer, prompt_tokens, answer_tokens, finish })
     }
 }
 
-/// Checks that each token of an answer is the likeliest one after those before it, and returns why the answer ends.
-fn finish_of(model: &LanguageModel, answer: &[i64], outputs: &[i64], prompt: usize) -> Result<Finish, LmError> {
+/// Checks that each token of an answer is the likeliest one after those before it, and returns why
+/// the answer ends.
+fn finish_of(
+    model: &LanguageModel,
+    answer: &[i64],
+    outputs: &[i64],
+    prompt: usize,
+) -> Result<Finish, LmError> {
     for (position, &claimed) in answer.iter().enumerate() {
         let last = (prompt + position).checked_sub(1);
         let chosen = last.and_then(|last| model.next(outputs, last));
@@ -191,7 +222,8 @@ impl Files {
             return Err(LmError::NoLanguageModel);
         }
         let read = |name: &'static str| -> Result<String, LmError> {
-            String::from_utf8(directory.file(name)?).map_err(|_| LmError::Bundle("files are not UTF-8"))
+            String::from_utf8(directory.file(name)?)
+                .map_err(|_| LmError::Bundle("files are not UTF-8"))
         };
         let (model, tokenizer) = (read(FILE)?, read(TOKENIZER)?);
         let language_model = LanguageModel::of(model.as_bytes(), directory.metadata())?;

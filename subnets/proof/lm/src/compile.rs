@@ -17,8 +17,8 @@ use crate::{LanguageModel, LmError, graph};
 
 /// Maximum number of texts for calibration and tests.
 const TEXTS: usize = 32;
-/// Maximum number of tokens of any circuit: an attention has a score for each pair of tokens, and a tensor has at most 2^24
-/// elements.
+/// Maximum number of tokens of any circuit: an attention has a score for each pair of tokens, and a
+/// tensor has at most 2^24 elements.
 const MAX_TOKENS: usize = 1 << 12;
 /// Seed of the texts that a model writes.
 const SEED: u64 = 59;
@@ -28,16 +28,21 @@ const SEED: u64 = 59;
 pub struct LmOptions<'a> {
     /// Number of tokens of prompt and answer together.
     pub tokens: usize,
-    /// Lines of text like those that the model will read; `None` for texts that the model writes itself.
+    /// Lines of text like those that the model will read; `None` for texts that the model writes
+    /// itself.
     pub sample: Option<&'a str>,
 }
 
-/// Compiles a language model, from a directory in Hugging Face's format or a GGUF file, into a circuit. The input range of
-/// `options` is replaced by that of the model's tokens.
+/// Compiles a language model, from a directory in Hugging Face's format or a GGUF file, into a
+/// circuit. The input range of `options` is replaced by that of the model's tokens.
 ///
 /// # Errors
 /// When the model cannot be loaded or is unsupported, or compiling its graph fails.
-pub fn compile(path: &Path, options: &CompileOptions, lm: LmOptions<'_>) -> Result<Compiled, LmError> {
+pub fn compile(
+    path: &Path,
+    options: &CompileOptions,
+    lm: LmOptions<'_>,
+) -> Result<Compiled, LmError> {
     let model = CausalModel::open(path, LoadOptions::default())?;
     let (tokens, limit) = (lm.tokens, model.context().min(MAX_TOKENS));
     if !(2..=limit).contains(&tokens) {
@@ -51,9 +56,9 @@ pub fn compile(path: &Path, options: &CompileOptions, lm: LmOptions<'_>) -> Resu
     let parsed = ParsedModel::read(&graph)?;
     drop(graph);
     let vocabulary = model.vocabulary();
-    let tokenizer = vocabulary
-        .to_json()
-        .ok_or(LmError::Input("the model has no tokenizer; hint: use a model with a tokenizer.json"))?;
+    let tokenizer = vocabulary.to_json().ok_or(LmError::Input(
+        "the model has no tokenizer; hint: use a model with a tokenizer.json",
+    ))?;
     let texts = match lm.sample {
         Some(text) => texts_of(vocabulary, text, tokens)?,
         None => written_texts(&model, tokens)?,
@@ -94,7 +99,9 @@ fn agreement(
         let length = text.iter().rposition(|&token| token != 0).map_or(0, |last| last + 1);
         for (position, logits) in of_model.chunks(model.vocabulary).take(length).enumerate() {
             all += 1;
-            same += usize::from(model.next(&outputs, position) == Some(i64::from(greedy_token(logits))));
+            same += usize::from(
+                model.next(&outputs, position) == Some(i64::from(greedy_token(logits))),
+            );
         }
     }
     Ok(format!(
@@ -108,13 +115,16 @@ fn agreement(
 fn texts_of(vocabulary: &Vocabulary, text: &str, tokens: usize) -> Result<Vec<Vec<i64>>, LmError> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     if lines.is_empty() {
-        return Err(LmError::Input("the sample has no text; hint: pass a file with a text in each line"));
+        return Err(LmError::Input(
+            "the sample has no text; hint: pass a file with a text in each line",
+        ));
     }
     // Evenly spread over the file.
     let step = lines.len().div_ceil(TEXTS);
     let encoded = lines.into_iter().step_by(step).map(|line| {
         let line = vocabulary.encode(line)?;
-        let line = vocabulary.begin().into_iter().chain(line).chain(vocabulary.ends().first().copied());
+        let line =
+            vocabulary.begin().into_iter().chain(line).chain(vocabulary.ends().first().copied());
         Ok::<_, LmError>(filled(line, tokens))
     });
     encoded.collect()
@@ -148,8 +158,9 @@ fn written_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, Lm
     Ok(texts)
 }
 
-/// Returns the token at which the probabilities, added one by one, reach `share`. Not by the sampler of `taonet-lm`, which
-/// adds the largest ones first: other texts would change the scales, and so the keys, of models that are compiled again.
+/// Returns the token at which the probabilities, added one by one, reach `share`. Not by the
+/// sampler of `taonet-lm`, which adds the largest ones first: other texts would change the scales,
+/// and so the keys, of models that are compiled again.
 fn drawn(logits: &[f32], share: f64) -> u32 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights = || logits.iter().map(|logit| f64::from(logit - largest).exp());

@@ -35,7 +35,9 @@ pub enum LmError {
     #[error("{0}")]
     Input(&'static str),
     /// The circuit is not that of a language model.
-    #[error("the circuit is not that of a language model; hint: compile it with tao proof compile --lm")]
+    #[error(
+        "the circuit is not that of a language model; hint: compile it with tao proof compile --lm"
+    )]
     NoLanguageModel,
     /// The description of the language model is malformed.
     #[error("malformed description of the language model: {0}; hint: compile the model again")]

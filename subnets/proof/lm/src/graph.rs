@@ -9,8 +9,9 @@ const OPSET: i64 = 23;
 const HIDDEN: f32 = -1e9;
 const INPUT: &str = "tokens";
 
-/// Returns the ONNX file of a decoder that reads `tokens` tokens, as integers of the shape [1, tokens], and computes the
-/// logits after each of them, with the shape [1, tokens, vocabulary]. The positions must be those of so many tokens.
+/// Returns the ONNX file of a decoder that reads `tokens` tokens, as integers of the shape [1,
+/// tokens], and computes the logits after each of them, with the shape [1, tokens, vocabulary]. The
+/// positions must be those of so many tokens.
 pub(crate) fn onnx(decoder: &Decoder, tokens: usize) -> Vec<u8> {
     let mut writer = Writer { graph: GraphWriter::new(INPUT, &[1, tokens]), decoder, tokens };
     writer.logits();
@@ -34,17 +35,22 @@ struct Shared {
 impl Writer<'_> {
     fn logits(&mut self) {
         let Decoder { embeddings, positions, layers, norm, head, .. } = self.decoder;
-        let table = self.graph.floats(&[embeddings.outputs, embeddings.inputs], embeddings.values.iter().copied());
+        let table = self
+            .graph
+            .floats(&[embeddings.outputs, embeddings.inputs], embeddings.values.iter().copied());
         let mut hidden = self.graph.node("Gather", &[&table, INPUT], &[Attribute::Int("axis", 0)]);
         let rotation = match positions {
             Positions::Learned(positions) => {
-                let positions = self.graph.floats(&[self.tokens, positions.inputs], positions.values.iter().copied());
+                let positions = self
+                    .graph
+                    .floats(&[self.tokens, positions.inputs], positions.values.iter().copied());
                 hidden = self.node("Add", &[&hidden, &positions]);
                 None
             }
             Positions::Rotary { cos, sin } => Some([self.rotation(cos), self.rotation(sin)]),
         };
-        let rows = (0..self.tokens).flat_map(|row| (0..self.tokens).map(move |column| (row, column)));
+        let rows =
+            (0..self.tokens).flat_map(|row| (0..self.tokens).map(move |column| (row, column)));
         let mask = rows.map(|(row, column)| if column > row { HIDDEN } else { 0.0 });
         let mask = self.graph.floats(&[self.tokens, self.tokens], mask);
         let shared = Shared { mask, rotation };
@@ -65,7 +71,8 @@ impl Writer<'_> {
     }
 
     fn norm(&mut self, values: &str, norm: &Norm) -> String {
-        let attributes = [Attribute::Int("axis", -1), Attribute::Float("epsilon", self.decoder.norm_eps)];
+        let attributes =
+            [Attribute::Int("axis", -1), Attribute::Float("epsilon", self.decoder.norm_eps)];
         let scale = self.graph.floats(&[norm.scale.len()], norm.scale.iter().copied());
         match &norm.shift {
             None => self.graph.node("RMSNormalization", &[values, &scale], &attributes),
@@ -79,8 +86,11 @@ impl Writer<'_> {
     /// Adds a linear layer whose outputs are multiplied by `factor`.
     fn linear(&mut self, values: &str, layer: &Projection, factor: f32) -> String {
         let weights = &layer.weights;
-        let columns = (0..weights.inputs).flat_map(|input| weights.values.iter().skip(input).step_by(weights.inputs));
-        let matrix = self.graph.floats(&[weights.inputs, weights.outputs], columns.map(|weight| weight * factor));
+        let columns = (0..weights.inputs)
+            .flat_map(|input| weights.values.iter().skip(input).step_by(weights.inputs));
+        let matrix = self
+            .graph
+            .floats(&[weights.inputs, weights.outputs], columns.map(|weight| weight * factor));
         let product = self.node("MatMul", &[values, &matrix]);
         let Some(bias) = &layer.bias else { return product };
         let bias = self.graph.floats(&[bias.len()], bias.iter().map(|bias| bias * factor));
@@ -116,7 +126,8 @@ impl Writer<'_> {
         let scores = self.node("Add", &[&scores, &shared.mask]);
         let shares = self.graph.node("Softmax", &[&scores], &[Attribute::Int("axis", -1)]);
         let mixed = self.node("MatMul", &[&shares, &value]);
-        let rows = self.graph.node("Transpose", &[&mixed], &[Attribute::Ints("perm", &[0, 2, 1, 3])]);
+        let rows =
+            self.graph.node("Transpose", &[&mixed], &[Attribute::Ints("perm", &[0, 2, 1, 3])]);
         let dims = self.dims([1, self.tokens, heads * head_size]);
         let rows = self.node("Reshape", &[&rows, &dims]);
         self.linear(&rows, &layer.output, 1.0)
@@ -140,7 +151,9 @@ impl Writer<'_> {
             return values.to_owned();
         }
         let shared = heads / kv_heads;
-        let order = self.graph.integers(&[heads], (0..heads).map(|head| (head / shared).cast_signed() as i64));
+        let order = self
+            .graph
+            .integers(&[heads], (0..heads).map(|head| (head / shared).cast_signed() as i64));
         self.graph.node("Gather", &[values, &order], &[Attribute::Int("axis", 1)])
     }
 
@@ -197,12 +210,17 @@ mod tests {
         let inputs: Vec<f32> = tokens.iter().map(|&token| token as f32).collect();
         let outputs = Model::decode(graph).unwrap().evaluate(&inputs).unwrap().outputs;
         let vocabulary = outputs.len() / tokens.len();
-        for (position, (&token, outputs)) in tokens.iter().zip(outputs.chunks(vocabulary)).enumerate() {
+        for (position, (&token, outputs)) in
+            tokens.iter().zip(outputs.chunks(vocabulary)).enumerate()
+        {
             let expected = logits(token);
             assert_eq!(expected.len(), vocabulary);
             for (actual, expected) in outputs.iter().zip(expected) {
                 let expected = f64::from(expected);
-                assert!((actual - expected).abs() < 1e-3, "position {position}: {actual}, expected {expected}");
+                assert!(
+                    (actual - expected).abs() < 1e-3,
+                    "position {position}: {actual}, expected {expected}"
+                );
             }
         }
     }
@@ -213,7 +231,9 @@ mod tests {
         let model = CausalModel::open(directory, LoadOptions::default()).unwrap();
         let tokens = [0, 20, 31, 28, 1, 26, 24, 39];
         let mut cache = KvCache::default();
-        assert_same(&onnx(&model.decoder(8).unwrap(), 8), &tokens, |token| model.next(&[token], &mut cache).unwrap());
+        assert_same(&onnx(&model.decoder(8).unwrap(), 8), &tokens, |token| {
+            model.next(&[token], &mut cache).unwrap()
+        });
     }
 
     #[test]
@@ -238,7 +258,9 @@ mod tests {
             let model = Llama::random(config, 7).unwrap();
             let mut cache = KvCache::default();
             let graph = onnx(&model.decoder(6).unwrap(), 6);
-            assert_same(&graph, &[3, 1, 10, 4, 4, 0], |token| model.next(&[token], &mut cache).unwrap());
+            assert_same(&graph, &[3, 1, 10, 4, 4, 0], |token| {
+                model.next(&[token], &mut cache).unwrap()
+            });
         }
     }
 }

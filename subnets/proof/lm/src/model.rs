@@ -34,12 +34,19 @@ pub(crate) struct LanguageModel {
 
 impl LanguageModel {
     pub(crate) fn new(tokens: usize, vocabulary: &Vocabulary, size: usize) -> Self {
-        Self { version: VERSION, tokens, vocabulary: size, begin: vocabulary.begin(), ends: vocabulary.ends().to_vec() }
+        Self {
+            version: VERSION,
+            tokens,
+            vocabulary: size,
+            begin: vocabulary.begin(),
+            ends: vocabulary.ends().to_vec(),
+        }
     }
 
     /// Parses a description, which must be that of a circuit with this metadata.
     pub(crate) fn of(text: &[u8], metadata: &CircuitMetadata) -> Result<Self, LmError> {
-        let model: Self = serde_json::from_slice(bytes_without_bom(text)).map_err(LmError::Malformed)?;
+        let model: Self =
+            serde_json::from_slice(bytes_without_bom(text)).map_err(LmError::Malformed)?;
         // The metadata of a bundle is not validated yet.
         let elements = |shape: Shape| shape.checked().map_or(0, |shape| shape.elements());
         let is_consistent = model.version == VERSION
@@ -47,8 +54,16 @@ impl LanguageModel {
             && model.vocabulary > 0
             && elements(metadata.input.shape) == model.tokens
             && model.tokens.checked_mul(model.vocabulary) == Some(elements(metadata.output.shape))
-            && model.ends.iter().chain(&model.begin).all(|&token| (token as usize) < model.vocabulary);
-        if is_consistent { Ok(model) } else { Err(LmError::Bundle("language model does not match its circuit")) }
+            && model
+                .ends
+                .iter()
+                .chain(&model.begin)
+                .all(|&token| (token as usize) < model.vocabulary);
+        if is_consistent {
+            Ok(model)
+        } else {
+            Err(LmError::Bundle("language model does not match its circuit"))
+        }
     }
 
     pub(crate) fn to_json(&self) -> Result<Vec<u8>, LmError> {
@@ -57,7 +72,13 @@ impl LanguageModel {
 
     /// Parses the model's tokenizer.
     pub(crate) fn parse_tokenizer(&self, text: &[u8]) -> Result<Vocabulary, LmError> {
-        Ok(Vocabulary::parse(Path::new(TOKENIZER), text, self.vocabulary, self.begin, self.ends.clone())?)
+        Ok(Vocabulary::parse(
+            Path::new(TOKENIZER),
+            text,
+            self.vocabulary,
+            self.begin,
+            self.ends.clone(),
+        )?)
     }
 
     /// Returns the tokens of a prompt.
@@ -70,8 +91,8 @@ impl LanguageModel {
         }
     }
 
-    /// Returns the likeliest token after the token at `position`: the first one of several. `outputs` are the logits of the
-    /// circuit.
+    /// Returns the likeliest token after the token at `position`: the first one of several.
+    /// `outputs` are the logits of the circuit.
     pub(crate) fn next(&self, outputs: &[i64], position: usize) -> Option<i64> {
         let logits = outputs.chunks_exact(self.vocabulary).nth(position)?;
         let largest = logits.iter().max()?;

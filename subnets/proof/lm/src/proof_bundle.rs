@@ -27,7 +27,8 @@ impl ProofBundle {
     /// Parses a bundle.
     ///
     /// # Errors
-    /// When the text is malformed, or the bundle of a model is too long or of an unsupported version.
+    /// When the text is malformed, or the bundle of a model is too long or of an unsupported
+    /// version.
     pub fn from_json(text: &[u8]) -> Result<Self, LmError> {
         match TextBundle::from_json(text)? {
             Some(bundle) => Ok(Self::Text(Box::new(bundle))),

@@ -1,6 +1,7 @@
 //! The language model that ships with the product, for demonstrations.
 
-/// Files of facts-lm, by name, in Hugging Face's format. models/facts-lm/README.md describes the model.
+/// Files of facts-lm, by name, in Hugging Face's format. models/facts-lm/README.md describes the
+/// model.
 pub const FACTS_LM: [(&str, &[u8]); 3] = [
     ("config.json", include_bytes!("../../../../models/facts-lm/config.json")),
     ("model.safetensors", include_bytes!("../../../../models/facts-lm/model.safetensors")),

@@ -1,5 +1,9 @@
 //! The shipped character model: compiled, proven, verified and tampered with.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::path::Path;
 
@@ -43,10 +47,16 @@ fn answer_of_a_language_model_is_proven() {
 
     let (nonce, miner) = (Digest::of(b"a nonce"), Hotkey::from_bytes([7; 32]));
     let long = "The capital of the moon is not known";
-    assert!(matches!(TextBundle::prove(&directory, long, nonce, miner), Err(LmError::Prompt { tokens: TOKENS, .. })));
+    assert!(matches!(
+        TextBundle::prove(&directory, long, nonce, miner),
+        Err(LmError::Prompt { tokens: TOKENS, .. })
+    ));
     let bundle = TextBundle::prove(&directory, "The capital of Texas is", nonce, miner).unwrap();
     let text = bundle.verify_with(&Backends::default()).unwrap();
-    assert_eq!((text.prompt.as_str(), text.answer.as_str()), ("The capital of Texas is", " Austin."));
+    assert_eq!(
+        (text.prompt.as_str(), text.answer.as_str()),
+        ("The capital of Texas is", " Austin.")
+    );
     // The answer fills the circuit: there is no room for the token that ends it.
     assert_eq!((text.prompt_tokens, text.answer_tokens, text.finish), (24, 8, Finish::Length));
     assert_a_proof_of_the_inputs_is_one_of_the_answer(&directory, &bundle);
@@ -55,24 +65,37 @@ fn answer_of_a_language_model_is_proven() {
 }
 
 /// Who proves the outputs for the inputs of a prompt needs neither prompt nor tokenizer.
-fn assert_a_proof_of_the_inputs_is_one_of_the_answer(directory: &CircuitDirectory, bundle: &TextBundle) {
+fn assert_a_proof_of_the_inputs_is_one_of_the_answer(
+    directory: &CircuitDirectory,
+    bundle: &TextBundle,
+) {
     let with = |prompt: &str| TextBundle::new(directory, prompt, bundle.proof.clone());
-    assert_eq!(TextBundle::inputs(directory, "The capital of Texas is").unwrap(), bundle.proof.inputs);
+    assert_eq!(
+        TextBundle::inputs(directory, "The capital of Texas is").unwrap(),
+        bundle.proof.inputs
+    );
     assert_eq!(with("The capital of Texas is").unwrap(), *bundle);
-    assert!(matches!(with("The capital of Maine is"), Err(LmError::Bundle("prompt is not that of its inputs"))));
+    assert!(matches!(
+        with("The capital of Maine is"),
+        Err(LmError::Bundle("prompt is not that of its inputs"))
+    ));
     let mut other = bundle.proof.clone();
     "other".clone_into(&mut other.circuit.name);
     let refused = TextBundle::new(directory, "The capital of Texas is", other);
     assert!(matches!(refused, Err(LmError::Bundle("proof is for another circuit"))));
     TextBundle::check_prompt(directory, "The capital of Maine is").unwrap();
-    assert!(matches!(TextBundle::check_prompt(directory, &"a".repeat(TOKENS)), Err(LmError::Prompt { .. })));
+    assert!(matches!(
+        TextBundle::check_prompt(directory, &"a".repeat(TOKENS)),
+        Err(LmError::Prompt { .. })
+    ));
     let file = serde_json::to_vec(bundle).unwrap();
     let read: ProofBundle = serde_json::from_slice(&file).unwrap();
     assert_eq!(read, ProofBundle::Text(Box::new(bundle.clone())));
     assert_eq!(serde_json::to_vec(&read).unwrap(), file);
 }
 
-/// A continuation of a longer or shorter prompt of the same text is an answer as well, and says what its prompt is.
+/// A continuation of a longer or shorter prompt of the same text is an answer as well, and says
+/// what its prompt is.
 fn assert_end_of_the_prompt_is_checked(bundle: &TextBundle) {
     let with = |prompt: &str, answer: u64| {
         changed(bundle, |document| {
@@ -81,10 +104,16 @@ fn assert_end_of_the_prompt_is_checked(bundle: &TextBundle) {
         })
     };
     let longer = with("The capital of Texas is ", 7).verify_with(&Backends::default()).unwrap();
-    assert_eq!((longer.prompt.as_str(), longer.answer.as_str()), ("The capital of Texas is ", "Austin."));
+    assert_eq!(
+        (longer.prompt.as_str(), longer.answer.as_str()),
+        ("The capital of Texas is ", "Austin.")
+    );
     // The model continues "The capital of Texas i" in the same way.
     let shorter = with("The capital of Texas i", 9).verify_with(&Backends::default()).unwrap();
-    assert_eq!((shorter.prompt.as_str(), shorter.answer.as_str()), ("The capital of Texas i", "s Austin."));
+    assert_eq!(
+        (shorter.prompt.as_str(), shorter.answer.as_str()),
+        ("The capital of Texas i", "s Austin.")
+    );
     for (prompt, answer) in [
         ("The capital of Texas is ", 8),
         ("The capital of Texas is", 7),
@@ -93,7 +122,10 @@ fn assert_end_of_the_prompt_is_checked(bundle: &TextBundle) {
         ("The capital of Maine is", 8),
         ("", 8),
     ] {
-        assert!(matches!(with(prompt, answer).text(), Err(LmError::Bundle(_))), "{prompt}, {answer}");
+        assert!(
+            matches!(with(prompt, answer).text(), Err(LmError::Bundle(_))),
+            "{prompt}, {answer}"
+        );
     }
 }
 
@@ -101,7 +133,10 @@ fn assert_end_of_the_prompt_is_checked(bundle: &TextBundle) {
 fn assert_changes_are_refused(bundle: &TextBundle) {
     // The second token of the answer is "A", 3.
     let other_token = changed(bundle, |document| document["proof"]["inputs"][25] = json!(4));
-    assert!(matches!(other_token.text(), Err(LmError::Token { position: 1, claimed: 4, chosen: 3 })));
+    assert!(matches!(
+        other_token.text(),
+        Err(LmError::Token { position: 1, claimed: 4, chosen: 3 })
+    ));
     assert!(matches!(other_token.verify_with(&Backends::default()), Err(LmError::Circuit(_))));
     let other_logit = changed(bundle, |document| {
         let logit = document["proof"]["outputs"][0].as_i64().unwrap();
@@ -116,14 +151,19 @@ fn assert_changes_are_refused(bundle: &TextBundle) {
     }
     // Metadata that asks for a vocabulary of 16 million tokens.
     let huge = changed(bundle, |document| {
-        let model = json!({ "version": 1, "tokens": 1, "vocabulary": 1 << 24, "begin": null, "ends": [0] }).to_string();
+        let model =
+            json!({ "version": 1, "tokens": 1, "vocabulary": 1 << 24, "begin": null, "ends": [0] })
+                .to_string();
         let circuit = &mut document["proof"]["circuit"];
         circuit["input"]["shape"] = json!({ "channels": 1, "height": 1, "width": 1 });
         circuit["output"]["shape"] = json!({ "channels": 1, "height": 1 << 12, "width": 1 << 12 });
         circuit["files"]["language_model.json"] = json!(Digest::of(model.as_bytes()));
         document["model"] = json!(model);
     });
-    assert!(matches!(huge.text(), Err(LmError::Bundle("inputs or outputs do not match the circuit in number"))));
+    assert!(matches!(
+        huge.text(),
+        Err(LmError::Bundle("inputs or outputs do not match the circuit in number"))
+    ));
 }
 
 /// The fuzz target `proof_texts` reads texts from its seeds before it changes them.
@@ -131,16 +171,23 @@ fn assert_changes_are_refused(bundle: &TextBundle) {
 fn fuzz_seeds_are_texts() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/seeds/proof_texts");
     for (name, prompt_tokens) in [("word_level.json", 2), ("byte_pairs.json", 1)] {
-        let bundle = TextBundle::from_json(&std::fs::read(seeds.join(name)).unwrap()).unwrap().unwrap();
+        let bundle =
+            TextBundle::from_json(&std::fs::read(seeds.join(name)).unwrap()).unwrap().unwrap();
         let text = bundle.text().unwrap();
         assert_eq!((text.prompt.as_str(), text.answer.as_str()), ("ab", "a"), "{name}");
-        assert_eq!((text.prompt_tokens, text.answer_tokens, text.finish), (prompt_tokens, 2, Finish::Stop), "{name}");
+        assert_eq!(
+            (text.prompt_tokens, text.answer_tokens, text.finish),
+            (prompt_tokens, 2, Finish::Stop),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn malformed_bundle_is_an_error_and_other_bundle_is_none() {
-    let error = TextBundle::from_json(br#"{"version": 1, "tokenizer": "", "answer": -1}"#).unwrap_err().to_string();
+    let error = TextBundle::from_json(br#"{"version": 1, "tokenizer": "", "answer": -1}"#)
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("malformed bundle: ") && error.contains("-1"), "{error}");
     assert_eq!(TextBundle::from_json(br#"{"version": 2, "proof": ""}"#).unwrap(), None);
 }

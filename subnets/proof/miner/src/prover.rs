@@ -28,10 +28,16 @@ pub struct MinerSettings {
 }
 
 impl MinerSettings {
-    /// Creates default settings: one concurrent proof per two cores, a timeout of 180 s, honest conduct.
+    /// Creates default settings: one concurrent proof per two cores, a timeout of 180 s, honest
+    /// conduct.
     pub fn new(hotkey: Hotkey) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { hotkey, concurrency: (cores / 2).max(1), timeout: Duration::from_mins(3), conduct: Conduct::default() }
+        Self {
+            hotkey,
+            concurrency: (cores / 2).max(1),
+            timeout: Duration::from_mins(3),
+            conduct: Conduct::default(),
+        }
     }
 }
 
@@ -57,7 +63,8 @@ struct Served {
 }
 
 impl Miner {
-    /// Loads the prover of every circuit. A circuit whose prover cannot be loaded is logged and not served.
+    /// Loads the prover of every circuit. A circuit whose prover cannot be loaded is logged and not
+    /// served.
     ///
     /// # Errors
     /// When no prover can be loaded: the error of the first.
@@ -88,8 +95,9 @@ impl Miner {
         if let Some(error) = first_error.filter(|_| circuits.is_empty()) {
             return Err(error);
         }
-        let whole =
-            catalogue.models().filter(|(_, model)| model.slices.iter().all(|slice| circuits.contains_key(slice)));
+        let whole = catalogue
+            .models()
+            .filter(|(_, model)| model.slices.iter().all(|slice| circuits.contains_key(slice)));
         let models = whole.map(|(id, model)| (*id, model.slices.clone())).collect();
         Ok(Self::new(Arc::new(circuits), Arc::new(models), settings))
     }
@@ -105,7 +113,8 @@ impl Miner {
         models: Arc<BTreeMap<Digest, Vec<Digest>>>,
         settings: MinerSettings,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
+        let places =
+            Arc::new(Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
         Self(Arc::new(Inner { settings, circuits, models, places, kept: Mutex::default() }))
     }
 
@@ -134,14 +143,17 @@ impl Miner {
             Conduct::Replay => self.replay(query).await?,
             Conduct::OtherCircuit => {
                 let fits = |other: &&Digest| {
-                    **other != query.circuit && self.0.served(other).is_ok_and(|other| other.takes(&query.inputs))
+                    **other != query.circuit
+                        && self.0.served(other).is_ok_and(|other| other.takes(&query.inputs))
                 };
                 let other = self.circuits().find(fits).copied().unwrap_or(query.circuit);
                 self.prove(&ProofQuery { circuit: other, ..query.clone() }).await?
             }
             Conduct::Copy(other) => other.prove(query).await?,
         };
-        if let (Conduct::WrongOutput, Some(output)) = (&self.0.settings.conduct, proven.outputs.first_mut()) {
+        if let (Conduct::WrongOutput, Some(output)) =
+            (&self.0.settings.conduct, proven.outputs.first_mut())
+        {
             *output += 1;
         }
         Ok(ProofAnswer::new(&proven.proof, &proven.outputs, served.output_scale)?)
@@ -178,7 +190,8 @@ impl Miner {
             proven
         });
         let timeout = self.0.settings.timeout;
-        let proven = tokio::time::timeout(timeout, work).await.map_err(|_| Refusal::Timeout(timeout))?;
+        let proven =
+            tokio::time::timeout(timeout, work).await.map_err(|_| Refusal::Timeout(timeout))?;
         match proven.map_err(|_| Refusal::Broken)? {
             Ok(proven) => Ok(proven),
             Err(BackendError::Execution(error)) => Err(error.into()),

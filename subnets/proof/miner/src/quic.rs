@@ -1,8 +1,9 @@
-//! QUIC server of the miner: the protocol of the published crate `btlightning`, with its frames and messages.
+//! QUIC server of the miner: the protocol of the published crate `btlightning`, with its frames and
+//! messages.
 //!
-//! That crate's own server limits neither connections without an accepted handshake nor the time of a handshake or a
-//! message, so a few clients could exhaust its memory. This server limits all of these, and serves the clients of that
-//! crate.
+//! That crate's own server limits neither connections without an accepted handshake nor the time of
+//! a handshake or a message, so a few clients could exhaust its memory. This server limits all of
+//! these, and serves the clients of that crate.
 
 mod admission;
 mod connection;
@@ -31,7 +32,8 @@ use admission::{Admission, Validators};
 use connection::Host;
 use requests::{Requests, handlers};
 
-/// Maximum size of one input in a message, in bytes: integers as text would have 20 digits and a separator.
+/// Maximum size of one input in a message, in bytes: integers as text would have 20 digits and a
+/// separator.
 const LARGEST_INTEGER: usize = 21;
 /// Lower bound of the maximum message size, in bytes.
 const SMALLEST_LIMIT: usize = 64 << 10;
@@ -64,7 +66,8 @@ pub type Permits = Arc<dyn Fn() -> HashSet<Hotkey> + Send + Sync>;
 pub struct QuicSettings {
     /// UDP address to listen on.
     pub listen: SocketAddr,
-    /// Hotkeys that may connect, read at each handshake and request; `None` admits every hotkey with a valid signature.
+    /// Hotkeys that may connect, read at each handshake and request; `None` admits every hotkey
+    /// with a valid signature.
     pub permits: Option<Permits>,
 }
 
@@ -89,7 +92,8 @@ pub enum QuicError {
 /// Limits of a server on its connections and their messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limits {
-    /// Maximum number of connections. At the limit, a new connection evicts another, as [`ConnectionSlots`] describes.
+    /// Maximum number of connections. At the limit, a new connection evicts another, as
+    /// [`ConnectionSlots`] describes.
     connections: usize,
     /// Maximum number of connections from one address (for IPv6, one /64).
     connections_per_address: usize,
@@ -108,10 +112,13 @@ struct Limits {
 }
 
 impl Limits {
-    /// Returns the limits for circuits with at most `inputs` inputs: 512 connections, 64 of them from one address.
+    /// Returns the limits for circuits with at most `inputs` inputs: 512 connections, 64 of them
+    /// from one address.
     fn of(inputs: usize) -> Self {
-        let message =
-            inputs.saturating_mul(LARGEST_INTEGER).saturating_add(4096).clamp(SMALLEST_LIMIT, IN_FLIGHT_BYTES);
+        let message = inputs
+            .saturating_mul(LARGEST_INTEGER)
+            .saturating_add(4096)
+            .clamp(SMALLEST_LIMIT, IN_FLIGHT_BYTES);
         let validators = (IN_FLIGHT_BYTES / message).clamp(1, VALIDATORS);
         let streams = IN_FLIGHT_BYTES / validators / message;
         Self {
@@ -131,10 +138,11 @@ impl Limits {
 ///
 /// A handshake signed by the validator's hotkey authenticates a connection.
 ///
-/// Clients prove their address before the server stores any state, and complete both handshakes within 10 s each. At a
-/// limit, a new connection evicts one that has no request in progress, starting with the address that has the most
-/// connections. No request is longer than the largest input of a circuit, and its transfer has a timeout. All messages
-/// in flight take at most 512 MiB together.
+/// Clients prove their address before the server stores any state, and complete both handshakes
+/// within 10 s each. At a limit, a new connection evicts one that has no request in progress,
+/// starting with the address that has the most connections. No request is longer than the largest
+/// input of a circuit, and its transfer has a timeout. All messages in flight take at most 512 MiB
+/// together.
 pub struct QuicServer {
     endpoint: Endpoint,
     host: Arc<Host>,
@@ -143,8 +151,8 @@ pub struct QuicServer {
 }
 
 impl QuicServer {
-    /// Binds the port and creates a certificate, whose fingerprint `keypair` signs in each handshake. `timeout` is
-    /// the timeout of a request. Requires a tokio runtime.
+    /// Binds the port and creates a certificate, whose fingerprint `keypair` signs in each
+    /// handshake. `timeout` is the timeout of a request. Requires a tokio runtime.
     ///
     /// # Errors
     /// When the port cannot be bound.
@@ -189,8 +197,8 @@ impl QuicServer {
         Ok(self.endpoint.local_addr()?)
     }
 
-    /// Serves until `stop` completes. Proofs in progress then have 10 s to complete; new requests get the response of a
-    /// miner at capacity.
+    /// Serves until `stop` completes. Proofs in progress then have 10 s to complete; new requests
+    /// get the response of a miner at capacity.
     pub async fn serve_until(self, stop: impl Future<Output = ()>) {
         let drained = async {
             stop.await;
@@ -238,12 +246,17 @@ fn validated(incoming: Incoming) -> Option<Incoming> {
 /// Creates a certificate, and returns the configuration with it and its fingerprint.
 fn server_config() -> Result<(ServerConfig, String), QuicError> {
     let pair = rcgen::KeyPair::generate()?;
-    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&pair)?;
+    let certificate =
+        rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&pair)?;
     let fingerprint = fingerprint(certificate.der());
-    let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&TLS13])?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(pair.serialize_der()).into())?;
+    let mut tls =
+        rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&TLS13])?
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivatePkcs8KeyDer::from(pair.serialize_der()).into(),
+            )?;
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut transport = TransportConfig::default();
     transport

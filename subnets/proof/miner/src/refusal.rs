@@ -58,8 +58,12 @@ impl Refusal {
     /// Returns the HTTP status of the response.
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed(_) | Self::Query(_) | Self::Inputs(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::UnknownCircuit(_) | Self::UnknownSlice { .. } | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Malformed(_) | Self::Query(_) | Self::Inputs(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Self::UnknownCircuit(_) | Self::UnknownSlice { .. } | Self::NoRoute => {
+                StatusCode::NOT_FOUND
+            }
             Self::Full => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Prover(_) | Self::Answer(_) | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,

@@ -17,16 +17,17 @@ const LARGEST_REQUEST: usize = 10 << 20;
 /// Grace period for the answer, beyond the timeout of a proof.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Creates the signature verification of requests to the hotkey `me`. `timeout` is the timeout of a proof; see
-/// [`router`].
+/// Creates the signature verification of requests to the hotkey `me`. `timeout` is the timeout of a
+/// proof; see [`router`].
 pub fn signed_requests(me: Hotkey, timeout: Duration) -> SignedLayerBuilder {
     let answer_timeout = timeout.saturating_add(GRACE);
     let limits = Limits { body_bytes: LARGEST_REQUEST, answer_timeout, ..Limits::default() };
     SignedLayer::builder(me, BtauthScheme::new()).limits(limits)
 }
 
-/// Creates the routes: `POST /query-zk-proof` and `POST /dsperse-proof-generation` (a slice of a model) for requests
-/// that `signed` verifies (see [`signed_requests`]), and public `GET /health` and `GET /healthz`.
+/// Creates the routes: `POST /query-zk-proof` and `POST /dsperse-proof-generation` (a slice of a
+/// model) for requests that `signed` verifies (see [`signed_requests`]), and public `GET /health`
+/// and `GET /healthz`.
 pub fn router(miner: Miner, signed: SignedLayer) -> Router {
     Router::new()
         .route(&format!("/{QUERY_ZK_PROOF}"), post(prove))
@@ -48,7 +49,8 @@ async fn prove(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Respo
 
 async fn prove_slice(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
     let answer = async {
-        let message: SliceProofRequest = serde_json::from_slice(&body).map_err(Refusal::Malformed)?;
+        let message: SliceProofRequest =
+            serde_json::from_slice(&body).map_err(Refusal::Malformed)?;
         miner.answer_slice(&SliceQuery::from_message(&message)?).await
     };
     respond(&caller, answer.await)
@@ -58,7 +60,8 @@ fn respond(caller: &Caller, answer: Result<ProofAnswer, Refusal>) -> Response {
     if let Err(refusal) = &answer {
         tracing::debug!(hotkey = %caller.hotkey, %refusal, "request refused");
     }
-    let response = answer.map(Json).map_or_else(IntoResponse::into_response, IntoResponse::into_response);
+    let response =
+        answer.map(Json).map_or_else(IntoResponse::into_response, IntoResponse::into_response);
     measures::request(response.status());
     response
 }

@@ -1,10 +1,12 @@
-//! Comparison of a compiled network with its ONNX file. The file is evaluated node by node, independently of the float
-//! network from which the integer network is computed.
+//! Comparison of a compiled network with its ONNX file. The file is evaluated node by node,
+//! independently of the float network from which the integer network is computed.
 //!
-//! - The float network must equal the evaluation up to rounding: [`READING`] of the largest value on the way.
-//! - The integer network may differ by as much as rounding and saturation can change its outputs for this input. The
-//!   largest possible change is propagated through the layers: half a unit for every weight, bias and activation, what
-//!   saturation cuts off, and as much as a function changes over the interval of its possible arguments.
+//! - The float network must equal the evaluation up to rounding: [`READING`] of the largest value
+//!   on the way.
+//! - The integer network may differ by as much as rounding and saturation can change its outputs
+//!   for this input. The largest possible change is propagated through the layers: half a unit for
+//!   every weight, bias and activation, what saturation cuts off, and as much as a function changes
+//!   over the interval of its possible arguments.
 // Cells, slots and outputs are bounded when a network is lowered.
 #![allow(clippy::indexing_slicing)]
 
@@ -17,12 +19,13 @@ use thiserror::Error;
 
 use crate::{Model, OnnxError};
 
-/// Maximum difference between the float network and the evaluation, as a part of the largest value on the way: the
-/// rounding of single precision over long sums.
+/// Maximum difference between the float network and the evaluation, as a part of the largest value
+/// on the way: the rounding of single precision over long sums.
 const READING: f64 = 1e-4;
 /// Number of steps between the smallest and the largest possible argument of a function.
 const SAMPLES: u32 = 16;
-/// Argument that is compared besides the steps: a table for `a == b` has the argument `a - b`, and only at 0 its value is 1.
+/// Argument that is compared besides the steps: a table for `a == b` has the argument `a - b`, and
+/// only at 0 its value is 1.
 const EQUALITY: f64 = 0.0;
 
 /// Why a network differs from its ONNX file, or cannot be compared with it.
@@ -33,7 +36,9 @@ pub enum CompareError {
     #[error(transparent)]
     Onnx(#[from] OnnxError),
     /// A network has another number of outputs than its ONNX file.
-    #[error("the {what} network has {actual} outputs, but the ONNX file has {expected}; hint: report this model")]
+    #[error(
+        "the {what} network has {actual} outputs, but the ONNX file has {expected}; hint: report this model"
+    )]
     Outputs {
         /// `float` or `integer`.
         what: &'static str,
@@ -42,7 +47,8 @@ pub enum CompareError {
         /// Number of outputs of the file.
         expected: usize,
     },
-    /// An output of a network differs from the evaluation of its ONNX file by more than rounding can explain.
+    /// An output of a network differs from the evaluation of its ONNX file by more than rounding
+    /// can explain.
     #[error(
         "the {what} network differs from the ONNX file: for sample {sample}, output {output} is {actual}, but the file \
          computes {expected}; the difference {difference} exceeds the tolerance {tolerance}; hint: report this model"
@@ -82,8 +88,8 @@ pub enum CompareError {
 /// Compares the float and the integer network with the evaluation of their file on sample inputs.
 ///
 /// # Errors
-/// [`CompareError::Difference`] for the largest difference above its tolerance; also when the file cannot be evaluated,
-/// or the sample or the network is invalid.
+/// [`CompareError::Difference`] for the largest difference above its tolerance; also when the file
+/// cannot be evaluated, or the sample or the network is invalid.
 pub fn compare(
     model: &Model,
     float: &FloatNetwork,
@@ -99,18 +105,32 @@ pub fn compare(
         let evaluation = model.evaluate(&input)?;
         let expected = &evaluation.outputs;
         let reading = evaluation.magnitude * READING;
-        let floats = float.run(&input)?.pop().unwrap_or_default().into_iter().map(f64::from).collect::<Vec<_>>();
-        let execution = circuit.execute(values).map_err(|source| CompareError::Sample { index, source })?;
-        let integers: Vec<f64> = execution.outputs(&circuit).iter().map(|&value| value as f64 * unit).collect();
+        let floats = float
+            .run(&input)?
+            .pop()
+            .unwrap_or_default()
+            .into_iter()
+            .map(f64::from)
+            .collect::<Vec<_>>();
+        let execution =
+            circuit.execute(values).map_err(|source| CompareError::Sample { index, source })?;
+        let integers: Vec<f64> =
+            execution.outputs(&circuit).iter().map(|&value| value as f64 * unit).collect();
         let errors = largest_errors(float, network, options, &circuit, &execution);
-        let tolerances: Vec<f64> = circuit.outputs.iter().map(|&cell| errors[cell as usize] * unit + reading).collect();
+        let tolerances: Vec<f64> =
+            circuit.outputs.iter().map(|&cell| errors[cell as usize] * unit + reading).collect();
         for (what, actual, tolerances) in
             [("float", &floats, &vec![reading; floats.len()]), ("integer", &integers, &tolerances)]
         {
             if actual.len() != expected.len() {
-                return Err(CompareError::Outputs { what, actual: actual.len(), expected: expected.len() });
+                return Err(CompareError::Outputs {
+                    what,
+                    actual: actual.len(),
+                    expected: expected.len(),
+                });
             }
-            for (output, ((&actual, &expected), &tolerance)) in actual.iter().zip(expected).zip(tolerances).enumerate()
+            for (output, ((&actual, &expected), &tolerance)) in
+                actual.iter().zip(expected).zip(tolerances).enumerate()
             {
                 let difference = (actual - expected).abs();
                 let exceeds = difference > tolerance || difference.is_nan();
@@ -132,7 +152,8 @@ pub fn compare(
     largest.map_or(Ok(()), |(_, error)| Err(error))
 }
 
-/// Returns how far the value of each cell can be from that of the network before quantisation, in units of the cell.
+/// Returns how far the value of each cell can be from that of the network before quantisation, in
+/// units of the cell.
 fn largest_errors(
     float: &FloatNetwork,
     network: &Network,
@@ -144,18 +165,23 @@ fn largest_errors(
     let is_read_for_sign = read_for_sign(float, network);
     let mut functions = functions(float);
     let layers = network.layers.iter().zip(is_read_for_sign);
-    for ((stage, (layer, is_for_sign)), sums) in circuit.stages.iter().zip(layers).zip(&execution.sums) {
-        let rescaled = |rescale, (error, &sum): (f64, &i64)| rescaled_error(rescale, error, sum, is_for_sign);
+    for ((stage, (layer, is_for_sign)), sums) in
+        circuit.stages.iter().zip(layers).zip(&execution.sums)
+    {
+        let rescaled =
+            |rescale, (error, &sum): (f64, &i64)| rescaled_error(rescale, error, sum, is_for_sign);
         let of_stage: Vec<f64> = match &stage.kind {
             StageKind::Linear(linear) => {
-                let is_exact =
-                    is_exact(&layer.operation, options.weight_bits) || linear.rescale.is_some_and(is_comparison);
+                let is_exact = is_exact(&layer.operation, options.weight_bits)
+                    || linear.rescale.is_some_and(is_comparison);
                 let rounding = if is_exact { 0.0 } else { 0.5 };
                 let of_sums = linear_errors(linear, rounding, &errors, &execution.cells);
                 of_sums.into_iter().zip(sums).map(|sum| rescaled(linear.rescale, sum)).collect()
             }
             StageKind::Max(max) => {
-                let largest = |group: &Vec<u32>| group.iter().map(|&cell| errors[cell as usize]).fold(0.0, f64::max);
+                let largest = |group: &Vec<u32>| {
+                    group.iter().map(|&cell| errors[cell as usize]).fold(0.0, f64::max)
+                };
                 max.groups.iter().map(largest).collect()
             }
             StageKind::Table(table) => {
@@ -165,13 +191,24 @@ fn largest_errors(
             }
             StageKind::Product(product) => {
                 let of_products = product_errors(product, &errors, &execution.cells);
-                of_products.into_iter().zip(sums).map(|sum| rescaled(product.rescale, sum)).collect()
+                of_products
+                    .into_iter()
+                    .zip(sums)
+                    .map(|sum| rescaled(product.rescale, sum))
+                    .collect()
             }
             StageKind::MatrixProduct(product) => {
                 let of_sum = |output| {
-                    product.pairs(output).map(|pair| largest_error(pair, &errors, &execution.cells)).sum::<f64>()
+                    product
+                        .pairs(output)
+                        .map(|pair| largest_error(pair, &errors, &execution.cells))
+                        .sum::<f64>()
                 };
-                (0..product.outputs()).map(of_sum).zip(sums).map(|sum| rescaled(product.rescale, sum)).collect()
+                (0..product.outputs())
+                    .map(of_sum)
+                    .zip(sums)
+                    .map(|sum| rescaled(product.rescale, sum))
+                    .collect()
             }
         };
         errors.extend(of_stage);
@@ -179,7 +216,8 @@ fn largest_errors(
     errors
 }
 
-/// Returns the functions of the float network. Each is one table of the integer network, in the same order.
+/// Returns the functions of the float network. Each is one table of the integer network, in the
+/// same order.
 fn functions(float: &FloatNetwork) -> impl Iterator<Item = &Function> {
     float.nodes.iter().filter_map(|node| match &node.operation {
         FloatOperation::Function(function) => Some(function),
@@ -203,21 +241,31 @@ fn read_for_sign(float: &FloatNetwork, network: &Network) -> Vec<bool> {
     readers.into_iter().skip(1).map(|(all, of_sign)| all > 0 && all == of_sign).collect()
 }
 
-/// Returns whether no weight of the operation was rounded, given the bits of a weight. The largest weight of a layer is at
-/// least 2 if weights have more than two bits, so a layer whose weights are 1 adds.
+/// Returns whether no weight of the operation was rounded, given the bits of a weight. The largest
+/// weight of a layer is at least 2 if weights have more than two bits, so a layer whose weights are
+/// 1 adds.
 fn is_exact(operation: &Operation, weight_bits: u8) -> bool {
     operation.only_adds() && (weight_bits > 2 || matches!(operation, Operation::Sum { .. }))
 }
 
 /// Returns the scale of a layer's first input.
 fn input_scale(network: &Network, layer: &Layer) -> i32 {
-    let before = layer.inputs.first().and_then(|&tensor| network.layers.get((tensor as usize).checked_sub(1)?));
+    let before = layer
+        .inputs
+        .first()
+        .and_then(|&tensor| network.layers.get((tensor as usize).checked_sub(1)?));
     before.map_or(network.input.scale, |before| before.scale)
 }
 
-/// Returns the largest error of each value, in units of the value: its distance from any value that the function has
-/// between the smallest and the largest possible argument.
-fn table_errors(table: &Table, function: &Function, units: [f64; 2], errors: &[f64], cells: &[i64]) -> Vec<f64> {
+/// Returns the largest error of each value, in units of the value: its distance from any value that
+/// the function has between the smallest and the largest possible argument.
+fn table_errors(
+    table: &Table,
+    function: &Function,
+    units: [f64; 2],
+    errors: &[f64],
+    cells: &[i64],
+) -> Vec<f64> {
     let [of_argument, of_value] = units;
     let outputs = table.cells.iter().map(|&cell| {
         let (argument, error) = (cells[cell as usize] as f64, errors[cell as usize]);
@@ -229,8 +277,13 @@ fn table_errors(table: &Table, function: &Function, units: [f64; 2], errors: &[f
         let possible: Vec<f64> = possible.collect();
         let can_be_equal = (argument * of_argument - EQUALITY).abs() <= error * of_argument;
         // Without poles, such as that of a logarithm, which would tolerate any output.
-        let of_equality = can_be_equal.then(|| function.apply(EQUALITY)).filter(|value| value.is_finite());
-        let distance = possible.iter().chain(&of_equality).map(|other| (other - value).abs()).fold(0.0, f64::max);
+        let of_equality =
+            can_be_equal.then(|| function.apply(EQUALITY)).filter(|value| value.is_finite());
+        let distance = possible
+            .iter()
+            .chain(&of_equality)
+            .map(|other| (other - value).abs())
+            .fold(0.0, f64::max);
         // Between two samples, the function can leave their interval by about their difference.
         let step = possible.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f64::max);
         (distance + step) / of_value
@@ -245,7 +298,8 @@ fn product_errors(product: &Product, errors: &[f64], cells: &[i64]) -> Vec<f64> 
 
 /// Returns the largest error of the product of two cells.
 fn largest_error(pair: [Cell; 2], errors: &[f64], cells: &[i64]) -> f64 {
-    let [(a, of_a), (b, of_b)] = pair.map(|cell| (cells[cell as usize].unsigned_abs() as f64, errors[cell as usize]));
+    let [(a, of_a), (b, of_b)] =
+        pair.map(|cell| (cells[cell as usize].unsigned_abs() as f64, errors[cell as usize]));
     a * of_b + b * of_a + of_a * of_b
 }
 
@@ -257,7 +311,8 @@ fn linear_errors(linear: &Linear, rounding: f64, errors: &[f64], cells: &[i64]) 
         for (row, &output) in job.outputs.iter().enumerate() {
             let weights = kernel.row(row);
             let of_taps = job.taps.iter().map(|tap| {
-                let (weight, error) = (f64::from(weights[tap.slot as usize].abs()), errors[tap.cell as usize]);
+                let (weight, error) =
+                    (f64::from(weights[tap.slot as usize].abs()), errors[tap.cell as usize]);
                 let value = cells[tap.cell as usize].unsigned_abs() as f64;
                 weight * error + rounding * (value + error)
             });
@@ -272,12 +327,13 @@ fn is_comparison(rescale: Rescale) -> bool {
     rescale == Rescale { shift: 0, clamp: Clamp::Unsigned(1) }
 }
 
-/// Returns the largest error of an activation whose sum has the largest error `error`. Saturation is none if only signs are
-/// read.
+/// Returns the largest error of an activation whose sum has the largest error `error`. Saturation
+/// is none if only signs are read.
 fn rescaled_error(rescale: Option<Rescale>, error: f64, sum: i64, is_for_sign: bool) -> f64 {
     let Some(rescale) = rescale else { return error };
     if is_comparison(rescale) {
-        // The condition holds for sums from 1 on, and its limit is less than one unit away from the first of them.
+        // The condition holds for sums from 1 on, and its limit is less than one unit away from the
+        // first of them.
         let distance = if sum > 0 { sum - 1 } else { -sum };
         return f64::from(u8::from(error > distance as f64));
     }

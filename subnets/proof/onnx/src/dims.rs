@@ -5,8 +5,8 @@ mod moved;
 use super::proto::NodeProto;
 use super::{MAX_RANK, OnnxError, unsupported};
 pub(super) use moved::{
-    Span, concatenated, index, interleaved, padded, padded_extent, pads, parts, permutation, selected, shape, spans,
-    transposed,
+    Span, concatenated, index, interleaved, padded, padded_extent, pads, parts, permutation,
+    selected, shape, spans, transposed,
 };
 
 /// Returns the number of elements; `None` on overflow.
@@ -16,13 +16,19 @@ pub(super) fn elements(dims: &[usize]) -> Option<usize> {
 
 /// Returns the index of an axis, which may be negative, of a tensor with `rank` dimensions.
 pub(super) fn axis(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, OnnxError> {
-    from_either_end(axis, rank)
-        .ok_or_else(|| unsupported(node, format!("axis {axis} does not exist in {rank} dimensions")))
+    from_either_end(axis, rank).ok_or_else(|| {
+        unsupported(node, format!("axis {axis} does not exist in {rank} dimensions"))
+    })
 }
 
 /// Returns the indices of axes in their order.
-pub(super) fn unique_axes(node: &NodeProto, given: &[i64], rank: usize) -> Result<Vec<usize>, OnnxError> {
-    let mut axes = given.iter().map(|&given| axis(node, given, rank)).collect::<Result<Vec<_>, _>>()?;
+pub(super) fn unique_axes(
+    node: &NodeProto,
+    given: &[i64],
+    rank: usize,
+) -> Result<Vec<usize>, OnnxError> {
+    let mut axes =
+        given.iter().map(|&given| axis(node, given, rank)).collect::<Result<Vec<_>, _>>()?;
     axes.sort_unstable();
     if axes.windows(2).any(|pair| pair.first() == pair.last()) {
         return Err(unsupported(node, format!("axes {given:?} are not unique")));
@@ -30,7 +36,8 @@ pub(super) fn unique_axes(node: &NodeProto, given: &[i64], rank: usize) -> Resul
     Ok(axes)
 }
 
-/// Returns an index of `count` items that, if negative, counts from the end; `None` if it does not exist.
+/// Returns an index of `count` items that, if negative, counts from the end; `None` if it does not
+/// exist.
 fn from_either_end(index: i64, count: usize) -> Option<usize> {
     let count = count.cast_signed() as i64;
     let index = if index < 0 { index.checked_add(count)? } else { index };
@@ -41,12 +48,21 @@ fn from_either_end(index: i64, count: usize) -> Option<usize> {
 pub(super) fn flattened(node: &NodeProto, dims: &[usize]) -> Result<Vec<usize>, OnnxError> {
     let given = node.int("axis", 1);
     // The axis after the last one is permitted.
-    let split = if given == dims.len().cast_signed() as i64 { dims.len() } else { axis(node, given, dims.len())? };
+    let split = if given == dims.len().cast_signed() as i64 {
+        dims.len()
+    } else {
+        axis(node, given, dims.len())?
+    };
     Ok(vec![dims.iter().take(split).product(), dims.iter().skip(split).product()])
 }
 
-/// Returns the dimensions after Reshape: 0 copies a dimension unless `allowzero` is set, -1 is the remaining size.
-pub(super) fn reshaped(node: &NodeProto, dims: &[usize], target: &[i64]) -> Result<Vec<usize>, OnnxError> {
+/// Returns the dimensions after Reshape: 0 copies a dimension unless `allowzero` is set, -1 is the
+/// remaining size.
+pub(super) fn reshaped(
+    node: &NodeProto,
+    dims: &[usize],
+    target: &[i64],
+) -> Result<Vec<usize>, OnnxError> {
     let refuse = || unsupported(node, format!("{dims:?} cannot be reshaped to {target:?}"));
     let copies = node.int("allowzero", 0) == 0;
     let mut result = Vec::with_capacity(target.len());
@@ -61,7 +77,8 @@ pub(super) fn reshaped(node: &NodeProto, dims: &[usize], target: &[i64]) -> Resu
             size => usize::try_from(size).map_err(|_| refuse())?,
         });
     }
-    let (total, known) = (elements(dims).ok_or_else(refuse)?, elements(&result).ok_or_else(refuse)?);
+    let (total, known) =
+        (elements(dims).ok_or_else(refuse)?, elements(&result).ok_or_else(refuse)?);
     if let Some(size) = inferred.and_then(|index| result.get_mut(index)) {
         *size = total.checked_div(known).ok_or_else(refuse)?;
     }
@@ -69,9 +86,16 @@ pub(super) fn reshaped(node: &NodeProto, dims: &[usize], target: &[i64]) -> Resu
 }
 
 /// Returns the dimensions after Squeeze; without axes, all dimensions of size 1 are removed.
-pub(super) fn squeezed(node: &NodeProto, dims: &[usize], axes: Option<&[i64]>) -> Result<Vec<usize>, OnnxError> {
-    let Some(axes) = axes else { return Ok(dims.iter().copied().filter(|&dim| dim != 1).collect()) };
-    let removed = axes.iter().map(|&given| axis(node, given, dims.len())).collect::<Result<Vec<_>, _>>()?;
+pub(super) fn squeezed(
+    node: &NodeProto,
+    dims: &[usize],
+    axes: Option<&[i64]>,
+) -> Result<Vec<usize>, OnnxError> {
+    let Some(axes) = axes else {
+        return Ok(dims.iter().copied().filter(|&dim| dim != 1).collect());
+    };
+    let removed =
+        axes.iter().map(|&given| axis(node, given, dims.len())).collect::<Result<Vec<_>, _>>()?;
     if removed.iter().any(|&index| dims.get(index) != Some(&1)) {
         return Err(unsupported(node, format!("axes {axes:?} of {dims:?} are not 1")));
     }
@@ -80,7 +104,11 @@ pub(super) fn squeezed(node: &NodeProto, dims: &[usize], axes: Option<&[i64]>) -
 }
 
 /// Returns the dimensions after Unsqueeze; axes count the new dimensions, too.
-pub(super) fn unsqueezed(node: &NodeProto, dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, OnnxError> {
+pub(super) fn unsqueezed(
+    node: &NodeProto,
+    dims: &[usize],
+    axes: &[i64],
+) -> Result<Vec<usize>, OnnxError> {
     // Every insertion moves the dimensions after it.
     if dims.len() + axes.len() > MAX_RANK {
         return Err(unsupported(node, format!("the output has more than {MAX_RANK} dimensions")));
@@ -108,10 +136,12 @@ pub(super) fn common(all: &[&[usize]]) -> Option<Vec<usize>> {
     Some(common)
 }
 
-/// Repeats values until they have the dimensions `target`, as ONNX broadcasts operands; `None` if they cannot.
+/// Repeats values until they have the dimensions `target`, as ONNX broadcasts operands; `None` if
+/// they cannot.
 pub(super) fn broadcast<T: Copy>(values: &[T], dims: &[usize], target: &[usize]) -> Option<Vec<T>> {
     let missing = target.len().checked_sub(dims.len())?;
-    let fits = dims.iter().zip(target.iter().skip(missing)).all(|(&dim, &size)| dim == 1 || dim == size);
+    let fits =
+        dims.iter().zip(target.iter().skip(missing)).all(|(&dim, &size)| dim == 1 || dim == size);
     if !fits || elements(dims) != Some(values.len()) {
         return None;
     }
@@ -197,12 +227,24 @@ mod tests {
         let plain = node(&[]);
         assert_eq!(padded(&plain, 3, [2, 1], b"reflect").unwrap(), [2, 1, 0, 1, 2, 1].map(Some));
         assert_eq!(padded(&plain, 3, [1, -1], b"edge").unwrap(), [0, 0, 1].map(Some));
-        assert!(padded(&plain, 3, [3, 0], b"reflect").is_err() && padded(&plain, 3, [1, 0], b"wrap").is_err());
+        assert!(
+            padded(&plain, 3, [3, 0], b"reflect").is_err()
+                && padded(&plain, 3, [1, 0], b"wrap").is_err()
+        );
         assert_eq!(pads(&plain, 3, &[1, 2], Some(&[-1])).unwrap(), [[0, 0], [0, 0], [1, 2]]);
-        assert!(pads(&plain, 3, &[1, 2, 3], None).is_err() && pads(&plain, 1, &[1, 1, 1, 1], Some(&[0, 0])).is_err());
+        assert!(
+            pads(&plain, 3, &[1, 2, 3], None).is_err()
+                && pads(&plain, 1, &[1, 1, 1, 1], Some(&[0, 0])).is_err()
+        );
         assert!(permutation(&node(&[]), 2).is_ok_and(|order| order == [1, 0]));
-        assert_eq!(shape(&[1, 2, 3, 4]).unwrap(), taonet_proof_core::Shape { channels: 2, height: 3, width: 4 });
-        assert_eq!(shape(&[2, 3]).unwrap(), taonet_proof_core::Shape { channels: 6, height: 1, width: 1 });
+        assert_eq!(
+            shape(&[1, 2, 3, 4]).unwrap(),
+            taonet_proof_core::Shape { channels: 2, height: 3, width: 4 }
+        );
+        assert_eq!(
+            shape(&[2, 3]).unwrap(),
+            taonet_proof_core::Shape { channels: 6, height: 1, width: 1 }
+        );
         assert!(shape(&[usize::MAX, 2, 2]).is_err());
     }
 

@@ -1,7 +1,9 @@
-//! Conversion of element-wise ONNX nodes. A chain of functions of one tensor becomes one function; a scale or an offset is
-//! folded into the layer before, where possible.
+//! Conversion of element-wise ONNX nodes. A chain of functions of one tensor becomes one function;
+//! a scale or an offset is folded into the layer before, where possible.
 
-use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
+use taonet_proof_core::float::{
+    Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary,
+};
 use taonet_proof_core::{Shape, Window};
 
 use super::dims;
@@ -46,11 +48,18 @@ impl Reader {
             "Elu" => Unary::Elu { alpha: alpha(1.0) },
             "Erf" => Unary::Erf,
             "Exp" => Unary::Exp,
-            "Gelu" => match node.attribute("approximate").map_or(&b"none"[..], |attribute| &attribute.s) {
-                b"none" => Unary::Gelu,
-                b"tanh" => Unary::GeluTanh,
-                _ => return Err(unsupported(node, "approximate is neither 'none' nor 'tanh'".to_owned())),
-            },
+            "Gelu" => {
+                match node.attribute("approximate").map_or(&b"none"[..], |attribute| &attribute.s) {
+                    b"none" => Unary::Gelu,
+                    b"tanh" => Unary::GeluTanh,
+                    _ => {
+                        return Err(unsupported(
+                            node,
+                            "approximate is neither 'none' nor 'tanh'".to_owned(),
+                        ));
+                    }
+                }
+            }
             "HardSigmoid" => Unary::HardSigmoid { alpha: alpha(0.2), beta: parameter("beta", 0.5) },
             "HardSwish" => Unary::HardSwish,
             "LeakyRelu" => Unary::LeakyRelu { alpha: alpha(0.01) },
@@ -62,13 +71,18 @@ impl Reader {
                 let slopes = self.repeated(node, 1, &self.tensor(node, 0)?.dims)?;
                 let slope = uniform(&slopes).map(f64::from);
                 let alpha = slope.ok_or_else(|| {
-                    unsupported(node, "the slope must be one number, or several equal ones".to_owned())
+                    unsupported(
+                        node,
+                        "the slope must be one number, or several equal ones".to_owned(),
+                    )
                 })?;
                 Unary::LeakyRelu { alpha }
             }
             "Reciprocal" => Unary::Reciprocal,
             "Relu" => Unary::Relu,
-            "Selu" => Unary::Selu { alpha: alpha(1.673_263_2), gamma: parameter("gamma", 1.050_701) },
+            "Selu" => {
+                Unary::Selu { alpha: alpha(1.673_263_2), gamma: parameter("gamma", 1.050_701) }
+            }
             "Sigmoid" => Unary::Sigmoid,
             "Sin" => Unary::Sin,
             "Softplus" => Unary::Softplus,
@@ -81,23 +95,37 @@ impl Reader {
     }
 
     fn clip(&self, node: &NodeProto) -> Result<Unary, OnnxError> {
-        let attributes = ["min", "max"].map(|name| node.attribute(name).map(|attribute| f64::from(attribute.f)));
+        let attributes =
+            ["min", "max"].map(|name| node.attribute(name).map(|attribute| f64::from(attribute.f)));
         let inputs = [self.limit(node, 1)?, self.limit(node, 2)?];
-        let ([low, high], misplaced) = if self.opset < 11 { (attributes, inputs) } else { (inputs, attributes) };
+        let ([low, high], misplaced) =
+            if self.opset < 11 { (attributes, inputs) } else { (inputs, attributes) };
         if misplaced.iter().any(Option::is_some) {
-            return Err(unsupported(node, format!("limits are misplaced for operator set {}", self.opset)));
+            return Err(unsupported(
+                node,
+                format!("limits are misplaced for operator set {}", self.opset),
+            ));
         }
-        Ok(Unary::Clip { low: low.unwrap_or(f64::NEG_INFINITY), high: high.unwrap_or(f64::INFINITY) })
+        Ok(Unary::Clip {
+            low: low.unwrap_or(f64::NEG_INFINITY),
+            high: high.unwrap_or(f64::INFINITY),
+        })
     }
 
     /// Returns a constant operand of one value, if the node has it.
-    pub(super) fn limit(&self, node: &NodeProto, position: usize) -> Result<Option<f64>, OnnxError> {
+    pub(super) fn limit(
+        &self,
+        node: &NodeProto,
+        position: usize,
+    ) -> Result<Option<f64>, OnnxError> {
         let Some(constant) = self.weights(node, position)? else { return Ok(None) };
         match constant.to_floats().as_deref().and_then(uniform) {
             Some(value) => Ok(Some(f64::from(value))),
             None => Err(unsupported(
                 node,
-                format!("input {position} must be one number of single precision, or several equal ones"),
+                format!(
+                    "input {position} must be one number of single precision, or several equal ones"
+                ),
             )),
         }
     }
@@ -107,7 +135,9 @@ impl Reader {
         let node = index.checked_sub(1).and_then(|node| self.network.nodes.get(node));
         match node.map(|node| (&node.operation, &node.inputs[..])) {
             // Two of these and one further operation stay below the limit.
-            Some((FloatOperation::Function(function), &[root])) if 2 * function.operations() < MAX_OPERATIONS => {
+            Some((FloatOperation::Function(function), &[root]))
+                if 2 * function.operations() < MAX_OPERATIONS =>
+            {
                 (root, function.clone())
             }
             _ => (index, Function::Variable),
@@ -127,7 +157,11 @@ impl Reader {
     }
 
     /// Converts an operator with two operands.
-    pub(super) fn arithmetic(&mut self, node: &NodeProto, operation: Binary) -> Result<(), OnnxError> {
+    pub(super) fn arithmetic(
+        &mut self,
+        node: &NodeProto,
+        operation: Binary,
+    ) -> Result<(), OnnxError> {
         let constant = [0, 1].map(|position| self.weights(node, position).ok().flatten().is_some());
         match constant {
             [false, false] => self.combine(node, operation),
@@ -157,27 +191,37 @@ impl Reader {
                 FloatOperation::Multiply
             }
             Binary::Power => {
-                return Err(unsupported(node, "both operands depend on the network's input".to_owned()));
+                return Err(unsupported(
+                    node,
+                    "both operands depend on the network's input".to_owned(),
+                ));
             }
             // Comparisons are functions of the difference.
             _ => FloatOperation::Subtract,
         };
-        let is_larger = |a: &Operand, b: &Operand| dims::elements(&a.dims) >= dims::elements(&b.dims);
+        let is_larger =
+            |a: &Operand, b: &Operand| dims::elements(&a.dims) >= dims::elements(&b.dims);
         let target = if is_larger(&a, &b) { &a } else { &b };
         let (shape, dims) = (target.shape, target.dims.clone());
         let fitted = [self.fit(node, &a, &dims, shape)?, self.fit(node, &b, &dims, shape)?];
         let [Some(one), Some(other)] = fitted else {
             let (one, other) = (&a.dims, &b.dims);
-            return Err(unsupported(node, format!("the operands differ in dimensions: {one:?} and {other:?}")));
+            return Err(unsupported(
+                node,
+                format!("the operands differ in dimensions: {one:?} and {other:?}"),
+            ));
         };
-        let mut tensor = self.push_node(FloatNode { inputs: vec![one, other], shape, operation: combination })?;
+        let mut tensor =
+            self.push_node(FloatNode { inputs: vec![one, other], shape, operation: combination })?;
         if operation.is_comparison() {
-            tensor = self.push_mapped(tensor, Function::Variable.with(operation, Function::Constant(0.0)))?;
+            tensor = self
+                .push_mapped(tensor, Function::Variable.with(operation, Function::Constant(0.0)))?;
         }
         super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
     }
 
-    /// Returns a tensor with the elements of an operand, repeated to these dimensions; `None` if they cannot be.
+    /// Returns a tensor with the elements of an operand, repeated to these dimensions; `None` if
+    /// they cannot be.
     pub(super) fn fit(
         &mut self,
         node: &NodeProto,
@@ -189,12 +233,19 @@ impl Reader {
             return Ok(Some(operand.index));
         }
         let positions: Vec<u32> = (0..operand.shape.elements() as u32).collect();
-        let Some(indices) = dims::broadcast(&positions, &operand.dims, dims) else { return Ok(None) };
+        let Some(indices) = dims::broadcast(&positions, &operand.dims, dims) else {
+            return Ok(None);
+        };
         self.push_moved(node, vec![operand.index], indices, 0.0, shape).map(Some)
     }
 
     /// Combines a computed tensor, at an input position, with a constant.
-    fn with_constant(&mut self, node: &NodeProto, operation: Binary, tensor: usize) -> Result<(), OnnxError> {
+    fn with_constant(
+        &mut self,
+        node: &NodeProto,
+        operation: Binary,
+        tensor: usize,
+    ) -> Result<(), OnnxError> {
         let input = self.tensor(node, tensor)?;
         // The constant is repeated even if the operator becomes part of the layer before.
         self.count_computed(input.shape.elements())?;
@@ -203,29 +254,43 @@ impl Reader {
             return Ok(());
         }
         let affine = affine(operation, tensor == 0, &constants);
-        if affine.as_ref().is_some_and(|affine| affine.factors.iter().any(|factor| !factor.is_finite())) {
+        if affine
+            .as_ref()
+            .is_some_and(|affine| affine.factors.iter().any(|factor| !factor.is_finite()))
+        {
             return Err(unsupported(node, "the divisor is zero, or too small".to_owned()));
         }
         if let Some(affine) = &affine
             && self.is_only_reader_of_last(node, tensor)
             && self.fold(affine)
         {
-            return super::define(&mut self.values, output(node)?, Value::Tensor(input.index, input.dims));
+            return super::define(
+                &mut self.values,
+                output(node)?,
+                Value::Tensor(input.index, input.dims),
+            );
         }
         if let Some(constant) = uniform(&constants) {
             let (root, function) = self.function_of(input.index);
             let constant = Function::Constant(f64::from(constant));
-            let function =
-                if tensor == 0 { function.with(operation, constant) } else { constant.with(operation, function) };
+            let function = if tensor == 0 {
+                function.with(operation, constant)
+            } else {
+                constant.with(operation, function)
+            };
             return self.push_function(node, root, function, &input);
         }
         let Some(affine) = affine else {
-            return Err(unsupported(node, "the constant must be one number, or several equal ones".to_owned()));
+            return Err(unsupported(
+                node,
+                "the constant must be one number, or several equal ones".to_owned(),
+            ));
         };
         self.scale(node, &input, &affine)
     }
 
-    /// Folds a scale and an offset of the last tensor into the layer that computes it; returns whether that is possible.
+    /// Folds a scale and an offset of the last tensor into the layer that computes it; returns
+    /// whether that is possible.
     fn fold(&mut self, affine: &Affine) -> bool {
         let last = self.network.nodes.len();
         match &mut self.network.nodes[..] {
@@ -240,11 +305,20 @@ impl Reader {
         }
     }
 
-    /// Appends a convolution of 1×1 that scales each channel on its own or, if the elements of a channel have different
-    /// factors, each column or each element.
-    pub(super) fn scale(&mut self, node: &NodeProto, input: &Operand, affine: &Affine) -> Result<(), OnnxError> {
+    /// Appends a convolution of 1×1 that scales each channel on its own or, if the elements of a
+    /// channel have different factors, each column or each element.
+    pub(super) fn scale(
+        &mut self,
+        node: &NodeProto,
+        input: &Operand,
+        affine: &Affine,
+    ) -> Result<(), OnnxError> {
         if affine.is_identity() {
-            return super::define(&mut self.values, output(node)?, Value::Tensor(input.index, input.dims.clone()));
+            return super::define(
+                &mut self.values,
+                output(node)?,
+                Value::Tensor(input.index, input.dims.clone()),
+            );
         }
         let (shape, count) = (input.shape, input.shape.elements());
         let width = input.dims.last().map_or(1, |&width| width.max(1));
@@ -252,11 +326,16 @@ impl Reader {
             (by_channel, shape, None)
         } else if let Some(by_column) = affine.by_column(width) {
             let grid = Shape::new(width, count / width, 1).map_err(invalid_shape(node))?;
-            let orders = [[count / width, width], [width, count / width]].map(|dims| dims::transposed(&dims, &[1, 0]));
+            let orders = [[count / width, width], [width, count / width]]
+                .map(|dims| dims::transposed(&dims, &[1, 0]));
             (by_column, grid, Some(orders))
         } else {
             let in_order: Vec<u32> = (0..count as u32).collect();
-            (affine.clone(), Shape::vector(count).map_err(invalid_shape(node))?, Some([in_order.clone(), in_order]))
+            (
+                affine.clone(),
+                Shape::vector(count).map_err(invalid_shape(node))?,
+                Some([in_order.clone(), in_order]),
+            )
         };
         let mut tensor = input.index;
         let mut back = None;
@@ -266,7 +345,8 @@ impl Reader {
         }
         let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
         let (weights, bias) = (affine.factors, affine.offsets);
-        let operation = FloatOperation::Convolution { window, groups: grid.channels, weights, bias };
+        let operation =
+            FloatOperation::Convolution { window, groups: grid.channels, weights, bias };
         let scaled = FloatNode { inputs: vec![tensor], shape: grid, operation };
         let mut tensor = self.push_node(scaled)?;
         if let Some(from) = back {
@@ -296,7 +376,8 @@ impl Affine {
         uniform(&self.factors) == Some(1.0) && uniform(&self.offsets) == Some(0.0)
     }
 
-    /// Returns the factor and offset of each column of rows of this width; `None` if those of the rows differ.
+    /// Returns the factor and offset of each column of rows of this width; `None` if those of the
+    /// rows differ.
     fn by_column(&self, width: usize) -> Option<Self> {
         let of = |values: &[f32]| {
             let (first, _) = values.split_at_checked(width)?;
@@ -314,10 +395,11 @@ impl Affine {
     }
 }
 
-/// Folds a scale and an offset of the node's outputs into its weights; returns whether that is possible.
+/// Folds a scale and an offset of the node's outputs into its weights; returns whether that is
+/// possible.
 fn fold(node: &mut FloatNode, affine: &Affine) -> bool {
-    let (FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. }) =
-        &mut node.operation
+    let (FloatOperation::Dense { weights, bias }
+    | FloatOperation::Convolution { weights, bias, .. }) = &mut node.operation
     else {
         return false;
     };
@@ -341,7 +423,9 @@ pub(super) fn scale_rows(weights: &mut [f32], bias: &mut [f32], factors: &[f32],
 /// Returns the factors and offsets of an operation with a constant; `None` if it has none.
 fn affine(operation: Binary, is_first: bool, constants: &[f32]) -> Option<Affine> {
     let all = |value: f32| vec![value; constants.len()];
-    let each = |function: fn(f32) -> f32| constants.iter().map(|&value| function(value)).collect::<Vec<f32>>();
+    let each = |function: fn(f32) -> f32| {
+        constants.iter().map(|&value| function(value)).collect::<Vec<f32>>()
+    };
     let (factors, offsets) = match (operation, is_first) {
         (Binary::Add, _) => (all(1.0), constants.to_vec()),
         (Binary::Subtract, true) => (all(1.0), each(|value| -value)),

@@ -1,4 +1,5 @@
-//! Tree ensembles of `ai.onnx.ml`: the attributes of TreeEnsembleClassifier, TreeEnsembleRegressor and TreeEnsemble.
+//! Tree ensembles of `ai.onnx.ml`: the attributes of TreeEnsembleClassifier, TreeEnsembleRegressor
+//! and TreeEnsemble.
 
 mod classic;
 mod compact;
@@ -62,7 +63,11 @@ pub(super) enum Scores {
 impl Ensemble {
     /// Parses the attributes of a node for inputs with this number of features.
     pub(super) fn parse(node: &NodeProto, features: usize) -> Result<Self, OnnxError> {
-        let ensemble = if node.op_type == "TreeEnsemble" { compact::parse(node)? } else { classic::parse(node)? };
+        let ensemble = if node.op_type == "TreeEnsemble" {
+            compact::parse(node)?
+        } else {
+            classic::parse(node)?
+        };
         ensemble.check(node, features)?;
         Ok(ensemble)
     }
@@ -72,7 +77,8 @@ impl Ensemble {
         let mut is_reached = vec![false; self.nodes.len()];
         let mut next = self.roots.clone();
         while let Some(index) = next.pop() {
-            let (Some(tree), Some(is_reached)) = (self.nodes.get(index), is_reached.get_mut(index)) else {
+            let (Some(tree), Some(is_reached)) = (self.nodes.get(index), is_reached.get_mut(index))
+            else {
                 return Err(unsupported(node, format!("tree node {index} does not exist")));
             };
             if std::mem::replace(is_reached, true) {
@@ -81,17 +87,27 @@ impl Ensemble {
             match tree {
                 TreeNode::Branch { feature, value, children, .. } => {
                     if *feature >= features {
-                        let reason = format!("tree node {index} compares feature {feature} of {features}");
+                        let reason =
+                            format!("tree node {index} compares feature {feature} of {features}");
                         return Err(unsupported(node, reason));
                     }
                     if value.is_nan() {
-                        return Err(unsupported(node, format!("the limit of tree node {index} is not a number")));
+                        return Err(unsupported(
+                            node,
+                            format!("the limit of tree node {index} is not a number"),
+                        ));
                     }
                     next.extend(children);
                 }
                 TreeNode::Leaf(weights) => {
-                    if !weights.iter().all(|&(output, weight)| output < self.base.len() && weight.is_finite()) {
-                        return Err(unsupported(node, format!("leaf {index} has weights {weights:?}")));
+                    if !weights
+                        .iter()
+                        .all(|&(output, weight)| output < self.base.len() && weight.is_finite())
+                    {
+                        return Err(unsupported(
+                            node,
+                            format!("leaf {index} has weights {weights:?}"),
+                        ));
                     }
                 }
             }
@@ -101,7 +117,10 @@ impl Ensemble {
             return Err(unsupported(node, format!("tree node {index} is not reached from a root")));
         }
         if self.roots.is_empty() || !self.base.iter().all(|base| base.is_finite()) {
-            return Err(unsupported(node, "there are no trees, or base values are not finite".to_owned()));
+            return Err(unsupported(
+                node,
+                "there are no trees, or base values are not finite".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -121,26 +140,36 @@ fn numbers(node: &NodeProto, name: &str) -> Result<Vec<f64>, OnnxError> {
     }
 }
 
-/// Returns the numbers of a tensor. Those in double precision keep it: limits of branches must not be rounded.
+/// Returns the numbers of a tensor. Those in double precision keep it: limits of branches must not
+/// be rounded.
 fn precise(tensor: &TensorProto) -> Result<Vec<f64>, OnnxError> {
     /// The type of double precision.
     const DOUBLE: i32 = super::proto::DataType::Double as i32;
     let constant = Constant::read(tensor)?;
     Ok(match (tensor.data_type, constant.floats()) {
         (DOUBLE, _) if tensor.raw_data.is_empty() => tensor.double_data.clone(),
-        (DOUBLE, _) => tensor.raw_data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
+        (DOUBLE, _) => {
+            tensor.raw_data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect()
+        }
         (_, Some(floats)) => floats.iter().copied().map(f64::from).collect(),
-        (_, None) => constant.integers().unwrap_or_default().iter().map(|&value| value as f64).collect(),
+        (_, None) => {
+            constant.integers().unwrap_or_default().iter().map(|&value| value as f64).collect()
+        }
     })
 }
 
 /// Refuses lists of different lengths.
-fn check_lengths(node: &NodeProto, lists: &[(&str, usize)], length: usize) -> Result<(), OnnxError> {
+fn check_lengths(
+    node: &NodeProto,
+    lists: &[(&str, usize)],
+    length: usize,
+) -> Result<(), OnnxError> {
     match lists.iter().find(|(_, other)| *other != length) {
         None => Ok(()),
-        Some((name, other)) => {
-            Err(unsupported(node, format!("attribute '{name}' has {other} elements, expected {length}")))
-        }
+        Some((name, other)) => Err(unsupported(
+            node,
+            format!("attribute '{name}' has {other} elements, expected {length}"),
+        )),
     }
 }
 

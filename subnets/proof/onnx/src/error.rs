@@ -33,10 +33,14 @@ pub enum OnnxError {
     #[error("the model has {0}, which is unsupported")]
     Feature(&'static str),
     /// There are more weights and biases than [`MAX_PARAMETERS`].
-    #[error("the nodes have at least {0} weights and biases, more than the maximum of {MAX_PARAMETERS}")]
+    #[error(
+        "the nodes have at least {0} weights and biases, more than the maximum of {MAX_PARAMETERS}"
+    )]
     Parameters(u64),
     /// One execution needs more multiply-adds than a circuit may have.
-    #[error("one execution needs at least {0} multiply-adds, more than the maximum of {MAX_MULTIPLY_ADDS}")]
+    #[error(
+        "one execution needs at least {0} multiply-adds, more than the maximum of {MAX_MULTIPLY_ADDS}"
+    )]
     Work(u64),
     /// The network takes more memory than its weights justify.
     #[error(transparent)]

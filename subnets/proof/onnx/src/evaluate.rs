@@ -1,5 +1,6 @@
-//! Evaluation of a model as the ONNX standard defines its operators: node by node, in double precision, without the
-//! folding and renaming of [`Model::network`]. Every compiled network is compared with it.
+//! Evaluation of a model as the ONNX standard defines its operators: node by node, in double
+//! precision, without the folding and renaming of [`Model::network`]. Every compiled network is
+//! compared with it.
 // Every index is bounded by dimensions that are checked first.
 #![allow(clippy::indexing_slicing)]
 
@@ -44,7 +45,10 @@ impl Model {
             return Err(OnnxError::InputShape(self.input.clone()));
         }
         let mut magnitude = input.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        let mut tensors = HashMap::from([(self.input.as_str(), Tensor { dims: self.dims.clone(), values: input })]);
+        let mut tensors = HashMap::from([(
+            self.input.as_str(),
+            Tensor { dims: self.dims.clone(), values: input },
+        )]);
         let (after_softmax, softmax_arguments) = (self.after_softmax(), self.softmax_arguments());
         let mut computed = HashSet::from([self.input.as_str()]);
         for node in &self.nodes {
@@ -52,7 +56,11 @@ impl Model {
                 break;
             }
             let name = node.output.first().map_or("", String::as_str);
-            let name = if rules::is_classifier(node) { node.output.get(1).map_or("", String::as_str) } else { name };
+            let name = if rules::is_classifier(node) {
+                node.output.get(1).map_or("", String::as_str)
+            } else {
+                name
+            };
             let operands = Operands {
                 model: self,
                 tensors: &tensors,
@@ -62,13 +70,18 @@ impl Model {
             };
             let outputs = operands.compute_all()?;
             // Constants on the way, such as the limits of a Slice, can be arbitrarily large.
-            let is_computed =
-                node.op_type != "Shape" && node.input.iter().any(|input| computed.contains(input.as_str()));
-            for (name, output) in node.output.iter().zip(outputs).filter(|(name, _)| !name.is_empty()) {
+            let is_computed = node.op_type != "Shape"
+                && node.input.iter().any(|input| computed.contains(input.as_str()));
+            for (name, output) in
+                node.output.iter().zip(outputs).filter(|(name, _)| !name.is_empty())
+            {
                 if is_computed {
                     computed.insert(name);
                     let is_argument = softmax_arguments.contains(name.as_str());
-                    let values = output.values.iter().filter(|&&value| !is_argument || value > f64::from(MASKED));
+                    let values = output
+                        .values
+                        .iter()
+                        .filter(|&&value| !is_argument || value > f64::from(MASKED));
                     magnitude = values.fold(magnitude, |largest, value| largest.max(value.abs()));
                 }
                 tensors.insert(name, output);
@@ -78,7 +91,8 @@ impl Model {
         Ok(Evaluation { outputs: output.values, magnitude })
     }
 
-    /// Evaluates a node whose operands are these constants; returns the dimensions and values of its output.
+    /// Evaluates a node whose operands are these constants; returns the dimensions and values of
+    /// its output.
     pub(super) fn evaluate_constants(
         &self,
         node: &NodeProto,
@@ -86,9 +100,14 @@ impl Model {
     ) -> Result<(Vec<usize>, Vec<f64>), OnnxError> {
         let tensors: HashMap<&str, Tensor> =
             operands.iter().map(|&(name, constant)| (name, Tensor::from(constant))).collect();
-        let Tensor { dims, values } =
-            Operands { model: self, tensors: &tensors, node, is_last_softmax: false, is_after_softmax: false }
-                .compute()?;
+        let Tensor { dims, values } = Operands {
+            model: self,
+            tensors: &tensors,
+            node,
+            is_last_softmax: false,
+            is_after_softmax: false,
+        }
+        .compute()?;
         Ok((dims, values))
     }
 }
@@ -164,7 +183,8 @@ impl Operands<'_> {
             "Cast" => self.cast(),
             "Flatten" => self.reshaped(|dims| dims::flattened(node, dims)),
             "Reshape" => {
-                let target = self.integers(1).ok_or_else(|| self.refuse("the new shape is missing"))?;
+                let target =
+                    self.integers(1).ok_or_else(|| self.refuse("the new shape is missing"))?;
                 self.reshaped(|dims| dims::reshaped(node, dims, &target))
             }
             "Squeeze" | "Unsqueeze" => {
@@ -180,10 +200,14 @@ impl Operands<'_> {
             "Mul" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a * b),
             "Div" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a / b),
             "Pow" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), f64::powf),
-            "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => self.compared(),
+            "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => {
+                self.compared()
+            }
             "Where" => self.chosen(),
             "Softmax" | "LogSoftmax" => self.softmax(),
-            "LayerNormalization" | "RMSNormalization" | "InstanceNormalization" => self.normalised(),
+            "LayerNormalization" | "RMSNormalization" | "InstanceNormalization" => {
+                self.normalised()
+            }
             "Transpose" => self.transposed(),
             "Slice" => self.sliced(),
             "Expand" => self.expanded(),
@@ -213,9 +237,9 @@ impl Operands<'_> {
         }
     }
 
-    /// Returns the operand of a conversion between floating-point types unchanged: an evaluation computes in double
-    /// precision, and does not round as the types of the file do. Values that half precision would turn into infinities
-    /// are refused.
+    /// Returns the operand of a conversion between floating-point types unchanged: an evaluation
+    /// computes in double precision, and does not round as the types of the file do. Values that
+    /// half precision would turn into infinities are refused.
     fn cast(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?.into_owned();
         let overflows = |&value: &f64| half::f16::from_f64(value).is_infinite();
@@ -223,8 +247,12 @@ impl Operands<'_> {
             DataType::Float16 if tensor.values.iter().any(overflows) => {
                 return Err(self.refuse("a value exceeds the range of half precision"));
             }
-            DataType::Int32 | DataType::Int64 => tensor.values.iter_mut().for_each(|value| *value = value.trunc()),
-            DataType::Bool => tensor.values.iter_mut().for_each(|value| *value = f64::from(value.abs() > 0.0)),
+            DataType::Int32 | DataType::Int64 => {
+                tensor.values.iter_mut().for_each(|value| *value = value.trunc())
+            }
+            DataType::Bool => {
+                tensor.values.iter_mut().for_each(|value| *value = f64::from(value.abs() > 0.0))
+            }
             _ => {}
         }
         Ok(tensor)
@@ -238,12 +266,16 @@ impl Operands<'_> {
             let limit = self.node.int(name, default);
             if limit < 0 { limit.saturating_add(rank).max(0) } else { limit.min(rank) }
         });
-        let extents = input.dims.iter().zip(0_i64..).filter(|(_, axis)| (start..end).contains(axis));
+        let extents =
+            input.dims.iter().zip(0_i64..).filter(|(_, axis)| (start..end).contains(axis));
         let values: Vec<f64> = extents.map(|(&extent, _)| extent as f64).collect();
         Ok(Tensor { dims: vec![values.len()], values })
     }
 
-    fn reshaped(&self, change: impl FnOnce(&[usize]) -> Result<Vec<usize>, OnnxError>) -> Result<Tensor, OnnxError> {
+    fn reshaped(
+        &self,
+        change: impl FnOnce(&[usize]) -> Result<Vec<usize>, OnnxError>,
+    ) -> Result<Tensor, OnnxError> {
         let Tensor { dims, values } = self.get(0)?.into_owned();
         Ok(Tensor { dims: change(&dims)?, values })
     }
@@ -254,10 +286,18 @@ impl Operands<'_> {
     }
 
     /// Combines the elements of two tensors, each repeated to the dimensions of the result.
-    fn combined(&self, a: &Tensor, b: &Tensor, operation: fn(f64, f64) -> f64) -> Result<Tensor, OnnxError> {
+    fn combined(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        operation: fn(f64, f64) -> f64,
+    ) -> Result<Tensor, OnnxError> {
         let rank = a.dims.len().max(b.dims.len());
-        let dim = |dims: &[usize], axis: usize| (axis + dims.len()).checked_sub(rank).map_or(1, |axis| dims[axis]);
-        let dims: Vec<usize> = (0..rank).map(|axis| dim(&a.dims, axis).max(dim(&b.dims, axis))).collect();
+        let dim = |dims: &[usize], axis: usize| {
+            (axis + dims.len()).checked_sub(rank).map_or(1, |axis| dims[axis])
+        };
+        let dims: Vec<usize> =
+            (0..rank).map(|axis| dim(&a.dims, axis).max(dim(&b.dims, axis))).collect();
         let repeat = |tensor: &Tensor| {
             let values = dims::broadcast(&tensor.values, &tensor.dims, &dims);
             values.ok_or_else(|| self.refuse("the operands do not fit each other"))
@@ -277,42 +317,54 @@ impl Operands<'_> {
         if last != inner {
             return Err(self.refuse("the operands do not fit each other"));
         }
-        Ok(Tensor { dims: [rows, &[columns]].concat(), values: multiplied(&a.values, &b.values, inner, columns) })
+        Ok(Tensor {
+            dims: [rows, &[columns]].concat(),
+            values: multiplied(&a.values, &b.values, inner, columns),
+        })
     }
 
-    /// Multiplies matrices in pairs, where those of one operand are repeated to the dimensions of the other.
+    /// Multiplies matrices in pairs, where those of one operand are repeated to the dimensions of
+    /// the other.
     fn matrix_products(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
         let refuse = || self.refuse("the operands do not fit each other");
         let (of_a, &[rows, inner]) = a.dims.split_last_chunk::<2>().ok_or_else(refuse)?;
         let (of_b, &[height, columns]) = b.dims.split_last_chunk::<2>().ok_or_else(refuse)?;
-        let batch = if of_a.len() >= of_b.len() && of_a.iter().product::<usize>() >= of_b.iter().product() {
+        let batch = if of_a.len() >= of_b.len()
+            && of_a.iter().product::<usize>() >= of_b.iter().product()
+        {
             of_a
         } else {
             of_b
         };
         let repeated = |tensor: &Tensor, matrix: [usize; 2]| {
-            dims::broadcast(&tensor.values, &tensor.dims, &[batch, &matrix].concat()).ok_or_else(refuse)
+            dims::broadcast(&tensor.values, &tensor.dims, &[batch, &matrix].concat())
+                .ok_or_else(refuse)
         };
         let (left, right) = (repeated(a, [rows, inner])?, repeated(b, [height, columns])?);
         if inner != height {
             return Err(refuse());
         }
         let pairs = left.chunks((rows * inner).max(1)).zip(right.chunks((height * columns).max(1)));
-        let values = pairs.flat_map(|(left, right)| multiplied(left, right, inner, columns)).collect();
+        let values =
+            pairs.flat_map(|(left, right)| multiplied(left, right, inner, columns)).collect();
         Ok(Tensor { dims: [batch, &[rows, columns]].concat(), values })
     }
 
     fn gemm(&self) -> Result<Tensor, OnnxError> {
         let transposed = |position: usize, name: &str| {
             let tensor = self.get(position)?;
-            let &[rows, columns] = &tensor.dims[..] else { return Err(self.refuse("an operand is not a matrix")) };
+            let &[rows, columns] = &tensor.dims[..] else {
+                return Err(self.refuse("an operand is not a matrix"));
+            };
             if self.node.int(name, 0) == 0 {
                 return Ok(tensor);
             }
-            let values = (0..columns).flat_map(|column| tensor.values.iter().skip(column).step_by(columns.max(1)));
+            let values = (0..columns)
+                .flat_map(|column| tensor.values.iter().skip(column).step_by(columns.max(1)));
             Ok(Cow::Owned(Tensor { dims: vec![columns, rows], values: values.copied().collect() }))
         };
-        let mut product = self.matrix_product(transposed(0, "transA")?.as_ref(), transposed(1, "transB")?.as_ref())?;
+        let mut product = self
+            .matrix_product(transposed(0, "transA")?.as_ref(), transposed(1, "transB")?.as_ref())?;
         let (alpha, beta) = (self.node.float("alpha", 1.0), self.node.float("beta", 1.0));
         product.values.iter_mut().for_each(|value| *value *= f64::from(alpha));
         let Some(bias) = self.optional(2) else { return Ok(product) };
@@ -323,7 +375,8 @@ impl Operands<'_> {
 
     fn batch_norm(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?.into_owned();
-        let [scale, shift, mean, variance] = [self.get(1)?, self.get(2)?, self.get(3)?, self.get(4)?];
+        let [scale, shift, mean, variance] =
+            [self.get(1)?, self.get(2)?, self.get(3)?, self.get(4)?];
         let channels = tensor.dims.get(1).copied().unwrap_or_default();
         if [&scale, &shift, &mean, &variance].iter().any(|part| part.values.len() != channels) {
             return Err(self.refuse("the operands do not fit each other"));
@@ -344,18 +397,32 @@ impl Operands<'_> {
     /// Returns strides and padding (top, left, bottom, right).
     fn window(&self) -> Result<([usize; 2], [usize; 4]), OnnxError> {
         let sizes = |name: &str, default: &[i64]| -> Option<Vec<usize>> {
-            self.node.ints(name).unwrap_or(default).iter().map(|&size| usize::try_from(size).ok()).collect()
+            self.node
+                .ints(name)
+                .unwrap_or(default)
+                .iter()
+                .map(|&size| usize::try_from(size).ok())
+                .collect()
         };
-        let is_valid = self.node.attribute("auto_pad").is_some_and(|attribute| attribute.s == b"VALID");
+        let is_valid =
+            self.node.attribute("auto_pad").is_some_and(|attribute| attribute.s == b"VALID");
         let padding = if is_valid { Some(vec![0; 4]) } else { sizes("pads", &[0; 4]) };
-        let strides = sizes("strides", &[1, 1]).and_then(|strides| <[usize; 2]>::try_from(strides).ok());
+        let strides =
+            sizes("strides", &[1, 1]).and_then(|strides| <[usize; 2]>::try_from(strides).ok());
         let padding = padding.and_then(|padding| <[usize; 4]>::try_from(padding).ok());
         strides.zip(padding).ok_or_else(|| self.refuse("strides or pads are malformed"))
     }
 
-    /// Returns the positions that a kernel covers when its corner is at `start`; `None` for padding.
-    fn covered(start: usize, kernel: usize, before: usize, extent: usize) -> impl Iterator<Item = Option<usize>> {
-        (0..kernel).map(move |offset| (start + offset).checked_sub(before).filter(|&at| at < extent))
+    /// Returns the positions that a kernel covers when its corner is at `start`; `None` for
+    /// padding.
+    fn covered(
+        start: usize,
+        kernel: usize,
+        before: usize,
+        extent: usize,
+    ) -> impl Iterator<Item = Option<usize>> {
+        (0..kernel)
+            .map(move |offset| (start + offset).checked_sub(before).filter(|&at| at < extent))
     }
 
     /// Returns the number of window positions along an axis.
@@ -366,7 +433,8 @@ impl Operands<'_> {
 
     fn convolution(&self) -> Result<Tensor, OnnxError> {
         let (input, weights) = (self.get(0)?, self.get(1)?);
-        let (&[1, channels, height, width], &[outputs, inner, rows, columns]) = (&input.dims[..], &weights.dims[..])
+        let (&[1, channels, height, width], &[outputs, inner, rows, columns]) =
+            (&input.dims[..], &weights.dims[..])
         else {
             return Err(self.refuse("the operands do not have four dimensions"));
         };
@@ -374,7 +442,8 @@ impl Operands<'_> {
         if inner.checked_mul(groups) != Some(channels) || outputs % groups.max(1) != 0 {
             return Err(self.refuse("the groups do not fit the channels"));
         }
-        let bias = self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);
+        let bias =
+            self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);
         let (stride, [top, left, bottom, right]) = self.window()?;
         let out_rows = self.positions(height + top + bottom, rows, stride[0])?;
         let out_columns = self.positions(width + left + right, columns, stride[1])?;
@@ -388,12 +457,15 @@ impl Operands<'_> {
                     let mut sum = bias;
                     for channel in 0..inner {
                         let plane = &input.values[(first + channel) * height * width..];
-                        for (y, at_row) in Self::covered(row * stride[0], rows, top, height).enumerate() {
+                        for (y, at_row) in
+                            Self::covered(row * stride[0], rows, top, height).enumerate()
+                        {
                             let Some(at_row) = at_row else { continue };
                             let weights = &kernel[(channel * rows + y) * columns..][..columns];
                             let covered = Self::covered(column * stride[1], columns, left, width);
                             for (weight, at_column) in weights.iter().zip(covered) {
-                                sum += at_column.map_or(0.0, |at| weight * plane[at_row * width + at]);
+                                sum +=
+                                    at_column.map_or(0.0, |at| weight * plane[at_row * width + at]);
                             }
                         }
                     }
@@ -414,7 +486,8 @@ impl Operands<'_> {
             ([height, width], ([1, 1], [0; 4]))
         } else {
             let sizes = self.node.ints("kernel_shape").unwrap_or_default();
-            let sizes: Option<Vec<usize>> = sizes.iter().map(|&size| usize::try_from(size).ok()).collect();
+            let sizes: Option<Vec<usize>> =
+                sizes.iter().map(|&size| usize::try_from(size).ok()).collect();
             let kernel = sizes.and_then(|sizes| <[usize; 2]>::try_from(sizes).ok());
             (kernel.ok_or_else(|| self.refuse("kernel_shape is malformed"))?, self.window()?)
         };
@@ -428,7 +501,9 @@ impl Operands<'_> {
                 for column in 0..columns {
                     let (mut sum, mut count, mut largest) = (0.0, 0, f64::NEG_INFINITY);
                     for at_row in Self::covered(row * stride[0], kernel[0], top, height).flatten() {
-                        for at in Self::covered(column * stride[1], kernel[1], left, width).flatten() {
+                        for at in
+                            Self::covered(column * stride[1], kernel[1], left, width).flatten()
+                        {
                             let value = plane[at_row * width + at];
                             sum += value;
                             count += 1;

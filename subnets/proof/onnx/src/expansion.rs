@@ -1,5 +1,5 @@
-//! Expansion of a node into nodes of simpler operators. The reader converts these instead; [`Model::evaluate`] evaluates
-//! the original node.
+//! Expansion of a node into nodes of simpler operators. The reader converts these instead;
+//! [`Model::evaluate`] evaluates the original node.
 //!
 //! [`Model::evaluate`]: super::Model::evaluate
 
@@ -56,14 +56,25 @@ impl<'a> Expansion<'a> {
         self.node_with(operator, inputs, Vec::new())
     }
 
-    pub(super) fn node_with(&mut self, operator: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+    pub(super) fn node_with(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> String {
         let name = self.name();
         self.node_as(&name, operator, inputs, attributes);
         name
     }
 
     /// Appends a node whose output has this name.
-    pub(super) fn node_as(&mut self, name: &str, operator: &str, inputs: &[&str], attributes: Vec<AttributeProto>) {
+    pub(super) fn node_as(
+        &mut self,
+        name: &str,
+        operator: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) {
         self.nodes.push(NodeProto {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
             output: vec![name.to_owned()],
@@ -92,7 +103,11 @@ impl<'a> Expansion<'a> {
     }
 
     /// Appends a choice of positions along the last axis.
-    pub(super) fn columns(&mut self, input: &str, positions: std::ops::Range<usize>) -> Result<String, OnnxError> {
+    pub(super) fn columns(
+        &mut self,
+        input: &str,
+        positions: std::ops::Range<usize>,
+    ) -> Result<String, OnnxError> {
         let positions: Vec<i64> = positions.map(|position| position.cast_signed() as i64).collect();
         let positions = self.integers(&positions)?;
         Ok(self.node_with("Gather", &[input, &positions], vec![int("axis", -1)]))
@@ -132,7 +147,10 @@ impl Reader {
         let dims = self.tensor(node, 0)?.dims;
         match dims[..] {
             [features] | [1, features] => Ok(features),
-            _ => Err(unsupported(node, format!("the input has dimensions {dims:?}, expected one row of features"))),
+            _ => Err(unsupported(
+                node,
+                format!("the input has dimensions {dims:?}, expected one row of features"),
+            )),
         }
     }
 }
@@ -144,5 +162,10 @@ pub(super) fn int(name: &str, value: i64) -> AttributeProto {
 
 pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     let kind = AttributeKind::Ints as i32;
-    AttributeProto { name: name.to_owned(), ints: values.to_vec(), kind, ..AttributeProto::default() }
+    AttributeProto {
+        name: name.to_owned(),
+        ints: values.to_vec(),
+        kind,
+        ..AttributeProto::default()
+    }
 }

@@ -1,9 +1,12 @@
-//! Writes an integer network as an ONNX file of 64-bit integer operators, so that any other runtime can check the
-//! executor: gather the cells of each kernel's slots, multiply by the weights, add, divide, clip.
+//! Writes an integer network as an ONNX file of 64-bit integer operators, so that any other runtime
+//! can check the executor: gather the cells of each kernel's slots, multiply by the weights, add,
+//! divide, clip.
 
 use std::collections::HashMap;
 
-use taonet_proof_core::circuit::{Cell, Circuit, Linear, MatrixProduct, Max, Product, StageKind, Table};
+use taonet_proof_core::circuit::{
+    Cell, Circuit, Linear, MatrixProduct, Max, Product, StageKind, Table,
+};
 use taonet_proof_core::network::Matrices;
 use taonet_proof_core::{Range, Rescale};
 
@@ -12,7 +15,8 @@ use super::graph::{Attribute, GraphWriter};
 const OPSET: i64 = 17;
 const INPUT: &str = "cells";
 
-/// Exports a circuit as an ONNX file: input `cells` and output `outputs`, both vectors of 64-bit integers.
+/// Exports a circuit as an ONNX file: input `cells` and output `outputs`, both vectors of 64-bit
+/// integers.
 pub fn export(circuit: &Circuit) -> Vec<u8> {
     let mut writer = Writer(GraphWriter::new(INPUT, &[circuit.inputs]));
     let zero = writer.integers(&[1], vec![0]);
@@ -34,7 +38,8 @@ pub fn export(circuit: &Circuit) -> Vec<u8> {
         memory = writer.node("Concat", &[&memory, &values], &[("axis", 0)]);
     }
     let count = circuit.outputs.len();
-    let outputs = writer.integers(&[count], circuit.outputs.iter().map(|&cell| address(cell)).collect());
+    let outputs =
+        writer.integers(&[count], circuit.outputs.iter().map(|&cell| address(cell)).collect());
     writer.node("Gather", &[&memory, &outputs], &[]);
     writer.0.finish("outputs", &[count], true, OPSET)
 }
@@ -52,7 +57,8 @@ impl Writer {
     }
 
     fn node(&mut self, operator: &str, inputs: &[&str], attributes: &[(&str, i64)]) -> String {
-        let attributes: Vec<_> = attributes.iter().map(|&(name, value)| Attribute::Int(name, value)).collect();
+        let attributes: Vec<_> =
+            attributes.iter().map(|&(name, value)| Attribute::Int(name, value)).collect();
         self.0.node(operator, inputs, &attributes)
     }
 
@@ -66,7 +72,8 @@ impl Writer {
             let rows = kernel.weights.len() / kernel.slots.max(1);
             let mut cells = vec![0_i64; jobs.len() * kernel.slots];
             for (job, slots) in jobs.iter().zip(cells.chunks_mut(kernel.slots.max(1))) {
-                let taps: HashMap<usize, Cell> = job.taps.iter().map(|tap| (tap.slot as usize, tap.cell)).collect();
+                let taps: HashMap<usize, Cell> =
+                    job.taps.iter().map(|tap| (tap.slot as usize, tap.cell)).collect();
                 for (slot, cell) in slots.iter_mut().enumerate() {
                     *cell = taps.get(&slot).map_or(0, |&cell| address(cell));
                 }
@@ -78,7 +85,8 @@ impl Writer {
                 }
             }
             let cells = self.integers(&[jobs.len(), kernel.slots], cells);
-            let columns = (0..kernel.slots).flat_map(|slot| kernel.weights.iter().skip(slot).step_by(kernel.slots));
+            let columns = (0..kernel.slots)
+                .flat_map(|slot| kernel.weights.iter().skip(slot).step_by(kernel.slots));
             let weights = columns.map(|&weight| i64::from(weight)).collect();
             let weights = self.integers(&[kernel.slots, rows], weights);
             let gathered = self.node("Gather", &[memory, &cells], &[]);
@@ -97,22 +105,33 @@ impl Writer {
 
     /// Looks up the value of each cell.
     fn table(&mut self, memory: &str, table: &Table) -> String {
-        let cells = self.integers(&[table.cells.len()], table.cells.iter().map(|&cell| address(cell)).collect());
+        let cells = self.integers(
+            &[table.cells.len()],
+            table.cells.iter().map(|&cell| address(cell)).collect(),
+        );
         let arguments = self.node("Gather", &[memory, &cells], &[]);
         let low = self.integers(&[], vec![table.arguments.low]);
         let positions = self.node("Sub", &[&arguments, &low], &[]);
-        let values = self.integers(&[table.values.len()], table.values.iter().copied().map(i64::from).collect());
+        let values = self
+            .integers(&[table.values.len()], table.values.iter().copied().map(i64::from).collect());
         self.node("Gather", &[&values, &positions], &[])
     }
 
     fn product(&mut self, memory: &str, product: &Product) -> String {
         let [a, b] = [0, 1].map(|side: usize| {
-            let cells = product.pairs.iter().filter_map(|pair| pair.get(side)).map(|&cell| address(cell)).collect();
+            let cells = product
+                .pairs
+                .iter()
+                .filter_map(|pair| pair.get(side))
+                .map(|&cell| address(cell))
+                .collect();
             let cells = self.integers(&[product.pairs.len()], cells);
             self.node("Gather", &[memory, &cells], &[])
         });
         let products = self.node("Mul", &[&a, &b], &[]);
-        product.rescale.map_or(products.clone(), |rescale| self.rescale(&products, rescale, &product.sums))
+        product
+            .rescale
+            .map_or(products.clone(), |rescale| self.rescale(&products, rescale, &product.sums))
     }
 
     fn matrix_product(&mut self, memory: &str, product: &MatrixProduct) -> String {
@@ -128,7 +147,8 @@ impl Writer {
         product.rescale.map_or(sums.clone(), |rescale| self.rescale(&sums, rescale, &product.sums))
     }
 
-    /// Rescales sums. ONNX division rounds towards zero, so an offset makes the dividends non-negative.
+    /// Rescales sums. ONNX division rounds towards zero, so an offset makes the dividends
+    /// non-negative.
     fn rescale(&mut self, sums: &str, rescale: Rescale, range: &Range) -> String {
         let divisor = 1_i64 << rescale.shift;
         let lowest = rescale.quotients(range).low.min(0).unsigned_abs().cast_signed();
@@ -139,7 +159,8 @@ impl Writer {
         let lowest = self.integers(&[], vec![lowest]);
         let quotient = self.node("Sub", &[&quotient, &lowest], &[]);
         let range = rescale.clamp.range();
-        let (low, high) = (self.integers(&[], vec![range.low]), self.integers(&[], vec![range.high]));
+        let (low, high) =
+            (self.integers(&[], vec![range.low]), self.integers(&[], vec![range.high]));
         self.node("Clip", &[&quotient, &low, &high], &[])
     }
 

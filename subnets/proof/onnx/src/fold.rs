@@ -1,5 +1,5 @@
-//! Folding of constants: a node whose operands are all constants is evaluated when the model is read, and so are the
-//! dimensions of a tensor. Exporters compute shapes and masks in this way.
+//! Folding of constants: a node whose operands are all constants is evaluated when the model is
+//! read, and so are the dimensions of a tensor. Exporters compute shapes and masks in this way.
 
 use std::sync::Arc;
 
@@ -61,14 +61,21 @@ const FOLDED: &[&str] = &[
 const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 
 impl Reader {
-    /// Evaluates a node whose operands are all constants, and names its output; returns whether the node is one.
-    pub(super) fn fold_constants(&mut self, model: &Model, node: &NodeProto) -> Result<bool, OnnxError> {
+    /// Evaluates a node whose operands are all constants, and names its output; returns whether the
+    /// node is one.
+    pub(super) fn fold_constants(
+        &mut self,
+        model: &Model,
+        node: &NodeProto,
+    ) -> Result<bool, OnnxError> {
         let mut operands: Vec<(&str, &Constant)> = Vec::with_capacity(node.input.len());
         for name in node.input.iter().filter(|name| !name.is_empty()) {
             let Some(Value::Constant(constant)) = self.values.get(name) else { return Ok(false) };
             operands.push((name.as_str(), constant.as_ref()));
         }
-        let is_folded = FOLDED.contains(&node.op_type.as_str()) && !operands.is_empty() && !has_more_outputs(node);
+        let is_folded = FOLDED.contains(&node.op_type.as_str())
+            && !operands.is_empty()
+            && !has_more_outputs(node);
         if !is_folded {
             return Ok(false);
         }
@@ -89,21 +96,33 @@ impl Reader {
         if is_left {
             return Ok(false);
         }
-        // An axis of an empty tensor can have any extent, and remain when a reduction removes the one without elements.
+        // An axis of an empty tensor can have any extent, and remain when a reduction removes the
+        // one without elements.
         let is_small = operands.iter().all(|(_, constant)| {
             let mut extents = constant.dims.iter().map(|&extent| extent.max(1));
             extents.try_fold(1_usize, usize::checked_mul).is_some_and(|count| count <= MAX_ELEMENTS)
         });
-        let computed = folded_elements(node, &operands).filter(|&elements| is_small && elements <= MAX_ELEMENTS);
-        let computed =
-            computed.ok_or_else(|| unsupported(node, "the constants do not fit, or are too large".to_owned()))?;
-        let read = operands.iter().filter_map(|(_, constant)| dims::elements(&constant.dims)).sum::<usize>();
+        let computed = folded_elements(node, &operands)
+            .filter(|&elements| is_small && elements <= MAX_ELEMENTS);
+        let computed = computed.ok_or_else(|| {
+            unsupported(node, "the constants do not fit, or are too large".to_owned())
+        })?;
+        let read = operands
+            .iter()
+            .filter_map(|(_, constant)| dims::elements(&constant.dims))
+            .sum::<usize>();
         self.moved = self.moved.saturating_add(read.saturating_add(computed));
         if self.moved > MAX_MOVED {
-            return Err(unsupported(node, format!("more than {MAX_MOVED} elements of constants are computed")));
+            return Err(unsupported(
+                node,
+                format!("more than {MAX_MOVED} elements of constants are computed"),
+            ));
         }
         let (dims, values) = model.evaluate_constants(node, &operands)?;
-        if values.iter().any(|value| value.is_nan() || (!holds_integers && *value > f64::from(f32::MAX))) {
+        if values
+            .iter()
+            .any(|value| value.is_nan() || (!holds_integers && *value > f64::from(f32::MAX)))
+        {
             return Err(unsupported(node, "a constant is not finite".to_owned()));
         }
         if holds_integers && is_inexact(node, &values) {
@@ -115,7 +134,11 @@ impl Reader {
             // Minus infinity is the mask of a softmax.
             Data::Floats(values.into_iter().map(|value| (value as f32).max(f32::MIN)).collect())
         };
-        super::define(&mut self.values, output(node)?, Value::Constant(Arc::new(Constant { dims, data })))?;
+        super::define(
+            &mut self.values,
+            output(node)?,
+            Value::Constant(Arc::new(Constant { dims, data })),
+        )?;
         Ok(true)
     }
 
@@ -133,35 +156,47 @@ impl Reader {
         };
         let part = dims.get(limit("start", 0)..limit("end", rank)).unwrap_or_default();
         let part: Vec<i64> = part.iter().map(|&extent| extent.cast_signed() as i64).collect();
-        super::define(&mut self.values, output(node)?, Value::Constant(Arc::new(Constant::of_integers(&part))))
+        super::define(
+            &mut self.values,
+            output(node)?,
+            Value::Constant(Arc::new(Constant::of_integers(&part))),
+        )
     }
 }
 
-/// Returns whether an integer that a node computes could differ from that of the standard: it has more bits than double
-/// precision, or a conversion gives it fewer.
+/// Returns whether an integer that a node computes could differ from that of the standard: it has
+/// more bits than double precision, or a conversion gives it fewer.
 fn is_inexact(node: &NodeProto, values: &[f64]) -> bool {
-    let is_computed =
-        matches!(node.op_type.as_str(), "Abs" | "Add" | "Cast" | "Mul" | "Neg" | "Pow" | "ReduceSum" | "Sub");
+    let is_computed = matches!(
+        node.op_type.as_str(),
+        "Abs" | "Add" | "Cast" | "Mul" | "Neg" | "Pow" | "ReduceSum" | "Sub"
+    );
     let is_short = node.op_type == "Cast" && node.cast_type() == Ok(DataType::Int32);
     let limit = if is_short { f64::from(i32::MAX) } else { MAX_EXACT };
     is_computed && values.iter().any(|value| value.abs() > limit)
 }
 
-/// Returns the largest number of elements that the output of a node with these operands can have; `None` if they do not
-/// fit each other.
+/// Returns the largest number of elements that the output of a node with these operands can have;
+/// `None` if they do not fit each other.
 fn folded_elements(node: &NodeProto, operands: &[(&str, &Constant)]) -> Option<usize> {
     let all: Vec<&[usize]> = operands.iter().map(|(_, constant)| &constant.dims[..]).collect();
     let of = |position: usize| all.get(position).and_then(|dims| dims::elements(dims));
     match node.op_type.as_str() {
-        "Concat" => all.iter().try_fold(0_usize, |sum, dims| sum.checked_add(dims::elements(dims)?)),
+        "Concat" => {
+            all.iter().try_fold(0_usize, |sum, dims| sum.checked_add(dims::elements(dims)?))
+        }
         "ConstantOfShape" => {
             let (_, shape) = operands.first()?;
             let extents = shape.integers()?.iter().map(|&extent| usize::try_from(extent).ok());
             dims::elements(&extents.collect::<Option<Vec<usize>>>()?)
         }
-        "Gather" => of(0)?.checked_mul(of(1)?.max(1))?.checked_div(extent_of_axis(node, all.first()?)?),
-        "Add" | "And" | "Div" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Max" | "Min"
-        | "Mul" | "Or" | "Pow" | "Sub" | "Where" => dims::elements(&dims::common(&all)?),
+        "Gather" => {
+            of(0)?.checked_mul(of(1)?.max(1))?.checked_div(extent_of_axis(node, all.first()?)?)
+        }
+        "Add" | "And" | "Div" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual"
+        | "Max" | "Min" | "Mul" | "Or" | "Pow" | "Sub" | "Where" => {
+            dims::elements(&dims::common(&all)?)
+        }
         // Reductions, moves, and functions of one operand.
         _ => of(0),
     }

@@ -1,6 +1,7 @@
-//! Conversion of tree ensembles. All comparisons of features are evaluated first. Then, from level to level of the trees,
-//! the product of whether a branch is reached and whether its test holds is whether its child is. The sums are those of
-//! the weights of all leaves, of which one is reached in each tree. Nothing but these weights is rounded.
+//! Conversion of tree ensembles. All comparisons of features are evaluated first. Then, from level
+//! to level of the trees, the product of whether a branch is reached and whether its test holds is
+//! whether its child is. The sums are those of the weights of all leaves, of which one is reached
+//! in each tree. Nothing but these weights is rounded.
 
 use std::collections::HashMap;
 
@@ -57,13 +58,19 @@ impl Conditions {
             Test::AtMost | Test::Below => [low, high],
             Test::Above | Test::AtLeast => [high, low],
             Test::Equal | Test::Unequal => {
-                let pair = [self.compare(feature, value, false), self.compare(feature, value.next_down(), true)];
+                let pair = [
+                    self.compare(feature, value, false),
+                    self.compare(feature, value.next_down(), true),
+                ];
                 self.equalities.push(pair);
                 let place = self.equalities.len() as u32 - 1;
-                return [true, false].map(|holds| Condition::Equality(place, holds == (test == Test::Equal)));
+                return [true, false]
+                    .map(|holds| Condition::Equality(place, holds == (test == Test::Equal)));
             }
         };
-        [one, other].map(|(feature, limit, is_above)| Condition::Comparison(self.compare(feature, limit, is_above)))
+        [one, other].map(|(feature, limit, is_above)| {
+            Condition::Comparison(self.compare(feature, limit, is_above))
+        })
     }
 }
 
@@ -77,8 +84,12 @@ struct Gates {
 impl Gates {
     fn element(&self, condition: Condition) -> Element {
         match (condition, self.equalities) {
-            (Condition::Equality(place, holds), Some([equal, unequal])) => (if holds { equal } else { unequal }, place),
-            (Condition::Comparison(place) | Condition::Equality(place, _), _) => (self.comparisons, place),
+            (Condition::Equality(place, holds), Some([equal, unequal])) => {
+                (if holds { equal } else { unequal }, place)
+            }
+            (Condition::Comparison(place) | Condition::Equality(place, _), _) => {
+                (self.comparisons, place)
+            }
         }
     }
 }
@@ -98,20 +109,31 @@ impl Reader {
             Scores::Sums | Scores::Complement | Scores::Opposite => {
                 expansion.node_as(name, "Identity", &[&of_sums], Vec::new());
             }
-            Scores::Sigmoids | Scores::Logistic => expansion.node_as(name, "Sigmoid", &[&of_sums], Vec::new()),
-            Scores::Softmax => expansion.node_as(name, "Softmax", &[&of_sums], vec![int("axis", -1)]),
+            Scores::Sigmoids | Scores::Logistic => {
+                expansion.node_as(name, "Sigmoid", &[&of_sums], Vec::new())
+            }
+            Scores::Softmax => {
+                expansion.node_as(name, "Softmax", &[&of_sums], vec![int("axis", -1)])
+            }
         }
         expansion.finish()
     }
 
     /// Appends the sums of the weights of all leaves that are reached, and returns their tensor.
-    fn tree_sums(&mut self, node: &NodeProto, input: &Operand, ensemble: &Ensemble) -> Result<usize, OnnxError> {
+    fn tree_sums(
+        &mut self,
+        node: &NodeProto,
+        input: &Operand,
+        ensemble: &Ensemble,
+    ) -> Result<usize, OnnxError> {
         let mut conditions = Conditions::default();
         let branches: Vec<Option<[Condition; 2]>> = ensemble
             .nodes
             .iter()
             .map(|tree| match tree {
-                &TreeNode::Branch { feature, test, value, .. } => Some(conditions.of_branch(feature, test, value)),
+                &TreeNode::Branch { feature, test, value, .. } => {
+                    Some(conditions.of_branch(feature, test, value))
+                }
                 TreeNode::Leaf(_) => None,
             })
             .collect();
@@ -121,9 +143,11 @@ impl Reader {
         let gates = self.gates(node, input, &conditions)?;
         let (mut bias, mut leaves) = (ensemble.base.clone(), Vec::new());
         // Nodes of one level, and whether they are reached: roots always are.
-        let mut level: Vec<(usize, Option<Element>)> = ensemble.roots.iter().map(|&root| (root, None)).collect();
+        let mut level: Vec<(usize, Option<Element>)> =
+            ensemble.roots.iter().map(|&root| (root, None)).collect();
         while !level.is_empty() {
-            let (mut parents, mut tests, mut children, mut first) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let (mut parents, mut tests, mut children, mut first) =
+                (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             for (index, reached) in level {
                 match (ensemble.nodes.get(index), branches.get(index).copied().flatten()) {
                     (Some(TreeNode::Leaf(weights)), _) => match reached {
@@ -162,12 +186,24 @@ impl Reader {
     }
 
     /// Appends all conditions.
-    fn gates(&mut self, node: &NodeProto, input: &Operand, conditions: &Conditions) -> Result<Gates, OnnxError> {
-        let elements: Vec<Element> =
-            conditions.comparisons.iter().map(|&(feature, ..)| (input.index, feature as u32)).collect();
+    fn gates(
+        &mut self,
+        node: &NodeProto,
+        input: &Operand,
+        conditions: &Conditions,
+    ) -> Result<Gates, OnnxError> {
+        let elements: Vec<Element> = conditions
+            .comparisons
+            .iter()
+            .map(|&(feature, ..)| (input.index, feature as u32))
+            .collect();
         let inputs = vec![self.gathered(node, &elements)?];
         let operation = FloatOperation::Compare {
-            limits: conditions.comparisons.iter().map(|&(_, limit, _)| f64::from_bits(limit)).collect(),
+            limits: conditions
+                .comparisons
+                .iter()
+                .map(|&(_, limit, _)| f64::from_bits(limit))
+                .collect(),
             is_above: conditions.comparisons.iter().map(|&(.., is_above)| is_above).collect(),
         };
         let shape = vector(node, elements.len())?;
@@ -181,15 +217,29 @@ impl Reader {
         });
         let equal = self.products(node, &low, &high)?;
         let count = conditions.equalities.len();
-        let operation = FloatOperation::Compare { limits: vec![0.0; count], is_above: vec![false; count] };
-        let unequal = self.push_node(FloatNode { inputs: vec![equal], shape: vector(node, count)?, operation })?;
+        let operation =
+            FloatOperation::Compare { limits: vec![0.0; count], is_above: vec![false; count] };
+        let unequal = self.push_node(FloatNode {
+            inputs: vec![equal],
+            shape: vector(node, count)?,
+            operation,
+        })?;
         Ok(Gates { comparisons, equalities: Some([equal, unequal]) })
     }
 
     /// Appends products of elements in pairs, and returns their tensor.
-    fn products(&mut self, node: &NodeProto, a: &[Element], b: &[Element]) -> Result<usize, OnnxError> {
+    fn products(
+        &mut self,
+        node: &NodeProto,
+        a: &[Element],
+        b: &[Element],
+    ) -> Result<usize, OnnxError> {
         let inputs = vec![self.gathered(node, a)?, self.gathered(node, b)?];
-        self.push_node(FloatNode { inputs, shape: vector(node, a.len())?, operation: FloatOperation::Multiply })
+        self.push_node(FloatNode {
+            inputs,
+            shape: vector(node, a.len())?,
+            operation: FloatOperation::Multiply,
+        })
     }
 
     /// Appends a vector of elements of several tensors, and returns it.
@@ -209,8 +259,8 @@ impl Reader {
         self.push_moved(node, inputs, indices, 0.0, shape)
     }
 
-    /// Appends weighted sums of the leaves, and returns their tensor: for each factor and offset, all sums times the factor,
-    /// plus the offset.
+    /// Appends weighted sums of the leaves, and returns their tensor: for each factor and offset,
+    /// all sums times the factor, plus the offset.
     fn weigh(
         &mut self,
         node: &NodeProto,
@@ -230,7 +280,9 @@ impl Reader {
         for (side, &[factor, _]) in sides.iter().enumerate() {
             for (column, (_, of_leaf)) in leaves.iter().enumerate() {
                 for &(output, weight) in *of_leaf {
-                    if let Some(slot) = weights.get_mut((side * base.len() + output) * width + column) {
+                    if let Some(slot) =
+                        weights.get_mut((side * base.len() + output) * width + column)
+                    {
                         *slot = (factor * weight) as f32;
                     }
                 }
@@ -238,8 +290,9 @@ impl Reader {
         }
         let elements: Vec<Element> = leaves.iter().map(|&(element, _)| element).collect();
         let inputs = vec![self.gathered(node, &elements)?];
-        let bias =
-            sides.iter().flat_map(|&[factor, offset]| base.iter().map(move |value| (factor * value + offset) as f32));
+        let bias = sides.iter().flat_map(|&[factor, offset]| {
+            base.iter().map(move |value| (factor * value + offset) as f32)
+        });
         let operation = FloatOperation::Dense { weights, bias: bias.collect() };
         self.push_node(FloatNode { inputs, shape: vector(node, outputs)?, operation })
     }

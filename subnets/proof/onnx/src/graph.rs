@@ -3,8 +3,9 @@
 use prost::Message;
 
 use super::proto::{
-    AttributeKind, AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
-    OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    AttributeKind, AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto,
+    ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto,
+    TypeProto, ValueInfoProto,
 };
 
 const IR_VERSION: i64 = 8;
@@ -62,7 +63,12 @@ impl GraphWriter {
     }
 
     /// Adds a node, and returns the name of its output.
-    pub fn node(&mut self, operator: &str, inputs: &[&str], attributes: &[Attribute<'_>]) -> String {
+    pub fn node(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: &[Attribute<'_>],
+    ) -> String {
         let name = self.name();
         self.graph.node.push(NodeProto {
             input: inputs.iter().map(|&name| name.to_owned()).collect(),
@@ -74,8 +80,9 @@ impl GraphWriter {
         name
     }
 
-    /// Returns the file of the graph in a version of the operator set. The last node's output becomes the output of the
-    /// graph, with this name and these dimensions; `is_integer` is the type of its elements.
+    /// Returns the file of the graph in a version of the operator set. The last node's output
+    /// becomes the output of the graph, with this name and these dimensions; `is_integer` is the
+    /// type of its elements.
     pub fn finish(mut self, output: &str, dims: &[usize], is_integer: bool, opset: i64) -> Vec<u8> {
         let kind = if is_integer { DataType::Int64 } else { DataType::Float };
         self.graph.output.push(described(output, kind, dims));
@@ -102,11 +109,18 @@ impl Attribute<'_> {
     fn proto(self) -> AttributeProto {
         let empty = AttributeProto::default();
         match self {
-            Self::Int(name, i) => AttributeProto { name: name.into(), i, kind: AttributeKind::Int as i32, ..empty },
-            Self::Ints(name, ints) => {
-                AttributeProto { name: name.into(), ints: ints.to_vec(), kind: AttributeKind::Ints as i32, ..empty }
+            Self::Int(name, i) => {
+                AttributeProto { name: name.into(), i, kind: AttributeKind::Int as i32, ..empty }
             }
-            Self::Float(name, f) => AttributeProto { name: name.into(), f, kind: AttributeKind::Float as i32, ..empty },
+            Self::Ints(name, ints) => AttributeProto {
+                name: name.into(),
+                ints: ints.to_vec(),
+                kind: AttributeKind::Ints as i32,
+                ..empty
+            },
+            Self::Float(name, f) => {
+                AttributeProto { name: name.into(), f, kind: AttributeKind::Float as i32, ..empty }
+            }
             Self::Text(name, text) => {
                 let s = text.as_bytes().to_vec();
                 AttributeProto { name: name.into(), s, kind: AttributeKind::String as i32, ..empty }
@@ -116,7 +130,8 @@ impl Attribute<'_> {
 }
 
 fn described(name: &str, kind: DataType, dims: &[usize]) -> ValueInfoProto {
-    let size = |dim: usize| DimensionProto { value: Some(DimensionValue::Size(dim.cast_signed() as i64)) };
+    let size =
+        |dim: usize| DimensionProto { value: Some(DimensionValue::Size(dim.cast_signed() as i64)) };
     let shape = Some(TensorShapeProto { dim: dims.iter().map(|&dim| size(dim)).collect() });
     let tensor = TensorTypeProto { element: kind as i32, shape };
     ValueInfoProto { name: name.to_owned(), kind: Some(TypeProto { tensor: Some(tensor) }) }

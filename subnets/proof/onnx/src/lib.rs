@@ -1,11 +1,13 @@
-//! ONNX files: reads the float model to quantise, and writes the integer network for verification by other runtimes.
+//! ONNX files: reads the float model to quantise, and writes the integer network for verification
+//! by other runtimes.
 //!
-//! The reader does not trust the file. It accepts one input, supported operators sorted as required by the ONNX
-//! standard, and weights within the file; everything else is an error that names the node. An attribute or input that is
-//! not listed in the reader's rules is refused, because it could change the meaning of its node. [`Model::evaluate`]
-//! computes the file's outputs node by node, independently of the network that [`Model::network`] builds. Both compute
-//! with more precision than a file in half precision: neither rounds where such a file would. [`compare`] checks the float
-//! and the quantised network against it.
+//! The reader does not trust the file. It accepts one input, supported operators sorted as required
+//! by the ONNX standard, and weights within the file; everything else is an error that names the
+//! node. An attribute or input that is not listed in the reader's rules is refused, because it
+//! could change the meaning of its node. [`Model::evaluate`] computes the file's outputs node by
+//! node, independently of the network that [`Model::network`] builds. Both compute with more
+//! precision than a file in half precision: neither rounds where such a file would. [`compare`]
+//! checks the float and the quantised network against it.
 //!
 //! ```no_run
 //! use taonet_proof_core::quantise::{QuantiseOptions, quantise};
@@ -21,8 +23,8 @@
 //!
 //! Pure: no clock, no I/O, no randomness.
 //!
-//! Uses `taonet-proof-core`. Used by `taonet-proof-backends`, `taonet-proof-circuits` and `taonet-proof-lm`, and by the
-//! end-to-end tests.
+//! Uses `taonet-proof-core`. Used by `taonet-proof-backends`, `taonet-proof-circuits` and
+//! `taonet-proof-lm`, and by the end-to-end tests.
 
 mod compare;
 mod dims;
@@ -74,13 +76,16 @@ use tensor::Constant;
 pub const MAX_BYTES: usize = 256 << 20;
 /// Maximum number of nodes of a graph.
 pub const MAX_NODES: usize = 4096;
-/// Maximum number of weights and biases of all nodes; a weight that several nodes read counts for each of them.
+/// Maximum number of weights and biases of all nodes; a weight that several nodes read counts for
+/// each of them.
 pub const MAX_PARAMETERS: u64 = 1 << 26;
-/// Maximum number of integers in a list that is not data, such as axes, a shape, or the parts of a Split.
+/// Maximum number of integers in a list that is not data, such as axes, a shape, or the parts of a
+/// Split.
 const MAX_LIST: usize = MAX_NODES;
 /// Maximum number of dimensions of a tensor.
 const MAX_RANK: usize = 32;
-/// Maximum number of elements that all nodes together compute: each takes 32 bytes of the 2 GiB that a network may take.
+/// Maximum number of elements that all nodes together compute: each takes 32 bytes of the 2 GiB
+/// that a network may take.
 const MAX_COMPUTED: u64 = 1 << 26;
 /// Maximum number of elements that all nodes together move.
 const MAX_MOVED: usize = 1 << 25;
@@ -90,7 +95,8 @@ pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 /// The tensor that a name in the graph refers to.
 #[derive(Clone, Debug)]
 enum Value {
-    /// A computed tensor of the float network, with its dimensions. A reshape changes the dimensions only.
+    /// A computed tensor of the float network, with its dimensions. A reshape changes the
+    /// dimensions only.
     Tensor(usize, Vec<usize>),
     /// A constant from the file.
     Constant(Arc<Constant>),
@@ -149,7 +155,8 @@ struct Reader {
     types: HashMap<String, ElementType>,
     /// The last product of rows, or scale of columns, which only the move after it reads.
     before_move: Option<usize>,
-    /// Tensors from the output of the softmax at the end, if there is one, to the output of the graph.
+    /// Tensors from the output of the softmax at the end, if there is one, to the output of the
+    /// graph.
     after_softmax: Vec<String>,
     /// Integers that each weight of 8 bits can have, by name.
     bytes: HashMap<String, [i64; 2]>,
@@ -177,8 +184,10 @@ impl Model {
         if !limits::is_within_limits(bytes) {
             return Err(OnnxError::Parts);
         }
-        let mut model = ModelProto::decode(bytes).map_err(|error| OnnxError::Malformed(error.to_string()))?;
-        let graph = model.graph.take().ok_or_else(|| OnnxError::Malformed("no graph".to_owned()))?;
+        let mut model =
+            ModelProto::decode(bytes).map_err(|error| OnnxError::Malformed(error.to_string()))?;
+        let graph =
+            model.graph.take().ok_or_else(|| OnnxError::Malformed("no graph".to_owned()))?;
         let opset = opset(&model)?;
         if !model.functions.is_empty() {
             return Err(OnnxError::Feature("functions of its own"));
@@ -191,7 +200,9 @@ impl Model {
         }
         let (mut constants, mut bytes) = (HashMap::new(), HashMap::new());
         for weight in &graph.initializer {
-            bytes.extend(tensor::byte_range(weight.data_type).map(|range| (weight.name.clone(), range)));
+            bytes.extend(
+                tensor::byte_range(weight.data_type).map(|range| (weight.name.clone(), range)),
+            );
             let constant = Arc::new(Constant::read(weight)?);
             if constants.insert(weight.name.clone(), constant).is_some() {
                 return Err(OnnxError::Duplicate(weight.name.clone()));
@@ -203,7 +214,8 @@ impl Model {
         let &[input] = &inputs[..] else { return Err(refuse()) };
         let outputs::Chosen { output, notes } = outputs::choose(&graph).ok_or_else(refuse)?;
         // Nodes that compute labels only can have operators that are unsupported.
-        let nodes = if notes.is_empty() { graph.node } else { outputs::needed(graph.node, &output) };
+        let nodes =
+            if notes.is_empty() { graph.node } else { outputs::needed(graph.node, &output) };
         let (shape, dims) = input_shape(input)?;
         let kind = input.element().and_then(|element| DataType::try_from(element).ok());
         let input_type = kind.map_or(ElementType::Float, element_type);
@@ -217,12 +229,19 @@ impl Model {
     /// When the model uses an unsupported feature; see [`OnnxError`].
     pub fn network(&self) -> Result<FloatNetwork, OnnxError> {
         let constants = self.constants.iter();
-        let mut values: HashMap<String, Value> =
-            constants.map(|(name, constant)| (name.clone(), Value::Constant(Arc::clone(constant)))).collect();
+        let mut values: HashMap<String, Value> = constants
+            .map(|(name, constant)| (name.clone(), Value::Constant(Arc::clone(constant))))
+            .collect();
         define(&mut values, &self.input, Value::Tensor(0, self.dims.clone()))?;
         let input_type = self.input_type;
-        let network = FloatNetwork { input: self.shape, nodes: Vec::new(), input_type, notes: self.notes.clone() };
-        let reads = self.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        let network = FloatNetwork {
+            input: self.shape,
+            nodes: Vec::new(),
+            input_type,
+            notes: self.notes.clone(),
+        };
+        let reads =
+            self.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         let mut reader = Reader {
             network,
             opset: self.opset,
@@ -258,11 +277,15 @@ impl Model {
         reads
     }
 
-    /// Returns the names that only a softmax reads: among them, values far below the others do not matter.
+    /// Returns the names that only a softmax reads: among them, values far below the others do not
+    /// matter.
     fn softmax_arguments(&self) -> HashSet<&str> {
-        let is_softmax = |node: &&NodeProto| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax");
-        let (softmaxes, others): (Vec<&NodeProto>, Vec<&NodeProto>) = self.nodes.iter().partition(is_softmax);
-        let mut names: HashSet<&str> = softmaxes.into_iter().flat_map(|node| &node.input).map(String::as_str).collect();
+        let is_softmax =
+            |node: &&NodeProto| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax");
+        let (softmaxes, others): (Vec<&NodeProto>, Vec<&NodeProto>) =
+            self.nodes.iter().partition(is_softmax);
+        let mut names: HashSet<&str> =
+            softmaxes.into_iter().flat_map(|node| &node.input).map(String::as_str).collect();
         for name in others.into_iter().flat_map(|node| &node.input).chain([&self.output]) {
             names.remove(name.as_str());
         }
@@ -272,11 +295,13 @@ impl Model {
 
 /// Returns the version of the standard operator set.
 fn opset(model: &ModelProto) -> Result<i64, OnnxError> {
-    let standard = model.opset_import.iter().filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
+    let standard =
+        model.opset_import.iter().filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
     let version = standard.map(|set| set.version).max().unwrap_or_default();
     // Files with trees only can have no standard operators.
     let has_standard = model.opset_import.iter().any(|set| set.domain != rules::MACHINE_LEARNING);
-    let version = if has_standard || model.opset_import.is_empty() { version } else { *OPSETS.end() };
+    let version =
+        if has_standard || model.opset_import.is_empty() { version } else { *OPSETS.end() };
     if OPSETS.contains(&version) { Ok(version) } else { Err(OnnxError::Opset(version)) }
 }
 
@@ -284,11 +309,12 @@ fn opset(model: &ModelProto) -> Result<i64, OnnxError> {
 fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
     let area = |window: &Window| (window.kernel[0] as u64).saturating_mul(window.kernel[1] as u64);
     let parameters = network.nodes.iter().map(|node| match &node.operation {
-        FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. } => {
-            (weights.len() + bias.len()) as u64
-        }
+        FloatOperation::Dense { weights, bias }
+        | FloatOperation::Convolution { weights, bias, .. } => (weights.len() + bias.len()) as u64,
         // The integer network has weights for the mean.
-        FloatOperation::AveragePool(window) => area(window).saturating_mul(node.shape.channels as u64),
+        FloatOperation::AveragePool(window) => {
+            area(window).saturating_mul(node.shape.channels as u64)
+        }
         FloatOperation::Compare { limits, .. } => 2 * limits.len() as u64,
         _ => 0,
     });
@@ -300,7 +326,8 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
     let mut work = 0_u64;
     for node in &network.nodes {
         let read = node.inputs.first().and_then(|&tensor| network.shape(tensor));
-        let (elements, plane) = (node.shape.elements() as u64, (node.shape.height * node.shape.width) as u64);
+        let (elements, plane) =
+            (node.shape.elements() as u64, (node.shape.height * node.shape.width) as u64);
         // Jobs of the lowered layer, and the values that each reads.
         let (jobs, taps) = match &node.operation {
             FloatOperation::Dense { .. } => (1, read.map_or(0, |shape| shape.elements() as u64)),
@@ -317,8 +344,12 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
             | FloatOperation::Compare { .. }
             | FloatOperation::Negate
             | FloatOperation::Relu => (elements, 1),
-            FloatOperation::ChannelSum { .. } => (plane, read.map_or(0, |shape| shape.channels as u64)),
-            FloatOperation::MaxPool(window) | FloatOperation::AveragePool(window) => (elements, area(window)),
+            FloatOperation::ChannelSum { .. } => {
+                (plane, read.map_or(0, |shape| shape.channels as u64))
+            }
+            FloatOperation::MaxPool(window) | FloatOperation::AveragePool(window) => {
+                (elements, area(window))
+            }
         };
         work = work.saturating_add(elements.saturating_mul(taps));
         if work > MAX_MULTIPLY_ADDS {
@@ -346,7 +377,8 @@ fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Resu
 /// Parses fixed input dimensions; an unknown batch size is treated as 1.
 fn input_shape(input: &ValueInfoProto) -> Result<(Shape, Vec<usize>), OnnxError> {
     let refuse = || OnnxError::InputShape(input.name.clone());
-    let is_number = |element: i32| DataType::try_from(element).is_ok_and(|kind| kind != DataType::Undefined);
+    let is_number =
+        |element: i32| DataType::try_from(element).is_ok_and(|kind| kind != DataType::Undefined);
     if !input.element().is_some_and(is_number) {
         return Err(refuse());
     }
@@ -355,20 +387,30 @@ fn input_shape(input: &ValueInfoProto) -> Result<(Shape, Vec<usize>), OnnxError>
     if let [batch, _, ..] = &mut dims[..] {
         *batch = batch.or(Some(1)).filter(|&size| size == 1);
     }
-    let dims: Option<Vec<usize>> = dims.iter().map(|dim| dim.and_then(|size| usize::try_from(size).ok())).collect();
+    let dims: Option<Vec<usize>> =
+        dims.iter().map(|dim| dim.and_then(|size| usize::try_from(size).ok())).collect();
     let dims = dims.filter(|dims| !dims.is_empty()).ok_or_else(refuse)?;
     let shape = dims::shape(&dims);
-    let shape = shape.map_err(|source| OnnxError::Shape { node: format!("input '{}'", input.name), source })?;
+    let shape = shape
+        .map_err(|source| OnnxError::Shape { node: format!("input '{}'", input.name), source })?;
     Ok((shape, dims))
 }
 
 impl Reader {
     fn check_inputs(&self, nodes: &[NodeProto], node: &NodeProto) -> Result<(), OnnxError> {
-        let missing = node.input.iter().find(|name| !name.is_empty() && !self.values.contains_key(*name));
+        let missing =
+            node.input.iter().find(|name| !name.is_empty() && !self.values.contains_key(*name));
         let Some(tensor) = missing else { return Ok(()) };
-        let (node, tensor, is_produced) =
-            (node.describe(), tensor.clone(), nodes.iter().any(|other| other.output.contains(tensor)));
-        Err(if is_produced { OnnxError::Cycle { node, tensor } } else { OnnxError::Missing { node, tensor } })
+        let (node, tensor, is_produced) = (
+            node.describe(),
+            tensor.clone(),
+            nodes.iter().any(|other| other.output.contains(tensor)),
+        );
+        Err(if is_produced {
+            OnnxError::Cycle { node, tensor }
+        } else {
+            OnnxError::Missing { node, tensor }
+        })
     }
 
     /// Appends a node and names its output, which has these dimensions.
@@ -379,8 +421,8 @@ impl Reader {
 
     /// Appends a node without a name; returns its tensor.
     fn push_node(&mut self, node: FloatNode) -> Result<usize, OnnxError> {
-        if let FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. } =
-            &node.operation
+        if let FloatOperation::Dense { weights, bias }
+        | FloatOperation::Convolution { weights, bias, .. } = &node.operation
         {
             self.count_parameters(weights.len() + bias.len())?;
         }
@@ -396,7 +438,11 @@ impl Reader {
     /// Counts weights and biases: several nodes can read the same ones.
     fn count_parameters(&mut self, parameters: usize) -> Result<(), OnnxError> {
         self.parameters = self.parameters.saturating_add(parameters as u64);
-        if self.parameters > MAX_PARAMETERS { Err(OnnxError::Parameters(self.parameters)) } else { Ok(()) }
+        if self.parameters > MAX_PARAMETERS {
+            Err(OnnxError::Parameters(self.parameters))
+        } else {
+            Ok(())
+        }
     }
 
     /// Counts computed elements: a few nodes can describe very many.
@@ -410,7 +456,10 @@ impl Reader {
             Some(Value::Tensor(last, _)) => *last,
             Some(Value::Constant(_)) => return Err(OnnxError::Empty),
             None => {
-                return Err(OnnxError::Missing { node: "the graph's output".to_owned(), tensor: output.to_owned() });
+                return Err(OnnxError::Missing {
+                    node: "the graph's output".to_owned(),
+                    tensor: output.to_owned(),
+                });
             }
         };
         if last == 0 {

@@ -8,9 +8,13 @@ use super::{OnnxError, Reader, unsupported};
 impl Reader {
     /// Converts an operator for machine learning.
     pub(super) fn learned(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let label = node.output.first().filter(|label| super::rules::is_classifier(node) && !label.is_empty());
+        let label = node
+            .output
+            .first()
+            .filter(|label| super::rules::is_classifier(node) && !label.is_empty());
         if label.is_some_and(|label| self.reads.contains_key(label)) {
-            let reason = "the label is read; hint: remove the nodes after it, since the scores determine it";
+            let reason =
+                "the label is read; hint: remove the nodes after it, since the scores determine it";
             return Err(unsupported(node, reason.to_owned()));
         }
         match node.op_type.as_str() {
@@ -28,7 +32,8 @@ impl Reader {
     /// Converts a choice of columns.
     fn features(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let columns = self.integers(node, 1)?;
-        let columns = columns.ok_or_else(|| unsupported(node, "the columns are not constant integers".to_owned()))?;
+        let columns = columns
+            .ok_or_else(|| unsupported(node, "the columns are not constant integers".to_owned()))?;
         let count = self.feature_count(node)?;
         let mut expansion = Expansion::new(self, node);
         let row = expansion.reshape(first(node)?, &[1, count])?;
@@ -39,7 +44,8 @@ impl Reader {
 
     fn linear_classifier(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
-        let mut intercepts = finite(node, "intercepts", node.floats("intercepts").unwrap_or_default())?;
+        let mut intercepts =
+            finite(node, "intercepts", node.floats("intercepts").unwrap_or_default())?;
         let classes = intercepts.len();
         let labels = node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
         let labels = labels.max(node.ints("classlabels_ints").map_or(0, <[i64]>::len));
@@ -50,7 +56,8 @@ impl Reader {
         if let (&[intercept], 2) = (&intercepts[..], labels) {
             // The score of the first class is 1 minus that of the second one.
             let opposite: Vec<f32> = coefficients.iter().map(|weight| -weight).collect();
-            (coefficients, intercepts, sums) = ([opposite, coefficients].concat(), vec![1.0 - intercept, intercept], 2);
+            (coefficients, intercepts, sums) =
+                ([opposite, coefficients].concat(), vec![1.0 - intercept, intercept], 2);
         }
         let mut expansion = Expansion::new(self, node);
         let row = expansion.reshape(first(node)?, &[1, features])?;
@@ -58,7 +65,9 @@ impl Reader {
         match (transform, classes) {
             (b"NONE", _) => expansion.node_as(name, "Identity", &[&sums], Vec::new()),
             (b"LOGISTIC", 2..) => expansion.node_as(name, "Sigmoid", &[&sums], Vec::new()),
-            (b"SOFTMAX", 2..) => expansion.node_as(name, "Softmax", &[&sums], vec![int("axis", -1)]),
+            (b"SOFTMAX", 2..) => {
+                expansion.node_as(name, "Softmax", &[&sums], vec![int("axis", -1)])
+            }
             _ => return Err(transform_unsupported(node)),
         }
         expansion.finish()
@@ -71,7 +80,9 @@ impl Reader {
         let coefficients = coefficients(node, targets, features)?;
         let intercepts = match node.floats("intercepts") {
             None | Some([]) => vec![0.0; targets],
-            Some(intercepts) if intercepts.len() == targets => finite(node, "intercepts", intercepts)?,
+            Some(intercepts) if intercepts.len() == targets => {
+                finite(node, "intercepts", intercepts)?
+            }
             Some(intercepts) => return Err(misfit(node, "intercepts", intercepts.len(), targets)),
         };
         let mut expansion = Expansion::new(self, node);
@@ -94,13 +105,15 @@ impl Reader {
             return Err(unsupported(node, "an offset or scale is not finite".to_owned()));
         }
         let mut expansion = Expansion::new(self, node);
-        let [offset, scale] = [expansion.floats(&[features], offset)?, expansion.floats(&[features], scale)?];
+        let [offset, scale] =
+            [expansion.floats(&[features], offset)?, expansion.floats(&[features], scale)?];
         let centred = expansion.node("Sub", &[first(node)?, &offset]);
         expansion.node_as(output(node)?, "Mul", &[&centred, &scale], Vec::new());
         expansion.finish()
     }
 
-    /// Converts a division of a row by its norm. After the softmax at the end, whose sum is 1, it changes nothing.
+    /// Converts a division of a row by its norm. After the softmax at the end, whose sum is 1, it
+    /// changes nothing.
     fn normalizer(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         self.feature_count(node)?;
         let name = output(node)?;
@@ -182,10 +195,15 @@ pub(super) fn finite(node: &NodeProto, name: &str, values: &[f32]) -> Result<Vec
 
 /// Refuses all transforms of the sums.
 pub(super) fn check_transform(node: &NodeProto) -> Result<(), OnnxError> {
-    if node.text("post_transform").unwrap_or(b"NONE") == b"NONE" { Ok(()) } else { Err(transform_unsupported(node)) }
+    if node.text("post_transform").unwrap_or(b"NONE") == b"NONE" {
+        Ok(())
+    } else {
+        Err(transform_unsupported(node))
+    }
 }
 
 fn transform_unsupported(node: &NodeProto) -> OnnxError {
-    let transform = String::from_utf8_lossy(node.text("post_transform").unwrap_or_default()).into_owned();
+    let transform =
+        String::from_utf8_lossy(node.text("post_transform").unwrap_or_default()).into_owned();
     unsupported(node, format!("post_transform '{transform}' is unsupported for these scores"))
 }

@@ -1,7 +1,9 @@
 //! Conversion of conditions, and of choices between tensors. The values of a condition are 0 and 1.
 
 use taonet_proof_core::Shape;
-use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
+use taonet_proof_core::float::{
+    Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary,
+};
 
 use super::dims;
 use super::node::{Operand, output};
@@ -26,8 +28,9 @@ impl Alternative {
 }
 
 impl Reader {
-    /// Checks the types of a node's operands as far as they change its meaning, and records the type of its outputs. A
-    /// division of integers rounds, unlike one of floats, and a condition is 0 or 1.
+    /// Checks the types of a node's operands as far as they change its meaning, and records the
+    /// type of its outputs. A division of integers rounds, unlike one of floats, and a condition is
+    /// 0 or 1.
     pub(super) fn check_type(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let is_constant = |name: &String| self.values.get(name).is_some_and(Value::is_integers);
         let operand = |position: usize| match node.input.get(position) {
@@ -41,14 +44,22 @@ impl Reader {
             "Where" => 1,
             _ => 0,
         };
-        let is_condition = |name: &String| is_constant(name) || self.types.get(name) == Some(&ElementType::Boolean);
+        let is_condition = |name: &String| {
+            is_constant(name) || self.types.get(name) == Some(&ElementType::Boolean)
+        };
         if !node.input.iter().take(conditions).all(is_condition) {
             return Err(unsupported(node, "a condition is not boolean".to_owned()));
         }
         if matches!(operator, "Div" | "ReduceMean") && operand(0) == ElementType::Integer {
-            return Err(unsupported(node, "a division of integers, which rounds, is unsupported".to_owned()));
+            return Err(unsupported(
+                node,
+                "a division of integers, which rounds, is unsupported".to_owned(),
+            ));
         }
-        if operator == "Pow" && operand(0) == ElementType::Integer && !self.has_natural_exponents(node) {
+        if operator == "Pow"
+            && operand(0) == ElementType::Integer
+            && !self.has_natural_exponents(node)
+        {
             return Err(unsupported(
                 node,
                 "a power of integers that is no integer, which rounds, is unsupported".to_owned(),
@@ -62,17 +73,25 @@ impl Reader {
     /// Returns whether the exponents of a node are constants that turn integers into integers.
     fn has_natural_exponents(&self, node: &NodeProto) -> bool {
         let Ok(Some(exponents)) = self.weights(node, 1) else { return false };
-        let of_floats = |values: &[f32]| values.iter().all(|value| *value >= 0.0 && value.fract() <= 0.0);
+        let of_floats =
+            |values: &[f32]| values.iter().all(|value| *value >= 0.0 && value.fract() <= 0.0);
         let of_integers = |values: &[i64]| values.iter().all(|&value| value >= 0);
-        exponents.floats().map(of_floats).or(exponents.integers().map(of_integers)).unwrap_or_default()
+        exponents
+            .floats()
+            .map(of_floats)
+            .or(exponents.integers().map(of_integers))
+            .unwrap_or_default()
     }
 
-    /// Converts a conversion of the elements' type. Those between floating-point types are omitted: networks and
-    /// evaluations compute with more precision than half.
+    /// Converts a conversion of the elements' type. Those between floating-point types are omitted:
+    /// networks and evaluations compute with more precision than half.
     pub(super) fn cast(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let target = super::element_type(node.cast_type()?);
         let source = node.input.first().and_then(|name| self.types.get(name)).copied();
-        if target == ElementType::Float || source == Some(target) || source == Some(ElementType::Boolean) {
+        if target == ElementType::Float
+            || source == Some(target)
+            || source == Some(ElementType::Boolean)
+        {
             return self.rename(node, None);
         }
         let input = self.tensor(node, 0)?;
@@ -89,8 +108,9 @@ impl Reader {
     pub(super) fn choose(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let [a, b] = [self.alternative(node, 1)?, self.alternative(node, 2)?];
         if let Some(constant) = self.weights(node, 0).ok().flatten() {
-            let condition =
-                constant.integers().map(|values| values.iter().map(|&value| value != 0).collect::<Vec<_>>());
+            let condition = constant
+                .integers()
+                .map(|values| values.iter().map(|&value| value != 0).collect::<Vec<_>>());
             let (condition, of_condition) = (condition.unwrap_or_default(), constant.dims.clone());
             return self.merge(node, &condition, &of_condition, [&a, &b]);
         }
@@ -104,9 +124,12 @@ impl Reader {
             }
         };
         let dims = dims::common(&[&condition.dims, a.dims(), b.dims()]);
-        let dims = dims.ok_or_else(|| unsupported(node, "the operands do not fit each other".to_owned()))?;
+        let dims =
+            dims.ok_or_else(|| unsupported(node, "the operands do not fit each other".to_owned()))?;
         // Everything depends on one tensor, as in a LeakyRelu of parts.
-        if let (Some(one), Some(other), true) = (of_branch(&a), of_branch(&b), dims == condition.dims) {
+        if let (Some(one), Some(other), true) =
+            (of_branch(&a), of_branch(&b), dims == condition.dims)
+        {
             let chosen = function.clone().select(one, other);
             if chosen.operations() <= MAX_OPERATIONS {
                 return self.push_function(node, root, chosen, &condition);
@@ -116,22 +139,36 @@ impl Reader {
         let mut terms = Vec::with_capacity(2);
         for (branch, gate) in [(a, function.clone()), (b, function.then(Unary::Not))] {
             let gate = match &branch {
-                Alternative::Number(value, _) => gate.with(Binary::Multiply, Function::Constant(*value)),
+                Alternative::Number(value, _) => {
+                    gate.with(Binary::Multiply, Function::Constant(*value))
+                }
                 Alternative::Tensor(_) => gate,
             };
             let gate = Operand { index: self.push_mapped(root, gate)?, ..condition.clone() };
             let mut term = self.fitted(node, &gate, &dims, shape)?;
             if let Alternative::Tensor(operand) = &branch {
                 let inputs = vec![term, self.fitted(node, operand, &dims, shape)?];
-                term = self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Multiply })?;
+                term = self.push_node(FloatNode {
+                    inputs,
+                    shape,
+                    operation: FloatOperation::Multiply,
+                })?;
             }
             terms.push(term);
         }
-        self.push(output(node)?, FloatNode { inputs: terms, shape, operation: FloatOperation::Add }, dims)
+        self.push(
+            output(node)?,
+            FloatNode { inputs: terms, shape, operation: FloatOperation::Add },
+            dims,
+        )
     }
 
     /// Returns the operand at an input position: a computed tensor, or a constant of one value.
-    pub(super) fn alternative(&self, node: &NodeProto, position: usize) -> Result<Alternative, OnnxError> {
+    pub(super) fn alternative(
+        &self,
+        node: &NodeProto,
+        position: usize,
+    ) -> Result<Alternative, OnnxError> {
         match self.tensor(node, position) {
             Ok(operand) => Ok(Alternative::Tensor(operand)),
             Err(error) => {
@@ -151,7 +188,9 @@ impl Reader {
         shape: Shape,
     ) -> Result<usize, OnnxError> {
         let fitted = self.fit(node, operand, dims, shape)?;
-        fitted.ok_or_else(|| unsupported(node, format!("{:?} cannot be repeated to {dims:?}", operand.dims)))
+        fitted.ok_or_else(|| {
+            unsupported(node, format!("{:?} cannot be repeated to {dims:?}", operand.dims))
+        })
     }
 
     /// Converts a choice by a constant condition: a move.
@@ -167,7 +206,8 @@ impl Reader {
         let dims = dims::common(&[of_condition, a.dims(), b.dims()]).ok_or_else(refuse)?;
         Self::check_elements(node, &dims)?;
         let condition = dims::broadcast(condition, of_condition, &dims).ok_or_else(refuse)?;
-        let (mut inputs, mut next, mut constant, mut positions) = (Vec::new(), 0, None, Vec::with_capacity(2));
+        let (mut inputs, mut next, mut constant, mut positions) =
+            (Vec::new(), 0, None, Vec::with_capacity(2));
         for branch in branches {
             match branch {
                 Alternative::Number(value, _) => {
@@ -177,7 +217,9 @@ impl Reader {
                 Alternative::Tensor(operand) => {
                     let count = operand.shape.elements() as u32;
                     let of_operand: Vec<u32> = (next..next + count).collect();
-                    positions.push(Some(dims::broadcast(&of_operand, &operand.dims, &dims).ok_or_else(refuse)?));
+                    positions.push(Some(
+                        dims::broadcast(&of_operand, &operand.dims, &dims).ok_or_else(refuse)?,
+                    ));
                     inputs.push(operand.index);
                     next += count;
                 }
@@ -186,29 +228,38 @@ impl Reader {
         if inputs.is_empty() {
             return Err(unsupported(node, "all operands are constant".to_owned()));
         }
-        let [one, other] = [0, 1].map(|branch: usize| positions.get(branch).and_then(Option::as_deref));
+        let [one, other] =
+            [0, 1].map(|branch: usize| positions.get(branch).and_then(Option::as_deref));
         let at = |positions: Option<&[u32]>, index: usize| {
             positions.and_then(|positions| positions.get(index)).copied().unwrap_or(next)
         };
         let places = condition.iter().enumerate();
-        let indices = places.map(|(index, &holds)| at(if holds { one } else { other }, index)).collect();
+        let indices =
+            places.map(|(index, &holds)| at(if holds { one } else { other }, index)).collect();
         self.moved(node, inputs, indices, constant.unwrap_or_default() as f32, dims)
     }
 }
 
 /// Returns the type of the elements of a node's outputs, given those of its operands.
-pub(super) fn output_type(node: &NodeProto, operand: impl Fn(usize) -> ElementType) -> Result<ElementType, OnnxError> {
+pub(super) fn output_type(
+    node: &NodeProto,
+    operand: impl Fn(usize) -> ElementType,
+) -> Result<ElementType, OnnxError> {
     Ok(match node.op_type.as_str() {
         "ArgMax" | "ArgMin" | "QuantizeLinear" => ElementType::Integer,
         "Cast" => super::element_type(node.cast_type()?),
-        "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => ElementType::Boolean,
+        "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => {
+            ElementType::Boolean
+        }
         "Where" => operand(1),
         "DequantizeLinear" => ElementType::Float,
         "ConstantOfShape" => match node.attribute("value").and_then(|value| value.t.as_ref()) {
             Some(value) if Constant::read(value)?.integers().is_some() => ElementType::Integer,
             _ => ElementType::Float,
         },
-        _ if node.domain == rules::MACHINE_LEARNING && node.op_type != "ArrayFeatureExtractor" => ElementType::Float,
+        _ if node.domain == rules::MACHINE_LEARNING && node.op_type != "ArrayFeatureExtractor" => {
+            ElementType::Float
+        }
         _ => operand(0),
     })
 }

@@ -1,5 +1,5 @@
-//! Conversion of embeddings: rows of a constant table that are chosen by computed integers. Each column of the table is a
-//! function of the index.
+//! Conversion of embeddings: rows of a constant table that are chosen by computed integers. Each
+//! column of the table is a function of the index.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ impl Reader {
         }
         let missing = || unsupported(node, "the table is missing".to_owned());
         let table = self.weights(node, 0)?.ok_or_else(missing)?;
-        let values = table
-            .to_floats()
-            .ok_or_else(|| unsupported(node, "an integer of the table exceeds single precision".to_owned()))?;
+        let values = table.to_floats().ok_or_else(|| {
+            unsupported(node, "an integer of the table exceeds single precision".to_owned())
+        })?;
         let values = values.into_owned();
         let of_table = table.dims.clone();
         if dims::axis(node, node.int("axis", 0), of_table.len())? != 0 {

@@ -21,14 +21,25 @@ impl Reader {
         shape: Shape,
     ) -> Result<usize, OnnxError> {
         self.count_moved(node, indices.len())?;
-        self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Move { indices, constant } })
+        self.push_node(FloatNode {
+            inputs,
+            shape,
+            operation: FloatOperation::Move { indices, constant },
+        })
     }
 
     /// Counts elements whose positions are listed.
-    pub(super) fn count_moved(&mut self, node: &NodeProto, elements: usize) -> Result<(), OnnxError> {
+    pub(super) fn count_moved(
+        &mut self,
+        node: &NodeProto,
+        elements: usize,
+    ) -> Result<(), OnnxError> {
         self.moved = self.moved.saturating_add(elements);
         if self.moved > MAX_MOVED {
-            return Err(unsupported(node, format!("more than {MAX_MOVED} elements are moved by all nodes together")));
+            return Err(unsupported(
+                node,
+                format!("more than {MAX_MOVED} elements are moved by all nodes together"),
+            ));
         }
         Ok(())
     }
@@ -54,38 +65,57 @@ impl Reader {
                 Err(unsupported(node, format!("the output has more than {MAX_RANK} dimensions")))
             }
             Some(1..=MAX_ELEMENTS) => Ok(()),
-            _ => Err(unsupported(node, format!("the output has dimensions {dims:?}: it is empty or too large"))),
+            _ => Err(unsupported(
+                node,
+                format!("the output has dimensions {dims:?}: it is empty or too large"),
+            )),
         }
     }
 
     pub(super) fn transpose(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let order = dims::permutation(node, input.dims.len())?;
-        let dims: Vec<usize> = order.iter().filter_map(|&axis| input.dims.get(axis).copied()).collect();
+        let dims: Vec<usize> =
+            order.iter().filter_map(|&axis| input.dims.get(axis).copied()).collect();
         Self::check_elements(node, &dims)?;
         let indices = dims::transposed(&input.dims, &order);
         self.moved(node, vec![input.index], indices, 0.0, dims)
     }
 
-    /// Multiplies each row of a tensor with a matrix: a convolution of 1×1 whose channels are the columns, between moves.
-    pub(super) fn rows_product(&mut self, node: &NodeProto, input: &Operand) -> Result<(), OnnxError> {
+    /// Multiplies each row of a tensor with a matrix: a convolution of 1×1 whose channels are the
+    /// columns, between moves.
+    pub(super) fn rows_product(
+        &mut self,
+        node: &NodeProto,
+        input: &Operand,
+    ) -> Result<(), OnnxError> {
         let of_matrix = self.weights(node, 1)?.map_or(&[][..], |constant| &constant.dims);
-        let (Some((&width, outer)), &[inputs, outputs]) = (input.dims.split_last(), of_matrix) else {
-            return Err(unsupported(node, format!("weights {of_matrix:?} do not match an input of {:?}", input.dims)));
+        let (Some((&width, outer)), &[inputs, outputs]) = (input.dims.split_last(), of_matrix)
+        else {
+            return Err(unsupported(
+                node,
+                format!("weights {of_matrix:?} do not match an input of {:?}", input.dims),
+            ));
         };
         let dims = [outer, &[outputs]].concat();
         Self::check_elements(node, &dims)?;
         if inputs != width {
-            return Err(unsupported(node, format!("weights {of_matrix:?} do not match an input of {:?}", input.dims)));
+            return Err(unsupported(
+                node,
+                format!("weights {of_matrix:?} do not match an input of {:?}", input.dims),
+            ));
         }
         let rows = outer.iter().product();
         let by_input = self.floats(node, 1, &[inputs, outputs])?;
         let order = dims::transposed(&[inputs, outputs], &[1, 0]);
-        let weights = order.iter().filter_map(|&from| by_input.get(from as usize).copied()).collect();
+        let weights =
+            order.iter().filter_map(|&from| by_input.get(from as usize).copied()).collect();
         let columns = dims::transposed(&[rows, width], &[1, 0]);
-        let columns = self.push_moved(node, vec![input.index], columns, 0.0, row_shape(node, width, rows)?)?;
+        let columns =
+            self.push_moved(node, vec![input.index], columns, 0.0, row_shape(node, width, rows)?)?;
         let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
-        let operation = FloatOperation::Convolution { window, groups: 1, weights, bias: vec![0.0; outputs] };
+        let operation =
+            FloatOperation::Convolution { window, groups: 1, weights, bias: vec![0.0; outputs] };
         let shape = row_shape(node, outputs, rows)?;
         let product = self.push_node(FloatNode { inputs: vec![columns], shape, operation })?;
         self.moved(node, vec![product], dims::transposed(&[outputs, rows], &[1, 0]), 0.0, dims)?;
@@ -104,7 +134,9 @@ impl Reader {
     /// Returns the part of each axis that a Slice keeps.
     fn spans(&self, node: &NodeProto, dims: &[usize]) -> Result<Vec<Span>, OnnxError> {
         let mut parts = [const { None }; 4];
-        for ((part, name), position) in parts.iter_mut().zip(["starts", "ends", "axes", ""]).zip(1..) {
+        for ((part, name), position) in
+            parts.iter_mut().zip(["starts", "ends", "axes", ""]).zip(1..)
+        {
             *part = self.list(node, "limits", name, position, 10)?;
         }
         let [Some(starts), Some(ends), axes, steps] = parts else {
@@ -144,10 +176,16 @@ impl Reader {
     pub(super) fn expand(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let given = self.integers(node, 1)?;
-        let given = given.ok_or_else(|| unsupported(node, "the dimensions are not constant".to_owned()))?;
-        let refuse = || unsupported(node, format!("{:?} cannot be repeated to {given:?}", input.dims));
-        let target = given.iter().map(|&extent| usize::try_from(extent).ok()).collect::<Option<Vec<usize>>>();
-        let dims = target.and_then(|target| dims::common(&[&input.dims, &target])).ok_or_else(refuse)?;
+        let given =
+            given.ok_or_else(|| unsupported(node, "the dimensions are not constant".to_owned()))?;
+        let refuse =
+            || unsupported(node, format!("{:?} cannot be repeated to {given:?}", input.dims));
+        let target = given
+            .iter()
+            .map(|&extent| usize::try_from(extent).ok())
+            .collect::<Option<Vec<usize>>>();
+        let dims =
+            target.and_then(|target| dims::common(&[&input.dims, &target])).ok_or_else(refuse)?;
         if dims == input.dims {
             return self.rename(node, None);
         }
@@ -173,14 +211,30 @@ impl Reader {
         let value = self.limit_of_pad(node)?;
         let given = (node.attribute("value").is_some() || attribute.is_some(), pads.is_some());
         if given != (self.opset < 11, self.opset >= 11) {
-            return Err(unsupported(node, format!("pads are missing or misplaced for operator set {}", self.opset)));
+            return Err(unsupported(
+                node,
+                format!("pads are missing or misplaced for operator set {}", self.opset),
+            ));
         }
         let axes = self.integers(node, 3)?;
-        let pads = dims::pads(node, input.dims.len(), &attribute.or(pads).unwrap_or_default(), axes.as_deref())?;
+        let pads = dims::pads(
+            node,
+            input.dims.len(),
+            &attribute.or(pads).unwrap_or_default(),
+            axes.as_deref(),
+        )?;
         let mode = node.attribute("mode").map_or(&b"constant"[..], |attribute| &attribute.s);
-        let extents = input.dims.iter().zip(&pads).map(|(&extent, &pads)| dims::padded_extent(extent, pads));
-        Self::check_elements(node, &extents.collect::<Option<Vec<usize>>>().unwrap_or_else(|| vec![0]))?;
-        let positions = input.dims.iter().zip(&pads).map(|(&extent, &pads)| dims::padded(node, extent, pads, mode));
+        let extents =
+            input.dims.iter().zip(&pads).map(|(&extent, &pads)| dims::padded_extent(extent, pads));
+        Self::check_elements(
+            node,
+            &extents.collect::<Option<Vec<usize>>>().unwrap_or_else(|| vec![0]),
+        )?;
+        let positions = input
+            .dims
+            .iter()
+            .zip(&pads)
+            .map(|(&extent, &pads)| dims::padded(node, extent, pads, mode));
         let positions = positions.collect::<Result<Vec<_>, _>>()?;
         self.select(node, input.index, &input.dims, &positions, value)
     }

@@ -1,5 +1,5 @@
-//! Conversion of ONNX nodes to float nodes: reshapes and identities only rename their input, batch norms are folded
-//! into the preceding layer.
+//! Conversion of ONNX nodes to float nodes: reshapes and identities only rename their input, batch
+//! norms are folded into the preceding layer.
 
 use std::sync::Arc;
 
@@ -82,14 +82,21 @@ impl Reader {
     pub(super) fn tensor(&self, node: &NodeProto, position: usize) -> Result<Operand, OnnxError> {
         let value = node.input.get(position).and_then(|name| self.values.get(name));
         let Some(Value::Tensor(index, dims)) = value else {
-            return Err(unsupported(node, format!("input {position} does not depend on the network's input")));
+            return Err(unsupported(
+                node,
+                format!("input {position} does not depend on the network's input"),
+            ));
         };
-        let shape = self.network.shape(*index).ok_or_else(|| unsupported(node, "the input has no shape".to_owned()))?;
+        let shape = self
+            .network
+            .shape(*index)
+            .ok_or_else(|| unsupported(node, "the input has no shape".to_owned()))?;
         Ok(Operand { index: *index, shape, dims: dims.clone() })
     }
 
-    /// Returns the first input of a node that slides a window over rows and columns. The input must have the dimensions
-    /// with which it was computed: the window of a reshaped tensor would cover other elements.
+    /// Returns the first input of a node that slides a window over rows and columns. The input must
+    /// have the dimensions with which it was computed: the window of a reshaped tensor would cover
+    /// other elements.
     pub(super) fn image(&self, node: &NodeProto) -> Result<Operand, OnnxError> {
         let input = self.tensor(node, 0)?;
         let Shape { channels, height, width } = input.shape;
@@ -99,7 +106,9 @@ impl Reader {
         let dims = &input.dims;
         Err(unsupported(
             node,
-            format!("the input has dimensions {dims:?}; a window over a reshaped input is unsupported"),
+            format!(
+                "the input has dimensions {dims:?}; a window over a reshaped input is unsupported"
+            ),
         ))
     }
 
@@ -116,25 +125,43 @@ impl Reader {
     }
 
     /// Returns the weights at an input position; `None` if there are none.
-    pub(super) fn weights(&self, node: &NodeProto, position: usize) -> Result<Option<&Constant>, OnnxError> {
-        match node.input.get(position).filter(|name| !name.is_empty()).and_then(|name| self.values.get(name)) {
+    pub(super) fn weights(
+        &self,
+        node: &NodeProto,
+        position: usize,
+    ) -> Result<Option<&Constant>, OnnxError> {
+        match node
+            .input
+            .get(position)
+            .filter(|name| !name.is_empty())
+            .and_then(|name| self.values.get(name))
+        {
             None => Ok(None),
             Some(Value::Constant(constant)) => Ok(Some(constant)),
-            Some(Value::Tensor(..)) => Err(unsupported(node, format!("input {position} must be a weight of the file"))),
+            Some(Value::Tensor(..)) => {
+                Err(unsupported(node, format!("input {position} must be a weight of the file")))
+            }
         }
     }
 
     /// Returns the integers at an input position, if it has an input.
-    pub(super) fn integers(&self, node: &NodeProto, position: usize) -> Result<Option<Vec<i64>>, OnnxError> {
+    pub(super) fn integers(
+        &self,
+        node: &NodeProto,
+        position: usize,
+    ) -> Result<Option<Vec<i64>>, OnnxError> {
         let read = |constant: &Constant| match constant.integers() {
             Some(values) if values.len() <= MAX_LIST => Ok(values.to_vec()),
-            Some(values) => Err(unsupported(node, format!("input {position} has {} integers", values.len()))),
+            Some(values) => {
+                Err(unsupported(node, format!("input {position} has {} integers", values.len())))
+            }
             None => Err(unsupported(node, format!("input {position} is not a list of integers"))),
         };
         self.weights(node, position)?.map(read).transpose()
     }
 
-    /// Returns the integers of an attribute or, since a version of the operator set, at an input position.
+    /// Returns the integers of an attribute or, since a version of the operator set, at an input
+    /// position.
     pub(super) fn list(
         &self,
         node: &NodeProto,
@@ -143,33 +170,54 @@ impl Reader {
         position: usize,
         since: i64,
     ) -> Result<Option<Vec<i64>>, OnnxError> {
-        let (attribute, input) = (node.ints(attribute).map(<[i64]>::to_vec), self.integers(node, position)?);
+        let (attribute, input) =
+            (node.ints(attribute).map(<[i64]>::to_vec), self.integers(node, position)?);
         let misplaced = if self.opset < since { input.is_some() } else { attribute.is_some() };
         if misplaced {
-            return Err(unsupported(node, format!("{what} are misplaced for operator set {}", self.opset)));
+            return Err(unsupported(
+                node,
+                format!("{what} are misplaced for operator set {}", self.opset),
+            ));
         }
         Ok(attribute.or(input))
     }
 
     /// Returns float weights with exactly these dimensions.
-    pub(super) fn floats(&self, node: &NodeProto, position: usize, dims: &[usize]) -> Result<Vec<f32>, OnnxError> {
+    pub(super) fn floats(
+        &self,
+        node: &NodeProto,
+        position: usize,
+        dims: &[usize],
+    ) -> Result<Vec<f32>, OnnxError> {
         let constant = self.weights(node, position)?;
-        let constant = constant.ok_or_else(|| unsupported(node, format!("input {position} is missing")))?;
+        let constant =
+            constant.ok_or_else(|| unsupported(node, format!("input {position} is missing")))?;
         match constant.floats() {
             Some(values) if constant.dims == dims => Ok(values.to_vec()),
             _ => Err(unsupported(
                 node,
-                format!("input {position} has dimensions {:?}, expected floats with {dims:?}", constant.dims),
+                format!(
+                    "input {position} has dimensions {:?}, expected floats with {dims:?}",
+                    constant.dims
+                ),
             )),
         }
     }
 
     /// Returns float weights that are repeated to these dimensions.
-    pub(super) fn repeated(&self, node: &NodeProto, position: usize, dims: &[usize]) -> Result<Vec<f32>, OnnxError> {
+    pub(super) fn repeated(
+        &self,
+        node: &NodeProto,
+        position: usize,
+        dims: &[usize],
+    ) -> Result<Vec<f32>, OnnxError> {
         let constant = self.weights(node, position)?;
-        let constant = constant.ok_or_else(|| unsupported(node, format!("input {position} is missing")))?;
+        let constant =
+            constant.ok_or_else(|| unsupported(node, format!("input {position} is missing")))?;
         let values = constant.to_floats();
-        let values = values.ok_or_else(|| unsupported(node, format!("input {position} exceeds single precision")))?;
+        let values = values.ok_or_else(|| {
+            unsupported(node, format!("input {position} exceeds single precision"))
+        })?;
         let values = dims::broadcast(&values, &constant.dims, dims);
         values.ok_or_else(|| {
             let found = &constant.dims;
@@ -186,10 +234,18 @@ impl Reader {
     }
 
     /// Gives the first input another name and, unless they are unchanged, other dimensions.
-    pub(super) fn rename(&mut self, node: &NodeProto, dims: Option<Vec<usize>>) -> Result<(), OnnxError> {
-        let name = node.input.first().ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
+    pub(super) fn rename(
+        &mut self,
+        node: &NodeProto,
+        dims: Option<Vec<usize>>,
+    ) -> Result<(), OnnxError> {
+        let name = node
+            .input
+            .first()
+            .ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
         let value = self.values.get(name).cloned();
-        let mut value = value.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
+        let mut value =
+            value.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
         if let Value::Tensor(index, old) = &mut value {
             // Otherwise nothing reads the old name any more.
             if self.reads.get(name) != Some(&1) {
@@ -210,8 +266,8 @@ impl Reader {
         self.rename(node, None)
     }
 
-    /// Changes the dimensions of a tensor. Layers read its elements in order, so a dense layer needs no more; a window
-    /// over a reshaped tensor is refused.
+    /// Changes the dimensions of a tensor. Layers read its elements in order, so a dense layer
+    /// needs no more; a window over a reshaped tensor is refused.
     fn reshape(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let Operand { dims, .. } = self.tensor(node, 0)?;
         let missing = |what: &str| unsupported(node, format!("{what} not constant"));
@@ -234,14 +290,25 @@ impl Reader {
     }
 
     fn gemm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        #[expect(clippy::float_cmp, reason = "any factor other than exactly 1 would change the outputs")]
-        let plain = node.float("alpha", 1.0) == 1.0 && node.float("beta", 1.0) == 1.0 && node.int("transA", 0) == 0;
+        #[expect(
+            clippy::float_cmp,
+            reason = "any factor other than exactly 1 would change the outputs"
+        )]
+        let plain = node.float("alpha", 1.0) == 1.0
+            && node.float("beta", 1.0) == 1.0
+            && node.int("transA", 0) == 0;
         if !plain {
-            return Err(unsupported(node, "an alpha or beta other than 1, or transA, is unsupported".to_owned()));
+            return Err(unsupported(
+                node,
+                "an alpha or beta other than 1, or transA, is unsupported".to_owned(),
+            ));
         }
         let input = self.tensor(node, 0)?;
         if input.dims.len() != 2 {
-            return Err(unsupported(node, format!("the input has dimensions {:?}, expected two", input.dims)));
+            return Err(unsupported(
+                node,
+                format!("the input has dimensions {:?}, expected two", input.dims),
+            ));
         }
         let transposed = node.int("transB", 0) != 0;
         let (weights, outputs) = self.matrix(node, &input, transposed)?;
@@ -257,22 +324,35 @@ impl Reader {
         if let Ok(other) = self.tensor(node, 1) {
             return self.computed_product(node, &input, &other);
         }
-        if matches!(input.dims[..], [1, _, .., width] if width != input.shape.elements()) && input.dims.len() > 2 {
+        if matches!(input.dims[..], [1, _, .., width] if width != input.shape.elements())
+            && input.dims.len() > 2
+        {
             return self.rows_product(node, &input);
         }
         let (weights, outputs) = self.matrix(node, &input, false)?;
         self.dense(node, &input, weights, vec![0.0; outputs])
     }
 
-    /// Multiplies the matrices of two computed tensors. Matrices of one are repeated to the dimensions of the other.
-    fn computed_product(&mut self, node: &NodeProto, a: &Operand, b: &Operand) -> Result<(), OnnxError> {
-        let refuse = || unsupported(node, format!("matrices of {:?} and {:?} do not fit", a.dims, b.dims));
+    /// Multiplies the matrices of two computed tensors. Matrices of one are repeated to the
+    /// dimensions of the other.
+    fn computed_product(
+        &mut self,
+        node: &NodeProto,
+        a: &Operand,
+        b: &Operand,
+    ) -> Result<(), OnnxError> {
+        let refuse =
+            || unsupported(node, format!("matrices of {:?} and {:?} do not fit", a.dims, b.dims));
         let (Some((of_a, &[rows, inner])), Some((of_b, &[height, columns]))) =
             (a.dims.split_last_chunk::<2>(), b.dims.split_last_chunk::<2>())
         else {
             return Err(refuse());
         };
-        let batch = if of_a.len() >= of_b.len() && dims::elements(of_a) >= dims::elements(of_b) { of_a } else { of_b };
+        let batch = if of_a.len() >= of_b.len() && dims::elements(of_a) >= dims::elements(of_b) {
+            of_a
+        } else {
+            of_b
+        };
         let count = dims::elements(batch).ok_or_else(refuse)?;
         if inner != height {
             return Err(refuse());
@@ -294,17 +374,29 @@ impl Reader {
         )
     }
 
-    /// Returns the weight matrix at position 1 with one row for each output, and the number of outputs. The input must
-    /// be a single row, or a vector.
-    fn matrix(&self, node: &NodeProto, input: &Operand, transposed: bool) -> Result<(Vec<f32>, usize), OnnxError> {
+    /// Returns the weight matrix at position 1 with one row for each output, and the number of
+    /// outputs. The input must be a single row, or a vector.
+    fn matrix(
+        &self,
+        node: &NodeProto,
+        input: &Operand,
+        transposed: bool,
+    ) -> Result<(Vec<f32>, usize), OnnxError> {
         let inputs = input.shape.elements();
         let dims = self.weights(node, 1)?.map_or(&[][..], |constant| &constant.dims);
         let is_row = input.dims.last() == Some(&inputs);
         let outputs = match (dims, transposed) {
-            (&[outputs, width], true) | (&[width, outputs], false) if width == inputs && outputs > 0 && is_row => {
+            (&[outputs, width], true) | (&[width, outputs], false)
+                if width == inputs && outputs > 0 && is_row =>
+            {
                 outputs
             }
-            _ => return Err(unsupported(node, format!("weights {dims:?} do not match an input of {:?}", input.dims))),
+            _ => {
+                return Err(unsupported(
+                    node,
+                    format!("weights {dims:?} do not match an input of {:?}", input.dims),
+                ));
+            }
         };
         let dims = if transposed { [outputs, inputs] } else { [inputs, outputs] };
         let weights = self.floats(node, 1, &dims)?;
@@ -315,7 +407,13 @@ impl Reader {
         Ok((rows.collect(), outputs))
     }
 
-    fn dense(&mut self, node: &NodeProto, input: &Operand, weights: Vec<f32>, bias: Vec<f32>) -> Result<(), OnnxError> {
+    fn dense(
+        &mut self,
+        node: &NodeProto,
+        input: &Operand,
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+    ) -> Result<(), OnnxError> {
         let shape = Shape::vector(bias.len()).map_err(invalid_shape(node))?;
         let mut dims = input.dims.clone();
         if let Some(last) = dims.last_mut() {
@@ -331,55 +429,92 @@ impl Reader {
         let dims = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
         let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
         let &[outputs, channels, rows, columns] = &dims[..] else {
-            return Err(unsupported(node, format!("weights {dims:?} do not match a 2-D convolution")));
+            return Err(unsupported(
+                node,
+                format!("weights {dims:?} do not match a 2-D convolution"),
+            ));
         };
-        let grouped =
-            groups > 0 && channels.checked_mul(groups) == Some(shape.channels) && outputs.is_multiple_of(groups);
+        let grouped = groups > 0
+            && channels.checked_mul(groups) == Some(shape.channels)
+            && outputs.is_multiple_of(groups);
         if !grouped || outputs == 0 {
             return Err(unsupported(
                 node,
-                format!("weights {dims:?} in {groups} groups do not match {} channels", shape.channels),
+                format!(
+                    "weights {dims:?} in {groups} groups do not match {} channels",
+                    shape.channels
+                ),
             ));
         }
         let window = window(node, [rows, columns])?;
         let weights = self.floats(node, 1, &dims)?;
-        let bias =
-            if self.weights(node, 2)?.is_some() { self.floats(node, 2, &[outputs])? } else { vec![0.0; outputs] };
+        let bias = if self.weights(node, 2)?.is_some() {
+            self.floats(node, 2, &[outputs])?
+        } else {
+            vec![0.0; outputs]
+        };
         let shape = image_shape(node, window.output(&shape), outputs)?;
         let operation = FloatOperation::Convolution { window, groups, weights, bias };
         self.push_image(node, &input, shape, operation)
     }
 
-    fn pool(&mut self, node: &NodeProto, operation: impl Fn(Window) -> FloatOperation) -> Result<(), OnnxError> {
+    fn pool(
+        &mut self,
+        node: &NodeProto,
+        operation: impl Fn(Window) -> FloatOperation,
+    ) -> Result<(), OnnxError> {
         let input = self.image(node)?;
         let shape = input.shape;
-        let kernel = node.ints("kernel_shape").and_then(sizes).and_then(|sizes| <[usize; 2]>::try_from(sizes).ok());
-        let kernel = kernel.ok_or_else(|| unsupported(node, "kernel_shape does not have two dimensions".to_owned()))?;
-        if node.int("ceil_mode", 0) != 0 || node.int("storage_order", 0) != 0 || has_more_outputs(node) {
-            return Err(unsupported(node, "ceil_mode, storage_order or a second output is unsupported".to_owned()));
+        let kernel = node
+            .ints("kernel_shape")
+            .and_then(sizes)
+            .and_then(|sizes| <[usize; 2]>::try_from(sizes).ok());
+        let kernel = kernel.ok_or_else(|| {
+            unsupported(node, "kernel_shape does not have two dimensions".to_owned())
+        })?;
+        if node.int("ceil_mode", 0) != 0
+            || node.int("storage_order", 0) != 0
+            || has_more_outputs(node)
+        {
+            return Err(unsupported(
+                node,
+                "ceil_mode, storage_order or a second output is unsupported".to_owned(),
+            ));
         }
         let window = window(node, kernel)?;
         let padded = window.padding != [0; 4];
         if padded && node.op_type == "AveragePool" && node.int("count_include_pad", 0) == 0 {
-            return Err(unsupported(node, "average pooling with excluded padding is unsupported".to_owned()));
+            return Err(unsupported(
+                node,
+                "average pooling with excluded padding is unsupported".to_owned(),
+            ));
         }
         let shape = image_shape(node, window.pooled(&shape), shape.channels)?;
         self.push_image(node, &input, shape, operation(window))
     }
 
     /// Converts a pool over all rows and columns.
-    fn global_pool(&mut self, node: &NodeProto, operation: fn(Window) -> FloatOperation) -> Result<(), OnnxError> {
+    fn global_pool(
+        &mut self,
+        node: &NodeProto,
+        operation: fn(Window) -> FloatOperation,
+    ) -> Result<(), OnnxError> {
         let input = self.image(node)?;
-        let window = Window { kernel: [input.shape.height, input.shape.width], stride: [1, 1], padding: [0; 4] };
+        let window = Window {
+            kernel: [input.shape.height, input.shape.width],
+            stride: [1, 1],
+            padding: [0; 4],
+        };
         let shape = Shape { height: 1, width: 1, ..input.shape };
         self.push_image(node, &input, shape, operation(window))
     }
 
-    /// Converts `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel to a depthwise 1×1 convolution,
-    /// or folds it into the weights of a directly preceding convolution.
+    /// Converts `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel to a depthwise
+    /// 1×1 convolution, or folds it into the weights of a directly preceding convolution.
     fn batch_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let Operand { index: input, shape, dims } = self.tensor(node, 0)?;
-        // Further outputs are those of training, which normalises with the batch's own mean and variance.
+        // Further outputs are those of training, which normalises with the batch's own mean and
+        // variance.
         if node.int("training_mode", 0) != 0 || has_more_outputs(node) {
             return Err(unsupported(
                 node,
@@ -388,8 +523,14 @@ impl Reader {
         }
         let channels = shape.channels;
         let area = dims.iter().skip(2).product::<usize>();
-        if node.int("spatial", 1) != 1 || dims.get(1) != Some(&channels) || area != shape.height * shape.width {
-            return Err(unsupported(node, format!("the input has dimensions {dims:?}, expected {channels} channels")));
+        if node.int("spatial", 1) != 1
+            || dims.get(1) != Some(&channels)
+            || area != shape.height * shape.width
+        {
+            return Err(unsupported(
+                node,
+                format!("the input has dimensions {dims:?}, expected {channels} channels"),
+            ));
         }
         let mut parts = Vec::with_capacity(4);
         for position in 1..=4 {
@@ -397,31 +538,44 @@ impl Reader {
         }
         let [scale, shift, mean, variance] = &parts[..] else { return Err(OnnxError::Empty) };
         let epsilon = node.float("epsilon", 1e-5);
-        let factors: Vec<f32> =
-            scale.iter().zip(variance).map(|(scale, variance)| scale / (variance + epsilon).sqrt()).collect();
+        let factors: Vec<f32> = scale
+            .iter()
+            .zip(variance)
+            .map(|(scale, variance)| scale / (variance + epsilon).sqrt())
+            .collect();
         if factors.iter().any(|factor| !factor.is_finite()) {
             return Err(unsupported(node, "a variance is not positive".to_owned()));
         }
-        let offsets = factors.iter().zip(mean).zip(shift).map(|((factor, mean), shift)| shift - mean * factor);
+        let offsets = factors
+            .iter()
+            .zip(mean)
+            .zip(shift)
+            .map(|((factor, mean), shift)| shift - mean * factor);
         let offsets: Vec<f32> = offsets.collect();
         let foldable = self.is_only_reader_of_last(node, 0);
         match self.network.nodes.last_mut().map(|before| &mut before.operation) {
-            Some(FloatOperation::Convolution { weights, bias, .. } | FloatOperation::Dense { weights, bias })
-                if foldable =>
-            {
+            Some(
+                FloatOperation::Convolution { weights, bias, .. }
+                | FloatOperation::Dense { weights, bias },
+            ) if foldable => {
                 scale_rows(weights, bias, &factors, &offsets);
                 super::define(&mut self.values, output(node)?, Value::Tensor(input, dims))
             }
             _ => {
                 let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
-                let operation =
-                    FloatOperation::Convolution { window, groups: channels, weights: factors, bias: offsets };
+                let operation = FloatOperation::Convolution {
+                    window,
+                    groups: channels,
+                    weights: factors,
+                    bias: offsets,
+                };
                 self.push(output(node)?, FloatNode { inputs: vec![input], shape, operation }, dims)
             }
         }
     }
 
-    /// Returns whether the node is the only reader of the last computed tensor, which may then be modified.
+    /// Returns whether the node is the only reader of the last computed tensor, which may then be
+    /// modified.
     pub(super) fn is_only_reader_of_last(&self, node: &NodeProto, position: usize) -> bool {
         let last = self.network.nodes.len();
         node.input.get(position).is_some_and(|name| {
@@ -467,7 +621,10 @@ fn window(node: &NodeProto, kernel: [usize; 2]) -> Result<Window, OnnxError> {
     };
     let auto_pad = node.attribute("auto_pad").map_or(&b"NOTSET"[..], |attribute| &attribute.s);
     if !matches!(auto_pad, b"NOTSET" | b"VALID" | b"") {
-        return Err(unsupported(node, "auto_pad is unsupported; hint: export explicit pads".to_owned()));
+        return Err(unsupported(
+            node,
+            "auto_pad is unsupported; hint: export explicit pads".to_owned(),
+        ));
     }
     if attribute("dilations", &[1, 1])? != [1, 1] {
         return Err(unsupported(node, "dilations are unsupported".to_owned()));

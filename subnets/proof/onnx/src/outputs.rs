@@ -16,11 +16,12 @@ pub(super) struct Chosen {
     pub(super) notes: Vec<String>,
 }
 
-/// Returns the output of a graph. Classifiers have two, their labels and their scores, of which the scores determine the
-/// labels; `None` if there is not exactly one output besides labels.
+/// Returns the output of a graph. Classifiers have two, their labels and their scores, of which the
+/// scores determine the labels; `None` if there is not exactly one output besides labels.
 pub(super) fn choose(graph: &GraphProto) -> Option<Chosen> {
     let mut notes = Vec::new();
-    let scores: Vec<&ValueInfoProto> = graph.output.iter().filter(|output| !is_label(output)).collect();
+    let scores: Vec<&ValueInfoProto> =
+        graph.output.iter().filter(|output| !is_label(output)).collect();
     let output = match (&graph.output[..], &scores[..]) {
         ([single], _) => single,
         (_, [single]) => {
@@ -29,11 +30,14 @@ pub(super) fn choose(graph: &GraphProto) -> Option<Chosen> {
         }
         _ => return None,
     };
-    let map = graph.node.iter().find(|node| node.output.first() == Some(&output.name) && is_map(node));
+    let map =
+        graph.node.iter().find(|node| node.output.first() == Some(&output.name) && is_map(node));
     let output = match map {
         None => output.name.clone(),
         Some(map) => {
-            notes.push("the map of labels is omitted: outputs are in the order of its labels".to_owned());
+            notes.push(
+                "the map of labels is omitted: outputs are in the order of its labels".to_owned(),
+            );
             map.input.first()?.clone()
         }
     };
@@ -43,7 +47,8 @@ pub(super) fn choose(graph: &GraphProto) -> Option<Chosen> {
 /// Returns whether an output has integers or texts.
 fn is_label(output: &ValueInfoProto) -> bool {
     output.element().is_some_and(|element| {
-        element == TEXT || matches!(DataType::try_from(element), Ok(DataType::Int32 | DataType::Int64))
+        element == TEXT
+            || matches!(DataType::try_from(element), Ok(DataType::Int32 | DataType::Int64))
     })
 }
 
@@ -65,19 +70,24 @@ pub(super) fn needed(nodes: Vec<NodeProto>, output: &str) -> Vec<NodeProto> {
 }
 
 impl Model {
-    /// Returns the tensors from the output of the softmax at the end to the output of the graph; none if there is no such
-    /// softmax. Nothing else reads them, and they have the same values: after the softmax, these are at most given another
-    /// floating-point type or other dimensions, or divided by their sum, which is 1. The softmax is omitted if it covers
-    /// all elements.
+    /// Returns the tensors from the output of the softmax at the end to the output of the graph;
+    /// none if there is no such softmax. Nothing else reads them, and they have the same values:
+    /// after the softmax, these are at most given another floating-point type or other dimensions,
+    /// or divided by their sum, which is 1. The softmax is omitted if it covers all elements.
     pub(super) fn after_softmax(&self) -> Vec<&str> {
-        let (mut name, reads, mut names, mut is_divided) = (&self.output, self.reads(), Vec::new(), false);
+        let (mut name, reads, mut names, mut is_divided) =
+            (&self.output, self.reads(), Vec::new(), false);
         // At most as many steps as there are nodes, should they form a cycle.
         for _ in &self.nodes {
-            let node = self.nodes.iter().find(|node| !name.is_empty() && node.output.contains(name));
-            let Some(node) = node.filter(|_| reads.get(name.as_str()) == Some(&1)) else { return Vec::new() };
+            let node =
+                self.nodes.iter().find(|node| !name.is_empty() && node.output.contains(name));
+            let Some(node) = node.filter(|_| reads.get(name.as_str()) == Some(&1)) else {
+                return Vec::new();
+            };
             names.push(name.as_str());
             let keeps_values = match node.op_type.as_str() {
-                // The sum of all elements is 1 only if the softmax covers them: the last axis of one row.
+                // The sum of all elements is 1 only if the softmax covers them: the last axis of
+                // one row.
                 "LogSoftmax" if is_divided => false,
                 "Softmax" if is_divided && ![-1, 1].contains(&node.int("axis", -1)) => false,
                 "Softmax" | "LogSoftmax" => return names,
@@ -86,7 +96,9 @@ impl Model {
                 {
                     return names;
                 }
-                "Cast" => node.cast_type().is_ok_and(|kind| element_type(kind) == ElementType::Float),
+                "Cast" => {
+                    node.cast_type().is_ok_and(|kind| element_type(kind) == ElementType::Float)
+                }
                 "Normalizer" => {
                     is_divided = true;
                     node.text("norm") == Some(&b"L1"[..])

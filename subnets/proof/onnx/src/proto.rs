@@ -204,7 +204,11 @@ impl ValueInfoProto {
 impl NodeProto {
     /// Describes the node for error messages.
     pub(super) fn describe(&self) -> String {
-        let name = if self.name.is_empty() { self.output.first().map_or("", String::as_str) } else { &self.name };
+        let name = if self.name.is_empty() {
+            self.output.first().map_or("", String::as_str)
+        } else {
+            &self.name
+        };
         format!("{} '{name}'", self.op_type)
     }
 

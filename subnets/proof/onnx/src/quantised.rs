@@ -1,5 +1,5 @@
-//! Conversion of QuantizeLinear and DequantizeLinear. A pair of them is one function: it rounds to the values that the
-//! integers between them stand for.
+//! Conversion of QuantizeLinear and DequantizeLinear. A pair of them is one function: it rounds to
+//! the values that the integers between them stand for.
 
 use taonet_proof_core::float::{Binary, Function, Unary};
 
@@ -12,7 +12,10 @@ pub(super) const UNSIGNED: [i64; 2] = [0, 255];
 impl Reader {
     pub(super) fn quantised(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         if node.int("block_size", 0) != 0 || node.int("output_dtype", 0) != 0 {
-            return Err(unsupported(node, "block_size and output_dtype are unsupported".to_owned()));
+            return Err(unsupported(
+                node,
+                "block_size and output_dtype are unsupported".to_owned(),
+            ));
         }
         let input = self.tensor(node, 0)?;
         let scale = self.limit(node, 1)?;
@@ -33,12 +36,17 @@ impl Reader {
         self.push_function(node, root, function, &input)
     }
 
-    /// Returns the smallest and the largest integer of a QuantizeLinear: those of its zero point's type.
+    /// Returns the smallest and the largest integer of a QuantizeLinear: those of its zero point's
+    /// type.
     fn integers_of(&self, node: &NodeProto) -> Result<[i64; 2], OnnxError> {
         match node.input.get(2).filter(|name| !name.is_empty()) {
             None => Ok(UNSIGNED),
             Some(name) => self.bytes.get(name).copied().ok_or_else(|| {
-                unsupported(node, "the zero point is not a weight of 8 bits: other types are unsupported".to_owned())
+                unsupported(
+                    node,
+                    "the zero point is not a weight of 8 bits: other types are unsupported"
+                        .to_owned(),
+                )
             }),
         }
     }

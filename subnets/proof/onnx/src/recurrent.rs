@@ -8,7 +8,8 @@ use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, dims, invalid_shape, unsupported};
 use cells::Direction;
 
-/// Maximum number of steps of all directions. Each becomes several nodes, of which there is a maximum, too.
+/// Maximum number of steps of all directions. Each becomes several nodes, of which there is a
+/// maximum, too.
 const MAX_STEPS: usize = 1024;
 /// Operators that can be activations.
 const ACTIVATIONS: [&str; 6] = ["Elu", "HardSigmoid", "Relu", "Sigmoid", "Softsign", "Tanh"];
@@ -33,7 +34,11 @@ pub(super) struct Form {
 
 impl Form {
     /// Reads the form of a node for an input with these dimensions.
-    pub(super) fn parse(node: &NodeProto, dims: &[usize], of_weights: &[usize]) -> Result<Self, OnnxError> {
+    pub(super) fn parse(
+        node: &NodeProto,
+        dims: &[usize],
+        of_weights: &[usize],
+    ) -> Result<Self, OnnxError> {
         let (gates, defaults): (usize, &[&str]) = match node.op_type.as_str() {
             "LSTM" => (4, &["Sigmoid", "Tanh", "Tanh"]),
             "GRU" => (3, &["Sigmoid", "Tanh"]),
@@ -41,7 +46,10 @@ impl Form {
         };
         let is_batch_first = node.int("layout", 0) != 0;
         let &[one, other, inputs] = dims else {
-            return Err(unsupported(node, format!("the input has dimensions {dims:?}, expected three")));
+            return Err(unsupported(
+                node,
+                format!("the input has dimensions {dims:?}, expected three"),
+            ));
         };
         let (steps, batch) = if is_batch_first { (other, one) } else { (one, other) };
         let is_reverse = match node.text("direction").unwrap_or(b"forward") {
@@ -51,10 +59,16 @@ impl Form {
             _ => return Err(unsupported(node, "the direction is unknown".to_owned())),
         };
         let &[directions, rows, width] = of_weights else {
-            return Err(unsupported(node, format!("the weights have dimensions {of_weights:?}, expected three")));
+            return Err(unsupported(
+                node,
+                format!("the weights have dimensions {of_weights:?}, expected three"),
+            ));
         };
         let hidden = rows / gates;
-        let fits = batch == 1 && directions == is_reverse.len() && width == inputs && hidden * gates == rows;
+        let fits = batch == 1
+            && directions == is_reverse.len()
+            && width == inputs
+            && hidden * gates == rows;
         let declared = node.int("hidden_size", hidden.cast_signed() as i64);
         if !fits || hidden == 0 || usize::try_from(declared) != Ok(hidden) {
             return Err(unsupported(
@@ -66,11 +80,23 @@ impl Form {
             return Err(unsupported(node, "input_forget is unsupported".to_owned()));
         }
         if steps.saturating_mul(directions) > MAX_STEPS {
-            return Err(unsupported(node, format!("a sequence of {steps} steps, expected at most {MAX_STEPS}")));
+            return Err(unsupported(
+                node,
+                format!("a sequence of {steps} steps, expected at most {MAX_STEPS}"),
+            ));
         }
         let activations = activations(node, defaults, directions)?;
         let resets_late = node.int("linear_before_reset", 0) != 0;
-        Ok(Self { gates, steps, inputs, hidden, is_reverse, activations, is_batch_first, resets_late })
+        Ok(Self {
+            gates,
+            steps,
+            inputs,
+            hidden,
+            is_reverse,
+            activations,
+            is_batch_first,
+            resets_late,
+        })
     }
 
     /// Returns the dimensions of all outputs of the sequence, and of those of its last steps.
@@ -85,24 +111,35 @@ impl Form {
 }
 
 /// Returns the operators of the activations of each direction.
-fn activations(node: &NodeProto, defaults: &[&str], directions: usize) -> Result<Vec<Vec<String>>, OnnxError> {
+fn activations(
+    node: &NodeProto,
+    defaults: &[&str],
+    directions: usize,
+) -> Result<Vec<Vec<String>>, OnnxError> {
     let Some(given) = node.attribute("activations").map(|attribute| &attribute.strings) else {
         return Ok(vec![defaults.iter().map(|&name| name.to_owned()).collect(); directions]);
     };
     let operator = |name: &Vec<u8>| {
         let known = ACTIVATIONS.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name));
         known.map(|&known| known.to_owned()).ok_or_else(|| {
-            unsupported(node, format!("the activation '{}' is unsupported", String::from_utf8_lossy(name)))
+            unsupported(
+                node,
+                format!("the activation '{}' is unsupported", String::from_utf8_lossy(name)),
+            )
         })
     };
     let operators = given.iter().map(operator).collect::<Result<Vec<String>, _>>()?;
     if operators.len() != defaults.len() * directions {
-        return Err(unsupported(node, format!("{} activations for {directions} directions", operators.len())));
+        return Err(unsupported(
+            node,
+            format!("{} activations for {directions} directions", operators.len()),
+        ));
     }
     Ok(operators.chunks(defaults.len()).map(<[String]>::to_vec).collect())
 }
 
-/// Names of the outputs of all steps of a direction, in the order of the sequence, and of its last cell.
+/// Names of the outputs of all steps of a direction, in the order of the sequence, and of its last
+/// cell.
 struct Steps {
     outputs: Vec<String>,
     last: String,
@@ -112,16 +149,25 @@ struct Steps {
 impl Reader {
     pub(super) fn recurrent(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
-        let of_weights = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
+        let of_weights =
+            self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
         let form = Form::parse(node, &input.dims, &of_weights)?;
         let length = match self.integers(node, 4)? {
             None => form.steps,
             Some(lengths) => match lengths[..] {
-                [length] if length > 0 && length <= form.steps.cast_signed() as i64 => length as usize,
-                _ => return Err(unsupported(node, format!("sequence_lens {lengths:?} are not those of one sequence"))),
+                [length] if length > 0 && length <= form.steps.cast_signed() as i64 => {
+                    length as usize
+                }
+                _ => {
+                    return Err(unsupported(
+                        node,
+                        format!("sequence_lens {lengths:?} are not those of one sequence"),
+                    ));
+                }
             },
         };
-        let directions = (0..form.is_reverse.len()).map(|index| Direction::read(self, node, &form, index));
+        let directions =
+            (0..form.is_reverse.len()).map(|index| Direction::read(self, node, &form, index));
         let directions = directions.collect::<Result<Vec<_>, _>>()?;
         let mut expansion = Expansion::new(self, node);
         let row = expansion.reshape(first(node)?, &[1, form.steps, form.inputs])?;
@@ -134,17 +180,28 @@ impl Reader {
     }
 
     /// Names the outputs of a node: those of all steps, of the last step, and the last cell.
-    fn name_outputs(&mut self, node: &NodeProto, form: &Form, all: &[Steps], length: usize) -> Result<(), OnnxError> {
+    fn name_outputs(
+        &mut self,
+        node: &NodeProto,
+        form: &Form,
+        all: &[Steps],
+        length: usize,
+    ) -> Result<(), OnnxError> {
         let mut indices = Vec::with_capacity(form.steps * all.len() * form.hidden);
         let padding = (length * all.len() * form.hidden) as u32;
-        // The tensors have the outputs of one direction after the other, and within it of one step after the other.
+        // The tensors have the outputs of one direction after the other, and within it of one step
+        // after the other.
         for step in 0..form.steps {
             for direction in 0..all.len() {
                 let first = (direction * length + step) * form.hidden;
-                indices.extend((first..first + form.hidden).map(|at| if step < length { at as u32 } else { padding }));
+                indices.extend(
+                    (first..first + form.hidden)
+                        .map(|at| if step < length { at as u32 } else { padding }),
+                );
             }
         }
-        let names: Vec<&str> = all.iter().flat_map(|steps| &steps.outputs).map(String::as_str).collect();
+        let names: Vec<&str> =
+            all.iter().flat_map(|steps| &steps.outputs).map(String::as_str).collect();
         let [of_all, of_last] = form.output_dims();
         self.join(node, 0, &names, indices, of_all)?;
         let in_order = || (0..(all.len() * form.hidden) as u32).collect();
@@ -166,7 +223,9 @@ impl Reader {
         indices: Vec<u32>,
         dims: Vec<usize>,
     ) -> Result<(), OnnxError> {
-        let Some(name) = node.output.get(position).filter(|name| !name.is_empty()) else { return Ok(()) };
+        let Some(name) = node.output.get(position).filter(|name| !name.is_empty()) else {
+            return Ok(());
+        };
         let tensor = |&name: &&str| match self.values.get(name) {
             Some(Value::Tensor(index, _)) => Ok(*index),
             _ => Err(unsupported(node, format!("'{name}' is constant"))),

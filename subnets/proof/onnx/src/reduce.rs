@@ -1,5 +1,5 @@
-//! Conversion of reductions over axes, and of maxima and minima of several tensors. They become moves, which cost nothing,
-//! with sums of channels and max pools between them.
+//! Conversion of reductions over axes, and of maxima and minima of several tensors. They become
+//! moves, which cost nothing, with sums of channels and max pools between them.
 
 use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unary};
 use taonet_proof_core::{Shape, Window};
@@ -10,7 +10,8 @@ use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, invalid_shape, unsupported};
 
-/// The elements of a tensor in rows: a row has those along some axes, for one position along the others.
+/// The elements of a tensor in rows: a row has those along some axes, for one position along the
+/// others.
 pub(super) struct Rows {
     /// Position in the tensor of each element, row by row.
     positions: Vec<u32>,
@@ -61,7 +62,12 @@ impl Rows {
 
 impl Reader {
     /// Arranges the elements of a computed tensor in rows along these axes.
-    pub(super) fn rows(&mut self, node: &NodeProto, input: &Operand, axes: &[usize]) -> Result<Rows, OnnxError> {
+    pub(super) fn rows(
+        &mut self,
+        node: &NodeProto,
+        input: &Operand,
+        axes: &[usize],
+    ) -> Result<Rows, OnnxError> {
         self.count_moved(node, input.shape.elements())?;
         Ok(Rows::new(&input.dims, axes))
     }
@@ -74,13 +80,18 @@ impl Reader {
         }
         let dims = reduced_dims(node, &input.dims, &axes);
         let Shape { channels, height, width } = input.shape;
-        let is_image_mean =
-            node.op_type == "ReduceMean" && axes == [2, 3] && input.dims == [1, channels, height, width];
+        let is_image_mean = node.op_type == "ReduceMean"
+            && axes == [2, 3]
+            && input.dims == [1, channels, height, width];
         if is_image_mean {
             let window = Window { kernel: [height, width], stride: [1, 1], padding: [0; 4] };
             let shape = Shape { height: 1, width: 1, ..input.shape };
             let operation = FloatOperation::AveragePool(window);
-            return self.push(output(node)?, FloatNode { inputs: vec![input.index], shape, operation }, dims);
+            return self.push(
+                output(node)?,
+                FloatNode { inputs: vec![input.index], shape, operation },
+                dims,
+            );
         }
         let rows = self.rows(node, &input, &axes)?;
         let tensor = match node.op_type.as_str() {
@@ -108,7 +119,12 @@ impl Reader {
     }
 
     /// Appends a move of a tensor's elements into rows, and returns it.
-    pub(super) fn in_rows(&mut self, node: &NodeProto, tensor: usize, rows: &Rows) -> Result<usize, OnnxError> {
+    pub(super) fn in_rows(
+        &mut self,
+        node: &NodeProto,
+        tensor: usize,
+        rows: &Rows,
+    ) -> Result<usize, OnnxError> {
         let shape = rows.shape(node)?;
         if rows.is_in_order() && self.network.shape(tensor) == Some(shape) {
             return Ok(tensor);
@@ -116,13 +132,21 @@ impl Reader {
         self.push_moved(node, vec![tensor], rows.positions.clone(), 0.0, shape)
     }
 
-    /// Appends a tensor that repeats the value of each row for all elements of the row, and returns it.
-    pub(super) fn spread(&mut self, node: &NodeProto, tensor: usize, rows: &Rows) -> Result<usize, OnnxError> {
-        let indices = (0..rows.count as u32).flat_map(|row| std::iter::repeat_n(row, rows.width)).collect();
+    /// Appends a tensor that repeats the value of each row for all elements of the row, and returns
+    /// it.
+    pub(super) fn spread(
+        &mut self,
+        node: &NodeProto,
+        tensor: usize,
+        rows: &Rows,
+    ) -> Result<usize, OnnxError> {
+        let indices =
+            (0..rows.count as u32).flat_map(|row| std::iter::repeat_n(row, rows.width)).collect();
         self.push_moved(node, vec![tensor], indices, 0.0, rows.shape(node)?)
     }
 
-    /// Appends a move of rows back to the shape and order of a tensor with these dimensions, and returns it.
+    /// Appends a move of rows back to the shape and order of a tensor with these dimensions, and
+    /// returns it.
     pub(super) fn restored(
         &mut self,
         node: &NodeProto,
@@ -138,7 +162,12 @@ impl Reader {
     }
 
     /// Appends the maximum of each row of a tensor, and returns it.
-    pub(super) fn row_maxima(&mut self, node: &NodeProto, tensor: usize, rows: &Rows) -> Result<usize, OnnxError> {
+    pub(super) fn row_maxima(
+        &mut self,
+        node: &NodeProto,
+        tensor: usize,
+        rows: &Rows,
+    ) -> Result<usize, OnnxError> {
         let shape = row_shape(node, rows.count, 1)?;
         let inputs = vec![self.in_rows(node, tensor, rows)?];
         let window = Window { kernel: [rows.width, 1], stride: [1, 1], padding: [0; 4] };
@@ -157,29 +186,49 @@ impl Reader {
         let shape = row_shape(node, *width, *count)?;
         // The elements of a row are channels.
         let columns = dims::transposed(&[*count, *width], &[1, 0]);
-        let columns = columns.into_iter().filter_map(|place| positions.get(place as usize).copied()).collect();
+        let columns = columns
+            .into_iter()
+            .filter_map(|place| positions.get(place as usize).copied())
+            .collect();
         let inputs = vec![self.push_moved(node, vec![tensor], columns, 0.0, shape)?];
-        let (shape, operation) = (Shape { channels: 1, ..shape }, FloatOperation::ChannelSum { shift });
+        let (shape, operation) =
+            (Shape { channels: 1, ..shape }, FloatOperation::ChannelSum { shift });
         self.push_node(FloatNode { inputs, shape, operation })
     }
 
-    /// Appends the mean of each row of a tensor, and returns it. A division by another number than a power of two is a
-    /// function of the sum, which is often part of a longer one.
-    pub(super) fn row_means(&mut self, node: &NodeProto, tensor: usize, rows: &Rows) -> Result<usize, OnnxError> {
+    /// Appends the mean of each row of a tensor, and returns it. A division by another number than
+    /// a power of two is a function of the sum, which is often part of a longer one.
+    pub(super) fn row_means(
+        &mut self,
+        node: &NodeProto,
+        tensor: usize,
+        rows: &Rows,
+    ) -> Result<usize, OnnxError> {
         if rows.width.is_power_of_two() {
             return self.row_sums(node, tensor, rows, rows.width.trailing_zeros() as u8);
         }
         let sums = self.row_sums(node, tensor, rows, 0)?;
-        self.push_mapped(sums, Function::Variable.with(Binary::Divide, Function::Constant(rows.width as f64)))
+        self.push_mapped(
+            sums,
+            Function::Variable.with(Binary::Divide, Function::Constant(rows.width as f64)),
+        )
     }
 
     /// Appends a function of a tensor, and returns it.
-    pub(super) fn push_mapped(&mut self, tensor: usize, function: Function) -> Result<usize, OnnxError> {
+    pub(super) fn push_mapped(
+        &mut self,
+        tensor: usize,
+        function: Function,
+    ) -> Result<usize, OnnxError> {
         if function == Function::Variable {
             return Ok(tensor);
         }
         let shape = self.network.shape(tensor).unwrap_or(self.network.input);
-        self.push_node(FloatNode { inputs: vec![tensor], shape, operation: FloatOperation::Function(function) })
+        self.push_node(FloatNode {
+            inputs: vec![tensor],
+            shape,
+            operation: FloatOperation::Function(function),
+        })
     }
 
     /// Appends a tensor with the opposite sign, and returns it.
@@ -188,8 +237,8 @@ impl Reader {
         self.push_node(FloatNode { inputs: vec![tensor], shape, operation: FloatOperation::Negate })
     }
 
-    /// Converts the position of the maximum or minimum along an axis: the first one of several, or the last one. It follows
-    /// from the largest rank of an element that equals the maximum.
+    /// Converts the position of the maximum or minimum along an axis: the first one of several, or
+    /// the last one. It follows from the largest rank of an element that equals the maximum.
     pub(super) fn position_of_extremum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let axes = [dims::axis(node, node.int("axis", 0), input.dims.len())?];
@@ -197,26 +246,44 @@ impl Reader {
         let rows = self.rows(node, &input, &axes)?;
         let (count, width, shape) = (rows.count, rows.width, rows.shape(node)?);
         let length = i32::try_from(width).unwrap_or(i32::MAX);
-        let tensor = if node.op_type == "ArgMin" { self.negated(input.index)? } else { input.index };
+        let tensor =
+            if node.op_type == "ArgMin" { self.negated(input.index)? } else { input.index };
         let (values, rows) = (self.in_rows(node, tensor, &rows)?, Rows::in_order(count, width));
         let largest = self.row_maxima(node, values, &rows)?;
         // In this order, a difference of one is not rounded to 0.
         let inputs = vec![self.spread(node, largest, &rows)?, values];
-        let distance = self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
+        let distance =
+            self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
         let is_largest = Function::Variable.with(Binary::Equal, Function::Constant(0.0));
         let is_largest = self.push_mapped(distance, is_largest)?;
         let takes_last = node.int("select_last_index", 0) != 0;
-        let ranks = (0..length).map(|index| if takes_last { index + 1 } else { length - index }).collect();
+        let ranks =
+            (0..length).map(|index| if takes_last { index + 1 } else { length - index }).collect();
         let columns = row_shape(node, width, count)?;
-        let inputs =
-            vec![self.push_moved(node, vec![is_largest], dims::transposed(&[count, width], &[1, 0]), 0.0, columns)?];
+        let inputs = vec![self.push_moved(
+            node,
+            vec![is_largest],
+            dims::transposed(&[count, width], &[1, 0]),
+            0.0,
+            columns,
+        )?];
         let operation = FloatOperation::ChannelAffine { factors: ranks, offsets: vec![0; width] };
         let ranked = self.push_node(FloatNode { inputs, shape: columns, operation })?;
-        let ranked = self.push_moved(node, vec![ranked], dims::transposed(&[width, count], &[1, 0]), 0.0, shape)?;
+        let ranked = self.push_moved(
+            node,
+            vec![ranked],
+            dims::transposed(&[width, count], &[1, 0]),
+            0.0,
+            shape,
+        )?;
         let inputs = vec![self.row_maxima(node, ranked, &rows)?];
         let (factor, offset) = if takes_last { (1, -1) } else { (-1, length) };
-        let operation = FloatOperation::ChannelAffine { factors: vec![factor; count], offsets: vec![offset; count] };
-        let index = self.push_node(FloatNode { inputs, shape: row_shape(node, count, 1)?, operation })?;
+        let operation = FloatOperation::ChannelAffine {
+            factors: vec![factor; count],
+            offsets: vec![offset; count],
+        };
+        let index =
+            self.push_node(FloatNode { inputs, shape: row_shape(node, count, 1)?, operation })?;
         super::define(&mut self.values, output(node)?, Value::Tensor(index, dims))
     }
 
@@ -229,7 +296,8 @@ impl Reader {
                 Alternative::Tensor(operand) => operands.push(operand),
                 Alternative::Number(value, dims) => {
                     of_limits.push(dims);
-                    let tighter = |limit: f64| if is_max { limit.max(value) } else { limit.min(value) };
+                    let tighter =
+                        |limit: f64| if is_max { limit.max(value) } else { limit.min(value) };
                     limit = Some(limit.map_or(value, tighter));
                 }
             }
@@ -240,11 +308,21 @@ impl Reader {
             [single] => single.clone(),
             several => self.extremum_of(node, several, is_max)?,
         };
-        if of_limits.iter().any(|dims| dims::common(&[&operand.dims, dims]).as_ref() != Some(&operand.dims)) {
-            return Err(unsupported(node, format!("a constant has other dimensions than {:?}", operand.dims)));
+        if of_limits
+            .iter()
+            .any(|dims| dims::common(&[&operand.dims, dims]).as_ref() != Some(&operand.dims))
+        {
+            return Err(unsupported(
+                node,
+                format!("a constant has other dimensions than {:?}", operand.dims),
+            ));
         }
         let Some(limit) = limit else {
-            return super::define(&mut self.values, output(node)?, Value::Tensor(operand.index, operand.dims));
+            return super::define(
+                &mut self.values,
+                output(node)?,
+                Value::Tensor(operand.index, operand.dims),
+            );
         };
         let unlimited = if is_max { f64::INFINITY } else { f64::NEG_INFINITY };
         let (low, high) = if is_max { (limit, unlimited) } else { (unlimited, limit) };
@@ -252,10 +330,18 @@ impl Reader {
         self.push_function(node, root, function.then(Unary::Clip { low, high }), &operand)
     }
 
-    /// Appends the maximum or minimum of several tensors, which are repeated to the dimensions of the largest one.
-    fn extremum_of(&mut self, node: &NodeProto, operands: &[Operand], is_max: bool) -> Result<Operand, OnnxError> {
-        let largest = operands.iter().max_by_key(|operand| (operand.shape.elements(), operand.dims.len()));
-        let largest = largest.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
+    /// Appends the maximum or minimum of several tensors, which are repeated to the dimensions of
+    /// the largest one.
+    fn extremum_of(
+        &mut self,
+        node: &NodeProto,
+        operands: &[Operand],
+        is_max: bool,
+    ) -> Result<Operand, OnnxError> {
+        let largest =
+            operands.iter().max_by_key(|operand| (operand.shape.elements(), operand.dims.len()));
+        let largest =
+            largest.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
         let (dims, shape) = (largest.dims.clone(), largest.shape);
         let mut tensors = Vec::with_capacity(operands.len());
         for operand in operands {
@@ -283,7 +369,11 @@ impl Reader {
 fn reduced_dims(node: &NodeProto, dims: &[usize], axes: &[usize]) -> Vec<usize> {
     let keeps = node.int("keepdims", 1) != 0;
     let extents = dims.iter().enumerate();
-    extents.filter_map(|(axis, &extent)| if axes.contains(&axis) { keeps.then_some(1) } else { Some(extent) }).collect()
+    extents
+        .filter_map(
+            |(axis, &extent)| if axes.contains(&axis) { keeps.then_some(1) } else { Some(extent) },
+        )
+        .collect()
 }
 
 /// Returns the shape of a tensor of which each row is a channel.

@@ -1,5 +1,5 @@
-//! The inputs and attributes of each supported operator. Whatever is not listed is refused, because it could change the
-//! operator's meaning.
+//! The inputs and attributes of each supported operator. Whatever is not listed is refused, because
+//! it could change the operator's meaning.
 
 use super::proto::AttributeKind::{self, Float, Floats, Int, Ints, String, Strings, Tensor};
 use super::proto::NodeProto;
@@ -36,8 +36,13 @@ const CONVOLUTION: Attributes = &[
     ("pads", Ints),
     ("strides", Ints),
 ];
-const CONSTANT: Attributes =
-    &[("value", Tensor), ("value_float", Float), ("value_floats", Floats), ("value_int", Int), ("value_ints", Ints)];
+const CONSTANT: Attributes = &[
+    ("value", Tensor),
+    ("value_float", Float),
+    ("value_floats", Floats),
+    ("value_int", Int),
+    ("value_ints", Ints),
+];
 
 const NORM: Attributes = &[("axis", Int), ("epsilon", Float), ("stash_type", Int)];
 const POSITION: Attributes = &[("axis", Int), ("keepdims", Int), ("select_last_index", Int)];
@@ -61,8 +66,10 @@ const RECURRENT: Attributes = &[
     ("layout", Int),
     ("linear_before_reset", Int),
 ];
-// The other types of `output_dtype` are refused; `saturate` applies to floating-point types of 8 bits.
-const QUANTISED: Attributes = &[("axis", Int), ("block_size", Int), ("output_dtype", Int), ("saturate", Int)];
+// The other types of `output_dtype` are refused; `saturate` applies to floating-point types of 8
+// bits.
+const QUANTISED: Attributes =
+    &[("axis", Int), ("block_size", Int), ("output_dtype", Int), ("saturate", Int)];
 
 /// All supported operators, in alphabetical order.
 const RULES: &[Rule] = &[
@@ -73,7 +80,11 @@ const RULES: &[Rule] = &[
     ("ArgMin", 1, POSITION),
     ("AveragePool", 1, POOL),
     // Version 7 has `spatial`.
-    ("BatchNormalization", 5, &[("epsilon", Float), ("momentum", Float), ("spatial", Int), ("training_mode", Int)]),
+    (
+        "BatchNormalization",
+        5,
+        &[("epsilon", Float), ("momentum", Float), ("spatial", Int), ("training_mode", Int)],
+    ),
     // `saturate` and `round_mode` apply to types of 8 bits and less, which are refused.
     ("Cast", 1, &[("to", Int), ("saturate", Int), ("round_mode", String)]),
     ("Celu", 1, ALPHA),
@@ -183,7 +194,12 @@ const LEARNED: &[Rule] = &[
     (
         "LinearRegressor",
         1,
-        &[("coefficients", Floats), ("intercepts", Floats), ("post_transform", String), ("targets", Int)],
+        &[
+            ("coefficients", Floats),
+            ("intercepts", Floats),
+            ("post_transform", String),
+            ("targets", Int),
+        ],
     ),
     ("Normalizer", 1, &[("norm", String)]),
     ("Scaler", 1, &[("offset", Floats), ("scale", Floats)]),
@@ -317,7 +333,11 @@ pub(super) fn is_classifier(node: &NodeProto) -> bool {
 pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
     let is_learned = node.domain == MACHINE_LEARNING;
     if !is_learned && !node.domain.is_empty() && node.domain != "ai.onnx" {
-        return Err(OnnxError::Operator(format!("{} of domain '{}'", node.describe(), node.domain)));
+        return Err(OnnxError::Operator(format!(
+            "{} of domain '{}'",
+            node.describe(),
+            node.domain
+        )));
     }
     let rules = if is_learned { LEARNED } else { RULES };
     let rule = rules.iter().find(|(name, ..)| *name == node.op_type);
@@ -338,7 +358,10 @@ pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
             _ => MAX_LIST,
         };
         if attribute.ints.len() > longest {
-            return Err(unsupported(node, format!("attribute '{name}' has {} integers", attribute.ints.len())));
+            return Err(unsupported(
+                node,
+                format!("attribute '{name}' has {} integers", attribute.ints.len()),
+            ));
         }
         // Maxima and minima of evaluations would return the other operand.
         if attribute.f.is_nan() || attribute.floats.iter().any(|value| value.is_nan()) {
@@ -346,7 +369,10 @@ pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
         }
         let is_repeated = node.attribute.iter().take(index).any(|other| other.name == *name);
         if is_repeated || attribute.kind != *kind as i32 || !attribute.ref_attr_name.is_empty() {
-            return Err(unsupported(node, format!("attribute '{name}' is repeated or not of the kind {kind:?}")));
+            return Err(unsupported(
+                node,
+                format!("attribute '{name}' is repeated or not of the kind {kind:?}"),
+            ));
         }
     }
     Ok(())

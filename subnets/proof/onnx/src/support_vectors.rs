@@ -1,4 +1,5 @@
-//! Conversion of support vector machines: a kernel of the row with each support vector, and weighted sums of these.
+//! Conversion of support vector machines: a kernel of the row with each support vector, and
+//! weighted sums of these.
 
 use taonet_proof_core::network::MAX_MULTIPLY_ADDS;
 
@@ -37,8 +38,14 @@ impl Machine {
     pub(super) fn parse(node: &NodeProto, features: usize) -> Result<Self, OnnxError> {
         check_transform(node)?;
         let of = |name: &str| finite(node, name, node.floats(name).unwrap_or_default());
-        let (vectors, coefficients, offsets) = (of("support_vectors")?, of("coefficients")?, of("rho")?);
-        let misfit = || unsupported(node, "support vectors, coefficients and rho do not fit each other".to_owned());
+        let (vectors, coefficients, offsets) =
+            (of("support_vectors")?, of("coefficients")?, of("rho")?);
+        let misfit = || {
+            unsupported(
+                node,
+                "support vectors, coefficients and rho do not fit each other".to_owned(),
+            )
+        };
         let kernel = Kernel::parse(node)?;
         if node.op_type == "SVMRegressor" {
             let count = usize::try_from(node.int("n_supports", 0)).unwrap_or_default();
@@ -47,17 +54,29 @@ impl Machine {
             }
             // Without support vectors, the coefficients are those of the features.
             let width = if count == 0 { features } else { count };
-            if count.checked_mul(features) != Some(vectors.len()) || coefficients.len() != width || offsets.len() != 1 {
+            if count.checked_mul(features) != Some(vectors.len())
+                || coefficients.len() != width
+                || offsets.len() != 1
+            {
                 return Err(misfit());
             }
             return Ok(Self { kernel, count, vectors, coefficients, offsets, probability: None });
         }
         let of_classes = node.ints("vectors_per_class").unwrap_or_default();
-        let of_classes = of_classes.iter().map(|&count| usize::try_from(count).ok()).collect::<Option<Vec<usize>>>();
+        let of_classes = of_classes
+            .iter()
+            .map(|&count| usize::try_from(count).ok())
+            .collect::<Option<Vec<usize>>>();
         let of_classes = of_classes.filter(|counts| counts.len() > 1).ok_or_else(|| {
-            unsupported(node, "a classifier without support vectors of two classes is unsupported".to_owned())
+            unsupported(
+                node,
+                "a classifier without support vectors of two classes is unsupported".to_owned(),
+            )
         })?;
-        let count = of_classes.iter().try_fold(0_usize, |sum, &count| sum.checked_add(count)).ok_or_else(misfit)?;
+        let count = of_classes
+            .iter()
+            .try_fold(0_usize, |sum, &count| sum.checked_add(count))
+            .ok_or_else(misfit)?;
         let (classes, pairs) = (of_classes.len(), of_classes.len() * (of_classes.len() - 1) / 2);
         let fits = count > 0
             && count.checked_mul(features) == Some(vectors.len())
@@ -88,8 +107,8 @@ impl Machine {
 }
 
 impl Machine {
-    /// Returns a machine with two sums: the opposite of the only one, which is multiplied and has another offset, and
-    /// itself.
+    /// Returns a machine with two sums: the opposite of the only one, which is multiplied and has
+    /// another offset, and itself.
     fn with_opposite(self, factor: f32, offset: f32) -> Self {
         let of = |sign: f32| self.coefficients.iter().map(move |value| sign * factor * value);
         let coefficients = of(-1.0).chain(of(1.0)).collect();
@@ -97,11 +116,13 @@ impl Machine {
     }
 }
 
-/// Returns the coefficients of all support vectors for each pair of classes. In the file, a class has coefficients for the
-/// other classes, one row each.
+/// Returns the coefficients of all support vectors for each pair of classes. In the file, a class
+/// has coefficients for the other classes, one row each.
 fn of_pairs(of_classes: &[usize], coefficients: &[f32], count: usize) -> Vec<f32> {
-    let starts: Vec<usize> =
-        of_classes.iter().scan(0, |next, &count| Some(std::mem::replace(next, *next + count))).collect();
+    let starts: Vec<usize> = of_classes
+        .iter()
+        .scan(0, |next, &count| Some(std::mem::replace(next, *next + count)))
+        .collect();
     let classes = starts.len();
     let mut rows = Vec::new();
     for one in 0..classes {
@@ -109,7 +130,10 @@ fn of_pairs(of_classes: &[usize], coefficients: &[f32], count: usize) -> Vec<f32
             let mut row = vec![0.0; count];
             // The classes before another one are its rows, and those after it are one row earlier.
             for (class, from) in [(one, other - 1), (other, one)] {
-                let (Some(&start), Some(&length)) = (starts.get(class), of_classes.get(class)) else { continue };
+                let (Some(&start), Some(&length)) = (starts.get(class), of_classes.get(class))
+                else {
+                    continue;
+                };
                 let source = coefficients.get(from * count + start..from * count + start + length);
                 if let (Some(target), Some(source)) = (row.get_mut(start..start + length), source) {
                     target.copy_from_slice(source);
@@ -123,18 +147,27 @@ fn of_pairs(of_classes: &[usize], coefficients: &[f32], count: usize) -> Vec<f32
 
 impl Kernel {
     fn parse(node: &NodeProto) -> Result<Self, OnnxError> {
-        let parameters = finite(node, "kernel_params", node.floats("kernel_params").unwrap_or_default())?;
+        let parameters =
+            finite(node, "kernel_params", node.floats("kernel_params").unwrap_or_default())?;
         let (gamma, offset, degree) = match parameters[..] {
             [] => (0.0, 0.0, 3.0),
             [gamma, offset, degree] => (gamma, offset, degree),
-            _ => return Err(unsupported(node, "kernel_params does not have three numbers".to_owned())),
+            _ => {
+                return Err(unsupported(
+                    node,
+                    "kernel_params does not have three numbers".to_owned(),
+                ));
+            }
         };
         match node.text("kernel_type").unwrap_or(b"LINEAR") {
             b"LINEAR" => Ok(Self::Linear),
             b"POLY" => Ok(Self::Polynomial { gamma, offset, degree }),
             b"RBF" => Ok(Self::Radial { gamma }),
             b"SIGMOID" => Ok(Self::Sigmoid { gamma, offset }),
-            _ => Err(unsupported(node, "kernel_type is neither LINEAR, POLY, RBF nor SIGMOID".to_owned())),
+            _ => Err(unsupported(
+                node,
+                "kernel_type is neither LINEAR, POLY, RBF nor SIGMOID".to_owned(),
+            )),
         }
     }
 }
@@ -150,15 +183,17 @@ impl Reader {
         expansion.finish()
     }
 
-    /// Converts a classifier. Its scores are the sums of all pairs of classes; those of two classes are the opposite of the
-    /// sum and the sum, or their logistic functions.
+    /// Converts a classifier. Its scores are the sums of all pairs of classes; those of two classes
+    /// are the opposite of the sum and the sum, or their logistic functions.
     pub(super) fn support_vector_classifier(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
         let machine = Machine::parse(node, features)?;
         Self::check_elements(node, &[1, machine.count.max(1), features])?;
         let (name, probability) = (scores_of(node)?, machine.probability);
         let (machine, operator) = match (&machine.offsets[..], probability) {
-            (&[offset], Some([factor, added])) => (machine.with_opposite(factor, factor * offset + added), "Sigmoid"),
+            (&[offset], Some([factor, added])) => {
+                (machine.with_opposite(factor, factor * offset + added), "Sigmoid")
+            }
             (&[offset], None) => (machine.with_opposite(1.0, offset), "Identity"),
             _ => (machine, "Identity"),
         };
@@ -171,7 +206,12 @@ impl Reader {
 
 impl Expansion<'_> {
     /// Appends the weighted sums of kernels.
-    fn machine(&mut self, input: &str, machine: Machine, features: usize) -> Result<String, OnnxError> {
+    fn machine(
+        &mut self,
+        input: &str,
+        machine: Machine,
+        features: usize,
+    ) -> Result<String, OnnxError> {
         let Machine { kernel, count, vectors, coefficients, offsets, .. } = machine;
         let row = self.reshape(input, &[1, features])?;
         let sums = offsets.len();
@@ -183,7 +223,8 @@ impl Expansion<'_> {
             let weights = coefficients.chunks(count).flat_map(|row| {
                 (0..features).map(|feature| {
                     let column = vectors.iter().skip(feature).step_by(features);
-                    row.iter().zip(column).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
+                    row.iter().zip(column).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+                        as f32
                 })
             });
             let weights = weights.collect();
@@ -194,10 +235,17 @@ impl Expansion<'_> {
     }
 
     /// Appends the kernels of a row with all support vectors.
-    fn kernels(&mut self, row: &str, kernel: Kernel, count: usize, vectors: Vec<f32>) -> Result<String, OnnxError> {
+    fn kernels(
+        &mut self,
+        row: &str,
+        kernel: Kernel,
+        count: usize,
+        vectors: Vec<f32>,
+    ) -> Result<String, OnnxError> {
         let features = vectors.len() / count;
         if let Kernel::Radial { gamma } = kernel {
-            let target = self.integers(&[1, count.cast_signed() as i64, features.cast_signed() as i64])?;
+            let target =
+                self.integers(&[1, count.cast_signed() as i64, features.cast_signed() as i64])?;
             let vectors = self.floats(&[1, count, features], vectors)?;
             let gamma = self.number(-gamma)?;
             let rows = self.node("Expand", &[row, &target]);
@@ -209,7 +257,8 @@ impl Expansion<'_> {
             return Ok(self.node("Exp", &[&arguments]));
         }
         let products = self.weighted(row, count, vectors, vec![0.0; count])?;
-        let (Kernel::Polynomial { gamma, offset, .. } | Kernel::Sigmoid { gamma, offset }) = kernel else {
+        let (Kernel::Polynomial { gamma, offset, .. } | Kernel::Sigmoid { gamma, offset }) = kernel
+        else {
             return Ok(products);
         };
         let [gamma, offset] = [self.number(gamma)?, self.number(offset)?];

@@ -43,13 +43,17 @@ impl NodeProto {
     /// Parses the value of a Constant node.
     pub(super) fn constant(&self) -> Result<Constant, OnnxError> {
         let [attribute] = &self.attribute[..] else {
-            return Err(unsupported(self, format!("{} values, expected one", self.attribute.len())));
+            return Err(unsupported(
+                self,
+                format!("{} values, expected one", self.attribute.len()),
+            ));
         };
         let scalar = |constant: Constant| Constant { dims: Vec::new(), ..constant };
         match (attribute.name.as_str(), &attribute.t) {
             ("value", Some(tensor)) => Constant::read(tensor),
             ("value_float" | "value_floats", _)
-                if !attribute.f.is_finite() || !attribute.floats.iter().all(|value| value.is_finite()) =>
+                if !attribute.f.is_finite()
+                    || !attribute.floats.iter().all(|value| value.is_finite()) =>
             {
                 Err(unsupported(self, "values are not finite".to_owned()))
             }
@@ -76,10 +80,14 @@ impl Constant {
         if tensor.dims.len() > MAX_RANK {
             return Err(OnnxError::Rank(name.clone()));
         }
-        let dims: Option<Vec<usize>> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
+        let dims: Option<Vec<usize>> =
+            tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
         let count = dims.as_deref().and_then(dims::elements);
         let (Some(dims), Some(count)) = (dims, count.filter(|&count| count <= MAX_ELEMENTS)) else {
-            return Err(invalid_weight(tensor, format!("dimensions {:?} are negative or too large", tensor.dims)));
+            return Err(invalid_weight(
+                tensor,
+                format!("dimensions {:?} are negative or too large", tensor.dims),
+            ));
         };
         let raw = &tensor.raw_data;
         let mut data = match DataType::try_from(tensor.data_type) {
@@ -88,7 +96,9 @@ impl Constant {
             Ok(DataType::Double) if raw.is_empty() => {
                 Data::Floats(tensor.double_data.iter().map(|&value| value as f32).collect())
             }
-            Ok(DataType::Double) => Data::Floats(elements(raw).map(|bytes| f64::from_le_bytes(bytes) as f32).collect()),
+            Ok(DataType::Double) => {
+                Data::Floats(elements(raw).map(|bytes| f64::from_le_bytes(bytes) as f32).collect())
+            }
             Ok(kind @ (DataType::Float16 | DataType::Bfloat16)) => {
                 let convert = |bits| match kind {
                     DataType::Float16 => f16::from_bits(bits).to_f32(),
@@ -104,17 +114,17 @@ impl Constant {
             Ok(DataType::Bool) if !raw.is_empty() => {
                 Data::Integers(raw.iter().map(|&value| i64::from(value != 0)).collect())
             }
-            Ok(DataType::Bool) => {
-                Data::Integers(tensor.int32_data.iter().map(|&value| i64::from(value != 0)).collect())
-            }
+            Ok(DataType::Bool) => Data::Integers(
+                tensor.int32_data.iter().map(|&value| i64::from(value != 0)).collect(),
+            ),
             Ok(DataType::Int64) if raw.is_empty() => Data::Integers(tensor.int64_data.clone()),
             Ok(DataType::Int64) => Data::Integers(elements(raw).map(i64::from_le_bytes).collect()),
             Ok(DataType::Int32) if raw.is_empty() => {
                 Data::Integers(tensor.int32_data.iter().copied().map(i64::from).collect())
             }
-            Ok(DataType::Int32) => {
-                Data::Integers(elements(raw).map(|bytes| i64::from(i32::from_le_bytes(bytes))).collect())
-            }
+            Ok(DataType::Int32) => Data::Integers(
+                elements(raw).map(|bytes| i64::from(i32::from_le_bytes(bytes))).collect(),
+            ),
             _ if BYTES.contains(&tensor.data_type) => Data::Integers(if raw.is_empty() {
                 let values: Vec<i64> = tensor.int32_data.iter().copied().map(i64::from).collect();
                 let [low, high] = byte_range(tensor.data_type).unwrap_or_default();
@@ -125,14 +135,25 @@ impl Constant {
             } else {
                 let is_signed = tensor.data_type == BYTES[1];
                 raw.iter()
-                    .map(|&byte| if is_signed { i64::from(byte.cast_signed()) } else { i64::from(byte) })
+                    .map(
+                        |&byte| {
+                            if is_signed { i64::from(byte.cast_signed()) } else { i64::from(byte) }
+                        },
+                    )
                     .collect()
             }),
-            _ => return Err(invalid_weight(tensor, format!("unsupported element type {}", tensor.data_type))),
+            _ => {
+                return Err(invalid_weight(
+                    tensor,
+                    format!("unsupported element type {}", tensor.data_type),
+                ));
+            }
         };
         if let Data::Floats(values) = &mut data {
-            // Minus infinity is the mask of a softmax, for which any very small number has the same result.
-            let infinite = values.iter_mut().filter(|value| value.is_infinite() && value.is_sign_negative());
+            // Minus infinity is the mask of a softmax, for which any very small number has the same
+            // result.
+            let infinite =
+                values.iter_mut().filter(|value| value.is_infinite() && value.is_sign_negative());
             infinite.for_each(|value| *value = f32::MIN);
         }
         let (length, finite) = match &data {
@@ -147,10 +168,16 @@ impl Constant {
             _ => 4,
         };
         if !raw.is_empty() && raw.len() != count * size {
-            return Err(invalid_weight(tensor, format!("{} bytes do not match dimensions {dims:?}", raw.len())));
+            return Err(invalid_weight(
+                tensor,
+                format!("{} bytes do not match dimensions {dims:?}", raw.len()),
+            ));
         }
         if length != count {
-            return Err(invalid_weight(tensor, format!("{length} values do not match dimensions {dims:?}")));
+            return Err(invalid_weight(
+                tensor,
+                format!("{length} values do not match dimensions {dims:?}"),
+            ));
         }
         if !finite {
             return Err(invalid_weight(tensor, "values are not finite".to_owned()));
@@ -176,8 +203,8 @@ impl Constant {
         }
     }
 
-    /// Returns the elements as floats; `None` if an integer has no equal one. The largest integers of their types have one:
-    /// they stand for no limit.
+    /// Returns the elements as floats; `None` if an integer has no equal one. The largest integers
+    /// of their types have one: they stand for no limit.
     pub(super) fn to_floats(&self) -> Option<Cow<'_, [f32]>> {
         let is_exact = |value: i64| value as f32 as i64 == value || value == i64::from(i32::MAX);
         match &self.data {

@@ -15,15 +15,18 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::proto::{
-    AttributeKind, AttributeProto, DimensionProto, DimensionValue, GraphProto, OperatorSetIdProto, TensorProto,
-    TensorShapeProto, TensorTypeProto, TypeProto,
+    AttributeKind, AttributeProto, DimensionProto, DimensionValue, GraphProto, OperatorSetIdProto,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
 };
 use super::*;
 
 fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
-    let dim =
-        dims.iter().map(|&dim| DimensionProto { value: (dim > 0).then_some(DimensionValue::Size(dim)) }).collect();
-    let tensor = TensorTypeProto { element: DataType::Float as i32, shape: Some(TensorShapeProto { dim }) };
+    let dim = dims
+        .iter()
+        .map(|&dim| DimensionProto { value: (dim > 0).then_some(DimensionValue::Size(dim)) })
+        .collect();
+    let tensor =
+        TensorTypeProto { element: DataType::Float as i32, shape: Some(TensorShapeProto { dim }) };
     ValueInfoProto { name: name.to_owned(), kind: Some(TypeProto { tensor: Some(tensor) }) }
 }
 
@@ -65,14 +68,24 @@ fn model_of(opset: i64, graph: GraphProto) -> Vec<u8> {
 /// Adds an integer attribute.
 fn with_int(mut node: NodeProto, name: &str, value: i64) -> NodeProto {
     let kind = AttributeKind::Int as i32;
-    node.attribute.push(AttributeProto { name: name.to_owned(), i: value, kind, ..AttributeProto::default() });
+    node.attribute.push(AttributeProto {
+        name: name.to_owned(),
+        i: value,
+        kind,
+        ..AttributeProto::default()
+    });
     node
 }
 
 /// Adds a text attribute.
 fn with_text(mut node: NodeProto, name: &str, value: &str) -> NodeProto {
     let kind = AttributeKind::String as i32;
-    node.attribute.push(AttributeProto { name: name.to_owned(), s: value.into(), kind, ..AttributeProto::default() });
+    node.attribute.push(AttributeProto {
+        name: name.to_owned(),
+        s: value.into(),
+        kind,
+        ..AttributeProto::default()
+    });
     node
 }
 
@@ -85,7 +98,10 @@ fn cast(input: &str, output: &str, kind: DataType) -> NodeProto {
 fn halves(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     TensorProto {
         data_type: DataType::Float16 as i32,
-        raw_data: values.iter().flat_map(|&value| half::f16::from_f32(value).to_le_bytes()).collect(),
+        raw_data: values
+            .iter()
+            .flat_map(|&value| half::f16::from_f32(value).to_le_bytes())
+            .collect(),
         ..floats(name, dims, &[])
     }
 }
@@ -103,10 +119,18 @@ fn integers(name: &str, values: &[i64]) -> TensorProto {
 /// A graph from "x" with these dimensions to "y".
 fn small(dims: &[i64], node: Vec<NodeProto>, initializer: Vec<TensorProto>) -> GraphProto {
     let (input, output) = (vec![value("x", dims)], vec![value("y", &[])]);
-    GraphProto { node, name: "test".to_owned(), initializer, input, output, ..GraphProto::default() }
+    GraphProto {
+        node,
+        name: "test".to_owned(),
+        initializer,
+        input,
+        output,
+        ..GraphProto::default()
+    }
 }
 
-/// Convolution, batch norm, ReLU, maximum, flatten, dense layer as a matrix product with a bias, softmax.
+/// Convolution, batch norm, ReLU, maximum, flatten, dense layer as a matrix product with a bias,
+/// softmax.
 fn graph() -> GraphProto {
     GraphProto {
         node: vec![
@@ -163,15 +187,25 @@ fn a_shared_layer_keeps_its_weights() {
     graph.node.push(node("Add", &["c", "n"], "y", &[]));
     let network = read(&model(graph)).unwrap();
     assert_eq!(network.nodes.len(), 3);
-    let FloatOperation::Convolution { weights, .. } = &network.nodes[0].operation else { panic!("a convolution") };
+    let FloatOperation::Convolution { weights, .. } = &network.nodes[0].operation else {
+        panic!("a convolution")
+    };
     assert!((weights[0] - 0.5).abs() < f32::EPSILON);
 }
 
 /// Returns the outputs of the network and of the evaluation, which must be equal.
 fn outputs(graph: GraphProto, input: &[f32]) -> Vec<f64> {
     let model = Model::decode(&model(graph)).unwrap();
-    let network: Vec<f64> =
-        model.network().unwrap().run(input).unwrap().pop().unwrap().into_iter().map(f64::from).collect();
+    let network: Vec<f64> = model
+        .network()
+        .unwrap()
+        .run(input)
+        .unwrap()
+        .pop()
+        .unwrap()
+        .into_iter()
+        .map(f64::from)
+        .collect();
     let evaluation = model.evaluate(input).unwrap();
     assert_eq!(network, evaluation.outputs);
     network
@@ -232,7 +266,8 @@ fn valid_operand_forms_are_accepted() {
     ];
     let weights = floats("w", &[4, 2], &[1.0; 8]);
     assert_eq!(outputs(small(&[1, 1, 2, 2], nodes, vec![weights]), &[1.0; 4]), [4.5, 4.25]);
-    // Reshapes back and forth, a softmax over all outputs, and pools that ignore explicit zero pads.
+    // Reshapes back and forth, a softmax over all outputs, and pools that ignore explicit zero
+    // pads.
     let nodes = vec![
         with_text(
             node("AveragePool", &["x"], "p", &[("kernel_shape", &[2, 2]), ("pads", &[0, 0, 0, 0])]),
@@ -245,7 +280,10 @@ fn valid_operand_forms_are_accepted() {
         with_int(node("Softmax", &["f"], "y", &[]), "axis", 1),
     ];
     let axes = integers("axes", &[0]);
-    assert_eq!(outputs(small(&[1, 1, 2, 3], nodes, vec![axes]), &[1.0, 3.0, 5.0, 1.0, 3.0, 5.0]), [2.0, 4.0]);
+    assert_eq!(
+        outputs(small(&[1, 1, 2, 3], nodes, vec![axes]), &[1.0, 3.0, 5.0, 1.0, 3.0, 5.0]),
+        [2.0, 4.0]
+    );
 }
 
 /// Weights in half precision, with conversions wherever exporters put them.
@@ -282,8 +320,11 @@ fn half_precision_with_conversions_is_read() {
     // Batch norm and addition are folded although a conversion precedes them.
     assert_eq!((compiled.nodes.len(), compiled.notes.len()), (3, 1), "{compiled:?}");
     let factor = 2.0 / f64::from(1.0_f32 + 1e-5).sqrt();
-    let evaluation = Model::decode(&model(graph)).unwrap().evaluate(&[1.0, -2.0, 4.0, 8.0]).unwrap();
-    for (output, expected) in evaluation.outputs.iter().zip([2.0 * factor + 0.5, 23.0 * factor - 0.5]) {
+    let evaluation =
+        Model::decode(&model(graph)).unwrap().evaluate(&[1.0, -2.0, 4.0, 8.0]).unwrap();
+    for (output, expected) in
+        evaluation.outputs.iter().zip([2.0 * factor + 0.5, 23.0 * factor - 0.5])
+    {
         assert!((output - expected).abs() < 1e-6, "{evaluation:?}");
     }
     let network = compiled.run(&[1.0, -2.0, 4.0, 8.0]).unwrap().pop().unwrap();
@@ -296,7 +337,11 @@ fn half_precision_with_conversions_is_read() {
     shared.node.push(node("Add", &["c", "n"], "y", &[]));
     assert_eq!(read(&model(shared)).unwrap().nodes.len(), 3);
     // 65 504 is the largest number of half precision.
-    let graph = small(&[1, 1], vec![node("Relu", &["x"], "r", &[]), cast("r", "y", DataType::Float16)], vec![]);
+    let graph = small(
+        &[1, 1],
+        vec![node("Relu", &["x"], "r", &[]), cast("r", "y", DataType::Float16)],
+        vec![],
+    );
     let model = Model::decode(&model(graph)).unwrap();
     assert_eq!(model.evaluate(&[65_504.0]).unwrap().outputs, [65_504.0]);
     let refused = model.evaluate(&[65_520.0]).unwrap_err().to_string();
@@ -316,8 +361,12 @@ fn convolution_with_padding_as_large_as_the_kernel_is_read() {
         )
     };
     let input = [1.0, 2.0, 3.0, 4.0];
-    assert_eq!(outputs(graph(1, &[0, 1, 0, 1], &[1, 1]), &input), [0.5, 1.5, 2.5, 0.5, 0.5, 3.5, 4.5, 0.5]);
-    // The window is at rows and columns -3, -1, 1 and 3 of the input; the first and the last cover padding only.
+    assert_eq!(
+        outputs(graph(1, &[0, 1, 0, 1], &[1, 1]), &input),
+        [0.5, 1.5, 2.5, 0.5, 0.5, 3.5, 4.5, 0.5]
+    );
+    // The window is at rows and columns -3, -1, 1 and 3 of the input; the first and the last cover
+    // padding only.
     assert_eq!(
         outputs(graph(2, &[3, 3, 3, 3], &[2, 2]), &input),
         [0.5, 0.5, 0.5, 0.5, 0.5, 4.5, 6.5, 0.5, 0.5, 6.5, 4.5, 0.5, 0.5, 0.5, 0.5, 0.5]
@@ -355,10 +404,18 @@ fn costs_are_in_proportion_to_the_file() {
     let weights = floats("w", &[512, 512], &vec![0.0; 512 * 512]);
     let chain = (0..300).map(|index| {
         let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
-        node("MatMul", &[if index == 0 { "x" } else { &from }, "w"], if index == 299 { "y" } else { &to }, &[])
+        node(
+            "MatMul",
+            &[if index == 0 { "x" } else { &from }, "w"],
+            if index == 299 { "y" } else { &to },
+            &[],
+        )
     });
     let shared = read(&model(small(&[1, 512], chain.collect(), vec![weights])));
-    assert!(matches!(shared, Err(OnnxError::Parameters(count)) if count > MAX_PARAMETERS), "{shared:?}");
+    assert!(
+        matches!(shared, Err(OnnxError::Parameters(count)) if count > MAX_PARAMETERS),
+        "{shared:?}"
+    );
     let mut parts = vec![0x3a];
     prost::encoding::encode_varint(2 * (1 << 19), &mut parts);
     parts.extend([0x0a, 0x00].repeat(1 << 19));

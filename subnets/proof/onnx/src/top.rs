@@ -1,5 +1,6 @@
-//! Conversion of TopK. Each pair of elements is compared, so that each element has a rank: the number of elements before
-//! it. The element and the position with a rank are sums, in which all other terms are 0.
+//! Conversion of TopK. Each pair of elements is compared, so that each element has a rank: the
+//! number of elements before it. The element and the position with a rank are sums, in which all
+//! other terms are 0.
 
 use taonet_proof_core::Shape;
 use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function};
@@ -24,7 +25,11 @@ impl Reader {
         let mut values = self.in_rows(node, input.index, &rows)?;
         let is_smallest = node.int("largest", 1) == 0;
         if is_smallest {
-            values = self.push_node(FloatNode { inputs: vec![values], shape, operation: FloatOperation::Negate })?;
+            values = self.push_node(FloatNode {
+                inputs: vec![values],
+                shape,
+                operation: FloatOperation::Negate,
+            })?;
         }
         let ranks = self.ranks(node, values, lines, width)?;
         let mut parts = [Vec::with_capacity(count), Vec::with_capacity(count)];
@@ -32,7 +37,8 @@ impl Reader {
             let has_rank = Function::Variable.with(Binary::Equal, Function::Constant(rank as f64));
             let chosen = self.push_mapped(ranks, has_rank)?;
             let operation = FloatOperation::Multiply;
-            let mut value = self.push_node(FloatNode { inputs: vec![chosen, values], shape, operation })?;
+            let mut value =
+                self.push_node(FloatNode { inputs: vec![chosen, values], shape, operation })?;
             value = self.row_sums(node, value, &Rows::in_order(lines, width), 0)?;
             let position = self.positions_of(node, chosen, lines, width)?;
             for (part, tensor) in parts.iter_mut().zip([value, position]) {
@@ -53,17 +59,28 @@ impl Reader {
 
     /// Returns the number of elements to return of an axis with this extent.
     fn number_of_largest(&self, node: &NodeProto, width: usize) -> Result<usize, OnnxError> {
-        let (attribute, input) = (node.attribute("k").map(|attribute| vec![attribute.i]), self.integers(node, 1)?);
+        let (attribute, input) =
+            (node.attribute("k").map(|attribute| vec![attribute.i]), self.integers(node, 1)?);
         let misplaced = if self.opset < 10 { input.is_some() } else { attribute.is_some() };
         let count = attribute.or(input).filter(|_| !misplaced).unwrap_or_default();
         match count[..] {
             [count] if count > 0 && count <= width.cast_signed() as i64 => Ok(count as usize),
-            _ => Err(unsupported(node, format!("the number of elements is not a constant of 1 to {width}"))),
+            _ => Err(unsupported(
+                node,
+                format!("the number of elements is not a constant of 1 to {width}"),
+            )),
         }
     }
 
-    /// Appends the rank of each element of its row. Of equal elements, the first one has the first rank.
-    fn ranks(&mut self, node: &NodeProto, values: usize, lines: usize, width: usize) -> Result<usize, OnnxError> {
+    /// Appends the rank of each element of its row. Of equal elements, the first one has the first
+    /// rank.
+    fn ranks(
+        &mut self,
+        node: &NodeProto,
+        values: usize,
+        lines: usize,
+        width: usize,
+    ) -> Result<usize, OnnxError> {
         let refuse = invalid_shape(node);
         if width == 1 {
             // The only element of each row: no other is larger.
@@ -87,7 +104,8 @@ impl Reader {
         let first = self.push_moved(node, vec![values], first, 0.0, shape)?;
         let second = self.push_moved(node, vec![values], second, 0.0, shape)?;
         let operation = FloatOperation::Subtract;
-        let difference = self.push_node(FloatNode { inputs: vec![first, second], shape, operation })?;
+        let difference =
+            self.push_node(FloatNode { inputs: vec![first, second], shape, operation })?;
         let compared = |operation| Function::Variable.with(operation, Function::Constant(0.0));
         // Whether the second element of a pair comes after the first one, or before it.
         let after = self.push_mapped(difference, compared(Binary::GreaterOrEqual))?;
@@ -97,7 +115,8 @@ impl Reader {
         for line in 0..lines {
             for element in 0..width {
                 let earlier = (0..element).map(|other| line * pairs + pair(other, element));
-                let later = (element + 1..width).map(|other| (lines + line) * pairs + pair(element, other));
+                let later =
+                    (element + 1..width).map(|other| (lines + line) * pairs + pair(element, other));
                 terms.extend(earlier.chain(later).map(|place| place as u32));
             }
         }
@@ -105,7 +124,13 @@ impl Reader {
         let terms = self.push_moved(node, vec![after, before], terms, 0.0, of_terms)?;
         let ranks = self.row_sums(node, terms, &Rows::in_order(lines * width, width - 1), 0)?;
         let in_order = (0..(lines * width) as u32).collect();
-        self.push_moved(node, vec![ranks], in_order, 0.0, Shape::new(lines, width, 1).map_err(&refuse)?)
+        self.push_moved(
+            node,
+            vec![ranks],
+            in_order,
+            0.0,
+            Shape::new(lines, width, 1).map_err(&refuse)?,
+        )
     }
 
     /// Appends the position of the element of each row that is chosen.
@@ -118,12 +143,22 @@ impl Reader {
     ) -> Result<usize, OnnxError> {
         let refuse = invalid_shape(node);
         let shape = Shape::new(width, lines, 1).map_err(&refuse)?;
-        let columns = self.push_moved(node, vec![chosen], dims::transposed(&[lines, width], &[1, 0]), 0.0, shape)?;
+        let columns = self.push_moved(
+            node,
+            vec![chosen],
+            dims::transposed(&[lines, width], &[1, 0]),
+            0.0,
+            shape,
+        )?;
         let factors = (0..i32::try_from(width).unwrap_or(i32::MAX)).collect();
         let operation = FloatOperation::ChannelAffine { factors, offsets: vec![0; width] };
         let positions = self.push_node(FloatNode { inputs: vec![columns], shape, operation })?;
         let operation = FloatOperation::ChannelSum { shift: 0 };
-        self.push_node(FloatNode { inputs: vec![positions], shape: Shape { channels: 1, ..shape }, operation })
+        self.push_node(FloatNode {
+            inputs: vec![positions],
+            shape: Shape { channels: 1, ..shape },
+            operation,
+        })
     }
 
     /// Appends a tensor whose elements along an axis are those of several tensors.

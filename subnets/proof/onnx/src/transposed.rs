@@ -1,5 +1,5 @@
-//! Conversion of transposed convolutions: convolutions, with the kernel turned round, of the input with zeros between its
-//! rows and columns.
+//! Conversion of transposed convolutions: convolutions, with the kernel turned round, of the input
+//! with zeros between its rows and columns.
 
 use taonet_proof_core::float::FloatOperation;
 use taonet_proof_core::{MAX_ELEMENTS, Shape, Window};
@@ -24,25 +24,34 @@ impl Transposed {
     pub(super) fn parse(node: &NodeProto, kernel: [usize; 2]) -> Result<Self, OnnxError> {
         let list = |name: &str, default: &[i64]| {
             let values = node.ints(name).unwrap_or(default);
-            let values: Option<Vec<usize>> = values.iter().map(|&size| usize::try_from(size).ok()).collect();
+            let values: Option<Vec<usize>> =
+                values.iter().map(|&size| usize::try_from(size).ok()).collect();
             let in_range = |values: &Vec<usize>| values.iter().all(|&size| size <= MAX_ELEMENTS);
             let values = values.filter(|values| values.len() == default.len() && in_range(values));
             values.ok_or_else(|| unsupported(node, format!("{name} is malformed")))
         };
         let pair = |values: Vec<usize>| <[usize; 2]>::try_from(values).unwrap_or_default();
         if !matches!(node.text("auto_pad").unwrap_or(b"NOTSET"), b"NOTSET" | b"") {
-            return Err(unsupported(node, "auto_pad is unsupported; hint: export explicit pads".to_owned()));
+            return Err(unsupported(
+                node,
+                "auto_pad is unsupported; hint: export explicit pads".to_owned(),
+            ));
         }
         if list("dilations", &[1, 1])? != [1, 1] {
             return Err(unsupported(node, "dilations are unsupported".to_owned()));
         }
-        let declared = node.ints("kernel_shape").is_none() || pair(list("kernel_shape", &[0, 0])?) == kernel;
-        let (stride, added) = (pair(list("strides", &[1, 1])?), pair(list("output_padding", &[0, 0])?));
+        let declared =
+            node.ints("kernel_shape").is_none() || pair(list("kernel_shape", &[0, 0])?) == kernel;
+        let (stride, added) =
+            (pair(list("strides", &[1, 1])?), pair(list("output_padding", &[0, 0])?));
         let padding = <[usize; 4]>::try_from(list("pads", &[0; 4])?).unwrap_or_default();
         let groups = usize::try_from(node.int("group", 1)).unwrap_or_default();
         let fits = |(added, stride): (&usize, &usize)| added < stride;
         if !declared || groups == 0 || kernel.contains(&0) || !added.iter().zip(&stride).all(fits) {
-            return Err(unsupported(node, "groups, kernel_shape, strides or output_padding are malformed".to_owned()));
+            return Err(unsupported(
+                node,
+                "groups, kernel_shape, strides or output_padding are malformed".to_owned(),
+            ));
         }
         Ok(Self { groups, kernel, stride, padding, added })
     }
@@ -61,13 +70,23 @@ impl Reader {
         let Shape { channels, height, width } = input.shape;
         let dims = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
         let &[inputs, of_group, rows, columns] = &dims[..] else {
-            return Err(unsupported(node, format!("weights {dims:?} do not match a 2-D transposed convolution")));
+            return Err(unsupported(
+                node,
+                format!("weights {dims:?} do not match a 2-D transposed convolution"),
+            ));
         };
         let sizes = Transposed::parse(node, [rows, columns])?;
         let outputs = of_group.checked_mul(sizes.groups).filter(|&outputs| outputs > 0);
-        let outputs = outputs.filter(|_| inputs == channels && channels.is_multiple_of(sizes.groups));
+        let outputs =
+            outputs.filter(|_| inputs == channels && channels.is_multiple_of(sizes.groups));
         let outputs = outputs.ok_or_else(|| {
-            unsupported(node, format!("weights {dims:?} in {} groups do not match {channels} channels", sizes.groups))
+            unsupported(
+                node,
+                format!(
+                    "weights {dims:?} in {} groups do not match {channels} channels",
+                    sizes.groups
+                ),
+            )
         })?;
         let weights = turned(&self.floats(node, 1, &dims)?, &sizes, inputs, of_group);
         let bias = match self.weights(node, 2)? {
@@ -123,8 +142,8 @@ fn places(extent: usize, spread: usize, stride: usize, before: usize) -> Vec<Opt
     (0..spread).map(place).collect()
 }
 
-/// Returns the weights by output, input of its group, row and column, with rows and columns in reverse. In the file, the
-/// input comes first.
+/// Returns the weights by output, input of its group, row and column, with rows and columns in
+/// reverse. In the file, the input comes first.
 fn turned(weights: &[f32], sizes: &Transposed, inputs: usize, of_group: usize) -> Vec<f32> {
     let area = sizes.kernel[0] * sizes.kernel[1];
     let width = inputs / sizes.groups;

@@ -41,8 +41,8 @@ impl Origin for Remote<'_> {
     }
 }
 
-/// Downloads a file and verifies its digest, if one is given. Resumes an earlier partial download, and removes a file
-/// whose digest differs.
+/// Downloads a file and verifies its digest, if one is given. Resumes an earlier partial download,
+/// and removes a file whose digest differs.
 pub(crate) async fn download(
     source: &Source,
     place: &str,

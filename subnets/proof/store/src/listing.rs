@@ -25,7 +25,8 @@ pub struct Listing {
 pub struct Listed {
     /// Identity of the circuit.
     pub id: Digest,
-    /// Location of each file by name: a URL, or a path relative to the document. The default is `ID/NAME`.
+    /// Location of each file by name: a URL, or a path relative to the document. The default is
+    /// `ID/NAME`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
 }
@@ -59,23 +60,32 @@ impl Listing {
         if count > MAX_CIRCUITS {
             return Err(ListingError::TooMany(count));
         }
-        let circuits = document.circuits.into_iter().filter_map(|entry| readable(serde_json::from_value(entry)));
+        let circuits = document
+            .circuits
+            .into_iter()
+            .filter_map(|entry| readable(serde_json::from_value(entry)));
         // Parsed as text, because a model's identity is the hash of its text.
         let model = |entry: Value| readable(SlicedModel::from_json(entry.to_string().as_bytes()));
-        Ok(Self { circuits: circuits.collect(), models: document.models.into_iter().filter_map(model).collect() })
+        Ok(Self {
+            circuits: circuits.collect(),
+            models: document.models.into_iter().filter_map(model).collect(),
+        })
     }
 
-    /// Creates the catalogue of a directory's circuits, whose files are at `DIRECTORY/NAME` relative to the document.
+    /// Creates the catalogue of a directory's circuits, whose files are at `DIRECTORY/NAME`
+    /// relative to the document.
     ///
     /// # Errors
     /// Currently none.
     pub fn of(catalogue: &Catalogue, root: &std::path::Path) -> Result<Self, SliceError> {
         let circuits = catalogue.circuits().map(|circuit| {
             let place = circuit.path().strip_prefix(root).unwrap_or(circuit.path());
-            let place: Vec<_> = place.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+            let place: Vec<_> =
+                place.components().map(|part| part.as_os_str().to_string_lossy()).collect();
             let names = circuit.metadata().files.keys().map(String::as_str).chain([metadata::FILE]);
             let file = |name: &str| {
-                let place = place.iter().map(|part| &**part).chain([name]).collect::<Vec<_>>().join("/");
+                let place =
+                    place.iter().map(|part| &**part).chain([name]).collect::<Vec<_>>().join("/");
                 (name.to_owned(), place)
             };
             Listed { id: circuit.id(), files: names.map(file).collect() }
@@ -131,6 +141,9 @@ mod tests {
             assert!(Listing::from_json(bad.to_string().as_bytes()).is_err(), "{bad}");
         }
         let many = json!({ "circuits": vec![0; MAX_CIRCUITS + 1] });
-        assert!(matches!(Listing::from_json(many.to_string().as_bytes()), Err(ListingError::TooMany(_))));
+        assert!(matches!(
+            Listing::from_json(many.to_string().as_bytes()),
+            Err(ListingError::TooMany(_))
+        ));
     }
 }

@@ -81,12 +81,15 @@ impl Source {
     pub fn http(document: &Url) -> Result<Self, SourceError> {
         let address = web(document.clone())?;
         let client = builder().connect_timeout(CONNECTING).build();
-        let client =
-            client.map_err(|source| SourceError::Http { url: Box::new(address.clone()), source: fault(source) })?;
+        let client = client.map_err(|source| SourceError::Http {
+            url: Box::new(address.clone()),
+            source: fault(source),
+        })?;
         Ok(Self(Kind::Http { client, document: address }))
     }
 
-    /// Creates a source for the catalogue at a key in a bucket; file locations are relative to that key.
+    /// Creates a source for the catalogue at a key in a bucket; file locations are relative to that
+    /// key.
     pub fn bucket(storage: ObjectStorage, document: &str) -> Self {
         Self(Kind::Bucket { storage, document: document.trim_matches('/').to_owned() })
     }
@@ -95,7 +98,9 @@ impl Source {
     pub(crate) async fn listing(&self) -> Result<Listing, SourceError> {
         let place = match &self.0 {
             Kind::Http { document, .. } => document.to_string(),
-            Kind::Bucket { document, .. } => document.rsplit('/').next().unwrap_or_default().to_owned(),
+            Kind::Bucket { document, .. } => {
+                document.rsplit('/').next().unwrap_or_default().to_owned()
+            }
         };
         let mut part = self.open(&place, 0).await?;
         let mut text = Vec::new();
@@ -109,10 +114,15 @@ impl Source {
     }
 
     /// Opens a file at a byte offset. A server that ignores the offset starts at 0.
-    pub(crate) async fn open(&self, place: &str, from: u64) -> Result<Part<SourceError>, SourceError> {
+    pub(crate) async fn open(
+        &self,
+        place: &str,
+        from: u64,
+    ) -> Result<Part<SourceError>, SourceError> {
         match &self.0 {
             Kind::Http { client, document } => {
-                let url = document.join(place).map_err(|_| SourceError::Address(place.to_owned()))?;
+                let url =
+                    document.join(place).map_err(|_| SourceError::Address(place.to_owned()))?;
                 let url = web(url)?;
                 let failed = {
                     let url = Box::new(url.clone());
@@ -121,15 +131,21 @@ impl Source {
                 Ok(open_at(client, url, from, STALLED).await.map_err(&failed)?.map_err(failed))
             }
             Kind::Bucket { storage, document } => {
-                let parent = document.rsplit_once('/').map(|(parent, _)| format!("{parent}/")).unwrap_or_default();
+                let parent = document
+                    .rsplit_once('/')
+                    .map(|(parent, _)| format!("{parent}/"))
+                    .unwrap_or_default();
                 let key = format!("{parent}{place}");
                 let place = place.to_owned();
                 let stalled = move |_: Elapsed| SourceError::Stalled(place.clone());
-                let object = timeout(STALLED, storage.read(&key, from)).await.map_err(&stalled)??;
-                let chunks = stream::try_unfold((object, stalled), |(mut object, stalled)| async move {
-                    let chunk = timeout(STALLED, object.next()).await.map_err(&stalled)?.transpose()?;
-                    Ok::<_, SourceError>(chunk.map(|chunk| (chunk, (object, stalled))))
-                });
+                let object =
+                    timeout(STALLED, storage.read(&key, from)).await.map_err(&stalled)??;
+                let chunks =
+                    stream::try_unfold((object, stalled), |(mut object, stalled)| async move {
+                        let chunk =
+                            timeout(STALLED, object.next()).await.map_err(&stalled)?.transpose()?;
+                        Ok::<_, SourceError>(chunk.map(|chunk| (chunk, (object, stalled))))
+                    });
                 Ok(Part { from, total: None, chunks: chunks.boxed() })
             }
         }
@@ -137,5 +153,9 @@ impl Source {
 }
 
 fn web(url: Url) -> Result<Url, SourceError> {
-    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(SourceError::Address(url.to_string())) }
+    if matches!(url.scheme(), "http" | "https") {
+        Ok(url)
+    } else {
+        Err(SourceError::Address(url.to_string()))
+    }
 }

@@ -159,12 +159,13 @@ impl CircuitStore {
         documents
     }
 
-    /// Fetches these circuits and sliced models. Sliced models come first, then pinned circuits. Each catalogue is read
-    /// once. A circuit that cannot be fetched does not keep others from being fetched.
+    /// Fetches these circuits and sliced models. Sliced models come first, then pinned circuits.
+    /// Each catalogue is read once. A circuit that cannot be fetched does not keep others from
+    /// being fetched.
     ///
     /// # Errors
-    /// [`StoreError::NotPinned`] when `wanted` is empty. The first error when a circuit is not listed, is refused, its
-    /// download fails, or the cache is too small for all of them.
+    /// [`StoreError::NotPinned`] when `wanted` is empty. The first error when a circuit is not
+    /// listed, is refused, its download fails, or the cache is too small for all of them.
     pub async fn sync(&self, wanted: &BTreeSet<Digest>) -> Result<(), StoreError> {
         if wanted.is_empty() {
             return Err(StoreError::NotPinned);
@@ -182,7 +183,8 @@ impl CircuitStore {
             }
         }
         let circuits = wanted.difference(&models);
-        let (pinned, others): (Vec<_>, Vec<_>) = circuits.partition(|id| self.settings.pinned.contains(id));
+        let (pinned, others): (Vec<_>, Vec<_>) =
+            circuits.partition(|id| self.settings.pinned.contains(id));
         for id in pinned.into_iter().chain(others) {
             if let Err(error) = self.fetch_from(id, Some(&documents)).await {
                 failure.get_or_insert(error);
@@ -192,15 +194,20 @@ impl CircuitStore {
     }
 
     /// Fetches the slices of a model, then writes its description to the cache.
-    async fn fetch_model(&self, id: &Digest, model: &SlicedModel, documents: &Documents<'_>) -> Result<(), StoreError> {
+    async fn fetch_model(
+        &self,
+        id: &Digest,
+        model: &SlicedModel,
+        documents: &Documents<'_>,
+    ) -> Result<(), StoreError> {
         for slice in &model.slices {
             self.fetch_from(slice, Some(documents)).await?;
         }
         self.keep_model(id, model)
     }
 
-    /// Returns the directory of a circuit, downloading it if it is not in the cache or a file there is corrupt. The
-    /// circuit is not evicted while this process runs.
+    /// Returns the directory of a circuit, downloading it if it is not in the cache or a file there
+    /// is corrupt. The circuit is not evicted while this process runs.
     ///
     /// # Errors
     /// When no catalogue lists the circuit, a file does not match its digest, or the cache is full.
@@ -208,8 +215,13 @@ impl CircuitStore {
         self.fetch_from(id, None).await
     }
 
-    /// Fetches a circuit like [`Self::fetch`]. Without `documents`, the catalogues are read if they are needed.
-    async fn fetch_from(&self, id: &Digest, documents: Option<&Documents<'_>>) -> Result<PathBuf, StoreError> {
+    /// Fetches a circuit like [`Self::fetch`]. Without `documents`, the catalogues are read if they
+    /// are needed.
+    async fn fetch_from(
+        &self,
+        id: &Digest,
+        documents: Option<&Documents<'_>>,
+    ) -> Result<PathBuf, StoreError> {
         let lock = Arc::clone(locked(&self.downloads).entry(*id).or_default());
         let _alone = lock.lock().await;
         let path = self.settings.directory.join(format!("{CIRCUIT_PREFIX}{id}"));
@@ -225,7 +237,12 @@ impl CircuitStore {
     }
 
     /// Downloads a circuit unless all of its files are in the cache.
-    async fn ensure(&self, id: &Digest, path: &Path, documents: Option<&Documents<'_>>) -> Result<(), StoreError> {
+    async fn ensure(
+        &self,
+        id: &Digest,
+        path: &Path,
+        documents: Option<&Documents<'_>>,
+    ) -> Result<(), StoreError> {
         if is_intact(path, id).await? {
             return Ok(());
         }
@@ -235,7 +252,12 @@ impl CircuitStore {
         }
     }
 
-    async fn download(&self, id: &Digest, path: &Path, documents: &Documents<'_>) -> Result<(), StoreError> {
+    async fn download(
+        &self,
+        id: &Digest,
+        path: &Path,
+        documents: &Documents<'_>,
+    ) -> Result<(), StoreError> {
         let partial = self.settings.directory.join(format!(".partial-{id}"));
         fs::create_dir_all(&partial).map_err(StoreError::file(&partial))?;
         let mut failure = StoreError::Unknown(*id);
@@ -256,8 +278,8 @@ impl CircuitStore {
         Err(failure)
     }
 
-    /// Removes a circuit if it is in the cache. It is renamed first, so that a kill never leaves an incomplete circuit
-    /// there.
+    /// Removes a circuit if it is in the cache. It is renamed first, so that a kill never leaves an
+    /// incomplete circuit there.
     fn remove(&self, id: &Digest, path: &Path) -> Result<(), StoreError> {
         let trash = self.settings.directory.join(format!(".removed-{id}"));
         // Left over from a killed process.
@@ -269,21 +291,29 @@ impl CircuitStore {
         }
     }
 
-    async fn download_from(&self, source: &Source, listed: &Listed, partial: &Path) -> Result<(), StoreError> {
+    async fn download_from(
+        &self,
+        source: &Source,
+        listed: &Listed,
+        partial: &Path,
+    ) -> Result<(), StoreError> {
         let path = partial.join(metadata::FILE);
-        // Metadata is small and has no digest to verify a partial download against, so it is never resumed.
+        // Metadata is small and has no digest to verify a partial download against, so it is never
+        // resumed.
         present(fs::remove_file(&path)).map_err(StoreError::file(&path))?;
         download(source, &listed.place(metadata::FILE), &path, None, MAX_METADATA).await?;
-        let metadata = CircuitMetadata::from_json(&fs::read(&path).map_err(StoreError::file(&path))?)?;
+        let metadata =
+            CircuitMetadata::from_json(&fs::read(&path).map_err(StoreError::file(&path))?)?;
         let actual = metadata.id()?;
         if actual != listed.id {
             return Err(StoreError::OtherCircuit { expected: listed.id, actual });
         }
         for (name, digest) in &metadata.files {
-            download(source, &listed.place(name), &partial.join(name), Some(*digest), MAX_FILE).await?;
+            download(source, &listed.place(name), &partial.join(name), Some(*digest), MAX_FILE)
+                .await?;
         }
-        // Rejects an invalid network, and the key of another network, before the circuit enters the cache. The files are
-        // complete, so nothing could be resumed.
+        // Rejects an invalid network, and the key of another network, before the circuit enters the
+        // cache. The files are complete, so nothing could be resumed.
         if let Err(error) = CircuitDirectory::open(partial) {
             present(fs::remove_dir_all(partial)).map_err(StoreError::file(&path))?;
             return Err(error.into());
@@ -293,7 +323,8 @@ impl CircuitStore {
 
     /// Writes a sliced model's description to the cache.
     fn keep_model(&self, id: &Digest, model: &SlicedModel) -> Result<(), StoreError> {
-        // The name sorts after those of circuits, so that the slices are known before the description is read.
+        // The name sorts after those of circuits, so that the slices are known before the
+        // description is read.
         let path = self.settings.directory.join(format!("sliced_{id}"));
         let draft = self.settings.directory.join(format!(".sliced-{id}"));
         let text = model.to_json()?;
@@ -331,12 +362,13 @@ impl CircuitStore {
         }
     }
 
-    /// Removes the sliced models with this slice, because a model without all its slices would make the cache
-    /// unreadable.
+    /// Removes the sliced models with this slice, because a model without all its slices would make
+    /// the cache unreadable.
     fn remove_models_with(&self, slice: &Digest) -> Result<(), StoreError> {
         for path in self.entries("sliced_")? {
             let description = path.join(SLICED);
-            let text = fs::read(&description).map_err(|source| StoreError::File { path: description, source })?;
+            let text = fs::read(&description)
+                .map_err(|source| StoreError::File { path: description, source })?;
             if SlicedModel::from_json(&text)?.slices.contains(slice) {
                 fs::remove_dir_all(&path).map_err(|source| StoreError::File { path, source })?;
             }
@@ -350,9 +382,11 @@ impl CircuitStore {
             let Some(id) = fetched_id(&path) else { continue };
             let mut bytes = 0;
             for file in fs::read_dir(&path).map_err(StoreError::file(&path))? {
-                bytes += file.and_then(|file| file.metadata()).map_err(StoreError::file(&path))?.len();
+                bytes +=
+                    file.and_then(|file| file.metadata()).map_err(StoreError::file(&path))?.len();
             }
-            let metadata = fs::metadata(path.join(metadata::FILE)).and_then(|metadata| metadata.modified());
+            let metadata =
+                fs::metadata(path.join(metadata::FILE)).and_then(|metadata| metadata.modified());
             let last_used = metadata.map_err(StoreError::file(&path))?;
             circuits.push(Cached { id, path, bytes, last_used });
         }
@@ -391,7 +425,8 @@ impl Documents<'_> {
     }
 }
 
-/// Returns whether the directory of a circuit is that of a circuit which a store fetched from a catalogue.
+/// Returns whether the directory of a circuit is that of a circuit which a store fetched from a
+/// catalogue.
 pub fn is_fetched(path: &Path) -> bool {
     fetched_id(path).is_some()
 }
@@ -409,7 +444,9 @@ async fn is_intact(path: &Path, id: &Digest) -> Result<bool, StoreError> {
         text => text.map_err(StoreError::file(&metadata_path))?,
     };
     let metadata = CircuitMetadata::from_json(&text).ok();
-    let Some(metadata) = metadata.filter(|metadata| metadata.id().is_ok_and(|actual| actual == *id)) else {
+    let Some(metadata) =
+        metadata.filter(|metadata| metadata.id().is_ok_and(|actual| actual == *id))
+    else {
         tracing::warn!(circuit = %id, "the cached metadata is corrupt: downloading the circuit again");
         return Ok(false);
     };

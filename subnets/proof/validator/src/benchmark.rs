@@ -12,7 +12,8 @@ use crate::dispatch::Assignment;
 use crate::request::{ProofRequest, RequestError};
 use crate::{Examiner, ProofMiner, measures};
 
-/// Grace period for the answers to requests in flight at shutdown, so that no finished work is lost.
+/// Grace period for the answers to requests in flight at shutdown, so that no finished work is
+/// lost.
 const DRAIN: Duration = Duration::from_secs(8);
 /// Interval between two saves of the measured performance.
 const SAVE_EVERY: Duration = Duration::from_mins(5);
@@ -20,9 +21,9 @@ const SAVE_EVERY: Duration = Duration::from_mins(5);
 const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 
 impl Examiner {
-    /// Follows the list of miners and sends benchmark requests to them until shutdown. Requests in flight, including
-    /// users' requests, then have 8 s to be answered, verified and recorded. Saves the measured performance every five
-    /// minutes and at the end.
+    /// Follows the list of miners and sends benchmark requests to them until shutdown. Requests in
+    /// flight, including users' requests, then have 8 s to be answered, verified and recorded.
+    /// Saves the measured performance every five minutes and at the end.
     pub async fn run(self: Arc<Self>, mut list: watch::Receiver<Vec<ProofMiner>>, stop: &Shutdown) {
         let mut running = JoinSet::new();
         self.update(&mut list, &mut running);
@@ -49,7 +50,8 @@ impl Examiner {
                     running.spawn(async move {
                         tokio::select! {
                             _ = examiner.benchmark(assignment, permit) => {}
-                            // Abandons the request once the miner has left the list or changed its address.
+                            // Abandons the request once the miner has left the list or changed its
+                            // address.
                             _ = list.wait_for(|list| !list.contains(&miner)) => {}
                         }
                     });
@@ -63,15 +65,22 @@ impl Examiner {
             }
         };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            tracing::info!(requests = self.dispatcher.in_flight(), "dropped unanswered requests at shutdown");
+            tracing::info!(
+                requests = self.dispatcher.in_flight(),
+                "dropped unanswered requests at shutdown"
+            );
         }
         running.shutdown().await;
         self.save_performance().await;
     }
 
-    /// Updates the list of miners. Connects in the background, because a connection attempt to a silent miner lasts
-    /// until its timeout.
-    fn update(self: &Arc<Self>, list: &mut watch::Receiver<Vec<ProofMiner>>, running: &mut JoinSet<()>) {
+    /// Updates the list of miners. Connects in the background, because a connection attempt to a
+    /// silent miner lasts until its timeout.
+    fn update(
+        self: &Arc<Self>,
+        list: &mut watch::Receiver<Vec<ProofMiner>>,
+        running: &mut JoinSet<()>,
+    ) {
         let wanted = list.borrow_and_update().clone();
         measures::miners(wanted.len());
         self.set_list(&wanted);
@@ -101,15 +110,19 @@ impl Examiner {
         }
     }
 
-    /// Sends one benchmark request to a miner, verifies its proof and records the outcome. Returns `None` if the miner
-    /// is at capacity or an error is local: neither is recorded.
+    /// Sends one benchmark request to a miner, verifies its proof and records the outcome. Returns
+    /// `None` if the miner is at capacity or an error is local: neither is recorded.
     pub async fn examine(&self, miner: &ProofMiner) -> Option<Outcome> {
         let circuit = self.choose()?;
         let permit = Arc::clone(&self.requests).acquire_owned().await.ok()?;
         self.benchmark(self.dispatcher.assign_to(circuit, miner), permit).await
     }
 
-    async fn benchmark(&self, assignment: Assignment, permit: OwnedSemaphorePermit) -> Option<Outcome> {
+    async fn benchmark(
+        &self,
+        assignment: Assignment,
+        permit: OwnedSemaphorePermit,
+    ) -> Option<Outcome> {
         let miner = *assignment.miner.hotkey();
         let asked = ProofRequest::Circuit(self.circuits.get(assignment.circuit())?.benchmark());
         // An overdue request releases its permit, so that a silent miner does not block others.

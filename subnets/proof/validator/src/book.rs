@@ -16,8 +16,9 @@ const SNAPSHOT_EVERY: u64 = 4096;
 
 /// Persistent scores of a validator: a snapshot, and a journal of all later events.
 ///
-/// An event is written to the journal before it is applied, and has a number. A kill at any moment therefore neither
-/// loses an applied event nor applies one twice: events that the snapshot already covers are skipped.
+/// An event is written to the journal before it is applied, and has a number. A kill at any moment
+/// therefore neither loses an applied event nor applies one twice: events that the snapshot already
+/// covers are skipped.
 #[derive(Debug)]
 pub struct Book {
     inner: Mutex<Inner>,
@@ -98,7 +99,8 @@ impl Book {
     /// Opens the book in a directory, which is created if missing.
     ///
     /// # Errors
-    /// When another process has the book open, or a file cannot be read, is corrupt or cannot be written.
+    /// When another process has the book open, or a file cannot be read, is corrupt or cannot be
+    /// written.
     pub async fn open(directory: &Path) -> Result<Self, BookError> {
         std::fs::create_dir_all(directory).map_err(BookError::file(directory))?;
         let lock = directory.join("scores.lock");
@@ -107,12 +109,17 @@ impl Book {
         let path = directory.join("scores.json");
         let Snapshot { number: covered, mut board, .. } = read_snapshot(&path)?;
         let path = directory.join("scores.journal");
-        let mut journal =
-            OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(BookError::file(&path))?;
+        let mut journal = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(BookError::file(&path))?;
         let mut text = String::new();
         journal.seek(SeekFrom::Start(0)).map_err(BookError::file(&path))?;
         journal.read_to_string(&mut text).map_err(BookError::file(&path))?;
-        let number = replay(&mut board, covered, &text).map_err(|reason| BookError::Damaged { path, reason })?;
+        let number = replay(&mut board, covered, &text)
+            .map_err(|reason| BookError::Damaged { path, reason })?;
         let mut inner = Inner { directory: directory.to_owned(), board, number, covered, journal };
         if !text.is_empty() {
             // The checkpoint also drops a truncated last line.
@@ -124,7 +131,8 @@ impl Book {
     /// Applies an event after writing it to the journal. Blocks on disk I/O.
     ///
     /// # Errors
-    /// When the journal cannot be written, in which case the event is not applied, or a snapshot cannot be written.
+    /// When the journal cannot be written, in which case the event is not applied, or a snapshot
+    /// cannot be written.
     pub fn record(&self, event: Event) -> Result<(), BookError> {
         self.inner().record(event)
     }
@@ -161,7 +169,8 @@ impl StoredScores {
     /// # Errors
     /// When the directory has no scores, or a file cannot be read or is corrupt.
     pub fn read(directory: &Path) -> Result<Self, BookError> {
-        // The journal first: a snapshot that is written in the meantime covers all events of the journal.
+        // The journal first: a snapshot that is written in the meantime covers all events of the
+        // journal.
         let path = directory.join("scores.journal");
         let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => BookError::Missing(directory.to_owned()),
@@ -180,7 +189,8 @@ impl Inner {
     fn record(&mut self, event: Event) -> Result<(), BookError> {
         let path = self.directory.join("scores.journal");
         let entry = Entry { number: self.number + 1, event };
-        let mut line = serde_json::to_vec(&entry).map_err(|error| BookError::damaged(&path, error.to_string()))?;
+        let mut line = serde_json::to_vec(&entry)
+            .map_err(|error| BookError::damaged(&path, error.to_string()))?;
         line.push(b'\n');
         let end = self.journal.metadata().map_err(BookError::file(&path))?.len();
         if let Err(source) = self.journal.write_all(&line) {
@@ -200,7 +210,8 @@ impl Inner {
     fn checkpoint(&mut self) -> Result<(), BookError> {
         let path = self.directory.join("scores.json");
         let snapshot = Snapshot { version: VERSION, number: self.number, board: &self.board };
-        let text = serde_json::to_vec(&snapshot).map_err(|error| BookError::damaged(&path, error.to_string()))?;
+        let text = serde_json::to_vec(&snapshot)
+            .map_err(|error| BookError::damaged(&path, error.to_string()))?;
         atomic_write(&path, &text, Access::Everyone)?;
         self.covered = self.number;
         self.journal.set_len(0).map_err(BookError::file(&self.directory.join("scores.journal")))
@@ -210,10 +221,13 @@ impl Inner {
 fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {
     match std::fs::read(path) {
         Ok(text) => {
-            let snapshot: Snapshot<Scoreboard> =
-                serde_json::from_slice(&text).map_err(|error| BookError::damaged(path, error.to_string()))?;
+            let snapshot: Snapshot<Scoreboard> = serde_json::from_slice(&text)
+                .map_err(|error| BookError::damaged(path, error.to_string()))?;
             if snapshot.version > VERSION {
-                return Err(BookError::damaged(path, format!("version {} is unsupported", snapshot.version)));
+                return Err(BookError::damaged(
+                    path,
+                    format!("version {} is unsupported", snapshot.version),
+                ));
             }
             Ok(snapshot)
         }
@@ -262,8 +276,8 @@ mod tests {
         }
     }
 
-    /// Checks that the book has the scores of exactly these events. The conversion to decimal text may round a score
-    /// once more.
+    /// Checks that the book has the scores of exactly these events. The conversion to decimal text
+    /// may round a score once more.
     #[track_caller]
     fn holds(book: &Book, events: u64) {
         let mut board = Scoreboard::default();
@@ -337,7 +351,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let book = Book::open(place.path()).await.unwrap();
         (1..=SNAPSHOT_EVERY + 3).for_each(|number| book.record(event(number)).unwrap());
-        let lines = std::fs::read_to_string(place.path().join("scores.journal")).unwrap().lines().count();
+        let lines =
+            std::fs::read_to_string(place.path().join("scores.journal")).unwrap().lines().count();
         assert_eq!(lines, 3);
         drop(book);
         assert_eq!(Book::open(place.path()).await.unwrap().events(), SNAPSHOT_EVERY + 3);
@@ -358,7 +373,10 @@ mod tests {
             ("scores.journal", "not an event\n"),
         ] {
             std::fs::write(place.path().join(file), text).unwrap();
-            assert!(matches!(Book::open(place.path()).await, Err(BookError::Damaged { .. })), "{text}");
+            assert!(
+                matches!(Book::open(place.path()).await, Err(BookError::Damaged { .. })),
+                "{text}"
+            );
             std::fs::remove_file(place.path().join(file)).unwrap();
         }
     }

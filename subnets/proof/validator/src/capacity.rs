@@ -1,4 +1,5 @@
-//! Measured performance of a miner: response times by circuit, and the number of requests that it handles concurrently.
+//! Measured performance of a miner: response times by circuit, and the number of requests that it
+//! handles concurrently.
 
 mod saved;
 
@@ -16,7 +17,8 @@ const TIMES_FOR_TIMEOUT: usize = 50;
 const TIMES_FOR_ESTIMATE: usize = 8;
 /// Multiple of the 95th percentile after which an answer is overdue.
 const OVERDUE: f64 = 2.0;
-/// Ratio of the target capacity to the measured parallelism; above 1, so that the capacity can grow.
+/// Ratio of the target capacity to the measured parallelism; above 1, so that the capacity can
+/// grow.
 const HEADROOM: f64 = 1.5;
 /// Relative difference between capacity and target below which the capacity is unchanged.
 const DEADBAND: f64 = 0.25;
@@ -26,11 +28,13 @@ const STEP: f64 = 0.1;
 const PROOFS_PER_STEP: usize = 8;
 /// Number of verified proofs after which the miner's idle response time is measured again.
 const PROOFS_PER_PROBE: usize = 256;
-/// Number of verified proofs after which a measurement that is due is given up, because the miner is never idle.
+/// Number of verified proofs after which a measurement that is due is given up, because the miner
+/// is never idle.
 const PROOFS_WITHOUT_PROBE: usize = 16;
 /// Weight of a new idle response time in the moving average, if it is longer than the average.
 const SLOWER: f64 = 0.25;
-/// Number of verified proofs before the next capacity step, after the miner reported that it is at capacity.
+/// Number of verified proofs before the next capacity step, after the miner reported that it is at
+/// capacity.
 const PROOFS_AFTER_BUSY: usize = 64;
 /// Maximum number of concurrent requests to one miner.
 const MOST: usize = 32;
@@ -56,13 +60,15 @@ impl Times {
         sorted.get((last as f64 * share).round() as usize).copied().map(f64::from)
     }
 
-    /// Returns the time after which an answer is overdue: twice the 95th percentile of at least `minimum` times.
+    /// Returns the time after which an answer is overdue: twice the 95th percentile of at least
+    /// `minimum` times.
     fn overdue(&self, minimum: usize) -> Option<Duration> {
         let slow = self.percentile(0.95).filter(|_| self.0.len() >= minimum)?;
         Duration::try_from_secs_f64(slow * OVERDUE).ok()
     }
 
-    /// Returns the time after which an answer is overdue; `None` with fewer than [`TIMES_FOR_ESTIMATE`] response times.
+    /// Returns the time after which an answer is overdue; `None` with fewer than
+    /// [`TIMES_FOR_ESTIMATE`] response times.
     pub(crate) fn estimate(&self) -> Option<Duration> {
         self.overdue(TIMES_FOR_ESTIMATE)
     }
@@ -75,11 +81,12 @@ impl Times {
 
 /// Performance of one miner.
 ///
-/// By Little's law, a miner with n requests in flight and response time t completes n/t requests a second. Multiplied
-/// by the response time of the idle miner, this is the number of requests that the miner really processes in parallel.
-/// The capacity follows 1.5 times that number in steps of 10 %. Every 256 proofs the miner receives one request alone:
-/// under load, its idle response time cannot be measured. If it is not idle for 16 proofs because of users' requests, the
-/// last measurement remains in use.
+/// By Little's law, a miner with n requests in flight and response time t completes n/t requests a
+/// second. Multiplied by the response time of the idle miner, this is the number of requests that
+/// the miner really processes in parallel. The capacity follows 1.5 times that number in steps of
+/// 10 %. Every 256 proofs the miner receives one request alone: under load, its idle response time
+/// cannot be measured. If it is not idle for 16 proofs because of users' requests, the last
+/// measurement remains in use.
 #[derive(Clone, Debug)]
 pub(crate) struct Performance {
     capacity: usize,
@@ -136,8 +143,8 @@ impl Performance {
         self.times.get(&circuit)
     }
 
-    /// Records a verified proof. `in_flight` is the number of requests in flight when the request was sent, including
-    /// itself.
+    /// Records a verified proof. `in_flight` is the number of requests in flight when the request
+    /// was sent, including itself.
     pub(crate) fn verified(&mut self, circuit: usize, time: Duration, in_flight: usize) {
         self.failures = 0;
         self.times.entry(circuit).or_default().add(time);
@@ -163,8 +170,8 @@ impl Performance {
         }
     }
 
-    /// Records that the miner was at capacity. `in_flight` is the number of requests in flight, including the refused
-    /// one.
+    /// Records that the miner was at capacity. `in_flight` is the number of requests in flight,
+    /// including the refused one.
     pub(crate) fn busy(&mut self, in_flight: usize) {
         self.capacity = self.capacity.min(in_flight.saturating_sub(1)).max(1);
         self.until_step = PROOFS_AFTER_BUSY;
@@ -198,8 +205,8 @@ impl Performance {
 mod tests {
     use super::*;
 
-    /// Simulates a saturated miner that works on `parallel` requests at a time, and returns the capacity after each
-    /// proof.
+    /// Simulates a saturated miner that works on `parallel` requests at a time, and returns the
+    /// capacity after each proof.
     fn simulate(performance: &mut Performance, parallel: usize, proofs: usize) -> Vec<usize> {
         let proof = |performance: &mut Performance, number: usize| {
             let in_flight = performance.capacity();
@@ -249,7 +256,8 @@ mod tests {
 
     #[test]
     fn users_requests_do_not_hold_the_capacity_at_one() {
-        let mut performance = Performance { capacity: 12, until_probe: 0, ..Performance::default() };
+        let mut performance =
+            Performance { capacity: 12, until_probe: 0, ..Performance::default() };
         for number in 1..=PROOFS_WITHOUT_PROBE {
             assert_eq!(performance.capacity(), 1, "{number}: waits for the miner to be idle");
             // A user's request is always in flight.

@@ -1,4 +1,5 @@
-//! User requests: miners prove all slices of a model, and failed slices are retried with other miners.
+//! User requests: miners prove all slices of a model, and failed slices are retried with other
+//! miners.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +8,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::BackendError;
-use taonet_proof_circuits::{BUNDLE_VERSION, Bundle, CircuitDirectory, CircuitError, ModelBundle, SlicedBundle};
+use taonet_proof_circuits::{
+    BUNDLE_VERSION, Bundle, CircuitDirectory, CircuitError, ModelBundle, SlicedBundle,
+};
 use taonet_proof_core::messages::ProofSystem;
 use taonet_proof_core::metadata::{CircuitMetadata, TensorDescription};
 use taonet_proof_core::query::{ProofQuery, SliceQuery};
@@ -130,7 +133,10 @@ impl Examiner {
 
     /// Returns the circuit with this identity.
     pub fn circuit(&self, id: &Digest) -> Option<&Arc<CircuitDirectory>> {
-        self.circuits.iter().map(|examined| &examined.directory).find(|directory| directory.id() == *id)
+        self.circuits
+            .iter()
+            .map(|examined| &examined.directory)
+            .find(|directory| directory.id() == *id)
     }
 
     /// Checks the number and range of a model's inputs.
@@ -139,12 +145,16 @@ impl Examiner {
     /// When the model is unknown or the inputs do not fit.
     pub fn check(&self, id: &Digest, inputs: &[i64]) -> Result<(), DeliveryError> {
         let first = self.models.get(id).and_then(|model| model.slices.first()).unwrap_or(id);
-        Ok(self.circuit(first).ok_or(DeliveryError::UnknownModel(*id))?.circuit().check_inputs(inputs)?)
+        Ok(self
+            .circuit(first)
+            .ok_or(DeliveryError::UnknownModel(*id))?
+            .circuit()
+            .check_inputs(inputs)?)
     }
 
-    /// Obtains proofs of the outputs of a circuit or sliced model from the miners of the current list, all slices in
-    /// parallel. Each proof is verified and scored like that of a benchmark request. Calls `report` with every progress
-    /// event.
+    /// Obtains proofs of the outputs of a circuit or sliced model from the miners of the current
+    /// list, all slices in parallel. Each proof is verified and scored like that of a benchmark
+    /// request. Calls `report` with every progress event.
     ///
     /// # Errors
     /// When the model is unknown, the inputs do not fit, or every miner fails.
@@ -156,8 +166,11 @@ impl Examiner {
     ) -> Result<ModelBundle, DeliveryError> {
         let nonce = Digest::from_bytes(rand::random());
         self.check(id, inputs)?;
-        if let Some(position) = self.circuits.iter().position(|examined| examined.directory.id() == *id) {
-            let asked = ProofRequest::Circuit(ProofQuery { circuit: *id, nonce, inputs: inputs.to_vec() });
+        if let Some(position) =
+            self.circuits.iter().position(|examined| examined.directory.id() == *id)
+        {
+            let asked =
+                ProofRequest::Circuit(ProofQuery { circuit: *id, nonce, inputs: inputs.to_vec() });
             let bundle = self.obtain(position, asked, &report).await?;
             return Ok(ModelBundle::Whole(Box::new(bundle)));
         }
@@ -170,7 +183,9 @@ impl Examiner {
         let mut running = JoinSet::new();
         for (position, asked) in parts {
             let (examiner, report) = (Arc::clone(self), Arc::clone(&report));
-            running.spawn(async move { (asked.slice(), examiner.obtain(position, asked, &report).await) });
+            running.spawn(async move {
+                (asked.slice(), examiner.obtain(position, asked, &report).await)
+            });
         }
         let mut slices = Vec::with_capacity(model.slices.len());
         while let Some(slice) = running.join_next().await {
@@ -187,7 +202,8 @@ impl Examiner {
         })))
     }
 
-    /// Runs the model to compute every boundary tensor, so that all slices can be proven in parallel. CPU-bound.
+    /// Runs the model to compute every boundary tensor, so that all slices can be proven in
+    /// parallel. CPU-bound.
     fn cut(
         &self,
         model: &SlicedModel,
@@ -206,18 +222,21 @@ impl Examiner {
             let nonce = model.nonce(&run, slice, &before, &after);
             let nonce = nonce.map_err(|error| DeliveryError::Local(error.to_string()))?;
             let backend = &examined.directory.metadata().backend;
-            let system =
-                ProofSystem::of_backend(backend).ok_or_else(|| DeliveryError::Local(format!("backend {backend}")))?;
+            let system = ProofSystem::of_backend(backend)
+                .ok_or_else(|| DeliveryError::Local(format!("backend {backend}")))?;
             let query = ProofQuery { circuit: *circuit, nonce, inputs: before };
-            parts.push((position, ProofRequest::Slice(SliceQuery { model: id, slice, query }, system)));
+            parts.push((
+                position,
+                ProofRequest::Slice(SliceQuery { model: id, slice, query }, system),
+            ));
             before = after;
         }
         Ok(parts)
     }
 
-    /// Sends a request to one miner after another until a proof verifies. The next miner receives it when the previous
-    /// miner fails or its answer is overdue. Requests whose proofs are no longer needed continue, and count towards
-    /// their miners' scores.
+    /// Sends a request to one miner after another until a proof verifies. The next miner receives
+    /// it when the previous miner fails or its answer is overdue. Requests whose proofs are no
+    /// longer needed continue, and count towards their miners' scores.
     async fn obtain(
         self: &Arc<Self>,
         position: usize,
@@ -234,8 +253,11 @@ impl Examiner {
                 && in_flight < MOST_PARALLEL
                 && tried.len() < MOST_ATTEMPTS
                 && full < self.settings.timeout;
-            let assignment =
-                if may_ask { self.dispatcher.assign(position, &self.miners(), &tried, Instant::now()) } else { None };
+            let assignment = if may_ask {
+                self.dispatcher.assign(position, &self.miners(), &tried, Instant::now())
+            } else {
+                None
+            };
             if let Some(assignment) = assignment {
                 let miner = *assignment.miner.hotkey();
                 report(Progress::Asked { slice, miner });
@@ -256,7 +278,8 @@ impl Examiner {
             match result {
                 Ok(claimed) => {
                     report(Progress::Verified { slice, miner });
-                    let examined = self.circuits.get(position).ok_or(DeliveryError::NoMiner { slice })?;
+                    let examined =
+                        self.circuits.get(position).ok_or(DeliveryError::NoMiner { slice })?;
                     return Ok(bundle(examined, &claimed)?);
                 }
                 Err(RequestError::Fault(fault)) => report(Progress::Failed { slice, miner, fault }),
@@ -280,7 +303,8 @@ impl Examiner {
         let (examiner, miner) = (Arc::clone(self), *assignment.miner.hotkey());
         tokio::spawn(async move {
             let overdue = || drop(steps.try_send((miner, Step::Overdue)));
-            let result = examiner.request(assignment, &asked, overdue).await.map(|(_, claimed)| claimed);
+            let result =
+                examiner.request(assignment, &asked, overdue).await.map(|(_, claimed)| claimed);
             // The receiver is dropped once another miner's proof has verified.
             drop(steps.send((miner, Step::Ended(result))).await);
         });

@@ -1,8 +1,10 @@
-//! Diagnosis of rejected proofs: verifies a proof against other circuits, earlier requests and other miners.
+//! Diagnosis of rejected proofs: verifies a proof against other circuits, earlier requests and
+//! other miners.
 //!
-//! The reason has no effect on the score, so a diagnosis is bounded: at most [`MOST_TRIALS`] verifications per proof,
-//! and [`TRIALS_A_MINUTE`] per minute for all proofs of a miner. Recognising a verbatim copy requires none. Verifiers
-//! of external programs are not tried: each verification may take minutes.
+//! The reason has no effect on the score, so a diagnosis is bounded: at most [`MOST_TRIALS`]
+//! verifications per proof, and [`TRIALS_A_MINUTE`] per minute for all proofs of a miner.
+//! Recognising a verbatim copy requires none. Verifiers of external programs are not tried: each
+//! verification may take minutes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -62,7 +64,9 @@ impl Remembered {
         let proof = Digest::of(proof);
         let miners = self.lock();
         let mut records = miners.iter();
-        records.find(|(_, record)| record.verified.iter().any(|(_, of)| *of == proof)).map(|(miner, _)| *miner)
+        records
+            .find(|(_, record)| record.verified.iter().any(|(_, of)| *of == proof))
+            .map(|(miner, _)| *miner)
     }
 
     /// Returns the statements of one miner.
@@ -76,7 +80,10 @@ impl Remembered {
     fn of_others(&self, miner: &Hotkey, count: usize) -> Vec<Statement> {
         let miners = self.lock();
         let others = miners.iter().filter(|(other, _)| *other != miner);
-        others.filter_map(|(_, record)| Some(record.verified.back()?.0.clone())).take(count).collect()
+        others
+            .filter_map(|(_, record)| Some(record.verified.back()?.0.clone()))
+            .take(count)
+            .collect()
     }
 
     /// Returns the maximum number of verifications to diagnose a proof of the miner.
@@ -94,7 +101,9 @@ impl Remembered {
         let mut miners = self.lock();
         let spent = &mut miners.entry(miner).or_default().spent;
         *spent = match *spent {
-            Some((start, spent)) if now.saturating_duration_since(start) < MINUTE => Some((start, spent + trials)),
+            Some((start, spent)) if now.saturating_duration_since(start) < MINUTE => {
+                Some((start, spent + trials))
+            }
             _ => Some((now, trials)),
         };
     }
@@ -112,8 +121,8 @@ struct Trials<'a> {
 }
 
 impl Trials<'_> {
-    /// Returns whether the proof verifies for a statement; `false` once the limit is reached, or if the verifier is an
-    /// external program.
+    /// Returns whether the proof verifies for a statement; `false` once the limit is reached, or if
+    /// the verifier is an external program.
     fn holds(&mut self, examined: &LoadedCircuit, statement: &Statement) -> bool {
         if self.left == 0 || examined.is_external() {
             return false;
@@ -124,7 +133,8 @@ impl Trials<'_> {
     }
 }
 
-/// Classifies a proof that was rejected with `error`. CPU-bound: at most [`MOST_TRIALS`] verifications.
+/// Classifies a proof that was rejected with `error`. CPU-bound: at most [`MOST_TRIALS`]
+/// verifications.
 pub(crate) fn diagnose(
     examined: &LoadedCircuit,
     all: &[LoadedCircuit],
@@ -134,7 +144,8 @@ pub(crate) fn diagnose(
     miners: &[ProofMiner],
 ) -> Fault {
     let (miner, now) = (claimed.statement.binding.miner, Instant::now());
-    let mut trials = Trials { proof: &claimed.proof, left: remembered.allowance(&miner, now), made: 0 };
+    let mut trials =
+        Trials { proof: &claimed.proof, left: remembered.allowance(&miner, now), made: 0 };
     let found = origin(examined, all, claimed, remembered, miners, &mut trials);
     remembered.charge(miner, trials.made, now);
     if let Some(fault) = found {
@@ -144,7 +155,9 @@ pub(crate) fn diagnose(
         return Fault::Malformed;
     }
     match examined.circuit().execute(&claimed.statement.inputs) {
-        Ok(execution) if execution.outputs(examined.circuit()) != claimed.statement.outputs => Fault::WrongOutput,
+        Ok(execution) if execution.outputs(examined.circuit()) != claimed.statement.outputs => {
+            Fault::WrongOutput
+        }
         _ => Fault::Invalid,
     }
 }
@@ -163,13 +176,18 @@ fn origin(
     if let Some(owner) = remembered.owner(&claimed.proof) {
         return Some(if owner == miner { Fault::ReplayedProof } else { Fault::CopiedProof });
     }
-    for other in all.iter().filter(|other| other.directory.id() != examined.directory.id()).take(MOST_CIRCUITS) {
+    for other in all
+        .iter()
+        .filter(|other| other.directory.id() != examined.directory.id())
+        .take(MOST_CIRCUITS)
+    {
         let statement = Statement { binding: other.binding(nonce, miner), ..statement.clone() };
         if trials.holds(other, &statement) {
             return Some(Fault::OtherCircuit);
         }
     }
-    let circuit_of = |earlier: &Statement| all.iter().find(|of| of.directory.id() == earlier.binding.circuit);
+    let circuit_of =
+        |earlier: &Statement| all.iter().find(|of| of.directory.id() == earlier.binding.circuit);
     // The proof may be a re-randomised copy of the miner's own earlier proof.
     for earlier in remembered.of(&miner) {
         if circuit_of(&earlier).is_some_and(|of| trials.holds(of, &earlier)) {
@@ -178,10 +196,12 @@ fn origin(
     }
     // A copying miner probably runs on the same host as the miner that it copies.
     let host = miners.iter().find(|entry| *entry.hotkey() == miner).map(|entry| entry.peer.host());
-    let mut others: Vec<&ProofMiner> = miners.iter().filter(|entry| *entry.hotkey() != miner).collect();
+    let mut others: Vec<&ProofMiner> =
+        miners.iter().filter(|entry| *entry.hotkey() != miner).collect();
     others.sort_by_key(|entry| Some(entry.peer.host()) != host);
     for other in others.into_iter().take(MOST_MINERS) {
-        let statement = Statement { binding: examined.binding(nonce, *other.hotkey()), ..statement.clone() };
+        let statement =
+            Statement { binding: examined.binding(nonce, *other.hotkey()), ..statement.clone() };
         if trials.holds(examined, &statement) {
             return Some(Fault::CopiedProof);
         }

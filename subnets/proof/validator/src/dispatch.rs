@@ -1,4 +1,5 @@
-//! Dispatch by measured capacity: selects the miner for the next request, and the timeout of its answer.
+//! Dispatch by measured capacity: selects the miner for the next request, and the timeout of its
+//! answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,8 +28,8 @@ pub(crate) struct Dispatcher {
 /// Limits of a [`Dispatcher`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Minimum time between two benchmark requests to a miner of capacity 1. For a miner of capacity n, it is divided
-    /// by n.
+    /// Minimum time between two benchmark requests to a miner of capacity 1. For a miner of
+    /// capacity n, it is divided by n.
     pub(crate) interval: Duration,
     /// Maximum timeout of a request.
     pub(crate) timeout: Duration,
@@ -36,8 +37,8 @@ pub(crate) struct Limits {
     pub(crate) patience: Duration,
     /// Share of the miners, the fastest, that users' requests prefer, in percent.
     pub(crate) users_percent: u8,
-    /// Whether benchmark requests are sent, which detect the recovery of a failed miner. Otherwise, users' requests
-    /// detect it.
+    /// Whether benchmark requests are sent, which detect the recovery of a failed miner. Otherwise,
+    /// users' requests detect it.
     pub(crate) benchmarks: bool,
 }
 
@@ -78,8 +79,9 @@ impl Load {
 }
 
 impl State {
-    /// Returns the given percentage of the miners: those whose answers for a circuit are overdue soonest. Miners with
-    /// too few response times are not among them. With 100 %, the set is empty, since all miners are equal.
+    /// Returns the given percentage of the miners: those whose answers for a circuit are overdue
+    /// soonest. Miners with too few response times are not among them. With 100 %, the set is
+    /// empty, since all miners are equal.
     fn fastest(&self, circuit: usize, miners: &[ProofMiner], percent: u8) -> BTreeSet<Hotkey> {
         if percent >= 100 {
             return BTreeSet::new();
@@ -88,7 +90,8 @@ impl State {
             let measured = self.miners.get(hotkey).map(|load| &load.performance);
             measured.or_else(|| self.restored.get(hotkey))?.times(circuit)?.estimate()
         };
-        let measured = miners.iter().filter_map(|miner| Some((time(miner.hotkey())?, *miner.hotkey())));
+        let measured =
+            miners.iter().filter_map(|miner| Some((time(miner.hotkey())?, *miner.hotkey())));
         let mut measured: Vec<(Duration, Hotkey)> = measured.collect();
         measured.sort_unstable();
         let count = (miners.len() * usize::from(percent)).div_ceil(100);
@@ -119,7 +122,8 @@ impl Dispatcher {
         Arc::new(Self { state: Mutex::default(), ended: Notify::new(), limits })
     }
 
-    /// Restores the performance of miners and circuits. `circuits` are the identities of the circuits by position.
+    /// Restores the performance of miners and circuits. `circuits` are the identities of the
+    /// circuits by position.
     pub(crate) fn restore(&self, saved: Saved, circuits: &[Digest], now: Duration) {
         let (miners, market) = saved.restore(circuits, now);
         let mut state = self.lock();
@@ -133,9 +137,10 @@ impl Dispatcher {
         Saved::new(state.restored.iter().chain(measured), &state.market, circuits, now)
     }
 
-    /// Assigns a user's request for a circuit. Prefers miners whose last proof verified, then those with free capacity,
-    /// then the fastest share, then those with the fewest requests in flight, then the one with the oldest last
-    /// request. Without benchmarks, a miner that failed is tried again after its pause.
+    /// Assigns a user's request for a circuit. Prefers miners whose last proof verified, then those
+    /// with free capacity, then the fastest share, then those with the fewest requests in flight,
+    /// then the one with the oldest last request. Without benchmarks, a miner that failed is tried
+    /// again after its pause.
     pub(crate) fn assign(
         self: &Arc<Self>,
         circuit: usize,
@@ -149,7 +154,11 @@ impl Dispatcher {
         let rank = |miner: &&ProofMiner| {
             let unknown = Load::default();
             let load = state.miners.get(miner.hotkey()).unwrap_or(&unknown);
-            let is_failing = if self.limits.benchmarks { load.performance.is_failing() } else { load.is_paused(now) };
+            let is_failing = if self.limits.benchmarks {
+                load.performance.is_failing()
+            } else {
+                load.is_paused(now)
+            };
             (
                 is_failing || load.overdue > 0,
                 load.is_full(),
@@ -167,12 +176,13 @@ impl Dispatcher {
         self.start(&mut self.lock(), miner.clone(), circuit, Purpose::Benchmark, Instant::now())
     }
 
-    /// Assigns the next benchmark request to a miner with free capacity: the one with the fewest requests in flight, on
-    /// a tie the one with the oldest last request. Assigns one request per call, so that every miner receives its first
-    /// request before any miner receives a second.
+    /// Assigns the next benchmark request to a miner with free capacity: the one with the fewest
+    /// requests in flight, on a tie the one with the oldest last request. Assigns one request per
+    /// call, so that every miner receives its first request before any miner receives a second.
     ///
     /// # Errors
-    /// When no miner may receive a request now; contains the earliest time at which one may, if known.
+    /// When no miner may receive a request now; contains the earliest time at which one may, if
+    /// known.
     pub(crate) fn next(
         self: &Arc<Self>,
         circuit: usize,
@@ -270,7 +280,8 @@ impl Dispatcher {
 #[derive(Debug)]
 pub(crate) struct Assignment {
     pub(crate) miner: ProofMiner,
-    /// Timeout of the request: twice the 95th percentile of the miner's response times, once there are enough.
+    /// Timeout of the request: twice the 95th percentile of the miner's response times, once there
+    /// are enough.
     pub(crate) timeout: Duration,
     /// Time after which the answer is overdue.
     pub(crate) patience: Duration,

@@ -25,16 +25,17 @@ use verification::Verifications;
 /// Settings of an [`Examiner`].
 #[derive(Clone, Debug)]
 pub struct ExaminerSettings {
-    /// Minimum time between two benchmark requests to a miner of capacity 1. For a miner of capacity n, it is divided
-    /// by n.
+    /// Minimum time between two benchmark requests to a miner of capacity 1. For a miner of
+    /// capacity n, it is divided by n.
     pub interval: Duration,
-    /// Maximum timeout of a request. Once a miner has 50 verified proofs of a circuit, its timeout is twice the 95th
-    /// percentile of its response times.
+    /// Maximum timeout of a request. Once a miner has 50 verified proofs of a circuit, its timeout
+    /// is twice the 95th percentile of its response times.
     pub timeout: Duration,
-    /// Minimum time before an answer is overdue. An overdue request no longer counts towards `requests`, and an overdue
-    /// user's request is also sent to another miner.
+    /// Minimum time before an answer is overdue. An overdue request no longer counts towards
+    /// `requests`, and an overdue user's request is also sent to another miner.
     pub patience: Duration,
-    /// Maximum number of concurrent benchmark requests to all miners together, without overdue ones.
+    /// Maximum number of concurrent benchmark requests to all miners together, without overdue
+    /// ones.
     pub requests: usize,
     /// Maximum number of concurrent verifications.
     pub verifications: usize,
@@ -51,9 +52,9 @@ pub struct ExaminerSettings {
 }
 
 impl Default for ExaminerSettings {
-    /// Returns the default settings: a request to each miner every second, a timeout of 180 s, overdue after 5 s at the
-    /// earliest, 32 requests at a time, verifications on twice as many threads as there are cores, users' requests to
-    /// all miners alike, no files.
+    /// Returns the default settings: a request to each miner every second, a timeout of 180 s,
+    /// overdue after 5 s at the earliest, 32 requests at a time, verifications on twice as many
+    /// threads as there are cores, users' requests to all miners alike, no files.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
@@ -73,9 +74,9 @@ impl Default for ExaminerSettings {
 
 /// Sends proof requests to miners and verifies every proof.
 ///
-/// Each miner has as many requests in flight as its measured capacity allows, so that faster miners deliver more. A
-/// slow or silent miner does not delay others, because an overdue request no longer counts towards the limit of
-/// concurrent requests.
+/// Each miner has as many requests in flight as its measured capacity allows, so that faster miners
+/// deliver more. A slow or silent miner does not delay others, because an overdue request no longer
+/// counts towards the limit of concurrent requests.
 pub struct Examiner {
     pub(crate) circuits: Arc<Vec<LoadedCircuit>>,
     pub(crate) models: BTreeMap<Digest, Arc<SlicedModel>>,
@@ -102,7 +103,8 @@ impl Examiner {
         settings: ExaminerSettings,
         clock: Clock,
     ) -> Result<Self, CircuitError> {
-        let circuits: Vec<_> = catalogue.circuits().map(LoadedCircuit::load).collect::<Result<_, _>>()?;
+        let circuits: Vec<_> =
+            catalogue.circuits().map(LoadedCircuit::load).collect::<Result<_, _>>()?;
         let limits = Limits {
             interval: settings.interval,
             timeout: settings.timeout,
@@ -112,13 +114,19 @@ impl Examiner {
         };
         let dispatcher = Dispatcher::new(limits);
         if let Some(saved) = settings.performance.as_deref().and_then(performance::read) {
-            let identities: Vec<Digest> = circuits.iter().map(|examined| examined.directory.id()).collect();
+            let identities: Vec<Digest> =
+                circuits.iter().map(|examined| examined.directory.id()).collect();
             dispatcher.restore(saved, &identities, unix_time(clock()));
         }
         let (circuits, remembered) = (Arc::new(circuits), Arc::default());
         let bundles = settings.bundles.clone();
         Ok(Self {
-            verifications: Verifications::new(&circuits, &remembered, settings.verifications, bundles),
+            verifications: Verifications::new(
+                &circuits,
+                &remembered,
+                settings.verifications,
+                bundles,
+            ),
             circuits,
             models: catalogue.models().map(|(id, model)| (*id, Arc::clone(model))).collect(),
             clients: clients.into(),
@@ -132,7 +140,8 @@ impl Examiner {
         })
     }
 
-    /// Updates the list of miners. [`Examiner::run`] calls it; a validator without benchmarks calls it directly.
+    /// Updates the list of miners. [`Examiner::run`] calls it; a validator without benchmarks calls
+    /// it directly.
     pub async fn follow_list(&self, list: &[ProofMiner]) {
         self.set_list(list);
         self.connect(list).await;
@@ -151,8 +160,8 @@ impl Examiner {
         }
     }
 
-    /// Sends an assigned request, verifies its proof and records the outcome. When the answer is overdue, `overdue` is
-    /// called, and the request continues until its timeout.
+    /// Sends an assigned request, verifies its proof and records the outcome. When the answer is
+    /// overdue, `overdue` is called, and the request continues until its timeout.
     pub(crate) async fn request(
         &self,
         mut assignment: Assignment,
@@ -171,7 +180,9 @@ impl Examiner {
         };
         match &answer {
             Ok((Outcome::Verified { time, .. }, _)) => assignment.settle(Ended::Verified(*time)),
-            Ok((Outcome::Failed(_), _)) | Err(RequestError::Fault(_)) => assignment.settle(Ended::Failed),
+            Ok((Outcome::Failed(_), _)) | Err(RequestError::Fault(_)) => {
+                assignment.settle(Ended::Failed)
+            }
             Err(RequestError::Busy) => assignment.settle(Ended::Busy),
             Err(RequestError::Local(_)) => {}
         }
@@ -185,13 +196,18 @@ impl Examiner {
         asked: &ProofRequest,
         timeout: Duration,
     ) -> Result<(Outcome, Arc<UnverifiedProof>), RequestError> {
-        let examined = self.circuits.get(position).ok_or_else(|| RequestError::local("the circuit is not loaded"))?;
+        let examined = self
+            .circuits
+            .get(position)
+            .ok_or_else(|| RequestError::local("the circuit is not loaded"))?;
         let circuit = examined.directory.id().to_string();
         match self.clients.ask(miner, examined, asked, timeout).await {
             Ok(claimed) => {
                 let claimed = Arc::new(claimed);
-                let outcome = self.verifications.verify(position, Arc::clone(&claimed), self.miners()).await;
-                let outcome = outcome.ok_or_else(|| RequestError::local("the local verifier failed"))?;
+                let outcome =
+                    self.verifications.verify(position, Arc::clone(&claimed), self.miners()).await;
+                let outcome =
+                    outcome.ok_or_else(|| RequestError::local("the local verifier failed"))?;
                 let counted = self.count(miner, &circuit, outcome).await;
                 match counted.ok_or_else(|| RequestError::local("cannot record an outcome"))? {
                     Outcome::Failed(fault) => Err(RequestError::Fault(fault)),
@@ -200,8 +216,10 @@ impl Examiner {
             }
             Err(RequestError::Fault(fault)) => {
                 let counted = self.count(miner, &circuit, Outcome::Failed(fault)).await;
-                Err(counted
-                    .map_or_else(|| RequestError::local("cannot record an outcome"), |_| RequestError::Fault(fault)))
+                Err(counted.map_or_else(
+                    || RequestError::local("cannot record an outcome"),
+                    |_| RequestError::Fault(fault),
+                ))
             }
             Err(RequestError::Busy) => {
                 measures::busy();
@@ -215,7 +233,8 @@ impl Examiner {
     pub(crate) fn choose(&self) -> Option<usize> {
         let Self { circuits, settings, .. } = self;
         let all = circuits.iter().enumerate();
-        let for_benchmarks = all.filter(|(_, examined)| !settings.users_only.contains(&examined.directory.id()));
+        let for_benchmarks =
+            all.filter(|(_, examined)| !settings.users_only.contains(&examined.directory.id()));
         for_benchmarks.map(|(position, _)| position).choose(&mut rand::rng())
     }
 
@@ -251,13 +270,20 @@ impl Examiner {
 }
 
 /// Creates the bundle of a proof.
-pub(crate) fn bundle(examined: &LoadedCircuit, claimed: &UnverifiedProof) -> Result<Bundle, CircuitError> {
+pub(crate) fn bundle(
+    examined: &LoadedCircuit,
+    claimed: &UnverifiedProof,
+) -> Result<Bundle, CircuitError> {
     Bundle::new(&examined.directory, &claimed.statement, &claimed.proof)
 }
 
-/// Replaces the bundle of the miner's last verified proof. The file is readable by its owner only, because the proof
-/// may contain a user's confidential input.
-fn keep(directory: &Path, examined: &LoadedCircuit, claimed: &UnverifiedProof) -> Result<(), Box<dyn Error>> {
+/// Replaces the bundle of the miner's last verified proof. The file is readable by its owner only,
+/// because the proof may contain a user's confidential input.
+fn keep(
+    directory: &Path,
+    examined: &LoadedCircuit,
+    claimed: &UnverifiedProof,
+) -> Result<(), Box<dyn Error>> {
     let bundle = bundle(examined, claimed)?;
     let path = directory.join(format!("{}.json", claimed.statement.binding.miner));
     atomic_write(path, &serde_json::to_vec(&bundle)?, Access::Owner)?;

@@ -1,12 +1,14 @@
 //! The validator of the proof-of-inference subnet: its additions to `taonet-validator`.
 //!
-//! - [`Examiner`] dispatches requests by each miner's measured capacity, verifies every proof, and diagnoses those that
-//!   fail;
-//! - [`Examiner::deliver`] serves a user's request: several miners prove the slices of a model in parallel, and failed
-//!   slices are retried with other miners;
+//! - [`Examiner`] dispatches requests by each miner's measured capacity, verifies every proof, and
+//!   diagnoses those that fail;
+//! - [`Examiner::deliver`] serves a user's request: several miners prove the slices of a model in
+//!   parallel, and failed slices are retried with other miners;
 //! - [`Book`] persists the scores: each outcome is in a journal on disk before it is applied;
-//! - [`ProofSubnet`] implements [`Subnet`](taonet_validator::Subnet): weights from the book, for the shared epoch loop;
-//! - [`miner_directory`] selects the miners of the metagraph, and [`ProofMiner`] adds the protocol of requests to them.
+//! - [`ProofSubnet`] implements [`Subnet`](taonet_validator::Subnet): weights from the book, for
+//!   the shared epoch loop;
+//! - [`miner_directory`] selects the miners of the metagraph, and [`ProofMiner`] adds the protocol
+//!   of requests to them.
 //!
 //! The examiner and the epoch loop run concurrently and share the book:
 //!
@@ -36,16 +38,17 @@
 //! # }
 //! ```
 //!
-//! Only a verified proof earns a score. A local failure, such as that of an external verifier, is not recorded as a
-//! miner's fault. If the process is killed at any moment, no recorded outcome is lost or applied twice. Only one
-//! process at a time can open a book. Verification runs on a bounded number of threads, and a slow miner delays no
-//! other. The crate does not read the chain or submit weights, and computes no formulas: `taonet-proof-core` contains
-//! those.
+//! Only a verified proof earns a score. A local failure, such as that of an external verifier, is
+//! not recorded as a miner's fault. If the process is killed at any moment, no recorded outcome is
+//! lost or applied twice. Only one process at a time can open a book. Verification runs on a
+//! bounded number of threads, and a slow miner delays no other. The crate does not read the chain
+//! or submit weights, and computes no formulas: `taonet-proof-core` contains those.
 //!
-//! Uses `taonet-proof-circuits`, `taonet-proof-backends` and `taonet-proof-core` (verification), `taonet-wire` and
-//! `taonet-wallet` (signed requests), `taonet-neuron` (miners of the metagraph, backoff), `taonet-validator` (trait
-//! `Subnet`), `taonet-service`, `taonet-primitives` and the published crate `btlightning` (messages and frames over
-//! QUIC). Used by `taonet-proof-api`, `taonet-proof-dashboard`, `tao proof validator` and `tao proof demo`.
+//! Uses `taonet-proof-circuits`, `taonet-proof-backends` and `taonet-proof-core` (verification),
+//! `taonet-wire` and `taonet-wallet` (signed requests), `taonet-neuron` (miners of the metagraph,
+//! backoff), `taonet-validator` (trait `Subnet`), `taonet-service`, `taonet-primitives` and the
+//! published crate `btlightning` (messages and frames over QUIC). Used by `taonet-proof-api`,
+//! `taonet-proof-dashboard`, `tao proof validator` and `tao proof demo`.
 
 mod benchmark;
 mod book;

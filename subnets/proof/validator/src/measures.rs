@@ -13,7 +13,10 @@ const WEIGHTED: &str = "taonet_proof_validator_weighted_miners";
 
 /// Registers help texts of this crate's metrics. Call after the recorder is installed.
 pub fn describe() {
-    describe_counter!(ANSWERS, "Requests to miners, by outcome: verified, busy, or the reason for the failure");
+    describe_counter!(
+        ANSWERS,
+        "Requests to miners, by outcome: verified, busy, or the reason for the failure"
+    );
     describe_histogram!(ANSWER_SECONDS, "Time from a request to a proof that verified");
     describe_histogram!(VERIFY_SECONDS, "Time to verify a proof");
     describe_gauge!(MINERS, "Miners that receive requests");

@@ -24,7 +24,8 @@ pub enum Wire {
 }
 
 impl ProofMiner {
-    /// Creates a miner of the metagraph. The chain does not record the protocol: every miner announces protocol number
+    /// Creates a miner of the metagraph. The chain does not record the protocol: every miner
+    /// announces protocol number
     /// 4. Over QUIC, only miners with an IPv4 address can be called; `None` for others.
     pub fn new(miner: &MinerEntry, wire: Wire) -> Option<Self> {
         let is_callable = wire == Wire::Http || miner.address.host().parse::<Ipv4Addr>().is_ok();
@@ -38,8 +39,8 @@ impl ProofMiner {
     }
 }
 
-/// Returns the directory of the subnet's miners: neurons without a validator permit at addresses that the policy
-/// permits. `targets` limits them to some uids; `me` is never included.
+/// Returns the directory of the subnet's miners: neurons without a validator permit at addresses
+/// that the policy permits. `targets` limits them to some uids; `me` is never included.
 pub fn miner_directory(me: Hotkey, targets: Vec<Uid>, policy: AddressPolicy) -> MinerDirectory {
     MinerDirectory { policy, own_hotkey: Some(me), excludes_permits: true, targets }
 }
@@ -56,15 +57,26 @@ mod tests {
         let key = |byte| Hotkey::from_bytes([byte; 32]);
         let neuron = |uid: u8, address: Option<&str>| Neuron {
             validator_permit: Some(uid == 0),
-            ..Neuron::new(Uid(uid.into()), key(uid + 1), address.map(|address| address.parse().unwrap()))
+            ..Neuron::new(
+                Uid(uid.into()),
+                key(uid + 1),
+                address.map(|address| address.parse().unwrap()),
+            )
         };
-        let addresses = [Some("8.8.8.8:1"), Some("8.8.8.8:2"), Some("10.0.0.1:3"), None, Some("[2606:4700::1111]:5")];
+        let addresses = [
+            Some("8.8.8.8:1"),
+            Some("8.8.8.8:2"),
+            Some("10.0.0.1:3"),
+            None,
+            Some("[2606:4700::1111]:5"),
+        ];
         let list = (0..).zip(addresses).map(|(uid, address)| neuron(uid, address)).collect();
         let neurons = Neurons::new(BlockNumber::new(1), list);
         let hotkeys = |targets: &[Uid], me, wire| {
             let directory = miner_directory(key(me), targets.to_vec(), AddressPolicy::default());
             let selected = directory.select(&neurons).miners;
-            let miners: Vec<_> = selected.iter().filter_map(|miner| ProofMiner::new(miner, wire)).collect();
+            let miners: Vec<_> =
+                selected.iter().filter_map(|miner| ProofMiner::new(miner, wire)).collect();
             assert!(miners.iter().all(|miner| miner.wire == wire));
             miners.iter().map(|miner| *miner.hotkey()).collect::<Vec<_>>()
         };

@@ -1,8 +1,9 @@
-//! QUIC client of the validator: the protocol of the published crate `btlightning`, with its frames and messages.
+//! QUIC client of the validator: the protocol of the published crate `btlightning`, with its frames
+//! and messages.
 //!
-//! That crate's own client lets a miner open streams and send data that nobody reads, sets no limit on all answers
-//! together, and does not check that a server has the key of its certificate. This client refuses streams from miners,
-//! limits the answers, and checks the key.
+//! That crate's own client lets a miner open streams and send data that nobody reads, sets no limit
+//! on all answers together, and does not check that a server has the key of its certificate. This
+//! client refuses streams from miners, limits the answers, and checks the key.
 
 mod connections;
 mod handshake;
@@ -23,7 +24,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::{groth16, stark};
-use taonet_proof_core::messages::{QUERY_ZK_PROOF, QueryZkProofResponse, SLICE_PROOF, SliceProofResponse};
+use taonet_proof_core::messages::{
+    QUERY_ZK_PROOF, QueryZkProofResponse, SLICE_PROOF, SliceProofResponse,
+};
 use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_core::query::ProofAnswer;
 use taonet_proof_core::scoring::Fault;
@@ -50,8 +53,8 @@ const SMALLEST_LIMIT: usize = 64 << 10;
 const IN_FLIGHT_BYTES: usize = 256 << 20;
 /// Step in which an answer is read, in bytes.
 const READ_STEP: usize = 64 << 10;
-/// Maximum number of answers that are parsed at the same time: values in memory may take 40 times their size in a
-/// message.
+/// Maximum number of answers that are parsed at the same time: values in memory may take 40 times
+/// their size in a message.
 const PARSERS: usize = 2;
 /// Slowest transfer of an answer, in bytes per second.
 const SLOWEST_TRANSFER: usize = 1 << 20;
@@ -64,9 +67,10 @@ const FRAME_HEADER: usize = 5;
 
 /// Connections to miners, each authenticated by a mutually signed handshake.
 ///
-/// A connection attempt takes at most 10 s. An answer begins within the request's timeout, and is complete within 10 s
-/// plus a second for each MiB after that; neither time includes waiting for memory in this process. Large answers in
-/// flight take at most 256 MiB together, which they reserve as they arrive.
+/// A connection attempt takes at most 10 s. An answer begins within the request's timeout, and is
+/// complete within 10 s plus a second for each MiB after that; neither time includes waiting for
+/// memory in this process. Large answers in flight take at most 256 MiB together, which they
+/// reserve as they arrive.
 pub struct QuicClient(Arc<Inner>);
 
 struct Inner {
@@ -83,7 +87,8 @@ struct Limits {
     connecting: Duration,
     /// Maximum size of all answers in flight, in bytes, besides the first 768 KiB of each.
     in_flight: usize,
-    /// Timeout for the transfer of an answer after its first bytes, in addition to the time at the slowest rate.
+    /// Timeout for the transfer of an answer after its first bytes, in addition to the time at the
+    /// slowest rate.
     transfer: Duration,
 }
 
@@ -128,8 +133,9 @@ impl QuicClient {
     /// Connects to new miners on the list and drops connections to those that left it.
     pub(crate) async fn follow(&self, miners: &[ProofMiner]) {
         let over_quic = miners.iter().filter(|miner| miner.wire == Wire::Quic);
-        let listed: Vec<_> =
-            over_quic.filter_map(|miner| Some((*miner.peer.hotkey(), address(&miner.peer)?))).collect();
+        let listed: Vec<_> = over_quic
+            .filter_map(|miner| Some((*miner.peer.hotkey(), address(&miner.peer)?)))
+            .collect();
         let mut at_address = HashMap::<SocketAddr, HashSet<Hotkey>>::new();
         for (hotkey, address) in &listed {
             at_address.entry(*address).or_default().insert(*hotkey);
@@ -147,8 +153,8 @@ impl QuicClient {
         while connecting.join_next().await.is_some() {}
     }
 
-    /// Sends a request for a circuit to a miner. Returns the answer, and the time for which it waited for memory in
-    /// this process.
+    /// Sends a request for a circuit to a miner. Returns the answer, and the time for which it
+    /// waited for memory in this process.
     pub(crate) async fn ask(
         &self,
         peer: &Peer,
@@ -161,11 +167,16 @@ impl QuicClient {
             ProofRequest::Circuit(query) => {
                 let (message, paused): (QueryZkProofResponse, _) =
                     self.call(peer, QUERY_ZK_PROOF, &query.to_message(), limit, timeout).await?;
-                if message.busy { Err(RequestError::Busy) } else { Ok((ProofAnswer::from_message(message), paused)) }
+                if message.busy {
+                    Err(RequestError::Busy)
+                } else {
+                    Ok((ProofAnswer::from_message(message), paused))
+                }
             }
             ProofRequest::Slice(query, proof_system) => {
-                let (message, paused): (SliceProofResponse, _) =
-                    self.call(peer, SLICE_PROOF, &query.to_message(*proof_system), limit, timeout).await?;
+                let (message, paused): (SliceProofResponse, _) = self
+                    .call(peer, SLICE_PROOF, &query.to_message(*proof_system), limit, timeout)
+                    .await?;
                 if message.busy {
                     Err(RequestError::Busy)
                 } else {
@@ -184,18 +195,22 @@ impl QuicClient {
         limit: usize,
         within: Duration,
     ) -> Result<(T, Duration), RequestError> {
-        let request =
-            QuicRequest::from_typed(synapse, message).map_err(|error| RequestError::Local(error.to_string()))?;
+        let request = QuicRequest::from_typed(synapse, message)
+            .map_err(|error| RequestError::Local(error.to_string()))?;
         let timestamp = unix_seconds();
-        let packet = SynapsePacket { synapse_type: request.synapse_type, data: request.data, timestamp };
-        let packet = rmp_serde::to_vec(&packet).map_err(|error| RequestError::Local(error.to_string()))?;
-        let address =
-            address(peer).ok_or_else(|| RequestError::Local(format!("{} is not an IPv4 address", peer.host())))?;
+        let packet =
+            SynapsePacket { synapse_type: request.synapse_type, data: request.data, timestamp };
+        let packet =
+            rmp_serde::to_vec(&packet).map_err(|error| RequestError::Local(error.to_string()))?;
+        let address = address(peer).ok_or_else(|| {
+            RequestError::Local(format!("{} is not an IPv4 address", peer.host()))
+        })?;
         let connection = self.0.connections.get(peer.hotkey(), address).await?;
         let mut time = Stopwatch::start(within);
-        let exchange = self.0.exchange(&connection, &packet, limit, &mut time).await.inspect_err(|missing| {
-            tracing::debug!(miner = %peer.hotkey(), ?missing, "no answer over QUIC");
-        });
+        let exchange =
+            self.0.exchange(&connection, &packet, limit, &mut time).await.inspect_err(|missing| {
+                tracing::debug!(miner = %peer.hotkey(), ?missing, "no answer over QUIC");
+            });
         Ok((exchange?, time.paused()))
     }
 }
@@ -209,7 +224,8 @@ impl Inner {
         limit: usize,
         time: &mut Stopwatch,
     ) -> Result<T, RequestError> {
-        let (mut send, mut recv) = time.limit(connection.open_bi()).await?.map_err(|error| unreachable(&error))?;
+        let (mut send, mut recv) =
+            time.limit(connection.open_bi()).await?.map_err(|error| unreachable(&error))?;
         time.limit(write_frame_and_finish(&mut send, MessageType::SynapsePacket, packet))
             .await?
             .map_err(|_| RequestError::Fault(Fault::Unreachable))?;
@@ -255,7 +271,9 @@ fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, RequestError> {
         return Err(malformed);
     };
     if success {
-        return QuicResponse { success, data, latency_ms: 0.0, error }.deserialize_data().map_err(|_| malformed);
+        return QuicResponse { success, data, latency_ms: 0.0, error }
+            .deserialize_data()
+            .map_err(|_| malformed);
     }
     Err(RequestError::Fault(match error.as_deref() {
         Some("handler timed out") => Fault::Timeout,
@@ -267,7 +285,9 @@ fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, RequestError> {
 fn incomplete(error: &ReadExactError) -> RequestError {
     match error {
         ReadExactError::ReadError(ReadError::ConnectionLost(error)) => unreachable(error),
-        ReadExactError::ReadError(_) | ReadExactError::FinishedEarly(_) => RequestError::Fault(Fault::Malformed),
+        ReadExactError::ReadError(_) | ReadExactError::FinishedEarly(_) => {
+            RequestError::Fault(Fault::Malformed)
+        }
     }
 }
 
@@ -290,7 +310,8 @@ fn largest_answer(circuit: &CircuitMetadata) -> usize {
         stark::ID => LARGEST_STARK,
         _ => LARGEST_PROOF,
     };
-    (proof + circuit.output.shape.elements().saturating_mul(OUTPUT_BYTES) + 4096).max(SMALLEST_LIMIT)
+    (proof + circuit.output.shape.elements().saturating_mul(OUTPUT_BYTES) + 4096)
+        .max(SMALLEST_LIMIT)
 }
 
 /// Returns the address of a miner; `None` if it is not an IPv4 address.

@@ -45,15 +45,25 @@ impl LoadedCircuit {
 
     /// Returns the binding of a request to a miner.
     pub(crate) fn binding(&self, nonce: Digest, miner: Hotkey) -> Binding {
-        Binding { nonce, miner, circuit: self.directory.id(), verification_key: self.verification_key }
+        Binding {
+            nonce,
+            miner,
+            circuit: self.directory.id(),
+            verification_key: self.verification_key,
+        }
     }
 
     /// Creates a request with a new nonce and random inputs within the circuit's range.
     pub(crate) fn benchmark(&self) -> ProofQuery {
         let (mut generator, circuit) = (rand::rng(), self.circuit());
         let range = circuit.input_range;
-        let inputs = (0..circuit.inputs).map(|_| generator.random_range(range.low..=range.high)).collect();
-        ProofQuery { circuit: self.directory.id(), nonce: Digest::from_bytes(generator.random()), inputs }
+        let inputs =
+            (0..circuit.inputs).map(|_| generator.random_range(range.low..=range.high)).collect();
+        ProofQuery {
+            circuit: self.directory.id(),
+            nonce: Digest::from_bytes(generator.random()),
+            inputs,
+        }
     }
 }
 
@@ -136,16 +146,28 @@ impl Clients {
         let (peer, query) = (&miner.peer, asked.query());
         let began = Instant::now();
         let (answer, paused) = match (miner.wire, &self.quic) {
-            (Wire::Http, _) => (ask_over_http(&self.http, peer, asked, timeout).await?, Duration::ZERO),
-            (Wire::Quic, Some(quic)) => quic.ask(peer, asked, examined.directory.metadata(), timeout).await?,
-            (Wire::Quic, None) => return Err(RequestError::Local("there is no QUIC client".to_owned())),
+            (Wire::Http, _) => {
+                (ask_over_http(&self.http, peer, asked, timeout).await?, Duration::ZERO)
+            }
+            (Wire::Quic, Some(quic)) => {
+                quic.ask(peer, asked, examined.directory.metadata(), timeout).await?
+            }
+            (Wire::Quic, None) => {
+                return Err(RequestError::Local("there is no QUIC client".to_owned()));
+            }
         };
         // The miner does not answer for a lack of memory in this process.
         let time = began.elapsed().saturating_sub(paused);
         let answer = answer.read(examined.directory.metadata().output.scale);
-        let Ok((proof, outputs)) = answer else { return Err(RequestError::Fault(Fault::Malformed)) };
+        let Ok((proof, outputs)) = answer else {
+            return Err(RequestError::Fault(Fault::Malformed));
+        };
         let binding = examined.binding(query.nonce, *peer.hotkey());
-        Ok(UnverifiedProof { statement: Statement { binding, inputs: query.inputs.clone(), outputs }, proof, time })
+        Ok(UnverifiedProof {
+            statement: Statement { binding, inputs: query.inputs.clone(), outputs },
+            proof,
+            time,
+        })
     }
 }
 
@@ -157,10 +179,17 @@ async fn ask_over_http(
 ) -> Result<ProofAnswer, RequestError> {
     let (path, body) = match asked {
         ProofRequest::Circuit(query) => (QUERY_ZK_PROOF, serde_json::to_vec(&query.to_message())),
-        ProofRequest::Slice(query, system) => (SLICE_PROOF, serde_json::to_vec(&query.to_message(*system))),
+        ProofRequest::Slice(query, system) => {
+            (SLICE_PROOF, serde_json::to_vec(&query.to_message(*system)))
+        }
     };
-    let mut call = Call::new(Method::POST, path, body.map_err(|error| RequestError::Local(error.to_string()))?);
-    // No retry: the measured response time would include both attempts, and miners soon receive the next request.
+    let mut call = Call::new(
+        Method::POST,
+        path,
+        body.map_err(|error| RequestError::Local(error.to_string()))?,
+    );
+    // No retry: the measured response time would include both attempts, and miners soon receive the
+    // next request.
     (call.deadline, call.retry) = (timeout, Retry::Never);
     let answer = client.call(peer, &call).await.map_err(|error| match error {
         CallError::Timeout { .. } => RequestError::Fault(Fault::Timeout),
@@ -169,7 +198,9 @@ async fn ask_over_http(
         other => RequestError::Local(other.to_string()),
     })?;
     match answer.status {
-        StatusCode::OK => serde_json::from_slice(&answer.body).map_err(|_| RequestError::Fault(Fault::Malformed)),
+        StatusCode::OK => {
+            serde_json::from_slice(&answer.body).map_err(|_| RequestError::Fault(Fault::Malformed))
+        }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Err(RequestError::Busy),
         status => {
             tracing::debug!(miner = %peer.hotkey(), %status, "request refused by the miner");

@@ -27,11 +27,16 @@ impl Subnet for ProofSubnet {
     type Scores = Vec<(Uid, f64)>;
     type Error = Infallible;
 
-    async fn scores(&self, neurons: &Neurons, _: bool) -> Result<RoundScores<Self::Scores>, Infallible> {
+    async fn scores(
+        &self,
+        neurons: &Neurons,
+        _: bool,
+    ) -> Result<RoundScores<Self::Scores>, Infallible> {
         let now = unix_time((self.clock)());
         let scores = self.book.read(|board| {
             let registered = |hotkey: &Hotkey| neurons.uid_of(hotkey).map(|uid| (uid, *hotkey));
-            let (uids, hotkeys): (Vec<_>, Vec<_>) = board.tallies().keys().filter_map(registered).unzip();
+            let (uids, hotkeys): (Vec<_>, Vec<_>) =
+                board.tallies().keys().filter_map(registered).unzip();
             let shares = board.weights(&self.profile, &hotkeys, now);
             let mut scores: Vec<_> = uids.into_iter().zip(shares).collect();
             scores.sort_by_key(|(uid, _)| *uid);
@@ -44,9 +49,13 @@ impl Subnet for ProofSubnet {
         if scores.is_empty() {
             return None;
         }
-        let (uids, weights): (Vec<_>, Vec<_>) = scores.iter().copied().filter(|(_, share)| *share > 0.0).unzip();
+        let (uids, weights): (Vec<_>, Vec<_>) =
+            scores.iter().copied().filter(|(_, share)| *share > 0.0).unzip();
         if uids.is_empty() {
-            return Some(burn_uid.map_or_else(Weights::default, |uid| Weights { uids: vec![uid], weights: vec![1.0] }));
+            return Some(burn_uid.map_or_else(Weights::default, |uid| Weights {
+                uids: vec![uid],
+                weights: vec![1.0],
+            }));
         }
         Some(Weights { uids, weights })
     }
@@ -77,7 +86,10 @@ mod tests {
         let book = Arc::new(Book::open(place.path()).await.unwrap());
         let subnet = ProofSubnet::new(Arc::clone(&book), Profile::Seed, system_clock());
         let key = |byte| Hotkey::from_bytes([byte; 32]);
-        let list = (0..).zip([3, 2, 1]).map(|(uid, byte)| Neuron::new(Uid(uid), key(byte), None)).collect();
+        let list = (0..)
+            .zip([3, 2, 1])
+            .map(|(uid, byte)| Neuron::new(Uid(uid), key(byte), None))
+            .collect();
         let neurons = Neurons::new(BlockNumber::new(1), list);
         let scores = async || subnet.scores(&neurons, false).await.unwrap().scores;
         assert_eq!(subnet.weights(&scores().await, Some(Uid(0))), None, "no miner was queried");
@@ -96,6 +108,10 @@ mod tests {
         book.record(event(1, verified)).unwrap();
         book.record(event(9, verified)).unwrap();
         let weights = Weights { uids: vec![Uid(2)], weights: vec![1.0] };
-        assert_eq!(subnet.weights(&scores().await, Some(Uid(0))), Some(weights), "hotkey 9 is not registered");
+        assert_eq!(
+            subnet.weights(&scores().await, Some(Uid(0))),
+            Some(weights),
+            "hotkey 9 is not registered"
+        );
     }
 }

@@ -8,7 +8,8 @@ use clap::Parser;
 use taonet_chaos::{ChaosOptions, FaultKind, Pace, chaos};
 use taonet_service::Shutdown;
 
-/// Inject faults into a network of real processes, and count the submissions of weights on the chain
+/// Inject faults into a network of real processes, and count the submissions of weights on the
+/// chain
 #[derive(Debug, Parser)]
 struct Args {
     /// Seed of the faults [default: random]
@@ -38,7 +39,10 @@ struct Args {
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let seed = args.seed.unwrap_or_else(rand::random);
-    let pace = Pace { block_time: Duration::from_millis(args.block_time_ms), epoch_blocks: args.epoch_blocks };
+    let pace = Pace {
+        block_time: Duration::from_millis(args.block_time_ms),
+        epoch_blocks: args.epoch_blocks,
+    };
     let tao = match args.tao {
         Some(tao) => tao,
         None => std::env::current_exe()?.with_file_name("tao"),

@@ -8,7 +8,8 @@ use clap::Parser;
 use taonet_chaos::{Pace, SoakOptions, soak};
 use taonet_service::Shutdown;
 
-/// Send requests to a network of real processes for hours, and measure memory, descriptors and latencies
+/// Send requests to a network of real processes for hours, and measure memory, descriptors and
+/// latencies
 #[derive(Debug, Parser)]
 struct Args {
     /// Duration of the load, in hours, such as 1 or 0.5
@@ -33,7 +34,11 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(tao) => tao,
         None => std::env::current_exe()?.with_file_name("tao"),
     };
-    eprintln!("{} minutes of load, after two or three epochs of {} s", args.hours.as_secs() / 60, pace.epoch_blocks);
+    eprintln!(
+        "{} minutes of load, after two or three epochs of {} s",
+        args.hours.as_secs() / 60,
+        pace.epoch_blocks
+    );
     let runtime = tokio::runtime::Runtime::new()?;
     let shutdown = runtime.block_on(async { Shutdown::on_signals() })?;
     let sample_every = Duration::from_secs(args.every);

@@ -1,5 +1,5 @@
-//! The functions of the C library that start, join and suspend threads. Those of a simulation take turns
-//! ([`crate::turns`]).
+//! The functions of the C library that start, join and suspend threads. Those of a simulation take
+//! turns ([`crate::turns`]).
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_int, c_long, c_void};
@@ -49,8 +49,10 @@ static YIELD: Original = Original::new(c"sched_yield");
 ///
 /// The arguments must be those of the system call with this number, at most six.
 pub(super) unsafe fn system_call<const N: usize>(number: c_long, arguments: [usize; N]) -> c_long {
-    type Function = unsafe extern "C" fn(c_long, usize, usize, usize, usize, usize, usize) -> c_long;
-    // SAFETY: this is the address of the C library's function, which reads all its arguments from the same places.
+    type Function =
+        unsafe extern "C" fn(c_long, usize, usize, usize, usize, usize, usize) -> c_long;
+    // SAFETY: this is the address of the C library's function, which reads all its arguments from
+    // the same places.
     let function: Function = unsafe { mem::transmute(SYSCALL.address()) };
     let mut all = [0; 6];
     for (place, argument) in all.iter_mut().zip(arguments) {
@@ -69,7 +71,8 @@ impl Turn {
     fn futex(&self, operation: c_int, value: usize) {
         let address = &raw const self.0 as usize;
         let operation = (operation | libc::FUTEX_PRIVATE_FLAG) as usize;
-        // SAFETY: the address is that of a futex that lives as long as the call, and there is no timeout.
+        // SAFETY: the address is that of a futex that lives as long as the call, and there is no
+        // timeout.
         unsafe { system_call(libc::SYS_futex, [address, operation, value, 0]) };
     }
 
@@ -102,7 +105,8 @@ struct Start {
 
 extern "C" fn begin(start: *mut c_void) -> *mut c_void {
     // SAFETY: `pthread_create` below passes the pointer of a box to this thread only.
-    let Start { number, turn, at_end, routine, argument } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+    let Start { number, turn, at_end, routine, argument } =
+        *unsafe { Box::from_raw(start.cast::<Start>()) };
     turns::begin(number, &turn);
     // SAFETY: the key exists, and its values are never read.
     unsafe { libc::pthread_setspecific(at_end, std::ptr::dangling()) };
@@ -132,14 +136,16 @@ unsafe extern "C" fn pthread_create(
     routine: Routine,
     argument: *mut c_void,
 ) -> c_int {
-    type Function = unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Routine, *mut c_void) -> c_int;
+    type Function =
+        unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Routine, *mut c_void) -> c_int;
     // SAFETY: this is the address of the C library's function of this type.
     let create: Function = unsafe { mem::transmute(CREATE.address()) };
     let Some((number, turn)) = turns::add() else {
         // SAFETY: the arguments are the caller's.
         return unsafe { create(handle, attributes, routine, argument) };
     };
-    let start = Box::into_raw(Box::new(Start { number, turn, at_end: end_key(), routine, argument }));
+    let start =
+        Box::into_raw(Box::new(Start { number, turn, at_end: end_key(), routine, argument }));
     // SAFETY: the first arguments are the caller's, and the thread owns the box.
     let code = unsafe { create(handle, attributes, begin, start.cast()) };
     if code != 0 {
@@ -180,7 +186,8 @@ unsafe extern "C" fn sched_yield() -> c_int {
     unsafe { original() }
 }
 
-/// The C library's function has a variable number of arguments; like this one, it passes on those that there are not.
+/// The C library's function has a variable number of arguments; like this one, it passes on those
+/// that there are not.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(
     number: c_long,
@@ -197,7 +204,9 @@ unsafe extern "C" fn syscall(
             libc::FUTEX_WAKE => return turns::wake(Event::Futex(a0), a2 as u32 as usize) as c_long,
             libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => {
                 // SAFETY: the caller passes the addresses of a futex, and of a time or null.
-                return unsafe { wait(a0 as *const AtomicU32, operation, a2 as u32, a3 as *const timespec) };
+                return unsafe {
+                    wait(a0 as *const AtomicU32, operation, a2 as u32, a3 as *const timespec)
+                };
             }
             _ => {}
         }
@@ -211,7 +220,12 @@ unsafe extern "C" fn syscall(
 /// # Safety
 ///
 /// `futex` must be valid, and `timeout` be valid or null.
-unsafe fn wait(futex: *const AtomicU32, operation: c_int, expected: u32, timeout: *const timespec) -> c_long {
+unsafe fn wait(
+    futex: *const AtomicU32,
+    operation: c_int,
+    expected: u32,
+    timeout: *const timespec,
+) -> c_long {
     // SAFETY: as for this function.
     let value = unsafe { &*futex }.load(Ordering::SeqCst);
     if value != expected {

@@ -21,7 +21,8 @@ type Act = Box<dyn FnOnce(&MockChain) + Send>;
 
 /// The pool's next response.
 enum Answer {
-    /// Accepts the bytes, sends status notifications, each after a scripted change, and ends the stream.
+    /// Accepts the bytes, sends status notifications, each after a scripted change, and ends the
+    /// stream.
     Takes(Vec<(Status, Act)>),
     Refuses(i32, &'static str),
     /// Refuses the bytes after another node failed to respond.
@@ -72,14 +73,22 @@ impl Nodes for Stage {
         head
     }
 
-    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<BlockSearch, ChainError> {
+    async fn look(
+        &self,
+        extrinsic: ExtrinsicHash,
+        block: BlockHash,
+    ) -> Result<BlockSearch, ChainError> {
         let number = BlockNumber::new(u32::from_le_bytes(*block.as_bytes().first_chunk().unwrap()));
         if self.chain.block_hash(number).await? != Some(block) {
             return Err(ChainError::NoSuchBlock(block.into()));
         }
         let parent = self.chain.block_hash(number.minus(1)).await?.unwrap();
         let found = self.chain.lookup(extrinsic, number, number).await?;
-        Ok(BlockSearch { number, parent, inclusion: found.and_then(|outcome| outcome.inclusion().cloned()) })
+        Ok(BlockSearch {
+            number,
+            parent,
+            inclusion: found.and_then(|outcome| outcome.inclusion().cloned()),
+        })
     }
 
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError> {
@@ -89,13 +98,22 @@ impl Nodes for Stage {
 
     async fn offer(&self, _: &[u8]) -> Result<PoolResponse<Playing>, ChainError> {
         self.offers.fetch_add(1, Ordering::Relaxed);
-        let error = |code, data: &str| RpcError { code, message: "refused".into(), data: Some(data.into()) };
-        let others_may_have_it = matches!(self.answers.lock().unwrap().front(), Some(Answer::RefusesAfterAnother(..)));
+        let error = |code, data: &str| RpcError {
+            code,
+            message: "refused".into(),
+            data: Some(data.into()),
+        };
+        let others_may_have_it =
+            matches!(self.answers.lock().unwrap().front(), Some(Answer::RefusesAfterAnother(..)));
         let answer = match self.answers.lock().unwrap().pop_front() {
-            Some(Answer::Takes(reports)) => {
-                Ok(Playing { chain: self.chain.clone(), pause: self.pause, reports: reports.into() })
+            Some(Answer::Takes(reports)) => Ok(Playing {
+                chain: self.chain.clone(),
+                pause: self.pause,
+                reports: reports.into(),
+            }),
+            Some(Answer::Refuses(code, data) | Answer::RefusesAfterAnother(code, data)) => {
+                Err(error(code, data))
             }
-            Some(Answer::Refuses(code, data) | Answer::RefusesAfterAnother(code, data)) => Err(error(code, data)),
             Some(Answer::Breaks(error)) => return Err(error),
             None => Err(error(ALREADY_THERE, "")),
         };
@@ -108,13 +126,20 @@ impl Nodes for Stage {
 }
 
 impl Stage {
-    /// Creates a chain of ten finalized blocks; later blocks are finalized with a lag of three blocks.
+    /// Creates a chain of ten finalized blocks; later blocks are finalized with a lag of three
+    /// blocks.
     fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
         let chain = MockChain::new(BLOCK);
         chain.mine(10);
         chain.set_finality_lag(LAG);
         let answers = Mutex::new(answers.into_iter().collect());
-        Self { chain, answers, offers: AtomicUsize::new(0), pause: Duration::ZERO, after_head: Mutex::default() }
+        Self {
+            chain,
+            answers,
+            offers: AtomicUsize::new(0),
+            pause: Duration::ZERO,
+            after_head: Mutex::default(),
+        }
     }
 
     async fn signed(&self, era: Era) -> SignedExtrinsic {
@@ -165,7 +190,8 @@ async fn follow_ends_at_inclusion_or_finality_as_requested() {
         let stage = Stage::new([]);
         stage.keep_mining();
         let ours = stage.signed(Era::default()).await;
-        let reports = vec![(Status::Ready, nothing()), (Status::InBlock(IgnoredAny), include(&ours))];
+        let reports =
+            vec![(Status::Ready, nothing()), (Status::InBlock(IgnoredAny), include(&ours))];
         stage.answers.lock().unwrap().push_back(Answer::Takes(reports));
         let outcome = stage.follow(&ours, follow).await;
         assert_eq!(matches!(outcome, Outcome::Finalized(_)), follow == FINAL, "{outcome:?}");
@@ -190,7 +216,11 @@ async fn extrinsic_is_sent_when_competing_one_is_reverted() {
     let stage = Stage::new([]);
     let (ours, other) = (stage.signed(Era::default()).await, stage.signed(Era::default()).await);
     include(&other)(&stage.chain);
-    stage.answers.lock().unwrap().push_back(Answer::Takes(vec![(Status::InBlock(IgnoredAny), include(&ours))]));
+    stage
+        .answers
+        .lock()
+        .unwrap()
+        .push_back(Answer::Takes(vec![(Status::InBlock(IgnoredAny), include(&ours))]));
     let chain = stage.chain.clone();
     tokio::spawn(async move {
         tokio::time::sleep(BLOCK).await;
@@ -245,9 +275,14 @@ async fn permanent_refusal_is_invalid() {
 
 #[tokio::test(start_paused = true)]
 async fn temporary_refusal_is_not_invalid() {
-    for (code, data) in
-        [(1002, ""), (1012, ""), (1014, ""), (1016, ""), (-32_603, "boom"), (1010, "Transaction is outdated")]
-    {
+    for (code, data) in [
+        (1002, ""),
+        (1012, ""),
+        (1014, ""),
+        (1016, ""),
+        (-32_603, "boom"),
+        (1010, "Transaction is outdated"),
+    ] {
         let refusals = || (0..10_000).map(|_| Answer::Refuses(code, data));
         let stage = Stage::new(refusals());
         let ours = stage.signed(Era::default()).await;
@@ -277,13 +312,21 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
     for (name, first, follow) in [
         ("sent before", None, Follow { sent_before: true, ..ONCE }),
         ("lost on the way", Some(breaks()), ONCE),
-        ("another node was asked", Some(Answer::RefusesAfterAnother(1010, "Custom error: 6")), ONCE),
+        (
+            "another node was asked",
+            Some(Answer::RefusesAfterAnother(1010, "Custom error: 6")),
+            ONCE,
+        ),
         ("taken, then found invalid", Some(Answer::Takes(reports)), ONCE),
         ("there already", Some(Answer::Refuses(ALREADY_THERE, "")), ONCE),
     ] {
         let stage = Stage::new(first.into_iter().chain(refusals()));
         let outcome = stage.follow(&stage.signed(Era::default()).await, follow).await;
-        assert_eq!(outcome, Outcome::Unknown(UnknownBecause::Refused(RefusedBecause::custom(6))), "{name}");
+        assert_eq!(
+            outcome,
+            Outcome::Unknown(UnknownBecause::Refused(RefusedBecause::custom(6))),
+            "{name}"
+        );
     }
 }
 
@@ -291,14 +334,18 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
 async fn unknown_outcome_names_its_cause() {
     let stage = Stage::new((0..10_000).map(|_| breaks()));
     let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
-    let Outcome::Unknown(because @ UnknownBecause::Unreachable { .. }) = outcome else { panic!("{outcome:?}") };
+    let Outcome::Unknown(because @ UnknownBecause::Unreachable { .. }) = outcome else {
+        panic!("{outcome:?}")
+    };
     let text = because.to_string();
     assert!(text.contains("ws://node") && text.matches("it was reset").count() == 1, "{text}");
 
     let pruned = || Answer::Breaks(ChainError::NoSuchBlock(BlockNumber::new(3).into()));
     let stage = Stage::new((0..10_000).map(|_| pruned()));
     let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
-    let Outcome::Unknown(because @ UnknownBecause::Unreadable { .. }) = outcome else { panic!("{outcome:?}") };
+    let Outcome::Unknown(because @ UnknownBecause::Unreadable { .. }) = outcome else {
+        panic!("{outcome:?}")
+    };
     assert!(because.to_string().contains("does not have block 3"), "{because}");
 }
 
@@ -313,7 +360,10 @@ async fn endless_status_notifications_do_not_extend_deadline() {
     let ours = stage.signed(Era::default()).await;
     let begun = Instant::now();
     let outcome = stage.follow(&ours, ONCE).await;
-    assert!(matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })),
+        "{outcome:?}"
+    );
     assert!(begun.elapsed() <= PATIENCE, "{:?}", begun.elapsed());
 }
 
@@ -333,24 +383,30 @@ async fn unfinalized_block_is_reported_as_included() {
         chain.mine(1);
     });
     let outcome = stage.follow(&ours, FINAL).await;
-    assert!(matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn nonce_lease_is_released_once_pool_accepts_extrinsic() {
     let (nonces, refused) = (Nonces::default(), || Answer::Refuses(1010, "Custom error: 6"));
-    let lease = async || nonces.lease(AccountId::from_bytes([1; 32]), BLOCK, PATIENCE, async { Ok(0) }).await;
+    let lease = async || {
+        nonces.lease(AccountId::from_bytes([1; 32]), BLOCK, PATIENCE, async { Ok(0) }).await
+    };
     let times = Times { patience: PATIENCE, pause: BLOCK / 16, silence: BLOCK * 2 };
     let stage = Stage::new([refused(), Answer::Takes(Vec::new())]);
     let ours = stage.signed(Era::default()).await;
     super::follow(&stage, &ours, ONCE, Some(lease().await.unwrap()), times).await;
     let first = lease().await.unwrap();
     assert_eq!(first.nonce(), 0, "no pool has it");
-    let (outcome, second) = tokio::join!(super::follow(&stage, &ours, ONCE, Some(first), times), async {
-        let begun = Instant::now();
-        let second = lease().await.unwrap();
-        (second.nonce(), begun.elapsed())
-    });
+    let (outcome, second) =
+        tokio::join!(super::follow(&stage, &ours, ONCE, Some(first), times), async {
+            let begun = Instant::now();
+            let second = lease().await.unwrap();
+            (second.nonce(), begun.elapsed())
+        });
     assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
     assert_eq!(second, (1, Duration::ZERO));
 }

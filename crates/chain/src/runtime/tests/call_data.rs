@@ -12,8 +12,12 @@ fn calls_are_written_as_recorded() {
     for case in items(&golden, "calls", 10) {
         let (pallet, name) = (text(&case["module"]), text(&case["function"]));
         let args = match (pallet, name) {
-            ("Sudo", "sudo") => json!({ "call": { "System": { "remark": { "remark": "0xdeadbeef" } } } }),
-            ("Utility", "batch") => json!({ "calls": [transfer(&bob().to_string()), transfer(charlie)] }),
+            ("Sudo", "sudo") => {
+                json!({ "call": { "System": { "remark": { "remark": "0xdeadbeef" } } } })
+            }
+            ("Utility", "batch") => {
+                json!({ "calls": [transfer(&bob().to_string()), transfer(charlie)] })
+            }
             ("Proxy", "proxy") => json!({
                 "real": case["params"]["real"],
                 "force_proxy_type": "Transfer",
@@ -42,7 +46,8 @@ fn typed_calls_are_written_as_recorded() {
         calls::sudo(remark),
         calls::batch([transfer(bob(), 1), transfer(charlie, 2)]),
     ];
-    let recorded: Vec<Vec<u8>> = items(&golden, "calls", 10).iter().map(|case| bytes(&case["data_hex"])).collect();
+    let recorded: Vec<Vec<u8>> =
+        items(&golden, "calls", 10).iter().map(|case| bytes(&case["data_hex"])).collect();
     for call in typed {
         assert!(recorded.contains(&runtime.call_data(&call).unwrap()), "{call:?}");
     }
@@ -65,7 +70,8 @@ fn holder_calls_decode_to_their_arguments() {
         end: BlockNumber::new(9),
     };
     let transfer = || calls::transfer_keep_alive(bob, Rao::new(1));
-    let transfer_json = json!({ "Balances": { "transfer_keep_alive": { "dest": bob, "value": 1 } } });
+    let transfer_json =
+        json!({ "Balances": { "transfer_keep_alive": { "dest": bob, "value": 1 } } });
     let staking = "staking".parse().unwrap();
     let limit = calls::PriceLimit { price: Rao::new(8), allow_partial: true };
     for (call, name, args) in [
@@ -93,7 +99,11 @@ fn holder_calls_decode_to_their_arguments() {
             }),
         ),
         (calls::claim_root(), "claim_root", json!({ "subnets": [] })),
-        (calls::claim_root_with_hotkey(hotkey), "claim_root_with_hotkey", json!({ "hotkey": hotkey })),
+        (
+            calls::claim_root_with_hotkey(hotkey),
+            "claim_root_with_hotkey",
+            json!({ "hotkey": hotkey }),
+        ),
         (calls::unstake_all_alpha(hotkey), "unstake_all_alpha", json!({ "hotkey": hotkey })),
         (
             calls::set_auto_stake_hotkey(netuid, hotkey),
@@ -120,7 +130,11 @@ fn holder_calls_decode_to_their_arguments() {
             "announce_coldkey_swap",
             json!({ "new_coldkey_hash": format!("0x{}", hex::encode(crate::hash::blake2_256(bob.as_bytes()))) }),
         ),
-        (calls::swap_coldkey_announced(coldkey), "swap_coldkey_announced", json!({ "new_coldkey": bob })),
+        (
+            calls::swap_coldkey_announced(coldkey),
+            "swap_coldkey_announced",
+            json!({ "new_coldkey": bob }),
+        ),
         (calls::dispute_coldkey_swap(), "dispute_coldkey_swap", json!({})),
         (calls::clear_coldkey_swap_announcement(), "clear_coldkey_swap_announcement", json!({})),
         (calls::associate_hotkey(hotkey), "try_associate_hotkey", json!({ "hotkey": hotkey })),
@@ -141,7 +155,11 @@ fn holder_calls_decode_to_their_arguments() {
             json!({ "delegate": bob, "real": bob, "force_proxy_type": null, "call": transfer_json }),
         ),
         (calls::announce_call(bob, [5; 32]), "announce", json!({ "real": bob, "call_hash": hash })),
-        (calls::remove_announcement(bob, [5; 32]), "remove_announcement", json!({ "real": bob, "call_hash": hash })),
+        (
+            calls::remove_announcement(bob, [5; 32]),
+            "remove_announcement",
+            json!({ "real": bob, "call_hash": hash }),
+        ),
         (
             calls::reject_announcement(bob, [5; 32]),
             "reject_announcement",
@@ -158,7 +176,11 @@ fn holder_calls_decode_to_their_arguments() {
             json!({ "delegate": bob, "proxy_type": "Staking", "delay": 5 }),
         ),
         (calls::remove_proxies(), "remove_proxies", json!({})),
-        (calls::create_pure(staking, 0, 2), "create_pure", json!({ "proxy_type": "Staking", "delay": 0, "index": 2 })),
+        (
+            calls::create_pure(staking, 0, 2),
+            "create_pure",
+            json!({ "proxy_type": "Staking", "delay": 0, "index": 2 }),
+        ),
         (
             calls::kill_pure(bob, staking, 2, (BlockNumber::new(8), 1)),
             "kill_pure",
@@ -175,7 +197,11 @@ fn holder_calls_decode_to_their_arguments() {
             json!({ "deposit": 10, "min_contribution": 1, "cap": 100, "end": 9, "call": transfer_json,
                 "target_address": null }),
         ),
-        (calls::contribute(4, Rao::new(7)), "contribute", json!({ "crowdloan_id": 4, "amount": 7 })),
+        (
+            calls::contribute(4, Rao::new(7)),
+            "contribute",
+            json!({ "crowdloan_id": 4, "amount": 7 }),
+        ),
         (calls::withdraw_contribution(4), "withdraw", json!({ "crowdloan_id": 4 })),
         (calls::finalize_crowdloan(4), "finalize", json!({ "crowdloan_id": 4 })),
         (calls::refund_crowdloan(4), "refund", json!({ "crowdloan_id": 4 })),
@@ -185,8 +211,16 @@ fn holder_calls_decode_to_their_arguments() {
             "update_min_contribution",
             json!({ "crowdloan_id": 4, "new_min_contribution": 7 }),
         ),
-        (calls::update_crowdloan_end(4, BlockNumber::new(7)), "update_end", json!({ "crowdloan_id": 4, "new_end": 7 })),
-        (calls::update_crowdloan_cap(4, Rao::new(7)), "update_cap", json!({ "crowdloan_id": 4, "new_cap": 7 })),
+        (
+            calls::update_crowdloan_end(4, BlockNumber::new(7)),
+            "update_end",
+            json!({ "crowdloan_id": 4, "new_end": 7 }),
+        ),
+        (
+            calls::update_crowdloan_cap(4, Rao::new(7)),
+            "update_cap",
+            json!({ "crowdloan_id": 4, "new_cap": 7 }),
+        ),
         (
             calls::register_leased_network(30, Some(BlockNumber::new(9))),
             "register_leased_network",
@@ -197,14 +231,26 @@ fn holder_calls_decode_to_their_arguments() {
             "register_leased_network",
             json!({ "emissions_share": 100, "end_block": null }),
         ),
-        (calls::terminate_lease(4, hotkey), "terminate_lease", json!({ "lease_id": 4, "hotkey": hotkey })),
+        (
+            calls::terminate_lease(4, hotkey),
+            "terminate_lease",
+            json!({ "lease_id": 4, "hotkey": hotkey }),
+        ),
         (
             calls::lock_stake(hotkey, netuid, Alpha::new(9)),
             "lock_stake",
             json!({ "hotkey": hotkey, "netuid": 3, "amount": 9 }),
         ),
-        (calls::move_lock(hotkey, netuid), "move_lock", json!({ "destination_hotkey": hotkey, "netuid": 3 })),
-        (calls::set_perpetual_lock(netuid, true), "set_perpetual_lock", json!({ "netuid": 3, "enabled": true })),
+        (
+            calls::move_lock(hotkey, netuid),
+            "move_lock",
+            json!({ "destination_hotkey": hotkey, "netuid": 3 }),
+        ),
+        (
+            calls::set_perpetual_lock(netuid, true),
+            "set_perpetual_lock",
+            json!({ "netuid": 3, "enabled": true }),
+        ),
         (
             calls::add_stake_burn(hotkey, netuid, Rao::new(9), None),
             "add_stake_burn",
@@ -226,7 +272,10 @@ fn holder_calls_decode_to_their_arguments() {
 fn owner_calls_decode_to_their_arguments() {
     let Some(runtime) = runtime() else { return };
     let netuid = NetUid(3);
-    let identity = crate::SubnetIdentity { subnet_name: "Tide".to_owned(), ..crate::SubnetIdentity::default() };
+    let identity = crate::SubnetIdentity {
+        subnet_name: "Tide".to_owned(),
+        ..crate::SubnetIdentity::default()
+    };
     for (call, name, args) in [
         (
             calls::set_subnet_identity(netuid, &identity),
@@ -246,7 +295,10 @@ fn owner_calls_decode_to_their_arguments() {
 fn calls_are_listed_with_their_arguments() {
     let Some(runtime) = runtime() else { return };
     let calls = runtime.calls();
-    let call = calls.iter().find(|call| call.pallet == "SubtensorModule" && call.name == "add_stake").unwrap();
+    let call = calls
+        .iter()
+        .find(|call| call.pallet == "SubtensorModule" && call.name == "add_stake")
+        .unwrap();
     let names: Vec<&str> = call.arguments.iter().map(|argument| argument.name.as_str()).collect();
     assert_eq!(names, ["hotkey", "netuid", "amount_staked"]);
     assert_eq!(call.arguments[1].type_name, "NetUid");
@@ -256,7 +308,8 @@ fn calls_are_listed_with_their_arguments() {
 #[test]
 fn a_missing_argument_is_named() {
     let Some(runtime) = runtime() else { return };
-    let error = runtime.call("Balances", "transfer_keep_alive", &json!({ "value": 1 })).unwrap_err();
+    let error =
+        runtime.call("Balances", "transfer_keep_alive", &json!({ "value": 1 })).unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(cause, "call Balances.transfer_keep_alive: missing field dest");
     let swap = json!({ "hotkey": bob(), "new_hotkey": bob(), "keep_stake": false });

@@ -3,11 +3,12 @@
 use codec::{Compact, Encode as _};
 use scale_info::form::PortableForm;
 use scale_info::{
-    Field, Path, PortableRegistry, Type, TypeDef, TypeDefArray, TypeDefCompact, TypeDefComposite, TypeDefPrimitive,
-    TypeDefSequence, TypeDefTuple, TypeDefVariant, Variant,
+    Field, Path, PortableRegistry, Type, TypeDef, TypeDefArray, TypeDefCompact, TypeDefComposite,
+    TypeDefPrimitive, TypeDefSequence, TypeDefTuple, TypeDefVariant, Variant,
 };
 use subxt::ext::frame_metadata::v14::{
-    PalletStorageMetadata, StorageEntryMetadata, StorageEntryModifier, StorageEntryType, StorageHasher,
+    PalletStorageMetadata, StorageEntryMetadata, StorageEntryModifier, StorageEntryType,
+    StorageHasher,
 };
 use subxt::ext::frame_metadata::v15::{
     CustomMetadata, ExtrinsicMetadata, OuterEnums, PalletMetadata, RuntimeMetadataV15,
@@ -39,8 +40,10 @@ fn compact(inner: u32) -> Def {
 }
 
 fn choice(inner: u32) -> Def {
-    let nothing = Variant { name: "Nothing".to_owned(), fields: Vec::new(), index: 0, docs: Vec::new() };
-    let some = Variant { name: "Some".to_owned(), fields: vec![field(inner)], index: 1, docs: Vec::new() };
+    let nothing =
+        Variant { name: "Nothing".to_owned(), fields: Vec::new(), index: 0, docs: Vec::new() };
+    let some =
+        Variant { name: "Some".to_owned(), fields: vec![field(inner)], index: 1, docs: Vec::new() };
     TypeDefVariant::new([nothing, some]).into()
 }
 
@@ -48,8 +51,8 @@ fn field(ty: u32) -> Field<PortableForm> {
     Field { name: None, ty: ty.into(), type_name: None, docs: Vec::new() }
 }
 
-/// Builds metadata with these types, which follow `u8` (ID 0) and the empty tuple (ID 1). The storage value `P.V`, the
-/// key of `P.M` and the events have the last type.
+/// Builds metadata with these types, which follow `u8` (ID 0) and the empty tuple (ID 1). The
+/// storage value `P.V`, the key of `P.M` and the events have the last type.
 pub(super) fn metadata(defs: impl IntoIterator<Item = Def>) -> Vec<u8> {
     let first: [Def; 2] = [TypeDefPrimitive::U8.into(), tuple([])];
     let types: Vec<_> = first
@@ -72,7 +75,11 @@ pub(super) fn metadata(defs: impl IntoIterator<Item = Def>) -> Vec<u8> {
         default: Vec::new(),
         docs: Vec::new(),
     };
-    let map = StorageEntryType::Map { hashers: vec![StorageHasher::Identity], key: last.into(), value: 0.into() };
+    let map = StorageEntryType::Map {
+        hashers: vec![StorageHasher::Identity],
+        key: last.into(),
+        value: 0.into(),
+    };
     let pallet = PalletMetadata {
         name: "P".to_owned(),
         storage: Some(PalletStorageMetadata {
@@ -99,7 +106,11 @@ pub(super) fn metadata(defs: impl IntoIterator<Item = Def>) -> Vec<u8> {
         },
         ty: 1.into(),
         apis: Vec::new(),
-        outer_enums: OuterEnums { call_enum_ty: 1.into(), event_enum_ty: last.into(), error_enum_ty: 1.into() },
+        outer_enums: OuterEnums {
+            call_enum_ty: 1.into(),
+            event_enum_ty: last.into(),
+            error_enum_ty: 1.into(),
+        },
         custom: CustomMetadata { map: std::collections::BTreeMap::new() },
     };
     RuntimeMetadataPrefixed(0x6174_656d, RuntimeMetadata::V15(metadata)).encode()
@@ -120,7 +131,8 @@ fn read_all(runtime: &Runtime, bytes: &[u8]) -> Result<(), ChainError> {
     let event = [&Compact(1_u32).encode(), [0, 0, 0, 0, 0].as_slice(), bytes, &[0]].concat();
     let events = runtime.events(&event).map(drop);
     // Returns an error only if every decoder rejects the bytes.
-    let errors = [json, typed, keys, events].into_iter().map(Result::err).collect::<Option<Vec<_>>>();
+    let errors =
+        [json, typed, keys, events].into_iter().map(Result::err).collect::<Option<Vec<_>>>();
     errors.and_then(|mut errors| errors.pop()).map_or(Ok(()), Err)
 }
 

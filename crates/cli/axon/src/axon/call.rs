@@ -23,8 +23,8 @@ use super::{SchemeName, data, echo};
 
 /// Call a neuron and print its response.
 ///
-/// The exit code is 0 for a successful response, 3 for no response, 4 when the neuron refuses the signature or the
-/// caller, and 1 for every other status.
+/// The exit code is 0 for a successful response, 3 for no response, 4 when the neuron refuses the
+/// signature or the caller, and 1 for every other status.
 #[derive(Debug, Args)]
 pub struct CallArgs {
     #[command(flatten)]
@@ -38,7 +38,8 @@ pub struct CallArgs {
     /// Synapse class, with --scheme dendrite [default: EchoSynapse]
     #[arg(long, value_name = "CLASS")]
     synapse: Option<String>,
-    /// Synapse field that is part of the signed hash; repeat for each of the class's required_hash_fields, in order
+    /// Synapse field that is part of the signed hash; repeat for each of the class's
+    /// required_hash_fields, in order
     #[arg(long, value_name = "FIELD", requires = "synapse")]
     hash_field: Vec<String>,
     /// Required synapse field: one without a default in its class; can be repeated
@@ -101,7 +102,11 @@ impl CallArgs {
             Some(Value::Object(_)) => json!({}),
             Some(Value::Null) | None => Value::Null,
         };
-        Some(self.required_field.iter().fold(class, |class, field| class.required(field, empty(field))))
+        Some(
+            self.required_field
+                .iter()
+                .fold(class, |class, field| class.required(field, empty(field))),
+        )
     }
 
     fn request(&self, data: Bytes) -> Call {
@@ -118,14 +123,18 @@ impl CallArgs {
         }
     }
 
-    /// Serialises the synapse as the SDK's dendrite does: protocol fields first, then the fields of the class.
+    /// Serialises the synapse as the SDK's dendrite does: protocol fields first, then the fields of
+    /// the class.
     fn synapse(&self, fields: &Fields<'_>, peer: &Peer, client: &SignedClient) -> Call {
         let class = self.synapse.as_deref().unwrap_or(echo::ECHO);
         let mut protocol = Map::new();
         protocol.insert("name".to_owned(), json!(class));
         protocol.insert("timeout".to_owned(), json!(self.peer.timeout.as_secs_f64()));
         protocol.insert("dendrite".to_owned(), json!({ "hotkey": client.signer().hotkey() }));
-        protocol.insert("axon".to_owned(), json!({ "hotkey": peer.hotkey(), "ip": peer.host(), "port": peer.port() }));
+        protocol.insert(
+            "axon".to_owned(),
+            json!({ "hotkey": peer.hotkey(), "ip": peer.host(), "port": peer.port() }),
+        );
         Call {
             name: class.to_owned(),
             deadline: self.peer.timeout,
@@ -169,7 +178,12 @@ fn readable(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
 }
 
-async fn stream(client: &SignedClient, peer: &Peer, call: &Call, dendrite: bool) -> anyhow::Result<()> {
+async fn stream(
+    client: &SignedClient,
+    peer: &Peer,
+    call: &Call,
+    dendrite: bool,
+) -> anyhow::Result<()> {
     let mut answer = match client.stream(peer, call).await {
         Ok(answer) => answer,
         Err(error) => return Verdict::of_error(&error).check(),

@@ -17,7 +17,8 @@ pub(super) fn read(text: &str) -> anyhow::Result<Bytes> {
     }
 }
 
-/// Returns JSON without its byte order mark, which RFC 8259 forbids in requests, and other data unchanged.
+/// Returns JSON without its byte order mark, which RFC 8259 forbids in requests, and other data
+/// unchanged.
 fn json_without_bom(data: Bytes) -> Bytes {
     let unmarked = data.slice(data.len() - bytes_without_bom(&data).len()..);
     if is_json(&unmarked) { unmarked } else { data }
@@ -47,7 +48,9 @@ impl<'a> Fields<'a> {
             )
         };
         let parsed = serde_json::from_slice(data);
-        let Value::Object(values) = parsed.map_err(|error| usage(&format!("is not JSON ({error})")))? else {
+        let Value::Object(values) =
+            parsed.map_err(|error| usage(&format!("is not JSON ({error})")))?
+        else {
             return Err(usage("is not a JSON object"));
         };
         Ok(Self { values, text: std::str::from_utf8(data).map(inside).unwrap_or_default() })
@@ -57,19 +60,25 @@ impl<'a> Fields<'a> {
         self.values.get(name)
     }
 
-    /// Adds the missing protocol fields and keeps the user's fields verbatim: the hash can depend on how a number is
-    /// written.
+    /// Adds the missing protocol fields and keeps the user's fields verbatim: the hash can depend
+    /// on how a number is written.
     pub(super) fn after(&self, mut protocol: Map<String, Value>) -> String {
         protocol.retain(|name, _| !self.values.contains_key(name));
         let protocol = Value::Object(protocol).to_string();
-        let parts: Vec<_> = [inside(&protocol), self.text].into_iter().filter(|part| !part.is_empty()).collect();
+        let parts: Vec<_> =
+            [inside(&protocol), self.text].into_iter().filter(|part| !part.is_empty()).collect();
         format!("{{{}}}", parts.join(","))
     }
 }
 
 /// Strips the braces of a JSON object.
 fn inside(object: &str) -> &str {
-    object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default().trim()
+    object
+        .trim()
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+        .unwrap_or_default()
+        .trim()
 }
 
 #[cfg(test)]
@@ -85,12 +94,17 @@ mod tests {
                 r#"{"prompt": "x", "deep": [1, 1e22, 1.50]}"#,
                 r#"{"name":"X","timeout":12.0,"prompt": "x", "deep": [1, 1e22, 1.50]}"#,
             ),
-            (" {\n\"n\": 36893488147419103232 }\n", r#"{"name":"X","timeout":12.0,"n": 36893488147419103232}"#),
+            (
+                " {\n\"n\": 36893488147419103232 }\n",
+                r#"{"name":"X","timeout":12.0,"n": 36893488147419103232}"#,
+            ),
             (r#"{"timeout": 3}"#, r#"{"name":"X","timeout": 3}"#),
             (r#"{"timeout": 3, "name": "{Y}"}"#, r#"{"timeout": 3, "name": "{Y}"}"#),
             ("{ }", r#"{"name":"X","timeout":12.0}"#),
         ] {
-            let Value::Object(protocol) = json!({ "name": "X", "timeout": 12.0 }) else { unreachable!() };
+            let Value::Object(protocol) = json!({ "name": "X", "timeout": 12.0 }) else {
+                unreachable!()
+            };
             let body = Fields::parse(data.as_bytes()).unwrap().after(protocol);
             assert_eq!(body, sent);
             assert!(is_json(body.as_bytes()));
@@ -114,9 +128,12 @@ mod tests {
 
     #[test]
     fn synapses_are_json_objects() {
-        for (data, problem) in
-            [("[1]", "is not a JSON object"), ("{", "is not JSON"), ("", "is not JSON"), ("{}x", "is not JSON")]
-        {
+        for (data, problem) in [
+            ("[1]", "is not a JSON object"),
+            ("{", "is not JSON"),
+            ("", "is not JSON"),
+            ("{}x", "is not JSON"),
+        ] {
             let error = Fields::parse(data.as_bytes()).err().unwrap().to_string();
             assert!(error.contains(problem), "{error}");
         }

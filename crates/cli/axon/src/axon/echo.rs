@@ -16,7 +16,8 @@ use serde::Deserialize;
 use serde_json::json;
 use taonet_primitives::Hotkey;
 use taonet_wire::{
-    BabelbitScheme, BtauthScheme, Caller, Limits, SignedLayer, SignedLayerBuilder, Synapse, SynapseError, event_stream,
+    BabelbitScheme, BtauthScheme, Caller, Limits, SignedLayer, SignedLayerBuilder, Synapse,
+    SynapseError, event_stream,
 };
 
 use super::{SchemeName, synapses};
@@ -35,7 +36,11 @@ const ANSWER_SECONDS: &str = "taonet_axon_answer_seconds";
 /// Registers the metric descriptions. Call it after the recorder is installed.
 pub(super) fn describe_metrics() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
-    describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "Time from request arrival to response headers");
+    describe_histogram!(
+        ANSWER_SECONDS,
+        Unit::Seconds,
+        "Time from request arrival to response headers"
+    );
 }
 
 /// Creates the signature verification layer for requests to `me`.
@@ -68,7 +73,8 @@ async fn measure(request: Request, next: Next) -> Response {
 
 /// Creates the routes for schemes with arbitrary paths.
 fn paths(me: Hotkey) -> Router {
-    let ping = move |caller: Caller| async move { Json(json!({ "hotkey": me, "caller": caller.hotkey })) };
+    let ping =
+        move |caller: Caller| async move { Json(json!({ "hotkey": me, "caller": caller.hotkey })) };
     let unknown = || async {
         (
             StatusCode::NOT_FOUND,
@@ -90,11 +96,12 @@ async fn echo(headers: HeaderMap, body: Bytes) -> Response {
     ([(CONTENT_TYPE, kind)], body).into_response()
 }
 
-/// Streams the body word by word. Words are slices of the body, created lazily: for one-byte words, copies would take
-/// about 100 times the memory.
+/// Streams the body word by word. Words are slices of the body, created lazily: for one-byte words,
+/// copies would take about 100 times the memory.
 fn words(mut text: Bytes) -> Response {
     let words = std::iter::from_fn(move || {
-        let end = text.iter().position(u8::is_ascii_whitespace).map_or(text.len(), |space| space + 1);
+        let end =
+            text.iter().position(u8::is_ascii_whitespace).map_or(text.len(), |space| space + 1);
         (end > 0).then(|| Ok::<_, Infallible>(text.split_to(end)))
     });
     event_stream(Body::from_stream(futures::stream::iter(words)))
@@ -121,7 +128,8 @@ fn classes() -> Router {
         .route("/Synapse", get(ping).post(ping))
         .route(&format!("/{ECHO}"), get(echo).post(echo))
         .route(&format!("/{STREAM}"), get(stream).post(stream))
-        // The scheme itself refuses unknown names; requests reach it only through a route, here the fallback.
+        // The scheme itself refuses unknown names; requests reach it only through a route, here the
+        // fallback.
         .fallback(|| async { StatusCode::NOT_FOUND })
 }
 
@@ -136,12 +144,14 @@ mod tests {
         for text in ["", " ", "one", "one two", " one  two\tthree\n"] {
             let bytes = Bytes::from(text);
             let mut place = bytes.as_ptr();
-            let sent: Vec<Bytes> = words(bytes).into_body().into_data_stream().try_collect().await.unwrap();
+            let sent: Vec<Bytes> =
+                words(bytes).into_body().into_data_stream().try_collect().await.unwrap();
             for word in &sent {
                 assert_eq!(word.as_ptr(), place, "{word:?} is a copy");
                 place = word.as_ptr_range().end;
             }
-            let expected: Vec<_> = text.split_inclusive(|letter: char| letter.is_ascii_whitespace()).collect();
+            let expected: Vec<_> =
+                text.split_inclusive(|letter: char| letter.is_ascii_whitespace()).collect();
             assert_eq!(sent, expected);
         }
     }

@@ -32,11 +32,16 @@ pub(super) struct PeerArgs {
 impl PeerArgs {
     pub(super) fn peer(&self) -> anyhow::Result<Peer> {
         let Address { host, port } = &self.address;
-        Peer::new(self.hotkey, host, *port).map_err(|error| Classified::error(Failure::Usage, error.to_string()))
+        Peer::new(self.hotkey, host, *port)
+            .map_err(|error| Classified::error(Failure::Usage, error.to_string()))
     }
 
     /// Builds a client with the echo neuron's synapses and `synapse`.
-    pub(super) fn client(&self, key: &KeyArgs, synapse: Option<SynapseClass>) -> anyhow::Result<SignedClient> {
+    pub(super) fn client(
+        &self,
+        key: &KeyArgs,
+        synapse: Option<SynapseClass>,
+    ) -> anyhow::Result<SignedClient> {
         let keypair = key.load(None)?;
         Ok(SignedClient::new(self.scheme.signer(keypair, synapse), ClientConfig::default())?)
     }
@@ -54,7 +59,8 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, String> {
         let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
         let parts = bare.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        let (host, port) = parts.ok_or_else(|| "expected HOST:PORT, e.g. 127.0.0.1:8091".to_owned())?;
+        let (host, port) =
+            parts.ok_or_else(|| "expected HOST:PORT, e.g. 127.0.0.1:8091".to_owned())?;
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         Ok(Self { host: bracketed.unwrap_or(host).to_owned(), port })
     }

@@ -20,8 +20,8 @@ use super::verdict::Verdict;
 
 /// Measure the response time of a neuron.
 ///
-/// Calls GET /ping, or with --scheme dendrite the base class Synapse, one call after the other. The exit code is 0
-/// when all calls succeed.
+/// Calls GET /ping, or with --scheme dendrite the base class Synapse, one call after the other. The
+/// exit code is 0 when all calls succeed.
 #[derive(Debug, Args)]
 pub struct PingArgs {
     #[command(flatten)]
@@ -72,7 +72,8 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
         Ok(())
     })?;
     latencies.sort_unstable_by(f64::total_cmp);
-    let (min, median, p99) = (quantile(&latencies, 0.0), quantile(&latencies, 0.5), quantile(&latencies, 0.99));
+    let (min, median, p99) =
+        (quantile(&latencies, 0.0), quantile(&latencies, 0.5), quantile(&latencies, 0.99));
     if context.json {
         context.print_json(&json!({
             "sent": args.count,
@@ -82,7 +83,8 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
         }))?;
     } else {
         let mut rows = table(&PING);
-        let outcomes: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
+        let outcomes: Vec<_> =
+            outcomes.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
         rows.add_row([
             args.count.to_string(),
             latencies.len().to_string(),
@@ -102,7 +104,8 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Returns a quantile of sorted values: the smallest value with at least this share of values at or below it.
+/// Returns a quantile of sorted values: the smallest value with at least this share of values at or
+/// below it.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()

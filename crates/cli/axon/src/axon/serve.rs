@@ -18,9 +18,10 @@ use super::echo::{describe_metrics, router, signed_requests};
 
 /// Serve an echo neuron.
 ///
-/// Serves /ping, /echo (returns the body) and /stream (returns the body word by word); with --scheme dendrite the
-/// synapses Synapse, EchoSynapse (returns `prompt` as `answer`) and StreamSynapse (streams `prompt` word by word).
-/// Request bodies are limited to 1 MiB. /healthz needs no signature.
+/// Serves /ping, /echo (returns the body) and /stream (returns the body word by word); with --scheme
+/// dendrite the synapses Synapse, EchoSynapse (returns `prompt` as `answer`) and StreamSynapse
+/// (streams `prompt` word by word). Request bodies are limited to 1 MiB. /healthz needs no
+/// signature.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Signature scheme that requests must use
@@ -44,8 +45,8 @@ const REACHING: &str = "External address";
 /// Arguments that determine the external address of the neuron
 #[derive(Debug, Args)]
 struct ReachArgs {
-    /// External IP address of this machine; `auto` queries public services [default: from the router with --upnp, else
-    /// none]
+    /// External IP address of this machine; `auto` queries public services [default: from the
+    /// router with --upnp, else none]
     #[arg(long, help_heading = REACHING, value_name = "ADDRESS")]
     external_ip: Option<ExternalIp>,
     /// External port [default: the port of --listen]
@@ -73,7 +74,8 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
         let daemon = daemon.writing(args.callers.replay_directory(&hotkey, args.listen));
         describe_metrics();
         context.say(&format!("hotkey {hotkey}"));
-        let signed = args.callers.build(signed_requests(hotkey, args.scheme), &hotkey, args.listen)?;
+        let signed =
+            args.callers.build(signed_requests(hotkey, args.scheme), &hotkey, args.listen)?;
         let mapping = args.reach.open(daemon.address(), context).await?;
         let served = daemon.serve("axon", router(hotkey, args.scheme, signed), context);
         match mapping {
@@ -84,9 +86,13 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 impl ReachArgs {
-    /// Resolves the external address and maps the port if requested. The mapping comes last, so that an error leaves
-    /// no port open.
-    async fn open(&self, listens: SocketAddr, context: &Context) -> anyhow::Result<Option<PortMapping>> {
+    /// Resolves the external address and maps the port if requested. The mapping comes last, so
+    /// that an error leaves no port open.
+    async fn open(
+        &self,
+        listens: SocketAddr,
+        context: &Context,
+    ) -> anyhow::Result<Option<PortMapping>> {
         let port = self.external_port.unwrap_or(listens.port());
         let endpoint_ip = match self.external_ip {
             Some(ip) => Some(ip.resolve(&self.ip_source, self.ip_timeout).await?),
@@ -96,10 +102,9 @@ impl ReachArgs {
             let router = HomeRouter::find().await?;
             let ip = match endpoint_ip {
                 Some(ip) => ip,
-                None => router
-                    .external_ip()
-                    .await
-                    .context("cannot determine the external address\nhint: set it with --external-ip")?,
+                None => router.external_ip().await.context(
+                    "cannot determine the external address\nhint: set it with --external-ip",
+                )?,
             };
             (Some(ip), Some(router.map(listens, port).await?))
         } else {
@@ -111,14 +116,19 @@ impl ReachArgs {
         if let Some(ip) = ip {
             let ChainIp { ip: number, ip_type } = ip.into();
             let endpoint = SocketAddr::new(ip, port);
-            context.say(&format!("reachable at {endpoint} (on the chain: ip {number}, ip_type {ip_type})"));
+            context.say(&format!(
+                "reachable at {endpoint} (on the chain: ip {number}, ip_type {ip_type})"
+            ));
         }
         Ok(mapping)
     }
 }
 
 /// Renews the port mapping until shutdown, then removes it.
-async fn keep(mut mapping: PortMapping, served: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+async fn keep(
+    mut mapping: PortMapping,
+    served: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
     let mut served = std::pin::pin!(served);
     let result = loop {
         tokio::select! {

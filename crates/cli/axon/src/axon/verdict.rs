@@ -22,10 +22,17 @@ impl Verdict {
         }
     }
 
-    /// Classifies a response. `body` is used for failures only. In the dendrite scheme, an axon also sends a
-    /// status in an unsigned header, which can turn a success into a failure, but not a failure into a success.
-    pub(crate) fn of_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], dendrite: bool) -> Self {
-        let axon = AxonStatus::of(headers).filter(|axon| dendrite && (status.is_success() || axon.code == status));
+    /// Classifies a response. `body` is used for failures only. In the dendrite scheme, an axon
+    /// also sends a status in an unsigned header, which can turn a success into a failure, but not
+    /// a failure into a success.
+    pub(crate) fn of_answer(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        dendrite: bool,
+    ) -> Self {
+        let axon = AxonStatus::of(headers)
+            .filter(|axon| dendrite && (status.is_success() || axon.code == status));
         let (status, message) = match axon {
             Some(axon) => (axon.code, axon.message),
             None if status.is_success() => (status, String::new()),
@@ -35,7 +42,11 @@ impl Verdict {
     }
 
     pub(crate) fn of_error(error: &CallError) -> Self {
-        Self { code: ReturnCode::of_error(error), status: error.status(), message: with_causes(error) }
+        Self {
+            code: ReturnCode::of_error(error),
+            status: error.status(),
+            message: with_causes(error),
+        }
     }
 
     /// Returns an error with an exit code, unless the call succeeded.
@@ -45,11 +56,20 @@ impl Verdict {
 
     fn failure(&self) -> anyhow::Error {
         let failure = match self.code {
-            ReturnCode::Unavailable | ReturnCode::Timeout | ReturnCode::NoReturn => Some(Failure::Network),
-            ReturnCode::Unauthenticated | ReturnCode::SenderUnknown => Some(Failure::Authentication),
+            ReturnCode::Unavailable | ReturnCode::Timeout | ReturnCode::NoReturn => {
+                Some(Failure::Network)
+            }
+            ReturnCode::Unauthenticated | ReturnCode::SenderUnknown => {
+                Some(Failure::Authentication)
+            }
             _ => None,
         };
-        Quoting::error(failure, &format!("{} ({})", self.code, self.code.code()), &self.message, None)
+        Quoting::error(
+            failure,
+            &format!("{} ({})", self.code, self.code.code()),
+            &self.message,
+            None,
+        )
     }
 }
 
@@ -78,7 +98,11 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             let verdict = Verdict::of_answer(status, &headers, b"body\n", dendrite);
             let judged = StatusCode::from_u16(judged).unwrap();
-            let expected = Verdict { code: ReturnCode::of_status(judged), status: judged, message: message.to_owned() };
+            let expected = Verdict {
+                code: ReturnCode::of_status(judged),
+                status: judged,
+                message: message.to_owned(),
+            };
             assert_eq!(verdict, expected, "{status} {axon:?} {dendrite}");
             assert_eq!(verdict.check().is_ok(), judged.is_success());
         }

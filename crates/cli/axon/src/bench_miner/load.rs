@@ -45,8 +45,8 @@ impl Plan {
         Duration::from_secs_f64(1.0 / self.rate).saturating_mul(index / self.batch)
     }
 
-    /// Returns the configuration of a client that reads all concurrent responses at full size, without waiting for
-    /// memory.
+    /// Returns the configuration of a client that reads all concurrent responses at full size,
+    /// without waiting for memory.
     pub(super) fn client_config(&self) -> ClientConfig {
         ClientConfig {
             max_response_bytes: self.max_response_bytes,
@@ -56,10 +56,13 @@ impl Plan {
         }
     }
 
-    /// Checks that the concurrent requests, each of at most `request_bytes`, and their responses fit in memory.
+    /// Checks that the concurrent requests, each of at most `request_bytes`, and their responses
+    /// fit in memory.
     pub(super) fn check_memory(&self, request_bytes: usize) -> anyhow::Result<()> {
         let Self { concurrency, max_response_bytes, .. } = *self;
-        if concurrency.saturating_mul(request_bytes.saturating_add(max_response_bytes)) <= MAX_MEMORY {
+        if concurrency.saturating_mul(request_bytes.saturating_add(max_response_bytes))
+            <= MAX_MEMORY
+        {
             return Ok(());
         }
         let message = format!(
@@ -107,9 +110,9 @@ impl Sample {
         self.start.saturating_sub(self.due)
     }
 
-    /// Returns the response time of a caller who does not wait for the responses before: from when the request was due
-    /// to the complete response or the error. Measured from the start, a slow response would hide that it delays the
-    /// requests after it.
+    /// Returns the response time of a caller who does not wait for the responses before: from when
+    /// the request was due to the complete response or the error. Measured from the start, a slow
+    /// response would hide that it delays the requests after it.
     pub(super) fn latency(&self) -> Duration {
         self.late() + self.service
     }
@@ -124,12 +127,18 @@ pub(super) struct Run {
 }
 
 impl Load {
-    pub(super) fn new(client: SignedClient, peer: Peer, requests: Requests, plan: Plan, is_dendrite: bool) -> Self {
+    pub(super) fn new(
+        client: SignedClient,
+        peer: Peer,
+        requests: Requests,
+        plan: Plan,
+        is_dendrite: bool,
+    ) -> Self {
         Self { client, idle: Mutex::default(), peer, requests, plan, is_dendrite }
     }
 
-    /// Sends the requests until all are answered, the time is over, or `stop` is requested. Requests in flight are
-    /// completed when the time is over, and abandoned on `stop`.
+    /// Sends the requests until all are answered, the time is over, or `stop` is requested.
+    /// Requests in flight are completed when the time is over, and abandoned on `stop`.
     pub(super) async fn run(self, stop: &Shutdown) -> Run {
         let Plan { calls, batch, concurrency, max_time, .. } = self.plan;
         let bar = ProgressBar::new(u64::from(calls) * u64::from(batch));
@@ -149,7 +158,9 @@ impl Load {
             // Each in a task of its own: the work for one response must not delay the others.
             .map(|index| {
                 let load = Arc::clone(&load);
-                AbortOnDropHandle::new(tokio::spawn(async move { load.exchange(index, began).await }))
+                AbortOnDropHandle::new(tokio::spawn(
+                    async move { load.exchange(index, began).await },
+                ))
             })
             .buffer_unordered(concurrency)
             .filter_map(|joined| std::future::ready(finished(joined)))
@@ -170,14 +181,18 @@ impl Load {
         let name = self.requests.class().name();
         let call = Call {
             name: name.to_owned(),
-            headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]),
+            headers: HeaderMap::from_iter([(
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            )]),
             deadline: self.plan.timeout,
             max_answer_bytes: self.plan.max_response_bytes,
             // A failed attempt is part of the measurement.
             retry: Retry::Never,
             ..Call::new(Method::POST, name, request.body.clone())
         };
-        // Concurrent requests of one process could arrive in another order than they were signed, which axons refuse.
+        // Concurrent requests of one process could arrive in another order than they were signed,
+        // which axons refuse.
         let client = self.idle().pop().unwrap_or_else(|| self.client.other_process());
         let start = Instant::now();
         let result = client.call(&self.peer, &call).await;
@@ -185,7 +200,9 @@ impl Load {
         self.idle().push(client);
         let verdict = Verdict::of(&result, self.is_dendrite);
         let answer = result.as_ref().ok();
-        let problem = answer.filter(|_| verdict.code.is_success()).and_then(|answer| request.problem(&answer.body));
+        let problem = answer
+            .filter(|_| verdict.code.is_success())
+            .and_then(|answer| request.problem(&answer.body));
         let (code, reason) = match problem {
             Some(problem) => problem,
             None if verdict.code.is_success() => (verdict.code, String::new()),
@@ -253,7 +270,9 @@ mod tests {
             Reply::Wrong => (StatusCode::OK, format!(r#"{{"sum": {}}}"#, sum + 1).into()),
             Reply::Status(status) => (status, b"no".to_vec()),
             Reply::Large => (StatusCode::OK, vec![b' '; 5_000]),
-            Reply::Huge => (StatusCode::OK, format!("{}{{\"sum\": {sum}}}", " ".repeat(17 << 20)).into()),
+            Reply::Huge => {
+                (StatusCode::OK, format!("{}{{\"sum\": {sum}}}", " ".repeat(17 << 20)).into())
+            }
             Reply::Slow => {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 (StatusCode::OK, format!(r#"{{"sum": {sum}}}"#).into())
@@ -262,10 +281,14 @@ mod tests {
         }
     }
 
-    /// Runs a benchmark against a miner with these replies; also returns how many requests it got at the same time.
+    /// Runs a benchmark against a miner with these replies; also returns how many requests it got
+    /// at the same time.
     async fn bench(plan: Plan, replies: &'static [Reply], stop: &Shutdown) -> (Run, usize) {
-        let (number, running, most) =
-            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (number, running, most) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let seen = Arc::clone(&most);
         let router = Router::new().fallback(move |body: Bytes| {
             let reply = replies[number.fetch_add(1, Ordering::SeqCst) % replies.len()];
@@ -279,12 +302,15 @@ mod tests {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await });
+        tokio::spawn(async move {
+            serve(listener, router, &Shutdown::new(), ServeLimits::default()).await
+        });
         let requests = Requests::new(&Kind::Summing, None).unwrap();
         let scheme = DendriteScheme::new().class(requests.class().clone());
         let signer = Signer::new(Keypair::from_uri("//Alice").unwrap(), "0.0.0.0", scheme);
         let client = SignedClient::new(signer, plan.client_config()).unwrap();
-        let peer = Peer::new(Keypair::from_uri("//Bob").unwrap().hotkey(), "127.0.0.1", port).unwrap();
+        let peer =
+            Peer::new(Keypair::from_uri("//Bob").unwrap().hotkey(), "127.0.0.1", port).unwrap();
         let run = Load::new(client, peer, requests, plan, true).run(stop).await;
         (run, seen.load(Ordering::SeqCst))
     }
@@ -303,12 +329,20 @@ mod tests {
 
     #[tokio::test]
     async fn each_result_has_its_code_and_reason() {
-        let replies =
-            &[Reply::Right, Reply::Wrong, Reply::Status(StatusCode::TOO_MANY_REQUESTS), Reply::Large, Reply::Silent];
+        let replies = &[
+            Reply::Right,
+            Reply::Wrong,
+            Reply::Status(StatusCode::TOO_MANY_REQUESTS),
+            Reply::Large,
+            Reply::Silent,
+        ];
         let short = Plan { timeout: Duration::from_millis(500), ..plan(5, 1) };
         let (run, _) = bench(short, replies, &Shutdown::new()).await;
-        let found: Vec<_> =
-            run.samples.iter().map(|sample| (sample.call, sample.code, sample.reason.as_str())).collect();
+        let found: Vec<_> = run
+            .samples
+            .iter()
+            .map(|sample| (sample.call, sample.code, sample.reason.as_str()))
+            .collect();
         let expected = [
             (0, ReturnCode::Success, ""),
             (1, ReturnCode::InvalidResponse, "the response has a wrong sum, or none"),
@@ -318,18 +352,27 @@ mod tests {
         ];
         assert_eq!(found, expected);
         let silent = &run.samples[4];
-        assert!(silent.service >= Duration::from_millis(500) && silent.status == StatusCode::REQUEST_TIMEOUT);
+        assert!(
+            silent.service >= Duration::from_millis(500)
+                && silent.status == StatusCode::REQUEST_TIMEOUT
+        );
         assert!(run.samples[0].bytes > 0 && silent.bytes == 0);
     }
 
     #[tokio::test]
     async fn calls_start_at_the_rate() {
-        let (run, _) = bench(Plan { rate: 4.0, ..plan(4, 2) }, &[Reply::Right], &Shutdown::new()).await;
+        let (run, _) =
+            bench(Plan { rate: 4.0, ..plan(4, 2) }, &[Reply::Right], &Shutdown::new()).await;
         let calls: Vec<_> = run.samples.iter().map(|sample| sample.call).collect();
         assert_eq!(calls, [0, 0, 1, 1, 2, 2, 3, 3]);
         for sample in &run.samples {
             assert_eq!(sample.due, Duration::from_millis(250) * sample.call);
-            assert!(sample.start >= sample.due, "call {} started after {:?}", sample.call, sample.start);
+            assert!(
+                sample.start >= sample.due,
+                "call {} started after {:?}",
+                sample.call,
+                sample.start
+            );
             // Before the next call is due.
             assert!(
                 sample.late() < Duration::from_millis(250),
@@ -367,15 +410,23 @@ mod tests {
         let plan = Plan { concurrency: 1_024, max_response_bytes: 1 << 20, ..plan(1, 1) };
         assert!(plan.check_memory(1 << 20).is_ok());
         let error = plan.check_memory((1 << 20) + 1).unwrap_err().to_string();
-        assert!(error.contains("--concurrency 1024 × (--max-response 1048576 and 1048577 bytes"), "{error}");
+        assert!(
+            error.contains("--concurrency 1024 × (--max-response 1048576 and 1048577 bytes"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
     async fn slow_miner_gets_no_more_than_the_concurrency() {
-        let (run, most) = bench(Plan { concurrency: 3, ..plan(9, 1) }, &[Reply::Slow], &Shutdown::new()).await;
+        let (run, most) =
+            bench(Plan { concurrency: 3, ..plan(9, 1) }, &[Reply::Slow], &Shutdown::new()).await;
         assert_eq!(run.samples.len(), 9);
         assert_eq!(most, 3);
-        assert!(run.elapsed >= Duration::from_millis(600), "three rounds of 200 ms: {:?}", run.elapsed);
+        assert!(
+            run.elapsed >= Duration::from_millis(600),
+            "three rounds of 200 ms: {:?}",
+            run.elapsed
+        );
     }
 
     #[tokio::test]
@@ -394,7 +445,8 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(500)).await;
             stop.request();
         };
-        let ((run, _), ()) = tokio::join!(bench(limits, &[Reply::Right, Reply::Silent], &stop), interrupt);
+        let ((run, _), ()) =
+            tokio::join!(bench(limits, &[Reply::Right, Reply::Silent], &stop), interrupt);
         assert_eq!(run.samples.len(), 1);
         assert!(started.elapsed() < Duration::from_secs(9), "{:?}", started.elapsed());
     }

@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use taonet_cli_base::exit::{Classified, Failure};
 use taonet_service::{Access, atomic_write};
 
-/// Checks that the files can be written, so that a wrong path does not waste a measurement, and that none replaces
-/// another one or the input.
+/// Checks that the files can be written, so that a wrong path does not waste a measurement, and
+/// that none replaces another one or the input.
 pub(super) fn check(outputs: [Option<&Path>; 2], input: Option<&Path>) -> anyhow::Result<()> {
     let mut taken: Vec<PathBuf> = input.map(resolved).into_iter().collect();
     for path in outputs.into_iter().flatten() {
@@ -21,7 +21,8 @@ pub(super) fn check(outputs: [Option<&Path>; 2], input: Option<&Path>) -> anyhow
             bail!("cannot create {}: it is a directory", path.display());
         }
         if !is_special(path) {
-            tempfile::tempfile_in(directory(&file)).with_context(|| format!("cannot create {}", path.display()))?;
+            tempfile::tempfile_in(directory(&file))
+                .with_context(|| format!("cannot create {}", path.display()))?;
         }
         taken.push(file);
     }
@@ -66,13 +67,18 @@ mod tests {
         let (csv, svg, requests) = (at("miner.csv"), at("miner.svg"), at("requests.json"));
         assert!(check([Some(&csv), Some(&svg)], Some(&requests)).is_ok());
         assert!(!csv.exists() && !svg.exists(), "nothing is written before the benchmark");
-        for (csv, svg) in
-            [(&csv, &csv), (&csv, &at("below/../miner.csv")), (&requests, &svg), (&csv, &at("./requests.json"))]
-        {
+        for (csv, svg) in [
+            (&csv, &csv),
+            (&csv, &at("below/../miner.csv")),
+            (&requests, &svg),
+            (&csv, &at("./requests.json")),
+        ] {
             let result = check([Some(csv), Some(svg)], Some(&requests));
             assert_eq!(exit_code(&result), 2, "{} {}", csv.display(), svg.display());
         }
-        for (path, reason) in [(at("nowhere/miner.csv"), "cannot create"), (at("below"), "it is a directory")] {
+        for (path, reason) in
+            [(at("nowhere/miner.csv"), "cannot create"), (at("below"), "it is a directory")]
+        {
             let error = check([Some(&path), None], None).unwrap_err();
             assert!(format!("{error:#}").contains(reason), "{error:#}");
         }

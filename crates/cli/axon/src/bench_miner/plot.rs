@@ -23,7 +23,11 @@ const LINE: &str = "#57606a";
 
 /// Draws the requests as points, and the percentiles of the successes as lines.
 pub(super) fn draw(report: &Report) -> String {
-    let x = Axis::new(report.samples.iter().map(|sample| sample.start.as_secs_f64()), LEFT, WIDTH - RIGHT);
+    let x = Axis::new(
+        report.samples.iter().map(|sample| sample.start.as_secs_f64()),
+        LEFT,
+        WIDTH - RIGHT,
+    );
     let latency = |sample: &Sample| milliseconds(sample.latency());
     let y = Axis::new(report.samples.iter().map(latency), HEIGHT - BOTTOM, TOP);
     let about = &report.about;
@@ -43,11 +47,16 @@ pub(super) fn draw(report: &Report) -> String {
     for sample in drawn(&report.samples) {
         let (cx, cy) = (x.at(sample.start.as_secs_f64()), y.at(latency(sample)));
         let fill = if sample.code.is_success() { SUCCESS } else { FAILURE };
-        let _ = writeln!(svg, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"2.5\" fill=\"{fill}\" fill-opacity=\"0.6\"/>");
+        let _ = writeln!(
+            svg,
+            "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"2.5\" fill=\"{fill}\" fill-opacity=\"0.6\"/>"
+        );
     }
     let percentiles = &report.milliseconds;
     let mut last_label = HEIGHT;
-    for (name, value) in [("p50", percentiles.p50), ("p95", percentiles.p95), ("p99", percentiles.p99)] {
+    for (name, value) in
+        [("p50", percentiles.p50), ("p95", percentiles.p95), ("p99", percentiles.p99)]
+    {
         let Some(value) = value else { continue };
         let (end, height) = (WIDTH - RIGHT, y.at(value));
         line(&mut svg, [LEFT, height, end, height], SUCCESS);
@@ -64,15 +73,20 @@ pub(super) fn draw(report: &Report) -> String {
     svg
 }
 
-/// Selects the requests to draw: if there are too many, the slowest one, the failures, and successes at random. Every
-/// second or third one could leave out all slow ones of a miner that is slow at regular intervals.
+/// Selects the requests to draw: if there are too many, the slowest one, the failures, and
+/// successes at random. Every second or third one could leave out all slow ones of a miner that is
+/// slow at regular intervals.
 fn drawn(samples: &[Sample]) -> Vec<&Sample> {
     if samples.len() <= MAX_POINTS {
         return samples.iter().collect();
     }
-    let mut drawn: Vec<&Sample> = samples.iter().max_by_key(|sample| sample.latency()).into_iter().collect();
-    let others = samples.iter().filter(|sample| !drawn.iter().any(|slowest| std::ptr::eq(*slowest, *sample)));
-    let (successes, failures): (Vec<&Sample>, Vec<&Sample>) = others.partition(|sample| sample.code.is_success());
+    let mut drawn: Vec<&Sample> =
+        samples.iter().max_by_key(|sample| sample.latency()).into_iter().collect();
+    let others = samples
+        .iter()
+        .filter(|sample| !drawn.iter().any(|slowest| std::ptr::eq(*slowest, *sample)));
+    let (successes, failures): (Vec<&Sample>, Vec<&Sample>) =
+        others.partition(|sample| sample.code.is_success());
     for group in [failures, successes] {
         let room = MAX_POINTS - drawn.len();
         drawn.extend(group.into_iter().choose_multiple(&mut rand::rng(), room));
@@ -123,7 +137,8 @@ impl Axis {
         let largest = values.fold(0.001, f64::max);
         let magnitude = 10_f64.powf((largest / TICKS).log10().floor());
         let steps = [1.0, 2.0, 5.0].map(|factor| factor * magnitude);
-        let step = steps.into_iter().find(|step| largest / step <= TICKS).unwrap_or(10.0 * magnitude);
+        let step =
+            steps.into_iter().find(|step| largest / step <= TICKS).unwrap_or(10.0 * magnitude);
         // The quotient of a round number can be slightly too large.
         Self { step, max: step * (largest / step - 1e-9).ceil(), from, to }
     }
@@ -147,7 +162,8 @@ impl Axis {
 /// Escapes a text for XML.
 fn escaped(text: &str) -> String {
     // XML has neither control characters nor these two.
-    let is_allowed = |character: &char| !character.is_control() && !['\u{fffe}', '\u{ffff}'].contains(character);
+    let is_allowed =
+        |character: &char| !character.is_control() && !['\u{fffe}', '\u{ffff}'].contains(character);
     let visible = text.chars().filter(is_allowed);
     visible.collect::<String>().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -168,7 +184,11 @@ mod tests {
             (12_000.0, 2_000.0, 12_000.0, "12000"),
         ] {
             let axis = Axis::new([largest, 0.0].into_iter(), 100.0, 0.0);
-            assert!((axis.step - step).abs() < 1e-9 && (axis.max - max).abs() < 1e-9, "{largest}: {}", axis.max);
+            assert!(
+                (axis.step - step).abs() < 1e-9 && (axis.max - max).abs() < 1e-9,
+                "{largest}: {}",
+                axis.max
+            );
             assert_eq!(axis.label(axis.max), label);
             assert!((axis.at(0.0) - 100.0).abs() < 1e-9 && axis.at(axis.max).abs() < 1e-9);
             assert!((2..=7).contains(&axis.ticks().count()), "{largest}");
@@ -177,13 +197,22 @@ mod tests {
 
     #[test]
     fn plot_has_a_point_for_each_request_and_its_percentiles() {
-        let mut report = report(vec![sample(0, 10, 200, ""), sample(1, 30, 200, ""), sample(2, 1, 429, "often")]);
+        let mut report = report(vec![
+            sample(0, 10, 200, ""),
+            sample(1, 30, 200, ""),
+            sample(2, 1, 429, "often"),
+        ]);
         report.about.kind = "a&b<c>\u{fffe}\u{ffff}\u{1b}.json".to_owned();
         let svg = draw(&report);
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
         let points = |color: &str| svg.matches(&format!("r=\"2.5\" fill=\"{color}\"")).count();
         assert_eq!((points(SUCCESS), points(FAILURE)), (2, 1));
-        for label in ["p50 10.00 ms", "p99 30.00 ms", "2 of 3 requests succeeded", "a&amp;b&lt;c&gt;.json at "] {
+        for label in [
+            "p50 10.00 ms",
+            "p99 30.00 ms",
+            "2 of 3 requests succeeded",
+            "a&amp;b&lt;c&gt;.json at ",
+        ] {
             assert!(svg.contains(label), "{label}: {svg}");
         }
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");

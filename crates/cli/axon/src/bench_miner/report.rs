@@ -15,7 +15,8 @@ use taonet_primitives::{Hotkey, counted};
 use super::load::{Plan, Run, Sample};
 use crate::axon::{Verdict, quantile};
 
-/// Maximum number of reasons of failures in a report: a hostile miner could state another one each time.
+/// Maximum number of reasons of failures in a report: a hostile miner could state another one each
+/// time.
 const MAX_REASONS: usize = 20;
 
 /// What was measured.
@@ -131,8 +132,11 @@ impl Report {
         if self.succeeded > 0 {
             return Ok(());
         }
-        let Some(last) = self.samples.last() else { bail!("interrupted before the first response") };
-        let verdict = Verdict { code: last.code, status: last.status, message: last.reason.clone() };
+        let Some(last) = self.samples.last() else {
+            bail!("interrupted before the first response")
+        };
+        let verdict =
+            Verdict { code: last.code, status: last.status, message: last.reason.clone() };
         let requests = counted(self.requests, "request");
         verdict.check().map_err(|error| error.context(format!("none of {requests} succeeded")))
     }
@@ -142,11 +146,13 @@ impl Report {
         let About { url, hotkey, kind, scheme, size } = &self.about;
         let mut rows = facts();
         let size = size.map(|size| format!(" of size {size}")).unwrap_or_default();
-        let batch = if self.batch == 1 { String::new() } else { format!(" of {} requests", self.batch) };
+        let batch =
+            if self.batch == 1 { String::new() } else { format!(" of {} requests", self.batch) };
         let ms = |value| decimals(value, 2);
         let Milliseconds { min, mean, p50, p90, p95, p99, max } = self.milliseconds;
-        let short =
-            |times: &Milliseconds| format!("p50 {}, p99 {}, max {} ms", ms(times.p50), ms(times.p99), ms(times.max));
+        let short = |times: &Milliseconds| {
+            format!("p50 {}, p99 {}, max {} ms", ms(times.p50), ms(times.p99), ms(times.max))
+        };
         for (name, value) in [
             ("miner", url.clone()),
             ("hotkey", hotkey.to_string()),
@@ -170,9 +176,15 @@ impl Report {
                     if self.complete { "" } else { ", incomplete" }
                 ),
             ),
-            ("succeeded", format!("{}, {:.1} per second", self.succeeded, self.successes_per_second)),
+            (
+                "succeeded",
+                format!("{}, {:.1} per second", self.succeeded, self.successes_per_second),
+            ),
             ("ms", format!("min {}, mean {}, max {}", ms(min), ms(mean), ms(max))),
-            ("percentiles", format!("p50 {}, p90 {}, p95 {}, p99 {} ms", ms(p50), ms(p90), ms(p95), ms(p99))),
+            (
+                "percentiles",
+                format!("p50 {}, p90 {}, p95 {}, p99 {} ms", ms(p50), ms(p90), ms(p95), ms(p99)),
+            ),
             ("from the start", short(&self.service_ms)),
             ("started late by", short(&self.late_ms)),
         ] {
@@ -204,17 +216,25 @@ impl Report {
     fn failure_table(&self) -> String {
         let mut rows = table(&BENCH_FAILURES);
         for Failed { outcome, status, reason, requests } in &self.failures {
-            rows.add_row([requests.to_string(), outcome.clone(), status.to_string(), printable(reason).into_owned()]);
+            rows.add_row([
+                requests.to_string(),
+                outcome.clone(),
+                status.to_string(),
+                printable(reason).into_owned(),
+            ]);
         }
         rows.to_string()
     }
 
     /// Formats the samples as CSV, with a header line.
     pub(super) fn csv(&self) -> String {
-        let mut csv = String::from("call,due_ms,late_ms,latency_ms,service_ms,code,outcome,status,bytes,reason\n");
+        let mut csv = String::from(
+            "call,due_ms,late_ms,latency_ms,service_ms,code,outcome,status,bytes,reason\n",
+        );
         for sample in &self.samples {
             let Sample { call, due, service, code, status, reason, bytes, .. } = sample;
-            let [due, late, latency, service] = [*due, sample.late(), sample.latency(), *service].map(milliseconds);
+            let [due, late, latency, service] =
+                [*due, sample.late(), sample.latency(), *service].map(milliseconds);
             let (number, status, reason) = (code.code(), status.as_u16(), cell(&printable(reason)));
             let _ = writeln!(
                 csv,
@@ -225,7 +245,8 @@ impl Report {
     }
 }
 
-/// Formats a text as a quoted cell of CSV. Spreadsheets would run a text that a miner begins like a formula.
+/// Formats a text as a quoted cell of CSV. Spreadsheets would run a text that a miner begins like a
+/// formula.
 fn cell(text: &str) -> String {
     let mark = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     format!("\"{mark}{}\"", text.replace('"', "\"\""))
@@ -260,7 +281,10 @@ fn sorted_ms(times: impl Iterator<Item = Duration>) -> Vec<f64> {
 
 /// Returns how many calls started per second, from samples in the order of their start.
 fn achieved_rate(samples: &[Sample]) -> Option<f64> {
-    let (first, last) = (samples.first()?, samples.iter().max_by_key(|sample| (sample.call, Reverse(sample.start)))?);
+    let (first, last) = (
+        samples.first()?,
+        samples.iter().max_by_key(|sample| (sample.call, Reverse(sample.start)))?,
+    );
     let seconds = last.start.saturating_sub(first.start).as_secs_f64();
     (last.call > first.call && seconds > 0.0).then(|| f64::from(last.call - first.call) / seconds)
 }
@@ -327,7 +351,10 @@ mod tests {
             sample(4, 3, 403, "no \"permit\"\u{1b}"),
         ]);
         let document = serde_json::to_value(&report).unwrap();
-        assert_eq!((&document["achieved_rate"], &document["late_ms"]["max"]), (&json!(10.0), &json!(0.0)));
+        assert_eq!(
+            (&document["achieved_rate"], &document["late_ms"]["max"]),
+            (&json!(10.0), &json!(0.0))
+        );
         assert_eq!(
             document["outcomes"],
             json!([
@@ -343,15 +370,20 @@ mod tests {
                 { "outcome": "SenderUnknown", "status": 403, "reason": "no \"permit\"\u{1b}", "requests": 1 },
             ])
         );
-        let milliseconds =
-            json!({ "min": 10.0, "mean": 20.0, "p50": 10.0, "p90": 30.0, "p95": 30.0, "p99": 30.0, "max": 30.0 });
+        let milliseconds = json!({ "min": 10.0, "mean": 20.0, "p50": 10.0, "p90": 30.0, "p95": 30.0, "p99": 30.0, "max": 30.0 });
         assert_eq!(document["milliseconds"], milliseconds);
         assert_eq!(document["successes_per_second"], 1.0);
-        assert_eq!((&document["complete"], &document["response_bytes"]), (&json!(false), &json!(50)));
+        assert_eq!(
+            (&document["complete"], &document["response_bytes"]),
+            (&json!(false), &json!(50))
+        );
         let csv = report.csv();
         let lines: Vec<_> = csv.lines().collect();
         assert_eq!(lines[1], r#"0,0.000,0.000,10.000,10.000,1,Success,200,10,"""#);
-        assert_eq!(lines[5], r#"4,400.000,0.000,3.000,3.000,21,SenderUnknown,403,10,"no ""permit""\u{1b}""#);
+        assert_eq!(
+            lines[5],
+            r#"4,400.000,0.000,3.000,3.000,21,SenderUnknown,403,10,"no ""permit""\u{1b}""#
+        );
         assert_eq!(exit_code(&report.check()), 0);
     }
 
@@ -365,13 +397,23 @@ mod tests {
         let report = report(vec![late(0, 0), late(1, 100), late(2, 200)]);
         let document = serde_json::to_value(&report).unwrap();
         assert_eq!((&document["rate"], &document["achieved_rate"]), (&json!(10.0), &json!(5.0)));
-        for (times, min, max) in [("milliseconds", 40.0, 240.0), ("service_ms", 40.0, 40.0), ("late_ms", 0.0, 200.0)] {
-            let found = [&document[times]["min"], &document[times]["max"]].map(|value| value.as_f64().unwrap());
-            assert!((found[0] - min).abs() < 1e-6 && (found[1] - max).abs() < 1e-6, "{times}: {found:?}");
+        for (times, min, max) in
+            [("milliseconds", 40.0, 240.0), ("service_ms", 40.0, 40.0), ("late_ms", 0.0, 200.0)]
+        {
+            let found = [&document[times]["min"], &document[times]["max"]]
+                .map(|value| value.as_f64().unwrap());
+            assert!(
+                (found[0] - min).abs() < 1e-6 && (found[1] - max).abs() < 1e-6,
+                "{times}: {found:?}"
+            );
         }
-        assert_eq!(report.csv().lines().nth(2), Some(r#"1,100.000,100.000,140.000,40.000,1,Success,200,10,"""#));
+        assert_eq!(
+            report.csv().lines().nth(2),
+            Some(r#"1,100.000,100.000,140.000,40.000,1,Success,200,10,"""#)
+        );
         assert!(report.text().contains("5.00 calls per second"), "{}", report.text());
-        let one = serde_json::to_value(super::super::testing::report(vec![sample(0, 1, 200, "")])).unwrap();
+        let one = serde_json::to_value(super::super::testing::report(vec![sample(0, 1, 200, "")]))
+            .unwrap();
         assert_eq!(one["achieved_rate"], json!(null));
     }
 
@@ -403,7 +445,10 @@ mod tests {
         let empty = report(Vec::new());
         assert_eq!(empty.check().unwrap_err().to_string(), "interrupted before the first response");
         let document = serde_json::to_value(&empty).unwrap();
-        assert_eq!((&document["milliseconds"]["mean"], &document["outcomes"]), (&json!(null), &json!([])));
+        assert_eq!(
+            (&document["milliseconds"]["mean"], &document["outcomes"]),
+            (&json!(null), &json!([]))
+        );
     }
 
     #[test]

@@ -21,8 +21,8 @@ const DEFAULT_DIGITS: u32 = 9;
 const DEFAULT_WORDS: u32 = 10;
 /// Words of generated prompts.
 const WORDS: [&str; 16] = [
-    "the", "ferry", "leaves", "at", "half", "past", "seven", "from", "northern", "pier", "whatever", "weather", "says",
-    "today", "and", "tomorrow",
+    "the", "ferry", "leaves", "at", "half", "past", "seven", "from", "northern", "pier",
+    "whatever", "weather", "says", "today", "and", "tomorrow",
 ];
 
 /// Bytes of a generated request besides the words of a prompt, at most.
@@ -115,9 +115,14 @@ impl Requests {
             Kind::Summing => {
                 let digits = size.unwrap_or(DEFAULT_DIGITS);
                 if digits > MAX_DIGITS {
-                    return Err(usage(format!("--size {digits}: numbers have at most {MAX_DIGITS} digits")));
+                    return Err(usage(format!(
+                        "--size {digits}: numbers have at most {MAX_DIGITS} digits"
+                    )));
                 }
-                let class = SynapseClass::new("Sum").hash(["a", "b"]).required("a", json!(0)).required("b", json!(0));
+                let class = SynapseClass::new("Sum")
+                    .hash(["a", "b"])
+                    .required("a", json!(0))
+                    .required("b", json!(0));
                 Ok(Self { class, source: Source::Summing { digits } })
             }
             Kind::Prompt => {
@@ -125,26 +130,36 @@ impl Requests {
                 let class = class.required("roles", json!([])).required("messages", json!([]));
                 Ok(Self { class, source: Source::Prompt { words: size.unwrap_or(DEFAULT_WORDS) } })
             }
-            Kind::File(_) if size.is_some() => Err(usage("--size has no effect on the requests of a file".to_owned())),
+            Kind::File(_) if size.is_some() => {
+                Err(usage("--size has no effect on the requests of a file".to_owned()))
+            }
             Kind::File(path) => Self::read(path),
         }
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = input::read_text(path).context("--kind is neither summing, prompt nor a file with requests")?;
+        let text = input::read_text(path)
+            .context("--kind is neither summing, prompt nor a file with requests")?;
         let wrong = |problem: String| usage(format!("{}: {problem}", path.display()));
-        let document: Document = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let document: Document =
+            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         let Document { class: name, hash, required, requests, answer } = document;
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            return Err(wrong(format!("`{name}` is no class name: expected letters, digits and `_`")));
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            return Err(wrong(format!(
+                "`{name}` is no class name: expected letters, digits and `_`"
+            )));
         }
         if requests.is_empty() {
             return Err(wrong("there are no requests".to_owned()));
         }
         // The dendrite scheme sends these fields as headers.
-        let is_no_header = |field: &&String| HeaderName::try_from(format!("bt_header_input_obj_{field}")).is_err();
+        let is_no_header =
+            |field: &&String| HeaderName::try_from(format!("bt_header_input_obj_{field}")).is_err();
         if let Some(field) = required.keys().find(is_no_header) {
-            return Err(wrong(format!("the required field `{field}` cannot be part of a header's name")));
+            return Err(wrong(format!(
+                "the required field `{field}` cannot be part of a header's name"
+            )));
         }
         let fields = hash.iter().chain(required.keys());
         for field in fields {
@@ -154,8 +169,11 @@ impl Requests {
         }
         let class = required
             .into_iter()
-            .fold(SynapseClass::new(name).hash(hash), |class, (field, empty)| class.required(field, empty));
-        let bodies = requests.into_iter().map(|request| Value::Object(request).to_string().into()).collect();
+            .fold(SynapseClass::new(name).hash(hash), |class, (field, empty)| {
+                class.required(field, empty)
+            });
+        let bodies =
+            requests.into_iter().map(|request| Value::Object(request).to_string().into()).collect();
         Ok(Self { class, source: Source::File { bodies, answer } })
     }
 
@@ -173,7 +191,8 @@ impl Requests {
         }
     }
 
-    /// Returns the maximum size of a generated request, in bytes. Those of a file are in memory once.
+    /// Returns the maximum size of a generated request, in bytes. Those of a file are in memory
+    /// once.
     pub(super) fn generated_bytes(&self) -> usize {
         match self.source {
             Source::Summing { .. } => OTHER_BYTES,
@@ -193,14 +212,21 @@ impl Requests {
                 let number = || rand::random_range(limit / 10..limit);
                 let (a, b) = (number(), number());
                 let body = json!({ "a": a, "b": b, "sum": null });
-                Request { body: body.to_string().into(), expected: Expected::Sum(a.saturating_add(b)) }
+                Request {
+                    body: body.to_string().into(),
+                    expected: Expected::Sum(a.saturating_add(b)),
+                }
             }
             Source::Prompt { words } => {
                 let mut random = rand::rng();
-                let chosen = (0..*words).map(|_| WORDS.choose(&mut random).copied().unwrap_or_default());
+                let chosen =
+                    (0..*words).map(|_| WORDS.choose(&mut random).copied().unwrap_or_default());
                 let message = chosen.collect::<Vec<_>>().join(" ");
                 let body = json!({ "roles": ["user"], "messages": [message], "completion": "" });
-                Request { body: body.to_string().into(), expected: Expected::Field("completion".to_owned()) }
+                Request {
+                    body: body.to_string().into(),
+                    expected: Expected::Field("completion".to_owned()),
+                }
             }
             Source::File { bodies, answer } => {
                 let body = bodies.get(index as usize % bodies.len()).cloned().unwrap_or_default();
@@ -219,7 +245,9 @@ impl Request {
         };
         let reason = match &self.expected {
             Expected::Object => return None,
-            Expected::Sum(sum) if fields.get("sum").and_then(Value::as_i64) == Some(*sum) => return None,
+            Expected::Sum(sum) if fields.get("sum").and_then(Value::as_i64) == Some(*sum) => {
+                return None;
+            }
             Expected::Sum(_) => "the response has a wrong sum, or none".to_owned(),
             Expected::Field(field) => match fields.get(field) {
                 None | Some(Value::Null) => format!("the response has no `{field}`"),
@@ -260,7 +288,10 @@ mod tests {
             assert_eq!((requests.class().name(), requests.size()), ("Sum", Some(size)));
             let sum = requests.request(0);
             let [a, b] = ["a", "b"].map(|field| body(&sum)[field].as_i64().unwrap());
-            assert!(a.to_string().len() == size as usize && b.to_string().len() == size as usize, "{a} {b}");
+            assert!(
+                a.to_string().len() == size as usize && b.to_string().len() == size as usize,
+                "{a} {b}"
+            );
             assert_eq!(sum.problem(json!({ "sum": a + b }).to_string().as_bytes()), None);
         }
         let prompt = Requests::new(&Kind::Prompt, Some(200)).unwrap().request(0);
@@ -270,7 +301,10 @@ mod tests {
         for (kind, size) in [(Kind::Summing, 18), (Kind::Prompt, 1), (Kind::Prompt, 2_000)] {
             let requests = Requests::new(&kind, Some(size)).unwrap();
             let (bytes, most) = (requests.request(0).body.len(), requests.generated_bytes());
-            assert!((bytes..bytes * 4 + 128).contains(&most), "{kind} of {size}: {bytes} bytes, at most {most}");
+            assert!(
+                (bytes..bytes * 4 + 128).contains(&most),
+                "{kind} of {size}: {bytes} bytes, at most {most}"
+            );
         }
     }
 
@@ -279,7 +313,8 @@ mod tests {
     fn responses_without_the_answer_are_failures() {
         let wrong = (ReturnCode::InvalidResponse, "the response has a wrong sum, or none");
         let sum = Request { body: Bytes::new(), expected: Expected::Sum(3) };
-        let not_json = (ReturnCode::ResponseDeserializationException, "the response is not a JSON object");
+        let not_json =
+            (ReturnCode::ResponseDeserializationException, "the response is not a JSON object");
         for (body, problem) in [
             (&br#"{"a": 1, "b": 2, "sum": 3}"#[..], None),
             (br#"{"sum": 4}"#, Some(wrong)),
@@ -293,15 +328,24 @@ mod tests {
             let expected = problem.map(|(code, reason)| (code, reason.to_owned()));
             assert_eq!(sum.problem(body), expected, "{}", String::from_utf8_lossy(body));
         }
-        let text = Request { body: Bytes::new(), expected: Expected::Field("completion".to_owned()) };
+        let text =
+            Request { body: Bytes::new(), expected: Expected::Field("completion".to_owned()) };
         assert_eq!(text.problem(br#"{"completion": "Austin"}"#), None);
         for empty in ["null", "\"\"", "[]", "{}"] {
             let body = format!("{{\"completion\": {empty}}}");
-            assert_eq!(text.problem(body.as_bytes()).unwrap().0, ReturnCode::InvalidResponse, "{empty}");
+            assert_eq!(
+                text.problem(body.as_bytes()).unwrap().0,
+                ReturnCode::InvalidResponse,
+                "{empty}"
+            );
         }
         assert_eq!(text.problem(b"{}").unwrap().0, ReturnCode::InvalidResponse);
         for value in ["0", "false", "[\"\"]"] {
-            assert_eq!(text.problem(format!("{{\"completion\": {value}}}").as_bytes()), None, "{value}");
+            assert_eq!(
+                text.problem(format!("{{\"completion\": {value}}}").as_bytes()),
+                None,
+                "{value}"
+            );
         }
     }
 
@@ -328,13 +372,22 @@ mod tests {
             (r#"{"class": "Echo", "requests": []}"#, "there are no requests"),
             (r#"{"class": "a/b", "requests": [{}]}"#, "`a/b` is no class name"),
             (r#"{"class": "", "requests": [{}]}"#, "`` is no class name"),
-            (r#"{"class": "E", "hash": ["x"], "requests": [{"x": 1}, {}]}"#, "request 2 has no field `x`"),
+            (
+                r#"{"class": "E", "hash": ["x"], "requests": [{"x": 1}, {}]}"#,
+                "request 2 has no field `x`",
+            ),
             (r#"{"class": "E", "requests": [1]}"#, "invalid type"),
-            (r#"{"class": "E", "required": {"a b": 1}, "requests": [{"a b": 1}]}"#, "field `a b` cannot be part of"),
+            (
+                r#"{"class": "E", "required": {"a b": 1}, "requests": [{"a b": 1}]}"#,
+                "field `a b` cannot be part of",
+            ),
             (r#"{"class": "E", "requests": [{}], "size": 3}"#, "unknown field `size`"),
         ] {
             let message = read(text).unwrap_err().to_string();
-            assert!(message.contains(error) && message.contains("requests.json"), "{text}: {message}");
+            assert!(
+                message.contains(error) && message.contains("requests.json"),
+                "{text}: {message}"
+            );
         }
         let missing = Requests::new(&Kind::File("/nowhere/at-all".into()), None).unwrap_err();
         assert!(format!("{missing:#}").contains("cannot read /nowhere/at-all"), "{missing:#}");

@@ -27,7 +27,8 @@ pub(super) struct TargetArgs {
     /// Published address that represents this machine, on a development chain
     #[arg(long, value_name = "IP", requires = "netuid", conflicts_with = "hotkey")]
     local_miner_ip: Option<String>,
-    /// Call a private address that the miner publishes; others can publish an address of your own network, too
+    /// Call a private address that the miner publishes; others can publish an address of your own
+    /// network, too
     #[arg(long, requires = "netuid", conflicts_with = "hotkey")]
     allow_private: bool,
     /// Load a public address, too: only a miner of your own, or with its operator's consent
@@ -53,11 +54,19 @@ impl TargetArgs {
     /// Returns the axon; an error for a public address, unless `--yes` is set.
     pub(super) async fn resolve(&self, network: &NetworkArgs) -> anyhow::Result<Peer> {
         let peer = match (&self.target, self.hotkey, self.netuid) {
-            (Target::Hotkey(hotkey), None, Some(netuid)) => self.published(*hotkey, netuid, network).await?,
-            (Target::Hotkey(_), ..) => return Err(usage("a hotkey requires --netuid, to look up its address")),
-            (Target::Address(address), Some(hotkey), _) => peer(hotkey, address, &AddressPolicy::private())?,
+            (Target::Hotkey(hotkey), None, Some(netuid)) => {
+                self.published(*hotkey, netuid, network).await?
+            }
+            (Target::Hotkey(_), ..) => {
+                return Err(usage("a hotkey requires --netuid, to look up its address"));
+            }
+            (Target::Address(address), Some(hotkey), _) => {
+                peer(hotkey, address, &AddressPolicy::private())?
+            }
             (Target::Address(_), None, _) => {
-                return Err(usage("an address requires --hotkey, the receiver that the requests are signed for"));
+                return Err(usage(
+                    "an address requires --hotkey, the receiver that the requests are signed for",
+                ));
             }
         };
         if !self.yes
@@ -77,19 +86,27 @@ impl TargetArgs {
     }
 
     /// Looks up the address that the miner publishes on the chain.
-    async fn published(&self, hotkey: Hotkey, netuid: NetUid, network: &NetworkArgs) -> anyhow::Result<Peer> {
+    async fn published(
+        &self,
+        hotkey: Hotkey,
+        netuid: NetUid,
+        network: &NetworkArgs,
+    ) -> anyhow::Result<Peer> {
         let chain = network.connect().await?;
         let neurons = Neurons::read(&chain, netuid).await.map_err(failed)?;
         let Some(neuron) = neurons.list.iter().find(|neuron| neuron.hotkey == hotkey) else {
             bail!("{hotkey} is not registered on subnet {netuid}");
         };
         let Some(address) = neuron.address else {
-            bail!("{hotkey} publishes no address on subnet {netuid}\nhint: pass the address, and --hotkey {hotkey}");
+            bail!(
+                "{hotkey} publishes no address on subnet {netuid}\nhint: pass the address, and --hotkey {hotkey}"
+            );
         };
         peer(hotkey, &address.to_string(), &self.published_policy())
     }
 
-    /// Returns which published addresses are called: anyone can publish an address in the caller's own network.
+    /// Returns which published addresses are called: anyone can publish an address in the caller's
+    /// own network.
     fn published_policy(&self) -> AddressPolicy {
         AddressPolicy {
             allow_private: self.allow_private,
@@ -102,12 +119,18 @@ impl TargetArgs {
 /// Returns the peer at an address that the policy permits.
 fn peer(hotkey: Hotkey, address: &str, policy: &AddressPolicy) -> anyhow::Result<Peer> {
     let address = policy.resolve(address).map_err(|error| {
-        let hint =
-            if error.is_forbidden() { "\nhint: pass --allow-private if the miner is in your network" } else { "" };
+        let hint = if error.is_forbidden() {
+            "\nhint: pass --allow-private if the miner is in your network"
+        } else {
+            ""
+        };
         usage(&format!("{error}{hint}"))
     })?;
     if address.url().scheme() != "http" || address.url().path() != "/" {
-        return Err(usage(&format!("{}: expected http://HOST:PORT, without a path", address.url())));
+        return Err(usage(&format!(
+            "{}: expected http://HOST:PORT, without a path",
+            address.url()
+        )));
     }
     address.peer(hotkey).map_err(|error| usage(&error.to_string()))
 }
@@ -168,7 +191,10 @@ mod tests {
             (&["127.0.0.1:8091"], "an address requires --hotkey"),
             (&[BOB], "a hotkey requires --netuid"),
             (&[BOB, "--hotkey", BOB], "a hotkey requires --netuid"),
-            (&["https://127.0.0.1:8091", "--hotkey", BOB], "expected http://HOST:PORT, without a path"),
+            (
+                &["https://127.0.0.1:8091", "--hotkey", BOB],
+                "expected http://HOST:PORT, without a path",
+            ),
             (&["127.0.0.1:8091/Sum", "--hotkey", BOB], "expected http://HOST:PORT, without a path"),
             (&["127.0.0.1:0", "--hotkey", BOB], "has port 0"),
         ] {
@@ -197,16 +223,32 @@ mod tests {
             let result = published(&[], address).map(drop);
             assert_eq!(exit_code(&result), 2, "{address}");
             let text = result.unwrap_err().to_string();
-            assert!(text.contains("is not a public address") && text.contains("--allow-private"), "{text}");
+            assert!(
+                text.contains("is not a public address") && text.contains("--allow-private"),
+                "{text}"
+            );
         }
-        assert!(Line::try_parse_from(["bench-miner", "127.0.0.1:1", "--hotkey", BOB, "--allow-private"]).is_err());
+        assert!(
+            Line::try_parse_from([
+                "bench-miner",
+                "127.0.0.1:1",
+                "--hotkey",
+                BOB,
+                "--allow-private"
+            ])
+            .is_err()
+        );
     }
 
     #[test]
     fn host_names_do_not_resolve_to_public_addresses_later() {
-        let line = |words: &[&str]| Line::try_parse_from([&["bench-miner", "host:1"], words].concat()).unwrap();
-        let (public, private): (IpAddr, IpAddr) = ("8.8.8.8".parse().unwrap(), "10.0.0.7".parse().unwrap());
-        let (refused, confirmed) = (line(&[]).target.permitted(), line(&["--yes"]).target.permitted());
+        let line = |words: &[&str]| {
+            Line::try_parse_from([&["bench-miner", "host:1"], words].concat()).unwrap()
+        };
+        let (public, private): (IpAddr, IpAddr) =
+            ("8.8.8.8".parse().unwrap(), "10.0.0.7".parse().unwrap());
+        let (refused, confirmed) =
+            (line(&[]).target.permitted(), line(&["--yes"]).target.permitted());
         assert_eq!((refused(public), refused(private)), (false, true));
         assert_eq!((confirmed(public), confirmed(private)), (true, true));
     }

@@ -32,22 +32,24 @@ use report::{ItemFigures, MeasuredMiner, Report};
 /// Measure the interpretation of a miner: quality, latency, speed, memory
 #[derive(Debug, Args)]
 pub struct InterpretArgs {
-    /// Challenge to interpret: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a challenge file; or a
-    /// directory of recordings NAME.wav, each with its reference NAME.txt and, if known, its words NAME.src.txt
+    /// Challenge to interpret: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a
+    /// challenge file; or a directory of recordings NAME.wav, each with its reference NAME.txt and,
+    /// if known, its words NAME.src.txt
     #[arg(value_name = "NAME|FILE|DIR")]
     recordings: String,
-    /// Address of a running miner, whose processor time and memory are not measured: http://HOST:PORT, or HOST:PORT
-    /// [default: a miner that this command starts]
+    /// Address of a running miner, whose processor time and memory are not measured:
+    /// http://HOST:PORT, or HOST:PORT [default: a miner that this command starts]
     #[arg(long, value_name = "URL", requires = "miner_hotkey", conflicts_with = "miner_options")]
     miner: Option<String>,
     /// Hotkey of the running miner; requests are signed for this receiver, with a temporary key
     #[arg(long, value_name = "HOTKEY", requires = "miner")]
     miner_hotkey: Option<Hotkey>,
-    /// Language of a directory's recordings, which the miner is told, such as fr [default: und (undetermined)]
+    /// Language of a directory's recordings, which the miner is told, such as fr [default: und
+    /// (undetermined)]
     #[arg(long, value_name = "CODE", value_parser = language)]
     language: Option<String>,
-    /// Recogniser of the replies, and of a miner that this command starts: a model name, or a model directory [env:
-    /// BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc]
+    /// Recogniser of the replies, and of a miner that this command starts: a model name, or a model
+    /// directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc]
     #[arg(long, value_name = "MODEL")]
     stt_model: Option<String>,
     /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
@@ -61,8 +63,11 @@ pub struct InterpretArgs {
 /// Parses the code of a language, such as `fr` or `fr-CA`.
 fn language(text: &str) -> Result<String, &'static str> {
     let mut parts = text.split('-');
-    let is_primary = |part: &str| (2..=3).contains(&part.len()) && part.chars().all(|c| c.is_ascii_lowercase());
-    let is_further = |part: &str| (2..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric());
+    let is_primary =
+        |part: &str| (2..=3).contains(&part.len()) && part.chars().all(|c| c.is_ascii_lowercase());
+    let is_further = |part: &str| {
+        (2..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric())
+    };
     if parts.next().is_some_and(is_primary) && parts.all(is_further) {
         return Ok(text.to_owned());
     }
@@ -101,7 +106,10 @@ pub(crate) fn run(args: &InterpretArgs, context: &Context) -> anyhow::Result<()>
     } else {
         context.print(&report.shown())?;
     }
-    anyhow::ensure!(report.complete_replies() > 0, "the miner completed no reply\nhint: the report has the errors");
+    anyhow::ensure!(
+        report.complete_replies() > 0,
+        "the miner completed no reply\nhint: the report has the errors"
+    );
     Ok(())
 }
 
@@ -116,7 +124,8 @@ impl Bench {
         let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
         // Replies that score 0 are transcribed, too: their texts count.
         let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
-        let scorer = BatchScorer::new(recognizer, embedder, cache, config.scoring.clone(), settings)?;
+        let scorer =
+            BatchScorer::new(recognizer, embedder, cache, config.scoring.clone(), settings)?;
         Ok(Self {
             config,
             validator: temporary_key()?,
@@ -128,14 +137,26 @@ impl Bench {
     }
 
     /// Plays the recordings to the miner that the arguments select.
-    async fn measure(self, args: &InterpretArgs, recordings: Recordings, context: &Context) -> anyhow::Result<Report> {
+    async fn measure(
+        self,
+        args: &InterpretArgs,
+        recordings: Recordings,
+        context: &Context,
+    ) -> anyhow::Result<Report> {
         let items = recordings.items(Arc::clone(&self.synthesizer)).await?;
         if let (Some(url), Some(hotkey)) = (&args.miner, args.miner_hotkey) {
-            let miner = MeasuredMiner { url: url.clone(), hotkey, options: None, cpu_sec: None, max_rss_mb: None };
+            let miner = MeasuredMiner {
+                url: url.clone(),
+                hotkey,
+                options: None,
+                cpu_sec: None,
+                max_rss_mb: None,
+            };
             return Box::pin(self.play(miner, items, args, context)).await;
         }
         context.say("starting a miner");
-        let mut local = LocalMiner::start(&args.miner_options, &self.config, self.validator.hotkey()).await?;
+        let mut local =
+            LocalMiner::start(&args.miner_options, &self.config, self.validator.hotkey()).await?;
         let miner = MeasuredMiner {
             url: local.url.clone(),
             hotkey: local.hotkey,
@@ -146,7 +167,8 @@ impl Bench {
         let before = local.processor_seconds();
         let mut report = Box::pin(self.play(miner, items, args, context)).await?;
         local.check_running()?;
-        report.miner.cpu_sec = local.processor_seconds().zip(before).map(|(after, before)| after - before);
+        report.miner.cpu_sec =
+            local.processor_seconds().zip(before).map(|(after, before)| after - before);
         report.miner.max_rss_mb = local.peak_memory();
         Ok(report)
     }
@@ -162,7 +184,8 @@ impl Bench {
         let Self { config, validator, synthesizer, scorer, recognizer, embedder } = self;
         // The user chose the address, so private addresses are allowed.
         let address = AddressPolicy::private().resolve(&miner.url);
-        let address = address.map_err(|error| Classified::error(Failure::Usage, format!("--miner: {error}")))?;
+        let address = address
+            .map_err(|error| Classified::error(Failure::Usage, format!("--miner: {error}")))?;
         let predict_path = config.predict_endpoint.clone();
         let target = Target { address, predict_path, hotkey: miner.hotkey, validator };
         let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
@@ -215,15 +238,23 @@ mod tests {
     #[test]
     fn options_after_two_dashes_are_those_of_the_miner() {
         let line = Line::try_parse_from(["bb", "fr-1", "--", "--task", "translate"]).unwrap();
-        assert_eq!((line.args.miner, line.args.miner_options.join(" ")), (None, "--task translate".to_owned()));
-        Line::try_parse_from(["bb", "fr-1", "--miner", "127.0.0.1:1", "--miner-hotkey", HOTKEY]).unwrap();
+        assert_eq!(
+            (line.args.miner, line.args.miner_options.join(" ")),
+            (None, "--task translate".to_owned())
+        );
+        Line::try_parse_from(["bb", "fr-1", "--miner", "127.0.0.1:1", "--miner-hotkey", HOTKEY])
+            .unwrap();
         for (options, expected) in [
             (&["--miner", "127.0.0.1:1"][..], "--miner-hotkey <HOTKEY>"),
             (&["--miner-hotkey", HOTKEY], "--miner <URL>"),
-            (&["--miner", "127.0.0.1:1", "--miner-hotkey", HOTKEY, "--", "--task", "translate"], "cannot be used with"),
+            (
+                &["--miner", "127.0.0.1:1", "--miner-hotkey", HOTKEY, "--", "--task", "translate"],
+                "cannot be used with",
+            ),
             (&["--task", "translate"], "unexpected argument '--task'"),
         ] {
-            let error = Line::try_parse_from([&["bb", "fr-1"], options].concat()).unwrap_err().to_string();
+            let error =
+                Line::try_parse_from([&["bb", "fr-1"], options].concat()).unwrap_err().to_string();
             assert!(error.contains(expected), "{options:?}: {error}");
         }
     }
@@ -234,7 +265,11 @@ mod tests {
             assert_eq!(language(text), Ok(text.to_owned()));
         }
         for text in ["", "F", "FR", "french", "fr-", "fr_CA"] {
-            assert_eq!(language(text), Err("expected the code of a language, such as fr"), "{text}");
+            assert_eq!(
+                language(text),
+                Err("expected the code of a language, such as fr"),
+                "{text}"
+            );
         }
     }
 }

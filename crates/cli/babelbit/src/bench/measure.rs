@@ -35,7 +35,8 @@ pub(super) fn peak_memory() -> Option<f64> {
     peak_memory_of("self")
 }
 
-/// Returns the peak memory in MB of the process with this ID; `None` if it has ended, and on systems other than Linux.
+/// Returns the peak memory in MB of the process with this ID; `None` if it has ended, and on
+/// systems other than Linux.
 pub(super) fn peak_memory_of(process: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -43,12 +44,13 @@ pub(super) fn peak_memory_of(process: &str) -> Option<f64> {
     Some(kibibytes * 1024.0 / 1e6)
 }
 
-/// Returns the processor seconds that the process with this ID has used, with all its threads and the programs that it
-/// has run and waited for; `None` if it has ended, and on systems other than Linux.
+/// Returns the processor seconds that the process with this ID has used, with all its threads and
+/// the programs that it has run and waited for; `None` if it has ended, and on systems other than
+/// Linux.
 pub(super) fn processor_seconds_of(process: &str) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name of the program, in parentheses, may contain spaces. The 12th to 15th field after it are the times in
-    // user and kernel mode, of the process and of its children.
+    // The name of the program, in parentheses, may contain spaces. The 12th to 15th field after it
+    // are the times in user and kernel mode, of the process and of its children.
     let (_, fields) = stat.rsplit_once(") ")?;
     let ticks = fields.split(' ').skip(11).take(4).map(str::parse::<u64>);
     let ticks = ticks.collect::<Result<Vec<_>, _>>().ok().filter(|ticks| ticks.len() == 4)?;
@@ -70,7 +72,11 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let at = |index: usize| values.get(index).copied().unwrap_or_default();
         let last = values.len().saturating_sub(1);
-        Self { median: f64::midpoint(at(last / 2), at(values.len() / 2)), min: at(0), max: at(last) }
+        Self {
+            median: f64::midpoint(at(last / 2), at(values.len() / 2)),
+            min: at(0),
+            max: at(last),
+        }
     }
 }
 
@@ -110,13 +116,21 @@ mod tests {
 
         // The inner shell works, and the outer one waits for it.
         let work = "sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'; echo done; read end";
-        let mut shell =
-            Command::new("sh").args(["-c", work]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut shell = Command::new("sh")
+            .args(["-c", work])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut output = BufReader::new(shell.stdout.take().unwrap());
         output.read_line(&mut String::new()).unwrap();
         let process = shell.id().to_string();
-        let (seconds, megabytes) = (processor_seconds_of(&process).unwrap(), peak_memory_of(&process).unwrap());
-        assert!((0.01..60.0).contains(&seconds) && (0.1..100.0).contains(&megabytes), "{seconds} s, {megabytes} MB");
+        let (seconds, megabytes) =
+            (processor_seconds_of(&process).unwrap(), peak_memory_of(&process).unwrap());
+        assert!(
+            (0.01..60.0).contains(&seconds) && (0.1..100.0).contains(&megabytes),
+            "{seconds} s, {megabytes} MB"
+        );
         shell.stdin.take().unwrap().write_all(b"\n").unwrap();
         output.read_to_string(&mut String::new()).unwrap();
         shell.wait().unwrap();

@@ -95,7 +95,9 @@ pub(crate) fn run(args: &ScoringArgs, context: &Context) -> anyhow::Result<()> {
             miners,
             wall_sec: Spread::of(times.iter().map(|(wall, _)| *wall)),
             cpu_sec: Spread::of(times.iter().map(|(_, cpu)| *cpu)),
-            miners_per_wall_sec: Spread::of(times.iter().map(|(wall, _)| per(f64::from(miners), *wall))),
+            miners_per_wall_sec: Spread::of(
+                times.iter().map(|(wall, _)| per(f64::from(miners), *wall)),
+            ),
             max_rss_mb: peak_memory(),
         });
     }
@@ -140,7 +142,12 @@ fn measure(
     let watch = Stopwatch::start();
     let results = scorer.score(Ok(&reference), candidates);
     let times = watch.stop();
-    anyhow::ensure!(results.len() == candidates.len(), "scored {} of {} candidates", results.len(), candidates.len());
+    anyhow::ensure!(
+        results.len() == candidates.len(),
+        "scored {} of {} candidates",
+        results.len(),
+        candidates.len()
+    );
     Ok(times)
 }
 
@@ -152,7 +159,8 @@ fn words() -> Vec<Word> {
     TEXT.iter().enumerate().map(word).collect()
 }
 
-/// Generates replies like those of the reference's benchmark: sine tones that start in one of the first three frames.
+/// Generates replies like those of the reference's benchmark: sine tones that start in one of the
+/// first three frames.
 fn candidates(miners: u16, seconds: u16, mode: Mode) -> anyhow::Result<Vec<Candidate>> {
     let rate = SampleRate::HZ_24K;
     let hertz = f64::from(rate.hz());

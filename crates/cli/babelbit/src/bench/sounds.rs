@@ -86,9 +86,12 @@ pub(super) fn wav(samples: Vec<f32>, rate: SampleRate) -> anyhow::Result<Vec<u8>
 pub(super) fn wav_paths(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let unreadable = || format!("cannot read {}", directory.display());
     let entries = std::fs::read_dir(directory).with_context(unreadable)?;
-    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
+    let paths =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
     let mut paths = paths.with_context(unreadable)?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav")));
+    paths.retain(|path| {
+        path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav"))
+    });
     paths.sort();
     if paths.is_empty() {
         bail!("{} contains no WAV file", directory.display());
@@ -113,7 +116,11 @@ mod tests {
             let samples = kind.samples(10_003, 2.0, rate);
             let found = samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
             assert_eq!(samples.len(), 32_000);
-            assert!((found - peak).abs() <= peak * 0.1 && found <= peak + 1e-6, "{}: {found}", kind.name());
+            assert!(
+                (found - peak).abs() <= peak * 0.1 && found <= peak + 1e-6,
+                "{}: {found}",
+                kind.name()
+            );
             assert_eq!(kind.samples(10_003, 2.0, rate), samples);
         }
         // A tone of 223 Hz crosses zero upwards 223 times per second, for 2 s.

@@ -47,8 +47,8 @@ pub struct SttArgs {
     /// Number of runs before the first measurement
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1_000))]
     warmup: u16,
-    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc on local networks,
-    /// otherwise faster-whisper-small]
+    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc on
+    /// local networks, otherwise faster-whisper-small]
     #[arg(long, value_name = "MODEL")]
     stt_model: Option<String>,
     /// Number of recognition threads; 0 stands for one per core
@@ -134,7 +134,12 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
             "runs": runs,
         }));
     }
-    context.print(&format!("{} on {} cores, medians of {}", recognizer.name(), cores(), args.repeat))?;
+    context.print(&format!(
+        "{} on {} cores, medians of {}",
+        recognizer.name(),
+        cores(),
+        args.repeat
+    ))?;
     context.print(&shown(&runs))
 }
 
@@ -153,7 +158,9 @@ fn shown(runs: &[(u16, u16, Vec<Figures>)]) -> String {
             format!("{:.1}", median(|figures| figures.audio_sec_per_wall_sec)),
             format!("{:.2}", median(|figures| figures.miners_per_wall_sec)),
             last.map(|figures| figures.word_count.to_string()).unwrap_or_default(),
-            last.and_then(|figures| figures.max_rss_mb).map(|mb| format!("{mb:.0}")).unwrap_or_default(),
+            last.and_then(|figures| figures.max_rss_mb)
+                .map(|mb| format!("{mb:.0}"))
+                .unwrap_or_default(),
         ]);
     }
     rows.to_string()
@@ -163,12 +170,14 @@ fn spread(repeats: &[Figures], figure: impl Fn(&Figures) -> f64) -> Spread {
     Spread::of(repeats.iter().map(figure))
 }
 
-/// Returns the spread of each figure over repeats, by name; null for figures that this system does not report.
+/// Returns the spread of each figure over repeats, by name; null for figures that this system does
+/// not report.
 fn spreads(repeats: &[Figures]) -> anyhow::Result<Map<String, Value>> {
     let repeats = repeats.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
     let names = repeats.first().and_then(Value::as_object).into_iter().flat_map(Map::keys);
     let spread = |name: &String| {
-        let values: Vec<f64> = repeats.iter().filter_map(|figures| figures.get(name)?.as_f64()).collect();
+        let values: Vec<f64> =
+            repeats.iter().filter_map(|figures| figures.get(name)?.as_f64()).collect();
         (name.clone(), json!((!values.is_empty()).then(|| Spread::of(values))))
     };
     Ok(names.map(spread).collect())
@@ -181,9 +190,10 @@ fn cores() -> NonZeroUsize {
 /// Reads the WAV files in a directory, sorted by name.
 fn wav_files(directory: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     let read = |path: PathBuf| -> anyhow::Result<Vec<u8>> {
-        let file = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let header =
-            WavHeader::read(&file).with_context(|| format!("{} is not a readable WAV file", path.display()))?;
+        let file =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let header = WavHeader::read(&file)
+            .with_context(|| format!("{} is not a readable WAV file", path.display()))?;
         check_recording(&header).with_context(|| path.display().to_string())?;
         Ok(file)
     };
@@ -203,8 +213,13 @@ struct Progress {
 }
 
 /// Transcribes all replies, `concurrency` at a time.
-fn measure(recognizer: &dyn Recognizer, concurrency: NonZeroUsize, replies: &[Vec<u8>]) -> anyhow::Result<Figures> {
-    let headers = replies.iter().map(|file| WavHeader::read(file)).collect::<Result<Vec<_>, _>>()?;
+fn measure(
+    recognizer: &dyn Recognizer,
+    concurrency: NonZeroUsize,
+    replies: &[Vec<u8>],
+) -> anyhow::Result<Figures> {
+    let headers =
+        replies.iter().map(|file| WavHeader::read(file)).collect::<Result<Vec<_>, _>>()?;
     let total_audio_sec: f64 = headers.iter().map(|header| header.duration().get()).sum();
     let (next, progress) = (AtomicUsize::new(0), Mutex::new(Progress::default()));
     let lock = || progress.lock().unwrap_or_else(PoisonError::into_inner);
@@ -235,9 +250,9 @@ fn measure(recognizer: &dyn Recognizer, concurrency: NonZeroUsize, replies: &[Ve
     let threads = concurrency.get().min(replies.len());
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let ended = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| bail!("a transcription thread panicked")));
+        let ended = threads.into_iter().map(|thread| {
+            thread.join().unwrap_or_else(|_| bail!("a transcription thread panicked"))
+        });
         ended.collect::<anyhow::Result<()>>()
     })?;
     let (wall_sec, cpu_sec) = watch.stop();
@@ -272,11 +287,21 @@ mod tests {
         let files = wav_files(&speech).unwrap();
         assert_eq!(files.len(), 20);
         let figures = measure(&recognizer, cores(), &files[..4]).unwrap();
-        assert!(figures.word_count > 10 && figures.text_chars > 4 * figures.word_count, "{figures:?}");
-        assert!(figures.total_audio_sec > 4.0 && figures.stt_sec <= figures.wall_sec, "{figures:?}");
-        assert!((figures.stt_realtime_factor * figures.total_audio_sec - figures.stt_sec).abs() < 1e-9, "{figures:?}");
+        assert!(
+            figures.word_count > 10 && figures.text_chars > 4 * figures.word_count,
+            "{figures:?}"
+        );
+        assert!(
+            figures.total_audio_sec > 4.0 && figures.stt_sec <= figures.wall_sec,
+            "{figures:?}"
+        );
+        assert!(
+            (figures.stt_realtime_factor * figures.total_audio_sec - figures.stt_sec).abs() < 1e-9,
+            "{figures:?}"
+        );
         assert!((figures.miners_per_wall_sec * figures.wall_sec - 4.0).abs() < 1e-9, "{figures:?}");
-        let slower = Figures { wall_sec: 2.0 * figures.wall_sec, max_rss_mb: None, ..figures.clone() };
+        let slower =
+            Figures { wall_sec: 2.0 * figures.wall_sec, max_rss_mb: None, ..figures.clone() };
         let spreads = spreads(&[figures.clone(), slower]).unwrap();
         let spread = Spread::of([figures.wall_sec, 2.0 * figures.wall_sec]);
         assert_eq!((spreads.len(), &spreads["wall_sec"]), (12, &json!(spread)));

@@ -45,7 +45,8 @@ pub struct DeleteArgs {
 
 pub(crate) fn slug(args: &SlugArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
-    let Found { name, slug, chute } = context.block_on(interruptible(find(&config, &args.revision.revision)))?;
+    let Found { name, slug, chute } =
+        context.block_on(interruptible(find(&config, &args.revision.revision)))?;
     let id = chute.as_ref().map(|chute| chute.chute_id.as_str());
     if context.json {
         let document = json!({
@@ -55,7 +56,11 @@ pub(crate) fn slug(args: &SlugArgs, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&document);
     }
     if id.is_none() {
-        let why = if config.chutes.api_key.is_some() { "not deployed" } else { "CHUTES_API_KEY is not set" };
+        let why = if config.chutes.api_key.is_some() {
+            "not deployed"
+        } else {
+            "CHUTES_API_KEY is not set"
+        };
         context.say(&format!("the slug is a guess: {why}"));
     }
     context.print(&format!("{} {}", printable(&slug), printable(id.unwrap_or("-"))))
@@ -95,17 +100,24 @@ pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> anyhow::Result<()>
         let Found { name, chute, .. } = find(&config, &args.revision.revision).await?;
         // Without a key, the chute was not looked up.
         if config.chutes.api_key.is_none() {
-            return Err(failed(ApiError::NoKey { what: "delete the chute", variable: "CHUTES_API_KEY" }));
+            return Err(failed(ApiError::NoKey {
+                what: "delete the chute",
+                variable: "CHUTES_API_KEY",
+            }));
         }
         let Some(chute) = chute else { bail!("no chute {name} is deployed") };
         let call = api.delete(&chute.chute_id);
         if args.dry_run {
-            return context.print_json(&json!({ "schema": DELETED, "dry_run": true, "requests": [call.shown()] }));
+            return context.print_json(
+                &json!({ "schema": DELETED, "dry_run": true, "requests": [call.shown()] }),
+            );
         }
         prompt::confirm(&format!("Delete the chute {}?", printable(&name)), args.yes)?;
         api.send(&call).await.map_err(failed)?;
         if context.json {
-            return context.print_json(&json!({ "schema": DELETED, "deleted": chute.chute_id, "name": name }));
+            return context.print_json(
+                &json!({ "schema": DELETED, "deleted": chute.chute_id, "name": name }),
+            );
         }
         context.print(&printable(&format!("deleted {name} ({})", chute.chute_id)))
     }))

@@ -31,8 +31,8 @@ pub struct PingArgs {
     /// Revision of the model's repository on the hub, 40 hex digits; no effect with --local
     #[arg(long, value_name = "SHA", value_parser = revision, required_unless_present = "local")]
     revision: Option<String>,
-    /// Call the chute at this address, which `chutes run --dev` serves, without the API key [default:
-    /// http://127.0.0.1:8000]
+    /// Call the chute at this address, which `chutes run --dev` serves, without the API key
+    /// [default: http://127.0.0.1:8000]
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = LOCAL, value_parser = address)]
     local: Option<Url>,
 }
@@ -63,7 +63,9 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
                 let client = ChuteClient::of_slug(&config.chutes, &slug)?;
                 (Some(slug), client)
             }
-            (None, None) => return Err(Classified::error(Failure::Usage, "--revision or --local is required")),
+            (None, None) => {
+                return Err(Classified::error(Failure::Usage, "--revision or --local is required"));
+            }
         };
         let began = Instant::now();
         let health = client.health().await;
@@ -89,7 +91,8 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     }))?;
     show(slug.as_deref(), &health, &probes, context)?;
     let is_loaded = health.0.as_ref().is_ok_and(|health| health.model_loaded);
-    let failed = usize::from(!is_loaded) + probes.iter().filter(|probe| probe.outcome.is_err()).count();
+    let failed =
+        usize::from(!is_loaded) + probes.iter().filter(|probe| probe.outcome.is_err()).count();
     match failed {
         0 => Ok(()),
         failed if failed > probes.len() => {
@@ -138,7 +141,11 @@ fn show(
             Ok(prediction) => judged(prediction.as_str(), true),
             Err(error) => judged(error.to_string(), false),
         };
-        rows.add_row([probe.name.as_str().into(), decimals(Some(probe.took.as_secs_f64()), 2).into(), outcome]);
+        rows.add_row([
+            probe.name.as_str().into(),
+            decimals(Some(probe.took.as_secs_f64()), 2).into(),
+            outcome,
+        ]);
     }
     context.print(&rows.to_string())
 }

@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_babelbit_chutes::{
-    ApiError, Call as Request, ChuteInfo, ChutesApi, Commitment, HubApi, LocalModel, NewChute, NewImage, UploadPlan,
-    chute_name,
+    ApiError, Call as Request, ChuteInfo, ChutesApi, Commitment, HubApi, LocalModel, NewChute,
+    NewImage, UploadPlan, chute_name,
 };
 use taonet_babelbit_config::Config;
 use taonet_chain::calls::{self, CommitmentText};
@@ -26,7 +26,8 @@ use taonet_timelock::{Beacon, Round, encrypt};
 use taonet_wallet::Keypair;
 
 use super::{
-    IMAGE, ModelArgs, TemplateArgs, dockerfile, failed, given, interruptible, model, name, render, revision, tag,
+    IMAGE, ModelArgs, TemplateArgs, dockerfile, failed, given, interruptible, model, name, render,
+    revision, tag,
 };
 use crate::settings;
 
@@ -41,7 +42,12 @@ const LARGE: u64 = 10_000_000;
 #[derive(Debug, Args)]
 pub struct PushArgs {
     /// Directory of the model to upload
-    #[arg(long, value_name = "DIR", required_unless_present = "revision", conflicts_with = "revision")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "revision",
+        conflicts_with = "revision"
+    )]
     model_path: Option<PathBuf>,
     /// Revision that the hub already has, 40 hex digits, instead of an upload
     #[arg(long, value_name = "SHA", value_parser = revision)]
@@ -50,7 +56,8 @@ pub struct PushArgs {
     model: ModelArgs,
     #[command(flatten)]
     template: TemplateArgs,
-    /// Image of the chute, which must exist [default: babelbit:TAG, which is built if Chutes has no such image]
+    /// Image of the chute, which must exist [default: babelbit:TAG, which is built if Chutes has no
+    /// such image]
     #[arg(long, value_name = "NAME:TAG")]
     image: Option<String>,
     /// Account on Chutes that may use the chute, such as a validator's; may be repeated
@@ -86,8 +93,7 @@ struct Push<'a> {
 
 pub(crate) fn push(args: &PushArgs, context: &Context) -> anyhow::Result<()> {
     if args.no_commit && args.key.is_given() {
-        let message =
-            "--keyfile and --key-uri sign the commitment, which --no-commit omits\nhint: omit them, or --no-commit";
+        let message = "--keyfile and --key-uri sign the commitment, which --no-commit omits\nhint: omit them, or --no-commit";
         return Err(Classified::error(Failure::Usage, message));
     }
     let config = settings::load()?;
@@ -102,7 +108,9 @@ pub(crate) fn push(args: &PushArgs, context: &Context) -> anyhow::Result<()> {
     let key = if args.no_commit { None } else { Some(args.key.load(None)?) };
     let files = args.model_path.as_deref().map(LocalModel::read).transpose()?;
     if args.dry_run {
-        return context.print_json(&push.dry_run(files.as_ref(), key.as_ref().map(Keypair::hotkey).as_ref())?);
+        return context.print_json(
+            &push.dry_run(files.as_ref(), key.as_ref().map(Keypair::hotkey).as_ref())?,
+        );
     }
     let document = context.block_on(interruptible(push.run(files, key.as_ref(), context)))?;
     if context.json { context.print_json(&document) } else { Ok(()) }
@@ -110,7 +118,11 @@ pub(crate) fn push(args: &PushArgs, context: &Context) -> anyhow::Result<()> {
 
 impl Push<'_> {
     /// Describes every request.
-    fn dry_run(&self, files: Option<&LocalModel>, hotkey: Option<&Hotkey>) -> anyhow::Result<Value> {
+    fn dry_run(
+        &self,
+        files: Option<&LocalModel>,
+        hotkey: Option<&Hotkey>,
+    ) -> anyhow::Result<Value> {
         let mut requests: Vec<Request> = Vec::new();
         // Known only after the upload.
         let unknown = "0".repeat(40);
@@ -120,7 +132,11 @@ impl Push<'_> {
                 requests.push(self.hub.create(&self.model));
                 requests.push(self.hub.preupload(&self.model, files));
                 // The hub decides which files are large; these need not be read here.
-                let large = files.files.iter().filter(|file| file.size > LARGE).map(|file| file.name.clone());
+                let large = files
+                    .files
+                    .iter()
+                    .filter(|file| file.size > LARGE)
+                    .map(|file| file.name.clone());
                 let plan = UploadPlan { large: large.collect(), ..UploadPlan::default() };
                 if !plan.large.is_empty() {
                     // Its response has the addresses to which the files are sent.
@@ -136,7 +152,8 @@ impl Push<'_> {
         }
         if !self.args.no_deploy {
             let code = render(&self.config, &self.args.model, revision, &self.args.template)?;
-            let chute = NewChute { name: &name, image: &image, code: &code, revision, model: &self.model };
+            let chute =
+                NewChute { name: &name, image: &image, code: &code, revision, model: &self.model };
             requests.push(self.api.image(&image));
             if self.args.image.is_none() {
                 requests.extend([self.build(revision)?, self.api.build_log("ID", None)]);
@@ -175,15 +192,30 @@ impl Push<'_> {
     fn build(&self, revision: &str) -> anyhow::Result<Request> {
         let dockerfile = dockerfile(&self.config, &self.args.model, revision, &self.args.template)?;
         let username = given(&self.config.chutes.username, "CHUTES_USERNAME")?;
-        Ok(self.api.build(&NewImage { username, name: IMAGE, tag: tag(revision), dockerfile: &dockerfile }))
+        Ok(self.api.build(&NewImage {
+            username,
+            name: IMAGE,
+            tag: tag(revision),
+            dockerfile: &dockerfile,
+        }))
     }
 
-    async fn run(&self, files: Option<LocalModel>, key: Option<&Keypair>, context: &Context) -> anyhow::Result<Value> {
+    async fn run(
+        &self,
+        files: Option<LocalModel>,
+        key: Option<&Keypair>,
+        context: &Context,
+    ) -> anyhow::Result<Value> {
         let netuid = self.config.netuid;
         let chain = match key {
             Some(key) => {
                 let client = Client::connect(&set_network(None)?).await.map_err(chain_failed)?;
-                if client.uid(netuid, &key.hotkey(), At::Head).await.map_err(chain_failed)?.is_none() {
+                if client
+                    .uid(netuid, &key.hotkey(), At::Head)
+                    .await
+                    .map_err(chain_failed)?
+                    .is_none()
+                {
                     bail!(
                         "{} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid {netuid}`, \
                          or pass --no-commit",
@@ -195,8 +227,11 @@ impl Push<'_> {
             None => None,
         };
         let revision = self.upload(files, context).await?;
-        let rerun =
-            || format!("the push is incomplete\nhint: the model is uploaded; continue with --revision {revision}");
+        let rerun = || {
+            format!(
+                "the push is incomplete\nhint: the model is uploaded; continue with --revision {revision}"
+            )
+        };
         let chute = self.deploy(&revision, context).await.with_context(rerun)?;
         let mut outcome = Value::Null;
         let mut commitment = None;
@@ -223,8 +258,13 @@ impl Push<'_> {
             }
         }
         if !context.json {
-            let chute = chute.as_ref().map(|chute| format!(", chute {} {}", slug(chute), chute.chute_id));
-            context.print(&printable(&format!("{} {revision}{}", self.model, chute.unwrap_or_default())))?;
+            let chute =
+                chute.as_ref().map(|chute| format!(", chute {} {}", slug(chute), chute.chute_id));
+            context.print(&printable(&format!(
+                "{} {revision}{}",
+                self.model,
+                chute.unwrap_or_default()
+            )))?;
         }
         Ok(json!({
             "schema": "taonet.push/1", "model": self.model, "revision": revision,
@@ -240,25 +280,37 @@ impl Push<'_> {
             (Some(files), _) => {
                 let bytes: u64 = files.files.iter().map(|file| file.size).sum();
                 let what = counted(files.files.len(), "file");
-                context.say(&format!("uploading {what}, {:.1} MB, to {}", bytes as f64 / 1e6, self.model));
-                let upload = self.hub.upload(&self.model, &files, |name| context.say(&printable(name)));
+                context.say(&format!(
+                    "uploading {what}, {:.1} MB, to {}",
+                    bytes as f64 / 1e6,
+                    self.model
+                ));
+                let upload =
+                    self.hub.upload(&self.model, &files, |name| context.say(&printable(name)));
                 let revision = upload.await.map_err(failed)?;
-                self::revision(&revision)
-                    .map_err(|error| anyhow::anyhow!("the hub returned an invalid revision: {error}"))
+                self::revision(&revision).map_err(|error| {
+                    anyhow::anyhow!("the hub returned an invalid revision: {error}")
+                })
             }
             (None, Some(revision)) => {
                 let call = self.hub.model(&self.model, Some(revision));
                 let info = HubApi::info(&call, &self.hub.send(&call).await.map_err(failed)?)?;
                 if info.is_gated() {
-                    bail!("access to {} is gated\nhint: validators skip gated models; open it on the hub", self.model);
+                    bail!(
+                        "access to {} is gated\nhint: validators skip gated models; open it on the hub",
+                        self.model
+                    );
                 }
                 Ok(revision.clone())
             }
-            (None, None) => Err(Classified::error(Failure::Usage, "--model-path or --revision is required")),
+            (None, None) => {
+                Err(Classified::error(Failure::Usage, "--model-path or --revision is required"))
+            }
         }
     }
 
-    /// Deploys and shares the chute of a revision, unless it is deployed; with `--no-deploy`, only looks it up.
+    /// Deploys and shares the chute of a revision, unless it is deployed; with `--no-deploy`, only
+    /// looks it up.
     async fn deploy(&self, revision: &str, context: &Context) -> anyhow::Result<Option<ChuteInfo>> {
         let name = name(&self.config, revision)?;
         if !self.needs_chute() {
@@ -281,8 +333,16 @@ impl Push<'_> {
         Ok(Some(chute))
     }
 
-    async fn deploy_new(&self, name: &str, revision: &str, context: &Context) -> anyhow::Result<ChuteInfo> {
-        prompt::confirm(&format!("Deploy {name} on Chutes, which charges your account?"), self.args.yes)?;
+    async fn deploy_new(
+        &self,
+        name: &str,
+        revision: &str,
+        context: &Context,
+    ) -> anyhow::Result<ChuteInfo> {
+        prompt::confirm(
+            &format!("Deploy {name} on Chutes, which charges your account?"),
+            self.args.yes,
+        )?;
         let image = self.image(revision);
         let show = |line: &str| context.say(&printable(line));
         let sleeper = taonet_service::sleeper();
@@ -290,7 +350,9 @@ impl Push<'_> {
             Err(error) if has_status(&error, StatusCode::NOT_FOUND) => {
                 if self.args.image.is_some() {
                     let hint = "hint: without --image, `bb push` builds an image";
-                    return Err(failed(error).context(format!("Chutes has no image {image}\n{hint}")));
+                    return Err(
+                        failed(error).context(format!("Chutes has no image {image}\n{hint}"))
+                    );
                 }
                 context.say(&format!("building {image}"));
                 match self.api.send(&self.build(revision)?).await {
@@ -319,26 +381,38 @@ impl Push<'_> {
         }
     }
 
-    /// Builds the call that publishes a commitment: timelocked, as in the reference, or unencrypted on a development
-    /// chain, which has no drand beacon.
-    async fn commitment_call(&self, text: &str, chain: &Client, hotkey: Hotkey) -> anyhow::Result<Call> {
+    /// Builds the call that publishes a commitment: timelocked, as in the reference, or unencrypted
+    /// on a development chain, which has no drand beacon.
+    async fn commitment_call(
+        &self,
+        text: &str,
+        chain: &Client,
+        hotkey: Hotkey,
+    ) -> anyhow::Result<Call> {
         let (text, netuid) = (CommitmentText::new(text)?, self.config.netuid);
-        let state = chain.hotkey_state(netuid, MechId(0), &hotkey, At::Head).await.map_err(chain_failed)?;
+        let state =
+            chain.hotkey_state(netuid, MechId(0), &hotkey, At::Head).await.map_err(chain_failed)?;
         if state.is_development {
             return Ok(calls::set_commitment(netuid, &text));
         }
-        let local_time =
-            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the system clock is before 1970")?;
+        let local_time = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .context("the system clock is before 1970")?;
         let round = reveal_round(&state, local_time, chain.block_time())?;
         let plaintext = calls::timelocked_plaintext(&text);
-        let ciphertext = encrypt(&plaintext, Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
+        let ciphertext =
+            encrypt(&plaintext, Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
         Ok(calls::set_timelocked_commitment(netuid, &ciphertext, round.0))
     }
 }
 
-/// Returns the drand round that reveals a commitment, by the chain's time. A local clock that differs too much from it
-/// is an error, as for timelocked weights: see [`chain_time`].
-fn reveal_round(state: &HotkeyState, local_time: Duration, block_time: Duration) -> anyhow::Result<Round> {
+/// Returns the drand round that reveals a commitment, by the chain's time. A local clock that
+/// differs too much from it is an error, as for timelocked weights: see [`chain_time`].
+fn reveal_round(
+    state: &HotkeyState,
+    local_time: Duration,
+    block_time: Duration,
+) -> anyhow::Result<Round> {
     let reveal = chain_time(state, local_time)? + block_time * BLOCKS_UNTIL_REVEAL;
     Beacon::quicknet().round_at(reveal).context("the chain's time is before the beacon's start")
 }
@@ -366,7 +440,13 @@ mod tests {
     /// Returns the state after a block from the publication time of round 1000.
     fn state() -> HotkeyState {
         let time = Beacon::quicknet().time_of(Round(1000)).unwrap();
-        HotkeyState { nonce: 0, last_update: None, commits: Vec::new(), time, is_development: false }
+        HotkeyState {
+            nonce: 0,
+            last_update: None,
+            commits: Vec::new(),
+            time,
+            is_development: false,
+        }
     }
 
     /// Returns the error of timelocked weights, such as those of `tao weights set`.
@@ -374,8 +454,10 @@ mod tests {
         let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
         let sealing = Sealing { beacon, head, block_time: BLOCK_TIME, state, local_time };
         let (hotkey, rules) = (Hotkey::from_bytes([1; 32]), weight_rules(360, None));
-        let payload = WeightsPayload { hotkey, uids: Vec::new(), values: Vec::new(), version_key: 0 };
-        timelocked_commit(&payload, (NetUid(59), MechId(0)), &rules, 1, &sealing, &mut rand::rng()).unwrap_err()
+        let payload =
+            WeightsPayload { hotkey, uids: Vec::new(), values: Vec::new(), version_key: 0 };
+        timelocked_commit(&payload, (NetUid(59), MechId(0)), &rules, 1, &sealing, &mut rand::rng())
+            .unwrap_err()
     }
 
     #[test]
@@ -399,7 +481,10 @@ mod tests {
             (state.time.saturating_sub(day), "86400 s behind the time of the chain's newest block"),
         ] {
             let error = reveal_round(&state, local_time, BLOCK_TIME).unwrap_err();
-            assert!(matches!(error.downcast_ref(), Some(SubmitError::ClockDifference { .. })), "{error}");
+            assert!(
+                matches!(error.downcast_ref(), Some(SubmitError::ClockDifference { .. })),
+                "{error}"
+            );
             assert!(error.to_string().contains(words), "{error}");
             assert_eq!(error.to_string(), error_of_weights(&state, local_time).to_string());
         }

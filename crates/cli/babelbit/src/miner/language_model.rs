@@ -1,5 +1,5 @@
-//! The language model of `bb miner`: it predicts the text in the text contest, and shortens phrases in the speech
-//! contest.
+//! The language model of `bb miner`: it predicts the text in the text contest, and shortens phrases
+//! in the speech contest.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,9 +34,10 @@ const MEMORY_MIB: u32 = 1_024;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Language model options")]
 pub(super) struct LanguageModelArgs {
-    /// Language model: for text, it predicts (GPT-2, Llama, Qwen or Gemma 3); for speech, it shortens the phrases (a
-    /// chat model of these, but GPT-2). A directory, a GGUF file, a name in `tao models list`, or hub:OWNER/NAME on the
-    /// Hugging Face Hub [default: MINER_MODEL_ID for text, BB_MINER_LM for speech]
+    /// Language model: for text, it predicts (GPT-2, Llama, Qwen or Gemma 3); for speech, it
+    /// shortens the phrases (a chat model of these, but GPT-2). A directory, a GGUF file, a name in
+    /// `tao models list`, or hub:OWNER/NAME on the Hugging Face Hub [default: MINER_MODEL_ID for
+    /// text, BB_MINER_LM for speech]
     #[arg(long, value_name = "PATH|hub:MODEL", value_parser = origin, conflicts_with_all = ["backend_url", "llm_url"])]
     lm: Option<ModelOrigin>,
     /// Maximum number of utterances whose caches are kept between their words [default: 8]
@@ -62,13 +63,16 @@ fn origin(text: &str) -> Result<ModelOrigin, String> {
     name.parse().map(ModelOrigin::Hub).map_err(|expected| format!("expected {HUB} and {expected}"))
 }
 
-/// Returns the location of the configured model: as in the reference, a name that is no local path is a model on the
-/// hub.
+/// Returns the location of the configured model: as in the reference, a name that is no local path
+/// is a model on the hub.
 fn configured(path: &Path) -> anyhow::Result<ModelOrigin> {
     let Some(text) = path.to_str() else { return Ok(ModelOrigin::Local(path.to_owned())) };
-    let origin = origin(text).map_err(|error| Classified::error(Failure::Usage, format!("MINER_MODEL_ID: {error}")))?;
+    let origin = origin(text)
+        .map_err(|error| Classified::error(Failure::Usage, format!("MINER_MODEL_ID: {error}")))?;
     Ok(match origin {
-        ModelOrigin::Local(path) if !path.exists() => text.parse().map_or(ModelOrigin::Local(path), ModelOrigin::Hub),
+        ModelOrigin::Local(path) if !path.exists() => {
+            text.parse().map_or(ModelOrigin::Local(path), ModelOrigin::Hub)
+        }
         origin => origin,
     })
 }
@@ -77,7 +81,11 @@ fn configured(path: &Path) -> anyhow::Result<ModelOrigin> {
 async fn download(model: &HubModel, config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
     let settings = &config.language_model;
     let hub_key = config.model_keys.hub.clone().or_else(|| config.chutes.hub_key.clone());
-    let hub = ChutesSettings { hub_url: config.chutes.hub_url.clone(), hub_key, ..ChutesSettings::default() };
+    let hub = ChutesSettings {
+        hub_url: config.chutes.hub_url.clone(),
+        hub_key,
+        ..ChutesSettings::default()
+    };
     let store = ModelStore::new(config.models_dir.clone());
     let directory = store.directory()?.join(DOWNLOADS);
     let revision = model.revision.clone().or_else(|| settings.revision.clone());
@@ -122,11 +130,13 @@ impl LanguageModelArgs {
     /// Checks the options of a speech miner: only interpreting profiles have a language model.
     pub(super) fn check_speech(&self, profile: ProfileName) -> anyhow::Result<()> {
         if self.has_limits() {
-            let message = "--lm-sessions and --lm-memory are for text miners\nhint: add --contest text";
+            let message =
+                "--lm-sessions and --lm-memory are for text miners\nhint: add --contest text";
             return Err(Classified::error(Failure::Usage, message));
         }
         if self.has_option() && !is_interpreter(profile) {
-            let message = "--lm needs an interpreting profile\nhint: use --profile interpreter or patient";
+            let message =
+                "--lm needs an interpreting profile\nhint: use --profile interpreter or patient";
             return Err(Classified::error(Failure::Usage, message));
         }
         Ok(())
@@ -165,11 +175,13 @@ impl LanguageModelArgs {
             }
         };
         let device = settings.device.as_deref().map_or(Ok(Compute::Cpu), str::parse);
-        let device = device
-            .map_err(|expected| Classified::error(Failure::Usage, format!("MINER_DEVICE: expected {expected}")))?;
+        let device = device.map_err(|expected| {
+            Classified::error(Failure::Usage, format!("MINER_DEVICE: expected {expected}"))
+        })?;
         let (name, path) = located(&origin, config, context).await?;
         let began = Instant::now();
-        let model = CausalModel::open(&path, LoadOptions { device, bits }).context("cannot load the language model")?;
+        let model = CausalModel::open(&path, LoadOptions { device, bits })
+            .context("cannot load the language model")?;
         tracing::info!(
             path = %path.display(),
             architecture = model.architecture(),
@@ -186,13 +198,15 @@ impl LanguageModelArgs {
         }
         let limits = Limits {
             sessions: usize::try_from(self.lm_sessions.unwrap_or(SESSIONS))?,
-            cache_bytes: usize::try_from(self.lm_memory.unwrap_or(MEMORY_MIB))?.saturating_mul(1 << 20),
+            cache_bytes: usize::try_from(self.lm_memory.unwrap_or(MEMORY_MIB))?
+                .saturating_mul(1 << 20),
             deadline,
         };
         Ok(Some(Causal::start(name, model, limits, completion_options(config), ngram)?))
     }
 
-    /// Loads the model that shortens the phrases of an interpreter, if there is one, with a time `limit` for each phrase.
+    /// Loads the model that shortens the phrases of an interpreter, if there is one, with a time
+    /// `limit` for each phrase.
     pub(super) async fn shortener(
         &self,
         config: &Config,
@@ -201,21 +215,26 @@ impl LanguageModelArgs {
     ) -> anyhow::Result<Option<Arc<Shortener>>> {
         let origin = match (&self.lm, &config.phrase_model) {
             (Some(origin), _) => origin.clone(),
-            (None, Some(text)) => origin(text)
-                .map_err(|expected| Classified::error(Failure::Usage, format!("BB_MINER_LM: {expected}")))?,
+            (None, Some(text)) => origin(text).map_err(|expected| {
+                Classified::error(Failure::Usage, format!("BB_MINER_LM: {expected}"))
+            })?,
             (None, None) => return Ok(None),
         };
         let (name, path) = located(&origin, config, context).await?;
         let began = Instant::now();
         let model = LanguageModel::open(name, &path).context("cannot load the language model")?;
         let (name, architecture) = (model.name().to_owned(), model.llama().architecture());
-        let model = ChatPhraseModel::new(model).with_context(|| format!("cannot shorten phrases with {name}"))?;
+        let model = ChatPhraseModel::new(model)
+            .with_context(|| format!("cannot shorten phrases with {name}"))?;
         let store = ModelStore::new(config.models_dir.clone());
         let directory = match store.locate(&ALL_MINILM_L6_V2) {
-            Err(ModelError::Missing { .. }) => engines::pull(&store, &ALL_MINILM_L6_V2, context).await?,
+            Err(ModelError::Missing { .. }) => {
+                engines::pull(&store, &ALL_MINILM_L6_V2, context).await?
+            }
             found => found?,
         };
-        let embedder = MiniLm::load(&directory).context("cannot load the model that compares meanings")?;
+        let embedder =
+            MiniLm::load(&directory).context("cannot load the model that compares meanings")?;
         tracing::info!(
             path = %path.display(),
             architecture,
@@ -226,8 +245,13 @@ impl LanguageModelArgs {
     }
 }
 
-/// Returns the name and the path of a model, which is downloaded if it is on the hub and not in the model directory.
-async fn located(origin: &ModelOrigin, config: &Config, context: &Context) -> anyhow::Result<(String, PathBuf)> {
+/// Returns the name and the path of a model, which is downloaded if it is on the hub and not in the
+/// model directory.
+async fn located(
+    origin: &ModelOrigin,
+    config: &Config,
+    context: &Context,
+) -> anyhow::Result<(String, PathBuf)> {
     Ok(match origin {
         ModelOrigin::Local(path) if path.exists() => (file_name(path), path.clone()),
         ModelOrigin::Local(path) => {
@@ -257,7 +281,8 @@ pub(super) fn completion_options(config: &Config) -> CompletionOptions {
 
 /// Returns the name of a local model.
 fn file_name(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    path.file_name()
+        .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

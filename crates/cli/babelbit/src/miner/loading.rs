@@ -5,10 +5,12 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-/// Returns the routes of a miner without a model: `GET /healthz` and `GET /health`, and an error for all other requests.
+/// Returns the routes of a miner without a model: `GET /healthz` and `GET /health`, and an error
+/// for all other requests.
 pub(super) fn routes() -> Router {
-    let health =
-        || async { unavailable(json!({ "status": "warming up", "model": "not_loaded", "model_loaded": false })) };
+    let health = || async {
+        unavailable(json!({ "status": "warming up", "model": "not_loaded", "model_loaded": false }))
+    };
     Router::new().route("/healthz", get(health)).route("/health", get(health)).fallback(|| async {
         unavailable(json!({ "error": "the miner is loading its model; hint: wait until /healthz has status 200" }))
     })

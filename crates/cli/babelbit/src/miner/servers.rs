@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::{Config, MinerTask};
 use taonet_babelbit_miner::profile::{Interpreter, Manner, Patient, Profile, ProfileName};
-use taonet_babelbit_miner::remote::{ChatRewriter, RemoteModel, RemoteRecognizer, RemoteSynthesizer};
+use taonet_babelbit_miner::remote::{
+    ChatRewriter, RemoteModel, RemoteRecognizer, RemoteSynthesizer,
+};
 use taonet_babelbit_miner::shorten::Shortener;
 use taonet_babelbit_text_miner::backend::Backend;
 use taonet_babelbit_text_miner::model::TextModel;
@@ -27,10 +29,12 @@ use super::{interpreter, is_interpreter, speech};
 
 /// Default timeout of a completion: half of the validators' timeout.
 const COMPLETION: Duration = Duration::from_secs(5);
-/// Default timeout of a call: one call of each of the three stages fits into the time limit of a frame.
+/// Default timeout of a call: one call of each of the three stages fits into the time limit of a
+/// frame.
 const STAGE: Duration = Duration::from_millis(800);
-/// Default time limit of all calls for a frame if a neural voice of this process speaks after them. The rest of the
-/// validators' 3 s is for that voice: it speaks 6 s even at 3.4 times real time, as in a debug build.
+/// Default time limit of all calls for a frame if a neural voice of this process speaks after them.
+/// The rest of the validators' 3 s is for that voice: it speaks 6 s even at 3.4 times real time, as
+/// in a debug build.
 const BEFORE_NEURAL_VOICE: Duration = Duration::from_millis(1_200);
 
 /// Inference servers with OpenAI's API
@@ -51,7 +55,8 @@ pub(super) struct ServerArgs {
     /// Speech-to-text model [default: whisper-1]
     #[arg(long, value_name = "NAME", requires = "stt_url")]
     stt_model: Option<String>,
-    /// Base URL of the chat server that rewrites the transcript [default: the rules of this process]
+    /// Base URL of the chat server that rewrites the transcript [default: the rules of this
+    /// process]
     #[arg(long, value_name = "URL", value_parser = server_url, requires = "llm_model")]
     llm_url: Option<Url>,
     /// Chat model
@@ -66,8 +71,8 @@ pub(super) struct ServerArgs {
     /// Voice of the text-to-speech model [default: alloy]
     #[arg(long, value_name = "NAME", requires = "tts_url")]
     tts_voice: Option<String>,
-    /// Timeout of each call to an inference server and of each prediction or phrase of --lm, in seconds [default: 5 for
-    /// completions and predictions, 0.8 for phrases and the other servers]
+    /// Timeout of each call to an inference server and of each prediction or phrase of --lm, in
+    /// seconds [default: 5 for completions and predictions, 0.8 for phrases and the other servers]
     #[arg(long, value_name = "SECONDS", value_parser = timeout)]
     server_timeout: Option<Duration>,
     /// Timeout of each call to the speech-to-text server, in seconds [default: --server-timeout]
@@ -79,8 +84,8 @@ pub(super) struct ServerArgs {
     /// Timeout of each call to the text-to-speech server, in seconds [default: --server-timeout]
     #[arg(long, value_name = "SECONDS", value_parser = timeout, requires = "tts_url")]
     tts_timeout: Option<Duration>,
-    /// Time limit of all calls to inference servers and of --lm for one frame of speech, in seconds; three times as long
-    /// for the last frame [default: 2.4; 1.2 if --voice is neural]
+    /// Time limit of all calls to inference servers and of --lm for one frame of speech, in
+    /// seconds; three times as long for the last frame [default: 2.4; 1.2 if --voice is neural]
     #[arg(long, value_name = "SECONDS", value_parser = timeout)]
     frame_timeout: Option<Duration>,
 }
@@ -93,7 +98,8 @@ fn server_url(text: &str) -> Result<Url, String> {
 /// Parses a timeout: more than 0 and at most 600 seconds.
 fn timeout(text: &str) -> Result<Duration, &'static str> {
     let seconds = value::seconds(text).ok();
-    let sensible = seconds.filter(|seconds| !seconds.is_zero() && *seconds <= Duration::from_mins(10));
+    let sensible =
+        seconds.filter(|seconds| !seconds.is_zero() && *seconds <= Duration::from_mins(10));
     sensible.ok_or("expected a number of seconds above 0 and at most 600")
 }
 
@@ -109,8 +115,9 @@ fn no_model() -> anyhow::Error {
 }
 
 impl ServerArgs {
-    /// Checks that only servers for the text contest are given, and that there is a model: `has_local` of this process,
-    /// or a completion server. `has_timeout` tells whether the local model has a timeout.
+    /// Checks that only servers for the text contest are given, and that there is a model:
+    /// `has_local` of this process, or a completion server. `has_timeout` tells whether the local
+    /// model has a timeout.
     pub(super) fn check_text(&self, has_local: bool, has_timeout: bool) -> anyhow::Result<()> {
         let frame_timeout = self.frame_timeout.is_some().then_some("--frame-timeout");
         if let Some(option) = self.stage_option(MinerTask::Transcribe).or(frame_timeout) {
@@ -130,8 +137,8 @@ impl ServerArgs {
         Ok(())
     }
 
-    /// Checks that only servers for the speech contest are given, and that the profile uses them. `has_lm` tells whether
-    /// a language model of this process shortens the phrases.
+    /// Checks that only servers for the speech contest are given, and that the profile uses them.
+    /// `has_lm` tells whether a language model of this process shortens the phrases.
     pub(super) fn check_speech(
         &self,
         profile: ProfileName,
@@ -151,7 +158,9 @@ impl ServerArgs {
         if let Some(message) = self.longer_than_a_frame(voice, has_lm) {
             return Err(usage(&message));
         }
-        if let Some(message) = self.simultaneous.conflict(MinerTask::Transcribe, self.stt_url.is_some()) {
+        if let Some(message) =
+            self.simultaneous.conflict(MinerTask::Transcribe, self.stt_url.is_some())
+        {
             return Err(usage(&message));
         }
         match self.stage_option(MinerTask::Transcribe) {
@@ -162,7 +171,8 @@ impl ServerArgs {
         }
     }
 
-    /// Returns an error message if a timeout exceeds the time limit of a frame, which would end every call earlier.
+    /// Returns an error message if a timeout exceeds the time limit of a frame, which would end
+    /// every call earlier.
     fn longer_than_a_frame(&self, voice: Option<&VoiceName>, has_lm: bool) -> Option<String> {
         let timeouts = [
             ("--server-timeout", self.server_timeout),
@@ -182,11 +192,13 @@ impl ServerArgs {
         ))
     }
 
-    /// Returns the time limit of all calls for a frame: shorter if a neural `voice` speaks after a language model, or may
-    /// have to speak after a call.
+    /// Returns the time limit of all calls for a frame: shorter if a neural `voice` speaks after a
+    /// language model, or may have to speak after a call.
     fn call_time(&self, voice: Option<&VoiceName>, has_lm: bool) -> Duration {
-        let is_neural_voice_last = (self.tts_url.is_some() || has_lm) && voice.is_some_and(VoiceName::is_neural);
-        let default = if is_neural_voice_last { BEFORE_NEURAL_VOICE } else { Interpreter::CALL_TIME };
+        let is_neural_voice_last =
+            (self.tts_url.is_some() || has_lm) && voice.is_some_and(VoiceName::is_neural);
+        let default =
+            if is_neural_voice_last { BEFORE_NEURAL_VOICE } else { Interpreter::CALL_TIME };
         self.frame_timeout.unwrap_or(default)
     }
 
@@ -210,8 +222,8 @@ impl ServerArgs {
         self.server_timeout.unwrap_or(COMPLETION)
     }
 
-    /// Whether a stage of the interpreter uses an inference server or a recogniser other than the default; `setting` is
-    /// the task of the settings.
+    /// Whether a stage of the interpreter uses an inference server or a recogniser other than the
+    /// default; `setting` is the task of the settings.
     pub(super) fn has_stages(&self, setting: MinerTask) -> bool {
         self.stage_option(setting).is_some()
     }
@@ -223,12 +235,16 @@ impl ServerArgs {
 
     /// Returns the name of an option that moves a stage to an inference server.
     fn remote_stage_option(&self) -> Option<&'static str> {
-        let servers = [("--stt-url", &self.stt_url), ("--llm-url", &self.llm_url), ("--tts-url", &self.tts_url)];
+        let servers = [
+            ("--stt-url", &self.stt_url),
+            ("--llm-url", &self.llm_url),
+            ("--tts-url", &self.tts_url),
+        ];
         servers.into_iter().find_map(|(name, url)| url.is_some().then_some(name))
     }
 
-    /// Returns the model of the text miner: the completion server with the n-gram model as its fallback, or the n-gram
-    /// model alone.
+    /// Returns the model of the text miner: the completion server with the n-gram model as its
+    /// fallback, or the n-gram model alone.
     pub(super) async fn text_model(
         &self,
         ngram: Option<Arc<NgramModel>>,
@@ -240,15 +256,18 @@ impl ServerArgs {
                 let server = server(url, key, self.timeout())?;
                 let (name, options) = (self.backend_model.clone(), completion_options(config));
                 let backend = Backend::connect(server, name, options, ngram).await;
-                Ok(Arc::new(backend.map_err(|error| Classified::error(Failure::Network, error.to_string()))?))
+                Ok(Arc::new(
+                    backend
+                        .map_err(|error| Classified::error(Failure::Network, error.to_string()))?,
+                ))
             }
             (None, Some(ngram)) => Ok(ngram),
             (None, None) => Err(no_model()),
         }
     }
 
-    /// Builds an interpreting profile with these stages, and with the built-in ones for the others. Must be called on
-    /// the runtime that serves the miner.
+    /// Builds an interpreting profile with these stages, and with the built-in ones for the others.
+    /// Must be called on the runtime that serves the miner.
     pub(super) fn profile(
         &self,
         name: ProfileName,
@@ -256,25 +275,33 @@ impl ServerArgs {
         voice: Option<&VoiceName>,
         shortener: Option<Arc<Shortener>>,
     ) -> anyhow::Result<Arc<dyn Profile>> {
-        if let Some(message) = self.simultaneous.conflict(config.miner_task, self.stt_url.is_some()) {
+        if let Some(message) = self.simultaneous.conflict(config.miner_task, self.stt_url.is_some())
+        {
             return Err(usage(&message));
         }
-        let interpreter = if let Some(option) = self.simultaneous.whisper_option(config.miner_task) {
-            let (language, task) = (self.simultaneous.source_language(), self.simultaneous.task(config.miner_task));
+        let interpreter = if let Some(option) = self.simultaneous.whisper_option(config.miner_task)
+        {
+            let (language, task) =
+                (self.simultaneous.source_language(), self.simultaneous.task(config.miner_task));
             let whisper = engines::hearing_whisper(config, language, task, option)?;
             let policy = engines::simultaneous(&whisper, self.simultaneous.policy())?;
             interpreter(whisper, self.speech(config, voice)?)?.simultaneous(policy)
         } else {
             interpreter(self.recognizer(config)?, self.speech(config, voice)?)?
         };
-        let mut interpreter = interpreter.with_call_time(self.call_time(voice, shortener.is_some()));
+        let mut interpreter =
+            interpreter.with_call_time(self.call_time(voice, shortener.is_some()));
         if let Some(shortener) = shortener {
             interpreter = interpreter.with_shortener(shortener);
         }
         if let (Some(url), Some(model)) = (&self.llm_url, &self.llm_model) {
             let key = ("BB_MINER_LLM_API_KEY", config.model_keys.llm.as_ref());
-            interpreter =
-                interpreter.with_language_model(ChatRewriter::new(self.remote(url, key, model, self.llm_timeout)?));
+            interpreter = interpreter.with_language_model(ChatRewriter::new(self.remote(
+                url,
+                key,
+                model,
+                self.llm_timeout,
+            )?));
         }
         Ok(match name {
             ProfileName::Patient => Arc::new(Patient::new(interpreter)),
@@ -282,34 +309,45 @@ impl ServerArgs {
         })
     }
 
-    /// Returns the recogniser. Beyond local networks, the fallback of a speech-to-text server must be selected
-    /// explicitly, because a second model may not fit into memory.
+    /// Returns the recogniser. Beyond local networks, the fallback of a speech-to-text server must
+    /// be selected explicitly, because a second model may not fit into memory.
     fn recognizer(&self, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
         let Some(url) = &self.stt_url else { return engines::network_recognizer(config) };
         let has_fallback = config.operator.network.is_local() || config.recognizer.is_some();
         let fallback = has_fallback.then(|| engines::network_recognizer(config)).transpose()?;
         if fallback.is_none() {
-            tracing::warn!("phrases are lost when --stt-url fails; BB_AUDIO_SCORING_STT_MODEL selects a fallback");
+            tracing::warn!(
+                "phrases are lost when --stt-url fails; BB_AUDIO_SCORING_STT_MODEL selects a fallback"
+            );
         }
         let key = ("BB_MINER_STT_API_KEY", config.model_keys.stt.as_ref());
-        let remote = self.remote(url, key, self.stt_model.as_deref().unwrap_or("whisper-1"), self.stt_timeout)?;
+        let remote = self.remote(
+            url,
+            key,
+            self.stt_model.as_deref().unwrap_or("whisper-1"),
+            self.stt_timeout,
+        )?;
         Ok(Arc::new(RemoteRecognizer::new(remote, fallback)))
     }
 
-    /// Returns the voice. That of this process is the fallback of a text-to-speech server; unless it was chosen, it may
-    /// be missing.
+    /// Returns the voice. That of this process is the fallback of a text-to-speech server; unless
+    /// it was chosen, it may be missing.
     fn speech(&self, config: &Config, voice: Option<&VoiceName>) -> anyhow::Result<Speech> {
         let own = speech(voice, config);
         let Some(url) = &self.tts_url else { return own };
         let own = match own {
             Err(error) if voice.is_none() => {
-                tracing::warn!(error = format!("{error:#}"), "phrases are lost when --tts-url fails");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "phrases are lost when --tts-url fails"
+                );
                 None
             }
             own => Some(own?),
         };
         let key = ("BB_MINER_TTS_API_KEY", config.model_keys.tts.as_ref());
-        let remote = self.remote(url, key, self.tts_model.as_deref().unwrap_or("tts-1"), self.tts_timeout)?;
+        let remote =
+            self.remote(url, key, self.tts_model.as_deref().unwrap_or("tts-1"), self.tts_timeout)?;
         let name = self.tts_voice.as_deref().unwrap_or("alloy").to_owned();
         let (fallback, voice) = own.map(|own| (own.synthesizer, own.voice)).unzip();
         let synthesizer = Arc::new(RemoteSynthesizer::new(remote, name, fallback));
@@ -360,15 +398,24 @@ mod tests {
                 &["--server-timeout", "2.5"],
                 Some("--server-timeout 2.5 exceeds the 2.4 s of all calls for a frame\nhint: "),
             ),
-            (&["--stt-timeout", "0.8", "--frame-timeout", "0.7"], Some("--stt-timeout 0.8 exceeds the 0.7 s")),
+            (
+                &["--stt-timeout", "0.8", "--frame-timeout", "0.7"],
+                Some("--stt-timeout 0.8 exceeds the 0.7 s"),
+            ),
             (&["--tts-timeout", "20", "--frame-timeout", "60"], None),
             (&["--stt-timeout", "3"], Some("--stt-timeout 3 exceeds the 2.4 s")),
         ] {
             let line = Line::try_parse_from([&["bb"][..], &urls, options].concat()).unwrap();
-            let found =
-                line.servers.check_speech(ProfileName::Interpreter, None, false).err().map(|error| error.to_string());
+            let found = line
+                .servers
+                .check_speech(ProfileName::Interpreter, None, false)
+                .err()
+                .map(|error| error.to_string());
             assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
-            assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
+            assert!(
+                found.unwrap_or_default().starts_with(expected.unwrap_or_default()),
+                "{options:?}"
+            );
         }
         Line::try_parse_from(["bb", "--llm-timeout", "1"]).unwrap_err();
     }
@@ -388,42 +435,75 @@ mod tests {
             (&["--tts-url", "http://h/v1", "--frame-timeout", "2"], Some(&neural), 2_000),
         ] {
             let servers = Line::try_parse_from([&["bb"][..], options].concat()).unwrap().servers;
-            assert_eq!(servers.call_time(voice, false), Duration::from_millis(milliseconds), "{options:?} {voice:?}");
+            assert_eq!(
+                servers.call_time(voice, false),
+                Duration::from_millis(milliseconds),
+                "{options:?} {voice:?}"
+            );
         }
         // A language model of this process precedes every phrase of the voice.
         let servers = Line::try_parse_from(["bb"]).unwrap().servers;
         for (voice, milliseconds) in [(&neural, 1_200), (&espeak, 2_400)] {
-            assert_eq!(servers.call_time(Some(voice), true), Duration::from_millis(milliseconds), "{voice:?}");
+            assert_eq!(
+                servers.call_time(Some(voice), true),
+                Duration::from_millis(milliseconds),
+                "{voice:?}"
+            );
         }
         let options = ["bb", "--tts-url", "http://h/v1", "--tts-timeout", "2"];
         let servers = Line::try_parse_from(options).unwrap().servers;
         servers.check_speech(ProfileName::Interpreter, None, false).unwrap();
-        let error = servers.check_speech(ProfileName::Interpreter, Some(&neural), false).unwrap_err().to_string();
-        assert!(error.starts_with("--tts-timeout 2 exceeds the 1.2 s of all calls for a frame\nhint: "), "{error}");
+        let error = servers
+            .check_speech(ProfileName::Interpreter, Some(&neural), false)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("--tts-timeout 2 exceeds the 1.2 s of all calls for a frame\nhint: "),
+            "{error}"
+        );
     }
 
     #[test]
     fn timeouts_limit_the_language_model_of_a_speech_miner() {
-        let line = Line::try_parse_from(["bb", "--server-timeout", "0.5", "--frame-timeout", "2"]).unwrap();
+        let line = Line::try_parse_from(["bb", "--server-timeout", "0.5", "--frame-timeout", "2"])
+            .unwrap();
         line.servers.check_speech(ProfileName::Interpreter, None, true).unwrap();
         assert_eq!(line.servers.phrase_limit(), Duration::from_millis(500));
-        let error = line.servers.check_speech(ProfileName::Interpreter, None, false).unwrap_err().to_string();
+        let error = line
+            .servers
+            .check_speech(ProfileName::Interpreter, None, false)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("--tts-url or --lm"), "{error}");
         let line = Line::try_parse_from(["bb", "--server-timeout", "2.5"]).unwrap();
-        let error = line.servers.check_speech(ProfileName::Interpreter, None, true).unwrap_err().to_string();
-        assert!(error.starts_with("--server-timeout 2.5 exceeds the 2.4 s of all calls for a frame"), "{error}");
+        let error = line
+            .servers
+            .check_speech(ProfileName::Interpreter, None, true)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("--server-timeout 2.5 exceeds the 2.4 s of all calls for a frame"),
+            "{error}"
+        );
     }
 
-    /// Columns: options · whether there is an n-gram model · whether there is a language model · part of the errors of a
-    /// text miner and of a speech miner; none if the options are accepted
+    /// Columns: options · whether there is an n-gram model · whether there is a language model ·
+    /// part of the errors of a text miner and of a speech miner; none if the options are accepted
     #[test]
     fn options_without_effect_are_refused() {
-        type Row = (&'static [&'static str], bool, bool, Option<&'static str>, Option<&'static str>);
+        type Row =
+            (&'static [&'static str], bool, bool, Option<&'static str>, Option<&'static str>);
 
         let table: [Row; 8] = [
             (&[], false, false, Some("--contest text needs a model"), None),
             (&[], true, false, None, None),
-            (&["--server-timeout", "1"], true, false, Some("n-gram model\nhint: omit it"), Some("hint: omit them")),
+            (
+                &["--server-timeout", "1"],
+                true,
+                false,
+                Some("n-gram model\nhint: omit it"),
+                Some("hint: omit them"),
+            ),
             (&["--server-timeout", "1"], true, true, None, Some("hint: omit them")),
             (
                 &["--server-timeout", "1", "--stt", "whisper"],
@@ -432,7 +512,13 @@ mod tests {
                 Some("--stt whisper is for speech miners"),
                 Some("hint: omit them"),
             ),
-            (&["--server-timeout", "1", "--backend-url", "http://h/v1"], false, false, None, Some("--contest text")),
+            (
+                &["--server-timeout", "1", "--backend-url", "http://h/v1"],
+                false,
+                false,
+                None,
+                Some("--contest text"),
+            ),
             (
                 &["--frame-timeout", "1"],
                 true,
@@ -440,7 +526,13 @@ mod tests {
                 Some("--frame-timeout is for speech miners"),
                 Some("hint: omit them"),
             ),
-            (&["--frame-timeout", "1", "--tts-url", "http://h/v1"], true, false, Some("speech miners"), None),
+            (
+                &["--frame-timeout", "1", "--tts-url", "http://h/v1"],
+                true,
+                false,
+                Some("speech miners"),
+                None,
+            ),
         ];
         for (options, has_ngram, has_lm, of_text, of_speech) in table {
             let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
@@ -449,7 +541,10 @@ mod tests {
             for (found, expected) in [(text, of_text), (speech, of_speech)] {
                 let found = found.err().map(|error| error.to_string());
                 assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
-                assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{options:?}: {expected:?}");
+                assert!(
+                    found.unwrap_or_default().contains(expected.unwrap_or_default()),
+                    "{options:?}: {expected:?}"
+                );
             }
         }
     }
@@ -464,10 +559,16 @@ mod tests {
             (&["--tts-url", "http://h/v1"], Some("--tts-url needs an interpreting profile")),
         ] {
             let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
-            let found =
-                line.servers.check_speech(ProfileName::Parrot, None, false).err().map(|error| error.to_string());
+            let found = line
+                .servers
+                .check_speech(ProfileName::Parrot, None, false)
+                .err()
+                .map(|error| error.to_string());
             assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
-            assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
+            assert!(
+                found.unwrap_or_default().starts_with(expected.unwrap_or_default()),
+                "{options:?}"
+            );
         }
     }
 
@@ -477,7 +578,11 @@ mod tests {
             assert_eq!(timeout(text), Ok(Duration::from_millis(milliseconds)));
         }
         for text in ["", "0", "-1", "601", "NaN", "x"] {
-            assert_eq!(timeout(text), Err("expected a number of seconds above 0 and at most 600"), "{text}");
+            assert_eq!(
+                timeout(text),
+                Err("expected a number of seconds above 0 and at most 600"),
+                "{text}"
+            );
         }
         assert_eq!(server_url("http://127.0.0.1:8000/v1").unwrap().path(), "/v1");
         for text in ["127.0.0.1:8000", "ftp://127.0.0.1", ""] {

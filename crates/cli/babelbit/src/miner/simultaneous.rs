@@ -25,24 +25,24 @@ enum PolicyName {
 
 #[derive(Debug, Args)]
 pub(super) struct SimultaneousArgs {
-    /// Speech recognition of this process: phrases (each one when it ends) or whisper (while the speaker speaks)
-    /// [default: phrases]
+    /// Speech recognition of this process: phrases (each one when it ends) or whisper (while the
+    /// speaker speaks) [default: phrases]
     #[arg(long, value_name = "ENGINE", hide_possible_values = true, conflicts_with = "stt_url")]
     stt: Option<SttEngine>,
-    /// When the words of --stt whisper are final: alignatt (the decoder attends to audio before the end) or
-    /// local-agreement (two recognition passes agree) [default: alignatt]
+    /// When the words of --stt whisper are final: alignatt (the decoder attends to audio before the
+    /// end) or local-agreement (two recognition passes agree) [default: alignatt]
     #[arg(long, value_name = "POLICY", hide_possible_values = true, conflicts_with = "stt_url")]
     stt_policy: Option<PolicyName>,
-    /// Distance from the end of the audio that a word of alignatt needs, in frames of 20 ms; fewer give earlier words
-    /// with more errors [default: 25]
+    /// Distance from the end of the audio that a word of alignatt needs, in frames of 20 ms; fewer
+    /// give earlier words with more errors [default: 25]
     #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u16).range(0..=200))]
     frame_threshold: Option<u16>,
-    /// What the miner says: transcribe (the words, in the language spoken) or translate (Whisper's English translation,
-    /// with --stt whisper) [env: BB_MINER_TASK] [default: transcribe]
+    /// What the miner says: transcribe (the words, in the language spoken) or translate (Whisper's
+    /// English translation, with --stt whisper) [env: BB_MINER_TASK] [default: transcribe]
     #[arg(long, value_name = "TASK")]
     task: Option<MinerTask>,
-    /// Language spoken, for --stt whisper: a code such as fr, or auto (announced by the validator, or else detected)
-    /// [default: auto]
+    /// Language spoken, for --stt whisper: a code such as fr, or auto (announced by the validator,
+    /// or else detected) [default: auto]
     #[arg(long, value_name = "CODE", value_parser = language)]
     source_language: Option<String>,
 }
@@ -56,8 +56,8 @@ fn language(text: &str) -> Result<String, &'static str> {
 }
 
 impl SimultaneousArgs {
-    /// Returns the name of an option or setting by which Whisper recognises the speech; `setting` is the task of the
-    /// settings.
+    /// Returns the name of an option or setting by which Whisper recognises the speech; `setting`
+    /// is the task of the settings.
     pub(super) fn whisper_option(&self, setting: MinerTask) -> Option<&'static str> {
         let options = [
             ("--stt whisper", self.stt == Some(SttEngine::Whisper)),
@@ -75,7 +75,9 @@ impl SimultaneousArgs {
         let name = self.whisper_option(setting)?;
         if has_server || self.stt == Some(SttEngine::Phrases) {
             let other = if has_server { "--stt-url" } else { "--stt phrases" };
-            return Some(format!("{name} is for Whisper in this process, not for {other}\nhint: omit one of them"));
+            return Some(format!(
+                "{name} is for Whisper in this process, not for {other}\nhint: omit one of them"
+            ));
         }
         (self.frame_threshold.is_some() && self.stt_policy == Some(PolicyName::LocalAgreement)).then(|| {
             "--frame-threshold is for --stt-policy alignatt\nhint: omit it, or --stt-policy local-agreement".to_owned()
@@ -101,7 +103,8 @@ impl SimultaneousArgs {
             Some(PolicyName::LocalAgreement) => SimultaneousPolicy::LocalAgreement,
             Some(PolicyName::Alignatt) | None => {
                 let default = AlignAttOptions::default();
-                let frame_threshold = self.frame_threshold.map_or(default.frame_threshold, usize::from);
+                let frame_threshold =
+                    self.frame_threshold.map_or(default.frame_threshold, usize::from);
                 SimultaneousPolicy::AlignAtt(AlignAttOptions { frame_threshold, ..default })
             }
         }
@@ -126,8 +129,8 @@ mod tests {
         Line::try_parse_from([&["bb"], options].concat()).unwrap().simultaneous
     }
 
-    /// Columns: options · task of the settings · whether Whisper recognises the speech · start of the error; none if the
-    /// options are accepted
+    /// Columns: options · task of the settings · whether Whisper recognises the speech · start of
+    /// the error; none if the options are accepted
     #[test]
     fn options_for_whisper_select_it() {
         use MinerTask::{Transcribe, Translate};
@@ -140,8 +143,18 @@ mod tests {
             (&["--task", "transcribe"], Translate, false, None),
             (&[], Translate, true, None),
             (&["--source-language", "auto"], Transcribe, true, None),
-            (&["--stt", "phrases", "--task", "translate"], Transcribe, true, Some("--task translate is for Whisper")),
-            (&["--stt", "phrases"], Translate, true, Some("BB_MINER_TASK=translate is for Whisper")),
+            (
+                &["--stt", "phrases", "--task", "translate"],
+                Transcribe,
+                true,
+                Some("--task translate is for Whisper"),
+            ),
+            (
+                &["--stt", "phrases"],
+                Translate,
+                true,
+                Some("BB_MINER_TASK=translate is for Whisper"),
+            ),
             (
                 &["--stt-policy", "local-agreement", "--frame-threshold", "10"],
                 Transcribe,
@@ -153,14 +166,23 @@ mod tests {
             assert_eq!(args.whisper_option(setting).is_some(), uses_whisper, "{options:?}");
             let conflict = args.conflict(setting, false);
             assert_eq!(conflict.is_some(), expected.is_some(), "{options:?}: {conflict:?}");
-            assert!(conflict.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
+            assert!(
+                conflict.unwrap_or_default().starts_with(expected.unwrap_or_default()),
+                "{options:?}"
+            );
         }
-        assert!(parse(&["--task", "translate"]).conflict(Transcribe, true).unwrap().contains("not for --stt-url"));
+        assert!(
+            parse(&["--task", "translate"])
+                .conflict(Transcribe, true)
+                .unwrap()
+                .contains("not for --stt-url")
+        );
     }
 
     #[test]
     fn unknown_languages_and_thresholds_are_refused_by_name() {
-        for (option, value) in [("--source-language", "xx"), ("--source-language", "FR"), ("--frame-threshold", "201")]
+        for (option, value) in
+            [("--source-language", "xx"), ("--source-language", "FR"), ("--frame-threshold", "201")]
         {
             let error = Line::try_parse_from(["bb", option, value]).unwrap_err().to_string();
             assert!(error.contains(&format!("invalid value '{value}' for '{option}")), "{error}");
@@ -172,9 +194,18 @@ mod tests {
         assert_eq!(parse(&["--source-language", "fr"]).source_language(), Some("fr"));
         assert_eq!(parse(&["--source-language", "auto"]).source_language(), None);
         assert_eq!(parse(&[]).policy(), SimultaneousPolicy::default());
-        assert_eq!(parse(&["--stt-policy", "local-agreement"]).policy(), SimultaneousPolicy::LocalAgreement);
+        assert_eq!(
+            parse(&["--stt-policy", "local-agreement"]).policy(),
+            SimultaneousPolicy::LocalAgreement
+        );
         let options = AlignAttOptions { frame_threshold: 10, ..AlignAttOptions::default() };
-        assert_eq!(parse(&["--frame-threshold", "10"]).policy(), SimultaneousPolicy::AlignAtt(options));
-        assert_eq!(parse(&["--task", "translate"]).task(MinerTask::Transcribe), SpeechTask::Translate);
+        assert_eq!(
+            parse(&["--frame-threshold", "10"]).policy(),
+            SimultaneousPolicy::AlignAtt(options)
+        );
+        assert_eq!(
+            parse(&["--task", "translate"]).task(MinerTask::Transcribe),
+            SpeechTask::Translate
+        );
     }
 }

@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use taonet_babelbit_arena::client::{Arena, ArenaConfig};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::submission::Outbox;
-use taonet_babelbit_runner::{ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order};
+use taonet_babelbit_runner::{
+    ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order,
+};
 use taonet_babelbit_workers::Workers;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_metrics_or_warn;
@@ -31,14 +33,16 @@ pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow:
         let readiness = serve_loop_metrics(args, &setup.config, &shutdown).await?;
         Workers::describe_metrics();
         let language = &setup.config.scoring.target_language;
-        let runner = Runner::open(setup.settings.clone(), language, Arc::clone(&setup.scorer) as _).await?;
+        let runner =
+            Runner::open(setup.settings.clone(), language, Arc::clone(&setup.scorer) as _).await?;
         let outbox = setup.outbox(&runner)?;
         let rounds = rounds(setup, runner, context).await?;
         run_rounds(rounds, outbox, readiness, &shutdown).await
     })
 }
 
-/// Serves the metrics of a runner's loop, and checks its disks. Rounds run even if metrics cannot be served.
+/// Serves the metrics of a runner's loop, and checks its disks. Rounds run even if metrics cannot
+/// be served.
 pub(super) async fn serve_loop_metrics(
     args: &RunnerArgs,
     config: &Config,
@@ -53,7 +57,8 @@ pub(super) async fn serve_loop_metrics(
     ];
     preflight::spawn_disk_check(directories, shutdown);
     let usual = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
-    let readiness = serve_metrics_or_warn("runner", args.metrics.flatten(), usual, shutdown).await?;
+    let readiness =
+        serve_metrics_or_warn("runner", args.metrics.flatten(), usual, shutdown).await?;
     Rounds::describe_metrics();
     Outbox::describe_metrics();
     Ok(readiness)
@@ -82,9 +87,16 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
     let Setup { config, keypair, external_ip, miners, chain, connect, engine, .. } = setup;
     let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
     let predict = (config.predict_endpoint.as_str(), config.play.max_answer_bytes(MAX_CHANNELS));
-    let arena = config.rounds.arena.enabled.then(|| arena(&config, &keypair, external_ip, predict)).transpose()?;
-    let settings =
-        RoundsSettings { schedule: config.rounds.schedule(), arena_play: config.rounds.arena_play(&config.play) };
+    let arena = config
+        .rounds
+        .arena
+        .enabled
+        .then(|| arena(&config, &keypair, external_ip, predict))
+        .transpose()?;
+    let settings = RoundsSettings {
+        schedule: config.rounds.schedule(),
+        arena_play: config.rounds.arena_play(&config.play),
+    };
     let parts = RoundsParts {
         runner,
         engine,
@@ -101,7 +113,8 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
     Ok(Rounds::new(parts, settings).await?)
 }
 
-/// Creates a client of the arena, whose miners have this predict route and maximum size of a response in bytes.
+/// Creates a client of the arena, whose miners have this predict route and maximum size of a
+/// response in bytes.
 pub(super) fn arena(
     config: &Config,
     keypair: &Arc<Keypair>,

@@ -8,8 +8,8 @@ use indicatif::ProgressBar;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_runner::submission::Outbox;
 use taonet_babelbit_runner::{
-    ChainView, MinerEntry, MinerSource, RunError, RunEvent, RunOutcome, RunReport, Runner, random_order,
-    registered_miners,
+    ChainView, MinerEntry, MinerSource, RunError, RunEvent, RunOutcome, RunReport, Runner,
+    random_order, registered_miners,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
@@ -39,8 +39,9 @@ pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> any
 
 async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
     let language = setup.config.scoring.target_language.clone();
-    let runner =
-        Runner::open(setup.settings.clone(), &language, Arc::clone(&setup.scorer) as _).await.map_err(classify)?;
+    let runner = Runner::open(setup.settings.clone(), &language, Arc::clone(&setup.scorer) as _)
+        .await
+        .map_err(classify)?;
     let outbox = setup.outbox(&runner)?;
     let miners = {
         let entries = miners(&setup.miners, &setup.chain, setup.config.netuid).await?;
@@ -49,7 +50,8 @@ async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
     let progress = Progress::new(ProgressBar::new(0), "{msg} [{wide_bar}] {pos}/{len}");
     let bar = progress.0.clone();
     let observer = move |event: RunEvent| observe(&bar, &event);
-    let report = runner.run_once(&setup.engine, &miners, Arc::new(observer)).await.map_err(classify)?;
+    let report =
+        runner.run_once(&setup.engine, &miners, Arc::new(observer)).await.map_err(classify)?;
     drop(progress);
     if let Some(outbox) = outbox {
         drain(&outbox, context).await?;
@@ -67,19 +69,27 @@ pub(super) async fn drain(outbox: &Outbox, context: &Context) -> anyhow::Result<
         ));
     }
     if counts.refused > 0 {
-        context.say(&format!("{} refused by the scoring API; see the log", counted(counts.refused, "file")));
+        context.say(&format!(
+            "{} refused by the scoring API; see the log",
+            counted(counts.refused, "file")
+        ));
     }
     Ok(())
 }
 
 /// Returns the listed miners, or those of the metagraph in random order.
-async fn miners(source: &MinerSource, chain: &ChainView, netuid: NetUid) -> anyhow::Result<Vec<MinerEntry>> {
+async fn miners(
+    source: &MinerSource,
+    chain: &ChainView,
+    netuid: NetUid,
+) -> anyhow::Result<Vec<MinerEntry>> {
     let policy = match source {
         MinerSource::Listed(miners) => return Ok(miners.clone()),
         MinerSource::Metagraph(policy) => policy,
     };
     let registered = registered_miners(chain, policy).await;
-    let mut miners = registered.map_err(|error| Classified::error(Failure::Network, error.to_string()))?;
+    let mut miners =
+        registered.map_err(|error| Classified::error(Failure::Network, error.to_string()))?;
     if miners.is_empty() {
         return Err(no_miners(netuid));
     }
@@ -96,7 +106,9 @@ pub(super) fn no_miners(netuid: NetUid) -> anyhow::Error {
 
 fn classify(error: RunError) -> anyhow::Error {
     match &error {
-        RunError::Engine(engine) if engine.is_auth() => Classified::error(Failure::Authentication, error.to_string()),
+        RunError::Engine(engine) if engine.is_auth() => {
+            Classified::error(Failure::Authentication, error.to_string())
+        }
         RunError::Engine(_) => Classified::error(Failure::Network, error.to_string()),
         _ => error.into(),
     }
@@ -129,7 +141,9 @@ fn show(report: &RunReport, metrics: bool, context: &Context) -> anyhow::Result<
         }
     }
     match report.outcome {
-        RunOutcome::Partial => bail!("the engine delivered only part of the challenge; the next run requests the rest"),
+        RunOutcome::Partial => {
+            bail!("the engine delivered only part of the challenge; the next run requests the rest")
+        }
         RunOutcome::NoChallenge => bail!("the engine has no challenge"),
         _ => Ok(()),
     }

@@ -11,11 +11,14 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::text_api::PREDICT_PATH;
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient};
-use taonet_babelbit_runner::{ChainView, HttpMiner, LoopParts, MinerEntry, MinerSource, RoundError, Rounds, RunPaths};
+use taonet_babelbit_runner::{
+    ChainView, HttpMiner, LoopParts, MinerEntry, MinerSource, RoundError, Rounds, RunPaths,
+};
 use taonet_babelbit_text_runner::{
-    AxonMiners, BlockSteps, Choice, CommittedMiners, ConnectTextMiner, MAX_PREDICTION_BYTES, PlayError, PlayOptions,
-    PublishedText, ReadCommitments, ReadHeight, Startup, TextArena, TextArenaRounds, TextConnection, TextMiner,
-    TextMiners, TextOutcome, TextReport, TextRounds, TextRunError, TextRunner, open_ledger,
+    AxonMiners, BlockSteps, Choice, CommittedMiners, ConnectTextMiner, MAX_PREDICTION_BYTES,
+    PlayError, PlayOptions, PublishedText, ReadCommitments, ReadHeight, Startup, TextArena,
+    TextArenaRounds, TextConnection, TextMiner, TextMiners, TextOutcome, TextReport, TextRounds,
+    TextRunError, TextRunner, open_ledger,
 };
 use taonet_chain::{At, Client, DatedCommitment};
 use taonet_cli_base::chain::set_network;
@@ -75,9 +78,12 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<TextSetup> {
     let source = axons.source.clone();
     let miners: Arc<dyn TextMiners> = match source.clone() {
         MinerSource::Listed(_) => Arc::new(axons),
-        MinerSource::Metagraph(policy) => {
-            Arc::new(CommittedMiners::new(axons, policy, commitments(&config)?, config.chutes.clone())?)
-        }
+        MinerSource::Metagraph(policy) => Arc::new(CommittedMiners::new(
+            axons,
+            policy,
+            commitments(&config)?,
+            config.chutes.clone(),
+        )?),
     };
     Ok(TextSetup {
         chain,
@@ -99,11 +105,18 @@ impl TextSetup {
         if !config.rounds.arena.enabled {
             return Ok(None);
         }
-        let client = arena(config, &self.keypair, self.external_ip, (PREDICT_PATH, MAX_PREDICTION_BYTES))?;
-        let startup = Startup::new(config.rounds.arena.startup_timeout, config.rounds.arena.startup_request_timeout);
+        let client =
+            arena(config, &self.keypair, self.external_ip, (PREDICT_PATH, MAX_PREDICTION_BYTES))?;
+        let startup = Startup::new(
+            config.rounds.arena.startup_timeout,
+            config.rounds.arena.startup_request_timeout,
+        );
         let (source, chain) = (self.source.clone(), Arc::clone(&self.chain));
         let miners = TextArena { arena: Arc::new(client), source, chain, startup };
-        Ok(Some(TextArenaRounds { miners: Arc::new(miners), step_timeout: config.rounds.arena.miner_timeout }))
+        Ok(Some(TextArenaRounds {
+            miners: Arc::new(miners),
+            step_timeout: config.rounds.arena.miner_timeout,
+        }))
     }
 
     /// Creates the steps that begin and end at blocks, if they are enabled.
@@ -114,20 +127,32 @@ impl TextSetup {
             let chain = Arc::clone(&chain);
             Box::pin(async move { Ok(chain.block().await?) })
         });
-        Some(BlockSteps { chain: self.config.operator.network.to_string(), blocks, height, sleeper: sleeper() })
+        Some(BlockSteps {
+            chain: self.config.operator.network.to_string(),
+            blocks,
+            height,
+            sleeper: sleeper(),
+        })
     }
 
     async fn runner(&self, solo: bool) -> anyhow::Result<TextRunner> {
         let config = &self.config;
-        let (challenge_type, stream) =
-            if solo { (ChallengeType::Solo, ChallengeKind::Solo) } else { (ChallengeType::Main, ChallengeKind::Main) };
+        let (challenge_type, stream) = if solo {
+            (ChallengeType::Solo, ChallengeKind::Solo)
+        } else {
+            (ChallengeType::Main, ChallengeKind::Main)
+        };
         Ok(TextRunner {
             paths: self.paths.clone(),
             ledger: open_ledger(&self.paths).await?,
             submit: config.submits(),
             challenge_type,
             main_challenge_uid: None,
-            options: PlayOptions { stream, step_timeout: config.play.miner_timeout, ..PlayOptions::default() },
+            options: PlayOptions {
+                stream,
+                step_timeout: config.play.miner_timeout,
+                ..PlayOptions::default()
+            },
             steps: self.steps(),
             embedder: Arc::clone(&self.embedder),
             vectors: config.text_vectors,
@@ -197,8 +222,9 @@ fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Res
     })
 }
 
-/// Creates a reader of the subnet's commitments, which keeps its connection to the chain. On a local network, which has
-/// no drand beacon to reveal timelocked commitments, it also reads unencrypted ones.
+/// Creates a reader of the subnet's commitments, which keeps its connection to the chain. On a
+/// local network, which has no drand beacon to reveal timelocked commitments, it also reads
+/// unencrypted ones.
 fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
     let (network, netuid, is_local) =
         (set_network(fallback(config))?, config.netuid, config.operator.network.is_local());
@@ -213,7 +239,8 @@ fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
                 let clear = client.dated_commitments(netuid, At::Head).await?;
                 found.extend(clear.into_iter().filter(|one| !revealed.contains(&one.hotkey)));
             }
-            let text = |DatedCommitment { hotkey, block, text }| PublishedText { hotkey, block, text };
+            let text =
+                |DatedCommitment { hotkey, block, text }| PublishedText { hotkey, block, text };
             Ok(found.into_iter().map(text).collect())
         })
     });
@@ -235,10 +262,15 @@ fn connector(keypair: &Keypair, external_ip: IpAddr) -> anyhow::Result<ConnectTe
 }
 
 /// Opens one signed connection per miner.
-pub fn connect(entries: &[MinerEntry], keypair: &Keypair, external_ip: IpAddr) -> anyhow::Result<Vec<TextMiner>> {
+pub fn connect(
+    entries: &[MinerEntry],
+    keypair: &Keypair,
+    external_ip: IpAddr,
+) -> anyhow::Result<Vec<TextMiner>> {
     let connector = connector(keypair, external_ip)?;
     let connect = |entry: &MinerEntry| {
-        let connection = connector(entry).with_context(|| format!("cannot call miner {}", entry.uid))?;
+        let connection =
+            connector(entry).with_context(|| format!("cannot call miner {}", entry.uid))?;
         let key = MinerKey { uid: entry.uid, hotkey: entry.hotkey };
         Ok(TextMiner { key, name: entry.name.clone(), connection })
     };
@@ -265,11 +297,14 @@ fn show(report: &TextReport, context: &Context) -> anyhow::Result<()> {
         bail!("the engine has no challenge");
     }
     if !report.unscored.is_empty() {
-        let unscored =
-            report.unscored.iter().map(|dialogue| format!("{:?}: {}", dialogue.dialogue_uid, dialogue.error));
+        let unscored = report
+            .unscored
+            .iter()
+            .map(|dialogue| format!("{:?}: {}", dialogue.dialogue_uid, dialogue.error));
         bail!("cannot score all dialogues: {}", unscored.collect::<Vec<_>>().join(", "));
     }
-    let unwritten = report.miners.iter().filter_map(|miner| Some((miner.uid, miner.unwritten.as_ref()?)));
+    let unwritten =
+        report.miners.iter().filter_map(|miner| Some((miner.uid, miner.unwritten.as_ref()?)));
     let unwritten: Vec<_> = unwritten.map(|(uid, error)| format!("miner {uid}: {error}")).collect();
     if !unwritten.is_empty() {
         bail!("cannot write the result files of {}", unwritten.join(", "));
@@ -286,7 +321,9 @@ pub fn leaderboard(report: &TextReport) -> String {
         _ => "no challenge",
     };
     let mut miners: Vec<_> = report.miners.iter().collect();
-    miners.sort_by(|a, b| b.score.unwrap_or(-1.0).total_cmp(&a.score.unwrap_or(-1.0)).then(a.uid.cmp(&b.uid)));
+    miners.sort_by(|a, b| {
+        b.score.unwrap_or(-1.0).total_cmp(&a.score.unwrap_or(-1.0)).then(a.uid.cmp(&b.uid))
+    });
     let mut rows = table(&TEXT_SCORES);
     for miner in miners {
         let name = miner.name.clone().unwrap_or_else(|| miner.uid.to_string());

@@ -45,7 +45,9 @@ impl FromStr for Account {
             let pair = Keypair::from_uri(text).map_err(|error| error.to_string())?;
             return Ok(pair.coldkey().into());
         }
-        text.parse().map(|account: AccountId| Self(*account.as_bytes())).map_err(|error| error.to_string())
+        text.parse()
+            .map(|account: AccountId| Self(*account.as_bytes()))
+            .map_err(|error| error.to_string())
     }
 }
 

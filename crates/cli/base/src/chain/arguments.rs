@@ -7,18 +7,23 @@ use taonet_primitives::Rao;
 
 use super::Account;
 
-/// Converts a value to the JSON form that the chain's types expect: integers, booleans and JSON as they are, amounts
-/// such as `0.5tao` in rao, development accounts such as `//Alice` as addresses, and anything else as text.
+/// Converts a value to the JSON form that the chain's types expect: integers, booleans and JSON as
+/// they are, amounts such as `0.5tao` in rao, development accounts such as `//Alice` as addresses,
+/// and anything else as text.
 pub fn argument(text: &str) -> Result<Value, String> {
     if let Some(amount) = text.to_lowercase().strip_suffix("tao") {
         // Other words can end like amounts.
         if amount.starts_with(|first: char| first.is_ascii_digit()) {
-            let amount: Rao = amount.trim_end().parse().map_err(|error| format!("{text}: {error}"))?;
+            let amount: Rao =
+                amount.trim_end().parse().map_err(|error| format!("{text}: {error}"))?;
             return Ok(json!(amount));
         }
     }
     if text.starts_with("//") {
-        return text.parse::<Account>().map(|account| json!(account.id())).map_err(|error| format!("{text}: {error}"));
+        return text
+            .parse::<Account>()
+            .map(|account| json!(account.id()))
+            .map_err(|error| format!("{text}: {error}"));
     }
     Ok(match serde_json::from_str(text) {
         // The chain's integers have up to 256 bits.
@@ -43,7 +48,10 @@ impl FromStr for NamedArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("expected NAME=VALUE")?;
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or("expected NAME=VALUE")?;
         Ok(Self { name: name.to_owned(), value: argument(value)? })
     }
 }
@@ -56,7 +64,9 @@ impl FromStr for JsonArguments {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        serde_json::from_str(text).map(Self).map_err(|error| format!("expected a JSON object: {error}"))
+        serde_json::from_str(text)
+            .map(Self)
+            .map_err(|error| format!("expected a JSON object: {error}"))
     }
 }
 
@@ -69,8 +79,13 @@ impl FromStr for HexBytes {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let digits = text.strip_prefix("0x").unwrap_or(text);
-        let bytes = hex::decode(digits).map_err(|error| format!("expected hexadecimal digits: {error}"))?;
-        if bytes.is_empty() { Err("expected hexadecimal digits".to_owned()) } else { Ok(Self(bytes)) }
+        let bytes =
+            hex::decode(digits).map_err(|error| format!("expected hexadecimal digits: {error}"))?;
+        if bytes.is_empty() {
+            Err("expected hexadecimal digits".to_owned())
+        } else {
+            Ok(Self(bytes))
+        }
     }
 }
 
@@ -88,7 +103,10 @@ mod tests {
             ("null", json!(null)),
             ("0.0005TAO", json!(500_000)),
             ("1 tao", json!(1_000_000_000)),
-            ("340282366920938463463374607431768211455", json!("340282366920938463463374607431768211455")),
+            (
+                "340282366920938463463374607431768211455",
+                json!("340282366920938463463374607431768211455"),
+            ),
             ("[1, 2]", json!([1, 2])),
             (r#"{"Id": "x"}"#, json!({ "Id": "x" })),
             (r#""20""#, json!("20")),

@@ -4,8 +4,9 @@ use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::table::facts;
 
-/// Lists the fields of a new identity that differ from the published ones, for the confirmation. All arrays have the
-/// fields in the same order; the limits are in bytes, and `options` names some options for the hint.
+/// Lists the fields of a new identity that differ from the published ones, for the confirmation.
+/// All arrays have the fields in the same order; the limits are in bytes, and `options` names some
+/// options for the hint.
 ///
 /// # Errors
 /// A usage error if no field changes, or if a text is too long.
@@ -16,14 +17,18 @@ pub fn changes<const N: usize>(
     options: &str,
 ) -> anyhow::Result<String> {
     let changed = new.into_iter().zip(published).filter(|(new, old)| new != old);
-    let changed: Vec<String> = changed.map(|((name, text), _)| format!("{name} {text:?}")).collect();
+    let changed: Vec<String> =
+        changed.map(|((name, text), _)| format!("{name} {text:?}")).collect();
     if changed.is_empty() {
-        let text = format!("the identity would not change\nhint: pass the fields to change, such as {options}");
+        let text = format!(
+            "the identity would not change\nhint: pass the fields to change, such as {options}"
+        );
         return Err(Classified::error(Failure::Usage, text));
     }
     for ((name, text), (_, limit)) in new.into_iter().zip(limits) {
         if text.len() > limit {
-            let text = format!("{name} of {} bytes is too long (at most {limit} bytes)", text.len());
+            let text =
+                format!("{name} of {} bytes is too long (at most {limit} bytes)", text.len());
             return Err(Classified::error(Failure::Usage, text));
         }
     }
@@ -54,10 +59,19 @@ mod tests {
         for (a, b, expected) in [
             ("new", "old", Ok("a \"new\"")),
             ("", "new", Ok("a \"\", b \"new\"")),
-            ("old", "old", Err("the identity would not change\nhint: pass the fields to change, such as --a")),
+            (
+                "old",
+                "old",
+                Err("the identity would not change\nhint: pass the fields to change, such as --a"),
+            ),
             ("old", "éé", Err("b of 4 bytes is too long (at most 3 bytes)")),
         ] {
-            let found = changes([("a", a), ("b", b)], [("a", "old"), ("b", "old")], [("a", 3), ("b", 3)], "--a");
+            let found = changes(
+                [("a", a), ("b", b)],
+                [("a", "old"), ("b", "old")],
+                [("a", 3), ("b", 3)],
+                "--a",
+            );
             let found = found.map_err(|error| error.to_string());
             assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned));
         }

@@ -44,10 +44,13 @@ pub struct HotkeyConviction {
     pub is_owner: bool,
 }
 
-/// Returns the locks of a coldkey, by subnet. `at` must not be the newest block, which can change between the reads.
+/// Returns the locks of a coldkey, by subnet. `at` must not be the newest block, which can change
+/// between the reads.
 pub async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Result<Vec<StakeLock>> {
     let mut found = Vec::new();
-    for (keys, _) in chain.storage_map(SUBTENSOR, "Lock", &[json!(coldkey)], at).await.map_err(failed)? {
+    for (keys, _) in
+        chain.storage_map(SUBTENSOR, "Lock", &[json!(coldkey)], at).await.map_err(failed)?
+    {
         let mut keys = keys.into_iter().rev();
         let hotkey: Hotkey = read(keys.next().unwrap_or_default())?;
         let netuid: NetUid = read(keys.next().unwrap_or_default())?;
@@ -72,23 +75,35 @@ pub async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Resul
 }
 
 /// Returns the lock of a coldkey on a subnet; `None` if it has none.
-pub async fn lock_on(chain: &Client, coldkey: Coldkey, netuid: NetUid, at: At) -> anyhow::Result<Option<StakeLock>> {
+pub async fn lock_on(
+    chain: &Client,
+    coldkey: Coldkey,
+    netuid: NetUid,
+    at: At,
+) -> anyhow::Result<Option<StakeLock>> {
     Ok(locks_of(chain, coldkey, at).await?.into_iter().find(|lock| lock.netuid == netuid))
 }
 
 /// Returns the hotkeys with conviction on a subnet, highest conviction first.
-pub async fn convictions(chain: &Client, netuid: NetUid, at: At) -> anyhow::Result<Vec<HotkeyConviction>> {
+pub async fn convictions(
+    chain: &Client,
+    netuid: NetUid,
+    at: At,
+) -> anyhow::Result<Vec<HotkeyConviction>> {
     let owner = chain.subnet(netuid, at).await.map_err(failed)?.owner_hotkey;
     let mut hotkeys = BTreeSet::from([owner]);
     for item in ["HotkeyLock", "DecayingHotkeyLock"] {
-        for (keys, _) in chain.storage_map(SUBTENSOR, item, &[json!(netuid)], at).await.map_err(failed)? {
+        for (keys, _) in
+            chain.storage_map(SUBTENSOR, item, &[json!(netuid)], at).await.map_err(failed)?
+        {
             hotkeys.insert(read(keys.into_iter().next_back().unwrap_or_default())?);
         }
     }
     let mut found = Vec::new();
     for hotkey in hotkeys {
         let keys = [json!(hotkey), json!(netuid)];
-        let fixed = chain.runtime_api(STAKE, "get_hotkey_conviction", &keys, at).await.map_err(failed)?;
+        let fixed =
+            chain.runtime_api(STAKE, "get_hotkey_conviction", &keys, at).await.map_err(failed)?;
         let conviction = whole(&fixed)?;
         if conviction > Alpha::ZERO {
             found.push(HotkeyConviction { hotkey, conviction, is_owner: hotkey == owner });

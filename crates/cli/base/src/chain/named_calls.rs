@@ -1,5 +1,5 @@
-//! Checks of calls that are given by their names and arguments, as in `tao call` and `tao batch`, before they are sent.
-//! They are those of the commands for these calls, such as `tao register`.
+//! Checks of calls that are given by their names and arguments, as in `tao call` and `tao batch`,
+//! before they are sent. They are those of the commands for these calls, such as `tao register`.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -34,8 +34,9 @@ enum Effect {
 }
 
 impl NamedCalls {
-    /// Checks calls, given by their names and arguments, that `coldkey` makes one after the other. Checks those up to the
-    /// first one that may provide TAO or change the stake, since the chain is read before the first one.
+    /// Checks calls, given by their names and arguments, that `coldkey` makes one after the other.
+    /// Checks those up to the first one that may provide TAO or change the stake, since the chain
+    /// is read before the first one.
     pub async fn check<'a>(
         chain: &Client,
         coldkey: Coldkey,
@@ -46,7 +47,8 @@ impl NamedCalls {
             let Some(effect) = Effect::of(name, arguments) else { break };
             if let Effect::Withdraw { hotkey, netuid, amount } = effect {
                 if index == 0 {
-                    obstacle = Withdrawal::read(chain, (hotkey, coldkey, netuid), amount).await?.obstacle;
+                    obstacle =
+                        Withdrawal::read(chain, (hotkey, coldkey, netuid), amount).await?.obstacle;
                 }
                 break;
             }
@@ -65,7 +67,8 @@ impl NamedCalls {
             return Ok(Self { spending: None, obstacle });
         }
         let spending = Spending::read(chain, coldkey, total).await?;
-        let spending = if keeps_account { spending.keeping_account(chain).await? } else { spending };
+        let spending =
+            if keeps_account { spending.keeping_account(chain).await? } else { spending };
         Ok(Self { spending: Some(spending), obstacle })
     }
 }
@@ -73,13 +76,20 @@ impl NamedCalls {
 impl Effect {
     /// Returns the effect of a call; `None` if it is not checked.
     fn of(name: &str, arguments: &Value) -> Option<Self> {
-        let spend = |name, keeps_account| Some(Self::Spend { amount: argument(arguments, name)?, keeps_account });
+        let spend = |name, keeps_account| {
+            Some(Self::Spend { amount: argument(arguments, name)?, keeps_account })
+        };
         let register = |netuid, limit, is_paid| {
-            let registration = Registration { netuid, hotkey: argument(arguments, "hotkey")?, limit };
+            let registration =
+                Registration { netuid, hotkey: argument(arguments, "hotkey")?, limit };
             Some(Self::Register { registration, is_paid })
         };
         let withdraw = |hotkey, netuid, amount: Option<Alpha>| {
-            Some(Self::Withdraw { hotkey: argument(arguments, hotkey)?, netuid: argument(arguments, netuid)?, amount })
+            Some(Self::Withdraw {
+                hotkey: argument(arguments, hotkey)?,
+                netuid: argument(arguments, netuid)?,
+                amount,
+            })
         };
         let (pallet, name) = name.split_once('.')?;
         match (pallet, name) {
@@ -87,24 +97,36 @@ impl Effect {
             ("Balances", "transfer_keep_alive") => spend("value", true),
             ("Balances", "burn") => spend("value", argument(arguments, "keep_alive")?),
             ("SubtensorModule", "add_stake" | "add_stake_limit") => spend("amount_staked", false),
-            ("SubtensorModule", "burned_register") => register(argument(arguments, "netuid")?, None, true),
-            ("SubtensorModule", "register_limit") => {
-                register(argument(arguments, "netuid")?, Some(argument(arguments, "limit_price")?), true)
+            ("SubtensorModule", "burned_register") => {
+                register(argument(arguments, "netuid")?, None, true)
             }
-            ("SubtensorModule", "pow_register" | "register") => register(argument(arguments, "netuid")?, None, false),
+            ("SubtensorModule", "register_limit") => register(
+                argument(arguments, "netuid")?,
+                Some(argument(arguments, "limit_price")?),
+                true,
+            ),
+            ("SubtensorModule", "pow_register" | "register") => {
+                register(argument(arguments, "netuid")?, None, false)
+            }
             ("SubtensorModule", "root_register") => register(NetUid(0), None, true),
-            ("SubtensorModule", "register_network" | "register_network_with_identity") => Some(Self::CreateSubnet),
+            ("SubtensorModule", "register_network" | "register_network_with_identity") => {
+                Some(Self::CreateSubnet)
+            }
             ("SubtensorModule", "swap_hotkey" | "swap_hotkey_v2") => {
                 Some(Self::SwapHotkey { is_on_one_subnet: !arguments.get("netuid")?.is_null() })
             }
             // The chain sells the whole stake if the amount is greater.
-            ("SubtensorModule", "remove_stake" | "remove_stake_full_limit") => withdraw("hotkey", "netuid", None),
+            ("SubtensorModule", "remove_stake" | "remove_stake_full_limit") => {
+                withdraw("hotkey", "netuid", None)
+            }
             ("SubtensorModule", "remove_stake_limit") => {
                 withdraw("hotkey", "netuid", Some(argument(arguments, "amount_unstaked")?))
             }
-            ("SubtensorModule", "move_stake" | "move_stake_limit") => {
-                withdraw("origin_hotkey", "origin_netuid", Some(argument(arguments, "alpha_amount")?))
-            }
+            ("SubtensorModule", "move_stake" | "move_stake_limit") => withdraw(
+                "origin_hotkey",
+                "origin_netuid",
+                Some(argument(arguments, "alpha_amount")?),
+            ),
             ("SubtensorModule", "swap_stake" | "swap_stake_limit" | "transfer_stake") => {
                 withdraw("hotkey", "origin_netuid", Some(argument(arguments, "alpha_amount")?))
             }
@@ -120,7 +142,9 @@ impl Effect {
                 chain.registration_cost(registration.netuid, At::Head).await.map_err(failed)
             }
             Self::CreateSubnet => chain.subnet_cost(At::Head).await.map_err(failed),
-            Self::SwapHotkey { is_on_one_subnet } => chain.key_swap_cost(is_on_one_subnet).await.map_err(failed),
+            Self::SwapHotkey { is_on_one_subnet } => {
+                chain.key_swap_cost(is_on_one_subnet).await.map_err(failed)
+            }
             Self::Register { is_paid: false, .. } | Self::Withdraw { .. } => Ok(Rao::ZERO),
         }
     }
@@ -141,27 +165,54 @@ mod tests {
     fn call_has_effect_of_its_command() {
         let hotkey = Hotkey::from_bytes([1; 32]);
         let (netuid, root) = (NetUid(7), NetUid(0));
-        let spend = |amount, keeps_account| Some(Effect::Spend { amount: Rao::new(amount), keeps_account });
+        let spend =
+            |amount, keeps_account| Some(Effect::Spend { amount: Rao::new(amount), keeps_account });
         let register = |netuid, limit: Option<u64>, is_paid| {
             let registration = Registration { netuid, hotkey, limit: limit.map(Rao::new) };
             Some(Effect::Register { registration, is_paid })
         };
-        let withdraw = |amount: Option<u64>| Some(Effect::Withdraw { hotkey, netuid, amount: amount.map(Alpha::new) });
+        let withdraw = |amount: Option<u64>| {
+            Some(Effect::Withdraw { hotkey, netuid, amount: amount.map(Alpha::new) })
+        };
         let swap = |is_on_one_subnet| Some(Effect::SwapHotkey { is_on_one_subnet });
         for (name, arguments, expected) in [
             ("Balances.transfer_keep_alive", json!({ "dest": "5F", "value": 3 }), spend(3, true)),
-            ("Balances.transfer_allow_death", json!({ "dest": "5F", "value": u64::MAX }), spend(u64::MAX, false)),
+            (
+                "Balances.transfer_allow_death",
+                json!({ "dest": "5F", "value": u64::MAX }),
+                spend(u64::MAX, false),
+            ),
             ("Balances.burn", json!({ "value": 3, "keep_alive": false }), spend(3, false)),
-            ("SubtensorModule.add_stake", json!({ "netuid": 1, "amount_staked": 4 }), spend(4, false)),
-            ("SubtensorModule.burned_register", json!({ "netuid": 7, "hotkey": hotkey }), register(netuid, None, true)),
+            (
+                "SubtensorModule.add_stake",
+                json!({ "netuid": 1, "amount_staked": 4 }),
+                spend(4, false),
+            ),
+            (
+                "SubtensorModule.burned_register",
+                json!({ "netuid": 7, "hotkey": hotkey }),
+                register(netuid, None, true),
+            ),
             (
                 "SubtensorModule.register_limit",
                 json!({ "netuid": 7, "hotkey": hotkey, "limit_price": 9 }),
                 register(netuid, Some(9), true),
             ),
-            ("SubtensorModule.pow_register", json!({ "netuid": 7, "hotkey": hotkey }), register(netuid, None, false)),
-            ("SubtensorModule.root_register", json!({ "hotkey": hotkey }), register(root, None, true)),
-            ("SubtensorModule.register_network", json!({ "hotkey": hotkey }), Some(Effect::CreateSubnet)),
+            (
+                "SubtensorModule.pow_register",
+                json!({ "netuid": 7, "hotkey": hotkey }),
+                register(netuid, None, false),
+            ),
+            (
+                "SubtensorModule.root_register",
+                json!({ "hotkey": hotkey }),
+                register(root, None, true),
+            ),
+            (
+                "SubtensorModule.register_network",
+                json!({ "hotkey": hotkey }),
+                Some(Effect::CreateSubnet),
+            ),
             ("SubtensorModule.swap_hotkey", json!({ "netuid": null }), swap(false)),
             ("SubtensorModule.swap_hotkey_v2", json!({ "netuid": 7 }), swap(true)),
             (

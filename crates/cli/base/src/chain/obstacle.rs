@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// A reason, known before a call is sent, for which the chain would refuse the call or execute it without effect.
+/// A reason, known before a call is sent, for which the chain would refuse the call or execute it
+/// without effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
     /// Name of the error in JSON documents: that of the chain, if it has one.

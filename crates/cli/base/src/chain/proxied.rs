@@ -24,7 +24,12 @@ pub(super) struct ProxyArgs {
 
 impl ProxyArgs {
     /// Replaces the plan's call with the proxy's call, if the arguments name an account.
-    pub(super) async fn wrapped(&self, chain: &dyn Chain, signer: &Keypair, plan: Plan) -> anyhow::Result<Plan> {
+    pub(super) async fn wrapped(
+        &self,
+        chain: &dyn Chain,
+        signer: &Keypair,
+        plan: Plan,
+    ) -> anyhow::Result<Plan> {
         let Some(real) = self.proxy_for.map(Account::id) else { return Ok(plan) };
         let Plan { call, what, mut about, found, spending, obstacle } = plan;
         if let Value::Object(fields) = &mut about {
@@ -34,8 +39,8 @@ impl ProxyArgs {
             let hash = chain.call_hash(&call).await.map_err(failed)?;
             tracing::info!(hash = hex_text(&hash), "announcing a call");
             let what = format!("Announce for {real}: {what}");
-            // The events are those of the announcement. When the announced call is executed, the account may have the
-            // TAO, and the rate limit may be over.
+            // The events are those of the announcement. When the announced call is executed, the
+            // account may have the TAO, and the rate limit may be over.
             return Ok(Plan::new(calls::announce_call(real, hash), what, about));
         }
         let call = if self.announced {
@@ -43,6 +48,13 @@ impl ProxyArgs {
         } else {
             calls::proxy(real, call)
         };
-        Ok(Plan { call, what: format!("{what}, as a proxy of {real}"), about, found, spending, obstacle })
+        Ok(Plan {
+            call,
+            what: format!("{what}, as a proxy of {real}"),
+            about,
+            found,
+            spending,
+            obstacle,
+        })
     }
 }

@@ -18,8 +18,8 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// Returns why the limit does not allow another action in the next block; `None` if it does. `last` is the block of
-    /// the last action.
+    /// Returns why the limit does not allow another action in the next block; `None` if it does.
+    /// `last` is the block of the last action.
     pub async fn obstacle(
         self,
         chain: &Client,
@@ -32,11 +32,12 @@ impl RateLimit {
         Ok(Some(self.refusal(last, blocks, wait, interval)))
     }
 
-    /// Returns the obstacle of an action that has to wait for `wait` more blocks. Without an interval, the chain makes
-    /// blocks on demand, and no time can be said.
+    /// Returns the obstacle of an action that has to wait for `wait` more blocks. Without an
+    /// interval, the chain makes blocks on demand, and no time can be said.
     fn refusal(self, last: u64, blocks: u64, wait: u64, interval: Option<Duration>) -> Obstacle {
-        let time = interval
-            .map_or_else(String::new, |interval| format!(", about {}", duration(interval.as_secs_f64() * wait as f64)));
+        let time = interval.map_or_else(String::new, |interval| {
+            format!(", about {}", duration(interval.as_secs_f64() * wait as f64))
+        });
         let text = format!(
             "the rate limit is {} between {}, and the last one is in block {last}\nhint: wait {}{time}",
             counted(blocks, "block"),
@@ -48,13 +49,18 @@ impl RateLimit {
 }
 
 /// Reads a block number or a number of blocks; 0 if there is none.
-pub async fn stored_blocks(chain: &Client, item: &str, keys: &[Value], at: At) -> anyhow::Result<u64> {
+pub async fn stored_blocks(
+    chain: &Client,
+    item: &str,
+    keys: &[Value],
+    at: At,
+) -> anyhow::Result<u64> {
     let value = chain.storage("SubtensorModule", item, keys, at).await.map_err(failed)?;
     Ok(value.as_u64().unwrap_or_default())
 }
 
-/// Returns the number of blocks until a rate limit allows an action; `None` if it allows one in the next block. The
-/// chain treats block 0 as "never".
+/// Returns the number of blocks until a rate limit allows an action; `None` if it allows one in the
+/// next block. The chain treats block 0 as "never".
 fn blocks_to_wait(last: u64, limit: u64, head: BlockNumber) -> Option<u64> {
     let wait = last.saturating_add(limit).saturating_sub(u64::from(head.get()) + 1);
     (last > 0 && wait > 0).then_some(wait)
@@ -62,7 +68,11 @@ fn blocks_to_wait(last: u64, limit: u64, head: BlockNumber) -> Option<u64> {
 
 /// Formats a duration: minutes, or seconds below two minutes.
 fn duration(seconds: f64) -> String {
-    if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.0} minutes", seconds / 60.0) }
+    if seconds < 120.0 {
+        format!("{seconds:.0} s")
+    } else {
+        format!("{:.0} minutes", seconds / 60.0)
+    }
 }
 
 #[cfg(test)]
@@ -81,19 +91,27 @@ mod tests {
             (max, max, u32::MAX, Some(max - 1)),
             (max, u64::MAX, 0, Some(u64::MAX - 1)),
         ] {
-            assert_eq!(blocks_to_wait(last, limit, BlockNumber::new(head)), wait, "{last} {limit} {head}");
+            assert_eq!(
+                blocks_to_wait(last, limit, BlockNumber::new(head)),
+                wait,
+                "{last} {limit} {head}"
+            );
         }
         assert_eq!((duration(36.4), duration(468.0)), ("36 s".to_owned(), "8 minutes".to_owned()));
     }
 
     #[test]
     fn obstacle_names_limit_and_wait() {
-        let limit = RateLimit { error: "SubtensorModule.SettingWeightsTooFast", actions: "two submissions of weights" };
-        for (interval, wait) in [(Some(Duration::from_secs(12)), "39 blocks, about 8 minutes"), (None, "39 blocks")] {
+        let limit = RateLimit {
+            error: "SubtensorModule.SettingWeightsTooFast",
+            actions: "two submissions of weights",
+        };
+        for (interval, wait) in
+            [(Some(Duration::from_secs(12)), "39 blocks, about 8 minutes"), (None, "39 blocks")]
+        {
             let Obstacle { name, text } = limit.refusal(40, 100, 39, interval);
             assert_eq!(name, limit.error);
-            let last =
-                "the rate limit is 100 blocks between two submissions of weights, and the last one is in block 40";
+            let last = "the rate limit is 100 blocks between two submissions of weights, and the last one is in block 40";
             assert_eq!(text, format!("{last}\nhint: wait {wait}"));
         }
     }

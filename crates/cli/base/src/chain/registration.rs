@@ -1,4 +1,5 @@
-//! Registrations, compared with the chain before a call is sent: the chain includes a call that fails, for its fee.
+//! Registrations, compared with the chain before a call is sent: the chain includes a call that
+//! fails, for its fee.
 
 use taonet_chain::{At, Chain as _, ChainError, Client};
 use taonet_primitives::{Hotkey, NetUid, Rao};
@@ -17,7 +18,8 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Returns why the chain would refuse the registration at this price; `None` if nothing is known against it.
+    /// Returns why the chain would refuse the registration at this price; `None` if nothing is
+    /// known against it.
     pub async fn obstacle(self, chain: &Client, price: Rao) -> anyhow::Result<Option<Obstacle>> {
         let Self { netuid, hotkey, limit } = self;
         // The chain returns a price and no uids even for subnets that do not exist.
@@ -30,14 +32,18 @@ impl Registration {
             let text = format!(
                 "{hotkey} is already registered on subnet {netuid}, with uid {uid}\nhint: see `tao metagraph {netuid}`"
             );
-            return Ok(Some(Obstacle { name: "SubtensorModule.HotKeyAlreadyRegisteredInSubNet", text }));
+            return Ok(Some(Obstacle {
+                name: "SubtensorModule.HotKeyAlreadyRegisteredInSubNet",
+                text,
+            }));
         }
         Ok(limit.filter(|limit| *limit < price).map(|limit| too_expensive(netuid, price, limit)))
     }
 }
 
 fn no_subnet(netuid: NetUid) -> Obstacle {
-    let text = format!("subnet {netuid} does not exist\nhint: list the subnets with `tao subnets list`");
+    let text =
+        format!("subnet {netuid} does not exist\nhint: list the subnets with `tao subnets list`");
     Obstacle { name: "SubtensorModule.SubnetNotExists", text }
 }
 

@@ -1,7 +1,10 @@
 //! Reports the outcome of a call, as JSON and as text.
 
 use serde_json::{Value, json};
-use taonet_chain::{DispatchError, DryRun, Inclusion, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until};
+use taonet_chain::{
+    DispatchError, DryRun, Inclusion, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause,
+    Until,
+};
 use taonet_primitives::{AccountId, Coldkey};
 
 use super::block_json;
@@ -15,8 +18,14 @@ const HINTS: [(&str, &str); 43] = [
     ("HotKeyAlreadyRegisteredInSubNet", "the hotkey already has a uid; see `tao metagraph N`"),
     ("TooManyRegistrationsThisBlock", "retry in the next block"),
     ("TooManyRegistrationsThisInterval", "wait for the next registration interval of the subnet"),
-    ("NoNeuronIdAvailable", "all neurons are immune; immunity_period in `tao subnets hyperparameters N`"),
-    ("StakeTooLowForRoot", "on a full root network, stake as much there as the member with the lowest stake"),
+    (
+        "NoNeuronIdAvailable",
+        "all neurons are immune; immunity_period in `tao subnets hyperparameters N`",
+    ),
+    (
+        "StakeTooLowForRoot",
+        "on a full root network, stake as much there as the member with the lowest stake",
+    ),
     ("NotEnoughBalanceToStake", "check the coldkey's balance with `tao balance`"),
     ("InsufficientTaoBalance", "check the coldkey's balance with `tao balance`"),
     ("CannotAffordLockCost", "check the coldkey's balance with `tao balance`"),
@@ -26,11 +35,26 @@ const HINTS: [(&str, &str); 43] = [
     ("SubtokenDisabled", "the subnet's owner must start it with `tao subnets start N`"),
     ("CommitRevealEnabled", "this subnet uses commit-reveal; `tao weights set` detects that"),
     ("CommitRevealDisabled", "this subnet does not use commit-reveal; use `tao weights set`"),
-    ("SettingWeightsTooFast", "wait for the rate limit, weights_rate_limit in `tao subnets hyperparameters N`"),
-    ("CommittingWeightsTooFast", "wait for the rate limit, weights_rate_limit in `tao subnets hyperparameters N`"),
-    ("NeuronNoValidatorPermit", "add stake with `tao stake add`; permits are granted at the next epoch"),
-    ("ServingRateLimitExceeded", "wait for the rate limit, serving_rate_limit in `tao subnets hyperparameters N`"),
-    ("IncorrectWeightVersionKey", "pass the subnet's version key, weights_version in `tao subnets hyperparameters N`"),
+    (
+        "SettingWeightsTooFast",
+        "wait for the rate limit, weights_rate_limit in `tao subnets hyperparameters N`",
+    ),
+    (
+        "CommittingWeightsTooFast",
+        "wait for the rate limit, weights_rate_limit in `tao subnets hyperparameters N`",
+    ),
+    (
+        "NeuronNoValidatorPermit",
+        "add stake with `tao stake add`; permits are granted at the next epoch",
+    ),
+    (
+        "ServingRateLimitExceeded",
+        "wait for the rate limit, serving_rate_limit in `tao subnets hyperparameters N`",
+    ),
+    (
+        "IncorrectWeightVersionKey",
+        "pass the subnet's version key, weights_version in `tao subnets hyperparameters N`",
+    ),
     (
         "SlippageTooHigh",
         "the trade would cross the price limit; change --tolerance or --limit, or allow a partial trade with --partial",
@@ -42,20 +66,44 @@ const HINTS: [(&str, &str); 43] = [
         "this subnet forbids transfers of stake, transfers_enabled in `tao subnets hyperparameters N`",
     ),
     ("NonAssociatedColdKey", "sign with the coldkey that owns the hotkey"),
-    ("NotEnoughStakeToSetChildkeys", "add stake to the hotkey; the chain requires a minimum stake for children"),
-    ("TxRateLimitExceeded", "wait for the rate limit, such as 150 blocks between changes of a hotkey's children"),
-    ("TxChildkeyTakeRateLimitExceeded", "wait for the rate limit; a childkey take can be lowered at any time"),
-    ("InvalidChildkeyTake", "a childkey take is at least min_childkey_take of the subnet, and at most 18 %"),
-    ("HotKeySetTxRateLimitExceeded", "wait for the rate limit between swaps of a coldkey's hotkeys"),
-    ("HotKeySwapOnSubnetIntervalNotPassed", "wait for the interval between swaps of hotkeys on a subnet"),
+    (
+        "NotEnoughStakeToSetChildkeys",
+        "add stake to the hotkey; the chain requires a minimum stake for children",
+    ),
+    (
+        "TxRateLimitExceeded",
+        "wait for the rate limit, such as 150 blocks between changes of a hotkey's children",
+    ),
+    (
+        "TxChildkeyTakeRateLimitExceeded",
+        "wait for the rate limit; a childkey take can be lowered at any time",
+    ),
+    (
+        "InvalidChildkeyTake",
+        "a childkey take is at least min_childkey_take of the subnet, and at most 18 %",
+    ),
+    (
+        "HotKeySetTxRateLimitExceeded",
+        "wait for the rate limit between swaps of a coldkey's hotkeys",
+    ),
+    (
+        "HotKeySwapOnSubnetIntervalNotPassed",
+        "wait for the interval between swaps of hotkeys on a subnet",
+    ),
     ("NotEnoughBalanceToPaySwapHotKey", "check the coldkey's balance with `tao balance`"),
     ("NotEnoughBalanceToPaySwapColdKey", "check the coldkey's balance with `tao balance`"),
     ("ColdkeySwapTooEarly", "wait for the block that `tao wallet swap-coldkey status` shows"),
     ("AnnouncedColdkeyHashDoesNotMatch", "pass the coldkey that you announced"),
-    ("ColdkeySwapAnnounced", "this coldkey's swap is announced; see `tao wallet swap-coldkey status`"),
+    (
+        "ColdkeySwapAnnounced",
+        "this coldkey's swap is announced; see `tao wallet swap-coldkey status`",
+    ),
     ("NotProxy", "list an account's proxies with `tao proxy list ACCOUNT`"),
     ("Unannounced", "announce the call with `--announce`, and wait for the proxy's delay"),
-    ("InvalidWorkBlock", "the block of the work was too old when the call arrived; run the command again"),
+    (
+        "InvalidWorkBlock",
+        "the block of the work was too old when the call arrived; run the command again",
+    ),
     ("BadOrigin", "sign with the key that this call requires, such as that of the subnet's owner"),
     ("Token(FundsUnavailable)", "check the account with `tao balance`"),
     ("RequireSudo", "sign with the chain's sudo key; on a localnet, `--key-uri //Alice`"),
@@ -76,10 +124,16 @@ const CUSTOM_HINTS: [(u8, &str); 14] = [
     ),
     (8, "change --tolerance or --limit, or allow a partial trade with --partial"),
     (10, "register the hotkey with `tao register --netuid N`"),
-    (12, "wait for the rate limit, serving_rate_limit in `tao subnets hyperparameters N`; its default is 50 blocks"),
+    (
+        12,
+        "wait for the rate limit, serving_rate_limit in `tao subnets hyperparameters N`; its default is 50 blocks",
+    ),
     (15, "the clock of this machine or of the node is wrong; run the command again"),
     (16, "the commit was revealed, or its epoch is over; commit again"),
-    (17, "reveal in the epoch that follows the commit by commit_reveal_period, see `tao subnets hyperparameters N`"),
+    (
+        17,
+        "reveal in the epoch that follows the commit by commit_reveal_period, see `tao subnets hyperparameters N`",
+    ),
     // A ciphertext for a key that has been replaced.
     (24, "the key changes with every block; retry"),
     (25, "sign with the coldkey that owns the hotkey"),
@@ -136,10 +190,13 @@ pub(super) fn is_done(outcome: &Outcome, until: Until) -> bool {
     outcome.is_success() && not_final(outcome, until).is_none()
 }
 
-/// Returns the inclusion of a successful call that is not finalized, if the caller requires finality.
+/// Returns the inclusion of a successful call that is not finalized, if the caller requires
+/// finality.
 fn not_final(outcome: &Outcome, until: Until) -> Option<&Inclusion> {
     match outcome {
-        Outcome::Included(inclusion) if until == Until::Finalized && inclusion.result.is_ok() => Some(inclusion),
+        Outcome::Included(inclusion) if until == Until::Finalized && inclusion.result.is_ok() => {
+            Some(inclusion)
+        }
         _ => None,
     }
 }
@@ -184,10 +241,13 @@ fn dispatch_error(error: &DispatchError) -> Value {
     json!({ "name": name, "message": error.to_string() })
 }
 
-/// Returns the JSON error of a dry run: the transaction pool rejects the extrinsic, or the simulated call fails.
+/// Returns the JSON error of a dry run: the transaction pool rejects the extrinsic, or the
+/// simulated call fails.
 pub(super) fn dry_run_error(dry: &DryRun) -> Value {
     match (&dry.validity, simulated_error(dry)) {
-        (Err(because), _) => json!({ "name": refusal_name(because), "message": because.to_string() }),
+        (Err(because), _) => {
+            json!({ "name": refusal_name(because), "message": because.to_string() })
+        }
         (Ok(()), Some(error)) => dispatch_error(error),
         (Ok(()), None) => Value::Null,
     }
@@ -197,7 +257,8 @@ fn simulated_error(dry: &DryRun) -> Option<&DispatchError> {
     dry.effect.as_ref().and_then(|effect| effect.result.as_ref().err())
 }
 
-/// Returns whether the transaction pool accepts the extrinsic, and its call succeeds if it was simulated.
+/// Returns whether the transaction pool accepts the extrinsic, and its call succeeds if it was
+/// simulated.
 pub(super) fn would_succeed(dry: &DryRun) -> bool {
     dry.validity.is_ok() && simulated_error(dry).is_none()
 }
@@ -231,31 +292,50 @@ pub(super) fn line(outcome: &Outcome) -> String {
 }
 
 /// Returns an error with a hint and an exit code, unless the call succeeded.
-pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until) -> anyhow::Result<()> {
+pub(super) fn check(
+    extrinsic: &SignedExtrinsic,
+    outcome: &Outcome,
+    until: Until,
+) -> anyhow::Result<()> {
     let hash = extrinsic.hash;
     if let Some(inclusion) = not_final(outcome, until) {
         let text = not_final_text(inclusion);
-        let text = format!("{hash} is {text}\nhint: a reorg can still revert it; check the chain before you retry");
+        let text = format!(
+            "{hash} is {text}\nhint: a reorg can still revert it; check the chain before you retry"
+        );
         return Err(Classified::error(Failure::Undecided, text));
     }
     let last = extrinsic.last_block;
     // The call may still be included: signing again before its era ends could execute it twice.
     let wait = || match last {
-        Some(block) => format!("check the chain before you retry; the call expires after block {block}"),
+        Some(block) => {
+            format!("check the chain before you retry; the call expires after block {block}")
+        }
         None => "check the chain before you retry".to_owned(),
     };
     let text = match outcome {
-        Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => return check_inclusion(outcome, inclusion),
+        Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => {
+            return check_inclusion(outcome, inclusion);
+        }
         Outcome::Invalid(because) => return Err(refused(because)),
         Outcome::Unknown(because) => {
             let is_network = matches!(because, UnknownBecause::Unreachable { .. });
             let failure = if is_network { Failure::Network } else { Failure::Undecided };
             let before = format!("the outcome of {hash} is unknown");
-            return Err(Quoting::error(Some(failure), &before, &because.to_string(), Some(&wait())));
+            return Err(Quoting::error(
+                Some(failure),
+                &before,
+                &because.to_string(),
+                Some(&wait()),
+            ));
         }
-        Outcome::Dropped => format!("the node dropped {hash} from its transaction pool\nhint: {}", wait()),
+        Outcome::Dropped => {
+            format!("the node dropped {hash} from its transaction pool\nhint: {}", wait())
+        }
         Outcome::Superseded => {
-            format!("{hash} was replaced by another call with the same nonce and had no effect\nhint: retry")
+            format!(
+                "{hash} was replaced by another call with the same nonce and had no effect\nhint: retry"
+            )
         }
         Outcome::Expired { last_block } => {
             format!("{hash} expired at block {last_block} without being included\nhint: retry")
@@ -280,9 +360,16 @@ fn failed(before: &str, error: &DispatchError) -> anyhow::Error {
     Quoting::error(Some(Failure::Rejected), before, &error.to_string(), hint)
 }
 
-/// Prints the outcome of a call that a localnet included on behalf of an account, and returns an error if it failed.
-pub fn impersonated(account: AccountId, outcome: &Outcome, context: &Context) -> anyhow::Result<()> {
-    let Some(inclusion) = outcome.inclusion() else { anyhow::bail!("the localnet did not include the call") };
+/// Prints the outcome of a call that a localnet included on behalf of an account, and returns an
+/// error if it failed.
+pub fn impersonated(
+    account: AccountId,
+    outcome: &Outcome,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let Some(inclusion) = outcome.inclusion() else {
+        anyhow::bail!("the localnet did not include the call")
+    };
     if context.json {
         context.print_json(&json!({
             "account": account,
@@ -326,10 +413,15 @@ mod tests {
     fn custom_error_6_is_explained_with_its_wait() {
         let error = refused(&RefusedBecause::custom(6)).to_string();
         let (message, hint) = error.split_once("\nhint: ").unwrap();
-        assert_eq!(message, "the node rejected the call: the rate limit is exceeded (custom error 6)");
-        for wait in
-            ["wait for the rate limit", "weights_rate_limit of `tao subnets hyperparameters N`", "150 blocks between"]
-        {
+        assert_eq!(
+            message,
+            "the node rejected the call: the rate limit is exceeded (custom error 6)"
+        );
+        for wait in [
+            "wait for the rate limit",
+            "weights_rate_limit of `tao subnets hyperparameters N`",
+            "150 blocks between",
+        ] {
             assert!(hint.contains(wait), "{hint}");
         }
     }

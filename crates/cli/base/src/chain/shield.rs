@@ -2,8 +2,8 @@
 
 use anyhow::Context as _;
 use taonet_chain::{
-    Call, Chain, ChainError, Era, Follow, NonceLease, Outcome, SignOptions, SignedExtrinsic, UnknownBecause, Until,
-    calls, time_for_blocks,
+    Call, Chain, ChainError, Era, Follow, NonceLease, Outcome, SignOptions, SignedExtrinsic,
+    UnknownBecause, Until, calls, time_for_blocks,
 };
 use taonet_shield::encrypt;
 use taonet_wallet::Keypair;
@@ -24,22 +24,40 @@ pub(super) struct Shielded {
 
 impl Shielded {
     /// Signs the ciphertext with `nonce`, and the call with the nonce after it.
-    pub(super) async fn sign(chain: &dyn Chain, call: &Call, signer: &Keypair, nonce: u32) -> anyhow::Result<Self> {
+    pub(super) async fn sign(
+        chain: &dyn Chain,
+        call: &Call,
+        signer: &Keypair,
+        nonce: u32,
+    ) -> anyhow::Result<Self> {
         let key = chain.shield_key().await.map_err(failed)?;
-        let key = key.context("the chain has no key of a MEV shield\nhint: submit the call without --mev-shield")?;
-        let options = |nonce| SignOptions { nonce, era: Era::Blocks(ERA_BLOCKS), ..SignOptions::default() };
-        let inner = chain.sign(call, signer, options(nonce.saturating_add(1))).await.map_err(failed)?;
+        let key = key.context(
+            "the chain has no key of a MEV shield\nhint: submit the call without --mev-shield",
+        )?;
+        let options =
+            |nonce| SignOptions { nonce, era: Era::Blocks(ERA_BLOCKS), ..SignOptions::default() };
+        let inner =
+            chain.sign(call, signer, options(nonce.saturating_add(1))).await.map_err(failed)?;
         let ciphertext = encrypt(&key, &inner.bytes, &mut rand::rng())?;
-        let outer = chain.sign(&calls::submit_encrypted(&ciphertext), signer, options(nonce)).await.map_err(failed)?;
+        let outer = chain
+            .sign(&calls::submit_encrypted(&ciphertext), signer, options(nonce))
+            .await
+            .map_err(failed)?;
         Ok(Self { inner, outer })
     }
 
-    /// Submits the ciphertext, and tracks the call to its outcome. Returns the outcomes of the outer and the inner
-    /// extrinsic; they are equal if no block includes the ciphertext.
-    pub(super) async fn submit(&self, chain: &dyn Chain, follow: Follow, lease: NonceLease) -> (Outcome, Outcome) {
+    /// Submits the ciphertext, and tracks the call to its outcome. Returns the outcomes of the
+    /// outer and the inner extrinsic; they are equal if no block includes the ciphertext.
+    pub(super) async fn submit(
+        &self,
+        chain: &dyn Chain,
+        follow: Follow,
+        lease: NonceLease,
+    ) -> (Outcome, Outcome) {
         let included = Follow { until: Until::Included, ..follow };
         let outer = chain.submit_leased(&self.outer, included, Some(lease)).await;
-        let inner = if outer.is_success() { self.track(chain, follow).await } else { outer.clone() };
+        let inner =
+            if outer.is_success() { self.track(chain, follow).await } else { outer.clone() };
         (outer, inner)
     }
 
@@ -49,7 +67,8 @@ impl Shielded {
         let blocks = ERA_BLOCKS.saturating_add(follow.patience_blocks);
         let end = Instant::now() + time_for_blocks(chain.block_time(), blocks);
         loop {
-            let outcome = self.look(chain).await.unwrap_or_else(|error| Outcome::Unknown(unknown(error)));
+            let outcome =
+                self.look(chain).await.unwrap_or_else(|error| Outcome::Unknown(unknown(error)));
             let is_decided = match outcome {
                 Outcome::Included(_) => follow.until == Until::Included,
                 Outcome::Unknown(_) => false,
@@ -66,7 +85,9 @@ impl Shielded {
         // Read before the search: a later block could be finalized after it.
         let finalized = chain.finalized_head().await?.number;
         let head = chain.head().await?.number.max(finalized);
-        if let Some(outcome) = chain.lookup(self.inner.hash, self.inner.birth.number.plus(1), head).await? {
+        if let Some(outcome) =
+            chain.lookup(self.inner.hash, self.inner.birth.number.plus(1), head).await?
+        {
             return Ok(outcome);
         }
         let over = self.inner.last_block.filter(|last| *last <= finalized);
@@ -78,5 +99,9 @@ impl Shielded {
 fn unknown(error: ChainError) -> UnknownBecause {
     let is_unreachable = matches!(error, ChainError::Unreachable { .. });
     let error = format!("{:#}", anyhow::Error::new(error));
-    if is_unreachable { UnknownBecause::Unreachable { error } } else { UnknownBecause::Unreadable { error } }
+    if is_unreachable {
+        UnknownBecause::Unreachable { error }
+    } else {
+        UnknownBecause::Unreadable { error }
+    }
 }

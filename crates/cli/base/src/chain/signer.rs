@@ -22,7 +22,8 @@ use crate::place::{self, HotkeyArgs, WalletArgs};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 struct DevelopmentArgs {
-    /// Sign with a development key such as //Alice instead of the wallet's key; development chains only
+    /// Sign with a development key such as //Alice instead of the wallet's key; development chains
+    /// only
     #[arg(long, value_name = "URI", value_parser = DevelopmentUri)]
     key_uri: Option<String>,
 }
@@ -66,7 +67,12 @@ pub struct PairArgs {
     #[command(flatten)]
     hotkey: HotkeyArgs,
     /// Address of the hotkey, instead of a hotkey of the wallet
-    #[arg(long, alias = "hotkey-ss58-address", value_name = "ADDRESS", help_heading = "Wallet options")]
+    #[arg(
+        long,
+        alias = "hotkey-ss58-address",
+        value_name = "ADDRESS",
+        help_heading = "Wallet options"
+    )]
     hotkey_ss58: Option<Account>,
     #[command(flatten)]
     development: DevelopmentArgs,
@@ -79,7 +85,8 @@ pub trait SigningKey: Args {
     /// Whether the arguments select a development key.
     fn is_development(&self) -> bool;
 
-    /// Opens the selected key. The caller checks that the chain accepts a development key: see [`check_development`].
+    /// Opens the selected key. The caller checks that the chain accepts a development key: see
+    /// [`check_development`].
     fn unlock(&self) -> anyhow::Result<Keypair>;
 }
 
@@ -87,7 +94,10 @@ impl DevelopmentArgs {
     /// Returns the development key, if the arguments select one.
     fn key(&self) -> anyhow::Result<Option<Keypair>> {
         memory::protect();
-        self.key_uri.as_deref().map(|uri| Keypair::from_uri(uri).context("invalid key URI")).transpose()
+        self.key_uri
+            .as_deref()
+            .map(|uri| Keypair::from_uri(uri).context("invalid key URI"))
+            .transpose()
     }
 }
 
@@ -118,8 +128,9 @@ impl SigningKey for SigningHotkeyArgs {
 }
 
 impl SigningHotkeyArgs {
-    /// Opens the key that an option selects, for requests to a neuron; `None` if none does. A development key is an error
-    /// unless the network that the environment selects is a development chain.
+    /// Opens the key that an option selects, for requests to a neuron; `None` if none does. A
+    /// development key is an error unless the network that the environment selects is a development
+    /// chain.
     pub fn unlock_selected(&self) -> anyhow::Result<Option<Keypair>> {
         if self.is_development() {
             check_development_before(&set_network(None)?)?;
@@ -179,17 +190,24 @@ impl PairArgs {
     }
 }
 
-/// Timeout of the question whether a chain is a development chain, when a key is opened before its command connects.
+/// Timeout of the question whether a chain is a development chain, when a key is opened before its
+/// command connects.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Refuses development keys on chains other than development chains, because the secrets of these keys are public. The
-/// chain itself decides, not its address: many operators run a node of the main network on their machine.
+/// Refuses development keys on chains other than development chains, because the secrets of these
+/// keys are public. The chain itself decides, not its address: many operators run a node of the
+/// main network on their machine.
 pub async fn check_development(chain: &Client, network: &Network) -> anyhow::Result<()> {
-    if chain.is_development().await.map_err(failed)? { Ok(()) } else { Err(not_development(network)) }
+    if chain.is_development().await.map_err(failed)? {
+        Ok(())
+    } else {
+        Err(not_development(network))
+    }
 }
 
-/// Like [`check_development`], for a key that is opened before its command connects, if it connects at all. If no node
-/// responds at an address of this machine, the key is accepted: miners, validators and gateways ask again when they connect.
+/// Like [`check_development`], for a key that is opened before its command connects, if it connects
+/// at all. If no node responds at an address of this machine, the key is accepted: miners,
+/// validators and gateways ask again when they connect.
 pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> {
     if network.genesis().is_some() {
         return Err(not_development(network));
@@ -212,7 +230,8 @@ pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> 
         }
     };
     // Callers can be in an asynchronous runtime, in which another one cannot block.
-    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+    let runtime =
+        Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
     let asked = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(ask)).join());
     asked.unwrap_or_else(|_| Err(anyhow::anyhow!("the question to {network} ended early")))
 }

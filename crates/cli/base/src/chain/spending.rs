@@ -1,6 +1,7 @@
 //! The TAO that a call takes, compared with the account's balance before the call is sent.
 //!
-//! The chain's transaction pool checks the fee only: a call above the balance is included, fails and costs its fee.
+//! The chain's transaction pool checks the fee only: a call above the balance is included, fails
+//! and costs its fee.
 
 use anyhow::Context as _;
 use taonet_chain::{At, Client};
@@ -24,7 +25,11 @@ pub struct Spending {
 
 impl Spending {
     /// Reads the balance of the account that pays `amount`.
-    pub async fn read(chain: &Client, account: impl Into<AccountId>, amount: Rao) -> anyhow::Result<Self> {
+    pub async fn read(
+        chain: &Client,
+        account: impl Into<AccountId>,
+        amount: Rao,
+    ) -> anyhow::Result<Self> {
         let account = account.into();
         let balance = chain.balance(account, At::Head).await.map_err(failed)?;
         let available = balance.free.checked_sub(balance.frozen).unwrap_or_default();
@@ -36,8 +41,8 @@ impl Spending {
         Ok(Self { remainder: amount(chain, "Balances", "ExistentialDeposit").await?, ..self })
     }
 
-    /// Reads the balance of the account that pays a deposit: the pallet's constants `{prefix}Base`, and `{prefix}Factor`
-    /// for each item, without the part that the pallet already holds.
+    /// Reads the balance of the account that pays a deposit: the pallet's constants `{prefix}Base`,
+    /// and `{prefix}Factor` for each item, without the part that the pallet already holds.
     pub async fn deposit(
         chain: &Client,
         account: impl Into<AccountId>,
@@ -52,15 +57,18 @@ impl Spending {
         Self::read(chain, account, Rao::new(total.saturating_sub(held.get()))).await
     }
 
-    /// Returns why the balance does not suffice for the amount and the fee, which `signer` pays; `None` if it does.
+    /// Returns why the balance does not suffice for the amount and the fee, which `signer` pays;
+    /// `None` if it does.
     pub(super) fn shortfall(&self, signer: AccountId, fee: Rao) -> Option<Obstacle> {
         let Self { account, available, amount, remainder } = *self;
         let fee = if signer == account { fee } else { Rao::ZERO };
-        let needed: u128 = [amount, fee, remainder].into_iter().map(|part| u128::from(part.get())).sum();
+        let needed: u128 =
+            [amount, fee, remainder].into_iter().map(|part| u128::from(part.get())).sum();
         if u128::from(available.get()) >= needed {
             return None;
         }
-        let fee_text = if fee == Rao::ZERO { String::new() } else { format!(", the fee is {fee} TAO") };
+        let fee_text =
+            if fee == Rao::ZERO { String::new() } else { format!(", the fee is {fee} TAO") };
         let remainder_text = if remainder == Rao::ZERO {
             String::new()
         } else {
@@ -108,7 +116,10 @@ mod tests {
             let shortfall = spending.shortfall(signer, Rao::new(fee)).map(|obstacle| obstacle.text);
             match words {
                 None => assert_eq!(shortfall, None, "{spending:?}"),
-                Some(words) => assert!(shortfall.as_ref().is_some_and(|text| text.contains(words)), "{shortfall:?}"),
+                Some(words) => assert!(
+                    shortfall.as_ref().is_some_and(|text| text.contains(words)),
+                    "{shortfall:?}"
+                ),
             }
         }
     }

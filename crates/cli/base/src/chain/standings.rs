@@ -1,4 +1,5 @@
-//! Stakes and validator permits of a subnet's neurons, for daemons that admit callers by stake and permit.
+//! Stakes and validator permits of a subnet's neurons, for daemons that admit callers by stake and
+//! permit.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,12 +11,15 @@ use taonet_service::Shutdown;
 use taonet_wire::Standing;
 
 /// Reads stakes and permits of a subnet's neurons at the newest block.
-pub async fn standings(chain: &Client, netuid: NetUid) -> Result<HashMap<Hotkey, Standing>, ChainError> {
+pub async fn standings(
+    chain: &Client,
+    netuid: NetUid,
+) -> Result<HashMap<Hotkey, Standing>, ChainError> {
     Ok(Neurons::read(chain, netuid).await?.standings())
 }
 
-/// Reads the standings at each interval and passes them to `replace`, until shutdown. While the chain is unreachable,
-/// the last standings remain in effect.
+/// Reads the standings at each interval and passes them to `replace`, until shutdown. While the
+/// chain is unreachable, the last standings remain in effect.
 pub async fn keep_fresh(
     chain: &Client,
     netuid: NetUid,

@@ -5,7 +5,8 @@ use std::io::IsTerminal as _;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use taonet_chain::{
-    Call, Chain, Client, DecodedCall, DryRun, Effect, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until,
+    Call, Chain, Client, DecodedCall, DryRun, Effect, Follow, Inclusion, Outcome, SignOptions,
+    SignedExtrinsic, Until,
 };
 use taonet_primitives::{AccountId, Coldkey, Hotkey, Rao};
 use taonet_wallet::Keypair;
@@ -26,7 +27,8 @@ pub struct SubmitArgs {
     /// Do not ask for confirmation
     #[arg(long, short, alias = "no-prompt")]
     yes: bool,
-    /// Validate the call and estimate its fee without sending it; a localnet on this machine also simulates it
+    /// Validate the call and estimate its fee without sending it; a localnet on this machine also
+    /// simulates it
     #[arg(long)]
     dry_run: bool,
     /// Wait until the call is in a block, or until that block is finalized
@@ -57,7 +59,8 @@ pub struct TxArgs<K: SigningKey> {
 }
 
 impl<K: SigningKey> TxArgs<K> {
-    /// Connects to the selected network. A development key is an error unless it is a development chain.
+    /// Connects to the selected network. A development key is an error unless it is a development
+    /// chain.
     pub async fn connect(&self) -> anyhow::Result<Client> {
         let chain = self.network.connect().await?;
         if self.key.is_development() {
@@ -66,8 +69,8 @@ impl<K: SigningKey> TxArgs<K> {
         Ok(chain)
     }
 
-    /// Opens the key that signs the call. A development key is checked by [`Self::connect`]. An invalid network is
-    /// reported before a missing wallet.
+    /// Opens the key that signs the call. A development key is checked by [`Self::connect`]. An
+    /// invalid network is reported before a missing wallet.
     pub fn unlock(&self) -> anyhow::Result<Keypair> {
         self.network.network()?;
         self.key.unlock()
@@ -75,7 +78,8 @@ impl<K: SigningKey> TxArgs<K> {
 }
 
 impl TxArgs<PairArgs> {
-    /// Returns the address of the selected hotkey. An invalid network is reported before a missing wallet.
+    /// Returns the address of the selected hotkey. An invalid network is reported before a missing
+    /// wallet.
     pub fn hotkey_address(&self) -> anyhow::Result<Hotkey> {
         self.network.network()?;
         self.key.hotkey()
@@ -152,11 +156,15 @@ impl SubmitArgs {
     }
 
     const fn until(&self) -> Until {
-        if self.finalized || matches!(self.wait, Wait::Finalized) { Until::Finalized } else { Until::Included }
+        if self.finalized || matches!(self.wait, Wait::Finalized) {
+            Until::Finalized
+        } else {
+            Until::Included
+        }
     }
 
-    /// Submits a call, waits for its outcome and reports it; a failed call is an error. With `--dry-run`, only
-    /// validates the call.
+    /// Submits a call, waits for its outcome and reports it; a failed call is an error. With
+    /// `--dry-run`, only validates the call.
     pub async fn submit(
         &self,
         chain: &dyn Chain,
@@ -167,7 +175,8 @@ impl SubmitArgs {
         self.run(chain, signer, plan, false, context).await
     }
 
-    /// Asks for confirmation unless `--yes` is set, then continues as [`Self::submit`]. For calls that cost TAO.
+    /// Asks for confirmation unless `--yes` is set, then continues as [`Self::submit`]. For calls
+    /// that cost TAO.
     pub async fn confirm_and_submit(
         &self,
         chain: &dyn Chain,
@@ -189,18 +198,21 @@ impl SubmitArgs {
         let mut plan = self.proxy.wrapped(chain, signer, plan).await?;
         let is_unseen = self.mev_shield && !self.dry_run && !ask;
         let preview = if self.dry_run || ask || plan.spending.is_some() && !is_unseen {
-            // The call is signed again after the prompt: meanwhile, another call can use the nonce, and the era can
-            // end.
+            // The call is signed again after the prompt: meanwhile, another call can use the nonce,
+            // and the era can end.
             Some(preview(chain, signer, &plan.call, self.mev_shield).await?)
         } else {
             None
         };
         // The fee is unknown if no node may see the call before it is in a block.
         let fee = preview.as_ref().map_or(Rao::ZERO, Preview::total_fee);
-        let shortfall = || plan.spending.and_then(|spending| spending.shortfall(signer.coldkey().into(), fee));
+        let shortfall =
+            || plan.spending.and_then(|spending| spending.shortfall(signer.coldkey().into(), fee));
         let obstacle = plan.obstacle.take().or_else(shortfall);
         match (preview, obstacle) {
-            (Some(preview), obstacle) if self.dry_run => return report_dry_run(&preview, obstacle, plan, context),
+            (Some(preview), obstacle) if self.dry_run => {
+                return report_dry_run(&preview, obstacle, plan, context);
+            }
             (_, Some(obstacle)) => return report_unsent(signer, &obstacle, plan, context),
             (Some(preview), None) if ask => {
                 report::check_dry_run(&preview.dry)?;
@@ -218,8 +230,14 @@ impl SubmitArgs {
     }
 }
 
-/// Sends a call as part of a longer command, and returns its outcome as JSON; a failed call is an error.
-pub async fn publish(chain: &dyn Chain, signer: &Keypair, call: &Call, context: &Context) -> anyhow::Result<Value> {
+/// Sends a call as part of a longer command, and returns its outcome as JSON; a failed call is an
+/// error.
+pub async fn publish(
+    chain: &dyn Chain,
+    signer: &Keypair,
+    call: &Call,
+    context: &Context,
+) -> anyhow::Result<Value> {
     let follow = Follow { until: Until::Included, ..Follow::default() };
     let Sent { extrinsic, outcome, .. } = send(chain, signer, call, follow, context).await?;
     report::check(&extrinsic, &outcome, follow.until)?;
@@ -247,7 +265,12 @@ impl Preview {
     }
 }
 
-async fn preview(chain: &dyn Chain, signer: &Keypair, call: &Call, mev_shield: bool) -> anyhow::Result<Preview> {
+async fn preview(
+    chain: &dyn Chain,
+    signer: &Keypair,
+    call: &Call,
+    mev_shield: bool,
+) -> anyhow::Result<Preview> {
     let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(failed)?;
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
     let extrinsic = chain.sign(call, signer, options).await.map_err(failed)?;
@@ -299,25 +322,41 @@ async fn send_shielded(
     let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(failed)?;
     let shielded = Shielded::sign(chain, call, signer, lease.nonce()).await?;
     if std::io::stderr().is_terminal() {
-        context.say(&format!("sending {}, encrypted in {}", shielded.inner.hash, shielded.outer.hash));
+        context
+            .say(&format!("sending {}, encrypted in {}", shielded.inner.hash, shielded.outer.hash));
     }
     let (outer, outcome) = shielded.submit(chain, follow, lease).await;
     Ok(Sent { extrinsic: shielded.inner, outcome, shield: Some((shielded.outer, outer)) })
 }
 
 /// Reports that a call was not sent, because the chain would refuse it.
-fn report_unsent(signer: &Keypair, obstacle: &Obstacle, plan: Plan, context: &Context) -> anyhow::Result<()> {
+fn report_unsent(
+    signer: &Keypair,
+    obstacle: &Obstacle,
+    plan: Plan,
+    context: &Context,
+) -> anyhow::Result<()> {
     if context.json {
-        context.print_json(&merged([plan.about, report::unsent(signer.coldkey(), &obstacle.error())]))?;
+        context.print_json(&merged([
+            plan.about,
+            report::unsent(signer.coldkey(), &obstacle.error()),
+        ]))?;
     }
     Err(Classified::error(Failure::Rejected, format!("the call was not sent: {}", obstacle.text)))
 }
 
-fn report_dry_run(preview: &Preview, obstacle: Option<Obstacle>, plan: Plan, context: &Context) -> anyhow::Result<()> {
+fn report_dry_run(
+    preview: &Preview,
+    obstacle: Option<Obstacle>,
+    plan: Plan,
+    context: &Context,
+) -> anyhow::Result<()> {
     let dry = &preview.dry;
     let would_succeed = obstacle.is_none() && report::would_succeed(dry);
     if context.json {
-        let shield = preview.shield_fee.map_or_else(|| json!({}), |fee| json!({ "mev_shield": { "fee_rao": fee } }));
+        let shield = preview
+            .shield_fee
+            .map_or_else(|| json!({}), |fee| json!({ "mev_shield": { "fee_rao": fee } }));
         let result = json!({
             "dry_run": true,
             "valid": would_succeed,
@@ -332,7 +371,8 @@ fn report_dry_run(preview: &Preview, obstacle: Option<Obstacle>, plan: Plan, con
         let DecodedCall { pallet, name, args, .. } = &dry.call;
         let (result, events) = match &dry.effect {
             Some(Effect { events, .. }) => {
-                let events: Vec<_> = events.iter().map(|event| format!("{}.{}", event.pallet, event.name)).collect();
+                let events: Vec<_> =
+                    events.iter().map(|event| format!("{}.{}", event.pallet, event.name)).collect();
                 ("simulated successfully", format!("\nevents: {}", events.join(", ")))
             }
             None => ("valid, not simulated", String::new()),
@@ -358,12 +398,22 @@ fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> a
             || json!({}),
             |(extrinsic, outcome)| json!({ "mev_shield": report::shield_document(extrinsic, outcome) }),
         );
-        context.print_json(&merged([plan.about, found, report::document(extrinsic, outcome, until), shield]))?;
+        context.print_json(&merged([
+            plan.about,
+            found,
+            report::document(extrinsic, outcome, until),
+            shield,
+        ]))?;
     } else if is_done {
-        let facts = found.as_object().into_iter().flatten().map(|(name, value)| format!(", {name} {value}"));
+        let facts = found
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| format!(", {name} {value}"));
         let facts: String = facts.collect();
         let shield_fee = shield.as_ref().and_then(|(_, outcome)| outcome.inclusion()?.fee);
-        let shield_fee = shield_fee.map(|fee| format!(", MEV shield fee {fee} TAO")).unwrap_or_default();
+        let shield_fee =
+            shield_fee.map(|fee| format!(", MEV shield fee {fee} TAO")).unwrap_or_default();
         context.print(&format!("{}: {}{shield_fee}{facts}", plan.what, report::line(outcome)))?;
     }
     if let (Some(_), Outcome::Expired { last_block }) = (shield, outcome) {

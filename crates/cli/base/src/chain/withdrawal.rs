@@ -29,7 +29,11 @@ impl Withdrawal {
         Ok(Self::new((hotkey, coldkey, netuid), amount, staked))
     }
 
-    fn new((hotkey, coldkey, netuid): (Hotkey, Coldkey, NetUid), amount: Option<Alpha>, staked: Alpha) -> Self {
+    fn new(
+        (hotkey, coldkey, netuid): (Hotkey, Coldkey, NetUid),
+        amount: Option<Alpha>,
+        staked: Alpha,
+    ) -> Self {
         let amount = amount.unwrap_or(staked);
         let obstacle = if staked == Alpha::ZERO {
             Some(no_stake(&format!("{coldkey} has no stake on {hotkey} on subnet {netuid}")))
@@ -62,7 +66,12 @@ mod tests {
             (Some(4), 5, 4, None),
             (Some(5), 5, 5, None),
             (None, 5, 5, None),
-            (Some(6), 5, 6, Some("subnet 7, less than 0.000000006\nhint: pass at most this amount, or --all")),
+            (
+                Some(6),
+                5,
+                6,
+                Some("subnet 7, less than 0.000000006\nhint: pass at most this amount, or --all"),
+            ),
             (Some(6), 0, 6, Some("subnet 7\nhint: list the stake with `tao stake list`")),
             (Some(0), 0, 0, Some("has no stake on")),
             (None, 0, 0, Some("has no stake on")),

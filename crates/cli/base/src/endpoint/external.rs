@@ -29,7 +29,8 @@ impl std::str::FromStr for ExternalIp {
 }
 
 impl ExternalIp {
-    /// Resolves the address; `auto` queries `sources`, or five public services if `sources` is empty.
+    /// Resolves the address; `auto` queries `sources`, or five public services if `sources` is
+    /// empty.
     pub async fn resolve(self, sources: &[String], within: Duration) -> anyhow::Result<IpAddr> {
         Ok(match self {
             Self::Given(ip) => ip,

@@ -1,11 +1,13 @@
-//! Reads a line from the terminal without echo. The line is kept only in zeroized buffers of this module, never in
-//! those of the standard library.
+//! Reads a line from the terminal without echo. The line is kept only in zeroized buffers of this
+//! module, never in those of the standard library.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal as _};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 use zeroize::Zeroizing;
 
 /// Maximum length of a terminal line, in bytes.
@@ -14,8 +16,8 @@ const MAX_BYTES: usize = 4096;
 /// Reads a line from standard input if it is a terminal, else from the controlling terminal.
 ///
 /// # Errors
-/// [`ErrorKind::Interrupted`] for Ctrl-C, [`ErrorKind::UnexpectedEof`] for Ctrl-D on an empty line, and I/O errors of
-/// the terminal.
+/// [`ErrorKind::Interrupted`] for Ctrl-C, [`ErrorKind::UnexpectedEof`] for Ctrl-D on an empty line,
+/// and I/O errors of the terminal.
 pub(super) fn read() -> io::Result<Zeroizing<String>> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
@@ -34,7 +36,9 @@ impl<'a> Hidden<'a> {
     fn new(terminal: BorrowedFd<'a>) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut modes = before.clone();
-        modes.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+        modes
+            .local_modes
+            .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
         // A read blocks until one byte is available.
         modes.special_codes[SpecialCodeIndex::VMIN] = 1;
         modes.special_codes[SpecialCodeIndex::VTIME] = 0;
@@ -45,7 +49,8 @@ impl<'a> Hidden<'a> {
     fn byte(&self) -> io::Result<u8> {
         let mut typed = Zeroizing::new([0]);
         // One byte at a time: input after the line belongs to the next prompt.
-        if rustix::io::retry_on_intr(|| rustix::io::read(self.terminal, typed.as_mut_slice()))? == 0 {
+        if rustix::io::retry_on_intr(|| rustix::io::read(self.terminal, typed.as_mut_slice()))? == 0
+        {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         let [byte] = *typed;
@@ -70,7 +75,10 @@ fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
             b'\n' | b'\r' => break,
             // Value of disabled control characters.
             0 => {}
-            key if [SpecialCodeIndex::VINTR, SpecialCodeIndex::VQUIT].iter().any(|code| key == keys[*code]) => {
+            key if [SpecialCodeIndex::VINTR, SpecialCodeIndex::VQUIT]
+                .iter()
+                .any(|code| key == keys[*code]) =>
+            {
                 return Err(ErrorKind::Interrupted.into());
             }
             key if key == keys[SpecialCodeIndex::VEOF] && typed.is_empty() => {

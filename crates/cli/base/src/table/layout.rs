@@ -64,8 +64,8 @@ impl Column {
         Self { name, kind, rank: 0 }
     }
 
-    /// Makes the column optional. Columns with the highest rank are omitted first, on a tie the last one; columns
-    /// without a rank are never omitted.
+    /// Makes the column optional. Columns with the highest rank are omitted first, on a tie the
+    /// last one; columns without a rank are never omitted.
     pub const fn rank(mut self, rank: u8) -> Self {
         self.rank = rank;
         self
@@ -80,12 +80,21 @@ impl Column {
     }
 
     /// Returns the minimum width of the column, at most its `natural` width.
-    fn least<'a>(&self, natural: usize, header: usize, cells: impl Iterator<Item = &'a str>) -> usize {
+    fn least<'a>(
+        &self,
+        natural: usize,
+        header: usize,
+        cells: impl Iterator<Item = &'a str>,
+    ) -> usize {
         match self.kind {
             Kind::Number | Kind::Fixed => natural,
             Kind::Address => natural.min(ADDRESS.max(header)),
             Kind::Text => {
-                let longest = cells.flat_map(str::split_whitespace).map(measure_text_width).max().unwrap_or(0);
+                let longest = cells
+                    .flat_map(str::split_whitespace)
+                    .map(measure_text_width)
+                    .max()
+                    .unwrap_or(0);
                 natural.min(longest.min(TEXT).max(header))
             }
         }
@@ -107,7 +116,9 @@ impl Shown<'_> {
     /// Formats a cell for the column's width.
     pub(super) fn arrange(&self, text: &str) -> String {
         match self.column.kind {
-            Kind::Text => text.lines().flat_map(|line| wrap(line, self.width)).collect::<Vec<_>>().join("\n"),
+            Kind::Text => {
+                text.lines().flat_map(|line| wrap(line, self.width)).collect::<Vec<_>>().join("\n")
+            }
             Kind::Address => cut(text, self.width).into_owned(),
             Kind::Number | Kind::Fixed => text.to_owned(),
         }
@@ -130,7 +141,8 @@ fn measured<'a, 'c, C: Iterator<Item = &'c str>>(
     measured.collect()
 }
 
-/// Splits the columns after the first into ranges, each of which fits a line width together with the first column.
+/// Splits the columns after the first into ranges, each of which fits a line width together with
+/// the first column.
 pub(super) fn split<'c, C: Iterator<Item = &'c str>>(
     columns: &[Column],
     cells: impl Fn(usize) -> C,
@@ -168,7 +180,11 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
         shown.iter().map(|it| of(it) + PADDING).sum::<usize>().saturating_sub(1)
     };
     while total(&shown, |column| column.least) > width {
-        let last = shown.iter().enumerate().filter(|(_, it)| it.column.rank > 0).max_by_key(|(_, it)| it.column.rank);
+        let last = shown
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| it.column.rank > 0)
+            .max_by_key(|(_, it)| it.column.rank);
         let Some((index, _)) = last else { break };
         shown.remove(index);
     }
@@ -176,7 +192,8 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     // Text columns shrink first, since wrapping loses no content.
     for kind in [Kind::Text, Kind::Address] {
         while excess > 0 {
-            let widest = shown.iter_mut().filter(|it| it.column.kind == kind && it.width > it.least);
+            let widest =
+                shown.iter_mut().filter(|it| it.column.kind == kind && it.width > it.least);
             let Some(widest) = widest.max_by_key(|it| it.width) else { break };
             widest.width -= 1;
             excess -= 1;
@@ -186,9 +203,9 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
         column.is_cut = match column.column.kind {
             Kind::Number | Kind::Fixed => false,
             Kind::Address => column.width < column.natural,
-            Kind::Text => {
-                cells(column.index).flat_map(str::split_whitespace).any(|word| measure_text_width(word) > column.width)
-            }
+            Kind::Text => cells(column.index)
+                .flat_map(str::split_whitespace)
+                .any(|word| measure_text_width(word) > column.width),
         };
     }
     shown
@@ -196,10 +213,15 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
 
 /// Returns the note on omitted and abbreviated columns.
 pub(super) fn note(columns: &[Column], shown: &[Shown<'_>]) -> Option<String> {
-    let names = |names: Vec<&str>, what: &str| (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")));
+    let names = |names: Vec<&str>, what: &str| {
+        (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
+    };
     let out = (0..).zip(columns).filter(|(index, _)| shown.iter().all(|it| it.index != *index));
     let out = names(out.map(|(_, column)| column.name()).collect(), "left out");
-    let cut = names(shown.iter().filter(|it| it.is_cut).map(|it| it.column.name()).collect(), "shortened");
+    let cut = names(
+        shown.iter().filter(|it| it.is_cut).map(|it| it.column.name()).collect(),
+        "shortened",
+    );
     let parts: Vec<_> = out.into_iter().chain(cut).collect();
     (!parts.is_empty()).then(|| format!("{}; --wide shows all", parts.join("; ")))
 }

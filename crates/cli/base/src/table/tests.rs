@@ -22,7 +22,13 @@ fn columns() -> Vec<Column> {
 
 fn neurons() -> Rows {
     let why = "its answers came too late for the whole of the challenge";
-    rows(columns(), &[&["7", "1234567.8901", "192.0.2.17:8091", ADDRESS, why], &["8", "0.0000", "–", ADDRESS, "–"]])
+    rows(
+        columns(),
+        &[
+            &["7", "1234567.8901", "192.0.2.17:8091", ADDRESS, why],
+            &["8", "0.0000", "–", ADDRESS, "–"],
+        ],
+    )
 }
 
 #[test]
@@ -34,11 +40,13 @@ fn lines_fit_the_width_and_words_are_whole() {
         // Three columns are never omitted; the note below the table is separate.
         let longest = text.lines().map(measure_text_width).max().unwrap();
         assert!(longest <= width.max(34), "{width}: {longest}\n{text}");
-        let table = ["\n left out:", "\n shortened:"]
-            .iter()
-            .fold(text.as_str(), |table, note| table.split_once(note).map_or(table, |(before, _)| before));
+        let table = ["\n left out:", "\n shortened:"].iter().fold(text.as_str(), |table, note| {
+            table.split_once(note).map_or(table, |(before, _)| before)
+        });
         for word in table.split_whitespace() {
-            let is_known = words.iter().any(|known| known == word) || word.ends_with('…') || word.starts_with('─');
+            let is_known = words.iter().any(|known| known == word)
+                || word.ends_with('…')
+                || word.starts_with('─');
             assert!(is_known, "{width}: {word}\n{text}");
         }
     }
@@ -63,9 +71,12 @@ fn the_note_lists_omitted_columns() {
 
 #[test]
 fn amounts_are_rounded_down() {
-    for (smallest, shown) in
-        [(0, "0.0000"), (99_999, "0.0000"), (1_999_999_999, "1.9999"), (u64::MAX, "18446744073.7095")]
-    {
+    for (smallest, shown) in [
+        (0, "0.0000"),
+        (99_999, "0.0000"),
+        (1_999_999_999, "1.9999"),
+        (u64::MAX, "18446744073.7095"),
+    ] {
         assert_eq!(whole(smallest), shown);
     }
 }

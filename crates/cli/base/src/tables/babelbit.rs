@@ -101,7 +101,8 @@ pub static MISMATCHES: [Column; 7] = [
 ];
 
 /// Columns of `bb config show`.
-pub static SETTINGS: [Column; 4] = [fixed("setting"), text("value"), fixed("from").rank(2), text("meaning").rank(1)];
+pub static SETTINGS: [Column; 4] =
+    [fixed("setting"), text("value"), fixed("from").rank(2), text("meaning").rank(1)];
 
 /// Columns of `bb test-miner`: the rules.
 pub static RULES: [Column; 3] = [fixed("rule"), fixed(""), text("seen")];

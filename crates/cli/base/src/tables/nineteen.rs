@@ -55,8 +55,13 @@ pub static USAGE: [Column; 7] = [
 ];
 
 /// Columns of `tao nineteen keys invoice`.
-pub static INVOICE: [Column; 5] =
-    [text("model"), number("requests"), number("tokens in").rank(2), number("tokens out").rank(2), number("credits")];
+pub static INVOICE: [Column; 5] = [
+    text("model"),
+    number("requests"),
+    number("tokens in").rank(2),
+    number("tokens out").rank(2),
+    number("credits"),
+];
 
 /// Columns of `tao nineteen keys deposits`.
 pub static DEPOSITS: [Column; 7] = [

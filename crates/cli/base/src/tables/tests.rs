@@ -16,7 +16,12 @@ struct Sample {
 }
 
 impl Sample {
-    fn new(name: &'static str, columns: &[Column], cells: Vec<Vec<String>>, mut table: Rows) -> Self {
+    fn new(
+        name: &'static str,
+        columns: &[Column],
+        cells: Vec<Vec<String>>,
+        mut table: Rows,
+    ) -> Self {
         for row in &cells {
             assert_eq!(row.len(), columns.len(), "{name}");
             table.add_row(row.iter().cloned());
@@ -27,7 +32,9 @@ impl Sample {
     /// Creates a matrix in which each row has the same number in all columns.
     fn matrix(name: &'static str, columns: &[Column], rows: &[(&str, &str)]) -> Self {
         let row = |(first, number): &(&str, &str)| {
-            std::iter::once((*first).to_owned()).chain(vec![(*number).to_owned(); columns.len() - 1]).collect()
+            std::iter::once((*first).to_owned())
+                .chain(vec![(*number).to_owned(); columns.len() - 1])
+                .collect()
         };
         let table = matrix(columns.to_vec());
         Self { is_matrix: true, ..Self::new(name, columns, rows.iter().map(row).collect(), table) }
@@ -41,7 +48,9 @@ impl Sample {
 
     fn snapshot(&self) -> String {
         match self.name.strip_suffix(".rs") {
-            Some(path) => format!("facts_{}", path.trim_start_matches("commands/").replace('/', "_")),
+            Some(path) => {
+                format!("facts_{}", path.trim_start_matches("commands/").replace('/', "_"))
+            }
             None => self.name.to_lowercase(),
         }
     }
@@ -60,8 +69,10 @@ macro_rules! samples {
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
-const EVENT: &str = r#"{"who":"5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY","actual_fee":1234567,"tip":0}"#;
-const REFERENCE: &str = "The ferry leaves at half past seven from the northern pier, whatever the weather says.";
+const EVENT: &str =
+    r#"{"who":"5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY","actual_fee":1234567,"tip":0}"#;
+const REFERENCE: &str =
+    "The ferry leaves at half past seven from the northern pier, whatever the weather says.";
 
 const HASH: &str = "3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671";
 const BLOCK: &str = "0x3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671";
@@ -224,9 +235,14 @@ fn plain_tables() -> Vec<Sample> {
 
 fn matrices() -> Vec<Sample> {
     let uids: Vec<_> = (0..13).chain([64, 255]).collect();
-    let sentences = [("1 The ferry leaves.", "0.123"), ("2 The ferry leaves at half past seven.", "-0.123")];
+    let sentences =
+        [("1 The ferry leaves.", "0.123"), ("2 The ferry leaves at half past seven.", "-0.123")];
     vec![
-        Sample::matrix("yuma_matrix", &yuma_matrix(&uids), &[("0", "0.123456"), ("255", "1.000000")]),
+        Sample::matrix(
+            "yuma_matrix",
+            &yuma_matrix(&uids),
+            &[("0", "0.123456"), ("255", "1.000000")],
+        ),
         Sample::matrix("similarities", &similarities(12), &sentences),
     ]
 }
@@ -322,11 +338,18 @@ fn every_table_fits_at_every_width() {
                 let is_whole = words.contains(word) || word.ends_with('…') || word.starts_with('─');
                 assert!(is_whole, "{name} at {width}: {word}\n{shown}");
             }
-            let header: Vec<_> = shown.lines().next().unwrap_or_default().split("   ").map(str::trim).collect();
-            for (index, column) in columns.iter().enumerate().filter(|(_, column)| column.is_number()) {
+            let header: Vec<_> =
+                shown.lines().next().unwrap_or_default().split("   ").map(str::trim).collect();
+            for (index, column) in
+                columns.iter().enumerate().filter(|(_, column)| column.is_number())
+            {
                 let is_shown = *is_matrix || header.contains(&column.name());
                 for row in cells {
-                    assert!(!is_shown || body.contains(&row[index]), "{name} at {width}: {}", row[index]);
+                    assert!(
+                        !is_shown || body.contains(&row[index]),
+                        "{name} at {width}: {}",
+                        row[index]
+                    );
                 }
             }
             let _ = write!(text, "{width} columns\n{shown}\n\n");
@@ -340,7 +363,8 @@ fn every_table_fits_at_every_width() {
 /// Returns a table, or the parts of a matrix, without the notes on omitted columns.
 fn without_notes(shown: &str) -> String {
     let part = |part: &str| {
-        let notes = ["\n left out:", "\n shortened:"].map(|note| part.find(note).unwrap_or(part.len()));
+        let notes =
+            ["\n left out:", "\n shortened:"].map(|note| part.find(note).unwrap_or(part.len()));
         part[..notes[0].min(notes[1])].to_owned()
     };
     shown.split("\n\n").map(part).collect::<Vec<_>>().join("\n\n")
@@ -351,9 +375,11 @@ fn a_matrix_keeps_all_columns() {
     for sample in samples().iter().filter(|sample| sample.is_matrix) {
         let shown = sample.table.within(Some(80));
         let headers = shown.split("\n\n").filter_map(|part| part.lines().next());
-        let headers: Vec<_> = headers.map(|header| header.split("   ").map(str::trim).collect::<Vec<_>>()).collect();
+        let headers: Vec<_> =
+            headers.map(|header| header.split("   ").map(str::trim).collect::<Vec<_>>()).collect();
         assert!(
-            headers.len() > 1 && headers.iter().all(|header| header.contains(&sample.columns[0].name())),
+            headers.len() > 1
+                && headers.iter().all(|header| header.contains(&sample.columns[0].name())),
             "{shown}"
         );
         for column in &sample.columns[1..] {

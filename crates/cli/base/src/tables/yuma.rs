@@ -43,7 +43,9 @@ pub static YUMA_DIVIDENDS: [Column; 2] = [number("uid"), number("D")];
 
 /// Returns the columns of the matrices of `tao yuma`: one per uid that has an entry.
 pub fn yuma_matrix(uids: &[usize]) -> Vec<Column> {
-    std::iter::once(number("from \\ to")).chain(uids.iter().map(|uid| Column::number_of(uid.to_string()))).collect()
+    std::iter::once(number("from \\ to"))
+        .chain(uids.iter().map(|uid| Column::number_of(uid.to_string())))
+        .collect()
 }
 
 /// Columns of `tao yuma --classic`.

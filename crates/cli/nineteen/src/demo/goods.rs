@@ -28,9 +28,14 @@ pub(super) struct Goods {
 }
 
 impl Goods {
-    /// Loads the model that `--model` names. Without it, the chat model if that is installed, or else the small model
-    /// with random weights, and says how to install the chat model.
-    pub(super) fn load(model: Option<&Path>, has_images: bool, seed: u64, context: &Context) -> anyhow::Result<Self> {
+    /// Loads the model that `--model` names. Without it, the chat model if that is installed, or
+    /// else the small model with random weights, and says how to install the chat model.
+    pub(super) fn load(
+        model: Option<&Path>,
+        has_images: bool,
+        seed: u64,
+        context: &Context,
+    ) -> anyhow::Result<Self> {
         let painted = if has_images { " A painter draws the images, without a model." } else { "" };
         let cheaper = Arc::new(LanguageModel::random("demo", 2, seed ^ 0x5eed)?);
         let installed = if model.is_none() { chat_model::installed_chat_model()? } else { None };
@@ -43,16 +48,20 @@ impl Goods {
                      ({megabytes:.0} MB) installs one that answers in English"
                 ));
             }
-            let note =
-                format!("The chain runs in memory; the models have random weights, generated from the seed.{painted}");
+            let note = format!(
+                "The chain runs in memory; the models have random weights, generated from the seed.{painted}"
+            );
             let model = Arc::new(LanguageModel::random("demo", 4, seed)?);
             let market = tasks(include_str!("tasks.toml"), has_images)?;
             return Ok(Self { model, cheaper, market, has_images, is_trained: false, note });
         };
         let name = chat_model::name_of(trained);
-        context.say(&format!("the miners serve {name}; `--model {RANDOM}` selects a small model with random weights"));
-        let note =
-            format!("The chain runs in memory; the miners serve {name}, the cheating one a random model.{painted}");
+        context.say(&format!(
+            "the miners serve {name}; `--model {RANDOM}` selects a small model with random weights"
+        ));
+        let note = format!(
+            "The chain runs in memory; the miners serve {name}, the cheating one a random model.{painted}"
+        );
         let model = Arc::new(chat_model::load("demo", trained)?);
         let market = tasks(include_str!("trained.toml"), has_images)?;
         Ok(Self { model, cheaper, market, has_images, is_trained: true, note })
@@ -81,9 +90,11 @@ mod tests {
     #[test]
     fn both_markets_have_the_same_tasks() {
         for has_images in [false, true] {
-            let [random, trained] =
-                [include_str!("tasks.toml"), include_str!("trained.toml")].map(|file| tasks(file, has_images).unwrap());
-            let names = |market: &MarketConfig| market.tasks.iter().map(|task| task.task.clone()).collect::<Vec<_>>();
+            let [random, trained] = [include_str!("tasks.toml"), include_str!("trained.toml")]
+                .map(|file| tasks(file, has_images).unwrap());
+            let names = |market: &MarketConfig| {
+                market.tasks.iter().map(|task| task.task.clone()).collect::<Vec<_>>()
+            };
             assert_eq!(names(&random), names(&trained));
             assert_eq!(names(&random).len(), if has_images { 6 } else { 2 });
             assert!(random.period() < trained.period());

@@ -47,7 +47,9 @@ impl Buyer {
     ) -> anyhow::Result<Self> {
         let RunningOperation { store, querier, market, .. } = operation;
         let gateway = Gateway::new(store.clone(), querier.clone(), market.clone(), system_clock());
-        let url = serve_here("gateway", gateway.router(), shutdown).await?.join("/v1/chat/completions")?;
+        let url = serve_here("gateway", gateway.router(), shutdown)
+            .await?
+            .join("/v1/chat/completions")?;
         let key = key(store).await?;
         Ok(Self { http: taonet_http::client::builder().build()?, url, key, pause })
     }
@@ -81,7 +83,14 @@ impl Buyer {
             "max_tokens": TOKENS,
             "temperature": 0.7,
         });
-        let answer = self.http.post(self.url.clone()).bearer_auth(self.key.as_str()).json(&body).send().await.ok()?;
+        let answer = self
+            .http
+            .post(self.url.clone())
+            .bearer_auth(self.key.as_str())
+            .json(&body)
+            .send()
+            .await
+            .ok()?;
         let answer: Value = answer.error_for_status().ok()?.json().await.ok()?;
         answer.pointer("/usage/completion_tokens")?.as_u64()
     }

@@ -18,7 +18,9 @@ use taonet_lm::server::router;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_images::{PaintRequest, paint, worker_answer};
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, Served, miner_router};
-use taonet_nineteen_transport::{FiberRules, LARGEST_REQUEST, MinerHandshake, RsaKey, signed_requests};
+use taonet_nineteen_transport::{
+    FiberRules, LARGEST_REQUEST, MinerHandshake, RsaKey, signed_requests,
+};
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -27,7 +29,8 @@ use url::Url;
 
 use super::goods::Goods;
 
-/// Rejection interval: the rate-limiting miner and the failing miner reject every third request of each task.
+/// Rejection interval: the rate-limiting miner and the failing miner reject every third request of
+/// each task.
 const REFUSES: u64 = 3;
 /// Maximum concurrent requests per miner.
 const CONCURRENCY: usize = 64;
@@ -62,9 +65,10 @@ impl Behaviour {
         }
     }
 
-    /// Returns the delay before the first token. Without a delay, short answers of all miners would be equally fast. If a
-    /// trained model makes sense of buyers' requests, the cheating miner, whose answers mean nothing, is the slowest, so
-    /// that it gets few of them before its answers are checked.
+    /// Returns the delay before the first token. Without a delay, short answers of all miners would
+    /// be equally fast. If a trained model makes sense of buyers' requests, the cheating miner,
+    /// whose answers mean nothing, is the slowest, so that it gets few of them before its answers
+    /// are checked.
     const fn delay(self, is_trained: bool) -> Duration {
         Duration::from_millis(match self {
             Self::Cheating if is_trained => 3_000,
@@ -102,8 +106,16 @@ pub(super) async fn start(
     let mut miners = Vec::new();
     for behaviour in Behaviour::TEXT {
         let model = if behaviour == Behaviour::Cheating { &goods.cheaper } else { &goods.model };
-        let settings = EngineSettings { streams: CONCURRENCY, pace: behaviour.pace(), ..EngineSettings::default() };
-        let backend = with_faults(router(Arc::clone(model), settings)?, behaviour, behaviour.delay(goods.is_trained));
+        let settings = EngineSettings {
+            streams: CONCURRENCY,
+            pace: behaviour.pace(),
+            ..EngineSettings::default()
+        };
+        let backend = with_faults(
+            router(Arc::clone(model), settings)?,
+            behaviour,
+            behaviour.delay(goods.is_trained),
+        );
         let backend = serve_here("model", backend, shutdown).await?.join("/v1")?;
         let served = vec!["chat-demo=demo".parse()?, "chat-demo-comp=demo".parse()?];
         let miner = miner_of(TaskType::Text, served, &backend)?;
@@ -117,7 +129,9 @@ pub(super) async fn start(
         let backend = if is_painter { taonet_nineteen_images::router() } else { one_image()? };
         let backend = serve_here("painter", backend, shutdown).await?;
         let tasks = goods.market.tasks.iter().filter(|task| task.task_type == TaskType::Image);
-        let served = tasks.map(|task| Served { task: task.task.clone(), model: None, capacity: None }).collect();
+        let served = tasks
+            .map(|task| Served { task: task.task.clone(), model: None, capacity: None })
+            .collect();
         let miner = miner_of(TaskType::Image, served, &backend)?;
         miners.push(register(miner, behaviour, chain, validator, shutdown).await?);
     }
@@ -125,7 +139,12 @@ pub(super) async fn start(
 }
 
 fn miner_of(task_type: TaskType, served: Vec<Served>, backend: &Url) -> anyhow::Result<Miner> {
-    let config = MinerConfig { task_type, served, concurrency: CONCURRENCY, deadlines: Deadlines::default() };
+    let config = MinerConfig {
+        task_type,
+        served,
+        concurrency: CONCURRENCY,
+        deadlines: Deadlines::default(),
+    };
     Ok(Miner::new(config, Backend::new(backend, None)?, None))
 }
 
@@ -139,7 +158,8 @@ async fn register(
 ) -> anyhow::Result<DemoMiner> {
     let keypair = Keypair::from_uri(&format!("//nineteen//{}", behaviour.name()))?;
     let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
-    let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).policy(Policy::only([validator.hotkey()]));
+    let signed = signed_requests(keypair.hotkey(), FiberRules::Strict)
+        .policy(Policy::only([validator.hotkey()]));
     let signed = signed.limits(limits).build();
     let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate()?, FiberRules::Strict);
     let url = serve_here("miner", miner_router(miner, handshake, signed), shutdown).await?;
@@ -150,7 +170,10 @@ async fn register(
 /// Returns an image server that sends the same image, with its hashes, for every request.
 fn one_image() -> anyhow::Result<Router> {
     let request = json!({"prompt": "a red boat on a blue lake"});
-    let picture = paint(&PaintRequest::parse(Endpoint::TextToImage, request.as_object().context("no object")?)?);
+    let picture = paint(&PaintRequest::parse(
+        Endpoint::TextToImage,
+        request.as_object().context("no object")?,
+    )?);
     let answer = worker_answer(&picture)?;
     Ok(Router::new().fallback(move || async move { Json(answer) }))
 }

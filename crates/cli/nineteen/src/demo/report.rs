@@ -60,9 +60,11 @@ impl Round {
         on_chain: &BTreeMap<Uid, OnChain>,
     ) -> Self {
         let standing = |miner: &DemoMiner| {
-            let rows: Vec<_> = periods.iter().flatten().filter(|row| row.offer.hotkey == miner.hotkey).collect();
+            let rows: Vec<_> =
+                periods.iter().flatten().filter(|row| row.offer.hotkey == miner.hotkey).collect();
             let uid = rows.last().map_or(Uid(0), |row| row.offer.uid);
-            let sum = |value: fn(&ContenderRow) -> f64| rows.iter().map(|row| value(row)).sum::<f64>();
+            let sum =
+                |value: fn(&ContenderRow) -> f64| rows.iter().map(|row| value(row)).sum::<f64>();
             let qualities: Vec<f64> = rewards
                 .iter()
                 .filter(|reward| reward.hotkey == miner.hotkey)
@@ -165,7 +167,10 @@ impl fmt::Display for DemoReport {
         let mut rows = table(&MARKET);
         for standing in self.round.iter().flat_map(|round| &round.standings) {
             rows.add_row([
-                judged(standing.behaviour.name().to_owned(), standing.quality.is_some_and(|quality| quality >= 0.5)),
+                judged(
+                    standing.behaviour.name().to_owned(),
+                    standing.quality.is_some_and(|quality| quality >= 0.5),
+                ),
                 standing.uid.to_string().into(),
                 decimals(Some(standing.weight), 3).into(),
                 decimals(standing.chain.map(|chain| chain.incentive), 3).into(),

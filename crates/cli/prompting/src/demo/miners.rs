@@ -47,8 +47,9 @@ impl Behaviour {
             return Ok(miner(keypair, settings, Completer::canned(answers)));
         }
         let answers = Arc::new(answers);
-        Ok(Miner::new(keypair, settings)
-            .serve(move |request: Prompting, _: Caller| answer(self, Arc::clone(&answers), deadline, request)))
+        Ok(Miner::new(keypair, settings).serve(move |request: Prompting, _: Caller| {
+            answer(self, Arc::clone(&answers), deadline, request)
+        }))
     }
 }
 
@@ -89,13 +90,18 @@ pub(super) async fn start(
     for behaviour in Behaviour::ALL {
         let keypair = Keypair::from_uri(&format!("//prompting//{}", behaviour.name()))?;
         let hotkey = keypair.hotkey();
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
+        let listener =
+            TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
         chain.register(&keypair, listener.local_addr()?.port()).await?;
         let miner = behaviour.miner(keypair, deadline)?;
         let (client, stop): (Arc<dyn Chain>, _) = (chain.client(), shutdown.clone());
         shutdown.spawn("miner", async move {
             if let Err(error) = miner.run(listener, client, &stop).await {
-                tracing::error!(error = with_causes(&error), miner = behaviour.name(), "miner stopped");
+                tracing::error!(
+                    error = with_causes(&error),
+                    miner = behaviour.name(),
+                    "miner stopped"
+                );
             }
         });
         miners.push(DemoMiner { behaviour, hotkey });

@@ -56,7 +56,8 @@ impl DemoReport {
     ) -> Self {
         let standing = |(miner, gate): (&DemoMiner, &f64)| {
             let is_own = |answer: &&AnswerRecord| answer.hotkey == miner.hotkey;
-            let answers: Vec<_> = records.iter().filter_map(|record| record.answers.iter().find(is_own)).collect();
+            let answers: Vec<_> =
+                records.iter().filter_map(|record| record.answers.iter().find(is_own)).collect();
             let last = answers.last();
             let uid = last.map_or(Uid(0), |answer| answer.uid);
             Standing {
@@ -64,7 +65,8 @@ impl DemoReport {
                 uid,
                 hotkey: miner.hotkey,
                 score: scores.get(&miner.hotkey).copied().unwrap_or_default(),
-                reward: answers.iter().map(|answer| answer.reward).sum::<f64>() / answers.len().max(1) as f64,
+                reward: answers.iter().map(|answer| answer.reward).sum::<f64>()
+                    / answers.len().max(1) as f64,
                 gate: *gate,
                 weight: submitted.of(uid),
                 chain: on_chain.get(&uid).copied().unwrap_or_default(),

@@ -10,14 +10,18 @@ use taonet_cli_base::submission;
 use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, VALIDATOR};
 use taonet_neuron::{AddressPolicy, MinerEntry};
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
-use taonet_proof_circuits::{Backends, Catalogue, CircuitDirectory, CompileOptions, Compiled, ShippedModel};
+use taonet_proof_circuits::{
+    Backends, Catalogue, CircuitDirectory, CompileOptions, Compiled, ShippedModel,
+};
 use taonet_proof_core::Digest;
 use taonet_proof_core::quantise::QuantiseOptions;
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_lm::{FACTS_LM, FACTS_LM_TEXTS, LmOptions};
 use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
-use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, Wire, miner_directory};
+use taonet_proof_validator::{
+    Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, Wire, miner_directory,
+};
 use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_validator::{EpochReport, StateFile, Validator, ValidatorSettings, WeightService};
 use taonet_wallet::Keypair;
@@ -78,12 +82,26 @@ impl Market {
         let catalogue = Catalogue::open(&place)?;
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
         let names = BTreeMap::new();
-        Ok(Self { directory: directory.to_owned(), circuits, language_model, catalogue, validator, names })
+        Ok(Self {
+            directory: directory.to_owned(),
+            circuits,
+            language_model,
+            catalogue,
+            validator,
+            names,
+        })
     }
 
     /// Runs the market for a number of epochs and reports the results.
-    pub(super) async fn run(mut self, epochs: usize, context: &Context) -> anyhow::Result<DemoReport> {
-        demonstrate(async |passing, shutdown| self.run_all(epochs, passing, shutdown, context).await).await
+    pub(super) async fn run(
+        mut self,
+        epochs: usize,
+        context: &Context,
+    ) -> anyhow::Result<DemoReport> {
+        demonstrate(async |passing, shutdown| {
+            self.run_all(epochs, passing, shutdown, context).await
+        })
+        .await
     }
 
     async fn run_all(
@@ -98,7 +116,8 @@ impl Market {
         let service = submission::start(chain.client(), &self.validator, passing, shutdown).await?;
         self.start_miners(&chain, shutdown).await?;
         let bundles = self.directory.join("bundles");
-        std::fs::create_dir_all(&bundles).with_context(|| format!("cannot create {}", bundles.display()))?;
+        std::fs::create_dir_all(&bundles)
+            .with_context(|| format!("cannot create {}", bundles.display()))?;
         let book = Arc::new(Book::open(&passing.join("scores")).await?);
         let settings = ExaminerSettings {
             interval: INTERVAL,
@@ -111,15 +130,27 @@ impl Market {
             ..ExaminerSettings::default()
         };
         let client = validator::client(&self.validator)?;
-        let examiner = Arc::new(Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock())?);
+        let examiner = Arc::new(Examiner::load(
+            &self.catalogue,
+            client,
+            Arc::clone(&book),
+            settings,
+            system_clock(),
+        )?);
         let neurons = service.neurons(NETUID).await?;
         // Miners announce a placeholder address, because the chain rejects loopback addresses.
-        let here = AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() };
-        let miners = miner_directory(self.validator.hotkey(), Vec::new(), here).select(&neurons).miners;
+        let here = AddressPolicy {
+            local_miner_ip: Some(ANNOUNCED.to_string()),
+            ..AddressPolicy::default()
+        };
+        let miners =
+            miner_directory(self.validator.hotkey(), Vec::new(), here).select(&neurons).miners;
         anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
-        let listed: Vec<_> = miners.iter().filter_map(|miner| ProofMiner::new(miner, Wire::Http)).collect();
+        let listed: Vec<_> =
+            miners.iter().filter_map(|miner| ProofMiner::new(miner, Wire::Http)).collect();
         let user = User::start(&examiner, passing, shutdown).await?;
-        // Before the benchmarks: the miner of a user's proof has no others meanwhile, and so would earn less.
+        // Before the benchmarks: the miner of a user's proof has no others meanwhile, and so would
+        // earn less.
         examiner.follow_list(&listed).await;
         let answer = self.ask(&user, &bundles, context).await?;
         let ((list, listed), stop) = (watch::channel(listed), shutdown.clone());
@@ -128,8 +159,10 @@ impl Market {
         for epoch in 1..=epochs {
             let asked = counted(miners.len(), "miner");
             context.say(&format!("epoch {epoch} of {epochs}: requesting proofs from {asked}"));
-            let (proofs, ()) =
-                tokio::try_join!(self.serve_user(&user, epoch - 1, &bundles), self.wait(&book, epoch as u64))?;
+            let (proofs, ()) = tokio::try_join!(
+                self.serve_user(&user, epoch - 1, &bundles),
+                self.wait(&book, epoch as u64)
+            )?;
             user_proofs.extend(proofs);
             if epoch == epochs {
                 // Stop all requests, so that the report is a consistent snapshot.
@@ -175,14 +208,24 @@ impl Market {
     }
 
     /// Sends a prompt to the language model through the user API.
-    async fn ask(&self, user: &User, bundles: &Path, context: &Context) -> anyhow::Result<UserAnswer> {
+    async fn ask(
+        &self,
+        user: &User,
+        bundles: &Path,
+        context: &Context,
+    ) -> anyhow::Result<UserAnswer> {
         context.say(&format!("requesting an answer of {LANGUAGE_MODEL}"));
         let bundle = bundles.join(format!("user-{LANGUAGE_MODEL}.json"));
         user.ask(self.language_model.directory.id(), PROMPT, bundle, &self.names).await
     }
 
     /// Sends a picture to each circuit through the user API.
-    async fn serve_user(&self, user: &User, picture: usize, bundles: &Path) -> anyhow::Result<Vec<UserProof>> {
+    async fn serve_user(
+        &self,
+        user: &User,
+        picture: usize,
+        bundles: &Path,
+    ) -> anyhow::Result<Vec<UserProof>> {
         let mut proofs = Vec::new();
         for made in &self.circuits {
             let backend = &made.directory.metadata().backend;
@@ -194,8 +237,10 @@ impl Market {
 
     /// Starts and registers miners of each conduct, each with its own key.
     async fn start_miners(&mut self, chain: &DemoChain, shutdown: &Shutdown) -> anyhow::Result<()> {
-        let (catalogue, settings) = (self.catalogue.clone(), MinerSettings::new(self.validator.hotkey()));
-        let loaded = tokio::task::spawn_blocking(move || Miner::load(&catalogue, settings)).await??;
+        let (catalogue, settings) =
+            (self.catalogue.clone(), MinerSettings::new(self.validator.hotkey()));
+        let loaded =
+            tokio::task::spawn_blocking(move || Miner::load(&catalogue, settings)).await??;
         let honest = self.start_miner("honest", Conduct::Honest, &loaded, chain, shutdown).await?;
         for (name, conduct) in [
             ("honest-2", Conduct::Honest),
@@ -224,37 +269,46 @@ impl Market {
         let settings = MinerSettings { concurrency: 2, conduct, ..MinerSettings::new(hotkey) };
         let timeout = settings.timeout;
         let miner = loaded.sibling(settings);
-        let signed = signed_requests(hotkey, timeout).policy(Policy::only([self.validator.hotkey()])).build();
+        let signed = signed_requests(hotkey, timeout)
+            .policy(Policy::only([self.validator.hotkey()]))
+            .build();
         let url = serve_here("miner", router(miner.clone(), signed), shutdown).await?;
         chain.register(&keypair, url.port().unwrap_or_default()).await?;
         self.names.insert(hotkey, name);
         Ok(miner)
     }
 
-    /// Waits until every miner has enough outcomes, enough proofs are verified, and every circuit has a price.
+    /// Waits until every miner has enough outcomes, enough proofs are verified, and every circuit
+    /// has a price.
     async fn wait(&self, book: &Book, epoch: u64) -> anyhow::Result<()> {
         let began = Instant::now();
-        let kinds: Vec<String> = self.circuits.iter().map(|made| kind(made.directory.id())).collect();
+        let kinds: Vec<String> =
+            self.circuits.iter().map(|made| kind(made.directory.id())).collect();
         loop {
             let is_enough = book.read(|board| {
                 let tallies = board.tallies();
                 let verified: u64 = tallies.values().map(|tally| tally.verified).sum();
-                let all = self
-                    .names
-                    .keys()
-                    .all(|hotkey| tallies.get(hotkey).is_some_and(|tally| tally.answers() >= MIN_ANSWERS));
-                all && verified >= PROOFS * epoch && kinds.iter().all(|kind| board.price(kind).is_some())
+                let all = self.names.keys().all(|hotkey| {
+                    tallies.get(hotkey).is_some_and(|tally| tally.answers() >= MIN_ANSWERS)
+                });
+                all && verified >= PROOFS * epoch
+                    && kinds.iter().all(|kind| board.price(kind).is_some())
             });
             if is_enough {
                 return Ok(());
             }
-            anyhow::ensure!(began.elapsed() < LONGEST, "too few proofs verified within {} s", LONGEST.as_secs());
+            anyhow::ensure!(
+                began.elapsed() < LONGEST,
+                "too few proofs verified within {} s",
+                LONGEST.as_secs()
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }
 
-/// Compiles a model into a directory, in place of the circuit that an earlier demonstration left there.
+/// Compiles a model into a directory, in place of the circuit that an earlier demonstration left
+/// there.
 fn make(path: &Path, compile: impl FnOnce() -> anyhow::Result<Compiled>) -> anyhow::Result<Made> {
     let began = Instant::now();
     let compiled = compile()?;
@@ -270,7 +324,8 @@ fn make(path: &Path, compile: impl FnOnce() -> anyhow::Result<Compiled>) -> anyh
 fn compile_language_model() -> anyhow::Result<Compiled> {
     let files = tempfile::tempdir().context("cannot create a temporary directory")?;
     for (name, contents) in FACTS_LM {
-        std::fs::write(files.path().join(name), contents).context("cannot write the language model")?;
+        std::fs::write(files.path().join(name), contents)
+            .context("cannot write the language model")?;
     }
     let options = CompileOptions {
         name: LANGUAGE_MODEL.to_owned(),
@@ -284,7 +339,11 @@ fn compile_language_model() -> anyhow::Result<Compiled> {
 }
 
 /// Runs one epoch of the validator.
-async fn set_weights(book: &Arc<Book>, service: WeightService, passing: &Path) -> anyhow::Result<EpochReport> {
+async fn set_weights(
+    book: &Arc<Book>,
+    service: WeightService,
+    passing: &Path,
+) -> anyhow::Result<EpochReport> {
     let settings = ValidatorSettings {
         netuid: NETUID,
         tempo: 100,

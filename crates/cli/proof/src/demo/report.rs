@@ -51,8 +51,16 @@ impl DemoReport {
         wall: Duration,
     ) -> Self {
         standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
-        let circuit = |made: &Made| (made.directory.id().to_string(), made.directory.metadata().clone(), made.seconds);
-        Self { circuits: circuits.into_iter().map(circuit).collect(), standings, user, answer, wall }
+        let circuit = |made: &Made| {
+            (made.directory.id().to_string(), made.directory.metadata().clone(), made.seconds)
+        };
+        Self {
+            circuits: circuits.into_iter().map(circuit).collect(),
+            standings,
+            user,
+            answer,
+            wall,
+        }
     }
 
     /// Returns the document that `--json` prints.
@@ -89,7 +97,10 @@ impl Standing {
             fields.insert("weight_on_chain".to_owned(), self.chain.weight_stored.into());
             fields.insert("incentive".to_owned(), self.chain.incentive.into());
             fields.insert("emission".to_owned(), self.chain.emission.into());
-            fields.insert("bundle".to_owned(), self.bundle.as_ref().map(|path| path.display().to_string()).into());
+            fields.insert(
+                "bundle".to_owned(),
+                self.bundle.as_ref().map(|path| path.display().to_string()).into(),
+            );
         }
         document
     }
@@ -183,8 +194,14 @@ impl fmt::Display for DemoReport {
                 proof.failures.join(", ").into(),
             ]);
         }
-        let head = wrapped("Proofs that the user requested through the API; each bundle was verified offline:");
+        let head = wrapped(
+            "Proofs that the user requested through the API; each bundle was verified offline:",
+        );
         writeln!(f, "{head}\n{rows}\n\n{}\n", wrapped(&self.answer.to_string()))?;
-        write!(f, "Every proof was verified. The chain ran in memory; {:.1} s.", self.wall.as_secs_f64())
+        write!(
+            f,
+            "Every proof was verified. The chain ran in memory; {:.1} s.",
+            self.wall.as_secs_f64()
+        )
     }
 }

@@ -20,7 +20,8 @@ use tokio::net::TcpListener;
 
 /// Name of the user's API key.
 const NAME: &str = "demo-user";
-/// Timeout of each request to the API, such as that of the events until a proof is complete, on a busy machine.
+/// Timeout of each request to the API, such as that of the events until a proof is complete, on a
+/// busy machine.
 const LONGEST: Duration = Duration::from_mins(3);
 
 /// A client of the API with its key.
@@ -84,28 +85,41 @@ struct Received {
 
 impl User {
     /// Serves the user API on this machine and creates a key for it.
-    pub(super) async fn start(examiner: &Arc<Examiner>, passing: &Path, shutdown: &Shutdown) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        examiner: &Arc<Examiner>,
+        passing: &Path,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Self> {
         let path = passing.join("api-keys.json");
         let key = ApiKeys::open(&path)?.add(NAME, &path)?;
         let identity = Identity::own(passing)?;
         let root = Certificate::from_pem(identity.certificate())?;
-        let client = Client::builder().tls_certs_only([root]).no_proxy().timeout(LONGEST).build()?;
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
+        let client =
+            Client::builder().tls_certs_only([root]).no_proxy().timeout(LONGEST).build()?;
+        let listener =
+            TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
         let url = format!("https://{}", listener.local_addr()?);
         let defaults = ApiSettings::default();
         let jobs = JobSettings { directory: Some(passing.join("user-proofs")), ..defaults.jobs };
-        let routes = router(Arc::clone(examiner), LiveKeys::open(&path)?, &ApiSettings { jobs, ..defaults }, shutdown)?;
+        let routes = router(
+            Arc::clone(examiner),
+            LiveKeys::open(&path)?,
+            &ApiSettings { jobs, ..defaults },
+            shutdown,
+        )?;
         let stop = shutdown.clone();
         shutdown.spawn("api", async move {
-            if let Err(error) = serve_tls(listener, routes, &identity, ServeLimits::default(), &stop).await {
+            if let Err(error) =
+                serve_tls(listener, routes, &identity, ServeLimits::default(), &stop).await
+            {
                 tracing::error!(%error, "the user API stopped");
             }
         });
         Ok(Self { client, url, key })
     }
 
-    /// Submits a picture to a circuit, waits for the proof, and verifies the bundle offline. Writes the bundle to
-    /// `bundle`.
+    /// Submits a picture to a circuit, waits for the proof, and verifies the bundle offline. Writes
+    /// the bundle to `bundle`.
     pub(super) async fn prove(
         &self,
         circuit: Digest,
@@ -122,10 +136,15 @@ impl User {
         anyhow::ensure!(parsed.id()? == circuit, "the bundle is for a different circuit");
         let verified = parsed.clone();
         tokio::task::spawn_blocking(move || verified.verify()).await??;
-        tokio::fs::write(&bundle, &text).await.with_context(|| format!("cannot write {}", bundle.display()))?;
+        tokio::fs::write(&bundle, &text)
+            .await
+            .with_context(|| format!("cannot write {}", bundle.display()))?;
         let proof = parsed.proofs().first().context("the bundle has no proof")?;
         anyhow::ensure!(proof.inputs == *input, "the bundle is for a different input");
-        let digit = (0..).zip(&proof.outputs).max_by_key(|(_, score)| **score).map_or(0, |(digit, _)| digit);
+        let digit = (0..)
+            .zip(&proof.outputs)
+            .max_by_key(|(_, score)| **score)
+            .map_or(0, |(digit, _)| digit);
         let steps = steps(&events);
         let of_event = |name: &str| steps.iter().filter(|step| step["event"] == name).count();
         let failures = steps.iter().filter_map(|step| step["fault"].as_str().map(str::to_owned));
@@ -145,8 +164,8 @@ impl User {
         })
     }
 
-    /// Submits a prompt to a language model, waits for the proof of its answer, and verifies the bundle offline. Writes
-    /// the bundle to `bundle`.
+    /// Submits a prompt to a language model, waits for the proof of its answer, and verifies the
+    /// bundle offline. Writes the bundle to `bundle`.
     pub(super) async fn ask(
         &self,
         circuit: Digest,
@@ -156,8 +175,12 @@ impl User {
     ) -> anyhow::Result<UserAnswer> {
         let received = self.request(&json!({ "circuit": circuit, "prompt": prompt })).await?;
         let Received { bundle: document, time, .. } = received;
-        let parsed = TextBundle::from_json(document.as_bytes())?.context("the bundle has no answer")?;
-        anyhow::ensure!(parsed.proof.circuit_id()? == circuit, "the bundle is for a different circuit");
+        let parsed =
+            TextBundle::from_json(document.as_bytes())?.context("the bundle has no answer")?;
+        anyhow::ensure!(
+            parsed.proof.circuit_id()? == circuit,
+            "the bundle is for a different circuit"
+        );
         let (parsed, text, verification) = tokio::task::spawn_blocking(move || {
             let began = Instant::now();
             let text = parsed.verify_with(&Backends::default())?;
@@ -165,7 +188,9 @@ impl User {
         })
         .await??;
         anyhow::ensure!(text.prompt == prompt, "the bundle is for a different prompt");
-        tokio::fs::write(&bundle, &document).await.with_context(|| format!("cannot write {}", bundle.display()))?;
+        tokio::fs::write(&bundle, &document)
+            .await
+            .with_context(|| format!("cannot write {}", bundle.display()))?;
         let Bundle { circuit: metadata, miner, proof, .. } = parsed.proof;
         Ok(UserAnswer {
             circuit,
@@ -182,7 +207,11 @@ impl User {
     /// Submits a request and waits for its bundle.
     async fn request(&self, submission: &Value) -> anyhow::Result<Received> {
         let began = Instant::now();
-        let accepted = self.client.post(format!("{}/v1/proofs", self.url)).bearer_auth(&self.key).json(submission);
+        let accepted = self
+            .client
+            .post(format!("{}/v1/proofs", self.url))
+            .bearer_auth(&self.key)
+            .json(submission);
         let accepted: Value = accepted.send().await?.error_for_status()?.json().await?;
         let id = accepted.get("id").and_then(Value::as_str).context("the API returned no id")?;
         let events = self.get(&format!("/v1/proofs/{id}/events")).await?;
@@ -196,7 +225,8 @@ impl User {
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<String> {
-        let answer = self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.key).send().await?;
+        let answer =
+            self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.key).send().await?;
         Ok(answer.error_for_status()?.text().await?)
     }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use taonet_proof_circuits::{Backends, StoredChecks};
 
-/// Makes the backends accept checks of earlier commands, and store those of this one. Without a usable directory, the keys
-/// are compared with their networks each time.
+/// Makes the backends accept checks of earlier commands, and store those of this one. Without a
+/// usable directory, the keys are compared with their networks each time.
 pub(super) fn with_stored_checks(backends: Backends) -> Backends {
     let Some(cache) = dirs::cache_dir() else { return backends };
     match open(&cache) {
@@ -26,7 +26,8 @@ fn open(cache: &Path) -> io::Result<StoredChecks> {
 /// Returns a text that differs between this program and those that were at its path before.
 fn this_program() -> io::Result<String> {
     let file = std::env::current_exe()?.metadata()?;
-    // Whoever changes the contents changes this time, too, which no system call sets, unlike that of the modification.
+    // Whoever changes the contents changes this time, too, which no system call sets, unlike that
+    // of the modification.
     let changed = format!("{}.{:09}", file.ctime(), file.ctime_nsec());
     let version = env!("CARGO_PKG_VERSION");
     Ok(format!("{version} {} {} {} {changed}", file.dev(), file.ino(), file.size()))

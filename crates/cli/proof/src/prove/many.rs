@@ -20,7 +20,8 @@ struct Opened {
     model: ModelBundle,
 }
 
-/// Verifies all bundles on all cores. An invalid one does not prevent the verification of the others.
+/// Verifies all bundles on all cores. An invalid one does not prevent the verification of the
+/// others.
 pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
     let backends = checks::with_stored_checks(args.external.backends()?);
     let expected = match &args.circuit {
@@ -29,7 +30,8 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
         Some(ExpectedCircuit::Directory(path)) => Some(id_of(path, &backends)?),
     };
     let began = Instant::now();
-    let opened: Vec<_> = args.bundles.iter().map(|path| open(args, path, expected.as_ref())).collect();
+    let opened: Vec<_> =
+        args.bundles.iter().map(|path| open(args, path, expected.as_ref())).collect();
     let models: Vec<&ModelBundle> = opened.iter().flatten().map(|opened| &opened.model).collect();
     let mut verified = verify_all(&models, &backends).into_iter();
     let (mut documents, mut rejected, mut files) = (Vec::new(), Vec::new(), Vec::new());
@@ -57,11 +59,17 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
         context.print(&rows.to_string())?;
     }
     let count = counted(args.bundles.len(), "bundle");
-    anyhow::ensure!(rejected.is_empty(), "{} of {count} rejected: {}", rejected.len(), rejected.join(", "));
+    anyhow::ensure!(
+        rejected.is_empty(),
+        "{} of {count} rejected: {}",
+        rejected.len(),
+        rejected.join(", ")
+    );
     Ok(())
 }
 
-/// Reads a bundle, and rejects it if it is for another circuit, input, miner or request than the expected one.
+/// Reads a bundle, and rejects it if it is for another circuit, input, miner or request than the
+/// expected one.
 fn open(args: &VerifyArgs, path: &Path, expected: Option<&Digest>) -> anyhow::Result<Opened> {
     let file = ProofBundle::from_json(&read_bundle(path)?)?;
     let model = file.model();
@@ -69,14 +77,20 @@ fn open(args: &VerifyArgs, path: &Path, expected: Option<&Digest>) -> anyhow::Re
     if let Some(expected) = expected {
         compare_circuit(&model, expected)?;
     }
-    if matches!(args.circuit, Some(ExpectedCircuit::Id(_))) && model.proofs().iter().any(Bundle::lacks_network) {
+    if matches!(args.circuit, Some(ExpectedCircuit::Id(_)))
+        && model.proofs().iter().any(Bundle::lacks_network)
+    {
         return Err(CircuitError::NoNetwork.into());
     }
     Ok(Opened { file, model })
 }
 
 /// Checks the verified text of a language model. Returns the bundle's JSON document.
-fn check(args: &VerifyArgs, opened: &Opened, verified: Option<Result<(), CircuitError>>) -> anyhow::Result<Value> {
+fn check(
+    args: &VerifyArgs,
+    opened: &Opened,
+    verified: Option<Result<(), CircuitError>>,
+) -> anyhow::Result<Value> {
     verified.context("the bundle was not verified")??;
     // The answer of a language model follows from the outputs, which are proven now.
     let text = opened.file.text()?;

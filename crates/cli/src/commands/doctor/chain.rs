@@ -11,8 +11,8 @@ use taonet_chain::{At, Chain as _, Client};
 use taonet_cli_babelbit::runner::address_policy;
 use taonet_cli_base::daemon::state_directory;
 use taonet_doctor::{
-    Check, Endpoint, EndpointCall, Finding, LedgerView, Registration, Status, clock_against_chain, ledger,
-    reachability, registration,
+    Check, Endpoint, EndpointCall, Finding, LedgerView, Registration, Status, clock_against_chain,
+    ledger, reachability, registration,
 };
 use taonet_neuron::AddressPolicy;
 use taonet_primitives::{Hotkey, MechId, NetUid};
@@ -50,7 +50,8 @@ pub(super) async fn check(setup: &Setup<'_>) -> anyhow::Result<Vec<Finding>> {
         }
     };
     let genesis = chain.genesis();
-    let Registration { mut findings, neuron } = registration(&chain, netuid, setup.hotkey.as_ref()).await;
+    let Registration { mut findings, neuron } =
+        registration(&chain, netuid, setup.hotkey.as_ref()).await;
     if findings.iter().all(|finding| finding.check != Check::Registration) {
         findings.push(Finding::skipped(Check::Registration, "", "the subnet is unknown"));
     }
@@ -73,7 +74,13 @@ pub(super) async fn check(setup: &Setup<'_>) -> anyhow::Result<Vec<Finding>> {
     };
     match ledger_directory(setup, hotkey) {
         Ok(directory) => {
-            let view = LedgerView { genesis, netuid, hotkey, state: &state, registered_at: neuron.registered_at };
+            let view = LedgerView {
+                genesis,
+                netuid,
+                hotkey,
+                state: &state,
+                registered_at: neuron.registered_at,
+            };
             let mut compared = ledger(&directory, &view).await;
             if compared.status == Status::Fault
                 && let Ok(state) = read_state().await
@@ -95,14 +102,18 @@ fn skip_neuron(reason: &str) -> [Finding; 2] {
     [Check::Ledger, Check::Reachability].map(|check| Finding::skipped(check, "", reason))
 }
 
-/// Returns the directory of the weight ledger; the error is the reason for which the check is skipped.
+/// Returns the directory of the weight ledger; the error is the reason for which the check is
+/// skipped.
 fn ledger_directory(setup: &Setup<'_>, hotkey: Hotkey) -> Result<PathBuf, String> {
     if let Some(directory) = &setup.args.ledger {
         return Ok(directory.clone());
     }
     if setup.subnet.babelbit.is_none() {
         return other_ledger(setup.subnet.netuid, hotkey).ok_or_else(|| {
-            format!("no ledger of the subnet in {}: pass it with --ledger", state_directory("").display())
+            format!(
+                "no ledger of the subnet in {}: pass it with --ledger",
+                state_directory("").display()
+            )
         });
     }
     if setup.roles.contains(&Role::Gateway) {
@@ -111,7 +122,8 @@ fn ledger_directory(setup: &Setup<'_>, hotkey: Hotkey) -> Result<PathBuf, String
     Err("the gateway has the ledger: check it with --role gateway".to_owned())
 }
 
-/// Returns the directory of the ledger of the validator of Nineteen, text prompting or proofs, if it exists.
+/// Returns the directory of the ledger of the validator of Nineteen, text prompting or proofs, if
+/// it exists.
 fn other_ledger(netuid: NetUid, hotkey: Hotkey) -> Option<PathBuf> {
     let directories = ["nineteen", "prompting", "proof-validator"]
         .map(|daemon| state_directory(daemon).join(format!("{netuid}-{hotkey}")).join("weights"));
@@ -137,15 +149,18 @@ async fn check_endpoint(
         (_, configured) => configured,
     };
     let is_miner = setup.roles.contains(&Role::Miner);
-    let port = babelbit.filter(|_| is_miner).and_then(|config| config.axon_port).map(NonZeroU16::get);
+    let port =
+        babelbit.filter(|_| is_miner).and_then(|config| config.axon_port).map(NonZeroU16::get);
     let endpoint = Endpoint { published, port, external_ip };
     let request = match babelbit {
         // Miners verify the signature before they reject the empty message.
         Some(config) => Call::new(Method::POST, config.predict_endpoint.as_str(), "{}"),
         None => Call::new(Method::GET, "ping", ""),
     };
-    let request = Call { name: "Synapse".to_owned(), deadline: TIMEOUT, retry: Retry::Never, ..request };
-    let client = setup.key.and_then(keypair).and_then(|keypair| client(keypair, babelbit.is_some()));
+    let request =
+        Call { name: "Synapse".to_owned(), deadline: TIMEOUT, retry: Retry::Never, ..request };
+    let client =
+        setup.key.and_then(keypair).and_then(|keypair| client(keypair, babelbit.is_some()));
     let call = client.as_ref().map(|client| EndpointCall {
         hotkey,
         client,
@@ -155,7 +170,10 @@ async fn check_endpoint(
     let findings = reachability(endpoint, &policy, call).await;
     // A validator needs no endpoint, and by default all roles are checked.
     let is_guessed = published.is_none() && setup.args.role.is_empty();
-    findings.into_iter().map(|finding| if is_guessed { finding.or_warning() } else { finding }).collect()
+    findings
+        .into_iter()
+        .map(|finding| if is_guessed { finding.or_warning() } else { finding })
+        .collect()
 }
 
 /// Returns the key pair of an unencrypted keyfile.

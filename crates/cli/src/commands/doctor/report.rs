@@ -60,7 +60,8 @@ fn status(status: Status) -> Cell {
 pub(super) fn verdict(report: &Report) -> anyhow::Result<()> {
     let Some(fault) = report.first_fault() else { return Ok(()) };
     let faults = counted(report.count(Status::Fault), "fault");
-    let message = format!("{faults}; the first is {}: {}: {}", fault.check, fault.subject, fault.seen);
+    let message =
+        format!("{faults}; the first is {}: {}: {}", fault.check, fault.subject, fault.seen);
     let remedy = fault.remedy.as_deref().unwrap_or_default();
     let message = format!("{message}\nhint: {remedy}");
     Err(match Failure::of_code(report.exit_code()) {
@@ -80,10 +81,16 @@ mod tests {
     fn exit_code_and_document_are_those_of_first_fault() {
         for check in Check::ALL {
             let mut report = Report::default();
-            report.extend([Finding::fault(check, "subject", "broken", "mend it"), Finding::ok(check, "other", "fine")]);
+            report.extend([
+                Finding::fault(check, "subject", "broken", "mend it"),
+                Finding::ok(check, "other", "fine"),
+            ]);
             assert_eq!(exit_code(&verdict(&report)), check.exit_code(), "{check}");
             let document = document(&report);
-            assert_eq!((&document["faults"], &document["exit_code"]), (&json!(1), &json!(check.exit_code())));
+            assert_eq!(
+                (&document["faults"], &document["exit_code"]),
+                (&json!(1), &json!(check.exit_code()))
+            );
             assert_eq!(document["findings"][0]["remedy"], json!("mend it"));
             assert_eq!(document["findings"][1]["exit_code"], Value::Null);
             assert!(text(&report).contains("mend it"));

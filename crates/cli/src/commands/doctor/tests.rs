@@ -9,9 +9,13 @@ const STATE: &str = "/home/taonet/.local/state/taonet";
 
 /// Returns the entries below a key of a service in compose.yml.
 fn entries(service: &str, key: &str) -> Vec<&'static str> {
-    let is_below = |line: &&str, depth: usize| line.trim().is_empty() || line.starts_with(&" ".repeat(depth));
+    let is_below =
+        |line: &&str, depth: usize| line.trim().is_empty() || line.starts_with(&" ".repeat(depth));
     let lines = COMPOSE.lines().skip_while(|line| *line != format!("  {service}:")).skip(1);
-    let lines = lines.take_while(|line| is_below(line, 4)).skip_while(|line| *line != format!("    {key}:")).skip(1);
+    let lines = lines
+        .take_while(|line| is_below(line, 4))
+        .skip_while(|line| *line != format!("    {key}:"))
+        .skip(1);
     let lines = lines.take_while(|line| is_below(line, 6)).map(str::trim);
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }
@@ -33,7 +37,8 @@ fn volumes(service: &str) -> Vec<Volume> {
 
 /// Returns the settings of a service without `.env`.
 fn config(service: &str) -> Config {
-    let pairs = entries(service, "environment").into_iter().map(|line| line.split_once(": ").unwrap());
+    let pairs =
+        entries(service, "environment").into_iter().map(|line| line.split_once(": ").unwrap());
     let pairs = pairs.map(|(name, value)| (name.into(), value.trim_matches('"').into()));
     Config::from_variables(pairs, Some(Path::new(HOME))).unwrap().0
 }
@@ -53,15 +58,26 @@ fn services_of_compose_file_write_in_writable_volumes_only() {
             let mode = if *is_read_only { "ro" } else { "rw" };
             format!("2 1 8:1 /volume {} {mode} - ext4 /dev/sda1 rw\n", target.display())
         });
-        let machine = Host { container: Some("Docker"), mounts: root + &mounts.collect::<String>(), ..Host::default() };
+        let machine = Host {
+            container: Some("Docker"),
+            mounts: root + &mounts.collect::<String>(),
+            ..Host::default()
+        };
         let directories = write_directories(&config(service), &[role], Path::new(STATE), None);
         let paths: Vec<_> = directories.iter().map(|directory| directory.path.clone()).collect();
         let findings = host(&machine, &paths);
-        assert!(findings.iter().all(|finding| finding.status == Status::Ok), "{service}: {findings:?}");
+        assert!(
+            findings.iter().all(|finding| finding.status == Status::Ok),
+            "{service}: {findings:?}"
+        );
         // No fault of the disk: each directory is in a volume that the service can write.
         for path in paths {
             let volume = volumes.iter().find(|volume| path.starts_with(volume.target));
-            assert!(volume.is_some_and(|volume| !volume.is_read_only), "{service}: {}", path.display());
+            assert!(
+                volume.is_some_and(|volume| !volume.is_read_only),
+                "{service}: {}",
+                path.display()
+            );
         }
     }
 }
@@ -72,15 +88,23 @@ fn directory_outside_of_volumes_is_fault() {
     let machine = Host { container: Some("Docker"), mounts, ..Host::default() };
     let directories = write_directories(&config("runner"), &[Role::Runner], Path::new(STATE), None);
     let paths: Vec<_> = directories.into_iter().map(|directory| directory.path).collect();
-    assert_eq!(host(&machine, &paths).iter().filter(|finding| finding.status == Status::Fault).count(), paths.len());
+    assert_eq!(
+        host(&machine, &paths).iter().filter(|finding| finding.status == Status::Fault).count(),
+        paths.len()
+    );
 }
 
 #[test]
 fn ledger_option_replaces_directory_of_gateway() {
     let config = config("subtensor-gateway");
-    let directories = write_directories(&config, &Role::ALL, Path::new(STATE), Some(Path::new("/srv/ledger")));
+    let directories =
+        write_directories(&config, &Role::ALL, Path::new(STATE), Some(Path::new("/srv/ledger")));
     assert_eq!(directories[0].path, Path::new("/srv/ledger"));
-    assert!(directories.iter().all(|directory| directory.path != Path::new(STATE).join("subtensor-gateway")));
+    assert!(
+        directories
+            .iter()
+            .all(|directory| directory.path != Path::new(STATE).join("subtensor-gateway"))
+    );
 }
 
 /// Columns: value of BB_MINER_LM · state of the language model

@@ -18,11 +18,16 @@ use taonet_primitives::{Coldkey, Hotkey, NetUid};
 use super::{RegisterArgs, registered};
 
 const SUBTENSOR: &str = "SubtensorModule";
-/// Number of blocks after which the search begins again with a newer one: the chain accepts the last five.
+/// Number of blocks after which the search begins again with a newer one: the chain accepts the
+/// last five.
 const BLOCKS: u32 = 3;
 const REFRESH: Duration = Duration::from_millis(200);
 
-pub(super) async fn register(args: &RegisterArgs, chain: &Client, context: &Context) -> anyhow::Result<()> {
+pub(super) async fn register(
+    args: &RegisterArgs,
+    chain: &Client,
+    context: &Context,
+) -> anyhow::Result<()> {
     let (hotkey, netuid) = (args.tx.hotkey_address()?, args.netuid);
     check(chain, netuid, hotkey).await?;
     // Before the password prompt: there may be no such device.
@@ -43,7 +48,8 @@ pub(super) async fn register(args: &RegisterArgs, chain: &Client, context: &Cont
         "device": device,
     });
     let call = calls::pow_register(netuid, block.number, solution.nonce, &solution.seal, hotkey);
-    let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for proof of work"), about);
+    let mut plan =
+        Plan::new(call, format!("Register {hotkey} on subnet {netuid} for proof of work"), about);
     plan.found = registered;
     // Costs nothing, and the work is soon too old.
     args.tx.submit.submit(chain, &key, plan, context).await
@@ -57,7 +63,9 @@ async fn check(chain: &Client, netuid: NetUid, hotkey: Hotkey) -> anyhow::Result
     }
     chain.subnet(netuid, At::Head).await.map_err(failed)?;
     if !read::<bool>(chain, "NetworkPowRegistrationAllowed", netuid).await? {
-        bail!("subnet {netuid} forbids registration by proof of work\nhint: register without --pow");
+        bail!(
+            "subnet {netuid} forbids registration by proof of work\nhint: register without --pow"
+        );
     }
     if let Some(uid) = chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)? {
         bail!("{hotkey} is already registered on subnet {netuid}, with uid {uid}");
@@ -65,7 +73,11 @@ async fn check(chain: &Client, netuid: NetUid, hotkey: Hotkey) -> anyhow::Result
     Ok(())
 }
 
-async fn read<T: DeserializeOwned>(chain: &Client, item: &str, netuid: NetUid) -> anyhow::Result<T> {
+async fn read<T: DeserializeOwned>(
+    chain: &Client,
+    item: &str,
+    netuid: NetUid,
+) -> anyhow::Result<T> {
     let value = chain.storage(SUBTENSOR, item, &[json!(netuid)], At::Head).await.map_err(failed)?;
     serde_json::from_value(value).with_context(|| format!("malformed value of {SUBTENSOR}.{item}"))
 }
@@ -104,8 +116,10 @@ async fn search(
     mut searcher: Searcher,
     timeout: Duration,
 ) -> anyhow::Result<Found> {
-    let (begun, hashed, device) = (Instant::now(), Arc::new(AtomicU64::new(0)), searcher.name().to_owned());
-    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
+    let (begun, hashed, device) =
+        (Instant::now(), Arc::new(AtomicU64::new(0)), searcher.name().to_owned());
+    let bar = ProgressBar::new_spinner()
+        .with_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
     while let Some(left) = timeout.checked_sub(begun.elapsed()) {
         let block = chain.head().await.map_err(failed)?;
         let difficulty = difficulty(chain, netuid).await?;
@@ -130,7 +144,12 @@ async fn search(
         searcher = returned;
         if let Some(solution) = found? {
             bar.finish_and_clear();
-            return Ok(Found { block, solution, difficulty, hashes: hashed.load(Ordering::Relaxed) });
+            return Ok(Found {
+                block,
+                solution,
+                difficulty,
+                hashes: hashed.load(Ordering::Relaxed),
+            });
         }
     }
     bar.finish_and_clear();

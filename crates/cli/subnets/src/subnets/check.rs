@@ -5,7 +5,9 @@ mod neurons;
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
-use taonet_chain::{At, Block, Chain as _, Client, Detail, Hyperparameter, Hyperparameters, WeightRules};
+use taonet_chain::{
+    At, Block, Chain as _, Client, Detail, Hyperparameter, Hyperparameters, WeightRules,
+};
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
@@ -115,7 +117,12 @@ async fn read(chain: &Client, netuid: NetUid, block: Block) -> anyhow::Result<St
         registration_cost: metagraph.burn,
         registration_allowed: switch(&parameters, "registration_allowed")?,
         max_neurons: metagraph.max_uids,
-        neurons: Neurons::count(&metagraph, stake_threshold, immunity_blocks, activity_cutoff_blocks),
+        neurons: Neurons::count(
+            &metagraph,
+            stake_threshold,
+            immunity_blocks,
+            activity_cutoff_blocks,
+        ),
         stake_threshold,
         min_non_immune: min_non_immune.as_u64().unwrap_or_default(),
         is_started: switch(&parameters, "subnet_is_active")?,
@@ -146,7 +153,13 @@ fn switch(parameters: &Hyperparameters, name: &str) -> anyhow::Result<bool> {
 
 impl CheckResult {
     /// Creates a check: a warning with its consequence, or else the meaning of the value.
-    fn new(check: &'static str, value: Value, shown: String, meaning: &str, warning: Option<String>) -> Self {
+    fn new(
+        check: &'static str,
+        value: Value,
+        shown: String,
+        meaning: &str,
+        warning: Option<String>,
+    ) -> Self {
         let status = if warning.is_some() { Status::Warning } else { Status::Ok };
         Self { check, status, value, shown, note: warning.unwrap_or_else(|| meaning.to_owned()) }
     }
@@ -154,7 +167,8 @@ impl CheckResult {
 
 /// Checks the cost of creating a subnet, which is that of another one if a subnet is checked.
 fn creation(cost: Rao) -> CheckResult {
-    let meaning = "the coldkey pays this to create a subnet; it rises with each subnet, then falls with time";
+    let meaning =
+        "the coldkey pays this to create a subnet; it rises with each subnet, then falls with time";
     CheckResult::new("creation_cost_rao", json!(cost), format!("{cost} TAO"), meaning, None)
 }
 
@@ -182,10 +196,17 @@ impl State {
     }
 
     fn started(&self) -> CheckResult {
-        let warning = format!("no emission before the owner starts it: `tao subnets start {}`", self.netuid);
+        let warning =
+            format!("no emission before the owner starts it: `tao subnets start {}`", self.netuid);
         let warning = (!self.is_started).then_some(warning);
         let shown = if self.is_started { "yes" } else { "no" }.to_owned();
-        CheckResult::new("started", json!(self.is_started), shown, "the subnet receives emission", warning)
+        CheckResult::new(
+            "started",
+            json!(self.is_started),
+            shown,
+            "the subnet receives emission",
+            warning,
+        )
     }
 
     fn tao_emission(&self) -> CheckResult {
@@ -201,45 +222,77 @@ impl State {
         let warning = (!self.registration_allowed).then_some(warning);
         let meaning = "each miner and validator pays this to register; it rises with demand";
         let cost = self.registration_cost;
-        CheckResult::new("registration_cost_rao", json!(cost), format!("{cost} TAO"), meaning, warning)
+        CheckResult::new(
+            "registration_cost_rao",
+            json!(cost),
+            format!("{cost} TAO"),
+            meaning,
+            warning,
+        )
     }
 
     fn neurons(&self) -> CheckResult {
         let (neurons, Neurons { permits, owners, .. }) = (self.rules.neurons, &self.neurons);
         let warning = if *permits == 0 && *owners > 0 {
-            Some("no validator permits, so only the owner's hotkey can set weights; they need stake and an epoch")
+            Some(
+                "no validator permits, so only the owner's hotkey can set weights; they need stake and an epoch",
+            )
         } else if *permits == 0 {
-            Some("no neuron has a validator permit, so nobody can set weights; it needs stake and an epoch")
+            Some(
+                "no neuron has a validator permit, so nobody can set weights; it needs stake and an epoch",
+            )
         } else if neurons >= self.max_neurons {
-            Some("the subnet is full: each registration replaces a neuron whose immunity has passed")
+            Some(
+                "the subnet is full: each registration replaces a neuron whose immunity has passed",
+            )
         } else {
             None
         };
         let shown = format!("{neurons} of {}, {permits} with a permit", self.max_neurons);
-        CheckResult::new("neurons", json!(neurons), shown, "free uids are left", warning.map(str::to_owned))
+        CheckResult::new(
+            "neurons",
+            json!(neurons),
+            shown,
+            "free uids are left",
+            warning.map(str::to_owned),
+        )
     }
 
     fn stake_threshold(&self) -> CheckResult {
         let threshold = self.stake_threshold;
         let warning =
-            "nobody can set weights: neither a neuron with a permit nor the owner's has this stake".to_owned();
+            "nobody can set weights: neither a neuron with a permit nor the owner's has this stake"
+                .to_owned();
         let warning = (self.neurons.able == 0).then_some(warning);
-        let meaning =
-            "each validator needs this stake (alpha and weighted TAO) to set weights, also the owner's hotkey";
-        CheckResult::new("stake_threshold_rao", json!(threshold), format!("{threshold} TAO"), meaning, warning)
+        let meaning = "each validator needs this stake (alpha and weighted TAO) to set weights, also the owner's hotkey";
+        CheckResult::new(
+            "stake_threshold_rao",
+            json!(threshold),
+            format!("{threshold} TAO"),
+            meaning,
+            warning,
+        )
     }
 
     fn tempo(&self) -> CheckResult {
         let tempo = self.tempo_blocks();
         let warning = (tempo == 0).then(|| "the subnet has no epochs".to_owned());
-        CheckResult::new("tempo_blocks", json!(tempo), duration(tempo), "time between two epochs", warning)
+        CheckResult::new(
+            "tempo_blocks",
+            json!(tempo),
+            duration(tempo),
+            "time between two epochs",
+            warning,
+        )
     }
 
     fn immunity(&self) -> CheckResult {
         let not_immune = self.neurons.not_immune;
         let warning = if self.immunity_blocks <= self.tempo_blocks() {
             Some("a miner can be replaced before its first epoch: raise the immunity period above the tempo".to_owned())
-        } else if self.rules.neurons >= self.max_neurons && u64::from(not_immune) <= self.min_non_immune {
+        } else if self.rules.neurons >= self.max_neurons
+            && u64::from(not_immune) <= self.min_non_immune
+        {
             Some(format!(
                 "a registration replaces an immune neuron: the subnet is full, and only {not_immune} are not immune, at \
                  most {}",
@@ -259,11 +312,20 @@ impl State {
     }
 
     fn commit_reveal(&self) -> CheckResult {
-        let Some(period) = self.rules.commit_reveal.map(|commit_reveal| commit_reveal.period_epochs) else {
+        let Some(period) =
+            self.rules.commit_reveal.map(|commit_reveal| commit_reveal.period_epochs)
+        else {
             let warning = "disabled: validators can copy the weights of others".to_owned();
-            return CheckResult::new("commit_reveal_epochs", Value::Null, "off".to_owned(), "", Some(warning));
+            return CheckResult::new(
+                "commit_reveal_epochs",
+                Value::Null,
+                "off".to_owned(),
+                "",
+                Some(warning),
+            );
         };
-        // A new miner's weights are set in an epoch after its registration, and count one period later.
+        // A new miner's weights are set in an epoch after its registration, and count one period
+        // later.
         let delay = self.tempo_blocks().saturating_mul(period.saturating_add(1));
         let warning = (self.immunity_blocks <= delay).then(|| {
             format!(
@@ -273,7 +335,13 @@ impl State {
             )
         });
         let meaning = "weights are hidden for this long, so that they cannot be copied";
-        CheckResult::new("commit_reveal_epochs", json!(period), counted(period, "epoch"), meaning, warning)
+        CheckResult::new(
+            "commit_reveal_epochs",
+            json!(period),
+            counted(period, "epoch"),
+            meaning,
+            warning,
+        )
     }
 
     fn min_weights(&self) -> CheckResult {
@@ -293,10 +361,17 @@ impl State {
     fn max_weight(&self) -> CheckResult {
         let (most, neurons) = (self.rules.max_weights_limit, self.rules.neurons);
         let is_too_low = u32::from(most) * u32::from(neurons) < u32::from(u16::MAX);
-        let warning = format!("too low for {}: all of them get equal weights", counted(neurons, "neuron"));
+        let warning =
+            format!("too low for {}: all of them get equal weights", counted(neurons, "neuron"));
         let shown = format!("{:.2} %", f64::from(most) / f64::from(u16::MAX) * 100.0);
         let meaning = "the largest share of one neuron in a validator's weights";
-        CheckResult::new("max_weights_limit", json!(most), shown, meaning, is_too_low.then_some(warning))
+        CheckResult::new(
+            "max_weights_limit",
+            json!(most),
+            shown,
+            meaning,
+            is_too_low.then_some(warning),
+        )
     }
 
     fn rate_limit(&self) -> CheckResult {
@@ -304,7 +379,13 @@ impl State {
         let warning = "validators cannot set weights in every epoch".to_owned();
         let warning = (limit > self.tempo_blocks()).then_some(warning);
         let meaning = "a validator waits this long between two sets of weights";
-        CheckResult::new("weights_rate_limit_blocks", json!(limit), duration(limit), meaning, warning)
+        CheckResult::new(
+            "weights_rate_limit_blocks",
+            json!(limit),
+            duration(limit),
+            meaning,
+            warning,
+        )
     }
 
     fn activity_cutoff(&self) -> CheckResult {
@@ -313,7 +394,13 @@ impl State {
             "below two tempos: a validator that sets weights once in each epoch can count as inactive".to_owned();
         let warning = (cutoff < self.tempo_blocks().saturating_mul(2)).then_some(warning);
         let meaning = "a validator without new weights for this long counts no more";
-        CheckResult::new("activity_cutoff_blocks", json!(cutoff), duration(cutoff), meaning, warning)
+        CheckResult::new(
+            "activity_cutoff_blocks",
+            json!(cutoff),
+            duration(cutoff),
+            meaning,
+            warning,
+        )
     }
 
     fn version_key(&self) -> CheckResult {
@@ -326,7 +413,11 @@ impl State {
 /// Formats a number of blocks with its duration on the public networks.
 fn duration(blocks: u64) -> String {
     let minutes = blocks.saturating_mul(BLOCK_TIME.as_secs()) as f64 / 60.0;
-    let time = if minutes < 120.0 { format!("{minutes:.0} min") } else { format!("{:.1} h", minutes / 60.0) };
+    let time = if minutes < 120.0 {
+        format!("{minutes:.0} min")
+    } else {
+        format!("{:.1} h", minutes / 60.0)
+    };
     format!("{} ({time})", counted(blocks, "block"))
 }
 
@@ -359,14 +450,23 @@ mod tests {
                 rate_limit_blocks: 100,
                 commit_reveal: Some(CommitReveal { period_epochs: 1, version: 4 }),
                 mechanisms: 1,
-                schedule: Schedule { tempo: 360, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 0 },
+                schedule: Schedule {
+                    tempo: 360,
+                    last_epoch: BlockNumber::new(0),
+                    pending_epoch: None,
+                    epoch_index: 0,
+                },
             },
         }
     }
 
     fn warnings(state: &State) -> Vec<&'static str> {
         let checks = state.checks();
-        checks.iter().filter(|check| check.status == Status::Warning).map(|check| check.check).collect()
+        checks
+            .iter()
+            .filter(|check| check.status == Status::Warning)
+            .map(|check| check.check)
+            .collect()
     }
 
     /// Columns: change of the state · checks that warn
@@ -382,7 +482,10 @@ mod tests {
             (|state| state.neurons.able = 0, &["stake_threshold_rao"]),
             (|state| state.max_neurons = 20, &["neurons"]),
             (|state| (state.max_neurons, state.neurons.not_immune) = (20, 11), &["neurons"]),
-            (|state| (state.max_neurons, state.neurons.not_immune) = (20, 10), &["neurons", "immunity_blocks"]),
+            (
+                |state| (state.max_neurons, state.neurons.not_immune) = (20, 10),
+                &["neurons", "immunity_blocks"],
+            ),
             (|state| state.neurons.not_immune = 0, &[]),
             (|state| state.immunity_blocks = 720, &["commit_reveal_epochs"]),
             (|state| state.immunity_blocks = 721, &[]),
@@ -397,7 +500,10 @@ mod tests {
             (|state| state.rules.rate_limit_blocks = 361, &["weights_rate_limit_blocks"]),
             (|state| state.activity_cutoff_blocks = 719, &["activity_cutoff_blocks"]),
             (|state| state.activity_cutoff_blocks = 720, &[]),
-            (|state| state.rules.schedule.tempo = 0, &["tempo_blocks", "weights_rate_limit_blocks"]),
+            (
+                |state| state.rules.schedule.tempo = 0,
+                &["tempo_blocks", "weights_rate_limit_blocks"],
+            ),
         ];
         for (number, (change, expected)) in rows.into_iter().enumerate() {
             let mut state = state();
@@ -408,7 +514,9 @@ mod tests {
 
     #[test]
     fn durations_are_those_of_the_public_networks() {
-        for (blocks, text) in [(0, "0 blocks (0 min)"), (360, "360 blocks (72 min)"), (7_200, "7200 blocks (24.0 h)")] {
+        for (blocks, text) in
+            [(0, "0 blocks (0 min)"), (360, "360 blocks (72 min)"), (7_200, "7200 blocks (24.0 h)")]
+        {
             assert_eq!(duration(blocks), text);
         }
     }

@@ -1,7 +1,9 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, SubnetIdentity, calls};
-use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, block_json, changes, failed, print_identity};
+use taonet_cli_base::chain::{
+    ColdkeyArgs, Plan, TxArgs, block_json, changes, failed, print_identity,
+};
 use taonet_cli_base::context::Context;
 use taonet_primitives::NetUid;
 
@@ -91,7 +93,9 @@ pub(super) fn get(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
         let block = args.at.block(&chain).await?;
         let identity = chain.subnet(netuid, block.into()).await.map_err(failed)?.identity;
         if context.json {
-            return context.print_json(&json!({ "block": block_json(block), "netuid": netuid, "identity": identity }));
+            return context.print_json(
+                &json!({ "block": block_json(block), "netuid": netuid, "identity": identity }),
+            );
         }
         let Some(identity) = identity else {
             context.say(&format!("subnet {netuid} has published no identity"));
@@ -111,7 +115,9 @@ mod tests {
         assert_eq!(identity.fields().map(|(name, _)| name), LIMITS.map(|(name, _)| name));
         let check = |new: &SubnetIdentity| changes(new.fields(), identity.fields(), LIMITS, "");
         assert!(check(&SubnetIdentity { logo_url: "é".repeat(512), ..identity.clone() }).is_ok());
-        let error = check(&SubnetIdentity { discord: "é".repeat(129), ..identity.clone() }).unwrap_err().to_string();
+        let error = check(&SubnetIdentity { discord: "é".repeat(129), ..identity.clone() })
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("discord of 258 bytes is too long (at most 256 bytes)"), "{error}");
     }
 }

@@ -94,7 +94,9 @@ pub(super) fn conviction(args: &SubnetArgs, context: &Context) -> anyhow::Result
                     })
                 })
                 .collect();
-            return context.print_json(&json!({ "block": block_json(block), "netuid": netuid, "convictions": list }));
+            return context.print_json(
+                &json!({ "block": block_json(block), "netuid": netuid, "convictions": list }),
+            );
         }
         if found.is_empty() {
             context.say(&format!("no stake is locked on subnet {netuid}"));
@@ -103,7 +105,11 @@ pub(super) fn conviction(args: &SubnetArgs, context: &Context) -> anyhow::Result
         let mut rows = table(&CONVICTIONS);
         for found in &found {
             let owner = if found.is_owner { "yes" } else { "" };
-            rows.add_row([found.hotkey.to_string(), found.conviction.to_string(), owner.to_owned()]);
+            rows.add_row([
+                found.hotkey.to_string(),
+                found.conviction.to_string(),
+                owner.to_owned(),
+            ]);
         }
         context.print(&format!("{rows}\n\nblock {block}"))
     })
@@ -130,16 +136,29 @@ pub(super) fn check_start(args: &SubnetArgs, context: &Context) -> anyhow::Resul
             }));
         }
         context.print(&match first {
-            Some(first) => format!("subnet {netuid} has been started; its emission began with block {first}"),
-            None if left == 0 => format!("the owner can start subnet {netuid} with `tao subnets start {netuid}`"),
-            None => format!("the owner can start subnet {netuid} from block {start}, in {}", counted(left, "block")),
+            Some(first) => {
+                format!("subnet {netuid} has been started; its emission began with block {first}")
+            }
+            None if left == 0 => {
+                format!("the owner can start subnet {netuid} with `tao subnets start {netuid}`")
+            }
+            None => format!(
+                "the owner can start subnet {netuid} from block {start}, in {}",
+                counted(left, "block")
+            ),
         })
     })
 }
 
 /// Reads a block number or a number of blocks; `None` if the item has no value.
-async fn height(chain: &Client, item: &str, netuid: Option<NetUid>, at: At) -> anyhow::Result<Option<BlockNumber>> {
+async fn height(
+    chain: &Client,
+    item: &str,
+    netuid: Option<NetUid>,
+    at: At,
+) -> anyhow::Result<Option<BlockNumber>> {
     let keys: Vec<_> = netuid.iter().map(|netuid| json!(netuid)).collect();
     let value = chain.storage(SUBTENSOR, item, &keys, at).await.map_err(failed)?;
-    serde_json::from_value(value).map_err(|error| anyhow::anyhow!("malformed {SUBTENSOR}.{item}: {error}"))
+    serde_json::from_value(value)
+        .map_err(|error| anyhow::anyhow!("malformed {SUBTENSOR}.{item}: {error}"))
 }

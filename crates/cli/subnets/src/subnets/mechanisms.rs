@@ -45,7 +45,12 @@ pub struct SplitArgs {
     /// Netuid of the subnet
     netuid: NetUid,
     /// Relative share of each mechanism, separated by commas, such as 75,25
-    #[arg(value_name = "SHARES", value_delimiter = ',', required_unless_present = "equal", conflicts_with = "equal")]
+    #[arg(
+        value_name = "SHARES",
+        value_delimiter = ',',
+        required_unless_present = "equal",
+        conflicts_with = "equal"
+    )]
     shares: Vec<u32>,
     /// Split the emission equally, as without a split
     #[arg(long)]
@@ -108,7 +113,9 @@ fn count(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
         let block = args.at.block(&chain).await?;
         let count = mechanisms(&chain, netuid, block.into()).await?;
         if context.json {
-            return context.print_json(&json!({ "block": block_json(block), "netuid": netuid, "count": count }));
+            return context.print_json(
+                &json!({ "block": block_json(block), "netuid": netuid, "count": count }),
+            );
         }
         context.print(&format!("subnet {netuid} has {}", counted(count, "mechanism")))
     })
@@ -121,14 +128,16 @@ fn emissions(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
         let block = args.at.block(&chain).await?;
         let count = mechanisms(&chain, netuid, block.into()).await?;
         let keys = [json!(netuid)];
-        let stored = chain.storage("SubtensorModule", "MechanismEmissionSplit", &keys, block.into()).await;
+        let stored =
+            chain.storage("SubtensorModule", "MechanismEmissionSplit", &keys, block.into()).await;
         let stored: Option<Vec<u16>> = serde_json::from_value(stored.map_err(failed)?)
             .map_err(|error| anyhow::anyhow!("malformed emission split: {error}"))?;
         let is_set = stored.is_some();
         let parts = effective(stored, count);
         let mechanisms = (0..).map(MechId).zip(parts.into_iter().map(Share::new));
         if context.json {
-            let list: Vec<_> = mechanisms.map(|(mech, share)| json!({ "mech": mech, "parts": share })).collect();
+            let list: Vec<_> =
+                mechanisms.map(|(mech, share)| json!({ "mech": mech, "parts": share })).collect();
             return context.print_json(&json!({
                 "block": block_json(block),
                 "netuid": netuid,
@@ -144,8 +153,8 @@ fn emissions(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Returns the parts of all mechanisms, as the chain applies them: without a split, equal parts; mechanisms beyond the
-/// split receive nothing.
+/// Returns the parts of all mechanisms, as the chain applies them: without a split, equal parts;
+/// mechanisms beyond the split receive nothing.
 fn effective(stored: Option<Vec<u16>>, count: u8) -> Vec<u16> {
     let mechanisms = usize::from(count);
     let mut parts = stored.unwrap_or_else(|| vec![u16::MAX / u16::from(count.max(1)); mechanisms]);
@@ -174,24 +183,39 @@ fn split(args: &SplitArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.signer.connect().await?;
         let count = mechanisms(&chain, netuid, At::Head).await?;
         if parts.as_ref().is_some_and(|parts| parts.len() != usize::from(count)) {
-            let text = format!("expected {}, one for each mechanism of subnet {netuid}", counted(count, "share"));
+            let text = format!(
+                "expected {}, one for each mechanism of subnet {netuid}",
+                counted(count, "share")
+            );
             return Err(Classified::error(Failure::Usage, text));
         }
-        let shares = parts.iter().flatten().map(|parts| Share::new(*parts).to_string()).collect::<Vec<_>>().join(", ");
+        let shares = parts
+            .iter()
+            .flatten()
+            .map(|parts| Share::new(*parts).to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
         let how = if parts.is_some() { format!("as {shares}") } else { "equally".to_owned() };
         let about = json!({ "netuid": netuid, "parts": parts });
         let what = format!("Split the emission of subnet {netuid} among its mechanisms {how}");
         let arguments = json!({ "netuid": netuid, "maybe_split": parts });
-        let call = chain.call(ADMIN, "sudo_set_mechanism_emission_split", &arguments).await.map_err(failed)?;
+        let call = chain
+            .call(ADMIN, "sudo_set_mechanism_emission_split", &arguments)
+            .await
+            .map_err(failed)?;
         args.signer.submit(&chain, call, what, about, context).await
     })
 }
 
-/// Converts relative shares to parts that add up to 65535; the last mechanism with a share receives the remainder.
+/// Converts relative shares to parts that add up to 65535; the last mechanism with a share receives
+/// the remainder.
 fn parts(shares: &[u32]) -> anyhow::Result<Vec<u16>> {
     let sum: u64 = shares.iter().copied().map(u64::from).sum();
     if sum == 0 {
-        return Err(Classified::error(Failure::Usage, "at least one mechanism must have a share above 0"));
+        return Err(Classified::error(
+            Failure::Usage,
+            "at least one mechanism must have a share above 0",
+        ));
     }
     let part = |share: &u32| (u64::from(*share) * u64::from(u16::MAX) / sum) as u16;
     let mut parts: Vec<u16> = shares.iter().map(part).collect();
@@ -219,7 +243,11 @@ mod tests {
         ] {
             let found = parts(shares).unwrap();
             assert_eq!(found, expected, "{shares:?}");
-            assert_eq!(found.iter().map(|part| u32::from(*part)).sum::<u32>(), 65_535, "{shares:?}");
+            assert_eq!(
+                found.iter().map(|part| u32::from(*part)).sum::<u32>(),
+                65_535,
+                "{shares:?}"
+            );
         }
         for shares in [&[][..], &[0, 0]] {
             assert!(parts(shares).is_err(), "{shares:?}");

@@ -1,4 +1,5 @@
-//! The `tao subnets new` command: writes a subnet of one's own, from the files of `examples/summing-subnet`.
+//! The `tao subnets new` command: writes a subnet of one's own, from the files of
+//! `examples/summing-subnet`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,8 @@ macro_rules! example {
     };
 }
 
-/// The files of the example, by their paths. Its manifest is that of a workspace member, and its other tests need the
-/// repository.
+/// The files of the example, by their paths. Its manifest is that of a workspace member, and its
+/// other tests need the repository.
 const EXAMPLE: [(&str, &str); 9] = example![
     ".dockerignore",
     ".gitignore",
@@ -38,7 +39,8 @@ const MANIFEST: &str = include_str!("new/manifest.toml");
 /// Write a subnet of your own: protocol, miner, validator, and a test on an embedded chain
 #[derive(Debug, Args)]
 pub struct NewArgs {
-    /// Name of the package and its program, such as my-subnet; also the directory, which must not exist
+    /// Name of the package and its program, such as my-subnet; also the directory, which must not
+    /// exist
     name: PackageName,
     /// Source of taonet's crates: a checkout of its repository, or the URL of a git repository
     #[arg(long, value_name = "PATH|GIT-URL")]
@@ -62,21 +64,26 @@ enum Source {
 /// Why a text is no package name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum NameError {
-    #[error("expected lowercase letters, digits and single hyphens, with a letter first, such as my-subnet")]
+    #[error(
+        "expected lowercase letters, digits and single hyphens, with a letter first, such as my-subnet"
+    )]
     Characters,
     #[error("expected at most {} characters", MAX_NAME)]
     Length,
     #[error("`{0}` is a word of the Rust language, or the name of one of its types or crates")]
     Reserved(String),
-    #[error("`{0}` is the name of a crate that the subnet uses, or could be that of one of taonet's own")]
+    #[error(
+        "`{0}` is the name of a crate that the subnet uses, or could be that of one of taonet's own"
+    )]
     Dependency(String),
 }
 
-/// Longest name of a package: the systemd unit runs as the user of this name, and Linux has no longer ones.
+/// Longest name of a package: the systemd unit runs as the user of this name, and Linux has no
+/// longer ones.
 const MAX_NAME: usize = 31;
 
-/// Words that cannot be the name of a crate: keywords, primitive types, crates of the compiler, and names that Cargo
-/// refuses.
+/// Words that cannot be the name of a crate: keywords, primitive types, crates of the compiler, and
+/// names that Cargo refuses.
 const RESERVED: &str = "abstract alloc as async await become bool box break build char const continue core crate deps \
     do dyn else enum examples extern f16 f32 f64 f128 false final fn for gen i8 i16 i32 i64 i128 if impl in incremental \
     isize let loop macro match mod move mut override priv proc-macro pub ref return self static std str struct super \
@@ -87,9 +94,12 @@ impl FromStr for PackageName {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let is_word = |word: &str| {
-            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            !word.is_empty()
+                && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         };
-        if !text.starts_with(|first: char| first.is_ascii_lowercase()) || !text.split('-').all(is_word) {
+        if !text.starts_with(|first: char| first.is_ascii_lowercase())
+            || !text.split('-').all(is_word)
+        {
             return Err(NameError::Characters);
         }
         if text.len() > MAX_NAME {
@@ -99,7 +109,9 @@ impl FromStr for PackageName {
             return Err(NameError::Reserved(text.to_owned()));
         }
         // Crates that differ only in `-` and `_` have the same name in Rust.
-        let is_dependency = |line: &str| line.split_once(" = ").is_some_and(|(name, _)| name.replace('_', "-") == text);
+        let is_dependency = |line: &str| {
+            line.split_once(" = ").is_some_and(|(name, _)| name.replace('_', "-") == text)
+        };
         let dependencies = MANIFEST.lines().skip_while(|line| *line != "[dependencies]");
         let mut dependencies = dependencies.take_while(|line| !line.starts_with("[profile"));
         if text.starts_with("taonet-") || dependencies.any(is_dependency) {
@@ -114,11 +126,19 @@ impl FromStr for Source {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // Cargo takes URLs only, not the short form of ssh.
-        if let Some((host, path)) = text.strip_prefix("git@").and_then(|rest| rest.split_once(':')) {
-            return Ok(Self::Git { url: format!("ssh://git@{host}/{}", path.trim_start_matches('/')), rev: None });
+        if let Some((host, path)) = text.strip_prefix("git@").and_then(|rest| rest.split_once(':'))
+        {
+            return Ok(Self::Git {
+                url: format!("ssh://git@{host}/{}", path.trim_start_matches('/')),
+                rev: None,
+            });
         }
         let is_url = text.contains("://");
-        Ok(if is_url { Self::Git { url: text.to_owned(), rev: None } } else { Self::Checkout(text.into()) })
+        Ok(if is_url {
+            Self::Git { url: text.to_owned(), rev: None }
+        } else {
+            Self::Checkout(text.into())
+        })
     }
 }
 
@@ -127,16 +147,25 @@ impl Source {
     fn checked(&self, rev: Option<&str>) -> anyhow::Result<Self> {
         let usage = |message: String| Classified::error(Failure::Usage, message);
         let path = match self {
-            Self::Git { url, .. } => return Ok(Self::Git { url: url.clone(), rev: rev.map(str::to_owned) }),
+            Self::Git { url, .. } => {
+                return Ok(Self::Git { url: url.clone(), rev: rev.map(str::to_owned) });
+            }
             Self::Checkout(path) => path,
         };
         if !path.join("crates/kit/Cargo.toml").is_file() {
-            return Err(usage(format!("{} is no checkout of taonet: it has no crates/kit/Cargo.toml", path.display())));
+            return Err(usage(format!(
+                "{} is no checkout of taonet: it has no crates/kit/Cargo.toml",
+                path.display()
+            )));
         }
         if rev.is_some() {
-            return Err(usage("--rev is the commit of a git repository, but --taonet is a checkout".to_owned()));
+            return Err(usage(
+                "--rev is the commit of a git repository, but --taonet is a checkout".to_owned(),
+            ));
         }
-        Ok(Self::Checkout(path.canonicalize().with_context(|| format!("cannot resolve {}", path.display()))?))
+        Ok(Self::Checkout(
+            path.canonicalize().with_context(|| format!("cannot resolve {}", path.display()))?,
+        ))
     }
 
     /// Checks that a directory is outside the checkout: the package is a repository of its own.
@@ -158,10 +187,14 @@ impl Source {
         // Strings of JSON are strings of TOML.
         Ok(match self {
             Self::Git { url, rev: None } => format!("git = {}", json!(url)),
-            Self::Git { url, rev: Some(rev) } => format!("git = {}, rev = {}", json!(url), json!(rev)),
+            Self::Git { url, rev: Some(rev) } => {
+                format!("git = {}, rev = {}", json!(url), json!(rev))
+            }
             Self::Checkout(path) => {
                 let path = path.join(directory);
-                let path = path.to_str().with_context(|| format!("{} is not UTF-8 text", path.display()))?;
+                let path = path
+                    .to_str()
+                    .with_context(|| format!("{} is not UTF-8 text", path.display()))?;
                 format!("path = {}", json!(path))
             }
         })
@@ -178,7 +211,8 @@ pub(super) fn run(args: &NewArgs, context: &Context) -> anyhow::Result<()> {
     if context.json {
         let paths: Vec<_> = files.iter().map(|(path, _)| path).collect();
         let directory = here.join(name).display().to_string();
-        return context.print_json(&json!({ "name": name, "directory": directory, "files": paths }));
+        return context
+            .print_json(&json!({ "name": name, "directory": directory, "files": paths }));
     }
     context.print(&format!(
         "wrote {} files to {name}; next:\n\n  cd {name}\n  cargo test\n\nREADME.md explains the files, and how to run \
@@ -194,7 +228,10 @@ fn create(parent: &Path, name: &str, files: &[(String, String)]) -> anyhow::Resu
         bail!("{name} already exists\nhint: choose another name");
     }
     let cannot = || format!("cannot create the directory {name}");
-    let draft = tempfile::Builder::new().prefix(&format!(".{name}-")).tempdir_in(parent).with_context(cannot)?;
+    let draft = tempfile::Builder::new()
+        .prefix(&format!(".{name}-"))
+        .tempdir_in(parent)
+        .with_context(cannot)?;
     // A temporary directory is readable by its owner only, one in it by all users.
     let package = draft.path().join(name);
     for (path, text) in files {
@@ -214,9 +251,11 @@ fn files(name: &str, source: &Source) -> anyhow::Result<Vec<(String, String)>> {
     // The source is inserted after the names: its path or URL can contain those of the example.
     let mut files = vec![("Cargo.toml".to_owned(), manifest(&named(MANIFEST, name), source)?)];
     if let Source::Checkout(path) = source {
-        // With the versions that the checkout is tested with. Cargo removes those that the package does not use.
+        // With the versions that the checkout is tested with. Cargo removes those that the package
+        // does not use.
         let lock = path.join("Cargo.lock");
-        let text = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+        let text =
+            fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
         files.push(("Cargo.lock".to_owned(), text));
     }
     files.extend(EXAMPLE.iter().map(|(path, text)| (named(path, name), named(text, name))));
@@ -230,7 +269,8 @@ fn named(text: &str, name: &str) -> String {
     text.replace(&PACKAGE.replace('-', "_"), &name.replace('-', "_"))
 }
 
-/// Fills in a manifest with taonet's crates from a source: `@DIRECTORY` stands for the source of a crate.
+/// Fills in a manifest with taonet's crates from a source: `@DIRECTORY` stands for the source of a
+/// crate.
 fn manifest(template: &str, source: &Source) -> anyhow::Result<String> {
     let mut text = String::new();
     for line in template.lines() {
@@ -281,7 +321,8 @@ mod tests {
         let (_, rest) = manifest.split_once(&format!("\n[{section}]\n")).unwrap();
         let lines = rest.lines().take_while(|line| !line.starts_with('['));
         // A member of the workspace inherits whole dependencies, or adds features to them.
-        let split = |line: &'a str| line.split_once(".workspace = ").or_else(|| line.split_once(" = "));
+        let split =
+            |line: &'a str| line.split_once(".workspace = ").or_else(|| line.split_once(" = "));
         lines.filter_map(split).collect()
     }
 
@@ -291,7 +332,9 @@ mod tests {
         for (path, text) in files.iter().filter(|(path, _)| path != "Cargo.toml") {
             let example = fs::read_to_string(example().join(path)).unwrap();
             // The example's package has another name than its program.
-            let example = example.replace(PACKAGE, PROGRAM).replace("taonet_summing_subnet", "summing_subnet");
+            let example = example
+                .replace(PACKAGE, PROGRAM)
+                .replace("taonet_summing_subnet", "summing_subnet");
             assert_eq!(*text, example, "{path}");
         }
         let mut expected = BTreeSet::new();
@@ -310,16 +353,29 @@ mod tests {
         let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
         for section in ["dependencies", "dev-dependencies"] {
             let names = |manifest: &str| -> BTreeSet<String> {
-                dependencies(manifest, section).into_iter().map(|(name, _)| name.to_owned()).collect()
+                dependencies(manifest, section)
+                    .into_iter()
+                    .map(|(name, _)| name.to_owned())
+                    .collect()
             };
             assert_eq!(names(&own), names(&example), "{section}");
             for (name, value) in dependencies(&own, section) {
                 if let Some(crate_name) = name.strip_prefix("taonet-") {
-                    let directory = format!("{name} = {{ path = \"crates/{crate_name}\", version = ");
-                    assert!(workspace.contains(&directory) && value.starts_with("{ git = "), "{name} = {value}");
-                    assert!(MANIFEST.contains(&format!("{name} = {{ @crates/{crate_name}")), "{name}");
+                    let directory =
+                        format!("{name} = {{ path = \"crates/{crate_name}\", version = ");
+                    assert!(
+                        workspace.contains(&directory) && value.starts_with("{ git = "),
+                        "{name} = {value}"
+                    );
+                    assert!(
+                        MANIFEST.contains(&format!("{name} = {{ @crates/{crate_name}")),
+                        "{name}"
+                    );
                 } else {
-                    assert!(workspace.contains(&format!("\n{name} = {value}\n")), "{name} = {value}");
+                    assert!(
+                        workspace.contains(&format!("\n{name} = {value}\n")),
+                        "{name} = {value}"
+                    );
                 }
             }
         }
@@ -342,7 +398,10 @@ mod tests {
                 assert!(text.contains("use my_subnet::{Summing, miner};"), "{text}");
             }
             if path == "README.md" {
-                assert!(text.contains("/var/lib/my-subnet/.bittensor/wallets/default/hotkeys/default"), "{text}");
+                assert!(
+                    text.contains("/var/lib/my-subnet/.bittensor/wallets/default/hotkeys/default"),
+                    "{text}"
+                );
             }
         }
     }
@@ -364,7 +423,9 @@ mod tests {
             let source: Source = text.parse().unwrap();
             for (rev, key) in [(None, ""), (Some("v1.0"), ", rev = \"v1.0\"")] {
                 let manifest = manifest(MANIFEST, &source.checked(rev).unwrap()).unwrap();
-                let validator = format!("\ntaonet-validator = {{ git = \"{url}\"{key}, features = [\"testing\"] }}\n");
+                let validator = format!(
+                    "\ntaonet-validator = {{ git = \"{url}\"{key}, features = [\"testing\"] }}\n"
+                );
                 assert!(manifest.contains(&validator), "{manifest}");
             }
         }
@@ -380,7 +441,8 @@ mod tests {
 
     #[test]
     fn sources_with_the_name_of_the_example_keep_it() {
-        let source: Source = "https://git.example/taonet-summing-subnet/summing-subnet".parse().unwrap();
+        let source: Source =
+            "https://git.example/taonet-summing-subnet/summing-subnet".parse().unwrap();
         let (path, manifest) = &files("demo", &source).unwrap()[0];
         assert_eq!(path, "Cargo.toml");
         let kit = "\ntaonet-kit = { git = \"https://git.example/taonet-summing-subnet/summing-subnet\" }\n";
@@ -399,7 +461,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let names = || {
             let entries = fs::read_dir(folder.path()).unwrap();
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+            entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect::<Vec<_>>()
         };
         let file = |path: &str| (path.to_owned(), "text".to_owned());
         // The second file would be in the first.

@@ -45,7 +45,8 @@ pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()>
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let about = json!({ "coldkey": coldkey, "hotkey": hotkey, "cost_rao": cost });
-        let what = format!("Create a subnet for {cost} TAO, owned by {coldkey}, with {hotkey} as uid 0");
+        let what =
+            format!("Create a subnet for {cost} TAO, owned by {coldkey}, with {hotkey} as uid 0");
         let mut plan = Plan::new(calls::register_network(hotkey), what, about)
             .spending(Spending::read(&chain, coldkey, cost).await?);
         plan.found = created;
@@ -64,7 +65,11 @@ pub(super) fn start(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let about = json!({ "netuid": args.netuid, "coldkey": args.tx.submit.coldkey(&key) });
-        let plan = Plan::new(calls::start_call(args.netuid), format!("Start subnet {}", args.netuid), about);
+        let plan = Plan::new(
+            calls::start_call(args.netuid),
+            format!("Start subnet {}", args.netuid),
+            about,
+        );
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }

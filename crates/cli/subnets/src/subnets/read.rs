@@ -79,7 +79,8 @@ pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
         let (netuid, at) = (args.netuid, block.into());
         let subnet = chain.subnet(netuid, at).await.map_err(failed)?;
         let price = chain.price(netuid, at).await.map_err(failed)?;
-        let metagraph = chain.metagraph(netuid, MechId(0), Detail::Lite, at).await.map_err(failed)?;
+        let metagraph =
+            chain.metagraph(netuid, MechId(0), Detail::Lite, at).await.map_err(failed)?;
         let rules = chain.weight_rules(netuid, at).await.map_err(failed)?;
         let next_epoch = rules.schedule.next_epoch(block.number);
         if context.json {
@@ -101,7 +102,14 @@ pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
             ("name", format!("{} {}", subnet.name, subnet.symbol)),
             ("owner", subnet.owner_coldkey.to_string()),
             ("owner's hotkey", subnet.owner_hotkey.to_string()),
-            ("neurons", format!("{} of {}, {validators} with a permit", metagraph.neurons.len(), metagraph.max_uids)),
+            (
+                "neurons",
+                format!(
+                    "{} of {}, {validators} with a permit",
+                    metagraph.neurons.len(),
+                    metagraph.max_uids
+                ),
+            ),
             ("registration", format!("{} TAO", metagraph.burn)),
             ("price", format!("{price} TAO per alpha, moving average {}", subnet.moving_price)),
             (
@@ -112,7 +120,10 @@ pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
                     subnet.tao_in, subnet.alpha_in, subnet.alpha_out
                 ),
             ),
-            ("tempo", format!("{}, last epoch at {}", counted(subnet.tempo, "block"), subnet.last_step)),
+            (
+                "tempo",
+                format!("{}, last epoch at {}", counted(subnet.tempo, "block"), subnet.last_step),
+            ),
             ("next epoch", next_epoch.map_or_else(|| "none".to_owned(), |block| block.to_string())),
             ("weights", rules.commit_reveal.map_or("unencrypted", |_| "commit-reveal").to_owned()),
             ("created", format!("block {}", subnet.registered_at)),

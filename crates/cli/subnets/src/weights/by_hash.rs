@@ -64,7 +64,14 @@ impl Secret {
     }
 
     fn hash(&self) -> [u8; 32] {
-        commit_hash(&self.hotkey, self.netuid, self.mech, &self.weights(), &self.salt, self.version_key)
+        commit_hash(
+            &self.hotkey,
+            self.netuid,
+            self.mech,
+            &self.weights(),
+            &self.salt,
+            self.version_key,
+        )
     }
 }
 
@@ -126,7 +133,12 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
     let named = || format!("{} was not written by tao weights commit", args.file.display());
     let secret: Secret = serde_json::from_str(&text).with_context(named)?;
     if secret.uids.len() != secret.values.len() {
-        bail!("{}: {} and {}", named(), counted(secret.uids.len(), "uid"), counted(secret.values.len(), "value"));
+        bail!(
+            "{}: {} and {}",
+            named(),
+            counted(secret.uids.len(), "uid"),
+            counted(secret.values.len(), "value")
+        );
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
@@ -137,7 +149,8 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
         }
         let Secret { netuid, mech, version_key, .. } = secret;
         let weights = secret.weights();
-        let call = calls::reveal_mechanism_weights(netuid, mech, &weights, &secret.salt, version_key);
+        let call =
+            calls::reveal_mechanism_weights(netuid, mech, &weights, &secret.salt, version_key);
         let about = json!({
             "netuid": netuid,
             "mech": mech,

@@ -11,7 +11,8 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::{BlockNumber, MechId, NetUid, Uid, counted};
 
-/// What the rate limit of weights limits: the chain counts from the neuron's last submission, or from its registration.
+/// What the rate limit of weights limits: the chain counts from the neuron's last submission, or
+/// from its registration.
 const ACTIONS: &str = "two submissions of a neuron's weights (its registration counts as one)";
 
 /// A uid and its weight, such as `3:0.5`.
@@ -40,9 +41,13 @@ impl FromStr for Pair {
 /// Converts weights to the chain's form, scaled to u16.
 pub(super) fn row(pairs: &[Pair]) -> anyhow::Result<WeightRow> {
     let weights: Vec<(Uid, f64)> = pairs.iter().map(|pair| (pair.uid, pair.weight)).collect();
-    let row = quantise(&weights).map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let row =
+        quantise(&weights).map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     if row.is_empty() {
-        return Err(Classified::error(Failure::Usage, "all weights are 0, which the chain rejects"));
+        return Err(Classified::error(
+            Failure::Usage,
+            "all weights are 0, which the chain rejects",
+        ));
     }
     Ok(row)
 }
@@ -67,7 +72,8 @@ pub(super) fn warn_of_zeros(uids: &[Uid], context: &Context) {
     ));
 }
 
-/// Returns why the rate limit does not let the neuron set or commit weights in the next block; `None` if it does.
+/// Returns why the rate limit does not let the neuron set or commit weights in the next block;
+/// `None` if it does.
 pub(super) async fn rate_limit(
     chain: &Client,
     (netuid, mech, uid): (NetUid, MechId, Uid),
@@ -75,7 +81,10 @@ pub(super) async fn rate_limit(
     head: BlockNumber,
 ) -> anyhow::Result<Option<Obstacle>> {
     let index = json!(mech.storage_index(netuid));
-    let updates = chain.storage("SubtensorModule", "LastUpdate", &[index], head.into()).await.map_err(failed)?;
+    let updates = chain
+        .storage("SubtensorModule", "LastUpdate", &[index], head.into())
+        .await
+        .map_err(failed)?;
     let last = updates.get(usize::from(uid.0)).and_then(Value::as_u64).unwrap_or_default();
     let error = if rules.commit_reveal.is_some() {
         "SubtensorModule.CommittingWeightsTooFast"
@@ -86,7 +95,12 @@ pub(super) async fn rate_limit(
 }
 
 /// Validates the weights of `uid` against the subnet's limits before submission.
-pub(super) fn check(row: &WeightRow, uid: Uid, mech: MechId, rules: &WeightRules) -> anyhow::Result<()> {
+pub(super) fn check(
+    row: &WeightRow,
+    uid: Uid,
+    mech: MechId,
+    rules: &WeightRules,
+) -> anyhow::Result<()> {
     if mech.0 >= rules.mechanisms {
         bail!(
             "--mech {mech} is out of range: the subnet has {}, numbered from 0",
@@ -136,7 +150,9 @@ mod tests {
         for text in ["", "1", "1:", ":1", "-1:1", "70000:1", "1:x", "1:nan", "1:inf", "1:-1"] {
             assert!(text.parse::<Pair>().is_err(), "{text:?}");
         }
-        for (texts, words) in [(&["1:1", "1:2"][..], "duplicate uid 1"), (&["1:0"], "all weights are 0")] {
+        for (texts, words) in
+            [(&["1:1", "1:2"][..], "duplicate uid 1"), (&["1:0"], "all weights are 0")]
+        {
             let pairs: Vec<Pair> = texts.iter().map(|text| text.parse().unwrap()).collect();
             assert!(row(&pairs).unwrap_err().to_string().contains(words), "{texts:?}");
         }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use taonet_cli_base::table::{Rows, matrix, table};
 use taonet_cli_base::tables::{
-    YUMA_CLASSIC, YUMA_CONSENSUS, YUMA_DIVIDENDS, YUMA_RANK, YUMA_RESULT, YUMA_STAKE, YUMA_TRUST, yuma_matrix,
+    YUMA_CLASSIC, YUMA_CONSENSUS, YUMA_DIVIDENDS, YUMA_RANK, YUMA_RESULT, YUMA_STAKE, YUMA_TRUST,
+    yuma_matrix,
 };
 use taonet_consensus::classic::ClassicEpoch;
 use taonet_consensus::{EpochInput, EpochOutput, I32F32, Matrix, Sparse};
@@ -14,9 +15,12 @@ type Epoch = taonet_consensus::Epoch<Sparse>;
 /// Renders the state that the chain stores after the epoch.
 pub(super) fn result(output: &EpochOutput) -> String {
     let mut table = table(&YUMA_RESULT);
-    let share = |shares: &[u16], uid: usize| shares.get(uid).map_or_else(String::new, u16::to_string);
-    let rao = |amounts: &[u64], uid: usize| amounts.get(uid).map_or_else(String::new, u64::to_string);
-    let flag = |flags: &[bool], uid: usize| yes(flags.get(uid).copied().unwrap_or_default()).to_owned();
+    let share =
+        |shares: &[u16], uid: usize| shares.get(uid).map_or_else(String::new, u16::to_string);
+    let rao =
+        |amounts: &[u64], uid: usize| amounts.get(uid).map_or_else(String::new, u64::to_string);
+    let flag =
+        |flags: &[bool], uid: usize| yes(flags.get(uid).copied().unwrap_or_default()).to_owned();
     for uid in 0..output.emission.len() {
         table.add_row([
             uid.to_string(),
@@ -37,8 +41,11 @@ pub(super) fn result(output: &EpochOutput) -> String {
 
 /// Renders every step of the epoch.
 pub(super) fn steps(input: &EpochInput, epoch: &Epoch) -> String {
-    let bonds =
-        if input.yuma3 { "Yuma 3: α·W + (1−α)·old" } else { "Yuma 2: bought with W·S, column maximum set to 1" };
+    let bonds = if input.yuma3 {
+        "Yuma 3: α·W + (1−α)·old"
+    } else {
+        "Yuma 2: bought with W·S, column maximum set to 1"
+    };
     [
         stake(input, epoch),
         sparse("2. Active weights W, rows normalised", &epoch.weights),
@@ -53,7 +60,11 @@ pub(super) fn steps(input: &EpochInput, epoch: &Epoch) -> String {
             table(&YUMA_TRUST),
             &[&epoch.validator_trust],
         ),
-        columns("6. Rank R and incentive I = R / ΣR", table(&YUMA_RANK), &[&epoch.rank, &epoch.incentive]),
+        columns(
+            "6. Rank R and incentive I = R / ΣR",
+            table(&YUMA_RANK),
+            &[&epoch.rank, &epoch.incentive],
+        ),
         sparse("7. Old bonds, active entries", &epoch.old_bonds),
         sparse("8. Weights for the bond update", &epoch.bond_weights),
         sparse(&format!("9. New bonds B, {bonds}"), &epoch.bonds),
@@ -79,13 +90,17 @@ pub(super) fn classic(epoch: &ClassicEpoch) -> String {
     ];
     let mut neurons = table(&YUMA_CLASSIC);
     for uid in 0..epoch.stake.len() {
-        let values = quantities.iter().map(|values| values.get(uid).map_or_else(String::new, |value| decimal(*value)));
+        let values = quantities
+            .iter()
+            .map(|values| values.get(uid).map_or_else(String::new, |value| decimal(*value)));
         neurons.add_row(std::iter::once(uid.to_string()).chain(values));
     }
     let rows = epoch.bonds.iter().enumerate();
-    let entries =
-        rows.flat_map(|(row, bonds)| bonds.iter().enumerate().map(move |(column, bond)| (row, column, *bond)));
-    section("Classic epoch", &neurons) + &grid("Bonds B", &entries.filter(|entry| entry.2 != 0.0).collect::<Vec<_>>())
+    let entries = rows.flat_map(|(row, bonds)| {
+        bonds.iter().enumerate().map(move |(column, bond)| (row, column, *bond))
+    });
+    section("Classic epoch", &neurons)
+        + &grid("Bonds B", &entries.filter(|entry| entry.2 != 0.0).collect::<Vec<_>>())
 }
 
 fn stake(input: &EpochInput, epoch: &Epoch) -> String {
@@ -110,15 +125,17 @@ fn stake(input: &EpochInput, epoch: &Epoch) -> String {
 fn columns(title: &str, mut table: Rows, quantities: &[&Vec<I32F32>]) -> String {
     let neurons = quantities.first().map_or(0, |values| values.len());
     for uid in 0..neurons {
-        let values = quantities.iter().map(|values| values.get(uid).map_or(0.0, |value| value.to_f64()));
+        let values =
+            quantities.iter().map(|values| values.get(uid).map_or(0.0, |value| value.to_f64()));
         table.add_row(std::iter::once(uid.to_string()).chain(values.map(decimal)));
     }
     section(title, &table)
 }
 
 fn sparse(title: &str, matrix: &Sparse) -> String {
-    let rows = (0..matrix.rows())
-        .flat_map(|row| matrix.row(row).map(move |(column, entry)| (row, usize::from(column), entry.to_f64())));
+    let rows = (0..matrix.rows()).flat_map(|row| {
+        matrix.row(row).map(move |(column, entry)| (row, usize::from(column), entry.to_f64()))
+    });
     grid(title, &rows.collect::<Vec<_>>())
 }
 
@@ -134,10 +151,13 @@ fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
         return format!("{title}\nnone\n\n");
     }
     let (rows, columns) = (used(|entry| entry.0), used(|entry| entry.1));
-    let values: HashMap<_, _> = entries.iter().map(|&(row, column, value)| ((row, column), value)).collect();
+    let values: HashMap<_, _> =
+        entries.iter().map(|&(row, column, value)| ((row, column), value)).collect();
     let mut table = matrix(yuma_matrix(&columns));
     for &row in &rows {
-        let cells = columns.iter().map(|&column| values.get(&(row, column)).map_or_else(String::new, |&v| decimal(v)));
+        let cells = columns
+            .iter()
+            .map(|&column| values.get(&(row, column)).map_or_else(String::new, |&v| decimal(v)));
         table.add_row(std::iter::once(row.to_string()).chain(cells));
     }
     section(title, &table)

@@ -46,7 +46,9 @@ mod tests {
 
     #[test]
     fn contributions_are_percentages_of_the_total() {
-        for (amount, total, expected) in [(10, 40, 25.0), (40, 40, 100.0), (0, 40, 0.0), (0, 0, 0.0)] {
+        for (amount, total, expected) in
+            [(10, 40, 25.0), (40, 40, 100.0), (0, 40, 0.0), (0, 0, 0.0)]
+        {
             let found = percent(Rao::new(amount), Rao::new(total));
             assert!((found - expected).abs() < 1e-9, "{amount} of {total}: {found}");
         }

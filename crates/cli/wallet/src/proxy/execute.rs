@@ -6,7 +6,9 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Call, Chain as _, Client, Decoded, calls};
-use taonet_cli_base::chain::{Account, ColdkeyArgs, HexBytes, NamedArgument, Plan, TxArgs, failed, hex_text};
+use taonet_cli_base::chain::{
+    Account, ColdkeyArgs, HexBytes, NamedArgument, Plan, TxArgs, failed, hex_text,
+};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
 use taonet_cli_chain::any_call::{self, Target};
@@ -48,23 +50,35 @@ impl FromStr for AnnouncedCall {
         }
         match text.parse::<Target>()? {
             Target::Call { pallet, name } => Ok(Self::Named { pallet, name }),
-            Target::Pallet(_) => Err("expected PALLET.NAME, such as Balances.transfer_keep_alive, or 0x…".to_owned()),
+            Target::Pallet(_) => {
+                Err("expected PALLET.NAME, such as Balances.transfer_keep_alive, or 0x…".to_owned())
+            }
         }
     }
 }
 
 impl ExecuteArgs {
-    /// Builds the announced call. Returns it with its name and its arguments as the chain reads them.
+    /// Builds the announced call. Returns it with its name and its arguments as the chain reads
+    /// them.
     async fn built(&self, chain: &Client) -> anyhow::Result<(Call, String, Value)> {
         let (pallet, name, arguments) = match &self.call {
-            AnnouncedCall::Named { pallet, name } => (pallet.clone(), name.clone(), any_call::object(&self.named)?),
-            AnnouncedCall::Encoded(_) if !self.named.is_empty() => {
-                return Err(Classified::error(Failure::Usage, "an encoded call already has its arguments"));
+            AnnouncedCall::Named { pallet, name } => {
+                (pallet.clone(), name.clone(), any_call::object(&self.named)?)
             }
-            AnnouncedCall::Encoded(bytes) => match chain.inspect(bytes, At::Head).await.map_err(failed)? {
-                Decoded::Call(call) => (call.pallet, call.name, call.args.as_object().cloned().unwrap_or_default()),
-                Decoded::Extrinsic(_) => bail!("these bytes are an extrinsic, not a call"),
-            },
+            AnnouncedCall::Encoded(_) if !self.named.is_empty() => {
+                return Err(Classified::error(
+                    Failure::Usage,
+                    "an encoded call already has its arguments",
+                ));
+            }
+            AnnouncedCall::Encoded(bytes) => {
+                match chain.inspect(bytes, At::Head).await.map_err(failed)? {
+                    Decoded::Call(call) => {
+                        (call.pallet, call.name, call.args.as_object().cloned().unwrap_or_default())
+                    }
+                    Decoded::Extrinsic(_) => bail!("these bytes are an extrinsic, not a call"),
+                }
+            }
         };
         let (call, arguments) = any_call::build(chain, &pallet, &name, arguments).await?;
         Ok((call, format!("{pallet}.{name}"), arguments))

@@ -40,9 +40,13 @@ fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
         let (chain, block) = args.connect().await?;
         let found = chain.auto_stake_hotkeys(coldkey, block.into()).await.map_err(failed)?;
         if context.json {
-            let list: Vec<_> =
-                found.iter().map(|(netuid, hotkey)| json!({ "netuid": netuid, "hotkey": hotkey })).collect();
-            return context.print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "auto_stakes": list }));
+            let list: Vec<_> = found
+                .iter()
+                .map(|(netuid, hotkey)| json!({ "netuid": netuid, "hotkey": hotkey }))
+                .collect();
+            return context.print_json(
+                &json!({ "block": block_json(block), "coldkey": coldkey, "auto_stakes": list }),
+            );
         }
         if found.is_empty() {
             context.say("the emission of each miner is staked on its own hotkey");
@@ -61,9 +65,12 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let about = json!({ "coldkey": args.tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid });
-        let what =
-            format!("Stake the mining emission of {} on subnet {netuid} on {hotkey}", args.tx.submit.coldkey(&key));
+        let about =
+            json!({ "coldkey": args.tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid });
+        let what = format!(
+            "Stake the mining emission of {} on subnet {netuid} on {hotkey}",
+            args.tx.submit.coldkey(&key)
+        );
         let plan = Plan::new(calls::set_auto_stake_hotkey(netuid, hotkey), what, about);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

@@ -32,11 +32,15 @@ pub struct StakeBurnArgs {
 pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid, amount) = (args.tx.hotkey_address()?, args.netuid, args.amount);
     if args.limit.tolerance.is_partial() {
-        return Err(Classified::error(Failure::Usage, "--partial is not allowed: the chain burns all or nothing"));
+        return Err(Classified::error(
+            Failure::Usage,
+            "--partial is not allowed: the chain burns all or nothing",
+        ));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let expected = chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?.alpha_amount;
+        let expected =
+            chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?.alpha_amount;
         let limit = args.limit.tolerance.of_purchase(&chain, netuid, args.limit.limit).await?;
         let price = limit.map(|limit| limit.price);
         let key = args.tx.unlock()?;
@@ -49,9 +53,12 @@ pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
             "limit_price": price,
         });
         let limit = described(limit, "most", TAO_PER_ALPHA);
-        let what = format!("Buy about {expected} alpha of subnet {netuid} for {amount} TAO{limit}, and burn it");
+        let what = format!(
+            "Buy about {expected} alpha of subnet {netuid} for {amount} TAO{limit}, and burn it"
+        );
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), amount).await?;
-        let mut plan = Plan::new(calls::add_stake_burn(hotkey, netuid, amount, price), what, about).spending(spending);
+        let mut plan = Plan::new(calls::add_stake_burn(hotkey, netuid, amount, price), what, about)
+            .spending(spending);
         plan.found = burned;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

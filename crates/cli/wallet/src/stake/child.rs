@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use taonet_chain::{At, Chain as _, Inclusion, Proportion, Relative, Share, calls};
 use taonet_cli_base::chain::{
-    Account, AtArgs, NetworkArgs, PairArgs, Plan, RateLimit, TxArgs, block_json, failed, stored_blocks,
+    Account, AtArgs, NetworkArgs, PairArgs, Plan, RateLimit, TxArgs, block_json, failed,
+    stored_blocks,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
@@ -20,7 +21,8 @@ use taonet_primitives::{Hotkey, NetUid, counted};
 
 /// Maximum number of children of a hotkey on a subnet.
 const MAX_CHILDREN: usize = 5;
-/// Minimum number of blocks between two changes of a hotkey's children on a subnet. The chain has no constant for it.
+/// Minimum number of blocks between two changes of a hotkey's children on a subnet. The chain has
+/// no constant for it.
 const CHANGE_BLOCKS: u64 = 150;
 /// Number of this action in `TransactionKeyLastBlock`.
 const CHANGE: u16 = 0;
@@ -98,8 +100,10 @@ impl FromStr for Child {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (hotkey, percent) = text.rsplit_once(':').ok_or("expected a hotkey and its percentage, such as 5F…:25")?;
-        let proportion: Proportion = percent.parse().map_err(|error| format!("{percent}: {error}"))?;
+        let (hotkey, percent) =
+            text.rsplit_once(':').ok_or("expected a hotkey and its percentage, such as 5F…:25")?;
+        let proportion: Proportion =
+            percent.parse().map_err(|error| format!("{percent}: {error}"))?;
         Ok(Self(Relative { hotkey: hotkey.parse::<Account>()?.hotkey(), proportion }))
     }
 }
@@ -173,8 +177,13 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.tx.hotkey_address()?;
     let children: Vec<Relative> = args.children.iter().map(|Child(child)| *child).collect();
     check(hotkey, &children)?;
-    let list: Vec<String> = children.iter().map(|child| format!("{} of {}", child.proportion, child.hotkey)).collect();
-    let what = format!("Lend the stake on {hotkey} on subnet {} to its children: {}", args.netuid, list.join(", "));
+    let list: Vec<String> =
+        children.iter().map(|child| format!("{} of {}", child.proportion, child.hotkey)).collect();
+    let what = format!(
+        "Lend the stake on {hotkey} on subnet {} to its children: {}",
+        args.netuid,
+        list.join(", ")
+    );
     submit((hotkey, args.netuid, &children), what, &args.tx, context)
 }
 
@@ -211,7 +220,8 @@ fn submit(
 
 /// Returns the block from which the next epoch applies the children, from the event, as JSON.
 fn scheduled(inclusion: &Inclusion) -> Value {
-    let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "SetChildrenScheduled"));
+    let event =
+        inclusion.events.iter().find(|event| event.is("SubtensorModule", "SetChildrenScheduled"));
     json!({ "from_block": event.map(|event| &event.fields[2]) })
 }
 
@@ -219,7 +229,10 @@ fn scheduled(inclusion: &Inclusion) -> Value {
 fn check(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
     let usage = |text: String| Err(Classified::error(Failure::Usage, text));
     if children.len() > MAX_CHILDREN {
-        return usage(format!("{} are too many (at most {MAX_CHILDREN})", counted(children.len(), "child hotkey")));
+        return usage(format!(
+            "{} are too many (at most {MAX_CHILDREN})",
+            counted(children.len(), "child hotkey")
+        ));
     }
     let mut seen = HashSet::new();
     for child in children {
@@ -247,7 +260,8 @@ fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
                 return Err(Classified::error(Failure::Usage, "--dry-run requires the new take"));
             }
             return if context.json {
-                context.print_json(&json!({ "hotkey": hotkey, "netuid": netuid, "take_parts": now }))
+                context
+                    .print_json(&json!({ "hotkey": hotkey, "netuid": netuid, "take_parts": now }))
             } else {
                 context.print(&format!("childkey take of {hotkey} on subnet {netuid}: {now}"))
             };
@@ -260,7 +274,8 @@ fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
             "take_before_parts": now,
             "take_parts": new,
         });
-        let what = format!("Change the childkey take of {hotkey} on subnet {netuid} from {now} to {new}");
+        let what =
+            format!("Change the childkey take of {hotkey} on subnet {netuid} from {now} to {new}");
         let plan = Plan::new(calls::set_childkey_take(hotkey, netuid, new), what, about);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -300,7 +315,8 @@ mod tests {
             let error = check(parent, &children).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
-        let thirds: Vec<Relative> = ["//A:33.333333", "//B:33.333333", "//C:33.333334"].map(child).into();
+        let thirds: Vec<Relative> =
+            ["//A:33.333333", "//B:33.333333", "//C:33.333334"].map(child).into();
         assert!(check(parent, &thirds).is_ok());
     }
 }

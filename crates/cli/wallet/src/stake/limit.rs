@@ -51,8 +51,8 @@ impl ToleranceArgs {
         self.tolerance.unwrap_or_default()
     }
 
-    /// Returns the limit of a purchase: `given`, or the current price plus the tolerance. Stake on the root network has
-    /// a fixed price, so the default there is no limit.
+    /// Returns the limit of a purchase: `given`, or the current price plus the tolerance. Stake on
+    /// the root network has a fixed price, so the default there is no limit.
     pub(super) async fn of_purchase(
         &self,
         chain: &Client,
@@ -62,8 +62,8 @@ impl ToleranceArgs {
         self.of_trade(chain, netuid, given, Tolerance::above).await
     }
 
-    /// Returns the limit of a sale: `given`, or the current price minus the tolerance. Otherwise like
-    /// [`Self::of_purchase`].
+    /// Returns the limit of a sale: `given`, or the current price minus the tolerance. Otherwise
+    /// like [`Self::of_purchase`].
     pub(super) async fn of_sale(
         &self,
         chain: &Client,
@@ -90,8 +90,9 @@ impl ToleranceArgs {
         }
     }
 
-    /// Returns the limit of a trade between two subnets, in alpha of the destination per alpha of the origin: `given`,
-    /// or the current ratio of the prices minus the tolerance. Within one subnet nothing is traded: there is no limit.
+    /// Returns the limit of a trade between two subnets, in alpha of the destination per alpha of
+    /// the origin: `given`, or the current ratio of the prices minus the tolerance. Within one
+    /// subnet nothing is traded: there is no limit.
     pub(super) async fn of_swap(
         &self,
         chain: &Client,
@@ -107,7 +108,11 @@ impl ToleranceArgs {
             None => {
                 let price = |netuid: NetUid| async move {
                     let fixed = Ok(Rao::new(UNIT));
-                    if netuid == ROOT { fixed } else { chain.price(netuid, At::Head).await.map_err(failed) }
+                    if netuid == ROOT {
+                        fixed
+                    } else {
+                        chain.price(netuid, At::Head).await.map_err(failed)
+                    }
                 };
                 let (from, to) = tokio::try_join!(price(from), price(to))?;
                 Ok(Some(self.limit(self.tolerance().below(ratio(from, to)))))
@@ -165,15 +170,19 @@ impl FromStr for Tolerance {
 
     /// Parses a percentage, with or without `%`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let malformed =
-            || "expected a percentage from 0 to 100 with at most four decimals, such as 5 or 0.5".to_owned();
+        let malformed = || {
+            "expected a percentage from 0 to 100 with at most four decimals, such as 5 or 0.5"
+                .to_owned()
+        };
         let text = text.strip_suffix('%').unwrap_or(text).trim_end();
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if !digits(whole) || !digits(decimals) || decimals.len() > DECIMALS {
             return Err(malformed());
         }
-        let parts: u32 = format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| malformed())?;
+        let parts: u32 =
+            format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| malformed())?;
         if parts <= WHOLE { Ok(Self(parts)) } else { Err(malformed()) }
     }
 }
@@ -184,11 +193,19 @@ mod tests {
 
     #[test]
     fn percentages_are_read_exactly() {
-        for (text, parts) in [("5", 50_000), ("5%", 50_000), ("0", 0), ("100 %", WHOLE), ("0.5", 5_000), ("0.0001", 1)]
-        {
+        for (text, parts) in [
+            ("5", 50_000),
+            ("5%", 50_000),
+            ("0", 0),
+            ("100 %", WHOLE),
+            ("0.5", 5_000),
+            ("0.0001", 1),
+        ] {
             assert_eq!(text.parse(), Ok(Tolerance(parts)), "{text}");
         }
-        for text in ["", "%", "-1", "100.0001", "1.23456", ".5", "5.", "1e1", "99999999999999999999"] {
+        for text in
+            ["", "%", "-1", "100.0001", "1.23456", ".5", "5.", "1e1", "99999999999999999999"]
+        {
             assert!(text.parse::<Tolerance>().is_err(), "{text:?}");
         }
         assert_eq!("5".parse(), Ok(Tolerance::default()));
@@ -207,16 +224,21 @@ mod tests {
             assert_eq!(limits, (Rao::new(above), Rao::new(below)), "{price}");
         }
         assert_eq!(Tolerance(WHOLE).below(Rao::new(7)), Rao::ZERO);
-        for (from, to, expected) in
-            [(200, 100, 2 * UNIT), (100, 300, UNIT / 3), (0, 100, 0), (100, 0, u64::MAX), (u64::MAX, 1, u64::MAX)]
-        {
+        for (from, to, expected) in [
+            (200, 100, 2 * UNIT),
+            (100, 300, UNIT / 3),
+            (0, 100, 0),
+            (100, 0, u64::MAX),
+            (u64::MAX, 1, u64::MAX),
+        ] {
             assert_eq!(ratio(Rao::new(from), Rao::new(to)), Rao::new(expected), "{from} {to}");
         }
     }
 
     #[test]
     fn the_confirmation_shows_the_limit() {
-        let limit = |allow_partial| Some(PriceLimit { price: Rao::new(105_000_000), allow_partial });
+        let limit =
+            |allow_partial| Some(PriceLimit { price: Rao::new(105_000_000), allow_partial });
         for (limit, text) in [
             (None, ", at any price"),
             (limit(false), ", at most 0.105 TAO per alpha"),

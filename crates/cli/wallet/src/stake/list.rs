@@ -25,7 +25,9 @@ pub(super) fn run(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<(
                 })
             });
             let stakes: Vec<_> = stakes.collect();
-            return context.print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "stakes": stakes }));
+            return context.print_json(
+                &json!({ "block": block_json(block), "coldkey": coldkey, "stakes": stakes }),
+            );
         }
         let mut rows = table(&STAKES);
         for stake in &stakes {

@@ -25,8 +25,8 @@ struct AmountArgs {
 /// Arguments for the price limit of a trade between two subnets
 #[derive(Debug, Args)]
 struct LimitArgs {
-    /// Minimum alpha of the destination per alpha of the origin [default: the current ratio of the prices with
-    /// --tolerance]
+    /// Minimum alpha of the destination per alpha of the origin [default: the current ratio of the
+    /// prices with --tolerance]
     #[arg(long, value_name = "RATIO")]
     limit: Option<Rao>,
     #[command(flatten)]
@@ -112,7 +112,8 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let withdrawal = Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
+        let withdrawal =
+            Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
         let Withdrawal { amount, obstacle } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
@@ -126,7 +127,10 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
             "expected_alpha_rao": expected,
             "limit_price": limit.map(|limit| limit.price),
         });
-        let what = format!("Move {} from {hotkey} to {to_hotkey}", route((from, to), amount, expected, limit));
+        let what = format!(
+            "Move {} from {hotkey} to {to_hotkey}",
+            route((from, to), amount, expected, limit)
+        );
         let call = match limit {
             Some(limit) => calls::move_stake_limit((hotkey, from), (to_hotkey, to), amount, limit),
             None => calls::move_stake((hotkey, from), (to_hotkey, to), amount),
@@ -145,7 +149,8 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let withdrawal = Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
+        let withdrawal =
+            Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
         let Withdrawal { amount, obstacle } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
@@ -182,7 +187,8 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let withdrawal = Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
+        let withdrawal =
+            Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
         let Withdrawal { amount, obstacle } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
         let about = json!({
@@ -194,16 +200,22 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
             "amount_rao": amount,
             "expected_alpha_rao": expected,
         });
-        let what = format!("Give {} on {hotkey} to {receiver}", route((from, to), amount, expected, None));
+        let what =
+            format!("Give {} on {hotkey} to {receiver}", route((from, to), amount, expected, None));
         let call = calls::transfer_stake(receiver, hotkey, from, to, amount);
         let plan = Plan::new(call, what, about).obstacle(obstacle);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
-/// Returns the alpha that is expected at the destination: between subnets, the origin's alpha is sold for TAO, which buys
-/// the destination's.
-async fn expected(chain: &Client, from: NetUid, to: NetUid, amount: Alpha) -> anyhow::Result<Alpha> {
+/// Returns the alpha that is expected at the destination: between subnets, the origin's alpha is
+/// sold for TAO, which buys the destination's.
+async fn expected(
+    chain: &Client,
+    from: NetUid,
+    to: NetUid,
+    amount: Alpha,
+) -> anyhow::Result<Alpha> {
     if from == to {
         return Ok(amount);
     }
@@ -212,7 +224,12 @@ async fn expected(chain: &Client, from: NetUid, to: NetUid, amount: Alpha) -> an
     Ok(bought.alpha_amount)
 }
 
-fn route((from, to): (NetUid, NetUid), amount: Alpha, expected: Alpha, limit: Option<PriceLimit>) -> String {
+fn route(
+    (from, to): (NetUid, NetUid),
+    amount: Alpha,
+    expected: Alpha,
+    limit: Option<PriceLimit>,
+) -> String {
     if from == to {
         format!("{amount} alpha of subnet {from}")
     } else {

@@ -73,7 +73,9 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         });
         let limit = described(limit, "most", TAO_PER_ALPHA);
         let alpha = expected.alpha_amount;
-        let what = format!("Stake {amount} TAO on {hotkey} on subnet {netuid} for about {alpha} alpha{limit}");
+        let what = format!(
+            "Stake {amount} TAO on {hotkey} on subnet {netuid} for about {alpha} alpha{limit}"
+        );
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), amount).await?;
         let plan = Plan::new(call, what, about).spending(spending);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
@@ -84,7 +86,10 @@ pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()>
     let hotkey = args.tx.hotkey_address()?;
     let is_limited = args.limit.limit.is_some() || args.limit.tolerance.are_set();
     if args.netuid.is_none() && is_limited {
-        return Err(Classified::error(Failure::Usage, "a price limit requires --netuid: prices differ by subnet"));
+        return Err(Classified::error(
+            Failure::Usage,
+            "a price limit requires --netuid: prices differ by subnet",
+        ));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
@@ -103,12 +108,16 @@ async fn remove_on(
     chain: &Client,
     (hotkey, coldkey, netuid): (Hotkey, Coldkey, NetUid),
 ) -> anyhow::Result<Plan> {
-    let Withdrawal { amount, obstacle } = Withdrawal::read(chain, (hotkey, coldkey, netuid), args.amount).await?;
+    let Withdrawal { amount, obstacle } =
+        Withdrawal::read(chain, (hotkey, coldkey, netuid), args.amount).await?;
     let limit = args.limit.tolerance.of_sale(chain, netuid, args.limit.limit).await?;
-    // The chain reads the whole stake itself, with the emission up to the block of the call; it has no partial form.
+    // The chain reads the whole stake itself, with the emission up to the block of the call; it has
+    // no partial form.
     let is_full = args.all && !args.limit.tolerance.is_partial();
     let call = match limit {
-        limit if is_full => calls::remove_stake_full_limit(hotkey, netuid, limit.map(|limit| limit.price)),
+        limit if is_full => {
+            calls::remove_stake_full_limit(hotkey, netuid, limit.map(|limit| limit.price))
+        }
         Some(limit) => calls::remove_stake_limit(hotkey, netuid, amount, limit),
         None => calls::remove_stake(hotkey, netuid, amount),
     };
@@ -123,6 +132,8 @@ async fn remove_on(
     });
     let whole = if is_full { "everything, now " } else { "" };
     let (tao, limit) = (expected.tao_amount, described(limit, "least", TAO_PER_ALPHA));
-    let what = format!("Unstake {whole}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}");
+    let what = format!(
+        "Unstake {whole}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}"
+    );
     Ok(Plan::new(call, what, about).obstacle(obstacle))
 }

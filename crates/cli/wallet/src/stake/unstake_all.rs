@@ -31,15 +31,26 @@ pub(super) fn run(args: &UnstakeAllArgs, context: &Context) -> anyhow::Result<()
     })
 }
 
-/// Plans the sale of all stake on a hotkey, or with `to_root` of all alpha. The chain has no price limit for it.
-pub(super) async fn plan(chain: &Client, hotkey: Hotkey, coldkey: Coldkey, to_root: bool) -> anyhow::Result<Plan> {
+/// Plans the sale of all stake on a hotkey, or with `to_root` of all alpha. The chain has no price
+/// limit for it.
+pub(super) async fn plan(
+    chain: &Client,
+    hotkey: Hotkey,
+    coldkey: Coldkey,
+    to_root: bool,
+) -> anyhow::Result<Plan> {
     let stakes = chain.stakes(coldkey, At::Head).await.map_err(failed)?;
     let prices = chain.prices(At::Head).await.map_err(failed)?;
     let on_hotkey = stakes.iter().filter(|stake| stake.hotkey == hotkey && stake.stake.get() > 0);
     let sold: Vec<_> = on_hotkey.filter(|stake| !to_root || stake.netuid.0 != 0).collect();
-    let obstacle = sold.is_empty().then(|| no_stake(&format!("{coldkey} has no stake to sell on {hotkey}")));
-    let sales: Vec<_> = sold.iter().map(|stake| chain.simulate_selling(stake.netuid, stake.stake, At::Head)).collect();
-    let sales: Vec<_> = stream::iter(sales).buffered(CONCURRENT).try_collect().await.map_err(failed)?;
+    let obstacle =
+        sold.is_empty().then(|| no_stake(&format!("{coldkey} has no stake to sell on {hotkey}")));
+    let sales: Vec<_> = sold
+        .iter()
+        .map(|stake| chain.simulate_selling(stake.netuid, stake.stake, At::Head))
+        .collect();
+    let sales: Vec<_> =
+        stream::iter(sales).buffered(CONCURRENT).try_collect().await.map_err(failed)?;
     let total = |amounts: &mut dyn Iterator<Item = Rao>| {
         amounts.fold(Rao::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(sum))
     };

@@ -45,7 +45,9 @@ pub(crate) fn encrypt(args: &EncryptArgs, context: &Context) -> anyhow::Result<(
     let stored = args.key.stored()?;
     if let Some(method) = stored.encryption() {
         let path = stored.path().display();
-        bail!("{path} is already encrypted ({method})\nhint: change the password with `tao wallet change-password`");
+        bail!(
+            "{path} is already encrypted ({method})\nhint: change the password with `tao wallet change-password`"
+        );
     }
     let password = args.password.for_new(&stored.path().display().to_string())?;
     stored.change_password(None, Some(&password)).map_err(refused)?;
@@ -55,7 +57,10 @@ pub(crate) fn encrypt(args: &EncryptArgs, context: &Context) -> anyhow::Result<(
 pub(crate) fn decrypt(args: &DecryptArgs, context: &Context) -> anyhow::Result<()> {
     let stored = encrypted(&args.key)?;
     let path = stored.path().display();
-    prompt::confirm(&format!("Anyone who can read {path} will have the key. Decrypt it?"), args.yes)?;
+    prompt::confirm(
+        &format!("Anyone who can read {path} will have the key. Decrypt it?"),
+        args.yes,
+    )?;
     let password = args.password.existing(stored.path())?;
     stored.change_password(Some(&password), None).map_err(refused)?;
     report(&stored, false, context)
@@ -72,7 +77,10 @@ pub(crate) fn change_password(args: &ChangePasswordArgs, context: &Context) -> a
 fn encrypted(key: &KeyArgs) -> anyhow::Result<StoredKey> {
     let stored = key.stored()?;
     if stored.encryption().is_none() {
-        bail!("{} is not encrypted\nhint: encrypt it with `tao wallet encrypt`", stored.path().display());
+        bail!(
+            "{} is not encrypted\nhint: encrypt it with `tao wallet encrypt`",
+            stored.path().display()
+        );
     }
     Ok(stored)
 }

@@ -129,14 +129,22 @@ pub struct NewHotkeyArgs {
 pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
     let overwrite = args.new.write.overwrite();
-    let coldkey_output = Destination::choose(args.coldkey_mnemonic_file.as_ref(), "--coldkey-mnemonic-file", context)?;
-    let hotkey_output = Destination::choose(args.hotkey_mnemonic_file.as_ref(), "--hotkey-mnemonic-file", context)?;
+    let coldkey_output = Destination::choose(
+        args.coldkey_mnemonic_file.as_ref(),
+        "--coldkey-mnemonic-file",
+        context,
+    )?;
+    let hotkey_output =
+        Destination::choose(args.hotkey_mnemonic_file.as_ref(), "--hotkey-mnemonic-file", context)?;
     // Check both paths before writing either key.
     check_free(&[wallet.coldkey_path(), wallet.coldkeypub_path()], overwrite)?;
     check_free(&[wallet.hotkey_path(&hotkey), wallet.hotkeypub_path(&hotkey)], overwrite)?;
     let password = args.password.choose(&wallet)?;
     let coldkey = args.new.coldkey(&wallet, password.as_ref(), &coldkey_output, context)?;
-    let hotkey = args.new.hotkey(&wallet, &hotkey, None, &hotkey_output, context).with_context(|| coldkey.remains())?;
+    let hotkey = args
+        .new
+        .hotkey(&wallet, &hotkey, None, &hotkey_output, context)
+        .with_context(|| coldkey.remains())?;
     written_key::report(&wallet, &[coldkey, hotkey], context)
 }
 
@@ -145,15 +153,26 @@ pub(crate) fn run_coldkey(args: &NewColdkeyArgs, context: &Context) -> anyhow::R
     let output = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
     check_free(&[wallet.coldkey_path(), wallet.coldkeypub_path()], args.new.write.overwrite())?;
     let password = args.password.choose(&wallet)?;
-    written_key::report(&wallet, &[args.new.coldkey(&wallet, password.as_ref(), &output, context)?], context)
+    written_key::report(
+        &wallet,
+        &[args.new.coldkey(&wallet, password.as_ref(), &output, context)?],
+        context,
+    )
 }
 
 pub(crate) fn run_hotkey(args: &NewHotkeyArgs, context: &Context) -> anyhow::Result<()> {
     let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
     let output = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
-    check_free(&[wallet.hotkey_path(&hotkey), wallet.hotkeypub_path(&hotkey)], args.new.write.overwrite())?;
+    check_free(
+        &[wallet.hotkey_path(&hotkey), wallet.hotkeypub_path(&hotkey)],
+        args.new.write.overwrite(),
+    )?;
     let password = args.password.choose(&hotkey)?;
-    written_key::report(&wallet, &[args.new.hotkey(&wallet, &hotkey, password.as_ref(), &output, context)?], context)
+    written_key::report(
+        &wallet,
+        &[args.new.hotkey(&wallet, &hotkey, password.as_ref(), &output, context)?],
+        context,
+    )
 }
 
 impl NewKeyArgs {
@@ -176,7 +195,8 @@ impl NewKeyArgs {
         mnemonic_output: &Destination<'_>,
         context: &Context,
     ) -> anyhow::Result<WrittenKey> {
-        let write = |key: &Keyfile| wallet.write_hotkey(hotkey, key, password, self.write.overwrite());
+        let write =
+            |key: &Keyfile| wallet.write_hotkey(hotkey, key, password, self.write.overwrite());
         let key = self.create("hotkey", write, password.is_some(), mnemonic_output, context)?;
         Ok(key.named(hotkey.as_str()))
     }
@@ -201,7 +221,8 @@ impl NewKeyArgs {
             mnemonic_output.show(&format!("the {role}"), &mnemonic, context)?;
         }
         let written = written.map_err(|error| not_completed(error, mnemonic_output.file()))?;
-        Ok(WrittenKey::new(role, key.public(), encrypted, written).with_mnemonic_file(mnemonic_output.file()))
+        Ok(WrittenKey::new(role, key.public(), encrypted, written)
+            .with_mnemonic_file(mnemonic_output.file()))
     }
 }
 
@@ -219,7 +240,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = WriteArgs { crypto_type: CryptoType::Sr25519, overwrite: false };
         let new = NewKeyArgs { n_words: WordCount::try_from(12).unwrap(), write };
-        let failed = || WalletError::Write { path: "coldkeypub.txt".into(), source: io::Error::other("disk full") };
+        let failed = || WalletError::Write {
+            path: "coldkeypub.txt".into(),
+            source: io::Error::other("disk full"),
+        };
         let partly = WalletError::PartlyWritten {
             files: vec!["/w/coldkey".into()],
             backups: vec!["/w/.backups/coldkey.1".into()],
@@ -228,7 +252,8 @@ mod tests {
         for (name, error, stays) in [("first", partly, true), ("second", failed(), false)] {
             let file = folder.path().join(name);
             let output = Destination::File(&file);
-            let key = new.create("coldkey", |_| Err(error), false, &output, &Context { json: true });
+            let key =
+                new.create("coldkey", |_| Err(error), false, &output, &Context { json: true });
             assert_eq!(file.exists(), stays, "{name}");
             let said = format!("{:#}", key.unwrap_err());
             for part in ["/w/coldkey", "/w/.backups/coldkey.1", file.to_str().unwrap()] {

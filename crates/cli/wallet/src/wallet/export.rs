@@ -36,7 +36,8 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     let given = args.json_password_file.as_ref().map(Password::from_file).transpose()?;
     let password = chosen(given, &args.out.display().to_string(), "--json-password-file")?;
     let name = args.account_name.clone().map_or_else(|| args.key.name(), Ok)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the system clock is before 1970")?;
+    let now =
+        SystemTime::now().duration_since(UNIX_EPOCH).context("the system clock is before 1970")?;
     let text = PolkadotJs::export(&pair, &password, &name, u64::try_from(now.as_millis())?)?;
     secret_file::write(&args.out, &[text.as_bytes()])?;
     let address = pair.public().to_string();

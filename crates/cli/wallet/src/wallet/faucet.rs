@@ -14,8 +14,8 @@ const FUNDED: &str = "//Alice";
 
 /// Get TAO for a wallet on a development chain.
 ///
-/// Transfers TAO from the development account //Alice of a local chain. Subtensor's own faucet, which exists in its test
-/// builds only, is not used.
+/// Transfers TAO from the development account //Alice of a local chain. Subtensor's own faucet,
+/// which exists in its test builds only, is not used.
 #[derive(Debug, Args)]
 pub struct FaucetArgs {
     /// Amount in TAO
@@ -44,7 +44,8 @@ pub(crate) fn run(args: &FaucetArgs, context: &Context) -> anyhow::Result<()> {
         check_development(&chain, &args.network.network()?).await?;
         let rich = Keypair::from_uri(FUNDED)?;
         let amount = args.amount;
-        let about = json!({ "from": args.submit.coldkey(&rich), "to": to.id(), "amount_rao": amount });
+        let about =
+            json!({ "from": args.submit.coldkey(&rich), "to": to.id(), "amount_rao": amount });
         let plan = Plan::new(
             calls::transfer_keep_alive(to.id(), amount),
             format!(

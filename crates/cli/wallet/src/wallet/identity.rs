@@ -1,7 +1,9 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Identity, calls};
-use taonet_cli_base::chain::{ColdkeyArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, changes, failed, print_identity};
+use taonet_cli_base::chain::{
+    ColdkeyArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, changes, failed, print_identity,
+};
 use taonet_cli_base::context::Context;
 
 /// Publish the identity of a coldkey
@@ -64,14 +66,23 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let now = chain.identity(coldkey, taonet_chain::At::Head).await.map_err(failed)?.unwrap_or_default();
+        let now = chain
+            .identity(coldkey, taonet_chain::At::Head)
+            .await
+            .map_err(failed)?
+            .unwrap_or_default();
         let identity = args.over(now.clone());
         let changed = changes(identity.fields(), now.fields(), LIMITS, "--id-name or --url")?;
         let about = json!({ "coldkey": coldkey, "identity": identity });
         let what = format!("Publish the identity of {coldkey} with {changed}");
         args.tx
             .submit
-            .confirm_and_submit(&chain, &key, Plan::new(calls::set_identity(&identity), what, about), context)
+            .confirm_and_submit(
+                &chain,
+                &key,
+                Plan::new(calls::set_identity(&identity), what, about),
+                context,
+            )
             .await
     })
 }
@@ -82,8 +93,9 @@ pub(super) fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<(
         let (chain, block) = args.connect().await?;
         let identity = chain.identity(coldkey, block.into()).await.map_err(failed)?;
         if context.json {
-            return context
-                .print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "identity": identity }));
+            return context.print_json(
+                &json!({ "block": block_json(block), "coldkey": coldkey, "identity": identity }),
+            );
         }
         let Some(identity) = identity else {
             context.say(&format!("{coldkey} has published no identity"));
@@ -103,7 +115,8 @@ mod tests {
         assert_eq!(identity.fields().map(|(name, _)| name), LIMITS.map(|(name, _)| name));
         let check = |new: &Identity| changes(new.fields(), identity.fields(), LIMITS, "");
         assert!(check(&Identity { description: "é".repeat(512), ..identity.clone() }).is_ok());
-        let error = check(&Identity { name: "é".repeat(129), ..identity.clone() }).unwrap_err().to_string();
+        let error =
+            check(&Identity { name: "é".repeat(129), ..identity.clone() }).unwrap_err().to_string();
         assert!(error.contains("name of 258 bytes is too long (at most 256 bytes)"), "{error}");
     }
 }

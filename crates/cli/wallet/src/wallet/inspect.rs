@@ -38,7 +38,8 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
     if context.json {
         let keys: Vec<_> = keys.iter().map(document).collect();
         let (name, directory) = (wallet.name().as_str(), wallet.directory());
-        return context.print_json(&json!({ "wallet": name, "directory": directory, "keys": keys }));
+        return context
+            .print_json(&json!({ "wallet": name, "directory": directory, "keys": keys }));
     }
     let texts: Vec<_> = keys.iter().map(text).collect();
     context.print(&texts.join("\n"))
@@ -46,13 +47,22 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
 
 fn keys(wallet: &Wallet) -> anyhow::Result<Vec<Key>> {
     let Some(listed) = wallet.list() else {
-        bail!("no wallet in {}\nhint: list the wallets with `tao wallet list`", wallet.directory().display());
+        bail!(
+            "no wallet in {}\nhint: list the wallets with `tao wallet list`",
+            wallet.directory().display()
+        );
     };
     let coldkey = (listed.coldkey, listed.mismatch);
     let mut keys = vec![Key::new("coldkey", None, coldkey, listed.secret, wallet.coldkey_path())];
     keys.extend(listed.hotkeys.into_iter().map(|hotkey| {
         let path = wallet.hotkey_path(&hotkey.name);
-        Key::new("hotkey", Some(hotkey.name.to_string()), (hotkey.hotkey, hotkey.mismatch), hotkey.secret, path)
+        Key::new(
+            "hotkey",
+            Some(hotkey.name.to_string()),
+            (hotkey.hotkey, hotkey.mismatch),
+            hotkey.secret,
+            path,
+        )
     }));
     Ok(keys)
 }
@@ -99,9 +109,13 @@ fn backup_document(backup: &Backup) -> Value {
 fn text(key: &Key) -> String {
     let name = key.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
     let public = key.public.map(|public| format!("{public} ({})", public.crypto_type()));
-    let mismatch = key.mismatch.map(|keyfile| console::style(format!("  {}", mismatch(keyfile))).red().to_string());
-    let backups =
-        key.backups.iter().map(|backup| format!("\n  backup  {} ({})", backup.path.display(), backup.secret.name()));
+    let mismatch = key
+        .mismatch
+        .map(|keyfile| console::style(format!("  {}", mismatch(keyfile))).red().to_string());
+    let backups = key
+        .backups
+        .iter()
+        .map(|backup| format!("\n  backup  {} ({})", backup.path.display(), backup.secret.name()));
     format!(
         "{}  {}{}\n  secret  {}\n  file    {}{}",
         console::style(format!("{}{name}", key.role)).bold(),
@@ -118,7 +132,8 @@ fn kept(key: &Key) -> String {
         SecretState::Encrypted(method) => format!("encrypted ({method})"),
         other => other.name().to_owned(),
     };
-    let open = key.exposed.map(|mode| format!(", readable by others (mode {mode:o})")).unwrap_or_default();
+    let open =
+        key.exposed.map(|mode| format!(", readable by others (mode {mode:o})")).unwrap_or_default();
     let text = kept + &open;
     let worrying = key.exposed.is_some()
         || key.secret == SecretState::Unreadable

@@ -28,20 +28,31 @@ pub(crate) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&json!({ "path": wallets.root(), "wallets": list }));
     }
     if list.is_empty() {
-        context.say(&format!("no wallets in {}; create one with `tao wallet create`", wallets.root().display()));
+        context.say(&format!(
+            "no wallets in {}; create one with `tao wallet create`",
+            wallets.root().display()
+        ));
         return Ok(());
     }
     context.print(&tree(&wallets, &list))
 }
 
 fn document(wallet: &ListedWallet) -> Value {
-    let hotkeys = wallet.hotkeys.iter().map(|hotkey| key(&hotkey.name, hotkey.hotkey, hotkey.mismatch, hotkey.secret));
+    let hotkeys = wallet
+        .hotkeys
+        .iter()
+        .map(|hotkey| key(&hotkey.name, hotkey.hotkey, hotkey.mismatch, hotkey.secret));
     let mut document = key(&wallet.name, wallet.coldkey, wallet.mismatch, wallet.secret);
     document.insert("hotkeys".to_owned(), hotkeys.map(Value::Object).collect());
     document.into()
 }
 
-fn key(name: &Name, public: Option<PublicKey>, mismatch: Option<PublicKey>, secret: SecretState) -> Map<String, Value> {
+fn key(
+    name: &Name,
+    public: Option<PublicKey>,
+    mismatch: Option<PublicKey>,
+    secret: SecretState,
+) -> Map<String, Value> {
     let fields = [
         ("name", json!(name.as_str())),
         ("address", json!(public.map(|key| key.to_string()))),
@@ -59,11 +70,20 @@ fn tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
         let is_last = position + 1 == list.len();
         let (branch, below) = if is_last { ("└──", "    ") } else { ("├──", "│   ") };
         let name = format!("{branch} {}", wallet.name).into();
-        rows.add_row([name, address(wallet.coldkey).into(), state(wallet.mismatch, coldkey_note(wallet.secret))]);
+        rows.add_row([
+            name,
+            address(wallet.coldkey).into(),
+            state(wallet.mismatch, coldkey_note(wallet.secret)),
+        ]);
         for (position, key) in wallet.hotkeys.iter().enumerate() {
-            let branch = if position + 1 == wallet.hotkeys.len() { "└──" } else { "├──" };
+            let branch =
+                if position + 1 == wallet.hotkeys.len() { "└──" } else { "├──" };
             let name = format!("{below}{branch} {}", key.name).into();
-            rows.add_row([name, address(key.hotkey).into(), state(key.mismatch, hotkey_note(key.secret))]);
+            rows.add_row([
+                name,
+                address(key.hotkey).into(),
+                state(key.mismatch, hotkey_note(key.secret)),
+            ]);
         }
     }
     format!("{}\n{rows}", wallets.root().display())

@@ -15,7 +15,8 @@ pub(super) fn word_count(text: &str) -> Result<WordCount, String> {
     count.ok_or_else(|| "expected 12, 15, 18, 21 or 24 words".to_owned())
 }
 
-/// Destination of a new mnemonic. Chosen before the key is created, so that no key exists without a known mnemonic.
+/// Destination of a new mnemonic. Chosen before the key is created, so that no key exists without a
+/// known mnemonic.
 pub(super) enum Destination<'a> {
     Terminal,
     File(&'a PathBuf),
@@ -23,7 +24,11 @@ pub(super) enum Destination<'a> {
 
 impl<'a> Destination<'a> {
     /// Selects the file from `option`, else the terminal; an error without either.
-    pub(super) fn choose(file: Option<&'a PathBuf>, option: &str, context: &Context) -> anyhow::Result<Self> {
+    pub(super) fn choose(
+        file: Option<&'a PathBuf>,
+        option: &str,
+        context: &Context,
+    ) -> anyhow::Result<Self> {
         if let Some(file) = file {
             secret_file::refuse_existing(file)?;
             return Ok(Self::File(file));
@@ -35,7 +40,10 @@ impl<'a> Destination<'a> {
         } else {
             return Ok(Self::Terminal);
         };
-        Err(Classified::error(Failure::Usage, format!("{refusal}\nhint: write it to a new file with {option}")))
+        Err(Classified::error(
+            Failure::Usage,
+            format!("{refusal}\nhint: write it to a new file with {option}"),
+        ))
     }
 
     /// Writes the mnemonic file, before the key is written; `undo` removes it.
@@ -55,7 +63,12 @@ impl<'a> Destination<'a> {
     }
 
     /// Shows the mnemonic once, after its key is written.
-    pub(super) fn show(&self, of: &str, mnemonic: &Mnemonic, context: &Context) -> anyhow::Result<()> {
+    pub(super) fn show(
+        &self,
+        of: &str,
+        mnemonic: &Mnemonic,
+        context: &Context,
+    ) -> anyhow::Result<()> {
         match self {
             Self::File(_) => Ok(()),
             Self::Terminal => context.print(&Zeroizing::new(format!(

@@ -42,8 +42,9 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
     let wallet = args.wallet.wallet()?;
     let coldkey = wallet.coldkeypub()?.coldkey();
     let listed = wallet.list().into_iter().flat_map(|listed| listed.hotkeys);
-    let named =
-        |key: &taonet_wallet::ListedHotkey| Some(Named { name: key.name.to_string(), hotkey: key.hotkey?.hotkey() });
+    let named = |key: &taonet_wallet::ListedHotkey| {
+        Some(Named { name: key.name.to_string(), hotkey: key.hotkey?.hotkey() })
+    };
     let hotkeys: Vec<Named> = listed.filter_map(|key| named(&key)).collect();
     context.block_on(async {
         let chain = args.network.connect().await?;
@@ -54,7 +55,8 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
             staked(&chain, coldkey.into(), block.into()),
             metagraphs(&chain, &hotkeys, args.netuid, block.into())
         )?;
-        let neurons: Vec<_> = metagraphs.iter().flat_map(|metagraph| ours(metagraph, &hotkeys)).collect();
+        let neurons: Vec<_> =
+            metagraphs.iter().flat_map(|metagraph| ours(metagraph, &hotkeys)).collect();
         if context.json {
             let neurons: Vec<_> = neurons.iter().map(document).collect();
             return context.print_json(&json!({
@@ -81,13 +83,22 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
                 neuron.axon.map_or_else(|| "–".to_owned(), |axon| axon.address.to_string()),
             ]);
         }
-        let funds = format!("{} {coldkey}: {} TAO free, stake worth {worth} TAO", wallet.name(), balance.free);
+        let funds = format!(
+            "{} {coldkey}: {} TAO free, stake worth {worth} TAO",
+            wallet.name(),
+            balance.free
+        );
         context.print(&format!("{}\n\n{rows}\n\nblock {block}", wrapped(&funds)))
     })
 }
 
 /// Returns the metagraphs of the subnets on which a hotkey is registered, ordered by subnet.
-async fn metagraphs(chain: &Client, hotkeys: &[Named], only: Option<NetUid>, at: At) -> anyhow::Result<Vec<Metagraph>> {
+async fn metagraphs(
+    chain: &Client,
+    hotkeys: &[Named],
+    only: Option<NetUid>,
+    at: At,
+) -> anyhow::Result<Vec<Metagraph>> {
     let hotkeys: Vec<_> = hotkeys.iter().map(|key| key.hotkey).collect();
     let netuids = match only {
         Some(netuid) => vec![netuid],
@@ -96,8 +107,10 @@ async fn metagraphs(chain: &Client, hotkeys: &[Named], only: Option<NetUid>, at:
     let found = chain.registrations(&hotkeys, &netuids, at).await.map_err(failed)?;
     let mut netuids: Vec<_> = found.into_iter().map(|(netuid, ..)| netuid).collect();
     netuids.dedup();
-    let reads: Vec<_> =
-        netuids.into_iter().map(|netuid| chain.metagraph(netuid, MechId(0), Detail::Lite, at)).collect();
+    let reads: Vec<_> = netuids
+        .into_iter()
+        .map(|netuid| chain.metagraph(netuid, MechId(0), Detail::Lite, at))
+        .collect();
     stream::iter(reads).buffered(CONCURRENT).try_collect().await.map_err(failed)
 }
 

@@ -9,7 +9,9 @@ use taonet_cli_base::exit::{Classified, Failure};
 use taonet_cli_base::place::{HotkeyArgs, WalletArgs};
 use taonet_cli_base::prompt;
 use taonet_cli_base::secret_file;
-use taonet_wallet::{CryptoType, Keyfile, Keypair, Mnemonic, Password, PolkadotJs, PolkadotJsError, PublicKey};
+use taonet_wallet::{
+    CryptoType, Keyfile, Keypair, Mnemonic, Password, PolkadotJs, PolkadotJsError, PublicKey,
+};
 use zeroize::Zeroizing;
 
 use super::create::{ColdkeyPasswordArgs, HotkeyPasswordArgs, WriteArgs};
@@ -20,13 +22,15 @@ use super::written_key::{self, WrittenKey, check_free, not_written};
 #[group(multiple = false)]
 #[command(next_help_heading = "Secret (one of these; default: prompt on the terminal)")]
 struct SecretArgs {
-    /// File with the mnemonic, with an optional derivation path (`word word …//path`); `-` is standard input
+    /// File with the mnemonic, with an optional derivation path (`word word …//path`); `-` is
+    /// standard input
     #[arg(id = "mnemonic_file", long = "mnemonic-file", value_name = "FILE")]
     mnemonic: Option<PathBuf>,
     /// File with the 32-byte seed as 64 hex digits; `-` is standard input
     #[arg(id = "seed_file", long = "seed-file", value_name = "FILE")]
     seed: Option<PathBuf>,
-    /// File with the private key as in keyfiles: 128 hex digits, 64 for ed25519; `-` is standard input
+    /// File with the private key as in keyfiles: 128 hex digits, 64 for ed25519; `-` is standard
+    /// input
     #[arg(id = "private_key_file", long = "private-key-file", value_name = "FILE")]
     private_key: Option<PathBuf>,
     /// Polkadot-JS account export (JSON)
@@ -99,7 +103,11 @@ pub(crate) fn run_coldkey(args: &RegenColdkeyArgs, context: &Context) -> anyhow:
     let key = args.source.keyfile()?;
     let password = args.password.choose(&wallet)?;
     let written = wallet.write_coldkey(&key, password.as_ref(), overwrite).map_err(not_written)?;
-    written_key::report(&wallet, &[WrittenKey::new("coldkey", key.public(), password.is_some(), written)], context)
+    written_key::report(
+        &wallet,
+        &[WrittenKey::new("coldkey", key.public(), password.is_some(), written)],
+        context,
+    )
 }
 
 pub(crate) fn run_hotkey(args: &RegenHotkeyArgs, context: &Context) -> anyhow::Result<()> {
@@ -108,8 +116,10 @@ pub(crate) fn run_hotkey(args: &RegenHotkeyArgs, context: &Context) -> anyhow::R
     check_free(&[wallet.hotkey_path(&hotkey)], overwrite)?;
     let key = args.source.keyfile()?;
     let password = args.password.choose(&hotkey)?;
-    let written = wallet.write_hotkey(&hotkey, &key, password.as_ref(), overwrite).map_err(not_written)?;
-    let key = WrittenKey::new("hotkey", key.public(), password.is_some(), written).named(hotkey.as_str());
+    let written =
+        wallet.write_hotkey(&hotkey, &key, password.as_ref(), overwrite).map_err(not_written)?;
+    let key =
+        WrittenKey::new("hotkey", key.public(), password.is_some(), written).named(hotkey.as_str());
     written_key::report(&wallet, &[key], context)
 }
 
@@ -129,8 +139,13 @@ pub(crate) fn run_hotkeypub(args: &RegenHotkeypubArgs, context: &Context) -> any
         "--ss58 is not a valid address or public \
         key",
     )?;
-    let written = wallet.write_hotkeypub(&hotkey, key, args.write.overwrite()).map_err(not_written)?;
-    written_key::report(&wallet, &[WrittenKey::new("hotkeypub", key, false, written).named(hotkey.as_str())], context)
+    let written =
+        wallet.write_hotkeypub(&hotkey, key, args.write.overwrite()).map_err(not_written)?;
+    written_key::report(
+        &wallet,
+        &[WrittenKey::new("hotkeypub", key, false, written).named(hotkey.as_str())],
+        context,
+    )
 }
 
 impl SourceArgs {
@@ -164,7 +179,10 @@ impl SourceArgs {
 
     fn import(&self, file: &Path) -> anyhow::Result<Keyfile> {
         if self.write.crypto_type != CryptoType::Sr25519 {
-            return Err(Classified::error(Failure::Usage, "Polkadot-JS exports hold sr25519 keys only"));
+            return Err(Classified::error(
+                Failure::Usage,
+                "Polkadot-JS exports hold sr25519 keys only",
+            ));
         }
         let name = file.display();
         let export = PolkadotJs::parse(secret_file::read(file)?.as_bytes())
@@ -179,15 +197,17 @@ impl SourceArgs {
         };
         match export.open(&password) {
             Ok(pair) => Ok(Keyfile::from_keypair(pair)),
-            Err(error @ PolkadotJsError::WrongPassword) => {
-                Err(Classified::error(Failure::Authentication, format!("cannot decrypt {name}: {error}")))
-            }
+            Err(error @ PolkadotJsError::WrongPassword) => Err(Classified::error(
+                Failure::Authentication,
+                format!("cannot decrypt {name}: {error}"),
+            )),
             Err(error) => Err(error).with_context(|| format!("cannot decrypt {name}")),
         }
     }
 }
 
-/// Classifies a secret by its form: hex digits are a private key or seed, anything else is a mnemonic.
+/// Classifies a secret by its form: hex digits are a private key or seed, anything else is a
+/// mnemonic.
 fn from_any(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     match digits.len() {

@@ -62,7 +62,9 @@ pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
     if let Some(name) = &args.validator.name {
         return validator(name, args, context);
     }
-    let Some(message) = args.message.read()? else { bail!("no message given\nhint: use --message or --message-file") };
+    let Some(message) = args.message.read()? else {
+        bail!("no message given\nhint: use --message or --message-file")
+    };
     if str::from_utf8(&message).is_err() {
         let (length, hash) = (message.len(), hex::encode(Sha256::digest(&message)));
         // Extrinsics are never valid text: they contain hashes.
@@ -76,7 +78,9 @@ pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
     let signature = keypair.sign(&message).to_bare_hex();
     let signer = keypair.public();
     if context.json {
-        return context.print_json(&json!({ "signed_message": signature, "signer_address": signer.to_string() }));
+        return context.print_json(
+            &json!({ "signed_message": signature, "signer_address": signer.to_string() }),
+        );
     }
     context.print(&format!("signer     {signer}\nsignature  {signature}"))
 }
@@ -97,5 +101,9 @@ fn validator(name: &str, args: &SignArgs, context: &Context) -> anyhow::Result<(
     if context.json {
         return context.print_json(&info.entry(&signature));
     }
-    context.print(&format!("message    {message}\nsigner     {}\nsignature  {}", info.hotkey, signature.to_bare_hex()))
+    context.print(&format!(
+        "message    {message}\nsigner     {}\nsignature  {}",
+        info.hotkey,
+        signature.to_bare_hex()
+    ))
 }

@@ -27,12 +27,14 @@ pub struct ConvertArgs {
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     let Command::Convert(args) = command;
-    let prefix = Ss58Prefix::new(args.prefix)
-        .map_err(|error| Classified::error(Failure::Usage, format!("--prefix {}: {error}", args.prefix)))?;
+    let prefix = Ss58Prefix::new(args.prefix).map_err(|error| {
+        Classified::error(Failure::Usage, format!("--prefix {}: {error}", args.prefix))
+    })?;
     let converted = args.keys.iter().zip(1..).map(|(text, number)| {
         // The argument is not echoed: it could be a secret passed by mistake.
-        let address =
-            read(text).with_context(|| format!("argument {number} is neither an SS58 address nor a public key"))?;
+        let address = read(text).with_context(|| {
+            format!("argument {number} is neither an SS58 address nor a public key")
+        })?;
         Ok((text, address.with_prefix(prefix)))
     });
     let converted = converted.collect::<anyhow::Result<Vec<_>>>()?;
@@ -57,6 +59,7 @@ fn read(text: &str) -> anyhow::Result<Ss58> {
         return Ok(text.parse()?);
     };
     let mut key = [0; 32];
-    hex::decode_to_slice(digits, &mut key).context("expected a public key as 0x and 64 hex digits")?;
+    hex::decode_to_slice(digits, &mut key)
+        .context("expected a public key as 0x and 64 hex digits")?;
     Ok(Ss58::new(key, Ss58Prefix::BITTENSOR))
 }

@@ -69,7 +69,8 @@ pub struct OwnArgs {
 }
 
 pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let (old, new, netuid) = (args.tx.hotkey_address()?, named(&args.new, args.tx.key.wallet_hotkey())?, args.netuid);
+    let (old, new, netuid) =
+        (args.tx.hotkey_address()?, named(&args.new, args.tx.key.wallet_hotkey())?, args.netuid);
     if old == new {
         return Err(Classified::error(Failure::Usage, "the new hotkey is the old one"));
     }
@@ -85,7 +86,8 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
             "keep_stake": args.keep_stake,
             "cost_rao": cost,
         });
-        let place = netuid.map_or_else(|| "all subnets".to_owned(), |netuid| format!("subnet {netuid}"));
+        let place =
+            netuid.map_or_else(|| "all subnets".to_owned(), |netuid| format!("subnet {netuid}"));
         let without = if args.keep_stake { ", without its stake" } else { "" };
         let what = format!("Replace {old} by {new} on {place}{without}, for {cost} TAO");
         let plan = Plan::new(calls::swap_hotkey(old, new, netuid, args.keep_stake), what, about)
@@ -99,7 +101,9 @@ fn named(text: &str, wallet: &HotkeyArgs) -> anyhow::Result<Hotkey> {
     if let Ok(account) = text.parse::<Account>() {
         return Ok(account.hotkey());
     }
-    let name: Name = text.parse().map_err(|error| Classified::error(Failure::Usage, format!("{text}: {error}")))?;
+    let name: Name = text
+        .parse()
+        .map_err(|error| Classified::error(Failure::Usage, format!("{text}: {error}")))?;
     Ok(wallet.wallet()?.hotkeypub(&name)?.hotkey())
 }
 
@@ -200,7 +204,9 @@ fn status(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
         let (chain, block) = args.connect().await?;
         let swap = chain.coldkey_swap(coldkey, block.into()).await.map_err(failed)?;
         if context.json {
-            return context.print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "swap": swap }));
+            return context.print_json(
+                &json!({ "block": block_json(block), "coldkey": coldkey, "swap": swap }),
+            );
         }
         let Some(swap) = swap else {
             context.say(&format!("no swap of {coldkey} is announced"));
@@ -212,7 +218,10 @@ fn status(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
             ("new hash", swap.new_coldkey_hash.to_string()),
             ("due", format!("block {}", swap.due)),
             ("clear", format!("from block {}", swap.replaceable)),
-            ("disputed", swap.disputed.map_or_else(|| "no".to_owned(), |block| format!("in block {block}"))),
+            (
+                "disputed",
+                swap.disputed.map_or_else(|| "no".to_owned(), |block| format!("in block {block}")),
+            ),
         ] {
             rows.add_row([name, &value]);
         }

@@ -1,6 +1,7 @@
-//! Public information of validators: name, website and description, signed with the hotkey.
-//! The signed message is the JSON text `{"5F…": {"name": "…", "url": "…", "description": "…"}}` exactly as Python's
-//! `json.dumps` writes it. Public lists contain the same object with a `signature` in each entry.
+//! Public information of validators: name, website and description, signed with the hotkey. The
+//! signed message is the JSON text `{"5F…": {"name": "…", "url": "…", "description": "…"}}` exactly
+//! as Python's `json.dumps` writes it. Public lists contain the same object with a `signature` in
+//! each entry.
 
 use std::fmt::Write as _;
 
@@ -28,19 +29,23 @@ impl ValidatorInfo {
 
     /// Reads a list: a JSON object with one entry per hotkey.
     pub(crate) fn read_list(document: &str) -> anyhow::Result<Vec<Self>> {
-        let entries: Map<String, Value> =
-            serde_json::from_str(document).context("expected a JSON object {\"hotkey\": {…}, …}")?;
+        let entries: Map<String, Value> = serde_json::from_str(document)
+            .context("expected a JSON object {\"hotkey\": {…}, …}")?;
         entries.iter().map(|(hotkey, entry)| Self::read(hotkey, entry)).collect()
     }
 
     fn read(address: &str, entry: &Value) -> anyhow::Result<Self> {
         let hotkey = address.parse().with_context(|| format!("{address:?} is not a hotkey"))?;
-        let Value::Object(entry) = entry else { bail!("{address}: expected an object with name, url and description") };
+        let Value::Object(entry) = entry else {
+            bail!("{address}: expected an object with name, url and description")
+        };
         let mut info = Self { hotkey, fields: Vec::new(), signature: None };
         for (key, value) in entry {
             let Value::String(text) = value else { bail!("{address}.{key}: expected a string") };
             if key == "signature" {
-                info.signature = Some(text.parse().with_context(|| format!("{address}.signature is malformed"))?);
+                info.signature = Some(
+                    text.parse().with_context(|| format!("{address}.signature is malformed"))?,
+                );
             } else {
                 info.fields.push((key.clone(), text.clone()));
             }
@@ -55,14 +60,18 @@ impl ValidatorInfo {
 
     /// Returns the message that the validator's hotkey signs.
     pub(crate) fn message(&self) -> String {
-        let fields: Vec<_> =
-            self.fields.iter().map(|(key, text)| format!("{}: {}", quoted(key), quoted(text))).collect();
+        let fields: Vec<_> = self
+            .fields
+            .iter()
+            .map(|(key, text)| format!("{}: {}", quoted(key), quoted(text)))
+            .collect();
         format!("{{\"{}\": {{{}}}}}", self.hotkey, fields.join(", "))
     }
 
     /// Returns the entry of a public list, with its signature.
     pub(crate) fn entry(&self, signature: &Signature) -> Value {
-        let mut entry: Map<_, _> = self.fields.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
+        let mut entry: Map<_, _> =
+            self.fields.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
         entry.insert("signature".to_owned(), signature.to_bare_hex().into());
         Value::Object(Map::from_iter([(self.hotkey.to_string(), Value::Object(entry))]))
     }
@@ -115,7 +124,9 @@ mod tests {
     #[test]
     fn the_message_has_the_texts_in_their_order() {
         let info = ValidatorInfo::new(ALICE.parse().unwrap(), "A", "a.example", "Ä");
-        let expected = format!(r#"{{"{ALICE}": {{"name": "A", "url": "a.example", "description": "\u00c4"}}}}"#);
+        let expected = format!(
+            r#"{{"{ALICE}": {{"name": "A", "url": "a.example", "description": "\u00c4"}}}}"#
+        );
         assert_eq!(info.message(), expected);
         let list = ValidatorInfo::read_list(&expected).unwrap();
         assert_eq!(list.first().unwrap().message(), expected);

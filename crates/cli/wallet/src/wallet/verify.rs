@@ -27,13 +27,18 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "HEX", required_unless_present = "validator_info")]
     signature: Option<Signature>,
     /// Address or public key of the signer [default: the wallet's coldkey, or hotkey with --use-hotkey]
-    #[arg(long, visible_alias = "address", value_name = "ADDRESS|KEY", conflicts_with = "validator_info")]
+    #[arg(
+        long,
+        visible_alias = "address",
+        value_name = "ADDRESS|KEY",
+        conflicts_with = "validator_info"
+    )]
     ss58: Option<String>,
     /// Signature scheme of the key in --ss58
     #[arg(long, default_value_t = CryptoType::Sr25519, value_name = "SCHEME")]
     crypto_type: CryptoType,
-    /// Verify a JSON file of signed validator information instead of a message: {"hotkey": {"name", "url",
-    /// "description", "signature"}, …}; the signature of a single entry can come from --signature
+    /// Verify a JSON file of signed validator information instead of a message: {"hotkey": {"name",
+    /// "url", "description", "signature"}, …}; the signature of a single entry can come from --signature
     #[arg(long, value_name = "FILE")]
     validator_info: Option<PathBuf>,
     #[command(flatten)]
@@ -48,14 +53,14 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
         bail!("--signature and a message are required");
     };
     let signer = match &args.ss58 {
-        Some(text) => {
-            PublicKey::parse(text, args.crypto_type).context("--ss58 is not a valid address or public key")?
-        }
+        Some(text) => PublicKey::parse(text, args.crypto_type)
+            .context("--ss58 is not a valid address or public key")?,
         None => args.key.public()?,
     };
     let verified = signer.verify_wrapped(&message, &signature);
     if context.json {
-        context.print_json(&json!({ "verified": verified, "signer_address": signer.to_string() }))?;
+        context
+            .print_json(&json!({ "verified": verified, "signer_address": signer.to_string() }))?;
     } else if verified {
         context.print(&format!("valid signature: {signer} signed this message"))?;
     }
@@ -67,8 +72,8 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
 
 fn read_list(file: &Path) -> anyhow::Result<Vec<ValidatorInfo>> {
     let text = input::read_text(file)?;
-    let list =
-        ValidatorInfo::read_list(&text).with_context(|| format!("{} is not a list of validators", file.display()))?;
+    let list = ValidatorInfo::read_list(&text)
+        .with_context(|| format!("{} is not a list of validators", file.display()))?;
     if list.is_empty() {
         bail!("{} contains no validator", file.display());
     }
@@ -76,7 +81,11 @@ fn read_list(file: &Path) -> anyhow::Result<Vec<ValidatorInfo>> {
 }
 
 /// Verifies every entry; `signature` applies to a single entry.
-fn validators(list: &[ValidatorInfo], signature: Option<Signature>, context: &Context) -> anyhow::Result<()> {
+fn validators(
+    list: &[ValidatorInfo],
+    signature: Option<Signature>,
+    context: &Context,
+) -> anyhow::Result<()> {
     if signature.is_some() && list.len() > 1 {
         bail!(
             "--signature applies to a single entry, but the file has {} entries\nhint: put a signature \
@@ -87,7 +96,8 @@ fn validators(list: &[ValidatorInfo], signature: Option<Signature>, context: &Co
     let checked = list.iter().map(|info| {
         let signature = signature.or(info.signature);
         let signature = signature.with_context(|| format!("{} has no signature", info.hotkey))?;
-        let verified = taonet_wallet::verify_wrapped(&info.hotkey, info.message().as_bytes(), &signature);
+        let verified =
+            taonet_wallet::verify_wrapped(&info.hotkey, info.message().as_bytes(), &signature);
         Ok((info, verified))
     });
     let checked = checked.collect::<anyhow::Result<Vec<_>>>()?;

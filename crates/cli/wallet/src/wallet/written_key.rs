@@ -26,10 +26,24 @@ pub(super) struct WrittenKey {
 }
 
 impl WrittenKey {
-    pub(super) fn new(role: &'static str, key: PublicKey, encrypted: bool, written: Written) -> Self {
+    pub(super) fn new(
+        role: &'static str,
+        key: PublicKey,
+        encrypted: bool,
+        written: Written,
+    ) -> Self {
         let Written { files, backups } = written;
         let (address, crypto_type) = (key.to_string(), key.crypto_type().name());
-        Self { role, name: None, address, crypto_type, encrypted, files, backups, mnemonic_file: None }
+        Self {
+            role,
+            name: None,
+            address,
+            crypto_type,
+            encrypted,
+            files,
+            backups,
+            mnemonic_file: None,
+        }
     }
 
     /// Sets the name of the hotkey.
@@ -44,7 +58,8 @@ impl WrittenKey {
     fn text(&self) -> String {
         let protection = if self.encrypted { ", encrypted" } else { "" };
         let name = self.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-        let key = format!("{}{name}  {} ({}{protection})", self.role, self.address, self.crypto_type);
+        let key =
+            format!("{}{name}  {} ({}{protection})", self.role, self.address, self.crypto_type);
         key + &listing(&self.files, &self.backups, self.mnemonic_file.as_ref())
     }
 
@@ -56,15 +71,27 @@ impl WrittenKey {
 
 /// Lists the files of a key, one per line.
 fn listing(files: &[PathBuf], backups: &[PathBuf], mnemonic_file: Option<&PathBuf>) -> String {
-    let kinds = [("written", files), ("backup", backups), ("mnemonic", mnemonic_file.map_or(&[], slice::from_ref))];
+    let kinds = [
+        ("written", files),
+        ("backup", backups),
+        ("mnemonic", mnemonic_file.map_or(&[], slice::from_ref)),
+    ];
     let line = |what: &str, path: &PathBuf| format!("\n  {what:8}  {}", path.display());
-    kinds.into_iter().flat_map(|(what, paths)| paths.iter().map(move |path| line(what, path))).collect()
+    kinds
+        .into_iter()
+        .flat_map(|(what, paths)| paths.iter().map(move |path| line(what, path)))
+        .collect()
 }
 
 /// Prints which keys of a wallet were written.
-pub(super) fn report(wallet: &Wallet, keys: &[WrittenKey], context: &Context) -> anyhow::Result<()> {
+pub(super) fn report(
+    wallet: &Wallet,
+    keys: &[WrittenKey],
+    context: &Context,
+) -> anyhow::Result<()> {
     if context.json {
-        let mut document = Map::from_iter([("wallet".to_owned(), Value::from(wallet.name().as_str()))]);
+        let mut document =
+            Map::from_iter([("wallet".to_owned(), Value::from(wallet.name().as_str()))]);
         document.extend(keys.iter().map(|key| (key.role.to_owned(), json!(key))));
         return context.print_json(&document);
     }
@@ -72,10 +99,15 @@ pub(super) fn report(wallet: &Wallet, keys: &[WrittenKey], context: &Context) ->
     context.print(&texts.join("\n"))
 }
 
-/// Fails if a key already exists, before the user is prompted for passwords and a mnemonic is generated.
+/// Fails if a key already exists, before the user is prompted for passwords and a mnemonic is
+/// generated.
 pub(super) fn check_free(paths: &[PathBuf], overwrite: Overwrite) -> anyhow::Result<()> {
-    let is_taken = |path: &&PathBuf| overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok();
-    paths.iter().find(is_taken).map_or(Ok(()), |path| Err(not_written(WalletError::Exists(path.clone()))))
+    let is_taken =
+        |path: &&PathBuf| overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok();
+    paths
+        .iter()
+        .find(is_taken)
+        .map_or(Ok(()), |path| Err(not_written(WalletError::Exists(path.clone()))))
 }
 
 /// Creates the error for a key that was not written, with a hint if the key already exists.
@@ -86,10 +118,14 @@ pub(super) fn not_written(error: WalletError) -> anyhow::Error {
 /// Creates the error for a key that was not or only partly written; lists the written files.
 pub(super) fn not_completed(error: WalletError, mnemonic_file: Option<&PathBuf>) -> anyhow::Error {
     let context = match &error {
-        WalletError::Exists(_) => "the key already exists\nhint: --overwrite replaces it and keeps a backup".to_owned(),
+        WalletError::Exists(_) => {
+            "the key already exists\nhint: --overwrite replaces it and keeps a backup".to_owned()
+        }
         WalletError::PartlyWritten { files, backups, .. } => {
             let files = listing(files, backups, mnemonic_file);
-            format!("the key was written, but a later step failed; keep its mnemonic. Files:{files}")
+            format!(
+                "the key was written, but a later step failed; keep its mnemonic. Files:{files}"
+            )
         }
         _ => return error.into(),
     };

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use axum::http::header::LOCATION;
 use futures::future::join_all;
-use taonet_chain::{At, Balance, BlockHeader, ChainError, Detail, Identity, Proxies, Proxy, Stake, StorageItem};
+use taonet_chain::{
+    At, Balance, BlockHeader, ChainError, Detail, Identity, Proxies, Proxy, Stake, StorageItem,
+};
 use tokio::time::{Instant, sleep};
 
 use super::super::account::{Account, MAX_CALLS};
@@ -38,7 +40,13 @@ impl Node for FakeNode {
         let block = self.chain.metagraph(NETUID, MechId(0), Detail::Lite, at).await?.block;
         let root = |byte| BlockHash::from_bytes([byte; 32]);
         let digest = vec![b"\x06aura\x04\x07".to_vec()];
-        Ok(BlockHeader { block, parent: root(1), state_root: root(2), extrinsics_root: root(3), digest })
+        Ok(BlockHeader {
+            block,
+            parent: root(1),
+            state_root: root(2),
+            extrinsics_root: root(3),
+            digest,
+        })
     }
 
     async fn contents(&self, block: Block) -> Result<seen::SeenBlock, ChainError> {
@@ -59,9 +67,17 @@ impl Node for FakeNode {
             tao_emission: Rao::ZERO,
             is_registered: true,
         };
-        let proxy = Proxy { delegate: AccountId::from_bytes([4; 32]), proxy_type: HOSTILE.into(), delay: 9 };
+        let proxy = Proxy {
+            delegate: AccountId::from_bytes([4; 32]),
+            proxy_type: HOSTILE.into(),
+            delay: 9,
+        };
         Ok(Account {
-            balance: Balance { free: Rao::new(12_345_678_901), reserved: Rao::new(7), frozen: Rao::ZERO },
+            balance: Balance {
+                free: Rao::new(12_345_678_901),
+                reserved: Rao::new(7),
+                frozen: Rao::ZERO,
+            },
             nonce: 42,
             stakes: vec![stake; 65],
             proxies: Proxies { proxies: vec![proxy], deposit: Rao::new(93_000_000) },
@@ -92,19 +108,31 @@ impl Node for FakeNode {
             keys,
             summary: HOSTILE.to_owned(),
         };
-        Ok(vec![item("SubtensorModule", "Tempo", 1), item("Timestamp", "Now", 0), item("Drand", "Now", 0)])
+        Ok(vec![
+            item("SubtensorModule", "Tempo", 1),
+            item("Timestamp", "Now", 0),
+            item("Drand", "Now", 0),
+        ])
     }
 
-    async fn entries(&self, item: &StorageItem, keys: &[serde_json::Value], _: At) -> Result<Entries, ChainError> {
+    async fn entries(
+        &self,
+        item: &StorageItem,
+        keys: &[serde_json::Value],
+        _: At,
+    ) -> Result<Entries, ChainError> {
         self.read("entries").await;
-        let entry = |position: usize| (format!("{keys:?}{position}"), format!("[\"{ALICE}\",\"{HOSTILE}\"]"));
+        let entry = |position: usize| {
+            (format!("{keys:?}{position}"), format!("[\"{ALICE}\",\"{HOSTILE}\"]"))
+        };
         Ok(Entries { entries: (0..=item.keys).map(entry).collect(), has_more: item.keys > 0 })
     }
 }
 
 /// Returns the pages of a chain at block 35, which they have read once.
 async fn pages() -> (MockChain, Arc<ChainSection>, Router) {
-    let (chain, changes, section) = (chain_after_three_epochs(), Changes::default(), ChainSection::new(NETUID));
+    let (chain, changes, section) =
+        (chain_after_three_epochs(), Changes::default(), ChainSection::new(NETUID));
     let set = serde_json::json!({ "now": 1_700_000_000_123_u64 });
     chain.record_extrinsic(Extrinsic {
         pallet: "Timestamp".into(),
@@ -116,7 +144,11 @@ async fn pages() -> (MockChain, Arc<ChainSection>, Router) {
         chain.record_extrinsic(Extrinsic {
             hash: ExtrinsicHash::from_bytes([index as u8; 32]),
             args: serde_json::json!({ "dest": ALICE }),
-            ..extrinsic(index, Some(ALICE.parse().unwrap()), Err(DispatchError::Other(HOSTILE.into())))
+            ..extrinsic(
+                index,
+                Some(ALICE.parse().unwrap()),
+                Err(DispatchError::Other(HOSTILE.into())),
+            )
         });
     }
     section.read(&chain, &changes).await;
@@ -135,7 +167,10 @@ fn node(chain: &MockChain, delay: Duration) -> (Arc<FakeNode>, Arc<Mutex<Vec<&'s
 /// Returns a page, after a check that it contains no text of the chain as markup.
 async fn safe(router: &Router, path: &str) -> (u16, String) {
     let (status, body) = get(router, path).await;
-    assert!(!body.contains("<script>") && !body.contains('\u{202e}') && !body.contains('\u{1b}'), "{path}: {body}");
+    assert!(
+        !body.contains("<script>") && !body.contains('\u{202e}') && !body.contains('\u{1b}'),
+        "{path}: {body}"
+    );
     (status, body)
 }
 
@@ -146,9 +181,13 @@ async fn blocks_are_shown_by_number_and_hash() {
     let connected = section.source.reader.connect(node);
     let (status, body) = safe(&router, "/chain/blocks/35").await;
     assert_eq!(status, 200);
-    for part in
-        ["2023-11-14 22:13:20 UTC", "pre-runtime aura 0x", &"02".repeat(32), "/chain/blocks/34\"", "91 extrinsics"]
-    {
+    for part in [
+        "2023-11-14 22:13:20 UTC",
+        "pre-runtime aura 0x",
+        &"02".repeat(32),
+        "/chain/blocks/34\"",
+        "91 extrinsics",
+    ] {
         assert!(body.contains(part), "{part}: {body}");
     }
     assert!(!body.contains("/chain/blocks/36"), "{body}");
@@ -166,7 +205,8 @@ async fn blocks_are_shown_by_number_and_hash() {
         let before = reads.lock().unwrap().len();
         let (found, body) = safe(&router, &path).await;
         assert_eq!((found, &reads.lock().unwrap()[before..]), (status, new), "{path}");
-        count += usize::from(body.contains("<h1>Block 12</h1>") && body.contains("/chain/blocks/13\""));
+        count +=
+            usize::from(body.contains("<h1>Block 12</h1>") && body.contains("/chain/blocks/13\""));
     }
     assert_eq!(count, 3);
     drop(connected);
@@ -174,7 +214,10 @@ async fn blocks_are_shown_by_number_and_hash() {
     assert!(status == 503 && body.contains("not connected"), "{body}");
     assert_eq!(safe(&router, "/chain/blocks/35").await.0, 200);
     let (_, body) = safe(&router, "/chain/blocks").await;
-    assert!(body.contains("2023-11-14 22:13:20 UTC") && body.contains("1 block from 35 to 35"), "{body}");
+    assert!(
+        body.contains("2023-11-14 22:13:20 UTC") && body.contains("1 block from 35 to 35"),
+        "{body}"
+    );
 }
 
 #[tokio::test]
@@ -186,9 +229,14 @@ async fn an_account_has_its_stakes_proxies_and_calls() {
     for _ in 0..2 {
         let (status, body) = safe(&router, &path).await;
         assert_eq!(status, 200);
-        for part in
-            ["12.345678901 TAO", "<td>42</td>", "1–64 of 65 stakes", "/chain/subnets/7\"", "0.093", "&lt;script&gt;"]
-        {
+        for part in [
+            "12.345678901 TAO",
+            "<td>42</td>",
+            "1–64 of 65 stakes",
+            "/chain/subnets/7\"",
+            "0.093",
+            "&lt;script&gt;",
+        ] {
             assert!(body.contains(part), "{part}: {body}");
         }
         assert!(body.len() < 120_000, "a long name is cut");
@@ -200,10 +248,16 @@ async fn an_account_has_its_stakes_proxies_and_calls() {
     drop(connected);
     let other = AccountId::from_bytes([9; 32]);
     let (status, body) = safe(&router, &format!("/chain/accounts/{other}")).await;
-    assert!(status == 200 && body.contains("not connected") && body.contains("0 calls in the"), "{body}");
+    assert!(
+        status == 200 && body.contains("not connected") && body.contains("0 calls in the"),
+        "{body}"
+    );
     assert_eq!(safe(&router, "/chain/accounts/5Grw").await.0, 404);
     let (_, body) = safe(&router, "/chain/1").await;
-    assert!(body.contains(&format!("/chain/accounts/{}\"", Coldkey::from_bytes([7; 32]))), "{body}");
+    assert!(
+        body.contains(&format!("/chain/accounts/{}\"", Coldkey::from_bytes([7; 32]))),
+        "{body}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,13 +266,15 @@ async fn a_slow_node_delays_pages_for_three_seconds() {
     let (node, reads) = node(&chain, Duration::from_mins(1));
     let _connected = section.source.reader.connect(node);
     let began = Instant::now();
-    let paths: Vec<_> =
-        (0..20).map(|account| format!("/chain/accounts/{}", AccountId::from_bytes([account; 32]))).collect();
+    let paths: Vec<_> = (0..20)
+        .map(|account| format!("/chain/accounts/{}", AccountId::from_bytes([account; 32])))
+        .collect();
     let halfway = async {
         sleep(Duration::from_secs(1)).await;
         assert_eq!(reads.lock().unwrap().len(), 8, "reads at the same time");
     };
-    let (answers, ()) = tokio::join!(join_all(paths.iter().map(|path| safe(&router, path))), halfway);
+    let (answers, ()) =
+        tokio::join!(join_all(paths.iter().map(|path| safe(&router, path))), halfway);
     for (status, body) in answers {
         assert!(status == 200 && body.contains("did not respond within 3 s"), "{body}");
     }
@@ -241,22 +297,37 @@ async fn a_subnet_has_its_pools_schedule_and_neurons() {
     let connected = section.source.reader.connect(node);
     let (status, body) = safe(&router, "/chain/subnets/7").await;
     assert_eq!(status, 200);
-    for part in
-        ["0.012346", "in 5 blocks", "min_burn</th><td>0.0005", "1–64 of 100 neurons", "TAO in the pool</th><td>7<"]
-    {
+    for part in [
+        "0.012346",
+        "in 5 blocks",
+        "min_burn</th><td>0.0005",
+        "1–64 of 100 neurons",
+        "TAO in the pool</th><td>7<",
+    ] {
         assert!(body.contains(part), "{part}: {body}");
     }
     let hotkey = neuron(3).hotkey;
-    assert!(body.contains(&format!("/chain/accounts/{hotkey}\"")) && !body.contains("\"/chain/3\""), "{body}");
+    assert!(
+        body.contains(&format!("/chain/accounts/{hotkey}\"")) && !body.contains("\"/chain/3\""),
+        "{body}"
+    );
     let (_, body) = safe(&router, &format!("/chain/subnets/7?q={hotkey}")).await;
-    assert!(body.contains(&hotkey.to_string()) && !body.contains(&neuron(4).hotkey.to_string()), "{body}");
+    assert!(
+        body.contains(&hotkey.to_string()) && !body.contains(&neuron(4).hotkey.to_string()),
+        "{body}"
+    );
     assert_eq!(safe(&router, "/chain/subnets/8").await.0, 404);
     assert_eq!(safe(&router, "/chain/subnets/70000").await.0, 400);
     drop(connected);
     // Without the node, the list of subnets and the shown subnet are known.
-    for (path, part) in [("/chain/subnets/6", "moving average"), ("/chain/subnets/59", "/chain/2\"")] {
+    for (path, part) in
+        [("/chain/subnets/6", "moving average"), ("/chain/subnets/59", "/chain/2\"")]
+    {
         let (status, body) = safe(&router, path).await;
-        assert!(status == 200 && body.contains("not connected") && body.contains(part), "{path}: {body}");
+        assert!(
+            status == 200 && body.contains("not connected") && body.contains(part),
+            "{path}: {body}"
+        );
     }
 }
 
@@ -265,12 +336,19 @@ async fn storage_is_read_by_its_keys() {
     let (chain, section, router) = pages().await;
     let (node, _) = node(&chain, Duration::ZERO);
     let _connected = section.source.reader.connect(node);
-    let (status, body) = safe(&router, "/chain/storage/SubtensorModule/Tempo?keys=59,%3Cscript%3E").await;
+    let (status, body) =
+        safe(&router, "/chain/storage/SubtensorModule/Tempo?keys=59,%3Cscript%3E").await;
     assert!(status == 200 && body.contains("only the first 2 entries"), "{body}");
-    assert!(body.contains("[Number(59), String(") && body.contains("value=\"59,&lt;script&gt;\""), "{body}");
+    assert!(
+        body.contains("[Number(59), String(") && body.contains("value=\"59,&lt;script&gt;\""),
+        "{body}"
+    );
     assert!(body.contains(&format!("href=\"/chain/accounts/{ALICE}\"")), "{body}");
     let (status, body) = safe(&router, "/chain/storage/Timestamp/Now").await;
-    assert!(status == 200 && !body.contains("First keys") && !body.contains("only the first"), "{body}");
+    assert!(
+        status == 200 && !body.contains("First keys") && !body.contains("only the first"),
+        "{body}"
+    );
     assert_eq!(safe(&router, "/chain/storage/Timestamp/Tempo").await.0, 404);
 }
 
@@ -304,13 +382,19 @@ async fn search_redirects_to_the_page_or_lists_results() {
         ("", Err(&["The search finds blocks by number and hash"])),
     ];
     for (query, expected) in table {
-        let request = Request::get(format!("/chain/search?q={}", query.replace(' ', "+"))).header(HOST, "localhost");
+        let request = Request::get(format!("/chain/search?q={}", query.replace(' ', "+")))
+            .header(HOST, "localhost");
         let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         match expected {
-            Ok(path) => assert_eq!((status, response.headers()[LOCATION].to_str().unwrap()), (303, path), "{query}"),
+            Ok(path) => assert_eq!(
+                (status, response.headers()[LOCATION].to_str().unwrap()),
+                (303, path),
+                "{query}"
+            ),
             Err(parts) => {
-                let (status, body) = safe(&router, &format!("/chain/search?q={}", query.replace(' ', "+"))).await;
+                let (status, body) =
+                    safe(&router, &format!("/chain/search?q={}", query.replace(' ', "+"))).await;
                 assert_eq!(status, 200, "{query}");
                 assert!(parts.iter().all(|part| body.contains(part)), "{query}: {parts:?}: {body}");
             }
@@ -329,7 +413,8 @@ async fn earlier_blocks_are_read_in_the_background() {
         }
     };
     tokio::select! { () = follow => panic!("the future ended"), () = watch => {} }
-    let numbers: Vec<_> = section.source.state().blocks.iter().map(|seen| seen.block.number.get()).collect();
+    let numbers: Vec<_> =
+        section.source.state().blocks.iter().map(|seen| seen.block.number.get()).collect();
     assert_eq!(numbers, (0..=35).rev().collect::<Vec<_>>());
     let (_, body) = safe(&router, "/chain/blocks").await;
     assert!(body.contains("36 blocks from 0 to 35"), "{body}");
@@ -361,9 +446,13 @@ async fn the_chain_is_shown_before_its_subnet_exists() {
 
 #[test]
 fn reverted_blocks_and_the_oldest_large_ones_are_dropped() {
-    let block =
-        |number: u32| Block { number: BlockNumber::new(number), hash: BlockHash::from_bytes([number as u8; 32]) };
-    let numbers = |state: &source::State| state.blocks.iter().map(|seen| seen.block.number.get()).collect::<Vec<_>>();
+    let block = |number: u32| Block {
+        number: BlockNumber::new(number),
+        hash: BlockHash::from_bytes([number as u8; 32]),
+    };
+    let numbers = |state: &source::State| {
+        state.blocks.iter().map(|seen| seen.block.number.get()).collect::<Vec<_>>()
+    };
     let mut state = source::State::default();
     for number in [1, 2, 3, 4, 3] {
         state.push_newest(empty_block(block(number)));
@@ -394,8 +483,10 @@ async fn seen_on(chain: &MockChain, section: &ChainSection) -> Vec<u32> {
 
 #[tokio::test]
 async fn reverted_branch_is_dropped_once_the_chain_is_longer() {
-    let (chain, changes, section) = (MockChain::default(), Changes::default(), ChainSection::new(NETUID));
-    let epochs = || section.source.state().epochs.iter().map(|epoch| epoch.block.get()).collect::<Vec<_>>();
+    let (chain, changes, section) =
+        (MockChain::default(), Changes::default(), ChainSection::new(NETUID));
+    let epochs =
+        || section.source.state().epochs.iter().map(|epoch| epoch.block.get()).collect::<Vec<_>>();
     chain.set_finality_lag(1_000);
     chain.set_metagraph(subnet());
     chain.set_weight_rules(NETUID, rules(0, 0));
@@ -411,13 +502,19 @@ async fn reverted_branch_is_dropped_once_the_chain_is_longer() {
     chain.mine(20);
     run_epoch(&chain, 4, 40);
     section.read(&chain, &changes).await;
-    assert_eq!(seen_on(&chain, &section).await, (36..=46).rev().chain([26, 25, 20]).collect::<Vec<_>>());
+    assert_eq!(
+        seen_on(&chain, &section).await,
+        (36..=46).rev().chain([26, 25, 20]).collect::<Vec<_>>()
+    );
     assert_eq!(epochs(), [40]);
 
     // The new branch is shorter, but longer than the common part.
     chain.undo(5);
     chain.mine(3);
     section.read(&chain, &changes).await;
-    assert_eq!(seen_on(&chain, &section).await, (36..=44).rev().chain([26, 25, 20]).collect::<Vec<_>>());
+    assert_eq!(
+        seen_on(&chain, &section).await,
+        (36..=44).rev().chain([26, 25, 20]).collect::<Vec<_>>()
+    );
     assert_eq!(epochs(), [40]);
 }

@@ -34,16 +34,26 @@ impl Challenge for Behaviour {
 
     fn select(&self, eligible: Vec<Neuron>, setting: Select) -> Vec<Neuron> {
         match self {
-            Self::Draws(uids) => eligible.into_iter().filter(|neuron| uids.contains(&neuron.uid.0)).collect(),
+            Self::Draws(uids) => {
+                eligible.into_iter().filter(|neuron| uids.contains(&neuron.uid.0)).collect()
+            }
             _ => setting.choose(eligible),
         }
     }
 
     async fn request(&self, _: &[MinerEntry]) -> Result<SumRequest, BoxError> {
-        if *self == Self::RequestFails { Err("no number left".into()) } else { Ok(SumRequest::ONE_AND_TWO) }
+        if *self == Self::RequestFails {
+            Err("no number left".into())
+        } else {
+            Ok(SumRequest::ONE_AND_TWO)
+        }
     }
 
-    async fn rewards(&self, _: &SumRequest, replies: &[Reply<SumRequest>]) -> Result<Vec<f64>, BoxError> {
+    async fn rewards(
+        &self,
+        _: &SumRequest,
+        replies: &[Reply<SumRequest>],
+    ) -> Result<Vec<f64>, BoxError> {
         match self {
             Self::RewardsFail => return Err("the calculator is broken".into()),
             Self::RewardsHang => std::future::pending().await,
@@ -66,13 +76,21 @@ impl World {
         Self { directory, scores }
     }
 
-    /// Returns the steps of a validator whose chain is at a block, and whose newest reward counts a half.
-    async fn steps(&self, challenge: Behaviour, block: u32, neurons: Vec<ChainNeuron>) -> Steps<Behaviour> {
+    /// Returns the steps of a validator whose chain is at a block, and whose newest reward counts a
+    /// half.
+    async fn steps(
+        &self,
+        challenge: Behaviour,
+        block: u32,
+        neurons: Vec<ChainNeuron>,
+    ) -> Steps<Behaviour> {
         let chain = Arc::new(chain(block, neurons));
         // Each start has a ledger of its own: a ledger is locked for some time after a stop.
         let number = STARTS.fetch_add(1, Ordering::Relaxed);
-        let ledger = Ledger::open(&self.directory.path().join(format!("weights-{number}"))).await.unwrap();
-        let submitter = Submitter::new(ledger, Arc::clone(&chain) as _, key("//validator")).await.unwrap();
+        let ledger =
+            Ledger::open(&self.directory.path().join(format!("weights-{number}"))).await.unwrap();
+        let submitter =
+            Submitter::new(ledger, Arc::clone(&chain) as _, key("//validator")).await.unwrap();
         let settings = ValidatorSettings {
             alpha: 0.5,
             challenge_timeout: Duration::from_millis(200),
@@ -110,7 +128,11 @@ async fn only_selected_neurons_and_non_miners_change_their_scores() {
     let all = ["//validator", "//miner", "//silent", "//other", "//absent"];
     let neurons = || {
         let ports = [None, port, None, port, None];
-        (0..).zip(all).zip(ports).map(|((uid, uri), port)| neuron(uid, uri, port)).collect::<Vec<_>>()
+        (0..)
+            .zip(all)
+            .zip(ports)
+            .map(|((uid, uri), port)| neuron(uid, uri, port))
+            .collect::<Vec<_>>()
     };
     // Rewards for all, so that all have scores.
     let everybody = StepResults {
@@ -134,10 +156,20 @@ async fn only_selected_neurons_and_non_miners_change_their_scores() {
 #[tokio::test]
 async fn validator_that_is_not_registered_is_reported() {
     let (world, port) = (World::new().await, good_miner().await);
-    let report = world.steps(Behaviour::Works, 1, vec![neuron(0, "//miner", port)]).await.step().await.unwrap();
+    let report = world
+        .steps(Behaviour::Works, 1, vec![neuron(0, "//miner", port)])
+        .await
+        .step()
+        .await
+        .unwrap();
     assert!(!report.is_registered, "{report:?}");
     // A subnet with one neuron, the validator, has nobody to ask.
-    let report = world.steps(Behaviour::Works, 2, vec![neuron(0, "//validator", None)]).await.step().await.unwrap();
+    let report = world
+        .steps(Behaviour::Works, 2, vec![neuron(0, "//validator", None)])
+        .await
+        .step()
+        .await
+        .unwrap();
     assert_eq!((report.is_registered, report.rewards), (true, Vec::new()));
 }
 
@@ -152,7 +184,10 @@ async fn neurons_of_a_lagging_node_are_refused() {
         // The miner is not registered at the other block.
         match world.steps(Behaviour::Works, block, vec![]).await.step().await {
             Ok(_) => assert!(is_accepted, "{block}"),
-            Err(error) => assert!(!is_accepted && matches!(error, StepError::OldBlock { .. }), "{block}: {error}"),
+            Err(error) => assert!(
+                !is_accepted && matches!(error, StepError::OldBlock { .. }),
+                "{block}: {error}"
+            ),
         }
         // One list without the miner does not delete its score.
         assert_eq!(world.scores_of(["//miner"]).await, [Some(0.5)], "{block}");
@@ -166,12 +201,23 @@ async fn failure_of_the_challenge_changes_no_score() {
     for (behaviour, expected) in [
         (Behaviour::RequestFails, "the challenge failed: no number left"),
         (Behaviour::RewardsFail, "the challenge failed: the calculator is broken"),
-        (Behaviour::RewardsHang, "the challenge took longer than 200ms; hint: increase `challenge_timeout`"),
+        (
+            Behaviour::RewardsHang,
+            "the challenge took longer than 200ms; hint: increase `challenge_timeout`",
+        ),
     ] {
         let world = World::new().await;
-        let error = world.steps(behaviour, 1, vec![neuron(0, "//miner", port)]).await.step().await.unwrap_err();
+        let error = world
+            .steps(behaviour, 1, vec![neuron(0, "//miner", port)])
+            .await
+            .step()
+            .await
+            .unwrap_err();
         assert_eq!(with_causes(&error), expected);
-        assert_eq!((world.scores_of(["//miner"]).await, world.scores.last_step().await.unwrap()), ([None], None));
+        assert_eq!(
+            (world.scores_of(["//miner"]).await, world.scores.last_step().await.unwrap()),
+            ([None], None)
+        );
     }
 }
 
@@ -184,7 +230,10 @@ async fn restart_waits_for_the_rest_of_the_interval() {
         let steps = world.steps(Behaviour::Works, 1, vec![]).await;
         assert_eq!(steps.first_pause().await, Duration::ZERO, "no step yet");
         let results = StepResults {
-            step: CompletedStep { block: BlockNumber::new(1), began: UNIX_EPOCH + Duration::from_secs(NOW - before) },
+            step: CompletedStep {
+                block: BlockNumber::new(1),
+                began: UNIX_EPOCH + Duration::from_secs(NOW - before),
+            },
             rewards: BTreeMap::new(),
             registered: [].into(),
         };

@@ -32,8 +32,7 @@ async fn restored_ledger_does_not_submit_epoch_again() {
         let submitter = world.start().await;
         let block = world.chain.head().await.unwrap().number;
         let error = submitter.submit(world.weights().await).await.unwrap_err();
-        let is_expected =
-            matches!(error, SubmitError::AlreadySubmitted { netuid: NETUID, mech: MECH, block: at } if at == block);
+        let is_expected = matches!(error, SubmitError::AlreadySubmitted { netuid: NETUID, mech: MECH, block: at } if at == block);
         assert!(is_expected && !error.is_retryable(), "{error}");
         assert_eq!(world.calls().len(), 1);
         // The other mechanism and the next epoch are not affected.
@@ -157,7 +156,8 @@ async fn wrong_clock_submits_no_timelocked_weights() {
     for (seconds, form) in [(-86_400, 4), (86_400, 4), (86_400, 2)] {
         let world = World::new(Some(CommitReveal { version: form, period_epochs: 1 }));
         let time = Duration::from_secs(TIME.checked_add_signed(seconds).unwrap());
-        let submitter = world.start().await.with_clock(Arc::new(move || SystemTime::UNIX_EPOCH + time));
+        let submitter =
+            world.start().await.with_clock(Arc::new(move || SystemTime::UNIX_EPOCH + time));
         let result = submitter.submit(world.weights().await).await;
         if form == 4 {
             let error = result.unwrap_err();

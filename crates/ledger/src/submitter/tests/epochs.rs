@@ -9,7 +9,9 @@ fn at(world: &World, left: u32) {
 
 #[tokio::test]
 async fn era_ends_before_the_next_epoch() {
-    for (lag, left, last_block) in [(0, 89, 73), (0, 63, 99), (0, 40, 90), (3, 15, 96), (3, 7, 96), (0, 3, 99)] {
+    for (lag, left, last_block) in
+        [(0, 89, 73), (0, 63, 99), (0, 40, 90), (3, 15, 96), (3, 7, 96), (0, 3, 99)]
+    {
         let world = World::plain();
         world.chain.set_finality_lag(lag);
         at(&world, left);

@@ -19,7 +19,11 @@ async fn extrinsic_of_reverted_block_is_resent() {
     let (world, submitter, first) = included(None).await;
     world.chain.undo(1);
     world.chain.mine(1);
-    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included), "not final, not certain");
+    assert_eq!(
+        submit_state(&advance(&submitter).await),
+        Some(State::Included),
+        "not final, not certain"
+    );
     world.chain.mine(LAG);
     // A different block at the same height is finalized.
     let again = advance(&submitter).await;
@@ -59,8 +63,20 @@ async fn nonce_used_in_unfinalized_block_does_not_supersede() {
     let call = taonet_chain::calls::set_mechanism_weights(NetUid(1), MECH, &[], 0);
     let other = world.chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
     assert!(world.chain.submit(&other, Follow::default()).await.is_success());
-    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Unknown), "not superseded yet");
-    assert_eq!(submitter.ledger().extrinsics(&advance(&submitter).await.intent, Step::Submit).await.unwrap().len(), 1);
+    assert_eq!(
+        submit_state(&advance(&submitter).await),
+        Some(State::Unknown),
+        "not superseded yet"
+    );
+    assert_eq!(
+        submitter
+            .ledger()
+            .extrinsics(&advance(&submitter).await.intent, Step::Submit)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     // The other extrinsic is reverted, and ours gets the nonce after all.
     world.chain.undo(1);
     world.chain.mine(1);
@@ -90,7 +106,8 @@ async fn era_ended_in_unfinalized_block_does_not_expire() {
 
 #[tokio::test]
 async fn a_commit_that_moves_to_a_later_epoch_is_revealed_later() {
-    let (mut world, submitter, first) = included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
+    let (mut world, submitter, first) =
+        included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
     assert_eq!(first.intent.commit_epoch, Some(7));
     world.chain.undo(1);
     world.chain.mine(1);
@@ -109,16 +126,23 @@ async fn a_commit_that_moves_to_a_later_epoch_is_revealed_later() {
 
 #[tokio::test]
 async fn permanently_reverted_commit_is_not_revealed() {
-    let (mut world, submitter, _) = included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
+    let (mut world, submitter, _) =
+        included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
     world.chain.undo(1);
     world.chain.mine(LAG + 1);
     world.next_epoch().await;
     let lost = advance(&submitter).await;
-    assert_eq!((submit_state(&lost), &lost.reveal, lost.intent.commit_epoch), (Some(State::Unknown), &None, Some(7)));
+    assert_eq!(
+        (submit_state(&lost), &lost.reveal, lost.intent.commit_epoch),
+        (Some(State::Unknown), &None, Some(7))
+    );
     // The era of the extrinsic ends.
     world.chain.mine(128);
     let missed = advance(&submitter).await;
-    assert_eq!((submit_state(&missed), missed.intent.state), (Some(State::Expired), IntentState::Missed));
+    assert_eq!(
+        (submit_state(&missed), missed.intent.state),
+        (Some(State::Expired), IntentState::Missed)
+    );
     assert_eq!((missed.intent.commit_epoch, world.calls().len()), (None, 1));
 }
 
@@ -132,8 +156,11 @@ async fn pruned_blocks_are_identified_by_hash() {
         world.chain.mine(400);
         world.chain.prune(BlockNumber::new(390));
         let end = advance(&submitter).await;
-        let expected =
-            if is_undone { (State::Lost, IntentState::Missed) } else { (State::Finalized, IntentState::Done) };
+        let expected = if is_undone {
+            (State::Lost, IntentState::Missed)
+        } else {
+            (State::Finalized, IntentState::Done)
+        };
         assert_eq!((end.submit.unwrap().state, end.intent.state), expected);
     }
 }

@@ -55,11 +55,18 @@ async fn expired_extrinsic_is_re_signed_only_within_its_epoch() {
     let submitter = world.start().await;
     let lost = submitter.submit(world.weights().await).await.unwrap();
     world.next_epoch().await;
-    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Unknown), "its era is not over");
+    assert_eq!(
+        submit_state(&advance(&submitter).await),
+        Some(State::Unknown),
+        "its era is not over"
+    );
     assert_eq!(world.calls().len(), 0, "nothing of a past epoch is sent again");
     world.chain.mine(8);
     let missed = advance(&submitter).await;
-    assert_eq!((submit_state(&missed), missed.intent.state), (Some(State::Expired), IntentState::Missed));
+    assert_eq!(
+        (submit_state(&missed), missed.intent.state),
+        (Some(State::Expired), IntentState::Missed)
+    );
     assert!(submitter.advance().await.unwrap().is_empty());
     assert!(world.chain.included().is_empty());
 
@@ -107,7 +114,9 @@ async fn refused_weights_are_not_resent_without_retry() {
     let key = refused.intent.plan.key;
     let unknown = IntentKey { epoch: 6, ..key };
     assert!(matches!(submitter.retry(&unknown).await, Err(SubmitError::NothingToRetry(6))));
-    let outcome = |submission: &Submission| submission.submit.as_ref().and_then(|signed| signed.outcome.clone());
+    let outcome = |submission: &Submission| {
+        submission.submit.as_ref().and_then(|signed| signed.outcome.clone())
+    };
     assert_eq!(outcome(&refused), Some(Outcome::Invalid(rate_limit())));
     assert!(refused.is_refused());
     // None of these calls signs or sends anything.
@@ -120,7 +129,10 @@ async fn refused_weights_are_not_resent_without_retry() {
     let nonces: Vec<_> = world.chain.submitted().iter().map(|one| one.extrinsic.nonce).collect();
     assert_eq!(nonces, [0, 0], "at most one of the two can ever be in a block");
     assert!(submitter.retry(&key).await.unwrap().is_done());
-    assert_eq!(submitter.retry(&key).await.unwrap(), submitter.submit(world.weights().await).await.unwrap());
+    assert_eq!(
+        submitter.retry(&key).await.unwrap(),
+        submitter.submit(world.weights().await).await.unwrap()
+    );
     assert_eq!(world.chain.included().len(), 1);
 }
 
@@ -150,7 +162,10 @@ async fn a_call_that_fails_in_a_block_is_signed_again_once_the_block_is_final() 
     let failed = submitter.submit(world.weights().await).await.unwrap();
     assert_eq!(submit_state(&failed), Some(State::Included));
     let key = failed.intent.plan.key;
-    assert!(matches!(submitter.retry(&key).await, Err(SubmitError::Unsettled { state: State::Included, .. })));
+    assert!(matches!(
+        submitter.retry(&key).await,
+        Err(SubmitError::Unsettled { state: State::Included, .. })
+    ));
     world.chain.mine(2);
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
@@ -161,7 +176,8 @@ async fn a_call_that_fails_in_a_block_is_signed_again_once_the_block_is_final() 
     assert_eq!(world.chain.included().len(), 2);
 }
 
-/// A failed extrinsic, or one that can never be included, does not prevent newer weights in the same epoch.
+/// A failed extrinsic, or one that can never be included, does not prevent newer weights in the
+/// same epoch.
 #[tokio::test]
 async fn newer_weights_replace_those_without_effect() {
     for script in [Script::Fail(too_fast()), Script::LoseRequest] {
@@ -175,7 +191,10 @@ async fn newer_weights_replace_those_without_effect() {
         let first = submitter.submit(world.weights().await).await.unwrap();
         let newer = NewWeights { weights: vec![(Uid(8), 5)], ..world.weights().await };
         let bound = submitter.submit(newer.clone()).await.unwrap();
-        assert_eq!(bound.intent.plan.weights, first.intent.plan.weights, "{script:?}: it may still have its effect");
+        assert_eq!(
+            bound.intent.plan.weights, first.intent.plan.weights,
+            "{script:?}: it may still have its effect"
+        );
 
         // The same epoch continues until the era is over and finalized.
         world.rules.schedule.last_epoch = world.chain.head().await.unwrap().number;
@@ -188,7 +207,10 @@ async fn newer_weights_replace_those_without_effect() {
         let key = first.intent.plan.key;
         if matches!(script, Script::Fail(_)) {
             assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
-            assert_eq!(submitter.submit(newer.clone()).await.unwrap().intent.plan.weights, newer.weights);
+            assert_eq!(
+                submitter.submit(newer.clone()).await.unwrap().intent.plan.weights,
+                newer.weights
+            );
             submitter.retry(&key).await.unwrap();
         } else {
             submitter.submit(newer.clone()).await.unwrap();
@@ -197,7 +219,11 @@ async fn newer_weights_replace_those_without_effect() {
         let done = advance(&submitter).await;
         assert!(done.is_done(), "{script:?}: {done:?}");
         assert_eq!((done.intent.id, &done.intent.plan.weights), (first.intent.id, &newer.weights));
-        assert_ne!(first.submit.unwrap().extrinsic, done.submit.unwrap().extrinsic, "the newer ones were signed");
+        assert_ne!(
+            first.submit.unwrap().extrinsic,
+            done.submit.unwrap().extrinsic,
+            "the newer ones were signed"
+        );
     }
 }
 
@@ -228,6 +254,10 @@ async fn only_void_extrinsics_can_be_replaced() {
         let newer = crate::Plan { weights: vec![(Uid(uid), 1)], ..plan.clone() };
         let entered = submitter.ledger().intend(&newer).await.unwrap();
         assert_eq!(entered.plan.weights == newer.weights, state.is_void(), "{state}");
-        assert_eq!(submitter.ledger().is_bound(&entered).await.unwrap(), !state.is_void(), "{state}");
+        assert_eq!(
+            submitter.ledger().is_bound(&entered).await.unwrap(),
+            !state.is_void(),
+            "{state}"
+        );
     }
 }

@@ -8,7 +8,8 @@ async fn an_open_ledger_is_read_with_the_times_of_its_states() {
     let mut world = World::plain();
     let missing = LedgerReader::open(&world.path().join("elsewhere")).await.unwrap_err();
     assert!(matches!(missing, LedgerError::Missing(_)), "{missing}");
-    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    let began =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed();
     let submitter = world.start().await;
     let reader = LedgerReader::open(world.path()).await.unwrap();
     assert_eq!(reader.latest(10).await.unwrap(), []);
@@ -25,7 +26,11 @@ async fn an_open_ledger_is_read_with_the_times_of_its_states() {
         let [extrinsic] = &*record.extrinsics else { panic!("{record:?}") };
         assert_eq!((extrinsic.step, extrinsic.signed.state), (Step::Submit, State::Finalized));
         let states: Vec<_> = extrinsic.states.iter().map(|(state, _)| *state).collect();
-        assert_eq!((states.first(), states.last()), (Some(&State::Signed), Some(&State::Finalized)), "{states:?}");
+        assert_eq!(
+            (states.first(), states.last()),
+            (Some(&State::Signed), Some(&State::Finalized)),
+            "{states:?}"
+        );
         assert!(states.contains(&State::Sent), "{states:?}");
         assert!(extrinsic.states.iter().all(|(_, at)| *at >= began));
     }

@@ -16,7 +16,11 @@ async fn a_commit_by_hash_is_revealed_after_a_restart_in_its_epoch() {
     assert!(done.is_done());
     assert_eq!(world.calls(), ["commit_mechanism_weights", "reveal_mechanism_weights"]);
     let expected = crate::form::reveal_call(&commit.intent.plan);
-    assert_eq!(world.chain.submitted().last().unwrap().call, expected, "with the stored salt and weights");
+    assert_eq!(
+        world.chain.submitted().last().unwrap().call,
+        expected,
+        "with the stored salt and weights"
+    );
     assert!(submitter.advance().await.unwrap().is_empty());
 }
 
@@ -57,10 +61,14 @@ async fn the_first_weights_after_a_start_are_fresh() {
     let submitter = world.start().await;
     let error = submitter.submit(of(101)).await.unwrap_err();
     assert!(matches!(error, SubmitError::StaleState { age: 101, tempo: TEMPO, .. }), "{error}");
-    // Nothing was stored for the stale weights, so fresh weights can still be submitted in this epoch.
+    // Nothing was stored for the stale weights, so fresh weights can still be submitted in this
+    // epoch.
     assert!(submitter.submit(of(100)).await.unwrap().is_done());
     world.next_epoch().await;
-    assert!(submitter.submit(of(190)).await.unwrap().is_done(), "later ones may follow from the same state");
+    assert!(
+        submitter.submit(of(190)).await.unwrap().is_done(),
+        "later ones may follow from the same state"
+    );
 }
 
 #[tokio::test]
@@ -78,7 +86,11 @@ async fn crash_at_any_step_neither_loses_nor_repeats_weights() {
         };
         assert!(done.is_done(), "{moment:?}");
         assert_eq!(world.chain.included().len(), 1, "{moment:?}");
-        assert_eq!(submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap().len(), 1, "{moment:?}");
+        assert_eq!(
+            submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap().len(),
+            1,
+            "{moment:?}"
+        );
     }
 }
 
@@ -112,7 +124,10 @@ async fn unsent_extrinsic_is_withdrawn_after_its_epoch() {
     world.crash(Step::Submit, Moment::Stored, Some(world.weights().await)).await;
     world.next_epoch().await;
     let missed = advance(&world.start().await).await;
-    assert_eq!((submit_state(&missed), missed.intent.state), (Some(State::Withdrawn), IntentState::Missed));
+    assert_eq!(
+        (submit_state(&missed), missed.intent.state),
+        (Some(State::Withdrawn), IntentState::Missed)
+    );
     assert!(world.calls().is_empty());
 }
 

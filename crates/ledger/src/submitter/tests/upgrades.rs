@@ -17,8 +17,10 @@ async fn extrinsic_of_older_runtime_is_re_signed_with_its_nonce() {
         let done = advance(&submitter).await;
         assert!(done.is_done(), "{was_sent}");
         let signed = submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap();
-        let told: Vec<_> =
-            signed.iter().map(|one| (one.extrinsic.nonce, one.extrinsic.spec_version, one.state)).collect();
+        let told: Vec<_> = signed
+            .iter()
+            .map(|one| (one.extrinsic.nonce, one.extrinsic.spec_version, one.state))
+            .collect();
         assert_eq!(told, [(0, 1, State::Invalid), (0, 2, State::Finalized)]);
         assert_eq!(world.chain.included().len(), 1);
     }
@@ -34,7 +36,10 @@ async fn upgrade_between_signing_and_sending_is_detected() {
         }
     }));
     let refused = submitter.submit(world.weights().await).await.unwrap();
-    assert_eq!(refused.submit.unwrap().outcome, Some(Outcome::Invalid(RefusedBecause::BadSignature)));
+    assert_eq!(
+        refused.submit.unwrap().outcome,
+        Some(Outcome::Invalid(RefusedBecause::BadSignature))
+    );
     assert!(advance(&submitter).await.is_done());
     assert_eq!(world.chain.included().len(), 1);
 }
@@ -66,7 +71,11 @@ async fn included_extrinsic_of_two_with_one_nonce_counts() {
     assert!(world.chain.submit(&first, Follow::default()).await.is_success());
     world.chain.mine(6);
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Superseded));
-    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Superseded), "nothing is signed beside the first");
+    assert_eq!(
+        submit_state(&advance(&submitter).await),
+        Some(State::Superseded),
+        "nothing is signed beside the first"
+    );
     world.chain.mine(128);
     let done = advance(&submitter).await;
     assert!(done.is_done());

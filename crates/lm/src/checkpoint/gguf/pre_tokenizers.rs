@@ -1,8 +1,8 @@
-//! Pre-tokenizers of byte-level BPE: the regular expressions that split a text before the merges, by the names that
-//! llama.cpp gives them in `tokenizer.ggml.pre`.
+//! Pre-tokenizers of byte-level BPE: the regular expressions that split a text before the merges,
+//! by the names that llama.cpp gives them in `tokenizer.ggml.pre`.
 //!
-//! The expressions are those of the models' own tokenizers. Each one splits the pieces of the one before it: matches
-//! and the text between them become pieces.
+//! The expressions are those of the models' own tokenizers. Each one splits the pieces of the one
+//! before it: matches and the text between them become pieces.
 
 /// A rule that splits a text.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,14 +67,23 @@ macro_rules! spaces {
 /// Punctuation before a Latin word, and words with their combining marks.
 macro_rules! marked_word {
     () => {
-        concat!(r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|"##, r"[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+")
+        concat!(
+            r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|"##,
+            r"[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+        )
     };
 }
-const GPT_2_WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-const QWEN_2_WORDS: &str = concat!(contraction!(), "|", word!(), r"|\p{N}|", others!(), "|", spaces!());
-const LLAMA_3_WORDS: &str = concat!(contraction!(), "|", word!(), r"|\p{N}{1,3}|", others!(), "|", spaces!());
-const GPT_4O_WORDS: &str =
-    concat!(cased_word!(concat!(contraction!(), "?")), r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|", spaces!());
+const GPT_2_WORDS: &str =
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+const QWEN_2_WORDS: &str =
+    concat!(contraction!(), "|", word!(), r"|\p{N}|", others!(), "|", spaces!());
+const LLAMA_3_WORDS: &str =
+    concat!(contraction!(), "|", word!(), r"|\p{N}{1,3}|", others!(), "|", spaces!());
+const GPT_4O_WORDS: &str = concat!(
+    cased_word!(concat!(contraction!(), "?")),
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|",
+    spaces!()
+);
 const BLOOM_WORDS: &str = " ?[^(\\s|.,!?\u{2026}\u{3002}\u{ff0c}\u{3001}\u{964}\u{6d4}\u{60c})]+";
 const DIGIT: &str = r"\p{N}";
 const THREE_DIGITS: &str = "[0-9][0-9][0-9]";
@@ -131,13 +140,15 @@ const DEEPSEEK_V3: PreTokenizer = PreTokenizer::merging(&[
     HAN_OR_KANA,
     concat!(marked_word!(), r"| ?[\p{P}\p{S}]+[\r\n]*|", spaces!()),
 ]);
-const DEFAULT: PreTokenizer = PreTokenizer::merging(&[r"[\p{P}\$\+<=>\^~\|]+", GPT_2_WORDS, r"\p{N}+", THREE_DIGITS]);
+const DEFAULT: PreTokenizer =
+    PreTokenizer::merging(&[r"[\p{P}\$\+<=>\^~\|]+", GPT_2_WORDS, r"\p{N}+", THREE_DIGITS]);
 const EXAONE_MOE: PreTokenizer = PreTokenizer::merging(&[concat!(
     contraction!(),
     r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|",
     r"\s*[\r\n]|\s+(?!\S)|\s+"
 )]);
-const FALCON: PreTokenizer = PreTokenizer::merging(&[r"[\p{P}\$\+<=>\^~\|`]+", GPT_2_WORDS, THREE_DIGITS]);
+const FALCON: PreTokenizer =
+    PreTokenizer::merging(&[r"[\p{P}\$\+<=>\^~\|`]+", GPT_2_WORDS, THREE_DIGITS]);
 const GPT_2: PreTokenizer = PreTokenizer::merging(&[GPT_2_WORDS]);
 const GPT_4O: PreTokenizer = PreTokenizer::merging(&[GPT_4O_WORDS]);
 const JAIS_2: PreTokenizer = PreTokenizer::merging(&[concat!(
@@ -162,8 +173,13 @@ const QWEN_35: PreTokenizer = PreTokenizer::merging(&[concat!(
     r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|",
     spaces!()
 )]);
-const SEED_CODER: PreTokenizer =
-    PreTokenizer::merging(&[concat!(contraction!(), "|", word!(), r"|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|", spaces!())]);
+const SEED_CODER: PreTokenizer = PreTokenizer::merging(&[concat!(
+    contraction!(),
+    "|",
+    word!(),
+    r"|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|",
+    spaces!()
+)]);
 const SPARK_2_5: PreTokenizer = PreTokenizer::merging(&[
     r"\p{N}{1,3}",
     HAN_OR_KANA,
@@ -172,10 +188,14 @@ const SPARK_2_5: PreTokenizer = PreTokenizer::merging(&[
 ]);
 const STARCODER: PreTokenizer = PreTokenizer::merging(&[DIGIT, GPT_2_WORDS]);
 const SUPERBPE: PreTokenizer = PreTokenizer::merging(&[r"\p{N}+", r"(?=(\d{3})+(?!\d))"]);
-const TEKKEN: PreTokenizer =
-    PreTokenizer::of_whole_words(&[concat!(cased_word!(""), r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|", spaces!())]);
+const TEKKEN: PreTokenizer = PreTokenizer::of_whole_words(&[concat!(
+    cased_word!(""),
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|",
+    spaces!()
+)]);
 const TINY_AYA: PreTokenizer = PreTokenizer::merging(&[r"\d{1,3}(?=(?:\d{3})*\b)", GPT_4O_WORDS]);
-const UFAKZEKA: PreTokenizer = PreTokenizer::merging(&[concat!(word!(), r"|\p{N}|", others!(), "|", spaces!())]);
+const UFAKZEKA: PreTokenizer =
+    PreTokenizer::merging(&[concat!(word!(), r"|\p{N}|", others!(), "|", spaces!())]);
 const VIKING: PreTokenizer = PreTokenizer::merging(&[BLOOM_WORDS, DIGIT]);
 const YOUTU: PreTokenizer = PreTokenizer::of_whole_words(&[
     concat!(
@@ -183,11 +203,16 @@ const YOUTU: PreTokenizer = PreTokenizer::of_whole_words(&[
         "[\u{ff01}\u{2026}\u{201c}\u{201d}\u{2018}\u{2019}\u{2014}\u{ff1a}\u{ff1b}\u{ff0c}\u{3001}-\u{303f}",
         "\u{fe30}-\u{fe4f}]+|[\u{3105}-\u{312f}]+|[\u{4e00}-\u{9fa5}\u{3040}-\u{309f}\u{30a0}-\u{30ff}]+"
     ),
-    concat!(cased_word!(concat!(contraction!(), "?")), r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|", spaces!()),
+    concat!(
+        cased_word!(concat!(contraction!(), "?")),
+        r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|",
+        spaces!()
+    ),
 ]);
 
-/// The supported names, sorted. llama.cpp also knows `afmoe`, `gemma4`, `granite-embed-multi-*`, `kimi-k2`,
-/// `sarvam-moe` and `whitespace`, which are more than a split by expressions and byte-level merges.
+/// The supported names, sorted. llama.cpp also knows `afmoe`, `gemma4`, `granite-embed-multi-*`,
+/// `kimi-k2`, `sarvam-moe` and `whitespace`, which are more than a split by expressions and
+/// byte-level merges.
 const NAMES: &[(&str, &PreTokenizer)] = &[
     ("a.x-4.0", &GPT_2),
     ("bailingmoe", &BAILING),

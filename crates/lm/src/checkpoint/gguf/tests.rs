@@ -24,7 +24,9 @@ fn text_bytes(text: &str) -> Vec<u8> {
 }
 
 fn array<T>(kind: u32, elements: &[T], bytes: impl Fn(&T) -> Vec<u8>) -> Vec<u8> {
-    let head = [&9_u32.to_le_bytes()[..], &kind.to_le_bytes(), &(elements.len() as u64).to_le_bytes()].concat();
+    let head =
+        [&9_u32.to_le_bytes()[..], &kind.to_le_bytes(), &(elements.len() as u64).to_le_bytes()]
+            .concat();
     [head, elements.iter().flat_map(bytes).collect()].concat()
 }
 
@@ -72,7 +74,8 @@ fn control_tokens_end_answers_by_their_text() {
 /// Opens a file with one matrix `w`.
 fn open_matrix(blocks: &QTensor, number: u32) -> Gguf {
     let (rows, columns) = blocks.shape().dims2().unwrap();
-    let mut file = [&MAGIC[..], &3_u32.to_le_bytes(), &1_u64.to_le_bytes(), &0_u64.to_le_bytes()].concat();
+    let mut file =
+        [&MAGIC[..], &3_u32.to_le_bytes(), &1_u64.to_le_bytes(), &0_u64.to_le_bytes()].concat();
     file.extend(text_bytes("w"));
     file.extend(2_u32.to_le_bytes());
     file.extend([columns as u64, rows as u64].map(u64::to_le_bytes).concat());
@@ -86,7 +89,8 @@ fn open_matrix(blocks: &QTensor, number: u32) -> Gguf {
     Gguf::open(&path).unwrap()
 }
 
-/// Formats whose products are slow become 8 bits where a model asks for it; the other formats stay as they are.
+/// Formats whose products are slow become 8 bits where a model asks for it; the other formats stay
+/// as they are.
 #[test]
 fn slow_formats_are_converted_to_8_bits() {
     let numbers: Vec<f32> = (0..128).map(|index| (index as f32 * 0.37).sin()).collect();
@@ -109,7 +113,8 @@ fn slow_formats_are_converted_to_8_bits() {
             floats.clone()
         };
         let difference = |weight: &Weight, expected: &Tensor| {
-            let difference = (weight.dense() - expected).unwrap().abs().unwrap().flatten_all().unwrap();
+            let difference =
+                (weight.dense() - expected).unwrap().abs().unwrap().flatten_all().unwrap();
             difference.to_vec1::<f32>().unwrap().into_iter().fold(0.0, f32::max)
         };
         let found = load(Conversion::SlowBlocks);
@@ -136,8 +141,9 @@ fn alignment_must_be_a_power_of_two() {
         let found = open(&[("general.alignment", Written::Integer(alignment))]);
         assert_eq!(found.is_ok(), expected, "{alignment}");
         if let Err(error) = found {
-            let expected =
-                format!("general.alignment: expected a power of two up to 1048576, found {alignment}; hint: ");
+            let expected = format!(
+                "general.alignment: expected a power of two up to 1048576, found {alignment}; hint: "
+            );
             assert!(error.to_string().contains(&expected), "{error}");
         }
     }
@@ -158,7 +164,8 @@ fn tensor_with_non_finite_weights_is_named() {
         let mut checked = 0;
         for (name, entry) in &gguf.tensors {
             let start = entry.start as usize;
-            let (step, number) = if entry.format == GgmlDType::F32 { (4, 4) } else { (block, number) };
+            let (step, number) =
+                if entry.format == GgmlDType::F32 { (4, 4) } else { (block, number) };
             for count in [1, entry.bytes / step] {
                 let mut changed = content.clone();
                 for place in (0..count).map(|index| start + index * step) {
@@ -166,8 +173,10 @@ fn tensor_with_non_finite_weights_is_named() {
                     changed[place..place + number].fill(0xff);
                 }
                 fs::write(&path, changed).unwrap();
-                let error = CausalModel::open(&path, LoadOptions::default()).unwrap_err().to_string();
-                let expected = format!("tensor {name} has values that are not finite numbers; hint: ");
+                let error =
+                    CausalModel::open(&path, LoadOptions::default()).unwrap_err().to_string();
+                let expected =
+                    format!("tensor {name} has values that are not finite numbers; hint: ");
                 assert!(error.starts_with(&expected), "{file}: {error}");
                 checked += 1;
             }
@@ -226,8 +235,8 @@ fn vocabulary(gguf: &Gguf, size: usize) -> Vocabulary {
     Vocabulary::parse(gguf.path(), document.to_string(), size, Some(1), vec![2]).unwrap()
 }
 
-/// Texts that llama.cpp splits differently from the models' own tokenizers: it approximates classes of letters with
-/// their marks, and knows word boundaries between ASCII characters only.
+/// Texts that llama.cpp splits differently from the models' own tokenizers: it approximates classes
+/// of letters with their marks, and knows word boundaries between ASCII characters only.
 const APPROXIMATED: [(&str, &str); 3] =
     [("gpt-4o", "\u{1f44d}"), ("tekken", "\u{1f44d}"), ("tiny_aya", "2024\u{5e74}")];
 
@@ -252,7 +261,8 @@ fn embedded_tokenizers_split_texts_as_llama_cpp_does() {
             }
             let tokens = vocabulary.encode(text).unwrap();
             assert_eq!(&tokens, expected, "{name}: {text:?}");
-            // SentencePiece's prefix also precedes the text after a token of the user, and is not removed there.
+            // SentencePiece's prefix also precedes the text after a token of the user, and is not
+            // removed there.
             if name != "llama" || !text.contains("<keep>") {
                 assert_eq!(&vocabulary.decode(&tokens), text, "{name}");
             }
@@ -267,9 +277,16 @@ fn unsupported_tokenizer_is_named() {
     let Recording { mut vocabularies, .. } = recording();
     let recorded = vocabularies.remove("gpt2").unwrap();
     let reason = |gguf: Gguf| gguf.tokenizer().unwrap().unwrap_err();
-    assert_eq!(reason(recorded.byte_level("kimi-k2").unwrap()), r#"tokenizer.ggml.pre "kimi-k2" is not supported"#);
-    let model =
-        |name| open(&[("tokenizer.ggml.model", Written::Text(name)), (TOKENS, Written::Texts(&recorded.tokens))]);
+    assert_eq!(
+        reason(recorded.byte_level("kimi-k2").unwrap()),
+        r#"tokenizer.ggml.pre "kimi-k2" is not supported"#
+    );
+    let model = |name| {
+        open(&[
+            ("tokenizer.ggml.model", Written::Text(name)),
+            (TOKENS, Written::Texts(&recorded.tokens)),
+        ])
+    };
     assert_eq!(
         reason(model("bert").unwrap()),
         r#"tokenizer.ggml.model "bert" is not supported, only "gpt2" and "llama""#
@@ -282,7 +299,8 @@ fn unsupported_tokenizer_is_named() {
         (vec![0.0], "tokenizer.ggml.scores: 1 scores for"),
         (vec![f32::NAN; pieces.tokens.len()], "tokenizer.ggml.scores: a score is not a number"),
     ] {
-        let error = pieces.sentence_pieces(&scores, true).unwrap().tokenizer().unwrap_err().to_string();
+        let error =
+            pieces.sentence_pieces(&scores, true).unwrap().tokenizer().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
 }

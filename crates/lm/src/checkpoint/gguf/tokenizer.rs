@@ -24,18 +24,27 @@ const USER_DEFINED: i32 = 4;
 const ENDS: [&str; 9] = [
     "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<EOT>", "_<EOT>",
 ];
-/// Maximum number of bytes of a piece of SentencePiece that is merged from smaller ones. Its own limit is 16 characters
-/// by default; longer pieces, such as runs of spaces, are defined by the user.
+/// Maximum number of bytes of a piece of SentencePiece that is merged from smaller ones. Its own
+/// limit is 16 characters by default; longer pieces, such as runs of spaces, are defined by the
+/// user.
 const MAX_MERGED: usize = 256;
 
 impl Gguf {
-    /// Returns the tokenizer: byte-level BPE, or SentencePiece's BPE. The inner error names what is not supported.
+    /// Returns the tokenizer: byte-level BPE, or SentencePiece's BPE. The inner error names what is
+    /// not supported.
     pub(in crate::checkpoint) fn tokenizer(&self) -> Result<Result<Value, String>, LoadError> {
-        let Some(tokens) = self.texts(TOKENS) else { return Ok(Err("the file has no tokenizer".to_owned())) };
+        let Some(tokens) = self.texts(TOKENS) else {
+            return Ok(Err("the file has no tokenizer".to_owned()));
+        };
         match self.text(MODEL) {
             Some("gpt2") => {
-                // llama.cpp treats files without a name as `default`, whose words are not those of GPT-2.
-                let unnamed = if self.text("general.architecture") == Some("gpt2") { "gpt-2" } else { "default" };
+                // llama.cpp treats files without a name as `default`, whose words are not those of
+                // GPT-2.
+                let unnamed = if self.text("general.architecture") == Some("gpt2") {
+                    "gpt-2"
+                } else {
+                    "default"
+                };
                 let name = self.text(PRE).unwrap_or(unnamed);
                 let Some(rule) = PreTokenizer::named(name) else {
                     return Ok(Err(format!("{PRE} {name:?} is not supported")));
@@ -43,7 +52,9 @@ impl Gguf {
                 self.byte_level(tokens, rule).map(Ok)
             }
             Some("llama") => self.sentence_pieces(tokens).map(Ok),
-            Some(model) => Ok(Err(format!("{MODEL} {model:?} is not supported, only \"gpt2\" and \"llama\""))),
+            Some(model) => {
+                Ok(Err(format!("{MODEL} {model:?} is not supported, only \"gpt2\" and \"llama\"")))
+            }
             None => Ok(Err(format!("{MODEL} is missing"))),
         }
     }
@@ -56,7 +67,8 @@ impl Gguf {
             let token = id.zip(self.texts(TOKENS)).and_then(|(id, tokens)| tokens.get(id));
             Ok(token.cloned().unwrap_or_default())
         };
-        let (begin, end) = (text("tokenizer.ggml.bos_token_id")?, text("tokenizer.ggml.eos_token_id")?);
+        let (begin, end) =
+            (text("tokenizer.ggml.bos_token_id")?, text("tokenizer.ggml.eos_token_id")?);
         Ok(Some(TemplateSource { source: source.to_owned(), begin, end }))
     }
 
@@ -65,8 +77,9 @@ impl Gguf {
         let (tokens, kinds) = (self.texts(TOKENS), self.integers("tokenizer.ggml.token_type"));
         let kinds = kinds.unwrap_or_default().iter();
         let ends = (0..).zip(tokens.unwrap_or_default().iter().zip(kinds));
-        let is_end =
-            |text: &String, kind: i32| [CONTROL, USER_DEFINED].contains(&kind) && ENDS.contains(&text.as_str());
+        let is_end = |text: &String, kind: i32| {
+            [CONTROL, USER_DEFINED].contains(&kind) && ENDS.contains(&text.as_str())
+        };
         ends.filter(|(_, (text, kind))| is_end(text, **kind)).map(|(id, _)| id).collect()
     }
 
@@ -83,22 +96,29 @@ impl Gguf {
         }))
     }
 
-    /// Spaces become U+2581, and the two neighbouring pieces whose union has the highest score are merged first.
+    /// Spaces become U+2581, and the two neighbouring pieces whose union has the highest score are
+    /// merged first.
     fn sentence_pieces(&self, tokens: &[String]) -> Result<Value, LoadError> {
-        let Some(scores) = self.floats(SCORES) else { return Err(self.wrong(SCORES, "is missing")) };
+        let Some(scores) = self.floats(SCORES) else {
+            return Err(self.wrong(SCORES, "is missing"));
+        };
         if scores.len() != tokens.len() {
-            return Err(self.wrong(SCORES, format!("{} scores for {} tokens", scores.len(), tokens.len())));
+            return Err(
+                self.wrong(SCORES, format!("{} scores for {} tokens", scores.len(), tokens.len()))
+            );
         }
         if scores.iter().any(|score| score.is_nan()) {
             return Err(self.wrong(SCORES, "a score is not a number"));
         }
         let kinds = self.integers("tokenizer.ggml.token_type").unwrap_or_default();
         let has_prefix = self.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);
-        let unknown = tokens.iter().zip(kinds).find(|(_, kind)| **kind == UNKNOWN).map(|(token, _)| token);
+        let unknown =
+            tokens.iter().zip(kinds).find(|(_, kind)| **kind == UNKNOWN).map(|(token, _)| token);
         let prefix = has_prefix.then(|| json!({"type": "Prepend", "prepend": "\u{2581}"}));
         let space = json!({"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"});
         let normalizers: Vec<Value> = prefix.into_iter().chain([space]).collect();
-        let strip = has_prefix.then(|| json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+        let strip =
+            has_prefix.then(|| json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
         let decoders = [
             json!({"type": "Replace", "pattern": {"String": "\u{2581}"}, "content": " "}),
             json!({"type": "ByteFallback"}),
@@ -114,14 +134,13 @@ impl Gguf {
         }))
     }
 
-    /// Tokens that a text is split at before all other steps: those without text, and those that the user defines.
+    /// Tokens that a text is split at before all other steps: those without text, and those that
+    /// the user defines.
     fn added_tokens(&self, tokens: &[String]) -> Vec<Value> {
         let kinds = self.integers("tokenizer.ggml.token_type").unwrap_or_default();
-        let added = tokens
-            .iter()
-            .zip(kinds)
-            .enumerate()
-            .filter(|(_, (text, kind))| matches!(**kind, UNKNOWN | CONTROL | USER_DEFINED) && !text.is_empty());
+        let added = tokens.iter().zip(kinds).enumerate().filter(|(_, (text, kind))| {
+            matches!(**kind, UNKNOWN | CONTROL | USER_DEFINED) && !text.is_empty()
+        });
         let token = |(id, (text, kind)): (usize, (&String, &i32))| {
             json!({"id": id, "content": text, "single_word": false, "lstrip": false, "rstrip": false,
                 "normalized": false, "special": *kind != USER_DEFINED})
@@ -149,7 +168,8 @@ fn merges(tokens: &[String], scores: &[f32], kinds: &[i32]) -> Vec<[String; 2]> 
     let mut merges: Vec<(f32, &str, &str)> = Vec::new();
     for (piece, score) in normal.iter().filter(|(piece, _)| piece.len() <= MAX_MERGED) {
         let splits = piece.char_indices().skip(1).map(|(place, _)| piece.split_at(place));
-        let listed = splits.filter(|(left, right)| normal.contains_key(left) && normal.contains_key(right));
+        let listed =
+            splits.filter(|(left, right)| normal.contains_key(left) && normal.contains_key(right));
         merges.extend(listed.map(|(left, right)| (*score, left, right)));
     }
     // Lengths and texts only make the order of equal scores definite.

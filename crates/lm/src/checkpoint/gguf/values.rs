@@ -2,18 +2,26 @@
 
 use candle_core::quantized::GgmlDType;
 
-/// Returns whether all numbers of a tensor are finite: the numbers themselves, or the scales and offsets of blocks.
+/// Returns whether all numbers of a tensor are finite: the numbers themselves, or the scales and
+/// offsets of blocks.
 pub(super) fn are_finite(format: GgmlDType, bytes: &[u8]) -> bool {
     match format {
-        GgmlDType::F32 => bytes.as_chunks().0.iter().all(|number| f32::from_le_bytes(*number).is_finite()),
+        GgmlDType::F32 => {
+            bytes.as_chunks().0.iter().all(|number| f32::from_le_bytes(*number).is_finite())
+        }
         GgmlDType::F16 => bytes.as_chunks().0.iter().all(|number| is_finite_half(*number)),
         // The exponent of a bfloat16 that is infinite or not a number has only ones.
-        GgmlDType::BF16 => bytes.as_chunks().0.iter().all(|number| u16::from_le_bytes(*number) & 0x7f80 != 0x7f80),
+        GgmlDType::BF16 => {
+            bytes.as_chunks().0.iter().all(|number| u16::from_le_bytes(*number) & 0x7f80 != 0x7f80)
+        }
         _ => {
             let halves = halves(format);
             bytes.chunks_exact(format.type_size()).all(|block| {
                 halves.iter().all(|place| {
-                    block.get(*place..).and_then(<[u8]>::first_chunk).is_none_or(|number| is_finite_half(*number))
+                    block
+                        .get(*place..)
+                        .and_then(<[u8]>::first_chunk)
+                        .is_none_or(|number| is_finite_half(*number))
                 })
             })
         }
@@ -25,7 +33,8 @@ const fn is_finite_half(number: [u8; 2]) -> bool {
     u16::from_le_bytes(number) & 0x7c00 != 0x7c00
 }
 
-/// Returns the positions of the 16-bit floats in a block of this format, in bytes, as in ggml's `ggml-common.h`.
+/// Returns the positions of the 16-bit floats in a block of this format, in bytes, as in ggml's
+/// `ggml-common.h`.
 const fn halves(format: GgmlDType) -> &'static [usize] {
     match format {
         GgmlDType::Q4_0 | GgmlDType::Q5_0 | GgmlDType::Q8_0 => &[0],
@@ -44,8 +53,8 @@ mod tests {
 
     use super::*;
 
-    /// A tensor with one number that is not finite has non-finite scales in every format: all other bytes may change
-    /// without effect.
+    /// A tensor with one number that is not finite has non-finite scales in every format: all other
+    /// bytes may change without effect.
     #[test]
     fn non_finite_scales_are_found_in_every_format() {
         for format in [
@@ -70,9 +79,14 @@ mod tests {
                 changed[last..last + 2].copy_from_slice(&0x7e00_u16.to_le_bytes());
                 assert!(!are_finite(format, &changed), "{format:?} at {place}");
                 // The position is right: the decoded tensor has a number that is not finite.
+                let decoded = candle_core::quantized::ggml_file::qtensor_from_ggml(
+                    format,
+                    &changed,
+                    vec![2, 256],
+                    &Device::Cpu,
+                );
                 let decoded =
-                    candle_core::quantized::ggml_file::qtensor_from_ggml(format, &changed, vec![2, 256], &Device::Cpu);
-                let decoded = decoded.unwrap().dequantize(&Device::Cpu).unwrap().flatten_all().unwrap();
+                    decoded.unwrap().dequantize(&Device::Cpu).unwrap().flatten_all().unwrap();
                 let decoded = decoded.to_vec1::<f32>().unwrap();
                 assert!(decoded.iter().any(|number| !number.is_finite()), "{format:?} at {place}");
             }

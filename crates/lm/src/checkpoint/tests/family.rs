@@ -49,7 +49,9 @@ impl TestModel {
                 tensors.insert(name, tensor);
             };
             if kind == "qwen2" {
-                for (name, rows) in [("q_proj.bias", HIDDEN), ("k_proj.bias", 8), ("v_proj.bias", 8)] {
+                for (name, rows) in
+                    [("q_proj.bias", HIDDEN), ("k_proj.bias", 8), ("v_proj.bias", 8)]
+                {
                     add(name, &[rows]);
                 }
             } else {
@@ -82,7 +84,8 @@ impl TestModel {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "config.json", &self.config);
         write(folder.path(), "tokenizer.json", &tokenizer());
-        candle_core::safetensors::save(&self.tensors, folder.path().join("model.safetensors")).unwrap();
+        candle_core::safetensors::save(&self.tensors, folder.path().join("model.safetensors"))
+            .unwrap();
         open(folder.path())
     }
 
@@ -108,22 +111,27 @@ impl TestModel {
             metadata.push((format!("{kind}.{name}"), Metadata::U32(number(field))));
         }
         if kind != "qwen2" {
-            metadata.push((format!("{kind}.attention.key_length"), Metadata::U32(number("head_dim"))));
+            metadata
+                .push((format!("{kind}.attention.key_length"), Metadata::U32(number("head_dim"))));
         }
         if kind == "gemma3" {
             metadata.push((format!("{kind}.attention.sliding_window"), Metadata::U32(WINDOW)));
         }
-        metadata.extend(self.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        metadata
+            .extend(self.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let blocks: Vec<(String, QTensor)> = self
             .tensors
             .iter()
             .map(|(name, tensor)| {
-                let name = NAMES.iter().fold(name.clone(), |name, (from, to)| name.replace(from, to));
+                let name =
+                    NAMES.iter().fold(name.clone(), |name, (from, to)| name.replace(from, to));
                 (name, QTensor::quantize(tensor, GgmlDType::F32).unwrap())
             })
             .collect();
-        let metadata: Vec<(&str, &Metadata)> = metadata.iter().map(|(name, value)| (name.as_str(), value)).collect();
-        let blocks: Vec<(&str, &QTensor)> = blocks.iter().map(|(name, blocks)| (name.as_str(), blocks)).collect();
+        let metadata: Vec<(&str, &Metadata)> =
+            metadata.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        let blocks: Vec<(&str, &QTensor)> =
+            blocks.iter().map(|(name, blocks)| (name.as_str(), blocks)).collect();
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "tokenizer.json", &tokenizer());
         let path = folder.path().join("model.gguf");
@@ -147,7 +155,9 @@ fn begin_token_of_a_gguf_file_is_added_as_by_the_tokenizer() {
         ("gemma3", Some(false), None),
     ] {
         let mut model = TestModel::new(kind);
-        model.metadata.extend(adds_begin.map(|adds| ("tokenizer.ggml.add_bos_token", Metadata::Bool(adds))));
+        model
+            .metadata
+            .extend(adds_begin.map(|adds| ("tokenizer.ggml.add_bos_token", Metadata::Bool(adds))));
         let begin = model.open_gguf().unwrap().vocabulary().begin();
         assert_eq!(begin, expected, "{kind}, add_bos_token {adds_begin:?}");
     }
@@ -171,7 +181,10 @@ fn gguf_file_and_directory_of_qwen_are_the_same_model() {
         assert!(largest_difference(&next(&gguf), &expected) < 1e-4, "{kind}");
         let doubled = (&qwen.tensors[own] * 2.0).unwrap();
         qwen.tensors.insert(own.to_owned(), doubled);
-        assert!(largest_difference(&next(&qwen.open_directory().unwrap()), &expected) > 1e-3, "{kind} ignores {own}");
+        assert!(
+            largest_difference(&next(&qwen.open_directory().unwrap()), &expected) > 1e-3,
+            "{kind} ignores {own}"
+        );
     }
 }
 
@@ -200,7 +213,12 @@ fn unsupported_form_of_qwen_is_named() {
         ("qwen3", "head_dim", json!(5), "the head size be even"),
         ("qwen3", "head_dim", json!(8), "self_attn.q_norm.weight has the shape [6], expected [8]"),
         ("qwen3", "model_type", json!("qwen3_moe"), "model_type \"qwen3_moe\" is not supported"),
-        ("qwen3", "model_type", json!("gemma3_text"), "model_type \"gemma3_text\" is not supported"),
+        (
+            "qwen3",
+            "model_type",
+            json!("gemma3_text"),
+            "model_type \"gemma3_text\" is not supported",
+        ),
         ("gemma3", "model_type", json!("gemma3"), "model_type \"gemma3\" is not supported"),
     ] {
         let mut qwen = TestModel::new(kind);
@@ -211,7 +229,12 @@ fn unsupported_form_of_qwen_is_named() {
     let mut other = TestModel::new("qwen3");
     other.config["model_type"] = json!("gemma2");
     let error = other.open_gguf().unwrap_err().to_string();
-    assert!(error.contains("general.architecture \"gemma2\" is not supported; hint: use a Llama, Qwen 2"), "{error}");
+    assert!(
+        error.contains(
+            "general.architecture \"gemma2\" is not supported; hint: use a Llama, Qwen 2"
+        ),
+        "{error}"
+    );
 }
 
 /// The computation itself is compared with the formulas in the tests of [`Llama`](crate::Llama).
@@ -229,7 +252,10 @@ fn gguf_file_of_gemma_has_all_its_tensors() {
         let error = gemma.open_gguf().unwrap_err().to_string();
         assert!(error.starts_with("tensor blk.1.") && error.contains("is missing"), "{error}");
         gemma.tensors.insert(name.clone(), (&original * 2.0).unwrap());
-        assert!(largest_difference(&next(&gemma.open_gguf().unwrap()), &expected) > 1e-3, "{name} is ignored");
+        assert!(
+            largest_difference(&next(&gemma.open_gguf().unwrap()), &expected) > 1e-3,
+            "{name} is ignored"
+        );
         gemma.tensors.insert(name, original);
     }
 }
@@ -256,20 +282,51 @@ fn impossible_window_of_gemma_is_no_limit() {
     gemma.metadata = vec![(field, Metadata::U64(u64::MAX))];
     assert!(largest_difference(&next(&gemma.open_gguf().unwrap()), &expected) < 1e-6);
     gemma.metadata = vec![(field, Metadata::U32(2))];
-    assert!(largest_difference(&next(&gemma.open_gguf().unwrap()), &expected) > 1e-3, "the window is ignored");
+    assert!(
+        largest_difference(&next(&gemma.open_gguf().unwrap()), &expected) > 1e-3,
+        "the window is ignored"
+    );
 }
 
 /// Columns: field of the file · value · what the error names
 #[test]
 fn unsupported_form_of_gemma_is_named() {
     for (field, value, named) in [
-        ("gemma3.attention.sliding_window", Metadata::U32(0), "the window and the period of local layers"),
-        ("gemma3.attention.sliding_window_pattern", Metadata::U32(0), "the window and the period of local layers"),
-        ("gemma3.rope.freq_base_swa", Metadata::F32(f32::NAN), "freq_base_swa: expected a number above 0"),
-        ("gemma3.attn_logit_softcapping", Metadata::F32(50.0), "attn_logit_softcapping: is not supported"),
-        ("gemma3.final_logit_softcapping", Metadata::F32(30.0), "final_logit_softcapping: is not supported"),
-        ("gemma3.rope.scaling.type", Metadata::String("linear".to_owned()), "\"linear\" is not supported"),
-        ("gemma3.rope.dimension_count", Metadata::U32(4), "dimension_count: must be attention.key_length"),
+        (
+            "gemma3.attention.sliding_window",
+            Metadata::U32(0),
+            "the window and the period of local layers",
+        ),
+        (
+            "gemma3.attention.sliding_window_pattern",
+            Metadata::U32(0),
+            "the window and the period of local layers",
+        ),
+        (
+            "gemma3.rope.freq_base_swa",
+            Metadata::F32(f32::NAN),
+            "freq_base_swa: expected a number above 0",
+        ),
+        (
+            "gemma3.attn_logit_softcapping",
+            Metadata::F32(50.0),
+            "attn_logit_softcapping: is not supported",
+        ),
+        (
+            "gemma3.final_logit_softcapping",
+            Metadata::F32(30.0),
+            "final_logit_softcapping: is not supported",
+        ),
+        (
+            "gemma3.rope.scaling.type",
+            Metadata::String("linear".to_owned()),
+            "\"linear\" is not supported",
+        ),
+        (
+            "gemma3.rope.dimension_count",
+            Metadata::U32(4),
+            "dimension_count: must be attention.key_length",
+        ),
         ("gemma3.attention.key_length", Metadata::U32(u32::MAX - 1), "expected [4294967294]"),
     ] {
         let mut gemma = TestModel::new("gemma3");

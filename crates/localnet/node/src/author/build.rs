@@ -44,7 +44,9 @@ pub enum BuildError {
         reason: String,
     },
     /// The header's state root differs from the root of the written trie.
-    #[error("the header of block {number} has state root {header:?}, but its stored state has root {state:?}")]
+    #[error(
+        "the header of block {number} has state root {header:?}, but its stored state has root {state:?}"
+    )]
     Root {
         /// The block's height.
         number: u32,
@@ -56,8 +58,11 @@ pub enum BuildError {
     /// The runtime refused the extrinsic of a development command.
     #[error("the runtime refused the call: {}", .0.data().unwrap_or_else(|| .0.to_string()))]
     Refused(SubmitError),
-    /// The block has no valid header, because a development command set the storage items of the header.
-    #[error("cannot build block {number}: its header does not follow its parent; hint: do not set items of System")]
+    /// The block has no valid header, because a development command set the storage items of the
+    /// header.
+    #[error(
+        "cannot build block {number}: its header does not follow its parent; hint: do not set items of System"
+    )]
     Header {
         /// The block's height.
         number: u32,
@@ -75,7 +80,8 @@ pub enum BuildError {
 /// Why an extrinsic was not included in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SkipReason {
-    /// The extrinsic exceeds the block's remaining weight or its nonce is too high, but it may fit a later block.
+    /// The extrinsic exceeds the block's remaining weight or its nonce is too high, but it may fit
+    /// a later block.
     Later,
     /// The extrinsic is invalid.
     Invalid,
@@ -144,15 +150,21 @@ impl<'a> Draft<'a> {
 
     fn call<T: Decode>(&mut self, method: &'static str, data: &[u8]) -> Result<T, BuildError> {
         let number = self.number;
-        call_as(&mut self.overlay, self.state, method, data).map_err(|source| BuildError::Call { number, source })
+        call_as(&mut self.overlay, self.state, method, data)
+            .map_err(|source| BuildError::Call { number, source })
     }
 
     /// Applies one extrinsic; rolls back its changes if it is refused or panics.
     fn apply(&mut self, extrinsic: &[u8]) -> Result<ApplyExtrinsicResult, CallError> {
         self.overlay.start_transaction();
-        let applied = call_as(&mut self.overlay, self.state, "BlockBuilder_apply_extrinsic", extrinsic);
+        let applied =
+            call_as(&mut self.overlay, self.state, "BlockBuilder_apply_extrinsic", extrinsic);
         let kept = matches!(applied, Ok(Ok(_)));
-        let closed = if kept { self.overlay.commit_transaction() } else { self.overlay.rollback_transaction() };
+        let closed = if kept {
+            self.overlay.commit_transaction()
+        } else {
+            self.overlay.rollback_transaction()
+        };
         closed.map_err(|_| CallError::Nested)?;
         if kept {
             self.extrinsics.push(extrinsic.to_vec());
@@ -176,14 +188,17 @@ impl<'a> Draft<'a> {
         let mut data = InherentData::new();
         data.put_data(sp_timestamp::INHERENT_IDENTIFIER, &sp_timestamp::InherentType::new(millis))
             .map_err(|error| BuildError::Inherent { number, reason: error.to_string() })?;
-        let inherents: Vec<UncheckedExtrinsic> = self.call("BlockBuilder_inherent_extrinsics", &data.encode())?;
+        let inherents: Vec<UncheckedExtrinsic> =
+            self.call("BlockBuilder_inherent_extrinsics", &data.encode())?;
         for inherent in inherents {
             match self.apply(&inherent.encode()) {
                 Ok(Ok(Ok(()))) => {}
                 Ok(Ok(Err(error))) => {
                     return Err(BuildError::Inherent { number, reason: format!("{error:?}") });
                 }
-                Ok(Err(error)) => return Err(BuildError::Inherent { number, reason: error.to_string() }),
+                Ok(Err(error)) => {
+                    return Err(BuildError::Inherent { number, reason: error.to_string() });
+                }
                 Err(source) => return Err(BuildError::Call { number, source }),
             }
         }
@@ -191,8 +206,8 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Builds the block after `parent`, with timestamp `millis`, from the `queued` extrinsics in their order, or from the
-/// `addition` of a development command.
+/// Builds the block after `parent`, with timestamp `millis`, from the `queued` extrinsics in their
+/// order, or from the `addition` of a development command.
 ///
 /// # Errors
 /// [`BuildError`]: a bug in the runtime, a failure of the store or an unsuitable addition, never an invalid extrinsic in
@@ -285,7 +300,9 @@ fn take_calls(
 }
 
 /// Returns the value of `Timestamp.Now` in a state, in milliseconds; 0 before the first block.
-pub(crate) fn stated_time(state: &impl Backend<BlakeTwo256, Error = String>) -> Result<u64, String> {
+pub(crate) fn stated_time(
+    state: &impl Backend<BlakeTwo256, Error = String>,
+) -> Result<u64, String> {
     let key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();
     let value = state.storage(&key)?;
     Ok(value.and_then(|bytes| u64::decode(&mut bytes.as_slice()).ok()).unwrap_or(0))

@@ -18,7 +18,9 @@ pub enum AuthorError {
     #[error(transparent)]
     Import(#[from] ImportError),
     /// The node follows the node at this URL, and cannot change the chain itself.
-    #[error("this node follows {0} and cannot change the chain itself; hint: send the request to that node")]
+    #[error(
+        "this node follows {0} and cannot change the chain itself; hint: send the request to that node"
+    )]
     Following(String),
     /// Writing a block failed.
     #[error(transparent)]
@@ -29,7 +31,8 @@ pub enum AuthorError {
     /// A call to the runtime failed.
     #[error("the runtime call failed: {0}")]
     Call(#[from] CallError),
-    /// The clock's block time differs from the chain's, which cannot change because clients rely on it.
+    /// The clock's block time differs from the chain's, which cannot change because clients rely on
+    /// it.
     #[error(
         "the chain has a block time of {found:?}, not {asked:?}; hint: use --block-time {}ms, instant, manual or fast, or \
          reset the chain with tao localnet reset",
@@ -48,12 +51,15 @@ pub enum AuthorError {
     #[error("the chain's time cannot pass the year 9999; hint: advance it by less")]
     TooLate,
     /// The command queue is full.
-    #[error("the block author's queue is full ({MAX_COMMANDS} commands); hint: retry when they have finished")]
+    #[error(
+        "the block author's queue is full ({MAX_COMMANDS} commands); hint: retry when they have finished"
+    )]
     Busy,
     /// The node is shutting down.
     #[error("the node is shutting down")]
     Stopping,
-    /// The author's thread panicked: a bug in this crate, or damage in the database file that redb does not report.
+    /// The author's thread panicked: a bug in this crate, or damage in the database file that redb
+    /// does not report.
     #[error("the block author panicked: {reason}; hint: {}", remedy(.database.as_deref()))]
     Panicked {
         /// The message of the panic.

@@ -1,4 +1,5 @@
-//! Groups: blocks that share a commit, and the thread that commits one while the author builds the next.
+//! Groups: blocks that share a commit, and the thread that commits one while the author builds the
+//! next.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use crate::chain::{Chain, NewBlock};
 use crate::pool::{Included, TxEvent};
 use crate::store::{Staged, StoreError};
 
-/// Maximum number of blocks per group. The memory of so few blocks stays in the caches of the threads that build and
-/// commit them: with 64, an empty block takes a quarter longer.
+/// Maximum number of blocks per group. The memory of so few blocks stays in the caches of the
+/// threads that build and commit them: with 64, an empty block takes a quarter longer.
 pub(super) const GROUP: usize = 8;
 /// Maximum bytes of uncommitted trie nodes.
 const GROUP_BYTES: usize = 4 << 20;

@@ -1,4 +1,5 @@
-//! Import of blocks that another node produced: executes them, and compares the results with their headers.
+//! Import of blocks that another node produced: executes them, and compares the results with their
+//! headers.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -98,7 +99,8 @@ impl Block {
         ImportError::Call { number: self.head.number(), hash: self.head.hash, source }
     }
 
-    /// Returns the error for a part of the block's header that differs from the result on this node.
+    /// Returns the error for a part of the block's header that differs from the result on this
+    /// node.
     fn differs(&self, part: &'static str, given: &impl Debug, own: &impl Debug) -> ImportError {
         let (given, own) = (format!("{given:?}"), format!("{own:?}"));
         ImportError::Differs { number: self.head.number(), hash: self.head.hash, part, given, own }
@@ -139,7 +141,11 @@ impl Author {
         let first = start.first()?;
         let head = first.head().clone();
         self.chain.restart(first)?;
-        tracing::info!(block = head.number(), left = self.tip.number(), "chain replaced by a fetched state");
+        tracing::info!(
+            block = head.number(),
+            left = self.tip.number(),
+            "chain replaced by a fetched state"
+        );
         meter::height(head.number());
         self.tip = head;
         self.read_time()
@@ -185,27 +191,39 @@ struct Executed {
 /// Executes a block on the state of its parent.
 ///
 /// # Errors
-/// [`ImportError`] if the block does not follow `parent`, is invalid, or its result differs from its header.
+/// [`ImportError`] if the block does not follow `parent`, is invalid, or its result differs from
+/// its header.
 fn execute(parent: &Head, state: &KnownState, block: &Block) -> Result<Executed, ImportError> {
     let (hash, header, number) = (block.head.hash, &block.head.header, block.head.number());
     if *header.parent_hash() != parent.hash || number != parent.number().saturating_add(1) {
-        return Err(ImportError::Parent { number, hash, parent: *header.parent_hash(), newest: parent.hash });
+        return Err(ImportError::Parent {
+            number,
+            hash,
+            parent: *header.parent_hash(),
+            newest: parent.hash,
+        });
     }
     let mut overlay = Overlay::default();
-    call(&mut overlay, state, "Core_initialize_block", &header.encode()).map_err(|source| block.call_failed(source))?;
+    call(&mut overlay, state, "Core_initialize_block", &header.encode())
+        .map_err(|source| block.call_failed(source))?;
     for (index, extrinsic) in block.extrinsics.iter().enumerate() {
-        let applied: ApplyExtrinsicResult = call_as(&mut overlay, state, "BlockBuilder_apply_extrinsic", extrinsic)
-            .map_err(|source| block.call_failed(source))?;
+        let applied: ApplyExtrinsicResult =
+            call_as(&mut overlay, state, "BlockBuilder_apply_extrinsic", extrinsic)
+                .map_err(|source| block.call_failed(source))?;
         // A call that fails is part of a valid block.
         let _ = applied.map_err(|error| {
             let reason = error.to_string();
             ImportError::Extrinsic { number, hash, index, reason }
         })?;
     }
-    let own: Header =
-        call_as(&mut overlay, state, "BlockBuilder_finalize_block", &[]).map_err(|source| block.call_failed(source))?;
+    let own: Header = call_as(&mut overlay, state, "BlockBuilder_finalize_block", &[])
+        .map_err(|source| block.call_failed(source))?;
     if own.extrinsics_root() != header.extrinsics_root() {
-        return Err(block.differs("extrinsics root", header.extrinsics_root(), own.extrinsics_root()));
+        return Err(block.differs(
+            "extrinsics root",
+            header.extrinsics_root(),
+            own.extrinsics_root(),
+        ));
     }
     if own.digest() != header.digest() {
         return Err(block.differs("digest", header.digest(), own.digest()));
@@ -215,7 +233,11 @@ fn execute(parent: &Head, state: &KnownState, block: &Block) -> Result<Executed,
         .and_then(|changes| state.check_roots().map(|()| changes))
         .map_err(|reason| ImportError::State { number, hash, reason })?;
     if changes.transaction_storage_root != *header.state_root() {
-        return Err(block.differs("state root", header.state_root(), &changes.transaction_storage_root));
+        return Err(block.differs(
+            "state root",
+            header.state_root(),
+            &changes.transaction_storage_root,
+        ));
     }
     if own != *header {
         return Err(block.differs("header", header, &own));

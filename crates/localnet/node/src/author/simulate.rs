@@ -27,7 +27,11 @@ pub(crate) struct Simulated {
 ///
 /// # Errors
 /// [`AuthorError`]; [`super::BuildError::Refused`] if no block can include the extrinsic.
-pub(crate) fn simulate(chain: &Chain, clock: Clock, extrinsic: &[u8]) -> Result<Simulated, AuthorError> {
+pub(crate) fn simulate(
+    chain: &Chain,
+    clock: Clock,
+    extrinsic: &[u8],
+) -> Result<Simulated, AuthorError> {
     let parent = chain.head();
     let state = chain.store.tip(&parent)?;
     let (slot, time) = (slot(&state)?, chain.store.time()?);

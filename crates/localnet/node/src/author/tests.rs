@@ -24,8 +24,8 @@ fn author_on(store: Store) -> Author {
     Author::new(chain, Clock::Manual, Some(1_000_000), Arc::new(AtomicBool::new(false))).unwrap()
 }
 
-/// Bytes that are not an extrinsic make the runtime panic: all changes are rolled back, and the block is still
-/// produced.
+/// Bytes that are not an extrinsic make the runtime panic: all changes are rolled back, and the
+/// block is still produced.
 #[test]
 fn panicking_call_is_dropped_without_effect_on_the_block() {
     let (mut one, mut other) = (author(), author());
@@ -97,8 +97,8 @@ fn blocks_are_the_same_in_groups_and_one_by_one() {
     }
 }
 
-/// A storage backend that counts flushes to disk, and whose writes fail while the disk is full, and wait while another
-/// thread holds the gate.
+/// A storage backend that counts flushes to disk, and whose writes fail while the disk is full, and
+/// wait while another thread holds the gate.
 #[derive(Debug, Default)]
 struct Disk {
     file: InMemoryBackend,
@@ -152,7 +152,10 @@ fn unwritable_block_is_neither_announced_nor_a_parent() {
     assert!(matches!(author.make(3 * GROUP as u32), Err(AuthorError::Store(_))));
     assert!(news.try_recv().is_err());
     assert!(author.group.is_empty());
-    assert_eq!((&author.tip, author.chain.head(), author.chain.pool.tip()), (&first, first.clone(), first.clone()));
+    assert_eq!(
+        (&author.tip, author.chain.head(), author.chain.pool.tip()),
+        (&first, first.clone(), first.clone())
+    );
     assert_eq!(author.stated, stated);
 }
 
@@ -161,7 +164,8 @@ fn the_newest_block_is_served_while_the_chain_is_replaced() {
     let disk = Disk::default();
     let (gate, waiting) = (disk.gate.clone(), disk.waiting.clone());
     let author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
-    let (chain, first) = (author.chain.clone(), First::of_genesis(genesis::genesis(&[]).unwrap()).unwrap());
+    let (chain, first) =
+        (author.chain.clone(), First::of_genesis(genesis::genesis(&[]).unwrap()).unwrap());
     let held = gate.lock().unwrap();
     let restart = std::thread::spawn(move || chain.restart(first).unwrap());
     while !waiting.load(Ordering::SeqCst) {

@@ -129,7 +129,10 @@ impl Leader {
             .enable_ws_ping(pings)
             .build(&self.url)
             .await
-            .map_err(|error| FollowError::Unreachable { url: self.url.clone(), reason: error.to_string() })?;
+            .map_err(|error| FollowError::Unreachable {
+                url: self.url.clone(),
+                reason: error.to_string(),
+            })?;
         let link = Link { client: Arc::new(client), url: self.url.clone() };
         link.check().await?;
         Ok(link)
@@ -157,7 +160,11 @@ impl Leader {
     /// [`SubmitError`].
     pub(crate) async fn submit(&self, extrinsic: Vec<u8>) -> Result<H256, SubmitError> {
         let params = [json!(Bytes(extrinsic))];
-        match self.forward("author_submitExtrinsic", &params).await.ok_or_else(|| self.unreachable())? {
+        match self
+            .forward("author_submitExtrinsic", &params)
+            .await
+            .ok_or_else(|| self.unreachable())?
+        {
             Ok(hash) => serde_json::from_value(hash).map_err(|_| self.unreachable()),
             Err(error) => Err(SubmitError::forwarded(&error)),
         }
@@ -167,7 +174,10 @@ impl Leader {
     ///
     /// # Errors
     /// [`SubmitError`].
-    pub(crate) async fn watch(&self, extrinsic: Vec<u8>) -> Result<Subscription<Value>, SubmitError> {
+    pub(crate) async fn watch(
+        &self,
+        extrinsic: Vec<u8>,
+    ) -> Result<Subscription<Value>, SubmitError> {
         let client = self.client().ok_or_else(|| self.unreachable())?;
         let params = (Bytes(extrinsic),);
         let (method, unsubscribe) = ("author_submitAndWatchExtrinsic", "author_unwatchExtrinsic");
@@ -220,7 +230,10 @@ impl Link {
     }
 
     pub(super) fn closed(&self) -> FollowError {
-        FollowError::Unreachable { url: self.url.clone(), reason: "the connection was closed".to_owned() }
+        FollowError::Unreachable {
+            url: self.url.clone(),
+            reason: "the connection was closed".to_owned(),
+        }
     }
 
     pub(super) fn malformed(&self, method: &'static str, reason: &impl Display) -> FollowError {
@@ -235,7 +248,9 @@ impl Link {
         self.client.request(method, params).await.map_err(|error| match error {
             // The block was reverted or pruned.
             ClientError::Call(error) if error.code() == CLIENT_ERROR => self.changed(),
-            error @ (ClientError::Call(_) | ClientError::ParseError(_)) => self.malformed(method, &error),
+            error @ (ClientError::Call(_) | ClientError::ParseError(_)) => {
+                self.malformed(method, &error)
+            }
             error => FollowError::Unreachable { url: self.url.clone(), reason: error.to_string() },
         })
     }
@@ -250,7 +265,8 @@ impl Link {
         if !roles.iter().any(|role| role == PRODUCER) {
             return Err(FollowError::Follower(self.url.clone()));
         }
-        let Version { spec_version: found } = self.ask("state_getRuntimeVersion", ArrayParams::new()).await?;
+        let Version { spec_version: found } =
+            self.ask("state_getRuntimeVersion", ArrayParams::new()).await?;
         if found != VERSION.spec_version {
             return Err(FollowError::Runtime { url: self.url.clone(), found });
         }
@@ -259,9 +275,15 @@ impl Link {
 
     /// Subscribes to the leader's heads.
     pub(super) async fn heads(&self) -> Result<Subscription<Header>, FollowError> {
-        let subscribed =
-            self.client.subscribe("chain_subscribeNewHeads", ArrayParams::new(), "chain_unsubscribeNewHeads");
-        subscribed.await.map_err(|error| FollowError::Unreachable { url: self.url.clone(), reason: error.to_string() })
+        let subscribed = self.client.subscribe(
+            "chain_subscribeNewHeads",
+            ArrayParams::new(),
+            "chain_unsubscribeNewHeads",
+        );
+        subscribed.await.map_err(|error| FollowError::Unreachable {
+            url: self.url.clone(),
+            reason: error.to_string(),
+        })
     }
 
     /// Returns the leader's newest block.
@@ -280,11 +302,15 @@ impl Link {
         if head.hash == hash {
             return Ok(head);
         }
-        Err(self.malformed("chain_getBlock", &format!("block {hash:?} has the hash {:?}", head.hash)))
+        Err(self
+            .malformed("chain_getBlock", &format!("block {hash:?} has the hash {:?}", head.hash)))
     }
 
     /// Returns the hashes of blocks; `None` for blocks that the leader does not have.
-    pub(super) async fn hashes(&self, numbers: RangeInclusive<u32>) -> Result<Vec<Option<H256>>, FollowError> {
+    pub(super) async fn hashes(
+        &self,
+        numbers: RangeInclusive<u32>,
+    ) -> Result<Vec<Option<H256>>, FollowError> {
         let numbers: Vec<u32> = numbers.collect();
         let hashes: Vec<Option<H256>> = self.ask("chain_getBlockHash", (&numbers,)).await?;
         if hashes.len() != numbers.len() {
@@ -294,10 +320,13 @@ impl Link {
         Ok(hashes)
     }
 
-    /// Returns the block with this hash; `None` if the leader does not have its extrinsics and its state.
+    /// Returns the block with this hash; `None` if the leader does not have its extrinsics and its
+    /// state.
     pub(super) async fn block(&self, hash: H256) -> Result<Option<Block>, FollowError> {
         let answer: Option<SignedBlock> = self.ask("chain_getBlock", (hash,)).await?;
-        let Some(SignedBlock { block: Content { header, extrinsics } }) = answer else { return Ok(None) };
+        let Some(SignedBlock { block: Content { header, extrinsics } }) = answer else {
+            return Ok(None);
+        };
         let extrinsics = extrinsics.into_iter().map(|bytes| bytes.0).collect();
         Ok(Some(Block { head: self.checked(header, hash)?, extrinsics }))
     }
@@ -311,16 +340,24 @@ impl Link {
     }
 
     /// Returns the complete state after the block with this hash.
-    pub(super) async fn state(&self, hash: H256) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, FollowError> {
+    pub(super) async fn state(
+        &self,
+        hash: H256,
+    ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, FollowError> {
         let mut fetched = Fetched::default();
         loop {
-            let keys: Vec<Bytes> = self.ask("state_getKeysPaged", ("0x", PAGE, &fetched.last, hash)).await?;
+            let keys: Vec<Bytes> =
+                self.ask("state_getKeysPaged", ("0x", PAGE, &fetched.last, hash)).await?;
             if keys.is_empty() {
                 return Ok(fetched.state);
             }
-            fetched.push_keys(&keys).map_err(|reason| self.malformed("state_getKeysPaged", &reason))?;
+            fetched
+                .push_keys(&keys)
+                .map_err(|reason| self.malformed("state_getKeysPaged", &reason))?;
             let values: Vec<Values> = self.ask("state_queryStorageAt", (&keys, hash)).await?;
-            fetched.push_values(values).map_err(|reason| self.malformed("state_queryStorageAt", &reason))?;
+            fetched
+                .push_values(values)
+                .map_err(|reason| self.malformed("state_queryStorageAt", &reason))?;
         }
     }
 }
@@ -374,7 +411,8 @@ mod tests {
 
     #[test]
     fn the_keys_of_a_state_ascend() {
-        let keys = |keys: &[u8]| -> Vec<Bytes> { keys.iter().map(|key| Bytes(vec![*key])).collect() };
+        let keys =
+            |keys: &[u8]| -> Vec<Bytes> { keys.iter().map(|key| Bytes(vec![*key])).collect() };
         let mut fetched = Fetched::default();
         assert_eq!(fetched.push_keys(&keys(&[1, 2])), Ok(()));
         for refused in [&[1, 2][..], &[2], &[3, 3], &[4, 3]] {
@@ -387,7 +425,9 @@ mod tests {
     fn the_size_of_a_state_is_limited() {
         let mut fetched = Fetched { keys: MAX_KEYS, ..Fetched::default() };
         assert_eq!(fetched.push_keys(&[Bytes(vec![1])]), Err(TOO_LARGE));
-        let values = |bytes: usize| vec![Values { changes: vec![(Bytes(vec![1]), Some(Bytes(vec![0; bytes])))] }];
+        let values = |bytes: usize| {
+            vec![Values { changes: vec![(Bytes(vec![1]), Some(Bytes(vec![0; bytes])))] }]
+        };
         let mut fetched = Fetched { bytes: MAX_BYTES - 10, ..Fetched::default() };
         assert_eq!(fetched.push_values(values(9)), Ok(()));
         assert_eq!(fetched.push_values(values(9)), Err(TOO_LARGE));

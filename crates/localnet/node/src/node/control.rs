@@ -51,8 +51,12 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Creates the handle to an author that ends when `stopping` is set, and the author's queue of commands.
-    pub(super) fn new(stopping: Arc<AtomicBool>, follows: Option<Arc<str>>) -> (Self, Receiver<Command>) {
+    /// Creates the handle to an author that ends when `stopping` is set, and the author's queue of
+    /// commands.
+    pub(super) fn new(
+        stopping: Arc<AtomicBool>,
+        follows: Option<Arc<str>>,
+    ) -> (Self, Receiver<Command>) {
         let (commands, inbox) = mpsc::sync_channel(MAX_COMMANDS);
         let stop = Arc::new(watch::channel(Stop::NotYet).0);
         (Self { commands, stopping, stop, follows }, inbox)
@@ -60,8 +64,13 @@ impl Control {
 
     /// Waits for the author's thread to end; if it panics, shuts the node down.
     ///
-    /// The task holds no sender of commands, so the thread also ends when all other senders are dropped.
-    pub(super) fn attend(&self, author: thread::JoinHandle<()>, chain: Arc<Chain>) -> JoinHandle<()> {
+    /// The task holds no sender of commands, so the thread also ends when all other senders are
+    /// dropped.
+    pub(super) fn attend(
+        &self,
+        author: thread::JoinHandle<()>,
+        chain: Arc<Chain>,
+    ) -> JoinHandle<()> {
         let stop = self.stop.clone();
         tokio::task::spawn_blocking(move || {
             if let Err(panic) = author.join() {
@@ -77,7 +86,8 @@ impl Control {
         })
     }
 
-    /// Runs a command that changes the chain, and waits for its result; a node that follows another one refuses it.
+    /// Runs a command that changes the chain, and waits for its result; a node that follows another
+    /// one refuses it.
     pub(crate) async fn command(&self, goal: Goal) -> Result<Done, AuthorError> {
         match &self.follows {
             Some(url) => Err(AuthorError::Following(url.to_string())),
@@ -107,8 +117,8 @@ impl Control {
     /// Requests the shutdown of the node.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        // Wakes the manual clock's author, which sleeps until a command arrives. If the queue is full, the author is
-        // awake.
+        // Wakes the manual clock's author, which sleeps until a command arrives. If the queue is
+        // full, the author is awake.
         let (reply, _) = oneshot::channel();
         let _ = self.commands.try_send(Command { goal: Goal::Blocks(0), reply });
         Stop::Asked.send_to(&self.stop);
@@ -142,8 +152,12 @@ mod tests {
     use crate::store::{History, Store};
 
     /// Creates a node whose author runs the given function on its thread.
-    fn node_of(directory: Option<&Path>, author: impl FnOnce() + Send + 'static) -> (Control, JoinHandle<()>) {
-        let store = Store::open(directory, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+    fn node_of(
+        directory: Option<&Path>,
+        author: impl FnOnce() + Send + 'static,
+    ) -> (Control, JoinHandle<()>) {
+        let store =
+            Store::open(directory, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
         let head = store.head().unwrap();
         let pool = Pool::new(head.clone(), PoolLimits::default());
         let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
@@ -156,10 +170,17 @@ mod tests {
     async fn node_with_failed_author_stops_with_the_reason() {
         let directory = tempfile::tempdir().unwrap();
         let (control, author) = node_of(Some(directory.path()), || panic!("a defect"));
-        let error = timeout(Duration::from_secs(20), control.stopped()).await.unwrap().unwrap_err().to_string();
+        let error = timeout(Duration::from_secs(20), control.stopped())
+            .await
+            .unwrap()
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("panicked: a defect; hint: start the node again"), "{error}");
         let database = directory.path().join("chain.redb");
-        assert!(error.contains(&format!("the database {} is damaged", database.display())), "{error}");
+        assert!(
+            error.contains(&format!("the database {} is damaged", database.display())),
+            "{error}"
+        );
         author.await.unwrap();
         // A shutdown request afterwards does not hide the reason.
         control.stop();

@@ -3,7 +3,9 @@
 use codec::Encode;
 use jsonrpsee::types::ErrorObjectOwned;
 use sp_core::H256;
-use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, UnknownTransaction};
+use sp_runtime::transaction_validity::{
+    InvalidTransaction, TransactionValidityError, UnknownTransaction,
+};
 
 use crate::execute::CallError;
 use crate::store::StoreError;
@@ -58,7 +60,9 @@ pub enum SubmitError {
         data: Option<String>,
     },
     /// The followed node does not respond.
-    #[error("the followed node at {0} does not respond; hint: submit the extrinsic again when it is back")]
+    #[error(
+        "the followed node at {0} does not respond; hint: submit the extrinsic again when it is back"
+    )]
     Unreachable(String),
     /// The node is shutting down.
     #[error("the node is shutting down; hint: submit the extrinsic again after the restart")]
@@ -80,7 +84,9 @@ impl SubmitError {
         Self::Forwarded {
             code: error.code(),
             message: error.message().to_owned(),
-            data: error.data().map(|data| serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned())),
+            data: error.data().map(|data| {
+                serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned())
+            }),
         }
     }
 

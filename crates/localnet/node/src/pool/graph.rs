@@ -1,7 +1,8 @@
 //! The dependency graph of pooled extrinsics.
 //!
-//! An extrinsic requires tags and provides tags (in practice, account and nonce). It is ready when every required tag
-//! is provided by a ready extrinsic or by a block; until then it waits for its predecessors.
+//! An extrinsic requires tags and provides tags (in practice, account and nonce). It is ready when
+//! every required tag is provided by a ready extrinsic or by a block; until then it waits for its
+//! predecessors.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -45,11 +46,26 @@ impl Entry {
         requires.sort_unstable();
         requires.dedup();
         let valid_till = u64::from(at).saturating_add(longevity);
-        Self { hash, bytes: bytes.into(), sender, watcher, requires, provides, priority, valid_till, unmet: 0 }
+        Self {
+            hash,
+            bytes: bytes.into(),
+            sender,
+            watcher,
+            requires,
+            provides,
+            priority,
+            valid_till,
+            unmet: 0,
+        }
     }
 
     fn rank(&self, seq: Seq) -> Rank {
-        Rank { priority: self.priority, sooner: u64::MAX - self.valid_till, older: u64::MAX - seq, seq }
+        Rank {
+            priority: self.priority,
+            sooner: u64::MAX - self.valid_till,
+            older: u64::MAX - seq,
+            seq,
+        }
     }
 }
 
@@ -100,8 +116,8 @@ impl Graph {
         self.entries.get(&seq)
     }
 
-    /// Adds an extrinsic, or returns why it is refused. The new extrinsic replaces an extrinsic of lower priority with
-    /// the same account and nonce.
+    /// Adds an extrinsic, or returns why it is refused. The new extrinsic replaces an extrinsic of
+    /// lower priority with the same account and nonce.
     pub(super) fn insert(&mut self, entry: Entry, limits: &PoolLimits) -> Result<(), SubmitError> {
         if entry.provides.is_empty() {
             return Err(SubmitError::NoTags);
@@ -126,24 +142,34 @@ impl Graph {
 
     /// Returns the pooled extrinsics that `entry` would replace.
     fn rivals(&self, entry: &Entry) -> Result<Vec<Seq>, SubmitError> {
-        let mut rivals: Vec<Seq> = entry.provides.iter().filter_map(|tag| self.providers.get(tag)).copied().collect();
+        let mut rivals: Vec<Seq> =
+            entry.provides.iter().filter_map(|tag| self.providers.get(tag)).copied().collect();
         rivals.sort_unstable();
         rivals.dedup();
-        let pooled = rivals.iter().filter_map(|seq| self.entries.get(seq)).map(|rival| rival.priority).max();
+        let pooled =
+            rivals.iter().filter_map(|seq| self.entries.get(seq)).map(|rival| rival.priority).max();
         match pooled {
-            Some(pooled) if pooled >= entry.priority => Err(SubmitError::Priority { pooled, new: entry.priority }),
+            Some(pooled) if pooled >= entry.priority => {
+                Err(SubmitError::Priority { pooled, new: entry.priority })
+            }
             _ => Ok(rivals),
         }
     }
 
-    /// Returns the extrinsics of lowest priority to evict from a full pool for `entry`, in addition to the replaced
-    /// `rivals`.
-    fn victims(&self, entry: &Entry, rivals: &[Seq], limits: &PoolLimits) -> Result<Vec<Seq>, SubmitError> {
+    /// Returns the extrinsics of lowest priority to evict from a full pool for `entry`, in addition
+    /// to the replaced `rivals`.
+    fn victims(
+        &self,
+        entry: &Entry,
+        rivals: &[Seq],
+        limits: &PoolLimits,
+    ) -> Result<Vec<Seq>, SubmitError> {
         let waits = self.unmet(entry) > 0;
         if waits && self.entries.len() - self.ready >= limits.future {
             return Err(SubmitError::Full);
         }
-        let sent = entry.sender.as_ref().and_then(|sender| self.senders.get(sender)).copied().unwrap_or(0);
+        let sent =
+            entry.sender.as_ref().and_then(|sender| self.senders.get(sender)).copied().unwrap_or(0);
         if sent >= limits.per_sender && rivals.is_empty() {
             return Err(SubmitError::Full);
         }
@@ -155,9 +181,12 @@ impl Graph {
         if fits(count, bytes) {
             return Ok(victims);
         }
-        let others =
-            self.entries.iter().filter(|(seq, other)| other.priority < entry.priority && !rivals.contains(seq));
-        let mut cheapest: BinaryHeap<_> = others.map(|(seq, other)| Reverse(other.rank(*seq))).collect();
+        let others = self
+            .entries
+            .iter()
+            .filter(|(seq, other)| other.priority < entry.priority && !rivals.contains(seq));
+        let mut cheapest: BinaryHeap<_> =
+            others.map(|(seq, other)| Reverse(other.rank(*seq))).collect();
         while let Some(Reverse(Rank { seq, .. })) = cheapest.pop() {
             count -= 1;
             bytes -= size(&seq);
@@ -175,7 +204,10 @@ impl Graph {
 
     /// Returns whether a ready extrinsic provides the tag.
     fn is_met(&self, tag: &TransactionTag) -> bool {
-        self.providers.get(tag).and_then(|seq| self.entries.get(seq)).is_some_and(|provider| provider.unmet == 0)
+        self.providers
+            .get(tag)
+            .and_then(|seq| self.entries.get(seq))
+            .is_some_and(|provider| provider.unmet == 0)
     }
 
     fn link(&mut self, mut entry: Entry) {
@@ -234,7 +266,8 @@ impl Graph {
 
     /// Returns the extrinsics that require a tag of `seq`, once for each tag.
     fn behind(&self, seq: Seq) -> Vec<Seq> {
-        let tags = self.entries.get(&seq).map(|entry| entry.provides.as_slice()).unwrap_or_default();
+        let tags =
+            self.entries.get(&seq).map(|entry| entry.provides.as_slice()).unwrap_or_default();
         tags.iter().filter_map(|tag| self.dependents.get(tag)).flatten().copied().collect()
     }
 
@@ -297,7 +330,8 @@ impl Graph {
             .collect()
     }
 
-    /// Returns the ready extrinsics in the order of inclusion: by priority, each after its dependencies.
+    /// Returns the ready extrinsics in the order of inclusion: by priority, each after its
+    /// dependencies.
     pub(super) fn in_order(&self) -> Vec<Seq> {
         let mut open: HashMap<Seq, usize> = HashMap::new();
         let mut free = BinaryHeap::new();

@@ -11,7 +11,8 @@ fn account(number: u8) -> AccountId {
 
 /// Returns the validity of an extrinsic of an account whose next nonce on the chain is `from`.
 fn valid(number: u8, nonce: u32, from: u32, priority: u64) -> ValidTransaction {
-    let requires = if nonce > from { vec![nonce_tag(&account(number), nonce - 1)] } else { Vec::new() };
+    let requires =
+        if nonce > from { vec![nonce_tag(&account(number), nonce - 1)] } else { Vec::new() };
     let provides = vec![nonce_tag(&account(number), nonce)];
     ValidTransaction { priority, requires, provides, longevity: 10, propagate: true }
 }
@@ -63,7 +64,11 @@ impl Bench {
     }
 
     fn seq(&self, hash: H256) -> Seq {
-        self.graph.in_order().into_iter().find(|seq| self.graph.get(*seq).unwrap().hash == hash).unwrap()
+        self.graph
+            .in_order()
+            .into_iter()
+            .find(|seq| self.graph.get(*seq).unwrap().hash == hash)
+            .unwrap()
     }
 }
 
@@ -75,7 +80,10 @@ fn calls_are_ordered_by_priority_and_nonce() {
     bench.add(2, 7, 7, 50).unwrap();
     bench.add(3, 0, 0, 5).unwrap();
     let expected = [(2, 7, 50), (1, 0, 5), (1, 1, 100), (3, 0, 5)];
-    assert_eq!(bench.order(), expected.map(|(number, nonce, priority)| Bench::hash(number, nonce, priority)));
+    assert_eq!(
+        bench.order(),
+        expected.map(|(number, nonce, priority)| Bench::hash(number, nonce, priority))
+    );
 }
 
 #[test]
@@ -106,7 +114,8 @@ fn dropped_transaction_requeues_dependents() {
     // Another call with that nonce closes the gap again.
     bench.add(1, 1, 0, 6).unwrap();
     assert_eq!(bench.graph.ready(), 4);
-    let expected = [(0, 5), (1, 6), (2, 5), (3, 5)].map(|(nonce, priority)| Bench::hash(1, nonce, priority));
+    let expected =
+        [(0, 5), (1, 6), (2, 5), (3, 5)].map(|(nonce, priority)| Bench::hash(1, nonce, priority));
     assert_eq!(bench.order(), expected);
 }
 
@@ -130,7 +139,10 @@ fn only_higher_priority_replaces_a_call_with_the_same_nonce() {
     assert!(matches!(bench.add(1, 0, 0, 5), Err(SubmitError::Known(_))));
     bench.add(1, 0, 0, 6).unwrap();
     assert_eq!(bench.graph.len(), 1);
-    assert_eq!(bench.told(Bench::hash(1, 0, 5)), [TxEvent::Ready, TxEvent::Usurped(Bench::hash(1, 0, 6))]);
+    assert_eq!(
+        bench.told(Bench::hash(1, 0, 5)),
+        [TxEvent::Ready, TxEvent::Usurped(Bench::hash(1, 0, 6))]
+    );
 }
 
 #[test]
@@ -140,7 +152,10 @@ fn pool_limits_are_enforced() {
     bench.add(1, 1, 0, 5).unwrap();
     assert!(matches!(bench.add(1, 2, 0, 5), Err(SubmitError::Full)), "at most two per account");
     bench.add(2, 9, 0, 5).unwrap();
-    assert!(matches!(bench.add(2, 8, 0, 5), Err(SubmitError::Full)), "at most one waits for an earlier nonce");
+    assert!(
+        matches!(bench.add(2, 8, 0, 5), Err(SubmitError::Full)),
+        "at most one waits for an earlier nonce"
+    );
     assert!(matches!(bench.add(3, 0, 0, 5), Err(SubmitError::Full)), "no priority is lower");
     bench.add(3, 0, 0, 6).unwrap();
     assert_eq!(bench.graph.len(), 3);
@@ -167,11 +182,15 @@ fn refused_call_evicts_no_other() {
 
 #[test]
 fn replacement_call_evicts_no_third() {
-    let mut bench = Bench::new(PoolLimits { count: 2, bytes: 10_000, future: 100, per_sender: 100 });
+    let mut bench =
+        Bench::new(PoolLimits { count: 2, bytes: 10_000, future: 100, per_sender: 100 });
     bench.add(1, 0, 0, 5).unwrap();
     bench.add(2, 0, 0, 1).unwrap();
     bench.add(1, 0, 0, 6).unwrap();
-    assert_eq!(bench.told(Bench::hash(1, 0, 5)), [TxEvent::Ready, TxEvent::Usurped(Bench::hash(1, 0, 6))]);
+    assert_eq!(
+        bench.told(Bench::hash(1, 0, 5)),
+        [TxEvent::Ready, TxEvent::Usurped(Bench::hash(1, 0, 6))]
+    );
     assert_eq!(bench.told(Bench::hash(2, 0, 1)), [TxEvent::Ready]);
 }
 
@@ -195,7 +214,8 @@ fn call_without_tags_is_refused() {
 }
 
 proptest::proptest! {
-    /// After any sequence of changes, the number of ready extrinsics is correct, and each one follows its dependencies.
+    /// After any sequence of changes, the number of ready extrinsics is correct, and each one
+    /// follows its dependencies.
     #[test]
     fn random_changes_keep_dependencies_in_order(
         moves in proptest::collection::vec((0u8..3, 0u32..6, 1u64..4, 0u8..4), 1..80),

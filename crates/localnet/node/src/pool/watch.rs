@@ -13,13 +13,14 @@ pub enum TxEvent {
     Ready,
     /// The extrinsic is included in this block.
     InBlock(H256),
-    /// The block of the extrinsic is finalized, or will be when enough blocks follow it. This is the last event.
+    /// The block of the extrinsic is finalized, or will be when enough blocks follow it. This is
+    /// the last event.
     Finalized(H256),
-    /// The extrinsic was replaced by the one with this hash, which has the same account and nonce. This is the last
-    /// event.
+    /// The extrinsic was replaced by the one with this hash, which has the same account and nonce.
+    /// This is the last event.
     Usurped(H256),
-    /// The extrinsic was evicted from a full pool, the chain was reverted, or the node is shutting down. This is the last
-    /// event.
+    /// The extrinsic was evicted from a full pool, the chain was reverted, or the node is shutting
+    /// down. This is the last event.
     Dropped,
     /// The extrinsic is no longer valid. This is the last event.
     Invalid,
@@ -32,7 +33,8 @@ impl TxEvent {
     }
 }
 
-/// The capacity of a watch channel, in events. A slow reader misses events, and never delays block production.
+/// The capacity of a watch channel, in events. A slow reader misses events, and never delays block
+/// production.
 const ROOM: usize = 16;
 
 /// The sending side of a watch channel; `None` if the extrinsic is not watched.

@@ -21,7 +21,14 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.forwarded(&["author_submitExtrinsic"], &["extrinsic"], submit_extrinsic);
     methods.forwarded(&["author_pendingExtrinsics"], &[], |context, _| {
         let mut room = context.room();
-        context.chain.pool.pending().iter().map(|bytes| room.hex(bytes)).collect::<Result<_, _>>().map(Value::Array)
+        context
+            .chain
+            .pool
+            .pending()
+            .iter()
+            .map(|bytes| room.hex(bytes))
+            .collect::<Result<_, _>>()
+            .map(Value::Array)
     });
     methods.subscription(
         ["author_submitAndWatchExtrinsic", "author_extrinsicUpdate", "author_unwatchExtrinsic"],
@@ -54,10 +61,11 @@ async fn watch(
     context: Arc<Context>,
 ) -> Result<(), SubscriptionError> {
     let (watcher, mut events) = Watcher::channel();
-    let bytes = match Args::parse(&params, &["bytes"]).and_then(|args| args.bytes(0, "an extrinsic")) {
-        Ok(bytes) => bytes,
-        Err(error) => return request.reject(error).await,
-    };
+    let bytes =
+        match Args::parse(&params, &["bytes"]).and_then(|args| args.bytes(0, "an extrinsic")) {
+            Ok(bytes) => bytes,
+            Err(error) => return request.reject(error).await,
+        };
     let chain = context.chain.clone();
     if let Some(leader) = &chain.leader {
         return match leader.watch(bytes).await {
@@ -66,7 +74,8 @@ async fn watch(
         };
     }
     let submitting = chain.clone();
-    let submitted = request.pace.heavy(context.workers.run(move || submitting.submit(bytes, watcher))).await;
+    let submitted =
+        request.pace.heavy(context.workers.run(move || submitting.submit(bytes, watcher))).await;
     match submitted {
         Some(Ok(_)) => context.control.submitted(context.clock),
         Some(Err(error)) => return request.reject(submit(&error)).await,
@@ -95,7 +104,8 @@ async fn watch(
     }
 }
 
-/// Relays the followed node's reports on an extrinsic. Reports of its block wait until this node has the block.
+/// Relays the followed node's reports on an extrinsic. Reports of its block wait until this node
+/// has the block.
 async fn relay(
     mut events: Subscription<Value>,
     request: SubscriptionRequest,

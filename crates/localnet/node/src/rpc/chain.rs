@@ -18,9 +18,11 @@ pub(super) fn register(methods: &mut Methods) {
 
 fn block_hash(context: &Context, args: &Args) -> Answer {
     match args.value(0) {
-        Value::Array(numbers) => {
-            short(numbers)?.iter().map(|number| one_hash(context, number)).collect::<Result<_, _>>().map(Value::Array)
-        }
+        Value::Array(numbers) => short(numbers)?
+            .iter()
+            .map(|number| one_hash(context, number))
+            .collect::<Result<_, _>>()
+            .map(Value::Array),
         number => one_hash(context, number),
     }
 }
@@ -41,9 +43,12 @@ fn one_hash(context: &Context, number: &Value) -> Answer {
 fn header(context: &Context, args: &Args) -> Answer {
     let head = context.chain.head();
     match args.hash(0)? {
-        Some(hash) if hash != head.hash => {
-            context.chain.store.header(hash).map(|header| json!(header)).map_err(|error| store(&error))
-        }
+        Some(hash) if hash != head.hash => context
+            .chain
+            .store
+            .header(hash)
+            .map(|header| json!(header))
+            .map_err(|error| store(&error)),
         _ => Ok(json!(head.header)),
     }
 }

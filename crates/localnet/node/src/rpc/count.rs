@@ -48,7 +48,8 @@ impl<S> Counted<S> {
         async move {
             let _in_work = in_work;
             let answer = answer.await;
-            // Notifications have no response, and the response to a subscribe call was sent already.
+            // Notifications have no response, and the response to a subscribe call was sent
+            // already.
             if answer.is_method_call() || answer.is_batch() {
                 pace.answered(answer.as_json().get().len());
             }
@@ -59,7 +60,11 @@ impl<S> Counted<S> {
 
 impl<S> RpcServiceT for Counted<S>
 where
-    S: RpcServiceT<MethodResponse = MethodResponse, BatchResponse = MethodResponse> + Send + Sync + Clone + 'static,
+    S: RpcServiceT<MethodResponse = MethodResponse, BatchResponse = MethodResponse>
+        + Send
+        + Sync
+        + Clone
+        + 'static,
 {
     type MethodResponse = MethodResponse;
     type NotificationResponse = S::NotificationResponse;
@@ -92,6 +97,8 @@ where
 fn size(request: &BatchEntry<'_>) -> usize {
     match request {
         BatchEntry::Call(call) => call.params().len_bytes(),
-        BatchEntry::Notification(notice) => notice.params().as_ref().map_or(0, |params| params.get().len()),
+        BatchEntry::Notification(notice) => {
+            notice.params().as_ref().map_or(0, |params| params.get().len())
+        }
     }
 }

@@ -15,18 +15,21 @@ use crate::clock::Clock;
 use crate::pool::DEPTH;
 use crate::store::Snapshot;
 
-/// Maximum bytes of keys and values that a block sets: they are in its header, which is sent to subscribers.
+/// Maximum bytes of keys and values that a block sets: they are in its header, which is sent to
+/// subscribers.
 const MAX_SET: usize = 64 << 10;
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.command("dev_mine", &["blocks"], |args| {
         let blocks = args.count(0, "the number of blocks")?;
-        let blocks = u32::try_from(blocks).map_err(|_| invalid_params("the number of blocks is at most 4294967295"))?;
+        let blocks = u32::try_from(blocks)
+            .map_err(|_| invalid_params("the number of blocks is at most 4294967295"))?;
         Ok(Goal::Blocks(blocks))
     })?;
     methods.command("dev_epoch", &["netuid"], |args| {
         let netuid = args.count(0, "a netuid")?;
-        let netuid = u16::try_from(netuid).map_err(|_| invalid_params("a netuid is at most 65535"))?;
+        let netuid =
+            u16::try_from(netuid).map_err(|_| invalid_params("a netuid is at most 65535"))?;
         Ok(Goal::Epoch(netuid))
     })?;
     methods.heavy(&["dev_status"], &[], status);
@@ -34,7 +37,8 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         let extrinsic = args.bytes(0, "an extrinsic")?;
         UncheckedExtrinsic::decode_all_with_depth_limit(DEPTH, &mut extrinsic.as_slice())
             .map_err(|failure| invalid_params(format!("malformed extrinsic: {failure}")))?;
-        let simulated = simulate(&context.chain, context.clock, &extrinsic).map_err(|failure| author(&failure))?;
+        let simulated = simulate(&context.chain, context.clock, &extrinsic)
+            .map_err(|failure| author(&failure))?;
         Ok(json!({
             "parent": simulated.parent,
             "index": simulated.index,
@@ -65,7 +69,9 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         dropped.map_err(|failure| snapshot(&failure))?;
         Ok(json!(true))
     });
-    methods.command("dev_revertSnapshot", &["name"], |args| Ok(Goal::Revert(args.name(0, "a snapshot")?)))?;
+    methods.command("dev_revertSnapshot", &["name"], |args| {
+        Ok(Goal::Revert(args.name(0, "a snapshot")?))
+    })?;
     methods.module.register_async_method("dev_advance", |params, context, _| async move {
         let millis = Args::parse(&params, &["millis"])?.count(0, "a number of milliseconds")?;
         context.control.command(Goal::Advance(millis)).await.map_err(|failure| author(&failure))?;
@@ -76,8 +82,14 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         let args = Args::parse(&params, &["account", "call"])?;
         let (account, bytes) = (args.account(0)?, args.bytes(1, "a call")?);
         // Decoding recurses into nested calls, for which only the workers have enough stack.
-        let decode = move || RuntimeCall::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice()).map(Box::new);
-        let call = context.workers.run(decode).await.ok_or_else(|| internal("the request's worker panicked"))?;
+        let decode = move || {
+            RuntimeCall::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice()).map(Box::new)
+        };
+        let call = context
+            .workers
+            .run(decode)
+            .await
+            .ok_or_else(|| internal("the request's worker panicked"))?;
         let call = call.map_err(|failure| invalid_params(format!("malformed call: {failure}")))?;
         made(context.control.command(Goal::Impersonate(account, call)).await)
     })?;
@@ -87,7 +99,9 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             return Err(invalid_params("only keys of pallets can be set"));
         }
         if entries.iter().map(entry_bytes).sum::<usize>() > MAX_SET {
-            return Err(invalid_params(format!("keys and values must have at most {MAX_SET} bytes in total")));
+            return Err(invalid_params(format!(
+                "keys and values must have at most {MAX_SET} bytes in total"
+            )));
         }
         Ok(Goal::SetStorage(entries))
     })?;
@@ -112,7 +126,9 @@ fn status(context: &Context, _: &Args) -> Answer {
     let (ready, calls) = chain.pool.size();
     let (clock, millis) = match context.clock {
         _ if chain.leader.is_some() => (None, None),
-        Clock::Every(pause) => (Some("every"), Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))),
+        Clock::Every(pause) => {
+            (Some("every"), Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)))
+        }
         Clock::Fastest => (Some("fast"), None),
         Clock::Manual => (Some("manual"), None),
         Clock::Instant => (Some("instant"), None),

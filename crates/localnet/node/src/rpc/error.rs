@@ -40,7 +40,11 @@ pub(crate) fn too_many(count: u64, max: u64) -> ErrorObjectOwned {
 
 /// Returns the error for an oversized response, in the wording of the RPC server itself.
 pub(crate) fn too_big(max: usize) -> ErrorObjectOwned {
-    error(OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG, Some(format!("Exceeded max limit of {max}")))
+    error(
+        OVERSIZED_RESPONSE_CODE,
+        OVERSIZED_RESPONSE_MSG,
+        Some(format!("Exceeded max limit of {max}")),
+    )
 }
 
 pub(crate) fn state(failure: &StateError) -> ErrorObjectOwned {
@@ -70,8 +74,11 @@ pub(crate) fn snapshot(failure: &SnapshotError) -> ErrorObjectOwned {
     error(DEV, failure.to_string(), None)
 }
 
-/// Returns the error for a runtime call on a pruned state, which the real chain's node words differently from a read.
+/// Returns the error for a runtime call on a pruned state, which the real chain's node words
+/// differently from a read.
 pub(crate) fn discarded_call(hash: sp_core::H256) -> ErrorObjectOwned {
-    let text = format!("Client error: Api called for an unknown Block: State already discarded for {hash:?}");
+    let text = format!(
+        "Client error: Api called for an unknown Block: State already discarded for {hash:?}"
+    );
     error(CLIENT, text, None)
 }

@@ -16,7 +16,9 @@ use jsonrpsee::server::middleware::http::{HostFilterLayer, ProxyGetRequestLayer}
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, StopHandle, TowerServiceBuilder};
-use taonet_http::{BodyRefusal, ConnectionSlot, ConnectionSlots, Progress, WholeBodies, WriteDeadline};
+use taonet_http::{
+    BodyRefusal, ConnectionSlot, ConnectionSlots, Progress, WholeBodies, WriteDeadline,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 use tower::layer::util::{Identity, Stack};
@@ -35,7 +37,8 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// Timeout of a request body.
 pub(super) const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// Memory limit of all request bodies beyond their first 64 KiB each, as a number of bodies of the maximum size.
+/// Memory limit of all request bodies beyond their first 64 KiB each, as a number of bodies of the
+/// maximum size.
 pub(super) const LARGE_BODIES: usize = 4;
 /// Maximum number of connections beyond the limits, which only receive the response 429.
 const SPARE: usize = 64;
@@ -56,10 +59,14 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Accepts connections until shutdown. At a limit, evicts an idle connection; see [`ConnectionSlots`].
+    /// Accepts connections until shutdown. At a limit, evicts an idle connection; see
+    /// [`ConnectionSlots`].
     pub(super) async fn accept(self, listener: TcpListener) {
         let limits = self.limits;
-        let slots = ConnectionSlots::new(limits.connections as usize, limits.connections_per_address as usize);
+        let slots = ConnectionSlots::new(
+            limits.connections as usize,
+            limits.connections_per_address as usize,
+        );
         let spare = ConnectionSlots::new(SPARE, SPARE);
         loop {
             let accepted = tokio::select! {
@@ -91,15 +98,19 @@ impl Front {
             return;
         }
         let (progress, stop) = (slot.progress(), self.stop.clone());
-        let pace = Pace::new(self.limits.backlog, self.limits.waiting_bytes, Some(progress.clone()));
+        let pace =
+            Pace::new(self.limits.backlog, self.limits.waiting_bytes, Some(progress.clone()));
         let socket = WriteDeadline::new(socket, progress.clone(), WRITE_WITHIN);
         let paced = Paced::new(socket, pace.clone()).holding(slot);
         let answers = progress.clone();
-        let service =
-            tower::service_fn(move |request| self.clone().answer(request, pace.clone(), answers.clone(), is_admitted));
+        let service = tower::service_fn(move |request| {
+            self.clone().answer(request, pace.clone(), answers.clone(), is_admitted)
+        });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
-        let connection = http.serve_connection(TokioIo::new(paced), TowerToHyperService::new(service)).with_upgrades();
+        let connection = http
+            .serve_connection(TokioIo::new(paced), TowerToHyperService::new(service))
+            .with_upgrades();
         tokio::spawn(async move {
             let mut connection = pin!(connection);
             // Connection errors are the client's concern and are ignored.
@@ -141,7 +152,10 @@ impl Front {
         if is_upgrade {
             pace.start();
         }
-        let request = HttpRequest::from_parts(head, HttpBody::from(Vec::from(std::mem::take(&mut body.bytes))));
+        let request = HttpRequest::from_parts(
+            head,
+            HttpBody::from(Vec::from(std::mem::take(&mut body.bytes))),
+        );
         let (names, stop) = (self.names, self.stop);
         let counted = {
             let pace = pace.clone();
@@ -157,7 +171,8 @@ impl Front {
         response
     }
 
-    /// Returns the response 429. Reads the request first, since many clients write all of it before they read.
+    /// Returns the response 429. Reads the request first, since many clients write all of it before
+    /// they read.
     async fn refuse(self, request: HttpRequest<Incoming>) -> HttpResponse {
         let mut response = match self.bodies.read(request.into_body()).await {
             Ok(_) => too_many_requests(),
@@ -174,7 +189,9 @@ impl Front {
             refusal => {
                 let mut response = HttpResponse::new(HttpBody::from(refusal.to_string()));
                 *response.status_mut() = refusal.status();
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+                response
+                    .headers_mut()
+                    .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
                 response
             }
         }

@@ -1,7 +1,8 @@
 //! Validation of the `Origin` header that browsers send for web pages.
 //!
-//! A browser lets any page open a WebSocket to this machine, and sends the page's origin in the `Origin` header. Other
-//! programs send no `Origin` header, or send the address that they connect to.
+//! A browser lets any page open a WebSocket to this machine, and sends the page's origin in the
+//! `Origin` header. Other programs send no `Origin` header, or send the address that they connect
+//! to.
 
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ impl Origins {
     /// Whether a request with these headers is allowed.
     pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
         headers.get_all(header::ORIGIN).iter().all(|origin| {
-            let named = |origin: &str| self.0.iter().any(|named| named.eq_ignore_ascii_case(origin));
+            let named =
+                |origin: &str| self.0.iter().any(|named| named.eq_ignore_ascii_case(origin));
             origin.to_str().is_ok_and(|origin| is_loopback(origin) || named(origin))
         })
     }

@@ -1,8 +1,9 @@
 //! Backpressure: a WebSocket connection is read no faster than its client reads the responses.
 //!
-//! The server spawns a task for every message, and each task holds its response until the client reads it: without a
-//! limit, a client that sends and never reads would fill the memory. So each connection counts its requests in flight,
-//! their bytes, and the bytes of unsent responses; while any of these exceeds its limit, reading from it pauses.
+//! The server spawns a task for every message, and each task holds its response until the client
+//! reads it: without a limit, a client that sends and never reads would fill the memory. So each
+//! connection counts its requests in flight, their bytes, and the bytes of unsent responses; while
+//! any of these exceeds its limit, reading from it pauses.
 
 use std::io;
 use std::pin::Pin;
@@ -35,7 +36,8 @@ struct Bounds {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether backpressure is enabled: only for WebSockets, since over HTTP the next request follows the response.
+    /// Whether backpressure is enabled: only for WebSockets, since over HTTP the next request
+    /// follows the response.
     paced: bool,
     requests: usize,
     subscriptions: usize,
@@ -48,15 +50,24 @@ struct State {
 
 impl State {
     fn may_read(&self, bounds: Bounds) -> bool {
-        !self.paced || (self.requests < bounds.requests && self.asked.saturating_add(self.bytes) <= bounds.bytes)
+        !self.paced
+            || (self.requests < bounds.requests
+                && self.asked.saturating_add(self.bytes) <= bounds.bytes)
     }
 }
 
 impl Pace {
-    /// Creates the backpressure state of a new connection with limits on requests in flight and on held bytes.
+    /// Creates the backpressure state of a new connection with limits on requests in flight and on
+    /// held bytes.
     pub(super) fn new(requests: u32, bytes: u32, progress: Option<Progress>) -> Arc<Self> {
         let bounds = Bounds { requests: requests as usize, bytes: bytes as usize };
-        Arc::new(Self { state: Mutex::default(), bounds, heavy: Semaphore::new(HEAVY), taken: Notify::new(), progress })
+        Arc::new(Self {
+            state: Mutex::default(),
+            bounds,
+            heavy: Semaphore::new(HEAVY),
+            taken: Notify::new(),
+            progress,
+        })
     }
 
     /// Enables backpressure when the connection becomes a WebSocket.
@@ -69,7 +80,8 @@ impl Pace {
         self.settled(&self.lock());
     }
 
-    /// Reports whether the connection is idle. The caller holds the lock, so that the last change is reported last.
+    /// Reports whether the connection is idle. The caller holds the lock, so that the last change
+    /// is reported last.
     fn settled(&self, state: &State) {
         let Some(progress) = self.progress.as_ref().filter(|_| state.paced) else { return };
         if state.requests == 0 && state.subscriptions == 0 {
@@ -143,7 +155,8 @@ impl Pace {
         });
     }
 
-    /// Runs `work` under the connection's limit on heavy requests, once the client has read enough responses.
+    /// Runs `work` under the connection's limit on heavy requests, once the client has read enough
+    /// responses.
     pub(super) async fn heavy<T>(&self, work: impl Future<Output = T>) -> T {
         // The semaphore is never closed.
         let _turn = self.heavy.acquire().await;
@@ -206,7 +219,8 @@ pub(super) struct Paced<T> {
     has_read: bool,
     /// The connection slot, released when the connection ends.
     slot: Option<ConnectionSlot>,
-    /// Futures that complete when the connection is evicted: one for its reader, one for its writer.
+    /// Futures that complete when the connection is evicted: one for its reader, one for its
+    /// writer.
     evicted: Option<[Evicted; 2]>,
 }
 
@@ -230,7 +244,9 @@ impl<T> Paced<T> {
 
     /// Returns an error once the connection is evicted.
     fn check_slot(&mut self, context: &mut Context<'_>, is_writer: bool) -> io::Result<()> {
-        let Some(evicted) = self.evicted.as_mut().and_then(|both| both.get_mut(usize::from(is_writer))) else {
+        let Some(evicted) =
+            self.evicted.as_mut().and_then(|both| both.get_mut(usize::from(is_writer)))
+        else {
             return Ok(());
         };
         if evicted.as_mut().poll(context).is_pending() {
@@ -278,7 +294,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.check_slot(context, true)?;
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.wrote(written)
@@ -316,7 +336,8 @@ mod tests {
 
     use super::*;
 
-    /// Creates a connection limited to two requests and ten bytes, and returns it with the client's end.
+    /// Creates a connection limited to two requests and ten bytes, and returns it with the client's
+    /// end.
     async fn connection() -> (Arc<Pace>, Paced<DuplexStream>, DuplexStream) {
         let (mut client, server) = duplex(64);
         let pace = Pace::new(2, 10, None);

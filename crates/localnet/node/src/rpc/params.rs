@@ -53,12 +53,14 @@ fn camel_case(name: &str) -> String {
 }
 
 fn from_hex(text: &str) -> Parsed<Vec<u8>> {
-    hex::decode(text.strip_prefix("0x").unwrap_or(text)).map_err(|error| invalid_params(error.to_string()))
+    hex::decode(text.strip_prefix("0x").unwrap_or(text))
+        .map_err(|error| invalid_params(error.to_string()))
 }
 
 fn hash_of(text: &str) -> Parsed<H256> {
     let bytes = from_hex(text)?;
-    let bytes: [u8; 32] = bytes.try_into().map_err(|_| invalid_params("a hash must have 32 bytes"))?;
+    let bytes: [u8; 32] =
+        bytes.try_into().map_err(|_| invalid_params("a hash must have 32 bytes"))?;
     Ok(H256(bytes))
 }
 
@@ -70,7 +72,9 @@ pub(crate) fn short(values: &[Value]) -> Parsed<&[Value]> {
 fn key(value: &Value) -> Parsed<Vec<u8>> {
     let text = value.as_str().ok_or_else(|| invalid_params("a storage key must be a string"))?;
     if text.len() > 2 * (KEY + 1) {
-        return Err(invalid_params(format!("a storage key in a list must have at most {KEY} bytes")));
+        return Err(invalid_params(format!(
+            "a storage key in a list must have at most {KEY} bytes"
+        )));
     }
     from_hex(text)
 }
@@ -86,20 +90,24 @@ pub(crate) fn block_ref(value: &Value) -> Parsed<BlockRef> {
         },
         _ => None,
     };
-    let number = number.ok_or_else(|| invalid_params("a block number must be an integer or a hexadecimal string"))?;
+    let number = number.ok_or_else(|| {
+        invalid_params("a block number must be an integer or a hexadecimal string")
+    })?;
     Ok(BlockRef::Number(u32::try_from(number).ok()))
 }
 
 impl Args {
     /// Parses a list of parameters, or an object with the `names` of the method's parameters.
     ///
-    /// Like the real chain's node, this accepts a name in snake case or camel case, and ignores unknown names.
+    /// Like the real chain's node, this accepts a name in snake case or camel case, and ignores
+    /// unknown names.
     pub(crate) fn parse(params: &Params<'_>, names: Names) -> Parsed<Self> {
         let Some(text) = params.as_str() else { return Ok(Self::default()) };
         match serde_json::from_str(text) {
             Ok(Value::Array(values)) => Ok(Self(values)),
             Ok(Value::Object(mut values)) => {
-                let mut value = |name: &&str| values.remove(*name).or_else(|| values.remove(&camel_case(name)));
+                let mut value =
+                    |name: &&str| values.remove(*name).or_else(|| values.remove(&camel_case(name)));
                 Ok(Self(names.iter().map(|name| value(name).unwrap_or_default()).collect()))
             }
             Ok(Value::Null) => Ok(Self::default()),
@@ -118,7 +126,9 @@ impl Args {
     }
 
     fn text(&self, position: usize, name: &str) -> Parsed<&str> {
-        self.value(position).as_str().ok_or_else(|| invalid_params(format!("{name} must be a string")))
+        self.value(position)
+            .as_str()
+            .ok_or_else(|| invalid_params(format!("{name} must be a string")))
     }
 
     /// Parses a name, such as that of a runtime API method.
@@ -175,7 +185,9 @@ impl Args {
 
     /// Parses a non-negative count.
     pub(crate) fn count(&self, position: usize, name: &str) -> Parsed<u64> {
-        self.value(position).as_u64().ok_or_else(|| invalid_params(format!("{name} must be a non-negative integer")))
+        self.value(position)
+            .as_u64()
+            .ok_or_else(|| invalid_params(format!("{name} must be a non-negative integer")))
     }
 
     /// Parses an account: its SS58 address, or its public key in hexadecimal.
@@ -211,7 +223,9 @@ mod tests {
         ] {
             assert_eq!(block_ref(&value).unwrap(), number, "{value}");
         }
-        for value in [json!(-1), json!(1.5), json!("0x"), json!("x"), json!([1]), json!(true), json!("")] {
+        for value in
+            [json!(-1), json!(1.5), json!("0x"), json!("x"), json!([1]), json!(true), json!("")]
+        {
             assert!(block_ref(&value).is_err(), "{value}");
         }
     }
@@ -243,7 +257,10 @@ mod tests {
     fn accounts_come_as_addresses_and_as_keys() {
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
         let key = "0xd43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d";
-        assert_eq!(args(&json!([alice])).account(0).unwrap(), args(&json!([key])).account(0).unwrap());
+        assert_eq!(
+            args(&json!([alice])).account(0).unwrap(),
+            args(&json!([key])).account(0).unwrap()
+        );
         for wrong in [json!([&alice[1..]]), json!([""]), json!(["0x00"]), json!([1]), json!([])] {
             assert!(args(&wrong).account(0).is_err(), "{wrong}");
         }

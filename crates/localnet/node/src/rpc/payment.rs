@@ -15,11 +15,13 @@ const XT: Names = &["encoded_xt", "at"];
 
 pub(super) fn register(methods: &mut Methods) {
     methods.heavy(&["payment_queryInfo"], XT, |context, args| {
-        let info: RuntimeDispatchInfo<Balance> = ask(context, args, "TransactionPaymentApi_query_info")?;
+        let info: RuntimeDispatchInfo<Balance> =
+            ask(context, args, "TransactionPaymentApi_query_info")?;
         Ok(json!(info))
     });
     methods.heavy(&["payment_queryFeeDetails"], XT, |context, args| {
-        let details: FeeDetails<Balance> = ask(context, args, "TransactionPaymentApi_query_fee_details")?;
+        let details: FeeDetails<Balance> =
+            ask(context, args, "TransactionPaymentApi_query_fee_details")?;
         let inclusion = details.inclusion_fee.map_or(Value::Null, |fee| {
             json!({
                 "baseFee": hexadecimal(fee.base_fee),
@@ -35,10 +37,15 @@ fn hexadecimal(fee: Balance) -> Value {
     json!(U256::from(fee))
 }
 
-fn ask<T: Decode>(context: &Context, args: &Args, method: &str) -> Result<T, jsonrpsee::types::ErrorObjectOwned> {
+fn ask<T: Decode>(
+    context: &Context,
+    args: &Args,
+    method: &str,
+) -> Result<T, jsonrpsee::types::ErrorObjectOwned> {
     let mut data = args.bytes(0, "an extrinsic")?;
     let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
     length.encode_to(&mut data);
-    let answer = context.chain.call(args.hash(1)?, method, &data).map_err(|failure| payment(&failure))?;
+    let answer =
+        context.chain.call(args.hash(1)?, method, &data).map_err(|failure| payment(&failure))?;
     T::decode(&mut answer.as_slice()).map_err(|failure| internal(failure.to_string()))
 }

@@ -26,7 +26,11 @@ const KEY: Names = &["key", "hash"];
 const PAGED: Names = &["prefix", "count", "start_key", "hash"];
 
 pub(super) fn register(methods: &mut Methods) {
-    methods.heavy(&["state_getRuntimeVersion", "chain_getRuntimeVersion"], &["hash"], runtime_version);
+    methods.heavy(
+        &["state_getRuntimeVersion", "chain_getRuntimeVersion"],
+        &["hash"],
+        runtime_version,
+    );
     methods.heavy(&["state_getMetadata"], &["hash"], metadata);
     methods.heavy(&["state_call", "state_callAt"], &["name", "bytes", "hash"], call);
     methods.heavy(&["state_getStorage", "state_getStorageAt"], KEY, |context, args| {
@@ -46,7 +50,10 @@ pub(super) fn register(methods: &mut Methods) {
     methods.heavy(&["state_getKeys"], &["prefix", "hash"], keys);
 }
 
-pub(super) fn state_at(context: &Context, at: Option<H256>) -> Result<(H256, State), ErrorObjectOwned> {
+pub(super) fn state_at(
+    context: &Context,
+    at: Option<H256>,
+) -> Result<(H256, State), ErrorObjectOwned> {
     let (head, state) = context.chain.state(at).map_err(|failure| error::state(&failure))?;
     Ok((head.hash, state))
 }
@@ -55,7 +62,8 @@ pub(super) fn trie(reason: String) -> ErrorObjectOwned {
     error::state(&StateError::Trie(reason))
 }
 
-/// Returns the runtime version, which is the same for all blocks; the block hash must still be known.
+/// Returns the runtime version, which is the same for all blocks; the block hash must still be
+/// known.
 fn runtime_version(context: &Context, args: &Args) -> Answer {
     if let Some(hash) = args.hash(0)? {
         let header = context.chain.store.header(hash).map_err(|failure| error::store(&failure))?;
@@ -64,22 +72,27 @@ fn runtime_version(context: &Context, args: &Args) -> Answer {
     Ok(json!(VERSION))
 }
 
-/// Returns the hash of the runtime's code, by which clients cache its metadata. The code is native and not in storage,
-/// so this is the hash of what determines the metadata: the runtime's version, and the block time of the chain.
+/// Returns the hash of the runtime's code, by which clients cache its metadata. The code is native
+/// and not in storage, so this is the hash of what determines the metadata: the runtime's version,
+/// and the block time of the chain.
 fn code_hash(state: &State) -> Result<H256, String> {
     Ok(H256(blake2_256(&(VERSION, state.storage(SlotDuration::KEY)?).encode())))
 }
 
 fn metadata(context: &Context, args: &Args) -> Answer {
-    let answer =
-        context.chain.call(args.hash(0)?, "Metadata_metadata", &[]).map_err(|failure| error::state(&failure))?;
+    let answer = context
+        .chain
+        .call(args.hash(0)?, "Metadata_metadata", &[])
+        .map_err(|failure| error::state(&failure))?;
     // The result is opaque bytes; clients expect their content.
-    let inside = Vec::<u8>::decode(&mut answer.as_slice()).map_err(|failure| internal(failure.to_string()))?;
+    let inside = Vec::<u8>::decode(&mut answer.as_slice())
+        .map_err(|failure| internal(failure.to_string()))?;
     Ok(json!(to_hex(&inside)))
 }
 
 fn call(context: &Context, args: &Args) -> Answer {
-    let (method, data, at) = (args.name(0, "a method")?, args.bytes(1, "arguments")?, args.hash(2)?);
+    let (method, data, at) =
+        (args.name(0, "a method")?, args.bytes(1, "arguments")?, args.hash(2)?);
     let answer = context.chain.call(at, &method, &data).map_err(|failure| match failure {
         StateError::Discarded(hash) => error::discarded_call(hash),
         failure => error::state(&failure),
@@ -87,7 +100,11 @@ fn call(context: &Context, args: &Args) -> Answer {
     Ok(json!(to_hex(&answer)))
 }
 
-fn read(context: &Context, args: &Args, value: fn(&State, &[u8]) -> Result<Value, String>) -> Answer {
+fn read(
+    context: &Context,
+    args: &Args,
+    value: fn(&State, &[u8]) -> Result<Value, String>,
+) -> Answer {
     let key = args.bytes(0, "a storage key")?;
     let (_, state) = state_at(context, args.hash(1)?)?;
     value(&state, &key).map_err(trie)
@@ -126,7 +143,13 @@ fn keys(context: &Context, args: &Args) -> Answer {
     }
 }
 
-fn list(state: &State, prefix: Option<&[u8]>, start: Option<&[u8]>, count: usize, mut room: Room) -> Answer {
+fn list(
+    state: &State,
+    prefix: Option<&[u8]>,
+    start: Option<&[u8]>,
+    count: usize,
+    mut room: Room,
+) -> Answer {
     let mut range = IterArgs::default();
     range.prefix = prefix;
     range.start_at = start;

@@ -1,6 +1,7 @@
 //! Subscriptions to heads, to storage and to the runtime version.
 //!
-//! A slow subscriber does not block the others: it misses heads, and receives merged storage changes.
+//! A slow subscriber does not block the others: it misses heads, and receives merged storage
+//! changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,7 +67,8 @@ impl Feed {
         Ok(sent?)
     }
 
-    /// Returns the next event, or a notice of missed events; `None` when the subscription or the chain is closed.
+    /// Returns the next event, or a notice of missed events; `None` when the subscription or the
+    /// chain is closed.
     async fn next(&self, news: &mut Receiver<Arc<News>>) -> Option<Received> {
         tokio::select! {
             () = self.sink.closed() => None,
@@ -89,7 +91,8 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         ["chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads"],
         ["chain_subscribeAllHeads", "chain_allHead", "chain_unsubscribeAllHeads"],
     ] {
-        methods.subscription(names, |_, request, context| Box::pin(heads(request, context, false)))?;
+        methods
+            .subscription(names, |_, request, context| Box::pin(heads(request, context, false)))?;
     }
     methods.subscription(
         ["chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"],
@@ -106,7 +109,11 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         methods.alias(alias, name)?;
     }
     methods.subscription(
-        ["state_subscribeRuntimeVersion", "state_runtimeVersion", "state_unsubscribeRuntimeVersion"],
+        [
+            "state_subscribeRuntimeVersion",
+            "state_runtimeVersion",
+            "state_unsubscribeRuntimeVersion",
+        ],
         |_, request, _| Box::pin(runtime_version(request)),
     )?;
     methods.subscription(
@@ -115,9 +122,14 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     )
 }
 
-async fn heads(request: SubscriptionRequest, context: Arc<Context>, finalized: bool) -> Result<(), SubscriptionError> {
+async fn heads(
+    request: SubscriptionRequest,
+    context: Arc<Context>,
+    finalized: bool,
+) -> Result<(), SubscriptionError> {
     let chain = &context.chain;
-    let announced = |head: &Head| if finalized { chain.finalized_at(head) } else { Ok(head.clone()) };
+    let announced =
+        |head: &Head| if finalized { chain.finalized_at(head) } else { Ok(head.clone()) };
     let (head, mut news) = chain.follow();
     let feed = request.accept().await?;
     let mut last = announced(&head)?;
@@ -143,8 +155,8 @@ async fn runtime_version(request: SubscriptionRequest) -> Result<(), Subscriptio
     Ok(())
 }
 
-/// Hashes of the last values sent to a storage subscriber, by key. Hashes save memory when many subscribers follow
-/// large values.
+/// Hashes of the last values sent to a storage subscriber, by key. Hashes save memory when many
+/// subscribers follow large values.
 type Sent = HashMap<Vec<u8>, Option<H256>>;
 
 async fn storage(
@@ -208,7 +220,8 @@ fn block_changes(block: &NewBlock, sent: &mut Sent) -> Option<Value> {
     message(block.head.hash, &changed)
 }
 
-/// Reads the values that have changed in the newest state since they were last sent; at first, all values.
+/// Reads the values that have changed in the newest state since they were last sent; at first, all
+/// values.
 async fn read_changes(
     context: &Arc<Context>,
     keys: &[Vec<u8>],
@@ -222,7 +235,10 @@ async fn read_changes(
             let value = state.storage(&key).map_err(trie)?;
             let new = fingerprint(value.as_ref());
             if known.get(&key) != Some(&new) {
-                changed.push(json!([room.hex(&key)?, value.map(|value| room.hex(&value)).transpose()?]));
+                changed.push(json!([
+                    room.hex(&key)?,
+                    value.map(|value| room.hex(&value)).transpose()?
+                ]));
                 known.insert(key, new);
             }
         }

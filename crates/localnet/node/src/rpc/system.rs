@@ -27,7 +27,8 @@ pub(super) fn register(methods: &mut Methods) {
     methods.light(&["system_peers"], &[], |_, _| Ok(json!([])));
     methods.light(&["system_syncState"], &[], |context, _| {
         let number = context.chain.head().number();
-        let highest = context.chain.leader.as_ref().map_or(number, |leader| leader.height().max(number));
+        let highest =
+            context.chain.leader.as_ref().map_or(number, |leader| leader.height().max(number));
         Ok(json!({"startingBlock": 0, "currentBlock": number, "highestBlock": highest}))
     });
     methods.forwarded(&["system_accountNextIndex", "account_nextIndex"], &["account"], next_index);

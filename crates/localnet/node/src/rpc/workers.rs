@@ -25,7 +25,10 @@ impl Workers {
     }
 
     /// Runs a job; `None` if it panicked.
-    pub(crate) async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let (sender, receiver) = oneshot::channel();
         self.0.spawn(move || {
             // The caller may have stopped waiting.

@@ -8,14 +8,16 @@ use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::BackendTransaction;
 
-use super::nodes::{MAX_RECENT, NODES, Node, NodeName, RECENT, birth_of, find, nodes_in, recent_row, row_key};
+use super::nodes::{
+    MAX_RECENT, NODES, Node, NodeName, RECENT, birth_of, find, nodes_in, recent_row, row_key,
+};
 use super::{
-    BODIES, DEATHS, HEADERS, Head, History, META, NUMBERS, OLDEST_KEY, Store, StoreError, decode_head, named,
-    oldest_state,
+    BODIES, DEATHS, HEADERS, Head, History, META, NUMBERS, OLDEST_KEY, Store, StoreError,
+    decode_head, named, oldest_state,
 };
 
-/// Maximum number of blocks that a commit prunes in addition to the number of blocks that it adds. Applies when a chain
-/// is opened with a shorter history.
+/// Maximum number of blocks that a commit prunes in addition to the number of blocks that it adds.
+/// Applies when a chain is opened with a shorter history.
 pub(super) const PRUNE_AHEAD: u32 = 64;
 
 /// A block that is built but not committed.
@@ -57,14 +59,16 @@ impl Store {
                 dead.push((name, birth));
             }
         }
-        // Staged after the removals, because one block may remove a node and insert it again under the same name.
+        // Staged after the removals, because one block may remove a node and insert it again under
+        // the same name.
         for (name, bytes) in &born {
             memory.stage(name.clone(), Node { birth, bytes: bytes.clone() });
         }
         Staged { head, extrinsics, born, dead }
     }
 
-    /// Commits the oldest staged blocks and prunes old ones, in one transaction. Later blocks may be staged meanwhile.
+    /// Commits the oldest staged blocks and prunes old ones, in one transaction. Later blocks may
+    /// be staged meanwhile.
     ///
     /// # Errors
     /// [`StoreError`]; the blocks then stay staged until [`Self::discard`].
@@ -98,7 +102,11 @@ impl Store {
     }
 
     #[allow(clippy::unused_self, reason = "operates on the tables of this store")]
-    pub(super) fn write(&self, write: &WriteTransaction, blocks: &[Staged]) -> Result<(), StoreError> {
+    pub(super) fn write(
+        &self,
+        write: &WriteTransaction,
+        blocks: &[Staged],
+    ) -> Result<(), StoreError> {
         let mut nodes = write.open_table(NODES)?;
         let mut recent = write.open_table(RECENT)?;
         let mut headers = write.open_table(HEADERS)?;
@@ -107,14 +115,16 @@ impl Store {
         let mut deaths = write.open_table(DEATHS)?;
         for block in blocks {
             let number = block.head.number();
-            // A block without a row may have created a node again, of which memory knows an earlier birth.
+            // A block without a row may have created a node again, of which memory knows an earlier
+            // birth.
             let oldest = recent.first()?.map_or(number, |(oldest, _)| oldest.value());
             let is_complete = recent.len()? == u64::from(number.saturating_sub(oldest));
             let mut dead = Vec::with_capacity(block.dead.len());
             for (name, birth) in &block.dead {
                 let birth = match birth {
                     Some(birth) if is_complete => Some(*birth),
-                    birth => (*birth).max(find(&nodes, name, number.saturating_sub(1))?.map(|(birth, _)| birth)),
+                    birth => (*birth)
+                        .max(find(&nodes, name, number.saturating_sub(1))?.map(|(birth, _)| birth)),
                 };
                 dead.extend(birth.map(|birth| row_key(name, birth)));
             }
@@ -133,12 +143,19 @@ impl Store {
         Ok(())
     }
 
-    /// Prunes the oldest states and blocks, and moves nodes that are still in use from [`RECENT`] to [`NODES`]. Returns the nodes
-    /// that were in removed rows of [`RECENT`], with the blocks that created them.
+    /// Prunes the oldest states and blocks, and moves nodes that are still in use from [`RECENT`]
+    /// to [`NODES`]. Returns the nodes that were in removed rows of [`RECENT`], with the blocks
+    /// that created them.
     ///
     /// The state of block `n` still needs the nodes that block `n + 1` made obsolete.
-    fn prune(&self, write: &WriteTransaction, added: &[Staged]) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
-        let Some(newest) = added.last().map(|block| block.head.number()) else { return Ok(Vec::new()) };
+    fn prune(
+        &self,
+        write: &WriteTransaction,
+        added: &[Staged],
+    ) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
+        let Some(newest) = added.last().map(|block| block.head.number()) else {
+            return Ok(Vec::new());
+        };
         let most = u32::try_from(added.len()).unwrap_or(u32::MAX).saturating_add(PRUNE_AHEAD);
         let mut bodies = write.open_table(BODIES)?;
         let mut recent = write.open_table(RECENT)?;
@@ -151,7 +168,9 @@ impl Store {
         // A named snapshot keeps the history that the chain had when it was taken.
         let end = named::oldest(write)?.map_or(newest, |kept| kept.min(newest)) + 1;
         let (bound, block_bound) = match self.history {
-            History::Last(keep) => (end.saturating_sub(keep), end.saturating_sub(keep.max(self.kept_blocks))),
+            History::Last(keep) => {
+                (end.saturating_sub(keep), end.saturating_sub(keep.max(self.kept_blocks)))
+            }
             History::Archive => (0, 0),
         };
         let mut moved = Vec::new();
@@ -159,7 +178,8 @@ impl Store {
         for number in oldest..oldest_kept {
             meta.insert(OLDEST_KEY, u64::from(number) + 1)?;
             let rows = deaths.remove(number + 1)?;
-            let rows = rows.ok_or(StoreError::Damaged("a block's list of obsolete trie nodes is missing"))?;
+            let rows = rows
+                .ok_or(StoreError::Damaged("a block's list of obsolete trie nodes is missing"))?;
             let rows = HashSet::<Vec<u8>>::from_iter(
                 Vec::decode(&mut rows.value())
                     .map_err(|_| StoreError::Damaged("malformed list of obsolete trie nodes"))?,
@@ -169,11 +189,14 @@ impl Store {
                 nodes.remove(row.as_slice())?;
             }
         }
-        // The genesis block stays, because clients identify the chain by it. So do blocks whose states are kept.
-        let oldest = headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value());
+        // The genesis block stays, because clients identify the chain by it. So do blocks whose
+        // states are kept.
+        let oldest =
+            headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value());
         for number in oldest..block_bound.min(oldest_kept).min(oldest.saturating_add(most)) {
             bodies.remove(number)?;
-            let head = headers.remove(number)?.ok_or(StoreError::Damaged("a block header is missing"))?;
+            let head =
+                headers.remove(number)?.ok_or(StoreError::Damaged("a block header is missing"))?;
             let head = decode_head(head.value())?;
             numbers.remove(&head.hash.0)?;
         }
@@ -187,8 +210,8 @@ impl Store {
     }
 }
 
-/// Moves a block's nodes from [`RECENT`] to [`NODES`], except those in `obsolete`, and adds all of them to `moved`.
-/// Returns whether the block had a row in [`RECENT`].
+/// Moves a block's nodes from [`RECENT`] to [`NODES`], except those in `obsolete`, and adds all of
+/// them to `moved`. Returns whether the block had a row in [`RECENT`].
 fn move_row(
     recent: &mut Table<'_, u32, &'static [u8]>,
     nodes: &mut Table<'_, &'static [u8], &'static [u8]>,

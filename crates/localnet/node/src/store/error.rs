@@ -15,10 +15,14 @@ use crate::execute::panic_text;
 #[non_exhaustive]
 pub enum StoreError {
     /// The chain is open in another process.
-    #[error("another process is using the chain in {0}; hint: stop it, or choose another directory")]
+    #[error(
+        "another process is using the chain in {0}; hint: stop it, or choose another directory"
+    )]
     InUse(PathBuf),
     /// Creating or opening the file or its directory failed.
-    #[error("cannot open the chain at {path}: {source}; hint: check the owner and the permissions of the directory")]
+    #[error(
+        "cannot open the chain at {path}: {source}; hint: check the owner and the permissions of the directory"
+    )]
     Open {
         /// Path of the file or directory.
         path: PathBuf,
@@ -29,7 +33,9 @@ pub enum StoreError {
     #[error("no chain in {0}; hint: create a chain with a genesis state")]
     Missing(PathBuf),
     /// The file has a different format version.
-    #[error("the chain in {path} has format {found}, expected {FORMAT}; hint: reset the chain with tao localnet reset")]
+    #[error(
+        "the chain in {path} has format {found}, expected {FORMAT}; hint: reset the chain with tao localnet reset"
+    )]
     Format {
         /// Path of the directory.
         path: PathBuf,
@@ -85,7 +91,8 @@ impl StoreError {
 
     /// Creates the error for a panic of the database in this directory.
     pub(crate) fn of_panic(panic: &(dyn Any + Send), directory: Option<&Path>) -> Self {
-        Self::Corrupt(panic_text(panic)).with_path(directory.map(|directory| directory.join(FILE)).as_deref())
+        Self::Corrupt(panic_text(panic))
+            .with_path(directory.map(|directory| directory.join(FILE)).as_deref())
     }
 
     /// Adds the path to the errors of the database.

@@ -10,9 +10,9 @@ use redb::{DatabaseError, StorageBackend, StorageError};
 
 /// Whether each commit is flushed to disk.
 ///
-/// If flushing is disabled, a commit is only in the operating system's page cache when it returns: the commit survives
-/// `kill -9`, but possibly not a power failure. Flushing each block would take milliseconds, far longer than producing
-/// it; a flush every few seconds costs little.
+/// If flushing is disabled, a commit is only in the operating system's page cache when it returns:
+/// the commit survives `kill -9`, but possibly not a power failure. Flushing each block would take
+/// milliseconds, far longer than producing it; a flush every few seconds costs little.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flushing(Arc<AtomicBool>);
 
@@ -75,8 +75,8 @@ impl<B: StorageBackend> StorageBackend for LazyFile<B> {
 
     fn close(&self) -> io::Result<()> {
         self.file.close()?;
-        // Closing alone does not unlock the file while a child of this process, which another thread has just started,
-        // still has it open.
+        // Closing alone does not unlock the file while a child of this process, which another
+        // thread has just started, still has it open.
         self.locked.as_ref().map_or(Ok(()), File::unlock)
     }
 }

@@ -1,4 +1,5 @@
-//! The first block of a chain: the genesis block, the recorded block of a fork, or a block of another node.
+//! The first block of a chain: the genesis block, the recorded block of a fork, or a block of
+//! another node.
 
 use codec::Encode;
 use redb::{ReadableDatabase, WriteTransaction};
@@ -19,7 +20,8 @@ use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, OLDEST_KEY, Store, Sto
 /// Key of the flag of chains that follow another node.
 const FOLLOWER_KEY: u8 = 4;
 
-/// The first block with a state, which is the genesis block unless the chain is a fork or follows another node.
+/// The first block with a state, which is the genesis block unless the chain is a fork or follows
+/// another node.
 pub(crate) struct First {
     pub(super) genesis: Head,
     head: Head,
@@ -29,8 +31,8 @@ pub(crate) struct First {
 }
 
 impl First {
-    /// Builds the first block of a new chain. A fork begins with the block after which it continues, whose parent is
-    /// the genesis block.
+    /// Builds the first block of a new chain. A fork begins with the block after which it
+    /// continues, whose parent is the genesis block.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if the state has child tries, which no pallet uses.
@@ -42,10 +44,12 @@ impl First {
         let empty = Tree::new(empty_trie_root::<LayoutV1<BlakeTwo256>>());
         let block = |number, state: &StorageMap, parent| {
             let values = state.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())));
-            // Inserting into a trie of `sp-trie` took a quarter of the instructions of a chain's start.
+            // Inserting into a trie of `sp-trie` took a quarter of the instructions of a chain's
+            // start.
             let built = empty.changed(values, &BackendTransaction::<BlakeTwo256>::default());
             let (state, nodes) = built.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-            let header = Header::new(number, extrinsics_root, state.root(), parent, Digest::default());
+            let header =
+                Header::new(number, extrinsics_root, state.root(), parent, Digest::default());
             Ok::<_, StoreError>((Head::of(header), nodes))
         };
         let (genesis, (head, nodes)) = match block_number(&genesis) {
@@ -62,7 +66,8 @@ impl First {
         Ok(Self { genesis, head, nodes, extrinsics: Vec::new(), is_follower: false })
     }
 
-    /// Builds the first block of a chain that follows another node, from a block of that node and its state.
+    /// Builds the first block of a chain that follows another node, from a block of that node and
+    /// its state.
     ///
     /// # Errors
     /// The root of `state`, if it is not the state root of the block.
@@ -88,7 +93,11 @@ impl First {
 
 impl Store {
     /// Writes the first block into empty tables.
-    pub(super) fn write_first(&self, write: &WriteTransaction, first: First) -> Result<(), StoreError> {
+    pub(super) fn write_first(
+        &self,
+        write: &WriteTransaction,
+        first: First,
+    ) -> Result<(), StoreError> {
         let First { genesis, head, extrinsics, nodes, is_follower } = first;
         if is_follower {
             write.open_table(META)?.insert(FOLLOWER_KEY, 1)?;
@@ -99,7 +108,8 @@ impl Store {
         self.write(write, &[self.stage(head, extrinsics, nodes)])
     }
 
-    /// Replaces all blocks, states and named snapshots with a first block, in one transaction. No block may be staged.
+    /// Replaces all blocks, states and named snapshots with a first block, in one transaction. No
+    /// block may be staged.
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged.

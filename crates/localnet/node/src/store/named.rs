@@ -1,19 +1,25 @@
 //! Named snapshots: blocks that the running chain can revert to.
 //!
-//! A named snapshot is a mark on a block, and costs nothing to take. Pruning keeps the marked block and the history that
-//! the chain had there, so a revert only deletes the later blocks.
+//! A named snapshot is a mark on a block, and costs nothing to take. Pruning keeps the marked block
+//! and the history that the chain had there, so a revert only deletes the later blocks.
 
 use std::ops::Bound;
 
 use codec::{Decode, Encode};
-use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+};
 use sp_core::H256;
 
 use super::nodes::{NODES, RECENT, birth_of};
 use super::time::{self, Time};
-use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, SnapshotError, State, Store, StoreError, decode_head};
+use super::{
+    BODIES, DEATHS, HEADERS, Head, META, NUMBERS, SnapshotError, State, Store, StoreError,
+    decode_head,
+};
 
-pub(super) const SNAPSHOTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("snapshots");
+pub(super) const SNAPSHOTS: TableDefinition<'static, &str, &[u8]> =
+    TableDefinition::new("snapshots");
 
 /// Maximum length of a snapshot's name, in bytes.
 const MAX_NAME: usize = 64;
@@ -56,7 +62,8 @@ impl Store {
     /// # Errors
     /// [`SnapshotError`], for instance if the name is in use.
     pub(crate) fn take(&self, name: &str) -> Result<Snapshot, SnapshotError> {
-        let is_printable = !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+        let is_printable =
+            !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
         if !is_printable {
             return Err(SnapshotError::Name(name.to_owned()));
         }
@@ -94,7 +101,8 @@ impl Store {
         Ok(snapshots)
     }
 
-    /// Opens the table; `None` if no snapshot was taken since the chain was created or loaded from a file.
+    /// Opens the table; `None` if no snapshot was taken since the chain was created or loaded from
+    /// a file.
     fn table(&self) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, SnapshotError> {
         match self.database.begin_read()?.open_table(SNAPSHOTS) {
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
@@ -129,7 +137,8 @@ impl Store {
         Ok(write.commit()?)
     }
 
-    /// Deletes all blocks after `target` and the snapshots of these blocks, and sets the time, in one transaction.
+    /// Deletes all blocks after `target` and the snapshots of these blocks, and sets the time, in
+    /// one transaction.
     ///
     /// No block may be staged.
     ///
@@ -150,8 +159,12 @@ impl Store {
         write.open_table(BODIES)?.retain_in::<u32, _>(later(), |_, _| false)?;
         write.open_table(DEATHS)?.retain_in::<u32, _>(later(), |_, _| false)?;
         write.open_table(RECENT)?.retain_in::<u32, _>(later(), |_, _| false)?;
-        write.open_table(NODES)?.retain(|key, _| birth_of(key).is_none_or(|birth| birth <= number))?;
-        write.open_table(SNAPSHOTS)?.retain(|_, row| Row::read(row).is_ok_and(|row| row.number <= number))?;
+        write
+            .open_table(NODES)?
+            .retain(|key, _| birth_of(key).is_none_or(|birth| birth <= number))?;
+        write
+            .open_table(SNAPSHOTS)?
+            .retain(|_, row| Row::read(row).is_ok_and(|row| row.number <= number))?;
         time::write(&mut write.open_table(META)?, time)?;
         self.commit_anew(write)
     }

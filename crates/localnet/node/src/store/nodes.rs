@@ -1,10 +1,11 @@
 //! Trie nodes: their rows on disk, staged nodes in memory, and lookups by the trie.
 //!
-//! The trie identifies a node by its position (a prefix of storage keys) and its hash. The nodes that a recent block
-//! created are one row of [`RECENT`], because writing a row for each takes most of the time of an empty block, and most
-//! of them are obsolete after the next block. Later, the others move to [`NODES`]. There, a row's key starts with the
-//! position and the block that created the node, so that the versions of a position are adjacent. A state reads the
-//! newest version created at or before its block.
+//! The trie identifies a node by its position (a prefix of storage keys) and its hash. The nodes
+//! that a recent block created are one row of [`RECENT`], because writing a row for each takes most
+//! of the time of an empty block, and most of them are obsolete after the next block. Later, the
+//! others move to [`NODES`]. There, a row's key starts with the position and the block that created
+//! the node, so that the versions of a position are adjacent. A state reads the newest version
+//! created at or before its block.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
@@ -14,7 +15,9 @@ use codec::{Compact, Decode as _, Encode as _};
 use foldhash::fast::RandomState;
 use hash_db::Prefix;
 use lru::LruCache;
-use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+};
 use sp_core::H256;
 use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::{DBValue, TrieBackendStorage};
@@ -23,11 +26,13 @@ use super::StoreError;
 
 /// The table of single nodes, keyed by [`row_key`].
 pub(crate) const NODES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("nodes");
-/// The nodes of recent blocks, keyed by the number of the block that created them; see [`nodes_in`].
+/// The nodes of recent blocks, keyed by the number of the block that created them; see
+/// [`nodes_in`].
 pub(crate) const RECENT: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("recent");
 
-/// Maximum number of nodes in a row of [`RECENT`], which a lookup searches from its start. Larger blocks, such as the
-/// genesis block, have only rows in [`NODES`]. Small in unit tests, which change few keys.
+/// Maximum number of nodes in a row of [`RECENT`], which a lookup searches from its start. Larger
+/// blocks, such as the genesis block, have only rows in [`NODES`]. Small in unit tests, which
+/// change few keys.
 pub(crate) const MAX_RECENT: usize = if cfg!(test) { 512 } else { 4_096 };
 /// The size of the node cache in bytes.
 const CACHE_BYTES: usize = 32 << 20;
@@ -54,7 +59,8 @@ fn name_of(hash: &H256, prefix: Prefix<'_>) -> Vec<u8> {
     name
 }
 
-/// Returns the key of a node's row: length of the prefix, prefix, creating block, first bytes of the hash.
+/// Returns the key of a node's row: length of the prefix, prefix, creating block, first bytes of
+/// the hash.
 pub(crate) fn row_key(name: &[u8], birth: u32) -> Vec<u8> {
     let (prefix, hash) = name.split_at(name.len().saturating_sub(32));
     let mut key = position(prefix, birth);
@@ -76,7 +82,8 @@ pub(crate) fn birth_of(key: &[u8]) -> Option<u32> {
     rest.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-/// Returns the newest version of a node in [`NODES`] visible at block `at`, with the block that created it.
+/// Returns the newest version of a node in [`NODES`] visible at block `at`, with the block that
+/// created it.
 pub(crate) fn find(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     name: &[u8],
@@ -99,7 +106,8 @@ pub(crate) fn find(
 
 /// Encodes a row of [`RECENT`]: name and bytes of each node, with their lengths.
 pub(crate) fn recent_row(nodes: &[(NodeName, Arc<DBValue>)]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(nodes.iter().map(|(name, bytes)| name.len() + bytes.len() + 8).sum());
+    let mut row =
+        Vec::with_capacity(nodes.iter().map(|(name, bytes)| name.len() + bytes.len() + 8).sum());
     for (name, bytes) in nodes {
         (&**name, bytes.as_slice()).encode_to(&mut row);
     }
@@ -124,7 +132,8 @@ fn sized<'a>(row: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(bytes)
 }
 
-/// Trie nodes in memory: staged ones, a cache of recently read ones, and the blocks of those in [`RECENT`].
+/// Trie nodes in memory: staged ones, a cache of recently read ones, and the blocks of those in
+/// [`RECENT`].
 pub(crate) struct NodeMemory {
     staged: RwLock<HashMap<NodeName, Node, RandomState>>,
     /// The blocks that created the nodes in [`RECENT`], by the hash of the name.
@@ -157,7 +166,8 @@ fn weight(name: &NodeName, node: &DBValue) -> usize {
 
 impl NodeMemory {
     pub(crate) fn new() -> Self {
-        let cache = NodeCache { nodes: LruCache::unbounded_with_hasher(RandomState::default()), bytes: 0 };
+        let cache =
+            NodeCache { nodes: LruCache::unbounded_with_hasher(RandomState::default()), bytes: 0 };
         Self {
             staged: RwLock::default(),
             births: RwLock::default(),
@@ -169,7 +179,9 @@ impl NodeMemory {
     fn get(&self, name: &[u8]) -> Option<Arc<DBValue>> {
         let staged = self.staged.read().unwrap_or_else(PoisonError::into_inner);
         let staged = staged.get(name).map(|node| node.bytes.clone());
-        staged.or_else(|| self.cache.lock().unwrap_or_else(PoisonError::into_inner).nodes.get(name).cloned())
+        staged.or_else(|| {
+            self.cache.lock().unwrap_or_else(PoisonError::into_inner).nodes.get(name).cloned()
+        })
     }
 
     fn remember(&self, name: NodeName, node: Arc<DBValue>) {
@@ -178,12 +190,21 @@ impl NodeMemory {
 
     /// Returns the block that created a staged node or one in [`RECENT`].
     pub(crate) fn birth(&self, name: &[u8]) -> Option<u32> {
-        let staged = self.staged.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|node| node.birth);
+        let staged = self
+            .staged
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .map(|node| node.birth);
         staged.or_else(|| self.recent_birth(name))
     }
 
     fn recent_birth(&self, name: &[u8]) -> Option<u32> {
-        self.births.read().unwrap_or_else(PoisonError::into_inner).get(&self.hasher.hash_one(name)).copied()
+        self.births
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&self.hasher.hash_one(name))
+            .copied()
     }
 
     /// Stages a node of an uncommitted block.
@@ -198,10 +219,14 @@ impl NodeMemory {
     }
 
     /// Adds the names of all nodes in [`RECENT`].
-    pub(crate) fn load_recent(&self, table: &impl ReadableTable<u32, &'static [u8]>) -> Result<(), StoreError> {
+    pub(crate) fn load_recent(
+        &self,
+        table: &impl ReadableTable<u32, &'static [u8]>,
+    ) -> Result<(), StoreError> {
         for row in table.iter()? {
             let (number, row) = row?;
-            let names: Vec<&[u8]> = nodes_in(row.value()).map(|node| Ok(node?.0)).collect::<Result<_, StoreError>>()?;
+            let names: Vec<&[u8]> =
+                nodes_in(row.value()).map(|node| Ok(node?.0)).collect::<Result<_, StoreError>>()?;
             self.add_recent(number.value(), names.into_iter());
         }
         Ok(())
@@ -226,7 +251,10 @@ impl NodeMemory {
 
     /// Forgets the staged nodes of the blocks up to `newest`, which are committed.
     pub(crate) fn settle(&self, newest: u32) {
-        self.staged.write().unwrap_or_else(PoisonError::into_inner).retain(|_, node| node.birth > newest);
+        self.staged
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, node| node.birth > newest);
     }
 
     /// Discards the staged nodes.
@@ -247,7 +275,12 @@ impl NodeTables {
     }
 
     /// Returns a node, given the block in whose row of [`RECENT`] it may be.
-    fn find(&self, name: &[u8], birth: Option<u32>, at: u32) -> Result<Option<DBValue>, StoreError> {
+    fn find(
+        &self,
+        name: &[u8],
+        birth: Option<u32>,
+        at: u32,
+    ) -> Result<Option<DBValue>, StoreError> {
         if let Some(birth) = birth
             && let Some(node) = self.find_recent(name, birth)?
         {
@@ -293,8 +326,8 @@ impl NodeView {
         if let Some(node) = self.tables.find(name, self.memory.recent_birth(name), self.at)? {
             return Ok(Some(node));
         }
-        // Since this view was created, a staged node can be committed and leave memory, and the row of a recent node
-        // can be removed.
+        // Since this view was created, a staged node can be committed and leave memory, and the row
+        // of a recent node can be removed.
         let tables = NodeTables::open(&self.database.begin_read()?)?;
         match tables.find(name, self.memory.recent_birth(name), self.at)? {
             Some(node) => Ok(Some(node)),

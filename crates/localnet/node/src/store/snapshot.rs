@@ -1,8 +1,8 @@
 //! Snapshot files: a complete chain in one file.
 //!
-//! Layout: eight magic bytes, the format version (u32), and the tables in a fixed order, each with its row count (u64)
-//! and for each row the lengths (u32) and bytes of key and value; finally the BLAKE2b-256 hash of all preceding bytes.
-//! Integers are little-endian.
+//! Layout: eight magic bytes, the format version (u32), and the tables in a fixed order, each with
+//! its row count (u64) and for each row the lengths (u32) and bytes of key and value; finally the
+//! BLAKE2b-256 hash of all preceding bytes. Integers are little-endian.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
 use redb::{
-    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, Value,
+    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, Value,
 };
 
 use super::nodes::{NODES, RECENT};
@@ -42,7 +43,9 @@ pub enum SnapshotError {
     #[error("there is already a chain in {0}; hint: reset it first, or choose another directory")]
     ChainExists(PathBuf),
     /// The file is not a snapshot of this format version.
-    #[error("{0} is not a snapshot of this version; hint: load it with the version of tao that saved it")]
+    #[error(
+        "{0} is not a snapshot of this version; hint: load it with the version of tao that saved it"
+    )]
     Format(PathBuf),
     /// The file is truncated or corrupt.
     #[error("the snapshot {0} is truncated or corrupt; hint: get another copy")]
@@ -60,7 +63,9 @@ pub enum SnapshotError {
     #[error("the block of snapshot {0} was pruned; hint: drop the snapshot")]
     Pruned(String),
     /// The node follows the node at this URL, and has no snapshots of its own.
-    #[error("this node follows {0} and has no snapshots of its own; hint: take and drop snapshots on that node")]
+    #[error(
+        "this node follows {0} and has no snapshots of its own; hint: take and drop snapshots on that node"
+    )]
     Following(String),
     /// A database operation failed.
     #[error(transparent)]
@@ -220,7 +225,9 @@ pub fn load_snapshot(file: &Path, directory: &Path) -> Result<(), SnapshotError>
     let partial = directory.join(format!("{FILE}.loading"));
     // Files left by an interrupted load would be mixed with this chain.
     match fs::remove_file(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(SnapshotError::file(file, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(SnapshotError::file(file, error));
+        }
         _ => {}
     }
     let loaded = load_into(&partial, BufReader::new(input), file);
@@ -236,7 +243,9 @@ pub fn load_snapshot(file: &Path, directory: &Path) -> Result<(), SnapshotError>
 fn read_error(file: &Path, failure: Failure) -> SnapshotError {
     match failure {
         Failure::File(source) => match source.kind() {
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => SnapshotError::Damaged(file.to_owned()),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
+                SnapshotError::Damaged(file.to_owned())
+            }
             _ => SnapshotError::file(file, source),
         },
         Failure::Store(error) => error.into(),
@@ -265,7 +274,11 @@ fn load_into(partial: &Path, input: BufReader<File>, name: &Path) -> Result<(), 
     })();
     let stated = read.map_err(|failure| read_error(name, failure))?;
     let hash = input.hash.finalize();
-    if stated.as_slice() == hash.as_slice() { Ok(()) } else { Err(SnapshotError::Damaged(name.to_owned())) }
+    if stated.as_slice() == hash.as_slice() {
+        Ok(())
+    } else {
+        Err(SnapshotError::Damaged(name.to_owned()))
+    }
 }
 
 fn load_table<K: Key, V: Value>(
@@ -280,7 +293,9 @@ fn load_table<K: Key, V: Value>(
             let mut table = write.open_table(table)?;
             for _ in 0..rows.min(LOAD) {
                 let (key, value) = (input.take_sized()?, input.take_sized()?);
-                let fits = |bytes: &[u8], width: Option<usize>| width.is_none_or(|width| width == bytes.len());
+                let fits = |bytes: &[u8], width: Option<usize>| {
+                    width.is_none_or(|width| width == bytes.len())
+                };
                 if !fits(&key, K::fixed_width()) || !fits(&value, V::fixed_width()) {
                     return Err(io::Error::from(io::ErrorKind::InvalidData).into());
                 }

@@ -16,9 +16,10 @@ use super::*;
 fn genesis() -> Storage {
     let mut storage = Storage::default();
     for number in 0..200u32 {
-        storage
-            .top
-            .insert(sp_io::hashing::blake2_128(&number.encode()).to_vec(), vec![number as u8; 1 + number as usize]);
+        storage.top.insert(
+            sp_io::hashing::blake2_128(&number.encode()).to_vec(),
+            vec![number as u8; 1 + number as usize],
+        );
     }
     storage.top.insert(b"a".to_vec(), vec![1]);
     storage.top.insert(b"ab".to_vec(), vec![2; 40]);
@@ -33,7 +34,8 @@ fn advance(store: &Store, head: &Head) -> Staged {
         (key(number * 7), Some(vec![number as u8; 50])),
         (key(number * 11), Some(number.encode())),
         (key(number * 13), None),
-        // The same value appears and disappears, so nodes are removed and inserted again under one name.
+        // The same value appears and disappears, so nodes are removed and inserted again under one
+        // name.
         (b"ab".to_vec(), number.is_multiple_of(3).then(|| vec![2; 40])),
         (b"abc".to_vec(), number.is_multiple_of(2).then(|| vec![3; 70])),
     ];
@@ -90,14 +92,20 @@ fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
         path: None,
     };
     let (_, state) = fresh.state(head.hash).unwrap().unwrap();
-    state.unwrap().pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).collect()
+    state
+        .unwrap()
+        .pairs(sp_state_machine::IterArgs::default())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
 }
 
 /// Returns the rows of all stored nodes, also those in rows of recent blocks.
 fn stored(store: &Store) -> BTreeSet<Vec<u8>> {
     let read = store.database.begin_read().unwrap();
     let nodes = read.open_table(NODES).unwrap();
-    let mut rows: BTreeSet<_> = nodes.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect();
+    let mut rows: BTreeSet<_> =
+        nodes.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect();
     for row in read.open_table(RECENT).unwrap().iter().unwrap() {
         let (number, row) = row.unwrap();
         rows.extend(nodes_in(row.value()).map(|node| row_key(node.unwrap().0, number.value())));
@@ -110,7 +118,8 @@ fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
     let stored = stored(store);
     let mut rows = BTreeSet::new();
     for number in store.oldest_state().unwrap()..=store.head().unwrap().number() {
-        let head = find_head(&store.database.begin_read().unwrap(), store.hash(number).unwrap().unwrap());
+        let head =
+            find_head(&store.database.begin_read().unwrap(), store.hash(number).unwrap().unwrap());
         let head = head.unwrap().unwrap();
         let values: sp_core::storage::Storage = {
             let top = pairs(store, &head).into_iter().collect();
@@ -122,7 +131,8 @@ fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
             if references > 0 && name.len() >= 32 {
                 let tag = row_key(&name, 0).split_off(row_key(&name, 0).len() - 8);
                 let mut visible = stored.range(row_key(&name, 0)..row_key(&name, number + 1)).rev();
-                let row = visible.find(|row| row.ends_with(&tag) && row.len() == row_key(&name, 0).len());
+                let row =
+                    visible.find(|row| row.ends_with(&tag) && row.len() == row_key(&name, 0).len());
                 rows.insert(row.unwrap_or_else(|| panic!("block {number} lacks a node")).clone());
             }
         }
@@ -145,7 +155,9 @@ fn pruning_keeps_exactly_the_nodes_of_kept_states() {
 
 #[test]
 fn only_recent_blocks_have_rows_of_nodes() {
-    for (history, expected) in [(History::Last(5), 5), (History::Last(40), 16), (History::Archive, 16)] {
+    for (history, expected) in
+        [(History::Last(5), 5), (History::Last(40), 16), (History::Archive, 16)]
+    {
         let store = Store::open(None, Some(genesis()), history).unwrap();
         let head = grow(&store, 60, &[7, 1]);
         let rows = store.database.begin_read().unwrap().open_table(RECENT).unwrap();
@@ -155,7 +167,8 @@ fn only_recent_blocks_have_rows_of_nodes() {
     }
 }
 
-/// A value appears, disappears, appears again in a block with too many nodes for a row, and disappears.
+/// A value appears, disappears, appears again in a block with too many nodes for a row, and
+/// disappears.
 #[test]
 fn nodes_that_a_large_block_creates_again_are_pruned() {
     for group in [1, 4, 7] {
@@ -183,7 +196,9 @@ fn nodes_that_a_large_block_creates_again_are_pruned() {
 #[test]
 fn headers_and_bodies_outlive_their_states() {
     let directory = tempfile::tempdir().unwrap();
-    let open = |genesis| Store::open(Some(directory.path()), genesis, History::Last(20)).unwrap().keeping(40);
+    let open = |genesis| {
+        Store::open(Some(directory.path()), genesis, History::Last(20)).unwrap().keeping(40)
+    };
     let store = open(Some(genesis()));
     let first = grow(&store, 1, &[1]);
     let head = grow(&store, 99, &[1, 7]).number();
@@ -258,8 +273,16 @@ fn states_are_complete_while_blocks_are_written_and_pruned() {
     let read = |number: u32| -> u32 {
         let Some(hash) = store.hash(number).unwrap() else { return 0 };
         let Some((head, Some(state))) = store.state(hash).unwrap() else { return 0 };
-        let pairs: Vec<_> = state.pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).collect();
-        assert_eq!(LayoutV1::<BlakeTwo256>::trie_root(pairs), *head.header.state_root(), "block {number}");
+        let pairs: Vec<_> = state
+            .pairs(sp_state_machine::IterArgs::default())
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(
+            LayoutV1::<BlakeTwo256>::trie_root(pairs),
+            *head.header.state_root(),
+            "block {number}"
+        );
         1
     };
     let read_often = || {
@@ -306,7 +329,8 @@ fn a_reverted_store_is_as_it_was() {
     for sizes in [&[1][..], &[7, 1, 30]] {
         let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
         let head = grow(&store, 100, sizes);
-        let (oldest, nodes, before) = (store.oldest().unwrap(), stored(&store), pairs(&store, &head));
+        let (oldest, nodes, before) =
+            (store.oldest().unwrap(), stored(&store), pairs(&store, &head));
         store.take("here").unwrap();
         for _ in 0..2 {
             let later = grow(&store, 150, sizes);
@@ -322,7 +346,8 @@ fn a_reverted_store_is_as_it_was() {
             assert_eq!(pairs(&store, &head), before);
             assert!(store.header(later.hash).unwrap().is_none());
             assert!(store.hash(head.number() + 1).unwrap().is_none());
-            let names: Vec<_> = store.snapshots().unwrap().into_iter().map(|snapshot| snapshot.name).collect();
+            let names: Vec<_> =
+                store.snapshots().unwrap().into_iter().map(|snapshot| snapshot.name).collect();
             assert_eq!(names, ["here"]);
         }
         // Without the snapshot, pruning catches up and leaves no unreachable node.
@@ -333,7 +358,8 @@ fn a_reverted_store_is_as_it_was() {
     }
 }
 
-/// A request reads the newest state while the chain is reverted, and fills the node cache afterwards.
+/// A request reads the newest state while the chain is reverted, and fills the node cache
+/// afterwards.
 #[test]
 fn view_of_reverted_block_does_not_affect_later_blocks() {
     let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
@@ -343,7 +369,10 @@ fn view_of_reverted_block_does_not_affect_later_blocks() {
     let target = store.snapshot("here").unwrap().head;
     let view = store.tip(&left).unwrap();
     store.revert(&target, Time::default()).unwrap();
-    assert!(view.pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).count() > 190);
+    assert!(
+        view.pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).count()
+            > 190
+    );
     store.forget("here").unwrap();
     let head = grow(&store, 100, &[1]);
     assert_eq!(store.oldest().unwrap(), head.number() - 19);

@@ -11,7 +11,8 @@ use crate::Clock;
 const OFFSET_KEY: u8 = 2;
 const FLOOR_KEY: u8 = 3;
 const CLOCK_KEY: u8 = 5;
-/// Values of clocks without an interval. Intervals are stored in nanoseconds and are never so short.
+/// Values of clocks without an interval. Intervals are stored in nanoseconds and are never so
+/// short.
 const MANUAL: u64 = 0;
 const FASTEST: u64 = 1;
 const INSTANT: u64 = 2;
@@ -40,7 +41,12 @@ impl Store {
 
     /// Returns the stored clock, if any.
     pub(crate) fn clock(&self) -> Result<Option<Clock>, StoreError> {
-        let stored = self.database.begin_read()?.open_table(META)?.get(CLOCK_KEY)?.map(|clock| clock.value());
+        let stored = self
+            .database
+            .begin_read()?
+            .open_table(META)?
+            .get(CLOCK_KEY)?
+            .map(|clock| clock.value());
         Ok(stored.map(|clock| match clock {
             MANUAL => Clock::Manual,
             FASTEST => Clock::Fastest,
@@ -55,7 +61,9 @@ impl Store {
             Clock::Manual => MANUAL,
             Clock::Fastest => FASTEST,
             Clock::Instant => INSTANT,
-            Clock::Every(pause) => u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX).max(INSTANT + 1),
+            Clock::Every(pause) => {
+                u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX).max(INSTANT + 1)
+            }
         };
         let transaction = self.database.begin_write()?;
         transaction.open_table(META)?.insert(CLOCK_KEY, stored)?;

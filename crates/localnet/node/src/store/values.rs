@@ -1,5 +1,6 @@
-//! Values and the trie of the newest state in memory: blocks and the transaction pool read mostly the same items again,
-//! and reading one from the trie takes several nodes. Consecutive blocks change mostly the same paths of the trie.
+//! Values and the trie of the newest state in memory: blocks and the transaction pool read mostly
+//! the same items again, and reading one from the trie takes several nodes. Consecutive blocks
+//! change mostly the same paths of the trie.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -9,8 +10,8 @@ use sp_core::H256;
 use sp_core::storage::{ChildInfo, StateVersion};
 use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::{
-    Backend, BackendTransaction, DefaultError, IterArgs, StateMachineStats, StorageIterator, StorageKey, StorageValue,
-    UsageInfo,
+    Backend, BackendTransaction, DefaultError, IterArgs, StateMachineStats, StorageIterator,
+    StorageKey, StorageValue, UsageInfo,
 };
 use sp_trie::MerkleValue;
 use taonet_localnet_runtime::dev::StorageEntry;
@@ -32,7 +33,8 @@ type TrieKeys = <State as Backend<BlakeTwo256>>::RawIter;
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     tree: Tree,
-    /// The trie after the changes whose root was computed last. They may be those of the next block.
+    /// The trie after the changes whose root was computed last. They may be those of the next
+    /// block.
     candidate: Option<Tree>,
     /// The items that were read; `None` for keys without a value.
     items: HashMap<StorageKey, Option<StorageValue>, RandomState>,
@@ -43,9 +45,14 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Applies the changes of the block after the state with root `parent`. Values of another state are discarded.
+    /// Applies the changes of the block after the state with root `parent`. Values of another state
+    /// are discarded.
     fn advance(&mut self, parent: H256, root: H256, changes: &[StorageEntry]) {
-        let tree = self.candidate.take().filter(|tree| tree.root() == root).unwrap_or_else(|| Tree::new(root));
+        let tree = self
+            .candidate
+            .take()
+            .filter(|tree| tree.root() == root)
+            .unwrap_or_else(|| Tree::new(root));
         if self.tree.root() != parent {
             *self = Self { tree, ..Self::default() };
             return;
@@ -68,7 +75,8 @@ impl Values {
 
     /// Forgets the positions whose first key changes when a key appears or disappears.
     fn forget_positions(&mut self, key: &StorageKey, exists: bool) {
-        // A later position has no earlier first key, so the affected ones are the last before the key.
+        // A later position has no earlier first key, so the affected ones are the last before the
+        // key.
         let affected: Vec<StorageKey> = self
             .next
             .range::<StorageKey, _>(..key)
@@ -138,7 +146,8 @@ impl KnownState {
         Self { state, values, failure: OnceLock::new() }
     }
 
-    /// Checks that all roots of changes to this state could be computed: [`Backend::storage_root`] has no error.
+    /// Checks that all roots of changes to this state could be computed: [`Backend::storage_root`]
+    /// has no error.
     ///
     /// # Errors
     /// Why a root could not be computed; it was then given as that of the unchanged state.
@@ -152,7 +161,11 @@ impl KnownState {
 
     /// Updates the values to the state after the next block, whose state root is `root`.
     pub(crate) fn advance(&self, root: H256, changes: &[StorageEntry]) {
-        self.values.write().unwrap_or_else(PoisonError::into_inner).advance(*self.state.root(), root, changes);
+        self.values.write().unwrap_or_else(PoisonError::into_inner).advance(
+            *self.state.root(),
+            root,
+            changes,
+        );
     }
 
     /// Returns the values, unless they are those of another state.
@@ -211,7 +224,9 @@ impl Backend<BlakeTwo256> for KnownState {
     }
 
     fn exists_storage(&self, key: &[u8]) -> Outcome<bool> {
-        if let Some(exists) = self.values().and_then(|values| values.items.get(key).map(Option::is_some)) {
+        if let Some(exists) =
+            self.values().and_then(|values| values.items.get(key).map(Option::is_some))
+        {
             return Ok(exists);
         }
         Ok(self.storage(key)?.is_some())
@@ -259,7 +274,11 @@ impl Backend<BlakeTwo256> for KnownState {
         self.state.closest_merkle_value(key)
     }
 
-    fn child_closest_merkle_value(&self, child: &ChildInfo, key: &[u8]) -> Outcome<Option<MerkleValue<H256>>> {
+    fn child_closest_merkle_value(
+        &self,
+        child: &ChildInfo,
+        key: &[u8],
+    ) -> Outcome<Option<MerkleValue<H256>>> {
         self.state.child_closest_merkle_value(child, key)
     }
 

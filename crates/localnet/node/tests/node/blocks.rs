@@ -7,7 +7,9 @@ use taonet_localnet_runtime::types::NetUid;
 use taonet_localnet_runtime::{RuntimeCall, subtensor};
 
 use crate::impersonate::reexecute;
-use crate::support::{START, account, ask, get, node, remark, signed, storage_key, transfer, unhex};
+use crate::support::{
+    START, account, ask, get, node, remark, signed, storage_key, transfer, unhex,
+};
 
 #[tokio::test]
 async fn a_header_hashes_to_the_blocks_hash() {
@@ -17,7 +19,10 @@ async fn a_header_hashes_to_the_blocks_hash() {
         let hash = get(&node, "chain_getBlockHash", json!([number])).await;
         let header = get(&node, "chain_getHeader", json!([hash])).await;
         let header: taonet_localnet_runtime::Header = serde_json::from_value(header).unwrap();
-        assert_eq!(json!(format!("0x{}", hex::encode(sp_io::hashing::blake2_256(&header.encode())))), hash);
+        assert_eq!(
+            json!(format!("0x{}", hex::encode(sp_io::hashing::blake2_256(&header.encode())))),
+            hash
+        );
     }
     assert_eq!(get(&node, "chain_getBlockHash", json!([3])).await, json!(head.hash));
     node.stop().await;
@@ -30,12 +35,18 @@ async fn block_hash_accepts_every_parameter_form() {
     let sixteen = get(&node, "chain_getBlockHash", json!([16])).await;
     assert!(sixteen.is_string());
     assert_eq!(get(&node, "chain_getBlockHash", json!(["0x10"])).await, sixteen);
-    assert_eq!(get(&node, "chain_getBlockHash", json!([[16, "0x10", 21]])).await, json!([sixteen, sixteen, null]));
+    assert_eq!(
+        get(&node, "chain_getBlockHash", json!([[16, "0x10", 21]])).await,
+        json!([sixteen, sixteen, null])
+    );
     assert_eq!(get(&node, "chain_getBlockHash", json!([21])).await, Value::Null);
     assert_eq!(get(&node, "chain_getBlockHash", json!([1_u64 << 40])).await, Value::Null);
     let answer = get(&node, "chain_getBlockHash", json!([vec![16; 1_000]])).await;
     assert_eq!(answer, json!(vec![sixteen; 1_000]));
-    assert_eq!(ask(&node, "chain_getBlockHash", json!([vec![16; 1_001]])).await.unwrap_err()["code"], 4002);
+    assert_eq!(
+        ask(&node, "chain_getBlockHash", json!([vec![16; 1_001]])).await.unwrap_err()["code"],
+        4002
+    );
     let head = json!(node.head().hash);
     for (method, params) in [
         ("chain_getBlockHash", json!([])),
@@ -68,21 +79,40 @@ async fn named_parameters_are_accepted() {
         ("state_getStorageHash", json!({"hash": hash, "key": key}), json!([key, hash])),
         ("state_getStorageSize", json!({"key": key}), json!([key])),
         ("state_queryStorageAt", json!({"keys": [key], "at": hash}), json!([[key], hash])),
-        ("state_getKeysPaged", json!({"prefix": key, "count": 5, "start_key": null}), json!([key, 5])),
-        ("state_getKeysPaged", json!({"prefix": "0x", "count": 5, "startKey": key}), json!(["0x", 5, key])),
-        ("state_call", json!({"name": "Core_version", "bytes": "0x", "hash": null}), json!(["Core_version", "0x"])),
+        (
+            "state_getKeysPaged",
+            json!({"prefix": key, "count": 5, "start_key": null}),
+            json!([key, 5]),
+        ),
+        (
+            "state_getKeysPaged",
+            json!({"prefix": "0x", "count": 5, "startKey": key}),
+            json!(["0x", 5, key]),
+        ),
+        (
+            "state_call",
+            json!({"name": "Core_version", "bytes": "0x", "hash": null}),
+            json!(["Core_version", "0x"]),
+        ),
         ("payment_queryInfo", json!({"encoded_xt": call}), json!([call])),
         ("payment_queryFeeDetails", json!({"encodedXt": call, "at": hash}), json!([call, hash])),
         ("system_accountNextIndex", json!({"account": account("Bob")}), json!([account("Bob")])),
         ("dev_status", json!({}), json!([])),
     ] {
-        assert_eq!(get(&node, method, named).await, get(&node, method, positional).await, "{method}");
+        assert_eq!(
+            get(&node, method, named).await,
+            get(&node, method, positional).await,
+            "{method}"
+        );
     }
     let submitted = get(&node, "author_submitExtrinsic", json!({"extrinsic": call})).await;
     assert_eq!(submitted, json!(sp_core::H256(sp_io::hashing::blake2_256(&unhex(&json!(call))))));
     assert_eq!(get(&node, "dev_mine", json!({"blocks": 2})).await["number"], 5);
     let error = ask(&node, "state_getStorage", json!({"hash": hash})).await.unwrap_err();
-    assert_eq!((&error["code"], &error["data"]), (&json!(-32602), &json!("a storage key must be a string")));
+    assert_eq!(
+        (&error["code"], &error["data"]),
+        (&json!(-32602), &json!("a storage key must be a string"))
+    );
     node.stop().await;
 }
 
@@ -92,7 +122,8 @@ async fn health_is_served_over_http_get() {
 
     let node = node().await;
     let health = get(&node, "system_health", json!([])).await;
-    let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", node.address());
+    let request =
+        format!("GET /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", node.address());
     let mut stream = tokio::net::TcpStream::connect(node.address()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -135,7 +166,12 @@ async fn a_block_begins_with_its_time_and_holds_its_calls() {
     assert_eq!(unhex(&extrinsics[1]), call);
     // Timestamp.set: pallet 2, call 0, then milliseconds as a compact integer.
     assert_eq!(&unhex(&extrinsics[0])[2..4], &[2, 0]);
-    let now = get(&node, "state_getStorage", json!([crate::support::hex(&storage_key("Timestamp", "Now"))])).await;
+    let now = get(
+        &node,
+        "state_getStorage",
+        json!([crate::support::hex(&storage_key("Timestamp", "Now"))]),
+    )
+    .await;
     assert_eq!(unhex(&now), (START + 250).to_le_bytes());
     let unknown = json!(["0x".to_owned() + &"11".repeat(32)]);
     assert_eq!(get(&node, "chain_getBlock", unknown.clone()).await, Value::Null);
@@ -161,21 +197,25 @@ async fn same_configuration_gives_the_same_chain() {
     two.stop().await;
 }
 
-/// Blocks are built with values in memory, while calls arrive and earlier blocks are written. Each block is the same as
-/// its execution on the stored state of its parent.
+/// Blocks are built with values in memory, while calls arrive and earlier blocks are written. Each
+/// block is the same as its execution on the stored state of its parent.
 #[tokio::test]
 async fn every_block_is_its_execution_on_the_stored_state() {
     let node = node().await;
     let register = |number: u32| {
         let hotkey = account(&format!("hotkey {number}"));
-        RuntimeCall::SubtensorModule(subtensor::Call::burned_register { netuid: NetUid(59), hotkey })
+        RuntimeCall::SubtensorModule(subtensor::Call::burned_register {
+            netuid: NetUid(59),
+            hotkey,
+        })
     };
     let calls = (0..60).map(|nonce| match nonce % 3 {
         0 => register(nonce),
         1 => transfer(&format!("account {nonce}"), 1_000_000 * u64::from(nonce)),
         _ => remark("call"),
     });
-    let calls: Vec<_> = (0..).zip(calls).map(|(nonce, call)| signed(&node, "Alice", nonce, &call)).collect();
+    let calls: Vec<_> =
+        (0..).zip(calls).map(|(nonce, call)| signed(&node, "Alice", nonce, &call)).collect();
     let wanted = calls.len();
     let submitting = async {
         for call in calls {

@@ -19,7 +19,9 @@ use taonet_localnet_runtime::types::{AlphaBalance, NetUid, TaoBalance};
 use taonet_localnet_runtime::{AccountId, RuntimeCall, RuntimeEvent, crowdloan};
 
 use crate::process::{Process, announce};
-use crate::support::{account, account_key, config, get, hex, post, remark, signed, storage_key, transfer, unhex};
+use crate::support::{
+    account, account_key, config, get, hex, post, remark, signed, storage_key, transfer, unhex,
+};
 
 /// Environment variable with the directory of a child that takes snapshots and reverts to them.
 const REVERTING: &str = "TAONET_CRASH_REVERTING";
@@ -56,8 +58,8 @@ async fn child() {
     Box::pin(produce(false)).await;
 }
 
-/// Runs the process to kill like [`child`], but with groups of blocks, of which a second thread writes one while the
-/// next is built.
+/// Runs the process to kill like [`child`], but with groups of blocks, of which a second thread
+/// writes one while the next is built.
 #[tokio::test]
 async fn grouping_child() {
     Box::pin(produce(true)).await;
@@ -76,7 +78,8 @@ async fn produce(grouped: bool) {
     let mut draws = Moments::of_load(seed, node.head().number());
     let mut nonces = [0; SIGNERS.len()];
     for (nonce, signer) in nonces.iter_mut().zip(SIGNERS) {
-        let next = get(&node, "system_accountNextIndex", json!([account(signer).to_string()])).await;
+        let next =
+            get(&node, "system_accountNextIndex", json!([account(signer).to_string()])).await;
         *nonce = next.as_u64().unwrap() as u32;
     }
     loop {
@@ -85,7 +88,8 @@ async fn produce(grouped: bool) {
             for _ in 0..16 {
                 let chosen = draws.below(SIGNERS.len() as u64) as usize;
                 let call = load(SIGNERS[chosen], draws.below(u64::MAX), head);
-                let submitted = node.submit(signed(&node, SIGNERS[chosen], nonces[chosen], &call)).await;
+                let submitted =
+                    node.submit(signed(&node, SIGNERS[chosen], nonces[chosen], &call)).await;
                 // A refused call leaves its nonce to the signer's next call.
                 nonces[chosen] += u32::from(submitted.is_ok());
             }
@@ -103,8 +107,8 @@ async fn produce(grouped: bool) {
     }
 }
 
-/// Returns the load's call for a random number, submitted after the block `head`: mostly a movement of TAO or alpha.
-/// Some calls fail.
+/// Returns the load's call for a random number, submitted after the block `head`: mostly a movement
+/// of TAO or alpha. Some calls fail.
 fn load(signer: &str, draw: u64, head: u32) -> RuntimeCall {
     let amount = 1_000_000 + draw % 5_000_000_000;
     let (tao, alpha) = (TaoBalance(amount), AlphaBalance(amount));
@@ -119,7 +123,12 @@ fn load(signer: &str, draw: u64, head: u32) -> RuntimeCall {
         0 => return remark("load"),
         1 => return transfer("Bob", amount),
         2 => return RuntimeCall::Crowdloan(new_crowdloan(head)),
-        3 => return RuntimeCall::Crowdloan(crowdloan::Call::contribute { crowdloan_id, amount: tao }),
+        3 => {
+            return RuntimeCall::Crowdloan(crowdloan::Call::contribute {
+                crowdloan_id,
+                amount: tao,
+            });
+        }
         4 => return RuntimeCall::Crowdloan(crowdloan::Call::withdraw { crowdloan_id }),
         5..8 => Call::add_stake { hotkey, netuid, amount_staked: tao },
         8 => Call::remove_stake { hotkey, netuid, amount_unstaked: alpha },
@@ -140,9 +149,12 @@ fn load(signer: &str, draw: u64, head: u32) -> RuntimeCall {
         11 => Call::unstake_all { hotkey },
         12 => Call::burned_register { netuid, hotkey: if is_own { own() } else { other() } },
         13 => Call::set_children { hotkey, netuid, children: vec![(draw, other())] },
-        14 => {
-            Call::swap_stake { hotkey, origin_netuid: BABELBIT, destination_netuid: NetUid::ROOT, alpha_amount: alpha }
-        }
+        14 => Call::swap_stake {
+            hotkey,
+            origin_netuid: BABELBIT,
+            destination_netuid: NetUid::ROOT,
+            alpha_amount: alpha,
+        },
         _ => Call::recycle_alpha { hotkey, amount: alpha, netuid: BABELBIT },
     };
     RuntimeCall::SubtensorModule(call)
@@ -194,7 +206,8 @@ impl Moments {
 async fn watch(child: &mut Process, moment: Duration) -> (u64, Value) {
     let address = child.address().await;
     let began = Instant::now();
-    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "dev_status", "params": []}).to_string();
+    let request =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "dev_status", "params": []}).to_string();
     loop {
         let (_, body) = post(address, request.as_bytes()).await;
         let answer: Value = serde_json::from_str(&body).unwrap();
@@ -206,10 +219,17 @@ async fn watch(child: &mut Process, moment: Duration) -> (u64, Value) {
 }
 
 /// Decodes the values of a storage item, each with the rest of its key.
-fn values<'a, V: Decode>(pairs: &'a [(Vec<u8>, Vec<u8>)], pallet: &str, item: &str) -> Vec<(&'a [u8], V)> {
+fn values<'a, V: Decode>(
+    pairs: &'a [(Vec<u8>, Vec<u8>)],
+    pallet: &str,
+    item: &str,
+) -> Vec<(&'a [u8], V)> {
     let prefix = storage_key(pallet, item);
     let rest = |key: &'a Vec<u8>| key.strip_prefix(prefix.as_slice());
-    pairs.iter().filter_map(|(key, value)| Some((rest(key)?, V::decode(&mut value.as_slice()).unwrap()))).collect()
+    pairs
+        .iter()
+        .filter_map(|(key, value)| Some((rest(key)?, V::decode(&mut value.as_slice()).unwrap())))
+        .collect()
 }
 
 /// Sums up the values of a map whose last key is this netuid.
@@ -217,12 +237,15 @@ fn on_subnet(values: &[(&[u8], u64)], netuid: &[u8]) -> u64 {
     values.iter().filter(|(key, _)| key.ends_with(netuid)).map(|(_, amount)| amount).sum()
 }
 
-/// Checks that every rao is on an account or in a pool, and that the stakes and the alpha of each subnet add up to their
-/// totals.
+/// Checks that every rao is on an account or in a pool, and that the stakes and the alpha of each
+/// subnet add up to their totals.
 fn check_sums(pairs: &[(Vec<u8>, Vec<u8>)]) {
-    let sum = |pallet, item| values::<u64>(pairs, pallet, item).iter().map(|(_, amount)| amount).sum::<u64>();
+    let sum = |pallet, item| {
+        values::<u64>(pairs, pallet, item).iter().map(|(_, amount)| amount).sum::<u64>()
+    };
     let accounts = values::<AccountInfo<u32, AccountData<u64>>>(pairs, "System", "Account");
-    let held: u64 = accounts.iter().map(|(_, account)| account.data.free + account.data.reserved).sum();
+    let held: u64 =
+        accounts.iter().map(|(_, account)| account.data.free + account.data.reserved).sum();
     assert_eq!(sum("Balances", "TotalIssuance"), held);
     let pools = sum("SubtensorModule", "SubnetTAO");
     assert_eq!(sum("SubtensorModule", "TotalStake"), pools);
@@ -240,12 +263,17 @@ fn check_sums(pairs: &[(Vec<u8>, Vec<u8>)]) {
         assert_eq!(on_subnet(&total_staked, netuid), stake, "subnet {netuid:?}");
         // Root has no alpha of its own.
         if *netuid != [0, 0] {
-            assert_eq!(on_subnet(&issued, netuid), outside + on_subnet(&inside, netuid), "subnet {netuid:?}");
+            assert_eq!(
+                on_subnet(&issued, netuid),
+                outside + on_subnet(&inside, netuid),
+                "subnet {netuid:?}"
+            );
         }
     }
 }
 
-/// Reads all keys and values after a block, compares their root with the header's, and checks their sums.
+/// Reads all keys and values after a block, compares their root with the header's, and checks their
+/// sums.
 pub(crate) async fn check_state(node: &NodeHandle, hash: &Value) {
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     loop {
@@ -279,7 +307,8 @@ impl Effects {
     async fn count(&mut self, node: &NodeHandle, hash: &Value) {
         let events = hex(&storage_key("System", "Events"));
         let events = get(node, "state_getStorage", json!([events, hash])).await;
-        let events = Vec::<EventRecord<RuntimeEvent, H256>>::decode(&mut unhex(&events).as_slice()).unwrap();
+        let events =
+            Vec::<EventRecord<RuntimeEvent, H256>>::decode(&mut unhex(&events).as_slice()).unwrap();
         for record in &events {
             if let RuntimeEvent::SubtensorModule(Event::StakeAdded(coldkey, ..)) = &record.event {
                 self.stakers.insert(coldkey.clone());
@@ -332,8 +361,11 @@ async fn killed_process_loses_no_announced_block() {
     let (mut previous, mut seen) = (0, (0, Value::Null));
     let mut round = 0_u32;
     loop {
-        let (test, longest) =
-            if round.is_multiple_of(2) { ("crash::child", 60_000) } else { ("crash::grouping_child", 200_000) };
+        let (test, longest) = if round.is_multiple_of(2) {
+            ("crash::child", 60_000)
+        } else {
+            ("crash::grouping_child", 200_000)
+        };
         let mut child = Process::start(test, DIRECTORY, directory.path());
         // Kill the child sometimes during startup, otherwise under load.
         if moments.below(5) == 0 {
@@ -350,9 +382,17 @@ async fn killed_process_loses_no_announced_block() {
         };
         let head = node.head();
         let (number, hash) = &seen;
-        assert!(u64::from(head.number()) >= *number, "round {round}: seen {number}, left {}", head.number());
+        assert!(
+            u64::from(head.number()) >= *number,
+            "round {round}: seen {number}, left {}",
+            head.number()
+        );
         if !hash.is_null() {
-            assert_eq!(get(&node, "chain_getBlockHash", json!([number])).await, *hash, "round {round}");
+            assert_eq!(
+                get(&node, "chain_getBlockHash", json!([number])).await,
+                *hash,
+                "round {round}"
+            );
         }
         // The states are complete: the newest one and an older one.
         check_state(&node, &json!(head.hash)).await;
@@ -363,7 +403,11 @@ async fn killed_process_loses_no_announced_block() {
         let mut parent = get(&node, "chain_getBlockHash", json!([oldest])).await;
         for number in oldest + 1..=head.number() {
             let hash = get(&node, "chain_getBlockHash", json!([number])).await;
-            assert_eq!(get(&node, "chain_getHeader", json!([hash])).await["parentHash"], parent, "block {number}");
+            assert_eq!(
+                get(&node, "chain_getHeader", json!([hash])).await["parentHash"],
+                parent,
+                "block {number}"
+            );
             if number + COUNTED_BLOCKS > head.number() {
                 effects.count(&node, &hash).await;
             }
@@ -386,7 +430,8 @@ async fn killed_process_loses_no_announced_block() {
     assert!(previous > round, "the children made no blocks");
 }
 
-/// Runs the process to kill while it reverts, if the environment variable is set; otherwise does nothing.
+/// Runs the process to kill while it reverts, if the environment variable is set; otherwise does
+/// nothing.
 #[tokio::test]
 async fn reverting_child() {
     let Some(directory) = std::env::var_os(REVERTING) else { return };
@@ -429,13 +474,20 @@ async fn a_chain_that_is_killed_while_it_reverts_is_complete() {
         for number in head.number().saturating_sub(40)..head.number() {
             let hash = get(&node, "chain_getBlockHash", json!([number])).await;
             let next = get(&node, "chain_getBlockHash", json!([number + 1])).await;
-            assert_eq!(get(&node, "chain_getHeader", json!([next])).await["parentHash"], hash, "block {number}");
+            assert_eq!(
+                get(&node, "chain_getHeader", json!([next])).await["parentHash"],
+                hash,
+                "block {number}"
+            );
         }
         let beyond = get(&node, "chain_getBlockHash", json!([head.number() + 1])).await;
         assert_eq!(beyond, Value::Null, "round {round}");
         for snapshot in node.snapshots().unwrap() {
             assert!(snapshot.number <= head.number(), "round {round}: {snapshot:?}");
-            assert_eq!(get(&node, "chain_getBlockHash", json!([snapshot.number])).await, json!(snapshot.hash));
+            assert_eq!(
+                get(&node, "chain_getBlockHash", json!([snapshot.number])).await,
+                json!(snapshot.hash)
+            );
             check_state(&node, &json!(snapshot.hash)).await;
         }
         if let Some(first) = node.snapshots().unwrap().first() {

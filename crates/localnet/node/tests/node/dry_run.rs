@@ -19,13 +19,20 @@ async fn simulated_call_reports_its_effect_without_applying_it() {
         let (head, before) = (node.head(), node.storage(&account_key("Bob")).unwrap());
         let done = signed(&node, "Bob", 0, &transfer("Dave", 1_000_000_000));
         let simulated = get(&node, "dev_dryRun", json!([hex(&done)])).await;
-        assert_eq!((&simulated["parent"], &simulated["error"]), (&json!(head.hash), &Value::Null), "{simulated}");
+        assert_eq!(
+            (&simulated["parent"], &simulated["error"]),
+            (&json!(head.hash), &Value::Null),
+            "{simulated}"
+        );
         assert!(simulated["index"].as_u64() > Some(0) && count(&simulated) > 1, "{simulated}");
         let failing = signed(&node, "Bob", 0, &transfer("Dave", u64::MAX / 2));
         let simulated = get(&node, "dev_dryRun", json!([hex(&failing)])).await;
         assert!(!simulated["error"].is_null(), "{simulated}");
         // Nothing happened.
-        assert_eq!((node.head().hash, node.storage(&account_key("Bob")).unwrap()), (head.hash, before));
+        assert_eq!(
+            (node.head().hash, node.storage(&account_key("Bob")).unwrap()),
+            (head.hash, before)
+        );
         assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     }
     node.stop().await;
@@ -39,10 +46,14 @@ async fn the_simulation_predicts_the_next_block() {
     let simulated = get(&node, "dev_dryRun", json!([hex(&extrinsic)])).await;
     node.submit(extrinsic).await.unwrap();
     let block = node.mine(1).await.unwrap();
-    let events = [sp_io::hashing::twox_128(b"System"), sp_io::hashing::twox_128(b"Events")].concat();
+    let events =
+        [sp_io::hashing::twox_128(b"System"), sp_io::hashing::twox_128(b"Events")].concat();
     let events = node.storage(&events).unwrap().unwrap();
-    // The first byte or bytes count the events; the block may have more of them after the extrinsic.
-    let skip = |bytes: &[u8]| codec::Compact(codec::Compact::<u32>::decode(&mut &*bytes).unwrap().0).encode().len();
+    // The first byte or bytes count the events; the block may have more of them after the
+    // extrinsic.
+    let skip = |bytes: &[u8]| {
+        codec::Compact(codec::Compact::<u32>::decode(&mut &*bytes).unwrap().0).encode().len()
+    };
     let predicted = unhex(&simulated["events"]);
     assert!(events[skip(&events)..].starts_with(&predicted[skip(&predicted)..]), "{}", block.hash);
     node.stop().await;
@@ -54,12 +65,17 @@ async fn invalid_extrinsic_is_not_simulated() {
     node.mine(1).await.unwrap();
     let mut forged = signed(&node, "Bob", 0, &remark("x"));
     forged[50] ^= 1;
-    for extrinsic in [forged, signed(&node, "Nobody", 0, &remark("poor")), signed(&node, "Bob", 7, &remark("future"))] {
+    for extrinsic in [
+        forged,
+        signed(&node, "Nobody", 0, &remark("poor")),
+        signed(&node, "Bob", 7, &remark("future")),
+    ] {
         let refused = ask(&node, "dev_dryRun", json!([hex(&extrinsic)])).await.unwrap_err();
         assert_eq!(refused["code"], 1010, "{refused}");
     }
-    let deep = (0..400)
-        .fold(remark("deep"), |call, _| RuntimeCall::Utility(pallet_utility::Call::batch { calls: vec![call] }));
+    let deep = (0..400).fold(remark("deep"), |call, _| {
+        RuntimeCall::Utility(pallet_utility::Call::batch { calls: vec![call] })
+    });
     for malformed in [json!(["0xffff"]), json!([]), json!([hex(&signed(&node, "Bob", 0, &deep))])] {
         assert_eq!(ask(&node, "dev_dryRun", malformed).await.unwrap_err()["code"], -32602);
     }

@@ -11,7 +11,11 @@ use crate::support::{Signing, account_key, ask, get, hex, node, remark, signed, 
 
 async fn refused(node: &NodeHandle, bytes: &[u8]) -> (i64, String, Value) {
     let error = ask(node, "author_submitExtrinsic", json!([hex(bytes)])).await.unwrap_err();
-    (error["code"].as_i64().unwrap(), error["message"].as_str().unwrap().to_owned(), error["data"].clone())
+    (
+        error["code"].as_i64().unwrap(),
+        error["message"].as_str().unwrap().to_owned(),
+        error["data"].clone(),
+    )
 }
 
 #[tokio::test]
@@ -41,10 +45,25 @@ async fn malformed_calls_are_refused_and_change_nothing() {
     let bare = codec::Encode::encode(&bare);
     let cases: Vec<(&str, Vec<u8>, i64, Option<&str>)> = vec![
         ("bad signature", bad_signature, 1010, Some("Transaction has a bad signature")),
-        ("other genesis", with(|s| s.genesis = H256::repeat_byte(9)), 1010, Some("Transaction has a bad signature")),
-        ("other version", with(|s| s.spec_version = 1), 1010, Some("Transaction has a bad signature")),
+        (
+            "other genesis",
+            with(|s| s.genesis = H256::repeat_byte(9)),
+            1010,
+            Some("Transaction has a bad signature"),
+        ),
+        (
+            "other version",
+            with(|s| s.spec_version = 1),
+            1010,
+            Some("Transaction has a bad signature"),
+        ),
         ("old nonce", with(|s| s.nonce = 0), 1010, Some("Transaction is outdated")),
-        ("era of another block", with(|s| s.era = vec![0x15, 0x00]), 1010, Some("Transaction has a bad signature")),
+        (
+            "era of another block",
+            with(|s| s.era = vec![0x15, 0x00]),
+            1010,
+            Some("Transaction has a bad signature"),
+        ),
         (
             "poor sender",
             Signing::new(node.genesis(), 0).sign("Nobody", &transfer("Dave", 1)),
@@ -67,22 +86,32 @@ async fn malformed_calls_are_refused_and_change_nothing() {
                 assert_eq!(message, "Invalid Transaction", "{name}");
                 assert_eq!(text, data, "{name}");
             }
-            None => assert!(message.starts_with("Extrinsic has invalid format"), "{name}: {message}"),
+            None => {
+                assert!(message.starts_with("Extrinsic has invalid format"), "{name}: {message}")
+            }
         }
-        // Extrinsics that were refused as invalid are banned for a while; undecodable bytes get the same error again.
+        // Extrinsics that were refused as invalid are banned for a while; undecodable bytes get the
+        // same error again.
         let (again, message, _) = refused(&node, &bytes).await;
         assert_eq!(again, if code == 1010 { 1012 } else { code }, "{name}: {message}");
     }
     let (code, _, data) = refused(&node, &bare).await;
     assert_eq!((code, data), (1010, json!("Transaction call is not expected")));
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
-    // The chain continues as if it had received none of these extrinsics: the same state root, the same block.
+    // The chain continues as if it had received none of these extrinsics: the same state root, the
+    // same block.
     assert_eq!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
     untouched.stop().await;
     // The valid call is still valid.
     node.submit(whole).await.unwrap();
     node.mine(1).await.unwrap();
-    assert_eq!(get(&node, "chain_getBlock", json!([])).await["block"]["extrinsics"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        get(&node, "chain_getBlock", json!([])).await["block"]["extrinsics"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
     node.stop().await;
 }
 
@@ -101,20 +130,24 @@ async fn the_same_bytes_and_the_same_nonce_are_refused() {
     invalid[50] ^= 1;
     assert_eq!(refused(&node, &invalid).await.0, 1010);
     assert_eq!(refused(&node, &invalid).await.0, 1012);
-    // Once in a block, the same bytes are refused as by the real chain's pool, and no longer pending.
+    // Once in a block, the same bytes are refused as by the real chain's pool, and no longer
+    // pending.
     node.mine(1).await.unwrap();
     assert_eq!(refused(&node, &call).await.0, 1012);
     node.stop().await;
 }
 
-/// The timestamp pallet panics on a second timestamp, after the fee was paid and the transfer executed. Both are rolled
-/// back, and the block equals that of a chain without the extrinsic.
+/// The timestamp pallet panics on a second timestamp, after the fee was paid and the transfer
+/// executed. Both are rolled back, and the block equals that of a chain without the extrinsic.
 #[tokio::test]
 async fn panicking_call_leaves_no_changes() {
     let (node, untouched) = (node().await, node().await);
     let set_time = RuntimeCall::decode(&mut &[2, 0, 0][..]).unwrap();
     let as_origin = Box::new(OriginCaller::system(frame_system::RawOrigin::None));
-    let as_inherent = RuntimeCall::Utility(pallet_utility::Call::dispatch_as { as_origin, call: Box::new(set_time) });
+    let as_inherent = RuntimeCall::Utility(pallet_utility::Call::dispatch_as {
+        as_origin,
+        call: Box::new(set_time),
+    });
     let panics = RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(as_inherent) });
     let calls = vec![transfer("Dave", 1_000_000), panics];
     let batch = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls });
@@ -128,7 +161,9 @@ async fn panicking_call_leaves_no_changes() {
     let alice = node.storage(&account_key("Alice")).unwrap().unwrap();
     assert_eq!(alice[..4], [0; 4], "the nonce was incremented");
     // Without the call that panics, the same calls do write.
-    let fine = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![transfer("Dave", 1_000_000)] });
+    let fine = RuntimeCall::Utility(pallet_utility::Call::batch_all {
+        calls: vec![transfer("Dave", 1_000_000)],
+    });
     node.submit(signed(&node, "Alice", 0, &fine)).await.unwrap();
     assert_ne!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
     node.stop().await;
@@ -159,13 +194,22 @@ async fn deeply_nested_calls_are_refused() {
 async fn runtime_cannot_be_replaced() {
     let node = node().await;
     let set_code = || RuntimeCall::System(frame_system::Call::set_code { code: vec![1, 2, 3] });
-    let unchecked = || RuntimeCall::System(frame_system::Call::set_code_without_checks { code: vec![1, 2, 3] });
-    let storage = || RuntimeCall::System(frame_system::Call::set_storage { items: vec![(b":code".to_vec(), vec![1])] });
+    let unchecked =
+        || RuntimeCall::System(frame_system::Call::set_code_without_checks { code: vec![1, 2, 3] });
+    let storage = || {
+        RuntimeCall::System(frame_system::Call::set_storage {
+            items: vec![(b":code".to_vec(), vec![1])],
+        })
+    };
     let sudo = |call| RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(call) });
-    let batch = |call| RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark("x"), call] });
+    let batch = |call| {
+        RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark("x"), call] })
+    };
     let mut nonce = 0;
     for call in [set_code, unchecked, storage] {
-        for wrapped in [call(), sudo(call()), sudo(batch(call())), batch(sudo(call())), sudo(sudo(call()))] {
+        for wrapped in
+            [call(), sudo(call()), sudo(batch(call())), batch(sudo(call())), sudo(sudo(call()))]
+        {
             let extrinsic = signed(&node, "Alice", nonce, &wrapped);
             if node.submit(extrinsic).await.is_ok() {
                 nonce += 1;
@@ -175,7 +219,10 @@ async fn runtime_cannot_be_replaced() {
     node.mine(1).await.unwrap();
     assert_eq!(node.storage(b":code").unwrap(), None, "the code was set");
     node.mine(2).await.unwrap();
-    assert_eq!(get(&node, "state_getRuntimeVersion", json!([])).await["specName"], "node-subtensor");
+    assert_eq!(
+        get(&node, "state_getRuntimeVersion", json!([])).await["specName"],
+        "node-subtensor"
+    );
     node.stop().await;
 }
 
@@ -185,9 +232,12 @@ async fn sudo_sets_and_removes_storage() {
     use frame_system::Call as System;
 
     let node = node().await;
-    let sudo = |call| RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(RuntimeCall::System(call)) });
+    let sudo = |call| {
+        RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(RuntimeCall::System(call)) })
+    };
     let keys = [1, 2, 3].map(|number| format!("item {number}").into_bytes());
-    let set = System::set_storage { items: keys.iter().map(|key| (key.clone(), vec![7])).collect() };
+    let set =
+        System::set_storage { items: keys.iter().map(|key| (key.clone(), vec![7])).collect() };
     let kill_storage = System::kill_storage { keys: vec![keys[0].clone()] };
     let kill_prefix = System::kill_prefix { prefix: b"item ".to_vec(), subkeys: 10 };
     let calls = [(set, [true; 3]), (kill_storage, [false, true, true]), (kill_prefix, [false; 3])];
@@ -215,7 +265,10 @@ async fn mortal_call_expires_with_its_era() {
     signing.era_block = born.hash;
     // The extrinsic waits for nonce 0 until after the end of its era.
     node.submit(signing.sign("Alice", &remark("mortal"))).await.unwrap();
-    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(), 1);
+    assert_eq!(
+        get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(),
+        1
+    );
     node.mine(8).await.unwrap();
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     node.stop().await;

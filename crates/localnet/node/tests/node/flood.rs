@@ -17,7 +17,8 @@ use tokio::time::timeout;
 
 use crate::process::{Process, announce};
 use crate::support::{
-    Signing, ask, ask_at, config, frame, get, hex, node, post, post_to, storage_key, unhex, upgrade, websocket,
+    Signing, ask, ask_at, config, frame, get, hex, node, post, post_to, storage_key, unhex,
+    upgrade, websocket,
 };
 
 async fn lives(node: &NodeHandle) {
@@ -67,7 +68,8 @@ async fn a_request_larger_than_allowed_is_refused() {
     let (status, answer) = post(node.address(), huge.to_string().as_bytes()).await;
     assert!(status == 413 || answer.contains("-32007") || answer.is_empty(), "{status} {answer}");
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []});
-    let (_, answer) = post(node.address(), json!(vec![request.clone(); 10]).to_string().as_bytes()).await;
+    let (_, answer) =
+        post(node.address(), json!(vec![request.clone(); 10]).to_string().as_bytes()).await;
     assert_eq!(serde_json::from_str::<Value>(&answer).unwrap().as_array().unwrap().len(), 10);
     let (_, answer) = post(node.address(), json!(vec![request; 11]).to_string().as_bytes()).await;
     assert!(answer.contains("error"), "{answer}");
@@ -80,8 +82,12 @@ async fn a_request_larger_than_allowed_is_refused() {
 async fn any_parameters_are_answered() {
     let node = node().await;
     let listed = get(&node, "rpc_methods", json!([])).await;
-    let methods: Vec<_> =
-        listed["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    let methods: Vec<_> = listed["methods"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect();
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -117,7 +123,8 @@ async fn any_parameters_are_answered() {
 #[tokio::test]
 async fn thousand_subscriptions_receive_every_block() {
     let node = node().await;
-    let client = WsClientBuilder::default().max_concurrent_requests(4_096).build(node.url()).await.unwrap();
+    let client =
+        WsClientBuilder::default().max_concurrent_requests(4_096).build(node.url()).await.unwrap();
     let mut subscriptions: Vec<Subscription<Value>> = Vec::new();
     for _ in 0..1_000 {
         let names = ("chain_subscribeNewHeads", "chain_unsubscribeNewHeads");
@@ -126,7 +133,11 @@ async fn thousand_subscriptions_receive_every_block() {
     node.mine(2).await.unwrap();
     for subscription in &mut subscriptions {
         for number in ["0x0", "0x1", "0x2"] {
-            let head = timeout(Duration::from_secs(20), subscription.next()).await.unwrap().unwrap().unwrap();
+            let head = timeout(Duration::from_secs(20), subscription.next())
+                .await
+                .unwrap()
+                .unwrap()
+                .unwrap();
             assert_eq!(head["number"], number);
         }
     }
@@ -146,8 +157,9 @@ async fn subscriptions_per_connection_are_limited() {
         let names = ("chain_subscribeNewHeads", "chain_unsubscribeNewHeads");
         open.push(client.subscribe(names.0, rpc_params![], names.1).await.unwrap());
     }
-    let one_more: Result<Subscription<Value>, _> =
-        client.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await;
+    let one_more: Result<Subscription<Value>, _> = client
+        .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
+        .await;
     assert!(one_more.is_err());
     lives(&node).await;
     node.stop().await;
@@ -159,7 +171,9 @@ async fn slow_subscriber_does_not_block_others() {
     let node = node().await;
     let mut stream = websocket(node.address()).await;
     for id in 0..50 {
-        let text = json!({"jsonrpc": "2.0", "id": id, "method": "chain_subscribeNewHeads", "params": []}).to_string();
+        let text =
+            json!({"jsonrpc": "2.0", "id": id, "method": "chain_subscribeNewHeads", "params": []})
+                .to_string();
         stream.write_all(&frame(&text)).await.unwrap();
     }
     // Far more heads than fit in all buffers between the node and this client.
@@ -168,25 +182,30 @@ async fn slow_subscriber_does_not_block_others() {
     timeout(Duration::from_secs(20), node.stop()).await.unwrap();
 }
 
-/// A web page may reach loopback under its own host name (DNS rebinding): such requests are refused.
+/// A web page may reach loopback under its own host name (DNS rebinding): such requests are
+/// refused.
 #[tokio::test]
 async fn other_host_names_are_refused() {
     let node = node().await;
-    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
-    let (status, answer) = post_to(node.address(), "evil.example:9944", "", request.as_bytes()).await;
+    let request =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
+    let (status, answer) =
+        post_to(node.address(), "evil.example:9944", "", request.as_bytes()).await;
     assert!(status == 403 && !answer.contains("taonet"), "{status} {answer}");
     let (status, _) = post_to(node.address(), "localhost:9944", "", request.as_bytes()).await;
     assert_eq!(status, 200);
     node.stop().await;
 }
 
-/// Browsers let any page connect to this machine, and send the page's origin: origins that are not allowed are refused.
+/// Browsers let any page connect to this machine, and send the page's origin: origins that are not
+/// allowed are refused.
 #[tokio::test]
 async fn pages_of_other_origins_are_refused() {
     let mut config = config();
     config.allow_origins = vec!["https://apps.example".to_owned()];
     let node = Node::start(config).await.unwrap();
-    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "dev_mine", "params": [1]}).to_string();
+    let request =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "dev_mine", "params": [1]}).to_string();
     let host = node.address().to_string();
     for (origin, allowed) in [
         ("http://evil.example", false),
@@ -210,8 +229,9 @@ async fn pages_of_other_origins_are_refused() {
 #[tokio::test]
 async fn commands_are_cancelled_on_disconnect_and_bounded() {
     let node = node().await;
-    let request =
-        |blocks: u32| json!({"jsonrpc": "2.0", "id": 1, "method": "dev_mine", "params": [blocks]}).to_string();
+    let request = |blocks: u32| {
+        json!({"jsonrpc": "2.0", "id": 1, "method": "dev_mine", "params": [blocks]}).to_string()
+    };
     let mut client = websocket(node.address()).await;
     client.write_all(&frame(&request(u32::MAX))).await.unwrap();
     while node.head().number() == 0 {
@@ -221,8 +241,11 @@ async fn commands_are_cancelled_on_disconnect_and_bounded() {
     others.write_all(&frame(&request(1)).repeat(100)).await.unwrap();
     let refused = timeout(Duration::from_secs(30), async {
         loop {
-            // A command that gets a slot waits in the queue; an abandoned command still occupies its slot.
-            if let Ok(Err(error)) = timeout(Duration::from_millis(100), ask(&node, "dev_mine", json!([1]))).await {
+            // A command that gets a slot waits in the queue; an abandoned command still occupies
+            // its slot.
+            if let Ok(Err(error)) =
+                timeout(Duration::from_millis(100), ask(&node, "dev_mine", json!([1]))).await
+            {
                 break error;
             }
         }
@@ -267,26 +290,29 @@ async fn child() {
     node.stop_requested().await.unwrap();
 }
 
-/// A client sends the same request 10 000 times without reading a response: the node's memory stays bounded.
+/// A client sends the same request 10 000 times without reading a response: the node's memory stays
+/// bounded.
 #[tokio::test]
 async fn memory_is_bounded_when_client_does_not_read_responses() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = Process::start("flood::child", FLOODED, directory.path());
     let address = child.address().await;
-    let text = json!({"jsonrpc": "2.0", "id": 1, "method": "state_getMetadata", "params": []}).to_string();
+    let text =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "state_getMetadata", "params": []}).to_string();
     let mut stream = websocket(address).await;
     let messages = frame(&text).repeat(10_000);
     // Requests that the node has not read stay in socket buffers, or in this task.
     let flood = tokio::spawn(async move { stream.write_all(&messages).await.map(|()| stream) });
-    // Other clients are served during the flood: their requests do not wait for all of its responses.
+    // Other clients are served during the flood: their requests do not wait for all of its
+    // responses.
     for _ in 0..200 {
         child.stays_small(ask_at(address, "state_getMetadata", json!([]))).await.unwrap();
     }
     flood.abort();
 }
 
-/// A request for one large value a thousand times would return gigabytes: building the response stops at the size
-/// limit.
+/// A request for one large value a thousand times would return gigabytes: building the response
+/// stops at the size limit.
 #[tokio::test]
 async fn response_building_stops_at_the_size_limit() {
     let directory = tempfile::tempdir().unwrap();
@@ -296,7 +322,8 @@ async fn response_building_stops_at_the_size_limit() {
     let genesis = H256::from_slice(&unhex(&genesis));
     // The events of a block are one storage value.
     let remark = RuntimeCall::System(frame_system::Call::remark_with_event { remark: Vec::new() });
-    let batch = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark; 5_000] });
+    let batch =
+        RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark; 5_000] });
     let call = Signing::new(genesis, 0).sign("Alice", &batch);
     ask_at(address, "author_submitExtrinsic", json!([hex(&call)])).await.unwrap();
     ask_at(address, "dev_mine", json!([1])).await.unwrap();
@@ -304,6 +331,9 @@ async fn response_building_stops_at_the_size_limit() {
     let size = ask_at(address, "state_getStorageSize", json!([events])).await.unwrap();
     assert!(size.as_u64().unwrap() > 300_000, "{size}");
     let keys = vec![events; 1_000];
-    let error = child.stays_small(ask_at(address, "state_queryStorageAt", json!([keys]))).await.unwrap_err();
+    let error = child
+        .stays_small(ask_at(address, "state_queryStorageAt", json!([keys])))
+        .await
+        .unwrap_err();
     assert_eq!(error["code"], -32008, "{error}");
 }

@@ -10,14 +10,17 @@ use jsonrpsee::core::client::{Subscription, SubscriptionClientT};
 use jsonrpsee::rpc_params;
 use serde_json::{Value, json};
 use taonet_localnet::{
-    AuthorError, Clock, FollowError, History, Node, NodeConfig, NodeError, NodeHandle, SnapshotError,
+    AuthorError, Clock, FollowError, History, Node, NodeConfig, NodeError, NodeHandle,
+    SnapshotError,
 };
 use taonet_localnet_runtime::genesis;
 use tokio::time::{Instant, sleep};
 
 use crate::crash::check_state;
 use crate::process::{Process, announce};
-use crate::support::{account, account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer};
+use crate::support::{
+    account, account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer,
+};
 use crate::watch::{PATIENCE, client, next, watch};
 
 /// Environment variable with the directory of the child process that runs a follower.
@@ -61,7 +64,8 @@ fn until_or_stuck<P: PartialEq>(
     }
 }
 
-/// Waits until the follower has the leader's head. A follower that still imports blocks is not stuck.
+/// Waits until the follower has the leader's head. A follower that still imports blocks is not
+/// stuck.
 #[track_caller]
 fn caught_up(follower: &NodeHandle, leader: &NodeHandle) -> impl Future<Output = ()> {
     let is_caught_up = move || follower.head() == leader.head() && follower.is_following();
@@ -85,7 +89,11 @@ async fn leader_error(follower: &NodeHandle) -> String {
 async fn compare(follower: &NodeHandle, leader: &NodeHandle, numbers: impl Iterator<Item = u32>) {
     for number in numbers {
         let hash = get(leader, "chain_getBlockHash", json!([number])).await;
-        assert_eq!(get(follower, "chain_getBlockHash", json!([number])).await, hash, "block {number}");
+        assert_eq!(
+            get(follower, "chain_getBlockHash", json!([number])).await,
+            hash,
+            "block {number}"
+        );
         let block = get(leader, "chain_getBlock", json!([hash])).await;
         assert!(block.is_object(), "block {number}");
         assert_eq!(get(follower, "chain_getBlock", json!([hash])).await, block, "block {number}");
@@ -103,11 +111,17 @@ async fn follower_has_the_same_chain_and_announces_every_block() {
     let client = client(&follower).await;
     let key = hex(&account_key("Dave"));
     let mut heads: Subscription<Value> = client
-        .subscribe("chain_subscribeFinalizedHeads", rpc_params![], "chain_unsubscribeFinalizedHeads")
+        .subscribe(
+            "chain_subscribeFinalizedHeads",
+            rpc_params![],
+            "chain_unsubscribeFinalizedHeads",
+        )
         .await
         .unwrap();
-    let mut dave: Subscription<Value> =
-        client.subscribe("state_subscribeStorage", rpc_params![[&key]], "state_unsubscribeStorage").await.unwrap();
+    let mut dave: Subscription<Value> = client
+        .subscribe("state_subscribeStorage", rpc_params![[&key]], "state_unsubscribeStorage")
+        .await
+        .unwrap();
     assert_eq!(next(&mut heads).await["number"], "0x5");
     next(&mut dave).await;
     leader.submit(signed(&leader, "Alice", 1, &transfer("Dave", 8))).await.unwrap();
@@ -119,7 +133,10 @@ async fn follower_has_the_same_chain_and_announces_every_block() {
     }
     caught_up(&follower, &leader).await;
     compare(&follower, &leader, 0..=8).await;
-    assert_eq!(follower.storage(&account_key("Dave")).unwrap(), leader.storage(&account_key("Dave")).unwrap());
+    assert_eq!(
+        follower.storage(&account_key("Dave")).unwrap(),
+        leader.storage(&account_key("Dave")).unwrap()
+    );
     check_state(&follower, &json!(follower.head().hash)).await;
     let health = json!({"peers": 1, "isSyncing": false, "shouldHavePeers": true});
     assert_eq!(get(&follower, "system_health", json!([])).await, health);
@@ -162,9 +179,18 @@ async fn extrinsics_are_forwarded_to_the_leader() {
     assert_eq!(follower.submit(third).await.unwrap_err().code(), 1012);
     for bytes in ["0x1234", "1", &hex(&second)] {
         let refused = ask(&follower, "author_submitExtrinsic", json!([bytes])).await.unwrap_err();
-        assert_eq!(refused, ask(&leader, "author_submitExtrinsic", json!([bytes])).await.unwrap_err(), "{bytes}");
-        let watched: Result<Subscription<Value>, _> =
-            client.subscribe("author_submitAndWatchExtrinsic", rpc_params![bytes], "author_unwatchExtrinsic").await;
+        assert_eq!(
+            refused,
+            ask(&leader, "author_submitExtrinsic", json!([bytes])).await.unwrap_err(),
+            "{bytes}"
+        );
+        let watched: Result<Subscription<Value>, _> = client
+            .subscribe(
+                "author_submitAndWatchExtrinsic",
+                rpc_params![bytes],
+                "author_unwatchExtrinsic",
+            )
+            .await;
         let error = watched.unwrap_err().to_string();
         assert!(error.contains(refused["message"].as_str().unwrap()), "{error}");
     }
@@ -193,8 +219,10 @@ async fn development_methods_are_followed_and_refused() {
     compare(&follower, &leader, 0..=left.number()).await;
     assert_eq!(get(&follower, "state_getStorage", json!([tempo])).await, "0x4d00");
     let heads = client(&follower).await;
-    let mut heads: Subscription<Value> =
-        heads.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await.unwrap();
+    let mut heads: Subscription<Value> = heads
+        .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
+        .await
+        .unwrap();
     next(&mut heads).await;
     // The leader makes another block, at the height of one that the follower has.
     leader.revert("before").await.unwrap();
@@ -242,7 +270,8 @@ async fn reads_work_while_the_leader_is_unreachable() {
     let (first, second) = (directory.path().join("first"), directory.path().join("second"));
     let mut own = config();
     own.directory = Some(first);
-    // Below the ports that the system gives to others: it must still be free at the leader's second start.
+    // Below the ports that the system gives to others: it must still be free at the leader's second
+    // start.
     own.listen.set_port(20_000 + (std::process::id() % 10_000) as u16);
     let leader = Node::start(own.clone()).await.unwrap();
     leader.mine(5).await.unwrap();
@@ -263,7 +292,10 @@ async fn reads_work_while_the_leader_is_unreachable() {
     let error = ask(&follower, "author_submitExtrinsic", json!([hex(&bytes)])).await.unwrap_err();
     assert_eq!(error["code"], 1040);
     assert!(error["message"].as_str().unwrap().contains("does not respond"), "{error}");
-    assert_eq!(get(&follower, "system_accountNextIndex", json!([account("Alice").to_string()])).await, 0);
+    assert_eq!(
+        get(&follower, "system_accountNextIndex", json!([account("Alice").to_string()])).await,
+        0
+    );
     // The follower restarts without the leader.
     follower.stop().await;
     let follower = Node::start(config.clone()).await.unwrap();
@@ -368,7 +400,10 @@ async fn a_node_that_cannot_be_followed_is_refused() {
     let leader = node().await;
     let follower = follower(&leader).await;
     let error = Node::start(following(&follower)).await.unwrap_err();
-    assert!(matches!(&error, NodeError::Follow(FollowError::Follower(url)) if *url == follower.url()), "{error}");
+    assert!(
+        matches!(&error, NodeError::Follow(FollowError::Follower(url)) if *url == follower.url()),
+        "{error}"
+    );
     let mut config = following(&leader);
     config.directory = Some(directory.path().to_owned());
     let second = Node::start(config.clone()).await.unwrap();
@@ -452,7 +487,11 @@ async fn a_follower_that_is_killed_catches_up() {
         if head.number() >= reached && hash == json!(head.hash) {
             break head;
         }
-        assert!(began.elapsed() < Duration::from_mins(1), "caught up with {hash}, not {:?}", head.hash);
+        assert!(
+            began.elapsed() < Duration::from_mins(1),
+            "caught up with {hash}, not {:?}",
+            head.hash
+        );
         sleep(Duration::from_millis(10)).await;
     };
     compare(&follower, &leader, (1..=head.number()).step_by(7)).await;

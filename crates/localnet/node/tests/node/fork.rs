@@ -30,7 +30,9 @@ impl Source for Remote {
     async fn keys(&self, _: &str, prefixes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, String> {
         let mut keys = Vec::new();
         for prefix in prefixes {
-            let page = self.ask("state_getKeysPaged", json!([hex(&prefix), 1_000, null, self.block])).await?;
+            let page = self
+                .ask("state_getKeysPaged", json!([hex(&prefix), 1_000, null, self.block]))
+                .await?;
             keys.extend(page.as_array().unwrap().iter().map(unhex));
         }
         Ok(keys)
@@ -74,7 +76,11 @@ async fn include(node: &NodeHandle, who: &str, call: impl Into<RuntimeCall>) {
     // ExtrinsicFailed is event 1 of pallet 0, in phase ApplyExtrinsic(1).
     let events = node.storage(&events).unwrap().unwrap();
     let failed = [&[0][..], &1u32.encode(), &[0, 1]].concat();
-    assert!(!events.windows(failed.len()).any(|bytes| bytes == failed), "{who}'s call failed: {}", hex(&events));
+    assert!(
+        !events.windows(failed.len()).any(|bytes| bytes == failed),
+        "{who}'s call failed: {}",
+        hex(&events)
+    );
 }
 
 fn register(hotkey: &str) -> subtensor::Call<taonet_localnet_runtime::Runtime> {
@@ -98,7 +104,12 @@ async fn use_subnet(node: &NodeHandle) {
     include(node, "Zoe", stake("Zoe_hk", 0, 700)).await;
     node.mine_to_epoch(BABELBIT).await.unwrap();
     let (netuid, dests, weights) = (NetUid(BABELBIT), vec![1, 2], vec![1, 3]);
-    include(node, "Zoe_hk", subtensor::Call::set_weights { netuid, dests, weights, version_key: 0 }).await;
+    include(
+        node,
+        "Zoe_hk",
+        subtensor::Call::set_weights { netuid, dests, weights, version_key: 0 },
+    )
+    .await;
     node.mine_to_epoch(BABELBIT).await.unwrap();
     node.mine(3).await.unwrap();
 }
@@ -109,7 +120,10 @@ fn number(node: &NodeHandle, pallet: &str, item: &str) -> u64 {
 
 fn assert_issuance_balances(node: &NodeHandle) {
     let total = number(node, "SubtensorModule", "TotalIssuance");
-    assert_eq!(total, number(node, "Balances", "TotalIssuance") + number(node, "SubtensorModule", "TotalStake"));
+    assert_eq!(
+        total,
+        number(node, "Balances", "TotalIssuance") + number(node, "SubtensorModule", "TotalStake")
+    );
 }
 
 /// Returns the results of the runtime APIs with which clients display a subnet.
@@ -119,9 +133,12 @@ fn shown(node: &NodeHandle) -> Vec<Vec<u8>> {
         "NeuronInfoRuntimeApi_get_neurons",
         "SubnetInfoRuntimeApi_get_subnet_hyperparams_v2",
     ];
-    let mut shown: Vec<_> = of_subnet.iter().map(|method| node.call(method, &BABELBIT).unwrap()).collect();
+    let mut shown: Vec<_> =
+        of_subnet.iter().map(|method| node.call(method, &BABELBIT).unwrap()).collect();
     for coldkey in ["Zoe", "Yan"] {
-        shown.push(node.call("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &account(coldkey)).unwrap());
+        shown.push(
+            node.call("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &account(coldkey)).unwrap(),
+        );
         shown.push(node.free_balance(&account(coldkey)).unwrap().encode());
     }
     shown
@@ -158,7 +175,8 @@ async fn a_fork_continues_a_subnet_that_was_used() {
         source.mine_to_epoch(BABELBIT).await.unwrap().number()
     );
     assert_issuance_balances(&node);
-    let weights = |node: &NodeHandle| node.call("NeuronInfoRuntimeApi_get_neurons", &BABELBIT).unwrap();
+    let weights =
+        |node: &NodeHandle| node.call("NeuronInfoRuntimeApi_get_neurons", &BABELBIT).unwrap();
     assert!(!weights(&node).is_empty());
     node.stop().await;
     source.stop().await;
@@ -177,7 +195,9 @@ async fn a_fork_is_a_chain_of_its_own_without_earlier_blocks() {
     let node = Node::start(forked.clone()).await.unwrap();
     let (first, genesis_hash) = (node.head(), node.genesis());
     assert_ne!(genesis_hash, source.genesis());
-    let hash = async |node: &NodeHandle, number: u32| get(node, "chain_getBlockHash", json!([number])).await;
+    let hash = async |node: &NodeHandle, number: u32| {
+        get(node, "chain_getBlockHash", json!([number])).await
+    };
     assert_eq!(hash(&node, 0).await, json!(genesis_hash));
     assert_eq!(hash(&node, 3).await, Value::Null);
     assert_eq!(hash(&node, 5).await, json!(first.hash));

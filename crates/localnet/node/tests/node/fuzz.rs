@@ -27,7 +27,9 @@ fn methods(metadata: &Metadata) -> Vec<String> {
 #[tokio::test]
 async fn every_runtime_method_takes_any_bytes() {
     let node = node().await;
-    let answer = unhex(&get(&node, "state_call", json!(["Metadata_metadata_at_version", "0x0f000000"])).await);
+    let answer = unhex(
+        &get(&node, "state_call", json!(["Metadata_metadata_at_version", "0x0f000000"])).await,
+    );
     let metadata = Option::<Vec<u8>>::decode(&mut answer.as_slice()).unwrap().unwrap();
     let methods = methods(&Metadata::decode_from(&metadata).unwrap());
     assert!(methods.len() > 40 && methods.iter().any(|name| name == "Core_version"), "{methods:?}");
@@ -47,7 +49,10 @@ async fn every_runtime_method_takes_any_bytes() {
                 Err(error) => {
                     let message = error["message"].as_str().unwrap();
                     assert_eq!(error["code"], 4003, "{method} {}: {error}", hex(&argument));
-                    assert!(!message.contains("is not found"), "{method} is in the metadata: {message}");
+                    assert!(
+                        !message.contains("is not found"),
+                        "{method} is in the metadata: {message}"
+                    );
                     errors += 1;
                 }
             }
@@ -58,8 +63,8 @@ async fn every_runtime_method_takes_any_bytes() {
     node.stop().await;
 }
 
-/// Batches up to the maximum size are answered, even many concurrently. A batch is refused if it exceeds the maximum
-/// size, or if its responses exceed the response limit.
+/// Batches up to the maximum size are answered, even many concurrently. A batch is refused if it
+/// exceeds the maximum size, or if its responses exceed the response limit.
 #[tokio::test]
 async fn batches_are_answered_up_to_their_limit() {
     let node = node().await;

@@ -31,7 +31,10 @@ fn request() -> String {
 /// Sends a request from another address, and returns the HTTP status.
 async fn status_from(from: &str, to: SocketAddr) -> u16 {
     let stream = connect_from(from, to).await;
-    timeout(Duration::from_secs(20), post_on(stream, &to.to_string(), "", request().as_bytes())).await.unwrap().0
+    timeout(Duration::from_secs(20), post_on(stream, &to.to_string(), "", request().as_bytes()))
+        .await
+        .unwrap()
+        .0
 }
 
 /// Sends a request over a WebSocket, and waits for its response; the node may send pings first.
@@ -39,7 +42,10 @@ async fn request_on(stream: &mut TcpStream) {
     stream.write_all(&frame(&request())).await.unwrap();
     let mut received = Vec::new();
     while !String::from_utf8_lossy(&received).contains("\"result\"") {
-        let read = timeout(Duration::from_secs(20), stream.read_buf(&mut received)).await.unwrap().unwrap();
+        let read = timeout(Duration::from_secs(20), stream.read_buf(&mut received))
+            .await
+            .unwrap()
+            .unwrap();
         assert_ne!(read, 0, "closed after {received:?}");
     }
 }
@@ -57,8 +63,10 @@ async fn small(connections: u32, connections_per_address: u32) -> NodeHandle {
 
 async fn subscribed(node: &NodeHandle) -> (WsClient, Subscription<Value>) {
     let client = WsClientBuilder::default().build(node.url()).await.unwrap();
-    let subscription =
-        client.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await.unwrap();
+    let subscription = client
+        .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
+        .await
+        .unwrap();
     (client, subscription)
 }
 
@@ -98,7 +106,10 @@ async fn websockets_in_use_are_not_evicted() {
     request_on(&mut first).await;
     node.mine(1).await.unwrap();
     hears(&mut subscription).await;
-    assert_eq!(client.request::<Value, _>("system_chain", rpc_params![]).await.unwrap(), "Bittensor");
+    assert_eq!(
+        client.request::<Value, _>("system_chain", rpc_params![]).await.unwrap(),
+        "Bittensor"
+    );
     node.stop().await;
 }
 
@@ -108,7 +119,8 @@ async fn connection_is_rejected_when_pool_is_full() {
     let (first, mut heads) = subscribed(&node).await;
     let (_second, _heads) = subscribed(&node).await;
     assert_eq!(status_from("127.0.0.7", node.address()).await, 429);
-    let (_, answer) = upgrade_on(connect_from("127.0.0.7", node.address()).await, node.address(), "").await;
+    let (_, answer) =
+        upgrade_on(connect_from("127.0.0.7", node.address()).await, node.address(), "").await;
     assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
     hears(&mut heads).await;
     // A WebSocket without a subscription is evicted.

@@ -14,7 +14,10 @@ async fn call_as(node: &NodeHandle, name: &str, call: &RuntimeCall) -> Result<Va
 
 fn nonce_and_free(node: &NodeHandle, name: &str) -> (u32, u64) {
     let account = node.storage(&account_key(name)).unwrap().unwrap();
-    (u32::from_le_bytes(account[..4].try_into().unwrap()), u64::from_le_bytes(account[16..24].try_into().unwrap()))
+    (
+        u32::from_le_bytes(account[..4].try_into().unwrap()),
+        u64::from_le_bytes(account[16..24].try_into().unwrap()),
+    )
 }
 
 /// Re-executes a block on the state of its parent.
@@ -25,7 +28,9 @@ pub(crate) async fn reexecute(node: &NodeHandle, hash: &Value) -> Result<Value, 
     let extrinsics: Vec<u8> = extrinsics.iter().flat_map(unhex).collect();
     let count = codec::Compact(block["block"]["extrinsics"].as_array().unwrap().len() as u32);
     let logs = header["digest"]["logs"].as_array().unwrap();
-    let number = u32::from_str_radix(header["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    let number =
+        u32::from_str_radix(header["number"].as_str().unwrap().trim_start_matches("0x"), 16)
+            .unwrap();
     let encoded = [
         unhex(&header["parentHash"]),
         codec::Compact(number).encode(),
@@ -37,7 +42,8 @@ pub(crate) async fn reexecute(node: &NodeHandle, hash: &Value) -> Result<Value, 
         extrinsics,
     ]
     .concat();
-    ask(node, "state_call", json!(["Core_execute_block", hex(&encoded), header["parentHash"]])).await
+    ask(node, "state_call", json!(["Core_execute_block", hex(&encoded), header["parentHash"]]))
+        .await
 }
 
 #[tokio::test]
@@ -46,7 +52,10 @@ async fn a_call_is_made_without_the_key() {
     node.mine(2).await.unwrap();
     let before = nonce_and_free(&node, "Bob");
     let made = call_as(&node, "Bob", &transfer("Dave", 1_000_000_000)).await.unwrap();
-    assert_eq!((&made["number"], &made["hash"], &made["error"]), (&json!(3), &json!(node.head().hash), &Value::Null));
+    assert_eq!(
+        (&made["number"], &made["hash"], &made["error"]),
+        (&json!(3), &json!(node.head().hash), &Value::Null)
+    );
     let block = get(&node, "chain_getBlock", json!([made["hash"]])).await;
     let index = made["extrinsic"]["index"].as_u64().unwrap() as usize;
     let extrinsic = unhex(&block["block"]["extrinsics"][index]);
@@ -56,7 +65,8 @@ async fn a_call_is_made_without_the_key() {
     assert_eq!(nonce, before.0 + 1);
     let paid = before.1 - 1_000_000_000 - free;
     assert!((1..10_000_000).contains(&paid), "{paid}");
-    // The same bytes in another block are refused, as is the placeholder in any extrinsic that clients submit.
+    // The same bytes in another block are refused, as is the placeholder in any extrinsic that
+    // clients submit.
     let refused = ask(&node, "author_submitExtrinsic", json!([hex(&extrinsic)])).await.unwrap_err();
     assert_eq!(refused["code"], 1010, "{refused}");
     node.stop().await;
@@ -88,7 +98,10 @@ async fn impersonated_call_leaves_the_pool_unchanged() {
     let node = node().await;
     node.submit(signed(&node, "Alice", 0, &remark("waits"))).await.unwrap();
     call_as(&node, "Bob", &remark("alone")).await.unwrap();
-    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(), 1);
+    assert_eq!(
+        get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(),
+        1
+    );
     node.mine(1).await.unwrap();
     assert_eq!(nonce_and_free(&node, "Alice").0, 1);
     node.stop().await;
@@ -109,11 +122,15 @@ async fn failed_call_is_in_a_block_and_refused_call_is_not() {
     let refused = call_as(&node, "Alice", &code).await.unwrap_err();
     assert_eq!(refused["code"], 1010, "{refused}");
     assert_eq!(node.head().number(), 1);
-    for malformed in [json!(["nobody", "0x00"]), json!([account("Bob").to_string(), "0xffff"]), json!([])] {
+    for malformed in
+        [json!(["nobody", "0x00"]), json!([account("Bob").to_string(), "0xffff"]), json!([])]
+    {
         assert_eq!(ask(&node, "dev_impersonate", malformed).await.unwrap_err()["code"], -32602);
     }
     let trailing = hex(&[remark("x").encode(), vec![0]].concat());
-    let refused = ask(&node, "dev_impersonate", json!([account("Bob").to_string(), trailing])).await.unwrap_err();
+    let refused = ask(&node, "dev_impersonate", json!([account("Bob").to_string(), trailing]))
+        .await
+        .unwrap_err();
     assert_eq!(refused["code"], -32602);
     node.mine(1).await.unwrap();
     node.stop().await;
@@ -130,7 +147,8 @@ async fn nested_calls_do_not_overflow_the_stack() {
         for _ in 0..depth {
             call = [start, &call].concat();
         }
-        let made = ask(&node, "dev_impersonate", json!([account("Bob").to_string(), hex(&call)])).await;
+        let made =
+            ask(&node, "dev_impersonate", json!([account("Bob").to_string(), hex(&call)])).await;
         // Nested batches fail in their block, and deeper ones are malformed.
         match made {
             Ok(made) => assert!(depth == 200 && !made["error"].is_null(), "{made}"),

@@ -5,11 +5,14 @@ use std::time::Duration;
 use codec::Decode;
 use serde_json::json;
 use taonet_localnet::{
-    AuthorError, Clock, History, Node, NodeError, NodeHandle, SnapshotError, StoreError, load_snapshot,
+    AuthorError, Clock, History, Node, NodeError, NodeHandle, SnapshotError, StoreError,
+    load_snapshot,
 };
 use taonet_localnet_runtime::genesis;
 
-use crate::support::{account, account_key, ask, config, get, hex, remark, signed, storage_key, transfer, unhex};
+use crate::support::{
+    account, account_key, ask, config, get, hex, remark, signed, storage_key, transfer, unhex,
+};
 
 #[tokio::test]
 async fn chain_resumes_where_it_stopped() {
@@ -21,7 +24,10 @@ async fn chain_resumes_where_it_stopped() {
     let head = node.mine(10).await.unwrap();
     let dave = node.storage(&account_key("Dave")).unwrap();
     // Only one process at a time can open the chain.
-    assert!(matches!(Node::start(first.clone()).await, Err(NodeError::Store(StoreError::InUse(_)))));
+    assert!(matches!(
+        Node::start(first.clone()).await,
+        Err(NodeError::Store(StoreError::InUse(_)))
+    ));
     node.stop().await;
 
     let mut again = config();
@@ -92,7 +98,10 @@ async fn headers_and_bodies_outlive_their_states() {
     let error = ask(&node, "state_getStorage", json!(["0x00", first.hash])).await.unwrap_err();
     assert!(error["message"].as_str().unwrap().contains("State already discarded"), "{error}");
     let status = get(&node, "dev_status", json!([])).await;
-    assert_eq!((&status["oldest"], &status["oldestBlock"]), (&json!(node.head().number() - 2_399), &json!(1)));
+    assert_eq!(
+        (&status["oldest"], &status["oldestBlock"]),
+        (&json!(node.head().number() - 2_399), &json!(1))
+    );
     node.stop().await;
 }
 
@@ -160,7 +169,10 @@ async fn a_snapshot_is_the_chain() {
     again.directory = Some(restored);
     let copy = Node::start(again).await.unwrap();
     assert_eq!(copy.head(), head);
-    assert_eq!(copy.storage(&account_key("Dave")).unwrap(), node.storage(&account_key("Dave")).unwrap());
+    assert_eq!(
+        copy.storage(&account_key("Dave")).unwrap(),
+        node.storage(&account_key("Dave")).unwrap()
+    );
     // The same chain with the same timestamps produces the same blocks.
     assert_eq!(copy.mine(5).await.unwrap(), next);
     copy.stop().await;
@@ -170,7 +182,14 @@ async fn a_snapshot_is_the_chain() {
     for (name, damaged) in [
         ("cut", bytes[..bytes.len() / 2].to_vec()),
         ("longer", [bytes.clone(), vec![0]].concat()),
-        ("changed", bytes.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == bytes.len() / 2)).collect()),
+        (
+            "changed",
+            bytes
+                .iter()
+                .enumerate()
+                .map(|(at, byte)| byte ^ u8::from(at == bytes.len() / 2))
+                .collect(),
+        ),
         ("other", vec![7; 100]),
         ("empty", vec![]),
     ] {
@@ -204,8 +223,9 @@ async fn clock_produces_blocks() {
 #[tokio::test]
 async fn clients_read_the_initial_block_time_of_the_chain() {
     let directory = tempfile::tempdir().unwrap();
-    let slot =
-        |node: &NodeHandle| u64::decode(&mut node.call("AuraApi_slot_duration", &()).unwrap().as_slice()).unwrap();
+    let slot = |node: &NodeHandle| {
+        u64::decode(&mut node.call("AuraApi_slot_duration", &()).unwrap().as_slice()).unwrap()
+    };
     let mut slow = config();
     slow.clock = Some(Clock::PRODUCTION);
     slow.directory = Some(directory.path().to_owned());
@@ -221,7 +241,10 @@ async fn clients_read_the_initial_block_time_of_the_chain() {
     manual.clock = Some(Clock::Manual);
     let node = Node::start(manual).await.unwrap();
     let now = |node: &NodeHandle| {
-        u64::decode(&mut node.storage(&storage_key("Timestamp", "Now")).unwrap().unwrap().as_slice()).unwrap()
+        u64::decode(
+            &mut node.storage(&storage_key("Timestamp", "Now")).unwrap().unwrap().as_slice(),
+        )
+        .unwrap()
     };
     let before = now(&node);
     node.mine(1).await.unwrap();
@@ -233,7 +256,8 @@ async fn clients_read_the_initial_block_time_of_the_chain() {
     let error = Node::start(fast).await.unwrap_err();
     assert!(matches!(&error, NodeError::Author(AuthorError::BlockTime { .. })), "{error}");
     assert!(
-        error.to_string().contains("block time of 12s") && error.to_string().contains("tao localnet reset"),
+        error.to_string().contains("block time of 12s")
+            && error.to_string().contains("tao localnet reset"),
         "{error}"
     );
 

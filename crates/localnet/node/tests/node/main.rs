@@ -1,5 +1,10 @@
 //! Tests of the node through its RPC API, and after `kill -9`.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test helper panics as a test does"
+)]
 
 mod blocks;
 mod crash;

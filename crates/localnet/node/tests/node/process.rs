@@ -1,5 +1,5 @@
-//! Nodes in child processes. A child process runs this test binary, with an environment variable that names a
-//! directory.
+//! Nodes in child processes. A child process runs this test binary, with an environment variable
+//! that names a directory.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-/// The limit on resident memory in bytes: far above a node's usual memory, far below the requested responses.
+/// The limit on resident memory in bytes: far above a node's usual memory, far below the requested
+/// responses.
 const MAX_RESIDENT: u64 = 600 << 20;
 
 /// A child process that is killed on drop.
@@ -33,7 +34,8 @@ impl Process {
         Self { child, folder: folder.to_owned() }
     }
 
-    /// Returns the RPC address of the child's node, and panics with the child's own message if it exits before.
+    /// Returns the RPC address of the child's node, and panics with the child's own message if it
+    /// exits before.
     pub(crate) async fn address(&mut self) -> SocketAddr {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
@@ -50,7 +52,8 @@ impl Process {
         }
     }
 
-    /// Awaits requests to the child's node, and panics if its resident memory exceeds the limit meanwhile.
+    /// Awaits requests to the child's node, and panics if its resident memory exceeds the limit
+    /// meanwhile.
     pub(crate) async fn stays_small<T>(&self, asked: impl Future<Output = T>) -> T {
         tokio::pin!(asked);
         loop {

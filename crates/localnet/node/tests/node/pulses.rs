@@ -11,8 +11,7 @@ use taonet_localnet_runtime::{Runtime, RuntimeCall, admin_utils, subtensor};
 use crate::support::{account, ask, config, get, hex, node, signed, storage_key};
 
 /// The signature of quicknet's round 1 000.
-const SIGNATURE: &str =
-    "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
+const SIGNATURE: &str = "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
 
 /// The Unix time of quicknet's round 1 000, in milliseconds.
 const PUBLISHED: u64 = 1_692_806_364_000;
@@ -22,7 +21,8 @@ const BABELBIT: NetUid = NetUid(59);
 /// Returns data that bittensor-drand encrypted to round 1 000.
 fn timelocked<Bytes: TryFrom<Vec<u8>>>(name: &str) -> Bytes {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../vectors/timelock/timelocked.json");
-    let vectors: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let vectors: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let bytes = hex::decode(vectors["data"][name].as_str().unwrap()).unwrap();
     bytes.try_into().unwrap_or_else(|_| panic!("{name} is too long"))
 }
@@ -38,17 +38,29 @@ async fn a_pulse_is_stored_once() {
     ask(&node, "author_submitExtrinsic", json!([hex(&submission(1_000))])).await.unwrap();
     node.mine(1).await.unwrap();
     let last = hex(&storage_key("Drand", "LastStoredRound"));
-    assert_eq!(get(&node, "state_getStorage", json!([last])).await, json!(hex(&1_000_u64.encode())));
+    assert_eq!(
+        get(&node, "state_getStorage", json!([last])).await,
+        json!(hex(&1_000_u64.encode()))
+    );
 
     for round in [1_000, 999] {
-        let error = ask(&node, "author_submitExtrinsic", json!([hex(&submission(round))])).await.unwrap_err();
-        assert_eq!((&error["code"], &error["data"]), (&json!(1010), &json!("Transaction is outdated")), "{round}");
+        let error = ask(&node, "author_submitExtrinsic", json!([hex(&submission(round))]))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (&error["code"], &error["data"]),
+            (&json!(1010), &json!("Transaction is outdated")),
+            "{round}"
+        );
     }
 
     // A signature of another round enters a block, where it is ignored.
     node.submit(submission(1_001)).await.unwrap();
     node.mine(1).await.unwrap();
-    assert_eq!(get(&node, "state_getStorage", json!([last])).await, json!(hex(&1_000_u64.encode())));
+    assert_eq!(
+        get(&node, "state_getStorage", json!([last])).await,
+        json!(hex(&1_000_u64.encode()))
+    );
 }
 
 /// Returns a value under a netuid and a second key without a hasher of its own.
@@ -56,8 +68,8 @@ fn under(node: &NodeHandle, pallet: &str, item: &str, keys: &[u8]) -> Option<Vec
     node.storage(&[&storage_key(pallet, item), keys].concat()).unwrap()
 }
 
-/// The subnet's owner commits weights and a text to a round. The chain reveals both once it has the pulse: the text in
-/// the next block, the weights in the next epoch.
+/// The subnet's owner commits weights and a text to a round. The chain reveals both once it has the
+/// pulse: the text in the next block, the weights in the next epoch.
 #[tokio::test]
 async fn a_pulse_reveals_weights_and_commitments() {
     let mut config = config();
@@ -65,7 +77,10 @@ async fn a_pulse_reveals_weights_and_commitments() {
     config.start = Some(PUBLISHED - 1_000);
     let node = Node::start(config).await.unwrap();
     let (netuid, mecid, reveal_round) = (BABELBIT, MechId(0), 1_000);
-    let enable = admin_utils::Call::<Runtime>::sudo_set_commit_reveal_weights_enabled { netuid, enabled: true };
+    let enable = admin_utils::Call::<Runtime>::sudo_set_commit_reveal_weights_enabled {
+        netuid,
+        enabled: true,
+    };
     let enable = RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(enable.into()) });
     node.submit(signed(&node, "Alice", 0, &enable)).await.unwrap();
     node.mine(1).await.unwrap();

@@ -22,7 +22,8 @@ async fn a_value_is_set_in_a_new_block() {
     let node = Node::start(config.clone()).await.unwrap();
     let before = node.mine(3).await.unwrap();
     let old = node.storage(&tempo(59)).unwrap();
-    let made = get(&node, "dev_setStorage", json!([[[hex(&tempo(59)), hex(&77u16.encode())]]])).await;
+    let made =
+        get(&node, "dev_setStorage", json!([[[hex(&tempo(59)), hex(&77u16.encode())]]])).await;
     assert_eq!(made, json!({"number": 4, "hash": node.head().hash}));
     assert_eq!(node.storage(&tempo(59)).unwrap(), Some(77u16.encode()));
     // The block before it has the old value.
@@ -49,12 +50,19 @@ async fn subscribers_are_notified_of_the_value() {
     let client = client(&node).await;
     let key = hex(&tempo(59));
     let mut changes: Subscription<Value> = client
-        .subscribe("state_subscribeStorage", jsonrpsee::rpc_params![[&key]], "state_unsubscribeStorage")
+        .subscribe(
+            "state_subscribeStorage",
+            jsonrpsee::rpc_params![[&key]],
+            "state_unsubscribeStorage",
+        )
         .await
         .unwrap();
     next(&mut changes).await;
     let made = get(&node, "dev_setStorage", json!([[[key, "0x0700"]]])).await;
-    assert_eq!(next(&mut changes).await, json!({"block": made["hash"], "changes": [[key, "0x0700"]]}));
+    assert_eq!(
+        next(&mut changes).await,
+        json!({"block": made["hash"], "changes": [[key, "0x0700"]]})
+    );
     node.stop().await;
 }
 
@@ -77,7 +85,10 @@ async fn a_value_that_would_stop_the_chain_is_refused() {
         assert_eq!(error["code"], 5001, "{pallet}.{item}: {error}");
         assert_eq!(node.head().number(), 0, "{pallet}.{item}");
     }
-    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(), 1);
+    assert_eq!(
+        get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(),
+        1
+    );
     untouched.submit(waits).await.unwrap();
     assert_eq!(node.mine(3).await.unwrap(), untouched.mine(3).await.unwrap());
     node.stop().await;
@@ -97,7 +108,11 @@ async fn malformed_requests_are_refused() {
         json!([[[key, "0x0"]]]),
         json!([[[key, hex(&vec![0; 64 << 10])]]]),
     ] {
-        assert_eq!(ask(&node, "dev_setStorage", params.clone()).await.unwrap_err()["code"], -32602, "{params}");
+        assert_eq!(
+            ask(&node, "dev_setStorage", params.clone()).await.unwrap_err()["code"],
+            -32602,
+            "{params}"
+        );
     }
     assert_eq!(node.head().number(), 0);
     node.stop().await;

@@ -5,7 +5,9 @@ use jsonrpsee::rpc_params;
 use serde_json::{Value, json};
 use taonet_localnet::{AuthorError, History, Node, SnapshotError};
 
-use crate::support::{account, account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer, unhex};
+use crate::support::{
+    account, account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer, unhex,
+};
 use crate::watch::{client, next, watch};
 
 #[tokio::test]
@@ -27,7 +29,10 @@ async fn chain_reverts_to_a_snapshot_repeatedly() {
         assert_eq!(node.storage(&account_key("Dave")).unwrap(), dave);
         assert_eq!(get(&node, "chain_getBlockHash", json!([6])).await, Value::Null);
         assert_eq!(get(&node, "chain_getHeader", json!([left.hash])).await, Value::Null);
-        assert_eq!(get(&node, "system_accountNextIndex", json!([account("Alice").to_string()])).await, 0);
+        assert_eq!(
+            get(&node, "system_accountNextIndex", json!([account("Alice").to_string()])).await,
+            0
+        );
     }
     // The chain goes on, with the timestamps of the manual clock: the same block again.
     let again = node.mine(2).await.unwrap();
@@ -56,7 +61,12 @@ async fn snapshots_are_listed_dropped_and_refused_by_name() {
     node.mine(1).await.unwrap();
     node.take_snapshot("last").unwrap();
     let names = |listed: Value| -> Vec<String> {
-        listed.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+        listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     let listed = get(&node, "dev_listSnapshots", json!([])).await;
     assert_eq!(listed[1], json!({"name": "a", "number": 1, "hash": second.hash}));
@@ -115,10 +125,14 @@ async fn subscribers_are_notified_of_a_revert() {
     node.submit(signed(&node, "Alice", 0, &transfer("Eve", 7))).await.unwrap();
     let left = node.mine(3).await.unwrap();
     let key = hex(&account_key("Eve"));
-    let mut heads: Subscription<Value> =
-        client.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await.unwrap();
-    let mut eve: Subscription<Value> =
-        client.subscribe("state_subscribeStorage", rpc_params![[&key]], "state_unsubscribeStorage").await.unwrap();
+    let mut heads: Subscription<Value> = client
+        .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
+        .await
+        .unwrap();
+    let mut eve: Subscription<Value> = client
+        .subscribe("state_subscribeStorage", rpc_params![[&key]], "state_unsubscribeStorage")
+        .await
+        .unwrap();
     assert_eq!(next(&mut heads).await["number"], "0x5");
     let richer = next(&mut eve).await["changes"][0][1].clone();
     // What waits in the pool is dropped.

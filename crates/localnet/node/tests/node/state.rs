@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use codec::Encode;
 use serde_json::{Value, json};
 
-use crate::support::{account, account_key, ask, get, hex, node, remark, signed, storage_key, transfer, unhex};
+use crate::support::{
+    account, account_key, ask, get, hex, node, remark, signed, storage_key, transfer, unhex,
+};
 
 #[tokio::test]
 async fn every_method_that_clients_use_is_served() {
     let node = node().await;
     let answer = get(&node, "rpc_methods", json!([])).await;
-    let listed: BTreeSet<_> = answer["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let listed: BTreeSet<_> =
+        answer["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let wanted = [
         "account_nextIndex",
         "author_pendingExtrinsics",
@@ -56,7 +59,9 @@ async fn every_method_that_clients_use_is_served() {
         assert!(listed.contains(method), "{method}");
     }
     // If these methods were listed, subxt would use a different protocol.
-    assert!(!listed.iter().any(|name| name.starts_with("chainHead_") || name.starts_with("archive_")));
+    assert!(
+        !listed.iter().any(|name| name.starts_with("chainHead_") || name.starts_with("archive_"))
+    );
     let properties = json!({"ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO"});
     assert_eq!(get(&node, "system_properties", json!([])).await, properties);
     node.stop().await;
@@ -66,14 +71,17 @@ async fn every_method_that_clients_use_is_served() {
 async fn the_coverage_page_lists_the_served_methods() {
     let node = node().await;
     let answer = get(&node, "rpc_methods", json!([])).await;
-    let served: BTreeSet<_> = answer["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let served: BTreeSet<_> =
+        answer["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/localnet-coverage.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let section = page.split("\n## ").find(|section| section.starts_with("JSON-RPC methods\n")).unwrap();
+    let section =
+        page.split("\n## ").find(|section| section.starts_with("JSON-RPC methods\n")).unwrap();
     let (supported, unsupported) = section.split_once("| Unsupported methods |").unwrap();
     let listed: BTreeSet<_> = quoted(supported).collect();
     assert_eq!(listed, served);
-    let absent: Vec<_> = unsupported.lines().filter_map(|row| row.split('|').nth(1)).flat_map(quoted).collect();
+    let absent: Vec<_> =
+        unsupported.lines().filter_map(|row| row.split('|').nth(1)).flat_map(quoted).collect();
     assert!(absent.len() > 20, "{absent:?}");
     for name in absent {
         let is_served = match name.strip_suffix('*') {
@@ -95,7 +103,13 @@ async fn unknown_runtime_method_has_the_error_that_clients_expect() {
     let node = node().await;
     let error = ask(&node, "state_call", json!(["NoSuchApi_nothing", "0x"])).await.unwrap_err();
     assert_eq!(error["code"], 4003);
-    assert!(error["message"].as_str().unwrap().contains("Exported method NoSuchApi_nothing is not found"), "{error}");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("Exported method NoSuchApi_nothing is not found"),
+        "{error}"
+    );
     let error = ask(&node, "no_such_method", json!([])).await.unwrap_err();
     assert_eq!(error["code"], -32601);
     node.stop().await;
@@ -104,7 +118,9 @@ async fn unknown_runtime_method_has_the_error_that_clients_expect() {
 #[tokio::test]
 async fn a_runtime_call_with_wrong_arguments_fails_and_the_node_lives() {
     let node = node().await;
-    let error = ask(&node, "state_call", json!(["AccountNonceApi_account_nonce", "0x0102"])).await.unwrap_err();
+    let error = ask(&node, "state_call", json!(["AccountNonceApi_account_nonce", "0x0102"]))
+        .await
+        .unwrap_err();
     assert_eq!(error["code"], 4003, "{error}");
     assert_eq!(get(&node, "system_name", json!([])).await, "taonet localnet");
     node.stop().await;
@@ -120,7 +136,9 @@ async fn versions_and_metadata_are_answered() {
     assert!(version["apis"].as_array().unwrap().len() > 3);
     let metadata = unhex(&get(&node, "state_getMetadata", json!([])).await);
     assert_eq!(&metadata[..5], b"meta\x0e");
-    let answer = unhex(&get(&node, "state_call", json!(["Metadata_metadata_at_version", "0x0f000000"])).await);
+    let answer = unhex(
+        &get(&node, "state_call", json!(["Metadata_metadata_at_version", "0x0f000000"])).await,
+    );
     assert!(answer.windows(5).take(10).any(|window| window == b"meta\x0f"));
     let unknown = "0x".to_owned() + &"22".repeat(32);
     let error = ask(&node, "state_getRuntimeVersion", json!([unknown])).await.unwrap_err();
@@ -158,7 +176,8 @@ async fn unknown_block_and_absent_value_differ() {
     let unknown = "0x".to_owned() + &"33".repeat(32);
     let error = ask(&node, "state_getStorage", json!(["0x00", unknown])).await.unwrap_err();
     assert_eq!(error["code"], 4003);
-    let text = format!("Client error: UnknownBlock: Header was not found in the database: {unknown}");
+    let text =
+        format!("Client error: UnknownBlock: Header was not found in the database: {unknown}");
     assert_eq!(error["message"], text);
     node.stop().await;
 }
@@ -168,12 +187,15 @@ async fn keys_come_in_pages_in_order() {
     let node = node().await;
     let prefix = hex(&storage_key("System", "Account"));
     let all = get(&node, "state_getKeys", json!([prefix])).await;
-    let all: Vec<_> = all.as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned()).collect();
+    let all: Vec<_> =
+        all.as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned()).collect();
     assert!(all.len() >= 9, "{}", all.len());
     assert!(all.is_sorted());
     let mut paged: Vec<String> = Vec::new();
     loop {
-        let page = get(&node, "state_getKeysPaged", json!([prefix, 4, paged.last(), node.head().hash])).await;
+        let page =
+            get(&node, "state_getKeysPaged", json!([prefix, 4, paged.last(), node.head().hash]))
+                .await;
         let page = page.as_array().unwrap().clone();
         if page.is_empty() {
             break;
@@ -198,7 +220,10 @@ async fn next_nonce_includes_pooled_calls() {
     for method in ["system_accountNextIndex", "account_nextIndex"] {
         assert_eq!(get(&node, method, json!([alice])).await, 2);
     }
-    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(), 3);
+    assert_eq!(
+        get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(),
+        3
+    );
     node.mine(1).await.unwrap();
     assert_eq!(get(&node, "system_accountNextIndex", json!([alice])).await, 2);
     node.submit(signed(&node, "Alice", 2, &remark("2"))).await.unwrap();

@@ -53,12 +53,23 @@ pub(crate) struct Signing {
 impl Signing {
     /// Creates the fields of an immortal extrinsic without a tip.
     pub(crate) fn new(genesis: H256, nonce: u32) -> Self {
-        Self { genesis, nonce, tip: 0, era: vec![0], era_block: genesis, spec_version: VERSION.spec_version }
+        Self {
+            genesis,
+            nonce,
+            tip: 0,
+            era: vec![0],
+            era_block: genesis,
+            spec_version: VERSION.spec_version,
+        }
     }
 
     pub(crate) fn sign(&self, name: &str, call: &RuntimeCall) -> Vec<u8> {
-        let extra = [self.era.clone(), Compact(self.nonce).encode(), Compact(self.tip).encode(), vec![0]].concat();
-        let implicit = (self.spec_version, VERSION.transaction_version, self.genesis, self.era_block, 0u8).encode();
+        let extra =
+            [self.era.clone(), Compact(self.nonce).encode(), Compact(self.tip).encode(), vec![0]]
+                .concat();
+        let implicit =
+            (self.spec_version, VERSION.transaction_version, self.genesis, self.era_block, 0u8)
+                .encode();
         let payload = [call.encode(), extra.clone(), implicit].concat();
         let signature = if payload.len() > 256 {
             pair(name).sign(&sp_io::hashing::blake2_256(&payload))
@@ -90,12 +101,22 @@ pub(crate) async fn post(address: SocketAddr, body: &[u8]) -> (u16, String) {
 }
 
 /// Posts a body like [`post`], with a custom host and additional headers, each ending in CRLF.
-pub(crate) async fn post_to(address: SocketAddr, host: &str, headers: &str, body: &[u8]) -> (u16, String) {
+pub(crate) async fn post_to(
+    address: SocketAddr,
+    host: &str,
+    headers: &str,
+    body: &[u8],
+) -> (u16, String) {
     post_on(TcpStream::connect(address).await.unwrap(), host, headers, body).await
 }
 
 /// Posts a body like [`post_to`], on an open connection.
-pub(crate) async fn post_on(mut stream: TcpStream, host: &str, headers: &str, body: &[u8]) -> (u16, String) {
+pub(crate) async fn post_on(
+    mut stream: TcpStream,
+    host: &str,
+    headers: &str,
+    body: &[u8],
+) -> (u16, String) {
     let head = format!(
         "POST / HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Type: application/json\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n",
@@ -109,7 +130,11 @@ pub(crate) async fn post_on(mut stream: TcpStream, host: &str, headers: &str, bo
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-    let body = if head.to_lowercase().contains("transfer-encoding: chunked") { dechunk(body) } else { body.to_owned() };
+    let body = if head.to_lowercase().contains("transfer-encoding: chunked") {
+        dechunk(body)
+    } else {
+        body.to_owned()
+    };
     (status, body)
 }
 
@@ -132,10 +157,15 @@ pub(crate) async fn ask(node: &NodeHandle, method: &str, params: Value) -> Resul
 }
 
 /// Sends a request like [`ask`] to a node in another process.
-pub(crate) async fn ask_at(address: SocketAddr, method: &str, params: Value) -> Result<Value, Value> {
+pub(crate) async fn ask_at(
+    address: SocketAddr,
+    method: &str,
+    params: Value,
+) -> Result<Value, Value> {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let (_, body) = post(address, request.to_string().as_bytes()).await;
-    let mut answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{method}: {error}: {body}"));
+    let mut answer: Value =
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{method}: {error}: {body}"));
     match answer.get_mut("result") {
         Some(result) => Ok(result.take()),
         None => Err(answer["error"].take()),
@@ -154,7 +184,8 @@ pub(crate) fn account_key(name: &str) -> Vec<u8> {
 }
 
 pub(crate) fn storage_key(pallet: &str, item: &str) -> Vec<u8> {
-    [sp_io::hashing::twox_128(pallet.as_bytes()), sp_io::hashing::twox_128(item.as_bytes())].concat()
+    [sp_io::hashing::twox_128(pallet.as_bytes()), sp_io::hashing::twox_128(item.as_bytes())]
+        .concat()
 }
 
 /// Opens a raw WebSocket, which can send malformed frames and leave responses unread.
@@ -164,13 +195,18 @@ pub(crate) async fn websocket(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Requests a WebSocket upgrade with additional headers, each ending in CRLF; returns the start of the response.
+/// Requests a WebSocket upgrade with additional headers, each ending in CRLF; returns the start of
+/// the response.
 pub(crate) async fn upgrade(address: SocketAddr, headers: &str) -> (TcpStream, String) {
     upgrade_on(TcpStream::connect(address).await.unwrap(), address, headers).await
 }
 
 /// Requests a WebSocket upgrade like [`upgrade`], on an open connection.
-pub(crate) async fn upgrade_on(mut stream: TcpStream, address: SocketAddr, headers: &str) -> (TcpStream, String) {
+pub(crate) async fn upgrade_on(
+    mut stream: TcpStream,
+    address: SocketAddr,
+    headers: &str,
+) -> (TcpStream, String) {
     let upgrade = format!(
         "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{headers}\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",

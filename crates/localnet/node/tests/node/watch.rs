@@ -23,7 +23,10 @@ pub(crate) async fn next(subscription: &mut Subscription<Value>) -> Value {
 
 pub(crate) async fn watch(client: &WsClient, bytes: &[u8]) -> Subscription<Value> {
     let params = rpc_params![hex(bytes)];
-    client.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await.unwrap()
+    client
+        .subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic")
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -118,9 +121,12 @@ async fn heads_are_announced_in_order() {
         ("chain_subscribeFinalizedHeads", "chain_unsubscribeFinalizedHeads"),
         ("chain_subscribeAllHeads", "chain_unsubscribeAllHeads"),
     ] {
-        let mut heads: Subscription<Value> = client.subscribe(subscribe, rpc_params![], unsubscribe).await.unwrap();
-        let first =
-            u32::from_str_radix(next(&mut heads).await["number"].as_str().unwrap().trim_start_matches("0x"), 16);
+        let mut heads: Subscription<Value> =
+            client.subscribe(subscribe, rpc_params![], unsubscribe).await.unwrap();
+        let first = u32::from_str_radix(
+            next(&mut heads).await["number"].as_str().unwrap().trim_start_matches("0x"),
+            16,
+        );
         let first = first.unwrap();
         assert_eq!(first, node.head().number());
         node.mine(3).await.unwrap();
@@ -138,8 +144,10 @@ async fn finality_lag_delays_finalized_heads_and_events() {
     config.finality_lag = 2;
     let node = Node::start(config).await.unwrap();
     let client = client(&node).await;
-    let (subscribe, unsubscribe) = ("chain_subscribeFinalizedHeads", "chain_unsubscribeFinalizedHeads");
-    let mut heads: Subscription<Value> = client.subscribe(subscribe, rpc_params![], unsubscribe).await.unwrap();
+    let (subscribe, unsubscribe) =
+        ("chain_subscribeFinalizedHeads", "chain_unsubscribeFinalizedHeads");
+    let mut heads: Subscription<Value> =
+        client.subscribe(subscribe, rpc_params![], unsubscribe).await.unwrap();
     assert_eq!(next(&mut heads).await["number"], "0x0");
     let mut events = watch(&client, &signed(&node, "Alice", 0, &remark("final"))).await;
     assert_eq!(next(&mut events).await, "ready");
@@ -168,8 +176,10 @@ async fn storage_changes_are_announced() {
     let node = node().await;
     let client = client(&node).await;
     let key = hex(&account_key("Eve"));
-    let mut changes: Subscription<Value> =
-        client.subscribe("state_subscribeStorage", rpc_params![[&key]], "state_unsubscribeStorage").await.unwrap();
+    let mut changes: Subscription<Value> = client
+        .subscribe("state_subscribeStorage", rpc_params![[&key]], "state_unsubscribeStorage")
+        .await
+        .unwrap();
     assert_eq!(next(&mut changes).await["changes"][0][0], key);
     node.mine(2).await.unwrap();
     node.submit(signed(&node, "Alice", 0, &transfer("Eve", 7))).await.unwrap();
@@ -184,8 +194,10 @@ async fn storage_changes_are_announced() {
 async fn runtime_version_is_announced_once() {
     let node = node().await;
     let client = client(&node).await;
-    let (subscribe, unsubscribe) = ("state_subscribeRuntimeVersion", "state_unsubscribeRuntimeVersion");
-    let mut version: Subscription<Value> = client.subscribe(subscribe, rpc_params![], unsubscribe).await.unwrap();
+    let (subscribe, unsubscribe) =
+        ("state_subscribeRuntimeVersion", "state_unsubscribeRuntimeVersion");
+    let mut version: Subscription<Value> =
+        client.subscribe(subscribe, rpc_params![], unsubscribe).await.unwrap();
     assert_eq!(next(&mut version).await, get(&node, "state_getRuntimeVersion", json!([])).await);
     node.stop().await;
 }

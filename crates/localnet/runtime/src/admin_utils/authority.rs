@@ -10,7 +10,8 @@ use crate::subtensor::types::Hyperparameter;
 use crate::subtensor::{self, NetworksAdded, SubnetOwner};
 use crate::types::NetUid;
 
-/// Authority required for an administrative call. As on the real chain, some calls have their own order of checks.
+/// Authority required for an administrative call. As on the real chain, some calls have their own
+/// order of checks.
 pub(super) enum Authority {
     /// Anybody, for calls that refuse everybody.
     Anyone,
@@ -20,14 +21,23 @@ pub(super) enum Authority {
     RootOf(NetUid),
     /// The sudo key, for a subnet that need not exist.
     RootOfAny(NetUid),
-    /// The sudo key at any time; the subnet's owner outside the freeze window and within the rate limit of the action,
-    /// if it has one. Without `must_exist`, root may also make the call for a subnet that does not exist.
-    Owner { netuid: NetUid, action: Option<LimitedAction>, refused_to_owners: Option<DispatchError>, must_exist: bool },
-    /// As `Owner`, for the tempo, whose bounds apply to owners only and are checked before the rate limit.
+    /// The sudo key at any time; the subnet's owner outside the freeze window and within the rate
+    /// limit of the action, if it has one. Without `must_exist`, root may also make the call for a
+    /// subnet that does not exist.
+    Owner {
+        netuid: NetUid,
+        action: Option<LimitedAction>,
+        refused_to_owners: Option<DispatchError>,
+        must_exist: bool,
+    },
+    /// As `Owner`, for the tempo, whose bounds apply to owners only and are checked before the rate
+    /// limit.
     Tempo { netuid: NetUid, in_bounds: bool },
-    /// As `Owner`, for the activity cutoff factor, whose bounds are checked first. The subnet need not exist.
+    /// As `Owner`, for the activity cutoff factor, whose bounds are checked first. The subnet need
+    /// not exist.
     CutoffFactor { netuid: NetUid, in_bounds: bool },
-    /// The sudo key and the subnet's owner, for the owner's hotkey: at any time, within the rate limit.
+    /// The sudo key and the subnet's owner, for the owner's hotkey: at any time, within the rate
+    /// limit.
     OwnerHotkey(NetUid),
 }
 
@@ -53,12 +63,23 @@ pub(super) fn root_of_any(netuid: NetUid) -> Authority {
 
 /// Requires the sudo key or the subnet's owner.
 pub(super) fn owner(netuid: NetUid, action: impl Into<LimitedAction>) -> Authority {
-    Authority::Owner { netuid, action: Some(action.into()), refused_to_owners: None, must_exist: true }
+    Authority::Owner {
+        netuid,
+        action: Some(action.into()),
+        refused_to_owners: None,
+        must_exist: true,
+    }
 }
 
-/// Requires the sudo key or the subnet's owner. The subnet need not exist, or `change` checks that it does.
+/// Requires the sudo key or the subnet's owner. The subnet need not exist, or `change` checks that
+/// it does.
 pub(super) fn owner_of_any(netuid: NetUid, action: impl Into<LimitedAction>) -> Authority {
-    Authority::Owner { netuid, action: Some(action.into()), refused_to_owners: None, must_exist: false }
+    Authority::Owner {
+        netuid,
+        action: Some(action.into()),
+        refused_to_owners: None,
+        must_exist: false,
+    }
 }
 
 /// Requires the sudo key or the subnet's owner, without a rate limit.
@@ -93,12 +114,13 @@ pub(super) fn for_owner_hotkey(netuid: NetUid) -> Authority {
 }
 
 impl Authority {
-    /// Applies `change` if `origin` has this authority. Records the block of an owner's action, for its rate limit.
+    /// Applies `change` if `origin` has this authority. Records the block of an owner's action, for
+    /// its rate limit.
     ///
     /// # Errors
     /// `BadOrigin`, `SubnetDoesNotExist`, `SubnetNotExists`, `TempoOutOfBounds`,
-    /// `ActivityCutoffFactorMilliOutOfBounds`, the errors of [`subtensor::Pallet::ensure_owner_may`], and the errors of
-    /// `change`.
+    /// `ActivityCutoffFactorMilliOutOfBounds`, the errors of
+    /// [`subtensor::Pallet::ensure_owner_may`], and the errors of `change`.
     pub(super) fn carry_out<T: Config>(
         self,
         origin: OriginFor<T>,
@@ -152,7 +174,11 @@ impl Authority {
                 ensure_owner_or_root::<T>(origin, netuid)?;
                 ensure_exists::<T>(netuid, subtensor::Error::<T>::SubnetNotExists)?;
                 let owner = SubnetOwner::<T>::get(netuid);
-                subtensor::Pallet::<T>::ensure_within_rate(&owner, netuid, LimitedAction::OwnerHotkey)?;
+                subtensor::Pallet::<T>::ensure_within_rate(
+                    &owner,
+                    netuid,
+                    LimitedAction::OwnerHotkey,
+                )?;
                 apply::<T>(netuid, Some((owner, LimitedAction::OwnerHotkey)), change)
             }
         }
@@ -160,7 +186,10 @@ impl Authority {
 }
 
 /// Returns the subnet's owner if it is the origin, or `None` if root is.
-fn ensure_owner_or_root<T: Config>(origin: OriginFor<T>, netuid: NetUid) -> Result<Option<AccountId32>, DispatchError> {
+fn ensure_owner_or_root<T: Config>(
+    origin: OriginFor<T>,
+    netuid: NetUid,
+) -> Result<Option<AccountId32>, DispatchError> {
     let who = ensure_signed_or_root(origin)?;
     if let Some(who) = &who {
         let is_owner = NetworksAdded::<T>::get(netuid) && SubnetOwner::<T>::get(netuid) == *who;

@@ -6,8 +6,8 @@ use sp_runtime::PerU16;
 use super::{Config, Error, Pallet};
 use crate::subtensor::{
     self, AlphaValues, LiquidAlphaOn, MaxAllowedUids, MaxBurn, MaxChildkeyTake, MaxMechanismCount,
-    MechanismCountCurrent, MechanismEmissionSplit, MinAllowedUids, MinBurn, MinChildkeyTake, NetworksAdded,
-    SubnetworkN,
+    MechanismCountCurrent, MechanismEmissionSplit, MinAllowedUids, MinBurn, MinChildkeyTake,
+    NetworksAdded, SubnetworkN,
 };
 use crate::types::{MechId, NetUid, TaoBalance};
 
@@ -26,12 +26,18 @@ const MIN_ALPHA: u16 = 1_638;
 
 impl<T: Config> Pallet<T> {
     pub(super) fn check_min_burn(netuid: NetUid, min: TaoBalance) -> DispatchResult {
-        ensure!(min < MIN_BURN_BELOW && min < MaxBurn::<T>::get(netuid), Error::<T>::ValueNotInBounds);
+        ensure!(
+            min < MIN_BURN_BELOW && min < MaxBurn::<T>::get(netuid),
+            Error::<T>::ValueNotInBounds
+        );
         Ok(())
     }
 
     pub(super) fn check_max_burn(netuid: NetUid, max: TaoBalance) -> DispatchResult {
-        ensure!(max > MAX_BURN_ABOVE && max > MinBurn::<T>::get(netuid), Error::<T>::ValueNotInBounds);
+        ensure!(
+            max > MAX_BURN_ABOVE && max > MinBurn::<T>::get(netuid),
+            Error::<T>::ValueNotInBounds
+        );
         Ok(())
     }
 
@@ -48,15 +54,27 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(super) fn check_max_allowed_uids(netuid: NetUid, max: u16) -> DispatchResult {
-        ensure!(max >= MinAllowedUids::<T>::get(netuid), Error::<T>::MaxAllowedUidsLessThanMinAllowedUids);
-        ensure!(max >= SubnetworkN::<T>::get(netuid), Error::<T>::MaxAllowedUIdsLessThanCurrentUIds);
+        ensure!(
+            max >= MinAllowedUids::<T>::get(netuid),
+            Error::<T>::MaxAllowedUidsLessThanMinAllowedUids
+        );
+        ensure!(
+            max >= SubnetworkN::<T>::get(netuid),
+            Error::<T>::MaxAllowedUIdsLessThanCurrentUIds
+        );
         ensure!(max <= MAX_UIDS, Error::<T>::MaxAllowedUidsGreaterThanDefaultMaxAllowedUids);
         Self::check_uids_of_mechanisms(max, MechanismCountCurrent::<T>::get(netuid))
     }
 
     pub(super) fn check_min_allowed_uids(netuid: NetUid, min: u16) -> DispatchResult {
-        ensure!(min < MaxAllowedUids::<T>::get(netuid), Error::<T>::MinAllowedUidsGreaterThanMaxAllowedUids);
-        ensure!(min < SubnetworkN::<T>::get(netuid), Error::<T>::MinAllowedUidsGreaterThanCurrentUids);
+        ensure!(
+            min < MaxAllowedUids::<T>::get(netuid),
+            Error::<T>::MinAllowedUidsGreaterThanMaxAllowedUids
+        );
+        ensure!(
+            min < SubnetworkN::<T>::get(netuid),
+            Error::<T>::MinAllowedUidsGreaterThanCurrentUids
+        );
         Ok(())
     }
 
@@ -84,9 +102,9 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sets the split of a subnet's emission among its mechanisms, in parts that must add up to 65 535; `None` splits
-    /// it equally. With fewer parts than mechanisms, the remaining mechanisms receive no emission, as on the real
-    /// chain.
+    /// Sets the split of a subnet's emission among its mechanisms, in parts that must add up to 65
+    /// 535; `None` splits it equally. With fewer parts than mechanisms, the remaining mechanisms
+    /// receive no emission, as on the real chain.
     pub(super) fn split_emission(netuid: NetUid, split: Option<Vec<u16>>) -> DispatchResult {
         Self::ensure_has_mechanisms(netuid)?;
         let Some(split) = split else {

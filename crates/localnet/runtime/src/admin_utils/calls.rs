@@ -7,8 +7,8 @@ use sp_runtime::PerU16;
 use substrate_fixed::types::{I64F64, I96F32, U64F64};
 
 use super::authority::{
-    anyone, for_cutoff_factor, for_owner_hotkey, for_tempo, owner, owner_if, owner_of_any, owner_unlimited, root,
-    root_of, root_of_any,
+    anyone, for_cutoff_factor, for_owner_hotkey, for_tempo, owner, owner_if, owner_of_any,
+    owner_unlimited, root, root_of, root_of_any,
 };
 use crate::call_weights::admin_utils as call_weights;
 use crate::subtensor::epoch_schedule::{CUTOFF_FACTORS, OWNER_TEMPOS};
@@ -78,7 +78,8 @@ pallet_of_calls! {
         subtensor::WeightsSetRateLimit::<T>::insert(netuid, weights_set_rate_limit);
         emit::<T>(SubtensorEvent::WeightsSetRateLimitSet(netuid, weights_set_rate_limit));
     }
-    /// Sets the interval between registration adjustments, in blocks; stored for clients, without effect.
+    /// Sets the interval between registration adjustments, in blocks; stored for clients, without
+    /// effect.
     8: sudo_set_adjustment_interval(netuid: NetUid, adjustment_interval: u16) by root_of(netuid) {
         subtensor::AdjustmentInterval::<T>::insert(netuid, adjustment_interval);
         emit::<T>(SubtensorEvent::AdjustmentIntervalSet(netuid, adjustment_interval));
@@ -118,7 +119,8 @@ pallet_of_calls! {
         subtensor::Rho::<T>::insert(netuid, rho);
         emit::<T>(SubtensorEvent::RhoSet(netuid, rho));
     }
-    /// Deprecated: stored for clients, without effect. The activity cutoff is derived from the tempo and a factor.
+    /// Deprecated: stored for clients, without effect. The activity cutoff is derived from the
+    /// tempo and a factor.
     18: sudo_set_activity_cutoff(netuid: NetUid, activity_cutoff: u16)
         by owner(netuid, Hyperparameter::ActivityCutoff) {
         ensure!(activity_cutoff >= MIN_ACTIVITY_CUTOFF, subtensor::Error::<T>::ActivityCutoffTooLow);
@@ -258,7 +260,8 @@ pallet_of_calls! {
         by owner_of_any(netuid, Hyperparameter::AlphaValues) {
         Self::set_alpha_values(netuid, alpha_low, alpha_high)?;
     }
-    /// Sets the delay of the dissolution of a subnet, in blocks; stored for clients: dissolution has no delay.
+    /// Sets the delay of the dissolution of a subnet, in blocks; stored for clients: dissolution
+    /// has no delay.
     55: sudo_set_dissolve_network_schedule_duration(duration: u32) by root() {
         subtensor::DissolveNetworkScheduleDuration::<T>::put(duration);
         emit::<T>(SubtensorEvent::DissolveNetworkScheduleDurationSet(duration));
@@ -271,7 +274,8 @@ pallet_of_calls! {
         subtensor::RevealPeriodEpochs::<T>::insert(netuid, interval);
         emit::<T>(SubtensorEvent::CommitRevealPeriodsSet(netuid, interval));
     }
-    /// Sets the bonds penalty, in parts of 65 535: the reduction of weights above consensus before they become bonds.
+    /// Sets the bonds penalty, in parts of 65 535: the reduction of weights above consensus before
+    /// they become bonds.
     60: sudo_set_bonds_penalty(netuid: NetUid, bonds_penalty: u16) by owner(netuid, Hyperparameter::BondsPenalty) {
         subtensor::BondsPenalty::<T>::insert(netuid, bonds_penalty);
         emit::<T>(SubtensorEvent::BondsPenaltySet(netuid, bonds_penalty));
@@ -327,11 +331,13 @@ pallet_of_calls! {
         ensure!(IMMUNE_OWNER_UIDS.contains(&immune_neurons), subtensor::Error::<T>::InvalidValue);
         subtensor::ImmuneOwnerUidsLimit::<T>::insert(netuid, immune_neurons);
     }
-    /// Sets the part of the dividends of parents with another owner that is recycled, in parts of 2⁶⁴.
+    /// Sets the part of the dividends of parents with another owner that is recycled, in parts of
+    /// 2⁶⁴.
     73: sudo_set_ck_burn(burn: u64) by root() {
         subtensor::CKBurn::<T>::put(burn);
     }
-    /// Sets the length of the freeze window before an epoch, in blocks. Within it, owners cannot change settings.
+    /// Sets the length of the freeze window before an epoch, in blocks. Within it, owners cannot
+    /// change settings.
     74: sudo_set_admin_freeze_window(window: u16) by root() {
         subtensor::AdminFreezeWindow::<T>::put(window);
         emit::<T>(SubtensorEvent::AdminFreezeWindowSet(window));
@@ -352,7 +358,8 @@ pallet_of_calls! {
         by owner_of_any(netuid, LimitedAction::MechanismSplit) {
         Self::split_emission(netuid, maybe_split)?;
     }
-    /// Trims a subnet to a maximum number of neurons, by removing the neurons with the lowest emission.
+    /// Trims a subnet to a maximum number of neurons, by removing the neurons with the lowest
+    /// emission.
     78: sudo_trim_to_max_allowed_uids(netuid: NetUid, max_n: u16) by owner_of_any(netuid, LimitedAction::Trimming) {
         subtensor::Pallet::<T>::trim_to_max_allowed_uids(netuid, max_n)?;
     }
@@ -367,11 +374,13 @@ pallet_of_calls! {
         by owner_of_any(netuid, Hyperparameter::RecycleOrBurn) {
         subtensor::RecycleOrBurn::<T>::insert(netuid, recycle_or_burn);
     }
-    /// Sets the TAO flow below which a subnet receives no emission; stored for clients: emission does not follow flows.
+    /// Sets the TAO flow below which a subnet receives no emission; stored for clients: emission
+    /// does not follow flows.
     81: sudo_set_tao_flow_cutoff(flow_cutoff: I64F64) by root() {
         subtensor::TaoFlowCutoff::<T>::put(flow_cutoff);
     }
-    /// Sets the exponent applied to TAO flows, within `1..=2`; stored for clients: emission does not follow flows.
+    /// Sets the exponent applied to TAO flows, within `1..=2`; stored for clients: emission does
+    /// not follow flows.
     82: sudo_set_tao_flow_normalization_exponent(exponent: U64F64) by root() {
         ensure!((U64F64::from_num(1)..=U64F64::from_num(2)).contains(&exponent), Error::<T>::InvalidValue);
         subtensor::FlowNormExponent::<T>::put(exponent);
@@ -421,7 +430,8 @@ pallet_of_calls! {
         emit::<T>(SubtensorEvent::BurnIncreaseMultSet { netuid, burn_increase_mult });
         Self::deposit_event(Event::BurnIncreaseMultSet { netuid, burn_increase_mult });
     }
-    /// Sets whether TAO flows are measured net of protocol flows; stored for clients: emission does not follow flows.
+    /// Sets whether TAO flows are measured net of protocol flows; stored for clients: emission does
+    /// not follow flows.
     91: sudo_set_net_tao_flow_enabled(enabled: bool) by root() {
         subtensor::NetTaoFlowEnabled::<T>::put(enabled);
     }
@@ -459,7 +469,8 @@ pallet_of_calls! {
         by for_cutoff_factor(netuid, CUTOFF_FACTORS.contains(&factor_milli)) {
         subtensor::Pallet::<T>::set_activity_cutoff_factor_within_bounds(netuid, factor_milli)?;
     }
-    /// Sets the part of the registration price that is locked as collateral, in parts of 65 535; at most 95 %.
+    /// Sets the part of the registration price that is locked as collateral, in parts of 65 535; at
+    /// most 95 %.
     98: sudo_set_collateral_lock_share(netuid: NetUid, lock_share: u16)
         by owner(netuid, Hyperparameter::CollateralLockShare) {
         Self::ensure_not_root(netuid)?;
@@ -467,7 +478,8 @@ pallet_of_calls! {
         subtensor::CollateralLockShare::<T>::insert(netuid, lock_share);
         Self::deposit_event(Event::CollateralLockShareSet { netuid, lock_share });
     }
-    /// Sets the alpha of a miner's collateral that is released per alpha of emission, above 0 and at most 10.
+    /// Sets the alpha of a miner's collateral that is released per alpha of emission, above 0 and
+    /// at most 10.
     99: sudo_set_collateral_drain_ratio(netuid: NetUid, drain_ratio: U64F64)
         by owner(netuid, Hyperparameter::CollateralDrainRatio) {
         Self::ensure_not_root(netuid)?;
@@ -476,7 +488,8 @@ pallet_of_calls! {
         subtensor::CollateralDrainRatio::<T>::insert(netuid, drain_ratio);
         Self::deposit_event(Event::CollateralDrainRatioSet { netuid, drain_ratio });
     }
-    /// Sets the sum of the shares at and above the emission bar, between 0 and 1. It applies if the bar's rank is 0.
+    /// Sets the sum of the shares at and above the emission bar, between 0 and 1. It applies if the
+    /// bar's rank is 0.
     100: sudo_set_emission_bar_quantile(quantile: U64F64) by root() {
         let is_fraction = quantile > U64F64::from_num(0) && quantile < U64F64::from_num(1);
         ensure!(is_fraction, Error::<T>::InvalidValue);
@@ -487,7 +500,8 @@ pallet_of_calls! {
         ensure!((U64F64::from_num(1)..=U64F64::from_num(8)).contains(&exponent), Error::<T>::InvalidValue);
         subtensor::EmissionGateExponent::<T>::put(exponent);
     }
-    /// Sets the rank of the share that becomes the emission bar; with 0, the quantile determines the bar.
+    /// Sets the rank of the share that becomes the emission bar; with 0, the quantile determines
+    /// the bar.
     102: sudo_set_emission_bar_rank(rank: u16) by root() {
         subtensor::EmissionBarRank::<T>::put(rank);
     }

@@ -1,7 +1,8 @@
 //! Generates the pallet from the table of calls: FRAME requires all calls of a pallet in one block.
 
-/// Generates the pallet. Each row is `INDEX: NAME(ARGUMENTS) by AUTHORITY(SUBNET) { CHANGES }`. The authority is a
-/// function of the module `authority`; the changes run if the origin has that authority.
+/// Generates the pallet. Each row is `INDEX: NAME(ARGUMENTS) by AUTHORITY(SUBNET) { CHANGES }`. The
+/// authority is a function of the module `authority`; the changes run if the origin has that
+/// authority.
 macro_rules! pallet_of_calls {
     ($(
         $(#[$doc:meta])*
@@ -94,10 +95,12 @@ macro_rules! pallet_of_calls {
                 /// The subnet does not exist, check the netuid parameter
                 #[codec(index = 0)]
                 SubnetDoesNotExist,
-                /// The maximum number of subnet validators must be less than the maximum number of allowed UIDs in the subnet.
+                /// The maximum number of subnet validators must be less than the maximum number of
+                /// allowed UIDs in the subnet.
                 #[codec(index = 1)]
                 MaxValidatorsLargerThanMaxUIds,
-                /// The maximum number of subnet validators must be more than the current number of UIDs already in the subnet.
+                /// The maximum number of subnet validators must be more than the current number of
+                /// UIDs already in the subnet.
                 #[codec(index = 2)]
                 MaxAllowedUIdsLessThanCurrentUIds,
                 /// The maximum value for bonds moving average is reached
@@ -109,7 +112,8 @@ macro_rules! pallet_of_calls {
                 /// Value not in allowed bounds.
                 #[codec(index = 5)]
                 ValueNotInBounds,
-                /// The minimum allowed UIDs must be less than the current number of UIDs in the subnet.
+                /// The minimum allowed UIDs must be less than the current number of UIDs in the
+                /// subnet.
                 #[codec(index = 6)]
                 MinAllowedUidsGreaterThanCurrentUids,
                 /// The minimum allowed UIDs must be less than the maximum allowed UIDs.
@@ -133,7 +137,8 @@ macro_rules! pallet_of_calls {
                 /// Call is deprecated
                 #[codec(index = 13)]
                 Deprecated,
-                /// The collateral lock share exceeds the settable maximum (95% of the registration price).
+                /// The collateral lock share exceeds the settable maximum (95% of the registration
+                /// price).
                 #[codec(index = 14)]
                 CollateralLockShareTooHigh,
                 /// The collateral drain ratio must be positive and at most the settable maximum.

@@ -1,5 +1,5 @@
-//! Checks before a call of a signed extrinsic: the real chain adds their weight to that of the call, and to that of each
-//! call within it.
+//! Checks before a call of a signed extrinsic: the real chain adds their weight to that of the
+//! call, and to that of each call within it.
 
 use super::{Weight, weight};
 use crate::runtime::{Runtime, RuntimeCall};
@@ -15,10 +15,13 @@ weights! {
     evm_key: 9_000_000, 4_117, 2, 0;
 }
 
-/// Returns the weight of the checks before a call, and before the calls within it whose weights it includes.
+/// Returns the weight of the checks before a call, and before the calls within it whose weights it
+/// includes.
 pub(crate) fn of_call(call: &RuntimeCall) -> Weight {
     let own = match call {
-        RuntimeCall::SubtensorModule(call) => coldkey_swap().saturating_add(of_subtensor_call(call)),
+        RuntimeCall::SubtensorModule(call) => {
+            coldkey_swap().saturating_add(of_subtensor_call(call))
+        }
         _ => coldkey_swap(),
     };
     within(call).into_iter().fold(own, |sum, inner| sum.saturating_add(of_call(inner)))
@@ -41,7 +44,9 @@ fn of_subtensor_call(call: &subtensor::Call<Runtime>) -> Weight {
         | Call::commit_crv3_mechanism_weights { .. } => weight_setting(),
         Call::register_network { .. } => rate_limits(),
         Call::increase_take { .. } | Call::decrease_take { .. } => delegate_take(),
-        Call::serve_axon { .. } | Call::serve_axon_tls { .. } | Call::serve_prometheus { .. } => endpoints(),
+        Call::serve_axon { .. } | Call::serve_axon_tls { .. } | Call::serve_prometheus { .. } => {
+            endpoints()
+        }
         Call::associate_evm_key { .. } => evm_key(),
         _ => Weight::zero(),
     }
@@ -54,7 +59,9 @@ fn within(call: &RuntimeCall) -> Vec<&RuntimeCall> {
     use pallet_utility::Call as Utility;
     match call {
         RuntimeCall::Utility(
-            Utility::batch { calls } | Utility::batch_all { calls } | Utility::force_batch { calls },
+            Utility::batch { calls }
+            | Utility::batch_all { calls }
+            | Utility::force_batch { calls },
         ) => calls.iter().collect(),
         RuntimeCall::Utility(Utility::if_else { main, fallback }) => vec![&**main, &**fallback],
         RuntimeCall::Utility(
@@ -64,7 +71,9 @@ fn within(call: &RuntimeCall) -> Vec<&RuntimeCall> {
         )
         | RuntimeCall::Sudo(Sudo::<Runtime>::sudo { call } | Sudo::sudo_as { call, .. })
         | RuntimeCall::Multisig(Multisig::as_multi_threshold_1 { call, .. })
-        | RuntimeCall::Proxy(proxy::Call::proxy { call, .. } | proxy::Call::proxy_announced { call, .. })
+        | RuntimeCall::Proxy(
+            proxy::Call::proxy { call, .. } | proxy::Call::proxy_announced { call, .. },
+        )
         | RuntimeCall::Crowdloan(crowdloan::Call::create { call: Some(call), .. }) => vec![&**call],
         _ => Vec::new(),
     }
@@ -85,11 +94,13 @@ mod tests {
 
     #[test]
     fn nested_calls_are_weighed() {
-        let remark: RuntimeCall = frame_system::Call::<Runtime>::remark { remark: Vec::new() }.into();
+        let remark: RuntimeCall =
+            frame_system::Call::<Runtime>::remark { remark: Vec::new() }.into();
         assert_eq!(of_call(&remark), Weight::from_parts(60_000_000, 4_198));
         let served = Weight::from_parts(60_000_000 + 86_000_000, 4_198 + 4_112);
         assert_eq!(of_call(&serve()), served);
-        let batch: RuntimeCall = pallet_utility::Call::<Runtime>::batch { calls: vec![remark.clone(), serve()] }.into();
+        let batch: RuntimeCall =
+            pallet_utility::Call::<Runtime>::batch { calls: vec![remark.clone(), serve()] }.into();
         let in_batch = of_call(&remark).saturating_mul(2).saturating_add(served);
         assert_eq!(of_call(&batch), in_batch);
         let sudo: RuntimeCall = pallet_sudo::Call::<Runtime>::sudo { call: Box::new(batch) }.into();
@@ -101,7 +112,10 @@ mod tests {
         let call = Box::new(serve());
         let weight = Weight::from_parts(5, 6);
         for stated in [
-            RuntimeCall::from(pallet_utility::Call::<Runtime>::with_weight { call: call.clone(), weight }),
+            RuntimeCall::from(pallet_utility::Call::<Runtime>::with_weight {
+                call: call.clone(),
+                weight,
+            }),
             pallet_sudo::Call::<Runtime>::sudo_unchecked_weight { call, weight }.into(),
         ] {
             assert_eq!(stated.get_dispatch_info().call_weight, weight);

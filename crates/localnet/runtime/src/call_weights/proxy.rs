@@ -1,11 +1,11 @@
-//! Calls of the Proxy pallet. They include the maximum number of delegates of an account, and those on announcements also
-//! the maximum number of announcements of a delegate.
+//! Calls of the Proxy pallet. They include the maximum number of delegates of an account, and those
+//! on announcements also the maximum number of announcements of a delegate.
 
 use super::{Weight, per_item, weight};
 use crate::proxy::{MAX_PENDING, MAX_PROXIES};
 
-/// Defines a function for each call: execution time in picoseconds, proof size in bytes, reads, writes; then the
-/// execution time and the proof size per delegate, and per announcement.
+/// Defines a function for each call: execution time in picoseconds, proof size in bytes, reads,
+/// writes; then the execution time and the proof size per delegate, and per announcement.
 macro_rules! weights_at_maximum {
     ($(
         $call:ident: $time:literal, $proof:literal, $reads:literal, $writes:literal;

@@ -35,8 +35,8 @@ impl pallet_utility::WeightInfo for Utility {
     }
 }
 
-/// Weights of the Timestamp pallet. Its call is an inherent extrinsic: no transaction extension adds the weight of the
-/// coldkey swap check.
+/// Weights of the Timestamp pallet. Its call is an inherent extrinsic: no transaction extension
+/// adds the weight of the coldkey swap check.
 pub struct Timestamp;
 
 impl pallet_timestamp::WeightInfo for Timestamp {
@@ -49,7 +49,8 @@ impl pallet_timestamp::WeightInfo for Timestamp {
     }
 }
 
-/// Weights of the transaction extensions: none, since the real chain charges only for calls and their checks.
+/// Weights of the transaction extensions: none, since the real chain charges only for calls and
+/// their checks.
 pub struct Extensions;
 
 impl frame_system::ExtensionsWeightInfo for Extensions {

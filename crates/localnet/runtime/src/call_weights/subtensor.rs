@@ -5,7 +5,8 @@ use crate::types::NetUid;
 
 /// Number of contributors of a crowdloan that the weights of leases cover.
 const CONTRIBUTORS: u64 = 500;
-/// Maximum number of subnets that the weight of a completed hotkey swap counts: more would exceed the declared weight.
+/// Maximum number of subnets that the weight of a completed hotkey swap counts: more would exceed
+/// the declared weight.
 const SWAPS: u64 = 100;
 /// Number of baskets that the weight of a claim covers.
 const CLAIMS: u64 = 256;
@@ -110,14 +111,18 @@ pub(crate) fn reveal_mechanism_weights(uids: &[u16]) -> Weight {
     per_item(weight(61_000_000, 10_114, 19, 2), weight(2_031_383, 2_512, 1, 0), uids.len() as u64)
 }
 
-/// Weight of a hotkey swap before it is known what it moves. The stake of all stakers moves, unless the swap keeps it on
-/// one subnet.
+/// Weight of a hotkey swap before it is known what it moves. The stake of all stakers moves, unless
+/// the swap keeps it on one subnet.
 pub(crate) fn swap_hotkey(netuid: Option<NetUid>, keep_stake: bool) -> Weight {
-    if netuid.is_some() && keep_stake { hotkey_swapped(1) } else { weight(87_695_000_000, 6_523_886, 6_928, 4_111) }
+    if netuid.is_some() && keep_stake {
+        hotkey_swapped(1)
+    } else {
+        weight(87_695_000_000, 6_523_886, 6_928, 4_111)
+    }
 }
 
-/// Weight of a hotkey swap on this many subnets. The real chain counts reads and writes; this is its weight for a swap on
-/// one subnet that keeps the stake.
+/// Weight of a hotkey swap on this many subnets. The real chain counts reads and writes; this is
+/// its weight for a swap on one subnet that keeps the stake.
 pub(crate) fn hotkey_swapped(subnets: u64) -> Weight {
     weight(275_300_000, 0, 53, 39).saturating_mul(subnets.clamp(1, SWAPS))
 }
@@ -188,14 +193,20 @@ mod tests {
     fn calls_are_charged_for_their_actual_weight() {
         chain(|| {
             let (bob, old) = (account("Bob"), key(1));
-            assert_eq!(made(Call::claim_root { subnets: BTreeSet::new() }), (claim_root(), root_claimed(1)));
+            assert_eq!(
+                made(Call::claim_root { subnets: BTreeSet::new() }),
+                (claim_root(), root_claimed(1))
+            );
             Subtensor::own_hotkey(&bob, &old).unwrap();
             let (netuid, amount_staked) = (NetUid::ROOT, TaoBalance(1_000_000_000));
             let stake = Call::add_stake { hotkey: old.clone(), netuid, amount_staked };
             assert_eq!(made(stake), (add_stake(), add_stake()));
             let swap = Call::swap_hotkey { hotkey: old, new_hotkey: key(2), netuid: None };
             assert_eq!(made(swap), (swap_hotkey(None, false), hotkey_swapped(1)));
-            assert_eq!(made(Call::claim_root_with_hotkey { hotkey: key(2) }), (claim_root(), root_claimed(1)));
+            assert_eq!(
+                made(Call::claim_root_with_hotkey { hotkey: key(2) }),
+                (claim_root(), root_claimed(1))
+            );
         });
     }
 

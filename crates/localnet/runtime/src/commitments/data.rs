@@ -10,7 +10,8 @@ use scale_info::{Path, Type, TypeInfo};
 /// Ciphertext of timelocked data.
 type Encrypted = BoundedVec<u8, ConstU32<1_024>>;
 
-/// Variant index of `Raw0`. `RawN` has this index plus N, followed by N bytes without a length prefix.
+/// Variant index of `Raw0`. `RawN` has this index plus N, followed by N bytes without a length
+/// prefix.
 const RAW: u8 = 1;
 /// Maximum length of a `Raw` field, in bytes.
 const MAX_RAW: u8 = 128;
@@ -30,7 +31,8 @@ pub enum Data {
     Keccak256([u8; 32]),
     /// A SHA3-256 hash.
     ShaThree256([u8; 32]),
-    /// Timelocked data, which can be decrypted once the drand beacon has published the reveal round.
+    /// Timelocked data, which can be decrypted once the drand beacon has published the reveal
+    /// round.
     TimelockEncrypted {
         /// Ciphertext of the data.
         encrypted: Encrypted,
@@ -68,8 +70,11 @@ impl Data {
         match self {
             Self::None | Self::ResetBondsFlag => 0,
             Self::Raw(text) => text.len(),
-            Self::BlakeTwo256(_) | Self::Sha256(_) | Self::Keccak256(_) | Self::ShaThree256(_) => 32,
-            Self::TimelockEncrypted { encrypted, .. } | Self::TimelockRevealFailed { encrypted, .. } => encrypted.len(),
+            Self::BlakeTwo256(_) | Self::Sha256(_) | Self::Keccak256(_) | Self::ShaThree256(_) => {
+                32
+            }
+            Self::TimelockEncrypted { encrypted, .. }
+            | Self::TimelockRevealFailed { encrypted, .. } => encrypted.len(),
             Self::BigRaw(text) => text.len(),
         }
     }
@@ -114,14 +119,16 @@ impl Decode for Data {
             index::SHA_256 => Self::Sha256(Decode::decode(input)?),
             index::KECCAK_256 => Self::Keccak256(Decode::decode(input)?),
             index::SHA_THREE_256 => Self::ShaThree256(Decode::decode(input)?),
-            index::TIMELOCK_ENCRYPTED => {
-                Self::TimelockEncrypted { encrypted: Decode::decode(input)?, reveal_round: Decode::decode(input)? }
-            }
+            index::TIMELOCK_ENCRYPTED => Self::TimelockEncrypted {
+                encrypted: Decode::decode(input)?,
+                reveal_round: Decode::decode(input)?,
+            },
             index::RESET_BONDS_FLAG => Self::ResetBondsFlag,
             index::BIG_RAW => Self::BigRaw(Decode::decode(input)?),
-            index::TIMELOCK_REVEAL_FAILED => {
-                Self::TimelockRevealFailed { encrypted: Decode::decode(input)?, reveal_round: Decode::decode(input)? }
-            }
+            index::TIMELOCK_REVEAL_FAILED => Self::TimelockRevealFailed {
+                encrypted: Decode::decode(input)?,
+                reveal_round: Decode::decode(input)?,
+            },
             _ => return Err("unknown field type".into()),
         })
     }
@@ -144,10 +151,13 @@ impl TypeInfo for Data {
             .variant("Sha256", |variant| variant.index(index::SHA_256).fields(hash()))
             .variant("Keccak256", |variant| variant.index(index::KECCAK_256).fields(hash()))
             .variant("ShaThree256", |variant| variant.index(index::SHA_THREE_256).fields(hash()))
-            .variant("TimelockEncrypted", |variant| variant.index(index::TIMELOCK_ENCRYPTED).fields(timelocked()))
+            .variant("TimelockEncrypted", |variant| {
+                variant.index(index::TIMELOCK_ENCRYPTED).fields(timelocked())
+            })
             .variant("ResetBondsFlag", |variant| variant.index(index::RESET_BONDS_FLAG))
             .variant("BigRaw", |variant| {
-                let text = Fields::unnamed().field(FieldBuilder::<MetaForm, _>::ty::<BoundedVec<u8, ConstU32<512>>>);
+                let text = Fields::unnamed()
+                    .field(FieldBuilder::<MetaForm, _>::ty::<BoundedVec<u8, ConstU32<512>>>);
                 variant.index(index::BIG_RAW).fields(text)
             })
             .variant("TimelockRevealFailed", |variant| {
@@ -157,7 +167,8 @@ impl TypeInfo for Data {
     }
 }
 
-/// Adds the variants `Raw0` to `Raw128` to the type's metadata, each with a byte array of its length.
+/// Adds the variants `Raw0` to `Raw128` to the type's metadata, each with a byte array of its
+/// length.
 macro_rules! raw_variants {
     ($($length:literal)*) => {
         fn raw_variants(variants: Variants) -> Variants {

@@ -3,7 +3,9 @@
 use frame_support::{BoundedVec, ensure};
 use taonet_timelock::{Ciphertext, Wrapped};
 
-use super::{CommitmentOf, Config, Data, Event, Pallet, RevealFailure, RevealedCommitments, TimelockedIndex};
+use super::{
+    CommitmentOf, Config, Data, Event, Pallet, RevealFailure, RevealedCommitments, TimelockedIndex,
+};
 use crate::drand::{OldestStoredRound, Pulse, Pulses};
 use crate::types::NetUid;
 
@@ -11,7 +13,8 @@ use crate::types::NetUid;
 const MAX_REVEALED: usize = 10;
 
 impl<T: Config> Pallet<T> {
-    /// Reveals the timelocked fields whose drand pulse is stored. Called at the start of each block.
+    /// Reveals the timelocked fields whose drand pulse is stored. Called at the start of each
+    /// block.
     pub(super) fn reveal_timelocked() {
         let neurons = TimelockedIndex::<T>::get();
         let mut waiting = neurons.clone();
@@ -21,9 +24,9 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Reveals the timelocked fields of a neuron's commitment whose pulse is stored, and removes them from the commitment.
-    /// A field that cannot be revealed becomes [`Data::TimelockRevealFailed`]. Returns whether a field is still
-    /// timelocked.
+    /// Reveals the timelocked fields of a neuron's commitment whose pulse is stored, and removes
+    /// them from the commitment. A field that cannot be revealed becomes
+    /// [`Data::TimelockRevealFailed`]. Returns whether a field is still timelocked.
     fn reveal_commitment(netuid: NetUid, who: &T::AccountId) -> bool {
         let Some(mut registration) = CommitmentOf::<T>::get(netuid, who) else { return false };
         let (mut rest, mut revealed, mut waits) = (Vec::new(), Vec::new(), false);
@@ -37,7 +40,12 @@ impl<T: Config> Pallet<T> {
                 Some(Err(error)) => {
                     let (encrypted, reveal_round) = (encrypted.clone(), *reveal_round);
                     let who = who.clone();
-                    Self::deposit_event(Event::CommitmentRevealFailed { netuid, who, reveal_round, error });
+                    Self::deposit_event(Event::CommitmentRevealFailed {
+                        netuid,
+                        who,
+                        reveal_round,
+                        error,
+                    });
                     rest.push(Data::TimelockRevealFailed { encrypted, reveal_round });
                 }
                 None => {
@@ -72,11 +80,17 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Decrypts a timelocked field with the pulse of its round; `None` if the pulse may still be published.
-fn reveal<T: Config>(encrypted: &[u8], reveal_round: u64) -> Option<Result<Vec<u8>, RevealFailure>> {
+/// Decrypts a timelocked field with the pulse of its round; `None` if the pulse may still be
+/// published.
+fn reveal<T: Config>(
+    encrypted: &[u8],
+    reveal_round: u64,
+) -> Option<Result<Vec<u8>, RevealFailure>> {
     match Pulses::<T>::get(reveal_round) {
         Some(pulse) => Some(decrypt(encrypted, reveal_round, &pulse)),
-        None if reveal_round < OldestStoredRound::<T>::get() => Some(Err(RevealFailure::PulseExpired)),
+        None if reveal_round < OldestStoredRound::<T>::get() => {
+            Some(Err(RevealFailure::PulseExpired))
+        }
         None => None,
     }
 }
@@ -86,7 +100,8 @@ fn decrypt(encrypted: &[u8], reveal_round: u64, pulse: &Pulse) -> Result<Vec<u8>
     let ciphertext = if let Ok(ciphertext) = Ciphertext::from_bytes(encrypted) {
         ciphertext
     } else {
-        let wrapped = Wrapped::from_bytes(encrypted).map_err(|_| RevealFailure::CiphertextDeserialize)?;
+        let wrapped =
+            Wrapped::from_bytes(encrypted).map_err(|_| RevealFailure::CiphertextDeserialize)?;
         ensure!(wrapped.round.0 == reveal_round, RevealFailure::RoundMismatch);
         wrapped.ciphertext
     };

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use scale_info::{TypeDef, TypeInfo};
 
 use super::{
-    Call, CommitmentInfo, CommitmentOf, Data, Event, LastBondsReset, LastCommitment, MaxSpace, Registration,
-    TimelockedIndex, UsageTracker, UsedSpaceOf,
+    Call, CommitmentInfo, CommitmentOf, Data, Event, LastBondsReset, LastCommitment, MaxSpace,
+    Registration, TimelockedIndex, UsageTracker, UsedSpaceOf,
 };
 use crate::runtime::{AccountId, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
 use crate::subtensor::{Bonds, BondsResetOn, SubnetEpochIndex};
@@ -38,7 +38,8 @@ fn neuron_sets_a_commitment() {
         let failed = Data::TimelockRevealFailed { encrypted: BoundedVec::new(), reveal_round: 1 };
         assert_eq!(state(&who, &[raw(b"hello"), failed]), "TimelockRevealFailedNotAllowed");
         assert_eq!(state(&who, &[raw(b"hello")]), "ok");
-        let stored = Registration { deposit: TaoBalance::ZERO, block: 7, info: info(&[raw(b"hello")]) };
+        let stored =
+            Registration { deposit: TaoBalance::ZERO, block: 7, info: info(&[raw(b"hello")]) };
         assert_eq!(CommitmentOf::<Runtime>::get(BABELBIT, &who), Some(stored));
         assert_eq!(LastCommitment::<Runtime>::get(BABELBIT, &who), Some(7));
         assert!(said(&Event::Commitment { netuid: BABELBIT, who: who.clone() }));
@@ -50,10 +51,17 @@ fn timelocked_commitment_is_kept_until_replaced() {
     chain(|| {
         let who = key(1);
         Subtensor::append_neuron(BABELBIT, &who);
-        let timelocked = Data::TimelockEncrypted { encrypted: vec![1; 1_024].try_into().unwrap(), reveal_round: 9 };
+        let timelocked = Data::TimelockEncrypted {
+            encrypted: vec![1; 1_024].try_into().unwrap(),
+            reveal_round: 9,
+        };
         assert_eq!(state(&who, &[raw(b"soon"), timelocked]), "ok");
         assert!(TimelockedIndex::<Runtime>::get().contains(&(BABELBIT, who.clone())));
-        assert!(said(&Event::TimelockCommitment { netuid: BABELBIT, who: who.clone(), reveal_round: 9 }));
+        assert!(said(&Event::TimelockCommitment {
+            netuid: BABELBIT,
+            who: who.clone(),
+            reveal_round: 9
+        }));
         assert_eq!(state(&who, &[raw(b"now")]), "ok");
         assert!(TimelockedIndex::<Runtime>::get().is_empty());
     });
@@ -130,7 +138,10 @@ fn fields_have_the_recorded_encodings() {
         (Data::Sha256([1; 32]), "830101"),
         (Data::Keccak256([1; 32]), "840101"),
         (Data::ShaThree256([1; 32]), "850101"),
-        (Data::TimelockEncrypted { encrypted: encrypted.clone(), reveal_round: 3 }, "860801020300000000000000"),
+        (
+            Data::TimelockEncrypted { encrypted: encrypted.clone(), reveal_round: 3 },
+            "860801020300000000000000",
+        ),
         (Data::ResetBondsFlag, "87"),
         (Data::BigRaw(vec![5].try_into().unwrap()), "880405"),
         (Data::TimelockRevealFailed { encrypted, reveal_round: 3 }, "890801020300000000000000"),

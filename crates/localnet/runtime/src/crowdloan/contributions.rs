@@ -9,7 +9,8 @@ use sp_runtime::traits::Dispatchable;
 use sp_runtime::{DispatchError, DispatchResult};
 
 use super::{
-    Config, Contributions, CrowdloanInfo, Crowdloans, CurrentCrowdloanId, Error, Event, MaxContributions, Pallet,
+    Config, Contributions, CrowdloanInfo, Crowdloans, CurrentCrowdloanId, Error, Event,
+    MaxContributions, Pallet,
 };
 use crate::subtensor::{self, FinalizedCrowdloan};
 use crate::types::TaoBalance;
@@ -24,13 +25,20 @@ impl<T: Config> subtensor::Crowdloans<T::AccountId> for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-    pub(super) fn do_contribute(contributor: T::AccountId, crowdloan_id: u32, amount: TaoBalance) -> DispatchResult {
+    pub(super) fn do_contribute(
+        contributor: T::AccountId,
+        crowdloan_id: u32,
+        amount: TaoBalance,
+    ) -> DispatchResult {
         let mut crowdloan = Self::crowdloan(crowdloan_id)?;
         let now = frame_system::Pallet::<T>::block_number();
         ensure!(now < crowdloan.end, Error::<T>::ContributionPeriodEnded);
         ensure!(crowdloan.raised < crowdloan.cap, Error::<T>::CapRaised);
         ensure!(amount >= crowdloan.min_contribution, Error::<T>::ContributionTooLow);
-        ensure!(crowdloan.contributors_count < T::MaxContributors::get(), Error::<T>::MaxContributorsReached);
+        ensure!(
+            crowdloan.contributors_count < T::MaxContributors::get(),
+            Error::<T>::MaxContributorsReached
+        );
 
         // Less than the minimum is accepted where only less is left.
         let before = Contributions::<T>::get(crowdloan_id, &contributor);
@@ -55,7 +63,8 @@ impl<T: Config> Pallet<T> {
     pub(super) fn do_withdraw(who: T::AccountId, crowdloan_id: u32) -> DispatchResult {
         let mut crowdloan = Self::crowdloan(crowdloan_id)?;
         ensure!(!crowdloan.finalized, Error::<T>::AlreadyFinalized);
-        let contributed = Contributions::<T>::get(crowdloan_id, &who).ok_or(Error::<T>::NoContribution)?;
+        let contributed =
+            Contributions::<T>::get(crowdloan_id, &who).ok_or(Error::<T>::NoContribution)?;
         let amount = if who == crowdloan.creator {
             let above = contributed.saturating_sub(crowdloan.deposit);
             ensure!(above > TaoBalance::ZERO, Error::<T>::DepositCannotBeWithdrawn);
@@ -73,7 +82,11 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    pub(super) fn do_finalize(origin: OriginFor<T>, who: &T::AccountId, crowdloan_id: u32) -> DispatchResult {
+    pub(super) fn do_finalize(
+        origin: OriginFor<T>,
+        who: &T::AccountId,
+        crowdloan_id: u32,
+    ) -> DispatchResult {
         let mut crowdloan = Self::crowdloan(crowdloan_id)?;
         ensure!(*who == crowdloan.creator, Error::<T>::InvalidOrigin);
         ensure!(crowdloan.raised == crowdloan.cap, Error::<T>::CapNotRaised);
@@ -85,7 +98,8 @@ impl<T: Config> Pallet<T> {
 
         match (&crowdloan.call, &crowdloan.target_address) {
             (Some(call), None) => {
-                let (call, _) = T::Preimages::peek(call).map_err(|_| Error::<T>::CallUnavailable)?;
+                let (call, _) =
+                    T::Preimages::peek(call).map_err(|_| Error::<T>::CallUnavailable)?;
                 let before = T::Currency::balance(&crowdloan.funds_account);
                 CurrentCrowdloanId::<T>::put(crowdloan_id);
                 // The origin keeps the restrictions of the caller, such as those of a proxy type.
@@ -94,7 +108,9 @@ impl<T: Config> Pallet<T> {
                 let spent = before.saturating_sub(T::Currency::balance(&crowdloan.funds_account));
                 ensure!(spent >= crowdloan.raised.0, Error::<T>::FundsNotSettled);
             }
-            (None, Some(target)) => Self::transfer(&crowdloan.funds_account, target, crowdloan.raised)?,
+            (None, Some(target)) => {
+                Self::transfer(&crowdloan.funds_account, target, crowdloan.raised)?
+            }
             _ => return Err(Error::<T>::InvalidFinalizationConfig.into()),
         }
         Self::deposit_event(Event::Finalized { crowdloan_id });
@@ -105,7 +121,8 @@ impl<T: Config> Pallet<T> {
     pub(super) fn do_refund(who: &T::AccountId, crowdloan_id: u32) -> Result<u32, DispatchError> {
         let mut crowdloan = Self::open_crowdloan_of(who, crowdloan_id)?;
         let limit = T::RefundContributorsLimit::get() as usize;
-        let others = || Contributions::<T>::iter_prefix(crowdloan_id).filter(|(other, _)| other != who);
+        let others =
+            || Contributions::<T>::iter_prefix(crowdloan_id).filter(|(other, _)| other != who);
         // One more than are refunded shows whether any remain.
         let mut refunded: Vec<_> = others().take(limit.saturating_add(1)).collect();
         let some_remain = refunded.len() > limit;
@@ -144,12 +161,20 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Transfers a contribution to the account of a crowdloan.
-    pub(super) fn transfer_in(from: &T::AccountId, to: &T::AccountId, amount: TaoBalance) -> DispatchResult {
+    pub(super) fn transfer_in(
+        from: &T::AccountId,
+        to: &T::AccountId,
+        amount: TaoBalance,
+    ) -> DispatchResult {
         ensure!(T::Currency::balance(from) >= amount.0, Error::<T>::InsufficientBalance);
         Self::transfer(from, to, amount)
     }
 
-    fn transfer(from: &T::AccountId, to: &T::AccountId, amount: TaoBalance) -> Result<(), DispatchError> {
+    fn transfer(
+        from: &T::AccountId,
+        to: &T::AccountId,
+        amount: TaoBalance,
+    ) -> Result<(), DispatchError> {
         T::Currency::transfer(from, to, amount.0, Preservation::Expendable).map(|_| ())
     }
 }

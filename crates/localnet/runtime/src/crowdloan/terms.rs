@@ -7,8 +7,8 @@ use sp_runtime::DispatchResult;
 use sp_runtime::traits::{AccountIdConversion, Saturating};
 
 use super::{
-    Config, Contributions, CrowdloanInfo, CrowdloanInfoOf, Crowdloans, Error, Event, MaxContributions, NextCrowdloanId,
-    Pallet,
+    Config, Contributions, CrowdloanInfo, CrowdloanInfoOf, Crowdloans, Error, Event,
+    MaxContributions, NextCrowdloanId, Pallet,
 };
 use crate::types::TaoBalance;
 
@@ -31,7 +31,8 @@ impl<T: Config> Pallet<T> {
 
         let crowdloan_id = NextCrowdloanId::<T>::get();
         NextCrowdloanId::<T>::put(crowdloan_id.checked_add(1).ok_or(Error::<T>::Overflow)?);
-        let funds_account: T::AccountId = T::PalletId::get().into_sub_account_truncating(crowdloan_id);
+        let funds_account: T::AccountId =
+            T::PalletId::get().into_sub_account_truncating(crowdloan_id);
         // The account stays while it is empty.
         frame_system::Pallet::<T>::inc_providers(&funds_account);
         Self::transfer_in(&creator, &funds_account, deposit)?;
@@ -55,18 +56,29 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    pub(super) fn do_update_min_contribution(who: &T::AccountId, crowdloan_id: u32, new: TaoBalance) -> DispatchResult {
+    pub(super) fn do_update_min_contribution(
+        who: &T::AccountId,
+        crowdloan_id: u32,
+        new: TaoBalance,
+    ) -> DispatchResult {
         let mut crowdloan = Self::open_crowdloan_of(who, crowdloan_id)?;
         Self::ensure_min_contribution(new)?;
         let fits = MaxContributions::<T>::get(crowdloan_id).is_none_or(|max| new <= max);
         ensure!(fits, Error::<T>::MinimumContributionTooHigh);
         crowdloan.min_contribution = new;
         Crowdloans::<T>::insert(crowdloan_id, crowdloan);
-        Self::deposit_event(Event::MinContributionUpdated { crowdloan_id, new_min_contribution: new });
+        Self::deposit_event(Event::MinContributionUpdated {
+            crowdloan_id,
+            new_min_contribution: new,
+        });
         Ok(())
     }
 
-    pub(super) fn do_update_end(who: &T::AccountId, crowdloan_id: u32, new_end: BlockNumberFor<T>) -> DispatchResult {
+    pub(super) fn do_update_end(
+        who: &T::AccountId,
+        crowdloan_id: u32,
+        new_end: BlockNumberFor<T>,
+    ) -> DispatchResult {
         let mut crowdloan = Self::open_crowdloan_of(who, crowdloan_id)?;
         Self::ensure_end(new_end)?;
         crowdloan.end = new_end;
@@ -75,7 +87,11 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    pub(super) fn do_update_cap(who: &T::AccountId, crowdloan_id: u32, new_cap: TaoBalance) -> DispatchResult {
+    pub(super) fn do_update_cap(
+        who: &T::AccountId,
+        crowdloan_id: u32,
+        new_cap: TaoBalance,
+    ) -> DispatchResult {
         let mut crowdloan = Self::open_crowdloan_of(who, crowdloan_id)?;
         ensure!(new_cap >= crowdloan.raised, Error::<T>::CapTooLow);
         crowdloan.cap = new_cap;
@@ -92,10 +108,16 @@ impl<T: Config> Pallet<T> {
         let crowdloan = Self::open_crowdloan_of(who, crowdloan_id)?;
         if let Some(max) = new {
             let own = Contributions::<T>::get(crowdloan_id, who).unwrap_or(TaoBalance::ZERO);
-            ensure!(max >= crowdloan.min_contribution && max >= own, Error::<T>::MaximumContributionTooLow);
+            ensure!(
+                max >= crowdloan.min_contribution && max >= own,
+                Error::<T>::MaximumContributionTooLow
+            );
         }
         MaxContributions::<T>::set(crowdloan_id, new);
-        Self::deposit_event(Event::MaxContributionUpdated { crowdloan_id, new_max_contribution: new });
+        Self::deposit_event(Event::MaxContributionUpdated {
+            crowdloan_id,
+            new_max_contribution: new,
+        });
         Ok(())
     }
 
@@ -104,7 +126,10 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Returns a crowdloan that this account created and that is not finalized.
-    pub(super) fn open_crowdloan_of(who: &T::AccountId, crowdloan_id: u32) -> Result<CrowdloanInfoOf<T>, Error<T>> {
+    pub(super) fn open_crowdloan_of(
+        who: &T::AccountId,
+        crowdloan_id: u32,
+    ) -> Result<CrowdloanInfoOf<T>, Error<T>> {
         let crowdloan = Self::crowdloan(crowdloan_id)?;
         ensure!(!crowdloan.finalized, Error::AlreadyFinalized);
         ensure!(*who == crowdloan.creator, Error::InvalidOrigin);

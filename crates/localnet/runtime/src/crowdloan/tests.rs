@@ -4,7 +4,9 @@ use sp_runtime::traits::Dispatchable as _;
 use sp_runtime::{DispatchError, MultiAddress};
 
 use super::*;
-use crate::runtime::{AccountId, Balances, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
+use crate::runtime::{
+    AccountId, Balances, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System,
+};
 use crate::testing::{account, balance, chain, jump_to, key, outcome, send};
 
 const TAO: u64 = 1_000_000_000;
@@ -13,7 +15,12 @@ fn tao(number: u64) -> TaoBalance {
     TaoBalance(number * TAO)
 }
 
-fn create(cap: TaoBalance, end: u32, call: Option<RuntimeCall>, target_address: Option<AccountId>) -> Call<Runtime> {
+fn create(
+    cap: TaoBalance,
+    end: u32,
+    call: Option<RuntimeCall>,
+    target_address: Option<AccountId>,
+) -> Call<Runtime> {
     let (deposit, min_contribution, call) = (tao(10), tao(1), call.map(Box::new));
     Call::create { deposit, min_contribution, cap, end, call, target_address }
 }
@@ -40,8 +47,11 @@ fn crowdloan() -> CrowdloanInfoOf<Runtime> {
 
 /// A crowdloan's recorded sum equals its contributions, and the balance of its account.
 fn assert_settled() {
-    for (id, crowdloan) in Crowdloans::<Runtime>::iter().filter(|(_, crowdloan)| !crowdloan.finalized) {
-        let contributions: Vec<_> = Contributions::<Runtime>::iter_prefix(id).map(|(_, amount)| amount.0).collect();
+    for (id, crowdloan) in
+        Crowdloans::<Runtime>::iter().filter(|(_, crowdloan)| !crowdloan.finalized)
+    {
+        let contributions: Vec<_> =
+            Contributions::<Runtime>::iter_prefix(id).map(|(_, amount)| amount.0).collect();
         assert_eq!(contributions.iter().sum::<u64>(), crowdloan.raised.0);
         assert_eq!(contributions.len(), crowdloan.contributors_count as usize);
         assert_eq!(balance(&crowdloan.funds_account), crowdloan.raised.0);
@@ -54,12 +64,14 @@ fn a_raised_cap_is_paid_to_the_target() {
     chain(|| {
         let [alice, bob, eve] = open();
         let funds = crowdloan().funds_account;
-        let expected: AccountId = sp_runtime::traits::AccountIdConversion::into_sub_account_truncating(
-            &crate::runtime::CrowdloanId::get(),
-            0_u32,
-        );
+        let expected: AccountId =
+            sp_runtime::traits::AccountIdConversion::into_sub_account_truncating(
+                &crate::runtime::CrowdloanId::get(),
+                0_u32,
+            );
         assert_eq!((&funds, balance(&funds)), (&expected, 10 * TAO));
-        let created = Event::Created { crowdloan_id: 0, creator: alice.clone(), end: 100, cap: tao(100) };
+        let created =
+            Event::Created { crowdloan_id: 0, creator: alice.clone(), end: 100, cap: tao(100) };
         System::assert_has_event(RuntimeEvent::Crowdloan(created));
 
         assert_eq!(sends(&alice, Call::finalize { crowdloan_id: 0 }), "CapNotRaised");
@@ -68,7 +80,8 @@ fn a_raised_cap_is_paid_to_the_target() {
         let before = balance(&bob);
         assert_eq!(sends(&bob, contribute(tao(500))), "ok");
         assert_eq!((before - balance(&bob), crowdloan().raised), (40 * TAO, tao(100)));
-        let contributed = Event::Contributed { crowdloan_id: 0, contributor: bob.clone(), amount: tao(40) };
+        let contributed =
+            Event::Contributed { crowdloan_id: 0, contributor: bob.clone(), amount: tao(40) };
         System::assert_has_event(RuntimeEvent::Crowdloan(contributed));
         assert_settled();
         assert_eq!(sends(&eve, contribute(tao(1))), "CapRaised");
@@ -121,9 +134,10 @@ fn a_failed_crowdloan_is_refunded_and_dissolved() {
         assert_eq!(sends(&bob, contribute(tao(1))), "ContributionPeriodEnded");
         assert_eq!(sends(&alice, Call::dissolve { crowdloan_id: 0 }), "NotReadyToDissolve");
         assert_eq!(sends(&bob, Call::refund { crowdloan_id: 0 }), "InvalidOrigin");
-        for (event, left) in
-            [(Event::PartiallyRefunded { crowdloan_id: 0 }, 10), (Event::AllRefunded { crowdloan_id: 0 }, 1)]
-        {
+        for (event, left) in [
+            (Event::PartiallyRefunded { crowdloan_id: 0 }, 10),
+            (Event::AllRefunded { crowdloan_id: 0 }, 1),
+        ] {
             assert_eq!(sends(&alice, Call::refund { crowdloan_id: 0 }), "ok");
             System::assert_last_event(RuntimeEvent::Crowdloan(event));
             assert_eq!(crowdloan().contributors_count, left);
@@ -149,8 +163,16 @@ fn invalid_terms_are_refused() {
         let target = || Some(account("Bob"));
         let remark = || RuntimeCall::from(frame_system::Call::remark { remark: vec![1] });
         let with = |deposit: u64, min_contribution: u64, cap: u64, end: u32| {
-            let (deposit, min_contribution, cap) = (deposit.into(), min_contribution.into(), cap.into());
-            Call::create { deposit, min_contribution, cap, end, call: None, target_address: target() }
+            let (deposit, min_contribution, cap) =
+                (deposit.into(), min_contribution.into(), cap.into());
+            Call::create {
+                deposit,
+                min_contribution,
+                cap,
+                end,
+                call: None,
+                target_address: target(),
+            }
         };
         let (ten, tenth) = (10 * TAO, TAO / 10);
         let cases = [
@@ -174,7 +196,10 @@ fn invalid_terms_are_refused() {
         assert_eq!(NextCrowdloanId::<Runtime>::get(), 2);
         NextCrowdloanId::<Runtime>::put(u32::MAX);
         assert_eq!(sends(&alice, with(ten, tenth, 2 * ten, 51)), "Overflow");
-        assert_eq!(sends(&bob, Call::contribute { crowdloan_id: u32::MAX, amount: tao(1) }), "InvalidCrowdloanId");
+        assert_eq!(
+            sends(&bob, Call::contribute { crowdloan_id: u32::MAX, amount: tao(1) }),
+            "InvalidCrowdloanId"
+        );
     });
 }
 
@@ -188,17 +213,24 @@ fn contributions_are_limited() {
         assert_eq!(sends(&key(9), contribute(tao(1))), "InsufficientBalance");
         assert_eq!(sends(&alice, Call::withdraw { crowdloan_id: 0 }), "DepositCannotBeWithdrawn");
 
-        let max = |max: Option<u64>| Call::set_max_contribution { crowdloan_id: 0, new_max_contribution: max.map(tao) };
+        let max = |max: Option<u64>| Call::set_max_contribution {
+            crowdloan_id: 0,
+            new_max_contribution: max.map(tao),
+        };
         assert_eq!(sends(&bob, max(Some(20))), "InvalidOrigin");
         assert_eq!(sends(&alice, max(Some(9))), "MaximumContributionTooLow");
         assert_eq!(sends(&alice, max(Some(20))), "ok");
-        let min = |min| Call::update_min_contribution { crowdloan_id: 0, new_min_contribution: tao(min) };
+        let min =
+            |min| Call::update_min_contribution { crowdloan_id: 0, new_min_contribution: tao(min) };
         assert_eq!(sends(&alice, min(21)), "MinimumContributionTooHigh");
         assert_eq!(sends(&alice, min(0)), "MinimumContributionTooLow");
         assert_eq!(sends(&alice, min(15)), "ok");
         assert_eq!(sends(&bob, contribute(tao(15))), "ok");
         // Only five more are accepted, although they are fewer than the minimum.
-        assert_eq!((sends(&bob, contribute(tao(15))), crowdloan().raised), ("ok".to_owned(), tao(30)));
+        assert_eq!(
+            (sends(&bob, contribute(tao(15))), crowdloan().raised),
+            ("ok".to_owned(), tao(30))
+        );
         assert_eq!(sends(&bob, contribute(tao(15))), "MaxContributionReached");
         assert_eq!(sends(&alice, max(None)), "ok");
         assert_eq!(sends(&bob, contribute(tao(15))), "ok");
@@ -210,7 +242,10 @@ fn contributions_are_limited() {
         assert_eq!(sends(&bob, contribute(tao(15))), "CapRaised");
         let end = |new_end| Call::update_end { crowdloan_id: 0, new_end };
         assert_eq!(sends(&eve, end(60)), "InvalidOrigin");
-        assert_eq!((sends(&alice, end(1)), sends(&alice, end(60))), ("CannotEndInPast".to_owned(), "ok".to_owned()));
+        assert_eq!(
+            (sends(&alice, end(1)), sends(&alice, end(60))),
+            ("CannotEndInPast".to_owned(), "ok".to_owned())
+        );
         assert_settled();
 
         // The creator's own contributions above the deposit.
@@ -233,7 +268,8 @@ fn raised_for(call: RuntimeCall) -> [AccountId; 2] {
     accounts
 }
 
-/// Returns a call that transfers TAO from the account of crowdloan 0 to the creator, who must have the sudo key.
+/// Returns a call that transfers TAO from the account of crowdloan 0 to the creator, who must have
+/// the sudo key.
 fn take(value: TaoBalance) -> RuntimeCall {
     let funds: AccountId = sp_runtime::traits::AccountIdConversion::into_sub_account_truncating(
         &crate::runtime::CrowdloanId::get(),
@@ -269,7 +305,11 @@ fn a_call_that_leaves_tao_or_fails_changes_nothing() {
             NextCrowdloanId::<Runtime>::put(0);
             let [alice, bob] = raised_for(call);
             let before = (System::events().len(), crowdloan());
-            assert_eq!(sends(&alice, Call::finalize { crowdloan_id: 0 }), expected, "case {number}");
+            assert_eq!(
+                sends(&alice, Call::finalize { crowdloan_id: 0 }),
+                expected,
+                "case {number}"
+            );
             assert_eq!((System::events().len(), crowdloan()), before);
             assert_eq!(CurrentCrowdloanId::<Runtime>::get(), None);
             assert_settled();
@@ -289,7 +329,8 @@ fn the_call_keeps_the_restrictions_of_the_caller() {
         let [alice, _] = raised_for(take(tao(20)));
         let mut origin = RuntimeOrigin::signed(alice);
         origin.add_filter(|call: &RuntimeCall| !matches!(call, RuntimeCall::Sudo(_)));
-        let refused = RuntimeCall::from(Call::<Runtime>::finalize { crowdloan_id: 0 }).dispatch(origin);
+        let refused =
+            RuntimeCall::from(Call::<Runtime>::finalize { crowdloan_id: 0 }).dispatch(origin);
         assert_eq!(refused.unwrap_err().error, frame_system::Error::<Runtime>::CallFiltered.into());
         assert_settled();
     });
@@ -311,7 +352,11 @@ fn a_long_call_is_kept_as_a_preimage_until_the_crowdloan_is_dissolved() {
 fn unsigned_and_root_origins_are_refused() {
     chain(|| {
         open();
-        for call in [create(tao(20), 100, None, Some(key(1))), contribute(tao(1)), Call::finalize { crowdloan_id: 0 }] {
+        for call in [
+            create(tao(20), 100, None, Some(key(1))),
+            contribute(tao(1)),
+            Call::finalize { crowdloan_id: 0 },
+        ] {
             for origin in [RuntimeOrigin::none(), RuntimeOrigin::root()] {
                 let refused = RuntimeCall::from(call.clone()).dispatch(origin).unwrap_err();
                 assert_eq!(refused.error, DispatchError::BadOrigin, "{call:?}");
@@ -323,8 +368,8 @@ fn unsigned_and_root_origins_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// After any sequence of calls, the crowdloan's recorded sum equals its contributions, and the total TAO is
-    /// unchanged.
+    /// After any sequence of calls, the crowdloan's recorded sum equals its contributions, and the
+    /// total TAO is unchanged.
     #[test]
     fn sums_agree_after_random_calls(
         steps in prop::collection::vec((0_usize..3, 0_usize..7, prop_oneof![0_u64..200, Just(u64::MAX / TAO)]), 1..40)

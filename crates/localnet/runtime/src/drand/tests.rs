@@ -20,7 +20,8 @@ fn recorded() -> Option<[Pulse; 2]> {
     let cases = vectors["cases"].as_array().unwrap();
     let of = |round: u64| {
         let case = cases.iter().find(|case| case["round"].as_u64() == Some(round)).unwrap();
-        let signature = hex::decode(case["signature_hex"].as_str().unwrap().trim_start_matches("0x")).unwrap();
+        let signature =
+            hex::decode(case["signature_hex"].as_str().unwrap().trim_start_matches("0x")).unwrap();
         pulse(round, signature)
     };
     Some([of(1_000), of(2_000)])
@@ -56,7 +57,11 @@ fn validity(call: &Call<Runtime>) -> Result<ValidTransaction, InvalidTransaction
 }
 
 fn stored() -> (u64, u64, usize) {
-    (OldestStoredRound::<Runtime>::get(), LastStoredRound::<Runtime>::get(), Pulses::<Runtime>::iter().count())
+    (
+        OldestStoredRound::<Runtime>::get(),
+        LastStoredRound::<Runtime>::get(),
+        Pulses::<Runtime>::iter().count(),
+    )
 }
 
 #[test]
@@ -94,7 +99,14 @@ fn pulses_that_the_beacon_did_not_sign_are_not_stored() {
 
         let mut outside = vec![0; 48];
         (outside[0], outside[47]) = (0x80, 4);
-        for signature in [vec![], vec![0; 48], vec![0xff; 48], vec![0; 144], first.signature[..47].to_vec(), outside] {
+        for signature in [
+            vec![],
+            vec![0; 48],
+            vec![0xff; 48],
+            vec![0; 144],
+            first.signature[..47].to_vec(),
+            outside,
+        ] {
             assert_eq!(submit(&[pulse(1_000, signature)]), "PulseVerificationError");
         }
         // One malformed pulse undoes the others.
@@ -108,7 +120,10 @@ fn pulses_that_the_beacon_did_not_sign_are_not_stored() {
 
         let call = RuntimeCall::from(submission(1, &[first]));
         assert_eq!(outcome(send(&account("Alice"), call.clone())), "BadOrigin");
-        assert_eq!(call.dispatch(RuntimeOrigin::root()).unwrap_err().error, sp_runtime::DispatchError::BadOrigin);
+        assert_eq!(
+            call.dispatch(RuntimeOrigin::root()).unwrap_err().error,
+            sp_runtime::DispatchError::BadOrigin
+        );
     });
 }
 
@@ -119,9 +134,13 @@ fn the_pool_accepts_a_signed_pulse_of_a_new_round() {
         jump_to(10);
         // The first round may be any; later ones must be near.
         let valid = validity(&submission(10, &[some(5_000_000)])).unwrap();
-        assert_eq!((valid.longevity, valid.propagate, valid.requires.len(), valid.provides.len()), (3, false, 0, 1));
+        assert_eq!(
+            (valid.longevity, valid.propagate, valid.requires.len(), valid.provides.len()),
+            (3, false, 0, 1)
+        );
         LastStoredRound::<Runtime>::put(1_000);
-        let [next, later] = [1_001, 1_050].map(|round| validity(&submission(9, &[some(round)])).unwrap());
+        let [next, later] =
+            [1_001, 1_050].map(|round| validity(&submission(9, &[some(round)])).unwrap());
         assert!(next.priority >= later.priority);
         assert_ne!(next.provides, later.provides);
         assert_eq!(validity(&submission(10, &[some(1_051)])), Err(InvalidTransaction::Future));
@@ -163,9 +182,14 @@ fn root_sets_the_beacon_and_the_oldest_round() {
         assert_eq!(config, Quicknet::get());
         config.period = 0;
         let public = MultiSigner::Sr25519(sr25519::Public::from_raw([0; 32]));
-        let config_payload = BeaconConfigurationPayload { block_number: 1, config: config.clone(), public };
-        let call = RuntimeCall::from(Call::<Runtime>::set_beacon_config { config_payload, signature: None });
-        let oldest = RuntimeCall::from(Call::<Runtime>::set_oldest_stored_round { oldest_round: 7 });
+        let config_payload =
+            BeaconConfigurationPayload { block_number: 1, config: config.clone(), public };
+        let call = RuntimeCall::from(Call::<Runtime>::set_beacon_config {
+            config_payload,
+            signature: None,
+        });
+        let oldest =
+            RuntimeCall::from(Call::<Runtime>::set_oldest_stored_round { oldest_round: 7 });
         for call in [&call, &oldest] {
             assert_eq!(outcome(send(&account("Alice"), call.clone())), "BadOrigin");
         }
@@ -194,7 +218,10 @@ fn the_oldest_pulses_make_room() {
             (KEPT_PULSES + 120, 121, 30),
         ] {
             Pallet::<Runtime>::remove_old(last);
-            assert_eq!((OldestStoredRound::<Runtime>::get(), Pulses::<Runtime>::iter().count()), (oldest, left));
+            assert_eq!(
+                (OldestStoredRound::<Runtime>::get(), Pulses::<Runtime>::iter().count()),
+                (oldest, left)
+            );
         }
         assert!(Pulses::<Runtime>::contains_key(121) && !Pulses::<Runtime>::contains_key(120));
     });

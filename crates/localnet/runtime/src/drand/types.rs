@@ -11,7 +11,9 @@ use taonet_timelock::{Beacon, Round};
 type Hash = BoundedVec<u8, ConstU32<32>>;
 
 /// A pulse: the beacon's round number, randomness and signature.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
 pub struct Pulse {
     /// The round.
     pub round: u64,
@@ -33,7 +35,9 @@ pub struct PulsesPayload<Public, BlockNumber> {
 }
 
 /// A beacon.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
 pub struct BeaconConfiguration {
     /// Public key (G2, compressed).
     pub public_key: BoundedVec<u8, ConstU32<96>>,
@@ -52,7 +56,9 @@ pub struct BeaconConfiguration {
 }
 
 /// Further parameters of a beacon.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
 pub struct Metadata {
     /// Name of the beacon.
     pub beacon_id: Hash,
@@ -84,7 +90,8 @@ impl BeaconConfiguration {
 }
 
 impl Pulse {
-    /// Returns the pulse as the key that decrypts the data of its round; `None` if the signature is malformed.
+    /// Returns the pulse as the key that decrypts the data of its round; `None` if the signature is
+    /// malformed.
     pub(crate) fn decryption_key(&self) -> Option<taonet_timelock::Pulse> {
         let signature: &[u8; 48] = self.signature.as_slice().try_into().ok()?;
         taonet_timelock::Pulse::new(Round(self.round), signature).ok()
@@ -109,11 +116,11 @@ impl Get<BeaconConfiguration> for Quicknet {
 }
 
 const HASH: [u8; 32] = [
-    0x52, 0xdb, 0x9b, 0xa7, 0x0e, 0x0c, 0xc0, 0xf6, 0xea, 0xf7, 0x80, 0x3d, 0xd0, 0x74, 0x47, 0xa1, 0xf5, 0x47, 0x77,
-    0x35, 0xfd, 0x3f, 0x66, 0x17, 0x92, 0xba, 0x94, 0x60, 0x0c, 0x84, 0xe9, 0x71,
+    0x52, 0xdb, 0x9b, 0xa7, 0x0e, 0x0c, 0xc0, 0xf6, 0xea, 0xf7, 0x80, 0x3d, 0xd0, 0x74, 0x47, 0xa1,
+    0xf5, 0x47, 0x77, 0x35, 0xfd, 0x3f, 0x66, 0x17, 0x92, 0xba, 0x94, 0x60, 0x0c, 0x84, 0xe9, 0x71,
 ];
 
 const GROUP_HASH: [u8; 32] = [
-    0xf4, 0x77, 0xd5, 0xc8, 0x9f, 0x21, 0xa1, 0x7c, 0x86, 0x3a, 0x7f, 0x93, 0x7c, 0x6a, 0x6d, 0x15, 0x85, 0x94, 0x14,
-    0xd2, 0xbe, 0x09, 0xcd, 0x44, 0x8d, 0x42, 0x79, 0xaf, 0x33, 0x1c, 0x5d, 0x3e,
+    0xf4, 0x77, 0xd5, 0xc8, 0x9f, 0x21, 0xa1, 0x7c, 0x86, 0x3a, 0x7f, 0x93, 0x7c, 0x6a, 0x6d, 0x15,
+    0x85, 0x94, 0x14, 0xd2, 0xbe, 0x09, 0xcd, 0x44, 0x8d, 0x42, 0x79, 0xaf, 0x33, 0x1c, 0x5d, 0x3e,
 ];

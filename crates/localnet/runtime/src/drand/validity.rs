@@ -8,15 +8,15 @@ use sp_runtime::{MultiSignature, MultiSigner};
 
 use super::{Call, Config, LastStoredRound, NextUnsignedAt, OldestStoredRound, Pallet};
 
-/// Rounds that are this far ahead of the latest stored round are refused, because pulses are stored in the order of
-/// their rounds.
+/// Rounds that are this far ahead of the latest stored round are refused, because pulses are stored
+/// in the order of their rounds.
 const MAX_AHEAD: u64 = 50;
 /// Prefix of the tags by which the pool recognises equal submissions.
 const TAG: &str = "DrandOffchainWorker";
 
 impl<T: Config> Pallet<T> {
-    /// Returns whether the pool accepts an unsigned call. The signature only proves that the submitter has a key; any
-    /// key is valid.
+    /// Returns whether the pool accepts an unsigned call. The signature only proves that the
+    /// submitter has a key; any key is valid.
     pub(super) fn validity(call: &Call<T>) -> TransactionValidity {
         let now = frame_system::Pallet::<T>::block_number();
         let next = NextUnsignedAt::<T>::get();
@@ -24,7 +24,9 @@ impl<T: Config> Pallet<T> {
             Call::write_pulse { pulses_payload: payload, signature } => {
                 check_signature(&payload.encode(), &payload.public, signature.as_ref())?;
                 check_block(payload.block_number, now)?;
-                let [pulse] = payload.pulses.as_slice() else { return InvalidTransaction::Call.into() };
+                let [pulse] = payload.pulses.as_slice() else {
+                    return InvalidTransaction::Call.into();
+                };
                 let last = LastStoredRound::<T>::get();
                 let is_first = last == 0 && OldestStoredRound::<T>::get() == 0;
                 if next > now || pulse.round <= last {
@@ -34,7 +36,8 @@ impl<T: Config> Pallet<T> {
                     return InvalidTransaction::Future.into();
                 }
                 // Earlier rounds come first.
-                let priority = T::UnsignedPriority::get().saturating_add(u64::MAX.saturating_sub(pulse.round));
+                let priority =
+                    T::UnsignedPriority::get().saturating_add(u64::MAX.saturating_sub(pulse.round));
                 ValidTransaction::with_tag_prefix(TAG)
                     .priority(priority)
                     .and_provides((b"drand", pulse.round).using_encoded(blake2_256))
@@ -60,7 +63,10 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-fn check_block<Number: PartialOrd + Copy>(signed_in: Number, now: Number) -> Result<(), InvalidTransaction> {
+fn check_block<Number: PartialOrd + Copy>(
+    signed_in: Number,
+    now: Number,
+) -> Result<(), InvalidTransaction> {
     if signed_in > now { Err(InvalidTransaction::Future) } else { Ok(()) }
 }
 

@@ -8,7 +8,8 @@ use pallet_transaction_payment::ChargeTransactionPayment;
 use scale_info::TypeInfo;
 use sp_runtime::DispatchResult;
 use sp_runtime::traits::{
-    AsSystemOriginSigner, Implication, PostDispatchInfoOf, TransactionExtension, TransactionExtensionMetadata,
+    AsSystemOriginSigner, Implication, PostDispatchInfoOf, TransactionExtension,
+    TransactionExtensionMetadata,
 };
 use sp_runtime::transaction_validity::{TransactionValidityError, ValidTransaction};
 
@@ -17,7 +18,8 @@ use crate::runtime::{Runtime, RuntimeCall, RuntimeOrigin};
 
 type Inner = ChargeTransactionPayment<Runtime>;
 
-/// Extension that charges the fee, from the sender or from the account for which the sender makes the call.
+/// Extension that charges the fee, from the sender or from the account for which the sender makes
+/// the call.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct ChargeFee(Inner);
 
@@ -55,7 +57,8 @@ impl TransactionExtension<RuntimeCall> for ChargeFee {
     ) -> Result<(ValidTransaction, Self::Val, RuntimeOrigin), TransactionValidityError> {
         let payer = origin.as_system_origin_signer().and_then(|sender| fee_payer(sender, call));
         let charged = payer.map_or_else(|| origin.clone(), RuntimeOrigin::signed);
-        let (validity, val, _) = self.0.validate(charged, call, info, len, (), implication, source)?;
+        let (validity, val, _) =
+            self.0.validate(charged, call, info, len, (), implication, source)?;
         Ok((validity, val, origin))
     }
 

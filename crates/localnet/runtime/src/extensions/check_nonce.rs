@@ -16,8 +16,8 @@ use crate::runtime::{AccountId, Nonce, Runtime, RuntimeOrigin};
 
 /// Extension that checks and increments the nonce of an account.
 ///
-/// Unlike FRAME's extension of the same name, it accepts accounts without a balance, as the real chain does: hotkeys
-/// have no balance, and their calls are free.
+/// Unlike FRAME's extension of the same name, it accepts accounts without a balance, as the real
+/// chain does: hotkeys have no balance, and their calls are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CheckNonce(
     /// The account's nonce.
@@ -54,7 +54,8 @@ impl TransactionExtension<RuntimeCallFor<Runtime>> for CheckNonce {
         let requires = if self.0 > next { vec![tag(self.0.saturating_sub(1))] } else { Vec::new() };
         let provides = vec![tag(self.0)];
         let longevity = TransactionLongevity::MAX;
-        let validity = ValidTransaction { priority: 0, requires, provides, longevity, propagate: true };
+        let validity =
+            ValidTransaction { priority: 0, requires, provides, longevity, propagate: true };
         Ok((validity, Some(who), origin))
     }
 
@@ -94,7 +95,9 @@ mod tests {
         let (call, origin) = (call(), RuntimeOrigin::signed(key(1)));
         let (info, source) = (call.get_dispatch_info(), TransactionSource::External);
         let implication = TxBaseImplication(());
-        CheckNonce(nonce).validate(origin, &call, &info, 0, (), &implication, source).map(|(validity, ..)| validity)
+        CheckNonce(nonce)
+            .validate(origin, &call, &info, 0, (), &implication, source)
+            .map(|(validity, ..)| validity)
     }
 
     fn prepare(nonce: Nonce) -> Result<(), TransactionValidityError> {

@@ -18,7 +18,10 @@ validating_extension!(DrandPriority);
 
 impl DrandPriority {
     #[allow(clippy::unnecessary_wraps, reason = "the signature of all validating extensions")]
-    fn check(_: &RuntimeOrigin, call: &RuntimeCall) -> Result<ValidTransaction, TransactionValidityError> {
+    fn check(
+        _: &RuntimeOrigin,
+        call: &RuntimeCall,
+    ) -> Result<ValidTransaction, TransactionValidityError> {
         let is_pulse = matches!(call, RuntimeCall::Drand(Call::write_pulse { .. }));
         let priority = if is_pulse { PRIORITY } else { 0 };
         Ok(ValidTransaction { priority, ..ValidTransaction::default() })

@@ -3,7 +3,9 @@
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use scale_info::TypeInfo;
 use sp_runtime::traits::AsSystemOriginSigner;
-use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction};
+use sp_runtime::transaction_validity::{
+    InvalidTransaction, TransactionValidityError, ValidTransaction,
+};
 use taonet_shield::Parts;
 
 use crate::mev_shield::Call;
@@ -21,7 +23,10 @@ pub struct CheckShieldedTxValidity;
 validating_extension!(CheckShieldedTxValidity);
 
 impl CheckShieldedTxValidity {
-    fn check(origin: &RuntimeOrigin, call: &RuntimeCall) -> Result<ValidTransaction, TransactionValidityError> {
+    fn check(
+        origin: &RuntimeOrigin,
+        call: &RuntimeCall,
+    ) -> Result<ValidTransaction, TransactionValidityError> {
         if let (Some(_), RuntimeCall::MevShield(Call::submit_encrypted { ciphertext })) =
             (origin.as_system_origin_signer(), call)
         {
@@ -41,7 +46,9 @@ mod tests {
     use crate::testing::{account, chain};
 
     fn validate(ciphertext: Vec<u8>) -> Result<(), TransactionValidityError> {
-        let call = RuntimeCall::from(Call::submit_encrypted { ciphertext: ciphertext.try_into().unwrap() });
+        let call = RuntimeCall::from(Call::submit_encrypted {
+            ciphertext: ciphertext.try_into().unwrap(),
+        });
         CheckShieldedTxValidity::check(&RuntimeOrigin::signed(account("Alice")), &call).map(|_| ())
     }
 

@@ -7,17 +7,19 @@ use frame_support::weights::Weight;
 use scale_info::TypeInfo;
 use sp_runtime::impl_tx_ext_default;
 use sp_runtime::traits::{AsSystemOriginSigner, Implication, TransactionExtension};
-use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction};
+use sp_runtime::transaction_validity::{
+    InvalidTransaction, TransactionValidityError, ValidTransaction,
+};
 
 use crate::call_weights::guards;
 use crate::mev_shield;
 use crate::runtime::{AccountId, Runtime, RuntimeCall, RuntimeOrigin};
 use crate::subtensor::{Call, Error, Pallet};
 
-/// Extension that refuses calls of the Subtensor pallet that cannot succeed, and the calls of coldkeys whose swap is
-/// announced: clients get the error immediately, and free calls take no block space. It checks what the real chain
-/// checks (`pallets/subtensor/src/guards` of opentensor/subtensor at 14bc6f9f), and no more: clients expect all other
-/// errors from a block.
+/// Extension that refuses calls of the Subtensor pallet that cannot succeed, and the calls of
+/// coldkeys whose swap is announced: clients get the error immediately, and free calls take no
+/// block space. It checks what the real chain checks (`pallets/subtensor/src/guards` of
+/// opentensor/subtensor at 14bc6f9f), and no more: clients expect all other errors from a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SubtensorTransactionExtension;
 
@@ -44,7 +46,8 @@ impl TransactionExtension<RuntimeCall> for SubtensorTransactionExtension {
         _: TransactionSource,
     ) -> Result<(ValidTransaction, (), RuntimeOrigin), TransactionValidityError> {
         if let Some(who) = origin.as_system_origin_signer() {
-            check_coldkey_swap(who, call).map_err(|error| InvalidTransaction::Custom(code(&error)))?;
+            check_coldkey_swap(who, call)
+                .map_err(|error| InvalidTransaction::Custom(code(&error)))?;
             if let RuntimeCall::SubtensorModule(call) = call {
                 check(who, call).map_err(|error| InvalidTransaction::Custom(code(&error)))?;
             }
@@ -53,8 +56,8 @@ impl TransactionExtension<RuntimeCall> for SubtensorTransactionExtension {
     }
 }
 
-/// Refuses the calls of a coldkey whose swap is announced, except those that concern the swap, and shielded
-/// extrinsics, which are validated again once decrypted.
+/// Refuses the calls of a coldkey whose swap is announced, except those that concern the swap, and
+/// shielded extrinsics, which are validated again once decrypted.
 fn check_coldkey_swap(who: &AccountId, call: &RuntimeCall) -> Result<(), Error<Runtime>> {
     let swap_call = match call {
         RuntimeCall::SubtensorModule(call) => Some(call),
@@ -62,7 +65,10 @@ fn check_coldkey_swap(who: &AccountId, call: &RuntimeCall) -> Result<(), Error<R
     };
     match Pallet::<Runtime>::check_coldkey_swap(who, swap_call) {
         Err(Error::ColdkeySwapAnnounced)
-            if matches!(call, RuntimeCall::MevShield(mev_shield::Call::submit_encrypted { .. })) =>
+            if matches!(
+                call,
+                RuntimeCall::MevShield(mev_shield::Call::submit_encrypted { .. })
+            ) =>
         {
             Ok(())
         }
@@ -74,7 +80,8 @@ fn check_coldkey_swap(who: &AccountId, call: &RuntimeCall) -> Result<(), Error<R
 fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
     type Subtensor = Pallet<Runtime>;
     match call {
-        Call::serve_axon { netuid, ip, port, ip_type, .. } | Call::serve_axon_tls { netuid, ip, port, ip_type, .. } => {
+        Call::serve_axon { netuid, ip, port, ip_type, .. }
+        | Call::serve_axon_tls { netuid, ip, port, ip_type, .. } => {
             Subtensor::check_axon(who, *netuid, *ip, *port, *ip_type)
         }
         Call::serve_prometheus { netuid, ip, port, ip_type, .. } => {
@@ -82,13 +89,18 @@ fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
         }
         // The real chain leaves `register_network_with_identity` to the block.
         Call::register_network { .. } => {
-            frame_support::ensure!(Subtensor::may_create_network(), Error::NetworkTxRateLimitExceeded);
+            frame_support::ensure!(
+                Subtensor::may_create_network(),
+                Error::NetworkTxRateLimitExceeded
+            );
             Ok(())
         }
         Call::pow_register { netuid, work_block, nonce, work, hotkey } => {
             Subtensor::check_pow_registration(who, *netuid, *work_block, *nonce, work, hotkey)
         }
-        Call::associate_evm_key { netuid, .. } => Subtensor::check_evm_association(who, *netuid).map(|_| ()),
+        Call::associate_evm_key { netuid, .. } => {
+            Subtensor::check_evm_association(who, *netuid).map(|_| ())
+        }
         Call::decrease_take { hotkey, take } | Call::increase_take { hotkey, take } => {
             Subtensor::precheck_take(who, hotkey, *take)
         }
@@ -105,7 +117,9 @@ fn code(error: &Error<Runtime>) -> u8 {
         Error::SubnetNotExists => 3,
         Error::HotKeyAccountNotExists => 4,
         Error::NotEnoughStakeToWithdraw => 5,
-        Error::SettingWeightsTooFast | Error::CommittingWeightsTooFast | Error::NetworkTxRateLimitExceeded => 6,
+        Error::SettingWeightsTooFast
+        | Error::CommittingWeightsTooFast
+        | Error::NetworkTxRateLimitExceeded => 6,
         Error::InsufficientLiquidity => 7,
         Error::SlippageTooHigh => 8,
         Error::TransferDisallowed => 9,

@@ -1,7 +1,8 @@
-//! Fees in alpha: the sender of a call that spends stake on one hotkey and subnet pays with that stake if it lacks TAO.
+//! Fees in alpha: the sender of a call that spends stake on one hotkey and subnet pays with that
+//! stake if it lacks TAO.
 //!
-//! As on the real chain (its published source, spec version 425), the alpha is sold before the call for the block's
-//! author, without a trading fee, and the fee is not reduced after the call.
+//! As on the real chain (its published source, spec version 425), the alpha is sold before the call
+//! for the block's author, without a trading fee, and the fee is not reduced after the call.
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,8 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 type InTao = FungibleAdapter<Balances, ToAuthor>;
 
-/// Charges the fees of signed extrinsics in TAO, or in alpha if the sender lacks TAO, and pays them to the block's author.
+/// Charges the fees of signed extrinsics in TAO, or in alpha if the sender lacks TAO, and pays them
+/// to the block's author.
 pub struct Charge;
 
 /// The fee that was withdrawn before a call.
@@ -76,10 +78,12 @@ impl OnChargeTransaction<Runtime> for Charge {
         fee: u64,
         tip: u64,
     ) -> Result<(), TransactionValidityError> {
-        let in_tao = <InTao as OnChargeTransaction<Runtime>>::can_withdraw_fee(who, call, info, fee, tip);
+        let in_tao =
+            <InTao as OnChargeTransaction<Runtime>>::can_withdraw_fee(who, call, info, fee, tip);
         in_tao.or_else(|error| {
-            let covering =
-                |stake: &Stake| stake.amount() >= SubtensorModule::alpha_worth(stake.netuid, TaoBalance(fee));
+            let covering = |stake: &Stake| {
+                stake.amount() >= SubtensorModule::alpha_worth(stake.netuid, TaoBalance(fee))
+            };
             spent_stake(who, call).filter(covering).map(drop).ok_or(error)
         })
     }
@@ -94,11 +98,18 @@ impl OnChargeTransaction<Runtime> for Charge {
     ) -> Result<(), TransactionValidityError> {
         match withdrawn {
             Withdrawn::Tao(credit) => {
-                <InTao as OnChargeTransaction<Runtime>>::correct_and_deposit_fee(who, info, post_info, fee, tip, credit)
+                <InTao as OnChargeTransaction<Runtime>>::correct_and_deposit_fee(
+                    who, info, post_info, fee, tip, credit,
+                )
             }
             Withdrawn::Alpha { netuid, alpha_fee, tao_amount } => {
                 let who = who.clone();
-                let event = subtensor::Event::TransactionFeePaidWithAlpha { who, netuid, alpha_fee, tao_amount };
+                let event = subtensor::Event::TransactionFeePaidWithAlpha {
+                    who,
+                    netuid,
+                    alpha_fee,
+                    tao_amount,
+                };
                 SubtensorModule::deposit_event(event);
                 Ok(())
             }
@@ -119,7 +130,8 @@ impl Stake<'_> {
         SubtensorModule::stake_of(self.hotkey, self.coldkey, self.netuid)
     }
 
-    /// Sells alpha for a fee, at most the complete stake. Without an author of the block, nothing is sold.
+    /// Sells alpha for a fee, at most the complete stake. Without an author of the block, nothing
+    /// is sold.
     ///
     /// # Errors
     /// The errors of [`subtensor::Pallet::quote_sell`], before any change of the state.
@@ -127,13 +139,20 @@ impl Stake<'_> {
         let Some(author) = Author::get() else { return Ok(Withdrawn::default()) };
         let (stake, worth) = (self.amount(), SubtensorModule::alpha_worth(self.netuid, fee));
         let alpha_fee = if worth == AlphaBalance::ZERO { stake } else { worth.min(stake) };
-        let tao_amount =
-            SubtensorModule::sell_for(&author, self.hotkey, self.coldkey, self.netuid, alpha_fee, Fee::Waived)?;
+        let tao_amount = SubtensorModule::sell_for(
+            &author,
+            self.hotkey,
+            self.coldkey,
+            self.netuid,
+            alpha_fee,
+            Fee::Waived,
+        )?;
         Ok(Withdrawn::Alpha { netuid: self.netuid, alpha_fee, tao_amount })
     }
 }
 
-/// Returns the stake with which a call can pay its fee: the one that it spends, if that is on a single subnet.
+/// Returns the stake with which a call can pay its fee: the one that it spends, if that is on a
+/// single subnet.
 fn spent_stake<'a>(coldkey: &'a AccountId, call: &'a RuntimeCall) -> Option<Stake<'a>> {
     let RuntimeCall::SubtensorModule(call) = call else { return None };
     let (hotkey, netuid) = match call {
@@ -151,7 +170,8 @@ fn spent_stake<'a>(coldkey: &'a AccountId, call: &'a RuntimeCall) -> Option<Stak
                 SubtokenEnabled::<Runtime>::get(netuid)
                     && SubtensorModule::stake_of(hotkey, coldkey, *netuid) != AlphaBalance::ZERO
             };
-            let netuids: Vec<_> = SubtensorModule::all_netuids().into_iter().filter(has_stake).take(2).collect();
+            let netuids: Vec<_> =
+                SubtensorModule::all_netuids().into_iter().filter(has_stake).take(2).collect();
             let [netuid] = netuids[..] else { return None };
             (hotkey, netuid)
         }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use codec::Decode;
-use frame_metadata::v14::{StorageEntryMetadata, StorageEntryModifier, StorageEntryType, StorageHasher};
+use frame_metadata::v14::{
+    StorageEntryMetadata, StorageEntryModifier, StorageEntryType, StorageHasher,
+};
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
 use scale_info::form::PortableForm;
 use scale_info::{Field, PortableRegistry, TypeDef, TypeDefPrimitive};
@@ -17,8 +19,8 @@ pub const METADATA_VERSION: u32 = 14;
 /// Maximum number of types within the type of an item.
 const MAX_TYPES: usize = 4_096;
 
-/// Items of SubtensorModule that only the main network has, and whose keys are those of an item of this runtime: their
-/// names, that item, and the encoding of their values.
+/// Items of SubtensorModule that only the main network has, and whose keys are those of an item of
+/// this runtime: their names, that item, and the encoding of their values.
 const OF_SHARES: [(&str, &str, &str); 4] = [
     ("Alpha", "AlphaV2", "u128"),
     ("AlphaShareEpoch", "AlphaV2", "u64"),
@@ -26,8 +28,10 @@ const OF_SHARES: [(&str, &str, &str); 4] = [
     ("TotalHotkeyShares", "TotalHotkeySharesV2", "u128"),
 ];
 
-/// Items of SubtensorModule that follow from other items, or belong to the node that runs the chain.
-const DERIVED: [&str; 5] = ["BlockEmission", "MaxEpochsPerBlock", "TotalIssuance", "TotalNetworks", "TotalStake"];
+/// Items of SubtensorModule that follow from other items, or belong to the node that runs the
+/// chain.
+const DERIVED: [&str; 5] =
+    ["BlockEmission", "MaxEpochsPerBlock", "TotalIssuance", "TotalNetworks", "TotalStake"];
 
 /// Why the storage items of a chain cannot be read from its metadata.
 #[derive(Debug, thiserror::Error)]
@@ -134,13 +138,14 @@ impl Item {
         &self.prefix
     }
 
-    /// Describes the encoding of keys and value, such as `Identity(u16) -> u16`. Two items with equal descriptions
-    /// have equal encodings.
+    /// Describes the encoding of keys and value, such as `Identity(u16) -> u16`. Two items with
+    /// equal descriptions have equal encodings.
     pub fn encoding(&self) -> &str {
         &self.encoding
     }
 
-    /// Returns the storage key with these encoded parts, or the first bytes of the keys that begin with them.
+    /// Returns the storage key with these encoded parts, or the first bytes of the keys that begin
+    /// with them.
     pub fn key<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
         let mut key = self.prefix.clone();
         for ((hasher, _), part) in self.key.iter().zip(parts) {
@@ -150,8 +155,8 @@ impl Item {
         key
     }
 
-    /// Returns the subnets and accounts in a storage key, up to the first part of another type; `None` if it is not a
-    /// key of this item.
+    /// Returns the subnets and accounts in a storage key, up to the first part of another type;
+    /// `None` if it is not a key of this item.
     pub fn parts(&self, key: &[u8]) -> Option<Vec<KeyPart>> {
         let mut rest = key.strip_prefix(self.prefix.as_slice())?;
         let mut parts = Vec::new();
@@ -168,7 +173,9 @@ impl Item {
             }
             parts.push(match part {
                 Part::Account => KeyPart::Account(bytes.try_into().ok()?),
-                Part::Mechanism => KeyPart::Netuid(u16::from_le_bytes(bytes.try_into().ok()?) % 4_096),
+                Part::Mechanism => {
+                    KeyPart::Netuid(u16::from_le_bytes(bytes.try_into().ok()?) % 4_096)
+                }
                 _ => KeyPart::Netuid(u16::from_le_bytes(bytes.try_into().ok()?)),
             });
             rest = after;
@@ -191,11 +198,12 @@ impl Item {
     }
 }
 
-/// Storage items by name, such as `SubtensorModule.Tempo`. An item that no fork can take has the reason as its error.
+/// Storage items by name, such as `SubtensorModule.Tempo`. An item that no fork can take has the
+/// reason as its error.
 pub type Items = BTreeMap<String, Result<Item, &'static str>>;
 
-/// Returns the storage items of subnets, neurons, stake and balances that a chain's metadata describes. Totals that a
-/// fork computes anew are not among them.
+/// Returns the storage items of subnets, neurons, stake and balances that a chain's metadata
+/// describes. Totals that a fork computes anew are not among them.
 ///
 /// # Errors
 /// [`MetadataError`].
@@ -220,12 +228,13 @@ pub fn items(metadata: &[u8]) -> Result<Items, MetadataError> {
 /// # Errors
 /// [`MetadataError`], which does not occur.
 pub fn own_items() -> Result<Items, MetadataError> {
-    let metadata = Runtime::metadata_at_version(METADATA_VERSION).ok_or(MetadataError::Version(0))?;
+    let metadata =
+        Runtime::metadata_at_version(METADATA_VERSION).ok_or(MetadataError::Version(0))?;
     items(&metadata)
 }
 
-/// Returns the main network's further items of shares, whose entries a recording converts to `AlphaV2` and
-/// `TotalHotkeySharesV2`. `own` are the items of this crate's runtime.
+/// Returns the main network's further items of shares, whose entries a recording converts to
+/// `AlphaV2` and `TotalHotkeySharesV2`. `own` are the items of this crate's runtime.
 pub fn share_items(own: &Items) -> BTreeMap<String, Item> {
     let item = |(name, like, value): (&str, &str, &str)| {
         let like = own.get(&format!("SubtensorModule.{like}"))?.as_ref().ok()?;
@@ -264,8 +273,13 @@ fn item(
     let (key, value, encoding) = match &entry.ty {
         StorageEntryType::Plain(value) => (Vec::new(), value.id, String::new()),
         StorageEntryType::Map { hashers, key, value } => {
-            let parts = match (&types.resolve(key.id).ok_or("its key type is missing")?.type_def, hashers.len()) {
-                (TypeDef::Tuple(tuple), count) if count > 1 => tuple.fields.iter().map(|field| field.id).collect(),
+            let parts = match (
+                &types.resolve(key.id).ok_or("its key type is missing")?.type_def,
+                hashers.len(),
+            ) {
+                (TypeDef::Tuple(tuple), count) if count > 1 => {
+                    tuple.fields.iter().map(|field| field.id).collect()
+                }
                 _ => vec![key.id],
             };
             if parts.len() != hashers.len() {
@@ -294,7 +308,8 @@ fn item(
         [Part::Account, Part::Account, Part::Netuid] => Access::AccountsInSubnet,
         _ => return Err("its keys are neither subnets nor accounts"),
     };
-    let default = matches!(entry.modifier, StorageEntryModifier::Default).then(|| entry.default.clone());
+    let default =
+        matches!(entry.modifier, StorageEntryModifier::Default).then(|| entry.default.clone());
     let prefix = [twox_128(pallet.as_bytes()), twox_128(entry.name.as_bytes())].concat();
     Ok(Item { default, access, prefix, key, encoding })
 }
@@ -309,7 +324,8 @@ fn part(types: &PortableRegistry, id: u32) -> Part {
     }
 }
 
-/// Describes types by their encoding: without names, and without the boundaries of structs, which encode nothing.
+/// Describes types by their encoding: without names, and without the boundaries of structs, which
+/// encode nothing.
 struct Description<'a> {
     types: &'a PortableRegistry,
     /// Number of types that may still be described.
@@ -343,7 +359,8 @@ impl Description<'_> {
         Some(match &types.resolve(id)?.type_def {
             TypeDef::Composite(composite) => self.fields(&composite.fields)?,
             TypeDef::Tuple(tuple) => {
-                let parts: Option<Vec<_>> = tuple.fields.iter().map(|field| self.parts(field.id)).collect();
+                let parts: Option<Vec<_>> =
+                    tuple.fields.iter().map(|field| self.parts(field.id)).collect();
                 parts?.concat()
             }
             TypeDef::Variant(variant) => {
@@ -355,9 +372,15 @@ impl Description<'_> {
                 });
                 vec![format!("{{{}}}", variants.collect::<Option<Vec<_>>>()?.join(", "))]
             }
-            TypeDef::Sequence(sequence) => vec![format!("[{}]", self.encoding(sequence.type_param.id)?)],
-            TypeDef::Array(array) => vec![format!("[{}; {}]", self.encoding(array.type_param.id)?, array.len)],
-            TypeDef::Compact(compact) => vec![format!("compact {}", self.encoding(compact.type_param.id)?)],
+            TypeDef::Sequence(sequence) => {
+                vec![format!("[{}]", self.encoding(sequence.type_param.id)?)]
+            }
+            TypeDef::Array(array) => {
+                vec![format!("[{}; {}]", self.encoding(array.type_param.id)?, array.len)]
+            }
+            TypeDef::Compact(compact) => {
+                vec![format!("compact {}", self.encoding(compact.type_param.id)?)]
+            }
             TypeDef::Primitive(primitive) => vec![primitive_name(primitive).to_owned()],
             TypeDef::BitSequence(_) => vec!["bits".to_owned()],
         })
@@ -408,7 +431,11 @@ mod tests {
             ("SubtensorModule.Tempo", Access::Subnet, "Identity(u16) -> u16"),
             ("SubtensorModule.TaoWeight", Access::Value, "u64"),
             ("SubtensorModule.SubnetTAO", Access::Subnet, "Identity(u16) -> u64"),
-            ("SubtensorModule.Weights", Access::Mechanism, "Identity(u16) Identity(u16) -> [(u16, u16)]"),
+            (
+                "SubtensorModule.Weights",
+                Access::Mechanism,
+                "Identity(u16) Identity(u16) -> [(u16, u16)]",
+            ),
             ("SubtensorModule.Owner", Access::Account, "Blake2_128Concat([u8; 32]) -> [u8; 32]"),
             (
                 "SubtensorModule.ChildKeys",
@@ -428,7 +455,10 @@ mod tests {
         assert_eq!(access("System.Account"), Access::Account);
         let reason = own()["SubtensorModule.LastRateLimitedBlock"].clone().unwrap_err();
         assert_eq!(reason, "its keys are neither subnets nor accounts");
-        assert!(!own().contains_key("SubtensorModule.TotalIssuance") && !own().contains_key("System.Number"));
+        assert!(
+            !own().contains_key("SubtensorModule.TotalIssuance")
+                && !own().contains_key("System.Number")
+        );
     }
 
     #[test]
@@ -443,13 +473,21 @@ mod tests {
         let mut wrong = key.clone();
         wrong[40] ^= 1;
         let longer = [&key[..], &[0]].concat();
-        for key in [&get("SubtensorModule.Owner").key([&hotkey[..]])[..], &key[..key.len() - 1], &longer, &wrong] {
+        for key in [
+            &get("SubtensorModule.Owner").key([&hotkey[..]])[..],
+            &key[..key.len() - 1],
+            &longer,
+            &wrong,
+        ] {
             assert_eq!(item.parts(key), None);
         }
         let item = get("SubtensorModule.Weights");
         let key = item.key([&(4_096u16 + 59).to_le_bytes()[..], &7u16.to_le_bytes()]);
         assert_eq!(item.netuid(&key), Some(Some(59)));
-        assert_eq!(get("SubtensorModule.Owner").netuid(&get("SubtensorModule.Owner").key([&hotkey[..]])), Some(None));
+        assert_eq!(
+            get("SubtensorModule.Owner").netuid(&get("SubtensorModule.Owner").key([&hotkey[..]])),
+            Some(None)
+        );
     }
 
     #[test]

@@ -29,7 +29,9 @@ fn the_development_accounts_have_their_balances() {
 fn the_development_accounts_derive_from_the_well_known_phrase() {
     // Names with and without a known key.
     for name in KEYS.map(|(name, _)| name).into_iter().chain(["Grace"]) {
-        let derived = sr25519::Pair::from_string(&format!("{}//{name}", sp_core::crypto::DEV_PHRASE), None).unwrap();
+        let derived =
+            sr25519::Pair::from_string(&format!("{}//{name}", sp_core::crypto::DEV_PHRASE), None)
+                .unwrap();
         assert_eq!(account(name), AccountId::new(derived.public().0), "{name}");
     }
 }
@@ -37,9 +39,10 @@ fn the_development_accounts_derive_from_the_well_known_phrase() {
 #[test]
 fn two_accounts_are_those_of_ethereum_addresses() {
     at_genesis(&[], || {
-        for address in
-            ["5Fghzk1AJt88PeFEzuRfXzbPchiBbsVGTTXcdx599VdZzkTA", "5GeqNhKWj1KG78VHzbmo3ZjZgUTrCuWeamdgiA114XHGdaEr"]
-        {
+        for address in [
+            "5Fghzk1AJt88PeFEzuRfXzbPchiBbsVGTTXcdx599VdZzkTA",
+            "5GeqNhKWj1KG78VHzbmo3ZjZgUTrCuWeamdgiA114XHGdaEr",
+        ] {
             assert_eq!(balance(&AccountId::from_string(address).unwrap()), MODEST, "{address}");
         }
     });
@@ -47,7 +50,8 @@ fn two_accounts_are_those_of_ethereum_addresses() {
 
 #[test]
 fn the_block_time_and_the_epochs_of_a_block_are_the_clocks() {
-    for (millis, slot, epochs) in [(None, 250, 32), (Some(250), 250, 32), (Some(50), 50, 32), (Some(12_000), 12_000, 2)]
+    for (millis, slot, epochs) in
+        [(None, 250, 32), (Some(250), 250, 32), (Some(50), 50, 32), (Some(12_000), 12_000, 2)]
     {
         let mut state = genesis(&[]).unwrap();
         if let Some(millis) = millis {
@@ -66,7 +70,9 @@ fn the_block_time_and_the_epochs_of_a_block_are_the_clocks() {
 /// Returns the value of a constant in the metadata.
 fn constant(pallet: &str, name: &str) -> Vec<u8> {
     let metadata = Runtime::metadata_at_version(15).unwrap();
-    let RuntimeMetadata::V15(metadata) = RuntimeMetadataPrefixed::decode(&mut &metadata[..]).unwrap().1 else {
+    let RuntimeMetadata::V15(metadata) =
+        RuntimeMetadataPrefixed::decode(&mut &metadata[..]).unwrap().1
+    else {
         panic!()
     };
     let pallet = metadata.pallets.into_iter().find(|found| found.name == pallet).unwrap();
@@ -85,25 +91,36 @@ fn block_author_is_not_the_sudo_key() {
 
 #[test]
 fn reference_preset_has_two_subnets_and_no_owned_hotkey() {
-    sp_io::TestExternalities::new(genesis_with(Preset::Reference, &[]).unwrap()).execute_with(|| {
-        assert_eq!(Subtensor::all_netuids(), [NetUid(0), NetUid(1)]);
-        let owned: Vec<_> = Owner::<Runtime>::iter_keys().collect();
-        assert_eq!(owned, [AccountId::new([0; 32])]);
-        assert_eq!(Burn::<Runtime>::get(NetUid(1)).0, 100_000_000);
-        let (alice, hotkey) = (account("Alice"), account("Alice_hk"));
-        frame_support::assert_ok!(Subtensor::register_network(Some(alice.clone()).into(), hotkey.clone()));
-        System::set_block_number(2);
-        frame_support::assert_ok!(Subtensor::register_network(Some(alice.clone()).into(), hotkey.clone()));
-        assert_eq!(Subtensor::all_netuids(), [0, 1, 2, 3].map(NetUid));
-        assert_eq!(Owner::<Runtime>::get(hotkey), alice);
-    });
+    sp_io::TestExternalities::new(genesis_with(Preset::Reference, &[]).unwrap()).execute_with(
+        || {
+            assert_eq!(Subtensor::all_netuids(), [NetUid(0), NetUid(1)]);
+            let owned: Vec<_> = Owner::<Runtime>::iter_keys().collect();
+            assert_eq!(owned, [AccountId::new([0; 32])]);
+            assert_eq!(Burn::<Runtime>::get(NetUid(1)).0, 100_000_000);
+            let (alice, hotkey) = (account("Alice"), account("Alice_hk"));
+            frame_support::assert_ok!(Subtensor::register_network(
+                Some(alice.clone()).into(),
+                hotkey.clone()
+            ));
+            System::set_block_number(2);
+            frame_support::assert_ok!(Subtensor::register_network(
+                Some(alice.clone()).into(),
+                hotkey.clone()
+            ));
+            assert_eq!(Subtensor::all_netuids(), [0, 1, 2, 3].map(NetUid));
+            assert_eq!(Owner::<Runtime>::get(hotkey), alice);
+        },
+    );
 }
 
 #[test]
 fn all_tao_is_counted() {
     at_genesis(&[], || {
         let free = pallet_balances::TotalIssuance::<Runtime>::get();
-        let pools: u64 = Subtensor::all_netuids().into_iter().map(|netuid| SubnetTAO::<Runtime>::get(netuid).0).sum();
+        let pools: u64 = Subtensor::all_netuids()
+            .into_iter()
+            .map(|netuid| SubnetTAO::<Runtime>::get(netuid).0)
+            .sum();
         assert_eq!(TotalStake::<Runtime>::get().0, pools);
         assert_eq!(TotalIssuance::<Runtime>::get().0, free + pools);
     });

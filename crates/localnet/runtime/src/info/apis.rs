@@ -8,7 +8,9 @@ use codec::Compact;
 use sp_runtime::AccountId32 as AccountId;
 use substrate_fixed::types::U64F64;
 
-use super::basket::{BasketPosition, BasketSummary, BasketTradingStatus, BetaPosition, BetaPricing, BetaPricingPage};
+use super::basket::{
+    BasketPosition, BasketSummary, BasketTradingStatus, BetaPosition, BetaPricing, BetaPricingPage,
+};
 use super::delegate::DelegateInfo;
 use super::dynamic::DynamicInfo;
 use super::hyperparams::{HyperparamEntry, SubnetHyperparams, SubnetHyperparamsV2};
@@ -75,7 +77,8 @@ sp_api::decl_runtime_apis! {
         fn get_subnet_state(netuid: NetUid) -> Option<SubnetState>;
         /// Returns the fields of a subnet's metagraph that have these indices.
         fn get_selective_metagraph(netuid: NetUid, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph>;
-        /// Returns the hotkey on which the emission of a coldkey's miners on a subnet is staked automatically.
+        /// Returns the hotkey on which the emission of a coldkey's miners on a subnet is staked
+        /// automatically.
         fn get_coldkey_auto_stake_hotkey(coldkey: AccountId, netuid: NetUid) -> Option<AccountId>;
         /// Returns the fields of a mechanism's metagraph that have these indices.
         fn get_selective_mechagraph(
@@ -122,7 +125,8 @@ sp_api::decl_runtime_apis! {
         ) -> u64;
         /// Returns the lock of a coldkey's stake in a subnet; `None` if no stake is locked.
         fn get_coldkey_lock(coldkey: AccountId, netuid: NetUid) -> Option<LockState>;
-        /// Returns the conviction of a hotkey: its locked stake, weighted by the time for which it has been locked.
+        /// Returns the conviction of a hotkey: its locked stake, weighted by the time for which it
+        /// has been locked.
         fn get_hotkey_conviction(hotkey: AccountId, netuid: NetUid) -> U64F64;
         /// Returns the hotkey with the highest conviction on a subnet.
         fn get_most_convicted_hotkey_on_subnet(netuid: NetUid) -> Option<AccountId>;
@@ -151,7 +155,8 @@ sp_api::decl_runtime_apis! {
         fn get_validator_basket_summary(hotkey: AccountId) -> BasketSummary;
         /// Returns the summaries of all baskets.
         fn get_all_validator_baskets() -> Vec<BasketSummary>;
-        /// Returns a coldkey's shares in all baskets: validator hotkey, number of shares, value in rao.
+        /// Returns a coldkey's shares in all baskets: validator hotkey, number of shares, value in
+        /// rao.
         fn get_root_basket_positions(coldkey: AccountId) -> Vec<(AccountId, u64, TaoBalance)>;
         /// Returns a coldkey's shares in one basket.
         fn get_basket_position(hotkey: AccountId, coldkey: AccountId) -> Option<BasketPosition>;
@@ -159,10 +164,11 @@ sp_api::decl_runtime_apis! {
         fn get_root_basket_portfolio(coldkey: AccountId) -> Vec<BasketPosition>;
         /// Returns the price of the shares in a validator's basket.
         fn get_beta_pricing(hotkey: AccountId) -> Option<BetaPricing>;
-        /// Returns one page of the share prices of all baskets: at most `limit` baskets, after the hotkey
-        /// `start_after`.
+        /// Returns one page of the share prices of all baskets: at most `limit` baskets, after the
+        /// hotkey `start_after`.
         fn get_all_beta_pricing(start_after: Option<AccountId>, limit: u32) -> BetaPricingPage;
-        /// Returns the performance index of the baskets, and the index of the stakers' total return.
+        /// Returns the performance index of the baskets, and the index of the stakers' total
+        /// return.
         fn get_beta_index() -> (U64F64, U64F64);
         /// Returns a coldkey's position in one basket, in display units.
         fn get_beta_position(hotkey: AccountId, coldkey: AccountId) -> Option<BetaPosition>;
@@ -176,7 +182,8 @@ sp_api::decl_runtime_apis! {
     pub trait ProxyFilterRuntimeApi {
         /// Returns all proxy types.
         fn get_proxy_types() -> Vec<ProxyTypeInfo>;
-        /// Returns the calls that proxy types allow: of the types with these indices, or of all types.
+        /// Returns the calls that proxy types allow: of the types with these indices, or of all
+        /// types.
         fn get_proxy_filters(proxy_types: Option<Vec<u8>>) -> Vec<ProxyFilterInfo>;
         /// Returns the same as `get_proxy_filters`, under the name that SDK 10 uses.
         fn get_proxy_filter(proxy_types: Option<Vec<u8>>) -> Vec<ProxyFilterInfo>;

@@ -1,12 +1,15 @@
-//! Baskets of validators' root earnings. A basket of this chain holds TAO on root only. Prices of shares over time are
-//! not stored: the layouts of their reports exist so that clients can decode empty results.
+//! Baskets of validators' root earnings. A basket of this chain holds TAO on root only. Prices of
+//! shares over time are not stored: the layouts of their reports exist so that clients can decode
+//! empty results.
 
 use codec::{Decode, Encode};
 use scale_info::TypeInfo;
 use sp_runtime::AccountId32;
 use substrate_fixed::types::U64F64;
 
-use crate::subtensor::{BasketDepositedTao, BasketRedeemedTao, BasketShares, Config, Pallet, StakingHotkeys};
+use crate::subtensor::{
+    BasketDepositedTao, BasketRedeemedTao, BasketShares, Config, Pallet, StakingHotkeys,
+};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Summary of a validator's basket.

@@ -5,8 +5,8 @@ use std::cell::OnceCell;
 use sp_runtime::{AccountId32, PerU16};
 
 use crate::subtensor::{
-    Active, Config, Consensus, Dividends, Emission, Incentive, Keys, LastUpdate, Owner, Pallet, SubnetworkN,
-    ValidatorPermit, ValidatorTrust,
+    Active, Config, Consensus, Dividends, Emission, Incentive, Keys, LastUpdate, Owner, Pallet,
+    SubnetworkN, ValidatorPermit, ValidatorTrust,
 };
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
@@ -65,13 +65,20 @@ pub(super) struct Neurons {
 
 impl Neurons {
     pub(super) const fn of(netuid: NetUid) -> Self {
-        Self { netuid, hotkeys: OnceCell::new(), coldkeys: OnceCell::new(), stakes: OnceCell::new() }
+        Self {
+            netuid,
+            hotkeys: OnceCell::new(),
+            coldkeys: OnceCell::new(),
+            stakes: OnceCell::new(),
+        }
     }
 
     /// Returns the hotkeys by uid.
     pub(super) fn hotkeys<T: Config>(&self) -> &[AccountId32] {
         self.hotkeys.get_or_init(|| {
-            (0..SubnetworkN::<T>::get(self.netuid)).map(|uid| Keys::<T>::get(self.netuid, uid)).collect()
+            (0..SubnetworkN::<T>::get(self.netuid))
+                .map(|uid| Keys::<T>::get(self.netuid, uid))
+                .collect()
         })
     }
 

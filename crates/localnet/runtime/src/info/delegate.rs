@@ -8,7 +8,8 @@ use sp_runtime::{AccountId32, PerU16};
 
 use super::columns::at;
 use crate::subtensor::{
-    AlphaV2, Config, Delegates, Emission, IsNetworkMember, Owner, Pallet, StakingHotkeys, Tempo, Uids, ValidatorPermit,
+    AlphaV2, Config, Delegates, Emission, IsNetworkMember, Owner, Pallet, StakingHotkeys, Tempo,
+    Uids, ValidatorPermit,
 };
 use crate::types::{AlphaBalance, NetUid};
 
@@ -52,10 +53,12 @@ impl DelegateInfo {
         Delegates::<T>::contains_key(&hotkey).then(|| Self::read::<T>(hotkey, true))
     }
 
-    /// Returns the delegates on which a coldkey has stake, once per subnet, with that stake. The delegates' lists of
-    /// nominators are empty.
+    /// Returns the delegates on which a coldkey has stake, once per subnet, with that stake. The
+    /// delegates' lists of nominators are empty.
     #[allow(clippy::type_complexity, reason = "the result type of the real chain's API")]
-    pub fn of_staker<T: Config>(coldkey: &AccountId32) -> Vec<(Self, (Compact<NetUid>, Compact<AlphaBalance>))> {
+    pub fn of_staker<T: Config>(
+        coldkey: &AccountId32,
+    ) -> Vec<(Self, (Compact<NetUid>, Compact<AlphaBalance>))> {
         let mut delegates = Vec::new();
         for hotkey in StakingHotkeys::<T>::get(coldkey) {
             if !Delegates::<T>::contains_key(&hotkey) {
@@ -87,7 +90,8 @@ impl DelegateInfo {
                 validator_permits.push(Compact(netuid));
             }
             let emission = u128::from(at(&Emission::<T>::get(netuid), uid).0);
-            let a_day = (emission * BLOCKS_PER_DAY).checked_div(u128::from(Tempo::<T>::get(netuid)));
+            let a_day =
+                (emission * BLOCKS_PER_DAY).checked_div(u128::from(Tempo::<T>::get(netuid)));
             daily = daily.saturating_add(a_day.unwrap_or(0));
         }
         let take = Delegates::<T>::get(&hotkey);
@@ -117,7 +121,8 @@ fn nominators<T: Config>(hotkey: &AccountId32) -> Vec<(AccountId32, Stakes)> {
     nominators.into_iter().collect()
 }
 
-/// Returns the daily return on 1 000 TAO after the take, in rao, for a stake that earns `daily` rao per day.
+/// Returns the daily return on 1 000 TAO after the take, in rao, for a stake that earns `daily` rao
+/// per day.
 fn return_per_1000(take: PerU16, stake: AlphaBalance, daily: u128) -> u64 {
     let kept = u128::from(u16::MAX.saturating_sub(take.deconstruct()));
     let per_thousand = daily.saturating_mul(kept).saturating_mul(THOUSAND_TAO);

@@ -8,10 +8,10 @@ use substrate_fixed::types::I96F32;
 use super::text;
 use crate::subtensor::types::SubnetIdentityV3;
 use crate::subtensor::{
-    Config, LastMechansimStepBlock, NetworkRegisteredAt, NetworksAdded, Pallet, PendingServerEmission,
-    PendingValidatorEmission, SubnetAlphaIn, SubnetAlphaInEmission, SubnetAlphaOut, SubnetAlphaOutEmission,
-    SubnetIdentitiesV3, SubnetMovingPrice, SubnetOwner, SubnetOwnerHotkey, SubnetTAO, SubnetTaoInEmission,
-    SubnetVolume, Tempo, TokenSymbol,
+    Config, LastMechansimStepBlock, NetworkRegisteredAt, NetworksAdded, Pallet,
+    PendingServerEmission, PendingValidatorEmission, SubnetAlphaIn, SubnetAlphaInEmission,
+    SubnetAlphaOut, SubnetAlphaOutEmission, SubnetIdentitiesV3, SubnetMovingPrice, SubnetOwner,
+    SubnetOwnerHotkey, SubnetTAO, SubnetTaoInEmission, SubnetVolume, Tempo, TokenSymbol,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -94,12 +94,13 @@ impl DynamicInfo {
 /// Returns the name of a subnet: that of its identity, otherwise `root` or `unknown`.
 pub(super) fn name<T: Config>(netuid: NetUid) -> Vec<u8> {
     let given = SubnetIdentitiesV3::<T>::get(netuid).map(|identity| identity.subnet_name);
-    given
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| if netuid == NetUid::ROOT { b"root".to_vec() } else { b"unknown".to_vec() })
+    given.filter(|name| !name.is_empty()).unwrap_or_else(|| {
+        if netuid == NetUid::ROOT { b"root".to_vec() } else { b"unknown".to_vec() }
+    })
 }
 
 /// Returns the alpha that the next epoch distributes to miners and validators.
 pub(super) fn pending_alpha<T: Config>(netuid: NetUid) -> AlphaBalance {
-    PendingServerEmission::<T>::get(netuid).saturating_add(PendingValidatorEmission::<T>::get(netuid))
+    PendingServerEmission::<T>::get(netuid)
+        .saturating_add(PendingValidatorEmission::<T>::get(netuid))
 }

@@ -5,12 +5,14 @@ use scale_info::TypeInfo;
 use substrate_fixed::types::{I32F32, U64F64};
 
 use crate::subtensor::{
-    ActivityCutoffFactorMilli, AdjustmentAlpha, AdjustmentInterval, AlphaSigmoidSteepness, AlphaValues,
-    BondsMovingAverage, BondsResetOn, BurnHalfLife, BurnIncreaseMult, CommitRevealWeightsEnabled, Config, Difficulty,
-    ImmunityPeriod, Kappa, LiquidAlphaOn, MaxAllowedValidators, MaxBurn, MaxDifficulty, MaxRegistrationsPerBlock,
-    MaxWeightsLimit, MinAllowedWeights, MinBurn, MinChildkeyTakePerSubnet, MinDifficulty, NetworkRegistrationAllowed,
-    NetworksAdded, OwnerCutEnabled, Pallet, RevealPeriodEpochs, Rho, ServingRateLimit, SubtokenEnabled,
-    TargetRegistrationsPerInterval, Tempo, TransferToggle, WeightsSetRateLimit, WeightsVersionKey, Yuma3On,
+    ActivityCutoffFactorMilli, AdjustmentAlpha, AdjustmentInterval, AlphaSigmoidSteepness,
+    AlphaValues, BondsMovingAverage, BondsResetOn, BurnHalfLife, BurnIncreaseMult,
+    CommitRevealWeightsEnabled, Config, Difficulty, ImmunityPeriod, Kappa, LiquidAlphaOn,
+    MaxAllowedValidators, MaxBurn, MaxDifficulty, MaxRegistrationsPerBlock, MaxWeightsLimit,
+    MinAllowedWeights, MinBurn, MinChildkeyTakePerSubnet, MinDifficulty,
+    NetworkRegistrationAllowed, NetworksAdded, OwnerCutEnabled, Pallet, RevealPeriodEpochs, Rho,
+    ServingRateLimit, SubtokenEnabled, TargetRegistrationsPerInterval, Tempo, TransferToggle,
+    WeightsSetRateLimit, WeightsVersionKey, Yuma3On,
 };
 use crate::types::{NetUid, TaoBalance};
 
@@ -195,7 +197,8 @@ fn yuma_version<T: Config>(netuid: NetUid) -> u16 {
     if Yuma3On::<T>::get(netuid) { 3 } else { 2 }
 }
 
-/// Returns a subnet's hyperparameters with their names, in the real chain's order; `None` if the subnet does not exist.
+/// Returns a subnet's hyperparameters with their names, in the real chain's order; `None` if the
+/// subnet does not exist.
 pub fn entries<T: Config>(netuid: NetUid) -> Option<Vec<HyperparamEntry>> {
     if !NetworksAdded::<T>::get(netuid) {
         return None;
@@ -236,5 +239,10 @@ pub fn entries<T: Config>(netuid: NetUid) -> Option<Vec<HyperparamEntry>> {
         ("owner_cut_auto_lock_enabled", false.into()),
         ("min_childkey_take", MinChildkeyTakePerSubnet::<T>::get(netuid).deconstruct().into()),
     ];
-    Some(values.into_iter().map(|(name, value)| HyperparamEntry { name: name.into(), value }).collect())
+    Some(
+        values
+            .into_iter()
+            .map(|(name, value)| HyperparamEntry { name: name.into(), value })
+            .collect(),
+    )
 }

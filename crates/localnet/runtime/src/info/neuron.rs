@@ -7,7 +7,9 @@ use sp_runtime::{AccountId32, PerU16};
 use super::NO_PRUNING_SCORE;
 use super::columns::{Columns, at};
 use crate::subtensor::types::{AxonInfo, PrometheusInfo};
-use crate::subtensor::{Axons, Bonds, Config, Keys, NetworksAdded, Owner, Pallet, Prometheus, SubnetworkN, Weights};
+use crate::subtensor::{
+    Axons, Bonds, Config, Keys, NetworksAdded, Owner, Pallet, Prometheus, SubnetworkN, Weights,
+};
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
 /// A row of weights or bonds: pairs of uid and value.
@@ -118,5 +120,9 @@ neuron_info! {
 }
 
 fn row(stored: Vec<(u16, u16)>) -> Row {
-    stored.into_iter().filter(|(_, value)| *value > 0).map(|(uid, value)| (Compact(uid), Compact(value))).collect()
+    stored
+        .into_iter()
+        .filter(|(_, value)| *value > 0)
+        .map(|(uid, value)| (Compact(uid), Compact(value)))
+        .collect()
 }

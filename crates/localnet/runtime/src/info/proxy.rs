@@ -7,8 +7,8 @@ use scale_info::TypeInfo;
 
 use crate::proxy::{ProxyType, SMALL_TRANSFER};
 use crate::runtime::{
-    AdminUtils, Balances, Commitments, Crowdloan, Drand, MevShield, Multisig, Preimage, Proxy, Runtime, SafeMode,
-    Scheduler, SubtensorModule, Sudo, Swap, System, Timestamp, Utility,
+    AdminUtils, Balances, Commitments, Crowdloan, Drand, MevShield, Multisig, Preimage, Proxy,
+    Runtime, SafeMode, Scheduler, SubtensorModule, Sudo, Swap, System, Timestamp, Utility,
 };
 
 /// A proxy type.
@@ -179,7 +179,8 @@ where
     Pallet: PalletInfoAccess + Callable<Runtime>,
     Pallet::RuntimeCall: GetCallName + GetCallIndex,
 {
-    let names = Pallet::RuntimeCall::get_call_names().iter().zip(Pallet::RuntimeCall::get_call_indices());
+    let names =
+        Pallet::RuntimeCall::get_call_names().iter().zip(Pallet::RuntimeCall::get_call_indices());
     names
         .map(|(name, index)| NamedCall {
             pallet: Pallet::name(),
@@ -202,7 +203,9 @@ mod tests {
         let listed: Vec<_> = calls().into_iter().map(|call| (call.pallet, call.name)).collect();
         let modules = RuntimeCall::get_module_names().iter();
         let known: Vec<_> = modules
-            .flat_map(|pallet| RuntimeCall::get_call_names(pallet).iter().map(move |call| (*pallet, *call)))
+            .flat_map(|pallet| {
+                RuntimeCall::get_call_names(pallet).iter().map(move |call| (*pallet, *call))
+            })
             .collect();
         assert_eq!(listed, known);
     }
@@ -211,8 +214,12 @@ mod tests {
     fn types_have_their_indices_and_conditions() {
         let types = types();
         assert!(types.iter().map(|info| usize::from(info.index)).eq(0..19));
-        assert_eq!((types[18].name.as_slice(), types[18].deprecated), (b"BasketTrading".as_slice(), false));
-        let deprecated: Vec<_> = types.iter().filter(|info| info.deprecated).map(|info| info.index).collect();
+        assert_eq!(
+            (types[18].name.as_slice(), types[18].deprecated),
+            (b"BasketTrading".as_slice(), false)
+        );
+        let deprecated: Vec<_> =
+            types.iter().filter(|info| info.deprecated).map(|info| info.index).collect();
         assert_eq!(deprecated, [4, 6, 7, 12]);
 
         let one = filters(Some(&[11, 99]));
@@ -220,7 +227,11 @@ mod tests {
         let FilterMode::Allow(calls) = &one[0].filter_mode else { panic!("{one:?}") };
         let limited = |call: &CallInfo| match &call.constraint {
             Some(CallConstraint::ParamLessThan { param_name, limit: 500_000_000 }) => {
-                format!("{} {}", String::from_utf8_lossy(&call.call_name), String::from_utf8_lossy(param_name))
+                format!(
+                    "{} {}",
+                    String::from_utf8_lossy(&call.call_name),
+                    String::from_utf8_lossy(param_name)
+                )
             }
             other => panic!("{other:?}"),
         };

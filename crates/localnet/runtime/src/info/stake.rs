@@ -7,7 +7,9 @@ use scale_info::TypeInfo;
 use sp_runtime::AccountId32;
 use substrate_fixed::types::U64F64;
 
-use crate::subtensor::{AlphaDividendsPerSubnet, AlphaV2, Config, IsNetworkMember, Pallet, StakingHotkeys};
+use crate::subtensor::{
+    AlphaDividendsPerSubnet, AlphaV2, Config, IsNetworkMember, Pallet, StakingHotkeys,
+};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// The stake of a coldkey on a hotkey in a subnet.
@@ -43,7 +45,10 @@ impl StakeInfo {
 
     /// Returns all stakes of each of several coldkeys.
     pub fn of_coldkeys<T: Config>(coldkeys: Vec<AccountId32>) -> Vec<(AccountId32, Vec<Self>)> {
-        coldkeys.into_iter().map(|coldkey| (coldkey.clone(), Self::of_coldkey::<T>(&coldkey))).collect()
+        coldkeys
+            .into_iter()
+            .map(|coldkey| (coldkey.clone(), Self::of_coldkey::<T>(&coldkey)))
+            .collect()
     }
 
     /// Returns the stake of a coldkey on a hotkey in a subnet, even if it is zero.
@@ -52,7 +57,12 @@ impl StakeInfo {
         Self::new::<T>(hotkey, coldkey, netuid, stake)
     }
 
-    fn new<T: Config>(hotkey: AccountId32, coldkey: AccountId32, netuid: NetUid, stake: AlphaBalance) -> Self {
+    fn new<T: Config>(
+        hotkey: AccountId32,
+        coldkey: AccountId32,
+        netuid: NetUid,
+        stake: AlphaBalance,
+    ) -> Self {
         Self {
             netuid: Compact(netuid),
             stake: Compact(stake),
@@ -89,8 +99,8 @@ impl StakeAvailability {
 /// Stake of a coldkey, by subnet.
 pub type Availability = BTreeMap<NetUid, StakeAvailability>;
 
-/// Returns the stake that coldkeys can withdraw in the subnets `netuids`, or in all subnets where they have stake if
-/// `netuids` is `None`.
+/// Returns the stake that coldkeys can withdraw in the subnets `netuids`, or in all subnets where
+/// they have stake if `netuids` is `None`.
 pub fn availability<T: Config>(
     coldkeys: Vec<AccountId32>,
     netuids: Option<Vec<NetUid>>,
@@ -106,8 +116,9 @@ pub fn availability<T: Config>(
                 *total = total.saturating_add(stake);
             }
         }
-        let subnets =
-            totals.into_iter().map(|(netuid, total)| (netuid, StakeAvailability::of::<T>(&coldkey, netuid, total)));
+        let subnets = totals
+            .into_iter()
+            .map(|(netuid, total)| (netuid, StakeAvailability::of::<T>(&coldkey, netuid, total)));
         let subnets: Availability = subnets.collect();
         coldkeys_found.insert(coldkey, subnets);
     }
@@ -128,11 +139,17 @@ pub struct LockState {
 /// Returns the lock of a coldkey on a subnet, as it is now.
 pub fn lock_of<T: Config>(coldkey: &AccountId32, netuid: NetUid) -> Option<LockState> {
     let (_, lock) = Pallet::<T>::lock_of(coldkey, netuid)?;
-    Some(LockState { locked_mass: lock.locked_mass, conviction: lock.conviction, last_update: lock.last_update })
+    Some(LockState {
+        locked_mass: lock.locked_mass,
+        conviction: lock.conviction,
+        last_update: lock.last_update,
+    })
 }
 
 /// Returns the non-zero stakes of a coldkey: hotkey, subnet, amount.
-fn held<T: Config>(coldkey: &AccountId32) -> impl Iterator<Item = (AccountId32, NetUid, AlphaBalance)> {
+fn held<T: Config>(
+    coldkey: &AccountId32,
+) -> impl Iterator<Item = (AccountId32, NetUid, AlphaBalance)> {
     StakingHotkeys::<T>::get(coldkey)
         .into_iter()
         .flat_map(move |hotkey| {

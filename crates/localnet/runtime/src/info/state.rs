@@ -84,5 +84,7 @@ impl SubnetState {
 
 /// Returns the registration blocks of a subnet's neurons, by uid.
 pub(super) fn registrations<T: Config>(netuid: NetUid) -> Vec<u64> {
-    (0..SubnetworkN::<T>::get(netuid)).map(|uid| BlockAtRegistration::<T>::get(netuid, uid)).collect()
+    (0..SubnetworkN::<T>::get(netuid))
+        .map(|uid| BlockAtRegistration::<T>::get(netuid, uid))
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! Subnet summaries for the older methods of `SubnetInfoRuntimeApi`, and reads that need only the netuid.
+//! Subnet summaries for the older methods of `SubnetInfoRuntimeApi`, and reads that need only the
+//! netuid.
 
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
@@ -7,9 +8,9 @@ use sp_runtime::traits::AccountIdConversion;
 
 use crate::subtensor::types::SubnetIdentityV3;
 use crate::subtensor::{
-    Burn, Config, Difficulty, ImmunityPeriod, Kappa, MaxAllowedUids, MaxAllowedValidators, MaxWeightsLimit,
-    MinAllowedWeights, NetworksAdded, PALLET_ID, Pallet, Rho, ScalingLawPower, SubnetIdentitiesV3, SubnetOwner,
-    SubnetworkN, Tempo,
+    Burn, Config, Difficulty, ImmunityPeriod, Kappa, MaxAllowedUids, MaxAllowedValidators,
+    MaxWeightsLimit, MinAllowedWeights, NetworksAdded, PALLET_ID, Pallet, Rho, ScalingLawPower,
+    SubnetIdentitiesV3, SubnetOwner, SubnetworkN, Tempo,
 };
 use crate::types::{NetUid, TaoBalance};
 

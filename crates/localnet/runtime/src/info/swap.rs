@@ -52,7 +52,8 @@ impl SimSwapResult {
 
     /// Simulates a sale of `alpha`; all zero if the pool cannot execute it.
     pub fn selling<T: Config>(netuid: NetUid, alpha: AlphaBalance) -> Self {
-        let Ok(trade) = Pallet::<T>::quote_sell(netuid, alpha, crate::subtensor::Fee::Charged) else {
+        let Ok(trade) = Pallet::<T>::quote_sell(netuid, alpha, crate::subtensor::Fee::Charged)
+        else {
             return Self::default();
         };
         let at_price = U64F64::from_num(alpha.0).checked_mul(Pallet::<T>::alpha_price(netuid));

@@ -29,7 +29,9 @@ fn as_root(call: Call<Runtime>) -> String {
 fn the_first_block_has_the_development_key() {
     chain(|| {
         let key = development_key().public();
-        for stored in [CurrentKey::<Runtime>::get(), PendingKey::<Runtime>::get(), NextKey::<Runtime>::get()] {
+        for stored in
+            [CurrentKey::<Runtime>::get(), PendingKey::<Runtime>::get(), NextKey::<Runtime>::get()]
+        {
             assert_eq!(stored.unwrap().to_vec(), key);
         }
         assert!(MevShield::is_known_key(sp_io::hashing::twox_128(&key)));
@@ -46,14 +48,24 @@ fn next_key_becomes_current_key() {
         announce(key(1)).unwrap();
         assert_eq!(NextKey::<Runtime>::get(), first);
         announce(key(2)).unwrap();
-        assert_eq!((PendingKey::<Runtime>::get(), NextKey::<Runtime>::get()), (first.clone(), key(1)));
-        assert_eq!((PendingKeyExpiresAt::<Runtime>::get(), NextKeyExpiresAt::<Runtime>::get()), (Some(3), Some(4)));
+        assert_eq!(
+            (PendingKey::<Runtime>::get(), NextKey::<Runtime>::get()),
+            (first.clone(), key(1))
+        );
+        assert_eq!(
+            (PendingKeyExpiresAt::<Runtime>::get(), NextKeyExpiresAt::<Runtime>::get()),
+            (Some(3), Some(4))
+        );
         announce(None).unwrap();
-        let keys = (CurrentKey::<Runtime>::get(), PendingKey::<Runtime>::get(), NextKey::<Runtime>::get());
+        let keys =
+            (CurrentKey::<Runtime>::get(), PendingKey::<Runtime>::get(), NextKey::<Runtime>::get());
         assert_eq!(keys, (first, key(1), key(2)));
         announce(None).unwrap();
         assert_eq!((NextKey::<Runtime>::get(), NextKeyExpiresAt::<Runtime>::get()), (None, None));
-        assert_noop!(announce(Some(vec![0; KEY_LEN - 1].try_into().unwrap())), Error::<Runtime>::BadEncKeyLen);
+        assert_noop!(
+            announce(Some(vec![0; KEY_LEN - 1].try_into().unwrap())),
+            Error::<Runtime>::BadEncKeyLen
+        );
         let signed = MevShield::announce_next_key(RuntimeOrigin::signed(account("Alice")), None);
         assert_eq!(signed, Err(DispatchError::BadOrigin));
     });
@@ -76,8 +88,14 @@ fn stored_ciphertexts_leave_with_the_next_block() {
         let alice = account("Alice");
         let store = || outcome(send(&alice, Call::store_encrypted { encrypted_call: bytes(9) }));
         assert_eq!(as_root(Call::set_max_pending_extrinsics_number { value: 2 }), "ok");
-        assert_eq!((store(), store(), store()), ("ok".into(), "ok".into(), "TooManyPendingExtrinsics".into()));
-        assert_eq!((PendingExtrinsics::<Runtime>::count(), NextPendingExtrinsicIndex::<Runtime>::get()), (2, 2));
+        assert_eq!(
+            (store(), store(), store()),
+            ("ok".into(), "ok".into(), "TooManyPendingExtrinsics".into())
+        );
+        assert_eq!(
+            (PendingExtrinsics::<Runtime>::count(), NextPendingExtrinsicIndex::<Runtime>::get()),
+            (2, 2)
+        );
         MevShield::on_initialize(2);
         assert_eq!(last(), Event::ExtrinsicDecodeFailed { index: 1 });
         assert_eq!(PendingExtrinsics::<Runtime>::count(), 0);

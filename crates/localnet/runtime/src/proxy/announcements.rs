@@ -10,13 +10,18 @@ use super::{Announced, Announcement, Announcements, Config, DepositKind, Error, 
 use crate::types::TaoBalance;
 
 impl<T: Config> Pallet<T> {
-    pub(super) fn do_announce(who: T::AccountId, real: T::AccountId, call_hash: T::Hash) -> DispatchResult {
+    pub(super) fn do_announce(
+        who: T::AccountId,
+        real: T::AccountId,
+        call_hash: T::Hash,
+    ) -> DispatchResult {
         Self::find_proxy(&real, &who, None)?;
         let height = frame_system::Pallet::<T>::block_number();
         Announcements::<T>::try_mutate(&who, |(pending, deposit)| {
             let announced = Announcement { real: real.clone(), call_hash, height };
             pending.try_push(announced).map_err(|_| Error::<T>::TooMany)?;
-            *deposit = Self::adjust_deposit(&who, *deposit, Self::announcement_deposit(pending.len()))?;
+            *deposit =
+                Self::adjust_deposit(&who, *deposit, Self::announcement_deposit(pending.len()))?;
             Ok::<(), DispatchError>(())
         })?;
         Self::deposit_event(Event::Announced { real, proxy: who, call_hash });
@@ -32,12 +37,15 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let now = frame_system::Pallet::<T>::block_number();
         let is_due = |announced: &Announced<T>| {
-            announced.real == *real && announced.call_hash == call_hash && now.saturating_sub(announced.height) >= delay
+            announced.real == *real
+                && announced.call_hash == call_hash
+                && now.saturating_sub(announced.height) >= delay
         };
         Ok(Self::remove_announcements(delegate, is_due).map_err(|_| Error::<T>::Unannounced)?)
     }
 
-    /// Removes the announcements of a delegate for which `is_removed` holds, and returns their deposits.
+    /// Removes the announcements of a delegate for which `is_removed` holds, and returns their
+    /// deposits.
     pub(super) fn remove_announcements(
         delegate: &T::AccountId,
         is_removed: impl Fn(&Announced<T>) -> bool,
@@ -47,7 +55,8 @@ impl<T: Config> Pallet<T> {
             let before = pending.len();
             pending.retain(|announced| !is_removed(announced));
             ensure!(pending.len() < before, Error::<T>::NotFound);
-            let deposit = Self::adjust_deposit(delegate, deposit, Self::announcement_deposit(pending.len()))?;
+            let deposit =
+                Self::adjust_deposit(delegate, deposit, Self::announcement_deposit(pending.len()))?;
             *stored = (!pending.is_empty()).then_some((pending, deposit));
             Ok(())
         })
@@ -66,6 +75,10 @@ impl<T: Config> Pallet<T> {
     }
 
     fn announcement_deposit(number: usize) -> TaoBalance {
-        Self::deposit_for(number, T::AnnouncementDepositBase::get(), T::AnnouncementDepositFactor::get())
+        Self::deposit_for(
+            number,
+            T::AnnouncementDepositBase::get(),
+            T::AnnouncementDepositFactor::get(),
+        )
     }
 }

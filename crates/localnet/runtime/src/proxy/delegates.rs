@@ -9,7 +9,10 @@ use sp_io::hashing::blake2_256;
 use sp_runtime::traits::TrailingZeroInput;
 use sp_runtime::{DispatchError, DispatchResult};
 
-use super::{Config, Delegate, DepositKind, Error, Event, Pallet, Proxies, ProxyDefinition, RealPaysFeeConsentV1};
+use super::{
+    Config, Delegate, DepositKind, Error, Event, Pallet, Proxies, ProxyDefinition,
+    RealPaysFeeConsentV1,
+};
 use crate::types::TaoBalance;
 
 impl<T: Config> Pallet<T> {
@@ -20,7 +23,8 @@ impl<T: Config> Pallet<T> {
         proxy_type: Option<T::ProxyType>,
     ) -> Result<Delegate<T>, DispatchError> {
         let fits = |known: &Delegate<T>| {
-            known.delegate == *delegate && proxy_type.is_none_or(|wanted| known.proxy_type == wanted)
+            known.delegate == *delegate
+                && proxy_type.is_none_or(|wanted| known.proxy_type == wanted)
         };
         Ok(Proxies::<T>::get(real).0.into_iter().find(fits).ok_or(Error::<T>::NotProxy)?)
     }
@@ -35,12 +39,20 @@ impl<T: Config> Pallet<T> {
         ensure!(*delegator != delegatee, Error::<T>::NoSelfProxy);
         let added = ProxyDefinition { delegate: delegatee.clone(), proxy_type, delay };
         Proxies::<T>::try_mutate(delegator, |(proxies, deposit)| {
-            let Err(position) = proxies.binary_search(&added) else { return Err(Error::<T>::Duplicate.into()) };
+            let Err(position) = proxies.binary_search(&added) else {
+                return Err(Error::<T>::Duplicate.into());
+            };
             proxies.try_insert(position, added).map_err(|_| Error::<T>::TooMany)?;
-            *deposit = Self::adjust_deposit(delegator, *deposit, Self::proxy_deposit(proxies.len()))?;
+            *deposit =
+                Self::adjust_deposit(delegator, *deposit, Self::proxy_deposit(proxies.len()))?;
             Ok::<(), DispatchError>(())
         })?;
-        Self::deposit_event(Event::ProxyAdded { delegator: delegator.clone(), delegatee, proxy_type, delay });
+        Self::deposit_event(Event::ProxyAdded {
+            delegator: delegator.clone(),
+            delegatee,
+            proxy_type,
+            delay,
+        });
         Ok(())
     }
 
@@ -56,12 +68,18 @@ impl<T: Config> Pallet<T> {
             let (mut proxies, deposit) = stored.take().ok_or(Error::<T>::NotFound)?;
             let position = proxies.binary_search(&removed).map_err(|_| Error::<T>::NotFound)?;
             proxies.remove(position);
-            let deposit = Self::adjust_deposit(delegator, deposit, Self::proxy_deposit(proxies.len()))?;
+            let deposit =
+                Self::adjust_deposit(delegator, deposit, Self::proxy_deposit(proxies.len()))?;
             *stored = (!proxies.is_empty()).then_some((proxies, deposit));
             Ok::<(), DispatchError>(())
         })?;
         RealPaysFeeConsentV1::<T>::remove(delegator, &delegatee);
-        Self::deposit_event(Event::ProxyRemoved { delegator: delegator.clone(), delegatee, proxy_type, delay });
+        Self::deposit_event(Event::ProxyRemoved {
+            delegator: delegator.clone(),
+            delegatee,
+            proxy_type,
+            delay,
+        });
         Ok(())
     }
 
@@ -87,7 +105,12 @@ impl<T: Config> Pallet<T> {
         let proxies = BoundedVec::try_from(vec![creator]).map_err(|_| Error::<T>::TooMany)?;
         let deposit = Self::adjust_deposit(&who, TaoBalance::ZERO, Self::proxy_deposit(1))?;
         Proxies::<T>::insert(&pure, (proxies, deposit));
-        Self::deposit_event(Event::PureCreated { pure, who, proxy_type, disambiguation_index: index });
+        Self::deposit_event(Event::PureCreated {
+            pure,
+            who,
+            proxy_type,
+            disambiguation_index: index,
+        });
         Ok(())
     }
 
@@ -102,18 +125,25 @@ impl<T: Config> Pallet<T> {
         ensure!(pure == *who, Error::<T>::NoPermission);
         let (_, deposit) = Proxies::<T>::take(&pure);
         T::Currency::unreserve(&spawner, deposit.0);
-        Self::deposit_event(Event::PureKilled { pure, spawner, proxy_type, disambiguation_index: index });
+        Self::deposit_event(Event::PureKilled {
+            pure,
+            spawner,
+            proxy_type,
+            disambiguation_index: index,
+        });
         Ok(())
     }
 
-    /// Derives the account of a pure proxy from its creator, the block and the extrinsic of its creation.
+    /// Derives the account of a pure proxy from its creator, the block and the extrinsic of its
+    /// creation.
     pub(super) fn pure_account(
         creator: &T::AccountId,
         proxy_type: T::ProxyType,
         index: u16,
         (height, extrinsic): (BlockNumberFor<T>, u32),
     ) -> Result<T::AccountId, DispatchError> {
-        let seed = (b"modlpy/proxy____", creator, height, extrinsic, proxy_type, index).using_encoded(blake2_256);
+        let seed = (b"modlpy/proxy____", creator, height, extrinsic, proxy_type, index)
+            .using_encoded(blake2_256);
         let account = T::AccountId::decode(&mut TrailingZeroInput::new(&seed));
         Ok(account.map_err(|_| Error::<T>::InvalidDerivedAccountId)?)
     }
@@ -131,10 +161,20 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Reports a changed deposit.
-    pub(super) fn poked(who: &T::AccountId, kind: DepositKind, old: TaoBalance, new: TaoBalance) -> bool {
+    pub(super) fn poked(
+        who: &T::AccountId,
+        kind: DepositKind,
+        old: TaoBalance,
+        new: TaoBalance,
+    ) -> bool {
         let changed = old != new;
         if changed {
-            Self::deposit_event(Event::DepositPoked { who: who.clone(), kind, old_deposit: old, new_deposit: new });
+            Self::deposit_event(Event::DepositPoked {
+                who: who.clone(),
+                kind,
+                old_deposit: old,
+                new_deposit: new,
+            });
         }
         changed
     }

@@ -4,15 +4,17 @@ use frame_support::traits::{GetCallMetadata, InstanceFilter};
 
 use super::ProxyType;
 use super::groups::{
-    BALANCES, BASKET, BURNED_REGISTRATION, CHILD_KEYS, COMMON, DISSOLVING, Group, HOTKEY_SWAP, NEURONS, REGISTRATION,
-    ROOT_CLAIM, ROOT_PARAMETERS, ROOT_REGISTRATION, SET_CODE, SMALL_TRANSFERS, STAKE, STAKE_TRANSFERS, SUBNET_IDENTITY,
-    SUBNET_MANAGEMENT, SUBNET_START, TRANSFERS, VALUE,
+    BALANCES, BASKET, BURNED_REGISTRATION, CHILD_KEYS, COMMON, DISSOLVING, Group, HOTKEY_SWAP,
+    NEURONS, REGISTRATION, ROOT_CLAIM, ROOT_PARAMETERS, ROOT_REGISTRATION, SET_CODE,
+    SMALL_TRANSFERS, STAKE, STAKE_TRANSFERS, SUBNET_IDENTITY, SUBNET_MANAGEMENT, SUBNET_START,
+    TRANSFERS, VALUE,
 };
 use crate::runtime::RuntimeCall;
 use crate::subtensor;
 use crate::types::AlphaBalance;
 
-/// Exclusive maximum of the transfers that the proxy type `SmallTransfer` allows, in rao or billionths of alpha.
+/// Exclusive maximum of the transfers that the proxy type `SmallTransfer` allows, in rao or
+/// billionths of alpha.
 pub(crate) const SMALL_TRANSFER: u64 = 500_000_000;
 
 impl ProxyType {
@@ -83,7 +85,9 @@ impl ProxyType {
 
     /// Whether this type allows calls of this name; their arguments may be limited in addition.
     pub(crate) fn names(self, pallet: &str, call: &str) -> bool {
-        self.groups().is_none_or(|groups| groups.iter().copied().flatten().any(|group| group.contains(pallet, call)))
+        self.groups().is_none_or(|groups| {
+            groups.iter().copied().flatten().any(|group| group.contains(pallet, call))
+        })
     }
 }
 
@@ -108,10 +112,12 @@ fn is_small(call: &RuntimeCall) -> bool {
     use subtensor::Call as Subtensor;
     match call {
         RuntimeCall::Balances(
-            Balances::transfer_keep_alive { value, .. } | Balances::transfer_allow_death { value, .. },
+            Balances::transfer_keep_alive { value, .. }
+            | Balances::transfer_allow_death { value, .. },
         ) => *value < SMALL_TRANSFER,
         RuntimeCall::SubtensorModule(
-            Subtensor::transfer_stake { alpha_amount, .. } | Subtensor::transfer_stake_and_hotkey { alpha_amount, .. },
+            Subtensor::transfer_stake { alpha_amount, .. }
+            | Subtensor::transfer_stake_and_hotkey { alpha_amount, .. },
         ) => *alpha_amount < AlphaBalance(SMALL_TRANSFER),
         _ => false,
     }

@@ -1,7 +1,8 @@
 //! Groups of calls that proxy types allow.
 //!
-//! The groups do not overlap, and together contain every call of the real chain except those of its EVM and contracts.
-//! They name calls instead of matching on them, since they also contain calls that this chain does not support yet.
+//! The groups do not overlap, and together contain every call of the real chain except those of its
+//! EVM and contracts. They name calls instead of matching on them, since they also contain calls
+//! that this chain does not support yet.
 
 /// Calls of one pallet.
 pub(super) struct Group {
@@ -63,8 +64,8 @@ pub(super) const COMMON: &[Group] = &[
     Group::all("LimitOrders"),
 ];
 
-/// Calls that dispatch other calls with a new origin, which loses the restrictions of the proxy type, and calls of the
-/// sudo key. Only `Any` allows them.
+/// Calls that dispatch other calls with a new origin, which loses the restrictions of the proxy
+/// type, and calls of the sudo key. Only `Any` allows them.
 #[cfg(test)]
 pub(super) const UNRESTRICTED: &[Group] = &[
     Group::all("Sudo"),
@@ -98,7 +99,8 @@ pub(super) const BALANCES: &[Group] = &[Group {
 }];
 
 /// Transfers of stake to another coldkey.
-pub(super) const STAKE_TRANSFERS: &[Group] = &[Group::subtensor(&["transfer_stake", "transfer_stake_and_hotkey"])];
+pub(super) const STAKE_TRANSFERS: &[Group] =
+    &[Group::subtensor(&["transfer_stake", "transfer_stake_and_hotkey"])];
 
 /// Transfers with an amount that `SmallTransfer` limits.
 pub(super) const SMALL_TRANSFERS: &[Group] = &[
@@ -141,16 +143,19 @@ pub(super) const ROOT_REGISTRATION: &[Group] = &[Group::subtensor(&["root_regist
 pub(super) const HOTKEY_SWAP: &[Group] = &[Group::subtensor(&["swap_hotkey", "swap_hotkey_v2"])];
 
 /// Dissolving subnets.
-pub(super) const DISSOLVING: &[Group] = &[Group::subtensor(&["dissolve_network", "root_dissolve_network"])];
+pub(super) const DISSOLVING: &[Group] =
+    &[Group::subtensor(&["dissolve_network", "root_dissolve_network"])];
 
 /// Child hotkeys.
 pub(super) const CHILD_KEYS: &[Group] = &[Group::subtensor(&["set_children", "set_childkey_take"])];
 
 /// Claims of root dividends.
-pub(super) const ROOT_CLAIM: &[Group] = &[Group::subtensor(&["claim_root", "claim_root_with_hotkey"])];
+pub(super) const ROOT_CLAIM: &[Group] =
+    &[Group::subtensor(&["claim_root", "claim_root_with_hotkey"])];
 
 /// Public data of a subnet.
-pub(super) const SUBNET_IDENTITY: &[Group] = &[Group::subtensor(&["set_subnet_identity", "update_symbol"])];
+pub(super) const SUBNET_IDENTITY: &[Group] =
+    &[Group::subtensor(&["set_subnet_identity", "update_symbol"])];
 
 /// Starting a subnet.
 pub(super) const SUBNET_START: &[Group] = &[Group::subtensor(&["start_call"])];
@@ -206,8 +211,10 @@ pub(super) const NEURONS: &[Group] = &[Group::subtensor(&[
 ])];
 
 /// Hyperparameters that the owner of a subnet may set.
-pub(super) const SUBNET_MANAGEMENT: &[Group] =
-    &[Group::subtensor(&["set_tempo", "set_activity_cutoff_factor"]), Group::admin(OWNER_PARAMETERS)];
+pub(super) const SUBNET_MANAGEMENT: &[Group] = &[
+    Group::subtensor(&["set_tempo", "set_activity_cutoff_factor"]),
+    Group::admin(OWNER_PARAMETERS),
+];
 
 /// Parameters that only root may set.
 pub(super) const ROOT_PARAMETERS: &[Group] =

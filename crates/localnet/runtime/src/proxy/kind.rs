@@ -25,7 +25,8 @@ pub enum ProxyType {
     Any,
     /// Hyperparameters and identity of a subnet that the account owns.
     Owner,
-    /// Every call except sudo, dissolving subnets, burned and root registrations, coldkey swaps and crowdloans.
+    /// Every call except sudo, dissolving subnets, burned and root registrations, coldkey swaps and
+    /// crowdloans.
     NonCritical,
     /// Every call except those that move TAO or stake to another account.
     NonTransfer,
@@ -92,7 +93,8 @@ impl ProxyType {
 
     /// Whether a delegate of this type may add and remove delegates of the type `other`.
     pub const fn includes(self, other: Self) -> bool {
-        // A list of the allowed types, so that a new type which can move TAO is not included by accident.
+        // A list of the allowed types, so that a new type which can move TAO is not included by
+        // accident.
         let is_listed = matches!(
             (self, other),
             (Self::Any, _)

@@ -12,6 +12,11 @@ impl Proxies<AccountId> for Pallet<Runtime> {
     }
 
     fn remove_beneficiary(lease: &AccountId, beneficiary: &AccountId) -> DispatchResult {
-        Self::remove_proxy_delegate(lease, beneficiary.clone(), ProxyType::SubnetLeaseBeneficiary, 0)
+        Self::remove_proxy_delegate(
+            lease,
+            beneficiary.clone(),
+            ProxyType::SubnetLeaseBeneficiary,
+            0,
+        )
     }
 }

@@ -6,10 +6,12 @@ use sp_runtime::traits::StaticLookup;
 use super::{Call, RealPaysFeeConsentV1};
 use crate::runtime::{AccountId, Runtime, RuntimeCall};
 
-/// Returns the account that pays the fee of a call instead of the sender; `None` if the sender pays.
+/// Returns the account that pays the fee of a call instead of the sender; `None` if the sender
+/// pays.
 ///
-/// An account that consented pays for its delegate's call. If that call is itself a delegate's call for another
-/// account, or a batch of such calls for one account, the other account pays if it consented too.
+/// An account that consented pays for its delegate's call. If that call is itself a delegate's call
+/// for another account, or a batch of such calls for one account, the other account pays if it
+/// consented too.
 pub fn fee_payer(sender: &AccountId, call: &RuntimeCall) -> Option<AccountId> {
     let (real, inner) = proxied(call)?;
     if !pays(&real, sender) {
@@ -17,7 +19,9 @@ pub fn fee_payer(sender: &AccountId, call: &RuntimeCall) -> Option<AccountId> {
     }
     let deeper = match inner {
         RuntimeCall::Utility(
-            Utility::batch { calls } | Utility::batch_all { calls } | Utility::force_batch { calls },
+            Utility::batch { calls }
+            | Utility::batch_all { calls }
+            | Utility::force_batch { calls },
         ) => common_account(calls),
         inner => proxied(inner).map(|(account, _)| account),
     };

@@ -45,7 +45,11 @@ fn sends(who: &AccountId, call: Call<Runtime>) -> String {
 }
 
 /// Makes a call for an account, and returns the call's result.
-fn executes(delegate: &AccountId, real: &AccountId, call: impl Into<RuntimeCall>) -> DispatchResult {
+fn executes(
+    delegate: &AccountId,
+    real: &AccountId,
+    call: impl Into<RuntimeCall>,
+) -> DispatchResult {
     assert_eq!(sends(delegate, by_proxy(real, call)), "ok");
     let result = executed();
     assert_eq!(LastCallResult::<Runtime>::get(real), Some(result));
@@ -159,7 +163,10 @@ fn announced_calls_wait_for_their_delay() {
         let reject = |hash: H256| Call::reject_announcement { delegate: id(&bob), call_hash: hash };
         let withdraw = |hash: H256| Call::remove_announcement { real: id(&alice), call_hash: hash };
         let other = H256::repeat_byte(7);
-        assert_eq!((sends(&bob, announce(hash)), sends(&bob, announce(other))), ("ok".to_owned(), "ok".to_owned()));
+        assert_eq!(
+            (sends(&bob, announce(hash)), sends(&bob, announce(other))),
+            ("ok".to_owned(), "ok".to_owned())
+        );
         assert_eq!(reserved(&bob), 36_000_000 + 2 * 68_000_000);
         assert_eq!(sends(&eve, reject(hash)), "NotFound");
         assert_eq!(sends(&alice, reject(hash)), "ok");
@@ -222,13 +229,17 @@ fn deposits_are_adjusted_on_request() {
         send(&bob, Call::announce { real: id(&alice), call_hash: H256::zero() }).unwrap();
         // As if the deposits had been lower.
         for (who, reserved) in [(&alice, reserved(&alice)), (&bob, reserved(&bob))] {
-            assert_eq!(Proxy::adjust_deposit(who, TaoBalance(reserved), TaoBalance(1)).unwrap(), TaoBalance(1));
+            assert_eq!(
+                Proxy::adjust_deposit(who, TaoBalance(reserved), TaoBalance(1)).unwrap(),
+                TaoBalance(1)
+            );
         }
         Proxies::<Runtime>::mutate(&alice, |stored| stored.1 = TaoBalance(1));
         Announcements::<Runtime>::mutate(&bob, |stored| stored.1 = TaoBalance(1));
-        for (who, kind, new) in
-            [(&alice, DepositKind::Proxies, 93_000_000), (&bob, DepositKind::Announcements, 104_000_000)]
-        {
+        for (who, kind, new) in [
+            (&alice, DepositKind::Proxies, 93_000_000),
+            (&bob, DepositKind::Announcements, 104_000_000),
+        ] {
             assert_eq!(pays(who), frame_support::dispatch::Pays::No);
             assert_eq!(reserved(who), new);
             let (old_deposit, new_deposit) = (TaoBalance(1), TaoBalance(new));
@@ -254,7 +265,11 @@ fn unsigned_and_root_origins_are_refused() {
         for call in calls {
             for origin in [RuntimeOrigin::none(), RuntimeOrigin::root()] {
                 let refused = RuntimeCall::from(call.clone()).dispatch(origin);
-                assert_eq!(refused.unwrap_err().error, sp_runtime::DispatchError::BadOrigin, "{call:?}");
+                assert_eq!(
+                    refused.unwrap_err().error,
+                    sp_runtime::DispatchError::BadOrigin,
+                    "{call:?}"
+                );
             }
         }
     });
@@ -263,7 +278,8 @@ fn unsigned_and_root_origins_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// After any calls, the reserved balance of each account equals the deposits for its delegates and announcements.
+    /// After any calls, the reserved balance of each account equals the deposits for its delegates
+    /// and announcements.
     #[test]
     fn deposits_agree_after_random_calls(
         steps in prop::collection::vec((0_usize..3, 0_usize..3, 0_usize..7, 0_u8..19, 0_u32..2), 1..60)

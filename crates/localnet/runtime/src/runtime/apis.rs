@@ -20,13 +20,14 @@ use sp_version::RuntimeVersion;
 use substrate_fixed::types::U64F64;
 
 use super::{
-    AccountId, Balance, Block, Executive, InherentDataExt, Nonce, Runtime, RuntimeCall, SlotDuration, SubtensorModule,
-    System, TransactionPayment, VERSION,
+    AccountId, Balance, Block, Executive, InherentDataExt, Nonce, Runtime, RuntimeCall,
+    SlotDuration, SubtensorModule, System, TransactionPayment, VERSION,
 };
 use crate::call_weights::guards;
 use crate::info::apis as asked;
 use crate::info::basket::{
-    self, BasketPosition, BasketSummary, BasketTradingStatus, BetaPosition, BetaPricing, BetaPricingPage,
+    self, BasketPosition, BasketSummary, BasketTradingStatus, BetaPosition, BetaPricing,
+    BetaPricingPage,
 };
 use crate::info::delegate::DelegateInfo;
 use crate::info::dynamic::DynamicInfo;

@@ -1,4 +1,5 @@
-//! Configuration of the pallets that dispatch calls: Proxy, Multisig, Preimage, Scheduler and SafeMode.
+//! Configuration of the pallets that dispatch calls: Proxy, Multisig, Preimage, Scheduler and
+//! SafeMode.
 
 use std::cmp::Ordering;
 
@@ -10,8 +11,8 @@ use frame_system::{EnsureRoot, RawOrigin};
 use sp_runtime::Perbill;
 
 use super::{
-    AccountId, Balance, Balances, BlockWeights, OriginCaller, Preimage, Runtime, RuntimeCall, RuntimeEvent,
-    RuntimeHoldReason, RuntimeOrigin, System,
+    AccountId, Balance, Balances, BlockWeights, OriginCaller, Preimage, Runtime, RuntimeCall,
+    RuntimeEvent, RuntimeHoldReason, RuntimeOrigin, System,
 };
 use crate::proxy::{self, ProxyType};
 use crate::types::TaoBalance;
@@ -68,7 +69,8 @@ impl pallet_preimage::Config for Runtime {
     >;
 }
 
-/// Order of the origins that schedule calls: root, the only one that may schedule, is above all others.
+/// Order of the origins that schedule calls: root, the only one that may schedule, is above all
+/// others.
 pub struct RootFirst;
 
 impl PrivilegeCmp<OriginCaller> for RootFirst {

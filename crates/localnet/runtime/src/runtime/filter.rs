@@ -5,7 +5,10 @@ use frame_support::traits::Contains;
 use frame_system::{EnsureRoot, EnsureRootWithSuccess};
 use pallet_utility::Call as Utility;
 
-use super::{AccountId, Balance, Balances, BlockNumber, Runtime, RuntimeCall, RuntimeEvent, RuntimeHoldReason};
+use super::{
+    AccountId, Balance, Balances, BlockNumber, Runtime, RuntimeCall, RuntimeEvent,
+    RuntimeHoldReason,
+};
 use crate::{commitments, subtensor};
 
 /// Call filter that refuses nested batches, as on the real chain.
@@ -22,7 +25,9 @@ impl Contains<RuntimeCall> for CallFilter {
 fn calls_of(call: &RuntimeCall) -> Option<&[RuntimeCall]> {
     match call {
         RuntimeCall::Utility(
-            Utility::batch { calls } | Utility::batch_all { calls } | Utility::force_batch { calls },
+            Utility::batch { calls }
+            | Utility::batch_all { calls }
+            | Utility::force_batch { calls },
         ) => Some(calls),
         _ => None,
     }
@@ -43,7 +48,9 @@ impl Contains<RuntimeCall> for SafeCalls {
                 | RuntimeCall::System(_)
                 | RuntimeCall::SafeMode(_)
                 | RuntimeCall::Timestamp(_)
-                | RuntimeCall::SubtensorModule(Subtensor::set_weights { .. } | Subtensor::serve_axon { .. })
+                | RuntimeCall::SubtensorModule(
+                    Subtensor::set_weights { .. } | Subtensor::serve_axon { .. }
+                )
                 | RuntimeCall::Commitments(Commitments::set_commitment { .. })
         )
     }

@@ -3,7 +3,9 @@
 use frame_support::ensure;
 use sp_runtime::{AccountId32, DispatchResult};
 
-use super::{AutoStakeDestination, AutoStakeDestinationColdkeys, Config, Error, Event, Pallet, Uids};
+use super::{
+    AutoStakeDestination, AutoStakeDestinationColdkeys, Config, Error, Event, Pallet, Uids,
+};
 use crate::types::{AlphaBalance, NetUid};
 
 impl<T: Config> Pallet<T> {
@@ -25,20 +27,34 @@ impl<T: Config> Pallet<T> {
             });
         }
         AutoStakeDestination::<T>::insert(who, netuid, hotkey);
-        AutoStakeDestinationColdkeys::<T>::mutate(hotkey, netuid, |coldkeys| coldkeys.push(who.clone()));
+        AutoStakeDestinationColdkeys::<T>::mutate(hotkey, netuid, |coldkeys| {
+            coldkeys.push(who.clone())
+        });
         let (coldkey, hotkey) = (who.clone(), hotkey.clone());
         Self::deposit_event(Event::AutoStakeDestinationSet { coldkey, netuid, hotkey });
         Ok(())
     }
 
-    /// Stakes a miner's emission: on the hotkey that its coldkey selected, otherwise on the miner's own hotkey.
-    pub(super) fn stake_earnings(hotkey: &AccountId32, owner: &AccountId32, netuid: NetUid, incentive: AlphaBalance) {
+    /// Stakes a miner's emission: on the hotkey that its coldkey selected, otherwise on the miner's
+    /// own hotkey.
+    pub(super) fn stake_earnings(
+        hotkey: &AccountId32,
+        owner: &AccountId32,
+        netuid: NetUid,
+        incentive: AlphaBalance,
+    ) {
         let Some(destination) = AutoStakeDestination::<T>::get(owner, netuid) else {
             return Self::increase_stake(hotkey, owner, netuid, incentive);
         };
         Self::increase_stake(&destination, owner, netuid, incentive);
         let (hotkey, owner) = (hotkey.clone(), owner.clone());
-        Self::deposit_event(Event::AutoStakeAdded { netuid, destination, hotkey, owner, incentive });
+        Self::deposit_event(Event::AutoStakeAdded {
+            netuid,
+            destination,
+            hotkey,
+            owner,
+            incentive,
+        });
     }
 }
 
@@ -59,7 +75,10 @@ mod tests {
             };
             for hotkey in [&first, &second] {
                 let hotkey = hotkey.clone();
-                assert_eq!(outcome(send(&bob, Call::burned_register { netuid: BABELBIT, hotkey })), "ok");
+                assert_eq!(
+                    outcome(send(&bob, Call::burned_register { netuid: BABELBIT, hotkey })),
+                    "ok"
+                );
             }
             assert_eq!(choose(NetUid(77), &first), "SubnetNotExists");
             assert_eq!(choose(BABELBIT, &key(3)), "HotKeyNotRegisteredInSubNet");
@@ -68,12 +87,20 @@ mod tests {
             Subtensor::stake_earnings(&second, &bob, BABELBIT, AlphaBalance(7));
             assert_eq!(Subtensor::stake_of(&first, &bob, BABELBIT), AlphaBalance(7));
             let (destination, hotkey, owner) = (first.clone(), second.clone(), bob.clone());
-            let event =
-                Event::AutoStakeAdded { netuid: BABELBIT, destination, hotkey, owner, incentive: AlphaBalance(7) };
+            let event = Event::AutoStakeAdded {
+                netuid: BABELBIT,
+                destination,
+                hotkey,
+                owner,
+                incentive: AlphaBalance(7),
+            };
             assert_eq!(last_event(), event);
             assert_eq!(choose(BABELBIT, &second), "ok");
             assert!(AutoStakeDestinationColdkeys::<Runtime>::get(&first, BABELBIT).is_empty());
-            assert_eq!(AutoStakeDestinationColdkeys::<Runtime>::get(&second, BABELBIT), std::slice::from_ref(&bob));
+            assert_eq!(
+                AutoStakeDestinationColdkeys::<Runtime>::get(&second, BABELBIT),
+                std::slice::from_ref(&bob)
+            );
             Subtensor::stake_earnings(&first, &bob, BABELBIT, AlphaBalance(5));
             assert_eq!(Subtensor::stake_of(&second, &bob, BABELBIT), AlphaBalance(5));
         });

@@ -1,9 +1,10 @@
 //! Baskets: funds that hold the dividends of the root stake on validators.
 //!
-//! The alpha that a validator's root stake earns is sold, and the TAO is staked on root, on the validator, by the
-//! account of all baskets. Stakers own shares of the basket, all of equal value. Every deposit raises the rate, the
-//! number of shares per rao of root stake; a staker owns rate · stake − `BasketClaimed` shares. When the stake changes,
-//! `BasketClaimed` is adjusted, so that the number of shares is unchanged.
+//! The alpha that a validator's root stake earns is sold, and the TAO is staked on root, on the
+//! validator, by the account of all baskets. Stakers own shares of the basket, all of equal value.
+//! Every deposit raises the rate, the number of shares per rao of root stake; a staker owns rate ·
+//! stake − `BasketClaimed` shares. When the stake changes, `BasketClaimed` is adjusted, so that the
+//! number of shares is unchanged.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -13,14 +14,15 @@ use substrate_fixed::types::I96F32;
 use super::pool::Fee;
 use super::staking::MIN_STAKE;
 use super::{
-    BasketClaimed, BasketDepositedTao, BasketRate, BasketRedeemedTao, BasketShares, Config, Error, Event, PALLET_ID,
-    Pallet, RootClaimableThreshold, StakingHotkeys, SubnetAlphaOut,
+    BasketClaimed, BasketDepositedTao, BasketRate, BasketRedeemedTao, BasketShares, Config, Error,
+    Event, PALLET_ID, Pallet, RootClaimableThreshold, StakingHotkeys, SubnetAlphaOut,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Maximum threshold of claims, in rao.
 const MAX_THRESHOLD: u64 = 10_000_000;
-/// Fraction of a deposit below which the existing shares of a worthless basket count as rounding errors.
+/// Fraction of a deposit below which the existing shares of a worthless basket count as rounding
+/// errors.
 const DUST: u64 = 100;
 
 impl<T: Config> Pallet<T> {
@@ -49,7 +51,8 @@ impl<T: Config> Pallet<T> {
         TaoBalance(part(value.0, shares, BasketShares::<T>::get(hotkey)).min(value.0))
     }
 
-    /// Claims the shares of a coldkey in the baskets of all validators on which it stakes, and returns their number.
+    /// Claims the shares of a coldkey in the baskets of all validators on which it stakes, and
+    /// returns their number.
     pub(crate) fn do_claim_root(coldkey: AccountId32) -> u64 {
         let hotkeys = StakingHotkeys::<T>::get(&coldkey);
         Self::claim_from(coldkey, &hotkeys);
@@ -70,11 +73,19 @@ impl<T: Config> Pallet<T> {
     /// Buys shares of a validator's basket for a coldkey.
     ///
     /// # Errors
-    /// In this order: `HotKeyAccountNotExists`, `HotKeyNotRegisteredInSubNet` if it is not a member of root,
-    /// `AmountTooLow`, `NotEnoughBalanceToStake`, and `AmountTooLow` if the amount buys no share.
-    pub(crate) fn do_stake_into_basket(coldkey: &AccountId32, hotkey: &AccountId32, tao: TaoBalance) -> DispatchResult {
+    /// In this order: `HotKeyAccountNotExists`, `HotKeyNotRegisteredInSubNet` if it is not a member
+    /// of root, `AmountTooLow`, `NotEnoughBalanceToStake`, and `AmountTooLow` if the amount buys no
+    /// share.
+    pub(crate) fn do_stake_into_basket(
+        coldkey: &AccountId32,
+        hotkey: &AccountId32,
+        tao: TaoBalance,
+    ) -> DispatchResult {
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
-        ensure!(Self::uid_of(NetUid::ROOT, hotkey).is_some(), Error::<T>::HotKeyNotRegisteredInSubNet);
+        ensure!(
+            Self::uid_of(NetUid::ROOT, hotkey).is_some(),
+            Error::<T>::HotKeyNotRegisteredInSubNet
+        );
         ensure!(tao >= MIN_STAKE, Error::<T>::AmountTooLow);
         ensure!(Self::can_pay(coldkey, tao), Error::<T>::NotEnoughBalanceToStake);
         let shares = Self::shares_for(hotkey, tao.0);
@@ -82,26 +93,37 @@ impl<T: Config> Pallet<T> {
         Self::charge(coldkey, tao.0)?;
         Self::fill_basket(hotkey, tao, shares);
         let bought = i128::from(shares);
-        BasketClaimed::<T>::mutate(hotkey, coldkey, |claimed| *claimed = claimed.saturating_sub(bought));
+        BasketClaimed::<T>::mutate(hotkey, coldkey, |claimed| {
+            *claimed = claimed.saturating_sub(bought)
+        });
         Self::list_staking_hotkey(coldkey, hotkey);
         let (hotkey, coldkey) = (hotkey.clone(), coldkey.clone());
         Self::deposit_event(Event::BasketStakedIn { hotkey, coldkey, tao, value: tao, shares });
         Ok(())
     }
 
-    /// Sets the minimum value of a claim, in rao. It is the same for all subnets, and stored for root.
+    /// Sets the minimum value of a claim, in rao. It is the same for all subnets, and stored for
+    /// root.
     ///
     /// # Errors
     /// `InvalidRootClaimThreshold` above 10 000 000, and for other subnets than root.
     pub(crate) fn do_set_root_claim_threshold(netuid: NetUid, rao: u64) -> DispatchResult {
-        ensure!(netuid == NetUid::ROOT && rao <= MAX_THRESHOLD, Error::<T>::InvalidRootClaimThreshold);
+        ensure!(
+            netuid == NetUid::ROOT && rao <= MAX_THRESHOLD,
+            Error::<T>::InvalidRootClaimThreshold
+        );
         RootClaimableThreshold::<T>::insert(netuid, I96F32::saturating_from_num(rao));
         Ok(())
     }
 
-    /// Sells the alpha that the root stake on a validator has earned, and puts the TAO into the validator's basket.
-    /// Alpha that cannot be sold, or for which no shares can be issued, is recycled.
-    pub(super) fn fill_basket_with_dividends(hotkey: &AccountId32, netuid: NetUid, alpha: AlphaBalance) {
+    /// Sells the alpha that the root stake on a validator has earned, and puts the TAO into the
+    /// validator's basket. Alpha that cannot be sold, or for which no shares can be issued, is
+    /// recycled.
+    pub(super) fn fill_basket_with_dividends(
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        alpha: AlphaBalance,
+    ) {
         if !Self::sell_into_basket(hotkey, netuid, alpha) {
             Self::recycle_issued(netuid, alpha);
         }
@@ -109,11 +131,14 @@ impl<T: Config> Pallet<T> {
 
     fn sell_into_basket(hotkey: &AccountId32, netuid: NetUid, alpha: AlphaBalance) -> bool {
         let Ok(trade) = Self::quote_sell(netuid, alpha, Fee::Waived) else { return false };
-        // The basket's own stake has earned its part of the dividends: that part is deposited without new shares.
-        let (whole, own) = (Self::total_alpha(hotkey, NetUid::ROOT).0, Self::basket_value(hotkey).0);
+        // The basket's own stake has earned its part of the dividends: that part is deposited
+        // without new shares.
+        let (whole, own) =
+            (Self::total_alpha(hotkey, NetUid::ROOT).0, Self::basket_value(hotkey).0);
         let stakers = whole.saturating_sub(own);
         let shares = Self::shares_for(hotkey, part(trade.received, stakers, whole));
-        let rate = I96F32::saturating_from_num(shares).checked_div(I96F32::saturating_from_num(stakers));
+        let rate =
+            I96F32::saturating_from_num(shares).checked_div(I96F32::saturating_from_num(stakers));
         let Some(rate) = rate.filter(|rate| *rate > 0) else { return false };
         Self::settle_sell(netuid, &trade);
         let tao = TaoBalance(trade.received);
@@ -124,8 +149,8 @@ impl<T: Config> Pallet<T> {
         true
     }
 
-    /// Returns the number of shares for a deposit, at the current value of a share. A worthless basket sells shares at
-    /// one rao, unless existing shares exceed a rounding error.
+    /// Returns the number of shares for a deposit, at the current value of a share. A worthless
+    /// basket sells shares at one rao, unless existing shares exceed a rounding error.
     fn shares_for(hotkey: &AccountId32, rao: u64) -> u64 {
         let (value, shares) = (Self::basket_value(hotkey).0, BasketShares::<T>::get(hotkey));
         match (shares, value) {
@@ -145,12 +170,13 @@ impl<T: Config> Pallet<T> {
         BasketDepositedTao::<T>::mutate(hotkey, |sum| *sum = sum.saturating_add(tao));
     }
 
-    /// Converts the shares of a coldkey to root stake, unless they are worth less than the threshold. Returns their
-    /// value.
+    /// Converts the shares of a coldkey to root stake, unless they are worth less than the
+    /// threshold. Returns their value.
     fn claim_basket(hotkey: &AccountId32, coldkey: &AccountId32) -> TaoBalance {
         let shares = Self::shares_of(hotkey, coldkey);
         let tao = Self::value_of_shares(hotkey, shares);
-        let is_dust = I96F32::saturating_from_num(tao.0) < RootClaimableThreshold::<T>::get(NetUid::ROOT);
+        let is_dust =
+            I96F32::saturating_from_num(tao.0) < RootClaimableThreshold::<T>::get(NetUid::ROOT);
         if is_dust || tao == TaoBalance::ZERO {
             return TaoBalance::ZERO;
         }
@@ -167,33 +193,53 @@ impl<T: Config> Pallet<T> {
         tao
     }
 
-    /// Adjusts the shares of a coldkey whose stake on `netuid` has grown; only root stake has shares.
-    pub(super) fn root_stake_grew(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, by: AlphaBalance) {
+    /// Adjusts the shares of a coldkey whose stake on `netuid` has grown; only root stake has
+    /// shares.
+    pub(super) fn root_stake_grew(
+        hotkey: &AccountId32,
+        coldkey: &AccountId32,
+        netuid: NetUid,
+        by: AlphaBalance,
+    ) {
         Self::adjust_claimed(hotkey, coldkey, netuid, i128::from(by.0));
     }
 
-    /// Adjusts the shares of a coldkey whose stake on `netuid` has shrunk; only root stake has shares.
-    pub(super) fn root_stake_shrank(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, by: AlphaBalance) {
+    /// Adjusts the shares of a coldkey whose stake on `netuid` has shrunk; only root stake has
+    /// shares.
+    pub(super) fn root_stake_shrank(
+        hotkey: &AccountId32,
+        coldkey: &AccountId32,
+        netuid: NetUid,
+        by: AlphaBalance,
+    ) {
         Self::adjust_claimed(hotkey, coldkey, netuid, i128::from(by.0).saturating_neg());
     }
 
     fn adjust_claimed(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, change: i128) {
         let rate = BasketRate::<T>::get(hotkey);
         if netuid == NetUid::ROOT && rate > 0 {
-            let shares: i128 = rate.saturating_mul(I96F32::saturating_from_num(change)).saturating_to_num();
-            BasketClaimed::<T>::mutate(hotkey, coldkey, |claimed| *claimed = claimed.saturating_add(shares));
+            let shares: i128 =
+                rate.saturating_mul(I96F32::saturating_from_num(change)).saturating_to_num();
+            BasketClaimed::<T>::mutate(hotkey, coldkey, |claimed| {
+                *claimed = claimed.saturating_add(shares)
+            });
         }
     }
 
     /// Moves the shares of a coldkey to its successor. Its root stake must be moved too.
-    pub(super) fn swap_coldkey_of_basket(hotkey: &AccountId32, old: &AccountId32, new: &AccountId32) {
+    pub(super) fn swap_coldkey_of_basket(
+        hotkey: &AccountId32,
+        old: &AccountId32,
+        new: &AccountId32,
+    ) {
         let claimed = BasketClaimed::<T>::take(hotkey, old);
         if claimed != 0 {
             BasketClaimed::<T>::mutate(hotkey, new, |sum| *sum = sum.saturating_add(claimed));
         }
     }
 
-    /// Moves the basket of a hotkey to its successor, which must have no basket. The root stake must be moved too.
+    /// Moves the basket of a hotkey to its successor, which must have no basket. The root stake
+    /// must be moved too.
     pub(super) fn swap_hotkey_of_basket(old: &AccountId32, new: &AccountId32) {
         if BasketShares::<T>::contains_key(old) {
             BasketShares::<T>::insert(new, BasketShares::<T>::take(old));
@@ -215,7 +261,9 @@ impl<T: Config> Pallet<T> {
 /// Returns ⌊`amount` · `part` / `whole`⌋, saturating; 0 if the whole is 0.
 fn part(amount: u64, part: u64, whole: u64) -> u64 {
     let product = u128::from(amount).saturating_mul(u128::from(part));
-    product.checked_div(u128::from(whole)).map_or(0, |share| u64::try_from(share).unwrap_or(u64::MAX))
+    product
+        .checked_div(u128::from(whole))
+        .map_or(0, |share| u64::try_from(share).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Work at the start of every block, before its extrinsics.
 
 use super::{
-    BlockEmission, BlocksSinceLastStep, Config, Event, LastEpochBlock, MaxEpochsPerBlock, Pallet, PendingEpochAt,
-    SubnetEpochIndex, TotalIssuance,
+    BlockEmission, BlocksSinceLastStep, Config, Event, LastEpochBlock, MaxEpochsPerBlock, Pallet,
+    PendingEpochAt, SubnetEpochIndex, TotalIssuance,
 };
 use crate::types::NetUid;
 
@@ -28,11 +28,15 @@ impl<T: Config> Pallet<T> {
         let mut room = MaxEpochsPerBlock::<T>::get();
         for &netuid in subnets {
             if !Self::is_epoch_due(netuid, block) {
-                BlocksSinceLastStep::<T>::mutate(netuid, |blocks| *blocks = blocks.saturating_add(1));
+                BlocksSinceLastStep::<T>::mutate(netuid, |blocks| {
+                    *blocks = blocks.saturating_add(1)
+                });
                 continue;
             }
             let Some(rest) = room.checked_sub(1) else {
-                BlocksSinceLastStep::<T>::mutate(netuid, |blocks| *blocks = blocks.saturating_add(1));
+                BlocksSinceLastStep::<T>::mutate(netuid, |blocks| {
+                    *blocks = blocks.saturating_add(1)
+                });
                 let to_block = block.saturating_add(1);
                 Self::deposit_event(Event::EpochDeferred { netuid, from_block: block, to_block });
                 continue;

@@ -12,7 +12,8 @@ use crate::types::{NetUid, TaoBalance};
 const ONE: u64 = 1 << 32;
 
 impl<T: Config> Pallet<T> {
-    /// Resets the per-block registration counters and lowers the registration prices of `subnets` and of root.
+    /// Resets the per-block registration counters and lowers the registration prices of `subnets`
+    /// and of root.
     pub fn begin_registrations(subnets: &[NetUid]) {
         for &netuid in subnets.iter().chain([&NetUid::ROOT]) {
             Self::decay_burn(netuid);
@@ -27,7 +28,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Lowers the registration price by one block's decay at its half-life. The first block only applies the bounds.
+    /// Lowers the registration price by one block's decay at its half-life. The first block only
+    /// applies the bounds.
     pub fn decay_burn(netuid: NetUid) {
         let burn = Burn::<T>::get(netuid);
         // The price is already at its minimum: the minimum is always below the maximum.
@@ -49,7 +51,8 @@ impl<T: Config> Pallet<T> {
     /// Raises the registration price after a registration.
     pub(crate) fn raise_burn(netuid: NetUid) {
         let factor = BurnIncreaseMult::<T>::get(netuid).max(U64F64::from_num(1));
-        let raised = U64F64::from_num(Burn::<T>::get(netuid).0).saturating_mul(factor).saturating_to_num();
+        let raised =
+            U64F64::from_num(Burn::<T>::get(netuid).0).saturating_mul(factor).saturating_to_num();
         Burn::<T>::insert(netuid, Self::bound_burn(netuid, TaoBalance(raised)));
     }
 
@@ -72,7 +75,8 @@ fn decay_factor(half_life: u16) -> u64 {
     low
 }
 
-/// Returns the power of a number with 32 fraction bits; each product is truncated to 32 fraction bits.
+/// Returns the power of a number with 32 fraction bits; each product is truncated to 32 fraction
+/// bits.
 fn power(mut base: u64, mut exponent: u16) -> u64 {
     let mut result = ONE;
     while exponent > 0 {

@@ -1,7 +1,8 @@
 //! Calls of the Subtensor pallet.
 //!
-//! FRAME requires all calls of a pallet in one block. Here each subject has a module whose macro appends the calls of
-//! its subject to those it receives, and passes them on to the next macro; the last macro is the pallet's section.
+//! FRAME requires all calls of a pallet in one block. Here each subject has a module whose macro
+//! appends the calls of its subject to those it receives, and passes them on to the next macro; the
+//! last macro is the pallet's section.
 
 #[macro_use]
 mod baskets;
@@ -32,8 +33,8 @@ use frame_support::pallet_macros::pallet_section;
 
 macro_rules! section {
     ([] $($calls:tt)*) => {
-        /// Calls with the names, indices and arguments of the real chain; each is implemented in the module of its
-        /// subject.
+        /// Calls with the names, indices and arguments of the real chain; each is implemented in
+        /// the module of its subject.
         #[pallet_section]
         mod calls {
             #[pallet::call]

@@ -1,8 +1,9 @@
-//! Child hotkeys: a hotkey lends proportions of its stake on a subnet to other hotkeys, its children. A child validates
-//! with this stake, pays the parent its part of the dividends, and keeps its child key take.
+//! Child hotkeys: a hotkey lends proportions of its stake on a subnet to other hotkeys, its
+//! children. A child validates with this stake, pays the parent its part of the dividends, and
+//! keeps its child key take.
 //!
-//! [`inheritance`] computes stakes and dividends, and [`threshold`] suspends parents with too little stake; this module
-//! sets children and takes.
+//! [`inheritance`] computes stakes and dividends, and [`threshold`] suspends parents with too
+//! little stake; this module sets children and takes.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::{AccountId32, PerU16};
@@ -10,28 +11,31 @@ use substrate_fixed::types::U64F64;
 
 use super::rate_limits::LimitedAction;
 use super::{
-    AutoParentDelegationEnabled, ChildKeys, ChildkeyTake, ChildkeyThresholdSuspended, Config, Error, Event, Keys,
-    LastEpochBlock, MaxChildkeyTake, MinChildkeyTake, MinChildkeyTakePerSubnet, Pallet, ParentKeys,
-    PendingChildKeyCooldown, PendingChildKeys, SubnetOwnerHotkey, SubtokenEnabled,
+    AutoParentDelegationEnabled, ChildKeys, ChildkeyTake, ChildkeyThresholdSuspended, Config,
+    Error, Event, Keys, LastEpochBlock, MaxChildkeyTake, MinChildkeyTake, MinChildkeyTakePerSubnet,
+    Pallet, ParentKeys, PendingChildKeyCooldown, PendingChildKeys, SubnetOwnerHotkey,
+    SubtokenEnabled,
 };
 use crate::types::{NetUid, TaoBalance};
 
 mod inheritance;
 mod threshold;
 
-/// Relatives of a hotkey on a subnet: the part of the parent's stake that the child receives, in parts of 2⁶⁴, and the
-/// other hotkey.
+/// Relatives of a hotkey on a subnet: the part of the parent's stake that the child receives, in
+/// parts of 2⁶⁴, and the other hotkey.
 pub(super) type Relatives = Vec<(u64, AccountId32)>;
 
 /// Maximum number of children of a hotkey on a subnet.
 const MAX_CHILDREN: usize = 5;
 
 impl<T: Config> Pallet<T> {
-    /// Schedules new children of a hotkey on a subnet; before the subnet is started, they apply immediately.
+    /// Schedules new children of a hotkey on a subnet; before the subnet is started, they apply
+    /// immediately.
     ///
     /// # Errors
-    /// In this order: `TxRateLimitExceeded` within 150 blocks, `RegistrationNotPermittedOnRootSubnet`,
-    /// `SubnetNotExists`, `NonAssociatedColdKey`, `DuplicateChild`, the errors of [`Self::check_children`], and
+    /// In this order: `TxRateLimitExceeded` within 150 blocks,
+    /// `RegistrationNotPermittedOnRootSubnet`, `SubnetNotExists`, `NonAssociatedColdKey`,
+    /// `DuplicateChild`, the errors of [`Self::check_children`], and
     /// `NotEnoughStakeToSetChildkeys`.
     pub(crate) fn do_set_children(
         who: &AccountId32,
@@ -60,7 +64,12 @@ impl<T: Config> Pallet<T> {
         }
         let cooldown = Self::current_block().saturating_add(PendingChildKeyCooldown::<T>::get());
         PendingChildKeys::<T>::insert(netuid, hotkey, (children.clone(), cooldown));
-        Self::deposit_event(Event::SetChildrenScheduled(hotkey.clone(), netuid, cooldown, children));
+        Self::deposit_event(Event::SetChildrenScheduled(
+            hotkey.clone(),
+            netuid,
+            cooldown,
+            children,
+        ));
         Ok(())
     }
 
@@ -90,8 +99,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sets whether a hotkey makes the owners of subnets its children: of existing subnets when it joins root, and of
-    /// new subnets while it is a member.
+    /// Sets whether a hotkey makes the owners of subnets its children: of existing subnets when it
+    /// joins root, and of new subnets while it is a member.
     ///
     /// # Errors
     /// `NonAssociatedColdKey`.
@@ -115,8 +124,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Makes the owner hotkey of each existing subnet the only child of a new member of root there, unless
-    /// [`Self::delegate_to_owner`] skips the subnet.
+    /// Makes the owner hotkey of each existing subnet the only child of a new member of root there,
+    /// unless [`Self::delegate_to_owner`] skips the subnet.
     pub(super) fn delegate_to_owners_of_all_subnets(member: &AccountId32) {
         for netuid in Self::all_netuids() {
             Self::delegate_to_owner(member, netuid);
@@ -125,11 +134,11 @@ impl<T: Config> Pallet<T> {
 
     /// Makes the owner hotkey of a subnet the only child of a member of root, immediately.
     ///
-    /// As on the real chain (its published source, `pallets/subtensor/src/staking/auto_parent.rs` of
-    /// RaoFoundation/subtensor at 1d298379), neither rate limit, stake threshold nor cooldown of
-    /// [`Self::do_set_children`] applies. Skips root, a subnet without an owner hotkey, an owner hotkey that is the
-    /// member itself or one of its parents, a member that disabled the delegation, and one that has or has scheduled
-    /// children on the subnet.
+    /// As on the real chain (its published source, `pallets/subtensor/src/staking/auto_parent.rs`
+    /// of RaoFoundation/subtensor at 1d298379), neither rate limit, stake threshold nor cooldown of
+    /// [`Self::do_set_children`] applies. Skips root, a subnet without an owner hotkey, an owner
+    /// hotkey that is the member itself or one of its parents, a member that disabled the
+    /// delegation, and one that has or has scheduled children on the subnet.
     fn delegate_to_owner(member: &AccountId32, netuid: NetUid) {
         let Ok(owner) = SubnetOwnerHotkey::<T>::try_get(netuid) else { return };
         let is_skipped = netuid == NetUid::ROOT
@@ -142,8 +151,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Removes the owner hotkey of each subnet from the children of a hotkey that loses its seat on root, if the owner
-    /// is the only child, with all stake. Other children remain.
+    /// Removes the owner hotkey of each subnet from the children of a hotkey that loses its seat on
+    /// root, if the owner is the only child, with all stake. Other children remain.
     pub(super) fn end_delegation_to_owners(member: &AccountId32) {
         for netuid in Self::all_netuids() {
             let is_only_child = SubnetOwnerHotkey::<T>::try_get(netuid)
@@ -154,13 +163,16 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Applies the scheduled children whose cooldown has passed, on subnets whose epoch fired in this block. Children
-    /// of a hotkey whose stake has fallen below the threshold since are dropped.
+    /// Applies the scheduled children whose cooldown has passed, on subnets whose epoch fired in
+    /// this block. Children of a hotkey whose stake has fallen below the threshold since are
+    /// dropped.
     pub(super) fn apply_scheduled_children(subnets: &[NetUid]) {
         let block = Self::current_block();
         for &netuid in subnets.iter().filter(|netuid| LastEpochBlock::<T>::get(**netuid) == block) {
             let due: Vec<(AccountId32, Relatives)> = PendingChildKeys::<T>::iter_prefix(netuid)
-                .filter(|(_, (_, cooldown))| *cooldown < block || !SubtokenEnabled::<T>::get(netuid))
+                .filter(|(_, (_, cooldown))| {
+                    *cooldown < block || !SubtokenEnabled::<T>::get(netuid)
+                })
                 .map(|(hotkey, (children, _))| (hotkey, children))
                 .collect();
             for (hotkey, children) in due {
@@ -186,10 +198,11 @@ impl<T: Config> Pallet<T> {
         MinChildkeyTake::<T>::get().max(MinChildkeyTakePerSubnet::<T>::get(netuid))
     }
 
-    /// Whether a hotkey may have children: its stake on all subnets is worth `StakeThreshold`, or it is the hotkey of
-    /// the subnet's owner.
+    /// Whether a hotkey may have children: its stake on all subnets is worth `StakeThreshold`, or
+    /// it is the hotkey of the subnet's owner.
     fn has_stake_for_children(hotkey: &AccountId32, netuid: NetUid) -> bool {
-        Self::has_threshold_stake(hotkey) || SubnetOwnerHotkey::<T>::try_get(netuid).is_ok_and(|owner| owner == *hotkey)
+        Self::has_threshold_stake(hotkey)
+            || SubnetOwnerHotkey::<T>::try_get(netuid).is_ok_and(|owner| owner == *hotkey)
     }
 
     /// Returns the value of all stake on a hotkey, on all subnets, at the current prices.
@@ -206,8 +219,9 @@ impl<T: Config> Pallet<T> {
     /// Checks that a hotkey can have these children on a subnet.
     ///
     /// # Errors
-    /// In this order: `InvalidChild` if the hotkey is among them, `TooManyChildren` above five, `ProportionOverflow`
-    /// above 100 %, `ChildParentInconsistency` if a child is one of its parents.
+    /// In this order: `InvalidChild` if the hotkey is among them, `TooManyChildren` above five,
+    /// `ProportionOverflow` above 100 %, `ChildParentInconsistency` if a child is one of its
+    /// parents.
     pub(super) fn check_children(
         hotkey: &AccountId32,
         netuid: NetUid,
@@ -219,11 +233,15 @@ impl<T: Config> Pallet<T> {
         ensure!(whole <= u128::from(u64::MAX), Error::<T>::ProportionOverflow);
         let parents = ParentKeys::<T>::get(hotkey, netuid);
         let is_parent = |child: &AccountId32| parents.iter().any(|(_, parent)| parent == child);
-        ensure!(!children.iter().any(|(_, child)| is_parent(child)), Error::<T>::ChildParentInconsistency);
+        ensure!(
+            !children.iter().any(|(_, child)| is_parent(child)),
+            Error::<T>::ChildParentInconsistency
+        );
         Ok(())
     }
 
-    /// Replaces the children of a hotkey. Children that have become inconsistent since they were scheduled are dropped.
+    /// Replaces the children of a hotkey. Children that have become inconsistent since they were
+    /// scheduled are dropped.
     fn apply_children(netuid: NetUid, hotkey: &AccountId32, children: Relatives) {
         if Self::check_children(hotkey, netuid, &children).is_ok() {
             Self::replace_children(netuid, hotkey, children.clone());
@@ -231,30 +249,43 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Replaces the children of a hotkey, and with them the hotkey among the parents of old and new children.
+    /// Replaces the children of a hotkey, and with them the hotkey among the parents of old and new
+    /// children.
     fn replace_children(netuid: NetUid, hotkey: &AccountId32, mut children: Relatives) {
         for (_, child) in ChildKeys::<T>::get(hotkey, netuid) {
-            Self::change_parents(netuid, &child, |parents| parents.retain(|(_, parent)| parent != hotkey));
+            Self::change_parents(netuid, &child, |parents| {
+                parents.retain(|(_, parent)| parent != hotkey)
+            });
         }
         for (proportion, child) in &children {
-            Self::change_parents(netuid, child, |parents| parents.push((*proportion, hotkey.clone())));
+            Self::change_parents(netuid, child, |parents| {
+                parents.push((*proportion, hotkey.clone()))
+            });
         }
         children.sort_by(|(_, one), (_, other)| one.cmp(other));
         Self::change_children(netuid, hotkey, |old| *old = children);
     }
 
-    /// Moves all relations of a hotkey on a subnet to another hotkey: children, parents, scheduled children, scheduled
-    /// relations with other parents, and the child key take. They replace those of the other hotkey.
+    /// Moves all relations of a hotkey on a subnet to another hotkey: children, parents, scheduled
+    /// children, scheduled relations with other parents, and the child key take. They replace those
+    /// of the other hotkey.
     ///
     /// # Errors
     /// `InvalidChild` if the new hotkey is a relative of the old one.
-    pub(super) fn move_relations(netuid: NetUid, old: &AccountId32, new: &AccountId32) -> DispatchResult {
-        let (children, parents) = (ChildKeys::<T>::get(old, netuid), ParentKeys::<T>::get(old, netuid));
+    pub(super) fn move_relations(
+        netuid: NetUid,
+        old: &AccountId32,
+        new: &AccountId32,
+    ) -> DispatchResult {
+        let (children, parents) =
+            (ChildKeys::<T>::get(old, netuid), ParentKeys::<T>::get(old, netuid));
         let are_related = children.iter().chain(&parents).any(|(_, relative)| relative == new);
         ensure!(!are_related, Error::<T>::InvalidChild);
         Self::replace_children(netuid, new, Relatives::new());
         for (_, parent) in ParentKeys::<T>::take(new, netuid) {
-            Self::change_children(netuid, &parent, |children| children.retain(|(_, child)| child != new));
+            Self::change_children(netuid, &parent, |children| {
+                children.retain(|(_, child)| child != new)
+            });
         }
         ChildKeys::<T>::remove(old, netuid);
         ParentKeys::<T>::remove(old, netuid);
@@ -276,7 +307,9 @@ impl<T: Config> Pallet<T> {
             .map(|(parent, _)| parent)
             .collect();
         for parent in planned {
-            PendingChildKeys::<T>::mutate(netuid, parent, |(children, _)| rename(children, old, new));
+            PendingChildKeys::<T>::mutate(netuid, parent, |(children, _)| {
+                rename(children, old, new)
+            });
         }
         if ChildkeyTake::<T>::contains_key(old, netuid) {
             ChildkeyTake::<T>::insert(new, netuid, ChildkeyTake::<T>::take(old, netuid));

@@ -1,11 +1,14 @@
-//! Collateral: alpha that a miner locks on its hotkey, and that it recovers only by earning emission.
+//! Collateral: alpha that a miner locks on its hotkey, and that it recovers only by earning
+//! emission.
 //!
-//! A subnet with a lock share splits the registration price: one part is burned, the other part buys alpha that is
-//! staked on the hotkey and locked ([`registration`]). Each alpha of emission that the hotkey earns releases
-//! `drain_ratio` alpha. A miner may add collateral, and may set a minimum, below which emission is locked instead.
+//! A subnet with a lock share splits the registration price: one part is burned, the other part
+//! buys alpha that is staked on the hotkey and locked ([`registration`]). Each alpha of emission
+//! that the hotkey earns releases `drain_ratio` alpha. A miner may add collateral, and may set a
+//! minimum, below which emission is locked instead.
 //!
-//! Collateral belongs to one stake: that of a coldkey on its hotkey. It outlasts the registration of the hotkey, and
-//! counts for the next one. Stake on other hotkeys, or of other coldkeys, is never locked by it.
+//! Collateral belongs to one stake: that of a coldkey on its hotkey. It outlasts the registration
+//! of the hotkey, and counts for the next one. Stake on other hotkeys, or of other coldkeys, is
+//! never locked by it.
 
 use frame_support::ensure;
 use frame_support::pallet_prelude::DispatchResult;
@@ -14,8 +17,8 @@ use substrate_fixed::types::U64F64;
 
 use super::types::MinerCollateralState;
 use super::{
-    ColdkeyCollateralHotkeys, ColdkeyMinerCollateral, CollateralDrainRatio, Config, Error, Event, MinerCollateral,
-    Pallet,
+    ColdkeyCollateralHotkeys, ColdkeyMinerCollateral, CollateralDrainRatio, Config, Error, Event,
+    MinerCollateral, Pallet,
 };
 use crate::types::{AlphaBalance, NetUid};
 
@@ -30,11 +33,17 @@ pub const MAX_COLLATERAL_HOTKEYS: u32 = 32;
 
 impl<T: Config> Pallet<T> {
     /// Returns the locked collateral of a coldkey on a hotkey in a subnet.
-    pub fn collateral_of(netuid: NetUid, hotkey: &AccountId32, coldkey: &AccountId32) -> AlphaBalance {
-        MinerCollateral::<T>::get((netuid, hotkey, coldkey)).map_or(AlphaBalance::ZERO, |state| state.locked)
+    pub fn collateral_of(
+        netuid: NetUid,
+        hotkey: &AccountId32,
+        coldkey: &AccountId32,
+    ) -> AlphaBalance {
+        MinerCollateral::<T>::get((netuid, hotkey, coldkey))
+            .map_or(AlphaBalance::ZERO, |state| state.locked)
     }
 
-    /// Checks that a coldkey can withdraw an amount of its stake on a hotkey that is not collateral.
+    /// Checks that a coldkey can withdraw an amount of its stake on a hotkey that is not
+    /// collateral.
     ///
     /// # Errors
     /// `StakeUnavailable`.
@@ -56,8 +65,8 @@ impl<T: Config> Pallet<T> {
     /// Sets the minimum collateral of a coldkey on its hotkey; 0 removes it.
     ///
     /// # Errors
-    /// In this order: `RegistrationNotPermittedOnRootSubnet`, `SubnetNotExists`, `HotKeyAccountNotExists`,
-    /// `NonAssociatedColdKey`, `ColdkeyCollateralPositionsFull`.
+    /// In this order: `RegistrationNotPermittedOnRootSubnet`, `SubnetNotExists`,
+    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `ColdkeyCollateralPositionsFull`.
     pub(crate) fn do_set_min_collateral(
         who: &AccountId32,
         netuid: NetUid,
@@ -71,9 +80,9 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Settles the collateral of a hotkey's owner with emission that the hotkey earned. Of the emission, `capturable`
-    /// belongs to the owner. Returns the part of `capturable` that is now locked; the caller must stake it on the
-    /// hotkey.
+    /// Settles the collateral of a hotkey's owner with emission that the hotkey earned. Of the
+    /// emission, `capturable` belongs to the owner. Returns the part of `capturable` that is now
+    /// locked; the caller must stake it on the hotkey.
     pub(super) fn settle_collateral(
         netuid: NetUid,
         hotkey: &AccountId32,
@@ -81,11 +90,14 @@ impl<T: Config> Pallet<T> {
         emission: AlphaBalance,
         capturable: AlphaBalance,
     ) -> AlphaBalance {
-        if emission == AlphaBalance::ZERO || !MinerCollateral::<T>::contains_key((netuid, hotkey, owner)) {
+        if emission == AlphaBalance::ZERO
+            || !MinerCollateral::<T>::contains_key((netuid, hotkey, owner))
+        {
             return AlphaBalance::ZERO;
         }
         // This cannot fail: the hotkey of an existing collateral is already listed.
-        Self::change_collateral(netuid, hotkey, owner, |state| settle(state, emission, capturable)).unwrap_or_default()
+        Self::change_collateral(netuid, hotkey, owner, |state| settle(state, emission, capturable))
+            .unwrap_or_default()
     }
 
     /// Removes all collateral on a subnet.
@@ -95,8 +107,8 @@ impl<T: Config> Pallet<T> {
         let _ = ColdkeyCollateralHotkeys::<T>::clear_prefix(netuid, u32::MAX, None);
     }
 
-    /// Changes the collateral of a coldkey on a hotkey, with the coldkey's total and its list of hotkeys. Collateral
-    /// without locked alpha and without a minimum is removed.
+    /// Changes the collateral of a coldkey on a hotkey, with the coldkey's total and its list of
+    /// hotkeys. Collateral without locked alpha and without a minimum is removed.
     ///
     /// # Errors
     /// `ColdkeyCollateralPositionsFull`; nothing is changed then.
@@ -121,7 +133,9 @@ impl<T: Config> Pallet<T> {
         Self::list_collateral_hotkey(netuid, coldkey, hotkey, is_left)?;
         MinerCollateral::<T>::set(key, is_left.then_some(state));
         if locked != before {
-            let total = ColdkeyMinerCollateral::<T>::get(netuid, coldkey).saturating_sub(before).saturating_add(locked);
+            let total = ColdkeyMinerCollateral::<T>::get(netuid, coldkey)
+                .saturating_sub(before)
+                .saturating_add(locked);
             if total == AlphaBalance::ZERO {
                 ColdkeyMinerCollateral::<T>::remove(netuid, coldkey);
             } else {
@@ -146,7 +160,9 @@ impl<T: Config> Pallet<T> {
             return Ok(());
         }
         if is_listed {
-            hotkeys.try_push(hotkey.clone()).map_err(|_| Error::<T>::ColdkeyCollateralPositionsFull)?;
+            hotkeys
+                .try_push(hotkey.clone())
+                .map_err(|_| Error::<T>::ColdkeyCollateralPositionsFull)?;
         } else {
             hotkeys.retain(|listed| listed != hotkey);
         }
@@ -171,9 +187,13 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Settles a collateral with emission: locks up to `capturable` below the minimum, or otherwise releases alpha down to
-/// the minimum. Returns the locked part.
-fn settle(state: &mut MinerCollateralState, emission: AlphaBalance, capturable: AlphaBalance) -> AlphaBalance {
+/// Settles a collateral with emission: locks up to `capturable` below the minimum, or otherwise
+/// releases alpha down to the minimum. Returns the locked part.
+fn settle(
+    state: &mut MinerCollateralState,
+    emission: AlphaBalance,
+    capturable: AlphaBalance,
+) -> AlphaBalance {
     state.earned = state.earned.saturating_add(emission);
     let missing = state.min_locked.saturating_sub(state.locked);
     if missing != AlphaBalance::ZERO {
@@ -181,7 +201,9 @@ fn settle(state: &mut MinerCollateralState, emission: AlphaBalance, capturable: 
         state.locked = state.locked.saturating_add(captured);
         return captured;
     }
-    let released = AlphaBalance(U64F64::from_num(emission.0).saturating_mul(state.drain_ratio).saturating_to_num());
+    let released = AlphaBalance(
+        U64F64::from_num(emission.0).saturating_mul(state.drain_ratio).saturating_to_num(),
+    );
     let above = state.locked.saturating_sub(state.min_locked);
     state.locked = state.locked.saturating_sub(released.min(above));
     AlphaBalance::ZERO

@@ -115,7 +115,8 @@ mod constants {
             50_000
         }
 
-        /// Default interval between registration adjustments, in blocks; unused, stored for clients.
+        /// Default interval between registration adjustments, in blocks; unused, stored for
+        /// clients.
         #[pallet::constant_name(InitialAdjustmentInterval)]
         fn initial_adjustment_interval() -> u16 {
             100
@@ -403,11 +404,13 @@ mod constants {
             32
         }
 
-        /// Maximum number of epochs per block: the value of the storage item with this name. Without state, the default.
+        /// Maximum number of epochs per block: the value of the storage item with this name.
+        /// Without state, the default.
         #[pallet::constant_name(MaxEpochsPerBlock)]
         fn max_epochs_per_block() -> u8 {
             let key = MaxEpochsPerBlock::<T>::hashed_key();
-            let stated = sp_externalities::with_externalities(|state| state.storage(&key)).flatten();
+            let stated =
+                sp_externalities::with_externalities(|state| state.storage(&key)).flatten();
             stated.and_then(|bytes| u8::decode(&mut bytes.as_slice()).ok()).unwrap_or(32)
         }
     }

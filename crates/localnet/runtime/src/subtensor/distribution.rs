@@ -8,8 +8,8 @@ use substrate_fixed::types::U96F32;
 use super::epoch::{Earned, Neurons, Pending};
 use super::types::RecycleOrBurnEnum;
 use super::{
-    AlphaDividendsPerSubnet, Config, Delegates, MinerBurned, Owner, Pallet, RecycleOrBurn, RootAlphaDividendsPerSubnet,
-    SubnetOwner, SubnetOwnerHotkey, TotalHotkeyAlphaLastEpoch,
+    AlphaDividendsPerSubnet, Config, Delegates, MinerBurned, Owner, Pallet, RecycleOrBurn,
+    RootAlphaDividendsPerSubnet, SubnetOwner, SubnetOwnerHotkey, TotalHotkeyAlphaLastEpoch,
 };
 use crate::alpha_assets;
 use crate::types::{AlphaBalance, NetUid};
@@ -25,7 +25,12 @@ struct Dividend {
 
 impl<T: Config> Pallet<T> {
     /// Pays the owner, the miners and the validators of a subnet.
-    pub(super) fn distribute(netuid: NetUid, neurons: &Neurons, earned: &Earned, pending: &Pending) {
+    pub(super) fn distribute(
+        netuid: NetUid,
+        neurons: &Neurons,
+        earned: &Earned,
+        pending: &Pending,
+    ) {
         let owner = SubnetOwner::<T>::get(netuid);
         let owner_hotkey = SubnetOwnerHotkey::<T>::get(netuid);
         // Dividends are based on the stake at the epoch, which the payments below change.
@@ -37,11 +42,18 @@ impl<T: Config> Pallet<T> {
         Self::pay_validators(netuid, &dividends);
     }
 
-    /// Stakes each miner's emission; the part that becomes collateral is staked on the miner's own hotkey. Miners of
-    /// the subnet's owner receive nothing.
-    fn pay_miners(netuid: NetUid, neurons: &Neurons, earned: &Earned, owner: (&AccountId32, &AccountId32)) {
+    /// Stakes each miner's emission; the part that becomes collateral is staked on the miner's own
+    /// hotkey. Miners of the subnet's owner receive nothing.
+    fn pay_miners(
+        netuid: NetUid,
+        neurons: &Neurons,
+        earned: &Earned,
+        owner: (&AccountId32, &AccountId32),
+    ) {
         let mut withheld = 0_u64;
-        for (hotkey, &amount) in neurons.hotkeys.iter().zip(&earned.server).filter(|(_, amount)| **amount > 0) {
+        for (hotkey, &amount) in
+            neurons.hotkeys.iter().zip(&earned.server).filter(|(_, amount)| **amount > 0)
+        {
             let coldkey = Owner::<T>::get(hotkey);
             if coldkey == *owner.0 || hotkey == owner.1 {
                 withheld = withheld.saturating_add(amount);
@@ -60,24 +72,37 @@ impl<T: Config> Pallet<T> {
         MinerBurned::<T>::insert(netuid, U96F32::from_bits(burned));
         match RecycleOrBurn::<T>::get(netuid) {
             RecycleOrBurnEnum::Recycle => Self::recycle_issued(netuid, AlphaBalance(withheld)),
-            RecycleOrBurnEnum::Burn => alpha_assets::Pallet::<T>::burn(netuid, AlphaBalance(withheld)),
+            RecycleOrBurnEnum::Burn => {
+                alpha_assets::Pallet::<T>::burn(netuid, AlphaBalance(withheld))
+            }
         }
     }
 
-    /// Pays each validator's take to its owner, and the rest to its nominators: to their stake, and the dividends of
-    /// root stake to the validator's basket.
+    /// Pays each validator's take to its owner, and the rest to its nominators: to their stake, and
+    /// the dividends of root stake to the validator's basket.
     fn pay_validators(netuid: NetUid, dividends: &[Dividend]) {
         let _ = AlphaDividendsPerSubnet::<T>::clear_prefix(netuid, u32::MAX, None);
         let _ = RootAlphaDividendsPerSubnet::<T>::clear_prefix(netuid, u32::MAX, None);
         for Dividend { hotkey, alpha, root } in dividends {
-            TotalHotkeyAlphaLastEpoch::<T>::insert(hotkey, netuid, Self::total_alpha(hotkey, netuid));
+            TotalHotkeyAlphaLastEpoch::<T>::insert(
+                hotkey,
+                netuid,
+                Self::total_alpha(hotkey, netuid),
+            );
             let coldkey = Owner::<T>::get(hotkey);
             let take = Delegates::<T>::get(hotkey);
             let (alpha_take, root_take) = (taken(take, *alpha), taken(take, *root));
-            let (alpha_rest, root_rest) = (alpha.saturating_sub(alpha_take), root.saturating_sub(root_take));
+            let (alpha_rest, root_rest) =
+                (alpha.saturating_sub(alpha_take), root.saturating_sub(root_take));
             for (whole, take) in [(*alpha, alpha_take), (*root, root_take)] {
                 // The take is staked on the hotkey in any case.
-                Self::settle_collateral(netuid, hotkey, &coldkey, AlphaBalance(whole), AlphaBalance(take));
+                Self::settle_collateral(
+                    netuid,
+                    hotkey,
+                    &coldkey,
+                    AlphaBalance(whole),
+                    AlphaBalance(take),
+                );
             }
             let taken = AlphaBalance(alpha_take.saturating_add(root_take));
             Self::increase_stake(hotkey, &coldkey, netuid, taken);
@@ -90,11 +115,18 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Splits the pending dividends of validators and their parents: the alpha part by the alpha share of each hotkey's
-    /// consensus dividends, the root part by the root share.
-    fn divide(netuid: NetUid, neurons: &Neurons, earned: &Earned, pending: &Pending) -> Vec<Dividend> {
+    /// Splits the pending dividends of validators and their parents: the alpha part by the alpha
+    /// share of each hotkey's consensus dividends, the root part by the root share.
+    fn divide(
+        netuid: NetUid,
+        neurons: &Neurons,
+        earned: &Earned,
+        pending: &Pending,
+    ) -> Vec<Dividend> {
         let mut by_hotkey: BTreeMap<AccountId32, u64> = BTreeMap::new();
-        for (validator, &earned) in neurons.hotkeys.iter().zip(&earned.validator).filter(|(_, earned)| **earned > 0) {
+        for (validator, &earned) in
+            neurons.hotkeys.iter().zip(&earned.validator).filter(|(_, earned)| **earned > 0)
+        {
             for (hotkey, share) in Self::shares_of_dividends(validator, netuid, earned) {
                 let sum = by_hotkey.entry(hotkey).or_default();
                 *sum = sum.saturating_add(share);
@@ -105,7 +137,9 @@ impl<T: Config> Pallet<T> {
             .map(|(hotkey, earned)| {
                 let (alpha, root) = Self::own_stake(&hotkey, netuid);
                 let stake = u128::from(alpha) + u128::from(root);
-                let by_root = (u128::from(earned) * u128::from(root)).checked_div(stake).unwrap_or_default() as u64;
+                let by_root = (u128::from(earned) * u128::from(root))
+                    .checked_div(stake)
+                    .unwrap_or_default() as u64;
                 (hotkey, earned.saturating_sub(by_root), by_root)
             })
             .collect();

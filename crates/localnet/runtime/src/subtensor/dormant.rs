@@ -1,15 +1,20 @@
 //! Dormant subnets, which no call has used yet.
 //!
-//! The genesis state contains every netuid up to Babelbit's, because clients index lists of subnets by netuid. All
-//! subnets but Babelbit are dormant: blocks skip them, and their epochs, which have no emission, do not run. The first
-//! call that uses a dormant subnet activates it, with the schedule that it would have had without being dormant.
+//! The genesis state contains every netuid up to Babelbit's, because clients index lists of subnets
+//! by netuid. All subnets but Babelbit are dormant: blocks skip them, and their epochs, which have
+//! no emission, do not run. The first call that uses a dormant subnet activates it, with the
+//! schedule that it would have had without being dormant.
 
 use frame_support::storage::unhashed;
 
-use super::{BlocksSinceLastStep, Config, LastEpochBlock, LastMechansimStepBlock, Pallet, SubnetEpochIndex, Tempo};
+use super::{
+    BlocksSinceLastStep, Config, LastEpochBlock, LastMechansimStepBlock, Pallet, SubnetEpochIndex,
+    Tempo,
+};
 use crate::types::NetUid;
 
-/// Storage key of the list of subnets that are not dormant. It is not in the metadata: the real chain has no such item.
+/// Storage key of the list of subnets that are not dormant. It is not in the metadata: the real
+/// chain has no such item.
 const AWAKE: &[u8] = b":awake_subnets";
 
 /// Position of a subnet in its cycle of epochs.
@@ -34,8 +39,8 @@ impl<T: Config> Pallet<T> {
         Self::awake_netuids().binary_search(&netuid).is_ok()
     }
 
-    /// Wakes a subnet: from the next block on, each block's work includes it. Its epochs continue as if it had never
-    /// been dormant.
+    /// Wakes a subnet: from the next block on, each block's work includes it. Its epochs continue
+    /// as if it had never been dormant.
     pub fn wake(netuid: NetUid) {
         let mut awake = Self::awake_netuids();
         let Err(position) = awake.binary_search(&netuid) else { return };
@@ -60,7 +65,8 @@ impl<T: Config> Pallet<T> {
         unhashed::put(AWAKE, &awake);
     }
 
-    /// Returns the position of a subnet in its cycle of epochs; for a dormant subnet it is computed.
+    /// Returns the position of a subnet in its cycle of epochs; for a dormant subnet it is
+    /// computed.
     pub fn schedule(netuid: NetUid) -> Schedule {
         let last_epoch = LastEpochBlock::<T>::get(netuid);
         let index = SubnetEpochIndex::<T>::get(netuid);

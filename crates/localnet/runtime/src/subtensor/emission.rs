@@ -4,10 +4,10 @@ use sp_core::U256;
 use substrate_fixed::types::{U64F64, U96F32};
 
 use super::{
-    Config, FirstEmissionBlockNumber, NetworkRegistrationAllowed, OwnerCutEnabled, Pallet, PendingOwnerCut,
-    PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission, SubnetAlphaIn, SubnetAlphaInEmission,
-    SubnetAlphaOut, SubnetAlphaOutEmission, SubnetExcessTao, SubnetOwnerCut, SubnetTaoInEmission, SubtokenEnabled,
-    TotalIssuance,
+    Config, FirstEmissionBlockNumber, NetworkRegistrationAllowed, OwnerCutEnabled, Pallet,
+    PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission,
+    SubnetAlphaIn, SubnetAlphaInEmission, SubnetAlphaOut, SubnetAlphaOutEmission, SubnetExcessTao,
+    SubnetOwnerCut, SubnetTaoInEmission, SubtokenEnabled, TotalIssuance,
 };
 use crate::alpha_assets;
 use crate::swap::{self, Balancer, UNIT};
@@ -18,8 +18,8 @@ mod gate;
 /// Maximum supply of TAO, and of a subnet's alpha, in rao.
 const MAX_SUPPLY: u64 = 21_000_000 * UNIT;
 
-/// Returns the block emission of TAO, or of a subnet's alpha, at the given issuance: one unit, halved each time half of
-/// the remaining supply is issued.
+/// Returns the block emission of TAO, or of a subnet's alpha, at the given issuance: one unit,
+/// halved each time half of the remaining supply is issued.
 pub(super) fn block_emission(issuance: u64) -> u64 {
     let left = MAX_SUPPLY.saturating_sub(issuance);
     let halvings = MAX_SUPPLY.checked_div(left).and_then(u64::checked_ilog2);
@@ -36,8 +36,9 @@ struct Split {
 }
 
 impl Split {
-    /// Splits `alpha`: the owner receives `owner_cut` parts of 65 535. Of the rest, miners and validators receive half
-    /// each, and root stake receives its proportion of the validators' half.
+    /// Splits `alpha`: the owner receives `owner_cut` parts of 65 535. Of the rest, miners and
+    /// validators receive half each, and root stake receives its proportion of the validators'
+    /// half.
     fn of(alpha: u64, owner_cut: u16, root_proportion: U64F64) -> Self {
         let owner = (u128::from(alpha) * u128::from(owner_cut) / u128::from(u16::MAX)) as u64;
         let rest = alpha.saturating_sub(owner);
@@ -54,11 +55,14 @@ impl Split {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Issues this block's emission. `emission` TAO go into the pools of the subnets with emission enabled; every
-    /// emitting subnet issues its own alpha to its participants.
+    /// Issues this block's emission. `emission` TAO go into the pools of the subnets with emission
+    /// enabled; every emitting subnet issues its own alpha to its participants.
     pub(super) fn emit(subnets: &[NetUid], emission: u64) {
-        let (emitting, idle): (Vec<NetUid>, Vec<NetUid>) = subnets.iter().partition(|netuid| Self::emits(**netuid));
-        for netuid in idle.into_iter().filter(|netuid| SubnetAlphaOutEmission::<T>::contains_key(netuid)) {
+        let (emitting, idle): (Vec<NetUid>, Vec<NetUid>) =
+            subnets.iter().partition(|netuid| Self::emits(**netuid));
+        for netuid in
+            idle.into_iter().filter(|netuid| SubnetAlphaOutEmission::<T>::contains_key(netuid))
+        {
             SubnetTaoInEmission::<T>::remove(netuid);
             SubnetAlphaInEmission::<T>::remove(netuid);
             SubnetAlphaOutEmission::<T>::remove(netuid);
@@ -71,7 +75,8 @@ impl<T: Config> Pallet<T> {
             let tao = U96F32::saturating_from_num(U64F64::from_num(emission).saturating_mul(share));
             let alpha = block_emission(Self::alpha_issuance(netuid).0);
             let root_proportion = Self::root_proportion(netuid);
-            let max_alpha = U96F32::saturating_from_num(root_proportion).saturating_mul(U96F32::from_num(alpha));
+            let max_alpha = U96F32::saturating_from_num(root_proportion)
+                .saturating_mul(U96F32::from_num(alpha));
             Self::inject(netuid, tao, max_alpha);
             Self::accumulate(netuid, alpha, root_proportion, root_is_paid);
         }
@@ -89,21 +94,30 @@ impl<T: Config> Pallet<T> {
             && NetworkRegistrationAllowed::<T>::get(netuid)
     }
 
-    /// Adds TAO to a pool with the amount of alpha that keeps the price unchanged. If that amount exceeds `max_alpha`,
-    /// the remaining TAO buys alpha for the protocol.
+    /// Adds TAO to a pool with the amount of alpha that keeps the price unchanged. If that amount
+    /// exceeds `max_alpha`, the remaining TAO buys alpha for the protocol.
     ///
-    /// As in the published source (`inject_and_maybe_swap`, opentensor/subtensor 14bc6f9f), the pool's weights are
-    /// adjusted before the purchase and its reserves after it, a pool whose weights would leave their bounds receives
-    /// nothing, and TAO of a purchase that the pool refuses is issued without entering it.
+    /// As in the published source (`inject_and_maybe_swap`, opentensor/subtensor 14bc6f9f), the
+    /// pool's weights are adjusted before the purchase and its reserves after it, a pool whose
+    /// weights would leave their bounds receives nothing, and TAO of a purchase that the pool
+    /// refuses is issued without entering it.
     fn inject(netuid: NetUid, tao: U96F32, max_alpha: U96F32) {
         let price = U96F32::saturating_from_num(Self::alpha_price(netuid));
         let fair = tao.checked_div(price).unwrap_or_default();
-        let (tao_in, alpha_in) =
-            if fair > max_alpha { (max_alpha.saturating_mul(price), max_alpha) } else { (tao, fair) };
+        let (tao_in, alpha_in) = if fair > max_alpha {
+            (max_alpha.saturating_mul(price), max_alpha)
+        } else {
+            (tao, fair)
+        };
         let excess = TaoBalance(tao.saturating_sub(tao_in).saturating_to_num());
-        let (tao_in, alpha_in) = (TaoBalance(tao_in.saturating_to_num()), AlphaBalance(alpha_in.saturating_to_num()));
+        let (tao_in, alpha_in) =
+            (TaoBalance(tao_in.saturating_to_num()), AlphaBalance(alpha_in.saturating_to_num()));
         let (tao_in, alpha_in) = Self::adjust_weights(netuid, tao_in, alpha_in).unwrap_or_default();
-        let spent = if excess == TaoBalance::ZERO { excess } else { Self::buy_for_protocol(netuid, excess) };
+        let spent = if excess == TaoBalance::ZERO {
+            excess
+        } else {
+            Self::buy_for_protocol(netuid, excess)
+        };
         SubnetTaoInEmission::<T>::insert(netuid, tao_in);
         SubnetAlphaInEmission::<T>::insert(netuid, alpha_in);
         SubnetExcessTao::<T>::insert(netuid, spent);
@@ -121,13 +135,20 @@ impl<T: Config> Pallet<T> {
         if entered != TaoBalance::ZERO {
             Self::record_protocol_inflow(netuid, entered);
         }
-        TotalIssuance::<T>::mutate(|total| *total = total.saturating_add(tao_in).saturating_add(excess));
+        TotalIssuance::<T>::mutate(|total| {
+            *total = total.saturating_add(tao_in).saturating_add(excess)
+        });
     }
 
-    /// Sets the weights with which adding these amounts keeps the pool's price, and returns the amounts; `None` if a
-    /// weight would be out of bounds.
-    fn adjust_weights(netuid: NetUid, tao: TaoBalance, alpha: AlphaBalance) -> Option<(TaoBalance, AlphaBalance)> {
-        // Without new reserves, the real chain computes the same weights again, with a rounding of 10⁻¹⁸.
+    /// Sets the weights with which adding these amounts keeps the pool's price, and returns the
+    /// amounts; `None` if a weight would be out of bounds.
+    fn adjust_weights(
+        netuid: NetUid,
+        tao: TaoBalance,
+        alpha: AlphaBalance,
+    ) -> Option<(TaoBalance, AlphaBalance)> {
+        // Without new reserves, the real chain computes the same weights again, with a rounding of
+        // 10⁻¹⁸.
         if Self::has_pool(netuid) && (tao, alpha) != (TaoBalance::ZERO, AlphaBalance::ZERO) {
             let quote = Self::pool_of(netuid).weight_after_adding(tao, alpha)?;
             swap::SwapBalancer::<T>::insert(netuid, Balancer { quote });
@@ -135,19 +156,31 @@ impl<T: Config> Pallet<T> {
         Some((tao, alpha))
     }
 
-    /// Adds a block's alpha to the pending emission. While root receives no dividends, root's part is not issued.
+    /// Adds a block's alpha to the pending emission. While root receives no dividends, root's part
+    /// is not issued.
     fn accumulate(netuid: NetUid, alpha: u64, root_proportion: U64F64, root_is_paid: bool) {
-        let owner_cut = if OwnerCutEnabled::<T>::get(netuid) { SubnetOwnerCut::<T>::get() } else { 0 };
+        let owner_cut =
+            if OwnerCutEnabled::<T>::get(netuid) { SubnetOwnerCut::<T>::get() } else { 0 };
         let Split { owner, server, validator, root } = Split::of(alpha, owner_cut, root_proportion);
         SubnetAlphaOutEmission::<T>::insert(netuid, AlphaBalance(alpha));
-        let kept = if root_is_paid { AlphaBalance(alpha) } else { AlphaBalance(alpha).saturating_sub(root) };
+        let kept = if root_is_paid {
+            AlphaBalance(alpha)
+        } else {
+            AlphaBalance(alpha).saturating_sub(root)
+        };
         SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_add(kept));
         alpha_assets::Pallet::<T>::issue(netuid, kept);
         PendingOwnerCut::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(owner));
-        PendingServerEmission::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(server));
-        PendingValidatorEmission::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(validator));
+        PendingServerEmission::<T>::mutate(netuid, |pending| {
+            *pending = pending.saturating_add(server)
+        });
+        PendingValidatorEmission::<T>::mutate(netuid, |pending| {
+            *pending = pending.saturating_add(validator)
+        });
         if root_is_paid {
-            PendingRootAlphaDivs::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(root));
+            PendingRootAlphaDivs::<T>::mutate(netuid, |pending| {
+                *pending = pending.saturating_add(root)
+            });
         }
     }
 }

@@ -8,8 +8,8 @@ use taonet_consensus::{EpochOutput, run};
 use super::{
     Active, Bonds, Config, Consensus, ConsensusByMechanism, Dividends, Emission, Event, Incentive,
     LastMechansimStepBlock, MechanismCountCurrent, MechanismEmissionSplit, Pallet, PendingOwnerCut,
-    PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission, StakeWeight, ValidatorPermit,
-    ValidatorTrust,
+    PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission, StakeWeight,
+    ValidatorPermit, ValidatorTrust,
 };
 use crate::types::{AlphaBalance, MechId, NetUid};
 
@@ -74,15 +74,16 @@ impl<T: Config> Pallet<T> {
         LastMechansimStepBlock::<T>::insert(netuid, block);
         let earned = Self::store_epoch(netuid, outputs);
         if earned.server.iter().all(|&rao| rao == 0) {
-            pending.validator = pending.validator.saturating_add(core::mem::take(&mut pending.server));
+            pending.validator =
+                pending.validator.saturating_add(core::mem::take(&mut pending.server));
         }
         Self::update_voting_power(netuid, &neurons);
         Self::distribute(netuid, &neurons, &earned, &pending);
         Ok(())
     }
 
-    /// Returns the emission of each mechanism: by the owner's split, or in equal parts without one. The remainder goes
-    /// to the first mechanism.
+    /// Returns the emission of each mechanism: by the owner's split, or in equal parts without one.
+    /// The remainder goes to the first mechanism.
     fn emission_by_mechanism(netuid: NetUid, emission: u64) -> Vec<u64> {
         let mut emissions: Vec<u64> = Self::mechanism_split(netuid)
             .into_iter()
@@ -95,8 +96,8 @@ impl<T: Config> Pallet<T> {
         emissions
     }
 
-    /// Returns the emission split of the mechanisms, in parts of 65 535. Mechanisms beyond the owner's split receive
-    /// nothing.
+    /// Returns the emission split of the mechanisms, in parts of 65 535. Mechanisms beyond the
+    /// owner's split receive nothing.
     fn mechanism_split(netuid: NetUid) -> Vec<u16> {
         let count = MechanismCountCurrent::<T>::get(netuid).0.max(1);
         let Some(mut split) = MechanismEmissionSplit::<T>::get(netuid) else {
@@ -114,9 +115,11 @@ impl<T: Config> Pallet<T> {
             ConsensusByMechanism::<T>::insert(index, proportions(&output.consensus));
             let had_permit = held.iter().copied().chain(core::iter::repeat(false));
             for (uid, (had, bonds)) in (0_u16..).zip(had_permit.zip(&output.bonds)) {
-                let has = output.new_validator_permit.get(usize::from(uid)).copied().unwrap_or_default();
+                let has =
+                    output.new_validator_permit.get(usize::from(uid)).copied().unwrap_or_default();
                 if has {
-                    let row: Vec<(u16, u16)> = bonds.iter().map(|(to, bond)| (to.0, *bond)).collect();
+                    let row: Vec<(u16, u16)> =
+                        bonds.iter().map(|(to, bond)| (to.0, *bond)).collect();
                     Bonds::<T>::insert(index, uid, row);
                 } else if had {
                     Bonds::<T>::remove(index, uid);
@@ -142,8 +145,8 @@ fn proportions(parts: &[u16]) -> Vec<PerU16> {
     parts.iter().copied().map(PerU16::from_parts).collect()
 }
 
-/// Combines the results of all mechanisms: emission is summed, all else is averaged by the split. Activity and permits
-/// depend on stake, which is the same in all of them.
+/// Combines the results of all mechanisms: emission is summed, all else is averaged by the split.
+/// Activity and permits depend on stake, which is the same in all of them.
 fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
     if outputs.len() == 1
         && let Some(only) = outputs.pop()
@@ -156,14 +159,20 @@ fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
         (0..n)
             .map(|uid| {
                 let parts = outputs.iter().zip(split);
-                let sum: u64 = parts.map(|(output, &part)| u64::from(at(of(output), uid)) * u64::from(part)).sum();
+                let sum: u64 = parts
+                    .map(|(output, &part)| u64::from(at(of(output), uid)) * u64::from(part))
+                    .sum();
                 (sum / whole) as u16
             })
             .collect()
     };
     let sum = |of: fn(&EpochOutput) -> &Vec<u64>| -> Vec<u64> {
         let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();
-        (0..n).map(|uid| outputs.iter().map(|output| at(of(output), uid)).fold(0, u64::saturating_add)).collect()
+        (0..n)
+            .map(|uid| {
+                outputs.iter().map(|output| at(of(output), uid)).fold(0, u64::saturating_add)
+            })
+            .collect()
     };
     let any = |of: fn(&EpochOutput) -> &Vec<bool>| -> Vec<bool> {
         let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();

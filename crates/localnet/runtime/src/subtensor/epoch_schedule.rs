@@ -6,8 +6,8 @@ use sp_runtime::AccountId32;
 use super::rate_limits::LimitedAction;
 use super::types::Hyperparameter;
 use super::{
-    ActivityCutoffFactorMilli, AdminFreezeWindow, CommitRevealWeightsEnabled, Config, Error, Event, LastEpochBlock,
-    Pallet, PendingEpochAt, Schedule, SubnetOwner, Tempo,
+    ActivityCutoffFactorMilli, AdminFreezeWindow, CommitRevealWeightsEnabled, Config, Error, Event,
+    LastEpochBlock, Pallet, PendingEpochAt, Schedule, SubnetOwner, Tempo,
 };
 use crate::types::NetUid;
 
@@ -19,8 +19,8 @@ const MAX_WAIT: u64 = 50_400;
 pub(crate) const CUTOFF_FACTORS: core::ops::RangeInclusive<u32> = 1_000..=50_000;
 
 impl<T: Config> Pallet<T> {
-    /// Whether an epoch is due at this block: since the last epoch the tempo or the maximum interval has passed, or the
-    /// block of a triggered epoch has come. Never due if the tempo is 0.
+    /// Whether an epoch is due at this block: since the last epoch the tempo or the maximum
+    /// interval has passed, or the block of a triggered epoch has come. Never due if the tempo is 0.
     pub fn is_epoch_due(netuid: NetUid, block: u64) -> bool {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         let asked_for = PendingEpochAt::<T>::get(netuid);
@@ -31,7 +31,8 @@ impl<T: Config> Pallet<T> {
                 || waited > MAX_WAIT)
     }
 
-    /// Returns the block of the next epoch after this block, on the current schedule; `None` if the tempo is 0.
+    /// Returns the block of the next epoch after this block, on the current schedule; `None` if the
+    /// tempo is 0.
     pub fn next_epoch_block(netuid: NetUid) -> Option<u64> {
         let next_block = Self::current_block().saturating_add(1);
         let waited = Self::schedule(netuid).waited;
@@ -48,14 +49,15 @@ impl<T: Config> Pallet<T> {
         (tempo > 0).then(|| Self::schedule(netuid).last_epoch.saturating_add(tempo))
     }
 
-    /// Returns the number of epochs so far, including one that is due in this block and has not run yet.
+    /// Returns the number of epochs so far, including one that is due in this block and has not run
+    /// yet.
     pub fn epoch_index_now(netuid: NetUid) -> u64 {
         let due = Self::is_epoch_due(netuid, Self::current_block());
         Self::schedule(netuid).index.saturating_add(due.into())
     }
 
-    /// Whether the owner's settings are frozen: fewer than `AdminFreezeWindow` blocks remain until the next epoch, or
-    /// a triggered epoch is not due yet. Never frozen if the tempo is 0.
+    /// Whether the owner's settings are frozen: fewer than `AdminFreezeWindow` blocks remain until
+    /// the next epoch, or a triggered epoch is not due yet. Never frozen if the tempo is 0.
     pub fn in_freeze_window(netuid: NetUid) -> bool {
         let is_triggered = PendingEpochAt::<T>::get(netuid) > Self::current_block();
         Tempo::<T>::get(netuid) > 0 && (is_triggered || Self::epoch_is_near(netuid))
@@ -63,7 +65,8 @@ impl<T: Config> Pallet<T> {
 
     fn epoch_is_near(netuid: NetUid) -> bool {
         let window = u64::from(AdminFreezeWindow::<T>::get());
-        Self::scheduled_epoch_block(netuid).is_some_and(|block| block.saturating_sub(Self::current_block()) < window)
+        Self::scheduled_epoch_block(netuid)
+            .is_some_and(|block| block.saturating_sub(Self::current_block()) < window)
     }
 
     /// Returns the activity cutoff of validators, in blocks: at least 1.
@@ -83,8 +86,14 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `ActivityCutoffFactorMilliOutOfBounds` outside 1 000..=50 000.
-    pub(crate) fn set_activity_cutoff_factor_within_bounds(netuid: NetUid, factor_milli: u32) -> DispatchResult {
-        ensure!(CUTOFF_FACTORS.contains(&factor_milli), Error::<T>::ActivityCutoffFactorMilliOutOfBounds);
+    pub(crate) fn set_activity_cutoff_factor_within_bounds(
+        netuid: NetUid,
+        factor_milli: u32,
+    ) -> DispatchResult {
+        ensure!(
+            CUTOFF_FACTORS.contains(&factor_milli),
+            Error::<T>::ActivityCutoffFactorMilliOutOfBounds
+        );
         ActivityCutoffFactorMilli::<T>::insert(netuid, factor_milli);
         Self::deposit_event(Event::ActivityCutoffFactorMilliSet { netuid, factor_milli });
         Ok(())
@@ -99,7 +108,10 @@ impl<T: Config> Pallet<T> {
         let action = LimitedAction::Hyperparameter(Hyperparameter::TriggerEpoch);
         let is_owner = SubnetOwner::<T>::try_get(netuid).is_ok_and(|owner| owner == *who);
         ensure!(is_owner, DispatchError::BadOrigin);
-        ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::DynamicTempoBlockedByCommitReveal);
+        ensure!(
+            !CommitRevealWeightsEnabled::<T>::get(netuid),
+            Error::<T>::DynamicTempoBlockedByCommitReveal
+        );
         ensure!(PendingEpochAt::<T>::get(netuid) == 0, Error::<T>::EpochTriggerAlreadyPending);
         ensure!(!Self::epoch_is_near(netuid), Error::<T>::AutoEpochAlreadyImminent);
         Self::ensure_within_rate(who, netuid, action)?;

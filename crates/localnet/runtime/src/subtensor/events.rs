@@ -5,8 +5,9 @@ use frame_support::pallet_macros::pallet_section;
 /// Events with the names and indices of the real chain.
 #[pallet_section]
 mod events {
-    /// Events of the pallet. If a setting changed, the unnamed fields are the subnet, unless the setting is global, and
-    /// the new value. Otherwise the description lists the unnamed fields in order.
+    /// Events of the pallet. If a setting changed, the unnamed fields are the subnet, unless the
+    /// setting is global, and the new value. Otherwise the description lists the unnamed fields in
+    /// order.
     #[pallet::event]
     #[pallet::generate_deposit(pub(crate) fn deposit_event)]
     pub enum Event<T: Config> {
@@ -22,7 +23,8 @@ mod events {
         /// Stake was removed: coldkey, hotkey, TAO received, alpha sold, subnet, fee.
         #[codec(index = 3)]
         StakeRemoved(T::AccountId, T::AccountId, TaoBalance, AlphaBalance, NetUid, u64),
-        /// Stake was moved: coldkey, origin hotkey and subnet, destination hotkey and subnet, value in TAO.
+        /// Stake was moved: coldkey, origin hotkey and subnet, destination hotkey and subnet, value
+        /// in TAO.
         #[codec(index = 4)]
         StakeMoved(T::AccountId, T::AccountId, NetUid, T::AccountId, NetUid, TaoBalance),
         /// Weights were set: storage index of the mechanism, uid.
@@ -150,8 +152,8 @@ mod events {
         /// A child key take changed: hotkey, new take.
         #[codec(index = 49)]
         ChildKeyTakeSet(T::AccountId, PerU16),
-        /// New children of a hotkey were scheduled: hotkey, subnet, last block of the cooldown, children with their
-        /// proportions.
+        /// New children of a hotkey were scheduled: hotkey, subnet, last block of the cooldown,
+        /// children with their proportions.
         #[codec(index = 76)]
         SetChildrenScheduled(T::AccountId, NetUid, u64, Vec<(u64, T::AccountId)>),
         /// A hotkey has new children: hotkey, subnet, children with their proportions.
@@ -520,14 +522,15 @@ mod events {
         /// Alpha was burned: coldkey, hotkey, amount, subnet.
         #[codec(index = 98)]
         AlphaBurned(T::AccountId, T::AccountId, AlphaBalance, NetUid),
-        /// Timelocked weights were committed: hotkey, storage index of the mechanism, hash of the ciphertext, reveal
-        /// round.
+        /// Timelocked weights were committed: hotkey, storage index of the mechanism, hash of the
+        /// ciphertext, reveal round.
         #[codec(index = 108)]
         TimelockedWeightsCommitted(T::AccountId, NetUidStorageIndex, H256, u64),
         /// Timelocked weights were revealed: storage index of the mechanism, hotkey.
         #[codec(index = 109)]
         TimelockedWeightsRevealed(NetUidStorageIndex, T::AccountId),
-        /// Stake was transferred: origin and destination coldkey, hotkey, origin and destination subnet, value in TAO.
+        /// Stake was transferred: origin and destination coldkey, hotkey, origin and destination
+        /// subnet, value in TAO.
         #[codec(index = 92)]
         StakeTransferred(T::AccountId, T::AccountId, T::AccountId, NetUid, NetUid, TaoBalance),
         /// Stake was swapped: coldkey, hotkey, origin and destination subnet, value in TAO.

@@ -1,5 +1,5 @@
-//! Ethereum addresses of neurons. A neuron proves that it owns an address with a signature by the address's key over
-//! its hotkey.
+//! Ethereum addresses of neurons. A neuron proves that it owns an address with a signature by the
+//! address's key over its hotkey.
 
 use codec::Encode;
 use frame_support::ensure;
@@ -14,16 +14,18 @@ use crate::types::NetUid;
 /// Maximum number of neurons of a subnet with the same Ethereum address.
 pub const MAX_UIDS_OF_EVM_ADDRESS: u32 = 32;
 
-/// Minimum interval between the associations of a neuron, in blocks, as on a chain with fast blocks.
+/// Minimum interval between the associations of a neuron, in blocks, as on a chain with fast
+/// blocks.
 const INTERVAL: u64 = 1;
 
 impl<T: Config> Pallet<T> {
-    /// Associates a neuron with an Ethereum address, whose key signed the hotkey and the hash of a block number.
+    /// Associates a neuron with an Ethereum address, whose key signed the hotkey and the hash of a
+    /// block number.
     ///
     /// # Errors
-    /// In this order: `SubnetNotExists`, `NonAssociatedColdKey` if the hotkey has no owner, the errors of
-    /// [`Self::check_evm_association`], `InvalidIdentity` if the signature is malformed, `InvalidRecoveredPublicKey` if
-    /// another key signed, `EvmKeyAssociationLimitExceeded`.
+    /// In this order: `SubnetNotExists`, `NonAssociatedColdKey` if the hotkey has no owner, the
+    /// errors of [`Self::check_evm_association`], `InvalidIdentity` if the signature is malformed,
+    /// `InvalidRecoveredPublicKey` if another key signed, `EvmKeyAssociationLimitExceeded`.
     pub(crate) fn do_associate_evm_key(
         hotkey: AccountId32,
         netuid: NetUid,
@@ -48,7 +50,12 @@ impl<T: Config> Pallet<T> {
         }
         AssociatedUidsByEvmAddress::<T>::insert(netuid, evm_key, uids);
         AssociatedEvmAddress::<T>::insert(netuid, uid, (evm_key, block));
-        Self::deposit_event(Event::EvmKeyAssociated { netuid, hotkey, evm_key, block_associated: block });
+        Self::deposit_event(Event::EvmKeyAssociated {
+            netuid,
+            hotkey,
+            evm_key,
+            block_associated: block,
+        });
         Ok(())
     }
 
@@ -56,7 +63,10 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `HotKeyNotRegisteredInSubNet`, `EvmKeyAssociateRateLimitExceeded`.
-    pub(crate) fn check_evm_association(hotkey: &AccountId32, netuid: NetUid) -> Result<u16, Error<T>> {
+    pub(crate) fn check_evm_association(
+        hotkey: &AccountId32,
+        netuid: NetUid,
+    ) -> Result<u16, Error<T>> {
         let uid = Self::uid_of(netuid, hotkey).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
         let last = AssociatedEvmAddress::<T>::get(netuid, uid).map_or(0, |(_, block)| block);
         let is_allowed = Self::current_block().saturating_sub(last) >= INTERVAL;
@@ -84,9 +94,13 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Returns the Ethereum address whose key signed a hotkey and a block number, as wallets sign texts (EIP-191); `None`
-/// if the signature is malformed.
-fn signer(hotkey: &AccountId32, block_number: u64, mut signature: ecdsa::Signature) -> Option<H160> {
+/// Returns the Ethereum address whose key signed a hotkey and a block number, as wallets sign texts
+/// (EIP-191); `None` if the signature is malformed.
+fn signer(
+    hotkey: &AccountId32,
+    block_number: u64,
+    mut signature: ecdsa::Signature,
+) -> Option<H160> {
     // Wallets add 27 to the recovery ID, which selects one of the candidates for the key.
     let candidate = signature.0.last_mut()?;
     if *candidate >= 27 {

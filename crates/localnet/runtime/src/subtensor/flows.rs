@@ -1,10 +1,11 @@
 //! TAO flows into and out of the subnets' pools.
 //!
-//! Flows are only counted; emission does not follow them. That this is so on the real chain in spec version 461 is
-//! inferred, not recorded. Its metadata is contradictory: the documentation of `EmissionGateBar` says that shares of
-//! average prices drive emission, that of `sudo_set_net_tao_flow_enabled` that the shares use flows. The published
-//! source (`pallets/subtensor/src/coinbase/subnet_emissions.rs` of RaoFoundation/subtensor at f8ff769a) computes shares
-//! from prices, and has a computation from flows that no code calls.
+//! Flows are only counted; emission does not follow them. That this is so on the real chain in spec
+//! version 461 is inferred, not recorded. Its metadata is contradictory: the documentation of
+//! `EmissionGateBar` says that shares of average prices drive emission, that of
+//! `sudo_set_net_tao_flow_enabled` that the shares use flows. The published source
+//! (`pallets/subtensor/src/coinbase/subnet_emissions.rs` of RaoFoundation/subtensor at f8ff769a)
+//! computes shares from prices, and has a computation from flows that no code calls.
 
 use super::{Config, Pallet, SubnetProtocolFlow, SubnetTaoFlow};
 use crate::types::{NetUid, TaoBalance};

@@ -7,10 +7,11 @@ use substrate_fixed::types::I96F32;
 use super::defaults::DefaultAccount;
 use super::types::SubnetIdentityV3;
 use super::{
-    Burn, CommitRevealWeightsEnabled, Config, ImmunityPeriod, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights,
-    MinBurn, NetworkMinLockCost, NetworkRateLimit, NetworksAdded, Pallet, SubnetAlphaOut, SubnetEmissionEnabled,
-    SubnetIdentitiesV3, SubnetLocked, SubnetMovingPrice, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled,
-    TargetRegistrationsPerInterval, Tempo, TokenSymbol, TotalNetworks, WeightsSetRateLimit, Yuma3On,
+    Burn, CommitRevealWeightsEnabled, Config, ImmunityPeriod, MaxAllowedUids, MaxAllowedValidators,
+    MinAllowedWeights, MinBurn, NetworkMinLockCost, NetworkRateLimit, NetworksAdded, Pallet,
+    SubnetAlphaOut, SubnetEmissionEnabled, SubnetIdentitiesV3, SubnetLocked, SubnetMovingPrice,
+    SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled, TargetRegistrationsPerInterval,
+    Tempo, TokenSymbol, TotalNetworks, WeightsSetRateLimit, Yuma3On,
 };
 use crate::alpha_assets;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
@@ -27,8 +28,9 @@ const FAST_TEMPO: u16 = 10;
 const USUAL_TEMPO: u16 = 360;
 
 impl<T: Config> Pallet<T> {
-    /// Creates root, the first subnet (without an owner, not started), Babelbit (started), and a dormant subnet for
-    /// each netuid in between. `owner` owns all subnets except the first one; their owner hotkey is `hotkey`.
+    /// Creates root, the first subnet (without an owner, not started), Babelbit (started), and a
+    /// dormant subnet for each netuid in between. `owner` owns all subnets except the first one;
+    /// their owner hotkey is `hotkey`.
     pub(crate) fn build_genesis(owner: &AccountId32, hotkey: &AccountId32) {
         Self::build_root(owner, hotkey);
         Self::build_first();
@@ -39,8 +41,8 @@ impl<T: Config> Pallet<T> {
         Self::count_issuance();
     }
 
-    /// Creates root and the first subnet, as the reference's local network does: no hotkey has an owner, except the zero
-    /// account itself.
+    /// Creates root and the first subnet, as the reference's local network does: no hotkey has an
+    /// owner, except the zero account itself.
     pub(crate) fn build_reference_genesis(owner: &AccountId32, hotkey: &AccountId32) {
         Self::build_root(owner, hotkey);
         Self::build_first();
@@ -74,8 +76,8 @@ impl<T: Config> Pallet<T> {
         Self::own_hotkey(&nobody, &nobody).unwrap_or_default();
         Self::init_network(FIRST, &nobody, &nobody, TEMPO);
         MinAllowedWeights::<T>::insert(FIRST, 0);
-        // Without a stored value, the default of an older chain version applies, which differs from that of new
-        // subnets.
+        // Without a stored value, the default of an older chain version applies, which differs from
+        // that of new subnets.
         ImmunityPeriod::<T>::remove(FIRST);
         Self::init_pool(FIRST, TaoBalance(10_000_000_000), AlphaBalance(10_000_000_000));
         let stake = AlphaBalance(1_000_000_000);
@@ -86,8 +88,8 @@ impl<T: Config> Pallet<T> {
         Self::make_dormant(FIRST);
     }
 
-    /// Creates a dormant subnet with the minimum lock cost, and with Babelbit's alpha price. Its registration price is
-    /// at the minimum, so that blocks need not lower it.
+    /// Creates a dormant subnet with the minimum lock cost, and with Babelbit's alpha price. Its
+    /// registration price is at the minimum, so that blocks need not lower it.
     pub(crate) fn build_dormant(netuid: NetUid, owner: &AccountId32, hotkey: &AccountId32) {
         Self::own_hotkey(owner, hotkey).unwrap_or_default();
         Self::init_network(netuid, owner, hotkey, USUAL_TEMPO);

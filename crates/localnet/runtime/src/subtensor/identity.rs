@@ -10,8 +10,8 @@ impl<T: Config> Pallet<T> {
     /// Sets the identity of a coldkey.
     ///
     /// # Errors
-    /// `HotKeyNotRegisteredInNetwork` when none of the coldkey's hotkeys is registered on any subnet, `InvalidIdentity`
-    /// when a field is too long.
+    /// `HotKeyNotRegisteredInNetwork` when none of the coldkey's hotkeys is registered on any
+    /// subnet, `InvalidIdentity` when a field is too long.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn do_set_identity(
         who: &AccountId32,
@@ -25,7 +25,8 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let is_registered = OwnedHotkeys::<T>::get(who).iter().any(Self::is_registered_anywhere);
         ensure!(is_registered, Error::<T>::HotKeyNotRegisteredInNetwork);
-        let identity = ChainIdentityV2 { name, url, github_repo, image, discord, description, additional };
+        let identity =
+            ChainIdentityV2 { name, url, github_repo, image, discord, description, additional };
         ensure!(is_valid(&identity), Error::<T>::InvalidIdentity);
         IdentitiesV2::<T>::insert(who, identity);
         Self::deposit_event(Event::ChainIdentitySet(who.clone()));
@@ -72,7 +73,10 @@ mod tests {
             assert_eq!(outcome(send(&alice, describe(1, 1_025))), "InvalidIdentity");
             assert!(IdentitiesV2::<Runtime>::get(&alice).is_none());
             assert_eq!(outcome(send(&alice, describe(256, 1_024))), "ok");
-            assert_eq!(IdentitiesV2::<Runtime>::get(&alice).map(|identity| identity.name.len()), Some(256));
+            assert_eq!(
+                IdentitiesV2::<Runtime>::get(&alice).map(|identity| identity.name.len()),
+                Some(256)
+            );
             assert_eq!(last_event(), Event::ChainIdentitySet(alice));
         });
     }

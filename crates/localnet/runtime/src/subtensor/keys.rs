@@ -31,8 +31,8 @@ impl<T: Config> Pallet<T> {
     /// Makes the coldkey the owner of a hotkey without an owner.
     ///
     /// # Errors
-    /// `CannotUseSystemAccount` if the hotkey is the account of a subnet, `NonAssociatedColdKey` if another coldkey
-    /// owns the hotkey.
+    /// `CannotUseSystemAccount` if the hotkey is the account of a subnet, `NonAssociatedColdKey` if
+    /// another coldkey owns the hotkey.
     pub fn own_hotkey(coldkey: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         Self::ensure_no_subnet_account(hotkey)?;
         if Self::hotkey_exists(hotkey) {
@@ -50,7 +50,10 @@ impl<T: Config> Pallet<T> {
     /// `CannotUseSystemAccount`.
     pub(super) fn ensure_no_subnet_account(account: &AccountId32) -> Result<(), Error<T>> {
         let sub_account: Option<(PalletId, u16)> = PalletId::try_from_sub_account(account);
-        ensure!(sub_account.is_none_or(|(pallet, _)| pallet != PALLET_ID), Error::<T>::CannotUseSystemAccount);
+        ensure!(
+            sub_account.is_none_or(|(pallet, _)| pallet != PALLET_ID),
+            Error::<T>::CannotUseSystemAccount
+        );
         Ok(())
     }
 
@@ -58,7 +61,10 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `CannotUseSystemAccount`.
-    pub(crate) fn do_try_associate_hotkey(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
+    pub(crate) fn do_try_associate_hotkey(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+    ) -> DispatchResult {
         if Self::hotkey_exists(hotkey) { Ok(()) } else { Self::own_hotkey(who, hotkey) }
     }
 }

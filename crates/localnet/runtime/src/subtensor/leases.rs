@@ -1,8 +1,9 @@
 //! Leases: subnets that the contributors of a crowdloan pay for, and that one of them operates.
 //!
-//! The owner of a leased subnet is the coldkey of the lease, an account without a key. The creator of the crowdloan is
-//! the beneficiary: it operates the subnet as a proxy of that coldkey. A share of the owner's cut is paid to the
-//! contributors in proportion to their contributions. After the lease has ended, the beneficiary can become the owner.
+//! The owner of a leased subnet is the coldkey of the lease, an account without a key. The creator
+//! of the crowdloan is the beneficiary: it operates the subnet as a proxy of that coldkey. A share
+//! of the owner's cut is paid to the contributors in proportion to their contributions. After the
+//! lease has ended, the beneficiary can become the owner.
 
 use codec::Encode;
 use frame_support::ensure;
@@ -15,19 +16,21 @@ use substrate_fixed::types::U64F64;
 
 use super::types::SubnetLease;
 use super::{
-    AccumulatedLeaseDividends, Config, Crowdloans, Delegates, Error, Event, LEASE_DIVIDENDS_INTERVAL,
-    NextSubnetLeaseId, Pallet, Proxies, SubnetLeaseShares, SubnetLeases, SubnetOwner, SubnetUidToLeaseId,
+    AccumulatedLeaseDividends, Config, Crowdloans, Delegates, Error, Event,
+    LEASE_DIVIDENDS_INTERVAL, NextSubnetLeaseId, Pallet, Proxies, SubnetLeaseShares, SubnetLeases,
+    SubnetOwner, SubnetUidToLeaseId,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Creates a leased subnet with the TAO of the crowdloan that is being finalized. TAO that remains is returned to
-    /// the contributors in proportion to their contributions.
+    /// Creates a leased subnet with the TAO of the crowdloan that is being finalized. TAO that
+    /// remains is returned to the contributors in proportion to their contributions.
     ///
     /// # Errors
-    /// In this order: the crowdloan pallet's `InvalidCrowdloanId` outside a finalization, `InvalidLeaseBeneficiary`
-    /// unless the caller created the crowdloan, `LeaseCannotEndInThePast`, `Overflow`, the errors of
-    /// `create_network`, and the proxy pallet's and the balances' errors if the TAO does not suffice.
+    /// In this order: the crowdloan pallet's `InvalidCrowdloanId` outside a finalization,
+    /// `InvalidLeaseBeneficiary` unless the caller created the crowdloan,
+    /// `LeaseCannotEndInThePast`, `Overflow`, the errors of `create_network`, and the proxy
+    /// pallet's and the balances' errors if the TAO does not suffice.
     pub(crate) fn do_register_leased_network(
         who: &AccountId32,
         emissions_share: Percent,
@@ -35,11 +38,15 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let crowdloan = T::Crowdloans::finalizing()?;
         ensure!(*who == crowdloan.creator, Error::<T>::InvalidLeaseBeneficiary);
-        ensure!(end_block.is_none_or(|end| end > Self::block_number()), Error::<T>::LeaseCannotEndInThePast);
+        ensure!(
+            end_block.is_none_or(|end| end > Self::block_number()),
+            Error::<T>::LeaseCannotEndInThePast
+        );
 
         let lease_id = NextSubnetLeaseId::<T>::get();
         NextSubnetLeaseId::<T>::put(lease_id.checked_add(1).ok_or(Error::<T>::Overflow)?);
-        let [coldkey, hotkey] = ["leasing/coldkey", "leasing/hotkey"].map(|name| lease_account(name, lease_id));
+        let [coldkey, hotkey] =
+            ["leasing/coldkey", "leasing/hotkey"].map(|name| lease_account(name, lease_id));
         for account in [&coldkey, &hotkey] {
             // Keeps the account while it is empty.
             frame_system::Pallet::<T>::inc_providers(account);
@@ -64,26 +71,36 @@ impl<T: Config> Pallet<T> {
         Delegates::<T>::insert(&hotkey, sp_runtime::PerU16::zero());
 
         let mut rest = unused;
-        for (contributor, amount) in crowdloan.contributions.iter().filter(|(contributor, _)| contributor != who) {
-            let share = U64F64::from_num(amount.0).checked_div(U64F64::from_num(crowdloan.raised.0));
+        for (contributor, amount) in
+            crowdloan.contributions.iter().filter(|(contributor, _)| contributor != who)
+        {
+            let share =
+                U64F64::from_num(amount.0).checked_div(U64F64::from_num(crowdloan.raised.0));
             let share = share.unwrap_or_default();
             SubnetLeaseShares::<T>::insert(lease_id, contributor, share);
-            let refund = TaoBalance(share.saturating_mul(U64F64::from_num(unused.0)).saturating_to_num());
+            let refund =
+                TaoBalance(share.saturating_mul(U64F64::from_num(unused.0)).saturating_to_num());
             Self::pay(&coldkey, contributor, refund)?;
             rest = rest.saturating_sub(refund);
         }
         Self::pay(&coldkey, who, rest)?;
-        Self::deposit_event(Event::SubnetLeaseCreated { beneficiary: who.clone(), lease_id, netuid, end_block });
+        Self::deposit_event(Event::SubnetLeaseCreated {
+            beneficiary: who.clone(),
+            lease_id,
+            netuid,
+            end_block,
+        });
         Ok(())
     }
 
-    /// Ends a lease: the beneficiary becomes the owner of the subnet, with one of its hotkeys. Unpaid dividends stay
-    /// with the coldkey of the lease. Returns the number of contributors with a share.
+    /// Ends a lease: the beneficiary becomes the owner of the subnet, with one of its hotkeys.
+    /// Unpaid dividends stay with the coldkey of the lease. Returns the number of contributors with
+    /// a share.
     ///
     /// # Errors
-    /// In this order: `LeaseDoesNotExist`, `ExpectedBeneficiaryOrigin`, `LeaseHasNoEndBlock`, `LeaseHasNotEnded`,
-    /// `BeneficiaryDoesNotOwnHotkey`, `CannotUseSystemAccount`, and the proxy pallet's `NotFound` if the beneficiary is
-    /// no longer a proxy.
+    /// In this order: `LeaseDoesNotExist`, `ExpectedBeneficiaryOrigin`, `LeaseHasNoEndBlock`,
+    /// `LeaseHasNotEnded`, `BeneficiaryDoesNotOwnHotkey`, `CannotUseSystemAccount`, and the proxy
+    /// pallet's `NotFound` if the beneficiary is no longer a proxy.
     pub(crate) fn do_terminate_lease(
         who: &AccountId32,
         lease_id: u32,
@@ -103,13 +120,17 @@ impl<T: Config> Pallet<T> {
             // Accounts with a balance have another provider.
             let _ = frame_system::Pallet::<T>::dec_providers(account);
         }
-        Self::deposit_event(Event::SubnetLeaseTerminated { beneficiary: who.clone(), netuid: lease.netuid });
+        Self::deposit_event(Event::SubnetLeaseTerminated {
+            beneficiary: who.clone(),
+            netuid: lease.netuid,
+        });
         Ok(contributors)
     }
 
-    /// Adds the contributors' share of an owner's cut to the dividends of the subnet's lease, and pays them if the
-    /// block's number is a multiple of 100, as the real chain does. Dividends that are not paid accumulate; on a subnet
-    /// whose epochs never run in such a block, they are never paid. Nothing happens without a lease, or after its end.
+    /// Adds the contributors' share of an owner's cut to the dividends of the subnet's lease, and
+    /// pays them if the block's number is a multiple of 100, as the real chain does. Dividends that
+    /// are not paid accumulate; on a subnet whose epochs never run in such a block, they are never
+    /// paid. Nothing happens without a lease, or after its end.
     pub(super) fn pay_lease(netuid: NetUid, cut: AlphaBalance) {
         let Some(lease_id) = SubnetUidToLeaseId::<T>::get(netuid) else { return };
         let Some(lease) = SubnetLeases::<T>::get(lease_id) else { return };
@@ -121,7 +142,10 @@ impl<T: Config> Pallet<T> {
         let dividends = AccumulatedLeaseDividends::<T>::get(lease_id).saturating_add(added);
         let are_paid = now.is_multiple_of(LEASE_DIVIDENDS_INTERVAL)
             && with_storage_layer(|| Self::pay_contributors(lease_id, &lease, dividends)).is_ok();
-        AccumulatedLeaseDividends::<T>::insert(lease_id, if are_paid { AlphaBalance::ZERO } else { dividends });
+        AccumulatedLeaseDividends::<T>::insert(
+            lease_id,
+            if are_paid { AlphaBalance::ZERO } else { dividends },
+        );
     }
 
     /// Removes the lease of a subnet.
@@ -133,13 +157,18 @@ impl<T: Config> Pallet<T> {
         AccumulatedLeaseDividends::<T>::remove(lease_id);
     }
 
-    /// Pays dividends to the contributors, as stake on the hotkey of the lease: each its share, rounded up, and the
-    /// beneficiary the rest.
+    /// Pays dividends to the contributors, as stake on the hotkey of the lease: each its share,
+    /// rounded up, and the beneficiary the rest.
     ///
     /// # Errors
     /// The errors of `give_stake` for one of the contributors, such as `AmountTooLow`.
-    fn pay_contributors(lease_id: u32, lease: &SubnetLease<AccountId32>, dividends: AlphaBalance) -> DispatchResult {
-        let shares: Vec<(AccountId32, U64F64)> = SubnetLeaseShares::<T>::iter_prefix(lease_id).collect();
+    fn pay_contributors(
+        lease_id: u32,
+        lease: &SubnetLease<AccountId32>,
+        dividends: AlphaBalance,
+    ) -> DispatchResult {
+        let shares: Vec<(AccountId32, U64F64)> =
+            SubnetLeaseShares::<T>::iter_prefix(lease_id).collect();
         let mut rest = dividends;
         let mut payments = Vec::with_capacity(shares.len().saturating_add(1));
         for (contributor, share) in shares {
@@ -151,7 +180,11 @@ impl<T: Config> Pallet<T> {
         payments.push((lease.beneficiary.clone(), rest));
         for (contributor, alpha) in payments {
             Self::give_stake(&lease.coldkey, &contributor, &lease.hotkey, lease.netuid, alpha)?;
-            Self::deposit_event(Event::SubnetLeaseDividendsDistributed { lease_id, contributor, alpha });
+            Self::deposit_event(Event::SubnetLeaseDividendsDistributed {
+                lease_id,
+                contributor,
+                alpha,
+            });
         }
         Ok(())
     }

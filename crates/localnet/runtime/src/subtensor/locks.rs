@@ -1,7 +1,9 @@
-//! Stake locks: a coldkey locks part of its stake on a subnet to a hotkey, which gains conviction with time.
+//! Stake locks: a coldkey locks part of its stake on a subnet to a hotkey, which gains conviction
+//! with time.
 //!
-//! A coldkey has at most one lock on a subnet. A lock decays unless its coldkey makes it perpetual. The totals of a
-//! hotkey's locks are stored by [`Kind`], because locks of different kinds decay differently.
+//! A coldkey has at most one lock on a subnet. A lock decays unless its coldkey makes it perpetual.
+//! The totals of a hotkey's locks are stored by [`Kind`], because locks of different kinds decay
+//! differently.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +13,10 @@ use substrate_fixed::types::U64F64;
 
 use super::types::LockState;
 use super::{
-    AccountFlags, ColdkeyMinerCollateral, Config, DecayingHotkeyLock, DecayingLock, DecayingOwnerLock, Error, Event,
-    HotkeyLock, Lock, LockingColdkeys, MaturityRate, Owner, OwnerCutAutoLockEnabled, OwnerLock, Pallet, StakingHotkeys,
-    SubnetOwnerHotkey, SubnetUidToLeaseId, UnlockRate,
+    AccountFlags, ColdkeyMinerCollateral, Config, DecayingHotkeyLock, DecayingLock,
+    DecayingOwnerLock, Error, Event, HotkeyLock, Lock, LockingColdkeys, MaturityRate, Owner,
+    OwnerCutAutoLockEnabled, OwnerLock, Pallet, StakingHotkeys, SubnetOwnerHotkey,
+    SubnetUidToLeaseId, UnlockRate,
 };
 use crate::types::{AlphaBalance, NetUid};
 
@@ -29,12 +32,13 @@ use conviction::{Kind, Rates};
 const ACCEPTS_LOCKED_ALPHA: u128 = 1;
 
 impl<T: Config> Pallet<T> {
-    /// Locks stake of a coldkey on a subnet to a hotkey, in addition to the stake already locked to that hotkey. As on
-    /// the real chain, the same stake may also be collateral.
+    /// Locks stake of a coldkey on a subnet to a hotkey, in addition to the stake already locked to
+    /// that hotkey. As on the real chain, the same stake may also be collateral.
     ///
     /// # Errors
-    /// In this order: `SubnetNotExists`, `AmountTooLow` for 0, `HotKeyAccountNotExists`, `LockHotkeyMismatch` if the
-    /// coldkey has locked stake to another hotkey, `InsufficientStakeForLock`.
+    /// In this order: `SubnetNotExists`, `AmountTooLow` for 0, `HotKeyAccountNotExists`,
+    /// `LockHotkeyMismatch` if the coldkey has locked stake to another hotkey,
+    /// `InsufficientStakeForLock`.
     pub(crate) fn do_lock_stake(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -49,10 +53,18 @@ impl<T: Config> Pallet<T> {
         ensure!(is_same, Error::<T>::LockHotkeyMismatch);
         let mut lock = existing.map_or_else(Self::empty_lock, |(_, lock)| lock);
         lock.locked_mass = lock.locked_mass.saturating_add(amount);
-        ensure!(Self::total_stake_of(coldkey, netuid) >= lock.locked_mass, Error::<T>::InsufficientStakeForLock);
+        ensure!(
+            Self::total_stake_of(coldkey, netuid) >= lock.locked_mass,
+            Error::<T>::InsufficientStakeForLock
+        );
         let kind = Self::kind_of_lock(coldkey, netuid, hotkey);
         Self::store_lock(coldkey, netuid, hotkey, kind.rolled(lock, Self::rates()));
-        Self::add_to_total(netuid, hotkey, kind, LockState { locked_mass: amount, ..Self::empty_lock() });
+        Self::add_to_total(
+            netuid,
+            hotkey,
+            kind,
+            LockState { locked_mass: amount, ..Self::empty_lock() },
+        );
         let (coldkey, hotkey) = (coldkey.clone(), hotkey.clone());
         Self::deposit_event(Event::StakeLocked { coldkey, hotkey, netuid, amount });
         Ok(())
@@ -62,7 +74,11 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `SubnetNotExists`.
-    pub(crate) fn do_set_perpetual_lock(coldkey: AccountId32, netuid: NetUid, enabled: bool) -> DispatchResult {
+    pub(crate) fn do_set_perpetual_lock(
+        coldkey: AccountId32,
+        netuid: NetUid,
+        enabled: bool,
+    ) -> DispatchResult {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         let existing = Self::lock_of(&coldkey, netuid);
         if let Some((hotkey, lock)) = &existing {
@@ -89,10 +105,13 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::RejectLockedAlphaUpdated { coldkey, enabled });
     }
 
-    /// Locks the cut of a subnet's owner if the owner enabled this. A cut that cannot be locked remains unlocked, and so
-    /// does that of a leased subnet: the contributors, who are paid with it, refuse locked alpha by default.
+    /// Locks the cut of a subnet's owner if the owner enabled this. A cut that cannot be locked
+    /// remains unlocked, and so does that of a leased subnet: the contributors, who are paid with
+    /// it, refuse locked alpha by default.
     pub(super) fn lock_owner_cut(netuid: NetUid, owner: &AccountId32, cut: AlphaBalance) {
-        if OwnerCutAutoLockEnabled::<T>::get(netuid) && !SubnetUidToLeaseId::<T>::contains_key(netuid) {
+        if OwnerCutAutoLockEnabled::<T>::get(netuid)
+            && !SubnetUidToLeaseId::<T>::contains_key(netuid)
+        {
             let locked_to = Lock::<T>::iter_key_prefix((owner, netuid)).next();
             let hotkey = locked_to.unwrap_or_else(|| SubnetOwnerHotkey::<T>::get(netuid));
             let _ = Self::do_lock_stake(owner, &hotkey, netuid, cut);
@@ -102,8 +121,13 @@ impl<T: Config> Pallet<T> {
     /// Checks that a coldkey can withdraw this much of its stake on a subnet.
     ///
     /// # Errors
-    /// `StakeUnavailable` if the stake without locked stake and collateral is lower than the amount.
-    pub(super) fn ensure_unlocked(coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) -> Result<(), Error<T>> {
+    /// `StakeUnavailable` if the stake without locked stake and collateral is lower than the
+    /// amount.
+    pub(super) fn ensure_unlocked(
+        coldkey: &AccountId32,
+        netuid: NetUid,
+        amount: AlphaBalance,
+    ) -> Result<(), Error<T>> {
         let held = Self::held(coldkey, netuid);
         if held == AlphaBalance::ZERO {
             return Ok(());
@@ -113,9 +137,11 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Returns the stake of a coldkey on a subnet that it cannot withdraw now: locked stake and collateral.
+    /// Returns the stake of a coldkey on a subnet that it cannot withdraw now: locked stake and
+    /// collateral.
     pub fn held(coldkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
-        Self::locked(coldkey, netuid).saturating_add(ColdkeyMinerCollateral::<T>::get(netuid, coldkey))
+        Self::locked(coldkey, netuid)
+            .saturating_add(ColdkeyMinerCollateral::<T>::get(netuid, coldkey))
     }
 
     /// Returns the stake of a coldkey on a subnet that is locked now.
@@ -123,7 +149,8 @@ impl<T: Config> Pallet<T> {
         Self::lock_of(coldkey, netuid).map_or(AlphaBalance::ZERO, |(_, lock)| lock.locked_mass)
     }
 
-    /// Returns the hotkey to which a coldkey has locked stake on a subnet, and the lock as it is now.
+    /// Returns the hotkey to which a coldkey has locked stake on a subnet, and the lock as it is
+    /// now.
     pub fn lock_of(coldkey: &AccountId32, netuid: NetUid) -> Option<(AccountId32, LockState)> {
         let (hotkey, lock) = Lock::<T>::iter_prefix((coldkey, netuid)).next()?;
         let kind = Self::kind_of_lock(coldkey, netuid, &hotkey);
@@ -139,10 +166,12 @@ impl<T: Config> Pallet<T> {
             .fold(U64F64::default(), U64F64::saturating_add)
     }
 
-    /// Returns the hotkey with the highest conviction on a subnet; on a tie, the one with the highest account id.
+    /// Returns the hotkey with the highest conviction on a subnet; on a tie, the one with the
+    /// highest account id.
     pub fn most_convicted(netuid: NetUid) -> Option<AccountId32> {
-        let (hotkey, _) =
-            Self::convictions(netuid).into_iter().max_by_key(|(hotkey, conviction)| (*conviction, hotkey.clone()))?;
+        let (hotkey, _) = Self::convictions(netuid)
+            .into_iter()
+            .max_by_key(|(hotkey, conviction)| (*conviction, hotkey.clone()))?;
         Some(hotkey)
     }
 
@@ -176,7 +205,8 @@ impl<T: Config> Pallet<T> {
 
     fn set_accepts_locked_alpha(coldkey: &AccountId32, accepts: bool) {
         let flags = AccountFlags::<T>::get(coldkey);
-        let flags = if accepts { flags | ACCEPTS_LOCKED_ALPHA } else { flags & !ACCEPTS_LOCKED_ALPHA };
+        let flags =
+            if accepts { flags | ACCEPTS_LOCKED_ALPHA } else { flags & !ACCEPTS_LOCKED_ALPHA };
         Self::set_flags(coldkey, flags);
     }
 
@@ -198,7 +228,11 @@ impl<T: Config> Pallet<T> {
     }
 
     fn rates() -> Rates {
-        Rates { now: Self::current_block(), unlock: UnlockRate::<T>::get(), maturity: MaturityRate::<T>::get() }
+        Rates {
+            now: Self::current_block(),
+            unlock: UnlockRate::<T>::get(),
+            maturity: MaturityRate::<T>::get(),
+        }
     }
 
     fn empty_lock() -> LockState {
@@ -226,7 +260,9 @@ impl<T: Config> Pallet<T> {
             Kind { of_owner: true, perpetual: true } => OwnerLock::<T>::get(netuid),
             Kind { of_owner: true, perpetual: false } => DecayingOwnerLock::<T>::get(netuid),
             Kind { of_owner: false, perpetual: true } => HotkeyLock::<T>::get(netuid, hotkey),
-            Kind { of_owner: false, perpetual: false } => DecayingHotkeyLock::<T>::get(netuid, hotkey),
+            Kind { of_owner: false, perpetual: false } => {
+                DecayingHotkeyLock::<T>::get(netuid, hotkey)
+            }
         };
         kind.rolled(stored.unwrap_or_else(Self::empty_lock), Self::rates())
     }
@@ -237,8 +273,12 @@ impl<T: Config> Pallet<T> {
         match kind {
             Kind { of_owner: true, perpetual: true } => OwnerLock::<T>::set(netuid, total),
             Kind { of_owner: true, perpetual: false } => DecayingOwnerLock::<T>::set(netuid, total),
-            Kind { of_owner: false, perpetual: true } => HotkeyLock::<T>::set(netuid, hotkey, total),
-            Kind { of_owner: false, perpetual: false } => DecayingHotkeyLock::<T>::set(netuid, hotkey, total),
+            Kind { of_owner: false, perpetual: true } => {
+                HotkeyLock::<T>::set(netuid, hotkey, total)
+            }
+            Kind { of_owner: false, perpetual: false } => {
+                DecayingHotkeyLock::<T>::set(netuid, hotkey, total)
+            }
         }
     }
 

@@ -1,13 +1,14 @@
 //! Incentive mechanisms of a subnet.
 
 use super::{
-    Bonds, Config, ConsensusByMechanism, Incentive, LastUpdate, MechanismCountCurrent, MechanismEmissionSplit, Pallet,
-    TimelockedWeightCommits, WeightCommits, Weights,
+    Bonds, Config, ConsensusByMechanism, Incentive, LastUpdate, MechanismCountCurrent,
+    MechanismEmissionSplit, Pallet, TimelockedWeightCommits, WeightCommits, Weights,
 };
 use crate::types::{MechId, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Adds empty mechanisms, or removes the last ones with all their storage, and resets the emission split.
+    /// Adds empty mechanisms, or removes the last ones with all their storage, and resets the
+    /// emission split.
     pub fn set_mechanism_count(netuid: NetUid, count: MechId) {
         let before = MechanismCountCurrent::<T>::get(netuid);
         if before == count {

@@ -10,12 +10,13 @@ use substrate_fixed::types::{I64F64, U64F64};
 
 use super::types::{RateLimitKey, SubnetIdentityV3};
 use super::{
-    Burn, CommitRevealWeightsEnabled, Config, Error, Event, FirstEmissionBlockNumber, ImmunityPeriod, LastEpochBlock,
-    LastRateLimitedBlock, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights, NetworkLastLockCost,
-    NetworkLockReductionInterval, NetworkMinLockCost, NetworkRateLimit, NetworkRegisteredAt,
-    NetworkRegistrationAllowed, NetworksAdded, Pallet, StartCallDelay, SubnetEmaTaoFlow, SubnetEmissionEnabled,
-    SubnetIdentitiesV3, SubnetLimit, SubnetLocked, SubnetMechanism, SubnetOwner, SubnetOwnerHotkey, SubnetworkN,
-    SubtokenEnabled, Tempo, TokenSymbol, TotalNetworks, Yuma3On,
+    Burn, CommitRevealWeightsEnabled, Config, Error, Event, FirstEmissionBlockNumber,
+    ImmunityPeriod, LastEpochBlock, LastRateLimitedBlock, MaxAllowedUids, MaxAllowedValidators,
+    MinAllowedWeights, NetworkLastLockCost, NetworkLockReductionInterval, NetworkMinLockCost,
+    NetworkRateLimit, NetworkRegisteredAt, NetworkRegistrationAllowed, NetworksAdded, Pallet,
+    StartCallDelay, SubnetEmaTaoFlow, SubnetEmissionEnabled, SubnetIdentitiesV3, SubnetLimit,
+    SubnetLocked, SubnetMechanism, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled,
+    Tempo, TokenSymbol, TotalNetworks, Yuma3On,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -28,8 +29,9 @@ const DYNAMIC: u16 = 1;
 impl<T: Config> Pallet<T> {
     /// Returns all existing subnets, root included, ordered by netuid.
     pub fn all_netuids() -> Vec<NetUid> {
-        let mut netuids: Vec<NetUid> =
-            NetworksAdded::<T>::iter().filter_map(|(netuid, added)| added.then_some(netuid)).collect();
+        let mut netuids: Vec<NetUid> = NetworksAdded::<T>::iter()
+            .filter_map(|(netuid, added)| added.then_some(netuid))
+            .collect();
         netuids.sort_unstable();
         netuids
     }
@@ -39,16 +41,20 @@ impl<T: Config> Pallet<T> {
         NetworksAdded::<T>::get(netuid)
     }
 
-    /// Returns the current cost of creating a subnet, in rao. After a creation, the cost doubles, and then falls
-    /// linearly by the last cost every `NetworkLockReductionInterval` blocks. Before the first creation, it falls from
-    /// the last cost itself. The cost is at least `NetworkMinLockCost`.
+    /// Returns the current cost of creating a subnet, in rao. After a creation, the cost doubles,
+    /// and then falls linearly by the last cost every `NetworkLockReductionInterval` blocks. Before
+    /// the first creation, it falls from the last cost itself. The cost is at least
+    /// `NetworkMinLockCost`.
     pub fn network_lock_cost() -> TaoBalance {
         let last = NetworkLastLockCost::<T>::get().0;
         let last_block = LastRateLimitedBlock::<T>::get(RateLimitKey::NetworkLastRegistered);
         let factor = if last_block == 0 { 1 } else { 2 };
-        let fall_per_block = last.checked_div(NetworkLockReductionInterval::<T>::get()).unwrap_or_default();
-        let fallen = fall_per_block.saturating_mul(Self::current_block().saturating_sub(last_block));
-        TaoBalance(last.saturating_mul(factor).saturating_sub(fallen)).max(NetworkMinLockCost::<T>::get())
+        let fall_per_block =
+            last.checked_div(NetworkLockReductionInterval::<T>::get()).unwrap_or_default();
+        let fallen =
+            fall_per_block.saturating_mul(Self::current_block().saturating_sub(last_block));
+        TaoBalance(last.saturating_mul(factor).saturating_sub(fallen))
+            .max(NetworkMinLockCost::<T>::get())
     }
 
     /// Whether the rate limit of subnet creation allows a subnet to be created now.
@@ -58,7 +64,8 @@ impl<T: Config> Pallet<T> {
 
     /// Whether a coldkey can pay an amount without its account being removed.
     pub(crate) fn can_pay(coldkey: &AccountId32, amount: TaoBalance) -> bool {
-        T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite) >= amount.0
+        T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite)
+            >= amount.0
     }
 
     /// Checks that a call comes from root or from the owner of a subnet.
@@ -73,9 +80,14 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Creates a subnet with initial values; the owner's hotkey becomes neuron 0. Its pool is empty and it is not
-    /// started.
-    pub fn init_network(netuid: NetUid, owner_coldkey: &AccountId32, owner_hotkey: &AccountId32, tempo: u16) {
+    /// Creates a subnet with initial values; the owner's hotkey becomes neuron 0. Its pool is empty
+    /// and it is not started.
+    pub fn init_network(
+        netuid: NetUid,
+        owner_coldkey: &AccountId32,
+        owner_hotkey: &AccountId32,
+        tempo: u16,
+    ) {
         let block = Self::current_block();
         NetworksAdded::<T>::insert(netuid, true);
         TotalNetworks::<T>::mutate(|count| *count = count.saturating_add(1));
@@ -126,24 +138,29 @@ impl<T: Config> Pallet<T> {
     /// Creates a subnet of a coldkey, which pays the lock cost.
     ///
     /// # Errors
-    /// In this order: `NonAssociatedColdKey`, `CannotUseSystemAccount`, `NetworkTxRateLimitExceeded`,
-    /// `InvalidIdentity`, `SubnetLimitReached`, `CannotAffordLockCost`.
+    /// In this order: `NonAssociatedColdKey`, `CannotUseSystemAccount`,
+    /// `NetworkTxRateLimitExceeded`, `InvalidIdentity`, `SubnetLimitReached`,
+    /// `CannotAffordLockCost`.
     pub(super) fn create_network(
         who: &AccountId32,
         hotkey: &AccountId32,
         identity: Option<SubnetIdentityV3>,
     ) -> Result<NetUid, DispatchError> {
-        ensure!(!Self::hotkey_exists(hotkey) || Self::owns(who, hotkey), Error::<T>::NonAssociatedColdKey);
+        ensure!(
+            !Self::hotkey_exists(hotkey) || Self::owns(who, hotkey),
+            Error::<T>::NonAssociatedColdKey
+        );
         Self::ensure_no_subnet_account(hotkey)?;
         ensure!(Self::may_create_network(), Error::<T>::NetworkTxRateLimitExceeded);
         ensure!(identity.as_ref().is_none_or(is_valid_identity), Error::<T>::InvalidIdentity);
-        let dissolved = if Self::all_netuids().iter().filter(|netuid| **netuid != NetUid::ROOT).count()
-            >= usize::from(SubnetLimit::<T>::get())
-        {
-            Some(Self::network_to_dissolve().ok_or(Error::<T>::SubnetLimitReached)?)
-        } else {
-            None
-        };
+        let dissolved =
+            if Self::all_netuids().iter().filter(|netuid| **netuid != NetUid::ROOT).count()
+                >= usize::from(SubnetLimit::<T>::get())
+            {
+                Some(Self::network_to_dissolve().ok_or(Error::<T>::SubnetLimitReached)?)
+            } else {
+                None
+            };
         let lock = Self::network_lock_cost();
         ensure!(Self::can_pay(who, lock), Error::<T>::CannotAffordLockCost);
 
@@ -162,7 +179,8 @@ impl<T: Config> Pallet<T> {
         Self::own_hotkey(who, hotkey)?;
         // A subnet without a stored tempo has the default one.
         Self::init_network(netuid, who, hotkey, Tempo::<T>::get(netuid));
-        let alpha = U64F64::from_num(lock.0).checked_div(price).map_or(lock.0, U64F64::saturating_to_num);
+        let alpha =
+            U64F64::from_num(lock.0).checked_div(price).map_or(lock.0, U64F64::saturating_to_num);
         Self::init_pool(netuid, lock, AlphaBalance(alpha));
         SubnetLocked::<T>::insert(netuid, lock);
         Self::deposit_event(Event::NetworkAdded(netuid, DYNAMIC));
@@ -188,7 +206,10 @@ impl<T: Config> Pallet<T> {
 
     /// Returns the lowest unused netuid.
     fn free_netuid() -> NetUid {
-        (1..u16::MAX).map(NetUid).find(|&netuid| !Self::subnet_exists(netuid)).unwrap_or(NetUid(u16::MAX))
+        (1..u16::MAX)
+            .map(NetUid)
+            .find(|&netuid| !Self::subnet_exists(netuid))
+            .unwrap_or(NetUid(u16::MAX))
     }
 
     /// Returns the median alpha price of all subnets with a price, in TAO; 1 if there are none.
@@ -202,7 +223,9 @@ impl<T: Config> Pallet<T> {
         prices.sort_unstable();
         let middle = prices.len() / 2;
         match (prices.get(middle.wrapping_sub(1)), prices.get(middle)) {
-            (Some(lower), Some(upper)) if prices.len().is_multiple_of(2) => lower.saturating_add(*upper) / 2,
+            (Some(lower), Some(upper)) if prices.len().is_multiple_of(2) => {
+                lower.saturating_add(*upper) / 2
+            }
             (_, Some(price)) => *price,
             (_, None) => U64F64::from_num(1),
         }
@@ -241,8 +264,12 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_start_call(who: &AccountId32, netuid: NetUid) -> DispatchResult {
         ensure!(SubnetOwner::<T>::get(netuid) == *who, DispatchError::BadOrigin);
-        ensure!(FirstEmissionBlockNumber::<T>::get(netuid).is_none(), Error::<T>::FirstEmissionBlockNumberAlreadySet);
-        let earliest = NetworkRegisteredAt::<T>::get(netuid).saturating_add(StartCallDelay::<T>::get());
+        ensure!(
+            FirstEmissionBlockNumber::<T>::get(netuid).is_none(),
+            Error::<T>::FirstEmissionBlockNumberAlreadySet
+        );
+        let earliest =
+            NetworkRegisteredAt::<T>::get(netuid).saturating_add(StartCallDelay::<T>::get());
         ensure!(Self::current_block() >= earliest, Error::<T>::StartCallNotReady);
         let first = Self::start(netuid);
         Self::deposit_event(Event::FirstEmissionBlockNumberSet(netuid, first));
@@ -250,8 +277,8 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Whether all fields of an identity are within their maximum lengths: 256 bytes for name and Discord channel, 1 024
-/// for the others.
+/// Whether all fields of an identity are within their maximum lengths: 256 bytes for name and
+/// Discord channel, 1 024 for the others.
 fn is_valid_identity(identity: &SubnetIdentityV3) -> bool {
     let SubnetIdentityV3 {
         subnet_name,

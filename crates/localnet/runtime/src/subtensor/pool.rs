@@ -7,8 +7,8 @@ use sp_runtime::{AccountId32, DispatchResult};
 use substrate_fixed::types::U64F64;
 
 use super::{
-    Config, Error, NetworksAdded, Pallet, SubnetAlphaIn, SubnetAlphaOut, SubnetMechanism, SubnetProtocolAlpha,
-    SubnetTAO, SubnetVolume, TotalIssuance, TotalStake,
+    Config, Error, NetworksAdded, Pallet, SubnetAlphaIn, SubnetAlphaOut, SubnetMechanism,
+    SubnetProtocolAlpha, SubnetTAO, SubnetVolume, TotalIssuance, TotalStake,
 };
 use crate::alpha_assets;
 use crate::swap::{self, Pool, UNIT};
@@ -49,7 +49,10 @@ impl Trade {
         paid_side: u64,
         received_side: u64,
     ) -> Result<Self, swap::Error<T>> {
-        ensure!(self.traded() <= paid_side.saturating_mul(MAX_TRADE), swap::Error::<T>::SwapInputTooLarge);
+        ensure!(
+            self.traded() <= paid_side.saturating_mul(MAX_TRADE),
+            swap::Error::<T>::SwapInputTooLarge
+        );
         ensure!(received_side >= swap::MIN_RESERVE, swap::Error::<T>::ReservesTooLow);
         if self.traded() > 0 {
             self.received = received(self.traded());
@@ -89,19 +92,21 @@ impl<T: Config> swap::Subnets for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Returns the price of one alpha in TAO: 1 on root and on subnets without a pool, 0 if the pool is empty.
+    /// Returns the price of one alpha in TAO: 1 on root and on subnets without a pool, 0 if the
+    /// pool is empty.
     pub fn alpha_price(netuid: NetUid) -> U64F64 {
         if Self::has_pool(netuid) { Self::pool_of(netuid).price() } else { U64F64::from_num(1) }
     }
 
-    /// Returns the alpha that `tao` is worth at the current price, without slippage; 0 if the pool is empty.
+    /// Returns the alpha that `tao` is worth at the current price, without slippage; 0 if the pool
+    /// is empty.
     pub fn alpha_worth(netuid: NetUid, tao: TaoBalance) -> AlphaBalance {
         let alpha = U64F64::from_num(tao.0).checked_div(Self::alpha_price(netuid));
         AlphaBalance(alpha.map_or(0, U64F64::saturating_to_num))
     }
 
-    /// Fills the pool of a new subnet. The caller must already have charged an account for the TAO; see
-    /// [`Self::charge`].
+    /// Fills the pool of a new subnet. The caller must already have charged an account for the TAO;
+    /// see [`Self::charge`].
     pub fn init_pool(netuid: NetUid, tao: TaoBalance, alpha: AlphaBalance) {
         SubnetTAO::<T>::insert(netuid, tao);
         SubnetAlphaIn::<T>::insert(netuid, alpha);
@@ -123,8 +128,8 @@ impl<T: Config> Pallet<T> {
     /// Quotes a purchase of alpha for `tao`, fee included.
     ///
     /// # Errors
-    /// `ReservesTooLow` if the pool's alpha is below the minimum, or `tao` buys none; `SwapInputTooLarge` beyond 1 000
-    /// times the pool's TAO.
+    /// `ReservesTooLow` if the pool's alpha is below the minimum, or `tao` buys none;
+    /// `SwapInputTooLarge` beyond 1 000 times the pool's TAO.
     pub fn quote_buy(netuid: NetUid, tao: TaoBalance, fee: Fee) -> Result<Trade, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(Trade::at_par(tao.0));
@@ -138,7 +143,11 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// Same as [`Self::quote_buy`], with both sides exchanged.
-    pub fn quote_sell(netuid: NetUid, alpha: AlphaBalance, fee: Fee) -> Result<Trade, swap::Error<T>> {
+    pub fn quote_sell(
+        netuid: NetUid,
+        alpha: AlphaBalance,
+        fee: Fee,
+    ) -> Result<Trade, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(Trade::at_par(alpha.0));
         }
@@ -156,7 +165,10 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `ReservesTooLow`; `PriceLimitExceeded` if the price is already at or above the limit.
-    pub(super) fn max_bought_below(netuid: NetUid, limit: TaoBalance) -> Result<TaoBalance, swap::Error<T>> {
+    pub(super) fn max_bought_below(
+        netuid: NetUid,
+        limit: TaoBalance,
+    ) -> Result<TaoBalance, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(TaoBalance(if limit.0 >= UNIT { u64::MAX } else { 0 }));
         }
@@ -173,7 +185,10 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `ReservesTooLow`; `PriceLimitExceeded` if the price is already at or below the limit.
-    pub(super) fn max_sold_above(netuid: NetUid, limit: TaoBalance) -> Result<AlphaBalance, swap::Error<T>> {
+    pub(super) fn max_sold_above(
+        netuid: NetUid,
+        limit: TaoBalance,
+    ) -> Result<AlphaBalance, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(AlphaBalance(if limit.0 <= UNIT { u64::MAX } else { 0 }));
         }
@@ -186,12 +201,14 @@ impl<T: Config> Pallet<T> {
         Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 
-    /// Buys alpha from the pool of a subnet without a fee. The alpha stays issued, but nobody can stake or sell it. Returns
-    /// the TAO that entered the pool: none if the pool refuses the trade.
+    /// Buys alpha from the pool of a subnet without a fee. The alpha stays issued, but nobody can
+    /// stake or sell it. Returns the TAO that entered the pool: none if the pool refuses the trade.
     pub(super) fn buy_for_protocol(netuid: NetUid, tao: TaoBalance) -> TaoBalance {
         let Ok(trade) = Self::quote_buy(netuid, tao, Fee::Waived) else { return TaoBalance::ZERO };
         Self::settle_buy(netuid, &trade);
-        SubnetProtocolAlpha::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(AlphaBalance(trade.received)));
+        SubnetProtocolAlpha::<T>::mutate(netuid, |alpha| {
+            *alpha = alpha.saturating_add(AlphaBalance(trade.received))
+        });
         tao
     }
 
@@ -203,7 +220,9 @@ impl<T: Config> Pallet<T> {
             SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(bought));
         }
         SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(bought));
-        SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(trade.paid.into()));
+        SubnetVolume::<T>::mutate(netuid, |volume| {
+            *volume = volume.saturating_add(trade.paid.into())
+        });
     }
 
     /// Moves alpha into and TAO out of the pool; the fee does not enter the pool.
@@ -214,7 +233,9 @@ impl<T: Config> Pallet<T> {
         }
         SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(sold));
         Self::shrink_tao(netuid, TaoBalance(trade.received));
-        SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(trade.received.into()));
+        SubnetVolume::<T>::mutate(netuid, |volume| {
+            *volume = volume.saturating_add(trade.received.into())
+        });
     }
 
     /// Charges an account, which must keep the existential deposit.
@@ -222,14 +243,22 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// `NotEnoughBalanceToStake` if the balance is too low.
     pub fn charge(coldkey: &AccountId32, rao: u64) -> DispatchResult {
-        let available = T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
+        let available =
+            T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
         ensure!(rao <= available, Error::<T>::NotEnoughBalanceToStake);
-        T::Currency::burn_from(coldkey, rao, Preservation::Preserve, Precision::Exact, Fortitude::Polite)
-            .map_err(|_| Error::<T>::NotEnoughBalanceToStake)?;
+        T::Currency::burn_from(
+            coldkey,
+            rao,
+            Preservation::Preserve,
+            Precision::Exact,
+            Fortitude::Polite,
+        )
+        .map_err(|_| Error::<T>::NotEnoughBalanceToStake)?;
         Ok(())
     }
 
-    /// Charges an account, which must keep the existential deposit, and removes the TAO from the total issuance.
+    /// Charges an account, which must keep the existential deposit, and removes the TAO from the
+    /// total issuance.
     ///
     /// # Errors
     /// `NotEnoughBalanceToStake` if the balance is too low.

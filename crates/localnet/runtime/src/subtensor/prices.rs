@@ -3,22 +3,27 @@
 use substrate_fixed::types::{I96F32, U64F64, U96F32};
 
 use super::{
-    Config, EMAPriceHalvingBlocks, FirstEmissionBlockNumber, Pallet, RootProp, SubnetMovingAlpha, SubnetMovingPrice,
-    SubnetTAO, TaoWeight,
+    Config, EMAPriceHalvingBlocks, FirstEmissionBlockNumber, Pallet, RootProp, SubnetMovingAlpha,
+    SubnetMovingPrice, SubnetTAO, TaoWeight,
 };
 use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
-    /// Updates the moving price of each started subnet towards its alpha price, capped at one TAO. The smoothing factor
-    /// grows with the age t of the subnet: α' = α t / (t + `EMAPriceHalvingBlocks`).
+    /// Updates the moving price of each started subnet towards its alpha price, capped at one TAO.
+    /// The smoothing factor grows with the age t of the subnet: α' = α t / (t +
+    /// `EMAPriceHalvingBlocks`).
     pub(super) fn move_prices(subnets: &[NetUid]) {
         let block = Self::current_block();
         for &netuid in subnets {
             let Some(start) = FirstEmissionBlockNumber::<T>::get(netuid) else { continue };
-            let price: I96F32 = Self::alpha_price(netuid).min(U64F64::from_num(1)).saturating_to_num();
+            let price: I96F32 =
+                Self::alpha_price(netuid).min(U64F64::from_num(1)).saturating_to_num();
             let age = I96F32::saturating_from_num(block.saturating_sub(start));
-            let full = age.saturating_add(I96F32::saturating_from_num(EMAPriceHalvingBlocks::<T>::get(netuid)));
-            let alpha = SubnetMovingAlpha::<T>::get().saturating_mul(age.checked_div(full).unwrap_or_default());
+            let full = age.saturating_add(I96F32::saturating_from_num(
+                EMAPriceHalvingBlocks::<T>::get(netuid),
+            ));
+            let alpha = SubnetMovingAlpha::<T>::get()
+                .saturating_mul(age.checked_div(full).unwrap_or_default());
             let old = SubnetMovingPrice::<T>::get(netuid);
             let rest = I96F32::from_num(1).saturating_sub(alpha);
             let new = alpha.saturating_mul(price).saturating_add(rest.saturating_mul(old));
@@ -37,8 +42,9 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Returns root's share of a subnet's dividends: the ratio of the weighted TAO on root to the sum of that TAO and
-    /// the subnet's issued alpha. As on the real chain, all numbers have 32 fraction bits.
+    /// Returns root's share of a subnet's dividends: the ratio of the weighted TAO on root to the
+    /// sum of that TAO and the subnet's issued alpha. As on the real chain, all numbers have 32
+    /// fraction bits.
     pub fn root_proportion(netuid: NetUid) -> U64F64 {
         let weight = (u128::from(TaoWeight::<T>::get()) << 32) / u128::from(u64::MAX);
         let root = u128::from(SubnetTAO::<T>::get(NetUid::ROOT).0) * weight;

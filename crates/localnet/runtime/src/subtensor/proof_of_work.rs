@@ -9,8 +9,8 @@ use sp_runtime::AccountId32;
 
 use super::{
     Config, Difficulty, Error, Event, LastPowRegistrationBlock, MaxAllowedUids, MaxDifficulty,
-    MaxRegistrationsPerBlock, MinDifficulty, NetworkPowRegistrationAllowed, NetworkRegistrationAllowed, Owner, Pallet,
-    RegistrationsThisBlock, TotalIssuance, UsedWork,
+    MaxRegistrationsPerBlock, MinDifficulty, NetworkPowRegistrationAllowed,
+    NetworkRegistrationAllowed, Owner, Pallet, RegistrationsThisBlock, TotalIssuance, UsedWork,
 };
 use crate::types::{NetUid, TaoBalance};
 
@@ -55,9 +55,10 @@ impl<T: Config> Pallet<T> {
     /// Validates a registration by proof of work, without writing.
     ///
     /// # Errors
-    /// In this order: `RegistrationNotPermittedOnRootSubnet`, `SubnetNotExists`, `SubNetRegistrationDisabled`,
-    /// `HotKeyAlreadyRegisteredInSubNet`, `TooManyRegistrationsThisBlock`, `InvalidWorkBlock` unless the block is one
-    /// of the last five and later than that of the hotkey's last registration, `InvalidSeal`, `InvalidDifficulty`,
+    /// In this order: `RegistrationNotPermittedOnRootSubnet`, `SubnetNotExists`,
+    /// `SubNetRegistrationDisabled`, `HotKeyAlreadyRegisteredInSubNet`,
+    /// `TooManyRegistrationsThisBlock`, `InvalidWorkBlock` unless the block is one of the last five
+    /// and later than that of the hotkey's last registration, `InvalidSeal`, `InvalidDifficulty`,
     /// `NonAssociatedColdKey`.
     pub(crate) fn check_pow_registration(
         who: &AccountId32,
@@ -69,14 +70,19 @@ impl<T: Config> Pallet<T> {
     ) -> Result<(), Error<T>> {
         ensure!(netuid != NetUid::ROOT, Error::<T>::RegistrationNotPermittedOnRootSubnet);
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
-        let is_allowed =
-            NetworkRegistrationAllowed::<T>::get(netuid) && NetworkPowRegistrationAllowed::<T>::get(netuid);
+        let is_allowed = NetworkRegistrationAllowed::<T>::get(netuid)
+            && NetworkPowRegistrationAllowed::<T>::get(netuid);
         ensure!(is_allowed, Error::<T>::SubNetRegistrationDisabled);
-        ensure!(Self::uid_of(netuid, hotkey).is_none(), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
-        let room = RegistrationsThisBlock::<T>::get(netuid) < MaxRegistrationsPerBlock::<T>::get(netuid);
+        ensure!(
+            Self::uid_of(netuid, hotkey).is_none(),
+            Error::<T>::HotKeyAlreadyRegisteredInSubNet
+        );
+        let room =
+            RegistrationsThisBlock::<T>::get(netuid) < MaxRegistrationsPerBlock::<T>::get(netuid);
         ensure!(room, Error::<T>::TooManyRegistrationsThisBlock);
         let is_recent = Self::age_of(work_block).is_some_and(|age| (1..=MAX_AGE).contains(&age));
-        let is_new = LastPowRegistrationBlock::<T>::get(hotkey).is_none_or(|last| work_block > last);
+        let is_new =
+            LastPowRegistrationBlock::<T>::get(hotkey).is_none_or(|last| work_block > last);
         ensure!(is_recent && is_new, Error::<T>::InvalidWorkBlock);
         let block_hash = Self::block_hash(work_block).ok_or(Error::<T>::InvalidWorkBlock)?;
         let seal = registration_seal(netuid, block_hash, hotkey, who, nonce);
@@ -90,9 +96,14 @@ impl<T: Config> Pallet<T> {
     /// Pays 1 000 TAO for proof of work.
     ///
     /// # Errors
-    /// `InvalidWorkBlock` unless the block is the current one or one of the two before, `InvalidDifficulty`,
-    /// `InvalidSeal`, also if the faucet has already paid for the same work.
-    pub(crate) fn do_faucet(who: AccountId32, block_number: u64, nonce: u64, work: Vec<u8>) -> DispatchResult {
+    /// `InvalidWorkBlock` unless the block is the current one or one of the two before,
+    /// `InvalidDifficulty`, `InvalidSeal`, also if the faucet has already paid for the same work.
+    pub(crate) fn do_faucet(
+        who: AccountId32,
+        block_number: u64,
+        nonce: u64,
+        work: Vec<u8>,
+    ) -> DispatchResult {
         let is_recent = Self::age_of(block_number).is_some_and(|age| age <= MAX_FAUCET_AGE);
         ensure!(is_recent, Error::<T>::InvalidWorkBlock);
         let claimed = <[u8; 32]>::try_from(work.as_slice()).map_err(|_| Error::<T>::InvalidSeal)?;
@@ -126,8 +137,15 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Returns the seal of a registration: keccak256(sha256(prefix ‖ netuid ‖ block hash ‖ hotkey ‖ coldkey ‖ nonce)).
-fn registration_seal(netuid: NetUid, block: H256, hotkey: &AccountId32, coldkey: &AccountId32, nonce: u64) -> H256 {
+/// Returns the seal of a registration: keccak256(sha256(prefix ‖ netuid ‖ block hash ‖ hotkey ‖
+/// coldkey ‖ nonce)).
+fn registration_seal(
+    netuid: NetUid,
+    block: H256,
+    hotkey: &AccountId32,
+    coldkey: &AccountId32,
+    nonce: u64,
+) -> H256 {
     let preimage = [DOMAIN, &(netuid, block, hotkey, coldkey, nonce).encode()].concat();
     H256(keccak_256(&sha2_256(&preimage)))
 }
@@ -138,7 +156,8 @@ fn legacy_seal(block: H256, key: &AccountId32, nonce: u64) -> H256 {
     H256(keccak_256(&sha2_256(&(nonce, challenge).encode())))
 }
 
-/// Whether a seal, as a little-endian number, meets a difficulty: seal · difficulty does not overflow.
+/// Whether a seal, as a little-endian number, meets a difficulty: seal · difficulty does not
+/// overflow.
 fn meets(seal: H256, difficulty: u64) -> bool {
     U256::from_little_endian(seal.as_bytes()).checked_mul(U256::from(difficulty)).is_some()
 }

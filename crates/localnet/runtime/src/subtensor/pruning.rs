@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use frame_support::pallet_prelude::*;
 
 use super::{
-    Active, BlockAtRegistration, Bonds, Config, Consensus, ConsensusByMechanism, Dividends, Emission, Error,
-    ImmunityPeriod, Incentive, Keys, LastUpdate, MaxAllowedUids, MinAllowedUids, MinNonImmuneUids, Pallet, StakeWeight,
-    SubnetworkN, Uids, ValidatorPermit, ValidatorTrust, Weights,
+    Active, BlockAtRegistration, Bonds, Config, Consensus, ConsensusByMechanism, Dividends,
+    Emission, Error, ImmunityPeriod, Incentive, Keys, LastUpdate, MaxAllowedUids, MinAllowedUids,
+    MinNonImmuneUids, Pallet, StakeWeight, SubnetworkN, Uids, ValidatorPermit, ValidatorTrust,
+    Weights,
 };
 use crate::types::{AlphaBalance, NetUid, NetUidStorageIndex};
 
@@ -21,9 +22,9 @@ impl<T: Config> Pallet<T> {
         age < u64::from(ImmunityPeriod::<T>::get(netuid))
     }
 
-    /// Returns the uid of the neuron that a new neuron replaces: the neuron with the lowest emission; on a tie, the
-    /// oldest. Immune neurons are replaced only if too few other neurons remain; protected hotkeys of the owner are
-    /// never replaced.
+    /// Returns the uid of the neuron that a new neuron replaces: the neuron with the lowest
+    /// emission; on a tie, the oldest. Immune neurons are replaced only if too few other neurons
+    /// remain; protected hotkeys of the owner are never replaced.
     pub fn neuron_to_prune(netuid: NetUid) -> Option<u16> {
         let emission = Emission::<T>::get(netuid);
         let protected = Self::immune_owner_uids(netuid);
@@ -31,16 +32,21 @@ impl<T: Config> Pallet<T> {
             .filter(|uid| !protected.contains(uid))
             .map(|uid| (earned(&emission, uid), BlockAtRegistration::<T>::get(netuid, uid), uid))
             .partition(|&(_, _, uid)| Self::is_immune(netuid, uid));
-        let candidates = if others.len() > usize::from(MinNonImmuneUids::<T>::get(netuid)) { others } else { immune };
+        let candidates = if others.len() > usize::from(MinNonImmuneUids::<T>::get(netuid)) {
+            others
+        } else {
+            immune
+        };
         candidates.into_iter().min().map(|(_, _, uid)| uid)
     }
 
-    /// Lowers the maximum number of neurons of a subnet. Surplus neurons with the lowest emission are removed, and the
-    /// others are renumbered.
+    /// Lowers the maximum number of neurons of a subnet. Surplus neurons with the lowest emission
+    /// are removed, and the others are renumbered.
     ///
     /// # Errors
-    /// `SubnetNotExists`; `InvalidValue` if the new maximum is below `MinAllowedUids` or above the current maximum;
-    /// `TrimmingWouldExceedMaxImmunePercentage` if immune neurons would be 80 % or more.
+    /// `SubnetNotExists`; `InvalidValue` if the new maximum is below `MinAllowedUids` or above the
+    /// current maximum; `TrimmingWouldExceedMaxImmunePercentage` if immune neurons would be 80 % or
+    /// more.
     pub fn trim_to_max_allowed_uids(netuid: NetUid, room: u16) -> DispatchResult {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(room >= MinAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
@@ -48,10 +54,13 @@ impl<T: Config> Pallet<T> {
         let count = Self::neuron_count(netuid);
         if count > room {
             let protected = Self::immune_owner_uids(netuid);
-            let (kept, mut others): (Vec<u16>, Vec<u16>) =
-                (0..count).partition(|&uid| protected.contains(&uid) || Self::is_immune(netuid, uid));
+            let (kept, mut others): (Vec<u16>, Vec<u16>) = (0..count)
+                .partition(|&uid| protected.contains(&uid) || Self::is_immune(netuid, uid));
             let immune_percent = kept.len().saturating_mul(100) / usize::from(room);
-            ensure!(immune_percent < MAX_IMMUNE_PERCENT, Error::<T>::TrimmingWouldExceedMaxImmunePercentage);
+            ensure!(
+                immune_percent < MAX_IMMUNE_PERCENT,
+                Error::<T>::TrimmingWouldExceedMaxImmunePercentage
+            );
             let emission = Emission::<T>::get(netuid);
             others.sort_by_key(|&uid| earned(&emission, uid));
             others.truncate(usize::from(count.saturating_sub(room)));
@@ -63,7 +72,8 @@ impl<T: Config> Pallet<T> {
 
     /// Removes neurons and renumbers the following uids.
     fn remove_neurons(netuid: NetUid, removed: &[u16]) {
-        let kept: Vec<u16> = (0..Self::neuron_count(netuid)).filter(|uid| !removed.contains(uid)).collect();
+        let kept: Vec<u16> =
+            (0..Self::neuron_count(netuid)).filter(|uid| !removed.contains(uid)).collect();
         for &uid in removed {
             Self::forget_hotkey(netuid, &Self::hotkey_at(netuid, uid));
             Keys::<T>::remove(netuid, uid);
@@ -75,7 +85,11 @@ impl<T: Config> Pallet<T> {
                 let hotkey = Keys::<T>::take(netuid, old);
                 Uids::<T>::insert(netuid, &hotkey, new);
                 Keys::<T>::insert(netuid, new, hotkey);
-                BlockAtRegistration::<T>::insert(netuid, new, BlockAtRegistration::<T>::take(netuid, old));
+                BlockAtRegistration::<T>::insert(
+                    netuid,
+                    new,
+                    BlockAtRegistration::<T>::take(netuid, old),
+                );
                 Self::move_evm_address(netuid, old, new);
             }
         }
@@ -101,11 +115,14 @@ impl<T: Config> Pallet<T> {
     fn renumber_rows(index: NetUidStorageIndex, kept: &[u16]) {
         let numbers: BTreeMap<u16, u16> = kept.iter().copied().zip(0..).collect();
         let renumber = |(from, row): (u16, Vec<(u16, u16)>)| {
-            let row = row.iter().filter_map(|&(to, value)| Some((*numbers.get(&to)?, value))).collect();
+            let row =
+                row.iter().filter_map(|&(to, value)| Some((*numbers.get(&to)?, value))).collect();
             Some((*numbers.get(&from)?, row))
         };
-        let weights: Vec<(u16, Vec<(u16, u16)>)> = Weights::<T>::drain_prefix(index).filter_map(renumber).collect();
-        let bonds: Vec<(u16, Vec<(u16, u16)>)> = Bonds::<T>::drain_prefix(index).filter_map(renumber).collect();
+        let weights: Vec<(u16, Vec<(u16, u16)>)> =
+            Weights::<T>::drain_prefix(index).filter_map(renumber).collect();
+        let bonds: Vec<(u16, Vec<(u16, u16)>)> =
+            Bonds::<T>::drain_prefix(index).filter_map(renumber).collect();
         for (uid, row) in weights {
             Weights::<T>::insert(index, uid, row);
         }

@@ -5,8 +5,8 @@ use sp_runtime::AccountId32;
 
 use super::types::{Hyperparameter, RateLimitKey};
 use super::{
-    Config, Error, LastRateLimitedBlock, OwnerHyperparamRateLimit, Pallet, Tempo, TransactionKeyLastBlock,
-    TxChildkeyTakeRateLimit, WeightsVersionKeyRateLimit,
+    Config, Error, LastRateLimitedBlock, OwnerHyperparamRateLimit, Pallet, Tempo,
+    TransactionKeyLastBlock, TxChildkeyTakeRateLimit, WeightsVersionKeyRateLimit,
 };
 use crate::types::NetUid;
 
@@ -50,7 +50,9 @@ impl LimitedAction {
     fn blocks<T: Config>(self, netuid: NetUid) -> u64 {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         match self {
-            Self::Hyperparameter(_) => tempo.saturating_mul(OwnerHyperparamRateLimit::<T>::get().into()),
+            Self::Hyperparameter(_) => {
+                tempo.saturating_mul(OwnerHyperparamRateLimit::<T>::get().into())
+            }
             Self::WeightsVersion => tempo.saturating_mul(WeightsVersionKeyRateLimit::<T>::get()),
             Self::Tempo => 360,
             Self::MechanismCount | Self::MechanismSplit | Self::Trimming => 1,
@@ -63,7 +65,9 @@ impl LimitedAction {
     // The transaction type numbers are those of the real chain.
     fn memory(self, netuid: NetUid) -> Memory<AccountId32> {
         match self {
-            Self::Hyperparameter(which) => Memory::Keyed(RateLimitKey::OwnerHyperparamUpdate(netuid, which)),
+            Self::Hyperparameter(which) => {
+                Memory::Keyed(RateLimitKey::OwnerHyperparamUpdate(netuid, which))
+            }
             Self::OwnerHotkey => Memory::Keyed(RateLimitKey::SetSNOwnerHotkey(netuid)),
             Self::WeightsVersion => Memory::Transaction(4),
             Self::MechanismCount => Memory::Transaction(7),
@@ -77,7 +81,8 @@ impl LimitedAction {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Whether a rate limit of `blocks` blocks allows an action that last happened at block `last` (0: never).
+    /// Whether a rate limit of `blocks` blocks allows an action that last happened at block `last`
+    /// (0: never).
     pub fn rate_allows(last: u64, blocks: u64) -> bool {
         last == 0 || Self::current_block().saturating_sub(last) >= blocks
     }
@@ -95,9 +100,17 @@ impl<T: Config> Pallet<T> {
     /// Checks the freeze window and the rate limit of an owner's action.
     ///
     /// # Errors
-    /// `AdminActionProhibitedDuringWeightsWindow` in the freeze window, `TxRateLimitExceeded` within the rate limit.
-    pub fn ensure_owner_may(owner: &AccountId32, netuid: NetUid, action: LimitedAction) -> DispatchResult {
-        ensure!(!Self::in_freeze_window(netuid), Error::<T>::AdminActionProhibitedDuringWeightsWindow);
+    /// `AdminActionProhibitedDuringWeightsWindow` in the freeze window, `TxRateLimitExceeded`
+    /// within the rate limit.
+    pub fn ensure_owner_may(
+        owner: &AccountId32,
+        netuid: NetUid,
+        action: LimitedAction,
+    ) -> DispatchResult {
+        ensure!(
+            !Self::in_freeze_window(netuid),
+            Error::<T>::AdminActionProhibitedDuringWeightsWindow
+        );
         Self::ensure_within_rate(owner, netuid, action)
     }
 
@@ -105,7 +118,11 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `TxRateLimitExceeded`.
-    pub fn ensure_within_rate(key: &AccountId32, netuid: NetUid, action: LimitedAction) -> DispatchResult {
+    pub fn ensure_within_rate(
+        key: &AccountId32,
+        netuid: NetUid,
+        action: LimitedAction,
+    ) -> DispatchResult {
         ensure!(Self::action_is_within_rate(key, netuid, action), Error::<T>::TxRateLimitExceeded);
         Ok(())
     }
@@ -119,9 +136,11 @@ impl<T: Config> Pallet<T> {
         Self::rate_allows(last, action.blocks::<T>(netuid))
     }
 
-    /// Forgets all rate-limited actions on a subnet, which would limit the next subnet of this netuid.
+    /// Forgets all rate-limited actions on a subnet, which would limit the next subnet of this
+    /// netuid.
     pub(super) fn forget_rate_limits(netuid: NetUid) {
-        let keys = LastRateLimitedBlock::<T>::iter_keys().filter(|key| key.netuid() == Some(netuid));
+        let keys =
+            LastRateLimitedBlock::<T>::iter_keys().filter(|key| key.netuid() == Some(netuid));
         keys.collect::<Vec<_>>().into_iter().for_each(LastRateLimitedBlock::<T>::remove);
         let keys = TransactionKeyLastBlock::<T>::iter_keys().filter(|(_, of, _)| *of == netuid);
         keys.collect::<Vec<_>>().into_iter().for_each(TransactionKeyLastBlock::<T>::remove);

@@ -4,18 +4,28 @@ use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
 
 use super::{
-    BlockAtRegistration, Burn, Config, Delegates, Error, Event, MaxAllowedUids, MaxRegistrationsPerBlock,
-    NetworkRegistrationAllowed, Pallet, RAORecycledForRegistration, RegistrationsThisBlock, RegistrationsThisInterval,
-    TargetRegistrationsPerInterval,
+    BlockAtRegistration, Burn, Config, Delegates, Error, Event, MaxAllowedUids,
+    MaxRegistrationsPerBlock, NetworkRegistrationAllowed, Pallet, RAORecycledForRegistration,
+    RegistrationsThisBlock, RegistrationsThisInterval, TargetRegistrationsPerInterval,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn do_burned_register(who: &AccountId32, netuid: NetUid, hotkey: AccountId32) -> DispatchResult {
+    pub(crate) fn do_burned_register(
+        who: &AccountId32,
+        netuid: NetUid,
+        hotkey: AccountId32,
+    ) -> DispatchResult {
         ensure!(netuid != NetUid::ROOT, Error::<T>::RegistrationNotPermittedOnRootSubnet);
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
-        ensure!(NetworkRegistrationAllowed::<T>::get(netuid), Error::<T>::SubNetRegistrationDisabled);
-        ensure!(Self::uid_of(netuid, &hotkey).is_none(), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
+        ensure!(
+            NetworkRegistrationAllowed::<T>::get(netuid),
+            Error::<T>::SubNetRegistrationDisabled
+        );
+        ensure!(
+            Self::uid_of(netuid, &hotkey).is_none(),
+            Error::<T>::HotKeyAlreadyRegisteredInSubNet
+        );
         let charge = Self::registration_charge(netuid, &hotkey, who);
         ensure!(Self::can_pay(who, charge.total()), Error::<T>::NotEnoughBalanceToStake);
         Self::own_hotkey(who, &hotkey)?;
@@ -29,7 +39,9 @@ impl<T: Config> Pallet<T> {
         let uid = Self::take_slot(netuid, replaced, &hotkey);
         Self::raise_burn(netuid);
         RegistrationsThisBlock::<T>::mutate(netuid, |count| *count = count.saturating_add(1));
-        RAORecycledForRegistration::<T>::mutate(netuid, |sum| *sum = sum.saturating_add(charge.burned));
+        RAORecycledForRegistration::<T>::mutate(netuid, |sum| {
+            *sum = sum.saturating_add(charge.burned)
+        });
         Self::deposit_event(Event::NeuronRegistered(netuid, uid, hotkey));
         Ok(())
     }
@@ -43,21 +55,25 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         ensure!(netuid != NetUid::ROOT, Error::<T>::RegistrationNotPermittedOnRootSubnet);
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
-        ensure!(Burn::<T>::get(netuid) <= TaoBalance(limit_price), Error::<T>::RegistrationPriceLimitExceeded);
+        ensure!(
+            Burn::<T>::get(netuid) <= TaoBalance(limit_price),
+            Error::<T>::RegistrationPriceLimitExceeded
+        );
         Self::do_burned_register(who, netuid, hotkey)
     }
 
-    /// Registers a hotkey on root at the current registration price. On a full root, it replaces the member with the
-    /// lowest stake that is not immune, and needs as much stake. As on the real chain, the hotkey may belong to another
-    /// coldkey, and becomes the parent of the owner hotkeys of the existing subnets.
+    /// Registers a hotkey on root at the current registration price. On a full root, it replaces
+    /// the member with the lowest stake that is not immune, and needs as much stake. As on the real
+    /// chain, the hotkey may belong to another coldkey, and becomes the parent of the owner hotkeys
+    /// of the existing subnets.
     ///
     /// # Errors
     /// In this order: `TooManyRegistrationsThisBlock`, `TooManyRegistrationsThisInterval`,
-    /// `HotKeyAlreadyRegisteredInSubNet`, `CannotUseSystemAccount`, `NoNeuronIdAvailable`, `StakeTooLowForRoot`,
-    /// `InsufficientTaoBalance`. The order is that of the real chain's published source
-    /// (`pallets/subtensor/src/coinbase/root.rs` of RaoFoundation/subtensor), except that the position of
-    /// `StakeTooLowForRoot` is a guess: the version at 0bb2cb30 has no price, and the one with a price requires no
-    /// stake.
+    /// `HotKeyAlreadyRegisteredInSubNet`, `CannotUseSystemAccount`, `NoNeuronIdAvailable`,
+    /// `StakeTooLowForRoot`, `InsufficientTaoBalance`. The order is that of the real chain's
+    /// published source (`pallets/subtensor/src/coinbase/root.rs` of RaoFoundation/subtensor),
+    /// except that the position of `StakeTooLowForRoot` is a guess: the version at 0bb2cb30 has no
+    /// price, and the one with a price requires no stake.
     pub(crate) fn do_root_register(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         let root = NetUid::ROOT;
         ensure!(
@@ -98,8 +114,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Returns the stake and the uid of the member of root with the lowest stake that is not immune; on a tie, of the
-    /// oldest.
+    /// Returns the stake and the uid of the member of root with the lowest stake that is not
+    /// immune; on a tie, of the oldest.
     fn weakest_of_root() -> Option<(AlphaBalance, u16)> {
         let root = NetUid::ROOT;
         (0..Self::neuron_count(root))

@@ -1,7 +1,7 @@
 //! Arithmetic on shares: 36-digit decimal floating point with an explicit rounding direction.
 //!
-//! A stake is less than 2⁶⁴ rao, so it has at most 20 digits. The other 16 digits prevent the rounding of shares from
-//! affecting the stake.
+//! A stake is less than 2⁶⁴ rao, so it has at most 20 digits. The other 16 digits prevent the
+//! rounding of shares from affecting the stake.
 
 use sp_core::U256;
 
@@ -46,7 +46,8 @@ impl SafeFloat {
         self.combined(other, round, U256::saturating_sub)
     }
 
-    /// Whether `self` has fewer digits than `before`: after a subtraction, its last digits may be rounding errors.
+    /// Whether `self` has fewer digits than `before`: after a subtraction, its last digits may be
+    /// rounding errors.
     pub(super) fn is_shorter_than(self, before: Self) -> bool {
         self.is_zero() || self.exponent < before.exponent
     }
@@ -58,7 +59,11 @@ impl SafeFloat {
         }
         // 36 + 20 + 20 digits fit in 256 bits; the 20 zeros keep 36 digits after the division.
         let numerator = U256::from(self.mantissa) * U256::from(factor) * power_of_ten(20);
-        Self::rounded(divided(numerator, divisor.into(), round), self.exponent.saturating_sub(20), round)
+        Self::rounded(
+            divided(numerator, divisor.into(), round),
+            self.exponent.saturating_sub(20),
+            round,
+        )
     }
 
     /// Returns ⌊`amount` · `self` / `whole`⌋, at most `amount`; zero if `whole` is zero.
@@ -72,7 +77,9 @@ impl SafeFloat {
         let part = match u32::try_from(shift.unsigned_abs()) {
             // The part exceeds the whole, or is indistinguishable from zero.
             Ok(digits) if digits > 20 && shift > 0 => return amount,
-            Ok(digits) if digits <= 20 && shift >= 0 => numerator * power_of_ten(digits) / denominator,
+            Ok(digits) if digits <= 20 && shift >= 0 => {
+                numerator * power_of_ten(digits) / denominator
+            }
             Ok(digits) if digits <= 20 => numerator / (denominator * power_of_ten(digits)),
             _ => return 0,
         };
@@ -85,13 +92,15 @@ impl SafeFloat {
             return Some(0);
         }
         let above = self.exponent.saturating_sub(other.exponent);
-        let larger = !self.is_zero() && (above > 0 || (above == 0 && self.mantissa >= other.mantissa));
+        let larger =
+            !self.is_zero() && (above > 0 || (above == 0 && self.mantissa >= other.mantissa));
         larger.then_some(above)
     }
 
     /// Aligns two numbers, the larger one first, applies an operation and rounds the result.
     fn combined(self, other: Self, round: Round, operation: impl Fn(U256, U256) -> U256) -> Self {
-        let (large, small) = if self.digits_above(other).is_some() { (self, other) } else { (other, self) };
+        let (large, small) =
+            if self.digits_above(other).is_some() { (self, other) } else { (other, self) };
         if small.is_zero() {
             return large;
         }
@@ -126,7 +135,10 @@ impl SafeFloat {
         };
         if mantissa == power_of_ten(DIGITS) {
             // Rounding up carried into a new digit.
-            return Self { mantissa: power_of_ten(DIGITS - 1).as_u128(), exponent: exponent.saturating_add(1) };
+            return Self {
+                mantissa: power_of_ten(DIGITS - 1).as_u128(),
+                exponent: exponent.saturating_add(1),
+            };
         }
         Self { mantissa: mantissa.as_u128(), exponent }
     }
@@ -165,12 +177,18 @@ mod tests {
     fn rounding_follows_the_stated_mode() {
         let one = SafeFloat::from_integer(1);
         let third = one.scaled(1, 3, Round::Down);
-        assert_eq!(third, SafeFloat { mantissa: 333_333_333_333_333_333_333_333_333_333_333_333, exponent: -36 });
+        assert_eq!(
+            third,
+            SafeFloat { mantissa: 333_333_333_333_333_333_333_333_333_333_333_333, exponent: -36 }
+        );
         let more = one.scaled(1, 3, Round::Up);
         assert_eq!(more.mantissa, third.mantissa + 1);
         let almost = SafeFloat { mantissa: 10_u128.pow(36) - 1, exponent: 0 };
         let tiny = SafeFloat { mantissa: 10_u128.pow(35), exponent: -500 };
-        assert_eq!(almost.plus(tiny, Round::Up), SafeFloat { mantissa: 10_u128.pow(35), exponent: 1 });
+        assert_eq!(
+            almost.plus(tiny, Round::Up),
+            SafeFloat { mantissa: 10_u128.pow(35), exponent: 1 }
+        );
         assert_eq!(almost.plus(tiny, Round::Down), almost);
         assert_eq!(tiny.minus(almost, Round::Up), SafeFloat::ZERO);
         assert_eq!(almost.minus(tiny, Round::Up), almost);

@@ -4,16 +4,24 @@ use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
 
 use super::types::{AxonInfo, NeuronCertificate, PrometheusInfo};
-use super::{Axons, Config, Error, Event, NeuronCertificates, Pallet, Prometheus, ServingRateLimit};
+use super::{
+    Axons, Config, Error, Event, NeuronCertificates, Pallet, Prometheus, ServingRateLimit,
+};
 use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
     /// Checks whether a hotkey may publish this axon now. The address 0 withdraws the endpoint.
     ///
     /// # Errors
-    /// In this order: `HotKeyNotRegisteredInNetwork` if it is not registered on this subnet, `InvalidIpType`,
-    /// `InvalidIpAddress`, `ServingRateLimitExceeded`, `InvalidPort`.
-    pub fn check_axon(hotkey: &AccountId32, netuid: NetUid, ip: u128, port: u16, ip_type: u8) -> Result<(), Error<T>> {
+    /// In this order: `HotKeyNotRegisteredInNetwork` if it is not registered on this subnet,
+    /// `InvalidIpType`, `InvalidIpAddress`, `ServingRateLimitExceeded`, `InvalidPort`.
+    pub fn check_axon(
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        ip: u128,
+        port: u16,
+        ip_type: u8,
+    ) -> Result<(), Error<T>> {
         Self::check_neuron(hotkey, netuid)?;
         Self::check_address(ip == 0 || is_reachable(ip, ip_type), ip_type)?;
         let last = Axons::<T>::get(netuid, hotkey).map_or(0, |axon| axon.block);
@@ -23,8 +31,8 @@ impl<T: Config> Pallet<T> {
     /// Checks whether a hotkey may publish this metrics endpoint now.
     ///
     /// # Errors
-    /// Same as [`Self::check_axon`], but `HotKeyNotRegisteredInNetwork` follows `InvalidIpAddress`, which is also the
-    /// error for the address 0.
+    /// Same as [`Self::check_axon`], but `HotKeyNotRegisteredInNetwork` follows `InvalidIpAddress`,
+    /// which is also the error for the address 0.
     pub fn check_prometheus(
         hotkey: &AccountId32,
         netuid: NetUid,
@@ -71,7 +79,8 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         Self::check_axon(who, netuid, ip, port, ip_type)?;
         let block = Self::current_block();
-        let axon = AxonInfo { block, version, ip, port, ip_type, protocol, placeholder1, placeholder2 };
+        let axon =
+            AxonInfo { block, version, ip, port, ip_type, protocol, placeholder1, placeholder2 };
         Axons::<T>::insert(netuid, who, axon);
         Self::deposit_event(Event::AxonServed(netuid, who.clone()));
         Ok(())
@@ -90,7 +99,17 @@ impl<T: Config> Pallet<T> {
         placeholder2: u8,
         certificate: &[u8],
     ) -> DispatchResult {
-        Self::do_serve_axon(who, netuid, version, ip, port, ip_type, protocol, placeholder1, placeholder2)?;
+        Self::do_serve_axon(
+            who,
+            netuid,
+            version,
+            ip,
+            port,
+            ip_type,
+            protocol,
+            placeholder1,
+            placeholder2,
+        )?;
         // A malformed certificate is ignored; the endpoint is stored without it.
         if let Some(certificate) = read_certificate(certificate) {
             NeuronCertificates::<T>::insert(netuid, who, certificate);
@@ -115,7 +134,8 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Whether an address is reachable: neither loopback nor broadcast, and within the range of its type.
+/// Whether an address is reachable: neither loopback nor broadcast, and within the range of its
+/// type.
 fn is_reachable(ip: u128, ip_type: u8) -> bool {
     const LOOPBACK_V4: u128 = 0x7f00_0001;
     const LOOPBACK_V6: u128 = 1;

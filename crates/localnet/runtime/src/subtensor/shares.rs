@@ -1,16 +1,17 @@
 //! Shares in the alpha of a hotkey.
 //!
-//! All stakers of a hotkey in a subnet hold shares of one pool of alpha. A reward increases the pool, and with it the
-//! value of every share; staking buys shares at their current value. A stake is pool · share / all shares, rounded
-//! down. Rounding favours the pool: the sum of all stakes never exceeds the pool.
+//! All stakers of a hotkey in a subnet hold shares of one pool of alpha. A reward increases the
+//! pool, and with it the value of every share; staking buys shares at their current value. A stake
+//! is pool · share / all shares, rounded down. Rounding favours the pool: the sum of all stakes
+//! never exceeds the pool.
 
 use sp_runtime::AccountId32;
 
 use super::safe_float::Round;
 use super::types::SafeFloat;
 use super::{
-    AlphaV2, BasketClaimed, Config, Owner, Pallet, StakingHotkeys, TaoWeight, TotalAlphaStaked, TotalHotkeyAlpha,
-    TotalHotkeySharesV2,
+    AlphaV2, BasketClaimed, Config, Owner, Pallet, StakingHotkeys, TaoWeight, TotalAlphaStaked,
+    TotalHotkeyAlpha, TotalHotkeySharesV2,
 };
 use crate::types::{AlphaBalance, NetUid};
 
@@ -30,18 +31,26 @@ impl<T: Config> Pallet<T> {
         TotalHotkeyAlpha::<T>::get(hotkey, netuid)
     }
 
-    /// Returns the stake with which a hotkey validates in a subnet: its alpha plus its weighted TAO on root, both minus
-    /// the stake lent to its children and plus the stake lent by its parents.
+    /// Returns the stake with which a hotkey validates in a subnet: its alpha plus its weighted TAO
+    /// on root, both minus the stake lent to its children and plus the stake lent by its parents.
     pub fn weighted_stake(hotkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
         let alpha = Self::inherited(hotkey, netuid, netuid);
         if netuid == NetUid::ROOT {
             return alpha;
         }
-        alpha.saturating_add(weighted_root(Self::inherited(hotkey, netuid, NetUid::ROOT), TaoWeight::<T>::get()))
+        alpha.saturating_add(weighted_root(
+            Self::inherited(hotkey, netuid, NetUid::ROOT),
+            TaoWeight::<T>::get(),
+        ))
     }
 
     /// Adds alpha to a coldkey's stake on a hotkey.
-    pub fn increase_stake(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
+    pub fn increase_stake(
+        hotkey: &AccountId32,
+        coldkey: &AccountId32,
+        netuid: NetUid,
+        amount: AlphaBalance,
+    ) {
         if amount == AlphaBalance::ZERO {
             return;
         }
@@ -64,7 +73,12 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes alpha from a coldkey's stake on a hotkey, up to the complete stake.
-    pub fn decrease_stake(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
+    pub fn decrease_stake(
+        hotkey: &AccountId32,
+        coldkey: &AccountId32,
+        netuid: NetUid,
+        amount: AlphaBalance,
+    ) {
         let stake = Self::stake_of(hotkey, coldkey, netuid);
         let amount = amount.min(stake);
         let total = Self::total_alpha(hotkey, netuid);
@@ -104,12 +118,15 @@ impl<T: Config> Pallet<T> {
             .fold(SafeFloat::ZERO, |sum, (_, share)| sum.plus(share, Round::Up))
     }
 
-    /// Distributes alpha among all stakers of a hotkey; without stakers, the hotkey's owner receives it.
+    /// Distributes alpha among all stakers of a hotkey; without stakers, the hotkey's owner
+    /// receives it.
     pub fn increase_pool_of(hotkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
         if TotalHotkeySharesV2::<T>::get(hotkey, netuid).is_zero() {
             Self::increase_stake(hotkey, &Owner::<T>::get(hotkey), netuid, amount);
         } else if amount != AlphaBalance::ZERO {
-            TotalHotkeyAlpha::<T>::mutate(hotkey, netuid, |total| *total = total.saturating_add(amount));
+            TotalHotkeyAlpha::<T>::mutate(hotkey, netuid, |total| {
+                *total = total.saturating_add(amount)
+            });
             TotalAlphaStaked::<T>::mutate(netuid, |staked| *staked = staked.saturating_add(amount));
         }
     }

@@ -1,8 +1,9 @@
 //! Stake: buying, selling, moving, recycling and burning alpha.
 //!
-//! Checks run in the order of the real chain (its published source, spec version 425), because clients show the first
-//! error. [`add`] buys, [`remove`] sells, [`transition`] moves, [`destroy`] recycles and burns alpha; all of them use
-//! [`Pallet::buy_into`] and [`Pallet::sell_from`] of this module.
+//! Checks run in the order of the real chain (its published source, spec version 425), because
+//! clients show the first error. [`add`] buys, [`remove`] sells, [`transition`] moves, [`destroy`]
+//! recycles and burns alpha; all of them use [`Pallet::buy_into`] and [`Pallet::sell_from`] of this
+//! module.
 
 mod add;
 mod destroy;
@@ -18,10 +19,14 @@ use frame_support::traits::tokens::{Fortitude, Preservation};
 use sp_runtime::{AccountId32, DispatchError};
 
 use super::pool::Fee;
-use super::{Config, Delegates, Error, Event, LastColdkeyHotkeyStakeBlock, Pallet, SubtokenEnabled, TotalIssuance};
+use super::{
+    Config, Delegates, Error, Event, LastColdkeyHotkeyStakeBlock, Pallet, SubtokenEnabled,
+    TotalIssuance,
+};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// Minimum value of a purchase of stake, of a sale unless all stake is sold, and of a move to another subnet.
+/// Minimum value of a purchase of stake, of a sale unless all stake is sold, and of a move to
+/// another subnet.
 pub(super) const MIN_STAKE: TaoBalance = TaoBalance(2_000_000);
 
 /// Price limit of a trade.
@@ -34,12 +39,12 @@ pub(super) struct Limit {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Buys alpha for `tao` of a coldkey's balance and stakes it. The account keeps the existential deposit, even if
-    /// `tao` is its complete balance.
+    /// Buys alpha for `tao` of a coldkey's balance and stakes it. The account keeps the existential
+    /// deposit, even if `tao` is its complete balance.
     ///
     /// # Errors
-    /// `NotEnoughBalanceToStake` when the coldkey can spend nothing, `AmountTooLow` when `tao` buys no alpha, and the
-    /// errors of [`Self::quote_buy`].
+    /// `NotEnoughBalanceToStake` when the coldkey can spend nothing, `AmountTooLow` when `tao` buys
+    /// no alpha, and the errors of [`Self::quote_buy`].
     pub(super) fn buy_into(
         hotkey: &AccountId32,
         coldkey: &AccountId32,
@@ -47,7 +52,8 @@ impl<T: Config> Pallet<T> {
         tao: TaoBalance,
         fee: Fee,
     ) -> Result<AlphaBalance, DispatchError> {
-        let spendable = T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
+        let spendable =
+            T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
         ensure!(tao == TaoBalance::ZERO || spendable > 0, Error::<T>::NotEnoughBalanceToStake);
         let tao = tao.min(TaoBalance(spendable));
         let trade = Self::quote_buy(netuid, tao, fee)?;
@@ -66,8 +72,8 @@ impl<T: Config> Pallet<T> {
         Ok(bought)
     }
 
-    /// Sells staked alpha. The coldkey receives the TAO, and the block's author receives the fee, which is also sold
-    /// for TAO.
+    /// Sells staked alpha. The coldkey receives the TAO, and the block's author receives the fee,
+    /// which is also sold for TAO.
     ///
     /// # Errors
     /// The errors of [`Self::quote_sell`], for the alpha or for the fee.
@@ -107,7 +113,9 @@ impl<T: Config> Pallet<T> {
         LastColdkeyHotkeyStakeBlock::<T>::insert(coldkey, hotkey, Self::current_block());
         let (received, sold) = (TaoBalance(trade.received), AlphaBalance(trade.traded()));
         let (coldkey, hotkey) = (coldkey.clone(), hotkey.clone());
-        Self::deposit_event(Event::StakeRemoved(coldkey, hotkey, received, sold, netuid, trade.fee));
+        Self::deposit_event(Event::StakeRemoved(
+            coldkey, hotkey, received, sold, netuid, trade.fee,
+        ));
         Ok(received)
     }
 
@@ -116,7 +124,9 @@ impl<T: Config> Pallet<T> {
         match T::Author::get() {
             _ if rao == 0 => {}
             Some(author) => Self::credit(&author, rao),
-            None => TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(TaoBalance(rao))),
+            None => {
+                TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(TaoBalance(rao)))
+            }
         }
     }
 

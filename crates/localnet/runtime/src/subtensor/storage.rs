@@ -1,4 +1,5 @@
-//! Storage of accounts, issuance, pools and stake; the modules have that of subnets, neurons and other subjects.
+//! Storage of accounts, issuance, pools and stake; the modules have that of subnets, neurons and
+//! other subjects.
 
 use frame_support::pallet_macros::pallet_section;
 
@@ -23,17 +24,20 @@ mod storage {
         StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, ValueQuery, DefaultAccount<T>>;
     /// The hotkeys that a coldkey owns.
     #[pallet::storage]
-    pub type OwnedHotkeys<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Vec<T::AccountId>, ValueQuery>;
+    pub type OwnedHotkeys<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, Vec<T::AccountId>, ValueQuery>;
     /// The hotkeys on which a coldkey has stake.
     #[pallet::storage]
-    pub type StakingHotkeys<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Vec<T::AccountId>, ValueQuery>;
+    pub type StakingHotkeys<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, Vec<T::AccountId>, ValueQuery>;
     /// The delegate take of a hotkey, in parts of 65 535; the default if its owner never set one.
     #[pallet::storage]
     pub type Delegates<T: Config> =
         StorageMap<_, Blake2_128Concat, T::AccountId, PerU16, ValueQuery, ConstPerU16<11_796>>;
     /// The identity of a coldkey.
     #[pallet::storage]
-    pub type IdentitiesV2<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, ChainIdentityV2, OptionQuery>;
+    pub type IdentitiesV2<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, ChainIdentityV2, OptionQuery>;
     /// Maximum delegate take, in parts of 65 535.
     #[pallet::storage]
     pub type MaxDelegateTake<T> = StorageValue<_, PerU16, ValueQuery, ConstPerU16<11_796>>;
@@ -42,7 +46,8 @@ mod storage {
     pub type MinDelegateTake<T> = StorageValue<_, PerU16, ValueQuery>;
     /// Block of a hotkey's last take increase; unused, stored for clients.
     #[pallet::storage]
-    pub type LastTxBlockDelegateTake<T: Config> = StorageMap<_, Identity, T::AccountId, u64, ValueQuery>;
+    pub type LastTxBlockDelegateTake<T: Config> =
+        StorageMap<_, Identity, T::AccountId, u64, ValueQuery>;
 
     // Issuance and stake thresholds
     /// Total issuance of TAO, including staked TAO, in rao.
@@ -88,7 +93,8 @@ mod storage {
     pub type SubnetMovingAlpha<T> = StorageValue<_, I96F32, ValueQuery, DefaultSubnetMovingAlpha>;
     /// Halving period of a subnet's moving price, in blocks.
     #[pallet::storage]
-    pub type EMAPriceHalvingBlocks<T> = StorageMap<_, Identity, NetUid, u64, ValueQuery, ConstU64<201_600>>;
+    pub type EMAPriceHalvingBlocks<T> =
+        StorageMap<_, Identity, NetUid, u64, ValueQuery, ConstU64<201_600>>;
     /// Alpha added to the subnet's pool by the last block's emission.
     #[pallet::storage]
     pub type SubnetAlphaInEmission<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
@@ -103,7 +109,8 @@ mod storage {
     pub type SubnetExcessTao<T> = StorageMap<_, Identity, NetUid, TaoBalance, ValueQuery>;
     /// Whether TAO emission to a subnet is enabled.
     #[pallet::storage]
-    pub type SubnetEmissionEnabled<T> = StorageMap<_, Identity, NetUid, bool, ValueQuery, ConstBool<true>>;
+    pub type SubnetEmissionEnabled<T> =
+        StorageMap<_, Identity, NetUid, bool, ValueQuery, ConstBool<true>>;
     /// Root's share of a subnet's dividends, updated in every block.
     #[pallet::storage]
     pub type RootProp<T> = StorageMap<_, Identity, NetUid, U96F32, ValueQuery>;
@@ -111,40 +118,87 @@ mod storage {
     // Stake
     /// Alpha staked on a hotkey in a subnet, by all its stakers.
     #[pallet::storage]
-    pub type TotalHotkeyAlpha<T: Config> =
-        StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, AlphaBalance, ValueQuery>;
+    pub type TotalHotkeyAlpha<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Identity,
+        NetUid,
+        AlphaBalance,
+        ValueQuery,
+    >;
     /// Alpha staked in a subnet, on all hotkeys.
     #[pallet::storage]
     pub type TotalAlphaStaked<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
     /// Alpha staked on a hotkey in a subnet at the last epoch.
     #[pallet::storage]
-    pub type TotalHotkeyAlphaLastEpoch<T: Config> =
-        StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, AlphaBalance, ValueQuery>;
+    pub type TotalHotkeyAlphaLastEpoch<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Identity,
+        NetUid,
+        AlphaBalance,
+        ValueQuery,
+    >;
     /// Total number of shares in the alpha of a hotkey in a subnet.
     #[pallet::storage]
-    pub type TotalHotkeySharesV2<T: Config> =
-        StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, SafeFloat, ValueQuery>;
+    pub type TotalHotkeySharesV2<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Identity,
+        NetUid,
+        SafeFloat,
+        ValueQuery,
+    >;
     /// A coldkey's shares in the alpha of a hotkey in a subnet.
     #[pallet::storage]
     pub type AlphaV2<T: Config> = StorageNMap<
         _,
-        (NMapKey<Blake2_128Concat, T::AccountId>, NMapKey<Blake2_128Concat, T::AccountId>, NMapKey<Identity, NetUid>),
+        (
+            NMapKey<Blake2_128Concat, T::AccountId>,
+            NMapKey<Blake2_128Concat, T::AccountId>,
+            NMapKey<Identity, NetUid>,
+        ),
         SafeFloat,
         ValueQuery,
     >;
     /// Block in which a coldkey last bought, sold or received stake on a hotkey.
     #[pallet::storage]
-    pub type LastColdkeyHotkeyStakeBlock<T: Config> =
-        StorageDoubleMap<_, Twox64Concat, T::AccountId, Twox64Concat, T::AccountId, u64, OptionQuery>;
+    pub type LastColdkeyHotkeyStakeBlock<T: Config> = StorageDoubleMap<
+        _,
+        Twox64Concat,
+        T::AccountId,
+        Twox64Concat,
+        T::AccountId,
+        u64,
+        OptionQuery,
+    >;
     /// Alpha dividends of a hotkey at the last epoch.
     #[pallet::storage]
-    pub type AlphaDividendsPerSubnet<T: Config> =
-        StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, T::AccountId, AlphaBalance, ValueQuery>;
+    pub type AlphaDividendsPerSubnet<T: Config> = StorageDoubleMap<
+        _,
+        Identity,
+        NetUid,
+        Blake2_128Concat,
+        T::AccountId,
+        AlphaBalance,
+        ValueQuery,
+    >;
     /// Alpha dividends of a hotkey's root stake at the last epoch.
     #[pallet::storage]
-    pub type RootAlphaDividendsPerSubnet<T: Config> =
-        StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, T::AccountId, AlphaBalance, ValueQuery>;
-    /// Claimable alpha of each subnet per unit of a hotkey's root stake; unused, because baskets replaced it.
+    pub type RootAlphaDividendsPerSubnet<T: Config> = StorageDoubleMap<
+        _,
+        Identity,
+        NetUid,
+        Blake2_128Concat,
+        T::AccountId,
+        AlphaBalance,
+        ValueQuery,
+    >;
+    /// Claimable alpha of each subnet per unit of a hotkey's root stake; unused, because baskets
+    /// replaced it.
     #[pallet::storage]
     pub type RootClaimable<T: Config> =
         StorageMap<_, Blake2_128Concat, T::AccountId, BTreeMap<NetUid, I96F32>, ValueQuery>;

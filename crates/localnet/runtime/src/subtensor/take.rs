@@ -4,22 +4,33 @@ use frame_support::pallet_prelude::*;
 use sp_runtime::{AccountId32, PerU16};
 
 use super::types::RateLimitKey;
-use super::{Config, Delegates, Error, Event, MaxDelegateTake, MinDelegateTake, Pallet, TxDelegateTakeRateLimit};
+use super::{
+    Config, Delegates, Error, Event, MaxDelegateTake, MinDelegateTake, Pallet,
+    TxDelegateTakeRateLimit,
+};
 
 impl<T: Config> Pallet<T> {
-    /// Validates the change of a take at the pool, without writing. A take on the wrong side of the present one, and a
-    /// change within the rate limit, fail when a block executes them.
+    /// Validates the change of a take at the pool, without writing. A take on the wrong side of the
+    /// present one, and a change within the rate limit, fail when a block executes them.
     ///
     /// # Errors
-    /// In this order: `DelegateTakeTooLow` below the minimum, `DelegateTakeTooHigh` above the maximum,
-    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`.
-    pub fn precheck_take(who: &AccountId32, hotkey: &AccountId32, take: PerU16) -> Result<(), Error<T>> {
+    /// In this order: `DelegateTakeTooLow` below the minimum, `DelegateTakeTooHigh` above the
+    /// maximum, `HotKeyAccountNotExists`, `NonAssociatedColdKey`.
+    pub fn precheck_take(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        take: PerU16,
+    ) -> Result<(), Error<T>> {
         ensure!(take >= MinDelegateTake::<T>::get(), Error::<T>::DelegateTakeTooLow);
         ensure!(take <= MaxDelegateTake::<T>::get(), Error::<T>::DelegateTakeTooHigh);
         Self::ensure_owns_hotkey(who, hotkey)
     }
 
-    pub(crate) fn do_decrease_take(who: &AccountId32, hotkey: AccountId32, take: PerU16) -> DispatchResult {
+    pub(crate) fn do_decrease_take(
+        who: &AccountId32,
+        hotkey: AccountId32,
+        take: PerU16,
+    ) -> DispatchResult {
         Self::ensure_owns_hotkey(who, &hotkey)?;
         if let Ok(before) = Delegates::<T>::try_get(&hotkey) {
             ensure!(take < before, Error::<T>::DelegateTakeTooLow);
@@ -31,7 +42,11 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    pub(crate) fn do_increase_take(who: &AccountId32, hotkey: AccountId32, take: PerU16) -> DispatchResult {
+    pub(crate) fn do_increase_take(
+        who: &AccountId32,
+        hotkey: AccountId32,
+        take: PerU16,
+    ) -> DispatchResult {
         Self::ensure_owns_hotkey(who, &hotkey)?;
         if let Ok(before) = Delegates::<T>::try_get(&hotkey) {
             ensure!(take > before, Error::<T>::DelegateTakeTooLow);

@@ -11,7 +11,18 @@ use substrate_fixed::types::U64F64;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Announced axon of a neuron.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
 pub struct AxonInfo {
     /// Block in which the endpoint was announced.
     pub block: u64,
@@ -32,7 +43,18 @@ pub struct AxonInfo {
 }
 
 /// The metrics endpoint of a neuron.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
 pub struct PrometheusInfo {
     /// Block in which the endpoint was announced.
     pub block: u64,
@@ -47,7 +69,18 @@ pub struct PrometheusInfo {
 }
 
 /// TLS certificate of an endpoint: its public key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
 pub struct NeuronCertificate {
     /// Bytes of the public key.
     pub public_key: BoundedVec<u8, ConstU32<64>>,
@@ -97,7 +130,17 @@ pub struct SubnetIdentityV3 {
 
 /// A non-negative decimal floating-point number, mantissa · 10^exponent, for shares of stake.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
 )]
 pub struct SafeFloat {
     /// Mantissa: the digits of the number as an integer.
@@ -108,7 +151,17 @@ pub struct SafeFloat {
 
 /// A stake lock.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
 )]
 pub struct LockState {
     /// Locked amount of alpha.
@@ -136,7 +189,17 @@ pub enum RootClaimTypeEnum {
 
 /// Whether emission withheld from the owner's miners is recycled or burned.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
 )]
 pub enum RecycleOrBurnEnum {
     /// Burn the emission: it still counts as issued, without an owner.
@@ -148,21 +211,42 @@ pub enum RecycleOrBurnEnum {
 
 /// The consensus that liquid alpha compares weights with.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
 )]
 pub enum ConsensusMode {
     /// Consensus of the current epoch.
     Current,
     /// Stored consensus of the previous epoch.
     Previous,
-    /// Automatic choice, which here is [`Self::Current`], as in the recorded epochs of the real chain.
+    /// Automatic choice, which here is [`Self::Current`], as in the recorded epochs of the real
+    /// chain.
     #[default]
     Auto,
 }
 
 /// How a subnet turns weights into incentives.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
 )]
 pub enum EpochConsensus {
     /// Yuma consensus.
@@ -173,7 +257,9 @@ pub enum EpochConsensus {
 }
 
 /// Collateral of a miner's coldkey on its hotkey.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
 pub struct MinerCollateralState {
     /// Locked alpha.
     pub locked: AlphaBalance,
@@ -186,7 +272,9 @@ pub struct MinerCollateralState {
 }
 
 /// A lease of a subnet, paid by a crowdloan.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
 pub struct SubnetLease<AccountId> {
     /// The account that operates the subnet.
     pub beneficiary: AccountId,
@@ -205,7 +293,9 @@ pub struct SubnetLease<AccountId> {
 }
 
 /// Key under which the last block of a rate-limited action is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
 pub enum RateLimitKey<AccountId> {
     /// The owner of a subnet changed the owner hotkey.
     #[codec(index = 0)]
@@ -231,12 +321,13 @@ pub enum RateLimitKey<AccountId> {
 }
 
 impl<AccountId> RateLimitKey<AccountId> {
-    /// Returns the subnet whose actions this key limits; `None` for actions of accounts and of the whole chain.
+    /// Returns the subnet whose actions this key limits; `None` for actions of accounts and of the
+    /// whole chain.
     pub const fn netuid(&self) -> Option<NetUid> {
         match self {
-            Self::SetSNOwnerHotkey(netuid) | Self::OwnerHyperparamUpdate(netuid, _) | Self::AddStakeBurn(netuid) => {
-                Some(*netuid)
-            }
+            Self::SetSNOwnerHotkey(netuid)
+            | Self::OwnerHyperparamUpdate(netuid, _)
+            | Self::AddStakeBurn(netuid) => Some(*netuid),
             Self::NetworkLastRegistered
             | Self::LastTxBlock(_)
             | Self::LastTxBlockChildKeyTake(_)
@@ -246,7 +337,18 @@ impl<AccountId> RateLimitKey<AccountId> {
 }
 
 /// A hyperparameter whose changes by the subnet's owner are rate-limited, named after its setter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
 #[allow(missing_docs)]
 pub enum Hyperparameter {
     Unknown,

@@ -3,10 +3,10 @@
 use sp_runtime::{AccountId32, PerU16};
 
 use super::{
-    Active, Axons, BlockAtRegistration, Bonds, Config, Consensus, ConsensusByMechanism, Dividends, Emission,
-    ImmuneOwnerUidsLimit, Incentive, IsNetworkMember, Keys, LastUpdate, MechanismCountCurrent, NeuronCertificates,
-    OwnedHotkeys, Pallet, Prometheus, StakeWeight, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, Uids, ValidatorPermit,
-    ValidatorTrust, Weights,
+    Active, Axons, BlockAtRegistration, Bonds, Config, Consensus, ConsensusByMechanism, Dividends,
+    Emission, ImmuneOwnerUidsLimit, Incentive, IsNetworkMember, Keys, LastUpdate,
+    MechanismCountCurrent, NeuronCertificates, OwnedHotkeys, Pallet, Prometheus, StakeWeight,
+    SubnetOwner, SubnetOwnerHotkey, SubnetworkN, Uids, ValidatorPermit, ValidatorTrust, Weights,
 };
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
@@ -33,7 +33,8 @@ impl<T: Config> Pallet<T> {
 
     /// Returns the storage indices of a subnet's mechanisms.
     pub fn mechanisms(netuid: NetUid) -> impl Iterator<Item = NetUidStorageIndex> {
-        (0..MechanismCountCurrent::<T>::get(netuid).0).map(move |mecid| netuid.mechanism(MechId(mecid)))
+        (0..MechanismCountCurrent::<T>::get(netuid).0)
+            .map(move |mecid| netuid.mechanism(MechId(mecid)))
     }
 
     /// Returns the uid of a subnet's owner hotkey; `None` if it is not registered.
@@ -51,8 +52,8 @@ impl<T: Config> Pallet<T> {
         uids
     }
 
-    /// Returns the uids of the owner's immune hotkeys: the owner hotkey and the owner's oldest other hotkeys, at most
-    /// `ImmuneOwnerUidsLimit` in total.
+    /// Returns the uids of the owner's immune hotkeys: the owner hotkey and the owner's oldest
+    /// other hotkeys, at most `ImmuneOwnerUidsLimit` in total.
     pub fn immune_owner_uids(netuid: NetUid) -> Vec<u16> {
         let limit = usize::from(ImmuneOwnerUidsLimit::<T>::get(netuid));
         let mut uids = Self::owner_uids(netuid);
@@ -86,7 +87,8 @@ impl<T: Config> Pallet<T> {
         uid
     }
 
-    /// Reassigns the uid of a neuron to another hotkey, and clears the old neuron's results, weights and endpoints.
+    /// Reassigns the uid of a neuron to another hotkey, and clears the old neuron's results,
+    /// weights and endpoints.
     pub(crate) fn replace_neuron(netuid: NetUid, uid: u16, hotkey: &AccountId32) {
         Self::forget_hotkey(netuid, &Self::hotkey_at(netuid, uid));
         Self::clear_neuron(netuid, uid);
@@ -112,8 +114,9 @@ impl<T: Config> Pallet<T> {
         NeuronCertificates::<T>::remove(netuid, hotkey);
     }
 
-    /// Clears the results, weights and bonds of a uid, and the weights that other neurons set on it. Other neurons'
-    /// bonds to the uid remain: the next epoch drops them because they are older than the new neuron.
+    /// Clears the results, weights and bonds of a uid, and the weights that other neurons set on
+    /// it. Other neurons' bonds to the uid remain: the next epoch drops them because they are older
+    /// than the new neuron.
     fn clear_neuron(netuid: NetUid, uid: u16) {
         Emission::<T>::mutate(netuid, |row| put(row, uid, AlphaBalance::ZERO));
         Consensus::<T>::mutate(netuid, |row| put(row, uid, PerU16::zero()));

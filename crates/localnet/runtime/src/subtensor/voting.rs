@@ -4,8 +4,9 @@ use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
 
 use super::{
-    Config, Error, Event, IsNetworkMember, Neurons, Pallet, StakeThreshold, TotalVotingPower, ValidatorPermit,
-    VotingPower, VotingPowerDisableAtBlock, VotingPowerEmaAlpha, VotingPowerTrackingEnabled,
+    Config, Error, Event, IsNetworkMember, Neurons, Pallet, StakeThreshold, TotalVotingPower,
+    ValidatorPermit, VotingPower, VotingPowerDisableAtBlock, VotingPowerEmaAlpha,
+    VotingPowerTrackingEnabled,
 };
 use crate::types::NetUid;
 
@@ -27,10 +28,16 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// `VotingPowerTrackingNotEnabled`.
     pub(crate) fn do_disable_voting_power_tracking(netuid: NetUid) -> DispatchResult {
-        ensure!(VotingPowerTrackingEnabled::<T>::get(netuid), Error::<T>::VotingPowerTrackingNotEnabled);
+        ensure!(
+            VotingPowerTrackingEnabled::<T>::get(netuid),
+            Error::<T>::VotingPowerTrackingNotEnabled
+        );
         let disable_at_block = Self::current_block().saturating_add(GRACE);
         VotingPowerDisableAtBlock::<T>::insert(netuid, disable_at_block);
-        Self::deposit_event(Event::VotingPowerTrackingDisableScheduled { netuid, disable_at_block });
+        Self::deposit_event(Event::VotingPowerTrackingDisableScheduled {
+            netuid,
+            disable_at_block,
+        });
         Ok(())
     }
 
@@ -45,7 +52,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Updates the voting power of a subnet's validators after an epoch. Neurons without a permit have none.
+    /// Updates the voting power of a subnet's validators after an epoch. Neurons without a permit
+    /// have none.
     pub(super) fn update_voting_power(netuid: NetUid, neurons: &Neurons) {
         if !VotingPowerTrackingEnabled::<T>::get(netuid) {
             return;
@@ -57,8 +65,11 @@ impl<T: Config> Pallet<T> {
             return;
         }
         let (alpha, min) = (VotingPowerEmaAlpha::<T>::get(netuid), StakeThreshold::<T>::get());
-        let permits = ValidatorPermit::<T>::get(netuid).into_iter().chain(core::iter::repeat(false));
-        for ((hotkey, stake), may_validate) in neurons.hotkeys.iter().zip(neurons.stake()).zip(permits) {
+        let permits =
+            ValidatorPermit::<T>::get(netuid).into_iter().chain(core::iter::repeat(false));
+        for ((hotkey, stake), may_validate) in
+            neurons.hotkeys.iter().zip(neurons.stake()).zip(permits)
+        {
             let before = VotingPower::<T>::get(netuid, hotkey);
             let power = if may_validate { averaged(stake, before, alpha) } else { 0 };
             if power == 0 || (power < min && before >= min) {
@@ -97,7 +108,8 @@ impl<T: Config> Pallet<T> {
 /// Returns the moving average after one more stake: α · stake + (1 − α) · before.
 fn averaged(stake: u64, before: u64, alpha: u64) -> u64 {
     // Both factors have at most 64 bits, and α is at most one: the sum has at most 124 bits.
-    let sum = u128::from(alpha) * u128::from(stake) + u128::from(ONE.saturating_sub(alpha)) * u128::from(before);
+    let sum = u128::from(alpha) * u128::from(stake)
+        + u128::from(ONE.saturating_sub(alpha)) * u128::from(before);
     u64::try_from(sum / u128::from(ONE)).unwrap_or(u64::MAX)
 }
 
@@ -107,7 +119,8 @@ mod tests {
     use crate::runtime::Runtime;
     use crate::subtensor::Call;
     use crate::testing::{
-        BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to, send_as_root,
+        BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to,
+        send_as_root,
     };
     use crate::types::AlphaBalance;
 
@@ -121,24 +134,39 @@ mod tests {
             let (alice, bob) = (account("Alice"), account("Bob"));
             let enable = |netuid| Call::<Runtime>::enable_voting_power_tracking { netuid };
             let disable = |netuid| Call::<Runtime>::disable_voting_power_tracking { netuid };
-            let smooth = |netuid, alpha| Call::<Runtime>::sudo_set_voting_power_ema_alpha { netuid, alpha };
-            for call in [enable(BABELBIT), disable(BABELBIT), smooth(BABELBIT, 1), enable(NetUid(77))] {
+            let smooth =
+                |netuid, alpha| Call::<Runtime>::sudo_set_voting_power_ema_alpha { netuid, alpha };
+            for call in
+                [enable(BABELBIT), disable(BABELBIT), smooth(BABELBIT, 1), enable(NetUid(77))]
+            {
                 assert_eq!(attempt(&bob, call), "BadOrigin");
             }
             for call in [enable(NetUid(77)), disable(NetUid(77)), smooth(NetUid(77), 1)] {
                 assert_eq!(outcome(send_as_root(call)), "SubnetNotExists");
             }
             assert_eq!(attempt(&alice, smooth(BABELBIT, 1)), "BadOrigin", "not the owner's");
-            assert_eq!(outcome(send_as_root(smooth(BABELBIT, ONE + 1))), "InvalidVotingPowerEmaAlpha");
-            assert_eq!(outcome(send_as_root(smooth(BABELBIT, u64::MAX))), "InvalidVotingPowerEmaAlpha");
+            assert_eq!(
+                outcome(send_as_root(smooth(BABELBIT, ONE + 1))),
+                "InvalidVotingPowerEmaAlpha"
+            );
+            assert_eq!(
+                outcome(send_as_root(smooth(BABELBIT, u64::MAX))),
+                "InvalidVotingPowerEmaAlpha"
+            );
             assert_eq!(attempt(&alice, disable(BABELBIT)), "VotingPowerTrackingNotEnabled");
             assert_eq!(attempt(&alice, enable(BABELBIT)), "ok");
             assert_eq!(last_event(), Event::VotingPowerTrackingEnabled { netuid: BABELBIT });
             assert_eq!(outcome(send_as_root(smooth(BABELBIT, ONE))), "ok");
-            assert_eq!(last_event(), Event::VotingPowerEmaAlphaSet { netuid: BABELBIT, alpha: ONE });
+            assert_eq!(
+                last_event(),
+                Event::VotingPowerEmaAlphaSet { netuid: BABELBIT, alpha: ONE }
+            );
             assert_eq!(attempt(&alice, disable(BABELBIT)), "ok");
             let disable_at_block = 1 + GRACE;
-            assert_eq!(last_event(), Event::VotingPowerTrackingDisableScheduled { netuid: BABELBIT, disable_at_block });
+            assert_eq!(
+                last_event(),
+                Event::VotingPowerTrackingDisableScheduled { netuid: BABELBIT, disable_at_block }
+            );
         });
     }
 

@@ -1,5 +1,6 @@
-//! Weight submissions. `batch` handles several submissions in one call, `commit` and `timelock` commit weights,
-//! `window` computes the reveal window, and `precheck` refuses calls before they enter a block.
+//! Weight submissions. `batch` handles several submissions in one call, `commit` and `timelock`
+//! commit weights, `window` computes the reveal window, and `precheck` refuses calls before they
+//! enter a block.
 
 mod batch;
 mod commit;
@@ -14,9 +15,9 @@ use sp_runtime::AccountId32;
 use taonet_consensus::vector::{is_max_limited, max_upscale_weights};
 
 use super::{
-    CommitRevealWeightsEnabled, Config, Error, Event, LastUpdate, MaxWeightsLimit, MechanismCountCurrent,
-    MinAllowedWeights, NetworksAdded, Pallet, StakeThreshold, SubnetOwnerHotkey, ValidatorPermit, Weights,
-    WeightsSetRateLimit, WeightsVersionKey,
+    CommitRevealWeightsEnabled, Config, Error, Event, LastUpdate, MaxWeightsLimit,
+    MechanismCountCurrent, MinAllowedWeights, NetworksAdded, Pallet, StakeThreshold,
+    SubnetOwnerHotkey, ValidatorPermit, Weights, WeightsSetRateLimit, WeightsVersionKey,
 };
 use crate::types::{MechId, NetUid, NetUidStorageIndex};
 
@@ -48,7 +49,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Validates and stores weights that were set or revealed. A reveal keeps `LastUpdate` at the block of its commit.
+    /// Validates and stores weights that were set or revealed. A reveal keeps `LastUpdate` at the
+    /// block of its commit.
     ///
     /// # Errors
     /// The errors of [`Self::check_weights`].
@@ -74,10 +76,11 @@ impl<T: Config> Pallet<T> {
     /// Validates weights without writing; returns the caller's uid.
     ///
     /// # Errors
-    /// In this order: `CanNotSetRootNetworkWeights`, `WeightVecNotEqualSize`, `MechanismDoesNotExist`,
-    /// `UidsLengthExceedUidsInSubNet`, `HotKeyNotRegisteredInSubNet`, `NotEnoughStakeToSetWeights`,
-    /// `IncorrectWeightVersionKey`, `SettingWeightsTooFast` (without commit-reveal), `NeuronNoValidatorPermit`,
-    /// `DuplicateUids`, `UidVecContainInvalidOne`, `WeightVecLengthIsLow`, `MaxWeightExceeded`.
+    /// In this order: `CanNotSetRootNetworkWeights`, `WeightVecNotEqualSize`,
+    /// `MechanismDoesNotExist`, `UidsLengthExceedUidsInSubNet`, `HotKeyNotRegisteredInSubNet`,
+    /// `NotEnoughStakeToSetWeights`, `IncorrectWeightVersionKey`, `SettingWeightsTooFast` (without
+    /// commit-reveal), `NeuronNoValidatorPermit`, `DuplicateUids`, `UidVecContainInvalidOne`,
+    /// `WeightVecLengthIsLow`, `MaxWeightExceeded`.
     fn check_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -94,18 +97,27 @@ impl<T: Config> Pallet<T> {
         let uid = Self::uid_of(netuid, who).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
         Self::ensure_stake_for_weights(who, netuid)?;
         let min_version = WeightsVersionKey::<T>::get(netuid);
-        ensure!(min_version == 0 || version_key >= min_version, Error::<T>::IncorrectWeightVersionKey);
+        ensure!(
+            min_version == 0 || version_key >= min_version,
+            Error::<T>::IncorrectWeightVersionKey
+        );
         ensure!(
             CommitRevealWeightsEnabled::<T>::get(netuid)
                 || Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid),
             Error::<T>::SettingWeightsTooFast
         );
         let only_itself = uids == [uid];
-        ensure!(only_itself || Self::may_validate(netuid, uid, who), Error::<T>::NeuronNoValidatorPermit);
+        ensure!(
+            only_itself || Self::may_validate(netuid, uid, who),
+            Error::<T>::NeuronNoValidatorPermit
+        );
         ensure!(all_differ(uids), Error::<T>::DuplicateUids);
         ensure!(uids.iter().all(|uid| *uid < neurons), Error::<T>::UidVecContainInvalidOne);
         let min_length = MinAllowedWeights::<T>::get(netuid).min(neurons);
-        ensure!(only_itself || uids.len() >= usize::from(min_length), Error::<T>::WeightVecLengthIsLow);
+        ensure!(
+            only_itself || uids.len() >= usize::from(min_length),
+            Error::<T>::WeightVecLengthIsLow
+        );
         let limit = MaxWeightsLimit::<T>::get(netuid);
         ensure!(
             only_itself || limit == u16::MAX || is_max_limited(&max_upscale_weights(values), limit),
@@ -115,7 +127,8 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(super) fn ensure_mechanism_exists(netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
-        let exists = NetworksAdded::<T>::get(netuid) && mecid < MechanismCountCurrent::<T>::get(netuid);
+        let exists =
+            NetworksAdded::<T>::get(netuid) && mecid < MechanismCountCurrent::<T>::get(netuid);
         ensure!(exists, Error::<T>::MechanismDoesNotExist);
         Ok(())
     }
@@ -132,7 +145,8 @@ impl<T: Config> Pallet<T> {
         Self::rate_allows(last, WeightsSetRateLimit::<T>::get(netuid))
     }
 
-    /// Whether a neuron may set weights: it has a validator permit, or its hotkey is the subnet owner's.
+    /// Whether a neuron may set weights: it has a validator permit, or its hotkey is the subnet
+    /// owner's.
     fn may_validate(netuid: NetUid, uid: u16, hotkey: &AccountId32) -> bool {
         SubnetOwnerHotkey::<T>::get(netuid) == *hotkey
             || ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or_default()

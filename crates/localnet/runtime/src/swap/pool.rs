@@ -14,8 +14,8 @@ pub const MAX_WEIGHT: Perquintill = Perquintill::from_parts(990_000_000_000_000_
 /// Number of rao per TAO; as a limit price, one TAO per alpha.
 pub const UNIT: u64 = 1_000_000_000;
 
-/// Reserves and weights of a pool. With x alpha, y TAO, and weights w₁ of alpha and w₂ of TAO, where w₁ + w₂ = 1,
-/// trades keep x^w₁ · y^w₂, and one alpha costs w₁ y / (w₂ x).
+/// Reserves and weights of a pool. With x alpha, y TAO, and weights w₁ of alpha and w₂ of TAO,
+/// where w₁ + w₂ = 1, trades keep x^w₁ · y^w₂, and one alpha costs w₁ y / (w₂ x).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// TAO reserve y.
@@ -47,25 +47,26 @@ impl Pool {
         TaoBalance(fall(self.tao.0, self.alpha.0, alpha.0, exponent))
     }
 
-    /// Returns the TAO that raises the price to `limit` rao for one alpha: y ((limit / price)^w₁ − 1), rounded down; 0
-    /// if the price is already at or above the limit.
+    /// Returns the TAO that raises the price to `limit` rao for one alpha: y ((limit / price)^w₁ − 1),
+    /// rounded down; 0 if the price is already at or above the limit.
     pub fn tao_until(&self, limit: TaoBalance) -> TaoBalance {
         let (price, unit) = self.price_fraction();
         let exponent = Ratio { numerator: self.base(), denominator: Perquintill::ACCURACY };
         TaoBalance(rise(self.tao.0, U256::from(limit.0) * unit, price, exponent))
     }
 
-    /// Returns the alpha that lowers the price to `limit` rao for one alpha: x ((price / limit)^w₂ − 1), rounded down;
-    /// 0 if the price is already at or below the limit.
+    /// Returns the alpha that lowers the price to `limit` rao for one alpha: x ((price / limit)^w₂
+    /// − 1), rounded down; 0 if the price is already at or below the limit.
     pub fn alpha_until(&self, limit: TaoBalance) -> AlphaBalance {
         let (price, unit) = self.price_fraction();
-        let exponent = Ratio { numerator: self.quote.deconstruct(), denominator: Perquintill::ACCURACY };
+        let exponent =
+            Ratio { numerator: self.quote.deconstruct(), denominator: Perquintill::ACCURACY };
         AlphaBalance(rise(self.alpha.0, price, U256::from(limit.0) * unit, exponent))
     }
 
-    /// Returns the weight w₂ with which adding these amounts to the reserves keeps the price; `None` if a weight would be
-    /// out of bounds. It is computed, and rounded, as in the published source (`update_weights_for_added_liquidity`,
-    /// opentensor/subtensor 14bc6f9f).
+    /// Returns the weight w₂ with which adding these amounts to the reserves keeps the price;
+    /// `None` if a weight would be out of bounds. It is computed, and rounded, as in the published
+    /// source (`update_weights_for_added_liquidity`, opentensor/subtensor 14bc6f9f).
     pub fn weight_after_adding(&self, tao: TaoBalance, alpha: AlphaBalance) -> Option<Perquintill> {
         let (old_tao, old_alpha) = (u128::from(self.tao.0), u128::from(self.alpha.0));
         let new_tao = old_tao.saturating_add(tao.0.into());
@@ -74,7 +75,11 @@ impl Pool {
         let quote_side = rounded_part(old_alpha.saturating_mul(new_tao), self.quote.deconstruct());
         let base_side = rounded_part(old_tao.saturating_mul(new_alpha), self.base());
         let sum = quote_side.saturating_add(base_side);
-        let quote = if sum == 0 { Perquintill::from_percent(50) } else { Perquintill::from_rational(quote_side, sum) };
+        let quote = if sum == 0 {
+            Perquintill::from_percent(50)
+        } else {
+            Perquintill::from_rational(quote_side, sum)
+        };
         (MIN_WEIGHT..=MAX_WEIGHT).contains(&quote).then_some(quote)
     }
 

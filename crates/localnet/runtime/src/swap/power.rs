@@ -1,7 +1,7 @@
 //! Powers with rational exponents, in fixed point.
 //!
-//! Results are exact if the exponent is one. Otherwise they are computed by logarithm and exponential with 120 fraction
-//! bits: the error of a 64-bit amount is far below one unit.
+//! Results are exact if the exponent is one. Otherwise they are computed by logarithm and
+//! exponential with 120 fraction bits: the error of a 64-bit amount is far below one unit.
 
 use sp_core::U256;
 
@@ -16,7 +16,8 @@ pub(super) struct Ratio {
     pub(super) denominator: u64,
 }
 
-/// Returns `amount` · (1 − (`reserve` / (`reserve` + `added`))^`exponent`), rounded down; 0 for an empty reserve.
+/// Returns `amount` · (1 − (`reserve` / (`reserve` + `added`))^`exponent`), rounded down; 0 for an
+/// empty reserve.
 pub(super) fn fall(amount: u64, reserve: u64, added: u64, exponent: Ratio) -> u64 {
     if reserve == 0 {
         return 0;
@@ -30,8 +31,8 @@ pub(super) fn fall(amount: u64, reserve: u64, added: u64, exponent: Ratio) -> u6
     ((U256::from(amount) * (one() - left)) >> FRACTION_BITS).low_u64()
 }
 
-/// Returns `amount` · ((`high` / `low`)^`exponent` − 1), rounded down and saturating; 0 when `high` ≤ `low`. `high` and
-/// `low` have at most 190 bits.
+/// Returns `amount` · ((`high` / `low`)^`exponent` − 1), rounded down and saturating; 0 when `high`
+/// ≤ `low`. `high` and `low` have at most 190 bits.
 pub(super) fn rise(amount: u64, high: U256, low: U256, exponent: Ratio) -> u64 {
     if amount == 0 || high <= low {
         return 0;
@@ -51,12 +52,13 @@ fn one() -> U256 {
 /// Returns (`low` / `high`)^`exponent` for `high` ≥ `low` > 0.
 fn falling_power(high: U256, low: U256, exponent: Ratio) -> U256 {
     let logarithm = logarithm(high, low);
-    let product = logarithm * U256::from(exponent.numerator) / U256::from(exponent.denominator.max(1));
+    let product =
+        logarithm * U256::from(exponent.numerator) / U256::from(exponent.denominator.max(1));
     falling_exponential(product)
 }
 
-/// Returns ln(`high` / `low`) for `high` ≥ `low` > 0: ln 2 for each halving of the ratio until it is a number m between
-/// 1 and 2, plus 2 · artanh((m − 1) / (m + 1)).
+/// Returns ln(`high` / `low`) for `high` ≥ `low` > 0: ln 2 for each halving of the ratio until it
+/// is a number m between 1 and 2, plus 2 · artanh((m − 1) / (m + 1)).
 fn logarithm(high: U256, low: U256) -> U256 {
     let mut halvings = high.bits().saturating_sub(low.bits());
     if low << halvings > high {
@@ -80,8 +82,8 @@ fn logarithm(high: U256, low: U256) -> U256 {
     U256::from(LN_2) * U256::from(halvings) + (series << 1)
 }
 
-/// Returns e^(−`exponent`): one halving for each whole multiple of ln 2, and the reciprocal of the Taylor series for
-/// the rest.
+/// Returns e^(−`exponent`): one halving for each whole multiple of ln 2, and the reciprocal of the
+/// Taylor series for the rest.
 fn falling_exponential(exponent: U256) -> U256 {
     let (halvings, rest) = exponent.div_mod(U256::from(LN_2));
     let (mut term, mut series) = (one(), one());
@@ -93,5 +95,9 @@ fn falling_exponential(exponent: U256) -> U256 {
         series += term;
     }
     let reciprocal = (one() << FRACTION_BITS) / series;
-    if halvings > U256::from(FRACTION_BITS) { U256::zero() } else { reciprocal >> halvings.low_u32() as usize }
+    if halvings > U256::from(FRACTION_BITS) {
+        U256::zero()
+    } else {
+        reciprocal >> halvings.low_u32() as usize
+    }
 }

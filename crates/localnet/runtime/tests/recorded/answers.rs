@@ -9,7 +9,9 @@ use substrate_fixed::types::U64F64;
 use taonet_localnet_runtime::genesis::genesis;
 use taonet_localnet_runtime::info::delegate::DelegateInfo;
 use taonet_localnet_runtime::info::dynamic::DynamicInfo;
-use taonet_localnet_runtime::info::hyperparams::{HyperparamEntry, HyperparamValue, SubnetHyperparamsV2};
+use taonet_localnet_runtime::info::hyperparams::{
+    HyperparamEntry, HyperparamValue, SubnetHyperparamsV2,
+};
 use taonet_localnet_runtime::info::metagraph::{Metagraph, SelectiveMetagraph};
 use taonet_localnet_runtime::info::neuron::{NeuronInfo, NeuronInfoLite};
 use taonet_localnet_runtime::info::stake::{StakeAvailability, StakeInfo};
@@ -17,7 +19,9 @@ use taonet_localnet_runtime::info::state::SubnetState;
 use taonet_localnet_runtime::info::subnet::{SubnetInfo, SubnetInfov2};
 use taonet_localnet_runtime::info::swap::{SimSwapResult, SubnetPrice};
 use taonet_localnet_runtime::subtensor::{self, Pallet};
-use taonet_localnet_runtime::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
+use taonet_localnet_runtime::types::{
+    AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance,
+};
 use taonet_localnet_runtime::{Runtime, api};
 
 use crate::vectors::{self, bytes};
@@ -56,17 +60,28 @@ fn fill(netuid: NetUid, count: u16) {
         subtensor::Uids::<Runtime>::insert(netuid, &hotkey, uid);
         subtensor::IsNetworkMember::<Runtime>::insert(&hotkey, netuid, true);
         subtensor::Owner::<Runtime>::insert(&hotkey, &coldkey);
-        Pallet::<Runtime>::increase_stake(&hotkey, &coldkey, netuid, AlphaBalance(u64::from(uid) * TAO));
+        Pallet::<Runtime>::increase_stake(
+            &hotkey,
+            &coldkey,
+            netuid,
+            AlphaBalance(u64::from(uid) * TAO),
+        );
     }
     let column = 0..count;
     subtensor::SubnetworkN::<Runtime>::insert(netuid, count);
     subtensor::Active::<Runtime>::insert(netuid, vec![true; count.into()]);
-    subtensor::ValidatorPermit::<Runtime>::insert(netuid, column.clone().map(|uid| uid % 2 == 1).collect::<Vec<_>>());
+    subtensor::ValidatorPermit::<Runtime>::insert(
+        netuid,
+        column.clone().map(|uid| uid % 2 == 1).collect::<Vec<_>>(),
+    );
     subtensor::Emission::<Runtime>::insert(
         netuid,
         column.clone().map(|uid| AlphaBalance(uid.into())).collect::<Vec<_>>(),
     );
-    subtensor::Incentive::<Runtime>::insert(index, column.clone().map(PerU16::from_parts).collect::<Vec<_>>());
+    subtensor::Incentive::<Runtime>::insert(
+        index,
+        column.clone().map(PerU16::from_parts).collect::<Vec<_>>(),
+    );
     subtensor::LastUpdate::<Runtime>::insert(index, column.map(u64::from).collect::<Vec<_>>());
 }
 
@@ -76,17 +91,21 @@ fn the_first_block_answers_as_the_recorded_chain_did() {
     let mut answered = Vec::new();
     on_the_first_block(|| {
         for recorded in golden["runtime_calls"].as_array().unwrap() {
-            let (of, method) = (recorded["api"].as_str().unwrap(), recorded["method"].as_str().unwrap());
+            let (of, method) =
+                (recorded["api"].as_str().unwrap(), recorded["method"].as_str().unwrap());
             if of == "AccountNonceApi" {
                 let alice = taonet_localnet_runtime::genesis::development_account("Alice").unwrap();
                 frame_system::Pallet::<Runtime>::inc_account_nonce(alice);
             }
-            let answer = api::dispatch(&format!("{of}_{method}"), &bytes(&recorded["encoded_params_hex"])).unwrap();
+            let answer =
+                api::dispatch(&format!("{of}_{method}"), &bytes(&recorded["encoded_params_hex"]))
+                    .unwrap();
             let mut expected = bytes(&recorded["raw_hex"]);
             if method == "get_neurons_lite" {
                 // The recorded chain had run the first epochs of the subnet; ours has not.
                 let mut neurons = Vec::<NeuronInfoLite>::decode_all(&mut &expected[..]).unwrap();
-                neurons[0].active = Vec::<NeuronInfoLite>::decode_all(&mut &answer[..]).unwrap()[0].active;
+                neurons[0].active =
+                    Vec::<NeuronInfoLite>::decode_all(&mut &answer[..]).unwrap()[0].active;
                 expected = neurons.encode();
             }
             assert_eq!(hex::encode(&answer), hex::encode(expected), "{method}");
@@ -108,19 +127,32 @@ fn neurons_are_answered_from_their_columns() {
         assert_eq!((&neuron.hotkey, &neuron.coldkey), (&account(5), &account(1_005)));
         assert_eq!((neuron.uid, neuron.netuid), (Compact(5), Compact(FIRST)));
         assert_eq!(neuron.stake, [(account(1_005), Compact(AlphaBalance(5 * TAO)))]);
-        assert_eq!((neuron.emission, neuron.incentive), (Compact(AlphaBalance(5)), Compact(PerU16::from_parts(5))));
-        assert_eq!((neuron.last_update, neuron.validator_permit, neuron.active), (Compact(5), true, true));
-        assert_eq!((neuron.consensus, neuron.pruning_score), (Compact(PerU16::default()), Compact(u16::MAX)));
+        assert_eq!(
+            (neuron.emission, neuron.incentive),
+            (Compact(AlphaBalance(5)), Compact(PerU16::from_parts(5)))
+        );
+        assert_eq!(
+            (neuron.last_update, neuron.validator_permit, neuron.active),
+            (Compact(5), true, true)
+        );
+        assert_eq!(
+            (neuron.consensus, neuron.pruning_score),
+            (Compact(PerU16::default()), Compact(u16::MAX))
+        );
         assert_eq!(neuron.weights, [(Compact(1), Compact(7))]);
         assert_eq!(neuron.bonds, [(Compact(2), Compact(9))]);
 
         let one: Option<NeuronInfo> = ask("NeuronInfoRuntimeApi_get_neuron", (FIRST, 5_u16));
         assert_eq!(one.as_ref(), Some(neuron));
-        let lite: Option<NeuronInfoLite> = ask("NeuronInfoRuntimeApi_get_neuron_lite", (FIRST, 5_u16));
+        let lite: Option<NeuronInfoLite> =
+            ask("NeuronInfoRuntimeApi_get_neuron_lite", (FIRST, 5_u16));
         let all: Vec<NeuronInfoLite> = ask("NeuronInfoRuntimeApi_get_neurons_lite", FIRST);
         assert_eq!(lite.as_ref(), all.get(5));
         for (netuid, uid) in [(FIRST, 8), (NOWHERE, 0)] {
-            assert_eq!(ask::<Option<NeuronInfo>>("NeuronInfoRuntimeApi_get_neuron", (netuid, uid)), None);
+            assert_eq!(
+                ask::<Option<NeuronInfo>>("NeuronInfoRuntimeApi_get_neuron", (netuid, uid)),
+                None
+            );
         }
         assert_eq!(ask::<Vec<NeuronInfo>>("NeuronInfoRuntimeApi_get_neurons", NOWHERE), []);
     });
@@ -130,18 +162,27 @@ fn neurons_are_answered_from_their_columns() {
 fn fields_of_a_metagraph_can_be_chosen() {
     on_the_first_block(|| {
         fill(FIRST, 6);
-        let whole: Metagraph = ask::<Option<_>>("SubnetInfoRuntimeApi_get_metagraph", FIRST).unwrap();
-        assert_eq!((whole.netuid, whole.num_uids, whole.tempo), (Compact(FIRST), Compact(6), Compact(100)));
+        let whole: Metagraph =
+            ask::<Option<_>>("SubnetInfoRuntimeApi_get_metagraph", FIRST).unwrap();
+        assert_eq!(
+            (whole.netuid, whole.num_uids, whole.tempo),
+            (Compact(FIRST), Compact(6), Compact(100))
+        );
         assert_eq!((whole.hotkeys.len(), whole.axons.len(), whole.collateral_min.len()), (6, 6, 6));
         assert_eq!((whole.pruning_score.len(), whole.trust.len(), whole.rank.len()), (0, 0, 0));
         assert_eq!(whole.total_stake[5], Compact(TaoBalance(5 * TAO)));
 
         let select = |numbers: &[u16]| -> SelectiveMetagraph {
-            ask::<Option<_>>("SubnetInfoRuntimeApi_get_selective_metagraph", (FIRST, numbers)).unwrap()
+            ask::<Option<_>>("SubnetInfoRuntimeApi_get_selective_metagraph", (FIRST, numbers))
+                .unwrap()
         };
         let some = select(&[8, 52, 72, 73, 76, 77, 128, u16::MAX, 8]);
         assert_eq!((some.tempo, some.hotkeys), (Some(whole.tempo), Some(whole.hotkeys.clone())));
-        assert_eq!(some.validators, Some([1, 3, 5].map(Compact).to_vec()), "the largest stake last");
+        assert_eq!(
+            some.validators,
+            Some([1, 3, 5].map(Compact).to_vec()),
+            "the largest stake last"
+        );
         assert_eq!(
             (some.commitments, some.collateral_earned),
             (Some(Vec::new()), Some(whole.collateral_earned.clone()))
@@ -154,9 +195,14 @@ fn fields_of_a_metagraph_can_be_chosen() {
         }
         assert_eq!(select(&[0]), select(&[]));
         let everything = select(&(0..77).collect::<Vec<_>>());
-        assert_eq!((everything.netuid, everything.total_stake), (whole.netuid, Some(whole.total_stake)));
+        assert_eq!(
+            (everything.netuid, everything.total_stake),
+            (whole.netuid, Some(whole.total_stake))
+        );
 
-        let missing = |netuid, mecid| ask::<Option<Metagraph>>("SubnetInfoRuntimeApi_get_mechagraph", (netuid, mecid));
+        let missing = |netuid, mecid| {
+            ask::<Option<Metagraph>>("SubnetInfoRuntimeApi_get_mechagraph", (netuid, mecid))
+        };
         assert!(missing(FIRST, MechId(0)).is_some());
         assert_eq!((missing(NOWHERE, MechId(0)), missing(FIRST, MechId(1))), (None, None));
     });
@@ -168,7 +214,8 @@ fn metagraphs_have_their_mechanisms_own_columns() {
         fill(FIRST, 2);
         subtensor::MechanismCountCurrent::<Runtime>::insert(FIRST, MechId(2));
         subtensor::LastUpdate::<Runtime>::insert(FIRST.mechanism(MechId(1)), vec![40_u64, 41]);
-        let second: Option<Metagraph> = ask("SubnetInfoRuntimeApi_get_mechagraph", (FIRST, MechId(1)));
+        let second: Option<Metagraph> =
+            ask("SubnetInfoRuntimeApi_get_mechagraph", (FIRST, MechId(1)));
         assert_eq!(second.unwrap().last_update, [Compact(40), Compact(41)]);
         let all: Vec<Option<Metagraph>> = ask("SubnetInfoRuntimeApi_get_all_mechagraphs", ());
         assert_eq!(all.len(), 61, "one for each subnet, two for the first");
@@ -181,14 +228,22 @@ fn metagraphs_have_their_mechanisms_own_columns() {
 fn subnets_are_answered_by_each_question() {
     on_the_first_block(|| {
         fill(FIRST, 3);
-        let info: SubnetInfo = ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_info", FIRST).unwrap();
-        assert_eq!((info.subnetwork_n, info.tempo, info.emission_values), (Compact(3), Compact(100), Compact(0)));
+        let info: SubnetInfo =
+            ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_info", FIRST).unwrap();
+        assert_eq!(
+            (info.subnetwork_n, info.tempo, info.emission_values),
+            (Compact(3), Compact(100), Compact(0))
+        );
         let all: Vec<Option<SubnetInfov2>> = ask("SubnetInfoRuntimeApi_get_subnets_info_v2", ());
         let present: Vec<_> = all.iter().flatten().map(|info| info.netuid.0.0).collect();
         assert_eq!(present, (0..60).collect::<Vec<_>>());
-        let dynamic: Vec<Option<DynamicInfo>> = ask("SubnetInfoRuntimeApi_get_all_dynamic_info", ());
-        let names: Vec<String> =
-            dynamic.iter().flatten().map(|info| info.subnet_name.iter().map(|c| char::from(c.0)).collect()).collect();
+        let dynamic: Vec<Option<DynamicInfo>> =
+            ask("SubnetInfoRuntimeApi_get_all_dynamic_info", ());
+        let names: Vec<String> = dynamic
+            .iter()
+            .flatten()
+            .map(|info| info.subnet_name.iter().map(|c| char::from(c.0)).collect())
+            .collect();
         assert_eq!(
             (names.len(), &names[0], &names[1], &names[59]),
             (60, &"root".into(), &"unknown".into(), &"Babelbit".into())
@@ -196,16 +251,22 @@ fn subnets_are_answered_by_each_question() {
         // Clients index this list by number.
         let numbers = dynamic.iter().flatten().map(|info| info.netuid.0.0);
         assert_eq!(numbers.collect::<Vec<_>>(), (0..60).collect::<Vec<_>>());
-        let state: SubnetState = ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_state", FIRST).unwrap();
+        let state: SubnetState =
+            ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_state", FIRST).unwrap();
         assert_eq!((state.hotkeys.len(), state.last_update), (3, [0, 1, 2].map(Compact).to_vec()));
 
         let second: SubnetHyperparamsV2 =
             ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_hyperparams_v2", FIRST).unwrap();
-        assert_eq!((second.yuma_version, second.alpha_sigmoid_steepness.to_num::<i32>()), (Compact(3), 1_000));
+        assert_eq!(
+            (second.yuma_version, second.alpha_sigmoid_steepness.to_num::<i32>()),
+            (Compact(3), 1_000)
+        );
         let third: Vec<HyperparamEntry> =
             ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_hyperparams_v3", FIRST).unwrap();
         assert_eq!(third.len(), 33);
-        let value = |name: &str| third.iter().find(|entry| entry.name == name.as_bytes()).unwrap().value.clone();
+        let value = |name: &str| {
+            third.iter().find(|entry| entry.name == name.as_bytes()).unwrap().value.clone()
+        };
         assert_eq!(value("tempo"), HyperparamValue::U16(Compact(100)));
         assert_eq!(value("activity_cutoff"), HyperparamValue::U64(Compact(1_388)));
         assert_eq!(value("yuma_version"), HyperparamValue::U16(Compact(3)));
@@ -213,9 +274,16 @@ fn subnets_are_answered_by_each_question() {
 
         let account: Option<AccountId32> = ask("SubnetInfoRuntimeApi_get_subnet_account_id", FIRST);
         assert_eq!(&<[u8; 32]>::from(account.unwrap())[..14], b"modlsubtensr\x01\0");
-        assert!(ask::<Option<u64>>("SubnetInfoRuntimeApi_get_next_epoch_start_block", BABELBIT).is_some());
-        assert_eq!(ask::<TaoBalance>("SubnetInfoRuntimeApi_get_block_emission", ()), TaoBalance(TAO));
-        let cost: TaoBalance = ask("SubnetRegistrationRuntimeApi_get_network_registration_cost", ());
+        assert!(
+            ask::<Option<u64>>("SubnetInfoRuntimeApi_get_next_epoch_start_block", BABELBIT)
+                .is_some()
+        );
+        assert_eq!(
+            ask::<TaoBalance>("SubnetInfoRuntimeApi_get_block_emission", ()),
+            TaoBalance(TAO)
+        );
+        let cost: TaoBalance =
+            ask("SubnetRegistrationRuntimeApi_get_network_registration_cost", ());
         assert_eq!(cost, TaoBalance(1_000 * TAO));
         for method in [
             "get_subnet_info",
@@ -224,7 +292,9 @@ fn subnets_are_answered_by_each_question() {
             "get_subnet_state",
             "get_subnet_account_id",
         ] {
-            let answer = api::dispatch(&format!("SubnetInfoRuntimeApi_{method}"), &NOWHERE.encode()).unwrap();
+            let answer =
+                api::dispatch(&format!("SubnetInfoRuntimeApi_{method}"), &NOWHERE.encode())
+                    .unwrap();
             assert_eq!(answer, [0], "{method}");
         }
     });
@@ -236,13 +306,21 @@ fn stakes_are_answered_by_coldkey() {
         fill(FIRST, 3);
         let (hotkey, coldkey) = (account(2), account(1_002));
         Pallet::<Runtime>::increase_stake(&hotkey, &coldkey, NetUid::ROOT, AlphaBalance(4 * TAO));
-        let stakes: Vec<StakeInfo> = ask("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &coldkey);
-        let held: BTreeMap<_, _> =
-            stakes.iter().map(|stake| (stake.netuid.0, (stake.stake.0, stake.is_registered))).collect();
-        let expected = [(NetUid::ROOT, (AlphaBalance(4 * TAO), false)), (FIRST, (AlphaBalance(2 * TAO), true))];
+        let stakes: Vec<StakeInfo> =
+            ask("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &coldkey);
+        let held: BTreeMap<_, _> = stakes
+            .iter()
+            .map(|stake| (stake.netuid.0, (stake.stake.0, stake.is_registered)))
+            .collect();
+        let expected = [
+            (NetUid::ROOT, (AlphaBalance(4 * TAO), false)),
+            (FIRST, (AlphaBalance(2 * TAO), true)),
+        ];
         assert_eq!(held, BTreeMap::from(expected));
-        let of_many: Vec<(AccountId32, Vec<StakeInfo>)> =
-            ask("StakeInfoRuntimeApi_get_stake_info_for_coldkeys", vec![coldkey.clone(), account(9)]);
+        let of_many: Vec<(AccountId32, Vec<StakeInfo>)> = ask(
+            "StakeInfoRuntimeApi_get_stake_info_for_coldkeys",
+            vec![coldkey.clone(), account(9)],
+        );
         assert_eq!(of_many, [(coldkey.clone(), stakes), (account(9), Vec::new())]);
 
         let available = |netuids: Option<Vec<NetUid>>| -> BTreeMap<NetUid, u64> {
@@ -251,20 +329,34 @@ fn stakes_are_answered_by_coldkey() {
             let subnets = all.remove(&coldkey).unwrap().into_iter();
             subnets
                 .map(|(netuid, stake)| {
-                    assert_eq!((stake.total, stake.locked.0), (stake.available, AlphaBalance::ZERO));
+                    assert_eq!(
+                        (stake.total, stake.locked.0),
+                        (stake.available, AlphaBalance::ZERO)
+                    );
                     (netuid, stake.total.0.0)
                 })
                 .collect()
         };
         assert_eq!(available(None), BTreeMap::from([(NetUid::ROOT, 4 * TAO), (FIRST, 2 * TAO)]));
-        assert_eq!(available(Some(vec![FIRST, NOWHERE])), BTreeMap::from([(FIRST, 2 * TAO), (NOWHERE, 0)]));
+        assert_eq!(
+            available(Some(vec![FIRST, NOWHERE])),
+            BTreeMap::from([(FIRST, 2 * TAO), (NOWHERE, 0)])
+        );
 
         let fee = |netuid: NetUid| -> u64 {
-            let stake = (None::<(AccountId32, NetUid)>, &coldkey, Some((&hotkey, netuid)), &coldkey, 65_535_000_u64);
+            let stake = (
+                None::<(AccountId32, NetUid)>,
+                &coldkey,
+                Some((&hotkey, netuid)),
+                &coldkey,
+                65_535_000_u64,
+            );
             ask("StakeInfoRuntimeApi_get_stake_fee", stake)
         };
         assert_eq!((fee(NetUid::ROOT), fee(FIRST)), (0, 33_000));
-        let lock = api::dispatch("StakeInfoRuntimeApi_get_coldkey_lock", &(&coldkey, FIRST).encode()).unwrap();
+        let lock =
+            api::dispatch("StakeInfoRuntimeApi_get_coldkey_lock", &(&coldkey, FIRST).encode())
+                .unwrap();
         assert_eq!(lock, [0]);
     });
 }
@@ -274,11 +366,18 @@ fn delegates_are_answered_with_their_stakers() {
     on_the_first_block(|| {
         fill(FIRST, 3);
         let (hotkey, coldkey, staker) = (account(1), account(1_001), account(2_000));
-        assert_eq!(ask::<Option<DelegateInfo>>("DelegateInfoRuntimeApi_get_delegate", &hotkey), None);
+        assert_eq!(
+            ask::<Option<DelegateInfo>>("DelegateInfoRuntimeApi_get_delegate", &hotkey),
+            None
+        );
         subtensor::Delegates::<Runtime>::insert(&hotkey, PerU16::from_percent(10));
         Pallet::<Runtime>::increase_stake(&hotkey, &staker, NetUid::ROOT, AlphaBalance(TAO));
-        let delegate: DelegateInfo = ask::<Option<_>>("DelegateInfoRuntimeApi_get_delegate", &hotkey).unwrap();
-        assert_eq!((&delegate.owner_ss58, delegate.take), (&coldkey, Compact(PerU16::from_percent(10))));
+        let delegate: DelegateInfo =
+            ask::<Option<_>>("DelegateInfoRuntimeApi_get_delegate", &hotkey).unwrap();
+        assert_eq!(
+            (&delegate.owner_ss58, delegate.take),
+            (&coldkey, Compact(PerU16::from_percent(10)))
+        );
         assert_eq!(
             (&delegate.registrations, &delegate.validator_permits),
             (&vec![Compact(FIRST)], &vec![Compact(FIRST)])
@@ -291,7 +390,10 @@ fn delegates_are_answered_with_their_stakers() {
         assert!(all.contains(&delegate));
         let delegated: Delegated = ask("DelegateInfoRuntimeApi_get_delegated", &staker);
         let without_stakers = DelegateInfo { nominators: Vec::new(), ..delegate };
-        assert_eq!(delegated, [(without_stakers, (Compact(NetUid::ROOT), Compact(AlphaBalance(TAO))))]);
+        assert_eq!(
+            delegated,
+            [(without_stakers, (Compact(NetUid::ROOT), Compact(AlphaBalance(TAO))))]
+        );
     });
 }
 
@@ -301,21 +403,32 @@ fn trades_are_quoted_as_they_would_happen() {
         let prices: Vec<SubnetPrice> = ask("SwapRuntimeApi_current_alpha_price_all", ());
         let prices: Vec<_> = prices.iter().map(|price| (price.netuid.0, price.price)).collect();
         assert_eq!(prices.len(), 60);
-        // One tenth has no finite binary representation; the result is rounded down, as on the chain.
+        // One tenth has no finite binary representation; the result is rounded down, as on the
+        // chain.
         assert_eq!([prices[0], prices[1], prices[59]], [(0, TAO), (1, TAO), (59, TAO / 10 - 1)]);
         assert_eq!(ask::<u64>("SwapRuntimeApi_current_alpha_price", BABELBIT), TAO / 10 - 1);
 
-        let bought: SimSwapResult = ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (BABELBIT, TaoBalance(65_535_000)));
-        assert_eq!((bought.tao_fee, bought.tao_amount), (TaoBalance(33_000), TaoBalance(65_502_000)));
+        let bought: SimSwapResult =
+            ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (BABELBIT, TaoBalance(65_535_000)));
+        assert_eq!(
+            (bought.tao_fee, bought.tao_amount),
+            (TaoBalance(33_000), TaoBalance(65_502_000))
+        );
         assert_eq!((bought.alpha_fee, bought.tao_slippage), (AlphaBalance::ZERO, TaoBalance::ZERO));
         assert_eq!(bought.alpha_amount.0 + bought.alpha_slippage.0, 655_350_000);
         assert!(bought.alpha_amount.0 < 655_020_000);
-        let sold: SimSwapResult = ask("SwapRuntimeApi_sim_swap_alpha_for_tao", (BABELBIT, AlphaBalance(65_535_000)));
-        assert_eq!((sold.alpha_fee, sold.alpha_amount), (AlphaBalance(33_000), AlphaBalance(65_502_000)));
+        let sold: SimSwapResult =
+            ask("SwapRuntimeApi_sim_swap_alpha_for_tao", (BABELBIT, AlphaBalance(65_535_000)));
+        assert_eq!(
+            (sold.alpha_fee, sold.alpha_amount),
+            (AlphaBalance(33_000), AlphaBalance(65_502_000))
+        );
         assert_eq!(sold.tao_amount.0 + sold.tao_slippage.0, 6_553_499);
-        let root: SimSwapResult = ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (NetUid::ROOT, TaoBalance(TAO)));
+        let root: SimSwapResult =
+            ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (NetUid::ROOT, TaoBalance(TAO)));
         assert_eq!((root.alpha_amount, root.tao_fee), (AlphaBalance(TAO), TaoBalance::ZERO));
-        let too_much: SimSwapResult = ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (FIRST, TaoBalance(u64::MAX)));
+        let too_much: SimSwapResult =
+            ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (FIRST, TaoBalance(u64::MAX)));
         assert_eq!(too_much, SimSwapResult::default());
     });
 }
@@ -324,24 +437,32 @@ fn trades_are_quoted_as_they_would_happen() {
 fn baskets_and_locks_are_empty() {
     on_the_first_block(|| {
         let account = account(3);
-        assert_eq!(ask::<TaoBalance>("BetaBasketRuntimeApi_get_root_basket_owed", &account), TaoBalance::ZERO);
+        assert_eq!(
+            ask::<TaoBalance>("BetaBasketRuntimeApi_get_root_basket_owed", &account),
+            TaoBalance::ZERO
+        );
         let positions: Vec<(AccountId32, u64, TaoBalance)> =
             ask("BetaBasketRuntimeApi_get_root_basket_positions", &account);
         assert_eq!(positions, []);
         let baskets = api::dispatch("BetaBasketRuntimeApi_get_all_validator_baskets", &[]).unwrap();
         assert_eq!(baskets, [0]);
-        assert_eq!(ask::<U64F64>("StakeInfoRuntimeApi_get_hotkey_conviction", (&account, FIRST)), U64F64::default());
+        assert_eq!(
+            ask::<U64F64>("StakeInfoRuntimeApi_get_hotkey_conviction", (&account, FIRST)),
+            U64F64::default()
+        );
         assert_eq!(api::dispatch("NeuronInfoRuntimeApi_get_nothing", &[]), None);
     });
 }
 
-/// Clients call this method after every block; over JSON-RPC it must take less than 15 ms in a release build.
+/// Clients call this method after every block; over JSON-RPC it must take less than 15 ms in a
+/// release build.
 #[test]
 fn a_full_subnet_is_answered_quickly() {
     on_the_first_block(|| {
         fill(FIRST, 256);
         let start = Instant::now();
-        let answer = api::dispatch("NeuronInfoRuntimeApi_get_neurons_lite", &FIRST.encode()).unwrap();
+        let answer =
+            api::dispatch("NeuronInfoRuntimeApi_get_neurons_lite", &FIRST.encode()).unwrap();
         println!("256 neurons: {} bytes in {:?}", answer.len(), start.elapsed());
         assert_eq!(Vec::<NeuronInfoLite>::decode_all(&mut &answer[..]).unwrap().len(), 256);
     });

@@ -1,5 +1,5 @@
-//! Dispatches every call with extreme arguments and origins: no call panics, a call that fails changes nothing, and its
-//! error is that of the snapshot.
+//! Dispatches every call with extreme arguments and origins: no call panics, a call that fails
+//! changes nothing, and its error is that of the snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,8 @@ use taonet_localnet_runtime::{AccountId, RuntimeCall};
 
 use crate::{notation, vectors};
 
-/// Calls that are not dispatched: a wrong timestamp panics on purpose, and only a node can read the version of another
-/// runtime.
+/// Calls that are not dispatched: a wrong timestamp panics on purpose, and only a node can read the
+/// version of another runtime.
 const UNTRIED: [&str; 2] = ["Timestamp.set", "System.set_code"];
 
 /// Netuid of the subnet that is started.
@@ -51,15 +51,23 @@ impl Arguments {
         let name = notation::name(types, id);
         match name.as_str() {
             "NetUid" if self.known => return BABELBIT.encode_to(out),
-            "AccountId32" if self.known => return development_account("Alice").unwrap().encode_to(out),
+            "AccountId32" if self.known => {
+                return development_account("Alice").unwrap().encode_to(out);
+            }
             // A nested call.
             "RuntimeCall" => return out.extend([0, 0, 0]),
             _ => {}
         }
         match &types.resolve(id).unwrap().type_def {
-            TypeDef::Composite(composite) => composite.fields.iter().for_each(|field| self.encode(field.ty.id, out)),
-            TypeDef::Tuple(tuple) => tuple.fields.iter().for_each(|field| self.encode(field.id, out)),
-            TypeDef::Array(array) => (0..array.len).for_each(|_| self.encode(array.type_param.id, out)),
+            TypeDef::Composite(composite) => {
+                composite.fields.iter().for_each(|field| self.encode(field.ty.id, out))
+            }
+            TypeDef::Tuple(tuple) => {
+                tuple.fields.iter().for_each(|field| self.encode(field.id, out))
+            }
+            TypeDef::Array(array) => {
+                (0..array.len).for_each(|_| self.encode(array.type_param.id, out))
+            }
             TypeDef::Sequence(sequence) => {
                 let length: u32 = match self.fill {
                     Fill::Zero => 0,
@@ -160,9 +168,12 @@ fn within_transaction<T>(code: impl FnOnce() -> T) -> T {
     with_transaction(|| TransactionOutcome::Rollback(Ok::<_, DispatchError>(code()))).unwrap()
 }
 
-/// Dispatches a call and reverts its effects; if it failed, returns its error and the state root that it left.
+/// Dispatches a call and reverts its effects; if it failed, returns its error and the state root
+/// that it left.
 fn attempt(call: &RuntimeCall, origin: RuntimeOrigin) -> Option<(DispatchError, Vec<u8>)> {
-    within_transaction(|| call.clone().dispatch(origin).err().map(|failure| (failure.error, state_root())))
+    within_transaction(|| {
+        call.clone().dispatch(origin).err().map(|failure| (failure.error, state_root()))
+    })
 }
 
 /// Returns the result of a call as the snapshot shows it: the name of the error, or `ok`.
@@ -174,15 +185,16 @@ fn result(error: Option<&DispatchError>) -> String {
             let pallet = metadata.pallets.iter().find(|pallet| pallet.index == *index).unwrap();
             let errors = metadata.types.resolve(pallet.error.as_ref().unwrap().ty.id).unwrap();
             let TypeDef::Variant(variants) = &errors.type_def else { panic!("errors are an enum") };
-            let variant = variants.variants.iter().find(|variant| variant.index == error[0]).unwrap();
+            let variant =
+                variants.variants.iter().find(|variant| variant.index == error[0]).unwrap();
             format!("{}.{}", pallet.name, variant.name)
         }
         Some(error) => format!("{error:?}"),
     }
 }
 
-/// Returns a row per call with different results: its name, who called, and the results of all arguments, or one result
-/// if they are equal.
+/// Returns a row per call with different results: its name, who called, and the results of all
+/// arguments, or one result if they are equal.
 fn table(results: &BTreeMap<(&str, &str), Vec<String>>) -> String {
     let mut callers: BTreeMap<(&str, &[String]), Vec<&str>> = BTreeMap::new();
     for ((name, by), results) in results {
@@ -205,7 +217,8 @@ fn calls_with_extreme_arguments_fail_without_effect() {
     let (mut succeeded, mut unsigned) = (0, Vec::new());
     sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(|| {
         System::set_block_number(1);
-        // Computed in a transaction, as in `attempt`: the state includes the depth of nested transactions.
+        // Computed in a transaction, as in `attempt`: the state includes the depth of nested
+        // transactions.
         let before = within_transaction(state_root);
         for (name, arguments, call) in &calls {
             let origins = [
@@ -220,7 +233,10 @@ fn calls_with_extreme_arguments_fail_without_effect() {
                 let error = failure.as_ref().map(|(error, _)| error);
                 results.entry((name, by)).or_default().push(result(error));
                 if let Some((error, after)) = &failure {
-                    assert!(*after == before, "{name} of {arguments:?} by {by} changed the state: {error:?}");
+                    assert!(
+                        *after == before,
+                        "{name} of {arguments:?} by {by} changed the state: {error:?}"
+                    );
                     continue;
                 }
                 succeeded += 1;

@@ -3,15 +3,18 @@
 use crate::items::{self, Kind};
 use crate::vectors;
 
-/// `btcli weights commit` (9.23.2) reads the storage item `get_commit_reveal_weights_enabled` of the pallet
-/// SubtensorModule, and so fails on the real chain as on ours. The flag is `CommitRevealWeightsEnabled`.
+/// `btcli weights commit` (9.23.2) reads the storage item `get_commit_reveal_weights_enabled` of
+/// the pallet SubtensorModule, and so fails on the real chain as on ours. The flag is
+/// `CommitRevealWeightsEnabled`.
 #[test]
 fn storage_that_weights_commit_reads_does_not_exist() {
     let Some(theirs) = vectors::theirs() else { return };
     for (chain, metadata) in [("real chain", theirs), ("development chain", vectors::ours())] {
         let items = items::of(metadata);
         let has = |name: &str| {
-            items.iter().any(|item| item.kind == Kind::Storage && item.place == "SubtensorModule" && item.name == name)
+            items.iter().any(|item| {
+                item.kind == Kind::Storage && item.place == "SubtensorModule" && item.name == name
+            })
         };
         assert!(!has("get_commit_reveal_weights_enabled"), "{chain}");
         assert!(has("CommitRevealWeightsEnabled"), "{chain}");

@@ -14,9 +14,11 @@ fn recorded_samples_of_served_types_round_trip() {
         let id = u32::try_from(recorded["id"].as_u64().unwrap()).unwrap();
         let Some(ours) = equal.get(&id) else { continue };
         let name = notation::name(&theirs.types, id);
-        // Samples of unsupported pallets cannot be decoded; scheduled calls have an origin of any pallet.
-        let of_all_pallets = ["EventRecord", "IdAmount", "Scheduled"].iter().any(|part| name.contains(part))
-            || OF_ALL_PALLETS.iter().any(|all| name.contains(all));
+        // Samples of unsupported pallets cannot be decoded; scheduled calls have an origin of any
+        // pallet.
+        let of_all_pallets =
+            ["EventRecord", "IdAmount", "Scheduled"].iter().any(|part| name.contains(part))
+                || OF_ALL_PALLETS.iter().any(|all| name.contains(all));
         types += 1;
         for sample in recorded["samples"].as_array().unwrap() {
             match values::round_trip(*ours, &bytes(&sample["scale_hex"])) {

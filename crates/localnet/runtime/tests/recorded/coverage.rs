@@ -19,7 +19,8 @@ use crate::vectors;
 const UPDATE: &str = "TAONET_UPDATE_DOCS";
 
 /// Why the name of a type differs although its encoding is equal.
-const AMOUNTS: &str = "polkadot-sdk's pallets use `u64` for TAO instead of `TaoBalance`; the encoding is equal";
+const AMOUNTS: &str =
+    "polkadot-sdk's pallets use `u64` for TAO instead of `TaoBalance`; the encoding is equal";
 
 /// Support status of an item of the recorded runtime, or of an item that only our runtime has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +45,8 @@ pub(crate) type Used = (&'static Explanation, String);
 pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Vec<Row>, Vec<Used>) {
     let mut used = Vec::new();
     let mut explain = |item: &Item, difference: String| {
-        let Some((explanation, expected)) = EXPLANATIONS.iter().find_map(|known| Some((known, known.expected(item)?)))
+        let Some((explanation, expected)) =
+            EXPLANATIONS.iter().find_map(|known| Some((known, known.expected(item)?)))
         else {
             return Status::Unexplained(difference);
         };
@@ -52,7 +54,9 @@ pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Ve
         if difference == expected {
             Status::Different(explanation.reason)
         } else {
-            Status::Unexplained(format!("{difference:?}, where the explanation expects {expected:?}"))
+            Status::Unexplained(format!(
+                "{difference:?}, where the explanation expects {expected:?}"
+            ))
         }
     };
     let find = |items: &[Item], item: &Item| items.iter().position(|other| same_name(other, item));
@@ -78,7 +82,8 @@ fn same_name(one: &Item, other: &Item) -> bool {
     (&one.place, one.kind, &one.name) == (&other.place, other.kind, &other.name)
 }
 
-/// Returns all differences between two items. Ignores that FRAME's pallets use plain integers for TAO in our runtime.
+/// Returns all differences between two items. Ignores that FRAME's pallets use plain integers for
+/// TAO in our runtime.
 fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String> {
     let mut found = Vec::new();
     if (our.place.as_str(), our.name.as_str()) == ("System", "Version") {
@@ -101,7 +106,9 @@ fn differing(our: &Json, their: &Json, found: &mut Vec<String>) {
         }
         // Missing named items are counted elsewhere.
         (Json::Object(ours), Json::Object(theirs)) => {
-            ours.iter().for_each(|(name, our)| differing(our, theirs.get(name).unwrap_or(&Json::Null), found));
+            ours.iter().for_each(|(name, our)| {
+                differing(our, theirs.get(name).unwrap_or(&Json::Null), found)
+            });
         }
         (Json::String(our), Json::String(their)) if *our == their.replace("TaoBalance", "u64") => {}
         _ if our == their => {}
@@ -111,17 +118,26 @@ fn differing(our: &Json, their: &Json, found: &mut Vec<String>) {
 
 /// Returns a runtime version without the spec version, which changes with every release.
 fn version(constant: &Item) -> Json {
-    let version = RuntimeVersion::decode(&mut vectors::bytes(&constant.text[1]).as_slice()).unwrap();
+    let version =
+        RuntimeVersion::decode(&mut vectors::bytes(&constant.text[1]).as_slice()).unwrap();
     let apis: serde_json::Map<_, _> =
         version.apis.iter().map(|(id, version)| (hex::encode(id), json!(version))).collect();
-    let numbers =
-        [version.authoring_version, version.impl_version, version.transaction_version, version.system_version.into()];
+    let numbers = [
+        version.authoring_version,
+        version.impl_version,
+        version.transaction_version,
+        version.system_version.into(),
+    ];
     json!([version.spec_name, version.impl_name, numbers, apis])
 }
 
 /// Returns the names of the transaction extensions, in order.
 fn extensions(items: &[Item]) -> Vec<&str> {
-    items.iter().filter(|item| item.kind == Kind::Extension).map(|item| item.name.as_str()).collect()
+    items
+        .iter()
+        .filter(|item| item.kind == Kind::Extension)
+        .map(|item| item.name.as_str())
+        .collect()
 }
 
 #[test]
@@ -129,16 +145,22 @@ fn everything_served_is_the_real_chains() {
     let Some(recorded) = vectors::theirs() else { return };
     let metadata = vectors::ours();
     let (ours, theirs) = (items::of(metadata), items::of(recorded));
-    let (our_types, their_types): (&PortableRegistry, &PortableRegistry) = (&metadata.types, &recorded.types);
+    let (our_types, their_types): (&PortableRegistry, &PortableRegistry) =
+        (&metadata.types, &recorded.types);
 
     for pallet in &metadata.pallets {
         let their = recorded.pallets.iter().find(|their| their.name == pallet.name).unwrap();
         assert_eq!(pallet.index, their.index, "index of {}", pallet.name);
-        let prefix = |storage: &Option<frame_metadata::v15::PalletStorageMetadata<scale_info::form::PortableForm>>| {
-            storage.as_ref().map(|storage| storage.prefix.clone())
-        };
+        let prefix = |storage: &Option<
+            frame_metadata::v15::PalletStorageMetadata<scale_info::form::PortableForm>,
+        >| { storage.as_ref().map(|storage| storage.prefix.clone()) };
         if pallet.storage.is_some() {
-            assert_eq!(prefix(&pallet.storage), prefix(&their.storage), "storage prefix of {}", pallet.name);
+            assert_eq!(
+                prefix(&pallet.storage),
+                prefix(&their.storage),
+                "storage prefix of {}",
+                pallet.name
+            );
         }
     }
     assert_eq!(metadata.extrinsic.version, recorded.extrinsic.version);
@@ -148,16 +170,23 @@ fn everything_served_is_the_real_chains() {
     let unexplained: Vec<_> = rows
         .iter()
         .filter_map(|row| match &row.status {
-            Status::Unexplained(difference) => {
-                Some(format!("{} {} {}: {difference}", row.item.place, row.item.kind, row.item.name))
-            }
+            Status::Unexplained(difference) => Some(format!(
+                "{} {} {}: {difference}",
+                row.item.place, row.item.kind, row.item.name
+            )),
             _ => None,
         })
         .collect();
-    assert!(unexplained.is_empty(), "{} unexplained:\n{}", unexplained.len(), unexplained.join("\n"));
+    assert!(
+        unexplained.is_empty(),
+        "{} unexplained:\n{}",
+        unexplained.len(),
+        unexplained.join("\n")
+    );
     for explanation in EXPLANATIONS {
         for (name, _) in explanation.differences {
-            let needed = used.iter().any(|(by, item)| std::ptr::eq(*by, explanation) && item == name);
+            let needed =
+                used.iter().any(|(by, item)| std::ptr::eq(*by, explanation) && item == name);
             assert!(needed, "{name} does not differ as in {explanation:?}");
         }
     }
@@ -183,8 +212,15 @@ fn calls_without_effect_are_named_in_the_document() {
         let TypeDef::Variant(calls) = &metadata.types.resolve(calls.ty.id).unwrap().type_def else {
             panic!("calls are an enum")
         };
-        for call in calls.variants.iter().filter(|call| call.docs.join(" ").contains("without effect")) {
-            assert!(document.contains(&format!("`{}`", call.name)), "{}.{}", pallet.name, call.name);
+        for call in
+            calls.variants.iter().filter(|call| call.docs.join(" ").contains("without effect"))
+        {
+            assert!(
+                document.contains(&format!("`{}`", call.name)),
+                "{}.{}",
+                pallet.name,
+                call.name
+            );
             found += 1;
         }
     }
@@ -200,7 +236,11 @@ fn check_absences(rows: &[Row]) {
             wrong.push(format!("{} {} {}: {reasons} reasons", item.place, item.kind, item.name));
         }
     }
-    assert!(wrong.is_empty(), "unsupported items need one reason in ABSENCES, others none:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "unsupported items need one reason in ABSENCES, others none:\n{}",
+        wrong.join("\n")
+    );
     for absence in ABSENCES {
         let items = rows.iter().map(|row| &row.item).filter(|item| absence.covers(item));
         let found: BTreeSet<&str> = items
@@ -224,5 +264,7 @@ pub(crate) fn equal_types() -> Option<std::collections::BTreeMap<u32, u32>> {
 
 /// Counts the items of a place and kind with this status.
 pub(crate) fn count(rows: &[Row], place: &str, kind: Kind, status: fn(&Status) -> bool) -> usize {
-    rows.iter().filter(|row| row.item.place == place && row.item.kind == kind && status(&row.status)).count()
+    rows.iter()
+        .filter(|row| row.item.place == place && row.item.kind == kind && status(&row.status))
+        .count()
 }

@@ -15,8 +15,12 @@ use crate::vectors;
 fn errors_have_the_recorded_indices() {
     // The Python tools look up an error by its position in the list.
     let metadata = vectors::ours();
-    for (pallet, errors) in metadata.pallets.iter().filter_map(|pallet| Some((pallet, pallet.error.as_ref()?))) {
-        let scale_info::TypeDef::Variant(errors) = &metadata.types.resolve(errors.ty.id).unwrap().type_def else {
+    for (pallet, errors) in
+        metadata.pallets.iter().filter_map(|pallet| Some((pallet, pallet.error.as_ref()?)))
+    {
+        let scale_info::TypeDef::Variant(errors) =
+            &metadata.types.resolve(errors.ty.id).unwrap().type_def
+        else {
             panic!("errors are an enum")
         };
         let indices: Vec<usize> = errors.variants.iter().map(|error| error.index.into()).collect();
@@ -54,7 +58,8 @@ pub(crate) fn served() -> Vec<(String, RuntimeCall)> {
         scale_info::TypeDef::Variant(variants) => variants.variants.clone(),
         other => panic!("calls are an enum: {other:?}"),
     };
-    let pallets = metadata.pallets.iter().filter_map(|pallet| Some((pallet, pallet.calls.as_ref()?.ty.id)));
+    let pallets =
+        metadata.pallets.iter().filter_map(|pallet| Some((pallet, pallet.calls.as_ref()?.ty.id)));
     pallets
         .flat_map(|(pallet, id)| variants(id).into_iter().map(move |call| (pallet, call)))
         .map(|(pallet, call)| {
@@ -73,7 +78,10 @@ fn the_table_has_a_row_for_each_served_call_and_no_other() {
         (served.iter().map(String::as_str).collect(), table().into_keys().collect());
     let missing: Vec<_> = served.difference(&rows).collect();
     let extra: Vec<_> = rows.difference(&served).collect();
-    assert!(missing.is_empty() && extra.is_empty(), "without a row: {missing:?}; not served: {extra:?}");
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "without a row: {missing:?}; not served: {extra:?}"
+    );
 }
 
 #[test]
@@ -91,7 +99,8 @@ fn every_call_has_the_class_and_the_fee_of_the_real_chain() {
 
 #[test]
 fn the_calls_without_a_fee_are_those_that_the_specification_lists() {
-    let free: Vec<&str> = table().into_iter().filter(|(_, row)| row.pays == "No").map(|(name, _)| name).collect();
+    let free: Vec<&str> =
+        table().into_iter().filter(|(_, row)| row.pays == "No").map(|(name, _)| name).collect();
     let expected = [
         "Commitments.set_commitment",
         "SubtensorModule.associate_evm_key",
@@ -121,10 +130,12 @@ fn the_calls_without_a_fee_are_those_that_the_specification_lists() {
 /// The whitelist of the safe mode: complete pallets, then single calls.
 #[test]
 fn the_calls_of_the_safe_mode_are_those_of_its_whitelist() {
-    let calls = ["Commitments.set_commitment", "SubtensorModule.serve_axon", "SubtensorModule.set_weights"];
+    let calls =
+        ["Commitments.set_commitment", "SubtensorModule.serve_axon", "SubtensorModule.set_weights"];
     for (name, row) in table() {
-        let whole =
-            ["Multisig.", "SafeMode.", "Sudo.", "System.", "Timestamp."].iter().any(|pallet| name.starts_with(pallet));
+        let whole = ["Multisig.", "SafeMode.", "Sudo.", "System.", "Timestamp."]
+            .iter()
+            .any(|pallet| name.starts_with(pallet));
         assert_eq!(row.filter == "safe-mode", whole || calls.contains(&name), "{name}");
     }
 }
@@ -132,14 +143,19 @@ fn the_calls_of_the_safe_mode_are_those_of_its_whitelist() {
 #[test]
 fn safe_mode_passes_the_calls_of_the_table() {
     let (table, served) = (table(), served());
-    let passes = |call: &RuntimeCall| <Runtime as frame_system::Config>::BaseCallFilter::contains(call);
+    let passes =
+        |call: &RuntimeCall| <Runtime as frame_system::Config>::BaseCallFilter::contains(call);
     sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(|| {
         for (name, call) in &served {
             assert!(passes(call), "{name}");
         }
         SafeMode::force_enter(RuntimeOrigin::root()).unwrap();
         for (name, call) in &served {
-            assert_eq!(passes(call), table[name.as_str()].filter == "safe-mode", "{name} in safe mode");
+            assert_eq!(
+                passes(call),
+                table[name.as_str()].filter == "safe-mode",
+                "{name} in safe mode"
+            );
         }
     });
 }

@@ -49,7 +49,9 @@ impl Absence {
         self.places.contains(&item.place.as_str())
             && match self.items {
                 Absent::All => true,
-                Absent::Items(kind, names) => kind == item.kind && names.contains(&item.name.as_str()),
+                Absent::Items(kind, names) => {
+                    kind == item.kind && names.contains(&item.name.as_str())
+                }
             }
     }
 
@@ -69,10 +71,18 @@ const NO_PRICES: &str = "past prices of basket shares are not stored";
 const IMMEDIATE: &str = "subnets are registered and removed immediately, without a queue";
 const MIGRATIONS: &str = "for migrations of the state, which a new chain does not need";
 
-/// All explained absences. The test fails if an unsupported item has no reason, or a supported one has.
+/// All explained absences. The test fails if an unsupported item has no reason, or a supported one
+/// has.
 pub(crate) static ABSENCES: &[Absence] = &[
     Absence {
-        places: &["Ethereum", "EVM", "EVMChainId", "BaseFee", "EthereumRuntimeRPCApi", "ConvertTransactionRuntimeApi"],
+        places: &[
+            "Ethereum",
+            "EVM",
+            "EVMChainId",
+            "BaseFee",
+            "EthereumRuntimeRPCApi",
+            "ConvertTransactionRuntimeApi",
+        ],
         items: Absent::All,
         reason: NO_EVM,
     },
@@ -89,7 +99,11 @@ pub(crate) static ABSENCES: &[Absence] = &[
         items: Absent::All,
         reason: "the clients that the localnet is tested with place no limit orders",
     },
-    Absence { places: &["GenesisBuilder"], items: Absent::All, reason: "the node builds the genesis state itself" },
+    Absence {
+        places: &["GenesisBuilder"],
+        items: Absent::All,
+        reason: "the node builds the genesis state itself",
+    },
     Absence {
         places: &["OffchainWorkerApi"],
         items: Absent::All,
@@ -105,7 +119,11 @@ pub(crate) static ABSENCES: &[Absence] = &[
         items: Absent::Items(Kind::Storage, &["AllExtrinsicsLen"]),
         reason: "`BlockSize` replaces it in the localnet's newer polkadot-sdk release",
     },
-    Absence { places: &["SubtensorModule"], items: Absent::Items(Kind::Call, &["swap_basket"]), reason: NO_TRADES },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Call, &["swap_basket"]),
+        reason: NO_TRADES,
+    },
     Absence {
         places: &["SubtensorModule"],
         items: Absent::Items(
@@ -131,7 +149,13 @@ pub(crate) static ABSENCES: &[Absence] = &[
         places: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Storage,
-            &["BetaBaseline", "BasketTwr", "BetaIndexSnapshot", "BetaIndexSweep", "BetaIndexFundSample"],
+            &[
+                "BetaBaseline",
+                "BasketTwr",
+                "BetaIndexSnapshot",
+                "BetaIndexSweep",
+                "BetaIndexFundSample",
+            ],
         ),
         reason: NO_PRICES,
     },
@@ -219,7 +243,10 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Event, &["BasketHoldingConverted", "BasketAlphaWrittenOff", "BasketSwapped"]),
+        items: Absent::Items(
+            Kind::Event,
+            &["BasketHoldingConverted", "BasketAlphaWrittenOff", "BasketSwapped"],
+        ),
         reason: NO_TRADES,
     },
     Absence {
@@ -231,7 +258,11 @@ pub(crate) static ABSENCES: &[Absence] = &[
         places: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Event,
-            &["DissolveNetworkScheduled", "NetworkDissolveCleanupCompleted", "NetworkRegistrationQueued"],
+            &[
+                "DissolveNetworkScheduled",
+                "NetworkDissolveCleanupCompleted",
+                "NetworkRegistrationQueued",
+            ],
         ),
         reason: IMMEDIATE,
     },
@@ -276,7 +307,12 @@ pub(crate) static ABSENCES: &[Absence] = &[
         places: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Constant,
-            &["InitialEmissionValue", "InitialMinTransfer", "InitialValidatorPruneLen", "InitialActivityCutoff"],
+            &[
+                "InitialEmissionValue",
+                "InitialMinTransfer",
+                "InitialValidatorPruneLen",
+                "InitialActivityCutoff",
+            ],
         ),
         reason: "initial values of settings that the localnet does not have",
     },
@@ -314,8 +350,16 @@ pub(crate) static ABSENCES: &[Absence] = &[
         ),
         reason: NO_TRADES,
     },
-    Absence { places: &["AdminUtils"], items: Absent::Items(Kind::Storage, &["PrecompileEnable"]), reason: NO_EVM },
-    Absence { places: &["AdminUtils"], items: Absent::Items(Kind::Event, &["PrecompileUpdated"]), reason: NO_EVM },
+    Absence {
+        places: &["AdminUtils"],
+        items: Absent::Items(Kind::Storage, &["PrecompileEnable"]),
+        reason: NO_EVM,
+    },
+    Absence {
+        places: &["AdminUtils"],
+        items: Absent::Items(Kind::Event, &["PrecompileUpdated"]),
+        reason: NO_EVM,
+    },
     Absence {
         places: &["AdminUtils"],
         items: Absent::Items(
@@ -332,10 +376,17 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         places: &["Swap"],
-        items: Absent::Items(Kind::Storage, &["BalancerTaoReservoir", "BalancerAlphaReservoir", "ScrapReservoirAlpha"]),
+        items: Absent::Items(
+            Kind::Storage,
+            &["BalancerTaoReservoir", "BalancerAlphaReservoir", "ScrapReservoirAlpha"],
+        ),
         reason: "pools set nothing aside: emission enters them immediately",
     },
-    Absence { places: &["Swap"], items: Absent::Items(Kind::Storage, &["HasMigrationRun"]), reason: MIGRATIONS },
+    Absence {
+        places: &["Swap"],
+        items: Absent::Items(Kind::Storage, &["HasMigrationRun"]),
+        reason: MIGRATIONS,
+    },
 ];
 
 /// Marker for an item that exists only in our runtime.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use frame_metadata::v15::{RuntimeMetadataV15, StorageEntryModifier, StorageEntryType, StorageHasher};
+use frame_metadata::v15::{
+    RuntimeMetadataV15, StorageEntryModifier, StorageEntryType, StorageHasher,
+};
 use scale_info::{PortableRegistry, TypeDef};
 use serde_json::{Value as Json, json};
 
@@ -21,7 +23,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const OF_PALLETS: [Self; 5] = [Self::Call, Self::Storage, Self::Event, Self::Error, Self::Constant];
+    pub(crate) const OF_PALLETS: [Self; 5] =
+        [Self::Call, Self::Storage, Self::Event, Self::Error, Self::Constant];
 }
 
 impl fmt::Display for Kind {
@@ -83,7 +86,8 @@ pub(crate) fn of(metadata: &RuntimeMetadataV15) -> Vec<Item> {
                 }
                 StorageEntryType::Map { hashers, key, value } => {
                     let hashers: Vec<_> = hashers.iter().map(hasher).collect();
-                    let text = json!(["map", hashers, name(key.id), name(value.id), modifier, default]);
+                    let text =
+                        json!(["map", hashers, name(key.id), name(value.id), modifier, default]);
                     (text, vec![key.id, value.id])
                 }
             };
@@ -97,9 +101,11 @@ pub(crate) fn of(metadata: &RuntimeMetadataV15) -> Vec<Item> {
     }
     for api in &metadata.apis {
         for method in &api.methods {
-            let arguments: Json = method.inputs.iter().map(|input| json!([input.name, name(input.ty.id)])).collect();
+            let arguments: Json =
+                method.inputs.iter().map(|input| json!([input.name, name(input.ty.id)])).collect();
             let text = json!([arguments, name(method.output.id)]);
-            let ids = method.inputs.iter().map(|input| input.ty.id).chain([method.output.id]).collect();
+            let ids =
+                method.inputs.iter().map(|input| input.ty.id).chain([method.output.id]).collect();
             add(&api.name, Kind::Method, &method.name, text, ids);
         }
     }
@@ -112,7 +118,9 @@ pub(crate) fn of(metadata: &RuntimeMetadataV15) -> Vec<Item> {
 }
 
 fn variants(types: &PortableRegistry, id: u32) -> Vec<(u8, String, Json, Vec<u32>)> {
-    let TypeDef::Variant(variant) = &types.resolve(id).unwrap().type_def else { panic!("type {id} is not an enum") };
+    let TypeDef::Variant(variant) = &types.resolve(id).unwrap().type_def else {
+        panic!("type {id} is not an enum")
+    };
     let variants = variant.variants.iter().map(|variant| {
         let ids = variant.fields.iter().map(|field| field.ty.id).collect();
         (variant.index, variant.name.clone(), notation::fields(types, &variant.fields), ids)
@@ -133,24 +141,29 @@ fn written(runtime: &Json) -> Vec<Item> {
     };
     let mut items = Vec::new();
     for pallet in list(&runtime["pallets"]) {
-        for (kind, key) in [(Kind::Call, "calls"), (Kind::Event, "events"), (Kind::Error, "errors")] {
+        for (kind, key) in [(Kind::Call, "calls"), (Kind::Event, "events"), (Kind::Error, "errors")]
+        {
             items.extend(list(&pallet[key]).iter().map(|written| {
-                let text = if kind == Kind::Error { json!([written[0]]) } else { json!([written[0], written[2]]) };
+                let text = if kind == Kind::Error {
+                    json!([written[0]])
+                } else {
+                    json!([written[0], written[2]])
+                };
                 item(&pallet["name"], kind, &written[1], text)
             }));
         }
         for (kind, key) in [(Kind::Storage, "storage"), (Kind::Constant, "constants")] {
-            items.extend(
-                list(&pallet[key])
-                    .iter()
-                    .map(|written| item(&pallet["name"], kind, &written[0], Json::Array(list(written).split_off(1)))),
-            );
+            items.extend(list(&pallet[key]).iter().map(|written| {
+                item(&pallet["name"], kind, &written[0], Json::Array(list(written).split_off(1)))
+            }));
         }
     }
     for api in list(&runtime["runtime_apis"]) {
         let methods = list(&api["methods"]);
         let methods = methods.iter();
-        items.extend(methods.map(|method| item(&api["name"], Kind::Method, &method[0], json!([method[1], method[2]]))));
+        items.extend(methods.map(|method| {
+            item(&api["name"], Kind::Method, &method[0], json!([method[1], method[2]]))
+        }));
     }
     let extensions = list(&runtime["extrinsic"]["signed_extensions"]);
     items.extend(extensions.iter().map(|extension| {
@@ -160,17 +173,23 @@ fn written(runtime: &Json) -> Vec<Item> {
     items
 }
 
-/// The recorded JSON description agrees with the recorded metadata; all other tests compare the metadata.
+/// The recorded JSON description agrees with the recorded metadata; all other tests compare the
+/// metadata.
 #[test]
 fn items_are_written_as_in_the_recorded_runtime() {
-    let (Some(json), Some(theirs)) = (vectors::json("runtime_spec461.json"), vectors::theirs()) else { return };
+    let (Some(json), Some(theirs)) = (vectors::json("runtime_spec461.json"), vectors::theirs())
+    else {
+        return;
+    };
     let (mut written, mut read) = (written(&json), of(theirs));
     for item in &mut read {
         item.types.clear();
     }
     // The JSON description lists calls by index.
     for items in [&mut written, &mut read] {
-        items.sort_by(|one, other| (&one.place, one.kind, &one.name).cmp(&(&other.place, other.kind, &other.name)));
+        items.sort_by(|one, other| {
+            (&one.place, one.kind, &one.name).cmp(&(&other.place, other.kind, &other.name))
+        });
     }
     assert_eq!(read.len(), written.len());
     for (read, written) in read.iter().zip(&written) {

@@ -1,7 +1,7 @@
 //! Compares the runtime with the recorded metadata of the real chain: names, layouts, encodings.
 //!
-//! The comparison is also `docs/localnet-coverage.md`: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-localnet-runtime
-//! --test recorded` updates it.
+//! The comparison is also `docs/localnet-coverage.md`: `TAONET_UPDATE_DOCS=1 cargo test -p
+//! taonet-localnet-runtime --test recorded` updates it.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! Comparison of two types, one of each runtime, by encoding and by the names of their fields and variants.
+//! Comparison of two types, one of each runtime, by encoding and by the names of their fields and
+//! variants.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +9,14 @@ use scale_info::{Field, PortableRegistry, TypeDef, TypeDefVariant};
 use crate::notation;
 
 /// Enums that have a variant for each pallet; their contents are compared pallet by pallet.
-pub(crate) const OF_ALL_PALLETS: [&str; 6] =
-    ["RuntimeCall", "RuntimeEvent", "RuntimeError", "OriginCaller", "RuntimeHoldReason", "RuntimeFreezeReason"];
+pub(crate) const OF_ALL_PALLETS: [&str; 6] = [
+    "RuntimeCall",
+    "RuntimeEvent",
+    "RuntimeError",
+    "OriginCaller",
+    "RuntimeHoldReason",
+    "RuntimeFreezeReason",
+];
 
 /// Pairs of types that were compared.
 pub(crate) struct Pairs<'a> {
@@ -43,7 +50,8 @@ impl<'a> Pairs<'a> {
     }
 
     fn compare(&mut self, ours: u32, theirs: u32) -> Option<String> {
-        let (our_name, their_name) = (notation::name(self.ours, ours), notation::name(self.theirs, theirs));
+        let (our_name, their_name) =
+            (notation::name(self.ours, ours), notation::name(self.theirs, theirs));
         if our_name == their_name && OF_ALL_PALLETS.contains(&our_name.as_str()) {
             return None;
         }
@@ -51,13 +59,16 @@ impl<'a> Pairs<'a> {
         if inner_ours.is_some() || inner_theirs.is_some() {
             return self.difference(inner_ours.unwrap_or(ours), inner_theirs.unwrap_or(theirs));
         }
-        let (our_type, their_type) = (self.ours.resolve(ours).unwrap(), self.theirs.resolve(theirs).unwrap());
+        let (our_type, their_type) =
+            (self.ours.resolve(ours).unwrap(), self.theirs.resolve(theirs).unwrap());
         let within = |difference: String| format!("{our_name}: {difference}");
         match (&our_type.type_def, &their_type.type_def) {
             (TypeDef::Composite(ours), TypeDef::Composite(theirs)) => {
                 self.fields(&ours.fields, &theirs.fields).map(within)
             }
-            (TypeDef::Variant(ours), TypeDef::Variant(theirs)) => self.variants(ours, theirs).map(within),
+            (TypeDef::Variant(ours), TypeDef::Variant(theirs)) => {
+                self.variants(ours, theirs).map(within)
+            }
             (TypeDef::Sequence(ours), TypeDef::Sequence(theirs)) => {
                 self.difference(ours.type_param.id, theirs.type_param.id)
             }
@@ -67,7 +78,9 @@ impl<'a> Pairs<'a> {
             (TypeDef::Array(ours), TypeDef::Array(theirs)) if ours.len == theirs.len => {
                 self.difference(ours.type_param.id, theirs.type_param.id)
             }
-            (TypeDef::Tuple(ours), TypeDef::Tuple(theirs)) if ours.fields.len() == theirs.fields.len() => {
+            (TypeDef::Tuple(ours), TypeDef::Tuple(theirs))
+                if ours.fields.len() == theirs.fields.len() =>
+            {
                 let pairs = ours.fields.iter().zip(&theirs.fields);
                 pairs.into_iter().find_map(|(ours, theirs)| self.difference(ours.id, theirs.id))
             }
@@ -76,7 +89,11 @@ impl<'a> Pairs<'a> {
         }
     }
 
-    fn fields(&mut self, ours: &[Field<PortableForm>], theirs: &[Field<PortableForm>]) -> Option<String> {
+    fn fields(
+        &mut self,
+        ours: &[Field<PortableForm>],
+        theirs: &[Field<PortableForm>],
+    ) -> Option<String> {
         let names = |fields: &[Field<PortableForm>]| -> Vec<_> {
             fields.iter().map(|field| field.name.clone().unwrap_or_default()).collect()
         };
@@ -102,7 +119,10 @@ impl<'a> Pairs<'a> {
                 return Some(format!("{}: {difference}", our.name));
             }
         }
-        let missing = theirs.variants.iter().filter(|their| ours.variants.iter().all(|our| our.index != their.index));
+        let missing = theirs
+            .variants
+            .iter()
+            .filter(|their| ours.variants.iter().all(|our| our.index != their.index));
         let missing: Vec<_> = missing.map(|variant| variant.name.as_str()).collect();
         (!missing.is_empty()).then(|| format!("without {}", missing.join(", ")))
     }

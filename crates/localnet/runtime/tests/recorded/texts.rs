@@ -13,7 +13,9 @@ fn errors(metadata: &RuntimeMetadataV15) -> BTreeMap<String, String> {
     for pallet in &metadata.pallets {
         let Some(errors) = &pallet.error else { continue };
         let errors = metadata.types.resolve(errors.ty.id).unwrap();
-        let TypeDef::Variant(errors) = &errors.type_def else { panic!("{}: not an enum", pallet.name) };
+        let TypeDef::Variant(errors) = &errors.type_def else {
+            panic!("{}: not an enum", pallet.name)
+        };
         for error in &errors.variants {
             let lines: Vec<_> = error.docs.iter().map(|line| line.trim()).collect();
             texts.insert(format!("{}.{}", pallet.name, error.name), lines.join("\n"));

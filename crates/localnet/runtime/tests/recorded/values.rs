@@ -1,6 +1,8 @@
 //! Comparison of our decoded values with the JSON of the recorded client.
 
-use frame_metadata::v15::{StorageEntryMetadata, StorageEntryModifier, StorageEntryType, StorageHasher};
+use frame_metadata::v15::{
+    StorageEntryMetadata, StorageEntryModifier, StorageEntryType, StorageHasher,
+};
 use scale_info::TypeDef;
 use scale_info::form::PortableForm;
 use scale_value::{Composite, Primitive, Value, ValueDef};
@@ -10,16 +12,19 @@ use sp_io::hashing::{blake2_128, twox_64, twox_128};
 
 use crate::vectors;
 
-/// Decodes bytes completely as one of our types, and checks that the value encodes to the same bytes.
+/// Decodes bytes completely as one of our types, and checks that the value encodes to the same
+/// bytes.
 pub(crate) fn round_trip(id: u32, bytes: &[u8]) -> Result<Value<u32>, String> {
     let types = &vectors::ours().types;
     let mut rest = bytes;
-    let value = scale_value::scale::decode_as_type(&mut rest, id, types).map_err(|error| error.to_string())?;
+    let value = scale_value::scale::decode_as_type(&mut rest, id, types)
+        .map_err(|error| error.to_string())?;
     if !rest.is_empty() {
         return Err(format!("{} bytes too many", rest.len()));
     }
     let mut again = Vec::new();
-    scale_value::scale::encode_as_type(&value, id, types, &mut again).map_err(|error| error.to_string())?;
+    scale_value::scale::encode_as_type(&value, id, types, &mut again)
+        .map_err(|error| error.to_string())?;
     if again != bytes {
         return Err(format!("{} became {}", hex::encode(bytes), hex::encode(again)));
     }
@@ -35,8 +40,12 @@ fn agrees(value: &Value<u32>, json: &Json) -> bool {
     match (&value.value, json) {
         (ValueDef::Primitive(primitive), json) => primitive_agrees(primitive, json),
         (ValueDef::Variant(variant), Json::Null) => variant.name == "None",
-        (ValueDef::Variant(variant), Json::String(name)) if variant.values.is_empty() => variant.name == *name,
-        (ValueDef::Variant(variant), Json::Object(object)) if object.contains_key(&variant.name) => {
+        (ValueDef::Variant(variant), Json::String(name)) if variant.values.is_empty() => {
+            variant.name == *name
+        }
+        (ValueDef::Variant(variant), Json::Object(object))
+            if object.contains_key(&variant.name) =>
+        {
             composite_agrees(&variant.values, &object[&variant.name])
         }
         // Accounts are written without the address variant, and optional values without the option.
@@ -58,8 +67,8 @@ fn primitive_agrees(primitive: &Primitive, json: &Json) -> bool {
     }
 }
 
-/// Compares a number with JSON. Numbers above 64 bits may have become floats when the JSON was parsed; their bytes are
-/// compared elsewhere.
+/// Compares a number with JSON. Numbers above 64 bits may have become floats when the JSON was
+/// parsed; their bytes are compared elsewhere.
 fn number_agrees(number: &str, json: &Json) -> bool {
     json.is_number() && (*json == number || json.as_f64() == number.parse().ok())
 }
@@ -68,13 +77,17 @@ pub(crate) fn composite_agrees(composite: &Composite<u32>, json: &Json) -> bool 
     match (composite, json) {
         (Composite::Named(fields), Json::Object(object)) => {
             fields.len() == object.len()
-                && fields.iter().all(|(name, value)| object.get(name).is_some_and(|json| agrees(value, json)))
+                && fields
+                    .iter()
+                    .all(|(name, value)| object.get(name).is_some_and(|json| agrees(value, json)))
         }
         (Composite::Unnamed(values), Json::Array(list)) if values.len() == list.len() => {
-            values.iter().zip(list).all(|(value, json)| agrees(value, json)) || wrapped_agrees(values, json)
+            values.iter().zip(list).all(|(value, json)| agrees(value, json))
+                || wrapped_agrees(values, json)
         }
         (Composite::Unnamed(values), Json::String(text)) => {
-            bytes_of(values).is_some_and(|bytes| written_bytes(text) == Some(bytes)) || wrapped_agrees(values, json)
+            bytes_of(values).is_some_and(|bytes| written_bytes(text) == Some(bytes))
+                || wrapped_agrees(values, json)
         }
         (Composite::Unnamed(values), json) => wrapped_agrees(values, json),
         _ => false,
@@ -102,7 +115,10 @@ pub(crate) fn account(address: &str) -> Option<[u8; 32]> {
 }
 
 /// Returns a storage entry of our metadata, with the prefix of its pallet.
-pub(crate) fn storage(pallet: &str, item: &str) -> Option<(&'static str, &'static StorageEntryMetadata<PortableForm>)> {
+pub(crate) fn storage(
+    pallet: &str,
+    item: &str,
+) -> Option<(&'static str, &'static StorageEntryMetadata<PortableForm>)> {
     let pallet = vectors::ours().pallets.iter().find(|ours| ours.name == pallet)?;
     let storage = pallet.storage.as_ref()?;
     Some((&storage.prefix, storage.entries.iter().find(|entry| entry.name == item)?))
@@ -120,12 +136,19 @@ pub(crate) fn default(entry: &StorageEntryMetadata<PortableForm>) -> Option<&[u8
     matches!(entry.modifier, StorageEntryModifier::Default).then_some(entry.default.as_slice())
 }
 
-/// Returns the storage key of an entry for these parameters, by our metadata; fewer parameters yield a prefix.
-pub(crate) fn storage_key(prefix: &str, entry: &StorageEntryMetadata<PortableForm>, parameters: &[&Json]) -> Vec<u8> {
+/// Returns the storage key of an entry for these parameters, by our metadata; fewer parameters
+/// yield a prefix.
+pub(crate) fn storage_key(
+    prefix: &str,
+    entry: &StorageEntryMetadata<PortableForm>,
+    parameters: &[&Json],
+) -> Vec<u8> {
     let mut bytes = [twox_128(prefix.as_bytes()), twox_128(entry.name.as_bytes())].concat();
     if let StorageEntryType::Map { hashers, key, .. } = &entry.ty {
         let ids = match &vectors::ours().types.resolve(key.id).unwrap().type_def {
-            TypeDef::Tuple(tuple) if hashers.len() > 1 => tuple.fields.iter().map(|field| field.id).collect(),
+            TypeDef::Tuple(tuple) if hashers.len() > 1 => {
+                tuple.fields.iter().map(|field| field.id).collect()
+            }
             _ => vec![key.id],
         };
         for ((hasher, id), parameter) in hashers.iter().zip(ids).zip(parameters) {

@@ -14,7 +14,9 @@ pub(crate) const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../
 /// Returns the recorded metadata; `None` without the recordings.
 pub(crate) fn theirs() -> Option<&'static RuntimeMetadataV15> {
     static THEIRS: OnceLock<Option<RuntimeMetadataV15>> = OnceLock::new();
-    THEIRS.get_or_init(|| read("metadata_v15_spec461.scale.gz").map(|bytes| version_15(&bytes))).as_ref()
+    THEIRS
+        .get_or_init(|| read("metadata_v15_spec461.scale.gz").map(|bytes| version_15(&bytes)))
+        .as_ref()
 }
 
 /// Returns our metadata.

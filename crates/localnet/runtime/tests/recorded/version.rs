@@ -1,5 +1,5 @@
-//! Test of the spec version. Clients cache metadata by this version, and the node uses it to detect chains of a
-//! different runtime.
+//! Test of the spec version. Clients cache metadata by this version, and the node uses it to detect
+//! chains of a different runtime.
 
 use codec::Encode;
 use frame_metadata::v15::RuntimeMetadataV15;
@@ -36,7 +36,9 @@ fn without_words(mut metadata: RuntimeMetadataV15) -> RuntimeMetadataV15 {
     for known in &mut metadata.types.types {
         known.ty.docs.clear();
         match &mut known.ty.type_def {
-            TypeDef::Composite(composite) => composite.fields.iter_mut().for_each(|field| field.docs.clear()),
+            TypeDef::Composite(composite) => {
+                composite.fields.iter_mut().for_each(|field| field.docs.clear())
+            }
             TypeDef::Variant(variants) => {
                 for variant in &mut variants.variants {
                     variant.docs.clear();
@@ -48,7 +50,11 @@ fn without_words(mut metadata: RuntimeMetadataV15) -> RuntimeMetadataV15 {
     }
     for pallet in &mut metadata.pallets {
         pallet.docs.clear();
-        pallet.storage.iter_mut().flat_map(|storage| &mut storage.entries).for_each(|entry| entry.docs.clear());
+        pallet
+            .storage
+            .iter_mut()
+            .flat_map(|storage| &mut storage.entries)
+            .for_each(|entry| entry.docs.clear());
         pallet.constants.iter_mut().for_each(|constant| constant.docs.clear());
     }
     for api in &mut metadata.apis {

@@ -18,7 +18,8 @@ use crate::vectors;
 /// Table of the real chain's weights.
 const TABLE: &str = include_str!("weights.txt");
 /// Pallets whose calls have polkadot-sdk's weights.
-const OTHERS: [&str; 8] = ["System", "Timestamp", "Balances", "Sudo", "Multisig", "Preimage", "Scheduler", "SafeMode"];
+const OTHERS: [&str; 8] =
+    ["System", "Timestamp", "Balances", "Sudo", "Multisig", "Preimage", "Scheduler", "SafeMode"];
 /// Calls in extrinsics without a signature, whose checks are part of the call's weight.
 const BARE: [&str; 3] = ["Timestamp.set", "Drand.write_pulse", "MevShield.announce_next_key"];
 
@@ -26,7 +27,9 @@ const BARE: [&str; 3] = ["Timestamp.set", "Drand.write_pulse", "MevShield.announ
 fn table() -> BTreeMap<&'static str, Weight> {
     let mut table = BTreeMap::new();
     for row in TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let [call, time, proof] = row.split(' ').collect::<Vec<_>>()[..] else { panic!("malformed row: {row}") };
+        let [call, time, proof] = row.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("malformed row: {row}")
+        };
         let weight = Weight::from_parts(time.parse().unwrap(), proof.parse().unwrap());
         assert!(table.insert(call, weight).is_none(), "{call} has two rows");
     }
@@ -35,7 +38,11 @@ fn table() -> BTreeMap<&'static str, Weight> {
 
 /// Returns the weight of an extrinsic with a call.
 fn weight(name: &str, call: &RuntimeCall) -> Weight {
-    let checks = if BARE.contains(&name) { Weight::zero() } else { SubtensorTransactionExtension.weight(call) };
+    let checks = if BARE.contains(&name) {
+        Weight::zero()
+    } else {
+        SubtensorTransactionExtension.weight(call)
+    };
     call.get_dispatch_info().call_weight.saturating_add(checks)
 }
 
@@ -61,13 +68,18 @@ fn the_table_has_a_row_for_each_call_of_our_pallets_and_no_other() {
     let served = served();
     let is_ours = |name: &str| {
         // The weight of this call is an argument.
-        name != "Utility.with_weight" && name.split('.').next().is_some_and(|pallet| !OTHERS.contains(&pallet))
+        name != "Utility.with_weight"
+            && name.split('.').next().is_some_and(|pallet| !OTHERS.contains(&pallet))
     };
-    let ours: BTreeSet<&str> = served.iter().map(|(name, _)| name.as_str()).filter(|name| is_ours(name)).collect();
+    let ours: BTreeSet<&str> =
+        served.iter().map(|(name, _)| name.as_str()).filter(|name| is_ours(name)).collect();
     let rows: BTreeSet<&str> = table().into_keys().collect();
     let missing: Vec<_> = ours.difference(&rows).collect();
     let extra: Vec<_> = rows.difference(&ours).collect();
-    assert!(missing.is_empty() && extra.is_empty(), "without a row: {missing:?}; not served: {extra:?}");
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "without a row: {missing:?}; not served: {extra:?}"
+    );
 }
 
 #[test]
@@ -94,15 +106,20 @@ fn weights_follow_the_arguments() {
     let table = table();
     let (netuid, mecid, dests, weights) = (NetUid(1), MechId(0), vec![0; 64], vec![0; 64]);
     let set: RuntimeCall =
-        Call::<Runtime>::set_mechanism_weights { netuid, mecid, dests, weights, version_key: 0 }.into();
+        Call::<Runtime>::set_mechanism_weights { netuid, mecid, dests, weights, version_key: 0 }
+            .into();
     let per_neuron = Weight::from_parts(26_961_926, 2_520).saturating_mul(64);
     let name = "SubtensorModule.set_mechanism_weights";
     assert_eq!(weight(name, &set), table[name].saturating_add(per_neuron));
 
-    let batch: RuntimeCall = pallet_utility::Call::<Runtime>::batch { calls: vec![set.clone(), remark()] }.into();
+    let batch: RuntimeCall =
+        pallet_utility::Call::<Runtime>::batch { calls: vec![set.clone(), remark()] }.into();
     let calls = weight(name, &set).saturating_add(weight("System.remark", &remark()));
     let per_call = Weight::from_parts(5_450_264, 0).saturating_mul(2);
-    assert_eq!(weight("Utility.batch", &batch), table["Utility.batch"].saturating_add(per_call).saturating_add(calls));
+    assert_eq!(
+        weight("Utility.batch", &batch),
+        table["Utility.batch"].saturating_add(per_call).saturating_add(calls)
+    );
 }
 
 #[test]
@@ -145,12 +162,18 @@ fn the_extrinsics_of_the_recorded_block_have_their_weights() {
     let (Some(events), Some(transfer)) = (part("events"), transfer()) else { return };
     let calls = [
         ("Timestamp.set", RuntimeCall::from(pallet_timestamp::Call::<Runtime>::set { now: 0 })),
-        ("MevShield.announce_next_key", mev_shield::Call::<Runtime>::announce_next_key { enc_key: None }.into()),
+        (
+            "MevShield.announce_next_key",
+            mev_shield::Call::<Runtime>::announce_next_key { enc_key: None }.into(),
+        ),
         ("Balances.transfer_keep_alive", transfer),
     ];
     let mut compared = 0;
-    for event in list(&events["decoded"]).iter().filter(|event| event["event_id"] == "ExtrinsicSuccess") {
-        let (name, call) = &calls[usize::try_from(event["extrinsic_idx"].as_u64().unwrap()).unwrap()];
+    for event in
+        list(&events["decoded"]).iter().filter(|event| event["event_id"] == "ExtrinsicSuccess")
+    {
+        let (name, call) =
+            &calls[usize::try_from(event["extrinsic_idx"].as_u64().unwrap()).unwrap()];
         let base = BlockWeights::get().get(call.get_dispatch_info().class).base_extrinsic;
         let expected = recorded(&event["attributes"]["dispatch_info"]["weight"]);
         assert_eq!(weight(name, call).saturating_add(base), expected, "{name}");

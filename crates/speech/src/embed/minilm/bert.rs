@@ -23,7 +23,8 @@ pub(super) struct Bert {
 
 #[derive(Debug)]
 struct Layer {
-    /// Queries, keys and values in one product; queries are already divided by the square root of the head size.
+    /// Queries, keys and values in one product; queries are already divided by the square root of
+    /// the head size.
     qkv: Product,
     qkv_bias: AddBias,
     context: Product,
@@ -58,9 +59,12 @@ impl Bert {
         })
     }
 
-    /// Computes one vector of unit length per text. Texts of equal length should be adjacent, so that they share
-    /// attention products.
-    pub(super) fn embed<'a>(&self, texts: impl Iterator<Item = &'a [u32]>) -> Result<Vec<Vec<f32>>> {
+    /// Computes one vector of unit length per text. Texts of equal length should be adjacent, so
+    /// that they share attention products.
+    pub(super) fn embed<'a>(
+        &self,
+        texts: impl Iterator<Item = &'a [u32]>,
+    ) -> Result<Vec<Vec<f32>>> {
         let (mut ids, mut positions, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         for text in texts {
             ids.extend_from_slice(text);
@@ -87,7 +91,8 @@ impl Layer {
         let mut matrices = Vec::new();
         let mut biases = Vec::new();
         for (part, factor) in [("query", scale), ("key", 1.0), ("value", 1.0)] {
-            matrices.push((weights.get(&name(&format!("attention.self.{part}.weight")))? * factor)?);
+            matrices
+                .push((weights.get(&name(&format!("attention.self.{part}.weight")))? * factor)?);
             biases.push((weights.get(&name(&format!("attention.self.{part}.bias")))? * factor)?);
         }
         let product = |part: &str| weights.get(&name(&format!("{part}.weight"))).map(Product);
@@ -130,7 +135,8 @@ struct Run {
 }
 
 impl Run {
-    /// Computes self-attention within each text of the run, from rows of queries, keys and values to rows of contexts.
+    /// Computes self-attention within each text of the run, from rows of queries, keys and values
+    /// to rows of contexts.
     fn attend(&self, qkv: &Tensor) -> Result<Tensor> {
         let (texts, length) = (self.texts, self.length);
         let heads = qkv
@@ -178,7 +184,10 @@ struct Weights(HashMap<String, Tensor>);
 
 impl Weights {
     fn get(&self, name: &str) -> Result<Tensor> {
-        self.0.get(name).cloned().ok_or_else(|| candle_core::Error::CannotFindTensor { path: name.to_owned() })
+        self.0
+            .get(name)
+            .cloned()
+            .ok_or_else(|| candle_core::Error::CannotFindTensor { path: name.to_owned() })
     }
 
     fn vector(&self, name: &str) -> Result<Vec<f32>> {

@@ -63,10 +63,18 @@ impl InplaceOp2 for AddNorm {
         "add-norm"
     }
 
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout, other: &CpuStorage, at: &Layout) -> Result<()> {
+    fn cpu_fwd(
+        &self,
+        storage: &mut CpuStorage,
+        layout: &Layout,
+        other: &CpuStorage,
+        at: &Layout,
+    ) -> Result<()> {
         let width = self.bias.len();
         let other = source(other, at)?;
-        for (row, other) in target(storage, layout)?.chunks_exact_mut(width).zip(other.chunks_exact(width)) {
+        for (row, other) in
+            target(storage, layout)?.chunks_exact_mut(width).zip(other.chunks_exact(width))
+        {
             for ((x, y), bias) in row.iter_mut().zip(other).zip(&self.bias) {
                 *x += y + bias;
             }
@@ -98,21 +106,27 @@ fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 
 /// Computes GELU, `x · Φ(x)` with the normal distribution's cumulative function Φ, to about 1e-6.
 ///
-/// erf is an odd rational function, fitted to a relative error of at most 2e-8 over the range where 32-bit floats
-/// distinguish erf from 1. Without calls and branches, the compiler vectorises the loop around this function.
+/// erf is an odd rational function, fitted to a relative error of at most 2e-8 over the range where
+/// 32-bit floats distinguish erf from 1. Without calls and branches, the compiler vectorises the
+/// loop around this function.
 fn gelu(x: f32) -> f32 {
     const LIMIT: f32 = 3.925;
-    const ABOVE: [f32; 6] = [2.046_019_7e-6, 2.848_451e-4, 3.772_61e-3, 5.276_948_2e-2, 0.190_595_12, FRAC_2_SQRT_PI];
-    const BELOW: [f32; 6] = [3.804_778e-5, 1.163_872_7e-3, 1.498_331_8e-2, 0.114_183_29, 0.502_243_3, 1.0];
+    const ABOVE: [f32; 6] =
+        [2.046_019_7e-6, 2.848_451e-4, 3.772_61e-3, 5.276_948_2e-2, 0.190_595_12, FRAC_2_SQRT_PI];
+    const BELOW: [f32; 6] =
+        [3.804_778e-5, 1.163_872_7e-3, 1.498_331_8e-2, 0.114_183_29, 0.502_243_3, 1.0];
     let z = (x * FRAC_1_SQRT_2).clamp(-LIMIT, LIMIT);
     let square = z * z;
-    let value = |coefficients: [f32; 6]| coefficients.into_iter().fold(0.0, |sum, c| sum * square + c);
+    let value =
+        |coefficients: [f32; 6]| coefficients.into_iter().fold(0.0, |sum, c| sum * square + c);
     0.5 * x * (1.0 + z * value(ABOVE) / value(BELOW))
 }
 
 fn target<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
     match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => values.get_mut(start..end).ok_or_else(shape),
+        (CpuStorage::F32(values), Some((start, end))) => {
+            values.get_mut(start..end).ok_or_else(shape)
+        }
         _ => Err(shape()),
     }
 }
@@ -149,7 +163,11 @@ mod tests {
             (30.0, 30.0),
         ];
         for (x, expected) in table {
-            assert!((gelu(x) - expected).abs() < 2e-6, "gelu({x}) = {}, expected {expected}", gelu(x));
+            assert!(
+                (gelu(x) - expected).abs() < 2e-6,
+                "gelu({x}) = {}, expected {expected}",
+                gelu(x)
+            );
         }
     }
 

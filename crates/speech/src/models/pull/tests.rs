@@ -88,7 +88,8 @@ async fn a_model_is_fetched_with_progress() {
     let setup = Setup::new().await;
     setup.answer(ok(CONTENT)).await;
     let seen = Mutex::new(Vec::new());
-    let dir = setup.store.pull(&SMALL, |event| seen.lock().unwrap().push(progress(event))).await.unwrap();
+    let dir =
+        setup.store.pull(&SMALL, |event| seen.lock().unwrap().push(progress(event))).await.unwrap();
     assert_eq!(dir, setup.root.path().join("small"));
     setup.assert_complete();
     let seen = seen.into_inner().unwrap();
@@ -139,7 +140,11 @@ async fn given_directory_is_filled_from_cache() {
         assert_eq!(std::fs::read_to_string(dir.join("weights.bin")).unwrap(), CONTENT);
         assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
         assert_eq!(setup.requests().await, requests, "{cached}");
-        assert_eq!(std::fs::read_to_string(setup.file("weights.bin")).unwrap(), cached, "the cache is unchanged");
+        assert_eq!(
+            std::fs::read_to_string(setup.file("weights.bin")).unwrap(),
+            cached,
+            "the cache is unchanged"
+        );
     }
 }
 
@@ -156,10 +161,20 @@ async fn a_wrong_file_is_replaced() {
 async fn interrupted_download_resumes() {
     let setup = Setup::new().await;
     setup.leave("weights.bin.part", "0123");
-    let rest = ResponseTemplate::new(206).insert_header("Content-Range", "bytes 4-9/10").set_body_bytes("456789");
-    Mock::given(header("Range", "bytes=4-")).respond_with(rest).expect(1).mount(&setup.server).await;
+    let rest = ResponseTemplate::new(206)
+        .insert_header("Content-Range", "bytes 4-9/10")
+        .set_body_bytes("456789");
+    Mock::given(header("Range", "bytes=4-"))
+        .respond_with(rest)
+        .expect(1)
+        .mount(&setup.server)
+        .await;
     let seen = Mutex::new(Vec::new());
-    setup.store.pull(&SMALL, |event| seen.lock().unwrap().push(progress(event).done)).await.unwrap();
+    setup
+        .store
+        .pull(&SMALL, |event| seen.lock().unwrap().push(progress(event).done))
+        .await
+        .unwrap();
     setup.assert_complete();
     assert_eq!(seen.into_inner().unwrap().last(), Some(&10));
 }
@@ -195,7 +210,10 @@ async fn too_long_partial_file_is_fetched_again() {
 async fn unsatisfiable_range_restarts_the_next_download() {
     let setup = Setup::new().await;
     setup.leave("weights.bin.part", "0123");
-    Mock::given(header_exists("Range")).respond_with(ResponseTemplate::new(416)).mount(&setup.server).await;
+    Mock::given(header_exists("Range"))
+        .respond_with(ResponseTemplate::new(416))
+        .mount(&setup.server)
+        .await;
     assert!(matches!(setup.pull().await, Err(ModelError::Status { status: 416, .. })));
     setup.answer(ok(CONTENT)).await;
     setup.pull().await.unwrap();
@@ -209,7 +227,10 @@ async fn file_with_other_content_is_refused_and_removed() {
     let error = setup.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::WrongDownload { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("/tests/small/resolve/0a1b2c/weights.bin is not the published file"), "{text}");
+    assert!(
+        text.contains("/tests/small/resolve/0a1b2c/weights.bin is not the published file"),
+        "{text}"
+    );
     assert!(text.contains(SMALL.files[0].sha256), "{text}");
     assert!(!setup.file("weights.bin").exists());
     assert!(!setup.file("weights.bin.part").exists());
@@ -222,7 +243,9 @@ async fn a_missing_file_is_an_error_with_its_address() {
     assert!(matches!(error, ModelError::Status { status: 404, .. }), "{error}");
     assert!(!error.is_retryable());
     assert!(
-        error.to_string().ends_with("/tests/small/resolve/0a1b2c/weights.bin responded with HTTP status 404"),
+        error
+            .to_string()
+            .ends_with("/tests/small/resolve/0a1b2c/weights.bin responded with HTTP status 404"),
         "{error}"
     );
     assert!(!setup.file("weights.bin").exists());

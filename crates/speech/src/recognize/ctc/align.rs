@@ -1,13 +1,16 @@
 //! Forced alignment: the most likely path of a known text through the label frames.
-#![allow(clippy::indexing_slicing, reason = "all indices are within the tables of states and frames")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "all indices are within the tables of states and frames"
+)]
 
 use std::ops::Range;
 
 use super::labels;
 
-/// The pruning threshold: states this much less likely (natural logarithm) than the best state of their frame are
-/// dropped. Pruning bounds the work for long recordings; the best path of a text decoded from the same probabilities
-/// stays far within the threshold.
+/// The pruning threshold: states this much less likely (natural logarithm) than the best state of
+/// their frame are dropped. Pruning bounds the work for long recordings; the best path of a text
+/// decoded from the same probabilities stays far within the threshold.
 const WINDOW: f64 = 200.0;
 const NEVER: f64 = f64::NEG_INFINITY;
 
@@ -32,20 +35,30 @@ pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
         states.extend(word.iter().flat_map(|&label| [label, labels::BLANK]));
         spans.push(first..states.len() - 1);
     }
-    let path = best_path(rows, &states, WINDOW).or_else(|| best_path(rows, &states, f64::INFINITY)).unwrap_or_default();
+    let path = best_path(rows, &states, WINDOW)
+        .or_else(|| best_path(rows, &states, f64::INFINITY))
+        .unwrap_or_default();
 
-    let sum: f32 =
-        rows.chunks_exact(labels::COUNT).zip(&path).map(|(row, &state)| row[usize::from(states[state])].exp()).sum();
+    let sum: f32 = rows
+        .chunks_exact(labels::COUNT)
+        .zip(&path)
+        .map(|(row, &state)| row[usize::from(states[state])].exp())
+        .sum();
     let frames = |span: &Range<usize>| {
-        // A word's frames may include blanks between its letters, but none before its first or after its last letter.
+        // A word's frames may include blanks between its letters, but none before its first or
+        // after its last letter.
         let start = path.partition_point(|&state| state < span.start);
         let end = path.partition_point(|&state| state < span.end);
         start..end
     };
-    Alignment { words: spans.iter().map(frames).collect(), confidence: sum / path.len().max(1) as f32 }
+    Alignment {
+        words: spans.iter().map(frames).collect(),
+        confidence: sum / path.len().max(1) as f32,
+    }
 }
 
-/// Returns the state of each frame on the best path; `None` if the recording has too few frames for the text.
+/// Returns the state of each frame on the best path; `None` if the recording has too few frames for
+/// the text.
 fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
     let count = states.len();
     let (mut scores, mut next) = (vec![NEVER; count], vec![NEVER; count]);

@@ -1,5 +1,8 @@
 //! Prefix beam search over label probabilities, restricted to words of the lexicon.
-#![allow(clippy::indexing_slicing, reason = "rows have the label count; hypotheses index tables of this module")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "rows have the label count; hypotheses index tables of this module"
+)]
 
 use std::collections::HashMap;
 
@@ -58,7 +61,8 @@ impl Histories {
     }
 }
 
-/// The hypotheses of one frame, by key. Slots of earlier frames become stale instead of being cleared.
+/// The hypotheses of one frame, by key. Slots of earlier frames become stale instead of being
+/// cleared.
 struct Candidates {
     list: Vec<Hypothesis>,
     slots: Vec<(u32, u32)>,
@@ -68,7 +72,11 @@ struct Candidates {
 impl Candidates {
     /// Creates a table for at most `count` hypotheses per frame.
     fn new(count: usize) -> Self {
-        Self { list: Vec::with_capacity(count), slots: vec![(0, 0); (2 * count).next_power_of_two()], frame: 0 }
+        Self {
+            list: Vec::with_capacity(count),
+            slots: vec![(0, 0); (2 * count).next_power_of_two()],
+            frame: 0,
+        }
     }
 
     fn next_frame(&mut self) {
@@ -77,7 +85,8 @@ impl Candidates {
     }
 
     fn add(&mut self, key: Key, blank: f64, label: f64, worth: f64) {
-        let mixed = (u64::from(key.history) << 32 | u64::from(key.node)) ^ (u64::from(key.last) << 59);
+        let mixed =
+            (u64::from(key.history) << 32 | u64::from(key.node)) ^ (u64::from(key.last) << 59);
         let mask = self.slots.len() - 1;
         let mut slot = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
         loop {
@@ -121,13 +130,17 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
     let mut candidates = Candidates::new((settings.beam + 1) * (labels::COUNT + 1));
     let mut ranking = Vec::new();
     let start = Key { history: NO_WORDS, node: 0, last: labels::BLANK };
-    let mut beam = vec![Hypothesis { key: start, blank: 0.0, label: NEVER, worth: 0.0, total: 0.0 }];
+    let mut beam =
+        vec![Hypothesis { key: start, blank: 0.0, label: NEVER, worth: 0.0, total: 0.0 }];
     let mut likely = Vec::with_capacity(labels::COUNT);
 
     for row in rows.chunks_exact(labels::COUNT) {
         candidates.next_frame();
         likely.clear();
-        likely.extend((1..labels::COUNT as u8).filter(|&label| row[usize::from(label)] > settings.label_cut_ln));
+        likely.extend(
+            (1..labels::COUNT as u8)
+                .filter(|&label| row[usize::from(label)] > settings.label_cut_ln),
+        );
         for &Hypothesis { key, blank, label, worth, total } in &beam {
             candidates.add(key, total + f64::from(row[usize::from(labels::BLANK)]), NEVER, worth);
             let again = row[usize::from(key.last)];
@@ -148,7 +161,12 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
                 } else if key.node != 0 {
                     if let Some((word, reward)) = lexicon.word_at(key.node) {
                         let history = histories.extend(key.history, word);
-                        candidates.add(Key { history, node: 0, last: next }, NEVER, score, worth + reward);
+                        candidates.add(
+                            Key { history, node: 0, last: next },
+                            NEVER,
+                            score,
+                            worth + reward,
+                        );
                     }
                 } else if key.last == labels::BLANK {
                     candidates.add(Key { last: next, ..key }, NEVER, score, worth);
@@ -160,10 +178,11 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
     finish(&beam, &mut histories, lexicon)
 }
 
-/// Returns the words of the best hypothesis that ends with a complete word. If there is none, as in truncated speech,
-/// returns the complete words of the best hypothesis.
+/// Returns the words of the best hypothesis that ends with a complete word. If there is none, as in
+/// truncated speech, returns the complete words of the best hypothesis.
 fn finish(beam: &[Hypothesis], histories: &mut Histories, lexicon: &Lexicon) -> Vec<WordId> {
-    let mut best = (NEVER, beam.first().map_or(NO_WORDS, |hypothesis| hypothesis.key.history), None);
+    let mut best =
+        (NEVER, beam.first().map_or(NO_WORDS, |hypothesis| hypothesis.key.history), None);
     for Hypothesis { key, worth, total, .. } in beam {
         let last = lexicon.word_at(key.node);
         if key.node != 0 && last.is_none() {

@@ -69,13 +69,21 @@ impl Config {
             ("blank_id", config.blank_id == labels::BLANK),
             ("space_id", config.space_id == labels::SPACE),
             ("label_seconds", config.label_seconds > 0.0 && config.label_seconds < 1.0),
-            ("stem", has_stem_sizes && config.stem.last().is_some_and(|stem| stem.out == config.width)),
+            (
+                "stem",
+                has_stem_sizes && config.stem.last().is_some_and(|stem| stem.out == config.width),
+            ),
             ("width", is_size(config.width)),
             ("kernel", is_size(config.kernel)),
             ("labels_per_frame", is_size(config.labels_per_frame)),
             ("lexicon.beam", is_size(settings.beam)),
             ("blocks", config.blocks <= 64),
-            ("lexicon", settings.alpha.is_finite() && settings.beta.is_finite() && settings.label_cut_ln < 0.0),
+            (
+                "lexicon",
+                settings.alpha.is_finite()
+                    && settings.beta.is_finite()
+                    && settings.label_cut_ln < 0.0,
+            ),
         ];
         match checks.iter().find(|(_, holds)| !holds) {
             Some((setting, _)) => Err(CtcError::Config { setting }),

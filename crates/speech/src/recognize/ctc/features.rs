@@ -1,5 +1,8 @@
 //! Log-mel features: the front end of Whisper without its padding to 30 s.
-#![allow(clippy::indexing_slicing, reason = "indices follow from the frame and band counts computed here")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "indices follow from the frame and band counts computed here"
+)]
 
 use std::f64::consts::PI;
 use std::sync::Arc;
@@ -29,15 +32,18 @@ impl LogMel {
     pub(super) fn new() -> Self {
         Self {
             transform: RealFftPlanner::new().plan_fft_forward(WINDOW),
-            window: (0..WINDOW).map(|i| (0.5 - 0.5 * (2.0 * PI * i as f64 / WINDOW as f64).cos()) as f32).collect(),
+            window: (0..WINDOW)
+                .map(|i| (0.5 - 0.5 * (2.0 * PI * i as f64 / WINDOW as f64).cos()) as f32)
+                .collect(),
             bands: mel_bands(),
         }
     }
 
-    /// Computes features of 16 kHz samples as rows of 80 values, one row per 160 samples; row `i` is centred on sample
-    /// `160 * i`.
+    /// Computes features of 16 kHz samples as rows of 80 values, one row per 160 samples; row `i`
+    /// is centred on sample `160 * i`.
     ///
-    /// Recordings shorter than one window are padded with silence: mirroring the edges needs more than half a window.
+    /// Recordings shorter than one window are padded with silence: mirroring the edges needs more
+    /// than half a window.
     pub(super) fn compute(&self, samples: &[f32]) -> Result<Vec<f32>, realfft::FftError> {
         let length = samples.len().max(WINDOW);
         let mut padded = Vec::with_capacity(length + WINDOW);
@@ -64,7 +70,8 @@ impl LogMel {
                 *power = value.norm_sqr();
             }
             features.extend(self.bands.iter().map(|band| {
-                let energy: f32 = band.weights.iter().zip(&power[band.first..]).map(|(w, p)| w * p).sum();
+                let energy: f32 =
+                    band.weights.iter().zip(&power[band.first..]).map(|(w, p)| w * p).sum();
                 energy.max(1e-10).log10()
             }));
         }
@@ -78,14 +85,19 @@ impl LogMel {
 
 /// Converts mel to Hz on Slaney's scale: linear below 1 kHz, logarithmic above.
 fn hz(mel: f64) -> f64 {
-    if mel >= 15.0 { 1000.0 * ((mel - 15.0) * 6.4_f64.ln() / 27.0).exp() } else { mel * 200.0 / 3.0 }
+    if mel >= 15.0 {
+        1000.0 * ((mel - 15.0) * 6.4_f64.ln() / 27.0).exp()
+    } else {
+        mel * 200.0 / 3.0
+    }
 }
 
 fn mel(hz: f64) -> f64 {
     if hz >= 1000.0 { 15.0 + (hz / 1000.0).ln() * 27.0 / 6.4_f64.ln() } else { hz * 3.0 / 200.0 }
 }
 
-/// Creates triangular filters of equal area between points evenly spaced on the mel scale up to 8 kHz.
+/// Creates triangular filters of equal area between points evenly spaced on the mel scale up to 8
+/// kHz.
 fn mel_bands() -> Vec<Band> {
     let nyquist = f64::from(SAMPLE_RATE) / 2.0;
     let edge = |i: usize| hz(mel(nyquist) * i as f64 / (BANDS + 1) as f64);
@@ -94,11 +106,15 @@ fn mel_bands() -> Vec<Band> {
             let (low, centre, high) = (edge(band), edge(band + 1), edge(band + 2));
             let weight = |bin: usize| {
                 let frequency = bin as f64 * f64::from(SAMPLE_RATE) / WINDOW as f64;
-                let triangle = ((frequency - low) / (centre - low)).min((high - frequency) / (high - centre));
+                let triangle =
+                    ((frequency - low) / (centre - low)).min((high - frequency) / (high - centre));
                 (triangle.max(0.0) * 2.0 / (high - low)) as f32
             };
             let first = (0..BINS).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
-            Band { first, weights: (first..BINS).map(weight).take_while(|&weight| weight > 0.0).collect() }
+            Band {
+                first,
+                weights: (first..BINS).map(weight).take_while(|&weight| weight > 0.0).collect(),
+            }
         })
         .collect()
 }

@@ -33,14 +33,15 @@ pub(super) mod tests {
         word.bytes().map(|byte| of(byte).unwrap()).collect()
     }
 
-    /// Creates one row of probabilities per character. The label of the character has nearly all of the probability;
-    /// `_` is the blank.
+    /// Creates one row of probabilities per character. The label of the character has nearly all of
+    /// the probability; `_` is the blank.
     pub(in super::super) fn rows(frames: &str) -> Vec<f32> {
         frames
             .bytes()
             .flat_map(|byte| {
                 let label = if byte == b'_' { BLANK } else { of(byte).unwrap_or(SPACE) };
-                (0..COUNT as u8).map(move |other| if other == label { 0.93_f32.ln() } else { 0.0025_f32.ln() })
+                (0..COUNT as u8)
+                    .map(move |other| if other == label { 0.93_f32.ln() } else { 0.0025_f32.ln() })
             })
             .collect()
     }
@@ -51,6 +52,9 @@ pub(super) mod tests {
         assert_eq!(names().nth(1), Some("a"));
         assert_eq!(names().nth(usize::from(SPACE)), Some(" "));
         assert_eq!(names().nth(usize::from(APOSTROPHE)), Some("'"));
-        assert_eq!((of(b'z'), of(b'\''), of(b' '), of(b'A')), (Some(26), Some(APOSTROPHE), None, None));
+        assert_eq!(
+            (of(b'z'), of(b'\''), of(b' '), of(b'A')),
+            (Some(26), Some(APOSTROPHE), None, None)
+        );
     }
 }

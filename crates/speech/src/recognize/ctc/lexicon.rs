@@ -1,5 +1,8 @@
 //! The lexicon as a trie.
-#![allow(clippy::indexing_slicing, reason = "this module creates all node and word numbers within bounds")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "this module creates all node and word numbers within bounds"
+)]
 
 use super::{CtcError, labels};
 
@@ -28,16 +31,21 @@ pub(super) struct Lexicon {
 }
 
 impl Lexicon {
-    /// Parses lines of `word cost`, sorted by word; a word's cost is `-100 ln P(word)`, and the reward for finishing it
-    /// is `beta - alpha * cost / 100`.
+    /// Parses lines of `word cost`, sorted by word; a word's cost is `-100 ln P(word)`, and the
+    /// reward for finishing it is `beta - alpha * cost / 100`.
     pub(super) fn parse(file: &str, alpha: f64, beta: f64) -> Result<Self, CtcError> {
         let mut words: Vec<&[u8]> = Vec::with_capacity(file.len() / 12);
-        let mut lexicon = Self { nodes: Vec::new(), text: String::new(), ends: Vec::new(), rewards: Vec::new() };
+        let mut lexicon =
+            Self { nodes: Vec::new(), text: String::new(), ends: Vec::new(), rewards: Vec::new() };
         for (line, text) in (1..).zip(file.lines()) {
             let (word, cost) = text.split_once(' ').ok_or(CtcError::Lexicon { line })?;
             let cost: u32 = cost.parse().map_err(|_| CtcError::Lexicon { line })?;
             let sorted = words.last().is_none_or(|last| *last < word.as_bytes());
-            if word.is_empty() || word.len() > 64 || !sorted || !word.bytes().all(|byte| labels::of(byte).is_some()) {
+            if word.is_empty()
+                || word.len() > 64
+                || !sorted
+                || !word.bytes().all(|byte| labels::of(byte).is_some())
+            {
                 return Err(CtcError::Lexicon { line });
             }
             words.push(word.as_bytes());
@@ -111,7 +119,8 @@ mod tests {
 
     #[test]
     fn words_are_found_with_their_scores() {
-        let lexicon = Lexicon::parse("a 100\ncan 200\ncan't 300\ncane 400\nzoo 500\n", 0.5, 2.0).unwrap();
+        let lexicon =
+            Lexicon::parse("a 100\ncan 200\ncan't 300\ncane 400\nzoo 500\n", 0.5, 2.0).unwrap();
         assert_eq!(find(&lexicon, "a"), Some(1.5));
         assert_eq!(find(&lexicon, "can"), Some(1.0));
         assert_eq!(find(&lexicon, "can't"), Some(0.5));

@@ -1,7 +1,8 @@
 //! The network: two strided convolutions, residual blocks, a linear head.
 //!
-//! The layout is always [time, channels]. A convolution over time is one matrix product of the gathered neighbours with
-//! the kernel; only these products use candle, the other steps are cheap and in place.
+//! The layout is always [time, channels]. A convolution over time is one matrix product of the
+//! gathered neighbours with the kernel; only these products use candle, the other steps are cheap
+//! and in place.
 
 use std::collections::HashMap;
 
@@ -49,9 +50,15 @@ struct Weights(HashMap<String, Tensor>);
 
 impl Weights {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let tensor = self.0.remove(name).ok_or_else(|| Error::CannotFindTensor { path: name.into() }.bt())?;
+        let tensor = self
+            .0
+            .remove(name)
+            .ok_or_else(|| Error::CannotFindTensor { path: name.into() }.bt())?;
         if tensor.dims() != shape {
-            return Err(Error::Msg(format!("weight {name} has shape {:?}, expected {shape:?}", tensor.dims())));
+            return Err(Error::Msg(format!(
+                "weight {name} has shape {:?}, expected {shape:?}",
+                tensor.dims()
+            )));
         }
         tensor.to_dtype(DType::F32)
     }
@@ -106,7 +113,13 @@ impl Network {
         let blocks = (0..config.blocks).map(|i| {
             Ok(Block {
                 norm: weights.norm(&format!("blocks.{i}.norm"), width, epsilon)?,
-                convolution: weights.convolution(&format!("blocks.{i}.conv"), width, width, config.kernel, 1)?,
+                convolution: weights.convolution(
+                    &format!("blocks.{i}.conv"),
+                    width,
+                    width,
+                    config.kernel,
+                    1,
+                )?,
                 projection: weights.dense(&format!("blocks.{i}.proj"), width, width)?,
             })
         });
@@ -117,7 +130,8 @@ impl Network {
         Ok(Self { stem, blocks, norm, head, labels })
     }
 
-    /// Computes label log-probabilities (natural logarithm), one row per label frame, from rows of features.
+    /// Computes label log-probabilities (natural logarithm), one row per label frame, from rows of
+    /// features.
     pub(super) fn forward(&self, features: Vec<f32>) -> Result<Vec<f32>> {
         let mut x = features;
         for (i, layer) in self.stem.iter().enumerate() {
@@ -142,7 +156,8 @@ impl Network {
 impl Dense {
     fn forward(&self, rows: Vec<f32>) -> Result<Vec<f32>> {
         let count = rows.len() / self.inputs;
-        let product = Tensor::from_vec(rows, (count, self.inputs), &Device::Cpu)?.matmul(&self.weight)?;
+        let product =
+            Tensor::from_vec(rows, (count, self.inputs), &Device::Cpu)?.matmul(&self.weight)?;
         let mut output: Vec<f32> = product.flatten_all()?.to_vec1()?;
         for row in output.chunks_exact_mut(self.bias.len()) {
             for (value, bias) in row.iter_mut().zip(&self.bias) {
@@ -178,10 +193,13 @@ impl Norm {
         let mut output = Vec::with_capacity(x.len());
         for row in x.chunks_exact(width) {
             let mean = row.iter().sum::<f32>() / width as f32;
-            let variance = row.iter().map(|value| (value - mean) * (value - mean)).sum::<f32>() / width as f32;
+            let variance =
+                row.iter().map(|value| (value - mean) * (value - mean)).sum::<f32>() / width as f32;
             let scale = 1.0 / (variance + self.epsilon).sqrt();
             let scaled = row.iter().zip(&self.weight).zip(&self.bias);
-            output.extend(scaled.map(|((value, weight), bias)| (value - mean) * scale * weight + bias));
+            output.extend(
+                scaled.map(|((value, weight), bias)| (value - mean) * scale * weight + bias),
+            );
         }
         output
     }

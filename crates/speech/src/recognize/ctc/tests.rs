@@ -37,7 +37,8 @@ fn sound(file: &str) -> Vec<f32> {
     resample_for_recognition(&wav.pcm)
 }
 
-/// Compares the texts of the held-out recordings with those of the training decoder (16 errors in 215 words).
+/// Compares the texts of the held-out recordings with those of the training decoder (16 errors in
+/// 215 words).
 #[test]
 fn held_out_recordings_have_the_expected_texts() {
     #[rustfmt::skip]
@@ -107,14 +108,25 @@ fn features_and_probabilities_are_those_of_the_reference() {
     let features = recognizer().features.compute(&samples).unwrap();
     assert_eq!(features.len(), 378 * 80);
     let close = |actual: &[f32], expected: &[f32], tolerance: f32| {
-        assert!(actual.iter().zip(expected).all(|(a, b)| (a - b).abs() < tolerance), "{actual:?} {expected:?}");
+        assert!(
+            actual.iter().zip(expected).all(|(a, b)| (a - b).abs() < tolerance),
+            "{actual:?} {expected:?}"
+        );
     };
     close(&features[..3], &[-0.777_089_95; 3], 1e-4);
-    close(&features[100 * 80 + 40..100 * 80 + 43], &[-0.473_199_5, -0.606_399_66, -0.597_537_3], 1e-4);
+    close(
+        &features[100 * 80 + 40..100 * 80 + 43],
+        &[-0.473_199_5, -0.606_399_66, -0.597_537_3],
+        1e-4,
+    );
     let rows = recognizer().network.forward(features).unwrap();
     assert_eq!(rows.len(), 126 * labels::COUNT);
     close(&rows[..3], &[-1.144e-5, -20.219_7, -16.158_16], 1e-2);
-    close(&rows[50 * 29..50 * 29 + 4], &[-1.639_753_6, -13.637_574, -11.392_541, -13.497_561], 1e-2);
+    close(
+        &rows[50 * 29..50 * 29 + 4],
+        &[-1.639_753_6, -13.637_574, -11.392_541, -13.497_561],
+        1e-2,
+    );
 }
 
 #[test]
@@ -133,7 +145,10 @@ fn byte_order_mark_of_text_files_is_ignored() {
     // The first line of the lexicon is the word `a`, which would have the mark in it.
     let recognizer = CtcRecognizer::from_files(&config, EMBEDDED_WEIGHTS, &lexicon).unwrap();
     let samples = sound("utt09.wav");
-    assert_eq!(recognizer.recognize(&samples).unwrap(), self::recognizer().recognize(&samples).unwrap());
+    assert_eq!(
+        recognizer.recognize(&samples).unwrap(),
+        self::recognizer().recognize(&samples).unwrap()
+    );
 }
 
 #[test]
@@ -170,7 +185,8 @@ fn threads_do_not_change_results() {
     let samples = sound("utt03.wav");
     let alone = recognizer().recognize(&samples).unwrap();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| recognizer().recognize(&samples).unwrap())).collect();
+        let threads: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| recognizer().recognize(&samples).unwrap())).collect();
         for thread in threads {
             assert_eq!(thread.join().unwrap(), alone);
         }
@@ -187,10 +203,19 @@ fn damaged_model_names_its_file() {
     let text = str::from_utf8(EMBEDDED_CONFIG).unwrap();
     let other = |from, to| with(text.replace(from, to).as_bytes(), EMBEDDED_WEIGHTS, lexicon);
     assert!(matches!(other("16000", "8000"), CtcError::Config { setting: "sample_rate" }));
-    assert!(matches!(other("\"beam\": 40", "\"beam\": 0"), CtcError::Config { setting: "lexicon.beam" }));
+    assert!(matches!(
+        other("\"beam\": 40", "\"beam\": 0"),
+        CtcError::Config { setting: "lexicon.beam" }
+    ));
     assert!(matches!(other("\"blocks\": 6", "\"blocks\": 7"), CtcError::Weights(_)));
-    assert!(matches!(with(EMBEDDED_CONFIG, &EMBEDDED_WEIGHTS[..1000], lexicon), CtcError::Weights(_)));
-    assert!(matches!(with(EMBEDDED_CONFIG, EMBEDDED_WEIGHTS, b"\xff 1\n"), CtcError::Lexicon { line: 1 }));
+    assert!(matches!(
+        with(EMBEDDED_CONFIG, &EMBEDDED_WEIGHTS[..1000], lexicon),
+        CtcError::Weights(_)
+    ));
+    assert!(matches!(
+        with(EMBEDDED_CONFIG, EMBEDDED_WEIGHTS, b"\xff 1\n"),
+        CtcError::Lexicon { line: 1 }
+    ));
     assert!(matches!(CtcRecognizer::load(Path::new("/nowhere")), Err(CtcError::Io { .. })));
 }
 

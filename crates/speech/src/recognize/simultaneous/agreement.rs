@@ -15,8 +15,8 @@ const STEP: usize = 4 * RATE / 5;
 const LONGEST: usize = 16 * RATE;
 /// Length of the audio before the last final word that stays in the buffer as context, in seconds.
 const CONTEXT: f64 = 4.0;
-/// Padding before and after a recording, in samples: 0.2 s and 0.4 s of silence. Recognisers expect silence at both
-/// ends, and their output lags slightly.
+/// Padding before and after a recording, in samples: 0.2 s and 0.4 s of silence. Recognisers expect
+/// silence at both ends, and their output lags slightly.
 const BEFORE: usize = RATE / 5;
 const AFTER: usize = 2 * RATE / 5;
 /// Inaccuracy of word times, in seconds.
@@ -28,12 +28,12 @@ const REPEATED: usize = 5;
 /// Amplitude at or below which a step is silent.
 const SILENCE: f32 = 0.002;
 
-/// Simultaneous policy for any recogniser: the last seconds of the speech are transcribed repeatedly, and words on which
-/// two consecutive passes agree are final.
+/// Simultaneous policy for any recogniser: the last seconds of the speech are transcribed
+/// repeatedly, and words on which two consecutive passes agree are final.
 ///
-/// The end of a recording is where recognisers err: a word is cut off, or its continuation would change it. The next
-/// pass has more audio after these words, and corrects or confirms them. Words are compared without case and
-/// punctuation, and words without letters and digits are dropped.
+/// The end of a recording is where recognisers err: a word is cut off, or its continuation would
+/// change it. The next pass has more audio after these words, and corrects or confirms them. Words
+/// are compared without case and punctuation, and words without letters and digits are dropped.
 #[derive(Clone)]
 pub struct LocalAgreement(Arc<dyn Recognizer>);
 
@@ -71,7 +71,14 @@ struct Agreement {
 
 impl Agreement {
     fn new(recognizer: Arc<dyn Recognizer>) -> Self {
-        Self { recognizer, samples: Vec::new(), dropped: 0, new: 0, tentative: Vec::new(), settled: Vec::new() }
+        Self {
+            recognizer,
+            samples: Vec::new(),
+            dropped: 0,
+            new: 0,
+            tentative: Vec::new(),
+            settled: Vec::new(),
+        }
     }
 
     /// Transcribes the buffered audio and returns words with times from its start.
@@ -83,10 +90,8 @@ impl Agreement {
         padded.extend_from_slice(&self.samples);
         padded.resize(padded.len() + AFTER, 0.0);
         let shift = seconds(BEFORE);
-        let words = self.recognizer.recognize(&padded)?.transcript.words.into_iter().map(|word| Word {
-            start: (word.start - shift).max(0.0),
-            end: (word.end - shift).max(0.0),
-            ..word
+        let words = self.recognizer.recognize(&padded)?.transcript.words.into_iter().map(|word| {
+            Word { start: (word.start - shift).max(0.0), end: (word.end - shift).max(0.0), ..word }
         });
         Ok(words.filter(|word| letters(&word.text).next().is_some()).collect())
     }
@@ -96,14 +101,20 @@ impl Agreement {
         let shift = seconds(self.dropped);
         let words = self.transcribe()?;
         let until = self.settled.last().map_or(f64::NEG_INFINITY, |word| word.end);
-        let later = words.into_iter().map(|word| Word { start: word.start + shift, end: word.end + shift, ..word });
-        let mut later: Vec<Word> = later.filter(|word| f64::midpoint(word.start, word.end) > until - JITTER).collect();
+        let later = words.into_iter().map(|word| Word {
+            start: word.start + shift,
+            end: word.end + shift,
+            ..word
+        });
+        let mut later: Vec<Word> =
+            later.filter(|word| f64::midpoint(word.start, word.end) > until - JITTER).collect();
         if later.first().is_some_and(|word| word.start < until + NEAR) {
             // A final word whose time has moved is heard again.
-            let repeated = (1..=REPEATED.min(later.len()).min(self.settled.len())).rev().find(|count| {
-                let last = self.settled.iter().skip(self.settled.len() - count);
-                last.zip(&later).all(|(one, other)| is_same(one, other) && other.start < until)
-            });
+            let repeated =
+                (1..=REPEATED.min(later.len()).min(self.settled.len())).rev().find(|count| {
+                    let last = self.settled.iter().skip(self.settled.len() - count);
+                    last.zip(&later).all(|(one, other)| is_same(one, other) && other.start < until)
+                });
             later.drain(..repeated.unwrap_or_default());
         }
         Ok(later)
@@ -116,9 +127,11 @@ impl Agreement {
             // Nothing was said: a short silence remains before the next word.
             length.saturating_sub(STEP)
         } else if length > LONGEST {
-            let kept = self.settled.last().map_or(0.0, |word| word.end - CONTEXT) - seconds(self.dropped);
+            let kept =
+                self.settled.last().map_or(0.0, |word| word.end - CONTEXT) - seconds(self.dropped);
             let kept = (kept.max(0.0) * RATE as f64) as usize;
-            // Without any agreement, at least the oldest half goes, so that each hearing has a bound.
+            // Without any agreement, at least the oldest half goes, so that each hearing has a
+            // bound.
             kept.max(length.saturating_sub(2 * LONGEST)).min(length)
         } else {
             0
@@ -135,11 +148,13 @@ impl SimultaneousRecognition for Agreement {
         if self.new < STEP && !is_end {
             return Ok(Vec::new());
         }
-        let fresh = self.samples.get(self.samples.len().saturating_sub(self.new)..).unwrap_or_default();
+        let fresh =
+            self.samples.get(self.samples.len().saturating_sub(self.new)..).unwrap_or_default();
         let is_silent = fresh.iter().all(|sample| sample.abs() <= SILENCE);
         self.new = 0;
         // Silence confirms the words before it only if they are not final yet.
-        let mut words = if is_silent && self.tentative.is_empty() { Vec::new() } else { self.unsettled()? };
+        let mut words =
+            if is_silent && self.tentative.is_empty() { Vec::new() } else { self.unsettled()? };
         let agreed = if is_end { words.len() } else { common(&self.tentative, &words) };
         self.tentative = words.split_off(agreed);
         self.settled.extend_from_slice(&words);
@@ -181,8 +196,8 @@ mod tests {
     use super::*;
     use crate::Recognition;
 
-    /// A recogniser that returns scripted transcripts in order: words with their ends in seconds from the start of the
-    /// recording.
+    /// A recogniser that returns scripted transcripts in order: words with their ends in seconds
+    /// from the start of the recording.
     struct Script(Mutex<std::vec::IntoIter<Vec<(&'static str, f64)>>>);
 
     impl Recognizer for Script {
@@ -195,17 +210,25 @@ mod tests {
         }
 
         fn recognize(&self, _: &[f32]) -> Result<Recognition, RecognizeError> {
-            let hearing = self.0.lock().unwrap().next().expect("one more hearing than in the script");
+            let hearing =
+                self.0.lock().unwrap().next().expect("one more hearing than in the script");
             // The policy adds 0.2 s of silence.
-            let words =
-                hearing.into_iter().map(|(text, end)| Word { text: text.to_owned(), start: end, end: end + 0.2 });
-            let transcript =
-                Transcript { text: String::new(), words: words.collect(), detected_language: "en".to_owned() };
+            let words = hearing.into_iter().map(|(text, end)| Word {
+                text: text.to_owned(),
+                start: end,
+                end: end + 0.2,
+            });
+            let transcript = Transcript {
+                text: String::new(),
+                words: words.collect(),
+                detected_language: "en".to_owned(),
+            };
             Ok(Recognition { transcript, confidence: 1.0 })
         }
     }
 
-    /// Plays one step of audio per recognition pass, and returns the words that become final in each.
+    /// Plays one step of audio per recognition pass, and returns the words that become final in
+    /// each.
     fn play(hearings: Vec<Vec<(&'static str, f64)>>) -> Vec<String> {
         let count = hearings.len();
         let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(hearings.into_iter()))));
@@ -223,7 +246,14 @@ mod tests {
             vec![("the", 0.4), ("ferry", 0.9), ("leaf", 1.5)],
             vec![("the", 0.4), ("ferry", 0.9), ("leaves", 1.6), ("at", 1.9), ("no", 2.3)],
             vec![("the", 0.4), ("ferry", 0.9), ("leaves", 1.6), ("at", 1.9), ("noon", 2.4)],
-            vec![("the", 0.4), ("ferry", 0.9), ("leaves", 1.6), ("at", 1.9), ("noon", 2.4), ("today", 3.2)],
+            vec![
+                ("the", 0.4),
+                ("ferry", 0.9),
+                ("leaves", 1.6),
+                ("at", 1.9),
+                ("noon", 2.4),
+                ("today", 3.2),
+            ],
         ]);
         assert_eq!(found, ["", "the", "ferry", "leaves at", "noon today"]);
     }
@@ -257,9 +287,16 @@ mod tests {
                 let mut longest = self.0.lock().unwrap();
                 *longest = samples.len().max(*longest);
                 // Another word each time: nothing is ever agreed on.
-                let word = Word { text: longest.to_string() + &samples.len().to_string(), start: 1.0, end: 1.2 };
-                let transcript =
-                    Transcript { text: String::new(), words: vec![word], detected_language: "en".to_owned() };
+                let word = Word {
+                    text: longest.to_string() + &samples.len().to_string(),
+                    start: 1.0,
+                    end: 1.2,
+                };
+                let transcript = Transcript {
+                    text: String::new(),
+                    words: vec![word],
+                    detected_language: "en".to_owned(),
+                };
                 Ok(Recognition { transcript, confidence: 1.0 })
             }
         }

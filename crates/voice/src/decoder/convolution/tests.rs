@@ -19,24 +19,35 @@ fn values(count: usize, seed: u32) -> Vec<f32> {
 }
 
 fn activated(signal: &Signal, Activation { factor, slope }: Activation) -> Vec<f32> {
-    let activate = |value: &f32| if value * factor < 0.0 { value * factor * slope } else { value * factor };
+    let activate =
+        |value: &f32| if value * factor < 0.0 { value * factor * slope } else { value * factor };
     signal.values.iter().map(activate).collect()
 }
 
 /// A convolution as ONNX defines it.
-fn expected(shape: Shape, weights: &[f32], bias: &[f32], input: &Signal, activation: Activation) -> Vec<Vec<f32>> {
-    let Shape { inputs, outputs, kernel, dilation, stride, padding: [before, after], transposed } = shape;
+fn expected(
+    shape: Shape,
+    weights: &[f32],
+    bias: &[f32],
+    input: &Signal,
+    activation: Activation,
+) -> Vec<Vec<f32>> {
+    let Shape { inputs, outputs, kernel, dilation, stride, padding: [before, after], transposed } =
+        shape;
     let activated = activated(input, activation);
     let channels: Vec<&[f32]> = activated.chunks_exact(input.width).collect();
-    let padded: Vec<Vec<f32>> =
-        channels.iter().map(|channel| [vec![0.0; before].as_slice(), channel, &vec![0.0; after]].concat()).collect();
+    let padded: Vec<Vec<f32>> = channels
+        .iter()
+        .map(|channel| [vec![0.0; before].as_slice(), channel, &vec![0.0; after]].concat())
+        .collect();
     let row = |output: usize| {
         if transposed {
             let mut row = vec![bias[output]; (input.width - 1) * stride + kernel];
             for (i, channel) in channels.iter().enumerate() {
                 for (time, value) in channel.iter().enumerate() {
                     for k in 0..kernel {
-                        row[time * stride + k] += value * weights[(i * outputs + output) * kernel + k];
+                        row[time * stride + k] +=
+                            value * weights[(i * outputs + output) * kernel + k];
                     }
                 }
             }
@@ -44,9 +55,13 @@ fn expected(shape: Shape, weights: &[f32], bias: &[f32], input: &Signal, activat
         } else {
             let width = input.width + before + after - (kernel - 1) * dilation;
             let sample = |time: usize| {
-                let product =
-                    |i: usize, k: usize| padded[i][time + k * dilation] * weights[(output * inputs + i) * kernel + k];
-                bias[output] + (0..inputs).map(|i| (0..kernel).map(|k| product(i, k)).sum::<f32>()).sum::<f32>()
+                let product = |i: usize, k: usize| {
+                    padded[i][time + k * dilation] * weights[(output * inputs + i) * kernel + k]
+                };
+                bias[output]
+                    + (0..inputs)
+                        .map(|i| (0..kernel).map(|k| product(i, k)).sum::<f32>())
+                        .sum::<f32>()
             };
             (0..width).map(sample).collect()
         }
@@ -54,8 +69,8 @@ fn expected(shape: Shape, weights: &[f32], bias: &[f32], input: &Signal, activat
     (0..outputs).map(row).collect()
 }
 
-/// Compares a range of a convolution of `width` samples, to which two signals are added, with plain loops. The input is
-/// only the part that the range needs.
+/// Compares a range of a convolution of `width` samples, to which two signals are added, with plain
+/// loops. The input is only the part that the range needs.
 fn check(shape: Shape, width: usize, range: impl FnOnce(usize) -> Range<usize>) {
     let Shape { inputs, outputs, kernel, .. } = shape;
     let (weights, bias) = (values(inputs * outputs * kernel, 1), values(outputs, 2));
@@ -67,7 +82,8 @@ fn check(shape: Shape, width: usize, range: impl FnOnce(usize) -> Range<usize>) 
 
     let width = expected[0].len();
     let range = range(width);
-    let addends = [4, 5].map(|seed| Signal { values: values(outputs * width, seed), width, start: 0 });
+    let addends =
+        [4, 5].map(|seed| Signal { values: values(outputs * width, seed), width, start: 0 });
     let needed = convolution.needed(&range);
     let input = part(&input, needed.start.min(input.width)..needed.end.min(input.width));
     let signal = convolution.run(
@@ -77,27 +93,48 @@ fn check(shape: Shape, width: usize, range: impl FnOnce(usize) -> Range<usize>) 
         range.clone(),
         &mut Scratch::default(),
     );
-    assert_eq!((signal.start, signal.width, signal.values.len()), (range.start, range.len(), outputs * range.len()));
+    assert_eq!(
+        (signal.start, signal.width, signal.values.len()),
+        (range.start, range.len(), outputs * range.len())
+    );
     for output in 0..outputs {
         for (ours, at) in signal.channel(output).iter().zip(range.clone()) {
-            let expected = expected[output][at] + addends[0].channel(output)[at] + addends[1].channel(output)[at];
-            assert!((ours - expected).abs() < TOLERANCE, "{output}, {at}: {ours}, expected {expected}: {shape:?}");
+            let expected = expected[output][at]
+                + addends[0].channel(output)[at]
+                + addends[1].channel(output)[at];
+            assert!(
+                (ours - expected).abs() < TOLERANCE,
+                "{output}, {at}: {ours}, expected {expected}: {shape:?}"
+            );
         }
     }
 }
 
 /// Returns a range of a signal.
 fn part(signal: &Signal, range: Range<usize>) -> Signal {
-    let values = signal.values.chunks_exact(signal.width).flat_map(|channel| &channel[range.clone()]).copied();
+    let values = signal
+        .values
+        .chunks_exact(signal.width)
+        .flat_map(|channel| &channel[range.clone()])
+        .copied();
     Signal { values: values.collect(), width: range.len(), start: range.start }
 }
 
-const SHAPE: Shape =
-    Shape { inputs: 3, outputs: 5, kernel: 3, dilation: 1, stride: 1, padding: [1, 1], transposed: false };
+const SHAPE: Shape = Shape {
+    inputs: 3,
+    outputs: 5,
+    kernel: 3,
+    dilation: 1,
+    stride: 1,
+    padding: [1, 1],
+    transposed: false,
+};
 
 #[test]
 fn unsupported_shapes_are_refused() {
-    let new = |shape: Shape, weights| Convolution::new(shape, &vec![1.0; weights], &vec![1.0; shape.outputs]);
+    let new = |shape: Shape, weights| {
+        Convolution::new(shape, &vec![1.0; weights], &vec![1.0; shape.outputs])
+    };
     assert!(new(SHAPE, 45).is_some());
     assert!(new(SHAPE, 44).is_none());
     assert!(new(Shape { kernel: 0, ..SHAPE }, 0).is_none());
@@ -111,7 +148,8 @@ fn unsupported_shapes_are_refused() {
 
 #[test]
 fn too_short_signal_has_no_output() {
-    let convolution = Convolution::new(Shape { padding: [0, 1], ..SHAPE }, &[1.0; 45], &[0.0; 5]).unwrap();
+    let convolution =
+        Convolution::new(Shape { padding: [0, 1], ..SHAPE }, &[1.0; 45], &[0.0; 5]).unwrap();
     assert_eq!([0, 1, 2, 3].map(|width| convolution.width(width)), [None, None, Some(1), Some(2)]);
     let shape = Shape { transposed: true, stride: 2, padding: [2, 3], ..SHAPE };
     let convolution = Convolution::new(shape, &[1.0; 45], &[0.0; 5]).unwrap();

@@ -38,14 +38,18 @@ fn tokens(continuation: &Continuation) -> Vec<u32> {
     continuation.words.iter().flat_map(|word| word.tokens.clone()).collect()
 }
 
-/// Decoded tokens, each of which attends to the position given with it; the last one is not accepted.
+/// Decoded tokens, each of which attends to the position given with it; the last one is not
+/// accepted.
 fn decoded(prefix: &Prefix, attended: &[(u32, usize)]) -> Decoded {
     let mut attention = Attention::new(1, LENGTH);
     let forced = (1..=prefix.tokens.len()).map(|number| 5 * number);
     // Two tokens of the prompt precede the row that predicts the first token of the text.
-    let rows = [0, 2].into_iter().chain(forced).chain(attended.iter().map(|&(_, position)| position));
+    let rows =
+        [0, 2].into_iter().chain(forced).chain(attended.iter().map(|&(_, position)| position));
     for at in rows {
-        let score = |position: usize| if position.abs_diff(at) <= 3 { 6.0 } else { (position % 7) as f32 * 0.01 };
+        let score = |position: usize| {
+            if position.abs_diff(at) <= 3 { 6.0 } else { (position % 7) as f32 * 0.01 }
+        };
         attention.append(vec![(0..LENGTH).map(score).collect()], LENGTH);
     }
     let (&(next, _), accepted) = attended.split_last().unwrap();
@@ -92,7 +96,8 @@ fn repetition_is_not_forced_again() {
     assert_eq!(kept, 1);
 }
 
-/// Columns: whether the token is the end of text · its position · position of the token before it · threshold · decision
+/// Columns: whether the token is the end of text · its position · position of the token before it ·
+/// threshold · decision
 #[test]
 fn decision_depends_on_positions_and_threshold() {
     for (is_end_of_text, position, latest, threshold, expected) in [
@@ -152,8 +157,8 @@ fn words_before_a_rewind_are_kept() {
         assert_eq!(texts(&words), [" aa", " ba"]);
         assert!(until < 4.0, "{until}");
         // A token that continues a word drops it.
-        let (words, ..) =
-            recording.complete_words(decoded(&prefix, &[(WORD, 60), (WORD + 1, 110), (LETTER, 0)]), &prefix);
+        let (words, ..) = recording
+            .complete_words(decoded(&prefix, &[(WORD, 60), (WORD + 1, 110), (LETTER, 0)]), &prefix);
         assert_eq!(texts(&words), [" aa"]);
     }
 }
@@ -162,11 +167,14 @@ fn words_before_a_rewind_are_kept() {
 fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
     let recording = recording(lenient(), &[]);
     let prefix = Prefix { tokens: vec![WORD + 20], frame_threshold: 25, ..Prefix::default() };
-    for (is_past_end, next, expected) in
-        [(false, END_OF_TEXT, &[" aa", " ba"][..]), (true, END_OF_TEXT, &[" aa"]), (true, WORD + 2, &[" aa", " ba"])]
-    {
+    for (is_past_end, next, expected) in [
+        (false, END_OF_TEXT, &[" aa", " ba"][..]),
+        (true, END_OF_TEXT, &[" aa"]),
+        (true, WORD + 2, &[" aa", " ba"]),
+    ] {
         let decoded = decoded(&prefix, &[(WORD, 100), (WORD + 1, 150), (next, 165)]);
-        let (words, until, _) = recording.complete_words(Decoded { is_past_end, ..decoded }, &prefix);
+        let (words, until, _) =
+            recording.complete_words(Decoded { is_past_end, ..decoded }, &prefix);
         assert_eq!(texts(&words), expected, "{is_past_end} {next}");
         // The end of text that the decoder did not want to pass says nothing about later audio.
         let is_heard = until >= 3.5 - 1e-9;
@@ -178,7 +186,9 @@ fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
 fn end_of_text_far_before_the_end_of_the_audio_leaves_the_audio_open() {
     let recording = recording(lenient(), &[]);
     let prefix = Prefix { frame_threshold: 25, ..Prefix::default() };
-    for (latest, is_heard) in [(LENGTH - MAX_UNATTENDED, true), (LENGTH - MAX_UNATTENDED - 1, false), (20, false)] {
+    for (latest, is_heard) in
+        [(LENGTH - MAX_UNATTENDED, true), (LENGTH - MAX_UNATTENDED - 1, false), (20, false)]
+    {
         let decoded = decoded(&prefix, &[(WORD, latest), (END_OF_TEXT, latest)]);
         let (words, until, _) = recording.complete_words(decoded, &prefix);
         assert_eq!(texts(&words), [" aa"]);
@@ -190,9 +200,10 @@ fn end_of_text_far_before_the_end_of_the_audio_leaves_the_audio_open() {
 fn translation_is_split_into_english_words() {
     let attended = [(WORD, 50), (LETTER, 60), (WORD + 1, 110), (END_OF_TEXT, 150)];
     let prefix = Prefix::default();
-    for (task, expected) in
-        [(SpeechTask::Transcribe, &[" aa", "A", " ba"][..]), (SpeechTask::Translate, &[" aaA", " ba"])]
-    {
+    for (task, expected) in [
+        (SpeechTask::Transcribe, &[" aa", "A", " ba"][..]),
+        (SpeechTask::Translate, &[" aaA", " ba"]),
+    ] {
         let mut recording = recording(Options { task, ..lenient() }, &[]);
         "zh".clone_into(&mut recording.language);
         let (words, ..) = recording.complete_words(decoded(&prefix, &attended), &prefix);
@@ -217,7 +228,11 @@ fn repetitions_are_dropped() {
 fn speech_is_probable_if_the_text_is() {
     let prefix = Prefix { is_end: true, ..begin() };
     let words = |no_speech, log_prob| {
-        let options = Options { no_speech_threshold: Some(no_speech), log_prob_threshold: log_prob, ..lenient() };
+        let options = Options {
+            no_speech_threshold: Some(no_speech),
+            log_prob_threshold: log_prob,
+            ..lenient()
+        };
         !continue_with(options, &prefix).words.is_empty()
     };
     // Every window is probably silent; the text is certain, uncertain, or not judged.
@@ -230,7 +245,8 @@ fn speech_is_probable_if_the_text_is() {
 
 #[test]
 fn language_is_detected_as_in_a_transcription() {
-    let options = Options { language: None, temperatures: vec![0.0], max_new_tokens: Some(8), ..lenient() };
+    let options =
+        Options { language: None, temperatures: vec![0.0], max_new_tokens: Some(8), ..lenient() };
     let prefix = Prefix { padding: Some(0.5), is_end: true, ..Prefix::default() };
     let model = model();
     for count in [32_000, 64_000, 100_000] {
@@ -242,8 +258,15 @@ fn language_is_detected_as_in_a_transcription() {
         let mut recording = Recording::new(model.clone(), Arc::new(options.clone()), &samples);
         let continuation = recording.continue_text(&mut buffers, &mut cache, &prefix).unwrap();
         assert_eq!(continuation.language, transcription.language);
-        assert_eq!(recording.language_probability.to_bits(), transcription.language_probability.to_bits());
-        assert!((0.0..1.0).contains(&continuation.language_margin), "{}", continuation.language_margin);
+        assert_eq!(
+            recording.language_probability.to_bits(),
+            transcription.language_probability.to_bits()
+        );
+        assert!(
+            (0.0..1.0).contains(&continuation.language_margin),
+            "{}",
+            continuation.language_margin
+        );
     }
     assert!((continue_noise(&prefix).language_margin - 1.0).abs() < 1e-9);
 }
@@ -252,7 +275,10 @@ fn language_is_detected_as_in_a_transcription() {
 fn a_token_near_the_end_of_the_audio_is_not_decoded() {
     let prefix = |frame_threshold| Prefix { frame_threshold, ..begin() };
     assert!(tokens(&continue_noise(&prefix(LENGTH))).is_empty());
-    let texts: Vec<_> = (1..LENGTH).step_by(20).map(|threshold| tokens(&continue_noise(&prefix(threshold)))).collect();
+    let texts: Vec<_> = (1..LENGTH)
+        .step_by(20)
+        .map(|threshold| tokens(&continue_noise(&prefix(threshold))))
+        .collect();
     assert!(texts.iter().any(|text| !text.is_empty()));
     // A higher threshold stops earlier in the same text.
     for pair in texts.windows(2) {
@@ -283,7 +309,12 @@ fn times_ascend_within_the_audio() {
     for frame_threshold in (1..LENGTH).step_by(20) {
         let found = continue_noise(&Prefix { frame_threshold, ..begin() });
         count += found.words.len();
-        let times: Vec<f64> = found.words.iter().flat_map(|word| [word.start, word.end]).chain([found.until]).collect();
+        let times: Vec<f64> = found
+            .words
+            .iter()
+            .flat_map(|word| [word.start, word.end])
+            .chain([found.until])
+            .collect();
         assert!(times.is_sorted(), "{times:?}");
         assert!(times.iter().all(|time| (0.0..=4.0).contains(time)), "{times:?}");
     }

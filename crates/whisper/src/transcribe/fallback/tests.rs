@@ -2,8 +2,18 @@
 
 use super::*;
 
-fn attempt(average_log_probability: f64, compression_ratio: f64, no_speech_probability: f32) -> Attempt {
-    Attempt { tokens: Vec::new(), temperature: 0.0, average_log_probability, compression_ratio, no_speech_probability }
+fn attempt(
+    average_log_probability: f64,
+    compression_ratio: f64,
+    no_speech_probability: f32,
+) -> Attempt {
+    Attempt {
+        tokens: Vec::new(),
+        temperature: 0.0,
+        average_log_probability,
+        compression_ratio,
+        no_speech_probability,
+    }
 }
 
 #[test]
@@ -14,13 +24,13 @@ fn attempts_are_judged_by_three_thresholds() {
         // At the thresholds; 0.6 in 32 bits is more than 0.6 in 64 bits, as in the reference.
         (-1.0, 2.4, 0.599, Verdict::Accept, false),
         (-1.0, 2.4, 0.6, Verdict::Accept, true),
-        (-1.01, 1.5, 0.1, Verdict::Retry, false),    // too uncertain
-        (-0.5, 2.41, 0.1, Verdict::Retry, false),    // too repetitive
-        (-0.5, 2.41, 0.9, Verdict::Retry, false),    // certain, so retried despite the silence
-        (-1.01, 1.5, 0.9, Verdict::Accept, true),    // silence
-        (-1.01, 3.0, 0.9, Verdict::Accept, true),    // silence, repetitive or not
-        (-1.0, 1.0, 0.9, Verdict::Accept, true),     // not above the threshold: still silent
-        (-0.99, 1.0, 0.9, Verdict::Accept, false),   // above the threshold: not silent
+        (-1.01, 1.5, 0.1, Verdict::Retry, false), // too uncertain
+        (-0.5, 2.41, 0.1, Verdict::Retry, false), // too repetitive
+        (-0.5, 2.41, 0.9, Verdict::Retry, false), // certain, so retried despite the silence
+        (-1.01, 1.5, 0.9, Verdict::Accept, true), // silence
+        (-1.01, 3.0, 0.9, Verdict::Accept, true), // silence, repetitive or not
+        (-1.0, 1.0, 0.9, Verdict::Accept, true),  // not above the threshold: still silent
+        (-0.99, 1.0, 0.9, Verdict::Accept, false), // above the threshold: not silent
         (f64::NAN, 1.0, 0.9, Verdict::Accept, true), // an empty text
     ];
     let options = Options::default();
@@ -60,7 +70,8 @@ fn most_probable_attempt_is_used_when_all_fail() {
     };
     // The accepted attempt is the last one.
     assert_eq!(choose(&[(-2.0, 1.0), (-0.5, 1.0)]), (1, 0.2));
-    // If all are too uncertain: the most probable attempt (on a tie, the first), with the last temperature.
+    // If all are too uncertain: the most probable attempt (on a tie, the first), with the last
+    // temperature.
     assert_eq!(choose(&[(-3.0, 1.0), (-1.5, 1.0), (-1.5, 1.0), (-2.0, 1.0)]), (1, 3.0 * 0.2));
     // A non-repetitive attempt wins over more probable repetitive ones.
     assert_eq!(choose(&[(-0.1, 3.0), (-1.5, 1.0), (-0.2, 3.0)]), (1, 2.0 * 0.2));

@@ -1,4 +1,5 @@
-//! Size of a block in bits: code lengths as zlib assigns them, and the shorter of the fixed and the dynamic code.
+//! Size of a block in bits: code lengths as zlib assigns them, and the shorter of the fixed and the
+//! dynamic code.
 
 /// Number of literal and length symbols, and of distance symbols.
 pub(super) const LITERALS: usize = 286;
@@ -64,7 +65,8 @@ fn fixed_length(symbol: usize) -> usize {
     }
 }
 
-/// Returns the size in bits of a block with these symbol frequencies, without its three header bits.
+/// Returns the size in bits of a block with these symbol frequencies, without its three header
+/// bits.
 pub(super) fn block_bits(mut literals: [u32; LITERALS], mut distances: [u32; DISTANCES]) -> usize {
     literals[END_OF_BLOCK] = 1;
     let sum = |frequencies: &[u32], bits: &dyn Fn(usize) -> usize| -> usize {
@@ -80,20 +82,28 @@ pub(super) fn block_bits(mut literals: [u32; LITERALS], mut distances: [u32; DIS
     count_lengths(&distance_code, &mut counts);
     let sent = counts;
     let length_code = code_lengths(&mut counts, 7);
-    let last = ORDER.iter().rposition(|&symbol| length_code.get(symbol).is_some_and(|length| *length > 0));
+    let last =
+        ORDER.iter().rposition(|&symbol| length_code.get(symbol).is_some_and(|length| *length > 0));
     let dynamic = 14
         + 3 * (last.unwrap_or(0).max(3) + 1)
-        + sum(&sent, &|symbol| length_code.get(symbol).copied().unwrap_or(0) + extra_of_length(symbol))
-        + sum(&literal_bits, &|symbol| literal_code.get(symbol).copied().unwrap_or(0) + extra_of_literal(symbol))
-        + sum(&distance_bits, &|symbol| distance_code.get(symbol).copied().unwrap_or(0) + extra_of_distance(symbol));
+        + sum(&sent, &|symbol| {
+            length_code.get(symbol).copied().unwrap_or(0) + extra_of_length(symbol)
+        })
+        + sum(&literal_bits, &|symbol| {
+            literal_code.get(symbol).copied().unwrap_or(0) + extra_of_literal(symbol)
+        })
+        + sum(&distance_bits, &|symbol| {
+            distance_code.get(symbol).copied().unwrap_or(0) + extra_of_distance(symbol)
+        });
     // Compared in bytes: the fixed code wins a tie.
     if (fixed + 3).div_ceil(8) <= (dynamic + 3).div_ceil(8) { fixed } else { dynamic }
 }
 
-/// Returns the code lengths of the symbols up to the last used one, with zlib's tie-breaking. Adds symbols until two
-/// have a code.
+/// Returns the code lengths of the symbols up to the last used one, with zlib's tie-breaking. Adds
+/// symbols until two have a code.
 fn code_lengths(frequencies: &mut [u32], longest: usize) -> Vec<usize> {
-    let mut heap: Vec<usize> = (0..frequencies.len()).filter(|&symbol| frequencies[symbol] > 0).collect();
+    let mut heap: Vec<usize> =
+        (0..frequencies.len()).filter(|&symbol| frequencies[symbol] > 0).collect();
     let mut last = heap.last().copied();
     while heap.len() < 2 {
         let symbol = match last {
@@ -183,7 +193,9 @@ impl Tree {
             if child >= self.heap.len() {
                 break;
             }
-            if child + 1 < self.heap.len() && self.is_lighter(self.heap[child + 1], self.heap[child]) {
+            if child + 1 < self.heap.len()
+                && self.is_lighter(self.heap[child + 1], self.heap[child])
+            {
                 child += 1;
             }
             if self.is_lighter(node, self.heap[child]) {

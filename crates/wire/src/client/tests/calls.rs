@@ -15,7 +15,8 @@ use super::*;
 use crate::BtauthScheme;
 
 fn btauth(config: ClientConfig) -> SignedClient {
-    SignedClient::new(Signer::new(key("//Alice"), "127.0.0.1", BtauthScheme::new()), config).unwrap()
+    SignedClient::new(Signer::new(key("//Alice"), "127.0.0.1", BtauthScheme::new()), config)
+        .unwrap()
 }
 
 fn post_to(path: &str, body: impl Into<Bytes>) -> Call {
@@ -40,7 +41,8 @@ async fn answers(statuses: &'static [u16]) -> (Peer, Seen) {
 
 #[tokio::test]
 async fn only_retryable_requests_are_retried_with_new_signature() {
-    let client = btauth(ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() });
+    let client =
+        btauth(ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() });
     for (statuses, retry, status, requests) in [
         (&[503, 200][..], Retry::Idempotent, 200, 2),
         (&[502, 504, 503, 200], Retry::Idempotent, 503, 3),
@@ -55,7 +57,10 @@ async fn only_retryable_requests_are_retried_with_new_signature() {
         assert_eq!(answer.status.as_u16(), status, "{statuses:?} {retry:?}");
         let seen = seen.lock().unwrap();
         assert_eq!(seen.len(), requests, "{statuses:?} {retry:?}");
-        assert!(seen.is_sorted_by(|one, next| one < next), "each attempt has its own nonce: {seen:?}");
+        assert!(
+            seen.is_sorted_by(|one, next| one < next),
+            "each attempt has its own nonce: {seen:?}"
+        );
         // An error response is truncated, a success is not.
         assert_eq!(answer.body.len(), if status < 300 { 2 * ERROR_BYTES } else { ERROR_BYTES });
     }
@@ -78,7 +83,8 @@ async fn hangs_up() -> (Peer, Arc<AtomicUsize>) {
 
 #[tokio::test]
 async fn possibly_executed_request_is_not_retried() {
-    let client = btauth(ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() });
+    let client =
+        btauth(ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() });
     for (retry, expected) in [(Retry::Never, 1), (Retry::Unsent, 1), (Retry::Idempotent, 3)] {
         let (peer, connections) = hangs_up().await;
         let error = client.call(&peer, &Call { retry, ..post_to("/", "x") }).await.unwrap_err();
@@ -93,7 +99,11 @@ async fn restarted_peer_is_reached_by_retry() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
-    let client = btauth(ClientConfig { attempts: 1_000, pause: Duration::from_millis(1), ..ClientConfig::default() });
+    let client = btauth(ClientConfig {
+        attempts: 1_000,
+        pause: Duration::from_millis(1),
+        ..ClientConfig::default()
+    });
     let late = async {
         tokio::time::sleep(Duration::from_millis(5)).await;
         axum::serve(socket.listen(1_024).unwrap(), Router::new().route("/", any(|| async {}))).await
@@ -120,18 +130,23 @@ async fn each_attempt_sends_the_remaining_timeout() {
         StatusCode::SERVICE_UNAVAILABLE
     };
     let peer = peer(listen(Router::new().route("/", any(handler)).with_state(seen.clone())).await);
-    let call = Call { retry: Retry::Idempotent, deadline: Duration::from_mins(1), ..post_to("/", "") };
+    let call =
+        Call { retry: Retry::Idempotent, deadline: Duration::from_mins(1), ..post_to("/", "") };
     assert_eq!(client().call(&peer, &call).await.unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
     let seen = seen.lock().unwrap();
     // After pauses of 50 ms and 100 ms.
-    assert!(seen.len() == 3 && seen[0] > 59.999 && seen[1] <= 59.95 && seen[2] <= 59.85, "{seen:?}");
+    assert!(
+        seen.len() == 3 && seen[0] > 59.999 && seen[1] <= 59.95 && seen[2] <= 59.85,
+        "{seen:?}"
+    );
 }
 
 #[tokio::test]
 async fn malformed_addresses_are_refused() {
     let (peer, seen) = answers(&[200]).await;
     for path in ["/a b", "/a#b"] {
-        let error = btauth(ClientConfig::default()).call(&peer, &post_to(path, "")).await.unwrap_err();
+        let error =
+            btauth(ClientConfig::default()).call(&peer, &post_to(path, "")).await.unwrap_err();
         assert!(matches!(error, CallError::Address { .. }), "{error}");
     }
     assert!(seen.lock().unwrap().is_empty());
@@ -160,7 +175,8 @@ async fn response_chunks_are_streamed() {
         }
     };
     let peer = peer(listen(Router::new().route("/", any(handler))).await);
-    let mut answer = btauth(ClientConfig::default()).stream(&peer, &post_to("/", "")).await.unwrap();
+    let mut answer =
+        btauth(ClientConfig::default()).stream(&peer, &post_to("/", "")).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK);
     // The second piece is sent only after the first was received.
     assert_eq!(answer.next().await.unwrap().unwrap(), "piece 0");
@@ -192,15 +208,35 @@ async fn streams_end_at_their_deadline_and_at_their_limit() {
 #[tokio::test]
 async fn bodies_are_streamed_where_the_scheme_leaves_them_unsigned() {
     let echo = || async |body: Body| body;
-    let layer = || SignedLayer::new(key("//Bob").hotkey(), BabelbitScheme::axon(), Limits::default(), Policy::open());
+    let layer = || {
+        SignedLayer::new(
+            key("//Bob").hotkey(),
+            BabelbitScheme::axon(),
+            Limits::default(),
+            Policy::open(),
+        )
+    };
     let unsigned = peer(listen(Router::new().route("/", any(echo())).route_layer(layer())).await);
-    let layer = SignedLayer::new(key("//Bob").hotkey(), BtauthScheme::new(), Limits::default(), Policy::open());
+    let layer = SignedLayer::new(
+        key("//Bob").hotkey(),
+        BtauthScheme::new(),
+        Limits::default(),
+        Policy::open(),
+    );
     let signed = peer(listen(Router::new().route("/", any(echo())).route_layer(layer)).await);
-    let body = || futures::stream::iter(["a", "b", "c"].map(|text| Ok::<_, std::io::Error>(Bytes::from(text))));
+    let body = || {
+        futures::stream::iter(
+            ["a", "b", "c"].map(|text| Ok::<_, std::io::Error>(Bytes::from(text))),
+        )
+    };
     let read = async |answer: Result<AnswerStream, CallError>| {
         let answer = answer.unwrap();
         assert_eq!(answer.status, StatusCode::OK);
-        answer.try_fold(String::new(), async |text, chunk| Ok(text + std::str::from_utf8(&chunk).unwrap())).await
+        answer
+            .try_fold(String::new(), async |text, chunk| {
+                Ok(text + std::str::from_utf8(&chunk).unwrap())
+            })
+            .await
     };
     let call = post_to("/", "");
     assert_eq!(read(client().upload(&unsigned, &call, body()).await).await.unwrap(), "abc");
@@ -240,9 +276,13 @@ async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
         (works.clone(), post_to("/elsewhere", "")),
     ];
     calls.extend((0..9).map(|_| (works.clone(), post_to("/busy", ""))));
-    let replies = btauth(ClientConfig::default()).call_all(calls, NonZeroUsize::new(3).unwrap()).await;
+    let replies =
+        btauth(ClientConfig::default()).call_all(calls, NonZeroUsize::new(3).unwrap()).await;
     let codes: Vec<_> = replies.iter().map(|reply| reply.code).collect();
-    assert_eq!(codes[..3], [ReturnCode::Timeout, ReturnCode::Unavailable, ReturnCode::NotImplemented]);
+    assert_eq!(
+        codes[..3],
+        [ReturnCode::Timeout, ReturnCode::Unavailable, ReturnCode::NotImplemented]
+    );
     assert_eq!(codes[3..], [ReturnCode::Success; 9]);
     assert!(replies[0].took >= Duration::from_millis(100));
     // The peer that never responds holds a third slot most of the time.

@@ -74,7 +74,11 @@ async fn full_queue_refuses_the_lowest_stake() {
     let gate = gate(1, 2);
     let running = gate.enter(0, Duration::ZERO).await.unwrap();
     let (small, middle) = (wait(&gate, 1).await, wait(&gate, 5).await);
-    assert_eq!(gate.enter(1, Duration::ZERO).await.unwrap_err(), Refusal::Busy, "came later with no more");
+    assert_eq!(
+        gate.enter(1, Duration::ZERO).await.unwrap_err(),
+        Refusal::Busy,
+        "came later with no more"
+    );
     let large = wait(&gate, 9).await;
     assert_eq!(small.await.unwrap().unwrap_err(), Refusal::Busy);
     drop(running);

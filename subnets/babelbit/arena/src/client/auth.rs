@@ -28,7 +28,9 @@ const MAX_CACHED: usize = 4_096;
 #[non_exhaustive]
 pub enum TokenError {
     /// The gateway refused a token for one miner, and a token for all miners.
-    #[error("cannot get a token from the gateway: {second}; the request for a single miner failed too: {first}")]
+    #[error(
+        "cannot get a token from the gateway: {second}; the request for a single miner failed too: {first}"
+    )]
     Refused {
         /// Error of the request for one miner.
         first: Box<CallError>,
@@ -53,10 +55,13 @@ impl TokenError {
         }
     }
 
-    /// Whether a retry may succeed: the gateway was unreachable, overloaded or responded with a server error.
+    /// Whether a retry may succeed: the gateway was unreachable, overloaded or responded with a
+    /// server error.
     pub(super) fn is_retryable(&self) -> bool {
         match self.call() {
-            Some(CallError::Status { status, .. }) => status.is_server_error() || status.as_u16() == 429,
+            Some(CallError::Status { status, .. }) => {
+                status.is_server_error() || status.as_u16() == 429
+            }
             Some(error) => is_transport(error),
             None => false,
         }
@@ -101,7 +106,11 @@ impl Tokens {
     }
 
     /// Returns the token for `scope`, requested with `client` if none is cached.
-    pub(super) async fn get(&self, client: &SignedClient, scope: &TokenScope) -> Result<Arc<str>, TokenError> {
+    pub(super) async fn get(
+        &self,
+        client: &SignedClient,
+        scope: &TokenScope,
+    ) -> Result<Arc<str>, TokenError> {
         let slot = self.slot(scope);
         let mut cached = slot.lock().await;
         let now = self.time.now();
@@ -134,7 +143,11 @@ impl Tokens {
         Arc::clone(slots.entry(scope.clone()).or_default())
     }
 
-    async fn authenticate(&self, client: &SignedClient, scope: &TokenScope) -> Result<TokenAnswer, TokenError> {
+    async fn authenticate(
+        &self,
+        client: &SignedClient,
+        scope: &TokenScope,
+    ) -> Result<TokenAnswer, TokenError> {
         let miner = Some((scope.miner_hotkey.as_str(), scope.uid));
         let first = match self.ask(client, &scope.auth_url, miner).await {
             Err(TokenError::Call(first @ CallError::Status { .. })) => first,
@@ -156,16 +169,23 @@ impl Tokens {
     ) -> Result<TokenAnswer, TokenError> {
         let request = signed_request(&self.keypair, miner, SystemTime::now());
         let body = serde_json::to_vec(&request).unwrap_or_default();
-        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        let answer =
-            client.post(url, headers, body.into(), self.timeout, MAX_ANSWER).await.map_err(TokenError::Call)?;
+        let headers =
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let answer = client
+            .post(url, headers, body.into(), self.timeout, MAX_ANSWER)
+            .await
+            .map_err(TokenError::Call)?;
         let answer = serde_json::from_slice(&answer).ok();
         answer.as_ref().and_then(TokenAnswer::read).ok_or(TokenError::NoToken)
     }
 }
 
 /// Creates a token request for one miner or for all miners, signed at `now`.
-pub(crate) fn signed_request(keypair: &Keypair, miner: Option<(&str, u16)>, now: SystemTime) -> TokenRequest {
+pub(crate) fn signed_request(
+    keypair: &Keypair,
+    miner: Option<(&str, u16)>,
+    now: SystemTime,
+) -> TokenRequest {
     let since = unix_time(now);
     let mut request = TokenRequest {
         hotkey: keypair.hotkey().to_string(),

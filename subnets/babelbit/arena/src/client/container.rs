@@ -9,7 +9,8 @@ use url::Url;
 use super::gateway::MIN_TOTAL;
 use taonet_babelbit_runner::{CallError, HttpMiner, MinerAddress, MinerConnection, PredictCall};
 
-/// Connection to a miner in a container, at its own endpoint. The signature covers the hash of each message.
+/// Connection to a miner in a container, at its own endpoint. The signature covers the hash of each
+/// message.
 pub(super) struct ContainerMiner(HttpMiner);
 
 impl ContainerMiner {
@@ -34,16 +35,25 @@ impl MinerConnection for ContainerMiner {
         MIN_TOTAL
     }
 
-    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+    fn init(
+        &self,
+        request: InitRequest,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         self.0.init(request, timeout.max(MIN_TOTAL))
     }
 
-    fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+    fn predict(
+        &self,
+        call: PredictCall,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         self.0.predict(call, timeout.max(MIN_TOTAL))
     }
 }
 
-/// Appends the path of the predict route to an endpoint, unless the endpoint already ends with the path.
+/// Appends the path of the predict route to an endpoint, unless the endpoint already ends with the
+/// path.
 pub(crate) fn predict_url(endpoint: &Url, predict_path: &str) -> Url {
     let mut url = base_url(endpoint, predict_path);
     let path = format!("{}/{}", url.path().trim_end_matches('/'), predict_path.trim_matches('/'));
@@ -78,8 +88,15 @@ mod tests {
             ("http://a:9000/xv1/predict", "v1/predict", "http://a:9000/xv1/predict/v1/predict"),
             ("http://a:9000/predict", "predict", "http://a:9000/predict"),
         ] {
-            assert_eq!(predict_url(&endpoint.parse().unwrap(), path).as_str(), expected, "{endpoint} {path}");
+            assert_eq!(
+                predict_url(&endpoint.parse().unwrap(), path).as_str(),
+                expected,
+                "{endpoint} {path}"
+            );
         }
-        assert_eq!(base_url(&"http://a:1/x/v1/predict".parse().unwrap(), "v1/predict").as_str(), "http://a:1/x");
+        assert_eq!(
+            base_url(&"http://a:1/x/v1/predict".parse().unwrap(), "v1/predict").as_str(),
+            "http://a:1/x"
+        );
     }
 }

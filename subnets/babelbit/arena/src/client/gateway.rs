@@ -41,7 +41,8 @@ pub(super) struct GatewayRoute {
     pub(super) uid: Uid,
 }
 
-/// A miner called through the gateway's `/runsync`. Transient failures are retried until the call's deadline.
+/// A miner called through the gateway's `/runsync`. Transient failures are retried until the call's
+/// deadline.
 pub(super) struct GatewayMiner {
     client: SignedClient,
     tokens: Arc<Tokens>,
@@ -61,7 +62,8 @@ struct Sent {
     frames: u64,
 }
 
-/// A message to the miner. A retry may send other bytes than the first attempt: `repeated` instead of `first`.
+/// A message to the miner. A retry may send other bytes than the first attempt: `repeated` instead
+/// of `first`.
 pub(super) struct Message {
     pub(super) name: &'static str,
     pub(super) first: Result<Vec<u8>, serde_json::Error>,
@@ -91,7 +93,11 @@ impl GatewayMiner {
         Ok(Self {
             // The gateway knows the miner's address; the headers omit it.
             peer: Peer::new(route.hotkey, "0.0.0.0", 0)?,
-            scope: TokenScope { auth_url, miner_hotkey: route.hotkey.to_string(), uid: route.uid.0 },
+            scope: TokenScope {
+                auth_url,
+                miner_hotkey: route.hotkey.to_string(),
+                uid: route.uid.0,
+            },
             backoff: Backoff::new(settings.retry_base_delay, settings.retry_max_delay),
             total: settings.gateway_timeout.max(MIN_TOTAL),
             client,
@@ -112,7 +118,11 @@ impl GatewayMiner {
         sent.frames - 1
     }
 
-    async fn call<T: DeserializeOwned>(&self, message: Message, timeout: Duration) -> Result<T, CallError> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        message: Message,
+        timeout: Duration,
+    ) -> Result<T, CallError> {
         self.call_within(message, timeout.max(self.total)).await
     }
 
@@ -153,7 +163,9 @@ impl GatewayMiner {
                 _ => return Err(failure.into()),
             }
             let left = until.saturating_duration_since(self.time.now());
-            let Some(pause) = pause(self.backoff, repeats, left) else { return Err(failure.into()) };
+            let Some(pause) = pause(self.backoff, repeats, left) else {
+                return Err(failure.into());
+            };
             repeats += 1;
             tracing::debug!(uid = %self.route.uid, attempt, pause_s = pause.as_secs_f64(), "retrying gateway call");
             self.time.sleep(pause).await;
@@ -172,16 +184,23 @@ impl GatewayMiner {
         let left = until.saturating_duration_since(self.time.now());
         let limit = max_answer_bytes.saturating_add(ENVELOPE_BYTES);
         let headers = headers(&token);
-        let answer = self.client.post(self.route.url.as_str(), headers, body.into(), left, limit).await;
+        let answer =
+            self.client.post(self.route.url.as_str(), headers, body.into(), left, limit).await;
         let answer = answer.map_err(|error| Failure::Call { error, token })?;
         let answer = serde_json::from_slice(&answer);
         answer.map(unwrapped).map_err(|error| Failure::Final(CallError::Parse(error.to_string())))
     }
 
     /// Serialises the message and its signed headers in the gateway's format.
-    fn request(&self, sent: &Attempt<'_>, token: &str, total: Duration) -> Result<Vec<u8>, CallError> {
+    fn request(
+        &self,
+        sent: &Attempt<'_>,
+        token: &str,
+        total: Duration,
+    ) -> Result<Vec<u8>, CallError> {
         let Attempt { number, name, body } = sent;
-        let signed = self.client.signer().headers(&self.peer, &Method::POST, "/", name, total, body);
+        let signed =
+            self.client.signer().headers(&self.peer, &Method::POST, "/", name, total, body);
         let signed = signed.map_err(|error| CallError::Identity(error.to_string()))?;
         let mut bt_headers = BTreeMap::new();
         for (name, value) in &signed {
@@ -190,7 +209,8 @@ impl GatewayMiner {
                 bt_headers.insert(name.as_str().to_owned(), value);
             }
         }
-        let predict_payload: Box<RawValue> = serde_json::from_slice(body).map_err(|error| encoding_failed(&error))?;
+        let predict_payload: Box<RawValue> =
+            serde_json::from_slice(body).map_err(|error| encoding_failed(&error))?;
         let id = Uuid::new_v4().simple();
         let request = RunsyncRequest {
             input: RunsyncInput { predict_payload, bt_headers },
@@ -216,7 +236,11 @@ impl MinerConnection for GatewayMiner {
         self.total
     }
 
-    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+    fn init(
+        &self,
+        request: InitRequest,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         let message = Message {
             name: INIT_MESSAGE,
             first: serde_json::to_vec(&MinerRequest::Init(request)),
@@ -226,9 +250,13 @@ impl MinerConnection for GatewayMiner {
         self.call(message, timeout).boxed()
     }
 
-    /// Sends a frame. The first attempt is identical to other validators' requests. Retries include the frame's index,
-    /// since the miner may already have processed the frame.
-    fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+    /// Sends a frame. The first attempt is identical to other validators' requests. Retries include
+    /// the frame's index, since the miner may already have processed the frame.
+    fn predict(
+        &self,
+        call: PredictCall,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         let index = self.count(&call.session_id);
         let message = Message {
             name: PREDICT_MESSAGE,
@@ -254,10 +282,11 @@ fn encoding_failed(error: &serde_json::Error) -> CallError {
     CallError::Transport(error.to_string())
 }
 
-/// Returns the headers of a call. They contain the token, too, for gateways that authenticate before they read the
-/// body.
+/// Returns the headers of a call. They contain the token, too, for gateways that authenticate
+/// before they read the body.
 fn headers(token: &str) -> HeaderMap {
-    let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    let mut headers =
+        HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     if let Some(bearer) = bearer(token) {
         headers.insert(AUTHORIZATION, bearer);
     }

@@ -53,7 +53,10 @@ impl Pods {
         time: ArenaTime,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            checked: builder().timeout(CALL).dns_resolver(Arc::new(Permitted(permitted))).build()?,
+            checked: builder()
+                .timeout(CALL)
+                .dns_resolver(Arc::new(Permitted(permitted)))
+                .build()?,
             api: builder().timeout(CALL).build()?,
             api_url: RUNPOD.to_owned(),
             key: settings.runpod_api_key.clone(),
@@ -65,7 +68,8 @@ impl Pods {
     }
 
     async fn start(&self, id: &str, key: &Secret) -> Result<(), CallError> {
-        let mut url = Url::parse(&self.api_url).map_err(|error| CallError::Transport(error.to_string()))?;
+        let mut url =
+            Url::parse(&self.api_url).map_err(|error| CallError::Transport(error.to_string()))?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.extend(["pods", id, "start"]);
         }
@@ -75,7 +79,10 @@ impl Pods {
         if matches!(status, 200 | 201) {
             return Ok(());
         }
-        Err(CallError::status(status, &read_capped(answer, MAX_ERROR_BODY).await.unwrap_or_default()))
+        Err(CallError::status(
+            status,
+            &read_capped(answer, MAX_ERROR_BODY).await.unwrap_or_default(),
+        ))
     }
 
     async fn is_healthy(&self, base: &Url) -> bool {
@@ -124,9 +131,11 @@ impl PodMiner {
     /// Starts the pod if it is not running, and waits until it is healthy.
     pub(super) async fn wake(&self, timeout: Duration) -> Result<(), CallError> {
         let key = self.pods.key.as_ref();
-        let key = key.ok_or_else(|| CallError::Refused("missing_runpod_api_key_for_pod_route".to_owned()))?;
+        let key = key
+            .ok_or_else(|| CallError::Refused("missing_runpod_api_key_for_pod_route".to_owned()))?;
         let id = self.id.as_deref();
-        let id = id.ok_or_else(|| CallError::Refused("missing_endpoint_id_for_pod_route".to_owned()))?;
+        let id =
+            id.ok_or_else(|| CallError::Refused("missing_endpoint_id_for_pod_route".to_owned()))?;
         if !self.is_up.load(Ordering::Relaxed) {
             tracing::info!(pod = id, "starting pod");
             self.pods.start(id, key).await?;
@@ -154,7 +163,11 @@ impl MinerConnection for PodMiner {
         self.container.patience()
     }
 
-    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+    fn init(
+        &self,
+        request: InitRequest,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         async move {
             self.wake(timeout).await?;
             self.container.init(request, timeout).await
@@ -162,7 +175,11 @@ impl MinerConnection for PodMiner {
         .boxed()
     }
 
-    fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+    fn predict(
+        &self,
+        call: PredictCall,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         self.container.predict(call, timeout)
     }
 }
@@ -174,7 +191,8 @@ impl Resolve for Permitted {
     fn resolve(&self, name: Name) -> Resolving {
         let permitted = self.0;
         Box::pin(async move {
-            let addresses: Addrs = Box::new(permitted_addresses(name.as_str(), permitted).await?.into_iter());
+            let addresses: Addrs =
+                Box::new(permitted_addresses(name.as_str(), permitted).await?.into_iter());
             Ok(addresses)
         })
     }

@@ -21,7 +21,8 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Maximum size of a response in bytes; the rows of a full subnet take less than 1 MB.
 const MAX_BODY: usize = 8 << 20;
-/// States requested for the setting `running`: `running`, and every state from which a miner can return to it.
+/// States requested for the setting `running`: `running`, and every state from which a miner can
+/// return to it.
 const WIDENED: [&str; 6] = ["running", "warming", "idle", "unhealthy", "unavailable", "stopped"];
 /// Registry route of older gateways.
 const LEGACY: &str = "/live_containers";
@@ -61,7 +62,9 @@ impl RegistryError {
 
     fn status(&self) -> Option<(StatusCode, &str)> {
         match self {
-            Self::Call { source: JsonCallError::Status { status, body, .. }, .. } => Some((*status, body)),
+            Self::Call { source: JsonCallError::Status { status, body, .. }, .. } => {
+                Some((*status, body))
+            }
             _ => None,
         }
     }
@@ -69,7 +72,8 @@ impl RegistryError {
     fn refuses_token(&self) -> bool {
         self.status().is_some_and(|(status, body)| {
             let body = body.to_ascii_lowercase();
-            status == StatusCode::UNAUTHORIZED && (body.contains("invalid_auth_token") || body.contains("auth token"))
+            status == StatusCode::UNAUTHORIZED
+                && (body.contains("invalid_auth_token") || body.contains("auth token"))
         })
     }
 
@@ -127,7 +131,8 @@ impl Registry {
                 rows.add(containers);
             } else if let Some(Value::Array(miners)) = answer.get("miners") {
                 // This response format has no states: each request returns the same list.
-                let miners: Vec<Value> = miners.iter().map(|miner| self.gateway_row(miner)).collect();
+                let miners: Vec<Value> =
+                    miners.iter().map(|miner| self.gateway_row(miner)).collect();
                 rows.add(&miners);
                 break;
             } else {
@@ -140,18 +145,25 @@ impl Registry {
     /// Creates a row for a miner without an endpoint, which is called through the gateway.
     fn gateway_row(&self, miner: &Value) -> Value {
         let uid = miner.get("uid").cloned().unwrap_or_default();
-        let name = format!("arena-miner-{}", uid.as_str().map_or_else(|| uid.to_string(), str::to_owned));
+        let name =
+            format!("arena-miner-{}", uid.as_str().map_or_else(|| uid.to_string(), str::to_owned));
         json!({
             "miner_hotkey": miner.get("hotkey"), "miner_uid": uid, "status": "running", "provider": GATEWAY_PROVIDER,
             "endpoint_url": self.runsync.as_str(), "container_name": name,
         })
     }
 
-    /// Fetches the miners with one status from the first path that the gateway supports, and removes the unsupported
-    /// paths before it from `paths`.
-    async fn page(&self, paths: &mut &[String], status: &str) -> Result<(String, Value), RegistryError> {
+    /// Fetches the miners with one status from the first path that the gateway supports, and
+    /// removes the unsupported paths before it from `paths`.
+    async fn page(
+        &self,
+        paths: &mut &[String],
+        status: &str,
+    ) -> Result<(String, Value), RegistryError> {
         loop {
-            let (path, others) = paths.split_first().map_or(("/", &[][..]), |(path, others)| (path.as_str(), others));
+            let (path, others) = paths
+                .split_first()
+                .map_or(("/", &[][..]), |(path, others)| (path.as_str(), others));
             match self.get(path, status).await {
                 Err(error) if error.is_not_found() && !others.is_empty() => *paths = others,
                 answer => return answer.map(|answer| (path.to_owned(), answer)),
@@ -159,8 +171,8 @@ impl Registry {
         }
     }
 
-    /// Fetches a path, with up to three attempts if the gateway is unreachable, overloaded or failing; a rejected token
-    /// is renewed once.
+    /// Fetches a path, with up to three attempts if the gateway is unreachable, overloaded or
+    /// failing; a rejected token is renewed once.
     async fn get(&self, path: &str, status: &str) -> Result<Value, RegistryError> {
         let mut pauses = PAUSES.into_iter();
         let mut is_renewed = false;
@@ -174,7 +186,9 @@ impl Registry {
                 }
                 Err((error, _)) => error,
             };
-            let Some(pause) = pauses.next().filter(|_| error.is_retryable()) else { return Err(error) };
+            let Some(pause) = pauses.next().filter(|_| error.is_retryable()) else {
+                return Err(error);
+            };
             let asked = match &error {
                 RegistryError::Call { source, .. } => source.retry_after().unwrap_or_default(),
                 _ => Duration::ZERO,
@@ -185,18 +199,27 @@ impl Registry {
     }
 
     /// Makes one attempt. Returns the response, or the error with the token that was used.
-    async fn attempt(&self, path: &str, status: &str) -> Result<Value, (RegistryError, Option<Arc<str>>)> {
-        let token = self.tokens.get(&self.client, &self.scope).await.map_err(|error| (error.into(), None))?;
+    async fn attempt(
+        &self,
+        path: &str,
+        status: &str,
+    ) -> Result<Value, (RegistryError, Option<Arc<str>>)> {
+        let token = self
+            .tokens
+            .get(&self.client, &self.scope)
+            .await
+            .map_err(|error| (error.into(), None))?;
         // Without a header, the gateway's token is not a valid header value.
         let header = bearer(&token).ok_or((RegistryError::Token(TokenError::NoToken), None))?;
         let query = [("window_seconds", self.window.as_str()), ("status", status)];
         let answer = self.http.authorized(Some(header)).get(path, &query, self.timeout).await;
-        answer.map_err(|source| (RegistryError::Call { path: path.to_owned(), source }, Some(token)))
+        answer
+            .map_err(|source| (RegistryError::Call { path: path.to_owned(), source }, Some(token)))
     }
 }
 
-/// Returns the candidate paths below `base`, in order: the configured one, then the same with `/v1` added or removed.
-/// If the base ends with `/v1`, the only candidate is the path without `/v1`.
+/// Returns the candidate paths below `base`, in order: the configured one, then the same with `/v1`
+/// added or removed. If the base ends with `/v1`, the only candidate is the path without `/v1`.
 fn candidates(base: &Url, path: &str) -> Vec<String> {
     let path = normal(path);
     let without = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/'));

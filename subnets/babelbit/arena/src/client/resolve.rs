@@ -10,7 +10,8 @@ use super::route::Row;
 use taonet_babelbit_runner::{AddressError, AddressPolicy, MinerAddress, MinerEntry};
 
 /// States of a miner, best first.
-const RANKS: [&str; 8] = ["running", "idle", "warming", "unhealthy", "stopped", "terminated", "unavailable", "failed"];
+const RANKS: [&str; 8] =
+    ["running", "idle", "warming", "unhealthy", "stopped", "terminated", "unavailable", "failed"];
 
 /// An arena miner that is registered on the chain, with its route.
 #[derive(Debug)]
@@ -65,8 +66,8 @@ pub(super) enum RouteError {
     /// The miner's endpoint is not allowed.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The miner is not behind the configured gateway. A token request names no gateway, so a request signed for one
-    /// gateway could be replayed at another.
+    /// The miner is not behind the configured gateway. A token request names no gateway, so a
+    /// request signed for one gateway could be replayed at another.
     #[error(
         "the miner's gateway {origin} is not the configured one, {ours}: with a token request signed for {origin}, \
          that gateway could obtain tokens from {ours} in this validator's name; hint: if {origin} is the arena's own \
@@ -97,15 +98,23 @@ pub(super) struct Resolved {
     pub(super) refused: Vec<(Uid, RouteError)>,
 }
 
-/// Resolves each row to a miner by hotkey, else by uid. If a miner has several rows, the row with the best state wins;
-/// if states are equal, the first row.
-pub(super) fn resolve(rows: &[Row], registered: &[MinerEntry], endpoints: &Endpoints<'_>) -> Resolved {
-    let by_hotkey: HashMap<Hotkey, &MinerEntry> = registered.iter().map(|miner| (miner.hotkey, miner)).collect();
-    let by_uid: HashMap<u16, &MinerEntry> = registered.iter().map(|miner| (miner.uid.0, miner)).collect();
+/// Resolves each row to a miner by hotkey, else by uid. If a miner has several rows, the row with
+/// the best state wins; if states are equal, the first row.
+pub(super) fn resolve(
+    rows: &[Row],
+    registered: &[MinerEntry],
+    endpoints: &Endpoints<'_>,
+) -> Resolved {
+    let by_hotkey: HashMap<Hotkey, &MinerEntry> =
+        registered.iter().map(|miner| (miner.hotkey, miner)).collect();
+    let by_uid: HashMap<u16, &MinerEntry> =
+        registered.iter().map(|miner| (miner.uid.0, miner)).collect();
     let mut resolved = Resolved::default();
     let mut positions: HashMap<Hotkey, usize> = HashMap::new();
     for row in rows {
-        if row.status == "terminated" && !["not_in_list", "idle"].iter().any(|soft| row.reason.contains(soft)) {
+        if row.status == "terminated"
+            && !["not_in_list", "idle"].iter().any(|soft| row.reason.contains(soft))
+        {
             resolved.terminated += 1;
             continue;
         }

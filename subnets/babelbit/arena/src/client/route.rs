@@ -47,11 +47,17 @@ impl<'a> Rows<'a> {
     pub(super) fn add(&mut self, rows: &[Value]) {
         let room = MAX_ROWS.saturating_sub(self.seen.len());
         if rows.len() > room {
-            tracing::warn!(rows = rows.len(), room, "the arena gateway's list of miners is truncated");
+            tracing::warn!(
+                rows = rows.len(),
+                room,
+                "the arena gateway's list of miners is truncated"
+            );
         }
         for row in rows.iter().take(room) {
             let fields = Fields::of(row);
-            let key = fields.as_ref().map_or_else(|| vec![Some(row.to_string())], |fields| fields.key(row));
+            let key = fields
+                .as_ref()
+                .map_or_else(|| vec![Some(row.to_string())], |fields| fields.key(row));
             if !self.seen.insert(key) {
                 continue;
             }
@@ -86,7 +92,8 @@ impl<'a> Fields<'a> {
 
     /// Returns a key that is equal for duplicates of the row.
     fn key(&self, row: &Value) -> Vec<Option<String>> {
-        let names: [&[&str]; 4] = [&["submission_id"], HOTKEY, &["container_name"], &["endpoint_url", "url"]];
+        let names: [&[&str]; 4] =
+            [&["submission_id"], HOTKEY, &["container_name"], &["endpoint_url", "url"]];
         let key: Vec<_> = names.map(|names| self.text(names)).into();
         if key.iter().all(Option::is_none) { vec![Some(row.to_string())] } else { key }
     }
@@ -99,7 +106,8 @@ impl<'a> Fields<'a> {
             hotkey,
             uid: self.number(&["miner_uid", "uid"]),
             endpoint,
-            provider: lower(&["provider", "cloud_provider", "platform"]).unwrap_or_else(|| "managed_container".into()),
+            provider: lower(&["provider", "cloud_provider", "platform"])
+                .unwrap_or_else(|| "managed_container".into()),
             endpoint_id: self.text(&["endpoint_id"]),
             endpoint_type: self.text(&["endpoint_type"]),
             status: lower(&["status"]).unwrap_or_default(),
@@ -134,9 +142,9 @@ impl<'a> Fields<'a> {
 
     fn text(&self, names: &[&str]) -> Option<String> {
         self.values(names).find_map(|value| match value {
-            Value::String(text) => {
-                Some(text.trim()).filter(|text| !text.is_empty() && text.len() <= MAX_TEXT).map(str::to_owned)
-            }
+            Value::String(text) => Some(text.trim())
+                .filter(|text| !text.is_empty() && text.len() <= MAX_TEXT)
+                .map(str::to_owned),
             Value::Number(number) => Some(number.to_string()),
             _ => None,
         })

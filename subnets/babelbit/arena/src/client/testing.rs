@@ -107,14 +107,25 @@ pub(super) fn says(status: u16, body: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_string(body)
 }
 
-pub(super) async fn route(server: &MockServer, verb: &str, at: &str, answers: Vec<ResponseTemplate>) {
-    Mock::given(method(verb)).and(path(at)).respond_with(InTurn(answers, AtomicUsize::new(0))).mount(server).await;
+pub(super) async fn route(
+    server: &MockServer,
+    verb: &str,
+    at: &str,
+    answers: Vec<ResponseTemplate>,
+) {
+    Mock::given(method(verb))
+        .and(path(at))
+        .respond_with(InTurn(answers, AtomicUsize::new(0)))
+        .mount(server)
+        .await;
 }
 
 /// Starts a mock gateway that issues tokens `token-0`, `token-1` ….
 pub(super) async fn gateway() -> MockServer {
     let server = MockServer::start().await;
-    let tokens = (0..20).map(|n| ok(json!({ "auth_token": format!("token-{n}"), "expires_in": 1_800 }))).collect();
+    let tokens = (0..20)
+        .map(|n| ok(json!({ "auth_token": format!("token-{n}"), "expires_in": 1_800 })))
+        .collect();
     route(&server, "POST", "/auth/token", tokens).await;
     server
 }

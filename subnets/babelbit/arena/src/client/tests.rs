@@ -1,4 +1,5 @@
-//! End-to-end tests from the list of miners to their responses, through working and faulty gateways.
+//! End-to-end tests from the list of miners to their responses, through working and faulty
+//! gateways.
 
 mod faults;
 
@@ -15,8 +16,11 @@ use crate::gateway::{ArenaGatewayConfig, Listing};
 const LIST: &str = "/list_arena_miners";
 
 fn arena(url: &str, passing: &Passing) -> Arena {
-    Arena::with_time(config(url, ArenaSettings { status: "any".into(), ..ArenaSettings::default() }), passing.time())
-        .unwrap()
+    Arena::with_time(
+        config(url, ArenaSettings { status: "any".into(), ..ArenaSettings::default() }),
+        passing.time(),
+    )
+    .unwrap()
 }
 
 fn page(rows: &[(u16, &str)]) -> wiremock::ResponseTemplate {
@@ -56,7 +60,8 @@ async fn miner_not_ready_in_time_is_omitted() {
 #[tokio::test]
 async fn empty_arena_is_polled_until_the_timeout() {
     let (server, passing) = (gateway().await, Passing::default());
-    route(&server, "GET", LIST, vec![page(&[]), page(&[(9, "running")]), page(&[(2, "running")])]).await;
+    route(&server, "GET", LIST, vec![page(&[]), page(&[(9, "running")]), page(&[(2, "running")])])
+        .await;
     assert_eq!(found(&server, &passing).await, [2]);
     assert_eq!(passing.waits(), [10.0, 10.0]);
     let (server, passing) = (gateway().await, Passing::default());
@@ -83,7 +88,8 @@ async fn ready_polls_are_at_least_1_s_apart() {
 
 /// Starts a gateway with an echoing miner for each of these uids.
 async fn world(listing: Listing, uids: &[u16]) -> Running {
-    let running = Running::start(ArenaGatewayConfig { listing, ..crate::gateway::testing::config() }).await;
+    let running =
+        Running::start(ArenaGatewayConfig { listing, ..crate::gateway::testing::config() }).await;
     for uid in uids {
         let url = parrot(*uid).await;
         assert!(running.submit(*uid, url.as_str()).await.unwrap().listed);
@@ -96,9 +102,15 @@ async fn miners_are_played_through_our_gateway_and_directly() {
     for listing in [Listing::Gateway, Listing::Endpoints] {
         let world = world(listing, &[1, 2, 4]).await;
         let passing = Passing::default();
-        let arena = Arena::with_time(config(world.url.as_str(), ArenaSettings::default()), passing.time()).unwrap();
+        let arena =
+            Arena::with_time(config(world.url.as_str(), ArenaSettings::default()), passing.time())
+                .unwrap();
         let miners = arena.miners(&registered(&[1, 2, 3])).await.unwrap();
-        assert_eq!(miners.iter().map(|miner| miner.key.uid.0).collect::<Vec<_>>(), [1, 2], "{listing:?}");
+        assert_eq!(
+            miners.iter().map(|miner| miner.key.uid.0).collect::<Vec<_>>(),
+            [1, 2],
+            "{listing:?}"
+        );
         for miner in &miners {
             for utterance in 0..2 {
                 play(&*miner.connection, utterance, 5).await;
@@ -136,8 +148,13 @@ async fn endpoints_are_checked_and_redirects_are_not_followed() {
     assert!(trap.received_requests().await.unwrap().is_empty());
 
     // In production, only the gateway itself is allowed.
-    let mut production = config(&server.uri(), ArenaSettings { status: "any".into(), ..ArenaSettings::default() });
+    let mut production =
+        config(&server.uri(), ArenaSettings { status: "any".into(), ..ArenaSettings::default() });
     production.policy = super::testing::policy(false);
-    let miners = Arena::with_time(production, passing.time()).unwrap().miners(&registered(&[1, 2])).await.unwrap();
+    let miners = Arena::with_time(production, passing.time())
+        .unwrap()
+        .miners(&registered(&[1, 2]))
+        .await
+        .unwrap();
     assert_eq!(miners.iter().map(|miner| miner.key.uid.0).collect::<Vec<_>>(), [1]);
 }

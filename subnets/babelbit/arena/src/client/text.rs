@@ -8,7 +8,9 @@ use futures::future::BoxFuture;
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::text_api::{PREDICT_MESSAGE, PredictedUtterance, PredictionResponse};
 use taonet_babelbit_runner::{ArenaUnavailable, CallError, MinerEntry};
-use taonet_babelbit_text_runner::{ArenaTextMiners, MAX_PREDICTION_BYTES, TextConnection, TextMiner};
+use taonet_babelbit_text_runner::{
+    ArenaTextMiners, MAX_PREDICTION_BYTES, TextConnection, TextMiner,
+};
 use taonet_http::client::join_path;
 use taonet_wire::PeerError;
 use url::Url;
@@ -24,7 +26,10 @@ impl Arena {
     ///
     /// # Errors
     /// [`ArenaError::Registry`] when the gateway's list of miners is unavailable.
-    pub async fn text_miners(&self, registered: &[MinerEntry]) -> Result<Vec<TextMiner>, ArenaError> {
+    pub async fn text_miners(
+        &self,
+        registered: &[MinerEntry],
+    ) -> Result<Vec<TextMiner>, ArenaError> {
         let routes = self.ready_routes(registered).await?;
         let connected = routes.into_iter().filter_map(|route| {
             let uid = route.miner.uid;
@@ -54,7 +59,12 @@ impl ArenaTextMiners for Arena {
         &'a self,
         registered: &'a [MinerEntry],
     ) -> BoxFuture<'a, Result<Vec<TextMiner>, ArenaUnavailable>> {
-        async { Self::text_miners(self, registered).await.map_err(|error| ArenaUnavailable(Box::new(error))) }.boxed()
+        async {
+            Self::text_miners(self, registered)
+                .await
+                .map_err(|error| ArenaUnavailable(Box::new(error)))
+        }
+        .boxed()
     }
 }
 
@@ -95,8 +105,13 @@ impl TextConnection for PodMiner {
     }
 
     fn is_healthy(&self, timeout: Duration) -> BoxFuture<'_, bool> {
-        async move { self.wake(timeout).await.inspect_err(|error| tracing::debug!(%error, "cannot wake a pod")).is_ok() }
-            .boxed()
+        async move {
+            self.wake(timeout)
+                .await
+                .inspect_err(|error| tracing::debug!(%error, "cannot wake a pod"))
+                .is_ok()
+        }
+        .boxed()
     }
 }
 

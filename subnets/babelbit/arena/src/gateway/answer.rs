@@ -68,7 +68,11 @@ impl ApiError {
     /// Creates the error for a miner's response with an error status.
     pub(super) fn of_miner(status: u16, text: &str) -> Self {
         let text = text.chars().take(SHOWN).collect();
-        if matches!(status, 429 | 503) { Self::MinerBusy { status, text } } else { Self::MinerRefused { status, text } }
+        if matches!(status, 429 | 503) {
+            Self::MinerBusy { status, text }
+        } else {
+            Self::MinerRefused { status, text }
+        }
     }
 
     /// Returns the status, and the marker that indicates whether to retry.

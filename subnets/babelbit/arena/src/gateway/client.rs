@@ -6,7 +6,9 @@ use serde_json::Value;
 use taonet_babelbit_core::arena_api::{SUBMIT_PATH, Submission, SubmissionAnswer};
 use taonet_primitives::Hotkey;
 use taonet_wallet::Keypair;
-use taonet_wire::{BtauthScheme, CallError, ClientConfig, Peer, SignedClient, Signer, SigningError};
+use taonet_wire::{
+    BtauthScheme, CallError, ClientConfig, Peer, SignedClient, Signer, SigningError,
+};
 use url::Url;
 
 use taonet_http::client::join_path;
@@ -25,7 +27,9 @@ pub enum SubmitError {
     #[error("cannot get the gateway's hotkey (GET /healthz): {0}")]
     Health(#[source] JsonCallError),
     /// The gateway's health response has no hotkey.
-    #[error("the gateway's health response contains no hotkey; hint: check that the URL is that of an arena gateway")]
+    #[error(
+        "the gateway's health response contains no hotkey; hint: check that the URL is that of an arena gateway"
+    )]
     NoHotkey,
     /// The request could not be signed.
     #[error(transparent)]

@@ -113,7 +113,9 @@ impl Entries {
         let saved = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice::<Saved>(&bytes)
                 .map_err(|source| EntriesError::Damaged { path: path.clone(), source })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Saved { version: VERSION, ..Saved::default() },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Saved { version: VERSION, ..Saved::default() }
+            }
             Err(source) => return Err(EntriesError::Io { path, source }),
         };
         if saved.version > VERSION {
@@ -144,7 +146,9 @@ impl Entries {
         };
         self.change(|saved| {
             let first_at_ms = saved.submissions.get(&hotkey).map_or(now, |known| known.first_at_ms);
-            if saved.submissions.len() >= MAX_SUBMISSIONS && !saved.submissions.contains_key(&hotkey) {
+            if saved.submissions.len() >= MAX_SUBMISSIONS
+                && !saved.submissions.contains_key(&hotkey)
+            {
                 saved.make_room();
             }
             saved.submissions.insert(hotkey, Entry { first_at_ms, ..entry });
@@ -154,12 +158,19 @@ impl Entries {
     }
 
     /// Records the current challenge.
-    pub(super) async fn note_challenge(&self, challenge_uid: &str, now: SystemTime) -> Result<(), WriteError> {
+    pub(super) async fn note_challenge(
+        &self,
+        challenge_uid: &str,
+        now: SystemTime,
+    ) -> Result<(), WriteError> {
         if self.saved.lock().await.challenges.iter().any(|known| known.uid == challenge_uid) {
             return Ok(());
         }
-        let challenge =
-            Challenge { uid: challenge_uid.to_owned(), seen_at: unix_time(now).as_secs(), winners: Vec::new() };
+        let challenge = Challenge {
+            uid: challenge_uid.to_owned(),
+            seen_at: unix_time(now).as_secs(),
+            winners: Vec::new(),
+        };
         self.change(|saved| {
             saved.challenges.push(challenge);
             let surplus = saved.challenges.len().saturating_sub(MAX_CHALLENGES);
@@ -195,15 +206,17 @@ impl Entries {
         }
         self.change(|saved| {
             saved.challenges.retain(|known| known.seen_at >= since || known.uid == challenge_uid);
-            if let Some(known) = saved.challenges.iter_mut().find(|known| known.uid == challenge_uid) {
+            if let Some(known) =
+                saved.challenges.iter_mut().find(|known| known.uid == challenge_uid)
+            {
                 known.winners = winners;
             }
         })
         .await
     }
 
-    /// Returns the arena's miners at `now`, best first. `uid_of` maps a hotkey to its uid; miners without a uid are
-    /// omitted.
+    /// Returns the arena's miners at `now`, best first. `uid_of` maps a hotkey to its uid; miners
+    /// without a uid are omitted.
     pub(super) async fn listed(
         &self,
         rules: &Rules,
@@ -235,7 +248,12 @@ impl Entries {
     }
 
     /// Returns a miner's wins within `window`.
-    pub(super) async fn record(&self, hotkey: &Hotkey, now: SystemTime, window: Duration) -> Record {
+    pub(super) async fn record(
+        &self,
+        hotkey: &Hotkey,
+        now: SystemTime,
+        window: Duration,
+    ) -> Record {
         let saved = self.saved.lock().await;
         saved.records(now, window).get(hotkey.to_string().as_str()).copied().unwrap_or_default()
     }
@@ -290,8 +308,11 @@ impl Saved {
             let name = hotkey.to_string();
             won.iter().any(|winner| winner.hotkey == name)
         };
-        let oldest =
-            self.submissions.iter().filter(|(hotkey, _)| !has_won(hotkey)).min_by_key(|(_, entry)| entry.last_at_ms);
+        let oldest = self
+            .submissions
+            .iter()
+            .filter(|(hotkey, _)| !has_won(hotkey))
+            .min_by_key(|(_, entry)| entry.last_at_ms);
         if let Some(hotkey) = oldest.map(|(hotkey, _)| *hotkey) {
             self.submissions.remove(&hotkey);
         }

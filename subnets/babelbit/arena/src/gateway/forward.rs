@@ -38,11 +38,16 @@ const MIN_CALL: Duration = Duration::from_secs(1);
 
 impl State {
     /// Forwards a message from `caller` to a miner, and returns the miner's response.
-    pub(super) async fn forward(&self, caller: Hotkey, request: RunsyncRequest) -> Result<Response, ApiError> {
+    pub(super) async fn forward(
+        &self,
+        caller: Hotkey,
+        request: RunsyncRequest,
+    ) -> Result<Response, ApiError> {
         let _permit = self.calls.try_acquire().map_err(|_| ApiError::Busy)?;
         let miner = self.addressee(&request).await?;
         let RunsyncInput { predict_payload, bt_headers } = request.input;
-        // A token authorises only messages signed by its own hotkey, not replayed messages of others.
+        // A token authorises only messages signed by its own hotkey, not replayed messages of
+        // others.
         if bt_headers.get(CALLER).is_none_or(|name| name.parse() != Ok(caller)) {
             return Err(ApiError::OtherCaller);
         }
@@ -52,17 +57,27 @@ impl State {
         let longest = self.config.call_timeout;
         let limit = asked.unwrap_or(longest).clamp(MIN_CALL.min(longest), longest);
         // The submission may have been accepted under another policy.
-        let address = self.config.policy.resolve_managed(&miner.endpoint_url).map_err(|_| ApiError::Unreached)?;
+        let address = self
+            .config
+            .policy
+            .resolve_managed(&miner.endpoint_url)
+            .map_err(|_| ApiError::Unreached)?;
         let url = predict_url(address.url(), &self.config.predict_path);
         let body = Bytes::from(String::from(Box::<str>::from(predict_payload)));
         let began = Instant::now();
-        let answer = self.client.post(url.as_str(), headers, body, limit, self.config.max_answer_bytes).await;
-        metrics::histogram!("taonet_arena_gateway_call_seconds").record(began.elapsed().as_secs_f64());
-        let answer = answer.map_err(|error| failed(error, limit)).and_then(|answer| enveloped(&answer));
+        let answer = self
+            .client
+            .post(url.as_str(), headers, body, limit, self.config.max_answer_bytes)
+            .await;
+        metrics::histogram!("taonet_arena_gateway_call_seconds")
+            .record(began.elapsed().as_secs_f64());
+        let answer =
+            answer.map_err(|error| failed(error, limit)).and_then(|answer| enveloped(&answer));
         let result = if answer.is_ok() { "answered" } else { "failed" };
         metrics::counter!("taonet_arena_gateway_calls_total", "result" => result).increment(1);
         if let Err(error) = &answer {
-            let request_id = request.request_id.as_deref().map(|id| id.chars().take(200).collect::<String>());
+            let request_id =
+                request.request_id.as_deref().map(|id| id.chars().take(200).collect::<String>());
             tracing::info!(miner = %miner.hotkey, uid = miner.uid, request_id, %error, "call to the miner failed");
         }
         answer
@@ -80,7 +95,8 @@ impl State {
 }
 
 fn headers(bt_headers: &std::collections::BTreeMap<String, String>) -> Result<HeaderMap, ApiError> {
-    let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    let mut headers =
+        HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     for name in SIGNED {
         let Some(value) = bt_headers.get(name) else { continue };
         let value = HeaderValue::from_str(value).map_err(|_| ApiError::Field {

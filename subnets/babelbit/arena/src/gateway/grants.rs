@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use taonet_babelbit_core::arena_api::{TokenAnswer, TokenRequest};
 use taonet_primitives::Hotkey;
 use taonet_wallet::{CryptoType, Signature, verify};
-use taonet_wire::{Claim, Refusal, ReplayBounds, ReplayGuard, ReplayLogError, ReplayRule, Window, sorted_json};
+use taonet_wire::{
+    Claim, Refusal, ReplayBounds, ReplayGuard, ReplayLogError, ReplayRule, Window, sorted_json,
+};
 
 use super::ArenaGatewayConfig;
 use super::answer::ApiError;
@@ -15,9 +17,13 @@ use taonet_http::BearerTokens;
 use taonet_service::unix_time;
 
 /// Freshness window of token requests: maximum age, and maximum clock skew into the future.
-const WINDOW: Window =
-    Window { past: Duration::from_mins(1), future: Duration::from_secs(3), max_timeout: Duration::ZERO };
-/// Maximum number of tokens of one hotkey: a validator has one per miner, in each of several processes.
+const WINDOW: Window = Window {
+    past: Duration::from_mins(1),
+    future: Duration::from_secs(3),
+    max_timeout: Duration::ZERO,
+};
+/// Maximum number of tokens of one hotkey: a validator has one per miner, in each of several
+/// processes.
 const TOKENS_PER_HOTKEY: usize = 1_024;
 /// Bounds of the replay log.
 const BOUNDS: ReplayBounds = ReplayBounds { per_sender: 10_000, total: 100_000 };
@@ -29,7 +35,10 @@ pub(super) struct Grants {
 }
 
 impl Grants {
-    pub(super) fn open(config: &ArenaGatewayConfig, log: Option<&Path>) -> Result<Self, ReplayLogError> {
+    pub(super) fn open(
+        config: &ArenaGatewayConfig,
+        log: Option<&Path>,
+    ) -> Result<Self, ReplayLogError> {
         let now = nanoseconds((config.clock)());
         let replay = match log {
             Some(path) => ReplayGuard::open(path, &WINDOW, ReplayRule::Once, BOUNDS, now)?,
@@ -40,7 +49,11 @@ impl Grants {
     }
 
     /// Issues a token for a signed request; rejects a repeated request.
-    pub(super) fn grant(&self, request: &TokenRequest, now: SystemTime) -> Result<TokenAnswer, ApiError> {
+    pub(super) fn grant(
+        &self,
+        request: &TokenRequest,
+        now: SystemTime,
+    ) -> Result<TokenAnswer, ApiError> {
         let hotkey: Hotkey = parse("hotkey", &request.hotkey)?;
         let signature: Signature = parse("signature", &request.signature)?;
         let nonce: u64 = parse("nonce", &request.nonce)?;
@@ -48,9 +61,10 @@ impl Grants {
             let problem = "set both miner_hotkey and uid, or neither".to_owned();
             return Err(ApiError::Field { field: "uid", problem });
         }
-        for (field, signed_at) in
-            [("timestamp_ms", Duration::from_millis(request.timestamp_ms)), ("nonce", Duration::from_nanos(nonce))]
-        {
+        for (field, signed_at) in [
+            ("timestamp_ms", Duration::from_millis(request.timestamp_ms)),
+            ("nonce", Duration::from_nanos(nonce)),
+        ] {
             if !is_fresh(signed_at, now) {
                 return Err(ApiError::Time(field));
             }
@@ -69,7 +83,13 @@ impl Grants {
         Ok(TokenAnswer { auth_token, expires_in: self.tokens.lifetime().as_secs() })
     }
 
-    fn remember(&self, sender: Hotkey, signature: Signature, nonce: u64, now: SystemTime) -> Result<(), ApiError> {
+    fn remember(
+        &self,
+        sender: Hotkey,
+        signature: Signature,
+        nonce: u64,
+        now: SystemTime,
+    ) -> Result<(), ApiError> {
         let claim = Claim {
             sender,
             receiver: None,
@@ -100,7 +120,10 @@ fn is_fresh(signed_at: Duration, now: SystemTime) -> bool {
     signed_at.saturating_add(WINDOW.past) >= now && signed_at <= now.saturating_add(WINDOW.future)
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(field: &'static str, text: &str) -> Result<T, ApiError> {
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+    field: &'static str,
+    text: &str,
+) -> Result<T, ApiError> {
     text.parse().map_err(|error: T::Err| ApiError::Field { field, problem: error.to_string() })
 }
 

@@ -25,8 +25,8 @@ pub struct Members {
 type Slots = Arc<HashMap<Hotkey, u16>>;
 
 impl Members {
-    /// Creates a list of a subnet's members, read from the subtensor gateway. Members are unknown until
-    /// [`Members::refresh`] succeeds.
+    /// Creates a list of a subnet's members, read from the subtensor gateway. Members are unknown
+    /// until [`Members::refresh`] succeeds.
     pub fn new(chain: GatewayClient, netuid: NetUid) -> Self {
         Self { chain, netuid, slots: Arc::default() }
     }
@@ -38,7 +38,8 @@ impl Members {
     pub async fn refresh(&self) -> Result<(), GatewayError> {
         let neurons = self.chain.neurons(self.netuid).await?;
         let slots = neurons.list.iter().map(|neuron| (neuron.hotkey, neuron.uid.0));
-        *self.slots.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(slots.collect()));
+        *self.slots.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Arc::new(slots.collect()));
         Ok(())
     }
 
@@ -59,8 +60,13 @@ impl Members {
         }
     }
 
-    /// Returns the last known uids; [`ApiError::MembersUnknown`] before the first successful refresh.
+    /// Returns the last known uids; [`ApiError::MembersUnknown`] before the first successful
+    /// refresh.
     pub(super) fn slots(&self) -> Result<Slots, ApiError> {
-        self.slots.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(ApiError::MembersUnknown)
+        self.slots
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .ok_or(ApiError::MembersUnknown)
     }
 }

@@ -9,7 +9,8 @@ use taonet_babelbit_engine::client::{EngineClient, EngineError};
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_http::JsonCallError;
 
-/// Number of the latest challenges whose scores are fetched again, because validators submit scores at different times.
+/// Number of the latest challenges whose scores are fetched again, because validators submit scores
+/// at different times.
 const OPEN_CHALLENGES: usize = 4;
 
 /// Source of qualifying results.
@@ -70,10 +71,17 @@ impl ArenaGateway {
         let (state, window) = (&self.state, self.state.config.window);
         for challenge_uid in state.entries.newest_challenges(OPEN_CHALLENGES).await {
             let rows = results.scores.rows(&challenge_uid, Some(Contest::Main)).await;
-            let rows = rows.map_err(|source| LookError::Scores { challenge_uid: challenge_uid.clone(), source })?;
-            // Before the first submission of a validator there are no scores; known results remain valid.
+            let rows = rows.map_err(|source| LookError::Scores {
+                challenge_uid: challenge_uid.clone(),
+                source,
+            })?;
+            // Before the first submission of a validator there are no scores; known results remain
+            // valid.
             if !rows.is_empty() {
-                state.entries.set_winners(&challenge_uid, winners(&rows), state.now(), window).await?;
+                state
+                    .entries
+                    .set_winners(&challenge_uid, winners(&rows), state.now(), window)
+                    .await?;
             }
         }
         Ok(())

@@ -10,8 +10,9 @@ use axum::routing::{get, post};
 use axum::{RequestPartsExt as _, Router};
 use serde_json::{Value, json};
 use taonet_babelbit_core::arena_api::{
-    AUTH_PATH, LIST_PATH, ListedContainer, ListedContainers, ListedMiner, ListedMiners, RUNSYNC_PATH, RunsyncRequest,
-    SUBMIT_PATH, Submission, SubmissionAnswer, TokenAnswer, TokenRequest,
+    AUTH_PATH, LIST_PATH, ListedContainer, ListedContainers, ListedMiner, ListedMiners,
+    RUNSYNC_PATH, RunsyncRequest, SUBMIT_PATH, Submission, SubmissionAnswer, TokenAnswer,
+    TokenRequest,
 };
 use taonet_primitives::Hotkey;
 use taonet_wire::{Caller as Signer, SignedLayer};
@@ -30,8 +31,10 @@ const GRACE: Duration = Duration::from_secs(15);
 
 pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
     let timeout = state.config.call_timeout.saturating_add(GRACE);
-    let validators =
-        Router::new().route(AUTH_PATH, post(token)).route(LIST_PATH, get(list)).route(RUNSYNC_PATH, post(runsync));
+    let validators = Router::new()
+        .route(AUTH_PATH, post(token))
+        .route(LIST_PATH, get(list))
+        .route(RUNSYNC_PATH, post(runsync));
     let submit = Router::new()
         .route(SUBMIT_PATH, post(submit))
         .route_layer(submissions)
@@ -47,7 +50,8 @@ pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
 }
 
 impl State {
-    /// Returns the list of the arena's miners, which is cached for [`LISTED_FOR`], since every message needs it.
+    /// Returns the list of the arena's miners, which is cached for [`LISTED_FOR`], since every
+    /// message needs it.
     ///
     /// # Errors
     /// [`ApiError::MembersUnknown`] while the registered members are unknown.
@@ -60,7 +64,8 @@ impl State {
         {
             return Ok(Arc::clone(&known.miners));
         }
-        let rules = Rules { slots: config.slots, window: config.window, wins_needed: config.wins_needed };
+        let rules =
+            Rules { slots: config.slots, window: config.window, wins_needed: config.wins_needed };
         let miners: Arc<[Listed]> = match &self.members {
             None => self.entries.listed(&rules, now, |_, claimed| Some(claimed)).await,
             Some(members) => {
@@ -78,12 +83,17 @@ impl State {
     fn slot(&self, hotkey: Hotkey, claimed: u16) -> Result<u16, ApiError> {
         match &self.members {
             None => Ok(claimed),
-            Some(members) => members.slots()?.get(&hotkey).copied().ok_or(ApiError::NotRegistered(hotkey)),
+            Some(members) => {
+                members.slots()?.get(&hotkey).copied().ok_or(ApiError::NotRegistered(hotkey))
+            }
         }
     }
 
     fn admit_address(&self, parts: &Parts) -> Result<(), ApiError> {
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        let address = parts
+            .extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|ConnectInfo(address)| address.ip());
         let key = subscriber(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
         self.auth_limit.admit(key, self.now()).map_err(|wait| ApiError::TooMany { wait })
     }
@@ -141,14 +151,17 @@ async fn token(
     state.grants.grant(&request, state.now()).map(Json)
 }
 
-/// Lists the arena's miners. The query is ignored: the list does not depend on a time window, and every miner counts as
-/// running.
+/// Lists the arena's miners. The query is ignored: the list does not depend on a time window, and
+/// every miner counts as running.
 async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
     let listed = state.listed().await?;
     let count = listed.len();
     Ok(match state.config.listing {
         Listing::Gateway => {
-            let miner = |listed: &Listed| ListedMiner { hotkey: listed.hotkey.to_string(), uid: listed.uid };
+            let miner = |listed: &Listed| ListedMiner {
+                hotkey: listed.hotkey.to_string(),
+                uid: listed.uid,
+            };
             Json(ListedMiners { miners: listed.iter().map(miner).collect(), count }).into_response()
         }
         Listing::Endpoints => {
@@ -160,12 +173,14 @@ async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
                 endpoint_url: listed.endpoint_url.clone(),
                 container_name: format!("arena-miner-{}", listed.uid),
             };
-            Json(ListedContainers { containers: listed.iter().map(container).collect(), count }).into_response()
+            Json(ListedContainers { containers: listed.iter().map(container).collect(), count })
+                .into_response()
         }
     })
 }
 
-/// Forwards a message. The token may be in a header, which is checked before the body is read, or in the body.
+/// Forwards a message. The token may be in a header, which is checked before the body is read, or
+/// in the body.
 async fn runsync(Shared(state): Gateway, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let shown = match shown_in(&parts.headers) {

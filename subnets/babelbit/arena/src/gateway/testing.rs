@@ -30,7 +30,10 @@ pub(crate) fn miner_key(uid: u16) -> Keypair {
 }
 
 pub(crate) fn config() -> ArenaGatewayConfig {
-    ArenaGatewayConfig { policy: AddressPolicy::private(), ..ArenaGatewayConfig::new(Arc::new(key("//gateway"))) }
+    ArenaGatewayConfig {
+        policy: AddressPolicy::private(),
+        ..ArenaGatewayConfig::new(Arc::new(key("//gateway")))
+    }
 }
 
 /// The system's time plus an offset set by the test.
@@ -69,7 +72,11 @@ impl Running {
         Self { gateway, router, url, directory }
     }
 
-    pub(crate) async fn submit(&self, uid: u16, endpoint: &str) -> Result<SubmissionAnswer, SubmitError> {
+    pub(crate) async fn submit(
+        &self,
+        uid: u16,
+        endpoint: &str,
+    ) -> Result<SubmissionAnswer, SubmitError> {
         let submission = Submission { endpoint_url: endpoint.to_owned(), uid };
         submit(&self.url, None, &miner_key(uid), &submission).await
     }

@@ -20,7 +20,8 @@ use taonet_validator::testing::{ask, nowhere};
 
 /// Gets a token for Alice.
 async fn token(running: &Running) -> String {
-    let request = serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now())).unwrap();
+    let request =
+        serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now())).unwrap();
     let (status, answer) = ask(&running.router, Method::POST, "/auth/token", &[], &request).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(answer["expires_in"], 1_800);
@@ -28,7 +29,8 @@ async fn token(running: &Running) -> String {
 }
 
 async fn get(running: &Running, path: &str, token: &str) -> (u16, Value) {
-    ask(&running.router, Method::GET, path, &[("authorization", &format!("Bearer {token}"))], "").await
+    ask(&running.router, Method::GET, path, &[("authorization", &format!("Bearer {token}"))], "")
+        .await
 }
 
 async fn listed(running: &Running) -> Vec<u64> {
@@ -72,24 +74,37 @@ async fn miner_list_needs_a_token_and_has_two_forms() {
     }
     let token = token(&running).await;
     let miner = |uid: u16| json!({ "hotkey": miner_key(uid).hotkey().to_string(), "uid": uid });
-    for path in
-        ["/list_arena_miners?window_seconds=86000&status=running", "/v1/list_arena_miners", "//v1//list_arena_miners"]
-    {
+    for path in [
+        "/list_arena_miners?window_seconds=86000&status=running",
+        "/v1/list_arena_miners",
+        "//v1//list_arena_miners",
+    ] {
         let (status, list) = get(&running, path, &token).await;
         let mut found = list["miners"].as_array().unwrap().clone();
         found.sort_by_key(|miner| miner["uid"].as_u64());
-        assert_eq!((status, found, &list["count"]), (200, vec![miner(1), miner(3)], &json!(2)), "{path}");
+        assert_eq!(
+            (status, found, &list["count"]),
+            (200, vec![miner(1), miner(3)], &json!(2)),
+            "{path}"
+        );
     }
     for token in ["", "guess"] {
         let (status, refusal) = get(&running, "/list_arena_miners", token).await;
         assert_eq!((status, &refusal["error"]), (401, &json!("invalid_auth_token")));
     }
     let (status, health) = ask(&running.router, Method::GET, "/healthz", &[], "").await;
-    assert_eq!((status, health), (200, json!({ "status": "ok", "hotkey": key("//gateway").hotkey().to_string() })));
+    assert_eq!(
+        (status, health),
+        (200, json!({ "status": "ok", "hotkey": key("//gateway").hotkey().to_string() }))
+    );
     let (status, refusal) = ask(&running.router, Method::GET, "/else", &[], "").await;
-    assert_eq!((status, refusal), (404, json!({ "error": "invalid_request", "detail": "Not Found" })));
+    assert_eq!(
+        (status, refusal),
+        (404, json!({ "error": "invalid_request", "detail": "Not Found" }))
+    );
 
-    let direct = Running::start(ArenaGatewayConfig { listing: Listing::Endpoints, ..config() }).await;
+    let direct =
+        Running::start(ArenaGatewayConfig { listing: Listing::Endpoints, ..config() }).await;
     direct.submit(3, "127.0.0.1:3/x").await.unwrap();
     let (_, list) = get(&direct, "/list_arena_miners", &self::token(&direct).await).await;
     let expected = json!({ "containers": [{
@@ -110,22 +125,30 @@ async fn gateway_relays_messages_and_responses() {
     }
     // The miner's refusal is passed on unchanged, at once.
     let miner = &miners(&running, &[1]).await[0].connection;
-    let error = miner.predict(frame("no-session", 0, false), Duration::from_secs(5)).await.unwrap_err().to_string();
+    let error = miner
+        .predict(frame("no-session", 0, false), Duration::from_secs(5))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("502:") && error.contains("miner_refused"), "{error}");
 }
 
-/// A token is valid in the body and in a header; a message is forwarded only with a token of its sender.
+/// A token is valid in the body and in a header; a message is forwarded only with a token of its
+/// sender.
 #[tokio::test]
 async fn message_needs_a_token_of_its_sender() {
     let running = Running::start(config()).await;
     running.submit(1, parrot(1).await.as_str()).await.unwrap();
     let hotkey = miner_key(1).hotkey();
-    let payload = serde_json::to_string(&taonet_babelbit_core::protocol::MinerRequest::Init(init(0))).unwrap();
+    let payload =
+        serde_json::to_string(&taonet_babelbit_core::protocol::MinerRequest::Init(init(0)))
+            .unwrap();
     let message = |sender: &str| {
         let signer = Signer::new(key(sender), "203.0.113.7", BabelbitScheme::managed());
         let peer = taonet_wire::Peer::new(hotkey, "0.0.0.0", 0).unwrap();
         let limit = Duration::from_secs(10);
-        let signed = signer.headers(&peer, &Method::POST, "/", "X", limit, payload.as_bytes()).unwrap();
+        let signed =
+            signer.headers(&peer, &Method::POST, "/", "X", limit, payload.as_bytes()).unwrap();
         let headers: serde_json::Map<String, Value> = signed
             .iter()
             .filter(|(name, _)| name.as_str() != "content-type")
@@ -140,7 +163,8 @@ async fn message_needs_a_token_of_its_sender() {
         body[field] = value;
         body
     };
-    let (status, answer) = runsync(&running, &[], &with(message("//Alice"), "auth_token", json!(token))).await;
+    let (status, answer) =
+        runsync(&running, &[], &with(message("//Alice"), "auth_token", json!(token))).await;
     assert_eq!((status, &answer["output"]["ready"]), (200, &json!(true)), "{answer}");
     let head = [("authorization", bearer.as_str())];
     assert_eq!(runsync(&running, &head, &message("//Alice")).await.0, 200);
@@ -154,7 +178,12 @@ async fn message_needs_a_token_of_its_sender() {
         (&[("authorization", "Bearer guess")], json!("no message"), 401, "invalid_auth_token"),
         (&head, message("//Bob"), 403, "other_caller"),
         (&head, with(message("//Alice"), "uid", json!(2)), 404, "endpoint_not_found"),
-        (&head, with(message("//Alice"), "miner_hotkey", json!(stranger)), 404, "endpoint_not_found"),
+        (
+            &head,
+            with(message("//Alice"), "miner_hotkey", json!(stranger)),
+            404,
+            "endpoint_not_found",
+        ),
         (&head, json!({ "input": {} }), 422, "invalid_request"),
         (&head, json!([]), 422, "invalid_request"),
     ] {
@@ -180,7 +209,11 @@ async fn miner_failure_and_refusal_have_different_status_codes() {
         (ResponseTemplate::new(429).set_body_string("slow"), 503, "upstream_unavailable"),
         (ResponseTemplate::new(404).set_body_string("unknown session"), 502, "miner_refused"),
         (ResponseTemplate::new(500).set_body_string("boom"), 502, "miner_refused"),
-        (ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"), 502, "miner_refused"),
+        (
+            ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"),
+            502,
+            "miner_refused",
+        ),
         (ResponseTemplate::new(200).set_body_string("<html>"), 502, "miner_answer"),
         (ResponseTemplate::new(200).set_body_json(json!([])), 502, "miner_answer"),
         (ResponseTemplate::new(200).set_body_string("x".repeat(2_000)), 502, "miner_answer"),
@@ -188,19 +221,26 @@ async fn miner_failure_and_refusal_have_different_status_codes() {
     ] {
         let server = MockServer::start().await;
         Mock::given(method("POST")).respond_with(answer).mount(&server).await;
-        let config = ArenaGatewayConfig { call_timeout: Duration::from_secs(3), max_answer_bytes: 1_000, ..config() };
+        let config = ArenaGatewayConfig {
+            call_timeout: Duration::from_secs(3),
+            max_answer_bytes: 1_000,
+            ..config()
+        };
         let running = Running::start(config).await;
         running.submit(1, &server.uri()).await.unwrap();
         let token = token(&running).await;
         let alice = key("//Alice").hotkey().to_string();
-        let input = json!({ "predict_payload": {}, "bt_headers": { "bt_header_dendrite_hotkey": alice } });
-        let (found, answer) = runsync(&running, &[], &json!({ "input": input, "auth_token": token, "uid": 1 })).await;
+        let input =
+            json!({ "predict_payload": {}, "bt_headers": { "bt_header_dendrite_hotkey": alice } });
+        let (found, answer) =
+            runsync(&running, &[], &json!({ "input": input, "auth_token": token, "uid": 1 })).await;
         assert_eq!((found, &answer["error"]), (status, &json!(marker)), "{answer}");
     }
     let running = Running::start(config()).await;
     running.submit(1, nowhere().as_str()).await.unwrap();
     let alice = key("//Alice").hotkey().to_string();
-    let input = json!({ "predict_payload": {}, "bt_headers": { "bt_header_dendrite_hotkey": alice } });
+    let input =
+        json!({ "predict_payload": {}, "bt_headers": { "bt_header_dendrite_hotkey": alice } });
     let body = json!({ "input": input, "auth_token": token(&running).await, "uid": 1 });
     let (status, answer) = runsync(&running, &[], &body).await;
     assert_eq!((status, &answer["error"]), (503, &json!("miner_unavailable")), "{answer}");
@@ -210,9 +250,14 @@ async fn miner_failure_and_refusal_have_different_status_codes() {
 async fn submission_is_verified_and_stored() {
     let running = Running::start(config()).await;
     let answer = running.submit(1, "127.0.0.1:9000").await.unwrap();
-    assert_eq!((answer.endpoint_url.as_str(), answer.listed, answer.wins), ("http://127.0.0.1:9000/", true, 0));
+    assert_eq!(
+        (answer.endpoint_url.as_str(), answer.listed, answer.wins),
+        ("http://127.0.0.1:9000/", true, 0)
+    );
     let said = |error: SubmitError| error.to_string();
-    for (endpoint, text) in [("", "neither `ip:port` nor a URL"), ("ftp://9.9.9.9:1", "not an http or https URL")] {
+    for (endpoint, text) in
+        [("", "neither `ip:port` nor a URL"), ("ftp://9.9.9.9:1", "not an http or https URL")]
+    {
         let error = said(running.submit(1, endpoint).await.unwrap_err());
         assert!(error.contains("422:") && error.contains(text), "{error}");
     }
@@ -227,10 +272,13 @@ async fn submission_is_verified_and_stored() {
     let (status, refusal) = ask(&running.router, Method::POST, "/v1/arena/submit", &[], "{}").await;
     assert_eq!((status, &refusal["error"]), (401, &json!("MalformedAuth")), "{refusal}");
 
-    let production = Running::start(ArenaGatewayConfig { policy: AddressPolicy::default(), ..config() }).await;
-    for (endpoint, taken) in
-        [("http://10.0.0.1:80", false), ("http://localhost:80", false), ("https://miner.example.com", true)]
-    {
+    let production =
+        Running::start(ArenaGatewayConfig { policy: AddressPolicy::default(), ..config() }).await;
+    for (endpoint, taken) in [
+        ("http://10.0.0.1:80", false),
+        ("http://localhost:80", false),
+        ("https://miner.example.com", true),
+    ] {
         assert_eq!(production.submit(1, endpoint).await.is_ok(), taken, "{endpoint}");
     }
 }
@@ -242,7 +290,9 @@ async fn replayed_submission_is_refused() {
     let peer = taonet_wire::Peer::new(running.gateway.hotkey(), "0.0.0.0", 0).unwrap();
     let body = r#"{"endpoint_url":"127.0.0.1:9","uid":1}"#;
     let path = "/v1/arena/submit";
-    let signed = signer.headers(&peer, &Method::POST, path, "", Duration::from_secs(5), body.as_bytes()).unwrap();
+    let signed = signer
+        .headers(&peer, &Method::POST, path, "", Duration::from_secs(5), body.as_bytes())
+        .unwrap();
     let headers: Vec<(&str, &str)> =
         signed.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     assert_eq!(ask(&running.router, Method::POST, path, &headers, body).await.0, 200);
@@ -256,7 +306,8 @@ async fn replayed_submission_is_refused() {
 #[tokio::test]
 async fn gateway_enforces_rate_and_slot_limits() {
     let limit = |requests| RateLimit { requests, window: Duration::from_mins(1) };
-    let running = Running::start(ArenaGatewayConfig { data_limit: limit(2), slots: 2, ..config() }).await;
+    let running =
+        Running::start(ArenaGatewayConfig { data_limit: limit(2), slots: 2, ..config() }).await;
     let token = token(&running).await;
     for expected in [200, 200, 429] {
         let (status, answer) = get(&running, "/list_arena_miners", &token).await;
@@ -264,20 +315,25 @@ async fn gateway_enforces_rate_and_slot_limits() {
     }
     let strict = Running::start(ArenaGatewayConfig { auth_limit: limit(2), ..config() }).await;
     for expected in [200, 200, 429] {
-        let request = serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now())).unwrap();
-        let (status, answer) = ask(&strict.router, Method::POST, "/auth/token", &[], &request).await;
+        let request =
+            serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now()))
+                .unwrap();
+        let (status, answer) =
+            ask(&strict.router, Method::POST, "/auth/token", &[], &request).await;
         assert_eq!(status, expected, "{answer}");
         assert!(status == 200 || answer["error"] == "rate_limited");
     }
 
     // With one call slot, the second concurrent call is refused and may be retried.
     let server = MockServer::start().await;
-    let slow = ResponseTemplate::new(200).set_body_json(json!({})).set_delay(Duration::from_millis(500));
+    let slow =
+        ResponseTemplate::new(200).set_body_json(json!({})).set_delay(Duration::from_millis(500));
     Mock::given(method("POST")).respond_with(slow).mount(&server).await;
     let single = Running::start(ArenaGatewayConfig { calls: 1, ..config() }).await;
     single.submit(1, &server.uri()).await.unwrap();
     let alice = key("//Alice").hotkey().to_string();
-    let input = json!({ "predict_payload": {}, "bt_headers": { "bt_header_dendrite_hotkey": alice } });
+    let input =
+        json!({ "predict_payload": {}, "bt_headers": { "bt_header_dendrite_hotkey": alice } });
     let body = json!({ "input": input, "auth_token": self::token(&single).await, "uid": 1 });
     let (first, second) = tokio::join!(runsync(&single, &[], &body), runsync(&single, &[], &body));
     let mut statuses = [first.0, second.0];
@@ -312,16 +368,29 @@ impl Qualifying {
             ("/source-audio/start", utterance),
         ] {
             let answer = ResponseTemplate::new(200).set_body_json(answer);
-            Mock::given(method("POST")).and(path(at)).respond_with(answer).mount(&self.engine).await;
+            Mock::given(method("POST"))
+                .and(path(at))
+                .respond_with(answer)
+                .mount(&self.engine)
+                .await;
         }
         let reference = json!({ "challenge_uid": current, "metadata": { "utterances": [] } });
         let answer = ResponseTemplate::new(200).set_body_json(reference);
-        Mock::given(method("GET")).and(path("/transcription")).respond_with(answer).mount(&self.engine).await;
+        Mock::given(method("GET"))
+            .and(path("/transcription"))
+            .respond_with(answer)
+            .mount(&self.engine)
+            .await;
         for (challenge, rows) in rows {
             let answer = ResponseTemplate::new(200).set_body_json(json!({ "scores": rows }));
-            let asked =
-                Mock::given(method("GET")).and(path("/v1/get_scores")).and(query_param("challenge_type", "qualifying"));
-            asked.and(query_param("challenge_uid", *challenge)).respond_with(answer).mount(&self.scoring).await;
+            let asked = Mock::given(method("GET"))
+                .and(path("/v1/get_scores"))
+                .and(query_param("challenge_type", "qualifying"));
+            asked
+                .and(query_param("challenge_uid", *challenge))
+                .respond_with(answer)
+                .mount(&self.scoring)
+                .await;
         }
     }
 
@@ -339,13 +408,20 @@ impl Qualifying {
     }
 }
 
-/// Columns: response to the request for references (`None`: with the challenge's uid) · number of requests for sessions
+/// Columns: response to the request for references (`None`: with the challenge's uid) · number of
+/// requests for sessions
 #[tokio::test]
 async fn current_challenge_needs_no_session_if_the_engine_names_it() {
     for (answer, sessions) in [
         (None, 0),
         (Some(ResponseTemplate::new(404)), 3),
-        (Some(ResponseTemplate::new(200).set_body_json(json!({ "challenge_uid": "", "metadata": {} }))), 3),
+        (
+            Some(
+                ResponseTemplate::new(200)
+                    .set_body_json(json!({ "challenge_uid": "", "metadata": {} })),
+            ),
+            3,
+        ),
     ] {
         let qualifying = Qualifying::start().await;
         qualifying.are("a", &[]).await;
@@ -371,7 +447,8 @@ fn row(uid: u16, score: f64) -> Value {
 #[tokio::test]
 async fn winners_of_the_last_days_are_in_the_arena() {
     let (qualifying, ahead) = (Qualifying::start().await, Ahead::default());
-    let config = ArenaGatewayConfig { wins_needed: true, slots: 2, clock: ahead.clock(), ..config() };
+    let config =
+        ArenaGatewayConfig { wins_needed: true, slots: 2, clock: ahead.clock(), ..config() };
     let running = Running::start(config).await;
     for uid in 1..=4 {
         assert!(!running.submit(uid, &format!("127.0.0.1:{uid}")).await.unwrap().listed);
@@ -381,11 +458,23 @@ async fn winners_of_the_last_days_are_in_the_arena() {
     qualifying.are("a", &[("a", json!([]))]).await;
     running.gateway.look(&results).await;
     assert_eq!(listed(&running).await, [0_u64; 0]);
-    qualifying.are("b", &[("a", json!([row(3, 0.4), row(1, 0.2)])), ("b", json!([row(9, 0.9), row(1, 0.9)]))]).await;
+    qualifying
+        .are(
+            "b",
+            &[("a", json!([row(3, 0.4), row(1, 0.2)])), ("b", json!([row(9, 0.9), row(1, 0.9)]))],
+        )
+        .await;
     running.gateway.look(&results).await;
     assert_eq!(listed(&running).await, [1, 3]);
     qualifying
-        .are("c", &[("a", json!([row(3, 0.4)])), ("b", json!([row(1, 0.9)])), ("c", json!([row(3, 0.1), row(4, 0.0)]))])
+        .are(
+            "c",
+            &[
+                ("a", json!([row(3, 0.4)])),
+                ("b", json!([row(1, 0.9)])),
+                ("c", json!([row(3, 0.1), row(4, 0.0)])),
+            ],
+        )
         .await;
     running.gateway.look(&results).await;
     assert_eq!(listed(&running).await, [3, 1]);
@@ -405,7 +494,8 @@ async fn winners_of_the_last_days_are_in_the_arena() {
 #[tokio::test]
 async fn only_registered_miners_enter_with_their_uid() {
     let snapshot = |hotkeys: &[u16]| {
-        let hotkeys: Vec<_> = hotkeys.iter().map(|uid| miner_key(*uid).hotkey().to_string()).collect();
+        let hotkeys: Vec<_> =
+            hotkeys.iter().map(|uid| miner_key(*uid).hotkey().to_string()).collect();
         json!({ "block": 1, "hotkeys": hotkeys, "last_update": [], "axons": [] })
     };
     let chain = MockServer::start().await;
@@ -415,7 +505,10 @@ async fn only_registered_miners_enter_with_their_uid() {
     );
     let running = Running::with_members(config(), Some(members.clone())).await;
     let error = running.submit(1, "127.0.0.1:1").await.unwrap_err();
-    assert!(matches!(&error, SubmitError::Call(CallError::Status { status, .. }) if status.as_u16() == 503), "{error}");
+    assert!(
+        matches!(&error, SubmitError::Call(CallError::Status { status, .. }) if status.as_u16() == 503),
+        "{error}"
+    );
     // An empty arena would cost validators their round.
     let (status, answer) = get(&running, "/list_arena_miners", &token(&running).await).await;
     assert_eq!((status, &answer["error"]), (503, &json!("members_unknown")));
@@ -423,7 +516,11 @@ async fn only_registered_miners_enter_with_their_uid() {
     let is = async |hotkeys: &[u16]| {
         chain.reset().await;
         let answer = ResponseTemplate::new(200).set_body_json(snapshot(hotkeys));
-        Mock::given(method("POST")).and(path("/v1/metagraph/snapshot")).respond_with(answer).mount(&chain).await;
+        Mock::given(method("POST"))
+            .and(path("/v1/metagraph/snapshot"))
+            .respond_with(answer)
+            .mount(&chain)
+            .await;
         members.refresh().await.unwrap();
     };
     is(&[7, 1]).await;

@@ -1,7 +1,8 @@
 use serde_json::Value;
 
-/// Maximum difference between a recomputed number and the recorded one. Sentence vectors vary by up to 1e-6 per
-/// component with the other texts in the batch, and the duplication step multiplies this error by 8.
+/// Maximum difference between a recomputed number and the recorded one. Sentence vectors vary by up
+/// to 1e-6 per component with the other texts in the batch, and the duplication step multiplies
+/// this error by 8.
 pub const TOLERANCE: f64 = 1e-5;
 
 /// A difference between two documents.
@@ -13,7 +14,8 @@ pub(super) struct Difference {
     pub(super) found: Value,
 }
 
-/// Finds the differences between two documents. A missing value equals null; `skip` lists ignored keys.
+/// Finds the differences between two documents. A missing value equals null; `skip` lists ignored
+/// keys.
 pub(super) fn differences(recorded: &Value, found: &Value, skip: &[&str]) -> Vec<Difference> {
     let mut all = Vec::new();
     collect("", recorded, found, skip, &mut all);
@@ -26,7 +28,8 @@ fn collect(path: &str, recorded: &Value, found: &Value, skip: &[&str], all: &mut
         (Value::Object(fields), Value::Object(others)) => {
             let only_here = others.keys().filter(|key| !fields.contains_key(*key));
             for key in fields.keys().chain(only_here).filter(|key| !skip.contains(&key.as_str())) {
-                let [recorded, found] = [fields, others].map(|fields| fields.get(key).unwrap_or(&Value::Null));
+                let [recorded, found] =
+                    [fields, others].map(|fields| fields.get(key).unwrap_or(&Value::Null));
                 collect(&below(key), recorded, found, skip, all);
             }
         }
@@ -36,7 +39,11 @@ fn collect(path: &str, recorded: &Value, found: &Value, skip: &[&str], all: &mut
             }
         }
         _ if recorded == found || are_close(recorded, found) => {}
-        _ => all.push(Difference { path: path.to_owned(), recorded: recorded.clone(), found: found.clone() }),
+        _ => all.push(Difference {
+            path: path.to_owned(),
+            recorded: recorded.clone(),
+            found: found.clone(),
+        }),
     }
 }
 
@@ -67,7 +74,11 @@ mod tests {
             (json!([]), json!(null), vec![""]),
         ] {
             let found = differences(&recorded, &found, &["skipped"]);
-            assert_eq!(found.iter().map(|found| found.path.as_str()).collect::<Vec<_>>(), paths, "{recorded}");
+            assert_eq!(
+                found.iter().map(|found| found.path.as_str()).collect::<Vec<_>>(),
+                paths,
+                "{recorded}"
+            );
         }
     }
 }

@@ -23,8 +23,14 @@ const PATHS: [&str; 2] = ["log_file", "run_file"];
 /// Key of the speech translation metrics, which files of earlier versions lack.
 const METRICS: &str = "metrics";
 
-/// Compares sources, result files and bundles with their expected content. `rows` contain the recomputed scores.
-pub(super) fn compare(record: &Record, layout: &Layout, rows: &[ResultRow], engines: &Engines) -> Vec<Mismatch> {
+/// Compares sources, result files and bundles with their expected content. `rows` contain the
+/// recomputed scores.
+pub(super) fn compare(
+    record: &Record,
+    layout: &Layout,
+    rows: &[ResultRow],
+    engines: &Engines,
+) -> Vec<Mismatch> {
     let last = rows.iter().filter_map(|row| record.conditions_of(row)).next_back();
     let options = last.map_or(&engines.options, |conditions| &conditions.options);
     let texts = reference_texts(record, &options.target_language);
@@ -60,14 +66,15 @@ fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {
             Ok(hash) => json!(hash),
             Err(error) => json!(error.to_string()),
         };
-        let mismatch = Mismatch::new(Place::Source, "audio.sha256", json!(source.wav_sha256), found);
+        let mismatch =
+            Mismatch::new(Place::Source, "audio.sha256", json!(source.wav_sha256), found);
         Some(mismatch.of_utterance(record, utterance.index))
     });
     found.collect()
 }
 
-/// Whether all files of the miner are written: the miner is finished, or the challenge is partial and the miner's
-/// challenge score exists.
+/// Whether all files of the miner are written: the miner is finished, or the challenge is partial
+/// and the miner's challenge score exists.
 fn has_files(record: &Record, layout: &Layout, miner: MinerKey) -> bool {
     let is_partial = record.challenge.state == ChallengeState::Partial;
     record.finished.contains(&miner) || (is_partial && layout.challenge_score(miner).exists())
@@ -83,7 +90,8 @@ fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<
         let found = match read_json(&document.path) {
             Ok(found) => found,
             Err(error) => {
-                let mismatch = Mismatch::new(place, "file", json!(error.to_string()), json!("a JSON file"));
+                let mismatch =
+                    Mismatch::new(place, "file", json!(error.to_string()), json!("a JSON file"));
                 all.push(mismatch.of_miner(result.miner));
                 continue;
             }
@@ -94,7 +102,8 @@ fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<
         }
         for found in differences(&found, &document.content, &skipped) {
             let (index, field) = position(&found.path, result.rows);
-            let mismatch = Mismatch::new(place, field, found.recorded, found.found).of_miner(result.miner);
+            let mismatch =
+                Mismatch::new(place, field, found.recorded, found.found).of_miner(result.miner);
             all.push(match index {
                 Some(index) => mismatch.of_utterance(record, index),
                 None => mismatch,
@@ -107,7 +116,8 @@ fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<
 /// Splits a path such as `utterances.2.score` into the utterance and its field.
 fn position<'a>(path: &'a str, rows: &[ResultRow]) -> (Option<u32>, &'a str) {
     let inside = path.strip_prefix("utterances.").and_then(|rest| rest.split_once('.'));
-    let row = inside.and_then(|(position, field)| Some((rows.get(position.parse::<usize>().ok()?)?, field)));
+    let row = inside
+        .and_then(|(position, field)| Some((rows.get(position.parse::<usize>().ok()?)?, field)));
     row.map_or((None, path), |(row, field)| (Some(row.utterance_index), field))
 }
 
@@ -119,7 +129,8 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
         if let Ok(hash) = &row.outcome {
             expected.insert(predicted_name(index), (index, hash.clone()));
         }
-        let utterance = record.challenge.utterances.iter().find(|utterance| utterance.index == index);
+        let utterance =
+            record.challenge.utterances.iter().find(|utterance| utterance.index == index);
         if let Some(Ok(source)) = utterance.map(|utterance| &utterance.source) {
             expected.insert(source_name(index), (index, source.wav_sha256.clone()));
         }
@@ -127,7 +138,8 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
     let members = match members(&layout.bundle(miner)) {
         Ok(members) => members,
         Err(error) => {
-            let mismatch = Mismatch::new(Place::Bundle, "file", json!(error.to_string()), json!("a tar file"));
+            let mismatch =
+                Mismatch::new(Place::Bundle, "file", json!(error.to_string()), json!("a tar file"));
             return vec![mismatch.of_miner(miner)];
         }
     };
@@ -138,7 +150,8 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
     let changed = expected.iter().filter_map(|(name, (index, hash))| {
         let found = members.get(name);
         (found != Some(hash)).then(|| {
-            let mismatch = Mismatch::new(Place::Bundle, format!("{name} sha256"), json!(found), json!(hash));
+            let mismatch =
+                Mismatch::new(Place::Bundle, format!("{name} sha256"), json!(found), json!(hash));
             mismatch.of_miner(miner).of_utterance(record, *index)
         })
     });
@@ -160,11 +173,18 @@ fn members(path: &Path) -> io::Result<BTreeMap<String, String>> {
 }
 
 fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
-    let read = || -> io::Result<ChallengeStatus> { Ok(serde_json::from_value(read_json(&layout.status())?)?) };
+    let read = || -> io::Result<ChallengeStatus> {
+        Ok(serde_json::from_value(read_json(&layout.status())?)?)
+    };
     let status = match read() {
         Ok(status) => status,
         Err(error) => {
-            return vec![Mismatch::new(Place::Status, "file", json!(error.to_string()), json!("a JSON file"))];
+            return vec![Mismatch::new(
+                Place::Status,
+                "file",
+                json!(error.to_string()),
+                json!("a JSON file"),
+            )];
         }
     };
     let mean = (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64);
@@ -174,7 +194,9 @@ fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
     let challenge = &record.challenge;
     let expected = of(&challenge.challenge_uid, scores.len(), challenge.utterances.len(), mean);
     let found = differences(&found, &expected, &[]).into_iter();
-    found.map(|found| Mismatch::new(Place::Status, found.path, found.recorded, found.found)).collect()
+    found
+        .map(|found| Mismatch::new(Place::Status, found.path, found.recorded, found.found))
+        .collect()
 }
 
 fn read_json(path: &Path) -> io::Result<Value> {

@@ -45,7 +45,11 @@ pub(crate) fn examine(row: &ResultRow, channels: Option<u16>, path: PathBuf) -> 
         Err(error) => vec![("audio", json!(hash), json!(error.to_string()))],
         Ok(wav) => {
             let found = AudioHash::of(&wav).to_string();
-            if found == hash { facts(row, channels, &wav) } else { vec![("audio.sha256", json!(hash), json!(found))] }
+            if found == hash {
+                facts(row, channels, &wav)
+            } else {
+                vec![("audio.sha256", json!(hash), json!(found))]
+            }
         }
     };
     Some(Kept { path, differences })
@@ -59,8 +63,10 @@ fn facts(row: &ResultRow, channels: Option<u16>, wav: &[u8]) -> Vec<(&'static st
     };
     let timeline = &row.reply.timeline;
     // Samples arrive as 32-bit floats and are stored as 16-bit integers.
-    let arrived = (header.frames as u64).saturating_mul(u64::from(header.channels)).saturating_mul(4);
-    let first = timeline.arrivals.iter().find(|(_, bytes)| *bytes > 0).map_or(0, |(frame, _)| *frame);
+    let arrived =
+        (header.frames as u64).saturating_mul(u64::from(header.channels)).saturating_mul(4);
+    let first =
+        timeline.arrivals.iter().find(|(_, bytes)| *bytes > 0).map_or(0, |(frame, _)| *frame);
     let facts = [
         ("audio.bytes", json!(row.reply.wav_bytes), json!(wav.len())),
         ("audio.frames", json!(row.reply.frames), json!(header.frames)),
@@ -74,5 +80,9 @@ fn facts(row: &ResultRow, channels: Option<u16>, wav: &[u8]) -> Vec<(&'static st
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_REPLY_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_REPLY_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+    if bytes.len() as u64 > MAX_REPLY_BYTES {
+        Err(io::ErrorKind::FileTooLarge.into())
+    } else {
+        Ok(bytes)
+    }
 }

@@ -12,8 +12,8 @@ use super::{AuditError, KeptReplies, Mismatch, Place, Record};
 use taonet_babelbit_runner::References;
 use taonet_babelbit_runner::{ResultRow, SourceInfo, StoredScore};
 use taonet_babelbit_scorer::{
-    Audio, AudioHash, BatchScorer, Candidate, EngineIdentity, ScorerSettings, ScoringConditions, TranscriptCache,
-    Transcription,
+    Audio, AudioHash, BatchScorer, Candidate, EngineIdentity, ScorerSettings, ScoringConditions,
+    TranscriptCache, Transcription,
 };
 
 /// Local engines for recomputing scores.
@@ -36,7 +36,12 @@ impl Engines {
     }
 
     /// Creates a scorer with an empty transcript cache.
-    fn scorer(&self, options: &ScoreOptions, gates: bool, replies: usize) -> Result<BatchScorer, AuditError> {
+    fn scorer(
+        &self,
+        options: &ScoreOptions,
+        gates: bool,
+        replies: usize,
+    ) -> Result<BatchScorer, AuditError> {
         let capacity = NonZeroUsize::MIN.saturating_add(replies);
         let cache = TranscriptCache::in_memory(&*self.recognizer, capacity);
         let settings = ScorerSettings { gates, ..ScorerSettings::default() };
@@ -55,7 +60,11 @@ pub(crate) struct Recomputed {
 }
 
 /// Scores every unchanged reply again and compares it with its row.
-pub(crate) fn recompute(record: &Record, kept: &KeptReplies, engines: &Engines) -> Result<Recomputed, AuditError> {
+pub(crate) fn recompute(
+    record: &Record,
+    kept: &KeptReplies,
+    engines: &Engines,
+) -> Result<Recomputed, AuditError> {
     let mut work = Work { record, kept, scorers: HashMap::new() };
     for row in record.rows.iter().filter(|row| row.score.is_some()) {
         work.prepare(row, engines)?;
@@ -65,17 +74,21 @@ pub(crate) fn recompute(record: &Record, kept: &KeptReplies, engines: &Engines) 
     let places: HashMap<_, usize> = keys.zip(0..).collect();
     for utterance in &record.challenge.utterances {
         let Ok(source) = &utterance.source else { continue };
-        let scored = |row: &&ResultRow| row.utterance_index == utterance.index && row.score.is_some();
+        let scored =
+            |row: &&ResultRow| row.utterance_index == utterance.index && row.score.is_some();
         let mut rows: Vec<&ResultRow> = record.rows.iter().filter(scored).collect();
         // Sort as the runner does, since scores must not depend on the order of arrival.
         rows.sort_by_key(|row| row.miner);
         let batches: BTreeSet<u32> = rows.iter().map(|row| batch(row)).collect();
         for number in batches {
-            let company: Vec<&ResultRow> = rows.iter().copied().filter(|row| batch(row) <= number).collect();
+            let company: Vec<&ResultRow> =
+                rows.iter().copied().filter(|row| batch(row) <= number).collect();
             for (row, score) in work.score(&company, number, source, &utterance.utterance_id)? {
                 done.replies += 1;
                 done.mismatches.extend(work.compare(row, &score));
-                let place = places.get(&(row.miner, row.utterance_index)).and_then(|place| done.rows.get_mut(*place));
+                let place = places
+                    .get(&(row.miner, row.utterance_index))
+                    .and_then(|place| done.rows.get_mut(*place));
                 if let Some(place) = place {
                     place.score = Some(score);
                 }
@@ -112,7 +125,8 @@ impl Work<'_> {
     /// Returns the mismatches of changed replies.
     fn changed(&self) -> Vec<Mismatch> {
         let rows = self.record.rows.iter();
-        let found = rows.filter_map(|row| Some((row, self.kept.get(&(row.miner, row.utterance_index))?)));
+        let found =
+            rows.filter_map(|row| Some((row, self.kept.get(&(row.miner, row.utterance_index))?)));
         let told = found.flat_map(|(row, kept)| {
             kept.differences.iter().map(|(field, recorded, found)| {
                 let mismatch = Mismatch::new(Place::Reply, *field, recorded.clone(), found.clone());
@@ -127,10 +141,17 @@ impl Work<'_> {
         let name = self.name(row);
         if !self.scorers.contains_key(&name) {
             let recorded = self.record.conditions_of(row);
-            let (options, gates) = recorded.map_or((&engines.options, true), |it| (&it.options, it.gates));
-            self.scorers.insert(name.clone(), engines.scorer(options, gates, self.record.rows.len())?);
+            let (options, gates) =
+                recorded.map_or((&engines.options, true), |it| (&it.options, it.gates));
+            self.scorers
+                .insert(name.clone(), engines.scorer(options, gates, self.record.rows.len())?);
         }
-        let source = self.record.challenge.utterances.iter().find(|utterance| utterance.index == row.utterance_index);
+        let source = self
+            .record
+            .challenge
+            .utterances
+            .iter()
+            .find(|utterance| utterance.index == row.utterance_index);
         let source = source.and_then(|utterance| utterance.source.as_ref().ok());
         if let (Some(scorer), Some(source)) = (self.scorers.get(&name), source) {
             scorer.prepare(&self.candidate(row, source));
@@ -147,7 +168,12 @@ impl Work<'_> {
         let is_spared = score.is_some_and(|score| score.result.gate.is_some());
         let listen = is_spared || self.is_intact(row);
         let audio = kept.zip(hash).map(|(kept, hash)| Audio::on_disk(kept.path.clone(), hash));
-        let recorded = || score.and_then(|score| score.heard.clone()).map(|heard| heard.transcript).unwrap_or_default();
+        let recorded = || {
+            score
+                .and_then(|score| score.heard.clone())
+                .map(|heard| heard.transcript)
+                .unwrap_or_default()
+        };
         let frames = usize::try_from(row.reply.frames).unwrap_or(usize::MAX);
         Candidate {
             wav: audio.filter(|_| listen),
@@ -159,8 +185,8 @@ impl Work<'_> {
         }
     }
 
-    /// Scores `company`, all replies to an utterance up to batch `number`; returns the scores of the unchanged replies
-    /// in batch `number`.
+    /// Scores `company`, all replies to an utterance up to batch `number`; returns the scores of
+    /// the unchanged replies in batch `number`.
     fn score<'r>(
         &self,
         company: &[&'r ResultRow],
@@ -169,10 +195,14 @@ impl Work<'_> {
         utterance_id: &str,
     ) -> Result<Vec<(&'r ResultRow, StoredScore)>, AuditError> {
         let first = company.iter().find(|row| batch(row) == number);
-        let Some(scorer) = first.and_then(|row| self.scorers.get(&self.name(row))) else { return Ok(Vec::new()) };
-        let references = References::of(&self.record.challenge, &scorer.options().target_language, None);
+        let Some(scorer) = first.and_then(|row| self.scorers.get(&self.name(row))) else {
+            return Ok(Vec::new());
+        };
+        let references =
+            References::of(&self.record.challenge, &scorer.options().target_language, None);
         let reference = references.find(utterance_id);
-        let candidates: Vec<Candidate> = company.iter().map(|row| self.candidate(row, source)).collect();
+        let candidates: Vec<Candidate> =
+            company.iter().map(|row| self.candidate(row, source)).collect();
         let results = scorer.score(reference.as_ref(), &candidates);
         if results.len() != company.len() {
             return Err(AuditError::ScoreCount { expected: company.len(), got: results.len() });
@@ -181,7 +211,9 @@ impl Work<'_> {
         let scored = scored.filter(|((row, _), _)| batch(row) == number && self.is_intact(row));
         let stored = scored.map(|((row, candidate), result)| {
             let audio = candidate.wav.as_ref().filter(|_| result.stt_text.is_some());
-            let heard = audio.and_then(|audio| scorer.heard(audio.hash())).map(|heard| Transcription::clone(&heard));
+            let heard = audio
+                .and_then(|audio| scorer.heard(audio.hash()))
+                .map(|heard| Transcription::clone(&heard));
             let conditions = row.score.as_ref().and_then(|score| score.conditions.clone());
             (*row, StoredScore { heard, conditions, batch: number, ..result.into() })
         });
@@ -191,17 +223,26 @@ impl Work<'_> {
     fn compare(&self, row: &ResultRow, found: &StoredScore) -> Vec<Mismatch> {
         let Some(recorded) = &row.score else { return Vec::new() };
         // A ledger of an older version has no transcripts.
-        let heard = found.heard.as_ref().filter(|_| recorded.heard.is_some() || recorded.conditions.is_some());
+        let heard = found
+            .heard
+            .as_ref()
+            .filter(|_| recorded.heard.is_some() || recorded.conditions.is_some());
         let then = document(recorded, recorded.heard.as_ref());
         let now = document(found, heard);
         let found = differences(&then, &now, &[]).into_iter().filter(|found| {
             // The path of a missing reference depends on the machine.
-            let is_missing = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("FileNotFoundError:"));
-            !(found.path == "score_error" && is_missing(&found.recorded) && is_missing(&found.found))
+            let is_missing = |value: &Value| {
+                value.as_str().is_some_and(|text| text.starts_with("FileNotFoundError:"))
+            };
+            !(found.path == "score_error"
+                && is_missing(&found.recorded)
+                && is_missing(&found.found))
         });
         found
             .map(|found| Mismatch::new(Place::Ledger, found.path, found.recorded, found.found))
-            .map(|mismatch| mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index))
+            .map(|mismatch| {
+                mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index)
+            })
             .collect()
     }
 }
@@ -220,5 +261,7 @@ fn document(score: &StoredScore, heard: Option<&Transcription>) -> Value {
 pub(super) fn reference_texts(record: &Record, target_language: &str) -> BTreeMap<u32, String> {
     let references = References::of(&record.challenge, target_language, None);
     let utterances = record.challenge.utterances.iter();
-    utterances.map(|utterance| (utterance.index, references.text(&utterance.utterance_id))).collect()
+    utterances
+        .map(|utterance| (utterance.index, references.text(&utterance.utterance_id)))
+        .collect()
 }

@@ -70,7 +70,12 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    pub(crate) fn new(place: Place, field: impl Into<String>, recorded: Value, recomputed: Value) -> Self {
+    pub(crate) fn new(
+        place: Place,
+        field: impl Into<String>,
+        recorded: Value,
+        recomputed: Value,
+    ) -> Self {
         let field = field.into();
         Self {
             place,
@@ -113,14 +118,15 @@ pub struct AuditReport {
     pub failed: usize,
     /// Number of unscored replies.
     pub unscored: usize,
-    /// Number of scores with unknown conditions; they are recomputed with the conditions of this machine.
+    /// Number of scores with unknown conditions; they are recomputed with the conditions of this
+    /// machine.
     pub unknown_conditions: usize,
     /// Recorded scoring conditions of the replies.
     pub conditions: Vec<ScoringConditions>,
     /// Scoring conditions of this machine.
     pub here: ScoringConditions,
-    /// Differences between the recorded conditions and the conditions of this machine. Scores are recomputed with the
-    /// recorded options, but with the engines of this machine.
+    /// Differences between the recorded conditions and the conditions of this machine. Scores are
+    /// recomputed with the recorded options, but with the engines of this machine.
     pub different_conditions: Vec<ConditionDifference>,
     /// All differences from the record.
     pub mismatches: Vec<Mismatch>,
@@ -129,7 +135,12 @@ pub struct AuditReport {
 }
 
 impl AuditReport {
-    pub(crate) fn new(record: &Record, engines: &Engines, recomputed: usize, mut mismatches: Vec<Mismatch>) -> Self {
+    pub(crate) fn new(
+        record: &Record,
+        engines: &Engines,
+        recomputed: usize,
+        mut mismatches: Vec<Mismatch>,
+    ) -> Self {
         let here = engines.conditions();
         let mut different_conditions = Vec::new();
         for difference in record.conditions().flat_map(|recorded| recorded.differences(&here)) {
@@ -165,6 +176,8 @@ impl AuditReport {
     /// Returns the miner's uid and the utterance's index of each changed reply.
     pub fn changed_replies(&self) -> HashSet<(Uid, u32)> {
         let replies = self.mismatches.iter().filter(|mismatch| mismatch.place == Place::Reply);
-        replies.filter_map(|mismatch| Some((mismatch.miner_uid?, mismatch.utterance_index?))).collect()
+        replies
+            .filter_map(|mismatch| Some((mismatch.miner_uid?, mismatch.utterance_index?)))
+            .collect()
     }
 }

@@ -9,7 +9,9 @@ use serde_json::json;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_primitives::{Hotkey, Transcript, Uid, Word};
-use taonet_speech::{EmbedError, Embedding, Recognition, RecognizeError, Recognizer, SentenceEmbedder};
+use taonet_speech::{
+    EmbedError, Embedding, Recognition, RecognizeError, Recognizer, SentenceEmbedder,
+};
 
 use super::{Engines, Record};
 use taonet_babelbit_core::records::MinerKey;
@@ -37,18 +39,21 @@ impl Recognizer for Ear {
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
         let loudness = (samples[0] * 100.0).round() as i32;
-        let (_, text) = SAYINGS
-            .iter()
-            .find(|(percent, _)| *percent == loudness)
-            .ok_or_else(|| RecognizeError::Engine(format!("no such recording: {loudness}").into()))?;
+        let (_, text) =
+            SAYINGS.iter().find(|(percent, _)| *percent == loudness).ok_or_else(|| {
+                RecognizeError::Engine(format!("no such recording: {loudness}").into())
+            })?;
         let each = samples.len() as f64 / 16_000.0 / 2.0;
         let words = text.split(' ').zip([0.0, 1.0]).map(|(word, position)| Word {
             text: word.to_owned(),
             start: position * each,
             end: (position + 1.0) * each,
         });
-        let transcript =
-            Transcript { text: (*text).to_owned(), words: words.collect(), detected_language: "en".to_owned() };
+        let transcript = Transcript {
+            text: (*text).to_owned(),
+            words: words.collect(),
+            detected_language: "en".to_owned(),
+        };
         Ok(Recognition { transcript, confidence: 0.9 })
     }
 }
@@ -92,7 +97,8 @@ pub(crate) fn key(uid: u8) -> MinerKey {
     MinerKey { uid: Uid(uid.into()), hotkey: Hotkey::from_bytes([uid; 32]) }
 }
 
-/// Creates a miner that sends one second of audio at the end of the source, at `loudness` percent; no audio at 0.
+/// Creates a miner that sends one second of audio at the end of the source, at `loudness` percent;
+/// no audio at 0.
 fn miner(uid: u8, loudness: u8) -> Miner {
     let samples = if loudness == 0 { 0 } else { 24_000 };
     let sound = (f32::from(loudness) / 100.0 + 0.001).to_le_bytes().repeat(samples);
@@ -100,7 +106,11 @@ fn miner(uid: u8, loudness: u8) -> Miner {
     let script = move |_: usize, call: &taonet_babelbit_runner::PredictCall| {
         Step::text(if call.in_eos { sound.as_str() } else { "" }, call.in_eos)
     };
-    Miner { key: key(uid), name: None, connection: Arc::new(ScriptedMiner::new(script)) as Arc<dyn MinerConnection> }
+    Miner {
+        key: key(uid),
+        name: None,
+        connection: Arc::new(ScriptedMiner::new(script)) as Arc<dyn MinerConnection>,
+    }
 }
 
 /// Creates a challenge with five source frames per utterance.
@@ -130,8 +140,10 @@ pub(crate) async fn play(directory: &Path, miners: &[(u8, u8)]) -> RunPaths {
     let paths = RunPaths::below(directory);
     let Engines { recognizer, embedder, options } = engines();
     let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
-    let scorer = BatchScorer::new(recognizer, embedder, cache, options, ScorerSettings::default()).unwrap();
-    let runner = Runner::open(RunnerSettings::new(paths.clone()), "en", Arc::new(scorer)).await.unwrap();
+    let scorer =
+        BatchScorer::new(recognizer, embedder, cache, options, ScorerSettings::default()).unwrap();
+    let runner =
+        Runner::open(RunnerSettings::new(paths.clone()), "en", Arc::new(scorer)).await.unwrap();
     let miners: Vec<_> = miners.iter().map(|(uid, loudness)| miner(*uid, *loudness)).collect();
     runner.play(challenge(), &miners, Arc::new(())).await.unwrap();
     paths

@@ -28,7 +28,9 @@ impl Run {
 
     async fn audit_with(&self, engines: Engines) -> AuditReport {
         let (record, paths) = (record(&self.paths).await, self.paths.clone());
-        tokio::task::spawn_blocking(move || audit(&record, &paths, &engines).unwrap()).await.unwrap()
+        tokio::task::spawn_blocking(move || audit(&record, &paths, &engines).unwrap())
+            .await
+            .unwrap()
     }
 
     fn home(&self, uid: u8) -> PathBuf {
@@ -38,7 +40,11 @@ impl Run {
     fn score_file(&self, kind: &str, uid: u8) -> PathBuf {
         let start = format!("challenge_{kind}_{UID}_type_main_miner_{uid}_");
         let entries = std::fs::read_dir(&self.paths.scores).unwrap().map(|entry| entry.unwrap());
-        entries.filter(|entry| entry.file_name().to_str().unwrap().starts_with(&start)).last().unwrap().path()
+        entries
+            .filter(|entry| entry.file_name().to_str().unwrap().starts_with(&start))
+            .last()
+            .unwrap()
+            .path()
     }
 
     /// Modifies a column of the ledger's rows.
@@ -53,7 +59,9 @@ impl Run {
 /// Returns the place, miner, utterance and field of each mismatch.
 fn told(report: &AuditReport) -> Vec<(Place, Option<u16>, Option<u32>, &str)> {
     let mismatches = report.mismatches.iter();
-    mismatches.map(|it| (it.place, it.miner_uid.map(|uid| uid.0), it.utterance_index, it.field.as_str())).collect()
+    mismatches
+        .map(|it| (it.place, it.miner_uid.map(|uid| uid.0), it.utterance_index, it.field.as_str()))
+        .collect()
 }
 
 #[tokio::test]
@@ -62,12 +70,18 @@ async fn unchanged_run_has_no_mismatch() {
     let report = run.audit().await;
     assert_eq!(told(&report), []);
     assert!(report.is_clean());
-    assert_eq!((report.miners, report.recomputed, report.unknown_conditions), (4, 4 * UTTERANCES, 0));
+    assert_eq!(
+        (report.miners, report.recomputed, report.unknown_conditions),
+        (4, 4 * UTTERANCES, 0)
+    );
     assert_eq!(report.conditions, std::slice::from_ref(&report.here));
     // The duplication step must have an effect, or the test proves nothing.
     let record = record(&run.paths).await;
-    let pressed = record.rows.iter().filter_map(|row| row.score.as_ref()?.result.duplicate_penalty.as_ref());
-    assert!(pressed.filter_map(|penalty| penalty.duplicate_pressure).any(|pressure| pressure > 1.5));
+    let pressed =
+        record.rows.iter().filter_map(|row| row.score.as_ref()?.result.duplicate_penalty.as_ref());
+    assert!(
+        pressed.filter_map(|penalty| penalty.duplicate_pressure).any(|pressure| pressure > 1.5)
+    );
 }
 
 #[tokio::test]
@@ -79,7 +93,10 @@ async fn only_the_changed_reply_is_named() {
     let report = run.audit().await;
     assert_eq!(told(&report), [(Place::Reply, Some(1), Some(1), "audio.sha256")]);
     let found = taonet_babelbit_scorer::AudioHash::of(&std::fs::read(&wav).unwrap()).to_string();
-    assert_eq!((&report.mismatches[0].recorded, &report.mismatches[0].recomputed), (&json!(recorded), &json!(found)));
+    assert_eq!(
+        (&report.mismatches[0].recorded, &report.mismatches[0].recomputed),
+        (&json!(recorded), &json!(found))
+    );
     assert_eq!(report.mismatches[0].utterance_id.as_deref(), Some("challenge-1:1"));
     assert_eq!(report.recomputed, 4 * UTTERANCES - 1);
 
@@ -133,13 +150,19 @@ async fn a_changed_ledger_is_named() {
 
     run.sql("UPDATE result SET score = json_set(score, '$.heard.transcript.text', 'alpha') WHERE miner_uid = 3").await;
     let report = run.audit().await;
-    assert!(told(&report).contains(&(Place::Ledger, Some(3), Some(1), "heard.transcript.text")), "{report:?}");
+    assert!(
+        told(&report).contains(&(Place::Ledger, Some(3), Some(1), "heard.transcript.text")),
+        "{report:?}"
+    );
 
     // A reply's duration determines its completion.
     run.sql("UPDATE result SET reply = json_set(reply, '$.frames', 240) WHERE miner_uid = 2 AND utterance_index = 1")
         .await;
     let report = run.audit().await;
-    assert!(told(&report).contains(&(Place::Reply, Some(2), Some(1), "audio.frames")), "{report:?}");
+    assert!(
+        told(&report).contains(&(Place::Reply, Some(2), Some(1), "audio.frames")),
+        "{report:?}"
+    );
 }
 
 #[tokio::test]
@@ -150,21 +173,31 @@ async fn different_engines_and_options_are_reported() {
         report.different_conditions.iter().map(|difference| difference.field.clone()).collect()
     };
     let report = run.audit_with(engines_with("2")).await;
-    assert_eq!((told(&report), fields(&report)), (vec![], vec!["recognizer.fingerprint".to_owned()]));
+    assert_eq!(
+        (told(&report), fields(&report)),
+        (vec![], vec!["recognizer.fingerprint".to_owned()])
+    );
 
     // Recorded options apply: the arithmetic is checked, and the difference reported.
     let mut engines = engines();
     engines.options.latency_power = 1.0;
     let report = run.audit_with(engines).await;
-    assert_eq!((told(&report), fields(&report)), (vec![], vec!["options.latency_power".to_owned()]));
+    assert_eq!(
+        (told(&report), fields(&report)),
+        (vec![], vec!["options.latency_power".to_owned()])
+    );
 }
 
 #[tokio::test]
 async fn scores_without_conditions_are_recomputed_as_this_machine_scores() {
     let run = Run::of(&MINERS).await;
-    run.sql("UPDATE result SET score = json_remove(score, '$.heard', '$.conditions', '$.batch')").await;
+    run.sql("UPDATE result SET score = json_remove(score, '$.heard', '$.conditions', '$.batch')")
+        .await;
     let report = run.audit().await;
-    assert_eq!((told(&report), report.unknown_conditions, report.conditions.len()), (vec![], 4 * UTTERANCES, 0));
+    assert_eq!(
+        (told(&report), report.unknown_conditions, report.conditions.len()),
+        (vec![], 4 * UTTERANCES, 0)
+    );
 }
 
 #[tokio::test]
@@ -175,7 +208,8 @@ async fn later_miner_is_compared_with_earlier_ones_but_not_the_reverse() {
     let report = run.audit().await;
     assert_eq!((told(&report), report.recomputed), (vec![], 2 * UTTERANCES));
     let rows = record(&run.paths).await.rows;
-    let scores: Vec<_> = rows.iter().map(|row| (row.miner.uid.0, row.score.as_ref().unwrap().batch)).collect();
+    let scores: Vec<_> =
+        rows.iter().map(|row| (row.miner.uid.0, row.score.as_ref().unwrap().batch)).collect();
     assert_eq!(scores, [(1, 1), (1, 1), (2, 2), (2, 2)]);
     assert!(rows[0].score_or_zero() > rows[2].score_or_zero());
 }
@@ -184,5 +218,8 @@ async fn later_miner_is_compared_with_earlier_ones_but_not_the_reverse() {
 async fn error_for_missing_challenge_lists_existing_ones() {
     let run = Run::of(&[(1, 10)]).await;
     let error = Record::read(&run.paths.state, "other", ChallengeType::Main).await.unwrap_err();
-    assert_eq!(error.to_string(), "no main challenge \"other\" in the ledger; the ledger has challenge-1");
+    assert_eq!(
+        error.to_string(),
+        "no main challenge \"other\" in the ledger; the ledger has challenge-1"
+    );
 }

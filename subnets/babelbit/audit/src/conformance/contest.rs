@@ -9,7 +9,9 @@ use serde::Serialize;
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
 use taonet_primitives::Uid;
 use taonet_speech::{Synthesizer, WavError};
-use taonet_wire::{BabelbitScheme, CallError as WireError, ClientConfig, PeerError, SignedClient, Signer};
+use taonet_wire::{
+    BabelbitScheme, CallError as WireError, ClientConfig, PeerError, SignedClient, Signer,
+};
 use tokio::time::Instant;
 
 use super::timing::{Stopwatch, Timings};
@@ -18,8 +20,8 @@ use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_engine::client::{PrefetchedChallenge, Reference};
 use taonet_babelbit_runner::{
-    CallError, HttpMiner, Miner, MinerConnection, MinerEntry, MinerReport, PlaySettings, PredictCall, ReplyScorer,
-    RunError, Runner, RunnerSettings, Source, SourceError, read_source,
+    CallError, HttpMiner, Miner, MinerConnection, MinerEntry, MinerReport, PlaySettings,
+    PredictCall, ReplyScorer, RunError, Runner, RunnerSettings, Source, SourceError, read_source,
 };
 
 /// Why challenges could not be played. Protocol violations by the miner are part of the result.
@@ -57,8 +59,8 @@ pub struct Played {
     pub miner: MinerReport,
 }
 
-/// Plays challenges one after the other to this miner alone, so that no duplication penalty applies. Calls `observe`
-/// with each result. Files are written to the directories of `settings`.
+/// Plays challenges one after the other to this miner alone, so that no duplication penalty
+/// applies. Calls `observe` with each result. Files are written to the directories of `settings`.
 ///
 /// # Errors
 /// [`ContestError`] when a challenge cannot be synthesised or played.
@@ -71,7 +73,8 @@ pub async fn play(
     target_language: &str,
     mut observe: impl FnMut(&Played),
 ) -> Result<(Vec<Played>, Timings), ContestError> {
-    let connection = Arc::new(TimedMiner { inner: connect(target, &settings)?, watch: Mutex::default() });
+    let connection =
+        Arc::new(TimedMiner { inner: connect(target, &settings)?, watch: Mutex::default() });
     let key = MinerKey { uid: Uid(0), hotkey: target.hotkey };
     let miner = Miner { key, name: None, connection: Arc::clone(&connection) as _ };
     let play = settings.play.clone();
@@ -80,10 +83,12 @@ pub async fn play(
     for challenge in challenges {
         let title = challenge.title.clone();
         let built = BuiltChallenge::build(Arc::new(challenge), Arc::clone(&synthesizer)).await?;
-        let report = runner.play(prefetched(&built), std::slice::from_ref(&miner), Arc::new(())).await?;
+        let report =
+            runner.play(prefetched(&built), std::slice::from_ref(&miner), Arc::new(())).await?;
         let challenge_uid = report.challenge_uid;
         for miner in report.miners {
-            let played = Played { challenge_uid: challenge_uid.clone(), title: title.clone(), miner };
+            let played =
+                Played { challenge_uid: challenge_uid.clone(), title: title.clone(), miner };
             observe(&played);
             all.push(played);
         }
@@ -96,7 +101,10 @@ pub async fn play(
 ///
 /// # Errors
 /// [`ContestError`] when speech synthesis fails, or the synthesised audio is unplayable.
-pub async fn speech(challenge: Challenge, synthesizer: Arc<dyn Synthesizer>) -> Result<Source, ContestError> {
+pub async fn speech(
+    challenge: Challenge,
+    synthesizer: Arc<dyn Synthesizer>,
+) -> Result<Source, ContestError> {
     let built = BuiltChallenge::build(Arc::new(challenge), synthesizer).await?;
     let first = built.payload("", 0);
     let (wav, _) = read_source(&first, PlaySettings::default().max_source)?;
@@ -105,9 +113,17 @@ pub async fn speech(challenge: Challenge, synthesizer: Arc<dyn Synthesizer>) -> 
 
 fn connect(target: &Target, settings: &RunnerSettings) -> Result<HttpMiner, ContestError> {
     let signer = Signer::new(target.validator.clone(), "0.0.0.0", BabelbitScheme::axon());
-    let config = ClientConfig { max_response_bytes: settings.play.max_answer_bytes(1), ..ClientConfig::default() };
+    let config = ClientConfig {
+        max_response_bytes: settings.play.max_answer_bytes(1),
+        ..ClientConfig::default()
+    };
     let client = SignedClient::new(signer, config)?;
-    let entry = MinerEntry { uid: Uid(0), hotkey: target.hotkey, address: target.address.clone(), name: None };
+    let entry = MinerEntry {
+        uid: Uid(0),
+        hotkey: target.hotkey,
+        address: target.address.clone(),
+        name: None,
+    };
     Ok(HttpMiner::new(client, &entry, &target.predict_path)?)
 }
 
@@ -117,7 +133,10 @@ fn prefetched(built: &BuiltChallenge) -> PrefetchedChallenge {
         challenge_uid: built.challenge.uid.clone(),
         utterances: (0..built.audio.len()).map(|index| built.payload("", index)).collect(),
         error: None,
-        reference: Some(Reference { document: built.challenge.reference_document(), source: "shipped".to_owned() }),
+        reference: Some(Reference {
+            document: built.challenge.reference_document(),
+            source: "shipped".to_owned(),
+        }),
     }
 }
 
@@ -133,7 +152,8 @@ impl TimedMiner {
     }
 }
 
-/// Records a response time when dropped, so that a cancelled call is recorded with the time until its cancellation.
+/// Records a response time when dropped, so that a cancelled call is recorded with the time until
+/// its cancellation.
 struct Measure<'a> {
     watch: &'a Mutex<Stopwatch>,
     phase: Phase,
@@ -142,12 +162,19 @@ struct Measure<'a> {
 
 impl Drop for Measure<'_> {
     fn drop(&mut self) {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner).add(self.phase, self.began.elapsed());
+        self.watch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(self.phase, self.began.elapsed());
     }
 }
 
 impl MinerConnection for TimedMiner {
-    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+    fn init(
+        &self,
+        request: InitRequest,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         async move {
             let _measure = self.measure(Phase::Init);
             self.inner.init(request, timeout).await
@@ -155,7 +182,11 @@ impl MinerConnection for TimedMiner {
         .boxed()
     }
 
-    fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+    fn predict(
+        &self,
+        call: PredictCall,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         async move {
             let _measure = self.measure(Phase::of_predict(!call.audio_b64.is_empty(), call.in_eos));
             self.inner.predict(call, timeout).await

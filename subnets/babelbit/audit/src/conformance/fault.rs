@@ -45,7 +45,8 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// Returns the kind of a response with this status and body; `None` if its status is 200 and it is no page.
+    /// Returns the kind of a response with this status and body; `None` if its status is 200 and it
+    /// is no page.
     pub(super) fn of(reply: &Reply) -> Option<Self> {
         match reply.status {
             300..400 => Some(Self::Redirect),
@@ -57,8 +58,9 @@ impl Fault {
         }
     }
 
-    /// Returns the remedy. `rule` is the rule that the request checked, `path` the route of the request; `is_text` tells
-    /// the text contest, which has neither audio nor frames, from the speech contest.
+    /// Returns the remedy. `rule` is the rule that the request checked, `path` the route of the
+    /// request; `is_text` tells the text contest, which has neither audio nor frames, from the
+    /// speech contest.
     pub(super) fn remedy(&self, rule: Rule, path: &str, is_text: bool) -> Cow<'static, str> {
         let signature = Rule::SignedRequest.mend();
         Cow::Borrowed(match self {
@@ -68,11 +70,15 @@ impl Fault {
             Self::NoReply(NoReply::NotHttp) => {
                 "check scheme and port: the peer does not speak HTTP there, or closed the connection"
             }
-            Self::NoReply(NoReply::TimedOut) if is_text => "respond in time: load models before the first request",
+            Self::NoReply(NoReply::TimedOut) if is_text => {
+                "respond in time: load models before the first request"
+            }
             Self::NoReply(NoReply::TimedOut) => {
                 "respond in time: load models before the first request, and process audio in the background"
             }
-            Self::NoReply(NoReply::TooLarge) => "limit the response: a validator reads no more bytes",
+            Self::NoReply(NoReply::TooLarge) => {
+                "limit the response: a validator reads no more bytes"
+            }
             Self::NoReply(NoReply::Unsent) => "correct the address of the miner",
             Self::Redirect => {
                 "serve the route itself: validators follow no redirects. If the new address is the miner's, use and \
@@ -101,31 +107,42 @@ impl Fault {
             Self::Status(400 | 422) => {
                 "accept the request's fields: the response names the field that the miner does not accept"
             }
-            Self::Status(413) if is_text => "accept larger bodies: a request repeats the dialogue up to its last word",
-            Self::Status(413) => "accept larger bodies: a frame of audio has about 10 kB per channel",
+            Self::Status(413) if is_text => {
+                "accept larger bodies: a request repeats the dialogue up to its last word"
+            }
+            Self::Status(413) => {
+                "accept larger bodies: a frame of audio has about 10 kB per channel"
+            }
             Self::Status(429) if is_text => {
                 "do not limit the rate of validators: they send a request for each word as soon as they can"
             }
-            Self::Status(429) => "do not limit the rate of validators: they send a frame as soon as they can",
+            Self::Status(429) => {
+                "do not limit the rate of validators: they send a frame as soon as they can"
+            }
             Self::Status(502 | 504) => {
                 "the miner did not answer its proxy: start it, and check the proxy's upstream address and timeout"
             }
-            Self::Status(503) => "wait until the miner has loaded its model, or start it if it has ended",
+            Self::Status(503) => {
+                "wait until the miner has loaded its model, or start it if it has ended"
+            }
             Self::Status(500..) => "read the miner's log: its handler failed with this error",
             Self::Status(_) => "respond with status 200",
-            Self::NotAnswer if rule == Rule::SignedRequest => "respond with a JSON object that has no key \"error\"",
+            Self::NotAnswer if rule == Rule::SignedRequest => {
+                "respond with a JSON object that has no key \"error\""
+            }
             Self::NotAnswer => rule.mend(),
         })
     }
 }
 
-/// Returns the text of a web page: without tags, with single spaces, and without repeated texts, such as a title that is
-/// the heading too.
+/// Returns the text of a web page: without tags, with single spaces, and without repeated texts,
+/// such as a title that is the heading too.
 pub(super) fn page_text(page: &str) -> String {
     let mut texts: Vec<String> = Vec::new();
     for (index, part) in page.split('<').enumerate() {
         // Text before the first tag has none to end.
-        let text = if index == 0 { part } else { part.split_once('>').map_or("", |(_, text)| text) };
+        let text =
+            if index == 0 { part } else { part.split_once('>').map_or("", |(_, text)| text) };
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if !text.is_empty() && !texts.contains(&text) {
             texts.push(text);

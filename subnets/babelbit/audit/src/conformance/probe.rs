@@ -1,4 +1,5 @@
-//! Probe of a miner: plays one utterance as a validator does, and sends requests that must be refused.
+//! Probe of a miner: plays one utterance as a validator does, and sends requests that must be
+//! refused.
 
 mod text;
 mod wire;
@@ -9,7 +10,9 @@ use taonet_primitives::counted;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
-use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_BYTES, SAMPLE_RATE_HZ};
+use taonet_babelbit_core::protocol::{
+    DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_BYTES, SAMPLE_RATE_HZ,
+};
 use tokio::time::Instant;
 
 use super::fault::{Failed, Fault, page_text};
@@ -30,8 +33,8 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// Name of the messages in signed headers.
 const MESSAGE: &str = "BBAudioMinerInitPayload";
 
-/// Checks every rule of the speech contest that is observable from outside, with `source` as the speech to play.
-/// Calls `observe` with each verdict as soon as it is final.
+/// Checks every rule of the speech contest that is observable from outside, with `source` as the
+/// speech to play. Calls `observe` with each verdict as soon as it is final.
 ///
 /// # Errors
 /// [`TestError`] when no request can be sent.
@@ -49,7 +52,10 @@ pub async fn check<'a>(
         probe.two_channels(source).await;
         probe.forgeries(&init(source, source.channels)).await;
     }
-    Ok(RulesReport { timings: probe.watch.timings(settings), rules: probe.findings.finish(&Rule::SPEECH) })
+    Ok(RulesReport {
+        timings: probe.watch.timings(settings),
+        rules: probe.findings.finish(&Rule::SPEECH),
+    })
 }
 
 struct Probe<'a> {
@@ -61,7 +67,8 @@ struct Probe<'a> {
 
 /// Serialises a JSON object as the reference system's client does: with spaces after `,` and `:`.
 fn spaced(fields: &[(&str, Value)]) -> String {
-    let fields: Vec<_> = fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+    let fields: Vec<_> =
+        fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
     format!("{{{}}}", fields.join(", "))
 }
 
@@ -114,7 +121,9 @@ fn described(reply: &Result<Reply, Failed>) -> String {
 
 fn of(object: &Map<String, Value>, fields: &[&str]) -> String {
     let shown = fields.iter().map(|field| match object.get(*field) {
-        Some(value) => format!("{field}: {}", value.to_string().chars().take(SHOWN).collect::<String>()),
+        Some(value) => {
+            format!("{field}: {}", value.to_string().chars().take(SHOWN).collect::<String>())
+        }
         None => format!("no {field}"),
     });
     shown.collect::<Vec<_>>().join(", ")
@@ -134,7 +143,11 @@ impl<'a> Probe<'a> {
     /// Reports that a request got no answer; `label` names the request, if there are several.
     fn fail(&mut self, rule: Rule, label: &str, failed: &Failed) {
         let remedy = failed.kind.remedy(rule, &self.wire.path, self.wire.is_text());
-        let seen = if label.is_empty() { failed.seen.clone() } else { format!("{label}: {}", failed.seen) };
+        let seen = if label.is_empty() {
+            failed.seen.clone()
+        } else {
+            format!("{label}: {}", failed.seen)
+        };
         self.findings.fail_with(rule, seen, Some(remedy));
     }
 
@@ -162,7 +175,10 @@ impl<'a> Probe<'a> {
     /// Opens the session; returns its ID, or `None` if the miner opens none.
     async fn open(&mut self, source: &Source) -> Option<String> {
         let began = Instant::now();
-        let reply = self.wire.signed(init(source, source.channels), deadline(Phase::Init, self.settings)).await;
+        let reply = self
+            .wire
+            .signed(init(source, source.channels), deadline(Phase::Init, self.settings))
+            .await;
         self.watch.add(Phase::Init, began.elapsed());
         let object = match object(&reply) {
             Ok(object) => object,
@@ -181,16 +197,23 @@ impl<'a> Probe<'a> {
             Rule::AudioFormat,
             Rule::FrameGrid,
         ]);
-        let session = object.get("session_id").and_then(Value::as_str).filter(|session| !session.is_empty());
+        let session =
+            object.get("session_id").and_then(Value::as_str).filter(|session| !session.is_empty());
         session.map(str::to_owned)
     }
 
     /// Checks the response to init.
     fn session(&mut self, object: &Map<String, Value>, source: &Source, channels: u16) {
         let is = |field: &str, expected: Value| object.get(field) == Some(&expected);
-        let above_0 = |field: &str| object.get(field).and_then(Value::as_f64).is_some_and(|value| value > 0.0);
-        let named = object.get("session_id").and_then(Value::as_str).is_some_and(|session| !session.is_empty());
-        let same = is("challenge_uid", json!(CHALLENGE)) && is("utterance_id", json!(source.utterance_id));
+        let above_0 = |field: &str| {
+            object.get(field).and_then(Value::as_f64).is_some_and(|value| value > 0.0)
+        };
+        let named = object
+            .get("session_id")
+            .and_then(Value::as_str)
+            .is_some_and(|session| !session.is_empty());
+        let same =
+            is("challenge_uid", json!(CHALLENGE)) && is("utterance_id", json!(source.utterance_id));
         let format = is("sample_rate_hz", json!(SAMPLE_RATE_HZ)) && is("dtype", json!(DTYPE));
         let format = format && is("channels", json!(channels));
         let grid = above_0("frame_rate_hz") && above_0("frame_samples");
@@ -222,7 +245,8 @@ impl<'a> Probe<'a> {
             }
         }
         // All empty requests share one deadline, as in a validator.
-        let over = (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
+        let over = (last_sent + self.settings.drain_timeout)
+            .max(Instant::now() + self.settings.final_drain_min);
         for request in 1..=self.settings.drain_max_requests {
             let label = format!("empty request {request}");
             self.progress(&mut reported, &label);
@@ -252,14 +276,15 @@ impl<'a> Probe<'a> {
     fn ended(&mut self, label: &str, heard: &Heard) {
         self.findings.pass(Rule::ReplyEnds, format!("out_eos with {label}"));
         let unit = SAMPLE_BYTES as u64 * u64::from(heard.channels);
-        let sound = format!("{} in {}", counted(heard.bytes, "byte"), counted(heard.pieces, "answer"));
+        let sound =
+            format!("{} in {}", counted(heard.bytes, "byte"), counted(heard.pieces, "answer"));
         self.findings.judge(Rule::WholeSamples, heard.bytes.is_multiple_of(unit), sound);
         let seconds = heard.bytes as f64 / (unit as f64 * f64::from(SAMPLE_RATE_HZ));
         self.findings.pass(Rule::ReplyLength, format!("{seconds:.2} s"));
     }
 
-    /// Sends one request with a timeout of `limit`; returns whether its response ended the reply, or `None` if the
-    /// probe must stop.
+    /// Sends one request with a timeout of `limit`; returns whether its response ended the reply,
+    /// or `None` if the probe must stop.
     async fn predict(
         &mut self,
         session: &str,
@@ -282,7 +307,11 @@ impl<'a> Probe<'a> {
         self.watch.add(phase, took);
         if took > limit {
             let rule = if phase == Phase::Drain { Rule::ReplyEnds } else { Rule::FrameDeadline };
-            let seen = format!("{label}: {:.2} s, at most {:.2} s", took.as_secs_f64(), limit.as_secs_f64());
+            let seen = format!(
+                "{label}: {:.2} s, at most {:.2} s",
+                took.as_secs_f64(),
+                limit.as_secs_f64()
+            );
             self.findings.fail(rule, seen);
         }
         let answer = match object(&reply) {
@@ -296,13 +325,18 @@ impl<'a> Probe<'a> {
         self.findings.pass(Rule::JsonAnswer, "every response");
         self.findings.pass(Rule::FrameDeadline, "every response");
         let same = answer.get("session_id").and_then(Value::as_str) == Some(session);
-        self.findings.judge(Rule::AnswerSession, same, format!("{label}: {}", of(&answer, &["session_id"])));
+        self.findings.judge(
+            Rule::AnswerSession,
+            same,
+            format!("{label}: {}", of(&answer, &["session_id"])),
+        );
         self.sound(&answer, label, heard)?;
         match answer.get("out_eos") {
             None => Some(false),
             Some(Value::Bool(ended)) => Some(*ended),
             Some(_) => {
-                self.findings.fail(Rule::ReplyEnds, format!("{label}: {}", of(&answer, &["out_eos"])));
+                self.findings
+                    .fail(Rule::ReplyEnds, format!("{label}: {}", of(&answer, &["out_eos"])));
                 None
             }
         }
@@ -320,9 +354,9 @@ impl<'a> Probe<'a> {
             return None;
         };
         self.findings.pass(Rule::Base64, "every response");
-        let is_counted = answer
-            .get("n_bytes")
-            .is_none_or(|count| count.as_u64().is_some_and(|count| count == 0 || count == bytes as u64));
+        let is_counted = answer.get("n_bytes").is_none_or(|count| {
+            count.as_u64().is_some_and(|count| count == 0 || count == bytes as u64)
+        });
         self.findings.judge(
             Rule::ByteCount,
             is_counted,
@@ -332,8 +366,10 @@ impl<'a> Probe<'a> {
         heard.pieces += usize::from(bytes > 0);
         let limit = self.settings.max_reply_bytes(heard.channels) as u64;
         if heard.bytes > limit {
-            self.findings
-                .fail(Rule::ReplyLength, format!("{} by {label}, at most {limit}", counted(heard.bytes, "byte")));
+            self.findings.fail(
+                Rule::ReplyLength,
+                format!("{} by {label}, at most {limit}", counted(heard.bytes, "byte")),
+            );
             return None;
         }
         Some(())
@@ -342,11 +378,14 @@ impl<'a> Probe<'a> {
     async fn signed_body(&mut self, source: &Source) {
         // The session is over: its verdicts are final.
         self.findings.settle(&Rule::SPEECH);
-        let reply = self.wire.body_signed(init(source, source.channels), self.settings.miner_timeout).await;
+        let reply =
+            self.wire.body_signed(init(source, source.channels), self.settings.miner_timeout).await;
         match object(&reply) {
             Ok(_) => self.findings.pass(Rule::SignedBody, described(&reply)),
             // Signed requests without a body hash were accepted: the hash makes the difference.
-            Err(failed) if failed.kind == Fault::Status(401) => self.findings.fail(Rule::SignedBody, failed.seen),
+            Err(failed) if failed.kind == Fault::Status(401) => {
+                self.findings.fail(Rule::SignedBody, failed.seen)
+            }
             Err(failed) => self.fail(Rule::SignedBody, "", &failed),
         }
         self.findings.settle(&[Rule::SignedBody]);
@@ -378,9 +417,12 @@ impl<'a> Probe<'a> {
             (Forgery::FutureNonce, Rule::FutureNonceRefused, false),
             (Forgery::Replay, Rule::ReplayRefused, false),
         ] {
-            let reply = self.wire.forged(forgery, body.to_owned(), self.settings.miner_timeout).await;
+            let reply =
+                self.wire.forged(forgery, body.to_owned(), self.settings.miner_timeout).await;
             // Other forged requests may be refused with any 4xx status.
-            let refuses = |reply: &Reply| reply.status == 401 || (!must_be_401 && (400..500).contains(&reply.status));
+            let refuses = |reply: &Reply| {
+                reply.status == 401 || (!must_be_401 && (400..500).contains(&reply.status))
+            };
             match &reply {
                 Ok(reply) if refuses(reply) => self.findings.pass(rule, shown(reply)),
                 // Accepted, or refused with another status.
@@ -405,7 +447,8 @@ struct Heard {
     pieces: usize,
 }
 
-/// Margin by which a request's timeout exceeds the deadline, so that a late response is reported with its time.
+/// Margin by which a request's timeout exceeds the deadline, so that a late response is reported
+/// with its time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -136,7 +136,12 @@ impl Rule {
 
     #[expect(clippy::too_many_lines, reason = "one entry after the other")]
     const fn text(self) -> Text {
-        const fn text(section: &'static str, name: &'static str, demands: &'static str, mend: &'static str) -> Text {
+        const fn text(
+            section: &'static str,
+            name: &'static str,
+            demands: &'static str,
+            mend: &'static str,
+        ) -> Text {
             Text { name, section, demands, mend }
         }
         const MESSAGES: &str = "messages";
@@ -162,9 +167,12 @@ impl Rule {
                 "an init request whose signature covers the SHA-256 of the compact JSON body gets status 200",
                 "use computed_body_hash unchanged in the signed text; the body on the wire has spaces after , and :",
             ),
-            Self::Ready => {
-                text(MESSAGES, "ready", "the init response has \"ready\": true", "respond when the session is ready")
-            }
+            Self::Ready => text(
+                MESSAGES,
+                "ready",
+                "the init response has \"ready\": true",
+                "respond when the session is ready",
+            ),
             Self::SessionId => text(
                 MESSAGES,
                 "session_id",
@@ -354,8 +362,14 @@ impl<'a> Findings<'a> {
     }
 
     /// Reports a violation with a remedy of its own.
-    pub(super) fn fail_with(&mut self, rule: Rule, seen: impl Into<String>, remedy: Option<Cow<'static, str>>) {
-        let entry = self.found.entry(rule).or_insert_with(|| (Verdict::Passed, String::new(), None));
+    pub(super) fn fail_with(
+        &mut self,
+        rule: Rule,
+        seen: impl Into<String>,
+        remedy: Option<Cow<'static, str>>,
+    ) {
+        let entry =
+            self.found.entry(rule).or_insert_with(|| (Verdict::Passed, String::new(), None));
         if entry.0 == Verdict::Passed {
             *entry = (Verdict::Failed, seen.into(), remedy);
             self.settle(&[rule]);
@@ -376,7 +390,8 @@ impl<'a> Findings<'a> {
         (self.observe)(Event::Progress(text));
     }
 
-    /// Reports the verdicts of these rules, which no later response changes, unless they are reported already.
+    /// Reports the verdicts of these rules, which no later response changes, unless they are
+    /// reported already.
     pub(super) fn settle(&mut self, rules: &[Rule]) {
         for rule in rules {
             if self.found.contains_key(rule) && self.reported.insert(*rule) {
@@ -387,12 +402,11 @@ impl<'a> Findings<'a> {
     }
 
     fn report(&self, rule: Rule) -> RuleReport {
-        let (verdict, seen, remedy) = self
-            .found
-            .get(&rule)
-            .cloned()
-            .unwrap_or_else(|| (Verdict::NotTested, "an earlier failure prevented the test".to_owned(), None));
-        let mend = (verdict == Verdict::Failed).then(|| remedy.unwrap_or(Cow::Borrowed(rule.mend())));
+        let (verdict, seen, remedy) = self.found.get(&rule).cloned().unwrap_or_else(|| {
+            (Verdict::NotTested, "an earlier failure prevented the test".to_owned(), None)
+        });
+        let mend =
+            (verdict == Verdict::Failed).then(|| remedy.unwrap_or(Cow::Borrowed(rule.mend())));
         RuleReport { rule, section: rule.section(), expected: rule.demands(), verdict, seen, mend }
     }
 
@@ -435,8 +449,14 @@ mod tests {
         findings.pass(Rule::Ready, "fine");
         let reports = findings.finish(&[Rule::Ready, Rule::TwoChannels, Rule::Base64]);
         let report = |rule| reports.iter().find(|report| report.rule == rule).unwrap();
-        assert_eq!((report(Rule::Base64).verdict, report(Rule::Base64).seen.as_str()), (Verdict::Failed, "first"));
-        assert_eq!((report(Rule::TwoChannels).verdict, &report(Rule::TwoChannels).mend), (Verdict::NotTested, &None));
+        assert_eq!(
+            (report(Rule::Base64).verdict, report(Rule::Base64).seen.as_str()),
+            (Verdict::Failed, "first")
+        );
+        assert_eq!(
+            (report(Rule::TwoChannels).verdict, &report(Rule::TwoChannels).mend),
+            (Verdict::NotTested, &None)
+        );
         // A violation is reported at once, and every verdict once.
         assert_eq!(seen, [(Rule::Base64, Verdict::Failed), (Rule::Ready, Verdict::Passed)]);
     }

@@ -96,8 +96,8 @@ impl Stopwatch {
     }
 }
 
-/// Returns the quantile at `share`: the smallest value that at least this share of the values does not exceed; 0 if
-/// there are no values.
+/// Returns the quantile at `share`: the smallest value that at least this share of the values does
+/// not exceed; 0 if there are no values.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
@@ -115,17 +115,13 @@ mod tests {
         }
         watch.add(Phase::FinalFrame, Duration::from_secs(9));
         let Timings(timings) = watch.timings(&PlaySettings::default());
-        let timing = |phase, answers, median_sec, p95_sec, max_sec, deadline_sec, late| PhaseTiming {
-            phase,
-            answers,
-            median_sec,
-            p95_sec,
-            max_sec,
-            deadline_sec,
-            late,
+        let timing = |phase, answers, median_sec, p95_sec, max_sec, deadline_sec, late| {
+            PhaseTiming { phase, answers, median_sec, p95_sec, max_sec, deadline_sec, late }
         };
-        let expected =
-            [timing(Phase::Frame, 20, 2.0, 3.8, 4.0, 3.0, 5), timing(Phase::FinalFrame, 1, 9.0, 9.0, 9.0, 10.0, 0)];
+        let expected = [
+            timing(Phase::Frame, 20, 2.0, 3.8, 4.0, 3.0, 5),
+            timing(Phase::FinalFrame, 1, 9.0, 9.0, 9.0, 10.0, 0),
+        ];
         assert_eq!(timings, expected);
     }
 }

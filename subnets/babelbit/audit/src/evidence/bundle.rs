@@ -17,7 +17,8 @@ pub(super) const SIGNATURE: &str = "signature.json";
 pub const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 /// Maximum size of `signature.json` in bytes.
 pub const MAX_SIGNATURE_BYTES: u64 = 4 << 10;
-/// Maximum size of the zeros at the end of a tar file: two blocks of 512 bytes, or the padding of other writers.
+/// Maximum size of the zeros at the end of a tar file: two blocks of 512 bytes, or the padding of
+/// other writers.
 const MAX_END_BYTES: u64 = 10 << 10;
 
 /// Returns the name of a reply's member.
@@ -40,8 +41,9 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads a bundle and unpacks its replies into `directory`, as `0.wav`, `1.wav` and so on. A reply that differs
-    /// from the manifest is not an error: [`Bundle::verify`] reports it. Blocks the calling thread.
+    /// Reads a bundle and unpacks its replies into `directory`, as `0.wav`, `1.wav` and so on. A
+    /// reply that differs from the manifest is not an error: [`Bundle::verify`] reports it. Blocks
+    /// the calling thread.
     ///
     /// # Errors
     /// [`EvidenceError`] when the bundle is malformed, or its signature is invalid.
@@ -61,7 +63,8 @@ impl Bundle {
         let mut kept = KeptReplies::new();
         for (number, row) in record.rows.iter().filter(|row| row.outcome.is_ok()).enumerate() {
             let path = directory.join(format!("{number}.wav"));
-            let mut member = members.next(&member_name(row.miner, row.utterance_index), MAX_REPLY_BYTES)?;
+            let mut member =
+                members.next(&member_name(row.miner, row.utterance_index), MAX_REPLY_BYTES)?;
             io::copy(&mut member, &mut File::create(&path)?)?;
             if let Some(reply) = examine(row, record.channels(row.utterance_index), path) {
                 kept.insert((row.miner, row.utterance_index), reply);
@@ -107,9 +110,13 @@ struct Members<'a, R: Read> {
 
 impl<'a, R: Read> Members<'a, R> {
     fn next(&mut self, name: &str, limit: u64) -> Result<tar::Entry<'a, R>, EvidenceError> {
-        let entry = self.entries.next().ok_or_else(|| EvidenceError::Missing(name.to_owned()))??;
+        let entry =
+            self.entries.next().ok_or_else(|| EvidenceError::Missing(name.to_owned()))??;
         if *entry.path_bytes() != *name.as_bytes() {
-            return Err(EvidenceError::Member { expected: name.to_owned(), found: shown_path(&entry) });
+            return Err(EvidenceError::Member {
+                expected: name.to_owned(),
+                found: shown_path(&entry),
+            });
         }
         if entry.header().entry_type() != tar::EntryType::Regular {
             return Err(EvidenceError::Kind(shown_path(&entry)));

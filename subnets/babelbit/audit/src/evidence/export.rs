@@ -8,12 +8,18 @@ use crate::audit::{Record, examine};
 use taonet_babelbit_runner::RunPaths;
 use taonet_babelbit_runner::files::Layout;
 
-/// Writes the evidence bundle of a challenge, signed with the validator's hotkey. Blocks the calling thread.
+/// Writes the evidence bundle of a challenge, signed with the validator's hotkey. Blocks the
+/// calling thread.
 ///
 /// # Errors
-/// [`EvidenceError::Kept`] when a stored reply differs from the record; another [`EvidenceError`] when the bundle
-/// cannot be written.
-pub fn export(record: &Record, paths: &RunPaths, validator: &Keypair, out: impl Write) -> Result<(), EvidenceError> {
+/// [`EvidenceError::Kept`] when a stored reply differs from the record; another [`EvidenceError`]
+/// when the bundle cannot be written.
+pub fn export(
+    record: &Record,
+    paths: &RunPaths,
+    validator: &Keypair,
+    out: impl Write,
+) -> Result<(), EvidenceError> {
     let manifest = serde_json::to_vec(&Manifest::of(record, validator.hotkey()))?;
     let signature = validator.sign(signed_text(&manifest).as_bytes());
     let seal = serde_json::to_vec(&Seal { hotkey: validator.hotkey(), signature })?;
@@ -23,7 +29,10 @@ pub fn export(record: &Record, paths: &RunPaths, validator: &Keypair, out: impl 
     let layout = Layout::new(paths, &record.challenge);
     for row in &record.rows {
         let index = row.utterance_index;
-        let Some(kept) = examine(row, record.channels(index), layout.predicted(row.miner, index)) else { continue };
+        let Some(kept) = examine(row, record.channels(index), layout.predicted(row.miner, index))
+        else {
+            continue;
+        };
         if let Some((field, ..)) = kept.differences.first() {
             return Err(EvidenceError::Kept { uid: row.miner.uid, index, field });
         }

@@ -10,7 +10,8 @@ use super::FORMAT;
 use crate::audit::Record;
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::{
-    ChallengeRow, ChallengeState, ReplyRecord, ResultRow, SourceInfo, StoredScore, UtteranceRow, WallClock,
+    ChallengeRow, ChallengeState, ReplyRecord, ResultRow, SourceInfo, StoredScore, UtteranceRow,
+    WallClock,
 };
 use taonet_babelbit_scorer::{AudioHash, ScoringConditions};
 
@@ -123,7 +124,8 @@ pub struct ReplyEvidence {
     pub frames: u64,
     /// Size of the reply's WAV file in bytes; 0 when the reply failed.
     pub wav_bytes: u64,
-    /// SHA-256 of the reply's WAV file, lowercase hex; null when the reply failed, with the reason in `error`.
+    /// SHA-256 of the reply's WAV file, lowercase hex; null when the reply failed, with the reason
+    /// in `error`.
     pub audio_sha256: Option<String>,
     /// Why the reply failed.
     pub error: Option<String>,
@@ -134,8 +136,15 @@ pub struct ReplyEvidence {
 impl Manifest {
     /// Builds the manifest of a record, to be signed by `validator`.
     pub(super) fn of(record: &Record, validator: Hotkey) -> Self {
-        let ChallengeRow { challenge_uid, challenge_type, run_timestamp, error, reference, reference_source, .. } =
-            record.challenge.clone();
+        let ChallengeRow {
+            challenge_uid,
+            challenge_type,
+            run_timestamp,
+            error,
+            reference,
+            reference_source,
+            ..
+        } = record.challenge.clone();
         Self {
             format: FORMAT.to_owned(),
             validator_hotkey: validator,
@@ -145,7 +154,13 @@ impl Manifest {
             error,
             reference,
             reference_source,
-            utterances: record.challenge.utterances.iter().cloned().map(UtteranceEvidence::from).collect(),
+            utterances: record
+                .challenge
+                .utterances
+                .iter()
+                .cloned()
+                .map(UtteranceEvidence::from)
+                .collect(),
             conditions: record.conditions.clone(),
             replies: record.rows.iter().cloned().map(ReplyEvidence::from).collect(),
         }
@@ -206,10 +221,16 @@ impl Manifest {
                 return Err(ManifestError::field(place("utterance_index"), "unknown utterance"));
             }
             if reply.audio_sha256.is_some() == reply.error.is_some() {
-                return Err(ManifestError::field(place("audio_sha256"), "expected either audio_sha256 or error"));
+                return Err(ManifestError::field(
+                    place("audio_sha256"),
+                    "expected either audio_sha256 or error",
+                ));
             }
             if reply.audio_sha256.as_deref().is_some_and(|hash| !is_hash(hash)) {
-                return Err(ManifestError::field(place("audio_sha256"), "expected 64 lower-case hexadecimal digits"));
+                return Err(ManifestError::field(
+                    place("audio_sha256"),
+                    "expected 64 lower-case hexadecimal digits",
+                ));
             }
             if reply.score.is_some() && reply.error.is_some() {
                 return Err(ManifestError::field(place("score"), "a failed reply has no score"));
@@ -218,7 +239,10 @@ impl Manifest {
                 return Err(ManifestError::field(place("frames"), "the reply is too long"));
             }
             if reply.score.as_ref().is_some_and(|score| score.batch > MAX_BATCHES) {
-                return Err(ManifestError::field(place("score.batch"), "the batch number is too large"));
+                return Err(ManifestError::field(
+                    place("score.batch"),
+                    "the batch number is too large",
+                ));
             }
             let named = reply.score.as_ref().and_then(|score| score.conditions.as_ref());
             if named.is_some_and(|name| !self.conditions.contains_key(name)) {
@@ -230,7 +254,8 @@ impl Manifest {
 
     /// Converts the manifest back to a record.
     pub(super) fn into_record(self) -> Record {
-        let state = if self.error.is_some() { ChallengeState::Partial } else { ChallengeState::Finished };
+        let state =
+            if self.error.is_some() { ChallengeState::Partial } else { ChallengeState::Finished };
         let utterances = self.utterances.into_iter().map(|utterance| UtteranceRow {
             index: utterance.index,
             utterance_id: utterance.utterance_id,
@@ -265,7 +290,13 @@ impl From<UtteranceRow> for UtteranceEvidence {
             Ok(source) => (Some(source), None),
             Err(error) => (None, Some(error)),
         };
-        Self { index: row.index, utterance_id: row.utterance_id, language: row.language, source, error }
+        Self {
+            index: row.index,
+            utterance_id: row.utterance_id,
+            language: row.language,
+            source,
+            error,
+        }
     }
 }
 

@@ -60,7 +60,11 @@ fn packed(members: &[Member]) -> Vec<u8> {
 }
 
 /// Returns the bundle with a modified manifest, signed by `signer`.
-fn with_manifest(bundle: &[u8], signer: &Keypair, edit: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
+fn with_manifest(
+    bundle: &[u8],
+    signer: &Keypair,
+    edit: impl Fn(&mut serde_json::Value),
+) -> Vec<u8> {
     let mut members = members(bundle);
     let mut manifest: serde_json::Value = serde_json::from_slice(&members[0].1).unwrap();
     edit(&mut manifest);
@@ -75,11 +79,19 @@ async fn exported_bundle_can_be_verified() {
     let bundle = exported().await;
     let report = read(&bundle).unwrap();
     assert!(report.audit.is_clean(), "{report:?}");
-    assert_eq!((report.validator_hotkey, report.audit.recomputed), (alice().hotkey(), 3 * UTTERANCES));
+    assert_eq!(
+        (report.validator_hotkey, report.audit.recomputed),
+        (alice().hotkey(), 3 * UTTERANCES)
+    );
     let names: Vec<_> = members(&bundle).into_iter().map(|(name, _)| name).collect();
-    let reply = |uid: u8, index: u32| format!("replies/miner_{uid}__hk_{}/utt_{index:04}.wav", key(uid).hotkey);
+    let reply = |uid: u8, index: u32| {
+        format!("replies/miner_{uid}__hk_{}/utt_{index:04}.wav", key(uid).hotkey)
+    };
     let replies = [1, 2, 4].iter().flat_map(|uid| [reply(*uid, 0), reply(*uid, 1)]);
-    assert_eq!(names, [MANIFEST.to_owned(), SIGNATURE.to_owned()].into_iter().chain(replies).collect::<Vec<_>>());
+    assert_eq!(
+        names,
+        [MANIFEST.to_owned(), SIGNATURE.to_owned()].into_iter().chain(replies).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
@@ -107,7 +119,12 @@ async fn a_changed_byte_of_a_reply_is_named() {
     let last = members[3].1.len() - 1;
     members[3].1[last] ^= 1;
     let report = read(&packed(&members)).unwrap();
-    let told: Vec<_> = report.audit.mismatches.iter().map(|it| (it.place, it.miner_uid, it.utterance_index)).collect();
+    let told: Vec<_> = report
+        .audit
+        .mismatches
+        .iter()
+        .map(|it| (it.place, it.miner_uid, it.utterance_index))
+        .collect();
     assert_eq!(told, [(Place::Reply, Some(key(1).uid), Some(1))]);
     // Truncated, longer, or replaced by another reply: the result is the same.
     for change in [Vec::new(), vec![0; 100_000], members[4].1.clone()] {
@@ -121,7 +138,9 @@ async fn a_changed_byte_of_a_reply_is_named() {
 async fn export_with_changed_reply_is_refused() {
     let (_directory, paths) = played().await;
     let record = record(&paths).await;
-    let wav = paths.logs.join(format!("s2s/challenge-1/main/miner_2__hk_{}/predicted/utt_0000.wav", key(2).hotkey));
+    let wav = paths
+        .logs
+        .join(format!("s2s/challenge-1/main/miner_2__hk_{}/predicted/utt_0000.wav", key(2).hotkey));
     change_byte(&wav, 1);
     let error = export(&record, &paths, &alice(), Vec::new()).unwrap_err();
     assert!(error.to_string().contains("miner 2 to utterance 0"), "{error}");
@@ -137,7 +156,10 @@ async fn changed_manifest_is_rejected() {
     assert!(matches!(read(&packed(&changed)), Err(EvidenceError::Signature(_))));
 
     let error = |bundle: &[u8]| read(bundle).unwrap_err().to_string();
-    assert!(error(&with_manifest(&bundle, &bob, |_| {})).contains("the manifest names the validator 5Grwva"));
+    assert!(
+        error(&with_manifest(&bundle, &bob, |_| {}))
+            .contains("the manifest names the validator 5Grwva")
+    );
     for (place, value, says) in [
         ("/format", json!("taonet.evidence/2"), "unsupported bundle format"),
         ("/replies/1/utterance_index", json!(0), "replies[1].utterance_index: duplicate reply"),
@@ -146,14 +168,19 @@ async fn changed_manifest_is_rejected() {
         ("/replies/0/error", json!("boom"), "either audio_sha256 or error"),
         ("/replies/0/score/conditions", json!("x"), "unknown conditions"),
         ("/replies/0/frames", json!(u64::MAX), "replies[0].frames: the reply is too long"),
-        ("/replies/0/score/batch", json!(65), "replies[0].score.batch: the batch number is too large"),
+        (
+            "/replies/0/score/batch",
+            json!(65),
+            "replies[0].score.batch: the batch number is too large",
+        ),
         ("/utterances/1/index", json!(0), "utterances[1]: duplicate index"),
         ("/utterances/0/source/channels", json!(0), "utterances[0]: invalid audio format"),
         ("/replies/0/colour", json!("red"), "malformed manifest"),
     ] {
         let edit = |manifest: &mut serde_json::Value| {
             let (parent, field) = place.rsplit_once('/').unwrap();
-            let parent = if parent.is_empty() { manifest } else { manifest.pointer_mut(parent).unwrap() };
+            let parent =
+                if parent.is_empty() { manifest } else { manifest.pointer_mut(parent).unwrap() };
             parent[field] = value.clone();
         };
         let found = error(&with_manifest(&bundle, &alice(), edit));
@@ -161,7 +188,8 @@ async fn changed_manifest_is_rejected() {
     }
     // Conditions are keyed by their hash: other options under a known key are rejected.
     let options = with_manifest(&bundle, &alice(), |manifest| {
-        let conditions = manifest["conditions"].as_object_mut().unwrap().values_mut().next().unwrap();
+        let conditions =
+            manifest["conditions"].as_object_mut().unwrap().values_mut().next().unwrap();
         conditions["options"]["accuracy_threshold"] = 0.1.into();
     });
     assert!(error(&options).contains("not the SHA-256 of the conditions"));
@@ -170,14 +198,19 @@ async fn changed_manifest_is_rejected() {
 #[tokio::test]
 async fn signed_scores_that_do_not_follow_from_replies_are_named() {
     let bundle = exported().await;
-    let lying =
-        with_manifest(&bundle, &alice(), |manifest| manifest["replies"][0]["score"]["result"]["score"] = 1.0.into());
+    let lying = with_manifest(&bundle, &alice(), |manifest| {
+        manifest["replies"][0]["score"]["result"]["score"] = 1.0.into()
+    });
     let report = read(&lying).unwrap();
-    let fields: Vec<_> = report.audit.mismatches.iter().map(|it| (it.place, it.field.as_str())).collect();
+    let fields: Vec<_> =
+        report.audit.mismatches.iter().map(|it| (it.place, it.field.as_str())).collect();
     assert_eq!(fields, [(Place::Ledger, "score")]);
 
     let directory = tempfile::tempdir().unwrap();
-    let other = Bundle::read(bundle.as_slice(), directory.path()).unwrap().verify(&engines_with("2")).unwrap();
+    let other = Bundle::read(bundle.as_slice(), directory.path())
+        .unwrap()
+        .verify(&engines_with("2"))
+        .unwrap();
     assert_eq!(other.audit.different_conditions[0].field, "recognizer.fingerprint");
 }
 
@@ -197,7 +230,10 @@ async fn unexpected_and_missing_bundle_members_are_rejected() {
     assert!(error(&|members| members.swap(2, 3)).contains("unexpected member"));
     assert!(error(&|members| members.truncate(5)).contains("ends before replies/"));
     assert!(error(&|members| members.push(("more".into(), vec![]))).contains("trailing data"));
-    assert!(error(&|members| members[1].1 = vec![b' '; 5000]).contains("has 5000 bytes, the limit is 4096"));
+    assert!(
+        error(&|members| members[1].1 = vec![b' '; 5000])
+            .contains("has 5000 bytes, the limit is 4096")
+    );
     assert!(error(&|members| members[1].1 = b"{}".to_vec()).contains("malformed signature.json"));
     assert!(error(&Vec::clear).contains("ends before manifest.json"));
     assert!(read(b"").unwrap_err().to_string().contains("ends before manifest.json"));
@@ -206,7 +242,10 @@ async fn unexpected_and_missing_bundle_members_are_rejected() {
     trailing.extend(b"more");
     assert!(matches!(read(&trailing), Err(EvidenceError::Trailing)));
     for cut in [100, 512, 700, bundle.len() / 2, bundle.len() - 1500] {
-        assert!(read(&bundle[..cut]).is_err() || !read(&bundle[..cut]).unwrap().audit.is_clean(), "{cut}");
+        assert!(
+            read(&bundle[..cut]).is_err() || !read(&bundle[..cut]).unwrap().audit.is_clean(),
+            "{cut}"
+        );
     }
 }
 
@@ -229,11 +268,22 @@ fn links_unsafe_paths_and_oversized_members_are_refused_before_writing() {
         ("manifest.json", tar::EntryType::XHeader, u64::MAX / 2, "is not a regular file"),
         ("../manifest.json", tar::EntryType::Regular, 1, "in the bundle, expected manifest.json"),
         ("/manifest.json", tar::EntryType::Regular, 1, "in the bundle, expected manifest.json"),
-        ("manifest.json", tar::EntryType::Regular, MAX_MANIFEST_BYTES + 1, "the limit is 268435456"),
-        ("manifest.json", tar::EntryType::Regular, MAX_MANIFEST_BYTES, "ends before the end of manifest.json"),
+        (
+            "manifest.json",
+            tar::EntryType::Regular,
+            MAX_MANIFEST_BYTES + 1,
+            "the limit is 268435456",
+        ),
+        (
+            "manifest.json",
+            tar::EntryType::Regular,
+            MAX_MANIFEST_BYTES,
+            "ends before the end of manifest.json",
+        ),
     ] {
         let directory = tempfile::tempdir().unwrap();
-        let error = Bundle::read(header(name, kind, size).as_slice(), directory.path()).unwrap_err();
+        let error =
+            Bundle::read(header(name, kind, size).as_slice(), directory.path()).unwrap_err();
         assert!(error.to_string().contains(says), "{name} {kind:?}: {error}");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }

@@ -24,7 +24,8 @@ fn model(text: &str) -> HubModel {
 }
 
 fn file(name: &str, content: &str, large: bool) -> Value {
-    let lfs = large.then(|| json!({ "sha256": hex::encode(Sha256::digest(content)), "size": content.len() }));
+    let lfs = large
+        .then(|| json!({ "sha256": hex::encode(Sha256::digest(content)), "size": content.len() }));
     json!({ "rfilename": name, "size": content.len(), "lfs": lfs })
 }
 
@@ -54,12 +55,18 @@ impl Setup {
 
     fn api_with(&self, key: Option<&str>) -> HubApi {
         let hub_url = self.hub.uri().parse().unwrap();
-        HubApi::new(&ChutesSettings { hub_url, hub_key: key.map(Secret::new), ..ChutesSettings::default() }).unwrap()
+        HubApi::new(&ChutesSettings {
+            hub_url,
+            hub_key: key.map(Secret::new),
+            ..ChutesSettings::default()
+        })
+        .unwrap()
     }
 
     /// Lists these files as the branch `main` of `al/m`.
     async fn list(&self, files: &Value) {
-        let listing = ResponseTemplate::new(200).set_body_json(json!({ "sha": COMMIT, "siblings": files }));
+        let listing =
+            ResponseTemplate::new(200).set_body_json(json!({ "sha": COMMIT, "siblings": files }));
         let revision = path("/api/models/al/m/revision/main");
         let mock = Mock::given(method("GET")).and(revision).and(query_param("blobs", "true"));
         mock.respond_with(listing).mount(&self.hub).await;
@@ -68,14 +75,18 @@ impl Setup {
     /// Serves a small file.
     async fn small(&self, name: &str, content: &str) {
         let mock = Mock::given(method("GET")).and(path(format!("/al/m/resolve/{COMMIT}/{name}")));
-        mock.respond_with(ResponseTemplate::new(200).set_body_bytes(content)).mount(&self.hub).await;
+        mock.respond_with(ResponseTemplate::new(200).set_body_bytes(content))
+            .mount(&self.hub)
+            .await;
     }
 
     /// Redirects a large file to the storage.
     async fn large(&self, name: &str) {
         let target = format!("{}/bucket/{name}?signed=1", self.storage.uri());
         let mock = Mock::given(path(format!("/al/m/resolve/{COMMIT}/{name}")));
-        mock.respond_with(ResponseTemplate::new(302).insert_header("Location", target)).mount(&self.hub).await;
+        mock.respond_with(ResponseTemplate::new(302).insert_header("Location", target))
+            .mount(&self.hub)
+            .await;
     }
 
     async fn store(&self, response: ResponseTemplate) {
@@ -139,7 +150,9 @@ fn model_name_is_split_into_repository_file_and_revision() {
     ];
     for (text, expected) in table {
         let parsed = text.parse::<HubModel>().ok();
-        let found = parsed.as_ref().map(|model| (&*model.repository, model.file.as_deref(), model.revision.as_deref()));
+        let found = parsed
+            .as_ref()
+            .map(|model| (&*model.repository, model.file.as_deref(), model.revision.as_deref()));
         assert_eq!(found, expected, "{text}");
         assert!(parsed.is_none_or(|model| model.to_string() == text), "{text}");
     }
@@ -151,19 +164,30 @@ async fn a_model_is_downloaded_once() {
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;
     let seen = Mutex::new(Vec::new());
-    let progress = |progress: HubProgress<'_>| seen.lock().unwrap().push((progress.file.to_owned(), progress.done));
-    let found = setup.api().download(&model("al/m"), setup.directory.path(), progress).await.unwrap();
+    let progress = |progress: HubProgress<'_>| {
+        seen.lock().unwrap().push((progress.file.to_owned(), progress.done))
+    };
+    let found =
+        setup.api().download(&model("al/m"), setup.directory.path(), progress).await.unwrap();
     assert_eq!(found, setup.directory.path().join("al+m").join(COMMIT));
-    for (name, content) in
-        [("config.json", "{}"), ("tokenizer.json", "{\"a\": 1}"), ("model.safetensors", WEIGHTS_CONTENT)]
-    {
+    for (name, content) in [
+        ("config.json", "{}"),
+        ("tokenizer.json", "{\"a\": 1}"),
+        ("model.safetensors", WEIGHTS_CONTENT),
+    ] {
         assert_eq!(std::fs::read_to_string(setup.path(name)).unwrap(), content);
     }
-    assert!(!setup.path("pytorch_model.bin").exists() && !setup.path("model.safetensors.part").exists());
+    assert!(
+        !setup.path("pytorch_model.bin").exists() && !setup.path("model.safetensors.part").exists()
+    );
     assert_eq!(seen.into_inner().unwrap().last(), Some(&("model.safetensors".to_owned(), 10)));
     let before = setup.requests().await;
     assert_eq!(setup.download("al/m").await.unwrap(), found);
-    assert_eq!(setup.requests().await, before + 2, "the branch is looked up again, nothing is downloaded");
+    assert_eq!(
+        setup.requests().await,
+        before + 2,
+        "the branch is looked up again, nothing is downloaded"
+    );
 }
 
 #[tokio::test]
@@ -189,8 +213,12 @@ async fn an_interrupted_download_resumes() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.leave("model.safetensors.part", "0123");
-    let rest = ResponseTemplate::new(206).insert_header("Content-Range", "bytes 4-9/10").set_body_bytes("456789");
-    let mock = Mock::given(method("GET")).and(path("/bucket/model.safetensors")).and(header("Range", "bytes=4-"));
+    let rest = ResponseTemplate::new(206)
+        .insert_header("Content-Range", "bytes 4-9/10")
+        .set_body_bytes("456789");
+    let mock = Mock::given(method("GET"))
+        .and(path("/bucket/model.safetensors"))
+        .and(header("Range", "bytes=4-"));
     mock.respond_with(rest).expect(1).mount(&setup.storage).await;
     setup.download("al/m").await.unwrap();
     assert_eq!(std::fs::read_to_string(setup.path("model.safetensors")).unwrap(), WEIGHTS_CONTENT);
@@ -214,27 +242,40 @@ async fn file_with_wrong_size_or_hash_is_deleted() {
         setup.complete().await;
         setup.store(ok(content)).await;
         let error = setup.download("al/m").await.unwrap_err();
-        assert!(error.to_string().starts_with("model.safetensors of al/m differs from the hub's list"), "{error}");
-        assert!(!setup.path("model.safetensors").exists() && !setup.path("model.safetensors.part").exists());
+        assert!(
+            error.to_string().starts_with("model.safetensors of al/m differs from the hub's list"),
+            "{error}"
+        );
+        assert!(
+            !setup.path("model.safetensors").exists()
+                && !setup.path("model.safetensors.part").exists()
+        );
     }
 }
 
 #[tokio::test]
 async fn parts_of_the_weights_and_gguf_files_are_selected() {
-    let listing =
-        |files: Value| serde_json::from_value::<Listing>(json!({ "sha": COMMIT, "siblings": files })).unwrap();
+    let listing = |files: Value| {
+        serde_json::from_value::<Listing>(json!({ "sha": COMMIT, "siblings": files })).unwrap()
+    };
     let names = |files: Value, text: &str| -> Result<Vec<String>, String> {
         let listing = listing(files);
         let found = listing.files(&model(text)).map_err(|error| error.to_string())?;
         Ok(found.iter().map(|file| file.rfilename.clone()).collect())
     };
     let base = ["config.json", "tokenizer.json"];
-    let of = |more: &[&str]| -> Value { base.iter().chain(more).map(|name| file(name, "x", false)).collect() };
-    let parts =
-        ["model.safetensors.index.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    let of = |more: &[&str]| -> Value {
+        base.iter().chain(more).map(|name| file(name, "x", false)).collect()
+    };
+    let parts = [
+        "model.safetensors.index.json",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+    ];
     assert_eq!(names(of(&parts), "al/m").unwrap(), [&base[..], &parts].concat());
     // All descriptions are included, others are not.
-    let described = ["generation_config.json", "chat_template.jinja", "tokenizer_config.json", "README.md"];
+    let described =
+        ["generation_config.json", "chat_template.jinja", "tokenizer_config.json", "README.md"];
     let expected = [
         "config.json",
         "generation_config.json",
@@ -243,13 +284,22 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
         "chat_template.jinja",
         "model.safetensors",
     ];
-    assert_eq!(names(of(&[&described[..], &["model.safetensors"]].concat()), "al/m").unwrap(), expected);
+    assert_eq!(
+        names(of(&[&described[..], &["model.safetensors"]].concat()), "al/m").unwrap(),
+        expected
+    );
     // One file has precedence over parts.
     let both = [&parts[..], &["model.safetensors"]].concat();
     assert_eq!(names(of(&both), "al/m").unwrap(), [&base[..], &["model.safetensors"]].concat());
     let ggufs = of(&["m-q4_0.gguf", "sub/m.gguf", "sub/tokenizer.json"]);
-    assert_eq!(names(ggufs.clone(), "al/m/m-q4_0.gguf").unwrap(), ["m-q4_0.gguf", "tokenizer.json"]);
-    assert_eq!(names(ggufs.clone(), "al/m/sub/m.gguf").unwrap(), ["sub/m.gguf", "sub/tokenizer.json"]);
+    assert_eq!(
+        names(ggufs.clone(), "al/m/m-q4_0.gguf").unwrap(),
+        ["m-q4_0.gguf", "tokenizer.json"]
+    );
+    assert_eq!(
+        names(ggufs.clone(), "al/m/sub/m.gguf").unwrap(),
+        ["sub/m.gguf", "sub/tokenizer.json"]
+    );
     for (files, text, missing) in [
         (of(&["pytorch_model.bin"]), "al/m", "al/m has no model.safetensors\nhint: "),
         (json!([file("model.safetensors", "x", true)]), "al/m", "al/m has no config.json\nhint: "),
@@ -260,7 +310,8 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
     }
 }
 
-/// Columns: status of the list, of a file · error · whether a retry may succeed · whether a key is needed
+/// Columns: status of the list, of a file · error · whether a retry may succeed · whether a key is
+/// needed
 #[tokio::test]
 async fn download_refusals_have_hints() {
     for (listed, resolved, expected, retryable, auth) in [
@@ -273,9 +324,16 @@ async fn download_refusals_have_hints() {
         (503, 200, "cannot read the model's revision: HTTP 503", true, false),
     ] {
         let setup = Setup::new().await;
-        let list = ResponseTemplate::new(listed).set_body_json(json!({ "sha": COMMIT, "siblings": files() }));
-        Mock::given(path("/api/models/al/m/revision/main")).respond_with(list).mount(&setup.hub).await;
-        Mock::given(method("GET")).respond_with(ResponseTemplate::new(resolved)).mount(&setup.hub).await;
+        let list = ResponseTemplate::new(listed)
+            .set_body_json(json!({ "sha": COMMIT, "siblings": files() }));
+        Mock::given(path("/api/models/al/m/revision/main"))
+            .respond_with(list)
+            .mount(&setup.hub)
+            .await;
+        Mock::given(method("GET"))
+            .respond_with(ResponseTemplate::new(resolved))
+            .mount(&setup.hub)
+            .await;
         let error = setup.download("al/m").await.unwrap_err();
         assert!(error.to_string().starts_with(expected), "{listed} {resolved}: {error}");
         assert_eq!((error.is_retryable(), error.is_auth()), (retryable, auth), "{error}");
@@ -296,7 +354,9 @@ async fn malformed_lists_are_named() {
         let error = setup.download("al/m").await.unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("cannot read the model's revision: the response has no field {expected} of the expected type")
+            format!(
+                "cannot read the model's revision: the response has no field {expected} of the expected type"
+            )
         );
     }
 }
@@ -311,13 +371,19 @@ async fn redirect_of_a_renamed_model_is_followed_and_endless_ones_are_refused() 
     Mock::given(path("/api/models/old/revision/main")).respond_with(there).mount(&setup.hub).await;
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
         let there = moved(&format!("/al/m/resolve/{COMMIT}/{name}"));
-        Mock::given(path(format!("/old/resolve/{COMMIT}/{name}"))).respond_with(there).mount(&setup.hub).await;
+        Mock::given(path(format!("/old/resolve/{COMMIT}/{name}")))
+            .respond_with(there)
+            .mount(&setup.hub)
+            .await;
     }
     let found = setup.download("old").await.unwrap();
     assert_eq!(std::fs::read_to_string(found.join("model.safetensors")).unwrap(), WEIGHTS_CONTENT);
     for target in ["/api/models/loop/revision/main", "ftp://127.0.0.1/x"] {
         let setup = Setup::new().await;
-        Mock::given(header_exists("user-agent")).respond_with(moved(target)).mount(&setup.hub).await;
+        Mock::given(header_exists("user-agent"))
+            .respond_with(moved(target))
+            .mount(&setup.hub)
+            .await;
         let error = setup.download("loop").await.unwrap_err().to_string();
         assert_eq!(error, "cannot read the model's revision: HTTP 307");
     }
@@ -330,9 +396,15 @@ async fn last_download_is_used_when_the_hub_is_unreachable() {
     setup.store(ok(WEIGHTS_CONTENT)).await;
     let found = setup.download("al/m").await.unwrap();
     setup.hub.reset().await;
-    Mock::given(header_exists("user-agent")).respond_with(ResponseTemplate::new(503)).mount(&setup.hub).await;
+    Mock::given(header_exists("user-agent"))
+        .respond_with(ResponseTemplate::new(503))
+        .mount(&setup.hub)
+        .await;
     assert_eq!(setup.download("al/m").await.unwrap(), found);
-    assert!(setup.download("al/m@v1").await.unwrap_err().is_retryable(), "another revision is not the same");
+    assert!(
+        setup.download("al/m@v1").await.unwrap_err().is_retryable(),
+        "another revision is not the same"
+    );
     // A commit never changes.
     let pinned = format!("al/m@{COMMIT}");
     assert!(setup.download(&pinned).await.is_err());

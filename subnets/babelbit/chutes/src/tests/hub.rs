@@ -81,8 +81,12 @@ async fn a_model_is_uploaded_in_the_steps_of_the_hub() {
         .await;
     let hub = HubApi::new(&settings).unwrap();
     let mut uploaded = Vec::new();
-    let revision = hub.upload("al/Babelbit-hot", &model, |name| uploaded.push(name.to_owned())).await.unwrap();
-    assert_eq!((revision.as_str(), uploaded.as_slice()), (REVISION, &["model.safetensors".to_owned()][..]));
+    let revision =
+        hub.upload("al/Babelbit-hot", &model, |name| uploaded.push(name.to_owned())).await.unwrap();
+    assert_eq!(
+        (revision.as_str(), uploaded.as_slice()),
+        (REVISION, &["model.safetensors".to_owned()][..])
+    );
     let requests = server.received_requests().await.unwrap();
     let put = requests.iter().find(|request| request.url.path() == "/storage").unwrap();
     assert_eq!(
@@ -91,13 +95,22 @@ async fn a_model_is_uploaded_in_the_steps_of_the_hub() {
         "the storage gets no key"
     );
     let commit = String::from_utf8(requests.last().unwrap().body.clone()).unwrap();
-    let lines: Vec<Value> = commit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let keys: Vec<_> = lines.iter().map(|line| (line["key"].as_str().unwrap(), &line["value"]["path"])).collect();
+    let lines: Vec<Value> =
+        commit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let keys: Vec<_> =
+        lines.iter().map(|line| (line["key"].as_str().unwrap(), &line["value"]["path"])).collect();
     assert_eq!(
         keys,
-        [("header", &Value::Null), ("file", &json!("config.json")), ("lfsFile", &json!("model.safetensors"))]
+        [
+            ("header", &Value::Null),
+            ("file", &json!("config.json")),
+            ("lfsFile", &json!("model.safetensors"))
+        ]
     );
-    assert_eq!((&lines[1]["value"]["content"], &lines[2]["value"]["oid"]), (&json!("e30="), &json!(weights.sha256)));
+    assert_eq!(
+        (&lines[1]["value"]["content"], &lines[2]["value"]["oid"]),
+        (&json!("e30="), &json!(weights.sha256))
+    );
 }
 
 /// Columns: missing part of the hub's response · error
@@ -106,12 +119,18 @@ async fn malformed_hub_response_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let model = model(directory.path());
     for (answer, expected) in [
-        (json!({}), "cannot prepare the upload: the response has no field files of the expected type"),
+        (
+            json!({}),
+            "cannot prepare the upload: the response has no field files of the expected type",
+        ),
         (
             json!({ "files": [{}] }),
             "cannot prepare the upload: the response has no field files.path of the expected type",
         ),
-        (json!({ "files": [] }), "cannot commit the files: the response has no field commitOid of the expected type"),
+        (
+            json!({ "files": [] }),
+            "cannot commit the files: the response has no field commitOid of the expected type",
+        ),
     ] {
         let (server, settings) = server().await;
         Mock::given(method("POST")).respond_with(ok(&answer)).mount(&server).await;
@@ -135,7 +154,9 @@ fn models_that_cannot_be_uploaded_are_named() {
 
 #[tokio::test]
 async fn model_info_tells_whether_model_is_gated() {
-    for (gated, expected) in [(json!(false), false), (json!("auto"), true), (json!(true), true), (Value::Null, false)] {
+    for (gated, expected) in
+        [(json!(false), false), (json!("auto"), true), (json!(true), true), (Value::Null, false)]
+    {
         let (server, settings) = server().await;
         Mock::given(path(format!("/api/models/al/m/revision/{REVISION}")))
             .respond_with(ok(&json!({ "sha": REVISION, "gated": gated })))

@@ -5,7 +5,14 @@ use std::path::Path;
 use super::*;
 
 fn script(template: Option<&Path>) -> Script<'_> {
-    Script { model: "al/m", revision: REVISION, username: "a", name: "n", image: ("babelbit", "1"), template }
+    Script {
+        model: "al/m",
+        revision: REVISION,
+        username: "a",
+        name: "n",
+        image: ("babelbit", "1"),
+        template,
+    }
 }
 
 #[test]
@@ -13,13 +20,29 @@ fn script_values_are_quoted_strings() {
     let script = Script { model: "al/\"m\"\n", username: "alice", ..script(None) };
     let text = script.render().unwrap();
     assert!(text.contains(r#"HF_REPO_NAME = "al/\"m\"\n""#), "{text}");
-    assert!(!text.contains('@') || text.split('@').skip(1).all(|rest| rest.starts_with("chute.")), "{text}");
+    assert!(
+        !text.contains('@') || text.split('@').skip(1).all(|rest| rest.starts_with("chute.")),
+        "{text}"
+    );
     let directory = tempfile::tempdir().unwrap();
     let own = Script { template: Some(directory.path()), ..script };
-    assert!(own.render().unwrap_err().to_string().ends_with("has none of setup.py, load.py and predict.py"));
-    std::fs::write(directory.path().join("load.py"), "def load(repository, revision):\n    return 1, 2\n").unwrap();
+    assert!(
+        own.render()
+            .unwrap_err()
+            .to_string()
+            .ends_with("has none of setup.py, load.py and predict.py")
+    );
+    std::fs::write(
+        directory.path().join("load.py"),
+        "def load(repository, revision):\n    return 1, 2\n",
+    )
+    .unwrap();
     let text = own.render().unwrap();
-    assert!(text.contains("return 1, 2") && text.contains("def complete(") && !text.contains("AutoModelForCausalLM"));
+    assert!(
+        text.contains("return 1, 2")
+            && text.contains("def complete(")
+            && !text.contains("AutoModelForCausalLM")
+    );
     std::fs::write(directory.path().join("load.py"), "#".repeat(200_000)).unwrap();
     assert!(own.render().unwrap_err().to_string().starts_with("the script has 20"));
 }
@@ -46,13 +69,15 @@ fn byte_order_mark_of_template_files_is_left_out() {
 /// Columns: files of the template · Dockerfile, or the error
 #[test]
 fn the_image_of_a_template_has_a_dockerfile() {
-    let built_in =
-        "FROM parachutes/python:3.12\nRUN pip install --no-cache-dir torch transformers accelerate huggingface_hub";
+    let built_in = "FROM parachutes/python:3.12\nRUN pip install --no-cache-dir torch transformers accelerate huggingface_hub";
     for (files, expected) in [
         (&[][..], built_in),
         (&[("load.py", "")], built_in),
         (&[("setup.py", ""), ("Dockerfile", "FROM parachutes/vllm:1\n")], "FROM parachutes/vllm:1"),
-        (&[("setup.py", "")], "DIR/setup.py defines an image, but there is no Dockerfile beside it\nhint: "),
+        (
+            &[("setup.py", "")],
+            "DIR/setup.py defines an image, but there is no Dockerfile beside it\nhint: ",
+        ),
     ] {
         let directory = tempfile::tempdir().unwrap();
         for (name, content) in files {
@@ -63,7 +88,10 @@ fn the_image_of_a_template_has_a_dockerfile() {
         let found = script.dockerfile().unwrap_or_else(|error| error.to_string());
         let found = found.replace(&directory.path().display().to_string(), "DIR");
         let is_error = expected.ends_with("hint: ");
-        assert!(if is_error { found.starts_with(expected) } else { found == expected }, "{files:?}: {found}");
+        assert!(
+            if is_error { found.starts_with(expected) } else { found == expected },
+            "{files:?}: {found}"
+        );
     }
     // The built-in Dockerfile is that of the image in the built-in setup.py.
     let setup = include_str!("../template/setup.py");

@@ -1,4 +1,5 @@
-//! BLEU as sacreBLEU computes it by default: the tokenizer `13a`, n-grams up to 4, exponential smoothing.
+//! BLEU as sacreBLEU computes it by default: the tokenizer `13a`, n-grams up to 4, exponential
+//! smoothing.
 
 use super::TextPair;
 use super::ngrams::{Matches, is_space, words};
@@ -11,7 +12,8 @@ pub fn corpus_bleu<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
     Statistics::of(pairs).score(false)
 }
 
-/// Computes the BLEU score of one pair, 0 to 100. N-gram lengths for which the hypothesis is too short are omitted.
+/// Computes the BLEU score of one pair, 0 to 100. N-gram lengths for which the hypothesis is too
+/// short are omitted.
 pub fn sentence_bleu(pair: TextPair<'_>) -> f64 {
     Statistics::of([pair]).score(true)
 }
@@ -38,8 +40,9 @@ impl Statistics {
         sum
     }
 
-    /// Returns the geometric mean of the precisions with the brevity penalty. With `effective_order`, n-gram lengths
-    /// for which the hypothesis is too short are omitted; without it, they make the score 0.
+    /// Returns the geometric mean of the precisions with the brevity penalty. With
+    /// `effective_order`, n-gram lengths for which the hypothesis is too short are omitted; without
+    /// it, they make the score 0.
     fn score(&self, effective_order: bool) -> f64 {
         if self.orders.iter().all(|order| order.both == 0) {
             return 0.0;
@@ -75,7 +78,11 @@ impl Statistics {
 fn tokenize(text: &str) -> String {
     let text = text.trim_end_matches(is_space);
     let text = text.replace("<skipped>", "").replace("-\n", "").replace('\n', " ");
-    let text = text.replace("&quot;", "\"").replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">");
+    let text = text
+        .replace("&quot;", "\"")
+        .replace("&amp;", "&")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">");
     let mut spaced = String::from(" ");
     for c in text.chars() {
         if is_symbol(c) {
@@ -87,12 +94,15 @@ fn tokenize(text: &str) -> String {
     spaced.push(' ');
     let is_digit = |c: char| c.is_ascii_digit();
     let is_point = |c: char| matches!(c, '.' | ',');
-    let spaced = between(&spaced, |a, b| (!is_digit(a) && is_point(b)).then(|| format!("{a} {b} ")));
-    let spaced = between(&spaced, |a, b| (is_point(a) && !is_digit(b)).then(|| format!(" {a} {b}")));
+    let spaced =
+        between(&spaced, |a, b| (!is_digit(a) && is_point(b)).then(|| format!("{a} {b} ")));
+    let spaced =
+        between(&spaced, |a, b| (is_point(a) && !is_digit(b)).then(|| format!(" {a} {b}")));
     between(&spaced, |a, b| (is_digit(a) && b == '-').then(|| format!("{a} {b} ")))
 }
 
-/// Whether an ASCII symbol is always a separate token: all but the apostrophe, comma, hyphen and full stop.
+/// Whether an ASCII symbol is always a separate token: all but the apostrophe, comma, hyphen and
+/// full stop.
 fn is_symbol(c: char) -> bool {
     matches!(c, '{'..='~' | '['..='`' | ' '..='&' | '('..='+' | ':'..='@' | '/')
 }

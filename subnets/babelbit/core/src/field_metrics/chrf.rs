@@ -1,4 +1,5 @@
-//! chrF as sacreBLEU computes it by default: character n-grams up to 6, no word n-grams, recall weighted twice.
+//! chrF as sacreBLEU computes it by default: character n-grams up to 6, no word n-grams, recall
+//! weighted twice.
 
 use super::TextPair;
 use super::ngrams::{Matches, is_space};
@@ -8,7 +9,8 @@ const ORDER: usize = 6;
 /// Square of the weight of recall.
 const BETA_SQUARED: f64 = 4.0;
 
-/// Computes the chrF score of one pair or of a corpus, 0 to 100, from the n-grams of all pairs together.
+/// Computes the chrF score of one pair or of a corpus, 0 to 100, from the n-grams of all pairs
+/// together.
 pub fn chrf<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
     let mut orders = [Matches::default(); ORDER];
     for pair in pairs {
@@ -22,7 +24,8 @@ pub fn chrf<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
             order.add(matches);
         }
     }
-    let counted: Vec<_> = orders.into_iter().filter(|order| order.hypothesis > 0 && order.reference > 0).collect();
+    let counted: Vec<_> =
+        orders.into_iter().filter(|order| order.hypothesis > 0 && order.reference > 0).collect();
     let mean = |number: fn(&Matches) -> u64| {
         let sum: f64 = counted.iter().map(|order| order.both as f64 / number(order) as f64).sum();
         sum / counted.len().max(1) as f64

@@ -3,8 +3,8 @@
 use super::TextPair;
 use super::ngrams::words;
 
-/// Computes the word error rate: substituted, deleted and inserted words in percent of the reference words; 0 if there
-/// are no reference words.
+/// Computes the word error rate: substituted, deleted and inserted words in percent of the
+/// reference words; 0 if there are no reference words.
 ///
 /// Texts are compared unchanged, with punctuation and case, as in SimulEval.
 pub fn word_error_rate<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
@@ -17,7 +17,8 @@ pub fn word_error_rate<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64
     if expected == 0 { 0.0 } else { 100.0 * errors as f64 / expected as f64 }
 }
 
-/// Returns the word-level edit distance: the least number of substitutions, deletions and insertions.
+/// Returns the word-level edit distance: the least number of substitutions, deletions and
+/// insertions.
 fn distance(from: &[&str], to: &[&str]) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in (1..).zip(from) {

@@ -8,16 +8,16 @@ use super::ngrams::words;
 pub enum TargetLength {
     /// Length of the reference: average lagging (AL).
     Reference,
-    /// Length of the longer of reference and reply: length-adaptive average lagging (LAAL), which does not reward
-    /// overlong replies.
+    /// Length of the longer of reference and reply: length-adaptive average lagging (LAAL), which
+    /// does not reward overlong replies.
     Adaptive,
 }
 
-/// Computes the mean lag of the words behind an ideal speaker, who spreads the target length evenly over the source.
-/// `delays` has the time at which each word of the reply is heard.
+/// Computes the mean lag of the words behind an ideal speaker, who spreads the target length evenly
+/// over the source. `delays` has the time at which each word of the reply is heard.
 ///
-/// Only the words up to the first one at or after the end of the source count. Returns `None` if the reply has no
-/// words, the reference is empty or the source has no duration.
+/// Only the words up to the first one at or after the end of the source count. Returns `None` if
+/// the reply has no words, the reference is empty or the source has no duration.
 pub fn average_lagging(
     delays: &[Milliseconds],
     source: Milliseconds,
@@ -37,7 +37,12 @@ pub fn average_lagging(
         return Some(*first);
     }
     let pace = source / target as f64;
-    let counted = delays.iter().position(|delay| delay.get() >= source).map_or(delays.len(), |last| last + 1);
-    let lags = delays.iter().take(counted).enumerate().map(|(word, delay)| delay.get() - word as f64 * pace);
+    let counted =
+        delays.iter().position(|delay| delay.get() >= source).map_or(delays.len(), |last| last + 1);
+    let lags = delays
+        .iter()
+        .take(counted)
+        .enumerate()
+        .map(|(word, delay)| delay.get() - word as f64 * pace);
     Milliseconds::new(lags.sum::<f64>() / counted as f64)
 }

@@ -19,7 +19,8 @@ pub(super) struct Matches {
     pub(super) hypothesis: u64,
     /// Number of n-grams in the reference.
     pub(super) reference: u64,
-    /// Number of matches: n-grams in both texts, each counted as often as in the text where it is rarer.
+    /// Number of matches: n-grams in both texts, each counted as often as in the text where it is
+    /// rarer.
     pub(super) both: u64,
 }
 
@@ -47,7 +48,8 @@ fn total<T>(items: &[T], n: usize) -> u64 {
     (items.len() + 1).saturating_sub(n) as u64
 }
 
-/// Whether Python's `str.split` treats the character as white space: Unicode white space and the four ASCII separators.
+/// Whether Python's `str.split` treats the character as white space: Unicode white space and the
+/// four ASCII separators.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }

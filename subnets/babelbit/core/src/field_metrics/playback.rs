@@ -1,4 +1,5 @@
-//! Playback of a reply to a listener: each piece starts once it has arrived and the previous one has ended.
+//! Playback of a reply to a listener: each piece starts once it has arrived and the previous one
+//! has ended.
 
 use taonet_primitives::Word;
 
@@ -42,11 +43,12 @@ impl Playback {
         Self { pieces: pieces.into_iter().filter(|piece| piece.duration.0 > 0.0).collect() }
     }
 
-    /// Creates the playback of a reply with `channels` channels to a source of duration `source`. As in SimulEval,
-    /// delays are limited to the source's duration, even for audio that arrived after the last frame. The playback is
-    /// empty if the frame rate is not above 0.
+    /// Creates the playback of a reply with `channels` channels to a source of duration `source`.
+    /// As in SimulEval, delays are limited to the source's duration, even for audio that arrived
+    /// after the last frame. The playback is empty if the frame rate is not above 0.
     pub fn of_reply(timeline: &Timeline, channels: u16, source: Milliseconds) -> Self {
-        let per_second = f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
+        let per_second =
+            f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
         if !(timeline.frame_rate_hz > 0.0 && timeline.frame_rate_hz.is_finite()) {
             return Self::default();
         }
@@ -64,9 +66,11 @@ impl Playback {
         &self.pieces
     }
 
-    /// Returns the time at which a listener has heard each word, computed from the word's end in the recording.
+    /// Returns the time at which a listener has heard each word, computed from the word's end in
+    /// the recording.
     pub fn word_delays(&self, words: &[Word]) -> Vec<Milliseconds> {
-        let ends = words.iter().filter(|word| !word.text.trim().is_empty()).map(|word| 1000.0 * word.end);
+        let ends =
+            words.iter().filter(|word| !word.text.trim().is_empty()).map(|word| 1000.0 * word.end);
         ends.filter_map(|end| Milliseconds::new(self.time_of(end)?)).collect()
     }
 

@@ -2,12 +2,13 @@ use serde::{Deserialize, Serialize};
 use taonet_primitives::Transcript;
 
 use super::{
-    Milliseconds, Playback, TargetLength, TextPair, average_lagging, average_token_delay, chrf, corpus_bleu,
-    sentence_bleu, word_error_rate,
+    Milliseconds, Playback, TargetLength, TextPair, average_lagging, average_token_delay, chrf,
+    corpus_bleu, sentence_bleu, word_error_rate,
 };
 use crate::rounding::{round_to, round6};
 
-/// Metrics of one reply. Times are in milliseconds with 3 decimals, null if the reply has no words or no audio.
+/// Metrics of one reply. Times are in milliseconds with 3 decimals, null if the reply has no words
+/// or no audio.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct UtteranceMetrics {
     /// Word error rate in percent, 6 decimals.
@@ -26,7 +27,12 @@ pub struct UtteranceMetrics {
 
 impl UtteranceMetrics {
     /// Computes the metrics of a transcribed reply.
-    pub fn of(transcript: &Transcript, reference: &str, playback: &Playback, source: Milliseconds) -> Self {
+    pub fn of(
+        transcript: &Transcript,
+        reference: &str,
+        playback: &Playback,
+        source: Milliseconds,
+    ) -> Self {
         let pair = TextPair { hypothesis: &transcript.text, reference };
         let delays = playback.word_delays(&transcript.words);
         let lagging = |length| average_lagging(&delays, source, reference, length).map(rounded);
@@ -41,8 +47,8 @@ impl UtteranceMetrics {
     }
 }
 
-/// Metrics of a miner's replies in one challenge: text metrics over all replies together, and means of the latency
-/// metrics in milliseconds with 3 decimals, null if no reply has the metric.
+/// Metrics of a miner's replies in one challenge: text metrics over all replies together, and means
+/// of the latency metrics in milliseconds with 3 decimals, null if no reply has the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ChallengeMetrics {
     /// Word error rate in percent, 6 decimals.

@@ -9,7 +9,8 @@ use super::*;
 use crate::scoring::Timeline;
 
 fn read<T: DeserializeOwned>(name: &str) -> T {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/field-metrics").join(name);
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/field-metrics").join(name);
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
@@ -49,8 +50,11 @@ struct Corpus {
 #[test]
 fn text_metrics_equal_those_of_sacrebleu() {
     let texts: Texts = read("text.json");
-    let pairs: Vec<_> =
-        texts.pairs.iter().map(|row| TextPair { hypothesis: &row.hypothesis, reference: &row.reference }).collect();
+    let pairs: Vec<_> = texts
+        .pairs
+        .iter()
+        .map(|row| TextPair { hypothesis: &row.hypothesis, reference: &row.reference })
+        .collect();
     assert!(pairs.len() > 50);
     for (pair, row) in pairs.iter().zip(&texts.pairs) {
         assert_close(word_error_rate([*pair]), row.wer, &format!("WER of {pair:?}"));
@@ -99,7 +103,9 @@ struct AlignedRow {
 }
 
 fn playback(pieces: &[(f64, f64)]) -> Playback {
-    Playback::new(pieces.iter().map(|(delay, duration)| Piece { delay: ms(*delay), duration: ms(*duration) }))
+    Playback::new(
+        pieces.iter().map(|(delay, duration)| Piece { delay: ms(*delay), duration: ms(*duration) }),
+    )
 }
 
 #[test]
@@ -108,7 +114,9 @@ fn lag_metrics_equal_those_of_simuleval() {
     assert!(lags.words.len() > 40 && lags.speech.len() > 40);
     for row in lags.words {
         let delays: Vec<_> = row.delays.iter().copied().map(ms).collect();
-        let lag = |length| average_lagging(&delays, ms(row.source), &row.reference, length).unwrap().get();
+        let lag = |length| {
+            average_lagging(&delays, ms(row.source), &row.reference, length).unwrap().get()
+        };
         assert_close(lag(TargetLength::Reference), row.al, &format!("AL of {delays:?}"));
         assert_close(lag(TargetLength::Adaptive), row.laal, &format!("LAAL of {delays:?}"));
     }
@@ -119,10 +127,21 @@ fn lag_metrics_equal_those_of_simuleval() {
     assert!(lags.aligned.len() > 40);
     for row in lags.aligned {
         let word = |end: &f64| Word { text: "word".to_owned(), start: 0.0, end: end / 1000.0 };
-        let delays = playback(&row.pieces).word_delays(&row.ends.iter().map(word).collect::<Vec<_>>());
-        let lag = |length| average_lagging(&delays, ms(row.source), &row.reference, length).unwrap().get();
-        assert_close(lag(TargetLength::Reference), row.al, &format!("AL of {:?} in {:?}", row.ends, row.pieces));
-        assert_close(lag(TargetLength::Adaptive), row.laal, &format!("LAAL of {:?} in {:?}", row.ends, row.pieces));
+        let delays =
+            playback(&row.pieces).word_delays(&row.ends.iter().map(word).collect::<Vec<_>>());
+        let lag = |length| {
+            average_lagging(&delays, ms(row.source), &row.reference, length).unwrap().get()
+        };
+        assert_close(
+            lag(TargetLength::Reference),
+            row.al,
+            &format!("AL of {:?} in {:?}", row.ends, row.pieces),
+        );
+        assert_close(
+            lag(TargetLength::Adaptive),
+            row.laal,
+            &format!("LAAL of {:?} in {:?}", row.ends, row.pieces),
+        );
     }
 }
 
@@ -131,7 +150,8 @@ fn lag_metrics_equal_those_of_simuleval() {
 fn word_delay_is_the_time_of_its_playback() {
     let playback = playback(&[(1200.0, 1000.0), (4000.0, 1000.0)]);
     let word = |end| Word { text: "word".to_owned(), start: 0.0, end };
-    let words = [word(0.4), word(1.0), word(1.5), word(2.5), Word { text: " ".to_owned(), ..word(0.1) }];
+    let words =
+        [word(0.4), word(1.0), word(1.5), word(2.5), Word { text: " ".to_owned(), ..word(0.1) }];
     assert_eq!(playback.word_delays(&words), [1600.0, 2200.0, 4500.0, 5500.0].map(ms));
     assert_eq!(Playback::default().word_delays(&words), []);
 }
@@ -163,21 +183,28 @@ fn documented_example_is_reproduced() {
     assert_eq!(metrics, expected);
     let pair = TextPair { hypothesis: &transcript.text, reference };
     let challenge = ChallengeMetrics::of(&[(pair, metrics)]).unwrap();
-    assert_eq!((challenge.bleu, challenge.laal_ms, challenge.replies), (50.813_275, Some(2_100.0), 1));
+    assert_eq!(
+        (challenge.bleu, challenge.laal_ms, challenge.replies),
+        (50.813_275, Some(2_100.0), 1)
+    );
 }
 
 #[test]
 fn replies_without_words_have_no_lag() {
     let source = ms(4000.0);
     let metrics = UtteranceMetrics::of(&Transcript::default(), "a b", &Playback::default(), source);
-    assert_eq!((metrics.wer, metrics.al_ms, metrics.laal_ms, metrics.atd_ms), (100.0, None, None, None));
+    assert_eq!(
+        (metrics.wer, metrics.al_ms, metrics.laal_ms, metrics.atd_ms),
+        (100.0, None, None, None)
+    );
     assert_eq!(average_lagging(&[ms(1.0)], source, " ", TargetLength::Adaptive), None);
     assert_eq!(average_lagging(&[ms(1.0)], ms(0.0), "a", TargetLength::Reference), None);
     assert_eq!(ChallengeMetrics::of(&[]), None);
 }
 
 proptest::proptest! {
-    /// Metrics are finite for any frame rate and size, since recordings may come from other programs.
+    /// Metrics are finite for any frame rate and size, since recordings may come from other
+    /// programs.
     #[test]
     fn malformed_timeline_has_finite_metrics(
         rate in proptest::num::f64::ANY,

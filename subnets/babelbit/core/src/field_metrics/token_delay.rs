@@ -14,11 +14,13 @@ struct Side {
     totals: Vec<usize>,
 }
 
-/// Computes the mean delay from the end of a source token to the end of the corresponding reply token.
+/// Computes the mean delay from the end of a source token to the end of the corresponding reply
+/// token.
 ///
-/// Source and reply are split into tokens of 300 ms, chunk by chunk. Reply token `t` corresponds to token `t - ahead`
-/// of the source, or to the last received source token if that is earlier. `ahead` is the number of tokens by which the
-/// reply led the source before the chunk. Returns `None` for an empty reply.
+/// Source and reply are split into tokens of 300 ms, chunk by chunk. Reply token `t` corresponds to
+/// token `t - ahead` of the source, or to the last received source token if that is earlier.
+/// `ahead` is the number of tokens by which the reply led the source before the chunk. Returns
+/// `None` for an empty reply.
 pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     let chunks = chunks(playback.pieces());
     let (mut source, mut reply) = (Side::default(), Side::default());
@@ -39,12 +41,17 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     }
     let mut sum = 0.0;
     for chunk in 0..chunks.len() {
-        let before = |side: &Side| chunk.checked_sub(1).and_then(|last| side.totals.get(last).copied()).unwrap_or(0);
+        let before = |side: &Side| {
+            chunk.checked_sub(1).and_then(|last| side.totals.get(last).copied()).unwrap_or(0)
+        };
         let ahead = before(&reply).saturating_sub(before(&source));
         let heard = source.totals.get(chunk).copied().unwrap_or(0);
         for token in before(&reply)..reply.totals.get(chunk).copied().unwrap_or(0) {
             let corresponding = (token + 1 - ahead).min(heard);
-            let end = corresponding.checked_sub(1).and_then(|index| source.ends.get(index).copied()).unwrap_or(0.0);
+            let end = corresponding
+                .checked_sub(1)
+                .and_then(|index| source.ends.get(index).copied())
+                .unwrap_or(0.0);
             sum += reply.ends.get(token).copied().unwrap_or(0.0) - end;
         }
     }
@@ -52,8 +59,8 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
 }
 
 impl Side {
-    /// Adds the tokens of a chunk; the last token may be shorter than the others. `end` maps a token's duration to the
-    /// time of its end.
+    /// Adds the tokens of a chunk; the last token may be shorter than the others. `end` maps a
+    /// token's duration to the time of its end.
     fn push(&mut self, duration: f64, mut end: impl FnMut(f64) -> f64) {
         let remainder = duration.rem_euclid(TOKEN);
         let full_tokens = ((duration - remainder) / TOKEN).round().max(0.0) as usize;

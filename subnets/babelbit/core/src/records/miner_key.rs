@@ -1,7 +1,7 @@
 use taonet_primitives::{Hotkey, Uid};
 
-/// Identifies a miner of a round by uid and hotkey, since a uid may pass to another hotkey, and a hotkey to another
-/// uid.
+/// Identifies a miner of a round by uid and hotkey, since a uid may pass to another hotkey, and a
+/// hotkey to another uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MinerKey {
     /// The miner's uid.
@@ -21,7 +21,9 @@ impl MinerKey {
 pub fn is_safe_name(name: &str) -> bool {
     (1..=128).contains(&name.len())
         && !name.starts_with('.')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ pub struct RunLogUtterance {
     pub completed: bool,
     /// Why the reply is incomplete.
     pub error: Option<String>,
-    /// Time of completion on the virtual clock, or wall-clock time until the failure, in milliseconds.
+    /// Time of completion on the virtual clock, or wall-clock time until the failure, in
+    /// milliseconds.
     pub latency_ms: f64,
     /// Score of the utterance, 0 to 1.
     pub score: f64,
@@ -101,7 +102,7 @@ pub struct RunLogUtterance {
     pub transcript_text: String,
     /// File or URL from which the expected translation was requested.
     pub scoring_metadata_source: Option<String>,
-    /// Components of the score: `speech_rate`, `latency`, `duplication`, `score_error` and `gate` as applicable, or
-    /// only `prediction_error`.
+    /// Components of the score: `speech_rate`, `latency`, `duplication`, `score_error` and `gate`
+    /// as applicable, or only `prediction_error`.
     pub score_breakdown: Value,
 }

@@ -136,7 +136,8 @@ pub struct ChallengeSummary {
     pub average_u_best_early: f64,
     /// Mean accuracy, 6 decimals.
     pub accuracy: f64,
-    /// Mean time from the start of the source until a listener has heard the complete reply, in seconds, 4 decimals.
+    /// Mean time from the start of the source until a listener has heard the complete reply, in
+    /// seconds, 4 decimals.
     pub effective_completion_sec: f64,
     /// Number of completely played utterances.
     pub completed_utterances: usize,
@@ -165,7 +166,9 @@ const fn main_type() -> Option<ChallengeType> {
 }
 
 /// Deserialises a contest. Null and blank mean `main`; an unknown name gives `None`.
-fn type_or_main<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ChallengeType>, D::Error> {
+fn type_or_main<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<ChallengeType>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Null => Some(ChallengeType::Main),
         Value::String(name) if name.trim().is_empty() => Some(ChallengeType::Main),

@@ -14,7 +14,10 @@ fn challenge_types_are_parsed_with_their_old_names() {
         ("round2", ChallengeType::Arena),
     ] {
         assert_eq!(text.parse(), Ok(expected));
-        assert_eq!(serde_json::from_value::<ChallengeType>(json!(text.to_lowercase())).unwrap(), expected);
+        assert_eq!(
+            serde_json::from_value::<ChallengeType>(json!(text.to_lowercase())).unwrap(),
+            expected
+        );
     }
     assert!("qualifying".parse::<ChallengeType>().is_err());
 }
@@ -31,7 +34,8 @@ fn score_file_head_is_parsed() {
     assert_eq!(kind(json!(null)), Some(ChallengeType::Main));
     assert_eq!(kind(json!(" ")), Some(ChallengeType::Main));
     assert_eq!(kind(json!("other")), None);
-    let untyped = head(json!({"challenge_uid": "c", "miner_uid": 3, "miner_hotkey": ALICE})).unwrap();
+    let untyped =
+        head(json!({"challenge_uid": "c", "miner_uid": 3, "miner_hotkey": ALICE})).unwrap();
     assert_eq!(untyped.challenge_type, Some(ChallengeType::Main));
     assert_eq!(head(json!({"challenge_uid": "c"})), None);
     assert_eq!(head(json!([])), None);

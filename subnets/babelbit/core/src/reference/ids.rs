@@ -1,9 +1,10 @@
-//! Equivalence of utterance IDs: bare (`7`), padded (`007`) or prefixed with the challenge's name (`challenge-x:007`).
+//! Equivalence of utterance IDs: bare (`7`), padded (`007`) or prefixed with the challenge's name
+//! (`challenge-x:007`).
 
 /// Whether two IDs denote the same utterance: they have at least one form in common.
 ///
-/// The forms of an ID are its trimmed text, the part after the last colon, and each of these with its integer
-/// normalised: `challenge-x:007` has the forms `challenge-x:007`, `007` and `7`.
+/// The forms of an ID are its trimmed text, the part after the last colon, and each of these with
+/// its integer normalised: `challenge-x:007` has the forms `challenge-x:007`, `007` and `7`.
 pub fn same_utterance(left: &str, right: &str) -> bool {
     let right = forms(right);
     forms(left).iter().any(|form| right.contains(form))
@@ -21,14 +22,17 @@ fn forms(id: &str) -> Vec<String> {
     forms
 }
 
-/// Normalises an integer: removes a plus sign, leading zeros and digit separators; `None` if the text is not an
-/// integer.
+/// Normalises an integer: removes a plus sign, leading zeros and digit separators; `None` if the
+/// text is not an integer.
 fn plain_integer(text: &str) -> Option<String> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    if !digits.split('_').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())) {
+    if !digits
+        .split('_')
+        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+    {
         return None;
     }
     let digits = digits.replace('_', "");

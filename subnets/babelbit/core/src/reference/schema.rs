@@ -9,10 +9,13 @@ type Object = Map<String, Value>;
 
 /// Whether one of the three schemas applies to the entry.
 pub(super) fn applies(entry: &Object) -> bool {
-    ["target", "reference_text", "utterance_translations"].iter().any(|key| present(entry.get(*key)).is_some())
+    ["target", "reference_text", "utterance_translations"]
+        .iter()
+        .any(|key| present(entry.get(*key)).is_some())
 }
 
-/// Returns the ID of an utterance: `utterance_id`, else `utterance_index`, else its position in the list.
+/// Returns the ID of an utterance: `utterance_id`, else `utterance_index`, else its position in the
+/// list.
 pub(super) fn id_of(entry: &Object, position: usize) -> String {
     match present(entry.get("utterance_id")).or_else(|| present(entry.get("utterance_index"))) {
         Some(Value::String(id)) => id.clone(),
@@ -21,18 +24,23 @@ pub(super) fn id_of(entry: &Object, position: usize) -> String {
     }
 }
 
-pub(super) fn reference_of(entry: &Object, target_language: &str) -> Result<Reference, ReferenceError> {
+pub(super) fn reference_of(
+    entry: &Object,
+    target_language: &str,
+) -> Result<Reference, ReferenceError> {
     let parts = if let Some(Value::Object(target)) = entry.get("target") {
         Parts::of(target, "text", "words", "wps")
     } else if present(entry.get("reference_text")).is_some() {
         Parts::of(entry, "reference_text", "reference_words", "reference_wps")
     } else if let Some(Value::Array(translations)) = entry.get("utterance_translations") {
-        let chosen = translation(translations, target_language).ok_or(ReferenceError::MissingText)?;
+        let chosen =
+            translation(translations, target_language).ok_or(ReferenceError::MissingText)?;
         Parts::of(chosen, "text", "words", "reference_wps")
     } else {
         return Err(ReferenceError::UnknownSchema);
     };
-    let mut reference = Reference::new(parts.text.unwrap_or_default(), words_of(parts.words), number(parts.wps))?;
+    let mut reference =
+        Reference::new(parts.text.unwrap_or_default(), words_of(parts.words), number(parts.wps))?;
     reference.language = language_of(parts.language);
     Ok(reference)
 }
@@ -63,7 +71,9 @@ fn translation<'a>(entries: &'a [Value], target_language: &str) -> Option<&'a Ob
     let mut objects = entries.iter().filter_map(Value::as_object);
     let first = objects.clone().next();
     let wanted = target_language.trim().to_lowercase();
-    objects.find(|entry| language_of(entry.get("language")).is_some_and(|language| language == wanted)).or(first)
+    objects
+        .find(|entry| language_of(entry.get("language")).is_some_and(|language| language == wanted))
+        .or(first)
 }
 
 /// Parses the words that have usable times, and skips the other words.

@@ -14,7 +14,8 @@ fn word(text: &str, start: f64, end: f64) -> Word {
 /// Columns: schema · text · number of words · words per second
 #[test]
 fn first_matching_schema_is_used() {
-    let words = json!([{"word": " so ", "start": 0, "end": 0.4}, {"word": "it", "start": 0.4, "end": 0.8}]);
+    let words =
+        json!([{"word": " so ", "start": 0, "end": 0.4}, {"word": "it", "start": 0.4, "end": 0.8}]);
     for (name, utterance, text, count, wps) in [
         (
             "target",
@@ -30,7 +31,13 @@ fn first_matching_schema_is_used() {
             2,
             2.0,
         ),
-        ("flat, no rate", json!({"reference_text": "Flat", "reference_words": words}), "Flat", 2, 2.5),
+        (
+            "flat, no rate",
+            json!({"reference_text": "Flat", "reference_words": words}),
+            "Flat",
+            2,
+            2.5,
+        ),
         ("target is null", json!({"target": null, "reference_text": "Flat"}), "Flat", 0, 4.0),
         (
             "translations",
@@ -55,14 +62,19 @@ fn first_matching_schema_is_used() {
         ),
     ] {
         let found = document(&json!([utterance])).find("c:0", "en").unwrap();
-        assert_eq!((found.text.as_str(), found.words.len(), found.wps), (text, count, wps), "{name}");
+        assert_eq!(
+            (found.text.as_str(), found.words.len(), found.wps),
+            (text, count, wps),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn words_are_trimmed() {
-    let found =
-        document(&json!([{"reference_text": "x", "reference_words": [{"word": " so ", "start": 0, "end": 1}]}]));
+    let found = document(
+        &json!([{"reference_text": "x", "reference_words": [{"word": " so ", "start": 0, "end": 1}]}]),
+    );
     assert_eq!(found.find("0", "en").unwrap().words, [word("so", 0.0, 1.0)]);
 }
 
@@ -81,7 +93,12 @@ fn speech_rate_is_given_or_computed_from_words() {
         ("span 0", None, vec![word("a", 1.0, 1.0), word("b", 1.0, 1.0)], 4.0),
         ("span below 0", None, vec![word("a", 2.0, 3.0), word("b", 0.0, 1.0)], 4.0),
         ("blank words only", None, vec![word("", 0.0, 1.0), word(" ", 1.0, 2.0)], 4.0),
-        ("one of three blank", None, vec![word("a", 0.0, 0.5), word("", 0.5, 0.5), word("b", 0.5, 1.0)], 2.0),
+        (
+            "one of three blank",
+            None,
+            vec![word("a", 0.0, 0.5), word("", 0.5, 0.5), word("b", 0.5, 1.0)],
+            2.0,
+        ),
     ] {
         assert_eq!(Reference::new("x", words, provided).unwrap().wps, wps, "{name}");
     }
@@ -105,7 +122,11 @@ fn utterances_are_found_by_any_form_of_their_id() {
                 entry.insert("reference_text".into(), position.to_string().into());
             }
         }
-        assert_eq!(document(&entries.into()).find(asked, "en").unwrap().text, text, "{asked} in {ids}");
+        assert_eq!(
+            document(&entries.into()).find(asked, "en").unwrap().text,
+            text,
+            "{asked} in {ids}"
+        );
     }
 }
 
@@ -128,16 +149,22 @@ fn invalid_reference_document_is_named() {
     assert_eq!(error(json!({})), ReferenceError::UnknownSchema);
     assert_eq!(error(json!({"target": "text"})).python_name(), "ValueError");
     let absent = error(json!({"utterance_id": 5}));
-    assert_eq!((absent.python_name(), absent), ("KeyError", ReferenceError::NotFound("c:0".into())));
+    assert_eq!(
+        (absent.python_name(), absent),
+        ("KeyError", ReferenceError::NotFound("c:0".into()))
+    );
     assert_eq!(ReferenceError::NoFile("a/b.json".into()).python_name(), "FileNotFoundError");
-    for value in [json!(null), json!([]), json!({}), json!({"utterances": 1}), json!({"utterances": {}})] {
+    for value in
+        [json!(null), json!([]), json!({}), json!({"utterances": 1}), json!({"utterances": {}})]
+    {
         assert_eq!(ReferenceDocument::parse(value), Err(ReferenceError::NotADocument));
     }
 }
 
 #[test]
 fn single_utterance_is_a_document() {
-    let document = ReferenceDocument::parse(json!({"reference_text": "Hi", "language": "fr"})).unwrap();
+    let document =
+        ReferenceDocument::parse(json!({"reference_text": "Hi", "language": "fr"})).unwrap();
     assert_eq!(document.sole("en").unwrap().text, "Hi");
     assert_eq!(document.sole("en").unwrap().language, None);
 }

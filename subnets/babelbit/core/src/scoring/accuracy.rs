@@ -3,20 +3,23 @@ use crate::reference::Reference;
 
 use super::ScoreOptions;
 
-/// Confidence of the recogniser in the text, 0 to 1, below which strict rules treat the detected language as unknown.
+/// Confidence of the recogniser in the text, 0 to 1, below which strict rules treat the detected
+/// language as unknown.
 pub const LANGUAGE_CONFIDENCE_FLOOR: f32 = 0.5;
 
-/// Computes the semantic similarity of two texts: the cosine of their sentence vectors (of unit length and equal
-/// dimension), in 32-bit floats, clamped to `0..=1`. NaN counts as 0.
+/// Computes the semantic similarity of two texts: the cosine of their sentence vectors (of unit
+/// length and equal dimension), in 32-bit floats, clamped to `0..=1`. NaN counts as 0.
 pub fn accuracy(left: &[f32], right: &[f32]) -> f64 {
     let cosine: f32 = left.iter().zip(right).map(|(left, right)| left * right).sum();
     if cosine.is_nan() { 0.0 } else { f64::from(cosine.clamp(0.0, 1.0)) }
 }
 
-/// Whether the detected language differs from the target language; false if the language is unknown.
+/// Whether the detected language differs from the target language; false if the language is
+/// unknown.
 ///
-/// The target is [`ScoreOptions::target_language`]; under strict rules, the language named by the reference takes
-/// precedence, and a `confidence` (0 to 1) below [`LANGUAGE_CONFIDENCE_FLOOR`] makes the language unknown.
+/// The target is [`ScoreOptions::target_language`]; under strict rules, the language named by the
+/// reference takes precedence, and a `confidence` (0 to 1) below [`LANGUAGE_CONFIDENCE_FLOOR`]
+/// makes the language unknown.
 pub fn speaks_other_language(
     detected: &str,
     confidence: Option<f32>,
@@ -28,8 +31,8 @@ pub fn speaks_other_language(
         (Rules::Strict, Some(language)) => language,
         _ => &options.target_language,
     };
-    let unsure =
-        options.rules == Rules::Strict && confidence.is_some_and(|confidence| confidence < LANGUAGE_CONFIDENCE_FLOOR);
+    let unsure = options.rules == Rules::Strict
+        && confidence.is_some_and(|confidence| confidence < LANGUAGE_CONFIDENCE_FLOOR);
     !detected.is_empty() && !unsure && detected != target.trim().to_lowercase()
 }
 
@@ -50,7 +53,8 @@ mod tests {
         }
     }
 
-    /// Columns: detected · confidence · language of the reference · fails under reference rules · under strict rules
+    /// Columns: detected · confidence · language of the reference · fails under reference rules ·
+    /// under strict rules
     #[test]
     fn reply_in_another_language_fails() {
         for (detected, confidence, language, by_reference, by_strict) in [

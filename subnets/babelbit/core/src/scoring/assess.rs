@@ -1,7 +1,8 @@
 use taonet_primitives::Transcript;
 
 use super::result::{
-    DuplicatePenalty, Gate, LatencyRow, Margins, SCORE_METHOD, SCORE_METHOD_ERROR, ScoreResult, SpeechRate,
+    DuplicatePenalty, Gate, LatencyRow, Margins, SCORE_METHOD, SCORE_METHOD_ERROR, ScoreResult,
+    SpeechRate,
 };
 use super::{
     Latency, Rate, ScoreError, ScoreOptions, Timing, accuracy, duplication, duration_rate, latency,
@@ -16,7 +17,8 @@ use crate::rounding::{round3, round4, round6};
 pub struct BatchFailure {
     /// Error for every reply to the utterance.
     pub error: ScoreError,
-    /// File or URL from which the reference was requested, as recorded in the results; `None` if unknown.
+    /// File or URL from which the reference was requested, as recorded in the results; `None` if
+    /// unknown.
     pub source: Option<String>,
 }
 
@@ -27,7 +29,8 @@ pub enum Evidence<'a> {
     Heard {
         /// Transcript of the reply.
         transcript: &'a Transcript,
-        /// Confidence of the recogniser in the complete text, 0 to 1, if the recogniser reports a confidence.
+        /// Confidence of the recogniser in the complete text, 0 to 1, if the recogniser reports a
+        /// confidence.
         confidence: Option<f32>,
     },
     /// Recognition or embedding failed.
@@ -45,12 +48,13 @@ pub struct Reply<'a> {
     pub timing: Timing,
     /// Result of speech recognition.
     pub evidence: Evidence<'a>,
-    /// Sentence vector of the transcript, or of the empty text if there is no transcript; empty if no vector was
-    /// computed.
+    /// Sentence vector of the transcript, or of the empty text if there is no transcript; empty if
+    /// no vector was computed.
     pub vector: &'a [f32],
 }
 
-/// Scores one reply without the duplication step. `reference_vector` is the sentence vector of the reference text.
+/// Scores one reply without the duplication step. `reference_vector` is the sentence vector of the
+/// reference text.
 ///
 /// If the reference is unusable, the result contains the error.
 pub fn score_one(
@@ -63,7 +67,9 @@ pub fn score_one(
     match (&reply.evidence, reference) {
         (_, Err(failure)) => basis.error(&failure.error),
         (Evidence::Failed(error), _) => basis.error(error),
-        (Evidence::NoAudio, _) => ScoreResult { gate: Some(Gate::NoAudio), ..basis.error(&ScoreError::NoAudio) },
+        (Evidence::NoAudio, _) => {
+            ScoreResult { gate: Some(Gate::NoAudio), ..basis.error(&ScoreError::NoAudio) }
+        }
         (Evidence::TooLate, _) => basis.too_late(),
         (Evidence::Heard { transcript, confidence }, Ok(reference)) => {
             let seconds = reply.timing.predicted_duration.get();
@@ -71,10 +77,19 @@ pub fn score_one(
                 return basis.error(&ScoreError::NoSpeech { seconds });
             }
             let blank = transcript.text.trim().is_empty();
-            let other_language = speaks_other_language(&transcript.detected_language, *confidence, reference, options);
+            let other_language = speaks_other_language(
+                &transcript.detected_language,
+                *confidence,
+                reference,
+                options,
+            );
             let heard = Heard {
                 text: &transcript.text,
-                accuracy: if blank || other_language { 0.0 } else { accuracy(reference_vector, reply.vector) },
+                accuracy: if blank || other_language {
+                    0.0
+                } else {
+                    accuracy(reference_vector, reply.vector)
+                },
                 other_language: other_language && !blank,
                 rate: match options.rules {
                     Rules::Strict if transcript.words.is_empty() => {
@@ -90,17 +105,19 @@ pub fn score_one(
 
 /// Scores all replies to one utterance, in order, including the duplication step.
 ///
-/// `reference_vector` is the sentence vector of the reference text. Replies too late for recognition are excluded from
-/// the duplication step. If the reference is unusable, all replies get error results; under reference rules, these
-/// results have no duplication record.
+/// `reference_vector` is the sentence vector of the reference text. Replies too late for
+/// recognition are excluded from the duplication step. If the reference is unusable, all replies
+/// get error results; under reference rules, these results have no duplication record.
 pub fn score_batch(
     reference: Result<&Reference, &BatchFailure>,
     reference_vector: &[f32],
     replies: &[Reply<'_>],
     options: &ScoreOptions,
 ) -> Vec<ScoreResult> {
-    let mut results: Vec<_> =
-        replies.iter().map(|reply| score_one(reference, reference_vector, reply, options)).collect();
+    let mut results: Vec<_> = replies
+        .iter()
+        .map(|reply| score_one(reference, reference_vector, reply, options))
+        .collect();
     if reference.is_err() && options.rules == Rules::Reference {
         return results;
     }
@@ -113,7 +130,8 @@ pub fn score_batch(
             taking_part.push((result, reply.vector));
         }
     }
-    let scored: Vec<_> = taking_part.iter().map(|(result, vector)| (result.score, *vector)).collect();
+    let scored: Vec<_> =
+        taking_part.iter().map(|(result, vector)| (result.score, *vector)).collect();
     for ((result, _), row) in taking_part.into_iter().zip(duplication(&scored, options)) {
         let penalty = DuplicatePenalty::of(&row, options);
         result.score = penalty.final_score;
@@ -139,14 +157,19 @@ struct Basis<'a> {
 
 impl Basis<'_> {
     fn latency(&self) -> Latency {
-        latency(self.timing.effective_completion.get(), self.timing.source_duration.get(), self.options)
+        latency(
+            self.timing.effective_completion.get(),
+            self.timing.source_duration.get(),
+            self.options,
+        )
     }
 
     fn reference_wps(&self) -> Option<f64> {
         self.reference.ok().map(|reference| round3(reference.wps))
     }
 
-    /// Creates a result with score 0 that contains only the latency, the durations and the reference's data.
+    /// Creates a result with score 0 that contains only the latency, the durations and the
+    /// reference's data.
     fn empty(&self, latency: &Latency) -> ScoreResult {
         let completion = round4(self.timing.effective_completion.get());
         let source = round4(self.timing.source_duration.get());
@@ -170,7 +193,9 @@ impl Basis<'_> {
                 allowed_overshoot_sec: Some(round4(latency.allowed)),
             },
             stt_text: None,
-            gt_text: self.reference.map_or_else(|_| String::new(), |reference| reference.text.clone()),
+            gt_text: self
+                .reference
+                .map_or_else(|_| String::new(), |reference| reference.text.clone()),
             predicted_duration_sec: round4(self.timing.predicted_duration.get()),
             effective_completion_sec: completion,
             source_duration_sec: source,
@@ -205,7 +230,8 @@ impl Basis<'_> {
             failed.push(Gate::TooLate);
         }
         let strict = self.options.rules == Rules::Strict;
-        let bounds = |ratio: f64| (ratio - self.options.rate_lower).min(self.options.rate_upper - ratio);
+        let bounds =
+            |ratio: f64| (ratio - self.options.rate_lower).min(self.options.rate_upper - ratio);
         ScoreResult {
             score: if pass && rate.passes() { latency.score } else { 0.0 },
             accuracy: Some(round6(*accuracy)),
@@ -228,11 +254,16 @@ impl Basis<'_> {
     }
 
     fn too_late(&self) -> ScoreResult {
-        ScoreResult { gate: Some(Gate::TooLate), failed: vec![Gate::TooLate], ..self.empty(&self.latency()) }
+        ScoreResult {
+            gate: Some(Gate::TooLate),
+            failed: vec![Gate::TooLate],
+            ..self.empty(&self.latency())
+        }
     }
 
-    /// Creates an error result. Under reference rules some fields are missing, the source of a usable reference is not
-    /// recorded, and the latency score is always 1. Strict rules include all known values.
+    /// Creates an error result. Under reference rules some fields are missing, the source of a
+    /// usable reference is not recorded, and the latency score is always 1. Strict rules include
+    /// all known values.
     fn error(&self, error: &ScoreError) -> ScoreResult {
         let reason = "scoring_error".to_owned();
         let known = self.empty(&self.latency());

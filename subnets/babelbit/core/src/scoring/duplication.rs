@@ -1,12 +1,14 @@
-//! Duplication penalty: replies of similar meaning share one score, so that copying another miner gains nothing.
+//! Duplication penalty: replies of similar meaning share one score, so that copying another miner
+//! gains nothing.
 //!
-//! The final score of reply `i` is `raw_i · pressure_i^-gamma` with `pressure_i = 1 + Σ_j w_ij · p_j · rel_ij`, summed
-//! over all other replies `j` whose score is at least the minimum for pressure:
+//! The final score of reply `i` is `raw_i · pressure_i^-gamma` with `pressure_i = 1 + Σ_j w_ij ·
+//! p_j · rel_ij`, summed over all other replies `j` whose score is at least the minimum for
+//! pressure:
 //!
 //! - `w_ij` is the similarity of the two replies, from 0 at the threshold to 1 for equal replies;
 //! - `p_j` is the score of reply `j`;
-//! - `rel_ij` is 1 if reply `j` scores at least as high as reply `i`, and falls linearly to 0 at a difference of
-//!   epsilon.
+//! - `rel_ij` is 1 if reply `j` scores at least as high as reply `i`, and falls linearly to 0 at a
+//!   difference of epsilon.
 //!
 //! All arithmetic is in 32-bit floats, as in the reference system.
 
@@ -30,11 +32,12 @@ pub struct Duplication {
     pub max_peer_similarity: f32,
 }
 
-/// Lowers the score of each reply that duplicates another reply, unless the other score is lower by epsilon or more.
+/// Lowers the score of each reply that duplicates another reply, unless the other score is lower by
+/// epsilon or more.
 ///
-/// Each reply is a pair of its score and the sentence vector of its text. Vectors need not have unit length; an empty
-/// or zero vector, or one shorter than the longest, is similar to no other vector. NaN and infinite components and
-/// scores count as 0.
+/// Each reply is a pair of its score and the sentence vector of its text. Vectors need not have
+/// unit length; an empty or zero vector, or one shorter than the longest, is similar to no other
+/// vector. NaN and infinite components and scores count as 0.
 pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Duplication> {
     let raw: Vec<f32> = replies.iter().map(|(score, _)| clean(*score as f32).max(0.0)).collect();
     let untouched = |raw_score| Duplication {

@@ -2,7 +2,8 @@ use std::borrow::Cow;
 
 use crate::reference::ReferenceError;
 
-/// Why a reply could not be scored. Displayed as `<name>:<message>`, with the reference system's exception names.
+/// Why a reply could not be scored. Displayed as `<name>:<message>`, with the reference system's
+/// exception names.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScoreError {
@@ -59,8 +60,14 @@ mod tests {
                 ScoreError::NoSpeech { seconds: 0.2 },
                 "RuntimeError:empty transcript from STT for short audio output (0.2000s)",
             ),
-            (ReferenceError::MissingText.into(), "ValueError:Missing reference text in scoring metadata"),
-            (ReferenceError::NotFound("c:9".into()).into(), "KeyError:'Utterance c:9 not found in scoring metadata'"),
+            (
+                ReferenceError::MissingText.into(),
+                "ValueError:Missing reference text in scoring metadata",
+            ),
+            (
+                ReferenceError::NotFound("c:9".into()).into(),
+                "KeyError:'Utterance c:9 not found in scoring metadata'",
+            ),
             (ScoreError::failed("EOFError", &""), "EOFError:"),
         ] {
             assert_eq!(error.to_string(), text);

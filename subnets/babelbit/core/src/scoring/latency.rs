@@ -4,8 +4,8 @@ use crate::rounding::round6;
 /// Latency grade of a reply.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Latency {
-    /// Latency score: 1 for a reply that ends with the source, falling to 0 at the allowed overshoot; rounded to 6
-    /// decimals.
+    /// Latency score: 1 for a reply that ends with the source, falling to 0 at the allowed
+    /// overshoot; rounded to 6 decimals.
     pub score: f64,
     /// Seconds from the end of the source to the end of the reply, at least 0.
     pub overshoot: f64,
@@ -13,11 +13,11 @@ pub struct Latency {
     pub allowed: f64,
 }
 
-/// Computes the latency score of a reply that ends `completion` seconds after the start of a source of `source`
-/// seconds.
+/// Computes the latency score of a reply that ends `completion` seconds after the start of a source
+/// of `source` seconds.
 ///
-/// The score is `1 - (overshoot / allowed)^power`, where `allowed` is a fraction of the source's duration, clamped to
-/// the configured bounds.
+/// The score is `1 - (overshoot / allowed)^power`, where `allowed` is a fraction of the source's
+/// duration, clamped to the configured bounds.
 pub fn latency(completion: f64, source: f64, options: &ScoreOptions) -> Latency {
     let overshoot = (completion - source).max(0.0);
     let allowed = (options.latency_overshoot_fraction * source)
@@ -58,7 +58,11 @@ mod tests {
             let found = latency(completion, source, &ScoreOptions::default());
             assert_eq!(round4(found.overshoot), overshoot, "overshoot of {completion} on {source}");
             assert_eq!(round4(found.allowed), allowed, "allowed for {source}");
-            assert!((found.score - score).abs() < 5e-7, "{completion} on {source}: {}", found.score);
+            assert!(
+                (found.score - score).abs() < 5e-7,
+                "{completion} on {source}: {}",
+                found.score
+            );
         }
     }
 

@@ -3,10 +3,11 @@ use crate::Rules;
 /// Method of a challenge whose utterances were scored by different methods.
 pub const MIXED_METHODS: &str = "mixed_semantic_audio_scores";
 
-/// Computes a miner's score in a challenge: the unrounded mean over its recorded utterances; 0 if there are none.
+/// Computes a miner's score in a challenge: the unrounded mean over its recorded utterances; 0 if
+/// there are none.
 ///
-/// Under strict rules, the sum is divided by `total`, the number of utterances of the challenge: a miner that was
-/// dropped early does not benefit.
+/// Under strict rules, the sum is divided by `total`, the number of utterances of the challenge: a
+/// miner that was dropped early does not benefit.
 pub fn challenge_mean(scores: &[f64], total: usize, rules: Rules) -> f64 {
     let count = match rules {
         Rules::Reference => scores.len(),
@@ -15,7 +16,8 @@ pub fn challenge_mean(scores: &[f64], total: usize, rules: Rules) -> f64 {
     if count == 0 { 0.0 } else { scores.iter().sum::<f64>() / count as f64 }
 }
 
-/// Returns the method shared by all utterances, or [`MIXED_METHODS`]; `None` if there are no utterances.
+/// Returns the method shared by all utterances, or [`MIXED_METHODS`]; `None` if there are no
+/// utterances.
 pub fn common_method<'a>(methods: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut methods = methods.into_iter();
     let first = methods.next()?;
@@ -26,7 +28,8 @@ pub fn common_method<'a>(methods: impl IntoIterator<Item = &'a str>) -> Option<&
 mod tests {
     use super::*;
 
-    /// Columns: scores · utterances of the challenge · mean under reference rules · under strict rules
+    /// Columns: scores · utterances of the challenge · mean under reference rules · under strict
+    /// rules
     #[test]
     fn the_mean_is_over_recorded_or_all_utterances() {
         for (scores, total, by_reference, by_strict) in [

@@ -88,11 +88,12 @@ impl Default for ScoreOptions {
 }
 
 impl ScoreOptions {
-    /// Validates the options, and clamps those of the duplication penalty as the reference system does: threshold
-    /// `0..=0.999999`, gamma and minimum score at least 0.
+    /// Validates the options, and clamps those of the duplication penalty as the reference system
+    /// does: threshold `0..=0.999999`, gamma and minimum score at least 0.
     ///
     /// # Errors
-    /// [`OptionsError`] names the first option that is not finite or is negative, or the first reversed range.
+    /// [`OptionsError`] names the first option that is not finite or is negative, or the first
+    /// reversed range.
     pub fn checked(mut self) -> Result<Self, OptionsError> {
         let may_be_negative = [
             ("duplication_similarity_threshold", self.duplication_similarity_threshold),
@@ -168,10 +169,21 @@ mod tests {
     #[test]
     fn invalid_setting_is_named() {
         let nan = ScoreOptions { accuracy_threshold: f64::NAN, ..ScoreOptions::default() };
-        assert!(nan.checked().unwrap_err().to_string().starts_with("accuracy_threshold must be a finite number"));
+        assert!(
+            nan.checked()
+                .unwrap_err()
+                .to_string()
+                .starts_with("accuracy_threshold must be a finite number")
+        );
         let negative = ScoreOptions { latency_power: -1.0, ..ScoreOptions::default() };
-        assert_eq!(negative.checked(), Err(OptionsError::Negative { name: "latency_power", value: -1.0 }));
+        assert_eq!(
+            negative.checked(),
+            Err(OptionsError::Negative { name: "latency_power", value: -1.0 })
+        );
         let reversed = ScoreOptions { rate_lower: 2.0, ..ScoreOptions::default() };
-        assert_eq!(reversed.checked().unwrap_err().to_string(), "rate_lower must not be above rate_upper");
+        assert_eq!(
+            reversed.checked().unwrap_err().to_string(),
+            "rate_lower must not be above rate_upper"
+        );
     }
 }

@@ -36,8 +36,9 @@ impl Rate {
     }
 }
 
-/// Computes the speaking rate of a reply from word times. Adjacent words with the same timestamps count as one word.
-/// Without words, or if the reference rate is not above 0, the rate is not measurable and the reply passes.
+/// Computes the speaking rate of a reply from word times. Adjacent words with the same timestamps
+/// count as one word. Without words, or if the reference rate is not above 0, the rate is not
+/// measurable and the reply passes.
 pub fn speech_rate(words: &[Word], reference_wps: f64, options: &ScoreOptions) -> Rate {
     let Some(first) = words.first() else { return Rate::UNKNOWN_PASSES };
     if reference_wps.is_nan() || reference_wps <= 0.0 {
@@ -54,9 +55,14 @@ pub fn speech_rate(words: &[Word], reference_wps: f64, options: &ScoreOptions) -
     Rate::of(spoken, last.end - first.start, reference_wps, options)
 }
 
-/// Computes the speaking rate of a reply without word times: the words of its text divided by its duration in seconds.
-/// If the rate is not measurable, the reply fails.
-pub fn duration_rate(transcript: &Transcript, duration: f64, reference_wps: f64, options: &ScoreOptions) -> Rate {
+/// Computes the speaking rate of a reply without word times: the words of its text divided by its
+/// duration in seconds. If the rate is not measurable, the reply fails.
+pub fn duration_rate(
+    transcript: &Transcript,
+    duration: f64,
+    reference_wps: f64,
+    options: &ScoreOptions,
+) -> Rate {
     let spoken = transcript.text.split_whitespace().count();
     if spoken == 0 || reference_wps.is_nan() || reference_wps <= 0.0 {
         return Rate::UNKNOWN_FAILS;
@@ -100,7 +106,11 @@ mod tests {
         ] {
             let found = speech_rate(&words(times), reference, &ScoreOptions::default());
             assert_eq!(found.miner_wps.map(round3), wps, "{case}");
-            assert_eq!(found.ratio.map(|ratio| round_to(ratio, if ratio < 0.5 { 4 } else { 3 })), ratio, "{case}");
+            assert_eq!(
+                found.ratio.map(|ratio| round_to(ratio, if ratio < 0.5 { 4 } else { 3 })),
+                ratio,
+                "{case}"
+            );
             assert_eq!(found.penalty, penalty, "{case}");
         }
     }

@@ -59,7 +59,8 @@ impl std::fmt::Display for Gate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum SpeechRate {
-    /// The reply was transcribed, or recognition was skipped (then only the reference's rate is known).
+    /// The reply was transcribed, or recognition was skipped (then only the reference's rate is
+    /// known).
     Measured {
         /// Result of the speaking-rate gate: 1 passed, 0 failed; null if not computed.
         #[serde(deserialize_with = "crate::number::optional_float")]
@@ -102,7 +103,8 @@ pub struct LatencyRow {
     pub allowed_overshoot_sec: Option<f64>,
 }
 
-/// Recorded duplication step of a reply; optional fields are null if the reply was excluded from the step.
+/// Recorded duplication step of a reply; optional fields are null if the reply was excluded from
+/// the step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DuplicatePenalty {
     /// Score before the step.
@@ -121,7 +123,8 @@ pub struct DuplicatePenalty {
     pub gamma: f64,
     /// Option: minimum score at which a reply lowers the scores of its duplicates.
     pub min_score_for_pressure: f64,
-    /// Option: maximum score difference at which a worse duplicate still lowers the score of a better one.
+    /// Option: maximum score difference at which a worse duplicate still lowers the score of a
+    /// better one.
     pub score_epsilon: f64,
     /// Same value as `max_peer_similarity`.
     pub max_similarity: Option<f64>,
@@ -163,8 +166,8 @@ impl DuplicatePenalty {
     }
 }
 
-/// Distance of a reply from each gate's bound, 6 decimals: above 0 inside, below 0 outside. Recorded only under strict
-/// rules.
+/// Distance of a reply from each gate's bound, 6 decimals: above 0 inside, below 0 outside.
+/// Recorded only under strict rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Margins {
     /// Accuracy minus the threshold.
@@ -173,7 +176,8 @@ pub struct Margins {
     pub rate: Option<f64>,
 }
 
-/// Score of one reply with all its components. Serialises with the reference system's field names and order.
+/// Score of one reply with all its components. Serialises with the reference system's field names
+/// and order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoreResult {
     /// Score after the duplication step, 6 decimals.
@@ -195,7 +199,8 @@ pub struct ScoreResult {
     pub gt_text: String,
     /// Duration of the reply in seconds, 4 decimals.
     pub predicted_duration_sec: f64,
-    /// Time from the start of the source until a listener has heard the complete reply, in seconds, 4 decimals.
+    /// Time from the start of the source until a listener has heard the complete reply, in seconds,
+    /// 4 decimals.
     pub effective_completion_sec: f64,
     /// Duration of the source in seconds, 4 decimals.
     pub source_duration_sec: f64,
@@ -223,13 +228,14 @@ pub struct ScoreResult {
 }
 
 impl ScoreResult {
-    /// Returns the gates that the reply failed; empty if the reply passed all gates, or for a deserialised result.
+    /// Returns the gates that the reply failed; empty if the reply passed all gates, or for a
+    /// deserialised result.
     pub fn failed_gates(&self) -> &[Gate] {
         &self.failed
     }
 
-    /// Returns the part of the result that run files contain as `score_breakdown`: `speech_rate`, `latency`,
-    /// `duplication` (if that step took place), `score_error` and `gate` (if present).
+    /// Returns the part of the result that run files contain as `score_breakdown`: `speech_rate`,
+    /// `latency`, `duplication` (if that step took place), `score_error` and `gate` (if present).
     pub fn breakdown(&self) -> Value {
         let mut breakdown = Map::new();
         let mut put = |key: &str, value: Option<Value>| {
@@ -237,7 +243,8 @@ impl ScoreResult {
         };
         put("speech_rate", serde_json::to_value(&self.speech_rate).ok());
         put("latency", serde_json::to_value(&self.latency).ok());
-        let mut duplication = self.duplicate_penalty.as_ref().and_then(|row| serde_json::to_value(row).ok());
+        let mut duplication =
+            self.duplicate_penalty.as_ref().and_then(|row| serde_json::to_value(row).ok());
         if let Some(Value::Object(row)) = &mut duplication {
             row.retain(|key, _| key != "max_similarity" && key != "penalty");
         }

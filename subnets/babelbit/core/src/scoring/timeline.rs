@@ -6,8 +6,8 @@ use crate::protocol::{FRAME_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATE_HZ};
 
 /// Arrival times of a reply on the virtual clock, in frames of the source.
 ///
-/// The response to frame `k` (from 1) arrives at `k / frame_rate_hz` seconds, regardless of the miner's real latency;
-/// the `j`-th request after the last of `n` frames counts as frame `n + j`.
+/// The response to frame `k` (from 1) arrives at `k / frame_rate_hz` seconds, regardless of the
+/// miner's real latency; the `j`-th request after the last of `n` frames counts as frame `n + j`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
     /// Frames per second of the source.
@@ -22,14 +22,21 @@ pub struct Timeline {
 
 impl Default for Timeline {
     fn default() -> Self {
-        Self { frame_rate_hz: FRAME_RATE_HZ, first_output_frame: 0, arrivals: Vec::new(), eos_frame: 0 }
+        Self {
+            frame_rate_hz: FRAME_RATE_HZ,
+            first_output_frame: 0,
+            arrivals: Vec::new(),
+            eos_frame: 0,
+        }
     }
 }
 
 impl Timeline {
-    /// Creates a timeline at the protocol's frame rate; the first output frame is that of the first non-empty arrival.
+    /// Creates a timeline at the protocol's frame rate; the first output frame is that of the first
+    /// non-empty arrival.
     pub fn new(arrivals: Vec<(u64, u64)>, eos_frame: u64) -> Self {
-        let first_output_frame = arrivals.iter().find(|(_, bytes)| *bytes > 0).map_or(0, |(frame, _)| *frame);
+        let first_output_frame =
+            arrivals.iter().find(|(_, bytes)| *bytes > 0).map_or(0, |(frame, _)| *frame);
         Self { first_output_frame, arrivals, eos_frame, ..Self::default() }
     }
 
@@ -38,25 +45,43 @@ impl Timeline {
         self.arrivals.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
     }
 
-    /// Returns the time in seconds at which a listener has heard the complete reply. Each piece plays once it has
-    /// arrived and the previous piece has ended; the result is never before the frame that ended the reply. `channels`
-    /// is the number of channels of the reply.
+    /// Returns the time in seconds at which a listener has heard the complete reply. Each piece
+    /// plays once it has arrived and the previous piece has ended; the result is never before the
+    /// frame that ended the reply. `channels` is the number of channels of the reply.
     ///
     /// The frame rate must be above 0.
     pub fn completion(&self, channels: u16) -> f64 {
-        let bytes_per_second = f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
-        let heard = self.arrivals.iter().filter(|(_, bytes)| *bytes > 0).fold(0.0_f64, |heard, (frame, bytes)| {
-            heard.max(*frame as f64 / self.frame_rate_hz) + *bytes as f64 / bytes_per_second
-        });
+        let bytes_per_second =
+            f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
+        let heard = self.arrivals.iter().filter(|(_, bytes)| *bytes > 0).fold(
+            0.0_f64,
+            |heard, (frame, bytes)| {
+                heard.max(*frame as f64 / self.frame_rate_hz) + *bytes as f64 / bytes_per_second
+            },
+        );
         heard.max(self.eos_frame as f64 / self.frame_rate_hz)
     }
 
-    /// Returns the timing of a reply of `predicted_duration` to a source of `source_duration`, for the latency score.
-    pub fn timing(&self, channels: u16, predicted_duration: Seconds, source_duration: Seconds) -> Timing {
+    /// Returns the timing of a reply of `predicted_duration` to a source of `source_duration`, for
+    /// the latency score.
+    pub fn timing(
+        &self,
+        channels: u16,
+        predicted_duration: Seconds,
+        source_duration: Seconds,
+    ) -> Timing {
         let predicted = predicted_duration.get();
-        let completion =
-            if self.frame_rate_hz > 0.0 && self.frame_rate_hz.is_finite() { self.completion(channels) } else { 0.0 };
-        let effective = effective_completion(completion, self.first_output_frame, self.frame_rate_hz, predicted);
+        let completion = if self.frame_rate_hz > 0.0 && self.frame_rate_hz.is_finite() {
+            self.completion(channels)
+        } else {
+            0.0
+        };
+        let effective = effective_completion(
+            completion,
+            self.first_output_frame,
+            self.frame_rate_hz,
+            predicted,
+        );
         Timing {
             predicted_duration,
             effective_completion: Seconds::new(effective).unwrap_or(predicted_duration),
@@ -65,8 +90,9 @@ impl Timeline {
     }
 }
 
-/// Returns the later of `completion` and the time at which the reply would end if it played without pauses from its
-/// first output frame, in seconds; only `predicted_duration` if the frame rate is not above 0.
+/// Returns the later of `completion` and the time at which the reply would end if it played without
+/// pauses from its first output frame, in seconds; only `predicted_duration` if the frame rate is
+/// not above 0.
 pub fn effective_completion(
     completion: f64,
     first_output_frame: u64,
@@ -160,8 +186,17 @@ mod tests {
     #[test]
     fn malformed_timeline_has_finite_times() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 5e-324] {
-            let timeline = Timeline { frame_rate_hz: rate, ..Timeline::new(vec![(u64::MAX, u64::MAX)], u64::MAX) };
-            assert!(timeline.timing(0, Seconds::ZERO, Seconds::ZERO).effective_completion.get().is_finite());
+            let timeline = Timeline {
+                frame_rate_hz: rate,
+                ..Timeline::new(vec![(u64::MAX, u64::MAX)], u64::MAX)
+            };
+            assert!(
+                timeline
+                    .timing(0, Seconds::ZERO, Seconds::ZERO)
+                    .effective_completion
+                    .get()
+                    .is_finite()
+            );
         }
     }
 }

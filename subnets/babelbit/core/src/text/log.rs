@@ -7,8 +7,8 @@ use serde_json::Value;
 
 /// Maximum number of steps of an utterance.
 pub const MAX_STEPS: i64 = 10_000;
-/// Maximum number of steps by which the utterances of one or more logs may exceed the events: one event can reveal
-/// [`MAX_STEPS`] steps, and the scores list them all.
+/// Maximum number of steps by which the utterances of one or more logs may exceed the events: one
+/// event can reveal [`MAX_STEPS`] steps, and the scores list them all.
 pub const MAX_ABSENT_STEPS: i64 = 100_000;
 
 /// A line of a dialogue's log.
@@ -34,8 +34,8 @@ pub struct Event {
     pub challenge_type: Option<String>,
 }
 
-/// A log has too many steps: the step of an event is not below [`MAX_STEPS`], its utterance has too many predictions,
-/// or too many steps have no event.
+/// A log has too many steps: the step of an event is not below [`MAX_STEPS`], its utterance has too
+/// many predictions, or too many steps have no event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an utterance has at most {MAX_STEPS} steps, and all utterances at most {MAX_ABSENT_STEPS} steps without an event; \
@@ -70,28 +70,36 @@ struct Collected<'a> {
     last: usize,
 }
 
-/// Parses the complete utterances of a log, sorted by number. Of repeated events, the last prediction at a step and the
-/// last ground truth count. An utterance has one step per revealed word, or one per prediction if the log has no
-/// revealed words. Subtracts the steps without an event from `absent`, the number that is left, at first
-/// [`MAX_ABSENT_STEPS`].
+/// Parses the complete utterances of a log, sorted by number. Of repeated events, the last
+/// prediction at a step and the last ground truth count. An utterance has one step per revealed
+/// word, or one per prediction if the log has no revealed words. Subtracts the steps without an
+/// event from `absent`, the number that is left, at first [`MAX_ABSENT_STEPS`].
 ///
 /// # Errors
-/// [`StepError`] when a step is not below [`MAX_STEPS`], an utterance has too many predictions, or `absent` is used up.
+/// [`StepError`] when a step is not below [`MAX_STEPS`], an utterance has too many predictions, or
+/// `absent` is used up.
 pub fn utterances(events: &[Event], absent: &mut i64) -> Result<Vec<Utterance>, StepError> {
     let mut collected = BTreeMap::<i64, Collected<'_>>::new();
     for (index, event) in events.iter().enumerate() {
-        let (Some(kind), Some(number)) = (event.event.as_deref(), event.utterance_index) else { continue };
+        let (Some(kind), Some(number)) = (event.event.as_deref(), event.utterance_index) else {
+            continue;
+        };
         let utterance = collected.entry(number).or_default();
         utterance.events += 1;
-        let step = event.step.as_ref().and_then(|step| step.as_i64().or(step.as_u64().map(|_| i64::MAX)));
-        if step.is_some_and(|step| step >= MAX_STEPS) || (kind == "predicted" && utterance.predicted == MAX_STEPS) {
+        let step =
+            event.step.as_ref().and_then(|step| step.as_i64().or(step.as_u64().map(|_| i64::MAX)));
+        if step.is_some_and(|step| step >= MAX_STEPS)
+            || (kind == "predicted" && utterance.predicted == MAX_STEPS)
+        {
             return Err(StepError { event: index });
         }
         match kind {
             "predicted" => {
                 utterance.predicted += 1;
                 if let Some(step) = step {
-                    utterance.predictions.insert(step, event.prediction.as_deref().unwrap_or_default());
+                    utterance
+                        .predictions
+                        .insert(step, event.prediction.as_deref().unwrap_or_default());
                 }
             }
             "revealed" => {
@@ -100,7 +108,9 @@ pub fn utterances(events: &[Event], absent: &mut i64) -> Result<Vec<Utterance>, 
                     (utterance.revealed, utterance.last) = (revealed, index);
                 }
             }
-            "utterance_complete" => utterance.ground_truth = Some(event.ground_truth.as_deref().unwrap_or_default()),
+            "utterance_complete" => {
+                utterance.ground_truth = Some(event.ground_truth.as_deref().unwrap_or_default())
+            }
             _ => {}
         }
     }
@@ -112,21 +122,30 @@ pub fn utterances(events: &[Event], absent: &mut i64) -> Result<Vec<Utterance>, 
         if *absent < 0 {
             return Err(StepError { event: utterance.last });
         }
-        let prediction = |step| without_eof(utterance.predictions.get(&step).copied().unwrap_or_default()).to_owned();
+        let prediction = |step| {
+            without_eof(utterance.predictions.get(&step).copied().unwrap_or_default()).to_owned()
+        };
         let ground_truth = without_eof(ground_truth).to_owned();
-        complete.push(Utterance { number, ground_truth, predictions: (0..steps).map(prediction).collect() });
+        complete.push(Utterance {
+            number,
+            ground_truth,
+            predictions: (0..steps).map(prediction).collect(),
+        });
     }
     Ok(complete)
 }
 
-/// Returns the text without surrounding white space (as defined by Python) and without a trailing `EOF`.
+/// Returns the text without surrounding white space (as defined by Python) and without a trailing
+/// `EOF`.
 fn without_eof(text: &str) -> &str {
     let text = trim(text);
     text.strip_suffix("EOF").map_or(text, trim)
 }
 
 fn trim(text: &str) -> &str {
-    text.trim_matches(|character: char| character.is_whitespace() || ('\x1c'..='\x1f').contains(&character))
+    text.trim_matches(|character: char| {
+        character.is_whitespace() || ('\x1c'..='\x1f').contains(&character)
+    })
 }
 
 #[cfg(test)]
@@ -187,13 +206,16 @@ mod tests {
             assert_eq!(log(event(step)), Err(StepError { event: 0 }), "{step}");
         }
         let predicted = json!({"event": "predicted", "utterance_index": 0, "prediction": "a"});
-        let complete = json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "a"});
-        let predictions = |count: usize| json!([vec![predicted.clone(); count], vec![complete.clone()]].concat());
+        let complete =
+            json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "a"});
+        let predictions =
+            |count: usize| json!([vec![predicted.clone(); count], vec![complete.clone()]].concat());
         assert_eq!(log(predictions(10_000)).unwrap()[0].predictions.len(), 10_000);
         assert_eq!(log(predictions(10_001)), Err(StepError { event: 10_000 }));
     }
 
-    /// An event with the step 9 999 and the end of its utterance leave 9 998 steps without an event.
+    /// An event with the step 9 999 and the end of its utterance leave 9 998 steps without an
+    /// event.
     #[test]
     fn few_steps_may_lack_an_event() {
         let events = |index: i64| {
@@ -203,7 +225,10 @@ mod tests {
             ]
         };
         let many = |count: i64| log((0..count).flat_map(events).collect());
-        assert_eq!(many(10).unwrap().iter().map(|said| said.predictions.len()).sum::<usize>(), 100_000);
+        assert_eq!(
+            many(10).unwrap().iter().map(|said| said.predictions.len()).sum::<usize>(),
+            100_000
+        );
         assert_eq!(many(11), Err(StepError { event: 20 }));
         // The limit is that of all logs together.
         let one: Vec<Event> = serde_json::from_value(json!(events(0))).unwrap();

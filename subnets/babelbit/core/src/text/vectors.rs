@@ -56,8 +56,8 @@ impl SentenceVectors {
     /// Creates a set of sentence vectors, normalised to length 1, with the default options.
     ///
     /// # Errors
-    /// [`VectorError::Length`] when a vector's length differs from that of the other vectors, [`VectorError::NotFinite`]
-    /// when a vector has a number that is not finite.
+    /// [`VectorError::Length`] when a vector's length differs from that of the other vectors,
+    /// [`VectorError::NotFinite`] when a vector has a number that is not finite.
     pub fn new(vectors: BTreeMap<String, Vec<f64>>) -> Result<Self, VectorError> {
         Self::with_options(vectors, VectorOptions::default())
     }
@@ -65,9 +65,12 @@ impl SentenceVectors {
     /// Creates a set of sentence vectors, truncated as in `options`, then normalised to length 1.
     ///
     /// # Errors
-    /// [`VectorError::Length`] when a vector's length differs from that of the other vectors, [`VectorError::NotFinite`]
-    /// when a vector has a number that is not finite.
-    pub fn with_options(mut vectors: BTreeMap<String, Vec<f64>>, options: VectorOptions) -> Result<Self, VectorError> {
+    /// [`VectorError::Length`] when a vector's length differs from that of the other vectors,
+    /// [`VectorError::NotFinite`] when a vector has a number that is not finite.
+    pub fn with_options(
+        mut vectors: BTreeMap<String, Vec<f64>>,
+        options: VectorOptions,
+    ) -> Result<Self, VectorError> {
         let expected = vectors.values().next().map_or(0, Vec::len);
         if let Some((text, vector)) = vectors.iter().find(|(_, vector)| vector.len() != expected) {
             return Err(VectorError::Length { text: text.clone(), length: vector.len(), expected });
@@ -82,8 +85,8 @@ impl SentenceVectors {
         Ok(Self { vectors, options })
     }
 
-    /// Computes the cosine between the vectors of two texts. An empty text without a vector has a cosine of 1 with
-    /// itself, and of 0 with other texts.
+    /// Computes the cosine between the vectors of two texts. An empty text without a vector has a
+    /// cosine of 1 with itself, and of 0 with other texts.
     ///
     /// # Errors
     /// [`VectorError::Missing`] when a non-empty text has no vector.
@@ -102,7 +105,8 @@ impl SentenceVectors {
         }
     }
 
-    /// Computes the mean cosine of pseudo-random pairs of the non-empty texts; 0 if there are fewer than two.
+    /// Computes the mean cosine of pseudo-random pairs of the non-empty texts; 0 if there are fewer
+    /// than two.
     ///
     /// # Errors
     /// [`VectorError::Missing`] when a text has no vector.
@@ -177,7 +181,8 @@ mod tests {
 
     #[test]
     fn the_baseline_is_the_mean_cosine_of_the_pairs() {
-        let vectors = BTreeMap::from([("a".to_owned(), vec![2.0, 0.0]), ("b".to_owned(), vec![3.0, 4.0])]);
+        let vectors =
+            BTreeMap::from([("a".to_owned(), vec![2.0, 0.0]), ("b".to_owned(), vec![3.0, 4.0])]);
         let vectors = SentenceVectors::new(vectors).unwrap();
         let baseline = vectors.baseline(&["a", "", "b"]).unwrap();
         assert!((baseline - 0.6).abs() < 1e-12, "{baseline}");
@@ -188,13 +193,15 @@ mod tests {
     /// Columns: texts · cosine
     #[test]
     fn empty_texts_are_compared_by_their_vector_if_any() {
-        let vectors = BTreeMap::from([(String::new(), vec![1.0, 0.0]), ("a".to_owned(), vec![3.0, 4.0])]);
+        let vectors =
+            BTreeMap::from([(String::new(), vec![1.0, 0.0]), ("a".to_owned(), vec![3.0, 4.0])]);
         let vectors = SentenceVectors::new(vectors).unwrap();
         for (one, other, expected) in [("", "", 1.0), ("", "a", 0.6), ("a", "", 0.6)] {
             let cosine = vectors.cosine(one, other).unwrap();
             assert!((cosine - expected).abs() < 1e-12, "{one:?} {other:?}: {cosine}");
         }
-        let vectors = SentenceVectors::new(BTreeMap::from([("a".to_owned(), vec![3.0, 4.0])])).unwrap();
+        let vectors =
+            SentenceVectors::new(BTreeMap::from([("a".to_owned(), vec![3.0, 4.0])])).unwrap();
         for (one, other, expected) in [("", "", 1.0), ("", "a", 0.0), ("a", "", 0.0)] {
             assert_eq!(vectors.cosine(one, other), Ok(expected), "{one:?} {other:?}");
         }
@@ -217,7 +224,8 @@ mod tests {
             (options(0, 7, 0), 0.536_715),
             (options(0, 100, 7), 0.420_171),
         ] {
-            let vectors = texts.iter().map(|(text, vector)| ((*text).to_owned(), vector.to_vec())).collect();
+            let vectors =
+                texts.iter().map(|(text, vector)| ((*text).to_owned(), vector.to_vec())).collect();
             let vectors = SentenceVectors::with_options(vectors, options).unwrap();
             let baseline = vectors.baseline(&["a", "b", "c"]).unwrap();
             assert!((baseline - expected).abs() < 1e-6, "{options:?}: {baseline}");
@@ -242,15 +250,20 @@ mod tests {
             ([f64::MAX, 1.0], [0.0, 1.0], 0.0),
             ([f64::from(f32::MAX), 0.0], [3.0, 4.0], 0.6),
         ] {
-            let vectors = BTreeMap::from([("a".to_owned(), one.to_vec()), ("b".to_owned(), other.to_vec())]);
+            let vectors =
+                BTreeMap::from([("a".to_owned(), one.to_vec()), ("b".to_owned(), other.to_vec())]);
             let cosine = SentenceVectors::new(vectors).unwrap().cosine("a", "b").unwrap();
             assert!((cosine - expected).abs() < 1e-12, "{one:?} {other:?}: {cosine}");
         }
         for number in [f64::INFINITY, f64::NAN] {
             let vectors = BTreeMap::from([("a".to_owned(), vec![1.0, number])]);
-            assert_eq!(SentenceVectors::new(vectors.clone()).unwrap_err(), VectorError::NotFinite("a".to_owned()));
+            assert_eq!(
+                SentenceVectors::new(vectors.clone()).unwrap_err(),
+                VectorError::NotFinite("a".to_owned())
+            );
             // Dimensions that are not used do not matter.
-            let options = VectorOptions { dimensions: NonZeroUsize::new(1), ..VectorOptions::default() };
+            let options =
+                VectorOptions { dimensions: NonZeroUsize::new(1), ..VectorOptions::default() };
             SentenceVectors::with_options(vectors, options).unwrap();
         }
     }

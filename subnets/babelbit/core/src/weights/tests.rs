@@ -11,7 +11,10 @@ fn scores(scores: &[(u16, f64)]) -> Vec<(Uid, f64)> {
 fn assert_weights(found: &Weights, expected: &[(u16, f64)], case: &str) {
     assert_eq!(found.uids, expected.iter().map(|(uid, _)| Uid(*uid)).collect::<Vec<_>>(), "{case}");
     for (found, (uid, expected)) in found.weights.iter().zip(expected) {
-        assert!((found - expected).abs() < 1e-12, "{case}: uid {uid} has {found} instead of {expected}");
+        assert!(
+            (found - expected).abs() < 1e-12,
+            "{case}: uid {uid} has {found} instead of {expected}"
+        );
     }
 }
 
@@ -20,9 +23,27 @@ fn assert_weights(found: &Weights, expected: &[(u16, f64)], case: &str) {
 fn weights_are_shared_between_main_arena_and_burn() {
     for (main, winner, percent, burn, expected) in [
         (&[(10, 3.0), (2, 1.0)][..], None, 0.0, BURN, &[(10, 0.75), (2, 0.25)][..]),
-        (&[(1, 0.9), (3, 0.2), (4, 0.5)], Some(2), 90.0, BURN, &[(1, 0.05625), (3, 0.0125), (4, 0.03125), (2, 0.9)]),
-        (&[(1, 0.9), (3, 0.2), (4, 0.5)], Some(2), 40.0, BURN, &[(1, 0.3375), (3, 0.075), (4, 0.1875), (2, 0.4)]),
-        (&[(1, 0.9), (3, 0.2), (4, 0.5)], Some(1), 80.0, BURN, &[(1, 0.9125), (3, 0.025), (4, 0.0625)]),
+        (
+            &[(1, 0.9), (3, 0.2), (4, 0.5)],
+            Some(2),
+            90.0,
+            BURN,
+            &[(1, 0.05625), (3, 0.0125), (4, 0.03125), (2, 0.9)],
+        ),
+        (
+            &[(1, 0.9), (3, 0.2), (4, 0.5)],
+            Some(2),
+            40.0,
+            BURN,
+            &[(1, 0.3375), (3, 0.075), (4, 0.1875), (2, 0.4)],
+        ),
+        (
+            &[(1, 0.9), (3, 0.2), (4, 0.5)],
+            Some(1),
+            80.0,
+            BURN,
+            &[(1, 0.9125), (3, 0.025), (4, 0.0625)],
+        ),
         (&[(1, 0.9), (3, 0.1)], None, 90.0, BURN, &[(1, 0.09), (3, 0.01), (248, 0.9)]),
         (&[], Some(5), 90.0, BURN, &[(248, 0.1), (5, 0.9)]),
         (&[], None, 0.0, BURN, &[(248, 1.0)]),
@@ -30,10 +51,16 @@ fn weights_are_shared_between_main_arena_and_burn() {
         (&[], None, 100.0, BURN, &[(248, 1.0)]),
         (&[(7, 1.0), (9, 3.0)], Some(42), 100.0, BURN, &[(42, 1.0)]),
         (&[(1, 1.0)], None, 90.0, None, &[(1, 1.0)]),
-        // Additional cases: scores that are 0, negative or NaN are ignored; equal scores share; no scores give no
-        // weights.
+        // Additional cases: scores that are 0, negative or NaN are ignored; equal scores share; no
+        // scores give no weights.
         (&[(1, 0.7), (2, 0.7)], None, 0.0, BURN, &[(1, 0.5), (2, 0.5)]),
-        (&[(1, 0.0), (2, -1.0), (3, f64::NAN), (4, f64::INFINITY), (5, 0.2)], None, 0.0, BURN, &[(5, 1.0)]),
+        (
+            &[(1, 0.0), (2, -1.0), (3, f64::NAN), (4, f64::INFINITY), (5, 0.2)],
+            None,
+            0.0,
+            BURN,
+            &[(5, 1.0)],
+        ),
         (&[(1, f64::MAX), (2, f64::MAX)], None, 0.0, BURN, &[(1, 0.5), (2, 0.5)]),
         (&[(1, 0.0)], None, 0.0, None, &[]),
         // For a uid listed twice, the first score counts.
@@ -45,12 +72,17 @@ fn weights_are_shared_between_main_arena_and_burn() {
         for rules in [Rules::Reference, Rules::Strict] {
             let share = ArenaShare::from_percent(percent);
             let found = compute_weights(&scores(main), &arena, share, burn, rules);
-            assert_weights(&found, expected, &format!("{main:?}, winner {winner:?}, {percent} %, {rules}"));
+            assert_weights(
+                &found,
+                expected,
+                &format!("{main:?}, winner {winner:?}, {percent} %, {rules}"),
+            );
         }
     }
 }
 
-/// Columns: arena scores · percent · burn uid · weights of miners 1 and 3 under reference rules · under strict rules
+/// Columns: arena scores · percent · burn uid · weights of miners 1 and 3 under reference rules ·
+/// under strict rules
 #[test]
 fn full_arena_share_without_winner_leaves_no_weights() {
     let shared: &[(u16, f64)] = &[(1, 0.75), (3, 0.25)];
@@ -74,11 +106,19 @@ fn full_arena_share_without_winner_leaves_no_weights() {
 fn arena_share_is_exact() {
     let (a, b, c) = (0.9, 0.2, 0.7);
     let share = ArenaShare::from_percent(30.0);
-    let found =
-        compute_weights(&scores(&[(1, a), (2, b), (3, c)]), &scores(&[(4, 0.5)]), share, BURN, Rules::Reference);
+    let found = compute_weights(
+        &scores(&[(1, a), (2, b), (3, c)]),
+        &scores(&[(4, 0.5)]),
+        share,
+        BURN,
+        Rules::Reference,
+    );
     let (main, sum) = (1.0 - share.get(), a + b + c);
     let expected = [main * a / sum, main * b / sum, main * c / sum, share.get()];
-    assert_eq!(found.weights.iter().copied().map(f64::to_bits).collect::<Vec<_>>(), expected.map(f64::to_bits));
+    assert_eq!(
+        found.weights.iter().copied().map(f64::to_bits).collect::<Vec<_>>(),
+        expected.map(f64::to_bits)
+    );
 }
 
 /// Columns: arena scores · winner under reference rules · under strict rules
@@ -92,7 +132,11 @@ fn the_arena_has_one_winner() {
         (&[(7, f64::NAN), (3, 0.1)], Some(3), Some(3)),
         (&[], None, None),
     ] {
-        assert_eq!(arena_winner(&scores(arena), Rules::Reference), by_reference.map(Uid), "{arena:?}");
+        assert_eq!(
+            arena_winner(&scores(arena), Rules::Reference),
+            by_reference.map(Uid),
+            "{arena:?}"
+        );
         assert_eq!(arena_winner(&scores(arena), Rules::Strict), by_strict.map(Uid), "{arena:?}");
     }
 }

@@ -11,7 +11,12 @@ use taonet_dashboard::{Page, Refusal, View, send_file};
 use crate::section::BabelbitSection;
 
 /// Returns the file layout of a challenge; `None` if the challenge's ID could escape the directory.
-pub(crate) fn layout(paths: &RunPaths, uid: &str, contest: ChallengeType, timestamp: &str) -> Option<Layout> {
+pub(crate) fn layout(
+    paths: &RunPaths,
+    uid: &str,
+    contest: ChallengeType,
+    timestamp: &str,
+) -> Option<Layout> {
     is_safe_name(uid).then(|| Layout::of(paths, uid, contest, timestamp))
 }
 
@@ -48,7 +53,9 @@ async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout,
     let found = match known {
         Some(layout) => layout,
         None => match section.source.challenge(id).await {
-            Ok(row) => row.and_then(|row| layout(section.source.paths(), &row.challenge_uid, row.challenge_type, "")),
+            Ok(row) => row.and_then(|row| {
+                layout(section.source.paths(), &row.challenge_uid, row.challenge_type, "")
+            }),
             Err(error) => return Err(view.unavailable("Recording", &error.0)),
         },
     };

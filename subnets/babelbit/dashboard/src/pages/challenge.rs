@@ -49,7 +49,9 @@ struct Utterance<'a> {
 }
 
 pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Page {
-    let Some(row) = section.source.challenge(id).await.map_err(|why| view.unavailable("Challenge", &why.0))? else {
+    let Some(row) =
+        section.source.challenge(id).await.map_err(|why| view.unavailable("Challenge", &why.0))?
+    else {
         return Err(view.missing("This challenge"));
     };
     let index = section.source.index();
@@ -60,7 +62,8 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
     let conditions = section.source.conditions(id).await.ok().flatten();
     let options = conditions.map(|conditions| conditions.options).unwrap_or_default();
     let number: u32 = view.number("utterance").unwrap_or(1).max(1);
-    let chosen = row.utterances.iter().find(|utterance| utterance.index.checked_add(1) == Some(number));
+    let chosen =
+        row.utterances.iter().find(|utterance| utterance.index.checked_add(1) == Some(number));
     let part = if let Some(utterance) = chosen {
         utterances(section, view, challenge, &row, utterance, options).await?
     } else {
@@ -125,14 +128,25 @@ async fn utterances(
     utterance: &UtteranceRow,
     options: ScoreOptions,
 ) -> Result<Markup, Refusal> {
-    let files = layout(section.source.paths(), &row.challenge_uid, row.challenge_type, &row.run_timestamp);
-    let document = row.reference.clone().and_then(|document| ReferenceDocument::parse(document).ok());
-    let reference = document.and_then(|document| document.find(&utterance.utterance_id, &options.target_language).ok());
+    let files =
+        layout(section.source.paths(), &row.challenge_uid, row.challenge_type, &row.run_timestamp);
+    let document =
+        row.reference.clone().and_then(|document| ReferenceDocument::parse(document).ok());
+    let reference = document
+        .and_then(|document| document.find(&utterance.utterance_id, &options.target_language).ok());
     let (seconds, channels, hash) = match &utterance.source {
         Ok(source) => (source.duration_sec(), source.channels, source.wav_sha256.as_str()),
         Err(_) => (0.0, 1, ""),
     };
-    let mut about = Utterance { id: row.id, row: utterance, reference, options, channels, seconds, peaks: None };
+    let mut about = Utterance {
+        id: row.id,
+        row: utterance,
+        reference,
+        options,
+        channels,
+        seconds,
+        peaks: None,
+    };
     let paging = Paging::of(view, "replies", PER_PAGE, challenge.standings.len());
     let standings = paging.slice(&challenge.standings).iter();
     let loaded = standings.map(|standing| load(section, view, &about, files.as_ref(), standing));
@@ -144,11 +158,16 @@ async fn utterances(
     let replies = replies?;
     about.peaks = peaks;
     // All replies on the page share one time axis.
-    let ends = replies.iter().filter_map(|reply| reply.row.as_ref()).map(|row| row.reply.timeline.completion(channels));
-    let allowed =
-        replies.iter().filter_map(|reply| reply.row.as_ref()?.score.as_ref()?.result.latency.allowed_overshoot_sec);
-    let window_end =
-        allowed.fold(None, |widest: Option<f64>, allowed| Some(widest.unwrap_or(0.0).max(seconds + allowed)));
+    let ends = replies
+        .iter()
+        .filter_map(|reply| reply.row.as_ref())
+        .map(|row| row.reply.timeline.completion(channels));
+    let allowed = replies.iter().filter_map(|reply| {
+        reply.row.as_ref()?.score.as_ref()?.result.latency.allowed_overshoot_sec
+    });
+    let window_end = allowed.fold(None, |widest: Option<f64>, allowed| {
+        Some(widest.unwrap_or(0.0).max(seconds + allowed))
+    });
     let longest = ends.filter(|end| end.is_finite()).fold(window_end.unwrap_or(seconds), f64::max);
     let axis = longest.clamp(1.0, 7_200.0) * 1.01;
     let part = html! {
@@ -198,7 +217,8 @@ async fn load(
         }
         _ => None,
     };
-    let pieces = row.as_ref().map(|row| pieces(&row.reply.timeline, about.channels)).unwrap_or_default();
+    let pieces =
+        row.as_ref().map(|row| pieces(&row.reply.timeline, about.channels)).unwrap_or_default();
     Ok(Reply { standing: standing.clone(), row, peaks, pieces })
 }
 
@@ -214,14 +234,19 @@ fn lane(axis: f64, about: &Utterance<'_>, reply: Option<&Reply>, label: &str) ->
     let whole = [Piece { start: 0.0, offset: 0.0, seconds: about.seconds }];
     let stored = reply.and_then(|reply| reply.row.as_ref()?.score.as_ref());
     let latency = stored.map(|score| &score.result.latency);
-    let words = stored.and_then(|score| score.heard.as_ref()).map(|heard| heard.transcript.words.as_slice());
-    let words = reply.map(|reply| marks(words.unwrap_or_default(), &reply.pieces)).unwrap_or_default();
+    let words = stored
+        .and_then(|score| score.heard.as_ref())
+        .map(|heard| heard.transcript.words.as_slice());
+    let words =
+        reply.map(|reply| marks(words.unwrap_or_default(), &reply.pieces)).unwrap_or_default();
     Lane {
         axis,
         peaks: reply.map_or(about.peaks.as_deref(), |reply| reply.peaks.as_deref()),
         pieces: reply.map_or(whole.as_slice(), |reply| reply.pieces.as_slice()),
         source_end: about.seconds,
-        window_end: latency.and_then(|latency| latency.allowed_overshoot_sec).map(|allowed| about.seconds + allowed),
+        window_end: latency
+            .and_then(|latency| latency.allowed_overshoot_sec)
+            .map(|allowed| about.seconds + allowed),
         end: latency.map(|latency| latency.completion_sec),
         marks: &words,
         label,
@@ -229,7 +254,13 @@ fn lane(axis: f64, about: &Utterance<'_>, reply: Option<&Reply>, label: &str) ->
     .draw()
 }
 
-fn card(section: &BabelbitSection, view: &View, axis: f64, about: &Utterance<'_>, reply: &Reply) -> Markup {
+fn card(
+    section: &BabelbitSection,
+    view: &View,
+    axis: f64,
+    about: &Utterance<'_>,
+    reply: &Reply,
+) -> Markup {
     let name = section.name(&reply.standing.miner);
     let label = format!("Reply of {name} to utterance {}", about.row.index + 1);
     let Some(row) = &reply.row else {

@@ -25,15 +25,19 @@ type Part<'a> = (&'a Challenge, Vec<&'a ResultDigest>);
 pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page {
     let Ok(hotkey) = hotkey.parse::<Hotkey>() else { return Err(view.missing("This hotkey")) };
     let index = section.source.index();
-    let mut keys =
-        index.challenges.iter().filter_map(|challenge| challenge.standing(&hotkey)).map(|standing| standing.miner);
+    let mut keys = index
+        .challenges
+        .iter()
+        .filter_map(|challenge| challenge.standing(&hotkey))
+        .map(|standing| standing.miner);
     let Some(miner) = keys.next() else { return Err(view.missing("A miner with this hotkey")) };
     let contest = chosen(view, &index, &hotkey);
     let parts: Vec<Part<'_>> = index
         .of(contest)
         .filter(|challenge| challenge.standing(&hotkey).is_some())
         .map(|challenge| {
-            let results = challenge.results.iter().filter(|result| result.miner.hotkey == hotkey).collect();
+            let results =
+                challenge.results.iter().filter(|result| result.miner.hotkey == hotkey).collect();
             (challenge.as_ref(), results)
         })
         .collect();
@@ -65,7 +69,8 @@ fn chosen(view: &View, index: &Index, hotkey: &Hotkey) -> ChallengeType {
 
 fn summary(index: &Index, contest: ChallengeType, miner: &MinerKey) -> Markup {
     let board = index.leaderboard(contest, 0);
-    let ranked = board.iter().enumerate().find(|(_, standing)| standing.miner.hotkey == miner.hotkey);
+    let ranked =
+        board.iter().enumerate().find(|(_, standing)| standing.miner.hotkey == miner.hotkey);
     html! {
         @if let Some((rank, standing)) = ranked {
             dl.figures {
@@ -87,7 +92,11 @@ fn history(view: &View, parts: &[Part<'_>], hotkey: &Hotkey) -> Markup {
             let standing = challenge.standing(hotkey)?;
             Some(Column {
                 value: standing.score,
-                label: format!("{}: {}", shown(&challenge.head.challenge_uid), number(Some(standing.score), 3)),
+                label: format!(
+                    "{}: {}",
+                    shown(&challenge.head.challenge_uid),
+                    number(Some(standing.score), 3)
+                ),
                 href: view.href(&format!("/challenges/{}", challenge.head.id)),
             })
         })
@@ -123,9 +132,12 @@ fn history(view: &View, parts: &[Part<'_>], hotkey: &Hotkey) -> Markup {
 
 fn latencies(parts: &[Part<'_>]) -> Markup {
     let results = || parts.iter().flat_map(|(_, results)| results);
-    let virtual_clock: Vec<_> = results().filter_map(|result| result.score.as_ref()?.overshoot_sec).collect();
-    let wall: Vec<_> =
-        results().filter(|result| result.error.is_none()).filter_map(|result| result.wall_after_source_sec).collect();
+    let virtual_clock: Vec<_> =
+        results().filter_map(|result| result.score.as_ref()?.overshoot_sec).collect();
+    let wall: Vec<_> = results()
+        .filter(|result| result.error.is_none())
+        .filter_map(|result| result.wall_after_source_sec)
+        .collect();
     html! {
         section.card aria-labelledby="latency" {
             h2 id="latency" { "Latency" }
@@ -151,7 +163,9 @@ fn failures(parts: &[Part<'_>]) -> Markup {
     for result in parts.iter().flat_map(|(_, results)| results) {
         let texts = match (&result.error, &result.score) {
             (Some(error), _) => vec![shown(error)],
-            (None, Some(score)) => score.failed_gates.iter().map(|gate| reason(*gate).to_owned()).collect(),
+            (None, Some(score)) => {
+                score.failed_gates.iter().map(|gate| reason(*gate).to_owned()).collect()
+            }
             (None, None) => Vec::new(),
         };
         for text in texts {
@@ -174,7 +188,9 @@ fn failures(parts: &[Part<'_>]) -> Markup {
 
 fn extremes(view: &View, parts: &[Part<'_>]) -> Markup {
     let scored = parts.iter().flat_map(|(challenge, results)| {
-        results.iter().filter_map(move |result| Some((*challenge, *result, result.score.as_ref()?.score)))
+        results
+            .iter()
+            .filter_map(move |result| Some((*challenge, *result, result.score.as_ref()?.score)))
     });
     let mut scored: Vec<_> = scored.collect();
     scored.sort_by(|(.., a), (.., b)| b.total_cmp(a));

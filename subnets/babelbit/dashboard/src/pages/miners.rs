@@ -13,7 +13,8 @@ use crate::verdict::losses;
 const PER_PAGE: usize = 50;
 /// Maximum number of challenges in a sparkline.
 const HISTORY: usize = 30;
-/// Names of the sortable columns, and whether the first click on a column sorts in descending order.
+/// Names of the sortable columns, and whether the first click on a column sorts in descending
+/// order.
 const COLUMNS: [(&str, bool); 7] = [
     ("score", true),
     ("uid", false),
@@ -37,7 +38,9 @@ fn sort(standings: &mut [Standing], key: &str) {
             "meaning" => optional(a.accuracy).total_cmp(&optional(b.accuracy)),
             "rate" => optional(a.rate_ratio).total_cmp(&optional(b.rate_ratio)),
             "late" => optional(a.overshoot_sec).total_cmp(&optional(b.overshoot_sec)),
-            "wall" => optional(a.wall_after_source_sec).total_cmp(&optional(b.wall_after_source_sec)),
+            "wall" => {
+                optional(a.wall_after_source_sec).total_cmp(&optional(b.wall_after_source_sec))
+            }
             "lost" => lost(a).cmp(&lost(b)),
             _ => a.score.total_cmp(&b.score),
         };

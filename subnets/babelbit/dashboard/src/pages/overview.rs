@@ -6,7 +6,8 @@ use taonet_dashboard::draw::meter;
 use taonet_dashboard::{Paging, View, live, shown};
 
 use super::parts::{
-    challenge_link, contest, history, score, standing_cells, standing_header, state, tabs, time, warning,
+    challenge_link, contest, history, score, standing_cells, standing_header, state, tabs, time,
+    warning,
 };
 use super::validators;
 use crate::index::Index;
@@ -55,7 +56,8 @@ fn figures(index: &Index) -> Markup {
 }
 
 fn progress(view: &View, index: &Index) -> Markup {
-    let open: Vec<_> = index.challenges.iter().filter(|challenge| challenge.is_open()).take(RECENT).collect();
+    let open: Vec<_> =
+        index.challenges.iter().filter(|challenge| challenge.is_open()).take(RECENT).collect();
     html! {
         @if !open.is_empty() {
             section.card aria-labelledby="in-progress" {

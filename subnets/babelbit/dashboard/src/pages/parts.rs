@@ -14,7 +14,9 @@ use crate::verdict::losses;
 /// Returns the contest selected in the query, else the first contest with challenges.
 pub(super) fn contest(view: &View, index: &Index) -> ChallengeType {
     let named = view.param("contest").and_then(|name| name.parse().ok());
-    named.or_else(|| CONTESTS.into_iter().find(|contest| index.of(*contest).next().is_some())).unwrap_or_default()
+    named
+        .or_else(|| CONTESTS.into_iter().find(|contest| index.of(*contest).next().is_some()))
+        .unwrap_or_default()
 }
 
 /// Renders the links between the contests.

@@ -25,8 +25,8 @@ pub(super) fn warning(section: &BabelbitSection) -> Markup {
     }
 }
 
-/// Renders the scores of a challenge by this validator and by all validators; empty if the dashboard does not use the
-/// scoring API, and for solo challenges, which differ by validator.
+/// Renders the scores of a challenge by this validator and by all validators; empty if the
+/// dashboard does not use the scoring API, and for solo challenges, which differ by validator.
 pub(super) fn compared(section: &BabelbitSection, view: &View, challenge: &Challenge) -> Markup {
     let state = section.validators.state();
     let contest = challenge.head.challenge_type;
@@ -74,13 +74,24 @@ pub(super) fn compared(section: &BabelbitSection, view: &View, challenge: &Chall
     }
 }
 
-/// Returns the miners that the scoring API knows, in its order, then those that only this validator has scored.
+/// Returns the miners that the scoring API knows, in its order, then those that only this validator
+/// has scored.
 fn rows(challenge: &Challenge, all: &[(Hotkey, f64)]) -> Vec<Row> {
     let own = |hotkey: &Hotkey| challenge.standing(hotkey).map(|standing| standing.score);
-    let known = all.iter().map(|(hotkey, score)| Row { hotkey: *hotkey, own: own(hotkey), all: Some(*score) });
-    let missing =
-        challenge.standings.iter().filter(|standing| all.iter().all(|(hotkey, _)| *hotkey != standing.miner.hotkey));
-    let missing = missing.map(|standing| Row { hotkey: standing.miner.hotkey, own: Some(standing.score), all: None });
+    let known = all.iter().map(|(hotkey, score)| Row {
+        hotkey: *hotkey,
+        own: own(hotkey),
+        all: Some(*score),
+    });
+    let missing = challenge
+        .standings
+        .iter()
+        .filter(|standing| all.iter().all(|(hotkey, _)| *hotkey != standing.miner.hotkey));
+    let missing = missing.map(|standing| Row {
+        hotkey: standing.miner.hotkey,
+        own: Some(standing.score),
+        all: None,
+    });
     known.chain(missing).collect()
 }
 

@@ -159,20 +159,31 @@ impl Run {
         shown(self.document.challenge_type.as_deref().unwrap_or("main"))
     }
 
-    /// Returns the name of the file with the scores of a dialogue; `None` if the run's name is not one that the runner
-    /// writes.
+    /// Returns the name of the file with the scores of a dialogue; `None` if the run's name is not
+    /// one that the runner writes.
     fn dialogue_file(&self, dialogue_uid: &str) -> Option<String> {
         let (head, time) = self.name.strip_prefix(RUN)?.rsplit_once("_run_")?;
-        Some(format!("dialogue_run_{head}_dlg_{}_run_{time}-score.json", file_name_part(dialogue_uid)))
+        Some(format!(
+            "dialogue_run_{head}_dlg_{}_run_{time}-score.json",
+            file_name_part(dialogue_uid)
+        ))
     }
 
     /// Reads the scores of a dialogue.
     ///
     /// # Errors
     /// When the file is missing, too large or malformed.
-    pub(super) fn dialogue(&self, scores: &Path, dialogue_uid: &str) -> io::Result<DialogueDocument> {
+    pub(super) fn dialogue(
+        &self,
+        scores: &Path,
+        dialogue_uid: &str,
+    ) -> io::Result<DialogueDocument> {
         let file = self.dialogue_file(dialogue_uid);
-        read(&scores.join(file.ok_or_else(|| io::Error::other("the file name is not one that the runner writes"))?))
+        read(&scores.join(
+            file.ok_or_else(|| {
+                io::Error::other("the file name is not one that the runner writes")
+            })?,
+        ))
     }
 }
 
@@ -198,7 +209,9 @@ impl Index {
         let mut runs = Runs::default();
         for name in files {
             let metadata = std::fs::metadata(scores.join(format!("{name}.json"))).ok();
-            let version = metadata.map(|metadata| (metadata.len(), metadata.modified().ok())).unwrap_or_default();
+            let version = metadata
+                .map(|metadata| (metadata.len(), metadata.modified().ok()))
+                .unwrap_or_default();
             let unchanged = before.remove(&name).filter(|unchanged| unchanged.version == version);
             let entry = unchanged.unwrap_or_else(|| {
                 #[cfg(test)]
@@ -223,7 +236,9 @@ impl Index {
 impl Content {
     fn read(scores: &Path, name: &str) -> Self {
         match run(scores, name) {
-            Ok(run) => Summary::of(run).map_or(Self::Speech, |summary| Self::Text(Arc::new(summary))),
+            Ok(run) => {
+                Summary::of(run).map_or(Self::Speech, |summary| Self::Text(Arc::new(summary)))
+            }
             Err(_) => Self::Unreadable,
         }
     }
@@ -234,7 +249,8 @@ impl Content {
 /// # Errors
 /// When the name is not that of a run, or the file is missing, too large or malformed.
 pub(super) fn run(scores: &Path, name: &str) -> io::Result<Run> {
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    let is_plain =
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
     if !is_plain || !name.starts_with(RUN) {
         return Err(io::ErrorKind::NotFound.into());
     }
@@ -245,7 +261,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
     let mut bytes = Vec::new();
     open_file(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("larger than {MAX_BYTES} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("larger than {MAX_BYTES} bytes"),
+        ));
     }
     serde_json::from_slice(&bytes).map_err(io::Error::from)
 }

@@ -82,14 +82,16 @@ impl Opened {
         let run = files::run(scores, name)?;
         let dialogues = run.document.dialogues.as_deref().unwrap_or_default();
         let number = number.unwrap_or(1).clamp(1, dialogues.len().max(1));
-        let dialogue = dialogues.get(number - 1).map(|dialogue| run.dialogue(scores, &dialogue.dialogue_uid));
+        let dialogue =
+            dialogues.get(number - 1).map(|dialogue| run.dialogue(scores, &dialogue.dialogue_uid));
         Ok(Self { run, number, dialogue })
     }
 }
 
 /// Renders the page of a run.
 pub(super) fn run(view: &View, read: io::Result<Opened>) -> Page {
-    let Opened { run, number: number_of, dialogue } = read.map_err(|_| view.missing("This result"))?;
+    let Opened { run, number: number_of, dialogue } =
+        read.map_err(|_| view.missing("This result"))?;
     let content = match dialogue {
         None => html! { p.empty { "The miner predicted nothing." } },
         Some(Ok(document)) => utterances(&document),
@@ -134,8 +136,8 @@ fn utterances(document: &DialogueDocument) -> Markup {
     }
 }
 
-/// Renders the predictions for an utterance, one row for each revealed word. A miner that could stop would do so after the
-/// word of its best prediction.
+/// Renders the predictions for an utterance, one row for each revealed word. A miner that could
+/// stop would do so after the word of its best prediction.
 fn steps(utterance: &Utterance) -> Markup {
     let words: Vec<_> = utterance.ground_truth.split_whitespace().collect();
     let last_needed = utterance.best_step.saturating_add(1);

@@ -9,8 +9,8 @@ use super::*;
 
 const INJECTION: &str = "<script>alert(1)</script>\u{202e}";
 
-/// A run directory with a challenge of the text contest: two miners with one dialogue each, and a file of the speech
-/// contest.
+/// A run directory with a challenge of the text contest: two miners with one dialogue each, and a
+/// file of the speech contest.
 struct Results {
     folder: tempfile::TempDir,
 }
@@ -37,7 +37,10 @@ impl Results {
             ]);
             let dialogue = json!({"dialogue_uid": "bus", "utterances": [{"utterance_number": 0, "steps": steps,
                 "ground_truth": "Is this seat free?", "best_step": 1, "U_best": score, "total_steps": 4}]});
-            results.add(&format!("dialogue_run_{head}_dlg_bus_run_20261122_030405-score.json"), &dialogue);
+            results.add(
+                &format!("dialogue_run_{head}_dlg_bus_run_20261122_030405-score.json"),
+                &dialogue,
+            );
         }
         let speech = json!({"challenge_uid": "ferry", "miner_uid": 4, "miner_hotkey": "5G", "utterances": []});
         results.add("challenge_run_ferry_type_main_miner_4_run_20261122_030406.json", &speech);
@@ -54,7 +57,8 @@ impl Results {
 
     async fn get(&self, path: &str) -> (u16, String) {
         let section = TextSection::open(&self.paths()).await.unwrap();
-        let dashboard = Dashboard::new(Access::Local, BasePath::default(), Changes::default()).with(section);
+        let dashboard =
+            Dashboard::new(Access::Local, BasePath::default(), Changes::default()).with(section);
         let request = Request::get(path).header(HOST, "localhost").body(Body::empty()).unwrap();
         let response = dashboard.router(Shutdown::new()).oneshot(request).await.unwrap();
         let status = response.status().as_u16();
@@ -75,7 +79,8 @@ async fn runs_are_listed_with_the_best_miner_first() {
         "challenge_mean_U": 0.5, "dialogues": []});
     results.add("challenge_run_small-talk_type_arena_miner_4_run_20261122_030406.json", &arena);
     let (_, page) = results.get("/text").await;
-    let contests = ["main", "arena"].map(|contest| page.matches(&format!("<td>{contest}</td>")).count());
+    let contests =
+        ["main", "arena"].map(|contest| page.matches(&format!("<td>{contest}</td>")).count());
     assert_eq!(contests, [2, 1], "{page}");
     let overview = results.get("/").await;
     assert!(overview.0 == 200 && overview.1.contains("/text"), "{}", overview.1);
@@ -90,13 +95,18 @@ async fn run_page_shows_predictions_and_stopping_points() {
     let path = "/text/challenge_run_small-talk_type_main_miner_7_run_20261122_030405";
     let (status, page) = results.get(path).await;
     assert_eq!(status, 200);
-    for part in ["Is this seat free?", "Is this seat taken?", "stops after word 2 of 4", "0.125", "0.750"] {
+    for part in
+        ["Is this seat free?", "Is this seat taken?", "stops after word 2 of 4", "0.125", "0.750"]
+    {
         assert!(page.contains(part), "{part}: {page}");
     }
     assert_eq!(page.matches("stops here").count(), 1);
     // The words after the second one.
     for word in ["seat", "free?"] {
-        assert!(page.contains(&format!("<td>{word} <small>not needed</small></td>")), "{word}: {page}");
+        assert!(
+            page.contains(&format!("<td>{word} <small>not needed</small></td>")),
+            "{word}: {page}"
+        );
     }
     assert_eq!(page.matches("not needed").count(), 2);
     assert!(!page.contains("<script>alert") && !page.contains('\u{202e}'), "{page}");
@@ -115,15 +125,22 @@ async fn dialogues_with_any_uid_are_shown() {
         "dialogues": [{"dialogue_uid": "../a b", "dialogue_average_u_best_early": 0.5, "dialogue_index": 0}]});
     results.add(&format!("challenge_run_{head}_run_20261122_030405.json"), &run);
     let dialogue = json!({"dialogue_uid": "../a b", "utterances": []});
-    results.add(&format!("dialogue_run_{head}_dlg____a_b_run_20261122_030405-score.json"), &dialogue);
-    let (status, page) = results.get(&format!("/text/challenge_run_{head}_run_20261122_030405")).await;
+    results
+        .add(&format!("dialogue_run_{head}_dlg____a_b_run_20261122_030405-score.json"), &dialogue);
+    let (status, page) =
+        results.get(&format!("/text/challenge_run_{head}_run_20261122_030405")).await;
     assert!(status == 200 && page.contains("No utterance was completed."), "{page}");
 }
 
 #[tokio::test]
 async fn other_files_are_not_served() {
     let results = Results::write();
-    for name in ["absent", "challenge_run_absent", "challenge_run_%2e%2e%2f%2e%2e%2fpasswd", "challenge_run_%FF"] {
+    for name in [
+        "absent",
+        "challenge_run_absent",
+        "challenge_run_%2e%2e%2f%2e%2e%2fpasswd",
+        "challenge_run_%FF",
+    ] {
         let (status, page) = results.get(&format!("/text/{name}")).await;
         assert!([400, 404].contains(&status), "{name}: {status} {page}");
     }
@@ -166,7 +183,10 @@ async fn a_pipe_among_the_results_does_not_block() {
         drop(std::fs::OpenOptions::new().write(true).open(&pipe));
         panic!("the pipe is opened");
     };
-    assert!(status == 200 && body.contains("1 malformed file not shown") && body.contains("uid 7"), "{body}");
+    assert!(
+        status == 200 && body.contains("1 malformed file not shown") && body.contains("uid 7"),
+        "{body}"
+    );
     assert_eq!(results.get(&path).await.0, 404);
 }
 
@@ -183,12 +203,17 @@ async fn texts_of_result_files_are_escaped() {
          "prediction": INJECTION}], "ground_truth": INJECTION, "best_step": 0, "U_best": 0.5}]});
     results.add(&format!("dialogue_run_{head}_dlg_bus_run_20261122_030409-score.json"), &dialogue);
     let path = format!("/text/challenge_run_{head}_run_20261122_030409");
-    // The challenge and the miner in the list; on the page also the second dialogue, the utterance, its first word and
-    // the prediction.
-    for (path, count) in [("/text", 2), (path.as_str(), 7), (format!("{path}?dialogue=2").as_str(), 4)] {
+    // The challenge and the miner in the list; on the page also the second dialogue, the utterance,
+    // its first word and the prediction.
+    for (path, count) in
+        [("/text", 2), (path.as_str(), 7), (format!("{path}?dialogue=2").as_str(), 4)]
+    {
         let (status, body) = results.get(path).await;
         assert_eq!(status, 200, "{path}");
         assert!(!body.contains("<script>alert") && !body.contains('\u{202e}'), "{path}: {body}");
-        assert!(body.matches("&lt;script&gt;alert(1)&lt;/script&gt;\\u{202e}").count() >= count, "{path}: {body}");
+        assert!(
+            body.matches("&lt;script&gt;alert(1)&lt;/script&gt;\\u{202e}").count() >= count,
+            "{path}: {body}"
+        );
     }
 }

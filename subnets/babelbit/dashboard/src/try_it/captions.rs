@@ -6,7 +6,8 @@ use taonet_primitives::{SampleRate, Transcript};
 use taonet_speech::{Pcm, RecognizeError, Recognizer, resample_for_recognition};
 use tokio::sync::Semaphore;
 
-/// A recogniser that transcribes one recording at a time, so that captions leave processor time for the miners.
+/// A recogniser that transcribes one recording at a time, so that captions leave processor time for
+/// the miners.
 pub(super) struct Captions {
     recognizer: Arc<dyn Recognizer>,
     turn: Arc<Semaphore>,
@@ -17,9 +18,12 @@ impl Captions {
         Self { recognizer, turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Transcribes mono samples at 24 kHz. The transcript is empty if there is no speech, or if the recogniser fails.
+    /// Transcribes mono samples at 24 kHz. The transcript is empty if there is no speech, or if the
+    /// recogniser fails.
     pub(super) async fn transcribe(&self, samples: Vec<f32>) -> Transcript {
-        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return Transcript::default() };
+        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else {
+            return Transcript::default();
+        };
         let recognizer = Arc::clone(&self.recognizer);
         let work = move || {
             // Held until the work ends, even if the visitor disconnects.

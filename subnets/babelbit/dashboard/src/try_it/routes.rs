@@ -54,15 +54,19 @@ impl Default for Bodies {
 }
 
 pub(super) fn of(section: &Arc<TrySection>) -> Router<Site> {
-    let [form, uploads, starts, sounds, captions, results, recordings] = std::array::from_fn(|_| Arc::clone(section));
+    let [form, uploads, starts, sounds, captions, results, recordings] =
+        std::array::from_fn(|_| Arc::clone(section));
     let form = move |view: View| async move { page::form(&form, &view, None) };
-    let upload = move |view: View, request: Request| async move { upload(&uploads, &view, request).await };
+    let upload =
+        move |view: View, request: Request| async move { upload(&uploads, &view, request).await };
     let start = move |request: Request| async move { start(&starts, request).await };
     let sound = move |view: View, Path(id): Path<String>, request: Request| async move {
         sound(&sounds, &view, &id, request).await
     };
     let captions = move |Path(id): Path<String>| async move { caption(&captions, &id).await };
-    let result = move |view: View, Path(id): Path<String>| async move { result(&results, &view, &id).into_response() };
+    let result = move |view: View, Path(id): Path<String>| async move {
+        result(&results, &view, &id).into_response()
+    };
     let recording = move |view: View, Path((id, file)): Path<(String, String)>| async move {
         recording(&recordings, &view, &id, &file).into_response()
     };
@@ -95,10 +99,13 @@ async fn upload(section: &TrySection, view: &View, request: Request) -> Response
 
 async fn interpret(section: &TrySection, request: Request) -> Result<Arc<Trial>, TryError> {
     let (head, body) = request.into_parts();
-    let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let body = section.bodies.uploads.read(body).await?;
     let Upload { miner, is_kept, file } = Upload::parse(content_type, body.bytes.clone()).await?;
-    let samples = tokio::task::spawn_blocking(move || decode(&file)).await.map_err(|_| TryError::Broken)??;
+    let samples = tokio::task::spawn_blocking(move || decode(&file))
+        .await
+        .map_err(|_| TryError::Broken)??;
     drop(body);
     let visit = section.open(miner, is_kept).await?;
     visit.send(&samples, true).await?;
@@ -114,14 +121,20 @@ struct Start {
 
 /// Opens a visit; returns its ID.
 async fn start(section: &TrySection, request: Request) -> Result<Json<Value>, TryError> {
-    let Start { miner, keep } = read_json(request, &section.bodies.small).await.map_err(TryError::Json)?;
+    let Start { miner, keep } =
+        read_json(request, &section.bodies.small).await.map_err(TryError::Json)?;
     let visit = section.open(miner, keep).await?;
     Ok(Json(json!({ "visit": section.visits.add(visit) })))
 }
 
-/// Sends samples of the visitor to the miner; returns samples of the reply, and after the last samples the transcripts
-/// and the path of the result.
-async fn sound(section: &TrySection, view: &View, id: &str, request: Request) -> Result<Json<Value>, TryError> {
+/// Sends samples of the visitor to the miner; returns samples of the reply, and after the last
+/// samples the transcripts and the path of the result.
+async fn sound(
+    section: &TrySection,
+    view: &View,
+    id: &str,
+    request: Request,
+) -> Result<Json<Value>, TryError> {
     let visit = section.visits.find(id)?;
     let is_last = view.param("last").is_some();
     let body = section.bodies.samples.read(request.into_body()).await?;
@@ -141,7 +154,9 @@ async fn sound(section: &TrySection, view: &View, id: &str, request: Request) ->
     section.visits.remove(id);
     let trial = trial?;
     let result = result_path(view, &trial);
-    Ok(Json(json!({ "audio": audio, "heard": trial.heard.text, "said": trial.said.text, "result": result })))
+    Ok(Json(
+        json!({ "audio": audio, "heard": trial.heard.text, "said": trial.said.text, "result": result }),
+    ))
 }
 
 /// Transcribes the sound of a visit so far.

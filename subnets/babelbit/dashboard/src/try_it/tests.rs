@@ -43,7 +43,8 @@ fn section(recordings: Option<&Path>) -> Arc<TrySection> {
         Miner { key, name: Some(INJECTION.to_owned()), connection }
     };
     let broken = ScriptedMiner::new(|_, _| Step::error(CallError::Refused(INJECTION.into())));
-    section.offer(vec![miner(1, Arc::new(parrot())), miner(2, Arc::new(broken))], &Changes::default());
+    section
+        .offer(vec![miner(1, Arc::new(parrot())), miner(2, Arc::new(broken))], &Changes::default());
     section
 }
 
@@ -52,7 +53,11 @@ fn site(section: &Arc<TrySection>) -> Router {
     dashboard.with(Arc::clone(section) as _).router(Shutdown::new())
 }
 
-async fn send(site: &Router, request: axum::http::request::Builder, body: Vec<u8>) -> (StatusCode, HeaderMap, Vec<u8>) {
+async fn send(
+    site: &Router,
+    request: axum::http::request::Builder,
+    body: Vec<u8>,
+) -> (StatusCode, HeaderMap, Vec<u8>) {
     let request = request.header(HOST, "127.0.0.1:8099").body(Body::from(body)).unwrap();
     let response = site.clone().oneshot(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
@@ -65,8 +70,14 @@ async fn get(site: &Router, path: &str) -> (StatusCode, String) {
 }
 
 /// Sends a request from a page of the site.
-async fn post(site: &Router, path: &str, kind: &str, body: Vec<u8>) -> (StatusCode, HeaderMap, String) {
-    let request = Request::post(path).header(ORIGIN, "http://127.0.0.1:8099").header(CONTENT_TYPE, kind);
+async fn post(
+    site: &Router,
+    path: &str,
+    kind: &str,
+    body: Vec<u8>,
+) -> (StatusCode, HeaderMap, String) {
+    let request =
+        Request::post(path).header(ORIGIN, "http://127.0.0.1:8099").header(CONTENT_TYPE, kind);
     let (status, headers, body) = send(site, request, body).await;
     (status, headers, String::from_utf8(body).unwrap())
 }
@@ -83,15 +94,23 @@ async fn start(site: &Router, miner: u16, keep: bool) -> Result<String, (StatusC
 }
 
 /// Sends samples of a visit; returns the JSON response, or the status and the error.
-async fn say(site: &Router, visit: &str, samples: &[f32], is_last: bool) -> Result<Value, (StatusCode, String)> {
+async fn say(
+    site: &Router,
+    visit: &str,
+    samples: &[f32],
+    is_last: bool,
+) -> Result<Value, (StatusCode, String)> {
     let path = format!("{visit}/sound{}", if is_last { "?last" } else { "" });
-    let (status, _, body) = post(site, &path, "application/octet-stream", samples_to_bytes(samples)).await;
+    let (status, _, body) =
+        post(site, &path, "application/octet-stream", samples_to_bytes(samples)).await;
     if status == 200 { Ok(serde_json::from_str(&body).unwrap()) } else { Err((status, body)) }
 }
 
 /// Returns an uploaded form with a file.
 fn form(miner: u16, keep: bool, file: &[u8]) -> Vec<u8> {
-    let field = |name: &str| format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n").into_bytes();
+    let field = |name: &str| {
+        format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n").into_bytes()
+    };
     let miner = [field("miner"), miner.to_string().into_bytes(), b"\r\n".to_vec()].concat();
     let keep = if keep { [field("keep"), b"on\r\n".to_vec()].concat() } else { Vec::new() };
     [miner, keep, field("sound"), file.to_vec(), b"\r\n--b--\r\n".to_vec()].concat()
@@ -103,9 +122,16 @@ async fn recording_is_interpreted_without_javascript() {
     let site = site(&section);
     let (status, page) = get(&site, "/try").await;
     assert_eq!(status, 200);
-    assert!(page.contains("enctype=\"multipart/form-data\"") && !page.contains("<script>"), "{page}");
+    assert!(
+        page.contains("enctype=\"multipart/form-data\"") && !page.contains("<script>"),
+        "{page}"
+    );
     assert!(!page.contains("name=\"keep\""), "nothing can be kept: {page}");
-    assert!(page.contains("the contest's language (de)") && page.contains("tiny-ctc, which understands"), "{page}");
+    assert!(
+        page.contains("the contest's language (de)")
+            && page.contains("tiny-ctc, which understands"),
+        "{page}"
+    );
 
     let (status, headers, body) = post(&site, "/try", FORM, form(1, true, RECORDING)).await;
     assert_eq!(status, StatusCode::SEE_OTHER, "{body}");
@@ -115,8 +141,12 @@ async fn recording_is_interpreted_without_javascript() {
     assert!(page.matches(TEXT).count() == 2 && !page.contains("<script>"), "{page}");
     assert!(page.contains("deleted after 10 minutes"), "{page}");
     for (file, samples) in [("source.wav", 90_729), ("reply.wav", 48 * 1_920)] {
-        let (status, headers, wav) = send(&site, Request::get(format!("{result}/{file}")), Vec::new()).await;
-        assert_eq!((status, headers[CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, "audio/wav"));
+        let (status, headers, wav) =
+            send(&site, Request::get(format!("{result}/{file}")), Vec::new()).await;
+        assert_eq!(
+            (status, headers[CONTENT_TYPE].to_str().unwrap()),
+            (StatusCode::OK, "audio/wav")
+        );
         assert_eq!(decode(&wav).unwrap().len(), samples, "{file}");
     }
     assert_eq!(get(&site, &format!("{result}/other.wav")).await.0, 404);
@@ -218,7 +248,8 @@ async fn malformed_requests_are_refused() {
         // The page contains its own script by address.
         assert!(path != "/try" || !body.contains("<script>"), "{path}: {body}");
     }
-    let (status, _, _) = send(&site, Request::post("/try/visits"), br#"{"miner": 1, "keep": false}"#.to_vec()).await;
+    let (status, _, _) =
+        send(&site, Request::post("/try/visits"), br#"{"miner": 1, "keep": false}"#.to_vec()).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     assert_eq!(get(&site, "/try/results/0").await.0, 404);
     assert_eq!(get(&site, "/try/visits/0/captions").await.0, 404);
@@ -248,7 +279,10 @@ async fn failing_miner_ends_the_conversation() {
     let site = site(&section);
     let visit = start(&site, 2, false).await.unwrap();
     let (status, error) = say(&site, &visit, &[0.0; 1_920], false).await.unwrap_err();
-    assert_eq!((status, error.as_str()), (StatusCode::BAD_GATEWAY, "the miner failed: <script>alert(1)</script>"));
+    assert_eq!(
+        (status, error.as_str()),
+        (StatusCode::BAD_GATEWAY, "the miner failed: <script>alert(1)</script>")
+    );
     assert_eq!(say(&site, &visit, &[0.0; 1_920], false).await.unwrap_err().0, 404);
 }
 
@@ -264,12 +298,17 @@ async fn recordings_are_kept_only_with_consent() {
     let (_, headers, _) = post(&site, "/try", FORM, form(1, true, RECORDING)).await;
     let (_, page) = get(&site, headers[LOCATION].to_str().unwrap()).await;
     assert!(page.contains("kept in the directory of this contest"), "{page}");
-    let folders: Vec<_> = fs::read_dir(&recordings).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let folders: Vec<_> =
+        fs::read_dir(&recordings).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(folders.len(), 1);
     for file in ["source.wav", "reply.wav", "visit.json"] {
         let metadata = fs::metadata(folders[0].join(file)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{file}");
     }
-    let visit: Value = serde_json::from_slice(&fs::read(folders[0].join("visit.json")).unwrap()).unwrap();
-    assert_eq!((&visit["miner"]["uid"], &visit["heard"], &visit["said"]), (&json!(1), &json!(TEXT), &json!(TEXT)));
+    let visit: Value =
+        serde_json::from_slice(&fs::read(folders[0].join("visit.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&visit["miner"]["uid"], &visit["heard"], &visit["said"]),
+        (&json!(1), &json!(TEXT), &json!(TEXT))
+    );
 }

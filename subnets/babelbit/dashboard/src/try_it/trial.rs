@@ -30,9 +30,11 @@ const KEPT_FOR: Duration = Duration::from_mins(10);
 pub(super) struct Figures {
     pub(super) source: Seconds,
     pub(super) reply: Seconds,
-    /// Average lagging with the length of the reply in place of a reference; `None` for a reply without words.
+    /// Average lagging with the length of the reply in place of a reference; `None` for a reply
+    /// without words.
     pub(super) average_lagging: Option<Milliseconds>,
-    /// Time on the virtual clock from the end of the source until a listener has heard the complete reply.
+    /// Time on the virtual clock from the end of the source until a listener has heard the complete
+    /// reply.
     pub(super) end_delay: Seconds,
     /// Wall-clock time from the last frame to the end of the reply.
     pub(super) after_source: Duration,
@@ -78,7 +80,12 @@ pub(super) struct Trial {
 
 impl Trial {
     /// Creates the result of a visit whose reply is complete.
-    pub(super) fn new(visit: &Visit, sound: &Sound, heard: Transcript, said: Transcript) -> Result<Self, TryError> {
+    pub(super) fn new(
+        visit: &Visit,
+        sound: &Sound,
+        heard: Transcript,
+        said: Transcript,
+    ) -> Result<Self, TryError> {
         let timing = visit.timing().ok_or(TryError::Ended)?;
         let wav = |samples: &[f32]| -> Result<Bytes, TryError> {
             let pcm = Pcm::mono(samples.to_vec(), SampleRate::HZ_24K);
@@ -98,7 +105,8 @@ impl Trial {
         })
     }
 
-    /// Writes recordings and transcripts below a directory; returns false and logs an error if that fails.
+    /// Writes recordings and transcripts below a directory; returns false and logs an error if that
+    /// fails.
     pub(super) async fn keep(&self, directory: &Path) -> bool {
         let (source, reply) = (self.source.clone(), self.reply.clone());
         let document = json!({
@@ -126,7 +134,8 @@ impl Trial {
 
 fn write(folder: &Path, source: &[u8], reply: &[u8], document: &[u8]) -> Result<(), WriteError> {
     fs::create_dir_all(folder).map_err(|source| WriteError { path: folder.to_owned(), source })?;
-    for (name, content) in [("source.wav", source), ("reply.wav", reply), ("visit.json", document)] {
+    for (name, content) in [("source.wav", source), ("reply.wav", reply), ("visit.json", document)]
+    {
         atomic_write(folder.join(name), content, Access::Owner)?;
     }
     Ok(())

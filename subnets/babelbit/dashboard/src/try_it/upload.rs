@@ -23,7 +23,10 @@ pub(super) struct Upload {
 impl Upload {
     /// Parses a form of type `multipart/form-data`.
     pub(super) async fn parse(content_type: &str, body: Bytes) -> Result<Self, TryError> {
-        let mut form = Multipart::new(stream::once(ready(Ok::<_, Infallible>(body))), parse_boundary(content_type)?);
+        let mut form = Multipart::new(
+            stream::once(ready(Ok::<_, Infallible>(body))),
+            parse_boundary(content_type)?,
+        );
         let (mut miner, mut is_kept, mut file) = (None::<Uid>, false, None::<Bytes>);
         while let Some(field) = form.next_field().await? {
             let name = field.name().map(str::to_owned);
@@ -75,7 +78,10 @@ mod tests {
         let sound = ("sound", "RIFF");
         let expected = |is_kept| Ok(Upload { miner: Uid(7), is_kept, file: Bytes::from("RIFF") });
         assert_eq!(parse(&[("miner", "7"), sound]).await, expected(false));
-        assert_eq!(parse(&[sound, ("keep", "on"), ("other", ""), ("miner", " 7 ")]).await, expected(true));
+        assert_eq!(
+            parse(&[sound, ("keep", "on"), ("other", ""), ("miner", " 7 ")]).await,
+            expected(true)
+        );
         for (fields, error) in [
             (&[("miner", "7")][..], "the form lacks the field sound"),
             (&[("miner", "7"), ("sound", "")], "the form lacks the field sound"),
@@ -87,7 +93,10 @@ mod tests {
         for (kind, body) in [
             ("application/x-www-form-urlencoded", "miner=7"),
             ("multipart/form-data", ""),
-            ("multipart/form-data; boundary=b", "--b\r\ncontent-disposition: form-data; name=\"miner\"\r\n\r\n7"),
+            (
+                "multipart/form-data; boundary=b",
+                "--b\r\ncontent-disposition: form-data; name=\"miner\"\r\n\r\n7",
+            ),
         ] {
             let error = Upload::parse(kind, body.into()).await.unwrap_err();
             assert!(matches!(error, TryError::Form(_)), "{kind}: {error}");
@@ -102,7 +111,9 @@ mod tests {
         assert_eq!(samples.len(), 2_400);
         assert!(samples.iter().all(|sample| (sample - 0.375).abs() < 1e-6));
         assert!(matches!(decode(b"MP3"), Err(TryError::Wav(_))));
-        let seconds = |count: usize| Wav::encode(&Pcm::mono(vec![0.0; count * 12_000], rate), SampleFormat::S16);
+        let seconds = |count: usize| {
+            Wav::encode(&Pcm::mono(vec![0.0; count * 12_000], rate), SampleFormat::S16)
+        };
         assert!(decode(&seconds(30).unwrap()).is_ok());
         assert!(matches!(decode(&seconds(31).unwrap()), Err(TryError::TooLong)));
     }

@@ -68,7 +68,9 @@ impl Visit {
     ) -> Result<Self, TryError> {
         // Not the visit's own ID, with which the miner could join the conversation.
         let utterance = format!("{CHALLENGE}:{}", random_hex());
-        let live = LiveUtterance::open(Arc::clone(&miner.connection), CHALLENGE, &utterance, settings).await?;
+        let live =
+            LiveUtterance::open(Arc::clone(&miner.connection), CHALLENGE, &utterance, settings)
+                .await?;
         let now = Instant::now();
         Ok(Self {
             miner,
@@ -82,8 +84,8 @@ impl Visit {
         })
     }
 
-    /// Sends samples to the miner; returns the samples of the reply that are ready. After the last samples, returns the
-    /// rest of the reply.
+    /// Sends samples to the miner; returns the samples of the reply that are ready. After the last
+    /// samples, returns the rest of the reply.
     pub(super) async fn send(&self, samples: &[f32], is_last: bool) -> Result<Vec<f32>, TryError> {
         let mut speech = self.speech.try_lock().map_err(|_| TryError::Concurrent)?;
         if speech.has_ended {
@@ -118,7 +120,8 @@ impl Visit {
     }
 
     fn is_expired(&self, now: Instant) -> bool {
-        now.duration_since(*lock(&self.touched)) > IDLE || now.duration_since(self.opened) > MAX_VISIT
+        now.duration_since(*lock(&self.touched)) > IDLE
+            || now.duration_since(self.opened) > MAX_VISIT
     }
 }
 
@@ -148,7 +151,8 @@ impl Speech {
             let sent = Instant::now();
             reply.extend(self.live.send(frame, true).await?);
             reply.extend(self.live.drain().await?);
-            *lock(timing) = Some(Timing { timeline: self.live.timeline(), after_source: sent.elapsed() });
+            *lock(timing) =
+                Some(Timing { timeline: self.live.timeline(), after_source: sent.elapsed() });
         }
         Ok(reply)
     }

@@ -1,5 +1,10 @@
 //! Tests of every page over HTTP routes, on ledgers written by the runner's API.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test helper panics as a test does"
+)]
 
 mod recorded;
 mod validators;
@@ -24,7 +29,9 @@ use recorded::{INJECTION, Recorded, hotkey};
 
 async fn site(directory: &Path) -> Router {
     let section = BabelbitSection::open(RunPaths::below(directory)).await;
-    Dashboard::new(Access::Local, BasePath::default(), Changes::default()).with(section).router(Shutdown::new())
+    Dashboard::new(Access::Local, BasePath::default(), Changes::default())
+        .with(section)
+        .router(Shutdown::new())
 }
 
 #[tokio::test]
@@ -44,7 +51,11 @@ async fn overview_fits_every_terminal_width() {
     insta::assert_snapshot!(screens.join("\n"));
 }
 
-async fn send(router: &Router, path: &str, range: Option<&str>) -> (StatusCode, HeaderMap, Vec<u8>) {
+async fn send(
+    router: &Router,
+    path: &str,
+    range: Option<&str>,
+) -> (StatusCode, HeaderMap, Vec<u8>) {
     let mut request = Request::get(path).header(HOST, "localhost");
     if let Some(range) = range {
         request = request.header(RANGE, range);
@@ -91,7 +102,10 @@ async fn every_page_shows_the_contest() {
         assert_eq!(get(&router, &page).await.0, 200, "{page}");
     }
     let (_, board) = get(&router, "/").await;
-    assert!(board.contains("challenge-1") && board.contains("Miner 2") && board.contains("0.750"), "{board}");
+    assert!(
+        board.contains("challenge-1") && board.contains("Miner 2") && board.contains("0.750"),
+        "{board}"
+    );
     let (_, body) = get(&router, "/challenges/1").await;
     for part in [
         "Decided by:",
@@ -107,7 +121,12 @@ async fn every_page_shows_the_contest() {
         assert!(body.contains(part), "{part}: {body}");
     }
     let (_, body) = get(&router, &format!("/miners/{}", hotkey(2))).await;
-    for part in ["Scores by challenge", "Best replies", "End after the last frame, wall clock", "utterance=1"] {
+    for part in [
+        "Scores by challenge",
+        "Best replies",
+        "End after the last frame, wall clock",
+        "utterance=1",
+    ] {
         assert!(body.contains(part), "{part}: {body}");
     }
     assert_eq!(get(&router, "/challenges/99").await.0, 404);
@@ -135,7 +154,9 @@ async fn recordings_are_played_in_parts() {
     assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE);
     let reply = format!("/audio/1/0/2/{}/reply.wav", hotkey(2));
     assert_eq!(send(&router, &reply, None).await.0, StatusCode::OK);
-    for path in ["/audio/1/9/source.wav", "/audio/7/0/source.wav", "/audio/1/0/2/..%2F..%2Fstate/reply.wav"] {
+    for path in
+        ["/audio/1/9/source.wav", "/audio/7/0/source.wav", "/audio/1/0/2/..%2F..%2Fstate/reply.wav"]
+    {
         assert!(send(&router, path, None).await.0.is_client_error(), "{path}");
     }
 }
@@ -155,7 +176,8 @@ async fn untrusted_text_is_escaped_in_every_field() {
         assert_eq!(body.matches("<script ").count(), 1, "{page}");
     }
     let (_, body) = get(&router, "/challenges/1").await;
-    // Escaped texts: challenge, utterance, language, session, reference, transcript, words, score error, reply error.
+    // Escaped texts: challenge, utterance, language, session, reference, transcript, words, score
+    // error, reply error.
     assert!(body.matches("&lt;script&gt;").count() >= 8, "{body}");
     let (status, _) = get(&router, "/audio/1/0/source.wav").await;
     assert_eq!(status, 404, "an ID that could leave the directory");
@@ -171,7 +193,8 @@ async fn missing_audio_is_reported_and_other_data_is_shown() {
     let (status, body) = get(&router, "/challenges/1").await;
     assert_eq!(status, 200);
     assert!(
-        body.contains("The recording is missing or damaged") && body.contains("Components of this score"),
+        body.contains("The recording is missing or damaged")
+            && body.contains("Components of this score"),
         "{body}"
     );
     assert!(!body.contains("class=\"wave\""));
@@ -196,9 +219,10 @@ async fn foreign_and_half_written_directories_are_reported() {
     // A run that has not begun has not failed.
     check("does not exist", 0).await;
     std::fs::create_dir(&state).unwrap();
-    for content in
-        ["", "not a database, but long enough to be mistaken for the header of one: it has 100 bytes and more .."]
-    {
+    for content in [
+        "",
+        "not a database, but long enough to be mistaken for the header of one: it has 100 bytes and more ..",
+    ] {
         std::fs::write(state.join("runner.sqlite"), content).unwrap();
         check("a ledger operation failed", 1).await;
     }
@@ -214,7 +238,11 @@ async fn malformed_result_hides_only_its_challenge() {
     let recorded = Recorded::open(directory.path()).await;
     recorded.play("challenge-1", 2, 1).await;
     recorded.play("challenge-2", 2, 1).await;
-    recorded::execute(&directory.path().join("state"), "UPDATE result SET score = '{' WHERE challenge_id = 1").await;
+    recorded::execute(
+        &directory.path().join("state"),
+        "UPDATE result SET score = '{' WHERE challenge_id = 1",
+    )
+    .await;
     let router = site(directory.path()).await;
     let (_, board) = get(&router, "/").await;
     assert!(board.contains("unreadable") && board.contains("Miner 2"), "{board}");
@@ -242,8 +270,8 @@ async fn page_updates_while_the_runner_plays() {
         assert!(began.elapsed() < Duration::from_mins(1));
         seen.changed().await.unwrap();
     }
-    // Replace the ledger file with another ledger. The first one stays open: SQLite removes the write-ahead log at its
-    // path when it is closed, which would be that of the new ledger.
+    // Replace the ledger file with another ledger. The first one stays open: SQLite removes the
+    // write-ahead log at its path when it is closed, which would be that of the new ledger.
     std::fs::remove_dir_all(directory.path().join("state")).unwrap();
     Recorded::open(directory.path()).await.play("challenge-9", 2, 1).await;
     while !get(&router, "/").await.1.contains("challenge-9") {
@@ -261,8 +289,8 @@ fn resident_mb() -> Option<u64> {
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1_000)
 }
 
-/// Tests with the data volume of a busy validator: 256 miners, 50 challenges, and the maximum number of listed text
-/// results.
+/// Tests with the data volume of a busy validator: 256 miners, 50 challenges, and the maximum
+/// number of listed text results.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_a_large_ledger_take_milliseconds() {
     let directory = tempfile::tempdir().unwrap();
@@ -299,8 +327,12 @@ async fn pages_of_a_large_ledger_take_milliseconds() {
         let first = times[0];
         times.sort();
         println!("{page}: first {first:?}, median {:?}, worst {:?}", times[4], times[8]);
-        // A busy machine and unoptimised code take longer than the 20 ms of docs/benchmarks.md: the fastest counts.
-        assert!(times[0] < Duration::from_secs(1) && first < Duration::from_secs(30), "{page}: {first:?}, {times:?}");
+        // A busy machine and unoptimised code take longer than the 20 ms of docs/benchmarks.md: the
+        // fastest counts.
+        assert!(
+            times[0] < Duration::from_secs(1) && first < Duration::from_secs(30),
+            "{page}: {first:?}, {times:?}"
+        );
     }
     if let Some(memory) = resident_mb() {
         println!("resident memory: {memory} MB");

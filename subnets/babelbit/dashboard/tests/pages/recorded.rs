@@ -9,15 +9,16 @@ use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::scoring::{Gate, ScoreResult, Timeline};
 use taonet_babelbit_runner::files::Layout;
 use taonet_babelbit_runner::{
-    ChallengeRow, Ledger, NewChallenge, ReplyRecord, ResultRow, RunPaths, SourceInfo, StoredScore, UtteranceRow,
-    WallClock,
+    ChallengeRow, Ledger, NewChallenge, ReplyRecord, ResultRow, RunPaths, SourceInfo, StoredScore,
+    UtteranceRow, WallClock,
 };
 use taonet_babelbit_scorer::Transcription;
 use taonet_primitives::{Hotkey, SampleRate, Transcript, Uid, Word};
 use taonet_speech::{Pcm, SampleFormat, Wav};
 
 /// Text that would run a script, hide itself, or clear a terminal.
-pub(crate) const INJECTION: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'\u{202e}\u{1b}[2J";
+pub(crate) const INJECTION: &str =
+    "\"><script>alert(1)</script><img src=x onerror=alert(1)>'\u{202e}\u{1b}[2J";
 
 pub(crate) fn hotkey(number: u16) -> Hotkey {
     let mut bytes = [7; 32];
@@ -44,7 +45,9 @@ pub(crate) fn name(directory: &Path, number: u16, name: &str) {
 
 fn tone(seconds: f64) -> Vec<u8> {
     let rate = SampleRate::HZ_24K;
-    let samples = (0..(seconds * 24_000.0) as u32).map(|at| (f64::from(at) * 0.06).sin() as f32 * 0.6).collect();
+    let samples = (0..(seconds * 24_000.0) as u32)
+        .map(|at| (f64::from(at) * 0.06).sin() as f32 * 0.6)
+        .collect();
     Wav::encode(&Pcm::mono(samples, rate), SampleFormat::S16).unwrap()
 }
 
@@ -95,7 +98,8 @@ fn heard(text: &str) -> Transcription {
         let start = f64::from(at) * 0.4;
         Word { text: word.to_owned(), start, end: start + 0.3 }
     });
-    let transcript = Transcript { text: text.into(), words: words.collect(), detected_language: "en".into() };
+    let transcript =
+        Transcript { text: text.into(), words: words.collect(), detected_language: "en".into() };
     Transcription { transcript, confidence: Some(0.9) }
 }
 
@@ -143,13 +147,25 @@ impl Recorded {
         self.ledger.begin(&new).await.unwrap()
     }
 
-    async fn record(&self, row: &ChallengeRow, number: u16, index: u32, outcome: Result<String, String>) {
-        let result =
-            ResultRow { miner: miner(number), utterance_index: index, reply: reply(2.0), outcome, score: None };
+    async fn record(
+        &self,
+        row: &ChallengeRow,
+        number: u16,
+        index: u32,
+        outcome: Result<String, String>,
+    ) {
+        let result = ResultRow {
+            miner: miner(number),
+            utterance_index: index,
+            reply: reply(2.0),
+            outcome,
+            score: None,
+        };
         assert!(self.ledger.record(row, &result).await.unwrap());
     }
 
-    /// Records a challenge: miner 1 fails, miner 2 wins, and the replies of all other miners have the wrong meaning.
+    /// Records a challenge: miner 1 fails, miner 2 wins, and the replies of all other miners have
+    /// the wrong meaning.
     pub(crate) async fn play(&self, uid: &str, miners: u16, utterances: u32) {
         let row = self.begin(uid, utterances, "the train is late").await;
         let layout = Layout::new(&self.paths, &row);
@@ -166,12 +182,14 @@ impl Recorded {
                 let stored = match number {
                     2 => StoredScore {
                         heard: Some(heard("the train is late")),
-                        ..score(0.75, 0.9, 0.5, "the train is late", "the train is late", None).into()
+                        ..score(0.75, 0.9, 0.5, "the train is late", "the train is late", None)
+                            .into()
                     },
                     _ => StoredScore {
                         failed_gates: vec![Gate::Accuracy],
                         heard: Some(heard("the train is early")),
-                        ..score(0.0, 0.41, 0.5, "the train is late", "the train is early", None).into()
+                        ..score(0.0, 0.41, 0.5, "the train is late", "the train is early", None)
+                            .into()
                     },
                 };
                 scores.push((miner(number), stored));
@@ -222,8 +240,7 @@ fn link(file: &Path, path: &Path) {
 pub(crate) fn generate_texts(directory: &Path, runs: u32) {
     let scores = RunPaths::below(directory).scores;
     std::fs::create_dir_all(&scores).unwrap();
-    let dialogue =
-        |index: u32| json!({"dialogue_uid": format!("dialogue-{index}"), "dialogue_average_u_best_early": 0.5});
+    let dialogue = |index: u32| json!({"dialogue_uid": format!("dialogue-{index}"), "dialogue_average_u_best_early": 0.5});
     let dialogues: Vec<_> = (0..10).map(dialogue).collect();
     let steps: Vec<_> = (0..8)
         .map(|step| {
@@ -245,21 +262,29 @@ pub(crate) fn generate_texts(directory: &Path, runs: u32) {
         let path = scores.join(format!("challenge_run_{head}_run_20261122_030405.json"));
         std::fs::write(path, run.to_string()).unwrap();
         let document = json!({"dialogue_uid": "dialogue-0", "utterances": utterances}).to_string();
-        let path = scores.join(format!("dialogue_run_{head}_dlg_dialogue-0_run_20261122_030405-score.json"));
+        let path = scores
+            .join(format!("dialogue_run_{head}_dlg_dialogue-0_run_20261122_030405-score.json"));
         std::fs::write(path, document).unwrap();
     }
 }
 
-/// Fills a ledger with copies of one challenge's results, in SQL: the runner's API would take minutes. The challenges
-/// in `recordings` have recordings.
-pub(crate) async fn generate(directory: &Path, challenges: u32, miners: u16, utterances: u32, recordings: &[u32]) {
+/// Fills a ledger with copies of one challenge's results, in SQL: the runner's API would take
+/// minutes. The challenges in `recordings` have recordings.
+pub(crate) async fn generate(
+    directory: &Path,
+    challenges: u32,
+    miners: u16,
+    utterances: u32,
+    recordings: &[u32],
+) {
     let recorded = Recorded::open(directory).await;
     recorded.play("challenge-1", 2, 1).await;
     let (source, reply) = (directory.join("source.wav"), directory.join("reply.wav"));
     write(&source, &tone(4.0));
     write(&reply, &tone(2.0));
     for number in 2..=challenges {
-        let row = recorded.begin(&format!("challenge-{number}"), utterances, "the train is late").await;
+        let row =
+            recorded.begin(&format!("challenge-{number}"), utterances, "the train is late").await;
         let layout = Layout::new(&recorded.paths, &row);
         // Links, since copies of the recordings would take gigabytes.
         for index in (0..utterances).filter(|_| recordings.contains(&number)) {
@@ -274,7 +299,10 @@ pub(crate) async fn generate(directory: &Path, challenges: u32, miners: u16, utt
     let options = SqliteConnectOptions::new().filename(state.join("runner.sqlite"));
     let mut connection = options.connect().await.unwrap();
     let (reply, score): (String, String) =
-        sqlx::query_as("SELECT reply, score FROM result WHERE miner_uid = 2").fetch_one(&mut connection).await.unwrap();
+        sqlx::query_as("SELECT reply, score FROM result WHERE miner_uid = 2")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
     connection.execute("BEGIN").await.unwrap();
     connection.execute("DELETE FROM result").await.unwrap();
     connection.execute("UPDATE challenge SET state = 'finished'").await.unwrap();

@@ -27,15 +27,20 @@ const DELIVERED: &str = "INSERT INTO outbox (challenge_id, miner_uid, miner_hotk
 
 /// Submits a miner's score in `challenge-1` as a validator.
 async fn submit(api: &ScoringApi, validator: &str, miner: u16, score: f64) {
-    let (validator, timestamp) = (key(validator), unix_time(SystemTime::now()).as_secs().try_into().unwrap());
+    let (validator, timestamp) =
+        (key(validator), unix_time(SystemTime::now()).as_secs().try_into().unwrap());
     let content =
         json!({ "challenge_uid": "challenge-1", "miner_hotkey": hotkey(miner), "challenge_mean_U": score }).to_string();
-    let data = json!({ "file_type": "challenge_scores", "challenge_type": "main", "content": content });
+    let data =
+        json!({ "file_type": "challenge_scores", "challenge_type": "main", "content": content });
     let miner = Some((Uid(miner), hotkey(miner)));
     let submission = Submission::new(&validator.hotkey(), miner, timestamp, "challenge-1", data);
     let signature = validator.sign(sorted_json(&submission.signed()).as_bytes()).to_bare_hex();
     let body = submission.with_signature(signature, SubmissionKind::ChallengeScores);
-    assert_eq!(post(&api.router(), "/v1/submit", &body).await, (200, json!({ "success": true, "stored": true })));
+    assert_eq!(
+        post(&api.router(), "/v1/submit", &body).await,
+        (200, json!({ "success": true, "stored": true }))
+    );
 }
 
 /// Returns the dashboard of a directory, with its section.
@@ -65,19 +70,26 @@ async fn scores_of_all_validators_are_shown() {
     submit(&api, "//a", 9, 0.2).await;
     let changes = Changes::default();
     let (section, router) = site(directory.path(), &changes).await;
-    assert!(!get(&router, "/challenges/1").await.1.contains("Scores of all validators"), "not a source");
+    assert!(
+        !get(&router, "/challenges/1").await.1.contains("Scores of all validators"),
+        "not a source"
+    );
     let client = ScoresClient::new(&url, Arc::new(key("//a"))).unwrap();
     section.read(&client, &changes).await;
     let (_, body) = get(&router, "/challenges/1").await;
     let found = row(&body, "Miner 2");
-    assert!(found.contains(">0.600<") && found.contains(">0.750<") && found.contains(">+0.150<"), "{found}");
+    assert!(
+        found.contains(">0.600<") && found.contains(">0.750<") && found.contains(">+0.150<"),
+        "{found}"
+    );
     let found = row(&body, "Miner 3");
     assert!(found.contains("not submitted") && found.contains(">0.000<"), "{found}");
     let address = hotkey(9).to_string();
     let found = row(&body, &address);
     assert!(found.contains(">0.200<") && found.contains(">–<"), "{found}");
 
-    // Other validators submit later; a report of the runner's ledger is not needed to read their scores.
+    // Other validators submit later; a report of the runner's ledger is not needed to read their
+    // scores.
     submit(&api, "//d", 2, 0.95).await;
     submit(&api, "//e", 2, 0.95).await;
     section.read(&client, &changes).await;
@@ -118,8 +130,15 @@ async fn errors_of_the_scoring_api_are_escaped() {
     section.read(&ScoresClient::new(&url, Arc::new(key("//a"))).unwrap(), &changes).await;
     for page in ["/", "/challenges/1"] {
         let body = get(&router, page).await.1;
-        assert!(!body.contains("<script>") && !body.contains(['\u{202e}', '\u{1b}']), "{page}: {body}");
-        assert!(body.contains("The scoring API cannot be read") && body.contains("&lt;script&gt;alert(1)"), "{body}");
+        assert!(
+            !body.contains("<script>") && !body.contains(['\u{202e}', '\u{1b}']),
+            "{page}: {body}"
+        );
+        assert!(
+            body.contains("The scoring API cannot be read")
+                && body.contains("&lt;script&gt;alert(1)"),
+            "{body}"
+        );
     }
 }
 
@@ -136,7 +155,11 @@ async fn scores_are_read_when_the_runner_has_submitted_its_own() {
     shutdown.spawn("scores", async move { reader.follow_scores(&client, &reports, &stop).await });
     let (reports, stop) = (changes.clone(), shutdown.clone());
     shutdown.spawn("ledger", async move { section.follow(&reports, &stop).await });
-    while !get(&router, "/challenges/1").await.1.contains("The scoring API has no scores for this challenge") {
+    while !get(&router, "/challenges/1")
+        .await
+        .1
+        .contains("The scoring API has no scores for this challenge")
+    {
         seen.changed().await.unwrap();
     }
     submit(&api, "//a", 2, 0.75).await;
@@ -148,7 +171,10 @@ async fn scores_are_read_when_the_runner_has_submitted_its_own() {
     })
     .await
     .expect("the scores are read long before the interval of 30 s ends");
-    assert!(row(&get(&router, "/challenges/1").await.1, "Miner 2").contains(">0<"), "no difference");
+    assert!(
+        row(&get(&router, "/challenges/1").await.1, "Miner 2").contains(">0<"),
+        "no difference"
+    );
     shutdown.request();
     shutdown.finished().await.unwrap();
 }

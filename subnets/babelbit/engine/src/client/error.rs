@@ -84,7 +84,8 @@ pub enum EngineError {
         #[source]
         fault: Fault,
     },
-    /// The client refused to sign the engine's challenge, which could be a transaction payload or its hash.
+    /// The client refused to sign the engine's challenge, which could be a transaction payload or
+    /// its hash.
     #[error(
         "engine authentication failed: refused to sign a challenge that could be a transaction; expected 1 to {max} \
          printable characters (if exactly 32: only letters, digits, - and _)"
@@ -143,11 +144,13 @@ impl EngineError {
 
     /// Whether the engine permanently rejects this hotkey, so a retry cannot succeed.
     pub fn is_permanent_auth(&self) -> bool {
-        self.is_auth() && matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+        self.is_auth()
+            && matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     }
 
-    /// Returns the delay requested by a rate-limiting engine: the `Retry-After` header, else `detail.retry_after` of
-    /// the body, else its `detail.window_sec`. Skips values that are not a positive number of seconds.
+    /// Returns the delay requested by a rate-limiting engine: the `Retry-After` header, else
+    /// `detail.retry_after` of the body, else its `detail.window_sec`. Skips values that are not a
+    /// positive number of seconds.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.fault() {
             Some(Fault::Status { retry_after, .. }) => *retry_after,
@@ -155,8 +158,8 @@ impl EngineError {
         }
     }
 
-    /// Returns the error in the format of score files, `<kind>:<text>`, e.g. `AudioChallengeError:Failed to advance
-    /// source-audio session: HTTP 503`.
+    /// Returns the error in the format of score files, `<kind>:<text>`, e.g.
+    /// `AudioChallengeError:Failed to advance source-audio session: HTTP 503`.
     pub fn record(&self) -> String {
         let kind = match (self, self.fault()) {
             (_, Some(Fault::Timeout)) => "TimeoutError",

@@ -18,7 +18,8 @@ pub(super) struct BaseUrl(Url);
 impl BaseUrl {
     pub(super) fn parse(text: &str) -> Result<Self, EngineError> {
         // An unparsable URL cannot be redacted, so the error omits the URL.
-        let mut url = Url::parse(text.trim()).map_err(|_| EngineError::BaseUrl { url: "…".to_owned() })?;
+        let mut url =
+            Url::parse(text.trim()).map_err(|_| EngineError::BaseUrl { url: "…".to_owned() })?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(EngineError::BaseUrl { url: url.scheme().to_owned() });
         }

@@ -6,8 +6,8 @@ use super::{ChallengeKind, EngineClient, EngineError};
 /// Reference document of a challenge, with its source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
-    /// Reference document, `{"challenge_uid", "utterances": […]}`, with each utterance in one of the three reference
-    /// schemas.
+    /// Reference document, `{"challenge_uid", "utterances": […]}`, with each utterance in one of
+    /// the three reference schemas.
     pub document: Value,
     /// URL of the reference: `<engine>/transcription` or `<engine>/source-audio`.
     pub source: String,
@@ -23,7 +23,8 @@ pub struct PrefetchedChallenge {
     /// Why fetching stopped before the end of the challenge, in the format of score files, e.g.
     /// `AudioChallengeError:Failed to advance source-audio session: HTTP 503`.
     pub error: Option<String>,
-    /// Reference from the engine, or else from the utterances; `None` if only local files can provide one.
+    /// Reference from the engine, or else from the utterances; `None` if only local files can
+    /// provide one.
     pub reference: Option<Reference>,
 }
 
@@ -31,21 +32,32 @@ impl EngineClient {
     /// Starts a session and fetches the complete challenge.
     ///
     /// # Errors
-    /// [`EngineError`] when no session could be started. [`PrefetchedChallenge::error`] reports later failures,
-    /// together with the utterances fetched up to that point.
+    /// [`EngineError`] when no session could be started. [`PrefetchedChallenge::error`] reports
+    /// later failures, together with the utterances fetched up to that point.
     pub async fn prefetch(&self, kind: ChallengeKind) -> Result<PrefetchedChallenge, EngineError> {
         let first = self.start(kind).await?;
         Ok(self.prefetch_from(kind, first).await)
     }
 
-    /// Fetches the remaining utterances of a challenge after `first`, the response to the start call.
+    /// Fetches the remaining utterances of a challenge after `first`, the response to the start
+    /// call.
     ///
-    /// An utterance with `done` ends the challenge, with or without audio. Empty audio without `done` is an error.
+    /// An utterance with `done` ends the challenge, with or without audio. Empty audio without
+    /// `done` is an error.
     #[tracing::instrument(skip_all, fields(challenge_uid = %first.challenge_uid))]
-    pub async fn prefetch_from(&self, kind: ChallengeKind, first: UtterancePayload) -> PrefetchedChallenge {
+    pub async fn prefetch_from(
+        &self,
+        kind: ChallengeKind,
+        first: UtterancePayload,
+    ) -> PrefetchedChallenge {
         let challenge_uid = first.challenge_uid.clone();
         if challenge_uid.is_empty() || (first.audio_b64.is_empty() && first.done) {
-            return PrefetchedChallenge { challenge_uid, utterances: Vec::new(), error: None, reference: None };
+            return PrefetchedChallenge {
+                challenge_uid,
+                utterances: Vec::new(),
+                error: None,
+                reference: None,
+            };
         }
         let transcription = match kind {
             ChallengeKind::Main => self.transcription_of(&challenge_uid).await,
@@ -57,8 +69,10 @@ impl EngineClient {
             tracing::warn!(%error, utterances = utterances.len(), "the engine delivered only part of the challenge");
         }
         let reference = transcription.or_else(|| {
-            inline_document(&challenge_uid, &utterances)
-                .map(|document| Reference { document, source: format!("{}/source-audio", self.label()) })
+            inline_document(&challenge_uid, &utterances).map(|document| Reference {
+                document,
+                source: format!("{}/source-audio", self.label()),
+            })
         });
         let error = error.map(|error| error.record());
         PrefetchedChallenge { challenge_uid, utterances, error, reference }
@@ -116,7 +130,8 @@ impl EngineClient {
     }
 }
 
-/// Builds a reference document from the inline references of the utterances; `None` if there are none.
+/// Builds a reference document from the inline references of the utterances; `None` if there are
+/// none.
 fn inline_document(challenge_uid: &str, utterances: &[UtterancePayload]) -> Option<Value> {
     let entries: Vec<Value> = utterances.iter().filter_map(inline_entry).collect();
     (!entries.is_empty()).then(|| json!({ "challenge_uid": challenge_uid, "utterances": entries }))
@@ -130,7 +145,10 @@ fn inline_entry(payload: &UtterancePayload) -> Option<Value> {
         ("reference_wps", &payload.reference_wps),
         ("utterance_translations", &payload.utterance_translations),
     ];
-    if payload.target.is_none() && payload.reference_text.is_none() && payload.utterance_translations.is_none() {
+    if payload.target.is_none()
+        && payload.reference_text.is_none()
+        && payload.utterance_translations.is_none()
+    {
         return None;
     }
     let mut entry = serde_json::Map::new();

@@ -30,7 +30,8 @@ impl Scripted {
                 Box::pin(std::future::ready(()))
             }),
             clock: Arc::new(move || {
-                std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(hands.load(Ordering::SeqCst))
+                std::time::SystemTime::UNIX_EPOCH
+                    + Duration::from_secs(hands.load(Ordering::SeqCst))
             }),
             ..EngineOptions::default()
         };
@@ -42,18 +43,33 @@ impl Scripted {
 
     /// Scripts the responses of one route in order; the last response repeats.
     async fn route(&self, verb: &str, at: &str, answers: Vec<ResponseTemplate>) {
-        Mock::given(method(verb)).and(path(at)).respond_with(InTurn::new(answers)).mount(&self.server).await;
+        Mock::given(method(verb))
+            .and(path(at))
+            .respond_with(InTurn::new(answers))
+            .mount(&self.server)
+            .await;
     }
 
     /// Accepts every authentication, with tokens `token-0`, `token-1` ….
     async fn open(&self, expires_in: u64) {
-        self.route("POST", "/auth", vec![ok(json!({"challenge": "sign me", "timestamp": {"any": [1.5]}}))]).await;
+        self.route(
+            "POST",
+            "/auth",
+            vec![ok(json!({"challenge": "sign me", "timestamp": {"any": [1.5]}}))],
+        )
+        .await;
         let token = |n| ok(json!({"access_token": format!("token-{n}"), "expires_in": expires_in}));
         self.route("POST", "/auth/verify", (0..10).map(token).collect()).await;
     }
 
     async fn calls(&self, at: &str) -> usize {
-        self.server.received_requests().await.unwrap().iter().filter(|request| request.url.path() == at).count()
+        self.server
+            .received_requests()
+            .await
+            .unwrap()
+            .iter()
+            .filter(|request| request.url.path() == at)
+            .count()
     }
 
     fn waits(&self) -> Vec<u64> {
@@ -105,10 +121,15 @@ mod authentication {
         let body: Value = serde_json::from_slice(&requests[1].body).unwrap();
         let alice = Keypair::from_uri("//Alice").unwrap().hotkey();
         let signature = body["signature"].as_str().unwrap();
-        assert!(signature.len() == 128 && signature.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')));
+        assert!(
+            signature.len() == 128 && signature.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
+        );
         assert!(verify(&alice, b"sign me", &signature.parse().unwrap()));
         assert_eq!(body["hotkey"], alice.to_string());
-        assert_eq!((&body["message"], &body["timestamp"]), (&json!("sign me"), &json!({"any": [1.5]})));
+        assert_eq!(
+            (&body["message"], &body["timestamp"]),
+            (&json!("sign me"), &json!({"any": [1.5]}))
+        );
     }
 
     #[tokio::test]
@@ -128,7 +149,8 @@ mod authentication {
     async fn concurrent_callers_share_one_authentication() {
         let engine = Scripted::new().await;
         engine.open(86_400).await;
-        let outcomes = futures::future::join_all((0..8).map(|_| engine.client.authenticate())).await;
+        let outcomes =
+            futures::future::join_all((0..8).map(|_| engine.client.authenticate())).await;
         assert!(outcomes.iter().all(Result::is_ok));
         assert_eq!(engine.calls("/auth").await, 1);
     }
@@ -139,7 +161,10 @@ mod authentication {
         engine.route("POST", "/auth", vec![status(500)]).await;
         let error = engine.client.authenticate_with_retry().await.unwrap_err();
         assert_eq!(engine.waits(), [2, 4, 8, 16]);
-        assert_eq!(error.to_string(), "engine authentication failed: no challenge to sign: HTTP 500");
+        assert_eq!(
+            error.to_string(),
+            "engine authentication failed: no challenge to sign: HTTP 500"
+        );
         assert!(error.is_auth() && !error.is_permanent_auth());
     }
 
@@ -148,9 +173,11 @@ mod authentication {
         let engine = Scripted::new().await;
         let limited = |body: &str| status(429).set_body_string(body.to_owned());
         let answers = vec![
-            limited(r#"{"detail":{"retry_after":5,"window_sec":60}}"#).insert_header("retry-after", "7"),
+            limited(r#"{"detail":{"retry_after":5,"window_sec":60}}"#)
+                .insert_header("retry-after", "7"),
             limited(r#"{"detail":{"retry_after":1}}"#),
-            limited(r#"{"detail":{"retry_after":0,"window_sec":60}}"#).insert_header("retry-after", "-1"),
+            limited(r#"{"detail":{"retry_after":0,"window_sec":60}}"#)
+                .insert_header("retry-after", "-1"),
             limited(r#"{"detail":{"retry_after":1e9}}"#),
         ];
         engine.route("POST", "/auth", answers).await;
@@ -170,7 +197,10 @@ mod authentication {
             assert!(engine.waits().is_empty());
             assert!(error.is_permanent_auth());
             let text = error.to_string();
-            assert!(text.starts_with("Permanent authentication failure: ") && text.ends_with(&format!("HTTP {code}")));
+            assert!(
+                text.starts_with("Permanent authentication failure: ")
+                    && text.ends_with(&format!("HTTP {code}"))
+            );
         }
     }
 
@@ -194,7 +224,9 @@ mod authentication {
                 .respond_with(answer)
         };
         answer("token-0", status(401)).mount(&engine.server).await;
-        answer("token-1", ok(json!({"challenge_uid": "c", "metadata": {}}))).mount(&engine.server).await;
+        answer("token-1", ok(json!({"challenge_uid": "c", "metadata": {}})))
+            .mount(&engine.server)
+            .await;
         engine.client.transcription().await.unwrap();
         assert_eq!(engine.calls("/auth").await, 2);
 
@@ -229,7 +261,9 @@ mod calls {
             (ok(json!({})), ": invalid payload: missing field `challenge_uid`"),
         ];
         for (verb, at, _) in routes {
-            engine.route(verb, at, answers.iter().map(|(answer, _)| answer.clone()).collect()).await;
+            engine
+                .route(verb, at, answers.iter().map(|(answer, _)| answer.clone()).collect())
+                .await;
         }
         for (_, expected) in &answers {
             let client = &engine.client;
@@ -255,16 +289,24 @@ mod calls {
         let requests = engine.server.received_requests().await.unwrap();
         assert_eq!(requests[2].headers["authorization"], "Bearer token-0");
         assert_eq!(requests[2].headers["content-type"], "application/json");
-        assert_eq!(serde_json::from_slice::<Value>(&requests[2].body).unwrap(), json!({"session_id": "s-1"}));
+        assert_eq!(
+            serde_json::from_slice::<Value>(&requests[2].body).unwrap(),
+            json!({"session_id": "s-1"})
+        );
     }
 
     #[tokio::test]
     async fn oversized_response_is_an_error() {
         let engine = Scripted::with(|options| options.max_body_bytes = 1_000).await;
         engine.open(86_400).await;
-        engine.route("POST", "/source-audio/start", vec![ok(utterance(0, &"A".repeat(1_000), false))]).await;
+        engine
+            .route("POST", "/source-audio/start", vec![ok(utterance(0, &"A".repeat(1_000), false))])
+            .await;
         let error = engine.client.start(ChallengeKind::Main).await.unwrap_err();
-        assert_eq!(error.to_string(), "Failed to start source-audio session: response is larger than 1000 bytes");
+        assert_eq!(
+            error.to_string(),
+            "Failed to start source-audio session: response is larger than 1000 bytes"
+        );
     }
 
     #[tokio::test]
@@ -274,16 +316,24 @@ mod calls {
         let late = ok(utterance(0, "AAA=", true)).set_delay(Duration::from_mins(1));
         engine.route("POST", "/source-audio/start", vec![late]).await;
         let error = engine.client.start(ChallengeKind::Main).await.unwrap_err();
-        assert_eq!(error.record(), "TimeoutError:Failed to start source-audio session: timeout: no response in time");
+        assert_eq!(
+            error.record(),
+            "TimeoutError:Failed to start source-audio session: timeout: no response in time"
+        );
     }
 
     #[tokio::test]
     async fn unreachable_engine_is_an_authentication_error() {
         let key = Arc::new(Keypair::from_uri("//Alice").unwrap());
-        let client = EngineClient::new("http://127.0.0.1:9", key, EngineOptions::default()).unwrap();
+        let client =
+            EngineClient::new("http://127.0.0.1:9", key, EngineOptions::default()).unwrap();
         let error = client.start(ChallengeKind::Main).await.unwrap_err();
         assert!(error.is_auth() && !error.is_permanent_auth());
-        assert!(error.record().starts_with("ClientError:engine authentication failed: no challenge to sign: "));
+        assert!(
+            error
+                .record()
+                .starts_with("ClientError:engine authentication failed: no challenge to sign: ")
+        );
     }
 
     #[tokio::test]
@@ -292,7 +342,10 @@ mod calls {
         engine.open(86_400).await;
         let answers = vec![status(503), status(503), ok(utterance(0, "AAA=", true)), status(503)];
         engine.route("POST", "/source-audio/start", answers).await;
-        assert_eq!(engine.client.start_with_retry(ChallengeKind::Main).await.unwrap().challenge_uid, "c");
+        assert_eq!(
+            engine.client.start_with_retry(ChallengeKind::Main).await.unwrap().challenge_uid,
+            "c"
+        );
         assert_eq!(engine.waits(), [1, 2]);
         engine.client.start_with_retry(ChallengeKind::Main).await.unwrap_err();
         assert_eq!(engine.calls("/source-audio/start").await, 6);
@@ -302,7 +355,11 @@ mod calls {
 mod prefetch {
     use super::*;
 
-    async fn fetched(engine: &Scripted, first: Value, next: Vec<ResponseTemplate>) -> PrefetchedChallenge {
+    async fn fetched(
+        engine: &Scripted,
+        first: Value,
+        next: Vec<ResponseTemplate>,
+    ) -> PrefetchedChallenge {
         engine.open(86_400).await;
         engine.route("POST", "/source-audio/start", vec![ok(first)]).await;
         engine.route("POST", "/source-audio/next", next).await;
@@ -352,7 +409,8 @@ mod prefetch {
     #[tokio::test]
     async fn an_active_utterance_needs_sound() {
         let engine = Scripted::new().await;
-        let challenge = fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "", false))]).await;
+        let challenge =
+            fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "", false))]).await;
         assert_eq!(challenge.utterances.len(), 1);
         let error = "AudioChallengeError:empty audio payload for an active utterance";
         assert_eq!(challenge.error.as_deref(), Some(error));
@@ -361,14 +419,20 @@ mod prefetch {
     #[tokio::test]
     async fn number_of_utterances_is_limited() {
         let engine = Scripted::with(|options| options.max_utterances = 3).await;
-        let challenge = fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))]).await;
+        let challenge =
+            fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))])
+                .await;
         assert_eq!(challenge.utterances.len(), 3);
         assert!(challenge.error.unwrap().ends_with("the challenge has more than 3 utterances"));
 
         let engine = Scripted::with(|options| options.max_challenge_bytes = 10).await;
-        let challenge = fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))]).await;
+        let challenge =
+            fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))])
+                .await;
         assert_eq!(challenge.utterances.len(), 2);
-        assert!(challenge.error.unwrap().ends_with("the challenge has more than 10 bytes of audio"));
+        assert!(
+            challenge.error.unwrap().ends_with("the challenge has more than 10 bytes of audio")
+        );
     }
 
     #[tokio::test]
@@ -408,7 +472,10 @@ mod prefetch {
             let reference = challenge.reference.unwrap();
             assert_eq!(reference.document, *document);
             assert_eq!(reference.source, format!("{}{source}", engine.server.uri()));
-            assert_eq!(challenge.error, None, "a missing reference is not an error of the challenge");
+            assert_eq!(
+                challenge.error, None,
+                "a missing reference is not an error of the challenge"
+            );
             assert_eq!(engine.calls("/transcription").await, 1);
         }
     }

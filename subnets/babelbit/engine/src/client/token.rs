@@ -72,19 +72,26 @@ impl TokenStore {
             timestamp: challenge.timestamp,
             message: challenge.challenge,
         };
-        let answer: AuthToken = step(http, AuthStep::Verify, "auth/verify", Some(json!(body))).await?;
-        tracing::info!(hotkey = body.hotkey, expires_in = answer.expires_in, "authenticated with the engine");
+        let answer: AuthToken =
+            step(http, AuthStep::Verify, "auth/verify", Some(json!(body))).await?;
+        tracing::info!(
+            hotkey = body.hotkey,
+            expires_in = answer.expires_in,
+            "authenticated with the engine"
+        );
         Ok(answer)
     }
 }
 
-/// Whether a challenge is safe to sign: its signature must not be valid for a transaction, which is signed as its
-/// payload or as the payload's hash. Texts with control characters are unsafe, because payloads have NUL bytes in their
-/// version numbers. Texts of the length of a hash are safe only if they consist of letters, digits, `-` and `_`; a hash
-/// consists only of these characters with a probability of 2⁻⁶⁴.
+/// Whether a challenge is safe to sign: its signature must not be valid for a transaction, which is
+/// signed as its payload or as the payload's hash. Texts with control characters are unsafe,
+/// because payloads have NUL bytes in their version numbers. Texts of the length of a hash are safe
+/// only if they consist of letters, digits, `-` and `_`; a hash consists only of these characters
+/// with a probability of 2⁻⁶⁴.
 fn is_safe_to_sign(challenge: &str) -> bool {
     let is_binary = |character: char| character.is_control() && !character.is_whitespace();
-    let is_token = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+    let is_token =
+        |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
     match challenge.len() {
         HASH_LENGTH => challenge.chars().all(is_token),
         length => (1..=MAX_CHALLENGE).contains(&length) && !challenge.chars().any(is_binary),

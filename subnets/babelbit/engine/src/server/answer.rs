@@ -49,11 +49,15 @@ pub(super) enum ApiError {
 impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Token | Self::Challenge | Self::Timestamp | Self::Signature => StatusCode::UNAUTHORIZED,
+            Self::Token | Self::Challenge | Self::Timestamp | Self::Signature => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::NoSession => StatusCode::NOT_FOUND,
             Self::OtherKind => StatusCode::CONFLICT,
-            Self::Field { .. } | Self::Body(BodyError::Shape { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Field { .. } | Self::Body(BodyError::Shape { .. }) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::Body(BodyError::NotJson(_)) | Self::TextSession(_) => StatusCode::BAD_REQUEST,
             Self::Body(BodyError::Read(refusal)) => refusal.status(),
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -72,7 +76,8 @@ impl IntoResponse for ApiError {
             return (status, Json(json!({ "error": error, "detail": detail }))).into_response();
         }
         let Self::TooMany { wait, limit } = self else {
-            let mut response = (status, Json(json!({ "detail": self.to_string() }))).into_response();
+            let mut response =
+                (status, Json(json!({ "detail": self.to_string() }))).into_response();
             if status == StatusCode::UNAUTHORIZED {
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }

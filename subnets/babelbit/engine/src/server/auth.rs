@@ -51,7 +51,11 @@ impl Authenticator {
     }
 
     /// Issues a token for a signed challenge. Consumes the challenge even if verification fails.
-    pub(super) fn verify(&self, answer: &AuthVerify, now: SystemTime) -> Result<AuthToken, ApiError> {
+    pub(super) fn verify(
+        &self,
+        answer: &AuthVerify,
+        now: SystemTime,
+    ) -> Result<AuthToken, ApiError> {
         let hotkey: Hotkey = parse("hotkey", &answer.hotkey)?;
         let signature: Signature = parse("signature", &answer.signature)?;
         let issued = lock(&self.pending).remove(&answer.message).ok_or(ApiError::Challenge)?;
@@ -74,7 +78,11 @@ impl Authenticator {
         let access_token = self.tokens.issue(hotkey, now);
         metrics::gauge!("taonet_engine_tokens").set(self.tokens.len() as f64);
         tracing::info!(%hotkey, "token issued");
-        AuthToken { access_token, expires_in: self.tokens.lifetime().as_secs(), validator_uid: None }
+        AuthToken {
+            access_token,
+            expires_in: self.tokens.lifetime().as_secs(),
+            validator_uid: None,
+        }
     }
 
     /// Returns the hotkey of a request's bearer token.
@@ -83,7 +91,10 @@ impl Authenticator {
     }
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(field: &'static str, text: &str) -> Result<T, ApiError> {
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+    field: &'static str,
+    text: &str,
+) -> Result<T, ApiError> {
     text.parse().map_err(|error: T::Err| ApiError::Field { field, problem: error.to_string() })
 }
 
@@ -143,7 +154,10 @@ mod tests {
         answer.hotkey = bob.hotkey().to_string();
         assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Signature)));
         answer.hotkey = alice.hotkey().to_string();
-        assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Challenge)), "a failure consumes it");
+        assert!(
+            matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Challenge)),
+            "a failure consumes it"
+        );
 
         let mut answer = sign(&alice, &auth.challenge(at(1_000)));
         answer.timestamp = json!(1_001);
@@ -171,7 +185,9 @@ mod tests {
     fn malformed_authorization_headers_are_refused() {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
         let token = auth.issue(alice.hotkey(), at(1_000)).access_token;
-        for value in ["", "Bearer", "Bearer ", "Basic abc", &token, &format!("Basic {token}"), "Bearer é"] {
+        for value in
+            ["", "Bearer", "Bearer ", "Basic abc", &token, &format!("Basic {token}"), "Bearer é"]
+        {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
             assert!(auth.caller(&headers, at(1_001)).is_err(), "{value}");
         }

@@ -36,13 +36,17 @@ pub(super) fn router(state: Arc<State>, timeout: Duration) -> Router {
             .route("/transcription", get(transcription));
     }
     if !state.texts.is_empty() {
-        routes = routes.route("/start", get(text::start_main)).route("/next", post(text::next_main));
+        routes =
+            routes.route("/start", get(text::start_main)).route("/next", post(text::next_main));
     }
     if state.library.is_empty() {
-        routes = routes.route("/solo/start", get(text::start_solo)).route("/solo/next", post(text::next_solo));
+        routes = routes
+            .route("/solo/start", get(text::start_solo))
+            .route("/solo/next", post(text::next_solo));
     }
     let requests_total = "taonet_engine_requests_total";
-    JsonService { requests_total, timeout: Some(timeout), error: error_body }.wrap(routes.with_state(state))
+    JsonService { requests_total, timeout: Some(timeout), error: error_body }
+        .wrap(routes.with_state(state))
 }
 
 /// Extractor of an unauthenticated caller, rate-limited by address.
@@ -52,10 +56,15 @@ impl FromRequestParts<Arc<State>> for Stranger {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, ApiError> {
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        let address = parts
+            .extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|ConnectInfo(address)| address.ip());
         let key = subscriber(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
         let limit = &state.auth_limit;
-        limit.admit(key, state.now()).map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
+        limit
+            .admit(key, state.now())
+            .map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
         Ok(Self)
     }
 }
@@ -70,13 +79,15 @@ impl FromRequestParts<Arc<State>> for Caller {
         let now = state.now();
         let hotkey = state.auth.caller(&parts.headers, now)?;
         let limit = &state.data_limit;
-        limit.admit(hotkey, now).map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
+        limit
+            .admit(hotkey, now)
+            .map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
         Ok(Self(hotkey))
     }
 }
 
-/// Extractor of an authenticated caller of the text routes, rate-limited by hotkey with a higher limit, since a session
-/// needs one call per word.
+/// Extractor of an authenticated caller of the text routes, rate-limited by hotkey with a higher
+/// limit, since a session needs one call per word.
 pub(super) struct TextCaller(pub(super) Hotkey);
 
 impl FromRequestParts<Arc<State>> for TextCaller {
@@ -86,7 +97,9 @@ impl FromRequestParts<Arc<State>> for TextCaller {
         let now = state.now();
         let hotkey = state.auth.caller(&parts.headers, now)?;
         let limit = &state.text_limit;
-        limit.admit(hotkey, now).map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
+        limit
+            .admit(hotkey, now)
+            .map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
         Ok(Self(hotkey))
     }
 }
@@ -115,11 +128,19 @@ async fn start_solo(state: Engine, caller: Caller) -> Result<Json<UtterancePaylo
     start(state, caller, Stream::Solo).await
 }
 
-async fn next_main(state: Engine, caller: Caller, body: Body<NextRequest>) -> Result<Json<UtterancePayload>, ApiError> {
+async fn next_main(
+    state: Engine,
+    caller: Caller,
+    body: Body<NextRequest>,
+) -> Result<Json<UtterancePayload>, ApiError> {
     next(&state, &caller, &body, Stream::Main)
 }
 
-async fn next_solo(state: Engine, caller: Caller, body: Body<NextRequest>) -> Result<Json<UtterancePayload>, ApiError> {
+async fn next_solo(
+    state: Engine,
+    caller: Caller,
+    body: Body<NextRequest>,
+) -> Result<Json<UtterancePayload>, ApiError> {
     next(&state, &caller, &body, Stream::Solo)
 }
 
@@ -140,21 +161,32 @@ fn next(
     Body(request): &Body<NextRequest>,
     stream: Stream,
 ) -> Result<Json<UtterancePayload>, ApiError> {
-    let (built, position) = state.sessions.next(*hotkey, stream, &request.session_id, state.now())?;
+    let (built, position) =
+        state.sessions.next(*hotkey, stream, &request.session_id, state.now())?;
     Ok(Json(built.payload(&request.session_id, position)))
 }
 
-/// Returns the reference of the challenge in the caller's latest main session, or else of the current challenge. The
-/// reference thus remains available if the challenge rotates out during a session.
-async fn transcription(Shared(state): Engine, Caller(hotkey): Caller) -> Result<Json<TranscriptionPayload>, ApiError> {
-    let playing = state.sessions.latest_main(hotkey, state.now()).map(|built| Arc::clone(&built.challenge));
+/// Returns the reference of the challenge in the caller's latest main session, or else of the
+/// current challenge. The reference thus remains available if the challenge rotates out during a
+/// session.
+async fn transcription(
+    Shared(state): Engine,
+    Caller(hotkey): Caller,
+) -> Result<Json<TranscriptionPayload>, ApiError> {
+    let playing =
+        state.sessions.latest_main(hotkey, state.now()).map(|built| Arc::clone(&built.challenge));
     let current = || state.library.get(state.position(Stream::Main)).map(Arc::clone);
     let challenge = playing.or_else(current).ok_or(ApiError::Unprepared)?;
-    Ok(Json(TranscriptionPayload { challenge_uid: challenge.uid.clone(), metadata: challenge.reference_document() }))
+    Ok(Json(TranscriptionPayload {
+        challenge_uid: challenge.uid.clone(),
+        metadata: challenge.reference_document(),
+    }))
 }
 
 /// Logs the cause of a failure instead of returning it, because the cause may contain file names.
-fn prepared(outcome: Result<Option<Arc<BuiltChallenge>>, BuildError>) -> Result<Arc<BuiltChallenge>, ApiError> {
+fn prepared(
+    outcome: Result<Option<Arc<BuiltChallenge>>, BuildError>,
+) -> Result<Arc<BuiltChallenge>, ApiError> {
     match outcome {
         Ok(Some(built)) => Ok(built),
         Ok(None) => Err(ApiError::Unprepared),

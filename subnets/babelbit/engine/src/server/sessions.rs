@@ -59,23 +59,37 @@ struct Table<C> {
 
 impl<C: Content> Sessions<C> {
     pub(super) fn new(idle: Duration, per_hotkey: usize) -> Self {
-        Self { idle, per_hotkey: per_hotkey.max(1), table: Mutex::new(Table { sessions: HashMap::new(), serial: 0 }) }
+        Self {
+            idle,
+            per_hotkey: per_hotkey.max(1),
+            table: Mutex::new(Table { sessions: HashMap::new(), serial: 0 }),
+        }
     }
 
     /// Opens a session at position 0 and returns its ID.
-    pub(super) fn start(&self, hotkey: Hotkey, stream: Stream, content: Arc<C>, now: SystemTime) -> String {
+    pub(super) fn start(
+        &self,
+        hotkey: Hotkey,
+        stream: Stream,
+        content: Arc<C>,
+        now: SystemTime,
+    ) -> String {
         let id = Uuid::new_v4().to_string();
         let mut table = self.lock();
         table.sessions.retain(|_, session| self.lives(session, now));
         let of_hotkey = || table.sessions.iter().filter(|(_, session)| session.hotkey == hotkey);
         if of_hotkey().count() >= self.per_hotkey {
-            let oldest = of_hotkey().min_by_key(|(_, session)| session.serial).map(|(id, _)| id.clone());
+            let oldest =
+                of_hotkey().min_by_key(|(_, session)| session.serial).map(|(id, _)| id.clone());
             oldest.map(|id| table.sessions.remove(&id));
         }
         table.serial += 1;
         let serial = table.serial;
-        table.sessions.insert(id.clone(), Session { hotkey, stream, content, next: 1, used: now, serial });
-        metrics::gauge!("taonet_engine_sessions", "contest" => C::CONTEST).set(table.sessions.len() as f64);
+        table
+            .sessions
+            .insert(id.clone(), Session { hotkey, stream, content, next: 1, used: now, serial });
+        metrics::gauge!("taonet_engine_sessions", "contest" => C::CONTEST)
+            .set(table.sessions.len() as f64);
         id
     }
 
@@ -98,7 +112,8 @@ impl<C: Content> Sessions<C> {
             return Err(ApiError::OtherKind);
         }
         session.used = now;
-        let (content, position) = (Arc::clone(&session.content), session.next.min(session.content.len()));
+        let (content, position) =
+            (Arc::clone(&session.content), session.next.min(session.content.len()));
         session.next = position.saturating_add(1);
         Ok((content, position))
     }
@@ -106,8 +121,10 @@ impl<C: Content> Sessions<C> {
     /// Returns the content of the hotkey's latest main session.
     pub(super) fn latest_main(&self, hotkey: Hotkey, now: SystemTime) -> Option<Arc<C>> {
         let table = self.lock();
-        let mine =
-            table.sessions.values().filter(|s| s.hotkey == hotkey && s.stream == Stream::Main && self.lives(s, now));
+        let mine = table
+            .sessions
+            .values()
+            .filter(|s| s.hotkey == hotkey && s.stream == Stream::Main && self.lives(s, now));
         mine.max_by_key(|session| session.serial).map(|session| Arc::clone(&session.content))
     }
 

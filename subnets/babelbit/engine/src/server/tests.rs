@@ -45,12 +45,16 @@ impl Hands {
 
     fn clock(&self) -> Clock {
         let seconds = Arc::clone(&self.0);
-        Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::SeqCst)))
+        Arc::new(move || {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::SeqCst))
+        })
     }
 }
 
 fn challenges(count: usize) -> Vec<Challenge> {
-    let number = |n| Challenge::parse("c.json", &SAMPLE.replace("challenge-sample", &format!("challenge-{n}")));
+    let number = |n| {
+        Challenge::parse("c.json", &SAMPLE.replace("challenge-sample", &format!("challenge-{n}")))
+    };
     (0..count).map(|n| number(n).unwrap()).collect()
 }
 
@@ -115,7 +119,8 @@ impl Served {
     }
 
     async fn token(&self, uri: &str) -> String {
-        let answer: Value = self.post("/auth/verify", self.signed(uri).await).await.json().await.unwrap();
+        let answer: Value =
+            self.post("/auth/verify", self.signed(uri).await).await.json().await.unwrap();
         answer["access_token"].as_str().unwrap().to_owned()
     }
 }
@@ -137,7 +142,11 @@ async fn a_validator_gets_the_main_challenge_with_its_reference() {
     let fetched = served.client("//Alice").prefetch(ChallengeKind::Main).await.unwrap();
     assert_eq!(fetched.challenge_uid, "challenge-0");
     assert_eq!(fetched.error, None);
-    let ids: Vec<_> = fetched.utterances.iter().map(|u| (u.utterance_id.as_str(), u.utterance_index, u.done)).collect();
+    let ids: Vec<_> = fetched
+        .utterances
+        .iter()
+        .map(|u| (u.utterance_id.as_str(), u.utterance_index, u.done))
+        .collect();
     assert_eq!(ids, [("challenge-0:0", 0, false), ("challenge-0:1", 1, true)]);
     for utterance in &fetched.utterances {
         let wav = Wav::decode(&BASE64_STANDARD.decode(&utterance.audio_b64).unwrap()).unwrap();
@@ -158,7 +167,10 @@ async fn solo_challenge_is_the_next_one_with_its_reference() {
     assert_eq!((fetched.challenge_uid.as_str(), fetched.utterances.len()), ("challenge-1", 2));
     let reference = fetched.reference.unwrap();
     assert_eq!(reference.source, format!("{}/source-audio", served.url));
-    assert_eq!(reference.document["utterances"][0]["target"]["text"], "Good morning, what would you like?");
+    assert_eq!(
+        reference.document["utterances"][0]["target"]["text"],
+        "Good morning, what would you like?"
+    );
 }
 
 #[tokio::test]
@@ -177,8 +189,15 @@ async fn an_expired_token_is_refused_and_renewed() {
     served.hands.forward(86_400);
     let refused = served.send(Method::GET, "/transcription", &token, json!(null)).await;
     assert_eq!(refused.headers()["www-authenticate"], "Bearer");
-    assert_eq!(refusal(refused).await, (401, "the token is missing, unknown or expired".to_owned()));
-    assert_eq!(client.transcription().await.unwrap().challenge_uid, first.challenge_uid, "the token was renewed");
+    assert_eq!(
+        refusal(refused).await,
+        (401, "the token is missing, unknown or expired".to_owned())
+    );
+    assert_eq!(
+        client.transcription().await.unwrap().challenge_uid,
+        first.challenge_uid,
+        "the token was renewed"
+    );
 }
 
 #[tokio::test]
@@ -187,7 +206,10 @@ async fn session_continues_after_its_token_expires() {
     let client = served.client("//Alice");
     let first = client.start(ChallengeKind::Main).await.unwrap();
     served.hands.forward(700);
-    assert_eq!(client.next(ChallengeKind::Main, &first.session_id).await.unwrap().utterance_index, 1);
+    assert_eq!(
+        client.next(ChallengeKind::Main, &first.session_id).await.unwrap().utterance_index,
+        1
+    );
 }
 
 #[tokio::test]
@@ -238,7 +260,10 @@ async fn wrong_challenge_answer_is_refused() {
     let body = served.signed("//Alice").await;
     assert_eq!(served.post("/auth/verify", body.clone()).await.status(), 200);
     let replayed = refusal(served.post("/auth/verify", body).await).await;
-    assert_eq!(replayed, (401, "the auth challenge is unknown, expired or already used".to_owned()));
+    assert_eq!(
+        replayed,
+        (401, "the auth challenge is unknown, expired or already used".to_owned())
+    );
 
     let late = served.signed("//Alice").await;
     served.hands.forward(60);
@@ -247,7 +272,8 @@ async fn wrong_challenge_answer_is_refused() {
 
 #[tokio::test]
 async fn only_listed_hotkeys_get_a_token() {
-    let served = Served::new(|config| config.allowed = Some([key("//Alice").hotkey()].into())).await;
+    let served =
+        Served::new(|config| config.allowed = Some([key("//Alice").hotkey()].into())).await;
     served.client("//Alice").authenticate_with_retry().await.unwrap();
     let error = served.client("//Bob").authenticate_with_retry().await.unwrap_err();
     assert!(matches!(error, EngineError::PermanentAuth(_)) && error.is_permanent_auth());
@@ -262,7 +288,10 @@ async fn rate_limit_response_has_retry_after() {
     served.hands.forward(15);
     served.challenge().await;
     let refused = served.post("/auth", json!(null)).await;
-    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (429, "45"));
+    assert_eq!(
+        (refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()),
+        (429, "45")
+    );
     let body: Value = refused.json().await.unwrap();
     assert_eq!(
         body["detail"],
@@ -315,7 +344,10 @@ async fn end_marker_of_session_can_be_requested_again() {
     for _ in 0..2 {
         let end = client.next(ChallengeKind::Main, &session).await.unwrap();
         assert!(end.done && end.audio_b64.is_empty() && end.target.is_none());
-        assert_eq!((end.utterance_id.as_str(), end.utterance_index, end.utterance_frames), ("challenge-0:end", 2, 0));
+        assert_eq!(
+            (end.utterance_id.as_str(), end.utterance_index, end.utterance_frames),
+            ("challenge-0:end", 2, 0)
+        );
     }
 }
 
@@ -323,11 +355,21 @@ async fn end_marker_of_session_can_be_requested_again() {
 async fn sessions_are_private_and_expire() {
     let served = Served::new(|config| config.sessions_per_hotkey = 2).await;
     let (alice, bob) = (served.client("//Alice"), served.client("//Bob"));
-    let status = |outcome: Result<_, EngineError>| outcome.map(drop).map_err(|error| error.status().unwrap().as_u16());
+    let status = |outcome: Result<_, EngineError>| {
+        outcome.map(drop).map_err(|error| error.status().unwrap().as_u16())
+    };
     let first = alice.start(ChallengeKind::Main).await.unwrap().session_id;
     assert_eq!(status(alice.next(ChallengeKind::Main, "nothing").await), Err(404));
-    assert_eq!(status(bob.next(ChallengeKind::Main, &first).await), Err(404), "another hotkey's session");
-    assert_eq!(status(alice.next(ChallengeKind::Solo, &first).await), Err(409), "wrong route for the session");
+    assert_eq!(
+        status(bob.next(ChallengeKind::Main, &first).await),
+        Err(404),
+        "another hotkey's session"
+    );
+    assert_eq!(
+        status(alice.next(ChallengeKind::Solo, &first).await),
+        Err(409),
+        "wrong route for the session"
+    );
     served.hands.forward(899);
     assert_eq!(status(alice.next(ChallengeKind::Main, &first).await), Ok(()));
     served.hands.forward(900);
@@ -369,7 +411,10 @@ async fn invalid_request_is_named() {
         let refused = post(path, body.to_vec()).await;
         assert!(refused.0 == status && refused.1.starts_with(text), "{path} {body:?}: {refused:?}");
     }
-    assert_eq!(post(next, vec![b' '; (64 << 10) + 1]).await, (413, "the body exceeds 65536 bytes".to_owned()));
+    assert_eq!(
+        post(next, vec![b' '; (64 << 10) + 1]).await,
+        (413, "the body exceeds 65536 bytes".to_owned())
+    );
     let wrong_method = served.send(Method::GET, next, &token, json!(null)).await;
     assert_eq!(refusal(wrong_method).await, (405, "Method Not Allowed".to_owned()));
 }
@@ -378,7 +423,10 @@ async fn invalid_request_is_named() {
 async fn body_without_content_length_is_limited() {
     let served = Served::new(|_| ()).await;
     let chunks = futures::stream::iter((0..100).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024])));
-    let request = served.http.post(format!("{}/auth/verify", served.url)).body(reqwest::Body::wrap_stream(chunks));
+    let request = served
+        .http
+        .post(format!("{}/auth/verify", served.url))
+        .body(reqwest::Body::wrap_stream(chunks));
     assert_eq!(refusal(request.send().await.unwrap()).await.0, 413);
 }
 
@@ -388,7 +436,8 @@ async fn repeated_slashes_count_as_one() {
     for path in ["//auth", "/auth", "///auth"] {
         assert_eq!(served.post(path, json!(null)).await.status(), 200, "{path}");
     }
-    let client = served.client_at(&format!("{}//", served.url), "//Alice", EngineOptions::default());
+    let client =
+        served.client_at(&format!("{}//", served.url), "//Alice", EngineOptions::default());
     let reference = client.prefetch(ChallengeKind::Main).await.unwrap().reference.unwrap();
     assert_eq!(reference.source, format!("{}/transcription", served.url));
 }
@@ -406,7 +455,11 @@ async fn challenges_alternate() {
     assert_eq!(client.start(ChallengeKind::Main).await.unwrap().challenge_uid, "challenge-1");
     // 277.8 hours; the next turn begins after 800 s.
     served.hands.forward(800);
-    assert_eq!(client.transcription().await.unwrap().challenge_uid, "challenge-1", "still being played");
+    assert_eq!(
+        client.transcription().await.unwrap().challenge_uid,
+        "challenge-1",
+        "still being played"
+    );
     assert_eq!(served.client("//Bob").transcription().await.unwrap().challenge_uid, "challenge-2");
     assert_eq!(served.client("//Bob").current_main().await.unwrap(), "challenge-2");
     assert_eq!(client.start(ChallengeKind::Main).await.unwrap().challenge_uid, "challenge-2");
@@ -417,16 +470,23 @@ async fn challenges_alternate() {
 async fn engine_without_synthesizer_has_no_challenge() {
     let served = Served::new(|config| config.synthesizer = Arc::new(Mute)).await;
     let error = served.engine.prepare().await.unwrap_err();
-    assert_eq!(error.to_string(), "challenge-0: cannot synthesise utterances[0]: espeak-ng failed: no voice");
+    assert_eq!(
+        error.to_string(),
+        "challenge-0: cannot synthesise utterances[0]: espeak-ng failed: no voice"
+    );
     let error = served.client("//Alice").start(ChallengeKind::Main).await.unwrap_err();
     assert_eq!(error.to_string(), "Failed to start source-audio session: HTTP 503");
 }
 
 #[test]
 fn engine_refuses_missing_or_duplicate_challenges() {
-    let setup = |challenges| Engine::new(EngineConfig { challenges, ..config() }).unwrap_err().to_string();
+    let setup =
+        |challenges| Engine::new(EngineConfig { challenges, ..config() }).unwrap_err().to_string();
     assert_eq!(setup(vec![]), "an utterance engine needs at least one challenge");
-    assert_eq!(setup([challenges(1), challenges(1)].concat()), "duplicate challenge uid challenge-0");
+    assert_eq!(
+        setup([challenges(1), challenges(1)].concat()),
+        "duplicate challenge uid challenge-0"
+    );
 }
 
 #[test]
@@ -440,9 +500,17 @@ fn token_and_challenge_lifetimes_have_bounds() {
         (Duration::from_secs(u64::MAX), year, false),
         (year, Duration::MAX, false),
     ] {
-        let made = Engine::new(EngineConfig { token_lifetime: token, challenge_lifetime: challenge, ..config() });
+        let made = Engine::new(EngineConfig {
+            token_lifetime: token,
+            challenge_lifetime: challenge,
+            ..config()
+        });
         assert_eq!(made.is_ok(), is_good, "{token:?} {challenge:?}");
     }
-    let none = Engine::new(EngineConfig { token_lifetime: Duration::ZERO, ..config() }).unwrap_err();
-    assert_eq!(none.to_string(), "the token lifetime must be above 0 and at most 365 days, not 0 s");
+    let none =
+        Engine::new(EngineConfig { token_lifetime: Duration::ZERO, ..config() }).unwrap_err();
+    assert_eq!(
+        none.to_string(),
+        "the token lifetime must be above 0 and at most 365 days, not 0 s"
+    );
 }

@@ -35,16 +35,21 @@ impl TokenStream {
             utterance_index: position(at.utterance),
             token_index: position(at.token),
         };
-        Self { challenge_uid: challenge.uid.clone(), tokens: challenge.tokens().map(token).collect() }
+        Self {
+            challenge_uid: challenge.uid.clone(),
+            tokens: challenge.tokens().map(token).collect(),
+        }
     }
 
     pub(super) fn uid(&self) -> &str {
         &self.challenge_uid
     }
 
-    /// Returns the token at a position; after the last token, the end marker with the last token's position.
+    /// Returns the token at a position; after the last token, the end marker with the last token's
+    /// position.
     fn token(&self, position: usize) -> Option<TextToken> {
-        let end = || self.tokens.last().map(|last| TextToken { token: None, done: true, ..last.clone() });
+        let end =
+            || self.tokens.last().map(|last| TextToken { token: None, done: true, ..last.clone() });
         self.tokens.get(position).cloned().or_else(end)
     }
 }
@@ -57,7 +62,8 @@ impl Content for TokenStream {
     }
 }
 
-/// Extractor of the session ID in a body. Rejects a missing ID like an unknown one, as the reference system does.
+/// Extractor of the session ID in a body. Rejects a missing ID like an unknown one, as the
+/// reference system does.
 pub(super) struct SessionId(String);
 
 impl FromRequest<Arc<State>> for SessionId {
@@ -73,25 +79,44 @@ impl FromRequest<Arc<State>> for SessionId {
     }
 }
 
-pub(super) async fn start_main(state: Engine, caller: TextCaller) -> Result<Json<TextToken>, ApiError> {
+pub(super) async fn start_main(
+    state: Engine,
+    caller: TextCaller,
+) -> Result<Json<TextToken>, ApiError> {
     start(&state, &caller, Stream::Main)
 }
 
-pub(super) async fn start_solo(state: Engine, caller: TextCaller) -> Result<Json<TextToken>, ApiError> {
+pub(super) async fn start_solo(
+    state: Engine,
+    caller: TextCaller,
+) -> Result<Json<TextToken>, ApiError> {
     start(&state, &caller, Stream::Solo)
 }
 
-pub(super) async fn next_main(state: Engine, caller: TextCaller, id: SessionId) -> Result<Json<TextToken>, ApiError> {
+pub(super) async fn next_main(
+    state: Engine,
+    caller: TextCaller,
+    id: SessionId,
+) -> Result<Json<TextToken>, ApiError> {
     next(&state, &caller, &id, Stream::Main)
 }
 
-pub(super) async fn next_solo(state: Engine, caller: TextCaller, id: SessionId) -> Result<Json<TextToken>, ApiError> {
+pub(super) async fn next_solo(
+    state: Engine,
+    caller: TextCaller,
+    id: SessionId,
+) -> Result<Json<TextToken>, ApiError> {
     next(&state, &caller, &id, Stream::Solo)
 }
 
-fn start(Shared(state): &Engine, TextCaller(hotkey): &TextCaller, stream: Stream) -> Result<Json<TextToken>, ApiError> {
+fn start(
+    Shared(state): &Engine,
+    TextCaller(hotkey): &TextCaller,
+    stream: Stream,
+) -> Result<Json<TextToken>, ApiError> {
     let position = state.position(stream).checked_rem(state.texts.len());
-    let text = position.and_then(|position| state.texts.get(position)).ok_or(ApiError::Unprepared)?;
+    let text =
+        position.and_then(|position| state.texts.get(position)).ok_or(ApiError::Unprepared)?;
     let first = text.token(0).ok_or(ApiError::Unprepared)?;
     let id = state.text_sessions.start(*hotkey, stream, Arc::clone(text), state.now());
     tracing::info!(%hotkey, ?stream, challenge_uid = text.uid(), "text session started");
@@ -106,7 +131,9 @@ fn next(
 ) -> Result<Json<TextToken>, ApiError> {
     let advanced = state.text_sessions.next(*hotkey, stream, id, state.now());
     let (text, position) = advanced.map_err(|error| match error {
-        ApiError::OtherKind => ApiError::TextSession("advance main sessions at /next, solo sessions at /solo/next"),
+        ApiError::OtherKind => {
+            ApiError::TextSession("advance main sessions at /next, solo sessions at /solo/next")
+        }
         _ => ApiError::TextSession("the session is unknown or expired"),
     })?;
     text.token(position).map(Json).ok_or(ApiError::Unprepared)

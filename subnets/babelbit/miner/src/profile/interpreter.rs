@@ -17,33 +17,36 @@ use crate::shorten::Shortener;
 
 /// Silence between two breath groups, in samples at 24 kHz.
 const GAP: usize = 2_880;
-/// Maximum silence in seconds sent while no phrase is ready, so that pauses in the reply sound natural.
+/// Maximum silence in seconds sent while no phrase is ready, so that pauses in the reply sound
+/// natural.
 const MAX_PAUSE: f64 = 0.16;
 /// Backlog in seconds from which the reply is spoken at maximum speed.
 const HURRY: f64 = 1.2;
 /// Backlog in seconds from which the reply is condensed.
 const LATE: f64 = 2.0;
 
-/// Rate of a whole reply in words per second up to which its end is spoken faster than the rest. Validators accept 1.3
-/// times the rate of the reference, which is about 3 words per second.
+/// Rate of a whole reply in words per second up to which its end is spoken faster than the rest.
+/// Validators accept 1.3 times the rate of the reference, which is about 3 words per second.
 const FULL_RATE: f64 = 3.2;
 /// Maximum speed of the end of a reply, relative to the normal rate.
 const FASTEST_END: f64 = 1.5;
 
-/// Minimum number of words of a phrase. Shorter fragments are deferred to the next phrase: most are false starts, which
-/// the longer phrase reveals.
+/// Minimum number of words of a phrase. Shorter fragments are deferred to the next phrase: most are
+/// false starts, which the longer phrase reveals.
 const FRAGMENT: usize = 3;
-/// Length in seconds at which a phrase is cut even if no two words have a good boundary between them.
+/// Length in seconds at which a phrase is cut even if no two words have a good boundary between
+/// them.
 const MAX_WAIT: f64 = 5.0;
-/// Length of the earlier source speech that is recognised again as context of a phrase, in samples at 24 kHz. The
-/// context gives the recogniser the sentence and the speaker's loudness at little cost.
+/// Length of the earlier source speech that is recognised again as context of a phrase, in samples
+/// at 24 kHz. The context gives the recogniser the sentence and the speaker's loudness at little
+/// cost.
 const LEAD: usize = 5 * SAMPLE_RATE_HZ as usize;
 
 /// Silence in seconds between two words that separates sentences.
 const SENTENCE_PAUSE: f64 = 0.3;
 
-/// Time limit of the calls to inference servers for the last frame, relative to that of other frames: validators wait
-/// 10 s instead of 3 s for its response.
+/// Time limit of the calls to inference servers for the last frame, relative to that of other
+/// frames: validators wait 10 s instead of 3 s for its response.
 const LAST: u32 = 3;
 
 /// Voice settings of an interpreter.
@@ -51,22 +54,26 @@ const LAST: u32 = 3;
 pub struct Manner {
     /// Voice at its normal speaking rate.
     pub voice: Voice,
-    /// Maximum speed relative to the normal rate, used when the reply falls behind the source; at least 1.
+    /// Maximum speed relative to the normal rate, used when the reply falls behind the source; at
+    /// least 1.
     pub fastest: f64,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { voice: Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 }, fastest: 1.25 }
+        Self {
+            voice: Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 },
+            fastest: 1.25,
+        }
     }
 }
 
 /// Profile that interprets while the source is playing, phrase by phrase.
 ///
-/// Four stages process each phrase: segmentation at pauses, recognition, rewriting by rules in the context of the
-/// previous phrase (optionally followed by a language model), and synthesis. The interpreter tracks the unplayed
-/// backlog; when the reply falls behind the source, it first speeds up, then condenses. While it plays nothing, it waits
-/// for shorter phrases.
+/// Four stages process each phrase: segmentation at pauses, recognition, rewriting by rules in the
+/// context of the previous phrase (optionally followed by a language model), and synthesis. The
+/// interpreter tracks the unplayed backlog; when the reply falls behind the source, it first speeds
+/// up, then condenses. While it plays nothing, it waits for shorter phrases.
 #[derive(Clone)]
 pub struct Interpreter {
     listener: Listener,
@@ -83,8 +90,8 @@ pub struct Interpreter {
 }
 
 impl Interpreter {
-    /// Default time limit of all calls to inference servers for one frame. The rest of the validators' 3 s is for the
-    /// fallbacks and the connection.
+    /// Default time limit of all calls to inference servers for one frame. The rest of the
+    /// validators' 3 s is for the fallbacks and the connection.
     pub const CALL_TIME: Duration = Duration::from_millis(2_400);
 
     /// Creates an interpreter with a recogniser and a synthesiser.
@@ -108,29 +115,30 @@ impl Interpreter {
         })
     }
 
-    /// Replaces the time limit that all calls to inference servers for one frame share; the last frame of the source
-    /// has three times as long. Calls that would exceed the limit end early, and the fallbacks of their stages take
-    /// over.
+    /// Replaces the time limit that all calls to inference servers for one frame share; the last
+    /// frame of the source has three times as long. Calls that would exceed the limit end early,
+    /// and the fallbacks of their stages take over.
     #[must_use]
     pub fn with_call_time(self, call_time: Duration) -> Self {
         Self { call_time, ..self }
     }
 
-    /// Replaces the recogniser of whole phrases: the words of a simultaneous policy are interpreted as soon as they are
-    /// final, without waiting for a pause.
+    /// Replaces the recogniser of whole phrases: the words of a simultaneous policy are interpreted
+    /// as soon as they are final, without waiting for a pause.
     #[must_use]
     pub fn simultaneous(self, recognizer: Arc<dyn SimultaneousRecognizer>) -> Self {
         Self { simultaneous: Some(recognizer), ..self }
     }
 
-    /// Uses a language model of an inference server to rewrite the phrases, with the rules as the fallback.
+    /// Uses a language model of an inference server to rewrite the phrases, with the rules as the
+    /// fallback.
     #[must_use]
     pub fn with_language_model(self, chat: ChatRewriter) -> Self {
         Self { chat: Some(Arc::new(chat)), ..self }
     }
 
-    /// Says the rewritten phrases in fewer words with a language model of this process. Its time counts as that of the
-    /// calls for a frame.
+    /// Says the rewritten phrases in fewer words with a language model of this process. Its time
+    /// counts as that of the calls for a frame.
     #[must_use]
     pub fn with_shortener(self, shortener: Arc<Shortener>) -> Self {
         Self { shortener: Some(shortener), ..self }
@@ -141,7 +149,10 @@ impl Interpreter {
             stages: self.clone(),
             channels,
             segmenter: Segmenter::new(),
-            live: self.simultaneous.as_ref().map(|recognizer| LiveListener::new(recognizer.open(language))),
+            live: self
+                .simultaneous
+                .as_ref()
+                .map(|recognizer| LiveListener::new(recognizer.open(language))),
             final_words: Vec::new(),
             said_until: f64::NEG_INFINITY,
             context: Context::default(),
@@ -162,7 +173,11 @@ impl Profile for Interpreter {
     }
 
     fn model(&self) -> Option<&str> {
-        Some(self.simultaneous.as_ref().map_or_else(|| self.listener.model(), |recognizer| recognizer.name()))
+        Some(
+            self.simultaneous
+                .as_ref()
+                .map_or_else(|| self.listener.model(), |recognizer| recognizer.name()),
+        )
     }
 
     fn open(&self, channels: u16, language: Option<&str>) -> Box<dyn Interpretation> {
@@ -188,7 +203,8 @@ struct Interpreting {
     playback: Playback,
     /// Source audio just before the current phrase.
     lead: Vec<f32>,
-    /// Words of a fragment deferred to the next phrase, and whether a clear pause preceded the fragment.
+    /// Words of a fragment deferred to the next phrase, and whether a clear pause preceded the
+    /// fragment.
     fragment: (Vec<String>, bool),
     /// Number of words of the reply so far.
     spoken_words: usize,
@@ -215,7 +231,8 @@ fn mix(frame: &[f32], channels: u16) -> Vec<f32> {
 }
 
 impl Interpreting {
-    /// Starts the time limit of the calls for the next frame, which is the last one at the `end` of the source.
+    /// Starts the time limit of the calls for the next frame, which is the last one at the `end` of
+    /// the source.
     fn start_clock(&mut self, end: bool) {
         let limit = self.stages.call_time * if end { LAST } else { 1 };
         self.deadline = Instant::now() + limit;
@@ -240,7 +257,12 @@ impl Interpreting {
     }
 
     /// Interprets the phrases that end at a pause in the frame.
-    fn segment(&mut self, frame: &[f32], end: bool, reply: &mut Vec<f32>) -> Result<(), ProfileError> {
+    fn segment(
+        &mut self,
+        frame: &[f32],
+        end: bool,
+        reply: &mut Vec<f32>,
+    ) -> Result<(), ProfileError> {
         self.segmenter.hear(frame.iter().copied());
         while let Some(found) = self.segmenter.find(end) {
             let (heard, begins) = match found {
@@ -263,13 +285,20 @@ impl Interpreting {
         Ok(())
     }
 
-    /// Interprets the phrases of words that a simultaneous policy has made final. At the end of the source, the rest
-    /// becomes the last fragment.
-    fn follow(&mut self, frame: &[f32], end: bool, reply: &mut Vec<f32>) -> Result<(), ProfileError> {
+    /// Interprets the phrases of words that a simultaneous policy has made final. At the end of the
+    /// source, the rest becomes the last fragment.
+    fn follow(
+        &mut self,
+        frame: &[f32],
+        end: bool,
+        reply: &mut Vec<f32>,
+    ) -> Result<(), ProfileError> {
         let Some(live) = &mut self.live else { return Ok(()) };
         self.final_words.extend(live.hear(frame, end)?);
         let until = live.final_until();
-        while let Some(count) = complete(&self.final_words, until, FRAGMENT, self.is_idle()).filter(|_| !end) {
+        while let Some(count) =
+            complete(&self.final_words, until, FRAGMENT, self.is_idle()).filter(|_| !end)
+        {
             let (words, begins) = self.take_final(count);
             self.interpret(&words, begins, false, reply)?;
         }
@@ -279,7 +308,8 @@ impl Interpreting {
         Ok(())
     }
 
-    /// Whether the reply has begun and plays no speech. Before, phrases are long: most false starts are at the beginning.
+    /// Whether the reply has begun and plays no speech. Before, phrases are long: most false starts
+    /// are at the beginning.
     fn is_idle(&self) -> bool {
         self.spoken_words > 0 && self.playback.ahead() <= 0.0
     }
@@ -287,7 +317,8 @@ impl Interpreting {
     /// Takes the first final words, and returns whether they start a sentence.
     fn take_final(&mut self, count: usize) -> (Vec<String>, bool) {
         let words: Vec<Word> = self.final_words.drain(..count).collect();
-        let begins = words.first().is_some_and(|word| word.start - self.said_until >= SENTENCE_PAUSE);
+        let begins =
+            words.first().is_some_and(|word| word.start - self.said_until >= SENTENCE_PAUSE);
         self.said_until = words.last().map_or(self.said_until, |word| word.end);
         (words.into_iter().map(|word| word.text).collect(), begins)
     }
@@ -297,7 +328,9 @@ impl Interpreting {
         let lead = self.lead.len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let words = self.stages.listener.listen(&[&self.lead, samples].concat(), self.deadline)?;
         let words = words.into_iter().filter(|word| f64::midpoint(word.start, word.end) >= lead);
-        Ok(words.map(|word| Word { start: (word.start - lead).max(0.0), end: word.end - lead, ..word }).collect())
+        Ok(words
+            .map(|word| Word { start: (word.start - lead).max(0.0), end: word.end - lead, ..word })
+            .collect())
     }
 
     fn remember(&mut self, samples: &[f32]) {
@@ -305,8 +338,8 @@ impl Interpreting {
         self.lead.drain(..self.lead.len().saturating_sub(LEAD));
     }
 
-    /// Cuts an overlong phrase between two words and returns the words before the cut; no words if the phrase has no
-    /// good boundary yet.
+    /// Cuts an overlong phrase between two words and returns the words before the cut; no words if
+    /// the phrase has no good boundary yet.
     fn cut(&mut self) -> Result<(Vec<Word>, bool), ProfileError> {
         let begins = self.segmenter.begins();
         let seconds = self.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
@@ -373,10 +406,15 @@ impl Interpreting {
         if !is_last {
             return 1.0 + (self.playback.ahead() / HURRY).min(1.0) * (fastest - 1.0);
         }
-        // After the end of the source, latency matters most. Earlier pauses leave room below the maximum rate.
+        // After the end of the source, latency matters most. Earlier pauses leave room below the
+        // maximum rate.
         let normal = words as f64 * self.stages.speaker.seconds_per_word();
         let time = (self.spoken_words + words) as f64 / FULL_RATE - self.playback.length();
-        if time * FASTEST_END > normal { (normal / time).max(fastest) } else { fastest.max(FASTEST_END) }
+        if time * FASTEST_END > normal {
+            (normal / time).max(fastest)
+        } else {
+            fastest.max(FASTEST_END)
+        }
     }
 
     /// Rewrites a phrase with the language model; `by_rules` is the fallback.

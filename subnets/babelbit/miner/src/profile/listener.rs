@@ -2,12 +2,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use taonet_primitives::{SampleRate, Word};
-use taonet_speech::{Pcm, RecognizeError, Recognizer, SimultaneousRecognition, resample_for_recognition};
+use taonet_speech::{
+    Pcm, RecognizeError, Recognizer, SimultaneousRecognition, resample_for_recognition,
+};
 
 use crate::rewrite::plain;
 
-/// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence. Recognisers expect silence
-/// at both ends, and their output lags slightly.
+/// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence.
+/// Recognisers expect silence at both ends, and their output lags slightly.
 const BEFORE: usize = 4_800;
 const AFTER: usize = 9_600;
 
@@ -24,8 +26,13 @@ impl Listener {
         self.0.name()
     }
 
-    /// Transcribes a recording into words in lowercase, without punctuation. A call to a server ends at `deadline`.
-    pub(super) fn listen(&self, samples: &[f32], deadline: Instant) -> Result<Vec<Word>, RecognizeError> {
+    /// Transcribes a recording into words in lowercase, without punctuation. A call to a server
+    /// ends at `deadline`.
+    pub(super) fn listen(
+        &self,
+        samples: &[f32],
+        deadline: Instant,
+    ) -> Result<Vec<Word>, RecognizeError> {
         if samples.is_empty() {
             return Ok(Vec::new());
         }
@@ -44,14 +51,16 @@ impl Listener {
     }
 }
 
-/// Recognition stage under a simultaneous policy: turns mono audio at 24 kHz into final words while the source plays.
+/// Recognition stage under a simultaneous policy: turns mono audio at 24 kHz into final words while
+/// the source plays.
 pub(super) struct LiveListener {
     recognition: Box<dyn SimultaneousRecognition>,
     /// Samples at 24 kHz that are not resampled yet: fewer than [`GROUP`].
     pending: Vec<f32>,
 }
 
-/// Number of samples at 24 kHz that become a whole number of samples at 16 kHz, independently of their neighbours.
+/// Number of samples at 24 kHz that become a whole number of samples at 16 kHz, independently of
+/// their neighbours.
 const GROUP: usize = 3;
 
 impl LiveListener {
@@ -59,8 +68,8 @@ impl LiveListener {
         Self { recognition, pending: Vec::new() }
     }
 
-    /// Appends samples and returns the words that have become final, in lowercase, without punctuation. At the `end` of
-    /// the source, all words become final.
+    /// Appends samples and returns the words that have become final, in lowercase, without
+    /// punctuation. At the `end` of the source, all words become final.
     pub(super) fn hear(&mut self, samples: &[f32], end: bool) -> Result<Vec<Word>, RecognizeError> {
         let samples = self.resample(samples, end);
         Ok(plain_words(self.recognition.push(&samples, end)?))
@@ -75,7 +84,8 @@ impl LiveListener {
     fn resample(&mut self, samples: &[f32], end: bool) -> Vec<f32> {
         self.pending.extend_from_slice(samples);
         let count = self.pending.len();
-        let incomplete_group = self.pending.split_off(if end { count } else { count - count % GROUP });
+        let incomplete_group =
+            self.pending.split_off(if end { count } else { count - count % GROUP });
         let ready = std::mem::replace(&mut self.pending, incomplete_group);
         resample_for_recognition(&Pcm::mono(ready, SampleRate::HZ_24K))
     }
@@ -119,7 +129,10 @@ mod tests {
             }
             let heard = heard.lock().unwrap();
             assert_eq!(heard.len(), expected.len(), "{length}");
-            assert!(heard.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-6), "{length}");
+            assert!(
+                heard.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-6),
+                "{length}"
+            );
         }
     }
 }

@@ -29,7 +29,8 @@ pub struct Mumbler {
 }
 
 impl Mumbler {
-    /// Creates a mumbler that speaks with `voice`. Synthesises all sentences first, which blocks the calling thread.
+    /// Creates a mumbler that speaks with `voice`. Synthesises all sentences first, which blocks
+    /// the calling thread.
     ///
     /// # Errors
     /// [`SynthesisError`] when the synthesiser is missing or fails.
@@ -68,7 +69,13 @@ impl Interpretation for Mumbling {
         if end || self.playback.ahead() > 0.0 {
             return Ok(Reply { samples: Vec::new(), done: end });
         }
-        let sentence = self.sentences.iter().cycle().nth(self.next % SENTENCES.len()).cloned().unwrap_or_default();
+        let sentence = self
+            .sentences
+            .iter()
+            .cycle()
+            .nth(self.next % SENTENCES.len())
+            .cloned()
+            .unwrap_or_default();
         self.next += 1;
         self.playback.say(sentence.len());
         Ok(Reply { samples: spread(sentence, self.channels), done: false })

@@ -7,15 +7,15 @@ const BREATH: usize = 8;
 
 /// Words that may start a new phrase.
 const OPENING: [&str; 36] = [
-    "and", "but", "so", "or", "because", "if", "when", "while", "although", "before", "after", "until", "since",
-    "that", "which", "who", "where", "then", "to", "in", "on", "at", "with", "for", "from", "of", "by", "about",
-    "into", "i", "you", "he", "she", "it", "we", "they",
+    "and", "but", "so", "or", "because", "if", "when", "while", "although", "before", "after",
+    "until", "since", "that", "which", "who", "where", "then", "to", "in", "on", "at", "with",
+    "for", "from", "of", "by", "about", "into", "i", "you", "he", "she", "it", "we", "they",
 ];
 /// Words that do not end a phrase.
 const CLINGING: [&str; 40] = [
-    "a", "an", "the", "my", "your", "his", "her", "our", "their", "its", "i", "you", "he", "she", "it", "we", "they",
-    "am", "is", "are", "was", "were", "be", "not", "very", "to", "of", "in", "on", "at", "for", "with", "from", "and",
-    "but", "or", "if", "that", "will", "would",
+    "a", "an", "the", "my", "your", "his", "her", "our", "their", "its", "i", "you", "he", "she",
+    "it", "we", "they", "am", "is", "are", "was", "were", "be", "not", "very", "to", "of", "in",
+    "on", "at", "for", "with", "from", "and", "but", "or", "if", "that", "will", "would",
 ];
 
 /// Returns the quality of a phrase boundary between two words, 0 to 2.
@@ -30,10 +30,12 @@ pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
         return if words.is_empty() { Vec::new() } else { vec![words] };
     }
     let even = words.len() as f64 / count as f64;
-    let places = (1..words.len()).filter(|place| place.abs_diff(even.round() as usize) <= 2 && *place <= BREATH);
+    let places = (1..words.len())
+        .filter(|place| place.abs_diff(even.round() as usize) <= 2 && *place <= BREATH);
     let value = |place: &usize| {
         let (before, after) = (words.get(place - 1), words.get(*place));
-        before.zip(after).map_or(0.0, |(before, after)| seam(before, after)) - (*place as f64 - even).abs() * 0.2
+        before.zip(after).map_or(0.0, |(before, after)| seam(before, after))
+            - (*place as f64 - even).abs() * 0.2
     };
     let best = places.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(BREATH);
     let (first, rest) = words.split_at(best);
@@ -42,7 +44,8 @@ pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
     parts
 }
 
-/// Returns the index of the word before which to cut speech of `length` seconds, if there is a good boundary.
+/// Returns the index of the word before which to cut speech of `length` seconds, if there is a good
+/// boundary.
 ///
 /// Never cuts in the last 0.3 s, where words may be incomplete, or in the first 30 % of the speech.
 pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
@@ -61,14 +64,15 @@ pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
 const PAUSE: f64 = 0.35;
 /// Length in seconds above which speech without a pause is cut at a good boundary.
 const LONG: f64 = 2.2;
-/// Length in seconds above which speech is cut at a good boundary while the reply plays no speech: a short phrase now is
-/// better than a long one later.
+/// Length in seconds above which speech is cut at a good boundary while the reply plays no speech:
+/// a short phrase now is better than a long one later.
 const LONG_WHEN_IDLE: f64 = 1.2;
 /// Length in seconds above which speech is cut at the current position, even without a boundary.
 const TOO_LONG: f64 = 5.0;
 
-/// Returns the number of words of the first complete phrase; `None` while there is none. The next word starts at `until`
-/// or later. A phrase has at least `fewest` words, and is shorter if the reply `is_idle`: if it plays no speech.
+/// Returns the number of words of the first complete phrase; `None` while there is none. The next
+/// word starts at `until` or later. A phrase has at least `fewest` words, and is shorter if the
+/// reply `is_idle`: if it plays no speech.
 pub(super) fn complete(words: &[Word], until: f64, fewest: usize, is_idle: bool) -> Option<usize> {
     let (first, last) = words.first().zip(words.last())?;
     let starts = words.iter().skip(1).map(|word| word.start).chain([until]);
@@ -83,7 +87,11 @@ pub(super) fn complete(words: &[Word], until: f64, fewest: usize, is_idle: bool)
     }
     let shifted: Vec<Word> = words
         .iter()
-        .map(|word| Word { start: word.start - first.start, end: word.end - first.start, ..word.clone() })
+        .map(|word| Word {
+            start: word.start - first.start,
+            end: word.end - first.start,
+            ..word.clone()
+        })
         .collect();
     let cut = best_cut(&shifted, length).filter(|count| *count >= fewest);
     cut.or((length > TOO_LONG).then_some(words.len()))
@@ -96,7 +104,11 @@ mod tests {
     #[test]
     fn phrases_end_at_pauses_or_good_boundaries() {
         let timed = |text: &str| -> Vec<Word> {
-            let word = |(n, text)| Word { text, start: 7.0 + f64::from(n) * 0.4, end: 7.0 + f64::from(n) * 0.4 + 0.35 };
+            let word = |(n, text)| Word {
+                text,
+                start: 7.0 + f64::from(n) * 0.4,
+                end: 7.0 + f64::from(n) * 0.4 + 0.35,
+            };
             (0..).zip(words(text)).map(word).collect()
         };
         let short = timed("we should leave");
@@ -141,7 +153,11 @@ mod tests {
         let text = "we should leave the house because the train";
         let timed: Vec<_> = (0..)
             .zip(words(text))
-            .map(|(n, text)| Word { text, start: f64::from(n) * 0.4, end: f64::from(n) * 0.4 + 0.35 })
+            .map(|(n, text)| Word {
+                text,
+                start: f64::from(n) * 0.4,
+                end: f64::from(n) * 0.4 + 0.35,
+            })
             .collect();
         assert_eq!(best_cut(&timed, 3.2), Some(5));
         assert_eq!(best_cut(&timed[..1], 3.2), None);

@@ -1,7 +1,7 @@
 use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 
-/// The listener's playback position on the validator's virtual clock: each frame is answered at its end, and the reply
-/// to a frame plays after all earlier replies.
+/// The listener's playback position on the validator's virtual clock: each frame is answered at its
+/// end, and the reply to a frame plays after all earlier replies.
 ///
 /// All values are samples of one channel at 24 kHz.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,11 +38,12 @@ impl Playback {
         self.until.saturating_sub(self.now) as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 
-    /// Returns the time from the start of the first word until further output would play, in seconds; 0 before the first
-    /// word.
+    /// Returns the time from the start of the first word until further output would play, in
+    /// seconds; 0 before the first word.
     pub(super) fn length(&self) -> f64 {
         let next = self.until.max(self.now);
-        self.began.map_or(0.0, |began| next.saturating_sub(began) as f64 / f64::from(SAMPLE_RATE_HZ))
+        self.began
+            .map_or(0.0, |began| next.saturating_sub(began) as f64 / f64::from(SAMPLE_RATE_HZ))
     }
 
     /// Returns the time since the end of the last word in seconds; 0 while speech is playing.

@@ -40,7 +40,8 @@ pub(super) struct Segmenter {
 pub(super) enum Found {
     /// A phrase ended, at a pause or at the end of the source.
     Phrase(Phrase),
-    /// The phrase is too long: inspect [`Segmenter::pending`] and [`Segmenter::cut`] it, or wait for the next report.
+    /// The phrase is too long: inspect [`Segmenter::pending`] and [`Segmenter::cut`] it, or wait
+    /// for the next report.
     TooLong,
 }
 
@@ -71,8 +72,11 @@ impl Segmenter {
 
     /// Scans up to the end of the next phrase. `end` marks the end of the source.
     pub(super) fn find(&mut self, end: bool) -> Option<Found> {
-        while let Some(block) = self.pending.get(self.loud.len() * BLOCK..(self.loud.len() + 1) * BLOCK) {
-            let loudness = (block.iter().map(|sample| sample * sample).sum::<f32>() / BLOCK as f32).sqrt();
+        while let Some(block) =
+            self.pending.get(self.loud.len() * BLOCK..(self.loud.len() + 1) * BLOCK)
+        {
+            let loudness =
+                (block.iter().map(|sample| sample * sample).sum::<f32>() / BLOCK as f32).sqrt();
             self.level = loudness.max(self.level * DECAY);
             let loud = loudness > FLOOR.max(self.level * CONTRAST);
             if loud {
@@ -111,10 +115,14 @@ impl Segmenter {
     /// Ends the current phrase near sample `at`, at the quietest point within 60 ms.
     pub(super) fn cut(&mut self, at: usize) -> Phrase {
         let energy = |place: &usize| {
-            let window = self.pending.get(place.saturating_sub(BLOCK / 4)..place + BLOCK / 4).unwrap_or_default();
+            let window = self
+                .pending
+                .get(place.saturating_sub(BLOCK / 4)..place + BLOCK / 4)
+                .unwrap_or_default();
             window.iter().map(|sample| sample * sample).sum::<f32>()
         };
-        let places = (at.saturating_sub(3 * BLOCK)..(at + 3 * BLOCK).min(self.pending.len())).step_by(BLOCK / 8);
+        let places = (at.saturating_sub(3 * BLOCK)..(at + 3 * BLOCK).min(self.pending.len()))
+            .step_by(BLOCK / 8);
         let quietest = places.min_by(|a, b| energy(a).total_cmp(&energy(b)));
         let at = quietest.unwrap_or(at).clamp(BLOCK.min(self.pending.len()), self.pending.len());
         let phrase = self.take(at);
@@ -153,7 +161,8 @@ mod tests {
     /// Returns the duration of each found phrase in milliseconds, and whether it starts a sentence.
     fn phrases(parts: &[(bool, usize)]) -> Vec<(usize, bool)> {
         let mut segmenter = Segmenter::new();
-        let source: Vec<f32> = parts.iter().flat_map(|(loud, length)| sound(*loud, *length)).collect();
+        let source: Vec<f32> =
+            parts.iter().flat_map(|(loud, length)| sound(*loud, *length)).collect();
         let mut found = Vec::new();
         let frames: Vec<_> = source.chunks(1920).collect();
         for (number, frame) in frames.iter().enumerate() {
@@ -207,7 +216,10 @@ mod tests {
         let found = phrases(&[(true, 9000)]);
         assert!(found.len() > 3, "{found:?}");
         // Each length is rounded down to a millisecond.
-        assert!(found.iter().map(|(length, _)| length).sum::<usize>().abs_diff(9000) <= found.len(), "{found:?}");
+        assert!(
+            found.iter().map(|(length, _)| length).sum::<usize>().abs_diff(9000) <= found.len(),
+            "{found:?}"
+        );
         assert!(found.iter().skip(1).all(|(_, begins)| !begins));
     }
 }

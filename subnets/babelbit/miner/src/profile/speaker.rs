@@ -6,8 +6,8 @@ use taonet_speech::{SynthesisError, Synthesizer, Voice, resample_endpoints};
 
 /// Amplitude at or below which a sample counts as silence.
 const SILENCE: f32 = 0.004;
-/// Margin of silence on both sides of a phrase, in samples at 24 kHz: a cut within the fading end of a word is audible
-/// as a click.
+/// Margin of silence on both sides of a phrase, in samples at 24 kHz: a cut within the fading end
+/// of a word is audible as a click.
 const MARGIN: usize = 960;
 
 /// Synthesis stage: turns words into audio at 24 kHz.
@@ -27,8 +27,8 @@ impl Speaker {
         60.0 / f64::from(self.voice.words_per_minute)
     }
 
-    /// Speaks a phrase at `speed` times the voice's normal rate, trimming leading and trailing silence. A call to a
-    /// server ends at `deadline`.
+    /// Speaks a phrase at `speed` times the voice's normal rate, trimming leading and trailing
+    /// silence. A call to a server ends at `deadline`.
     pub(super) fn speak(
         &self,
         phrase: &str,
@@ -58,7 +58,10 @@ fn trim(mut samples: Vec<f32>) -> Vec<f32> {
 pub(super) fn spread(mono: Vec<f32>, channels: u16) -> Vec<f32> {
     match channels {
         0 | 1 => mono,
-        _ => mono.into_iter().flat_map(|sample| std::iter::repeat_n(sample, usize::from(channels))).collect(),
+        _ => mono
+            .into_iter()
+            .flat_map(|sample| std::iter::repeat_n(sample, usize::from(channels)))
+            .collect(),
     }
 }
 

@@ -11,10 +11,11 @@ use super::{CallError, RemoteModel, Stage, whole};
 /// Path of the transcriptions below the server's base URL.
 const TRANSCRIPTIONS: &str = "audio/transcriptions";
 
-/// Recogniser on an inference server, which receives each phrase as a WAV file and returns words with times.
+/// Recogniser on an inference server, which receives each phrase as a WAV file and returns words
+/// with times.
 ///
-/// If the server returns no word times, the words are spread over each segment, or over the complete recording, in
-/// proportion to their lengths.
+/// If the server returns no word times, the words are spread over each segment, or over the
+/// complete recording, in proportion to their lengths.
 pub struct RemoteRecognizer {
     stage: Stage,
     fingerprint: String,
@@ -22,13 +23,18 @@ pub struct RemoteRecognizer {
 }
 
 impl RemoteRecognizer {
-    /// Creates a recogniser. Without a `fallback`, a phrase is lost when the server fails or exceeds its deadline.
+    /// Creates a recogniser. Without a `fallback`, a phrase is lost when the server fails or
+    /// exceeds its deadline.
     pub fn new(remote: RemoteModel, fallback: Option<Arc<dyn Recognizer>>) -> Self {
         let fingerprint = format!("remote {}", remote.model);
         Self { stage: Stage::new("stt", remote), fingerprint, fallback }
     }
 
-    async fn transcribe(&self, server: &ModelServer, samples: &[f32]) -> Result<Transcript, CallError> {
+    async fn transcribe(
+        &self,
+        server: &ModelServer,
+        samples: &[f32],
+    ) -> Result<Transcript, CallError> {
         let recording = Pcm::mono(samples.to_vec(), SampleRate::HZ_16K);
         let wav = Wav::encode(&recording, SampleFormat::S16)?;
         let fields = [
@@ -39,11 +45,16 @@ impl RemoteRecognizer {
         ];
         let file = FormFile { field: "file", name: "phrase.wav", content_type: "audio/wav" };
         let form = MultipartForm::new(fields, file);
-        let response: Response = server.upload(TRANSCRIPTIONS, &form.content_type(), form.body(&wav)).await?;
+        let response: Response =
+            server.upload(TRANSCRIPTIONS, &form.content_type(), form.body(&wav)).await?;
         Ok(response.transcript(recording.duration().get()))
     }
 
-    fn hear(&self, samples: &[f32], deadline: Option<Instant>) -> Result<Recognition, RecognizeError> {
+    fn hear(
+        &self,
+        samples: &[f32],
+        deadline: Option<Instant>,
+    ) -> Result<Recognition, RecognizeError> {
         if samples.is_empty() {
             return Err(RecognizeError::Empty);
         }
@@ -69,7 +80,11 @@ impl Recognizer for RemoteRecognizer {
         self.hear(samples, None)
     }
 
-    fn recognize_by(&self, samples: &[f32], deadline: Instant) -> Result<Recognition, RecognizeError> {
+    fn recognize_by(
+        &self,
+        samples: &[f32],
+        deadline: Instant,
+    ) -> Result<Recognition, RecognizeError> {
         self.hear(samples, Some(deadline))
     }
 }
@@ -100,7 +115,10 @@ impl Response {
         let mut words = if !timed.is_empty() {
             timed
         } else if let Some(segments) = self.segments.filter(|segments| !segments.is_empty()) {
-            segments.iter().flat_map(|segment| spread(&segment.text, segment.start, segment.end)).collect()
+            segments
+                .iter()
+                .flat_map(|segment| spread(&segment.text, segment.start, segment.end))
+                .collect()
         } else {
             spread(&self.text, 0.0, seconds)
         };
@@ -111,7 +129,11 @@ impl Response {
             word.end = word.end.clamp(word.start, seconds.max(word.start));
             at = word.start;
         }
-        Transcript { text: self.text.trim().to_owned(), words, detected_language: self.language.unwrap_or_default() }
+        Transcript {
+            text: self.text.trim().to_owned(),
+            words,
+            detected_language: self.language.unwrap_or_default(),
+        }
     }
 }
 
@@ -159,7 +181,10 @@ mod tests {
                 vec![("ab", 0, 400), ("c", 1000, 1250)],
             ),
             (json!({"text": "abc"}), vec![("abc", 0, 1500)]),
-            (json!({"text": "abc d", "words": null, "segments": null}), vec![("abc", 0, 1000), ("d", 1333, 1667)]),
+            (
+                json!({"text": "abc d", "words": null, "segments": null}),
+                vec![("abc", 0, 1000), ("d", 1333, 1667)],
+            ),
             (json!({"text": ""}), vec![]),
             // Times out of order or beyond the end.
             (
@@ -169,7 +194,8 @@ mod tests {
             ),
         ];
         for (response, expected) in table {
-            let expected: Vec<_> = expected.into_iter().map(|(text, from, to)| (text.to_owned(), from, to)).collect();
+            let expected: Vec<_> =
+                expected.into_iter().map(|(text, from, to)| (text.to_owned(), from, to)).collect();
             assert_eq!(words(response.clone()), expected, "{response}");
         }
     }

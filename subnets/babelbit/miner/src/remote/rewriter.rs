@@ -38,7 +38,8 @@ pub(crate) struct Turn {
     pub(crate) said: String,
 }
 
-/// Rewriter on an inference server: the phrases of an utterance form one conversation with a language model.
+/// Rewriter on an inference server: the phrases of an utterance form one conversation with a
+/// language model.
 #[derive(Debug)]
 pub struct ChatRewriter {
     stage: Stage,
@@ -50,9 +51,15 @@ impl ChatRewriter {
         Self { stage: Stage::new("llm", remote) }
     }
 
-    /// Rewrites the message `heard` after the earlier `turns`, until `deadline` at the latest; returns `None` if the
-    /// call failed before the first complete word, if the stage is paused, and after the deadline.
-    pub(crate) fn rewrite(&self, turns: &[Turn], heard: &str, deadline: Option<Instant>) -> Option<Vec<String>> {
+    /// Rewrites the message `heard` after the earlier `turns`, until `deadline` at the latest;
+    /// returns `None` if the call failed before the first complete word, if the stage is paused,
+    /// and after the deadline.
+    pub(crate) fn rewrite(
+        &self,
+        turns: &[Turn],
+        heard: &str,
+        deadline: Option<Instant>,
+    ) -> Option<Vec<String>> {
         self.stage.call(deadline, async |server: &ModelServer| self.ask(server, turns, heard).await)
     }
 
@@ -66,7 +73,10 @@ impl ChatRewriter {
         let mut messages = vec![message("system", INSTRUCTIONS)];
         for turn in turns.iter().skip(turns.len().saturating_sub(MEMORY)) {
             messages.push(message("user", &turn.heard));
-            messages.push(message("assistant", if turn.said.is_empty() { NOTHING } else { turn.said.as_str() }));
+            messages.push(message(
+                "assistant",
+                if turn.said.is_empty() { NOTHING } else { turn.said.as_str() },
+            ));
         }
         messages.push(message("user", heard));
         let words = heard.split_whitespace().count();
@@ -79,7 +89,9 @@ impl ChatRewriter {
         match (answer, result) {
             (Answer { fault: Some(fault), .. }, _) => (None, Err(CallError::Unusable(fault))),
             (Answer { content: Some(content), .. }, Ok(())) => (Some(spoken(&content)), Ok(())),
-            (Answer { content: None, .. }, Ok(())) => (None, Err(CallError::Unusable("the stream has no choices"))),
+            (Answer { content: None, .. }, Ok(())) => {
+                (None, Err(CallError::Unusable("the stream has no choices")))
+            }
             (Answer { content, .. }, Err(error)) => {
                 let mut content = content.unwrap_or_default();
                 // The last word may be incomplete.
@@ -103,7 +115,8 @@ impl Answer {
     /// Adds an event of the stream, or the complete response of a server that does not stream.
     fn add(&mut self, event: &Value) -> ControlFlow<()> {
         let Some(choice) = event.pointer("/choices/0") else {
-            // Some servers begin or end with an event about other things, whose list of choices is empty.
+            // Some servers begin or end with an event about other things, whose list of choices is
+            // empty.
             let is_empty = event.get("choices").is_some_and(Value::is_array);
             return if is_empty {
                 ControlFlow::Continue(())
@@ -136,12 +149,13 @@ impl Answer {
 
 /// Returns the words of an answer in lowercase, without punctuation.
 pub(crate) fn spoken(answer: &str) -> Vec<String> {
-    let words = answer.split(|letter: char| letter.is_whitespace() || matches!(letter, '-' | '–' | '—' | '/'));
+    let words = answer
+        .split(|letter: char| letter.is_whitespace() || matches!(letter, '-' | '–' | '—' | '/'));
     words.map(plain).filter(|word| !word.is_empty()).collect()
 }
 
-/// Returns the message for a phrase; without words, the message at the end of speech. `begins` means that the phrase
-/// does not continue the previous one, `last` that it is the last one.
+/// Returns the message for a phrase; without words, the message at the end of speech. `begins`
+/// means that the phrase does not continue the previous one, `last` that it is the last one.
 pub(crate) fn message(heard: &[String], begins: bool, last: bool) -> String {
     if heard.is_empty() {
         return END.to_owned();
@@ -161,7 +175,8 @@ pub(crate) fn phrase(message: &str) -> (Vec<String>, bool, bool) {
     if message == END {
         return (Vec::new(), true, true);
     }
-    let (text, begins) = message.strip_prefix(CONTINUES).map_or((message, true), |text| (text, false));
+    let (text, begins) =
+        message.strip_prefix(CONTINUES).map_or((message, true), |text| (text, false));
     let (text, last) = text.strip_suffix(CONTINUES).map_or((text, true), |text| (text, false));
     (text.split_whitespace().map(str::to_owned).collect(), begins, last)
 }

@@ -15,7 +15,8 @@ const MAX_SPEECH: usize = 6 << 20;
 /// Words per minute that correspond to the speed 1 of the server's voices.
 const NORMAL: f64 = 150.0;
 
-/// Synthesiser on an inference server, which receives each text and returns a WAV file. The file is read as it arrives.
+/// Synthesiser on an inference server, which receives each text and returns a WAV file. The file is
+/// read as it arrives.
 pub struct RemoteSynthesizer {
     stage: Stage,
     voice: String,
@@ -23,8 +24,9 @@ pub struct RemoteSynthesizer {
 }
 
 impl RemoteSynthesizer {
-    /// Creates a synthesiser that speaks with a voice of the server. When the server fails or exceeds its deadline, the
-    /// `fallback` speaks the phrase; without one, the samples received until then are spoken.
+    /// Creates a synthesiser that speaks with a voice of the server. When the server fails or
+    /// exceeds its deadline, the `fallback` speaks the phrase; without one, the samples received
+    /// until then are spoken.
     pub fn new(remote: RemoteModel, voice: String, fallback: Option<Arc<dyn Synthesizer>>) -> Self {
         Self { stage: Stage::new("tts", remote), voice, fallback }
     }
@@ -51,8 +53,15 @@ impl RemoteSynthesizer {
         }
     }
 
-    fn say(&self, text: &str, voice: &Voice, deadline: Option<Instant>) -> Result<Pcm, SynthesisError> {
-        let call = async |server: &ModelServer| self.synthesize(server, text, voice.words_per_minute).await;
+    fn say(
+        &self,
+        text: &str,
+        voice: &Voice,
+        deadline: Option<Instant>,
+    ) -> Result<Pcm, SynthesisError> {
+        let call = async |server: &ModelServer| {
+            self.synthesize(server, text, voice.words_per_minute).await
+        };
         match (self.stage.call(deadline, call), &self.fallback) {
             (Some(speech), _) => Ok(speech),
             (None, Some(fallback)) => fallback.speak(text, voice),
@@ -64,7 +73,11 @@ impl RemoteSynthesizer {
 /// Returns the samples of a file, at least one.
 fn speech(decoded: Result<Wav, WavError>) -> Result<Pcm, CallError> {
     let speech = decoded?.pcm.into_mono();
-    if speech.samples.is_empty() { Err(CallError::Unusable("the speech has no samples")) } else { Ok(speech) }
+    if speech.samples.is_empty() {
+        Err(CallError::Unusable("the speech has no samples"))
+    } else {
+        Ok(speech)
+    }
 }
 
 impl Synthesizer for RemoteSynthesizer {
@@ -72,7 +85,12 @@ impl Synthesizer for RemoteSynthesizer {
         self.say(text, voice, None)
     }
 
-    fn speak_by(&self, text: &str, voice: &Voice, deadline: Instant) -> Result<Pcm, SynthesisError> {
+    fn speak_by(
+        &self,
+        text: &str,
+        voice: &Voice,
+        deadline: Instant,
+    ) -> Result<Pcm, SynthesisError> {
         self.say(text, voice, Some(deadline))
     }
 }

@@ -10,8 +10,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use taonet_primitives::{SampleRate, Transcript, Word};
 use taonet_speech::{
-    CtcRecognizer, Espeak, Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, SynthesisError, Synthesizer,
-    Voice, Wav, resample_endpoints, resample_for_recognition,
+    CtcRecognizer, Espeak, Pcm, Recognition, RecognizeError, Recognizer, SampleFormat,
+    SynthesisError, Synthesizer, Voice, Wav, resample_endpoints, resample_for_recognition,
 };
 use tokio::runtime::Runtime;
 
@@ -41,7 +41,9 @@ fn remote(server: &InferenceServer, deadline: Duration) -> Interpreter {
     let model = || server.model(deadline);
     let stt = Arc::new(RemoteRecognizer::new(model(), Some(recognizer())));
     let tts = Arc::new(RemoteSynthesizer::new(model(), "en-gb".to_owned(), Some(espeak())));
-    Interpreter::new(stt, tts, Manner::default()).unwrap().with_language_model(ChatRewriter::new(model()))
+    Interpreter::new(stt, tts, Manner::default())
+        .unwrap()
+        .with_language_model(ChatRewriter::new(model()))
 }
 
 /// A reply and its measurements.
@@ -69,14 +71,16 @@ fn play(interpreter: &Interpreter) -> Played {
         slowest = slowest.max(last);
         last = began.elapsed();
         if !part.samples.is_empty() {
-            completion = completion.max(number as f64 / 12.5) + part.samples.len() as f64 / 24_000.0;
+            completion =
+                completion.max(number as f64 / 12.5) + part.samples.len() as f64 / 24_000.0;
         }
         reply.extend(part.samples);
     }
     let text = if reply.is_empty() {
         String::new()
     } else {
-        let heard = recognizer().recognize(&resample_for_recognition(&Pcm::mono(reply, SampleRate::HZ_24K)));
+        let heard = recognizer()
+            .recognize(&resample_for_recognition(&Pcm::mono(reply, SampleRate::HZ_24K)));
         heard.unwrap().transcript.text
     };
     Played { text, overshoot: completion - source.duration().get(), slowest, last }
@@ -89,7 +93,8 @@ fn local() -> Played {
 /// Compares two replies: nine of ten words are equal, and they end within 0.3 s.
 #[track_caller]
 fn assert_alike(found: &Played, expected: &Played, what: &str) {
-    let [found_words, words] = [found, expected].map(|played| played.text.split(' ').collect::<BTreeSet<_>>());
+    let [found_words, words] =
+        [found, expected].map(|played| played.text.split(' ').collect::<BTreeSet<_>>());
     let common = words.intersection(&found_words).count();
     let larger = words.len().max(found_words.len());
     assert!(common * 10 >= larger * 9, "{what}: {} instead of {}", found.text, expected.text);
@@ -103,8 +108,9 @@ fn remote_stages_equal_local_ones() {
     assert_alike(&play(&remote(&server, Duration::from_secs(10))), &local(), "remote");
 }
 
-/// Plays to an interpreter, and checks that the response to every frame is in time for validators. It may be late only on
-/// a machine that needs most of that time for its own engines. On a busy machine a play can be late: one of three counts.
+/// Plays to an interpreter, and checks that the response to every frame is in time for validators.
+/// It may be late only on a machine that needs most of that time for its own engines. On a busy
+/// machine a play can be late: one of three counts.
 #[track_caller]
 fn play_in_time(start: impl Fn() -> InferenceServer, local: &Played, what: &str) -> Played {
     let own = local.slowest.max(local.last) * 4;
@@ -124,9 +130,11 @@ fn play_in_time(start: impl Fn() -> InferenceServer, local: &Played, what: &str)
 #[test]
 fn a_stalled_stage_delays_one_frame_and_its_fallback_replies() {
     let expected = local();
-    let stages: [&'static [&'static str]; 4] = [&["stt"], &["llm"], &["tts"], &["stt", "llm", "tts"]];
+    let stages: [&'static [&'static str]; 4] =
+        [&["stt"], &["llm"], &["tts"], &["stt", "llm", "tts"]];
     for stalled in stages {
-        let played = play_in_time(|| InferenceServer::start(stalled), &expected, &stalled.join(" "));
+        let played =
+            play_in_time(|| InferenceServer::start(stalled), &expected, &stalled.join(" "));
         assert_alike(&played, &expected, &stalled.join(" "));
     }
 }
@@ -134,7 +142,8 @@ fn a_stalled_stage_delays_one_frame_and_its_fallback_replies() {
 #[test]
 fn slow_calls_share_the_time_of_a_frame() {
     let expected = local();
-    let played = play_in_time(|| InferenceServer::slow(Duration::from_millis(700)), &expected, "slow");
+    let played =
+        play_in_time(|| InferenceServer::slow(Duration::from_millis(700)), &expected, "slow");
     assert_alike(&played, &expected, "slow");
 }
 
@@ -152,8 +161,13 @@ impl Recognizer for Hears {
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
         let at = samples.len() as f64 / 16_000.0 - 0.5;
-        let words = self.0.split(' ').map(|text| Word { text: text.to_owned(), start: at, end: at }).collect();
-        let transcript = Transcript { text: self.0.to_owned(), words, detected_language: "en".to_owned() };
+        let words = self
+            .0
+            .split(' ')
+            .map(|text| Word { text: text.to_owned(), start: at, end: at })
+            .collect();
+        let transcript =
+            Transcript { text: self.0.to_owned(), words, detected_language: "en".to_owned() };
         Ok(Recognition { transcript, confidence: 1.0 })
     }
 }
@@ -161,11 +175,13 @@ impl Recognizer for Hears {
 /// Duration of a call whose frame has time for two of them.
 const CALL: Duration = Duration::from_secs(1);
 
-/// Starts a server of speech; also returns the number of its requests. `takes` is the duration of a request by its index.
+/// Starts a server of speech; also returns the number of its requests. `takes` is the duration of a
+/// request by its index.
 fn voice_server(takes: fn(usize) -> Duration) -> (InferenceServer, Arc<AtomicUsize>) {
     let requests = Arc::<AtomicUsize>::default();
     let counted = Arc::clone(&requests);
-    let wav = Wav::encode(&Pcm::mono(vec![0.25; 480], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
+    let wav =
+        Wav::encode(&Pcm::mono(vec![0.25; 480], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
     let respond = move || {
         let index = counted.fetch_add(1, Ordering::Relaxed);
         let wav = wav.clone();
@@ -177,18 +193,24 @@ fn voice_server(takes: fn(usize) -> Duration) -> (InferenceServer, Arc<AtomicUsi
     (InferenceServer::serve(Router::new().route("/v1/audio/speech", post(respond))), requests)
 }
 
-/// Columns: whether the frame is the last one, number of calls in twice the time of one call. The phrase has at
-/// least five breaths, and each of them needs a call.
+/// Columns: whether the frame is the last one, number of calls in twice the time of one call. The
+/// phrase has at least five breaths, and each of them needs a call.
 #[test]
 fn calls_per_frame_are_bounded_by_the_frame_time() {
     let words = "the old green house near the river stands empty because nobody wants such a long walk in winter while \
         seven yellow boats wait under heavy snow behind our village church and every child who lives there hopes that \
         spring comes soon";
-    let phrase: Vec<f32> =
-        (0..24_000).map(|n| (n as f32 * 0.1).sin() * 0.3).chain(std::iter::repeat_n(0.0, 4_800)).collect();
+    let phrase: Vec<f32> = (0..24_000)
+        .map(|n| (n as f32 * 0.1).sin() * 0.3)
+        .chain(std::iter::repeat_n(0.0, 4_800))
+        .collect();
     for (is_last, expected) in [(false, 1..=2), (true, 3..=6)] {
         let (server, requests) = voice_server(|_| CALL);
-        let tts = Arc::new(RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), Some(Arc::new(Beep))));
+        let tts = Arc::new(RemoteSynthesizer::new(
+            server.model(PATIENCE),
+            "any".to_owned(),
+            Some(Arc::new(Beep)),
+        ));
         let interpreter = Interpreter::new(Arc::new(Hears(words)), tts, Manner::default()).unwrap();
         let mut interpretation = interpreter.with_call_time(CALL * 2).open(1, None);
         // The breaths without a call are spoken by the fallback.
@@ -201,16 +223,22 @@ fn calls_per_frame_are_bounded_by_the_frame_time() {
 #[test]
 fn call_cut_at_the_frame_deadline_does_not_pause_the_server() {
     // The first call never ends.
-    let (server, requests) = voice_server(|index| if index == 0 { Duration::MAX } else { Duration::ZERO });
+    let (server, requests) =
+        voice_server(|index| if index == 0 { Duration::MAX } else { Duration::ZERO });
     let tts = RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), None);
     for (time, expected) in [(Duration::from_secs(5), 1), (Duration::ZERO, 1)] {
         let speech = tts.speak_by("Hello.", &voice(), Instant::now() + time).unwrap();
-        assert_eq!((speech.samples.len(), requests.load(Ordering::Relaxed)), (0, expected), "{time:?}");
+        assert_eq!(
+            (speech.samples.len(), requests.load(Ordering::Relaxed)),
+            (0, expected),
+            "{time:?}"
+        );
     }
     assert_eq!(tts.speak("Hello.", &voice()).unwrap().samples.len(), 480);
 }
 
-/// Starts a server whose routes return this status and body, and the number of requests that it got.
+/// Starts a server whose routes return this status and body, and the number of requests that it
+/// got.
 fn broken(status: StatusCode, body: &'static Value) -> (InferenceServer, Arc<AtomicUsize>) {
     let requests = Arc::<AtomicUsize>::default();
     let counted = Arc::clone(&requests);
@@ -245,7 +273,10 @@ fn failing_server_is_called_once_and_then_paused() {
         assert_alike(&play(&remote(&server, DEADLINE)), &expected, &body.to_string());
         // One request of each stage in each pause.
         let pauses = usize::try_from(began.elapsed().as_secs() / PAUSE.as_secs()).unwrap() + 1;
-        assert!((3..=3 * pauses).contains(&requests.load(Ordering::Relaxed)), "{requests:?} requests: {body}");
+        assert!(
+            (3..=3 * pauses).contains(&requests.load(Ordering::Relaxed)),
+            "{requests:?} requests: {body}"
+        );
     }
 }
 
@@ -272,12 +303,13 @@ struct Scripted {
 }
 
 impl Scripted {
-    /// Starts a server that sends `first` as the body of each response, then repeats `then` until the client
-    /// disconnects. With an empty `then`, the response stalls after `first`.
+    /// Starts a server that sends `first` as the body of each response, then repeats `then` until
+    /// the client disconnects. With an empty `then`, the response stalls after `first`.
     fn start(content_type: &'static str, first: &[u8], then: &'static [u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n");
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n");
         let first = [head.as_bytes(), first].concat();
         std::thread::spawn(move || {
             for connection in listener.incoming().map_while(Result::ok) {
@@ -312,7 +344,10 @@ fn words_of_a_chat_before_the_deadline_are_used() {
     let table: [(Vec<String>, Option<&[&str]>); 6] = [
         (vec![role.clone(), piece("We"), piece(" should"), piece(" st")], Some(&["we", "should"])),
         (vec![role.clone(), piece("We should stop. ")], Some(&["we", "should", "stop"])),
-        (vec![role.clone(), piece("We should"), piece(" stop"), end], Some(&["we", "should", "stop"])),
+        (
+            vec![role.clone(), piece("We should"), piece(" stop"), end],
+            Some(&["we", "should", "stop"]),
+        ),
         (vec![role.clone(), piece("W")], None),
         (vec![role], None),
         (vec![], None),
@@ -322,10 +357,12 @@ fn words_of_a_chat_before_the_deadline_are_used() {
         let rewriter = ChatRewriter::new(server.model(DEADLINE));
         let began = Instant::now();
         let words = rewriter.rewrite(&[], HEARD, None);
-        let expected = expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        let expected =
+            expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(words, expected, "{events:?}");
         assert!(began.elapsed() < PATIENCE / 2, "{events:?}");
-        // After a stalled response, even with words, the stage pauses; after a complete one, it does not.
+        // After a stalled response, even with words, the stage pauses; after a complete one, it
+        // does not.
         let is_paused = rewriter.rewrite(&[], HEARD, None).is_none();
         assert_eq!(is_paused, !events.concat().contains("stop\"}"), "{events:?}");
     }
@@ -347,13 +384,19 @@ fn voice() -> Voice {
 /// Columns: bytes of the speech that arrive, samples spoken without and with a fallback.
 #[test]
 fn the_speech_before_the_deadline_is_spoken_without_a_fallback() {
-    let file = Wav::encode(&Pcm::mono(vec![0.25; 1_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
+    let file =
+        Wav::encode(&Pcm::mono(vec![0.25; 1_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
     for (bytes, without, with) in [(44 + 601, 300, 7), (44, 0, 7), (30, 0, 7), (0, 0, 7)] {
         let server = Scripted::start("audio/wav", &file[..bytes], b"");
-        let fallbacks: [(Option<Arc<dyn Synthesizer>>, usize); 2] = [(None, without), (Some(Arc::new(Beep)), with)];
+        let fallbacks: [(Option<Arc<dyn Synthesizer>>, usize); 2] =
+            [(None, without), (Some(Arc::new(Beep)), with)];
         for (fallback, expected) in fallbacks {
             let tts = RemoteSynthesizer::new(server.model(DEADLINE), "any".to_owned(), fallback);
-            assert_eq!(tts.speak("Hello.", &voice()).unwrap().samples.len(), expected, "{bytes} bytes");
+            assert_eq!(
+                tts.speak("Hello.", &voice()).unwrap().samples.len(),
+                expected,
+                "{bytes} bytes"
+            );
         }
     }
 }
@@ -367,9 +410,15 @@ fn endless_responses_are_truncated() {
     for text in ["all work and no play ", "work"] {
         let event: &'static str = Box::leak(chat_event(text).into_boxed_str());
         let server = Scripted::start(EVENTS, b"", event.as_bytes());
-        assert_eq!(ChatRewriter::new(server.model(PATIENCE)).rewrite(&[], HEARD, None), None, "{text}");
+        assert_eq!(
+            ChatRewriter::new(server.model(PATIENCE)).rewrite(&[], HEARD, None),
+            None,
+            "{text}"
+        );
     }
-    let file = Wav::encode(&Pcm::mono(vec![0.25; 8_000_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
+    let file =
+        Wav::encode(&Pcm::mono(vec![0.25; 8_000_000], SampleRate::HZ_24K), SampleFormat::S16)
+            .unwrap();
     let server = Scripted::start("audio/wav", &file[..44], &[1; 4_096]);
     let tts = RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), None);
     assert_eq!(tts.speak("Hello.", &voice()).unwrap().samples.len(), 0);
@@ -378,7 +427,8 @@ fn endless_responses_are_truncated() {
 
 #[test]
 fn incomplete_transcript_is_not_used() {
-    let server = Scripted::start("application/json", b"{\"text\": \"we should stop\", \"words\": [", b"");
+    let server =
+        Scripted::start("application/json", b"{\"text\": \"we should stop\", \"words\": [", b"");
     let stt = RemoteRecognizer::new(server.model(DEADLINE), None);
     assert_eq!(stt.recognize(&[0.1; 1_600]).unwrap().transcript.text, "");
 }

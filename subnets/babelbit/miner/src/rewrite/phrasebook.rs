@@ -3,12 +3,15 @@ use std::collections::HashMap;
 /// A table of phrases and their replacements, indexed by first word, longest match first.
 ///
 /// The text format has one entry per line, `phrase | replacement`; `#` starts a comment line.
-/// - `hit/hits the nail | am/is right`: a choice expands to one entry per option. The n-th choice of the replacement
-///   with k options follows the n-th choice of the phrase with k options. `had+to` is an option of two words.
-/// - `$his`, `$him`, `$they` and `$himself` are choices among the forms for each grammatical person.
+/// - `hit/hits the nail | am/is right`: a choice expands to one entry per option. The n-th choice
+///   of the replacement with k options follows the n-th choice of the phrase with k options.
+///   `had+to` is an option of two words.
+/// - `$his`, `$him`, `$they` and `$himself` are choices among the forms for each grammatical
+///   person.
 /// - `_` matches any one word and is copied to the replacement in order.
 /// - `^` before the phrase restricts matches to the start of a sentence.
-/// - An empty replacement removes the phrase; a replacement equal to the phrase protects it from shorter entries.
+/// - An empty replacement removes the phrase; a replacement equal to the phrase protects it from
+///   shorter entries.
 #[derive(Debug, Clone, Default)]
 pub struct Phrasebook {
     entries: HashMap<String, Vec<Entry>>,
@@ -65,7 +68,8 @@ enum Problem {
 const MAX_ENTRIES: usize = 2_000;
 
 impl Phrasebook {
-    /// Parses entries in the text format; `book` names the text in errors. The first of several equal phrases wins.
+    /// Parses entries in the text format; `book` names the text in errors. The first of several
+    /// equal phrases wins.
     ///
     /// # Errors
     /// [`PhrasebookError`] that names the first malformed line.
@@ -86,8 +90,11 @@ impl Phrasebook {
                 continue;
             }
             let expanded = expand(line);
-            let entries =
-                expanded.map_err(|problem| PhrasebookError { book: book.to_owned(), line: number + 1, problem })?;
+            let entries = expanded.map_err(|problem| PhrasebookError {
+                book: book.to_owned(),
+                line: number + 1,
+                problem,
+            })?;
             for (first, entry) in entries {
                 self.entries.entry(first).or_default().push(entry);
             }
@@ -108,14 +115,16 @@ impl Phrasebook {
         self.entries.is_empty()
     }
 
-    /// Replaces every phrase, from left to right, longest match first. Replacements are not scanned again.
+    /// Replaces every phrase, from left to right, longest match first. Replacements are not scanned
+    /// again.
     ///
     /// `starts` means that the words start a sentence.
     pub fn apply(&self, words: &[String], starts: bool) -> Vec<String> {
         let mut out = Vec::with_capacity(words.len());
         let mut rest = words;
         while let Some((word, after)) = rest.split_first() {
-            // Words removed so far do not count: without "well okay", "look" still starts the sentence.
+            // Words removed so far do not count: without "well okay", "look" still starts the
+            // sentence.
             if let Some((length, replacement)) = self.replacement(rest, starts && out.is_empty()) {
                 out.extend(replacement);
                 rest = rest.get(length..).unwrap_or_default();
@@ -127,12 +136,18 @@ impl Phrasebook {
         out
     }
 
-    /// Returns the replacement of the longest phrase at the start of `words`, and the number of words in that phrase.
+    /// Returns the replacement of the longest phrase at the start of `words`, and the number of
+    /// words in that phrase.
     pub fn replacement(&self, words: &[String], starts: bool) -> Option<(usize, Vec<String>)> {
-        let entry = self
-            .candidates(words)
-            .find(|entry| (starts || !entry.anchored) && entry.phrase.len() <= words.len() && entry.agrees(words))?;
-        let mut carried = entry.phrase.iter().zip(words).filter(|(slot, _)| **slot == Slot::Any).map(|(_, word)| word);
+        let entry = self.candidates(words).find(|entry| {
+            (starts || !entry.anchored) && entry.phrase.len() <= words.len() && entry.agrees(words)
+        })?;
+        let mut carried = entry
+            .phrase
+            .iter()
+            .zip(words)
+            .filter(|(slot, _)| **slot == Slot::Any)
+            .map(|(_, word)| word);
         let replacement = entry.replacement.iter().filter_map(|slot| match slot {
             Slot::Word(word) => Some(word.clone()),
             Slot::Any => carried.next().cloned(),
@@ -140,10 +155,12 @@ impl Phrasebook {
         Some((entry.phrase.len(), replacement.collect()))
     }
 
-    /// Whether a longer phrase starts with all of `words`. Wildcards do not count: they match everything.
+    /// Whether a longer phrase starts with all of `words`. Wildcards do not count: they match
+    /// everything.
     pub(crate) fn goes_on(&self, words: &[String]) -> bool {
         self.candidates(words).any(|entry| {
-            let begun = entry.phrase.get(..words.len()).is_some_and(|begun| !begun.contains(&Slot::Any));
+            let begun =
+                entry.phrase.get(..words.len()).is_some_and(|begun| !begun.contains(&Slot::Any));
             begun && !entry.anchored && entry.phrase.len() > words.len() && entry.agrees(words)
         })
     }
@@ -170,7 +187,11 @@ fn options(token: &str) -> Result<Vec<&str>, Problem> {
         plain => plain,
     };
     let options: Vec<_> = token.split('/').collect();
-    if options.iter().any(|option| option.is_empty()) { Err(Problem::EmptyOption) } else { Ok(options) }
+    if options.iter().any(|option| option.is_empty()) {
+        Err(Problem::EmptyOption)
+    } else {
+        Ok(options)
+    }
 }
 
 fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
@@ -184,7 +205,8 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
     };
     let left = left.split_whitespace().map(options).collect::<Result<Vec<_>, _>>()?;
     let right = right.split_whitespace().map(options).collect::<Result<Vec<_>, _>>()?;
-    let count = |places: &[Vec<&str>]| places.iter().filter(|options| options.as_slice() == ["_"]).count();
+    let count =
+        |places: &[Vec<&str>]| places.iter().filter(|options| options.as_slice() == ["_"]).count();
     if count(&right) > count(&left) {
         return Err(Problem::LoneAny);
     }
@@ -203,14 +225,20 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
                     pick
                 })
                 .collect();
-            let phrase = left.iter().zip(&picks).flat_map(|(options, pick)| slots(options, *pick)).collect::<Vec<_>>();
+            let phrase = left
+                .iter()
+                .zip(&picks)
+                .flat_map(|(options, pick)| slots(options, *pick))
+                .collect::<Vec<_>>();
             let replacement = right.iter().zip(&followed).flat_map(|(options, place)| {
                 let pick = place.and_then(|place| picks.get(place)).copied().unwrap_or_default();
                 slots(options, pick)
             });
             let replacement = replacement.collect();
             match phrase.first() {
-                Some(Slot::Word(first)) => Ok((first.clone(), Entry { anchored, phrase, replacement })),
+                Some(Slot::Word(first)) => {
+                    Ok((first.clone(), Entry { anchored, phrase, replacement }))
+                }
                 _ => Err(Problem::FirstWord),
             }
         })
@@ -224,7 +252,10 @@ fn follow(left: &[Vec<&str>], right: &[Vec<&str>]) -> Result<Vec<Option<usize>>,
         if options.len() == 1 {
             return Ok(None);
         }
-        let mut same = (0..).zip(left).filter(|(_, choice)| choice.len() == options.len()).map(|(place, _)| place);
+        let mut same = (0..)
+            .zip(left)
+            .filter(|(_, choice)| choice.len() == options.len())
+            .map(|(place, _)| place);
         let nth = used.entry(options.len()).or_default();
         let place = same.clone().nth(*nth).or_else(|| same.by_ref().last());
         *nth += 1;
@@ -264,13 +295,22 @@ mod tests {
     #[test]
     fn inflections_match_between_phrase_and_replacement() {
         let book = "pull/pulls/pulled $his leg/ear | joke/jokes/joked with $him";
-        assert_eq!(apply(book, "she pulled my leg and pulls their ear"), "she joked with me and jokes with them");
-        assert_eq!(apply("have/had no choice but to | must/had+to", "i had no choice but to go"), "i had to go");
+        assert_eq!(
+            apply(book, "she pulled my leg and pulls their ear"),
+            "she joked with me and jokes with them"
+        );
+        assert_eq!(
+            apply("have/had no choice but to | must/had+to", "i had no choice but to go"),
+            "i had to go"
+        );
     }
 
     #[test]
     fn wildcard_word_is_copied() {
-        assert_eq!(apply("take _ for granted | undervalue _", "they take us for granted"), "they undervalue us");
+        assert_eq!(
+            apply("take _ for granted | undervalue _", "they take us for granted"),
+            "they undervalue us"
+        );
     }
 
     #[test]

@@ -5,13 +5,15 @@ const MAX_WORDS: usize = 6;
 
 /// Words that speakers often repeat on purpose.
 const MEANT_TWICE: [&str; 28] = [
-    "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "hundred", "thousand",
-    "had", "bye", "so", "knock", "ha", "cha", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty",
-    "ninety",
+    "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "hundred", "thousand", "had", "bye", "so", "knock", "ha", "cha", "twenty", "thirty", "forty",
+    "fifty", "sixty", "seventy", "eighty", "ninety",
 ];
 
-const PREPOSITIONS: [&str; 14] =
-    ["about", "of", "for", "with", "in", "on", "at", "to", "from", "by", "like", "after", "before", "without"];
+const PREPOSITIONS: [&str; 14] = [
+    "about", "of", "for", "with", "in", "on", "at", "to", "from", "by", "like", "after", "before",
+    "without",
+];
 
 /// Removes immediate repetitions of phrases: "i i think i think that" becomes "i think that".
 ///
@@ -36,13 +38,15 @@ pub(super) fn drop_repeated(words: &[String]) -> Vec<String> {
     words
 }
 
-/// Removes from `words` a phrase that repeats the end of `before`, or continues a repetition that started there: "so i
-/// think | i think that" leaves "that", and "i might | as well i might as well go" leaves "as well go".
+/// Removes from `words` a phrase that repeats the end of `before`, or continues a repetition that
+/// started there: "so i think | i think that" leaves "that", and "i might | as well i might as well
+/// go" leaves "as well go".
 pub(super) fn drop_repeated_across(before: &[String], words: &[String]) -> Vec<String> {
     let mut all = [before, words].concat();
     let lengths = (1..=MAX_WORDS).rev();
     let mut places = lengths.flat_map(|length| {
-        (before.len().saturating_sub(length)..before.len()).map(move |start| (start, start + length, length))
+        (before.len().saturating_sub(length)..before.len())
+            .map(move |start| (start, start + length, length))
     });
     let repeated = places.find(|(start, end, length)| {
         let first = all.get(*start..*end);
@@ -57,7 +61,8 @@ pub(super) fn drop_repeated_across(before: &[String], words: &[String]) -> Vec<S
 /// Whether the repeated word is first an object and then a subject: "about it | it is".
 fn ends_and_begins(before: Option<&String>, phrase: &[String]) -> bool {
     let both = |word: &String| ["it", "you", "that", "this"].contains(&word.as_str());
-    matches!(phrase, [word] if both(word)) && before.is_some_and(|word| PREPOSITIONS.contains(&word.as_str()))
+    matches!(phrase, [word] if both(word))
+        && before.is_some_and(|word| PREPOSITIONS.contains(&word.as_str()))
 }
 
 fn is_meant(phrase: &[String]) -> bool {
@@ -66,16 +71,17 @@ fn is_meant(phrase: &[String]) -> bool {
 
 const PRONOUNS: [&str; 7] = ["i", "you", "he", "she", "it", "we", "they"];
 const AUXILIARIES: [&str; 27] = [
-    "am", "is", "are", "was", "were", "have", "has", "had", "do", "does", "did", "will", "would", "could", "can",
-    "should", "might", "may", "must", "shall", "want", "wanted", "need", "went", "just", "really", "never",
+    "am", "is", "are", "was", "were", "have", "has", "had", "do", "does", "did", "will", "would",
+    "could", "can", "should", "might", "may", "must", "shall", "want", "wanted", "need", "went",
+    "just", "really", "never",
 ];
 /// Words that may precede a false start.
 const OPENERS: [&str; 8] = ["and", "but", "so", "because", "then", "well", "that", "yes"];
 
 /// Removes abandoned sentence starts: "we could we should leave" becomes "we should leave".
 ///
-/// Only a pronoun with an auxiliary, followed by the same pronoun, is detected, and only where no clause such as "if i
-/// could" can precede it.
+/// Only a pronoun with an auxiliary, followed by the same pronoun, is detected, and only where no
+/// clause such as "if i could" can precede it.
 pub(super) fn drop_false_starts(words: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(words.len());
     let mut rest = words;
@@ -113,25 +119,29 @@ const REACH: usize = 5;
 
 /// Applies corrections: "on tuesday no wait on wednesday" becomes "on wednesday".
 ///
-/// The words after the marker must start with a word that also occurs shortly before the marker; otherwise only the
-/// marker is removed.
+/// The words after the marker must start with a word that also occurs shortly before the marker;
+/// otherwise only the marker is removed.
 pub(super) fn carry_out_corrections(words: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(words.len());
     let mut rest = words;
     while let Some((word, after)) = rest.split_first() {
         let marker = MARKERS.iter().find(|marker| {
-            rest.len() >= marker.len() && marker.iter().zip(rest).all(|(expected, word)| expected == word)
+            rest.len() >= marker.len()
+                && marker.iter().zip(rest).all(|(expected, word)| expected == word)
         });
         if let Some(marker) = marker
             && !out.is_empty()
         {
             let corrected = rest.get(marker.len()..).unwrap_or_default();
             let window = out.len().saturating_sub(REACH);
-            let again = corrected.first().and_then(|next| out.iter().skip(window).rposition(|word| word == next));
+            let again = corrected
+                .first()
+                .and_then(|next| out.iter().skip(window).rposition(|word| word == next));
             if let Some(place) = again {
                 out.truncate(window + place);
             } else if *marker == ["i", "mean"] {
-                // The marker is part of a longer filler, as in "if you know what i mean", or a filler itself.
+                // The marker is part of a longer filler, as in "if you know what i mean", or a
+                // filler itself.
                 out.push(word.clone());
                 rest = after;
                 continue;
@@ -182,7 +192,11 @@ mod tests {
             ("so i think", "", ""),
         ];
         for (before, heard, said) in table {
-            assert_eq!(drop_repeated_across(&words(before), &words(heard)).join(" "), said, "{before} | {heard}");
+            assert_eq!(
+                drop_repeated_across(&words(before), &words(heard)).join(" "),
+                said,
+                "{before} | {heard}"
+            );
         }
     }
 

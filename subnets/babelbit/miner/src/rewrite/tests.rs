@@ -16,7 +16,9 @@ fn rewrite_phrases(phrases: &[&str]) -> Vec<String> {
     let mut context = Context::default();
     (1..)
         .zip(phrases)
-        .map(|(number, phrase)| RULES.rewrite(&mut context, &words(phrase), true, number == phrases.len()).join(" "))
+        .map(|(number, phrase)| {
+            RULES.rewrite(&mut context, &words(phrase), true, number == phrases.len()).join(" ")
+        })
         .collect()
 }
 
@@ -43,7 +45,10 @@ fn rule_tables_have_enough_entries() {
 #[test]
 fn rewriting_equals_that_of_a_human_interpreter() {
     check(&[
-        ("i i think i think that it would be best to finish now", "i think that it would be best to finish now"),
+        (
+            "i i think i think that it would be best to finish now",
+            "i think that it would be best to finish now",
+        ),
         ("what a load of fucking nonsense", "what a load of nonsense"),
         ("what a load of shit", "what a load of rubbish"),
         (
@@ -120,8 +125,14 @@ fn numbers_are_kept() {
 
 #[test]
 fn figures_of_speech_are_recognised_across_phrases() {
-    assert_eq!(rewrite_phrases(&["it is true at the end", "of the day we lost"]), ["it is true", "finally we lost"]);
-    assert_eq!(rewrite_phrases(&["we walked home", "walked home in the rain"]), ["we walked home", "in the rain"]);
+    assert_eq!(
+        rewrite_phrases(&["it is true at the end", "of the day we lost"]),
+        ["it is true", "finally we lost"]
+    );
+    assert_eq!(
+        rewrite_phrases(&["we walked home", "walked home in the rain"]),
+        ["we walked home", "in the rain"]
+    );
     // "as well" is deferred: "as well as" means "and".
     assert_eq!(
         rewrite_phrases(&["three hours i might as well", "i might as well stay here"]),
@@ -139,7 +150,10 @@ fn figures_of_speech_are_recognised_across_phrases() {
 
 #[test]
 fn a_late_reply_is_condensed() {
-    assert_eq!(RULES.condense(&words("i think it is really very good indeed")).join(" "), "it is good");
+    assert_eq!(
+        RULES.condense(&words("i think it is really very good indeed")).join(" "),
+        "it is good"
+    );
 }
 
 #[test]

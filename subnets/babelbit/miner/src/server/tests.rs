@@ -39,7 +39,11 @@ async fn start(profile: impl Profile + 'static, limits: Limits) -> Running {
     start_with_clock(profile, limits, monotonic_clock()).await
 }
 
-async fn start_with_clock(profile: impl Profile + 'static, limits: Limits, clock: MonotonicClock) -> Running {
+async fn start_with_clock(
+    profile: impl Profile + 'static,
+    limits: Limits,
+    clock: MonotonicClock,
+) -> Running {
     let config = MinerConfig { limits, ..MinerConfig::default() };
     let me = Keypair::from_uri("//Miner").unwrap().hotkey();
     let signed = signed_requests(me, &config).build();
@@ -48,7 +52,11 @@ async fn start_with_clock(profile: impl Profile + 'static, limits: Limits, clock
     let port = listener.local_addr().unwrap().port();
     let stop = CancellationToken::new();
     let router = router(miner, signed);
-    tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
+    tokio::spawn(
+        axum::serve(listener, router)
+            .with_graceful_shutdown(stop.clone().cancelled_owned())
+            .into_future(),
+    );
     Running {
         url: format!("http://127.0.0.1:{port}"),
         peer: Peer::new(me, "127.0.0.1", port).unwrap(),
@@ -74,12 +82,18 @@ impl Running {
         self.post_as(Some(&self.alice), body).await
     }
 
-    async fn post_as(&self, sender: Option<&Signer>, body: impl Into<Bytes>) -> (StatusCode, Value) {
+    async fn post_as(
+        &self,
+        sender: Option<&Signer>,
+        body: impl Into<Bytes>,
+    ) -> (StatusCode, Value) {
         let body = body.into();
         let mut request = self.client.post(format!("{}/v1/predict", self.url)).body(body.clone());
         if let Some(signer) = sender {
             let timeout = Duration::from_secs(10);
-            let headers = signer.headers(&self.peer, &Method::POST, "/v1/predict", "X", timeout, &body).unwrap();
+            let headers = signer
+                .headers(&self.peer, &Method::POST, "/v1/predict", "X", timeout, &body)
+                .unwrap();
             request = request.headers(headers);
         }
         let answer = request.send().await.unwrap();
@@ -145,9 +159,15 @@ async fn init_request_fields_are_validated() {
         assert!(optional || answer["error"].as_str().unwrap().contains(field), "{field}: {answer}");
     }
     // Null means missing.
-    assert_eq!(miner.post(with(init_body(4), "language", Value::Null).to_string()).await.0, StatusCode::OK);
+    assert_eq!(
+        miner.post(with(init_body(4), "language", Value::Null).to_string()).await.0,
+        StatusCode::OK
+    );
     // Unknown fields are ignored, for later versions.
-    assert_eq!(miner.post(with(init_body(5), "mood", json!(7)).to_string()).await.0, StatusCode::OK);
+    assert_eq!(
+        miner.post(with(init_body(5), "mood", json!(7)).to_string()).await.0,
+        StatusCode::OK
+    );
 }
 
 /// Columns: response field, expected value.
@@ -181,8 +201,11 @@ async fn predict_request_fields_are_validated() {
     let miner = start(Parrot, Limits::default()).await;
     let session = miner.init(0).await;
     let audio = samples::encode(&[0.5; 1920]);
-    for (field, optional) in [("kind", false), ("session_id", false), ("audio_b64", false), ("in_eos", true)] {
-        let mut body = json!({"kind": "predict", "session_id": session, "audio_b64": audio, "in_eos": false});
+    for (field, optional) in
+        [("kind", false), ("session_id", false), ("audio_b64", false), ("in_eos", true)]
+    {
+        let mut body =
+            json!({"kind": "predict", "session_id": session, "audio_b64": audio, "in_eos": false});
         body.as_object_mut().unwrap().remove(field);
         let (status, answer) = miner.post(body.to_string()).await;
         let expected = if optional { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
@@ -196,9 +219,12 @@ async fn predict_request_fields_are_validated() {
 #[tokio::test]
 async fn predict_response_has_protocol_fields() {
     let miner = start(Parrot, Limits::default()).await;
-    for (number, (channels, frame, in_eos)) in
-        (0..).zip([(1, noise(1920, 1), false), (1, noise(100, 2), true), (2, noise(3840, 3), true), (1, vec![], true)])
-    {
+    for (number, (channels, frame, in_eos)) in (0..).zip([
+        (1, noise(1920, 1), false),
+        (1, noise(100, 2), true),
+        (2, noise(3840, 3), true),
+        (1, vec![], true),
+    ]) {
         let init = with(init_body(number), "channels", json!(channels));
         let (_, init) = miner.post(init.to_string()).await;
         let session = init["session_id"].as_str().unwrap();
@@ -229,7 +255,10 @@ async fn silence_ends_with_the_source_and_drains() {
     // The source may end with an empty frame, and late drain requests are answered without error.
     for _ in 0..3 {
         let (status, body) = miner.predict(&session, "", true).await;
-        assert_eq!((status, &body["out_eos"], &body["n_bytes"]), (StatusCode::OK, &json!(true), &json!(0)));
+        assert_eq!(
+            (status, &body["out_eos"], &body["n_bytes"]),
+            (StatusCode::OK, &json!(true), &json!(0))
+        );
     }
 }
 
@@ -249,7 +278,9 @@ async fn unsigned_requests_and_foreign_sessions_are_refused() {
     assert_eq!(status, StatusCode::UNAUTHORIZED, "{body}");
     // Bob may open his own sessions but not use Alice's.
     let session = miner.init(0).await;
-    let predict = json!({"kind": "predict", "session_id": session, "audio_b64": "", "in_eos": true}).to_string();
+    let predict =
+        json!({"kind": "predict", "session_id": session, "audio_b64": "", "in_eos": true})
+            .to_string();
     let bob = signer("//Bob");
     assert_eq!(miner.post_as(Some(&bob), init_body(0).to_string()).await.0, StatusCode::OK);
     assert_eq!(miner.post_as(Some(&bob), predict.clone()).await.0, StatusCode::NOT_FOUND);
@@ -262,9 +293,21 @@ async fn malformed_bodies_are_refused() {
     let table = [
         (String::new(), StatusCode::BAD_REQUEST, "the body is not JSON"),
         ("{\"kind\"".to_owned(), StatusCode::BAD_REQUEST, "the body is not JSON"),
-        ("[]".to_owned(), StatusCode::UNPROCESSABLE_ENTITY, "neither an init nor a predict message"),
-        (json!({"kind": "bye"}).to_string(), StatusCode::UNPROCESSABLE_ENTITY, "unknown variant `bye`"),
-        (json!({"kind": "predict"}).to_string(), StatusCode::UNPROCESSABLE_ENTITY, "missing field `session_id`"),
+        (
+            "[]".to_owned(),
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "neither an init nor a predict message",
+        ),
+        (
+            json!({"kind": "bye"}).to_string(),
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "unknown variant `bye`",
+        ),
+        (
+            json!({"kind": "predict"}).to_string(),
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "missing field `session_id`",
+        ),
     ];
     for (body, status, message) in table {
         let answer = miner.post(body.clone()).await;
@@ -345,7 +388,10 @@ async fn sessions_are_limited_and_expire() {
     miner.init(1).await;
     let (status, body) = miner.post(init_body(2).to_string()).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(body, json!({"error": "the hotkey is at its limit of 2 sessions; hint: finish a session first"}));
+    assert_eq!(
+        body,
+        json!({"error": "the hotkey is at its limit of 2 sessions; hint: finish a session first"})
+    );
     *elapsed.lock().unwrap() = limits.idle;
     assert_eq!(miner.predict(&first, "", true).await.0, StatusCode::NOT_FOUND);
     miner.init(2).await;
@@ -369,7 +415,8 @@ async fn health_names_the_model() {
     }
 }
 
-/// A profile that blocks at each frame until the test releases the frame, and panics at a frame of silence.
+/// A profile that blocks at each frame until the test releases the frame, and panics at a frame of
+/// silence.
 struct Gate(Arc<std::sync::Barrier>);
 
 impl Profile for Gate {
@@ -463,7 +510,12 @@ async fn cancelled_call_keeps_its_worker_until_done() {
     let caller = Hotkey::from_bytes([1; 32]);
     let Ok(MinerRequest::Init(init)) = parse(init_body(0).to_string().as_bytes()) else { panic!() };
     let session_id = miner.init(caller, init).unwrap().session_id;
-    let request = PredictRequest { session_id, audio_b64: samples::encode(&[0.5]), in_eos: true, frame_index: None };
+    let request = PredictRequest {
+        session_id,
+        audio_b64: samples::encode(&[0.5]),
+        in_eos: true,
+        frame_index: None,
+    };
     let begun = Arc::clone(&gate);
     tokio::select! {
         biased;

@@ -35,7 +35,11 @@ pub(crate) struct Answer {
 }
 
 impl Playing {
-    pub(super) fn new(interpretation: Box<dyn Interpretation>, channels: u16, limits: &Limits) -> Self {
+    pub(super) fn new(
+        interpretation: Box<dyn Interpretation>,
+        channels: u16,
+        limits: &Limits,
+    ) -> Self {
         Self {
             stage: Stage::Open(interpretation),
             channels,
@@ -47,13 +51,15 @@ impl Playing {
         }
     }
 
-    /// Processes one frame and returns the speech that is ready. Blocks until the frame is processed.
+    /// Processes one frame and returns the speech that is ready. Blocks until the frame is
+    /// processed.
     ///
-    /// A frame with the same index as the previous one is a retry: it gets the same response and changes nothing. A
-    /// rejected frame changes nothing either.
+    /// A frame with the same index as the previous one is a retry: it gets the same response and
+    /// changes nothing. A rejected frame changes nothing either.
     ///
     /// # Errors
-    /// [`Refusal`] when the frame is malformed, out of order or over a limit, or when the profile fails.
+    /// [`Refusal`] when the frame is malformed, out of order or over a limit, or when the profile
+    /// fails.
     pub(crate) fn answer(&mut self, request: &PredictRequest) -> Result<Answer, Refusal> {
         if let Some(index) = request.frame_index {
             if let Some((last, response)) = &self.last
@@ -89,7 +95,9 @@ impl Playing {
             Stage::Open(_) if instants > self.room => {
                 return Err(Refusal::SourceTooLong { seconds: self.source_seconds });
             }
-            Stage::Draining(_) | Stage::Finished if !frame.is_empty() => return Err(Refusal::AfterEnd),
+            Stage::Draining(_) | Stage::Finished if !frame.is_empty() => {
+                return Err(Refusal::AfterEnd);
+            }
             Stage::Finished => return Ok(Reply { samples: Vec::new(), done: true }),
             _ => {}
         }

@@ -105,10 +105,16 @@ impl Playback {
         Self { sessions, id, now }
     }
 
-    fn send(&self, samples: &[f32], in_eos: bool, frame_index: Option<u64>) -> Result<(usize, bool), Refusal> {
+    fn send(
+        &self,
+        samples: &[f32],
+        in_eos: bool,
+        frame_index: Option<u64>,
+    ) -> Result<(usize, bool), Refusal> {
         let (_, mut playing) = self.sessions.take(&self.id, ALICE, self.now)?;
         let audio_b64 = crate::samples::encode(samples);
-        let request = PredictRequest { session_id: self.id.clone(), audio_b64, in_eos, frame_index };
+        let request =
+            PredictRequest { session_id: self.id.clone(), audio_b64, in_eos, frame_index };
         let response = playing.answer(&request)?.response;
         Ok((response.n_bytes as usize / 4, response.out_eos))
     }
@@ -130,7 +136,10 @@ fn source_duration_is_limited() {
     for _ in 0..12 {
         parrot.send(&[0.5; 1920], false, None).unwrap();
     }
-    assert!(matches!(parrot.send(&[0.5; 1920], false, None), Err(Refusal::SourceTooLong { seconds: 1 })));
+    assert!(matches!(
+        parrot.send(&[0.5; 1920], false, None),
+        Err(Refusal::SourceTooLong { seconds: 1 })
+    ));
     assert_eq!(parrot.send(&[0.5; 960], true, None).unwrap(), (960, true));
     for _ in 0..7 {
         parrot.send(&[], true, None).unwrap();
@@ -143,7 +152,10 @@ fn repeated_frame_gets_the_same_response() {
     let parrot = Playback::parrot();
     assert_eq!(parrot.send(&[0.5; 1920], false, Some(0)).unwrap(), (1920, false));
     assert_eq!(parrot.send(&[0.5; 1920], false, Some(0)).unwrap(), (1920, false));
-    assert!(matches!(parrot.send(&[0.5; 1920], false, Some(2)), Err(Refusal::OutOfOrder { expected: 1, got: 2 })));
+    assert!(matches!(
+        parrot.send(&[0.5; 1920], false, Some(2)),
+        Err(Refusal::OutOfOrder { expected: 1, got: 2 })
+    ));
     assert_eq!(parrot.send(&[0.5; 4], true, Some(1)).unwrap(), (4, true));
     assert_eq!(parrot.send(&[0.5; 4], true, Some(1)).unwrap(), (4, true));
 }

@@ -1,4 +1,5 @@
-//! The guard of proposals: decides whether a proposal may be spoken instead of the phrase of the rules.
+//! The guard of proposals: decides whether a proposal may be spoken instead of the phrase of the
+//! rules.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use taonet_speech::SentenceEmbedder;
 
 use super::{ProposalError, Rejection};
 
-/// Minimum cosine of the sentence embeddings of a phrase and its proposal. With all-MiniLM-L6-v2, shortened phrases
-/// that keep the meaning have 0.80 and more, and those that lose half of it 0.77 and less. Opposites such as "buy" and
-/// "sell" have a high cosine, too: numbers and negations have checks of their own.
+/// Minimum cosine of the sentence embeddings of a phrase and its proposal. With all-MiniLM-L6-v2,
+/// shortened phrases that keep the meaning have 0.80 and more, and those that lose half of it 0.77
+/// and less. Opposites such as "buy" and "sell" have a high cosine, too: numbers and negations have
+/// checks of their own.
 pub const MIN_SIMILARITY: f32 = 0.78;
 /// Maximum length of a word sequence whose immediate repetition is found.
 const LONGEST_REPEATED: usize = 4;
@@ -18,10 +20,11 @@ const WORDS_PER_FOREIGN: usize = 4;
 
 /// Words that negate a statement, or restrict it almost as much.
 const NEGATIONS: &[&str] = &[
-    "no", "not", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "cannot", "without", "hardly",
-    "barely", "scarcely", "rarely", "seldom", "unless", "except",
+    "no", "not", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "cannot",
+    "without", "hardly", "barely", "scarcely", "rarely", "seldom", "unless", "except",
 ];
-/// Words that are part of a number only beside one of [`NUMBERS`]: "one" is also a pronoun, "point" also a noun.
+/// Words that are part of a number only beside one of [`NUMBERS`]: "one" is also a pronoun, "point"
+/// also a noun.
 const PARTS_OF_NUMBERS: &[&str] = &["one", "point"];
 /// Words for numbers, ordinal numbers and fractions, and words that change them.
 const NUMBERS: &[&str] = &[
@@ -76,12 +79,14 @@ const NUMBERS: &[&str] = &[
     "percent",
     "minus",
 ];
-/// Frequent function words of French, German, Spanish, Italian, Portuguese and Dutch that are no English words.
+/// Frequent function words of French, German, Spanish, Italian, Portuguese and Dutch that are no
+/// English words.
 const FOREIGN: &[&str] = &[
-    "le", "la", "les", "des", "du", "une", "est", "et", "sont", "dans", "que", "qui", "nous", "vous", "avec", "mais",
-    "elle", "cette", "der", "das", "und", "ist", "sind", "nicht", "ein", "eine", "wir", "ich", "sie", "mit", "auf",
-    "dem", "zu", "von", "auch", "wird", "el", "los", "las", "una", "y", "del", "por", "muy", "pero", "como", "il",
-    "gli", "che", "di", "della", "sono", "os", "um", "uma", "para", "het", "een", "niet", "ik", "zijn", "voor",
+    "le", "la", "les", "des", "du", "une", "est", "et", "sont", "dans", "que", "qui", "nous",
+    "vous", "avec", "mais", "elle", "cette", "der", "das", "und", "ist", "sind", "nicht", "ein",
+    "eine", "wir", "ich", "sie", "mit", "auf", "dem", "zu", "von", "auch", "wird", "el", "los",
+    "las", "una", "y", "del", "por", "muy", "pero", "como", "il", "gli", "che", "di", "della",
+    "sono", "os", "um", "uma", "para", "het", "een", "niet", "ik", "zijn", "voor",
 ];
 
 /// The checks of a proposal.
@@ -137,15 +142,17 @@ fn has_repetition(words: &[String]) -> bool {
         })
     };
     let mut seen = HashSet::new();
-    (1..=LONGEST_REPEATED).any(follows_itself) || words.windows(3).any(|window| !seen.insert(window))
+    (1..=LONGEST_REPEATED).any(follows_itself)
+        || words.windows(3).any(|window| !seen.insert(window))
 }
 
-/// Whether the proposal's own words are of another language: one has a letter outside ASCII, or many are function words
-/// of another language. Words of the phrase, such as names, do not count.
+/// Whether the proposal's own words are of another language: one has a letter outside ASCII, or
+/// many are function words of another language. Words of the phrase, such as names, do not count.
 fn is_foreign(phrase: &[String], proposal: &[String]) -> bool {
     let own = || proposal.iter().filter(move |word| !phrase.contains(word));
     let foreign = own().filter(|word| FOREIGN.contains(&word.as_str())).count();
-    own().any(|word| !word.is_ascii()) || (foreign > 0 && foreign * WORDS_PER_FOREIGN >= proposal.len())
+    own().any(|word| !word.is_ascii())
+        || (foreign > 0 && foreign * WORDS_PER_FOREIGN >= proposal.len())
 }
 
 /// Returns the number of negations. Two of them may cancel each other out.
@@ -155,15 +162,21 @@ fn negations(words: &[String]) -> usize {
 
 /// Returns the words of the numbers, in their order.
 fn numbers(words: &[String]) -> Vec<&str> {
-    let is_number = |word: &str| NUMBERS.contains(&word) || word.contains(|letter: char| letter.is_ascii_digit());
+    let is_number = |word: &str| {
+        NUMBERS.contains(&word) || word.contains(|letter: char| letter.is_ascii_digit())
+    };
     let word = |index: usize| words.get(index).map(String::as_str);
     let is_part = |index: usize| {
-        let mut neighbours = [index.checked_sub(1), Some(index + 1)].into_iter().flatten().filter_map(word);
+        let mut neighbours =
+            [index.checked_sub(1), Some(index + 1)].into_iter().flatten().filter_map(word);
         word(index).is_some_and(|word| PARTS_OF_NUMBERS.contains(&word))
             && neighbours.any(|word| is_number(word) || PARTS_OF_NUMBERS.contains(&word))
     };
     let numbers = words.iter().map(String::as_str).enumerate();
-    numbers.filter(|(index, word)| is_number(word) || is_part(*index)).map(|(_, word)| word).collect()
+    numbers
+        .filter(|(index, word)| is_number(word) || is_part(*index))
+        .map(|(_, word)| word)
+        .collect()
 }
 
 #[cfg(test)]
@@ -179,7 +192,10 @@ mod tests {
     fn numbers_are_words_and_digits() {
         for (text, expected) in [
             ("the train leaves at 8 with 21 cars", "8 21"),
-            ("twenty one people at three point five percent", "twenty one three point five percent"),
+            (
+                "twenty one people at three point five percent",
+                "twenty one three point five percent",
+            ),
             ("one point five million", "one point five million"),
             ("one of the points that i made at one time", ""),
             ("the second house costs half of it", "second half"),

@@ -10,8 +10,8 @@ use super::{PhraseModel, ProposalError, ProposalLimits};
 /// Instructions for the model.
 const INSTRUCTIONS: &str = "You make spoken sentences shorter. Leave out needless words. Keep the meaning and every \
     fact, name, number and negation.";
-/// Phrases and their answers, which show a small model what the instructions mean. Each answer is shorter: after an
-/// example whose answer is the phrase itself, a small model repeats most phrases.
+/// Phrases and their answers, which show a small model what the instructions mean. Each answer is
+/// shorter: after an example whose answer is the phrase itself, a small model repeats most phrases.
 const EXAMPLES: [(&str, &str); 5] = [
     (
         "i would just like to say that we are very happy to see all of you here today",
@@ -29,15 +29,18 @@ const EXAMPLES: [(&str, &str); 5] = [
         "my brother who lives in the city told me that he will come and visit us on sunday",
         "my brother will visit us on sunday",
     ),
-    ("and at this moment he is of the opinion that it would be better to wait", "and he thinks it is better to wait"),
+    (
+        "and at this moment he is of the opinion that it would be better to wait",
+        "and he thinks it is better to wait",
+    ),
 ];
 /// Number of tokens of a prompt that are read in one step, which cannot be interrupted.
 const STEP: usize = 16;
 /// Maximum number of tokens for each word of a proposal.
 const TOKENS_PER_WORD: usize = 4;
 
-/// A chat model that shortens phrases by greedy decoding. The instructions and examples, which begin every prompt, are
-/// read once.
+/// A chat model that shortens phrases by greedy decoding. The instructions and examples, which
+/// begin every prompt, are read once.
 pub struct ChatPhraseModel {
     model: LanguageModel,
     /// Whether the chat template supports messages of the role `system`.
@@ -54,7 +57,8 @@ impl ChatPhraseModel {
     /// Prepares a model. Blocks while it reads the instructions.
     ///
     /// # Errors
-    /// [`ModelError`] when the model has no chat template, or when the instructions exceed its context.
+    /// [`ModelError`] when the model has no chat template, or when the instructions exceed its
+    /// context.
     pub fn new(model: LanguageModel) -> Result<Self, ModelError> {
         let has_system = match model.direct_prompt(&messages("a", true)) {
             Ok(_) => true,
@@ -62,9 +66,11 @@ impl ChatPhraseModel {
             Err(error) => return Err(error),
         };
         // The common tokens of two prompts whose phrases differ from the first letter on.
-        let [one, other] = ["a", "the"].map(|phrase| model.direct_prompt(&messages(phrase, has_system)));
+        let [one, other] =
+            ["a", "the"].map(|phrase| model.direct_prompt(&messages(phrase, has_system)));
         let (one, other) = (one?, other?);
-        let prefix: Vec<u32> = one.iter().zip(&other).take_while(|(a, b)| a == b).map(|(token, _)| *token).collect();
+        let prefix: Vec<u32> =
+            one.iter().zip(&other).take_while(|(a, b)| a == b).map(|(token, _)| *token).collect();
         let (mut cache, mut step_time) = (KvCache::default(), Duration::ZERO);
         for tokens in prefix.chunks(STEP) {
             let began = Instant::now();
@@ -73,11 +79,21 @@ impl ChatPhraseModel {
                 step_time = began.elapsed();
             }
         }
-        Ok(Self { model, has_system, prefix, cache, step_time: AtomicU64::new(microseconds(step_time)) })
+        Ok(Self {
+            model,
+            has_system,
+            prefix,
+            cache,
+            step_time: AtomicU64::new(microseconds(step_time)),
+        })
     }
 
     /// Returns the logits after the prompt, and the cache of its tokens.
-    fn read(&self, prompt: &[u32], deadline: Instant) -> Result<(Vec<f32>, KvCache), ProposalError> {
+    fn read(
+        &self,
+        prompt: &[u32],
+        deadline: Instant,
+    ) -> Result<(Vec<f32>, KvCache), ProposalError> {
         let context = self.model.llama().config().context;
         if prompt.len() > context {
             return Err(ModelError::TooLong { tokens: prompt.len(), context }.into());
@@ -93,8 +109,8 @@ impl ChatPhraseModel {
             let measured = match &result {
                 Ok((_, took)) if tokens.len() == STEP => microseconds(*took),
                 Ok((_, took)) => expected.max(microseconds(*took)),
-                // The machine may have been busy only when the last step was measured. An expectation that becomes too
-                // low is corrected by the next step.
+                // The machine may have been busy only when the last step was measured. An
+                // expectation that becomes too low is corrected by the next step.
                 Err(_) => expected / 2,
             };
             self.step_time.store(measured, Ordering::Relaxed);
@@ -103,8 +119,8 @@ impl ChatPhraseModel {
         Ok((logits, cache))
     }
 
-    /// Runs the model for some tokens; returns the logits after them, and the time that it took. A step cannot be
-    /// interrupted, so it starts only if it is expected to end by the deadline.
+    /// Runs the model for some tokens; returns the logits after them, and the time that it took. A
+    /// step cannot be interrupted, so it starts only if it is expected to end by the deadline.
     fn step(
         &self,
         tokens: &[u32],
@@ -148,8 +164,8 @@ impl PhraseModel for ChatPhraseModel {
     }
 }
 
-/// Returns the conversation that ends with a phrase. Without the role `system`, the instructions precede the first
-/// example.
+/// Returns the conversation that ends with a phrase. Without the role `system`, the instructions
+/// precede the first example.
 fn messages(phrase: &str, has_system: bool) -> Vec<Message> {
     let mut messages = Vec::new();
     let mut instructions = Some(INSTRUCTIONS);
@@ -157,7 +173,8 @@ fn messages(phrase: &str, has_system: bool) -> Vec<Message> {
         messages.extend(instructions.take().map(|text| Message::new("system", text)));
     }
     for (said, shorter) in EXAMPLES {
-        let said = instructions.take().map_or_else(|| said.to_owned(), |text| format!("{text}\n\n{said}"));
+        let said =
+            instructions.take().map_or_else(|| said.to_owned(), |text| format!("{text}\n\n{said}"));
         messages.extend([Message::new("user", said), Message::new("assistant", shorter)]);
     }
     messages.push(Message::new("user", phrase));
@@ -191,14 +208,18 @@ mod tests {
             let (logits, cache) = phrases.read(&prompt, deadline).unwrap();
             assert_eq!(cache.tokens(), prompt.len());
             let expected = other.llama().next(&prompt, &mut KvCache::default()).unwrap();
-            assert!(logits.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-3), "{phrase}");
+            assert!(
+                logits.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-3),
+                "{phrase}"
+            );
         }
     }
 
     #[test]
     fn same_phrase_has_the_same_proposal() {
         let phrases = ChatPhraseModel::new(random()).unwrap();
-        let propose = || phrases.propose("we want to buy the old house", limits(40, Duration::from_mins(1)));
+        let propose =
+            || phrases.propose("we want to buy the old house", limits(40, Duration::from_mins(1)));
         assert_eq!(format!("{:?}", propose()), format!("{:?}", propose()));
     }
 
@@ -208,7 +229,10 @@ mod tests {
         let late = phrases.propose("the train is late", limits(20, Duration::ZERO));
         assert!(matches!(late, Err(ProposalError::TooSlow)), "{late:?}");
         let long = phrases.propose(&"word ".repeat(5_000), limits(20, Duration::from_mins(1)));
-        assert!(matches!(long, Err(ProposalError::Model(ModelError::TooLong { context: 4_096, .. }))), "{long:?}");
+        assert!(
+            matches!(long, Err(ProposalError::Model(ModelError::TooLong { context: 4_096, .. }))),
+            "{long:?}"
+        );
         // Random weights seldom end an answer within a word.
         let wordy = phrases.propose("the train is late", limits(1, Duration::from_mins(1)));
         assert!(matches!(wordy, Err(ProposalError::TooLong)), "{wordy:?}");
@@ -217,7 +241,10 @@ mod tests {
     #[test]
     fn generation_step_too_late_for_the_deadline_is_skipped() {
         let phrases = ChatPhraseModel::new(random()).unwrap();
-        assert!(phrases.step_time.load(Ordering::Relaxed) > 0, "measured while the instructions are read");
+        assert!(
+            phrases.step_time.load(Ordering::Relaxed) > 0,
+            "measured while the instructions are read"
+        );
         phrases.step_time.store(80_000_000, Ordering::Relaxed);
         let slow = phrases.propose("the train is late", limits(20, Duration::from_mins(1)));
         assert!(matches!(slow, Err(ProposalError::TooSlow)), "{slow:?}");

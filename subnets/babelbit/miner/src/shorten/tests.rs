@@ -18,7 +18,8 @@ impl PhraseModel for Scripted {
     }
 }
 
-/// An embedder that counts the words of a text in 256 classes: texts with the same words have the same meaning.
+/// An embedder that counts the words of a text in 256 classes: texts with the same words have the
+/// same meaning.
 struct WordCounts;
 
 impl SentenceEmbedder for WordCounts {
@@ -34,7 +35,9 @@ impl SentenceEmbedder for WordCounts {
         let embed = |text: &&str| {
             let mut counts = [0.0_f32; 256];
             for word in text.split(' ') {
-                let class = word.bytes().fold(7_u8, |class, byte| class.wrapping_mul(31).wrapping_add(byte));
+                let class = word
+                    .bytes()
+                    .fold(7_u8, |class, byte| class.wrapping_mul(31).wrapping_add(byte));
                 counts[usize::from(class)] += 1.0;
             }
             let length = counts.iter().map(|count| count * count).sum::<f32>().sqrt();
@@ -95,7 +98,11 @@ fn proposal_is_spoken_only_if_the_guard_accepts_it() {
         // Unchanged phrases need no embedding.
         (PHRASE, |_| Ok(PHRASE.to_owned()), "complete"),
         (PHRASE, |_| Ok(format!("{PHRASE} today")), "longer"),
-        (PHRASE, |_| Ok("i think that we should undoubtedly abandon the residence at eight".to_owned()), "longer"),
+        (
+            PHRASE,
+            |_| Ok("i think that we should undoubtedly abandon the residence at eight".to_owned()),
+            "longer",
+        ),
         (PHRASE, |_| Err(ProposalError::TooLong), "longer"),
         (PHRASE, |_| Ok("we should leave we should leave at eight".to_owned()), "repetitive"),
         (PHRASE, |_| Ok("leave the house and leave the house eight".to_owned()), "repetitive"),
@@ -120,7 +127,8 @@ fn proposal_is_spoken_only_if_the_guard_accepts_it() {
 
 #[test]
 fn accepted_proposal_is_spoken_without_case_and_punctuation() {
-    let (shortener, _) = scripted(|_| Ok("\"I think we should leave the house at eight.\"".to_owned()), LONG);
+    let (shortener, _) =
+        scripted(|_| Ok("\"I think we should leave the house at eight.\"".to_owned()), LONG);
     let spoken = shortener.shorten(words(PHRASE), Instant::now() + LONG);
     assert_eq!(spoken, words("i think we should leave the house at eight"));
 }
@@ -130,8 +138,14 @@ fn accepted_proposal_is_spoken_without_case_and_punctuation() {
 fn proposal_may_repeat_words_of_the_phrase() {
     for (phrase, proposal) in [
         ("they had had a very long day at work", "they had had a long day at work"),
-        ("the road from el paso to los angeles is really very long", "the road from el paso to los angeles is long"),
-        ("the café near the old church is really open today", "the café near the old church is open today"),
+        (
+            "the road from el paso to los angeles is really very long",
+            "the road from el paso to los angeles is long",
+        ),
+        (
+            "the café near the old church is really open today",
+            "the café near the old church is open today",
+        ),
     ] {
         let guard = Guard::new(Arc::new(WordCounts));
         let result = guard.check(&words(phrase), &words(proposal));
@@ -149,7 +163,10 @@ fn failure_of_the_embedder_is_an_error() {
 #[test]
 fn short_phrase_needs_no_model() {
     let (shortener, calls) = scripted(|_| Ok("we leave".to_owned()), LONG);
-    assert_eq!(shortener.shorten(words("we leave now"), Instant::now() + LONG), words("we leave now"));
+    assert_eq!(
+        shortener.shorten(words("we leave now"), Instant::now() + LONG),
+        words("we leave now")
+    );
     assert_eq!(calls.load(Ordering::Relaxed), 0);
 }
 
@@ -183,7 +200,9 @@ fn frame_deadline_does_not_pause_the_model() {
 #[test]
 fn late_proposal_is_not_spoken() {
     let after_the_deadline = |limits: ProposalLimits| {
-        thread::sleep(limits.deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+        thread::sleep(
+            limits.deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1),
+        );
         Ok("i think we should leave the house at eight".to_owned())
     };
     let (shortener, _) = scripted(after_the_deadline, Duration::from_millis(20));
@@ -193,7 +212,8 @@ fn late_proposal_is_not_spoken() {
 /// A phrase that waited would keep a worker of the miner from the frames of other utterances.
 #[test]
 fn phrase_does_not_wait_for_a_busy_model() {
-    let (shortener, calls) = scripted(|_| Ok("i think we should leave the house at eight".to_owned()), LONG);
+    let (shortener, calls) =
+        scripted(|_| Ok("i think we should leave the house at eight".to_owned()), LONG);
     let permit = shortener.acquire().unwrap();
     let result = shortener.attempt(&words(PHRASE), Instant::now() + LONG);
     assert!(matches!(result, Err(Rejection::Busy)), "{result:?}");

@@ -1,4 +1,6 @@
-use taonet_babelbit_core::field_metrics::{ChallengeMetrics, Milliseconds, Playback, TextPair, UtteranceMetrics};
+use taonet_babelbit_core::field_metrics::{
+    ChallengeMetrics, Milliseconds, Playback, TextPair, UtteranceMetrics,
+};
 
 use super::MinerResult;
 use crate::ledger::ResultRow;

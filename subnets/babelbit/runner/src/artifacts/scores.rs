@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use taonet_babelbit_core::records::{
-    ChallengeRun, ChallengeRunUtterance, ChallengeScore, ChallengeScoreUtterance, ChallengeSummary, RunLog,
-    RunLogUtterance,
+    ChallengeRun, ChallengeRunUtterance, ChallengeScore, ChallengeScoreUtterance, ChallengeSummary,
+    RunLog, RunLogUtterance,
 };
 use taonet_babelbit_core::rounding::{round4, round6};
 
@@ -24,7 +24,11 @@ pub(super) fn summary(log: &RunLog) -> ChallengeSummary {
 }
 
 /// Builds the challenge run: transcripts and scores.
-pub(super) fn challenge_run(log: &RunLog, challenge_summary: ChallengeSummary, log_path: &Path) -> ChallengeRun {
+pub(super) fn challenge_run(
+    log: &RunLog,
+    challenge_summary: ChallengeSummary,
+    log_path: &Path,
+) -> ChallengeRun {
     let utterances = log.utterances.iter().map(|utterance| ChallengeRunUtterance {
         utterance_uid: utterance.utterance_id.clone(),
         utterance_number: utterance.utterance_index,
@@ -73,7 +77,10 @@ pub(super) fn challenge_score(
         utterance_index: utterance.utterance_index,
         score_is_fallback: utterance.score_is_fallback,
         score_method: utterance.score_method.clone(),
-        metrics: replies.iter().find(|reply| reply.index == utterance.utterance_index).map(|reply| reply.metrics),
+        metrics: replies
+            .iter()
+            .find(|reply| reply.index == utterance.utterance_index)
+            .map(|reply| reply.metrics),
     });
     ChallengeScore {
         run_file: run_path.to_string_lossy().into_owned(),

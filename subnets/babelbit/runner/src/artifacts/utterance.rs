@@ -60,7 +60,10 @@ impl MinerResult<'_> {
             score_breakdown: json!({}),
         };
         if let Err(error) = &row.outcome {
-            return Some(RunLogUtterance { score_breakdown: json!({ "prediction_error": error }), ..blank });
+            return Some(RunLogUtterance {
+                score_breakdown: json!({ "prediction_error": error }),
+                ..blank
+            });
         }
         let frame_bytes = (SAMPLE_BYTES as u64) * u64::from(FRAME_SAMPLES) * u64::from(channels);
         let played = RunLogUtterance {
@@ -78,12 +81,16 @@ impl MinerResult<'_> {
         };
         let Some(score) = &row.score else { return Some(played) };
         let score = &score.result;
-        let reference_text =
-            if score.gt_text.is_empty() { played.reference_text.clone() } else { score.gt_text.clone() };
+        let reference_text = if score.gt_text.is_empty() {
+            played.reference_text.clone()
+        } else {
+            score.gt_text.clone()
+        };
         Some(RunLogUtterance {
             score: score.score,
             score_method: score.score_method.clone(),
-            // `None` if a gate skipped the computation. Readers of the file expect a number; `gate` explains the 0.
+            // `None` if a gate skipped the computation. Readers of the file expect a number; `gate`
+            // explains the 0.
             accuracy: score.accuracy.unwrap_or_default(),
             source_duration_sec: score.source_duration_sec,
             predicted_duration_sec: score.predicted_duration_sec,

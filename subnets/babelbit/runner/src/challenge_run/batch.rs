@@ -15,8 +15,8 @@ use taonet_babelbit_scorer::{Candidate, ScoringConditions, Transcription};
 
 /// Scores utterances in order, each as soon as every miner has replied or failed.
 ///
-/// Queues replies to later utterances without a limit. Their audio stays on disk, and their recognition has already
-/// started, except for replies of an earlier run.
+/// Queues replies to later utterances without a limit. Their audio stays on disk, and their
+/// recognition has already started, except for replies of an earlier run.
 pub(super) struct Batches {
     run: Arc<ChallengeRun>,
     miners: HashSet<MinerKey>,
@@ -34,7 +34,11 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    pub(super) fn new(run: Arc<ChallengeRun>, miners: HashSet<MinerKey>, known: Vec<ResultRow>) -> Self {
+    pub(super) fn new(
+        run: Arc<ChallengeRun>,
+        miners: HashSet<MinerKey>,
+        known: Vec<ResultRow>,
+    ) -> Self {
         let mut rows: BTreeMap<u32, Vec<ResultRow>> = BTreeMap::new();
         for row in known {
             rows.entry(row.utterance_index).or_default().push(row);
@@ -80,7 +84,8 @@ impl Batches {
         Ok(())
     }
 
-    /// Scores the remaining utterances; returns the total scoring time. Call it after all players have finished.
+    /// Scores the remaining utterances; returns the total scoring time. Call it after all players
+    /// have finished.
     pub(super) async fn finish(mut self) -> Result<Duration, RunError> {
         self.advance().await?;
         Ok(self.scoring)
@@ -88,16 +93,18 @@ impl Batches {
 
     async fn prepare(&mut self, row: ResultRow) -> Result<(), RunError> {
         let (run, miner) = (Arc::clone(&self.run), row.miner);
-        let candidate = spawn_blocking(move || run.prepare(&row)).await.map_err(RunError::Task)??;
+        let candidate =
+            spawn_blocking(move || run.prepare(&row)).await.map_err(RunError::Task)??;
         self.candidates.extend(candidate.map(|candidate| (miner, candidate)));
         Ok(())
     }
 
-    /// Loads replies that already have a score, so that later duplicates get the duplication penalty. The existing
-    /// scores stay unchanged. Skips replies without stored audio.
+    /// Loads replies that already have a score, so that later duplicates get the duplication
+    /// penalty. The existing scores stay unchanged. Skips replies without stored audio.
     async fn scored_peers(&mut self, index: u32) -> Result<Vec<(MinerKey, Candidate)>, RunError> {
         let rows = std::mem::take(&mut self.peers);
-        let Some((source_sec, channels)) = self.run.source(index).filter(|_| !rows.is_empty()) else {
+        let Some((source_sec, channels)) = self.run.source(index).filter(|_| !rows.is_empty())
+        else {
             return Ok(Vec::new());
         };
         let layout = self.run.layout.clone();
@@ -126,14 +133,17 @@ impl Batches {
             return Ok(());
         }
         let new: HashSet<_> = replies.iter().map(|(miner, _)| *miner).collect();
-        let scored_before = self.peers.iter().filter_map(|row| row.score.as_ref()).map(|score| score.batch).max();
+        let scored_before =
+            self.peers.iter().filter_map(|row| row.score.as_ref()).map(|score| score.batch).max();
         let batch = scored_before.unwrap_or_default().saturating_add(1);
         replies.extend(self.scored_peers(index).await?);
         // Scores must not depend on the order of arrival.
         replies.sort_by_key(|(miner, _)| *miner);
         let (miners, candidates): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
-        let utterance = self.run.challenge.utterances.iter().find(|utterance| utterance.index == index);
-        let utterance_id = utterance.map(|utterance| utterance.utterance_id.clone()).unwrap_or_default();
+        let utterance =
+            self.run.challenge.utterances.iter().find(|utterance| utterance.index == index);
+        let utterance_id =
+            utterance.map(|utterance| utterance.utterance_id.clone()).unwrap_or_default();
         let run = Arc::clone(&self.run);
         let score = move || {
             let reference = run.references.find(&utterance_id);
@@ -141,8 +151,11 @@ impl Batches {
             let heard = candidates.iter().map(|candidate| heard(&*run.scorer, candidate)).collect();
             (results, heard, run.scorer.conditions())
         };
-        let (results, heard, conditions): (Vec<ScoreResult>, Vec<Option<Transcription>>, Option<ScoringConditions>) =
-            spawn_blocking(score).await.map_err(RunError::Task)?;
+        let (results, heard, conditions): (
+            Vec<ScoreResult>,
+            Vec<Option<Transcription>>,
+            Option<ScoringConditions>,
+        ) = spawn_blocking(score).await.map_err(RunError::Task)?;
         if results.len() != miners.len() {
             return Err(RunError::ScoreCount { expected: miners.len(), got: results.len() });
         }
@@ -151,10 +164,18 @@ impl Batches {
         let scores: Vec<_> = scores
             .filter(|(miner, _)| new.contains(miner))
             .map(|(miner, (result, heard))| {
-                // The scorer may have a transcript of identical audio in another reply although it skipped recognition
-                // of this reply.
+                // The scorer may have a transcript of identical audio in another reply although it
+                // skipped recognition of this reply.
                 let heard = heard.filter(|_| result.stt_text.is_some());
-                (miner, StoredScore { heard, conditions: name.clone(), batch, ..StoredScore::from(result) })
+                (
+                    miner,
+                    StoredScore {
+                        heard,
+                        conditions: name.clone(),
+                        batch,
+                        ..StoredScore::from(result)
+                    },
+                )
             })
             .collect();
         self.run.ledger.score(&self.run.challenge, index, &scores, conditions.as_ref()).await?;

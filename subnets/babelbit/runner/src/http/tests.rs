@@ -20,7 +20,9 @@ fn connect(address: &str) -> HttpMiner {
 fn connect_from(external_ip: &str, address: &str) -> HttpMiner {
     let keypair = Keypair::from_uri("//Alice").unwrap();
     let config = ClientConfig { max_response_bytes: LIMIT, ..ClientConfig::default() };
-    let client = SignedClient::new(Signer::new(keypair, external_ip, BabelbitScheme::axon()), config).unwrap();
+    let client =
+        SignedClient::new(Signer::new(keypair, external_ip, BabelbitScheme::axon()), config)
+            .unwrap();
     let policy = AddressPolicy::private();
     let miner = MinerEntry {
         uid: Uid(1),
@@ -32,7 +34,12 @@ fn connect_from(external_ip: &str, address: &str) -> HttpMiner {
 }
 
 fn predict() -> PredictCall {
-    PredictCall { session_id: "s1".into(), audio_b64: "".into(), in_eos: true, max_answer_bytes: LIMIT }
+    PredictCall {
+        session_id: "s1".into(),
+        audio_b64: "".into(),
+        in_eos: true,
+        max_answer_bytes: LIMIT,
+    }
 }
 
 async fn answer(template: ResponseTemplate, limit: Duration) -> Result<PredictResponse, CallError> {
@@ -64,8 +71,12 @@ async fn messages_are_signed_and_named() {
         .await;
     Mock::given(path("/base/v1/predict"))
         .and(header("name", "BBAudioMinerPredictPayload"))
-        .and(body_json(json!({"kind": "predict", "session_id": "s1", "audio_b64": "", "in_eos": true})))
-        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"session_id": "s1", "out_eos": true})))
+        .and(body_json(
+            json!({"kind": "predict", "session_id": "s1", "audio_b64": "", "in_eos": true}),
+        ))
+        .respond_with(
+            ResponseTemplate::new(200).set_body_json(json!({"session_id": "s1", "out_eos": true})),
+        )
         .expect(1)
         .mount(&server)
         .await;
@@ -82,19 +93,30 @@ async fn failed_response_has_the_recorded_error_text() {
     for (template, message) in [
         (ResponseTemplate::new(503).set_body_string("no room"), "503:no room".to_owned()),
         (ResponseTemplate::new(500).set_body_string(&long), format!("500:{}", "x".repeat(300))),
-        (ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"), "302:".to_owned()),
+        (
+            ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"),
+            "302:".to_owned(),
+        ),
         (json(json!([])), "invalid_payload_type".to_owned()),
         (json(json!("text")), "invalid_payload_type".to_owned()),
-        (json(json!({"session_id": "s1", "error": "unknown session"})), "unknown session".to_owned()),
+        (
+            json(json!({"session_id": "s1", "error": "unknown session"})),
+            "unknown session".to_owned(),
+        ),
         (json(json!({"error": {"code": 1}})), "{\"code\":1}".to_owned()),
         (json(json!({"out_eos": true})), "parse:missing field `session_id`".to_owned()),
-        (json(json!({"session_id": "s1", "audio_b64": "A".repeat(LIMIT)})), format!("response exceeds {LIMIT} bytes")),
+        (
+            json(json!({"session_id": "s1", "audio_b64": "A".repeat(LIMIT)})),
+            format!("response exceeds {LIMIT} bytes"),
+        ),
     ] {
         assert_eq!(answer(template, TIMEOUT).await.unwrap_err().to_string(), message);
     }
-    let late = answer(json(json!({})).set_delay(TIMEOUT), Duration::from_millis(500)).await.unwrap_err();
+    let late =
+        answer(json(json!({})).set_delay(TIMEOUT), Duration::from_millis(500)).await.unwrap_err();
     assert_eq!(late.to_string(), "timeout after 0.5s");
-    let garbage = answer(ResponseTemplate::new(200).set_body_string("<html>"), TIMEOUT).await.unwrap_err();
+    let garbage =
+        answer(ResponseTemplate::new(200).set_body_string("<html>"), TIMEOUT).await.unwrap_err();
     assert!(garbage.to_string().starts_with("parse:expected value"), "{garbage}");
 }
 
@@ -107,7 +129,8 @@ async fn missing_optional_fields_have_defaults() {
 
 #[tokio::test]
 async fn unsignable_request_is_an_identity_error() {
-    let error = connect_from("not\na header", "127.0.0.1:1").predict(predict(), TIMEOUT).await.unwrap_err();
+    let error =
+        connect_from("not\na header", "127.0.0.1:1").predict(predict(), TIMEOUT).await.unwrap_err();
     let expected = "validator_identity_error:invalid value of header bt_header_dendrite_ip";
     assert_eq!(error.to_string(), expected);
 }
@@ -115,5 +138,8 @@ async fn unsignable_request_is_an_identity_error() {
 #[tokio::test]
 async fn unreachable_miner_is_a_connection_error() {
     let gone = connect("127.0.0.1:1").predict(predict(), TIMEOUT).await.unwrap_err();
-    assert!(gone.to_string().starts_with("ConnectionError:cannot connect to 127.0.0.1:1"), "{gone}");
+    assert!(
+        gone.to_string().starts_with("ConnectionError:cannot connect to 127.0.0.1:1"),
+        "{gone}"
+    );
 }

@@ -49,13 +49,16 @@ pub struct NewChallenge {
     pub challenge_uid: String,
     /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Local start time in file names: `YYYYMMDD_HHMMSS`. Ignored for a challenge that is already in the ledger.
+    /// Local start time in file names: `YYYYMMDD_HHMMSS`. Ignored for a challenge that is already
+    /// in the ledger.
     pub run_timestamp: String,
-    /// Start time in seconds since the Unix epoch. Ignored for a challenge that is already in the ledger.
+    /// Start time in seconds since the Unix epoch. Ignored for a challenge that is already in the
+    /// ledger.
     pub started_unix: i64,
     /// Why the engine's delivery is incomplete; `None` if complete.
     pub error: Option<String>,
-    /// ID of the main challenge that a solo challenge accompanies. Ignored if the ledger already has one.
+    /// ID of the main challenge that a solo challenge accompanies. Ignored if the ledger already
+    /// has one.
     pub main_challenge_uid: Option<String>,
     /// The reference document, if available.
     pub reference: Option<Value>,
@@ -128,16 +131,22 @@ impl SourceInfo {
 }
 
 impl Ledger {
-    /// Inserts a challenge, or completes an existing one: adds missing utterances, and sets a partial challenge to
-    /// playing once it is complete. Other existing data stays unchanged, except for the reference.
+    /// Inserts a challenge, or completes an existing one: adds missing utterances, and sets a
+    /// partial challenge to playing once it is complete. Other existing data stays unchanged,
+    /// except for the reference.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub async fn begin(&self, new: &NewChallenge) -> Result<ChallengeRow, LedgerError> {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
-        let state = if new.error.is_some() { ChallengeState::Partial } else { ChallengeState::Playing };
-        let reference = new.reference.as_ref().map(|value| to_json("challenge.reference", value)).transpose()?;
+        let state =
+            if new.error.is_some() { ChallengeState::Partial } else { ChallengeState::Playing };
+        let reference = new
+            .reference
+            .as_ref()
+            .map(|value| to_json("challenge.reference", value))
+            .transpose()?;
         let id: i64 = sqlx::query_scalar(
             "INSERT INTO challenge (challenge_uid, challenge_type, run_timestamp, started_unix, state, error, reference,
                                     reference_source, main_challenge_uid)
@@ -188,13 +197,19 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn find(&self, uid: &str, challenge_type: ChallengeType) -> Result<Option<ChallengeRow>, LedgerError> {
+    pub async fn find(
+        &self,
+        uid: &str,
+        challenge_type: ChallengeType,
+    ) -> Result<Option<ChallengeRow>, LedgerError> {
         let mut connection = self.connection.lock().await;
-        let id = sqlx::query_scalar("SELECT id FROM challenge WHERE challenge_uid = ? AND challenge_type = ?")
-            .bind(uid)
-            .bind(challenge_type.as_str())
-            .fetch_optional(&mut *connection)
-            .await?;
+        let id = sqlx::query_scalar(
+            "SELECT id FROM challenge WHERE challenge_uid = ? AND challenge_type = ?",
+        )
+        .bind(uid)
+        .bind(challenge_type.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
         match id {
             Some(id) => read_challenge(&mut connection, id).await.map(Some),
             None => Ok(None),
@@ -205,18 +220,23 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn latest(&self, kind: ChallengeType, limit: u32) -> Result<Vec<String>, LedgerError> {
-        let names =
-            sqlx::query_scalar("SELECT challenge_uid FROM challenge WHERE challenge_type = ? ORDER BY id DESC LIMIT ?")
-                .bind(kind.as_str())
-                .bind(limit)
-                .fetch_all(&mut *self.connection.lock().await)
-                .await?;
+    pub async fn latest(
+        &self,
+        kind: ChallengeType,
+        limit: u32,
+    ) -> Result<Vec<String>, LedgerError> {
+        let names = sqlx::query_scalar(
+            "SELECT challenge_uid FROM challenge WHERE challenge_type = ? ORDER BY id DESC LIMIT ?",
+        )
+        .bind(kind.as_str())
+        .bind(limit)
+        .fetch_all(&mut *self.connection.lock().await)
+        .await?;
         Ok(names)
     }
 
-    /// Returns the unfinished challenges of a contest that are completely fetched, started at `since` (Unix seconds) or
-    /// later, and resumed fewer than `max_resumes` times; oldest first.
+    /// Returns the unfinished challenges of a contest that are completely fetched, started at
+    /// `since` (Unix seconds) or later, and resumed fewer than `max_resumes` times; oldest first.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
@@ -248,11 +268,12 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn record_resume(&self, challenge: &ChallengeRow) -> Result<u32, LedgerError> {
-        let take_ups =
-            sqlx::query_scalar("UPDATE challenge SET take_ups = take_ups + 1 WHERE id = ? RETURNING take_ups")
-                .bind(challenge.id)
-                .fetch_one(&mut *self.connection.lock().await)
-                .await?;
+        let take_ups = sqlx::query_scalar(
+            "UPDATE challenge SET take_ups = take_ups + 1 WHERE id = ? RETURNING take_ups",
+        )
+        .bind(challenge.id)
+        .fetch_one(&mut *self.connection.lock().await)
+        .await?;
         Ok(take_ups)
     }
 
@@ -269,12 +290,19 @@ impl Ledger {
     }
 }
 
-pub(super) async fn read_challenge(connection: &mut SqliteConnection, id: i64) -> Result<ChallengeRow, LedgerError> {
-    let row = sqlx::query("SELECT * FROM challenge WHERE id = ?").bind(id).fetch_one(&mut *connection).await?;
-    let utterances = sqlx::query("SELECT * FROM utterance WHERE challenge_id = ? ORDER BY utterance_index")
+pub(super) async fn read_challenge(
+    connection: &mut SqliteConnection,
+    id: i64,
+) -> Result<ChallengeRow, LedgerError> {
+    let row = sqlx::query("SELECT * FROM challenge WHERE id = ?")
         .bind(id)
-        .fetch_all(connection)
+        .fetch_one(&mut *connection)
         .await?;
+    let utterances =
+        sqlx::query("SELECT * FROM utterance WHERE challenge_id = ? ORDER BY utterance_index")
+            .bind(id)
+            .fetch_all(connection)
+            .await?;
     let kind: String = row.try_get("challenge_type")?;
     let reference: Option<String> = row.try_get("reference")?;
     Ok(ChallengeRow {

@@ -53,8 +53,8 @@ pub struct ScoreDigest {
     pub accuracy: Option<f64>,
     /// Ratio of the reply's speaking rate to the reference's; `None` if not computed.
     pub rate_ratio: Option<f64>,
-    /// Time from the end of the source to the end of the reply, in seconds on the virtual clock; 0 if the reply ends
-    /// earlier.
+    /// Time from the end of the source to the end of the reply, in seconds on the virtual clock; 0
+    /// if the reply ends earlier.
     pub overshoot_sec: Option<f64>,
     /// Scoring gates that the reply failed.
     pub failed_gates: Vec<Gate>,
@@ -66,7 +66,9 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub async fn data_version(&self) -> Result<i64, LedgerError> {
-        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *self.connection.lock().await).await?)
+        Ok(sqlx::query_scalar("PRAGMA data_version")
+            .fetch_one(&mut *self.connection.lock().await)
+            .await?)
     }
 
     /// Returns summaries of the latest challenges of all contests, at most `limit`, latest first.
@@ -114,8 +116,8 @@ impl Ledger {
         rows.iter().map(read_digest).collect()
     }
 
-    /// Returns the SHA-256 of the scoring conditions of one scored result of a challenge; `None` if no result is
-    /// scored, or the conditions are unknown.
+    /// Returns the SHA-256 of the scoring conditions of one scored result of a challenge; `None` if
+    /// no result is scored, or the conditions are unknown.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
@@ -180,12 +182,8 @@ fn read_digest(row: &SqliteRow) -> Result<ResultDigest, LedgerError> {
         miner: read_key(row)?,
         utterance_index: row.try_get("utterance_index")?,
         error: row.try_get("error")?,
-        score: score.map(|(score, accuracy, rate_ratio, overshoot_sec, failed_gates)| ScoreDigest {
-            score,
-            accuracy,
-            rate_ratio,
-            overshoot_sec,
-            failed_gates,
+        score: score.map(|(score, accuracy, rate_ratio, overshoot_sec, failed_gates)| {
+            ScoreDigest { score, accuracy, rate_ratio, overshoot_sec, failed_gates }
         }),
         wall_after_source_sec: row.try_get("wall")?,
     })

@@ -43,7 +43,8 @@ pub struct OutboxEntry {
     pub file: ResultFile,
     /// Name and dialogue of a file of the text contest; `None` for a file of the speech contest.
     pub named: Option<NamedFile>,
-    /// SHA-256 of the run log written together with the file, or of the file itself in the text contest.
+    /// SHA-256 of the run log written together with the file, or of the file itself in the text
+    /// contest.
     pub run_sha256: String,
     /// Scoring method of the utterances; empty in the text contest.
     pub score_method: String,
@@ -67,8 +68,9 @@ pub struct OutboxCounts {
 }
 
 impl Ledger {
-    /// Queues a miner's four result files and, if `is_finished`, marks the miner as finished in the same transaction.
-    /// An existing entry, delivered or not, stays unchanged unless the hash of the run log differs.
+    /// Queues a miner's four result files and, if `is_finished`, marks the miner as finished in the
+    /// same transaction. An existing entry, delivered or not, stays unchanged unless the hash of
+    /// the run log differs.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
@@ -125,8 +127,8 @@ impl Ledger {
         self.enqueued.notified().await;
     }
 
-    /// Returns files due for submission, at most `max`: score files first, since weights depend on them, then the other
-    /// files, each group sorted by due time.
+    /// Returns files due for submission, at most `max`: score files first, since weights depend on
+    /// them, then the other files, each group sorted by due time.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
@@ -145,15 +147,16 @@ impl Ledger {
         rows.iter().map(read_entry).collect()
     }
 
-    /// Returns the time at which the next submission is due, in milliseconds since the Unix epoch; `None` if the queue
-    /// is empty.
+    /// Returns the time at which the next submission is due, in milliseconds since the Unix epoch;
+    /// `None` if the queue is empty.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub async fn next_due(&self) -> Result<Option<i64>, LedgerError> {
-        let next = sqlx::query_scalar("SELECT min(due_unix_ms) FROM outbox WHERE state = 'waiting'")
-            .fetch_one(&mut *self.connection.lock().await)
-            .await?;
+        let next =
+            sqlx::query_scalar("SELECT min(due_unix_ms) FROM outbox WHERE state = 'waiting'")
+                .fetch_one(&mut *self.connection.lock().await)
+                .await?;
         Ok(next)
     }
 
@@ -162,9 +165,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub async fn waiting(&self) -> Result<u64, LedgerError> {
-        let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE state = 'waiting'")
-            .fetch_one(&mut *self.connection.lock().await)
-            .await?;
+        let waiting: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM outbox WHERE state = 'waiting'")
+                .fetch_one(&mut *self.connection.lock().await)
+                .await?;
         Ok(waiting.unsigned_abs())
     }
 
@@ -173,18 +177,29 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub async fn outbox_counts(&self) -> Result<OutboxCounts, LedgerError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT state, count(*) FROM outbox GROUP BY state")
-            .fetch_all(&mut *self.connection.lock().await)
-            .await?;
-        let count = |state| rows.iter().find(|(name, _)| name == state).map_or(0, |(_, count)| count.unsigned_abs());
-        Ok(OutboxCounts { waiting: count("waiting"), delivered: count("delivered"), refused: count("refused") })
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as("SELECT state, count(*) FROM outbox GROUP BY state")
+                .fetch_all(&mut *self.connection.lock().await)
+                .await?;
+        let count = |state| {
+            rows.iter().find(|(name, _)| name == state).map_or(0, |(_, count)| count.unsigned_abs())
+        };
+        Ok(OutboxCounts {
+            waiting: count("waiting"),
+            delivered: count("delivered"),
+            refused: count("refused"),
+        })
     }
 
     /// Records the path of an uploaded file in the bucket.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub(crate) async fn note_uploaded(&self, entry: &OutboxEntry, s3_path: &str) -> Result<(), LedgerError> {
+    pub(crate) async fn note_uploaded(
+        &self,
+        entry: &OutboxEntry,
+        s3_path: &str,
+    ) -> Result<(), LedgerError> {
         sqlx::query("UPDATE outbox SET s3_path = ? WHERE id = ? AND run_sha256 = ?")
             .bind(s3_path)
             .bind(entry.id)
@@ -194,8 +209,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records that a file was delivered, or refused with `error` as the reason. A file rewritten in the meantime stays
-    /// queued.
+    /// Records that a file was delivered, or refused with `error` as the reason. A file rewritten
+    /// in the meantime stays queued.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
@@ -238,8 +253,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Requeues all refused files and returns their number. The cause of a refusal may be gone: for example, a clock
-    /// has been corrected or a validator admitted.
+    /// Requeues all refused files and returns their number. The cause of a refusal may be gone: for
+    /// example, a clock has been corrected or a validator admitted.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
@@ -251,16 +266,17 @@ impl Ledger {
         Ok(retried.rows_affected())
     }
 
-    /// Deletes entries delivered before `before_unix_ms`, in milliseconds since the Unix epoch; returns the number of
-    /// deleted entries.
+    /// Deletes entries delivered before `before_unix_ms`, in milliseconds since the Unix epoch;
+    /// returns the number of deleted entries.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn purge_delivered(&self, before_unix_ms: i64) -> Result<u64, LedgerError> {
-        let forgotten = sqlx::query("DELETE FROM outbox WHERE state = 'delivered' AND due_unix_ms < ?")
-            .bind(before_unix_ms)
-            .execute(&mut *self.connection.lock().await)
-            .await?;
+        let forgotten =
+            sqlx::query("DELETE FROM outbox WHERE state = 'delivered' AND due_unix_ms < ?")
+                .bind(before_unix_ms)
+                .execute(&mut *self.connection.lock().await)
+                .await?;
         Ok(forgotten.rows_affected())
     }
 }
@@ -279,7 +295,8 @@ fn read_entry(row: &SqliteRow) -> Result<OutboxEntry, LedgerError> {
         run_timestamp: row.try_get("run_timestamp")?,
         main_challenge_uid: row.try_get("main_challenge_uid")?,
         miner: read_key(row)?,
-        file: ResultFile::of_file_type(&file).ok_or(LedgerError::Value { column: "outbox.file", value: file })?,
+        file: ResultFile::of_file_type(&file)
+            .ok_or(LedgerError::Value { column: "outbox.file", value: file })?,
         named: (!name.is_empty()).then_some(NamedFile { name, dialogue_uid }),
         run_sha256: row.try_get("run_sha256")?,
         score_method: row.try_get("score_method")?,

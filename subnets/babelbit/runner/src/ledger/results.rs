@@ -41,15 +41,21 @@ pub struct StoredScore {
     /// SHA-256 of the scoring conditions ([`Ledger::conditions`]); `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<String>,
-    /// Number of the scoring batch within the utterance. The duplication penalty compares a reply with the replies of
-    /// the same batch and of earlier batches.
+    /// Number of the scoring batch within the utterance. The duplication penalty compares a reply
+    /// with the replies of the same batch and of earlier batches.
     #[serde(default)]
     pub batch: u32,
 }
 
 impl From<ScoreResult> for StoredScore {
     fn from(result: ScoreResult) -> Self {
-        Self { failed_gates: result.failed_gates().to_vec(), result, heard: None, conditions: None, batch: 0 }
+        Self {
+            failed_gates: result.failed_gates().to_vec(),
+            result,
+            heard: None,
+            conditions: None,
+            batch: 0,
+        }
     }
 }
 
@@ -81,11 +87,16 @@ impl ResultRow {
 }
 
 impl Ledger {
-    /// Inserts the result of an utterance; returns false, without a change, if the row already exists.
+    /// Inserts the result of an utterance; returns false, without a change, if the row already
+    /// exists.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn record(&self, challenge: &ChallengeRow, result: &ResultRow) -> Result<bool, LedgerError> {
+    pub async fn record(
+        &self,
+        challenge: &ChallengeRow,
+        result: &ResultRow,
+    ) -> Result<bool, LedgerError> {
         let written = sqlx::query(
             "INSERT INTO result (challenge_id, miner_uid, miner_hotkey, utterance_index, state, reply, wav_sha256, error)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -131,7 +142,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub(crate) async fn unscore(&self, challenge: &ChallengeRow, index: u32) -> Result<(), LedgerError> {
+    pub(crate) async fn unscore(
+        &self,
+        challenge: &ChallengeRow,
+        index: u32,
+    ) -> Result<(), LedgerError> {
         sqlx::query(
             "UPDATE result SET state = 'played', score = NULL
              WHERE challenge_id = ? AND utterance_index = ? AND wav_sha256 IS NOT NULL",
@@ -198,11 +213,16 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub(crate) async fn played_miners(&self, challenge: &ChallengeRow) -> Result<HashSet<MinerKey>, LedgerError> {
-        let rows = sqlx::query("SELECT DISTINCT miner_uid, miner_hotkey FROM result WHERE challenge_id = ?")
-            .bind(challenge.id)
-            .fetch_all(&mut *self.connection.lock().await)
-            .await?;
+    pub(crate) async fn played_miners(
+        &self,
+        challenge: &ChallengeRow,
+    ) -> Result<HashSet<MinerKey>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT miner_uid, miner_hotkey FROM result WHERE challenge_id = ?",
+        )
+        .bind(challenge.id)
+        .fetch_all(&mut *self.connection.lock().await)
+        .await?;
         rows.iter().map(read_key).collect()
     }
 
@@ -225,11 +245,16 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn finished_miners(&self, challenge: &ChallengeRow) -> Result<HashSet<MinerKey>, LedgerError> {
-        let rows = sqlx::query("SELECT miner_uid, miner_hotkey FROM finished_miner WHERE challenge_id = ?")
-            .bind(challenge.id)
-            .fetch_all(&mut *self.connection.lock().await)
-            .await?;
+    pub async fn finished_miners(
+        &self,
+        challenge: &ChallengeRow,
+    ) -> Result<HashSet<MinerKey>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT miner_uid, miner_hotkey FROM finished_miner WHERE challenge_id = ?",
+        )
+        .bind(challenge.id)
+        .fetch_all(&mut *self.connection.lock().await)
+        .await?;
         rows.iter().map(read_key).collect()
     }
 
@@ -237,7 +262,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub(crate) async fn finish_miner(&self, challenge: &ChallengeRow, miner: MinerKey) -> Result<(), LedgerError> {
+    pub(crate) async fn finish_miner(
+        &self,
+        challenge: &ChallengeRow,
+        miner: MinerKey,
+    ) -> Result<(), LedgerError> {
         sqlx::query(
             "INSERT INTO finished_miner (challenge_id, miner_uid, miner_hotkey) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         )
@@ -252,7 +281,9 @@ impl Ledger {
 
 pub(super) fn read_key(row: &SqliteRow) -> Result<MinerKey, LedgerError> {
     let hotkey: String = row.try_get("miner_hotkey")?;
-    let hotkey = hotkey.parse().map_err(|_| LedgerError::Value { column: "result.miner_hotkey", value: hotkey })?;
+    let hotkey = hotkey
+        .parse()
+        .map_err(|_| LedgerError::Value { column: "result.miner_hotkey", value: hotkey })?;
     Ok(MinerKey { uid: Uid(row.try_get("miner_uid")?), hotkey })
 }
 

@@ -59,11 +59,16 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn last_round(&self, challenge_type: ChallengeType) -> Result<Option<RoundRow>, LedgerError> {
-        let row = sqlx::query("SELECT epoch, outcome, challenge_uid, ended_unix FROM round WHERE challenge_type = ?")
-            .bind(challenge_type.as_str())
-            .fetch_optional(&mut *self.connection.lock().await)
-            .await?;
+    pub async fn last_round(
+        &self,
+        challenge_type: ChallengeType,
+    ) -> Result<Option<RoundRow>, LedgerError> {
+        let row = sqlx::query(
+            "SELECT epoch, outcome, challenge_uid, ended_unix FROM round WHERE challenge_type = ?",
+        )
+        .bind(challenge_type.as_str())
+        .fetch_optional(&mut *self.connection.lock().await)
+        .await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(RoundRow {
             challenge_type,

@@ -25,8 +25,12 @@ fn source() -> SourceInfo {
 }
 
 fn challenge() -> NewChallenge {
-    let utterance =
-        |index: u32, source| UtteranceRow { index, utterance_id: format!("c:{index}"), language: "fr".into(), source };
+    let utterance = |index: u32, source| UtteranceRow {
+        index,
+        utterance_id: format!("c:{index}"),
+        language: "fr".into(),
+        source,
+    };
     NewChallenge {
         challenge_uid: "c".into(),
         challenge_type: ChallengeType::Main,
@@ -76,7 +80,8 @@ async fn stored_challenge_keeps_its_first_timestamp() {
     let row = ledger.begin(&challenge()).await.unwrap();
     assert_eq!(row.utterances, challenge().utterances);
     assert_eq!(row.state, ChallengeState::Playing);
-    let again = ledger.begin(&NewChallenge { run_timestamp: "later".into(), ..challenge() }).await.unwrap();
+    let again =
+        ledger.begin(&NewChallenge { run_timestamp: "later".into(), ..challenge() }).await.unwrap();
     assert_eq!(again, row);
     assert_eq!(ledger.find("c", ChallengeType::Main).await.unwrap(), Some(row));
     assert_eq!(ledger.find("c", ChallengeType::Solo).await.unwrap(), None);
@@ -91,9 +96,12 @@ async fn a_solo_challenge_keeps_its_main_challenge() {
         main_challenge_uid: main.map(str::to_owned),
         ..challenge()
     };
-    for (main, kept) in
-        [(None, None), (Some("first"), Some("first")), (Some("second"), Some("first")), (None, Some("first"))]
-    {
+    for (main, kept) in [
+        (None, None),
+        (Some("first"), Some("first")),
+        (Some("second"), Some("first")),
+        (None, Some("first")),
+    ] {
         assert_eq!(ledger.begin(&of(main)).await.unwrap().main_challenge_uid.as_deref(), kept);
     }
 }
@@ -128,8 +136,12 @@ async fn older_ledger_is_migrated_without_loss() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(FILE);
     {
-        let mut connection = SqliteConnection::connect_with(&options(&path).create_if_missing(true)).await.unwrap();
-        let older = Migrator { migrations: MIGRATIONS.iter().take(2).cloned().collect(), ..Migrator::DEFAULT };
+        let mut connection =
+            SqliteConnection::connect_with(&options(&path).create_if_missing(true)).await.unwrap();
+        let older = Migrator {
+            migrations: MIGRATIONS.iter().take(2).cloned().collect(),
+            ..Migrator::DEFAULT
+        };
         older.run(&mut connection).await.unwrap();
         sqlx::query(
             "INSERT INTO challenge (challenge_uid, challenge_type, run_timestamp, started_unix, state)
@@ -142,7 +154,10 @@ async fn older_ledger_is_migrated_without_loss() {
     }
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let rows = ledger.unfinished(ChallengeType::Main, 0, 1).await.unwrap();
-    assert_eq!((rows.len(), rows[0].challenge_uid.as_str(), &rows[0].main_challenge_uid), (1, "old", &None));
+    assert_eq!(
+        (rows.len(), rows[0].challenge_uid.as_str(), &rows[0].main_challenge_uid),
+        (1, "old", &None)
+    );
 }
 
 #[tokio::test]
@@ -157,13 +172,22 @@ async fn a_partial_challenge_is_completed() {
     assert_eq!(ledger.unfinished(ChallengeType::Main, 0, 1).await.unwrap(), []);
     // Completing the delivery does not finish the challenge.
     ledger.finish(&row).await.unwrap();
-    assert_eq!(ledger.find("c", ChallengeType::Main).await.unwrap().unwrap().state, ChallengeState::Partial);
+    assert_eq!(
+        ledger.find("c", ChallengeType::Main).await.unwrap().unwrap().state,
+        ChallengeState::Partial
+    );
 
     let whole = ledger.begin(&challenge()).await.unwrap();
-    assert_eq!((whole.state, whole.error.clone(), whole.utterances.len()), (ChallengeState::Playing, None, 2));
+    assert_eq!(
+        (whole.state, whole.error.clone(), whole.utterances.len()),
+        (ChallengeState::Playing, None, 2)
+    );
     // A later failure of the engine does not discard known data.
     assert_eq!(ledger.begin(&part).await.unwrap(), whole);
-    assert_eq!(ledger.unfinished(ChallengeType::Main, 1_000, 1).await.unwrap(), std::slice::from_ref(&whole));
+    assert_eq!(
+        ledger.unfinished(ChallengeType::Main, 1_000, 1).await.unwrap(),
+        std::slice::from_ref(&whole)
+    );
     assert_eq!(ledger.unfinished(ChallengeType::Main, 1_001, 1).await.unwrap(), []);
     ledger.finish(&whole).await.unwrap();
     assert_eq!(ledger.unfinished(ChallengeType::Main, 0, 1).await.unwrap(), []);
@@ -174,8 +198,10 @@ async fn number_of_resumptions_is_stored() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let first = ledger.begin(&challenge()).await.unwrap();
-    let second = ledger.begin(&NewChallenge { challenge_uid: "d".into(), ..challenge() }).await.unwrap();
-    let unfinished = async |ledger: &Ledger| ledger.unfinished(ChallengeType::Main, 0, 2).await.unwrap();
+    let second =
+        ledger.begin(&NewChallenge { challenge_uid: "d".into(), ..challenge() }).await.unwrap();
+    let unfinished =
+        async |ledger: &Ledger| ledger.unfinished(ChallengeType::Main, 0, 2).await.unwrap();
     assert_eq!(unfinished(&ledger).await, [first.clone(), second.clone()]);
     assert_eq!(ledger.record_resume(&first).await.unwrap(), 1);
     drop(ledger);
@@ -191,7 +217,9 @@ async fn miners_with_rows_count_as_played() {
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let row = ledger.begin(&challenge()).await.unwrap();
     assert!(ledger.played_miners(&row).await.unwrap().is_empty());
-    for (number, index, outcome) in [(1, 0, Ok("aa".into())), (1, 1, Ok("bb".into())), (2, 0, Err("boom".into()))] {
+    for (number, index, outcome) in
+        [(1, 0, Ok("aa".into())), (1, 1, Ok("bb".into())), (2, 0, Err("boom".into()))]
+    {
         ledger.record(&row, &result(number, index, outcome)).await.unwrap();
     }
     assert_eq!(ledger.played_miners(&row).await.unwrap(), [miner(1), miner(2)].into());
@@ -210,7 +238,10 @@ async fn results_are_entered_once_and_scored_once() {
     assert_eq!(rows, [result(1, 0, Ok("aa".into())), result(2, 0, Err("boom".into()))]);
     assert!(rows[0].awaits_score() && !rows[1].awaits_score());
 
-    ledger.score(&challenge, 0, &[(miner(1), score(0.5)), (miner(2), score(0.5))], None).await.unwrap();
+    ledger
+        .score(&challenge, 0, &[(miner(1), score(0.5)), (miner(2), score(0.5))], None)
+        .await
+        .unwrap();
     ledger.score(&challenge, 0, &[(miner(1), score(0.6))], None).await.unwrap();
     let rows = ledger.results(&challenge).await.unwrap();
     assert_eq!(rows[0].score, Some(score(0.5)));
@@ -248,7 +279,11 @@ async fn a_second_runner_is_refused_until_the_first_has_ended() {
 #[tokio::test]
 async fn foreign_file_is_not_opened_as_ledger() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join(FILE), "not a database, but long enough to be looked at as one").unwrap();
+    std::fs::write(
+        directory.path().join(FILE),
+        "not a database, but long enough to be looked at as one",
+    )
+    .unwrap();
     assert!(Ledger::open(directory.path()).await.is_err());
 }
 
@@ -281,16 +316,21 @@ async fn scores_refer_to_conditions_stored_once() {
         ledger.record(&row, &result(number, 0, Ok("aa".into()))).await.unwrap();
     }
     let engine = |name: &str| EngineIdentity { name: name.into(), fingerprint: "1".into() };
-    let conditions = ScoringConditions::here(engine("ear"), engine("sense"), ScoreOptions::default(), true);
+    let conditions =
+        ScoringConditions::here(engine("ear"), engine("sense"), ScoreOptions::default(), true);
     let name = conditions.sha256();
     for number in [1, 2] {
-        let score = StoredScore { conditions: Some(name.clone()), batch: number.into(), ..score(0.5) };
+        let score =
+            StoredScore { conditions: Some(name.clone()), batch: number.into(), ..score(0.5) };
         ledger.score(&row, 0, &[(miner(number), score)], Some(&conditions)).await.unwrap();
     }
     assert_eq!(ledger.conditions().await.unwrap(), [(name.clone(), conditions)].into());
     let rows = ledger.results(&row).await.unwrap();
-    let scores: Vec<_> =
-        rows.into_iter().filter_map(|row| row.score).map(|score| (score.conditions, score.batch)).collect();
+    let scores: Vec<_> = rows
+        .into_iter()
+        .filter_map(|row| row.score)
+        .map(|score| (score.conditions, score.batch))
+        .collect();
     assert_eq!(scores, [(Some(name.clone()), 1), (Some(name), 2)]);
 }
 
@@ -302,7 +342,9 @@ async fn digest_has_result_counts_and_scores() {
     let before = reader.data_version().await.unwrap();
     let row = ledger.begin(&challenge()).await.unwrap();
     assert_ne!(reader.data_version().await.unwrap(), before, "another connection committed");
-    for (number, outcome) in [(1, Ok("ab".to_owned())), (2, Err("timeout".to_owned())), (3, Ok("cd".to_owned()))] {
+    for (number, outcome) in
+        [(1, Ok("ab".to_owned())), (2, Err("timeout".to_owned())), (3, Ok("cd".to_owned()))]
+    {
         ledger.record(&row, &result(number, 0, outcome)).await.unwrap();
     }
     let stored = StoredScore { conditions: Some("c1".into()), ..score(0.25) };
@@ -312,7 +354,8 @@ async fn digest_has_result_counts_and_scores() {
     assert_eq!((head.id, head.challenge_uid.as_str(), head.utterances), (row.id, "c", 2));
     let digests = reader.digests(row.id).await.unwrap();
     let numbers = |digest: &ResultDigest| {
-        let score = digest.score.as_ref().map(|score| (score.score, score.accuracy, score.rate_ratio));
+        let score =
+            digest.score.as_ref().map(|score| (score.score, score.accuracy, score.rate_ratio));
         (digest.miner, digest.error.clone(), score)
     };
     assert_eq!(

@@ -39,22 +39,32 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn is_played(&self, challenge_uid: &str, challenge_type: ChallengeType) -> Result<bool, LedgerError> {
-        let found: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM challenge WHERE challenge_uid = ? AND challenge_type = ?")
-                .bind(challenge_uid)
-                .bind(challenge_type.as_str())
-                .fetch_one(&mut *self.connection.lock().await)
-                .await?;
+    pub async fn is_played(
+        &self,
+        challenge_uid: &str,
+        challenge_type: ChallengeType,
+    ) -> Result<bool, LedgerError> {
+        let found: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM challenge WHERE challenge_uid = ? AND challenge_type = ?",
+        )
+        .bind(challenge_uid)
+        .bind(challenge_type.as_str())
+        .fetch_one(&mut *self.connection.lock().await)
+        .await?;
         Ok(found > 0)
     }
 
-    /// Records in one transaction that a challenge of the text contest is played, and queues its files for submission.
-    /// A file that the outbox already has stays unchanged unless its hash differs.
+    /// Records in one transaction that a challenge of the text contest is played, and queues its
+    /// files for submission. A file that the outbox already has stays unchanged unless its hash
+    /// differs.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn record_text(&self, challenge: TextChallenge<'_>, files: &[TextFile]) -> Result<(), LedgerError> {
+    pub async fn record_text(
+        &self,
+        challenge: TextChallenge<'_>,
+        files: &[TextFile],
+    ) -> Result<(), LedgerError> {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
         let id: i64 = sqlx::query_scalar(

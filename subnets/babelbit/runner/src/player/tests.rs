@@ -14,7 +14,11 @@ fn settings() -> PlaySettings {
     PlaySettings::default()
 }
 
-async fn play(miner: &ScriptedMiner, frames: usize, settings: &PlaySettings) -> Result<PlayedReply, PlayFailure> {
+async fn play(
+    miner: &ScriptedMiner,
+    frames: usize,
+    settings: &PlaySettings,
+) -> Result<PlayedReply, PlayFailure> {
     play_utterance(miner, "c", &source(0, frames), settings, &std::env::temp_dir()).await
 }
 
@@ -31,14 +35,16 @@ async fn error(miner: &ScriptedMiner, frames: usize, settings: &PlaySettings) ->
 
 #[tokio::test(start_paused = true)]
 async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
-    let miner = ScriptedMiner::new(|_, call| Step::sound(10, call.in_eos)).with_init(|_, response| {
-        // The player ignores this frame rate.
-        response.frame_rate_hz = 50.0;
-        response.frame_samples = 480;
-        Ok(Duration::ZERO)
-    });
+    let miner =
+        ScriptedMiner::new(|_, call| Step::sound(10, call.in_eos)).with_init(|_, response| {
+            // The player ignores this frame rate.
+            response.frame_rate_hz = 50.0;
+            response.frame_samples = 480;
+            Ok(Duration::ZERO)
+        });
     let source = Source::from_wav(0, "c:0".into(), "fr".into(), &wav(1_920, 12_000)).unwrap();
-    let reply = play_utterance(&miner, "c", &source, &settings(), &std::env::temp_dir()).await.unwrap();
+    let reply =
+        play_utterance(&miner, "c", &source, &settings(), &std::env::temp_dir()).await.unwrap();
     let asked = miner.asked();
     let Asked::Init { request, timeout } = &asked[0] else { panic!("{asked:?}") };
     assert_eq!(*timeout, Duration::from_mins(10));
@@ -57,7 +63,10 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
     );
     assert_eq!(
         asked[1..],
-        [Asked::Predict { bytes: 7_680, in_eos: false }, Asked::Predict { bytes: 7_680, in_eos: true }]
+        [
+            Asked::Predict { bytes: 7_680, in_eos: false },
+            Asked::Predict { bytes: 7_680, in_eos: true }
+        ]
     );
     assert_eq!(reply.timeline, Timeline::new(vec![(1, 40), (2, 40)], 2));
     assert_eq!(reply.session_id, "session of c:0");
@@ -68,7 +77,9 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
 async fn later_utterances_have_the_short_init_timeout() {
     let miner = ScriptedMiner::silent();
     play_utterance(&miner, "c", &source(1, 1), &settings(), &std::env::temp_dir()).await.unwrap();
-    assert!(matches!(miner.asked()[0], Asked::Init { timeout, .. } if timeout == Duration::from_secs(10)));
+    assert!(
+        matches!(miner.asked()[0], Asked::Init { timeout, .. } if timeout == Duration::from_secs(10))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,10 +94,14 @@ async fn a_reply_that_ends_early_gets_no_further_frame() {
 async fn frame_clock_excludes_response_time() {
     let fast = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos));
     let slow = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos).after(30 * MS));
-    let (fast, slow) = (play(&fast, 1, &settings()).await.unwrap(), play(&slow, 1, &settings()).await.unwrap());
+    let (fast, slow) =
+        (play(&fast, 1, &settings()).await.unwrap(), play(&slow, 1, &settings()).await.unwrap());
     assert_eq!(fast.timeline, slow.timeline);
     assert_eq!(fast.timeline.completion(1), 0.16);
-    assert_eq!((fast.wall.total_sec, slow.wall.total_sec, slow.wall.after_source_sec), (0.0, 0.03, 0.03));
+    assert_eq!(
+        (fast.wall.total_sec, slow.wall.total_sec, slow.wall.after_source_sec),
+        (0.0, 0.03, 0.03)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,13 +125,18 @@ async fn a_reply_that_never_ends_uses_up_its_budget() {
 async fn a_slow_chunk_fails_at_once() {
     let miner = ScriptedMiner::new(|_, _| Step::sound(0, false).after(20 * MS));
     let settings = PlaySettings { chunk_timeout: 10 * MS, ..settings() };
-    assert_eq!(error(&miner, 3, &settings).await, "audio chunk response for frame 1/3 timed out after 0.01s");
+    assert_eq!(
+        error(&miner, 3, &settings).await,
+        "audio chunk response for frame 1/3 timed out after 0.01s"
+    );
     assert_eq!(miner.predicts(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_last_frame_may_take_longer() {
-    let miner = ScriptedMiner::new(|k, call| Step::sound(0, call.in_eos).after(if k == 2 { 20 * MS } else { 5 * MS }));
+    let miner = ScriptedMiner::new(|k, call| {
+        Step::sound(0, call.in_eos).after(if k == 2 { 20 * MS } else { 5 * MS })
+    });
     let settings = PlaySettings { chunk_timeout: 10 * MS, drain_timeout: 50 * MS, ..settings() };
     let reply = play(&miner, 2, &settings).await.unwrap();
     assert_eq!(reply.wall.after_source_sec, 0.02);
@@ -125,14 +145,20 @@ async fn the_last_frame_may_take_longer() {
 #[tokio::test(start_paused = true)]
 async fn drain_has_a_deadline() {
     // 2 frames and one drain request: a drain timeout fails the reply.
-    let miner =
-        ScriptedMiner::new(|k, _| Step::sound(0, false).after(if k == 3 { 1_000 * MS } else { Duration::ZERO }));
+    let miner = ScriptedMiner::new(|k, _| {
+        Step::sound(0, false).after(if k == 3 { 1_000 * MS } else { Duration::ZERO })
+    });
     let tight = PlaySettings { drain_timeout: 100 * MS, final_drain_min: 10 * MS, ..settings() };
-    assert_eq!(error(&miner, 2, &tight).await, "drain response after final audio chunk timed out after 0.10s");
+    assert_eq!(
+        error(&miner, 2, &tight).await,
+        "drain response after final audio chunk timed out after 0.10s"
+    );
     assert_eq!(miner.predicts(), 3);
 
     // Each response is in time, but the drain timeout expires before the end of the reply.
-    let miner = ScriptedMiner::new(|k, _| Step::sound(0, false).after(if k > 2 { 50 * MS } else { Duration::ZERO }));
+    let miner = ScriptedMiner::new(|k, _| {
+        Step::sound(0, false).after(if k > 2 { 50 * MS } else { Duration::ZERO })
+    });
     let error = error(&miner, 2, &tight).await;
     assert!(error.contains("drain timeout was exhausted"), "{error}");
     assert_eq!(miner.predicts(), 4);
@@ -140,8 +166,11 @@ async fn drain_has_a_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn drain_has_a_minimum_time_after_a_slow_last_frame() {
-    let miner = ScriptedMiner::new(|k, _| Step::sound(0, k == 3).after(if k > 1 { 90 * MS } else { Duration::ZERO }));
-    let settings = PlaySettings { drain_timeout: 100 * MS, final_drain_min: 100 * MS, ..settings() };
+    let miner = ScriptedMiner::new(|k, _| {
+        Step::sound(0, k == 3).after(if k > 1 { 90 * MS } else { Duration::ZERO })
+    });
+    let settings =
+        PlaySettings { drain_timeout: 100 * MS, final_drain_min: 100 * MS, ..settings() };
     assert!(play(&miner, 2, &settings).await.is_ok());
 }
 
@@ -168,13 +197,25 @@ async fn init_response_is_validated() {
         ((|r| r.ready = false) as Change, "init response has ready false, expected true"),
         (|r| r.session_id.clear(), "init response has session_id \"\", expected a name"),
         (|r| r.challenge_uid = "d".into(), "init response has challenge_uid \"d\", expected \"c\""),
-        (|r| r.utterance_id = "c:1".into(), "init response has utterance_id \"c:1\", expected \"c:0\""),
+        (
+            |r| r.utterance_id = "c:1".into(),
+            "init response has utterance_id \"c:1\", expected \"c:0\"",
+        ),
         (|r| r.dtype = "int16".into(), "init response has dtype \"int16\", expected \"float32le\""),
         (|r| r.sample_rate_hz = 16_000, "init response has sample_rate_hz 16000, expected 24000"),
         (|r| r.channels = 2, "init response has channels 2, expected 1"),
-        (|r| r.frame_rate_hz = 0.0, "init response has frame_rate_hz 0, expected a positive number"),
-        (|r| r.frame_rate_hz = -12.5, "init response has frame_rate_hz -12.5, expected a positive number"),
-        (|r| r.frame_rate_hz = f64::NAN, "init response has frame_rate_hz NaN, expected a positive number"),
+        (
+            |r| r.frame_rate_hz = 0.0,
+            "init response has frame_rate_hz 0, expected a positive number",
+        ),
+        (
+            |r| r.frame_rate_hz = -12.5,
+            "init response has frame_rate_hz -12.5, expected a positive number",
+        ),
+        (
+            |r| r.frame_rate_hz = f64::NAN,
+            "init response has frame_rate_hz NaN, expected a positive number",
+        ),
         (|r| r.frame_samples = 0, "init response has frame_samples 0, expected a positive number"),
     ] {
         let miner = ScriptedMiner::silent().with_init(move |_, response| {
@@ -216,7 +257,10 @@ async fn malformed_response_fails_the_utterance_with_a_reason() {
     let long = "A".repeat(4_000_000);
     for (step, message) in [
         (Step::text("AAAAA", true), "audio_b64 is not base64: "),
-        (Step::text("AAAA", true), "reply of 3 bytes is not a whole number of float32 samples on 1 channel(s)"),
+        (
+            Step::text("AAAA", true),
+            "reply of 3 bytes is not a whole number of float32 samples on 1 channel(s)",
+        ),
         (Step::text(long, true), "reply exceeds 96000 bytes of audio"),
         (Step::error(CallError::status(503, b"no room")), "503:no room"),
         (Step::error(CallError::Parse("expected value".into())), "parse:expected value"),
@@ -234,7 +278,10 @@ async fn malformed_response_fails_the_utterance_with_a_reason() {
         step.answer.as_mut().unwrap().session_id = "other".into();
         step
     });
-    assert_eq!(error(&miner, 1, &settings()).await, "session_id is \"other\", expected \"session of c:0\"");
+    assert_eq!(
+        error(&miner, 1, &settings()).await,
+        "session_id is \"other\", expected \"session of c:0\""
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,15 +302,20 @@ async fn nan_becomes_silence() {
 
 #[tokio::test(start_paused = true)]
 async fn an_init_that_fails_keeps_its_reason() {
-    let miner = ScriptedMiner::silent().with_init(|_, _| Err(CallError::Refused("RuntimeError:boom".into())));
+    let miner = ScriptedMiner::silent()
+        .with_init(|_, _| Err(CallError::Refused("RuntimeError:boom".into())));
     assert_eq!(error(&miner, 1, &settings()).await, "RuntimeError:boom");
 }
 
 /// Columns: first frames in the arena · later frames · last frame
 #[tokio::test(start_paused = true)]
 async fn first_arena_frames_have_a_longer_deadline() {
-    let arena =
-        PlaySettings { startup_utterances: 3, startup_frames: 4, miner_timeout: Duration::from_mins(2), ..settings() };
+    let arena = PlaySettings {
+        startup_utterances: 3,
+        startup_frames: 4,
+        miner_timeout: Duration::from_mins(2),
+        ..settings()
+    };
     let late = |frame: usize| {
         ScriptedMiner::new(move |k, call| {
             let delay = if k == frame { Duration::from_secs(5) } else { Duration::ZERO };
@@ -271,7 +323,9 @@ async fn first_arena_frames_have_a_longer_deadline() {
         })
     };
     let of = |index| source(index, 6);
-    for (utterance, frame, is_played) in [(0, 1, true), (2, 4, true), (2, 5, false), (3, 1, false), (3, 6, true)] {
+    for (utterance, frame, is_played) in
+        [(0, 1, true), (2, 4, true), (2, 5, false), (3, 1, false), (3, 6, true)]
+    {
         let spool = std::env::temp_dir();
         let played = play_utterance(&late(frame), "c", &of(utterance), &arena, &spool).await;
         assert_eq!(played.is_ok(), is_played, "utterance {utterance}, frame {frame}");
@@ -320,7 +374,9 @@ async fn patient_connection_has_the_frame_deadlines() {
         ..settings()
     };
     for (init, first, is_played) in [(299, 59, true), (301, 0, false), (0, 61, false)] {
-        let played = play_utterance(&slow(init, first), "c", &source(7, 6), &arena, &std::env::temp_dir()).await;
+        let played =
+            play_utterance(&slow(init, first), "c", &source(7, 6), &arena, &std::env::temp_dir())
+                .await;
         assert_eq!(played.is_ok(), is_played, "{init} s, {first} s");
     }
 }

@@ -18,7 +18,8 @@ const READING: Duration = Duration::from_secs(30);
 const CONNECTING: Duration = Duration::from_mins(1);
 
 /// Function that connects to a chain node.
-pub type ConnectChain = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chain>, ChainError>> + Send + Sync>;
+pub type ConnectChain =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chain>, ChainError>> + Send + Sync>;
 
 /// Reads blocks and neurons of a subnet from the subtensor gateway, or else from a chain node.
 pub struct ChainView {
@@ -90,7 +91,8 @@ impl ChainView {
         match self.gateway.neurons(netuid).await {
             Ok(neurons) => Ok(neurons),
             Err(gateway) => {
-                let read = |chain: Arc<dyn Chain>| async move { Neurons::read(&*chain, netuid).await };
+                let read =
+                    |chain: Arc<dyn Chain>| async move { Neurons::read(&*chain, netuid).await };
                 self.directly(gateway, read).await
             }
         }

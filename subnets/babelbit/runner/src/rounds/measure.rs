@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use taonet_babelbit_core::records::ChallengeType;
 
 use crate::events::{RunEvent, RunObserver};
@@ -53,7 +55,8 @@ impl RunObserver for Counting {
             _ => None,
         };
         if let Some(result) = result {
-            counter!(UTTERANCES, "contest" => self.contest.as_str(), "result" => result).increment(1);
+            counter!(UTTERANCES, "contest" => self.contest.as_str(), "result" => result)
+                .increment(1);
         }
         self.further.observe(event);
     }

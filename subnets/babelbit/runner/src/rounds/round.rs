@@ -13,7 +13,10 @@ use taonet_neuron::{AddressPolicy, MinerDirectory, MinerEntry, Neurons, Selected
 use super::chain_view::{ChainView, ChainViewError};
 use super::measure::Counting;
 use super::schedule::{Due, Retry};
-use super::{ArenaMiners, ArenaUnavailable, ConnectMiner, MinerSource, PlayedRound, RoundPlayer, Shuffle, auth_pause};
+use super::{
+    ArenaMiners, ArenaUnavailable, ConnectMiner, MinerSource, PlayedRound, RoundPlayer, Shuffle,
+    auth_pause,
+};
 use crate::events::RunObserver;
 use crate::{Miner, PlaySettings, RunError, RunOutcome, RunReport, Runner, RunnerSettings};
 use taonet_babelbit_core::records::MinerKey;
@@ -21,7 +24,8 @@ use taonet_babelbit_core::records::MinerKey;
 /// Pause before the next attempt to fetch the metagraph.
 const CHAIN_PAUSE: Duration = Duration::from_secs(30);
 
-/// Why a round was not completed. The ledger retains the results so far, and the next attempt resumes from them.
+/// Why a round was not completed. The ledger retains the results so far, and the next attempt
+/// resumes from them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RoundError {
@@ -46,7 +50,9 @@ pub enum RoundError {
         error: String,
     },
     /// No miner has a score.
-    #[error("no miner of the round has a score; hint: the log lists the failed calls at level debug")]
+    #[error(
+        "no miner of the round has a score; hint: the log lists the failed calls at level debug"
+    )]
     NoScore {
         /// ID of the challenge.
         challenge_uid: String,
@@ -78,7 +84,9 @@ impl RoundError {
     /// Returns the ID of the challenge, if there was one.
     pub fn challenge_uid(&self) -> Option<&str> {
         match self {
-            Self::Partial { challenge_uid, .. } | Self::NoScore { challenge_uid } => Some(challenge_uid),
+            Self::Partial { challenge_uid, .. } | Self::NoScore { challenge_uid } => {
+                Some(challenge_uid)
+            }
             _ => None,
         }
     }
@@ -86,7 +94,9 @@ impl RoundError {
     pub(super) fn retry(&self) -> Retry {
         match self {
             Self::Chain(_) => Retry::After(CHAIN_PAUSE),
-            Self::Run(RunError::Engine(error)) if error.is_auth() => Retry::After(auth_pause(error)),
+            Self::Run(RunError::Engine(error)) if error.is_auth() => {
+                Retry::After(auth_pause(error))
+            }
             _ => Retry::Counted,
         }
     }
@@ -97,7 +107,8 @@ impl RoundError {
 pub struct RoundReport {
     /// Contest of the round.
     pub contest: ChallengeType,
-    /// Epoch of the round, or of the main round of a solo round; `None` if the chain was unreadable.
+    /// Epoch of the round, or of the main round of a solo round; `None` if the chain was
+    /// unreadable.
     pub epoch: Option<u32>,
     /// Number of the attempt in this epoch, from 1.
     pub attempt: u32,
@@ -117,11 +128,15 @@ pub struct RoundReport {
     pub wall_sec: f64,
 }
 
-/// Returns the miners announced in a subnet's metagraph at addresses permitted by `policy`, sorted by uid.
+/// Returns the miners announced in a subnet's metagraph at addresses permitted by `policy`, sorted
+/// by uid.
 ///
 /// # Errors
 /// [`ChainViewError`] when the metagraph cannot be fetched.
-pub async fn registered_miners(chain: &ChainView, policy: &AddressPolicy) -> Result<Vec<MinerEntry>, ChainViewError> {
+pub async fn registered_miners(
+    chain: &ChainView,
+    policy: &AddressPolicy,
+) -> Result<Vec<MinerEntry>, ChainViewError> {
     Ok(announced_miners(&chain.neurons().await?, policy))
 }
 
@@ -161,7 +176,11 @@ impl RoundPlayer for SpeechRounds {
         async move {
             let report = self.run(due).await?;
             let is_known = report.outcome == RunOutcome::AlreadyDone;
-            Ok(PlayedRound { challenge_uid: report.challenge_uid, miners: report.miners.len(), is_known })
+            Ok(PlayedRound {
+                challenge_uid: report.challenge_uid,
+                miners: report.miners.len(),
+                is_known,
+            })
         }
         .boxed()
     }

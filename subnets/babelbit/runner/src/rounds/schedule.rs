@@ -102,7 +102,8 @@ impl Track {
     }
 }
 
-/// Scheduler that decides which round is due. Due rounds are queued, so that a long round does not displace others.
+/// Scheduler that decides which round is due. Due rounds are queued, so that a long round does not
+/// displace others.
 #[derive(Debug)]
 pub(super) struct Schedule {
     settings: ScheduleSettings,
@@ -115,8 +116,8 @@ pub(super) struct Schedule {
     block: Option<u32>,
     /// End of the last main round, or creation of the schedule.
     main_ended: SystemTime,
-    /// Whether the last main round was played while the block height was unknown. The next block then determines the
-    /// round's epoch.
+    /// Whether the last main round was played while the block height was unknown. The next block
+    /// then determines the round's epoch.
     is_unplaced: bool,
 }
 
@@ -140,16 +141,24 @@ impl Schedule {
             settings,
         };
         // An incomplete solo round is due if its main round is complete.
-        if let Some(RoundRow { end: RoundEnd::Played, epoch: Some(epoch), challenge_uid: Some(uid), .. }) = &saved.main
-            && saved.solo.as_ref().is_none_or(|solo| solo.epoch != Some(*epoch) || solo.end == RoundEnd::Failed)
+        if let Some(RoundRow {
+            end: RoundEnd::Played,
+            epoch: Some(epoch),
+            challenge_uid: Some(uid),
+            ..
+        }) = &saved.main
+            && saved
+                .solo
+                .as_ref()
+                .is_none_or(|solo| solo.epoch != Some(*epoch) || solo.end == RoundEnd::Failed)
         {
             schedule.solo_is_due(Some(*epoch), uid.clone());
         }
         schedule
     }
 
-    /// Records the newest block. Returns a ledger row for each contest that waits for the next epoch: at the first
-    /// start, or after a decrease of the block height.
+    /// Records the newest block. Returns a ledger row for each contest that waits for the next
+    /// epoch: at the first start, or after a decrease of the block height.
     pub(super) fn observe(&mut self, block: u32, now: SystemTime) -> Vec<RoundRow> {
         self.block = Some(block);
         if std::mem::take(&mut self.is_unplaced) {
@@ -182,8 +191,8 @@ impl Schedule {
         begun
     }
 
-    /// Records that the newest block is unreadable. As long as no block is readable, a main round is due one tempo
-    /// after the end of the last one, by the clock; arena rounds are not due.
+    /// Records that the newest block is unreadable. As long as no block is readable, a main round
+    /// is due one tempo after the end of the last one, by the clock; arena rounds are not due.
     pub(super) fn observe_outage(&mut self, now: SystemTime) {
         let passed = now.duration_since(self.main_ended).unwrap_or_default();
         if (self.main.startup || passed >= BLOCK_TIME.saturating_mul(self.settings.tempo))
@@ -197,7 +206,8 @@ impl Schedule {
     /// Returns the next due round, if any.
     pub(super) fn next(&mut self, now: SystemTime) -> Option<Due> {
         let is_ready = |contest: &&ChallengeType| {
-            self.known(**contest).rest(now).is_zero() && (**contest != ChallengeType::Arena || self.block.is_some())
+            self.known(**contest).rest(now).is_zero()
+                && (**contest != ChallengeType::Arena || self.block.is_some())
         };
         let contest = *self.line.iter().find(is_ready)?;
         let (epoch, main_challenge_uid) = match (contest, &self.solo_of) {
@@ -213,7 +223,11 @@ impl Schedule {
 
     /// Returns the time until the next retry of a failed round.
     pub(super) fn rest(&self, now: SystemTime) -> Option<Duration> {
-        self.line.iter().map(|contest| self.known(*contest).rest(now)).filter(|rest| !rest.is_zero()).min()
+        self.line
+            .iter()
+            .map(|contest| self.known(*contest).rest(now))
+            .filter(|rest| !rest.is_zero())
+            .min()
     }
 
     /// Records that a round was completed; returns the row for the ledger.
@@ -238,7 +252,13 @@ impl Schedule {
                 track.attempts = due.attempt;
                 if track.attempts >= attempts {
                     self.end(due, challenge_uid, now);
-                    return Some(row(due.contest, due.epoch, RoundEnd::Failed, challenge_uid.map(str::to_owned), now));
+                    return Some(row(
+                        due.contest,
+                        due.epoch,
+                        RoundEnd::Failed,
+                        challenge_uid.map(str::to_owned),
+                        now,
+                    ));
                 }
                 BACKOFF.delay(due.attempt.saturating_sub(1))
             }
@@ -271,8 +291,8 @@ impl Schedule {
         }
     }
 
-    /// Returns the epoch of the newest block; `None` if the block is unknown, for solo rounds, or if the arena is
-    /// disabled.
+    /// Returns the epoch of the newest block; `None` if the block is unknown, for solo rounds, or
+    /// if the arena is disabled.
     fn epoch(&self, contest: ChallengeType) -> Option<u32> {
         let blocks = match contest {
             ChallengeType::Main => self.settings.tempo,
@@ -307,7 +327,13 @@ fn row(
     now: SystemTime,
 ) -> RoundRow {
     let unix = unix_time(now).as_secs();
-    RoundRow { challenge_type, epoch, end, challenge_uid, ended_unix: i64::try_from(unix).unwrap_or(i64::MAX) }
+    RoundRow {
+        challenge_type,
+        epoch,
+        end,
+        challenge_uid,
+        ended_unix: i64::try_from(unix).unwrap_or(i64::MAX),
+    }
 }
 
 #[cfg(test)]

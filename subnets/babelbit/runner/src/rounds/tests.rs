@@ -63,7 +63,8 @@ impl Fault {
             Self::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
             Self::Text(text) => ([("content-type", "application/json")], text).into_response(),
             Self::Wait(seconds) => {
-                (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds.to_string())]).into_response()
+                (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds.to_string())])
+                    .into_response()
             }
             Self::Truncated => {
                 let parts = [Ok("{\"block\": "), Err(std::io::Error::other("cut"))];
@@ -131,11 +132,19 @@ impl Drop for Waiting {
 }
 
 /// Returns a gateway whose blocks the test produces.
-fn gateway(blocks: &watch::Sender<u32>, count: &watch::Sender<usize>, snapshot: &Arc<Mutex<Value>>) -> Router {
-    let (current, waiting, snapshot) = (blocks.subscribe(), blocks.subscribe(), Arc::clone(snapshot));
+fn gateway(
+    blocks: &watch::Sender<u32>,
+    count: &watch::Sender<usize>,
+    snapshot: &Arc<Mutex<Value>>,
+) -> Router {
+    let (current, waiting, snapshot) =
+        (blocks.subscribe(), blocks.subscribe(), Arc::clone(snapshot));
     let count = count.clone();
     Router::new()
-        .route("/v1/block/current", post(move || async move { Json(json!({ "block": *current.borrow() })) }))
+        .route(
+            "/v1/block/current",
+            post(move || async move { Json(json!({ "block": *current.borrow() })) }),
+        )
         .route(
             "/v1/block/wait",
             post(move |Json(body): Json<Value>| {
@@ -152,10 +161,14 @@ fn gateway(blocks: &watch::Sender<u32>, count: &watch::Sender<usize>, snapshot: 
                 }
             }),
         )
-        .route("/v1/metagraph/snapshot", post(move || async move { Json(snapshot.lock().unwrap().clone()) }))
+        .route(
+            "/v1/metagraph/snapshot",
+            post(move || async move { Json(snapshot.lock().unwrap().clone()) }),
+        )
 }
 
-/// A real engine and a scripted gateway, both with injected faults. Pauses advance the clock without waiting.
+/// A real engine and a scripted gateway, both with injected faults. Pauses advance the clock
+/// without waiting.
 struct World {
     directory: TempDir,
     engine: Script,
@@ -186,7 +199,10 @@ struct Running {
 
 impl Running {
     async fn report(&mut self) -> RoundReport {
-        tokio::time::timeout(LONG, self.reports.recv()).await.expect("a round ends in time").unwrap()
+        tokio::time::timeout(LONG, self.reports.recv())
+            .await
+            .expect("a round ends in time")
+            .unwrap()
     }
 
     async fn stop(mut self) {
@@ -208,14 +224,17 @@ fn parrot_after(delay: Duration) -> Arc<ScriptedMiner> {
 }
 
 fn challenges() -> Vec<Challenge> {
-    let number = |n| Challenge::parse("c.json", &SAMPLE.replace("challenge-sample", &format!("challenge-{n}")));
+    let number = |n| {
+        Challenge::parse("c.json", &SAMPLE.replace("challenge-sample", &format!("challenge-{n}")))
+    };
     (0..2).map(|n| number(n).unwrap()).collect()
 }
 
 /// Creates a metagraph with this many neurons at public addresses.
 fn neurons(count: u16) -> Value {
     let hotkeys: Vec<_> = (0..count).map(|uid| key(&format!("//neuron//{uid}")).hotkey()).collect();
-    let axons: Vec<_> = (0..count).map(|uid| json!({ "ip": format!("8.8.8.{uid}"), "port": 8092 })).collect();
+    let axons: Vec<_> =
+        (0..count).map(|uid| json!({ "ip": format!("8.8.8.{uid}"), "port": 8092 })).collect();
     json!({ "block": 7, "hotkeys": hotkeys, "last_update": vec![0; count.into()], "axons": axons })
 }
 
@@ -230,7 +249,13 @@ impl World {
             listen(engine.around(Engine::new(config).unwrap().router())).await,
             listen(gateway_script.around(gateway(&blocks, &waiting, &snapshot))).await,
         ];
-        let schedule = ScheduleSettings { tempo: 100, on_startup: false, solo: true, arena: None, attempts: 3 };
+        let schedule = ScheduleSettings {
+            tempo: 100,
+            on_startup: false,
+            solo: true,
+            arena: None,
+            attempts: 3,
+        };
         Self {
             directory: tempfile::tempdir().unwrap(),
             engine,
@@ -262,8 +287,11 @@ impl World {
 
     async fn parts(&self) -> (RoundsParts, mpsc::UnboundedReceiver<RoundReport>) {
         let (sender, reports) = mpsc::unbounded_channel();
-        let options =
-            EngineOptions { sleeper: self.sleeper(), timeout: Duration::from_secs(2), ..EngineOptions::default() };
+        let options = EngineOptions {
+            sleeper: self.sleeper(),
+            timeout: Duration::from_secs(2),
+            ..EngineOptions::default()
+        };
         let settings = RunnerSettings {
             max_miners: self.max_miners,
             ..RunnerSettings::new(RunPaths::below(self.directory.path()))
@@ -273,7 +301,8 @@ impl World {
         let (miner, time) = (Arc::clone(&self.miner), self.time.subscribe());
         let parts = RoundsParts {
             runner: Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap(),
-            engine: EngineClient::new(engine.as_str(), Arc::new(key("//validator")), options).unwrap(),
+            engine: EngineClient::new(engine.as_str(), Arc::new(key("//validator")), options)
+                .unwrap(),
             chain: ChainView::new(gateway, NETUID, self.connect_chain.clone()),
             miners: match &self.listed {
                 Some(listed) => MinerSource::Listed(listed.clone()),
@@ -354,7 +383,10 @@ async fn a_main_round_is_followed_by_its_solo_round() {
     assert_eq!(solo.challenge_uid.as_deref(), Some("challenge-1"));
     assert_eq!(solo.main_challenge_uid.as_deref(), Some("challenge-0"));
     let status = world.status("challenge-0__main").unwrap();
-    assert_eq!((&status["miner_count"], &status["metadata"]["paired_challenge_uid"]), (&json!(3), &Value::Null));
+    assert_eq!(
+        (&status["miner_count"], &status["metadata"]["paired_challenge_uid"]),
+        (&json!(3), &Value::Null)
+    );
     let status = world.status("challenge-1__solo").unwrap();
     assert_eq!(status["metadata"]["paired_challenge_uid"], "challenge-0");
     // One run file and one score file per miner and contest.
@@ -370,7 +402,10 @@ async fn a_main_round_is_followed_by_its_solo_round() {
     let (parts, _) = world.parts().await;
     let ledger = parts.runner.ledger();
     let solo = ledger.find("challenge-1", ChallengeType::Solo).await.unwrap().unwrap();
-    assert_eq!((solo.main_challenge_uid.as_deref(), solo.state), (Some("challenge-0"), ChallengeState::Finished));
+    assert_eq!(
+        (solo.main_challenge_uid.as_deref(), solo.state),
+        (Some("challenge-0"), ChallengeState::Finished)
+    );
     let main = ledger.find("challenge-0", ChallengeType::Main).await.unwrap().unwrap();
     assert_eq!(main.main_challenge_uid, None);
 }
@@ -410,9 +445,11 @@ async fn start_plays_immediately_with_on_startup() {
 async fn interrupted_round_is_resumed_at_the_next_start() {
     for stuck_at in ["challenge-0:1", "challenge-1:1"] {
         let mut world = World::new().await;
-        let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
-            Ok(if request.utterance_id == stuck_at { Duration::MAX } else { Duration::ZERO })
-        });
+        let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
+            move |request, _| {
+                Ok(if request.utterance_id == stuck_at { Duration::MAX } else { Duration::ZERO })
+            },
+        );
         world.miner = Arc::new(stuck);
         let running = world.start().await;
         world.block(100).await;
@@ -440,8 +477,8 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
             }
         }
         running.stop().await;
-        // Each of the three miners lacked one of two utterances; after an interrupted main round, the solo round was
-        // missing, too.
+        // Each of the three miners lacked one of two utterances; after an interrupted main round,
+        // the solo round was missing, too.
         let (rounds, inits) = if stuck_at == "challenge-0:1" { (2, 3 + 6) } else { (1, 3) };
         assert_eq!(contests.len(), rounds, "{stuck_at}");
         assert_eq!(world.miner.inits(), inits, "{stuck_at}");

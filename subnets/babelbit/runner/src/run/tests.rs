@@ -29,11 +29,15 @@ fn challenge(texts: &[&str]) -> PrefetchedChallenge {
             "sample_width_bytes": 2, "utterance_frames": 9_600, "audio_b64": STANDARD.encode(wav(9_600, 24_000)),
         })
     });
-    let references =
-        texts.iter().enumerate().map(|(index, text)| json!({"utterance_id": index, "reference_text": text}));
+    let references = texts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| json!({"utterance_id": index, "reference_text": text}));
     PrefetchedChallenge {
         challenge_uid: "challenge-1".into(),
-        utterances: utterances.map(|utterance| serde_json::from_value(utterance).unwrap()).collect(),
+        utterances: utterances
+            .map(|utterance| serde_json::from_value(utterance).unwrap())
+            .collect(),
         error: None,
         reference: Some(Reference {
             document: json!({"utterances": references.collect::<Vec<_>>()}),
@@ -74,7 +78,9 @@ fn read(path: &Path) -> Value {
 /// Returns the names of the files in a directory, sorted.
 fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(directory)
-        .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+        .map(|entries| {
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        })
         .unwrap_or_default();
     names.sort();
     names
@@ -85,7 +91,8 @@ fn score_files(directory: &Path, uid: u8) -> (Value, Value) {
     let scores = directory.join("scores");
     let find = |kind: &str| {
         let start = format!("challenge_{kind}_challenge-1_type_main_miner_{uid}_{kind}_");
-        let found: Vec<_> = names(&scores).into_iter().filter(|name| name.starts_with(&start)).collect();
+        let found: Vec<_> =
+            names(&scores).into_iter().filter(|name| name.starts_with(&start)).collect();
         assert_eq!(found.len(), 1, "{found:?}");
         read(&scores.join(&found[0]))
     };
@@ -105,7 +112,10 @@ async fn a_run_writes_every_file_in_its_layout() {
     let seen = Arc::clone(&events);
     let observer = move |event| seen.lock().unwrap().push(event);
     let runner = runner(directory).await;
-    let report = runner.play(challenge(&["0.2", "0.6"]), &[miner(7, &parrot())], Arc::new(observer)).await.unwrap();
+    let report = runner
+        .play(challenge(&["0.2", "0.6"]), &[miner(7, &parrot())], Arc::new(observer))
+        .await
+        .unwrap();
     assert_eq!(report.outcome, RunOutcome::Finished);
     assert!((report.miners[0].score - 0.4).abs() < 1e-12);
 
@@ -115,11 +125,19 @@ async fn a_run_writes_every_file_in_its_layout() {
     assert_eq!(names(&home.join("source")), ["utt_0000.wav", "utt_0001.wav"]);
     assert_eq!(std::fs::read(home.join("source/utt_0001.wav")).unwrap(), wav(9_600, 24_000));
     let mut tar = tar::Archive::new(std::fs::File::open(home.join("audio.tar")).unwrap());
-    let members: Vec<_> =
-        tar.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned()).collect();
+    let members: Vec<_> = tar
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned())
+        .collect();
     assert_eq!(
         members,
-        ["predicted/utt_0000.wav", "predicted/utt_0001.wav", "source/utt_0000.wav", "source/utt_0001.wav"]
+        [
+            "predicted/utt_0000.wav",
+            "predicted/utt_0001.wav",
+            "source/utt_0000.wav",
+            "source/utt_0001.wav"
+        ]
     );
 
     let text = std::fs::read_to_string(home.join("run.json")).unwrap();
@@ -198,8 +216,10 @@ async fn a_run_writes_every_file_in_its_layout() {
     assert!(Path::new(run["log_file"].as_str().unwrap()).exists());
     assert!(Path::new(score["run_file"].as_str().unwrap()).exists());
     // Both names contain the same timestamp.
-    let stamps: Vec<_> =
-        names(&directory.join("scores")).iter().map(|name| name[name.len() - 20..].to_owned()).collect();
+    let stamps: Vec<_> = names(&directory.join("scores"))
+        .iter()
+        .map(|name| name[name.len() - 20..].to_owned())
+        .collect();
     assert_eq!(stamps[0], stamps[1]);
 
     let status = read(&directory.join("challenge_status/challenge-1__main.json"));
@@ -215,9 +235,14 @@ async fn a_run_writes_every_file_in_its_layout() {
 #[tokio::test]
 async fn failing_miner_is_recorded_and_does_not_affect_others() {
     let directory = tempfile::tempdir().unwrap();
-    let boom = ScriptedMiner::silent().with_init(|_, _| Err(CallError::Refused("RuntimeError:boom".into())));
+    let boom = ScriptedMiner::silent()
+        .with_init(|_, _| Err(CallError::Refused("RuntimeError:boom".into())));
     let miners = [miner(1, &Arc::new(boom)), miner(2, &parrot())];
-    let report = runner(directory.path()).await.play(challenge(&["0.5"]), &miners, Arc::new(())).await.unwrap();
+    let report = runner(directory.path())
+        .await
+        .play(challenge(&["0.5"]), &miners, Arc::new(()))
+        .await
+        .unwrap();
     assert_eq!(report.miners.iter().map(|miner| miner.score).collect::<Vec<_>>(), [0.0, 0.5]);
     assert_eq!(report.miners[0].failed_gates.values().sum::<usize>(), 1);
     let log = read(&miner_directory(directory.path(), 1).join("run.json"));
@@ -244,14 +269,20 @@ async fn failing_miner_is_recorded_and_does_not_affect_others() {
 #[tokio::test]
 async fn a_blank_transcript_is_null() {
     let directory = tempfile::tempdir().unwrap();
-    runner(directory.path()).await.play(challenge(&["0.0"]), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
+    runner(directory.path())
+        .await
+        .play(challenge(&["0.0"]), &[miner(1, &parrot())], Arc::new(()))
+        .await
+        .unwrap();
     assert_eq!(score_files(directory.path(), 1).0["utterances"][0]["transcript"], Value::Null);
 }
 
 #[tokio::test]
 async fn slow_and_silent_miners_do_not_delay_others() {
     let directory = tempfile::tempdir().unwrap();
-    let slow = Arc::new(ScriptedMiner::new(|_, call| Step::sound(0, call.in_eos).after(Duration::from_millis(500))));
+    let slow = Arc::new(ScriptedMiner::new(|_, call| {
+        Step::sound(0, call.in_eos).after(Duration::from_millis(500))
+    }));
     let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
@@ -260,10 +291,13 @@ async fn slow_and_silent_miners_do_not_delay_others() {
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
     let miners = [miner(1, &slow), miner(2, &dead), miner(3, &parrot())];
     let observer = move |event: RunEvent| match event {
-        RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => seen.lock().unwrap().push(miner.0),
+        RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => {
+            seen.lock().unwrap().push(miner.0)
+        }
         _ => {}
     };
-    let report = runner.play(challenge(&["0.5", "0.5"]), &miners, Arc::new(observer)).await.unwrap();
+    let report =
+        runner.play(challenge(&["0.5", "0.5"]), &miners, Arc::new(observer)).await.unwrap();
     // The fast miner has completed all utterances before the others complete one.
     assert_eq!(events.lock().unwrap()[..2], [3, 3]);
     assert_eq!(report.miners.iter().map(|miner| miner.score).collect::<Vec<_>>(), [0.5, 0.0, 0.5]);
@@ -276,8 +310,9 @@ async fn long_reply_is_written_without_waiting_for_other_miners() {
     let directory = tempfile::tempdir().unwrap();
     // 25 s of audio in the first response; then one of the miners stops responding.
     let long = |k, call: &PredictCall| Step::sound(if k == 1 { 600_000 } else { 0 }, call.in_eos);
-    let slow =
-        ScriptedMiner::new(move |k, call| long(k, call).after(if k == 1 { Duration::ZERO } else { Duration::MAX }));
+    let slow = ScriptedMiner::new(move |k, call| {
+        long(k, call).after(if k == 1 { Duration::ZERO } else { Duration::MAX })
+    });
     let quick = ScriptedMiner::new(move |k, call| {
         // The other miner has started by now.
         long(k, call).after(if k == 1 { Duration::from_millis(500) } else { Duration::ZERO })
@@ -289,7 +324,9 @@ async fn long_reply_is_written_without_waiting_for_other_miners() {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
     let observer = move |event: RunEvent| match event {
-        RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => seen.lock().unwrap().push(miner.0),
+        RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => {
+            seen.lock().unwrap().push(miner.0)
+        }
         _ => {}
     };
     let miners = [miner(1, &Arc::new(slow)), miner(2, &Arc::new(quick))];
@@ -297,7 +334,8 @@ async fn long_reply_is_written_without_waiting_for_other_miners() {
     assert_eq!(*events.lock().unwrap(), [2, 1]);
     assert!(report.miners[1].completed && !report.miners[0].completed);
     // The file has the complete reply, which was never completely in memory.
-    let reply = std::fs::read(miner_directory(directory.path(), 2).join("predicted/utt_0000.wav")).unwrap();
+    let reply =
+        std::fs::read(miner_directory(directory.path(), 2).join("predicted/utt_0000.wav")).unwrap();
     assert_eq!(taonet_speech::WavHeader::read(&reply).unwrap().frames, 600_000);
 }
 
@@ -307,8 +345,13 @@ async fn unplayable_utterance_does_not_affect_others() {
     let mut challenge = challenge(&["0.5", "0.5", "0.5"]);
     challenge.utterances[1].channels = 2;
     let parrot = parrot();
-    let report = runner(directory.path()).await.play(challenge, &[miner(1, &parrot)], Arc::new(())).await.unwrap();
-    let scores: Vec<_> = report.miners[0].utterances.iter().map(|utterance| utterance.score).collect();
+    let report = runner(directory.path())
+        .await
+        .play(challenge, &[miner(1, &parrot)], Arc::new(()))
+        .await
+        .unwrap();
+    let scores: Vec<_> =
+        report.miners[0].utterances.iter().map(|utterance| utterance.score).collect();
     assert_eq!(scores, [0.5, 0.0, 0.5]);
     assert_eq!(
         report.miners[0].utterances[1].error.as_deref(),
@@ -337,8 +380,10 @@ async fn partial_challenge_is_scored_and_can_be_completed() {
     assert_eq!(run["utterances"][0]["completed"], json!(true));
     assert_eq!(names(&directory.join("challenge_status")), [""; 0]);
 
-    // With the complete challenge, the run plays only the missing utterances and rewrites the same files.
-    let report = runner.play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot)], Arc::new(())).await.unwrap();
+    // With the complete challenge, the run plays only the missing utterances and rewrites the same
+    // files.
+    let report =
+        runner.play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot)], Arc::new(())).await.unwrap();
     assert_eq!((report.outcome, report.resumed), (RunOutcome::Finished, true));
     assert_eq!(parrot.inits(), 2);
     let (_, score) = score_files(directory, 1);
@@ -354,7 +399,11 @@ async fn replies_without_reference_get_error_results() {
     let directory = tempfile::tempdir().unwrap();
     let mut challenge = challenge(&["0.5"]);
     challenge.reference = None;
-    let report = runner(directory.path()).await.play(challenge, &[miner(1, &parrot())], Arc::new(())).await.unwrap();
+    let report = runner(directory.path())
+        .await
+        .play(challenge, &[miner(1, &parrot())], Arc::new(()))
+        .await
+        .unwrap();
     assert_eq!((report.miners[0].score, report.miners[0].completed), (0.0, true));
 }
 
@@ -374,7 +423,9 @@ async fn unusable_reference_files_are_named() {
         }
         let settings = RunnerSettings { metadata_root: Some(root), ..settings(directory.path()) };
         let failures = Arc::new(Failures::default());
-        let runner = Runner::open(settings, "en", Arc::clone(&failures) as Arc<dyn ReplyScorer>).await.unwrap();
+        let runner = Runner::open(settings, "en", Arc::clone(&failures) as Arc<dyn ReplyScorer>)
+            .await
+            .unwrap();
         let challenge = PrefetchedChallenge { reference: None, ..challenge(&["0.5"]) };
         runner.play(challenge, &[miner(1, &parrot())], Arc::new(())).await.unwrap();
         assert_eq!(*failures.0.lock().unwrap(), [format!("{error}{}", file.display())]);
@@ -388,7 +439,11 @@ struct Failures(Mutex<Vec<String>>);
 impl ReplyScorer for Failures {
     fn prepare(&self, _: &Candidate) {}
 
-    fn score(&self, reference: Result<&core::Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+    fn score(
+        &self,
+        reference: Result<&core::Reference, &BatchFailure>,
+        candidates: &[Candidate],
+    ) -> Vec<ScoreResult> {
         self.0.lock().unwrap().extend(reference.err().map(|failure| failure.error.to_string()));
         TextScorer.score(reference, candidates)
     }
@@ -407,10 +462,18 @@ impl ReplyScorer for Patient {
         self.changed.notify_all();
     }
 
-    fn score(&self, reference: Result<&core::Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+    fn score(
+        &self,
+        reference: Result<&core::Reference, &BatchFailure>,
+        candidates: &[Candidate],
+    ) -> Vec<ScoreResult> {
         let (prepared, limit) = (self.prepared.lock().unwrap(), Duration::from_secs(30));
-        let (_prepared, waited) = self.changed.wait_timeout_while(prepared, limit, |prepared| *prepared < 3).unwrap();
-        assert!(!waited.timed_out(), "replies to later utterances wait for the scores of the first one");
+        let (_prepared, waited) =
+            self.changed.wait_timeout_while(prepared, limit, |prepared| *prepared < 3).unwrap();
+        assert!(
+            !waited.timed_out(),
+            "replies to later utterances wait for the scores of the first one"
+        );
         TextScorer.score(reference, candidates)
     }
 }
@@ -418,9 +481,14 @@ impl ReplyScorer for Patient {
 #[tokio::test]
 async fn recognition_of_later_replies_overlaps_earlier_scoring() {
     let directory = tempfile::tempdir().unwrap();
-    let runner = Runner::open(settings(directory.path()), "en", Arc::new(Patient::default())).await.unwrap();
-    let report = runner.play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
-    let scores: Vec<_> = report.miners[0].utterances.iter().map(|utterance| utterance.score).collect();
+    let runner =
+        Runner::open(settings(directory.path()), "en", Arc::new(Patient::default())).await.unwrap();
+    let report = runner
+        .play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot())], Arc::new(()))
+        .await
+        .unwrap();
+    let scores: Vec<_> =
+        report.miners[0].utterances.iter().map(|utterance| utterance.score).collect();
     assert_eq!(scores, [0.2, 0.6]);
 }
 
@@ -439,7 +507,8 @@ async fn stored_source_is_not_replaced() {
     runner.play(part(9_600), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
     runner.play(part(1_920), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
     assert_eq!(std::fs::read(&file).unwrap(), wav(9_600, 24_000));
-    // The import restores a missing source file if the engine delivers the audio recorded in the ledger.
+    // The import restores a missing source file if the engine delivers the audio recorded in the
+    // ledger.
     std::fs::remove_file(&file).unwrap();
     runner.play(part(9_600), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
     assert_eq!(std::fs::read(&file).unwrap(), wav(9_600, 24_000));
@@ -460,8 +529,8 @@ async fn unsafe_challenge_uid_is_refused() {
     assert_eq!(names(&directory.path().join("logs")), [""; 0]);
 }
 
-/// With submissions enabled, the run queues a miner's files once they are written, and queues a complete result only
-/// once.
+/// With submissions enabled, the run queues a miner's files once they are written, and queues a
+/// complete result only once.
 #[tokio::test]
 async fn results_are_queued_if_submission_is_enabled() {
     let directory = tempfile::tempdir().unwrap();
@@ -474,9 +543,15 @@ async fn results_are_queued_if_submission_is_enabled() {
     assert_eq!(off.ledger().outbox_counts().await.unwrap().waiting, 0);
     let on = open(true, "on").await;
     for _ in 0..2 {
-        on.play(challenge(&["0.2"]), &[miner(7, &parrot()), miner(8, &parrot())], Arc::new(())).await.unwrap();
+        on.play(challenge(&["0.2"]), &[miner(7, &parrot()), miner(8, &parrot())], Arc::new(()))
+            .await
+            .unwrap();
         let due = on.ledger().due(i64::MAX, 100).await.unwrap();
         assert_eq!(due.len(), 8);
-        assert!(due.iter().all(|entry| entry.score_method == "semantic_audio_v1" && entry.run_sha256.len() == 64));
+        assert!(
+            due.iter()
+                .all(|entry| entry.score_method == "semantic_audio_v1"
+                    && entry.run_sha256.len() == 64)
+        );
     }
 }

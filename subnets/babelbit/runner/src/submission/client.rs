@@ -68,7 +68,10 @@ impl SubmitError {
         match self {
             Self::Status { status, .. } => {
                 !status.is_client_error()
-                    || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+                    || matches!(
+                        *status,
+                        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+                    )
             }
             Self::NoFile(_) => false,
             Self::Fault(_) | Self::NotJson | Self::Storage(_) | Self::File { .. } => true,
@@ -89,7 +92,8 @@ impl SubmitError {
 pub(super) enum Arrived {
     /// The scoring API stored the result.
     Kept,
-    /// The scoring API discarded the result, since it already has the same result or one signed later.
+    /// The scoring API discarded the result, since it already has the same result or one signed
+    /// later.
     Superseded,
 }
 
@@ -103,9 +107,14 @@ pub(super) struct ScoringApi {
 }
 
 impl ScoringApi {
-    pub(super) fn new(base: &Url, keypair: Arc<Keypair>, timeout: Duration) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(
+        base: &Url,
+        keypair: Arc<Keypair>,
+        timeout: Duration,
+    ) -> Result<Self, reqwest::Error> {
         let http = builder().connect_timeout(CONNECTING).build()?;
-        let (submit, submit_artifact) = (join_path(base, "/v1/submit"), join_path(base, "/v1/submit-artifact"));
+        let (submit, submit_artifact) =
+            (join_path(base, "/v1/submit"), join_path(base, "/v1/submit-artifact"));
         Ok(Self { http, submit, submit_artifact, keypair, timeout })
     }
 
@@ -119,9 +128,15 @@ impl ScoringApi {
     ) -> Result<Arrived, SubmitError> {
         let signed = |data| {
             let miner = (entry.miner.uid, entry.miner.hotkey);
-            let submission =
-                Submission::new(&self.keypair.hotkey(), Some(miner), timestamp, &entry.challenge_uid, data);
-            let signature = self.keypair.sign(sorted_json(&submission.signed()).as_bytes()).to_bare_hex();
+            let submission = Submission::new(
+                &self.keypair.hotkey(),
+                Some(miner),
+                timestamp,
+                &entry.challenge_uid,
+                data,
+            );
+            let signature =
+                self.keypair.sign(sorted_json(&submission.signed()).as_bytes()).to_bare_hex();
             sorted_json(&submission.with_signature(signature, entry.file.kind()))
         };
         let name = file.name();

@@ -9,7 +9,10 @@ use tokio::io::AsyncReadExt as _;
 const CHUNK: usize = 64 << 10;
 
 /// Streams `size` bytes of a file; fails if the file is shorter.
-pub(super) fn content(file: File, size: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+pub(super) fn content(
+    file: File,
+    size: u64,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     stream::try_unfold((file, size), |(mut file, left)| async move {
         if left == 0 {
             return Ok(None);

@@ -22,10 +22,12 @@ pub(super) struct LocalFile {
 impl LocalFile {
     pub(super) fn of(entry: &OutboxEntry, paths: &RunPaths) -> Self {
         if let Some(named) = &entry.named {
-            let directory = if entry.file == ResultFile::RunLog { &paths.logs } else { &paths.scores };
+            let directory =
+                if entry.file == ResultFile::RunLog { &paths.logs } else { &paths.scores };
             return Self { path: directory.join(&named.name) };
         }
-        let layout = Layout::of(paths, &entry.challenge_uid, entry.challenge_type, &entry.run_timestamp);
+        let layout =
+            Layout::of(paths, &entry.challenge_uid, entry.challenge_type, &entry.run_timestamp);
         Self { path: layout.result_file(entry.file, entry.miner) }
     }
 
@@ -42,19 +44,30 @@ impl LocalFile {
         let kind = entry.challenge_type.as_str();
         // File names of the text contest include the miner.
         let miner = entry.named.is_none().then(|| entry.miner.directory());
-        key(storage.log_dir(), entry.file, &entry.challenge_uid, kind, miner.as_deref(), &self.name())
+        key(
+            storage.log_dir(),
+            entry.file,
+            &entry.challenge_uid,
+            kind,
+            miner.as_deref(),
+            &self.name(),
+        )
     }
 
     pub(super) async fn exists(&self) -> Result<bool, SubmitError> {
         tokio::fs::try_exists(&self.path).await.map_err(|source| self.unread(source))
     }
 
-    /// Reads the file; returns `None` for a missing file, which is submitted without content. A missing score is an
-    /// error instead: the scoring API would accept the submission, and the miner would have no score.
+    /// Reads the file; returns `None` for a missing file, which is submitted without content. A
+    /// missing score is an error instead: the scoring API would accept the submission, and the
+    /// miner would have no score.
     pub(super) async fn text(&self, file: ResultFile) -> Result<Option<String>, SubmitError> {
         match tokio::fs::read(&self.path).await {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && file == ResultFile::ChallengeScore => {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && file == ResultFile::ChallengeScore =>
+            {
                 Err(SubmitError::NoFile(self.path.clone()))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -80,7 +93,12 @@ impl LocalFile {
 }
 
 /// Builds the field `data` of a text file's submission.
-pub(super) fn text_data(entry: &OutboxEntry, name: &str, text: Option<&str>, s3_path: Option<&str>) -> Value {
+pub(super) fn text_data(
+    entry: &OutboxEntry,
+    name: &str,
+    text: Option<&str>,
+    s3_path: Option<&str>,
+) -> Value {
     let mut data = common(entry, name, text.map(|text| text.len() as u64), s3_path);
     let dialogue_uid = entry.named.as_ref().and_then(|named| named.dialogue_uid.clone());
     data.insert("dialogue_uid".to_owned(), dialogue_uid.into());
@@ -91,13 +109,23 @@ pub(super) fn text_data(entry: &OutboxEntry, name: &str, text: Option<&str>, s3_
 }
 
 /// Builds the field `data` of an artifact's submission.
-pub(super) fn artifact_data(entry: &OutboxEntry, name: &str, size: u64, s3_path: Option<&str>) -> Value {
+pub(super) fn artifact_data(
+    entry: &OutboxEntry,
+    name: &str,
+    size: u64,
+    s3_path: Option<&str>,
+) -> Value {
     let mut data = common(entry, name, Some(size), s3_path);
     data.insert("content_type".to_owned(), TAR.into());
     data.into()
 }
 
-fn common(entry: &OutboxEntry, name: &str, size: Option<u64>, s3_path: Option<&str>) -> Map<String, Value> {
+fn common(
+    entry: &OutboxEntry,
+    name: &str,
+    size: Option<u64>,
+    s3_path: Option<&str>,
+) -> Map<String, Value> {
     let data = json!({
         "file_type": entry.file.file_type(), "file_name": name, "challenge_uid": entry.challenge_uid,
         "main_challenge_uid": entry.main_challenge_uid, "miner_uid": entry.miner.uid,
@@ -119,7 +147,14 @@ pub(super) const fn is_artifact(file: ResultFile) -> bool {
 }
 
 /// Builds a unique object key below the reference system's folders.
-fn key(log_dir: &str, file: ResultFile, challenge_uid: &str, kind: &str, miner: Option<&str>, name: &str) -> String {
+fn key(
+    log_dir: &str,
+    file: ResultFile,
+    challenge_uid: &str,
+    kind: &str,
+    miner: Option<&str>,
+    name: &str,
+) -> String {
     let folder = match (file, log_dir) {
         (ResultFile::RunLog, "") => "logs".to_owned(),
         (ResultFile::RunLog, log_dir) => format!("{log_dir}/logs"),
@@ -138,10 +173,19 @@ mod tests {
     #[test]
     fn object_keys_of_results_are_unique() {
         let of = |file, kind, miner| key("logs", file, "c", kind, Some(miner), "x");
-        assert_eq!(of(ResultFile::RunLog, "main", "miner_1__hk_5A"), "logs/logs/c/main/miner_1__hk_5A/x");
-        assert_eq!(of(ResultFile::Audio, "arena", "miner_1__hk_5A"), "submissions/c/arena/miner_1__hk_5A/x");
+        assert_eq!(
+            of(ResultFile::RunLog, "main", "miner_1__hk_5A"),
+            "logs/logs/c/main/miner_1__hk_5A/x"
+        );
+        assert_eq!(
+            of(ResultFile::Audio, "arena", "miner_1__hk_5A"),
+            "submissions/c/arena/miner_1__hk_5A/x"
+        );
         assert_ne!(of(ResultFile::Audio, "main", "m"), of(ResultFile::Audio, "main", "n"));
         assert_eq!(key("", ResultFile::RunLog, "c", "main", None, "x_m"), "logs/c/main/x_m");
-        assert_eq!(key("", ResultFile::RunLog, "../c", "main", None, "x_m"), "logs/unknown/main/x_m");
+        assert_eq!(
+            key("", ResultFile::RunLog, "../c", "main", None, "x_m"),
+            "logs/unknown/main/x_m"
+        );
     }
 }

@@ -71,7 +71,10 @@ impl Results {
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::fs::write(path, Results::content(file, number)).unwrap();
             }
-            self.ledger.enqueue(&self.challenge, miner(number), &written("run"), true).await.unwrap();
+            self.ledger
+                .enqueue(&self.challenge, miner(number), &written("run"), true)
+                .await
+                .unwrap();
         }
     }
 
@@ -89,9 +92,14 @@ impl Results {
         }
     }
 
-    /// Runs an outbox until the files of `miners` miners are delivered. `spoil` injects a fault after half of the
-    /// deliveries.
-    pub async fn delivered_through(outbox: Outbox, results: &Self, miners: u16, spoil: impl AsyncFnOnce()) {
+    /// Runs an outbox until the files of `miners` miners are delivered. `spoil` injects a fault
+    /// after half of the deliveries.
+    pub async fn delivered_through(
+        outbox: Outbox,
+        results: &Self,
+        miners: u16,
+        spoil: impl AsyncFnOnce(),
+    ) {
         let shutdown = Shutdown::new();
         let story = async {
             results.delivered(u64::from(miners / 2) * 4).await;
@@ -113,13 +121,19 @@ impl Results {
     /// Returns content of about the size of a real run's file; the audio is smaller.
     pub fn content(file: ResultFile, number: u16) -> Vec<u8> {
         match file {
-            ResultFile::Audio => (0..100_000_u32).map(|index| (index * 7 + u32::from(number)) as u8).collect(),
+            ResultFile::Audio => {
+                (0..100_000_u32).map(|index| (index * 7 + u32::from(number)) as u8).collect()
+            }
             ResultFile::ChallengeScore => {
                 let hotkey = miner(number).hotkey;
                 let score = f64::from(number) / 1_000.0;
-                json!({ "challenge_uid": "c", "miner_hotkey": hotkey, "challenge_mean_U": score }).to_string().into()
+                json!({ "challenge_uid": "c", "miner_hotkey": hotkey, "challenge_mean_U": score })
+                    .to_string()
+                    .into()
             }
-            _ => json!({ "challenge_uid": "c", "miner_uid": number, "é": "x".repeat(20_000) }).to_string().into(),
+            _ => json!({ "challenge_uid": "c", "miner_uid": number, "é": "x".repeat(20_000) })
+                .to_string()
+                .into(),
         }
     }
 
@@ -139,7 +153,8 @@ impl Results {
     }
 
     pub fn outbox_with(&self, settings: OutboxSettings, storage: Option<ObjectStorage>) -> Outbox {
-        Outbox::new(Arc::clone(&self.ledger), Arc::new(key("//validator")), storage, settings).unwrap()
+        Outbox::new(Arc::clone(&self.ledger), Arc::new(key("//validator")), storage, settings)
+            .unwrap()
     }
 }
 
@@ -194,7 +209,8 @@ impl Door {
                 let (mut watched, count) = (watched.clone(), Arc::clone(&count));
                 tokio::spawn(async move {
                     let fault = watched.borrow_and_update().clone();
-                    // A response counts once the client has it: the test may end the fault as soon as it counts.
+                    // A response counts once the client has it: the test may end the fault as soon
+                    // as it counts.
                     let is_answer = matches!(fault, Fault::Answer(_));
                     if fault != Fault::None && !is_answer {
                         count.fetch_add(1, Ordering::SeqCst);

@@ -22,7 +22,10 @@ mod faults;
 
 async fn taking_all() -> (MockServer, Url) {
     let server = MockServer::start().await;
-    Mock::given(method("POST")).respond_with(ResponseTemplate::new(200).set_body_json(json!({}))).mount(&server).await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
+        .mount(&server)
+        .await;
     let url = format!("{}//", server.uri()).parse().unwrap();
     (server, url)
 }
@@ -49,16 +52,23 @@ fn signed_text_equals_that_of_the_reference() {
     );
 }
 
-/// Removes signature and kind from a request body, and verifies the signature of the remaining fields.
+/// Removes signature and kind from a request body, and verifies the signature of the remaining
+/// fields.
 #[track_caller]
 fn check_signature(mut sent: Value) -> (Value, String) {
     let fields = sent.as_object_mut().unwrap();
     let signature = fields.remove("signature").unwrap();
     let kind = fields.remove("kind").unwrap().as_str().unwrap().to_owned();
     let signature = signature.as_str().unwrap();
-    assert!(signature.len() == 128 && signature.bytes().all(|byte| byte.is_ascii_hexdigit()), "{signature}");
+    assert!(
+        signature.len() == 128 && signature.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{signature}"
+    );
     let text = sorted_json(&sent);
-    assert!(verify(&key("//validator").hotkey(), text.as_bytes(), &signature.parse().unwrap()), "{text}");
+    assert!(
+        verify(&key("//validator").hotkey(), text.as_bytes(), &signature.parse().unwrap()),
+        "{text}"
+    );
     (sent, kind)
 }
 
@@ -104,7 +114,9 @@ async fn each_file_is_submitted_as_the_reference_submits_it() {
     let parts: Vec<_> = text.split(&format!("--{boundary}")).collect();
     assert_eq!((parts.len(), parts[0], parts[3]), (4, "", "--\r\n"));
     assert!(
-        parts[2].contains("name=\"file\"; filename=\"audio.tar\"\r\ncontent-type: application/x-tar\r\n"),
+        parts[2].contains(
+            "name=\"file\"; filename=\"audio.tar\"\r\ncontent-type: application/x-tar\r\n"
+        ),
         "{}",
         parts[2]
     );
@@ -127,8 +139,9 @@ async fn each_file_is_submitted_as_the_reference_submits_it() {
     assert!(sent[0].body.windows(sound.len()).any(|window| window == sound));
 }
 
-/// As in the reference, a missing text file is submitted without content, and a missing bundle is refused. A missing
-/// score file, on which weights depend, is refused too, until the file is restored.
+/// As in the reference, a missing text file is submitted without content, and a missing bundle is
+/// refused. A missing score file, on which weights depend, is refused too, until the file is
+/// restored.
 #[tokio::test]
 async fn files_that_are_missing_are_submitted_without_content() {
     let results = Results::new(1).await;
@@ -148,7 +161,8 @@ async fn files_that_are_missing_are_submitted_without_content() {
     assert_eq!(requests(&server, "/v1/submit-artifact").await.len(), 0);
     // After a retry, the file is still missing, and the ledger names it.
     assert_eq!(results.ledger.retry_refused().await.unwrap(), 2);
-    let reasons: Vec<_> = results.ledger.due(0, 10).await.unwrap().into_iter().map(|entry| entry.error).collect();
+    let reasons: Vec<_> =
+        results.ledger.due(0, 10).await.unwrap().into_iter().map(|entry| entry.error).collect();
     let reason = |file| Some(format!("missing file {}", results.path(file, 0).display()));
     assert_eq!(reasons, [reason(ResultFile::ChallengeScore), reason(ResultFile::Audio)]);
     assert_eq!(results.outbox(&url).drain().await.unwrap().refused, 2);
@@ -177,8 +191,8 @@ async fn repeated_failure_is_logged_once() {
     assert_eq!(log.text().matches("missing file").count(), 1, "{}", log.text());
 }
 
-/// The scoring API has a result signed later: the outbox counts the older result as delivered and logs that it is
-/// superseded.
+/// The scoring API has a result signed later: the outbox counts the older result as delivered and
+/// logs that it is superseded.
 #[tokio::test]
 async fn superseded_result_is_logged() {
     let (log, _guard) = CapturedLog::start();
@@ -258,13 +272,16 @@ async fn solo_results_name_the_main_challenge() {
     results.outbox(&url).drain().await.unwrap();
     for request in requests(&server, "/v1/submit").await {
         let body = request.body_json::<Value>().unwrap();
-        assert_eq!((&body["challenge_id"], &body["data"]["main_challenge_uid"]), (&json!("solo-1"), &json!("c")));
+        assert_eq!(
+            (&body["challenge_id"], &body["data"]["main_challenge_uid"]),
+            (&json!("solo-1"), &json!("c"))
+        );
         assert_eq!(body["data"]["challenge_type"], "solo");
     }
 }
 
-/// Files queued while the outbox runs are submitted immediately; rewritten files are submitted again, other files are
-/// not.
+/// Files queued while the outbox runs are submitted immediately; rewritten files are submitted
+/// again, other files are not.
 #[tokio::test]
 async fn running_outbox_submits_new_files() {
     let results = Results::new(1).await;
@@ -281,7 +298,11 @@ async fn running_outbox_submits_new_files() {
     let feed = async {
         sent(4).await;
         for (name, count) in [("run", 4), ("run-2", 8), ("run-2", 8)] {
-            results.ledger.enqueue(&results.challenge, miner(0), &written(name), true).await.unwrap();
+            results
+                .ledger
+                .enqueue(&results.challenge, miner(0), &written(name), true)
+                .await
+                .unwrap();
             sent(count).await;
         }
         results.delivered(4).await;

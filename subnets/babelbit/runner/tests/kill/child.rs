@@ -18,9 +18,10 @@ use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
 use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
-    AddressPolicy, ArenaMiners, ArenaSchedule, ArenaUnavailable, CallError, ChainView, Miner, MinerConnection,
-    MinerEntry, MinerSource, PlaySettings, PredictCall, ReplyScorer, RoundReport, Rounds, RoundsParts, RoundsSettings,
-    RunPaths, Runner, RunnerSettings, ScheduleSettings, random_order,
+    AddressPolicy, ArenaMiners, ArenaSchedule, ArenaUnavailable, CallError, ChainView, Miner,
+    MinerConnection, MinerEntry, MinerSource, PlaySettings, PredictCall, ReplyScorer, RoundReport,
+    Rounds, RoundsParts, RoundsSettings, RunPaths, Runner, RunnerSettings, ScheduleSettings,
+    random_order,
 };
 use taonet_babelbit_scorer::Candidate;
 use taonet_primitives::{NetUid, Uid};
@@ -34,12 +35,18 @@ use url::Url;
 use super::services::{ScoringServer, Services};
 use super::{ARENA_DROPS_AFTER, LONG, MINERS, key};
 
-/// Environment variables with the directory, and the URLs of engine, gateway and scoring API, for the child process.
+/// Environment variables with the directory, and the URLs of engine, gateway and scoring API, for
+/// the child process.
 const DIRECTORY: &str = "TAONET_TEST_KILL_DIRECTORY";
 const SERVICES: &str = "TAONET_TEST_KILL_SERVICES";
 
 /// Starts the child process and kills it after `moment`; returns true if the process exited before.
-pub(crate) fn run(directory: &Path, services: &Services, scoring: &ScoringServer, moment: Option<Duration>) -> bool {
+pub(crate) fn run(
+    directory: &Path,
+    services: &Services,
+    scoring: &ScoringServer,
+    moment: Option<Duration>,
+) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "play"])
         .env(DIRECTORY, directory)
@@ -68,9 +75,12 @@ pub(crate) fn run(directory: &Path, services: &Services, scoring: &ScoringServer
 
 /// Entry point of the child process, if its environment variables are set.
 pub(crate) fn play() {
-    let (Ok(directory), Ok(services)) = (std::env::var(DIRECTORY), std::env::var(SERVICES)) else { return };
+    let (Ok(directory), Ok(services)) = (std::env::var(DIRECTORY), std::env::var(SERVICES)) else {
+        return;
+    };
     let services: Vec<Url> = services.split(' ').map(|url| url.parse().unwrap()).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(play_and_submit(PathBuf::from(directory), &services));
 }
 
@@ -83,7 +93,8 @@ async fn play_and_submit(directory: PathBuf, services: &[Url]) {
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
     let ledger = Arc::clone(runner.ledger());
     let outbox_settings = OutboxSettings::new(scoring.clone(), paths);
-    let outbox = Outbox::new(Arc::clone(&ledger), Arc::clone(&keypair), None, outbox_settings).unwrap();
+    let outbox =
+        Outbox::new(Arc::clone(&ledger), Arc::clone(&keypair), None, outbox_settings).unwrap();
     let (sender, mut reports) = mpsc::unbounded_channel::<RoundReport>();
     let main = Contest { name: ChallengeType::Main, directory: directory.clone() };
     let parts = RoundsParts {
@@ -100,8 +111,10 @@ async fn play_and_submit(directory: PathBuf, services: &[Url]) {
         runner,
     };
     let arena = Some(ArenaSchedule { cadence: 100, on_startup: true });
-    let schedule = ScheduleSettings { tempo: 100, on_startup: true, solo: false, arena, attempts: 1 };
-    let arena_play = PlaySettings { drop_after_failures: ARENA_DROPS_AFTER, ..PlaySettings::default() };
+    let schedule =
+        ScheduleSettings { tempo: 100, on_startup: true, solo: false, arena, attempts: 1 };
+    let arena_play =
+        PlaySettings { drop_after_failures: ARENA_DROPS_AFTER, ..PlaySettings::default() };
     let mut rounds = Rounds::new(parts, RoundsSettings { schedule, arena_play }).await.unwrap();
 
     let shutdown = Shutdown::new();
@@ -137,13 +150,20 @@ struct Contest {
 
 impl Contest {
     fn connection(&self, uid: Uid) -> Arc<dyn MinerConnection> {
-        let log = OpenOptions::new().create(true).append(true).open(self.directory.join("opened")).unwrap();
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.directory.join("opened"))
+            .unwrap();
         Arc::new(Echo { contest: self.name, uid, log })
     }
 }
 
 impl ArenaMiners for Contest {
-    fn miners<'a>(&'a self, registered: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+    fn miners<'a>(
+        &'a self,
+        registered: &'a [MinerEntry],
+    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
         let miner = |entry: &MinerEntry| Miner {
             key: MinerKey { uid: entry.uid, hotkey: entry.hotkey },
             name: None,
@@ -154,7 +174,8 @@ impl ArenaMiners for Contest {
     }
 }
 
-/// A miner that returns every frame after a delay and records each session. The last miner refuses every session.
+/// A miner that returns every frame after a delay and records each session. The last miner refuses
+/// every session.
 struct Echo {
     contest: ChallengeType,
     uid: Uid,
@@ -162,7 +183,11 @@ struct Echo {
 }
 
 impl MinerConnection for Echo {
-    fn init(&self, request: InitRequest, _: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+    fn init(
+        &self,
+        request: InitRequest,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         // A single write per line, so that the lines of several miners do not mix.
         let line = format!("{} {} {}\n", self.contest, self.uid, request.utterance_id);
         (&self.log).write_all(line.as_bytes()).unwrap();
@@ -180,10 +205,15 @@ impl MinerConnection for Echo {
             channels: request.channels,
         };
         let refuses = self.uid == Uid(u16::from(MINERS) - 1);
-        async move { if refuses { Err(CallError::Refused("no".into())) } else { Ok(response) } }.boxed()
+        async move { if refuses { Err(CallError::Refused("no".into())) } else { Ok(response) } }
+            .boxed()
     }
 
-    fn predict(&self, call: PredictCall, _: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+    fn predict(
+        &self,
+        call: PredictCall,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         async move {
             tokio::time::sleep(Duration::from_millis(u64::from(self.uid.0))).await;
             Ok(PredictResponse {
@@ -203,7 +233,11 @@ struct TextScorer;
 impl ReplyScorer for TextScorer {
     fn prepare(&self, _: &Candidate) {}
 
-    fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+    fn score(
+        &self,
+        reference: Result<&Reference, &BatchFailure>,
+        candidates: &[Candidate],
+    ) -> Vec<ScoreResult> {
         let text = &reference.unwrap().text;
         let score: f64 = text.parse().unwrap();
         let result = |candidate: &Candidate| {

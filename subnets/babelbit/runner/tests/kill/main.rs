@@ -1,9 +1,15 @@
-//! Kills a runner's process at random moments of a main and an arena round with submissions to a scoring API, and
-//! restarts it until it finishes. No utterance may be lost, no utterance in the ledger may be played again, every file
-//! must be complete, and the scoring API must have each result of the ledger exactly once.
+//! Kills a runner's process at random moments of a main and an arena round with submissions to a
+//! scoring API, and restarts it until it finishes. No utterance may be lost, no utterance in the
+//! ledger may be played again, every file must be complete, and the scoring API must have each
+//! result of the ledger exactly once.
 //!
 //! The process is this test itself, restarted with a directory in its environment.
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of a test")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of a test"
+)]
 
 mod child;
 mod outcome;
@@ -38,7 +44,8 @@ fn key(uid: u8) -> MinerKey {
 
 #[test]
 fn runner_killed_50_times_loses_and_repeats_nothing() {
-    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed = std::env::var("TAONET_TEST_SEED")
+        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -69,7 +76,8 @@ fn runner_killed_50_times_loses_and_repeats_nothing() {
             assert!(repeated.is_empty(), "kills at {moments:?}: {repeated:?} were played again");
             if is_over {
                 if moments.is_empty() {
-                    // The first duration may be too long: other tests may have slowed down the process.
+                    // The first duration may be too long: other tests may have slowed down the
+                    // process.
                     duration = duration.min(began.elapsed());
                 }
                 break;

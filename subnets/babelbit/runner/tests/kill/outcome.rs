@@ -8,7 +8,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, SqliteConnection};
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_runner::{ChallengeRow, ChallengeState, Ledger, OutboxCounts, ResultRow, RoundEnd};
+use taonet_babelbit_runner::{
+    ChallengeRow, ChallengeState, Ledger, OutboxCounts, ResultRow, RoundEnd,
+};
 use taonet_primitives::Uid;
 use taonet_wallet::Keypair;
 
@@ -31,7 +33,11 @@ pub(crate) async fn check(directory: &Path, scoring: &ScoringServer) {
         check_scores(scoring, contest, &scores).await;
         let home = Home { directory: directory.to_owned(), contest };
         for uid in 0..MINERS {
-            home.check_miner(&ledger.results(&challenge).await.unwrap(), uid, scores[&Uid(uid.into())]);
+            home.check_miner(
+                &ledger.results(&challenge).await.unwrap(),
+                uid,
+                scores[&Uid(uid.into())],
+            );
         }
         let status = json(&directory.join(format!("challenge_status/{CHALLENGE}__{contest}.json")));
         assert_eq!(status["miner_count"], MINERS);
@@ -62,21 +68,33 @@ async fn check_ledger(ledger: &Ledger, challenge: &ChallengeRow) -> BTreeMap<Uid
         };
         let indices: Vec<_> = rows.iter().map(|row| row.utterance_index).collect();
         assert_eq!(indices, (0..expected).collect::<Vec<_>>(), "{contest} {uid}");
-        assert!(rows.iter().all(|row| row.score.is_some() != refuses && row.outcome.is_err() == refuses));
+        assert!(
+            rows.iter()
+                .all(|row| row.score.is_some() != refuses && row.outcome.is_err() == refuses)
+        );
         (uid, rows.iter().map(ResultRow::score_or_zero).sum::<f64>() / rows.len() as f64)
     };
     rows.into_iter().map(mean).collect()
 }
 
 /// Asserts that the scoring API has exactly these scores.
-async fn check_scores(scoring: &ScoringServer, contest: ChallengeType, scores: &BTreeMap<Uid, f64>) {
+async fn check_scores(
+    scoring: &ScoringServer,
+    contest: ChallengeType,
+    scores: &BTreeMap<Uid, f64>,
+) {
     let given = scoring.store.scores(CHALLENGE, Some(contest)).await.unwrap();
     assert_eq!(given.len(), scores.len());
     let validator = Keypair::from_uri("//validator").unwrap().hotkey();
     for given in given {
         let uid = Uid(given.miner_uid);
         assert_eq!(given.validator, validator);
-        assert!((given.score - scores[&uid]).abs() < 1e-6, "{contest} {uid}: {} is not {}", given.score, scores[&uid]);
+        assert!(
+            (given.score - scores[&uid]).abs() < 1e-6,
+            "{contest} {uid}: {} is not {}",
+            given.score,
+            scores[&uid]
+        );
     }
 }
 
@@ -111,11 +129,16 @@ impl Home {
         let members: Vec<_> = tar.entries().unwrap().map(Result::unwrap).collect();
         assert_eq!(members.len(), names(&home.join("source")).len() + replies.len());
         for kind in ["run", "score"] {
-            let start = format!("challenge_{kind}_{CHALLENGE}_type_{}_miner_{uid}_{kind}_", self.contest);
+            let start =
+                format!("challenge_{kind}_{CHALLENGE}_type_{}_miner_{uid}_{kind}_", self.contest);
             let scores = self.directory.join("scores");
-            let found: Vec<_> = names(&scores).into_iter().filter(|name| name.starts_with(&start)).collect();
+            let found: Vec<_> =
+                names(&scores).into_iter().filter(|name| name.starts_with(&start)).collect();
             assert_eq!(found.len(), 1, "{found:?}");
-            assert_eq!(json(&scores.join(&found[0]))["utterances"].as_array().unwrap().len(), rows.len());
+            assert_eq!(
+                json(&scores.join(&found[0]))["utterances"].as_array().unwrap().len(),
+                rows.len()
+            );
         }
     }
 
@@ -123,12 +146,13 @@ impl Home {
     async fn check_submissions(&self, scoring: &ScoringServer) {
         let url = format!("sqlite:{}", scoring.database.display());
         let mut database = SqliteConnection::connect(&url).await.unwrap();
-        let rows: Vec<(i64, String, String, Option<String>)> =
-            sqlx::query_as("SELECT miner_uid, kind, payload, artifact FROM submission WHERE challenge_type = ?")
-                .bind(self.contest.as_str())
-                .fetch_all(&mut database)
-                .await
-                .unwrap();
+        let rows: Vec<(i64, String, String, Option<String>)> = sqlx::query_as(
+            "SELECT miner_uid, kind, payload, artifact FROM submission WHERE challenge_type = ?",
+        )
+        .bind(self.contest.as_str())
+        .fetch_all(&mut database)
+        .await
+        .unwrap();
         assert_eq!(rows.len(), usize::from(MINERS) * FILES);
         for (uid, kind, payload, artifact) in rows {
             let home = self.of_miner(u8::try_from(uid).unwrap());
@@ -139,24 +163,31 @@ impl Home {
                     (home.join(name), fs::read(scoring.artifacts.join(artifact)).unwrap())
                 }
                 (kind, None) => {
-                    let folder = if kind == "dialogue_logs" { home } else { self.directory.join("scores") };
+                    let folder =
+                        if kind == "dialogue_logs" { home } else { self.directory.join("scores") };
                     (folder.join(name), data["content"].as_str().unwrap().as_bytes().to_owned())
                 }
                 other => panic!("{other:?}"),
             };
-            assert!(fs::read(&path).unwrap() == submitted, "the submitted content differs from {}", path.display());
+            assert!(
+                fs::read(&path).unwrap() == submitted,
+                "the submitted content differs from {}",
+                path.display()
+            );
         }
     }
 }
 
 fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    serde_json::from_slice(&fs::read(path).unwrap())
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Returns the names of the files in a directory; empty if the directory is missing.
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten();
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

@@ -1,4 +1,5 @@
-//! In-process services of the runner: an engine, a gateway whose chain does not advance, scoring APIs.
+//! In-process services of the runner: an engine, a gateway whose chain does not advance, scoring
+//! APIs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use axum::routing::post;
 use serde_json::json;
 use taonet_babelbit_challenges::Challenge;
 use taonet_babelbit_engine::server::{Engine, EngineConfig};
-use taonet_babelbit_scoring_api::server::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
+use taonet_babelbit_scoring_api::server::{
+    Admission, ArtifactStore, ScoringApi, ScoringLimits, Store,
+};
 use taonet_http::RateLimit;
 use taonet_http::{ServeLimits, serve};
 use taonet_primitives::SampleRate;
@@ -43,7 +46,10 @@ impl Services {
         let gateway = Router::new()
             .route("/v1/block/current", post(|| async { Json(json!({ "block": 7 })) }))
             .route("/v1/block/wait", post(|| async { StatusCode::GATEWAY_TIMEOUT }));
-        Self { engine: listen(Engine::new(config).unwrap().router()).await, gateway: listen(gateway).await }
+        Self {
+            engine: listen(Engine::new(config).unwrap().router()).await,
+            gateway: listen(gateway).await,
+        }
     }
 }
 
@@ -69,7 +75,9 @@ impl ScoringServer {
 async fn listen(router: Router) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    tokio::spawn(async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await });
+    tokio::spawn(
+        async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await },
+    );
     url
 }
 

@@ -29,8 +29,8 @@ impl Lines {
         &self.file
     }
 
-    /// Appends a line, which must end with a line feed, in a single write, so that lines of concurrent processes do not
-    /// mix. Starts a new line after one that a crash truncated.
+    /// Appends a line, which must end with a line feed, in a single write, so that lines of
+    /// concurrent processes do not mix. Starts a new line after one that a crash truncated.
     pub(super) fn append(&mut self, mut line: Vec<u8>) -> io::Result<()> {
         if !ends_with_newline(&mut self.file)? {
             line.insert(0, b'\n');
@@ -39,8 +39,8 @@ impl Lines {
         self.keep_to_limit()
     }
 
-    /// Drops the older half of a file above the limit. May lose lines that another process appends concurrently; their
-    /// audio is then recognised again.
+    /// Drops the older half of a file above the limit. May lose lines that another process appends
+    /// concurrently; their audio is then recognised again.
     fn keep_to_limit(&mut self) -> io::Result<()> {
         if self.file.metadata()?.len() <= self.limit {
             return Ok(());

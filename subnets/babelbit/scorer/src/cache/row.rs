@@ -37,7 +37,8 @@ impl<'a> Row<'a> {
         Ok(line)
     }
 
-    /// Parses audio hash, transcript and, if present, the recogniser's fingerprint; `None` for a malformed line.
+    /// Parses audio hash, transcript and, if present, the recogniser's fingerprint; `None` for a
+    /// malformed line.
     pub(super) fn parse(line: &[u8]) -> Option<(AudioHash, Transcription, Option<String>)> {
         #[derive(Deserialize)]
         struct Read {

@@ -67,7 +67,10 @@ fn other_recognisers_do_not_write_the_reference_file() {
     cache.put(hash("b"), &heard("newer"));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
     let cache = open(&path, "tiny-ctc");
-    assert_eq!((text(&cache, "a").as_deref(), text(&cache, "b").as_deref()), (Some("y"), Some("newer")));
+    assert_eq!(
+        (text(&cache, "a").as_deref(), text(&cache, "b").as_deref()),
+        (Some("y"), Some("newer"))
+    );
     assert_eq!(text(&open(&path, "faster-whisper-small"), "a").as_deref(), Some("x"));
     assert_eq!(sibling(Path::new("/c/cache"), "a/../b c"), Path::new("/c/cache.a-..-b-c"));
     let directory = sibling(Path::new("/c/cache.jsonl"), "dir:faster-whisper-small");
@@ -100,8 +103,7 @@ fn cached_line_is_used_for_its_recogniser_only() {
 fn malformed_lines_are_skipped_and_later_lines_are_read() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut content = reference_line("a", "old");
-    content +=
-        "\n[1, 2]\n7\nnull\n{\"text\": \"no key\"}\n{\"wav_sha256\": 7}\n{\"wav_sha256\": \"short\"}\nnot json\n";
+    content += "\n[1, 2]\n7\nnull\n{\"text\": \"no key\"}\n{\"wav_sha256\": 7}\n{\"wav_sha256\": \"short\"}\nnot json\n";
     content += &reference_line("a", "new");
     let bare = format!("{{\"wav_sha256\": \"{}\", \"text\": \"bare\"}}\n", hash("b"));
     content += &bare;
@@ -118,9 +120,16 @@ fn malformed_lines_are_skipped_and_later_lines_are_read() {
 fn lines_of_any_length_are_read_in_bounded_memory() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let long = |audio| reference_line(audio, &"long ".repeat(1 << 18));
-    std::fs::write(file.path(), long("a") + &reference_line("b", "short") + &long("c") + "{\"torn\": ").unwrap();
+    std::fs::write(
+        file.path(),
+        long("a") + &reference_line("b", "short") + &long("c") + "{\"torn\": ",
+    )
+    .unwrap();
     let cache = open(file.path(), "faster-whisper-small");
-    assert_eq!((text(&cache, "a"), text(&cache, "b").as_deref(), text(&cache, "c")), (None, Some("short"), None));
+    assert_eq!(
+        (text(&cache, "a"), text(&cache, "b").as_deref(), text(&cache, "c")),
+        (None, Some("short"), None)
+    );
 }
 
 #[test]
@@ -130,7 +139,9 @@ fn oversized_cache_file_loses_its_older_half() {
         let path = folder.path().join("stt_cache.jsonl");
         let file = if model == "tiny-ctc" { sibling(&path, model) } else { path.clone() };
         let capacity = NonZeroUsize::new(1_000).unwrap();
-        let open = |limit| TranscriptCache::open_bounded(&path, &identity(model), capacity, limit).unwrap();
+        let open = |limit| {
+            TranscriptCache::open_bounded(&path, &identity(model), capacity, limit).unwrap()
+        };
         let cache = open(20_000);
         for audio in 0..1_000 {
             cache.put(hash(&audio.to_string()), &heard("x"));
@@ -138,7 +149,10 @@ fn oversized_cache_file_loses_its_older_half() {
         }
         let kept = open(20_000);
         assert!((40..100).contains(&kept.len()), "{model}: {}", kept.len());
-        assert!((0..kept.len()).all(|age| text(&kept, &(999 - age).to_string()).is_some()), "{model}");
+        assert!(
+            (0..kept.len()).all(|age| text(&kept, &(999 - age).to_string()).is_some()),
+            "{model}"
+        );
         // Opening truncates a file above the limit, such as one from another program.
         drop((cache, kept));
         assert!((20..50).contains(&open(10_000).len()), "{model}");

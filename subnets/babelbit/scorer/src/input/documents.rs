@@ -82,17 +82,20 @@ pub(super) struct TextDocument {
 }
 
 impl TextDocument {
-    /// Scores the dialogue. `absent` is the number of steps without an event that the documents may still have.
+    /// Scores the dialogue. `absent` is the number of steps without an event that the documents may
+    /// still have.
     pub(super) fn score(self, absent: &mut i64, rules: Rules) -> Result<DialogueScore, InputError> {
         const NAME: &str = "the dialogue";
         if !(0.0..=1.0).contains(&self.lex_weight) {
             return Err(read::problem(NAME, "lex_weight", "expected a weight from 0 to 1"));
         }
-        let utterances = text::utterances(&self.events, absent)
-            .map_err(|error| read::problem(NAME, &format!("events[{}].step", error.event), &error.to_string()))?;
+        let utterances = text::utterances(&self.events, absent).map_err(|error| {
+            read::problem(NAME, &format!("events[{}].step", error.event), &error.to_string())
+        })?;
         let vectors = self.vectors.map(SentenceVectors::new).transpose();
-        let scored =
-            vectors.and_then(|vectors| text::score_dialogue(utterances, vectors.as_ref(), self.lex_weight, rules));
+        let scored = vectors.and_then(|vectors| {
+            text::score_dialogue(utterances, vectors.as_ref(), self.lex_weight, rules)
+        });
         let scored = scored.map_err(|error| read::problem(NAME, "vectors", &error.to_string()))?;
         Ok(DialogueScore { dialogue_uid: self.dialogue_uid, ..scored })
     }
@@ -120,15 +123,25 @@ impl BatchDocument {
 
     /// Converts the predictions to candidates, reading their files.
     pub(super) fn candidates(&self, base: &Path) -> Result<Vec<Candidate>, InputError> {
-        self.predictions.iter().map(|prediction| prediction.candidate(self.source_duration_sec, base)).collect()
+        self.predictions
+            .iter()
+            .map(|prediction| prediction.candidate(self.source_duration_sec, base))
+            .collect()
     }
 }
 
 impl PredictionDocument {
     fn candidate(&self, source_duration: Seconds, base: &Path) -> Result<Candidate, InputError> {
-        let wav = self.wav.as_deref().map(|path| read::file(path, base)).transpose()?.map(Audio::from);
-        let timeline = timeline(self.first_output_frame, self.frame_rate_hz, self.arrivals.as_deref(), self.eos_frame);
-        let arrived = timeline.total_bytes() as f64 / (f64::from(SAMPLE_RATE_HZ) * SAMPLE_BYTES as f64);
+        let wav =
+            self.wav.as_deref().map(|path| read::file(path, base)).transpose()?.map(Audio::from);
+        let timeline = timeline(
+            self.first_output_frame,
+            self.frame_rate_hz,
+            self.arrivals.as_deref(),
+            self.eos_frame,
+        );
+        let arrived =
+            timeline.total_bytes() as f64 / (f64::from(SAMPLE_RATE_HZ) * SAMPLE_BYTES as f64);
         Ok(Candidate {
             wav,
             duration: self.duration_sec.or(Seconds::new(arrived).ok()),
@@ -142,11 +155,21 @@ impl PredictionDocument {
 
 impl ArrivalsDocument {
     pub(super) fn timeline(&self) -> Timeline {
-        timeline(self.first_output_frame, self.frame_rate_hz, self.arrivals.as_deref(), self.eos_frame)
+        timeline(
+            self.first_output_frame,
+            self.frame_rate_hz,
+            self.arrivals.as_deref(),
+            self.eos_frame,
+        )
     }
 }
 
-fn timeline(first: Option<u64>, rate: Option<f64>, arrivals: Option<&[(u64, u64)]>, eos: Option<u64>) -> Timeline {
+fn timeline(
+    first: Option<u64>,
+    rate: Option<f64>,
+    arrivals: Option<&[(u64, u64)]>,
+    eos: Option<u64>,
+) -> Timeline {
     let mut timeline = Timeline::new(arrivals.unwrap_or_default().to_vec(), eos.unwrap_or(0));
     timeline.first_output_frame = first.unwrap_or(timeline.first_output_frame);
     timeline.frame_rate_hz = rate.unwrap_or(FRAME_RATE_HZ);

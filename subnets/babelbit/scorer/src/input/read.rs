@@ -37,7 +37,8 @@ pub(super) fn problem(document: &'static str, path: &str, problem: &str) -> Inpu
 pub(super) fn file(path: &Path, base: &Path) -> Result<Vec<u8>, InputError> {
     const LIMIT: u64 = 256 << 20;
     let mut bytes = Vec::new();
-    let read = File::open(base.join(path)).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
+    let read =
+        File::open(base.join(path)).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
     let read = read.and_then(|_| match bytes.len() as u64 {
         0..=LIMIT => Ok(bytes),
         _ => Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 256 MiB")),

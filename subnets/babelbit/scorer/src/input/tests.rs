@@ -52,14 +52,23 @@ fn warning_in_a_list_names_its_batch() {
     odd["predictions"][0]["mood"] = json!(7);
     let warnings = run(json!([batch(), odd])).unwrap().warnings;
     assert_eq!(warnings.len(), 1);
-    assert_eq!(warnings[0].to_string(), "the batch at [1].predictions.0.mood: unknown field, ignored");
+    assert_eq!(
+        warnings[0].to_string(),
+        "the batch at [1].predictions.0.mood: unknown field, ignored"
+    );
 
     wrong["predictions"][0]["eos_frame"] = json!(1.5);
     let place = |list: Value| run(list).unwrap_err().to_string();
-    assert!(place(json!([batch(), wrong])).starts_with("the batch at [1].predictions[0].eos_frame: invalid"));
+    assert!(
+        place(json!([batch(), wrong]))
+            .starts_with("the batch at [1].predictions[0].eos_frame: invalid")
+    );
     wrong["predictions"][0]["eos_frame"] = json!(1);
     wrong["source_duration_sec"] = json!(-1);
-    assert!(place(json!([batch(), batch(), wrong])).starts_with("the batch at [2].source_duration_sec: a duration"));
+    assert!(
+        place(json!([batch(), batch(), wrong]))
+            .starts_with("the batch at [2].source_duration_sec: a duration")
+    );
     assert_eq!(place(json!([7])), "the batch at [0]: not a JSON object");
 }
 
@@ -100,7 +109,10 @@ fn unknown_fields_are_warnings() {
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
-        ["the batch at predictions.0.mood: unknown field, ignored", "the batch at colour: unknown field, ignored"]
+        [
+            "the batch at predictions.0.mood: unknown field, ignored",
+            "the batch at colour: unknown field, ignored"
+        ]
     );
 }
 
@@ -109,21 +121,37 @@ fn unknown_fields_are_warnings() {
 fn invalid_field_is_named_by_its_path() {
     for (path, value, message) in [
         ("/source_duration_sec", json!("long"), "the batch at source_duration_sec: invalid type"),
-        ("/source_duration_sec", json!(-1), "the batch at source_duration_sec: a duration must be at least 0"),
+        (
+            "/source_duration_sec",
+            json!(-1),
+            "the batch at source_duration_sec: a duration must be at least 0",
+        ),
         (
             "/predictions/0/duration_sec",
             json!(-1),
             "the batch at predictions[0].duration_sec: a duration must be at least 0",
         ),
-        ("/predictions/0/arrivals", json!([[1]]), "the batch at predictions[0].arrivals[0]: invalid length 1"),
-        ("/predictions/0/arrivals", json!([[1, -5]]), "the batch at predictions[0].arrivals[0][1]: invalid"),
+        (
+            "/predictions/0/arrivals",
+            json!([[1]]),
+            "the batch at predictions[0].arrivals[0]: invalid length 1",
+        ),
+        (
+            "/predictions/0/arrivals",
+            json!([[1, -5]]),
+            "the batch at predictions[0].arrivals[0][1]: invalid",
+        ),
         ("/predictions/0/eos_frame", json!(1.5), "the batch at predictions[0].eos_frame: invalid"),
         (
             "/predictions/0/transcript/words/0",
             json!({"word": "x"}),
             "the batch at predictions[0].transcript.words[0]: missing field `start`",
         ),
-        ("/predictions/0/wav", json!("absent.wav"), "cannot read absent.wav; hint: relative paths are resolved from ."),
+        (
+            "/predictions/0/wav",
+            json!("absent.wav"),
+            "cannot read absent.wav; hint: relative paths are resolved from .",
+        ),
         ("/predictions", json!({}), "the batch at predictions: invalid type"),
         ("", json!(7), "the batch: not a JSON object"),
         ("", json!({}), "the batch: missing field `source_duration_sec`"),
@@ -138,7 +166,8 @@ fn invalid_field_is_named_by_its_path() {
     }
 }
 
-/// A mismatched reference gives error results, as in the reference system, instead of an error of the document.
+/// A mismatched reference gives error results, as in the reference system, instead of an error of
+/// the document.
 #[test]
 fn unusable_reference_has_error_results() {
     for (reference, error) in [
@@ -146,7 +175,10 @@ fn unusable_reference_has_error_results() {
             json!({"utterances": [{"utterance_id": "9", "reference_text": "x"}]}),
             "KeyError:'Utterance c:0 not found in scoring metadata'",
         ),
-        (json!({"utterances": [{"reference_text": ""}]}), "ValueError:Missing reference text in scoring metadata"),
+        (
+            json!({"utterances": [{"reference_text": ""}]}),
+            "ValueError:Missing reference text in scoring metadata",
+        ),
         (json!({"utterances": [{}]}), "ValueError:Unsupported scoring metadata schema"),
         (json!(7), "ValueError:Scoring metadata must be an object with a list `utterances`"),
     ] {
@@ -166,14 +198,17 @@ fn one_reply_is_a_batch_of_one() {
         source,
         predicted,
         reference: json!({"reference_text": "all is well now", "reference_wps": 2}),
-        arrivals: Some(json!({"arrivals": [[30, 192_000]], "eos_frame": 50, "first_output_frame": 30})),
+        arrivals: Some(
+            json!({"arrivals": [[30, 192_000]], "eos_frame": 50, "first_output_frame": 30}),
+        ),
         transcript: None,
     };
     let outcome = score_pair(input.clone(), &batch_scorer()).unwrap();
     assert_eq!((outcome.value.score, outcome.warnings.len()), (0.96, 0));
     assert!(outcome.value.duplicate_penalty.is_some());
 
-    let outcome = score_pair(PairInput { arrivals: None, ..input.clone() }, &batch_scorer()).unwrap();
+    let outcome =
+        score_pair(PairInput { arrivals: None, ..input.clone() }, &batch_scorer()).unwrap();
     assert_eq!((outcome.value.score, outcome.warnings), (1.0, vec![Warning::NoArrivals]));
 
     let transcript = Some(json!({"text": "nothing like it"}));
@@ -189,8 +224,16 @@ fn one_reply_is_a_batch_of_one() {
 #[test]
 fn weights_come_in_the_order_of_first_assignment() {
     for (document, uids, weights) in [
-        (json!({"main": [[10, 3], [2, 1]], "arena_percent": 0, "burn_uid": 248}), json!([10, 2]), json!([0.75, 0.25])),
-        (json!({"main": [[1, null]], "arena": [[5, 0.4]], "arena_percent": 100}), json!([5]), json!([1.0])),
+        (
+            json!({"main": [[10, 3], [2, 1]], "arena_percent": 0, "burn_uid": 248}),
+            json!([10, 2]),
+            json!([0.75, 0.25]),
+        ),
+        (
+            json!({"main": [[1, null]], "arena": [[5, 0.4]], "arena_percent": 100}),
+            json!([5]),
+            json!([1.0]),
+        ),
         (json!({"arena_percent": "", "burn_uid": 248}), json!([248]), json!([1.0])),
         (json!({"main": [[1, 1.0]]}), json!([1]), json!([1.0])),
         (json!({}), json!([]), json!([])),
@@ -202,7 +245,8 @@ fn weights_come_in_the_order_of_first_assignment() {
             "{document}"
         );
     }
-    let error = compute_weights_document(json!({"main": [[70_000, 1]]}), Rules::Reference).unwrap_err();
+    let error =
+        compute_weights_document(json!({"main": [[70_000, 1]]}), Rules::Reference).unwrap_err();
     assert!(error.to_string().starts_with("the scores at main[0][0]: invalid"), "{error}");
     let unknown = compute_weights_document(json!({"mian": []}), Rules::Reference).unwrap();
     assert_eq!(unknown.warnings.len(), 1);
@@ -219,15 +263,27 @@ fn malformed_text_documents_are_named() {
     for (document, expected) in [
         (revealed(10_000), "the dialogue at events[0].step: an utterance has at most 10000 steps"),
         // Each document lacks the events of 9 998 steps.
-        (json!(vec![revealed(9_999); 11]), "the dialogue at [10].events[0].step: an utterance has at most 10000 steps"),
+        (
+            json!(vec![revealed(9_999); 11]),
+            "the dialogue at [10].events[0].step: an utterance has at most 10000 steps",
+        ),
         (json!(7), "the dialogue: not a JSON object"),
         (json!([[]]), "the dialogue at [0]: not a JSON object"),
         (json!({}), "the dialogue: missing field `events`"),
         (json!([{"events": []}, {"events": 5}]), "the dialogue at [1].events: invalid type"),
         (json!({"events": [], "lex_weight": "1"}), "the dialogue at lex_weight: invalid type"),
-        (json!({"events": [], "lex_weight": -0.1}), "the dialogue at lex_weight: expected a weight from 0 to 1"),
-        (json!({"events": [{"utterance_index": 1.5}]}), "the dialogue at events[0].utterance_index: invalid"),
-        (json!({"events": [{"prediction": 5}]}), "the dialogue at events[0].prediction: invalid type"),
+        (
+            json!({"events": [], "lex_weight": -0.1}),
+            "the dialogue at lex_weight: expected a weight from 0 to 1",
+        ),
+        (
+            json!({"events": [{"utterance_index": 1.5}]}),
+            "the dialogue at events[0].utterance_index: invalid",
+        ),
+        (
+            json!({"events": [{"prediction": 5}]}),
+            "the dialogue at events[0].prediction: invalid type",
+        ),
         (vectors(json!([[1.0]])), "the dialogue at vectors: invalid type"),
         (vectors(json!({"a": [1, "x"]})), "the dialogue at vectors.a[1]: invalid type"),
         (
@@ -235,7 +291,8 @@ fn malformed_text_documents_are_named() {
             "the dialogue at vectors: the vector of \"b\" has 2 numbers, but the other vectors have 1",
         ),
     ] {
-        let error = score_text_document(document.clone(), Rules::Reference).unwrap_err().to_string();
+        let error =
+            score_text_document(document.clone(), Rules::Reference).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{document}: {error}");
     }
 }
@@ -243,8 +300,7 @@ fn malformed_text_documents_are_named() {
 /// Columns: events · vectors · scores of the first step, and the number of steps
 #[test]
 fn texts_without_words_or_vectors_score_0() {
-    let predicted =
-        |step: i64, text: &str| json!({"event": "predicted", "utterance_index": 0, "step": step, "prediction": text});
+    let predicted = |step: i64, text: &str| json!({"event": "predicted", "utterance_index": 0, "step": step, "prediction": text});
     let complete = |truth: &str| json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": truth});
     let revealed = json!({"event": "revealed", "utterance_index": 0, "step": 1});
     let unknown = json!({"event": "started", "utterance_index": 0});
@@ -261,7 +317,11 @@ fn texts_without_words_or_vectors_score_0() {
         let document = json!({"events": events, "vectors": vectors});
         let scored = score_text_document(document, Rules::Reference).unwrap().value;
         let utterance = &scored["utterances"][0];
-        assert_eq!((&utterance["U_best"], &utterance["total_steps"]), (&json!(expected), &json!(steps)), "{events}");
+        assert_eq!(
+            (&utterance["U_best"], &utterance["total_steps"]),
+            (&json!(expected), &json!(steps)),
+            "{events}"
+        );
         assert_eq!(utterance["steps"][0]["semantic_cosine_raw"], json!(expected), "{events}");
     }
     let empty = json!({"dialogue_uid": null, "utterances": [],
@@ -277,7 +337,9 @@ fn lines_of_a_log_may_be_strings() {
         json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "one two"}),
     ];
     let texts: Vec<String> = lines.iter().map(ToString::to_string).collect();
-    let scored = |events: Value| score_text_document(json!({"events": events, "lex_weight": 1.0}), Rules::Reference);
+    let scored = |events: Value| {
+        score_text_document(json!({"events": events, "lex_weight": 1.0}), Rules::Reference)
+    };
     let expected = scored(json!(lines)).unwrap().value;
     assert_eq!(expected["utterances"][0]["U_best"], 1.0);
     assert_eq!(scored(json!(texts)).unwrap().value, expected);
@@ -293,8 +355,7 @@ fn lines_of_a_log_may_be_strings() {
     ] {
         let documents = json!([{"events": [lines[0], line]}]);
         let error = score_text_document(documents, Rules::Reference).unwrap_err().to_string();
-        let expected =
-            "the dialogue at [0].events[1]: expected an object, or a string that contains a line of the log; found";
+        let expected = "the dialogue at [0].events[1]: expected an object, or a string that contains a line of the log; found";
         assert!(error.starts_with(&format!("{expected} {found}")), "{error}");
     }
 }

@@ -7,7 +7,8 @@ use taonet_primitives::Hotkey;
 
 use super::record::GivenScore;
 
-/// Builds one row per miner and contest, best first. `stake` weights a validator's scores; `None` excludes them.
+/// Builds one row per miner and contest, best first. `stake` weights a validator's scores; `None`
+/// excludes them.
 pub(super) fn answer(
     challenge_uid: &str,
     scores: Vec<GivenScore>,
@@ -19,11 +20,18 @@ pub(super) fn answer(
         if score.challenge_type != ChallengeType::Solo
             && let Some(stake) = stake(&score.validator)
         {
-            miners.entry((score.challenge_type, score.miner_hotkey.clone())).or_default().push((score, stake));
+            miners
+                .entry((score.challenge_type, score.miner_hotkey.clone()))
+                .or_default()
+                .push((score, stake));
         }
     }
-    let row = |((challenge_type, miner_hotkey), given): ((ChallengeType, String), Vec<(GivenScore, u64)>)| {
-        let median = stake_weighted_median(given.iter().map(|(score, stake)| (score.score, *stake)))?;
+    let row = |((challenge_type, miner_hotkey), given): (
+        (ChallengeType, String),
+        Vec<(GivenScore, u64)>,
+    )| {
+        let median =
+            stake_weighted_median(given.iter().map(|(score, stake)| (score.score, *stake)))?;
         // If the uid of a miner has changed, use the uid of the latest submission.
         let newest = given.iter().max_by_key(|(score, _)| (score.signed_unix, score.miner_uid));
         Some(ScoreRow {
@@ -37,7 +45,10 @@ pub(super) fn answer(
     let mut rows: Vec<ScoreRow> = miners.into_iter().filter_map(row).collect();
     rows.sort_by(|a, b| {
         let by_score = b.challenge_mean_score.total_cmp(&a.challenge_mean_score);
-        a.challenge_type.cmp(&b.challenge_type).then(by_score).then_with(|| a.miner_hotkey.cmp(&b.miner_hotkey))
+        a.challenge_type
+            .cmp(&b.challenge_type)
+            .then(by_score)
+            .then_with(|| a.miner_hotkey.cmp(&b.miner_hotkey))
     });
     ScoresAnswer { scores: rows }
 }

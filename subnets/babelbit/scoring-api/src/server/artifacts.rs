@@ -58,7 +58,9 @@ impl ArtifactStore {
         let incoming = store.directory.join(INCOMING);
         // Clients repeat uploads that a killed process did not complete.
         match std::fs::remove_dir_all(&incoming) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(store.failed(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(store.failed(error));
+            }
             _ => {}
         }
         std::fs::create_dir_all(incoming).map_err(|source| store.failed(source))?;
@@ -66,19 +68,28 @@ impl ArtifactStore {
     }
 
     pub(super) fn receive(&self) -> Result<Incoming, ArtifactError> {
-        let file = NamedTempFile::new_in(self.directory.join(INCOMING)).map_err(|source| self.failed(source))?;
+        let file = NamedTempFile::new_in(self.directory.join(INCOMING))
+            .map_err(|source| self.failed(source))?;
         let (file, path) = file.into_parts();
         Ok(Incoming { file: File::from_std(file), path, bytes: 0 })
     }
 
-    pub(super) async fn add(&self, incoming: &mut Incoming, chunk: &[u8]) -> Result<(), ArtifactError> {
+    pub(super) async fn add(
+        &self,
+        incoming: &mut Incoming,
+        chunk: &[u8],
+    ) -> Result<(), ArtifactError> {
         incoming.file.write_all(chunk).await.map_err(|source| self.failed(source))?;
         incoming.bytes += chunk.len() as u64;
         Ok(())
     }
 
     /// Stores a completed upload under a name.
-    pub(super) async fn keep(&self, mut incoming: Incoming, name: &str) -> Result<(), ArtifactError> {
+    pub(super) async fn keep(
+        &self,
+        mut incoming: Incoming,
+        name: &str,
+    ) -> Result<(), ArtifactError> {
         incoming.file.flush().await.map_err(|source| self.failed(source))?;
         if let Some(bucket) = &self.bucket {
             return Ok(bucket.upload(&key(name), &incoming.path).await?);
@@ -86,7 +97,9 @@ impl ArtifactStore {
         incoming.file.sync_all().await.map_err(|source| self.failed(source))?;
         let target = self.directory.join(name);
         let kept = spawn_blocking(move || {
-            let Some(parent) = target.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
+            let Some(parent) = target.parent() else {
+                return Err(io::ErrorKind::InvalidInput.into());
+            };
             std::fs::create_dir_all(parent)?;
             incoming.path.persist(&target)?;
             std::fs::File::open(parent)?.sync_all()
@@ -110,10 +123,16 @@ impl ArtifactStore {
     }
 
     /// Returns the names of the files written before a time.
-    pub(super) async fn written_before(&self, time: SystemTime) -> Result<Vec<String>, ArtifactError> {
+    pub(super) async fn written_before(
+        &self,
+        time: SystemTime,
+    ) -> Result<Vec<String>, ArtifactError> {
         if let Some(bucket) = &self.bucket {
             let keys = bucket.written_before(PREFIX, time).await?;
-            return Ok(keys.iter().filter_map(|key| Some(key.strip_prefix(PREFIX)?.to_owned())).collect());
+            return Ok(keys
+                .iter()
+                .filter_map(|key| Some(key.strip_prefix(PREFIX)?.to_owned()))
+                .collect());
         }
         let directory = self.directory.clone();
         let names = spawn_blocking(move || written_before(&directory, time));
@@ -145,7 +164,9 @@ fn written_before(directory: &Path, time: SystemTime) -> io::Result<Vec<String>>
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 metadata => metadata?,
             };
-            let Some(name) = path.strip_prefix(directory).ok().and_then(Path::to_str) else { continue };
+            let Some(name) = path.strip_prefix(directory).ok().and_then(Path::to_str) else {
+                continue;
+            };
             if metadata.is_dir() {
                 if name != INCOMING {
                     folders.push(path);

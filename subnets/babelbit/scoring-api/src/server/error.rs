@@ -37,7 +37,9 @@ pub(super) enum ApiError {
          synchronise the clock"
     )]
     Stale { age_s: u64, window_s: u64 },
-    #[error("{0} has no validator permit on this subnet and is not on this service's list of validators")]
+    #[error(
+        "{0} has no validator permit on this subnet and is not on this service's list of validators"
+    )]
     NotAdmitted(String),
     #[error("the list of validators has not been fetched yet; hint: retry later")]
     ValidatorsUnknown,
@@ -56,16 +58,20 @@ pub(super) enum ApiError {
 impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Field { .. } | Self::Kind(_) | Self::Route { .. } | Self::NotJson(_) | Self::OtherSize { .. } => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Field { .. }
+            | Self::Kind(_)
+            | Self::Route { .. }
+            | Self::NotJson(_)
+            | Self::OtherSize { .. } => StatusCode::BAD_REQUEST,
             Self::Body { status, .. } => *status,
             Self::Form(form) => form.status(),
             Self::Signature | Self::Stale { .. } => StatusCode::UNAUTHORIZED,
             Self::NotAdmitted(_) => StatusCode::FORBIDDEN,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ValidatorsUnknown | Self::Store(_) | Self::Artifact(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ValidatorsUnknown | Self::Store(_) | Self::Artifact(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }

@@ -37,8 +37,9 @@ impl FormError {
     }
 }
 
-/// Streaming parser of a `multipart/form-data` body. It buffers one chunk of the body at a time. The usual parser
-/// (multer) buffers all data that the connection has ready, which is too much for large files.
+/// Streaming parser of a `multipart/form-data` body. It buffers one chunk of the body at a time.
+/// The usual parser (multer) buffers all data that the connection has ready, which is too much for
+/// large files.
 pub(super) struct Form {
     stream: BodyDataStream,
     buffer: BytesMut,
@@ -50,13 +51,20 @@ pub(super) struct Form {
 impl Form {
     pub(super) fn new(content_type: &str, body: Body) -> Result<Self, FormError> {
         let (essence, parameters) = content_type.split_once(';').ok_or(FormError::ContentType)?;
-        let boundary = parameter(parameters, "boundary").filter(|text| (1..=MAX_BOUNDARY).contains(&text.len()));
+        let boundary = parameter(parameters, "boundary")
+            .filter(|text| (1..=MAX_BOUNDARY).contains(&text.len()));
         if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
             return Err(FormError::ContentType);
         }
         let delimiter = format!("\r\n--{}", boundary.ok_or(FormError::ContentType)?).into_bytes();
-        // A virtual line ending, because the first delimiter may lack the one that precedes all other delimiters.
-        Ok(Self { stream: body.into_data_stream(), buffer: BytesMut::from(&b"\r\n"[..]), delimiter, is_inside: true })
+        // A virtual line ending, because the first delimiter may lack the one that precedes all
+        // other delimiters.
+        Ok(Self {
+            stream: body.into_data_stream(),
+            buffer: BytesMut::from(&b"\r\n"[..]),
+            delimiter,
+            is_inside: true,
+        })
     }
 
     /// Advances to the next part, which must have this name.
@@ -73,7 +81,8 @@ impl Form {
         }
         let head = self.head().await?;
         self.is_inside = true;
-        let head = str::from_utf8(&head).map_err(|_| FormError::Malformed("a part header is not UTF-8"))?;
+        let head = str::from_utf8(&head)
+            .map_err(|_| FormError::Malformed("a part header is not UTF-8"))?;
         let is_it = head.split("\r\n").any(|line| {
             let (header, value) = line.split_once(':').unwrap_or_default();
             header.trim().eq_ignore_ascii_case("content-disposition")
@@ -103,7 +112,11 @@ impl Form {
     }
 
     /// Reads the complete part, up to `limit` bytes.
-    pub(super) async fn whole(&mut self, field: &'static str, limit: usize) -> Result<Vec<u8>, FormError> {
+    pub(super) async fn whole(
+        &mut self,
+        field: &'static str,
+        limit: usize,
+    ) -> Result<Vec<u8>, FormError> {
         let mut whole = Vec::new();
         while let Some(chunk) = self.chunk().await? {
             if whole.len() + chunk.len() > limit {
@@ -131,7 +144,8 @@ impl Form {
     }
 
     async fn more(&mut self) -> Result<(), FormError> {
-        let chunk = self.stream.next().await.ok_or(FormError::Truncated)?.map_err(FormError::Read)?;
+        let chunk =
+            self.stream.next().await.ok_or(FormError::Truncated)?.map_err(FormError::Read)?;
         self.buffer.extend_from_slice(&chunk);
         Ok(())
     }

@@ -48,8 +48,8 @@ pub enum Kept {
         /// The file of the replaced submission, which is no longer referenced.
         replaced: Option<String>,
     },
-    /// The submission was not stored: one with the same key that was signed later (or, for a file, in the same second)
-    /// is already stored.
+    /// The submission was not stored: one with the same key that was signed later (or, for a file,
+    /// in the same second) is already stored.
     Older,
 }
 

@@ -1,8 +1,9 @@
-//! Purges expired submissions, files first. A file that cannot be removed keeps its row, but does not block other
-//! files.
+//! Purges expired submissions, files first. A file that cannot be removed keeps its row, but does
+//! not block other files.
 //!
-//! A file is orphaned if the process is killed between writing the file and its row, or if the database fails while
-//! confirming the row. An orphaned file is removed at the age at which its row would have expired.
+//! A file is orphaned if the process is killed between writing the file and its row, or if the
+//! database fails while confirming the row. An orphaned file is removed at the age at which its row
+//! would have expired.
 
 use std::time::{Duration, SystemTime};
 

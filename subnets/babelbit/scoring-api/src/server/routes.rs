@@ -32,7 +32,8 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::records::is_safe_name;
 use taonet_http::{JsonService, subscriber};
 
-/// Maximum size of a form without its file, in bytes: the signed metadata and the headers of the parts.
+/// Maximum size of a form without its file, in bytes: the signed metadata and the headers of the
+/// parts.
 const FORM_OVERHEAD: u64 = 1 << 20;
 /// Maximum size of the signed metadata in bytes.
 const MAX_METADATA: usize = 256 << 10;
@@ -45,7 +46,8 @@ type Api = Shared<Arc<State>>;
 pub(super) fn router(state: &Arc<State>) -> Router {
     let limits = &state.limits;
     let within = |timeout| TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout);
-    let max_form = usize::try_from(limits.max_artifact_bytes.saturating_add(FORM_OVERHEAD)).unwrap_or(usize::MAX);
+    let max_form = usize::try_from(limits.max_artifact_bytes.saturating_add(FORM_OVERHEAD))
+        .unwrap_or(usize::MAX);
     let files = Router::new()
         .route("/v1/submit-artifact", post(submit_artifact))
         .layer(RequestBodyLimitLayer::new(max_form))
@@ -53,9 +55,14 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .layer(within(limits.request_timeout * 10));
     // Separate concurrency limits, so that slow submissions do not block reads of scores.
     let limited = |routes: Router<Arc<State>>| {
-        let bodies = WholeBodies::new(limits.max_body_bytes, BODY_WITHIN, limits.concurrency * limits.max_body_bytes);
+        let bodies = WholeBodies::new(
+            limits.max_body_bytes,
+            BODY_WITHIN,
+            limits.concurrency * limits.max_body_bytes,
+        );
         routes
-            // A request takes a concurrency slot only after its body has arrived, so slow bodies block no slots.
+            // A request takes a concurrency slot only after its body has arrived, so slow bodies
+            // block no slots.
             .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
             .layer(middleware::from_fn_with_state(bodies, whole_body))
             .layer(within(limits.request_timeout))
@@ -68,13 +75,19 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(state), admit_address))
         .route("/healthz", get(healthz).layer(within(limits.request_timeout)))
         .with_state(Arc::clone(state));
-    JsonService { requests_total: "taonet_scoring_api_requests_total", timeout: None, error: form }.wrap(routes)
+    JsonService { requests_total: "taonet_scoring_api_requests_total", timeout: None, error: form }
+        .wrap(routes)
 }
 
 /// Limits the request rate per address, because signature verification is expensive.
-async fn admit_address(Shared(state): Api, request: Request, next: Next) -> Result<Response, ApiError> {
+async fn admit_address(
+    Shared(state): Api,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let address = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |ConnectInfo(peer)| subscriber(peer.ip()));
+    let address =
+        peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |ConnectInfo(peer)| subscriber(peer.ip()));
     state.per_address.admit(address, state.now()).map_err(|wait| ApiError::TooMany { wait })?;
     Ok(next.run(request).await)
 }
@@ -84,8 +97,14 @@ async fn healthz(Shared(state): Api) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "ok": true })))
 }
 
-/// Checks age, signer and rate of a request with a valid signature. Admits `others` besides validators.
-fn admit(state: &State, hotkey: &Hotkey, timestamp: i64, others: &BTreeSet<Hotkey>) -> Result<(), ApiError> {
+/// Checks age, signer and rate of a request with a valid signature. Admits `others` besides
+/// validators.
+fn admit(
+    state: &State,
+    hotkey: &Hotkey,
+    timestamp: i64,
+    others: &BTreeSet<Hotkey>,
+) -> Result<(), ApiError> {
     check_fresh(timestamp, state.now(), state.limits.window)?;
     if !others.contains(hotkey) {
         state.validators.admit(hotkey)?;
@@ -94,14 +113,16 @@ fn admit(state: &State, hotkey: &Hotkey, timestamp: i64, others: &BTreeSet<Hotke
 }
 
 fn stored(new: &NewSubmission, stored: bool) -> Json<Value> {
-    metrics::counter!("taonet_scoring_api_submissions_total", "kind" => new.key.kind.as_str()).increment(1);
+    metrics::counter!("taonet_scoring_api_submissions_total", "kind" => new.key.kind.as_str())
+        .increment(1);
     Json(json!({ "success": true, "stored": stored }))
 }
 
 async fn submit(Shared(state): Api, request: Request) -> Result<Json<Value>, ApiError> {
-    let body = Bytes::from_request(request, &())
-        .await
-        .map_err(|rejection| ApiError::Body { status: rejection.status(), text: rejection.body_text() })?;
+    let body = Bytes::from_request(request, &()).await.map_err(|rejection| ApiError::Body {
+        status: rejection.status(),
+        text: rejection.body_text(),
+    })?;
     let signed = Signed::read(&body)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
     let new = signed.understand(state.now())?;
@@ -112,19 +133,28 @@ async fn submit(Shared(state): Api, request: Request) -> Result<Json<Value>, Api
     Ok(stored(&new, kept != Kept::Older))
 }
 
-async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> Result<Json<Value>, ApiError> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+async fn submit_artifact(
+    Shared(state): Api,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let content_type =
+        headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let mut form = Form::new(content_type, body)?;
     form.field("metadata").await?;
     let metadata = form.whole("metadata", MAX_METADATA).await?;
     let signed = Signed::read(&metadata)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
-    // Only uploads of validators take a concurrency slot, so that slow forms of other callers block no slots.
+    // Only uploads of validators take a concurrency slot, so that slow forms of other callers block
+    // no slots.
     let _turn = state.files.acquire().await;
     let size = signed.data("file_size").and_then(Value::as_u64);
     let name = signed.data("file_name").and_then(Value::as_str).unwrap_or("artifact").to_owned();
     if !is_safe_name(&name) {
-        return Err(ApiError::Field { field: "data.file_name", expected: "at most 128 letters, digits, - _ ." });
+        return Err(ApiError::Field {
+            field: "data.file_name",
+            expected: "at most 128 letters, digits, - _ .",
+        });
     }
     let mut new = signed.understand(state.now())?;
     if !new.key.kind.is_artifact() {
@@ -132,7 +162,8 @@ async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> 
     }
     form.field("file").await?;
     // The signature does not cover the file: a replayed request must not replace it.
-    let is_newer = state.store.signed_at(&new.key).await?.is_none_or(|signed| signed < new.signed_unix);
+    let is_newer =
+        state.store.signed_at(&new.key).await?.is_none_or(|signed| signed < new.signed_unix);
     let (limit, mut incoming) = (state.limits.max_artifact_bytes, state.artifacts.receive()?);
     while let Some(chunk) = form.chunk().await? {
         if incoming.bytes + chunk.len() as u64 > limit {
@@ -147,14 +178,16 @@ async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> 
         return Ok(stored(&new, false));
     }
     new.artifact = Some(place(&new.key, &name));
-    let (uploads, keeping) = (state.uploads.clone(), keep(Arc::clone(&state), incoming, new.clone()));
+    let (uploads, keeping) =
+        (state.uploads.clone(), keep(Arc::clone(&state), incoming, new.clone()));
     // A spawned task survives the disconnection of its client.
     let kept = uploads.spawn(keeping).await.map_err(ArtifactError::Task)??;
     Ok(stored(&new, kept != Kept::Older))
 }
 
-/// Stores a file and its row. Then removes the file that no row refers to: the replaced file, or the new one if its row
-/// was not stored. If the outcome is unknown, both files remain, and `retention` later removes the orphaned one.
+/// Stores a file and its row. Then removes the file that no row refers to: the replaced file, or
+/// the new one if its row was not stored. If the outcome is unknown, both files remain, and
+/// `retention` later removes the orphaned one.
 async fn keep(state: Arc<State>, incoming: Incoming, new: NewSubmission) -> Result<Kept, ApiError> {
     let (bytes, place) = (incoming.bytes, new.artifact.clone().unwrap_or_default());
     state.artifacts.keep(incoming, &place).await?;
@@ -175,12 +208,15 @@ async fn keep(state: Arc<State>, incoming: Incoming, new: NewSubmission) -> Resu
     Ok(kept?)
 }
 
-/// Returns the path of a stored file, composed of the submission's key, a random number and the file's name. With the
-/// random number, concurrent uploads of the same file do not overwrite each other.
+/// Returns the path of a stored file, composed of the submission's key, a random number and the
+/// file's name. With the random number, concurrent uploads of the same file do not overwrite each
+/// other.
 fn place(key: &SubmissionKey, name: &str) -> String {
     let SubmissionKey { validator, challenge_uid, challenge_type, miner_uid, .. } = key;
     let uid = taonet_primitives::Uid(*miner_uid);
-    let miner = key.miner_hotkey.map_or_else(|| format!("miner_{uid}"), |hotkey| MinerKey { uid, hotkey }.directory());
+    let miner = key
+        .miner_hotkey
+        .map_or_else(|| format!("miner_{uid}"), |hotkey| MinerKey { uid, hotkey }.directory());
     let upload: u64 = rand::random();
     format!("{challenge_uid}/{challenge_type}/{validator}/{miner}/{upload:016x}-{name}")
 }
@@ -188,7 +224,10 @@ fn place(key: &SubmissionKey, name: &str) -> String {
 async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresAnswer>, ApiError> {
     let query = read_query(uri.query().unwrap_or_default())?;
     if !is_safe_name(&query.challenge_uid) {
-        return Err(ApiError::Field { field: "challenge_uid", expected: "at most 128 letters, digits, - _ ." });
+        return Err(ApiError::Field {
+            field: "challenge_uid",
+            expected: "at most 128 letters, digits, - _ .",
+        });
     }
     let hotkey = asker(&query)?;
     admit(&state, &hotkey, query.timestamp, &state.limits.readers)?;
@@ -197,7 +236,12 @@ async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresAnswer>, 
         Some(name) => match Contest::of_query_name(name).or_else(|| Contest::of_row(name)) {
             Some(Contest::Main) => Some(ChallengeType::Main),
             Some(Contest::Arena) => Some(ChallengeType::Arena),
-            None => return Err(ApiError::Field { field: "challenge_type", expected: "qualifying or arena" }),
+            None => {
+                return Err(ApiError::Field {
+                    field: "challenge_type",
+                    expected: "qualifying or arena",
+                });
+            }
         },
     };
     let scores = state.store.scores(&query.challenge_uid, contest).await?;
@@ -208,7 +252,10 @@ fn read_query(text: &str) -> Result<ScoreQuery, ApiError> {
     let mut pairs = HashMap::new();
     for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
         if pairs.insert(name, value).is_some() {
-            return Err(ApiError::Field { field: "query", expected: "each query parameter at most once" });
+            return Err(ApiError::Field {
+                field: "query",
+                expected: "each query parameter at most once",
+            });
         }
     }
     let mut take = |name: &'static str| {
@@ -218,9 +265,10 @@ fn read_query(text: &str) -> Result<ScoreQuery, ApiError> {
     let timestamp = take("timestamp")?;
     Ok(ScoreQuery {
         hotkey: take("hotkey")?,
-        timestamp: timestamp
-            .parse()
-            .map_err(|_| ApiError::Field { field: "timestamp", expected: "a Unix time in seconds" })?,
+        timestamp: timestamp.parse().map_err(|_| ApiError::Field {
+            field: "timestamp",
+            expected: "a Unix time in seconds",
+        })?,
         signature: take("signature")?,
         challenge_uid: take("challenge_uid")?,
         challenge_type: take("challenge_type").ok(),

@@ -15,8 +15,9 @@ const CONNECTIONS: u32 = 8;
 const WAIT: Duration = Duration::from_secs(3);
 
 /// Schema migrations.
-static MIGRATIONS: LazyLock<Migrator> =
-    LazyLock::new(|| migrations(&[(1, "submissions", include_str!("../../migrations/0001_submissions.sql"))]));
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    migrations(&[(1, "submissions", include_str!("../../migrations/0001_submissions.sql"))])
+});
 
 /// Why a database operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -69,17 +70,26 @@ impl Store {
     /// Opens a database (`postgres://…` or `sqlite:FILE`) and migrates its schema.
     ///
     /// # Errors
-    /// [`StoreError`] when the database is unreachable, does not respond, or belongs to another program.
+    /// [`StoreError`] when the database is unreachable, does not respond, or belongs to another
+    /// program.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_with(url, WAIT).await
     }
 
-    /// Opens a database with the timeout `wait` for a connection, and four times `wait` for a response.
+    /// Opens a database with the timeout `wait` for a connection, and four times `wait` for a
+    /// response.
     pub(crate) async fn open_with(url: &str, wait: Duration) -> Result<Self, StoreError> {
         let file = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
         let database = match file {
             Some(file) => Database::sqlite_within(Path::new(file), &MIGRATIONS, wait).await?,
-            None => Database::postgres_with(url, &MIGRATIONS, PoolOptions { connections: CONNECTIONS, wait }).await?,
+            None => {
+                Database::postgres_with(
+                    url,
+                    &MIGRATIONS,
+                    PoolOptions { connections: CONNECTIONS, wait },
+                )
+                .await?
+            }
         };
         let store = Self(database);
         store.ping().await?;
@@ -95,22 +105,30 @@ impl Store {
         Ok(())
     }
 
-    /// Stores a submission and its score in one transaction, unless a submission with the same key that was signed
-    /// later (or, for a file, in the same second) is already stored.
+    /// Stores a submission and its score in one transaction, unless a submission with the same key
+    /// that was signed later (or, for a file, in the same second) is already stored.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails; [`StoreError::Unsure`] if the commit fails, so that it is unknown whether
-    /// the submission was stored.
+    /// [`StoreError`] when the database fails; [`StoreError::Unsure`] if the commit fails, so that
+    /// it is unknown whether the submission was stored.
     pub async fn put(&self, new: &NewSubmission) -> Result<Kept, StoreError> {
         let is_confirming = AtomicBool::new(false);
         self.put_confirming(new, &is_confirming).await.map_err(|error| {
             let error = StoreError::from(error);
-            if is_confirming.load(Ordering::Relaxed) { StoreError::Unsure(Box::new(error)) } else { error }
+            if is_confirming.load(Ordering::Relaxed) {
+                StoreError::Unsure(Box::new(error))
+            } else {
+                error
+            }
         })
     }
 
     /// Stores a submission; sets `is_confirming` before it commits the transaction.
-    async fn put_confirming(&self, new: &NewSubmission, is_confirming: &AtomicBool) -> Result<Kept, DatabaseError> {
+    async fn put_confirming(
+        &self,
+        new: &NewSubmission,
+        is_confirming: &AtomicBool,
+    ) -> Result<Kept, DatabaseError> {
         let key = &new.key;
         let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
         let (validator, kind) = (key.validator.to_string(), key.challenge_type.as_str());
@@ -135,9 +153,11 @@ impl Store {
         let mut transaction = self.0.begin().await?;
         let mut replaced = None;
         // The row is inserted or locked before it is read, so that the replaced file is known.
-        let is_new = new.artifact.is_some() && put(PUT_NEW_SUBMISSION).execute(&mut transaction).await? > 0;
+        let is_new =
+            new.artifact.is_some() && put(PUT_NEW_SUBMISSION).execute(&mut transaction).await? > 0;
         if new.artifact.is_some() && !is_new {
-            replaced = of_key(LOCK_SUBMISSION).value::<Option<String>>(&mut transaction).await?.flatten();
+            replaced =
+                of_key(LOCK_SUBMISSION).value::<Option<String>>(&mut transaction).await?.flatten();
         }
         let is_kept = is_new || put(PUT_SUBMISSION).execute(&mut transaction).await? > 0;
         if let Some(score) = new.mean_score.filter(|_| key.miner_hotkey.is_some()) {
@@ -158,7 +178,8 @@ impl Store {
         Ok(if is_kept { Kept::New { replaced } } else { Kept::Older })
     }
 
-    /// Returns the signing time of the submission stored under a key, in seconds since the Unix epoch.
+    /// Returns the signing time of the submission stored under a key, in seconds since the Unix
+    /// epoch.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -193,8 +214,8 @@ impl Store {
         Ok(scores)
     }
 
-    /// Returns the names of files whose submissions were received before a time: at most `max` names greater than
-    /// `after`, sorted.
+    /// Returns the names of files whose submissions were received before a time: at most `max`
+    /// names greater than `after`, sorted.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -204,8 +225,7 @@ impl Store {
         after: &str,
         max: i64,
     ) -> Result<Vec<String>, StoreError> {
-        const QUERY: &str =
-            "SELECT artifact FROM submission WHERE received_unix < $1 AND artifact > $2 ORDER BY artifact LIMIT $3";
+        const QUERY: &str = "SELECT artifact FROM submission WHERE received_unix < $1 AND artifact > $2 ORDER BY artifact LIMIT $3";
         Ok(statement(QUERY).bind(before_unix).bind(after).bind(max).values(&self.0).await?)
     }
 
@@ -228,12 +248,14 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes submissions and scores received before a time. Returns the number of deleted submissions.
+    /// Deletes submissions and scores received before a time. Returns the number of deleted
+    /// submissions.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub(crate) async fn purge(&self, before_unix: i64) -> Result<u64, StoreError> {
-        const SUBMISSIONS: &str = "DELETE FROM submission WHERE received_unix < $1 AND artifact IS NULL";
+        const SUBMISSIONS: &str =
+            "DELETE FROM submission WHERE received_unix < $1 AND artifact IS NULL";
         const SCORES: &str = "DELETE FROM score WHERE received_unix < $1";
         let mut transaction = self.0.begin().await?;
         let gone = statement(SUBMISSIONS).bind(before_unix).execute(&mut transaction).await?;
@@ -256,13 +278,18 @@ fn read_score(row: &Row) -> Result<GivenScore, StoreError> {
     let challenge_type: String = row.get("challenge_type")?;
     let miner_uid: i64 = row.get("miner_uid")?;
     Ok(GivenScore {
-        validator: validator.parse().map_err(|_| StoreError::Value { column: "score.validator", value: validator })?,
-        challenge_type: challenge_type
+        validator: validator
             .parse()
-            .map_err(|_| StoreError::Value { column: "score.challenge_type", value: challenge_type })?,
+            .map_err(|_| StoreError::Value { column: "score.validator", value: validator })?,
+        challenge_type: challenge_type.parse().map_err(|_| StoreError::Value {
+            column: "score.challenge_type",
+            value: challenge_type,
+        })?,
         miner_hotkey: row.get("miner_hotkey")?,
-        miner_uid: u16::try_from(miner_uid)
-            .map_err(|_| StoreError::Value { column: "score.miner_uid", value: miner_uid.to_string() })?,
+        miner_uid: u16::try_from(miner_uid).map_err(|_| StoreError::Value {
+            column: "score.miner_uid",
+            value: miner_uid.to_string(),
+        })?,
         score: row.get("mean_score")?,
         signed_unix: row.get("signed_unix")?,
     })

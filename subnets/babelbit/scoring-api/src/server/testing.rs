@@ -28,10 +28,16 @@ pub fn sqlite(directory: &Path) -> String {
 /// Creates a scoring API with its files below a directory.
 pub async fn api(directory: &Path, database: &str, admission: Admission) -> ScoringApi {
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None).unwrap();
-    ScoringApi::new(Store::open(database).await.unwrap(), artifacts, admission, ScoringLimits::default())
+    ScoringApi::new(
+        Store::open(database).await.unwrap(),
+        artifacts,
+        admission,
+        ScoringLimits::default(),
+    )
 }
 
-/// Creates a scoring API that admits all hotkeys, and serves it on a port of the operating system's choice.
+/// Creates a scoring API that admits all hotkeys, and serves it on a port of the operating system's
+/// choice.
 pub async fn served(directory: &Path, database: &str) -> (ScoringApi, Url) {
     let api = api(directory, database, Admission::Open).await;
     let url = listen(api.router()).await;

@@ -28,7 +28,13 @@ fn now() -> i64 {
 /// Creates the same scoring API with a clock a month ahead, when all submissions are expired.
 fn in_a_month(api: &ScoringApi, artifacts: ArtifactStore) -> ScoringApi {
     let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
-    ScoringApi::with_clock(api.store().clone(), artifacts, Admission::Open, ScoringLimits::default(), later)
+    ScoringApi::with_clock(
+        api.store().clone(),
+        artifacts,
+        Admission::Open,
+        ScoringLimits::default(),
+        later,
+    )
 }
 
 /// Returns a clock that is stopped at a Unix time, for tests of ages to the second.
@@ -53,7 +59,14 @@ fn score(validator: &Keypair, miner: &Keypair, contest: &str, score: f64, timest
 }
 
 async fn post(api: &ScoringApi, body: &Value) -> (u16, Value) {
-    ask(&api.router(), Method::POST, "/v1/submit", &[("content-type", "application/json")], &body.to_string()).await
+    ask(
+        &api.router(),
+        Method::POST,
+        "/v1/submit",
+        &[("content-type", "application/json")],
+        &body.to_string(),
+    )
+    .await
 }
 
 /// Returns the contest and score of each row, as read by the validators' client.
@@ -61,7 +74,10 @@ async fn rows(url: &url::Url, asker: &str, contest: Option<Contest>) -> Vec<(Str
     let client = ScoresClient::new(url, Arc::new(key(asker))).unwrap();
     let rows = client.rows("c", contest).await.unwrap();
     let read = |row: &Value| {
-        (row["challenge_type"].as_str().unwrap().to_owned(), row["challenge_mean_score"].as_f64().unwrap())
+        (
+            row["challenge_type"].as_str().unwrap().to_owned(),
+            row["challenge_mean_score"].as_f64().unwrap(),
+        )
     };
     rows.iter().map(read).collect()
 }
@@ -80,7 +96,10 @@ async fn validators_read_what_validators_wrote(directory: &Path, database: &str)
     post(&api, &score(&key("//a"), &good, "arena", 0.5, time)).await;
     post(&api, &score(&key("//a"), &good, "solo", 1.0, time)).await;
     let (main, arena) = ("main".to_owned(), "arena".to_owned());
-    assert_eq!(rows(&url, "//a", Some(Contest::Main)).await, [(main.clone(), 0.7), (main.clone(), 0.2)]);
+    assert_eq!(
+        rows(&url, "//a", Some(Contest::Main)).await,
+        [(main.clone(), 0.7), (main.clone(), 0.2)]
+    );
     assert_eq!(rows(&url, "//b", Some(Contest::Arena)).await, [(arena.clone(), 0.5)]);
     assert_eq!(rows(&url, "//b", None).await, [(main.clone(), 0.7), (main, 0.2), (arena, 0.5)]);
 }
@@ -93,7 +112,9 @@ async fn submitted_scores_are_read_from_sqlite() {
 
 #[tokio::test]
 async fn submitted_scores_are_read_from_postgres() {
-    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
+    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
+        return;
+    };
     validators_read_what_validators_wrote(folder.path(), &postgres.url()).await;
 }
 
@@ -128,7 +149,13 @@ async fn invalid_submission_is_refused_and_not_stored() {
         body
     };
     let resigned = |data: Value, challenge: &str| {
-        let submission = Submission::new(&validator.hotkey(), Some((Uid(7), miner.hotkey())), time, challenge, data);
+        let submission = Submission::new(
+            &validator.hotkey(),
+            Some((Uid(7), miner.hotkey())),
+            time,
+            challenge,
+            data,
+        );
         signed(&validator, SubmissionKind::ChallengeScores, &submission)
     };
     let content = |content: Value| resigned(json!({ "content": content.to_string() }), "c");
@@ -169,7 +196,10 @@ async fn invalid_submission_is_refused_and_not_stored() {
     bundle.as_object_mut().unwrap().remove("kind");
     let signature = validator.sign(sorted_json(&bundle).as_bytes()).to_bare_hex();
     (bundle["signature"], bundle["kind"]) = (json!(signature), json!("audio_bundle"));
-    assert_eq!(post(&api, &bundle).await.1["error"], "wrong route for audio_bundle; hint: use /v1/submit-artifact");
+    assert_eq!(
+        post(&api, &bundle).await.1["error"],
+        "wrong route for audio_bundle; hint: use /v1/submit-artifact"
+    );
     for (method, path, body, status) in [
         (Method::POST, "/v1/submit", "{".to_owned(), 400),
         (Method::POST, "/v1/submit", "x".repeat((4 << 20) + 1), 413),
@@ -182,7 +212,10 @@ async fn invalid_submission_is_refused_and_not_stored() {
         assert_eq!((found, &answer["success"]), (status, &json!(false)), "{path}");
     }
     assert_eq!(api.store().count().await.unwrap(), 0);
-    assert_eq!(ask(&api.router(), Method::GET, "//healthz", &[], "").await, (200, json!({ "ok": true })));
+    assert_eq!(
+        ask(&api.router(), Method::GET, "//healthz", &[], "").await,
+        (200, json!({ "ok": true }))
+    );
 }
 
 /// The reference client also submits results without a file, content or miner.
@@ -193,10 +226,16 @@ async fn submissions_without_content_or_miner_are_kept() {
     let validator = key("//a");
     let data = json!({ "file_type": "dialogue_log", "file_size": null });
     let submission = Submission::new(&validator.hotkey(), None, now(), "c", data);
-    assert_eq!(post(&api, &signed(&validator, SubmissionKind::DialogueLogs, &submission)).await.0, 200);
+    assert_eq!(
+        post(&api, &signed(&validator, SubmissionKind::DialogueLogs, &submission)).await.0,
+        200
+    );
     let data = json!({ "file_type": "challenge_scores", "content": r#"{"challenge_mean_U": 1}"# });
     let submission = Submission::new(&validator.hotkey(), None, now(), "c", data);
-    assert_eq!(post(&api, &signed(&validator, SubmissionKind::ChallengeScores, &submission)).await.0, 200);
+    assert_eq!(
+        post(&api, &signed(&validator, SubmissionKind::ChallengeScores, &submission)).await.0,
+        200
+    );
     assert_eq!(api.store().count().await.unwrap(), 2);
     assert_eq!(rows(&url, "//a", None).await, []);
 }

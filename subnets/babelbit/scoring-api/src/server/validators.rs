@@ -39,7 +39,9 @@ pub(super) struct Validators {
 enum LookupError {
     #[error(transparent)]
     Gateway(#[from] GatewayError),
-    #[error("the gateway does not report validator permits; hint: list the validators with --validators")]
+    #[error(
+        "the gateway does not report validator permits; hint: list the validators with --validators"
+    )]
     NoPermits,
 }
 
@@ -53,7 +55,9 @@ impl Validators {
         let is_admitted = match &self.admission {
             Admission::Open => true,
             Admission::Listed(listed) => listed.contains(hotkey),
-            Admission::Permits { .. } => self.known().ok_or(ApiError::ValidatorsUnknown)?.contains_key(hotkey),
+            Admission::Permits { .. } => {
+                self.known().ok_or(ApiError::ValidatorsUnknown)?.contains_key(hotkey)
+            }
         };
         if is_admitted { Ok(()) } else { Err(ApiError::NotAdmitted(hotkey.to_string())) }
     }
@@ -75,7 +79,8 @@ impl Validators {
             let pause = match look_up(gateway, *netuid).await {
                 Ok(stakes) => {
                     metrics::gauge!("taonet_scoring_api_validators").set(stakes.len() as f64);
-                    *self.stakes.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(stakes));
+                    *self.stakes.write().unwrap_or_else(PoisonError::into_inner) =
+                        Some(Arc::new(stakes));
                     LOOK_EVERY
                 }
                 Err(error) => {
@@ -95,7 +100,10 @@ impl Validators {
     }
 }
 
-async fn look_up(gateway: &GatewayClient, netuid: NetUid) -> Result<HashMap<Hotkey, u64>, LookupError> {
+async fn look_up(
+    gateway: &GatewayClient,
+    netuid: NetUid,
+) -> Result<HashMap<Hotkey, u64>, LookupError> {
     let mut stakes = HashMap::new();
     for neuron in gateway.neurons(netuid).await?.list {
         let (Some(has_permit), Some(stake)) = (neuron.validator_permit, neuron.stake) else {

@@ -31,7 +31,9 @@ impl Signed {
     /// Verifies the signature over all fields of a body except `signature` and `kind`.
     pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
         let mut body: Value = serde_json::from_slice(body).map_err(ApiError::NotJson)?;
-        let fields = body.as_object_mut().ok_or(ApiError::Field { field: "body", expected: "a JSON object" })?;
+        let fields = body
+            .as_object_mut()
+            .ok_or(ApiError::Field { field: "body", expected: "a JSON object" })?;
         let kind = match fields.remove("kind") {
             None | Some(Value::Null) => None,
             Some(Value::String(kind)) => Some(kind),
@@ -40,9 +42,11 @@ impl Signed {
         let Some(Value::String(signature)) = fields.remove("signature") else {
             return Err(ApiError::Field { field: "signature", expected: "hex of 64 bytes" });
         };
-        let validator = hotkey_of(fields.get("vali_hotkey").and_then(Value::as_str), "vali_hotkey")?;
+        let validator =
+            hotkey_of(fields.get("vali_hotkey").and_then(Value::as_str), "vali_hotkey")?;
         let timestamp = fields.get("timestamp").and_then(Value::as_i64);
-        let timestamp = timestamp.ok_or(ApiError::Field { field: "timestamp", expected: "a Unix time in seconds" })?;
+        let timestamp = timestamp
+            .ok_or(ApiError::Field { field: "timestamp", expected: "a Unix time in seconds" })?;
         let payload = sorted_json(&body);
         check(&validator, &payload, &signature)?;
         Ok(Self { validator, timestamp, body, payload, signature, kind })
@@ -50,8 +54,10 @@ impl Signed {
 
     /// Validates the content, and extracts the key of the result and its score, if there is one.
     pub(super) fn understand(self, received: SystemTime) -> Result<NewSubmission, ApiError> {
-        let submission = Submission::deserialize(&self.body)
-            .map_err(|_| ApiError::Field { field: "body", expected: "miner_hotkey, miner_uid, challenge_id, data" })?;
+        let submission = Submission::deserialize(&self.body).map_err(|_| ApiError::Field {
+            field: "body",
+            expected: "miner_hotkey, miner_uid, challenge_id, data",
+        })?;
         let data = Data(&submission.data);
         let kind = match &self.kind {
             Some(kind) => kind.parse()?,
@@ -60,27 +66,40 @@ impl Signed {
                 .ok_or(ApiError::Field { field: "kind", expected: "a kind" })?,
         };
         // The signature does not cover the kind, but it covers the file's type.
-        if ResultFile::of_file_type(data.text("file_type").unwrap_or_default()).is_some_and(|file| file.kind() != kind)
+        if ResultFile::of_file_type(data.text("file_type").unwrap_or_default())
+            .is_some_and(|file| file.kind() != kind)
         {
-            return Err(ApiError::Field { field: "kind", expected: "the kind given in data.file_type" });
+            return Err(ApiError::Field {
+                field: "kind",
+                expected: "the kind given in data.file_type",
+            });
         }
         let challenge_uid = submission.challenge_id;
         if !is_safe_name(&challenge_uid) {
-            return Err(ApiError::Field { field: "challenge_id", expected: "at most 128 letters, digits, - _ ." });
+            return Err(ApiError::Field {
+                field: "challenge_id",
+                expected: "at most 128 letters, digits, - _ .",
+            });
         }
-        let challenge_type = data.text("challenge_type").unwrap_or(ChallengeType::Main.as_str()).parse();
+        let challenge_type =
+            data.text("challenge_type").unwrap_or(ChallengeType::Main.as_str()).parse();
         let miner_hotkey = match submission.miner_hotkey.as_str() {
             "" => None,
             text => Some(hotkey_of(Some(text), "miner_hotkey")?),
         };
         let dialogue_uid = data.text("dialogue_uid").unwrap_or_default();
         if dialogue_uid.len() > MAX_DIALOGUE || dialogue_uid.chars().any(char::is_control) {
-            return Err(ApiError::Field { field: "data.dialogue_uid", expected: "at most 200 printable bytes" });
+            return Err(ApiError::Field {
+                field: "data.dialogue_uid",
+                expected: "at most 200 printable bytes",
+            });
         }
         let key = SubmissionKey {
             validator: self.validator,
-            challenge_type: challenge_type
-                .map_err(|_| ApiError::Field { field: "data.challenge_type", expected: "main, solo or arena" })?,
+            challenge_type: challenge_type.map_err(|_| ApiError::Field {
+                field: "data.challenge_type",
+                expected: "main, solo or arena",
+            })?,
             miner_hotkey,
             miner_uid: submission.miner_uid,
             kind,
@@ -116,17 +135,21 @@ impl<'a> Data<'a> {
     }
 }
 
-/// Returns the mean score in the JSON text of a challenge score, whose challenge and miner must match the signed key.
+/// Returns the mean score in the JSON text of a challenge score, whose challenge and miner must
+/// match the signed key.
 fn mean_score(content: &str, key: &SubmissionKey) -> Result<f64, ApiError> {
-    let score: Value = serde_json::from_str(content).map_err(|_| invalid_content("a challenge score in JSON"))?;
-    let says =
-        |field: &str, expected: &str| score.get(field).and_then(Value::as_str).is_none_or(|said| said == expected);
+    let score: Value =
+        serde_json::from_str(content).map_err(|_| invalid_content("a challenge score in JSON"))?;
+    let says = |field: &str, expected: &str| {
+        score.get(field).and_then(Value::as_str).is_none_or(|said| said == expected)
+    };
     let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
     if !says("challenge_uid", &key.challenge_uid) || !says("miner_hotkey", &miner) {
         return Err(invalid_content("the signed challenge and miner"));
     }
     let mean = score.get("challenge_mean_U").and_then(Value::as_f64);
-    mean.filter(|mean| (0.0..=1.0).contains(mean)).ok_or_else(|| invalid_content("challenge_mean_U from 0 to 1"))
+    mean.filter(|mean| (0.0..=1.0).contains(mean))
+        .ok_or_else(|| invalid_content("challenge_mean_U from 0 to 1"))
 }
 
 fn invalid_content(expected: &'static str) -> ApiError {
@@ -141,9 +164,17 @@ pub(super) fn asker(query: &ScoreQuery) -> Result<Hotkey, ApiError> {
 }
 
 /// Rejects timestamps outside of the window, in the past or the future.
-pub(super) fn check_fresh(timestamp: i64, now: SystemTime, window: Duration) -> Result<(), ApiError> {
+pub(super) fn check_fresh(
+    timestamp: i64,
+    now: SystemTime,
+    window: Duration,
+) -> Result<(), ApiError> {
     let age_s = unix(now).abs_diff(timestamp);
-    if age_s > window.as_secs() { Err(ApiError::Stale { age_s, window_s: window.as_secs() }) } else { Ok(()) }
+    if age_s > window.as_secs() {
+        Err(ApiError::Stale { age_s, window_s: window.as_secs() })
+    } else {
+        Ok(())
+    }
 }
 
 /// Converts a time to seconds since the Unix epoch.
@@ -152,11 +183,13 @@ pub(super) fn unix(time: SystemTime) -> i64 {
 }
 
 fn hotkey_of(text: Option<&str>, field: &'static str) -> Result<Hotkey, ApiError> {
-    text.and_then(|text| text.parse().ok()).ok_or(ApiError::Field { field, expected: "an SS58 address" })
+    text.and_then(|text| text.parse().ok())
+        .ok_or(ApiError::Field { field, expected: "an SS58 address" })
 }
 
 fn check(signer: &Hotkey, text: &str, signature: &str) -> Result<(), ApiError> {
-    let signature: Signature =
-        signature.parse().map_err(|_| ApiError::Field { field: "signature", expected: "hex of 64 bytes" })?;
+    let signature: Signature = signature
+        .parse()
+        .map_err(|_| ApiError::Field { field: "signature", expected: "hex of 64 bytes" })?;
     if verify(signer, text.as_bytes(), &signature) { Ok(()) } else { Err(ApiError::Signature) }
 }

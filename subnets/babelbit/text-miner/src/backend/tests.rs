@@ -45,7 +45,9 @@ fn event(document: &Value) -> String {
 }
 
 fn text(text: &str) -> String {
-    event(&json!({"object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": null}]}))
+    event(
+        &json!({"object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": null}]}),
+    )
 }
 
 fn body(events: impl Stream<Item = String> + Send + 'static) -> Body {
@@ -67,7 +69,9 @@ impl Answer {
                 let error = event(&json!({"error": {"message": "out of memory"}}));
                 body(stream::iter([text(piece), error]))
             }
-            Self::Whole(piece) => return Json(json!({"choices": [{"text": piece}]})).into_response(),
+            Self::Whole(piece) => {
+                return Json(json!({"choices": [{"text": piece}]})).into_response();
+            }
             Self::Refuses => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         };
         ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
@@ -81,7 +85,11 @@ struct StandIn {
     requests: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
-async fn completions(State(stand_in): State<StandIn>, headers: http::HeaderMap, Json(body): Json<Value>) -> Response {
+async fn completions(
+    State(stand_in): State<StandIn>,
+    headers: http::HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
     let key = headers.get(AUTHORIZATION).map_or("", |value| value.to_str().unwrap());
     stand_in.requests.lock().unwrap().push((key.to_owned(), body));
     stand_in.answer.respond()
@@ -92,11 +100,17 @@ async fn backend(answer: Answer, fallback: bool) -> (Backend, StandIn) {
     backend_with(answer, CompletionOptions::default(), fallback).await
 }
 
-async fn backend_with(answer: Answer, options: CompletionOptions, fallback: bool) -> (Backend, StandIn) {
+async fn backend_with(
+    answer: Answer,
+    options: CompletionOptions,
+    fallback: bool,
+) -> (Backend, StandIn) {
     let stand_in = StandIn { answer, requests: Arc::default() };
     let models = || async { Json(json!({"data": [{"id": "gpt2"}]})) };
-    let router = Router::new().route("/v1/completions", post(completions)).route("/v1/models", get(models));
-    let url = format!("http://{}/v1", listen(router.with_state(stand_in.clone())).await).parse().unwrap();
+    let router =
+        Router::new().route("/v1/completions", post(completions)).route("/v1/models", get(models));
+    let url =
+        format!("http://{}/v1", listen(router.with_state(stand_in.clone())).await).parse().unwrap();
     let deadline = if matches!(answer, Answer::Stalls(_)) { DEADLINE } else { PATIENCE };
     let server = ModelServer::new(&url, Some("sk-1"), deadline).unwrap();
     let mut trainer = Trainer::new(3).unwrap();
@@ -112,7 +126,11 @@ async fn words_before_the_deadline_are_completed_by_the_ngram_model() {
     let table = [
         (Answer::Ends(&[" you", " to", "day?"]), "How are you today?", "How are you today?"),
         // The line ends; the next one is not read.
-        (Answer::Stalls(&[" you", " today?\nFine,", " thanks."]), "How are you today?", "How are you today?"),
+        (
+            Answer::Stalls(&[" you", " today?\nFine,", " thanks."]),
+            "How are you today?",
+            "How are you today?",
+        ),
         (Answer::Whole(" you?\nFine."), "How are you?", "How are you?"),
         (Answer::Ends(&["you", "?"]), "How are you?", "How are you?"),
         (Answer::Ends(&["?"]), "How are?", "How are?"),
@@ -142,7 +160,8 @@ async fn endless_stream_is_truncated() {
     let predicted = backend.predict("It goes", "").await;
     assert_eq!(predicted, format!("It goes{}", " on".repeat(MAX_ADDED)));
     // Without white space, too.
-    for (piece, text) in [("on", "on".repeat(MAX_BYTES / 2)), ("字", "字".repeat(MAX_BYTES / 3))] {
+    for (piece, text) in [("on", "on".repeat(MAX_BYTES / 2)), ("字", "字".repeat(MAX_BYTES / 3))]
+    {
         let (backend, _) = self::backend(Answer::Repeats(piece), false).await;
         assert!(backend.predict("It goes", "").await == format!("It goes {text}"), "{piece}");
     }
@@ -173,10 +192,19 @@ async fn a_backend_without_models_needs_a_name() {
     let router = Router::new().route("/models", get(|| async { Json(json!({"data": []})) }));
     let url = format!("http://{}", listen(router).await).parse().unwrap();
     let server = ModelServer::new(&url, None, DEADLINE).unwrap();
-    let error = Backend::connect(server.clone(), None, CompletionOptions::default(), None).await.unwrap_err();
-    assert_eq!(error.to_string(), "the backend lists no model\nhint: name the model with --backend-model");
-    Backend::connect(server, Some("any".to_owned()), CompletionOptions::default(), None).await.unwrap();
-    let nobody = ModelServer::new(&"http://127.0.0.1:9/v1".parse().unwrap(), None, DEADLINE).unwrap();
-    let error = Backend::connect(nobody, None, CompletionOptions::default(), None).await.unwrap_err();
+    let error = Backend::connect(server.clone(), None, CompletionOptions::default(), None)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the backend lists no model\nhint: name the model with --backend-model"
+    );
+    Backend::connect(server, Some("any".to_owned()), CompletionOptions::default(), None)
+        .await
+        .unwrap();
+    let nobody =
+        ModelServer::new(&"http://127.0.0.1:9/v1".parse().unwrap(), None, DEADLINE).unwrap();
+    let error =
+        Backend::connect(nobody, None, CompletionOptions::default(), None).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot list the models of the backend: "), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Key-value caches of utterances, looked up by the prefix of tokens that they share with a prompt.
 //!
-//! A cache is independent of the engine's sessions: prompts with a common prefix share it, regardless of caller and
-//! order.
+//! A cache is independent of the engine's sessions: prompts with a common prefix share it,
+//! regardless of caller and order.
 
 use taonet_lm::{CausalModel, KvCache, ModelError};
 
@@ -19,7 +19,11 @@ pub(super) struct Session {
 
 impl Session {
     /// Processes tokens that follow those in the cache, and returns the logits after the last one.
-    pub(super) fn read(&mut self, model: &CausalModel, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+    pub(super) fn read(
+        &mut self,
+        model: &CausalModel,
+        tokens: &[u32],
+    ) -> Result<Vec<f32>, ModelError> {
         let logits = model.next(tokens, &mut self.cache)?;
         self.tokens.extend(tokens);
         Ok(logits)
@@ -29,8 +33,9 @@ impl Session {
         self.tokens.iter().zip(prompt).take_while(|(one, other)| one == other).count()
     }
 
-    /// Whether a prompt continues the utterance, or repeats its beginning. Only a common prefix is required, because
-    /// generated tokens may be wrong, and a deadline may have truncated the prompt.
+    /// Whether a prompt continues the utterance, or repeats its beginning. Only a common prefix is
+    /// required, because generated tokens may be wrong, and a deadline may have truncated the
+    /// prompt.
     fn is_continued_by(&self, prompt: &[u32]) -> bool {
         let common = self.common(prompt);
         common == prompt.len() || common >= self.prompt.min(self.tokens.len())
@@ -51,29 +56,36 @@ impl Sessions {
         Self { kept: Vec::new(), most, most_bytes, prompts: 0 }
     }
 
-    /// Returns the session for a prompt. Its cache holds the tokens shared with earlier prompts, except the last token
-    /// of the prompt, which must be processed again to get the logits. The session is the last in the list.
+    /// Returns the session for a prompt. Its cache holds the tokens shared with earlier prompts,
+    /// except the last token of the prompt, which must be processed again to get the logits. The
+    /// session is the last in the list.
     pub(super) fn open(&mut self, prompt: &[u32]) -> Result<&mut Session, ModelError> {
         self.prompts += 1;
         let most = prompt.len().saturating_sub(1);
-        let best = self.kept.iter().enumerate().map(|(index, session)| (session.common(prompt).min(most), index)).max();
+        let best = self
+            .kept
+            .iter()
+            .enumerate()
+            .map(|(index, session)| (session.common(prompt).min(most), index))
+            .max();
         let best = best.filter(|(common, _)| *common > 0);
-        let mut session =
-            match best.and_then(|(common, index)| self.kept.get(index).map(|found| (common, index, found))) {
-                Some((common, index, found)) if found.is_continued_by(prompt) => {
-                    let mut session = self.kept.remove(index);
-                    session.cache.truncate(common);
-                    session.tokens.truncate(common);
-                    session
-                }
-                // The found utterance may continue, too.
-                Some((common, _, found)) => Session {
-                    cache: found.cache.fork(common)?,
-                    tokens: found.tokens.iter().take(common).copied().collect(),
-                    ..Session::default()
-                },
-                None => Session::default(),
-            };
+        let mut session = match best
+            .and_then(|(common, index)| self.kept.get(index).map(|found| (common, index, found)))
+        {
+            Some((common, index, found)) if found.is_continued_by(prompt) => {
+                let mut session = self.kept.remove(index);
+                session.cache.truncate(common);
+                session.tokens.truncate(common);
+                session
+            }
+            // The found utterance may continue, too.
+            Some((common, _, found)) => Session {
+                cache: found.cache.fork(common)?,
+                tokens: found.tokens.iter().take(common).copied().collect(),
+                ..Session::default()
+            },
+            None => Session::default(),
+        };
         session.prompt = prompt.len();
         session.used = self.prompts;
         self.kept.push(session);
@@ -82,10 +94,17 @@ impl Sessions {
         self.kept.last_mut().ok_or(ModelError::Tokens)
     }
 
-    /// Drops the least recently used caches until the others are within the limits. The last one always stays.
+    /// Drops the least recently used caches until the others are within the limits. The last one
+    /// always stays.
     pub(super) fn shrink(&mut self) {
-        while self.kept.len() > 1 && (self.kept.len() > self.most || self.bytes() > self.most_bytes) {
-            let oldest = self.kept.iter().enumerate().min_by_key(|(_, session)| session.used).map(|(index, _)| index);
+        while self.kept.len() > 1 && (self.kept.len() > self.most || self.bytes() > self.most_bytes)
+        {
+            let oldest = self
+                .kept
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, session)| session.used)
+                .map(|(index, _)| index);
             let Some(oldest) = oldest else { return };
             self.kept.remove(oldest);
         }
@@ -101,8 +120,8 @@ mod tests {
     use super::*;
     use crate::causal::tests::tiny;
 
-    /// Opens the session of a prompt and processes the rest of the prompt, then one more token. Returns the number of
-    /// cached tokens.
+    /// Opens the session of a prompt and processes the rest of the prompt, then one more token.
+    /// Returns the number of cached tokens.
     fn open(sessions: &mut Sessions, model: &CausalModel, prompt: &[u32]) -> usize {
         let session = sessions.open(prompt).unwrap();
         let known = session.cache.tokens();
@@ -144,7 +163,9 @@ mod tests {
     fn shared_cache_has_the_logits_of_a_separate_cache() {
         let model = tiny();
         let mut sessions = Sessions::new(4, usize::MAX);
-        for prompt in [&[1, 2, 3, 4][..], &[1, 2, 9], &[1, 2, 3, 4, 5], &[1, 2, 9, 8, 7, 6], &[1, 2, 3, 4]] {
+        for prompt in
+            [&[1, 2, 3, 4][..], &[1, 2, 9], &[1, 2, 3, 4, 5], &[1, 2, 9, 8, 7, 6], &[1, 2, 3, 4]]
+        {
             let session = sessions.open(prompt).unwrap();
             let known = session.cache.tokens();
             let found = session.read(&model, &prompt[known..]).unwrap();
@@ -172,6 +193,9 @@ mod tests {
         assert_eq!(sessions.kept.len(), 2);
         // A cache that is larger than the bound is kept alone.
         let mut sessions = Sessions::new(100, 1);
-        assert_eq!((open(&mut sessions, &model, &[1, 2, 3]), open(&mut sessions, &model, &[1, 2, 3, 4])), (0, 3));
+        assert_eq!(
+            (open(&mut sessions, &model, &[1, 2, 3]), open(&mut sessions, &model, &[1, 2, 3, 4])),
+            (0, 3)
+        );
     }
 }

@@ -33,8 +33,16 @@ fn start_with(limits: Limits, options: CompletionOptions, fallback: bool) -> Cau
 
 #[tokio::test]
 async fn predictions_do_not_depend_on_earlier_requests() {
-    let texts =
-        ["How are", "The ferry", "How are you", "The ferry leaves", "How", "", "The ferry leaves at", "How are you"];
+    let texts = [
+        "How are",
+        "The ferry",
+        "How are you",
+        "The ferry leaves",
+        "How",
+        "",
+        "The ferry leaves at",
+        "How are you",
+    ];
     let model = start(patient(), false);
     for text in texts {
         let expected = start(patient(), false).predict(text, "Hello. EOF Hi.").await;
@@ -48,7 +56,8 @@ async fn predictions_do_not_depend_on_earlier_requests() {
 async fn empty_prompt_without_begin_token_is_completed() {
     let model = CausalModel::open(&vectors("qwen2"), LoadOptions::default()).unwrap();
     assert_eq!(model.vocabulary().begin(), None);
-    let model = Causal::start("tiny", model, patient(), CompletionOptions::default(), None).unwrap();
+    let model =
+        Causal::start("tiny", model, patient(), CompletionOptions::default(), None).unwrap();
     let (_, outcome) = model.complete(String::new()).await;
     assert_eq!(outcome, Outcome::Complete);
 }
@@ -73,10 +82,15 @@ async fn the_number_of_added_tokens_is_limited() {
     let full = start(patient(), false).predict("How are", "").await;
     let mut last = "How are".len();
     for tokens in [1, 4, 64] {
-        let options =
-            CompletionOptions { max_tokens: NonZeroU32::new(tokens).unwrap(), ..CompletionOptions::default() };
+        let options = CompletionOptions {
+            max_tokens: NonZeroU32::new(tokens).unwrap(),
+            ..CompletionOptions::default()
+        };
         let predicted = start_with(patient(), options, false).predict("How are", "").await;
-        assert!(predicted.len() >= last && full.starts_with(&predicted), "{tokens}: {predicted:?}, {full:?}");
+        assert!(
+            predicted.len() >= last && full.starts_with(&predicted),
+            "{tokens}: {predicted:?}, {full:?}"
+        );
         assert_eq!(predicted == full, tokens == 64, "{tokens}: {predicted:?}, {full:?}");
         last = predicted.len();
     }
@@ -85,7 +99,10 @@ async fn the_number_of_added_tokens_is_limited() {
 #[tokio::test]
 async fn a_late_prediction_falls_back() {
     let limits = Limits { deadline: Duration::ZERO, ..Limits::default() };
-    assert_eq!(start(limits, true).predict("How are", "").await, "How are you doing today my friend");
+    assert_eq!(
+        start(limits, true).predict("How are", "").await,
+        "How are you doing today my friend"
+    );
     assert_eq!(start(limits, false).predict("How are", "").await, "");
 }
 
@@ -95,10 +112,16 @@ async fn a_model_that_panics_is_not_loaded() {
     trainer.add("How are you").unwrap();
     let fallback = Some(Arc::new(trainer.finish(|_| ()).unwrap()));
     let limits = patient();
-    let model = Causal::spawn("m".to_owned(), limits.deadline, CompletionOptions::default(), fallback, |mut inbox| {
-        let _job = inbox.blocking_recv();
-        panic!("expected by the test");
-    });
+    let model = Causal::spawn(
+        "m".to_owned(),
+        limits.deadline,
+        CompletionOptions::default(),
+        fallback,
+        |mut inbox| {
+            let _job = inbox.blocking_recv();
+            panic!("expected by the test");
+        },
+    );
     let model = model.unwrap();
     assert!(model.is_loaded());
     // The thread panics during the first prediction; the second finds its queue closed.
@@ -112,10 +135,16 @@ async fn a_model_that_panics_is_not_loaded() {
 #[tokio::test]
 async fn full_queue_is_reported_as_overload() {
     let (release, wait) = std::sync::mpsc::channel::<()>();
-    let model = Causal::spawn("m".to_owned(), patient().deadline, CompletionOptions::default(), None, move |inbox| {
-        let _ = wait.recv();
-        drop(inbox);
-    });
+    let model = Causal::spawn(
+        "m".to_owned(),
+        patient().deadline,
+        CompletionOptions::default(),
+        None,
+        move |inbox| {
+            let _ = wait.recv();
+            drop(inbox);
+        },
+    );
     let model = Arc::new(model.unwrap());
     let tasks: Vec<_> = (0..QUEUE)
         .map(|_| {
@@ -137,7 +166,8 @@ async fn full_queue_is_reported_as_overload() {
 #[tokio::test]
 async fn long_texts_and_any_characters_are_completed() {
     let model = start(patient(), false);
-    for text in ["word ".repeat(20_000), "\u{fffd}\0\u{e9}\u{2603}".repeat(300), "\n\n".to_owned()] {
+    for text in ["word ".repeat(20_000), "\u{fffd}\0\u{e9}\u{2603}".repeat(300), "\n\n".to_owned()]
+    {
         let predicted = model.predict(&text, &format!("{text} EOF {text}")).await;
         assert!(predicted.starts_with(&text), "{predicted:.80}");
     }
@@ -147,9 +177,13 @@ async fn long_texts_and_any_characters_are_completed() {
 fn long_prompt_is_truncated_at_its_start_in_blocks() {
     let tokens: Vec<u32> = (0..10_000).collect();
     // Room for 960 of 1 024 tokens, in pieces of 240.
-    for (length, first, count) in
-        [(0, None, 0), (960, Some(0), 960), (961, Some(240), 721), (1_200, Some(240), 960), (9_999, Some(9_120), 879)]
-    {
+    for (length, first, count) in [
+        (0, None, 0),
+        (960, Some(0), 960),
+        (961, Some(240), 721),
+        (1_200, Some(240), 960),
+        (9_999, Some(9_120), 879),
+    ] {
         let kept = fitting(&tokens[..length], 1_024, 64);
         assert_eq!((kept.first().copied(), kept.len()), (first, count), "{length}");
     }

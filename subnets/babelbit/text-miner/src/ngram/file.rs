@@ -11,8 +11,9 @@
 //! checksum    32 bytes: SHA-256 of everything before
 //! ```
 //!
-//! Numbers are little-endian. The reader validates everything: each size (against the size of the file, before it
-//! allocates memory), the order of the hashes, every word and continuation, and the checksum.
+//! Numbers are little-endian. The reader validates everything: each size (against the size of the
+//! file, before it allocates memory), the order of the hashes, every word and continuation, and the
+//! checksum.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -100,8 +101,10 @@ impl NgramModel {
     /// # Errors
     /// [`ModelFileError`] naming the file and the defect.
     pub fn load(path: &Path) -> Result<Self, ModelFileError> {
-        let opened = File::open(path).and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
-        let (file, length) = opened.map_err(|source| ModelFileError::Open { file: path.to_owned(), source })?;
+        let opened = File::open(path)
+            .and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
+        let (file, length) =
+            opened.map_err(|source| ModelFileError::Open { file: path.to_owned(), source })?;
         Self::read(BufReader::with_capacity(256 << 10, file), length)
             .map_err(|problem| ModelFileError::Content { file: path.to_owned(), problem })
     }
@@ -166,8 +169,9 @@ impl NgramModel {
             output.put(&(table.contexts.len() as u64).to_le_bytes())?;
         }
         for word in &self.vocabulary.words {
-            let length = u16::try_from(word.len())
-                .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a word has more than 65535 bytes"))?;
+            let length = u16::try_from(word.len()).map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidInput, "a word has more than 65535 bytes")
+            })?;
             output.put(&length.to_le_bytes())?;
             output.put(word.as_bytes())?;
         }
@@ -233,7 +237,8 @@ impl<R: Read> Input<R> {
 
     fn vocabulary(&mut self, words: u64) -> Result<Vocabulary, Problem> {
         let capacity = self.capacity(words, WORD_BYTES, "vocabulary")?;
-        let mut vocabulary = Vocabulary { words: Vec::with_capacity(capacity), ..Vocabulary::default() };
+        let mut vocabulary =
+            Vocabulary { words: Vec::with_capacity(capacity), ..Vocabulary::default() };
         vocabulary.ids.reserve(capacity);
         for number in 1..=words {
             let length = u16::from_le_bytes(self.array("vocabulary")?);
@@ -244,7 +249,10 @@ impl<R: Read> Input<R> {
                 return Err(Problem::Word(number));
             }
             let word = Arc::<str>::from(word);
-            let id = u32::try_from(number).ok().filter(|id| *id < super::UNKNOWN).ok_or(Problem::Word(number))?;
+            let id = u32::try_from(number)
+                .ok()
+                .filter(|id| *id < super::UNKNOWN)
+                .ok_or(Problem::Word(number))?;
             if vocabulary.ids.insert(Arc::clone(&word), id).is_some() {
                 return Err(Problem::Word(number));
             }
@@ -256,7 +264,10 @@ impl<R: Read> Input<R> {
     fn table(&mut self, contexts: u64, words: u64) -> Result<Table, Problem> {
         const PART: &str = "contexts";
         let capacity = self.capacity(contexts, CONTEXT_BYTES, PART)?;
-        let mut table = Table { contexts: Vec::with_capacity(capacity), continuations: Vec::with_capacity(capacity) };
+        let mut table = Table {
+            contexts: Vec::with_capacity(capacity),
+            continuations: Vec::with_capacity(capacity),
+        };
         for _ in 0..contexts {
             let context = self.u64(PART)?;
             if table.contexts.last().is_some_and(|last| *last >= context) {

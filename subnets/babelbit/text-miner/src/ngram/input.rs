@@ -108,12 +108,13 @@ impl InputError {
     }
 }
 
-/// Calls `utterance` with each utterance of a file: the strings of every `utterances` list in a `.json` or `.jsonl`
-/// file, or the lines of any other file. Calls `progress` with the number of bytes read so far. Returns the number of
-/// utterances.
+/// Calls `utterance` with each utterance of a file: the strings of every `utterances` list in a
+/// `.json` or `.jsonl` file, or the lines of any other file. Calls `progress` with the number of
+/// bytes read so far. Returns the number of utterances.
 ///
 /// # Errors
-/// [`InputError`] when the file is unreadable, malformed or empty, or the trainer rejects an utterance.
+/// [`InputError`] when the file is unreadable, malformed or empty, or the trainer rejects an
+/// utterance.
 pub fn read_utterances(
     path: &Path,
     progress: impl FnMut(u64),
@@ -122,7 +123,8 @@ pub fn read_utterances(
     let mut inner = File::open(path).map_err(InputError::read(path))?;
     let bytes = skip_bom(&mut inner).map_err(InputError::read(path))?;
     let file = Counted { inner, bytes, progress };
-    let is_json = path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl");
+    let is_json =
+        path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl");
     let mut count = 0;
     let each = |text: &str| {
         count += 1;
@@ -136,8 +138,8 @@ pub fn read_utterances(
     if count == 0 { Err(InputError::Empty { file: path.to_owned() }) } else { Ok(count) }
 }
 
-/// Skips a byte order mark at the beginning of a file, and returns its length. Input that cannot be sought, such as a
-/// pipe, is read as it is.
+/// Skips a byte order mark at the beginning of a file, and returns its length. Input that cannot be
+/// sought, such as a pipe, is read as it is.
 fn skip_bom(file: &mut File) -> io::Result<u64> {
     if file.stream_position().is_err() {
         return Ok(0);
@@ -164,7 +166,8 @@ impl<R: Read, P: FnMut(u64)> Read for Counted<R, P> {
     }
 }
 
-/// A reader of JSON that fails when a text or number is too long, which the parser would hold in memory.
+/// A reader of JSON that fails when a text or number is too long, which the parser would hold in
+/// memory.
 struct Bounded<'a, R> {
     inner: R,
     /// Whether the last byte is inside a text.
@@ -227,22 +230,41 @@ fn read_lines(
     Ok(())
 }
 
-fn read_json(path: &Path, file: impl Read, each: impl FnMut(&str) -> Result<(), TrainError>) -> Result<(), InputError> {
+fn read_json(
+    path: &Path,
+    file: impl Read,
+    each: impl FnMut(&str) -> Result<(), TrainError>,
+) -> Result<(), InputError> {
     let excess = Cell::new(None);
-    let bounded = Bounded { inner: file, is_text: false, is_escape: false, length: 0, line: 1, excess: &excess };
+    let bounded = Bounded {
+        inner: file,
+        is_text: false,
+        is_escape: false,
+        length: 0,
+        line: 1,
+        excess: &excess,
+    };
     let reader = BufReader::with_capacity(BUFFER, bounded);
     let mut deserializer = serde_json::Deserializer::from_reader(reader);
     let (each, refused) = (RefCell::new(each), Cell::new(None));
     let node = Node { each: &each, refused: &refused };
     // Several documents may follow each other, with or without line ends between them.
     while deserializer.end().is_err() {
-        node.deserialize(&mut deserializer).map_err(|source| match (refused.take(), excess.get()) {
-            (Some(refused), _) => InputError::Train { file: path.to_owned(), source: refused },
-            (None, Some(line)) => InputError::Value { file: path.to_owned(), line },
-            (None, None) if source.is_io() => InputError::Read { file: path.to_owned(), source: source.into() },
-            (None, None) if source.is_eof() => InputError::Truncated { file: path.to_owned(), source },
-            (None, None) if is_encoding(&source) => InputError::JsonEncoding { file: path.to_owned(), source },
-            (None, None) => InputError::Json { file: path.to_owned(), source },
+        node.deserialize(&mut deserializer).map_err(|source| {
+            match (refused.take(), excess.get()) {
+                (Some(refused), _) => InputError::Train { file: path.to_owned(), source: refused },
+                (None, Some(line)) => InputError::Value { file: path.to_owned(), line },
+                (None, None) if source.is_io() => {
+                    InputError::Read { file: path.to_owned(), source: source.into() }
+                }
+                (None, None) if source.is_eof() => {
+                    InputError::Truncated { file: path.to_owned(), source }
+                }
+                (None, None) if is_encoding(&source) => {
+                    InputError::JsonEncoding { file: path.to_owned(), source }
+                }
+                (None, None) => InputError::Json { file: path.to_owned(), source },
+            }
         })?;
     }
     Ok(())
@@ -369,7 +391,8 @@ mod tests {
                 Ok(())
             },
         );
-        let shown = |error: InputError| error.to_string().replace(&path.display().to_string(), "FILE");
+        let shown =
+            |error: InputError| error.to_string().replace(&path.display().to_string(), "FILE");
         outcome.map_err(shown)?;
         assert_eq!(last, content.len() as u64);
         Ok(texts)
@@ -384,15 +407,17 @@ mod tests {
         assert_eq!(read("a.txt", "\u{feff}one two".as_bytes()), Ok(vec!["one two".into()]));
         assert_eq!(read("a.txt", b"\n \n"), Err("FILE has no utterances".to_owned()));
         let error = read("a.txt", b"good\nb\xffd\n").unwrap_err();
-        assert_eq!(error, "FILE: line 2 is not UTF-8; hint: convert the file, for example with iconv");
+        assert_eq!(
+            error,
+            "FILE: line 2 is not UTF-8; hint: convert the file, for example with iconv"
+        );
         let error = read("a.txt", &vec![b'a'; (1 << 20) + 1]).unwrap_err();
         assert!(error.starts_with("FILE: line 1 is longer than"), "{error}");
     }
 
     #[test]
     fn json_of_dialogues_is_read_in_every_form() {
-        let one =
-            r#"{"challenge_uid": "c", "dialogues": [{"dialogue_uid": "d", "utterances": ["a b", "c"]}], "x": [1]}"#;
+        let one = r#"{"challenge_uid": "c", "dialogues": [{"dialogue_uid": "d", "utterances": ["a b", "c"]}], "x": [1]}"#;
         for content in [
             one.to_owned(),
             format!("[{one}]"),
@@ -400,7 +425,11 @@ mod tests {
             format!("\u{feff}{one}"),
             r#"{"utterances": ["a b"]}{"utterances": ["c"]}"#.to_owned(),
         ] {
-            assert_eq!(read("a.json", content.as_bytes()), Ok(vec!["a b".into(), "c".into()]), "{content}");
+            assert_eq!(
+                read("a.json", content.as_bytes()),
+                Ok(vec!["a b".into(), "c".into()]),
+                "{content}"
+            );
         }
     }
 
@@ -441,14 +470,18 @@ mod tests {
         ];
         for value in table {
             let error = read("a.json", document(&value).as_bytes()).unwrap_err();
-            let expected = "FILE: line 2 has a text or number of more than 1048576 bytes; hint: split it";
+            let expected =
+                "FILE: line 2 has a text or number of more than 1048576 bytes; hint: split it";
             assert!(error.starts_with(expected), "{value:.5}: {error}");
         }
         let longest = "x".repeat(most);
         let texts = read("a.json", document(&format!("\"{longest}\"]}}")).as_bytes()).unwrap();
         assert_eq!(texts, ["a", "b", longest.as_str()]);
         // Many short values in one line.
-        let texts = read("a.json", document(&format!("{}\"c\"]}}", r#""say \"it\" \\", "#.repeat(100_000))).as_bytes());
+        let texts = read(
+            "a.json",
+            document(&format!("{}\"c\"]}}", r#""say \"it\" \\", "#.repeat(100_000))).as_bytes(),
+        );
         let texts = texts.unwrap();
         assert_eq!((texts.len(), texts[2].as_str()), (100_003, r#"say "it" \"#));
     }
@@ -459,8 +492,12 @@ mod tests {
         for (name, content) in [("a.json", r#"{"utterances": ["a"]}"#), ("a.txt", "a")] {
             let path = directory.path().join(name);
             std::fs::write(&path, content).unwrap();
-            let error = read_utterances(&path, |_| (), |_| Err(TrainError::TooManyWords)).unwrap_err();
-            assert!(matches!(error, InputError::Train { source: TrainError::TooManyWords, .. }), "{error}");
+            let error =
+                read_utterances(&path, |_| (), |_| Err(TrainError::TooManyWords)).unwrap_err();
+            assert!(
+                matches!(error, InputError::Train { source: TrainError::TooManyWords, .. }),
+                "{error}"
+            );
         }
     }
 }

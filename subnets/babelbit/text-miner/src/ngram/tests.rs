@@ -23,8 +23,15 @@ fn read(bytes: &[u8]) -> Result<NgramModel, Problem> {
 /// Columns: prefix, prediction.
 #[test]
 fn the_longest_known_context_decides() {
-    let model =
-        trained(3, &["I would like tea.", "I would like tea.", "You would rather have coffee.", "We like cake a lot"]);
+    let model = trained(
+        3,
+        &[
+            "I would like tea.",
+            "I would like tea.",
+            "You would rather have coffee.",
+            "We like cake a lot",
+        ],
+    );
     for (prefix, expected) in [
         ("", "I would like tea."),
         ("You", "You would rather have coffee."),
@@ -92,7 +99,9 @@ fn saved_model_round_trips() {
     std::fs::write(&path, "text").unwrap();
     let error = NgramModel::load(&path).unwrap_err().to_string();
     assert!(
-        error.ends_with("is not a usable model: not an n-gram model\nhint: bb text train writes a new one"),
+        error.ends_with(
+            "is not a usable model: not an n-gram model\nhint: bb text train writes a new one"
+        ),
         "{error}"
     );
 }
@@ -110,8 +119,8 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
 fn invalid_model_file_is_named() {
     let model = trained(1, &["a b"]);
     let good = bytes(&model);
-    // Offsets: magic 0, version 8, lengths 12, words 16, contexts 24, "a" 32, "b" 35, hashes 38, continuations 62,
-    // checksum 74
+    // Offsets: magic 0, version 8, lengths 12, words 16, contexts 24, "a" 32, "b" 35, hashes 38,
+    // continuations 62, checksum 74
     assert_eq!(good.len(), 38 + 3 * 12 + 32);
     let altered = |at: usize, new: &[u8]| {
         let mut bytes = good.clone();
@@ -175,7 +184,8 @@ proptest! {
     #[test]
     fn arbitrary_file_is_refused_without_panic(content in prop::collection::vec(any::<u8>(), 0..400)) {
         prop_assert!(read(&content).is_err());
-        // Arbitrary content with a valid magic number, version and checksum is mostly invalid, and never panics.
+        // Arbitrary content with a valid magic number, version and checksum is mostly invalid, and
+        // never panics.
         let sealed = resealed([b"taongram\x01\0\0\0".as_slice(), &content, &[0; 32]].concat());
         let _ = read(&sealed);
     }

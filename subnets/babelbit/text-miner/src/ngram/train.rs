@@ -4,7 +4,8 @@ use rayon::slice::ParallelSliceMut as _;
 
 use super::{BOUNDARY, MAX_CONTEXT, NgramModel, Table, Vocabulary, hash};
 
-/// Maximum number of words in training. Building a model takes about 35 bytes of memory per word, plus the vocabulary.
+/// Maximum number of words in training. Building a model takes about 35 bytes of memory per word,
+/// plus the vocabulary.
 pub const MAX_WORDS: usize = 48_000_000;
 
 /// Word that ends an utterance in the contest. No utterance contains this word.
@@ -16,7 +17,8 @@ const MAX_WORD: usize = 1_000;
 /// Maximum size of the vocabulary in bytes. That of a natural language takes a few dozen megabytes.
 const MAX_VOCABULARY: usize = 256 << 20;
 
-/// Size of a word in the vocabulary, apart from its text: two references, its ID, and free places of the tables.
+/// Size of a word in the vocabulary, apart from its text: two references, its ID, and free places
+/// of the tables.
 const WORD_OVERHEAD: usize = 100;
 
 /// Why a model could not be trained.
@@ -27,7 +29,9 @@ pub enum TrainError {
     #[error("more than {MAX_WORDS} words; hint: train on a part of the texts")]
     TooManyWords,
     /// The vocabulary is too large.
-    #[error("too many different words; hint: check that the file has texts, or train on a part of them")]
+    #[error(
+        "too many different words; hint: check that the file has texts, or train on a part of them"
+    )]
     Vocabulary,
     /// The texts have no word.
     #[error("no utterances to train on")]
@@ -37,8 +41,8 @@ pub enum TrainError {
     Context(usize),
 }
 
-/// Trainer that collects utterances, then builds a model. Collecting takes 4 to 8 bytes of memory per word, plus the
-/// vocabulary.
+/// Trainer that collects utterances, then builds a model. Collecting takes 4 to 8 bytes of memory
+/// per word, plus the vocabulary.
 #[derive(Debug)]
 pub struct Trainer {
     context_words: usize,
@@ -69,8 +73,8 @@ impl Trainer {
     /// Adds an utterance.
     ///
     /// # Errors
-    /// [`TrainError::TooManyWords`] when the utterances exceed [`MAX_WORDS`], [`TrainError::Vocabulary`] when they have
-    /// too many different words.
+    /// [`TrainError::TooManyWords`] when the utterances exceed [`MAX_WORDS`],
+    /// [`TrainError::Vocabulary`] when they have too many different words.
     pub fn add(&mut self, utterance: &str) -> Result<(), TrainError> {
         let before = self.tokens.len();
         let words = utterance.split_whitespace();
@@ -105,8 +109,8 @@ impl Trainer {
         (self.tokens.len() as u64).saturating_sub(1).saturating_sub(self.utterances)
     }
 
-    /// Builds the model. After counting the contexts of each length, calls `each` with that length, for progress
-    /// reports.
+    /// Builds the model. After counting the contexts of each length, calls `each` with that length,
+    /// for progress reports.
     ///
     /// # Errors
     /// [`TrainError::Empty`] when there are no utterances.
@@ -115,7 +119,8 @@ impl Trainer {
             return Err(TrainError::Empty);
         }
         // Positions whose continuation is not determined by a shorter context.
-        let mut open: Vec<u32> = (1..u32::try_from(self.tokens.len()).unwrap_or(u32::MAX)).collect();
+        let mut open: Vec<u32> =
+            (1..u32::try_from(self.tokens.len()).unwrap_or(u32::MAX)).collect();
         let mut tables = Vec::with_capacity(self.context_words);
         for length in 1..=self.context_words {
             let (table, ambiguous) = count(&self.tokens, &open, length);
@@ -127,9 +132,9 @@ impl Trainer {
     }
 }
 
-/// Counts the continuations of each context of `length` words before the positions `open`. Returns the most frequent
-/// continuation per context, and the positions whose contexts have several continuations. Ties go to the word that
-/// came first in training.
+/// Counts the continuations of each context of `length` words before the positions `open`. Returns
+/// the most frequent continuation per context, and the positions whose contexts have several
+/// continuations. Ties go to the word that came first in training.
 fn count(tokens: &[u32], open: &[u32], length: usize) -> (Table, Vec<u32>) {
     let occurrence = |position: &u32| -> Option<Occurrence> {
         let at = *position as usize;

@@ -26,7 +26,11 @@ async fn serve(me: Hotkey, router: Router) -> Running {
         url: format!("http://127.0.0.1:{port}"),
         peer: Peer::new(me, "127.0.0.1", port).unwrap(),
         client: reqwest::Client::builder().no_proxy().build().unwrap(),
-        alice: Signer::new(Keypair::from_uri("//Alice").unwrap(), "203.0.113.7", BabelbitScheme::axon()),
+        alice: Signer::new(
+            Keypair::from_uri("//Alice").unwrap(),
+            "203.0.113.7",
+            BabelbitScheme::axon(),
+        ),
     }
 }
 
@@ -43,7 +47,10 @@ impl Running {
         if signed {
             let (path, message) = (PREDICT_PATH, taonet_babelbit_core::text_api::PREDICT_MESSAGE);
             let timeout = Duration::from_secs(10);
-            let headers = self.alice.headers(&self.peer, &Method::POST, path, message, timeout, &body).unwrap();
+            let headers = self
+                .alice
+                .headers(&self.peer, &Method::POST, path, message, timeout, &body)
+                .unwrap();
             request = request.headers(headers);
         }
         let answer = request.send().await.unwrap();
@@ -63,7 +70,8 @@ async fn a_prediction_is_the_whole_utterance() {
     let miner = trained().await;
     let (status, answer) = miner.post(body("How are").to_string(), true).await;
     assert_eq!((status, answer), (StatusCode::OK, json!({"prediction": "How are you today?"})));
-    let (status, answer) = miner.post(r#"{"index": "s", "step": 3, "prefix": "Never heard"}"#, true).await;
+    let (status, answer) =
+        miner.post(r#"{"index": "s", "step": 3, "prefix": "Never heard"}"#, true).await;
     assert_eq!((status, answer), (StatusCode::OK, json!({"prediction": "Never heard"})));
     let silent = start(Silent).await;
     let (status, answer) = silent.post(body("How").to_string(), true).await;
@@ -98,7 +106,10 @@ async fn requests_need_no_signature_in_development_mode() {
     let (status, answer) = miner.post(vec![b' '; MAX_BODY + 1], false).await;
     let error = answer["error"].as_str().unwrap_or_default();
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert!(error.starts_with("the body is incomplete or larger than 1048576 bytes; hint: "), "{answer}");
+    assert!(
+        error.starts_with("the body is incomplete or larger than 1048576 bytes; hint: "),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -107,7 +118,11 @@ async fn health_is_public() {
     for path in ["/healthz", "/health"] {
         let answer = miner.client.get(format!("{}{path}", miner.url)).send().await.unwrap();
         let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-        assert_eq!(answer, json!({"status": "healthy", "model": "n-gram", "model_loaded": true}), "{path}");
+        assert_eq!(
+            answer,
+            json!({"status": "healthy", "model": "n-gram", "model_loaded": true}),
+            "{path}"
+        );
     }
 }
 
@@ -139,7 +154,8 @@ async fn a_failed_model_is_unhealthy() {
 }
 
 const OBJECT: &str = "send one object with the fields index, step and prefix";
-const TYPES: &str = "index, prefix and context are texts, and step is the number of revealed words, minus 1";
+const TYPES: &str =
+    "index, prefix and context are texts, and step is the number of revealed words, minus 1";
 
 /// Columns: body, status, start of the error, start of its hint.
 #[tokio::test]
@@ -175,7 +191,8 @@ async fn bad_requests_name_their_field() {
         let error = answer["error"].as_str().unwrap_or_default();
         let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
         let (problem, remedy) = error.split_once("; hint: ").unwrap_or((error, ""));
-        let is_expected = status == expected && problem.starts_with(text) && remedy.starts_with(hint);
+        let is_expected =
+            status == expected && problem.starts_with(text) && remedy.starts_with(hint);
         assert!(is_expected, "{shown}: {status} {answer}");
     }
     let (status, _) = miner.post(vec![b' '; MAX_BODY + 1], true).await;

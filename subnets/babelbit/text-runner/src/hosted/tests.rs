@@ -28,7 +28,8 @@ fn text(uid: u16, block: u64, text: &str) -> PublishedText {
 }
 
 fn committed(slug: &str, model: &str) -> String {
-    json!({ "model": model, "revision": "r", "chute_id": format!("id-{slug}"), "slug": slug }).to_string()
+    json!({ "model": model, "revision": "r", "chute_id": format!("id-{slug}"), "slug": slug })
+        .to_string()
 }
 
 /// Columns: commitment · whether there is an axon · whether it is a candidate, and of which block
@@ -46,10 +47,15 @@ fn miner_candidate_needs_commitment_or_axon() {
         (Some(&"nonsense".to_owned()), true, None),
         (Some(&foreign), true, None),
     ] {
-        let texts: Vec<_> = commitment.map(|commitment| text(3, 7, commitment)).into_iter().collect();
+        let texts: Vec<_> =
+            commitment.map(|commitment| text(3, 7, commitment)).into_iter().collect();
         let axons: Vec<_> = has_axon.then(|| axon(3)).into_iter().collect();
         let found = candidates([key(3)].into_iter(), &axons, &texts);
-        assert_eq!(found.first().map(|candidate| candidate.block), expected, "{commitment:?} {has_axon}");
+        assert_eq!(
+            found.first().map(|candidate| candidate.block),
+            expected,
+            "{commitment:?} {has_axon}"
+        );
     }
     let first = candidates([key(0)].into_iter(), &[], &[text(0, 7, &whole)]);
     assert_eq!(first[0].block, 0, "the block of uid 0 counts as 0");
@@ -69,7 +75,8 @@ fn the_earliest_commitment_wins() {
         let candidate = |(uid, block, slug): &Miner| Candidate {
             key: key(*uid),
             block: *block,
-            commitment: slug.map(|slug| Commitment::parse(&committed(slug, "m"), &key(*uid).hotkey).unwrap()),
+            commitment: slug
+                .map(|slug| Commitment::parse(&committed(slug, "m"), &key(*uid).hotkey).unwrap()),
             axon: None,
         };
         let left = earliest(miners.iter().map(candidate).collect(), Candidate::slug);
@@ -82,29 +89,51 @@ async fn services() -> MockServer {
     let server = MockServer::start().await;
     let hotkeys: Vec<_> = (0..6).map(|uid| key(uid).hotkey.to_string()).collect();
     let axons: Vec<_> = (0..6)
-        .map(
-            |uid| {
-                if uid == 5 { json!({ "ip": "127.0.0.1", "port": 9 }) } else { json!({ "ip": "0.0.0.0", "port": 0 }) }
-            },
-        )
+        .map(|uid| {
+            if uid == 5 {
+                json!({ "ip": "127.0.0.1", "port": 9 })
+            } else {
+                json!({ "ip": "0.0.0.0", "port": 0 })
+            }
+        })
         .collect();
     let snapshot = json!({ "block": 7, "hotkeys": hotkeys, "last_update": [0, 0, 0, 0, 0, 0], "axons": axons });
     let ok = |body| ResponseTemplate::new(200).set_body_json(body);
     Mock::given(path("/v1/metagraph/snapshot")).respond_with(ok(snapshot)).mount(&server).await;
-    Mock::given(path("/api/models/a/gated")).respond_with(ok(json!({ "gated": "auto" }))).mount(&server).await;
-    Mock::given(path("/api/models/a/lost/revision/r")).respond_with(ResponseTemplate::new(404)).mount(&server).await;
+    Mock::given(path("/api/models/a/gated"))
+        .respond_with(ok(json!({ "gated": "auto" })))
+        .mount(&server)
+        .await;
+    Mock::given(path("/api/models/a/lost/revision/r"))
+        .respond_with(ResponseTemplate::new(404))
+        .mount(&server)
+        .await;
     let private = ResponseTemplate::new(401);
-    Mock::given(path("/api/models/a/private/revision/r")).respond_with(private).mount(&server).await;
-    Mock::given(path_regex("^/api/models/")).respond_with(ok(json!({ "gated": false }))).mount(&server).await;
-    let chute = |slug: &str, revision: &str| ok(json!({ "chute_id": "x", "slug": slug, "revision": revision }));
-    for (id, slug, revision) in [("id-good", "good", "r"), ("id-other", "good", "r"), ("id-old", "old", "q")] {
+    Mock::given(path("/api/models/a/private/revision/r"))
+        .respond_with(private)
+        .mount(&server)
+        .await;
+    Mock::given(path_regex("^/api/models/"))
+        .respond_with(ok(json!({ "gated": false })))
+        .mount(&server)
+        .await;
+    let chute = |slug: &str, revision: &str| {
+        ok(json!({ "chute_id": "x", "slug": slug, "revision": revision }))
+    };
+    for (id, slug, revision) in
+        [("id-good", "good", "r"), ("id-other", "good", "r"), ("id-old", "old", "q")]
+    {
         let mock = Mock::given(path(format!("/chutes/{id}"))).and(header("authorization", "cpk"));
         mock.respond_with(chute(slug, revision)).mount(&server).await;
     }
     server
 }
 
-fn miners_of(server: &MockServer, texts: Vec<PublishedText>, api_key: Option<Secret>) -> CommittedMiners {
+fn miners_of(
+    server: &MockServer,
+    texts: Vec<PublishedText>,
+    api_key: Option<Secret>,
+) -> CommittedMiners {
     let url: url::Url = server.uri().parse().unwrap();
     let gateway = GatewayClient::new(&url, None, Duration::from_secs(5)).unwrap();
     let echo = scripted(|request| Ok(format!("axon {}", request.prefix)));
@@ -169,8 +198,15 @@ async fn a_model_without_a_chute_is_checked() {
 #[tokio::test]
 async fn unreachable_hub_excludes_no_miner() {
     let server = services().await;
-    let mut miners = miners_of(&server, vec![text(0, 9, &committed("good", "a/good"))], Some(Secret::new("cpk")));
-    let nowhere = ChutesSettings { hub_url: "http://127.0.0.1:9".parse().unwrap(), ..miners.settings.clone() };
+    let mut miners = miners_of(
+        &server,
+        vec![text(0, 9, &committed("good", "a/good"))],
+        Some(Secret::new("cpk")),
+    );
+    let nowhere = ChutesSettings {
+        hub_url: "http://127.0.0.1:9".parse().unwrap(),
+        ..miners.settings.clone()
+    };
     miners.hub = HubApi::new(&nowhere).unwrap();
     assert_eq!(miners.miners().await.unwrap().len(), 2);
 }
@@ -189,12 +225,14 @@ async fn the_axon_is_the_fallback_of_a_chute() {
         let answer = ResponseTemplate::new(status)
             .set_delay(delay)
             .set_body_json(json!({ "success": true, "utterance": { "prediction": "chute" } }));
-        let mock =
-            Mock::given(method("POST")).and(path("/chute/good/predict")).and(header("authorization", "Bearer cpk"));
+        let mock = Mock::given(method("POST"))
+            .and(path("/chute/good/predict"))
+            .and(header("authorization", "Bearer cpk"));
         mock.respond_with(answer).expect(1).mount(&server).await;
         let texts = vec![text(5, 9, &committed("good", "a/good"))];
         let miners = miners_of(&server, texts, Some(Secret::new("cpk"))).miners().await.unwrap();
-        let request = serde_json::from_value(json!({ "index": "s", "step": 0, "prefix": "Is" })).unwrap();
+        let request =
+            serde_json::from_value(json!({ "index": "s", "step": 0, "prefix": "Is" })).unwrap();
         let prediction = miners[0].connection.predict(&request, step).await;
         assert_eq!(prediction.unwrap(), expected, "{status}");
     }
@@ -203,22 +241,35 @@ async fn the_axon_is_the_fallback_of_a_chute() {
 #[tokio::test]
 async fn chute_without_an_axon_gets_the_whole_step() {
     let server = services().await;
-    let answer =
-        ResponseTemplate::new(200).set_delay(Duration::from_secs(2)).set_body_json(json!({ "prediction": "chute" }));
-    Mock::given(method("POST")).and(path("/chute/good/predict")).respond_with(answer).mount(&server).await;
-    let miners = miners_of(&server, vec![text(0, 9, &committed("good", "a/good"))], Some(Secret::new("cpk")));
-    let request = serde_json::from_value(json!({ "index": "s", "step": 0, "prefix": "Is" })).unwrap();
+    let answer = ResponseTemplate::new(200)
+        .set_delay(Duration::from_secs(2))
+        .set_body_json(json!({ "prediction": "chute" }));
+    Mock::given(method("POST"))
+        .and(path("/chute/good/predict"))
+        .respond_with(answer)
+        .mount(&server)
+        .await;
+    let miners = miners_of(
+        &server,
+        vec![text(0, 9, &committed("good", "a/good"))],
+        Some(Secret::new("cpk")),
+    );
+    let request =
+        serde_json::from_value(json!({ "index": "s", "step": 0, "prefix": "Is" })).unwrap();
     let miners = miners.miners().await.unwrap();
     // More than half of the timeout passes until the answer.
     let prediction = miners[0].connection.predict(&request, Duration::from_millis(3_900)).await;
     assert_eq!(prediction.unwrap(), "chute");
 }
 
-/// The chute returns the context twice, escaped as by Python. Columns: length of the prediction · length or error
+/// The chute returns the context twice, escaped as by Python. Columns: length of the prediction ·
+/// length or error
 #[tokio::test]
 async fn a_chute_returns_a_long_context_but_no_long_prediction() {
     let limit = MAX_PREDICTION_BYTES;
-    for (length, expected) in [(limit, Ok(limit)), (limit + 1, Err(format!("response exceeds {limit} bytes")))] {
+    for (length, expected) in
+        [(limit, Ok(limit)), (limit + 1, Err(format!("response exceeds {limit} bytes")))]
+    {
         let server = services().await;
         let context = "gr\u{fc}n ".repeat(20_000);
         let escaped = context.replace('\u{fc}', "\\u00fc");
@@ -228,8 +279,16 @@ async fn a_chute_returns_a_long_context_but_no_long_prediction() {
             "context_used": "{escaped}"}}"#
         );
         let answer = ResponseTemplate::new(200).set_body_string(body);
-        Mock::given(method("POST")).and(path("/chute/good/predict")).respond_with(answer).mount(&server).await;
-        let miners = miners_of(&server, vec![text(0, 9, &committed("good", "a/good"))], Some(Secret::new("cpk")));
+        Mock::given(method("POST"))
+            .and(path("/chute/good/predict"))
+            .respond_with(answer)
+            .mount(&server)
+            .await;
+        let miners = miners_of(
+            &server,
+            vec![text(0, 9, &committed("good", "a/good"))],
+            Some(Secret::new("cpk")),
+        );
         let request = json!({ "index": "s", "step": 0, "prefix": "Is", "context": context });
         let request = serde_json::from_value(request).unwrap();
         let miners = miners.miners().await.unwrap();

@@ -23,7 +23,8 @@ impl TextMiners for Listed {
     }
 }
 
-/// Serves a gateway whose blocks the test produces; every request for the next block waits for a moment.
+/// Serves a gateway whose blocks the test produces; every request for the next block waits for a
+/// moment.
 async fn gateway(blocks: &watch::Sender<u32>) -> GatewayClient {
     let (current, next) = (blocks.subscribe(), blocks.subscribe());
     let wait = move |Json(_): Json<Value>| {
@@ -34,7 +35,10 @@ async fn gateway(blocks: &watch::Sender<u32>) -> GatewayClient {
         }
     };
     let routes = Router::new()
-        .route("/v1/block/current", post(move || async move { Json(json!({ "block": *current.borrow() })) }))
+        .route(
+            "/v1/block/current",
+            post(move || async move { Json(json!({ "block": *current.borrow() })) }),
+        )
         .route("/v1/block/wait", post(wait));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -54,22 +58,33 @@ async fn a_main_round_is_followed_by_its_solo_round_and_a_failed_one_is_played_i
     let (sender, mut reports) = mpsc::unbounded_channel::<RoundReport>();
     let parts = LoopParts {
         ledger: Arc::clone(&runner.ledger),
-        player: Arc::new(TextRounds { runner, engine: engine.clone(), miners: Arc::clone(&listed) as _, arena: None }),
+        player: Arc::new(TextRounds {
+            runner,
+            engine: engine.clone(),
+            miners: Arc::clone(&listed) as _,
+            arena: None,
+        }),
         engine,
         chain: Arc::new(ChainView::new(gateway(&blocks).await, NetUid(59), None)),
         on_round: Arc::new(move |report| drop(sender.send(report.clone()))),
         clock: system_clock(),
         sleeper: Arc::new(|_| Box::pin(tokio::time::sleep(Duration::from_millis(2)))),
     };
-    let schedule = ScheduleSettings { tempo: 10, on_startup: true, solo: true, arena: None, attempts: 1 };
+    let schedule =
+        ScheduleSettings { tempo: 10, on_startup: true, solo: true, arena: None, attempts: 1 };
     let mut rounds = Rounds::with_player(parts, schedule).await.unwrap();
     let shutdown = Shutdown::new();
     let stop = shutdown.clone();
     shutdown.spawn("rounds", async move { rounds.run(&stop).await });
-    let mut next = async || tokio::time::timeout(Duration::from_mins(1), reports.recv()).await.unwrap().unwrap();
+    let mut next = async || {
+        tokio::time::timeout(Duration::from_mins(1), reports.recv()).await.unwrap().unwrap()
+    };
 
     let report = next().await;
-    assert_eq!((report.contest, report.outcome, report.epoch), (ChallengeType::Main, "no_miners", Some(10)));
+    assert_eq!(
+        (report.contest, report.outcome, report.epoch),
+        (ChallengeType::Main, "no_miners", Some(10))
+    );
     *listed.0.lock().unwrap() = miners(&[&broken]);
     blocks.send_replace(110);
     let report = next().await;
@@ -83,7 +98,12 @@ async fn a_main_round_is_followed_by_its_solo_round_and_a_failed_one_is_played_i
     assert_eq!((report.contest, report.outcome, report.miners), (ChallengeType::Main, "played", 1));
     assert_eq!(report.epoch, Some(12));
     let report = next().await;
-    let solo = (report.contest, report.outcome, report.challenge_uid.as_deref(), report.main_challenge_uid.as_deref());
+    let solo = (
+        report.contest,
+        report.outcome,
+        report.challenge_uid.as_deref(),
+        report.main_challenge_uid.as_deref(),
+    );
     assert_eq!(solo, (ChallengeType::Solo, "played", Some("solo"), Some("text-1")));
     blocks.send_replace(131);
     let report = next().await;
@@ -92,7 +112,8 @@ async fn a_main_round_is_followed_by_its_solo_round_and_a_failed_one_is_played_i
     shutdown.finished().await.unwrap();
 }
 
-/// A miner that never responds delays the end of a round by at most the deadline, and does not delay a shutdown.
+/// A miner that never responds delays the end of a round by at most the deadline, and does not
+/// delay a shutdown.
 #[tokio::test]
 async fn a_shutdown_cancels_a_round_in_progress() {
     struct Stuck;
@@ -125,7 +146,8 @@ async fn a_shutdown_cancels_a_round_in_progress() {
         clock: system_clock(),
         sleeper: Arc::new(|_| Box::pin(tokio::time::sleep(Duration::from_millis(2)))),
     };
-    let schedule = ScheduleSettings { tempo: 10, on_startup: true, solo: false, arena: None, attempts: 1 };
+    let schedule =
+        ScheduleSettings { tempo: 10, on_startup: true, solo: false, arena: None, attempts: 1 };
     let mut rounds = Rounds::with_player(parts, schedule).await.unwrap();
     let shutdown = Shutdown::new();
     let stop = shutdown.clone();
@@ -158,13 +180,20 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
     let mut in_arena = miners(&[&failing()]);
     in_arena[0].connection = Arc::clone(&timed) as _;
     let usual = scripted(|request| Ok(request.prefix.clone()));
-    let without = TextRounds { runner, engine, miners: Arc::new(Listed(Mutex::new(miners(&[&usual])))), arena: None };
+    let without = TextRounds {
+        runner,
+        engine,
+        miners: Arc::new(Listed(Mutex::new(miners(&[&usual])))),
+        arena: None,
+    };
     let due = |contest| Due { contest, epoch: Some(1), attempt: 1, main_challenge_uid: None };
     let error = without.play(&due(ChallengeType::Arena)).await.unwrap_err();
     assert_eq!(error.outcome(), "no_miners");
 
-    let arena =
-        TextArenaRounds { miners: Arc::new(Listed(Mutex::new(in_arena))), step_timeout: Duration::from_secs(11) };
+    let arena = TextArenaRounds {
+        miners: Arc::new(Listed(Mutex::new(in_arena))),
+        step_timeout: Duration::from_secs(11),
+    };
     let rounds = TextRounds { arena: Some(arena), ..without };
     let played = PlayedRound { challenge_uid: "text-1".to_owned(), miners: 1, is_known: false };
     assert_eq!(rounds.play(&due(ChallengeType::Main)).await.unwrap(), played);
@@ -176,7 +205,11 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
     for directory in [&paths.logs, &paths.scores] {
         let count = |name: &str| {
             let entries = std::fs::read_dir(directory).unwrap();
-            entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(name)).count()
+            entries
+                .filter(|entry| {
+                    entry.as_ref().unwrap().file_name().to_string_lossy().contains(name)
+                })
+                .count()
         };
         assert!(count("_text-1_type_arena_miner_1_") > 0, "{directory:?}");
         assert_eq!(count("_text-1_type_arena_miner_1_"), count("_text-1_type_main_miner_1_"));

@@ -31,8 +31,8 @@ impl Passing {
     }
 }
 
-/// A miner that records the timeouts of its calls, in seconds. Each response takes the whole timeout; a missing one
-/// never arrives.
+/// A miner that records the timeouts of its calls, in seconds. Each response takes the whole
+/// timeout; a missing one never arrives.
 #[derive(Default)]
 struct Waking {
     passing: Passing,
@@ -44,9 +44,15 @@ struct Waking {
 }
 
 impl TextConnection for Waking {
-    fn predict<'a>(&'a self, _: &'a PredictedUtterance, timeout: Duration) -> BoxFuture<'a, Result<String, CallError>> {
+    fn predict<'a>(
+        &'a self,
+        _: &'a PredictedUtterance,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<String, CallError>> {
         self.timeouts.lock().unwrap().push(timeout.as_secs());
-        let Some(answer) = self.answers.lock().unwrap().remove(0) else { return std::future::pending().boxed() };
+        let Some(answer) = self.answers.lock().unwrap().remove(0) else {
+            return std::future::pending().boxed();
+        };
         self.passing.pass(timeout.as_secs());
         std::future::ready(answer).boxed()
     }
@@ -70,7 +76,8 @@ fn request() -> PredictedUtterance {
     serde_json::from_value(serde_json::json!({ "index": "s", "step": 0, "prefix": "Is" })).unwrap()
 }
 
-/// Columns: startup budget · responses to the calls · errors of the calls · timeouts of the requests
+/// Columns: startup budget · responses to the calls · errors of the calls · timeouts of the
+/// requests
 ///
 /// Each call has the miner timeout of 11 s, unless it is the first one.
 #[tokio::test]
@@ -79,11 +86,26 @@ async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
     let late = || Some(Err(CallError::Timeout(Duration::from_mins(1))));
     let status = |status| Some(Err(CallError::Status { status, body: String::new() }));
     for (budget, answers, errors, expected) in [
-        (300, vec![late(), late(), said("Is it"), said("Is it")], vec![false, false], &[60, 60, 60, 11][..]),
+        (
+            300,
+            vec![late(), late(), said("Is it"), said("Is it")],
+            vec![false, false],
+            &[60, 60, 60, 11][..],
+        ),
         // An empty prediction is none, unless the miner has started.
-        (300, vec![said(" "), status(503), said("Is it"), said("")], vec![false, false], &[60, 60, 60, 11]),
+        (
+            300,
+            vec![said(" "), status(503), said("Is it"), said("")],
+            vec![false, false],
+            &[60, 60, 60, 11],
+        ),
         // The budget is for all attempts, with a pause of 1 s between them, and is used up once.
-        (194, vec![late(), late(), late(), late(), late()], vec![true, true], &[60, 60, 60, 11, 11]),
+        (
+            194,
+            vec![late(), late(), late(), late(), late()],
+            vec![true, true],
+            &[60, 60, 60, 11, 11],
+        ),
         (120, vec![late(), said(""), said("Is it")], vec![true, false], &[60, 59, 11]),
         // These statuses are final.
         (300, vec![status(400), said("Is it")], vec![true, false], &[60, 11]),
@@ -94,7 +116,11 @@ async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
         (0, vec![late(), said("Is it")], vec![true, false], &[11, 11]),
     ] {
         let passing = Passing::default();
-        let waking = Arc::new(Waking { passing: passing.clone(), answers: Mutex::new(answers), ..Waking::default() });
+        let waking = Arc::new(Waking {
+            passing: passing.clone(),
+            answers: Mutex::new(answers),
+            ..Waking::default()
+        });
         let miner = passing.startup(budget).starting(connected(&waking));
         for is_error in errors {
             let answer = miner.connection.predict(&request(), Duration::from_secs(11)).await;
@@ -107,8 +133,18 @@ async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
 #[tokio::test]
 async fn a_cancelled_call_preserves_the_startup_budget() {
     let passing = Passing::default();
-    let answers = vec![None, Some(Err(CallError::InvalidPayloadType)), None, Some(Ok("Is it".to_owned())), None];
-    let waking = Arc::new(Waking { passing: passing.clone(), answers: Mutex::new(answers), ..Waking::default() });
+    let answers = vec![
+        None,
+        Some(Err(CallError::InvalidPayloadType)),
+        None,
+        Some(Ok("Is it".to_owned())),
+        None,
+    ];
+    let waking = Arc::new(Waking {
+        passing: passing.clone(),
+        answers: Mutex::new(answers),
+        ..Waking::default()
+    });
     let miner = passing.startup(100).starting(connected(&waking));
     let timeout = Duration::from_secs(11);
     for (expected, timeouts) in [
@@ -126,11 +162,17 @@ async fn a_cancelled_call_preserves_the_startup_budget() {
 /// Columns: health checks that fail · miners that play · timeouts of the checks
 #[tokio::test]
 async fn a_round_waits_until_its_miners_are_healthy() {
-    for (failing_pings, count, expected) in
-        [(0, 2, vec![30]), (3, 2, vec![30; 4]), (1_000, 1, [vec![30; 271], (1..30).rev().collect()].concat())]
-    {
+    for (failing_pings, count, expected) in [
+        (0, 2, vec![30]),
+        (3, 2, vec![30; 4]),
+        (1_000, 1, [vec![30; 271], (1..30).rev().collect()].concat()),
+    ] {
         let passing = Passing::default();
-        let waking = Waking { passing: passing.clone(), failing_pings: Mutex::new(failing_pings), ..Waking::default() };
+        let waking = Waking {
+            passing: passing.clone(),
+            failing_pings: Mutex::new(failing_pings),
+            ..Waking::default()
+        };
         let waking = Arc::new(waking);
         // The other miner has no health check, like those behind the gateway.
         let both = [miners(&[&failing()]), vec![connected(&waking)]].concat();
@@ -170,7 +212,9 @@ async fn each_round_has_its_own_startup_budget() {
         address: policy.resolve("127.0.0.1:9").unwrap(),
         name: None,
     };
-    let gateway = GatewayClient::new(&"http://127.0.0.1:9".parse().unwrap(), None, Duration::from_secs(1)).unwrap();
+    let gateway =
+        GatewayClient::new(&"http://127.0.0.1:9".parse().unwrap(), None, Duration::from_secs(1))
+            .unwrap();
     let arena = TextArena {
         arena: Arc::new(Listed(Arc::clone(&waking))),
         source: MinerSource::Listed(vec![entry]),

@@ -7,12 +7,14 @@ use super::*;
 
 const TWO: &str = r#"{"dialogues": [{"utterances": ["In my practice, I often admit that I am wrong.", "More."]}]}"#;
 
-/// Columns: whether the session continues without an active miner · outcome · tokens · words in the miner's log
+/// Columns: whether the session continues without an active miner · outcome · tokens · words in the
+/// miner's log
 #[tokio::test]
 async fn an_arena_session_continues_without_an_active_miner_with_empty_predictions() {
-    for (continues_alone, outcome, tokens, words) in
-        [(false, TextOutcome::EndedEarly, 7, vec![7]), (true, TextOutcome::Finished, 14, vec![10, 1])]
-    {
+    for (continues_alone, outcome, tokens, words) in [
+        (false, TextOutcome::EndedEarly, 7, vec![7]),
+        (true, TextOutcome::Finished, 14, vec![10, 1]),
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let once = scripted(|request| match request.step {
             0 => Ok("In my practice".into()),
@@ -24,16 +26,19 @@ async fn an_arena_session_continues_without_an_active_miner_with_empty_predictio
             ..runner(&directory).await
         };
         let mut seen = 0;
-        let report = runner.run_once(&engine(TWO).await, &miners(&[&once]), |_| seen += 1).await.unwrap();
+        let report =
+            runner.run_once(&engine(TWO).await, &miners(&[&once]), |_| seen += 1).await.unwrap();
         assert_eq!((report.outcome, seen, report.miners[0].errors), (outcome, tokens, 5));
         assert_eq!(once.asked.lock().unwrap().len(), 6, "an inactive miner is not called");
         let logs = names(&runner.paths.logs);
         assert!(logs[0].contains("_type_arena_miner_1_"), "{logs:?}");
         let log = std::fs::read_to_string(runner.paths.logs.join(&logs[0])).unwrap();
-        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<Value> =
+            log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let truths = lines.iter().filter_map(|line| line["ground_truth"].as_str());
         assert_eq!(truths.map(|truth| truth.split(' ').count()).collect::<Vec<_>>(), words);
-        let predictions: Vec<_> = lines.iter().filter_map(|line| line["prediction"].as_str()).collect();
+        let predictions: Vec<_> =
+            lines.iter().filter_map(|line| line["prediction"].as_str()).collect();
         let (first, empty) = predictions.split_first().unwrap();
         assert_eq!(*first, "In my practice");
         assert!(empty.iter().all(|prediction| prediction.is_empty()), "{predictions:?}");
@@ -47,7 +52,9 @@ fn every(blocks: u32, height: &Arc<AtomicU32>) -> BlockSteps {
     BlockSteps {
         chain: "test".to_owned(),
         blocks: NonZeroU32::new(blocks).unwrap(),
-        height: Arc::new(move || std::future::ready(Ok(height.fetch_add(1, Ordering::SeqCst))).boxed()),
+        height: Arc::new(move || {
+            std::future::ready(Ok(height.fetch_add(1, Ordering::SeqCst))).boxed()
+        }),
         sleeper: Arc::new(|_| Box::pin(std::future::ready(()))),
     }
 }
@@ -74,7 +81,11 @@ async fn words_are_revealed_at_blocks() {
 struct Stuck;
 
 impl TextConnection for Stuck {
-    fn predict<'a>(&'a self, _: &'a PredictedUtterance, _: Duration) -> BoxFuture<'a, Result<String, CallError>> {
+    fn predict<'a>(
+        &'a self,
+        _: &'a PredictedUtterance,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<String, CallError>> {
         std::future::pending().boxed()
     }
 }

@@ -6,7 +6,10 @@ use super::*;
 async fn long_predictions_exceed_only_the_budget_of_their_miner() {
     const MIB: usize = 1 << 20;
     let file = tempfile::NamedTempFile::new().unwrap();
-    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(file.reopen().unwrap())).finish();
+    let log = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(Mutex::new(file.reopen().unwrap()))
+        .finish();
     let _guard = tracing::subscriber::set_default(log);
     let text = r#"{"dialogues": [{"utterances": ["a b c d e f", "g h i j k l m n"]}]}"#;
     let flood = scripted(|_| Ok("x".repeat(MIB)));
@@ -14,10 +17,14 @@ async fn long_predictions_exceed_only_the_budget_of_their_miner() {
     let (engine, miners) = (engine(text).await, miners(&[&flood, &echo]));
     engine.authenticate_with_retry().await.unwrap();
     let first = engine.start_text(ChallengeKind::Main).await.unwrap();
-    let played = crate::play::play(&engine, first, &miners, &PlayOptions::default(), None, |_| ()).await.unwrap();
+    let played = crate::play::play(&engine, first, &miners, &PlayOptions::default(), None, |_| ())
+        .await
+        .unwrap();
     let sizes = |miner: usize| {
         let utterances = played.dialogues[0].utterances.iter();
-        utterances.flat_map(|utterance| utterance.predictions[miner].iter().map(String::len)).collect::<Vec<_>>()
+        utterances
+            .flat_map(|utterance| utterance.predictions[miner].iter().map(String::len))
+            .collect::<Vec<_>>()
     };
     assert_eq!(MAX_SESSION_BYTES, 8 * MIB);
     assert_eq!(sizes(0), [[MIB; 8].as_slice(), &[0; 5]].concat());

@@ -17,7 +17,8 @@ async fn dialogues_with_the_same_uid_have_files_of_their_own() {
         let directory = tempfile::tempdir().unwrap();
         let echo = scripted(|request| Ok(request.prefix.clone()));
         let runner = runner(&directory).await;
-        let report = runner.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
+        let report =
+            runner.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
         assert_eq!((report.dialogues, report.miners[0].score), (2, Some(1.0)));
         let logs = names(&runner.paths.logs);
         let mut named: Vec<_> = logs.iter().filter_map(|log| log.split("__dlg_").nth(1)).collect();

@@ -14,8 +14,8 @@ struct Step {
     ground_truth: String,
 }
 
-/// Plays a session as the reference's runner does: an utterance is complete at `EOF`, and `EOF EOF` completes nothing.
-/// Returns the steps of each dialogue.
+/// Plays a session as the reference's runner does: an utterance is complete at `EOF`, and `EOF EOF`
+/// completes nothing. Returns the steps of each dialogue.
 async fn reference_steps(engine: &EngineClient, miner: &Scripted) -> Vec<(String, Vec<Step>)> {
     let mut token = engine.start_text(ChallengeKind::Main).await.unwrap();
     let session = token.session_id.clone().unwrap();
@@ -47,7 +47,8 @@ async fn reference_steps(engine: &EngineClient, miner: &Scripted) -> Vec<(String
                     ground_truth: None,
                     evaluation: None,
                 };
-                let prediction = miner.predict(&request, Duration::from_secs(10)).await.unwrap_or_default();
+                let prediction =
+                    miner.predict(&request, Duration::from_secs(10)).await.unwrap_or_default();
                 steps.push(Step { prediction, is_done: false, ground_truth: String::new() });
             }
         }
@@ -68,14 +69,18 @@ fn reference_log(steps: Vec<Step>) -> Vec<Event> {
     }
     let mut lines = Vec::new();
     for (index, group) in groups.into_iter().enumerate() {
-        let Some(truth) = group.last().map(|step| step.ground_truth.clone()).filter(|text| !text.is_empty()) else {
+        let Some(truth) =
+            group.last().map(|step| step.ground_truth.clone()).filter(|text| !text.is_empty())
+        else {
             continue;
         };
         for (step, taken) in group.into_iter().enumerate() {
             lines.push(json!({"event": "predicted", "utterance_index": index, "step": step,
                 "prediction": taken.prediction}));
         }
-        lines.push(json!({"event": "utterance_complete", "utterance_index": index, "ground_truth": truth}));
+        lines.push(
+            json!({"event": "utterance_complete", "utterance_index": index, "ground_truth": truth}),
+        );
     }
     serde_json::from_value(json!(lines)).unwrap()
 }
@@ -95,7 +100,9 @@ async fn reference_runner_gets_our_logs_and_scores() {
     engine.authenticate_with_retry().await.unwrap();
     let theirs = reference_steps(&engine, &miner).await;
     let first = engine.start_text(ChallengeKind::Main).await.unwrap();
-    let played = play(&engine, first, &miners(&[&miner]), &PlayOptions::default(), None, |_| ()).await.unwrap();
+    let played = play(&engine, first, &miners(&[&miner]), &PlayOptions::default(), None, |_| ())
+        .await
+        .unwrap();
     assert_eq!(theirs.len(), played.dialogues.len());
     for ((uid, steps), ours) in theirs.into_iter().zip(&played.dialogues) {
         assert_eq!(uid, ours.uid);
@@ -103,7 +110,9 @@ async fn reference_runner_gets_our_logs_and_scores() {
         assert_eq!(logs[0], logs[1], "{uid}");
         let complete = logs[0].iter().filter(|event| event.ground_truth.is_some()).count();
         assert_eq!(complete, ours.utterances.len(), "{uid}");
-        let scored = score_logs(&uid, &logs, &WordVectors, VectorOptions::default(), Rules::Reference).unwrap();
+        let scored =
+            score_logs(&uid, &logs, &WordVectors, VectorOptions::default(), Rules::Reference)
+                .unwrap();
         assert_eq!(scored[0], scored[1], "{uid}");
     }
 }
@@ -126,7 +135,11 @@ async fn challenge_of_the_reference_engine_is_played() {
     let server = engine_of(&token("EOF", 0, 0), &tokens).await;
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
-    let report = runner(&directory).await.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
+    let report = runner(&directory)
+        .await
+        .run_once(&client(&server.uri()), &miners(&[&echo]), |_| ())
+        .await
+        .unwrap();
     assert_eq!((report.outcome, report.utterances), (TextOutcome::Finished, 2));
     let asked = echo.asked.lock().unwrap();
     let prefixes: Vec<_> = asked.iter().map(|request| request.prefix.as_str()).collect();

@@ -38,7 +38,10 @@ async fn files_survive_a_restart_until_they_are_submitted() {
         let played = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
         assert_eq!((played.outcome, played.files.len()), (TextOutcome::Finished, 5));
         let (server, outbox) = outbox(&runner).await;
-        Mock::given(path("/v1/submit")).respond_with(ResponseTemplate::new(503)).mount(&server).await;
+        Mock::given(path("/v1/submit"))
+            .respond_with(ResponseTemplate::new(503))
+            .mount(&server)
+            .await;
         assert_eq!(outbox.drain().await.unwrap().waiting, 5);
     }
     let runner = runner(&directory).await;
@@ -62,14 +65,27 @@ async fn an_unrecorded_challenge_is_played_again() {
     let unscored = runner.run_once(&engine, &miners(&[&silent]), |_| ()).await.unwrap();
     assert_eq!((unscored.outcome, unscored.miners[0].score), (TextOutcome::Finished, None));
     assert_eq!(runner.ledger.outbox_counts().await.unwrap().waiting, 0);
-    assert_eq!(runner.run_once(&engine, &echoes, |_| ()).await.unwrap().outcome, TextOutcome::Finished);
-    assert_eq!(runner.run_once(&engine, &echoes, |_| ()).await.unwrap().outcome, TextOutcome::AlreadyDone);
+    assert_eq!(
+        runner.run_once(&engine, &echoes, |_| ()).await.unwrap().outcome,
+        TextOutcome::Finished
+    );
+    assert_eq!(
+        runner.run_once(&engine, &echoes, |_| ()).await.unwrap().outcome,
+        TextOutcome::AlreadyDone
+    );
     assert_eq!(runner.ledger.outbox_counts().await.unwrap().waiting, 5);
 
     // Another contest's challenge of the same uid is not the same.
     let solo = TextRunner { challenge_type: ChallengeType::Solo, submit: false, ..runner.clone() };
-    assert_eq!(solo.run_once(&engine, &echoes, |_| ()).await.unwrap().outcome, TextOutcome::Finished);
-    assert_eq!(runner.ledger.outbox_counts().await.unwrap().waiting, 5, "nothing is queued without submissions");
+    assert_eq!(
+        solo.run_once(&engine, &echoes, |_| ()).await.unwrap().outcome,
+        TextOutcome::Finished
+    );
+    assert_eq!(
+        runner.ledger.outbox_counts().await.unwrap().waiting,
+        5,
+        "nothing is queued without submissions"
+    );
 }
 
 #[tokio::test]
@@ -83,7 +99,11 @@ async fn refused_file_does_not_delay_other_files() {
     let runner = runner(&directory).await;
     runner.run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
     let (server, outbox) = outbox(&runner).await;
-    Mock::given(path("/v1/submit")).and(is_log_of_a).respond_with(ResponseTemplate::new(413)).mount(&server).await;
+    Mock::given(path("/v1/submit"))
+        .and(is_log_of_a)
+        .respond_with(ResponseTemplate::new(413))
+        .mount(&server)
+        .await;
     Mock::given(path("/v1/submit")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
     let counts = outbox.drain().await.unwrap();
     assert_eq!((counts.waiting, counts.refused, counts.delivered), (0, 1, 4));
@@ -102,7 +122,13 @@ async fn files_are_submitted_once_each_and_signed_scores_first() {
     let bodies = bodies(&server).await;
     let seen: Vec<_> = bodies
         .iter()
-        .map(|body| (body["kind"].clone(), body["data"]["file_type"].clone(), body["data"]["dialogue_uid"].clone()))
+        .map(|body| {
+            (
+                body["kind"].clone(),
+                body["data"]["file_type"].clone(),
+                body["data"]["dialogue_uid"].clone(),
+            )
+        })
         .collect();
     let expected = [
         ("challenge_scores", "challenge_scores", Value::Null),
@@ -111,7 +137,10 @@ async fn files_are_submitted_once_each_and_signed_scores_first() {
         ("dialogue_scores", "dialogue_scores", json!("b")),
         ("dialogue_logs", "dialogue_log", json!("b")),
     ];
-    assert_eq!(seen, expected.map(|(kind, file_type, dialogue)| (json!(kind), json!(file_type), dialogue)));
+    assert_eq!(
+        seen,
+        expected.map(|(kind, file_type, dialogue)| (json!(kind), json!(file_type), dialogue))
+    );
     let keypair = Keypair::from_uri("//Alice").unwrap();
     for body in &bodies {
         let mut signed = body.clone();
@@ -121,10 +150,17 @@ async fn files_are_submitted_once_each_and_signed_scores_first() {
         let text = taonet_wire::sorted_json(&signed);
         assert!(taonet_wallet::verify(&keypair.hotkey(), text.as_bytes(), &signature));
         let data = &body["data"];
-        assert_eq!((&data["challenge_type"], &data["main_challenge_uid"]), (&json!("main"), &json!("m")));
-        assert!(data.get("protocol").is_none() && data.get("score_method").is_none(), "fields of the speech contest");
+        assert_eq!(
+            (&data["challenge_type"], &data["main_challenge_uid"]),
+            (&json!("main"), &json!("m"))
+        );
+        assert!(
+            data.get("protocol").is_none() && data.get("score_method").is_none(),
+            "fields of the speech contest"
+        );
     }
-    let content: Value = serde_json::from_str(bodies[0]["data"]["content"].as_str().unwrap()).unwrap();
+    let content: Value =
+        serde_json::from_str(bodies[0]["data"]["content"].as_str().unwrap()).unwrap();
     assert_eq!(content["challenge_mean_U"].as_f64().map(|mean| mean > 0.0), Some(true));
     assert_eq!(bodies[0]["challenge_id"], "text-1");
 }
@@ -146,8 +182,14 @@ async fn files_are_uploaded_to_the_bucket_before_they_are_submitted() {
         let data = &body["data"];
         let key = data["s3_path"].as_str().unwrap();
         let folder = if data["file_type"] == "dialogue_log" { "logs/logs" } else { "submissions" };
-        assert!(key.starts_with(&format!("{folder}/text-1/main/")) && key.contains("_miner_1_"), "{key}");
+        assert!(
+            key.starts_with(&format!("{folder}/text-1/main/")) && key.contains("_miner_1_"),
+            "{key}"
+        );
         assert!(key.ends_with(data["file_name"].as_str().unwrap()), "{key}");
-        assert_eq!(std::fs::read_to_string(bucket.object(key)).unwrap(), data["content"].as_str().unwrap());
+        assert_eq!(
+            std::fs::read_to_string(bucket.object(key)).unwrap(),
+            data["content"].as_str().unwrap()
+        );
     }
 }

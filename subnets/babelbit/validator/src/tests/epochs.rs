@@ -15,7 +15,8 @@ use taonet_validator::testing::{LocalChain, listen};
 
 /// Starts a gateway that reports these blocks in order.
 async fn blocks(numbers: Vec<u32>) -> (Url, Arc<Mutex<Vec<String>>>) {
-    let (calls, numbers) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(numbers.into_iter())));
+    let (calls, numbers) =
+        (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(numbers.into_iter())));
     let notes = Arc::clone(&calls);
     let router = Router::new().fallback(move |request: axum::extract::Request| {
         let (notes, numbers) = (Arc::clone(&notes), Arc::clone(&numbers));
@@ -59,7 +60,8 @@ async fn each_epoch_is_processed_once_for_any_block_sequence() {
         let failures = numbers.iter().filter(|number| **number == 0).count();
         let watch = async {
             loop {
-                let seen = calls.lock().unwrap().iter().filter(|call| call.contains("/block/")).count();
+                let seen =
+                    calls.lock().unwrap().iter().filter(|call| call.contains("/block/")).count();
                 let saved = std::fs::read(&path).unwrap_or_default();
                 let saved: Value = serde_json::from_slice(&saved).unwrap_or_default();
                 if seen + failures == numbers.len() && saved["last_epoch"] == json!(epochs.last()) {
@@ -79,7 +81,8 @@ async fn run_to(world: &World, mut validator: Validator<Babelbit>, epoch: u64) {
     let stop = shutdown.clone();
     let watch = async {
         loop {
-            let saved: Value = serde_json::from_slice(&std::fs::read(&path).unwrap_or_default()).unwrap_or_default();
+            let saved: Value = serde_json::from_slice(&std::fs::read(&path).unwrap_or_default())
+                .unwrap_or_default();
             if saved["last_epoch"] == json!(epoch) {
                 break stop.request();
             }
@@ -94,7 +97,8 @@ async fn run_to(world: &World, mut validator: Validator<Babelbit>, epoch: u64) {
 async fn failed_score_request_is_retried() {
     let world = World::new().await;
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
-    let broken = Mock::given(method("GET")).and(path(SCORES)).and(query_param("challenge_type", "arena"));
+    let broken =
+        Mock::given(method("GET")).and(path(SCORES)).and(query_param("challenge_type", "arena"));
     let broken = broken.respond_with(ResponseTemplate::new(500));
     broken.up_to_n_times(3).with_priority(1).mount(&world.scoring).await;
     let (url, _) = blocks(vec![742, 745]).await;
@@ -146,7 +150,8 @@ async fn weights_are_signed_soon_after_the_epoch() {
     });
     let signer_url = listen(signer.router(OperatorLimits::new(None))).await;
     let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
-    let engine = EngineClient::new(&engine.uri(), Arc::clone(&keypair), EngineOptions::default()).unwrap();
+    let engine =
+        EngineClient::new(&engine.uri(), Arc::clone(&keypair), EngineOptions::default()).unwrap();
     let scores = ScoresClient::new(&scoring.uri().parse().unwrap(), keypair).unwrap();
     let cache_dir = directory.path().to_owned();
     let settings = BabelbitSettings {
@@ -162,13 +167,18 @@ async fn weights_are_signed_soon_after_the_epoch() {
         retries: 20,
         retry_delay: Duration::from_secs(2),
     };
-    let settings = ValidatorSettings { netuid: NETUID, tempo: 10, burn_uid: Uid(248), max_skipped_epochs: 12 };
+    let settings =
+        ValidatorSettings { netuid: NETUID, tempo: 10, burn_uid: Uid(248), max_skipped_epochs: 12 };
     let state = StateFile::open(&directory.path().join("state.json")).unwrap();
-    let mut validator = Validator::new(babelbit, service.into(), settings, state, system_clock(), sleeper);
+    let mut validator =
+        Validator::new(babelbit, service.into(), settings, state, system_clock(), sleeper);
     let began = Instant::now();
     let report = validator.run_once().await.unwrap();
     let took = signed_at.lock().unwrap().unwrap() - began;
-    println!("from the epoch to the signed submission: {took:?}, to its block: {:?}", began.elapsed());
+    println!(
+        "from the epoch to the signed submission: {took:?}, to its block: {:?}",
+        began.elapsed()
+    );
     assert!(report.outcome.is_success(), "{report:?}");
     // A debug build on a busy machine takes longer than the 200 ms in production.
     assert!(took < Duration::from_secs(10), "{took:?}");

@@ -32,7 +32,8 @@ async fn metrics_describe_the_last_epoch() {
     is_shown("current_winner_uid NaN");
 }
 
-/// Weights are neither set nor counted as set if other weights were submitted in the same epoch of the chain.
+/// Weights are neither set nor counted as set if other weights were submitted in the same epoch of
+/// the chain.
 #[tokio::test]
 async fn rejected_weights_do_not_count_as_set() {
     let world = World::new().await;
@@ -49,7 +50,10 @@ async fn rejected_weights_do_not_count_as_set() {
     mount(&world.signer, "POST", "/set_weights", ok(kept)).await;
     world.rows(&[row(3, 0.5)], &[row(3, 0.5)]).await;
     let report = validator.run_once().await.unwrap();
-    assert_eq!((report.outcome.is_success(), report.decision, pairs(&report)), (true, "scored", vec![(3, 1.0)]));
+    assert_eq!(
+        (report.outcome.is_success(), report.decision, pairs(&report)),
+        (true, "scored", vec![(3, 1.0)])
+    );
     assert_eq!(state(), set, "the last weights and their time are unchanged");
     let figures = figures.render();
     for line in [

@@ -16,7 +16,10 @@ async fn scores_are_empty_without_a_challenge() {
     mount(&world.engine, "POST", "/auth", ResponseTemplate::new(500)).await;
     world.rows(&[row(1, 0.9)], &[]).await;
     let error = world.validator().run_once().await.unwrap_err();
-    assert!(error.to_string().contains("cannot get the current challenge from the engine"), "{error}");
+    assert!(
+        error.to_string().contains("cannot get the current challenge from the engine"),
+        "{error}"
+    );
     assert_eq!(world.waits(), [1, 2]);
     world.at(LATE, &hotkeys()).await;
     let report = world.validator().run_once().await.unwrap();
@@ -24,41 +27,66 @@ async fn scores_are_empty_without_a_challenge() {
     assert!(world.scoring.received_requests().await.unwrap().is_empty());
 }
 
-/// A failure is not mistaken for "no scores", which would withhold the arena's share for a whole epoch of the chain.
+/// A failure is not mistaken for "no scores", which would withhold the arena's share for a whole
+/// epoch of the chain.
 #[tokio::test]
 async fn failed_score_request_is_retried_until_late_in_the_epoch() {
     let world = World::new().await;
     let main = ok(json!({ "scores": [row(1, 0.5)] }));
     for (main, arena, said) in [
-        (main.clone(), ResponseTemplate::new(500), "cannot get scores (arena) from the scoring API: failed status=500"),
-        (ResponseTemplate::new(403), main.clone(), "cannot get scores (qualifying) from the scoring API: failed"),
+        (
+            main.clone(),
+            ResponseTemplate::new(500),
+            "cannot get scores (arena) from the scoring API: failed status=500",
+        ),
+        (
+            ResponseTemplate::new(403),
+            main.clone(),
+            "cannot get scores (qualifying) from the scoring API: failed",
+        ),
     ] {
         world.scores(main, arena, ok(json!({ "scores": [] }))).await;
         for block in [742, LATE - 1] {
             world.at(block, &hotkeys()).await;
             let error = world.validator().run_once().await.unwrap_err();
-            assert!(matches!(error, EpochError::Scores(_)) && error.to_string().contains(said), "{error}");
+            assert!(
+                matches!(error, EpochError::Scores(_)) && error.to_string().contains(said),
+                "{error}"
+            );
         }
     }
     // Neither contest has scores, and the older form fails.
     let none = ok(json!({ "scores": [] }));
     world.scores(none.clone(), none, ResponseTemplate::new(500)).await;
     let error = world.validator().run_once().await.unwrap_err();
-    assert!(error.to_string().contains("cannot get scores (all contests) from the scoring API"), "{error}");
+    assert!(
+        error.to_string().contains("cannot get scores (all contests) from the scoring API"),
+        "{error}"
+    );
     assert!(asked(&world.signer, "/set_weights").await.is_empty());
     assert!(!world.directory.path().join("state.json").exists(), "the epoch stays due");
 
     world.scores(main, ResponseTemplate::new(500), ok(json!({ "scores": [] }))).await;
     world.at(LATE, &hotkeys()).await;
     let report = world.validator().run_once().await.unwrap();
-    assert_eq!((report.decision, pairs(&report)), ("scored", vec![(1, 0.1), (8, 0.9)]), "with what is there");
+    assert_eq!(
+        (report.decision, pairs(&report)),
+        ("scored", vec![(1, 0.1), (8, 0.9)]),
+        "with what is there"
+    );
 }
 
 #[tokio::test]
 async fn contest_without_share_is_not_retried() {
     let mut world = World::new().await;
     world.arena_share = ArenaShare::NONE;
-    world.scores(ok(json!({ "scores": [row(1, 0.5)] })), ResponseTemplate::new(500), ResponseTemplate::new(500)).await;
+    world
+        .scores(
+            ok(json!({ "scores": [row(1, 0.5)] })),
+            ResponseTemplate::new(500),
+            ResponseTemplate::new(500),
+        )
+        .await;
     assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
 }
 
@@ -82,7 +110,8 @@ async fn a_scoring_api_that_fails_gives_no_scores() {
         let report = world.validator().run_once().await.unwrap();
         assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1), "{shown}");
         let main = world.scoring.received_requests().await.unwrap();
-        let main = main.iter().filter(|request| request.url.query().unwrap().contains("qualifying"));
+        let main =
+            main.iter().filter(|request| request.url.query().unwrap().contains("qualifying"));
         assert_eq!(main.count(), attempts, "{shown}");
         assert!(world.waits().iter().all(|wait| *wait <= 10));
         assert!(asked(&world.signer, "/set_weights").await.is_empty());
@@ -92,7 +121,8 @@ async fn a_scoring_api_that_fails_gives_no_scores() {
 #[tokio::test]
 async fn a_scoring_api_that_recovers_loses_no_scores() {
     let world = World::new().await;
-    let broken = Mock::given(method("GET")).and(path(SCORES)).respond_with(ResponseTemplate::new(502));
+    let broken =
+        Mock::given(method("GET")).and(path(SCORES)).respond_with(ResponseTemplate::new(502));
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     // Earlier mocks take precedence until they are used up.
     broken.up_to_n_times(3).with_priority(1).mount(&world.scoring).await;
@@ -129,11 +159,15 @@ async fn truncated_scores_are_an_error() {
         while let Ok((mut stream, _)) = listener.accept().await {
             served.fetch_add(1, Ordering::SeqCst);
             let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"scores\": [").await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"scores\": [")
+                .await;
         }
     });
     let sleeper: Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
-    let scores = ScoresClient::new(&url, Arc::new(key("//validator"))).unwrap().with_time(system_clock(), sleeper);
+    let scores = ScoresClient::new(&url, Arc::new(key("//validator")))
+        .unwrap()
+        .with_time(system_clock(), sleeper);
     scores.rows("ch", None).await.unwrap_err();
     assert_eq!(count.load(Ordering::SeqCst), 3);
     drop(world);

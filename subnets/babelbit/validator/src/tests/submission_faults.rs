@@ -10,12 +10,17 @@ async fn gateway_submits_if_the_signer_fails() {
         (ok(json!({ "success": true, "details": {} })), false),
         (ok(json!({ "success": false })), true),
         (
-            ResponseTemplate::new(500)
-                .set_body_json(json!({ "success": false, "error": "confirmation failed", "details": {} })),
+            ResponseTemplate::new(500).set_body_json(
+                json!({ "success": false, "error": "confirmation failed", "details": {} }),
+            ),
             true,
         ),
         (ResponseTemplate::new(500).set_body_string("Internal Server Error"), true),
-        (ResponseTemplate::new(400).set_body_json(json!({ "success": false, "error": "mismatch" })), true),
+        (
+            ResponseTemplate::new(400)
+                .set_body_json(json!({ "success": false, "error": "mismatch" })),
+            true,
+        ),
         (ResponseTemplate::new(200).set_body_string("garbage"), true),
     ] {
         let world = World::new().await;
@@ -52,12 +57,21 @@ async fn submission_is_retried_for_a_while_if_signer_and_gateway_fail() {
 async fn weights_that_are_not_confirmed_are_left_to_the_gateway() {
     let world = World::new().await;
     world.signer.reset().await;
-    let failed = json!({ "success": false, "error": "confirmation failed", "details": { "attempt": 7 } });
-    mount(&world.gateway, "POST", "/v1/weights/set_and_confirm", ResponseTemplate::new(500).set_body_json(failed))
-        .await;
+    let failed =
+        json!({ "success": false, "error": "confirmation failed", "details": { "attempt": 7 } });
+    mount(
+        &world.gateway,
+        "POST",
+        "/v1/weights/set_and_confirm",
+        ResponseTemplate::new(500).set_body_json(failed),
+    )
+    .await;
     world.rows(&[row(1, 0.5)], &[]).await;
     let report = world.validator().run_once().await.unwrap();
-    assert_eq!((report.outcome.is_success(), report.outcome.error()), (false, Some("confirmation failed")));
+    assert_eq!(
+        (report.outcome.is_success(), report.outcome.error()),
+        (false, Some("confirmation failed"))
+    );
     assert_eq!(report.outcome.details()["attempt"], 7);
     assert_eq!(asked(&world.gateway, "/v1/weights/set_and_confirm").await.len(), 1);
 }

@@ -16,12 +16,16 @@ fn recognizer(fingerprint: &str) -> EngineIdentity {
 async fn publish(queue: &Queue, recognizer: &EngineIdentity, recordings: std::ops::Range<u8>) {
     for recording in recordings {
         let audio = AudioHash::of(&[recording]);
-        let is_new = queue.publish(&JobId::new(audio, recognizer), &Job::new(audio, recognizer)).await.unwrap();
+        let is_new = queue
+            .publish(&JobId::new(audio, recognizer), &Job::new(audio, recognizer))
+            .await
+            .unwrap();
         assert!(is_new);
     }
 }
 
-/// Waits until these jobs are counted: NATS counts a message for its consumer shortly after the message is stored.
+/// Waits until these jobs are counted: NATS counts a message for its consumer shortly after the
+/// message is stored.
 async fn counted(queue: &Queue, jobs: u64, others: &BTreeMap<String, u64>) -> Depth {
     let began = std::time::Instant::now();
     loop {
@@ -29,7 +33,10 @@ async fn counted(queue: &Queue, jobs: u64, others: &BTreeMap<String, u64>) -> De
         if (depth.jobs, &depth.others) == (jobs, others) {
             return depth;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "{depth:?} instead of {jobs} jobs and {others:?}");
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "{depth:?} instead of {jobs} jobs and {others:?}"
+        );
     }
 }
 
@@ -46,13 +53,18 @@ async fn jobs_of_other_recognisers_are_counted_separately() {
     tokio::time::sleep(gap).await;
     let depth = own_queue.depth().await.unwrap();
     assert_eq!((depth.jobs, depth.oldest), (0, Duration::ZERO));
-    assert_eq!(depth.others, BTreeMap::from([("none".to_owned(), 2)]), "no worker has run with the old recogniser");
+    assert_eq!(
+        depth.others,
+        BTreeMap::from([("none".to_owned(), 2)]),
+        "no worker has run with the old recogniser"
+    );
 
     old_queue.consumer(&PACE).await.unwrap();
     let consumer = own_queue.consumer(&PACE).await.unwrap();
     publish(&own_queue, &own, 0..3).await;
-    let others =
-        |recognizer: &EngineIdentity, jobs| BTreeMap::from([("none".to_owned(), 0), (group(recognizer), jobs)]);
+    let others = |recognizer: &EngineIdentity, jobs| {
+        BTreeMap::from([("none".to_owned(), 0), (group(recognizer), jobs)])
+    };
     let own_depth = counted(&own_queue, 3, &others(&old, 2)).await;
     let old_depth = counted(&old_queue, 2, &others(&own, 3)).await;
     assert!(old_depth.oldest >= own_depth.oldest + gap, "{old_depth:?} {own_depth:?}");

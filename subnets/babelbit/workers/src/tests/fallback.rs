@@ -28,7 +28,8 @@ async fn the_runner_transcribes_if_no_worker_has_its_recogniser() {
     let Some(servers) = Servers::start().await else { return };
     let (mut services, stop) = (servers.services(), Shutdown::new());
     services.pace.fallback_after = Duration::from_millis(500);
-    let foreign = Worker::new("foreign", Arc::new(Foreign(Slow::new(Duration::ZERO))), services.clone());
+    let foreign =
+        Worker::new("foreign", Arc::new(Foreign(Slow::new(Duration::ZERO))), services.clone());
     let running = {
         let stop = stop.clone();
         tokio::spawn(async move { foreign.run(&stop, || {}).await })
@@ -44,8 +45,12 @@ async fn the_runner_transcribes_if_no_worker_has_its_recogniser() {
     };
     let distributed = distributed_or(services, Arc::new(load));
     for first in [0, 4] {
-        let candidates: Vec<_> = (first..first + 4).map(|index| candidate(recording(index))).collect();
-        assert_eq!(score(&distributed, &candidates).await, score(&Arc::new(alone()), &candidates).await);
+        let candidates: Vec<_> =
+            (first..first + 4).map(|index| candidate(recording(index))).collect();
+        assert_eq!(
+            score(&distributed, &candidates).await,
+            score(&Arc::new(alone()), &candidates).await
+        );
         // The worker in this process keeps running.
         assert_eq!(loads.load(Ordering::Relaxed), 2);
     }

@@ -1,4 +1,5 @@
-//! Kills of worker processes, and recordings that crash or hang them. Each process is this test binary, restarted.
+//! Kills of worker processes, and recordings that crash or hang them. Each process is this test
+//! binary, restarted.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use super::*;
 use crate::queue::Queue;
 use crate::store::Store;
 
-/// Environment variable for the child process: the service URLs, and the transcription deadline in milliseconds.
+/// Environment variable for the child process: the service URLs, and the transcription deadline in
+/// milliseconds.
 const SERVICES: &str = "TAONET_TEST_WORKER_SERVICES";
 const WORKERS: usize = 3;
 /// Minimum number of kills. Further kills follow until one has hit a worker with a job.
@@ -30,7 +32,8 @@ fn child_worker() {
     let urls: Vec<&str> = urls.split(' ').collect();
     let mut services = services(urls[0], urls[1], urls[2]);
     services.pace.transcription = Duration::from_millis(urls[3].parse().unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let worker = Worker::new(&format!("worker-{}", std::process::id()), Slow::new(PAUSE), services);
     runtime.block_on(worker.run(&Shutdown::new(), || {}));
     assert!(worker.is_stuck(), "nothing else ends the worker");
@@ -42,7 +45,8 @@ struct Process(Child);
 
 impl Process {
     fn start(servers: &Servers, transcription: Duration) -> Self {
-        let (nats, postgres, bucket) = (servers.nats.url(), servers.postgres.url(), &servers.bucket.url);
+        let (nats, postgres, bucket) =
+            (servers.nats.url(), servers.postgres.url(), &servers.bucket.url);
         let urls = format!("{nats} {postgres} {bucket} {}", transcription.as_millis());
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "tests::kills::child_worker"]).env(SERVICES, urls);
@@ -96,7 +100,8 @@ async fn repeats(servers: &Servers, jobs: &[JobId]) -> i64 {
 async fn check_nothing_is_left(servers: &Servers, jobs: &[JobId]) {
     let queue = Queue::connect(&servers.nats.url(), &identity()).await.unwrap();
     let began = std::time::Instant::now();
-    while queue.depth().await.unwrap().jobs > 0 || jobs.iter().any(|job| servers.bucket.object(&job.object()).exists())
+    while queue.depth().await.unwrap().jobs > 0
+        || jobs.iter().any(|job| servers.bucket.object(&job.object()).exists())
     {
         assert!(began.elapsed() < Duration::from_secs(30), "{:?}", queue.depth().await);
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -111,11 +116,13 @@ fn job(candidate: &Candidate) -> JobId {
 async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     let Some(servers) = Servers::start().await else { return };
     let servers = Arc::new(servers);
-    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed = std::env::var("TAONET_TEST_SEED")
+        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let (kills, wanted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(KILLS)));
     let _killer = {
-        let (servers, kills, wanted) = (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&wanted));
+        let (servers, kills, wanted) =
+            (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&wanted));
         Supervisor::start(move |is_over| {
             let mut random = StdRng::seed_from_u64(seed);
             let start = || Process::start(&servers, PACE.transcription);
@@ -123,7 +130,9 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
             while !is_over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(random.random_range(800..2_000)));
                 // A worker that ended by itself is started again, as systemd does.
-                for worker in workers.iter_mut().filter_map(|worker| worker.has_ended().then_some(worker)) {
+                for worker in
+                    workers.iter_mut().filter_map(|worker| worker.has_ended().then_some(worker))
+                {
                     *worker = start();
                 }
                 let victim = &mut workers[random.random_range(0..WORKERS)];
@@ -138,20 +147,31 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     let (alone, distributed) = (Arc::new(alone()), distributed(servers.services()));
     let (mut jobs, mut batches, mut repeated) = (Vec::new(), 0, 0);
     while kills.load(Ordering::Relaxed) < wanted.load(Ordering::Relaxed) {
-        let candidates: Vec<_> = (0..24).map(|index| candidate(recording(batches * 24 + index))).collect();
-        assert_eq!(score(&distributed, &candidates).await, score(&alone, &candidates).await, "batch {batches}");
+        let candidates: Vec<_> =
+            (0..24).map(|index| candidate(recording(batches * 24 + index))).collect();
+        assert_eq!(
+            score(&distributed, &candidates).await,
+            score(&alone, &candidates).await,
+            "batch {batches}"
+        );
         jobs.extend(candidates.iter().map(job));
         batches += 1;
         repeated = repeats(&servers, &jobs).await;
         if repeated == 0 && kills.load(Ordering::Relaxed) == wanted.load(Ordering::Relaxed) {
-            assert!(wanted.fetch_add(1, Ordering::Relaxed) < MOST_KILLS, "no kill hit a worker with a job");
+            assert!(
+                wanted.fetch_add(1, Ordering::Relaxed) < MOST_KILLS,
+                "no kill hit a worker with a job"
+            );
         }
     }
     let kills = kills.load(Ordering::Relaxed);
     println!("{} jobs in {batches} batches, {repeated} repeated after {kills} kills", jobs.len());
     // A kill repeats at most the jobs in progress on one worker.
     let most = kills * SLOTS.get();
-    assert!(usize::try_from(repeated).unwrap() <= most, "{repeated} attempts repeated after {kills} kills");
+    assert!(
+        usize::try_from(repeated).unwrap() <= most,
+        "{repeated} attempts repeated after {kills} kills"
+    );
     check_nothing_is_left(&servers, &jobs).await;
 }
 
@@ -170,8 +190,8 @@ async fn recording_that_stops_the_recogniser_is_excluded_alone() {
     check_set_aside(STOP, PACE.transcription).await;
 }
 
-/// Checks that a recording of a constant amplitude fails after it has ended its worker three times, once among other
-/// recordings and twice alone, and that other recordings have their usual scores.
+/// Checks that a recording of a constant amplitude fails after it has ended its worker three times,
+/// once among other recordings and twice alone, and that other recordings have their usual scores.
 async fn check_set_aside(amplitude: f32, transcription: Duration) {
     let Some(servers) = Servers::start().await else { return };
     let servers = Arc::new(servers);
@@ -194,17 +214,25 @@ async fn check_set_aside(amplitude: f32, transcription: Duration) {
     candidates.insert(3, poison.clone());
     let mut results = score(&distributed(servers.services()), &candidates).await;
     let error = results.remove(3).score_error.unwrap();
-    let expected = format!("RuntimeError:transcription {} failed 3 times: the last worker, worker-", job(&poison));
+    let expected = format!(
+        "RuntimeError:transcription {} failed 3 times: the last worker, worker-",
+        job(&poison)
+    );
     assert!(error.starts_with(&expected), "{error}");
     candidates.remove(3);
-    let others: Vec<_> =
-        results.iter().map(|result| (&result.stt_text, &result.score_error, result.raw_score)).collect();
+    let others: Vec<_> = results
+        .iter()
+        .map(|result| (&result.stt_text, &result.score_error, result.raw_score))
+        .collect();
     let expected = score(&Arc::new(alone()), &candidates).await;
-    let expected: Vec<_> =
-        expected.iter().map(|result| (&result.stt_text, &result.score_error, result.raw_score)).collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|result| (&result.stt_text, &result.score_error, result.raw_score))
+        .collect();
     assert_eq!(others, expected);
     let deaths = deaths.load(Ordering::Relaxed);
-    // On a starved machine, another recording may exceed a short deadline, which also ends the worker.
+    // On a starved machine, another recording may exceed a short deadline, which also ends the
+    // worker.
     let is_short = transcription < PACE.transcription;
     let most = if is_short { 3 + others.len() } else { 3 };
     assert!((3..=most).contains(&deaths), "{deaths} workers ended");

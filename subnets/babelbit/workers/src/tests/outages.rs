@@ -1,4 +1,5 @@
-//! Faults of the services: down or unresponsive at the start, failing later, losing data, returning modified data.
+//! Faults of the services: down or unresponsive at the start, failing later, losing data, returning
+//! modified data.
 
 use std::sync::mpsc::channel;
 
@@ -15,7 +16,10 @@ use crate::testing::{Line, LineFault};
 
 /// Starts a worker in this process.
 fn worker(services: &Services, stop: &Shutdown) -> JoinHandle<()> {
-    let (worker, stop) = (Worker::new("worker", Slow::new(Duration::from_millis(50)), services.clone()), stop.clone());
+    let (worker, stop) = (
+        Worker::new("worker", Slow::new(Duration::from_millis(50)), services.clone()),
+        stop.clone(),
+    );
     tokio::spawn(async move { worker.run(&stop, || {}).await })
 }
 
@@ -57,7 +61,9 @@ async fn panic_in_a_callback_fails_no_other_transcription() {
     let Some(servers) = Servers::start().await else { return };
     let (services, stop) = (servers.services(), Shutdown::new());
     let running = worker(&services, &stop);
-    let workers = Workers::start(services, identity(), Arc::new(|| Err("no fallback in this test".into()))).unwrap();
+    let workers =
+        Workers::start(services, identity(), Arc::new(|| Err("no fallback in this test".into())))
+            .unwrap();
     let ((panics, panicked), (outcome, outcomes)) = (channel(), channel());
     let panic = Answer::new(move |_| {
         panics.send(()).unwrap();
@@ -82,11 +88,16 @@ async fn panic_in_a_callback_fails_no_other_transcription() {
 
 /// Waits until one more job has a result.
 async fn wait_for_a_result(store: &Store, jobs: &[String]) {
-    let count = async || store.look(jobs).await.unwrap().iter().filter(|row| row.result.is_some()).count();
+    let count =
+        async || store.look(jobs).await.unwrap().iter().filter(|row| row.result.is_some()).count();
     let before = count().await;
     let began = std::time::Instant::now();
     while count().await == before {
-        assert!(began.elapsed() < Duration::from_mins(1), "no result after {before} of {}", jobs.len());
+        assert!(
+            began.elapsed() < Duration::from_mins(1),
+            "no result after {before} of {}",
+            jobs.len()
+        );
         pause(10).await;
     }
 }
@@ -99,7 +110,11 @@ async fn slow_and_cut_connections_delay_scores_without_changing_them() {
     bucket.forward(servers.bucket.url.port().unwrap());
     queue.forward(servers.nats.port());
     let urls = [queue.port(), bucket.port()].map(|port| format!("127.0.0.1:{port}"));
-    let services = services(&format!("nats://{}", urls[0]), &servers.postgres.url(), &format!("http://{}", urls[1]));
+    let services = services(
+        &format!("nats://{}", urls[0]),
+        &servers.postgres.url(),
+        &format!("http://{}", urls[1]),
+    );
     let store = Store::open(&services.database_url).await.unwrap();
     for (index, line) in [&bucket, &queue].into_iter().enumerate() {
         // Unreachable at the start.
@@ -107,9 +122,12 @@ async fn slow_and_cut_connections_delay_scores_without_changing_them() {
         let stop = Shutdown::new();
         let running = worker(&services, &stop);
         let distributed = distributed(services.clone());
-        let candidates: Vec<_> = (0..40).map(|recorded| candidate(recording(40 * index + recorded))).collect();
-        let ids: Vec<_> =
-            candidates.iter().map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string()).collect();
+        let candidates: Vec<_> =
+            (0..40).map(|recorded| candidate(recording(40 * index + recorded))).collect();
+        let ids: Vec<_> = candidates
+            .iter()
+            .map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string())
+            .collect();
         let expected = score(&Arc::new(alone()), &candidates).await;
         let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
         pause(500).await;
@@ -126,16 +144,18 @@ async fn slow_and_cut_connections_delay_scores_without_changing_them() {
     }
 }
 
-/// Checks that scores do not change if the connections of runner and worker through `line` become half-open: first when
-/// they are made, then while jobs are in progress.
+/// Checks that scores do not change if the connections of runner and worker through `line` become
+/// half-open: first when they are made, then while jobs are in progress.
 async fn check_half_open(servers: &Servers, line: &Line, services: Services) {
     let (stop, store) = (Shutdown::new(), Store::open(&servers.postgres.url()).await.unwrap());
     line.set(LineFault::HalfOpen);
     let running = worker(&services, &stop);
     let distributed = distributed(services);
     let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
-    let ids: Vec<_> =
-        candidates.iter().map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string()).collect();
+    let ids: Vec<_> = candidates
+        .iter()
+        .map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string())
+        .collect();
     let expected = score(&Arc::new(alone()), &candidates).await;
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
     pause(500).await;
@@ -154,7 +174,8 @@ async fn check_half_open(servers: &Servers, line: &Line, services: Services) {
 async fn half_open_database_connections_delay_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
     let line = Line::to(&servers.postgres).await;
-    let services = services(&servers.nats.url(), &line.url("postgres"), servers.bucket.url.as_str());
+    let services =
+        services(&servers.nats.url(), &line.url("postgres"), servers.bucket.url.as_str());
     check_half_open(&servers, &line, services).await;
 }
 
@@ -178,7 +199,8 @@ async fn half_open_bucket_connections_delay_scores_without_changing_them() {
     let mut services = services(&servers.nats.url(), &servers.postgres.url(), &url);
     // The default timeout leaves time for large uploads.
     let settings = settings(&url.parse().unwrap(), S3Addressing::Path);
-    services.bucket = ObjectStorage::open_with(&settings, client_options(Duration::from_secs(2))).unwrap();
+    services.bucket =
+        ObjectStorage::open_with(&settings, client_options(Duration::from_secs(2))).unwrap();
     check_half_open(&servers, &line, services).await;
 }
 
@@ -191,8 +213,10 @@ async fn slow_database_that_loses_rows_delays_scores_without_changing_them() {
     let running = worker(&services, &stop);
     let distributed = distributed(services);
     let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
-    let ids: Vec<_> =
-        candidates.iter().map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string()).collect();
+    let ids: Vec<_> = candidates
+        .iter()
+        .map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string())
+        .collect();
     let expected = score(&Arc::new(alone()), &candidates).await;
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
     wait_for_a_result(&store, &ids).await;
@@ -214,7 +238,10 @@ async fn audio_that_was_lost_or_modified_is_stored_again() {
     // Gives the runner time to store the audio again before the last attempt.
     services.pace.retry_after = Duration::from_secs(1);
     let candidates: Vec<_> = (0..3).map(|index| candidate(recording(index))).collect();
-    let ids: Vec<_> = candidates.iter().map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity())).collect();
+    let ids: Vec<_> = candidates
+        .iter()
+        .map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()))
+        .collect();
     let expected = score(&Arc::new(alone()), &candidates).await;
     let distributed = distributed(services.clone());
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
@@ -233,7 +260,11 @@ async fn audio_that_was_lost_or_modified_is_stored_again() {
 async fn only_well_formed_results_are_reused() {
     let Some(servers) = Servers::start().await else { return };
     let (services, stop) = (servers.services(), Shutdown::new());
-    let candidates = [candidate(recording(0)), candidate(b"not a recording".to_vec()), candidate(encoded(vec![]))];
+    let candidates = [
+        candidate(recording(0)),
+        candidate(b"not a recording".to_vec()),
+        candidate(encoded(vec![])),
+    ];
     let expected = score(&Arc::new(alone()), &candidates).await;
     let running = worker(&services, &stop);
     assert_eq!(score(&distributed(services.clone()), &candidates).await, expected);
@@ -267,7 +298,10 @@ async fn first_result_is_kept_and_returned_jobs_count_no_attempt() {
     assert_eq!(store.begin(&id, "d").await.unwrap(), None);
     let ids = [id.to_string()];
     let rows = store.look(&ids).await.unwrap();
-    assert_eq!((rows.len(), rows[0].result.as_deref(), rows[0].worker.as_str()), (1, Some(&b"first"[..]), "c"));
+    assert_eq!(
+        (rows.len(), rows[0].result.as_deref(), rows[0].worker.as_str()),
+        (1, Some(&b"first"[..]), "c")
+    );
     // A failure is valid for a while, then the job is repeated.
     store.forget_failures(&ids, Duration::from_mins(1)).await.unwrap();
     assert_eq!(store.look(&ids).await.unwrap().len(), 1);

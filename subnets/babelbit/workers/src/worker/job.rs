@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use taonet_babelbit_core::scoring::ScoreError;
-use taonet_babelbit_scorer::{Audio, AudioHash, RecognizerStopped, TranscriptionResult, transcribe};
+use taonet_babelbit_scorer::{
+    Audio, AudioHash, RecognizerStopped, TranscriptionResult, transcribe,
+};
 use taonet_objects::StorageError;
 use taonet_service::Shutdown;
 use taonet_speech::WavHeader;
@@ -19,8 +21,9 @@ use crate::store::Store;
 
 /// Maximum size of a recording in bytes: ten minutes of two channels of floats at 48 kHz.
 const MAX_AUDIO: usize = 256 << 20;
-/// Processing time of a job, including its waiting time, after which the worker stops extending its acknowledgement
-/// timeout, so that another worker receives the job. Longer than the transcription deadline of any accepted recording.
+/// Processing time of a job, including its waiting time, after which the worker stops extending its
+/// acknowledgement timeout, so that another worker receives the job. Longer than the transcription
+/// deadline of any accepted recording.
 const LONGEST: Duration = Duration::from_hours(6);
 
 /// Acknowledgement of a delivery.
@@ -68,19 +71,30 @@ impl Worker {
         metrics::gauge!("taonet_scorer_running").decrement(1.0);
     }
 
-    async fn process(&self, id: &JobId, audio: AudioHash, store: &Store, stop: &Shutdown) -> Result<Next, WorkError> {
+    async fn process(
+        &self,
+        id: &JobId,
+        audio: AudioHash,
+        store: &Store,
+        stop: &Shutdown,
+    ) -> Result<Next, WorkError> {
         let known = store.look(&[id.to_string()]).await?.pop();
         if known.as_ref().is_some_and(|row| row.result.is_some()) {
             count("known");
             return Ok(Next::Done);
         }
-        // Fetch the audio before the attempt begins: service failures must not count as attempts of the job.
+        // Fetch the audio before the attempt begins: service failures must not count as attempts of
+        // the job.
         let fetched = self.fetch(id, audio).await?;
         let is_first = known.as_ref().is_none_or(|row| row.tries == 0);
         let turns = Arc::clone(&self.turns);
-        let _turn =
-            if is_first { (Some(turns.read_owned().await), None) } else { (None, Some(turns.write_owned().await)) };
-        // The grace period applies only to jobs in progress, not to jobs that waited for their turn.
+        let _turn = if is_first {
+            (Some(turns.read_owned().await), None)
+        } else {
+            (None, Some(turns.write_owned().await))
+        };
+        // The grace period applies only to jobs in progress, not to jobs that waited for their
+        // turn.
         if stop.is_requested() {
             count("handed_back");
             return Ok(Next::Later(Duration::ZERO));
@@ -126,8 +140,15 @@ impl Worker {
         }
     }
 
-    async fn transcribe(&self, id: &JobId, wav: Vec<u8>, store: &Store, stop: &Shutdown) -> Result<Next, WorkError> {
-        let length = WavHeader::read(&wav).map(|header| header.duration().get()).unwrap_or_default();
+    async fn transcribe(
+        &self,
+        id: &JobId,
+        wav: Vec<u8>,
+        store: &Store,
+        stop: &Shutdown,
+    ) -> Result<Next, WorkError> {
+        let length =
+            WavHeader::read(&wav).map(|header| header.duration().get()).unwrap_or_default();
         let length = Duration::try_from_secs_f64(length).unwrap_or_default();
         let (recognizer, began) = (Arc::clone(&self.recognizer), Instant::now());
         let work = tokio::task::spawn_blocking(move || transcribe(&*recognizer, &Audio::from(wav)));
@@ -151,7 +172,8 @@ impl Worker {
                 return Ok(self.give_up(stop, "stuck"));
             }
             () = overdue => {
-                // A stuck recogniser may be stuck on this recording too: its next attempt must run alone.
+                // A stuck recogniser may be stuck on this recording too: its next attempt must run
+                // alone.
                 if !self.is_stuck() {
                     store.hand_back(id).await?;
                 }
@@ -162,7 +184,9 @@ impl Worker {
         metrics::histogram!("taonet_scorer_job_seconds").record(began.elapsed().as_secs_f64());
         let result = encode(&transcription);
         // Retry until the database stores the result: transcribing again would cost more.
-        while let Err(error) = store.finish(id, &result, transcription.is_err()).await.map_err(WorkError::from) {
+        while let Err(error) =
+            store.finish(id, &result, transcription.is_err()).await.map_err(WorkError::from)
+        {
             tracing::warn!(job = %id, %error, "cannot store a result, retrying");
             if stop.is_requested() {
                 return Err(error);
@@ -176,7 +200,8 @@ impl Worker {
         Ok(Next::Done)
     }
 
-    /// Shuts the worker down, because its recogniser is unusable. The job counts an attempt and gets no result.
+    /// Shuts the worker down, because its recogniser is unusable. The job counts an attempt and
+    /// gets no result.
     fn give_up(&self, stop: &Shutdown, result: &'static str) -> Next {
         self.is_stuck.store(true, Ordering::Relaxed);
         stop.request();

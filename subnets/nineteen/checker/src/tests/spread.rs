@@ -1,4 +1,5 @@
-//! Characters that are spread over several tokens, and words whose token has a space that their text lacks.
+//! Characters that are spread over several tokens, and words whose token has a space that their
+//! text lacks.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +19,8 @@ fn special(names: [&str; 3]) -> Value {
     names.into_iter().zip(0..).map(token).collect()
 }
 
-/// Returns a tokenizer like Llama 3's, in which a character outside its words is one token per byte.
+/// Returns a tokenizer like Llama 3's, in which a character outside its words is one token per
+/// byte.
 fn byte_level() -> Value {
     let level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
     json!({
@@ -29,7 +31,8 @@ fn byte_level() -> Value {
     })
 }
 
-/// Returns a tokenizer like Llama 2's (SentencePiece), whose first word has a space that the text lacks.
+/// Returns a tokenizer like Llama 2's (SentencePiece), whose first word has a space that the text
+/// lacks.
 fn sentence_piece() -> Value {
     json!({
         "version": "1.0", "added_tokens": special(["<unk>", "<s>", "</s>"]),
@@ -44,8 +47,8 @@ fn sentence_piece() -> Value {
     })
 }
 
-/// Writes a model that continues each token of `chain` with the next one: its layers change nothing, and its embeddings
-/// are unit vectors.
+/// Writes a model that continues each token of `chain` with the next one: its layers change
+/// nothing, and its embeddings are unit vectors.
 fn write(directory: &Path, tokenizer: &Value, chain: &[usize], ends: &[u32]) {
     let config = json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": HIDDEN,
@@ -86,18 +89,25 @@ fn write(directory: &Path, tokenizer: &Value, chain: &[usize], ends: &[u32]) {
     for (name, shape, numbers) in tensors {
         let begin = data.len();
         data.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
-        header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()]}));
+        header.insert(
+            name,
+            json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()]}),
+        );
     }
     let mut header = Value::Object(header).to_string();
     while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
     let length = u64::try_from(header.len()).unwrap().to_le_bytes();
-    fs::write(directory.join("model.safetensors"), [&length[..], header.as_bytes(), &data].concat()).unwrap();
+    fs::write(
+        directory.join("model.safetensors"),
+        [&length[..], header.as_bytes(), &data].concat(),
+    )
+    .unwrap();
 }
 
-/// Checks the model's own answer to an empty prompt, as a miner with our server streams it; returns the texts of its
-/// tokens.
+/// Checks the model's own answer to an empty prompt, as a miner with our server streams it; returns
+/// the texts of its tokens.
 async fn honest(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), tokenizer, chain, ends);
@@ -105,20 +115,38 @@ async fn honest(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String>
     let server = router(Arc::clone(&model), EngineSettings::default()).unwrap();
     let base = format!("http://{}/v1/completions", listen(server).await);
     let request = json!({"prompt": "", "temperature": 0, "logprobs": 1, "stream": true, "max_tokens": chain.len()});
-    let answer = reqwest::Client::new().post(base).json(&request).send().await.unwrap().text().await.unwrap();
+    let answer = reqwest::Client::new()
+        .post(base)
+        .json(&request)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     let events = answer.lines().filter_map(|line| line.strip_prefix("data: "));
     let chunks: Vec<Value> = events.filter_map(|event| serde_json::from_str(event).ok()).collect();
     let miners = tokens(&chunks).unwrap();
     let reference = LocalReference::new(model);
     let payload = request.as_object().unwrap();
-    let question = Question { endpoint: Endpoint::Completions, payload, tokens: &miners, places: &[] };
-    let Reading::Whole(readings) = reference.read(&question).await.unwrap() else { panic!("not read in one pass") };
+    let question =
+        Question { endpoint: Endpoint::Completions, payload, tokens: &miners, places: &[] };
+    let Reading::Whole(readings) = reference.read(&question).await.unwrap() else {
+        panic!("not read in one pass")
+    };
     for (place, (reading, token)) in readings.iter().zip(&miners).enumerate() {
-        let (rank, logprob) = reading.own.unwrap_or_else(|| panic!("token {place} is unknown: {miners:?}"));
-        assert!(rank == 1 && (logprob - token.logprob).abs() < 1e-4, "{place}: {logprob} {miners:?}");
+        let (rank, logprob) =
+            reading.own.unwrap_or_else(|| panic!("token {place} is unknown: {miners:?}"));
+        assert!(
+            rank == 1 && (logprob - token.logprob).abs() < 1e-4,
+            "{place}: {logprob} {miners:?}"
+        );
     }
     for profile in [ScoringProfile::Reference, ScoringProfile::Later] {
-        let checked = check_text(&reference, Endpoint::Completions, payload, &chunks, profile, |_| 0).await.unwrap();
+        let checked =
+            check_text(&reference, Endpoint::Completions, payload, &chunks, profile, |_| 0)
+                .await
+                .unwrap();
         assert_eq!(checked.quality, Some(1.0), "{checked:?}");
     }
     miners.into_iter().map(|token| token.text).collect()
@@ -141,11 +169,15 @@ async fn text_in_unknown_pieces_is_compared() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &byte_level(), &[0, 5, 6, 7, 1], &[1]);
     let reference = LocalReference::new(Arc::new(LanguageModel::open("m", folder.path()).unwrap()));
-    let chunk = |text: &str| json!({"choices": [{"text": text, "logprobs": {"token_logprobs": [-0.18]}}]});
+    let chunk =
+        |text: &str| json!({"choices": [{"text": text, "logprobs": {"token_logprobs": [-0.18]}}]});
     let check = async |texts: &[&str], profile| {
         let chunks: Vec<_> = texts.iter().map(|text| chunk(text)).collect();
         let payload = json!({"prompt": ""}).as_object().unwrap().clone();
-        check_text(&reference, Endpoint::Completions, &payload, &chunks, profile, |_| 0).await.unwrap().quality
+        check_text(&reference, Endpoint::Completions, &payload, &chunks, profile, |_| 0)
+            .await
+            .unwrap()
+            .quality
     };
     for profile in [ScoringProfile::Reference, ScoringProfile::Later] {
         assert_eq!(check(&["ab", "", "\u{e9}"], profile).await, Some(1.0));

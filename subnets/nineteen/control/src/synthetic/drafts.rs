@@ -53,9 +53,14 @@ impl Drafts {
         self.queue().pop_front()
     }
 
-    /// Keeps conversations ready until shutdown. The models that check the market's text tasks generate them; returns
-    /// immediately if these models cannot generate text.
-    pub async fn keep_ready(&self, market: &MarketFile, references: &References, shutdown: &Shutdown) {
+    /// Keeps conversations ready until shutdown. The models that check the market's text tasks
+    /// generate them; returns immediately if these models cannot generate text.
+    pub async fn keep_ready(
+        &self,
+        market: &MarketFile,
+        references: &References,
+        shutdown: &Shutdown,
+    ) {
         while !shutdown.is_requested() {
             let models = models(market, references);
             let missing = READY.saturating_sub(self.queue().len());
@@ -79,7 +84,10 @@ impl Drafts {
                     Ok(None) => return,
                     Err(error) => {
                         is_idle = true;
-                        tracing::debug!(error = &error as &dyn std::error::Error, "synthetic conversation not written");
+                        tracing::debug!(
+                            error = &error as &dyn std::error::Error,
+                            "synthetic conversation not written"
+                        );
                     }
                 }
             }
@@ -112,7 +120,10 @@ fn models(market: &MarketFile, references: &References) -> Vec<Arc<dyn Reference
 }
 
 /// Generates a conversation with a model; `None` if the model cannot generate text.
-async fn conversation(model: &dyn ReferenceModel, random: &mut StdRng) -> Result<Option<Vec<Value>>, CheckError> {
+async fn conversation(
+    model: &dyn ReferenceModel,
+    random: &mut StdRng,
+) -> Result<Option<Vec<Value>>, CheckError> {
     let mut messages = Vec::new();
     if random.random_bool(0.25) {
         let like = text(Part::System, 12, random);
@@ -120,15 +131,20 @@ async fn conversation(model: &dyn ReferenceModel, random: &mut StdRng) -> Result
             "Write the system prompt of an AI assistant. An example of a different one: \"{like}\". Reply with the \
              prompt only."
         );
-        let Some(written) = write(model, &[message("user", &order)], random).await? else { return Ok(None) };
+        let Some(written) = write(model, &[message("user", &order)], random).await? else {
+            return Ok(None);
+        };
         messages.push(message("system", &written));
     }
-    let (like, manner) = (text(Part::Message, 25, random), MANNERS.choose(random).copied().unwrap_or_default());
+    let (like, manner) =
+        (text(Part::Message, 25, random), MANNERS.choose(random).copied().unwrap_or_default());
     let order = format!(
         "Write a message that a person could send to an AI assistant, {manner}. These words set the subject, which you \
          can change to make sense: \"{like}\". Reply with the message only."
     );
-    let Some(written) = write(model, &[message("user", &order)], random).await? else { return Ok(None) };
+    let Some(written) = write(model, &[message("user", &order)], random).await? else {
+        return Ok(None);
+    };
     messages.push(message("user", &written));
     for _ in 0..TURNS.choose(random).copied().unwrap_or(0) {
         let Some(answer) = write(model, &messages, random).await? else { return Ok(None) };
@@ -138,7 +154,9 @@ async fn conversation(model: &dyn ReferenceModel, random: &mut StdRng) -> Result
              message. Reply with the message only.",
             Value::from(messages.clone())
         );
-        let Some(next) = write(model, &[message("user", &order)], random).await? else { return Ok(None) };
+        let Some(next) = write(model, &[message("user", &order)], random).await? else {
+            return Ok(None);
+        };
         messages.push(message("user", &next));
     }
     Ok(Some(messages))
@@ -149,12 +167,18 @@ async fn write(
     messages: &[Value],
     random: &mut StdRng,
 ) -> Result<Option<String>, CheckError> {
-    let Some(written) = model.write(messages, LONGEST, random.random_range(1..=u32::MAX.into())).await? else {
+    let Some(written) =
+        model.write(messages, LONGEST, random.random_range(1..=u32::MAX.into())).await?
+    else {
         return Ok(None);
     };
     // Models like to quote what they were told to write.
     let written = written.trim().trim_matches('"').trim();
-    if written.is_empty() { Err(CheckError::Malformed("is an empty message")) } else { Ok(Some(written.to_owned())) }
+    if written.is_empty() {
+        Err(CheckError::Malformed("is an empty message"))
+    } else {
+        Ok(Some(written.to_owned()))
+    }
 }
 
 fn message(role: &str, content: &str) -> Value {

@@ -1,4 +1,5 @@
-//! Parameters of synthetic image requests, distributed like buyers' requests: mostly the defaults of the gateway.
+//! Parameters of synthetic image requests, distributed like buyers' requests: mostly the defaults
+//! of the gateway.
 
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
@@ -11,7 +12,8 @@ use super::picture::{mask, portrait, scene};
 use super::words::{Part, text};
 
 /// Widths and heights that image models are trained for, both also swapped.
-const SIZES: [(u64, u64); 6] = [(1_024, 1_024), (896, 1_152), (832, 1_216), (768, 1_024), (768, 1_344), (640, 1_536)];
+const SIZES: [(u64, u64); 6] =
+    [(1_024, 1_024), (896, 1_152), (832, 1_216), (768, 1_024), (768, 1_344), (640, 1_536)];
 /// Side lengths of input images, in pixels.
 const SIDES: [u32; 4] = [512, 576, 640, 768];
 /// Numbers of denoising steps that buyers choose, besides the defaults.
@@ -44,9 +46,13 @@ const UNWANTED: [&str; 24] = [
     "nsfw",
 ];
 
-/// Generates the payload of a request to an image route, which has the task's name if `names_task` is set; `None` for routes
-/// without a generator.
-pub(super) fn payload(task: &Task, names_task: bool, random: &mut impl Rng) -> Option<Map<String, Value>> {
+/// Generates the payload of a request to an image route, which has the task's name if `names_task`
+/// is set; `None` for routes without a generator.
+pub(super) fn payload(
+    task: &Task,
+    names_task: bool,
+    random: &mut impl Rng,
+) -> Option<Map<String, Value>> {
     let mut further = Map::new();
     let mut add = |name: &str, value: Value| further.insert(name.to_owned(), value);
     let (width, height) = (side(random), side(random));
@@ -87,8 +93,11 @@ fn side(random: &mut impl Rng) -> u32 {
 }
 
 fn size(random: &mut impl Rng) -> (u64, u64) {
-    let (width, height) =
-        if random.random_bool(0.6) { (1_024, 1_024) } else { SIZES.choose(random).copied().unwrap_or((1_024, 1_024)) };
+    let (width, height) = if random.random_bool(0.6) {
+        (1_024, 1_024)
+    } else {
+        SIZES.choose(random).copied().unwrap_or((1_024, 1_024))
+    };
     if random.random_bool(0.4) { (height, width) } else { (width, height) }
 }
 
@@ -102,11 +111,19 @@ fn steps(random: &mut impl Rng) -> u64 {
 }
 
 fn cfg_scale(random: &mut impl Rng) -> f64 {
-    if random.random_bool(0.6) { 3.0 } else { (random.random_range(1.5..9.0_f64) * 2.0).round() / 2.0 }
+    if random.random_bool(0.6) {
+        3.0
+    } else {
+        (random.random_range(1.5..9.0_f64) * 2.0).round() / 2.0
+    }
 }
 
 fn strength(random: &mut impl Rng) -> f64 {
-    if random.random_bool(0.6) { 0.5 } else { (random.random_range(0.1..=1.0_f64) * 20.0).round() / 20.0 }
+    if random.random_bool(0.6) {
+        0.5
+    } else {
+        (random.random_range(0.1..=1.0_f64) * 20.0).round() / 20.0
+    }
 }
 
 fn negative_prompt(random: &mut impl Rng) -> String {
@@ -126,18 +143,23 @@ mod tests {
 
     use super::*;
 
-    /// Servers of miners and the checking server accept every test: its fields are in range, and its images can be decoded.
+    /// Servers of miners and the checking server accept every test: its fields are in range, and
+    /// its images can be decoded.
     #[test]
     fn synthetic_requests_are_valid_for_image_servers() {
         let mut task = MarketConfig::default().task("avatar").unwrap().clone();
         let mut random = StdRng::seed_from_u64(6);
-        for (endpoint, rounds) in
-            [(Endpoint::TextToImage, 200), (Endpoint::ImageToImage, 2), (Endpoint::Inpaint, 2), (Endpoint::Avatar, 2)]
-        {
+        for (endpoint, rounds) in [
+            (Endpoint::TextToImage, 200),
+            (Endpoint::ImageToImage, 2),
+            (Endpoint::Inpaint, 2),
+            (Endpoint::Avatar, 2),
+        ] {
             task.endpoint = endpoint;
             for _ in 0..rounds {
                 let payload = payload(&task, true, &mut random).unwrap();
-                PaintRequest::parse(endpoint, &payload).unwrap_or_else(|error| panic!("{endpoint:?}: {error}"));
+                PaintRequest::parse(endpoint, &payload)
+                    .unwrap_or_else(|error| panic!("{endpoint:?}: {error}"));
             }
         }
     }

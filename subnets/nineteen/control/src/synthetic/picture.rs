@@ -34,7 +34,10 @@ struct Noise {
 
 impl Noise {
     fn new(side: usize, random: &mut impl Rng) -> Self {
-        Self { side, values: (0..(side + 1) * (side + 1)).map(|_| random.random_range(-1.0..1.0)).collect() }
+        Self {
+            side,
+            values: (0..(side + 1) * (side + 1)).map(|_| random.random_range(-1.0..1.0)).collect(),
+        }
     }
 
     /// Returns the noise at a position in `0..=1`.
@@ -45,13 +48,16 @@ impl Noise {
             (scaled as usize, fraction * fraction * (3.0 - 2.0 * fraction))
         };
         let ((column, right), (row, below)) = (split(x), split(y));
-        let value = |row: usize, column: usize| self.values.get(row * (self.side + 1) + column).copied().unwrap_or(0.0);
+        let value = |row: usize, column: usize| {
+            self.values.get(row * (self.side + 1) + column).copied().unwrap_or(0.0)
+        };
         let above = mix(value(row, column), value(row, column + 1), right);
         mix(above, mix(value(row + 1, column), value(row + 1, column + 1), right), below)
     }
 }
 
-/// Returns an image of a scene, as base64-encoded PNG: a sky or a wall, light and shadow, and a few objects.
+/// Returns an image of a scene, as base64-encoded PNG: a sky or a wall, light and shadow, and a few
+/// objects.
 pub(super) fn scene(width: u32, height: u32, random: &mut impl Rng) -> String {
     let mut shapes = Vec::new();
     for _ in 0..random.random_range(3..=9) {
@@ -66,8 +72,8 @@ pub(super) fn scene(width: u32, height: u32, random: &mut impl Rng) -> String {
     draw(width, height, &shapes, random)
 }
 
-/// Returns an image of a face, as base64-encoded PNG: head, hair, eyes, nose, mouth and clothes of random shape and
-/// colour.
+/// Returns an image of a face, as base64-encoded PNG: head, hair, eyes, nose, mouth and clothes of
+/// random shape and colour.
 pub(super) fn portrait(width: u32, height: u32, random: &mut impl Rng) -> String {
     let skin = random.random_range(0.35..1.0_f32);
     let skin: Colour = [245.0 * skin, 205.0 * skin, 175.0 * skin];
@@ -77,9 +83,11 @@ pub(super) fn portrait(width: u32, height: u32, random: &mut impl Rng) -> String
     let lips = blend(shade(skin, 0.75), [170.0, 60.0, 70.0], 0.35);
     let (x, y) = (random.random_range(0.42..0.58_f32), random.random_range(0.4..0.5_f32));
     let (w, h) = (random.random_range(0.15..0.2_f32), random.random_range(0.21..0.27_f32));
-    let (gap, level) = (w * random.random_range(0.38..0.48_f32), y - h * random.random_range(0.08..0.18_f32));
+    let (gap, level) =
+        (w * random.random_range(0.38..0.48_f32), y - h * random.random_range(0.08..0.18_f32));
     let mut shapes = Vec::new();
-    let mut add = |centre, radii, colour, edge| shapes.push(Ellipse { centre, radii, colour, edge });
+    let mut add =
+        |centre, radii, colour, edge| shapes.push(Ellipse { centre, radii, colour, edge });
     add((x, y - h * 0.25), (w * 1.2, h * random.random_range(1.0..1.3_f32)), hair, 0.1);
     add((x, 1.05), (w * 2.4, h * 1.2), colour(random), 0.05);
     add((x, y + h * 0.95), (w * 0.5, h * 0.6), shade(skin, 0.9), 0.1);
@@ -112,7 +120,9 @@ pub(super) fn mask(width: u32, height: u32, random: &mut impl Rng) -> String {
             edge: 0.0,
         })
         .collect();
-    let pixel = |x: f32, y: f32| if shapes.iter().any(|shape| cover(shape, x, y) > 0.5) { [255; 3] } else { [0; 3] };
+    let pixel = |x: f32, y: f32| {
+        if shapes.iter().any(|shape| cover(shape, x, y) > 0.5) { [255; 3] } else { [0; 3] }
+    };
     png(width, height, pixel)
 }
 
@@ -132,7 +142,11 @@ fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> S
         for shape in shapes {
             found = blend(found, shape.colour, cover(shape, x, y));
         }
-        let light: f32 = light.iter().zip(0..).map(|(noise, octave)| noise.at(x, y) / (1 << octave) as f32).sum();
+        let light: f32 = light
+            .iter()
+            .zip(0..)
+            .map(|(noise, octave)| noise.at(x, y) / (1 << octave) as f32)
+            .sum();
         let shift = light * strength + random.random_range(-GRAIN..GRAIN);
         found.map(|part| (part + shift).clamp(0.0, 255.0) as u8)
     };
@@ -151,7 +165,8 @@ fn mix(one: f32, other: f32, part: f32) -> f32 {
 
 /// Returns the opacity of a shape at a position: 1 inside, 0 outside, less than 1 at its edge.
 fn cover(shape: &Ellipse, x: f32, y: f32) -> f32 {
-    let (across, down) = ((x - shape.centre.0) / shape.radii.0, (y - shape.centre.1) / shape.radii.1);
+    let (across, down) =
+        ((x - shape.centre.0) / shape.radii.0, (y - shape.centre.1) / shape.radii.1);
     let distance = (across * across + down * down).sqrt();
     if shape.edge <= 0.0 {
         return if distance <= 1.0 { 1.0 } else { 0.0 };
@@ -180,7 +195,9 @@ fn png(width: u32, height: u32, mut pixel: impl FnMut(f32, f32) -> [u8; 3]) -> S
     // 8 bits per channel, RGB, no interlacing.
     header.extend([8, 2, 0, 0, 0]);
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
-    for (name, data) in [(b"IHDR", header), (b"IDAT", rows.finish().unwrap_or_default()), (b"IEND", Vec::new())] {
+    for (name, data) in
+        [(b"IHDR", header), (b"IDAT", rows.finish().unwrap_or_default()), (b"IEND", Vec::new())]
+    {
         let body = [name.as_slice(), &data].concat();
         file.extend(u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes());
         file.extend(&body);
@@ -230,7 +247,9 @@ mod tests {
 
     #[test]
     fn pictures_are_drawn_from_the_seed() {
-        let with = |seed, draw: fn(u32, u32, &mut StdRng) -> String| draw(64, 48, &mut StdRng::seed_from_u64(seed));
+        let with = |seed, draw: fn(u32, u32, &mut StdRng) -> String| {
+            draw(64, 48, &mut StdRng::seed_from_u64(seed))
+        };
         let draws: [fn(u32, u32, &mut StdRng) -> String; 2] = [scene, portrait];
         for draw in draws {
             let one = pixels(&with(1, draw), 64, 48);
@@ -240,6 +259,10 @@ mod tests {
             assert_ne!(one, pixels(&with(2, draw), 64, 48));
         }
         let mask = pixels(&with(3, mask), 64, 48);
-        assert!(mask.contains(&0) && mask.contains(&255) && mask.iter().all(|part| matches!(part, 0 | 255)));
+        assert!(
+            mask.contains(&0)
+                && mask.contains(&255)
+                && mask.iter().all(|part| matches!(part, 0 | 255))
+        );
     }
 }

@@ -9,8 +9,8 @@ use rand::seq::IndexedRandom as _;
 /// Maximum depth of names within alternatives.
 const DEEPEST: usize = 12;
 const ONSETS: [&str; 24] = [
-    "b", "br", "c", "d", "dr", "f", "g", "gl", "h", "j", "k", "l", "m", "n", "p", "r", "s", "st", "t", "th", "tr", "v",
-    "w", "z",
+    "b", "br", "c", "d", "dr", "f", "g", "gl", "h", "j", "k", "l", "m", "n", "p", "r", "s", "st",
+    "t", "th", "tr", "v", "w", "z",
 ];
 const VOWELS: [&str; 12] = ["a", "e", "i", "o", "u", "ai", "ea", "ie", "o", "a", "e", "ou"];
 const CODAS: [&str; 14] = ["", "", "", "l", "n", "r", "s", "m", "rd", "nt", "ck", "x", "sh", "nd"];
@@ -70,7 +70,8 @@ pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
     found
 }
 
-/// Appends a random expansion of a grammar symbol; symbols in the expansion are expanded recursively.
+/// Appends a random expansion of a grammar symbol; symbols in the expansion are expanded
+/// recursively.
 fn add(text: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
     let Some(alternatives) = GRAMMAR.get(name) else {
         drawn(text, name, random);
@@ -91,7 +92,8 @@ fn add(text: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
 /// Adds text, with a capital letter where a sentence begins.
 fn push(found: &mut String, text: &str) {
     let ended = found.trim_end();
-    let begins = found.is_empty() || (ended.len() < found.len() && ended.ends_with(['.', '?', '!']));
+    let begins =
+        found.is_empty() || (ended.len() < found.len() && ended.ends_with(['.', '?', '!']));
     let mut letters = text.chars();
     match letters.next() {
         Some(first) if begins => {
@@ -141,7 +143,8 @@ fn syllable(random: &mut impl Rng) -> String {
     [pick(&ONSETS), pick(&VOWELS), pick(&CODAS)].concat()
 }
 
-/// Returns a text as people type it: sometimes without capitals or the last full stop, sometimes with a typing error.
+/// Returns a text as people type it: sometimes without capitals or the last full stop, sometimes
+/// with a typing error.
 fn typed(mut text: String, random: &mut impl Rng) -> String {
     if random.random_bool(0.2) {
         text = text.to_lowercase();
@@ -153,8 +156,12 @@ fn typed(mut text: String, random: &mut impl Rng) -> String {
         let letters: Vec<char> = text.chars().collect();
         let place = random.random_range(0..letters.len().max(1));
         // A letter is missing.
-        text =
-            letters.iter().enumerate().filter(|(at, _)| *at != place || *at == 0).map(|(_, letter)| *letter).collect();
+        text = letters
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at != place || *at == 0)
+            .map(|(_, letter)| *letter)
+            .collect();
     }
     text
 }
@@ -175,7 +182,10 @@ mod tests {
             for alternative in alternatives {
                 for inner in alternative.split('{').skip(1) {
                     let (inner, _) = inner.split_once('}').unwrap();
-                    assert!(GRAMMAR.contains_key(inner) || drawn.contains(&inner), "{name}: {inner}");
+                    assert!(
+                        GRAMMAR.contains_key(inner) || drawn.contains(&inner),
+                        "{name}: {inner}"
+                    );
                 }
             }
         }
@@ -190,7 +200,11 @@ mod tests {
     fn texts_have_no_fixed_phrases() {
         let mut random = StdRng::seed_from_u64(1);
         let texts: Vec<_> = (0..2_000).map(|_| text(Part::Message, 30, &mut random)).collect();
-        assert!(texts.iter().all(|text| !text.contains(['{', '}', '|']) && text.split(' ').count() <= 30));
+        assert!(
+            texts
+                .iter()
+                .all(|text| !text.contains(['{', '}', '|']) && text.split(' ').count() <= 30)
+        );
         let words: HashSet<_> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
         assert!(words.len() > 3_000, "{} different words", words.len());
         let mut phrases = HashSet::new();

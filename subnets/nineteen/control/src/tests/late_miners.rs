@@ -33,7 +33,8 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let (worker, shutdown) = (Market::default(), Shutdown::new());
-    let (recorder, stop) = (Recorder::new(store.clone(), worker.clone(), ProcessRole::Worker), shutdown.clone());
+    let (recorder, stop) =
+        (Recorder::new(store.clone(), worker.clone(), ProcessRole::Worker), shutdown.clone());
     shutdown.spawn("worker", async move { recorder.follow(|_| {}, &system_clock(), &stop).await });
     while worker.period_miners().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -48,8 +49,14 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
     let rows = store.contenders(PeriodId(1)).await.unwrap();
     assert_eq!((rows.len(), handshakes.load(Ordering::SeqCst)), (2, 2));
     let capacities = rows.iter().map(|row| row.offer.capacity).collect::<Vec<_>>();
-    assert!(capacities[1].accepted > 0.0 && capacities[1].accepted < capacities[0].accepted, "{capacities:?}");
-    assert!(capacities[1].to_score > 0.0 && capacities[1].to_score < capacities[0].to_score, "{capacities:?}");
+    assert!(
+        capacities[1].accepted > 0.0 && capacities[1].accepted < capacities[0].accepted,
+        "{capacities:?}"
+    );
+    assert!(
+        capacities[1].to_score > 0.0 && capacities[1].to_score < capacities[0].to_score,
+        "{capacities:?}"
+    );
     // A query worker has loaded the period before the miner was admitted.
     let charlie = key("//Charlie").hotkey();
     let is_known = async {
@@ -68,12 +75,14 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
     let period_miners = validator.live_market.period_miners().unwrap();
     assert_eq!(period_miners.tasks()[0].budget(), budget.remaining);
     // Tests reach the late miner too.
-    let late = period_miners.contenders().find(|contender| contender.offer.hotkey == charlie).unwrap();
+    let late =
+        period_miners.contenders().find(|contender| contender.offer.hotkey == charlie).unwrap();
     assert!(late.counts().total_requests > 0.0, "{:?}", late.counts());
     shutdown.request();
 }
 
-/// The list of miners is read again while a period runs, and at each attempt while no miner offers capacity.
+/// The list of miners is read again while a period runs, and at each attempt while no miner offers
+/// capacity.
 #[tokio::test(flavor = "multi_thread")]
 async fn miner_that_registers_late_is_admitted_within_the_period() {
     let folder = tempfile::tempdir().unwrap();
@@ -83,13 +92,19 @@ async fn miner_that_registers_late_is_admitted_within_the_period() {
     let nodes = Growing(Arc::default());
     let validator = process_on(&store, Box::new(nodes.clone()), &model);
     assert!(!validator.controller.period().await.unwrap(), "no miner is registered");
-    let (bob, charlie) =
-        (miner("//Bob", 1, &model, &handshakes).await, miner("//Charlie", 2, &model, &handshakes).await);
+    let (bob, charlie) = (
+        miner("//Bob", 1, &model, &handshakes).await,
+        miner("//Charlie", 2, &model, &handshakes).await,
+    );
     nodes.0.lock().unwrap().push(bob);
     let controller = Arc::clone(&validator.controller);
     let period = tokio::spawn(async move { controller.period().await });
-    let contenders =
-        || validator.live_market.period_miners().map_or(0, |period_miners| period_miners.contenders().count());
+    let contenders = || {
+        validator
+            .live_market
+            .period_miners()
+            .map_or(0, |period_miners| period_miners.contenders().count())
+    };
     while contenders() == 0 {
         assert!(!period.is_finished(), "the first miner is not found");
         tokio::time::sleep(Duration::from_millis(5)).await;

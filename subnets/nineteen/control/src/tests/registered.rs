@@ -9,8 +9,8 @@ use taonet_validator::Subnet as _;
 
 use super::*;
 
-/// Miners with the uids 1, 2, …, and their speeds. Eve's axon is gone when the second period begins, Dave's later; then
-/// Ferdie has left the subnet.
+/// Miners with the uids 1, 2, …, and their speeds. Eve's axon is gone when the second period
+/// begins, Dave's later; then Ferdie has left the subnet.
 const SPEEDS: [(&str, f64); 5] =
     [("//Bob", 5.0), ("//Charlie", 5.0), ("//Dave", 4.0), ("//Eve", 4.5), ("//Ferdie", 9.0)];
 
@@ -22,11 +22,17 @@ fn uid_of(uri: &str) -> Uid {
 async fn replace_nodes(store: &Store, miners: &[&str], others: &[&str], now_ms: i64) {
     let peer = |uri: &&str| (uid_of(uri), Peer::new(key(uri).hotkey(), "192.0.2.1", 1).unwrap());
     let registered = miners.iter().chain(others).map(|uri| (uid_of(uri), key(uri).hotkey()));
-    let (miners, registered) = (miners.iter().map(peer).collect::<Vec<_>>(), registered.collect::<Vec<_>>());
+    let (miners, registered) =
+        (miners.iter().map(peer).collect::<Vec<_>>(), registered.collect::<Vec<_>>());
     store.replace_nodes(&miners, &registered, now_ms).await.unwrap();
 }
 
-async fn begin_period(store: &Store, config: &MarketConfig, miners: &[&str], now_ms: i64) -> PeriodId {
+async fn begin_period(
+    store: &Store,
+    config: &MarketConfig,
+    miners: &[&str],
+    now_ms: i64,
+) -> PeriodId {
     let offer = |uri: &&str| NewContender {
         task: "chat-a".parse().unwrap(),
         hotkey: key(uri).hotkey(),
@@ -35,7 +41,10 @@ async fn begin_period(store: &Store, config: &MarketConfig, miners: &[&str], now
         concurrency: None,
     };
     let offers: Vec<_> = miners.iter().map(offer).collect();
-    store.begin_period(now_ms, 60_000, PeriodProfile::Reference, &offers, &[], config).await.unwrap()
+    store
+        .begin_period(now_ms, 60_000, PeriodProfile::Reference, &offers, &[], config)
+        .await
+        .unwrap()
 }
 
 /// Closes a period in which each miner has answered all requests.
@@ -50,9 +59,14 @@ async fn close_period(store: &Store, period: PeriodId, now_ms: i64) {
 async fn put_rewards(store: &Store, created_ms: i64) {
     for (uri, speed) in SPEEDS {
         let hotkey = key(uri).hotkey();
-        let reward = Reward { quality: Some(1.0), metric: Some(speed), reason: String::new(), created_ms };
-        let sample =
-            Sample { job_id: uri.to_owned(), hotkey, uid: uid_of(uri), ..sample("chat-a", &json!({}), &json!([])) };
+        let reward =
+            Reward { quality: Some(1.0), metric: Some(speed), reason: String::new(), created_ms };
+        let sample = Sample {
+            job_id: uri.to_owned(),
+            hotkey,
+            uid: uid_of(uri),
+            ..sample("chat-a", &json!({}), &json!([]))
+        };
         store.put_reward(&sample, &reward).await.unwrap();
     }
 }
@@ -97,21 +111,26 @@ async fn weights_rank_registered_hotkeys_without_an_axon_and_no_deregistered_one
         (ScoringProfile::LaterStrict, [13.0, 11.0, 9.0], 4),
     ] {
         config.scoring_profile = profile;
-        let subnet = Nineteen::new(store.clone(), MarketFile::fixed(config.clone()), system_clock());
+        let subnet =
+            Nineteen::new(store.clone(), MarketFile::fixed(config.clone()), system_clock());
         let scores = subnet.scores(&neurons, false).await.unwrap().scores;
         let weights = subnet.weights(&scores, None).unwrap();
         assert_eq!(weights.uids, [1, 2, 3].map(Uid), "{profile:?}");
         assert_close(&weights.weights, &shares(&effective, exponent));
         // `tao nineteen explain --export` and `tao nineteen weights` compute the same.
         let state = MarketState::load(&store, &config, now).await.unwrap();
-        let earned: Vec<_> = state.report(&config).miners.iter().map(|miner| miner.weight).collect();
-        let document = taonet_nineteen_core::document::weights(&state.export(&config), None).unwrap();
+        let earned: Vec<_> =
+            state.report(&config).miners.iter().map(|miner| miner.weight).collect();
+        let document =
+            taonet_nineteen_core::document::weights(&state.export(&config), None).unwrap();
         assert_eq!(document["weights"], json!(earned), "{profile:?}");
         assert_eq!(earned.len(), if profile.is_strict() { 4 } else { 3 });
     }
-    // When the first period closed, Ferdie was registered: of five, Ferdie, Bob, Charlie, Eve and Dave are ranked.
+    // When the first period closed, Ferdie was registered: of five, Ferdie, Bob, Charlie, Eve and
+    // Dave are ranked.
     config.scoring_profile = ScoringProfile::Reference;
-    let earlier = MarketState::load_at(&store, &config, first, now).await.unwrap().unwrap().report(&config);
+    let earlier =
+        MarketState::load_at(&store, &config, first, now).await.unwrap().unwrap().report(&config);
     let earned: Vec<_> = earlier.miners.iter().map(|miner| (miner.uid.0, miner.weight)).collect();
     let (uids, weights): (Vec<_>, Vec<_>) = earned.into_iter().unzip();
     assert_eq!(uids, [1, 2, 3, 4, 5]);
@@ -130,7 +149,10 @@ async fn refresh_stores_all_neurons_and_lists_only_miners() {
         Neuron::new(Uid(1), key("//Bob").hotkey(), None),
         neuron(2, &key("//Charlie"), unreachable),
     ];
-    assert!(!process(&store, &nodes, &model).controller.period().await.unwrap(), "no miner offers capacity");
+    assert!(
+        !process(&store, &nodes, &model).controller.period().await.unwrap(),
+        "no miner offers capacity"
+    );
     let registered = store.registered(i64::MAX).await.unwrap();
     assert_eq!(registered, ["//Alice", "//Bob", "//Charlie"].map(|uri| key(uri).hotkey()));
     assert_eq!(store.nodes().await.unwrap().iter().map(|node| node.uid.0).collect::<Vec<_>>(), [2]);

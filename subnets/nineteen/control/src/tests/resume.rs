@@ -27,7 +27,13 @@ async fn resumes_its_period(store: Store) {
         neuron(3, &key("//Dave"), "127.0.0.1:9".parse().unwrap()),
     ];
     let total = async |store: &Store, period| -> f64 {
-        store.contenders(PeriodId(period)).await.unwrap().iter().map(|row| row.counts.total_requests).sum()
+        store
+            .contenders(PeriodId(period))
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.counts.total_requests)
+            .sum()
     };
     let mut first = process(&store, &nodes, &model);
     let shutdown = Shutdown::new();
@@ -55,7 +61,11 @@ async fn resumes_its_period(store: Store) {
     assert!(second.controller.period().await.unwrap());
     assert_eq!(store.newest_period().await.unwrap().unwrap().id, PeriodId(1));
     let period_miners = second.live_market.period_miners().unwrap();
-    assert_eq!(period_miners.limit(&key("//Bob").hotkey()), Some(7), "the announced concurrency outlives the process");
+    assert_eq!(
+        period_miners.limit(&key("//Bob").hotkey()),
+        Some(7),
+        "the announced concurrency outlives the process"
+    );
     assert!(total(&store, 1).await >= before);
     let planned = store.budgets(PeriodId(1), None).await.unwrap()[0].planned as f64;
     assert!(total(&store, 1).await <= planned, "no request is planned twice");
@@ -77,7 +87,8 @@ async fn resumes_its_period(store: Store) {
     for miner in &report.miners {
         assert!(miner.tasks[0].average_quality > 0.99, "{miner:?}");
     }
-    // The export has all that determines the weights: period scores are computed from their counters.
+    // The export has all that determines the weights: period scores are computed from their
+    // counters.
     let config = second.market.current();
     let mut export = MarketState::load(&store, &config, now).await.unwrap().export(&config);
     let weights = taonet_nineteen_core::document::weights(&export, None).unwrap();

@@ -33,10 +33,16 @@ mod tests {
     fn derivatives_are_those_of_the_requested_account() {
         let derivatives = Derivatives::default();
         let accounts = [[1; 32], [2; 32]].map(AccountId::from_bytes);
-        for (account, other) in [(accounts[0], accounts[1]), (accounts[0], accounts[1]), (accounts[1], accounts[0])] {
+        for (account, other) in
+            [(accounts[0], accounts[1]), (accounts[0], accounts[1]), (accounts[1], accounts[0])]
+        {
             let of_account = derivatives.of(account);
             assert_eq!(of_account.len(), 65_536);
-            assert!([0, 7, u16::MAX].iter().all(|index| of_account.contains(&account.derivative(*index))));
+            assert!(
+                [0, 7, u16::MAX]
+                    .iter()
+                    .all(|index| of_account.contains(&account.derivative(*index)))
+            );
             assert!(!of_account.contains(&other.derivative(0)));
         }
     }

@@ -45,7 +45,8 @@ impl Forks {
         })
     }
 
-    /// Adds a block, on a fork with a number, with these transfers: sender, recipient, amount in rao.
+    /// Adds a block, on a fork with a number, with these transfers: sender, recipient, amount in
+    /// rao.
     fn add(&self, parent: Block, fork: u8, transfers: &[(AccountId, AccountId, u64)]) -> Block {
         let number = parent.number.plus(1);
         let mut hash = [fork; 32];
@@ -115,7 +116,13 @@ impl FinalizedBlocks for Forks {
         let (parent, _) = self.block(block)?;
         let root = BlockHash::from_bytes([0; 32]);
         let block = Block { number: parent.number.plus(1), hash: block };
-        Ok(BlockHeader { block, parent: parent.hash, state_root: root, extrinsics_root: root, digest: Vec::new() })
+        Ok(BlockHeader {
+            block,
+            parent: parent.hash,
+            state_root: root,
+            extrinsics_root: root,
+            digest: Vec::new(),
+        })
     }
 
     async fn events_of(&self, header: &BlockHeader) -> Result<Vec<Event>, ChainError> {
@@ -133,7 +140,13 @@ fn genesis() -> Block {
 }
 
 fn event(index: u32, pallet: &str, name: &str, fields: serde_json::Value) -> Event {
-    Event { index, phase: Phase::ApplyExtrinsic(1), pallet: pallet.to_owned(), name: name.to_owned(), fields }
+    Event {
+        index,
+        phase: Phase::ApplyExtrinsic(1),
+        pallet: pallet.to_owned(),
+        name: name.to_owned(),
+        fields,
+    }
 }
 
 /// A buyer's key on a chain with a watcher.
@@ -152,7 +165,10 @@ impl Shop {
         let store = Store::open(folder.path()).await.unwrap();
         let chain = Forks::new();
         let genesis = genesis();
-        let terms = TopUpTerms { account: OPERATOR, rao_per_credit: NonZeroU64::new(RAO_PER_CREDIT).unwrap() };
+        let terms = TopUpTerms {
+            account: OPERATOR,
+            rao_per_credit: NonZeroU64::new(RAO_PER_CREDIT).unwrap(),
+        };
         store.enable_topups(terms, genesis.hash, (genesis.number, genesis.hash)).await.unwrap();
         let key = store.create_key(&KeyTerms::new("shop", 60), &[1; 40], 0).await.unwrap().id;
         let address = store.deposit_address(&key).await.unwrap().unwrap().address;
@@ -171,7 +187,11 @@ async fn transfers_of_finalized_blocks_are_credited() {
     let (chain, address) = (&shop.chain, shop.address);
     let first = chain.add(genesis(), 1, &[(PAYER, address, 250), (PAYER, PAYER, 9_999)]);
     // The operator collects the TAO of the address.
-    let second = chain.add(first, 1, &[(address, OPERATOR, 250), (PAYER, OPERATOR, 700), (PAYER, address, 100)]);
+    let second = chain.add(
+        first,
+        1,
+        &[(address, OPERATOR, 250), (PAYER, OPERATOR, 700), (PAYER, address, 100)],
+    );
     shop.watcher.advance().await.unwrap();
     assert_eq!(shop.balance().await, 0, "no block is final");
     chain.finalize(first);
@@ -182,7 +202,10 @@ async fn transfers_of_finalized_blocks_are_credited() {
     shop.watcher.advance().await.unwrap();
     assert_eq!(shop.balance().await, 3);
     let deposits = shop.store.deposits(None).await.unwrap();
-    let rows: Vec<_> = deposits.iter().map(|row| (row.event, row.amount_rao.get(), row.key_id.is_some())).collect();
+    let rows: Vec<_> = deposits
+        .iter()
+        .map(|row| (row.event, row.amount_rao.get(), row.key_id.is_some()))
+        .collect();
     assert_eq!(rows, [(1, 250, true), (2, 700, false), (3, 100, true)]);
     assert!(shop.store.is_balanced().await.unwrap());
 }
@@ -191,11 +214,16 @@ async fn transfers_of_finalized_blocks_are_credited() {
 async fn transfer_to_a_derivative_without_a_key_is_unattributed() {
     let shop = Shop::open().await;
     let unused = OPERATOR.derivative(7);
-    let block = shop.chain.add(genesis(), 1, &[(PAYER, unused, 300), (unused, OPERATOR, 300), (PAYER, PAYER, 300)]);
+    let block = shop.chain.add(
+        genesis(),
+        1,
+        &[(PAYER, unused, 300), (unused, OPERATOR, 300), (PAYER, PAYER, 300)],
+    );
     shop.chain.finalize(block);
     shop.watcher.advance().await.unwrap();
     let deposits = shop.store.deposits(None).await.unwrap();
-    let rows: Vec<_> = deposits.iter().map(|row| (row.to, row.amount_rao.get(), row.key_id.is_none())).collect();
+    let rows: Vec<_> =
+        deposits.iter().map(|row| (row.to, row.amount_rao.get(), row.key_id.is_none())).collect();
     assert_eq!(rows, [(unused, 300, true)]);
     assert_eq!(shop.balance().await, 0);
 }
@@ -251,7 +279,12 @@ async fn unknown_transfer_fields_stop_the_credits() {
     let shop = Shop::open().await;
     let chain = &shop.chain;
     let block = chain.add(genesis(), 1, &[(PAYER, shop.address, 500)]);
-    let unknown = event(9, "Balances", "Transfer", json!({"from": PAYER, "dest": shop.address, "amount": 500}));
+    let unknown = event(
+        9,
+        "Balances",
+        "Transfer",
+        json!({"from": PAYER, "dest": shop.address, "amount": 500}),
+    );
     chain.set_events(block, vec![unknown]);
     chain.finalize(block);
     let error = shop.watcher.advance().await.unwrap_err();
@@ -259,7 +292,8 @@ async fn unknown_transfer_fields_stop_the_credits() {
     assert_eq!(shop.store.deposits(None).await.unwrap(), []);
 }
 
-/// Two watchers of 300 blocks, each aborted and restarted at many points, with a node that fails at many requests.
+/// Two watchers of 300 blocks, each aborted and restarted at many points, with a node that fails at
+/// many requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_watchers_credit_each_transfer_once() {
     let shop = Shop::open().await;
@@ -282,14 +316,18 @@ async fn interrupted_watchers_credit_each_transfer_once() {
                     if round == 20 {
                         chain.finalize(block);
                     }
-                    let watcher = TopUpWatcher::new(Arc::clone(&chain) as _, store.clone(), system_clock());
+                    let watcher =
+                        TopUpWatcher::new(Arc::clone(&chain) as _, store.clone(), system_clock());
                     let limit = Duration::from_millis((round * 7 + which * 3) % 40 + round / 20);
                     let advanced = tokio::time::timeout(limit, watcher.advance()).await;
                     let topups = store.topups().await.unwrap().unwrap();
                     if topups.hash == block.hash {
                         return;
                     }
-                    assert!(!matches!(&advanced, Ok(Err(error)) if error.is_permanent()), "{advanced:?}");
+                    assert!(
+                        !matches!(&advanced, Ok(Err(error)) if error.is_permanent()),
+                        "{advanced:?}"
+                    );
                 }
                 panic!("the watcher does not reach the last block");
             })
@@ -348,7 +386,10 @@ async fn failure_while_catching_up_keeps_the_recorded_blocks() {
     // Three requests for each block, one for the newest block and one for each part.
     shop.chain.limit.store(300, Ordering::SeqCst);
     let error = shop.watcher.advance().await.unwrap_err();
-    assert!(matches!(error, TopUpError::Chain(ChainError::Unreachable { .. })) && !error.is_permanent(), "{error:?}");
+    assert!(
+        matches!(error, TopUpError::Chain(ChainError::Unreachable { .. })) && !error.is_permanent(),
+        "{error:?}"
+    );
     assert_eq!((recorded(&shop).await, shop.balance().await), (BLOCKS, i64::from(BLOCKS)));
     shop.chain.limit.store(u32::MAX, Ordering::SeqCst);
     shop.chain.requests.store(0, Ordering::SeqCst);
@@ -366,7 +407,10 @@ async fn block_without_events_is_not_recorded() {
     shop.chain.set_events(first, Vec::new());
     shop.chain.finalize(second);
     let error = shop.watcher.advance().await.unwrap_err();
-    assert!(matches!(error, TopUpError::Chain(ChainError::NoEvents(hash)) if hash == first.hash), "{error:?}");
+    assert!(
+        matches!(error, TopUpError::Chain(ChainError::NoEvents(hash)) if hash == first.hash),
+        "{error:?}"
+    );
     assert!(error.is_permanent());
     assert_eq!(recorded(&shop).await, 0);
 }
@@ -379,11 +423,15 @@ async fn pruned_node_gets_few_requests() {
     shop.chain.blocks.lock().unwrap().remove(&first);
     shop.chain.requests.store(0, Ordering::SeqCst);
     let error = shop.watcher.advance().await.unwrap_err();
-    assert!(matches!(error, TopUpError::Chain(ChainError::NoSuchBlock(_))) && error.is_permanent(), "{error:?}");
+    assert!(
+        matches!(error, TopUpError::Chain(ChainError::NoSuchBlock(_))) && error.is_permanent(),
+        "{error:?}"
+    );
     assert_eq!((shop.chain.requests.load(Ordering::SeqCst), recorded(&shop).await), (3, 0));
 }
 
-/// The requests for heights are answered by a node with another fork than that which has reported the finalized block.
+/// The requests for heights are answered by a node with another fork than that which has reported
+/// the finalized block.
 #[tokio::test]
 async fn blocks_of_a_lagging_node_are_not_recorded() {
     let shop = Shop::open().await;
@@ -434,8 +482,12 @@ async fn header_of_another_block_is_rejected() {
     let shop = Shop::open().await;
     let last = pay_in_blocks(&shop, 1);
     let blocks = Arc::new(WrongHeaders(Arc::clone(&shop.chain)));
-    let error = TopUpWatcher::new(blocks, shop.store.clone(), system_clock()).advance().await.unwrap_err();
-    assert!(matches!(error, TopUpError::WrongHeader { requested, .. } if requested == last), "{error:?}");
+    let error =
+        TopUpWatcher::new(blocks, shop.store.clone(), system_clock()).advance().await.unwrap_err();
+    assert!(
+        matches!(error, TopUpError::WrongHeader { requested, .. } if requested == last),
+        "{error:?}"
+    );
     assert_eq!(recorded(&shop).await, 0);
 }
 
@@ -452,7 +504,8 @@ async fn disabled_topups_are_not_credited() {
 async fn many_transfers_end_a_part_and_small_ones_are_not_recorded() {
     let shop = Shop::open().await;
     let (chain, payment) = (&shop.chain, (PAYER, shop.address, RAO_PER_CREDIT));
-    let first = chain.add(genesis(), 1, &vec![(PAYER, shop.address, RAO_PER_CREDIT - 1); 2 * TRANSFERS]);
+    let first =
+        chain.add(genesis(), 1, &vec![(PAYER, shop.address, RAO_PER_CREDIT - 1); 2 * TRANSFERS]);
     let second = chain.add(first, 1, &vec![payment; TRANSFERS + 1]);
     let third = chain.add(second, 1, &[payment]);
     chain.set_events(third, Vec::new());

@@ -4,9 +4,10 @@
 //! quality = 1 if c ≥ 0.99, (c − 0.95) / 0.04 if c > 0.95, else 0
 //! ```
 //!
-//! c is the lowest cosine similarity among the request's texts, so that a miner cannot compute only some of them. The
-//! same model in half precision has a similarity above 0.999; vectors of different texts or of another model stay below
-//! 0.95. The reference has no embedding tasks, and so no formula.
+//! c is the lowest cosine similarity among the request's texts, so that a miner cannot compute only
+//! some of them. The same model in half precision has a similarity above 0.999; vectors of
+//! different texts or of another model stay below 0.95. The reference has no embedding tasks, and
+//! so no formula.
 
 use serde_json::Value;
 
@@ -17,8 +18,8 @@ const SAME: f64 = 0.99;
 /// Similarity up to which the quality is 0.
 const DIFFERENT: f64 = 0.95;
 
-/// Parses the vectors of an answer in OpenAI's format, in the order of the texts; `None` if the answer has not exactly
-/// one vector for each of `texts` texts.
+/// Parses the vectors of an answer in OpenAI's format, in the order of the texts; `None` if the
+/// answer has not exactly one vector for each of `texts` texts.
 pub fn vectors(answer: &Value, texts: usize) -> Option<Vec<Vec<f64>>> {
     let mut vectors = vec![None; texts];
     for entry in answer.get("data")?.as_array()? {
@@ -32,13 +33,14 @@ pub fn vectors(answer: &Value, texts: usize) -> Option<Vec<Vec<f64>>> {
     vectors.into_iter().collect()
 }
 
-/// Returns the lowest cosine similarity between the miner's and the validator's vectors; 0 if their numbers or lengths
-/// differ, or there are none.
+/// Returns the lowest cosine similarity between the miner's and the validator's vectors; 0 if their
+/// numbers or lengths differ, or there are none.
 pub fn similarity(miner: &[Vec<f64>], validator: &[Vec<f64>]) -> f64 {
     if miner.is_empty() || miner.len() != validator.len() {
         return 0.0;
     }
-    let cosines = miner.iter().zip(validator).map(|(own, expected)| cosine(own, expected).unwrap_or(0.0));
+    let cosines =
+        miner.iter().zip(validator).map(|(own, expected)| cosine(own, expected).unwrap_or(0.0));
     // A vector with huge numbers has no finite cosine.
     cosines.map(|cosine| if cosine.is_finite() { cosine } else { 0.0 }).fold(1.0, f64::min)
 }
@@ -75,7 +77,11 @@ mod tests {
         assert_eq!(similarity(&own, &own), 1.0);
         assert_eq!(similarity(&own, &[vec![1.0, 0.0], vec![1.0, 0.0]]), 0.0);
         assert_eq!(similarity(&own, &own[..1]), 0.0);
-        assert_eq!(similarity(&[vec![1.0]], &own[..1]), 0.0, "another model has vectors of another length");
+        assert_eq!(
+            similarity(&[vec![1.0]], &own[..1]),
+            0.0,
+            "another model has vectors of another length"
+        );
         assert_eq!(similarity(&[vec![f64::MAX, f64::MAX]], &own[..1]), 0.0);
         assert_eq!(similarity(&[], &[]), 0.0);
     }

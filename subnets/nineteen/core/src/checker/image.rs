@@ -1,12 +1,14 @@
-//! Image check: compares perceptual hashes and embeddings of the miner's image with those of the validator's.
+//! Image check: compares perceptual hashes and embeddings of the miner's image with those of the
+//! validator's.
 //!
 //! ```text
 //! s = 0.4·√p + 0.6·c²        quality = 1 if s > 0.95, else s²
 //! ```
 //!
-//! c is the cosine similarity of the embeddings, p the probability that both images are the same, given the distances
-//! of four hashes. The reference computes p with a boosted classifier whose trees are unpublished; this module uses a
-//! logistic function ([`same_image`]). For the same p and c, qualities equal the reference's.
+//! c is the cosine similarity of the embeddings, p the probability that both images are the same,
+//! given the distances of four hashes. The reference computes p with a boosted classifier whose
+//! trees are unpublished; this module uses a logistic function ([`same_image`]). For the same p and
+//! c, qualities equal the reference's.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,8 @@ const PERFECT: f64 = 0.95;
 
 /// Log-odds that two images are the same if all hashes are equal; yields p = 0.9975.
 const EQUAL: f64 = 6.0;
-/// Decrease of the log-odds per differing bit of the perceptual hash; the constants below apply to the other hashes.
+/// Decrease of the log-odds per differing bit of the perceptual hash; the constants below apply to
+/// the other hashes.
 const PERCEPTUAL_BIT: f64 = 0.30;
 const AVERAGE_BIT: f64 = 0.20;
 const DIFFERENCE_BIT: f64 = 0.20;
@@ -69,7 +72,8 @@ pub struct HashDistances {
 }
 
 impl HashDistances {
-    /// Returns the distances between the hashes of two images; `None` if a hash is not hex, or the lengths differ.
+    /// Returns the distances between the hashes of two images; `None` if a hash is not hex, or the
+    /// lengths differ.
     pub fn between(one: &ImageHashes, other: &ImageHashes) -> Option<Self> {
         Some(Self {
             perceptual: differing_bits(&one.perceptual_hash, &other.perceptual_hash)?,
@@ -94,8 +98,8 @@ fn differing_bits(one: &str, other: &str) -> Option<u32> {
 /// p = 1 / (1 + exp(−z)),  z = 6 − 0.30·perceptual − 0.20·average − 0.20·difference − 0.10·colour
 /// ```
 ///
-/// Equal hashes yield 0.9975, five differing bits in each 0.88, unrelated images (half of the bits differ) less than
-/// 1e-6.
+/// Equal hashes yield 0.9975, five differing bits in each 0.88, unrelated images (half of the bits
+/// differ) less than 1e-6.
 pub fn same_image(distances: &HashDistances) -> f64 {
     let HashDistances { perceptual, average, difference, colour } = *distances;
     let lost = PERCEPTUAL_BIT * f64::from(perceptual)
@@ -105,7 +109,8 @@ pub fn same_image(distances: &HashDistances) -> f64 {
     1.0 / (1.0 + (lost - EQUAL).exp())
 }
 
-/// Returns the cosine similarity: 1 if both vectors are zero, 0 if only one is; `None` if their lengths differ.
+/// Returns the cosine similarity: 1 if both vectors are zero, 0 if only one is; `None` if their
+/// lengths differ.
 pub fn cosine(one: &[f64], other: &[f64]) -> Option<f64> {
     if one.len() != other.len() {
         return None;
@@ -119,15 +124,15 @@ pub fn cosine(one: &[f64], other: &[f64]) -> Option<f64> {
     })
 }
 
-/// Returns the quality, given the probability `p` that the images are the same and the cosine similarity `c` of their
-/// embeddings.
+/// Returns the quality, given the probability `p` that the images are the same and the cosine
+/// similarity `c` of their embeddings.
 pub(crate) fn similarity_score(p: f64, c: f64) -> f64 {
     let similarity = HASH_WEIGHT * p.sqrt() + EMBEDDING_WEIGHT * c * c;
     if similarity > PERFECT { 1.0 } else { similarity * similarity }
 }
 
-/// Returns the quality of a miner's answer relative to the validator's; `None` if the validator's answer has no
-/// embedding or no hashes.
+/// Returns the quality of a miner's answer relative to the validator's; `None` if the validator's
+/// answer has no embedding or no hashes.
 ///
 /// The quality is 0 if the miner's answer lacks hashes or embedding, or if the NSFW flags differ.
 pub fn quality(miner: &ImageAnswer, validator: &ImageAnswer) -> Option<f64> {
@@ -138,7 +143,8 @@ pub fn quality(miner: &ImageAnswer, validator: &ImageAnswer) -> Option<f64> {
     if empty {
         return Some(0.0);
     }
-    let (expected, hashes) = (validator.clip_embeddings.as_ref()?, validator.image_hashes.as_ref()?);
+    let (expected, hashes) =
+        (validator.clip_embeddings.as_ref()?, validator.image_hashes.as_ref()?);
     if miner.is_nsfw != validator.is_nsfw {
         return Some(0.0);
     }
@@ -232,7 +238,9 @@ mod tests {
             changed(&|answer| answer.clip_embeddings = Some(vec![f64::NAN; 3])),
             changed(&|answer| answer.image_hashes = None),
             changed(&|answer| answer.image_hashes.as_mut().unwrap().color_hash.push('0')),
-            changed(&|answer| answer.image_hashes.as_mut().unwrap().average_hash.replace_range(..1, "x")),
+            changed(&|answer| {
+                answer.image_hashes.as_mut().unwrap().average_hash.replace_range(..1, "x")
+            }),
         ] {
             assert_eq!(quality(&broken, &good), Some(0.0), "{broken:?}");
         }

@@ -1,5 +1,5 @@
-//! Text check: compares the miner's log-probabilities of some tokens with the log-probabilities from the validator's
-//! model.
+//! Text check: compares the miner's log-probabilities of some tokens with the log-probabilities
+//! from the validator's model.
 
 use serde_json::Value;
 
@@ -35,9 +35,9 @@ pub enum TextFault {
 
 /// Parses the tokens of a streamed chat or completions response.
 ///
-/// Chunks without answer text are skipped: the first chunk with the role, chunks without choices, and the last chunk
-/// with the finish reason. So is a last chunk with the beginning of a character that the answer's length cut off, which
-/// servers send as U+FFFD.
+/// Chunks without answer text are skipped: the first chunk with the role, chunks without choices,
+/// and the last chunk with the finish reason. So is a last chunk with the beginning of a character
+/// that the answer's length cut off, which servers send as U+FFFD.
 ///
 /// # Errors
 /// [`TextFault`] when the answer has no tokens or a malformed chunk; the answer's score is then 0.
@@ -56,7 +56,10 @@ pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
         let has_logprobs = choice.get("logprobs").is_some_and(|logprobs| !logprobs.is_null());
         let is_cut = || {
             let has_ended = choice.get("finish_reason").is_some_and(Value::is_string);
-            has_ended && text.is_some_and(|text| text.chars().all(|letter| letter == char::REPLACEMENT_CHARACTER))
+            has_ended
+                && text.is_some_and(|text| {
+                    text.chars().all(|letter| letter == char::REPLACEMENT_CHARACTER)
+                })
         };
         if !has_logprobs && (text.unwrap_or_default().is_empty() || is_cut()) {
             continue;
@@ -71,11 +74,11 @@ pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
 /// Maximum number of tokens of one character: one per UTF-8 byte.
 const LONGEST_CHARACTER: usize = 4;
 
-/// Returns the positions whose tokens can be compared: all that are not part of a character that is spread over several
-/// tokens.
+/// Returns the positions whose tokens can be compared: all that are not part of a character that is
+/// spread over several tokens.
 ///
-/// A server streams such a character with its last token, and nothing with the others, so the texts do not show which
-/// bytes belong to which token.
+/// A server streams such a character with its last token, and nothing with the others, so the texts
+/// do not show which bytes belong to which token.
 pub fn comparable(tokens: &[Token]) -> Vec<usize> {
     let mut positions = Vec::with_capacity(tokens.len());
     let mut position = 0;
@@ -97,8 +100,8 @@ pub fn comparable(tokens: &[Token]) -> Vec<usize> {
     positions
 }
 
-/// Selects the positions to compare among `count` tokens: the first, the last, then random ones, at most
-/// [`MOST_CHECKS`].
+/// Selects the positions to compare among `count` tokens: the first, the last, then random ones, at
+/// most [`MOST_CHECKS`].
 ///
 /// `draw(n)` returns a random number below `n`.
 pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usize> {
@@ -115,16 +118,16 @@ pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usiz
     positions
 }
 
-/// Returns the distance of one token: `|exp(validator) − exp(miner)|`, or 1 if the token is not among the top tokens of
-/// the validator's model.
+/// Returns the distance of one token: `|exp(validator) − exp(miner)|`, or 1 if the token is not
+/// among the top tokens of the validator's model.
 pub fn token_distance(validator: Option<f64>, miner: f64) -> f64 {
     let distance = validator.map_or(ABSENT, |validator| (validator.exp() - miner.exp()).abs());
     // The miner's value may be infinite or overflow.
     if distance.is_finite() { distance } else { ABSENT }
 }
 
-/// Returns the score of an answer with mean distance d: 1 up to 0.125, `1 − 0.5·(d − 0.125)/0.125` up to 0.25, else 0.
-/// Without distances the score is 0.
+/// Returns the score of an answer with mean distance d: 1 up to 0.125, `1 − 0.5·(d − 0.125)/0.125`
+/// up to 0.25, else 0. Without distances the score is 0.
 pub fn distance_score(distances: &[f64]) -> f64 {
     if distances.is_empty() {
         return 0.0;
@@ -184,7 +187,11 @@ mod tests {
         assert_eq!(positions(2, first), [0, 1]);
         assert_eq!(positions(4, first), [0, 3, 1, 2]);
         assert_eq!(positions(100, |count| count - 1), [0, 99, 98, 97, 96]);
-        assert_eq!(positions(4, |count| count), [0, 3, 2, 1], "an out-of-range draw selects the last");
+        assert_eq!(
+            positions(4, |count| count),
+            [0, 3, 2, 1],
+            "an out-of-range draw selects the last"
+        );
     }
 
     #[test]
@@ -222,7 +229,10 @@ mod tests {
         assert_eq!(tokens(&chunks), Ok(vec![token("he", -0.5), token("llo", -0.25)]));
         assert_eq!(tokens(&chunks[..1]), Err(TextFault::Empty));
         let cut = |text: &str, finish: Value| {
-            tokens(&[chunk("a", -0.5), json!({"choices": [{"delta": {"content": text}, "finish_reason": finish}]})])
+            tokens(&[
+                chunk("a", -0.5),
+                json!({"choices": [{"delta": {"content": text}, "finish_reason": finish}]}),
+            ])
         };
         assert_eq!(cut("\u{fffd}", json!("length")), Ok(vec![token("a", -0.5)]));
         assert_eq!(cut("\u{fffd}", json!(null)), Err(TextFault::Malformed(1)));
@@ -233,7 +243,8 @@ mod tests {
     #[test]
     fn chunks_that_lack_something_are_refused() {
         let without = json!({"choices": [{"delta": {"content": "a"}, "logprobs": null}]});
-        let textless = json!({"choices": [{"delta": {}, "logprobs": {"content": [{"logprob": -0.1}]}}]});
+        let textless =
+            json!({"choices": [{"delta": {}, "logprobs": {"content": [{"logprob": -0.1}]}}]});
         let worded = json!({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"logprob": "low"}]}}]});
         for broken in [without, textless, worded, json!({}), json!(7)] {
             assert_eq!(tokens(&[chunk("a", -0.5), broken]), Err(TextFault::Malformed(1)));

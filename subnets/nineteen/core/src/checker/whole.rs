@@ -1,7 +1,8 @@
-//! Full-text check: compares every token of an answer with one forward pass of the validator's model over prompt and
-//! answer.
+//! Full-text check: compares every token of an answer with one forward pass of the validator's
+//! model over prompt and answer.
 //!
-//! Since December 2024, the reference has run this check before the comparison of single tokens ([`super::text`]).
+//! Since December 2024, the reference has run this check before the comparison of single tokens
+//! ([`super::text`]).
 
 /// Rank from which a token counts as unlikely.
 const UNLIKELY_RANK: u32 = 10;
@@ -19,7 +20,8 @@ pub struct Verdict {
     pub rank: Option<u32>,
     /// Natural logarithm of the token's probability.
     pub logprob: f64,
-    /// Log-probability of the end token at the same position; `None` if the model did not return this token.
+    /// Log-probability of the end token at the same position; `None` if the model did not return
+    /// this token.
     pub end_logprob: Option<f64>,
 }
 
@@ -46,12 +48,16 @@ pub enum WholeFault {
     PastItsEnd(usize),
 }
 
-/// Checks every token of an answer of `chunks` chunks; returns the positions of the unlikely tokens, which the text
-/// check then compares individually.
+/// Checks every token of an answer of `chunks` chunks; returns the positions of the unlikely
+/// tokens, which the text check then compares individually.
 ///
 /// # Errors
 /// [`WholeFault`] when the answer fails the check; the answer's score is then 0.
-pub fn check(verdicts: &[Verdict], chunks: usize, max_tokens: usize) -> Result<Vec<usize>, WholeFault> {
+pub fn check(
+    verdicts: &[Verdict],
+    chunks: usize,
+    max_tokens: usize,
+) -> Result<Vec<usize>, WholeFault> {
     if chunks > max_tokens {
         return Err(WholeFault::TooLong { chunks, max_tokens });
     }
@@ -65,7 +71,11 @@ pub fn check(verdicts: &[Verdict], chunks: usize, max_tokens: usize) -> Result<V
             unlikely.push(place);
         }
     }
-    if unlikely.len() > MOST_UNLIKELY { Err(WholeFault::Unlikely(unlikely.len())) } else { Ok(unlikely) }
+    if unlikely.len() > MOST_UNLIKELY {
+        Err(WholeFault::Unlikely(unlikely.len()))
+    } else {
+        Ok(unlikely)
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +98,9 @@ mod tests {
         assert_eq!(check(&[unlikely; 4], 4, 10), Err(WholeFault::Unlikely(4)));
         assert_eq!(check(&[likely(), absent], 2, 10), Err(WholeFault::Absent(1)));
         assert_eq!(check(&[likely(), past], 2, 10), Err(WholeFault::PastItsEnd(1)));
-        assert_eq!(check(&[likely(); 4], 4, 3), Err(WholeFault::TooLong { chunks: 4, max_tokens: 3 }));
+        assert_eq!(
+            check(&[likely(); 4], 4, 3),
+            Err(WholeFault::TooLong { chunks: 4, max_tokens: 3 })
+        );
     }
 }

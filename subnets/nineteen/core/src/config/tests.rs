@@ -38,8 +38,9 @@ fn the_default_tasks_are_the_references() {
 #[test]
 fn the_period_follows_the_profile() {
     assert_eq!(MarketConfig::default().period().get(), 1_800.0);
-    let seed =
-        DEFAULT.replace("period_profile = \"reference\"", "period_profile = \"seed\"").replace("\nperiod = 1800", "");
+    let seed = DEFAULT
+        .replace("period_profile = \"reference\"", "period_profile = \"seed\"")
+        .replace("\nperiod = 1800", "");
     let config = MarketConfig::from_toml(&seed).unwrap();
     assert_eq!((config.period().get(), config.period_multiplier()), (3_600.0, 2.0));
 }
@@ -47,7 +48,11 @@ fn the_period_follows_the_profile() {
 #[test]
 fn errors_name_the_field() {
     for (from, to, message) in [
-        ("max_capacity = 800", "max_capacity = -1", "tasks[3].max_capacity is -1; hint: use a number above 0"),
+        (
+            "max_capacity = 800",
+            "max_capacity = -1",
+            "tasks[3].max_capacity is -1; hint: use a number above 0",
+        ),
         (
             "max_capacity = 800",
             "max_capacity = \"many\"",
@@ -60,18 +65,34 @@ fn errors_name_the_field() {
         ),
         ("weight = 0.05", "weight = nan", "tasks[0].weight is NaN"),
         ("timeout = 2", "timeout = 0", "tasks[0].timeout is 0"),
-        ("/chat/completions", "/avatar", "tasks[0].endpoint is /avatar; hint: use a route of the task's type"),
+        (
+            "/chat/completions",
+            "/avatar",
+            "tasks[0].endpoint is /avatar; hint: use a route of the task's type",
+        ),
         ("/chat/completions", "/nowhere", "tasks[0].endpoint: unknown variant `/nowhere`"),
         (
             "task = \"avatar\"",
             "task = \"proteus-text-to-image\"",
             "tasks[7].task is proteus-text-to-image; hint: name each task once",
         ),
-        ("task = \"avatar\"", "task = \"An Avatar\"", "tasks[7].task: \"An Avatar\" is not a task name"),
-        ("is_stream = true", "is_stream = true\nis_streem = true", "tasks[0].is_streem: unknown field `is_streem`"),
+        (
+            "task = \"avatar\"",
+            "task = \"An Avatar\"",
+            "tasks[7].task: \"An Avatar\" is not a task name",
+        ),
+        (
+            "is_stream = true",
+            "is_stream = true\nis_streem = true",
+            "tasks[0].is_streem: unknown field `is_streem`",
+        ),
         ("is_stream = true\n", "", "tasks[0]: missing field `is_stream`"),
         ("period = 1800", "period = 0", "period is 0; hint: use 1..=86400 seconds"),
-        ("capacity_to_score_multiplier = 1.0", "capacity_to_score_multiplier = 2", "capacity_to_score_multiplier is 2"),
+        (
+            "capacity_to_score_multiplier = 1.0",
+            "capacity_to_score_multiplier = 2",
+            "capacity_to_score_multiplier is 2",
+        ),
         (
             "server_needed = \"llm_server\"",
             "server_needed = \"image_server\"",
@@ -87,7 +108,11 @@ fn errors_name_the_field() {
             "func = \"generate_something\"",
             "tasks[0].synthetic_generation_config.func: unknown variant `generate_something`",
         ),
-        ("endpoint = \"/avatar\"", "endpoint = \"/upscale\"", "tasks[7].endpoint is /upscale; hint: use a route with"),
+        (
+            "endpoint = \"/avatar\"",
+            "endpoint = \"/upscale\"",
+            "tasks[7].endpoint is /upscale; hint: use a route with",
+        ),
         ("[[tasks]]", "[[tasks", "invalid TOML: "),
     ] {
         let found = refused(from, to);
@@ -97,9 +122,15 @@ fn errors_name_the_field() {
         MarketConfig::from_toml("tasks = []").unwrap_err().to_string(),
         "tasks is 0 tasks; hint: use 1..=256 tasks"
     );
-    let unweighted = DEFAULT.lines().map(|line| if line.starts_with("weight") { "weight = 0" } else { line });
-    let error = MarketConfig::from_toml(&unweighted.collect::<Vec<_>>().join("\n")).unwrap_err().to_string();
-    assert_eq!(error, "tasks is a list with a total weight of 0; hint: enable a task with a weight above 0");
+    let unweighted =
+        DEFAULT.lines().map(|line| if line.starts_with("weight") { "weight = 0" } else { line });
+    let error = MarketConfig::from_toml(&unweighted.collect::<Vec<_>>().join("\n"))
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error,
+        "tasks is a list with a total weight of 0; hint: enable a task with a weight above 0"
+    );
 }
 
 /// A vote of 0 disables a task; a failed vote has no effect.
@@ -116,7 +147,11 @@ fn votes_count_and_failed_votes_do_not() {
         (one - 0.15).abs() < 1e-12 && (other - 0.15).abs() < 1e-12 && on && also_on
     };
     assert!(unchanged(weights(&votes)), "no vote yet");
-    votes.update([("avatar".to_owned(), 0.0), ("unknown".to_owned(), 5.0), ("chat-llama-3-1-8b".to_owned(), f64::NAN)]);
+    votes.update([
+        ("avatar".to_owned(), 0.0),
+        ("unknown".to_owned(), 5.0),
+        ("chat-llama-3-1-8b".to_owned(), f64::NAN),
+    ]);
     let after = weights(&votes);
     assert_eq!(after.0, (0.0, false), "voted 0");
     assert!((after.1.0 - 0.15 / 0.85).abs() < 1e-12 && after.1.1, "not voted on");
@@ -129,9 +164,11 @@ fn votes_count_and_failed_votes_do_not() {
 
 #[test]
 fn aliases_name_tasks_of_the_file() {
-    let with =
-        |aliases: &str| MarketConfig::from_toml(&DEFAULT.replacen("[[tasks]]", &format!("{aliases}\n[[tasks]]"), 1));
-    let config = with(r#"aliases = { fast = ["chat-llama-3-2-3b", "chat-llama-3-1-8b"] }"#).unwrap();
+    let with = |aliases: &str| {
+        MarketConfig::from_toml(&DEFAULT.replacen("[[tasks]]", &format!("{aliases}\n[[tasks]]"), 1))
+    };
+    let config =
+        with(r#"aliases = { fast = ["chat-llama-3-2-3b", "chat-llama-3-1-8b"] }"#).unwrap();
     let names = |config: &MarketConfig, alias: &str| {
         config.alias(alias).map(|tasks| tasks.map(|task| task.task.to_string()).collect::<Vec<_>>())
     };
@@ -150,7 +187,11 @@ fn aliases_name_tasks_of_the_file() {
         (r#"aliases = { fast = ["none"] }"#, "aliases.fast", "use names of tasks in the file"),
         (r"aliases = { fast = [] }", "aliases.fast", "use 1..=16 tasks"),
         (r#"aliases = { fast = ["avatar", "avatar"] }"#, "aliases.fast", "name each task once"),
-        (r#"aliases = { avatar = ["avatar"] }"#, "aliases.avatar", "use a name that buyers use for no task"),
+        (
+            r#"aliases = { avatar = ["avatar"] }"#,
+            "aliases.avatar",
+            "use a name that buyers use for no task",
+        ),
         // Names by which buyers can ask for a task.
         (
             r#"aliases = { llama-3-1-8b = ["avatar"] }"#,
@@ -169,14 +210,16 @@ fn aliases_name_tasks_of_the_file() {
     assert!(with(r#"aliases = { "a b" = ["avatar"] }"#).is_err());
 }
 
-/// The reference's payloads for avatars and inpainting name no task, but two tasks of a route must be told apart.
+/// The reference's payloads for avatars and inpainting name no task, but two tasks of a route must
+/// be told apart.
 #[test]
 fn task_is_named_unless_the_route_selects_it() {
     let mut config = MarketConfig::default();
     let named = |config: &MarketConfig, task: &str| config.names_task(config.task(task).unwrap());
     assert!(named(&config, "proteus-text-to-image") && named(&config, "chat-llama-3-2-3b"));
     assert!(!named(&config, "avatar"));
-    let second = Task { task: "portrait".parse().unwrap(), ..config.task("avatar").unwrap().clone() };
+    let second =
+        Task { task: "portrait".parse().unwrap(), ..config.task("avatar").unwrap().clone() };
     config.tasks.push(second);
     assert!(named(&config, "avatar") && named(&config, "portrait"));
     config.tasks.last_mut().unwrap().enabled = false;

@@ -4,15 +4,17 @@ use super::MarketConfig;
 
 /// Task weights from the validators' last valid vote.
 ///
-/// A failed or empty vote keeps the previous weights. (In the reference, a failed vote breaks every lookup of a task,
-/// and a vote of 0 keeps the default weight.)
+/// A failed or empty vote keeps the previous weights. (In the reference, a failed vote breaks every
+/// lookup of a task, and a vote of 0 keeps the default weight.)
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Votes(HashMap<String, f64>);
 
 impl Votes {
-    /// Replaces the weights with the result of a vote. Ignores negative and non-finite entries, and empty votes.
+    /// Replaces the weights with the result of a vote. Ignores negative and non-finite entries, and
+    /// empty votes.
     pub fn update(&mut self, vote: impl IntoIterator<Item = (String, f64)>) {
-        let vote: HashMap<_, _> = vote.into_iter().filter(|(_, weight)| weight.is_finite() && *weight >= 0.0).collect();
+        let vote: HashMap<_, _> =
+            vote.into_iter().filter(|(_, weight)| weight.is_finite() && *weight >= 0.0).collect();
         if !vote.is_empty() {
             self.0 = vote;
         }
@@ -20,10 +22,11 @@ impl Votes {
 }
 
 impl MarketConfig {
-    /// Returns the configuration with the voted weights, normalised to sum to 1; unchanged before the first vote.
+    /// Returns the configuration with the voted weights, normalised to sum to 1; unchanged before
+    /// the first vote.
     ///
-    /// A vote of 0 disables a task; a task without a vote keeps its weight. Votes that would disable every task have
-    /// no effect.
+    /// A vote of 0 disables a task; a task without a vote keeps its weight. Votes that would
+    /// disable every task have no effect.
     #[must_use]
     pub fn with_votes(&self, votes: &Votes) -> Self {
         let mut config = self.clone();

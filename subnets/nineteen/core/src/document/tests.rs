@@ -21,7 +21,8 @@ fn arrays_of_counters_give_arrays() {
 }
 
 fn tables() -> Value {
-    let rewards = |hotkey: &str| json!({"task": "X", "hotkey": hotkey, "quality_score": 1.0, "metric": 5.0});
+    let rewards =
+        |hotkey: &str| json!({"task": "X", "hotkey": hotkey, "quality_score": 1.0, "metric": 5.0});
     let period = |hotkey: &str| json!({"task": "X", "hotkey": hotkey, "period_score": 1.0, "consumed_capacity": 10});
     json!({
         "tasks": [{"task": "X", "weight": 1.0, "enabled": true}, {"task": "Y", "weight": 1.0, "enabled": false}],
@@ -52,7 +53,8 @@ fn weights_are_in_the_order_of_first_assignment() {
     assert_eq!(weights(&none, None).unwrap(), json!({"uids": [], "weights": []}));
 }
 
-/// The profiles `reference` and `later` give exactly the reference's weights (vectors/market-weights).
+/// The profiles `reference` and `later` give exactly the reference's weights
+/// (vectors/market-weights).
 #[test]
 fn weights_equal_those_of_the_reference() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../vectors/market-weights/weights.json");
@@ -61,12 +63,20 @@ fn weights_equal_those_of_the_reference() {
     let mut changed = 0;
     for (index, case) in cases.iter().enumerate() {
         let document = &case["document"];
-        for (profile, name) in [(ScoringProfile::Reference, "reference"), (ScoringProfile::Later, "later")] {
+        for (profile, name) in
+            [(ScoringProfile::Reference, "reference"), (ScoringProfile::Later, "later")]
+        {
             let found = weights(document, Some(profile)).unwrap();
             assert_eq!(found["uids"], case[name]["uids"], "case {index}, {name}");
-            let numbers = |value: &Value| serde_json::from_value::<Vec<f64>>(value.clone()).unwrap();
-            for (found, expected) in numbers(&found["weights"]).iter().zip(numbers(&case[name]["weights"])) {
-                assert!((found - expected).abs() < 1e-12, "case {index}, {name}: {found}, expected {expected}");
+            let numbers =
+                |value: &Value| serde_json::from_value::<Vec<f64>>(value.clone()).unwrap();
+            for (found, expected) in
+                numbers(&found["weights"]).iter().zip(numbers(&case[name]["weights"]))
+            {
+                assert!(
+                    (found - expected).abs() < 1e-12,
+                    "case {index}, {name}: {found}, expected {expected}"
+                );
             }
         }
         changed += usize::from(
@@ -100,7 +110,10 @@ fn nodes_default_to_contenders_in_order_of_uid() {
         weights(&tables(), Some(ScoringProfile::Strict)).unwrap()
     );
     named["nodes"] = json!(["one", "two", "one"]);
-    assert_eq!(weights(&named, None).unwrap_err().to_string(), "document: nodes[2] has the hotkey of an earlier node");
+    assert_eq!(
+        weights(&named, None).unwrap_err().to_string(),
+        "document: nodes[2] has the hotkey of an earlier node"
+    );
 }
 
 #[test]
@@ -111,13 +124,23 @@ fn the_document_names_its_profile() {
     named["scoring_profile"] = json!("later");
     assert_eq!(weights(&named, None).unwrap(), later);
     // The command's own profile comes first.
-    assert_eq!(weights(&named, Some(ScoringProfile::Reference)).unwrap(), weights(&tables(), None).unwrap());
-    for (name, profile) in [("strict", ScoringProfile::Strict), ("later-strict", ScoringProfile::LaterStrict)] {
+    assert_eq!(
+        weights(&named, Some(ScoringProfile::Reference)).unwrap(),
+        weights(&tables(), None).unwrap()
+    );
+    for (name, profile) in
+        [("strict", ScoringProfile::Strict), ("later-strict", ScoringProfile::LaterStrict)]
+    {
         named["scoring_profile"] = json!(name);
         assert_eq!(weights(&named, None).unwrap(), weights(&tables(), Some(profile)).unwrap());
     }
     named["scoring_profile"] = json!("latest");
-    assert!(weights(&named, None).unwrap_err().to_string().starts_with("document.scoring_profile: unknown variant"));
+    assert!(
+        weights(&named, None)
+            .unwrap_err()
+            .to_string()
+            .starts_with("document.scoring_profile: unknown variant")
+    );
 }
 
 /// Period scores are computed from the counters, and must be those of the document.
@@ -136,7 +159,10 @@ fn period_scores_are_recomputed() {
     let mut finished = tables();
     finished["period_scores"][0]["period_score"] = json!(0.75);
     finished["period_scores"][0]["consumed_capacity"] = json!(120_000.0);
-    assert_eq!(with("reference", json!(0.75), unchanged()).unwrap(), weights(&finished, None).unwrap());
+    assert_eq!(
+        with("reference", json!(0.75), unchanged()).unwrap(),
+        weights(&finished, None).unwrap()
+    );
     assert!(with("seed", json!(1.0), unchanged()).is_ok());
     for (profile, score, changed, message) in [
         (
@@ -151,10 +177,30 @@ fn period_scores_are_recomputed() {
             unchanged(),
             "document.period_scores[0].period_score: is null, but its counters give",
         ),
-        ("seed", json!(0.75), unchanged(), "document.period_scores[0].period_score: is 0.75, but its counters give 1"),
-        ("seed", json!(1.0), ("requests_429", json!(null)), "document.period_scores[0].requests_429: missing"),
-        ("seed", json!(1.0), ("requests_500", json!(-1)), "document.period_scores[0].requests_500: -1 is below 0"),
-        ("none", json!(1.0), unchanged(), "document.period_scores[0].period_profile: unknown variant"),
+        (
+            "seed",
+            json!(0.75),
+            unchanged(),
+            "document.period_scores[0].period_score: is 0.75, but its counters give 1",
+        ),
+        (
+            "seed",
+            json!(1.0),
+            ("requests_429", json!(null)),
+            "document.period_scores[0].requests_429: missing",
+        ),
+        (
+            "seed",
+            json!(1.0),
+            ("requests_500", json!(-1)),
+            "document.period_scores[0].requests_500: -1 is below 0",
+        ),
+        (
+            "none",
+            json!(1.0),
+            unchanged(),
+            "document.period_scores[0].period_profile: unknown variant",
+        ),
     ] {
         let error = with(profile, score, changed).unwrap_err();
         assert!(error.starts_with(message), "{error}");
@@ -191,13 +237,22 @@ fn errors_name_the_field() {
         }),
         "[1]: contenders[3] has another uid than an earlier contender with its hotkey"
     );
-    assert_eq!(refused(&|tables| tables["tasks"][0] = json!({"task": "X"})), "[1].tasks[0]: missing field `weight`");
+    assert_eq!(
+        refused(&|tables| tables["tasks"][0] = json!({"task": "X"})),
+        "[1].tasks[0]: missing field `weight`"
+    );
     assert!(
         refused(&|tables| tables["contenders"][1]["hotkey"] = json!("one"))
             .starts_with("[1]: contenders[1] has the hotkey")
     );
-    let error = period_scores(&json!([counters(1, 0), {"capacity": 1}]), PeriodProfile::Reference).unwrap_err();
+    let error = period_scores(&json!([counters(1, 0), {"capacity": 1}]), PeriodProfile::Reference)
+        .unwrap_err();
     assert_eq!(error.to_string(), "[1]: missing field `total_requests`");
     let deep = (0..9).fold(counters(1, 0), |document, _| json!([document]));
-    assert!(period_scores(&deep, PeriodProfile::Reference).unwrap_err().to_string().contains("nested deeper than 8"));
+    assert!(
+        period_scores(&deep, PeriodProfile::Reference)
+            .unwrap_err()
+            .to_string()
+            .contains("nested deeper than 8")
+    );
 }

@@ -38,8 +38,9 @@ impl Ewma {
 
 /// Circuit breaker: stops requests to a failing miner.
 ///
-/// A closed breaker allows all requests. Five consecutive failures open it for 5 s. Then it is half-open: it allows one
-/// request at a time, until its first token. A failure opens it again for twice as long, up to 120 s; a success closes it.
+/// A closed breaker allows all requests. Five consecutive failures open it for 5 s. Then it is
+/// half-open: it allows one request at a time, until its first token. A failure opens it again for
+/// twice as long, up to 120 s; a success closes it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Breaker {
     failures: u32,
@@ -90,13 +91,18 @@ pub struct Health {
 impl Default for Health {
     /// Returns the health of a new miner: a latency of 1 s, no failures.
     fn default() -> Self {
-        Self { latency: Ewma::expecting(EXPECTED_LATENCY), success: Ewma::expecting(1.0), breaker: Breaker::default() }
+        Self {
+            latency: Ewma::expecting(EXPECTED_LATENCY),
+            success: Ewma::expecting(1.0),
+            breaker: Breaker::default(),
+        }
     }
 }
 
 impl Health {
-    /// Records that a request is sent at `now`, in seconds, unless the breaker does not allow it. Returns whether the request
-    /// is the only one that a half-open breaker allows; `None` if the breaker does not allow it.
+    /// Records that a request is sent at `now`, in seconds, unless the breaker does not allow it.
+    /// Returns whether the request is the only one that a half-open breaker allows; `None` if the
+    /// breaker does not allow it.
     pub fn start(&mut self, now: f64) -> Option<bool> {
         if !self.breaker.allows(now) {
             return None;
@@ -105,8 +111,8 @@ impl Health {
         Some(self.breaker.is_probing)
     }
 
-    /// Records the first token, or the end, of the request for which [`Self::start`] returned `Some(true)`. Call before
-    /// recording its outcome.
+    /// Records the first token, or the end, of the request for which [`Self::start`] returned
+    /// `Some(true)`. Call before recording its outcome.
     pub const fn end_probe(&mut self) {
         self.breaker.is_probing = false;
     }
@@ -124,19 +130,20 @@ impl Health {
         self.breaker.failed(now);
     }
 
-    /// Records a failed request that no other miner has tried: the request itself may be the cause, so that it lowers the
-    /// success rate, but does not open the circuit breaker.
+    /// Records a failed request that no other miner has tried: the request itself may be the cause,
+    /// so that it lowers the success rate, but does not open the circuit breaker.
     pub fn failed_alone(&mut self) {
         self.success.push(0.0);
     }
 
-    /// Records a rate limit (429) at `now`, in seconds: pauses requests for 1 s, without counting a failure.
+    /// Records a rate limit (429) at `now`, in seconds: pauses requests for 1 s, without counting a
+    /// failure.
     pub fn limited(&mut self, now: f64) {
         self.breaker.pause(now, LIMIT_PAUSE);
     }
 
-    /// Records a request that was cancelled after `latency` seconds without a first token. Has no effect unless
-    /// `latency` exceeds the average.
+    /// Records a request that was cancelled after `latency` seconds without a first token. Has no
+    /// effect unless `latency` exceeds the average.
     pub fn waited(&mut self, latency: f64) {
         if latency > self.latency.get() {
             self.latency.push(latency);
@@ -196,7 +203,10 @@ mod tests {
         assert_eq!((health.start(5.0), health.start(5.0)), (Some(true), None));
         health.end_probe();
         health.failed(5.0);
-        assert_eq!((health.start(14.9), health.start(15.0), health.start(15.0)), (None, Some(true), None));
+        assert_eq!(
+            (health.start(14.9), health.start(15.0), health.start(15.0)),
+            (None, Some(true), None)
+        );
         health.end_probe();
         health.succeeded(0.1);
         assert_eq!((health.start(15.0), health.start(15.0)), (Some(false), Some(false)));

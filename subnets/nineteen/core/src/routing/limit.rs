@@ -13,16 +13,18 @@ const MAX_FAILED_PROBES: u32 = 6;
 
 /// Limit of the requests in flight at a miner: additive increase, multiplicative decrease.
 ///
-/// The limit starts at the number that the miner announces, or at 32. While it is used up, each series of as many
-/// answers raises it by one, up to 256, or the announced number if that is larger: a miner announces to each validator its
-/// share by stake, and may have slots that no other validator uses. A rate limit (429) lowers it to 90 %, once per round
-/// trip: rate limits of requests that were sent before the limit was lowered do not lower it again.
+/// The limit starts at the number that the miner announces, or at 32. While it is used up, each
+/// series of as many answers raises it by one, up to 256, or the announced number if that is
+/// larger: a miner announces to each validator its share by stake, and may have slots that no other
+/// validator uses. A rate limit (429) lowers it to 90 %, once per round trip: rate limits of
+/// requests that were sent before the limit was lowered do not lower it again.
 ///
-/// A request beyond the announced number, or 32, is a probe, which the miner may reject. After a rate limit, so is a request
-/// beyond the number in flight that the miner has accepted, until the miner answers with more in flight. A request that is
-/// sent before a probe may arrive after it, so the miner may reject it as well. A probe
-/// fails if it gets status 429, or no answer in time. A failed probe of one request more than before lowers the limit by one,
-/// not to 90 %. Each failed probe doubles the length of the series before the next one, up to 64 times.
+/// A request beyond the announced number, or 32, is a probe, which the miner may reject. After a
+/// rate limit, so is a request beyond the number in flight that the miner has accepted, until the
+/// miner answers with more in flight. A request that is sent before a probe may arrive after it, so
+/// the miner may reject it as well. A probe fails if it gets status 429, or no answer in time. A
+/// failed probe of one request more than before lowers the limit by one, not to 90 %. Each failed
+/// probe doubles the length of the series before the next one, up to 64 times.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InFlightLimit {
     limit: f64,
@@ -31,7 +33,8 @@ pub struct InFlightLimit {
     promised: usize,
     /// Number in flight that the miner must accept, at most `promised`.
     required: usize,
-    /// Number in flight at which the miner has answered. Only approximate, because requests overtake each other.
+    /// Number in flight at which the miner has answered. Only approximate, because requests
+    /// overtake each other.
     shown: usize,
     failed_probes: u32,
     /// Number of probes that were sent.
@@ -55,7 +58,8 @@ pub struct Position {
 }
 
 impl InFlightLimit {
-    /// Returns the limit of a miner that announces the number of concurrent requests that it accepts, from 1 to 65 536.
+    /// Returns the limit of a miner that announces the number of concurrent requests that it
+    /// accepts, from 1 to 65 536.
     pub fn announced(concurrency: usize) -> Self {
         Self::starting_at(concurrency.clamp(1, LARGEST_ANNOUNCED))
     }
@@ -65,15 +69,19 @@ impl InFlightLimit {
         Self::starting_at(INITIAL)
     }
 
-    /// Returns a process's share of the limit of a miner that announces `announced` concurrent requests, if several processes
-    /// send requests. `share` returns the share of a number.
+    /// Returns a process's share of the limit of a miner that announces `announced` concurrent
+    /// requests, if several processes send requests. `share` returns the share of a number.
     ///
-    /// Answers do not raise a share of an announced number: the miner's answers to one process do not show how many requests
-    /// of the others it has accepted.
+    /// Answers do not raise a share of an announced number: the miner's answers to one process do
+    /// not show how many requests of the others it has accepted.
     pub fn divided(announced: Option<usize>, share: impl Fn(usize) -> usize) -> Self {
-        let promised = announced.map_or(INITIAL, |concurrency| concurrency.clamp(1, LARGEST_ANNOUNCED));
+        let promised =
+            announced.map_or(INITIAL, |concurrency| concurrency.clamp(1, LARGEST_ANNOUNCED));
         let (initial, largest) = (share(promised).max(1), share(LARGEST_LEARNED).max(1));
-        Self { largest: if announced.is_some() { initial } else { largest }, ..Self::starting_at(initial) }
+        Self {
+            largest: if announced.is_some() { initial } else { largest },
+            ..Self::starting_at(initial)
+        }
     }
 
     /// Returns the number that the miner announces to this process, or 32, and the maximum limit.
@@ -94,8 +102,9 @@ impl InFlightLimit {
         }
     }
 
-    /// Returns this limit as the successor of `earlier`, from which requests are still in flight: the miner may reject them,
-    /// because they were sent under other terms, and their rate limits do not lower this limit.
+    /// Returns this limit as the successor of `earlier`, from which requests are still in flight:
+    /// the miner may reject them, because they were sent under other terms, and their rate limits
+    /// do not lower this limit.
     #[must_use]
     pub const fn succeeding(self, earlier: &Self) -> Self {
         Self { probes: earlier.probes + 1, round: earlier.round + 1, ..self }
@@ -111,7 +120,8 @@ impl InFlightLimit {
         self.required
     }
 
-    /// Returns the number of requests in flight that the miner must accept, or at which it has answered.
+    /// Returns the number of requests in flight that the miner must accept, or at which it has
+    /// answered.
     pub fn proven(&self) -> usize {
         self.required.max(self.shown)
     }
@@ -134,14 +144,14 @@ impl InFlightLimit {
         position
     }
 
-    /// Returns whether the miner must accept a request: it is no probe, and no probe was sent since, which may have overtaken
-    /// it.
+    /// Returns whether the miner must accept a request: it is no probe, and no probe was sent
+    /// since, which may have overtaken it.
     pub const fn must_accept(&self, position: Position) -> bool {
         !position.is_probe && position.earlier_probes == self.probes
     }
 
-    /// Renews the miner's promise, at the start of a period: the miner must accept as many requests as it announces, or 32.
-    /// The limit remains.
+    /// Renews the miner's promise, at the start of a period: the miner must accept as many requests
+    /// as it announces, or 32. The limit remains.
     pub const fn renew(&mut self) {
         self.required = self.promised;
         self.failed_probes = 0;
@@ -188,8 +198,8 @@ impl InFlightLimit {
 mod tests {
     use super::*;
 
-    /// Answers requests as a miner with `capacity` slots does while more requests wait than can be sent; returns the
-    /// numbers of rate limits that count and of failed probes.
+    /// Answers requests as a miner with `capacity` slots does while more requests wait than can be
+    /// sent; returns the numbers of rate limits that count and of failed probes.
     fn saturate(limit: &mut InFlightLimit, capacity: usize, requests: usize) -> (usize, usize) {
         let (mut counted, mut probes) = (0, 0);
         for _ in 0..requests {
@@ -206,22 +216,35 @@ mod tests {
 
     #[test]
     fn announced_limit_grows_to_the_capacity_without_a_counted_rate_limit() {
-        for (announced, capacity) in [(1, 1), (1, 2), (1, 16), (3, 100), (64, 64), (64, 1_000), (300, 300), (300, 900)]
+        for (announced, capacity) in
+            [(1, 1), (1, 2), (1, 16), (3, 100), (64, 64), (64, 1_000), (300, 300), (300, 900)]
         {
             let mut limit = InFlightLimit::announced(announced);
             assert_eq!((limit.get(), limit.required()), (announced, announced));
             let (counted, probes) = saturate(&mut limit, capacity, 40_000);
-            assert_eq!((limit.get(), counted), (capacity.min(announced.max(256)), 0), "{announced} of {capacity}");
+            assert_eq!(
+                (limit.get(), counted),
+                (capacity.min(announced.max(256)), 0),
+                "{announced} of {capacity}"
+            );
             // One of 64 series of answers ends with a failed probe.
-            assert!(probes < 10 + 40_000 / (64 * capacity), "{probes} failed probes, {announced} of {capacity}");
+            assert!(
+                probes < 10 + 40_000 / (64 * capacity),
+                "{probes} failed probes, {announced} of {capacity}"
+            );
         }
-        assert_eq!((InFlightLimit::announced(0).get(), InFlightLimit::announced(1_000_000).get()), (1, 65_536));
+        assert_eq!(
+            (InFlightLimit::announced(0).get(), InFlightLimit::announced(1_000_000).get()),
+            (1, 65_536)
+        );
     }
 
     #[test]
     fn divided_announced_limit_does_not_grow() {
         let half = |announced| InFlightLimit::divided(announced, |total| total / 2);
-        for (announced, bounds) in [(Some(1), (1, 1)), (Some(9), (4, 4)), (Some(0), (1, 1)), (None, (16, 128))] {
+        for (announced, bounds) in
+            [(Some(1), (1, 1)), (Some(9), (4, 4)), (Some(0), (1, 1)), (None, (16, 128))]
+        {
             let mut limit = half(announced);
             assert_eq!((limit.bounds(), limit.get()), (bounds, bounds.0), "{announced:?}");
             saturate(&mut limit, 1_000, 100_000);
@@ -254,7 +277,10 @@ mod tests {
     fn rate_limits_lower_the_limit_to_the_capacity() {
         let mut limit = InFlightLimit::announced(64);
         let (counted, _) = saturate(&mut limit, 10, 2_000);
-        assert!((8..=11).contains(&limit.get()) && counted < 25, "{limit:?}, {counted} rate limits");
+        assert!(
+            (8..=11).contains(&limit.get()) && counted < 25,
+            "{limit:?}, {counted} rate limits"
+        );
         // A miner that rejects every request keeps one in flight, whose rate limits count.
         let mut limit = InFlightLimit::announced(4);
         for _ in 0..40 {

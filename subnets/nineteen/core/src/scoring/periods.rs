@@ -15,7 +15,8 @@ pub struct NormalisedPeriod {
     pub score: f64,
 }
 
-/// Computes the normalised period score from `(score, volume)` of periods with a score, newest first:
+/// Computes the normalised period score from `(score, volume)` of periods with a score, newest
+/// first:
 ///
 /// ```text
 /// wᵢ = vᵢ / Σv · 0.5^i        score = factor · Σ scoreᵢ·wᵢ / Σ wᵢ

@@ -2,15 +2,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Release of the reference implementation that the scoring follows, and whether its flaws are fixed.
+/// Release of the reference implementation that the scoring follows, and whether its flaws are
+/// fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScoringProfile {
     /// Release of October 2024 (version key 61000).
     #[default]
     Reference,
-    /// Release of December 2024 (version key 63100): five days of rewards, speed weighted by quality, a quality
-    /// threshold, shares to the fourth power.
+    /// Release of December 2024 (version key 63100): five days of rewards, speed weighted by
+    /// quality, a quality threshold, shares to the fourth power.
     Later,
     /// `Reference` with [`ScoringRules::strict`].
     Strict,
@@ -52,10 +53,12 @@ pub struct ScoringRules {
     pub reward_window: Duration,
     /// Maximum age of a closed period.
     pub period_window: Duration,
-    /// Number of rewards in a task below which the miner's newest rewards in any task count too, up to this number.
+    /// Number of rewards in a task below which the miner's newest rewards in any task count too, up
+    /// to this number.
     pub minimum_rewards: usize,
-    /// Whether the flaws of the reference are fixed: only rewards in *other* tasks count in addition, so that no reward
-    /// counts twice, and not their speeds, whose units differ; only the task's contenders are ranked by speed.
+    /// Whether the flaws of the reference are fixed: only rewards in *other* tasks count in
+    /// addition, so that no reward counts twice, and not their speeds, whose units differ; only the
+    /// task's contenders are ranked by speed.
     pub strict: bool,
     /// Exponent to which each quality is raised before averaging.
     pub quality_exponent: f64,

@@ -1,7 +1,11 @@
 use super::*;
 
-const PROFILES: [ScoringProfile; 4] =
-    [ScoringProfile::Reference, ScoringProfile::Later, ScoringProfile::Strict, ScoringProfile::LaterStrict];
+const PROFILES: [ScoringProfile; 4] = [
+    ScoringProfile::Reference,
+    ScoringProfile::Later,
+    ScoringProfile::Strict,
+    ScoringProfile::LaterStrict,
+];
 
 fn rules() -> ScoringRules {
     ScoringRules::default()
@@ -20,8 +24,14 @@ fn contender<'a>(hotkey: &'a str, task: &'a str, capacity: f64) -> Contender<&'a
     Contender { hotkey, uid: Uid(u16::from(hotkey.as_bytes()[0])), task, capacity }
 }
 
-fn rewards<'a>(task: &'a str, hotkey: &'a str, qualities: &[f64], metric: f64) -> Vec<Reward<&'a str, &'a str>> {
-    let reward = |quality: &f64| Reward { task, hotkey, quality: Some(*quality), metric: Some(metric) };
+fn rewards<'a>(
+    task: &'a str,
+    hotkey: &'a str,
+    qualities: &[f64],
+    metric: f64,
+) -> Vec<Reward<&'a str, &'a str>> {
+    let reward =
+        |quality: &f64| Reward { task, hotkey, quality: Some(*quality), metric: Some(metric) };
     qualities.iter().map(reward).collect()
 }
 
@@ -31,8 +41,11 @@ fn periods<'a>(task: &'a str, hotkey: &'a str, score: f64) -> Vec<PeriodRow<&'a 
 
 /// Input of an example with two tasks: A, B and C serve X, A and D serve Y.
 fn example() -> ScoringInput<&'static str, &'static str> {
-    // In Y, D is faster: 1.25 · 0.72 · 800 = 720; A has 0.75 · 0.5333 · 1000 = 400. Fifty rows avoid fill rows.
-    let repeated = |qualities: &[f64]| qualities.iter().copied().cycle().take(qualities.len() * 50).collect::<Vec<_>>();
+    // In Y, D is faster: 1.25 · 0.72 · 800 = 720; A has 0.75 · 0.5333 · 1000 = 400. Fifty rows
+    // avoid fill rows.
+    let repeated = |qualities: &[f64]| {
+        qualities.iter().copied().cycle().take(qualities.len() * 50).collect::<Vec<_>>()
+    };
     ScoringInput {
         tasks: vec![task("X", 0.6), task("Y", 0.4)],
         nodes: vec!["A", "B", "C", "D"],
@@ -75,8 +88,12 @@ fn worked_example_is_reproduced() {
     ];
     assert_eq!(scores.tasks[0].contenders.len(), table.len());
     for (found, row) in scores.tasks[0].contenders.iter().zip(table) {
-        let (hotkey, average, metric, bonus, combined, period, capacity, effective, share, net) = row;
-        assert_eq!((found.hotkey, found.quality.metric, found.capacity), (hotkey, Some(metric), capacity));
+        let (hotkey, average, metric, bonus, combined, period, capacity, effective, share, net) =
+            row;
+        assert_eq!(
+            (found.hotkey, found.quality.metric, found.capacity),
+            (hotkey, Some(metric), capacity)
+        );
         close(found.quality.average, average, 5e-6);
         close(found.quality.rank.unwrap().bonus, bonus, 1e-12);
         close(found.quality.combined, combined, 5e-6);
@@ -99,7 +116,11 @@ fn worked_example_is_reproduced() {
         close(total.weight, weight, 5e-6);
     }
     let largest = scores.totals.iter().map(|total| total.weight).fold(0.0, f64::max);
-    let quantised = scores.totals.iter().map(|total| (total.weight / largest * 65_535.0).round()).collect::<Vec<_>>();
+    let quantised = scores
+        .totals
+        .iter()
+        .map(|total| (total.weight / largest * 65_535.0).round())
+        .collect::<Vec<_>>();
     assert_eq!(quantised, [65_535.0, 1_845.0, 7_804.0, 38_982.0]);
 }
 
@@ -179,7 +200,8 @@ fn percentile_30_selects_the_lower_index() {
 #[test]
 fn each_row_counts_once_and_units_are_not_mixed() {
     let mut input = example();
-    // B has three rewards in X and two in Y, for which it does not contend. D, which is fast in Y, does not serve X.
+    // B has three rewards in X and two in Y, for which it does not contend. D, which is fast in Y,
+    // does not serve X.
     input.rewards.retain(|reward| reward.hotkey != "B");
     input.rewards.extend(rewards("Y", "B", &[0.5, 0.5], 1e9));
     input.rewards.extend(rewards("X", "B", &[0.6, 0.9, 1.0], 80.0));
@@ -189,7 +211,8 @@ fn each_row_counts_once_and_units_are_not_mixed() {
     let powered = |quality: f64| quality.powf(1.5);
     close(b.quality.average, (powered(0.6) + powered(0.9) + 1.0 + 2.0 * powered(0.5)) / 5.0, 1e-12);
     assert_eq!(b.quality.rank.map(|rank| (rank.rank, rank.of)), Some((1, 3)));
-    let hotkeys = scores.tasks[1].contenders.iter().map(|contender| contender.hotkey).collect::<Vec<_>>();
+    let hotkeys =
+        scores.tasks[1].contenders.iter().map(|contender| contender.hotkey).collect::<Vec<_>>();
     assert_eq!(hotkeys, ["A", "D"]);
 }
 
@@ -230,7 +253,11 @@ fn reference_profile_counts_rows_twice() {
     assert_eq!((quality.rewards, quality.filled, quality.average), (40, 10, 40.0 / 50.0));
     input.rewards.rotate_left(10);
     let quality = score(&input, &rules()).tasks[0].contenders[0].quality;
-    assert_eq!((quality.rewards, quality.filled, quality.average), (40, 10, 1.0), "ten rows count twice");
+    assert_eq!(
+        (quality.rewards, quality.filled, quality.average),
+        (40, 10, 1.0),
+        "ten rows count twice"
+    );
     // A row without values takes one of the 50 places.
     input.rewards[0].quality = None;
     let quality = score(&input, &rules()).tasks[0].contenders[0].quality;
@@ -248,7 +275,8 @@ fn reference_ranks_miners_that_never_served_the_task() {
     input.rewards.retain(|reward| !(reward.task == "X" && reward.hotkey == "A"));
     let x = &score(&input, &rules()).tasks[0];
     // D serves only Y, with 4 units per second; A has only rewards in Y, with 3.
-    let ranks: Vec<_> = x.contenders.iter().map(|own| own.quality.rank.map(|rank| (rank.rank, rank.of))).collect();
+    let ranks: Vec<_> =
+        x.contenders.iter().map(|own| own.quality.rank.map(|rank| (rank.rank, rank.of))).collect();
     assert_eq!(ranks, [Some((3, 4)), Some((0, 4)), Some((1, 4))]);
     let a = &x.contenders[0].quality;
     assert_eq!((a.rewards, a.filled, a.metric, a.combined), (0, 50, Some(3.0), 0.75));
@@ -256,7 +284,8 @@ fn reference_ranks_miners_that_never_served_the_task() {
     input.rewards.iter_mut().for_each(|reward| reward.metric = Some(1.0));
     input.contenders.swap(0, 2);
     let x = &score(&input, &rules()).tasks[0];
-    let ranks: Vec<_> = x.contenders.iter().map(|own| (own.hotkey, own.quality.rank.unwrap().rank)).collect();
+    let ranks: Vec<_> =
+        x.contenders.iter().map(|own| (own.hotkey, own.quality.rank.unwrap().rank)).collect();
     assert_eq!(ranks, [("C", 2), ("B", 1), ("A", 0)]);
     // A contender that is not registered has no weight.
     input.nodes.retain(|hotkey| *hotkey != "B");
@@ -271,7 +300,10 @@ fn rows_without_values_are_ignored() {
         reward.metric = None;
     }
     let scores = score(&input, &rules());
-    assert_eq!(scores.tasks[0].contenders.iter().map(|own| own.hotkey).collect::<Vec<_>>(), ["A", "C"]);
+    assert_eq!(
+        scores.tasks[0].contenders.iter().map(|own| own.hotkey).collect::<Vec<_>>(),
+        ["A", "C"]
+    );
     assert_eq!(scores.totals.iter().map(|total| total.hotkey).collect::<Vec<_>>(), ["A", "C", "D"]);
     // A period without requests does not count.
     let mut input = example();
@@ -298,7 +330,8 @@ fn two_tasks_with_one_miner_each_share_equally() {
         rewards: [rewards("X", "A", &[0.8], 1.0), rewards("Y", "B", &[0.9], 1.0)].concat(),
         periods: [periods("X", "A", 0.7), periods("Y", "B", 0.6)].concat(),
     };
-    let weights = score(&input, &rules()).totals.iter().map(|total| total.weight).collect::<Vec<_>>();
+    let weights =
+        score(&input, &rules()).totals.iter().map(|total| total.weight).collect::<Vec<_>>();
     assert_eq!(weights, [0.5, 0.5]);
 }
 
@@ -310,7 +343,9 @@ fn shares_are_cubed() {
     for (found, cube) in shares(&[0.5, 0.8, 0.2], 3.0).unwrap().into_iter().zip(cubes) {
         close(found, cube / sum, 1e-12);
     }
-    for (found, share) in shares(&[100.0, 200.0, 300.0], 1.0).unwrap().into_iter().zip([1.0, 2.0, 3.0]) {
+    for (found, share) in
+        shares(&[100.0, 200.0, 300.0], 1.0).unwrap().into_iter().zip([1.0, 2.0, 3.0])
+    {
         close(found, share / 6.0, 1e-12);
     }
     assert_eq!(shares(&[0.0, 0.0], 3.0), None);
@@ -325,7 +360,10 @@ fn later_profile_squares_low_averages() {
     // Averages up to 0.85 are squared; B's quality-weighted speeds are 48, 72 and 80.
     assert_eq!(a.quality.adjusted, a.quality.average);
     assert_eq!(b.quality.adjusted, b.quality.average * b.quality.average);
-    assert_eq!([a.quality.metric, b.quality.metric, c.quality.metric], [Some(95.0), Some(48.0), Some(60.0)]);
+    assert_eq!(
+        [a.quality.metric, b.quality.metric, c.quality.metric],
+        [Some(95.0), Some(48.0), Some(60.0)]
+    );
     assert_eq!([a, b, c].map(|own| own.quality.rank.unwrap().rank), [0, 2, 1]);
     close(a.powered, a.share.powi(4), 1e-12);
     let mut input = example();

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use taonet_primitives::Uid;
 
 use super::{
-    Contender, Key, NormalisedPeriod, Quality, Reward, ScoringInput, ScoringRules, TaskWeight, average_quality,
-    normalised_period, percentile, rank_by_speed,
+    Contender, Key, NormalisedPeriod, Quality, Reward, ScoringInput, ScoringRules, TaskWeight,
+    average_quality, normalised_period, percentile, rank_by_speed,
 };
 
 /// A contender's scores in one task. Each field is computed from earlier fields.
@@ -24,7 +24,8 @@ pub struct ContenderScore<K> {
     pub capacity: f64,
     /// Effective volume: `quality.combined · period.score · capacity`.
     pub effective: f64,
-    /// Share of the task's effective volume: `effective` divided by the sum over the task's contenders.
+    /// Share of the task's effective volume: `effective` divided by the sum over the task's
+    /// contenders.
     pub share: f64,
     /// Powered share: `share` raised to [`ScoringRules::share_exponent`].
     pub powered: f64,
@@ -39,8 +40,9 @@ pub struct ContenderScore<K> {
 pub struct TaskScores<T, K> {
     /// The task and its weight.
     pub task: TaskWeight<T>,
-    /// Scores of those contenders that have rewards and, except with strict rules, are among the registered hotkeys, in
-    /// input order. If none has an effective volume, all shares are 0 and the task contributes nothing.
+    /// Scores of those contenders that have rewards and, except with strict rules, are among the
+    /// registered hotkeys, in input order. If none has an effective volume, all shares are 0 and
+    /// the task contributes nothing.
     pub contenders: Vec<ContenderScore<K>>,
     /// Sum of the contenders' effective volumes.
     pub effective_sum: f64,
@@ -66,15 +68,18 @@ pub struct Total<K> {
 pub struct Scores<T, K> {
     /// Scores of the enabled tasks.
     pub tasks: Vec<TaskScores<T, K>>,
-    /// Score and weight of each miner, in the order of first appearance in an enabled task. Empty if no task
-    /// contributes.
+    /// Score and weight of each miner, in the order of first appearance in an enabled task. Empty
+    /// if no task contributes.
     pub totals: Vec<Total<K>>,
     /// Sum of the miners' scores, by which each score is divided.
     pub score_sum: f64,
 }
 
 /// Computes the weights of all miners.
-pub fn score<T: Key + AsRef<str>, K: Key>(input: &ScoringInput<T, K>, rules: &ScoringRules) -> Scores<T, K> {
+pub fn score<T: Key + AsRef<str>, K: Key>(
+    input: &ScoringInput<T, K>,
+    rules: &ScoringRules,
+) -> Scores<T, K> {
     let rows = Rows::group(input);
     let tasks = input.tasks.iter().filter(|task| task.enabled);
     let tasks: Vec<_> = tasks.map(|task| score_task(task, &input.nodes, &rows, rules)).collect();
@@ -96,7 +101,8 @@ impl<'a, T: Key, K: Key> Rows<'a, T, K> {
         for contender in &input.contenders {
             contenders.entry(contender.task).or_default().push(contender);
         }
-        let (mut rewards, mut of_miner): (HashMap<_, Vec<_>>, HashMap<_, Vec<_>>) = Default::default();
+        let (mut rewards, mut of_miner): (HashMap<_, Vec<_>>, HashMap<_, Vec<_>>) =
+            Default::default();
         for reward in &input.rewards {
             rewards.entry((reward.task, reward.hotkey)).or_default().push(reward);
             of_miner.entry(reward.hotkey).or_default().push(reward);
@@ -109,7 +115,8 @@ impl<'a, T: Key, K: Key> Rows<'a, T, K> {
         Self { contenders, rewards, of_miner, periods }
     }
 
-    /// Returns the miner's rewards in the task, and its newest rewards that fill up to the minimum number.
+    /// Returns the miner's rewards in the task, and its newest rewards that fill up to the minimum
+    /// number.
     fn rewards(
         &self,
         task: T,
@@ -121,7 +128,8 @@ impl<'a, T: Key, K: Key> Rows<'a, T, K> {
         let missing = rules.minimum_rewards.saturating_sub(own.len());
         let strict = rules.strict;
         // The reference does not exclude the rewards in the task, which then count twice.
-        let fill = all.iter().copied().filter(move |reward| !strict || reward.task != task).take(missing);
+        let fill =
+            all.iter().copied().filter(move |reward| !strict || reward.task != task).take(missing);
         (own, fill)
     }
 }
@@ -162,7 +170,8 @@ fn score_task<T: Key + AsRef<str>, K: Key>(
     TaskScores { task: *task, contenders, effective_sum, powered_sum }
 }
 
-/// Computes and ranks the qualities in a task of the miners with a usable reward. Equal speeds rank in the miners' order.
+/// Computes and ranks the qualities in a task of the miners with a usable reward. Equal speeds rank
+/// in the miners' order.
 fn qualities<T: Key + AsRef<str>, K: Key>(
     task: T,
     hotkeys: impl Iterator<Item = K>,
@@ -202,7 +211,11 @@ fn rate<T: Key + AsRef<str>, K: Key>(
     let metrics = own
         .iter()
         .chain(filled)
-        .map(|(quality, metric)| if rules.weigh_metric_by_quality { metric * quality } else { *metric })
+        .map(
+            |(quality, metric)| {
+                if rules.weigh_metric_by_quality { metric * quality } else { *metric }
+            },
+        )
         .collect();
     Some(Quality {
         rewards: own.len(),
@@ -215,7 +228,8 @@ fn rate<T: Key + AsRef<str>, K: Key>(
     })
 }
 
-/// Returns each number's share of the sum, raised to the exponent and normalised again; `None` if a sum is 0.
+/// Returns each number's share of the sum, raised to the exponent and normalised again; `None` if a
+/// sum is 0.
 pub fn shares(effective: &[f64], exponent: f64) -> Option<Vec<f64>> {
     let sum: f64 = effective.iter().sum();
     let powered: Vec<_> = effective.iter().map(|own| (own / sum).powf(exponent)).collect();
@@ -244,10 +258,16 @@ fn sums<K>(contenders: &[ContenderScore<K>]) -> (f64, f64) {
 /// Returns each miner's score and weight, and the sum of the scores.
 fn totals<T, K: Key>(tasks: &[TaskScores<T, K>]) -> (Vec<Total<K>>, f64) {
     let (mut totals, mut places) = (Vec::<Total<K>>::new(), HashMap::new());
-    let counts = |task: &&TaskScores<T, K>| task.contenders.iter().any(|contender| contender.net > 0.0);
+    let counts =
+        |task: &&TaskScores<T, K>| task.contenders.iter().any(|contender| contender.net > 0.0);
     for contender in tasks.iter().filter(counts).flat_map(|task| &task.contenders) {
         let place = *places.entry(contender.hotkey).or_insert_with(|| {
-            totals.push(Total { hotkey: contender.hotkey, uid: contender.uid, score: 0.0, weight: 0.0 });
+            totals.push(Total {
+                hotkey: contender.hotkey,
+                uid: contender.uid,
+                score: 0.0,
+                weight: 0.0,
+            });
             totals.len() - 1
         });
         if let Some(total) = totals.get_mut(place) {
@@ -280,8 +300,8 @@ pub enum Duplicate {
 }
 
 impl<T: Key, K: Key> ScoringInput<T, K> {
-    /// Checks that each miner is listed once among the registered hotkeys, has one uid, and is a contender of each task
-    /// at most once.
+    /// Checks that each miner is listed once among the registered hotkeys, has one uid, and is a
+    /// contender of each task at most once.
     ///
     /// # Errors
     /// [`Duplicate`] with the index of the row.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// Maximum length of a task's name, in bytes.
 const LONGEST: usize = 64;
 
-/// ID of a task, such as `chat-llama-3-1-8b`: 1 to 64 characters `a`–`z`, `0`–`9`, `-` and `.`, starting with a letter
-/// or digit. Clones share the text.
+/// ID of a task, such as `chat-llama-3-1-8b`: 1 to 64 characters `a`–`z`, `0`–`9`, `-` and `.`,
+/// starting with a letter or digit. Clones share the text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TaskName(Arc<str>);
@@ -30,11 +30,17 @@ impl FromStr for TaskName {
     type Err = TaskNameError;
 
     fn from_str(text: &str) -> Result<Self, TaskNameError> {
-        let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        let is_allowed = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+        };
         let is_valid = (1..=LONGEST).contains(&text.len())
             && text.bytes().all(is_allowed)
             && text.starts_with(|first: char| first.is_ascii_alphanumeric());
-        if is_valid { Ok(Self(text.into())) } else { Err(TaskNameError(text.chars().take(LONGEST).collect())) }
+        if is_valid {
+            Ok(Self(text.into()))
+        } else {
+            Err(TaskNameError(text.chars().take(LONGEST).collect()))
+        }
     }
 }
 

@@ -1,5 +1,11 @@
-//! Tests of the pages over HTTP routes, on a database written by the store, and with a gateway's status.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+//! Tests of the pages over HTTP routes, on a database written by the store, and with a gateway's
+//! status.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test helper panics as a test does"
+)]
 
 mod market;
 
@@ -36,19 +42,25 @@ const STATUS: &str = r#"{"tasks": [
 
 /// Serves a gateway's status, with a status code that the test can change; returns its URL.
 async fn gateway(code: Arc<AtomicU16>) -> Url {
-    let status = move || async move { (StatusCode::from_u16(code.load(Ordering::Relaxed)).unwrap(), STATUS) };
+    let status = move || async move {
+        (StatusCode::from_u16(code.load(Ordering::Relaxed)).unwrap(), STATUS)
+    };
     let router = Router::new().route("/base/status.json", get(status));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/base/", listener.local_addr().unwrap());
-    tokio::spawn(async move { taonet_http::serve(listener, router, &Shutdown::new(), ServeLimits::default()).await });
+    tokio::spawn(async move {
+        taonet_http::serve(listener, router, &Shutdown::new(), ServeLimits::default()).await
+    });
     url.parse().unwrap()
 }
 
 /// Returns a section that has read its sources once, with the routes of its dashboard.
 async fn site(directory: Option<&Path>, gateway: Option<Url>) -> (Arc<NineteenSection>, Router) {
-    let (changes, section) = (Changes::default(), NineteenSection::new(directory.map(Path::to_owned), gateway));
+    let (changes, section) =
+        (Changes::default(), NineteenSection::new(directory.map(Path::to_owned), gateway));
     section.read(&changes).await;
-    let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes).with(Arc::clone(&section) as _);
+    let dashboard =
+        Dashboard::new(Access::Local, BasePath::default(), changes).with(Arc::clone(&section) as _);
     (section, dashboard.router(Shutdown::new()))
 }
 
@@ -56,15 +68,25 @@ async fn page(router: &Router, path: &str) -> (u16, String) {
     let request = Request::get(path).header(HOST, "localhost").body(Body::empty()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
-    (status, String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap())
+    (
+        status,
+        String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap(),
+    )
 }
 
-/// Returns the texts of the cells of the table row with `name`, without charts. The table has the label `label`.
+/// Returns the texts of the cells of the table row with `name`, without charts. The table has the
+/// label `label`.
 #[track_caller]
 fn cells(page: &str, label: &str, name: &str) -> Vec<String> {
-    let table = page.split_once(&format!("aria-labelledby=\"{label}\"><table>")).unwrap_or_else(|| panic!("{page}")).1;
+    let table = page
+        .split_once(&format!("aria-labelledby=\"{label}\"><table>"))
+        .unwrap_or_else(|| panic!("{page}"))
+        .1;
     let (table, _) = table.split_once("</table>").unwrap();
-    let row = table.split("<tr>").find(|row| row.contains(name)).unwrap_or_else(|| panic!("{name}: {table}"));
+    let row = table
+        .split("<tr>")
+        .find(|row| row.contains(name))
+        .unwrap_or_else(|| panic!("{name}: {table}"));
     let text = |cell: &str| {
         let (_, content) = cell.split_once('>').unwrap();
         let content = content.split("<svg").next().unwrap();
@@ -79,20 +101,32 @@ async fn market_shows_tasks_miners_and_periods() {
     trade(directory.path(), Duration::from_mins(1)).await;
     let (_, router) = site(Some(directory.path()), None).await;
     let (status, market) = page(&router, "/nineteen").await;
-    assert!(status == 200 && market.contains(">running<") && market.contains("data-problems=\"0\""), "{market}");
+    assert!(
+        status == 200 && market.contains(">running<") && market.contains("data-problems=\"0\""),
+        "{market}"
+    );
     // State, miners, capacity, used, running, requests, rate-limited, failed, latencies.
     assert!(market.contains("Capacity: tokens, or denoising steps"), "{market}");
     let expected = ["–", "2", "4\u{202f}000", "7.5 %", "–", "6", "1", "1", "–", "–"];
     assert_eq!(cells(&market, "tasks", TASK), expected);
     let score = number(period_score(&counts_of_bob(), PeriodProfile::Reference), 3);
     // Period score, scores over time, quality, tasks, requests, answered, rate-limited, failed.
-    assert_eq!(cells(&market, "miners", "Miner 2"), [&*score, "", "–", "1", "4", "50.0 %", "1", "1"]);
-    assert_eq!(cells(&market, "miners", "Miner 1"), ["1.000", "", "0.875", "2", "4", "100.0 %", "0", "0"]);
+    assert_eq!(
+        cells(&market, "miners", "Miner 2"),
+        [&*score, "", "–", "1", "4", "50.0 %", "1", "1"]
+    );
+    assert_eq!(
+        cells(&market, "miners", "Miner 1"),
+        ["1.000", "", "0.875", "2", "4", "100.0 %", "0", "0"]
+    );
     // The first period, without its start.
     let period = cells(&market, "periods", "<th class=\"num\" scope=\"row\">1</th>");
     assert_eq!(&period[1..7], ["60.0 min", "2", "2", "8", "1", "1"]);
     let (_, overview) = page(&router, "/").await;
-    assert!(overview.contains("href=\"/nineteen\"") && overview.matches(">running<").count() == 1, "{overview}");
+    assert!(
+        overview.contains("href=\"/nineteen\"") && overview.matches(">running<").count() == 1,
+        "{overview}"
+    );
     assert!(overview.contains("75.0 %"), "{overview}");
 }
 
@@ -104,9 +138,15 @@ async fn miner_page_shows_offers_and_past_results() {
     let (status, alice) = page(&router, &format!("/nineteen/miners/{}", hotkey("//Alice"))).await;
     assert_eq!(status, 200);
     // Capacity, used, quality, requests, answered, rate-limited, failed.
-    assert_eq!(cells(&alice, "offers", TASK), ["1\u{202f}000", "15.0 %", "0.875", "2", "100.0 %", "0", "0"]);
+    assert_eq!(
+        cells(&alice, "offers", TASK),
+        ["1\u{202f}000", "15.0 %", "0.875", "2", "100.0 %", "0", "0"]
+    );
     assert_eq!(cells(&alice, "offers", "chat-b"), ["600", "25.0 %", "–", "2", "100.0 %", "0", "0"]);
-    assert_eq!(cells(&alice, "results", "chat-b"), ["chat-b", "1.000", "600", "25.0 %", "2", "0", "0"]);
+    assert_eq!(
+        cells(&alice, "results", "chat-b"),
+        ["chat-b", "1.000", "600", "25.0 %", "2", "0", "0"]
+    );
     for hotkey in [hotkey("//Charlie").to_string(), "nobody".to_owned()] {
         assert_eq!(page(&router, &format!("/nineteen/miners/{hotkey}")).await.0, 404, "{hotkey}");
     }
@@ -136,15 +176,22 @@ async fn gateway_adds_availability_and_latency() {
     let url = gateway(Arc::clone(&code)).await;
     let (section, router) = site(Some(directory.path()), Some(url)).await;
     let (_, market) = page(&router, "/nineteen").await;
-    let expected = ["available", "2", "4\u{202f}000", "25.0 %", "5", "60", "2", "1", "0.25 s", "1.50 s"];
+    let expected =
+        ["available", "2", "4\u{202f}000", "25.0 %", "5", "60", "2", "1", "0.25 s", "1.50 s"];
     assert_eq!(cells(&market, "tasks", TASK), expected);
     assert!(market.contains("unavailable") && market.contains("1 available"), "{market}");
-    assert!(!market.contains("<script>alert") && market.contains("&lt;script&gt;alert(1)"), "{market}");
+    assert!(
+        !market.contains("<script>alert") && market.contains("&lt;script&gt;alert(1)"),
+        "{market}"
+    );
     // Without the gateway, the counters are those of the database.
     code.store(500, Ordering::Relaxed);
     section.read(&Changes::default()).await;
     let (_, market) = page(&router, "/nineteen").await;
-    assert!(market.contains("The gateway is unavailable") && market.contains("data-problems=\"1\""), "{market}");
+    assert!(
+        market.contains("The gateway is unavailable") && market.contains("data-problems=\"1\""),
+        "{market}"
+    );
     assert_eq!(cells(&market, "tasks", TASK)[2..4], ["4\u{202f}000", "7.5 %"]);
 }
 
@@ -163,7 +210,12 @@ async fn missing_database_is_reported_until_it_exists() {
     let (section, router) = site(Some(directory.path()), None).await;
     for path in ["/", "/nineteen"] {
         let (status, page) = page(&router, path).await;
-        assert!(status == 200 && page.contains("does not exist") && page.contains("data-problems=\"1\""), "{page}");
+        assert!(
+            status == 200
+                && page.contains("does not exist")
+                && page.contains("data-problems=\"1\""),
+            "{page}"
+        );
     }
     trade(directory.path(), Duration::from_mins(1)).await;
     let changes = Changes::default();

@@ -36,7 +36,11 @@ fn offers() -> Vec<NewContender> {
         capacity: Capacity { declared: accepted, accepted, to_score: 10.0 },
         concurrency: Some(7),
     };
-    vec![offer("//Alice", 1, TASK, 1_000.0), offer("//Alice", 1, "chat-b", 600.0), offer("//Bob", 2, TASK, 3_000.0)]
+    vec![
+        offer("//Alice", 1, TASK, 1_000.0),
+        offer("//Alice", 1, "chat-b", 600.0),
+        offer("//Bob", 2, TASK, 3_000.0),
+    ]
 }
 
 /// Adds requests to each contender: Alice answers all of them, Bob fails at one and rejects one.
@@ -62,13 +66,16 @@ pub(crate) fn counts_of_bob() -> PeriodCounts {
     }
 }
 
-/// Writes a closed period and an open one that began `age` ago, both of an hour, and a checked answer of Alice.
+/// Writes a closed period and an open one that began `age` ago, both of an hour, and a checked
+/// answer of Alice.
 pub(crate) async fn trade(directory: &Path, age: Duration) {
     let store = Store::open(directory).await.unwrap();
     let (hour, hour_ms) = (Duration::from_hours(1), 3_600_000);
     let config = MarketConfig::default();
     let begin = async |started_ms: i64| {
-        let began = store.begin_period(started_ms, hour_ms, PeriodProfile::Reference, &offers(), &[], &config).await;
+        let began = store
+            .begin_period(started_ms, hour_ms, PeriodProfile::Reference, &offers(), &[], &config)
+            .await;
         let period = began.unwrap();
         let mut rows = store.contenders(period).await.unwrap();
         count(&mut rows);
@@ -79,8 +86,12 @@ pub(crate) async fn trade(directory: &Path, age: Duration) {
     store.close_period(first, &process, &rows, &[], ago_ms(age)).await.unwrap();
     let (second, rows) = begin(ago_ms(age)).await;
     assert!(store.put_part(second, &process, &rows, &[]).await.unwrap());
-    let reward =
-        Reward { quality: Some(0.875), metric: None, reason: "checked".to_owned(), created_ms: ago_ms(Duration::ZERO) };
+    let reward = Reward {
+        quality: Some(0.875),
+        metric: None,
+        reason: "checked".to_owned(),
+        created_ms: ago_ms(Duration::ZERO),
+    };
     store.put_reward(&sample(second), &reward).await.unwrap();
     store.close().await;
 }

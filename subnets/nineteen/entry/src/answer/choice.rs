@@ -15,7 +15,8 @@ pub(super) struct Choice {
     logprobs: Vec<Value>,
     /// Other texts of a chat, such as `reasoning_content`.
     further: Map<String, Value>,
-    /// Number of a completion's tokens, and the sum of their log-probabilities, if the miner's log-probabilities are relayed.
+    /// Number of a completion's tokens, and the sum of their log-probabilities, if the miner's
+    /// log-probabilities are relayed.
     tokens: (u32, f64),
 }
 
@@ -70,14 +71,17 @@ impl Choice {
                 message.insert("tool_calls".to_owned(), calls.into());
             }
         }
-        let logprobs = head.wants_logprobs.then(|| json!({"content": joined(&logprobs, "content"), "refusal": null}));
+        let logprobs = head
+            .wants_logprobs
+            .then(|| json!({"content": joined(&logprobs, "content"), "refusal": null}));
         json!({"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish})
     }
 }
 
 /// Returns the log-probabilities of a completion's tokens.
 fn token_logprobs(chunk: &Chunk) -> impl Iterator<Item = f64> {
-    let logprobs = chunk.choice().and_then(|choice| choice.pointer("/logprobs/token_logprobs")?.as_array());
+    let logprobs =
+        chunk.choice().and_then(|choice| choice.pointer("/logprobs/token_logprobs")?.as_array());
     logprobs.into_iter().flatten().filter_map(Value::as_f64)
 }
 
@@ -91,7 +95,10 @@ fn joined(logprobs: &[Value], name: &str) -> Value {
 fn merge_texts(texts: &mut Map<String, Value>, chunk: &Chunk) {
     let delta = chunk.choice().and_then(|choice| choice.get("delta")?.as_object());
     for (name, piece) in delta.into_iter().flatten() {
-        let Some(piece) = piece.as_str().filter(|_| !matches!(name.as_str(), "role" | "content")) else { continue };
+        let Some(piece) = piece.as_str().filter(|_| !matches!(name.as_str(), "role" | "content"))
+        else {
+            continue;
+        };
         match texts.get_mut(name) {
             Some(Value::String(text)) => text.push_str(piece),
             _ => _ = texts.insert(name.clone(), piece.into()),
@@ -99,7 +106,8 @@ fn merge_texts(texts: &mut Map<String, Value>, chunk: &Chunk) {
     }
 }
 
-/// Merges a fragment into the tool call with its index. Arguments arrive in fragments, other fields complete.
+/// Merges a fragment into the tool call with its index. Arguments arrive in fragments, other fields
+/// complete.
 fn merge_call(calls: &mut Vec<(u64, Value)>, piece: &Value) {
     let index = piece.get("index").and_then(Value::as_u64).unwrap_or(0);
     let mut piece = piece.clone();

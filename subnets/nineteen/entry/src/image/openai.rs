@@ -11,7 +11,8 @@ use super::{DEFAULT_SIDE, ImageRequest, Output, SIDES, payload};
 use crate::GatewayError;
 use crate::request::{Fields, integer};
 
-/// Default number of denoising steps, as in synthetic requests; also that of the qualities `medium` and `standard`.
+/// Default number of denoising steps, as in synthetic requests; also that of the qualities `medium`
+/// and `standard`.
 const DEFAULT_STEPS: u64 = 8;
 /// Denoising steps of the quality `low`.
 const LOW_STEPS: u64 = 5;
@@ -36,15 +37,21 @@ impl ImageRequest {
         options.request(Some(model), fields, Endpoint::TextToImage, size)
     }
 
-    /// Parses a request to `POST /v1/images/edits`, whose form was converted to an object: with a mask, to the inpaint route,
-    /// otherwise to the route for a prompt and an image. Decodes the images, which takes up to some 100 ms.
+    /// Parses a request to `POST /v1/images/edits`, whose form was converted to an object: with a
+    /// mask, to the inpaint route, otherwise to the route for a prompt and an image. Decodes the
+    /// images, which takes up to some 100 ms.
     pub(crate) fn edit(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
         let options = Options::take(&mut fields)?;
-        fields.refuse_unless("input_fidelity", |value| value == "low", "only input_fidelity = low is supported")?;
+        fields.refuse_unless(
+            "input_fidelity",
+            |value| value == "low",
+            "only input_fidelity = low is supported",
+        )?;
         let model = if fields.has("model") { Some(fields.model()?) } else { None };
-        let (file, image) = picture(&mut fields, "image")?
-            .ok_or_else(|| GatewayError::field("image", "image must be a PNG, JPEG or WebP file"))?;
+        let (file, image) = picture(&mut fields, "image")?.ok_or_else(|| {
+            GatewayError::field("image", "image must be a PNG, JPEG or WebP file")
+        })?;
         let size = match options.size {
             Some(size) => size,
             None => size_of(&image)?,
@@ -75,16 +82,31 @@ impl Options {
         let is = |expected: &'static [&'static str]| {
             move |value: &Value| value.as_str().is_some_and(|value| expected.contains(&value))
         };
-        fields.refuse_unless("background", is(&["auto", "opaque"]), "background must be auto or opaque")?;
+        fields.refuse_unless(
+            "background",
+            is(&["auto", "opaque"]),
+            "background must be auto or opaque",
+        )?;
         fields.refuse_unless("moderation", is(&["auto"]), "only moderation = auto is supported")?;
-        fields.refuse_unless("stream", |value| *value == Value::Bool(false), "images are not streamed")?;
-        fields.refuse_unless("partial_images", |value| integer(value) == Some(0), "partial_images must be 0")?;
+        fields.refuse_unless(
+            "stream",
+            |value| *value == Value::Bool(false),
+            "images are not streamed",
+        )?;
+        fields.refuse_unless(
+            "partial_images",
+            |value| integer(value) == Some(0),
+            "partial_images must be 0",
+        )?;
         let is_url = match fields.take("response_format") {
             None => false,
             Some(format) if format == "b64_json" => false,
             Some(format) if format == "url" => true,
             Some(_) => {
-                return Err(GatewayError::field("response_format", "response_format must be b64_json or url"));
+                return Err(GatewayError::field(
+                    "response_format",
+                    "response_format must be b64_json or url",
+                ));
             }
         };
         let steps = match fields.take("quality").as_ref().map(Value::as_str) {
@@ -100,7 +122,12 @@ impl Options {
             None => None,
             Some(Some("png")) => Some(Format::Png),
             Some(Some("jpeg")) => Some(Format::Jpeg),
-            Some(_) => return Err(GatewayError::field("output_format", "output_format must be png or jpeg")),
+            Some(_) => {
+                return Err(GatewayError::field(
+                    "output_format",
+                    "output_format must be png or jpeg",
+                ));
+            }
         };
         let quality = fields.whole("output_compression", 0, 100)?;
         if quality.is_some() && format != Some(Format::Jpeg) {
@@ -134,8 +161,8 @@ impl Options {
     }
 }
 
-/// Width and height of the image that a miner makes, `None` for the default; and the side of the square to which the gateway
-/// scales it, `None` for no scaling.
+/// Width and height of the image that a miner makes, `None` for the default; and the side of the
+/// square to which the gateway scales it, `None` for no scaling.
 type Size = (Option<(u64, u64)>, Option<u32>);
 
 fn size(size: Option<Value>) -> Result<Size, GatewayError> {
@@ -156,10 +183,14 @@ fn side(text: &str) -> Result<u64, GatewayError> {
 }
 
 fn invalid_size() -> GatewayError {
-    GatewayError::field("size", "size must be auto, 256x256, 512x512 or WIDTHxHEIGHT, each in 513..=2047")
+    GatewayError::field(
+        "size",
+        "size must be auto, 256x256, 512x512 or WIDTHxHEIGHT, each in 513..=2047",
+    )
 }
 
-/// Returns the size of an image if miners accept it, otherwise the next one with nearly the same ratio.
+/// Returns the size of an image if miners accept it, otherwise the next one with nearly the same
+/// ratio.
 fn size_of(image: &Picture) -> Result<(u64, u64), GatewayError> {
     let own = (u64::from(image.width()), u64::from(image.height()));
     let (shorter, longer) = (own.0.min(own.1), own.0.max(own.1));
@@ -181,7 +212,10 @@ fn size_of(image: &Picture) -> Result<(u64, u64), GatewayError> {
 }
 
 /// Takes an image file; returns it in base64 in a format that miners read, and decoded.
-fn picture(fields: &mut Fields, name: &'static str) -> Result<Option<(String, Picture)>, GatewayError> {
+fn picture(
+    fields: &mut Fields,
+    name: &'static str,
+) -> Result<Option<(String, Picture)>, GatewayError> {
     let Some(value) = fields.take(name) else { return Ok(None) };
     let file = value.as_str().and_then(|text| STANDARD.decode(text).ok());
     let file = file.ok_or_else(|| invalid_picture(name, &PictureError::Base64))?;
@@ -202,7 +236,10 @@ fn invalid_picture(name: &str, error: &PictureError) -> GatewayError {
 fn white_mask(mask: &Picture, image: &Picture) -> Result<String, GatewayError> {
     let (width, height) = (image.width(), image.height());
     if (mask.width(), mask.height()) != (width, height) {
-        return Err(GatewayError::field("mask", format!("mask must have the size of image, {width}x{height}")));
+        return Err(GatewayError::field(
+            "mask",
+            format!("mask must have the size of image, {width}x{height}"),
+        ));
     }
     let white = mask.transparent_to_white().and_then(|mask| mask.to_png());
     let white = white.map_err(|error| GatewayError::field("mask", format!("mask {error}")))?;

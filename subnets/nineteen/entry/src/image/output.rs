@@ -54,7 +54,10 @@ impl Output {
                 None => Err(GatewayError::NoAnswer),
             },
             Self::OpenAi(output) => {
-                let data = images.into_iter().map(|image| output.entry(image)).collect::<Result<Vec<_>, _>>();
+                let data = images
+                    .into_iter()
+                    .map(|image| output.entry(image))
+                    .collect::<Result<Vec<_>, _>>();
                 let data = data.map_err(|error| {
                     tracing::debug!(%error, "a miner's image cannot be converted");
                     GatewayError::NoAnswer

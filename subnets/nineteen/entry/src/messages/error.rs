@@ -16,9 +16,12 @@ pub(crate) fn is_message_route(path: &str) -> bool {
     path.strip_prefix("/v1/messages").is_some_and(|path| path.is_empty() || path.starts_with('/'))
 }
 
-/// Converts an error response to Anthropic's format; returns other responses unchanged. `request_id` is the value of the
-/// response's `x-request-id`.
-pub(crate) fn translate_error(mut response: Response, request_id: Option<&HeaderValue>) -> Response {
+/// Converts an error response to Anthropic's format; returns other responses unchanged.
+/// `request_id` is the value of the response's `x-request-id`.
+pub(crate) fn translate_error(
+    mut response: Response,
+    request_id: Option<&HeaderValue>,
+) -> Response {
     let request_id = request_id.and_then(|id| id.to_str().ok());
     let Some(error) = response.extensions_mut().remove::<GatewayError>() else {
         let kind = kind_of(response.status());
@@ -45,10 +48,13 @@ fn form(kind: &str, message: &str, request_id: Option<&str>) -> Value {
 fn parts(error: &GatewayError) -> (StatusCode, &'static str) {
     match error {
         // Clients retry after 429, which does not help.
-        GatewayError::Credits { .. } | GatewayError::Budget { .. } => (StatusCode::PAYMENT_REQUIRED, "billing_error"),
-        GatewayError::NoCapacity(_) | GatewayError::Busy { .. } => {
-            (StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), "overloaded_error")
+        GatewayError::Credits { .. } | GatewayError::Budget { .. } => {
+            (StatusCode::PAYMENT_REQUIRED, "billing_error")
         }
+        GatewayError::NoCapacity(_) | GatewayError::Busy { .. } => (
+            StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            "overloaded_error",
+        ),
         _ => {
             let status = error.status();
             (status, kind_of(status))
@@ -92,13 +98,28 @@ mod tests {
             (GatewayError::Method, 405, "invalid_request_error", false),
             (GatewayError::InProgress, 409, "conflict_error", true),
             (GatewayError::Timeout(Duration::from_secs(30)), 408, "timeout_error", false),
-            (GatewayError::TooLarge { param: None, message: "a".to_owned() }, 413, "request_too_large", false),
+            (
+                GatewayError::TooLarge { param: None, message: "a".to_owned() },
+                413,
+                "request_too_large",
+                false,
+            ),
             (GatewayError::Reused, 422, "invalid_request_error", false),
             (GatewayError::field("model", "model is wrong"), 400, "invalid_request_error", false),
-            (GatewayError::Rate { limit: 1, retry: Duration::from_secs(3) }, 429, "rate_limit_error", true),
+            (
+                GatewayError::Rate { limit: 1, retry: Duration::from_secs(3) },
+                429,
+                "rate_limit_error",
+                true,
+            ),
             (GatewayError::Credits { needed: 2, has: 1 }, 402, "billing_error", false),
             (
-                GatewayError::Budget { needed: 2, left: 1, period: BudgetPeriod::Day, scope: BudgetScope::Team },
+                GatewayError::Budget {
+                    needed: 2,
+                    left: 1,
+                    period: BudgetPeriod::Day,
+                    scope: BudgetScope::Team,
+                },
                 402,
                 "billing_error",
                 false,
@@ -110,7 +131,10 @@ mod tests {
         ] {
             let message = error.to_string();
             let response = translate_error(error.into_response(), Some(&id));
-            assert_eq!((response.status().as_u16(), response.headers().contains_key(RETRY_AFTER)), (status, retries));
+            assert_eq!(
+                (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER)),
+                (status, retries)
+            );
             assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
             let body = response.into_body().collect().await.unwrap().to_bytes();
             let expected = json!({
@@ -121,7 +145,10 @@ mod tests {
         let response = translate_error(StatusCode::PAYLOAD_TOO_LARGE.into_response(), None);
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["error"]["type"], "request_too_large");
+        assert_eq!(
+            serde_json::from_slice::<Value>(&body).unwrap()["error"]["type"],
+            "request_too_large"
+        );
     }
 
     #[test]

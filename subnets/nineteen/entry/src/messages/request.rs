@@ -5,7 +5,9 @@ use taonet_nineteen_core::payload::TextInput;
 
 use crate::GatewayError;
 use crate::request::{Fields, MOST_MESSAGES, MOST_STOPS, MOST_TOKENS, TextRequest};
-use crate::translation::{function_choice, function_tool, joined_text, text_of, tool_call, tool_message};
+use crate::translation::{
+    function_choice, function_tool, joined_text, text_of, tool_call, tool_message,
+};
 use crate::vision::{check_image, image_part};
 
 /// Type of a content block with text.
@@ -27,7 +29,10 @@ pub(crate) struct MessageOptions {
 pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, MessageOptions), GatewayError> {
     let mut fields = Fields::parse(body)?;
     if fields.0.get("max_tokens").is_none_or(Value::is_null) {
-        return Err(GatewayError::field("max_tokens", "max_tokens is required: a positive integer"));
+        return Err(GatewayError::field(
+            "max_tokens",
+            "max_tokens is required: a positive integer",
+        ));
     }
     omit_large_limit(&mut fields);
     read(fields)
@@ -40,8 +45,8 @@ pub(crate) fn parse_count(body: &[u8]) -> Result<TextRequest, GatewayError> {
     read(fields).map(|(request, _)| request)
 }
 
-/// Removes a `max_tokens` above the gateway's maximum, which counts as no limit: LiteLLM sends 128 000 for models that it
-/// does not know.
+/// Removes a `max_tokens` above the gateway's maximum, which counts as no limit: LiteLLM sends 128
+/// 000 for models that it does not know.
 fn omit_large_limit(fields: &mut Fields) {
     let limit = fields.0.get("max_tokens").and_then(Value::as_f64);
     if limit.is_some_and(|limit| limit.fract() == 0.0 && limit > MOST_TOKENS as f64) {
@@ -50,13 +55,15 @@ fn omit_large_limit(fields: &mut Fields) {
 }
 
 fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayError> {
-    let mut chat = fields.split(&["model", "max_tokens", "stream", "temperature", "top_p", "top_k"]);
+    let mut chat =
+        fields.split(&["model", "max_tokens", "stream", "temperature", "top_p", "top_k"]);
     let mut further = Map::new();
     let mut messages = Vec::new();
     if let Some(system) = fields.take("system") {
         let text = joined_text(&system, &TEXT, "\n");
-        let text =
-            text.ok_or_else(|| GatewayError::field("system", "system must be a string or an array of text blocks"))?;
+        let text = text.ok_or_else(|| {
+            GatewayError::field("system", "system must be a string or an array of text blocks")
+        })?;
         messages.push(json!({"role": "system", "content": text}));
     }
     let images = conversation(&mut fields, &mut messages)?;
@@ -73,12 +80,19 @@ fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayErro
     }
     fields.refuse_unless("speed", |speed| speed == "standard", "speed must be standard")?;
     let is_id = |id: &Value| id.is_null() || id.is_string();
-    let is_metadata = |value: &Value| value.as_object().is_some_and(|pairs| pairs.get("user_id").is_none_or(is_id));
-    fields.refuse_unless("metadata", is_metadata, "metadata must be an object; its user_id must be a string")?;
+    let is_metadata = |value: &Value| {
+        value.as_object().is_some_and(|pairs| pairs.get("user_id").is_none_or(is_id))
+    };
+    fields.refuse_unless(
+        "metadata",
+        is_metadata,
+        "metadata must be an object; its user_id must be a string",
+    )?;
     let is_tier = |value: &Value| matches!(value.as_str(), Some("auto" | "standard_only"));
     fields.refuse_unless("service_tier", is_tier, "service_tier must be auto or standard_only")?;
     fields.end()?;
-    let request = chat.request(TextInput::Messages(messages), false, further)?.with_images(images)?;
+    let request =
+        chat.request(TextInput::Messages(messages), false, further)?.with_images(images)?;
     Ok((request, MessageOptions { stop_sequences, wants_reasoning }))
 }
 
@@ -90,11 +104,20 @@ struct Turn {
     fields: Vec<String>,
 }
 
-/// Appends the messages of a request as messages of a chat; returns the names of the fields with images.
-fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, GatewayError> {
+/// Appends the messages of a request as messages of a chat; returns the names of the fields with
+/// images.
+fn conversation(
+    fields: &mut Fields,
+    messages: &mut Vec<Value>,
+) -> Result<Vec<String>, GatewayError> {
     let given = match fields.take("messages") {
         Some(Value::Array(given)) if (1..=MOST_MESSAGES).contains(&given.len()) => given,
-        _ => return Err(GatewayError::field("messages", "messages must be an array of 1..=1024 messages")),
+        _ => {
+            return Err(GatewayError::field(
+                "messages",
+                "messages must be an array of 1..=1024 messages",
+            ));
+        }
     };
     let turns = turns(given)?;
     // Models would begin a new message instead of continuing this one.
@@ -103,10 +126,13 @@ fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<St
     for Turn { role, blocks, fields } in turns {
         match role.as_str() {
             "user" => {
-                let blocks = user(&blocks, messages).map_err(|error| block_error(&fields, error))?;
+                let blocks =
+                    user(&blocks, messages).map_err(|error| block_error(&fields, error))?;
                 images.extend(blocks.into_iter().filter_map(|block| fields.get(block).cloned()));
             }
-            "assistant" => assistant(&blocks, messages).map_err(|error| block_error(&fields, error))?,
+            "assistant" => {
+                assistant(&blocks, messages).map_err(|error| block_error(&fields, error))?
+            }
             _ => system(&blocks, messages).map_err(|error| block_error(&fields, error))?,
         }
     }
@@ -119,14 +145,21 @@ fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<St
     Ok(images)
 }
 
-/// Merges consecutive messages of one role, as Anthropic's API does: the templates of some models require alternating roles.
+/// Merges consecutive messages of one role, as Anthropic's API does: the templates of some models
+/// require alternating roles.
 fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, GatewayError> {
     let mut turns: Vec<Turn> = Vec::new();
     for (index, mut message) in messages.into_iter().enumerate() {
         let blocks = match message.get_mut("content").map(Value::take) {
             Some(Value::String(text)) => vec![json!({"type": "text", "text": text})],
             Some(Value::Array(blocks)) if !blocks.is_empty() => blocks,
-            _ => return Err(message_error(index, "content", "a string or an array of at least one content block")),
+            _ => {
+                return Err(message_error(
+                    index,
+                    "content",
+                    "a string or an array of at least one content block",
+                ));
+            }
         };
         let role = message.get("role").and_then(Value::as_str);
         let role = role.filter(|role| matches!(*role, "user" | "assistant" | "system"));
@@ -161,7 +194,8 @@ fn kind(block: &Value) -> &str {
     block.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Appends the tool results of a user's message, then its texts and images; returns the indices of the images.
+/// Appends the tool results of a user's message, then its texts and images; returns the indices of
+/// the images.
 fn user(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usize>, BlockError> {
     let (mut parts, mut images) = (Vec::new(), Vec::new());
     for (index, block) in blocks.iter().enumerate() {
@@ -171,13 +205,19 @@ fn user(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usize>, Block
                 parts.push(json!({"type": "text", "text": text}));
             }
             "image" => {
-                let part = image(block).ok_or((index, "requires a source of the type base64 or url"))?;
+                let part =
+                    image(block).ok_or((index, "requires a source of the type base64 or url"))?;
                 check_image(&part).map_err(|what| (index, what))?;
                 parts.push(part);
                 images.push(index);
             }
             "tool_result" => messages.push(tool_result(block).map_err(|what| (index, what))?),
-            _ => return Err((index, "must have the type text, image or tool_result; other content is not supported")),
+            _ => {
+                return Err((
+                    index,
+                    "must have the type text, image or tool_result; other content is not supported",
+                ));
+            }
         }
     }
     if !parts.is_empty() {
@@ -194,19 +234,23 @@ fn image(block: &Value) -> Option<Value> {
     let source = block.get("source")?;
     let text = |name: &str| source.get(name).and_then(Value::as_str);
     match kind(source) {
-        "base64" => Some(image_part(&format!("data:{};base64,{}", text("media_type")?, text("data")?))),
+        "base64" => {
+            Some(image_part(&format!("data:{};base64,{}", text("media_type")?, text("data")?)))
+        }
         "url" => Some(image_part(text("url")?)),
         _ => None,
     }
 }
 
 fn tool_result(block: &Value) -> Result<Value, &'static str> {
-    let id = block.get("tool_use_id").and_then(Value::as_str).ok_or("requires the string tool_use_id")?;
+    let id = block
+        .get("tool_use_id")
+        .and_then(Value::as_str)
+        .ok_or("requires the string tool_use_id")?;
     let text = match block.get("content") {
         None | Some(Value::Null) => String::new(),
-        Some(content) => {
-            joined_text(content, &TEXT, "\n").ok_or("requires content: a string or an array of text blocks")?
-        }
+        Some(content) => joined_text(content, &TEXT, "\n")
+            .ok_or("requires content: a string or an array of text blocks")?,
     };
     // Messages of chats have no field for errors.
     let is_error = block.get("is_error") == Some(&Value::Bool(true));
@@ -219,14 +263,22 @@ fn assistant(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockErr
     for (index, block) in blocks.iter().enumerate() {
         match kind(block) {
             "text" => texts.push(text_of(block, &TEXT).ok_or((index, "requires the string text"))?),
-            "tool_use" => calls.push(tool_use(block).ok_or((index, "requires id, name and an object input"))?),
+            "tool_use" => {
+                calls.push(tool_use(block).ok_or((index, "requires id, name and an object input"))?)
+            }
             "thinking" | "redacted_thinking" => {}
-            _ => return Err((index, "must have the type text, tool_use or thinking; other content is not supported")),
+            _ => {
+                return Err((
+                    index,
+                    "must have the type text, tool_use or thinking; other content is not supported",
+                ));
+            }
         }
     }
     let mut message = Map::new();
     message.insert("role".to_owned(), "assistant".into());
-    let content = if texts.is_empty() && !calls.is_empty() { Value::Null } else { texts.join("\n").into() };
+    let content =
+        if texts.is_empty() && !calls.is_empty() { Value::Null } else { texts.join("\n").into() };
     message.insert("content".to_owned(), content);
     if !calls.is_empty() {
         message.insert("tool_calls".to_owned(), calls.into());
@@ -246,7 +298,9 @@ fn system(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError>
     let texts: Result<Vec<&str>, BlockError> = blocks
         .iter()
         .enumerate()
-        .map(|(index, block)| text_of(block, &TEXT).ok_or((index, "must have the type text and a string text")))
+        .map(|(index, block)| {
+            text_of(block, &TEXT).ok_or((index, "must have the type text and a string text"))
+        })
         .collect();
     messages.push(json!({"role": "system", "content": texts?.join("\n")}));
     Ok(())
@@ -257,7 +311,8 @@ fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), GatewayError> {
     if let Some(tools) = fields.take("tools") {
         let message = "tools must be an array of up to 128 tools, each with a name and an object input_schema; tools of \
                        other types than custom are not supported";
-        let tools: Option<Vec<Value>> = tools.as_array().and_then(|tools| tools.iter().map(tool).collect());
+        let tools: Option<Vec<Value>> =
+            tools.as_array().and_then(|tools| tools.iter().map(tool).collect());
         let tools = tools.ok_or_else(|| GatewayError::field("tools", message))?;
         if !tools.is_empty() {
             chat.0.insert("tools".to_owned(), tools.into());
@@ -269,14 +324,17 @@ fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), GatewayError> {
         ("any", _) => "required".into(),
         ("tool", Some(name)) => function_choice(name),
         _ => {
-            let message = "tool_choice must be an object with the type auto, any, none, or tool with a name";
+            let message =
+                "tool_choice must be an object with the type auto, any, none, or tool with a name";
             return Err(GatewayError::field("tool_choice", message));
         }
     };
     chat.0.insert("tool_choice".to_owned(), translated);
     match choice.get("disable_parallel_tool_use") {
         None | Some(Value::Null | Value::Bool(false)) => {}
-        Some(Value::Bool(true)) => _ = chat.0.insert("parallel_tool_calls".to_owned(), false.into()),
+        Some(Value::Bool(true)) => {
+            _ = chat.0.insert("parallel_tool_calls".to_owned(), false.into())
+        }
         Some(_) => {
             let param = "tool_choice.disable_parallel_tool_use";
             return Err(GatewayError::field(param, format!("{param} must be true or false")));
@@ -294,16 +352,25 @@ fn tool(tool: &Value) -> Option<Value> {
         let value = tool.get(name).filter(|value| !value.is_null());
         function.extend(value.map(|value| (name.to_owned(), value.clone())));
     }
-    function.insert("parameters".to_owned(), tool.get("input_schema").filter(|schema| schema.is_object())?.clone());
+    function.insert(
+        "parameters".to_owned(),
+        tool.get("input_schema").filter(|schema| schema.is_object())?.clone(),
+    );
     is_custom.then(|| function_tool(&function))
 }
 
 /// Converts the effort and the format of the answer.
-fn output_config(fields: &mut Fields, chat: &mut Fields, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+fn output_config(
+    fields: &mut Fields,
+    chat: &mut Fields,
+    further: &mut Map<String, Value>,
+) -> Result<(), GatewayError> {
     let config = match fields.take("output_config") {
         None => return Ok(()),
         Some(Value::Object(config)) => config,
-        Some(_) => return Err(GatewayError::field("output_config", "output_config must be an object")),
+        Some(_) => {
+            return Err(GatewayError::field("output_config", "output_config must be an object"));
+        }
     };
     for (name, value) in &config {
         let param = format!("output_config.{name}");
@@ -312,7 +379,9 @@ fn output_config(fields: &mut Fields, chat: &mut Fields, further: &mut Map<Strin
             "effort" => {
                 let effort = match value.as_str() {
                     Some("max") => Some("xhigh"),
-                    effort => effort.filter(|effort| ["low", "medium", "high", "xhigh"].contains(effort)),
+                    effort => {
+                        effort.filter(|effort| ["low", "medium", "high", "xhigh"].contains(effort))
+                    }
                 };
                 if let Some(effort) = effort {
                     further.insert("reasoning_effort".to_owned(), effort.into());
@@ -321,7 +390,9 @@ fn output_config(fields: &mut Fields, chat: &mut Fields, further: &mut Map<Strin
                 "low, medium, high, xhigh or max"
             }
             "format" => {
-                let schema = value.get("schema").filter(|schema| schema.is_object() && kind(value) == "json_schema");
+                let schema = value
+                    .get("schema")
+                    .filter(|schema| schema.is_object() && kind(value) == "json_schema");
                 if let Some(schema) = schema {
                     let format = json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}});
                     chat.0.insert("response_format".to_owned(), format);
@@ -339,13 +410,19 @@ fn output_config(fields: &mut Fields, chat: &mut Fields, further: &mut Map<Strin
 fn stop_sequences(fields: &mut Fields) -> Result<Vec<String>, GatewayError> {
     let Some(value) = fields.take("stop_sequences") else { return Ok(Vec::new()) };
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let sequences: Option<Vec<String>> = value.as_array().and_then(|values| values.iter().map(text).collect());
-    let wrong =
-        || GatewayError::field("stop_sequences", "stop_sequences must be an array of up to 4 non-empty strings");
+    let sequences: Option<Vec<String>> =
+        value.as_array().and_then(|values| values.iter().map(text).collect());
+    let wrong = || {
+        GatewayError::field(
+            "stop_sequences",
+            "stop_sequences must be an array of up to 4 non-empty strings",
+        )
+    };
     sequences.filter(|sequences| sequences.len() <= MOST_STOPS).ok_or_else(wrong)
 }
 
-/// Returns whether the answer contains the model's reasoning. Whether and how long a model reasons is up to the model.
+/// Returns whether the answer contains the model's reasoning. Whether and how long a model reasons
+/// is up to the model.
 fn thinking(fields: &mut Fields) -> Result<bool, GatewayError> {
     let Some(value) = fields.take("thinking") else { return Ok(false) };
     let is_shown = match value.get("display") {
@@ -354,14 +431,18 @@ fn thinking(fields: &mut Fields) -> Result<bool, GatewayError> {
         Some(display) if display == "omitted" => false,
         Some(_) => {
             let param = "thinking.display";
-            return Err(GatewayError::field(param, format!("{param} must be summarized or omitted")));
+            return Err(GatewayError::field(
+                param,
+                format!("{param} must be summarized or omitted"),
+            ));
         }
     };
     match kind(&value) {
         "enabled" | "adaptive" | "between_tools" => Ok(is_shown),
         "disabled" => Ok(false),
         _ => {
-            let message = "thinking must have the type enabled, adaptive, between_tools or disabled";
+            let message =
+                "thinking must have the type enabled, adaptive, between_tools or disabled";
             Err(GatewayError::field("thinking", message))
         }
     }

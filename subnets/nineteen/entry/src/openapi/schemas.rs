@@ -1,9 +1,11 @@
-//! Schemas of requests and responses. Request schemas list exactly the fields that the gateway accepts.
+//! Schemas of requests and responses. Request schemas list exactly the fields that the gateway
+//! accepts.
 
 mod requests;
 
 use utoipa::openapi::schema::{
-    AdditionalProperties, AllOfBuilder, AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type,
+    AdditionalProperties, AllOfBuilder, AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema,
+    SchemaType, Type,
 };
 use utoipa::openapi::{ComponentsBuilder, Ref, RefOr};
 
@@ -56,7 +58,9 @@ fn number(smallest: f64, largest: f64) -> RefOr<Schema> {
 }
 
 fn one_of(words: &[&str]) -> RefOr<Schema> {
-    of_type(Type::String).enum_values(Some(words.iter().map(|word| serde_json::Value::from(*word)))).into()
+    of_type(Type::String)
+        .enum_values(Some(words.iter().map(|word| serde_json::Value::from(*word))))
+        .into()
 }
 
 fn exactly(value: serde_json::Value) -> RefOr<Schema> {
@@ -85,7 +89,10 @@ fn refer(name: &str) -> RefOr<Schema> {
 }
 
 /// Returns the schema of an object with these required and optional fields.
-fn object(required: impl IntoIterator<Item = Field>, further: impl IntoIterator<Item = Field>) -> ObjectBuilder {
+fn object(
+    required: impl IntoIterator<Item = Field>,
+    further: impl IntoIterator<Item = Field>,
+) -> ObjectBuilder {
     let mut object = of_type(Type::Object);
     for (name, schema) in required {
         object = object.property(name, schema).required(name);
@@ -94,10 +101,16 @@ fn object(required: impl IntoIterator<Item = Field>, further: impl IntoIterator<
 }
 
 /// Returns the schema of a request that permits no other fields; optional fields may be null.
-fn request(required: impl IntoIterator<Item = Field>, further: impl IntoIterator<Item = Field>) -> RefOr<Schema> {
-    let ignored = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"].map(|name| (name, any()));
+fn request(
+    required: impl IntoIterator<Item = Field>,
+    further: impl IntoIterator<Item = Field>,
+) -> RefOr<Schema> {
+    let ignored = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"]
+        .map(|name| (name, any()));
     let further = further.into_iter().map(|(name, schema)| (name, either([schema, null()])));
-    object(required, further.chain(ignored)).additional_properties(Some(AdditionalProperties::FreeForm(false))).into()
+    object(required, further.chain(ignored))
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        .into()
 }
 
 /// Returns the schema of an object with a `type` and any other fields.
@@ -106,13 +119,19 @@ fn typed() -> RefOr<Schema> {
 }
 
 /// Returns a request schema with conditions between its fields.
-fn with_conditions(request: RefOr<Schema>, conditions: impl IntoIterator<Item = RefOr<Schema>>) -> RefOr<Schema> {
+fn with_conditions(
+    request: RefOr<Schema>,
+    conditions: impl IntoIterator<Item = RefOr<Schema>>,
+) -> RefOr<Schema> {
     conditions.into_iter().fold(AllOfBuilder::new().item(request), AllOfBuilder::item).into()
 }
 
 /// Returns the schema condition that `field` may be set only if `flag` is true.
 fn needs(field: &'static str, flag: &'static str) -> RefOr<Schema> {
-    either([object([], [(field, null())]).into(), object([(flag, exactly(true.into()))], []).into()])
+    either([
+        object([], [(field, null())]).into(),
+        object([(flag, exactly(true.into()))], []).into(),
+    ])
 }
 
 /// Returns the schema condition that at most one of two fields is set.
@@ -129,16 +148,25 @@ pub(super) fn components() -> ComponentsBuilder {
         .schema("TokenCount", object([("input_tokens", count())], []))
         .schema("AnthropicError", anthropic_error())
         .schema("EmbeddingList", embedding_list())
-        .schema("ImageList", object([("created", count()), ("data", lists(image_entry().into()))], []))
+        .schema(
+            "ImageList",
+            object([("created", count()), ("data", lists(image_entry().into()))], []),
+        )
         .schema("Image", object([("image_b64", string())], []))
         .schema("Model", model())
-        .schema("ModelList", object([("object", one_of(&["list"])), ("data", lists(refer("Model")))], []))
+        .schema(
+            "ModelList",
+            object([("object", one_of(&["list"])), ("data", lists(refer("Model")))], []),
+        )
         .schema("Key", key())
         .schema("TopUp", topup())
         .schema("Invoice", invoice())
         .schema("Csv", string())
         .schema("Usage", usage())
-        .schema("UsageList", object([("object", one_of(&["list"])), ("data", lists(refer("Usage")))], []))
+        .schema(
+            "UsageList",
+            object([("object", one_of(&["list"])), ("data", lists(refer("Usage")))], []),
+        )
         .schema("Status", object([("tasks", lists(refer("TaskStatus")))], []))
         .schema("TaskStatus", task_status())
         .schema("Error", object([("error", error().into())], []))
@@ -160,7 +188,15 @@ fn response() -> ObjectBuilder {
 }
 
 fn embedding_list() -> ObjectBuilder {
-    object([("object", one_of(&["list"])), ("data", lists(any())), ("model", string()), ("usage", any())], [])
+    object(
+        [
+            ("object", one_of(&["list"])),
+            ("data", lists(any())),
+            ("model", string()),
+            ("usage", any()),
+        ],
+        [],
+    )
 }
 
 /// Returns the schema of a model, or of an alias, which has `models`.
@@ -210,7 +246,8 @@ fn image_entry() -> ObjectBuilder {
 }
 
 fn answer(kind: &str) -> ObjectBuilder {
-    let usage = [("prompt_tokens", count()), ("completion_tokens", count()), ("total_tokens", count())];
+    let usage =
+        [("prompt_tokens", count()), ("completion_tokens", count()), ("total_tokens", count())];
     object(
         [
             ("id", string()),
@@ -249,24 +286,28 @@ fn anthropic_error() -> ObjectBuilder {
 }
 
 fn usage() -> ObjectBuilder {
-    let counts = ["requests", "input_tokens", "output_tokens", "charged"].map(|name| (name, count()));
+    let counts =
+        ["requests", "input_tokens", "output_tokens", "charged"].map(|name| (name, count()));
     object([("day", string()), ("model", string())].into_iter().chain(counts), [])
 }
 
 /// Returns the schema of what a key or a team has spent of a budget.
 fn budget() -> RefOr<Schema> {
-    object([("period", one_of(&["day", "month"])), ("budget", count()), ("spent", count())], []).into()
+    object([("period", one_of(&["day", "month"])), ("budget", count()), ("spent", count())], [])
+        .into()
 }
 
 fn deposit() -> RefOr<Schema> {
     let texts = ["block_hash", "from"].map(|name| (name, string()));
-    let counts = ["block", "event", "amount_rao", "credits", "recorded"].map(|name| (name, count()));
+    let counts =
+        ["block", "event", "amount_rao", "credits", "recorded"].map(|name| (name, count()));
     object(texts.into_iter().chain(counts), []).into()
 }
 
 fn invoice() -> ObjectBuilder {
     let texts = ["key_id", "name", "month"].map(|name| (name, string()));
-    let counts = ["requests", "input_tokens", "output_tokens", "charged"].map(|name| (name, count()));
+    let counts =
+        ["requests", "input_tokens", "output_tokens", "charged"].map(|name| (name, count()));
     let line = object([("model", string())].into_iter().chain(counts), []);
     let grant = object([("credits", of_type(Type::Integer).into()), ("granted", count())], []);
     let lists = [
@@ -316,5 +357,13 @@ fn task_status() -> ObjectBuilder {
 
 fn error() -> ObjectBuilder {
     let text_or_null = || either([string(), null()]);
-    object([("message", string()), ("type", string()), ("param", text_or_null()), ("code", text_or_null())], [])
+    object(
+        [
+            ("message", string()),
+            ("type", string()),
+            ("param", text_or_null()),
+            ("code", text_or_null()),
+        ],
+        [],
+    )
 }

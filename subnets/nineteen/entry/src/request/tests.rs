@@ -13,7 +13,10 @@ fn chat(further: &Value) -> Result<TextRequest, GatewayError> {
 fn temperature_of_buyer_is_kept() {
     let request = chat(&json!({"temperature": 0.1, "seed": 7, "max_tokens": 9})).unwrap();
     let map = request.payload.into_map();
-    assert_eq!((&map["temperature"], &map["seed"], &map["max_tokens"]), (&json!(0.1), &json!(7), &json!(9)));
+    assert_eq!(
+        (&map["temperature"], &map["seed"], &map["max_tokens"]),
+        (&json!(0.1), &json!(7), &json!(9))
+    );
 }
 
 /// Seeds of tests reach the miner unchanged, others as one of those; equal seeds are equal.
@@ -22,9 +25,15 @@ fn any_integer_is_a_seed() {
     let seed = |seed: Value| chat(&json!({"seed": seed})).map(|request| request.payload.seed);
     assert_eq!([1, 100_000_000].map(|number| seed(json!(number)).unwrap()), [1, 100_000_000]);
     assert_eq!(seed(json!(0)), Ok(1));
-    for other in
-        [json!(null), json!(-7), json!(100_000_001), json!(i64::MAX), json!(i64::MIN), json!(u64::MAX), json!(1e300)]
-    {
+    for other in [
+        json!(null),
+        json!(-7),
+        json!(100_000_001),
+        json!(i64::MAX),
+        json!(i64::MIN),
+        json!(u64::MAX),
+        json!(1e300),
+    ] {
         assert!((1..=LARGEST_SEED).contains(&seed(other.clone()).unwrap()), "{other}");
         assert!(other.is_null() || seed(other.clone()) == seed(other));
     }
@@ -37,19 +46,24 @@ fn any_integer_is_a_seed() {
 
 #[test]
 fn sampling_parameters_of_servers_are_passed_on() {
-    let options = json!({"top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1, "reasoning_effort": "low"});
+    let options =
+        json!({"top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1, "reasoning_effort": "low"});
     let map = chat(&options).unwrap().payload.into_map();
     for (name, value) in options.as_object().unwrap() {
         assert_eq!(&map[name], value, "{name}");
     }
     let subnormal = json!({"repetition_penalty": f64::MIN_POSITIVE / 2.0});
-    assert_eq!(chat(&subnormal).unwrap().payload.into_map()["repetition_penalty"], subnormal["repetition_penalty"]);
+    assert_eq!(
+        chat(&subnormal).unwrap().payload.into_map()["repetition_penalty"],
+        subnormal["repetition_penalty"]
+    );
     for (top_k, sent) in [(json!(-1), 1_000_000), (json!(0), 1_000_000), (json!(7.0), 7)] {
         assert_eq!(chat(&json!({ "top_k": top_k })).unwrap().payload.into_map()["top_k"], sent);
     }
     // Without a value of the buyer's, it is that of tests.
     assert_eq!(chat(&json!({})).unwrap().payload.into_map()["top_k"], 5);
-    let ignored = json!({"metadata": {"order": "7"}, "modalities": ["text"], "prompt_cache_key": "a"});
+    let ignored =
+        json!({"metadata": {"order": "7"}, "modalities": ["text"], "prompt_cache_key": "a"});
     let map = chat(&ignored).unwrap().payload.into_map();
     assert!(ignored.as_object().unwrap().keys().all(|name| !map.contains_key(name)));
     let cache_key = |key: Value| chat(&json!({ "prompt_cache_key": key })).unwrap().cache_key;
@@ -57,7 +71,10 @@ fn sampling_parameters_of_servers_are_passed_on() {
     assert_ne!(cache_key(json!("a")), cache_key(json!("b")));
     assert_eq!((cache_key(json!(7)), cache_key(Value::Null)), (None, None));
     let response = json!({"model": "m", "input": "a", "prompt_cache_key": "a"}).to_string();
-    assert_eq!(crate::responses::parse(response.as_bytes()).unwrap().0.cache_key, cache_key(json!("a")));
+    assert_eq!(
+        crate::responses::parse(response.as_bytes()).unwrap().0.cache_key,
+        cache_key(json!("a"))
+    );
 }
 
 /// Parts that are neither texts nor images are refused by their place, not passed on.
@@ -70,7 +87,8 @@ fn messages_have_parts_with_texts_and_images() {
     };
     let parts = json!([text, text]);
     assert_eq!(with(parts.clone()).unwrap().payload.into_map()["messages"][1]["content"], parts);
-    let image = json!({"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/4AAQ"}});
+    let image =
+        json!({"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/4AAQ"}});
     let parts = json!([image, text, image]);
     let request = with(parts.clone()).unwrap();
     assert_eq!(request.images, ["messages[1].content[0]", "messages[1].content[2]"]);
@@ -91,7 +109,11 @@ fn messages_have_parts_with_texts_and_images() {
         json!({"type": "text", "text": 7}),
         json!("hello"),
     ] {
-        assert_eq!(named(with(json!([text, other])).unwrap_err()), "messages[1].content[1]", "{other}");
+        assert_eq!(
+            named(with(json!([text, other])).unwrap_err()),
+            "messages[1].content[1]",
+            "{other}"
+        );
     }
 }
 
@@ -132,7 +154,10 @@ fn unknown_fields_are_refused_by_name() {
         (json!({"stream": true, "stream_options": {"speed": 1}}), "stream_options.speed"),
         (json!({"top_logprobs": 2}), "top_logprobs"),
         (json!({"logprobs": true, "top_logprobs": 21}), "top_logprobs"),
-        (json!({"stream": true, "stream_options": {"include_usage": "yes"}}), "stream_options.include_usage"),
+        (
+            json!({"stream": true, "stream_options": {"include_usage": "yes"}}),
+            "stream_options.include_usage",
+        ),
         (
             json!({"stream": true, "stream_options": {"include_obfuscation": true}}),
             "stream_options.include_obfuscation",
@@ -154,7 +179,10 @@ fn unknown_fields_are_refused_by_name() {
         (json!({"reasoning_effort": "huge"}), "reasoning_effort"),
     ] {
         let error = chat(&further).unwrap_err();
-        assert!(matches!(&error, GatewayError::Field { param: found, .. } if found == param), "{further}: {error:?}");
+        assert!(
+            matches!(&error, GatewayError::Field { param: found, .. } if found == param),
+            "{further}: {error:?}"
+        );
     }
     for body in ["", "[]", "7", "{"] {
         assert!(matches!(TextRequest::chat(body.as_bytes()), Err(GatewayError::Body(_))), "{body}");
@@ -190,7 +218,8 @@ fn completions_have_one_prompt() {
     let read = |body: Value| TextRequest::completion(body.to_string().as_bytes());
     let request = read(json!({"model": "a", "prompt": ["x"], "logprobs": 1})).unwrap();
     assert!(request.wants_logprobs);
-    let most = read(json!({"model": "a", "prompt": "x", "logprobs": 5})).unwrap().payload.into_map();
+    let most =
+        read(json!({"model": "a", "prompt": "x", "logprobs": 5})).unwrap().payload.into_map();
     assert_eq!(most["logprobs"], 5);
     assert_eq!(request.payload.input, TextInput::Prompt("x".to_owned()));
     for (further, choices, answers) in [
@@ -218,6 +247,9 @@ fn completions_have_one_prompt() {
         (json!({"model": "a", "prompt": "x", "logprobs": 6}), "logprobs"),
     ] {
         let error = read(body).unwrap_err();
-        assert!(matches!(&error, GatewayError::Field { param: found, .. } if found == param), "{error:?}");
+        assert!(
+            matches!(&error, GatewayError::Field { param: found, .. } if found == param),
+            "{error:?}"
+        );
     }
 }

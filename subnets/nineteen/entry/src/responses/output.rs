@@ -33,10 +33,12 @@ impl Output {
     }
 
     fn document(&self, index: usize, item: &Item) -> Value {
-        let (id, status) = (self.item_id(index, item), if self.ended { "completed" } else { "in_progress" });
+        let (id, status) =
+            (self.item_id(index, item), if self.ended { "completed" } else { "in_progress" });
         match item {
             Item::Text(text) | Item::Reasoning(text) => {
-                let content = if text.is_empty() && !self.ended { json!([]) } else { json!([part(text)]) };
+                let content =
+                    if text.is_empty() && !self.ended { json!([]) } else { json!([part(text)]) };
                 json!({"id": id, "type": "message", "status": status, "role": "assistant", "content": content})
             }
             Item::Call { id: call_id, name, arguments, .. } => json!({
@@ -63,7 +65,10 @@ impl Output {
         let is_call = matches!(item, Item::Call { .. });
         if *is_new {
             let begun = self.document(*index, &item.without_content());
-            events.push(("response.output_item.added", json!({"output_index": index, "item": begun})));
+            events.push((
+                "response.output_item.added",
+                json!({"output_index": index, "item": begun}),
+            ));
             if !is_call {
                 let added = json!({"item_id": id, "output_index": index, "content_index": 0, "part": part("")});
                 events.push(("response.content_part.added", added));

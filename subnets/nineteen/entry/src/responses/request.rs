@@ -7,7 +7,9 @@ use super::State;
 use crate::GatewayError;
 use crate::answer::Head;
 use crate::request::{EFFORTS, Fields, MOST_TOKENS, TextRequest};
-use crate::translation::{function_choice, function_tool, joined_text, text_of, tool_call, tool_message};
+use crate::translation::{
+    function_choice, function_tool, joined_text, text_of, tool_call, tool_message,
+};
 use crate::vision::{check_image, image_part};
 
 /// Maximum number of input items in a request.
@@ -21,8 +23,15 @@ pub(crate) const SUMMARIES: [&str; 3] = ["auto", "concise", "detailed"];
 pub(crate) struct Echo(Map<String, Value>);
 
 impl Echo {
-    /// Returns the response as a JSON document, with the output items and the token counts of request and answer.
-    pub(super) fn document(&self, head: &Head, state: State, output: Vec<Value>, tokens: Option<(u64, u64)>) -> Value {
+    /// Returns the response as a JSON document, with the output items and the token counts of
+    /// request and answer.
+    pub(super) fn document(
+        &self,
+        head: &Head,
+        state: State,
+        output: Vec<Value>,
+        tokens: Option<(u64, u64)>,
+    ) -> Value {
         let usage = tokens.map(|(input, answer)| {
             json!({
                 "input_tokens": input, "input_tokens_details": {"cached_tokens": 0},
@@ -52,12 +61,20 @@ impl Echo {
     }
 }
 
-/// Parses a request to `POST /v1/responses`; returns the equivalent chat completion request, and the fields that the
-/// response repeats.
+/// Parses a request to `POST /v1/responses`; returns the equivalent chat completion request, and
+/// the fields that the response repeats.
 pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     let mut fields = Fields::parse(body)?;
     refuse_unsupported(&mut fields)?;
-    let chat_fields = ["model", "stream", "stream_options", "temperature", "top_p", "service_tier", "prompt_cache_key"];
+    let chat_fields = [
+        "model",
+        "stream",
+        "stream_options",
+        "temperature",
+        "top_p",
+        "service_tier",
+        "prompt_cache_key",
+    ];
     let mut chat = fields.split(&chat_fields);
     let mut echo = Map::new();
     let mut messages = Vec::new();
@@ -67,7 +84,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
             messages.push(json!({"role": "system", "content": text}));
             echo.insert("instructions".to_owned(), text.into());
         }
-        Some(_) => return Err(GatewayError::field("instructions", "instructions must be a string")),
+        Some(_) => {
+            return Err(GatewayError::field("instructions", "instructions must be a string"));
+        }
     }
     let images = input(&mut fields, &mut messages)?;
     let mut further = Map::new();
@@ -79,12 +98,17 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         chat.0.insert("max_tokens".to_owned(), most.into());
     }
     let metadata = fields.take("metadata").unwrap_or_else(|| json!({}));
-    let is_metadata = metadata.as_object().is_some_and(|pairs| pairs.values().all(Value::is_string));
+    let is_metadata =
+        metadata.as_object().is_some_and(|pairs| pairs.values().all(Value::is_string));
     if !is_metadata {
-        return Err(GatewayError::field("metadata", "metadata must be an object with string values"));
+        return Err(GatewayError::field(
+            "metadata",
+            "metadata must be an object with string values",
+        ));
     }
     fields.end()?;
-    let request = chat.request(TextInput::Messages(messages), false, further)?.with_images(images)?;
+    let request =
+        chat.request(TextInput::Messages(messages), false, further)?.with_images(images)?;
     for (name, value) in [
         ("instructions", Value::Null),
         ("max_output_tokens", Value::Null),
@@ -108,22 +132,43 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
 /// Rejects options that need stored state, and others that the gateway does not support.
 fn refuse_unsupported(fields: &mut Fields) -> Result<(), GatewayError> {
     for (name, message) in [
-        ("previous_response_id", "responses are not stored; hint: send the complete conversation as input"),
-        ("conversation", "conversations are not stored; hint: send the complete conversation as input"),
+        (
+            "previous_response_id",
+            "responses are not stored; hint: send the complete conversation as input",
+        ),
+        (
+            "conversation",
+            "conversations are not stored; hint: send the complete conversation as input",
+        ),
         ("prompt", "stored prompts are not supported"),
     ] {
         fields.refuse_unless(name, |_| false, message)?;
     }
     let is_false = |value: &Value| *value == Value::Bool(false);
-    // The output has no reasoning, so clients that ask for it in encrypted form get nothing to send back.
+    // The output has no reasoning, so clients that ask for it in encrypted form get nothing to send
+    // back.
     let is_included = |value: &Value| {
-        value.as_array().is_some_and(|names| names.iter().all(|name| name == "reasoning.encrypted_content"))
+        value
+            .as_array()
+            .is_some_and(|names| names.iter().all(|name| name == "reasoning.encrypted_content"))
     };
     fields.refuse_unless("store", is_false, "responses are not stored; hint: set store = false")?;
     fields.refuse_unless("background", is_false, "background responses are not supported")?;
-    fields.refuse_unless("include", is_included, "include must be an array of reasoning.encrypted_content")?;
-    fields.refuse_unless("truncation", |value| value.as_str() == Some("disabled"), "only disabled is supported")?;
-    fields.refuse_unless("top_logprobs", |value| value.as_u64() == Some(0), "log-probabilities are not supported")
+    fields.refuse_unless(
+        "include",
+        is_included,
+        "include must be an array of reasoning.encrypted_content",
+    )?;
+    fields.refuse_unless(
+        "truncation",
+        |value| value.as_str() == Some("disabled"),
+        "only disabled is supported",
+    )?;
+    fields.refuse_unless(
+        "top_logprobs",
+        |value| value.as_u64() == Some(0),
+        "log-probabilities are not supported",
+    )
 }
 
 /// Appends the input as chat messages; returns the names of the fields with images.
@@ -137,16 +182,23 @@ fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, 
                     let param = format!("input[{index}]");
                     GatewayError::field(param.clone(), format!("{param} {what}"))
                 })?;
-                images.extend(parts.into_iter().map(|part| format!("input[{index}].content[{part}]")));
+                images.extend(
+                    parts.into_iter().map(|part| format!("input[{index}].content[{part}]")),
+                );
             }
         }
-        _ => return Err(GatewayError::field("input", "input must be a string or an array of 1..=1024 items")),
+        _ => {
+            return Err(GatewayError::field(
+                "input",
+                "input must be a string or an array of 1..=1024 items",
+            ));
+        }
     }
     Ok(images)
 }
 
-/// Converts `reasoning` to that of chat completions; returns what the response repeats. As the output has no reasoning, it
-/// has no summary either.
+/// Converts `reasoning` to that of chat completions; returns what the response repeats. As the
+/// output has no reasoning, it has no summary either.
 fn reasoning(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<Value, GatewayError> {
     let mut echo = json!({"effort": null, "summary": null});
     let Some(given) = fields.take("reasoning") else { return Ok(echo) };
@@ -159,10 +211,16 @@ fn reasoning(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<Va
             "summary" | "generate_summary" => &SUMMARIES,
             _ => &[],
         };
-        let is_valid = value.as_str().map_or(value.is_null() && !words.is_empty(), |word| words.contains(&word));
+        let is_valid = value
+            .as_str()
+            .map_or(value.is_null() && !words.is_empty(), |word| words.contains(&word));
         if !is_valid {
             let param = format!("reasoning.{name}");
-            let expected = if words.is_empty() { "omitted".to_owned() } else { format!("one of {}", words.join(", ")) };
+            let expected = if words.is_empty() {
+                "omitted".to_owned()
+            } else {
+                format!("one of {}", words.join(", "))
+            };
             return Err(GatewayError::field(param.clone(), format!("{param} must be {expected}")));
         }
         if name == "effort" && !value.is_null() {
@@ -203,15 +261,20 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String
         "function_call" => {
             let call = tool_call(needed("call_id")?, needed("name")?, needed("arguments")?);
             // Consecutive function calls form one message of the assistant.
-            let last = messages.last_mut().and_then(|last| last.get_mut("tool_calls")).and_then(Value::as_array_mut);
+            let last = messages
+                .last_mut()
+                .and_then(|last| last.get_mut("tool_calls"))
+                .and_then(Value::as_array_mut);
             match last {
                 Some(calls) => calls.push(call),
-                None => messages.push(json!({"role": "assistant", "content": null, "tool_calls": [call]})),
+                None => messages
+                    .push(json!({"role": "assistant", "content": null, "tool_calls": [call]})),
             }
         }
         "function_call_output" => {
             let output = item.get("output").and_then(|output| joined_text(output, &TEXTS, ""));
-            let output = output.ok_or("requires output: a string or an array of parts of type input_text")?;
+            let output = output
+                .ok_or("requires output: a string or an array of parts of type input_text")?;
             messages.push(tool_message(needed("call_id")?, &output));
         }
         "item_reference" => {
@@ -236,10 +299,14 @@ fn user_part(part: &Value, index: usize, images: &mut Vec<usize>) -> Result<Valu
         return Ok(json!({"type": "text", "text": text}));
     }
     let url = part.get("image_url").and_then(Value::as_str).filter(|_| is_input_image(part));
-    let url = url.ok_or_else(|| format!("content[{index}] must be an input_text, or an input_image with image_url"))?;
+    let url = url.ok_or_else(|| {
+        format!("content[{index}] must be an input_text, or an input_image with image_url")
+    })?;
     let mut image = image_part(url);
     let detail = part.get("detail").filter(|detail| !detail.is_null());
-    if let (Some(detail), Some(fields)) = (detail, image.pointer_mut("/image_url").and_then(Value::as_object_mut)) {
+    if let (Some(detail), Some(fields)) =
+        (detail, image.pointer_mut("/image_url").and_then(Value::as_object_mut))
+    {
         fields.insert("detail".to_owned(), detail.clone());
     }
     check_image(&image).map_err(|what| format!("content[{index}] {what}"))?;
@@ -247,17 +314,24 @@ fn user_part(part: &Value, index: usize, images: &mut Vec<usize>) -> Result<Valu
     Ok(image)
 }
 
-/// Converts tools and the response format to those of chat completions, and records the originals in `echo`.
-fn tools(fields: &mut Fields, chat: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), GatewayError> {
+/// Converts tools and the response format to those of chat completions, and records the originals
+/// in `echo`.
+fn tools(
+    fields: &mut Fields,
+    chat: &mut Fields,
+    echo: &mut Map<String, Value>,
+) -> Result<(), GatewayError> {
     if let Some(tools) = fields.take("tools") {
         let translate = |tool: &Value| {
             let mut function = tool.as_object()?.clone();
             let is_function = function.shift_remove("type")?.as_str() == Some("function");
             (is_function && function.get("name")?.is_string()).then(|| function_tool(&function))
         };
-        let chats: Option<Vec<Value>> = tools.as_array().and_then(|tools| tools.iter().map(translate).collect());
-        let chats = chats
-            .ok_or_else(|| GatewayError::field("tools", "tools must be an array of functions, each with a name"))?;
+        let chats: Option<Vec<Value>> =
+            tools.as_array().and_then(|tools| tools.iter().map(translate).collect());
+        let chats = chats.ok_or_else(|| {
+            GatewayError::field("tools", "tools must be an array of functions, each with a name")
+        })?;
         echo.insert("tools".to_owned(), tools);
         if !chats.is_empty() {
             chat.0.insert("tools".to_owned(), chats.into());
@@ -287,14 +361,22 @@ fn tools(fields: &mut Fields, chat: &mut Fields, echo: &mut Map<String, Value>) 
     let mut options = text.as_object().cloned().unwrap_or_default();
     let format = options.shift_remove("format").unwrap_or_else(|| json!({"type": "text"}));
     if !text.is_object() || !options.is_empty() {
-        return Err(GatewayError::field("text", "text must be an object with the single field format"));
+        return Err(GatewayError::field(
+            "text",
+            "text must be an object with the single field format",
+        ));
     }
     let mut schema = format.as_object().cloned().unwrap_or_default();
     let translated = match schema.shift_remove("type").as_ref().and_then(Value::as_str) {
         Some("text") => None,
         Some("json_object") => Some(json!({"type": "json_object"})),
         Some("json_schema") => Some(json!({"type": "json_schema", "json_schema": schema})),
-        _ => return Err(GatewayError::field("text.format", "text.format must be text, json_object or json_schema")),
+        _ => {
+            return Err(GatewayError::field(
+                "text.format",
+                "text.format must be text, json_object or json_schema",
+            ));
+        }
     };
     echo.insert("text".to_owned(), json!({ "format": format }));
     chat.0.extend(translated.map(|format| ("response_format".to_owned(), format)));
@@ -324,9 +406,9 @@ mod tests {
             {"type": "function_call", "call_id": "c2", "name": "time", "arguments": "{}"},
             {"type": "function_call_output", "call_id": "c1", "output": "rain"},
         ]);
-        let map = payload(&json!({"input": items, "instructions": "Be brief.", "max_output_tokens": 9}));
-        let function =
-            |id: &str, name: &str| json!({"id": id, "type": "function", "function": {"name": name, "arguments": "{}"}});
+        let map =
+            payload(&json!({"input": items, "instructions": "Be brief.", "max_output_tokens": 9}));
+        let function = |id: &str, name: &str| json!({"id": id, "type": "function", "function": {"name": name, "arguments": "{}"}});
         assert_eq!(
             map["messages"],
             json!([
@@ -360,8 +442,7 @@ mod tests {
     fn tools_and_forms_become_those_of_chats() {
         let tool = json!({"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": true});
         let format = json!({"type": "json_schema", "name": "n", "schema": {"type": "object"}});
-        let further =
-            json!({"tools": [tool], "tool_choice": {"type": "function", "name": "f"}, "text": {"format": format}});
+        let further = json!({"tools": [tool], "tool_choice": {"type": "function", "name": "f"}, "text": {"format": format}});
         let map = payload(&further);
         let function = json!({"name": "f", "parameters": {"type": "object"}, "strict": true});
         assert_eq!(map["tools"], json!([{"type": "function", "function": function}]));
@@ -380,7 +461,9 @@ mod tests {
         assert_eq!(payload(&further)["reasoning_effort"], "low");
         let Echo(echo) = read(&further).unwrap().1;
         assert_eq!(echo["reasoning"], options);
-        for further in [json!({}), json!({"reasoning": {"effort": null, "generate_summary": "concise"}})] {
+        for further in
+            [json!({}), json!({"reasoning": {"effort": null, "generate_summary": "concise"}})]
+        {
             assert_eq!(payload(&further).get("reasoning_effort"), None);
             let Echo(echo) = read(&further).unwrap().1;
             assert_eq!(echo["reasoning"], json!({"effort": null, "summary": null}));
@@ -390,15 +473,19 @@ mod tests {
     #[test]
     fn results_of_functions_may_have_parts() {
         let text = |text: &str| json!({"type": "input_text", "text": text});
-        let output =
-            json!({"type": "function_call_output", "call_id": "c", "output": [text("rain "), text("all day")]});
+        let output = json!({"type": "function_call_output", "call_id": "c", "output": [text("rain "), text("all day")]});
         let messages = &payload(&json!({"input": [output]}))["messages"];
-        assert_eq!(messages[0], json!({"role": "tool", "tool_call_id": "c", "content": "rain all day"}));
+        assert_eq!(
+            messages[0],
+            json!({"role": "tool", "tool_call_id": "c", "content": "rain all day"})
+        );
     }
 
     #[test]
     fn references_to_stored_items_have_a_hint() {
-        let error = read(&json!({"input": [{"type": "item_reference", "id": "msg_1"}]})).map(drop).unwrap_err();
+        let error = read(&json!({"input": [{"type": "item_reference", "id": "msg_1"}]}))
+            .map(drop)
+            .unwrap_err();
         assert!(error.to_string().contains("hint: set store = false in the client"), "{error}");
     }
 
@@ -421,8 +508,14 @@ mod tests {
             (json!({"stop": "x"}), "stop"),
             (json!({"max_output_tokens": 0}), "max_output_tokens"),
             (json!({"input": []}), "input"),
-            (json!({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}), "input[0]"),
-            (json!({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "a"}]}]}), "input[0]"),
+            (
+                json!({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}),
+                "input[0]",
+            ),
+            (
+                json!({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "a"}]}]}),
+                "input[0]",
+            ),
             (
                 json!({"input": [{"role": "system", "content": [{"type": "input_image", "image_url": url}]}]}),
                 "input[0]",
@@ -430,7 +523,10 @@ mod tests {
             (json!({"input": [{"role": "tool", "content": "a"}]}), "input[0]"),
             (json!({"input": [{"type": "reasoning"}]}), "input[0]"),
             (json!({"input": [{"type": "item_reference", "id": "msg_1"}]}), "input[0]"),
-            (json!({"input": [{"type": "function_call_output", "call_id": "c", "output": [image]}]}), "input[0]"),
+            (
+                json!({"input": [{"type": "function_call_output", "call_id": "c", "output": [image]}]}),
+                "input[0]",
+            ),
             (json!({"instructions": 7}), "instructions"),
             (json!({"tools": [{"type": "web_search"}]}), "tools"),
             (json!({"tool_choice": {"type": "file_search"}}), "tool_choice"),

@@ -1,5 +1,5 @@
-//! Streams of inference servers, from a scripted backend through a miner and the gateway to the buyer: what a stream
-//! says arrives and is charged, or the buyer gets an error.
+//! Streams of inference servers, from a scripted backend through a miner and the gateway to the
+//! buyer: what a stream says arrives and is charged, or the buyer gets an error.
 
 mod scripts;
 
@@ -32,7 +32,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 enum Outcome<'a> {
     /// A complete answer: text, finish reason, and tokens in the usage and in the charge.
     Complete(&'a str, &'a str, u64),
-    /// The text, for which the buyer pays, then an error event. Without streaming, the buyer gets status 502.
+    /// The text, for which the buyer pays, then an error event. Without streaming, the buyer gets
+    /// status 502.
     Interrupted(&'a str),
     /// An error with this status, and no charge.
     Refused(u16),
@@ -144,20 +145,23 @@ const CHATS_ONLY: [&str; 15] = [
     "two_tools",
 ];
 
-/// Returns a chunk of a chat as one of a text completion, whose text and log-probabilities have another form.
+/// Returns a chunk of a chat as one of a text completion, whose text and log-probabilities have
+/// another form.
 fn as_completion(mut chunk: Value) -> Value {
     for choice in chunk.get_mut("choices").and_then(Value::as_array_mut).into_iter().flatten() {
         let delta = choice.as_object_mut().unwrap().remove("delta").unwrap_or_default();
         choice["text"] = delta["content"].as_str().unwrap_or_default().into();
         if let Some(entries) = choice["logprobs"]["content"].as_array() {
-            let of = |name: &str| entries.iter().map(|entry| entry[name].clone()).collect::<Vec<_>>();
+            let of =
+                |name: &str| entries.iter().map(|entry| entry[name].clone()).collect::<Vec<_>>();
             choice["logprobs"] = json!({"tokens": of("token"), "token_logprobs": of("logprob"), "top_logprobs": null});
         }
     }
     chunk
 }
 
-/// Returns a part of a chat's stream as one of a text completion's: the JSON after `data:` of each line.
+/// Returns a part of a chat's stream as one of a text completion's: the JSON after `data:` of each
+/// line.
 fn part_as_completion(part: Vec<u8>) -> Vec<u8> {
     let part = String::from_utf8(part).unwrap();
     let lines = part.split_inclusive(['\n', '\r']).map(|line| {
@@ -175,13 +179,16 @@ async fn backend(Json(request): Json<Value>) -> Response {
     let name = name.as_str().unwrap().to_owned();
     match name.as_str() {
         "json_document" => {
-            return Json(json!({"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}))
-                .into_response();
+            return Json(
+                json!({"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}),
+            )
+            .into_response();
         }
         "html_page" => return axum::response::Html("<html>login</html>").into_response(),
         _ => {}
     }
-    let script = script(&name).into_iter().map(|part| if is_chat { part } else { part_as_completion(part) });
+    let script =
+        script(&name).into_iter().map(|part| if is_chat { part } else { part_as_completion(part) });
     let parts = futures::stream::iter(script.collect::<Vec<_>>()).then(|part| async move {
         tokio::time::sleep(PAUSE).await;
         Ok::<_, Infallible>(Bytes::from(part))
@@ -203,13 +210,20 @@ async fn shop() -> Shop {
     shop_of(Endpoint::Chat).await
 }
 
-/// Starts a gateway, a miner and the scripted backend. The output of a request costs a credit a token, the input none.
+/// Starts a gateway, a miner and the scripted backend. The output of a request costs a credit a
+/// token, the input none.
 async fn shop_of(endpoint: Endpoint) -> Shop {
-    let routes_of_backend =
-        Router::new().route("/v1/chat/completions", post(backend)).route("/v1/completions", post(backend));
+    let routes_of_backend = Router::new()
+        .route("/v1/chat/completions", post(backend))
+        .route("/v1/completions", post(backend));
     let url = format!("http://{}/v1", listen(routes_of_backend).await);
     let served = vec![TASK.parse().unwrap()];
-    let config = MinerConfig { task_type: TaskType::Text, served, concurrency: 8, deadlines: Deadlines::default() };
+    let config = MinerConfig {
+        task_type: TaskType::Text,
+        served,
+        concurrency: 8,
+        deadlines: Deadlines::default(),
+    };
     let miner = Miner::new(config, Backend::new(&url.parse().unwrap(), None).unwrap(), None);
     let mut market = MarketConfig::default();
     market.tasks[0].endpoint = endpoint;
@@ -262,10 +276,16 @@ fn parsed(stream: &str, endpoint: Endpoint) -> Streamed {
         }
         streamed.tokens = streamed.tokens.or(event["usage"]["completion_tokens"].as_u64());
         for choice in event["choices"].as_array().unwrap() {
-            let text = if endpoint == Endpoint::Completions { &choice["text"] } else { &choice["delta"]["content"] };
+            let text = if endpoint == Endpoint::Completions {
+                &choice["text"]
+            } else {
+                &choice["delta"]["content"]
+            };
             streamed.text.push_str(text.as_str().unwrap_or_default());
             streamed.finish.extend(choice["finish_reason"].as_str().map(str::to_owned));
-            streamed.calls.extend(choice["delta"]["tool_calls"].as_array().into_iter().flatten().cloned());
+            streamed
+                .calls
+                .extend(choice["delta"]["tool_calls"].as_array().into_iter().flatten().cloned());
         }
     }
     streamed
@@ -287,7 +307,10 @@ async fn stream(shop: &Shop, endpoint: Endpoint, name: &str, compare: impl FnOnc
         (Some(error), []) => {
             assert_eq!(error["code"], "no_answer", "{name}: {body}");
             // No token is shorter than a byte.
-            assert!((1..=streamed.text.len() as u64).contains(&charged), "{name}: {charged} for {body}");
+            assert!(
+                (1..=streamed.text.len() as u64).contains(&charged),
+                "{name}: {charged} for {body}"
+            );
             compare(Interrupted(&streamed.text));
         }
         (None, [finish]) => {
@@ -311,13 +334,17 @@ async fn whole(shop: &Shop, endpoint: Endpoint, name: &str, compare: impl FnOnce
     }
     assert_eq!(answer["usage"]["completion_tokens"], charged, "{name}: {answer}");
     let choice = &answer["choices"][0];
-    let content = if endpoint == Endpoint::Completions { &choice["text"] } else { &choice["message"]["content"] };
+    let content = if endpoint == Endpoint::Completions {
+        &choice["text"]
+    } else {
+        &choice["message"]["content"]
+    };
     let content = content.as_str().unwrap_or_default();
     compare(Complete(content, choice["finish_reason"].as_str().unwrap(), charged));
 }
 
-/// Buys an answer, which resets the miner's consecutive failures, so that they do not stop its requests. A rate limit
-/// pauses them for a second.
+/// Buys an answer, which resets the miner's consecutive failures, so that they do not stop its
+/// requests. A rate limit pauses them for a second.
 async fn succeed(shop: &Shop, endpoint: Endpoint, after: &str) {
     for _ in 0..50 {
         if buy_at(shop, endpoint, "plain", false).await.status() == 200 {
@@ -329,7 +356,10 @@ async fn succeed(shop: &Shop, endpoint: Endpoint, after: &str) {
 }
 
 /// Buys the answers of scripted streams at a task with this endpoint, and compares the outcomes.
-async fn compare_streams(endpoint: Endpoint, streams: impl Iterator<Item = &'static (&'static str, Outcome<'static>)>) {
+async fn compare_streams(
+    endpoint: Endpoint,
+    streams: impl Iterator<Item = &'static (&'static str, Outcome<'static>)>,
+) {
     let shop = shop_of(endpoint).await;
     let mut mismatches = Vec::new();
     for (name, expected) in streams {
@@ -355,7 +385,11 @@ async fn streams_of_chats_arrive_or_fail() {
 /// Streams of text completions have the same outcomes as those of chats.
 #[tokio::test]
 async fn streams_of_completions_arrive_or_fail() {
-    compare_streams(Endpoint::Completions, STREAMS.iter().filter(|(name, _)| !CHATS_ONLY.contains(name))).await;
+    compare_streams(
+        Endpoint::Completions,
+        STREAMS.iter().filter(|(name, _)| !CHATS_ONLY.contains(name)),
+    )
+    .await;
 }
 
 /// Any buyer can ask for an empty answer: the miner stays in the market.
@@ -382,7 +416,8 @@ async fn tool_calls_arrive_in_openais_form() {
         let answer = document(buy(&shop, name, false).await).await;
         let calls = answer["choices"][0]["message"]["tool_calls"].as_array().unwrap();
         let functions: Vec<_> = calls.iter().map(|call| call["function"].clone()).collect();
-        let function = |(name, arguments): &(&str, &str)| json!({"name": name, "arguments": arguments});
+        let function =
+            |(name, arguments): &(&str, &str)| json!({"name": name, "arguments": arguments});
         assert_eq!(functions, expected.iter().map(function).collect::<Vec<_>>(), "{name}");
         let streamed = parsed(&text(buy(&shop, name, true).await).await, Endpoint::Chat);
         let mut arguments = vec![String::new(); expected.len()];
@@ -390,7 +425,10 @@ async fn tool_calls_arrive_in_openais_form() {
             let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();
             arguments[index].push_str(call["function"]["arguments"].as_str().unwrap());
         }
-        assert!(arguments.iter().eq(expected.iter().map(|(_, arguments)| arguments)), "{name}: {arguments:?}");
+        assert!(
+            arguments.iter().eq(expected.iter().map(|(_, arguments)| arguments)),
+            "{name}: {arguments:?}"
+        );
     }
 }
 
@@ -415,7 +453,11 @@ async fn responses_relay_finish_reasons() {
     ] {
         let mut body = json!({"model": TASK, "input": name, "max_output_tokens": 100});
         let answer = document(shop.send("/v1/responses", &body, None).await).await;
-        assert_eq!((&answer["status"], &answer["incomplete_details"]), (&json!(status), &details), "{name}");
+        assert_eq!(
+            (&answer["status"], &answer["incomplete_details"]),
+            (&json!(status), &details),
+            "{name}"
+        );
         body["stream"] = json!(true);
         let stream = text(shop.send("/v1/responses", &body, None).await).await;
         assert!(stream.contains(&format!("event: response.{status}\n")), "{name}: {stream}");
@@ -426,9 +468,12 @@ async fn responses_relay_finish_reasons() {
 #[tokio::test]
 async fn messages_relay_stop_reasons() {
     let shop = shop().await;
-    for (name, reason) in
-        [("plain", "end_turn"), ("length", "max_tokens"), ("content_filter", "refusal"), ("two_tools", "tool_use")]
-    {
+    for (name, reason) in [
+        ("plain", "end_turn"),
+        ("length", "max_tokens"),
+        ("content_filter", "refusal"),
+        ("two_tools", "tool_use"),
+    ] {
         let messages = json!([{"role": "user", "content": name}]);
         let mut body = json!({"model": TASK, "messages": messages, "max_tokens": 100});
         let answer = document(shop.send("/v1/messages", &body, None).await).await;

@@ -34,7 +34,8 @@ async fn complete(shop: &Shop, further: Value) -> (StatusCode, Value) {
     (response.status(), document(response).await)
 }
 
-/// Each answer has a seed of its own. The sums of the log-probabilities are -1, -2 and -0.9, the means -1, -0.5 and -0.9.
+/// Each answer has a seed of its own. The sums of the log-probabilities are -1, -2 and -0.9, the
+/// means -1, -0.5 and -0.9.
 #[tokio::test]
 async fn likeliest_answers_per_token_are_the_choices() {
     let miner = post(|Json(payload): Json<Value>| async move {
@@ -54,15 +55,23 @@ async fn likeliest_answers_per_token_are_the_choices() {
     assert_eq!((&choice["index"], &choice["text"]), (&json!(0), &json!("bbbb")));
     assert_eq!(choice["logprobs"]["token_logprobs"], json!([-0.5, -0.5, -0.5, -0.5]));
     // All answers are charged.
-    let usage = json!({"prompt_tokens": 3 * input, "completion_tokens": 6, "total_tokens": 3 * input + 6});
+    let usage =
+        json!({"prompt_tokens": 3 * input, "completion_tokens": 6, "total_tokens": 3 * input + 6});
     assert_eq!(best["usage"], usage);
     assert_eq!(shop.charged().await - earlier, i64::try_from(3 * input + 6).unwrap());
     let (_, best) = complete(&shop, json!({"n": 2, "best_of": 3})).await;
-    let choices: Vec<_> = best["choices"].as_array().unwrap().iter().map(|choice| choice["text"].clone()).collect();
-    assert_eq!((choices, &best["choices"][0]["logprobs"]), (vec![json!("bbbb"), json!("c")], &Value::Null));
+    let choices: Vec<_> =
+        best["choices"].as_array().unwrap().iter().map(|choice| choice["text"].clone()).collect();
+    assert_eq!(
+        (choices, &best["choices"][0]["logprobs"]),
+        (vec![json!("bbbb"), json!("c")], &Value::Null)
+    );
     // Without a selection, the choices have the order of their seeds.
     let (_, all) = complete(&shop, json!({"n": 2, "best_of": 2})).await;
-    assert_eq!((&all["choices"][0]["text"], &all["choices"][1]["text"]), (&json!("a"), &json!("bbbb")));
+    assert_eq!(
+        (&all["choices"][0]["text"], &all["choices"][1]["text"]),
+        (&json!("a"), &json!("bbbb"))
+    );
 }
 
 /// Returns a chunk without log-probabilities.
@@ -85,7 +94,11 @@ async fn best_of_is_refused_by_name_without_log_probabilities() {
     let mut of_first = None;
     for _ in 0..3 {
         let (status, refused) = complete(&shop, json!({"best_of": 2})).await;
-        assert_eq!((status, &refused["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("best_of")), "{refused}");
+        assert_eq!(
+            (status, &refused["error"]["param"]),
+            (StatusCode::BAD_REQUEST, &json!("best_of")),
+            "{refused}"
+        );
         let answers = answers.load(Ordering::SeqCst);
         assert_eq!((shop.charged().await, answers), (0, *of_first.get_or_insert(answers)));
         assert!(answers > 0);
@@ -108,7 +121,10 @@ async fn answers_without_log_probabilities_are_ranked_last() {
     for _ in 0..2 {
         let (status, best) = complete(&shop, json!({"n": 2, "best_of": 3})).await;
         assert_eq!(status, StatusCode::OK, "{best}");
-        assert_eq!((&best["choices"][0]["text"], &best["choices"][1]["text"]), (&json!("b"), &json!("a")));
+        assert_eq!(
+            (&best["choices"][0]["text"], &best["choices"][1]["text"]),
+            (&json!("b"), &json!("a"))
+        );
         assert_eq!(best["usage"]["completion_tokens"], 3, "all answers are charged");
     }
 }
@@ -121,7 +137,10 @@ async fn selection_is_possible_again_once_answers_have_log_probabilities() {
     });
     let shop = shop(miner).await;
     let select = async |seed: u64| complete(&shop, json!({"seed": seed, "best_of": 2})).await.0;
-    assert_eq!((select(7).await, select(100).await), (StatusCode::BAD_REQUEST, StatusCode::BAD_REQUEST));
+    assert_eq!(
+        (select(7).await, select(100).await),
+        (StatusCode::BAD_REQUEST, StatusCode::BAD_REQUEST)
+    );
     let (status, _) = complete(&shop, json!({"seed": 100, "logprobs": 1})).await;
     assert_eq!((status, select(100).await), (StatusCode::OK, StatusCode::OK));
 }

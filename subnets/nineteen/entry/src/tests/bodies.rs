@@ -102,8 +102,10 @@ fn value() -> impl Strategy<Value = Value> {
         text.prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 16, 4, |inner| {
-        let names =
-            select(vec!["type", "text", "role", "content", "name", "id", "input", "function", "format", "schema"]);
+        let names = select(vec![
+            "type", "text", "role", "content", "name", "id", "input", "function", "format",
+            "schema",
+        ]);
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(Value::from),
             btree_map(names.prop_map(str::to_owned), inner, 0..4)
@@ -148,8 +150,12 @@ fn url_at(body: &Value, field: &str) -> Option<String> {
     let pointer = format!("/{}", field.replace(['[', '.'], "/").replace(']', ""));
     let part = body.pointer(&pointer)?;
     let text = |pointer: &str| part.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let encoded = || Some(format!("data:{};base64,{}", text("/source/media_type")?, text("/source/data")?));
-    text("/image_url/url").or_else(|| text("/image_url")).or_else(|| text("/source/url")).or_else(encoded)
+    let encoded =
+        || Some(format!("data:{};base64,{}", text("/source/media_type")?, text("/source/data")?));
+    text("/image_url/url")
+        .or_else(|| text("/image_url"))
+        .or_else(|| text("/source/url"))
+        .or_else(encoded)
 }
 
 /// Returns the URLs of the images in a miner's request.
@@ -166,14 +172,19 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
         let Ok(request) = parse(text.as_bytes()) else { continue };
         prop_assert!((1..=8).contains(&request.choices));
         // The images for which the buyer pays are those that the miner gets, in their order.
-        let named: Vec<Option<String>> = request.images.iter().map(|field| url_at(body, field)).collect();
+        let named: Vec<Option<String>> =
+            request.images.iter().map(|field| url_at(body, field)).collect();
         prop_assert_eq!(named, urls(&request.payload.into_map().into()));
     }
     for payload in payloads(text.as_bytes()) {
         let number = |name: &str| payload.get(name).map(Value::as_u64);
-        prop_assert!(number("seed").is_none_or(|seed| seed.is_some_and(|seed| (1..=LARGEST_SEED).contains(&seed))));
         prop_assert!(
-            number("max_tokens").is_none_or(|most| most.is_some_and(|most| (1..=MOST_TOKENS).contains(&most)))
+            number("seed")
+                .is_none_or(|seed| seed.is_some_and(|seed| (1..=LARGEST_SEED).contains(&seed)))
+        );
+        prop_assert!(
+            number("max_tokens")
+                .is_none_or(|most| most.is_some_and(|most| (1..=MOST_TOKENS).contains(&most)))
         );
         prop_assert!(payload.get("stream").is_none_or(|stream| *stream == true));
     }

@@ -27,14 +27,17 @@ async fn choices_are_separate_answers() {
     let shop = shop(miner).await;
     let answer = document(shop.buy(&json!({"n": 2, "seed": 7, "logprobs": true})).await).await;
     let choices = answer["choices"].as_array().unwrap();
-    let texts: Vec<_> = choices.iter().map(|choice| (&choice["index"], &choice["message"]["content"])).collect();
+    let texts: Vec<_> =
+        choices.iter().map(|choice| (&choice["index"], &choice["message"]["content"])).collect();
     assert_eq!(texts, [(&json!(0), &json!("word ")), (&json!(1), &json!("word word word "))]);
     assert_eq!(choices[1]["logprobs"]["content"].as_array().unwrap().len(), 3);
-    assert_eq!(answer["usage"], json!({"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16}));
+    assert_eq!(
+        answer["usage"],
+        json!({"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16})
+    );
     // 12 input tokens at 100 and 4 output tokens at 400 credits per 1 000: 2.8, rounded up.
     assert_eq!(shop.charged().await, 3);
-    let streamed =
-        json!({"n": 2, "seed": 7, "max_tokens": 3, "stream": true, "stream_options": {"include_usage": true}});
+    let streamed = json!({"n": 2, "seed": 7, "max_tokens": 3, "stream": true, "stream_options": {"include_usage": true}});
     let stream = text(shop.buy(&streamed).await).await;
     let (mut texts, mut finishes, mut usage) =
         ([String::new(), String::new()], [Value::Null, Value::Null], Value::Null);
@@ -63,19 +66,30 @@ async fn choices_are_separate_answers() {
 async fn interrupted_choice_interrupts_the_others() {
     let miner = post(|Json(payload): Json<Value>| async move {
         let word = futures::stream::iter([Ok::<_, Infallible>(Bytes::from(word()))]);
-        let end =
-            if payload["seed"] == 7 { futures::stream::empty().boxed() } else { futures::stream::pending().boxed() };
+        let end = if payload["seed"] == 7 {
+            futures::stream::empty().boxed()
+        } else {
+            futures::stream::pending().boxed()
+        };
         Body::from_stream(word.chain(end))
     });
-    let deadlines = QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
+    let deadlines =
+        QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
     let shop = shop_within(MarketConfig::default(), vec![(TASK, miner)], deadlines).await;
     let stream = text(shop.buy(&json!({"n": 2, "seed": 7, "stream": true})).await).await;
-    assert!(stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
+    assert!(
+        stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"),
+        "{stream}"
+    );
     assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");
     // 12 input tokens and two words were delivered.
     assert_eq!(shop.charged().await, 2);
     let response = shop.buy(&json!({"n": 2, "seed": 7})).await;
-    assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, 2), "no delivery");
+    assert_eq!(
+        (response.status(), shop.charged().await),
+        (StatusCode::BAD_GATEWAY, 2),
+        "no delivery"
+    );
 }
 
 /// Returns a handler that streams a word after each of these pauses, in milliseconds.
@@ -90,7 +104,11 @@ fn pauses(pauses: Vec<u64>) -> MethodRouter {
 }
 
 /// Starts a gateway and one miner with two slots, for which requests wait for at most `wait`.
-async fn shop_with_two_slots(handler: MethodRouter, wait: Duration, deadlines: QueryDeadlines) -> Shop {
+async fn shop_with_two_slots(
+    handler: MethodRouter,
+    wait: Duration,
+    deadlines: QueryDeadlines,
+) -> Shop {
     let handlers = Router::new().route("/chat/completions", handler);
     shop_with_slots(MarketConfig::default(), &[TASK], handlers, deadlines, (2, wait)).await
 }
@@ -100,7 +118,9 @@ async fn shop_with_two_slots(handler: MethodRouter, wait: Duration, deadlines: Q
 async fn more_choices_than_slots_are_answered() {
     let long = Duration::from_secs(20);
     let shop = shop_with_two_slots(pauses(vec![20, 20]), long, QueryDeadlines::default()).await;
-    let buy = async |streams: bool| text(shop.buy(&json!({"n": 4, "max_tokens": 9, "stream": streams})).await).await;
+    let buy = async |streams: bool| {
+        text(shop.buy(&json!({"n": 4, "max_tokens": 9, "stream": streams})).await).await
+    };
     for streams in [false, true] {
         // Two buyers share the slots.
         let (one, other) = tokio::join!(buy(streams), buy(streams));
@@ -112,7 +132,8 @@ async fn more_choices_than_slots_are_answered() {
     shop.charged().await;
 }
 
-/// A choice that has waited too long for a slot is asked again when another one of its request ends.
+/// A choice that has waited too long for a slot is asked again when another one of its request
+/// ends.
 #[tokio::test]
 async fn choices_outlast_the_wait_for_a_slot() {
     let wait = Duration::from_millis(200);

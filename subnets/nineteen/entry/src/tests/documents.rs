@@ -81,18 +81,28 @@ async fn status_shows_tasks_capacity_and_latency() {
     let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
     let before = document(get(&shop, "/status.json").await).await;
     let task = &before["tasks"][0];
-    assert_eq!((&task["task"], &task["miners"], &task["is_served"]), (&json!(CHAT), &json!(1), &json!(true)));
-    assert_eq!((&task["capacity"], &task["used"], &task["best_latency"]), (&json!(1e5), &json!(0.0), &Value::Null));
+    assert_eq!(
+        (&task["task"], &task["miners"], &task["is_served"]),
+        (&json!(CHAT), &json!(1), &json!(true))
+    );
+    assert_eq!(
+        (&task["capacity"], &task["used"], &task["best_latency"]),
+        (&json!(1e5), &json!(0.0), &Value::Null)
+    );
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
     document(shop.send("/v1/chat/completions", &body, None).await).await;
     shop.charged().await;
     let after = document(get(&shop, "/status.json").await).await;
     let task = &after["tasks"][0];
-    assert_eq!((&task["requests"], &task["used"], &task["running"]), (&json!(1.0), &json!(2.5), &json!(0)));
+    assert_eq!(
+        (&task["requests"], &task["used"], &task["running"]),
+        (&json!(1.0), &json!(2.5), &json!(0))
+    );
     let latency = task["median_latency"].as_f64().unwrap();
     assert!(latency > 0.0 && task["best_latency"] == latency, "{task}");
     let page = text(get(&shop, "/status").await).await;
-    let row = format!("<th scope=\"row\">{CHAT}</th><td><span class=\"badge ok\">available</span></td>");
+    let row =
+        format!("<th scope=\"row\">{CHAT}</th><td><span class=\"badge ok\">available</span></td>");
     assert!(page.starts_with("<!doctype html>") && page.contains(&row), "{page}");
 }
 
@@ -108,15 +118,28 @@ async fn key_and_usage_are_those_of_the_own_key() {
     let charged = shop.charged().await;
     let own = async |path: &str, key: &str| document(get_with(&shop, key, path).await).await;
     let key = own("/v1/key", &shop.key).await;
-    assert_eq!((&key["name"], &key["rate_per_minute"], &key["models"]), (&json!("test"), &json!(100), &Value::Null));
-    assert!(key["balance"].is_number() && key["log_requests"] == false && !key.to_string().contains(&shop.key));
+    assert_eq!(
+        (&key["name"], &key["rate_per_minute"], &key["models"]),
+        (&json!("test"), &json!(100), &Value::Null)
+    );
+    assert!(
+        key["balance"].is_number()
+            && key["log_requests"] == false
+            && !key.to_string().contains(&shop.key)
+    );
     let usage = own("/v1/usage", &shop.key).await;
-    assert_eq!((&usage["data"][0]["model"], &usage["data"][0]["charged"]), (&json!(CHAT), &json!(charged)));
+    assert_eq!(
+        (&usage["data"][0]["model"], &usage["data"][0]["charged"]),
+        (&json!(CHAT), &json!(charged))
+    );
     assert_eq!(own("/v1/usage", &other.secret).await["data"], json!([]));
     let other_key = own("/v1/key", &other.secret).await;
     assert_eq!((&key["budgets"], &key["expires"]), (&json!([]), &Value::Null));
     assert_eq!(other_key["budgets"], json!([{"period": "month", "budget": 9, "spent": 0}]));
-    assert_eq!((&key["weight"], &other_key["monthly_budget"], &other_key["weight"]), (&json!(1), &json!(9), &json!(7)));
+    assert_eq!(
+        (&key["weight"], &other_key["monthly_budget"], &other_key["weight"]),
+        (&json!(1), &json!(9), &json!(7))
+    );
     for path in ["/v1/key", "/v1/usage"] {
         assert_eq!(own(path, "sk-tao-x").await["error"]["code"], "invalid_api_key");
     }
@@ -131,7 +154,10 @@ async fn requests_are_logged_for_keys_with_logs_only() {
     // The error names the unknown field.
     let unknown = json!({"model": CHAT, "prompt": "private", "private": 1});
     let ask = async |log_requests: bool| {
-        shop.store.update_key(&shop.id, &KeyTerms { log_requests, ..KeyTerms::new("test", 100) }).await.unwrap();
+        shop.store
+            .update_key(&shop.id, &KeyTerms { log_requests, ..KeyTerms::new("test", 100) })
+            .await
+            .unwrap();
         log.take();
         text(shop.send("/v1/chat/completions", &body, None).await).await;
         text(shop.send("/v1/completions", &unknown, None).await).await;
@@ -142,7 +168,8 @@ async fn requests_are_logged_for_keys_with_logs_only() {
     let key = format!("key=\"{}\"", shop.id);
     let of_key: Vec<_> = logged.lines().filter(|line| line.contains(&key)).collect();
     assert_eq!(of_key.len(), 3, "{logged}");
-    for part in ["request of an API key charged", "model=\"chat-llama-3-2-3b\"", "output_tokens=2"] {
+    for part in ["request of an API key charged", "model=\"chat-llama-3-2-3b\"", "output_tokens=2"]
+    {
         assert!(of_key[0].contains(part), "{logged}");
     }
     assert!(of_key[1].contains("path=\"/v1/chat/completions\" status=200"), "{logged}");
@@ -150,23 +177,32 @@ async fn requests_are_logged_for_keys_with_logs_only() {
     assert!(!logged.contains("private") && !logged.contains("word"), "{logged}");
 }
 
-/// A limit of tokens counts what requests use, and limits the answers of requests without `max_tokens`.
+/// A limit of tokens counts what requests use, and limits the answers of requests without
+/// `max_tokens`.
 #[tokio::test]
 async fn token_rate_counts_used_tokens() {
     let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
-    let limits = |tokens| KeyTerms { tokens_per_minute: Some(tokens), ..KeyTerms::new("test", 100) };
+    let limits =
+        |tokens| KeyTerms { tokens_per_minute: Some(tokens), ..KeyTerms::new("test", 100) };
     shop.store.update_key(&shop.id, &limits(1_000)).await.unwrap();
     let messages = json!([{"role": "user", "content": "a"}]);
-    let chat = |max_tokens: Value| json!({"model": CHAT, "max_tokens": max_tokens, "messages": messages});
+    let chat =
+        |max_tokens: Value| json!({"model": CHAT, "max_tokens": max_tokens, "messages": messages});
     let header = |response: &axum::response::Response, name: &str| {
         response.headers().get(name).map(|value| value.to_str().unwrap().parse::<u64>().unwrap())
     };
     let large = shop.send("/v1/chat/completions", &chat(json!(1_000)), None).await;
-    assert_eq!((large.status().as_u16(), header(&large, "x-ratelimit-limit-tokens")), (429, Some(1_000)));
+    assert_eq!(
+        (large.status().as_u16(), header(&large, "x-ratelimit-limit-tokens")),
+        (429, Some(1_000))
+    );
     assert_eq!(header(&large, "retry-after"), None, "a later attempt fails as well");
     let error = document(large).await["error"].clone();
     assert_eq!(error["code"], "rate_limit_exceeded");
-    assert!(error["message"].as_str().unwrap().contains("limit is 1000 tokens per minute"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("limit is 1000 tokens per minute"),
+        "{error}"
+    );
     let first = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
     assert_eq!(first.status(), 200);
     let left = header(&first, "x-ratelimit-remaining-tokens").unwrap();
@@ -175,16 +211,24 @@ async fn token_rate_counts_used_tokens() {
     let [used, input] = ["total_tokens", "prompt_tokens"].map(|name| usage[name].as_u64().unwrap());
     shop.charged().await;
     let second = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
-    assert_eq!(header(&second, "x-ratelimit-remaining-tokens"), Some(left - used), "only used tokens count");
+    assert_eq!(
+        header(&second, "x-ratelimit-remaining-tokens"),
+        Some(left - used),
+        "only used tokens count"
+    );
     document(second).await;
     // Without `max_tokens`, the answer is limited to what remains.
     shop.charged().await;
     let limit = u32::try_from(2 * used + input + 50).unwrap();
     shop.store.update_key(&shop.id, &limits(limit)).await.unwrap();
     let third = shop.send("/v1/chat/completions", &chat(Value::Null), None).await;
-    assert_eq!((third.status().as_u16(), header(&third, "x-ratelimit-remaining-tokens")), (200, Some(0)));
+    assert_eq!(
+        (third.status().as_u16(), header(&third, "x-ratelimit-remaining-tokens")),
+        (200, Some(0))
+    );
     document(third).await;
-    // The reservation of a request that is dropped, such as that of a buyer who has disconnected, is returned.
+    // The reservation of a request that is dropped, such as that of a buyer who has disconnected,
+    // is returned.
     shop.charged().await;
     shop.store.update_key(&shop.id, &limits(1_000_000)).await.unwrap();
     let key = shop.store.key(&shop.id).await.unwrap().unwrap();
@@ -207,9 +251,16 @@ async fn requests_for_documents_are_limited() {
         assert_eq!(get_with(&shop, &shop.key, "/v1/key").await.status(), 200);
     }
     let refused = get_with(&shop, &shop.key, "/v1/key").await;
-    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (429, true));
+    assert_eq!(
+        (refused.status().as_u16(), refused.headers().contains_key("retry-after")),
+        (429, true)
+    );
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
-    assert_eq!(shop.send("/v1/chat/completions", &body, None).await.status(), 200, "they do not count as requests");
+    assert_eq!(
+        shop.send("/v1/chat/completions", &body, None).await.status(),
+        200,
+        "they do not count as requests"
+    );
 }
 
 /// Usage and invoices are those of the own key, as JSON and CSV.
@@ -225,16 +276,28 @@ async fn usage_and_invoices_are_downloaded_as_csv() {
     assert_eq!(csv.headers()["content-disposition"], "attachment; filename=\"usage.csv\"");
     let lines = text(csv).await;
     let (head, row) = lines.split_once('\n').unwrap();
-    assert!(head.starts_with("day,key,model,") && row.ends_with(&format!(",{charged}\n")), "{lines}");
+    assert!(
+        head.starts_with("day,key,model,") && row.ends_with(&format!(",{charged}\n")),
+        "{lines}"
+    );
     let month = &row[..7];
     let invoice = document(own(&format!("/v1/invoices/{month}")).await).await;
     assert_eq!((&invoice["object"], &invoice["charged"]), (&json!("invoice"), &json!(charged)));
     assert_eq!((&invoice["lines"][0]["model"], &invoice["deposits"]), (&json!(CHAT), &json!([])));
     let csv = text(own(&format!("/v1/invoices/{month}?format=csv")).await).await;
-    assert!(csv.lines().nth(1).unwrap().starts_with(&format!("{month},{},test,usage,{CHAT},1,", shop.id)), "{csv}");
+    assert!(
+        csv.lines()
+            .nth(1)
+            .unwrap()
+            .starts_with(&format!("{month},{},test,usage,{CHAT},1,", shop.id)),
+        "{csv}"
+    );
     let earlier = document(own("/v1/invoices/1970-01").await).await;
     // The credits of this test are granted at the beginning of 1970.
-    assert_eq!((&earlier["lines"], &earlier["grants"]), (&json!([]), &json!([{"credits": 1_000, "granted": 0}])));
+    assert_eq!(
+        (&earlier["lines"], &earlier["grants"]),
+        (&json!([]), &json!([{"credits": 1_000, "granted": 0}]))
+    );
     for (path, param) in [("/v1/usage?format=xml", "format"), ("/v1/invoices/2026-13", "month")] {
         let refused = own(path).await;
         assert_eq!(refused.status(), 400);
@@ -251,15 +314,26 @@ async fn usage_page_runs_its_own_script_only() {
     let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
     let page = get(&shop, "/usage").await;
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
-    assert!(policy.starts_with("default-src 'none'; script-src 'self'; connect-src 'self';"), "{policy}");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'self'; connect-src 'self';"),
+        "{policy}"
+    );
     let page = text(page).await;
-    assert_eq!((page.matches("<script").count(), page.matches("<script src=\"/usage.js\">").count()), (1, 1));
-    assert!(!page.contains("onclick=") && !page.contains("onsubmit="), "the policy forbids inline handlers");
+    assert_eq!(
+        (page.matches("<script").count(), page.matches("<script src=\"/usage.js\">").count()),
+        (1, 1)
+    );
+    assert!(
+        !page.contains("onclick=") && !page.contains("onsubmit="),
+        "the policy forbids inline handlers"
+    );
     let script = get(&shop, "/usage.js").await;
     assert_eq!(script.headers()["content-type"], "text/javascript; charset=utf-8");
     let script = text(script).await;
     // Texts of the gateway are never parsed as HTML, and the key is not stored.
-    for unsafe_name in ["innerHTML", "insertAdjacentHTML", "document.write", "eval(", "Storage", "cookie"] {
+    for unsafe_name in
+        ["innerHTML", "insertAdjacentHTML", "document.write", "eval(", "Storage", "cookie"]
+    {
         assert!(!script.contains(unsafe_name), "{unsafe_name}");
     }
     for id in script.split("byId(\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
@@ -282,8 +356,14 @@ async fn topup_shows_the_own_deposit_address_and_transfers() {
     let before = own(&shop.key).await;
     let address: AccountId = serde_json::from_value(before["address"].clone()).unwrap();
     assert_eq!((&before["rao_per_credit"], &before["deposits"]), (&json!(100), &json!([])));
-    let transfer =
-        Transfer { block: number(2), hash: hash(2), event: 3, from: payer, to: address, amount: Rao::new(250) };
+    let transfer = Transfer {
+        block: number(2),
+        hash: hash(2),
+        event: 3,
+        from: payer,
+        to: address,
+        amount: Rao::new(250),
+    };
     shop.store.record_transfers(hash(1), (number(2), hash(2)), &[transfer], 5_000).await.unwrap();
     let after = own(&shop.key).await;
     assert_eq!(after["has_more"], false);
@@ -293,15 +373,26 @@ async fn topup_shows_the_own_deposit_address_and_transfers() {
             "recorded": 5}])
     );
     // Pages of 100 transfers, newest first.
-    let transfers: Vec<_> =
-        (0..101).map(|event| Transfer { block: number(3), hash: hash(3), event, ..transfer }).collect();
+    let transfers: Vec<_> = (0..101)
+        .map(|event| Transfer { block: number(3), hash: hash(3), event, ..transfer })
+        .collect();
     shop.store.record_transfers(hash(2), (number(3), hash(3)), &transfers, 5_000).await.unwrap();
-    let page = async |query: &str| document(get_with(&shop, &shop.key, &format!("/v1/topup{query}")).await).await;
+    let page = async |query: &str| {
+        document(get_with(&shop, &shop.key, &format!("/v1/topup{query}")).await).await
+    };
     let first = page("").await;
     let events = |page: &Value| -> Vec<_> {
-        page["deposits"].as_array().unwrap().iter().map(|one| (one["block"].clone(), one["event"].clone())).collect()
+        page["deposits"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (one["block"].clone(), one["event"].clone()))
+            .collect()
     };
-    assert_eq!((events(&first).len(), &events(&first)[99].1, &first["has_more"]), (100, &json!(1), &json!(true)));
+    assert_eq!(
+        (events(&first).len(), &events(&first)[99].1, &first["has_more"]),
+        (100, &json!(1), &json!(true))
+    );
     let second = page("?before=3-1").await;
     assert_eq!(events(&second), [(json!(3), json!(0)), (json!(2), json!(3))]);
     assert_eq!(second["has_more"], false);
@@ -322,15 +413,29 @@ async fn web_pages_of_any_origin_are_allowed() {
         .header("origin", "https://example.com")
         .header("access-control-request-method", "POST")
         .header("access-control-request-headers", "authorization,content-type,x-stainless-os");
-    let response = shop.router.clone().oneshot(preflight.body(Body::empty()).unwrap()).await.unwrap();
-    let header =
-        |response: &axum::response::Response, name: &str| response.headers()[name].to_str().unwrap().to_owned();
-    assert_eq!((response.status().as_u16(), header(&response, "access-control-allow-origin")), (204, "*".to_owned()));
-    assert_eq!(header(&response, "access-control-allow-headers"), "authorization,content-type,x-stainless-os");
+    let response =
+        shop.router.clone().oneshot(preflight.body(Body::empty()).unwrap()).await.unwrap();
+    let header = |response: &axum::response::Response, name: &str| {
+        response.headers()[name].to_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        (response.status().as_u16(), header(&response, "access-control-allow-origin")),
+        (204, "*".to_owned())
+    );
+    assert_eq!(
+        header(&response, "access-control-allow-headers"),
+        "authorization,content-type,x-stainless-os"
+    );
     let refused = Request::post("/v1/chat/completions").header("origin", "https://example.com");
     let response = shop.router.clone().oneshot(refused.body(Body::empty()).unwrap()).await.unwrap();
-    assert_eq!((response.status().as_u16(), header(&response, "access-control-allow-origin")), (401, "*".to_owned()));
-    assert!(header(&response, "access-control-expose-headers").contains("x-ratelimit-remaining-requests"));
+    assert_eq!(
+        (response.status().as_u16(), header(&response, "access-control-allow-origin")),
+        (401, "*".to_owned())
+    );
+    assert!(
+        header(&response, "access-control-expose-headers")
+            .contains("x-ratelimit-remaining-requests")
+    );
 }
 
 /// The start page has a command that works: its URL is that of the request.
@@ -342,7 +447,11 @@ async fn start_page_has_an_example_request() {
         text(shop.router.clone().oneshot(request).await.unwrap()).await
     };
     let found = page("gateway.example:8091").await;
-    assert!(found.contains("curl http://gateway.example:8091/v1/chat/completions") && found.contains(CHAT), "{found}");
+    assert!(
+        found.contains("curl http://gateway.example:8091/v1/chat/completions")
+            && found.contains(CHAT),
+        "{found}"
+    );
     assert!(page("[::1]:8091").await.contains("curl http://[::1]:8091/v1"));
     let found = page("<script>").await;
     assert!(found.contains("curl http://HOST/v1") && !found.contains("<script>"), "{found}");

@@ -57,14 +57,23 @@ fn chat(model: &str, streams: bool) -> Value {
 #[tokio::test]
 async fn next_task_of_an_alias_answers_if_one_cannot() {
     let shop = shop().await;
-    let answer = document(shop.send("/v1/chat/completions", &chat("fast", false), None).await).await;
-    assert_eq!((&answer["model"], &answer["object"]), (&json!(SMALL), &json!("chat.completion")), "{answer}");
+    let answer =
+        document(shop.send("/v1/chat/completions", &chat("fast", false), None).await).await;
+    assert_eq!(
+        (&answer["model"], &answer["object"]),
+        (&json!(SMALL), &json!("chat.completion")),
+        "{answer}"
+    );
     let stream = text(shop.send("/v1/chat/completions", &chat("fast", true), None).await).await;
     assert!(stream.contains(SMALL) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
     // Only delivered answers are charged, and the error is that of the last task.
     let usage = async || shop.store.usage(None).await.unwrap();
     shop.charged().await;
-    assert!(usage().await.iter().all(|row| row.charged == 0 || row.model == SMALL), "{:?}", usage().await);
+    assert!(
+        usage().await.iter().all(|row| row.charged == 0 || row.model == SMALL),
+        "{:?}",
+        usage().await
+    );
     let refused = shop.send("/v1/chat/completions", &chat("large", false), None).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     // A plain model has no fallback.
@@ -82,10 +91,20 @@ async fn alias_is_listed_and_stands_for_allowed_tasks_of_the_route() {
     };
     let shop = shop_with(change, || String::new().into_response()).await;
     let get = async |path: &str| {
-        document(shop.router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()).await
+        document(
+            shop.router
+                .clone()
+                .oneshot(Request::get(path).body(Body::empty()).unwrap())
+                .await
+                .unwrap(),
+        )
+        .await
     };
     let alias = get("/v1/models/fast").await;
-    assert_eq!((&alias["models"], &alias["object"]), (&json!([LARGE, BROKEN, SMALL]), &json!("model")));
+    assert_eq!(
+        (&alias["models"], &alias["object"]),
+        (&json!([LARGE, BROKEN, SMALL]), &json!("model"))
+    );
     let highest = json!({"input": 300, "output": 900, "step": 0});
     assert_eq!((&alias["price"], &alias["context_length"]), (&highest, &json!(9_000)));
     let list = get("/v1/models").await;
@@ -94,7 +113,8 @@ async fn alias_is_listed_and_stands_for_allowed_tasks_of_the_route() {
     let refused = shop.send("/v1/images/generations", &image, None).await;
     assert_eq!(document(refused).await["error"]["code"], "model_not_found");
     let limit = async |task: &str| {
-        let terms = KeyTerms { models: Some(vec![task.parse().unwrap()]), ..KeyTerms::new("test", 100) };
+        let terms =
+            KeyTerms { models: Some(vec![task.parse().unwrap()]), ..KeyTerms::new("test", 100) };
         shop.store.update_key(&shop.id, &terms).await.unwrap();
         shop.send("/v1/chat/completions", &chat("fast", false), None).await.status()
     };
@@ -109,7 +129,12 @@ async fn alias_ends_at_a_task_whose_miners_fail_at_the_request() {
     let shop = shop_with(|_| {}, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
     let failed = shop.send("/v1/chat/completions", &chat("fast", false), None).await;
     assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
-    assert!(document(failed).await["error"]["message"].as_str().unwrap().contains("failed at the request"));
+    assert!(
+        document(failed).await["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("failed at the request")
+    );
     let answered = shop.send("/v1/chat/completions", &chat(SMALL, false), None).await;
     assert_eq!(answered.status(), StatusCode::OK);
 }
@@ -125,19 +150,28 @@ async fn request_that_miners_reject_exceeds_a_short_context() {
     let refuse = || StatusCode::BAD_REQUEST.into_response();
     let shop = shop_with(short, refuse).await;
     let response = json!({"model": BROKEN, "input": "a"});
-    for (path, body, field) in
-        [("/v1/chat/completions", chat(BROKEN, false), "messages"), ("/v1/responses", response, "input")]
-    {
+    for (path, body, field) in [
+        ("/v1/chat/completions", chat(BROKEN, false), "messages"),
+        ("/v1/responses", response, "input"),
+    ] {
         let refused = shop.send(path, &body, None).await;
         assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
         let error = document(refused).await["error"].clone();
-        assert_eq!((&error["code"], &error["param"]), (&json!("context_length_exceeded"), &json!(field)), "{error}");
+        assert_eq!(
+            (&error["code"], &error["param"]),
+            (&json!("context_length_exceeded"), &json!(field)),
+            "{error}"
+        );
         assert!(error["message"].as_str().unwrap().contains("context has 9;"), "{error}");
     }
     // The next model may have a longer context than the task file tells.
-    let answer = document(shop.send("/v1/chat/completions", &chat("fast", false), None).await).await;
+    let answer =
+        document(shop.send("/v1/chat/completions", &chat("fast", false), None).await).await;
     assert_eq!(answer["model"], SMALL, "{answer}");
-    let refused = shop_with(|_| {}, refuse).await.send("/v1/chat/completions", &chat(BROKEN, false), None).await;
+    let refused = shop_with(|_| {}, refuse)
+        .await
+        .send("/v1/chat/completions", &chat(BROKEN, false), None)
+        .await;
     assert_eq!(document(refused).await["error"]["code"], "refused_by_miners");
 }
 
@@ -156,7 +190,8 @@ async fn tasks_that_cannot_serve_the_request_are_passed_over() {
         task(config, SMALL).image_tokens = std::num::NonZeroU32::new(3);
     };
     let image = json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAAA"}}]);
-    let cases: [(Change, Value); 3] = [(expensive, json!("a")), (short, json!("a")), (blind, image)];
+    let cases: [(Change, Value); 3] =
+        [(expensive, json!("a")), (short, json!("a")), (blind, image)];
     for (change, content) in cases {
         // Without the change, the miner's failure would end the request.
         let shop = shop_with(change, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
@@ -185,7 +220,8 @@ async fn header_orders_the_tasks_of_an_alias() {
     };
     // Both miners answer.
     let shop = shop_with(prices, words).await;
-    let answers = async |preference: &str| document(route(&shop, preference).await).await["model"].clone();
+    let answers =
+        async |preference: &str| document(route(&shop, preference).await).await["model"].clone();
     assert_eq!(answers("quality").await, BROKEN, "the operator's order");
     assert_eq!(answers("price").await, SMALL);
     assert_eq!(answers("speed").await, BROKEN, "no stream yet");

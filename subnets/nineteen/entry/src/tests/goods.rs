@@ -27,7 +27,8 @@ async fn embeddings(handler: MethodRouter) -> Shop {
     let mut config = MarketConfig::default();
     let task = &mut config.tasks[0];
     task.task = "embed".parse().unwrap();
-    (task.task_type, task.endpoint, task.is_stream) = (TaskType::Embedding, Endpoint::Embeddings, false);
+    (task.task_type, task.endpoint, task.is_stream) =
+        (TaskType::Embedding, Endpoint::Embeddings, false);
     task.price = Price { input: 1_000, output: 9_000, step: 9_000 };
     shop_of(config, "embed", handler).await
 }
@@ -53,19 +54,25 @@ async fn embeddings_are_charged_by_the_request() {
     let handler = post(|Json(payload): Json<Value>| async move {
         assert_eq!((&payload["model"], &payload["dimensions"]), (&json!("embed"), &json!(2)));
         let texts = payload["input"].as_array().unwrap().len();
-        let data: Vec<_> = (0..texts).map(|index| json!({"index": index, "embedding": [0.5, index]})).collect();
+        let data: Vec<_> =
+            (0..texts).map(|index| json!({"index": index, "embedding": [0.5, index]})).collect();
         Json(json!({ "data": data }))
     });
     let shop = embeddings(handler).await;
     let body = json!({"model": "embed", "input": ["12345678", "1234"], "dimensions": 2});
     let answer = document(shop.send("/v1/embeddings", &body, None).await).await;
-    assert_eq!(answer["data"][1], json!({"object": "embedding", "index": 1, "embedding": [0.5, 1.0]}));
+    assert_eq!(
+        answer["data"][1],
+        json!({"object": "embedding", "index": 1, "embedding": [0.5, 1.0]})
+    );
     assert_eq!((&answer["model"], &answer["usage"]["total_tokens"]), (&json!("embed"), &json!(3)));
     assert_eq!(shop.charged().await, 3);
     let usage = shop.store.usage(Some(&shop.id)).await.unwrap();
     assert_eq!((usage[0].input_tokens, usage[0].output_tokens), (3, 0));
     // The route does not serve a chat task.
-    let other = shop.send("/v1/embeddings", &json!({"model": "chat-llama-3-1-8b", "input": "a"}), None).await;
+    let other = shop
+        .send("/v1/embeddings", &json!({"model": "chat-llama-3-1-8b", "input": "a"}), None)
+        .await;
     assert_eq!(other.status(), StatusCode::NOT_FOUND);
 }
 
@@ -73,7 +80,8 @@ async fn embeddings_are_charged_by_the_request() {
 async fn incomplete_embedding_is_not_charged() {
     let (handler, _) = counted(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
     let shop = embeddings(handler).await;
-    let response = shop.send("/v1/embeddings", &json!({"model": "embed", "input": ["a", "b"]}), None).await;
+    let response =
+        shop.send("/v1/embeddings", &json!({"model": "embed", "input": ["a", "b"]}), None).await;
     assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, 0));
     // Another miner may have answered with the requested dimensions.
     let (handler, _) = counted(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
@@ -126,12 +134,14 @@ async fn responses_are_complete_or_streamed() {
         (&json!(6), &json!(3), &json!(9))
     );
     assert_eq!(shop.charged().await, 2);
-    let streamed = json!({"model": CHAT, "input": "12345678", "max_output_tokens": 3, "stream": true});
+    let streamed =
+        json!({"model": CHAT, "input": "12345678", "max_output_tokens": 3, "stream": true});
     let stream = text(shop.send("/v1/responses", &streamed, None).await).await;
     let events: Vec<(&str, Value)> = stream
         .split_terminator("\n\n")
         .map(|event| {
-            let (kind, data) = event.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+            let (kind, data) =
+                event.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
             (kind, serde_json::from_str(data).unwrap())
         })
         .collect();
@@ -185,7 +195,10 @@ async fn interrupted_response_reports_an_error() {
     let shop = stalled(vec![word(), word()]).await;
     let body = json!({"model": CHAT, "input": "12345678", "stream": true});
     let stream = text(shop.send("/v1/responses", &body, None).await).await;
-    assert!(stream.contains("event: response.failed") && !stream.contains("response.completed"), "{stream}");
+    assert!(
+        stream.contains("event: response.failed") && !stream.contains("response.completed"),
+        "{stream}"
+    );
     assert_eq!(shop.charged().await, 2, "two words were delivered");
 }
 
@@ -275,10 +288,15 @@ async fn each_response_has_rate_limit_headers() {
     shop.store.update_key(&shop.id, &terms).await.unwrap();
     let path = "/v1/chat/completions";
     // Even requests that fail validation count towards the rate limit.
-    for (body, status, left) in [(question(), 200, "2"), (json!({}), 400, "1"), (question(), 200, "0")] {
+    for (body, status, left) in
+        [(question(), 200, "2"), (json!({}), 400, "1"), (question(), 200, "0")]
+    {
         let response = shop.send(path, &body, None).await;
         let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!((response.status().as_u16(), header("x-ratelimit-limit-requests").as_str()), (status, "3"));
+        assert_eq!(
+            (response.status().as_u16(), header("x-ratelimit-limit-requests").as_str()),
+            (status, "3")
+        );
         assert_eq!(header("x-ratelimit-remaining-requests"), left);
         let reset = header("x-ratelimit-reset-requests");
         let seconds: u64 = reset.strip_suffix('s').unwrap().parse().unwrap();

@@ -1,5 +1,5 @@
-//! Image tasks from the buyer to the backend: the gateway, a miner with several tasks and the painter, which draws what the
-//! miner's payload says.
+//! Image tasks from the buyer to the backend: the gateway, a miner with several tasks and the
+//! painter, which draws what the miner's payload says.
 
 use std::time::Duration;
 
@@ -41,14 +41,20 @@ fn market() -> MarketConfig {
     config
 }
 
-/// Returns the routes of a miner that serves these tasks with the painter, by the protocol of the reference's workers or by
-/// OpenAI's.
+/// Returns the routes of a miner that serves these tasks with the painter, by the protocol of the
+/// reference's workers or by OpenAI's.
 async fn miner(tasks: &[&str], is_openai: bool) -> Router {
-    let url = format!("http://{}/v1", listen(taonet_nineteen_images::router()).await).parse().unwrap();
+    let url =
+        format!("http://{}/v1", listen(taonet_nineteen_images::router()).await).parse().unwrap();
     let backend = Backend::new(&url, None).unwrap();
     let backend = if is_openai { backend.with_openai_images() } else { backend };
     let served = tasks.iter().map(|task| task.parse().unwrap()).collect();
-    let config = MinerConfig { task_type: TaskType::Image, served, concurrency: 8, deadlines: Deadlines::default() };
+    let config = MinerConfig {
+        task_type: TaskType::Image,
+        served,
+        concurrency: 8,
+        deadlines: Deadlines::default(),
+    };
     routes(Miner::new(config, backend, None))
 }
 
@@ -82,7 +88,8 @@ fn with(further: &Value) -> Value {
 
 /// Returns a photo and a mask whose left half is white, in base64.
 fn inputs() -> (String, String) {
-    let photo = painted(Endpoint::TextToImage, &json!({"prompt": "hills", "width": SIDE, "height": SIDE}));
+    let photo =
+        painted(Endpoint::TextToImage, &json!({"prompt": "hills", "width": SIDE, "height": SIDE}));
     (photo, STANDARD.encode(mask().to_png().unwrap()))
 }
 
@@ -95,11 +102,16 @@ fn mask() -> Picture {
 fn form(files: &[(&str, Vec<u8>)], texts: &[(&str, &str)]) -> Vec<u8> {
     let mut form = Vec::new();
     for (name, file) in files {
-        let head = format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"{name}.png\"\r\n\r\n");
+        let head = format!(
+            "--b\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"{name}.png\"\r\n\r\n"
+        );
         form.extend([head.as_bytes(), file, b"\r\n"].concat());
     }
     for (name, text) in texts {
-        form.extend(format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n").into_bytes());
+        form.extend(
+            format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+                .into_bytes(),
+        );
     }
     form.extend(b"--b--\r\n");
     form
@@ -115,7 +127,8 @@ async fn send_form(shop: &Shop, files: &[(&str, Vec<u8>)], texts: &[(&str, &str)
     (response.status().as_u16(), document(response).await)
 }
 
-/// Every route has the image that the painter draws for the buyer's fields, whichever protocol the miner's backend has.
+/// Every route has the image that the painter draws for the buyer's fields, whichever protocol the
+/// miner's backend has.
 #[tokio::test]
 async fn every_route_has_the_image_of_its_task() {
     let (photo, white) = inputs();
@@ -131,7 +144,12 @@ async fn every_route_has_the_image_of_its_task() {
                 Endpoint::ImageToImage,
             ),
             ("inpaint", None, json!({"init_image": photo, "mask": white}), Endpoint::Inpaint),
-            ("inpaint", Some("inpaint"), json!({"init_image": photo, "mask": white}), Endpoint::Inpaint),
+            (
+                "inpaint",
+                Some("inpaint"),
+                json!({"init_image": photo, "mask": white}),
+                Endpoint::Inpaint,
+            ),
             (
                 "avatar",
                 None,
@@ -164,28 +182,38 @@ async fn every_route_has_the_image_of_its_task() {
 async fn edit_with_a_mask_changes_only_the_transparent_area() {
     let (photo, white) = inputs();
     let shop = painting_shop(market(), &TASKS, false).await;
-    let files =
-        [("image", STANDARD.decode(&photo).unwrap()), ("mask", mask().white_to_transparent().to_png().unwrap())];
+    let files = [
+        ("image", STANDARD.decode(&photo).unwrap()),
+        ("mask", mask().white_to_transparent().to_png().unwrap()),
+    ];
     let texts = [("prompt", "a red boat"), ("steps", "6"), ("cfg_scale", "4"), ("seed", "7")];
     let (status, answer) = send_form(&shop, &files, &texts).await;
     assert_eq!(status, 200, "{answer}");
-    let expected = painted(Endpoint::Inpaint, &with(&json!({"init_image": photo, "mask_image": white})));
+    let expected =
+        painted(Endpoint::Inpaint, &with(&json!({"init_image": photo, "mask_image": white})));
     assert!(answer["data"][0]["b64_json"] == expected, "another image");
     // Without a mask, the complete image changes.
     let (status, answer) = send_form(&shop, &files[..1], &texts).await;
     assert_eq!(status, 200, "{answer}");
-    let expected = painted(Endpoint::ImageToImage, &with(&json!({"init_image": photo, "image_strength": 0.5})));
+    let expected = painted(
+        Endpoint::ImageToImage,
+        &with(&json!({"init_image": photo, "image_strength": 0.5})),
+    );
     assert!(answer["data"][0]["b64_json"] == expected, "another image");
     // The route has the errors of all routes.
     let (status, answer) = send_form(&shop, &[("image", b"text".to_vec())], &texts).await;
     assert_eq!((status, &answer["error"]["param"]), (400, &json!("image")));
-    let (status, answer) = send_form(&shop, &files, &[("prompt", "a"), ("model", "gpt-image-1")]).await;
+    let (status, answer) =
+        send_form(&shop, &files, &[("prompt", "a"), ("model", "gpt-image-1")]).await;
     assert_eq!((status, &answer["error"]["code"]), (404, &json!("model_not_found")));
     let body = json!({"prompt": "a"});
     let response = shop.send("/v1/images/edits", &body, None).await;
     assert_eq!(response.status().as_u16(), 400);
     let message = document(response).await["error"]["message"].to_string();
-    assert!(message.contains("is not a multipart form") && message.contains("multipart/form-data"), "{message}");
+    assert!(
+        message.contains("is not a multipart form") && message.contains("multipart/form-data"),
+        "{message}"
+    );
 }
 
 /// The images of a request differ, and each is charged.
@@ -194,8 +222,12 @@ async fn several_images_have_seeds_of_their_own() {
     let shop = painting_shop(market(), &TASKS, false).await;
     let body = json!({"model": "proteus", "prompt": "a red boat", "size": "576x576", "steps": 5, "n": 3, "seed": 7});
     let answer = document(shop.send("/v1/images/generations", &body, None).await).await;
-    let images: Vec<&str> =
-        answer["data"].as_array().unwrap().iter().map(|entry| entry["b64_json"].as_str().unwrap()).collect();
+    let images: Vec<&str> = answer["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["b64_json"].as_str().unwrap())
+        .collect();
     for (image, seed) in images.iter().zip(7..) {
         let payload = json!({"prompt": "a red boat", "steps": 5, "width": SIDE, "height": SIDE, "seed": seed});
         assert!(*image == painted(Endpoint::TextToImage, &payload), "seed {seed}");
@@ -213,13 +245,16 @@ async fn several_images_have_seeds_of_their_own() {
 async fn images_are_converted_as_the_buyer_asks() {
     let shop = painting_shop(market(), &TASKS, false).await;
     let generate = async |further: Value| {
-        let mut body = json!({"model": "proteus", "prompt": "a red boat", "steps": 5, "size": "576x576"});
+        let mut body =
+            json!({"model": "proteus", "prompt": "a red boat", "steps": 5, "size": "576x576"});
         body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
         document(shop.send("/v1/images/generations", &body, None).await).await["data"][0].clone()
     };
     let decoded = |text: &Value| STANDARD.decode(text.as_str().unwrap()).unwrap();
     assert_eq!(Format::of(&decoded(&generate(json!({})).await["b64_json"])), Some(Format::Png));
-    let jpeg = decoded(&generate(json!({"output_format": "jpeg", "output_compression": 40})).await["b64_json"]);
+    let jpeg = decoded(
+        &generate(json!({"output_format": "jpeg", "output_compression": 40})).await["b64_json"],
+    );
     assert_eq!(Format::of(&jpeg), Some(Format::Jpeg));
     assert_eq!(Picture::decode(&jpeg).unwrap().width(), SIDE);
     let small = decoded(&generate(json!({"size": "256x256"})).await["b64_json"]);
@@ -236,7 +271,9 @@ async fn response_too_large_to_be_stored_is_delivered() {
     let shop = shop(says(Vec::new())).await;
     let mut headers = HeaderMap::new();
     headers.insert("idempotency-key", HeaderValue::from_static("large"));
-    let begun = Once::begin(&shop.store, &shop.id, &headers, ("/v1/images/generations", b""), 0).await.unwrap();
+    let begun = Once::begin(&shop.store, &shop.id, &headers, ("/v1/images/generations", b""), 0)
+        .await
+        .unwrap();
     let Begun::New(once) = begun else { panic!("the key is new") };
     let images = "a".repeat(65 << 20);
     let kept = once.keep(images.clone().into_response()).await;
@@ -247,16 +284,29 @@ async fn response_too_large_to_be_stored_is_delivered() {
 #[tokio::test]
 async fn model_selects_one_of_several_avatar_tasks() {
     let mut config = market();
-    let second = Task { task: "portrait".parse().unwrap(), ..config.task("avatar").unwrap().clone() };
+    let second =
+        Task { task: "portrait".parse().unwrap(), ..config.task("avatar").unwrap().clone() };
     config.tasks.push(second);
     let served = ["avatar=one", "portrait=two"].map(|task| task.parse().unwrap()).to_vec();
     let echo = |axum::Json(payload): axum::Json<Map<String, Value>>| async move {
-        let picture = Picture::from_grey(8, 8, vec![if payload["model"] == "one" { 0 } else { 255 }; 64]).unwrap();
-        axum::Json(json!({"image_b64": STANDARD.encode(picture.to_png().unwrap()), "is_nsfw": false}))
+        let picture =
+            Picture::from_grey(8, 8, vec![if payload["model"] == "one" { 0 } else { 255 }; 64])
+                .unwrap();
+        axum::Json(
+            json!({"image_b64": STANDARD.encode(picture.to_png().unwrap()), "is_nsfw": false}),
+        )
     };
-    let url = format!("http://{}", listen(Router::new().route("/avatar", axum::routing::post(echo))).await);
+    let url = format!(
+        "http://{}",
+        listen(Router::new().route("/avatar", axum::routing::post(echo))).await
+    );
     let backend = Backend::new(&url.parse().unwrap(), None).unwrap();
-    let miner = MinerConfig { task_type: TaskType::Image, served, concurrency: 8, deadlines: Deadlines::default() };
+    let miner = MinerConfig {
+        task_type: TaskType::Image,
+        served,
+        concurrency: 8,
+        deadlines: Deadlines::default(),
+    };
     let handlers = routes(Miner::new(miner, backend, None));
     let shop = shop_before(config, &["avatar", "portrait"], handlers, patient()).await;
     let (photo, _) = inputs();
@@ -271,7 +321,8 @@ async fn model_selects_one_of_several_avatar_tasks() {
 }
 
 proptest::proptest! {
-    /// A form with random changes is a request within the limits of miners, or an error of the buyer's.
+    /// A form with random changes is a request within the limits of miners, or an error of the
+    /// buyer's.
     #[test]
     fn changed_form_is_a_request_or_an_error_of_the_buyer(
         changes in vec((any::<Index>(), any::<u8>()), 0..6),

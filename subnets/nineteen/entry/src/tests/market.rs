@@ -19,10 +19,13 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
 use taonet_nineteen_query::{
-    LARGEST_REQUEST, Market, PeriodMiners, Querier, QueryDeadlines, QueueSettings, TaskMiner, TaskMiners,
+    LARGEST_REQUEST, Market, PeriodMiners, Querier, QueryDeadlines, QueueSettings, TaskMiner,
+    TaskMiners,
 };
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Sample, Store};
-use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
+use taonet_nineteen_transport::{
+    FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests,
+};
 use taonet_primitives::Uid;
 use taonet_service::{monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
@@ -57,7 +60,8 @@ pub(super) async fn shop_of(config: MarketConfig, task: &str, handler: MethodRou
 
 /// Starts a gateway and one miner that streams these chunks and then stalls.
 pub(super) async fn stalled(chunks: Vec<String>) -> Shop {
-    let deadlines = QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
+    let deadlines =
+        QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
     shop_within(MarketConfig::default(), vec![(TASK, stalls(chunks))], deadlines).await
 }
 
@@ -90,7 +94,8 @@ pub(super) async fn shop_before(
     shop_with_slots(config, tasks, handlers, deadlines, (8, Duration::from_secs(2))).await
 }
 
-/// Starts a gateway and one miner with a number of slots, for which requests wait for at most `wait`.
+/// Starts a gateway and one miner with a number of slots, for which requests wait for at most
+/// `wait`.
 pub(super) async fn shop_with_slots(
     config: MarketConfig,
     tasks: &[&str],
@@ -99,20 +104,33 @@ pub(super) async fn shop_with_slots(
     (slots, wait): (usize, Duration),
 ) -> Shop {
     let key = |uri: &str| Keypair::from_uri(uri).unwrap();
-    let client =
-        FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
+    let client = FiberClient::new(
+        key("//Alice"),
+        Trust::Signed,
+        ClientConfig::default(),
+        Arc::new(SystemClock),
+    )
+    .unwrap();
     let bob = key("//Bob");
     let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
     let signed = signed_requests(bob.hotkey(), FiberRules::Strict).limits(limits).build();
-    let handshake = MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
+    let handshake =
+        MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
     let port = listen(routes(handshake, signed, handlers)).await.port();
-    let session = client.handshake(&Peer::new(bob.hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
+    let session =
+        client.handshake(&Peer::new(bob.hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
     let capacity = Capacity { declared: 1e5, accepted: 1e5, to_score: 900.0 };
     let task_miners = |task: &&str| {
         let task = Arc::new(config.task(task).unwrap().clone());
         let (hotkey, concurrency) = (bob.hotkey(), None);
-        let offer = NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity, concurrency };
-        let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e5), sent: 0.0, score: None };
+        let offer =
+            NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity, concurrency };
+        let row = ContenderRow {
+            offer,
+            counts: PeriodCounts::with_capacity(1e5),
+            sent: 0.0,
+            score: None,
+        };
         TaskMiners::new(task, vec![TaskMiner::new(&row, session.clone(), 900.0)], 10)
     };
     let market = Market::default();
@@ -120,13 +138,15 @@ pub(super) async fn shop_with_slots(
     let (sender, samples) = mpsc::channel(16);
     let queue = QueueSettings { wait, ..QueueSettings::default() };
     let querier =
-        Querier::new(client, market, deadlines, slots, (system_clock(), monotonic_clock()), sender).with_queue(queue);
+        Querier::new(client, market, deadlines, slots, (system_clock(), monotonic_clock()), sender)
+            .with_queue(queue);
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let terms = KeyTerms::new("test", 100);
     let made = store.create_key(&terms, &[3; 40], 0).await.unwrap();
     store.grant(&made.id, CREDITS, "test", 0).await.unwrap();
-    let router = Gateway::new(store.clone(), querier, MarketFile::fixed(config), system_clock()).router();
+    let router =
+        Gateway::new(store.clone(), querier, MarketFile::fixed(config), system_clock()).router();
     let samples = Mutex::new(samples);
     Shop { router, store, key: made.secret.to_string(), id: made.id, samples, _folder: folder }
 }
@@ -139,11 +159,13 @@ impl Shop {
     }
 
     pub(super) async fn send(&self, path: &str, body: &Value, once: Option<&str>) -> Response {
-        let mut request = Request::post(path).header("authorization", format!("Bearer {}", self.key));
+        let mut request =
+            Request::post(path).header("authorization", format!("Bearer {}", self.key));
         if let Some(once) = once {
             request = request.header("idempotency-key", once);
         }
-        let request = request.header("x-request-id", "mine").body(Body::from(body.to_string())).unwrap();
+        let request =
+            request.header("x-request-id", "mine").body(Body::from(body.to_string())).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.headers()["x-request-id"], "mine");
         response
@@ -153,8 +175,12 @@ impl Shop {
     pub(super) async fn charged(&self) -> i64 {
         loop {
             let balances = self.store.balances().await.unwrap();
-            let of =
-                |name: &str| balances.iter().find(|(account, _)| account == name).map_or(0, |(_, balance)| *balance);
+            let of = |name: &str| {
+                balances
+                    .iter()
+                    .find(|(account, _)| account == name)
+                    .map_or(0, |(_, balance)| *balance)
+            };
             if of(&format!("held:{}", self.id)) == 0 {
                 assert!(self.store.is_balanced().await.unwrap());
                 assert_eq!(of(&format!("key:{}", self.id)), CREDITS - of("revenue"));
@@ -174,7 +200,10 @@ pub(super) async fn document(response: Response) -> Value {
 }
 
 pub(super) fn chunk(delta: &Value) -> String {
-    format!("data: {}\n\n", json!({"choices": [{"delta": delta, "logprobs": {"content": [{"logprob": -0.5}]}}]}))
+    format!(
+        "data: {}\n\n",
+        json!({"choices": [{"delta": delta, "logprobs": {"content": [{"logprob": -0.5}]}}]})
+    )
 }
 
 pub(super) fn word() -> String {
@@ -188,7 +217,8 @@ pub(super) fn says(chunks: Vec<String>) -> MethodRouter {
 /// Returns a handler that streams these chunks and then stalls.
 fn stalls(chunks: Vec<String>) -> MethodRouter {
     post(move || async move {
-        let chunks = futures::stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk)));
+        let chunks =
+            futures::stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk)));
         Body::from_stream(chunks.chain(futures::stream::pending()))
     })
 }
@@ -199,7 +229,9 @@ fn call(delta: &Value) -> String {
 
 pub(super) fn calls() -> Vec<String> {
     vec![
-        call(&json!({"index": 0, "id": "c1", "type": "function", "function": {"name": "weather", "arguments": ""}})),
+        call(
+            &json!({"index": 0, "id": "c1", "type": "function", "function": {"name": "weather", "arguments": ""}}),
+        ),
         call(&json!({"index": 0, "function": {"arguments": "{\"town\":"}})),
         call(&json!({"index": 0, "function": {"arguments": "\"Ulm\"}"}})),
     ]
@@ -217,13 +249,19 @@ async fn tools_are_passed_on_and_called() {
     let options = json!({"tools": tools, "tool_choice": "required"});
     let answer = document(shop.buy(&options).await).await;
     let choice = &answer["choices"][0];
-    assert_eq!((&choice["finish_reason"], &choice["message"]["content"]), (&json!("tool_calls"), &json!(null)));
+    assert_eq!(
+        (&choice["finish_reason"], &choice["message"]["content"]),
+        (&json!("tool_calls"), &json!(null))
+    );
     let function = &choice["message"]["tool_calls"][0]["function"];
     assert_eq!(function, &json!({"name": "weather", "arguments": "{\"town\":\"Ulm\"}"}));
     let mut streamed = options;
     streamed["stream"] = json!(true);
     let stream = text(shop.buy(&streamed).await).await;
-    assert!(stream.contains(r#""finish_reason":"tool_calls""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
+    assert!(
+        stream.contains(r#""finish_reason":"tool_calls""#) && stream.ends_with("data: [DONE]\n\n"),
+        "{stream}"
+    );
 }
 
 #[tokio::test]
@@ -232,11 +270,17 @@ async fn delivered_tokens_are_charged() {
     let answer = document(shop.buy(&json!({"logprobs": true})).await).await;
     assert_eq!(answer["choices"][0]["message"]["content"], "word word word ");
     assert_eq!(answer["choices"][0]["logprobs"]["content"].as_array().unwrap().len(), 3);
-    assert_eq!(answer["usage"], json!({"prompt_tokens": 6, "completion_tokens": 3, "total_tokens": 9}));
+    assert_eq!(
+        answer["usage"],
+        json!({"prompt_tokens": 6, "completion_tokens": 3, "total_tokens": 9})
+    );
     // 6 input tokens at 100 and 3 output tokens at 400 credits per 1 000: 1.8, rounded up.
     assert_eq!(shop.charged().await, 2);
     let stream = text(shop.buy(&json!({"stream": true, "max_tokens": 3})).await).await;
-    assert!(stream.contains(r#""finish_reason":"length""#) && !stream.contains("usage"), "{stream}");
+    assert!(
+        stream.contains(r#""finish_reason":"length""#) && !stream.contains("usage"),
+        "{stream}"
+    );
     assert_eq!(shop.charged().await, 4);
 }
 
@@ -244,7 +288,8 @@ async fn delivered_tokens_are_charged() {
 async fn images_in_chats_need_a_task_that_reads_them() {
     let text = json!({"type": "text", "text": "a"});
     let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
-    let messages = json!([{"role": "user", "content": [text, image("data:image/jpeg;base64,/9j/4AAQ")]}]);
+    let messages =
+        json!([{"role": "user", "content": [text, image("data:image/jpeg;base64,/9j/4AAQ")]}]);
     let expected = messages.clone();
     let miner = post(move |Json(payload): Json<Value>| {
         let expected = expected.clone();
@@ -259,14 +304,20 @@ async fn images_in_chats_need_a_task_that_reads_them() {
     let answer = document(reader.buy(&json!({ "messages": messages })).await).await;
     assert_eq!(answer["choices"][0]["message"]["content"], "word ");
     // 7 tokens of the text and 700 of the image.
-    assert_eq!(answer["usage"], json!({"prompt_tokens": 707, "completion_tokens": 1, "total_tokens": 708}));
+    assert_eq!(
+        answer["usage"],
+        json!({"prompt_tokens": 707, "completion_tokens": 1, "total_tokens": 708})
+    );
     assert_eq!(reader.charged().await, 72);
     // A request whose image cannot be downloaded is free.
     let remote = json!([{"role": "user", "content": [image("https://127.0.0.1/a.png")]}]);
     let response = reader.buy(&json!({ "messages": remote })).await;
     assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
     let error = document(response).await["error"].clone();
-    assert_eq!((&error["code"], &error["param"]), (&json!("image_not_downloaded"), &json!("messages[0].content[0]")));
+    assert_eq!(
+        (&error["code"], &error["param"]),
+        (&json!("image_not_downloaded"), &json!("messages[0].content[0]"))
+    );
     assert_eq!(reader.charged().await, 72);
     let other = shop(says(vec![word()])).await;
     let response = other.buy(&json!({ "messages": messages })).await;
@@ -294,9 +345,10 @@ async fn largest_image_is_within_the_miners_limit() {
     assert_eq!(response.status(), StatusCode::OK);
     let charged = shop.charged().await;
     let wide = json!({"type": "text", "text": "\u{416}".repeat(1_400_000)});
-    for (n, parts, param) in
-        [(8, json!([image(largest)]), "n"), (1, json!([image(5 << 20), wide]), "messages[0].content[0]")]
-    {
+    for (n, parts, param) in [
+        (8, json!([image(largest)]), "n"),
+        (1, json!([image(5 << 20), wide]), "messages[0].content[0]"),
+    ] {
         let response = buy(n, parts).await;
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(document(response).await["error"]["param"], param);
@@ -308,21 +360,30 @@ async fn largest_image_is_within_the_miners_limit() {
 async fn interrupted_answer_reports_an_error() {
     let shop = stalled(vec![word(), word()]).await;
     let stream = text(shop.buy(&json!({"stream": true})).await).await;
-    assert!(stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
+    assert!(
+        stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"),
+        "{stream}"
+    );
     assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");
     let delivered = shop.charged().await;
     assert_eq!(delivered, 2, "two words were delivered");
     let response = shop.buy(&json!({})).await;
-    assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, delivered), "no delivery");
+    assert_eq!(
+        (response.status(), shop.charged().await),
+        (StatusCode::BAD_GATEWAY, delivered),
+        "no delivery"
+    );
 }
 
 #[tokio::test]
 async fn cancelled_request_is_charged_for_delivered_tokens() {
     let endless = post(|| async {
-        let chunks = futures::stream::repeat(Ok::<_, Infallible>(Bytes::from(word()))).then(|chunk| async move {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            chunk
-        });
+        let chunks = futures::stream::repeat(Ok::<_, Infallible>(Bytes::from(word()))).then(
+            |chunk| async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                chunk
+            },
+        );
         Body::from_stream(chunks)
     });
     let shop = shop(endless).await;
@@ -331,7 +392,8 @@ async fn cancelled_request_is_charged_for_delivered_tokens() {
         body.frame().await.unwrap().unwrap();
     }
     drop(body);
-    // Six words cost 3 credits, the complete answer 1 000. It takes a moment until the gateway notices the disconnect.
+    // Six words cost 3 credits, the complete answer 1 000. It takes a moment until the gateway
+    // notices the disconnect.
     let charged = shop.charged().await;
     assert!((1..=20).contains(&charged), "{charged}");
 }

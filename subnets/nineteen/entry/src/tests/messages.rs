@@ -36,7 +36,8 @@ fn events(stream: &str) -> Vec<(&str, Value)> {
     stream
         .split_terminator("\n\n")
         .map(|event| {
-            let (name, data) = event.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+            let (name, data) =
+                event.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
             let data: Value = serde_json::from_str(data).unwrap();
             assert_eq!(data["type"], name);
             (name, data)
@@ -53,10 +54,14 @@ async fn messages_are_complete_or_streamed() {
     let head = (&answer["type"], &answer["role"], &answer["model"], &answer["stop_reason"]);
     assert_eq!(head, (&json!("message"), &json!("assistant"), &json!(CHAT), &json!("end_turn")));
     assert_eq!(answer["content"], json!([{"type": "text", "text": "word word word "}]));
-    assert_eq!((&answer["usage"]["input_tokens"], &answer["usage"]["output_tokens"]), (&json!(6), &json!(3)));
+    assert_eq!(
+        (&answer["usage"]["input_tokens"], &answer["usage"]["output_tokens"]),
+        (&json!(6), &json!(3))
+    );
     // The same as for the same chat completion.
     assert_eq!(shop.charged().await, 2);
-    let counted = document(shop.send("/v1/messages/count_tokens", &question(&json!({})), None).await).await;
+    let counted =
+        document(shop.send("/v1/messages/count_tokens", &question(&json!({})), None).await).await;
     assert_eq!((counted, shop.charged().await), (json!({"input_tokens": 6}), 2));
     let streamed = question(&json!({"stream": true, "max_tokens": 3}));
     let stream = text(shop.send(PATH, &streamed, None).await).await;
@@ -95,15 +100,22 @@ async fn tools_are_used_and_their_results_reach_the_miner() {
             return [vec![text], calls()].concat().concat();
         }
         let call = &payload["messages"][1]["tool_calls"][0];
-        assert_eq!((&call["id"], &call["function"]["arguments"]), (&json!("c1"), &json!("{\"town\":\"Ulm\"}")));
-        assert_eq!(payload["messages"][2], json!({"role": "tool", "tool_call_id": "c1", "content": "rain"}));
+        assert_eq!(
+            (&call["id"], &call["function"]["arguments"]),
+            (&json!("c1"), &json!("{\"town\":\"Ulm\"}"))
+        );
+        assert_eq!(
+            payload["messages"][2],
+            json!({"role": "tool", "tool_call_id": "c1", "content": "rain"})
+        );
         word()
     });
     let shop = shop_of(MarketConfig::default(), CHAT, miner).await;
     let tools = json!([{"name": "weather", "input_schema": {"type": "object"}}]);
     let options = json!({"tools": tools, "tool_choice": {"type": "any"}});
     let answer = document(shop.send(PATH, &question(&options), None).await).await;
-    let tool_use = json!({"type": "tool_use", "id": "c1", "name": "weather", "input": {"town": "Ulm"}});
+    let tool_use =
+        json!({"type": "tool_use", "id": "c1", "name": "weather", "input": {"town": "Ulm"}});
     assert_eq!(answer["content"], json!([{"type": "text", "text": "Let me see."}, tool_use]));
     assert_eq!(answer["stop_reason"], "tool_use");
     let mut streamed = question(&options);
@@ -112,7 +124,8 @@ async fn tools_are_used_and_their_results_reach_the_miner() {
     let events = events(&stream);
     let of_second: Vec<_> = events.iter().filter(|(_, data)| data["index"] == 1).collect();
     assert_eq!(of_second[0].1["content_block"]["input"], json!({}));
-    let partial: String = of_second.iter().filter_map(|(_, data)| data["delta"]["partial_json"].as_str()).collect();
+    let partial: String =
+        of_second.iter().filter_map(|(_, data)| data["delta"]["partial_json"].as_str()).collect();
     assert_eq!(partial, "{\"town\":\"Ulm\"}");
     // The first block ends before the second one begins.
     let position = |name: &str, index: usize| {
@@ -125,7 +138,10 @@ async fn tools_are_used_and_their_results_reach_the_miner() {
         {"role": "assistant", "content": answer["content"]},
         {"role": "user", "content": [result]},
     ]);
-    let answer = document(shop.send(PATH, &question(&json!({"messages": messages, "tools": tools})), None).await).await;
+    let answer = document(
+        shop.send(PATH, &question(&json!({"messages": messages, "tools": tools})), None).await,
+    )
+    .await;
     assert_eq!(answer["content"][0]["text"], "word ");
     shop.charged().await;
 }
@@ -135,7 +151,9 @@ async fn tools_are_used_and_their_results_reach_the_miner() {
 async fn mixed_fragments_of_calls_become_one_block_each() {
     let call = |index: u64, name: &str, arguments: &str| {
         let function = json!({"name": name, "arguments": arguments});
-        chunk(&json!({"delta": {"tool_calls": [{"index": index, "id": name, "function": function}]}}))
+        chunk(
+            &json!({"delta": {"tool_calls": [{"index": index, "id": name, "function": function}]}}),
+        )
     };
     let shop = shop(vec![
         word(),
@@ -159,15 +177,21 @@ async fn mixed_fragments_of_calls_become_one_block_each() {
             "content_block_delta" => {
                 let index = open.unwrap();
                 assert_eq!(data["index"], json!(index));
-                let content = data["delta"].get("text").or(data["delta"].get("partial_json")).unwrap();
+                let content =
+                    data["delta"].get("text").or(data["delta"].get("partial_json")).unwrap();
                 blocks[index].1.push_str(content.as_str().unwrap());
             }
             "content_block_stop" => assert_eq!(json!(open.take()), data["index"]),
             _ => assert_eq!(open, None, "{name}"),
         }
     }
-    let expected =
-        [("text", "word "), ("tool_use", "{\"a\":1}"), ("tool_use", "{}"), ("tool_use", "{}"), ("text", "word ")];
+    let expected = [
+        ("text", "word "),
+        ("tool_use", "{\"a\":1}"),
+        ("tool_use", "{}"),
+        ("tool_use", "{}"),
+        ("text", "word "),
+    ];
     assert_eq!(blocks, expected.map(|(kind, content)| (json!(kind), content.to_owned())));
     shop.charged().await;
 }
@@ -180,14 +204,21 @@ async fn reasoning_and_stop_sequences_are_reported() {
         chunk(&json!({"delta": {}, "finish_reason": "stop", "stop_reason": "END"})),
     ];
     let shop = shop(chunks).await;
-    let options = json!({"stop_sequences": ["END"], "thinking": {"type": "enabled", "budget_tokens": 1_024}});
+    let options =
+        json!({"stop_sequences": ["END"], "thinking": {"type": "enabled", "budget_tokens": 1_024}});
     let answer = document(shop.send(PATH, &question(&options), None).await).await;
     let thinking = json!({"type": "thinking", "thinking": "hm", "signature": ""});
     assert_eq!(answer["content"], json!([thinking, {"type": "text", "text": "word "}]));
-    assert_eq!((&answer["stop_reason"], &answer["stop_sequence"]), (&json!("stop_sequence"), &json!("END")));
+    assert_eq!(
+        (&answer["stop_reason"], &answer["stop_sequence"]),
+        (&json!("stop_sequence"), &json!("END"))
+    );
     let answer = document(shop.send(PATH, &question(&json!({})), None).await).await;
     assert_eq!(answer["content"], json!([{"type": "text", "text": "word "}]));
-    assert_eq!((&answer["stop_reason"], &answer["stop_sequence"]), (&json!("end_turn"), &Value::Null));
+    assert_eq!(
+        (&answer["stop_reason"], &answer["stop_sequence"]),
+        (&json!("end_turn"), &Value::Null)
+    );
 }
 
 #[tokio::test]
@@ -226,7 +257,8 @@ async fn repeated_message_is_replayed_without_a_charge() {
 }
 
 async fn ask(shop: &Shop, key: &str, body: &Value) -> Response {
-    let request = Request::post(PATH).header("anthropic-version", "2023-06-01").header("x-api-key", key);
+    let request =
+        Request::post(PATH).header("anthropic-version", "2023-06-01").header("x-api-key", key);
     shop.router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap()
 }
 

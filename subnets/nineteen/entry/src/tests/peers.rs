@@ -1,5 +1,5 @@
-//! Tests of the gateway with the clients of OpenAI and Anthropic, with other libraries, and with schemathesis. The gateway
-//! is served on a port, as by `tao nineteen`.
+//! Tests of the gateway with the clients of OpenAI and Anthropic, with other libraries, and with
+//! schemathesis. The gateway is served on a port, as by `tao nineteen`.
 
 mod libraries;
 
@@ -26,8 +26,10 @@ use super::market::{Shop, calls, chunk, shop_with, word};
 
 const CHAT: &str = "chat-llama-3-2-3b";
 /// A PNG file with one transparent pixel, in base64.
-const PNG: &str =
-    concat!("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAA", "AABJRU5ErkJggg==");
+const PNG: &str = concat!(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAA",
+    "AABJRU5ErkJggg=="
+);
 /// Credits and rate limit (requests per minute) that no test exhausts.
 const PLENTY: u32 = 1_000_000_000;
 
@@ -35,29 +37,34 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Returns the default market, with completions, embeddings and inpainting in place of three of its tasks. Its first task
-/// reads images.
+/// Returns the default market, with completions, embeddings and inpainting in place of three of its
+/// tasks. Its first task reads images.
 fn market() -> MarketConfig {
     let mut config = MarketConfig::default();
     config.tasks[0].image_tokens = NonZeroU32::new(100);
-    for (place, name, endpoint) in
-        [(1, "comp", Endpoint::Completions), (2, "embed", Endpoint::Embeddings), (9, "inpaint", Endpoint::Inpaint)]
-    {
+    for (place, name, endpoint) in [
+        (1, "comp", Endpoint::Completions),
+        (2, "embed", Endpoint::Embeddings),
+        (9, "inpaint", Endpoint::Inpaint),
+    ] {
         let task = &mut config.tasks[place];
-        (task.task, task.endpoint, task.task_type) = (name.parse().unwrap(), endpoint, endpoint.task_type());
+        (task.task, task.endpoint, task.task_type) =
+            (name.parse().unwrap(), endpoint, endpoint.task_type());
         task.is_stream = task.task_type == TaskType::Text;
     }
     config
 }
 
-/// Returns a handler that streams at most `max_tokens` chunks, as [`chunks`] returns them. The first request with the text
-/// `flaky` fails.
+/// Returns a handler that streams at most `max_tokens` chunks, as [`chunks`] returns them. The
+/// first request with the text `flaky` fails.
 fn chat() -> MethodRouter {
     let has_failed = Arc::new(AtomicBool::new(false));
     post(move |Json(payload): Json<Value>| {
         let has_failed = has_failed.clone();
         async move {
-            if payload["messages"][0]["content"] == "flaky" && !has_failed.swap(true, Ordering::Relaxed) {
+            if payload["messages"][0]["content"] == "flaky"
+                && !has_failed.swap(true, Ordering::Relaxed)
+            {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             }
             first(chunks(&payload), &payload).into_response()
@@ -65,15 +72,20 @@ fn chat() -> MethodRouter {
     })
 }
 
-/// Returns words; a call of the first tool, if the request has tools and no result of one; or a JSON object, if its schema
-/// has a string `town`.
+/// Returns words; a call of the first tool, if the request has tools and no result of one; or a
+/// JSON object, if its schema has a string `town`.
 fn chunks(payload: &Value) -> Vec<String> {
-    let has_result = payload["messages"].as_array().unwrap().iter().any(|message| message["role"] == "tool");
+    let has_result =
+        payload["messages"].as_array().unwrap().iter().any(|message| message["role"] == "tool");
     let tool = &payload["tools"][0]["function"]["name"];
     let town = &payload["response_format"]["json_schema"]["schema"]["properties"]["town"]["type"];
     match tool.as_str() {
-        Some(name) if !has_result => calls().iter().map(|call| call.replace("weather", name)).collect(),
-        _ if town == "string" => ["{\"town\":", "\"Ulm\"", "}"].map(|text| chunk(&json!({ "content": text }))).to_vec(),
+        Some(name) if !has_result => {
+            calls().iter().map(|call| call.replace("weather", name)).collect()
+        }
+        _ if town == "string" => {
+            ["{\"town\":", "\"Ulm\"", "}"].map(|text| chunk(&json!({ "content": text }))).to_vec()
+        }
         _ => vec![word(), word(), word()],
     }
 }
@@ -85,17 +97,21 @@ fn first(chunks: Vec<String>, payload: &Value) -> String {
 
 fn completion() -> MethodRouter {
     let logprobs = json!({"tokens": ["word "], "token_logprobs": [-0.5], "top_logprobs": [{}], "text_offset": [0]});
-    let chunk = format!("data: {}\n\n", json!({"choices": [{"text": "word ", "logprobs": logprobs}]}));
+    let chunk =
+        format!("data: {}\n\n", json!({"choices": [{"text": "word ", "logprobs": logprobs}]}));
     post(|Json(payload): Json<Value>| async move { first(vec![chunk; 2], &payload) })
 }
 
-/// Returns a handler that responds with one vector per text, of the requested dimensions; its elements are the text's
-/// position plus 0.5.
+/// Returns a handler that responds with one vector per text, of the requested dimensions; its
+/// elements are the text's position plus 0.5.
 fn embeddings() -> MethodRouter {
     post(|Json(payload): Json<Value>| async move {
-        let width = usize::try_from(payload.get("dimensions").map_or(2, |width| width.as_u64().unwrap())).unwrap();
+        let width =
+            usize::try_from(payload.get("dimensions").map_or(2, |width| width.as_u64().unwrap()))
+                .unwrap();
         let texts = payload["input"].as_array().unwrap().len();
-        let vector = |index: usize| json!({"index": index, "embedding": vec![index as f64 + 0.5; width]});
+        let vector =
+            |index: usize| json!({"index": index, "embedding": vec![index as f64 + 0.5; width]});
         Json(json!({"data": (0..texts).map(vector).collect::<Vec<_>>()}))
     })
 }
@@ -113,8 +129,8 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
-        let images =
-            ["proteus-text-to-image", "proteus-image-to-image", "avatar", "inpaint"].map(|task| (task, image()));
+        let images = ["proteus-text-to-image", "proteus-image-to-image", "avatar", "inpaint"]
+            .map(|task| (task, image()));
         let mut goods = vec![(CHAT, chat()), ("comp", completion()), ("embed", embeddings())];
         goods.extend(images);
         let shop = shop_with(market(), goods).await;
@@ -125,7 +141,9 @@ impl Served {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (router, shutdown) = (shop.router.clone(), Shutdown::new());
         let stop = shutdown.clone();
-        shutdown.spawn("http", async move { serve(listener, router, &stop, ServeLimits::default()).await });
+        shutdown.spawn("http", async move {
+            serve(listener, router, &stop, ServeLimits::default()).await
+        });
         Self { shop, url, shutdown }
     }
 
@@ -238,14 +256,17 @@ async fn openapi_document_describes_the_routes() {
     let served = Served::start().await;
     let folder = tempfile::tempdir().unwrap();
     let mut tester = Command::new(peer.join("bin/python"));
-    tester.args(["-m", "schemathesis.cli", "--config-file"]).arg(here("src/tests/peers/schemathesis.toml"));
+    tester
+        .args(["-m", "schemathesis.cli", "--config-file"])
+        .arg(here("src/tests/peers/schemathesis.toml"));
     tester.args(["--no-color", "run"]).arg(format!("{}/openapi.json", served.url));
     tester.arg("--header").arg(format!("Authorization: Bearer {}", served.shop.key));
     // A fixed seed, so that every run sends the same requests.
     tester.args(["--seed", "19", "--generation-deterministic"]).current_dir(&folder);
     tester.env("SCHEMATHESIS_HOOKS", "hooks").env("PYTHONPATH", here("src/tests/peers"));
     tester.stdout(Stdio::piped());
-    let output = tokio::task::block_in_place(|| tester.spawn().unwrap().wait_with_output().unwrap());
+    let output =
+        tokio::task::block_in_place(|| tester.spawn().unwrap().wait_with_output().unwrap());
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}");
     served.stop().await;

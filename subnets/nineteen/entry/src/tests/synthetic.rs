@@ -11,7 +11,8 @@ use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
 use crate::request::TextRequest;
 
-/// Returns the payload that miners get for a buyer's request with these fields. As [`crate::sale`], sets the model.
+/// Returns the payload that miners get for a buyer's request with these fields. As [`crate::sale`],
+/// sets the model.
 fn sold(task: &Task, mut fields: Map<String, Value>) -> Map<String, Value> {
     let name = task.task.to_string();
     // Names in the buyers' interface.
@@ -24,7 +25,9 @@ fn sold(task: &Task, mut fields: Map<String, Value>) -> Map<String, Value> {
     let body = |fields: &Map<String, Value>| serde_json::to_vec(fields).unwrap();
     match task.endpoint {
         Endpoint::Chat => TextRequest::chat(&body(&fields)).unwrap().payload.into_map(),
-        Endpoint::Completions => TextRequest::completion(&body(&fields)).unwrap().payload.into_map(),
+        Endpoint::Completions => {
+            TextRequest::completion(&body(&fields)).unwrap().payload.into_map()
+        }
         Endpoint::Embeddings => EmbeddingRequest::parse(&body(&fields)).unwrap().payload.into_map(),
         endpoint => {
             let request = ImageRequest::reference(&body(&fields), endpoint).unwrap();
@@ -35,8 +38,8 @@ fn sold(task: &Task, mut fields: Map<String, Value>) -> Map<String, Value> {
     }
 }
 
-/// Each synthetic request is one that a buyer could send: the gateway makes the same payload of it, byte for byte,
-/// except for the seed, which it maps to another one. Miners cannot recognise it.
+/// Each synthetic request is one that a buyer could send: the gateway makes the same payload of it,
+/// byte for byte, except for the seed, which it maps to another one. Miners cannot recognise it.
 #[test]
 fn synthetic_requests_equal_those_of_buyers() {
     let mut task = MarketConfig::default().task("chat-llama-3-1-8b").unwrap().clone();
@@ -51,14 +54,22 @@ fn synthetic_requests_equal_those_of_buyers() {
         Endpoint::Inpaint,
     ] {
         task.endpoint = endpoint;
-        let rounds = if matches!(endpoint.path(), "/image-to-image" | "/avatar" | "/inpaint") { 1 } else { 100 };
+        let rounds = if matches!(endpoint.path(), "/image-to-image" | "/avatar" | "/inpaint") {
+            1
+        } else {
+            100
+        };
         let may_be_unnamed = matches!(endpoint, Endpoint::Avatar | Endpoint::Inpaint);
         for names_task in (0..rounds).map(|_| true).chain(may_be_unnamed.then_some(false)) {
             let mut made = payload(&task, None, names_task, &mut random).unwrap();
             let mut bought = sold(&task, made.clone());
             let (seed, sold) = (made.shift_remove("seed"), bought.shift_remove("seed"));
             assert_eq!(sold.is_some(), seed.is_some());
-            assert_eq!(Value::from(made).to_string(), Value::from(bought).to_string(), "{endpoint:?}");
+            assert_eq!(
+                Value::from(made).to_string(),
+                Value::from(bought).to_string(),
+                "{endpoint:?}"
+            );
         }
     }
 }

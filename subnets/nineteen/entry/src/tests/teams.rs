@@ -15,7 +15,8 @@ const WARNING: &str = "x-taonet-budget-warning";
 
 async fn buy_with(shop: &Shop, key: &str) -> Response {
     let body = json!({"model": super::market::TASK, "messages": [{"role": "user", "content": "a"}], "max_tokens": 10});
-    let request = Request::post("/v1/chat/completions").header("authorization", format!("Bearer {key}"));
+    let request =
+        Request::post("/v1/chat/completions").header("authorization", format!("Bearer {key}"));
     shop.router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap()
 }
 
@@ -34,7 +35,8 @@ async fn keys_of_a_team_share_its_budget() {
     let shop = shop(says(vec![word(), word()])).await;
     shop.store.create_team("shops", Some(500), Some(7)).await.unwrap();
     shop.store.update_key(&shop.id, &in_team("shops")).await.unwrap();
-    let other = shop.store.create_key_with_credits(&in_team("shops"), 100, &[5; 40], 0).await.unwrap();
+    let other =
+        shop.store.create_key_with_credits(&in_team("shops"), 100, &[5; 40], 0).await.unwrap();
     // Each answer costs two credits, of up to five that are reserved.
     for key in [shop.key.as_str(), other.secret.as_str()] {
         let earlier = spent(&shop.store).await;
@@ -49,7 +51,10 @@ async fn keys_of_a_team_share_its_budget() {
     let refused = buy_with(&shop, &shop.key).await;
     assert_eq!(refused.status(), 429);
     let error = document(refused).await["error"].clone();
-    assert_eq!((&error["type"], &error["code"]), (&json!("insufficient_quota"), &json!("budget_exceeded")));
+    assert_eq!(
+        (&error["type"], &error["code"]),
+        (&json!("insufficient_quota"), &json!("budget_exceeded"))
+    );
     let message = format!("only {left} remain in the team's budget for this day (UTC)");
     assert!(error["message"].as_str().unwrap().ends_with(&message), "{error}");
     // Another team, or none, is not affected.
@@ -60,7 +65,10 @@ async fn keys_of_a_team_share_its_budget() {
     let own = document(own).await;
     let of_day = json!({"period": "day", "budget": 7, "spent": 7 - left});
     let of_month = json!({"period": "month", "budget": 500, "spent": 7 - left});
-    assert_eq!((&own["team"], &own["budgets"]), (&json!({"name": "shops", "budgets": [of_month, of_day]}), &json!([])));
+    assert_eq!(
+        (&own["team"], &own["budgets"]),
+        (&json!({"name": "shops", "budgets": [of_month, of_day]}), &json!([]))
+    );
 }
 
 #[tokio::test]
@@ -70,11 +78,14 @@ async fn responses_to_the_keys_of_a_team_have_its_warnings() {
     store.create_team("shops", None, Some(0)).await.unwrap();
     let gateway = gateway_on(&store);
     gateway.warn_of_budgets().await.unwrap();
-    for (number, terms, warning) in [(1, in_team("shops"), Some("team day 100%")), (2, KeyTerms::new("test", 5), None)]
+    for (number, terms, warning) in
+        [(1, in_team("shops"), Some("team day 100%")), (2, KeyTerms::new("test", 5), None)]
     {
         let key = store.create_key(&terms, &[number; 40], 0).await.unwrap();
-        let request = Request::post("/v1/completions").header("authorization", format!("Bearer {}", *key.secret));
-        let response = gateway.router().oneshot(request.body(Body::from("null")).unwrap()).await.unwrap();
+        let request = Request::post("/v1/completions")
+            .header("authorization", format!("Bearer {}", *key.secret));
+        let response =
+            gateway.router().oneshot(request.body(Body::from("null")).unwrap()).await.unwrap();
         let found = response.headers().get(WARNING).map(|value| value.to_str().unwrap());
         assert_eq!(found, warning);
     }

@@ -32,7 +32,9 @@ async fn each_threshold_of_a_budget_is_posted_once() {
     let clock = system_clock();
     let tariff = Tariff::Text(Price { input: 1_000, output: 1_000, step: 0 });
     let spend = async |steps: u64| {
-        let mut bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (1, steps)).await.unwrap();
+        let mut bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (1, steps))
+            .await
+            .unwrap();
         bill.deliver_steps(steps);
         bill.settle().await;
         gateway.warn_of_budgets().await.unwrap();

@@ -37,7 +37,8 @@ fn compared(found: &Picture, expected: &Picture) -> f64 {
 fn distance(one: &Picture, other: &Picture) -> f64 {
     let (one, other) = (one.rgb(), other.rgb());
     assert_eq!(one.dimensions(), other.dimensions());
-    let sum: u64 = one.as_raw().iter().zip(other.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    let sum: u64 =
+        one.as_raw().iter().zip(other.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
     sum as f64 / one.as_raw().len() as f64
 }
 
@@ -71,7 +72,9 @@ fn every_field_changes_the_image() {
     payload["cfg_scale"] = json!(9.0);
     assert!(distance(&painted(Endpoint::TextToImage, &payload), &reference) > 1.0);
     // A named colour dominates.
-    let sum = |channel: usize| -> u64 { reference.rgb().pixels().map(|pixel| u64::from(pixel.0[channel])).sum() };
+    let sum = |channel: usize| -> u64 {
+        reference.rgb().pixels().map(|pixel| u64::from(pixel.0[channel])).sum()
+    };
     assert!(sum(0) > 2 * sum(1) && sum(0) > 2 * sum(2), "{} {} {}", sum(0), sum(1), sum(2));
 }
 
@@ -89,14 +92,18 @@ fn recompressed_image_is_the_same() {
 
 #[test]
 fn initial_image_remains_as_far_as_its_strength_says() {
-    let initial = painted(Endpoint::TextToImage, &json!({"prompt": "green hills", "width": SIZE, "height": 640}));
+    let initial = painted(
+        Endpoint::TextToImage,
+        &json!({"prompt": "green hills", "width": SIZE, "height": 640}),
+    );
     let with_strength = |strength: f64| {
         let mut payload = text_to_image();
         payload["init_image"] = base64(&initial).into();
         payload["image_strength"] = strength.into();
         painted(Endpoint::ImageToImage, &payload)
     };
-    let distances = [0.1, 0.5, 0.9, 1.0].map(|strength| distance(&with_strength(strength), &initial));
+    let distances =
+        [0.1, 0.5, 0.9, 1.0].map(|strength| distance(&with_strength(strength), &initial));
     assert!(distances.windows(2).all(|pair| pair[0] > pair[1]), "{distances:?}");
     assert_eq!(distances[3], 0.0);
     assert!(compared(&with_strength(0.5), &with_strength(0.9)) < 1.0);
@@ -104,9 +111,14 @@ fn initial_image_remains_as_far_as_its_strength_says() {
 
 #[test]
 fn inpainting_changes_only_the_masked_area() {
-    let initial = painted(Endpoint::TextToImage, &json!({"prompt": "green hills", "width": SIZE, "height": 640}));
+    let initial = painted(
+        Endpoint::TextToImage,
+        &json!({"prompt": "green hills", "width": SIZE, "height": 640}),
+    );
     let white = |x: u32, y: u32| (100..300).contains(&x) && (200..450).contains(&y);
-    let mask = RgbaImage::from_fn(SIZE, 640, |x, y| if white(x, y) { Rgba([255; 4]) } else { Rgba([0, 0, 0, 255]) });
+    let mask = RgbaImage::from_fn(SIZE, 640, |x, y| {
+        if white(x, y) { Rgba([255; 4]) } else { Rgba([0, 0, 0, 255]) }
+    });
     let mut payload = text_to_image();
     payload["init_image"] = base64(&initial).into();
     payload["mask_image"] = base64(&Picture::of_pixels(mask)).into();
@@ -123,7 +135,10 @@ fn inpainting_changes_only_the_masked_area() {
 
 #[test]
 fn avatar_keeps_the_face() {
-    let initial = painted(Endpoint::TextToImage, &json!({"prompt": "portrait of a man", "width": SIZE, "height": 640}));
+    let initial = painted(
+        Endpoint::TextToImage,
+        &json!({"prompt": "portrait of a man", "width": SIZE, "height": 640}),
+    );
     let avatar = |ipadapter: f64, control: f64| {
         let mut payload = text_to_image();
         payload["init_image"] = base64(&initial).into();

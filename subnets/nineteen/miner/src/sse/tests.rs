@@ -25,7 +25,8 @@ const FINISH: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
 
 /// Returns the events of a stream, and its fault.
 fn filtered(pieces: &[&[u8]], relays_end: bool) -> (Vec<String>, Option<StreamFault>) {
-    let (mut filter, mut ready) = (EventFilter::new(Accepted { wants_logprobs: true, relays_end }), VecDeque::new());
+    let (mut filter, mut ready) =
+        (EventFilter::new(Accepted { wants_logprobs: true, relays_end }), VecDeque::new());
     let mut result = pieces.iter().try_for_each(|piece| filter.push(piece, &mut ready));
     if result.is_ok() {
         result = filter.finish(&mut ready);
@@ -35,7 +36,8 @@ fn filtered(pieces: &[&[u8]], relays_end: bool) -> (Vec<String>, Option<StreamFa
 }
 
 fn of_chunks(chunks: &[&str], relays_end: bool) -> (Vec<String>, Option<StreamFault>) {
-    let stream = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect::<Vec<_>>().concat();
+    let stream =
+        chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect::<Vec<_>>().concat();
     let (events, fault) = filtered(&[stream.as_bytes()], relays_end);
     (events.iter().map(|event| event["data: ".len()..].trim_end().to_owned()).collect(), fault)
 }
@@ -71,8 +73,14 @@ fn reference_validators_get_chunks_with_content_only() {
         (vec![role, "[DONE]"], vec![EMPTY_CHAT], vec![EMPTY_CHAT]),
         (vec![completion], vec![EMPTY_COMPLETION], vec![completion]),
     ] {
-        assert_eq!(of_chunks(&chunks, false), (reference.iter().map(|chunk| (*chunk).to_owned()).collect(), None));
-        assert_eq!(of_chunks(&chunks, true), (ours.iter().map(|chunk| (*chunk).to_owned()).collect(), None));
+        assert_eq!(
+            of_chunks(&chunks, false),
+            (reference.iter().map(|chunk| (*chunk).to_owned()).collect(), None)
+        );
+        assert_eq!(
+            of_chunks(&chunks, true),
+            (ours.iter().map(|chunk| (*chunk).to_owned()).collect(), None)
+        );
     }
 }
 
@@ -80,9 +88,15 @@ fn reference_validators_get_chunks_with_content_only() {
 fn faults_of_streams_are_named() {
     let text = r#"{"choices":[{"delta":{"content":"a"}}]}"#;
     for (last, expected) in [
-        ("data: {\"error\":{\"message\":\"died\",\"code\":502}}\n\n", "backend reports an error: died"),
+        (
+            "data: {\"error\":{\"message\":\"died\",\"code\":502}}\n\n",
+            "backend reports an error: died",
+        ),
         ("data: {\"error\":\"died\"}\n\n", "backend reports an error: died"),
-        ("data: {\"object\":\"error\",\"message\":\"died\",\"code\":400}\n\n", "backend reports an error: died"),
+        (
+            "data: {\"object\":\"error\",\"message\":\"died\",\"code\":400}\n\n",
+            "backend reports an error: died",
+        ),
         ("event: error\ndata: {\"message\":\"boom\"}\n\n", "backend reports an error: boom"),
         ("event: error\ndata: boom\n\n", "backend reports an error: boom"),
         ("error: {\"message\":\"boom\"}\n\n", "backend reports an error: boom"),
@@ -94,13 +108,19 @@ fn faults_of_streams_are_named() {
             "data: {\"error\":{\"message\":\"died\"},\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n",
             "backend reports an error: died",
         ),
-        ("data: {\"choi\n\n", "an event is not JSON: EOF while parsing a string at line 1 column 6, in {\"choi"),
+        (
+            "data: {\"choi\n\n",
+            "an event is not JSON: EOF while parsing a string at line 1 column 6, in {\"choi",
+        ),
         (
             "data: {\"choices\":[{\"delta\":{\"content\":\"b\\ud83e\"}}]}\n\n",
             "an event is not JSON: unexpected end of hex escape",
         ),
         ("data: [1]\n\n", "an event is not JSON: invalid type"),
-        ("data: {\"choices\":[{\"delta\":{\"content\":7}}]}\n\n", "the text of a chunk is not a string"),
+        (
+            "data: {\"choices\":[{\"delta\":{\"content\":7}}]}\n\n",
+            "the text of a chunk is not a string",
+        ),
         ("", "stream ended without a finish reason or [DONE]"),
     ] {
         let (events, fault) = filtered(&[format!("data: {text}\n\n{last}").as_bytes()], true);
@@ -108,11 +128,24 @@ fn faults_of_streams_are_named() {
         let fault = fault.map(|fault| fault.to_string()).unwrap_or_default();
         assert!(fault.starts_with(expected), "{last}: {fault}");
     }
-    for nothing in ["", ": comment\n\n", "data: [DONE]\n\n", "<html>login</html>", "data: {\"choices\":[]}\n\n"] {
-        assert_eq!(filtered(&[nothing.as_bytes()], true), (Vec::new(), Some(StreamFault::Empty)), "{nothing:?}");
+    for nothing in [
+        "",
+        ": comment\n\n",
+        "data: [DONE]\n\n",
+        "<html>login</html>",
+        "data: {\"choices\":[]}\n\n",
+    ] {
+        assert_eq!(
+            filtered(&[nothing.as_bytes()], true),
+            (Vec::new(), Some(StreamFault::Empty)),
+            "{nothing:?}"
+        );
     }
     let full = reported(r#"{"error":{"message":"no capacity","code":429}}"#);
-    assert!(matches!(full, StreamFault::Reported { status: Some(StatusCode::TOO_MANY_REQUESTS), .. }), "{full:?}");
+    assert!(
+        matches!(full, StreamFault::Reported { status: Some(StatusCode::TOO_MANY_REQUESTS), .. }),
+        "{full:?}"
+    );
 }
 
 #[test]
@@ -130,21 +163,27 @@ fn events_without_empty_lines_between_them_are_parsed() {
 
 #[test]
 fn relayed_events_have_one_line() {
-    let stream =
-        "data: {\"choices\":\ndata: [{\"delta\":{\"content\":\"a\u{2028}\u{2029}\u{85}b\"}}]}\n\ndata: [DONE]\n\n";
+    let stream = "data: {\"choices\":\ndata: [{\"delta\":{\"content\":\"a\u{2028}\u{2029}\u{85}b\"}}]}\n\ndata: [DONE]\n\n";
     let (events, fault) = filtered(&[stream.as_bytes()], false);
     assert_eq!(fault, None);
-    assert_eq!(events, ["data: {\"choices\": [{\"delta\":{\"content\":\"a\\u2028\\u2029\\u0085b\"}}]}\n\n"]);
+    assert_eq!(
+        events,
+        ["data: {\"choices\": [{\"delta\":{\"content\":\"a\\u2028\\u2029\\u0085b\"}}]}\n\n"]
+    );
     // Malformed UTF-8 is decoded as the standard says.
-    let (events, fault) =
-        filtered(&[b"data: {\"choices\":[{\"delta\":{\"content\":\"a\xffb\"}}]}\n\ndata: [DONE]\n\n"], false);
+    let (events, fault) = filtered(
+        &[b"data: {\"choices\":[{\"delta\":{\"content\":\"a\xffb\"}}]}\n\ndata: [DONE]\n\n"],
+        false,
+    );
     assert_eq!((events[0].contains("a\u{fffd}b"), fault), (true, None));
 }
 
 #[test]
 fn texts_without_log_probabilities_are_noted() {
     for (logprobs, lacks) in [("null", true), ("{\"content\":[]}", false)] {
-        let chunk = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"logprobs\":{logprobs}}}]}}\n\n");
+        let chunk = format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"logprobs\":{logprobs}}}]}}\n\n"
+        );
         for wants_logprobs in [false, true] {
             let mut filter = EventFilter::new(Accepted { wants_logprobs, relays_end: false });
             filter.push(chunk.as_bytes(), &mut VecDeque::new()).unwrap();
@@ -157,7 +196,8 @@ fn texts_without_log_probabilities_are_noted() {
 fn endless_lines_are_refused() {
     let mut filter = EventFilter::new(Accepted { wants_logprobs: false, relays_end: false });
     let piece = vec![b'x'; 1 << 18];
-    let results: Vec<_> = (0..5).map(|_| filter.push(&piece, &mut VecDeque::new()).is_ok()).collect();
+    let results: Vec<_> =
+        (0..5).map(|_| filter.push(&piece, &mut VecDeque::new()).is_ok()).collect();
     assert_eq!(results, [true, true, true, true, false]);
 }
 

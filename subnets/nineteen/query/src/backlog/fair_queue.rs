@@ -23,9 +23,10 @@ const MAX_WAIT: Duration = Duration::from_mins(1);
 const UNKNOWN_DURATION: f64 = 1.0;
 /// Weight of the latest request in the average duration.
 const NEWEST: f64 = 0.1;
-/// Maximum lead of a key's service over that of another key, in average durations for each request in flight. Requests that
-/// take longer than the average make leads of a few durations; much larger ones come from slots that the other key could not
-/// use, and would let it starve this one for as long.
+/// Maximum lead of a key's service over that of another key, in average durations for each request
+/// in flight. Requests that take longer than the average make leads of a few durations; much larger
+/// ones come from slots that the other key could not use, and would let it starve this one for as
+/// long.
 const MAX_LEAD: f64 = 4.0;
 
 /// A queued request.
@@ -60,7 +61,8 @@ pub(super) struct FairQueue {
     rates: HashMap<TaskName, StartRate>,
 }
 
-/// Rate at which new requests get a slot, without further slots of the same request: an exponentially weighted average.
+/// Rate at which new requests get a slot, without further slots of the same request: an
+/// exponentially weighted average.
 #[derive(Debug, Default)]
 struct StartRate {
     per_second: f64,
@@ -122,17 +124,23 @@ impl FairQueue {
         *length += 1;
         measures::queued(request.task.as_str(), *length);
         self.bytes += request.bytes;
-        let least = self.least_service(Some(&request.task), now).or_else(|| self.least_service(None, now));
-        let load = self.keys.entry(Arc::clone(&request.key)).or_insert_with(|| KeyLoad::new(request.weight, now));
+        let least =
+            self.least_service(Some(&request.task), now).or_else(|| self.least_service(None, now));
+        let load = self
+            .keys
+            .entry(Arc::clone(&request.key))
+            .or_insert_with(|| KeyLoad::new(request.weight, now));
         load.enqueue(&request.task, request.weight, least.unwrap_or(0.0), now);
         self.requests.insert(arrival, request);
         self.limit_services(now);
     }
 
-    /// Returns the least service of the keys with queued requests for a task; `None` if there are none. Without a task, that
-    /// of all keys with queued requests.
+    /// Returns the least service of the keys with queued requests for a task; `None` if there are
+    /// none. Without a task, that of all keys with queued requests.
     fn least_service(&self, task: Option<&TaskName>, now: f64) -> Option<f64> {
-        let is_queued = |load: &&KeyLoad| task.map_or_else(|| load.is_queued(), |task| load.is_queued_for(task));
+        let is_queued = |load: &&KeyLoad| {
+            task.map_or_else(|| load.is_queued(), |task| load.is_queued_for(task))
+        };
         self.keys.values().filter(is_queued).map(|load| load.service(now)).min_by(f64::total_cmp)
     }
 
@@ -171,22 +179,36 @@ impl FairQueue {
         }
     }
 
-    /// Returns the arrival of the request that is next to get a slot at `now`, without those of the tasks in `full` and those
-    /// in `skipped`: the oldest one of the key that has had the least service for its weight.
-    pub(super) fn next(&self, full: &HashSet<TaskName>, skipped: &HashSet<u64>, now: f64) -> Option<u64> {
+    /// Returns the arrival of the request that is next to get a slot at `now`, without those of the
+    /// tasks in `full` and those in `skipped`: the oldest one of the key that has had the least
+    /// service for its weight.
+    pub(super) fn next(
+        &self,
+        full: &HashSet<TaskName>,
+        skipped: &HashSet<u64>,
+        now: f64,
+    ) -> Option<u64> {
         let eligible = self.requests.iter().filter(|(arrival, request)| {
             !skipped.contains(arrival) && (full.is_empty() || !full.contains(&request.task))
         });
-        let order = |key: &Arc<str>| self.keys.get(key).map_or(0.0, |load| load.order(self.duration, now));
+        let order =
+            |key: &Arc<str>| self.keys.get(key).map_or(0.0, |load| load.order(self.duration, now));
         let ordered = eligible.map(|(arrival, request)| (order(&request.key), *arrival));
-        let first = ordered.min_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+        let first =
+            ordered.min_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
         first.map(|(_, arrival)| arrival)
     }
 
-    /// Makes room for a new request at `now` by removing newest requests of the keys with the most for their weights; returns
-    /// whether it fits. If it does not, removes none. Replaces at most one request because of the queue's length: if this
-    /// process's share of the places has become smaller, the queue empties by itself.
-    pub(super) fn make_room(&mut self, new: &QueuedRequest, settings: &QueueSettings, now: f64) -> bool {
+    /// Makes room for a new request at `now` by removing newest requests of the keys with the most
+    /// for their weights; returns whether it fits. If it does not, removes none. Replaces at most
+    /// one request because of the queue's length: if this process's share of the places has become
+    /// smaller, the queue empties by itself.
+    pub(super) fn make_room(
+        &mut self,
+        new: &QueuedRequest,
+        settings: &QueueSettings,
+        now: f64,
+    ) -> bool {
         let length = self.lengths.get(&new.task).copied().unwrap_or(0);
         let (mut is_full, mut bytes) = (length >= settings.length, self.bytes);
         let mut replaced = HashSet::new();
@@ -208,10 +230,10 @@ impl FairQueue {
         true
     }
 
-    /// Returns the request that a new one replaces after those in `replaced`: the newest one of the key with the largest
-    /// `share` of the queue for its weight, if that is another key that has more even with the new request. For the first
-    /// request of a key, weights do not count, so that each key can have one. Requests that have had a slot are not
-    /// replaced.
+    /// Returns the request that a new one replaces after those in `replaced`: the newest one of the
+    /// key with the largest `share` of the queue for its weight, if that is another key that has
+    /// more even with the new request. For the first request of a key, weights do not count, so
+    /// that each key can have one. Requests that have had a slot are not replaced.
     fn replaceable(
         &self,
         new: &QueuedRequest,
@@ -229,7 +251,8 @@ impl FairQueue {
             sum as f64 / f64::from(weight.get())
         };
         let shares = shares.iter().map(|(key, (sum, weight))| (*key, weighted(*sum, *weight)));
-        let (largest, most) = shares.max_by(|one, other| one.1.total_cmp(&other.1).then(one.0.cmp(other.0)))?;
+        let (largest, most) =
+            shares.max_by(|one, other| one.1.total_cmp(&other.1).then(one.0.cmp(other.0)))?;
         if most <= weighted(own + share(new), new.weight) {
             return None;
         }
@@ -237,16 +260,25 @@ impl FairQueue {
         newest.find(|(_, request)| request.is_new && *request.key == *largest && share(request) > 0)
     }
 
-    /// Counts a request in flight of a key from `now` on. `is_new` is set if the request has had no slot before.
-    pub(super) fn start(&mut self, task: &TaskName, key: &Arc<str>, weight: KeyWeight, is_new: bool, now: f64) {
+    /// Counts a request in flight of a key from `now` on. `is_new` is set if the request has had no
+    /// slot before.
+    pub(super) fn start(
+        &mut self,
+        task: &TaskName,
+        key: &Arc<str>,
+        weight: KeyWeight,
+        is_new: bool,
+        now: f64,
+    ) {
         self.keys.entry(Arc::clone(key)).or_insert_with(|| KeyLoad::new(weight, now)).start(now);
         if is_new {
             self.rates.entry(task.clone()).or_default().start(now);
         }
     }
 
-    /// Removes a request in flight of a key, which has ended at `now`. `answered` is the number of seconds that a complete
-    /// answer has taken; `None` of other requests, which often end much earlier.
+    /// Removes a request in flight of a key, which has ended at `now`. `answered` is the number of
+    /// seconds that a complete answer has taken; `None` of other requests, which often end much
+    /// earlier.
     pub(super) fn end(&mut self, key: &Arc<str>, answered: Option<f64>, now: f64) {
         if let Some(seconds) = answered {
             self.duration += NEWEST * (seconds - self.duration);
@@ -254,9 +286,12 @@ impl FairQueue {
         self.change(key, |load| load.end(now));
     }
 
-    /// Estimates the time until a new request for a task would get a slot, from the length of the queue and the rate.
+    /// Estimates the time until a new request for a task would get a slot, from the length of the
+    /// queue and the rate.
     pub(super) fn estimate(&self, task: &TaskName, now: f64) -> Duration {
-        let Some(rate) = self.rates.get(task).and_then(|rate| rate.get(now)) else { return UNKNOWN_WAIT };
+        let Some(rate) = self.rates.get(task).and_then(|rate| rate.get(now)) else {
+            return UNKNOWN_WAIT;
+        };
         let length = self.lengths.get(task).copied().unwrap_or(0);
         // Infinite if no request has started for long.
         let seconds = (length + 1) as f64 / rate;

@@ -6,11 +6,13 @@ use taonet_nineteen_core::{KeyWeight, TaskName};
 
 /// Requests of an API key, queued and in flight, over all tasks, because tasks share miners.
 ///
-/// While requests of the key are queued, its service grows: the time that its requests are in flight, divided by its
-/// weight. The key with the least service gets the next slot, so that saturating keys share the slots' time in proportion
-/// to their weights, however few slots there are. A key without queued requests does not wait for others: it neither saves
-/// service for later, nor owes any for slots that nobody else has needed. Nor does a key owe much to one that has waited for
-/// slots which this key could not use, such as those of another task's miners: see [`Self::limit_service`].
+/// While requests of the key are queued, its service grows: the time that its requests are in
+/// flight, divided by its weight. The key with the least service gets the next slot, so that
+/// saturating keys share the slots' time in proportion to their weights, however few slots there
+/// are. A key without queued requests does not wait for others: it neither saves service for later,
+/// nor owes any for slots that nobody else has needed. Nor does a key owe much to one that has
+/// waited for slots which this key could not use, such as those of another task's miners: see
+/// [`Self::limit_service`].
 #[derive(Debug)]
 pub(super) struct KeyLoad {
     weight: f64,
@@ -25,7 +27,13 @@ pub(super) struct KeyLoad {
 impl KeyLoad {
     /// Returns the load of a key without requests. Times are in seconds on the querier's clock.
     pub(super) fn new(weight: KeyWeight, now: f64) -> Self {
-        Self { weight: f64::from(weight.get()), queued: HashMap::new(), running: 0, service: 0.0, since: now }
+        Self {
+            weight: f64::from(weight.get()),
+            queued: HashMap::new(),
+            running: 0,
+            service: 0.0,
+            since: now,
+        }
     }
 
     /// Returns whether the key has no request, queued or in flight.
@@ -56,22 +64,23 @@ impl KeyLoad {
         self.service + (now - self.since).max(0.0) * self.running as f64 / self.weight
     }
 
-    /// Returns the order of the key: that with the lowest one is next. The requests in flight count with the average
-    /// `duration` of a request in advance; otherwise, a key would get all slots that become free until its service has
-    /// grown.
+    /// Returns the order of the key: that with the lowest one is next. The requests in flight count
+    /// with the average `duration` of a request in advance; otherwise, a key would get all slots
+    /// that become free until its service has grown.
     pub(super) fn order(&self, duration: f64, now: f64) -> f64 {
         self.service(now) + duration * self.running as f64 / self.weight
     }
 
-    /// Lowers the service to `most`. Otherwise, a key that has waited for the few slots of one task would get all slots of
-    /// another task until it has caught up with the keys that have used them, which could take minutes.
+    /// Lowers the service to `most`. Otherwise, a key that has waited for the few slots of one task
+    /// would get all slots of another task until it has caught up with the keys that have used
+    /// them, which could take minutes.
     pub(super) fn limit_service(&mut self, most: f64, now: f64) {
         self.accrue(now);
         self.service = self.service.min(most);
     }
 
-    /// Adds a request for a task to the queue. If it is the only one of the key, its service begins at `least`, that of the
-    /// key which has waited longest.
+    /// Adds a request for a task to the queue. If it is the only one of the key, its service begins
+    /// at `least`, that of the key which has waited longest.
     pub(super) fn enqueue(&mut self, task: &TaskName, weight: KeyWeight, least: f64, now: f64) {
         self.accrue(now);
         self.weight = f64::from(weight.get());

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use taonet_nineteen_core::routing::{Allowance, Prospect, exceeds_share, organic_order, share, synthetic_order};
+use taonet_nineteen_core::routing::{
+    Allowance, Prospect, exceeds_share, organic_order, share, synthetic_order,
+};
 use taonet_primitives::Hotkey;
 
 use super::{Live, TaskMiner, TaskMiners};
@@ -15,13 +17,15 @@ pub(crate) struct OrganicOrder {
     pub(crate) contenders: Vec<Arc<TaskMiner>>,
     /// Whether the prefix of the prompt determines the order.
     pub(crate) is_of_prefix: bool,
-    /// Whether the answer of the first contender may be sampled. If the prefix determines the order, this is as probable as
-    /// that a random order begins with this contender: a buyer who selects a miner by the prompt cannot add to its samples.
+    /// Whether the answer of the first contender may be sampled. If the prefix determines the
+    /// order, this is as probable as that a random order begins with this contender: a buyer who
+    /// selects a miner by the prompt cannot add to its samples.
     pub(crate) is_sampled: bool,
 }
 
 impl TaskMiners {
-    /// Returns the contenders for a synthetic request, in ascending order of the used share of the allowance.
+    /// Returns the contenders for a synthetic request, in ascending order of the used share of the
+    /// allowance.
     pub(crate) fn for_synthetic(&self) -> Vec<Arc<TaskMiner>> {
         let allowances: Vec<_> = self
             .contenders
@@ -34,9 +38,10 @@ impl TaskMiners {
         self.at(&synthetic_order(&allowances))
     }
 
-    /// Returns the contenders for an organic request, in a random order weighted by the value of their answers.
-    /// Omits the miners in `tried`. With a prefix, the order is always the same one for the prefix, as long as the values
-    /// are, unless the first miner has too many requests in flight. `random` returns uniform random numbers in `0..1`.
+    /// Returns the contenders for an organic request, in a random order weighted by the value of
+    /// their answers. Omits the miners in `tried`. With a prefix, the order is always the same one
+    /// for the prefix, as long as the values are, unless the first miner has too many requests in
+    /// flight. `random` returns uniform random numbers in `0..1`.
     pub(crate) fn for_organic(
         &self,
         now: f64,
@@ -54,7 +59,8 @@ impl TaskMiners {
                 running: live.running,
             })
             .collect();
-        let hotkey = |place: usize| self.contenders.get(place).map(|contender| &contender.offer.hotkey);
+        let hotkey =
+            |place: usize| self.contenders.get(place).map(|contender| &contender.offer.hotkey);
         let untried = |mut order: Vec<usize>| {
             order.retain(|place| hotkey(*place).is_some_and(|hotkey| !tried.contains(hotkey)));
             order
@@ -66,17 +72,22 @@ impl TaskMiners {
                 && !exceeds_share(&prospects, *first)
             {
                 let is_sampled = random() < share(&prospects, *first);
-                return OrganicOrder { contenders: self.at(&order), is_of_prefix: true, is_sampled };
+                return OrganicOrder {
+                    contenders: self.at(&order),
+                    is_of_prefix: true,
+                    is_sampled,
+                };
             }
         }
         let order = untried(organic_order(&prospects, now, |_| random()));
         OrganicOrder { contenders: self.at(&order), is_of_prefix: false, is_sampled: true }
     }
 
-    /// Returns whether any contender with remaining capacity, except for those in `tried`, may accept an organic request
-    /// within `pause` seconds. It may be busy.
+    /// Returns whether any contender with remaining capacity, except for those in `tried`, may
+    /// accept an organic request within `pause` seconds. It may be busy.
     pub(crate) fn opens_within(&self, now: f64, pause: f64, tried: &[Hotkey]) -> bool {
-        let mut contenders = self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
+        let mut contenders =
+            self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
         contenders.any(|contender| {
             let live = contender.live();
             live.capacity_left() > 0.0 && live.health.breaker().opens_at() - now <= pause

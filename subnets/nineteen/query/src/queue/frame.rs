@@ -108,11 +108,14 @@ impl Outbox {
         &self.to
     }
 
-    /// Queues a frame for sending. If the frame is lost later, the receiver detects a gap in the numbers.
+    /// Queues a frame for sending. If the frame is lost later, the receiver detects a gap in the
+    /// numbers.
     pub(super) async fn send(&mut self, frame: Frame) {
         let bytes = frame.encode(self.number);
         self.number = self.number.wrapping_add(1);
-        if let Err(error) = self.client.publish_with_reply(self.to.clone(), self.own.clone(), bytes).await {
+        if let Err(error) =
+            self.client.publish_with_reply(self.to.clone(), self.own.clone(), bytes).await
+        {
             tracing::debug!(%error, "cannot send to NATS");
         }
     }
@@ -144,7 +147,8 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// Adds the next frame. Returns `None` for a part of a document; for the last part, returns the complete document.
+    /// Adds the next frame. Returns `None` for a part of a document; for the last part, returns the
+    /// complete document.
     pub(super) fn take(&mut self, number: u32, frame: Frame) -> Result<Option<Frame>, Lost> {
         if number != self.expected {
             return Err(Lost);

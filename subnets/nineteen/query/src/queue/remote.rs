@@ -14,12 +14,16 @@ use crate::{Attempts, Chunk, Market, QueryError, Request, measures};
 
 /// Timeout for a worker to take the job.
 const TAKEN: Duration = Duration::from_secs(10);
-/// Maximum time without a message before the first chunk. It exceeds the time until a dead worker's job is redelivered.
+/// Maximum time without a message before the first chunk. It exceeds the time until a dead worker's
+/// job is redelivered.
 const FIRST: Duration = Duration::from_secs(10);
-/// Maximum time without a message after the first chunk. From then on, no other worker can continue the answer.
+/// Maximum time without a message after the first chunk. From then on, no other worker can continue
+/// the answer.
 const SILENCE: Duration = Duration::from_secs(5);
 
-const _: () = assert!(SILENCE.as_millis() > 3 * ALIVE.as_millis() && FIRST.as_millis() > 3 * REDELIVER.as_millis());
+const _: () = assert!(
+    SILENCE.as_millis() > 3 * ALIVE.as_millis() && FIRST.as_millis() > 3 * REDELIVER.as_millis()
+);
 
 /// Sends requests to the query workers of a market. Clones share state.
 #[derive(Debug, Clone)]
@@ -29,8 +33,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Creates a sender of requests to the workers of `queue`. `market` contains the open period; see
-    /// [`Recorder::follow`](crate::Recorder::follow).
+    /// Creates a sender of requests to the workers of `queue`. `market` contains the open period;
+    /// see [`Recorder::follow`](crate::Recorder::follow).
     pub const fn new(queue: Queue, market: Market) -> Self {
         Self { queue, market }
     }
@@ -40,8 +44,8 @@ impl Workers {
         &self.market
     }
 
-    /// Sends a request; returns the answer once its first chunk has arrived. Dropping the future or the answer cancels
-    /// the work.
+    /// Sends a request; returns the answer once its first chunk has arrived. Dropping the future or
+    /// the answer cancels the work.
     ///
     /// # Errors
     /// [`QueryError`] when no worker takes the request, or no miner answers.
@@ -53,7 +57,8 @@ impl Workers {
             QueryError::NoWorker(task.clone())
         };
         let own = self.queue.client.new_inbox();
-        let inbox = self.queue.client.subscribe(own.clone()).await.map_err(|error| refused(&error))?;
+        let inbox =
+            self.queue.client.subscribe(own.clone()).await.map_err(|error| refused(&error))?;
         if self.queue.publish(&own).await.is_err() {
             // After a restart of NATS, the stream is missing.
             self.queue.stream().await.map_err(|error| refused(&error))?;
@@ -94,7 +99,12 @@ impl Workers {
 }
 
 fn failed(last: String) -> QueryError {
-    QueryError::Failed { attempts: Attempts { limited: 0, failed: 1 }, last, refused: None, is_disputed: false }
+    QueryError::Failed {
+        attempts: Attempts { limited: 0, failed: 1 },
+        last,
+        refused: None,
+        is_disputed: false,
+    }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Interrupted> {
@@ -119,8 +129,8 @@ pub struct RemoteAnswer {
     inbox: Subscriber,
     worker: Option<Hired>,
     first: Option<Chunk>,
-    /// The latest complete frame, stored until it is returned, so that dropping the future of [`Self::next`] loses no
-    /// frame.
+    /// The latest complete frame, stored until it is returned, so that dropping the future of
+    /// [`Self::next`] loses no frame.
     arrived: Option<Frame>,
     ended: bool,
 }
@@ -136,7 +146,8 @@ struct Hired {
 }
 
 impl RemoteAnswer {
-    /// Returns the next chunk; `None` at the end. The worker is at most 64 chunks ahead of this reader.
+    /// Returns the next chunk; `None` at the end. The worker is at most 64 chunks ahead of this
+    /// reader.
     ///
     /// # Errors
     /// [`Interrupted`] when the answer is incomplete; no further chunk follows.
@@ -162,7 +173,8 @@ impl RemoteAnswer {
         Interrupted(reason)
     }
 
-    /// Sends the request to a worker. An earlier worker of the request is considered dead and receives [`Frame::End`].
+    /// Sends the request to a worker. An earlier worker of the request is considered dead and
+    /// receives [`Frame::End`].
     async fn hire(&mut self, from: String, order: Vec<u8>) {
         let mut outbox = Outbox::new(self.client.clone(), from, self.own.clone());
         outbox.send_document(order).await;
@@ -204,18 +216,25 @@ impl RemoteAnswer {
                 measures::worker_lost();
                 return Err(Interrupted("no query worker responds".to_owned()));
             };
-            let (Some(Received::Frame(number, frame)), Some(from)) = (Received::parse(&message), &message.reply) else {
+            let (Some(Received::Frame(number, frame)), Some(from)) =
+                (Received::parse(&message), &message.reply)
+            else {
                 continue;
             };
             if frame == Frame::Take {
                 return Ok(Event::Take(from.to_string()));
             }
-            let Some(worker) = self.worker.as_mut().filter(|worker| worker.outbox.to() == from.as_str()) else {
+            let Some(worker) =
+                self.worker.as_mut().filter(|worker| worker.outbox.to() == from.as_str())
+            else {
                 continue;
             };
             let is_alive = frame == Frame::Alive;
             worker.read += u64::from(matches!(frame, Frame::Part(_) | Frame::Last(_)));
-            self.arrived = worker.assembly.take(number, frame).map_err(|lost| Interrupted(lost.to_string()))?;
+            self.arrived = worker
+                .assembly
+                .take(number, frame)
+                .map_err(|lost| Interrupted(lost.to_string()))?;
             // A lost credit is sent again after the worker's next heartbeat.
             if is_alive || worker.read >= worker.credited + WINDOW / 2 {
                 worker.credited = worker.read;

@@ -26,8 +26,8 @@ use tokio::time::{sleep, timeout};
 use super::{Queue, RemoteAnswer, Worker, Workers};
 use crate::tests::{Bench, TASK, Tell, bench, chunk, key, request, says};
 use crate::{
-    Attempts, Division, Divisions, Market, PeriodMiners, Querier, QueryDeadlines, QueryError, QueueSettings, Request,
-    RequestKind, TaskMiner, TaskMiners,
+    Attempts, Division, Divisions, Market, PeriodMiners, Querier, QueryDeadlines, QueryError,
+    QueueSettings, Request, RequestKind, TaskMiner, TaskMiners,
 };
 
 /// Timeout for operations that take a few seconds on an idle machine.
@@ -62,22 +62,34 @@ impl Process {
     async fn start(net: &Net, market: &Market) -> Self {
         // Less than the pause after a rate limit.
         let wait = Duration::from_millis(100);
-        Self::start_with(net, market, QueueSettings { wait, running: 8, ..QueueSettings::default() }).await
+        Self::start_with(
+            net,
+            market,
+            QueueSettings { wait, running: 8, ..QueueSettings::default() },
+        )
+        .await
     }
 
     async fn start_with(net: &Net, market: &Market, settings: QueueSettings) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let queue = (net.nats.url(), Store::open(net.folder.path()).await.unwrap());
         let (market, (ready, is_ready)) = (market.clone(), oneshot::channel());
         runtime.spawn(async move {
             let queue = Queue::connect(&queue.0, &queue.1).await.unwrap();
             let config = ClientConfig::default();
-            let client = FiberClient::new(key("//Alice"), Trust::Signed, config, Arc::new(SystemClock)).unwrap();
+            let client =
+                FiberClient::new(key("//Alice"), Trust::Signed, config, Arc::new(SystemClock))
+                    .unwrap();
             let clocks = (system_clock(), monotonic_clock());
             let (samples, _) = mpsc::channel(1);
             // A busy machine takes longer than the task's timeout.
             let deadlines = QueryDeadlines { first: Some(LONG), ..QueryDeadlines::default() };
-            let querier = Querier::new(client, market, deadlines, 8, clocks, samples).with_queue(settings);
+            let querier =
+                Querier::new(client, market, deadlines, 8, clocks, samples).with_queue(settings);
             let ready = std::sync::Mutex::new(Some((ready, querier.clone())));
             let on_ready = || {
                 if let Some((ready, querier)) = ready.lock().unwrap().take() {
@@ -112,7 +124,8 @@ async fn text(mut answer: RemoteAnswer) -> Result<String, String> {
     Ok(text)
 }
 
-/// Returns a handler that streams chunks forever, one per `pause`; counts them, and signals cancellation of the answer.
+/// Returns a handler that streams chunks forever, one per `pause`; counts them, and signals
+/// cancellation of the answer.
 fn endless(
     pause: Duration,
     size: usize,
@@ -133,14 +146,20 @@ fn endless(
     })
 }
 
-/// No chunk is lost, however early it comes: the reference subscribes to the answer after the request is queued.
+/// No chunk is lost, however early it comes: the reference subscribes to the answer after the
+/// request is queued.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_and_errors_cross_the_queue() {
     let Some(net) = net().await else { return };
     let limited = || post(|| async { axum::http::StatusCode::TOO_MANY_REQUESTS });
     for (handlers, expected) in [
         (vec![says([chunk("a"), chunk("b"), chunk("c")].concat())], Ok("abc")),
-        (vec![says("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n".to_owned())], Ok("")),
+        (
+            vec![says(
+                "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n".to_owned(),
+            )],
+            Ok(""),
+        ),
         (vec![limited(), limited()], Err(QueryError::Limited(Attempts { limited: 2, failed: 0 }))),
         (Vec::new(), Err(QueryError::NoContender(TASK.parse().unwrap()))),
     ] {
@@ -301,7 +320,8 @@ async fn restarted_nats_is_used_again() {
     assert_eq!(text(answer).await.unwrap(), "good");
 }
 
-/// Until a worker knows the other processes, it has one slot at each miner: other workers take the jobs.
+/// Until a worker knows the other processes, it has one slot at each miner: other workers take the
+/// jobs.
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_takes_no_jobs_before_it_knows_its_share() {
     let Some(net) = net().await else { return };
@@ -323,7 +343,12 @@ fn offer_a_task_each(bench: &Bench) -> Market {
     let tasks = bench.contenders.iter().zip([TASK, OTHER]).map(|(contender, task)| {
         let task = Arc::new(config.task(task).unwrap().clone());
         let offer = NewContender { task: task.task.clone(), ..contender.offer.clone() };
-        let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e6), sent: 0.0, score: None };
+        let row = ContenderRow {
+            offer,
+            counts: PeriodCounts::with_capacity(1e6),
+            sent: 0.0,
+            score: None,
+        };
         TaskMiners::new(task, vec![TaskMiner::new(&row, contender.session().clone(), 900.0)], 10)
     });
     let market = Market::default();
@@ -331,7 +356,8 @@ fn offer_a_task_each(bench: &Bench) -> Market {
     market
 }
 
-/// Returns a handler that answers each request once the gate has a permit, and counts those that have arrived.
+/// Returns a handler that answers each request once the gate has a permit, and counts those that
+/// have arrived.
 fn gated(gate: &Arc<Semaphore>, arrived: &Arc<AtomicUsize>) -> MethodRouter {
     let (gate, arrived) = (Arc::clone(gate), Arc::clone(arrived));
     post(move || {
@@ -353,14 +379,15 @@ async fn until(condition: impl Fn() -> bool) {
     }
 }
 
-/// Requests for a model whose miners are busy wait in the worker's queue, however many they are: those for another model
-/// are answered.
+/// Requests for a model whose miners are busy wait in the worker's queue, however many they are:
+/// those for another model are answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn backlog_of_a_busy_model_does_not_delay_another_model() {
     const BACKLOG: usize = 40;
     let Some(net) = net().await else { return };
     let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::default());
-    let bench = bench(vec![gated(&gate, &arrived), says(chunk("good"))], QueryDeadlines::default()).await;
+    let bench =
+        bench(vec![gated(&gate, &arrived), says(chunk("good"))], QueryDeadlines::default()).await;
     let market = offer_a_task_each(&bench);
     // More than the 8 slots of the busy miner, and far less than its backlog.
     let settings = QueueSettings { wait: LONG, running: 10, ..QueueSettings::default() };
@@ -383,8 +410,8 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
     }
 }
 
-/// While a worker has its maximum of requests in flight, further ones wait in its fair queue: a key with many requests does
-/// not delay another key's only request.
+/// While a worker has its maximum of requests in flight, further ones wait in its fair queue: a key
+/// with many requests does not delay another key's only request.
 #[tokio::test(flavor = "multi_thread")]
 async fn backlog_of_a_busy_worker_is_fair_among_keys() {
     let Some(net) = net().await else { return };

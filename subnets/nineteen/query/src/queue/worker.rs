@@ -1,9 +1,10 @@
 //! Query worker: takes jobs, queries miners, and relays their answers.
 //!
-//! A worker takes jobs also while it cannot send them, so that they wait in the fair queue and not in JetStream, which is
-//! first in, first out: requests of one busy model or key do not delay others. The limits of the fair queue bound the
-//! number of jobs. While the worker has its maximum of requests in flight, it takes only jobs that no other worker waits
-//! for. A worker that has just started takes none until it knows its share of the miners' slots.
+//! A worker takes jobs also while it cannot send them, so that they wait in the fair queue and not
+//! in JetStream, which is first in, first out: requests of one busy model or key do not delay
+//! others. The limits of the fair queue bound the number of jobs. While the worker has its maximum
+//! of requests in flight, it takes only jobs that no other worker waits for. A worker that has just
+//! started takes none until it knows its share of the miners' slots.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use crate::{Answer, Querier, Request, RequestKind, measures};
 const PULL: Duration = Duration::from_secs(2);
 /// Poll interval until the first period is open.
 const LOOK: Duration = Duration::from_millis(100);
-/// Pause before a worker with its maximum of requests in flight takes further jobs, so that workers with fewer come first.
+/// Pause before a worker with its maximum of requests in flight takes further jobs, so that workers
+/// with fewer come first.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Maximum number of jobs whose requests a worker receives at a time, each up to 32 MiB.
 const MAX_RECEIVING: usize = 256;
@@ -48,13 +50,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Creates a worker. [`QueueSettings`](crate::QueueSettings) of the querier limit the requests in flight and in the queue.
+    /// Creates a worker. [`QueueSettings`](crate::QueueSettings) of the querier limit the requests
+    /// in flight and in the queue.
     pub fn new(queue: Queue, querier: Querier) -> Self {
         Self { queue, querier, receiving: Arc::new(Semaphore::new(MAX_RECEIVING)) }
     }
 
-    /// Takes jobs until shutdown, then completes the answers in flight. Calls `on_ready` once the worker can receive
-    /// jobs.
+    /// Takes jobs until shutdown, then completes the answers in flight. Calls `on_ready` once the
+    /// worker can receive jobs.
     pub async fn run(&self, shutdown: &Shutdown, on_ready: impl Fn()) {
         let mut running = JoinSet::new();
         while !shutdown.is_requested() {
@@ -63,7 +66,10 @@ impl Worker {
                 failed = self.take_jobs(&mut running, &on_ready) => failed,
             };
             if let Err(error) = failed {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot receive requests; retrying");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot receive requests; retrying"
+                );
                 sleep(RETRY).await;
             }
         }
@@ -73,9 +79,14 @@ impl Worker {
         }
     }
 
-    /// Takes jobs until an error. First waits until the open period is loaded, because a worker without it would fail
-    /// jobs that other workers can serve, and until the worker knows its share of the miners' slots.
-    async fn take_jobs(&self, running: &mut JoinSet<()>, on_ready: &impl Fn()) -> Result<(), QueueError> {
+    /// Takes jobs until an error. First waits until the open period is loaded, because a worker
+    /// without it would fail jobs that other workers can serve, and until the worker knows its
+    /// share of the miners' slots.
+    async fn take_jobs(
+        &self,
+        running: &mut JoinSet<()>,
+        on_ready: &impl Fn(),
+    ) -> Result<(), QueueError> {
         let market = self.querier.market();
         while market.period_miners().is_none() || !market.is_division_known() {
             sleep(LOOK).await;
@@ -93,11 +104,18 @@ impl Worker {
         }
     }
 
-    /// Waits up to [`PULL`] for jobs, at most as many as can be in flight and received, and starts them; returns the number
-    /// of jobs. If none can be in flight, takes jobs for the queue that are left in JetStream.
-    async fn pull(&self, consumer: &PullConsumer, running: &mut JoinSet<()>) -> Result<usize, QueueError> {
+    /// Waits up to [`PULL`] for jobs, at most as many as can be in flight and received, and starts
+    /// them; returns the number of jobs. If none can be in flight, takes jobs for the queue that
+    /// are left in JetStream.
+    async fn pull(
+        &self,
+        consumer: &PullConsumer,
+        running: &mut JoinSet<()>,
+    ) -> Result<usize, QueueError> {
         while running.try_join_next().is_some() {}
-        let Ok(mut permits) = Arc::clone(&self.receiving).acquire_owned().await else { return Ok(0) };
+        let Ok(mut permits) = Arc::clone(&self.receiving).acquire_owned().await else {
+            return Ok(0);
+        };
         let free = u32::try_from(self.receiving.available_permits()).unwrap_or(u32::MAX);
         if let Ok(more) = Arc::clone(&self.receiving).try_acquire_many_owned(free) {
             permits.merge(more);
@@ -172,11 +190,15 @@ impl Worker {
         match answered {
             Ok(mut answer) => {
                 let longest = self.querier.inner.deadlines.longest;
-                let relayed = timeout(longest, relay(&mut answer, &mut inbox, &mut outbox, alive, message)).await;
+                let relayed =
+                    timeout(longest, relay(&mut answer, &mut inbox, &mut outbox, alive, message))
+                        .await;
                 relayed.unwrap_or(Outcome::Interrupted)
             }
             Err(error) => {
-                outbox.send(Frame::Failed(serde_json::to_vec(&error).unwrap_or_default().into())).await;
+                outbox
+                    .send(Frame::Failed(serde_json::to_vec(&error).unwrap_or_default().into()))
+                    .await;
                 acknowledge(message, AckKind::Ack).await;
                 Outcome::Failed
             }
@@ -184,8 +206,9 @@ impl Worker {
     }
 }
 
-/// Returns the next job of a pull request; `None` at its end. A pull request that does not wait for jobs has no timeout of
-/// its own, so that the loss of NATS's response would end in an endless wait.
+/// Returns the next job of a pull request; `None` at its end. A pull request that does not wait for
+/// jobs has no timeout of its own, so that the loss of NATS's response would end in an endless
+/// wait.
 async fn next_job<B>(batch: &mut B) -> Result<Option<Message>, QueueError>
 where
     B: Stream<Item = Result<Message, async_nats::Error>> + Unpin,
@@ -229,8 +252,11 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
         match Received::parse(&message) {
             Some(Received::Gone | Received::Frame(_, Frame::End)) => return Err(Outcome::Left),
             Some(Received::Frame(number, frame)) => {
-                if let Some(Frame::Last(bytes)) = assembly.take(number, frame).map_err(|_| Outcome::Malformed)? {
-                    let order: Order = serde_json::from_slice(&bytes).map_err(|_| Outcome::Malformed)?;
+                if let Some(Frame::Last(bytes)) =
+                    assembly.take(number, frame).map_err(|_| Outcome::Malformed)?
+                {
+                    let order: Order =
+                        serde_json::from_slice(&bytes).map_err(|_| Outcome::Malformed)?;
                     let Order {
                         task,
                         payload,
@@ -281,8 +307,8 @@ async fn credit(inbox: &mut Subscriber) -> Option<u64> {
     }
 }
 
-/// Relays an answer whose first chunk has arrived, or that has no text. Acknowledges the job with the first chunk or
-/// the end.
+/// Relays an answer whose first chunk has arrived, or that has no text. Acknowledges the job with
+/// the first chunk or the end.
 async fn relay(
     answer: &mut Answer,
     inbox: &mut Subscriber,
@@ -332,7 +358,8 @@ async fn relay(
     }
 }
 
-/// Acknowledges a job. If the acknowledgement is lost, JetStream redelivers the job, and the entry declines it.
+/// Acknowledges a job. If the acknowledgement is lost, JetStream redelivers the job, and the entry
+/// declines it.
 async fn acknowledge(job: &Message, kind: AckKind) {
     if let Err(error) = job.ack_with(kind).await {
         tracing::debug!(%error, "cannot acknowledge a job");

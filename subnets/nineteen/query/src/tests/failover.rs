@@ -9,12 +9,15 @@ use super::*;
 
 const GARBAGE: &str = "data: garbage\n\n";
 
-fn each(handlers: Vec<axum::routing::MethodRouter>, slots: usize) -> Vec<(axum::routing::MethodRouter, Option<usize>)> {
+fn each(
+    handlers: Vec<axum::routing::MethodRouter>,
+    slots: usize,
+) -> Vec<(axum::routing::MethodRouter, Option<usize>)> {
     handlers.into_iter().map(|handler| (handler, Some(slots))).collect()
 }
 
-/// A failed attempt releases its slot before the request waits for another miner: otherwise, two requests that fail at two
-/// miners would wait for each other.
+/// A failed attempt releases its slot before the request waits for another miner: otherwise, two
+/// requests that fail at two miners would wait for each other.
 #[tokio::test]
 async fn failed_attempt_releases_its_slot_before_waiting() {
     let handler = || {
@@ -32,7 +35,9 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
     for _ in 0..2 {
         let querier = bench.querier.clone();
         let mut request = buyers("a");
-        request.payload.insert("messages".to_owned(), json!([{"role": "user", "content": "poison"}]));
+        request
+            .payload
+            .insert("messages".to_owned(), json!([{"role": "user", "content": "poison"}]));
         poisoned.spawn(async move { querier.ask(request).await.map(drop) });
     }
     until(|| bench.contenders.iter().all(|contender| contender.running() == 1)).await;
@@ -42,12 +47,15 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
     }
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert!(
-        bench.contenders.iter().all(|contender| contender.running() == 0 && contender.counts().total_requests <= 1.0)
+        bench
+            .contenders
+            .iter()
+            .all(|contender| contender.running() == 0 && contender.counts().total_requests <= 1.0)
     );
 }
 
-/// Any buyer can send a prompt at which the miner's server answers 503 or 504, so they do not lower the limit of requests in
-/// flight.
+/// Any buyer can send a prompt at which the miner's server answers 503 or 504, so they do not lower
+/// the limit of requests in flight.
 #[tokio::test]
 async fn poison_prompt_does_not_lower_the_limit() {
     for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT] {
@@ -61,16 +69,22 @@ async fn poison_prompt_does_not_lower_the_limit() {
     }
 }
 
-/// Status 429 means that the miner is busy: it is no failed attempt, and the request waits for a miner again.
+/// Status 429 means that the miner is busy: it is no failed attempt, and the request waits for a
+/// miner again.
 #[tokio::test]
 async fn rate_limited_request_waits_for_any_number_of_miners() {
     let handlers = scripted(6, |call| async move {
-        if call < 6 { StatusCode::TOO_MANY_REQUESTS.into_response() } else { chunk("a").into_response() }
+        if call < 6 {
+            StatusCode::TOO_MANY_REQUESTS.into_response()
+        } else {
+            chunk("a").into_response()
+        }
     });
     let bench = market(each(handlers, 1), QueueSettings::default()).await;
     assert_eq!(buy(bench.querier.clone(), "a").await, Ok("a"));
     // The miners have refused a request that they had announced to accept.
-    let limited: f64 = bench.contenders.iter().map(|contender| contender.counts().requests_429).sum();
+    let limited: f64 =
+        bench.contenders.iter().map(|contender| contender.counts().requests_429).sum();
     assert_eq!(limited, 6.0);
 }
 
@@ -90,7 +104,8 @@ async fn rate_limited_request_returns_to_a_full_queue() {
             chunk("a").into_response()
         }
     });
-    let bench = market(each(handlers, 2), QueueSettings { length: 1, ..QueueSettings::default() }).await;
+    let bench =
+        market(each(handlers, 2), QueueSettings { length: 1, ..QueueSettings::default() }).await;
     let mut buying = JoinSet::new();
     for running in 1..=2 {
         buying.spawn(buy(bench.querier.clone(), "a"));
@@ -168,11 +183,13 @@ async fn total_deadline_covers_all_attempts() {
     let QueryError::Failed { attempts, .. } = error else { panic!("{error:?}") };
     assert!(attempts.failed <= 2, "{attempts:?}");
     // The second miner had too little time.
-    let counted: f64 = bench.contenders.iter().map(|contender| contender.counts().total_requests).sum();
+    let counted: f64 =
+        bench.contenders.iter().map(|contender| contender.counts().total_requests).sum();
     assert!(counted <= 1.0, "{counted}");
 }
 
-/// Of a hedged request that is answered as a whole, only the complete answer counts, even if both miners have begun.
+/// Of a hedged request that is answered as a whole, only the complete answer counts, even if both
+/// miners have begun.
 #[tokio::test]
 async fn hedged_collected_request_counts_once() {
     let handlers = scripted(2, |call| async move {
@@ -201,7 +218,10 @@ async fn complete_answer_that_is_not_read_holds_no_slot() {
     let bench = capped_market(vec![(says(chunk("a")), None)], 1).await;
     let collected = || Request { is_collected: true, ..request(RequestKind::Organic) };
     let first = bench.querier.ask(collected()).await.unwrap();
-    assert_eq!((bench.contenders[0].running(), bench.contenders[0].counts().total_requests), (0, 1.0));
+    assert_eq!(
+        (bench.contenders[0].running(), bench.contenders[0].counts().total_requests),
+        (0, 1.0)
+    );
     let second = bench.querier.ask(collected()).await.unwrap();
     for answer in [first, second] {
         assert_eq!(text(answer).await.unwrap(), "a");

@@ -5,22 +5,28 @@ use taonet_nineteen_core::task::TaskType;
 use super::*;
 
 fn refusing(status: u16) -> axum::routing::MethodRouter {
-    post(move || async move { (axum::http::StatusCode::from_u16(status).unwrap(), "no").into_response() })
+    post(move || async move {
+        (axum::http::StatusCode::from_u16(status).unwrap(), "no").into_response()
+    })
 }
 
 /// Sums of the contenders' requests and failures.
 fn counted(bench: &Bench) -> (f64, f64) {
     let counts = bench.contenders.iter().map(|contender| contender.counts());
-    counts.fold((0.0, 0.0), |(total, failed), counts| (total + counts.total_requests, failed + counts.requests_500))
+    counts.fold((0.0, 0.0), |(total, failed), counts| {
+        (total + counts.total_requests, failed + counts.requests_500)
+    })
 }
 
-/// A buyer cannot lower miners' scores with malformed requests: a request that two miners refuse counts as the buyer's
-/// fault.
+/// A buyer cannot lower miners' scores with malformed requests: a request that two miners refuse
+/// counts as the buyer's fault.
 #[tokio::test]
 async fn request_refused_by_two_miners_counts_against_neither() {
     let bench = bench([400, 404, 422].map(refusing).into(), QueryDeadlines::default()).await;
     let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
-    let QueryError::Failed { attempts, refused: Some(400 | 404 | 422), .. } = error else { panic!("{error:?}") };
+    let QueryError::Failed { attempts, refused: Some(400 | 404 | 422), .. } = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "the third miner is not asked");
     assert_eq!(counted(&bench), (0.0, 0.0));
     assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
@@ -42,28 +48,39 @@ fn offer_embeddings(bench: &mut Bench) {
     };
     let contenders = bench.contenders.iter().map(contender).collect();
     let market = bench.querier.market();
-    market.open(PeriodMiners::new(PeriodId(2), vec![TaskMiners::new(Arc::new(task), contenders, 10)]));
+    market.open(PeriodMiners::new(
+        PeriodId(2),
+        vec![TaskMiners::new(Arc::new(task), contenders, 10)],
+    ));
     bench.contenders = market.period_miners().unwrap().tasks()[0].contenders().to_vec();
 }
 
-/// The model does not have the requested dimensions if two miners' embeddings have the same other number of them.
+/// The model does not have the requested dimensions if two miners' embeddings have the same other
+/// number of them.
 #[tokio::test]
 async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
-    let embeds = |width: usize| says(json!({"data": [{"index": 0, "embedding": vec![0.5; width]}]}).to_string());
+    let embeds = |width: usize| {
+        says(json!({"data": [{"index": 0, "embedding": vec![0.5; width]}]}).to_string())
+    };
     for (widths, is_answered, ignored, failures) in [
         (vec![2, 2, 2], false, Some(2), 0.0),
         (vec![2, 3], false, None, 0.0),
         (vec![2], false, None, 1.0),
         (vec![4], true, None, 0.0),
     ] {
-        let mut bench = bench(widths.iter().map(|width| embeds(*width)).collect(), QueryDeadlines::default()).await;
+        let mut bench =
+            bench(widths.iter().map(|width| embeds(*width)).collect(), QueryDeadlines::default())
+                .await;
         offer_embeddings(&mut bench);
-        let mut request = Request { is_collected: true, most_chunks: 1, ..request(RequestKind::Organic) };
+        let mut request =
+            Request { is_collected: true, most_chunks: 1, ..request(RequestKind::Organic) };
         request.payload.insert("dimensions".to_owned(), json!(4));
         match bench.querier.ask(request).await.map(drop) {
             Ok(()) => assert!(is_answered, "{widths:?}"),
             Err(QueryError::Dimensions(width)) => assert_eq!(Some(width), ignored),
-            Err(QueryError::Failed { refused: None, .. }) => assert!(!is_answered && ignored.is_none(), "{widths:?}"),
+            Err(QueryError::Failed { refused: None, .. }) => {
+                assert!(!is_answered && ignored.is_none(), "{widths:?}")
+            }
             Err(error) => panic!("{widths:?}: {error:?}"),
         }
         assert_eq!(counted(&bench).1, failures, "{widths:?}");
@@ -75,16 +92,21 @@ async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
 async fn request_refused_by_one_miner_counts_against_it() {
     let bench = bench(vec![refusing(422), says(chunk("a"))], QueryDeadlines::default()).await;
     while bench.contenders[0].counts().total_requests == 0.0 {
-        assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "a");
+        assert_eq!(
+            text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
+            "a"
+        );
     }
     assert_eq!(bench.contenders[0].counts().requests_500, 1.0);
 }
 
-/// A prompt at which every miner's server fails closes the market for nobody: no miner fails, and no breaker opens.
+/// A prompt at which every miner's server fails closes the market for nobody: no miner fails, and
+/// no breaker opens.
 #[tokio::test]
 async fn poison_prompt_counts_against_no_miner() {
     let reported = "data: {\"error\":{\"message\":\"bad prompt\"}}\n\n".to_owned();
-    let poisoned = || vec![refusing(500), refusing(502), says(reported.clone()), refusing(500), refusing(500)];
+    let poisoned =
+        || vec![refusing(500), refusing(502), says(reported.clone()), refusing(500), refusing(500)];
     let bench = bench(poisoned(), QueryDeadlines::default()).await;
     for _ in 0..20 {
         let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
@@ -101,23 +123,30 @@ async fn poison_prompt_counts_against_no_miner() {
     assert_eq!(counted(&bench), (20.0, 20.0));
     assert!(bench.querier.is_served(TASK));
     // No prompt is the cause of a malformed stream.
-    let bench = self::bench(vec![says("data: garbage\n\n".to_owned())], QueryDeadlines::default()).await;
+    let bench =
+        self::bench(vec![says("data: garbage\n\n".to_owned())], QueryDeadlines::default()).await;
     for _ in 0..5 {
         bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     }
     assert!(!bench.querier.is_served(TASK));
 }
 
-/// After the pause of a circuit breaker, one request tries the miner; further requests wait for its outcome.
+/// After the pause of a circuit breaker, one request tries the miner; further requests wait for its
+/// outcome.
 #[tokio::test]
 async fn half_open_breaker_allows_one_request() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    let bench = miners::market(vec![(miners::gated(&gate), Some(8))], QueueSettings::default()).await;
+    let bench =
+        miners::market(vec![(miners::gated(&gate), Some(8))], QueueSettings::default()).await;
     let contender = &bench.contenders[0];
     // Five failures, of which the last one was 6 s before the querier's clock began.
     let failed = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
     for _ in 0..5 {
-        contender.count(&crate::period_miners::Completion { outcome: failed, now: -6.0, ..Default::default() });
+        contender.count(&crate::period_miners::Completion {
+            outcome: failed,
+            now: -6.0,
+            ..Default::default()
+        });
     }
     let mut buying = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -139,10 +168,13 @@ async fn half_open_breaker_allows_one_request() {
     }
 }
 
-/// A half-open breaker allows the next request once the answer to the one before has begun, not only once it is complete.
+/// A half-open breaker allows the next request once the answer to the one before has begun, not
+/// only once it is complete.
 #[tokio::test]
 async fn half_open_breaker_allows_next_request_after_first_chunk() {
-    let bench = miners::market(vec![(stalls(vec![(0, chunk("a"))]), Some(8))], QueueSettings::default()).await;
+    let bench =
+        miners::market(vec![(stalls(vec![(0, chunk("a"))]), Some(8))], QueueSettings::default())
+            .await;
     let failed = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
     for _ in 0..5 {
         bench.contenders[0].count(&crate::period_miners::Completion {
@@ -166,7 +198,9 @@ async fn too_long_collected_answer_counts_against_no_miner() {
     let bench = bench(vec![slow(), slow(), slow()], deadlines).await;
     let collected = Request { is_collected: true, ..request(RequestKind::Organic) };
     let error = bench.querier.ask(collected).await.unwrap_err();
-    let QueryError::Failed { attempts, refused: None, last, is_disputed: true } = error else { panic!("{error:?}") };
+    let QueryError::Failed { attempts, refused: None, last, is_disputed: true } = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "{last}");
     assert_eq!(counted(&bench), (0.0, 0.0));
 }
@@ -176,7 +210,10 @@ async fn too_long_collected_answer_counts_against_no_miner() {
 async fn broken_server_among_others_counts_as_failure() {
     let bench = bench(vec![refusing(500), says(chunk("a"))], QueryDeadlines::default()).await;
     for _ in 0..100 {
-        assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "a");
+        assert_eq!(
+            text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
+            "a"
+        );
     }
     let counts = bench.contenders[0].counts();
     assert!(counts.total_requests > 0.0 && counts.total_requests == counts.requests_500);
@@ -186,45 +223,64 @@ async fn broken_server_among_others_counts_as_failure() {
 #[tokio::test]
 async fn bad_streams_of_miners_are_named() {
     let event = |data: &[u8]| [b"data: ", data, b"\n\n"].concat();
-    let text = |text: &[u8]| event(&[br#"{"choices":[{"delta":{"content":""#, text, br#""}}]}"#].concat());
+    let text =
+        |text: &[u8]| event(&[br#"{"choices":[{"delta":{"content":""#, text, br#""}}]}"#].concat());
     let megabyte = vec![b'a'; 1 << 20];
     for (body, expected) in [
         (text(&megabyte), "an event of the stream is longer than 1048576 bytes"),
-        ([b"data: ".to_vec(), megabyte.clone(), megabyte].concat(), "an event of the stream is longer"),
+        (
+            [b"data: ".to_vec(), megabyte.clone(), megabyte].concat(),
+            "an event of the stream is longer",
+        ),
         // Half of a character, at the end of the text and of the stream.
         (text(b"h\xc3"), "an event is not a JSON object"),
-        (b"data: {\"choices\":[{\"delta\":{\"content\":\"h\xc3".to_vec(), "an event is not a JSON object"),
+        (
+            b"data: {\"choices\":[{\"delta\":{\"content\":\"h\xc3".to_vec(),
+            "an event is not a JSON object",
+        ),
         (event(b"\xff\x00garbage"), "an event is not a JSON object"),
         (event(b"[1]"), "an event is not a JSON object"),
         (event(br#"{"choices":{}}"#), "chunk has no array of choices"),
         (event(br#"{"choices":[{"delta":{"content":7}}]}"#), "the chunk's text is not a string"),
-        (event(br#"{"choices":[],"error":{"message":"out of memory"}}"#), "stream reports an error"),
-        (event(br#"{"choices":[{"delta":{"content":"a"},"finish_reason":"error"}]}"#), "stream reports an error"),
+        (
+            event(br#"{"choices":[],"error":{"message":"out of memory"}}"#),
+            "stream reports an error",
+        ),
+        (
+            event(br#"{"choices":[{"delta":{"content":"a"},"finish_reason":"error"}]}"#),
+            "stream reports an error",
+        ),
         (b"event: error\ndata: {\"message\":\"boom\"}\n\n".to_vec(), "stream reports an error"),
         (event(br#"{"choices":[]}"#), "answer is empty"),
         (b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), "answer is empty"),
     ] {
         let handler = post(move || async move { body });
         let bench = bench(vec![handler], QueryDeadlines::default()).await;
-        let error = bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err().to_string();
+        let error =
+            bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error} does not contain {expected}");
         assert_eq!(counted(&bench), (1.0, 1.0), "{expected}");
     }
     // A character may arrive in two packets.
-    let pieces =
-        vec![(0, b"data: {\"choices\":[{\"delta\":{\"content\":\"h\xc3".to_vec()), (50, b"\xa9\"}}]}\n\n".to_vec())];
+    let pieces = vec![
+        (0, b"data: {\"choices\":[{\"delta\":{\"content\":\"h\xc3".to_vec()),
+        (50, b"\xa9\"}}]}\n\n".to_vec()),
+    ];
     let bench = bench(vec![stalls(pieces)], QueryDeadlines::default()).await;
     let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
     assert_eq!(answer.next().await.unwrap().unwrap().text(), Some("h\u{e9}"));
 }
 
-/// A model may write nothing, which any buyer can request: such an answer is no failure of the miner, and opens no
-/// breaker. It is no sample either, because no check can compare it with the model.
+/// A model may write nothing, which any buyer can request: such an answer is no failure of the
+/// miner, and opens no breaker. It is no sample either, because no check can compare it with the
+/// model.
 #[tokio::test]
 async fn answer_without_text_is_no_failure() {
     let role = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
     let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
-    for (body, reason) in [(format!("{role}{finish}data: [DONE]\n\n"), Some("stop")), (role.to_owned(), None)] {
+    for (body, reason) in
+        [(format!("{role}{finish}data: [DONE]\n\n"), Some("stop")), (role.to_owned(), None)]
+    {
         let mut bench = bench(vec![says(body)], QueryDeadlines::default()).await;
         for _ in 0..8 {
             let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
@@ -237,7 +293,10 @@ async fn answer_without_text_is_no_failure() {
             assert_eq!(found.as_deref(), reason);
         }
         let counts = bench.contenders[0].counts();
-        assert_eq!((counts.total_requests, counts.requests_500, counts.consumed_capacity), (8.0, 0.0, 8.0));
+        assert_eq!(
+            (counts.total_requests, counts.requests_500, counts.consumed_capacity),
+            (8.0, 0.0, 8.0)
+        );
         assert!(bench.samples.try_recv().is_err());
         // A validator's own test asks for a text.
         bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap();
@@ -245,10 +304,12 @@ async fn answer_without_text_is_no_failure() {
     }
 }
 
-/// Chunks without text do not count as the first chunk, and an answer cannot consist of any number of them.
+/// Chunks without text do not count as the first chunk, and an answer cannot consist of any number
+/// of them.
 #[tokio::test]
 async fn empty_chunks_are_limited() {
-    let empty = "data: {\"choices\":[{\"delta\":{\"content\":\"\"},\"logprobs\":{\"content\":[{}]}}]}\n\n";
+    let empty =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"\"},\"logprobs\":{\"content\":[{}]}}]}\n\n";
     let bench = bench(vec![says(empty.repeat(251))], QueryDeadlines::default()).await;
     let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err().to_string();
     assert!(error.contains("more chunks than requested"), "{error}");

@@ -51,7 +51,8 @@ async fn miner_that_reads_no_images_loses_nothing_and_gets_no_more_of_them() {
 async fn third_miner_is_asked_for_images() {
     let asked = Arc::new(AtomicUsize::new(0));
     let refuser = || refuses(StatusCode::BAD_REQUEST, &asked);
-    let bench = bench(vec![refuser(), refuser(), says(chunk("a"))], QueryDeadlines::default()).await;
+    let bench =
+        bench(vec![refuser(), refuser(), says(chunk("a"))], QueryDeadlines::default()).await;
     // A miner without quality comes last.
     bench.contenders[2].set_quality(0.0);
     assert_eq!(text(bench.querier.ask(with_images()).await.unwrap()).await.unwrap(), "a");
@@ -79,7 +80,10 @@ async fn request_that_is_too_large_for_a_miner_does_not_count_against_it() {
     let miner = refuses(StatusCode::PAYLOAD_TOO_LARGE, &asked);
     let bench = bench(vec![miner, says(chunk("a"))], QueryDeadlines::default()).await;
     while asked.load(Ordering::SeqCst) == 0 {
-        assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "a");
+        assert_eq!(
+            text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
+            "a"
+        );
     }
     assert_eq!(bench.contenders[0].counts().total_requests, 0.0);
 }

@@ -8,7 +8,10 @@ use super::*;
 pub(super) async fn until(condition: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_mins(1), "the condition does not hold within 60 s");
+        assert!(
+            began.elapsed() < Duration::from_mins(1),
+            "the condition does not hold within 60 s"
+        );
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -34,7 +37,11 @@ where
 }
 
 /// A miner with a number of slots: further requests get status 429. Each answer takes `pause`.
-pub(super) fn limited(slots: usize, pause: Duration, served: &Arc<AtomicUsize>) -> axum::routing::MethodRouter {
+pub(super) fn limited(
+    slots: usize,
+    pause: Duration,
+    served: &Arc<AtomicUsize>,
+) -> axum::routing::MethodRouter {
     let (slots, served) = (Arc::new(Semaphore::new(slots)), Arc::clone(served));
     post(move || {
         let (slots, served) = (Arc::clone(&slots), Arc::clone(&served));
@@ -62,12 +69,15 @@ pub(super) fn gated(gate: &Arc<Semaphore>) -> axum::routing::MethodRouter {
 }
 
 /// A market of miners that announce their numbers of slots.
-pub(super) async fn market(miners: Vec<(axum::routing::MethodRouter, Option<usize>)>, queue: QueueSettings) -> Bench {
+pub(super) async fn market(
+    miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
+    queue: QueueSettings,
+) -> Bench {
     market_with(miners, queue, patient()).await
 }
 
-/// A market of miners that announce their numbers of slots, of which none ever has more than `max_running` requests in
-/// flight.
+/// A market of miners that announce their numbers of slots, of which none ever has more than
+/// `max_running` requests in flight.
 pub(super) async fn capped_market(
     miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
     max_running: usize,
@@ -98,7 +108,14 @@ pub(super) fn reopened(bench: &Bench, capacity: f64) -> Bench {
     market.open(PeriodMiners::new(PeriodId(1), vec![TaskMiners::new(task, contenders, 10)]));
     let clocks = (system_clock(), monotonic_clock());
     let (sender, samples) = mpsc::channel(16);
-    let querier = Querier::new(bench.querier.inner.client.clone(), market.clone(), patient(), 4_096, clocks, sender);
+    let querier = Querier::new(
+        bench.querier.inner.client.clone(),
+        market.clone(),
+        patient(),
+        4_096,
+        clocks,
+        sender,
+    );
     let contenders = market.period_miners().unwrap().tasks()[0].contenders().to_vec();
     Bench { querier, samples, contenders }
 }

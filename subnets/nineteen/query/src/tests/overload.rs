@@ -35,8 +35,10 @@ impl Load {
         let end = WARM_UP + duration;
         for index in 0..buyers {
             let querier = querier.clone();
-            // The requests of a pause start at equal distances, so that answers do not end all at once.
-            let delay = PAUSE * u32::try_from(index).unwrap() / u32::try_from(SLOTS.iter().sum::<usize>()).unwrap();
+            // The requests of a pause start at equal distances, so that answers do not end all at
+            // once.
+            let delay = PAUSE * u32::try_from(index).unwrap()
+                / u32::try_from(SLOTS.iter().sum::<usize>()).unwrap();
             running.spawn(async move {
                 let (mut latencies, mut rejected) = (Vec::new(), 0);
                 tokio::time::sleep(delay).await;
@@ -61,26 +63,34 @@ impl Load {
         let mut latencies = latencies.concat();
         latencies.sort_unstable();
         let per_second = latencies.len() as f64 / duration.as_secs_f64();
-        Self { per_second, p99: latencies[latencies.len() * 99 / 100], rejected: rejected.into_iter().sum() }
+        Self {
+            per_second,
+            p99: latencies[latencies.len() * 99 / 100],
+            rejected: rejected.into_iter().sum(),
+        }
     }
 }
 
-/// Twice as many buyers as the miners have slots share them and a queue of half as many requests. The miners' throughput is
-/// that of a market without a queue, 99 of 100 admitted requests take at most twice as long, and no miner loses a point.
+/// Twice as many buyers as the miners have slots share them and a queue of half as many requests.
+/// The miners' throughput is that of a market without a queue, 99 of 100 admitted requests take at
+/// most twice as long, and no miner loses a point.
 ///
 /// The short form repeats a measurement that a busy machine has disturbed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn overloaded_market_serves_at_capacity_and_bounds_latency() {
     let long = std::env::var("TAONET_SATURATION_SECONDS").ok();
     let long = long.map(|seconds| Duration::from_secs(seconds.parse().unwrap()));
-    let (duration, most_rounds, least) = long.map_or((Duration::from_secs(2), 3, 0.9), |duration| (duration, 1, 0.95));
+    let (duration, most_rounds, least) =
+        long.map_or((Duration::from_secs(2), 3, 0.9), |duration| (duration, 1, 0.95));
     let served = Arc::new(AtomicUsize::new(0));
     let slots: usize = SLOTS.iter().sum();
     let miners = SLOTS.map(|slots| (limited(slots, PAUSE, &served), Some(slots))).into();
     let mut bench = reopened(&market(miners, QueueSettings::default()).await, 1e6);
-    bench.querier = bench.querier.with_queue(QueueSettings { length: slots / 2, ..QueueSettings::default() });
+    bench.querier =
+        bench.querier.with_queue(QueueSettings { length: slots / 2, ..QueueSettings::default() });
     for round in 1..=most_rounds {
-        let unsaturated = Load::measure(&bench.querier, slots, duration.min(Duration::from_mins(1))).await;
+        let unsaturated =
+            Load::measure(&bench.querier, slots, duration.min(Duration::from_mins(1))).await;
         let saturated = Load::measure(&bench.querier, 2 * slots, duration).await;
         let (ratio, times) = (
             saturated.per_second / unsaturated.per_second,

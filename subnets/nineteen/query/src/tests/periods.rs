@@ -19,11 +19,14 @@ fn quality_and_health_are_inherited_by_the_next_period() {
         )
     };
     let capacity = Capacity { declared: 1.0, accepted: 1.0, to_score: 1.0 };
-    let offer = NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity, concurrency: None };
-    let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1.0), sent: 0.0, score: None };
+    let offer =
+        NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity, concurrency: None };
+    let row =
+        ContenderRow { offer, counts: PeriodCounts::with_capacity(1.0), sent: 0.0, score: None };
     let market = Market::default();
     let open = |id| {
-        let task_miners = TaskMiners::new(Arc::clone(&task), vec![TaskMiner::new(&row, session(), 1.0)], 1);
+        let task_miners =
+            TaskMiners::new(Arc::clone(&task), vec![TaskMiner::new(&row, session(), 1.0)], 1);
         market.open(PeriodMiners::new(PeriodId(id), vec![task_miners]));
         market.period_miners().unwrap()
     };
@@ -40,7 +43,8 @@ fn quality_and_health_are_inherited_by_the_next_period() {
     assert_eq!(heir.counts().total_requests, 0.0);
 }
 
-/// A request that ends after its period counts in the period after it, even if a later period is open by then.
+/// A request that ends after its period counts in the period after it, even if a later period is
+/// open by then.
 #[tokio::test]
 async fn requests_count_in_the_period_in_which_they_end() {
     let slow = || stalls(vec![(0, chunk("slow"))]);
@@ -62,7 +66,8 @@ async fn requests_count_in_the_period_in_which_they_end() {
     let ask = async || bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
     let (stored, unstored) = (ask().await, ask().await);
     let first = Arc::clone(&bench.contenders[0]);
-    // The first answer ends before the period is closed; the second one ends afterwards, before the next one opens.
+    // The first answer ends before the period is closed; the second one ends afterwards, before the
+    // next one opens.
     drop(stored);
     let (row, part) = first.take_changes().unwrap();
     assert_eq!((row.counts.total_requests, part.total_requests), (1.0, 1.0));
@@ -72,7 +77,11 @@ async fn requests_count_in_the_period_in_which_they_end() {
     assert_eq!((total(&second), second.running()), (1.0, 1));
     // The third one ends two periods later.
     let third = open(3);
-    assert_eq!((total(&third), third.running()), (1.0, 1), "no period has stored the second request");
+    assert_eq!(
+        (total(&third), third.running()),
+        (1.0, 1),
+        "no period has stored the second request"
+    );
     drop(late);
     assert_eq!((total(&second), total(&third), third.running()), (1.0, 2.0, 0));
     let (row, part) = third.take_changes().unwrap();

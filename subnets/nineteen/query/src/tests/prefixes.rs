@@ -12,7 +12,8 @@ const REQUESTS: u64 = 16;
 fn long(number: usize) -> Request {
     let mut request = request(RequestKind::Organic);
     let text = format!("{number} {}", "a".repeat(2_000));
-    let messages = json!([{"role": "system", "content": text}, {"role": "user", "content": "hello"}]);
+    let messages =
+        json!([{"role": "system", "content": text}, {"role": "user", "content": "hello"}]);
     request.payload.insert("messages".to_owned(), messages);
     request
 }
@@ -33,13 +34,17 @@ fn decided(contenders: &[Arc<TaskMiner>]) -> Request {
     (0..10_000).map(long).find(is_decided).unwrap()
 }
 
-/// Sends a request [`REQUESTS`] times; returns the largest number that a miner got, the number of replaced tests, and that
-/// of samples.
+/// Sends a request [`REQUESTS`] times; returns the largest number that a miner got, the number of
+/// replaced tests, and that of samples.
 async fn sent(bench: &mut Bench, request: &Request) -> (f64, u64, u64) {
     for _ in 0..REQUESTS {
         text(bench.querier.ask(request.clone()).await.unwrap()).await.unwrap();
     }
-    let most = bench.contenders.iter().map(|contender| contender.counts().total_requests).fold(0.0, f64::max);
+    let most = bench
+        .contenders
+        .iter()
+        .map(|contender| contender.counts().total_requests)
+        .fold(0.0, f64::max);
     let mut samples = 0;
     while bench.samples.try_recv().is_ok() {
         samples += 1;
@@ -57,7 +62,8 @@ async fn requests_that_begin_alike_go_to_one_miner_and_do_not_replace_tests() {
     bench.querier.set_prefix_affinity(true);
     let request = decided(&bench.contenders);
     let (most, replaced, samples) = sent(&mut bench, &request).await;
-    // About 2 of the requests are sent as without affinity; these are sampled. Of the others, some may be.
+    // About 2 of the requests are sent as without affinity; these are sampled. Of the others, some
+    // may be.
     assert!(replaced < 10 && replaced <= samples, "{replaced} replaced tests, {samples} samples");
     assert!(most >= (REQUESTS - replaced) as f64, "{most} of {REQUESTS}, without {replaced}");
 }
@@ -111,7 +117,8 @@ async fn answers_of_the_miner_of_a_prefix_are_sampled_by_its_share() {
 #[tokio::test]
 async fn answer_of_another_miner_than_that_of_the_prefix_is_not_sampled() {
     let bench = market(2).await;
-    let (task, key): (taonet_nineteen_core::TaskName, Arc<str>) = (TASK.parse().unwrap(), "a".into());
+    let (task, key): (taonet_nineteen_core::TaskName, Arc<str>) =
+        (TASK.parse().unwrap(), "a".into());
     let prefix = Some(prefix(&long(0)));
     let slot = || Slot::organic(&bench.querier.inner, &task, &key, &[], prefix).unwrap();
     let first = slot();

@@ -44,9 +44,10 @@ impl Throughput {
     }
 }
 
-/// With twice as many buyers as the miners have slots, throughput is that of a market without a queue, each request waits
-/// about as long as its answer takes, and no miner loses anything. Only ratios within one round are compared, because the
-/// machine may be busy. If it is so in a part of a round, the measurement is repeated.
+/// With twice as many buyers as the miners have slots, throughput is that of a market without a
+/// queue, each request waits about as long as its answer takes, and no miner loses anything. Only
+/// ratios within one round are compared, because the machine may be busy. If it is so in a part of
+/// a round, the measurement is repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
     const PAUSE: Duration = Duration::from_millis(500);
@@ -67,11 +68,17 @@ async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
         }
     };
     let (unsaturated_p99, p99) = (before.p99().max(after.p99()), saturated.p99());
-    println!("{ratio:.2} of the throughput without a queue; p99 {p99:?}, without a queue {unsaturated_p99:?}");
+    println!(
+        "{ratio:.2} of the throughput without a queue; p99 {p99:?}, without a queue {unsaturated_p99:?}"
+    );
     assert!(ratio > 0.9, "{ratio}");
     // Twice as many buyers share the slots, so that answers take twice as long.
     assert!(p99 < 3 * unsaturated_p99, "{p99:?} with a queue, {unsaturated_p99:?} without");
-    assert!(*saturated.latencies.last().unwrap() < 4 * unsaturated_p99, "{:?}", saturated.latencies.last());
+    assert!(
+        *saturated.latencies.last().unwrap() < 4 * unsaturated_p99,
+        "{:?}",
+        saturated.latencies.last()
+    );
     assert_eq!(served.load(Ordering::SeqCst), rounds * 16 * slots);
     for contender in &bench.contenders {
         let counts = contender.counts();
@@ -81,8 +88,8 @@ async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
     assert_eq!(bench.querier.queued(TASK), 0);
 }
 
-/// The limit of a miner that announces none grows to its capacity while requests are queued, and the rate limits of the
-/// requests beyond it do not count.
+/// The limit of a miner that announces none grows to its capacity while requests are queued, and
+/// the rate limits of the requests beyond it do not count.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unannounced_limit_grows_to_the_capacity_without_loss() {
     limit_grows_to_the_capacity_without_loss(None).await;
@@ -115,8 +122,8 @@ async fn limit_grows_to_the_capacity_without_loss(announced: Option<usize>) {
     assert_eq!((counts.requests_429, counts.requests_500), (0.0, 0.0), "{counts:?}");
 }
 
-/// A miner that answers requests beyond its slots too late, as servers with a queue do, need not accept them: its limit
-/// stops growing, and their timeouts do not count.
+/// A miner that answers requests beyond its slots too late, as servers with a queue do, need not
+/// accept them: its limit stops growing, and their timeouts do not count.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unannounced_limit_stops_growing_where_requests_time_out() {
     const SLOTS: usize = 34;
@@ -128,7 +135,8 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
             async move {
                 let nth = running.fetch_add(1, Ordering::SeqCst) + 1;
                 let _leaves = Leaves(running);
-                let pause = if nth > SLOTS { Duration::from_mins(1) } else { Duration::from_millis(100) };
+                let pause =
+                    if nth > SLOTS { Duration::from_mins(1) } else { Duration::from_millis(100) };
                 tokio::time::sleep(pause).await;
                 chunk("a")
             }
@@ -221,7 +229,8 @@ async fn saturating_keys_get_answers_in_proportion_to_their_weights() {
     assert!((2.4..3.7).contains(&ratio), "{answers:?}");
 }
 
-/// A full queue rejects requests of the key with the most requests, and estimates when a retry makes sense.
+/// A full queue rejects requests of the key with the most requests, and estimates when a retry
+/// makes sense.
 #[tokio::test]
 async fn full_queue_rejects_the_longest_key() {
     let gate = Arc::new(Semaphore::new(0));
@@ -257,11 +266,18 @@ async fn queued_request_fails_at_its_deadline_or_leaves() {
     let first = tokio::spawn(buy(bench.querier.clone(), "a"));
     until(|| bench.contenders[0].running() == 1).await;
     let began = Instant::now();
-    let impatient = bench.querier.ask(Request { max_wait: Some(Duration::ZERO), ..buyers("a") }).await;
-    assert!(matches!(impatient, Err(QueryError::Busy { .. })) && began.elapsed() < settings.wait, "{impatient:?}");
+    let impatient =
+        bench.querier.ask(Request { max_wait: Some(Duration::ZERO), ..buyers("a") }).await;
+    assert!(
+        matches!(impatient, Err(QueryError::Busy { .. })) && began.elapsed() < settings.wait,
+        "{impatient:?}"
+    );
     let began = Instant::now();
     let error = bench.querier.ask(buyers("a")).await.unwrap_err();
-    assert!(matches!(error, QueryError::Busy { .. }) && began.elapsed() >= settings.wait, "{error}");
+    assert!(
+        matches!(error, QueryError::Busy { .. }) && began.elapsed() >= settings.wait,
+        "{error}"
+    );
     let leaving = tokio::spawn(buy(bench.querier.clone(), "a"));
     queued(&bench, 1).await;
     leaving.abort();
@@ -307,7 +323,8 @@ async fn queued_request_fails_once_no_miner_is_left() {
     queued(&bench, 1).await;
     // Another process has used up the miner's capacity.
     let counts = PeriodCounts { consumed_capacity: 1e6, ..PeriodCounts::default() };
-    let row = ContenderRow { offer: bench.contenders[0].offer.clone(), counts, sent: 0.0, score: None };
+    let row =
+        ContenderRow { offer: bench.contenders[0].offer.clone(), counts, sent: 0.0, score: None };
     bench.contenders[0].set_others(&row);
     let error = waiting.await.unwrap().unwrap_err();
     assert!(matches!(error, QueryError::NoContender(_)), "{error:?}");
@@ -321,7 +338,9 @@ async fn queued_request_fails_once_no_miner_is_left() {
 async fn collected_answer_that_breaks_off_fails_over() {
     let deadlines = QueryDeadlines { first: None, ..short() };
     let broken = [chunk("half "), "data: garbage\n\n".to_owned()].concat();
-    let bench = bench(vec![says(broken), says([chunk("whole "), chunk("answer")].concat())], deadlines).await;
+    let bench =
+        bench(vec![says(broken), says([chunk("whole "), chunk("answer")].concat())], deadlines)
+            .await;
     let collected = || Request { is_collected: true, ..request(RequestKind::Organic) };
     while bench.contenders[0].counts().total_requests == 0.0 {
         let answer = bench.querier.ask(collected()).await.unwrap();
@@ -329,7 +348,10 @@ async fn collected_answer_that_breaks_off_fails_over() {
         assert_eq!(text(answer).await.unwrap(), "whole answer");
     }
     let counts = bench.contenders[0].counts();
-    assert_eq!((counts.total_requests, counts.requests_500, counts.consumed_capacity), (1.0, 1.0, 0.0));
+    assert_eq!(
+        (counts.total_requests, counts.requests_500, counts.consumed_capacity),
+        (1.0, 1.0, 0.0)
+    );
     assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
 }
 
@@ -343,7 +365,10 @@ async fn queue_full_of_large_requests_rejects_the_largest_key() {
     until(|| bench.contenders[0].running() == 1).await;
     let large = || {
         let mut request = buyers("large");
-        request.payload.insert("messages".to_owned(), json!([{"role": "user", "content": "a".repeat(200_000)}]));
+        request.payload.insert(
+            "messages".to_owned(),
+            json!([{"role": "user", "content": "a".repeat(200_000)}]),
+        );
         request
     };
     let querier = bench.querier.clone();
@@ -353,7 +378,10 @@ async fn queue_full_of_large_requests_rejects_the_largest_key() {
     let second = tokio::spawn(buy(bench.querier.clone(), "a"));
     queued(&bench, 2).await;
     gate.add_permits(3);
-    assert_eq!((first.await.unwrap(), second.await.unwrap(), waiting.await.unwrap()), (Ok("a"), Ok("a"), Ok(())));
+    assert_eq!(
+        (first.await.unwrap(), second.await.unwrap(), waiting.await.unwrap()),
+        (Ok("a"), Ok("a"), Ok(()))
+    );
 }
 
 /// Two processes send a miner no more requests than it has announced, and use all of its slots.
@@ -365,7 +393,8 @@ async fn two_processes_share_the_slots_of_a_miner() {
     let miner = {
         let (gate, running, most) = (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&most));
         post(move || {
-            let (gate, running, most) = (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&most));
+            let (gate, running, most) =
+                (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&most));
             async move {
                 most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let _leaves = Leaves(running);

@@ -18,8 +18,8 @@ fn raise_limit(load: &MinerLoad, limit: usize) {
     }
 }
 
-/// A miner cannot avoid tests by rejecting those that exceed its announcement: they look like buyers' requests, and are
-/// repeated when the miner must accept them.
+/// A miner cannot avoid tests by rejecting those that exceed its announcement: they look like
+/// buyers' requests, and are repeated when the miner must accept them.
 #[tokio::test]
 async fn rejected_test_is_repeated_when_the_miner_must_accept_it() {
     for (rejections, counted) in [(1, 0.0), (2, 1.0)] {
@@ -44,7 +44,10 @@ async fn rejected_test_is_repeated_when_the_miner_must_accept_it() {
         raise_limit(load, 4);
         let entered = [(); 2].map(|()| load.enter(4).unwrap());
         let querier = bench.querier.clone();
-        let test = tokio::spawn(async move { querier.ask(request(RequestKind::Synthetic)).await.map(drop) });
+        let test =
+            tokio::spawn(
+                async move { querier.ask(request(RequestKind::Synthetic)).await.map(drop) },
+            );
         until(|| load.has_repeated_test()).await;
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         for position in entered {
@@ -69,7 +72,9 @@ async fn test_is_sent_to_a_saturated_miner() {
     }
     queued(&bench, 4).await;
     let querier = bench.querier.clone();
-    let test = tokio::spawn(async move { text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await });
+    let test = tokio::spawn(async move {
+        text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await
+    });
     let period_miners = bench.querier.market().period_miners().unwrap();
     let load = period_miners.load(&bench.contenders[0].offer.hotkey).unwrap();
     until(|| load.has_waiting_test()).await;
@@ -93,7 +98,9 @@ async fn test_is_sent_to_a_saturated_miner_with_a_growing_limit() {
     }
     queued(&bench, 7).await;
     let querier = bench.querier.clone();
-    let mut test = tokio::spawn(async move { text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await });
+    let mut test = tokio::spawn(async move {
+        text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await
+    });
     let period_miners = bench.querier.market().period_miners().unwrap();
     let load = period_miners.load(&bench.contenders[0].offer.hotkey).unwrap();
     until(|| load.has_waiting_test()).await;
@@ -108,7 +115,8 @@ async fn test_is_sent_to_a_saturated_miner_with_a_growing_limit() {
             Some(answer) = buying.join_next() => assert_eq!(answer.unwrap(), Ok("a")),
         }
     }
-    // The first answer is that of the request in flight. Probes that are sent after the test may overtake it.
+    // The first answer is that of the request in flight. Probes that are sent after the test may
+    // overtake it.
     assert!(buying.len() >= 5, "{} requests left", buying.len());
     gate.add_permits(buying.len());
     for answer in buying.join_all().await {

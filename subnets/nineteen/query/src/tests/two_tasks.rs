@@ -15,11 +15,19 @@ fn offer_two_tasks(bench: &Bench) {
         let task = Arc::new(config.task(task).unwrap().clone());
         let mut offer = bench.contenders[0].offer.clone();
         offer.task = task.task.clone();
-        let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e6), sent: 0.0, score: None };
+        let row = ContenderRow {
+            offer,
+            counts: PeriodCounts::with_capacity(1e6),
+            sent: 0.0,
+            score: None,
+        };
         let contender = TaskMiner::new(&row, bench.contenders[0].session().clone(), 900.0);
         TaskMiners::new(task, vec![contender], 10)
     };
-    bench.querier.market().open(PeriodMiners::new(PeriodId(2), vec![task_miners(TASK), task_miners(OTHER)]));
+    bench
+        .querier
+        .market()
+        .open(PeriodMiners::new(PeriodId(2), vec![task_miners(TASK), task_miners(OTHER)]));
 }
 
 async fn buy_other(querier: Querier, key: &'static str) -> Result<&'static str, QueryError> {
@@ -68,8 +76,8 @@ async fn key_has_one_share_of_all_tasks_with_a_growing_limit() {
     assert!(place == 2 || place == 3, "{order:?}");
 }
 
-/// Returns the keys in the order of their answers: "many" has two requests in flight for one task, and three in the queue
-/// for another one, before "one".
+/// Returns the keys in the order of their answers: "many" has two requests in flight for one task,
+/// and three in the queue for another one, before "one".
 async fn answers_of_two_tasks(gate: &Semaphore, bench: &Bench) -> Vec<&'static str> {
     offer_two_tasks(bench);
     let mut buying = JoinSet::new();

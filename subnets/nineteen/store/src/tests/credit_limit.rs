@@ -29,7 +29,9 @@ pub(super) async fn grants_above_the_limit_are_refused(home: Home) {
     assert_eq!(store.grant(&key, i64::MIN, "test", 0).await.unwrap(), None);
     assert_eq!(store.grant(&key, MAX_CREDITS - 5, "test", 0).await.unwrap(), Some(MAX_CREDITS - 5));
     // The limit is that of all keys together. A key whose credits cannot be granted is not created.
-    let create = async |byte, credits| store.create_key_with_credits(&terms(None), credits, &[byte; 40], 0).await;
+    let create = async |byte, credits| {
+        store.create_key_with_credits(&terms(None), credits, &[byte; 40], 0).await
+    };
     assert_eq!(refused(create(2, 6).await.map(|key| key.id)), (6, 5));
     assert_eq!(refused(create(2, u64::MAX).await.map(|key| key.id)), (i64::MAX, 5));
     assert_eq!(store.keys().await.unwrap().len(), 1);
@@ -42,9 +44,11 @@ pub(super) async fn grants_above_the_limit_are_refused(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-/// Random operations with amounts at the limits of integers and credits, compared with exact arithmetic.
+/// Random operations with amounts at the limits of integers and credits, compared with exact
+/// arithmetic.
 pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
-    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let seed = std::env::var("TAONET_TEST_SEED")
+        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these operations");
     let mut random = StdRng::seed_from_u64(seed);
     let store = home.open().await;
@@ -66,7 +70,8 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
             _ => random.random(),
         };
         let place = random.random_range(0..keys.len());
-        let (issued, own) = (revenue + keys.iter().map(|(_, own)| own).sum::<i128>(), keys[place].1);
+        let (issued, own) =
+            (revenue + keys.iter().map(|(_, own)| own).sum::<i128>(), keys[place].1);
         let key = keys[place].0.clone();
         if random.random() {
             let after = own + i128::from(amount);
@@ -84,12 +89,19 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
             // A reserve of another request is part of the key's balance.
             let held = store.hold(&key, &request, amount, DAY, 1).await.unwrap();
             if i128::from(price) > own {
-                assert_eq!(held, Err(HoldRefusal::Credits { balance: i64::try_from(own).unwrap() }));
+                assert_eq!(
+                    held,
+                    Err(HoldRefusal::Credits { balance: i64::try_from(own).unwrap() })
+                );
                 continue;
             }
             held.unwrap();
             let charge = random.random();
-            let used = Usage { input_tokens: u64::MAX, output_tokens: random.random(), ..usage(DAY, charge) };
+            let used = Usage {
+                input_tokens: u64::MAX,
+                output_tokens: random.random(),
+                ..usage(DAY, charge)
+            };
             let charged = store.charge(&request, &used, 1).await.unwrap().unwrap();
             assert_eq!(charged, charge.clamp(0, price));
             keys[place].1 -= i128::from(charged);
@@ -107,7 +119,8 @@ pub(super) async fn integer_columns_stay_integers(home: Home) {
     let store = home.open().await;
     store.create_team("shops", Some(9), Some(9)).await.unwrap();
     let team = Some("shops".to_owned());
-    let limits = KeyTerms { daily_budget: Some(9), tokens_per_minute: Some(9), team, ..terms(Some(9)) };
+    let limits =
+        KeyTerms { daily_budget: Some(9), tokens_per_minute: Some(9), team, ..terms(Some(9)) };
     let limits = KeyTerms { log_requests: true, ..limits };
     let key = store.create_key_with_credits(&limits, 9, &[1; 40], 1).await.unwrap().id;
     store.hold(&key, "1", 5, DAY, 1).await.unwrap().unwrap();
@@ -133,13 +146,18 @@ pub(super) async fn integer_columns_stay_integers(home: Home) {
         "team_day.charged",
     ] {
         let (table, name) = column.split_once('.').unwrap();
-        let sql = format!("UPDATE {table} SET {name} = 9223372036854775807 + {name} WHERE {name} > 0");
+        let sql =
+            format!("UPDATE {table} SET {name} = 9223372036854775807 + {name} WHERE {name} > 0");
         assert!(statement(&*sql.leak()).execute(&store.database).await.is_err(), "{column}");
     }
     if !store.is_shared() {
         let lenient = "SELECT COUNT(*) FROM pragma_table_list WHERE type = 'table' AND strict = 0
                        AND name NOT LIKE 'sqlite%' AND name NOT LIKE '%sqlx%'";
-        assert_eq!(statement(lenient).number(&store.database).await.unwrap(), 0, "tables that are not STRICT");
+        assert_eq!(
+            statement(lenient).number(&store.database).await.unwrap(),
+            0,
+            "tables that are not STRICT"
+        );
     }
     assert!(store.is_balanced().await.unwrap());
 }
@@ -147,8 +165,11 @@ pub(super) async fn integer_columns_stay_integers(home: Home) {
 /// Earlier releases had no limit, and SQLite stored overflowed balances as floating-point numbers.
 pub(super) async fn overflowed_books_are_repaired(home: Home) {
     let old = home.open_old(6).await;
-    let grants: &[(&str, i64)] =
-        if old.is_shared() { &[("a", i64::MAX), ("b", 1)] } else { &[("a", i64::MAX), ("b", 7), ("b", i64::MAX - 7)] };
+    let grants: &[(&str, i64)] = if old.is_shared() {
+        &[("a", i64::MAX), ("b", 1)]
+    } else {
+        &[("a", i64::MAX), ("b", 7), ("b", i64::MAX - 7)]
+    };
     for key in ["a", "b"] {
         let insert = "INSERT INTO api_key (id, hash, name, rate_per_minute, created_ms) VALUES ($1, $1, $1, 60, 0)";
         statement(insert).bind(key).execute(&old).await.unwrap();

@@ -3,7 +3,9 @@
 use taonet_database::statement;
 
 use super::*;
-use crate::{BudgetPeriod, BudgetScope, BudgetUse, Claim, HoldRefusal, KeyTerms, StoredAnswer, Usage};
+use crate::{
+    BudgetPeriod, BudgetScope, BudgetUse, Claim, HoldRefusal, KeyTerms, StoredAnswer, Usage,
+};
 
 pub(super) fn terms(budget: Option<i64>) -> KeyTerms {
     KeyTerms { models: Some(vec![task("a")]), monthly_budget: budget, ..KeyTerms::new("shop", 60) }
@@ -17,11 +19,19 @@ pub(super) async fn keys_are_looked_up_by_their_secret_only(home: Home) {
     let store = home.open().await;
     let made = store.create_key(&terms(None), &[9; 40], 7).await.unwrap();
     let found = store.key_of(&made.secret).await.unwrap().unwrap();
-    assert_eq!((&found.id, &found.terms, found.balance, found.created_ms), (&made.id, &terms(None), 0, 7));
-    for wrong in ["", &made.id, &made.secret[..made.secret.len() - 1], &format!("{}0", *made.secret)] {
+    assert_eq!(
+        (&found.id, &found.terms, found.balance, found.created_ms),
+        (&made.id, &terms(None), 0, 7)
+    );
+    for wrong in
+        ["", &made.id, &made.secret[..made.secret.len() - 1], &format!("{}0", *made.secret)]
+    {
         assert_eq!(store.key_of(wrong).await.unwrap(), None, "{wrong}");
     }
-    assert!(store.revoke_key(&made.id, 8).await.unwrap() && !store.revoke_key(&made.id, 9).await.unwrap());
+    assert!(
+        store.revoke_key(&made.id, 8).await.unwrap()
+            && !store.revoke_key(&made.id, 9).await.unwrap()
+    );
     assert_eq!(store.key(&made.id).await.unwrap().unwrap().revoked_ms, Some(8));
     assert!(!store.update_key("none", &terms(None)).await.unwrap());
 }
@@ -35,7 +45,8 @@ pub(super) async fn key_weight_is_stored_and_keys_of_earlier_releases_have_weigh
     let terms = |weight: u32| KeyTerms { weight: weight.try_into().unwrap(), ..terms(None) };
     let new = store.create_key(&terms(100), &[9; 40], 7).await.unwrap().id;
     let weights = async || {
-        let (old, new) = (store.key("old").await.unwrap().unwrap(), store.key(&new).await.unwrap().unwrap());
+        let (old, new) =
+            (store.key("old").await.unwrap().unwrap(), store.key(&new).await.unwrap().unwrap());
         (old.terms.weight.get(), new.terms.weight.get())
     };
     assert_eq!(weights().await, (1, 100));
@@ -57,7 +68,9 @@ pub(super) async fn concurrent_holds_never_overdraw_credits(home: Home) {
     // Twenty concurrent requests with a maximum price of 10 each.
     let holds = (0..20).map(|index| {
         let (store, key) = (store.clone(), key.clone());
-        tokio::spawn(async move { store.hold(&key, &index.to_string(), 10, "2026-11-21", 0).await.unwrap() })
+        tokio::spawn(async move {
+            store.hold(&key, &index.to_string(), 10, "2026-11-21", 0).await.unwrap()
+        })
     });
     let mut held = Vec::new();
     for (index, hold) in holds.collect::<Vec<_>>().into_iter().enumerate() {
@@ -78,7 +91,10 @@ pub(super) async fn concurrent_holds_never_overdraw_credits(home: Home) {
     // The charges are 0, 4, 10, 10, 0, 4, 10, 10, 0 and 4.
     assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 105 - 52);
     let used = store.usage(Some(&key)).await.unwrap();
-    assert_eq!((used.len(), used[0].requests, used[0].charged, used[0].output_tokens), (1, 10, 52, 50));
+    assert_eq!(
+        (used.len(), used[0].requests, used[0].charged, used[0].output_tokens),
+        (1, 10, 52, 50)
+    );
     assert!(store.is_balanced().await.unwrap());
 }
 
@@ -86,7 +102,9 @@ pub(super) async fn monthly_budget_is_renewed_each_month(home: Home) {
     let store = home.open().await;
     let key = store.create_key(&terms(Some(10)), &[2; 40], 0).await.unwrap().id;
     store.grant(&key, 100, "test", 0).await.unwrap();
-    let hold = async |request: &str, amount, day: &str| store.hold(&key, request, amount, day, 0).await.unwrap();
+    let hold = async |request: &str, amount, day: &str| {
+        store.hold(&key, request, amount, day, 0).await.unwrap()
+    };
     let (period, scope) = (BudgetPeriod::Month, BudgetScope::Key);
     let refused = |left| Err(HoldRefusal::Budget { left, period, scope });
     assert_eq!(hold("1", 11, "2026-11-30").await, refused(10));
@@ -122,7 +140,8 @@ pub(super) async fn budgets_of_a_day_and_a_month_apply_together(home: Home) {
     assert_eq!(spend("3", 8, "2026-11-23").await, refused(7, BudgetPeriod::Month));
     assert_eq!(spend("3", 7, "2026-11-23").await, Ok(()));
     assert_eq!(spend("4", 10, "2026-12-01").await, Ok(()));
-    let used = |period, budget, spent| BudgetUse { scope, owner: key.clone(), period, budget, spent };
+    let used =
+        |period, budget, spent| BudgetUse { scope, owner: key.clone(), period, budget, spent };
     let november = [used(BudgetPeriod::Month, 25, 25), used(BudgetPeriod::Day, 10, 8)];
     assert_eq!(store.budget_uses(None, "2026-11-21").await.unwrap(), november);
     assert_eq!(store.budget_uses(Some(&key), "2026-11-21").await.unwrap(), november);
@@ -140,11 +159,19 @@ pub(super) async fn operators_grant_and_revoke_while_requests_run(home: Home) {
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     store.grant(&key, 10, "test", 0).await.unwrap();
     store.hold(&key, "1", 10, "2026-11-21", 0).await.unwrap().unwrap();
-    assert_eq!(store.grant(&key, -1, "test", 0).await.unwrap(), None, "held credits are not revoked");
+    assert_eq!(
+        store.grant(&key, -1, "test", 0).await.unwrap(),
+        None,
+        "held credits are not revoked"
+    );
     let refused = store.hold(&key, "2", 10, "2026-11-21", 0).await.unwrap();
     assert_eq!(refused, Err(HoldRefusal::Credits { balance: 0 }));
     operator.grant(&key, 15, "test", 0).await.unwrap().unwrap();
-    assert_eq!(store.hold(&key, "2", 10, "2026-11-21", 0).await.unwrap(), Ok(()), "a grant has effect at once");
+    assert_eq!(
+        store.hold(&key, "2", 10, "2026-11-21", 0).await.unwrap(),
+        Ok(()),
+        "a grant has effect at once"
+    );
     assert_eq!(store.grant(&key, -5, "test", 0).await.unwrap(), Some(0));
     for request in ["1", "2"] {
         assert_eq!(store.charge(request, &usage("2026-11-21", 9), 1).await.unwrap(), Some(9));
@@ -182,7 +209,9 @@ pub(super) async fn repeated_requests_run_once(home: Home) {
     let store = home.open().await;
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let other = store.create_key(&terms(None), &[2; 40], 0).await.unwrap().id;
-    let claim = async |key: &str, fingerprint: &str, now| store.claim(key, "x", fingerprint, now).await.unwrap();
+    let claim = async |key: &str, fingerprint: &str, now| {
+        store.claim(key, "x", fingerprint, now).await.unwrap()
+    };
     // Exactly one of ten concurrent claims is new.
     let claims: Vec<_> = (0..10)
         .map(|_| {
@@ -203,7 +232,8 @@ pub(super) async fn repeated_requests_run_once(home: Home) {
     // A failed request can be retried.
     store.drop_claim(&key, "x").await.unwrap();
     assert_eq!(claim(&key, "a", 2).await, Claim::New);
-    let answer = StoredAnswer { content_type: "application/json".to_owned(), body: "{}".to_owned() };
+    let answer =
+        StoredAnswer { content_type: "application/json".to_owned(), body: "{}".to_owned() };
     store.keep_answer(&key, "x", &answer).await.unwrap();
     // Neither dropping the claim nor a restart deletes a stored answer.
     store.drop_claim(&key, "x").await.unwrap();
@@ -215,20 +245,28 @@ pub(super) async fn repeated_requests_run_once(home: Home) {
 
 pub(super) async fn invoice_covers_one_key_and_month(home: Home) {
     let store = home.open().await;
-    let key = store.create_key_with_credits(&terms(None), 100, &[1; 40], 1_793_491_199_999).await.unwrap().id;
+    let key = store
+        .create_key_with_credits(&terms(None), 100, &[1; 40], 1_793_491_199_999)
+        .await
+        .unwrap()
+        .id;
     let other = store.create_key_with_credits(&terms(None), 100, &[2; 40], 0).await.unwrap().id;
     store.grant(&key, 50, "invoice 17", 1_793_491_200_000).await.unwrap();
     store.grant(&key, -5, "refund", 1_796_083_199_999).await.unwrap();
-    for (request, key, day) in
-        [("1", &key, "2026-11-01"), ("2", &key, "2026-11-30"), ("3", &key, "2026-12-01"), ("4", &other, "2026-11-01")]
-    {
+    for (request, key, day) in [
+        ("1", &key, "2026-11-01"),
+        ("2", &key, "2026-11-30"),
+        ("3", &key, "2026-12-01"),
+        ("4", &other, "2026-11-01"),
+    ] {
         store.hold(key, request, 9, day, 0).await.unwrap().unwrap();
         store.charge(request, &usage(day, 9), 0).await.unwrap().unwrap();
     }
     let invoice = store.invoice(&key, "2026-11".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!((invoice.lines.len(), invoice.charged, invoice.name.as_str()), (1, 18, "shop"));
     assert_eq!((invoice.lines[0].requests, invoice.lines[0].output_tokens), (2, 10));
-    let grants: Vec<_> = invoice.grants.iter().map(|grant| (grant.reason.as_str(), grant.credits)).collect();
+    let grants: Vec<_> =
+        invoice.grants.iter().map(|grant| (grant.reason.as_str(), grant.credits)).collect();
     assert_eq!(grants, [("invoice 17", 50), ("refund", -5)]);
     let csv = invoice.to_csv();
     assert_eq!(csv.lines().nth(1).unwrap(), format!("2026-11,{key},shop,usage,a,2,6,10,,,18"));

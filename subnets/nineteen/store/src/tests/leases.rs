@@ -26,7 +26,8 @@ async fn accounts(store: &Store, key: &str) -> (i64, i64) {
     (of(format!("key:{key}")), of(format!("held:{key}")))
 }
 
-/// Concurrent requests of several keys, some charged twice at once, while another process grants credits.
+/// Concurrent requests of several keys, some charged twice at once, while another process grants
+/// credits.
 pub(super) async fn charges_of_a_batch_balance(home: Home) {
     let (store, operator) = (home.open().await, home.open().await);
     let mut requests = Vec::new();
@@ -38,7 +39,10 @@ pub(super) async fn charges_of_a_batch_balance(home: Home) {
                 let request = format!("{key}-{index}");
                 store.hold(&key, &request, 10, DAY, 0).await.unwrap().unwrap();
                 let usage = usage(DAY, index % 12);
-                let (one, other) = tokio::join!(store.charge(&request, &usage, 1), store.charge(&request, &usage, 1));
+                let (one, other) = tokio::join!(
+                    store.charge(&request, &usage, 1),
+                    store.charge(&request, &usage, 1)
+                );
                 operator.grant(&key, 1, "test", 0).await.unwrap().unwrap();
                 let charged = [one.unwrap(), other.unwrap()];
                 assert_eq!(charged.iter().flatten().collect::<Vec<_>>(), [&(index % 12).min(10)]);
@@ -54,13 +58,17 @@ pub(super) async fn charges_of_a_batch_balance(home: Home) {
     let balances = store.balances().await.unwrap();
     let mut held = balances.iter().filter(|(name, _)| name.starts_with("held:"));
     assert!(held.all(|(_, balance)| *balance == 0), "{balances:?}");
-    assert_eq!(balances.iter().find(|(name, _)| name == "revenue"), Some(&("revenue".to_owned(), sum)));
+    assert_eq!(
+        balances.iter().find(|(name, _)| name == "revenue"),
+        Some(&("revenue".to_owned(), sum))
+    );
     let used: i64 = store.usage(None).await.unwrap().iter().map(|row| row.requests).sum();
     assert_eq!(used, 150);
     assert!(operator.is_balanced().await.unwrap());
 }
 
-/// The transaction fails after it has computed the charges, as if the response to its commit had been lost.
+/// The transaction fails after it has computed the charges, as if the response to its commit had
+/// been lost.
 pub(super) async fn a_charge_is_repeated_once_the_database_is_back(home: Home) {
     let store = home.open().await;
     let key = key_with(&store, 1, 100).await;
@@ -89,13 +97,20 @@ pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: Home
     for request in 1..=4 {
         store.hold(&key, &request.to_string(), 100, DAY, 0).await.unwrap().unwrap();
     }
-    // The grant, and one lease: the first request, and a reserve of 1/64 of the remaining 64 000 credits.
-    assert_eq!(statement("SELECT COUNT(*) FROM transfer").number(&store.database).await.unwrap(), 2);
+    // The grant, and one lease: the first request, and a reserve of 1/64 of the remaining 64 000
+    // credits.
+    assert_eq!(
+        statement("SELECT COUNT(*) FROM transfer").number(&store.database).await.unwrap(),
+        2
+    );
     assert_eq!(accounts(&other, &key).await, (63_000, 1_100));
     let balance = async |store: &Store| store.key(&key).await.unwrap().unwrap().balance;
     assert_eq!((balance(&store).await, balance(&other).await), (63_600, 63_000));
     // Another process has the remaining credits, and no more.
-    assert_eq!(other.hold(&key, "x", 63_001, DAY, 0).await.unwrap(), Err(HoldRefusal::Credits { balance: 63_000 }));
+    assert_eq!(
+        other.hold(&key, "x", 63_001, DAY, 0).await.unwrap(),
+        Err(HoldRefusal::Credits { balance: 63_000 })
+    );
     other.hold(&key, "x", 63_000, DAY, 0).await.unwrap().unwrap();
     // The reserve cannot be refilled.
     for request in 5..=10 {
@@ -206,7 +221,8 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
                 0..5 => {
                     let amount = random.random_range(0..200);
                     let held: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
-                    let mut result = stores[place].hold(&key, &request, amount, DAY, 1).await.unwrap();
+                    let mut result =
+                        stores[place].hold(&key, &request, amount, DAY, 1).await.unwrap();
                     if result.is_err() {
                         // Once no process has a reserve, a refusal is exact.
                         for store in &stores {
@@ -214,11 +230,19 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
                         }
                         let balance = granted - charged - held;
                         result = stores[place].hold(&key, &request, amount, DAY, 1).await.unwrap();
-                        let exact = if balance < amount { Err(HoldRefusal::Credits { balance }) } else { Ok(()) };
+                        let exact = if balance < amount {
+                            Err(HoldRefusal::Credits { balance })
+                        } else {
+                            Ok(())
+                        };
                         assert_eq!(result, exact);
                     }
                     if result.is_ok() {
-                        assert!(held + amount <= granted - charged, "{held} + {amount} of {}", granted - charged);
+                        assert!(
+                            held + amount <= granted - charged,
+                            "{held} + {amount} of {}",
+                            granted - charged
+                        );
                         running[place].push((request, amount));
                     }
                 }
@@ -226,7 +250,8 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
                     let index = random.random_range(0..running[place].len());
                     let (request, amount) = running[place].swap_remove(index);
                     let charge = random.random_range(0..250);
-                    let found = stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap();
+                    let found =
+                        stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap();
                     assert_eq!(found, Some(charge.min(amount)));
                     charged += charge.min(amount);
                 }
@@ -256,7 +281,8 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
         for store in &stores {
             store.close_leases().await;
         }
-        // The last statement of a killed process may reach the server after its release. Processes release repeatedly.
+        // The last statement of a killed process may reach the server after its release. Processes
+        // release repeatedly.
         let releases = async {
             while accounts(&stores[0], &key).await != (granted - charged - held, held) {
                 release_dead(&stores).await;
@@ -265,17 +291,20 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
         };
         let _ = tokio::time::timeout(std::time::Duration::from_mins(1), releases).await;
         assert_eq!(accounts(&stores[0], &key).await, (granted - charged - held, held));
-        let used: i64 = stores[0].usage(Some(&key)).await.unwrap().iter().map(|row| row.charged).sum();
+        let used: i64 =
+            stores[0].usage(Some(&key)).await.unwrap().iter().map(|row| row.charged).sum();
         assert_eq!(used, charged);
         assert!(stores[0].is_balanced().await.unwrap());
     }
 }
 
-/// Releases the leases of all processes but these, as if they had not been renewed. Changes no row of these processes,
-/// which may write their leases at the same time.
+/// Releases the leases of all processes but these, as if they had not been renewed. Changes no row
+/// of these processes, which may write their leases at the same time.
 async fn release_dead(alive: &[Store]) {
     let store = &alive[0];
-    for id in statement("SELECT request_id FROM hold").values::<String>(&store.database).await.unwrap() {
+    for id in
+        statement("SELECT request_id FROM hold").values::<String>(&store.database).await.unwrap()
+    {
         if !alive.iter().any(|store| store.till.has_leased(&id)) {
             let age = statement("UPDATE hold SET created_ms = -1 WHERE request_id = $1");
             age.bind(&id).execute(&store.database).await.unwrap();

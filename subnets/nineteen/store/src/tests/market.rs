@@ -17,7 +17,13 @@ pub(super) fn hotkey(uri: &str) -> Hotkey {
 
 pub(super) fn offer(uri: &str, name: &str) -> NewContender {
     let capacity = Capacity { declared: 2_000.0, accepted: 1_000.0, to_score: 40.0 };
-    NewContender { task: task(name), hotkey: hotkey(uri), uid: Uid(3), capacity, concurrency: Some(7) }
+    NewContender {
+        task: task(name),
+        hotkey: hotkey(uri),
+        uid: Uid(3),
+        capacity,
+        concurrency: Some(7),
+    }
 }
 
 fn peer(uri: &str, port: u16) -> Peer {
@@ -29,21 +35,29 @@ fn neurons(uris: &[&str]) -> Vec<(Uid, Hotkey)> {
     (0..).map(Uid).zip(uris.iter().map(|uri| hotkey(uri))).collect()
 }
 
-/// Session keys survive a refresh of the list of miners: the reference deletes them, and has no miners to query until
-/// the next handshakes.
+/// Session keys survive a refresh of the list of miners: the reference deletes them, and has no
+/// miners to query until the next handshakes.
 pub(super) async fn session_keys_survive_refresh_of_nodes(home: Home) {
     let store = home.open().await;
     let (alice, bob) = (peer("//Alice", 1), peer("//Bob", 2));
     let registered = neurons(&["//Alice", "//Bob", "//Charlie"]);
-    store.replace_nodes(&[(Uid(1), alice.clone()), (Uid(2), bob.clone())], &registered, 10).await.unwrap();
-    let session = Session::restore(alice.clone(), "ab".repeat(32), FernetKey::from_bytes([7; 32]), 99, true);
+    store
+        .replace_nodes(&[(Uid(1), alice.clone()), (Uid(2), bob.clone())], &registered, 10)
+        .await
+        .unwrap();
+    let session =
+        Session::restore(alice.clone(), "ab".repeat(32), FernetKey::from_bytes([7; 32]), 99, true);
     store.put_session(&session).await.unwrap();
-    store.put_session(&Session::restore(bob, "cd".repeat(32), FernetKey::random(), 99, false)).await.unwrap();
+    store
+        .put_session(&Session::restore(bob, "cd".repeat(32), FernetKey::random(), 99, false))
+        .await
+        .unwrap();
     // Alice is unchanged, Bob has a new address, Charlie is new.
     let nodes = [(Uid(5), alice), (Uid(2), peer("//Bob", 3)), (Uid(7), peer("//Charlie", 1))];
     store.replace_nodes(&nodes, &registered, 20).await.unwrap();
     let nodes = store.nodes().await.unwrap();
-    let found: Vec<_> = nodes.iter().map(|node| (node.uid.0, node.peer.port(), node.session.is_some())).collect();
+    let found: Vec<_> =
+        nodes.iter().map(|node| (node.uid.0, node.peer.port(), node.session.is_some())).collect();
     assert_eq!(found, [(2, 3, false), (5, 1, true), (7, 1, false)]);
     let kept = nodes[1].session.as_ref().unwrap();
     assert_eq!((kept.id(), kept.ends_ns(), kept.is_signed()), (session.id(), 99, true));
@@ -52,15 +66,22 @@ pub(super) async fn session_keys_survive_refresh_of_nodes(home: Home) {
     assert_eq!(store.nodes_seen_ms().await.unwrap(), Some(20));
 }
 
-/// A hotkey that has signed once must sign until it leaves the subnet: neither an unsigned session, a new address nor a
-/// time without an address changes that.
+/// A hotkey that has signed once must sign until it leaves the subnet: neither an unsigned session,
+/// a new address nor a time without an address changes that.
 pub(super) async fn signing_hotkeys_are_remembered_while_registered(home: Home) {
     let store = home.open().await;
-    let session =
-        |port, signed| Session::restore(peer("//Alice", port), "ab".repeat(32), FernetKey::random(), 99, signed);
+    let session = |port, signed| {
+        Session::restore(peer("//Alice", port), "ab".repeat(32), FernetKey::random(), 99, signed)
+    };
     let refresh = async |miners: &[(Uid, Peer)], uris: &[&str], now_ms| {
         store.replace_nodes(miners, &neurons(uris), now_ms).await.unwrap();
-        store.nodes().await.unwrap().iter().map(|node| (node.signs, node.session.is_some())).collect::<Vec<_>>()
+        store
+            .nodes()
+            .await
+            .unwrap()
+            .iter()
+            .map(|node| (node.signs, node.session.is_some()))
+            .collect::<Vec<_>>()
     };
     let both = ["//Alice", "//Bob"];
     assert_eq!(refresh(&[(Uid(0), peer("//Alice", 1))], &both, 10).await, [(false, false)]);
@@ -79,7 +100,9 @@ pub(super) async fn signing_hotkeys_are_remembered_while_registered(home: Home) 
 pub(super) async fn registered_neurons_are_those_of_the_time_in_order_of_uid(home: Home) {
     let store = home.open().await;
     let at = async |at_ms| store.registered(at_ms).await.unwrap();
-    let refresh = async |neurons: &[(Uid, Hotkey)], now_ms| store.replace_nodes(&[], neurons, now_ms).await.unwrap();
+    let refresh = async |neurons: &[(Uid, Hotkey)], now_ms| {
+        store.replace_nodes(&[], neurons, now_ms).await.unwrap()
+    };
     let three = ["//Charlie", "//Alice", "//Bob"];
     let mut reversed = neurons(&three);
     reversed.reverse();
@@ -87,7 +110,9 @@ pub(super) async fn registered_neurons_are_those_of_the_time_in_order_of_uid(hom
     assert_eq!((at(9).await, at(10).await), (vec![], three.map(hotkey).to_vec()));
     // An unchanged list takes no space.
     refresh(&neurons(&three), 20).await;
-    let count = async || statement("SELECT COUNT(*) FROM registered").number(&store.database).await.unwrap();
+    let count = async || {
+        statement("SELECT COUNT(*) FROM registered").number(&store.database).await.unwrap()
+    };
     assert_eq!(count().await, 3);
     // Alice's uid is reassigned, then Bob leaves.
     refresh(&neurons(&["//Charlie", "//Dave", "//Bob"]), 30).await;
@@ -104,7 +129,8 @@ pub(super) async fn registered_neurons_are_those_of_the_time_in_order_of_uid(hom
     assert_eq!(at(i64::MAX).await, three.map(hotkey));
 }
 
-/// A database of an earlier release keeps its miners, and gets the registered neurons at once, not 30 minutes later.
+/// A database of an earlier release keeps its miners, and gets the registered neurons at once, not
+/// 30 minutes later.
 pub(super) async fn neurons_of_an_earlier_release_are_refreshed_at_once(home: Home) {
     let old = home.open_old(7).await;
     let insert = "INSERT INTO node (hotkey, uid, host, port, seen_ms, key_id, key_hex, key_ends_ns, key_signed)
@@ -114,10 +140,16 @@ pub(super) async fn neurons_of_an_earlier_release_are_refreshed_at_once(home: Ho
     old.close().await;
     let store = home.open().await;
     let nodes = store.nodes().await.unwrap();
-    assert!(nodes.len() == 1 && nodes[0].uid == Uid(3) && nodes[0].signs && nodes[0].session.is_some(), "{nodes:?}");
+    assert!(
+        nodes.len() == 1 && nodes[0].uid == Uid(3) && nodes[0].signs && nodes[0].session.is_some(),
+        "{nodes:?}"
+    );
     assert_eq!(store.registered(i64::MAX).await.unwrap(), []);
     assert_eq!(store.nodes_seen_ms().await.unwrap(), Some(0));
-    store.replace_nodes(&[(Uid(3), peer("//Alice", 1))], &neurons(&["//Bob", "//Alice"]), 600).await.unwrap();
+    store
+        .replace_nodes(&[(Uid(3), peer("//Alice", 1))], &neurons(&["//Bob", "//Alice"]), 600)
+        .await
+        .unwrap();
     assert!(store.nodes().await.unwrap()[0].session.is_some());
     assert_eq!(store.registered(600).await.unwrap(), ["//Bob", "//Alice"].map(hotkey));
 }
@@ -128,7 +160,9 @@ pub(super) async fn a_period_is_counted_once(home: Home) {
     let offers = [offer("//Alice", "a"), unannounced, offer("//Alice", "b")];
     let (budgets, mut config) = ([(task("a"), 7)], MarketConfig::default());
     assert_eq!(store.config(None).await.unwrap(), None);
-    let begin = async || store.begin_period(1_000, 60_000, PeriodProfile::Seed, &offers, &budgets, &config).await;
+    let begin = async || {
+        store.begin_period(1_000, 60_000, PeriodProfile::Seed, &offers, &budgets, &config).await
+    };
     let id = begin().await.unwrap();
     assert!(matches!(begin().await, Err(StoreError::StillOpen(1))));
     let mut rows = store.contenders(id).await.unwrap();
@@ -144,15 +178,22 @@ pub(super) async fn a_period_is_counted_once(home: Home) {
         assert!(store.put_part(id, &process, &rows, &spent).await.unwrap());
     }
     assert_eq!(store.contenders(id).await.unwrap(), rows);
-    assert_eq!(store.budgets(id, None).await.unwrap(), [BudgetRow { task: task("a"), planned: 7, remaining: 5 }]);
+    assert_eq!(
+        store.budgets(id, None).await.unwrap(),
+        [BudgetRow { task: task("a"), planned: 7, remaining: 5 }]
+    );
     // After a crash, another process finds the open period.
     store.close().await;
     let store = home.open().await;
     assert_eq!(store.open_period().await.unwrap().unwrap().id, id);
     store.close_period(id, &process, &rows, &spent, 70_000).await.unwrap();
-    assert_eq!(store.budgets(id, None).await.unwrap(), [BudgetRow { task: task("a"), planned: 7, remaining: 5 }]);
+    assert_eq!(
+        store.budgets(id, None).await.unwrap(),
+        [BudgetRow { task: task("a"), planned: 7, remaining: 5 }]
+    );
     let closed = store.contenders(id).await.unwrap();
-    let expected = period_score_of(&rows[rows.iter().position(|row| row.offer == offers[0]).unwrap()]);
+    let expected =
+        period_score_of(&rows[rows.iter().position(|row| row.offer == offers[0]).unwrap()]);
     let scores: Vec<_> = closed.iter().filter_map(|row| row.score).collect();
     assert_eq!(scores, [expected]);
     // Counters of a closed period do not change.
@@ -169,7 +210,8 @@ pub(super) async fn a_period_is_counted_once(home: Home) {
     assert_eq!(store.history_since(70_001).await.unwrap(), []);
     let first = config.clone();
     config.tasks.truncate(1);
-    let next = store.begin_period(80_000, 1, PeriodProfile::Later, &[], &[], &config).await.unwrap();
+    let next =
+        store.begin_period(80_000, 1, PeriodProfile::Later, &[], &[], &config).await.unwrap();
     assert_eq!(next, PeriodId(2));
     assert_eq!(store.config(Some(id)).await.unwrap(), Some(first));
     assert_eq!(store.config(None).await.unwrap(), Some(config));
@@ -200,7 +242,12 @@ fn sample(job: &str, uri: &str, created_ms: i64) -> Sample {
 }
 
 fn reward(quality: f64) -> Reward {
-    Reward { quality: Some(quality), metric: Some(25.0), reason: "equal".to_owned(), created_ms: 500 }
+    Reward {
+        quality: Some(quality),
+        metric: Some(25.0),
+        reason: "equal".to_owned(),
+        created_ms: 500,
+    }
 }
 
 /// Each answer has at most one reward, keyed by its job.
@@ -222,7 +269,11 @@ pub(super) async fn rewards_are_keyed_by_job(home: Home) {
     assert_eq!(next().await.job_id, "3");
     let rewards = store.rewards_since(0).await.unwrap();
     assert_eq!(rewards.len(), 1);
-    assert_eq!((rewards[0].hotkey, &rewards[0].reward), (hotkey("//Alice"), &reward(0.75)), "the first result counts");
+    assert_eq!(
+        (rewards[0].hotkey, &rewards[0].reward),
+        (hotkey("//Alice"), &reward(0.75)),
+        "the first result counts"
+    );
     assert!(!store.put_sample(&first, 1.0).await.unwrap(), "already checked");
     assert_eq!(store.samples_by_task().await.unwrap(), [(task("a"), 2)]);
     assert_eq!(store.rewards_since(501).await.unwrap(), []);
@@ -231,7 +282,8 @@ pub(super) async fn rewards_are_keyed_by_job(home: Home) {
 pub(super) async fn tasks_keep_as_many_answers_as_their_weight_allows(home: Home) {
     let store = home.open().await;
     for index in 0..8 {
-        let kept = store.put_sample(&sample(&index.to_string(), "//Alice", index), 0.005).await.unwrap();
+        let kept =
+            store.put_sample(&sample(&index.to_string(), "//Alice", index), 0.005).await.unwrap();
         assert_eq!(kept, index < 6, "{index}");
     }
     store.sweep(0, 0, 3).await.unwrap();
@@ -249,15 +301,22 @@ pub(super) async fn rows_are_sorted_bytewise(home: Home) {
         }
     }
     let budgets = ["b-a", "ba", "b.b", "b"].map(|name| (task(name), 1));
-    let id = store.begin_period(0, 1, PeriodProfile::Seed, &offers, &budgets, &MarketConfig::default()).await.unwrap();
+    let id = store
+        .begin_period(0, 1, PeriodProfile::Seed, &offers, &budgets, &MarketConfig::default())
+        .await
+        .unwrap();
     let rows = store.contenders(id).await.unwrap();
-    let found: Vec<_> =
-        rows.iter().map(|row| (row.offer.task.to_string(), row.offer.uid, row.offer.hotkey.to_string())).collect();
+    let found: Vec<_> = rows
+        .iter()
+        .map(|row| (row.offer.task.to_string(), row.offer.uid, row.offer.hotkey.to_string()))
+        .collect();
     assert!(found.len() == 16 && found.is_sorted(), "{found:?}");
-    let found: Vec<_> = store.budgets(id, None).await.unwrap().iter().map(|row| row.task.to_string()).collect();
+    let found: Vec<_> =
+        store.budgets(id, None).await.unwrap().iter().map(|row| row.task.to_string()).collect();
     assert_eq!(found, ["b", "b-a", "b.b", "ba"]);
     store.close_period(id, &Process::random(), &rows, &[], 5).await.unwrap();
     let history = store.history_since(0).await.unwrap();
-    let found: Vec<_> = history.iter().map(|row| (row.task.to_string(), row.hotkey.to_string())).collect();
+    let found: Vec<_> =
+        history.iter().map(|row| (row.task.to_string(), row.hotkey.to_string())).collect();
     assert!(found.len() == 16 && found.is_sorted(), "{found:?}");
 }

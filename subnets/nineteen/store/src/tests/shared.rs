@@ -31,7 +31,9 @@ pub(super) async fn credits_hold_over_processes(home: Home) {
     let requests: Vec<_> = (0..60)
         .map(|index| {
             let (store, key) = (stores[index % 2].clone(), ids[index / 2 % 2].clone());
-            tokio::spawn(async move { store.hold(&key, &index.to_string(), 10, DAY, 0).await.unwrap() })
+            tokio::spawn(
+                async move { store.hold(&key, &index.to_string(), 10, DAY, 0).await.unwrap() },
+            )
         })
         .collect();
     let mut held = Vec::new();
@@ -45,12 +47,15 @@ pub(super) async fn credits_hold_over_processes(home: Home) {
         assert_eq!(held.iter().filter(|index| *index / 2 % 2 == parity).count(), 20);
     }
     assert!(stores[0].is_balanced().await.unwrap());
-    // Both processes charge each request, concurrently with grants and the release of abandoned requests.
+    // Both processes charge each request, concurrently with grants and the release of abandoned
+    // requests.
     let mut charges = Vec::new();
     for index in &held {
         for store in &stores {
             let (store, request) = (store.clone(), index.to_string());
-            charges.push(tokio::spawn(async move { store.charge(&request, &usage(DAY, 7), 1).await.unwrap() }));
+            charges.push(tokio::spawn(async move {
+                store.charge(&request, &usage(DAY, 7), 1).await.unwrap()
+            }));
         }
     }
     let release = stores[1].release_holds(0, 1);
@@ -113,7 +118,10 @@ pub(super) async fn rate_limits_hold_across_processes(home: Home) {
     }
     assert_eq!(admitted, 15);
     stores[0].admit(&key, 15, 600_000).await.unwrap();
-    assert_eq!(statement("SELECT COUNT(*) FROM rate").number(&stores[0].database).await.unwrap(), 1);
+    assert_eq!(
+        statement("SELECT COUNT(*) FROM rate").number(&stores[0].database).await.unwrap(),
+        1
+    );
 }
 
 pub(super) async fn rate_window_slides(home: Home) {
@@ -127,7 +135,11 @@ pub(super) async fn rate_window_slides(home: Home) {
     };
     assert_eq!(admit(&key, 500).await, (true, 1, 0, 60_500));
     assert_eq!(admit(&key, 20_000).await, (true, 0, 41_000, 61_000));
-    assert_eq!(admit(&key, 30_000).await, (false, 0, 31_000, 51_000), "rejected requests do not count");
+    assert_eq!(
+        admit(&key, 30_000).await,
+        (false, 0, 31_000, 51_000),
+        "rejected requests do not count"
+    );
     assert_eq!(admit(&other, 30_000).await, (true, 1, 0, 61_000), "API keys have separate limits");
     assert!(!admit(&key, 60_999).await.0, "the first request is still in the window");
     assert_eq!(admit(&key, 61_000).await, (true, 0, 20_000, 61_000));
@@ -168,8 +180,11 @@ pub(super) async fn reserved_admissions_never_exceed_the_limit(home: Home) {
     // Times of the admitted requests, in milliseconds: bursts and pauses.
     let (mut now_ms, mut admitted) = (0, Vec::new());
     while now_ms < 130_000 {
-        now_ms +=
-            if random.random_range(0..100) == 0 { random.random_range(0..3_000) } else { random.random_range(0..30) };
+        now_ms += if random.random_range(0..100) == 0 {
+            random.random_range(0..3_000)
+        } else {
+            random.random_range(0..30)
+        };
         let usage = stores[random.random_range(0..3)].admit(&key, LIMIT, now_ms).await.unwrap();
         if usage.is_admitted {
             admitted.push(now_ms);
@@ -187,7 +202,8 @@ pub(super) async fn reserved_admissions_never_exceed_the_limit(home: Home) {
 
 pub(super) async fn counters_of_a_closed_period_stay(home: Home) {
     let stores = processes(&home).await;
-    let ([control, worker], config) = ([Process::random(), Process::random()], MarketConfig::default());
+    let ([control, worker], config) =
+        ([Process::random(), Process::random()], MarketConfig::default());
     let answered = RequestOutcome::Answered { work: 5.0 };
     for round in 0..10 {
         let id = stores[0]
@@ -214,7 +230,10 @@ pub(super) async fn counts_of_processes_add_up(home: Home) {
     let stores = processes(&home).await;
     let processes: Vec<_> = (0..4).map(|_| Process::random()).collect();
     let (offers, config) = ([offer("//Alice", "a"), offer("//Bob", "a")], MarketConfig::default());
-    let id = stores[0].begin_period(0, 1, PeriodProfile::Seed, &offers, &[(task("a"), 100)], &config).await.unwrap();
+    let id = stores[0]
+        .begin_period(0, 1, PeriodProfile::Seed, &offers, &[(task("a"), 100)], &config)
+        .await
+        .unwrap();
     // Each process stores its growing part ten times, concurrently with the other processes.
     let writers: Vec<_> = processes
         .iter()
@@ -242,17 +261,24 @@ pub(super) async fn counts_of_processes_add_up(home: Home) {
     let sums = async || {
         let rows = stores[1].contenders(id).await.unwrap();
         let counts = rows[0].counts;
-        (counts.total_requests, counts.consumed_capacity, rows[0].sent, rows[1].counts.total_requests)
+        (
+            counts.total_requests,
+            counts.consumed_capacity,
+            rows[0].sent,
+            rows[1].counts.total_requests,
+        )
     };
     assert_eq!(sums().await, (40.0, 80.0, 120.0, 0.0));
     let others = stores[0].contenders_without(id, &processes[2]).await.unwrap();
     assert_eq!((others[0].counts.total_requests, others[0].sent), (30.0, 90.0));
     let remaining = async |without| stores[0].budgets(id, without).await.unwrap()[0].remaining;
     assert_eq!((remaining(None).await, remaining(Some(&processes[0])).await), (60, 70));
-    // Closing the period preserves the sums, including the last counters of the process that closes it.
+    // Closing the period preserves the sums, including the last counters of the process that closes
+    // it.
     let mut last = stores[0].contenders(id).await.unwrap();
     last.truncate(1);
-    (last[0].counts.total_requests, last[0].counts.consumed_capacity, last[0].sent) = (11.0, 22.0, 33.0);
+    (last[0].counts.total_requests, last[0].counts.consumed_capacity, last[0].sent) =
+        (11.0, 22.0, 33.0);
     stores[0].close_period(id, &processes[3], &last, &[], 5).await.unwrap();
     assert_eq!(sums().await, (41.0, 82.0, 123.0, 0.0));
     assert_eq!(remaining(None).await, 60);

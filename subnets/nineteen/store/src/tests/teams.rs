@@ -19,7 +19,13 @@ async fn key_in(store: &Store, team: &str, random: u8) -> String {
     key
 }
 
-async fn spend(store: &Store, key: &str, request: &str, amount: i64, day: &str) -> Result<(), HoldRefusal> {
+async fn spend(
+    store: &Store,
+    key: &str,
+    request: &str,
+    amount: i64,
+    day: &str,
+) -> Result<(), HoldRefusal> {
     let held = store.hold(key, request, amount, day, 0).await.unwrap();
     if held.is_ok() {
         assert_eq!(store.charge(request, &usage(day, amount), 0).await.unwrap(), Some(amount));
@@ -34,12 +40,19 @@ pub(super) async fn keys_of_a_team_share_its_budgets(home: Home) {
     let refused = |left, period, scope| Err(HoldRefusal::Budget { left, period, scope });
     let (day, month) = (BudgetPeriod::Day, BudgetPeriod::Month);
     assert_eq!(store.hold(&one, "1", 6, DAY, 0).await.unwrap(), Ok(()));
-    assert_eq!(spend(&store, &other, "2", 5, DAY).await, refused(4, day, BudgetScope::Team), "holds count");
+    assert_eq!(
+        spend(&store, &other, "2", 5, DAY).await,
+        refused(4, day, BudgetScope::Team),
+        "holds count"
+    );
     assert_eq!(store.charge("1", &usage(DAY, 8), 0).await.unwrap(), Some(6));
     assert_eq!(spend(&store, &other, "2", 5, DAY).await, refused(4, day, BudgetScope::Team));
     assert_eq!(spend(&store, &other, "2", 4, DAY).await, Ok(()));
     assert_eq!(spend(&store, &one, "3", 10, "2026-11-22").await, Ok(()));
-    assert_eq!(spend(&store, &one, "4", 6, "2026-11-23").await, refused(5, month, BudgetScope::Team));
+    assert_eq!(
+        spend(&store, &one, "4", 6, "2026-11-23").await,
+        refused(5, month, BudgetScope::Team)
+    );
     // A key's own budget applies as well.
     let own = KeyTerms { daily_budget: Some(3), ..store.key(&one).await.unwrap().unwrap().terms };
     assert!(store.update_key(&one, &own).await.unwrap());
@@ -55,7 +68,10 @@ pub(super) async fn keys_of_a_team_share_its_budgets(home: Home) {
     let uses = [of_team(month, 25, 24), of_team(day, 10, 10)];
     assert_eq!(store.budget_uses(Some(&other), DAY).await.unwrap(), uses);
     let of_all = store.budget_uses(None, DAY).await.unwrap();
-    assert_eq!((of_all[0].scope, of_all[0].owner.as_str(), &of_all[1..]), (BudgetScope::Key, one.as_str(), &uses[..]));
+    assert_eq!(
+        (of_all[0].scope, of_all[0].owner.as_str(), &of_all[1..]),
+        (BudgetScope::Key, one.as_str(), &uses[..])
+    );
     assert!(store.is_balanced().await.unwrap());
 }
 
@@ -72,13 +88,16 @@ pub(super) async fn spending_stays_with_the_team_that_a_key_leaves(home: Home) {
     let in_team = |team: Option<&str>| KeyTerms { team: team.map(str::to_owned), ..terms(None) };
     assert!(store.update_key(&leaving, &in_team(Some("b"))).await.unwrap());
     assert_eq!(spend(&store, &leaving, "2", 10, DAY).await, Ok(()));
-    let refused = |left| Err(HoldRefusal::Budget { left, period: BudgetPeriod::Month, scope: BudgetScope::Team });
+    let refused = |left| {
+        Err(HoldRefusal::Budget { left, period: BudgetPeriod::Month, scope: BudgetScope::Team })
+    };
     assert_eq!(spend(&store, &staying, "3", 4, DAY).await, refused(3));
     assert!(store.update_key(&leaving, &in_team(None)).await.unwrap());
     assert_eq!(spend(&store, &leaving, "4", 1_000, DAY).await, Ok(()));
     assert!(store.update_key(&leaving, &unknown).await.is_err());
     let teams = async || store.teams("2026-11-22").await.unwrap();
-    let found: Vec<_> = teams().await.into_iter().map(|team| (team.name, team.keys, team.spent_in_month)).collect();
+    let found: Vec<_> =
+        teams().await.into_iter().map(|team| (team.name, team.keys, team.spent_in_month)).collect();
     assert_eq!(found, [("a".to_owned(), 1, 7), ("b".to_owned(), 0, 10)]);
     // New budgets replace the earlier ones.
     store.update_team("a", BudgetChange::Set(None), BudgetChange::Set(Some(9))).await.unwrap();
@@ -109,7 +128,11 @@ pub(super) async fn team_budgets_hold_over_processes(home: Home) {
             Ok(()) => granted += 1,
             Err(refusal) => assert_eq!(
                 refusal,
-                HoldRefusal::Budget { left: 0, period: BudgetPeriod::Month, scope: BudgetScope::Team }
+                HoldRefusal::Budget {
+                    left: 0,
+                    period: BudgetPeriod::Month,
+                    scope: BudgetScope::Team
+                }
             ),
         }
     }
@@ -137,7 +160,9 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
             let held: i64 = running.iter().map(|(_, _, amount)| amount).sum();
             if random.random_range(0..3) > 0 {
                 let (request, amount) = (format!("{case}-{step}"), random.random_range(0..1_000));
-                let hold = async || stores[place].hold(&keys[key], &request, amount, DAY, 1).await.unwrap();
+                let hold = async || {
+                    stores[place].hold(&keys[key], &request, amount, DAY, 1).await.unwrap()
+                };
                 let mut result = hold().await;
                 if result.is_err() {
                     // Once no process has a reserve, a refusal is exact.
@@ -145,18 +170,30 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
                         store.till.return_reserves(&store.database).await;
                     }
                     result = hold().await;
-                    let (left, period, scope) = (budget - spent - held, BudgetPeriod::Month, BudgetScope::Team);
-                    let exact = if left < amount { Err(HoldRefusal::Budget { left, period, scope }) } else { Ok(()) };
+                    let (left, period, scope) =
+                        (budget - spent - held, BudgetPeriod::Month, BudgetScope::Team);
+                    let exact = if left < amount {
+                        Err(HoldRefusal::Budget { left, period, scope })
+                    } else {
+                        Ok(())
+                    };
                     assert_eq!(result, exact);
                 }
                 if result.is_ok() {
-                    assert!(spent + held + amount <= budget, "{spent} + {held} + {amount} of {budget}");
+                    assert!(
+                        spent + held + amount <= budget,
+                        "{spent} + {held} + {amount} of {budget}"
+                    );
                     running.push((place, request, amount));
                 }
             } else if !running.is_empty() {
-                let (place, request, amount) = running.swap_remove(random.random_range(0..running.len()));
+                let (place, request, amount) =
+                    running.swap_remove(random.random_range(0..running.len()));
                 let charge = random.random_range(0..=amount);
-                assert_eq!(stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap(), Some(charge));
+                assert_eq!(
+                    stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap(),
+                    Some(charge)
+                );
                 spent += charge;
             }
         }
@@ -166,7 +203,8 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
     }
 }
 
-/// A change of another process that makes a budget smaller than the reserve of a key in the team "wide".
+/// A change of another process that makes a budget smaller than the reserve of a key in the team
+/// "wide".
 #[derive(Debug, Clone, Copy)]
 enum Narrowing {
     KeyBudget,
@@ -179,7 +217,9 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: H
     let (store, operator) = (home.open().await, home.open().await);
     store.create_team("wide", None, None).await.unwrap();
     store.create_team("narrow", None, Some(15)).await.unwrap();
-    for (number, narrowing) in [Narrowing::KeyBudget, Narrowing::TeamBudget, Narrowing::OtherTeam].iter().enumerate() {
+    for (number, narrowing) in
+        [Narrowing::KeyBudget, Narrowing::TeamBudget, Narrowing::OtherTeam].iter().enumerate()
+    {
         let key = key_in(&store, "wide", u8::try_from(number).unwrap()).await;
         let request = |index: usize| format!("{number}-{index}");
         for index in 0..2 {
@@ -187,8 +227,14 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: H
         }
         assert!(store.till.free(&key) > 1_000, "the key has a reserve");
         let terms = operator.key(&key).await.unwrap().unwrap().terms;
-        let spent =
-            operator.teams(DAY).await.unwrap().into_iter().find(|team| team.name == "wide").unwrap().spent_in_day;
+        let spent = operator
+            .teams(DAY)
+            .await
+            .unwrap()
+            .into_iter()
+            .find(|team| team.name == "wide")
+            .unwrap()
+            .spent_in_day;
         let scope = match narrowing {
             Narrowing::KeyBudget => {
                 let terms = KeyTerms { daily_budget: Some(15), ..terms };
@@ -209,7 +255,11 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: H
         // The running requests hold 20 credits, of which the first one costs 4.
         assert_eq!(store.charge(&request(0), &usage(DAY, 4), 0).await.unwrap(), Some(4));
         let refused = Err(HoldRefusal::Budget { left: 1, period: BudgetPeriod::Day, scope });
-        assert_eq!(store.hold(&key, &request(2), 2, DAY, 0).await.unwrap(), refused, "{narrowing:?}");
+        assert_eq!(
+            store.hold(&key, &request(2), 2, DAY, 0).await.unwrap(),
+            refused,
+            "{narrowing:?}"
+        );
         assert_eq!(store.till.free(&key), 0, "{narrowing:?}");
         assert_eq!(store.hold(&key, &request(3), 1, DAY, 0).await.unwrap(), Ok(()));
         for index in [1, 3] {
@@ -220,10 +270,11 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: H
     assert!(store.is_balanced().await.unwrap());
 }
 
-/// Random operations of two processes on three keys, while budgets change and keys change their team.
+/// Random operations of two processes on three keys, while budgets change and keys change their
+/// team.
 ///
-/// A reserve from before a change may still be used until a request of its key and process ends. All other holds fit into the
-/// team's budget.
+/// A reserve from before a change may still be used until a request of its key and process ends.
+/// All other holds fit into the team's budget.
 pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
@@ -242,7 +293,8 @@ pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
     let mut running: Vec<(usize, usize, String, i64)> = Vec::new();
     // Processes and keys of which no request has ended since the last change.
     let mut unchecked: HashSet<(usize, usize)> = HashSet::new();
-    let everywhere: Vec<(usize, usize)> = (0..2).flat_map(|place| (0..3).map(move |key| (place, key))).collect();
+    let everywhere: Vec<(usize, usize)> =
+        (0..2).flat_map(|place| (0..3).map(move |key| (place, key))).collect();
     for step in 0..400 {
         let (place, key) = (random.random_range(0..2), random.random_range(0..3));
         match random.random_range(0..20) {
@@ -262,7 +314,8 @@ pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
             2..13 => {
                 let (request, amount) = (step.to_string(), random.random_range(1..300));
                 let free = stores[place].till.free(&keys[key]);
-                let granted = stores[place].hold(&keys[key], &request, amount, DAY, 1).await.unwrap();
+                let granted =
+                    stores[place].hold(&keys[key], &request, amount, DAY, 1).await.unwrap();
                 let team = team_of[key];
                 let in_team = running.iter().filter(|(_, key, ..)| team_of[*key] == team);
                 let held: i64 = in_team.map(|(.., amount)| amount).sum();
@@ -274,9 +327,13 @@ pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
                 }
             }
             _ if !running.is_empty() => {
-                let (place, key, request, amount) = running.swap_remove(random.random_range(0..running.len()));
+                let (place, key, request, amount) =
+                    running.swap_remove(random.random_range(0..running.len()));
                 let charge = random.random_range(0..=amount);
-                assert_eq!(stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap(), Some(charge));
+                assert_eq!(
+                    stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap(),
+                    Some(charge)
+                );
                 spent[team_of[key]] += charge;
                 unchecked.remove(&(place, key));
             }
@@ -320,9 +377,17 @@ pub(super) async fn deleted_team_has_no_keys_and_keeps_its_charges(home: Home) {
     assert!(store.revoke_key(&other, 1).await.unwrap());
     store.delete_team("shops", 1).await.unwrap();
     assert_eq!(store.charge("2", &usage(DAY, 5), 0).await.unwrap(), Some(5));
-    assert_eq!((store.teams(DAY).await.unwrap(), store.budget_uses(None, DAY).await.unwrap()), (vec![], vec![]));
+    assert_eq!(
+        (store.teams(DAY).await.unwrap(), store.budget_uses(None, DAY).await.unwrap()),
+        (vec![], vec![])
+    );
     let in_team = KeyTerms { team: Some("shops".to_owned()), ..terms(None) };
-    assert!(store.update_key(&other, &KeyTerms { name: "revoked".to_owned(), ..in_team.clone() }).await.unwrap());
+    assert!(
+        store
+            .update_key(&other, &KeyTerms { name: "revoked".to_owned(), ..in_team.clone() })
+            .await
+            .unwrap()
+    );
     let keep = BudgetChange::Keep;
     for result in [
         store.delete_team("shops", 2).await,
@@ -338,6 +403,9 @@ pub(super) async fn deleted_team_has_no_keys_and_keeps_its_charges(home: Home) {
     // A new team with the name has the charges.
     assert!(store.create_team("shops", None, Some(20)).await.unwrap());
     let team = store.teams(DAY).await.unwrap().remove(0);
-    assert_eq!((team.monthly_budget, team.daily_budget, team.keys, team.spent_in_month), (None, Some(20), 0, 12));
+    assert_eq!(
+        (team.monthly_budget, team.daily_budget, team.keys, team.spent_in_month),
+        (None, Some(20), 0, 12)
+    );
     assert!(store.is_balanced().await.unwrap());
 }

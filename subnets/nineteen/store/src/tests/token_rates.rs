@@ -21,7 +21,11 @@ pub(super) async fn tokens_are_reserved_and_returned(home: Home) {
     store.return_tokens(&key, 4, 70).await.unwrap();
     store.return_tokens("none", 5, 70).await.unwrap();
     assert_eq!(reserve(&key, 21, 6_000).await, (true, 69, 0));
-    assert_eq!(reserve(&key, 100, 65_999).await, (false, 69, 1_001), "until the later request has left");
+    assert_eq!(
+        reserve(&key, 100, 65_999).await,
+        (false, 69, 1_001),
+        "until the later request has left"
+    );
     assert_eq!(reserve(&key, 79, 66_000).await, (true, 0, 0));
     assert_eq!(reserve(&key, 0, 200_000).await, (true, 100, 0));
 }

@@ -59,13 +59,23 @@ pub(super) async fn each_key_has_one_deposit_address(home: Home) {
     let (second, address) = key(&store, 2).await;
     assert_eq!((&first[..4], &second[..4]), ("0101", "0202"));
     assert_eq!(address, OPERATOR.derivative(0x0202));
-    assert_eq!(store.deposit_address(&first).await.unwrap().unwrap().address, OPERATOR.derivative(0x0101));
-    assert_eq!(store.deposit_address(&second).await.unwrap().unwrap().index, 0x0202, "it stays the same");
+    assert_eq!(
+        store.deposit_address(&first).await.unwrap().unwrap().address,
+        OPERATOR.derivative(0x0101)
+    );
+    assert_eq!(
+        store.deposit_address(&second).await.unwrap().unwrap().index,
+        0x0202,
+        "it stays the same"
+    );
     assert_eq!(store.deposit_address("none").await.unwrap(), None);
     // Addresses of an earlier account remain.
     let terms = TopUpTerms { account: PAYER, ..price(5) };
     store.enable_topups(terms, GENESIS, last(50)).await.unwrap();
-    assert_eq!(store.deposit_address(&first).await.unwrap().unwrap().address, PAYER.derivative(0x0101));
+    assert_eq!(
+        store.deposit_address(&first).await.unwrap().unwrap().address,
+        PAYER.derivative(0x0101)
+    );
     assert_eq!(store.deposit_addresses().await.unwrap().len(), 3);
     let topups = store.topups().await.unwrap().unwrap();
     assert_eq!((topups.terms, topups.block, topups.hash), (terms, BlockNumber::new(10), hash(10)));
@@ -89,8 +99,13 @@ pub(super) async fn concurrent_keys_get_different_deposit_addresses(home: Home) 
     for (index, request) in requests.into_iter().enumerate() {
         assert_eq!(request.await.unwrap().key_id, ids[index / 4]);
     }
-    let mut indices: Vec<_> =
-        stores[0].deposit_addresses().await.unwrap().into_iter().map(|address| address.index).collect();
+    let mut indices: Vec<_> = stores[0]
+        .deposit_addresses()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|address| address.index)
+        .collect();
     indices.sort_unstable();
     assert_eq!(indices, (1..=10).map(|byte| byte * 0x0101).collect::<Vec<u16>>());
 }
@@ -112,7 +127,8 @@ pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(home: Home
     let store = enabled(&home).await;
     let lost = OPERATOR.derivative(0x0101);
     let transfers = [transfer(11, 0, lost, 1_000), transfer(11, 1, OPERATOR, 1_000)];
-    let deposits = store.record_transfers(hash(10), last(11), &transfers, 0).await.unwrap().unwrap();
+    let deposits =
+        store.record_transfers(hash(10), last(11), &transfers, 0).await.unwrap().unwrap();
     assert!(deposits.iter().all(|deposit| deposit.key_id.is_none()), "{deposits:?}");
     let (id, address) = key(&store, 1).await;
     assert_eq!(address, OPERATOR.derivative(0x0102));
@@ -120,15 +136,23 @@ pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(home: Home
     assert_eq!(collectable().await, [(0x0102, address), (0x0101, lost)]);
     assert!(store.assign_deposit(hash(11), 0, &id, 1).await.unwrap().is_some());
     assert_eq!(key(&store, 2).await.1, OPERATOR.derivative(0x0202));
-    assert_eq!(collectable().await, [(0x0102, address), (0x0202, OPERATOR.derivative(0x0202)), (0x0101, lost)]);
+    assert_eq!(
+        collectable().await,
+        [(0x0102, address), (0x0202, OPERATOR.derivative(0x0202)), (0x0101, lost)]
+    );
     assert_eq!(store.collectable_addresses(PAYER).await.unwrap(), []);
 }
 
 pub(super) async fn transfers_are_credited_once(home: Home) {
     let store = enabled(&home).await;
     let ((shop, address), (other, elsewhere)) = (key(&store, 1).await, key(&store, 2).await);
-    let transfers = [transfer(11, 3, address, 1_099), transfer(12, 3, elsewhere, 99), transfer(12, 5, address, 100)];
-    let deposits = store.record_transfers(hash(10), last(12), &transfers, 77).await.unwrap().unwrap();
+    let transfers = [
+        transfer(11, 3, address, 1_099),
+        transfer(12, 3, elsewhere, 99),
+        transfer(12, 5, address, 100),
+    ];
+    let deposits =
+        store.record_transfers(hash(10), last(12), &transfers, 77).await.unwrap().unwrap();
     let credits: Vec<_> = deposits.iter().map(|deposit| deposit.credits).collect();
     assert_eq!(credits, [10, 1], "a transfer worth no credit is left out");
     assert_eq!((balance(&store, &shop).await, balance(&store, &other).await), (11, 0));
@@ -136,20 +160,32 @@ pub(super) async fn transfers_are_credited_once(home: Home) {
     assert_eq!(store.record_transfers(hash(10), last(12), &transfers, 78).await.unwrap(), None);
     assert_eq!(store.record_transfers(hash(11), last(12), &transfers, 78).await.unwrap(), None);
     // Nor is an event credited again.
-    assert_eq!(store.record_transfers(hash(12), last(13), &transfers, 78).await.unwrap(), Some(Vec::new()));
+    assert_eq!(
+        store.record_transfers(hash(12), last(13), &transfers, 78).await.unwrap(),
+        Some(Vec::new())
+    );
     assert_eq!(balance(&store, &shop).await, 11);
     assert_eq!(store.topups().await.unwrap().unwrap().hash, hash(13));
     assert_eq!(store.deposits(None).await.unwrap(), deposits);
     assert_eq!(store.deposits(Some(&other)).await.unwrap(), []);
     let own = store.deposits(Some(&shop)).await.unwrap();
-    assert_eq!((own[1].amount_rao, own[1].recorded_ms, own[1].credited_ms), (Rao::new(100), 77, Some(77)));
+    assert_eq!(
+        (own[1].amount_rao, own[1].recorded_ms, own[1].credited_ms),
+        (Rao::new(100), 77, Some(77))
+    );
     assert!(store.is_balanced().await.unwrap());
     // After the price has changed, the next transfers have the new one.
     store.enable_topups(price(7), GENESIS, last(90)).await.unwrap();
-    let deposits = store.record_transfers(hash(13), last(14), &[transfer(14, 0, address, 70)], 79).await.unwrap();
+    let deposits = store
+        .record_transfers(hash(13), last(14), &[transfer(14, 0, address, 70)], 79)
+        .await
+        .unwrap();
     assert_eq!(deposits.unwrap()[0].credits, 10);
     assert_eq!(balance(&store, &shop).await, 21);
-    statement("UPDATE deposit SET credits = credits + 1 WHERE event = 5").execute(&store.database).await.unwrap();
+    statement("UPDATE deposit SET credits = credits + 1 WHERE event = 5")
+        .execute(&store.database)
+        .await
+        .unwrap();
     assert!(!store.is_balanced().await.unwrap());
 }
 
@@ -167,9 +203,11 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
     let ((gone, address), (shop, _)) = (key(&store, 1).await, key(&store, 2).await);
     assert!(store.revoke_key(&gone, 1).await.unwrap());
     let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, OPERATOR, 2_000)];
-    let deposits = store.record_transfers(hash(10), last(11), &transfers, 2).await.unwrap().unwrap();
-    let is_unattributed =
-        |deposit: &Deposit| deposit.key_id.is_none() && deposit.credited_ms.is_none() && deposit.credits == 0;
+    let deposits =
+        store.record_transfers(hash(10), last(11), &transfers, 2).await.unwrap().unwrap();
+    let is_unattributed = |deposit: &Deposit| {
+        deposit.key_id.is_none() && deposit.credited_ms.is_none() && deposit.credits == 0
+    };
     assert!(deposits.iter().all(is_unattributed), "{deposits:?}");
     assert_eq!(balance(&store, &gone).await, 0);
     // The price is that of the transfer's time.
@@ -184,12 +222,20 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
     for assignment in assignments {
         assigned.extend(assignment.await.unwrap());
     }
-    assert_eq!((assigned.len(), assigned[0].credits, assigned[0].key_id.as_ref()), (1, 20, Some(&shop)));
+    assert_eq!(
+        (assigned.len(), assigned[0].credits, assigned[0].key_id.as_ref()),
+        (1, 20, Some(&shop))
+    );
     assert_eq!((assigned[0].recorded_ms, assigned[0].credited_ms), (2, Some(3)));
     assert_eq!(balance(&store, &shop).await, 20);
-    for (block, event, key) in [(11, 1, shop.as_str()), (11, 9, shop.as_str()), (12, 0, shop.as_str()), (11, 0, "none")]
+    for (block, event, key) in
+        [(11, 1, shop.as_str()), (11, 9, shop.as_str()), (12, 0, shop.as_str()), (11, 0, "none")]
     {
-        assert_eq!(store.assign_deposit(hash(block), event, key, 3).await.unwrap(), None, "{block} {event} {key}");
+        assert_eq!(
+            store.assign_deposit(hash(block), event, key, 3).await.unwrap(),
+            None,
+            "{block} {event} {key}"
+        );
     }
     assert!(store.is_balanced().await.unwrap());
 }
@@ -198,11 +244,23 @@ pub(super) async fn credits_above_the_limit_are_left_to_the_operator(home: Home)
     let store = enabled(&home).await;
     let (shop, address) = key(&store, 1).await;
     store.grant(&shop, MAX_CREDITS - 5, "test", 0).await.unwrap();
-    let transfers = [transfer(11, 0, address, 600), transfer(11, 1, address, 500), transfer(11, 2, address, u64::MAX)];
-    let deposits = store.record_transfers(hash(10), last(11), &transfers, 0).await.unwrap().unwrap();
+    let transfers = [
+        transfer(11, 0, address, 600),
+        transfer(11, 1, address, 500),
+        transfer(11, 2, address, u64::MAX),
+    ];
+    let deposits =
+        store.record_transfers(hash(10), last(11), &transfers, 0).await.unwrap().unwrap();
     assert_eq!(deposits.iter().map(|deposit| deposit.credits).collect::<Vec<_>>(), [0, 5, 0]);
-    assert!(matches!(store.assign_deposit(hash(11), 0, &shop, 0).await, Err(StoreError::TooManyCredits { .. })));
-    assert_eq!(store.deposits(Some(&shop)).await.unwrap().len(), 1, "the failed assignment changes nothing");
+    assert!(matches!(
+        store.assign_deposit(hash(11), 0, &shop, 0).await,
+        Err(StoreError::TooManyCredits { .. })
+    ));
+    assert_eq!(
+        store.deposits(Some(&shop)).await.unwrap().len(),
+        1,
+        "the failed assignment changes nothing"
+    );
     assert!(store.is_balanced().await.unwrap());
 }
 
@@ -213,7 +271,12 @@ pub(super) async fn transfers_to_inactive_keys_are_left_to_the_operator(home: Ho
     assert!(store.update_key(&expiring, &expires).await.unwrap());
     let record = async |before: u32, now_ms| {
         let transfers = [transfer(before + 1, 0, address, 1_000)];
-        store.record_transfers(hash(before), last(before + 1), &transfers, now_ms).await.unwrap().unwrap().remove(0)
+        store
+            .record_transfers(hash(before), last(before + 1), &transfers, now_ms)
+            .await
+            .unwrap()
+            .unwrap()
+            .remove(0)
     };
     assert_eq!(record(10, 49).await.key_id.as_ref(), Some(&expiring));
     let lost = record(11, 50).await;
@@ -223,7 +286,11 @@ pub(super) async fn transfers_to_inactive_keys_are_left_to_the_operator(home: Ho
     assert!(store.revoke_key(&other, 51).await.unwrap());
     let refused = store.assign_deposit(hash(12), 0, &other, 52).await;
     assert!(matches!(&refused, Err(StoreError::InactiveKey(id)) if *id == other), "{refused:?}");
-    assert_eq!(store.deposits_at(BlockNumber::new(12), 0).await.unwrap(), [lost], "nothing has changed");
+    assert_eq!(
+        store.deposits_at(BlockNumber::new(12), 0).await.unwrap(),
+        [lost],
+        "nothing has changed"
+    );
     let extended = KeyTerms { expires_ms: Some(500), ..terms(None) };
     assert!(store.update_key(&expiring, &extended).await.unwrap());
     assert!(store.assign_deposit(hash(12), 0, &expiring, 53).await.unwrap().is_some());
@@ -242,7 +309,8 @@ pub(super) async fn disabled_topups_record_nothing(home: Home) {
 pub(super) async fn deposits_are_listed_in_pages(home: Home) {
     let store = enabled(&home).await;
     let (shop, address) = key(&store, 1).await;
-    let transfers: Vec<_> = (0..5).map(|index| transfer(11 + index / 2, index, address, 100)).collect();
+    let transfers: Vec<_> =
+        (0..5).map(|index| transfer(11 + index / 2, index, address, 100)).collect();
     store.record_transfers(hash(10), last(13), &transfers, 0).await.unwrap().unwrap();
     let page = async |before: Option<(u32, u32)>| {
         let before = before.map(|(block, event)| (BlockNumber::new(block), event));
@@ -262,7 +330,8 @@ pub(super) async fn accounts_are_looked_up(home: Home) {
         expected.insert(key(&store, byte).await.1);
     }
     let others = (0..50).map(|byte| AccountId::from_bytes([byte; 32]));
-    let addresses = store.deposit_addresses_among(others.chain(expected.iter().copied())).await.unwrap();
+    let addresses =
+        store.deposit_addresses_among(others.chain(expected.iter().copied())).await.unwrap();
     assert_eq!(addresses, expected);
     assert!(store.deposit_addresses_among([]).await.unwrap().is_empty());
 }
@@ -275,8 +344,13 @@ pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home:
     store.revoke_key(&gone, 0).await.unwrap();
     store.grant(&shop, 7, "=secret", DECEMBER - 2_000).await.unwrap();
     let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, lost, 500)];
-    store.record_transfers(hash(10), last(11), &transfers, DECEMBER - 1_000).await.unwrap().unwrap();
-    let invoice = async |month: &str| store.invoice(&shop, month.parse().unwrap()).await.unwrap().unwrap();
+    store
+        .record_transfers(hash(10), last(11), &transfers, DECEMBER - 1_000)
+        .await
+        .unwrap()
+        .unwrap();
+    let invoice =
+        async |month: &str| store.invoice(&shop, month.parse().unwrap()).await.unwrap().unwrap();
     let november = invoice("2026-11").await;
     assert!(store.assign_deposit(hash(11), 1, &shop, DECEMBER).await.unwrap().is_some());
     assert_eq!(invoice("2026-11").await, november);
@@ -294,7 +368,8 @@ pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home:
     assert_eq!((december.deposits.len(), december.deposits[0].credits), (1, 5));
 }
 
-/// Two processes read the same 60 blocks, in parts of different lengths, while buyers spend and operators grant.
+/// Two processes read the same 60 blocks, in parts of different lengths, while buyers spend and
+/// operators grant.
 pub(super) async fn concurrent_watchers_credit_once(home: Home) {
     let stores = [enabled(&home).await, home.open().await];
     let (mut ids, mut addresses) = (Vec::new(), Vec::new());
@@ -304,8 +379,11 @@ pub(super) async fn concurrent_watchers_credit_once(home: Home) {
         addresses.push(address);
     }
     // In descending order of the keys, too: the transactions must not wait for each other.
-    let transfers: Vec<_> =
-        (0..120).map(|index| transfer(11 + index / 2, index % 2, addresses[(119 - index as usize) % 3], 100)).collect();
+    let transfers: Vec<_> = (0..120)
+        .map(|index| {
+            transfer(11 + index / 2, index % 2, addresses[(119 - index as usize) % 3], 100)
+        })
+        .collect();
     let watchers: Vec<_> = stores
         .iter()
         .zip([1_u32, 3])
@@ -318,8 +396,11 @@ pub(super) async fn concurrent_watchers_credit_once(home: Home) {
                     if from == 70 {
                         break;
                     }
-                    let part: Vec<_> =
-                        transfers.iter().filter(|one| (from + 1..=to).contains(&one.block.get())).copied().collect();
+                    let part: Vec<_> = transfers
+                        .iter()
+                        .filter(|one| (from + 1..=to).contains(&one.block.get()))
+                        .copied()
+                        .collect();
                     store.record_transfers(topups.hash, last(to), &part, 0).await.unwrap();
                 }
             })
@@ -336,7 +417,8 @@ pub(super) async fn concurrent_watchers_credit_once(home: Home) {
                     store.grant(&id, 1, "test", 0).await.unwrap();
                     let request = format!("{id}:{request}");
                     if store.hold(&id, &request, 2, DAY, 0).await.unwrap().is_ok() {
-                        charged += store.charge(&request, &usage(DAY, 2), 0).await.unwrap().unwrap();
+                        charged +=
+                            store.charge(&request, &usage(DAY, 2), 0).await.unwrap().unwrap();
                     }
                 }
                 charged
@@ -354,7 +436,11 @@ pub(super) async fn concurrent_watchers_credit_once(home: Home) {
         store.close_leases().await;
     }
     for (id, charged) in ids.iter().zip(charged) {
-        assert_eq!(balance(&stores[0], id).await, 40 + 20 - charged, "40 transfers and 20 grants of 1 credit");
+        assert_eq!(
+            balance(&stores[0], id).await,
+            40 + 20 - charged,
+            "40 transfers and 20 grants of 1 credit"
+        );
     }
     assert_eq!(stores[0].deposits(None).await.unwrap().len(), 120);
     assert!(stores[1].is_balanced().await.unwrap());

@@ -54,10 +54,12 @@ static ACCOUNTS: LazyLock<Inserts> = LazyLock::new(|| {
         " ON CONFLICT (name) DO UPDATE SET balance = account.balance + excluded.balance",
     )
 });
-static TRANSFERS: LazyLock<Inserts> =
-    LazyLock::new(|| Inserts::new("INSERT INTO transfer (id, kind, reference, created_ms) VALUES ", 4, ""));
-static POSTINGS: LazyLock<Inserts> =
-    LazyLock::new(|| Inserts::new("INSERT INTO posting (transfer_id, account, amount) VALUES ", 3, ""));
+static TRANSFERS: LazyLock<Inserts> = LazyLock::new(|| {
+    Inserts::new("INSERT INTO transfer (id, kind, reference, created_ms) VALUES ", 4, "")
+});
+static POSTINGS: LazyLock<Inserts> = LazyLock::new(|| {
+    Inserts::new("INSERT INTO posting (transfer_id, account, amount) VALUES ", 3, "")
+});
 
 #[expect(clippy::arithmetic_side_effects, reason = "counts of rows and columns are small")]
 impl Inserts {
@@ -68,7 +70,12 @@ impl Inserts {
             for row in 0..rows {
                 sql.push_str(if row == 0 { "(" } else { ", (" });
                 for column in 1..=columns {
-                    let _ = write!(sql, "{}${}", if column == 1 { "" } else { ", " }, row * columns + column);
+                    let _ = write!(
+                        sql,
+                        "{}${}",
+                        if column == 1 { "" } else { ", " },
+                        row * columns + column
+                    );
                 }
                 sql.push(')');
             }
@@ -79,13 +86,18 @@ impl Inserts {
     }
 
     /// Inserts all rows, in their order, with as few statements as possible.
-    async fn execute(&self, transaction: &mut Transaction, values: Vec<Value>) -> Result<(), StoreError> {
+    async fn execute(
+        &self,
+        transaction: &mut Transaction,
+        values: Vec<Value>,
+    ) -> Result<(), StoreError> {
         let mut left = values.len() / self.columns;
         let mut values = values.into_iter();
         for (rows, sql) in SIZES.iter().zip(self.statements) {
             while left >= *rows {
                 left -= rows;
-                let bound = values.by_ref().take(rows * self.columns).fold(statement(sql), Statement::bind);
+                let bound =
+                    values.by_ref().take(rows * self.columns).fold(statement(sql), Statement::bind);
                 bound.execute(&mut *transaction).await?;
             }
         }
@@ -120,14 +132,19 @@ pub(super) async fn write(
         let id = format!("{}:{key}", process.as_str());
         let mut found = find(&mut transaction, key, &id, plan.day()).await?;
         if let Some(day) = plan.day()
-            && let Some((budgets, keys)) = teams.budgets(&mut transaction, key, found.lease, day).await?
+            && let Some((budgets, keys)) =
+                teams.budgets(&mut transaction, key, found.lease, day).await?
         {
             found.budgets = BudgetLimits { team: budgets, team_keys: keys, ..found.budgets };
         }
         let mut earlier = Vec::with_capacity(plan.due.len());
         for due in &plan.due {
             let is_retried = due.hold.is_retried;
-            earlier.push(if is_retried { charged(&mut transaction, &due.request).await? } else { None });
+            earlier.push(if is_retried {
+                charged(&mut transaction, &due.request).await?
+            } else {
+                None
+            });
         }
         let settled = plan.settle(&found, &earlier);
         rows.add(key, &id, plan, &found, &earlier, &settled);
@@ -140,7 +157,12 @@ pub(super) async fn write(
 }
 
 /// Reads a key's credits, and its own budgets. The latter count only if `day` is given.
-async fn find(transaction: &mut Transaction, key: &str, id: &str, day: Option<&str>) -> Result<Found, StoreError> {
+async fn find(
+    transaction: &mut Transaction,
+    key: &str,
+    id: &str,
+    day: Option<&str>,
+) -> Result<Found, StoreError> {
     let row = statement(
         "SELECT COALESCE((SELECT balance FROM account WHERE name = 'key:' || $1), 0) AS available,
          COALESCE((SELECT balance FROM account WHERE name = 'held:' || $1), 0) AS held,
@@ -152,12 +174,21 @@ async fn find(transaction: &mut Transaction, key: &str, id: &str, day: Option<&s
          CAST((SELECT COALESCE(SUM(charged), 0) FROM usage_day WHERE key_id = $1 AND day = $4) AS BIGINT) AS in_day",
     );
     let day = day.unwrap_or("none");
-    let row = row.bind(key).bind(id).bind(BudgetPeriod::Month.of_day(day)).bind(day).row(transaction).await?;
-    let Some(row) = row else { return Ok(Found { available: 0, lease: 0, budgets: BudgetLimits::default() }) };
+    let row = row
+        .bind(key)
+        .bind(id)
+        .bind(BudgetPeriod::Month.of_day(day))
+        .bind(day)
+        .row(transaction)
+        .await?;
+    let Some(row) = row else {
+        return Ok(Found { available: 0, lease: 0, budgets: BudgetLimits::default() });
+    };
     let (held, lease): (i64, i64) = (row.get("held")?, row.get("lease")?);
     let others = held.saturating_sub(lease);
-    let left =
-        |budget: Option<i64>, spent: i64| budget.map(|budget| budget.saturating_sub(spent).saturating_sub(others));
+    let left = |budget: Option<i64>, spent: i64| {
+        budget.map(|budget| budget.saturating_sub(spent).saturating_sub(others))
+    };
     let budgets = Budgets {
         month: left(row.get("monthly")?, row.get("in_month")?),
         day: left(row.get("daily")?, row.get("in_day")?),
@@ -168,7 +199,8 @@ async fn find(transaction: &mut Transaction, key: &str, id: &str, day: Option<&s
 
 /// Returns the credits that an earlier transaction charged for a request, if any.
 async fn charged(transaction: &mut Transaction, request: &str) -> Result<Option<i64>, StoreError> {
-    let charge = statement("SELECT amount FROM posting WHERE transfer_id = $1 AND account = 'revenue'");
+    let charge =
+        statement("SELECT amount FROM posting WHERE transfer_id = $1 AND account = 'revenue'");
     Ok(charge.bind(transfer_id(request)).value(transaction).await?)
 }
 
@@ -180,7 +212,8 @@ fn transfer_id(request: &str) -> i64 {
     i64::from_le_bytes(bytes) & i64::MAX
 }
 
-/// Returns the requests that the transaction charges, with the charges; `None` if the request's credits were released before.
+/// Returns the requests that the transaction charges, with the charges; `None` if the request's
+/// credits were released before.
 fn new_charges<'a>(
     plan: &'a Plan,
     earlier: &[Option<i64>],
@@ -204,7 +237,11 @@ impl<'a> Rows<'a> {
         let mut left = found.lease;
         for (due, charge) in new_charges(plan, earlier, settled) {
             let Some(charge) = charge else {
-                tracing::warn!(key, request_id = due.request, "the request's credits were released before its charge");
+                tracing::warn!(
+                    key,
+                    request_id = due.request,
+                    "the request's credits were released before its charge"
+                );
                 continue;
             };
             left = left.saturating_sub(charge);
@@ -215,7 +252,15 @@ impl<'a> Rows<'a> {
             for (sum, added) in sums.iter_mut().zip(added) {
                 *sum = sum.saturating_add(added);
             }
-            self.transfer(transfer_id(&due.request), "charge", &due.request, due.now_ms, charge, &held, "revenue");
+            self.transfer(
+                transfer_id(&due.request),
+                "charge",
+                &due.request,
+                due.now_ms,
+                charge,
+                &held,
+                "revenue",
+            );
         }
         let leased = settled.lease.saturating_sub(left);
         if leased != 0 {
@@ -224,7 +269,12 @@ impl<'a> Rows<'a> {
             self.transfer(number, "hold", id, plan.now_ms, leased, &available, &held);
         }
         if settled.lease > 0 {
-            self.leases.extend::<[Value; 4]>([id.into(), key.into(), settled.lease.into(), plan.now_ms.into()]);
+            self.leases.extend::<[Value; 4]>([
+                id.into(),
+                key.into(),
+                settled.lease.into(),
+                plan.now_ms.into(),
+            ]);
         } else if found.lease > 0 {
             self.ended.push(id.to_owned());
         }
@@ -241,7 +291,12 @@ impl<'a> Rows<'a> {
         from: &str,
         to: &str,
     ) {
-        self.transfers.extend::<[Value; 4]>([id.into(), kind.into(), reference.into(), now_ms.into()]);
+        self.transfers.extend::<[Value; 4]>([
+            id.into(),
+            kind.into(),
+            reference.into(),
+            now_ms.into(),
+        ]);
         for (account, amount) in [(from, amount.saturating_neg()), (to, amount)] {
             let change = self.accounts.entry(account.to_owned()).or_default();
             *change = change.saturating_add(amount);
@@ -249,10 +304,17 @@ impl<'a> Rows<'a> {
         }
     }
 
-    async fn execute(self, transaction: &mut Transaction, teams: Teams<'_>) -> Result<(), StoreError> {
+    async fn execute(
+        self,
+        transaction: &mut Transaction,
+        teams: Teams<'_>,
+    ) -> Result<(), StoreError> {
         LEASES.execute(transaction, self.leases).await?;
         for id in self.ended {
-            statement("DELETE FROM hold WHERE request_id = $1").bind(id).execute(&mut *transaction).await?;
+            statement("DELETE FROM hold WHERE request_id = $1")
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
         }
         let usage = |((key, day, model), sums): ((&str, &str, &str), [i64; 4])| {
             [key, day, model].map(Value::from).into_iter().chain(sums.map(Value::from))
@@ -261,7 +323,9 @@ impl<'a> Rows<'a> {
         TEAM_DAYS.execute(transaction, teams.rows()).await?;
         TRANSFERS.execute(transaction, self.transfers).await?;
         let account = |(name, change): (String, i64)| [Value::from(name), Value::from(change)];
-        ACCOUNTS.execute(transaction, self.accounts.into_iter().flat_map(account).collect()).await?;
+        ACCOUNTS
+            .execute(transaction, self.accounts.into_iter().flat_map(account).collect())
+            .await?;
         POSTINGS.execute(transaction, self.postings).await
     }
 }

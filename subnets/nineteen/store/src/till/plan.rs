@@ -27,8 +27,8 @@ pub(super) struct Plan {
     pub(super) now_ms: i64,
     /// Credits that other running requests hold.
     running: i64,
-    /// Change of the credits that no request holds, positive for credits to lease; `None` if the size of the lease
-    /// follows from the holds and the key's credits.
+    /// Change of the credits that no request holds, positive for credits to lease; `None` if the
+    /// size of the lease follows from the holds and the key's credits.
     change: Option<i64>,
     keeps_reserve: bool,
 }
@@ -40,8 +40,8 @@ pub(super) struct Found {
     pub(super) available: i64,
     /// Lease of this process.
     pub(super) lease: i64,
-    /// Budgets less the credits charged in their periods, and less the other leases: those of other processes and, of the
-    /// team's budgets, those of its other keys.
+    /// Budgets less the credits charged in their periods, and less the other leases: those of other
+    /// processes and, of the team's budgets, those of its other keys.
     pub(super) budgets: BudgetLimits,
 }
 
@@ -52,12 +52,13 @@ pub(super) struct Settled {
     pub(super) lease: i64,
     /// Size of the reserve; `None` if it is unchanged.
     pub(super) reserve: Option<i64>,
-    /// Charges, in the order of [`Plan::due`]; `None` if the lease was released, because this process was suspended.
+    /// Charges, in the order of [`Plan::due`]; `None` if the lease was released, because this
+    /// process was suspended.
     pub(super) charges: Vec<Option<i64>>,
     /// Results of [`Plan::wanted`], in the same order.
     pub(super) granted: Vec<Result<(), HoldRefusal>>,
-    /// Whether the lease has credits that exceed what remains of a budget. The next transaction returns them: other requests
-    /// may have used them during this one.
+    /// Whether the lease has credits that exceed what remains of a budget. The next transaction
+    /// returns them: other requests may have used them during this one.
     pub(super) is_over_budget: bool,
 }
 
@@ -68,12 +69,16 @@ impl Due {
 }
 
 impl Plan {
-    /// Prepares the transaction: sets aside the credits that it may return or use for wanted holds. Meanwhile, further
-    /// requests may use the rest of the lease.
+    /// Prepares the transaction: sets aside the credits that it may return or use for wanted holds.
+    /// Meanwhile, further requests may use the rest of the lease.
     pub(super) fn prepare(&mut self, lease: &mut Lease, returns_reserve: bool) {
         let pending = sum(self.due.iter().map(|due| due.hold.amount));
         self.running = lease.held.saturating_sub(pending);
-        let times = self.wanted.iter().map(|want| want.hold.created_ms).chain(self.due.iter().map(|due| due.now_ms));
+        let times = self
+            .wanted
+            .iter()
+            .map(|want| want.hold.created_ms)
+            .chain(self.due.iter().map(|due| due.now_ms));
         self.now_ms = times.max().unwrap_or_else(|| lease.now_ms());
         self.keeps_reserve = !returns_reserve;
         let free = lease.free();
@@ -92,15 +97,20 @@ impl Plan {
         lease.hold(self.set_aside);
     }
 
-    /// Returns the day of the wanted holds, which is the same for all, otherwise that of the refill or of the latest charge;
-    /// `None` without any.
+    /// Returns the day of the wanted holds, which is the same for all, otherwise that of the refill
+    /// or of the latest charge; `None` without any.
     pub(super) fn day(&self) -> Option<&str> {
         let charged = || self.due.iter().map(|due| &due.usage.day).max();
-        self.wanted.first().map(|want| &want.day).or(self.refill.as_ref()).or_else(charged).map(String::as_str)
+        self.wanted
+            .first()
+            .map(|want| &want.day)
+            .or(self.refill.as_ref())
+            .or_else(charged)
+            .map(String::as_str)
     }
 
-    /// Computes the result of the transaction. `earlier` are charges that an earlier transaction with an unknown
-    /// outcome has written, in the order of [`Plan::due`].
+    /// Computes the result of the transaction. `earlier` are charges that an earlier transaction
+    /// with an unknown outcome has written, in the order of [`Plan::due`].
     pub(super) fn settle(&self, found: &Found, earlier: &[Option<i64>]) -> Settled {
         let (mut left, mut budgets) = (found.lease, found.budgets);
         let mut charges = Vec::with_capacity(self.due.len());
@@ -126,11 +136,15 @@ impl Plan {
         // Credits of the lease that neither running requests nor charges need.
         let unused = left.saturating_sub(self.running);
         let credits = found.available.saturating_add(unused);
-        let budget = budgets.smallest().map(|(left, period, scope)| (left.saturating_sub(self.running), period, scope));
-        let (mut granted, mut largest, mut results) = (0_i64, 0, Vec::with_capacity(self.wanted.len()));
+        let budget = budgets
+            .smallest()
+            .map(|(left, period, scope)| (left.saturating_sub(self.running), period, scope));
+        let (mut granted, mut largest, mut results) =
+            (0_i64, 0, Vec::with_capacity(self.wanted.len()));
         for Want { hold, .. } in &self.wanted {
             let credits = credits.saturating_sub(granted);
-            let budget = budget.map(|(left, period, scope)| (left.saturating_sub(granted), period, scope));
+            let budget =
+                budget.map(|(left, period, scope)| (left.saturating_sub(granted), period, scope));
             results.push(match budget {
                 _ if credits < hold.amount => Err(HoldRefusal::Credits { balance: credits.max(0) }),
                 Some((left, period, scope)) if left < hold.amount => {
@@ -143,17 +157,24 @@ impl Plan {
                 }
             });
         }
-        let rest = budgets.reservable(self.running.saturating_add(granted)).min(credits.saturating_sub(granted));
+        let rest = budgets
+            .reservable(self.running.saturating_add(granted))
+            .min(credits.saturating_sub(granted));
         let reserve = (rest / SHARE).min(largest.saturating_mul(REQUESTS));
         // A reserve for less than one request would only keep credits from others.
         let reserve = if self.keeps_reserve && reserve >= largest { reserve.max(0) } else { 0 };
         let kept = unused.saturating_sub(granted).clamp(reserve, reserve.saturating_mul(2));
         // After the release of the lease, the credits may not cover the running requests.
-        let lease = self.running.saturating_add(granted).saturating_add(kept).min(left.saturating_add(found.available));
+        let lease = self
+            .running
+            .saturating_add(granted)
+            .saturating_add(kept)
+            .min(left.saturating_add(found.available));
         Settled { lease, reserve: Some(reserve), charges, granted: results, is_over_budget: false }
     }
 
-    /// Returns whether a lease of `lease` credits has some that no request holds, although a budget is too small for them.
+    /// Returns whether a lease of `lease` credits has some that no request holds, although a budget
+    /// is too small for them.
     fn exceeds(&self, lease: i64, budgets: BudgetLimits) -> bool {
         let is_too_large = budgets.smallest().is_some_and(|(left, ..)| left < lease);
         is_too_large && lease > self.running
@@ -183,13 +204,24 @@ mod tests {
     }
 
     fn want(amount: i64) -> Want {
-        Want { request: "r".to_owned(), hold: hold(amount), day: DAY.to_owned(), done: oneshot::channel().0 }
+        Want {
+            request: "r".to_owned(),
+            hold: hold(amount),
+            day: DAY.to_owned(),
+            done: oneshot::channel().0,
+        }
     }
 
     fn due(amount: i64, charge: i64) -> Due {
         let (model, day) = ("a".to_owned(), DAY.to_owned());
         let usage = Usage { model, day, input_tokens: 3, output_tokens: 5, charge };
-        Due { request: "r".to_owned(), hold: hold(amount), usage, now_ms: 0, done: oneshot::channel().0 }
+        Due {
+            request: "r".to_owned(),
+            hold: hold(amount),
+            usage,
+            now_ms: 0,
+            done: oneshot::channel().0,
+        }
     }
 
     fn lease(amount: i64, held: i64, reserve: i64) -> Lease {
@@ -216,13 +248,31 @@ mod tests {
         let settled = plan.settle(&found(1_000_000, 0), &[]);
         assert_eq!((settled.lease, settled.reserve), (10 + 2_550, Some(2_550)));
         let settled = plan.settle(&found(64_010, 0), &[]);
-        assert_eq!((settled.lease, settled.reserve), (10 + 1_000, Some(1_000)), "at most 1/64 of the rest");
+        assert_eq!(
+            (settled.lease, settled.reserve),
+            (10 + 1_000, Some(1_000)),
+            "at most 1/64 of the rest"
+        );
         let settled = plan.settle(&found(649, 0), &[]);
-        assert_eq!((settled.lease, settled.reserve), (10, Some(0)), "no reserve for less than one request");
-        let settled = plan.settle(&Found { budgets: monthly(Some(74)), ..found(1_000_000, 0) }, &[]);
-        assert_eq!((settled.lease, settled.reserve), (10, Some(0)), "the budget limits the reserve");
-        let settled = plan.settle(&Found { budgets: in_team(None, Some(128_010)), ..found(1_000_000, 0) }, &[]);
-        assert_eq!((settled.lease, settled.reserve), (10 + 1_000, Some(1_000)), "the keys of a team share its budget");
+        assert_eq!(
+            (settled.lease, settled.reserve),
+            (10, Some(0)),
+            "no reserve for less than one request"
+        );
+        let settled =
+            plan.settle(&Found { budgets: monthly(Some(74)), ..found(1_000_000, 0) }, &[]);
+        assert_eq!(
+            (settled.lease, settled.reserve),
+            (10, Some(0)),
+            "the budget limits the reserve"
+        );
+        let settled = plan
+            .settle(&Found { budgets: in_team(None, Some(128_010)), ..found(1_000_000, 0) }, &[]);
+        assert_eq!(
+            (settled.lease, settled.reserve),
+            (10 + 1_000, Some(1_000)),
+            "the keys of a team share its budget"
+        );
     }
 
     #[test]
@@ -242,17 +292,25 @@ mod tests {
     #[test]
     fn a_reserve_is_refilled_while_requests_use_it() {
         let settle = |free: i64, available, budget| {
-            let mut plan = Plan { refill: Some(DAY.to_owned()), due: vec![due(10, 4)], ..Plan::default() };
+            let mut plan =
+                Plan { refill: Some(DAY.to_owned()), due: vec![due(10, 4)], ..Plan::default() };
             let mut lease = lease(10 + free, 10, 100);
             plan.prepare(&mut lease, false);
             assert_eq!(plan.set_aside, 0);
-            let settled = plan.settle(&Found { budgets: monthly(budget), ..found(available, lease.amount) }, &[None]);
+            let settled = plan.settle(
+                &Found { budgets: monthly(budget), ..found(available, lease.amount) },
+                &[None],
+            );
             (settled.lease, settled.reserve)
         };
         assert_eq!(settle(40, 1_000_000, None), (100, None));
         assert_eq!(settle(94, 1_000_000, None), (100, None), "other charges have refilled it");
         assert_eq!(settle(40, 640, None), (46 + 10, Some(10)), "at most 1/64 of the key's credits");
-        assert_eq!(settle(40, 1_000_000, Some(4 + 46 + 640)), (46 + 10, Some(10)), "and of its budget");
+        assert_eq!(
+            settle(40, 1_000_000, Some(4 + 46 + 640)),
+            (46 + 10, Some(10)),
+            "and of its budget"
+        );
         assert_eq!(settle(40, 0, Some(0)), (46, Some(0)));
     }
 
@@ -270,10 +328,17 @@ mod tests {
                 let mut plan = Plan { due: vec![due(10, 4)], refill, ..Plan::default() };
                 let mut lease = lease(64, 20, 30);
                 plan.prepare(&mut lease, false);
-                assert_eq!(plan.set_aside, 0, "other requests may use the reserve during the transaction");
+                assert_eq!(
+                    plan.set_aside, 0,
+                    "other requests may use the reserve during the transaction"
+                );
                 let found = Found { budgets: in_team(of_key, of_team), ..found(0, 64) };
                 let settled = plan.settle(&found, &[None]);
-                assert_eq!((settled.lease, settled.is_over_budget), (60, is_over_budget), "{of_key:?} {of_team:?}");
+                assert_eq!(
+                    (settled.lease, settled.is_over_budget),
+                    (60, is_over_budget),
+                    "{of_key:?} {of_team:?}"
+                );
             }
         }
         // The next transaction returns it, also without pending work.
@@ -292,11 +357,16 @@ mod tests {
 
     #[test]
     fn a_lost_lease_charges_nothing() {
-        let mut plan = Plan { wanted: vec![want(5)], due: vec![due(10, 4), due(10, 0)], ..Plan::default() };
+        let mut plan =
+            Plan { wanted: vec![want(5)], due: vec![due(10, 4), due(10, 0)], ..Plan::default() };
         plan.prepare(&mut lease(30, 30, 0), false);
         let settled = plan.settle(&found(100, 0), &[None, None]);
         assert_eq!(settled.charges, [None, Some(0)]);
-        assert_eq!((settled.lease, settled.granted), (15, vec![Ok(())]), "the lease covers running requests again");
+        assert_eq!(
+            (settled.lease, settled.granted),
+            (15, vec![Ok(())]),
+            "the lease covers running requests again"
+        );
         let settled = plan.settle(&found(12, 0), &[None, None]);
         let refused = Err(HoldRefusal::Credits { balance: 2 });
         assert_eq!((settled.lease, settled.granted), (10, vec![refused]));
@@ -319,7 +389,8 @@ mod tests {
     }
 
     proptest! {
-        /// Amounts up to the limit, prices above it, and any budget: nothing overflows, and credits are conserved.
+        /// Amounts up to the limit, prices above it, and any budget: nothing overflows, and credits
+        /// are conserved.
         #[test]
         fn no_amount_overflows(
             wanted in prop::collection::vec(prop_oneof![credits(), any::<i64>().prop_map(|price| price.max(0)), Just(i64::MAX)], 0..5),

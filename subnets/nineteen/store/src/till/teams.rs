@@ -1,4 +1,5 @@
-//! Teams of the API keys in one transaction, whose budgets limit holds and whose spending charges add to.
+//! Teams of the API keys in one transaction, whose budgets limit holds and whose spending charges
+//! add to.
 
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -12,7 +13,8 @@ use crate::StoreError;
 use crate::budgets::{BudgetPeriod, Budgets};
 use crate::keys::lock_with_team;
 
-/// Teams of the keys in one transaction, and what it changes for them. The changes are written at its end.
+/// Teams of the keys in one transaction, and what it changes for them. The changes are written at
+/// its end.
 #[derive(Debug, Default)]
 pub(super) struct Teams<'a> {
     /// Teams by the ID of the API key.
@@ -24,8 +26,8 @@ pub(super) struct Teams<'a> {
 }
 
 impl<'a> Teams<'a> {
-    /// Locks all keys, then the teams whose budgets are needed. Both are in order, so that the transactions of two processes
-    /// do not wait for each other.
+    /// Locks all keys, then the teams whose budgets are needed. Both are in order, so that the
+    /// transactions of two processes do not wait for each other.
     pub(super) async fn lock(
         transaction: &mut Transaction,
         plans: &'a BTreeMap<String, Plan>,
@@ -45,8 +47,8 @@ impl<'a> Teams<'a> {
         Ok(teams)
     }
 
-    /// Returns what remains, on a day, of the budgets of a key's team for this key's lease of `lease` credits, and the number
-    /// of active keys of the team; `None` without a team.
+    /// Returns what remains, on a day, of the budgets of a key's team for this key's lease of
+    /// `lease` credits, and the number of active keys of the team; `None` without a team.
     pub(super) async fn budgets(
         &self,
         transaction: &mut Transaction,
@@ -65,12 +67,15 @@ impl<'a> Teams<'a> {
              CAST((SELECT COALESCE(SUM(charged), 0) FROM team_day WHERE team_day.team = $1 AND day = $3) AS BIGINT) AS in_day
              FROM team WHERE name = $1",
         );
-        let row = row.bind(team).bind(BudgetPeriod::Month.of_day(day)).bind(day).row(transaction).await?;
+        let row =
+            row.bind(team).bind(BudgetPeriod::Month.of_day(day)).bind(day).row(transaction).await?;
         let Some(row) = row else { return Ok(None) };
-        let (held, unwritten) = (row.get::<i64>("held")?, self.leased.get(team).copied().unwrap_or(0));
+        let (held, unwritten) =
+            (row.get::<i64>("held")?, self.leased.get(team).copied().unwrap_or(0));
         let others = held.saturating_add(unwritten).saturating_sub(lease);
-        let left =
-            |budget: Option<i64>, spent: i64| budget.map(|budget| budget.saturating_sub(spent).saturating_sub(others));
+        let left = |budget: Option<i64>, spent: i64| {
+            budget.map(|budget| budget.saturating_sub(spent).saturating_sub(others))
+        };
         let mut budgets = Budgets {
             month: left(row.get("monthly_budget")?, row.get("in_month")?),
             day: left(row.get("daily_budget")?, row.get("in_day")?),
@@ -81,7 +86,8 @@ impl<'a> Teams<'a> {
         Ok(Some((budgets, row.get("members")?)))
     }
 
-    /// Records what the transaction changes for a key: its charges, and its lease, which was `before` credits.
+    /// Records what the transaction changes for a key: its charges, and its lease, which was
+    /// `before` credits.
     pub(super) fn record(
         &mut self,
         key: &str,
@@ -99,7 +105,9 @@ impl<'a> Teams<'a> {
 
     /// Returns the rows of charges, to be added to the table `team_day`: team, day and credits.
     pub(super) fn rows(self) -> Vec<Value> {
-        let row = |((team, day), charged): ((String, &str), i64)| [team.into(), day.into(), Value::from(charged)];
+        let row = |((team, day), charged): ((String, &str), i64)| {
+            [team.into(), day.into(), Value::from(charged)]
+        };
         self.charged.into_iter().flat_map(row).collect()
     }
 }

@@ -14,10 +14,12 @@ use crate::{Store, StoreError};
 const ACCOUNTS: usize = 8;
 
 impl Store {
-    /// Returns the deposit address of an API key; creates it if missing. Returns `None` if the key is unknown.
+    /// Returns the deposit address of an API key; creates it if missing. Returns `None` if the key
+    /// is unknown.
     ///
     /// # Errors
-    /// [`StoreError::TopUpsDisabled`] and [`StoreError::NoFreeAddress`]; another [`StoreError`] when the database fails.
+    /// [`StoreError::TopUpsDisabled`] and [`StoreError::NoFreeAddress`]; another [`StoreError`]
+    /// when the database fails.
     pub async fn deposit_address(&self, key: &str) -> Result<Option<DepositAddress>, StoreError> {
         let account = enabled_account(self.topups().await?)?;
         if let Some(existing) = existing_address(&self.database, account, key).await? {
@@ -50,11 +52,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn deposit_addresses(&self) -> Result<Vec<DepositAddress>, StoreError> {
-        let rows = statement("SELECT address, key_id, account, number FROM deposit_address ORDER BY account, number");
+        let rows = statement(
+            "SELECT address, key_id, account, number FROM deposit_address ORDER BY account, number",
+        );
         rows.rows(&self.database).await?.iter().map(deposit_address).collect()
     }
 
-    /// Returns those of some accounts that are deposit addresses, also of earlier accounts of the operator.
+    /// Returns those of some accounts that are deposit addresses, also of earlier accounts of the
+    /// operator.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -62,8 +67,10 @@ impl Store {
         &self,
         accounts: impl IntoIterator<Item = AccountId> + Send,
     ) -> Result<HashSet<AccountId>, StoreError> {
-        const SELECT: &str = "SELECT address FROM deposit_address WHERE address IN ($1, $2, $3, $4, $5, $6, $7, $8)";
-        let accounts: Vec<String> = accounts.into_iter().map(|account| account.to_string()).collect();
+        const SELECT: &str =
+            "SELECT address FROM deposit_address WHERE address IN ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let accounts: Vec<String> =
+            accounts.into_iter().map(|account| account.to_string()).collect();
         let mut addresses = HashSet::new();
         for part in accounts.chunks(ACCOUNTS) {
             let mut rows = statement(SELECT);
@@ -78,15 +85,23 @@ impl Store {
         Ok(addresses)
     }
 
-    /// Returns the derivatives of an account to which TAO can have been sent, with their indices: its deposit addresses, and
-    /// those of recorded transfers to derivatives without a key, such as to addresses of keys that a restored, older
-    /// database lacks.
+    /// Returns the derivatives of an account to which TAO can have been sent, with their indices:
+    /// its deposit addresses, and those of recorded transfers to derivatives without a key, such as
+    /// to addresses of keys that a restored, older database lacks.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn collectable_addresses(&self, account: AccountId) -> Result<Vec<(u16, AccountId)>, StoreError> {
-        let addresses = self.deposit_addresses().await?.into_iter().filter(|address| address.account == account);
-        let mut collectable: Vec<_> = addresses.map(|address| (address.index, address.address)).collect();
+    pub async fn collectable_addresses(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(u16, AccountId)>, StoreError> {
+        let addresses = self
+            .deposit_addresses()
+            .await?
+            .into_iter()
+            .filter(|address| address.account == account);
+        let mut collectable: Vec<_> =
+            addresses.map(|address| (address.index, address.address)).collect();
         let mut paid = paid_without_key(&self.database).await?;
         // A transfer to the account itself is recorded, too.
         paid.remove(&account);
@@ -121,24 +136,33 @@ async fn existing_address(
 
 /// Returns the addresses of recorded transfers that are no deposit address.
 async fn paid_without_key(on: impl Into<On<'_>>) -> Result<HashSet<AccountId>, StoreError> {
-    let rows =
-        statement("SELECT DISTINCT address FROM deposit WHERE address NOT IN (SELECT address FROM deposit_address)");
+    let rows = statement(
+        "SELECT DISTINCT address FROM deposit WHERE address NOT IN (SELECT address FROM deposit_address)",
+    );
     rows.rows(on).await?.iter().map(|row| parsed(row, "address")).collect()
 }
 
-/// Returns the index of a derivative of an account that is the address of no key. The search starts at the first 16 bits of
-/// the key's ID, which is random: a key that is created after an older database was restored is then unlikely to get the
-/// address of a key that this database lacks, whose buyer may still send TAO to it. Addresses that have received TAO without
-/// being the address of a key are those of such keys; they are used only if all others are.
-async fn free_index(transaction: &mut Transaction, account: AccountId, key: &str) -> Result<u16, StoreError> {
-    let numbers = statement("SELECT number FROM deposit_address WHERE account = $1").bind(account.to_string());
+/// Returns the index of a derivative of an account that is the address of no key. The search starts
+/// at the first 16 bits of the key's ID, which is random: a key that is created after an older
+/// database was restored is then unlikely to get the address of a key that this database lacks,
+/// whose buyer may still send TAO to it. Addresses that have received TAO without being the address
+/// of a key are those of such keys; they are used only if all others are.
+async fn free_index(
+    transaction: &mut Transaction,
+    account: AccountId,
+    key: &str,
+) -> Result<u16, StoreError> {
+    let numbers = statement("SELECT number FROM deposit_address WHERE account = $1")
+        .bind(account.to_string());
     let mut used = HashSet::new();
     for row in numbers.rows(&mut *transaction).await? {
         used.insert(number::<u16>(&row, "number")?);
     }
     let paid = paid_without_key(transaction).await?;
-    let first = key.get(..4).and_then(|bits| u16::from_str_radix(bits, 16).ok()).unwrap_or_default();
-    let mut free = (0..=u16::MAX).map(|step| first.wrapping_add(step)).filter(|index| !used.contains(index));
+    let first =
+        key.get(..4).and_then(|bits| u16::from_str_radix(bits, 16).ok()).unwrap_or_default();
+    let mut free =
+        (0..=u16::MAX).map(|step| first.wrapping_add(step)).filter(|index| !used.contains(index));
     let unpaid = free.clone().find(|index| !paid.contains(&account.derivative(*index)));
     unpaid.or_else(|| free.next()).ok_or(StoreError::NoFreeAddress(account))
 }

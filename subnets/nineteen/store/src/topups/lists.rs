@@ -12,12 +12,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn deposits(&self, key: Option<&str>) -> Result<Vec<Deposit>, StoreError> {
-        let rows = statement(select_deposit!("WHERE key_id = $1 OR $1 IS NULL ORDER BY block, event")).bind(key);
+        let rows =
+            statement(select_deposit!("WHERE key_id = $1 OR $1 IS NULL ORDER BY block, event"))
+                .bind(key);
         rows.rows(&self.database).await?.iter().map(deposit).collect()
     }
 
-    /// Returns the newest transfers that were credited to a key, newest first: at most `limit`, and only those before the
-    /// event `before` (height and index) if it is set.
+    /// Returns the newest transfers that were credited to a key, newest first: at most `limit`, and
+    /// only those before the event `before` (height and index) if it is set.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -27,7 +29,8 @@ impl Store {
         before: Option<(BlockNumber, u32)>,
         limit: u32,
     ) -> Result<Vec<Deposit>, StoreError> {
-        let (block, event) = before.map_or((i64::MAX, 0), |(block, event)| (i64::from(block.get()), i64::from(event)));
+        let (block, event) = before
+            .map_or((i64::MAX, 0), |(block, event)| (i64::from(block.get()), i64::from(event)));
         let rows = statement(select_deposit!(
             "WHERE key_id = $1 AND (block < $2 OR (block = $2 AND event < $3)) ORDER BY block DESC, event DESC LIMIT $4"
         ));
@@ -35,7 +38,8 @@ impl Store {
         rows.rows(&self.database).await?.iter().map(deposit).collect()
     }
 
-    /// Returns the transfers whose credits a key has received in a time, `from_ms..to_ms`, in the order of these.
+    /// Returns the transfers whose credits a key has received in a time, `from_ms..to_ms`, in the
+    /// order of these.
     pub(crate) async fn deposits_credited(
         &self,
         key: &str,
@@ -45,15 +49,28 @@ impl Store {
         let rows = statement(select_deposit!(
             "WHERE key_id = $1 AND credited_ms >= $2 AND credited_ms < $3 ORDER BY credited_ms, block, event"
         ));
-        rows.bind(key).bind(from_ms).bind(to_ms).rows(&self.database).await?.iter().map(deposit).collect()
+        rows.bind(key)
+            .bind(from_ms)
+            .bind(to_ms)
+            .rows(&self.database)
+            .await?
+            .iter()
+            .map(deposit)
+            .collect()
     }
 
-    /// Returns the transfers with an event of a height, of which only a development chain can have several.
+    /// Returns the transfers with an event of a height, of which only a development chain can have
+    /// several.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn deposits_at(&self, block: BlockNumber, event: u32) -> Result<Vec<Deposit>, StoreError> {
-        let rows = statement(select_deposit!("WHERE block = $1 AND event = $2 ORDER BY block_hash"));
+    pub async fn deposits_at(
+        &self,
+        block: BlockNumber,
+        event: u32,
+    ) -> Result<Vec<Deposit>, StoreError> {
+        let rows =
+            statement(select_deposit!("WHERE block = $1 AND event = $2 ORDER BY block_hash"));
         let rows = rows.bind(i64::from(block.get())).bind(i64::from(event));
         rows.rows(&self.database).await?.iter().map(deposit).collect()
     }

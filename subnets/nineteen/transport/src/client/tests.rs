@@ -26,9 +26,15 @@ fn client(trust: Trust, clock: &Arc<ManualClock>) -> FiberClient {
 async fn miner(uri: &str, clock: &Arc<ManualClock>) -> SocketAddr {
     let echo = |Json(payload): Json<Value>| async move { Json(payload) };
     let sealed = Router::new().route("/capacity", post(echo));
-    let signed = signed_requests(key(uri).hotkey(), FiberRules::Strict).policy(Policy::open()).clock(clock.clone());
-    let handshake =
-        MinerHandshake::with_clock(key(uri), RsaKey::generate().unwrap(), FiberRules::Strict, clock.clone());
+    let signed = signed_requests(key(uri).hotkey(), FiberRules::Strict)
+        .policy(Policy::open())
+        .clock(clock.clone());
+    let handshake = MinerHandshake::with_clock(
+        key(uri),
+        RsaKey::generate().unwrap(),
+        FiberRules::Strict,
+        clock.clone(),
+    );
     listen(routes(handshake, signed.build(), sealed)).await
 }
 
@@ -42,20 +48,35 @@ async fn handshake_opens_a_usable_session() {
         let client = client(trust, &clock);
         let session = client.handshake(&peer("//Bob", address)).await.unwrap();
         assert!(session.is_signed());
-        assert_eq!((session.id().len(), session.ends_ns()), (64, clock.now_ns() + 5 * 3_600 * 1_000_000_000));
+        assert_eq!(
+            (session.id().len(), session.ends_ns()),
+            (64, clock.now_ns() + 5 * 3_600 * 1_000_000_000)
+        );
         let payload = json!({"task_configs": ["\u{e9}"]}).as_object().unwrap().clone();
         let ask = async |session: &Session| {
-            let answer = client.send(session, "/capacity", payload.clone(), Duration::from_secs(5)).await.unwrap();
+            let answer = client
+                .send(session, "/capacity", payload.clone(), Duration::from_secs(5))
+                .await
+                .unwrap();
             let status = answer.status;
             let chunks: Vec<_> = futures::StreamExt::collect(answer).await;
             (status, chunks.into_iter().flat_map(Result::unwrap).collect::<Vec<u8>>())
         };
         let (status, body) = ask(&session).await;
         assert_eq!(status, StatusCode::OK);
-        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["task_configs"], json!(["\u{e9}"]));
+        assert_eq!(
+            serde_json::from_slice::<Value>(&body).unwrap()["task_configs"],
+            json!(["\u{e9}"])
+        );
         // A different key with the same ID is rejected.
         let (id, signed) = (session.id().to_owned(), session.is_signed());
-        let other = Session::restore(session.peer().clone(), id, FernetKey::random(), session.ends_ns(), signed);
+        let other = Session::restore(
+            session.peer().clone(),
+            id,
+            FernetKey::random(),
+            session.ends_ns(),
+            signed,
+        );
         assert_eq!(ask(&other).await.0, StatusCode::BAD_REQUEST);
     }
     // The key expires after five hours.
@@ -63,7 +84,8 @@ async fn handshake_opens_a_usable_session() {
     let client = client(Trust::Signed, &clock);
     let session = client.handshake(&peer("//Bob", address)).await.unwrap();
     clock.set(session.ends_ns());
-    let answer = client.send(&session, "/capacity", Map::new(), Duration::from_secs(5)).await.unwrap();
+    let answer =
+        client.send(&session, "/capacity", Map::new(), Duration::from_secs(5)).await.unwrap();
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
@@ -87,11 +109,17 @@ async fn unsigned_key_of_miner_is_rejected() {
     let old = bob_says(&clock);
     let replayed = listen(publish(old.0, Some(old.1))).await;
     clock.advance(Duration::from_secs(121));
-    assert!(matches!(shake(Trust::Signed, &peer("//Bob", replayed)).await, Err(HandshakeError::Clock)));
+    assert!(matches!(
+        shake(Trust::Signed, &peer("//Bob", replayed)).await,
+        Err(HandshakeError::Clock)
+    ));
     // Bob's key is genuine, but the exchange is not confirmed.
     let now = bob_says(&clock);
     let unconfirmed = listen(publish(now.0, Some(now.1))).await;
-    assert!(matches!(shake(Trust::Any, &peer("//Bob", unconfirmed)).await, Err(HandshakeError::Forged)));
+    assert!(matches!(
+        shake(Trust::Any, &peer("//Bob", unconfirmed)).await,
+        Err(HandshakeError::Forged)
+    ));
 }
 
 #[tokio::test]
@@ -103,7 +131,8 @@ async fn unsigned_miners_are_trusted_only_by_option() {
     let error = client(Trust::Signed, &clock).handshake(&peer("//Bob", fiber)).await.unwrap_err();
     assert!(matches!(error, HandshakeError::Unsigned), "{error}");
     // Bob has signed before: somebody may have removed the signature.
-    let error = client(Trust::Any, &clock).handshake_with_signer(&peer("//Bob", fiber)).await.unwrap_err();
+    let error =
+        client(Trust::Any, &clock).handshake_with_signer(&peer("//Bob", fiber)).await.unwrap_err();
     assert!(matches!(error, HandshakeError::Unsigned), "{error}");
 }
 
@@ -115,13 +144,19 @@ async fn refused_and_malformed_handshakes_are_errors() {
         client(Trust::Any, &clock).handshake(&peer("//Bob", address)).await.unwrap_err()
     };
     let nothing = shake(Router::new()).await;
-    assert!(matches!(nothing, HandshakeError::Refused { status: StatusCode::NOT_FOUND, .. }), "{nothing}");
-    let nonsense = shake(Router::new().route("/public-encryption-key", get(|| async { "hello" }))).await;
+    assert!(
+        matches!(nothing, HandshakeError::Refused { status: StatusCode::NOT_FOUND, .. }),
+        "{nothing}"
+    );
+    let nonsense =
+        shake(Router::new().route("/public-encryption-key", get(|| async { "hello" }))).await;
     assert!(matches!(nonsense, HandshakeError::Malformed), "{nonsense}");
     let keyless = PublicKeyMessage { public_key: "hello".to_owned(), timestamp: 0.0 };
     let keyless = shake(publish(keyless, None)).await;
     assert!(matches!(keyless, HandshakeError::Key(RsaError::Key)), "{keyless}");
-    let huge = shake(Router::new().route("/public-encryption-key", get(|| async { "x".repeat(1 << 20) }))).await;
+    let huge =
+        shake(Router::new().route("/public-encryption-key", get(|| async { "x".repeat(1 << 20) })))
+            .await;
     assert!(matches!(huge, HandshakeError::Call(CallError::TooLarge { .. })), "{huge}");
 }
 
@@ -130,10 +165,13 @@ fn bob_says(clock: &Arc<ManualClock>) -> (PublicKeyMessage, Signature) {
     MinerHandshake::with_clock(key("//Bob"), rsa, FiberRules::Strict, clock.clone()).public_key()
 }
 
-/// Returns the routes of a server that publishes a key and accepts every symmetric key without confirmation.
+/// Returns the routes of a server that publishes a key and accepts every symmetric key without
+/// confirmation.
 fn publish(message: PublicKeyMessage, signature: Option<Signature>) -> Router {
     let headers: HeaderMap = signature
-        .map(|signature| (http::HeaderName::from_static(KEY_SIGNATURE), signature.to_string().parse().unwrap()))
+        .map(|signature| {
+            (http::HeaderName::from_static(KEY_SIGNATURE), signature.to_string().parse().unwrap())
+        })
         .into_iter()
         .collect();
     let exchanged = || async { Json(json!({"status": "ok"})) };

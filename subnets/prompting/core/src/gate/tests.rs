@@ -6,11 +6,15 @@ fn key(byte: u8) -> Hotkey {
     Hotkey::from_bytes([byte; 32])
 }
 
-/// The loss by its definition. The parameters of miners 0, 1, … are a flat list, each with three weights and a bias.
+/// The loss by its definition. The parameters of miners 0, 1, … are a flat list, each with three
+/// weights and a bias.
 fn loss(parameters: &[f64], embedding: &[f32], rewards: &[(usize, f64)]) -> f64 {
     let score = |miner: usize| {
         let row = &parameters[miner * 4..miner * 4 + 4];
-        row[0] * f64::from(embedding[0]) + row[1] * f64::from(embedding[1]) + row[2] * f64::from(embedding[2]) + row[3]
+        row[0] * f64::from(embedding[0])
+            + row[1] * f64::from(embedding[1])
+            + row[2] * f64::from(embedding[2])
+            + row[3]
     };
     let normalised = |values: Vec<f64>| {
         let sum: f64 = values.iter().map(|value| value.exp()).sum();
@@ -36,8 +40,11 @@ fn gradient(parameters: &[f64], embedding: &[f32], rewards: &[(usize, f64)]) -> 
 fn training_is_sgd_with_momentum_on_the_numerical_gradient() {
     let settings = GateSettings { learning_rate: 0.5, momentum: 0.9 };
     // The last step asks two of the four miners, and momentum moves the others.
-    let steps: [&[(usize, f64)]; 3] =
-        [&[(0, 0.9), (1, 0.1), (2, 0.0), (3, 0.4)], &[(0, 0.2), (1, 0.8), (2, 0.0), (3, 0.5)], &[(1, 0.7), (3, 0.1)]];
+    let steps: [&[(usize, f64)]; 3] = [
+        &[(0, 0.9), (1, 0.1), (2, 0.0), (3, 0.4)],
+        &[(0, 0.2), (1, 0.8), (2, 0.0), (3, 0.5)],
+        &[(1, 0.7), (3, 0.1)],
+    ];
     let mut gate = Gate::new(3);
     let (mut parameters, mut velocity) = (vec![0.0; 16], vec![0.0; 16]);
     for (embedding, rewards) in EMBEDDINGS.iter().zip(steps) {
@@ -47,7 +54,8 @@ fn training_is_sgd_with_momentum_on_the_numerical_gradient() {
             *velocity = 0.9 * *velocity + slope;
             *parameter -= 0.5 * *velocity;
         }
-        let keyed: Vec<_> = rewards.iter().map(|(miner, reward)| (key(*miner as u8), *reward)).collect();
+        let keyed: Vec<_> =
+            rewards.iter().map(|(miner, reward)| (key(*miner as u8), *reward)).collect();
         assert!((gate.train(embedding, &keyed, settings) - expected).abs() < 1e-9);
     }
     for (miner, row) in parameters.chunks(4).enumerate() {
@@ -63,8 +71,9 @@ fn good_miner_is_preferred_after_200_steps() {
     let rewards = [(key(0), 0.3), (key(1), 0.9), (key(2), 0.0), (key(3), 0.5)];
     let hotkeys = rewards.map(|(hotkey, _)| hotkey);
     let (mut gate, mut draws) = (Gate::new(3), Draws::new(7));
-    let losses: Vec<f64> =
-        (0..200).map(|_| gate.train(&EMBEDDINGS[draws.below(3)], &rewards, GateSettings::default())).collect();
+    let losses: Vec<f64> = (0..200)
+        .map(|_| gate.train(&EMBEDDINGS[draws.below(3)], &rewards, GateSettings::default()))
+        .collect();
     assert!(losses[199] < losses[0], "{losses:?}");
     for embedding in &EMBEDDINGS {
         assert_eq!(gate.choose(embedding, &hotkeys, 1, 0, &mut draws), [key(1)], "{embedding:?}");
@@ -79,7 +88,8 @@ fn gate_learns_which_miner_is_good_at_which_message() {
         gate.train(&[0.0, 1.0, 0.0], &[(key(0), 0.0), (key(1), 1.0)], settings);
     }
     let hotkeys = [key(0), key(1)];
-    let (first, second) = (gate.scores(&[1.0, 0.0, 0.0], &hotkeys), gate.scores(&[0.0, 1.0, 0.0], &hotkeys));
+    let (first, second) =
+        (gate.scores(&[1.0, 0.0, 0.0], &hotkeys), gate.scores(&[0.0, 1.0, 0.0], &hotkeys));
     assert!(first[0] > first[1] && second[0] < second[1], "{first:?} {second:?}");
 }
 
@@ -101,15 +111,17 @@ fn choice_has_the_best_miners_and_random_others() {
     let rewards: Vec<_> = hotkeys.iter().copied().zip([0.1, 0.9, 0.5, 0.3, 0.2]).collect();
     let (mut gate, mut draws) = (Gate::new(3), Draws::new(1));
     gate.train(&EMBEDDINGS[0], &rewards, GateSettings::default());
-    for (best, random, count) in [(0, 0, 0), (2, 0, 2), (2, 2, 4), (1, 9, 5), (9, 9, 5), (0, 3, 3)] {
+    for (best, random, count) in [(0, 0, 0), (2, 0, 2), (2, 2, 4), (1, 9, 5), (9, 9, 5), (0, 3, 3)]
+    {
         let chosen = gate.choose(&EMBEDDINGS[0], &hotkeys, best, random, &mut draws);
         let distinct: BTreeSet<_> = chosen.iter().copied().collect();
         assert_eq!((chosen.len(), distinct.len()), (count, count), "{best} {random}");
         let expected: Vec<_> = [key(1), key(2)].into_iter().take(best).collect();
         assert!(chosen.starts_with(&expected), "{best} {random}: {chosen:?}");
     }
-    let explored: BTreeSet<_> =
-        (0..100).filter_map(|_| gate.choose(&EMBEDDINGS[0], &hotkeys, 1, 1, &mut draws).pop()).collect();
+    let explored: BTreeSet<_> = (0..100)
+        .filter_map(|_| gate.choose(&EMBEDDINGS[0], &hotkeys, 1, 1, &mut draws).pop())
+        .collect();
     assert_eq!(explored.len(), 4, "each other miner is explored at times");
     assert!(gate.choose(&EMBEDDINGS[0], &[], 3, 3, &mut draws).is_empty());
 }
@@ -118,7 +130,8 @@ fn choice_has_the_best_miners_and_random_others() {
 fn untrained_gate_chooses_by_chance() {
     let (gate, mut draws) = (Gate::new(3), Draws::new(1));
     let hotkeys: Vec<_> = (0..5).map(key).collect();
-    let first: BTreeSet<_> = (0..100).flat_map(|_| gate.choose(&EMBEDDINGS[0], &hotkeys, 1, 0, &mut draws)).collect();
+    let first: BTreeSet<_> =
+        (0..100).flat_map(|_| gate.choose(&EMBEDDINGS[0], &hotkeys, 1, 0, &mut draws)).collect();
     assert_eq!(first.len(), 5);
 }
 
@@ -137,7 +150,10 @@ fn trained_gate_round_trips_and_foreign_ones_are_refused() {
     assert_eq!(read.check(3), Ok(()));
     for hotkey in [key(0), key(1)] {
         let numbers = |gate: &Gate| gate.rows[&hotkey].numbers().collect::<Vec<_>>();
-        let is_close = numbers(&read).iter().zip(numbers(&gate)).all(|(one, other)| (one - other).abs() < 1e-12);
+        let is_close = numbers(&read)
+            .iter()
+            .zip(numbers(&gate))
+            .all(|(one, other)| (one - other).abs() < 1e-12);
         assert!(is_close, "{hotkey}");
     }
     assert_eq!(gate.check(384), Err(GateError::Dimensions { found: 3, expected: 384 }));

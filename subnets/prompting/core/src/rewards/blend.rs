@@ -1,5 +1,6 @@
 use super::{
-    Completion, Diversity, Length, Likelihood, Originality, Prompt, Relevance, Repetition, RewardModel, Speed,
+    Completion, Diversity, Length, Likelihood, Originality, Prompt, Relevance, Repetition,
+    RewardModel, Speed,
 };
 
 /// The reward of a completion, with what it consists of.
@@ -11,8 +12,8 @@ pub struct Reward {
     pub parts: Vec<(&'static str, f64)>,
 }
 
-/// Several reward models as one: the weighted mean of some, multiplied by others. An aspect without which an answer has
-/// no value, such as originality, is a factor.
+/// Several reward models as one: the weighted mean of some, multiplied by others. An aspect without
+/// which an answer has no value, such as originality, is a factor.
 #[derive(Default)]
 pub struct Blend {
     means: Vec<(f64, Box<dyn RewardModel>)>,
@@ -20,10 +21,11 @@ pub struct Blend {
 }
 
 impl Blend {
-    /// Creates the blend of the subnet: relevance counts 4, length 2, diversity 1 and, if the validator has a language
-    /// model, likelihood 3; originality, repetition and speed are factors.
+    /// Creates the blend of the subnet: relevance counts 4, length 2, diversity 1 and, if the
+    /// validator has a language model, likelihood 3; originality, repetition and speed are factors.
     pub fn standard(has_language_model: bool) -> Self {
-        let blend = Self::default().mean(4.0, Relevance).mean(2.0, Length::default()).mean(1.0, Diversity);
+        let blend =
+            Self::default().mean(4.0, Relevance).mean(2.0, Length::default()).mean(1.0, Diversity);
         let blend = if has_language_model { blend.mean(3.0, Likelihood) } else { blend };
         blend.factor(Originality).factor(Repetition).factor(Speed)
     }
@@ -47,13 +49,17 @@ impl Blend {
         let sum: f64 = self.means.iter().map(|(weight, _)| weight).sum();
         let mut rewards = vec![Reward::default(); completions.len()];
         for (weight, model) in &self.means {
-            for (reward, value) in rewards.iter_mut().zip(values(model.as_ref(), prompt, completions)) {
+            for (reward, value) in
+                rewards.iter_mut().zip(values(model.as_ref(), prompt, completions))
+            {
                 reward.total += if sum > 0.0 { weight * value / sum } else { 0.0 };
                 reward.parts.push((model.name(), value));
             }
         }
         for model in &self.factors {
-            for (reward, value) in rewards.iter_mut().zip(values(model.as_ref(), prompt, completions)) {
+            for (reward, value) in
+                rewards.iter_mut().zip(values(model.as_ref(), prompt, completions))
+            {
                 reward.total *= value;
                 reward.parts.push((model.name(), value));
             }
@@ -66,12 +72,15 @@ impl Blend {
 fn values(model: &dyn RewardModel, prompt: &Prompt, completions: &[Completion]) -> Vec<f64> {
     let valued = model.rewards(prompt, completions).into_iter().zip(completions);
     let limited = |value: f64| if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) };
-    valued.map(|(value, completion)| if completion.is_empty() { 0.0 } else { limited(value) }).collect()
+    valued
+        .map(|(value, completion)| if completion.is_empty() { 0.0 } else { limited(value) })
+        .collect()
 }
 
 impl std::fmt::Debug for Blend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let means: Vec<_> = self.means.iter().map(|(weight, model)| (model.name(), weight)).collect();
+        let means: Vec<_> =
+            self.means.iter().map(|(weight, model)| (model.name(), weight)).collect();
         let factors: Vec<_> = self.factors.iter().map(|model| model.name()).collect();
         f.debug_struct("Blend").field("means", &means).field("factors", &factors).finish()
     }

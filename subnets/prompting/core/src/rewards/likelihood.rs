@@ -1,7 +1,7 @@
 use super::{Completion, Prompt, RewardModel};
 
-/// Reward for plausible text: the geometric mean of its tokens' probabilities under the validator's language model,
-/// which is the inverse of its perplexity. A text without tokens has the reward 0.
+/// Reward for plausible text: the geometric mean of its tokens' probabilities under the validator's
+/// language model, which is the inverse of its perplexity. A text without tokens has the reward 0.
 #[derive(Debug, Clone, Copy)]
 pub struct Likelihood;
 

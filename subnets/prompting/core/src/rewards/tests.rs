@@ -37,7 +37,11 @@ fn diversity_is_the_distance_to_the_most_similar_other_answer() {
     let silent = Completion { text: String::new(), ..at(120.0) };
     let completions = [at(0.0), at(0.0), at(60.0), at(150.0), silent];
     assert_rewards(&Diversity, &completions[..4], &[0.0, 0.0, 0.5, 1.0]);
-    assert_rewards(&Diversity, &completions, &[0.0, 0.0, 0.5, 1.0, 1.0 - 30.0_f64.to_radians().cos()]);
+    assert_rewards(
+        &Diversity,
+        &completions,
+        &[0.0, 0.0, 0.5, 1.0, 1.0 - 30.0_f64.to_radians().cos()],
+    );
     assert_rewards(&Diversity, &completions[..1], &[1.0]);
     assert_rewards(&Diversity, &[], &[]);
 }
@@ -45,10 +49,16 @@ fn diversity_is_the_distance_to_the_most_similar_other_answer() {
 /// Columns: probabilities of the tokens · reward
 #[test]
 fn likelihood_is_the_geometric_mean_of_the_probabilities() {
-    for (probabilities, reward) in
-        [(&[][..], 0.0), (&[0.25], 0.25), (&[0.5, 0.125], 0.25), (&[1.0, 1.0], 1.0), (&[0.5, 0.0], 0.0), (&[-1.0], 0.0)]
-    {
-        let logprobs: Vec<f64> = probabilities.iter().map(|probability: &f64| probability.ln()).collect();
+    for (probabilities, reward) in [
+        (&[][..], 0.0),
+        (&[0.25], 0.25),
+        (&[0.5, 0.125], 0.25),
+        (&[1.0, 1.0], 1.0),
+        (&[0.5, 0.0], 0.0),
+        (&[-1.0], 0.0),
+    ] {
+        let logprobs: Vec<f64> =
+            probabilities.iter().map(|probability: &f64| probability.ln()).collect();
         assert_rewards(&Likelihood, &[Completion { logprobs, ..completion("text") }], &[reward]);
     }
 }
@@ -56,7 +66,9 @@ fn likelihood_is_the_geometric_mean_of_the_probabilities() {
 /// Columns: number of words · reward
 #[test]
 fn length_is_rewarded_within_its_range() {
-    for (count, reward) in [(0, 0.0), (1, 0.25), (3, 0.75), (4, 1.0), (8, 1.0), (16, 0.5), (800, 0.01)] {
+    for (count, reward) in
+        [(0, 0.0), (1, 0.25), (3, 0.75), (4, 1.0), (8, 1.0), (16, 0.5), (800, 0.01)]
+    {
         let text = vec!["word"; count].join(" ");
         assert_rewards(&Length { min: 4, max: 8 }, &[completion(&text)], &[reward]);
     }
@@ -100,7 +112,9 @@ fn originality_is_lost_by_repeating_the_prompt() {
 /// Columns: share of the deadline · reward
 #[test]
 fn speed_is_lost_after_a_tenth_of_the_deadline() {
-    for (elapsed, reward) in [(0.0, 1.0), (0.1, 1.0), (0.55, 0.5), (1.0, 0.0), (1.2, 0.0), (-1.0, 1.0)] {
+    for (elapsed, reward) in
+        [(0.0, 1.0), (0.1, 1.0), (0.55, 0.5), (1.0, 0.0), (1.2, 0.0), (-1.0, 1.0)]
+    {
         assert_rewards(&Speed, &[Completion { elapsed, ..completion("text") }], &[reward]);
     }
 }
@@ -131,9 +145,17 @@ fn blend_is_the_weighted_mean_times_the_factors() {
     let expected = [0.75, 0.625 * 0.25, 0.25, 0.0];
     for (reward, expected) in rewards.iter().zip(expected) {
         assert!((reward.total - expected).abs() < 1e-12, "{reward:?}, expected {expected}");
-        assert_eq!(reward.parts.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+        assert_eq!(
+            reward.parts.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ["a", "b", "c", "d"]
+        );
     }
-    assert!(Blend::default().rewards(&prompt(), &texts).iter().all(|reward| reward.total.abs() < f64::MIN_POSITIVE));
+    assert!(
+        Blend::default()
+            .rewards(&prompt(), &texts)
+            .iter()
+            .all(|reward| reward.total.abs() < f64::MIN_POSITIVE)
+    );
 }
 
 #[test]
@@ -143,11 +165,17 @@ fn standard_blend_prefers_a_sentence_to_a_word_and_gives_the_parrot_nothing() {
         relevant("The capital of Texas is Austin.", 30.0),
         relevant("Austin", 60.0),
         relevant(QUESTION, 0.0),
-        Completion { elapsed: 0.8, ..relevant("The capital of Texas is the city of Austin.", 31.0) },
+        Completion {
+            elapsed: 0.8,
+            ..relevant("The capital of Texas is the city of Austin.", 31.0)
+        },
         completion(""),
     ];
-    let totals: Vec<f64> =
-        Blend::standard(false).rewards(&prompt(), &completions).iter().map(|reward| reward.total).collect();
+    let totals: Vec<f64> = Blend::standard(false)
+        .rewards(&prompt(), &completions)
+        .iter()
+        .map(|reward| reward.total)
+        .collect();
     let [good, short, parrot, slow, silent] = totals[..] else { panic!("five miners") };
     assert!(good > short && good > slow && short > 0.0 && slow > 0.0, "{totals:?}");
     assert!(parrot.abs() < f64::MIN_POSITIVE && silent.abs() < f64::MIN_POSITIVE, "{totals:?}");

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use super::{Completion, Prompt, RewardModel};
 use crate::words::{runs, words};
 
-/// Share of an answer's runs of words that may come from the prompt: answers often take up the question's words.
+/// Share of an answer's runs of words that may come from the prompt: answers often take up the
+/// question's words.
 const QUOTED: f64 = 0.5;
 /// Share from which on an answer is a repetition of the prompt.
 const PARROTED: f64 = 0.9;
@@ -42,7 +43,8 @@ impl RewardModel for Length {
     }
 }
 
-/// Reward for text that does not repeat itself: the share of its pairs of successive words that are distinct.
+/// Reward for text that does not repeat itself: the share of its pairs of successive words that are
+/// distinct.
 #[derive(Debug, Clone, Copy)]
 pub struct Repetition;
 
@@ -62,8 +64,8 @@ impl RewardModel for Repetition {
     }
 }
 
-/// Reward for text that does not repeat the prompt: 1 while at most half of its runs of three words come from a message
-/// of the prompt, less from there, and 0 from nine tenths on.
+/// Reward for text that does not repeat the prompt: 1 while at most half of its runs of three words
+/// come from a message of the prompt, less from there, and 0 from nine tenths on.
 #[derive(Debug, Clone, Copy)]
 pub struct Originality;
 
@@ -81,8 +83,10 @@ impl RewardModel for Originality {
                 return 0.0;
             }
             let length = own.first().map_or(RUN, |run| run.len());
-            let given: BTreeSet<&[String]> = messages.iter().flat_map(|message| message.windows(length)).collect();
-            let share = own.iter().filter(|run| given.contains(*run)).count() as f64 / own.len() as f64;
+            let given: BTreeSet<&[String]> =
+                messages.iter().flat_map(|message| message.windows(length)).collect();
+            let share =
+                own.iter().filter(|run| given.contains(*run)).count() as f64 / own.len() as f64;
             ((PARROTED - share) / (PARROTED - QUOTED)).clamp(0.0, 1.0)
         };
         completions.iter().map(reward).collect()

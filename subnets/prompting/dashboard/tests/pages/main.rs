@@ -1,5 +1,10 @@
 //! Tests of the page over HTTP routes, on a log of steps in the validator's format.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -36,8 +41,17 @@ fn answer(uid: u8, share: f64, completion: &str, error: Option<&str>) -> AnswerR
 /// Writes two steps; miner 2 fails in the second one, whose question is hostile.
 fn write(directory: &Path) {
     let steps = [
-        ("What is the capital of Italy?", vec![answer(1, 0.75, "Rome", None), answer(2, 0.25, "Milan", None)]),
-        ("<img src=x>", vec![answer(1, 1.0, "<script>alert(1)</script>", None), answer(2, 0.0, "", Some("timeout"))]),
+        (
+            "What is the capital of Italy?",
+            vec![answer(1, 0.75, "Rome", None), answer(2, 0.25, "Milan", None)],
+        ),
+        (
+            "<img src=x>",
+            vec![
+                answer(1, 1.0, "<script>alert(1)</script>", None),
+                answer(2, 0.0, "", Some("timeout")),
+            ],
+        ),
     ];
     let record = |(question, answers): (&str, Vec<AnswerRecord>)| {
         let record = StepRecord { question: question.to_owned(), seed: None, answers };
@@ -50,7 +64,8 @@ fn write(directory: &Path) {
 async fn site(directory: &Path) -> (Arc<PromptingSection>, Router) {
     let (changes, section) = (Changes::default(), PromptingSection::new(directory.to_owned()));
     section.read(&changes).await;
-    let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes).with(Arc::clone(&section) as _);
+    let dashboard =
+        Dashboard::new(Access::Local, BasePath::default(), changes).with(Arc::clone(&section) as _);
     (section, dashboard.router(Shutdown::new()))
 }
 
@@ -64,8 +79,12 @@ async fn page(router: &Router, path: &str) -> String {
 /// Returns the texts of the cells of the table row with `name`.
 #[track_caller]
 fn cells(page: &str, name: &str) -> Vec<String> {
-    let row = page.split("<tr>").find(|row| row.contains(name)).unwrap_or_else(|| panic!("{name}: {page}"));
-    let text = |cell: &str| cell.split_once('>').unwrap().1.split("</td>").next().unwrap().to_owned();
+    let row = page
+        .split("<tr>")
+        .find(|row| row.contains(name))
+        .unwrap_or_else(|| panic!("{name}: {page}"));
+    let text =
+        |cell: &str| cell.split_once('>').unwrap().1.split("</td>").next().unwrap().to_owned();
     row.split("<td").skip(1).map(text).collect()
 }
 
@@ -77,13 +96,25 @@ async fn page_shows_miners_and_steps() {
     let prompting = page(&router, "/prompting").await;
     // Share, reward, asked, answered, response, last error.
     assert_eq!(cells(&prompting, "Miner 1<"), ["87.5 %", "0.875", "2", "100.0 %", "0.50 s", "–"]);
-    assert_eq!(cells(&prompting, "Miner 2<"), ["12.5 %", "0.125", "2", "50.0 %", "0.50 s", "timeout"]);
+    assert_eq!(
+        cells(&prompting, "Miner 2<"),
+        ["12.5 %", "0.125", "2", "50.0 %", "0.50 s", "timeout"]
+    );
     // Answered, best completion, reward, miner.
     assert_eq!(cells(&prompting, "capital of Italy"), ["2 of 2", "Rome", "0.750", "uid 1"]);
-    assert_eq!(cells(&prompting, "&lt;img src=x&gt;")[..2], ["1 of 2", "&lt;script&gt;alert(1)&lt;/script&gt;"]);
+    assert_eq!(
+        cells(&prompting, "&lt;img src=x&gt;")[..2],
+        ["1 of 2", "&lt;script&gt;alert(1)&lt;/script&gt;"]
+    );
     // The newest step is first.
-    assert!(prompting.find("&lt;img").unwrap() < prompting.find("capital of Italy").unwrap(), "{prompting}");
-    assert!(!prompting.contains("<script>alert") && prompting.contains("data-problems=\"0\""), "{prompting}");
+    assert!(
+        prompting.find("&lt;img").unwrap() < prompting.find("capital of Italy").unwrap(),
+        "{prompting}"
+    );
+    assert!(
+        !prompting.contains("<script>alert") && prompting.contains("data-problems=\"0\""),
+        "{prompting}"
+    );
     assert!(page(&router, "/").await.contains("75.0 %"));
 }
 
@@ -92,11 +123,17 @@ async fn missing_log_is_reported_until_it_exists() {
     let directory = tempfile::tempdir().unwrap();
     let (section, router) = site(directory.path()).await;
     let prompting = page(&router, "/prompting").await;
-    assert!(prompting.contains("no log of steps") && prompting.contains("data-problems=\"1\""), "{prompting}");
+    assert!(
+        prompting.contains("no log of steps") && prompting.contains("data-problems=\"1\""),
+        "{prompting}"
+    );
     write(directory.path());
     section.read(&Changes::default()).await;
     let prompting = page(&router, "/prompting").await;
-    assert!(prompting.contains("Miner 2<") && prompting.contains("data-problems=\"0\""), "{prompting}");
+    assert!(
+        prompting.contains("Miner 2<") && prompting.contains("data-problems=\"0\""),
+        "{prompting}"
+    );
 }
 
 #[tokio::test]
@@ -108,7 +145,11 @@ async fn miner_whose_newest_request_failed_is_failing() {
     let row = |name| prompting.split("<tr>").find(|row| row.contains(name)).unwrap();
     assert!(row("Miner 2<").contains(">failing</span>"), "{prompting}");
     assert!(!row("Miner 1<").contains(">failing</span>"), "{prompting}");
-    assert!(page(&router, "/").await.contains("<dt>Miners</dt><dd>2<small class=\"warn\">1 failing</small></dd>"));
+    assert!(
+        page(&router, "/")
+            .await
+            .contains("<dt>Miners</dt><dd>2<small class=\"warn\">1 failing</small></dd>")
+    );
 }
 
 #[tokio::test]

@@ -9,22 +9,26 @@ use crate::GateFileError;
 pub struct ChallengeSettings {
     /// System message of a step that asks for an answer.
     pub base_prompt: String,
-    /// System message of a step that asks for a question about a passage. It must differ from [`Self::base_prompt`].
+    /// System message of a step that asks for a question about a passage. It must differ from
+    /// [`Self::base_prompt`].
     pub question_prompt: String,
-    /// Number of miners that the gate chooses for a question; `None` leaves the choice to the validator's settings.
+    /// Number of miners that the gate chooses for a question; `None` leaves the choice to the
+    /// validator's settings.
     pub best: Option<usize>,
     /// Number of further miners that are chosen at random, so that the gate gets to know them.
     pub random: usize,
     /// Training of the gate.
     pub gate: GateSettings,
-    /// Temperature of the softmax over the rewards of a step: lower values favour the best miners more.
+    /// Temperature of the softmax over the rewards of a step: lower values favour the best miners
+    /// more.
     pub temperature: f64,
     /// Deadline of the requests, against which the speed of miners is measured.
     pub deadline: Duration,
 }
 
 impl Default for ChallengeSettings {
-    /// Returns the defaults: all miners are asked, the softmax has the temperature 1, requests have 12 s.
+    /// Returns the defaults: all miners are asked, the softmax has the temperature 1, requests have
+    /// 12 s.
     fn default() -> Self {
         Self {
             base_prompt: "You are a helpful assistant. Answer the question truthfully, in one to three sentences."

@@ -46,8 +46,10 @@ fn completion(uid: u16, request: &Prompting) -> Option<String> {
 }
 
 fn reply(uid: u16, completion: Option<String>, request: &Prompting) -> Reply<Prompting> {
-    let status = || ReplyError::Status { status: http::StatusCode::BAD_GATEWAY, message: "no".to_owned() };
-    let response = completion.map(|completion| Prompting { completion, ..request.clone() }).ok_or_else(status);
+    let status =
+        || ReplyError::Status { status: http::StatusCode::BAD_GATEWAY, message: "no".to_owned() };
+    let response =
+        completion.map(|completion| Prompting { completion, ..request.clone() }).ok_or_else(status);
     Reply { uid: Uid(uid), hotkey: hotkey(uid), response, took: Duration::from_millis(100) }
 }
 
@@ -56,7 +58,8 @@ async fn step(challenge: &PromptingChallenge) -> Vec<(u16, f64)> {
     let chosen = challenge.select(neurons(), Select::All);
     let request = challenge.request(&[]).await.unwrap();
     let uids: Vec<u16> = chosen.iter().map(|neuron| neuron.uid.0).collect();
-    let replies: Vec<_> = uids.iter().map(|uid| reply(*uid, completion(*uid, &request), &request)).collect();
+    let replies: Vec<_> =
+        uids.iter().map(|uid| reply(*uid, completion(*uid, &request), &request)).collect();
     let shares = challenge.rewards(&request, &replies).await.unwrap();
     uids.into_iter().zip(shares).collect()
 }
@@ -94,7 +97,10 @@ async fn gate_prefers_the_good_miner_after_200_steps_and_a_restart() {
     let gate = GateFile::open(directory.path(), &judge(), 8).unwrap().gate().clone();
     let hotkeys = [GOOD, SHORT, PARROT, SILENT].map(hotkey);
     for seed in 0..20 {
-        let Item::Question(question) = Dataset::built_in().unwrap().sample(&mut Draws::new(seed)) else { panic!() };
+        let Item::Question(question) = Dataset::built_in().unwrap().sample(&mut Draws::new(seed))
+        else {
+            panic!()
+        };
         let scores = gate.scores(&judge().embed(&question).unwrap(), &hotkeys);
         assert!(scores[1..].iter().all(|score| *score < scores[0]), "{question}: {scores:?}");
     }
@@ -103,13 +109,15 @@ async fn gate_prefers_the_good_miner_after_200_steps_and_a_restart() {
 #[tokio::test]
 async fn passage_is_asked_about_before_its_question_is_answered() {
     let files = tempfile::tempdir().unwrap();
-    let passage = "The capital of Texas is Austin, a city on the Colorado River with a million people in it.";
+    let passage =
+        "The capital of Texas is Austin, a city on the Colorado River with a million people in it.";
     std::fs::write(files.path().join("passages.txt"), passage).unwrap();
     let settings = ChallengeSettings::default();
     let question = "Which city is the capital of Texas, and on which river is it?";
     for is_restarted in [false, true] {
         let directory = tempfile::tempdir().unwrap();
-        let start = || open(&directory, Dataset::open(files.path()).unwrap(), ChallengeSettings::default());
+        let start =
+            || open(&directory, Dataset::open(files.path()).unwrap(), ChallengeSettings::default());
         let mut challenge = start();
         for (system, user, completion) in [
             (&settings.question_prompt, passage, Some(question)),
@@ -166,9 +174,16 @@ async fn hostile_completions_are_rewarded_without_failure() {
     let directory = tempfile::tempdir().unwrap();
     let challenge = open(&directory, Dataset::built_in().unwrap(), ChallengeSettings::default());
     let request = challenge.request(&[]).await.unwrap();
-    let texts = ["", "\u{0}\u{feff}\n", "word ".repeat(100_000).as_str(), "?".repeat(1 << 20).as_str(), "𝔘𝔫𝔦 🙂"]
-        .map(str::to_owned);
-    let replies: Vec<_> = (0..).zip(texts).map(|(uid, text)| reply(uid, Some(text), &request)).collect();
+    let texts = [
+        "",
+        "\u{0}\u{feff}\n",
+        "word ".repeat(100_000).as_str(),
+        "?".repeat(1 << 20).as_str(),
+        "𝔘𝔫𝔦 🙂",
+    ]
+    .map(str::to_owned);
+    let replies: Vec<_> =
+        (0..).zip(texts).map(|(uid, text)| reply(uid, Some(text), &request)).collect();
     let shares = challenge.rewards(&request, &replies).await.unwrap();
     assert_eq!(shares.len(), 5);
     assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)), "{shares:?}");
@@ -180,7 +195,8 @@ async fn hostile_completions_are_rewarded_without_failure() {
 fn settings_out_of_their_range_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let default = ChallengeSettings::default;
-    let gate = |learning_rate, momentum| taonet_prompting_core::GateSettings { learning_rate, momentum };
+    let gate =
+        |learning_rate, momentum| taonet_prompting_core::GateSettings { learning_rate, momentum };
     for (settings, is_valid) in [
         (default(), true),
         (gated(), true),
@@ -193,8 +209,13 @@ fn settings_out_of_their_range_are_refused() {
         (ChallengeSettings { gate: gate(0.1, 1.0), ..default() }, false),
         (ChallengeSettings { deadline: Duration::ZERO, ..default() }, false),
     ] {
-        let opened =
-            PromptingChallenge::open(directory.path(), judge(), Dataset::built_in().unwrap(), 7, settings.clone());
+        let opened = PromptingChallenge::open(
+            directory.path(),
+            judge(),
+            Dataset::built_in().unwrap(),
+            7,
+            settings.clone(),
+        );
         assert_eq!(opened.is_ok(), is_valid, "{settings:?}");
     }
 }

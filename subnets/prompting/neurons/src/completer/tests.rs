@@ -31,7 +31,9 @@ async fn answer_of(response: Value) -> Result<String, CompleteError> {
 async fn server_gets_the_conversation_and_its_message_is_the_completion() {
     let response = json!({ "choices": [{ "message": { "role": "assistant", "content": "A word." } }], "id": "1" });
     assert_eq!(answer_of(response).await.unwrap(), "A word.");
-    for response in [json!({ "choices": [] }), json!({ "choices": [{ "message": { "content": null } }] })] {
+    for response in
+        [json!({ "choices": [] }), json!({ "choices": [{ "message": { "content": null } }] })]
+    {
         assert!(matches!(answer_of(response).await, Err(CompleteError::NoMessage)));
     }
     assert!(matches!(answer_of(json!({ "choices": 7 })).await, Err(CompleteError::Server(_))));
@@ -39,24 +41,32 @@ async fn server_gets_the_conversation_and_its_message_is_the_completion() {
 
 #[tokio::test]
 async fn parts_are_the_events_of_the_server() {
-    let delta = |text: &str| format!("data: {}\n\n", json!({ "choices": [{ "delta": { "content": text } }] }));
+    let delta = |text: &str| {
+        format!("data: {}\n\n", json!({ "choices": [{ "delta": { "content": text } }] }))
+    };
     let role = "data: {\"choices\": [{\"delta\": {\"role\": \"assistant\"}}]}\n\n".to_owned();
-    let events = [role, delta("A "), delta(""), delta("word."), "data: [DONE]\n\n".to_owned()].concat();
+    let events =
+        [role, delta("A "), delta(""), delta("word."), "data: [DONE]\n\n".to_owned()].concat();
     let whole = json!({ "choices": [{ "message": { "content": "A word." } }] });
     let rows: [(ResponseTemplate, Option<&[&str]>); 4] = [
-        (ResponseTemplate::new(200).set_body_raw(events, "text/event-stream"), Some(&["A ", "word."])),
+        (
+            ResponseTemplate::new(200).set_body_raw(events, "text/event-stream"),
+            Some(&["A ", "word."]),
+        ),
         (ResponseTemplate::new(200).set_body_json(whole), Some(&["A word."])),
         (ResponseTemplate::new(200).set_body_json(json!({ "choices": [] })), Some(&[])),
         (ResponseTemplate::new(503), None),
     ];
     for (response, expected) in rows {
         let server = MockServer::start().await;
-        let asked = Mock::given(path("/v1/chat/completions")).and(body_partial_json(json!({ "stream": true })));
+        let asked = Mock::given(path("/v1/chat/completions"))
+            .and(body_partial_json(json!({ "stream": true })));
         asked.respond_with(response).mount(&server).await;
         let base = format!("{}/v1", server.uri()).parse().unwrap();
         let client = ModelServer::new(&base, None, Duration::from_secs(30)).unwrap();
         let completer = Completer::server(client, "m".to_owned(), 9);
-        let parts: Result<Vec<String>, BoxError> = completer.stream(&conversation()).await.unwrap().try_collect().await;
+        let parts: Result<Vec<String>, BoxError> =
+            completer.stream(&conversation()).await.unwrap().try_collect().await;
         match expected {
             Some(expected) => assert_eq!(parts.unwrap(), expected),
             None => assert!(parts.is_err(), "{parts:?}"),
@@ -71,7 +81,8 @@ async fn model_in_the_process_answers_reproducibly() {
     let answer = completer.complete(&conversation()).await.unwrap();
     assert!(!answer.is_empty());
     assert_eq!(completer.complete(&conversation()).await.unwrap(), answer);
-    let parts: Vec<String> = completer.stream(&conversation()).await.unwrap().try_collect().await.unwrap();
+    let parts: Vec<String> =
+        completer.stream(&conversation()).await.unwrap().try_collect().await.unwrap();
     assert!(parts.len() > 1 && parts.concat().trim() == answer, "{parts:?}, expected {answer}");
     let long = [Message::new("user", "stan ".repeat(5_000))];
     assert!(completer.stream(&long).await.is_err());
@@ -97,8 +108,14 @@ async fn next_tokens_are_those_of_the_language_model() {
             assert!((probability - logprob.exp()).abs() < 1e-3, "{text}: {token} in {found:?}");
         }
     }
-    let long = predict(completer, NextTokens { texts: vec!["stan ".repeat(5_000)], ..NextTokens::default() }).await;
-    let other = predict(Completer::canned(CannedAnswers::default()), NextTokens::default()).await.unwrap_err();
+    let long = predict(
+        completer,
+        NextTokens { texts: vec!["stan ".repeat(5_000)], ..NextTokens::default() },
+    )
+    .await;
+    let other = predict(Completer::canned(CannedAnswers::default()), NextTokens::default())
+        .await
+        .unwrap_err();
     assert!(long.is_err());
     assert_eq!(other, CompleteError::NoModel.status());
 }
@@ -109,6 +126,7 @@ async fn canned_answer_is_that_to_the_last_message() {
     let question = [Message::new("user", "Who wrote Hamlet?")];
     let answer = completer.complete(&question).await.unwrap();
     assert!(answer.contains("Shakespeare"));
-    let parts: Vec<String> = completer.stream(&question).await.unwrap().try_collect().await.unwrap();
+    let parts: Vec<String> =
+        completer.stream(&question).await.unwrap().try_collect().await.unwrap();
     assert_eq!(parts, [answer]);
 }

@@ -24,16 +24,27 @@ fn open(directory: &TempDir) -> NextTokenChallenge {
     NextTokenChallenge::new(directory.path(), model(), dataset(20), 7).unwrap()
 }
 
-fn reply(uid: u16, predictions: Option<Vec<Vec<(String, f64)>>>, request: &NextTokens) -> Reply<NextTokens> {
-    let status = || ReplyError::Status { status: http::StatusCode::NOT_IMPLEMENTED, message: "no model".to_owned() };
-    let response = predictions.map(|predictions| NextTokens { predictions, ..request.clone() }).ok_or_else(status);
+fn reply(
+    uid: u16,
+    predictions: Option<Vec<Vec<(String, f64)>>>,
+    request: &NextTokens,
+) -> Reply<NextTokens> {
+    let status = || ReplyError::Status {
+        status: http::StatusCode::NOT_IMPLEMENTED,
+        message: "no model".to_owned(),
+    };
+    let response = predictions
+        .map(|predictions| NextTokens { predictions, ..request.clone() })
+        .ok_or_else(status);
     let hotkey = Hotkey::from_bytes([uid as u8 + 1; 32]);
     Reply { uid: Uid(uid), hotkey, response, took: Duration::from_millis(100) }
 }
 
 /// Returns predictions that give the true tokens this probability.
 fn predictions(truths: &[String], probability: impl Fn(usize) -> f64) -> Vec<Vec<(String, f64)>> {
-    let of = |(index, truth): (usize, &String)| vec![(truth.clone(), probability(index)), ("\u{0}".to_owned(), 0.01)];
+    let of = |(index, truth): (usize, &String)| {
+        vec![(truth.clone(), probability(index)), ("\u{0}".to_owned(), 0.01)]
+    };
     truths.iter().enumerate().map(of).collect()
 }
 
@@ -44,12 +55,26 @@ async fn miners_earn_what_they_contribute() {
     let request = challenge.request(&[]).await.unwrap();
     let truths = challenge.state().truths.clone();
     assert_eq!((request.texts.len(), truths.len()), (TEXTS, TEXTS));
-    let everything =
-        vec![truths.iter().map(|truth| (truth.clone(), 1.0)).chain([("x".to_owned(), 1.0)]).collect(); TEXTS];
+    let everything = vec![
+        truths
+            .iter()
+            .map(|truth| (truth.clone(), 1.0))
+            .chain([("x".to_owned(), 1.0)])
+            .collect();
+        TEXTS
+    ];
     let replies = [
         reply(0, Some(predictions(&truths, |_| 0.9)), &request),
-        reply(1, Some(predictions(&truths, |index| if index % 2 == 0 { 0.5 } else { 0.01 })), &request),
-        reply(2, Some(predictions(&truths, |index| if index % 2 == 0 { 0.5 } else { 0.01 })), &request),
+        reply(
+            1,
+            Some(predictions(&truths, |index| if index % 2 == 0 { 0.5 } else { 0.01 })),
+            &request,
+        ),
+        reply(
+            2,
+            Some(predictions(&truths, |index| if index % 2 == 0 { 0.5 } else { 0.01 })),
+            &request,
+        ),
         reply(3, Some(Vec::new()), &request),
         reply(4, None, &request),
         // Claims every token.
@@ -65,16 +90,24 @@ async fn miners_earn_what_they_contribute() {
     // The record is enough to compute the shares again.
     let records = EventLog::in_directory(directory.path()).read().unwrap();
     let [record] = records.as_slice() else { panic!("{records:?}") };
-    let stated = |answer: &AnswerRecord| (1..=TEXTS).map(|position| answer.parts[&format!("p{position}")]).collect();
+    let stated = |answer: &AnswerRecord| {
+        (1..=TEXTS).map(|position| answer.parts[&format!("p{position}")]).collect()
+    };
     let answered = || record.answers.iter().filter(|answer| answer.error.is_none());
     let probabilities: Vec<Vec<f64>> = answered().map(stated).collect();
     let again = contributions(&NextTokenLosses::new(&probabilities, TEXTS), record.seed.unwrap());
     for (answer, contribution) in answered().zip(&again) {
         assert!((answer.share - contribution.share).abs() < 1e-9, "{answer:?} {contribution:?}");
-        assert!((answer.parts["shapley"] - contribution.shapley).abs() < 1e-9, "{answer:?} {contribution:?}");
+        assert!(
+            (answer.parts["shapley"] - contribution.shapley).abs() < 1e-9,
+            "{answer:?} {contribution:?}"
+        );
     }
     let weights = compute_weights(&[record.event()], 0.1);
-    assert!(weights.of(Uid(0)) > weights.of(Uid(1)) && weights.of(Uid(4)).abs() < f64::MIN_POSITIVE, "{weights:?}");
+    assert!(
+        weights.of(Uid(0)) > weights.of(Uid(1)) && weights.of(Uid(4)).abs() < f64::MIN_POSITIVE,
+        "{weights:?}"
+    );
 }
 
 #[tokio::test]
@@ -85,7 +118,10 @@ async fn step_without_predictions_has_no_rewards() {
     assert!(challenge.rewards(&request, &[]).await.unwrap().is_empty());
     let replies = [reply(0, None, &request), reply(1, Some(Vec::new()), &request)];
     let shares = challenge.rewards(&request, &replies).await.unwrap();
-    assert!(shares.len() == 2 && shares.iter().all(|share| share.abs() < f64::MIN_POSITIVE), "{shares:?}");
+    assert!(
+        shares.len() == 2 && shares.iter().all(|share| share.abs() < f64::MIN_POSITIVE),
+        "{shares:?}"
+    );
 }
 
 #[tokio::test]
@@ -98,7 +134,10 @@ async fn seed_decides_the_texts_and_none_tells_the_token_of_another() {
         let truths = challenge.state().truths.clone();
         for (index, (text, truth)) in request.texts.iter().zip(&truths).enumerate() {
             let mut others = request.texts.iter().enumerate().filter(|(other, _)| *other != index);
-            assert!(!others.any(|(_, other)| other.starts_with(&format!("{text}{truth}"))), "{text}: {truth}");
+            assert!(
+                !others.any(|(_, other)| other.starts_with(&format!("{text}{truth}"))),
+                "{text}: {truth}"
+            );
         }
     }
 }
@@ -119,7 +158,8 @@ fn short_texts_are_refused() {
 fn beginning_and_token_are_a_part_of_the_text() {
     let (model, mut draws, text) = (model(), Draws::new(1), "The ferry leaves at half past seven.");
     for _ in 0..50 {
-        let Beginning { text: before, truth } = beginning(&model, text, &mut draws).unwrap().unwrap();
+        let Beginning { text: before, truth } =
+            beginning(&model, text, &mut draws).unwrap().unwrap();
         assert!(text.starts_with(&format!("{before}{truth}")), "{before}: {truth}");
         assert!(model.vocabulary().encode(&before).unwrap().len() >= MIN_CONTEXT, "{before}");
     }

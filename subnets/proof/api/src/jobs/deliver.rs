@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 
 use super::Submission;
 
-/// Obtains the proof of a submission from the miners. The answer to a prompt is computed first, by one task at a time.
+/// Obtains the proof of a submission from the miners. The answer to a prompt is computed first, by
+/// one task at a time.
 pub(super) async fn deliver(
     examiner: &Arc<Examiner>,
     answering: &Arc<Semaphore>,
@@ -25,7 +26,8 @@ pub(super) async fn deliver(
     };
     let directory = examiner.circuit(&circuit).ok_or(DeliveryError::UnknownModel(circuit))?;
     let inputs = {
-        let (permit, prompt) = (Arc::clone(answering).acquire_owned().await.map_err(local)?, prompt.clone());
+        let (permit, prompt) =
+            (Arc::clone(answering).acquire_owned().await.map_err(local)?, prompt.clone());
         let answer = move |directory: &CircuitDirectory| {
             // Held until the work ends, even if the request is interrupted.
             let _permit = permit;
@@ -36,7 +38,8 @@ pub(super) async fn deliver(
     let ModelBundle::Whole(proof) = examiner.deliver(&circuit, &inputs, report).await? else {
         return Err(local("a language model has slices"));
     };
-    let bundle = blocking(directory, move |directory| TextBundle::new(directory, &prompt, *proof)).await?;
+    let bundle =
+        blocking(directory, move |directory| TextBundle::new(directory, &prompt, *proof)).await?;
     Ok(ProofBundle::Text(Box::new(bundle)))
 }
 

@@ -84,24 +84,30 @@ impl JobFile {
 pub(super) struct JobDirectory(PathBuf);
 
 impl JobDirectory {
-    /// Opens the directory and reads all requests. Files that cannot be read are skipped with a warning.
+    /// Opens the directory and reads all requests. Files that cannot be read are skipped with a
+    /// warning.
     pub(super) fn open(path: PathBuf) -> Result<(Self, Vec<(Digest, JobFile)>), JobFileError> {
         std::fs::create_dir_all(&path).map_err(JobFileError::directory(&path))?;
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&path).map_err(JobFileError::directory(&path))? {
             let file = entry.map_err(JobFileError::directory(&path))?.path();
-            let id = file.file_name().and_then(|name| name.to_str()?.strip_suffix(".json")?.parse().ok());
+            let id = file
+                .file_name()
+                .and_then(|name| name.to_str()?.strip_suffix(".json")?.parse().ok());
             // Skips temporary files of interrupted writes, whose names are not IDs.
             let Some(id) = id else { continue };
             match read(&file) {
                 Ok(job) => files.push((id, job)),
-                Err(error) => tracing::warn!(file = %file.display(), %error, "cannot read a user's proof"),
+                Err(error) => {
+                    tracing::warn!(file = %file.display(), %error, "cannot read a user's proof")
+                }
             }
         }
         Ok((Self(path), files))
     }
 
-    /// Writes a request, readable by the owner only: inputs may be confidential. Blocks on disk I/O.
+    /// Writes a request, readable by the owner only: inputs may be confidential. Blocks on disk
+    /// I/O.
     pub(super) fn write(&self, id: &Digest, file: &JobFile) -> Result<(), JobFileError> {
         Ok(atomic_write(self.path(id), &serde_json::to_vec(file)?, Access::Owner)?)
     }
@@ -122,7 +128,11 @@ impl JobDirectory {
 
 fn read(path: &Path) -> io::Result<JobFile> {
     let file: JobFile = serde_json::from_slice(&std::fs::read(path)?)?;
-    if file.version == VERSION { Ok(file) } else { Err(io::Error::other("the version is unsupported")) }
+    if file.version == VERSION {
+        Ok(file)
+    } else {
+        Err(io::Error::other("the version is unsupported"))
+    }
 }
 
 #[cfg(test)]
@@ -136,16 +146,20 @@ mod tests {
         assert!(files.is_empty());
         let (id, circuit) = (|name: &str| Digest::of(name.as_bytes()), Digest::of(b"circuit"));
         let (inputs, prompt) = (vec![1, -2], "The capital of Texas is".to_owned());
-        for (name, submission) in
-            [("inputs", Submission::Inputs(inputs.clone())), ("prompt", Submission::Prompt(prompt.clone()))]
-        {
+        for (name, submission) in [
+            ("inputs", Submission::Inputs(inputs.clone())),
+            ("prompt", Submission::Prompt(prompt.clone())),
+        ] {
             directory.write(&id(name), &JobFile::new("ada", circuit, submission)).unwrap();
         }
         // Versions without prompts.
-        let earlier = format!(r#"{{"version":1,"owner":"ada","circuit":"{circuit}","inputs":[3],"ending":null}}"#);
+        let earlier = format!(
+            r#"{{"version":1,"owner":"ada","circuit":"{circuit}","inputs":[3],"ending":null}}"#
+        );
         std::fs::write(directory.path(&id("earlier")), earlier).unwrap();
         let (_, files) = JobDirectory::open(place.path().to_owned()).unwrap();
-        let mut found: Vec<_> = files.into_iter().map(|(_, file)| (file.inputs, file.prompt)).collect();
+        let mut found: Vec<_> =
+            files.into_iter().map(|(_, file)| (file.inputs, file.prompt)).collect();
         found.sort();
         assert_eq!(found, [(vec![], Some(prompt)), (inputs, None), (vec![3], None)]);
     }

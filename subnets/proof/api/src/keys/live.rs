@@ -8,8 +8,8 @@ use super::{ApiKeys, KeyError};
 /// Resolution of the coarsest clock of a usual file system.
 const RESOLUTION: Duration = Duration::from_secs(2);
 
-/// The API keys of a file, which is read again when it changes: new keys are accepted and removed ones rejected from the
-/// next request on.
+/// The API keys of a file, which is read again when it changes: new keys are accepted and removed
+/// ones rejected from the next request on.
 #[derive(Debug)]
 pub struct LiveKeys {
     path: PathBuf,
@@ -22,7 +22,8 @@ struct Loaded {
     stamp: Option<Stamp>,
 }
 
-/// A version of the file. Two versions within the resolution of the file system's clock can have the same stamp.
+/// A version of the file. Two versions within the resolution of the file system's clock can have
+/// the same stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     modified: SystemTime,
@@ -30,7 +31,8 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// Returns whether the file changed so recently that another change could leave the stamp as it is.
+    /// Returns whether the file changed so recently that another change could leave the stamp as it
+    /// is.
     fn is_recent(&self) -> bool {
         // A time in the future is an error.
         !self.modified.elapsed().is_ok_and(|age| age >= RESOLUTION)
@@ -44,7 +46,8 @@ impl LiveKeys {
     /// When the file cannot be read or is malformed.
     pub fn open(path: &Path) -> Result<Self, KeyError> {
         // The stamp is taken first: a change in between makes the next request read the file again.
-        let stamp = stamp(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+        let stamp =
+            stamp(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
         let loaded = Mutex::new(Loaded { keys: ApiKeys::open(path)?, stamp });
         Ok(Self { path: path.to_owned(), loaded })
     }
@@ -67,7 +70,9 @@ impl LiveKeys {
                 loaded.stamp = stamp;
                 match ApiKeys::open(&self.path) {
                     Ok(keys) => loaded.keys = keys,
-                    Err(error) => tracing::error!(%error, "cannot reload the API keys; the previous ones still apply"),
+                    Err(error) => {
+                        tracing::error!(%error, "cannot reload the API keys; the previous ones still apply")
+                    }
                 }
             }
             Ok(_) => {}

@@ -69,7 +69,8 @@ pub(super) enum FrameError {
 
 impl<'a> Frame<'a> {
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
-        let (head, payload) = bytes.split_first_chunk::<5>().ok_or(FrameError::Short(bytes.len()))?;
+        let (head, payload) =
+            bytes.split_first_chunk::<5>().ok_or(FrameError::Short(bytes.len()))?;
         let [kind, id @ ..] = *head;
         let known = Kind::ALL.into_iter().find(|known| *known as u8 == kind);
         Ok(Self { kind: known.ok_or(FrameError::Kind(kind))?, id: u32::from_be_bytes(id), payload })
@@ -79,7 +80,8 @@ impl<'a> Frame<'a> {
         parse(self.payload)
     }
 
-    /// Splits the payload of [`Kind::Submit`] into metadata and tensor: `u32 BE length | JSON | tensor`.
+    /// Splits the payload of [`Kind::Submit`] into metadata and tensor: `u32 BE length | JSON |
+    /// tensor`.
     pub(super) fn submission(&self) -> Result<(Request, Option<&'a [u8]>), FrameError> {
         let (length, rest) = self.payload.split_first_chunk::<4>().ok_or(FrameError::Meta(0))?;
         let length = u32::from_be_bytes(*length) as usize;
@@ -89,7 +91,11 @@ impl<'a> Frame<'a> {
 }
 
 fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, FrameError> {
-    if json.len() > MAX_JSON { Err(FrameError::Large(json.len())) } else { Ok(serde_json::from_slice(json)?) }
+    if json.len() > MAX_JSON {
+        Err(FrameError::Large(json.len()))
+    } else {
+        Ok(serde_json::from_slice(json)?)
+    }
 }
 
 /// Encodes a frame with a JSON payload.
@@ -132,10 +138,19 @@ mod tests {
         for kind in Kind::ALL {
             let bytes = encode(kind, 0x0102_0304, &json!({ "a": 1 }));
             assert_eq!(&bytes[..5], [kind as u8, 1, 2, 3, 4]);
-            assert_eq!(Frame::decode(&bytes).unwrap(), Frame { kind, id: 0x0102_0304, payload: br#"{"a":1}"# });
+            assert_eq!(
+                Frame::decode(&bytes).unwrap(),
+                Frame { kind, id: 0x0102_0304, payload: br#"{"a":1}"# }
+            );
         }
-        assert_eq!(Frame::decode(&[1, 0, 0, 0]).unwrap_err().to_string(), "frame of 4 bytes is too short");
-        assert_eq!(Frame::decode(&[9, 0, 0, 0, 0]).unwrap_err().to_string(), "unknown frame type 0x09");
+        assert_eq!(
+            Frame::decode(&[1, 0, 0, 0]).unwrap_err().to_string(),
+            "frame of 4 bytes is too short"
+        );
+        assert_eq!(
+            Frame::decode(&[9, 0, 0, 0, 0]).unwrap_err().to_string(),
+            "unknown frame type 0x09"
+        );
     }
 
     #[test]
@@ -156,7 +171,8 @@ mod tests {
     fn documents_are_bounded() {
         let mut payload = br#"{"circuit_id": "c"}"#.to_vec();
         payload.resize(MAX_JSON, b' ');
-        let frame = |payload: &[u8]| Frame { kind: Kind::ProofRequest, id: 1, payload }.json::<Request>();
+        let frame =
+            |payload: &[u8]| Frame { kind: Kind::ProofRequest, id: 1, payload }.json::<Request>();
         assert!(frame(&payload).is_ok());
         payload.push(b' ');
         assert!(matches!(frame(&payload), Err(FrameError::Large(length)) if length > MAX_JSON));

@@ -22,8 +22,8 @@ use super::frame::{Challenge, Frame, Kind, Request, StatusRequest, encode};
 use super::{End, Outgoing, Relay, SessionError, tensor};
 use crate::{Job, Status, Submission};
 
-/// Maximum size of a message in bytes, as in the reference's relay. Only a tensor can be that large; see
-/// [`MAX_JSON`](super::frame::MAX_JSON).
+/// Maximum size of a message in bytes, as in the reference's relay. Only a tensor can be that
+/// large; see [`MAX_JSON`](super::frame::MAX_JSON).
 const LARGEST_MESSAGE: usize = 128 << 20;
 /// Timeout of a connection attempt, and of each authentication step.
 const AUTH_WITHIN: Duration = Duration::from_secs(10);
@@ -32,9 +32,9 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_mins(2);
 /// Close code of a connection that a newer one of the same hotkey replaced.
 const SUPERSEDED: u16 = 4_000;
-/// Permitted lengths of a challenge. The payload of an extrinsic ends with two block hashes and two versions, 72 bytes;
-/// a payload above 256 bytes is signed as its hash of [`HASH_BYTES`]. Therefore, challenges of all other permitted
-/// lengths cannot be extrinsics.
+/// Permitted lengths of a challenge. The payload of an extrinsic ends with two block hashes and two
+/// versions, 72 bytes; a payload above 256 bytes is signed as its hash of [`HASH_BYTES`].
+/// Therefore, challenges of all other permitted lengths cannot be extrinsics.
 const CHALLENGE_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 /// Length of a challenge that may be the hash of an extrinsic's payload.
 const HASH_BYTES: usize = 32;
@@ -65,10 +65,15 @@ impl Relay {
         queue: &mut Receiver<Outgoing>,
         is_authenticated: &mut bool,
     ) -> Result<End, SessionError> {
-        let config =
-            WebSocketConfig::default().max_message_size(Some(LARGEST_MESSAGE)).max_frame_size(Some(LARGEST_MESSAGE));
-        let connecting =
-            connect_async_tls_with_config(self.url.clone(), Some(config), true, Some(self.connector.clone()));
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(LARGEST_MESSAGE))
+            .max_frame_size(Some(LARGEST_MESSAGE));
+        let connecting = connect_async_tls_with_config(
+            self.url.clone(),
+            Some(config),
+            true,
+            Some(self.connector.clone()),
+        );
         let (mut socket, _) = timeout(AUTH_WITHIN, connecting)
             .await
             .map_err(|_| SessionError::Timeout("no connection", AUTH_WITHIN))??;
@@ -119,15 +124,19 @@ impl Relay {
             frame if frame.kind == Kind::AuthChallenge => frame.json::<Challenge>()?,
             _ => return Err(SessionError::Authentication("the relay sent no challenge")),
         };
-        let challenge = BASE64.decode(challenge.challenge).ok().filter(|bytes| CHALLENGE_BYTES.contains(&bytes.len()));
-        let challenge =
-            challenge.ok_or(SessionError::Authentication("the challenge is not 16 to 64 bytes in base64"))?;
+        let challenge = BASE64
+            .decode(challenge.challenge)
+            .ok()
+            .filter(|bytes| CHALLENGE_BYTES.contains(&bytes.len()));
+        let challenge = challenge
+            .ok_or(SessionError::Authentication("the challenge is not 16 to 64 bytes in base64"))?;
         if challenge.len() == HASH_BYTES && !self.is_trusted {
             let reason = "a challenge of 32 bytes could be a transaction's hash; hint: --trust-relay allows it";
             return Err(SessionError::Authentication(reason));
         }
         let signature = hex::decode(self.signer.sign(&challenge).to_bare_hex()).unwrap_or_default();
-        let response = json!({ "ss58": self.signer.hotkey(), "signature": BASE64.encode(signature) });
+        let response =
+            json!({ "ss58": self.signer.hotkey(), "signature": BASE64.encode(signature) });
         send(socket, encode(Kind::AuthResponse, 0, &response)).await?;
         let message = receive(socket).await?;
         match Frame::decode(&message)?.kind {
@@ -136,8 +145,14 @@ impl Relay {
         }
     }
 
-    /// Handles a request of the relay; returns the reply, or `None` if there is none or it is sent later.
-    fn serve(self: &Arc<Self>, frame: Frame<'_>, session: u64, outbound: &Sender<Outgoing>) -> Option<Vec<u8>> {
+    /// Handles a request of the relay; returns the reply, or `None` if there is none or it is sent
+    /// later.
+    fn serve(
+        self: &Arc<Self>,
+        frame: Frame<'_>,
+        session: u64,
+        outbound: &Sender<Outgoing>,
+    ) -> Option<Vec<u8>> {
         let (kind, result) = match frame.kind {
             Kind::Submit => (Kind::SubmitResult, self.submit(frame, outbound)),
             Kind::StatusRequest => (Kind::StatusResult, self.status(frame)),
@@ -152,7 +167,9 @@ impl Relay {
         };
         let (kind, payload) = match result {
             Ok(payload) => (kind, payload),
-            Err(Refusal::Error(code, message)) => (Kind::Error, json!({ "code": code, "message": message })),
+            Err(Refusal::Error(code, message)) => {
+                (Kind::Error, json!({ "code": code, "message": message }))
+            }
             Err(Refusal::Result(error)) if kind == Kind::ProofResult => {
                 (kind, json!({ "success": false, "error": error }))
             }
@@ -162,8 +179,13 @@ impl Relay {
     }
 
     /// Starts a run. Its end is announced with [`Kind::BatchDone`].
-    fn submit(self: &Arc<Self>, frame: Frame<'_>, outbound: &Sender<Outgoing>) -> Result<Value, Refusal> {
-        let (request, tensor) = frame.submission().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+    fn submit(
+        self: &Arc<Self>,
+        frame: Frame<'_>,
+        outbound: &Sender<Outgoing>,
+    ) -> Result<Value, Refusal> {
+        let (request, tensor) =
+            frame.submission().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
         let (circuit, slices, inputs) = self.read(&request, tensor)?;
         let (run, job) = self.start(circuit, inputs)?;
         let outbound = outbound.clone();
@@ -175,25 +197,37 @@ impl Relay {
                 json!({ "run_uid": run, "circuit_id": circuit, "status": "completed" })
             };
             // The receiver is gone only during shutdown.
-            let _ = outbound.send(Outgoing { session: None, bytes: encode(Kind::BatchDone, 0, &done) }).await;
+            let _ = outbound
+                .send(Outgoing { session: None, bytes: encode(Kind::BatchDone, 0, &done) })
+                .await;
         });
         // Slices are not divided into tiles.
-        Ok(json!({ "run_uid": run, "status": "started", "total_slices": slices, "total_tiles": slices }))
+        Ok(
+            json!({ "run_uid": run, "status": "started", "total_slices": slices, "total_tiles": slices }),
+        )
     }
 
     /// Returns the status of a run. A final status is returned once.
     fn status(&self, frame: Frame<'_>) -> Result<Value, Refusal> {
-        let request: StatusRequest = frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+        let request: StatusRequest =
+            frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
         let run = request.run_uid.parse().ok();
         let found = run.and_then(|run| Some((run, self.jobs.get(OWNER, &run)?)));
-        let (run, job) = found.ok_or_else(|| Refusal::Error(NO_SUCH_RUN, "run not found".to_owned()))?;
+        let (run, job) =
+            found.ok_or_else(|| Refusal::Error(NO_SUCH_RUN, "run not found".to_owned()))?;
         let status = match job.status() {
             Status::Running => return Ok(json!({ "run_uid": run, "status": "processing" })),
             Status::Done(finished) => {
-                let output = finished.bundle.proofs().last().map(taonet_proof_circuits::Bundle::real_outputs);
+                let output = finished
+                    .bundle
+                    .proofs()
+                    .last()
+                    .map(taonet_proof_circuits::Bundle::real_outputs);
                 json!({ "run_uid": run, "status": "complete", "output": output })
             }
-            Status::Interrupted(error) => json!({ "run_uid": run, "status": "partial", "error": error }),
+            Status::Interrupted(error) => {
+                json!({ "run_uid": run, "status": "partial", "error": error })
+            }
             Status::Failed(error) => {
                 let slices = self.slices(&job.circuit).unwrap_or(1);
                 let failed = job.unproven(slices);
@@ -205,8 +239,14 @@ impl Relay {
     }
 
     /// Starts a proof of one circuit. The reply is sent when the proof ends.
-    fn prove(self: &Arc<Self>, frame: Frame<'_>, session: u64, outbound: &Sender<Outgoing>) -> Result<(), Refusal> {
-        let request: Request = frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+    fn prove(
+        self: &Arc<Self>,
+        frame: Frame<'_>,
+        session: u64,
+        outbound: &Sender<Outgoing>,
+    ) -> Result<(), Refusal> {
+        let request: Request =
+            frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
         let (circuit, _, inputs) = self.read(&request, None)?;
         let (run, job) = self.start(circuit, inputs)?;
         let (relay, outbound, id) = (Arc::clone(self), outbound.clone(), frame.id);
@@ -228,11 +268,18 @@ impl Relay {
     }
 
     /// Returns the model of a request, its number of slices, and the inputs.
-    fn read(&self, request: &Request, tensor: Option<&[u8]>) -> Result<(Digest, usize, Vec<i64>), Refusal> {
+    fn read(
+        &self,
+        request: &Request,
+        tensor: Option<&[u8]>,
+    ) -> Result<(Digest, usize, Vec<i64>), Refusal> {
         let examiner = self.jobs.examiner();
         let circuit: Option<Digest> = request.circuit_id.parse().ok();
-        let served = circuit.and_then(|circuit| examiner.served().find(|served| served.id == circuit));
-        let served = served.ok_or_else(|| Refusal::Result(format!("circuit {} is not served", request.circuit_id)))?;
+        let served =
+            circuit.and_then(|circuit| examiner.served().find(|served| served.id == circuit));
+        let served = served.ok_or_else(|| {
+            Refusal::Result(format!("circuit {} is not served", request.circuit_id))
+        })?;
         let circuit = served.id;
         let inputs = if let Some(bytes) = tensor {
             tensor::integers(bytes, served.input).map_err(|error| error.to_string())
@@ -241,23 +288,30 @@ impl Relay {
             inputs.ok_or_else(|| "inputs: expected a list of integers, or a tensor".to_owned())
         };
         let inputs = inputs.map_err(|error| Refusal::Error(INVALID, error))?;
-        examiner.check(&circuit, &inputs).map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+        examiner
+            .check(&circuit, &inputs)
+            .map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
         Ok((circuit, served.slices, inputs))
     }
 
     fn start(&self, circuit: Digest, inputs: Vec<i64>) -> Result<(Digest, Arc<Job>), Refusal> {
         let busy = || Refusal::Error(BUSY, "Server busy, try again later".to_owned());
-        let run = self.jobs.start(OWNER, circuit, Submission::Inputs(inputs)).map_err(|_| busy())?;
+        let run =
+            self.jobs.start(OWNER, circuit, Submission::Inputs(inputs)).map_err(|_| busy())?;
         Ok((run, self.jobs.get(OWNER, &run).ok_or_else(busy)?))
     }
 
     fn slices(&self, circuit: &Digest) -> Option<usize> {
-        self.jobs.examiner().served().find(|served| served.id == *circuit).map(|served| served.slices)
+        self.jobs
+            .examiner()
+            .served()
+            .find(|served| served.id == *circuit)
+            .map(|served| served.slices)
     }
 }
 
-/// Returns the reply to a proof request. The bundle in it can be verified offline; proof and signals alone need the
-/// verification key.
+/// Returns the reply to a proof request. The bundle in it can be verified offline; proof and
+/// signals alone need the verification key.
 fn proof(bundle: &ProofBundle) -> Value {
     match bundle.proofs().last() {
         Some(last) => {
@@ -285,5 +339,7 @@ async fn receive(socket: &mut Socket) -> Result<Vec<u8>, SessionError> {
         }
         Err(SessionError::Authentication("the relay closed the connection"))
     };
-    timeout(AUTH_WITHIN, next).await.map_err(|_| SessionError::Timeout("no response", AUTH_WITHIN))?
+    timeout(AUTH_WITHIN, next)
+        .await
+        .map_err(|_| SessionError::Timeout("no response", AUTH_WITHIN))?
 }

@@ -35,9 +35,11 @@ pub(super) enum TensorError {
 
 /// Decodes a tensor of real numbers, and converts it to integers with the scale of a model's input.
 pub(super) fn integers(bytes: &[u8], input: &TensorDescription) -> Result<Vec<i64>, TensorError> {
-    let shape = [input.shape.channels, input.shape.height, input.shape.width].map(|extent| extent as u64);
+    let shape =
+        [input.shape.channels, input.shape.height, input.shape.width].map(|extent| extent as u64);
     let elements = input.shape.channels * input.shape.height * input.shape.width;
-    // Each element takes at most five bytes: a tag or length, and four bytes of data. The shape gets 1 KiB.
+    // Each element takes at most five bytes: a tag or length, and four bytes of data. The shape
+    // gets 1 KiB.
     let most = 5 * elements + 1_024;
     let mut plain = Vec::new();
     GzDecoder::new(bytes).take(most as u64 + 1).read_to_end(&mut plain)?;
@@ -46,16 +48,22 @@ pub(super) fn integers(bytes: &[u8], input: &TensorDescription) -> Result<Vec<i6
     }
     let tensor = Tensor::decode(&plain[..])?;
     // Encoders add or omit extents of 1, for batches of one and for vectors.
-    let wide = |shape: &[u64]| shape.iter().copied().filter(|extent| *extent != 1).collect::<Vec<_>>();
+    let wide =
+        |shape: &[u64]| shape.iter().copied().filter(|extent| *extent != 1).collect::<Vec<_>>();
     let fits = tensor.shape.len() <= MOST_DIMENSIONS && wide(&tensor.shape) == wide(&shape);
     if !fits || tensor.data.len() != elements {
         return Err(TensorError::Shape { found: tensor.shape, expected: shape.to_vec() });
     }
     let factor = f64::from(input.scale).exp2();
-    tensor.data.iter().map(|&real| integer(f64::from(real) * factor).ok_or(TensorError::Range(real))).collect()
+    tensor
+        .data
+        .iter()
+        .map(|&real| integer(f64::from(real) * factor).ok_or(TensorError::Range(real)))
+        .collect()
 }
 
-/// Rounds to the nearest integer; `None` above 2^53, where doubles no longer represent every integer.
+/// Rounds to the nearest integer; `None` above 2^53, where doubles no longer represent every
+/// integer.
 fn integer(scaled: f64) -> Option<i64> {
     const EXACT: f64 = (1_u64 << 53) as f64;
     (scaled.abs() <= EXACT).then(|| scaled.round() as i64)
@@ -111,11 +119,20 @@ mod tests {
         assert!(refusal(&tensor(&[1.0; 4], &[4])).contains("shape is [4], expected [2, 2, 1]"));
         assert!(refusal(&tensor(&[1.0; 3], &[2, 2])).contains("shape is [2, 2], expected"));
         assert!(refusal(&tensor(&[1.0; 4], &[1; 40])).contains("shape"));
-        assert_eq!(refusal(&tensor(&[1.0, 1.0, 1.0, f32::NAN], &[2, 2])), "tensor: NaN is out of range");
-        assert_eq!(refusal(&tensor(&[1.0, 1.0, 1.0, 1e30], &[2, 2])), format!("tensor: {} is out of range", 1e30_f32));
+        assert_eq!(
+            refusal(&tensor(&[1.0, 1.0, 1.0, f32::NAN], &[2, 2])),
+            "tensor: NaN is out of range"
+        );
+        assert_eq!(
+            refusal(&tensor(&[1.0, 1.0, 1.0, 1e30], &[2, 2])),
+            format!("tensor: {} is out of range", 1e30_f32)
+        );
         assert!(refusal(b"no gzip").starts_with("tensor: "));
         assert!(refusal(&gzip(&[0xff; 9])).starts_with("tensor: "));
-        assert_eq!(refusal(&gzip(&vec![0; 1 << 20])), "tensor: more than 1044 bytes after decompression");
+        assert_eq!(
+            refusal(&gzip(&vec![0; 1 << 20])),
+            "tensor: more than 1044 bytes after decompression"
+        );
         let whole = tensor(&[1.0; 4], &[2, 2]);
         assert!(integers(&whole[..whole.len() / 2], &input(2, 2, 0)).is_err());
     }

@@ -38,12 +38,15 @@ impl Server {
     async fn authenticated(listener: &TcpListener) -> Self {
         let mut server = Self::accept(listener).await;
         let challenge: [u8; 24] = rand::random();
-        server.send(encode(Kind::AuthChallenge, 0, &json!({ "challenge": BASE64.encode(challenge) }))).await;
+        server
+            .send(encode(Kind::AuthChallenge, 0, &json!({ "challenge": BASE64.encode(challenge) })))
+            .await;
         let (kind, _, response) = server.next().await;
         assert_eq!(kind, Kind::AuthResponse);
         let alice = alice().hotkey();
         assert_eq!(response["ss58"], json!(alice));
-        let signature = hex::encode(BASE64.decode(response["signature"].as_str().unwrap()).unwrap());
+        let signature =
+            hex::encode(BASE64.decode(response["signature"].as_str().unwrap()).unwrap());
         assert!(verify(&alice, &challenge, &signature.parse().unwrap()));
         server.send(encode(Kind::AuthSuccess, 0, &json!({}))).await;
         server
@@ -68,7 +71,9 @@ impl Server {
 
     async fn next(&mut self) -> (Kind, u32, Value) {
         loop {
-            if let Message::Binary(bytes) = timeout(WITHIN, self.socket.next()).await.unwrap().unwrap().unwrap() {
+            if let Message::Binary(bytes) =
+                timeout(WITHIN, self.socket.next()).await.unwrap().unwrap().unwrap()
+            {
                 let frame = Frame::decode(&bytes).unwrap();
                 return (frame.kind, frame.id, frame.json().unwrap());
             }
@@ -85,7 +90,8 @@ async fn start(conduct: Conduct) -> (World, TcpListener) {
     let world = World::start(conduct).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
-    let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).unwrap();
+    let relay =
+        Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).unwrap();
     let stop = world.stop.clone();
     world.stop.spawn("relay", async move { relay.run(&stop).await });
     (world, listener)
@@ -96,7 +102,8 @@ fn inputs() -> Vec<i64> {
 }
 
 fn tensor(inputs: &[i64], scale: i32) -> Vec<u8> {
-    let data = inputs.iter().map(|&integer| (integer as f64 / f64::from(scale).exp2()) as f32).collect();
+    let data =
+        inputs.iter().map(|&integer| (integer as f64 / f64::from(scale).exp2()) as f32).collect();
     let tensor = tensor::Tensor { data, shape: vec![1, inputs.len() as u64] };
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&tensor.encode_to_vec()).unwrap();
@@ -107,7 +114,8 @@ fn tensor(inputs: &[i64], scale: i32) -> Vec<u8> {
 async fn submissions_are_proven() {
     let (world, listener) = start(Conduct::Honest).await;
     let mut relay = Server::authenticated(&listener).await;
-    let scale = world.examiner.served().find(|served| served.id == world.model).unwrap().input.scale;
+    let scale =
+        world.examiner.served().find(|served| served.id == world.model).unwrap().input.scale;
     for (id, circuit, slices, tensor) in
         [(1, world.circuit, 1, None), (2, world.model, 2, Some(tensor(&inputs(), scale)))]
     {
@@ -170,12 +178,21 @@ async fn failed_proofs_and_bad_requests_get_their_reasons() {
     relay.submit(2, &json!({ "circuit_id": world.model, "inputs": [inputs()] }), &[]).await;
     let (_, _, started) = relay.next().await;
     let (kind, _, done) = relay.next().await;
-    assert_eq!((kind, &done["status"], &done["failed_slices"]), (Kind::BatchDone, &json!("partial"), &json!(2)));
-    let (_, _, status) = relay.ask(Kind::StatusRequest, 3, &json!({ "run_uid": started["run_uid"] })).await;
-    assert_eq!((&status["status"], &status["failed_slices"]), (&json!("partial"), &json!(2)), "{status}");
+    assert_eq!(
+        (kind, &done["status"], &done["failed_slices"]),
+        (Kind::BatchDone, &json!("partial"), &json!(2))
+    );
+    let (_, _, status) =
+        relay.ask(Kind::StatusRequest, 3, &json!({ "run_uid": started["run_uid"] })).await;
+    assert_eq!(
+        (&status["status"], &status["failed_slices"]),
+        (&json!("partial"), &json!(2)),
+        "{status}"
+    );
 
     let unknown = Digest::of(b"");
-    let (kind, _, result) = relay.ask(Kind::ProofRequest, 4, &json!({ "circuit_id": unknown })).await;
+    let (kind, _, result) =
+        relay.ask(Kind::ProofRequest, 4, &json!({ "circuit_id": unknown })).await;
     let reason = format!("circuit {unknown} is not served");
     assert_eq!((kind, result), (Kind::ProofResult, json!({ "success": false, "error": reason })));
     for (payload, said) in [
@@ -219,7 +236,10 @@ async fn connections_are_reopened_and_results_survive_them() {
     assert_eq!(status.await.unwrap()["status"], "complete");
     let superseded = CloseFrame { code: 4_000.into(), reason: "superseded".into() };
     relay.socket.close(Some(superseded)).await.unwrap();
-    assert!(timeout(Duration::from_secs(3), listener.accept()).await.is_err(), "a superseded client reconnects");
+    assert!(
+        timeout(Duration::from_secs(3), listener.accept()).await.is_err(),
+        "a superseded client reconnects"
+    );
 }
 
 /// A relay cannot obtain a signature of an extrinsic, or of the hash of a long one.
@@ -240,11 +260,15 @@ async fn trusted_relays_may_send_challenges_of_any_short_length() {
     let world = World::start(Conduct::Honest).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
-    let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).unwrap().trusted(true);
+    let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop)
+        .unwrap()
+        .trusted(true);
     let stop = world.stop.clone();
     world.stop.spawn("relay", async move { relay.run(&stop).await });
     let mut server = Server::accept(&listener).await;
-    server.send(encode(Kind::AuthChallenge, 0, &json!({ "challenge": BASE64.encode([7; 32]) }))).await;
+    server
+        .send(encode(Kind::AuthChallenge, 0, &json!({ "challenge": BASE64.encode([7; 32]) })))
+        .await;
     assert_eq!(server.next().await.0, Kind::AuthResponse);
 }
 
@@ -252,11 +276,22 @@ async fn trusted_relays_may_send_challenges_of_any_short_length() {
 fn relays_are_secure_or_local() {
     let world = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let world = world.block_on(World::start(Conduct::Honest));
-    let new = |url: &str| Relay::new(url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).map(drop);
-    for url in ["wss://relay.example:8443", "ws://127.0.0.1:1", "ws://localhost:1/x", "ws://[::1]:1"] {
+    let new = |url: &str| {
+        Relay::new(url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).map(drop)
+    };
+    for url in
+        ["wss://relay.example:8443", "ws://127.0.0.1:1", "ws://localhost:1/x", "ws://[::1]:1"]
+    {
         new(url).unwrap();
     }
-    for url in ["ws://relay.example", "https://relay.example", "relay.example", "wss://", "", "ws://8.8.8.8"] {
+    for url in [
+        "ws://relay.example",
+        "https://relay.example",
+        "relay.example",
+        "wss://",
+        "",
+        "ws://8.8.8.8",
+    ] {
         assert!(new(url).is_err(), "{url}");
     }
 }

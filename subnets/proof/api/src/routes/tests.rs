@@ -24,7 +24,8 @@ impl Drop for Running {
     }
 }
 
-/// Starts a validator's API over TLS, with one miner that serves one model, both unsliced and in slices.
+/// Starts a validator's API over TLS, with one miner that serves one model, both unsliced and in
+/// slices.
 async fn start(conduct: Conduct, settings: ApiSettings) -> Running {
     let world = World::start(conduct).await;
     let path = world.place.path().join("keys.json");
@@ -35,8 +36,14 @@ async fn start(conduct: Conduct, settings: ApiSettings) -> Running {
     Running { url, client, keys: users, circuit, model, stop, place }
 }
 
-/// Serves the API of a validator until `stop`; returns its URL and a client that trusts its certificate.
-async fn serve_api(world: &World, settings: &ApiSettings, stop: &Shutdown, limits: ServeLimits) -> (String, Client) {
+/// Serves the API of a validator until `stop`; returns its URL and a client that trusts its
+/// certificate.
+async fn serve_api(
+    world: &World,
+    settings: &ApiSettings,
+    stop: &Shutdown,
+    limits: ServeLimits,
+) -> (String, Client) {
     let keys = LiveKeys::open(&world.place.path().join("keys.json")).unwrap();
     let identity = Identity::own(world.place.path()).unwrap();
     let again = Identity::own(world.place.path()).unwrap();
@@ -45,10 +52,17 @@ async fn serve_api(world: &World, settings: &ApiSettings, stop: &Shutdown, limit
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     let routes = router(Arc::clone(&world.examiner), keys, settings, stop).unwrap();
     let (stopped, serving) = (stop.clone(), identity.clone());
-    stop.spawn("api", async move { serve_tls(listener, routes, &serving, limits, &stopped).await.unwrap() });
+    stop.spawn("api", async move {
+        serve_tls(listener, routes, &serving, limits, &stopped).await.unwrap()
+    });
     let root = Certificate::from_pem(identity.certificate()).unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
-    let client = Client::builder().tls_certs_only([root]).no_proxy().resolve("localhost", address).build().unwrap();
+    let client = Client::builder()
+        .tls_certs_only([root])
+        .no_proxy()
+        .resolve("localhost", address)
+        .build()
+        .unwrap();
     (url, client)
 }
 
@@ -60,7 +74,8 @@ impl Running {
     }
 
     async fn submit(&self, body: &Value) -> (u16, Value) {
-        let request = self.client.post(format!("{}/v1/proofs", self.url)).bearer_auth(&self.keys[0]);
+        let request =
+            self.client.post(format!("{}/v1/proofs", self.url)).bearer_auth(&self.keys[0]);
         let response = request.body(body.to_string()).send().await.unwrap();
         (response.status().as_u16(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
     }
@@ -89,7 +104,11 @@ async fn inputs_become_bundles_that_verify() {
         let (status, events) = api.get(0, &format!("/v1/proofs/{id}/events")).await;
         assert_eq!(status, 200);
         let count = |text: &str| events.matches(text).count();
-        assert_eq!((count(r#""event":"asked""#), count(r#""event":"verified""#)), (proofs, proofs), "{events}");
+        assert_eq!(
+            (count(r#""event":"asked""#), count(r#""event":"verified""#)),
+            (proofs, proofs),
+            "{events}"
+        );
         assert_eq!(count("event: end"), 1, "{events}");
         // A late client receives all events, too.
         assert_eq!(api.get(0, &format!("/v1/proofs/{id}/events")).await.1, events);
@@ -113,9 +132,15 @@ async fn removed_keys_are_rejected_without_a_restart() {
     let api = start(Conduct::Honest, ApiSettings::default()).await;
     let path = api.place.path().join("keys.json");
     let mut keys = ApiKeys::open(&path).unwrap();
-    assert_eq!([api.get(0, "/v1/circuits").await.0, api.get(1, "/v1/circuits").await.0], [200, 200]);
+    assert_eq!(
+        [api.get(0, "/v1/circuits").await.0, api.get(1, "/v1/circuits").await.0],
+        [200, 200]
+    );
     keys.remove("ada", &path).unwrap();
-    assert_eq!([api.get(0, "/v1/circuits").await.0, api.get(1, "/v1/circuits").await.0], [401, 200]);
+    assert_eq!(
+        [api.get(0, "/v1/circuits").await.0, api.get(1, "/v1/circuits").await.0],
+        [401, 200]
+    );
     let eve = keys.add("eve", &path).unwrap();
     let request = api.client.get(format!("{}/v1/circuits", api.url)).bearer_auth(eve);
     assert_eq!(request.send().await.unwrap().status().as_u16(), 200);
@@ -132,7 +157,10 @@ async fn unknown_keys_and_invalid_submissions_are_refused() {
     ] {
         assert_eq!(request.send().await.unwrap().status().as_u16(), 401);
     }
-    assert_eq!(api.client.get(format!("{}/healthz", api.url)).send().await.unwrap().status().as_u16(), 200);
+    assert_eq!(
+        api.client.get(format!("{}/healthz", api.url)).send().await.unwrap().status().as_u16(),
+        200
+    );
     for bad in [
         json!({}),
         json!({ "circuit": Digest::of(b"x"), "input": [1] }),
@@ -145,13 +173,20 @@ async fn unknown_keys_and_invalid_submissions_are_refused() {
     ] {
         assert_eq!(api.submit(&bad).await.0, 422, "{bad}");
     }
-    let long = api.client.post(format!("{}/v1/proofs", api.url)).bearer_auth(&api.keys[0]).body(" ".repeat(10_000));
+    let long = api
+        .client
+        .post(format!("{}/v1/proofs", api.url))
+        .bearer_auth(&api.keys[0])
+        .body(" ".repeat(10_000));
     assert_eq!(long.send().await.unwrap().status().as_u16(), 413, "ten integers are shorter");
     let (status, accepted) = api.submit(&submission(api.circuit)).await;
     assert_eq!(status, 202);
     let id = accepted["id"].as_str().unwrap();
     let (_, events) = api.get(0, &format!("/v1/proofs/{id}/events")).await;
-    assert!(events.contains(r#""fault":"wrong_output""#) && events.contains("no miner proved slice 0"), "{events}");
+    assert!(
+        events.contains(r#""fault":"wrong_output""#) && events.contains("no miner proved slice 0"),
+        "{events}"
+    );
     assert_eq!(api.get(0, &format!("/v1/proofs/{id}/bundle")).await.0, 409);
     assert_eq!(api.get(0, "/v1/proofs/nonsense").await.0, 404);
     let mut last = 0;
@@ -181,43 +216,59 @@ async fn event_streams_last_as_long_as_the_proof() {
     let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
     // Each timeout of a connection is shorter than the time that the proof takes.
     let short = Duration::from_secs(3);
-    let limits = ServeLimits { header_timeout: short, write_timeout: short, ..ServeLimits::default() };
+    let limits =
+        ServeLimits { header_timeout: short, write_timeout: short, ..ServeLimits::default() };
     let (url, client) = serve_api(&world, &ApiSettings::default(), &world.stop, limits).await;
-    let post = client.post(format!("{url}/v1/proofs")).bearer_auth(&key).body(submission(world.circuit).to_string());
-    let accepted: Value = serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
+    let post = client
+        .post(format!("{url}/v1/proofs"))
+        .bearer_auth(&key)
+        .body(submission(world.circuit).to_string());
+    let accepted: Value =
+        serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
     let id = accepted["id"].as_str().unwrap();
-    let events = client.get(format!("{url}/v1/proofs/{id}/events")).bearer_auth(&key).send().await.unwrap();
+    let events =
+        client.get(format!("{url}/v1/proofs/{id}/events")).bearer_auth(&key).send().await.unwrap();
     let events = events.text().await.unwrap();
     assert!(events.contains("event: end") && events.contains(r#""status":"done""#), "{events}");
     world.stop.request();
 }
 
-/// A shutdown or a kill interrupts proofs: users get an error, and can fetch the proof under the same ID after the
-/// restart.
+/// A shutdown or a kill interrupts proofs: users get an error, and can fetch the proof under the
+/// same ID after the restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_in_progress_survive_restarts() {
     let world = World::start(Conduct::Slow(Duration::from_secs(12))).await;
     let path = world.place.path().join("keys.json");
     let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
     let directory = Some(world.place.path().join("jobs"));
-    let settings = ApiSettings { jobs: JobSettings { directory, ..jobs(4) }, ..ApiSettings::default() };
+    let settings =
+        ApiSettings { jobs: JobSettings { directory, ..jobs(4) }, ..ApiSettings::default() };
     let first = Shutdown::new();
     let (url, client) = serve_api(&world, &settings, &first, ServeLimits::default()).await;
-    let post = client.post(format!("{url}/v1/proofs")).bearer_auth(&key).body(submission(world.circuit).to_string());
-    let accepted: Value = serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
+    let post = client
+        .post(format!("{url}/v1/proofs"))
+        .bearer_auth(&key)
+        .body(submission(world.circuit).to_string());
+    let accepted: Value =
+        serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
     let id = accepted["id"].as_str().unwrap().to_owned();
     let document = async |client: &Client, url: &str| {
-        let answer = client.get(format!("{url}/v1/proofs/{id}")).bearer_auth(&key).send().await.unwrap();
+        let answer =
+            client.get(format!("{url}/v1/proofs/{id}")).bearer_auth(&key).send().await.unwrap();
         serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap()
     };
     // The second server starts as after a kill: the first one has written nothing but the request.
     let second = Shutdown::new();
     let (other, other_client) = serve_api(&world, &settings, &second, ServeLimits::default()).await;
     assert_eq!(document(&other_client, &other).await["status"], "running");
-    let events = client.get(format!("{url}/v1/proofs/{id}/events")).bearer_auth(&key).send().await.unwrap();
+    let events =
+        client.get(format!("{url}/v1/proofs/{id}/events")).bearer_auth(&key).send().await.unwrap();
     first.request();
     let events = events.text().await.unwrap();
-    assert!(events.contains(r#""status":"interrupted""#) && events.contains("resumes afterwards"), "{events}");
+    assert!(
+        events.contains(r#""status":"interrupted""#) && events.contains("resumes afterwards"),
+        "{events}"
+    );
     first.finished().await.unwrap();
     while document(&other_client, &other).await["status"] == "running" {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -227,7 +278,8 @@ async fn proofs_in_progress_survive_restarts() {
     // The finished proof is still available after another restart.
     let (url, client) = serve_api(&world, &settings, &world.stop, ServeLimits::default()).await;
     assert_eq!(document(&client, &url).await["status"], "done");
-    let bundle = client.get(format!("{url}/v1/proofs/{id}/bundle")).bearer_auth(&key).send().await.unwrap();
+    let bundle =
+        client.get(format!("{url}/v1/proofs/{id}/bundle")).bearer_auth(&key).send().await.unwrap();
     ModelBundle::from_json(&bundle.bytes().await.unwrap()).unwrap().verify().unwrap();
     world.stop.request();
 }

@@ -52,16 +52,22 @@ impl Server {
             .with_no_client_auth();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let routes = Router::new().route("/", get(|| async { "here" }).post(|body: Bytes| async move { drop(body) }));
+        let routes = Router::new()
+            .route("/", get(|| async { "here" }).post(|body: Bytes| async move { drop(body) }));
         let stop = Shutdown::new();
         let serving = stop.clone();
-        stop.spawn("api", async move { serve_tls(listener, routes, &identity, limits, &serving).await.unwrap() });
+        stop.spawn("api", async move {
+            serve_tls(listener, routes, &identity, limits, &serving).await.unwrap()
+        });
         Self { address, client: Arc::new(client), stop }
     }
 
     fn hello(&self) -> Vec<u8> {
         let mut hello = Vec::new();
-        ClientConnection::new(Arc::clone(&self.client), name()).unwrap().write_tls(&mut hello).unwrap();
+        ClientConnection::new(Arc::clone(&self.client), name())
+            .unwrap()
+            .write_tls(&mut hello)
+            .unwrap();
         hello
     }
 }
@@ -76,12 +82,21 @@ async fn plain(from: u8, to: SocketAddr) -> io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-async fn secure(from: u8, to: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+async fn secure(
+    from: u8,
+    to: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> io::Result<TlsStream<TcpStream>> {
     TlsConnector::from(Arc::clone(config)).connect(name(), plain(from, to).await?).await
 }
 
 /// Sends the first half of a message, and waits until the server closes the connection.
-async fn hold(number: u8, to: SocketAddr, config: &Arc<ClientConfig>, half: &Half) -> io::Result<()> {
+async fn hold(
+    number: u8,
+    to: SocketAddr,
+    config: &Arc<ClientConfig>,
+    half: &Half,
+) -> io::Result<()> {
     let from = 2 + number % ADDRESSES;
     match half {
         Half::Hello(bytes) => {
@@ -171,7 +186,10 @@ async fn handshakes_and_heads_time_out() {
     let hello = server.hello();
     for half in [Half::Hello(hello[..hello.len() / 2].to_vec()), Half::Request(&GET[..20])] {
         let began = Instant::now();
-        let held = tokio::time::timeout(Duration::from_secs(20), hold(0, server.address, &server.client, &half));
+        let held = tokio::time::timeout(
+            Duration::from_secs(20),
+            hold(0, server.address, &server.client, &half),
+        );
         let _ended = held.await.unwrap_or_else(|_| panic!("{half:?} is held"));
         assert!(began.elapsed() >= limits.header_timeout, "{half:?}");
     }

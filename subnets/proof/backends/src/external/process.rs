@@ -23,11 +23,17 @@ pub(super) struct Limits {
     pub(super) memory: u64,
 }
 
-/// Runs a program with a document on standard input and returns its standard output. The program inherits this
-/// process's standard error. When this function returns, the program and all processes of its process group are killed.
+/// Runs a program with a document on standard input and returns its standard output. The program
+/// inherits this process's standard error. When this function returns, the program and all
+/// processes of its process group are killed.
 pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Result<Vec<u8>> {
     let mut command = Command::new(program);
-    command.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    command
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .process_group(0);
     let mut group = Group(command.spawn()?);
     // The program receives its request after this.
     group.limit_memory(limits.memory)?;
@@ -45,7 +51,8 @@ pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Resu
         let _ = answered.send(read);
     });
     let answer = answer.recv_timeout(limits.timeout);
-    let bytes = answer.map_err(|_| io::Error::other("the program did not respond before the timeout"))??;
+    let bytes = answer
+        .map_err(|_| io::Error::other("the program did not respond before the timeout"))??;
     if bytes.len() as u64 > MAX_ANSWER {
         return Err(io::Error::other("the program's response is too long"));
     }
@@ -53,7 +60,8 @@ pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Resu
     Ok(bytes)
 }
 
-/// A program and the process group that it leads, which is killed on drop. A process that leaves the group is not.
+/// A program and the process group that it leads, which is killed on drop. A process that leaves
+/// the group is not.
 struct Group(Child);
 
 impl Group {
@@ -68,7 +76,11 @@ impl Group {
 
         // A limit above this process's own is not permitted.
         let bytes = getrlimit(Resource::Data).maximum.map_or(bytes, |own| own.min(bytes));
-        prlimit(Some(self.leader()), Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) })?;
+        prlimit(
+            Some(self.leader()),
+            Resource::Data,
+            Rlimit { current: Some(bytes), maximum: Some(bytes) },
+        )?;
         Ok(())
     }
 
@@ -86,12 +98,18 @@ impl Group {
             let exited = waitid(WaitId::Pid(self.leader()), options)?;
             match exited.map(|status| (status.exit_status(), status.terminating_signal())) {
                 Some((Some(0), _)) => return Ok(()),
-                Some((Some(code), _)) => return Err(io::Error::other(format!("the program exited with code {code}"))),
+                Some((Some(code), _)) => {
+                    return Err(io::Error::other(format!("the program exited with code {code}")));
+                }
                 Some((None, Some(signal))) => {
-                    return Err(io::Error::other(format!("the program was killed by signal {signal}")));
+                    return Err(io::Error::other(format!(
+                        "the program was killed by signal {signal}"
+                    )));
                 }
                 Some((None, None)) | None if Instant::now() < deadline => thread::sleep(POLL),
-                Some((None, None)) | None => return Err(io::Error::other("the program did not exit")),
+                Some((None, None)) | None => {
+                    return Err(io::Error::other("the program did not exit"));
+                }
             }
         }
     }

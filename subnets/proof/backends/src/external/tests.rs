@@ -1,9 +1,11 @@
 use super::*;
 use crate::testing::{self, Bench};
 
-const CAPABILITIES: Capabilities = Capabilities { zero_knowledge: false, trusted_setup: false, security_bits: 0 };
+const CAPABILITIES: Capabilities =
+    Capabilities { zero_knowledge: false, trusted_setup: false, security_bits: 0 };
 
-/// A mock proof system whose proof is a keyed digest of the statement. It follows the protocol, but proves nothing.
+/// A mock proof system whose proof is a keyed digest of the statement. It follows the protocol, but
+/// proves nothing.
 const HASHING: &str = r#"#!/usr/bin/python3
 import hashlib, json, sys
 q = json.load(sys.stdin)
@@ -24,8 +26,9 @@ struct Program {
 fn program(text: &str, timeout: Duration) -> Program {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("backend");
-    // A shell writes the file: programs that other tests start meanwhile would inherit it from this process while it is
-    // open for writing, and until they close it, it cannot be run ("Text file busy").
+    // A shell writes the file: programs that other tests start meanwhile would inherit it from this
+    // process while it is open for writing, and until they close it, it cannot be run ("Text file
+    // busy").
     let write = r#"printf %s "$2" > "$1" && chmod 700 "$1""#;
     let mut shell = std::process::Command::new("/bin/sh");
     assert!(shell.args(["-c", write, "sh"]).arg(&path).arg(text).status().unwrap().success());
@@ -100,7 +103,13 @@ fn processes_of_a_program_end_with_it() {
     let id = place.path().join("id");
     let scripts = [
         (format!("#!/bin/sh\nsleep 600 &\necho $! >{}\nwait\n", id.display()), false),
-        (format!("#!/bin/sh\nsleep 600 >/dev/null &\necho $! >{}\necho '{{\"valid\": true}}'\n", id.display()), true),
+        (
+            format!(
+                "#!/bin/sh\nsleep 600 >/dev/null &\necho $! >{}\necho '{{\"valid\": true}}'\n",
+                id.display()
+            ),
+            true,
+        ),
     ];
     for (script, answers) in scripts {
         let program = program(&script, Duration::from_secs(10));
@@ -109,7 +118,10 @@ fn processes_of_a_program_end_with_it() {
         let process = std::fs::read_to_string(&id).unwrap().trim().to_owned();
         let deadline = std::time::Instant::now() + Duration::from_mins(1);
         while is_running(&process) {
-            assert!(std::time::Instant::now() < deadline, "{script}: process {process} is still running");
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{script}: process {process} is still running"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -118,8 +130,7 @@ fn processes_of_a_program_end_with_it() {
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_is_limited() {
-    let script =
-        "#!/usr/bin/python3\nimport sys\nsys.stdin.read()\nblock = bytearray(512 << 20)\nprint('{\"valid\": true}')\n";
+    let script = "#!/usr/bin/python3\nimport sys\nsys.stdin.read()\nblock = bytearray(512 << 20)\nprint('{\"valid\": true}')\n";
     let program = program(script, Duration::from_mins(1));
     assert_eq!(verify(&program.external.clone().with_memory(1 << 30)), Ok(()));
     let verified = verify(&program.external.with_memory(256 << 20));

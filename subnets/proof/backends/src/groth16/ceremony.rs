@@ -1,12 +1,13 @@
 //! Key ceremony: contributions of several people to one key.
 //!
-//! The first contributor creates the key and knows all of its random numbers: α, β, γ, δ and the evaluation point τ.
-//! Each later contributor multiplies δ by a random number and proves knowledge of it. That hides δ from everyone if at
-//! least one contributor discards their number. **It does not hide τ, α and β from the first contributor**, who can
-//! forge proofs alone: the proofs of a circuit are only as trustworthy as its first contributor. [`crate::stark`] needs
-//! no such trust.
+//! The first contributor creates the key and knows all of its random numbers: α, β, γ, δ and the
+//! evaluation point τ. Each later contributor multiplies δ by a random number and proves knowledge
+//! of it. That hides δ from everyone if at least one contributor discards their number. **It does
+//! not hide τ, α and β from the first contributor**, who can forge proofs alone: the proofs of a
+//! circuit are only as trustworthy as its first contributor. [`crate::stark`] needs no such trust.
 //!
-//! A transcript lists all contributions. [`verify`] checks that they alone turn the first key into the last one.
+//! A transcript lists all contributions. [`verify`] checks that they alone turn the first key into
+//! the last one.
 
 use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Affine};
 use ark_ec::pairing::Pairing as _;
@@ -80,15 +81,24 @@ pub enum CeremonyError {
 impl Transcript {
     /// Creates the transcript of a key with a single contributor.
     pub fn new(contributor: &str, keys: &Keys) -> Self {
-        Self { initial: name(contributor), initial_key: Digest::of(&keys.proving), contributions: Vec::new() }
+        Self {
+            initial: name(contributor),
+            initial_key: Digest::of(&keys.proving),
+            contributions: Vec::new(),
+        }
     }
 }
 
-/// Multiplies δ by a random number, which is then discarded. Returns the new keys and appends to the transcript.
+/// Multiplies δ by a random number, which is then discarded. Returns the new keys and appends to
+/// the transcript.
 ///
 /// # Errors
 /// When the keys are malformed or the operating system provides no random bytes.
-pub fn contribute(keys: &Keys, contributor: &str, transcript: &mut Transcript) -> Result<Keys, BackendError> {
+pub fn contribute(
+    keys: &Keys,
+    contributor: &str,
+    transcript: &mut Transcript,
+) -> Result<Keys, BackendError> {
     let mut key = proving_from_bytes(&keys.proving)?;
     let mut file = VerificationKeyFile::from_bytes(&keys.verification)?;
     let mut generator = generator()?;
@@ -106,7 +116,8 @@ pub fn contribute(keys: &Keys, contributor: &str, transcript: &mut Transcript) -
         *query = G1Projective::normalize_batch(&scaled);
     }
     file.key = key.vk.clone();
-    let keys = Keys { proving: proving_to_bytes(&key).map_err(internal)?, verification: file.to_bytes()? };
+    let keys =
+        Keys { proving: proving_to_bytes(&key).map_err(internal)?, verification: file.to_bytes()? };
     transcript.contributions.push(Contribution {
         contributor,
         delta: encode(&delta)?,
@@ -117,8 +128,8 @@ pub fn contribute(keys: &Keys, contributor: &str, transcript: &mut Transcript) -
     Ok(keys)
 }
 
-/// Verifies that the transcript's contributions alone turn the first key into the last one, and that each contributor
-/// knew their factor.
+/// Verifies that the transcript's contributions alone turn the first key into the last one, and
+/// that each contributor knew their factor.
 ///
 /// # Errors
 /// [`CeremonyError`] for the first check that fails.
@@ -126,7 +137,10 @@ pub fn verify(first: &Keys, last: &Keys, transcript: &Transcript) -> Result<(), 
     if Digest::of(&first.proving) != transcript.initial_key {
         return Err(CeremonyError::OtherKey("first"));
     }
-    let end = transcript.contributions.last().map_or(transcript.initial_key, |contribution| contribution.key);
+    let end = transcript
+        .contributions
+        .last()
+        .map_or(transcript.initial_key, |contribution| contribution.key);
     if Digest::of(&last.proving) != end {
         return Err(CeremonyError::OtherKey("last"));
     }
@@ -147,13 +161,19 @@ pub fn verify(first: &Keys, last: &Keys, transcript: &Transcript) -> Result<(), 
     check_ratio(&before, &after)
 }
 
-/// Checks a transcript as far as that is possible without the first key: it ends with the proving key of this digest,
-/// and each contributor after the first one knew their factor.
+/// Checks a transcript as far as that is possible without the first key: it ends with the proving
+/// key of this digest, and each contributor after the first one knew their factor.
 ///
 /// # Errors
 /// [`CeremonyError`] for the first check that fails.
-pub fn check_transcript(proving_key: &Digest, transcript: &Transcript) -> Result<(), CeremonyError> {
-    let end = transcript.contributions.last().map_or(transcript.initial_key, |contribution| contribution.key);
+pub fn check_transcript(
+    proving_key: &Digest,
+    transcript: &Transcript,
+) -> Result<(), CeremonyError> {
+    let end = transcript
+        .contributions
+        .last()
+        .map_or(transcript.initial_key, |contribution| contribution.key);
     if *proving_key != end {
         return Err(CeremonyError::OtherKey("proving"));
     }
@@ -161,9 +181,8 @@ pub fn check_transcript(proving_key: &Digest, transcript: &Transcript) -> Result
     for (index, contribution) in transcript.contributions.iter().enumerate() {
         before = Some(match before {
             Some(before) => contribution.check(index, &before)?,
-            None => {
-                G1Affine::deserialize_compressed(&*contribution.delta).map_err(|_| CeremonyError::Malformed(index))?
-            }
+            None => G1Affine::deserialize_compressed(&*contribution.delta)
+                .map_err(|_| CeremonyError::Malformed(index))?,
         });
     }
     Ok(())
@@ -172,17 +191,24 @@ pub fn check_transcript(proving_key: &Digest, transcript: &Transcript) -> Result
 impl Contribution {
     /// Verifies the proof of knowledge and returns δ after the contribution.
     fn check(&self, index: usize, before: &G1Affine) -> Result<G1Affine, CeremonyError> {
-        let delta = G1Affine::deserialize_compressed(&*self.delta).map_err(|_| CeremonyError::Malformed(index))?;
+        let delta = G1Affine::deserialize_compressed(&*self.delta)
+            .map_err(|_| CeremonyError::Malformed(index))?;
         let commitment = G1Affine::deserialize_compressed(&*self.commitment);
         let commitment = commitment.map_err(|_| CeremonyError::Malformed(index))?;
-        let response = Fr::deserialize_compressed(&*self.response).map_err(|_| CeremonyError::Malformed(index))?;
+        let response = Fr::deserialize_compressed(&*self.response)
+            .map_err(|_| CeremonyError::Malformed(index))?;
         let challenge = challenge(&self.contributor, before, &delta, &commitment);
         let holds = *before * response == commitment + delta * challenge;
-        if holds && !G1Projective::from(delta).is_zero() { Ok(delta) } else { Err(CeremonyError::Knowledge(index)) }
+        if holds && !G1Projective::from(delta).is_zero() {
+            Ok(delta)
+        } else {
+            Err(CeremonyError::Knowledge(index))
+        }
     }
 }
 
-/// Checks that everything but δ is equal, and that every point divided by δ changed by the same factor.
+/// Checks that everything but δ is equal, and that every point divided by δ changed by the same
+/// factor.
 fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<(), CeremonyError> {
     let unchanged = before.beta_g1 == after.beta_g1
         && before.a_query == after.a_query
@@ -195,7 +221,9 @@ fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<
     if !unchanged {
         return Err(CeremonyError::Unrelated("a part that no contribution changes"));
     }
-    if Bn254::pairing(after.delta_g1, before.vk.delta_g2) != Bn254::pairing(before.delta_g1, after.vk.delta_g2) {
+    if Bn254::pairing(after.delta_g1, before.vk.delta_g2)
+        != Bn254::pairing(before.delta_g1, after.vk.delta_g2)
+    {
         return Err(CeremonyError::Unrelated("δ of the verification key"));
     }
     let queries = [(&before.l_query, &after.l_query), (&before.h_query, &after.h_query)];
@@ -207,13 +235,19 @@ fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<
     Ok(())
 }
 
-/// Returns whether `new_i * delta_after = old_i * delta_before` for all i, with a random linear combination of each
-/// side.
-fn same_ratio(old: &[G1Affine], new: &[G1Affine], before: G2Affine, after: G2Affine) -> Result<bool, CeremonyError> {
+/// Returns whether `new_i * delta_after = old_i * delta_before` for all i, with a random linear
+/// combination of each side.
+fn same_ratio(
+    old: &[G1Affine],
+    new: &[G1Affine],
+    before: G2Affine,
+    after: G2Affine,
+) -> Result<bool, CeremonyError> {
     let mut generator = generator()?;
     let factors: Vec<Fr> = old.iter().map(|_| Fr::from(u128::rand(&mut generator))).collect();
-    let combine =
-        |points: &[G1Affine]| G1Projective::msm(points, &factors).map_err(|_| CeremonyError::Unrelated("a query"));
+    let combine = |points: &[G1Affine]| {
+        G1Projective::msm(points, &factors).map_err(|_| CeremonyError::Unrelated("a query"))
+    };
     Ok(Bn254::pairing(combine(new)?, after) == Bn254::pairing(combine(old)?, before))
 }
 

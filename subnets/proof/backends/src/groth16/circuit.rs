@@ -1,17 +1,21 @@
 //! Constraints of a circuit, and the assignment of an execution.
 //!
-//! Public values are, in this order: the binding, the outputs and the inputs. Where there are many of either, their
-//! Poseidon digest is public in their place. Weights are constants of the linear combinations, so a multiply-add costs
-//! no constraint; only rescales, maxima, products of two cells and outputs do.
+//! Public values are, in this order: the binding, the outputs and the inputs. Where there are many
+//! of either, their Poseidon digest is public in their place. Weights are constants of the linear
+//! combinations, so a multiply-add costs no constraint; only rescales, maxima, products of two
+//! cells and outputs do.
 //!
-//! No value wraps around the field: every sum lies within its interval, which is far below half of the field, and both
-//! sides of each decomposition into bits are integers far below half of the field, too.
+//! No value wraps around the field: every sum lies within its interval, which is far below half of
+//! the field, and both sides of each decomposition into bits are integers far below half of the
+//! field, too.
 
 use std::collections::HashSet;
 
 use ark_bn254::Fr;
 use ark_ff::{One as _, Zero as _};
-use taonet_proof_core::circuit::{Cell, Circuit, Execution, Linear, Max, Product, Stage, StageKind};
+use taonet_proof_core::circuit::{
+    Cell, Circuit, Execution, Linear, Max, Product, Stage, StageKind,
+};
 use taonet_proof_core::{Digest, Range};
 
 use super::gadgets::{self, Width, power};
@@ -19,7 +23,8 @@ use super::poseidon;
 use super::r1cs::{Lc, R1cs};
 use crate::BackendError;
 
-/// Maximum number of inputs, and of outputs, that are public values themselves; a larger number of either is hashed.
+/// Maximum number of inputs, and of outputs, that are public values themselves; a larger number of
+/// either is hashed.
 pub(super) const MAX_PUBLIC: usize = 1024;
 /// Number of bits of each field element that are used for packed values.
 const PACKED_BITS: u32 = 248;
@@ -32,8 +37,8 @@ const MAX_CONSTRAINTS: usize = 1 << 23;
 
 /// Memory of a term of a linear combination, in bytes, with spare capacity.
 const TERM_BYTES: u64 = 80;
-/// Memory of the constraints of an activation, maximum or hashed input, in bytes: one for each bit of its numbers, about
-/// 40.
+/// Memory of the constraints of an activation, maximum or hashed input, in bytes: one for each bit
+/// of its numbers, about 40.
 const ACTIVATION_BYTES: u64 = 4 << 10;
 
 /// Public form of the inputs or outputs.
@@ -58,7 +63,11 @@ impl Layout {
     pub(super) fn of(circuit: &Circuit, most_public: usize) -> Self {
         let (inputs, outputs) = (circuit.inputs, circuit.outputs.len());
         Self {
-            inputs: Public { count: inputs, range: circuit.input_range, hashed: inputs > most_public },
+            inputs: Public {
+                count: inputs,
+                range: circuit.input_range,
+                hashed: inputs > most_public,
+            },
             outputs: if outputs > most_public {
                 Public { count: outputs, range: circuit.output_range(), hashed: true }
             } else {
@@ -67,11 +76,12 @@ impl Layout {
         }
     }
 
-    /// Returns whether a key with this layout can be the key of a circuit. Keys of older versions have many outputs as
-    /// public values.
+    /// Returns whether a key with this layout can be the key of a circuit. Keys of older versions
+    /// have many outputs as public values.
     pub(super) fn fits(&self, circuit: &Circuit) -> bool {
         let new = Self::of(circuit, if self.outputs.hashed { 0 } else { usize::MAX });
-        self.outputs == new.outputs && Public { hashed: self.inputs.hashed, ..new.inputs } == self.inputs
+        self.outputs == new.outputs
+            && Public { hashed: self.inputs.hashed, ..new.inputs } == self.inputs
     }
 
     /// Returns all public values of a statement.
@@ -94,14 +104,16 @@ impl Public {
         if self.hashed { 1 } else { self.count }
     }
 
-    /// Packs values, minus the smallest possible one, into as few elements as possible. Values in range are packed
-    /// unambiguously.
+    /// Packs values, minus the smallest possible one, into as few elements as possible. Values in
+    /// range are packed unambiguously.
     fn pack(&self, values: &[i64]) -> Vec<Fr> {
         let width = self.width();
         let chunks = values.chunks((PACKED_BITS / width) as usize);
         let packed = chunks.map(|chunk| {
             let digits = chunk.iter().rev();
-            digits.fold(Fr::zero(), |sum, &value| sum * power(width) + Fr::from(value - self.range.low))
+            digits.fold(Fr::zero(), |sum, &value| {
+                sum * power(width) + Fr::from(value - self.range.low)
+            })
         });
         packed.collect()
     }
@@ -136,8 +148,8 @@ impl Public {
     }
 }
 
-/// Converts the first 31 bytes of the digest to an element. No reduction occurs, so different bytes give different
-/// elements.
+/// Converts the first 31 bytes of the digest to an element. No reduction occurs, so different bytes
+/// give different elements.
 fn binding_element(binding: &Digest) -> Fr {
     let bytes = binding.as_bytes().iter().take(31);
     bytes.fold(Fr::zero(), |sum, &byte| sum * Fr::from(256_u64) + Fr::from(byte))
@@ -149,7 +161,9 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
     if magnitude > MAX_MAGNITUDE {
         return Err(BackendError::Magnitude { magnitude, limit: MAX_MAGNITUDE });
     }
-    if let Some(layer) = circuit.stages.iter().position(|stage| matches!(stage.kind, StageKind::Table(_))) {
+    if let Some(layer) =
+        circuit.stages.iter().position(|stage| matches!(stage.kind, StageKind::Table(_)))
+    {
         let what = "element-wise functions other than Relu, such as Sigmoid";
         return Err(BackendError::Unsupported { backend: super::ID, what, layer });
     }
@@ -159,8 +173,8 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
         memory.spend(ACTIVATION_BYTES.saturating_mul(inputs.count as u64))?;
     }
     let mut cs = R1cs::new(1 + outputs.values() + inputs.values());
-    // Variable 1 is the binding. This constraint uses it, in addition to those that the key generator adds for all
-    // public inputs.
+    // Variable 1 is the binding. This constraint uses it, in addition to those that the key
+    // generator adds for all public inputs.
     let square = cs.witness();
     cs.enforce(Lc::var(1), Lc::var(1), Lc::var(square));
     let first_input = 2 + outputs.values();
@@ -177,7 +191,8 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
         check_size(&cs)?;
     }
     memory.spend(repeated_bytes(&circuit.outputs, &cells))?;
-    let values = circuit.outputs.iter().map(|&cell| cells.get(cell as usize).cloned().unwrap_or_default());
+    let values =
+        circuit.outputs.iter().map(|&cell| cells.get(cell as usize).cloned().unwrap_or_default());
     if outputs.hashed {
         // The constraints imply that every output is in range, because every input is.
         let values: Vec<Lc> = values.collect();
@@ -200,11 +215,13 @@ fn check_size(cs: &R1cs) -> Result<(), BackendError> {
     Ok(())
 }
 
-/// Allocates witness variables for the inputs, range-checked, packed and hashed to the public value at `digest`.
+/// Allocates witness variables for the inputs, range-checked, packed and hashed to the public value
+/// at `digest`.
 fn hashed_inputs(cs: &mut R1cs, public: &Public, digest: usize) -> Vec<Lc> {
     let low = Lc::constant(Fr::from(public.range.low));
-    let inputs: Vec<Lc> =
-        (0..public.count).map(|_| gadgets::unsigned(cs, public.width()).plus(Fr::one(), &low)).collect();
+    let inputs: Vec<Lc> = (0..public.count)
+        .map(|_| gadgets::unsigned(cs, public.width()).plus(Fr::one(), &low))
+        .collect();
     let hash = poseidon::constrain_hash(cs, &public.pack_combinations(&inputs));
     cs.enforce_equal(hash, &Lc::var(digest));
     inputs
@@ -216,15 +233,17 @@ fn activation_bytes(stage: &Stage) -> u64 {
         StageKind::Linear(linear) => linear.rescale.map_or(0, |_| stage.count as u64),
         StageKind::Max(Max { groups, .. }) => groups.iter().map(|group| group.len() as u64).sum(),
         StageKind::Product(Product { pairs, .. }) => pairs.len() as u64,
-        StageKind::MatrixProduct(product) => product.sizes.multiply_adds().saturating_add(stage.count as u64),
+        StageKind::MatrixProduct(product) => {
+            product.sizes.multiply_adds().saturating_add(stage.count as u64)
+        }
         // Refused before.
         StageKind::Table(_) => 0,
     };
     activations.saturating_mul(ACTIVATION_BYTES)
 }
 
-/// Returns the memory of the terms of a stage's constraints, in bytes. A cell that is not rescaled has as many terms as
-/// the cells that it adds up, so their number can grow with every stage.
+/// Returns the memory of the terms of a stage's constraints, in bytes. A cell that is not rescaled
+/// has as many terms as the cells that it adds up, so their number can grow with every stage.
 fn term_bytes(stage: &Stage, cells: &[Lc]) -> u64 {
     let terms_of = |cell: Cell| cells.get(cell as usize).map_or(0, |cell| cell.0.len() as u64);
     let terms = match &stage.kind {
@@ -235,10 +254,17 @@ fn term_bytes(stage: &Stage, cells: &[Lc]) -> u64 {
             });
             terms.fold(0, u64::saturating_add)
         }
-        StageKind::Max(Max { groups, .. }) => groups.iter().flatten().map(|&cell| terms_of(cell)).sum(),
-        StageKind::Product(Product { pairs, .. }) => pairs.iter().flatten().map(|&cell| terms_of(cell)).sum(),
+        StageKind::Max(Max { groups, .. }) => {
+            groups.iter().flatten().map(|&cell| terms_of(cell)).sum()
+        }
+        StageKind::Product(Product { pairs, .. }) => {
+            pairs.iter().flatten().map(|&cell| terms_of(cell)).sum()
+        }
         StageKind::MatrixProduct(product) => {
-            let terms = (0..product.outputs()).flat_map(|output| product.pairs(output)).flatten().map(terms_of);
+            let terms = (0..product.outputs())
+                .flat_map(|output| product.pairs(output))
+                .flatten()
+                .map(terms_of);
             terms.fold(0, u64::saturating_add)
         }
         // Refused before.
@@ -247,10 +273,14 @@ fn term_bytes(stage: &Stage, cells: &[Lc]) -> u64 {
     terms.saturating_mul(TERM_BYTES)
 }
 
-/// Returns the memory of the outputs that repeat a cell, in bytes: a move can repeat a cell of many terms many times.
+/// Returns the memory of the outputs that repeat a cell, in bytes: a move can repeat a cell of many
+/// terms many times.
 fn repeated_bytes(outputs: &[Cell], cells: &[Lc]) -> u64 {
     let mut seen = HashSet::new();
-    let repeated = outputs.iter().filter(|&&cell| !seen.insert(cell)).filter_map(|&cell| cells.get(cell as usize));
+    let repeated = outputs
+        .iter()
+        .filter(|&&cell| !seen.insert(cell))
+        .filter_map(|&cell| cells.get(cell as usize));
     let terms: u64 = repeated.map(|cell| cell.0.len() as u64).sum();
     terms.saturating_mul(TERM_BYTES)
 }
@@ -270,7 +300,8 @@ fn constrain_stage(cs: &mut R1cs, stage: &Stage, cells: &mut Vec<Lc>) {
         StageKind::Max(Max { groups, operands }) => {
             for group in groups {
                 let operand = |cell: &Cell| read(cells, *cell);
-                let larger = group.iter().map(operand).reduce(|a, b| gadgets::max(cs, &a, &b, *operands));
+                let larger =
+                    group.iter().map(operand).reduce(|a, b| gadgets::max(cs, &a, &b, *operands));
                 cells.push(larger.unwrap_or_default());
             }
         }
@@ -347,7 +378,9 @@ pub(super) fn assign(
             }
             StageKind::Max(Max { groups, operands }) => {
                 for group in groups {
-                    let operands_of = group.iter().filter_map(|&cell| execution.cells.get(cell as usize).copied());
+                    let operands_of = group
+                        .iter()
+                        .filter_map(|&cell| execution.cells.get(cell as usize).copied());
                     operands_of.reduce(|a, b| {
                         gadgets::assign_max(&mut values, a, b, *operands);
                         a.max(b)
@@ -363,9 +396,11 @@ pub(super) fn assign(
                 }
             }
             StageKind::MatrixProduct(product) => {
-                let value = |cell: Cell| execution.cells.get(cell as usize).copied().unwrap_or_default();
+                let value =
+                    |cell: Cell| execution.cells.get(cell as usize).copied().unwrap_or_default();
                 for (output, &sum) in sums.iter().enumerate() {
-                    values.extend(product.pairs(output).map(|[a, b]| Fr::from(value(a) * value(b))));
+                    values
+                        .extend(product.pairs(output).map(|[a, b]| Fr::from(value(a) * value(b))));
                     if let Some(rescale) = product.rescale {
                         gadgets::assign_rescale(&mut values, sum, rescale, product.sums);
                     }

@@ -1,5 +1,5 @@
-//! Verification by contracts on an Ethereum Virtual Machine, whose precompiled contracts compute on BN254 (EIP-196,
-//! EIP-197).
+//! Verification by contracts on an Ethereum Virtual Machine, whose precompiled contracts compute on
+//! BN254 (EIP-196, EIP-197).
 
 use std::fmt::Write as _;
 
@@ -18,8 +18,8 @@ use crate::{BackendError, Statement, VerifyError};
 pub const FUNCTION: &str = "verify(uint256[8],uint256[])";
 /// The first four bytes of the Keccak-256 hash of [`FUNCTION`].
 const SELECTOR: [u8; 4] = [0x8f, 0x33, 0x08, 0xd9];
-/// Maximum number of public values of a contract. EIP-170 limits a contract to 24 576 bytes; the largest output of solc
-/// with its optimizer has 78 bytes for each value, and 2 560 more.
+/// Maximum number of public values of a contract. EIP-170 limits a contract to 24 576 bytes; the
+/// largest output of solc with its optimizer has 78 bytes for each value, and 2 560 more.
 pub const MAX_VALUES: usize = 256;
 /// Source of the contracts; names with `$` are replaced.
 const TEMPLATE: &str = include_str!("verifier.sol");
@@ -58,7 +58,8 @@ impl EvmVerifier {
         Ok(Self(Groth16Verifier::new(verification_key)?))
     }
 
-    /// Returns the Solidity source of a contract that verifies proofs of the circuit with the identity `circuit`.
+    /// Returns the Solidity source of a contract that verifies proofs of the circuit with the
+    /// identity `circuit`.
     ///
     /// # Errors
     /// [`BackendError::Contract`] when the circuit has more than [`MAX_VALUES`] public values.
@@ -68,7 +69,8 @@ impl EvmVerifier {
         if values > MAX_VALUES {
             return Err(BackendError::Contract { values, limit: MAX_VALUES });
         }
-        let mut points: Vec<Vec<Word>> = key.gamma_abc_g1.iter().map(|point| g1(point).to_vec()).collect();
+        let mut points: Vec<Vec<Word>> =
+            key.gamma_abc_g1.iter().map(|point| g1(point).to_vec()).collect();
         points.push(g1(&key.alpha_g1).to_vec());
         points.extend([key.beta_g2, key.gamma_g2, key.delta_g2].map(|point| g2(&-point).to_vec()));
         let literals = points.iter().fold(String::new(), |mut text, point| {
@@ -97,7 +99,10 @@ impl EvmVerifier {
         let (values, Proof::<Bn254> { a, b, c }) = &read;
         let ([a_x, a_y], [c_x, c_y]) = (g1(a), g1(c));
         let [b_x1, b_x0, b_y1, b_y0] = g2(b);
-        Ok(Call { proof: [a_x, a_y, b_x1, b_x0, b_y1, b_y0, c_x, c_y], values: values.iter().map(element).collect() })
+        Ok(Call {
+            proof: [a_x, a_y, b_x1, b_x0, b_y1, b_y0, c_x, c_y],
+            values: values.iter().map(element).collect(),
+        })
     }
 }
 
@@ -108,15 +113,21 @@ fn described(public: &Public, what: &str) -> String {
 }
 
 /// Returns the statements that check the range of the public values that are not digests, as
-/// [`Groth16Verifier`](super::verifier::Groth16Verifier) does: the circuit's sums are bounded for inputs in range only.
+/// [`Groth16Verifier`](super::verifier::Groth16Verifier) does: the circuit's sums are bounded for
+/// inputs in range only.
 fn range_checks(layout: &Layout) -> String {
     let (mut checks, mut first) = (String::new(), 1);
     for public in [&layout.outputs, &layout.inputs] {
         let end = first + public.values();
         if !public.hashed {
-            let (offset, span) =
-                (hex::encode(element(&-Fr::from(public.range.low))), public.range.high - public.range.low);
-            let _ = writeln!(checks, "        if (!inRange(values, {first}, {end}, 0x{offset}, {span})) return false;");
+            let (offset, span) = (
+                hex::encode(element(&-Fr::from(public.range.low))),
+                public.range.high - public.range.low,
+            );
+            let _ = writeln!(
+                checks,
+                "        if (!inRange(values, {first}, {end}, 0x{offset}, {span})) return false;"
+            );
         }
         first = end;
     }
@@ -141,7 +152,8 @@ fn g1(point: &G1Affine) -> [Word; 2] {
     [x, y].map(|coordinate: Fq| element(&coordinate))
 }
 
-/// Returns the coordinates of a point, the imaginary parts first, as the precompiled contracts expect.
+/// Returns the coordinates of a point, the imaginary parts first, as the precompiled contracts
+/// expect.
 fn g2(point: &G2Affine) -> [Word; 4] {
     let (x, y) = point.xy().unwrap_or_default();
     [x.c1, x.c0, y.c1, y.c0].map(|coordinate: Fq| element(&coordinate))

@@ -1,5 +1,6 @@
-//! Gadgets: constraints of rescales and maxima, and the witness values that satisfy them. For each gadget, the function
-//! that adds constraints and the one that assigns the witness use the same variables in the same order.
+//! Gadgets: constraints of rescales and maxima, and the witness values that satisfy them. For each
+//! gadget, the function that adds constraints and the one that assigns the witness use the same
+//! variables in the same order.
 
 use ark_bn254::Fr;
 use ark_ff::{Field as _, One as _, Zero as _};
@@ -112,7 +113,8 @@ pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: Rescale, sums: Range) ->
             let (differing, value, bound) = match sign {
                 None => (sum_of(high), Lc::bits(low), limit(range.high)),
                 Some(sign) => {
-                    let flipped = product(cs, sign.clone(), count.plus(-Fr::from(2_u64), &sum_of(high)));
+                    let flipped =
+                        product(cs, sign.clone(), count.plus(-Fr::from(2_u64), &sum_of(high)));
                     let value = Lc::bits(low).plus(-power(u32::from(kept)), &sign);
                     let bound = limit(range.high).plus(Fr::from(range.low - range.high), &sign);
                     (sum_of(high).plus(Fr::one(), &flipped), value, bound)
@@ -138,7 +140,8 @@ pub(super) fn assign_rescale(witness: &mut Vec<Fr>, sum: i64, rescale: Rescale, 
         Clamp::Unsigned(_) => {
             if high > 0 {
                 assign_none(witness, ones, high);
-                // The value before a negative quotient is replaced by zero: its low bits, or the upper limit.
+                // The value before a negative quotient is replaced by zero: its low bits, or the
+                // upper limit.
                 let low = quotient & ((1 << kept) - 1);
                 witness.push(Fr::from(if ones == 0 { low } else { rescale.clamp.range().high }));
             }

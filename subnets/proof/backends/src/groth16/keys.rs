@@ -1,6 +1,6 @@
-//! Key files. Every point of a verification key is checked to lie on the curve and in the subgroup. The points of a
-//! proving key are not checked: the key is large, comes from the same directory, and a wrong key only yields proofs
-//! that do not verify.
+//! Key files. Every point of a verification key is checked to lie on the curve and in the subgroup.
+//! The points of a proving key are not checked: the key is large, comes from the same directory,
+//! and a wrong key only yields proofs that do not verify.
 
 use ark_bn254::Bn254;
 use ark_groth16::{ProvingKey, VerifyingKey};
@@ -13,8 +13,8 @@ use crate::BackendError;
 
 /// File format of keys whose outputs are public values themselves.
 const FORMAT: u32 = 1;
-/// File format of keys with the digest of the outputs as a public value: the range of the outputs follows the other
-/// fields.
+/// File format of keys with the digest of the outputs as a public value: the range of the outputs
+/// follows the other fields.
 const HASHED_OUTPUTS: u32 = 2;
 /// Maximum size of a verification key, in bytes: one point for each public value.
 const MAX_VERIFICATION_BYTES: usize = 1 << 24;
@@ -67,11 +67,13 @@ impl VerificationKeyFile {
             return Err(refuse(&"the file is too large"));
         }
         // Other formats may have other fields.
-        let (format, _) = postcard::take_from_bytes::<u32>(bytes).map_err(|error| refuse(&error))?;
+        let (format, _) =
+            postcard::take_from_bytes::<u32>(bytes).map_err(|error| refuse(&error))?;
         if ![FORMAT, HASHED_OUTPUTS].contains(&format) {
             return Err(BackendError::Format { format, newest: HASHED_OUTPUTS });
         }
-        let (encoded, rest): (Encoded, &[u8]) = postcard::take_from_bytes(bytes).map_err(|error| refuse(&error))?;
+        let (encoded, rest): (Encoded, &[u8]) =
+            postcard::take_from_bytes(bytes).map_err(|error| refuse(&error))?;
         let count = encoded.outputs as usize;
         let (outputs, rest) = if format == HASHED_OUTPUTS {
             let (range, rest) = postcard::take_from_bytes(rest).map_err(|error| refuse(&error))?;
@@ -84,11 +86,13 @@ impl VerificationKeyFile {
         }
         let mut reader = encoded.key.as_slice();
         // Compressed and checked: every point lies on the curve and in the subgroup.
-        let key = VerifyingKey::deserialize_compressed(&mut reader).map_err(|error| refuse(&error))?;
+        let key =
+            VerifyingKey::deserialize_compressed(&mut reader).map_err(|error| refuse(&error))?;
         if !reader.is_empty() {
             return Err(refuse(&"trailing bytes after the key"));
         }
-        let inputs = Public { count: encoded.inputs as usize, range: encoded.range, hashed: encoded.hashed };
+        let inputs =
+            Public { count: encoded.inputs as usize, range: encoded.range, hashed: encoded.hashed };
         let file = Self { layout: Layout { inputs, outputs }, key };
         file.check()?;
         // Each key has exactly one encoding, because requests are bound to its digest.
@@ -102,7 +106,9 @@ impl VerificationKeyFile {
         let Layout { inputs, outputs } = self.layout;
         let bounded = |values: &Public, limit: u64| {
             let Range { low, high } = values.range;
-            (1..=MAX_ELEMENTS).contains(&values.count) && low <= high && values.range.magnitude() <= limit
+            (1..=MAX_ELEMENTS).contains(&values.count)
+                && low <= high
+                && values.range.magnitude() <= limit
         };
         if !bounded(&inputs, 1 << 31) || !bounded(&outputs, MAX_MAGNITUDE) {
             return Err(refuse(&"inputs or outputs are out of bounds"));
@@ -125,13 +131,17 @@ pub(super) fn proving_to_bytes(key: &ProvingKey<Bn254>) -> Result<Vec<u8>, Seria
     Ok(bytes)
 }
 
-/// Reads a proving key without checking its points, which would take longer than many proofs. The hash in the metadata
-/// protects the file's integrity.
+/// Reads a proving key without checking its points, which would take longer than many proofs. The
+/// hash in the metadata protects the file's integrity.
 pub(super) fn proving_from_bytes(bytes: &[u8]) -> Result<ProvingKey<Bn254>, BackendError> {
     let mut reader = bytes;
     let key = ProvingKey::deserialize_uncompressed_unchecked(&mut reader)
         .map_err(|error| invalid_proving_key(error.to_string()))?;
-    if reader.is_empty() { Ok(key) } else { Err(invalid_proving_key("trailing bytes after the key".to_owned())) }
+    if reader.is_empty() {
+        Ok(key)
+    } else {
+        Err(invalid_proving_key("trailing bytes after the key".to_owned()))
+    }
 }
 
 fn invalid_proving_key(reason: String) -> BackendError {

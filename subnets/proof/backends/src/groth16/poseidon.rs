@@ -1,6 +1,6 @@
-//! Poseidon over BN254's scalar field: the permutation of nine elements, S-box x^5, 8 full and 63 partial rounds, with
-//! constants from the Grain LFSR of the published reference script. A sponge of rate eight hashes inputs or outputs that
-//! are too many for public values.
+//! Poseidon over BN254's scalar field: the permutation of nine elements, S-box x^5, 8 full and 63
+//! partial rounds, with constants from the Grain LFSR of the published reference script. A sponge
+//! of rate eight hashes inputs or outputs that are too many for public values.
 
 use std::sync::OnceLock;
 
@@ -26,7 +26,8 @@ struct Parameters {
 impl Parameters {
     fn new(rate: usize, full: usize, partial: usize) -> Self {
         let bits = u64::from(Fr::MODULUS_BIT_SIZE);
-        let (constants, matrix) = find_poseidon_ark_and_mds(bits, rate, full as u64, partial as u64, 0);
+        let (constants, matrix) =
+            find_poseidon_ark_and_mds(bits, rate, full as u64, partial as u64, 0);
         Self { full, partial, constants, matrix }
     }
 
@@ -41,8 +42,8 @@ fn parameters() -> &'static Parameters {
     PARAMETERS.get_or_init(|| Parameters::new(RATE, FULL_ROUNDS, PARTIAL_ROUNDS))
 }
 
-/// Permutes the state and appends the S-boxes' squares, fourth and fifth powers to `trace`, in the order of
-/// computation.
+/// Permutes the state and appends the S-boxes' squares, fourth and fifth powers to `trace`, in the
+/// order of computation.
 fn permute(parameters: &Parameters, state: &mut Vec<Fr>, trace: &mut Vec<Fr>) {
     for (round, constants) in parameters.constants.iter().enumerate() {
         for (index, (value, constant)) in state.iter_mut().zip(constants).enumerate() {
@@ -54,7 +55,8 @@ fn permute(parameters: &Parameters, state: &mut Vec<Fr>, trace: &mut Vec<Fr>) {
                 trace.extend([square, fourth, *value]);
             }
         }
-        let mixed = parameters.matrix.iter().map(|row| row.iter().zip(&*state).map(|(a, b)| *a * b).sum());
+        let mixed =
+            parameters.matrix.iter().map(|row| row.iter().zip(&*state).map(|(a, b)| *a * b).sum());
         *state = mixed.collect();
     }
 }
@@ -72,19 +74,24 @@ fn constrain_permutation(cs: &mut R1cs, parameters: &Parameters, state: &mut Vec
             }
         }
         let mixed = parameters.matrix.iter().map(|row| {
-            let sum = row.iter().zip(&*state).fold(Lc::zero(), |sum, (factor, value)| sum.plus(*factor, value));
+            let sum = row
+                .iter()
+                .zip(&*state)
+                .fold(Lc::zero(), |sum, (factor, value)| sum.plus(*factor, value));
             sum.compact()
         });
         *state = mixed.collect();
     }
 }
 
-/// Hashes elements. The sponge's capacity starts as their number, so the digest depends on the length.
+/// Hashes elements. The sponge's capacity starts as their number, so the digest depends on the
+/// length.
 pub(super) fn hash(elements: &[Fr]) -> Fr {
     hash_traced(elements, &mut Vec::new())
 }
 
-/// Hashes elements like [`hash`] and appends the values of [`constrain_hash`]'s variables to `trace`.
+/// Hashes elements like [`hash`] and appends the values of [`constrain_hash`]'s variables to
+/// `trace`.
 pub(super) fn hash_traced(elements: &[Fr], trace: &mut Vec<Fr>) -> Fr {
     let parameters = parameters();
     let mut state = vec![Fr::zero(); RATE + 1];
@@ -122,7 +129,8 @@ mod tests {
 
     use super::*;
 
-    /// The digests of (1, 2) and of (1, …, 8), the instance in use, equal those that circomlib computes.
+    /// The digests of (1, 2) and of (1, …, 8), the instance in use, equal those that circomlib
+    /// computes.
     #[test]
     fn poseidon_permutation_equals_published_values() {
         let digest = |parameters: &Parameters, inputs: u64| {
@@ -130,9 +138,12 @@ mod tests {
             permute(parameters, &mut state, &mut Vec::new());
             state[0]
         };
-        let expected: Fr = MontFp!("7853200120776062878684798364095072458815029376092732009249414926327459813530");
+        let expected: Fr =
+            MontFp!("7853200120776062878684798364095072458815029376092732009249414926327459813530");
         assert_eq!(digest(&Parameters::new(2, 8, 57), 2), expected);
-        let expected: Fr = MontFp!("18604317144381847857886385684060986177838410221561136253933256952257712543953");
+        let expected: Fr = MontFp!(
+            "18604317144381847857886385684060986177838410221561136253933256952257712543953"
+        );
         assert_eq!(digest(parameters(), RATE as u64), expected);
     }
 

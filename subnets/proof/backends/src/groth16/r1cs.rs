@@ -102,8 +102,11 @@ impl R1cs {
     /// Returns the first constraint that an assignment violates.
     #[cfg(test)]
     pub(super) fn broken(&self, assignment: &[Fr]) -> Option<usize> {
-        let value = |row: &[(Fr, Var)]| row.iter().map(|&(coefficient, var)| coefficient * assignment[var]).sum::<Fr>();
-        (0..self.constraints()).find(|&row| value(&self.a[row]) * value(&self.b[row]) != value(&self.c[row]))
+        let value = |row: &[(Fr, Var)]| {
+            row.iter().map(|&(coefficient, var)| coefficient * assignment[var]).sum::<Fr>()
+        };
+        (0..self.constraints())
+            .find(|&row| value(&self.a[row]) * value(&self.b[row]) != value(&self.c[row]))
     }
 }
 

@@ -27,9 +27,10 @@ fn proofs_with_hashed_inputs_verify_for_their_statement_only() {
     assert!(other.verification.len() > bench.keys.verification.len());
 }
 
-/// Why a calling contract has to compare the digest of the inputs: a proof for other inputs can have the binding of a
-/// request. A contract computes what the single equation does, from public values that it is given, and accepts the proof.
-/// The verifier computes binding and digest from the same inputs, and rejects it for any.
+/// Why a calling contract has to compare the digest of the inputs: a proof for other inputs can
+/// have the binding of a request. A contract computes what the single equation does, from public
+/// values that it is given, and accepts the proof. The verifier computes binding and digest from
+/// the same inputs, and rejects it for any.
 #[test]
 fn proof_with_the_binding_of_other_inputs_has_the_digest_of_its_own() {
     let bench = Bench::new(&Groth16HashedInputs, &testing::network(1));
@@ -53,12 +54,16 @@ fn proof_with_the_binding_of_other_inputs_has_the_digest_of_its_own() {
     };
     assert_eq!(verify(&values), Ok(()));
     // The binding, four outputs and the digest: that of the request's inputs does not verify.
-    assert_eq!((values.len(), values[5] == of_proven[5], values[5] == of_requested[5]), (6, true, false));
+    assert_eq!(
+        (values.len(), values[5] == of_proven[5], values[5] == of_requested[5]),
+        (6, true, false)
+    );
     let with_digest = [&values[..5], &of_requested[5..]].concat();
     assert_eq!(verify(&with_digest), Err(VerifyError::Invalid));
     let outputs = execution.outputs(&bench.circuit);
     for inputs in [requested, proven] {
-        let statement = Statement { binding: bench.binding.clone(), inputs, outputs: outputs.clone() };
+        let statement =
+            Statement { binding: bench.binding.clone(), inputs, outputs: outputs.clone() };
         assert_eq!(bench.verifier.verify(&statement, &proof), Err(VerifyError::Invalid));
     }
 }
@@ -68,7 +73,8 @@ fn convolutions_over_padding_only_are_proven() {
     check_binding(&Bench::new(&Groth16, &testing::wide_padding()));
 }
 
-/// Without rescales, each sum of the second layer has as many terms as the two layers have multiply-adds for it.
+/// Without rescales, each sum of the second layer has as many terms as the two layers have
+/// multiply-adds for it.
 #[test]
 fn terms_of_sums_have_a_memory_limit() {
     let side = 400;
@@ -78,8 +84,10 @@ fn terms_of_sums_have_a_memory_limit() {
         rescale: None,
         scale: 0,
     };
-    let input = Input { shape: Shape::vector(side).unwrap(), range: Range { low: 0, high: 1 }, scale: 0 };
-    let circuit = Network { format: FORMAT, input, layers: vec![layer(0), layer(1)] }.lower().unwrap();
+    let input =
+        Input { shape: Shape::vector(side).unwrap(), range: Range { low: 0, high: 1 }, scale: 0 };
+    let circuit =
+        Network { format: FORMAT, input, layers: vec![layer(0), layer(1)] }.lower().unwrap();
     let Err(BackendError::Memory(error)) = Groth16.estimate(&circuit) else { panic!("refused") };
     assert_eq!(error.limit, circuit.memory.limit());
     assert!(error.needed > 2 * error.limit, "{error}");
@@ -102,7 +110,10 @@ fn rerandomised_proof_is_bound_to_its_statement() {
     // A re-randomised proof verifies for the same miner only.
     assert_eq!(bench.verifier.verify(&statement, &bytes), Ok(()));
     let thief = Binding { miner: Hotkey::from_bytes([9; 32]), ..statement.binding.clone() };
-    assert_eq!(bench.verifier.verify(&Statement { binding: thief, ..statement }, &bytes), Err(VerifyError::Invalid));
+    assert_eq!(
+        bench.verifier.verify(&Statement { binding: thief, ..statement }, &bytes),
+        Err(VerifyError::Invalid)
+    );
 }
 
 fn compressed(value: &impl CanonicalSerialize) -> Vec<u8> {
@@ -117,9 +128,13 @@ fn points_outside_the_curve_groups_are_refused() {
     let bench = Bench::new(&Groth16, &testing::network(1));
     let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
     // Without the flag of the ordinate's sign, the encoding of a point is that of its abscissa.
-    let off_g1 = (1_u64..100).map(Fq::from).find(|x| G1Affine::get_point_from_x_unchecked(*x, true).is_none()).unwrap();
+    let off_g1 = (1_u64..100)
+        .map(Fq::from)
+        .find(|x| G1Affine::get_point_from_x_unchecked(*x, true).is_none())
+        .unwrap();
     let pairs = || (1_u64..100).map(|x| Fq2::new(Fq::from(x), Fq::one()));
-    let off_g2 = pairs().find(|x| G2Affine::get_point_from_x_unchecked(*x, true).is_none()).unwrap();
+    let off_g2 =
+        pairs().find(|x| G2Affine::get_point_from_x_unchecked(*x, true).is_none()).unwrap();
     let mut points = pairs().filter_map(|x| G2Affine::get_point_from_x_unchecked(x, true));
     let outside = points.find(|point| !point.is_in_correct_subgroup_assuming_on_curve()).unwrap();
     assert!(outside.is_on_curve());
@@ -148,7 +163,8 @@ fn points_outside_the_curve_groups_are_refused() {
     assert!(key(|file, outside| file.key.delta_g2 = outside).is_err());
 }
 
-/// Checks that the assignment of an execution satisfies the constraints at both ends of the circuit's intervals.
+/// Checks that the assignment of an execution satisfies the constraints at both ends of the
+/// circuit's intervals.
 fn check_extremes(network: &Network) {
     let circuit = network.lower().unwrap();
     assert!(circuit.magnitude() <= circuit::MAX_MAGNITUDE);
@@ -167,8 +183,9 @@ fn extremes_of_every_rescale_satisfy_the_constraints() {
     testing::rescaled_layers().iter().for_each(check_extremes);
 }
 
-/// Sums of every kind of layer satisfy the constraints close to the largest magnitude that a network may have, 2^56.
-/// The field has 2^253 on each side of zero, so nothing wraps around. Networks with larger sums are invalid.
+/// Sums of every kind of layer satisfy the constraints close to the largest magnitude that a
+/// network may have, 2^56. The field has 2^253 on each side of zero, so nothing wraps around.
+/// Networks with larger sums are invalid.
 #[test]
 fn extremes_of_every_layer_satisfy_the_constraints() {
     let wide = |bits: u32| Range { low: -(1 << bits), high: (1 << bits) - 1 };
@@ -178,7 +195,8 @@ fn extremes_of_every_layer_satisfy_the_constraints() {
             let rescale = clamp.map(|clamp| Rescale { shift: 20, clamp });
             check_extremes(&kind.network(wide(fits), 1 << 30, rescale));
             let refused = kind.network(wide(wraps), 1 << 30, rescale).lower();
-            let expected = matches!(refused, Err(NetworkError::Overflow(_) | NetworkError::InputRange(_)));
+            let expected =
+                matches!(refused, Err(NetworkError::Overflow(_) | NetworkError::InputRange(_)));
             assert!(expected, "{kind:?}: {refused:?}");
         }
     }
@@ -230,8 +248,9 @@ fn check_witness(most_public: usize, step: usize) {
                 free += 1;
                 // A variable for the inverse of zero may have any value; nothing depends on it.
                 assert!(honest[position] == Fr::from(0), "variable {position}");
-                let uses: Vec<usize> =
-                    (0..cs.constraints()).filter(|&row| cs.b[row].iter().any(|&(_, var)| var == position)).collect();
+                let uses: Vec<usize> = (0..cs.constraints())
+                    .filter(|&row| cs.b[row].iter().any(|&(_, var)| var == position))
+                    .collect();
                 assert_eq!(uses.len(), 1, "variable {position}");
             }
         }
@@ -268,13 +287,17 @@ fn proofs_of_changed_witnesses_are_refused() {
         // A variable for the inverse of zero may have any value.
         if cs.broken(&wrong).is_some() {
             let proof = prover.prove_assignment(&wrong).unwrap();
-            assert_eq!(verifier.verify(&statement, &proof), Err(VerifyError::Invalid), "variable {position}");
+            assert_eq!(
+                verifier.verify(&statement, &proof),
+                Err(VerifyError::Invalid),
+                "variable {position}"
+            );
         }
     }
 }
 
-/// Proves a network whose inputs and outputs are public values up to this number, and checks that changed ones are
-/// rejected. Returns the verification key.
+/// Proves a network whose inputs and outputs are public values up to this number, and checks that
+/// changed ones are rejected. Returns the verification key.
 fn check_layout(network: &Network, most_public: usize) -> Keys {
     let circuit = Arc::new(network.lower().unwrap());
     let keys = setup(&circuit, Layout::of(&circuit, most_public)).unwrap();
@@ -304,10 +327,14 @@ fn check_layout(network: &Network, most_public: usize) -> Keys {
     keys
 }
 
-/// Returns the format of a verification key and its number of public values, the constant one included.
+/// Returns the format of a verification key and its number of public values, the constant one
+/// included.
 fn described(keys: &Keys) -> (u8, usize) {
     // The format is the first byte of the key.
-    (keys.verification[0], VerificationKeyFile::from_bytes(&keys.verification).unwrap().key.gamma_abc_g1.len())
+    (
+        keys.verification[0],
+        VerificationKeyFile::from_bytes(&keys.verification).unwrap().key.gamma_abc_g1.len(),
+    )
 }
 
 #[test]
@@ -344,13 +371,14 @@ fn older_layouts_are_proven() {
     assert!(!other.fits(&circuit));
 }
 
-/// The border between two slices has more values than can be public: one proof hashes them as outputs, the next one as
-/// inputs.
+/// The border between two slices has more values than can be public: one proof hashes them as
+/// outputs, the next one as inputs.
 #[test]
 fn large_borders_of_slices_are_hashed() {
     let network = testing::wide_border();
     let slices = network.slices(2).unwrap();
-    let widths: Vec<usize> = slices.iter().map(|slice| slice.lower().unwrap().outputs.len()).collect();
+    let widths: Vec<usize> =
+        slices.iter().map(|slice| slice.lower().unwrap().outputs.len()).collect();
     assert_eq!(widths, [1296, 3]);
     let expected = [(2, 2 + 1 + 16), (1, 2 + 3 + 1)];
     for (slice, expected) in slices.iter().zip(expected) {
@@ -361,7 +389,8 @@ fn large_borders_of_slices_are_hashed() {
 #[test]
 fn proofs_are_verified_together() {
     let bench = Bench::new(&Groth16, &testing::network(1));
-    let mut proofs: Vec<_> = (0..5).map(|seed| bench.prove(&testing::inputs(&bench.circuit, seed))).collect();
+    let mut proofs: Vec<_> =
+        (0..5).map(|seed| bench.prove(&testing::inputs(&bench.circuit, seed))).collect();
     assert!(bench.verifier.verify_all(&proofs).iter().all(Result::is_ok));
     proofs[2].0.outputs[0] += 1;
     proofs[3].1.truncate(100);

@@ -15,8 +15,8 @@ use crate::{BackendError, Statement, Verifier, VerifyError};
 
 /// Maximum number of proofs in one pairing equation.
 const MOST_TOGETHER: usize = 64;
-/// Maximum number of failed equations before the remaining proofs are verified individually. Two invalid proofs among
-/// [`MOST_TOGETHER`] stay below it.
+/// Maximum number of failed equations before the remaining proofs are verified individually. Two
+/// invalid proofs among [`MOST_TOGETHER`] stay below it.
 const MOST_FAILURES: usize = 12;
 
 /// Public values and parsed proof.
@@ -42,10 +42,17 @@ impl Groth16Verifier {
             return Err(VerifyError::OtherKey);
         }
         let layout = &self.file.layout;
-        let values = [("inputs", &statement.inputs, layout.inputs), ("outputs", &statement.outputs, layout.outputs)];
+        let values = [
+            ("inputs", &statement.inputs, layout.inputs),
+            ("outputs", &statement.outputs, layout.outputs),
+        ];
         for (what, values, expected) in values {
             if values.len() != expected.count {
-                return Err(VerifyError::Length { what, expected: expected.count, actual: values.len() });
+                return Err(VerifyError::Length {
+                    what,
+                    expected: expected.count,
+                    actual: values.len(),
+                });
             }
             // Only values in range have an unambiguous digest.
             if values.iter().any(|&value| !expected.range.contains(value)) {
@@ -57,7 +64,11 @@ impl Groth16Verifier {
     }
 
     /// Parses a proof with its public values.
-    pub(super) fn read(&self, statement: &Statement, proof: &[u8]) -> Result<ReadProof, VerifyError> {
+    pub(super) fn read(
+        &self,
+        statement: &Statement,
+        proof: &[u8],
+    ) -> Result<ReadProof, VerifyError> {
         Ok((self.public_values(statement)?, read_proof(proof)?))
     }
 
@@ -74,18 +85,24 @@ impl Groth16Verifier {
     /// Combines the public values with the key's points in one multi-scalar multiplication.
     fn prepare(&self, values: &[Fr]) -> Result<G1Projective, VerifyError> {
         let points = &self.file.key.gamma_abc_g1;
-        let (first, rest) = points.split_first().ok_or_else(|| VerifyError::Verifier("the key is empty".to_owned()))?;
+        let (first, rest) = points
+            .split_first()
+            .ok_or_else(|| VerifyError::Verifier("the key is empty".to_owned()))?;
         let sum = G1Projective::msm(rest, values);
-        let sum = sum.map_err(|_| VerifyError::Verifier("public values do not fit the key".to_owned()))?;
+        let sum =
+            sum.map_err(|_| VerifyError::Verifier("public values do not fit the key".to_owned()))?;
         Ok(sum + first)
     }
 
-    /// Verifies all proofs with one pairing equation: the product of their equations, each raised to a random power.
+    /// Verifies all proofs with one pairing equation: the product of their equations, each raised
+    /// to a random power.
     fn verify_combined(&self, proofs: &[&ReadProof]) -> Result<(), VerifyError> {
-        let mut generator = generator().map_err(|error| VerifyError::Verifier(error.to_string()))?;
+        let mut generator =
+            generator().map_err(|error| VerifyError::Verifier(error.to_string()))?;
         let Some((first, _)) = proofs.first() else { return Ok(()) };
         let mut values = vec![Fr::zero(); first.len()];
-        let (mut total, mut left, mut right, mut c) = (Fr::zero(), Vec::new(), Vec::new(), G1Projective::zero());
+        let (mut total, mut left, mut right, mut c) =
+            (Fr::zero(), Vec::new(), Vec::new(), G1Projective::zero());
         for (public, proof) in proofs {
             // 128 random bits: a wrong proof passes with probability 2^-128.
             let factor = Fr::from(u128::rand(&mut generator));
@@ -98,21 +115,31 @@ impl Groth16Verifier {
             c += proof.c * factor;
         }
         let points = &self.file.key.gamma_abc_g1;
-        let constant = points.first().map_or_else(G1Projective::zero, |point| *point * (total - Fr::from(1_u64)));
+        let constant = points
+            .first()
+            .map_or_else(G1Projective::zero, |point| *point * (total - Fr::from(1_u64)));
         let inputs = self.prepare(&values)? + constant;
-        left.extend([(-inputs).into_affine(), (-c).into_affine(), (self.file.key.alpha_g1 * -total).into_affine()]);
+        left.extend([
+            (-inputs).into_affine(),
+            (-c).into_affine(),
+            (self.file.key.alpha_g1 * -total).into_affine(),
+        ]);
         right.extend([self.file.key.gamma_g2, self.file.key.delta_g2, self.file.key.beta_g2]);
         if Bn254::multi_pairing(left, right).is_zero() { Ok(()) } else { Err(VerifyError::Invalid) }
     }
 }
 
-/// Parses a proof: exactly 128 bytes, every point on the curve and in the subgroup, none at infinity.
+/// Parses a proof: exactly 128 bytes, every point on the curve and in the subgroup, none at
+/// infinity.
 fn read_proof(bytes: &[u8]) -> Result<Proof<Bn254>, VerifyError> {
     if bytes.len() != PROOF_BYTES {
-        return Err(VerifyError::Malformed(format!("{} bytes, expected {PROOF_BYTES}", bytes.len())));
+        return Err(VerifyError::Malformed(format!(
+            "{} bytes, expected {PROOF_BYTES}",
+            bytes.len()
+        )));
     }
-    let proof =
-        Proof::<Bn254>::deserialize_compressed(bytes).map_err(|error| VerifyError::Malformed(error.to_string()))?;
+    let proof = Proof::<Bn254>::deserialize_compressed(bytes)
+        .map_err(|error| VerifyError::Malformed(error.to_string()))?;
     if proof.a == G1Affine::zero() || proof.b == G2Affine::zero() {
         return Err(VerifyError::Malformed("a point is at infinity".to_owned()));
     }
@@ -128,14 +155,15 @@ impl Verifier for Groth16Verifier {
         MOST_TOGETHER
     }
 
-    /// Verifies all well-formed proofs with one equation. If that fails, the proofs are bisected: an invalid proof costs
-    /// a few more equations, not a verification of each of the others.
+    /// Verifies all well-formed proofs with one equation. If that fails, the proofs are bisected:
+    /// an invalid proof costs a few more equations, not a verification of each of the others.
     fn verify_all(&self, proofs: &[(Statement, Vec<u8>)]) -> Vec<Result<(), VerifyError>> {
         let read: Vec<Result<ReadProof, VerifyError>> =
             proofs.iter().map(|(statement, proof)| self.read(statement, proof)).collect();
         let good: Vec<&ReadProof> = read.iter().flatten().collect();
-        let suspects =
-            suspects(good.len(), |range| good.get(range).is_some_and(|proofs| self.verify_combined(proofs).is_ok()));
+        let suspects = suspects(good.len(), |range| {
+            good.get(range).is_some_and(|proofs| self.verify_combined(proofs).is_ok())
+        });
         let mut positions = 0..;
         let verify = |proof: Result<ReadProof, VerifyError>| {
             let proof = proof?;
@@ -146,8 +174,9 @@ impl Verifier for Groth16Verifier {
     }
 }
 
-/// Returns the proofs that have to be verified individually: the invalid ones and, after [`MOST_FAILURES`], all that are
-/// not known to be valid. `are_valid` verifies several proofs with one equation.
+/// Returns the proofs that have to be verified individually: the invalid ones and, after
+/// [`MOST_FAILURES`], all that are not known to be valid. `are_valid` verifies several proofs with
+/// one equation.
 fn suspects(count: usize, mut are_valid: impl FnMut(Range<usize>) -> bool) -> BTreeSet<usize> {
     let mut suspects = BTreeSet::new();
     let mut failures = 0;
@@ -174,8 +203,8 @@ fn suspects(count: usize, mut are_valid: impl FnMut(Range<usize>) -> bool) -> BT
 mod tests {
     use super::*;
 
-    /// Searches 64 proofs for the invalid ones; returns the suspects, of which some are valid, and the number of equations,
-    /// theirs included.
+    /// Searches 64 proofs for the invalid ones; returns the suspects, of which some are valid, and
+    /// the number of equations, theirs included.
     fn search(invalid: &[usize]) -> (Vec<usize>, usize) {
         let mut equations = 0;
         let found = suspects(MOST_TOGETHER, |range| {
@@ -190,11 +219,20 @@ mod tests {
         assert_eq!(search(&[]), (Vec::new(), 1));
         for first in 0..MOST_TOGETHER {
             let (found, equations) = search(&[first]);
-            assert!(found.contains(&first) && found.len() <= 2 && equations <= 14, "{first}: {found:?}, {equations}");
+            assert!(
+                found.contains(&first) && found.len() <= 2 && equations <= 14,
+                "{first}: {found:?}, {equations}"
+            );
             for second in 0..first {
                 let (found, equations) = search(&[second, first]);
-                assert!(found.contains(&first) && found.contains(&second), "{first}, {second}: {found:?}");
-                assert!(found.len() <= 4 && equations <= 25, "{first}, {second}: {found:?}, {equations}");
+                assert!(
+                    found.contains(&first) && found.contains(&second),
+                    "{first}, {second}: {found:?}"
+                );
+                assert!(
+                    found.len() <= 4 && equations <= 25,
+                    "{first}, {second}: {found:?}, {equations}"
+                );
             }
         }
         // Not many more than one for each proof, even if all are invalid.

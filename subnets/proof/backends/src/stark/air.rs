@@ -1,9 +1,10 @@
 //! Tables of a proof and their constraints (AIR).
 //!
-//! Memory is a multiset of `(address, value)`. Writing a cell inserts it as often as it is read, each read removes it
-//! once, and the sum over all tables is zero. Addresses and read counts are fixed columns, so each address has exactly
-//! one value. Functions (rescaling, range checks, the positive part, element-wise functions) are looked up in a table of
-//! `(function, argument, value)`.
+//! Memory is a multiset of `(address, value)`. Writing a cell inserts it as often as it is read,
+//! each read removes it once, and the sum over all tables is zero. Addresses and read counts are
+//! fixed columns, so each address has exactly one value. Functions (rescaling, range checks, the
+//! positive part, element-wise functions) are looked up in a table of `(function, argument,
+//! value)`.
 
 mod polynomials;
 
@@ -33,28 +34,32 @@ pub(super) const ACTIVATION_LANES: usize = 4;
 /// Number of maxima in one row.
 pub(super) const MAX_LANES: usize = 4;
 
-/// Fixed columns of an activation: address of the sum, addend, divisor, functions of quotient and remainder, address of
-/// the activation, and its read count.
+/// Fixed columns of an activation: address of the sum, addend, divisor, functions of quotient and
+/// remainder, address of the activation, and its read count.
 pub(super) const ACTIVATION_FIXED: usize = 7;
-/// Fixed columns of a maximum: addresses of both operands and of the result, and the read count of the result.
+/// Fixed columns of a maximum: addresses of both operands and of the result, and the read count of
+/// the result.
 pub(super) const MAX_FIXED: usize = 4;
 
-/// Fixed columns of a multiplication: addresses of both factors and of the product, and the read count of the product.
+/// Fixed columns of a multiplication: addresses of both factors and of the product, and the read
+/// count of the product.
 pub(super) const MULTIPLICATION_FIXED: usize = 4;
 
-/// Fixed columns of the polynomials table: address and count of each coefficient, whether the polynomial continues in
-/// the next row, whether it ends as an output or as an input, whether a product starts, and the kernel.
+/// Fixed columns of the polynomials table: address and count of each coefficient, whether the
+/// polynomial continues in the next row, whether it ends as an output or as an input, whether a
+/// product starts, and the kernel.
 pub(super) const POLYNOMIAL_FIXED: usize = 2 * COEFFICIENTS + 5;
-/// Value columns of the polynomials table, besides the coefficients: the polynomial's value before the row, the value of
-/// its kernel, and the product's balance before the row.
+/// Value columns of the polynomials table, besides the coefficients: the polynomial's value before
+/// the row, the value of its kernel, and the product's balance before the row.
 pub(super) const POLYNOMIAL_WIDTH: usize = 3 * EXTENSION;
-/// Fixed columns of the kernels table besides the selectors of gaps: weights, whether the same tap continues in the next
-/// row, whether the row reports the kernel that ended before it, and that kernel.
+/// Fixed columns of the kernels table besides the selectors of gaps: weights, whether the same tap
+/// continues in the next row, whether the row reports the kernel that ended before it, and that
+/// kernel.
 pub(super) const KERNEL_FIXED: usize = WEIGHTS + 3;
 /// Value columns of the kernels table: the values of the tap and of the kernel before the row.
 pub(super) const KERNEL_WIDTH: usize = 2 * EXTENSION;
-/// Fixed columns of the operands table: address and count of each weight, whether a kernel starts, whether the row
-/// reports the kernel that ended before it, and that kernel.
+/// Fixed columns of the operands table: address and count of each weight, whether a kernel starts,
+/// whether the row reports the kernel that ended before it, and that kernel.
 pub(super) const OPERAND_FIXED: usize = 2 * COEFFICIENTS + 3;
 /// Number of columns of a value in the extension field.
 pub(super) const EXTENSION: usize = 4;
@@ -67,8 +72,9 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// Returns the number of fixed columns: addresses, weights (output by output for each input), the first sum's
-    /// address, the read count of each sum, and whether the sums continue in the next row.
+    /// Returns the number of fixed columns: addresses, weights (output by output for each input),
+    /// the first sum's address, the read count of each sum, and whether the sums continue in the
+    /// next row.
     pub(super) fn fixed(&self) -> usize {
         self.inputs + self.inputs * self.outputs + 1 + self.outputs + 1
     }
@@ -94,7 +100,8 @@ pub(super) enum Kind {
     Multiplications,
     /// Entries of the function table.
     Functions,
-    /// Polynomials with cells as coefficients, their values at a challenge, and the balance of each product.
+    /// Polynomials with cells as coefficients, their values at a challenge, and the balance of each
+    /// product.
     Polynomials,
     /// Kernels as polynomials, and their values at the challenges.
     Kernels {
@@ -112,8 +119,8 @@ pub(super) struct Table {
     pub(super) fixed: Option<Arc<RowMajorMatrix<Val>>>,
     /// The public column of [`Kind::Public`].
     pub(super) public: Vec<Vec<Val>>,
-    /// Powers of the challenges, for the products of polynomials. Without them, no columns satisfy the constraints of
-    /// the tables of these products.
+    /// Powers of the challenges, for the products of polynomials. Without them, no columns satisfy
+    /// the constraints of the tables of these products.
     pub(super) powers: Option<Arc<Powers>>,
 }
 
@@ -140,7 +147,8 @@ impl Kind {
         }
     }
 
-    /// Returns the number of value columns that are committed before all others. The proof system treats them as fixed.
+    /// Returns the number of value columns that are committed before all others. The proof system
+    /// treats them as fixed.
     pub(super) fn early_width(self) -> usize {
         if matches!(self, Self::Polynomials | Self::Operands) { COEFFICIENTS } else { 0 }
     }
@@ -179,7 +187,9 @@ impl BaseAir<Val> for Table {
     fn main_next_row_columns(&self) -> Vec<usize> {
         match self.kind {
             Kind::Products(tile) => (tile.inputs..tile.inputs + tile.outputs).collect(),
-            Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => (0..self.kind.width()).collect(),
+            Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => {
+                (0..self.kind.width()).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -210,7 +220,8 @@ where
 }
 
 impl Table {
-    /// Constrains a row and the next one; `None` if columns or the powers of the challenges are missing.
+    /// Constrains a row and the next one; `None` if columns or the powers of the challenges are
+    /// missing.
     fn constrain<AB>(&self, builder: &mut AB) -> Option<()>
     where
         AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
@@ -272,7 +283,12 @@ fn read<AB: AirBuilder + InteractionBuilder>(builder: &mut AB, address: AB::Var,
 }
 
 /// Inserts a value into memory as often as it is read.
-fn write<AB: AirBuilder + InteractionBuilder>(builder: &mut AB, address: AB::Expr, value: AB::Expr, reads: AB::Var) {
+fn write<AB: AirBuilder + InteractionBuilder>(
+    builder: &mut AB,
+    address: AB::Expr,
+    value: AB::Expr,
+    reads: AB::Var,
+) {
     builder.push_interaction(MEMORY, [address, value], Count::provided(-reads.into()));
 }
 
@@ -282,12 +298,17 @@ fn look_up<AB: AirBuilder + InteractionBuilder>(
     argument: AB::Expr,
     value: AB::Expr,
 ) {
-    builder.push_interaction(FUNCTION, [function, argument, value], Count::bounded(AB::Expr::ONE, 1));
+    builder.push_interaction(
+        FUNCTION,
+        [function, argument, value],
+        Count::bounded(AB::Expr::ONE, 1),
+    );
 }
 
-/// Constrains a public value. The fixed columns are address, bias and count. An input is written to memory (negative
-/// count), an output is read once (count 1). The value of an output in memory excludes its bias. As in the table of
-/// polynomials, the bound is that of reads: counts are fixed, and an input is written as often as the key's rows read it.
+/// Constrains a public value. The fixed columns are address, bias and count. An input is written to
+/// memory (negative count), an output is read once (count 1). The value of an output in memory
+/// excludes its bias. As in the table of polynomials, the bound is that of reads: counts are fixed,
+/// and an input is written as often as the key's rows read it.
 fn public<AB>(builder: &mut AB, local: &[AB::Var], fixed: &[AB::Var]) -> Option<()>
 where
     AB: AirBuilder<F = Val> + InteractionBuilder,
@@ -327,7 +348,8 @@ fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
             }
         }
         builder.assert_eq(after, sum);
-        // Without a carry, the next row starts at zero. So does the first, since the last row has no carry.
+        // Without a carry, the next row starts at zero. So does the first, since the last row has
+        // no carry.
         builder.assert_eq(next, carry * after);
         let address: AB::Expr = first + AB::Expr::from_usize(output);
         write(builder, address, after.into(), reads);
@@ -335,8 +357,8 @@ fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
     Some(())
 }
 
-/// Constrains `sum + added = quotient * divisor + remainder`. One lookup covers the quotient and the activation, a
-/// separate one the remainder.
+/// Constrains `sum + added = quotient * divisor + remainder`. One lookup covers the quotient and
+/// the activation, a separate one the remainder.
 fn activation<AB: AirBuilder<F = Val> + InteractionBuilder>(
     builder: &mut AB,
     &[quotient, remainder, value]: &[AB::Var; 3],

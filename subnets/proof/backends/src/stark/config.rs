@@ -4,7 +4,9 @@ mod staged;
 
 use p3_batch_stark::{BatchProof, CommonData, ProverData};
 use p3_blake3::Blake3;
-use p3_challenger::{CanObserve as _, FieldChallenger as _, HashChallenger, SerializingChallenger32};
+use p3_challenger::{
+    CanObserve as _, FieldChallenger as _, HashChallenger, SerializingChallenger32,
+};
 use p3_commit::{ExtensionMmcs, Pcs};
 use p3_dft::Radix2DitParallel;
 use p3_field::extension::BinomialExtensionField;
@@ -38,8 +40,8 @@ pub(super) const MIN_LOG_ROWS: usize = 4;
 pub(super) const MAX_LOG_ROWS: usize = 22;
 /// Maximum number of inputs and of outputs of a tile.
 pub(super) const MAX_TILE_SIDE: usize = 16;
-/// Bits of security for the largest permitted circuit, under the conjecture that no attack on FRI is better than the
-/// known ones. A test computes them for all [`RELEASED`] parameters.
+/// Bits of security for the largest permitted circuit, under the conjecture that no attack on FRI
+/// is better than the known ones. A test computes them for all [`RELEASED`] parameters.
 pub(super) const SECURITY_BITS: u32 = 100;
 
 /// Parameters of the proof system for one format of the verification key.
@@ -49,10 +51,12 @@ pub(super) struct Parameters {
     pub(super) format: u32,
     /// Domain separator of the transcript.
     domain: &'static [u8],
-    /// Base-two logarithm of the blowup factor: the length of a codeword divided by that of its message. The smallest
-    /// factor makes proving fastest; it permits constraints up to degree 3 and needs the most queries.
+    /// Base-two logarithm of the blowup factor: the length of a codeword divided by that of its
+    /// message. The smallest factor makes proving fastest; it permits constraints up to degree 3
+    /// and needs the most queries.
     log_blowup: usize,
-    /// Base-two logarithm of the length of the last polynomial, which a proof contains in full. Every table is longer.
+    /// Base-two logarithm of the length of the last polynomial, which a proof contains in full.
+    /// Every table is longer.
     log_final_length: usize,
     /// Base-two logarithm of the number of values that one folding step combines.
     log_arity: usize,
@@ -61,8 +65,9 @@ pub(super) struct Parameters {
     grinding: Grinding,
 }
 
-/// Bits of the proofs of work before the verifier's challenges. Each raises the security of its own step: these steps
-/// lose security with the size of the circuit, which no number of queries compensates.
+/// Bits of the proofs of work before the verifier's challenges. Each raises the security of its own
+/// step: these steps lose security with the size of the circuit, which no number of queries
+/// compensates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Grinding {
     /// Bits of work before the challenges that compress lookups.
@@ -77,7 +82,8 @@ struct Grinding {
     queries: usize,
 }
 
-/// Parameters of every released key format, oldest first. A row never changes, so that old proofs still verify.
+/// Parameters of every released key format, oldest first. A row never changes, so that old proofs
+/// still verify.
 static RELEASED: [Parameters; 2] = [TILES, POLYNOMIALS];
 
 /// Parameters of keys of circuits that multiply in tiles only.
@@ -91,8 +97,8 @@ pub(super) const TILES: Parameters = Parameters {
     grinding: Grinding { lookups: 8, point: 2, openings: 11, folding: 4, queries: 16 },
 };
 
-/// Parameters of keys of circuits with products of polynomials. They have more lookups, for which more work before the
-/// challenges makes up.
+/// Parameters of keys of circuits with products of polynomials. They have more lookups, for which
+/// more work before the challenges makes up.
 pub(super) const POLYNOMIALS: Parameters = Parameters {
     format: 4,
     domain: b"taonet proof of inference, stark, 4",
@@ -112,7 +118,10 @@ impl Parameters {
     /// Creates the proof system.
     pub(super) fn config(&self) -> Config {
         let challenger = Challenger::new(HashChallenger::new(self.domain.to_vec(), Blake3));
-        self.with(StagedPcs::new(FriPcs::new(Radix2DitParallel::default(), mmcs(), self.fri())), challenger)
+        self.with(
+            StagedPcs::new(FriPcs::new(Radix2DitParallel::default(), mmcs(), self.fri())),
+            challenger,
+        )
     }
 
     fn with(&self, pcs: StagedPcs, challenger: Challenger) -> Config {
@@ -121,9 +130,15 @@ impl Parameters {
             .with_ood_proof_of_work_bits(self.grinding.point)
     }
 
-    /// Absorbs public values and the commitment to the early columns, and draws the challenges that may depend on them.
-    /// Returns the challenges, and the proof system for the rest of the proof: its transcript goes on from here.
-    pub(super) fn second_stage(&self, config: &Config, early: Early, publics: &[Val]) -> ([Challenge; 2], Config) {
+    /// Absorbs public values and the commitment to the early columns, and draws the challenges that
+    /// may depend on them. Returns the challenges, and the proof system for the rest of the proof:
+    /// its transcript goes on from here.
+    pub(super) fn second_stage(
+        &self,
+        config: &Config,
+        early: Early,
+        publics: &[Val],
+    ) -> ([Challenge; 2], Config) {
         let mut challenger = config.initialise_challenger();
         challenger.observe_slice(publics);
         challenger.observe(early.root.clone());
@@ -146,7 +161,10 @@ impl Parameters {
 }
 
 /// Commits to columns of several tables.
-pub(super) fn commit(config: &Config, columns: &[RowMajorMatrix<Val>]) -> Result<(Root, Data), staged::ProverError> {
+pub(super) fn commit(
+    config: &Config,
+    columns: &[RowMajorMatrix<Val>],
+) -> Result<(Root, Data), staged::ProverError> {
     let pcs = config.pcs();
     let domain = |height| Pcs::<Challenge, Challenger>::natural_domain_for_degree(pcs, height);
     let columns = columns.iter().map(|columns| (domain(columns.height()), columns.clone()));

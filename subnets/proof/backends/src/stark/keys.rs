@@ -1,5 +1,6 @@
-//! The verification key: shapes, ranges, and the commitment to the fixed columns. The key has about 60 bytes and is a
-//! function of the network. Circuits without products of polynomials have keys of format 3, the others of format 4.
+//! The verification key: shapes, ranges, and the commitment to the fixed columns. The key has about
+//! 60 bytes and is a function of the network. Circuits without products of polynomials have keys of
+//! format 3, the others of format 4.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use taonet_proof_core::{MAX_ELEMENTS, Range};
 
 use super::air::{Kind, Table, Tile};
 use super::config::{
-    Challenge, Common, Config, MAX_LOG_ROWS, MAX_TILE_SIDE, MIN_LOG_ROWS, NEWEST, POLYNOMIALS, Parameters, Prepared,
+    Challenge, Common, Config, MAX_LOG_ROWS, MAX_TILE_SIDE, MIN_LOG_ROWS, NEWEST, POLYNOMIALS,
+    Parameters, Prepared,
 };
 use super::plan::{MAX_MAGNITUDE, Method, Plan};
 use super::projection::{MAX_DEGREE, MAX_GAPS, Powers};
@@ -30,8 +32,8 @@ pub(super) struct VerificationKeyFile {
     pub(super) output_range: Range,
     /// Number of inputs and of outputs of a tile.
     tile: [u32; 2],
-    /// Base-two logarithm of each table's rows. In format 3, the list ends with the last table that the circuit has; in
-    /// format 4, tables that it does not have are 0.
+    /// Base-two logarithm of each table's rows. In format 3, the list ends with the last table that
+    /// the circuit has; in format 4, tables that it does not have are 0.
     log_rows: Vec<usize>,
     commitment: Commitment<Config>,
     /// Gaps between the taps of kernels: in format 4, after the fields above.
@@ -67,7 +69,9 @@ impl VerificationKeyFile {
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, BackendError> {
         let mut bytes = postcard::to_allocvec(self).map_err(|error| refuse(&error.to_string()))?;
         if self.has_polynomials() {
-            bytes.extend(postcard::to_allocvec(&self.gaps).map_err(|error| refuse(&error.to_string()))?);
+            bytes.extend(
+                postcard::to_allocvec(&self.gaps).map_err(|error| refuse(&error.to_string()))?,
+            );
         }
         Ok(bytes)
     }
@@ -81,7 +85,8 @@ impl VerificationKeyFile {
         let (mut file, mut trailing): (Self, &[u8]) =
             postcard::take_from_bytes(bytes).map_err(|error| refuse(&error.to_string()))?;
         if file.has_polynomials() {
-            (file.gaps, trailing) = postcard::take_from_bytes(trailing).map_err(|error| refuse(&error.to_string()))?;
+            (file.gaps, trailing) =
+                postcard::take_from_bytes(trailing).map_err(|error| refuse(&error.to_string()))?;
         }
         if !trailing.is_empty() || file.to_bytes()? != bytes {
             return Err(refuse("not the canonical encoding"));
@@ -92,7 +97,8 @@ impl VerificationKeyFile {
 
     /// Returns the parameters of a key's format.
     pub(super) fn parameters_of(bytes: &[u8]) -> Result<&'static Parameters, BackendError> {
-        let (format, _) = postcard::take_from_bytes::<u32>(bytes).map_err(|error| refuse(&error.to_string()))?;
+        let (format, _) =
+            postcard::take_from_bytes::<u32>(bytes).map_err(|error| refuse(&error.to_string()))?;
         Parameters::of(format).ok_or(BackendError::Format { format, newest: NEWEST })
     }
 
@@ -101,22 +107,34 @@ impl VerificationKeyFile {
         let range = |range: &Range| range.low <= range.high && range.magnitude() < MAX_MAGNITUDE;
         let has_table = |log: &usize| (MIN_LOG_ROWS..=MAX_LOG_ROWS).contains(log);
         let (rows, tables) = match &self.log_rows[..] {
-            [first @ .., maxima, products, polynomials, kernels, operands] if self.has_polynomials() => {
-                let optional = [maxima, products, operands].into_iter().all(|log| *log == 0 || has_table(log));
+            [first @ .., maxima, products, polynomials, kernels, operands]
+                if self.has_polynomials() =>
+            {
+                let optional =
+                    [maxima, products, operands].into_iter().all(|log| *log == 0 || has_table(log));
                 let has_all = first.iter().chain([polynomials, kernels]).all(has_table);
                 (optional && has_all, first.len() == 4)
             }
-            rows => (rows.iter().all(has_table), !self.has_polynomials() && (4..=6).contains(&rows.len())),
+            rows => (
+                rows.iter().all(has_table),
+                !self.has_polynomials() && (4..=6).contains(&rows.len()),
+            ),
         };
-        let gaps = self.gaps.len() <= MAX_GAPS && self.gaps.iter().all(|&gap| gap as usize <= MAX_DEGREE);
+        let gaps =
+            self.gaps.len() <= MAX_GAPS && self.gaps.iter().all(|&gap| gap as usize <= MAX_DEGREE);
         let sides = self.tile.iter().all(|&side| (1..=MAX_TILE_SIDE).contains(&(side as usize)));
-        let public = self
-            .log_rows
-            .first()
-            .is_some_and(|&log| log <= MAX_LOG_ROWS && (self.inputs as usize + self.outputs as usize) < 1 << log);
-        let fits =
-            elements(self.inputs) && elements(self.outputs) && range(&self.input_range) && range(&self.output_range);
-        if fits && rows && tables && gaps && sides && public { Ok(()) } else { Err(refuse("sizes are out of bounds")) }
+        let public = self.log_rows.first().is_some_and(|&log| {
+            log <= MAX_LOG_ROWS && (self.inputs as usize + self.outputs as usize) < 1 << log
+        });
+        let fits = elements(self.inputs)
+            && elements(self.outputs)
+            && range(&self.input_range)
+            && range(&self.output_range);
+        if fits && rows && tables && gaps && sides && public {
+            Ok(())
+        } else {
+            Err(refuse("sizes are out of bounds"))
+        }
     }
 
     fn has_polynomials(&self) -> bool {
@@ -144,7 +162,8 @@ impl VerificationKeyFile {
         Powers::new(challenges, &self.gaps)
     }
 
-    /// Returns the tables without their columns, which a verifier does not have, and without the powers of challenges.
+    /// Returns the tables without their columns, which a verifier does not have, and without the
+    /// powers of challenges.
     pub(super) fn tables(&self) -> Vec<Table> {
         let kinds = kinds(self.method().tile, self.gaps.len()).into_iter().zip(&self.log_rows);
         kinds.filter(|&(_, &log)| log > 0).map(|(kind, _)| Table::new(kind, None)).collect()
@@ -159,7 +178,8 @@ impl VerificationKeyFile {
         }
         let log_rows: Vec<usize> = self.log_rows.iter().copied().filter(|&log| log > 0).collect();
         let prepared = Prepared::from_airs_and_degrees(config, &tables, &log_rows);
-        let mut common = prepared.map_err(|error| BackendError::Internal(format!("{error:?}")))?.common;
+        let mut common =
+            prepared.map_err(|error| BackendError::Internal(format!("{error:?}")))?.common;
         let instances = tables.iter().zip(&log_rows).enumerate().map(|(index, (table, &log))| {
             let width = table.kind.fixed_width() + table.kind.early_width();
             Some(PreprocessedInstanceMeta { matrix_index: index, width, degree_bits: log })
@@ -173,7 +193,8 @@ impl VerificationKeyFile {
     }
 }
 
-/// Returns all kinds of tables, in their order. Keys of format 3 have those before [`Kind::Polynomials`].
+/// Returns all kinds of tables, in their order. Keys of format 3 have those before
+/// [`Kind::Polynomials`].
 pub(super) fn kinds(tile: Tile, gaps: usize) -> [Kind; 9] {
     [
         Kind::Public,
@@ -194,7 +215,8 @@ fn log_rows(plan: &Plan) -> Vec<usize> {
         return plan.log_rows.clone();
     }
     let kinds = kinds(plan.method.tile, plan.polynomials.gaps.len()).into_iter();
-    let tables = kinds.map(|kind| plan.tables.iter().zip(&plan.log_rows).find(|(table, _)| table.kind == kind));
+    let tables = kinds
+        .map(|kind| plan.tables.iter().zip(&plan.log_rows).find(|(table, _)| table.kind == kind));
     tables.map(|table| table.map_or(0, |(_, &log)| log)).collect()
 }
 

@@ -10,11 +10,14 @@ use std::sync::Arc;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
 use p3_matrix::dense::RowMajorMatrix;
-use taonet_proof_core::circuit::{Circuit, Linear, MatrixProduct, Max, Product, Stage, StageKind, Table as ValueTable};
+use taonet_proof_core::circuit::{
+    Circuit, Linear, MatrixProduct, Max, Product, Stage, StageKind, Table as ValueTable,
+};
 use taonet_proof_core::{MemoryBudget, Range, Rescale};
 
 use super::air::{
-    ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, Table, Tile, ZERO,
+    ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, Table,
+    Tile, ZERO,
 };
 use super::config::{MAX_LOG_ROWS, MAX_TILE_SIDE, MIN_LOG_ROWS, Val};
 use super::projection::Powers;
@@ -32,11 +35,13 @@ pub(super) const MAX_MAGNITUDE: u64 = (Val::ORDER_U32 / 2) as u64;
 const MAX_ROWS: usize = 1 << MAX_LOG_ROWS;
 /// Minimum number of multiply-adds for which a larger tile is cheaper.
 const LARGE: u64 = 1 << 21;
-/// Minimum saving for which products of polynomials are cheaper: their tables make every proof longer.
+/// Minimum saving for which products of polynomials are cheaper: their tables make every proof
+/// longer.
 const WORTHWHILE: usize = 1 << 14;
 
-/// Memory of each value in a fixed column, in bytes, when a key is computed: a field element, its copy for the
-/// commitment, and two elements of its codeword. The layout takes less, and is dropped before.
+/// Memory of each value in a fixed column, in bytes, when a key is computed: a field element, its
+/// copy for the commitment, and two elements of its codeword. The layout takes less, and is dropped
+/// before.
 const COLUMN_BYTES: u64 = 16;
 
 /// Location of a cell's value in memory.
@@ -92,7 +97,8 @@ struct Layout {
     maxima: Vec<[i64; MAX_FIXED]>,
     multiplications: Vec<[i64; MULTIPLICATION_FIXED]>,
     functions: Functions,
-    /// Memory of the circuit and the fixed columns, whose number of rows depends on the sizes of tensors and windows.
+    /// Memory of the circuit and the fixed columns, whose number of rows depends on the sizes of
+    /// tensors and windows.
     memory: MemoryBudget,
     /// Number of values in fixed columns so far.
     values: u64,
@@ -104,8 +110,9 @@ impl Plan {
         Self::with_method(circuit, Method::new(circuit))
     }
 
-    /// Lays out a circuit with the method of an existing key. The rest of the layout follows from the circuit and the
-    /// method, and is part of the key's format: this function never changes for the methods of released keys.
+    /// Lays out a circuit with the method of an existing key. The rest of the layout follows from
+    /// the circuit and the method, and is part of the key's format: this function never changes for
+    /// the methods of released keys.
     pub(super) fn with_method(circuit: &Circuit, method: Method) -> Result<Self, BackendError> {
         let magnitude = circuit.magnitude();
         if magnitude >= MAX_MAGNITUDE {
@@ -127,10 +134,11 @@ impl Plan {
 }
 
 impl Method {
-    /// Chooses the method for a new key. Circuits with few multiply-adds in tiles get small tiles, since fewer columns
-    /// make shorter proofs.
+    /// Chooses the method for a new key. Circuits with few multiply-adds in tiles get small tiles,
+    /// since fewer columns make shorter proofs.
     fn new(circuit: &Circuit) -> Self {
-        let [small, large] = [MAX_TILE_SIDE / 2, MAX_TILE_SIDE].map(|side| Tile { inputs: side, outputs: side });
+        let [small, large] =
+            [MAX_TILE_SIDE / 2, MAX_TILE_SIDE].map(|side| Tile { inputs: side, outputs: side });
         let stages = circuit.stages.iter().filter_map(|stage| match &stage.kind {
             StageKind::Linear(linear) => Some((linear, saving(linear, small))),
             _ => None,
@@ -146,7 +154,8 @@ impl Method {
         });
         let products: u64 = products.sum();
         let polynomials = saved >= WORTHWHILE || products > 0;
-        let in_tiles = circuit.multiply_adds() - products - if polynomials { multiplied } else { 0 };
+        let in_tiles =
+            circuit.multiply_adds() - products - if polynomials { multiplied } else { 0 };
         Self { tile: if in_tiles < LARGE { small } else { large }, polynomials }
     }
 }
@@ -166,12 +175,17 @@ impl Layout {
                 }
                 StageKind::Max(max) => max.groups.iter().flatten().for_each(|&cell| mark(cell)),
                 StageKind::Table(table) => table.cells.iter().for_each(|&cell| mark(cell)),
-                StageKind::Product(product) => product.pairs.iter().flatten().for_each(|&cell| mark(cell)),
-                StageKind::MatrixProduct(product) => product.a.iter().chain(&product.b).for_each(|&cell| mark(cell)),
+                StageKind::Product(product) => {
+                    product.pairs.iter().flatten().for_each(|&cell| mark(cell))
+                }
+                StageKind::MatrixProduct(product) => {
+                    product.a.iter().chain(&product.b).for_each(|&cell| mark(cell))
+                }
             }
         }
         // Address 0 holds a zero, followed by the inputs.
-        let places = (1..=circuit.inputs as u32).map(|address| Place { address, bias: 0 }).collect();
+        let places =
+            (1..=circuit.inputs as u32).map(|address| Place { address, bias: 0 }).collect();
         Ok(Self {
             reads: vec![0; circuit.inputs + 1],
             places,
@@ -190,8 +204,8 @@ impl Layout {
         })
     }
 
-    /// Adds values in fixed columns, before they are allocated. The columns of the function table are not counted: its
-    /// number of entries has a limit of its own.
+    /// Adds values in fixed columns, before they are allocated. The columns of the function table
+    /// are not counted: its number of entries has a limit of its own.
     fn spend(&mut self, values: usize) -> Result<(), BackendError> {
         self.values += values as u64;
         Ok(self.memory.spend(COLUMN_BYTES * values as u64)?)
@@ -227,10 +241,15 @@ impl Layout {
         self.stages += 1;
         let activations = self.activations.len().div_ceil(ACTIVATION_LANES);
         let maxima = self.maxima.len().div_ceil(MAX_LANES);
-        let rows = self.products.rows().max(activations).max(maxima).max(self.multiplications.len());
+        let rows =
+            self.products.rows().max(activations).max(maxima).max(self.multiplications.len());
         let rows = rows.max(self.polynomials.rows());
         if rows > MAX_ROWS {
-            return Err(BackendError::Size { what: "rows of a table", actual: rows as u64, limit: MAX_ROWS as u64 });
+            return Err(BackendError::Size {
+                what: "rows of a table",
+                actual: rows as u64,
+                limit: MAX_ROWS as u64,
+            });
         }
         Ok(())
     }
@@ -263,8 +282,14 @@ impl Layout {
         Ok(self.activation(index, sum, [bias + half, divisor, quotient.into(), remainder.into()]))
     }
 
-    /// Appends an activation, given the addend, the divisor, and the functions of quotient and remainder.
-    fn activation(&mut self, index: usize, sum: u32, [added, divisor, quotient, remainder]: [i64; 4]) -> Place {
+    /// Appends an activation, given the addend, the divisor, and the functions of quotient and
+    /// remainder.
+    fn activation(
+        &mut self,
+        index: usize,
+        sum: u32,
+        [added, divisor, quotient, remainder]: [i64; 4],
+    ) -> Place {
         let address = self.allocate();
         self.read(sum);
         let (sum, place) = (i64::from(sum), i64::from(address));
@@ -273,7 +298,8 @@ impl Layout {
         Place { address, bias: 0 }
     }
 
-    /// Looks up the value of each cell: an activation whose quotient is the cell, without a remainder.
+    /// Looks up the value of each cell: an activation whose quotient is the cell, without a
+    /// remainder.
     fn table(&mut self, table: &ValueTable) -> Result<(), BackendError> {
         let function = self.functions.table(table)?;
         for (index, &cell) in table.cells.iter().enumerate() {
@@ -302,7 +328,11 @@ impl Layout {
         Ok(())
     }
 
-    fn matrix_product(&mut self, stage: &Stage, product: &MatrixProduct) -> Result<(), BackendError> {
+    fn matrix_product(
+        &mut self,
+        stage: &Stage,
+        product: &MatrixProduct,
+    ) -> Result<(), BackendError> {
         for (index, address) in self.matrix_sums(stage, product)?.into_iter().enumerate() {
             let place = match &product.rescale {
                 None => Place { address, bias: 0 },
@@ -315,9 +345,14 @@ impl Layout {
 
     fn max(&mut self, max: &Max) -> Result<(), BackendError> {
         for group in &max.groups {
-            let mut addresses =
-                group.iter().map(|&cell| self.address(cell)).collect::<Result<Vec<_>, _>>()?.into_iter();
-            let mut larger = addresses.next().ok_or_else(|| BackendError::Internal("an empty group".to_owned()))?;
+            let mut addresses = group
+                .iter()
+                .map(|&cell| self.address(cell))
+                .collect::<Result<Vec<_>, _>>()?
+                .into_iter();
+            let mut larger = addresses
+                .next()
+                .ok_or_else(|| BackendError::Internal("an empty group".to_owned()))?;
             for other in addresses {
                 self.spend(MAX_FIXED)?;
                 let address = self.allocate();
@@ -334,12 +369,15 @@ impl Layout {
     fn finish(mut self, circuit: &Circuit, method: Method) -> Result<Plan, BackendError> {
         let (tile, polynomials) = (method.tile, !self.polynomials.is_empty());
         let method = Method { polynomials, ..method };
-        let mut public: Vec<[i64; 3]> =
-            (0..=circuit.inputs as u32).map(i64::from).map(|address| [address, 0, address]).collect();
+        let mut public: Vec<[i64; 3]> = (0..=circuit.inputs as u32)
+            .map(i64::from)
+            .map(|address| [address, 0, address])
+            .collect();
         let inputs = public.len();
         for &cell in &circuit.outputs {
             let place = self.places.get(cell as usize).copied();
-            let place = place.ok_or_else(|| BackendError::Internal("an output has no address".to_owned()))?;
+            let place = place
+                .ok_or_else(|| BackendError::Internal("an output has no address".to_owned()))?;
             self.read(place.address);
             public.push([i64::from(place.address), place.bias, 1]);
         }
@@ -347,8 +385,8 @@ impl Layout {
         let product_rows = rows(self.products.rows());
         let lanes = |count: usize, lanes: usize| rows(count.div_ceil(lanes)) * lanes;
         let activations = lanes(self.activations.len(), ACTIVATION_LANES);
-        // A circuit without maxima and products has neither table. The number of tables says which ones a circuit has,
-        // so one with products has a table of maxima, too.
+        // A circuit without maxima and products has neither table. The number of tables says which
+        // ones a circuit has, so one with products has a table of maxima, too.
         let has_products = !self.multiplications.is_empty();
         let has_maxima = has_products || !self.maxima.is_empty();
         let maxima = if has_maxima { lanes(self.maxima.len(), MAX_LANES) } else { 0 };
@@ -375,7 +413,8 @@ impl Layout {
         let idle = [0, 0, 1, i64::from(ZERO), i64::from(ZERO), 0, 0];
         let lanes_of_activations = filled(self.activations, &self.reads, activations, idle);
         let lanes_of_maxima = filled(self.maxima, &self.reads, maxima, [0; MAX_FIXED]);
-        let lanes_of_products = filled(self.multiplications, &self.reads, multiplications, [0; MULTIPLICATION_FIXED]);
+        let lanes_of_products =
+            filled(self.multiplications, &self.reads, multiplications, [0; MULTIPLICATION_FIXED]);
         public.resize(public_rows, [0; 3]);
         let functions = self.functions.finish();
         let products = self.products.finish(&self.reads, product_rows);
@@ -395,16 +434,27 @@ impl Layout {
         if !self.polynomials.is_empty() {
             let (columns, plan) = self.polynomials.finish(&self.reads);
             let powers = Some(Arc::new(Powers::placeholder(&plan.gaps)));
-            tables.extend(
-                columns
-                    .into_iter()
-                    .map(|(kind, fixed)| Table { powers: powers.clone(), ..Table::new(kind, Some(Arc::new(fixed))) }),
-            );
+            tables.extend(columns.into_iter().map(|(kind, fixed)| Table {
+                powers: powers.clone(),
+                ..Table::new(kind, Some(Arc::new(fixed)))
+            }));
             polynomials = plan;
         }
-        let log_rows = tables.iter().map(|table| table.fixed.as_ref().map_or(0, |fixed| log_height(fixed))).collect();
+        let log_rows = tables
+            .iter()
+            .map(|table| table.fixed.as_ref().map_or(0, |fixed| log_height(fixed)))
+            .collect();
         let (places, activations, addresses) = (self.places, self.sources, self.reads.len());
-        Ok(Plan { tables, method, functions, polynomials, places, activations, addresses, log_rows })
+        Ok(Plan {
+            tables,
+            method,
+            functions,
+            polynomials,
+            places,
+            activations,
+            addresses,
+            log_rows,
+        })
     }
 
     /// Returns the read count of an address.
@@ -413,8 +463,14 @@ impl Layout {
     }
 }
 
-/// Replaces the address at the end of each lane by the address's read count, and appends idle lanes.
-fn filled<const N: usize>(mut lanes: Vec<[i64; N]>, reads: &[u32], length: usize, idle: [i64; N]) -> Vec<[i64; N]> {
+/// Replaces the address at the end of each lane by the address's read count, and appends idle
+/// lanes.
+fn filled<const N: usize>(
+    mut lanes: Vec<[i64; N]>,
+    reads: &[u32],
+    length: usize,
+    idle: [i64; N],
+) -> Vec<[i64; N]> {
     for lane in &mut lanes {
         if let Some(last) = lane.last_mut() {
             *last = reads.get(*last as usize).copied().map_or(0, i64::from);

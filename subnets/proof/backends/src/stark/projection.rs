@@ -4,20 +4,21 @@ use p3_field::PrimeCharacteristicRing as _;
 
 use super::config::Challenge;
 
-/// Number of coefficients in one row of the polynomials table. Like the other constants of this module, it is part of
-/// format 4 of the verification key.
+/// Number of coefficients in one row of the polynomials table. Like the other constants of this
+/// module, it is part of format 4 of the verification key.
 pub(super) const COEFFICIENTS: usize = 16;
 /// Number of weights in one row of the kernels table.
 pub(super) const WEIGHTS: usize = 32;
 /// Maximum number of different gaps between the taps of all kernels.
 pub(super) const MAX_GAPS: usize = 32;
-/// Maximum degree of an equation in both challenges together. By the lemma of Schwartz and Zippel, a false one holds for at
-/// most this share of all pairs of challenges: the degree, divided by the number of values of a challenge.
+/// Maximum degree of an equation in both challenges together. By the lemma of Schwartz and Zippel,
+/// a false one holds for at most this share of all pairs of challenges: the degree, divided by the
+/// number of values of a challenge.
 pub(super) const MAX_DEGREE: usize = 1 << 22;
 
-/// Returns whether an equation's degree in both challenges together is below [`MAX_DEGREE`], given the number of
-/// coefficients of an output and that of outputs. An output has as many coefficients as fill its rows: those before its
-/// first one are free, too.
+/// Returns whether an equation's degree in both challenges together is below [`MAX_DEGREE`], given
+/// the number of coefficients of an output and that of outputs. An output has as many coefficients
+/// as fill its rows: those before its first one are free, too.
 pub(super) const fn is_bounded(length: usize, outputs: usize) -> bool {
     length.next_multiple_of(COEFFICIENTS) + outputs <= MAX_DEGREE
 }
@@ -25,8 +26,8 @@ pub(super) const fn is_bounded(length: usize, outputs: usize) -> bool {
 /// Powers of a challenge for a row of `N` coefficients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RowPowers<const N: usize> {
-    /// The power for each coefficient of a row, from its last coefficient to its first: 1, then the challenge, its square
-    /// and so on.
+    /// The power for each coefficient of a row, from its last coefficient to its first: 1, then the
+    /// challenge, its square and so on.
     pub(super) coefficients: [Challenge; N],
     /// The power of the value before the row.
     pub(super) before: Challenge,
@@ -44,7 +45,8 @@ impl<const N: usize> RowPowers<N> {
     }
 }
 
-/// Powers of the challenges at which polynomials are evaluated: `x` for the position in a plane, `y` for the channel.
+/// Powers of the challenges at which polynomials are evaluated: `x` for the position in a plane,
+/// `y` for the channel.
 #[derive(Clone, Debug)]
 pub(super) struct Powers {
     /// Powers of `x` for the polynomials table.
@@ -71,8 +73,8 @@ impl Powers {
         }
     }
 
-    /// Returns powers of arbitrary numbers in place of challenges, from which the shape of the constraints is computed. A
-    /// proof is never verified with these powers.
+    /// Returns powers of arbitrary numbers in place of challenges, from which the shape of the
+    /// constraints is computed. A proof is never verified with these powers.
     pub(super) fn placeholder(gaps: &[u32]) -> Self {
         Self::new([Challenge::from_u32(2), Challenge::from_u32(3)], gaps)
     }

@@ -28,18 +28,25 @@ fn convolutions_over_padding_only_are_proven() {
     check_binding(&Bench::new(&Stark, &testing::wide_padding()));
 }
 
-/// The circuit and its columns have one limit. Here each fits on its own: 10×10 maxima at 93×93 positions take 16 MB in
-/// the circuit and 67 MB in the columns, and each pool of 1×1 takes 2 MB in the circuit.
+/// The circuit and its columns have one limit. Here each fits on its own: 10×10 maxima at 93×93
+/// positions take 16 MB in the circuit and 67 MB in the columns, and each pool of 1×1 takes 2 MB in
+/// the circuit.
 #[test]
 fn circuit_and_columns_share_one_memory_limit() {
     let pool = |tensor: u32, side: usize| Layer {
         inputs: vec![tensor],
-        operation: Operation::MaxPool { window: Window { kernel: [side; 2], stride: [1; 2], padding: [0; 4] } },
+        operation: Operation::MaxPool {
+            window: Window { kernel: [side; 2], stride: [1; 2], padding: [0; 4] },
+        },
         rescale: None,
         scale: 0,
     };
     let network = |pools: u32| {
-        let input = Input { shape: Shape::new(1, 102, 102).unwrap(), range: Range { low: 0, high: 1 }, scale: 0 };
+        let input = Input {
+            shape: Shape::new(1, 102, 102).unwrap(),
+            range: Range { low: 0, high: 1 },
+            scale: 0,
+        };
         let layers = std::iter::once(pool(0, 10)).chain((1..=pools).map(|tensor| pool(tensor, 1)));
         Network { format: FORMAT, input, layers: layers.collect() }
     };
@@ -50,7 +57,10 @@ fn circuit_and_columns_share_one_memory_limit() {
     assert!(circuit.memory.used() < limit / 4 * 3);
     let Err(BackendError::Memory(error)) = Stark.estimate(&circuit) else { panic!("refused") };
     assert_eq!(error.limit, limit);
-    assert!(error.needed > limit && error.to_string().contains(&format!("the limit of {limit} bytes")), "{error}");
+    assert!(
+        error.needed > limit && error.to_string().contains(&format!("the limit of {limit} bytes")),
+        "{error}"
+    );
     let key = Stark.setup(&testing::network(1).lower().unwrap()).unwrap().verification;
     assert!(matches!(Stark.check_key(&circuit, &key), Err(BackendError::Memory(_))));
 }
@@ -71,11 +81,12 @@ fn extremes_of_every_rescale_are_proven() {
     }
 }
 
-/// Range of 16-bit inputs. With a factor of 32 000, sums come within 2 % of half the field; with 33 000, they exceed
-/// it.
+/// Range of 16-bit inputs. With a factor of 32 000, sums come within 2 % of half the field; with 33
+/// 000, they exceed it.
 const WIDE: Range = Range { low: -(1 << 15), high: (1 << 15) - 1 };
 
-/// Sums of every kind of layer are proven at both ends of their interval, close to where they would wrap around.
+/// Sums of every kind of layer are proven at both ends of their interval, close to where they would
+/// wrap around.
 #[test]
 fn extremes_of_every_layer_are_proven() {
     let clamps = [None, Some(Clamp::Unsigned(8)), Some(Clamp::Signed(8))];
@@ -86,7 +97,10 @@ fn extremes_of_every_layer_are_proven() {
         let bench = Bench::new(&Stark, &kind.network(WIDE, 32_000, rescale));
         let magnitude = bench.circuit.magnitude();
         let is_close = magnitude > plan::MAX_MAGNITUDE / 100 * 98;
-        assert!(magnitude < plan::MAX_MAGNITUDE && (is_close || kind == LayerKind::MaxPool), "{kind:?}: {magnitude}");
+        assert!(
+            magnitude < plan::MAX_MAGNITUDE && (is_close || kind == LayerKind::MaxPool),
+            "{kind:?}: {magnitude}"
+        );
         for inputs in testing::outermost(&bench.circuit) {
             let (statement, proof) = bench.prove(&inputs);
             assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{kind:?}");
@@ -94,25 +108,34 @@ fn extremes_of_every_layer_are_proven() {
     }
 }
 
-/// Circuits with a sum or difference that could wrap around are rejected, regardless of the kind of the layer.
+/// Circuits with a sum or difference that could wrap around are rejected, regardless of the kind of
+/// the layer.
 #[test]
 fn circuits_beyond_the_field_are_refused() {
     for kind in LayerKind::ALL {
-        // A maximum uses the difference of two inputs, so this range is wide enough for the difference to wrap around.
-        let range = if kind == LayerKind::MaxPool { Range { low: -(1 << 29), high: 1 << 29 } } else { WIDE };
+        // A maximum uses the difference of two inputs, so this range is wide enough for the
+        // difference to wrap around.
+        let range = if kind == LayerKind::MaxPool {
+            Range { low: -(1 << 29), high: 1 << 29 }
+        } else {
+            WIDE
+        };
         for clamp in [None, Some(Clamp::Unsigned(8)), Some(Clamp::Signed(8))] {
             let rescale = clamp.map(|clamp| Rescale { shift: 15, clamp });
             let circuit = kind.network(range, 33_000, rescale).lower().unwrap();
             assert!(circuit.magnitude() >= plan::MAX_MAGNITUDE, "{kind:?}");
             let refused = Stark.estimate(&circuit);
-            assert!(matches!(refused, Err(BackendError::Magnitude { .. })), "{kind:?}: {refused:?}");
+            assert!(
+                matches!(refused, Err(BackendError::Magnitude { .. })),
+                "{kind:?}: {refused:?}"
+            );
             assert!(Stark.setup(&circuit).is_err(), "{kind:?}");
         }
     }
 }
 
-/// Sums whose magnitude, with the addend for rounding, is within one divisor of the limit have only one quotient and
-/// remainder; larger sums are rejected.
+/// Sums whose magnitude, with the addend for rounding, is within one divisor of the limit have only
+/// one quotient and remainder; larger sums are rejected.
 #[test]
 fn rescales_at_the_limit_have_one_quotient_and_remainder() {
     let rescale = Rescale { shift: 16, clamp: Clamp::Signed(8) };
@@ -150,7 +173,10 @@ impl Forger {
         let parameters = parameters_for(&plan);
         let config = parameters.config();
         let prepared = prepare(&config, &plan).unwrap();
-        let key = VerificationKeyFile::new(&circuit, &plan, parameters, &prepared).unwrap().to_bytes().unwrap();
+        let key = VerificationKeyFile::new(&circuit, &plan, parameters, &prepared)
+            .unwrap()
+            .to_bytes()
+            .unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),
             miner: Hotkey::from_bytes([1; 32]),
@@ -179,13 +205,15 @@ impl Forger {
         self.statement.outputs = self.execution.outputs(circuit);
     }
 
-    /// Proves the honest outputs with a changed trace, and verifies that proof. The library's prover, built without
-    /// debug assertions, proves any trace: a proof exists, and only the verifier can reject it.
+    /// Proves the honest outputs with a changed trace, and verifies that proof. The library's
+    /// prover, built without debug assertions, proves any trace: a proof exists, and only the
+    /// verifier can reject it.
     fn forge(&self, change: impl FnOnce(&mut [RowMajorMatrix<Val>])) -> Result<(), VerifyError> {
         self.forge_outputs(self.statement.outputs.clone(), change)
     }
 
-    /// Proves other outputs, which the public column of the changed trace has, too, and verifies that proof.
+    /// Proves other outputs, which the public column of the changed trace has, too, and verifies
+    /// that proof.
     fn forge_outputs(
         &self,
         outputs: Vec<i64>,
@@ -202,8 +230,8 @@ impl Forger {
     }
 }
 
-/// Values, sums, quotients, remainders, activations, maxima, counts: a change to any column yields a proof that the
-/// verifier rejects.
+/// Values, sums, quotients, remainders, activations, maxima, counts: a change to any column yields
+/// a proof that the verifier rejects.
 #[test]
 fn every_changed_column_is_refused() {
     check_columns(&Forger::new(&testing::network(5)));
@@ -213,7 +241,8 @@ fn check_columns(forger: &Forger) {
     assert_eq!(forger.forge(|_| ()), Ok(()), "an unchanged trace is proven");
     let mut generator = testing::generator(6);
     // The columns of tables that depend on the challenges are missing here.
-    let tables = forger.traces.tables.iter().enumerate().filter(|(_, trace)| !trace.values.is_empty());
+    let tables =
+        forger.traces.tables.iter().enumerate().filter(|(_, trace)| !trace.values.is_empty());
     for (table, trace) in tables {
         let rows = trace.values.len() / trace.width;
         for column in 0..trace.width {
@@ -222,14 +251,19 @@ fn check_columns(forger: &Forger) {
                     traces[table].values[row * trace.width + column] += Val::ONE;
                 };
                 let kind = forger.prover.system.plan.tables[table].kind;
-                assert_eq!(forger.forge(change), Err(VerifyError::Invalid), "{kind:?}, row {row}, column {column}");
+                assert_eq!(
+                    forger.forge(change),
+                    Err(VerifyError::Invalid),
+                    "{kind:?}, row {row}, column {column}"
+                );
             }
         }
     }
 }
 
-/// A division with a remainder beyond the divisor is rejected even if everything else agrees: sum, activation, and the
-/// counts of all lookups. The sums are negative, so that the activation of both quotients is 0.
+/// A division with a remainder beyond the divisor is rejected even if everything else agrees: sum,
+/// activation, and the counts of all lookups. The sums are negative, so that the activation of both
+/// quotients is 0.
 #[test]
 fn remainders_out_of_range_are_refused() {
     check_remainders(&Forger::new(&testing::network(5)));
@@ -243,11 +277,14 @@ fn check_remainders(forger: &Forger) {
     for (lane, &(stage, output)) in plan.activations.iter().enumerate() {
         let StageKind::Linear(linear) = &circuit.stages[stage as usize].kind else { continue };
         let Some(rescale) = linear.rescale.filter(|rescale| rescale.shift > 0) else { continue };
-        let (quotient, remainder) = rescale.split(forger.execution.sums[stage as usize][output as usize]);
+        let (quotient, remainder) =
+            rescale.split(forger.execution.sums[stage as usize][output as usize]);
         let columns = &fixed.values[lane * ACTIVATION_FIXED..][..ACTIVATION_FIXED];
         let [of_quotient, of_remainder] = [3, 4].map(|column| columns[column].as_canonical_u32());
-        let (honest, other) =
-            (plan.functions.row(of_quotient, quotient), plan.functions.row(of_quotient, quotient - 1));
+        let (honest, other) = (
+            plan.functions.row(of_quotient, quotient),
+            plan.functions.row(of_quotient, quotient - 1),
+        );
         let (Some(honest), Some(other)) = (honest, other) else { continue };
         if rescale.clamp.apply(quotient) != rescale.clamp.apply(quotient - 1) {
             continue;
@@ -318,7 +355,10 @@ fn unknown_format_has_a_hint() {
         assert!(expected.contains("compile the model again"), "{expected}");
         assert_eq!(Stark.verifier(&key).err().unwrap().to_string(), expected);
         let keys = Keys { proving: Vec::new(), verification: key };
-        assert_eq!(Stark.prover(Arc::clone(&bench.circuit), &keys).err().unwrap().to_string(), expected);
+        assert_eq!(
+            Stark.prover(Arc::clone(&bench.circuit), &keys).err().unwrap().to_string(),
+            expected
+        );
     }
     let foreign = Keys {
         proving: Vec::new(),

@@ -1,6 +1,7 @@
 //! Trace of an execution: its values in the tables' columns.
 //!
-//! The plan determines the shapes of the tables, and its fixed columns contain every address that this module reads.
+//! The plan determines the shapes of the tables, and its fixed columns contain every address that
+//! this module reads.
 #![allow(clippy::indexing_slicing)]
 
 mod polynomials;
@@ -11,7 +12,8 @@ use p3_maybe_rayon::prelude::*;
 use taonet_proof_core::circuit::{Circuit, Execution, StageKind};
 
 use super::air::{
-    ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, POSITIVE, Tile, ZERO,
+    ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, POSITIVE,
+    Tile, ZERO,
 };
 use super::config::Val;
 use super::plan::Plan;
@@ -23,18 +25,24 @@ pub(super) use polynomials::evaluate;
 pub(super) struct Traces {
     /// Columns of each table. Those that depend on the challenges are missing.
     pub(super) tables: Vec<RowMajorMatrix<Val>>,
-    /// Columns that are committed first: the coefficients of the polynomials, then the operands, if there are any.
+    /// Columns that are committed first: the coefficients of the polynomials, then the operands, if
+    /// there are any.
     pub(super) coefficients: Vec<RowMajorMatrix<Val>>,
 }
 
 /// Returns the public column: a zero, the inputs, the outputs, and zeros to the end.
 pub(super) fn public_column(inputs: &[i64], outputs: &[i64], rows: usize) -> Vec<Val> {
-    let values = std::iter::once(&0).chain(inputs).chain(outputs).map(|&value| Val::from_i64(value));
+    let values =
+        std::iter::once(&0).chain(inputs).chain(outputs).map(|&value| Val::from_i64(value));
     values.chain(std::iter::repeat(Val::ZERO)).take(rows).collect()
 }
 
 /// Returns the value columns of all tables, in the plan's order.
-pub(super) fn fill(plan: &Plan, circuit: &Circuit, execution: &Execution) -> Result<Traces, BackendError> {
+pub(super) fn fill(
+    plan: &Plan,
+    circuit: &Circuit,
+    execution: &Execution,
+) -> Result<Traces, BackendError> {
     let mut memory = vec![0_i64; plan.addresses];
     for (place, &value) in plan.places.iter().zip(&execution.cells) {
         memory[place.address as usize] = value - place.bias;
@@ -48,17 +56,21 @@ pub(super) fn fill(plan: &Plan, circuit: &Circuit, execution: &Execution) -> Res
     let mut tables = Vec::with_capacity(plan.tables.len());
     let mut coefficients = Vec::new();
     for table in &plan.tables {
-        let fixed = table.fixed.as_deref().ok_or_else(|| internal("a table without fixed columns"))?;
+        let fixed =
+            table.fixed.as_deref().ok_or_else(|| internal("a table without fixed columns"))?;
         let rows = fixed.values.len() / fixed.width;
         let values = match table.kind {
-            Kind::Public => public_column(&execution.cells[..circuit.inputs], &execution.outputs(circuit), rows),
+            Kind::Public => {
+                public_column(&execution.cells[..circuit.inputs], &execution.outputs(circuit), rows)
+            }
             Kind::Products(tile) => products(tile, fixed, &memory),
             Kind::Activations => activations(plan, circuit, execution, fixed, &mut counts)?,
             Kind::Maxima => maxima.clone().unwrap_or_default(),
             Kind::Multiplications => multiplications(fixed, &memory),
             Kind::Polynomials => {
                 let operands = plan.fixed(|kind| *kind == Kind::Operands);
-                coefficients = polynomials::coefficients(&plan.polynomials, fixed, operands, &memory);
+                coefficients =
+                    polynomials::coefficients(&plan.polynomials, fixed, operands, &memory);
                 Vec::new()
             }
             // Filled once all lookups are counted, and once the challenges are drawn.
@@ -78,9 +90,16 @@ fn internal(reason: &str) -> BackendError {
     BackendError::Internal(reason.to_owned())
 }
 
-fn count(plan: &Plan, counts: &mut [u32], function: u32, argument: i64) -> Result<(), BackendError> {
-    let row =
-        plan.functions.row(function, argument).ok_or_else(|| internal("an argument is not in the function table"))?;
+fn count(
+    plan: &Plan,
+    counts: &mut [u32],
+    function: u32,
+    argument: i64,
+) -> Result<(), BackendError> {
+    let row = plan
+        .functions
+        .row(function, argument)
+        .ok_or_else(|| internal("an argument is not in the function table"))?;
     counts[row] += 1;
     Ok(())
 }
@@ -122,8 +141,11 @@ fn activations(
 ) -> Result<Vec<Val>, BackendError> {
     let lanes = fixed.values.len() / fixed.width * ACTIVATION_LANES;
     let mut values = Vec::with_capacity(lanes * 3);
-    for (&(stage, output), fixed) in plan.activations.iter().zip(fixed.values.chunks(ACTIVATION_FIXED)) {
-        let (quotient, remainder, value) = activation(circuit, execution, stage as usize, output as usize)?;
+    for (&(stage, output), fixed) in
+        plan.activations.iter().zip(fixed.values.chunks(ACTIVATION_FIXED))
+    {
+        let (quotient, remainder, value) =
+            activation(circuit, execution, stage as usize, output as usize)?;
         count(plan, counts, fixed[3].as_canonical_u32(), quotient)?;
         count(plan, counts, fixed[4].as_canonical_u32(), remainder)?;
         values.extend([quotient, remainder, value].map(Val::from_i64));
@@ -149,7 +171,8 @@ fn activation(
         StageKind::MatrixProduct(product) => product.rescale,
         StageKind::Table(table) => {
             let argument = execution.cells[table.cells[output] as usize];
-            let value = table.value(argument).ok_or_else(|| internal("an argument is not in its table"))?;
+            let value =
+                table.value(argument).ok_or_else(|| internal("an argument is not in its table"))?;
             return Ok((argument, 0, value));
         }
         StageKind::Max(_) => return Err(internal("an activation of a maximum")),

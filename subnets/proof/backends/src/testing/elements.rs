@@ -18,9 +18,11 @@ pub(crate) fn table(input: u32, low: i64, values: impl IntoIterator<Item = i32>)
     layer(&[input], Operation::Table { low, values: values.into_iter().collect() }, None)
 }
 
-/// Creates a layer that moves elements of its inputs; the position after the last one stands for the constant.
+/// Creates a layer that moves elements of its inputs; the position after the last one stands for
+/// the constant.
 pub(crate) fn moved(inputs: &[u32], indices: &[u32], constant: i64) -> Layer {
-    let operation = Operation::Move { shape: vector(indices.len()), indices: indices.to_vec(), constant };
+    let operation =
+        Operation::Move { shape: vector(indices.len()), indices: indices.to_vec(), constant };
     layer(inputs, operation, None)
 }
 
@@ -34,7 +36,10 @@ pub(crate) fn matrices(sizes: Matrices, rescale: Option<Rescale>) -> Network {
     let Matrices { count, rows, inner, columns } = sizes;
     let (a, b) = ((count * rows * inner) as u32, (count * inner * columns) as u32);
     let [first, second] = [0..a, a..a + b].map(|part| moved(&[0], &part.collect::<Vec<_>>(), 0));
-    small((a + b) as usize, vec![first, second, layer(&[1, 2], Operation::MatrixProduct(sizes), rescale)])
+    small(
+        (a + b) as usize,
+        vec![first, second, layer(&[1, 2], Operation::MatrixProduct(sizes), rescale)],
+    )
 }
 
 /// Creates a network of `length` inputs in `0..=255` with these layers.
@@ -43,8 +48,9 @@ pub(crate) fn small(length: usize, layers: Vec<Layer>) -> Network {
     Network { format: FORMAT, input, layers }
 }
 
-/// Creates a network with tables of activations and of inputs, moves with and without a constant, and products with and
-/// without a rescale. Its outputs are moved, and one of them is the constant. Without tables, sums take their place.
+/// Creates a network with tables of activations and of inputs, moves with and without a constant,
+/// and products with and without a rescale. Its outputs are moved, and one of them is the constant.
+/// Without tables, sums take their place.
 pub(crate) fn elements(seed: u64, has_tables: bool) -> Network {
     let mut generator = generator(seed);
     let signed = |shift, bits| Some(Rescale { shift, clamp: Clamp::Signed(bits) });
@@ -53,7 +59,9 @@ pub(crate) fn elements(seed: u64, has_tables: bool) -> Network {
         let values = (-64..64).map(|argument: i32| argument * argument / 40 - 20 + argument / 7);
         (table(1, -64, values), table(0, 0, (0..256).map(|argument| argument % 17 - 8)))
     } else {
-        let sum = |input: u32, factor: i32| layer(&[input], Operation::Sum { factors: vec![factor] }, signed(2, 5));
+        let sum = |input: u32, factor: i32| {
+            layer(&[input], Operation::Sum { factors: vec![factor] }, signed(2, 5))
+        };
         (sum(1, 3), sum(0, -1))
     };
     let dense = |inputs: usize, bias: Vec<i64>, generator: &mut _| Operation::Dense {

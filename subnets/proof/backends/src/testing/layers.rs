@@ -6,8 +6,9 @@ use taonet_proof_core::{Clamp, Range, Rescale, Shape};
 
 use super::{one_layer, window};
 
-/// Kinds of layers of a model. A batch norm is folded into the convolution before it or becomes a depthwise
-/// convolution, and a flattening is a dense layer that reads a tensor with rows and columns.
+/// Kinds of layers of a model. A batch norm is folded into the convolution before it or becomes a
+/// depthwise convolution, and a flattening is a dense layer that reads a tensor with rows and
+/// columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LayerKind {
     Dense,
@@ -32,25 +33,37 @@ impl LayerKind {
         Self::MaxPool,
     ];
 
-    /// Returns a network with a layer of this kind, whose largest sum is about `factor` times the largest input, and
-    /// whose smallest sum is about `factor` times the smallest. `rescale` applies to sums; max pooling ignores it.
+    /// Returns a network with a layer of this kind, whose largest sum is about `factor` times the
+    /// largest input, and whose smallest sum is about `factor` times the smallest. `rescale`
+    /// applies to sums; max pooling ignores it.
     pub(crate) fn network(self, range: Range, factor: i32, rescale: Option<Rescale>) -> Network {
         let grid = Shape::new(2, 4, 4).unwrap();
         let vector = Shape::vector(5).unwrap();
         // Nine weights that add up to the factor.
-        let spread: Vec<i32> = (0..9).map(|index| factor / 9 + i32::from(index < factor % 9)).collect();
+        let spread: Vec<i32> =
+            (0..9).map(|index| factor / 9 + i32::from(index < factor % 9)).collect();
         let (shape, operations) = match self {
             Self::Dense => (vector, vec![dense(5, factor, 3)]),
             Self::Flatten => (grid, vec![dense(32, factor, 2)]),
             Self::Convolution => {
                 // Each output reads one channel, the second one with negative weights.
-                let weights = [&spread[..], &[0; 9], &[0; 9], &spread.iter().map(|weight| -weight).collect::<Vec<_>>()];
+                let weights = [
+                    &spread[..],
+                    &[0; 9],
+                    &[0; 9],
+                    &spread.iter().map(|weight| -weight).collect::<Vec<_>>(),
+                ];
                 (grid, vec![convolution(3, 1, 1, weights.concat(), vec![-1, 1])])
             }
-            Self::BatchNorm => (grid, vec![convolution(1, 0, 2, vec![factor, -factor], vec![1, -1])]),
-            Self::AveragePool => (grid, vec![convolution(3, 0, 2, [&spread[..], &spread].concat(), vec![0, 0])]),
+            Self::BatchNorm => {
+                (grid, vec![convolution(1, 0, 2, vec![factor, -factor], vec![1, -1])])
+            }
+            Self::AveragePool => {
+                (grid, vec![convolution(3, 0, 2, [&spread[..], &spread].concat(), vec![0, 0])])
+            }
             Self::Relu => (grid, vec![Operation::Sum { factors: vec![factor] }]),
-            // Subtracts the negated input from the input, so that the extremes of both tensors meet in one sum.
+            // Subtracts the negated input from the input, so that the extremes of both tensors meet
+            // in one sum.
             Self::Add => {
                 let half = factor / 2;
                 let negated = convolution(1, 0, 2, vec![-1, -1], vec![0, 0]);
@@ -68,12 +81,16 @@ impl LayerKind {
             let rescale = rescale.filter(|_| index == last && self != Self::MaxPool);
             Layer { inputs, operation, rescale, scale: 0 }
         });
-        Network { format: FORMAT, input: Input { shape, range, scale: 0 }, layers: layers.collect() }
+        Network {
+            format: FORMAT,
+            input: Input { shape, range, scale: 0 },
+            layers: layers.collect(),
+        }
     }
 }
 
-/// Creates a dense layer: a row whose weights add up to the factor, a row with the negative factor, and rows of small
-/// mixed weights.
+/// Creates a dense layer: a row whose weights add up to the factor, a row with the negative factor,
+/// and rows of small mixed weights.
 fn dense(inputs: usize, factor: i32, mixed: usize) -> Operation {
     let mut weights = vec![0; inputs * 2];
     weights[0] = factor - 1;
@@ -83,13 +100,25 @@ fn dense(inputs: usize, factor: i32, mixed: usize) -> Operation {
     Operation::Dense { weights, bias: (0..).take(2 + mixed).collect() }
 }
 
-fn convolution(kernel: usize, padding: usize, groups: usize, weights: Vec<i32>, bias: Vec<i64>) -> Operation {
+fn convolution(
+    kernel: usize,
+    padding: usize,
+    groups: usize,
+    weights: Vec<i32>,
+    bias: Vec<i64>,
+) -> Operation {
     Operation::Convolution { window: window(kernel, 1, padding), groups, weights, bias }
 }
 
 /// Returns dense layers with all kinds of rescales.
 pub(crate) fn rescaled_layers() -> Vec<Network> {
-    let clamps = [Clamp::Unsigned(4), Clamp::Signed(4), Clamp::Unsigned(12), Clamp::Signed(12), Clamp::Signed(0)];
+    let clamps = [
+        Clamp::Unsigned(4),
+        Clamp::Signed(4),
+        Clamp::Unsigned(12),
+        Clamp::Signed(12),
+        Clamp::Signed(0),
+    ];
     let ranges = [Range { low: 0, high: 255 }, Range { low: -128, high: 127 }];
     let mut networks = Vec::new();
     for clamp in clamps {
@@ -97,26 +126,34 @@ pub(crate) fn rescaled_layers() -> Vec<Network> {
             for range in ranges {
                 // All weights positive, all negative, mixed; the last one is always zero.
                 let weights = vec![3, 5, -3, -5, 7, -7, 0, 0];
-                networks.push(one_layer(Some(Rescale { shift, clamp }), weights, vec![9, -9, 0, 1], range));
+                networks.push(one_layer(
+                    Some(Rescale { shift, clamp }),
+                    weights,
+                    vec![9, -9, 0, 1],
+                    range,
+                ));
             }
         }
     }
     networks
 }
 
-/// Returns inputs that minimise and maximise each sum or maximum of the last stage. Stages before it must have no
-/// rescale: then each sum is a linear function of the inputs.
+/// Returns inputs that minimise and maximise each sum or maximum of the last stage. Stages before
+/// it must have no rescale: then each sum is a linear function of the inputs.
 ///
 /// # Panics
-/// If no input reaches an end of the interval that the circuit's compiler computed, so a test with these inputs would
-/// miss the extremes.
+/// If no input reaches an end of the interval that the circuit's compiler computed, so a test with
+/// these inputs would miss the extremes.
 pub(crate) fn extremes(circuit: &Circuit) -> Vec<Vec<i64>> {
     let range = circuit.input_range;
     let (last, before) = circuit.stages.split_last().unwrap();
-    let mut cells: Vec<Vec<i64>> =
-        (0..circuit.inputs).map(|input| (0..circuit.inputs).map(|index| i64::from(index == input)).collect()).collect();
+    let mut cells: Vec<Vec<i64>> = (0..circuit.inputs)
+        .map(|input| (0..circuit.inputs).map(|index| i64::from(index == input)).collect())
+        .collect();
     for stage in before {
-        let StageKind::Linear(linear) = &stage.kind else { panic!("a maximum before the last stage") };
+        let StageKind::Linear(linear) = &stage.kind else {
+            panic!("a maximum before the last stage")
+        };
         assert!(linear.rescale.is_none());
         let sums = coefficients(linear, &cells);
         cells.extend(sums);
@@ -124,11 +161,17 @@ pub(crate) fn extremes(circuit: &Circuit) -> Vec<Vec<i64>> {
     let inputs: Vec<Vec<i64>> = match &last.kind {
         StageKind::Linear(linear) => {
             let end = |row: &[i64], up: bool| -> Vec<i64> {
-                row.iter().map(|&weight| if (weight > 0) == up { range.high } else { range.low }).collect()
+                row.iter()
+                    .map(|&weight| if (weight > 0) == up { range.high } else { range.low })
+                    .collect()
             };
-            coefficients(linear, &cells).iter().flat_map(|row| [end(row, false), end(row, true)]).collect()
+            coefficients(linear, &cells)
+                .iter()
+                .flat_map(|row| [end(row, false), end(row, true)])
+                .collect()
         }
-        // In each group, one cell differs from the others: by the whole range in either direction, or by one.
+        // In each group, one cell differs from the others: by the whole range in either direction,
+        // or by one.
         StageKind::Max(max) => {
             let width = max.groups.iter().map(Vec::len).max().unwrap();
             let raised = |place: usize, low: i64, high: i64| {
@@ -138,9 +181,12 @@ pub(crate) fn extremes(circuit: &Circuit) -> Vec<Vec<i64>> {
                 }
                 values
             };
-            let ends = [(range.low, range.high), (range.high, range.low), (range.high - 1, range.high)];
-            let ends = (0..width).flat_map(|place| ends.map(|(low, high)| raised(place, low, high)));
-            ends.chain([vec![range.low; circuit.inputs], vec![range.high; circuit.inputs]]).collect()
+            let ends =
+                [(range.low, range.high), (range.high, range.low), (range.high - 1, range.high)];
+            let ends =
+                (0..width).flat_map(|place| ends.map(|(low, high)| raised(place, low, high)));
+            ends.chain([vec![range.low; circuit.inputs], vec![range.high; circuit.inputs]])
+                .collect()
         }
         StageKind::Table(_) | StageKind::Product(_) | StageKind::MatrixProduct(_) => {
             panic!("tables and products have tests of their own")
@@ -184,7 +230,9 @@ fn coefficients(linear: &Linear, cells: &[Vec<i64>]) -> Vec<Vec<i64>> {
             let weights = linear.kernels[job.kernel].row(row);
             for tap in &job.taps {
                 let weight = i64::from(weights[tap.slot as usize]);
-                for (sum, coefficient) in sums[output as usize].iter_mut().zip(&cells[tap.cell as usize]) {
+                for (sum, coefficient) in
+                    sums[output as usize].iter_mut().zip(&cells[tap.cell as usize])
+                {
                     *sum += weight * coefficient;
                 }
             }

@@ -2,18 +2,22 @@
 //!
 //! # Why this is sound
 //!
-//! A file in the directory says that the key of a circuit follows from its network. Whoever can create such a file can
-//! make a false key pass, so only this user and root must be able to. Both can already replace the program that believes
-//! the file, its arguments and its output: the directory adds nobody to those who are trusted.
+//! A file in the directory says that the key of a circuit follows from its network. Whoever can
+//! create such a file can make a false key pass, so only this user and root must be able to. Both
+//! can already replace the program that believes the file, its arguments and its output: the
+//! directory adds nobody to those who are trusted.
 //!
-//! - The directory and each file must belong to the effective user, and nobody else may write to them: a directory that
-//!   somebody else prepared is ignored. The directory stays open, and all files are accessed relative to it, so that no
-//!   other directory can take its place after that.
-//! - The name of a file has the identity of a circuit, which covers its metadata, network and key. A file says nothing
-//!   about any other circuit. The hashes of network and key are compared with the identity each time.
-//! - The name has a version, too: that of the rules, and of the program. A later program may lay out networks in another
-//!   way, because an earlier one had an error, so it compares again what an earlier program compared.
-//! - A file is created after the comparison, empty and in one step. No crash and no full disk leaves a part of it.
+//! - The directory and each file must belong to the effective user, and nobody else may write to
+//!   them: a directory that somebody else prepared is ignored. The directory stays open, and all
+//!   files are accessed relative to it, so that no other directory can take its place after that.
+//! - The name of a file has the identity of a circuit, which covers its metadata, network and key.
+//!   A file says nothing about any other circuit. The hashes of network and key are compared with
+//!   the identity each time.
+//! - The name has a version, too: that of the rules, and of the program. A later program may lay
+//!   out networks in another way, because an earlier one had an error, so it compares again what an
+//!   earlier program compared.
+//! - A file is created after the comparison, empty and in one step. No crash and no full disk
+//!   leaves a part of it.
 //!
 //! The proof itself is verified each time.
 
@@ -24,23 +28,27 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use taonet_proof_core::Digest;
 
-/// Version of the rules by which a key follows from a network: the SHA-256 of the `stark` keys in `vectors/proof`, which
-/// has one of each format. A test compares it.
+/// Version of the rules by which a key follows from a network: the SHA-256 of the `stark` keys in
+/// `vectors/proof`, which has one of each format. A test compares it.
 const RULES: &str = "7f857d247a272db984595af5c43265ba0c2450be7e6ee0ad30e096ce3ce0f59b";
 /// Number of hexadecimal digits of a circuit's identity.
 const ID_DIGITS: usize = 64;
 /// Number of hexadecimal digits of the version in a file name.
 const VERSION_DIGITS: usize = 16;
-/// Maximum number of files. A user who verifies proofs of more circuits waits for some of them once more.
+/// Maximum number of files. A user who verifies proofs of more circuits waits for some of them once
+/// more.
 const MAX_FILES: usize = 1_000;
 
-/// Identities of circuits whose keys were compared with their networks, kept in a directory of the user. Commands that
-/// end after one proof use it: comparing a key can take a hundred times as long as verifying a proof.
+/// Identities of circuits whose keys were compared with their networks, kept in a directory of the
+/// user. Commands that end after one proof use it: comparing a key can take a hundred times as long
+/// as verifying a proof.
 #[derive(Clone, Debug)]
 pub struct StoredChecks {
     directory: Arc<OwnedFd>,
@@ -49,12 +57,12 @@ pub struct StoredChecks {
 }
 
 impl StoredChecks {
-    /// Opens a directory, and creates it for the user only if it does not exist. `program` must differ between programs:
-    /// checks by another program are ignored.
+    /// Opens a directory, and creates it for the user only if it does not exist. `program` must
+    /// differ between programs: checks by another program are ignored.
     ///
     /// # Errors
-    /// When the directory cannot be created or opened, is a symbolic link, belongs to another user or is writable by
-    /// others.
+    /// When the directory cannot be created or opened, is a symbolic link, belongs to another user
+    /// or is writable by others.
     pub fn open(directory: &Path, program: &str) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -71,7 +79,9 @@ impl StoredChecks {
     /// Returns whether the circuit with this identity was checked by this program.
     pub(crate) fn contains(&self, id: &Digest) -> bool {
         let stat = statat(&self.directory, self.name(id), AtFlags::SYMLINK_NOFOLLOW);
-        stat.is_ok_and(|stat| is_private(&stat) && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+        stat.is_ok_and(|stat| {
+            is_private(&stat) && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        })
     }
 
     /// Stores that the circuit with this identity was checked.
@@ -80,7 +90,8 @@ impl StoredChecks {
     /// When the file cannot be created.
     pub(crate) fn insert(&self, id: &Digest) -> io::Result<()> {
         self.remove_if_full()?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(&self.directory, self.name(id), flags, Mode::RUSR | Mode::WUSR) {
             // Another process may have checked the circuit, too.
             Ok(_) | Err(Errno::EXIST) => Ok(()),
@@ -88,7 +99,8 @@ impl StoredChecks {
         }
     }
 
-    /// Removes the files of all programs if there are [`MAX_FILES`]. Files with other names are kept.
+    /// Removes the files of all programs if there are [`MAX_FILES`]. Files with other names are
+    /// kept.
     fn remove_if_full(&self) -> io::Result<()> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.directory)? {
@@ -117,13 +129,15 @@ impl StoredChecks {
 
 /// Returns whether a file belongs to the effective user, and nobody else may write to it.
 fn is_private(stat: &Stat) -> bool {
-    let is_writable_by_others = Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH);
+    let is_writable_by_others =
+        Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH);
     stat.st_uid == geteuid().as_raw() && !is_writable_by_others
 }
 
 /// Returns whether a file has the name of a check, by any program.
 fn is_name(name: &[u8]) -> bool {
-    name.len() == ID_DIGITS + 1 + VERSION_DIGITS && name.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+    name.len() == ID_DIGITS + 1 + VERSION_DIGITS
+        && name.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
 }
 
 #[cfg(test)]
@@ -156,7 +170,8 @@ mod tests {
         assert!(!checks.contains(&digest(1)));
         checks.insert(&digest(1)).unwrap();
         checks.insert(&digest(1)).unwrap();
-        let files: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let files: Vec<_> =
+            fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(is_name(files[0].file_name().unwrap().as_encoded_bytes()), "{files:?}");
         assert_eq!((files.len(), mode(&path), mode(&files[0])), (1, 0o700, 0o600));
         let again = StoredChecks::open(&path, "one").unwrap();
@@ -169,7 +184,9 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("checks");
         fs::create_dir(&path).unwrap();
-        for (mode, accepted) in [(0o755, true), (0o775, false), (0o757, false), (0o1777, false), (0o700, true)] {
+        for (mode, accepted) in
+            [(0o755, true), (0o775, false), (0o757, false), (0o1777, false), (0o700, true)]
+        {
             set_mode(&path, mode);
             assert_eq!(StoredChecks::open(&path, "one").is_ok(), accepted, "{mode:o}");
         }
@@ -177,7 +194,10 @@ mod tests {
         symlink(&path, &link).unwrap();
         assert!(StoredChecks::open(&link, "one").is_err(), "a symbolic link");
         if !geteuid().is_root() {
-            assert!(StoredChecks::open(Path::new("/"), "one").is_err(), "the directory of another user");
+            assert!(
+                StoredChecks::open(Path::new("/"), "one").is_err(),
+                "the directory of another user"
+            );
         }
     }
 
@@ -229,8 +249,10 @@ mod tests {
     #[test]
     fn rules_cover_the_keys_of_all_formats() {
         let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/proof");
-        let mut names: Vec<_> =
-            fs::read_dir(&vectors).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(&vectors)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.retain(|name| name.starts_with("stark-"));
         names.sort();
         let key = |name: &String| match ModelBundle::open(&vectors.join(name)).unwrap() {

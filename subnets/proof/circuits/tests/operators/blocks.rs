@@ -3,9 +3,9 @@
 use super::file::{Attribute, Graph};
 use super::{TestModel, spread};
 
-/// A block of a transformer for four positions of six numbers: layer norm, attention of two heads with a causal mask,
-/// root mean square norm, and two products of rows with Gelu, all but the softmax in parts. Its output is the mean of all
-/// positions.
+/// A block of a transformer for four positions of six numbers: layer norm, attention of two heads
+/// with a causal mask, root mean square norm, and two products of rows with Gelu, all but the
+/// softmax in parts. Its output is the mean of all positions.
 pub(crate) fn transformer() -> TestModel {
     let causal: Vec<bool> = (0..16).map(|index| index % 4 <= index / 4).collect();
     let order = || [("perm", Attribute::Ints(&[0, 2, 1, 3]))];
@@ -77,7 +77,8 @@ pub(crate) fn transformer() -> TestModel {
     TestModel::new("transformer", &[1, 4, 6], &graph)
 }
 
-/// Comparisons, choices, limits, reductions, a logarithmic softmax, an instance norm and a quotient.
+/// Comparisons, choices, limits, reductions, a logarithmic softmax, an instance norm and a
+/// quotient.
 pub(crate) fn choices() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[1.0 / 32.0])
@@ -151,7 +152,12 @@ pub(crate) fn tokens() -> TestModel {
 pub(crate) fn positions() -> TestModel {
     let graph = Graph::default()
         .node("Relu", "x", "positive")
-        .node_with("ArgMax", "positive", "index", &[("axis", Attribute::Int(-1)), ("keepdims", Attribute::Int(0))])
+        .node_with(
+            "ArgMax",
+            "positive",
+            "index",
+            &[("axis", Attribute::Int(-1)), ("keepdims", Attribute::Int(0))],
+        )
         .node_with("Cast", "index", "y", &[("to", Attribute::Int(1))]);
     TestModel::new("positions", &[1, 3, 4], &graph)
 }

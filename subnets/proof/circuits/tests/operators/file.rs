@@ -62,7 +62,9 @@ impl Graph {
         output: &str,
         attributes: &[(&str, Attribute)],
     ) -> Self {
-        let mut node = inputs.split(' ').fold(Message::default(), |node, input| node.bytes(1, input.as_bytes()));
+        let mut node = inputs
+            .split(' ')
+            .fold(Message::default(), |node, input| node.bytes(1, input.as_bytes()));
         node = node.bytes(2, output.as_bytes()).bytes(4, operator.as_bytes());
         for (name, value) in attributes {
             let attribute = Message::default().bytes(1, name.as_bytes());
@@ -70,9 +72,10 @@ impl Graph {
                 Attribute::Float(number) => attribute.float(2, *number).number(20, 1),
                 Attribute::Int(number) => attribute.number(3, *number).number(20, 2),
                 Attribute::Text(text) => attribute.bytes(4, text.as_bytes()).number(20, 3),
-                Attribute::Ints(numbers) => {
-                    numbers.iter().fold(attribute, |attribute, &number| attribute.number(8, number)).number(20, 7)
-                }
+                Attribute::Ints(numbers) => numbers
+                    .iter()
+                    .fold(attribute, |attribute, &number| attribute.number(8, number))
+                    .number(20, 7),
             };
             node = node.bytes(5, &attribute.0);
         }
@@ -81,7 +84,12 @@ impl Graph {
     }
 
     pub(crate) fn floats(self, name: &str, dims: &[i64], values: &[f32]) -> Self {
-        self.weight(name, dims, 1, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
+        self.weight(
+            name,
+            dims,
+            1,
+            &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>(),
+        )
     }
 
     pub(crate) fn booleans(self, name: &str, dims: &[i64], values: &[bool]) -> Self {
@@ -89,7 +97,12 @@ impl Graph {
     }
 
     pub(crate) fn integers(self, name: &str, dims: &[i64], values: &[i64]) -> Self {
-        self.weight(name, dims, 7, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
+        self.weight(
+            name,
+            dims,
+            7,
+            &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>(),
+        )
     }
 
     fn weight(mut self, name: &str, dims: &[i64], kind: i64, data: &[u8]) -> Self {
@@ -115,10 +128,15 @@ impl Graph {
             let kind = Message::default().bytes(1, &tensor.0);
             Message::default().bytes(1, name.as_bytes()).bytes(2, &kind.0)
         };
-        let shape =
-            dims.iter().fold(Message::default(), |shape, &dim| shape.bytes(1, &Message::default().number(1, dim).0));
-        let graph = self.nodes.iter().fold(Message::default(), |graph, node| graph.bytes(1, &node.0));
-        let graph = self.weights.iter().fold(graph.bytes(2, b"test"), |graph, weight| graph.bytes(5, &weight.0));
+        let shape = dims.iter().fold(Message::default(), |shape, &dim| {
+            shape.bytes(1, &Message::default().number(1, dim).0)
+        });
+        let graph =
+            self.nodes.iter().fold(Message::default(), |graph, node| graph.bytes(1, &node.0));
+        let graph = self
+            .weights
+            .iter()
+            .fold(graph.bytes(2, b"test"), |graph, weight| graph.bytes(5, &weight.0));
         let graph = graph.bytes(11, &of("x", Some(shape)).0).bytes(12, &of("y", None).0);
         let opset = Message::default().number(2, 20);
         Message::default().number(1, 9).bytes(7, &graph.0).bytes(8, &opset.0).0

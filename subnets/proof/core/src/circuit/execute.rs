@@ -11,7 +11,8 @@ use crate::{Range, Rescale};
 pub struct Execution {
     /// Value of every cell.
     pub cells: Vec<i64>,
-    /// Sums of every stage before rescaling, bias included, or its products; empty for maxima and tables.
+    /// Sums of every stage before rescaling, bias included, or its products; empty for maxima and
+    /// tables.
     pub sums: Vec<Vec<i64>>,
 }
 
@@ -64,7 +65,11 @@ impl Circuit {
             return Err(ExecutionError::Length { expected: self.inputs, actual: inputs.len() });
         }
         match inputs.iter().position(|&value| !self.input_range.contains(value)) {
-            Some(index) => Err(ExecutionError::OutOfRange { index, value: inputs[index], range: self.input_range }),
+            Some(index) => Err(ExecutionError::OutOfRange {
+                index,
+                value: inputs[index],
+                range: self.input_range,
+            }),
             None => Ok(()),
         }
     }
@@ -95,13 +100,16 @@ impl Stage {
                 Vec::new()
             }
             StageKind::Product(product) => {
-                let products = product.pairs.iter().map(|&[a, b]| cells[a as usize] * cells[b as usize]);
+                let products =
+                    product.pairs.iter().map(|&[a, b]| cells[a as usize] * cells[b as usize]);
                 let products: Vec<i64> = products.collect();
                 write(cells, &products, product.rescale);
                 products
             }
             StageKind::MatrixProduct(product) => {
-                let sum = |output| product.pairs(output).map(|[a, b]| cells[a as usize] * cells[b as usize]).sum();
+                let sum = |output| {
+                    product.pairs(output).map(|[a, b]| cells[a as usize] * cells[b as usize]).sum()
+                };
                 let sums: Vec<i64> = (0..product.outputs()).map(sum).collect();
                 write(cells, &sums, product.rescale);
                 sums
@@ -130,7 +138,11 @@ impl Linear {
                 slots[tap.slot as usize] = cells[tap.cell as usize];
             }
             for (row, &output) in job.outputs.iter().enumerate() {
-                let products = kernel.row(row).iter().zip(&slots).map(|(&weight, &value)| i64::from(weight) * value);
+                let products = kernel
+                    .row(row)
+                    .iter()
+                    .zip(&slots)
+                    .map(|(&weight, &value)| i64::from(weight) * value);
                 sums[output as usize] += products.sum::<i64>();
             }
         }

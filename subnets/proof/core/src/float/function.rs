@@ -4,8 +4,8 @@ use std::sync::Arc;
 /// Maximum number of operations of a [`Function`]; longer chains become several functions.
 pub const MAX_OPERATIONS: usize = 64;
 
-/// A function of one variable, which applies to every element of a tensor. A chain of element-wise operators, such as
-/// `x * sigmoid(x)`, is one function.
+/// A function of one variable, which applies to every element of a tensor. A chain of element-wise
+/// operators, such as `x * sigmoid(x)`, is one function.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Function {
     /// The variable.
@@ -18,7 +18,8 @@ pub enum Function {
     Binary(Binary, Arc<Self>, Arc<Self>),
     /// The second function where the first one is not 0, and the third one elsewhere.
     Select(Arc<Self>, Arc<Self>, Arc<Self>),
-    /// The value in a column of a table, in the row that the function names. A negative number counts from the last row.
+    /// The value in a column of a table, in the row that the function names. A negative number
+    /// counts from the last row.
     Lookup(Arc<Lookup>, usize, Arc<Self>),
 }
 
@@ -154,12 +155,15 @@ impl Function {
             Self::Variable | Self::Constant(_) => 0,
             Self::Unary(_, function) => 1 + function.operations(),
             Self::Binary(_, a, b) => 1 + a.operations() + b.operations(),
-            Self::Select(condition, a, b) => 1 + condition.operations() + a.operations() + b.operations(),
+            Self::Select(condition, a, b) => {
+                1 + condition.operations() + a.operations() + b.operations()
+            }
             Self::Lookup(_, _, row) => 1 + row.operations(),
         }
     }
 
-    /// Returns a function that has the value of `a` where this one is not 0, and that of `b` elsewhere.
+    /// Returns a function that has the value of `a` where this one is not 0, and that of `b`
+    /// elsewhere.
     #[must_use]
     pub fn select(self, a: Self, b: Self) -> Self {
         Self::Select(Arc::new(self), Arc::new(a), Arc::new(b))
@@ -171,7 +175,8 @@ impl Function {
         Self::Lookup(Arc::clone(table), column, Arc::new(self))
     }
 
-    /// Returns the largest magnitude of the table in which the function's value is looked up, if it is one.
+    /// Returns the largest magnitude of the table in which the function's value is looked up, if it
+    /// is one.
     pub(crate) fn table_magnitude(&self) -> Option<f32> {
         if let Self::Lookup(table, ..) = self { Some(table.magnitude) } else { None }
     }
@@ -181,7 +186,8 @@ impl Function {
         self.has(|part| matches!(part, Self::Lookup(..)))
     }
 
-    /// Returns whether the function looks up rows that its argument names only if that is an exact integer.
+    /// Returns whether the function looks up rows that its argument names only if that is an exact
+    /// integer.
     pub(crate) fn looks_up_exactly(&self) -> bool {
         self.has(|part| matches!(part, Self::Lookup(_, _, row) if !row.is_integer()))
     }
@@ -192,7 +198,9 @@ impl Function {
         match self {
             Self::Constant(value) => value.fract().abs() <= 0.0,
             Self::Unary(Unary::RoundEven | Unary::Truncate, _) => true,
-            Self::Unary(Unary::Abs | Unary::Neg | Unary::Not | Unary::Relu, function) => function.is_integer(),
+            Self::Unary(Unary::Abs | Unary::Neg | Unary::Not | Unary::Relu, function) => {
+                function.is_integer()
+            }
             Self::Unary(Unary::Clip { low, high }, function) => {
                 is_limit(*low) && is_limit(*high) && function.is_integer()
             }
@@ -206,7 +214,8 @@ impl Function {
         }
     }
 
-    /// Returns whether neighbouring arguments can have entirely different values, as the rows of a table have.
+    /// Returns whether neighbouring arguments can have entirely different values, as the rows of a
+    /// table have.
     pub(crate) fn is_discontinuous(&self) -> bool {
         self.has(|part| match part {
             Self::Lookup(..) | Self::Unary(Unary::RoundEven | Unary::Truncate, _) => true,
@@ -222,18 +231,22 @@ impl Function {
                 Self::Variable | Self::Constant(_) => false,
                 Self::Unary(_, function) | Self::Lookup(_, _, function) => function.has(property),
                 Self::Binary(_, a, b) => a.has(property) || b.has(property),
-                Self::Select(condition, a, b) => [condition, a, b].iter().any(|part| part.has(property)),
+                Self::Select(condition, a, b) => {
+                    [condition, a, b].iter().any(|part| part.has(property))
+                }
             }
     }
 
-    /// Returns whether the function depends on nothing but the sign of its argument, or whether that is 0.
+    /// Returns whether the function depends on nothing but the sign of its argument, or whether
+    /// that is 0.
     pub fn is_of_sign(&self) -> bool {
         match self {
             Self::Variable => false,
             Self::Constant(_) => true,
             Self::Unary(_, function) | Self::Lookup(_, _, function) => function.is_of_sign(),
             Self::Binary(operation, a, b) => {
-                let is_with_zero = **a == Self::Variable && matches!(**b, Self::Constant(zero) if zero.abs() <= 0.0);
+                let is_with_zero = **a == Self::Variable
+                    && matches!(**b, Self::Constant(zero) if zero.abs() <= 0.0);
                 (operation.is_comparison() && is_with_zero) || (a.is_of_sign() && b.is_of_sign())
             }
             Self::Select(condition, a, b) => [condition, a, b].iter().all(|part| part.is_of_sign()),
@@ -246,14 +259,16 @@ impl Function {
             // Its argument is 0 or 1.
             Self::Unary(Unary::Not, _) => true,
             Self::Binary(operation, a, b) => {
-                operation.is_comparison() || (*operation == Binary::Multiply && a.is_boolean() && b.is_boolean())
+                operation.is_comparison()
+                    || (*operation == Binary::Multiply && a.is_boolean() && b.is_boolean())
             }
             Self::Select(_, a, b) => a.is_boolean() && b.is_boolean(),
             Self::Variable | Self::Constant(_) | Self::Unary(..) | Self::Lookup(..) => false,
         }
     }
 
-    /// Evaluates the function; the result is infinite or not a number where the function is undefined.
+    /// Evaluates the function; the result is infinite or not a number where the function is
+    /// undefined.
     pub fn apply(&self, variable: f64) -> f64 {
         match self {
             Self::Variable => variable,
@@ -270,8 +285,8 @@ impl Function {
     }
 }
 
-// The functions of `libm` have the same values on every platform, unlike those of the standard library: wherever a
-// model is compiled, it has the same tables.
+// The functions of `libm` have the same values on every platform, unlike those of the standard
+// library: wherever a model is compiled, it has the same tables.
 impl Unary {
     fn apply(self, x: f64) -> f64 {
         match self {
@@ -339,7 +354,10 @@ impl Binary {
 
     /// Returns whether the result is 0 or 1.
     pub fn is_comparison(self) -> bool {
-        matches!(self, Self::Equal | Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual)
+        matches!(
+            self,
+            Self::Equal | Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual
+        )
     }
 }
 
@@ -363,8 +381,12 @@ mod tests {
     #[test]
     fn composed_function_applies_operations_in_order() {
         // x * sigmoid(x) and log(1 + exp(x)) are Swish and Softplus.
-        let swish = Function::Variable.then(Unary::Sigmoid).with(Binary::Multiply, Function::Variable);
-        let softplus = Function::Variable.then(Unary::Exp).with(Binary::Add, Function::Constant(1.0)).then(Unary::Log);
+        let swish =
+            Function::Variable.then(Unary::Sigmoid).with(Binary::Multiply, Function::Variable);
+        let softplus = Function::Variable
+            .then(Unary::Exp)
+            .with(Binary::Add, Function::Constant(1.0))
+            .then(Unary::Log);
         assert_eq!((swish.operations(), softplus.operations()), (2, 3));
         for x in [-30.0, -1.5, 0.0, 0.25, 7.0] {
             assert!((swish.apply(x) - Unary::Swish { alpha: 1.0 }.apply(x)).abs() < 1e-12, "{x}");
@@ -389,7 +411,10 @@ mod tests {
             one().with(Binary::Power, root()),
             root().select(one(), one()),
         ] {
-            assert!(function.apply(-1.0).is_nan() && function.apply(1.0).is_finite(), "{function:?}");
+            assert!(
+                function.apply(-1.0).is_nan() && function.apply(1.0).is_finite(),
+                "{function:?}"
+            );
         }
     }
 
@@ -397,18 +422,22 @@ mod tests {
     fn tables_have_values_for_their_rows_only() {
         let table = Arc::new(Lookup::new(vec![1.0, 2.0, 3.0, -4.0, 5.0, 6.0], 2));
         let second = Function::Variable.look_up(&table, 1);
-        let values: Vec<f64> = [0.0, 1.0, 2.0, -1.0, -3.0].iter().map(|&row| second.apply(row)).collect();
+        let values: Vec<f64> =
+            [0.0, 1.0, 2.0, -1.0, -3.0].iter().map(|&row| second.apply(row)).collect();
         assert_eq!(values, vec![2.0, -4.0, 6.0, 6.0, 2.0]);
         assert!([3.0, -4.0, f64::NAN, f64::INFINITY].iter().all(|&row| second.apply(row).is_nan()));
         assert_eq!((second.table_magnitude(), second.operations()), (Some(6.0), 1));
-        assert!(Function::Variable.look_up(&Arc::new(Lookup::new(vec![], 0)), 0).apply(0.0).is_nan());
+        assert!(
+            Function::Variable.look_up(&Arc::new(Lookup::new(vec![], 0)), 0).apply(0.0).is_nan()
+        );
     }
 
     #[test]
     fn conditions_are_booleans() {
         let compared = |operation| Function::Variable.with(operation, Function::Constant(1.5));
-        let values =
-            |function: &Function, arguments: &[f64]| arguments.iter().map(|&x| function.apply(x)).collect::<Vec<f64>>();
+        let values = |function: &Function, arguments: &[f64]| {
+            arguments.iter().map(|&x| function.apply(x)).collect::<Vec<f64>>()
+        };
         for (operation, expected) in [
             (Binary::Equal, vec![0.0, 1.0, 0.0]),
             (Binary::Greater, vec![0.0, 0.0, 1.0]),
@@ -419,15 +448,26 @@ mod tests {
             let function = compared(operation);
             assert_eq!(values(&function, &[1.0, 1.5, 2.0]), expected, "{operation:?}");
             let opposite: Vec<f64> = expected.iter().map(|value| 1.0 - value).collect();
-            assert_eq!(values(&function.clone().then(Unary::Not), &[1.0, 1.5, 2.0]), opposite, "{operation:?}");
-            assert!(function.is_boolean() && function.with(Binary::Multiply, compared(Binary::Less)).is_boolean());
+            assert_eq!(
+                values(&function.clone().then(Unary::Not), &[1.0, 1.5, 2.0]),
+                opposite,
+                "{operation:?}"
+            );
+            assert!(
+                function.is_boolean()
+                    && function.with(Binary::Multiply, compared(Binary::Less)).is_boolean()
+            );
         }
         // The branch that is not taken need not have a value.
-        let root = compared(Binary::Less).select(Function::Constant(-1.0), Function::Variable.then(Unary::Sqrt));
+        let root = compared(Binary::Less)
+            .select(Function::Constant(-1.0), Function::Variable.then(Unary::Sqrt));
         assert_eq!(values(&root, &[-4.0, 4.0]), vec![-1.0, 2.0]);
         assert!(!root.is_boolean() && !Function::Variable.is_boolean());
         let inverse = Function::Variable.then(Unary::Inverse { least: 0.5 });
-        assert_eq!(values(&inverse, &[-4.0, -0.25, 0.0, 0.25, 4.0]), vec![-0.25, -2.0, 2.0, 2.0, 0.25]);
+        assert_eq!(
+            values(&inverse, &[-4.0, -0.25, 0.0, 0.25, 4.0]),
+            vec![-0.25, -2.0, 2.0, 2.0, 0.25]
+        );
     }
 
     #[test]
@@ -442,7 +482,12 @@ mod tests {
             (Function::Variable.then(Unary::Truncate), false, true, false),
             (Function::Variable.then(Unary::RoundEven), false, true, false),
             (is_positive(), true, true, false),
-            (is_positive().then(Unary::Not).with(Binary::Multiply, Function::Constant(3.0)), true, true, false),
+            (
+                is_positive().then(Unary::Not).with(Binary::Multiply, Function::Constant(3.0)),
+                true,
+                true,
+                false,
+            ),
             (Function::Variable.with(Binary::Greater, Function::Constant(1.0)), false, true, false),
             (zero().with(Binary::Less, Function::Variable), false, true, false),
             (is_positive().select(Function::Constant(2.0), zero()), true, true, false),
@@ -469,7 +514,11 @@ mod tests {
             (whole().then(Unary::Sigmoid), false, false),
             (limited(1.0), true, false),
             (limited(0.5), false, false),
-            (Function::Variable.with(Binary::Less, Function::Constant(0.5)).then(Unary::Not), true, false),
+            (
+                Function::Variable.with(Binary::Less, Function::Constant(0.5)).then(Unary::Not),
+                true,
+                false,
+            ),
             (Function::Variable.select(Function::Constant(4.0), whole()), true, false),
             (Function::Variable.select(Function::Constant(4.0), Function::Variable), false, false),
             (Function::Variable.look_up(&table(2.0), 0), true, true),

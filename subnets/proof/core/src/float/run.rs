@@ -61,15 +61,26 @@ impl FloatNode {
         match &self.operation {
             FloatOperation::Dense { weights, bias } => {
                 let rows = weights.chunks(input.len()).zip(bias);
-                rows.map(|(row, bias)| bias + row.iter().zip(input).map(|(a, b)| a * b).sum::<f32>()).collect()
+                rows.map(|(row, bias)| {
+                    bias + row.iter().zip(input).map(|(a, b)| a * b).sum::<f32>()
+                })
+                .collect()
             }
             FloatOperation::Convolution { window, groups, weights, bias } => {
                 convolve(input, shape, self.shape, window, *groups, weights, bias)
             }
-            FloatOperation::Add => input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a + b).collect(),
-            FloatOperation::Subtract => input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a - b).collect(),
-            FloatOperation::Multiply => input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a * b).collect(),
-            FloatOperation::MatrixProduct(sizes) => multiply(input, &tensors[self.inputs[1]], sizes),
+            FloatOperation::Add => {
+                input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a + b).collect()
+            }
+            FloatOperation::Subtract => {
+                input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a - b).collect()
+            }
+            FloatOperation::Multiply => {
+                input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a * b).collect()
+            }
+            FloatOperation::MatrixProduct(sizes) => {
+                multiply(input, &tensors[self.inputs[1]], sizes)
+            }
             FloatOperation::Function(function) => {
                 input.iter().map(|&value| function.apply(f64::from(value)) as f32).collect()
             }
@@ -79,7 +90,10 @@ impl FloatNode {
                     &[input] => Cow::Borrowed(&tensors[input]),
                     inputs => inputs.iter().flat_map(|&input| &tensors[input]).copied().collect(),
                 };
-                indices.iter().map(|&index| elements.get(index as usize).copied().unwrap_or(*constant)).collect()
+                indices
+                    .iter()
+                    .map(|&index| elements.get(index as usize).copied().unwrap_or(*constant))
+                    .collect()
             }
             FloatOperation::Compare { limits, is_above } => {
                 let conditions = input.iter().zip(limits).zip(is_above);
@@ -88,14 +102,17 @@ impl FloatNode {
             }
             FloatOperation::Negate => input.iter().map(|value| -value).collect(),
             FloatOperation::ChannelAffine { factors, offsets } => {
-                let channels = input.chunks(input.len() / factors.len()).zip(factors.iter().zip(offsets));
+                let channels =
+                    input.chunks(input.len() / factors.len()).zip(factors.iter().zip(offsets));
                 let of_channel = |(channel, (&factor, &offset)): (&[f32], (&i32, &i32))| {
                     let (factor, offset) = (factor as f32, offset as f32);
                     channel.iter().map(move |value| value * factor + offset).collect::<Vec<f32>>()
                 };
                 channels.flat_map(of_channel).collect()
             }
-            FloatOperation::ChannelSum { shift } => sum_channels(input, self.shape.elements(), *shift),
+            FloatOperation::ChannelSum { shift } => {
+                sum_channels(input, self.shape.elements(), *shift)
+            }
             FloatOperation::Relu => input.iter().map(|value| value.max(0.0)).collect(),
             FloatOperation::MaxPool(window) => pool(shape, self.shape, window, |plane, taps| {
                 taps.iter().map(|&at| input[plane + at]).fold(f32::NEG_INFINITY, f32::max)
@@ -116,7 +133,10 @@ fn multiply(a: &[f32], b: &[f32], sizes: &Matrices) -> Vec<f32> {
     let products = pairs.flat_map(|(a, b)| {
         a.chunks(inner).flat_map(move |row| {
             (0..columns).map(move |column| {
-                row.iter().zip(b.iter().skip(column).step_by(columns)).map(|(a, b)| a * b).sum::<f32>()
+                row.iter()
+                    .zip(b.iter().skip(column).step_by(columns))
+                    .map(|(a, b)| a * b)
+                    .sum::<f32>()
             })
         })
     });
@@ -134,13 +154,19 @@ fn sum_channels(input: &[f32], plane: usize, shift: u8) -> Vec<f32> {
     sums.into_iter().map(|sum| (sum * power(-i32::from(shift))) as f32).collect()
 }
 
-fn pool(input: Shape, output: Shape, window: &Window, reduce: impl Fn(usize, &[usize]) -> f32) -> Vec<f32> {
+fn pool(
+    input: Shape,
+    output: Shape,
+    window: &Window,
+    reduce: impl Fn(usize, &[usize]) -> f32,
+) -> Vec<f32> {
     let plane = input.height * input.width;
     let mut values = Vec::with_capacity(output.elements());
     for channel in 0..output.channels {
         for row in 0..output.height {
             for column in 0..output.width {
-                let taps: Vec<usize> = window.taps(&input, row, column).map(|(_, index)| index).collect();
+                let taps: Vec<usize> =
+                    window.taps(&input, row, column).map(|(_, index)| index).collect();
                 values.push(reduce(channel * plane, &taps));
             }
         }
@@ -160,7 +186,8 @@ fn convolve(
     let (plane, area) = (input.height * input.width, window.kernel[0] * window.kernel[1]);
     let (channels, outputs) = (input.channels / groups, output.channels / groups);
     let positions = output.height * output.width;
-    let mut result: Vec<f32> = bias.iter().flat_map(|&value| std::iter::repeat_n(value, positions)).collect();
+    let mut result: Vec<f32> =
+        bias.iter().flat_map(|&value| std::iter::repeat_n(value, positions)).collect();
     for row in 0..output.height {
         for column in 0..output.width {
             let taps: Vec<(usize, usize)> = window.taps(&input, row, column).collect();
@@ -169,9 +196,12 @@ fn convolve(
                 let kernel = &weights[out * channels * area..(out + 1) * channels * area];
                 let sum: f32 = (0..channels)
                     .map(|channel| {
-                        let source = &values[(first_channel + channel) * plane..(first_channel + channel + 1) * plane];
+                        let source = &values[(first_channel + channel) * plane
+                            ..(first_channel + channel + 1) * plane];
                         let kernel = &kernel[channel * area..(channel + 1) * area];
-                        taps.iter().map(|&(offset, index)| kernel[offset] * source[index]).sum::<f32>()
+                        taps.iter()
+                            .map(|&(offset, index)| kernel[offset] * source[index])
+                            .sum::<f32>()
                     })
                     .sum();
                 result[out * positions + row * output.width + column] += sum;

@@ -2,15 +2,19 @@ mod elements;
 
 use std::rc::Rc;
 
-use super::{FORMAT, Layer, MAX_LAYERS, MAX_MULTIPLY_ADDS, MAX_SUM, Network, NetworkError, Operation};
+use super::{
+    FORMAT, Layer, MAX_LAYERS, MAX_MULTIPLY_ADDS, MAX_SUM, Network, NetworkError, Operation,
+};
 use crate::circuit::{Cell, Circuit, Convolution, Job, Kernel, Linear, Max, Stage, StageKind, Tap};
 use crate::{MemoryBudget, Range, Rescale, Shape, Window};
 
-/// Memory of a job or group without its taps, in bytes: two lists with spare capacity, and the allocator's overhead.
+/// Memory of a job or group without its taps, in bytes: two lists with spare capacity, and the
+/// allocator's overhead.
 const JOB_BYTES: u64 = 192;
 /// Memory of a tap, in bytes, with spare capacity.
 const TAP_BYTES: u64 = 16;
-/// Memory of each value of a tensor, in bytes: its bias, its sum and the value itself when the circuit is executed.
+/// Memory of each value of a tensor, in bytes: its bias, its sum and the value itself when the
+/// circuit is executed.
 const VALUE_BYTES: u64 = 32;
 /// Memory of each value of a table, in bytes.
 const TABLE_BYTES: u64 = size_of::<i32>() as u64;
@@ -44,7 +48,8 @@ impl Placed {
 }
 
 impl Network {
-    /// Validates the network and lowers it to a circuit: cells, jobs, and the interval of every value.
+    /// Validates the network and lowers it to a circuit: cells, jobs, and the interval of every
+    /// value.
     ///
     /// # Errors
     /// When a layer does not fit its inputs, or could overflow.
@@ -59,7 +64,11 @@ impl Network {
         if !range.contains(0) || range.magnitude() > MAX_SUM {
             return Err(NetworkError::InputRange(range));
         }
-        let shape = self.input.shape.checked().map_err(|source| NetworkError::Shape { layer: 0, source })?;
+        let shape = self
+            .input
+            .shape
+            .checked()
+            .map_err(|source| NetworkError::Shape { layer: 0, source })?;
         // Rejects the whole network before any layer is allocated.
         let memory = self.check_cost(shape)?;
         let mut lowering = Lowering {
@@ -70,8 +79,10 @@ impl Network {
         for (index, layer) in self.layers.iter().enumerate() {
             lowering.layer(index, layer)?;
         }
-        let outputs =
-            lowering.tensors.last().map(|last| (0..last.shape.elements()).map(|index| last.cell(index)).collect());
+        let outputs = lowering
+            .tensors
+            .last()
+            .map(|last| (0..last.shape.elements()).map(|index| last.cell(index)).collect());
         Ok(Circuit {
             inputs: shape.elements(),
             input_range: range,
@@ -84,7 +95,8 @@ impl Network {
     /// Returns the memory of the lowered network.
     ///
     /// # Errors
-    /// When a layer does not fit its inputs, or the memory, or the number of multiply-adds or cells, exceeds its limit.
+    /// When a layer does not fit its inputs, or the memory, or the number of multiply-adds or
+    /// cells, exceeds its limit.
     fn check_cost(&self, input: Shape) -> Result<MemoryBudget, NetworkError> {
         let mut memory = MemoryBudget::new(self.parameters());
         memory.spend(VALUE_BYTES.saturating_mul(input.elements() as u64))?;
@@ -92,7 +104,10 @@ impl Network {
         let (mut work, mut cells) = (0_u64, input.elements());
         for (index, layer) in self.layers.iter().enumerate() {
             let inputs = layer.inputs.iter().map(|&tensor| {
-                shapes.get(tensor as usize).copied().ok_or(NetworkError::Order { layer: index, tensor })
+                shapes
+                    .get(tensor as usize)
+                    .copied()
+                    .ok_or(NetworkError::Order { layer: index, tensor })
             });
             let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
             let output = layer.shape(index, &inputs)?;
@@ -101,9 +116,11 @@ impl Network {
             memory.spend(lowered_bytes(jobs, taps, elements))?;
             memory.spend(match &layer.operation {
                 Operation::Table { values, .. } => TABLE_BYTES.saturating_mul(values.len() as u64),
-                Operation::Move { .. } | Operation::Convolution { .. } | Operation::MatrixProduct(_) => {
-                    inputs.iter().fold(0, |bytes, input| bytes + CELL_BYTES.saturating_mul(input.elements() as u64))
-                }
+                Operation::Move { .. }
+                | Operation::Convolution { .. }
+                | Operation::MatrixProduct(_) => inputs.iter().fold(0, |bytes, input| {
+                    bytes + CELL_BYTES.saturating_mul(input.elements() as u64)
+                }),
                 _ => 0,
             })?;
             work = work.saturating_add(taps.saturating_mul(elements));
@@ -138,20 +155,31 @@ impl Layer {
         let arity = NetworkError::Arity { layer: index, inputs: inputs.len() };
         let (Some(&first), count) = (inputs.first(), inputs.len()) else { return Err(arity) };
         match &self.operation {
-            Operation::Sum { factors } if factors.len() == count => same_shape(index, inputs, first),
+            Operation::Sum { factors } if factors.len() == count => {
+                same_shape(index, inputs, first)
+            }
             Operation::Product if count == 2 => same_shape(index, inputs, first),
             Operation::MatrixProduct(sizes) => {
                 let &[a, b] = inputs else { return Err(arity) };
-                sizes.shape([a, b]).map_err(NetworkError::shape(index))?.ok_or(NetworkError::Shapes(index))
+                sizes
+                    .shape([a, b])
+                    .map_err(NetworkError::shape(index))?
+                    .ok_or(NetworkError::Shapes(index))
             }
             Operation::Move { shape, indices, .. } => {
                 let shape = shape.checked().map_err(NetworkError::shape(index))?;
-                if shape.elements() == indices.len() { Ok(shape) } else { Err(NetworkError::Move(index)) }
+                if shape.elements() == indices.len() {
+                    Ok(shape)
+                } else {
+                    Err(NetworkError::Move(index))
+                }
             }
             _ if count != 1 => Err(arity),
             Operation::Sum { .. } | Operation::Product => Err(arity),
             Operation::Table { .. } => Ok(first),
-            Operation::Dense { bias, .. } => Shape::vector(bias.len()).map_err(NetworkError::shape(index)),
+            Operation::Dense { bias, .. } => {
+                Shape::vector(bias.len()).map_err(NetworkError::shape(index))
+            }
             Operation::Convolution { window, bias, .. } => {
                 let [rows, columns] = window.output(&first).map_err(NetworkError::shape(index))?;
                 Shape::new(bias.len(), rows, columns).map_err(NetworkError::shape(index))
@@ -163,14 +191,21 @@ impl Layer {
         }
     }
 
-    /// Returns the number of jobs or groups of the lowered layer, and the largest number of taps of each.
-    fn jobs(&self, index: usize, inputs: &[Shape], output: Shape) -> Result<(u64, u64), NetworkError> {
+    /// Returns the number of jobs or groups of the lowered layer, and the largest number of taps of
+    /// each.
+    fn jobs(
+        &self,
+        index: usize,
+        inputs: &[Shape],
+        output: Shape,
+    ) -> Result<(u64, u64), NetworkError> {
         let read = inputs.first().map_or(0, Shape::elements) as u64;
         let (elements, plane) = (output.elements() as u64, (output.height * output.width) as u64);
         Ok(match &self.operation {
             Operation::Dense { .. } => (1, read),
             Operation::Convolution { window, groups, .. } => {
-                let channels = inputs.first().map_or(0, |shape| shape.channels).checked_div(*groups);
+                let channels =
+                    inputs.first().map_or(0, |shape| shape.channels).checked_div(*groups);
                 let channels = channels.ok_or(NetworkError::Weights(index))? as u64;
                 (plane.saturating_mul(*groups as u64), channels.saturating_mul(area(window)))
             }
@@ -199,38 +234,56 @@ struct Lowering {
 impl Lowering {
     fn layer(&mut self, index: usize, layer: &Layer) -> Result<(), NetworkError> {
         let inputs = layer.inputs.iter().map(|&tensor| {
-            self.tensors.get(tensor as usize).cloned().ok_or(NetworkError::Order { layer: index, tensor })
+            self.tensors
+                .get(tensor as usize)
+                .cloned()
+                .ok_or(NetworkError::Order { layer: index, tensor })
         });
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         let shapes: Vec<Shape> = inputs.iter().map(|tensor| tensor.shape).collect();
         let shape = layer.shape(index, &shapes)?;
-        let has_sums =
-            !matches!(layer.operation, Operation::MaxPool { .. } | Operation::Table { .. } | Operation::Move { .. });
+        let has_sums = !matches!(
+            layer.operation,
+            Operation::MaxPool { .. } | Operation::Table { .. } | Operation::Move { .. }
+        );
         if layer.rescale.is_some_and(|rescale| !rescale.is_valid() || !has_sums) {
             return Err(NetworkError::Rescale(index));
         }
         let arity = NetworkError::Arity { layer: index, inputs: inputs.len() };
         let (kind, range) = match (&layer.operation, &inputs[..]) {
-            (Operation::MaxPool { window }, [input]) => (StageKind::Max(max_pool(input, window, shape)), input.range),
-            (Operation::Table { low, values }, [input]) => elements::table(index, *low, values, input)?,
+            (Operation::MaxPool { window }, [input]) => {
+                (StageKind::Max(max_pool(input, window, shape)), input.range)
+            }
+            (Operation::Table { low, values }, [input]) => {
+                elements::table(index, *low, values, input)?
+            }
             (Operation::Product, [a, b]) => elements::product(index, layer.rescale, a, b)?,
-            (Operation::MatrixProduct(sizes), [a, b]) => elements::matrix_product(index, layer.rescale, *sizes, a, b)?,
+            (Operation::MatrixProduct(sizes), [a, b]) => {
+                elements::matrix_product(index, layer.rescale, *sizes, a, b)?
+            }
             (Operation::Move { indices, constant, .. }, inputs) => {
                 let moved = elements::moved(index, indices, *constant, inputs, self.next as Cell)?;
                 self.push_moved(shape, moved);
                 return Ok(());
             }
             (
-                Operation::MaxPool { .. } | Operation::Table { .. } | Operation::Product | Operation::MatrixProduct(_),
+                Operation::MaxPool { .. }
+                | Operation::Table { .. }
+                | Operation::Product
+                | Operation::MatrixProduct(_),
                 _,
             ) => return Err(arity),
             (_, inputs) => {
                 let (kernels, jobs, bias) = linear(index, layer, inputs, shape)?;
-                let sums = sum_range(&kernels, &jobs, &bias, inputs).ok_or(NetworkError::Overflow(index))?;
+                let sums = sum_range(&kernels, &jobs, &bias, inputs)
+                    .ok_or(NetworkError::Overflow(index))?;
                 let range = rescaled(layer.rescale, sums);
                 let convolution = convolution(&layer.operation, inputs, shape);
                 let rescale = layer.rescale;
-                (StageKind::Linear(Linear { kernels, jobs, bias, rescale, sums, convolution }), range)
+                (
+                    StageKind::Linear(Linear { kernels, jobs, bias, rescale, sums, convolution }),
+                    range,
+                )
             }
         };
         let first = self.next as Cell;
@@ -256,7 +309,8 @@ impl Lowering {
     }
 }
 
-/// Returns the interval of sums after they are rescaled. Padding reads as zero, so every interval contains zero.
+/// Returns the interval of sums after they are rescaled. Padding reads as zero, so every interval
+/// contains zero.
 fn rescaled(rescale: Option<Rescale>, sums: Range) -> Range {
     let range = rescale.map_or(sums, |rescale| {
         let quotients = rescale.quotients(&sums);
@@ -265,8 +319,8 @@ fn rescaled(rescale: Option<Rescale>, sums: Range) -> Range {
     range.union(&Range::only(0))
 }
 
-/// Returns the most memory that a lowered layer takes, in bytes, when it is executed: `jobs` jobs or groups of `taps`
-/// taps, and `elements` values.
+/// Returns the most memory that a lowered layer takes, in bytes, when it is executed: `jobs` jobs
+/// or groups of `taps` taps, and `elements` values.
 pub fn lowered_bytes(jobs: u64, taps: u64, elements: u64) -> u64 {
     let job = taps.saturating_mul(TAP_BYTES).saturating_add(JOB_BYTES);
     jobs.saturating_mul(job).saturating_add(elements.saturating_mul(VALUE_BYTES))
@@ -280,27 +334,37 @@ fn area(window: &Window) -> u64 {
 fn max_pool(input: &Placed, window: &Window, output: Shape) -> Max {
     let plane = input.shape.height * input.shape.width;
     let groups = positions(output).map(|(channel, row, column)| {
-        window.taps(&input.shape, row, column).map(|(_, index)| input.cell(channel * plane + index)).collect()
+        window
+            .taps(&input.shape, row, column)
+            .map(|(_, index)| input.cell(channel * plane + index))
+            .collect()
     });
     Max { groups: groups.collect(), operands: input.range }
 }
 
 fn positions(shape: Shape) -> impl Iterator<Item = (usize, usize, usize)> {
     (0..shape.channels).flat_map(move |channel| {
-        (0..shape.height).flat_map(move |row| (0..shape.width).map(move |column| (channel, row, column)))
+        (0..shape.height)
+            .flat_map(move |row| (0..shape.width).map(move |column| (channel, row, column)))
     })
 }
 
 type Parts = (Vec<Kernel>, Vec<Job>, Vec<i64>);
 
-fn linear(index: usize, layer: &Layer, inputs: &[Placed], output: Shape) -> Result<Parts, NetworkError> {
+fn linear(
+    index: usize,
+    layer: &Layer,
+    inputs: &[Placed],
+    output: Shape,
+) -> Result<Parts, NetworkError> {
     match (&layer.operation, inputs) {
         (Operation::Dense { weights, bias }, [input]) => {
             let slots = input.shape.elements();
             if weights.len() != slots * bias.len() {
                 return Err(NetworkError::Weights(index));
             }
-            let taps = (0..slots).map(|slot| Tap { cell: input.cell(slot), slot: slot as u32 }).collect();
+            let taps =
+                (0..slots).map(|slot| Tap { cell: input.cell(slot), slot: slot as u32 }).collect();
             let job = Job { kernel: 0, taps, outputs: (0..bias.len() as u32).collect() };
             Ok((vec![Kernel { slots, weights: weights.clone() }], vec![job], bias.clone()))
         }
@@ -315,7 +379,10 @@ fn linear(index: usize, layer: &Layer, inputs: &[Placed], output: Shape) -> Resu
                 return Err(NetworkError::Weights(index));
             }
             let rows = outputs / groups * slots;
-            let kernels = weights.chunks(rows).map(|chunk| Kernel { slots, weights: chunk.to_vec() }).collect();
+            let kernels = weights
+                .chunks(rows)
+                .map(|chunk| Kernel { slots, weights: chunk.to_vec() })
+                .collect();
             let plane = output.height * output.width;
             let biases = bias.iter().flat_map(|&value| std::iter::repeat_n(value, plane)).collect();
             Ok((kernels, convolution_jobs(input, window, *groups, output), biases))
@@ -324,7 +391,11 @@ fn linear(index: usize, layer: &Layer, inputs: &[Placed], output: Shape) -> Resu
             let kernel = Kernel { slots: factors.len(), weights: factors.clone() };
             let jobs = (0..output.elements()).map(|element| Job {
                 kernel: 0,
-                taps: inputs.iter().zip(0..).map(|(input, slot)| Tap { cell: input.cell(element), slot }).collect(),
+                taps: inputs
+                    .iter()
+                    .zip(0..)
+                    .map(|(input, slot)| Tap { cell: input.cell(element), slot })
+                    .collect(),
                 outputs: vec![element as u32],
             });
             Ok((vec![kernel], jobs.collect(), vec![0; output.elements()]))
@@ -337,13 +408,19 @@ fn linear(index: usize, layer: &Layer, inputs: &[Placed], output: Shape) -> Resu
 fn convolution(operation: &Operation, inputs: &[Placed], output: Shape) -> Option<Convolution> {
     let (Operation::Convolution { window, .. }, [input]) = (operation, inputs) else { return None };
     let cells = (0..input.shape.elements()).map(|index| input.cell(index)).collect();
-    Some(Convolution { input: input.shape, cells, window: *window, output: [output.height, output.width] })
+    Some(Convolution {
+        input: input.shape,
+        cells,
+        window: *window,
+        output: [output.height, output.width],
+    })
 }
 
 fn convolution_jobs(input: &Placed, window: &Window, groups: usize, output: Shape) -> Vec<Job> {
     let channels = input.shape.channels / groups;
     let area = window.kernel[0] * window.kernel[1];
-    let (plane, output_plane) = (input.shape.height * input.shape.width, output.height * output.width);
+    let (plane, output_plane) =
+        (input.shape.height * input.shape.width, output.height * output.width);
     let outputs = output.channels / groups;
     let grid = Shape { channels: groups, ..output };
     let jobs = positions(grid).map(|(group, row, column)| {
@@ -354,7 +431,8 @@ fn convolution_jobs(input: &Placed, window: &Window, groups: usize, output: Shap
             })
         });
         let position = row * output.width + column;
-        let rows = (0..outputs).map(|row| ((group * outputs + row) * output_plane + position) as u32);
+        let rows =
+            (0..outputs).map(|row| ((group * outputs + row) * output_plane + position) as u32);
         Job { kernel: group, taps: taps.collect(), outputs: rows.collect() }
     });
     jobs.collect()
@@ -362,16 +440,17 @@ fn convolution_jobs(input: &Placed, window: &Window, groups: usize, output: Shap
 
 /// Returns the interval of all sums. Every interval contains 0, so padding never widens it.
 fn sum_range(kernels: &[Kernel], jobs: &[Job], bias: &[i64], inputs: &[Placed]) -> Option<Range> {
-    // With a single input, all slots of a kernel read it. With several, as in a sum, slot n reads input n.
+    // With a single input, all slots of a kernel read it. With several, as in a sum, slot n reads
+    // input n.
     let slot_range = |slot: usize| match inputs {
         [single] => Some(single.range),
         several => several.get(slot).map(|input| input.range),
     };
     let rows = kernels.iter().map(|kernel| {
         let rows = kernel.weights.chunks(kernel.slots.max(1)).map(|row| {
-            row.iter()
-                .enumerate()
-                .try_fold(Range::only(0), |sum, (slot, &weight)| sum.plus(&slot_range(slot)?.times(i64::from(weight))?))
+            row.iter().enumerate().try_fold(Range::only(0), |sum, (slot, &weight)| {
+                sum.plus(&slot_range(slot)?.times(i64::from(weight))?)
+            })
         });
         rows.collect::<Option<Vec<Range>>>()
     });

@@ -11,8 +11,8 @@ use crate::{Clamp, Range, Rescale, Window};
 const MEAN_BITS: i32 = 12;
 /// Minimum number of bits of the rounded weight of an average pool: an error of at most 3 %.
 const MEAN_WEIGHT_BITS: i32 = 5;
-/// Maximum power-of-two area whose mean is computed as a plain sum: four additional bits cost a circuit less than
-/// rounding.
+/// Maximum power-of-two area whose mean is computed as a plain sum: four additional bits cost a
+/// circuit less than rounding.
 const EXACT_AREA: usize = 16;
 /// Maximum absolute scale, in bits.
 const MAX_SCALE: i32 = 40;
@@ -27,7 +27,8 @@ struct Tensor {
     scale: i32,
     /// Interval of every value; that of lowering may be smaller.
     range: Range,
-    /// Whether the values are integers of the model that nothing rounds or saturates. The scale is then 0.
+    /// Whether the values are integers of the model that nothing rounds or saturates. The scale is
+    /// then 0.
     is_exact: bool,
 }
 
@@ -38,7 +39,8 @@ pub(super) struct Quantiser<'a> {
     readers: Vec<usize>,
     /// Whether each float tensor has more bits than other activations.
     is_fine: Vec<bool>,
-    /// Whether rows of tables, or comparisons, depend on each float tensor, so that integers must not be rounded.
+    /// Whether rows of tables, or comparisons, depend on each float tensor, so that integers must
+    /// not be rounded.
     is_deciding: Vec<bool>,
     tensors: Vec<Tensor>,
     layers: Vec<Layer>,
@@ -56,12 +58,31 @@ struct Target {
 }
 
 impl<'a> Quantiser<'a> {
-    pub(super) fn new(network: &'a FloatNetwork, options: &'a QuantiseOptions, magnitudes: &'a [f32]) -> Self {
+    pub(super) fn new(
+        network: &'a FloatNetwork,
+        options: &'a QuantiseOptions,
+        magnitudes: &'a [f32],
+    ) -> Self {
         let (scale, range) = (options.input_scale, options.input_range);
-        let tensors = vec![Tensor { index: 0, scale, range, is_exact: network.input_type != ElementType::Float }];
+        let tensors = vec![Tensor {
+            index: 0,
+            scale,
+            range,
+            is_exact: network.input_type != ElementType::Float,
+        }];
         let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = integers::deciding_tensors(network);
-        Self { network, options, magnitudes, readers, is_fine, is_deciding, tensors, layers: Vec::new(), table_work: 0 }
+        Self {
+            network,
+            options,
+            magnitudes,
+            readers,
+            is_fine,
+            is_deciding,
+            tensors,
+            layers: Vec::new(),
+            table_work: 0,
+        }
     }
 
     pub(super) fn run(mut self) -> Result<Network, QuantiseError> {
@@ -76,14 +97,18 @@ impl<'a> Quantiser<'a> {
             }
             node = target.node + 1;
         }
-        let input =
-            Input { shape: self.network.input, range: self.options.input_range, scale: self.options.input_scale };
+        let input = Input {
+            shape: self.network.input,
+            range: self.options.input_range,
+            scale: self.options.input_scale,
+        };
         let network = Network { format: FORMAT, input, layers: self.layers };
         network.lower()?;
         Ok(network)
     }
 
-    /// Returns the target of a node's sums. A ReLU that is the only reader is merged into the node's rescale.
+    /// Returns the target of a node's sums. A ReLU that is the only reader is merged into the
+    /// node's rescale.
     fn target(&self, node: usize, current: &FloatNode) -> Target {
         let positive = matches!(current.operation, FloatOperation::Relu);
         let fused = self.network.nodes.get(node + 1).is_some_and(|next| {
@@ -95,8 +120,14 @@ impl<'a> Quantiser<'a> {
         if fused { Target { node: node + 1, positive: true } } else { Target { node, positive } }
     }
 
-    fn node(&mut self, index: usize, node: &FloatNode, target: Target) -> Result<(), QuantiseError> {
-        let inputs: Vec<Tensor> = node.inputs.iter().filter_map(|&tensor| self.tensors.get(tensor).copied()).collect();
+    fn node(
+        &mut self,
+        index: usize,
+        node: &FloatNode,
+        target: Target,
+    ) -> Result<(), QuantiseError> {
+        let inputs: Vec<Tensor> =
+            node.inputs.iter().filter_map(|&tensor| self.tensors.get(tensor).copied()).collect();
         let Some(&first) = inputs.first() else { return Ok(()) };
         match &node.operation {
             FloatOperation::Dense { weights, bias } => {
@@ -105,17 +136,23 @@ impl<'a> Quantiser<'a> {
             }
             FloatOperation::Convolution { window, groups, weights, bias } => {
                 let (weights, bias, scale) = self.weights(index, weights, bias, first)?;
-                let operation = Operation::Convolution { window: *window, groups: *groups, weights, bias };
+                let operation =
+                    Operation::Convolution { window: *window, groups: *groups, weights, bias };
                 self.linear(&inputs, operation, scale, target)
             }
-            FloatOperation::Relu => self.linear(&inputs, Operation::Sum { factors: vec![1] }, first.scale, target),
+            FloatOperation::Relu => {
+                self.linear(&inputs, Operation::Sum { factors: vec![1] }, first.scale, target)
+            }
             FloatOperation::Negate => {
                 let range = first.range.times(-1).unwrap_or(SUMS);
                 self.exact(&inputs, Operation::Sum { factors: vec![-1] }, range, target)
             }
             FloatOperation::ChannelAffine { factors, offsets } => {
-                let (operation, range) = channel_affine(factors, offsets, first)
-                    .ok_or(QuantiseError::Magnitude { node: index, magnitude: self.magnitude(index + 1) })?;
+                let (operation, range) =
+                    channel_affine(factors, offsets, first).ok_or(QuantiseError::Magnitude {
+                        node: index,
+                        magnitude: self.magnitude(index + 1),
+                    })?;
                 self.exact(&inputs, operation, range, target)
             }
             FloatOperation::ChannelSum { shift } => {
@@ -144,7 +181,10 @@ impl<'a> Quantiser<'a> {
             }
             FloatOperation::AveragePool(window) => {
                 let (operation, bits) = mean(window, node.shape.channels);
-                if window.kernel.iter().product::<usize>() <= EXACT_AREA && bits < MEAN_BITS && !target.positive {
+                if window.kernel.iter().product::<usize>() <= EXACT_AREA
+                    && bits < MEAN_BITS
+                    && !target.positive
+                {
                     // The weights are 1, or the scale is that of the mean.
                     let range = first.range.times(1 << bits).unwrap_or(SUMS);
                     self.push(&inputs, operation, None, first.scale + bits, range);
@@ -153,7 +193,13 @@ impl<'a> Quantiser<'a> {
                 self.linear(&inputs, operation, first.scale + bits, target)
             }
             FloatOperation::MaxPool(window) => {
-                self.push(&inputs, Operation::MaxPool { window: *window }, None, first.scale, first.range);
+                self.push(
+                    &inputs,
+                    Operation::MaxPool { window: *window },
+                    None,
+                    first.scale,
+                    first.range,
+                );
                 self.mark_exact(first.is_exact);
                 Ok(())
             }
@@ -164,7 +210,8 @@ impl<'a> Quantiser<'a> {
         self.magnitudes.get(tensor).copied().unwrap_or_default()
     }
 
-    /// Returns integer weights with the requested bits, integer biases at the sums' scale, and that scale.
+    /// Returns integer weights with the requested bits, integer biases at the sums' scale, and that
+    /// scale.
     fn weights(
         &self,
         node: usize,
@@ -174,17 +221,23 @@ impl<'a> Quantiser<'a> {
     ) -> Result<(Vec<i32>, Vec<i64>, i32), QuantiseError> {
         let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
         let limit = self.largest_weight(input, weights, bias, largest);
-        let scale = if largest > 0.0 { (limit / f64::from(largest)).log2().floor() as i32 } else { 0 };
+        let scale =
+            if largest > 0.0 { (limit / f64::from(largest)).log2().floor() as i32 } else { 0 };
         let sums = input.scale + scale;
         if scale.abs() > MAX_SCALE || sums.abs() > MAX_SCALE {
             return Err(QuantiseError::Magnitude { node, magnitude: largest });
         }
-        let weights = weights.iter().map(|&weight| (f64::from(weight) * power(scale)).round() as i32).collect();
-        let bias = bias.iter().map(|&bias| (f64::from(bias) * power(sums)).round() as i64).collect();
+        let weights = weights
+            .iter()
+            .map(|&weight| (f64::from(weight) * power(scale)).round() as i32)
+            .collect();
+        let bias =
+            bias.iter().map(|&bias| (f64::from(bias) * power(sums)).round() as i64).collect();
         Ok((weights, bias, sums))
     }
 
-    /// Appends a linear layer whose sums, in this interval, have the scale of its input: nothing is rounded.
+    /// Appends a linear layer whose sums, in this interval, have the scale of its input: nothing is
+    /// rounded.
     fn exact(
         &mut self,
         inputs: &[Tensor],
@@ -220,12 +273,14 @@ impl<'a> Quantiser<'a> {
             return Ok(());
         }
         let (bits, headroom) = self.bits(target.node + 1);
-        let positive = target.positive || (operation.keeps_sign() && inputs.iter().all(|tensor| tensor.range.low >= 0));
+        let positive = target.positive
+            || (operation.keeps_sign() && inputs.iter().all(|tensor| tensor.range.low >= 0));
         let clamp = if positive { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
         let (rescale, scale) = if self.is_read_for_sign(target.node + 1, inputs, &operation) {
             (Rescale { shift: 0, clamp }, sums)
         } else {
-            let (rescale, scale) = self.rescale(target.node + 1, sums, bits - headroom, positive)?;
+            let (rescale, scale) =
+                self.rescale(target.node + 1, sums, bits - headroom, positive)?;
             (Rescale { clamp, ..rescale }, scale)
         };
         self.push(inputs, operation, Some(rescale), scale, rescale.clamp.range());
@@ -245,8 +300,15 @@ impl<'a> Quantiser<'a> {
                 && self.network.nodes.last().is_some_and(is_moved))
     }
 
-    /// Returns the rescale of sums with the scale `sums` to activations of `bits` bits, and the scale of these.
-    fn rescale(&self, tensor: usize, sums: i32, bits: u8, positive: bool) -> Result<(Rescale, i32), QuantiseError> {
+    /// Returns the rescale of sums with the scale `sums` to activations of `bits` bits, and the
+    /// scale of these.
+    fn rescale(
+        &self,
+        tensor: usize,
+        sums: i32,
+        bits: u8,
+        positive: bool,
+    ) -> Result<(Rescale, i32), QuantiseError> {
         let scale = (i32::from(bits) - self.integer_bits(tensor)).min(sums);
         let shift = sums - scale;
         if shift > i32::from(crate::MAX_SHIFT) || scale.abs() > MAX_SCALE {
@@ -262,11 +324,21 @@ impl<'a> Quantiser<'a> {
         integer_bits(self.magnitude(tensor))
     }
 
-    /// Appends a weighted sum of two tensors, whose weights are `signs` and the powers of two between their scales.
-    fn add(&mut self, index: usize, inputs: &[Tensor], signs: [i32; 2], target: Target) -> Result<(), QuantiseError> {
+    /// Appends a weighted sum of two tensors, whose weights are `signs` and the powers of two
+    /// between their scales.
+    fn add(
+        &mut self,
+        index: usize,
+        inputs: &[Tensor],
+        signs: [i32; 2],
+        target: Target,
+    ) -> Result<(), QuantiseError> {
         let scale = inputs.iter().map(|tensor| tensor.scale).max().unwrap_or_default();
         let factors = inputs.iter().zip(signs).map(|(tensor, sign)| {
-            1_i32.checked_shl((scale - tensor.scale) as u32).filter(|&factor| factor > 0).map(|factor| factor * sign)
+            1_i32
+                .checked_shl((scale - tensor.scale) as u32)
+                .filter(|&factor| factor > 0)
+                .map(|factor| factor * sign)
         });
         let factors = factors.collect::<Option<Vec<i32>>>();
         let magnitude = self.magnitude(index + 1);
@@ -275,7 +347,14 @@ impl<'a> Quantiser<'a> {
     }
 
     /// Appends a layer and its tensor.
-    fn push(&mut self, inputs: &[Tensor], operation: Operation, rescale: Option<Rescale>, scale: i32, range: Range) {
+    fn push(
+        &mut self,
+        inputs: &[Tensor],
+        operation: Operation,
+        rescale: Option<Rescale>,
+        scale: i32,
+        range: Range,
+    ) {
         let tensor = self.append(inputs, operation, rescale, scale, range);
         self.tensors.push(tensor);
     }
@@ -306,13 +385,16 @@ fn integer_bits(magnitude: f32) -> i32 {
 impl FloatOperation {
     /// Returns whether the operation has sums to rescale, into which a ReLU can be merged.
     fn has_sums(&self) -> bool {
-        !matches!(self, Self::MaxPool(_) | Self::Function(_) | Self::Move { .. } | Self::Compare { .. })
+        !matches!(
+            self,
+            Self::MaxPool(_) | Self::Function(_) | Self::Move { .. } | Self::Compare { .. }
+        )
     }
 }
 
 impl Operation {
-    /// Returns whether products, or sums with weights of 1, have no sign if the inputs have none. Then no function after
-    /// them needs a value for a negative argument.
+    /// Returns whether products, or sums with weights of 1, have no sign if the inputs have none.
+    /// Then no function after them needs a value for a negative argument.
     fn keeps_sign(&self) -> bool {
         match self {
             Self::Product | Self::MatrixProduct(_) => true,
@@ -322,18 +404,25 @@ impl Operation {
     }
 }
 
-/// Returns a depthwise convolution of 1×1 for factors and offsets of channels, and the interval of its sums; `None` if an
-/// offset is too large, or no integer at the scale of the input.
+/// Returns a depthwise convolution of 1×1 for factors and offsets of channels, and the interval of
+/// its sums; `None` if an offset is too large, or no integer at the scale of the input.
 fn channel_affine(factors: &[i32], offsets: &[i32], input: Tensor) -> Option<(Operation, Range)> {
-    let unit = 1_i64.checked_shl(u32::try_from(input.scale).ok()?).filter(|&unit| unit <= 1 << 30)?;
+    let unit =
+        1_i64.checked_shl(u32::try_from(input.scale).ok()?).filter(|&unit| unit <= 1 << 30)?;
     let bias: Vec<i64> = offsets.iter().map(|&offset| i64::from(offset) * unit).collect();
     let ranges = factors
         .iter()
         .zip(&bias)
         .map(|(&factor, &bias)| input.range.times(i64::from(factor))?.plus(&Range::only(bias)));
-    let range = ranges.collect::<Option<Vec<Range>>>()?.into_iter().reduce(|range, other| range.union(&other))?;
+    let range = ranges
+        .collect::<Option<Vec<Range>>>()?
+        .into_iter()
+        .reduce(|range, other| range.union(&other))?;
     let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
-    Some((Operation::Convolution { window, groups: factors.len(), weights: factors.to_vec(), bias }, range))
+    Some((
+        Operation::Convolution { window, groups: factors.len(), weights: factors.to_vec(), bias },
+        range,
+    ))
 }
 
 /// Returns a convolution of 1×1 that adds all channels.
@@ -342,8 +431,8 @@ fn channel_sum(channels: usize) -> Operation {
     Operation::Convolution { window, groups: 1, weights: vec![1; channels], bias: vec![0] }
 }
 
-/// Returns a depthwise convolution for the mean, and the additional bits of its sums. If the area is a power of two,
-/// weights are 1 and nothing is rounded.
+/// Returns a depthwise convolution for the mean, and the additional bits of its sums. If the area
+/// is a power of two, weights are 1 and nothing is rounded.
 fn mean(window: &Window, channels: usize) -> (Operation, i32) {
     let area = window.kernel[0] * window.kernel[1];
     let (weight, bits) = if area.is_power_of_two() {
@@ -354,5 +443,13 @@ fn mean(window: &Window, channels: usize) -> (Operation, i32) {
         ((power(bits) / area as f64).round() as i32, bits)
     };
     let weights = vec![weight; channels * area];
-    (Operation::Convolution { window: *window, groups: channels, weights, bias: vec![0; channels] }, bits)
+    (
+        Operation::Convolution {
+            window: *window,
+            groups: channels,
+            weights,
+            bias: vec![0; channels],
+        },
+        bits,
+    )
 }

@@ -19,8 +19,9 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Splits the sample into inputs for calibration and a sample for tests, without common rows: of each pair of rows,
-    /// the first is for tests and the second for calibration. A single row serves both.
+    /// Splits the sample into inputs for calibration and a sample for tests, without common rows:
+    /// of each pair of rows, the first is for tests and the second for calibration. A single row
+    /// serves both.
     pub fn split(&self) -> (Vec<Vec<i64>>, Self) {
         if self.inputs.len() < 2 {
             return (self.inputs.clone(), self.clone());
@@ -40,19 +41,22 @@ impl Sample {
 pub struct QuantisationReport {
     /// Number of inputs that the error is measured on.
     pub samples: usize,
-    /// Number of separate inputs that determined the scales; absent if the error is measured on the calibration inputs.
+    /// Number of separate inputs that determined the scales; absent if the error is measured on the
+    /// calibration inputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration_samples: Option<usize>,
-    /// Largest absolute difference between a float output and its integer counterpart, in real units.
+    /// Largest absolute difference between a float output and its integer counterpart, in real
+    /// units.
     pub largest_error: f64,
     /// Mean absolute difference between a float output and its integer counterpart, in real units.
     pub mean_error: f64,
-    /// Fraction of inputs for which the largest output has the same index in both networks; absent for networks with
-    /// one output.
+    /// Fraction of inputs for which the largest output has the same index in both networks; absent
+    /// for networks with one output.
     pub agreement: Option<f64>,
     /// Accuracy of the float network and of the integer network, in `0..=1`, if labels are known.
     pub accuracy: Option<[f64; 2]>,
-    /// Root mean square error of the float network and of the integer network, if targets are known.
+    /// Root mean square error of the float network and of the integer network, if targets are
+    /// known.
     pub root_mean_square: Option<[f64; 2]>,
 }
 
@@ -71,11 +75,19 @@ impl QuantisationReport {
         let mut tally = Tally::default();
         for (index, values) in sample.inputs.iter().enumerate() {
             let expected = float.run(&options.dequantise_input(values))?.pop().unwrap_or_default();
-            let execution = circuit.execute(values).map_err(|source| QuantiseError::Sample { index, source })?;
+            let execution = circuit
+                .execute(values)
+                .map_err(|source| QuantiseError::Sample { index, source })?;
             let scale = power(-network.output_scale());
-            let actual: Vec<f64> = execution.outputs(&circuit).iter().map(|&value| value as f64 * scale).collect();
+            let actual: Vec<f64> =
+                execution.outputs(&circuit).iter().map(|&value| value as f64 * scale).collect();
             let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
-            tally.add(&expected, &actual, sample.labels.get(index).copied(), sample.targets.get(index).copied());
+            tally.add(
+                &expected,
+                &actual,
+                sample.labels.get(index).copied(),
+                sample.targets.get(index).copied(),
+            );
         }
         tally.report().ok_or(QuantiseError::NoSample)
     }
@@ -125,16 +137,18 @@ impl Tally {
             calibration_samples: None,
             largest_error: rounded(self.largest),
             mean_error: rounded(self.total / (self.outputs.max(1)) as f64),
-            agreement: (self.outputs > self.samples).then(|| rounded(self.agreeing as f64 / samples)),
-            accuracy: (self.labelled > 0).then(|| self.right.map(|right| rounded(right as f64 / self.labelled as f64))),
+            agreement: (self.outputs > self.samples)
+                .then(|| rounded(self.agreeing as f64 / samples)),
+            accuracy: (self.labelled > 0)
+                .then(|| self.right.map(|right| rounded(right as f64 / self.labelled as f64))),
             root_mean_square: (self.targeted > 0)
                 .then(|| self.squares.map(|sum| rounded((sum / self.targeted as f64).sqrt()))),
         })
     }
 }
 
-/// Rounds to nine digits. All parsers agree on numbers with few digits, but not on those with 17, and the circuit's
-/// identity is the hash of the text.
+/// Rounds to nine digits. All parsers agree on numbers with few digits, but not on those with 17,
+/// and the circuit's identity is the hash of the text.
 fn rounded(number: f64) -> f64 {
     format!("{number:.8e}").parse().unwrap_or(number)
 }

@@ -10,12 +10,17 @@ fn network() -> FloatNetwork {
     let input = Shape::new(1, 6, 6).unwrap();
     let grid = Shape::new(2, 6, 6).unwrap();
     let half = Shape::new(2, 3, 3).unwrap();
-    let window =
-        |kernel: usize, stride, padding| Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 4] };
+    let window = |kernel: usize, stride, padding| Window {
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding: [padding; 4],
+    };
     let convolution = |channels: usize| FloatOperation::Convolution {
         window: window(3, 1, 1),
         groups: 1,
-        weights: (0..2 * channels * 9).map(|index| ((index * 7 % 13) as f32 - 6.0) / 20.0).collect(),
+        weights: (0..2 * channels * 9)
+            .map(|index| ((index * 7 % 13) as f32 - 6.0) / 20.0)
+            .collect(),
         bias: vec![0.1, -0.2],
     };
     FloatNetwork {
@@ -26,7 +31,11 @@ fn network() -> FloatNetwork {
             FloatNode { inputs: vec![2], shape: grid, operation: convolution(2) },
             FloatNode { inputs: vec![2, 3], shape: grid, operation: FloatOperation::Add },
             FloatNode { inputs: vec![4], shape: grid, operation: FloatOperation::Relu },
-            FloatNode { inputs: vec![5], shape: half, operation: FloatOperation::MaxPool(window(2, 2, 0)) },
+            FloatNode {
+                inputs: vec![5],
+                shape: half,
+                operation: FloatOperation::MaxPool(window(2, 2, 0)),
+            },
             FloatNode {
                 inputs: vec![6],
                 shape: Shape::vector(2).unwrap(),
@@ -64,7 +73,11 @@ fn integers_follow_the_real_numbers() {
         let report = QuantisationReport::measure(&float, &integer, &options, &sample).unwrap();
         assert!(report.largest_error < tolerance, "{bits} bits: {report:?}");
         assert_eq!(report.samples, 20);
-        assert!(report.agreement.is_some() && report.accuracy.is_some() && report.root_mean_square.is_none());
+        assert!(
+            report.agreement.is_some()
+                && report.accuracy.is_some()
+                && report.root_mean_square.is_none()
+        );
     }
 }
 
@@ -95,7 +108,8 @@ fn calibration_and_test_have_no_common_row() {
 fn error_on_test_rows_is_reported() {
     let float = network();
     let bright = sample(1);
-    let dim: Vec<Vec<i64>> = bright.iter().map(|row| row.iter().map(|value| value / 25).collect()).collect();
+    let dim: Vec<Vec<i64>> =
+        bright.iter().map(|row| row.iter().map(|value| value / 25).collect()).collect();
     let network = quantise(&float, &options(), &dim).unwrap();
     let measured = |inputs: Vec<Vec<i64>>| {
         let sample = Sample { inputs, ..Sample::default() };
@@ -137,7 +151,10 @@ fn bad_options_and_samples_are_refused() {
     let float = network();
     assert!(matches!(quantise(&float, &options(), &[]), Err(QuantiseError::NoSample)));
     assert!(matches!(quantise(&float, &options(), &[vec![0; 3]]), Err(QuantiseError::Float(_))));
-    assert!(matches!(quantise(&float, &options(), &[vec![256; 36]]), Err(QuantiseError::Sample { .. })));
+    assert!(matches!(
+        quantise(&float, &options(), &[vec![256; 36]]),
+        Err(QuantiseError::Sample { .. })
+    ));
     for bits in [0, 1, 17, 255] {
         let options = QuantiseOptions { activation_bits: bits, ..options() };
         assert_eq!(quantise(&float, &options, &sample(1)), Err(QuantiseError::Bits(bits)));

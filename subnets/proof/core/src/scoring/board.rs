@@ -196,8 +196,9 @@ impl Scoreboard {
         *score = SeedRules::default().next(*score, answer, event.miners);
     }
 
-    /// Returns each miner's share of the weight, in the order of `miners`. The sum is 1, or 0 if no miner is eligible:
-    /// eligible miners have a positive score and, under [`Profile::DeliveredWork`], enough answers.
+    /// Returns each miner's share of the weight, in the order of `miners`. The sum is 1, or 0 if no
+    /// miner is eligible: eligible miners have a positive score and, under
+    /// [`Profile::DeliveredWork`], enough answers.
     pub fn weights(&self, profile: &Profile, miners: &[Hotkey], now: Duration) -> Vec<f64> {
         match profile {
             Profile::DeliveredWork(rules) => self.work.weights(miners, rules, now),
@@ -208,8 +209,8 @@ impl Scoreboard {
         }
     }
 
-    /// Returns a miner's score under a profile: for [`Profile::DeliveredWork`], its work in seconds at unit prices; for
-    /// [`Profile::Seed`], the moving average of the quality of its answers.
+    /// Returns a miner's score under a profile: for [`Profile::DeliveredWork`], its work in seconds
+    /// at unit prices; for [`Profile::Seed`], the moving average of the quality of its answers.
     pub fn score(&self, profile: &Profile, miner: &Hotkey, now: Duration) -> f64 {
         match profile {
             Profile::DeliveredWork(_) => self.work.work(miner, now),
@@ -222,7 +223,8 @@ impl Scoreboard {
         self.work.price(kind)
     }
 
-    /// Returns all kinds of work that were verified, with their unit prices in seconds, ordered by kind.
+    /// Returns all kinds of work that were verified, with their unit prices in seconds, ordered by
+    /// kind.
     pub fn prices(&self) -> impl Iterator<Item = (&str, Option<f64>)> {
         self.work.prices()
     }
@@ -240,7 +242,13 @@ mod tests {
     const NOW: Duration = Duration::from_hours(1000);
 
     fn event(miner: u8, outcome: Outcome) -> Event {
-        Event { miner: Hotkey::from_bytes([miner; 32]), kind: "c:0".to_owned(), at: NOW, miners: 3, outcome }
+        Event {
+            miner: Hotkey::from_bytes([miner; 32]),
+            kind: "c:0".to_owned(),
+            at: NOW,
+            miners: 3,
+            outcome,
+        }
     }
 
     fn verified(millis: u64) -> Outcome {
@@ -283,7 +291,8 @@ mod tests {
         for miner in board.tallies().keys() {
             for profile in [Profile::Seed, Profile::DeliveredWork(WorkRules::default())] {
                 // The conversion to decimal text may round a score once more.
-                let difference = read.score(&profile, miner, NOW) - board.score(&profile, miner, NOW);
+                let difference =
+                    read.score(&profile, miner, NOW) - board.score(&profile, miner, NOW);
                 assert!(difference.abs() < 1e-12, "{difference}");
             }
         }

@@ -1,8 +1,9 @@
 //! The `delivered-work` profile: weights by proven work.
 //!
-//! Each kind of work (a circuit and slice) has a unit price: the 10th percentile of all miners' latencies, in seconds,
-//! that is, the cost for a fast miner. A verified answer credits one price, a failed answer debits two. Balances have a
-//! half-life of two hours. A miner's raw weight is its work to the power of 1.3, once it has 100 answers.
+//! Each kind of work (a circuit and slice) has a unit price: the 10th percentile of all miners'
+//! latencies, in seconds, that is, the cost for a fast miner. A verified answer credits one price,
+//! a failed answer debits two. Balances have a half-life of two hours. A miner's raw weight is its
+//! work to the power of 1.3, once it has 100 answers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -47,7 +48,8 @@ impl Default for WorkRules {
     }
 }
 
-/// Work balances of all miners and prices of all kinds of work. Serialised as part of the validator's state.
+/// Work balances of all miners and prices of all kinds of work. Serialised as part of the
+/// validator's state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkAccounts {
@@ -102,11 +104,13 @@ impl WorkAccounts {
         self.miners.get(miner).map_or(0.0, |account| account.work(now))
     }
 
-    /// Returns each miner's share of the weight, in the order of `miners`. The sum is 1, or 0 if no miner has work and
-    /// at least [`WorkRules::minimum_answers`] answers.
+    /// Returns each miner's share of the weight, in the order of `miners`. The sum is 1, or 0 if no
+    /// miner has work and at least [`WorkRules::minimum_answers`] answers.
     pub fn weights(&self, miners: &[Hotkey], rules: &WorkRules, now: Duration) -> Vec<f64> {
         let raw = miners.iter().map(|miner| match self.miners.get(miner) {
-            Some(account) if account.answers >= rules.minimum_answers => account.work(now).powf(rules.power),
+            Some(account) if account.answers >= rules.minimum_answers => {
+                account.work(now).powf(rules.power)
+            }
             _ => 0.0,
         });
         shares(&raw.collect::<Vec<_>>())
@@ -166,7 +170,8 @@ mod tests {
     }
 
     fn account(amounts: &[(u64, f64)]) -> Account {
-        let buckets = amounts.iter().map(|&(age, amount)| (bucket(NOW) - age / BUCKET, amount)).collect();
+        let buckets =
+            amounts.iter().map(|&(age, amount)| (bucket(NOW) - age / BUCKET, amount)).collect();
         Account { answers: 100, buckets }
     }
 
@@ -188,7 +193,8 @@ mod tests {
         for (weight, expected) in weights.iter().zip([0.6365, 0.2585, 0.1050, 0.0]) {
             assert!((weight - expected).abs() < 5e-5, "{weights:?}");
         }
-        let steep = accounts.weights(&miners, &WorkRules { power: 5.0, ..WorkRules::default() }, NOW);
+        let steep =
+            accounts.weights(&miners, &WorkRules { power: 5.0, ..WorkRules::default() }, NOW);
         for (weight, expected) in steep.iter().zip([0.9688, 0.0303, 0.0009, 0.0]) {
             assert!((weight - expected).abs() < 5e-5, "{steep:?}");
         }

@@ -1,13 +1,13 @@
 //! The `seed` profile: a moving average of the quality of answers.
 //!
-//! A failed answer reduces the miner's score by 40 %. A verified answer has the metric `(1 - w) * grade(time / 120 s) +
-//! w * grade(bytes / reference)` with `w = 0.2`, and the score moves a tenth of the way towards `metric / n`, where n
-//! is the number of miners. `grade(t) = 1 - (tan((t' - 1/2) * 0.9π) / tan(0.45π) + 1) / 2` with
-//! `t' = clamp(t, 0, 0.99)` is steep at both ends and flat between them: it separates fast from very fast miners, and
-//! average ones lose little.
+//! A failed answer reduces the miner's score by 40 %. A verified answer has the metric `(1 - w) *
+//! grade(time / 120 s) + w * grade(bytes / reference)` with `w = 0.2`, and the score moves a tenth
+//! of the way towards `metric / n`, where n is the number of miners. `grade(t) = 1 - (tan((t' -
+//! 1/2) * 0.9π) / tan(0.45π) + 1) / 2` with `t' = clamp(t, 0, 0.99)` is steep at both ends and flat
+//! between them: it separates fast from very fast miners, and average ones lose little.
 //!
-//! The founding document names proof size and response time without a formula. The grade of times is that of the
-//! subnet's releases (there without size: `w = 0`); size is graded the same way.
+//! The founding document names proof size and response time without a formula. The grade of times
+//! is that of the subnet's releases (there without size: `w = 0`); size is graded the same way.
 
 use std::f64::consts::PI;
 use std::time::Duration;
@@ -22,7 +22,8 @@ pub struct SeedRules {
     pub size_share: f64,
     /// Proof size in bytes from which the grade is the worst possible.
     pub largest_proof: u64,
-    /// Fraction of the distance to the metric of a verified answer by which the score moves: `0..=1`.
+    /// Fraction of the distance to the metric of a verified answer by which the score moves:
+    /// `0..=1`.
     pub gain: f64,
     /// Fraction of a score lost by a failed answer: `0..=1`.
     pub loss: f64,
@@ -101,9 +102,12 @@ mod tests {
         let rules = SeedRules { size_share: 0.0, ..SeedRules::default() };
         let success = Answer::Verified { time: Duration::from_secs(6), bytes: 128 };
         let mut score = 0.0;
-        for (answer, expected) in
-            [(success, 0.000_296), (success, 0.000_562), (success, 0.000_802), (Answer::Failed, 0.000_481)]
-        {
+        for (answer, expected) in [
+            (success, 0.000_296),
+            (success, 0.000_562),
+            (success, 0.000_802),
+            (Answer::Failed, 0.000_481),
+        ] {
             score = rules.next(score, answer, 256);
             assert!((score - expected).abs() < 5e-7, "{score} {expected}");
         }

@@ -4,7 +4,8 @@ use super::*;
 use crate::network::{FORMAT, Layer};
 use crate::{Clamp, Rescale, Shape};
 
-/// Returns a chain of dense layers with these widths; every `residual`th layer's output is added to its input.
+/// Returns a chain of dense layers with these widths; every `residual`th layer's output is added to
+/// its input.
 fn chain(widths: &[usize], residual: Option<usize>) -> Network {
     let rescale = Some(Rescale { shift: 4, clamp: Clamp::Unsigned(6) });
     let mut layers = Vec::new();
@@ -16,14 +17,23 @@ fn chain(widths: &[usize], residual: Option<usize>) -> Network {
         layers.push(Layer { inputs: vec![previous], operation, rescale, scale: index });
         if usize::try_from(index).ok() == residual && from == to {
             let operation = Operation::Sum { factors: vec![1, 2] };
-            layers.push(Layer { inputs: vec![previous, previous + 1], operation, rescale, scale: index });
+            layers.push(Layer {
+                inputs: vec![previous, previous + 1],
+                operation,
+                rescale,
+                scale: index,
+            });
         }
     }
     if let Some(last) = layers.last_mut() {
         last.rescale = None;
     }
     let shape = Shape::vector(widths[0]).unwrap();
-    Network { format: FORMAT, input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 }, layers }
+    Network {
+        format: FORMAT,
+        input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 },
+        layers,
+    }
 }
 
 fn run(network: &Network, inputs: &[i64]) -> Vec<i64> {
@@ -44,14 +54,19 @@ fn slices_do_not_cut_a_shortcut() {
 #[test]
 fn slices_have_about_the_same_work() {
     let network = chain(&[8, 8, 8, 8, 8, 8, 8], None);
-    let lengths: Vec<usize> = network.slices(3).unwrap().iter().map(|slice| slice.layers.len()).collect();
+    let lengths: Vec<usize> =
+        network.slices(3).unwrap().iter().map(|slice| slice.layers.len()).collect();
     assert_eq!(lengths, [2, 2, 2]);
     assert_eq!(network.slices(1).unwrap(), [network]);
 }
 
 #[test]
 fn nonce_depends_on_all_fields() {
-    let tensor = TensorDescription { shape: Shape::vector(1).unwrap(), range: Range { low: 0, high: 1 }, scale: 0 };
+    let tensor = TensorDescription {
+        shape: Shape::vector(1).unwrap(),
+        range: Range { low: 0, high: 1 },
+        scale: 0,
+    };
     let model = SlicedModel {
         version: VERSION,
         name: "m".to_owned(),
@@ -72,7 +87,9 @@ fn nonce_depends_on_all_fields() {
     ] {
         assert_ne!(changed.unwrap(), nonce);
     }
-    for bad in [SlicedModel { version: 9, ..model.clone() }, SlicedModel { slices: vec![], ..model }] {
+    for bad in
+        [SlicedModel { version: 9, ..model.clone() }, SlicedModel { slices: vec![], ..model }]
+    {
         assert!(SlicedModel::from_json(&bad.to_json().unwrap()).is_err());
     }
 }

@@ -1,5 +1,10 @@
 //! Tests of the pages over HTTP routes, on the scores that a validator's book writes.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::fs::File;
 use std::path::Path;
@@ -52,7 +57,9 @@ async fn prove(directory: &Path) -> Book {
 }
 
 fn router(section: Arc<ProofSection>, changes: Changes) -> Router {
-    Dashboard::new(Access::Local, BasePath::default(), changes).with(section as _).router(Shutdown::new())
+    Dashboard::new(Access::Local, BasePath::default(), changes)
+        .with(section as _)
+        .router(Shutdown::new())
 }
 
 async fn page(router: &Router, path: &str) -> String {
@@ -65,8 +72,12 @@ async fn page(router: &Router, path: &str) -> String {
 /// Returns the texts of the cells of the table row with `name`.
 #[track_caller]
 fn cells(page: &str, name: &str) -> Vec<String> {
-    let row = page.split("<tr>").find(|row| row.contains(name)).unwrap_or_else(|| panic!("{name}: {page}"));
-    let text = |cell: &str| cell.split_once('>').unwrap().1.split("</td>").next().unwrap().to_owned();
+    let row = page
+        .split("<tr>")
+        .find(|row| row.contains(name))
+        .unwrap_or_else(|| panic!("{name}: {page}"));
+    let text =
+        |cell: &str| cell.split_once('>').unwrap().1.split("</td>").next().unwrap().to_owned();
     row.split("<td").skip(1).map(text).collect()
 }
 
@@ -74,7 +85,8 @@ fn cells(page: &str, name: &str) -> Vec<String> {
 async fn page_shows_circuits_and_miners_of_a_running_validator() {
     let directory = tempfile::tempdir().unwrap();
     let _book = prove(directory.path()).await;
-    let (changes, section) = (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
+    let (changes, section) =
+        (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
     section.read(&changes).await;
     let router = router(section, changes);
     let proof = page(&router, "/proof").await;
@@ -93,10 +105,13 @@ async fn page_shows_circuits_and_miners_of_a_running_validator() {
 async fn miners_are_sorted_by_the_requested_column() {
     let directory = tempfile::tempdir().unwrap();
     let _book = prove(directory.path()).await;
-    let (changes, section) = (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
+    let (changes, section) =
+        (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
     section.read(&changes).await;
     let router = router(section, changes);
-    for (query, first, second) in [("?sort=verified", 1, 2), ("?sort=failed", 2, 1), ("?sort=size&order=desc", 1, 2)] {
+    for (query, first, second) in
+        [("?sort=verified", 1, 2), ("?sort=failed", 2, 1), ("?sort=size&order=desc", 1, 2)]
+    {
         let proof = page(&router, &format!("/proof{query}")).await;
         let position = |miner| proof.find(&hotkey(miner).to_string()).unwrap();
         assert!(position(first) < position(second), "{query}: {proof}");
@@ -112,13 +127,19 @@ async fn missing_scores_and_circuits_are_problems() {
     section.read(&changes).await;
     let router = router(Arc::clone(&section), changes.clone());
     let proof = page(&router, "/proof").await;
-    assert!(proof.contains("data-problems=\"2\"") && proof.contains("there are no scores in"), "{proof}");
+    assert!(
+        proof.contains("data-problems=\"2\"") && proof.contains("there are no scores in"),
+        "{proof}"
+    );
     let _book = prove(&state).await;
     let reports = changes.subscribe();
     section.read(&changes).await;
     assert!(reports.has_changed().unwrap());
     let proof = page(&router, "/proof").await;
-    assert!(proof.contains("data-problems=\"1\"") && !proof.contains("there are no scores in"), "{proof}");
+    assert!(
+        proof.contains("data-problems=\"1\"") && !proof.contains("there are no scores in"),
+        "{proof}"
+    );
 }
 
 #[tokio::test]
@@ -126,9 +147,11 @@ async fn validator_without_an_outcome_for_ten_minutes_is_a_problem() {
     let directory = tempfile::tempdir().unwrap();
     drop(prove(directory.path()).await);
     for (minutes, problems) in [(9, 0), (11, 1)] {
-        let journal = File::options().write(true).open(directory.path().join("scores.journal")).unwrap();
+        let journal =
+            File::options().write(true).open(directory.path().join("scores.journal")).unwrap();
         journal.set_modified(SystemTime::now() - Duration::from_mins(minutes)).unwrap();
-        let (changes, section) = (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
+        let (changes, section) =
+            (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
         section.read(&changes).await;
         let router = router(section, changes);
         for path in ["/", "/proof"] {
@@ -143,7 +166,9 @@ async fn validator_without_an_outcome_for_ten_minutes_is_a_problem() {
 async fn verification_time_comes_from_the_metrics() {
     let directory = tempfile::tempdir().unwrap();
     let _book = prove(directory.path()).await;
-    let routes = Router::new().route("/readyz", get(|| async {})).route("/metrics", get(|| async { METRICS }));
+    let routes = Router::new()
+        .route("/readyz", get(|| async {}))
+        .route("/metrics", get(|| async { METRICS }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let service = format!("validator=http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -153,20 +178,26 @@ async fn verification_time_comes_from_the_metrics() {
     let section = ProofSection::new(directory.path().to_owned(), None, Some(services));
     section.read(&changes).await;
     let proof = page(&router(section, changes), "/proof").await;
-    assert!(proof.contains("<dt>Verification</dt><dd>15 ms<small>mean of 200</small></dd>"), "{proof}");
+    assert!(
+        proof.contains("<dt>Verification</dt><dd>15 ms<small>mean of 200</small></dd>"),
+        "{proof}"
+    );
 }
 
 #[tokio::test]
 async fn terminal_shows_miners() {
     let directory = tempfile::tempdir().unwrap();
     let _book = prove(directory.path()).await;
-    let (changes, section) = (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
+    let (changes, section) =
+        (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
     section.read(&changes).await;
     let mut top = Top::new(changes).with(section);
     let mut terminal = Terminal::new(TestBackend::new(200, 30)).unwrap();
     terminal.draw(|frame| top.draw(frame, 1_780_000_000)).unwrap();
     let screen = terminal.backend().to_string();
-    for text in ["Proof · miners", &shortened(&hotkey(1).to_string()), "33.3 %", "proof does not verify"] {
+    for text in
+        ["Proof · miners", &shortened(&hotkey(1).to_string()), "33.3 %", "proof does not verify"]
+    {
         assert!(screen.contains(text), "{text}: {screen}");
     }
 }

@@ -7,9 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use btlightning::{HandshakeRequest, HandshakeResponse};
 use quinn::Connection;
-use taonet_http::{ConnectionSlot, ConnectionSlots, Progress, RateLimit, SlidingWindow, subscriber};
+use taonet_http::{
+    ConnectionSlot, ConnectionSlots, Progress, RateLimit, SlidingWindow, subscriber,
+};
 use taonet_primitives::Hotkey;
-use taonet_proof_core::handshake::{decode_signature, encode_signature, request_text, response_text};
+use taonet_proof_core::handshake::{
+    decode_signature, encode_signature, request_text, response_text,
+};
 use taonet_wallet::{Keypair, Signature, verify};
 
 use super::Permits;
@@ -44,7 +48,9 @@ impl Nonces {
     /// Marks a nonce as used. Returns `false` if it was used before.
     fn insert(&mut self, nonce: &str, now: u64) -> bool {
         let is_old = |used: u64| now.saturating_sub(used) > MAX_AGE + MAX_AHEAD;
-        while self.order.len() >= NONCES || self.order.front().is_some_and(|(used, _)| is_old(*used)) {
+        while self.order.len() >= NONCES
+            || self.order.front().is_some_and(|(used, _)| is_old(*used))
+        {
             if let Some((_, oldest)) = self.order.pop_front() {
                 self.used.remove(&oldest);
             }
@@ -59,23 +65,39 @@ impl Nonces {
 
 impl Admission {
     pub(super) fn new(keypair: Keypair, fingerprint: String, permits: Option<Permits>) -> Self {
-        Self { keypair, fingerprint, permits, attempts: SlidingWindow::new(HANDSHAKES), nonces: Mutex::default() }
+        Self {
+            keypair,
+            fingerprint,
+            permits,
+            attempts: SlidingWindow::new(HANDSHAKES),
+            nonces: Mutex::default(),
+        }
     }
 
     /// Verifies a handshake; returns the validator's hotkey, or why the handshake is rejected.
-    pub(super) fn verify(&self, request: &HandshakeRequest, from: IpAddr) -> Result<Hotkey, &'static str> {
+    pub(super) fn verify(
+        &self,
+        request: &HandshakeRequest,
+        from: IpAddr,
+    ) -> Result<Hotkey, &'static str> {
         let time = SystemTime::now();
         let now = unix_seconds(time);
         self.attempts.admit(subscriber(from), time).map_err(|_| "rate limit exceeded")?;
         if now.saturating_sub(request.timestamp) >= MAX_AGE || request.timestamp > now + MAX_AHEAD {
             return Err("the timestamp is too old or in the future");
         }
-        if request.nonce.len() != 32 || !request.nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if request.nonce.len() != 32 || !request.nonce.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
             return Err("malformed nonce");
         }
         let hotkey: Hotkey = request.validator_hotkey.parse().map_err(|_| "malformed hotkey")?;
         let signature = decode_signature(&request.signature).ok_or("malformed signature")?;
-        let text = request_text(&request.validator_hotkey, request.timestamp, &request.nonce, &self.fingerprint);
+        let text = request_text(
+            &request.validator_hotkey,
+            request.timestamp,
+            &request.nonce,
+            &self.fingerprint,
+        );
         if !verify(&hotkey, text.as_bytes(), &Signature::from_bytes(signature)) {
             return Err("invalid signature");
         }
@@ -83,7 +105,11 @@ impl Admission {
             return Err("no validator permit");
         }
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        if nonces.insert(&request.nonce, now) { Ok(hotkey) } else { Err("the nonce was used before") }
+        if nonces.insert(&request.nonce, now) {
+            Ok(hotkey)
+        } else {
+            Err("the nonce was used before")
+        }
     }
 
     /// Returns whether a hotkey has a validator permit now.
@@ -92,9 +118,20 @@ impl Admission {
     }
 
     /// Returns the signed response to an accepted handshake.
-    pub(super) fn accept(&self, request: &HandshakeRequest, connection: &Connection) -> HandshakeResponse {
-        let (timestamp, miner) = (unix_seconds(SystemTime::now()), self.keypair.hotkey().to_string());
-        let text = response_text(&request.validator_hotkey, &miner, timestamp, &request.nonce, &self.fingerprint);
+    pub(super) fn accept(
+        &self,
+        request: &HandshakeRequest,
+        connection: &Connection,
+    ) -> HandshakeResponse {
+        let (timestamp, miner) =
+            (unix_seconds(SystemTime::now()), self.keypair.hotkey().to_string());
+        let text = response_text(
+            &request.validator_hotkey,
+            &miner,
+            timestamp,
+            &request.nonce,
+            &self.fingerprint,
+        );
         HandshakeResponse {
             miner_hotkey: miner,
             timestamp,
@@ -142,9 +179,14 @@ impl Validators {
         self.by_hotkey.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers the connection of a validator, and closes its previous one. `None` if no slot is available: each
-    /// connection has a request in progress, or each of those from this address. The previous connection then remains.
-    pub(super) fn register(self: &Arc<Self>, hotkey: Hotkey, connection: &Connection) -> Option<Registration> {
+    /// Registers the connection of a validator, and closes its previous one. `None` if no slot is
+    /// available: each connection has a request in progress, or each of those from this address.
+    /// The previous connection then remains.
+    pub(super) fn register(
+        self: &Arc<Self>,
+        hotkey: Hotkey,
+        connection: &Connection,
+    ) -> Option<Registration> {
         let mut by_hotkey = self.lock();
         let address = connection.remote_address().ip();
         let slot = match by_hotkey.get(&hotkey) {
@@ -152,10 +194,17 @@ impl Validators {
             None => self.slots.try_acquire(address)?,
         };
         let progress = slot.progress();
-        if let Some(previous) = by_hotkey.insert(hotkey, Registered { connection: connection.clone(), slot }) {
+        if let Some(previous) =
+            by_hotkey.insert(hotkey, Registered { connection: connection.clone(), slot })
+        {
             previous.connection.close(0_u32.into(), b"replaced");
         }
-        Some(Registration { validators: Arc::clone(self), hotkey, connection: connection.stable_id(), progress })
+        Some(Registration {
+            validators: Arc::clone(self),
+            hotkey,
+            connection: connection.stable_id(),
+            progress,
+        })
     }
 }
 
@@ -172,7 +221,10 @@ pub(super) struct Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut by_hotkey = self.validators.lock();
-        if by_hotkey.get(&self.hotkey).is_some_and(|held| held.connection.stable_id() == self.connection) {
+        if by_hotkey
+            .get(&self.hotkey)
+            .is_some_and(|held| held.connection.stable_id() == self.connection)
+        {
             by_hotkey.remove(&self.hotkey);
         }
     }

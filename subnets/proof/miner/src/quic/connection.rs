@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use btlightning::types::{read_frame, write_frame_and_finish};
-use btlightning::{HandshakeRequest, HandshakeResponse, MessageType, SynapsePacket, SynapseResponse};
+use btlightning::{
+    HandshakeRequest, HandshakeResponse, MessageType, SynapsePacket, SynapseResponse,
+};
 use quinn::{Connection, Incoming, RecvStream, SendStream};
 use serde::Serialize;
 use taonet_http::{ConnectionSlot, Progress};
@@ -51,7 +53,11 @@ impl Host {
     }
 
     /// Admits the validator and serves its requests; returns why the connection ends.
-    async fn converse(self: &Arc<Self>, connection: &Connection, progress: &Progress) -> &'static str {
+    async fn converse(
+        self: &Arc<Self>,
+        connection: &Connection,
+        progress: &Progress,
+    ) -> &'static str {
         let registration = match timeout(self.limits.handshake, self.admit(connection)).await {
             Ok(Some(registration)) => registration,
             Ok(None) => return "done",
@@ -65,7 +71,8 @@ impl Host {
         }
     }
 
-    /// Answers handshakes, one at a time, until one is accepted. `None` if the connection ends before.
+    /// Answers handshakes, one at a time, until one is accepted. `None` if the connection ends
+    /// before.
     async fn admit(&self, connection: &Connection) -> Option<Registration> {
         loop {
             let (mut send, mut recv) = connection.accept_bi().await.ok()?;
@@ -91,14 +98,21 @@ impl Host {
         }
     }
 
-    fn handshake(&self, payload: &[u8], connection: &Connection) -> (HandshakeResponse, Option<Registration>) {
+    fn handshake(
+        &self,
+        payload: &[u8],
+        connection: &Connection,
+    ) -> (HandshakeResponse, Option<Registration>) {
         let from = connection.remote_address();
         let verified = match rmp_serde::from_slice::<HandshakeRequest>(payload) {
-            Ok(request) => self.admission.verify(&request, from.ip()).map(|hotkey| (request, hotkey)),
+            Ok(request) => {
+                self.admission.verify(&request, from.ip()).map(|hotkey| (request, hotkey))
+            }
             Err(_) => Err("malformed handshake"),
         };
         let admitted = verified.and_then(|(request, hotkey)| {
-            let registration = self.validators.register(hotkey, connection).ok_or("too many validators")?;
+            let registration =
+                self.validators.register(hotkey, connection).ok_or("too many validators")?;
             Ok((self.admission.accept(&request, connection), Some(registration)))
         });
         admitted.unwrap_or_else(|reason| {
@@ -122,21 +136,31 @@ impl Host {
     }
 
     /// Answers the message of one stream.
-    async fn stream(self: Arc<Self>, caller: Arc<Caller>, mut send: SendStream, mut recv: RecvStream) {
+    async fn stream(
+        self: Arc<Self>,
+        caller: Arc<Caller>,
+        mut send: SendStream,
+        mut recv: RecvStream,
+    ) {
         let from = caller.connection.remote_address();
-        let (kind, payload) = match timeout(self.limits.transfer, read_frame(&mut recv, self.limits.message)).await {
-            Ok(Ok(frame)) => frame,
-            Ok(Err(error)) => return tracing::debug!(%from, %error, "QUIC request incomplete"),
-            Err(_) => return tracing::debug!(%from, "QUIC request incomplete: timeout"),
-        };
+        let (kind, payload) =
+            match timeout(self.limits.transfer, read_frame(&mut recv, self.limits.message)).await {
+                Ok(Ok(frame)) => frame,
+                Ok(Err(error)) => return tracing::debug!(%from, %error, "QUIC request incomplete"),
+                Err(_) => return tracing::debug!(%from, "QUIC request incomplete: timeout"),
+            };
         let Some(in_progress) = caller.begin() else { return };
         let (kind, reply) = match kind {
             // A permit may be revoked while the connection is open.
-            MessageType::SynapsePacket if !self.admission.is_permitted(&caller.registration.hotkey) => {
+            MessageType::SynapsePacket
+                if !self.admission.is_permitted(&caller.registration.hotkey) =>
+            {
                 tracing::debug!(%from, hotkey = %caller.registration.hotkey, "QUIC request refused: no validator permit");
                 (MessageType::SynapseResponse, encode(&refusal("authentication failed")))
             }
-            MessageType::SynapsePacket => (MessageType::SynapseResponse, encode(&self.answer(&payload).await)),
+            MessageType::SynapsePacket => {
+                (MessageType::SynapseResponse, encode(&self.answer(&payload).await))
+            }
             MessageType::HandshakeRequest => {
                 (MessageType::HandshakeResponse, encode(&self.handshake_again(&payload, &caller)))
             }
@@ -145,17 +169,24 @@ impl Host {
         // A client that does not read its answer may be evicted.
         drop(in_progress);
         let Some(reply) = reply else { return };
-        if timeout(self.limits.transfer, write_frame_and_finish(&mut send, kind, &reply)).await.is_err() {
+        if timeout(self.limits.transfer, write_frame_and_finish(&mut send, kind, &reply))
+            .await
+            .is_err()
+        {
             tracing::debug!(%from, "QUIC answer not read: timeout");
         }
     }
 
-    /// Answers another handshake of an admitted validator. The published client sends one for each hotkey that miners
-    /// announce at this address.
+    /// Answers another handshake of an admitted validator. The published client sends one for each
+    /// hotkey that miners announce at this address.
     fn handshake_again(&self, payload: &[u8], caller: &Caller) -> HandshakeResponse {
-        let Ok(request) = rmp_serde::from_slice::<HandshakeRequest>(payload) else { return self.admission.reject() };
+        let Ok(request) = rmp_serde::from_slice::<HandshakeRequest>(payload) else {
+            return self.admission.reject();
+        };
         match self.admission.verify(&request, caller.connection.remote_address().ip()) {
-            Ok(hotkey) if hotkey == caller.registration.hotkey => self.admission.accept(&request, &caller.connection),
+            Ok(hotkey) if hotkey == caller.registration.hotkey => {
+                self.admission.accept(&request, &caller.connection)
+            }
             _ => self.admission.reject(),
         }
     }
@@ -168,9 +199,12 @@ impl Host {
             return refusal("unrecognized synapse type");
         };
         match timeout(self.timeout, handler.handle(&packet.synapse_type, packet.data)).await {
-            Ok(Ok(data)) => {
-                SynapseResponse { success: true, data, timestamp: unix_seconds(SystemTime::now()), error: None }
-            }
+            Ok(Ok(data)) => SynapseResponse {
+                success: true,
+                data,
+                timestamp: unix_seconds(SystemTime::now()),
+                error: None,
+            },
             Ok(Err(error)) => {
                 tracing::debug!(%error, "QUIC request refused");
                 refusal("request processing failed")
@@ -190,7 +224,9 @@ fn refusal(text: &str) -> SynapseResponse {
 }
 
 fn encode(message: &impl Serialize) -> Option<Vec<u8>> {
-    rmp_serde::to_vec(message).map_err(|error| tracing::error!(%error, "cannot serialise a QUIC response")).ok()
+    rmp_serde::to_vec(message)
+        .map_err(|error| tracing::error!(%error, "cannot serialise a QUIC response"))
+        .ok()
 }
 
 /// The validator of a connection. The connection is evictable while no request is in progress.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use btlightning::{AsyncSynapseHandler, typed_async_handler};
 use taonet_proof_core::messages::{
-    QUERY_ZK_PROOF, QueryZkProof, QueryZkProofResponse, SLICE_PROOF, SliceProofRequest, SliceProofResponse,
+    QUERY_ZK_PROOF, QueryZkProof, QueryZkProofResponse, SLICE_PROOF, SliceProofRequest,
+    SliceProofResponse,
 };
 use taonet_proof_core::query::{ProofQuery, SliceQuery};
 use tokio_util::task::TaskTracker;
@@ -53,7 +54,11 @@ impl Requests {
     }
 }
 
-async fn prove(miner: &Miner, requests: &Requests, message: &QueryZkProof) -> Result<QueryZkProofResponse, Refusal> {
+async fn prove(
+    miner: &Miner,
+    requests: &Requests,
+    message: &QueryZkProof,
+) -> Result<QueryZkProofResponse, Refusal> {
     let answer = async {
         let _in_progress = requests.begin()?;
         Ok(miner.answer(&ProofQuery::from_message(message)?).await?.to_message()?)
@@ -73,8 +78,8 @@ async fn prove_slice(
     counted(answer.await, || SliceProofResponse { busy: true, ..SliceProofResponse::default() })
 }
 
-/// Counts an outcome in the metrics, by HTTP status. The protocol has no code for a miner at capacity, so such a
-/// refusal becomes an answer with `busy` set.
+/// Counts an outcome in the metrics, by HTTP status. The protocol has no code for a miner at
+/// capacity, so such a refusal becomes an answer with `busy` set.
 fn counted<T>(answer: Result<T, Refusal>, busy: impl FnOnce() -> T) -> Result<T, Refusal> {
     measures::request(answer.as_ref().map_or_else(Refusal::status, |_| http::StatusCode::OK));
     match answer {

@@ -5,11 +5,14 @@ mod half_open;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use btlightning::{CallbackSigner, LightningClient, LightningClientConfig, QuicAxonInfo, QuicRequest, QuicResponse};
+use btlightning::{
+    CallbackSigner, LightningClient, LightningClientConfig, QuicAxonInfo, QuicRequest, QuicResponse,
+};
 use taonet_proof_backends::Statement;
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
 use taonet_proof_core::messages::{
-    ProofSystem, QUERY_ZK_PROOF, QueryZkProof, QueryZkProofResponse, SLICE_PROOF, SliceProofResponse,
+    ProofSystem, QUERY_ZK_PROOF, QueryZkProof, QueryZkProofResponse, SLICE_PROOF,
+    SliceProofResponse,
 };
 use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
 use taonet_proof_core::{Binding, Digest};
@@ -44,7 +47,12 @@ fn start_with(concurrency: usize, permits: Option<Permits>, conduct: Conduct) ->
     start_within(concurrency, permits, conduct, None)
 }
 
-fn start_within(concurrency: usize, permits: Option<Permits>, conduct: Conduct, limits: Option<Limits>) -> Running {
+fn start_within(
+    concurrency: usize,
+    permits: Option<Permits>,
+    conduct: Conduct,
+    limits: Option<Limits>,
+) -> Running {
     let place = tempfile::tempdir().unwrap();
     let compiled = ShippedModel::DiabetesRegression.compile_slices("stark", 2).unwrap();
     compiled.write(&place.path().join("regression")).unwrap();
@@ -54,11 +62,13 @@ fn start_within(concurrency: usize, permits: Option<Permits>, conduct: Conduct, 
     let miner = Miner::load(&catalogue, settings).unwrap();
     let settings = QuicSettings { listen: "127.0.0.1:0".parse().unwrap(), permits };
     let limits = limits.unwrap_or_else(|| Limits::of(miner.largest_input()));
-    let server = QuicServer::bind_with(&miner, &bob, Duration::from_mins(3), settings, limits).unwrap();
+    let server =
+        QuicServer::bind_with(&miner, &bob, Duration::from_mins(3), settings, limits).unwrap();
     let (address, endpoint) = (server.address().unwrap(), server.endpoint.clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(server.serve_until(async move { drop(stopped.await) }));
-    let axon = QuicAxonInfo::new(bob.hotkey().to_string(), address.ip().to_string(), address.port(), 4);
+    let axon =
+        QuicAxonInfo::new(bob.hotkey().to_string(), address.ip().to_string(), address.port(), 4);
     Running { axon, catalogue, stop, server, endpoint, _place: place }
 }
 
@@ -68,7 +78,9 @@ async fn client(uri: &str) -> LightningClient {
     let config = config.max_stream_payload_bytes(REFERENCE_MESSAGE).build().unwrap();
     let signing = key(uri);
     let mut client = LightningClient::with_config(signing.hotkey().to_string(), config).unwrap();
-    client.set_signer(Box::new(CallbackSigner::new(move |text: &[u8]| Ok(signing.sign(text).as_bytes().to_vec()))));
+    client.set_signer(Box::new(CallbackSigner::new(move |text: &[u8]| {
+        Ok(signing.sign(text).as_bytes().to_vec())
+    })));
     client.create_endpoint().await.unwrap();
     client
 }
@@ -85,7 +97,10 @@ impl Running {
     }
 
     async fn ask(&self, client: &LightningClient, request: QuicRequest) -> QuicResponse {
-        client.query_axon_with_timeout(self.axon.clone(), request, Duration::from_mins(1)).await.unwrap()
+        client
+            .query_axon_with_timeout(self.axon.clone(), request, Duration::from_mins(1))
+            .await
+            .unwrap()
     }
 
     fn is_valid(&self, query: &ProofQuery, answer: &ProofAnswer) -> bool {
@@ -115,7 +130,8 @@ async fn the_published_client_gets_proofs_of_circuits_and_slices() {
 
     let (model, _) = miner.catalogue.models().next().unwrap();
     let slice = SliceQuery { model: *model, slice: 0, query: miner.query(b"2") };
-    let request = QuicRequest::from_typed(SLICE_PROOF, &slice.to_message(ProofSystem::Stark)).unwrap();
+    let request =
+        QuicRequest::from_typed(SLICE_PROOF, &slice.to_message(ProofSystem::Stark)).unwrap();
     let response = miner.ask(&alice, request).await.into_result().unwrap();
     let answer: SliceProofResponse = response.deserialize_data().unwrap();
     assert!(miner.is_valid(&slice.query, &ProofAnswer::from_slice_message(answer)));
@@ -135,12 +151,15 @@ async fn refusals_have_the_texts_of_the_protocol() {
     assert_eq!(error(QUERY_ZK_PROOF, &unknown).await, "request processing failed");
     assert_eq!(error(QUERY_ZK_PROOF, &QueryZkProof::default()).await, "request processing failed");
     assert_eq!(error(SLICE_PROOF, &good).await, "request processing failed");
-    for unsupported in ["proof-of-everything", "proof-of-weights", "competition", "QueryForCapacities"] {
+    for unsupported in
+        ["proof-of-everything", "proof-of-weights", "competition", "QueryForCapacities"]
+    {
         assert_eq!(error(unsupported, &good).await, "unrecognized synapse type");
     }
 
     // Another hotkey at the same address.
-    let other = QuicAxonInfo { hotkey: key("//Charlie").hotkey().to_string(), ..miner.axon.clone() };
+    let other =
+        QuicAxonInfo { hotkey: key("//Charlie").hotkey().to_string(), ..miner.axon.clone() };
     let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &good).unwrap();
     let stranger = client("//Dave").await;
     let error = stranger.query_axon(other, request).await.unwrap_err();
@@ -164,11 +183,16 @@ async fn permits_are_required_for_each_request() {
     let is_permitted = Arc::new(AtomicBool::new(true));
     let current = Arc::clone(&is_permitted);
     let permits: Permits = Arc::new(move || {
-        current.load(Ordering::SeqCst).then(|| key("//Alice").hotkey()).into_iter().collect::<HashSet<Hotkey>>()
+        current
+            .load(Ordering::SeqCst)
+            .then(|| key("//Alice").hotkey())
+            .into_iter()
+            .collect::<HashSet<Hotkey>>()
     });
     let miner = start(1, Some(permits));
     let alice = client("//Alice").await;
-    let request = || QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"1").to_message()).unwrap();
+    let request =
+        || QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"1").to_message()).unwrap();
     for permitted in [true, false, true] {
         is_permitted.store(permitted, Ordering::SeqCst);
         let response = miner.ask(&alice, request()).await;
@@ -181,12 +205,16 @@ async fn permits_are_required_for_each_request() {
 async fn full_miner_reports_busy() {
     let miner = start(1, None);
     let alice = client("//Alice").await;
-    let request = || QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"1").to_message()).unwrap();
+    let request =
+        || QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"1").to_message()).unwrap();
     miner.ask(&alice, request()).await.into_result().unwrap();
     let several = at_once(&miner, &alice, &request).await;
     let busy = several.iter().filter(|answer| answer.busy).count();
     let proven = several.iter().filter(|answer| !answer.query_output.is_empty()).count();
-    assert!(busy > 0 && proven > 0 && busy + proven == several.len(), "{busy} busy, {proven} proven");
+    assert!(
+        busy > 0 && proven > 0 && busy + proven == several.len(),
+        "{busy} busy, {proven} proven"
+    );
 }
 
 async fn at_once(
@@ -194,7 +222,9 @@ async fn at_once(
     client: &LightningClient,
     request: &impl Fn() -> QuicRequest,
 ) -> [QueryZkProofResponse; 3] {
-    let ask = async || miner.ask(client, request()).await.into_result().unwrap().deserialize_data().unwrap();
+    let ask = async || {
+        miner.ask(client, request()).await.into_result().unwrap().deserialize_data().unwrap()
+    };
     let (first, second, third) = tokio::join!(ask(), ask(), ask());
     [first, second, third]
 }
@@ -208,7 +238,9 @@ async fn proofs_in_progress_are_answered_at_shutdown() {
     let unknown = QuicRequest::from_typed("none", &query.to_message()).unwrap();
     assert!(!miner.ask(&alice, unknown).await.success);
     let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap();
-    let asked = async { alice.query_axon_with_timeout(axon, request, Duration::from_mins(1)).await.unwrap() };
+    let asked = async {
+        alice.query_axon_with_timeout(axon, request, Duration::from_mins(1)).await.unwrap()
+    };
     let stopped = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         miner.stop.send(()).unwrap();
@@ -217,7 +249,10 @@ async fn proofs_in_progress_are_answered_at_shutdown() {
     let answer: QueryZkProofResponse = response.into_result().unwrap().deserialize_data().unwrap();
     assert!(!answer.query_output.is_empty() && !answer.busy, "the proof in progress is complete");
     miner.server.await.unwrap();
-    let late = alice.query_axon(miner.axon, QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap());
+    let late = alice.query_axon(
+        miner.axon,
+        QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap(),
+    );
     assert!(late.await.is_err());
 }
 
@@ -228,7 +263,8 @@ async fn oversized_messages_are_refused_and_the_server_lives() {
     let mut query = miner.query(b"1");
     query.inputs = vec![i64::MAX; 400_000];
     let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap();
-    let answer = alice.query_axon_with_timeout(miner.axon.clone(), request, Duration::from_secs(20)).await;
+    let answer =
+        alice.query_axon_with_timeout(miner.axon.clone(), request, Duration::from_secs(20)).await;
     assert!(answer.is_err() || answer.is_ok_and(|answer| !answer.success));
     let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"2").to_message()).unwrap();
     assert!(miner.ask(&client("//Charlie").await, request).await.success);
@@ -238,7 +274,10 @@ async fn oversized_messages_are_refused_and_the_server_lives() {
 fn messages_in_flight_are_bounded_together() {
     for inputs in [0, 10, 784, 3_072, 1 << 20, 1 << 22, usize::MAX] {
         let limits = Limits::of(inputs);
-        assert!(limits.message >= inputs.saturating_mul(LARGEST_INTEGER).min(IN_FLIGHT_BYTES), "{inputs}: all fit");
+        assert!(
+            limits.message >= inputs.saturating_mul(LARGEST_INTEGER).min(IN_FLIGHT_BYTES),
+            "{inputs}: all fit"
+        );
         let total = limits.validators * limits.streams as usize * limits.message;
         assert!(total <= IN_FLIGHT_BYTES, "{inputs}: {total} bytes");
         assert!(limits.validators_per_address > 0, "{inputs}");

@@ -28,7 +28,10 @@ fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
-fn load(place: &Path, change: impl FnOnce(MinerSettings) -> MinerSettings) -> (Miner, Arc<CircuitDirectory>) {
+fn load(
+    place: &Path,
+    change: impl FnOnce(MinerSettings) -> MinerSettings,
+) -> (Miner, Arc<CircuitDirectory>) {
     let compiled = ShippedModel::DiabetesRegression.compile("stark").unwrap();
     CircuitDirectory::create(&place.join("regression"), &compiled).unwrap();
     let catalogue = Catalogue::open(place).unwrap();
@@ -46,7 +49,9 @@ fn start(change: impl FnOnce(MinerSettings) -> MinerSettings) -> Running {
 fn signed(body: &str) -> HeaderMap {
     let signer = Signer::new(key("//Alice"), "127.0.0.1", BtauthScheme::new());
     let peer = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 8091).unwrap();
-    signer.headers(&peer, &Method::POST, PATH, "", Duration::from_secs(10), body.as_bytes()).unwrap()
+    signer
+        .headers(&peer, &Method::POST, PATH, "", Duration::from_secs(10), body.as_bytes())
+        .unwrap()
 }
 
 impl Running {
@@ -102,7 +107,10 @@ fn broken_provers_are_skipped() {
     let model = ShippedModel::DiabetesRegression;
     let create = |name: &str| {
         let compiled = model.compile(name).unwrap();
-        (CircuitDirectory::create(&place.path().join(name), &compiled).unwrap(), Catalogue::open(place.path()).unwrap())
+        (
+            CircuitDirectory::create(&place.path().join(name), &compiled).unwrap(),
+            Catalogue::open(place.path()).unwrap(),
+        )
     };
     let (broken, only_broken) = create("groth16");
     let (good, both) = create("stark");
@@ -159,7 +167,8 @@ async fn unsupported_messages_are_refused() {
 #[tokio::test]
 async fn full_miner_refuses_immediately_and_slow_proof_times_out() {
     let place = tempfile::tempdir().unwrap();
-    let (miner, circuit) = load(place.path(), |settings| MinerSettings { concurrency: 1, ..settings });
+    let (miner, circuit) =
+        load(place.path(), |settings| MinerSettings { concurrency: 1, ..settings });
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
     let query = ProofQuery { circuit: circuit.id(), nonce: Digest::of(b"n"), inputs };
     let (first, second) = tokio::join!(miner.answer(&query), miner.answer(&query));
@@ -167,7 +176,8 @@ async fn full_miner_refuses_immediately_and_slow_proof_times_out() {
     assert!(matches!(second, Err(Refusal::Full)));
 
     let place = tempfile::tempdir().unwrap();
-    let (hasty, _) = load(place.path(), |settings| MinerSettings { timeout: Duration::ZERO, ..settings });
+    let (hasty, _) =
+        load(place.path(), |settings| MinerSettings { timeout: Duration::ZERO, ..settings });
     assert!(matches!(hasty.answer(&query).await, Err(Refusal::Timeout(_))));
 }
 

@@ -1,4 +1,5 @@
-//! Ensembles whose nodes have numbers within their tree: TreeEnsembleClassifier and TreeEnsembleRegressor.
+//! Ensembles whose nodes have numbers within their tree: TreeEnsembleClassifier and
+//! TreeEnsembleRegressor.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -26,15 +27,19 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
         // Weights of branches have no effect.
         if let Some(TreeNode::Leaf(weights)) = nodes.get_mut(leaf) {
             if !weighted.insert((leaf, output)) {
-                return Err(unsupported(node, format!("leaf {leaf} has two weights for output {output}")));
+                return Err(unsupported(
+                    node,
+                    format!("leaf {leaf} has two weights for output {output}"),
+                ));
             }
             weights.push((output, weight));
         }
     }
     // The first node of each tree is its root.
     let mut seen = BTreeSet::new();
-    let roots: Vec<usize> =
-        (0..keys.len()).filter(|&place| keys.get(place).is_some_and(|key| seen.insert(key.0))).collect();
+    let roots: Vec<usize> = (0..keys.len())
+        .filter(|&place| keys.get(place).is_some_and(|key| seen.insert(key.0)))
+        .collect();
     average(node, &mut nodes, roots.len())?;
     let sums = match scores {
         Scores::Complement | Scores::Opposite | Scores::Logistic => 1,
@@ -49,7 +54,11 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
 }
 
 /// Returns the nodes, without the weights of leaves.
-fn branches(node: &NodeProto, keys: &[Key], places: &HashMap<Key, usize>) -> Result<Vec<TreeNode>, OnnxError> {
+fn branches(
+    node: &NodeProto,
+    keys: &[Key],
+    places: &HashMap<Key, usize>,
+) -> Result<Vec<TreeNode>, OnnxError> {
     let no_modes = Vec::new();
     let modes = node.attribute("nodes_modes").map_or(&no_modes, |modes| &modes.strings);
     let (features, values) = (list(node, "nodes_featureids"), numbers(node, "nodes_values")?);
@@ -63,7 +72,11 @@ fn branches(node: &NodeProto, keys: &[Key], places: &HashMap<Key, usize>) -> Res
     ];
     check_lengths(node, &lengths, keys.len())?;
     let mut nodes = Vec::with_capacity(keys.len());
-    let parts = keys.iter().zip(modes).zip(features.iter().zip(&values)).zip(children[0].iter().zip(children[1]));
+    let parts = keys
+        .iter()
+        .zip(modes)
+        .zip(features.iter().zip(&values))
+        .zip(children[0].iter().zip(children[1]));
     for (((&(tree, _), mode), (&feature, &value)), (&one, &other)) in parts {
         let Some(test) = test(node, mode)? else {
             nodes.push(TreeNode::Leaf(Vec::new()));
@@ -74,7 +87,12 @@ fn branches(node: &NodeProto, keys: &[Key], places: &HashMap<Key, usize>) -> Res
             place.ok_or_else(|| unsupported(node, format!("tree {tree} has no node {number}")))
         };
         let feature = usize::try_from(feature).unwrap_or(usize::MAX);
-        nodes.push(TreeNode::Branch { feature, test, value, children: [place(one)?, place(other)?] });
+        nodes.push(TreeNode::Branch {
+            feature,
+            test,
+            value,
+            children: [place(one)?, place(other)?],
+        });
     }
     Ok(nodes)
 }
@@ -90,35 +108,57 @@ fn test(node: &NodeProto, mode: &[u8]) -> Result<Option<Test>, OnnxError> {
         b"BRANCH_EQ" => Test::Equal,
         b"BRANCH_NEQ" => Test::Unequal,
         other => {
-            return Err(unsupported(node, format!("unknown kind of branch '{}'", String::from_utf8_lossy(other))));
+            return Err(unsupported(
+                node,
+                format!("unknown kind of branch '{}'", String::from_utf8_lossy(other)),
+            ));
         }
     }))
 }
 
 /// Returns the node, output and value of all weights.
-fn weights(node: &NodeProto, places: &HashMap<Key, usize>) -> Result<Vec<(usize, usize, f64)>, OnnxError> {
+fn weights(
+    node: &NodeProto,
+    places: &HashMap<Key, usize>,
+) -> Result<Vec<(usize, usize, f64)>, OnnxError> {
     let kind = if rules::is_classifier(node) { "class" } else { "target" };
-    let [trees, nodes, ids] = ["treeids", "nodeids", "ids"].map(|name| list(node, &format!("{kind}_{name}")));
+    let [trees, nodes, ids] =
+        ["treeids", "nodeids", "ids"].map(|name| list(node, &format!("{kind}_{name}")));
     let values = numbers(node, &format!("{kind}_weights"))?;
     let lengths = [("weights", values.len()), ("nodeids", nodes.len()), ("ids", ids.len())];
     check_lengths(node, &lengths, trees.len())?;
-    let weights = trees.iter().zip(nodes).zip(ids.iter().zip(&values)).map(|((&tree, &number), (&id, &value))| {
-        let place = places.get(&(tree, number)).copied();
-        let output = usize::try_from(id).ok();
-        let (Some(place), Some(output)) = (place, output) else {
-            return Err(unsupported(node, format!("a weight of tree {tree}, node {number}, output {id} is misplaced")));
-        };
-        Ok((place, output, value))
-    });
+    let weights = trees.iter().zip(nodes).zip(ids.iter().zip(&values)).map(
+        |((&tree, &number), (&id, &value))| {
+            let place = places.get(&(tree, number)).copied();
+            let output = usize::try_from(id).ok();
+            let (Some(place), Some(output)) = (place, output) else {
+                return Err(unsupported(
+                    node,
+                    format!("a weight of tree {tree}, node {number}, output {id} is misplaced"),
+                ));
+            };
+            Ok((place, output, value))
+        },
+    );
     weights.collect()
 }
 
-/// Returns how scores follow from sums. If all weights are those of one of two classes, there is one sum.
-fn scores(node: &NodeProto, outputs: usize, weights: &[(usize, usize, f64)]) -> Result<Scores, OnnxError> {
+/// Returns how scores follow from sums. If all weights are those of one of two classes, there is
+/// one sum.
+fn scores(
+    node: &NodeProto,
+    outputs: usize,
+    weights: &[(usize, usize, f64)],
+) -> Result<Scores, OnnxError> {
     let transform = text(node, "post_transform", "NONE");
-    let refuse = |reason: &str| Err(unsupported(node, format!("post_transform '{transform}' {reason}")));
+    let refuse =
+        |reason: &str| Err(unsupported(node, format!("post_transform '{transform}' {reason}")));
     if !rules::is_classifier(node) {
-        return if transform == "NONE" { Ok(Scores::Sums) } else { refuse("of a regression is unsupported") };
+        return if transform == "NONE" {
+            Ok(Scores::Sums)
+        } else {
+            refuse("of a regression is unsupported")
+        };
     }
     let ids: BTreeSet<usize> = weights.iter().map(|&(_, output, _)| output).collect();
     if outputs == 2 && ids.len() == 1 && ids.contains(&0) {
@@ -131,7 +171,10 @@ fn scores(node: &NodeProto, outputs: usize, weights: &[(usize, usize, f64)]) -> 
         };
     }
     if outputs == 2 && !super::numbers(node, "base_values")?.is_empty() {
-        return Err(unsupported(node, "base values of two classes with a sum each are unsupported".to_owned()));
+        return Err(unsupported(
+            node,
+            "base values of two classes with a sum each are unsupported".to_owned(),
+        ));
     }
     match transform {
         "NONE" => Ok(Scores::Sums),
@@ -146,7 +189,9 @@ fn average(node: &NodeProto, nodes: &mut [TreeNode], trees: usize) -> Result<(),
     let divisor = match text(node, "aggregate_function", "SUM") {
         "SUM" => return Ok(()),
         "AVERAGE" => trees.max(1) as f64,
-        other => return Err(unsupported(node, format!("aggregate_function '{other}' is unsupported"))),
+        other => {
+            return Err(unsupported(node, format!("aggregate_function '{other}' is unsupported")));
+        }
     };
     for node in nodes {
         if let TreeNode::Leaf(weights) = node {

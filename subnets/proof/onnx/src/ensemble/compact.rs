@@ -20,8 +20,11 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
     let divisor = if function == AVERAGE { roots.len().max(1) as f64 } else { 1.0 };
     let (targets, weights) = (list(node, "leaf_targetids"), numbers(node, "leaf_weights")?);
     check_lengths(node, &[("leaf_weights", weights.len())], targets.len())?;
-    let leaves: Vec<(usize, f64)> =
-        targets.iter().zip(weights).map(|(&target, weight)| (place(target), weight / divisor)).collect();
+    let leaves: Vec<(usize, f64)> = targets
+        .iter()
+        .zip(weights)
+        .map(|(&target, weight)| (place(target), weight / divisor))
+        .collect();
     let (features, splits) = (list(node, "nodes_featureids"), numbers(node, "nodes_splits")?);
     let modes = numbers(node, "nodes_modes")?;
     let children = ["nodes_truenodeids", "nodes_falsenodeids"].map(|name| list(node, name));
@@ -37,7 +40,8 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
     check_lengths(node, &lengths, features.len())?;
     let mut nodes: Vec<TreeNode> = Vec::with_capacity(3 * features.len());
     let mut copies = Vec::new();
-    for (index, ((&feature, &value), &mode)) in features.iter().zip(&splits).zip(&modes).enumerate() {
+    for (index, ((&feature, &value), &mode)) in features.iter().zip(&splits).zip(&modes).enumerate()
+    {
         let mut ends = [0; 2];
         for (end, (children, leafs)) in ends.iter_mut().zip(children.iter().zip(leafs)) {
             let child = children.get(index).map_or(usize::MAX, |&child| place(child));
@@ -45,12 +49,19 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
                 child
             } else {
                 // Several branches can have the same leaf.
-                let leaf = leaves.get(child).ok_or_else(|| unsupported(node, format!("there is no leaf {child}")))?;
+                let leaf = leaves
+                    .get(child)
+                    .ok_or_else(|| unsupported(node, format!("there is no leaf {child}")))?;
                 copies.push(TreeNode::Leaf(vec![*leaf]));
                 features.len() + copies.len() - 1
             };
         }
-        nodes.push(TreeNode::Branch { feature: place(feature), test: test(node, mode)?, value, children: ends });
+        nodes.push(TreeNode::Branch {
+            feature: place(feature),
+            test: test(node, mode)?,
+            value,
+            children: ends,
+        });
     }
     nodes.extend(copies);
     Ok(Ensemble { nodes, roots, base: vec![0.0; outputs(node)?], scores: Scores::Sums })
@@ -70,7 +81,8 @@ fn test(node: &NodeProto, mode: f64) -> Result<Test, OnnxError> {
         4 => Test::Equal,
         5 => Test::Unequal,
         6 => {
-            let reason = "branches by membership are unsupported; hint: export a branch for each member";
+            let reason =
+                "branches by membership are unsupported; hint: export a branch for each member";
             return Err(unsupported(node, reason.to_owned()));
         }
         _ => return Err(unsupported(node, format!("unknown kind of branch {mode}"))),

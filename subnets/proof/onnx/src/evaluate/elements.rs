@@ -1,5 +1,5 @@
-//! Element-wise operators and moves, by the formulas of the standard. They share no code with the reader's functions and
-//! positions.
+//! Element-wise operators and moves, by the formulas of the standard. They share no code with the
+//! reader's functions and positions.
 
 use std::cmp::Ordering;
 
@@ -32,14 +32,17 @@ impl Operands<'_> {
     /// Chooses between the elements of two operands.
     pub(super) fn chosen(&self) -> Result<Tensor, OnnxError> {
         let (condition, a, b) = (self.get(0)?, self.get(1)?, self.get(2)?);
-        let first = self.combined(&condition, &a, |holds, a| if holds > 0.0 { a } else { f64::NAN })?;
+        let first =
+            self.combined(&condition, &a, |holds, a| if holds > 0.0 { a } else { f64::NAN })?;
         self.combined(&first, &b, |first, b| if first.is_nan() { b } else { first })
     }
 
-    /// Evaluates an operator that applies a function to each element; `None` if there is no such operator.
+    /// Evaluates an operator that applies a function to each element; `None` if there is no such
+    /// operator.
     pub(super) fn element_wise(&self) -> Result<Option<Tensor>, OnnxError> {
-        let parameter =
-            |name: &str, default: f64| self.node.attribute(name).map_or(default, |found| f64::from(found.f));
+        let parameter = |name: &str, default: f64| {
+            self.node.attribute(name).map_or(default, |found| f64::from(found.f))
+        };
         let alpha = |default: f64| parameter("alpha", default);
         let function: Box<dyn Fn(f64) -> f64> = match self.node.op_type.as_str() {
             "Celu" => {
@@ -48,19 +51,25 @@ impl Operands<'_> {
             }
             "Clip" => {
                 let limit = |position, name, default| {
-                    let input = self.optional(position).and_then(|limit| limit.values.first().copied());
+                    let input =
+                        self.optional(position).and_then(|limit| limit.values.first().copied());
                     input.unwrap_or_else(|| parameter(name, default))
                 };
-                let (low, high) = (limit(1, "min", f64::NEG_INFINITY), limit(2, "max", f64::INFINITY));
+                let (low, high) =
+                    (limit(1, "min", f64::NEG_INFINITY), limit(2, "max", f64::INFINITY));
                 Box::new(move |x: f64| x.max(low).min(high))
             }
             "Elu" => {
                 let alpha = alpha(1.0);
                 Box::new(move |x: f64| if x < 0.0 { alpha * (x.exp() - 1.0) } else { x })
             }
-            "Gelu" if self.node.attribute("approximate").is_some_and(|found| found.s == b"tanh") => {
+            "Gelu"
+                if self.node.attribute("approximate").is_some_and(|found| found.s == b"tanh") =>
+            {
                 let factor = (2.0 / std::f64::consts::PI).sqrt();
-                Box::new(move |x: f64| 0.5 * x * (1.0 + (factor * (x + 0.044_715 * x * x * x)).tanh()))
+                Box::new(move |x: f64| {
+                    0.5 * x * (1.0 + (factor * (x + 0.044_715 * x * x * x)).tanh())
+                })
             }
             "HardSigmoid" => {
                 let (alpha, beta) = (alpha(0.2), parameter("beta", 0.5));
@@ -73,11 +82,16 @@ impl Operands<'_> {
             "PRelu" => {
                 let slope = self.get(1)?;
                 return self
-                    .combined(self.get(0)?.as_ref(), &slope, |x, slope| if x < 0.0 { slope * x } else { x })
+                    .combined(
+                        self.get(0)?.as_ref(),
+                        &slope,
+                        |x, slope| if x < 0.0 { slope * x } else { x },
+                    )
                     .map(Some);
             }
             "Selu" => {
-                let (alpha, gamma) = (alpha(1.673_263_192_176_818_8), parameter("gamma", 1.050_701_022_148_132_3));
+                let (alpha, gamma) =
+                    (alpha(1.673_263_192_176_818_8), parameter("gamma", 1.050_701_022_148_132_3));
                 Box::new(move |x: f64| gamma * if x > 0.0 { x } else { alpha * x.exp() - alpha })
             }
             "Swish" => {
@@ -119,9 +133,12 @@ impl Operands<'_> {
         let (Some(starts), Some(ends)) = (self.list("starts", 1), self.list("ends", 2)) else {
             return Err(self.refuse("starts or ends are missing"));
         };
-        let axes = self.list("axes", 3).unwrap_or_else(|| (0..starts.len().cast_signed() as i64).collect());
+        let axes = self
+            .list("axes", 3)
+            .unwrap_or_else(|| (0..starts.len().cast_signed() as i64).collect());
         let steps = self.integers(4).unwrap_or_else(|| vec![1; starts.len()]);
-        let mut kept: Vec<Vec<usize>> = input.dims.iter().map(|&extent| (0..extent).collect()).collect();
+        let mut kept: Vec<Vec<usize>> =
+            input.dims.iter().map(|&extent| (0..extent).collect()).collect();
         for (((&start, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
             let axis = existing_axis(axis, &input.dims).filter(|_| step != 0);
             let axis = axis.ok_or_else(|| self.refuse("an axis or a step is malformed"))?;
@@ -154,7 +171,8 @@ impl Operands<'_> {
         for index in 0..count {
             let size = given.as_ref().map_or(Some(part), |given| given.get(index).copied());
             let size = size.and_then(|size| usize::try_from(size).ok());
-            let size = size.ok_or_else(|| self.refuse("the parts are malformed"))?.min(extent - start);
+            let size =
+                size.ok_or_else(|| self.refuse("the parts are malformed"))?.min(extent - start);
             let mut dims = input.dims.clone();
             dims[axis] = size;
             let first = start;
@@ -172,7 +190,8 @@ impl Operands<'_> {
     pub(super) fn expanded(&self) -> Result<Tensor, OnnxError> {
         let input = self.get(0)?;
         let target = self.integers(1).unwrap_or_default();
-        let target: Option<Vec<usize>> = target.into_iter().map(|extent| usize::try_from(extent).ok()).collect();
+        let target: Option<Vec<usize>> =
+            target.into_iter().map(|extent| usize::try_from(extent).ok()).collect();
         let dims = target.filter(|dims| elements(dims).is_some_and(|count| count <= MAX_ELEMENTS));
         let dims = dims.ok_or_else(|| self.refuse("the dimensions are malformed"))?;
         let values = vec![0.0; elements(&dims).unwrap_or_default()];
@@ -180,13 +199,18 @@ impl Operands<'_> {
     }
 
     pub(super) fn concatenated(&self) -> Result<Tensor, OnnxError> {
-        let parts = (0..self.node.input.len()).map(|position| self.get(position)).collect::<Result<Vec<_>, _>>()?;
+        let parts = (0..self.node.input.len())
+            .map(|position| self.get(position))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut dims = parts.first().map(|part| part.dims.clone()).unwrap_or_default();
         let axis = self.axis(0, &dims)?;
         dims[axis] = 0;
         for part in &parts {
             let mut others = part.dims.clone();
-            let extent = others.get_mut(axis).map(std::mem::take).ok_or_else(|| self.refuse("the ranks differ"))?;
+            let extent = others
+                .get_mut(axis)
+                .map(std::mem::take)
+                .ok_or_else(|| self.refuse("the ranks differ"))?;
             let total = dims[axis] + extent;
             dims[axis] = 0;
             if others != dims {
@@ -214,21 +238,26 @@ impl Operands<'_> {
         let constant = self.optional(2).and_then(|value| value.values.first().copied());
         let constant = constant.unwrap_or_else(|| f64::from(self.node.float("value", 0.0)));
         let axes = self.integers(3).unwrap_or_else(|| (0..rank.cast_signed() as i64).collect());
-        let mode = self.node.attribute("mode").map_or_else(|| b"constant".to_vec(), |mode| mode.s.clone());
+        let mode =
+            self.node.attribute("mode").map_or_else(|| b"constant".to_vec(), |mode| mode.s.clone());
         let (mut before, mut dims) = (vec![0; rank], input.dims.clone());
         for (index, &axis) in axes.iter().enumerate() {
             let ends = pads.get(index).zip(pads.get(index + axes.len()));
-            let (Some(axis), Some((&first, &last))) = (existing_axis(axis, &input.dims), ends) else {
+            let (Some(axis), Some((&first, &last))) = (existing_axis(axis, &input.dims), ends)
+            else {
                 return Err(self.refuse("the pads are malformed"));
             };
             before[axis] = first;
-            let extent = usize::try_from((dims[axis].cast_signed() as i64).saturating_add(first).saturating_add(last));
+            let extent = usize::try_from(
+                (dims[axis].cast_signed() as i64).saturating_add(first).saturating_add(last),
+            );
             dims[axis] = extent.map_err(|_| self.refuse("the pads remove all elements"))?;
         }
         Ok(built(dims, |place| {
             let mut source = Vec::with_capacity(rank);
             for ((&at, &before), &extent) in place.iter().zip(&before).zip(&input.dims) {
-                let (at, last) = (at.cast_signed() as i64 - before, extent.cast_signed() as i64 - 1);
+                let (at, last) =
+                    (at.cast_signed() as i64 - before, extent.cast_signed() as i64 - 1);
                 source.push(match &mode[..] {
                     _ if (0..=last).contains(&at) => at as usize,
                     b"edge" => {
@@ -269,7 +298,8 @@ impl Operands<'_> {
 impl Tensor {
     /// Returns the element at these positions along the axes.
     fn at(&self, place: &[usize]) -> f64 {
-        let index = place.iter().zip(&self.dims).fold(0, |index, (&at, &extent)| index * extent + at);
+        let index =
+            place.iter().zip(&self.dims).fold(0, |index, (&at, &extent)| index * extent + at);
         self.values.get(index).copied().unwrap_or(f64::NAN)
     }
 }
@@ -292,7 +322,8 @@ fn built(dims: Vec<usize>, element: impl Fn(&[usize]) -> f64) -> Tensor {
     Tensor { dims, values }
 }
 
-/// Returns the axis with this number, which counts from the last axis if negative; `None` if there is none.
+/// Returns the axis with this number, which counts from the last axis if negative; `None` if there
+/// is none.
 pub(super) fn existing_axis(axis: i64, dims: &[usize]) -> Option<usize> {
     let axis = if axis < 0 { axis + dims.len().cast_signed() as i64 } else { axis };
     usize::try_from(axis).ok().filter(|&axis| axis < dims.len())

@@ -1,5 +1,5 @@
-//! Operators of `ai.onnx.ml`, by the formulas of the standard. Of the reader's code, they share the check of attributes
-//! only: trees are walked from their roots.
+//! Operators of `ai.onnx.ml`, by the formulas of the standard. Of the reader's code, they share the
+//! check of attributes only: trees are walked from their roots.
 
 use super::{Operands, Tensor};
 use crate::OnnxError;
@@ -47,14 +47,20 @@ impl Operands<'_> {
         }
         let of_sum = |(index, weights): (usize, &[f32])| {
             let offset = offsets.get(index).copied().map_or(0.0, f64::from);
-            offset + weights.iter().zip(&row).map(|(&weight, value)| f64::from(weight) * value).sum::<f64>()
+            offset
+                + weights
+                    .iter()
+                    .zip(&row)
+                    .map(|(&weight, value)| f64::from(weight) * value)
+                    .sum::<f64>()
         };
         Ok(weights.chunks(row.len().max(1)).enumerate().map(of_sum).collect())
     }
 
     fn linear_scores(&self) -> Result<Vec<f64>, OnnxError> {
         let sums = self.weighted(self.node.floats("intercepts").unwrap_or_default().len())?;
-        let labels = self.node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
+        let labels =
+            self.node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
         let labels = labels.max(self.node.ints("classlabels_ints").map_or(0, <[i64]>::len));
         Ok(match (self.node.text("post_transform"), &sums[..]) {
             (Some(b"SOFTMAX"), _) => self.with_softmax(sums),
@@ -103,7 +109,8 @@ impl Operands<'_> {
     pub(super) fn features(&self) -> Result<Tensor, OnnxError> {
         let row = self.row()?;
         let columns = self.integers(1).unwrap_or_default().into_iter();
-        let values = columns.map(|column| usize::try_from(column).ok().and_then(|column| row.get(column)).copied());
+        let values = columns
+            .map(|column| usize::try_from(column).ok().and_then(|column| row.get(column)).copied());
         let values: Option<Vec<f64>> = values.collect();
         values.map(Self::of_row).ok_or_else(|| self.refuse("a column does not exist"))
     }
@@ -111,17 +118,21 @@ impl Operands<'_> {
     /// Returns the sums of a support vector machine.
     fn machine_sums(&self, machine: &Machine) -> Result<Vec<f64>, OnnxError> {
         let row = self.row()?;
-        let product = |vector: &[f32]| vector.iter().zip(&row).map(|(&a, b)| f64::from(a) * b).sum::<f64>();
+        let product =
+            |vector: &[f32]| vector.iter().zip(&row).map(|(&a, b)| f64::from(a) * b).sum::<f64>();
         let kernel = |vector: &[f32]| match machine.kernel {
             Kernel::Linear => product(vector),
             Kernel::Polynomial { gamma, offset, degree } => {
                 (f64::from(gamma) * product(vector) + f64::from(offset)).powf(f64::from(degree))
             }
             Kernel::Radial { gamma } => {
-                let distance: f64 = vector.iter().zip(&row).map(|(&a, b)| (f64::from(a) - b).powi(2)).sum();
+                let distance: f64 =
+                    vector.iter().zip(&row).map(|(&a, b)| (f64::from(a) - b).powi(2)).sum();
                 (-f64::from(gamma) * distance).exp()
             }
-            Kernel::Sigmoid { gamma, offset } => (f64::from(gamma) * product(vector) + f64::from(offset)).tanh(),
+            Kernel::Sigmoid { gamma, offset } => {
+                (f64::from(gamma) * product(vector) + f64::from(offset)).tanh()
+            }
         };
         let kernels: Vec<f64> = if machine.count == 0 {
             row.clone()
@@ -129,10 +140,19 @@ impl Operands<'_> {
             machine.vectors.chunks(row.len().max(1)).map(kernel).collect()
         };
         let of_sum = |(weights, &offset): (&[f32], &f32)| {
-            weights.iter().zip(&kernels).map(|(&weight, kernel)| f64::from(weight) * kernel).sum::<f64>()
+            weights
+                .iter()
+                .zip(&kernels)
+                .map(|(&weight, kernel)| f64::from(weight) * kernel)
+                .sum::<f64>()
                 + f64::from(offset)
         };
-        Ok(machine.coefficients.chunks(kernels.len().max(1)).zip(&machine.offsets).map(of_sum).collect())
+        Ok(machine
+            .coefficients
+            .chunks(kernels.len().max(1))
+            .zip(&machine.offsets)
+            .map(of_sum)
+            .collect())
     }
 
     fn machine_scores(&self) -> Result<Vec<f64>, OnnxError> {

@@ -1,4 +1,5 @@
-//! Recurrent cells, by the equations of the standard. Of the reader's code, they share the check of attributes only.
+//! Recurrent cells, by the equations of the standard. Of the reader's code, they share the check of
+//! attributes only.
 
 use super::{Operands, Tensor};
 use crate::OnnxError;
@@ -20,16 +21,22 @@ impl Operands<'_> {
     pub(super) fn recurrent(&self) -> Result<Vec<Tensor>, OnnxError> {
         let (input, weights, recurrent) = (self.get(0)?, self.get(1)?, self.get(2)?);
         let form = Form::parse(self.node, &input.dims, &weights.dims)?;
-        let (hidden, directions, rows) = (form.hidden, form.is_reverse.len(), form.gates * form.hidden);
+        let (hidden, directions, rows) =
+            (form.hidden, form.is_reverse.len(), form.gates * form.hidden);
         let is_lstm = form.gates == 4;
         let length = self.integers(4).and_then(|lengths| lengths.first().copied());
         let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(form.steps);
         let part = |position: usize, direction: usize, length: usize| {
             let Some(tensor) = self.optional(position) else { return Ok(vec![0.0; length]) };
-            let part = tensor.values.get(direction * length..(direction + 1) * length).map(<[f64]>::to_vec);
+            let part = tensor
+                .values
+                .get(direction * length..(direction + 1) * length)
+                .map(<[f64]>::to_vec);
             part.ok_or_else(|| self.refuse("the operands do not fit each other"))
         };
-        if recurrent.values.len() != directions * rows * hidden || !(1..=form.steps).contains(&length) {
+        if recurrent.values.len() != directions * rows * hidden
+            || !(1..=form.steps).contains(&length)
+        {
             return Err(self.refuse("the operands do not fit each other"));
         }
         let [of_all, of_last] = form.output_dims();
@@ -51,12 +58,16 @@ impl Operands<'_> {
             for step in 0..length {
                 let at = if is_reverse { length - 1 - step } else { step };
                 direction.step(&input.values[at * form.inputs..][..form.inputs], &form);
-                all[(at * directions + index) * hidden..][..hidden].copy_from_slice(&direction.output);
+                all[(at * directions + index) * hidden..][..hidden]
+                    .copy_from_slice(&direction.output);
             }
             last.extend(direction.output);
             cells.extend(direction.cell);
         }
-        let mut outputs = vec![Tensor { dims: of_all, values: all }, Tensor { dims: of_last.clone(), values: last }];
+        let mut outputs = vec![
+            Tensor { dims: of_all, values: all },
+            Tensor { dims: of_last.clone(), values: last },
+        ];
         if is_lstm {
             outputs.push(Tensor { dims: of_last, values: cells });
         }
@@ -72,7 +83,9 @@ impl Direction<'_> {
         let activate = |index: usize, value: f64| activation(&self.activations[index], value);
         match form.gates {
             4 => {
-                let peephole = |gate: usize, unit: usize, cell: f64| self.peepholes[gate * hidden + unit] * cell;
+                let peephole = |gate: usize, unit: usize, cell: f64| {
+                    self.peepholes[gate * hidden + unit] * cell
+                };
                 let mut next = Vec::with_capacity(hidden);
                 let mut output = Vec::with_capacity(hidden);
                 for unit in 0..hidden {
@@ -88,15 +101,20 @@ impl Direction<'_> {
             }
             3 => {
                 let update: Vec<f64> = (0..hidden).map(|unit| activate(0, sum(unit))).collect();
-                let reset: Vec<f64> = (hidden..2 * hidden).map(|row| activate(0, sum(row))).collect();
-                let kept: Vec<f64> = self.output.iter().zip(&reset).map(|(output, reset)| output * reset).collect();
+                let reset: Vec<f64> =
+                    (hidden..2 * hidden).map(|row| activate(0, sum(row))).collect();
+                let kept: Vec<f64> =
+                    self.output.iter().zip(&reset).map(|(output, reset)| output * reset).collect();
                 let early = self.sums(1, &kept);
                 let candidate = |unit: usize| {
                     let row = 2 * hidden + unit;
-                    let inner = if form.resets_late { reset[unit] * of_output[row] } else { early[row] };
+                    let inner =
+                        if form.resets_late { reset[unit] * of_output[row] } else { early[row] };
                     activate(1, of_input[row] + inner)
                 };
-                let mixed = |unit: usize| (1.0 - update[unit]) * candidate(unit) + update[unit] * self.output[unit];
+                let mixed = |unit: usize| {
+                    (1.0 - update[unit]) * candidate(unit) + update[unit] * self.output[unit]
+                };
                 self.output = (0..hidden).map(mixed).collect();
             }
             _ => self.output = (0..hidden).map(|unit| activate(0, sum(unit))).collect(),
@@ -106,7 +124,8 @@ impl Direction<'_> {
     /// Returns the weighted sums of the input (0) or of an output (1), with their biases.
     fn sums(&self, side: usize, values: &[f64]) -> Vec<f64> {
         let rows = self.weights[side].chunks(values.len().max(1)).zip(&self.bias[side]);
-        rows.map(|(row, bias)| bias + row.iter().zip(values).map(|(a, b)| a * b).sum::<f64>()).collect()
+        rows.map(|(row, bias)| bias + row.iter().zip(values).map(|(a, b)| a * b).sum::<f64>())
+            .collect()
     }
 }
 

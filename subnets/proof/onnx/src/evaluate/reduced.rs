@@ -1,4 +1,5 @@
-//! Reductions over axes, softmaxes and norms, by the formulas of the standard. They share no code with the reader's rows.
+//! Reductions over axes, softmaxes and norms, by the formulas of the standard. They share no code
+//! with the reader's rows.
 
 use super::elements::existing_axis;
 use super::{Operands, Tensor};
@@ -8,8 +9,9 @@ impl Operands<'_> {
     /// Combines all operands, one after the other.
     pub(super) fn folded(&self, operation: fn(f64, f64) -> f64) -> Result<Tensor, OnnxError> {
         let first = self.get(0)?.into_owned();
-        (1..self.node.input.len())
-            .try_fold(first, |folded, position| self.combined(&folded, self.get(position)?.as_ref(), operation))
+        (1..self.node.input.len()).try_fold(first, |folded, position| {
+            self.combined(&folded, self.get(position)?.as_ref(), operation)
+        })
     }
 
     /// Reduces a tensor along the axes that the node names.
@@ -21,11 +23,13 @@ impl Operands<'_> {
             return Ok(input.into_owned());
         }
         for axis in given {
-            let axis = existing_axis(axis, &input.dims).ok_or_else(|| self.refuse("an axis does not exist"))?;
+            let axis = existing_axis(axis, &input.dims)
+                .ok_or_else(|| self.refuse("an axis does not exist"))?;
             is_reduced[axis] = true;
         }
         let extents = input.dims.iter().zip(&is_reduced);
-        let kept: Vec<usize> = extents.map(|(&extent, &is_reduced)| if is_reduced { 1 } else { extent }).collect();
+        let kept: Vec<usize> =
+            extents.map(|(&extent, &is_reduced)| if is_reduced { 1 } else { extent }).collect();
         let count = kept.iter().product::<usize>();
         let (first, combine): (f64, fn(f64, f64) -> f64) = match self.node.op_type.as_str() {
             "ReduceMax" => (f64::NEG_INFINITY, f64::max),
@@ -79,7 +83,8 @@ impl Operands<'_> {
         Ok(Tensor { dims, values: positions })
     }
 
-    /// Evaluates a softmax, except for one at the end over all elements: the network has its arguments as outputs.
+    /// Evaluates a softmax, except for one at the end over all elements: the network has its
+    /// arguments as outputs.
     pub(super) fn softmax(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?.into_owned();
         let is_old = self.model.opset < 13;
@@ -92,12 +97,15 @@ impl Operands<'_> {
         let width = tensor.values.len() / (outer * inner).max(1);
         for block in tensor.values.chunks_mut((width * inner).max(1)) {
             for column in 0..inner {
-                let arguments: Vec<f64> = block.iter().skip(column).step_by(inner).copied().collect();
+                let arguments: Vec<f64> =
+                    block.iter().skip(column).step_by(inner).copied().collect();
                 let largest = arguments.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let sum: f64 = arguments.iter().map(|argument| (argument - largest).exp()).sum();
-                for (value, argument) in block.iter_mut().skip(column).step_by(inner).zip(arguments) {
+                for (value, argument) in block.iter_mut().skip(column).step_by(inner).zip(arguments)
+                {
                     let logarithm = argument - largest - sum.ln();
-                    *value = if self.node.op_type == "Softmax" { logarithm.exp() } else { logarithm };
+                    *value =
+                        if self.node.op_type == "Softmax" { logarithm.exp() } else { logarithm };
                 }
             }
         }
@@ -109,7 +117,8 @@ impl Operands<'_> {
         let mut tensor = self.get(0)?.into_owned();
         let is_instance = self.node.op_type == "InstanceNormalization";
         let axis = if is_instance { 2 } else { self.node.int("axis", -1) };
-        let axis = existing_axis(axis, &tensor.dims).ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let axis = existing_axis(axis, &tensor.dims)
+            .ok_or_else(|| self.refuse("the axis does not exist"))?;
         let width: usize = tensor.dims[axis..].iter().product();
         let epsilon = f64::from(self.node.float("epsilon", 1e-5));
         let mean_of = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;

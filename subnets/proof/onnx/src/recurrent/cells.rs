@@ -11,7 +11,8 @@ pub(super) struct Direction {
     activations: Vec<String>,
     /// Weights of the input: a row for each input, a column for each gate and hidden unit.
     inputs: Vec<f32>,
-    /// Weights of the previous output: a row for each hidden unit, a column for each gate and hidden unit.
+    /// Weights of the previous output: a row for each hidden unit, a column for each gate and
+    /// hidden unit.
     recurrent: Vec<f32>,
     /// Biases of the gates with the input, and with the previous output.
     bias: [Vec<f32>; 2],
@@ -34,8 +35,14 @@ enum State {
 
 impl Direction {
     /// Reads the operands of one direction.
-    pub(super) fn read(reader: &Reader, node: &NodeProto, form: &Form, index: usize) -> Result<Self, OnnxError> {
-        let (directions, hidden, rows) = (form.is_reverse.len(), form.hidden, form.gates * form.hidden);
+    pub(super) fn read(
+        reader: &Reader,
+        node: &NodeProto,
+        form: &Form,
+        index: usize,
+    ) -> Result<Self, OnnxError> {
+        let (directions, hidden, rows) =
+            (form.is_reverse.len(), form.hidden, form.gates * form.hidden);
         let part = |position: usize, dims: [usize; 2]| {
             let whole = reader.floats(node, position, &[directions, dims[0], dims[1]])?;
             Ok(slice(&whole, index, dims[0] * dims[1]))
@@ -48,7 +55,9 @@ impl Direction {
         let (of_input, of_output) = bias.split_at(rows);
         let is_lstm = node.op_type == "LSTM";
         let peepholes = match reader.weights(node, 7)?.filter(|_| is_lstm) {
-            Some(_) => Some(slice(&reader.floats(node, 7, &[directions, 3 * hidden])?, index, 3 * hidden)),
+            Some(_) => {
+                Some(slice(&reader.floats(node, 7, &[directions, 3 * hidden])?, index, 3 * hidden))
+            }
             None => None,
         };
         let state = |position: usize| State::read(reader, node, position, form, index);
@@ -74,17 +83,25 @@ impl Direction {
         length: usize,
     ) -> Result<Steps, OnnxError> {
         let columns = form.gates * form.hidden;
-        let weights = expansion.floats(&[form.inputs, columns], std::mem::take(&mut self.inputs))?;
-        // The bias of the previous output is added here, too, unless a GRU multiplies it with its reset gate.
+        let weights =
+            expansion.floats(&[form.inputs, columns], std::mem::take(&mut self.inputs))?;
+        // The bias of the previous output is added here, too, unless a GRU multiplies it with its
+        // reset gate.
         let kept = if form.gates == 3 && form.resets_late { 2 * form.hidden } else { columns };
         let [of_input, of_output] = &self.bias;
-        let added = of_output.iter().enumerate().map(|(index, &bias)| if index < kept { bias } else { 0.0 });
+        let added = of_output
+            .iter()
+            .enumerate()
+            .map(|(index, &bias)| if index < kept { bias } else { 0.0 });
         let bias = of_input.iter().zip(added).map(|(one, other)| one + other).collect();
         let bias = expansion.floats(&[columns], bias)?;
         let products = expansion.node("MatMul", &[row, &weights]);
         let of_inputs = expansion.node("Add", &[&products, &bias]);
         let split = if form.gates == 3 { 2 * form.hidden } else { columns };
-        let recurrent = [self.named_weights(expansion, 0..split)?, self.named_weights(expansion, split..columns)?];
+        let recurrent = [
+            self.named_weights(expansion, 0..split)?,
+            self.named_weights(expansion, split..columns)?,
+        ];
         let mut outputs = vec![String::new(); length];
         let (mut state, mut cell) =
             (self.output.named(expansion, form.hidden)?, self.cell.named(expansion, form.hidden)?);
@@ -92,13 +109,15 @@ impl Direction {
         for step in 0..length {
             let at = if self.is_reverse { length - 1 - step } else { step };
             let position = expansion.integers(&[at.cast_signed() as i64])?;
-            let input = expansion.node_with("Gather", &[&of_inputs, &position], vec![int("axis", 1)]);
+            let input =
+                expansion.node_with("Gather", &[&of_inputs, &position], vec![int("axis", 1)]);
             let input = expansion.reshape(&input, &[1, columns])?;
             let (output, next) = match form.gates {
                 4 => self.lstm(expansion, form, &input, &recurrent, &state, &cell)?,
                 3 => (self.gru(expansion, form, &input, &recurrent, &state)?, State::Zero),
                 _ => {
-                    let sum = self.with_recurrent(expansion, &input, &recurrent, &state, 0..form.hidden)?;
+                    let sum =
+                        self.with_recurrent(expansion, &input, &recurrent, &state, 0..form.hidden)?;
                     (self.activate(expansion, 0, &sum), State::Zero)
                 }
             };
@@ -183,7 +202,9 @@ impl Direction {
                     self.with_recurrent(expansion, &bias, recurrent, state, range)?
                 }
                 State::Constant(values) => {
-                    bias.iter_mut().zip(self.products(values, range)).for_each(|(bias, product)| *bias += product);
+                    bias.iter_mut()
+                        .zip(self.products(values, range))
+                        .for_each(|(bias, product)| *bias += product);
                     expansion.floats(&[hidden], bias)?
                 }
                 State::Zero => expansion.floats(&[hidden], bias)?,
@@ -218,7 +239,8 @@ impl Direction {
         expansion.node(operator, &[input])
     }
 
-    /// Adds the product of the previous output with some columns of the recurrent weights, if it is not 0.
+    /// Adds the product of the previous output with some columns of the recurrent weights, if it is
+    /// not 0.
     fn with_recurrent(
         &self,
         expansion: &mut Expansion<'_>,
@@ -243,7 +265,9 @@ impl Direction {
     ) -> Result<Option<String>, OnnxError> {
         match state {
             State::Zero => Ok(None),
-            State::Constant(values) => expansion.floats(&[columns.len()], self.products(values, columns)).map(Some),
+            State::Constant(values) => {
+                expansion.floats(&[columns.len()], self.products(values, columns)).map(Some)
+            }
             State::Tensor(name, _) => {
                 let [first, second] = recurrent;
                 let weights = if columns.start == 0 { first } else { second };
@@ -272,7 +296,8 @@ impl Direction {
     ) -> Result<String, OnnxError> {
         let width = self.recurrent.len().checked_div(self.hidden).unwrap_or_default().max(1);
         let rows = self.recurrent.chunks(width);
-        let weights = rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default().to_vec()).collect();
+        let weights =
+            rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default().to_vec()).collect();
         expansion.floats(&[self.hidden, columns.len()], weights)
     }
 }
@@ -287,16 +312,20 @@ impl State {
         direction: usize,
     ) -> Result<Self, OnnxError> {
         let [_, expected] = form.output_dims();
-        let Some(name) = node.input.get(position).filter(|name| !name.is_empty()) else { return Ok(Self::Zero) };
+        let Some(name) = node.input.get(position).filter(|name| !name.is_empty()) else {
+            return Ok(Self::Zero);
+        };
         match reader.values.get(name) {
             Some(Value::Tensor(_, dims)) if *dims == expected => {
                 Ok(Self::Tensor(name.clone(), direction * form.hidden))
             }
-            Some(Value::Tensor(_, dims)) => {
-                Err(unsupported(node, format!("an initial state has dimensions {dims:?}, expected {expected:?}")))
-            }
+            Some(Value::Tensor(_, dims)) => Err(unsupported(
+                node,
+                format!("an initial state has dimensions {dims:?}, expected {expected:?}"),
+            )),
             _ => {
-                let values = slice(&reader.floats(node, position, &expected)?, direction, form.hidden);
+                let values =
+                    slice(&reader.floats(node, position, &expected)?, direction, form.hidden);
                 let is_zero = values.iter().all(|value| value.abs() <= 0.0);
                 Ok(if is_zero { Self::Zero } else { Self::Constant(values) })
             }
@@ -313,7 +342,11 @@ impl State {
     }
 
     /// Returns the name of the state; `None` if it is 0.
-    fn name(&self, expansion: &mut Expansion<'_>, hidden: usize) -> Result<Option<String>, OnnxError> {
+    fn name(
+        &self,
+        expansion: &mut Expansion<'_>,
+        hidden: usize,
+    ) -> Result<Option<String>, OnnxError> {
         match self {
             Self::Zero => Ok(None),
             Self::Constant(values) => expansion.floats(&[hidden], values.clone()).map(Some),
@@ -322,11 +355,16 @@ impl State {
     }
 
     /// Multiplies the state with weights; `None` if it is 0.
-    fn times(&self, expansion: &mut Expansion<'_>, weights: &[f32]) -> Result<Option<String>, OnnxError> {
+    fn times(
+        &self,
+        expansion: &mut Expansion<'_>,
+        weights: &[f32],
+    ) -> Result<Option<String>, OnnxError> {
         match self {
             Self::Zero => Ok(None),
             Self::Constant(values) => {
-                let products = values.iter().zip(weights).map(|(value, weight)| value * weight).collect();
+                let products =
+                    values.iter().zip(weights).map(|(value, weight)| value * weight).collect();
                 expansion.floats(&[weights.len()], products).map(Some)
             }
             Self::Tensor(name, _) => {
@@ -344,5 +382,7 @@ fn slice(values: &[f32], index: usize, length: usize) -> Vec<f32> {
 
 /// Transposes a matrix with rows of this width.
 fn turned(values: &[f32], width: usize) -> Vec<f32> {
-    (0..width).flat_map(|column| values.iter().skip(column).step_by(width.max(1)).copied()).collect()
+    (0..width)
+        .flat_map(|column| values.iter().skip(column).step_by(width.max(1)).copied())
+        .collect()
 }

@@ -26,11 +26,18 @@ fn shapes_are_computed_when_the_model_is_read() {
     ];
     assert_eq!(outputs(small(&[1, 2, 3], nodes, weights), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), [21.0]);
     // The dimensions from one axis to another, which may be none.
-    for (start, end, target) in [(0, 3, vec![1, 2, 3]), (-2, 9, vec![2, 3]), (1, -1, vec![2]), (2, 1, vec![])] {
-        let shape = with_int(with_int(node("Shape", &["x"], "shape", &[]), "start", start), "end", end);
+    for (start, end, target) in
+        [(0, 3, vec![1, 2, 3]), (-2, 9, vec![2, 3]), (1, -1, vec![2]), (2, 1, vec![])]
+    {
+        let shape =
+            with_int(with_int(node("Shape", &["x"], "shape", &[]), "start", start), "end", end);
         let nodes = vec![shape, with_int(node("Concat", &["shape", "open"], "t", &[]), "axis", 0)];
-        let nodes = [nodes, vec![node("Reshape", &["x", "t"], "r", &[]), node("Shape", &["r"], "s", &[])]].concat();
-        let nodes = [nodes, vec![cast("s", "f", DataType::Float), node("ReduceSum", &["f"], "sum", &[])]].concat();
+        let nodes =
+            [nodes, vec![node("Reshape", &["x", "t"], "r", &[]), node("Shape", &["r"], "s", &[])]]
+                .concat();
+        let nodes =
+            [nodes, vec![cast("s", "f", DataType::Float), node("ReduceSum", &["f"], "sum", &[])]]
+                .concat();
         let nodes = [nodes, vec![node("Mul", &["x", "sum"], "y", &[])]].concat();
         let product: i64 = target.iter().product();
         let expected = (target.iter().sum::<i64>() + 6 / product) as f64;
@@ -63,7 +70,8 @@ fn masks_are_computed_when_the_model_is_read() {
     }
 }
 
-/// A large constant beside the computed values does not make the comparison with the file meaningless.
+/// A large constant beside the computed values does not make the comparison with the file
+/// meaningless.
 #[test]
 fn constants_do_not_count_as_computed_values() {
     let nodes = vec![
@@ -71,7 +79,11 @@ fn constants_do_not_count_as_computed_values() {
         node("Mul", &["huge", "huge"], "product", &[]),
         node("Min", &["s", "product"], "y", &[]),
     ];
-    let weights = vec![integers("starts", &[0, 0]), integers("ends", &[i64::MAX, i64::MAX]), scalar("huge", 1e15)];
+    let weights = vec![
+        integers("starts", &[0, 0]),
+        integers("ends", &[i64::MAX, i64::MAX]),
+        scalar("huge", 1e15),
+    ];
     let model = Model::decode(&model(small(&[1, 3], nodes, weights))).unwrap();
     let evaluation = model.evaluate(&[1.0, -2.0, 0.5]).unwrap();
     assert!((evaluation.magnitude - 2.0).abs() < 1e-9, "{evaluation:?}");
@@ -80,8 +92,14 @@ fn constants_do_not_count_as_computed_values() {
 #[test]
 fn constants_without_a_value_are_refused() {
     for (nodes, expected) in [
-        (vec![node("Sqrt", &["low"], "c", &[]), node("Mul", &["x", "c"], "y", &[])], "a constant is not finite"),
-        (vec![node("Reciprocal", &["zero"], "c", &[]), node("Mul", &["x", "c"], "y", &[])], "a constant is not finite"),
+        (
+            vec![node("Sqrt", &["low"], "c", &[]), node("Mul", &["x", "c"], "y", &[])],
+            "a constant is not finite",
+        ),
+        (
+            vec![node("Reciprocal", &["zero"], "c", &[]), node("Mul", &["x", "c"], "y", &[])],
+            "a constant is not finite",
+        ),
         // There is no third element.
         (
             vec![node("Gather", &["three", "three"], "c", &[]), node("Mul", &["x", "c"], "y", &[])],
@@ -98,22 +116,28 @@ fn constants_without_a_value_are_refused() {
     }
     // The graph does not depend on its input.
     let nodes = vec![node("Relu", &["x"], "r", &[]), node("Max", &["zero", "zero"], "y", &[])];
-    assert_eq!(read(&model(small(&[1, 3], nodes, vec![scalar("zero", 0.0)]))), Err(OnnxError::Empty));
+    assert_eq!(
+        read(&model(small(&[1, 3], nodes, vec![scalar("zero", 0.0)]))),
+        Err(OnnxError::Empty)
+    );
 }
 
 /// Double precision would round them, or a conversion cut them off.
 #[test]
 fn integers_beyond_their_type_are_refused() {
-    let used =
-        |constant: NodeProto| vec![constant, cast("c", "f", DataType::Float), node("Mul", &["x", "f"], "y", &[])];
+    let used = |constant: NodeProto| {
+        vec![constant, cast("c", "f", DataType::Float), node("Mul", &["x", "f"], "y", &[])]
+    };
     for (computed, large) in [
         (node("Add", &["large", "one"], "c", &[]), 1 << 53),
         (node("Mul", &["large", "large"], "c", &[]), 1 << 32),
         (cast("large", "c", DataType::Int32), 1 << 31),
         (cast("real", "c", DataType::Int64), 1),
     ] {
-        let weights = || vec![integers("large", &[large]), integers("one", &[1]), scalar("real", 1e20)];
-        let error = read(&model(small(&[1, 3], used(computed), weights()))).unwrap_err().to_string();
+        let weights =
+            || vec![integers("large", &[large]), integers("one", &[1]), scalar("real", 1e20)];
+        let error =
+            read(&model(small(&[1, 3], used(computed), weights()))).unwrap_err().to_string();
         assert!(error.contains("exceeds its type"), "{large}: {error}");
     }
     // Limits that stand for none are only moved.

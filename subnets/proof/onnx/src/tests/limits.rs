@@ -13,8 +13,13 @@ fn chain(operator: &str, others: &[&str], count: usize) -> Vec<NodeProto> {
         last if last == count => "y".to_owned(),
         index => format!("t{index}"),
     };
-    let inputs = |from: String| [vec![from], others.iter().map(|&other| other.to_owned()).collect()].concat();
-    let node_of = |index: usize| NodeProto { input: inputs(name(index)), ..node(operator, &[], &name(index + 1), &[]) };
+    let inputs = |from: String| {
+        [vec![from], others.iter().map(|&other| other.to_owned()).collect()].concat()
+    };
+    let node_of = |index: usize| NodeProto {
+        input: inputs(name(index)),
+        ..node(operator, &[], &name(index + 1), &[])
+    };
     (0..count).map(node_of).collect()
 }
 
@@ -36,16 +41,22 @@ fn tensors_of_many_dimensions_are_refused() {
     let rank = |name: &str| OnnxError::Rank(name.to_owned());
     let reshape = || vec![node("Reshape", &["x", "many"], "y", &[])];
     assert_eq!(refused(&[1, 1], reshape(), vec![ones(33)]), rank("y"));
-    assert_eq!(refused(&[1, 4], vec![node("Relu", &["x"], "y", &[])], vec![floats("w", &[1; 33], &[1.0])]), rank("w"));
+    assert_eq!(
+        refused(&[1, 4], vec![node("Relu", &["x"], "y", &[])], vec![floats("w", &[1; 33], &[1.0])]),
+        rank("w")
+    );
     assert_eq!(refused(&[1; 33], vec![node("Relu", &["x"], "y", &[])], vec![]), rank("x"));
     // Of a tensor, and of a constant.
     for input in ["x", "c"] {
-        let weights = vec![integers("axes", &(0..32).collect::<Vec<i64>>()), floats("c", &[1], &[1.0])];
-        let nodes = vec![node("Unsqueeze", &[input, "axes"], "u", &[]), node("Add", &["x", "u"], "y", &[])];
+        let weights =
+            vec![integers("axes", &(0..32).collect::<Vec<i64>>()), floats("c", &[1], &[1.0])];
+        let nodes =
+            vec![node("Unsqueeze", &[input, "axes"], "u", &[]), node("Add", &["x", "u"], "y", &[])];
         let error = refused(&[1, 4], nodes, weights).to_string();
         assert!(error.contains("the output has more than 32 dimensions"), "{input}: {error}");
     }
-    let error = refused(&[1, 1], vec![node("Expand", &["x", "many"], "y", &[])], vec![ones(33)]).to_string();
+    let error = refused(&[1, 1], vec![node("Expand", &["x", "many"], "y", &[])], vec![ones(33)])
+        .to_string();
     assert!(error.contains("the output has more than 32 dimensions"), "{error}");
 }
 
@@ -67,13 +78,16 @@ fn long_lists_are_refused_with_short_messages() {
 #[test]
 fn repetitions_have_a_limit() {
     let target = integers("target", &[1 << 13, 1 << 13]);
-    let error = refused(&[1, 1], vec![node("Expand", &["x", "target"], "y", &[])], vec![target]).to_string();
+    let error = refused(&[1, 1], vec![node("Expand", &["x", "target"], "y", &[])], vec![target])
+        .to_string();
     assert!(error.contains("it is empty or too large"), "{error}");
     let huge = integers("target", &[i64::MAX, i64::MAX, 1]);
-    let error = refused(&[1, 1], vec![node("Expand", &["x", "target"], "y", &[])], vec![huge]).to_string();
+    let error =
+        refused(&[1, 1], vec![node("Expand", &["x", "target"], "y", &[])], vec![huge]).to_string();
     assert!(error.contains("it is empty or too large"), "{error}");
     // Each has 2^23 elements, all together more than 2^25.
-    let nodes = ["a", "b", "c", "d", "e"].map(|name| node("Expand", &["x", "target"], name, &[])).to_vec();
+    let nodes =
+        ["a", "b", "c", "d", "e"].map(|name| node("Expand", &["x", "target"], name, &[])).to_vec();
     let nodes = [nodes, vec![node("Max", &["a", "b", "c", "d", "e"], "y", &[])]].concat();
     let error = refused(&[1, 1], nodes, vec![integers("target", &[1, 8, 1024, 1024])]).to_string();
     assert!(error.contains("elements are moved by all nodes together"), "{error}");
@@ -87,7 +101,8 @@ fn parts_of_a_split_have_a_limit() {
     assert!(matches!(refused(&[1, 5000], nodes, vec![]), OnnxError::Nodes(_)));
     let mut split = with_int(node("Split", &["x", "parts"], "y", &[]), "axis", 1);
     split.output.push("z".to_owned());
-    let error = refused(&[1, 4], vec![split], vec![integers("parts", &[i64::MAX, i64::MAX])]).to_string();
+    let error =
+        refused(&[1, 4], vec![split], vec![integers("parts", &[i64::MAX, i64::MAX])]).to_string();
     assert!(error.contains("4 elements cannot be split into 2 parts"), "{error}");
 }
 
@@ -102,17 +117,24 @@ fn constants_that_are_computed_have_a_limit() {
         let error = refused(&[1, 3], used(node("Add", &["a", "b"], "c", &[])), weights).to_string();
         assert!(error.contains("do not fit, or are too large"), "{error}");
     }
-    let table = || vec![long("a", &[1, 1 << 20], 1 << 20), TensorProto { dims: vec![100], ..integers("b", &[0; 100]) }];
+    let table = || {
+        vec![
+            long("a", &[1, 1 << 20], 1 << 20),
+            TensorProto { dims: vec![100], ..integers("b", &[0; 100]) },
+        ]
+    };
     let error = refused(&[1, 3], used(node("Gather", &["a", "b"], "c", &[])), table()).to_string();
     assert!(error.contains("do not fit, or are too large"), "{error}");
     let slice = |index: usize| node("Slice", &["a", "zero", "one"], &format!("s{index}"), &[]);
     let nodes = [(0..40).map(slice).collect(), vec![node("Relu", &["x"], "y", &[])]].concat();
-    let weights = vec![long("a", &[1 << 20], 1 << 20), integers("zero", &[0]), integers("one", &[1])];
+    let weights =
+        vec![long("a", &[1 << 20], 1 << 20), integers("zero", &[0]), integers("one", &[1])];
     let error = refused(&[1, 3], nodes, weights).to_string();
     assert!(error.contains("elements of constants are computed"), "{error}");
 }
 
-/// What exporters compute is folded although the operands are long: the rows of positions, and a mask.
+/// What exporters compute is folded although the operands are long: the rows of positions, and a
+/// mask.
 #[test]
 fn long_constants_are_folded() {
     let nodes = vec![
@@ -127,7 +149,10 @@ fn long_constants_are_folded() {
         TensorProto { dims: vec![128, 128], ..kept },
         floats("zeros", &[128, 128], &vec![0.0; 128 * 128]),
     ];
-    assert_eq!(outputs(small(&[1, 128, 128], nodes, weights), &vec![1.5; 128 * 128]), vec![3.0; 128 * 128]);
+    assert_eq!(
+        outputs(small(&[1, 128, 128], nodes, weights), &vec![1.5; 128 * 128]),
+        vec![3.0; 128 * 128]
+    );
 }
 
 /// Ranks of a long axis are no weights of the file, which would justify more memory.
@@ -153,7 +178,8 @@ fn long_axes_have_a_limit() {
 #[test]
 fn long_axes_of_empty_constants_are_refused() {
     for operator in ["ReduceSum", "ReduceMax"] {
-        let nodes = vec![node(operator, &["e", "zero"], "s", &[]), node("Mul", &["x", "s"], "y", &[])];
+        let nodes =
+            vec![node(operator, &["e", "zero"], "s", &[]), node("Mul", &["x", "s"], "y", &[])];
         let weights = vec![floats("e", &[0, 1 << 40], &[]), integers("zero", &[0])];
         let error = refused(&[1, 3], nodes, weights).to_string();
         assert!(error.contains("do not fit, or are too large"), "{operator}: {error}");

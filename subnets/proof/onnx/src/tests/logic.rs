@@ -39,8 +39,9 @@ fn conditions_have_the_values_of_the_standard() {
             node(operator, &["a", "c"], "y", &[]),
         ]
     };
-    let chosen =
-        |condition: Vec<NodeProto>, operands: [&str; 3]| [condition, vec![node("Where", &operands, "y", &[])]].concat();
+    let chosen = |condition: Vec<NodeProto>, operands: [&str; 3]| {
+        [condition, vec![node("Where", &operands, "y", &[])]].concat()
+    };
     let less = || node("Less", &["x", "zero"], "c", &[]);
     let greater = || vec![product(), node("Greater", &["h", "x"], "c", &[])];
     for (nodes, expected) in [
@@ -54,9 +55,15 @@ fn conditions_have_the_values_of_the_standard() {
         (vec![cast("x", "y", DataType::Int64)], [-1.0, 0.0, 1.0, 3.0]),
         (vec![less(), cast("c", "y", DataType::Float)], [1.0, 1.0, 0.0, 0.0]),
         (vec![cast("x", "b", DataType::Bool), node("Not", &["b"], "y", &[])], [0.0; 4]),
-        (vec![less(), cast("c", "i", DataType::Int32), cast("i", "y", DataType::Bool)], [1.0, 1.0, 0.0, 0.0]),
+        (
+            vec![less(), cast("c", "i", DataType::Int32), cast("i", "y", DataType::Bool)],
+            [1.0, 1.0, 0.0, 0.0],
+        ),
         // A function of one tensor, a choice between two, and one between a tensor and a number.
-        (chosen(vec![less(), node("Mul", &["x", "two"], "m", &[])], ["c", "m", "x"]), [-2.0, -1.0, 1.0, 3.0]),
+        (
+            chosen(vec![less(), node("Mul", &["x", "two"], "m", &[])], ["c", "m", "x"]),
+            [-2.0, -1.0, 1.0, 3.0],
+        ),
         (chosen(greater(), ["c", "h", "x"]), [6.0, 2.0, 1.0, 3.0]),
         (chosen(greater(), ["c", "x", "h"]), [-1.0, -0.5, -1.0, -2.0]),
         (chosen(greater(), ["c", "two", "x"]), [2.0, 2.0, 1.0, 3.0]),
@@ -74,7 +81,11 @@ fn conditions_have_the_values_of_the_standard() {
             floats("two", &[1, 1], &[2.0]),
             booleans("mask", &[4], &[true, false, false, true]),
         ];
-        assert_eq!(outputs(small(&[1, 4], nodes, weights), &[-1.0, -0.5, 1.0, 3.0]), expected, "{names:?}");
+        assert_eq!(
+            outputs(small(&[1, 4], nodes, weights), &[-1.0, -0.5, 1.0, 3.0]),
+            expected,
+            "{names:?}"
+        );
     }
 }
 
@@ -87,7 +98,10 @@ fn booleans_of_the_file_are_0_or_1() {
         TensorProto { raw_data: vec![2, 0, 255], ..mask.clone() },
         TensorProto { raw_data: vec![], int32_data: vec![-1, 0, 7], ..mask },
     ] {
-        assert_eq!(outputs(small(&[1, 3], nodes.clone(), vec![mask]), &[4.0, 5.0, 6.0]), [4.0, 0.0, 6.0]);
+        assert_eq!(
+            outputs(small(&[1, 3], nodes.clone(), vec![mask]), &[4.0, 5.0, 6.0]),
+            [4.0, 0.0, 6.0]
+        );
     }
 }
 
@@ -96,7 +110,10 @@ fn booleans_of_the_file_are_0_or_1() {
 fn choices_are_repeated_to_common_dimensions() {
     let nodes = vec![node("Where", &["mask", "x", "two"], "y", &[])];
     let weights = vec![booleans("mask", &[2, 1], &[true, false]), floats("two", &[], &[2.0])];
-    assert_eq!(outputs(small(&[1, 3], nodes, weights), &[4.0, 5.0, 6.0]), [4.0, 5.0, 6.0, 2.0, 2.0, 2.0]);
+    assert_eq!(
+        outputs(small(&[1, 3], nodes, weights), &[4.0, 5.0, 6.0]),
+        [4.0, 5.0, 6.0, 2.0, 2.0, 2.0]
+    );
 }
 
 #[test]
@@ -110,7 +127,9 @@ fn conditions_are_exact_integers() {
     let (_, network, error) = read_small(&[1, 4], nodes, vec![turned()]);
     assert!(error < 0.02, "{error}");
     let tables = network.layers.iter().filter_map(|layer| match &layer.operation {
-        Operation::Table { values, .. } => Some((layer.scale, values.iter().all(|value| (0..=1).contains(value)))),
+        Operation::Table { values, .. } => {
+            Some((layer.scale, values.iter().all(|value| (0..=1).contains(value))))
+        }
         _ => None,
     });
     assert_eq!(tables.collect::<Vec<_>>(), [(0, true), (0, true)]);
@@ -127,8 +146,11 @@ fn quotients_are_products_with_reciprocals() {
     ];
     let (_, _, error) = read_small(&[1, 4], nodes, vec![turned(), floats("half", &[], &[0.5])]);
     assert!(error < 0.02, "{error}");
-    let nodes =
-        vec![node("MatMul", &["x", "w"], "h", &[]), node("Abs", &["h"], "d", &[]), node("Div", &["x", "d"], "y", &[])];
+    let nodes = vec![
+        node("MatMul", &["x", "w"], "h", &[]),
+        node("Abs", &["h"], "d", &[]),
+        node("Div", &["x", "d"], "y", &[]),
+    ];
     let graph = small(&[1, 4], nodes, vec![turned()]);
     let float = Model::decode(&model_of(20, graph)).unwrap().network().unwrap();
     let sample = vec![vec![100, 50, -50, -100], vec![-100, 100, 50, 25]];
@@ -142,9 +164,16 @@ fn choices_that_do_not_fit_are_refused() {
     let three = || booleans("mask", &[3], &[true; 3]);
     let numbers = || floats("two", &[4], &[1.0, 2.0, 3.0, 4.0]);
     for (nodes, weights, expected) in [
-        (vec![node("Where", &["mask", "x", "x"], "y", &[])], vec![three()], "the operands do not fit each other"),
         (
-            vec![node("Less", &["x", "two"], "c", &[]), node("Where", &["c", "x", "two"], "y", &[])],
+            vec![node("Where", &["mask", "x", "x"], "y", &[])],
+            vec![three()],
+            "the operands do not fit each other",
+        ),
+        (
+            vec![
+                node("Less", &["x", "two"], "c", &[]),
+                node("Where", &["c", "x", "two"], "y", &[]),
+            ],
             vec![numbers()],
             "the constant must be one number",
         ),
@@ -165,8 +194,11 @@ fn choices_that_do_not_fit_are_refused() {
 #[test]
 fn powers_of_integers_are_integers() {
     let power = |exponent: TensorProto| {
-        let nodes =
-            vec![cast("x", "i", DataType::Int64), node("Pow", &["i", "e"], "p", &[]), cast("p", "y", DataType::Float)];
+        let nodes = vec![
+            cast("x", "i", DataType::Int64),
+            node("Pow", &["i", "e"], "p", &[]),
+            cast("p", "y", DataType::Float),
+        ];
         small(&[1, 3], nodes, vec![TensorProto { dims: vec![], name: "e".to_owned(), ..exponent }])
     };
     for exponent in [floats("e", &[1], &[2.0]), integers("e", &[2])] {

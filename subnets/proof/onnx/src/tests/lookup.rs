@@ -39,8 +39,11 @@ fn embeddings_are_rows_of_their_table() {
     );
     // The three columns share one scale, so nothing but a move joins them.
     let network = quantised(graph, &options()).unwrap();
-    let kinds: Vec<bool> =
-        network.layers.iter().map(|layer| matches!(layer.operation, Operation::Table { .. })).collect();
+    let kinds: Vec<bool> = network
+        .layers
+        .iter()
+        .map(|layer| matches!(layer.operation, Operation::Table { .. }))
+        .collect();
     assert_eq!(kinds, [true, true, true, false]);
     let circuit = network.lower().unwrap();
     let unit = f64::from(-network.output_scale()).exp2();
@@ -53,7 +56,8 @@ fn embeddings_are_rows_of_their_table() {
     }
 }
 
-/// Tokens with an embedding, positions, a norm and a product of rows; integers are compared and converted, too.
+/// Tokens with an embedding, positions, a norm and a product of rows; integers are compared and
+/// converted, too.
 #[test]
 fn models_with_integer_inputs_are_quantised() {
     let nodes = vec![
@@ -89,7 +93,9 @@ fn models_with_integer_inputs_are_quantised() {
 fn lookups_that_are_unsupported_are_refused() {
     let table = || floats("e", &[5, 4], &[0.5; 20]);
     let by_column = with_int(node("Gather", &["e", "x"], "y", &[]), "axis", 1);
-    let error = read(&model(with_integers(small(&[1, 4], vec![by_column], vec![table()])))).unwrap_err().to_string();
+    let error = read(&model(with_integers(small(&[1, 4], vec![by_column], vec![table()]))))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("along the first axis of a constant only"), "{error}");
     let by_float = vec![node("Gather", &["e", "x"], "y", &[])];
     let error = read(&model(small(&[1, 4], by_float, vec![table()]))).unwrap_err().to_string();
@@ -100,7 +106,8 @@ fn lookups_that_are_unsupported_are_refused() {
     assert!(matches!(error, OnnxError::Nodes(_)), "{error}");
 }
 
-/// A vocabulary has more rows than a function of an activation has arguments, and the neighbour of a row is another row.
+/// A vocabulary has more rows than a function of an activation has arguments, and the neighbour of
+/// a row is another row.
 #[test]
 fn large_vocabularies_are_exact() {
     let rows = (0..5000_u16).flat_map(|row| [f32::from(row % 7), f32::from(row % 5) - 2.0]);
@@ -131,8 +138,14 @@ fn large_vocabularies_are_exact() {
     }
     // A limit of the rows in the graph does not make rounded numbers of rows right.
     let nodes = vec![node("Min", &["x", "most"], "i", &[]), node("Gather", &["e", "i"], "y", &[])];
-    let weights = vec![floats("e", &[2, 1], &[1.0, 2.0]), TensorProto { dims: vec![], ..integers("most", &[1]) }];
-    let float = Model::decode(&model(with_integers(small(&[1, 4], nodes, weights)))).unwrap().network().unwrap();
+    let weights = vec![
+        floats("e", &[2, 1], &[1.0, 2.0]),
+        TensorProto { dims: vec![], ..integers("most", &[1]) },
+    ];
+    let float = Model::decode(&model(with_integers(small(&[1, 4], nodes, weights))))
+        .unwrap()
+        .network()
+        .unwrap();
     let wide = QuantiseOptions { input_range: Range { low: 0, high: 1 << 20 }, ..options };
     let refused = quantise(&float, &wide, &[vec![0; 4]]);
     assert!(matches!(refused, Err(QuantiseError::Magnitude { .. })), "{refused:?}");
@@ -172,7 +185,8 @@ fn comparisons_of_integers_are_exact() {
     }
 }
 
-/// Returns the outputs of a graph whose input has integers, for the first of these rows; all of them are the sample.
+/// Returns the outputs of a graph whose input has integers, for the first of these rows; all of
+/// them are the sample.
 pub(super) fn chosen(
     graph: GraphProto,
     high: i64,
@@ -190,7 +204,8 @@ pub(super) fn chosen(
     Ok(outputs.into_iter().map(|output| output as f64 * unit).collect())
 }
 
-/// The sample has small numbers only: larger ones must neither saturate nor be rounded before they choose a row.
+/// The sample has small numbers only: larger ones must neither saturate nor be rounded before they
+/// choose a row.
 #[test]
 fn integers_that_are_computed_choose_their_row() {
     let parts = |operator: &str| {
@@ -203,7 +218,8 @@ fn integers_that_are_computed_choose_their_row() {
         node("Slice", &["placed", "start", "end", "axis"], "i", &[]),
         node("Gather", &["e", "i"], "y", &[]),
     ];
-    let sums = vec![node("ReduceSum", &["x", "axis"], "i", &[]), node("Gather", &["e", "i"], "y", &[])];
+    let sums =
+        vec![node("ReduceSum", &["x", "axis"], "i", &[]), node("Gather", &["e", "i"], "y", &[])];
     let graph = |nodes, rows: u16| {
         let table: Vec<f32> = (0..rows).map(|row| f32::from(row % 7)).collect();
         let weights = vec![
@@ -273,9 +289,16 @@ fn integers_beyond_single_precision_are_refused() {
         let graph = |value| with_integers(small(&[1, 2], nodes(operator), vec![constant(value)]));
         let error = read(&model(graph((1 << 24) + 1))).unwrap_err().to_string();
         assert!(error.contains("single precision"), "{operator}: {error}");
-        assert!(read(&model(graph(1 << 24))).is_ok() && read(&model(graph(i64::MAX))).is_ok(), "{operator}");
+        assert!(
+            read(&model(graph(1 << 24))).is_ok() && read(&model(graph(i64::MAX))).is_ok(),
+            "{operator}"
+        );
     }
     let table = vec![integers("c", &[0, (1 << 24) + 1])];
-    let error = read(&model(with_integers(small(&[1, 2], vec![node("Gather", &["c", "x"], "y", &[])], table))));
+    let error = read(&model(with_integers(small(
+        &[1, 2],
+        vec![node("Gather", &["c", "x"], "y", &[])],
+        table,
+    ))));
     assert!(error.is_err_and(|error| error.to_string().contains("exceeds single precision")));
 }

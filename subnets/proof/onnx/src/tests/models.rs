@@ -1,4 +1,5 @@
-//! Models of `vectors/proof-models`: read, evaluated, quantised, and compared with onnxruntime's outputs.
+//! Models of `vectors/proof-models`: read, evaluated, quantised, and compared with onnxruntime's
+//! outputs.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -54,7 +55,8 @@ impl Case {
     fn quantised(&self, model: &Model) -> Network {
         let float = model.network().unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let options = self.options();
-        let network = quantise(&float, &options, &self.inputs).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let network = quantise(&float, &options, &self.inputs)
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let compared = compare(model, &float, &network, &options, &self.inputs);
         compared.unwrap_or_else(|error| panic!("{}: {error}", self.name));
         network
@@ -82,7 +84,8 @@ fn largest_difference(ours: &[f64], theirs: &[f64]) -> f64 {
 fn every_model_file_has_a_recorded_case() {
     let files = std::fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
     let models = files.filter(|path| path.extension().is_some_and(|extension| extension == "onnx"));
-    let models: BTreeSet<String> = models.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let models: BTreeSet<String> =
+        models.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     let cases: BTreeSet<String> = cases().into_iter().map(|case| case.name).collect();
     assert_eq!(models, cases);
 }
@@ -95,17 +98,24 @@ fn evaluation_equals_onnxruntime() {
         let unit = f64::from(-case.scale).exp2();
         for (row, expected) in case.inputs.iter().zip(&case.outputs) {
             let input: Vec<f32> = row.iter().map(|&value| (value as f64 * unit) as f32).collect();
-            let outputs = model.evaluate(&input).unwrap_or_else(|error| panic!("{}: {error}", case.name)).outputs;
+            let outputs = model
+                .evaluate(&input)
+                .unwrap_or_else(|error| panic!("{}: {error}", case.name))
+                .outputs;
             let outputs = if case.softmax { softmax(&outputs) } else { outputs };
             let difference = largest_difference(&outputs, expected);
             let bound = if case.name == "svc-probability" { 0.01 } else { 1e-5 };
-            assert!(difference <= bound * case.largest(), "{}: {outputs:?} {expected:?}", case.name);
+            assert!(
+                difference <= bound * case.largest(),
+                "{}: {outputs:?} {expected:?}",
+                case.name
+            );
         }
     }
 }
 
-/// Integer networks have outputs close to onnxruntime's. At most one row, whose scores are close to each other, has another
-/// class.
+/// Integer networks have outputs close to onnxruntime's. At most one row, whose scores are close to
+/// each other, has another class.
 #[test]
 fn integer_networks_are_close_to_onnxruntime() {
     let mut failures = Vec::new();
@@ -122,7 +132,10 @@ fn integer_networks_are_close_to_onnxruntime() {
         }
         println!("{}: {largest:.5} of {}, {classes} other classes", case.name, case.bound);
         if largest > case.bound || (case.classifier && classes > 1) {
-            failures.push(format!("{}: {largest} of the largest output, {classes} other classes", case.name));
+            failures.push(format!(
+                "{}: {largest} of the largest output, {classes} other classes",
+                case.name
+            ));
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");

@@ -9,7 +9,13 @@ use super::reductions::spread;
 use super::*;
 
 /// Checks the values of the network and of the evaluation of a model from "x" to "y".
-fn check(opset: i64, dims: &[i64], nodes: Vec<NodeProto>, weights: Vec<TensorProto>, expected: &[f64]) {
+fn check(
+    opset: i64,
+    dims: &[i64],
+    nodes: Vec<NodeProto>,
+    weights: Vec<TensorProto>,
+    expected: &[f64],
+) {
     let input = [-1.5, -0.5, 0.0, 0.5, 1.5, 3.0];
     let names: Vec<String> = nodes.iter().map(|node| node.op_type.clone()).collect();
     let model = Model::decode(&model_of(opset, small(dims, nodes, weights))).unwrap();
@@ -28,16 +34,22 @@ fn softmaxes_have_the_values_of_the_standard() {
     let rows = [0.121_951_7, 0.331_499, 0.546_549_4, 0.062_89, 0.170_952_8, 0.766_157_2];
     let columns = [0.119_202_9, 0.119_202_9, 0.047_425_9, 0.880_797_1, 0.880_797_1, 0.952_574_1];
     let all = [0.007_956, 0.021_626_6, 0.035_656_2, 0.058_787_1, 0.159_8, 0.716_174_1];
-    let logarithms = [-2.104_130_2, -1.104_130_5, -0.604_130_6, -2.766_368_1, -1.766_367_8, -0.266_367_9];
-    let softmax = |operator: &str, axis: i64| vec![with_int(node(operator, &["x"], "y", &[]), "axis", axis)];
+    let logarithms =
+        [-2.104_130_2, -1.104_130_5, -0.604_130_6, -2.766_368_1, -1.766_367_8, -0.266_367_9];
+    let softmax =
+        |operator: &str, axis: i64| vec![with_int(node(operator, &["x"], "y", &[]), "axis", axis)];
     check(17, &[1, 2, 3], softmax("Softmax", -1), vec![], &rows);
     check(17, &[1, 2, 3], softmax("Softmax", 1), vec![], &columns);
     check(17, &[1, 2, 3], softmax("LogSoftmax", 2), vec![], &logarithms);
     check(17, &[1, 2, 3], vec![node("Softmax", &["x"], "y", &[])], vec![], &rows);
     // Before version 13, a softmax covers all axes from the first one on.
     check(12, &[1, 1, 2, 3], softmax("Softmax", -1), vec![], &rows);
-    let opposite =
-        |axis: i64| vec![with_int(node("Softmax", &["x"], "s", &[]), "axis", axis), node("Neg", &["s"], "y", &[])];
+    let opposite = |axis: i64| {
+        vec![
+            with_int(node("Softmax", &["x"], "s", &[]), "axis", axis),
+            node("Neg", &["s"], "y", &[]),
+        ]
+    };
     check(12, &[1, 1, 2, 3], opposite(2), vec![], &all.map(|value: f64| -value));
     check(
         12,
@@ -63,20 +75,43 @@ fn norms_have_the_values_of_the_standard() {
     let roots = [-1.441_153_4, -0.480_384_5, 0.0, 0.247_435_8, 0.742_307_5, 1.484_615];
     let ones = || floats("s", &[3], &[1.0; 3]);
     let weights = || vec![ones(), floats("b", &[3], &[0.0; 3])];
-    check(17, &[1, 2, 3], vec![node("LayerNormalization", &["x", "s", "b"], "y", &[])], weights(), &rows);
-    check(17, &[1, 2, 3], vec![node("LayerNormalization", &["x", "s"], "y", &[])], weights(), &rows);
+    check(
+        17,
+        &[1, 2, 3],
+        vec![node("LayerNormalization", &["x", "s", "b"], "y", &[])],
+        weights(),
+        &rows,
+    );
+    check(
+        17,
+        &[1, 2, 3],
+        vec![node("LayerNormalization", &["x", "s"], "y", &[])],
+        weights(),
+        &rows,
+    );
     let both = with_int(node("LayerNormalization", &["x", "t"], "y", &[]), "axis", 1);
     check(17, &[1, 2, 3], vec![both], vec![floats("t", &[2, 3], &[1.0; 6])], &all);
     let root = with_float(node("RMSNormalization", &["x", "s"], "y", &[]), "epsilon", 0.25);
     check(23, &[1, 2, 3], vec![root], vec![ones()], &roots);
     // Factors and offsets of columns, of elements, and of channels.
     let affine = |values: &[f64; 6], factors: [f64; 6], offsets: [f64; 6]| {
-        let scaled = values.iter().zip(factors).zip(offsets).map(|((value, factor), offset)| value * factor + offset);
+        let scaled = values
+            .iter()
+            .zip(factors)
+            .zip(offsets)
+            .map(|((value, factor), offset)| value * factor + offset);
         scaled.collect::<Vec<f64>>()
     };
     let weights = vec![floats("s", &[3], &[2.0, -1.0, 0.5]), floats("b", &[3], &[0.0, 1.0, -1.0])];
-    let expected = affine(&rows, [2.0, -1.0, 0.5, 2.0, -1.0, 0.5], [0.0, 1.0, -1.0, 0.0, 1.0, -1.0]);
-    check(17, &[1, 2, 3], vec![node("LayerNormalization", &["x", "s", "b"], "y", &[])], weights, &expected);
+    let expected =
+        affine(&rows, [2.0, -1.0, 0.5, 2.0, -1.0, 0.5], [0.0, 1.0, -1.0, 0.0, 1.0, -1.0]);
+    check(
+        17,
+        &[1, 2, 3],
+        vec![node("LayerNormalization", &["x", "s", "b"], "y", &[])],
+        weights,
+        &expected,
+    );
     let factors = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     let both = with_int(node("LayerNormalization", &["x", "t"], "y", &[]), "axis", -2);
     let weights = vec![floats("t", &[2, 3], &factors.map(|factor: f64| factor as f32))];
@@ -104,7 +139,10 @@ fn attention(mask: Option<NodeProto>) -> (Vec<NodeProto>, Vec<TensorProto>) {
         node("MatMul", &["weights", "values"], "y", &[]),
     ];
     let weights = ["q", "k", "v"].map(|name| floats(name, &[4, 4], &spread(16))).to_vec();
-    (nodes.into_iter().chain(mask).chain(end).collect(), [weights, vec![floats("quarter", &[], &[0.25])]].concat())
+    (
+        nodes.into_iter().chain(mask).chain(end).collect(),
+        [weights, vec![floats("quarter", &[], &[0.25])]].concat(),
+    )
 }
 
 #[test]
@@ -118,7 +156,9 @@ fn softmaxes_are_quantised() {
     assert_eq!(count(|operation| matches!(operation, Operation::MaxPool { .. })), 1);
     // The factor, the powers and the reciprocals of their sums.
     assert_eq!(count(|operation| matches!(operation, Operation::Table { .. })), 3);
-    for (operator, axis, bound) in [("Softmax", 1, 0.02), ("Softmax", -1, 0.02), ("LogSoftmax", 1, 0.02)] {
+    for (operator, axis, bound) in
+        [("Softmax", 1, 0.02), ("Softmax", -1, 0.02), ("LogSoftmax", 1, 0.02)]
+    {
         let nodes = vec![
             node("Conv", &["x", "k"], "h", &[]),
             with_int(node(operator, &["h"], "s", &[]), "axis", axis),
@@ -135,7 +175,8 @@ fn softmaxes_are_quantised() {
 fn masked_elements_do_not_count() {
     let kept = [true, false, false, true, true, false, true, true, true];
     let mask = || booleans("kept", &[3, 3], &kept);
-    let added = |value: f32| floats("mask", &[3, 3], &kept.map(|kept| if kept { 0.0 } else { value }));
+    let added =
+        |value: f32| floats("mask", &[3, 3], &kept.map(|kept| if kept { 0.0 } else { value }));
     let add = || node("Add", &["scaled", "mask"], "masked", &[]);
     let select = || node("Where", &["kept", "scaled", "low"], "masked", &[]);
     let low = |value: f32| floats("low", &[], &[value]);
@@ -146,7 +187,8 @@ fn masked_elements_do_not_count() {
         (add(), vec![added(f32::MIN)]),
         (add(), vec![added(-10_000.0)]),
     ] {
-        let name = format!("{} {:?}", node.op_type, weights.last().map(|weight| weight.name.clone()));
+        let name =
+            format!("{} {:?}", node.op_type, weights.last().map(|weight| weight.name.clone()));
         let (nodes, others) = attention(Some(node));
         let (_, network, error) = read_small(&[1, 2, 3, 4], nodes, [others, weights].concat());
         assert!(error < 0.02, "{name}: {error}");
@@ -181,7 +223,8 @@ fn norms_are_quantised() {
     };
     let mean = |input: &str, output: &str| node("ReduceMean", &[input, "last"], output, &[]);
     let ends = |inner: Vec<NodeProto>| {
-        let (start, end) = (node("MatMul", &["x", "v"], "h", &[]), node("MatMul", &["n", "w"], "y", &[]));
+        let (start, end) =
+            (node("MatMul", &["x", "v"], "h", &[]), node("MatMul", &["n", "w"], "y", &[]));
         [vec![start], inner, vec![end]].concat()
     };
     let affine = || vec![node("Mul", &["d", "s"], "m", &[]), node("Add", &["m", "b"], "n", &[])];
@@ -212,8 +255,13 @@ fn norms_are_quantised() {
     ] {
         let (_, network, error) = quantised(23, small(&[1, 3, 4], ends(inner), weights())).unwrap();
         assert!(error < 0.02, "{name}: {error}");
-        // The square, and the reciprocal of the deviation; the mean of six is a table, too, if it is subtracted.
-        let tables = network.layers.iter().filter(|layer| matches!(layer.operation, Operation::Table { .. })).count();
+        // The square, and the reciprocal of the deviation; the mean of six is a table, too, if it
+        // is subtracted.
+        let tables = network
+            .layers
+            .iter()
+            .filter(|layer| matches!(layer.operation, Operation::Table { .. }))
+            .count();
         assert_eq!(tables, if name.contains("layer") { 3 } else { 2 }, "{name}");
     }
     let nodes = vec![
@@ -234,12 +282,14 @@ fn norms_are_quantised() {
 /// Rows without any variance, and outputs far beyond the sample, have values.
 #[test]
 fn norms_have_values_for_any_input() {
-    let nodes = vec![node("LayerNormalization", &["x", "s"], "n", &[]), node("Softmax", &["n"], "y", &[])];
+    let nodes =
+        vec![node("LayerNormalization", &["x", "s"], "n", &[]), node("Softmax", &["n"], "y", &[])];
     let graph = small(&[1, 2, 4], nodes, vec![floats("s", &[4], &[1.0; 4])]);
     let model = Model::decode(&model_of(20, graph)).unwrap();
     let float = model.network().unwrap();
     let network = quantise(&float, &options(), &sample(8)).unwrap();
-    let rows = vec![vec![0; 8], vec![100; 8], vec![-100; 8], vec![100, -100, 100, -100, 1, 0, 0, 0]];
+    let rows =
+        vec![vec![0; 8], vec![100; 8], vec![-100; 8], vec![100, -100, 100, -100, 1, 0, 0, 0]];
     compare(&model, &float, &network, &options(), &rows).unwrap();
     let circuit = network.lower().unwrap();
     let unit = f64::from(-network.output_scale()).exp2();
@@ -264,7 +314,10 @@ fn softmaxes_and_norms_without_a_meaning_are_refused() {
     twice.output.push("mean".to_owned());
     let scale = vec![floats("s", &[3], &[1.0; 3])];
     for ((nodes, weights), expected) in [
-        (masked("LogSoftmax", [true, false, true]), "the logarithm of a masked element is infinite"),
+        (
+            masked("LogSoftmax", [true, false, true]),
+            "the logarithm of a masked element is infinite",
+        ),
         (masked("Softmax", [false; 3]), "all elements of a row are masked"),
         ((vec![twice], scale.clone()), "a second output is unsupported"),
         (

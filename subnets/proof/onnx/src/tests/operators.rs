@@ -10,16 +10,22 @@ use super::*;
 
 /// Inputs of -100 to 100 stand for -3.125 to 3.125.
 pub(super) fn options() -> QuantiseOptions {
-    QuantiseOptions { input_range: Range { low: -100, high: 100 }, input_scale: 5, ..QuantiseOptions::default() }
+    QuantiseOptions {
+        input_range: Range { low: -100, high: 100 },
+        input_scale: 5,
+        ..QuantiseOptions::default()
+    }
 }
 
 pub(super) fn sample(count: usize) -> Vec<Vec<i64>> {
-    let row = |seed: usize| (0..count).map(move |index| ((seed * 71 + index * 37) % 201).cast_signed() as i64 - 100);
+    let row = |seed: usize| {
+        (0..count).map(move |index| ((seed * 71 + index * 37) % 201).cast_signed() as i64 - 100)
+    };
     (0..9).map(|seed| row(seed).collect()).collect()
 }
 
-/// Returns the network before and after quantisation, compared with the file, and the largest error of its outputs as a
-/// part of the largest value.
+/// Returns the network before and after quantisation, compared with the file, and the largest error
+/// of its outputs as a part of the largest value.
 pub(super) fn quantised(
     opset: i64,
     graph: GraphProto,
@@ -30,10 +36,13 @@ pub(super) fn quantised(
     let network = quantise(&float, &options(), &sample)?;
     compare(&model, &float, &network, &options(), &sample)?;
     let circuit = network.lower()?;
-    let (unit, mut largest, mut magnitude) = (f64::from(-network.output_scale()).exp2(), 0.0_f64, 0.0_f64);
+    let (unit, mut largest, mut magnitude) =
+        (f64::from(-network.output_scale()).exp2(), 0.0_f64, 0.0_f64);
     for row in &sample {
         let expected = model.evaluate(&options().dequantise_input(row))?.outputs;
-        for (expected, actual) in expected.iter().zip(circuit.execute(row).unwrap().outputs(&circuit)) {
+        for (expected, actual) in
+            expected.iter().zip(circuit.execute(row).unwrap().outputs(&circuit))
+        {
             largest = largest.max((expected - actual as f64 * unit).abs());
             magnitude = magnitude.max(expected.abs());
         }
@@ -52,7 +61,12 @@ pub(super) fn read_small(
 /// Adds a float attribute.
 pub(super) fn with_float(mut node: NodeProto, name: &str, value: f32) -> NodeProto {
     let kind = AttributeKind::Float as i32;
-    node.attribute.push(AttributeProto { name: name.to_owned(), f: value, kind, ..AttributeProto::default() });
+    node.attribute.push(AttributeProto {
+        name: name.to_owned(),
+        f: value,
+        kind,
+        ..AttributeProto::default()
+    });
     node
 }
 
@@ -60,7 +74,8 @@ fn unary(operator: &str) -> NodeProto {
     node(operator, &["x"], "y", &[])
 }
 
-/// Expected values are those of the standard's formulas, computed with Python's `math`, for -1.5, -0.5, 0, 0.5, 1.5, 3.
+/// Expected values are those of the standard's formulas, computed with Python's `math`, for -1.5, -0.5,
+/// 0, 0.5, 1.5, 3.
 #[test]
 fn functions_have_the_values_of_the_standard() {
     let alpha = |operator, alpha| with_float(unary(operator), "alpha", alpha);
@@ -85,7 +100,10 @@ fn functions_have_the_values_of_the_standard() {
         (unary("Sigmoid"), [0.182_425_5, 0.377_540_7, 0.5, 0.622_459_3, 0.817_574_5, 0.952_574_1]),
         (unary("Softplus"), [0.201_413_3, 0.474_077, LN_2, 0.974_077, 1.701_413_3, 3.048_587_4]),
         (unary("Softsign"), [-0.6, -0.333_333_3, 0.0, 0.333_333_3, 0.6, 0.75]),
-        (alpha("Swish", 1.0), [-0.273_638_3, -0.188_770_3, 0.0, 0.311_229_7, 1.226_361_7, 2.857_722_4]),
+        (
+            alpha("Swish", 1.0),
+            [-0.273_638_3, -0.188_770_3, 0.0, 0.311_229_7, 1.226_361_7, 2.857_722_4],
+        ),
         (unary("Tanh"), [-0.905_148_3, -0.462_117_2, 0.0, 0.462_117_2, 0.905_148_3, 0.995_054_8]),
     ] {
         let name = node.op_type.clone();
@@ -103,7 +121,10 @@ fn functions_have_the_values_of_the_standard() {
 #[test]
 fn functions_are_quantised() {
     let between = |low: f32, high: f32| {
-        (node("Clip", &["x", "low", "high"], "y", &[]), vec![floats("low", &[], &[low]), floats("high", &[], &[high])])
+        (
+            node("Clip", &["x", "low", "high"], "y", &[]),
+            vec![floats("low", &[], &[low]), floats("high", &[], &[high])],
+        )
     };
     let plain = |operator| (unary(operator), vec![]);
     let slope = vec![floats("slope", &[1], &[0.25])];
@@ -134,7 +155,9 @@ fn functions_are_quantised() {
         let name = node.op_type.clone();
         let (float, network, error) = read_small(&[1, 6], vec![node], weights);
         assert_eq!((float.nodes.len(), network.layers.len()), (1, 1), "{name}");
-        assert!(matches!(&network.layers[0].operation, Operation::Table { low: -100, values } if values.len() == 201));
+        assert!(
+            matches!(&network.layers[0].operation, Operation::Table { low: -100, values } if values.len() == 201)
+        );
         assert!(error < 0.000_1, "{name}: the last table has 16 bits, the error is {error}");
     }
 }
@@ -143,10 +166,13 @@ fn functions_are_quantised() {
 #[test]
 fn functions_between_layers_are_quantised() {
     let weights = || {
-        let spread = |count: usize| (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect::<Vec<f32>>();
+        let spread = |count: usize| {
+            (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect::<Vec<f32>>()
+        };
         vec![floats("v", &[6, 5], &spread(30)), floats("w", &[5, 4], &spread(20))]
     };
-    for operator in ["Sigmoid", "Tanh", "Gelu", "Elu", "HardSwish", "Softplus", "LeakyRelu", "Abs"] {
+    for operator in ["Sigmoid", "Tanh", "Gelu", "Elu", "HardSwish", "Softplus", "LeakyRelu", "Abs"]
+    {
         let nodes = vec![
             node("MatMul", &["x", "v"], "h", &[]),
             node(operator, &["h"], "a", &[]),
@@ -160,7 +186,8 @@ fn functions_between_layers_are_quantised() {
     }
 }
 
-/// What exporters write for Gelu, Swish, Mish and HardSwish is one table, and its parts are not computed.
+/// What exporters write for Gelu, Swish, Mish and HardSwish is one table, and its parts are not
+/// computed.
 #[test]
 fn chains_of_functions_become_one_table() {
     let scalar = |name: &str, value: f32| floats(name, &[], &[value]);
@@ -171,10 +198,14 @@ fn chains_of_functions_become_one_table() {
         node("Mul", &["x", "a"], "m", &[]),
         node("Mul", &["m", "half"], "y", &[]),
     ];
-    let constants = || vec![scalar("root", std::f32::consts::SQRT_2), scalar("one", 1.0), scalar("half", 0.5)];
+    let constants =
+        || vec![scalar("root", std::f32::consts::SQRT_2), scalar("one", 1.0), scalar("half", 0.5)];
     let swish = vec![node("Sigmoid", &["x"], "s", &[]), node("Mul", &["s", "x"], "y", &[])];
-    let mish =
-        vec![node("Softplus", &["x"], "p", &[]), node("Tanh", &["p"], "t", &[]), node("Mul", &["x", "t"], "y", &[])];
+    let mish = vec![
+        node("Softplus", &["x"], "p", &[]),
+        node("Tanh", &["p"], "t", &[]),
+        node("Mul", &["x", "t"], "y", &[]),
+    ];
     let hard_swish = vec![
         node("Add", &["x", "three"], "a", &[]),
         node("Clip", &["a", "zero", "six"], "c", &[]),
@@ -205,7 +236,12 @@ fn chains_of_functions_become_one_table() {
     // A chain longer than one function is split.
     let long = (0..100).map(|index| {
         let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
-        node("Neg", &[if index == 0 { "x" } else { &from }], if index == 99 { "y" } else { &to }, &[])
+        node(
+            "Neg",
+            &[if index == 0 { "x" } else { &from }],
+            if index == 99 { "y" } else { &to },
+            &[],
+        )
     });
     let (float, _, error) = read_small(&[1, 3], long.collect(), vec![]);
     assert!((2..5).contains(&float.nodes.len()) && error < 0.01, "{} {error}", float.nodes.len());
@@ -213,10 +249,15 @@ fn chains_of_functions_become_one_table() {
 
 #[test]
 fn functions_without_a_value_are_refused() {
-    let refused = |nodes: Vec<NodeProto>| quantised(20, small(&[1, 3], nodes, vec![])).unwrap_err().to_string();
+    let refused = |nodes: Vec<NodeProto>| {
+        quantised(20, small(&[1, 3], nodes, vec![])).unwrap_err().to_string()
+    };
     for operator in ["Sqrt", "Log", "Reciprocal"] {
         let error = refused(vec![unary(operator)]);
-        assert!(error.contains("undefined for") && error.contains("hint: restrict its input"), "{operator}: {error}");
+        assert!(
+            error.contains("undefined for") && error.contains("hint: restrict its input"),
+            "{operator}: {error}"
+        );
     }
     // After an Abs, every argument has a root.
     let nodes = vec![unary("Abs"), node("Sqrt", &["y"], "z", &[])];
@@ -224,8 +265,11 @@ fn functions_without_a_value_are_refused() {
     graph.output = vec![value("z", &[])];
     assert!(quantised(20, graph).unwrap().2 < 0.01);
     // So it has after a ReLU, which is a layer of its own.
-    let nodes =
-        vec![node("MatMul", &["x", "w"], "h", &[]), node("Relu", &["h"], "r", &[]), node("Sqrt", &["r"], "y", &[])];
+    let nodes = vec![
+        node("MatMul", &["x", "w"], "h", &[]),
+        node("Relu", &["h"], "r", &[]),
+        node("Sqrt", &["r"], "y", &[]),
+    ];
     let weights = floats("w", &[3, 2], &[0.5, -0.5, 1.0, 1.0, -1.0, 0.25]);
     let (_, network, error) = quantised(20, small(&[1, 3], nodes, vec![weights])).unwrap();
     assert!(network.layers.len() == 2 && error < 0.05, "{error}");
@@ -248,17 +292,30 @@ fn constants_are_folded_or_become_layers() {
             let (float, _, error) = read_small(image, nodes, vec![kernel(), channels.clone()]);
             assert!(float.nodes.len() == 1 && error < 0.02, "{operator}: {error}");
             let nodes = vec![convolution.clone(), node("Tanh", &["h"], "t", &[])];
-            let mut nodes =
-                [nodes, vec![node(operator, &operands.map(|name| if name == "h" { "t" } else { name }), "y", &[])]]
-                    .concat();
-            let (float, _, error) = read_small(image, nodes.clone(), vec![kernel(), channels.clone()]);
+            let mut nodes = [
+                nodes,
+                vec![node(
+                    operator,
+                    &operands.map(|name| if name == "h" { "t" } else { name }),
+                    "y",
+                    &[],
+                )],
+            ]
+            .concat();
+            let (float, _, error) =
+                read_small(image, nodes.clone(), vec![kernel(), channels.clone()]);
             assert!(float.nodes.len() == 3 && error < 0.02, "{operator}: {error}");
-            // Each element of a channel has its own constant: the tensor is moved to one channel for each, and back.
+            // Each element of a channel has its own constant: the tensor is moved to one channel
+            // for each, and back.
             nodes.push(node("Relu", &["y"], "z", &[]));
             let mut graph = small(image, nodes, vec![kernel(), each.clone()]);
             graph.output = vec![value("z", &[])];
             let (float, _, error) = quantised(20, graph).unwrap();
-            assert!(float.nodes.len() == 6 && error < 0.02, "{operator}: {} {error}", float.nodes.len());
+            assert!(
+                float.nodes.len() == 6 && error < 0.02,
+                "{operator}: {} {error}",
+                float.nodes.len()
+            );
         }
     }
 }
@@ -269,7 +326,10 @@ fn two_tensors_are_combined() {
         vec![floats(
             "v",
             &[4, 4],
-            &[0.5, -0.25, 1.0, 0.75, -0.5, 0.25, 0.125, -1.0, 0.5, 0.5, 0.25, 0.25, -0.75, 1.0, 0.5, 0.125],
+            &[
+                0.5, -0.25, 1.0, 0.75, -0.5, 0.25, 0.125, -1.0, 0.5, 0.5, 0.25, 0.25, -0.75, 1.0,
+                0.5, 0.125,
+            ],
         )]
     };
     for operator in ["Add", "Sub", "Mul"] {
@@ -289,17 +349,23 @@ fn two_tensors_are_combined() {
         ];
         let (_, network, error) = read_small(&[1, 2, 2, 2], nodes, vec![]);
         assert!(error < 0.02, "{operator}: {error}");
-        assert!(network.layers.iter().any(|layer| matches!(layer.operation, Operation::Move { .. })), "{operator}");
+        assert!(
+            network.layers.iter().any(|layer| matches!(layer.operation, Operation::Move { .. })),
+            "{operator}"
+        );
     }
     let nodes = vec![node("MatMul", &["x", "v"], "h", &[]), node("Pow", &["x", "h"], "y", &[])];
     let error = quantised(20, small(&[1, 4], nodes, weights())).unwrap_err().to_string();
     assert!(error.contains("both operands depend on the network's input"), "{error}");
 }
 
-/// A block of a transformer without attention: each row is multiplied with matrices, whose biases are folded.
+/// A block of a transformer without attention: each row is multiplied with matrices, whose biases
+/// are folded.
 #[test]
 fn rows_are_multiplied_with_a_matrix() {
-    let spread = |count: usize| (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect::<Vec<f32>>();
+    let spread = |count: usize| {
+        (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect::<Vec<f32>>()
+    };
     let weights = || {
         vec![
             floats("v", &[4, 5], &spread(20)),
@@ -318,7 +384,8 @@ fn rows_are_multiplied_with_a_matrix() {
     ];
     for dims in [&[1, 3, 4][..], &[1, 2, 3, 4], &[1, 1, 4]] {
         let (float, _, error) = read_small(dims, nodes.clone(), weights());
-        // Each product is one layer between two moves, or a dense layer, whose vector is added to a moved input.
+        // Each product is one layer between two moves, or a dense layer, whose vector is added to a
+        // moved input.
         assert_eq!(float.nodes.len(), if dims == [1, 1, 4] { 5 } else { 8 }, "{dims:?}");
         assert!(error < 0.02, "{dims:?}: {error}");
     }
@@ -327,11 +394,13 @@ fn rows_are_multiplied_with_a_matrix() {
     assert!(error.contains("weights [5, 4] do not match an input of [1, 3, 4]"), "{error}");
 }
 
-/// The products of attention: queries with keys, and their table of values with values, for each head; and of matrices
-/// that the other operand's are repeated for.
+/// The products of attention: queries with keys, and their table of values with values, for each
+/// head; and of matrices that the other operand's are repeated for.
 #[test]
 fn computed_matrices_are_multiplied() {
-    let spread = |count: usize| (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect::<Vec<f32>>();
+    let spread = |count: usize| {
+        (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect::<Vec<f32>>()
+    };
     let weights = || ["q", "k", "v"].map(|name| floats(name, &[4, 4], &spread(16))).to_vec();
     let nodes = vec![
         node("MatMul", &["x", "q"], "queries", &[]),
@@ -368,10 +437,12 @@ fn computed_matrices_are_multiplied() {
 #[test]
 fn moves_have_the_order_of_the_standard() {
     let image: &[i64] = &[1, 2, 2, 3];
-    let lists =
-        |lists: &[(&str, &[i64])]| lists.iter().map(|(name, values)| integers(name, values)).collect::<Vec<_>>();
+    let lists = |lists: &[(&str, &[i64])]| {
+        lists.iter().map(|(name, values)| integers(name, values)).collect::<Vec<_>>()
+    };
     let pad = |mode: &str| with_text(node("Pad", &["x", "pads", "value"], "y", &[]), "mode", mode);
-    let pads = |pads: &[i64]| [lists(&[("pads", pads)]), vec![floats("value", &[], &[-1.0])]].concat();
+    let pads =
+        |pads: &[i64]| [lists(&[("pads", pads)]), vec![floats("value", &[], &[-1.0])]].concat();
     let scalar = TensorProto { dims: vec![], ..integers("index", &[-1]) };
     for (node, weights, expected) in [
         (
@@ -382,7 +453,12 @@ fn moves_have_the_order_of_the_standard() {
         (node("Transpose", &["x"], "y", &[]), vec![], vec![0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11]),
         (
             node("Slice", &["x", "starts", "ends", "axes", "steps"], "y", &[]),
-            lists(&[("starts", &[1, -1]), ("ends", &[2, -4]), ("axes", &[1, -1]), ("steps", &[1, -2])]),
+            lists(&[
+                ("starts", &[1, -1]),
+                ("ends", &[2, -4]),
+                ("axes", &[1, -1]),
+                ("steps", &[1, -2]),
+            ]),
             vec![8, 6, 11, 9],
         ),
         (
@@ -393,7 +469,11 @@ fn moves_have_the_order_of_the_standard() {
         (pad("constant"), pads(&[0, 0, 1, 0, 0, -1, 0, 0]), vec![-1, -1, -1, 0, 1, 2, 3, 4, 5]),
         (pad("edge"), pads(&[0, -1, 0, 1, 0, 0, 0, 0]), vec![6, 6, 7, 8, 9, 9, 10, 11]),
         (pad("reflect"), pads(&[0, -1, -1, 1, 0, 0, 0, 2]), vec![10, 9, 10, 11, 10, 9]),
-        (with_int(node("Gather", &["x", "index"], "y", &[]), "axis", 2), vec![scalar], vec![3, 4, 5, 9, 10, 11]),
+        (
+            with_int(node("Gather", &["x", "index"], "y", &[]), "axis", 2),
+            vec![scalar],
+            vec![3, 4, 5, 9, 10, 11],
+        ),
         (
             with_int(node("Gather", &["x", "index"], "y", &[]), "axis", 3),
             lists(&[("index", &[2, 0, 2])]),
@@ -403,9 +483,16 @@ fn moves_have_the_order_of_the_standard() {
         let name = format!("{} {expected:?}", node.op_type);
         let input: Vec<f32> = (0..12_u8).map(f32::from).collect();
         let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
-        assert_eq!(outputs(small(image, vec![node.clone()], weights.clone()), &input), expected, "{name}");
+        assert_eq!(
+            outputs(small(image, vec![node.clone()], weights.clone()), &input),
+            expected,
+            "{name}"
+        );
         let (_, network, error) = read_small(image, vec![node], weights);
-        assert!(matches!(network.layers[..], [Layer { operation: Operation::Move { .. }, .. }]), "{name}");
+        assert!(
+            matches!(network.layers[..], [Layer { operation: Operation::Move { .. }, .. }]),
+            "{name}"
+        );
         assert!(error < 1e-9, "{name}: moves change no value");
     }
 }
@@ -416,7 +503,9 @@ fn misplaced_limits_are_refused() {
     let floats_of = |node: NodeProto| with_float(with_float(node, "min", -1.0), "max", 1.0);
     let slice = || node("Slice", &["x"], "y", &[("starts", &[1]), ("ends", &[3]), ("axes", &[1])]);
     let pad = || node("Pad", &["x"], "y", &[("pads", &[0, 1, 0, 1])]);
-    for (version, later, node) in [(10, 11, floats_of(unary("Clip"))), (9, 10, slice()), (10, 11, pad())] {
+    for (version, later, node) in
+        [(10, 11, floats_of(unary("Clip"))), (9, 10, slice()), (10, 11, pad())]
+    {
         let name = node.op_type.clone();
         quantised(version, small(&[1, 4], vec![node.clone()], vec![]))
             .unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -444,14 +533,19 @@ fn joined_tensors_have_one_scale() {
 #[test]
 fn inputs_of_any_rank_are_read() {
     let transpose = |perm: &[i64]| vec![node("Transpose", &["x"], "y", &[("perm", perm)])];
-    for (dims, perm) in [(&[6][..], &[0][..]), (&[1, 2, 3], &[0, 2, 1]), (&[1, 2, 1, 3, 2], &[4, 0, 3, 2, 1])] {
+    for (dims, perm) in
+        [(&[6][..], &[0][..]), (&[1, 2, 3], &[0, 2, 1]), (&[1, 2, 1, 3, 2], &[4, 0, 3, 2, 1])]
+    {
         let (float, ..) = read_small(dims, transpose(perm), vec![]);
         assert_eq!(float.input.elements().cast_signed() as i64, dims.iter().product::<i64>());
     }
     // A vector is multiplied without a batch.
     let matrix = floats("w", &[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     assert_eq!(
-        outputs(small(&[3], vec![node("MatMul", &["x", "w"], "y", &[])], vec![matrix]), &[1.0, 1.0, 2.0]),
+        outputs(
+            small(&[3], vec![node("MatMul", &["x", "w"], "y", &[])], vec![matrix]),
+            &[1.0, 1.0, 2.0]
+        ),
         [14.0, 18.0]
     );
     for dims in [&[2, 3][..], &[3, 1, 2, 2], &[0], &[]] {
@@ -460,14 +554,21 @@ fn inputs_of_any_rank_are_read() {
     }
 }
 
-/// Files that describe moves of many elements, or endless pads, are refused before these are listed.
+/// Files that describe moves of many elements, or endless pads, are refused before these are
+/// listed.
 #[test]
 fn moves_are_in_proportion_to_the_file() {
     let chain = (0..300).map(|index| {
         let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
-        node("Transpose", &[if index == 0 { "x" } else { &from }], if index == 299 { "y" } else { &to }, &[])
+        node(
+            "Transpose",
+            &[if index == 0 { "x" } else { &from }],
+            if index == 299 { "y" } else { &to },
+            &[],
+        )
     });
-    let error = read(&model(small(&[1, 64, 64, 64], chain.collect(), vec![]))).unwrap_err().to_string();
+    let error =
+        read(&model(small(&[1, 64, 64, 64], chain.collect(), vec![]))).unwrap_err().to_string();
     assert!(error.contains("elements are moved by all nodes together"), "{error}");
     for pads in [
         [0, 0, i64::MAX, i64::MAX],
@@ -476,7 +577,11 @@ fn moves_are_in_proportion_to_the_file() {
         [0, i64::MIN, 0, 0],
         [0, -2, 0, -2],
     ] {
-        let graph = small(&[1, 4], vec![node("Pad", &["x", "pads"], "y", &[])], vec![integers("pads", &pads)]);
+        let graph = small(
+            &[1, 4],
+            vec![node("Pad", &["x", "pads"], "y", &[])],
+            vec![integers("pads", &pads)],
+        );
         let error = read(&model(graph)).unwrap_err().to_string();
         assert!(error.contains("it is empty or too large"), "{pads:?}: {error}");
     }
@@ -489,11 +594,16 @@ fn moves_are_in_proportion_to_the_file() {
 /// docs/proof.md lists exactly the operators that the reader has rules for.
 #[test]
 fn documentation_lists_all_operators() {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/proof.md")).unwrap();
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/proof.md"))
+            .unwrap();
     let words: Vec<&str> = text.split_whitespace().collect();
     for expected in [
         format!("supports these operators: {}.", rules::operators()),
-        format!("Of the domain `ai.onnx.ml`, it supports {}, and ZipMap at the end.", rules::learned_operators()),
+        format!(
+            "Of the domain `ai.onnx.ml`, it supports {}, and ZipMap at the end.",
+            rules::learned_operators()
+        ),
     ] {
         assert!(words.join(" ").contains(&expected), "{expected}");
     }

@@ -13,16 +13,20 @@ pub(super) fn spread(count: usize) -> Vec<f32> {
 
 #[test]
 fn reductions_have_the_values_of_the_standard() {
-    let attribute =
-        |operator: &str, axes: &[i64]| (node(operator, &["x"], "y", &[("axes", axes)]), Vec::<TensorProto>::new());
-    let input = |axes: &[i64]| (node("ReduceSum", &["x", "axes"], "y", &[]), vec![integers("axes", axes)]);
-    let without_axes = |operator: &str| (node(operator, &["x"], "y", &[]), Vec::<TensorProto>::new());
+    let attribute = |operator: &str, axes: &[i64]| {
+        (node(operator, &["x"], "y", &[("axes", axes)]), Vec::<TensorProto>::new())
+    };
+    let input =
+        |axes: &[i64]| (node("ReduceSum", &["x", "axes"], "y", &[]), vec![integers("axes", axes)]);
+    let without_axes =
+        |operator: &str| (node(operator, &["x"], "y", &[]), Vec::<TensorProto>::new());
     for ((node, weights), expected) in [
         (attribute("ReduceMax", &[1, 3]), vec![8.0, 11.0]),
         (attribute("ReduceMax", &[-1]), vec![2.0, 5.0, 8.0, 11.0]),
         (attribute("ReduceMin", &[-1]), vec![0.0, 3.0, 6.0, 9.0]),
         (attribute("ReduceMin", &[1, 2]), vec![0.0, 1.0, 2.0]),
-        // The mean of rows and columns is a pool, one of two elements a sum, and one of three also a function.
+        // The mean of rows and columns is a pool, one of two elements a sum, and one of three also
+        // a function.
         (attribute("ReduceMean", &[2, 3]), vec![2.5, 8.5]),
         (attribute("ReduceMean", &[1]), vec![3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
         (attribute("ReduceMean", &[3]), vec![1.0, 4.0, 7.0, 10.0]),
@@ -37,8 +41,10 @@ fn reductions_have_the_values_of_the_standard() {
         assert_eq!(outputs(small(&[1, 2, 2, 3], vec![node], weights), &values), expected, "{name}");
     }
     // Without axes, this attribute turns a reduction off.
-    let nodes =
-        vec![node("Relu", &["x"], "r", &[]), with_int(node("ReduceSum", &["r"], "y", &[]), "noop_with_empty_axes", 1)];
+    let nodes = vec![
+        node("Relu", &["x"], "r", &[]),
+        with_int(node("ReduceSum", &["r"], "y", &[]), "noop_with_empty_axes", 1),
+    ];
     assert_eq!(outputs(small(&[1, 3], nodes, vec![]), &[-1.0, 2.0, 3.0]), [0.0, 2.0, 3.0]);
     // Without `keepdims`, the axis is removed: the rows of [1, 2] have two elements.
     let nodes = vec![
@@ -46,13 +52,20 @@ fn reductions_have_the_values_of_the_standard() {
         node("MatMul", &["s", "w"], "y", &[]),
     ];
     let weights = vec![integers("axes", &[2]), floats("w", &[2, 1], &[1.0, 10.0])];
-    assert_eq!(outputs(small(&[1, 2, 3], nodes, weights), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), [156.0]);
+    assert_eq!(
+        outputs(small(&[1, 2, 3], nodes, weights), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        [156.0]
+    );
 }
 
 #[test]
 fn reductions_are_quantised() {
     let weights = |axes: &[i64]| {
-        vec![floats("v", &[4, 5], &spread(20)), floats("w", &[5, 4], &spread(20)), integers("axes", axes)]
+        vec![
+            floats("v", &[4, 5], &spread(20)),
+            floats("w", &[5, 4], &spread(20)),
+            integers("axes", axes),
+        ]
     };
     for operator in ["ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"] {
         for axes in [&[1][..], &[2], &[1, 2]] {
@@ -65,7 +78,10 @@ fn reductions_are_quantised() {
             ];
             let (_, network, error) = read_small(&[1, 3, 4], nodes, weights(axes));
             assert!(error < 0.03, "{operator} {axes:?}: {error}");
-            let has_max = network.layers.iter().any(|layer| matches!(layer.operation, Operation::MaxPool { .. }));
+            let has_max = network
+                .layers
+                .iter()
+                .any(|layer| matches!(layer.operation, Operation::MaxPool { .. }));
             assert_eq!(has_max, ["ReduceMax", "ReduceMin"].contains(&operator), "{operator}");
         }
     }
@@ -75,13 +91,23 @@ fn reductions_are_quantised() {
 #[test]
 fn sum_of_positive_numbers_is_not_negative() {
     let nodes = |operator| {
-        vec![node("Exp", &["x"], "e", &[]), node(operator, &["e", "axes"], "m", &[]), node("Sqrt", &["m"], "y", &[])]
+        vec![
+            node("Exp", &["x"], "e", &[]),
+            node(operator, &["e", "axes"], "m", &[]),
+            node("Sqrt", &["m"], "y", &[]),
+        ]
     };
     for (operator, count) in [("ReduceMean", 4), ("ReduceMean", 6), ("ReduceSum", 5)] {
-        let (_, network, error) = read_small(&[1, 2, count], nodes(operator), vec![integers("axes", &[2])]);
+        let (_, network, error) =
+            read_small(&[1, 2, count], nodes(operator), vec![integers("axes", &[2])]);
         assert!(error < 0.01, "{operator}: {error}");
-        let clamps = network.layers.iter().filter_map(|layer| layer.rescale.map(|rescale| rescale.clamp));
-        assert_eq!(clamps.collect::<Vec<_>>(), [taonet_proof_core::Clamp::Unsigned(14)], "{operator}");
+        let clamps =
+            network.layers.iter().filter_map(|layer| layer.rescale.map(|rescale| rescale.clamp));
+        assert_eq!(
+            clamps.collect::<Vec<_>>(),
+            [taonet_proof_core::Clamp::Unsigned(14)],
+            "{operator}"
+        );
     }
 }
 
@@ -98,10 +124,12 @@ fn weights_that_are_rounded_to_one_have_an_error() {
     compare(&model, &float, &network, &options, &sample).unwrap();
 }
 
-/// Expected positions are those of the standard: the first maximum or minimum, unless the last one is asked for.
+/// Expected positions are those of the standard: the first maximum or minimum, unless the last one
+/// is asked for.
 #[test]
 fn positions_of_extrema_are_exact() {
-    let position = |operator: &str, axis: i64| with_int(node(operator, &["x"], "y", &[]), "axis", axis);
+    let position =
+        |operator: &str, axis: i64| with_int(node(operator, &["x"], "y", &[]), "axis", axis);
     let last = |node: NodeProto| with_int(node, "select_last_index", 1);
     let input = [3.0, -1.0, 3.0, 3.0, 0.0, -1.0];
     for (node, expected) in [
@@ -117,22 +145,35 @@ fn positions_of_extrema_are_exact() {
         let name = format!("{} {expected:?}", node.op_type);
         assert_eq!(outputs(small(&[1, 2, 3], vec![node], vec![]), &input), expected, "{name}");
     }
-    // Integers, of which the last bit decides: 300 elements are more than a weight of 8 bits has values. A Relu yields
-    // activations of 8 bits; the input has more.
+    // Integers, of which the last bit decides: 300 elements are more than a weight of 8 bits has
+    // values. A Relu yields activations of 8 bits; the input has more.
     for (of, most) in [("h", 255), ("x", 40_000)] {
-        let nodes = vec![node("Relu", &["x"], "h", &[]), with_int(node("ArgMax", &[of], "y", &[]), "axis", 1)];
+        let nodes = vec![
+            node("Relu", &["x"], "h", &[]),
+            with_int(node("ArgMax", &[of], "y", &[]), "axis", 1),
+        ];
         let model = Model::decode(&model(small(&[1, 300], nodes, vec![]))).unwrap();
-        let options = QuantiseOptions { input_range: Range { low: 0, high: most }, ..QuantiseOptions::default() };
-        let sample = vec![(0..300).map(|index| index * 7 % 256 * (most / 255)).collect::<Vec<i64>>()];
-        let circuit = quantise(&model.network().unwrap(), &options, &sample).unwrap().lower().unwrap();
+        let options = QuantiseOptions {
+            input_range: Range { low: 0, high: most },
+            ..QuantiseOptions::default()
+        };
+        let sample =
+            vec![(0..300).map(|index| index * 7 % 256 * (most / 255)).collect::<Vec<i64>>()];
+        let circuit =
+            quantise(&model.network().unwrap(), &options, &sample).unwrap().lower().unwrap();
         let places = [0, 1, 150, 298, 299].into_iter();
-        let inputs =
-            places.flat_map(|place| [(0, 1), (0, most), (most - 1, most), (most, most)].map(|pair| (place, pair)));
+        let inputs = places.flat_map(|place| {
+            [(0, 1), (0, most), (most - 1, most), (most, most)].map(|pair| (place, pair))
+        });
         for (place, (others, value)) in inputs {
             let mut input = vec![others; 300];
             input[place] = value;
             let expected = if others == value { 0 } else { place.cast_signed() as i64 };
-            assert_eq!(circuit.execute(&input).unwrap().outputs(&circuit), [expected], "{place}: {value} of {others}");
+            assert_eq!(
+                circuit.execute(&input).unwrap().outputs(&circuit),
+                [expected],
+                "{place}: {value} of {others}"
+            );
         }
     }
 }
@@ -143,8 +184,16 @@ fn misplaced_and_missing_axes_are_refused() {
     for (version, node, expected) in [
         (18, attribute("ReduceMax"), "axes are misplaced for operator set 18"),
         (13, attribute("ReduceSum"), "axes are misplaced for operator set 13"),
-        (17, node("ReduceMean", &["x", "axes"], "y", &[]), "axes are misplaced for operator set 17"),
-        (17, node("ReduceMin", &["x"], "y", &[("axes", &[2])]), "axis 2 does not exist in 2 dimensions"),
+        (
+            17,
+            node("ReduceMean", &["x", "axes"], "y", &[]),
+            "axes are misplaced for operator set 17",
+        ),
+        (
+            17,
+            node("ReduceMin", &["x"], "y", &[("axes", &[2])]),
+            "axis 2 does not exist in 2 dimensions",
+        ),
         (17, node("ReduceMin", &["x"], "y", &[("axes", &[1, -1])]), "axes [1, -1] are not unique"),
     ] {
         let graph = small(&[1, 4], vec![node], vec![integers("axes", &[1])]);
@@ -156,7 +205,9 @@ fn misplaced_and_missing_axes_are_refused() {
 #[test]
 fn extrema_of_tensors_have_the_values_of_the_standard() {
     let doubled = || node("Mul", &["x", "two"], "h", &[]);
-    let weights = || vec![floats("two", &[], &[2.0]), floats("low", &[], &[-0.75]), floats("high", &[1], &[1.5])];
+    let weights = || {
+        vec![floats("two", &[], &[2.0]), floats("low", &[], &[-0.75]), floats("high", &[1], &[1.5])]
+    };
     for (operator, operands, expected) in [
         ("Max", &["x", "t"][..], [-1.0, -0.5, 2.0, 6.0]),
         ("Min", &["x", "t"], [-2.0, -1.0, 1.0, 3.0]),
@@ -164,7 +215,8 @@ fn extrema_of_tensors_have_the_values_of_the_standard() {
         ("Min", &["high", "t", "x"], [-2.0, -1.0, 1.0, 1.5]),
         ("Max", &["x"], [-1.0, -0.5, 1.0, 3.0]),
     ] {
-        let nodes = vec![doubled(), node("Identity", &["h"], "t", &[]), node(operator, operands, "m", &[])];
+        let nodes =
+            vec![doubled(), node("Identity", &["h"], "t", &[]), node(operator, operands, "m", &[])];
         let nodes = [nodes, vec![node("Add", &["m", "zero"], "y", &[])]].concat();
         let weights = [weights(), vec![floats("zero", &[], &[0.0])]].concat();
         let graph = small(&[1, 4], nodes, weights);

@@ -16,7 +16,10 @@ fn cycles_and_missing_tensors_are_named() {
     let itself = refuse(|graph| graph.node[2].input[0] = "r".to_owned());
     assert!(matches!(itself, OnnxError::Cycle { .. }), "{itself}");
     let missing = refuse(|graph| graph.node[2].input[0] = "nowhere".to_owned());
-    assert!(matches!(&missing, OnnxError::Missing { tensor, .. } if tensor == "nowhere"), "{missing}");
+    assert!(
+        matches!(&missing, OnnxError::Missing { tensor, .. } if tensor == "nowhere"),
+        "{missing}"
+    );
     let weight = refuse(|graph| drop(graph.initializer.remove(5)));
     assert!(matches!(weight, OnnxError::Interface { .. } | OnnxError::Missing { .. }), "{weight}");
     let output = refuse(|graph| graph.output[0].name = "nowhere".to_owned());
@@ -27,11 +30,15 @@ fn cycles_and_missing_tensors_are_named() {
 fn weights_with_a_false_size_are_refused() {
     for dims in [vec![i64::MAX, i64::MAX], vec![1 << 40], vec![-1, 8], vec![2, 1, 3, 4], vec![]] {
         let error = refuse(|graph| graph.initializer[0].dims.clone_from(&dims));
-        assert!(matches!(error, OnnxError::Weight { .. } | OnnxError::Unsupported { .. }), "{dims:?}: {error}");
+        assert!(
+            matches!(error, OnnxError::Weight { .. } | OnnxError::Unsupported { .. }),
+            "{dims:?}: {error}"
+        );
     }
     let truncated = refuse(|graph| graph.initializer[0].raw_data.truncate(71));
     assert!(matches!(truncated, OnnxError::Weight { .. }), "{truncated}");
-    let infinite = refuse(|graph| graph.initializer[0] = floats("w", &[2, 1, 3, 3], &[f32::NAN; 18]));
+    let infinite =
+        refuse(|graph| graph.initializer[0] = floats("w", &[2, 1, 3, 3], &[f32::NAN; 18]));
     assert!(matches!(infinite, OnnxError::Weight { .. }), "{infinite}");
     let halves = refuse(|graph| graph.initializer[0].data_type = 10);
     assert!(halves.to_string().contains("72 bytes do not match"), "{halves}");
@@ -52,7 +59,10 @@ fn unsupported_graphs_are_refused() {
     let operator = refuse(|graph| graph.node[2].op_type = "Loop".to_owned());
     assert!(matches!(operator, OnnxError::Operator(_)), "{operator}");
     let text = operator.to_string();
-    assert!(text.starts_with("Loop 'r': unsupported operator; hint: supported are Abs, Add, And"), "{text}");
+    assert!(
+        text.starts_with("Loop 'r': unsupported operator; hint: supported are Abs, Add, And"),
+        "{text}"
+    );
     let domain = refuse(|graph| graph.node[2].domain = "com.example".to_owned());
     assert!(matches!(domain, OnnxError::Operator(_)), "{domain}");
     let batch = refuse(|graph| graph.input[0] = value("x", &[32, 1, 4, 4]));
@@ -70,7 +80,8 @@ fn unsupported_graphs_are_refused() {
 /// What the file means is not what the reader would compile.
 #[test]
 fn nodes_with_another_meaning_are_refused() {
-    let pool = || node("MaxPool", &["x"], "y", &[("kernel_shape", &[2, 2]), ("pads", &[1, 1, 1, 1])]);
+    let pool =
+        || node("MaxPool", &["x"], "y", &[("kernel_shape", &[2, 2]), ("pads", &[1, 1, 1, 1])]);
     let norm = || node("BatchNormalization", &["x", "s", "s", "s", "s"], "y", &[]);
     let more_outputs = |mut node: NodeProto| {
         node.output.push("mean".to_owned());
@@ -85,12 +96,27 @@ fn nodes_with_another_meaning_are_refused() {
     let dense = || floats("w", &[3, 4], &[0.5; 12]);
     for (dims, nodes, weights, expected) in [
         (image, vec![with_text(pool(), "auto_pad", "VALID")], vec![], "auto_pad VALID and pads"),
-        (image, vec![with_int(pool(), "surprise", 1)], vec![], "attribute 'surprise' is unsupported"),
+        (
+            image,
+            vec![with_int(pool(), "surprise", 1)],
+            vec![],
+            "attribute 'surprise' is unsupported",
+        ),
         (image, vec![with_int(pool(), "strides", 2)], vec![], "not of the kind Ints"),
-        (image, vec![with_int(with_int(pool(), "ceil_mode", 0), "ceil_mode", 0)], vec![], "repeated"),
+        (
+            image,
+            vec![with_int(with_int(pool(), "ceil_mode", 0), "ceil_mode", 0)],
+            vec![],
+            "repeated",
+        ),
         (image, vec![with_int(norm(), "training_mode", 1)], vec![s()], "training mode"),
         (image, vec![more_outputs(norm())], vec![s()], "training mode"),
-        (image, vec![with_input(node("Relu", &["x"], "y", &[]), "s")], vec![s()], "2 inputs, expected at most 1"),
+        (
+            image,
+            vec![with_input(node("Relu", &["x"], "y", &[]), "s")],
+            vec![s()],
+            "2 inputs, expected at most 1",
+        ),
         // [1, 4] becomes [1, 1, 1, 4]: one channel, not four.
         (
             &[1, 3],
@@ -122,17 +148,30 @@ fn nodes_with_another_meaning_are_refused() {
         ),
         (
             &[1, 2, 4, 4],
-            vec![with_int(node("Flatten", &["x"], "f", &[]), "axis", 2), node("MatMul", &["f", "k"], "y", &[])],
+            vec![
+                with_int(node("Flatten", &["x"], "f", &[]), "axis", 2),
+                node("MatMul", &["f", "k"], "y", &[]),
+            ],
             vec![floats("k", &[16, 1], &[1.0; 16])],
             "do not match an input of [2, 16]",
         ),
         (
             image,
-            vec![node("MaxPool", &["x"], "y", &[("kernel_shape", &[2, 2]), ("pads", &[2, 2, 2, 2])])],
+            vec![node(
+                "MaxPool",
+                &["x"],
+                "y",
+                &[("kernel_shape", &[2, 2]), ("pads", &[2, 2, 2, 2])],
+            )],
             vec![],
             "is not smaller than the [2, 2] kernel: a pool over padding only has no value",
         ),
-        (image, vec![cast("x", "y", DataType::Undefined)], vec![], "a conversion to element type 0 is unsupported"),
+        (
+            image,
+            vec![cast("x", "y", DataType::Undefined)],
+            vec![],
+            "a conversion to element type 0 is unsupported",
+        ),
     ] {
         let error = read(&model(small(dims, nodes, weights))).unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");
@@ -150,13 +189,16 @@ fn nodes_with_another_meaning_are_refused() {
         other.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap().element = element;
         assert!(matches!(read(&model(other)), Err(OnnxError::InputShape(_))));
     }
-    let functions = ModelProto { functions: vec![vec![]], ..ModelProto::decode(&*model(graph())).unwrap() };
+    let functions =
+        ModelProto { functions: vec![vec![]], ..ModelProto::decode(&*model(graph())).unwrap() };
     assert!(matches!(read(&functions.encode_to_vec()), Err(OnnxError::Feature(_))));
 }
 
 #[test]
 fn attributes_that_are_no_numbers_are_refused() {
-    for (operator, attribute) in [("HardSigmoid", "alpha"), ("Elu", "alpha"), ("LayerNormalization", "epsilon")] {
+    for (operator, attribute) in
+        [("HardSigmoid", "alpha"), ("Elu", "alpha"), ("LayerNormalization", "epsilon")]
+    {
         let mut node = node(operator, &["x"], "y", &[]);
         node.attribute.push(AttributeProto {
             name: attribute.to_owned(),

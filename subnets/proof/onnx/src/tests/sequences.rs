@@ -1,4 +1,5 @@
-//! Recurrent cells, TopK, transposed convolutions and quantised tensors: forms that are refused, and ties.
+//! Recurrent cells, TopK, transposed convolutions and quantised tensors: forms that are refused,
+//! and ties.
 
 use super::super::proto::AttributeProto;
 use super::operators::{read_small, with_float};
@@ -6,7 +7,11 @@ use super::*;
 
 fn lstm(steps: i64) -> (Vec<i64>, Vec<NodeProto>, Vec<TensorProto>) {
     let weights = vec![floats("w", &[1, 8, 3], &[0.25; 24]), floats("r", &[1, 8, 2], &[0.125; 16])];
-    (vec![1, steps, 3], vec![with_int(node("LSTM", &["x", "w", "r"], "y", &[]), "layout", 1)], weights)
+    (
+        vec![1, steps, 3],
+        vec![with_int(node("LSTM", &["x", "w", "r"], "y", &[]), "layout", 1)],
+        weights,
+    )
 }
 
 #[test]
@@ -72,8 +77,15 @@ fn largest_elements_of_ties_are_the_first_ones() {
         assert!(error < 1e-9, "{output}: {error}");
     }
     for (count, width) in [(0, 5), (6, 5), (1, 1 << 14)] {
-        let graph = small(&[1, width], vec![node("TopK", &["x", "k"], "y", &[])], vec![integers("k", &[count])]);
-        assert!(matches!(read(&model(graph)), Err(OnnxError::Unsupported { .. })), "{count} of {width}");
+        let graph = small(
+            &[1, width],
+            vec![node("TopK", &["x", "k"], "y", &[])],
+            vec![integers("k", &[count])],
+        );
+        assert!(
+            matches!(read(&model(graph)), Err(OnnxError::Unsupported { .. })),
+            "{count} of {width}"
+        );
     }
 }
 
@@ -82,9 +94,15 @@ fn transposed_convolutions_and_quantised_tensors_with_another_meaning_are_refuse
     let image: &[i64] = &[1, 2, 4, 4];
     let kernel = || vec![floats("w", &[2, 3, 2, 2], &[0.5; 24])];
     let convolution = |ints: &[(&str, &[i64])]| vec![node("ConvTranspose", &["x", "w"], "y", ints)];
-    let scales = || vec![floats("s", &[], &[0.25]), floats("n", &[], &[-1.0]), floats("m", &[2], &[0.25, 0.5])];
-    let byte =
-        |value| TensorProto { name: "z".to_owned(), data_type: 2, int32_data: vec![value], ..TensorProto::default() };
+    let scales = || {
+        vec![floats("s", &[], &[0.25]), floats("n", &[], &[-1.0]), floats("m", &[2], &[0.25, 0.5])]
+    };
+    let byte = |value| TensorProto {
+        name: "z".to_owned(),
+        data_type: 2,
+        int32_data: vec![value],
+        ..TensorProto::default()
+    };
     let quantise = |inputs: &[&str]| vec![node("QuantizeLinear", inputs, "y", &[])];
     for (nodes, weights, expected) in [
         (convolution(&[("strides", &[0, 1])]), kernel(), "strides or output_padding are malformed"),
@@ -94,7 +112,11 @@ fn transposed_convolutions_and_quantised_tensors_with_another_meaning_are_refuse
         (convolution(&[("pads", &[-1, 0, 0, 0])]), kernel(), "pads is malformed"),
         (convolution(&[("strides", &[1 << 23, 1])]), kernel(), "empty or too large"),
         (convolution(&[("strides", &[i64::MAX, 1])]), kernel(), "strides is malformed"),
-        (convolution(&[("output_shape", &[9, 9])]), kernel(), "attribute 'output_shape' is unsupported"),
+        (
+            convolution(&[("output_shape", &[9, 9])]),
+            kernel(),
+            "attribute 'output_shape' is unsupported",
+        ),
         (convolution(&[]), vec![floats("w", &[3, 2, 2, 2], &[0.5; 24])], "do not match 2 channels"),
         (quantise(&["x"]), vec![], "the scale is missing"),
         (quantise(&["x", "n"]), scales(), "is not positive"),

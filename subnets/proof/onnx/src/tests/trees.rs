@@ -10,20 +10,36 @@ use crate::compare;
 
 fn list(name: &str, values: &[i64]) -> AttributeProto {
     let kind = AttributeKind::Ints as i32;
-    AttributeProto { name: name.to_owned(), ints: values.to_vec(), kind, ..AttributeProto::default() }
+    AttributeProto {
+        name: name.to_owned(),
+        ints: values.to_vec(),
+        kind,
+        ..AttributeProto::default()
+    }
 }
 
 fn numbers(name: &str, values: &[f32]) -> AttributeProto {
     let kind = AttributeKind::Floats as i32;
-    AttributeProto { name: name.to_owned(), floats: values.to_vec(), kind, ..AttributeProto::default() }
+    AttributeProto {
+        name: name.to_owned(),
+        floats: values.to_vec(),
+        kind,
+        ..AttributeProto::default()
+    }
 }
 
 fn texts(name: &str, values: &[&str]) -> AttributeProto {
     let strings = values.iter().map(|value| value.as_bytes().to_vec()).collect();
-    AttributeProto { name: name.to_owned(), strings, kind: AttributeKind::Strings as i32, ..AttributeProto::default() }
+    AttributeProto {
+        name: name.to_owned(),
+        strings,
+        kind: AttributeKind::Strings as i32,
+        ..AttributeProto::default()
+    }
 }
 
-const MODES: [&str; 6] = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
+const MODES: [&str; 6] =
+    ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
 
 /// A regression by one complete tree of depth 3: its eight leaves have the weights 0 to 7.
 fn tree(modes: &[usize], features: &[i64], values: &[f32]) -> NodeProto {
@@ -124,13 +140,25 @@ fn malformed_trees_are_refused() {
         ("nodes_truenodeids", |list| list.ints[6] = 12, "is reached twice"),
         ("nodes_falsenodeids", |list| list.ints[0] = 99, "tree 0 has no node 99"),
         ("nodes_modes", |list| list.strings[6] = b"LEAF".to_vec(), "is not reached from a root"),
-        ("nodes_treeids", |list| list.ints.resize((1 << 20) + 1, 0), "'nodes_treeids' has 1048577 integers"),
+        (
+            "nodes_treeids",
+            |list| list.ints.resize((1 << 20) + 1, 0),
+            "'nodes_treeids' has 1048577 integers",
+        ),
         ("nodes_featureids", |list| list.ints[0] = 3, "feature 3 of 3"),
         ("nodes_featureids", |list| list.ints[0] = -1, "compares feature"),
         ("nodes_values", |list| list.floats[0] = f32::NAN, "is not a number"),
-        ("nodes_values", |list| list.floats.truncate(14), "'nodes_values' has 14 elements, expected 15"),
+        (
+            "nodes_values",
+            |list| list.floats.truncate(14),
+            "'nodes_values' has 14 elements, expected 15",
+        ),
         ("nodes_nodeids", |list| list.ints[3] = 2, "the same number"),
-        ("nodes_modes", |list| list.strings[0] = b"BRANCH_MEMBER".to_vec(), "unknown kind of branch 'BRANCH_MEMBER'"),
+        (
+            "nodes_modes",
+            |list| list.strings[0] = b"BRANCH_MEMBER".to_vec(),
+            "unknown kind of branch 'BRANCH_MEMBER'",
+        ),
         ("target_ids", |list| list.ints[0] = 1, "has weights"),
         ("target_ids", |list| list.ints[0] = -1, "is misplaced"),
         ("target_nodeids", |list| list.ints[0] = 8, "two weights for output 0"),
@@ -163,7 +191,8 @@ fn computed_integers_are_compared_exactly() {
     let trees = NodeProto { attribute, domain, ..node("TreeEnsembleRegressor", &["i"], "y", &[]) };
     let graph = small(&[1, 2], vec![split, node("Add", &["a", "b"], "i", &[]), trees], vec![]);
     for (row, leaf) in [([9000, 8000], 3.0), ([9000, 8001], 5.0), ([9001, 8001], 7.0)] {
-        let outputs = lookup::chosen(graph.clone(), 10_000, &[vec![0, 1], vec![1, 3]], &row).unwrap();
+        let outputs =
+            lookup::chosen(graph.clone(), 10_000, &[vec![0, 1], vec![1, 3]], &row).unwrap();
         assert_eq!(outputs, [leaf], "{row:?}");
     }
 }
@@ -184,13 +213,17 @@ fn normalizer_after_softmax_of_several_rows_divides() {
     ];
     let of_columns = vec![with_int(node("Softmax", &["x"], "s", &[]), "axis", 0), normalizer("s")];
     // A network needs a node besides the softmax, which is omitted.
-    let of_row = vec![node("Relu", &["x"], "r", &[]), node("Softmax", &["r"], "s", &[]), normalizer("s")];
+    let of_row =
+        vec![node("Relu", &["x"], "r", &[]), node("Softmax", &["r"], "s", &[]), normalizer("s")];
     let input = [0.0, 1.0, 2.0, 0.5, 0.25, 1.0];
-    for (nodes, expected) in [(reshaped, 1.0), (of_columns, 1.0), (of_row, input.iter().sum::<f32>())] {
+    for (nodes, expected) in
+        [(reshaped, 1.0), (of_columns, 1.0), (of_row, input.iter().sum::<f32>())]
+    {
         let model = Model::decode(&model(small(&[1, 6], nodes, shape()))).unwrap();
         let outputs = model.evaluate(&input).unwrap().outputs;
         let floats = model.network().unwrap().run(&input).unwrap().pop().unwrap();
-        let difference = outputs.iter().zip(&floats).map(|(a, b)| (a - f64::from(*b)).abs()).fold(0.0, f64::max);
+        let difference =
+            outputs.iter().zip(&floats).map(|(a, b)| (a - f64::from(*b)).abs()).fold(0.0, f64::max);
         assert!(difference < 1e-6, "{outputs:?} {floats:?}");
         assert!((floats.iter().sum::<f32>() - expected).abs() < 1e-5, "{floats:?}");
     }
@@ -202,7 +235,8 @@ fn deep_trees_are_refused_before_memory_is_spent() {
     let levels = 10_000_i64;
     let nodes: Vec<i64> = (0..=2 * levels).collect();
     let is_branch = |node: i64| node < levels;
-    let modes: Vec<&str> = nodes.iter().map(|&node| if is_branch(node) { "BRANCH_LEQ" } else { "LEAF" }).collect();
+    let modes: Vec<&str> =
+        nodes.iter().map(|&node| if is_branch(node) { "BRANCH_LEQ" } else { "LEAF" }).collect();
     let one = |node: i64| if is_branch(node) { node + 1 } else { 0 };
     let other = |node: i64| if is_branch(node) { levels + 1 + node } else { 0 };
     let attribute = vec![
@@ -219,7 +253,8 @@ fn deep_trees_are_refused_before_memory_is_spent() {
         numbers("target_weights", &[1.0]),
     ];
     let node = node("TreeEnsembleRegressor", &["x"], "y", &[]);
-    let error = read(&file(NodeProto { attribute, domain: MACHINE_LEARNING.to_owned(), ..node })).unwrap_err();
+    let error = read(&file(NodeProto { attribute, domain: MACHINE_LEARNING.to_owned(), ..node }))
+        .unwrap_err();
     assert!(matches!(error, OnnxError::Nodes(_)), "{error}");
 }
 

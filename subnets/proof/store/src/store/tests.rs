@@ -30,11 +30,17 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
     let Ok(contents) = fs::read(path) else {
         return Response::builder().status(StatusCode::NOT_FOUND).body(Body::empty()).unwrap();
     };
-    let range = request.headers().get(RANGE).filter(|_| !server.ignores_ranges.load(Ordering::SeqCst));
-    let from = range.map(|range| range.to_str().unwrap().trim_start_matches("bytes=").trim_end_matches('-').parse());
+    let range =
+        request.headers().get(RANGE).filter(|_| !server.ignores_ranges.load(Ordering::SeqCst));
+    let from = range.map(|range| {
+        range.to_str().unwrap().trim_start_matches("bytes=").trim_end_matches('-').parse()
+    });
     let from: usize = from.map_or(0, Result::unwrap);
     if range.is_some() && from >= contents.len() {
-        return Response::builder().status(StatusCode::RANGE_NOT_SATISFIABLE).body(Body::empty()).unwrap();
+        return Response::builder()
+            .status(StatusCode::RANGE_NOT_SATISFIABLE)
+            .body(Body::empty())
+            .unwrap();
     }
     let rest = contents[from..].to_vec();
     let length = rest.len();
@@ -92,7 +98,8 @@ impl Site {
         });
         let routes = Router::new().fallback(answer).with_state(Arc::clone(&server));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/circuits.json", listener.local_addr().unwrap()).parse().unwrap();
+        let url =
+            format!("http://{}/circuits.json", listener.local_addr().unwrap()).parse().unwrap();
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Self { server, url, place }
     }
@@ -137,7 +144,10 @@ async fn circuits_are_fetched_once_and_are_whole() {
     assert_eq!(store.fetch(&id).await.unwrap(), path);
     assert_eq!(site.store(PLENTY, &[]).fetch(&id).await.unwrap(), path);
     assert_eq!(site.server.sent.load(Ordering::SeqCst), sent);
-    assert!(matches!(store.fetch(&Digest::of(b"x")).await, Err(StoreError::Source(SourceError::Http { .. }))));
+    assert!(matches!(
+        store.fetch(&Digest::of(b"x")).await,
+        Err(StoreError::Source(SourceError::Http { .. }))
+    ));
 }
 
 #[tokio::test]
@@ -148,17 +158,24 @@ async fn one_listing_serves_all_circuits() {
     let ids = circuits.iter().map(|circuit| circuit.metadata.id().unwrap()).collect();
     site.store(PLENTY, &[]).sync(&ids).await.unwrap();
     let size = |path: PathBuf| fs::metadata(path).unwrap().len() as usize;
-    let names = |compiled: &Compiled| compiled.files.keys().cloned().chain([metadata::FILE.to_owned()]).collect();
+    let names = |compiled: &Compiled| {
+        compiled.files.keys().cloned().chain([metadata::FILE.to_owned()]).collect()
+    };
     let files = circuits.iter().enumerate().flat_map(|(index, compiled)| {
         let names: Vec<String> = names(compiled);
         names.into_iter().map(move |name| (index, name))
     });
     let files: usize = files.map(|(index, name)| size(site.file(index, &name))).sum();
     let listing = size(site.server.root.join("circuits.json"));
-    assert_eq!(site.server.sent.load(Ordering::SeqCst), files + listing, "the catalogue was read more than once");
+    assert_eq!(
+        site.server.sent.load(Ordering::SeqCst),
+        files + listing,
+        "the catalogue was read more than once"
+    );
 }
 
-/// A catalogue lists a circuit with the verification key of another network, whose proofs would verify.
+/// A catalogue lists a circuit with the verification key of another network, whose proofs would
+/// verify.
 #[tokio::test]
 async fn circuit_with_another_networks_key_is_refused() {
     let (honest, mut false_key) = (compiled(), renamed(&compiled(), "false key"));
@@ -174,14 +191,17 @@ async fn circuit_with_another_networks_key_is_refused() {
     let document = fs::read(site.server.root.join("circuits.json")).unwrap();
     let mut listing = Listing::from_json(&document).unwrap();
     listing.circuits.push(Listed { id: bad, files: BTreeMap::new() });
-    fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap()).unwrap();
+    fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
+        .unwrap();
 
     let store = site.store(PLENTY, &[]);
     let refused = store.sync(&BTreeSet::from([bad, good])).await.unwrap_err().to_string();
     assert!(refused.contains("the verification key does not match the network"), "{refused}");
     // The others are fetched, and nothing is left of the refused one.
-    let entries: Vec<_> =
-        fs::read_dir(site.place.path().join("cache")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let entries: Vec<_> = fs::read_dir(site.place.path().join("cache"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(entries, [format!("model_{good}").as_str()]);
 }
 
@@ -191,8 +211,8 @@ async fn circuit_with_too_large_network_is_refused() {
     let mut large = renamed(&compiled(), "large");
     // An input of 1x512x512, and a max pool of 128x128 with stride 1.
     let network: [u8; 25] = [
-        0x01, 0x01, 0x80, 0x04, 0x80, 0x04, 0x00, 0x02, 0x00, 0x01, 0x01, 0x00, 0x03, 0x80, 0x01, 0x80, 0x01, 0x01,
-        0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x01, 0x01, 0x80, 0x04, 0x80, 0x04, 0x00, 0x02, 0x00, 0x01, 0x01, 0x00, 0x03, 0x80, 0x01,
+        0x80, 0x01, 0x01, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
     ];
     large.metadata.files.insert(metadata::NETWORK.to_owned(), Digest::of(&network));
     large.files.insert(metadata::NETWORK.to_owned(), network.to_vec());
@@ -200,9 +220,12 @@ async fn circuit_with_too_large_network_is_refused() {
     let site = Site::start(&[compiled()]).await;
     // Opening the new directory fails, once its files are written.
     CircuitDirectory::create(&site.server.root.join(id.to_string()), &large).unwrap_err();
-    let listing = Listing { circuits: vec![Listed { id, files: BTreeMap::new() }], models: Vec::new() };
-    fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap()).unwrap();
-    let refused = site.store(PLENTY, &[]).sync(&BTreeSet::from([id])).await.unwrap_err().to_string();
+    let listing =
+        Listing { circuits: vec![Listed { id, files: BTreeMap::new() }], models: Vec::new() };
+    fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
+        .unwrap();
+    let refused =
+        site.store(PLENTY, &[]).sync(&BTreeSet::from([id])).await.unwrap_err().to_string();
     assert!(refused.contains("more than the limit of"), "{refused}");
 }
 
@@ -215,7 +238,8 @@ async fn corrupt_files_in_the_cache_are_fetched_again() {
     for name in [metadata::FILE, metadata::NETWORK, metadata::VERIFICATION_KEY] {
         let place = path.join(name);
         let good = fs::read(&place).unwrap();
-        let flipped: Vec<u8> = good.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 10)).collect();
+        let flipped: Vec<u8> =
+            good.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 10)).collect();
         for bad in [flipped, good[..good.len() / 2].to_vec()] {
             fs::write(&place, bad).unwrap();
             // Each store represents a separate process.
@@ -242,7 +266,10 @@ async fn interrupted_downloads_resume_where_they_ended() {
     let network = fs::metadata(site.file(0, metadata::NETWORK)).unwrap().len() as usize;
     // Every response is truncated after a third of the network; metadata and catalogue are shorter.
     let others = ["circuits/0/circuit_metadata.json", "circuits.json"];
-    let others: Vec<u64> = others.iter().map(|name| fs::metadata(site.server.root.join(name)).unwrap().len()).collect();
+    let others: Vec<u64> = others
+        .iter()
+        .map(|name| fs::metadata(site.server.root.join(name)).unwrap().len())
+        .collect();
     let cut = (network / 3 + 1).max(*others.iter().max().unwrap() as usize + 1);
     assert!(cut < network / 2, "the network takes three attempts");
     site.server.cut.store(cut, Ordering::SeqCst);
@@ -268,7 +295,9 @@ async fn download_without_range_support_restarts() {
     let wrong: Vec<u8> = contents.iter().map(|byte| byte ^ 1).collect();
     for ignores_ranges in [false, true] {
         site.server.ignores_ranges.store(ignores_ranges, Ordering::SeqCst);
-        for bytes in [&contents[..], &contents[..contents.len() / 2], &[contents.clone(), vec![7]].concat()] {
+        for bytes in
+            [&contents[..], &contents[..contents.len() / 2], &[contents.clone(), vec![7]].concat()]
+        {
             left(bytes);
             let path = site.store(PLENTY, &[]).fetch(&id).await.unwrap();
             assert_eq!(fs::read(path.join(metadata::NETWORK)).unwrap(), contents);
@@ -299,7 +328,10 @@ async fn changed_file_is_not_cached() {
     let site = Site::start(std::slice::from_ref(&one)).await;
     let other = renamed(&one, "other");
     fs::write(site.file(0, metadata::FILE), other.metadata.to_json().unwrap()).unwrap();
-    assert!(matches!(site.store(PLENTY, &[]).fetch(&id).await, Err(StoreError::OtherCircuit { .. })));
+    assert!(matches!(
+        site.store(PLENTY, &[]).fetch(&id).await,
+        Err(StoreError::OtherCircuit { .. })
+    ));
     fs::write(site.file(0, metadata::FILE), vec![b' '; (MAX_METADATA + 1) as usize]).unwrap();
     assert!(matches!(site.store(PLENTY, &[]).fetch(&id).await, Err(StoreError::TooLarge { .. })));
 }
@@ -307,7 +339,8 @@ async fn changed_file_is_not_cached() {
 #[tokio::test]
 async fn least_recently_used_circuits_are_evicted() {
     let one = compiled();
-    let circuits: Vec<Compiled> = ["a", "b", "c", "d"].iter().map(|name| renamed(&one, name)).collect();
+    let circuits: Vec<Compiled> =
+        ["a", "b", "c", "d"].iter().map(|name| renamed(&one, name)).collect();
     let ids: Vec<Digest> = circuits.iter().map(|circuit| circuit.metadata.id().unwrap()).collect();
     let site = Site::start(&circuits).await;
     let size = {
@@ -325,7 +358,11 @@ async fn least_recently_used_circuits_are_evicted() {
     fetch(0, &[]).await.unwrap();
     fetch(3, &[]).await.unwrap();
     let has = |index: usize| site.place.path().join(format!("cache/model_{}", ids[index])).exists();
-    assert_eq!([has(0), has(1), has(2), has(3)], [true, false, true, true], "b was not used for longest");
+    assert_eq!(
+        [has(0), has(1), has(2), has(3)],
+        [true, false, true, true],
+        "b was not used for longest"
+    );
     fetch(1, &[ids[2]]).await.unwrap();
     assert_eq!([has(0), has(1), has(2), has(3)], [false, true, true, true], "c is pinned");
     // A process uses more circuits than the limit allows.
@@ -348,7 +385,10 @@ async fn bucket_serves_circuits_and_slices_of_models() {
         for file in fs::read_dir(root.join("circuits/regression").join(slice)).unwrap() {
             let path = file.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy();
-            storage.upload(&format!("proofs/circuits/regression/{slice}/{name}"), &path).await.unwrap();
+            storage
+                .upload(&format!("proofs/circuits/regression/{slice}/{name}"), &path)
+                .await
+                .unwrap();
         }
     }
     let directory = place.path().join("cache");

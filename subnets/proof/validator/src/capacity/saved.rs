@@ -1,4 +1,5 @@
-//! Measured performance of all miners as a document, so that a restarted validator does not measure them from scratch.
+//! Measured performance of all miners as a document, so that a restarted validator does not measure
+//! them from scratch.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use super::{KEPT_TIMES, MOST, Performance, Times};
 
 /// The version of the document.
 const VERSION: u32 = 1;
-/// Time in which a saved capacity halves: the miner may have changed while the validator was stopped.
+/// Time in which a saved capacity halves: the miner may have changed while the validator was
+/// stopped.
 const HALF_LIFE: Duration = Duration::from_mins(10);
 
 /// Measured performance of all miners, with circuits by identity.
@@ -61,7 +63,12 @@ impl Saved {
             };
             (*hotkey, miner)
         });
-        Self { version: VERSION, at, miners: miners.collect(), market: by_identity(market, circuits) }
+        Self {
+            version: VERSION,
+            at,
+            miners: miners.collect(),
+            market: by_identity(market, circuits),
+        }
     }
 
     /// Parses a document.
@@ -73,8 +80,8 @@ impl Saved {
         if saved.version == VERSION { Ok(saved) } else { Err(SavedError::Version(saved.version)) }
     }
 
-    /// Returns the performance of each miner and the response times of all miners, without circuits that are no longer
-    /// served. A capacity halves every ten minutes since the save.
+    /// Returns the performance of each miner and the response times of all miners, without circuits
+    /// that are no longer served. A capacity halves every ten minutes since the save.
     pub(crate) fn restore(
         self,
         circuits: &[Digest],
@@ -82,9 +89,12 @@ impl Saved {
     ) -> (BTreeMap<Hotkey, Performance>, BTreeMap<usize, Times>) {
         let halvings = now.saturating_sub(self.at).as_secs() / HALF_LIFE.as_secs();
         let restore = |(hotkey, miner): (Hotkey, SavedMiner)| {
-            let capacity = miner.capacity.min(MOST).checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX));
-            let times = by_position(miner.times, circuits).map(|(position, times)| (position, times.checked()));
-            let idle = by_position(miner.idle, circuits).filter(|(_, seconds)| seconds.is_finite() && *seconds > 0.0);
+            let capacity =
+                miner.capacity.min(MOST).checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX));
+            let times = by_position(miner.times, circuits)
+                .map(|(position, times)| (position, times.checked()));
+            let idle = by_position(miner.idle, circuits)
+                .filter(|(_, seconds)| seconds.is_finite() && *seconds > 0.0);
             let performance = Performance {
                 capacity: capacity.unwrap_or_default().max(1),
                 times: times.collect(),
@@ -95,7 +105,8 @@ impl Saved {
             };
             (hotkey, performance)
         };
-        let market = by_position(self.market, circuits).map(|(position, times)| (position, times.checked()));
+        let market =
+            by_position(self.market, circuits).map(|(position, times)| (position, times.checked()));
         (self.miners.into_iter().map(restore).collect(), market.collect())
     }
 }
@@ -110,10 +121,16 @@ impl Times {
 }
 
 fn by_identity<T: Clone>(values: &BTreeMap<usize, T>, circuits: &[Digest]) -> BTreeMap<Digest, T> {
-    values.iter().filter_map(|(&position, value)| Some((*circuits.get(position)?, value.clone()))).collect()
+    values
+        .iter()
+        .filter_map(|(&position, value)| Some((*circuits.get(position)?, value.clone())))
+        .collect()
 }
 
-fn by_position<T>(values: BTreeMap<Digest, T>, circuits: &[Digest]) -> impl Iterator<Item = (usize, T)> {
+fn by_position<T>(
+    values: BTreeMap<Digest, T>,
+    circuits: &[Digest],
+) -> impl Iterator<Item = (usize, T)> {
     values.into_iter().filter_map(|(circuit, value)| {
         let position = circuits.iter().position(|known| *known == circuit)?;
         Some((position, value))
@@ -131,7 +148,8 @@ mod tests {
     }
 
     fn miner() -> (Hotkey, Performance) {
-        let mut performance = Performance { capacity: 12, until_probe: 100, ..Performance::default() };
+        let mut performance =
+            Performance { capacity: 12, until_probe: 100, ..Performance::default() };
         for number in 0..60 {
             performance.verified(number % 2, Duration::from_secs(2 + number as u64 % 2), 1);
         }
@@ -142,7 +160,12 @@ mod tests {
     fn saved() -> Saved {
         let (hotkey, performance) = miner();
         let market = BTreeMap::from([(1, performance.times[&1].clone())]);
-        Saved::new([(&hotkey, &performance)].into_iter(), &market, &[circuit("a"), circuit("b")], NOW)
+        Saved::new(
+            [(&hotkey, &performance)].into_iter(),
+            &market,
+            &[circuit("a"), circuit("b")],
+            NOW,
+        )
     }
 
     #[test]
@@ -192,7 +215,10 @@ mod tests {
         let text = serde_json::to_vec(&other).unwrap();
         assert!(matches!(Saved::from_json(&text), Err(SavedError::Version(2))));
         for text in ["", "{}", "[]", r#"{"version":1}"#] {
-            assert!(matches!(Saved::from_json(text.as_bytes()), Err(SavedError::Malformed(_))), "{text}");
+            assert!(
+                matches!(Saved::from_json(text.as_bytes()), Err(SavedError::Malformed(_))),
+                "{text}"
+            );
         }
     }
 }

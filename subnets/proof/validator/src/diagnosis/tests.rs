@@ -33,7 +33,8 @@ struct Case {
     _place: tempfile::TempDir,
 }
 
-/// Returns a model with both built-in backends, and 256 miners of which the first shares its host with the last.
+/// Returns a model with both built-in backends, and 256 miners of which the first shares its host
+/// with the last.
 fn case() -> Case {
     case_with(["stark", "groth16"])
 }
@@ -41,7 +42,10 @@ fn case() -> Case {
 /// Returns a model with two backends, and 256 miners.
 fn case_with(backends: [&str; 2]) -> Case {
     let (place, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py").canonicalize().unwrap();
+    let program = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../backends/examples/rerun.py")
+        .canonicalize()
+        .unwrap();
     let program = External::new(&program, MINUTE, Capabilities::UNKNOWN).unwrap();
     let model = ShippedModel::DiabetesRegression;
     let circuits = backends.map(|backend| {
@@ -56,10 +60,17 @@ fn case_with(backends: [&str; 2]) -> Case {
         let directory = CircuitDirectory::create(&place.path().join(backend), &compiled).unwrap();
         let directory = Arc::new(directory.with_backends(&options.backends));
         let examined = LoadedCircuit::load(&directory).unwrap();
-        LoadedCircuit { verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))), ..examined }
+        LoadedCircuit {
+            verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))),
+            ..examined
+        }
     });
     let miners = (0..256_u16).map(|number| {
-        let host = if number == 0 || number == 255 { "10.9.9.9".to_owned() } else { format!("10.0.0.{number}") };
+        let host = if number == 0 || number == 255 {
+            "10.9.9.9".to_owned()
+        } else {
+            format!("10.0.0.{number}")
+        };
         ProofMiner { peer: Peer::new(key(number), host, 1).unwrap(), wire: Wire::Http }
     });
     Case { circuits: circuits.into(), miners: miners.collect(), count, _place: place }
@@ -67,21 +78,43 @@ fn case_with(backends: [&str; 2]) -> Case {
 
 impl Case {
     /// Returns a proof by `prover` that `claimant` claims, for the same or a different request.
-    fn claim(&self, circuit: usize, prover: u16, claimant: u16, nonces: [&[u8]; 2]) -> UnverifiedProof {
+    fn claim(
+        &self,
+        circuit: usize,
+        prover: u16,
+        claimant: u16,
+        nonces: [&[u8]; 2],
+    ) -> UnverifiedProof {
         let examined = &self.circuits[circuit];
         let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
         let [proven, claimed] = nonces.map(Digest::of);
         let proof = examined.directory.prover().unwrap();
         let proof = proof.prove(&inputs, &examined.binding(proven, key(prover))).unwrap();
-        let statement = Statement { binding: examined.binding(claimed, key(claimant)), inputs, outputs: proof.outputs };
+        let statement = Statement {
+            binding: examined.binding(claimed, key(claimant)),
+            inputs,
+            outputs: proof.outputs,
+        };
         UnverifiedProof { statement, proof: proof.proof, time: Duration::from_secs(1) }
     }
 
     /// Diagnoses a rejected proof, and returns the number of verifications that it cost.
-    fn diagnose(&self, circuit: usize, claimed: &UnverifiedProof, remembered: &Remembered) -> (Fault, usize) {
+    fn diagnose(
+        &self,
+        circuit: usize,
+        claimed: &UnverifiedProof,
+        remembered: &Remembered,
+    ) -> (Fault, usize) {
         let before = self.count.load(Ordering::Relaxed);
         let examined = &self.circuits[circuit];
-        let fault = diagnose(examined, &self.circuits, claimed, &VerifyError::Invalid, remembered, &self.miners);
+        let fault = diagnose(
+            examined,
+            &self.circuits,
+            claimed,
+            &VerifyError::Invalid,
+            remembered,
+            &self.miners,
+        );
         (fault, self.count.load(Ordering::Relaxed) - before)
     }
 }
@@ -95,7 +128,10 @@ fn a_diagnosis_costs_a_bounded_number_of_verifications() {
     for miner in 0..256 {
         for nonce in [&b"1"[..], b"2", b"3", b"4"] {
             let binding = case.circuits[0].binding(Digest::of(nonce), key(miner));
-            remembered.add(Statement { binding, ..honest.statement.clone() }, &[nonce, &miner.to_le_bytes()].concat());
+            remembered.add(
+                Statement { binding, ..honest.statement.clone() },
+                &[nonce, &miner.to_le_bytes()].concat(),
+            );
         }
     }
     // The proof is bound to an unknown request of an unknown miner, so every trial fails.
@@ -107,7 +143,10 @@ fn a_diagnosis_costs_a_bounded_number_of_verifications() {
         assert!(trials <= MOST_TRIALS, "{trials} verifications for one proof");
         total += trials;
     }
-    assert_eq!(total, TRIALS_A_MINUTE, "20 proofs of a miner cost no more than a minute's allowance");
+    assert_eq!(
+        total, TRIALS_A_MINUTE,
+        "20 proofs of a miner cost no more than a minute's allowance"
+    );
     // Another miner has its own allowance.
     let other = case.claim(0, 999, 6, [b"a", b"b"]);
     assert_eq!(case.diagnose(0, &other, &remembered), (Fault::Invalid, MOST_TRIALS));
@@ -130,8 +169,8 @@ fn likely_origins_are_found_with_few_verifications() {
     };
     assert_eq!(case.diagnose(0, &again(1), &remembered), (Fault::ReplayedProof, 0));
     assert_eq!(case.diagnose(0, &again(2), &remembered), (Fault::CopiedProof, 0));
-    // A new proof by the miner on the same host, one of 256 miners, is recognised in two trials: with the other
-    // circuit, then with that miner.
+    // A new proof by the miner on the same host, one of 256 miners, is recognised in two trials:
+    // with the other circuit, then with that miner.
     let copied = case.claim(0, 255, 0, [b"third"; 2]);
     assert_eq!(case.diagnose(0, &copied, &remembered), (Fault::CopiedProof, 2));
     // A proof for the other circuit is recognised in one trial.

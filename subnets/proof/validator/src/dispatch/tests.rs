@@ -28,7 +28,8 @@ fn hotkey(assignment: &Assignment) -> Hotkey {
 fn users_are_served_by_the_least_loaded_and_then_by_the_longest_idle() {
     let (miners, nobody) = (miners(3), BTreeSet::new());
     let dispatcher = Dispatcher::new(LIMITS);
-    let assign = |excluded: &BTreeSet<Hotkey>| dispatcher.assign(0, &miners, excluded, Instant::now());
+    let assign =
+        |excluded: &BTreeSet<Hotkey>| dispatcher.assign(0, &miners, excluded, Instant::now());
     let [first, second, third] = [(); 3].map(|()| assign(&nobody).unwrap());
     let all: BTreeSet<Hotkey> = [&first, &second, &third].map(hotkey).into();
     assert_eq!(all.len(), 3, "each has one");
@@ -51,10 +52,14 @@ fn users_are_served_by_failing_miners_last() {
     // The miner that verified comes first, even at its capacity.
     let held = [(); 3].map(|()| dispatcher.assign(0, &miners, &nobody, Instant::now()).unwrap());
     assert!(held.iter().all(|assignment| hotkey(assignment) == key(2)), "{held:?}");
-    assert_eq!(hotkey(&dispatcher.assign(0, &miners, &BTreeSet::from([key(2)]), Instant::now()).unwrap()), key(1));
+    assert_eq!(
+        hotkey(&dispatcher.assign(0, &miners, &BTreeSet::from([key(2)]), Instant::now()).unwrap()),
+        key(1)
+    );
 }
 
-/// Without benchmarks, a miner that has restarted would otherwise stay idle as long as another one works.
+/// Without benchmarks, a miner that has restarted would otherwise stay idle as long as another one
+/// works.
 #[test]
 fn paused_miners_are_retried_by_users_without_benchmarks() {
     let (miners, nobody) = (miners(2), BTreeSet::new());
@@ -62,10 +67,21 @@ fn paused_miners_are_retried_by_users_without_benchmarks() {
     for (benchmarks, after_pause) in [(true, key(2)), (false, key(1))] {
         let dispatcher = Dispatcher::new(Limits { benchmarks, ..LIMITS });
         dispatcher.assign(0, &miners, &nobody, now).unwrap().settle(Ended::Failed);
-        dispatcher.assign(0, &miners, &nobody, now).unwrap().settle(Ended::Verified(Duration::from_secs(1)));
-        assert_eq!(hotkey(&dispatcher.assign(0, &miners, &nobody, now).unwrap()), key(2), "{benchmarks}");
+        dispatcher
+            .assign(0, &miners, &nobody, now)
+            .unwrap()
+            .settle(Ended::Verified(Duration::from_secs(1)));
+        assert_eq!(
+            hotkey(&dispatcher.assign(0, &miners, &nobody, now).unwrap()),
+            key(2),
+            "{benchmarks}"
+        );
         let later = now + Duration::from_mins(1);
-        assert_eq!(hotkey(&dispatcher.assign(0, &miners, &nobody, later).unwrap()), after_pause, "{benchmarks}");
+        assert_eq!(
+            hotkey(&dispatcher.assign(0, &miners, &nobody, later).unwrap()),
+            after_pause,
+            "{benchmarks}"
+        );
     }
 }
 
@@ -103,29 +119,47 @@ fn performance_survives_a_restart() {
     let restarted = Dispatcher::new(LIMITS);
     restarted.restore(saved.clone(), &circuits, now);
     restarted.retain(&[]);
-    assert_eq!(restarted.save(&circuits, now), saved, "nothing is lost before the metagraph is read");
+    assert_eq!(
+        restarted.save(&circuits, now),
+        saved,
+        "nothing is lost before the metagraph is read"
+    );
     restarted.retain(&miners);
     let known = restarted.assign_to(0, &miners[0]);
     assert_eq!((known.timeout, known.patience), (Duration::from_secs(40), Duration::from_secs(40)));
-    assert_eq!(restarted.assign_to(0, &miners[1]).patience, Duration::from_secs(40), "the others' times are known");
+    assert_eq!(
+        restarted.assign_to(0, &miners[1]).patience,
+        Duration::from_secs(40),
+        "the others' times are known"
+    );
     restarted.retain(&miners[1..]);
     let again = Dispatcher::new(LIMITS);
     again.restore(saved, &circuits, now);
     again.retain(&miners[1..]);
-    assert_eq!(again.assign_to(0, &miners[0]).timeout, LIMITS.timeout, "a miner that left is unknown");
+    assert_eq!(
+        again.assign_to(0, &miners[0]).timeout,
+        LIMITS.timeout,
+        "a miner that left is unknown"
+    );
 }
 
 #[test]
 fn benchmarks_fill_small_capacities_first_and_the_rest_goes_to_the_large_ones() {
-    // Distributes 100 requests over capacities of 300, 8, 9 and 1, as in the specification, but with at most 32 per
-    // miner.
+    // Distributes 100 requests over capacities of 300, 8, 9 and 1, as in the specification, but
+    // with at most 32 per miner.
     let miners = miners(4);
     let dispatcher = Dispatcher::new(LIMITS);
     for (miner, capacity) in miners.iter().zip([32, 8, 9, 1]) {
         let mut proofs = 0;
-        while dispatcher.lock().miners.get(miner.hotkey()).is_none_or(|load| load.performance.capacity() < capacity) {
+        while dispatcher
+            .lock()
+            .miners
+            .get(miner.hotkey())
+            .is_none_or(|load| load.performance.capacity() < capacity)
+        {
             let mut assignment = dispatcher.assign_to(0, miner);
-            // The miner is perfectly parallel: its response time does not depend on the number of requests in flight.
+            // The miner is perfectly parallel: its response time does not depend on the number of
+            // requests in flight.
             assignment.in_flight = dispatcher.lock().miners[miner.hotkey()].performance.capacity();
             assignment.settle(Ended::Verified(Duration::from_secs(1)));
             proofs += 1;
@@ -152,13 +186,18 @@ fn miners_are_benchmarked_in_turn_and_not_while_they_work_for_a_user() {
     let miners = miners(2);
     let dispatcher = Dispatcher::new(LIMITS);
     let now = Instant::now();
-    let order: Vec<Hotkey> = (0..4).map(|_| hotkey(&dispatcher.next(0, &miners, now).unwrap())).collect();
+    let order: Vec<Hotkey> =
+        (0..4).map(|_| hotkey(&dispatcher.next(0, &miners, now).unwrap())).collect();
     assert_eq!(order, [1, 2, 1, 2].map(key));
     let user = dispatcher.assign(0, &miners, &BTreeSet::from([key(1)]), now).unwrap();
     assert_eq!(hotkey(&user), key(2));
     let benchmark = dispatcher.next(0, &miners, now).unwrap();
     assert_eq!(hotkey(&benchmark), key(1));
-    assert_eq!(dispatcher.next(0, &miners, now).unwrap_err(), None, "one is full, the other works for a user");
+    assert_eq!(
+        dispatcher.next(0, &miners, now).unwrap_err(),
+        None,
+        "one is full, the other works for a user"
+    );
     drop(user);
     assert_eq!(hotkey(&dispatcher.next(0, &miners, now).unwrap()), key(2));
 }
@@ -171,16 +210,27 @@ fn overdue_and_failing_miners_pause() {
     for expected in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000] {
         let mut assignment = dispatcher.next(0, &miners, now).unwrap();
         assignment.set_overdue();
-        assert_eq!(dispatcher.next(0, &miners, now).unwrap_err(), None, "until the overdue request ends");
+        assert_eq!(
+            dispatcher.next(0, &miners, now).unwrap_err(),
+            None,
+            "until the overdue request ends"
+        );
         let (before, pause) = (Instant::now(), Duration::from_millis(expected));
         assignment.settle(Ended::Failed);
         let after = Instant::now();
         let ready = dispatcher.next(0, &miners, after).unwrap_err().unwrap();
-        assert!((before + pause..=after + pause).contains(&ready), "{expected}: {:?}", ready.duration_since(before));
+        assert!(
+            (before + pause..=after + pause).contains(&ready),
+            "{expected}: {:?}",
+            ready.duration_since(before)
+        );
         now = ready;
     }
     dispatcher.next(0, &miners, now).unwrap().settle(Ended::Verified(Duration::from_secs(1)));
-    assert!(dispatcher.next(0, &miners, now + LIMITS.interval).is_ok(), "a verified proof ends the pauses");
+    assert!(
+        dispatcher.next(0, &miners, now + LIMITS.interval).is_ok(),
+        "a verified proof ends the pauses"
+    );
 }
 
 #[test]
@@ -198,12 +248,24 @@ fn timeouts_come_from_the_miners_own_times_and_patience_also_from_the_others() {
     let newcomer = dispatcher.assign_to(0, &miners[1]);
     assert_eq!((newcomer.timeout, newcomer.patience), (LIMITS.timeout, Duration::from_secs(40)));
     let other = dispatcher.assign_to(1, &miners[0]);
-    assert_eq!((other.timeout, other.patience), (LIMITS.timeout, LIMITS.patience), "another circuit");
+    assert_eq!(
+        (other.timeout, other.patience),
+        (LIMITS.timeout, LIMITS.patience),
+        "another circuit"
+    );
     drop((known, newcomer, other));
     for _ in 0..60 {
         dispatcher.assign_to(1, &miners[0]).settle(Ended::Verified(Duration::from_millis(1)));
     }
-    assert_eq!(dispatcher.assign_to(1, &miners[0]).timeout, LIMITS.patience, "never below the patience");
+    assert_eq!(
+        dispatcher.assign_to(1, &miners[0]).timeout,
+        LIMITS.patience,
+        "never below the patience"
+    );
     dispatcher.retain(&miners[1..]);
-    assert_eq!(dispatcher.assign_to(0, &miners[0]).timeout, LIMITS.timeout, "a miner that left is unknown");
+    assert_eq!(
+        dispatcher.assign_to(0, &miners[0]).timeout,
+        LIMITS.timeout,
+        "a miner that left is unknown"
+    );
 }

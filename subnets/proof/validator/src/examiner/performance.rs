@@ -9,7 +9,8 @@ use taonet_service::{Access, atomic_write, unix_time};
 use crate::Examiner;
 use crate::capacity::Saved;
 
-/// Reads the file. One that is missing or corrupt yields `None`: miners are then measured from scratch.
+/// Reads the file. One that is missing or corrupt yields `None`: miners are then measured from
+/// scratch.
 pub(super) fn read(path: &Path) -> Option<Saved> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
@@ -32,7 +33,8 @@ impl Examiner {
     /// Writes the measured performance of all miners to its file, if one is configured.
     pub(crate) async fn save_performance(&self) {
         let Some(path) = self.settings.performance.clone() else { return };
-        let circuits: Vec<Digest> = self.circuits.iter().map(|examined| examined.directory.id()).collect();
+        let circuits: Vec<Digest> =
+            self.circuits.iter().map(|examined| examined.directory.id()).collect();
         let saved = self.dispatcher.save(&circuits, unix_time((self.clock)()));
         let written = tokio::task::spawn_blocking(move || {
             let text = serde_json::to_vec(&saved).map_err(|error| error.to_string())?;

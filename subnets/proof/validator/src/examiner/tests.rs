@@ -9,7 +9,9 @@ use taonet_proof_backends::Capabilities;
 use taonet_proof_backends::external::External;
 use taonet_proof_circuits::{Backends, CircuitDirectory, CompileOptions, ShippedModel, compile};
 use taonet_proof_core::scoring::Fault;
-use taonet_proof_miner::{Conduct, Miner, MinerSettings, QuicServer, QuicSettings, router, signed_requests};
+use taonet_proof_miner::{
+    Conduct, Miner, MinerSettings, QuicServer, QuicSettings, router, signed_requests,
+};
 use taonet_service::{Shutdown, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
@@ -42,7 +44,8 @@ impl Market {
         let place = tempfile::tempdir().unwrap();
         for backend in backends {
             let compiled = ShippedModel::DiabetesRegression.compile(backend).unwrap();
-            CircuitDirectory::create(&place.path().join("circuits").join(backend), &compiled).unwrap();
+            CircuitDirectory::create(&place.path().join("circuits").join(backend), &compiled)
+                .unwrap();
         }
         let catalogue = Catalogue::open(&place.path().join("circuits")).unwrap();
         Self { place, catalogue, stop: Shutdown::new() }
@@ -61,8 +64,10 @@ impl Market {
     fn external() -> Self {
         let place = tempfile::tempdir().unwrap();
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py");
-        let external = External::new(&program.canonicalize().unwrap(), LONG, Capabilities::UNKNOWN).unwrap();
-        let (model, backends) = (ShippedModel::DiabetesRegression, Backends::with_external(external));
+        let external =
+            External::new(&program.canonicalize().unwrap(), LONG, Capabilities::UNKNOWN).unwrap();
+        let (model, backends) =
+            (ShippedModel::DiabetesRegression, Backends::with_external(external));
         let options = CompileOptions {
             name: model.name().to_owned(),
             backend: "external".to_owned(),
@@ -78,9 +83,16 @@ impl Market {
 
     async fn examiner(&self, timeout: Duration) -> (Arc<Examiner>, Arc<Book>) {
         let (interval, bundles) = (Duration::from_millis(1), Some(self.place.path().to_owned()));
-        // On a busy machine, honest answers take long: none is overdue, which would bring in another miner.
+        // On a busy machine, honest answers take long: none is overdue, which would bring in
+        // another miner.
         let patience = timeout;
-        let settings = ExaminerSettings { interval, timeout, patience, bundles, ..ExaminerSettings::default() };
+        let settings = ExaminerSettings {
+            interval,
+            timeout,
+            patience,
+            bundles,
+            ..ExaminerSettings::default()
+        };
         self.examiner_with(settings).await
     }
 
@@ -90,7 +102,9 @@ impl Market {
         let config = ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() };
         let http = SignedClient::new(signer, config).unwrap();
         let clients = Clients { http, quic: Some(QuicClient::bind(&key("//Alice")).unwrap()) };
-        let examiner = Examiner::load(&self.catalogue, clients, Arc::clone(&book), settings, system_clock()).unwrap();
+        let examiner =
+            Examiner::load(&self.catalogue, clients, Arc::clone(&book), settings, system_clock())
+                .unwrap();
         (Arc::new(examiner), book)
     }
 
@@ -99,11 +113,17 @@ impl Market {
     }
 
     fn load(&self, uri: &str, conduct: Conduct) -> Miner {
-        let settings = MinerSettings { conduct, concurrency: 4, ..MinerSettings::new(key(uri).hotkey()) };
+        let settings =
+            MinerSettings { conduct, concurrency: 4, ..MinerSettings::new(key(uri).hotkey()) };
         Miner::load(&self.catalogue, settings).unwrap()
     }
 
-    async fn miner_until(&self, uri: &str, conduct: Conduct, stop: &Shutdown) -> (ProofMiner, Miner) {
+    async fn miner_until(
+        &self,
+        uri: &str,
+        conduct: Conduct,
+        stop: &Shutdown,
+    ) -> (ProofMiner, Miner) {
         let miner = self.load(uri, conduct);
         let routes = router(miner.clone(), signed_requests(key(uri).hotkey(), LONG).build());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -197,17 +217,20 @@ async fn measured_performance_survives_restarts_and_corruption() {
         ..ExaminerSettings::default()
     };
     let (bob, _) = market.miner("//Bob", Conduct::Honest).await;
-    let saved = || serde_json::from_slice::<serde_json::Value>(&std::fs::read(&path).unwrap()).unwrap();
+    let saved =
+        || serde_json::from_slice::<serde_json::Value>(&std::fs::read(&path).unwrap()).unwrap();
     let (examiner, book) = market.examiner_with(settings.clone()).await;
     run_until(examiner, vec![bob.clone()], || book.events() >= 10).await;
     let (before, events) = (saved(), book.events());
     let circuit = market.catalogue.circuits().next().unwrap().id().to_string();
-    let times = before["miners"][bob.hotkey().to_string()]["times"][&circuit].as_array().unwrap().len();
+    let times =
+        before["miners"][bob.hotkey().to_string()]["times"][&circuit].as_array().unwrap().len();
     assert_eq!(u64::try_from(times).unwrap(), events);
     drop(book);
 
     // Without benchmarks, nothing new is measured.
-    let (examiner, book) = market.examiner_with(ExaminerSettings { benchmarks: false, ..settings.clone() }).await;
+    let (examiner, book) =
+        market.examiner_with(ExaminerSettings { benchmarks: false, ..settings.clone() }).await;
     let began = Instant::now();
     run_until(examiner, vec![bob.clone()], || began.elapsed() > Duration::from_millis(300)).await;
     let after = saved();
@@ -245,12 +268,17 @@ async fn silence_and_refusals_count_as_failures_and_busy_does_not() {
     let nobody = entry("//Charlie", silent.local_addr().unwrap().port());
     assert_eq!(examiner.examine(&nobody).await, Some(failed(Fault::Unreachable)));
     // Bob refuses requests signed for Dave.
-    assert_eq!(examiner.examine(&entry("//Dave", slow.peer.port())).await, Some(failed(Fault::Refused)));
+    assert_eq!(
+        examiner.examine(&entry("//Dave", slow.peer.port())).await,
+        Some(failed(Fault::Refused))
+    );
     let full = axum_answer(&market, 429, "{}").await;
     assert_eq!(examiner.examine(&full).await, None);
-    let garbage = axum_answer(&market, 200, r#"{"query_output":"zz","computed_outputs":[0.3]}"#).await;
+    let garbage =
+        axum_answer(&market, 200, r#"{"query_output":"zz","computed_outputs":[0.3]}"#).await;
     assert_eq!(examiner.examine(&garbage).await, Some(failed(Fault::Malformed)));
-    let short = axum_answer(&market, 200, r#"{"query_output":"00ff","computed_outputs":[1]}"#).await;
+    let short =
+        axum_answer(&market, 200, r#"{"query_output":"00ff","computed_outputs":[1]}"#).await;
     assert_eq!(examiner.examine(&short).await, Some(failed(Fault::Malformed)));
     assert_eq!(book.events(), 5);
 }
@@ -262,7 +290,9 @@ async fn axum_answer(market: &Market, status: u16, body: &'static str) -> ProofM
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let stop = market.stop.clone();
-    market.stop.spawn("miner", async move { serve(listener, routes, &stop, ServeLimits::default()).await });
+    market.stop.spawn("miner", async move {
+        serve(listener, routes, &stop, ServeLimits::default()).await
+    });
     let uri = format!("//{port}");
     entry(&uri, port)
 }
@@ -277,8 +307,9 @@ async fn pipelines_follow_the_list_of_miners() {
     let stop = Shutdown::new();
     let (running, end) = (Arc::clone(&examiner), stop.clone());
     let run = tokio::spawn(async move { running.run(listed, &end).await });
-    let verified =
-        |miner: &ProofMiner| book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified));
+    let verified = |miner: &ProofMiner| {
+        book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified))
+    };
     while verified(&bob) < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -320,21 +351,29 @@ async fn silent_miners_never_stop_honest_ones() {
         requests: 8,
         ..ExaminerSettings::default()
     };
-    assert_eq!(settings.timeout, Duration::from_mins(3), "no silent request times out during this test");
+    assert_eq!(
+        settings.timeout,
+        Duration::from_mins(3),
+        "no silent request times out during this test"
+    );
     let (examiner, book) = market.examiner_with(settings).await;
     let mut miners = Vec::new();
     for number in 0..43 {
         miners.push(silent_miner(&market, &format!("//silent/{number}")).await);
     }
-    let honest = [market.miner("//Bob", Conduct::Honest).await.0, market.miner("//Charlie", Conduct::Honest).await.0];
+    let honest = [
+        market.miner("//Bob", Conduct::Honest).await.0,
+        market.miner("//Charlie", Conduct::Honest).await.0,
+    ];
     // The silent miners come first, and hold every permit until their requests are overdue.
     miners.extend(honest.iter().cloned());
     let (_list, listed) = watch::channel(miners);
     let stop = Shutdown::new();
     let (running, end) = (Arc::clone(&examiner), stop.clone());
     let run = tokio::spawn(async move { running.run(listed, &end).await });
-    let verified =
-        |miner: &ProofMiner| book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified));
+    let verified = |miner: &ProofMiner| {
+        book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified))
+    };
     let all_deliver = async {
         while honest.iter().any(|miner| verified(miner) < 20) {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -345,7 +384,10 @@ async fn silent_miners_never_stop_honest_ones() {
     // The honest miners deliver meanwhile.
     let delivered = || honest.iter().map(verified).sum::<u64>();
     let (before, events, after) = (delivered(), book.events(), delivered());
-    assert!((before..=after).contains(&events), "every silent request is still in flight: {events} of {after}");
+    assert!(
+        (before..=after).contains(&events),
+        "every silent request is still in flight: {events} of {after}"
+    );
 
     // A user's request goes to miners that deliver.
     let circuit = market.catalogue.circuits().next().unwrap().id();
@@ -384,7 +426,8 @@ async fn miners_are_queried_over_quic() {
     let mut miners = Vec::new();
     for (uri, conduct) in [("//Bob", Conduct::Honest), ("//Charlie", Conduct::WrongOutput)] {
         let settings = QuicSettings { listen: "127.0.0.1:0".parse().unwrap(), permits: None };
-        let server = QuicServer::bind(&market.load(uri, conduct), &key(uri), LONG, settings).unwrap();
+        let server =
+            QuicServer::bind(&market.load(uri, conduct), &key(uri), LONG, settings).unwrap();
         let port = server.address().unwrap().port();
         let stop = market.stop.clone();
         market.stop.spawn("miner", async move { server.serve_until(stop.requested()).await });
@@ -399,7 +442,8 @@ async fn miners_are_queried_over_quic() {
     let stranger = ProofMiner { wire: Wire::Quic, ..entry("//Dave", miners[0].peer.port()) };
     assert_eq!(examiner.examine(&stranger).await, Some(failed(Fault::Refused)));
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let nobody = ProofMiner { wire: Wire::Quic, ..entry("//Eve", silent.local_addr().unwrap().port()) };
+    let nobody =
+        ProofMiner { wire: Wire::Quic, ..entry("//Eve", silent.local_addr().unwrap().port()) };
     assert_eq!(examiner.examine(&nobody).await, Some(failed(Fault::Unreachable)));
     assert_eq!(book.events(), 6);
 }

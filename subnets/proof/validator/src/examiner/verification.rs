@@ -14,7 +14,8 @@ use crate::diagnosis::{Remembered, diagnose};
 use crate::request::{LoadedCircuit, UnverifiedProof};
 use crate::{ProofMiner, measures};
 
-/// Verifies proofs. Queued proofs of one circuit are verified as a batch if that is faster with the backend.
+/// Verifies proofs. Queued proofs of one circuit are verified as a batch if that is faster with the
+/// backend.
 pub(super) struct Verifications {
     shared: Arc<Shared>,
     threads: Arc<Semaphore>,
@@ -35,7 +36,8 @@ struct Waiting {
 }
 
 impl Verifications {
-    /// Creates a queue for each circuit. Proofs that verify are stored in the directory `bundles`, if there is one.
+    /// Creates a queue for each circuit. Proofs that verify are stored in the directory `bundles`,
+    /// if there is one.
     pub(super) fn new(
         circuits: &Arc<Vec<LoadedCircuit>>,
         remembered: &Arc<Remembered>,
@@ -43,13 +45,14 @@ impl Verifications {
         bundles: Option<PathBuf>,
     ) -> Self {
         let waiting = circuits.iter().map(|_| Mutex::default()).collect();
-        let shared = Shared { circuits: Arc::clone(circuits), remembered: Arc::clone(remembered), bundles };
+        let shared =
+            Shared { circuits: Arc::clone(circuits), remembered: Arc::clone(remembered), bundles };
         let threads = Arc::new(Semaphore::new(threads.clamp(1, Semaphore::MAX_PERMITS)));
         Self { shared: Arc::new(shared), threads, waiting }
     }
 
-    /// Verifies a proof for the circuit at `position`. `miners` is the current list, for the diagnosis of a rejected
-    /// proof. Returns `None` if the verifier itself failed.
+    /// Verifies a proof for the circuit at `position`. `miners` is the current list, for the
+    /// diagnosis of a rejected proof. Returns `None` if the verifier itself failed.
     pub(super) async fn verify(
         &self,
         position: usize,
@@ -77,8 +80,13 @@ impl Verifications {
     }
 }
 
-/// Removes a proof from the queue, with up to `most` - 1 others. Returns no proofs if the proof is not in the queue.
-fn take(waiting: &mut VecDeque<Waiting>, claimed: &Arc<UnverifiedProof>, most: usize) -> Vec<Waiting> {
+/// Removes a proof from the queue, with up to `most` - 1 others. Returns no proofs if the proof is
+/// not in the queue.
+fn take(
+    waiting: &mut VecDeque<Waiting>,
+    claimed: &Arc<UnverifiedProof>,
+    most: usize,
+) -> Vec<Waiting> {
     // Nobody waits for the proofs of abandoned requests.
     waiting.retain(|waiting| !waiting.outcome.is_closed());
     let own = waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.claimed, claimed));
@@ -88,7 +96,8 @@ fn take(waiting: &mut VecDeque<Waiting>, claimed: &Arc<UnverifiedProof>, most: u
 }
 
 impl Shared {
-    /// Verifies proofs for one circuit, and sends their outcomes. Valid proofs do not wait for the diagnosis of others.
+    /// Verifies proofs for one circuit, and sends their outcomes. Valid proofs do not wait for the
+    /// diagnosis of others.
     fn verify(&self, position: usize, proofs: Vec<Waiting>, miners: &[ProofMiner]) {
         let Some(examined) = self.circuits.get(position) else { return };
         let (began, count) = (Instant::now(), proofs.len());
@@ -99,7 +108,9 @@ impl Shared {
             measures::verification(each);
             match result {
                 Ok(()) => {
-                    if let Some(Err(error)) = self.bundles.as_deref().map(|path| keep(path, examined, &claimed)) {
+                    if let Some(Err(error)) =
+                        self.bundles.as_deref().map(|path| keep(path, examined, &claimed))
+                    {
                         tracing::warn!(%error, "cannot write a bundle");
                     }
                     self.remembered.add(claimed.statement.clone(), &claimed.proof);
@@ -112,7 +123,8 @@ impl Shared {
             }
         }
         for (claimed, outcome, error) in rejected {
-            let fault = diagnose(examined, &self.circuits, &claimed, &error, &self.remembered, miners);
+            let fault =
+                diagnose(examined, &self.circuits, &claimed, &error, &self.remembered, miners);
             tracing::info!(miner = %claimed.statement.binding.miner, %error, %fault, "proof rejected");
             let _ = outcome.send(Outcome::Failed(fault));
         }
@@ -120,17 +132,20 @@ impl Shared {
 }
 
 fn verify_all(examined: &LoadedCircuit, proofs: &[Waiting]) -> Vec<Result<(), VerifyError>> {
-    let verify = |claimed: &UnverifiedProof| examined.verifier.verify(&claimed.statement, &claimed.proof);
+    let verify =
+        |claimed: &UnverifiedProof| examined.verifier.verify(&claimed.statement, &claimed.proof);
     let results = match proofs {
         [only] => vec![verify(&only.claimed)],
         several => {
-            let pair = |waiting: &Waiting| (waiting.claimed.statement.clone(), waiting.claimed.proof.clone());
+            let pair = |waiting: &Waiting| {
+                (waiting.claimed.statement.clone(), waiting.claimed.proof.clone())
+            };
             examined.verifier.verify_all(&several.iter().map(pair).collect::<Vec<_>>())
         }
     };
     let again = |(waiting, result): (&Waiting, Result<(), VerifyError>)| match result {
-        // An error of the local verifier is not the miner's fault. An external program has used its timeout, so it is
-        // not run again.
+        // An error of the local verifier is not the miner's fault. An external program has used its
+        // timeout, so it is not run again.
         Err(error) if error.is_local() && !examined.is_external() => verify(&waiting.claimed),
         result => result,
     };
@@ -169,13 +184,15 @@ mod tests {
         }
     }
 
-    /// Verifies eight proofs, of which the last has a wrong output, while the only thread is busy at first. Returns the
-    /// outcomes in this order, and how often several proofs were verified together.
+    /// Verifies eight proofs, of which the last has a wrong output, while the only thread is busy
+    /// at first. Returns the outcomes in this order, and how often several proofs were verified
+    /// together.
     async fn verify_eight(backend: &str) -> (Vec<Option<Outcome>>, usize) {
         let (place, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
         let model = ShippedModel::DiabetesRegression;
         let compiled = model.compile(backend).unwrap();
-        let directory = Arc::new(CircuitDirectory::create(&place.path().join(backend), &compiled).unwrap());
+        let directory =
+            Arc::new(CircuitDirectory::create(&place.path().join(backend), &compiled).unwrap());
         let examined = LoadedCircuit::load(&directory).unwrap();
         let prover = directory.prover().unwrap();
         let claims = (0..8_u8).map(|number| {
@@ -184,17 +201,26 @@ mod tests {
             let mut proven = prover.prove(&inputs, &binding).unwrap();
             proven.outputs[0] += i64::from(number == 7);
             let statement = Statement { binding, inputs, outputs: proven.outputs };
-            Arc::new(UnverifiedProof { statement, proof: proven.proof, time: Duration::from_secs(1) })
+            Arc::new(UnverifiedProof {
+                statement,
+                proof: proven.proof,
+                time: Duration::from_secs(1),
+            })
         });
         let claims: Vec<Arc<UnverifiedProof>> = claims.collect();
-        let examined =
-            LoadedCircuit { verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))), ..examined };
-        let verifications = Arc::new(Verifications::new(&Arc::new(vec![examined]), &Arc::default(), 1, None));
+        let examined = LoadedCircuit {
+            verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))),
+            ..examined
+        };
+        let verifications =
+            Arc::new(Verifications::new(&Arc::new(vec![examined]), &Arc::default(), 1, None));
         let busy = Arc::clone(&verifications.threads).acquire_owned().await.unwrap();
         let mut running = JoinSet::new();
         for (number, claimed) in claims.into_iter().enumerate() {
             let verifications = Arc::clone(&verifications);
-            running.spawn(async move { (number, verifications.verify(0, claimed, Arc::default()).await) });
+            running.spawn(async move {
+                (number, verifications.verify(0, claimed, Arc::default()).await)
+            });
         }
         while verifications.waiting[0].lock().unwrap().len() < 8 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -211,7 +237,10 @@ mod tests {
             let (outcomes, count) = verify_eight(backend).await;
             assert_eq!(count, together, "{backend}");
             let (last, valid) = outcomes.split_last().unwrap();
-            assert!(valid.iter().all(|outcome| matches!(outcome, Some(Outcome::Verified { .. }))), "{backend}");
+            assert!(
+                valid.iter().all(|outcome| matches!(outcome, Some(Outcome::Verified { .. }))),
+                "{backend}"
+            );
             assert_eq!(*last, Some(Outcome::Failed(Fault::WrongOutput)), "{backend}");
         }
     }

@@ -26,8 +26,9 @@ pub(super) struct Connections {
     by_address: Mutex<HashMap<SocketAddr, Arc<tokio::sync::Mutex<Link>>>>,
 }
 
-/// The connection to an address. Hotkeys share it: a miner closes a validator's connection when the validator opens
-/// another, so anyone who announces the address of another miner could otherwise interrupt its requests.
+/// The connection to an address. Hotkeys share it: a miner closes a validator's connection when the
+/// validator opens another, so anyone who announces the address of another miner could otherwise
+/// interrupt its requests.
 #[derive(Default)]
 struct Link {
     connection: Option<Connection>,
@@ -44,7 +45,11 @@ impl Link {
 
     /// Returns the pauses of the next step: the connection, or the handshake with this miner.
     fn pauses(&mut self, miner: &Hotkey) -> &mut Pauses {
-        if self.connection.is_none() { &mut self.connecting } else { self.handshakes.entry(*miner).or_default() }
+        if self.connection.is_none() {
+            &mut self.connecting
+        } else {
+            self.handshakes.entry(*miner).or_default()
+        }
     }
 }
 
@@ -71,8 +76,8 @@ impl Connections {
         Self { endpoint, keypair, within, by_address: Mutex::default() }
     }
 
-    /// Drops the connections to other addresses than these, and the state of other hotkeys at each address. Requests in
-    /// progress end first.
+    /// Drops the connections to other addresses than these, and the state of other hotkeys at each
+    /// address. Requests in progress end first.
     pub(super) fn retain(&self, listed: &HashMap<SocketAddr, HashSet<Hotkey>>) {
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         by_address.retain(|address, link| {
@@ -86,8 +91,13 @@ impl Connections {
         });
     }
 
-    /// Returns a connection that is authenticated for this miner, within the timeout of a connection attempt.
-    pub(super) async fn get(&self, miner: &Hotkey, address: SocketAddr) -> Result<Connection, RequestError> {
+    /// Returns a connection that is authenticated for this miner, within the timeout of a
+    /// connection attempt.
+    pub(super) async fn get(
+        &self,
+        miner: &Hotkey,
+        address: SocketAddr,
+    ) -> Result<Connection, RequestError> {
         let link = {
             let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(by_address.entry(address).or_default())
@@ -99,7 +109,11 @@ impl Connections {
         link.connection.take_if(|connection| connection.close_reason().is_some());
         if !link.is_authenticated(miner) && !link.pauses(miner).is_over() {
             let is_connected = link.connection.is_some();
-            return Err(RequestError::Fault(if is_connected { Fault::Refused } else { Fault::Unreachable }));
+            return Err(RequestError::Fault(if is_connected {
+                Fault::Refused
+            } else {
+                Fault::Unreachable
+            }));
         }
         let connected = timeout_at(deadline, self.connect(&mut link, miner, address)).await;
         let connected = connected.unwrap_or(Err(RequestError::Fault(Fault::Unreachable)));
@@ -109,7 +123,12 @@ impl Connections {
         connected
     }
 
-    async fn connect(&self, link: &mut Link, miner: &Hotkey, address: SocketAddr) -> Result<Connection, RequestError> {
+    async fn connect(
+        &self,
+        link: &mut Link,
+        miner: &Hotkey,
+        address: SocketAddr,
+    ) -> Result<Connection, RequestError> {
         let connection = if let Some(connection) = &link.connection {
             connection.clone()
         } else {

@@ -6,7 +6,9 @@ use quinn::Connection;
 use rand::Rng as _;
 use rustls::pki_types::CertificateDer;
 use taonet_primitives::Hotkey;
-use taonet_proof_core::handshake::{decode_signature, encode_signature, fingerprint, request_text, response_text};
+use taonet_proof_core::handshake::{
+    decode_signature, encode_signature, fingerprint, request_text, response_text,
+};
 use taonet_wallet::{Keypair, Signature, verify};
 
 use super::unix_seconds;
@@ -24,7 +26,8 @@ pub(super) async fn authenticate(
     miner: &Hotkey,
 ) -> Result<(), &'static str> {
     let identity = connection.peer_identity().ok_or("no certificate")?;
-    let certificates = identity.downcast::<Vec<CertificateDer<'static>>>().map_err(|_| "no certificate")?;
+    let certificates =
+        identity.downcast::<Vec<CertificateDer<'static>>>().map_err(|_| "no certificate")?;
     let fingerprint = fingerprint(certificates.first().ok_or("no certificate")?);
     let (validator_hotkey, timestamp) = (keypair.hotkey().to_string(), unix_seconds());
     let nonce = format!("{:032x}", rand::rng().random::<u128>());
@@ -33,12 +36,15 @@ pub(super) async fn authenticate(
     let request = HandshakeRequest { validator_hotkey, timestamp, nonce, signature };
     let message = rmp_serde::to_vec(&request).map_err(|_| "cannot encode the handshake")?;
     let (mut send, mut recv) = connection.open_bi().await.map_err(|_| "connection lost")?;
-    write_frame_and_finish(&mut send, MessageType::HandshakeRequest, &message).await.map_err(|_| "connection lost")?;
+    write_frame_and_finish(&mut send, MessageType::HandshakeRequest, &message)
+        .await
+        .map_err(|_| "connection lost")?;
     let (kind, response) = read_frame(&mut recv, LARGEST).await.map_err(|_| "no response")?;
     if kind != MessageType::HandshakeResponse {
         return Err("the response is not a handshake");
     }
-    let response: HandshakeResponse = rmp_serde::from_slice(&response).map_err(|_| "malformed response")?;
+    let response: HandshakeResponse =
+        rmp_serde::from_slice(&response).map_err(|_| "malformed response")?;
     if !response.accepted {
         return Err("rejected by the miner");
     }

@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 
-const LIMITS: Limits = Limits { connecting: LONG, in_flight: 1 << 20, transfer: Duration::from_millis(500) };
+const LIMITS: Limits =
+    Limits { connecting: LONG, in_flight: 1 << 20, transfer: Duration::from_millis(500) };
 /// Maximum size of an answer. It does not fit into the room for all answers.
 const LIMIT: usize = 2 << 20;
 const LONG: Duration = Duration::from_secs(20);
@@ -43,10 +44,13 @@ impl FakeMiner {
     fn start(has_key: bool) -> Self {
         let pair = rcgen::KeyPair::generate().unwrap();
         let names = vec!["localhost".to_owned()];
-        let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&pair).unwrap().der().clone();
+        let certificate =
+            rcgen::CertificateParams::new(names).unwrap().self_signed(&pair).unwrap().der().clone();
         let pair = if has_key { pair } else { rcgen::KeyPair::generate().unwrap() };
         let provider = aws_lc_rs::default_provider();
-        let signing = provider.key_provider.load_private_key(PrivatePkcs8KeyDer::from(pair.serialize_der()).into());
+        let signing = provider
+            .key_provider
+            .load_private_key(PrivatePkcs8KeyDer::from(pair.serialize_der()).into());
         let certified = CertifiedKey::new(vec![certificate.clone()], signing.unwrap());
         let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
@@ -60,7 +64,8 @@ impl FakeMiner {
     }
 
     fn peer(&self, uri: &str) -> Peer {
-        Peer::new(key(uri).hotkey(), "127.0.0.1", self.endpoint.local_addr().unwrap().port()).unwrap()
+        Peer::new(key(uri).hotkey(), "127.0.0.1", self.endpoint.local_addr().unwrap().port())
+            .unwrap()
     }
 
     async fn accept(&self) -> Connection {
@@ -74,7 +79,13 @@ impl FakeMiner {
         let request: HandshakeRequest = rmp_serde::from_slice(&request).unwrap();
         let (bob, timestamp) = (key("//Bob"), unix_seconds());
         let miner = bob.hotkey().to_string();
-        let text = response_text(&request.validator_hotkey, &miner, timestamp, &request.nonce, &self.fingerprint);
+        let text = response_text(
+            &request.validator_hotkey,
+            &miner,
+            timestamp,
+            &request.nonce,
+            &self.fingerprint,
+        );
         let response = btlightning::HandshakeResponse {
             miner_hotkey: miner,
             timestamp,
@@ -96,14 +107,20 @@ impl FakeMiner {
 }
 
 /// Sends a request without content.
-async fn ask(client: &QuicClient, peer: &Peer, within: Duration) -> Result<QueryZkProofResponse, RequestError> {
+async fn ask(
+    client: &QuicClient,
+    peer: &Peer,
+    within: Duration,
+) -> Result<QueryZkProofResponse, RequestError> {
     let message = QueryZkProofResponse::default();
     client.call(peer, QUERY_ZK_PROOF, &message, LIMIT, within).await.map(|(answer, _)| answer)
 }
 
 /// Begins an answer of `size` bytes with its first `sent` bytes.
 async fn begin(stream: &mut SendStream, size: usize, sent: usize) {
-    let header = [&[MessageType::SynapseResponse as u8][..], &u32::try_from(size).unwrap().to_be_bytes()].concat();
+    let header =
+        [&[MessageType::SynapseResponse as u8][..], &u32::try_from(size).unwrap().to_be_bytes()]
+            .concat();
     stream.write_all(&header).await.unwrap();
     stream.write_all(&vec![0; sent]).await.unwrap();
 }
@@ -118,7 +135,13 @@ fn fault<T: std::fmt::Debug>(result: Result<T, RequestError>) -> Fault {
 /// Returns an answer with this error.
 fn refused(error: &str) -> Vec<u8> {
     let data = std::collections::HashMap::new();
-    rmp_serde::to_vec(&SynapseResponse { success: false, data, timestamp: 0, error: Some(error.to_owned()) }).unwrap()
+    rmp_serde::to_vec(&SynapseResponse {
+        success: false,
+        data,
+        timestamp: 0,
+        error: Some(error.to_owned()),
+    })
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,13 +149,18 @@ async fn connection_attempts_time_out() {
     let limits = Limits { connecting: Duration::from_secs(2), ..LIMITS };
     let client = client(limits);
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", silent.local_addr().unwrap().port()).unwrap();
+    let nobody =
+        Peer::new(key("//Bob").hotkey(), "127.0.0.1", silent.local_addr().unwrap().port()).unwrap();
     let began = Instant::now();
     assert_eq!(fault(ask(&client, &nobody, LONG).await), Fault::Unreachable);
     assert!((limits.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
     let again = Instant::now();
     assert_eq!(fault(ask(&client, &nobody, LONG).await), Fault::Unreachable);
-    assert!(again.elapsed() < limits.connecting, "no second attempt at once: {:?}", again.elapsed());
+    assert!(
+        again.elapsed() < limits.connecting,
+        "no second attempt at once: {:?}",
+        again.elapsed()
+    );
 
     // A miner that connects, and does not answer the signed handshake.
     let miner = FakeMiner::start(true);
@@ -143,8 +171,8 @@ async fn connection_attempts_time_out() {
     assert!((limits.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
 
-/// Large answers wait for memory; the response time and its timeout exclude that wait. Answers that never end time out
-/// and release their memory.
+/// Large answers wait for memory; the response time and its timeout exclude that wait. Answers that
+/// never end time out and release their memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn response_timeout_excludes_wait_for_memory() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
@@ -152,7 +180,8 @@ async fn response_timeout_excludes_wait_for_memory() {
     let serving = async {
         let connection = miner.accept().await;
         miner.greet(&connection).await;
-        // The first two answers never end: one has all room, the other is the one that may exceed it.
+        // The first two answers never end: one has all room, the other is the one that may exceed
+        // it.
         let mut held = Vec::new();
         for _ in 0..2 {
             let mut stream = FakeMiner::request(&connection).await;
@@ -169,7 +198,9 @@ async fn response_timeout_excludes_wait_for_memory() {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             let began = Instant::now();
             let message = QueryZkProofResponse::default();
-            let answer = client.call::<QueryZkProofResponse>(&peer, QUERY_ZK_PROOF, &message, LIMIT, within).await;
+            let answer = client
+                .call::<QueryZkProofResponse>(&peer, QUERY_ZK_PROOF, &message, LIMIT, within)
+                .await;
             (fault(answer.map(|(answer, _)| answer)), began.elapsed())
         };
         // Connecting takes a while, after which waiting requests would be sent in any order.
@@ -179,7 +210,10 @@ async fn response_timeout_excludes_wait_for_memory() {
     let (first, second, (last, waited)) = while_serving(asking, serving).await;
     assert_eq!((first.0, second.0), (Fault::Timeout, Fault::Timeout));
     assert_eq!(last, Fault::Refused, "the answer was complete within its second");
-    assert!(waited > Duration::from_millis(1_200) && waited < LONG / 2, "there was no room for a while: {waited:?}");
+    assert!(
+        waited > Duration::from_millis(1_200) && waited < LONG / 2,
+        "there was no room for a while: {waited:?}"
+    );
 }
 
 /// A miner that declares a large answer and sends little of it reserves no memory.
@@ -258,7 +292,9 @@ async fn miners_open_no_streams() {
         ] {
             assert!(opened.is_err(), "the miner opened a stream");
         }
-        write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("no")).await.unwrap();
+        write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("no"))
+            .await
+            .unwrap();
         std::future::pending::<()>().await;
     };
     let found = while_serving(ask(&client, &peer, LONG), serving).await;
@@ -281,7 +317,9 @@ async fn servers_need_the_key_of_their_certificate() {
             }
             miner.greet(&connection).await;
             let mut answer = FakeMiner::request(&connection).await;
-            write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("no")).await.unwrap();
+            write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("no"))
+                .await
+                .unwrap();
             std::future::pending::<()>().await;
         };
         let peer = miner.peer("//Bob");
@@ -301,7 +339,13 @@ async fn hotkeys_at_one_address_share_its_connection() {
             miner.greet(&connection).await;
         }
         let mut answer = FakeMiner::request(&connection).await;
-        write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("handler timed out")).await.unwrap();
+        write_frame_and_finish(
+            &mut answer,
+            MessageType::SynapseResponse,
+            &refused("handler timed out"),
+        )
+        .await
+        .unwrap();
         std::future::pending::<()>().await;
     };
     let (bob, stranger) = (miner.peer("//Bob"), miner.peer("//Charlie"));

@@ -19,8 +19,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Receive window of a connection, in bytes.
 const WINDOW: u32 = 1 << 20;
 
-/// Returns the configuration of connections to miners. Miners open no streams, and send at most 1 MiB that nobody has
-/// read.
+/// Returns the configuration of connections to miners. Miners open no streams, and send at most 1
+/// MiB that nobody has read.
 pub(super) fn client_config() -> Result<ClientConfig, QuicError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(HasKey(Arc::clone(&provider)));
@@ -44,8 +44,8 @@ pub(super) fn client_config() -> Result<ClientConfig, QuicError> {
     Ok(config)
 }
 
-/// Certificate verifier that accepts any certificate whose key the server has. The signed handshake, which includes the
-/// certificate's fingerprint, then authenticates the miner.
+/// Certificate verifier that accepts any certificate whose key the server has. The signed
+/// handshake, which includes the certificate's fingerprint, then authenticates the miner.
 #[derive(Debug)]
 struct HasKey(Arc<CryptoProvider>);
 
@@ -76,7 +76,12 @@ impl ServerCertVerifier for HasKey {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

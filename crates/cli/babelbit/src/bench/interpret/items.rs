@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use taonet_babelbit_challenges::{BuiltChallenge, Challenge, Challenges, Source, Target, Utterance, UtteranceAudio};
+use taonet_babelbit_challenges::{
+    BuiltChallenge, Challenge, Challenges, Source, Target, Utterance, UtteranceAudio,
+};
 use taonet_babelbit_runner::read_source;
 use taonet_cli_base::exit::{Classified, Failure};
 use taonet_primitives::without_bom;
@@ -29,13 +31,14 @@ pub(super) struct Item {
     pub(super) source: Option<String>,
     /// Duration of the recording in seconds.
     pub(super) source_sec: f64,
-    /// Challenge with the recording as its only utterance: the reply is scored before the next recording is played, so
-    /// that scoring does not slow the miner down.
+    /// Challenge with the recording as its only utterance: the reply is scored before the next
+    /// recording is played, so that scoring does not slow the miner down.
     pub(super) challenge: Challenge,
 }
 
 impl Item {
-    /// Creates the item at position `index`; `languages` are those of the recording and of the reference.
+    /// Creates the item at position `index`; `languages` are those of the recording and of the
+    /// reference.
     fn new(
         index: usize,
         name: String,
@@ -46,7 +49,12 @@ impl Item {
     ) -> Self {
         let uid = format!("bench-{}", index + 1);
         let source_sec = audio.frames as f64 / f64::from(audio.rate.hz());
-        let utterance = Utterance { id: format!("{uid}:0"), speaker: None, source: Source::Recording(audio), target };
+        let utterance = Utterance {
+            id: format!("{uid}:0"),
+            speaker: None,
+            source: Source::Recording(audio),
+            target,
+        };
         let challenge = Challenge {
             uid,
             title: name.clone(),
@@ -67,9 +75,9 @@ pub(super) enum Recordings {
 }
 
 impl Recordings {
-    /// Finds a shipped challenge by name, or reads a challenge file or a directory. A directory's recordings are in
-    /// `language`, and its references in `target_language`. `max_source` is the maximum duration of a recording, summed
-    /// over its channels.
+    /// Finds a shipped challenge by name, or reads a challenge file or a directory. A directory's
+    /// recordings are in `language`, and its references in `target_language`. `max_source` is the
+    /// maximum duration of a recording, summed over its channels.
     ///
     /// # Errors
     /// If there is no such challenge, file or directory, or if it is malformed or unplayable.
@@ -95,7 +103,10 @@ impl Recordings {
     ///
     /// # Errors
     /// If the synthesis fails.
-    pub(super) async fn items(self, synthesizer: Arc<dyn Synthesizer>) -> anyhow::Result<Vec<Item>> {
+    pub(super) async fn items(
+        self,
+        synthesizer: Arc<dyn Synthesizer>,
+    ) -> anyhow::Result<Vec<Item>> {
         let challenge = match self {
             Self::Challenge(challenge) => Arc::new(challenge),
             Self::Files(items) => return Ok(items),
@@ -108,25 +119,45 @@ impl Recordings {
                 Source::Text { text, .. } => Some(text.clone()),
                 Source::Recording(_) => None,
             };
-            Item::new(index, (index + 1).to_string(), source, audio, utterance.target.clone(), languages)
+            Item::new(
+                index,
+                (index + 1).to_string(),
+                source,
+                audio,
+                utterance.target.clone(),
+                languages,
+            )
         };
         Ok(utterances.map(item).collect())
     }
 }
 
 /// Reads the recordings of a directory, sorted by name.
-fn files(directory: &Path, languages: (&str, &str), max_source: Duration) -> anyhow::Result<Vec<Item>> {
+fn files(
+    directory: &Path,
+    languages: (&str, &str),
+    max_source: Duration,
+) -> anyhow::Result<Vec<Item>> {
     let paths = wav_paths(directory).map_err(|error| anyhow!("{error:#}\nhint: {FORMAT}"))?;
     paths.iter().enumerate().map(|(index, path)| file(index, path, languages, max_source)).collect()
 }
 
 /// Reads a recording, its reference and its words.
-fn file(index: usize, path: &Path, languages: (&str, &str), max_source: Duration) -> anyhow::Result<Item> {
+fn file(
+    index: usize,
+    path: &Path,
+    languages: (&str, &str),
+    max_source: Duration,
+) -> anyhow::Result<Item> {
     let wav = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let audio = UtteranceAudio::from_wav(&wav).with_context(|| path.display().to_string())?;
     let reference = path.with_extension("txt");
     let Some(text) = text_of(&reference)? else {
-        bail!("{} is missing\nhint: write the translation of {} into it", reference.display(), path.display());
+        bail!(
+            "{} is missing\nhint: write the translation of {} into it",
+            reference.display(),
+            path.display()
+        );
     };
     let target = Target { text, words: Vec::new(), words_per_second: None };
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -146,7 +177,10 @@ fn text_of(path: &Path) -> anyhow::Result<Option<String>> {
     };
     let text = without_bom(&text).split_whitespace().collect::<Vec<_>>().join(" ");
     if text.is_empty() {
-        bail!("{} is empty\nhint: write the text of the recording beside it into it", path.display());
+        bail!(
+            "{} is empty\nhint: write the text of the recording beside it into it",
+            path.display()
+        );
     }
     Ok(Some(text))
 }
@@ -160,7 +194,12 @@ mod tests {
     use super::*;
 
     fn found(directory: &Path, language: Option<&str>) -> anyhow::Result<Vec<Item>> {
-        match Recordings::find(directory.to_str().unwrap(), language, "en", Duration::from_secs(10))? {
+        match Recordings::find(
+            directory.to_str().unwrap(),
+            language,
+            "en",
+            Duration::from_secs(10),
+        )? {
             Recordings::Files(items) => Ok(items),
             Recordings::Challenge(challenge) => panic!("{challenge:?}"),
         }
@@ -169,11 +208,17 @@ mod tests {
     #[test]
     fn directory_has_recordings_with_references() {
         let directory = tempfile::tempdir().unwrap();
-        let write = |name: &str, content: &[u8]| std::fs::write(directory.path().join(name), content).unwrap();
+        let write = |name: &str, content: &[u8]| {
+            std::fs::write(directory.path().join(name), content).unwrap()
+        };
         let error = || found(directory.path(), None).unwrap_err().to_string();
         assert!(error().ends_with(&format!("contains no WAV file\nhint: {FORMAT}")), "{}", error());
         write("b.wav", &wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap());
-        assert!(error().contains("b.txt is missing\nhint: write the translation of "), "{}", error());
+        assert!(
+            error().contains("b.txt is missing\nhint: write the translation of "),
+            "{}",
+            error()
+        );
         write("b.txt", b" \n");
         assert!(error().contains("b.txt is empty\nhint: "), "{}", error());
         write("b.txt", "\u{feff}Good\n  morning.\n".as_bytes());
@@ -181,31 +226,45 @@ mod tests {
         write("a.txt", b"Hello.");
         write("a.src.txt", "Allô.".as_bytes());
         let items = found(directory.path(), Some("fr")).unwrap();
-        let shown: Vec<_> = items.iter().map(|item| (&*item.name, item.source.as_deref(), item.source_sec)).collect();
+        let shown: Vec<_> = items
+            .iter()
+            .map(|item| (&*item.name, item.source.as_deref(), item.source_sec))
+            .collect();
         assert_eq!(shown, [("a", Some("Allô."), 1.5), ("b", None, 1.0)]);
         let challenge = &items[1].challenge;
-        assert_eq!((&*challenge.uid, &*challenge.language, &*challenge.target_language), ("bench-2", "fr", "en"));
+        assert_eq!(
+            (&*challenge.uid, &*challenge.language, &*challenge.target_language),
+            ("bench-2", "fr", "en")
+        );
         assert_eq!(challenge.utterances[0].target.text, "Good morning.");
         assert_eq!(found(directory.path(), None).unwrap()[0].challenge.language, UNDETERMINED);
         write("c.wav", b"RIFF");
         assert!(error().ends_with("c.wav"), "{}", error());
     }
 
-    /// Columns: channels · seconds · whether a limit of 10 s over all channels permits the recording
+    /// Columns: channels · seconds · whether a limit of 10 s over all channels permits the
+    /// recording
     #[test]
     fn recordings_that_the_runner_would_skip_are_refused() {
         let rate = SampleRate::HZ_16K;
-        for (channels, seconds, is_permitted) in [(1, 10, true), (1, 11, false), (2, 5, true), (2, 6, false)] {
+        for (channels, seconds, is_permitted) in
+            [(1, 10, true), (1, 11, false), (2, 5, true), (2, 6, false)]
+        {
             let directory = tempfile::tempdir().unwrap();
             let samples = vec![1; usize::from(channels) * seconds * rate.hz() as usize * 2];
             let file = Wav::wrap(&samples, SampleFormat::S16, channels, rate).unwrap();
             std::fs::write(directory.path().join("a.wav"), file).unwrap();
             std::fs::write(directory.path().join("a.txt"), "Hello.").unwrap();
             match found(directory.path(), None) {
-                Ok(items) => assert!(is_permitted && items.len() == 1, "{channels} channels of {seconds} s"),
+                Ok(items) => {
+                    assert!(is_permitted && items.len() == 1, "{channels} channels of {seconds} s")
+                }
                 Err(error) => {
                     let error = format!("{error:#}");
-                    assert!(!is_permitted && error.contains("a.wav: ") && error.contains("is too long"), "{error}");
+                    assert!(
+                        !is_permitted && error.contains("a.wav: ") && error.contains("is too long"),
+                        "{error}"
+                    );
                 }
             }
         }
@@ -218,6 +277,9 @@ mod tests {
         assert!(error.starts_with("--language is for a directory of recordings"), "{error}");
         assert!(matches!(find("fr-1", None).unwrap(), Recordings::Challenge(_)));
         let error = find("fr-9", None).err().unwrap().to_string();
-        assert!(error.starts_with("fr-9: neither a shipped challenge nor a file\nhint: "), "{error}");
+        assert!(
+            error.starts_with("fr-9: neither a shipped challenge nor a file\nhint: "),
+            "{error}"
+        );
     }
 }

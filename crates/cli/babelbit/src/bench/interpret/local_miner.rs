@@ -1,4 +1,5 @@
-//! A miner in a process of its own, so that its processor time and memory can be told apart from those of the scoring.
+//! A miner in a process of its own, so that its processor time and memory can be told apart from
+//! those of the scoring.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -43,19 +44,27 @@ struct Announcement {
 }
 
 impl LocalMiner {
-    /// Starts `bb miner` with these options and the models of `config`, for requests that `validator` signs. Returns
-    /// when the miner has loaded its models.
+    /// Starts `bb miner` with these options and the models of `config`, for requests that
+    /// `validator` signs. Returns when the miner has loaded its models.
     ///
     /// # Errors
     /// If the miner does not start within 5 minutes, or is not a speech miner.
-    pub(super) async fn start(options: &[String], config: &Config, validator: Hotkey) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        options: &[String],
+        config: &Config,
+        validator: Hotkey,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
         let keypair = temporary_key()?;
         let (hotkey, keyfile) = (keypair.hotkey(), directory.path().join("hotkey"));
         atomic_write(&keyfile, &Keyfile::from_keypair(keypair).to_json(), Access::Owner)?;
-        let mut command = Command::new(std::env::current_exe().context("cannot find this program's file")?);
+        let mut command =
+            Command::new(std::env::current_exe().context("cannot find this program's file")?);
         // The file of the program may have another name, which would select other commands.
-        command.arg0("tao").args(["babelbit", "miner", "--json", "--listen", "127.0.0.1:0", "--keyfile"]).arg(&keyfile);
+        command
+            .arg0("tao")
+            .args(["babelbit", "miner", "--json", "--listen", "127.0.0.1:0", "--keyfile"])
+            .arg(&keyfile);
         command.arg("--allow").arg(validator.to_string()).args(options);
         // On a local network, a miner may use any recogniser.
         command.envs(NETWORK_VARIABLES.map(|name| (name, "local")));
@@ -76,7 +85,8 @@ impl LocalMiner {
         Ok(Self { child, process, url, hotkey, _directory: directory })
     }
 
-    /// Returns the processor seconds of the miner since its start; `None` on systems other than Linux.
+    /// Returns the processor seconds of the miner since its start; `None` on systems other than
+    /// Linux.
     pub(super) fn processor_seconds(&self) -> Option<f64> {
         processor_seconds_of(&self.process)
     }
@@ -102,7 +112,9 @@ impl LocalMiner {
 async fn started(child: &mut Child, within: Duration) -> anyhow::Result<String> {
     match tokio::time::timeout(within, announced_url(child)).await {
         Ok(url) => url,
-        Err(_) => bail!("the miner did not start within {within:?}\nhint: run `bb miner` with the same options"),
+        Err(_) => bail!(
+            "the miner did not start within {within:?}\nhint: run `bb miner` with the same options"
+        ),
     }
 }
 
@@ -113,8 +125,11 @@ async fn announced_url(child: &mut Child) -> anyhow::Result<String> {
     BufReader::new(output).read_line(&mut line).await.context("cannot read the miner's output")?;
     if line.is_empty() {
         let status = child.wait().await.context("cannot observe the miner")?;
-        let message = format!("the miner did not start: {status}\nhint: options after -- are those of `bb miner`");
-        let failure = status.code().and_then(|code| u8::try_from(code).ok()).and_then(Failure::of_code);
+        let message = format!(
+            "the miner did not start: {status}\nhint: options after -- are those of `bb miner`"
+        );
+        let failure =
+            status.code().and_then(|code| u8::try_from(code).ok()).and_then(Failure::of_code);
         return Err(match failure {
             Some(failure) => Classified::error(failure, message),
             None => anyhow!(message),
@@ -123,7 +138,9 @@ async fn announced_url(child: &mut Child) -> anyhow::Result<String> {
     let Announcement { service, url } = serde_json::from_str::<Announcement>(&line)
         .with_context(|| format!("unexpected output of the miner: {}", line.trim()))?;
     if !service.starts_with(SPEECH_MINER) {
-        let message = format!("the benchmark is for speech miners, not for a {service}\nhint: omit --contest");
+        let message = format!(
+            "the benchmark is for speech miners, not for a {service}\nhint: omit --contest"
+        );
         return Err(Classified::error(Failure::Usage, message));
     }
     Ok(url)
@@ -136,7 +153,8 @@ mod tests {
     #[tokio::test]
     async fn miner_that_does_not_start_is_not_awaited_forever() {
         let mut command = Command::new("sleep");
-        let mut child = command.arg("600").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut child =
+            command.arg("600").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let error = started(&mut child, Duration::from_millis(50)).await.unwrap_err().to_string();
         assert!(error.starts_with("the miner did not start within 50ms\nhint: "), "{error}");
     }

@@ -40,7 +40,8 @@ pub(super) struct MeasuredMiner {
     pub(super) hotkey: Hotkey,
     /// Options of a miner that the benchmark started.
     pub(super) options: Option<Vec<String>>,
-    /// Processor time of all its threads and of the programs that it ran, from the first recording to the last.
+    /// Processor time of all its threads and of the programs that it ran, from the first recording
+    /// to the last.
     pub(super) cpu_sec: Option<f64>,
     /// Peak memory of its process.
     pub(super) max_rss_mb: Option<f64>,
@@ -53,14 +54,16 @@ pub(super) struct ItemFigures {
     /// Words of the recording, if known.
     source: Option<String>,
     reference: String,
-    /// Transcript of the reply; null if the reply was not transcribed, which counts as an empty text.
+    /// Transcript of the reply; null if the reply was not transcribed, which counts as an empty
+    /// text.
     transcript: Option<String>,
     source_sec: f64,
     score: f64,
     accuracy: Option<f64>,
     #[serde(flatten)]
     metrics: UtteranceMetrics,
-    /// Wall-clock time from the opening of the session to the end of the reply; null if the reply is incomplete.
+    /// Wall-clock time from the opening of the session to the end of the reply; null if the reply
+    /// is incomplete.
     wall_sec: Option<f64>,
     /// `wall_sec` divided by `source_sec`.
     real_time_factor: Option<f64>,
@@ -77,7 +80,8 @@ struct Total {
     score: f64,
     /// Mean accuracy of the replies whose transcript was compared with the reference.
     accuracy: Option<f64>,
-    /// Text metrics over all recordings together, means of the lags, and the number of transcribed replies.
+    /// Text metrics over all recordings together, means of the lags, and the number of transcribed
+    /// replies.
     #[serde(flatten)]
     metrics: Option<ChallengeMetrics>,
     /// Duration of the recordings.
@@ -89,16 +93,22 @@ struct Total {
 }
 
 impl ItemFigures {
-    /// Computes the figures of a recording from its result. A recording that was not played has failed.
+    /// Computes the figures of a recording from its result. A recording that was not played has
+    /// failed.
     pub(super) fn of(item: Item, played: &[Played]) -> Self {
         let played = played.iter().find(|played| played.challenge_uid == item.challenge.uid);
         let reply = played.and_then(|played| played.miner.utterances.first());
-        // Only transcribed replies have metrics; a reply that could not be transcribed has an empty transcript.
+        // Only transcribed replies have metrics; a reply that could not be transcribed has an empty
+        // transcript.
         let lags = played.and_then(|played| played.miner.metrics.as_ref());
         let transcript = lags.and(reply).and_then(|reply| reply.transcript.clone());
         let reference = item.challenge.utterances.first();
-        let reference = reference.map(|utterance| utterance.target.text.clone()).unwrap_or_default();
-        let pair = TextPair { hypothesis: transcript.as_deref().unwrap_or_default(), reference: &reference };
+        let reference =
+            reference.map(|utterance| utterance.target.text.clone()).unwrap_or_default();
+        let pair = TextPair {
+            hypothesis: transcript.as_deref().unwrap_or_default(),
+            reference: &reference,
+        };
         let metrics = UtteranceMetrics {
             wer: round6(word_error_rate([pair])),
             bleu: round6(sentence_bleu(pair)),
@@ -107,7 +117,8 @@ impl ItemFigures {
             laal_ms: lags.and_then(|lags| lags.laal_ms),
             atd_ms: lags.and_then(|lags| lags.atd_ms),
         };
-        let wall_sec = reply.and_then(|reply| reply.wall_after_source_sec.map(|_| reply.wall_total_sec));
+        let wall_sec =
+            reply.and_then(|reply| reply.wall_after_source_sec.map(|_| reply.wall_total_sec));
         let (failed_gates, error) = match reply {
             Some(reply) => (reply.failed_gates.clone(), reply.error.clone()),
             None => (vec![Gate::PredictionError], Some("the recording was not played".to_owned())),
@@ -130,7 +141,10 @@ impl ItemFigures {
     }
 
     fn texts(&self) -> TextPair<'_> {
-        TextPair { hypothesis: self.transcript.as_deref().unwrap_or_default(), reference: &self.reference }
+        TextPair {
+            hypothesis: self.transcript.as_deref().unwrap_or_default(),
+            reference: &self.reference,
+        }
     }
 }
 
@@ -140,11 +154,14 @@ impl Total {
         let replies = items.iter().filter(|item| item.transcript.is_some()).count();
         let accuracies: Vec<f64> = items.iter().filter_map(|item| item.accuracy).collect();
         let complete = || items.iter().filter_map(|item| Some((item.wall_sec?, item.source_sec)));
-        let (wall, source) = complete().fold((0.0, 0.0), |sum, item| (sum.0 + item.0, sum.1 + item.1));
+        let (wall, source) =
+            complete().fold((0.0, 0.0), |sum, item| (sum.0 + item.0, sum.1 + item.1));
         Self {
             score: per(items.iter().map(|item| item.score).sum(), items.len() as f64),
-            accuracy: (!accuracies.is_empty()).then(|| accuracies.iter().sum::<f64>() / accuracies.len() as f64),
-            metrics: ChallengeMetrics::of(&pairs).map(|metrics| ChallengeMetrics { replies, ..metrics }),
+            accuracy: (!accuracies.is_empty())
+                .then(|| accuracies.iter().sum::<f64>() / accuracies.len() as f64),
+            metrics: ChallengeMetrics::of(&pairs)
+                .map(|metrics| ChallengeMetrics { replies, ..metrics }),
             source_sec: items.iter().map(|item| item.source_sec).sum(),
             real_time_factor: (source > 0.0).then_some(wall / source),
             failed: items.len() - complete().count(),
@@ -179,18 +196,29 @@ impl Report {
         let total = Total::of(&self.items);
         let mut rows = table(&INTERPRET_BENCHMARK);
         for item in &self.items {
-            let reasons = item.failed_gates.iter().map(|gate| reason(*gate)).collect::<Vec<_>>().join(", ");
+            let reasons =
+                item.failed_gates.iter().map(|gate| reason(*gate)).collect::<Vec<_>>().join(", ");
             let UtteranceMetrics { wer, bleu, chrf, al_ms, laal_ms, atd_ms } = item.metrics;
-            let figures = Row { score: item.score, texts: [wer, bleu, chrf], lags: [al_ms, laal_ms, atd_ms] };
+            let figures =
+                Row { score: item.score, texts: [wer, bleu, chrf], lags: [al_ms, laal_ms, atd_ms] };
             rows.add_row(figures.cells(&item.name, item.real_time_factor, reasons));
         }
-        if let Some(ChallengeMetrics { wer, bleu, chrf, al_ms, laal_ms, atd_ms, .. }) = total.metrics {
-            let figures = Row { score: total.score, texts: [wer, bleu, chrf], lags: [al_ms, laal_ms, atd_ms] };
+        if let Some(ChallengeMetrics { wer, bleu, chrf, al_ms, laal_ms, atd_ms, .. }) =
+            total.metrics
+        {
+            let figures = Row {
+                score: total.score,
+                texts: [wer, bleu, chrf],
+                lags: [al_ms, laal_ms, atd_ms],
+            };
             rows.add_row(figures.cells("all", total.real_time_factor, String::new()));
         }
-        let (timings, conditions, usage) = (timing_table(&self.timings), self.conditions(), self.usage(&total));
-        let mut text = format!("{rows}\n\n{timings}\n\n{}\n{}", wrapped(&conditions), wrapped(&usage));
-        for (item, error) in self.items.iter().filter_map(|item| Some((item, item.error.as_ref()?))) {
+        let (timings, conditions, usage) =
+            (timing_table(&self.timings), self.conditions(), self.usage(&total));
+        let mut text =
+            format!("{rows}\n\n{timings}\n\n{}\n{}", wrapped(&conditions), wrapped(&usage));
+        for (item, error) in self.items.iter().filter_map(|item| Some((item, item.error.as_ref()?)))
+        {
             let _ = write!(text, "\nerror: {}: {}", printable(&item.name), printable(error));
         }
         text
@@ -208,7 +236,10 @@ impl Report {
         let mut text = format!("{:.1} s of speech", total.source_sec);
         if let Some(seconds) = self.miner.cpu_sec {
             let factor = per(seconds, total.source_sec);
-            let _ = write!(text, "; processor time of the miner {seconds:.2} s ({factor:.3} × real time)");
+            let _ = write!(
+                text,
+                "; processor time of the miner {seconds:.2} s ({factor:.3} × real time)"
+            );
         }
         if let Some(megabytes) = self.miner.max_rss_mb {
             let _ = write!(text, "; its peak memory {megabytes:.0} MB");
@@ -229,9 +260,21 @@ struct Row {
 impl Row {
     fn cells(self, name: &str, real_time_factor: Option<f64>, reasons: String) -> [String; 10] {
         let [wer, bleu, chrf] = self.texts.map(|value| decimals(Some(value), 1));
-        let [al, laal, atd] = self.lags.map(|lag| decimals(lag.map(|milliseconds| milliseconds / 1000.0), 2));
+        let [al, laal, atd] =
+            self.lags.map(|lag| decimals(lag.map(|milliseconds| milliseconds / 1000.0), 2));
         let factor = decimals(real_time_factor, 3);
-        [name.to_owned(), decimals(Some(self.score), 3), wer, bleu, chrf, al, laal, atd, factor, reasons]
+        [
+            name.to_owned(),
+            decimals(Some(self.score), 3),
+            wer,
+            bleu,
+            chrf,
+            al,
+            laal,
+            atd,
+            factor,
+            reasons,
+        ]
     }
 }
 
@@ -245,7 +288,12 @@ mod tests {
     use super::super::items::Recordings;
     use super::*;
 
-    fn figures(name: &str, transcript: Option<&str>, reference: &str, lag: Option<f64>) -> ItemFigures {
+    fn figures(
+        name: &str,
+        transcript: Option<&str>,
+        reference: &str,
+        lag: Option<f64>,
+    ) -> ItemFigures {
         let pair = TextPair { hypothesis: transcript.unwrap_or_default(), reference };
         let wall_sec = transcript.map(|_| 1.0);
         ItemFigures {
@@ -267,7 +315,11 @@ mod tests {
             wall_sec,
             real_time_factor: wall_sec.map(|wall| wall / 4.0),
             after_source_sec: wall_sec,
-            failed_gates: if transcript.is_some() { Vec::new() } else { vec![Gate::PredictionError] },
+            failed_gates: if transcript.is_some() {
+                Vec::new()
+            } else {
+                vec![Gate::PredictionError]
+            },
             error: transcript.is_none().then(|| "timeout after 3.0s".to_owned()),
         }
     }
@@ -278,23 +330,35 @@ mod tests {
         let file = wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
         std::fs::write(directory.path().join("a.wav"), file).unwrap();
         std::fs::write(directory.path().join("a.txt"), "Hello.").unwrap();
-        let found = Recordings::find(directory.path().to_str().unwrap(), None, "en", Duration::from_mins(10));
+        let found = Recordings::find(
+            directory.path().to_str().unwrap(),
+            None,
+            "en",
+            Duration::from_mins(10),
+        );
         let Recordings::Files(items) = found.unwrap() else { panic!("a directory") };
         let figures: Vec<_> = items.into_iter().map(|item| ItemFigures::of(item, &[])).collect();
         let total = Total::of(&figures);
         assert_eq!((total.failed, total.score, total.source_sec), (1, 0.0, 1.0));
         assert_eq!(figures[0].error.as_deref(), Some("the recording was not played"));
-        assert_eq!((figures[0].metrics.wer, figures[0].failed_gates.as_slice()), (100.0, &[Gate::PredictionError][..]));
+        assert_eq!(
+            (figures[0].metrics.wer, figures[0].failed_gates.as_slice()),
+            (100.0, &[Gate::PredictionError][..])
+        );
     }
 
-    /// As sacreBLEU does for an empty line of a system, which counts against BLEU, chrF and the word error rate.
+    /// As sacreBLEU does for an empty line of a system, which counts against BLEU, chrF and the
+    /// word error rate.
     #[test]
     fn reply_without_transcript_counts_as_an_empty_text() {
         let reference = "the cat sat on the mat";
         let heard = figures("1", Some(reference), reference, Some(1_500.0));
         let all = Total::of(std::slice::from_ref(&heard));
         let metrics = all.metrics.unwrap();
-        assert_eq!((metrics.wer, metrics.bleu, metrics.chrf, metrics.replies), (0.0, 100.0, 100.0, 1));
+        assert_eq!(
+            (metrics.wer, metrics.bleu, metrics.chrf, metrics.replies),
+            (0.0, 100.0, 100.0, 1)
+        );
         let both = Total::of(&[heard, figures("2", None, reference, None)]);
         let metrics = both.metrics.unwrap();
         // The brevity penalty is e^(1 - 12/6); chrF has precision 1 and recall 1/2.

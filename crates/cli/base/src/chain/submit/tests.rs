@@ -34,18 +34,38 @@ async fn outcome_of(chain: &MockChain, args: &SubmitArgs) -> anyhow::Result<()> 
 #[tokio::test]
 async fn each_outcome_has_its_message_and_exit_code() {
     let module = |name: &str| {
-        Script::Fail(DispatchError::Module { pallet: "P".into(), name: name.into(), docs: "No.\u{1b}[2J".into() })
+        Script::Fail(DispatchError::Module {
+            pallet: "P".into(),
+            name: name.into(),
+            docs: "No.\u{1b}[2J".into(),
+        })
     };
     for (script, code, words) in [
         (Script::Include, 0, &[][..]),
         (module("Odd"), 5, &["the call failed, finalized in block 1", "P.Odd: No.\\u{1b}[2J"]),
         (module("SubtokenDisabled"), 5, &["tao subnets start"]),
-        (Script::Fail(DispatchError::Other("BadOrigin".into())), 5, &["BadOrigin", "the subnet's owner"]),
+        (
+            Script::Fail(DispatchError::Other("BadOrigin".into())),
+            5,
+            &["BadOrigin", "the subnet's owner"],
+        ),
         (Script::Fail(DispatchError::Other("Token(FundsUnavailable)".into())), 5, &["tao balance"]),
-        (Script::Refuse(RefusedBecause::custom(6)), 5, &["the rate limit is exceeded", "hint: wait", "150 blocks"]),
-        (Script::Refuse(RefusedBecause::custom(12)), 5, &["the rate limit for serving", "hint: wait", "50 blocks"]),
+        (
+            Script::Refuse(RefusedBecause::custom(6)),
+            5,
+            &["the rate limit is exceeded", "hint: wait", "150 blocks"],
+        ),
+        (
+            Script::Refuse(RefusedBecause::custom(12)),
+            5,
+            &["the rate limit for serving", "hint: wait", "50 blocks"],
+        ),
         (Script::Refuse(RefusedBecause::Payment), 5, &["tao balance"]),
-        (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature does not match this call"]),
+        (
+            Script::Refuse(RefusedBecause::BadSignature),
+            4,
+            &["the signature does not match this call"],
+        ),
         (Script::Drop, 6, &["dropped 0x", "expires after block 127"]),
         (Script::LoseAnswer, 3, &["is unknown", "check the chain before you retry"]),
         (Script::LoseRequest, 3, &["is unknown"]),
@@ -110,7 +130,11 @@ async fn a_dry_run_sends_nothing() {
 #[tokio::test]
 async fn a_call_that_would_fail_is_neither_valid_nor_confirmed() {
     let chain = MockChain::default();
-    let error = DispatchError::Module { pallet: "P".into(), name: "SubtokenDisabled".into(), docs: "No.".into() };
+    let error = DispatchError::Module {
+        pallet: "P".into(),
+        name: "SubtokenDisabled".into(),
+        docs: "No.".into(),
+    };
     let dry = SubmitArgs { dry_run: true, ..QUIET };
     for (result, code) in [(Ok(()), 0), (Err(error), 5)] {
         chain.simulate(Some(Effect { result, events: Vec::new() }));
@@ -118,10 +142,12 @@ async fn a_call_that_would_fail_is_neither_valid_nor_confirmed() {
         assert_eq!(exit_code(&result), code, "{result:?}");
     }
     for args in [&dry, &QUIET] {
-        let result = args.confirm_and_submit(&chain, &alice(), plan(), &Context { json: true }).await;
+        let result =
+            args.confirm_and_submit(&chain, &alice(), plan(), &Context { json: true }).await;
         let text = result.unwrap_err().to_string();
         assert!(
-            text.contains("the call would fail: P.SubtokenDisabled") && text.contains("tao subnets start"),
+            text.contains("the call would fail: P.SubtokenDisabled")
+                && text.contains("tao subnets start"),
             "{text}"
         );
     }
@@ -131,9 +157,15 @@ async fn a_call_that_would_fail_is_neither_valid_nor_confirmed() {
 #[tokio::test]
 async fn without_a_shield_nothing_is_sent() {
     let chain = MockChain::default();
-    for args in [SubmitArgs { mev_shield: true, ..QUIET }, SubmitArgs { mev_shield: true, dry_run: true, ..QUIET }] {
+    for args in [
+        SubmitArgs { mev_shield: true, ..QUIET },
+        SubmitArgs { mev_shield: true, dry_run: true, ..QUIET },
+    ] {
         let error = outcome_of(&chain, &args).await.unwrap_err().to_string();
-        assert!(error.contains("no key of a MEV shield") && error.contains("without --mev-shield"), "{error}");
+        assert!(
+            error.contains("no key of a MEV shield") && error.contains("without --mev-shield"),
+            "{error}"
+        );
     }
     assert_eq!(chain.submitted(), []);
 }
@@ -150,9 +182,15 @@ async fn a_shielded_call_is_only_sent_encrypted() {
         }
     });
     // The authors of the mock decrypt nothing.
-    let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET }).await.unwrap_err().to_string();
+    let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET })
+        .await
+        .unwrap_err()
+        .to_string();
     mining.abort();
-    assert!(error.contains("includes the encrypted call") && error.contains("--dry-run"), "{error}");
+    assert!(
+        error.contains("includes the encrypted call") && error.contains("--dry-run"),
+        "{error}"
+    );
     let submitted = chain.submitted();
     let [submission] = submitted.as_slice() else { panic!("{submitted:?}") };
     let call = submission.call.as_ref().unwrap();
@@ -164,10 +202,19 @@ async fn a_ciphertext_for_an_old_key_is_refused() {
     let chain = MockChain::default();
     chain.set_shield_key(Some(ShieldKey::from_seed([1; 32], [2; 32]).public()));
     chain.script([Script::Refuse(RefusedBecause::custom(24))]);
-    let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET }).await.unwrap_err().to_string();
-    assert!(error.contains("encrypted to another key") && error.contains("every block; retry"), "{error}");
+    let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET })
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("encrypted to another key") && error.contains("every block; retry"),
+        "{error}"
+    );
     chain.set_shield_key(Some(vec![0; 3]));
-    let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET }).await.unwrap_err().to_string();
+    let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET })
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("1184 bytes, got 3"), "{error}");
 }
 
@@ -187,7 +234,10 @@ async fn a_proxy_makes_or_announces_the_call() {
         let coldkey = real.map_or_else(|| alice().coldkey(), |_| bob.coldkey());
         assert_eq!(args.coldkey(&alice()), coldkey);
         let plan = args.proxy.wrapped(&chain, &alice(), plan()).await.unwrap();
-        assert_eq!((plan.call.name(), plan.about.get("proxy_for")), (name, real.map(|real| json!(real)).as_ref()));
+        assert_eq!(
+            (plan.call.name(), plan.about.get("proxy_for")),
+            (name, real.map(|real| json!(real)).as_ref())
+        );
         outcome_of(&chain, &args).await.unwrap();
         let submitted = chain.submitted();
         assert_eq!(submitted[0].call.as_ref().unwrap().name(), name);
@@ -216,17 +266,30 @@ async fn yes_skips_the_confirmation() {
 #[tokio::test]
 async fn the_document_has_the_same_keys_whatever_happened() {
     let chain = MockChain::default();
-    let scripts = [Script::Include, Script::Drop, Script::Fail(DispatchError::Other("BadOrigin".into()))];
+    let scripts =
+        [Script::Include, Script::Drop, Script::Fail(DispatchError::Other("BadOrigin".into()))];
     chain.script(scripts.clone());
     let (mut keys, mut names) = (Vec::new(), Vec::new());
     for _ in scripts {
-        let sent = send(&chain, &alice(), &plan().call, Follow::default(), &Context { json: true }).await.unwrap();
+        let sent = send(&chain, &alice(), &plan().call, Follow::default(), &Context { json: true })
+            .await
+            .unwrap();
         let document = report::document(&sent.extrinsic, &sent.outcome, Until::Included);
         keys.push(document.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
         names.push(document["error"]["name"].clone());
     }
-    let expected =
-        ["success", "outcome", "error", "extrinsic", "signer", "nonce", "block", "index", "fee_rao", "events"];
+    let expected = [
+        "success",
+        "outcome",
+        "error",
+        "extrinsic",
+        "signer",
+        "nonce",
+        "block",
+        "index",
+        "fee_rao",
+        "events",
+    ];
     assert!(keys.iter().all(|keys| keys == &expected), "{keys:?}");
     assert_eq!(names, [json!(null), json!("dropped"), json!("BadOrigin")]);
 }

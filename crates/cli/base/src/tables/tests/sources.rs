@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::samples;
 
-/// Aligned output without a table: progress bars, and lists of paths, which are not wrapped so that they can be copied.
-/// And decimals that are filled up to be parsed.
+/// Aligned output without a table: progress bars, and lists of paths, which are not wrapped so that
+/// they can be copied. And decimals that are filled up to be parsed.
 const ALIGNED: [(&str, &str); 5] = [
     ("demo/contest.rs", "prefix:12"),
     ("demo/contest.rs", "bar:30.cyan"),
@@ -20,8 +20,8 @@ fn command_line() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Returns the sources that use tables, by path below the folder of the crates without `src`, without comments and unit
-/// tests.
+/// Returns the sources that use tables, by path below the folder of the crates without `src`,
+/// without comments and unit tests.
 fn sources() -> Vec<(String, String)> {
     let root = command_line();
     let packages = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
@@ -35,10 +35,13 @@ fn sources() -> Vec<(String, String)> {
             let components = path.strip_prefix(&root).unwrap().components();
             let name: PathBuf = components.filter(|part| part.as_os_str() != "src").collect();
             let name = name.to_str().unwrap().to_owned();
-            let is_module = ["base/table", "base/tables", "base/table.rs", "base/tables.rs"].contains(&name.as_str());
+            let is_module = ["base/table", "base/tables", "base/table.rs", "base/tables.rs"]
+                .contains(&name.as_str());
             if path.is_dir() && !is_module {
                 directories.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") && !name.ends_with("tests.rs") && !is_module
+            } else if path.extension().is_some_and(|ending| ending == "rs")
+                && !name.ends_with("tests.rs")
+                && !is_module
             {
                 let source = std::fs::read_to_string(path).unwrap();
                 let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
@@ -56,7 +59,8 @@ fn arguments<'a>(source: &'a str, function: &str) -> Vec<&'a str> {
     let call = format!("{function}(");
     let starts = source.match_indices(&call).filter(|(start, _)| {
         let before = &source[..*start];
-        !before.ends_with(|last: char| last.is_alphanumeric() || last == '_' || last == '.') && !before.ends_with("fn ")
+        !before.ends_with(|last: char| last.is_alphanumeric() || last == '_' || last == '.')
+            && !before.ends_with("fn ")
     });
     let argument = |(start, _): (usize, &str)| {
         let rest = &source[start + call.len()..];
@@ -78,7 +82,11 @@ fn every_table_has_a_sample() {
     let (mut used, mut facts) = (BTreeSet::new(), BTreeSet::new());
     let sources = sources();
     for (path, source) in &sources {
-        used.extend(["table", "plain", "matrix"].into_iter().flat_map(|function| arguments(source, function)));
+        used.extend(
+            ["table", "plain", "matrix"]
+                .into_iter()
+                .flat_map(|function| arguments(source, function)),
+        );
         if !arguments(source, "facts").is_empty() {
             facts.insert(path.as_str());
         }
@@ -99,7 +107,8 @@ fn every_table_has_a_sample() {
 /// Returns whether a placeholder of a format string sets a width, other than by leading zeros.
 fn sets_width(placeholder: &str) -> bool {
     let Some((_, format)) = placeholder.split_once(':') else { return false };
-    let format = format.trim_start_matches(|fill: char| !fill.is_alphanumeric() && !" .:+#?".contains(fill));
+    let format =
+        format.trim_start_matches(|fill: char| !fill.is_alphanumeric() && !" .:+#?".contains(fill));
     let width = format.split('.').next().unwrap_or_default();
     width.starts_with(|digit: char| ('1'..='9').contains(&digit)) || width.ends_with('$')
 }
@@ -109,7 +118,9 @@ fn no_output_is_aligned_by_hand() {
     for placeholder in [":13", "name:names$", ":<14", ":─>8.2", "text:^20"] {
         assert!(sets_width(placeholder), "{placeholder}");
     }
-    for placeholder in ["", "name", ":?", ":#?", ":.3", ":04x", "value:.places$", ":+.4", " a: 1 ", "a::b"] {
+    for placeholder in
+        ["", "name", ":?", ":#?", ":.3", ":04x", "value:.places$", ":+.4", " a: 1 ", "a::b"]
+    {
         assert!(!sets_width(placeholder), "{placeholder}");
     }
     let mut aligned = BTreeSet::new();
@@ -122,7 +133,10 @@ fn no_output_is_aligned_by_hand() {
             }
         }
         for foreign in ["comfy_table", "Column::", "}\\t{"] {
-            assert!(!source.contains(foreign), "{path} contains {foreign}; declare its columns in the module tables");
+            assert!(
+                !source.contains(foreign),
+                "{path} contains {foreign}; declare its columns in the module tables"
+            );
         }
     }
     assert_eq!(aligned, BTreeSet::from(ALIGNED));

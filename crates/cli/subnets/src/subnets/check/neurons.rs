@@ -8,7 +8,8 @@ pub(super) struct Neurons {
     pub(super) permits: u16,
     /// They have a permit, and get dividends or have set weights within the activity cutoff.
     pub(super) validating: u16,
-    /// They have a permit, or the owner's hotkey, which needs none; and enough stake to set weights.
+    /// They have a permit, or the owner's hotkey, which needs none; and enough stake to set
+    /// weights.
     pub(super) able: u16,
     /// A registration on a full subnet can replace them. The owner's hotkey is never replaced.
     pub(super) not_immune: u16,
@@ -23,17 +24,26 @@ impl Neurons {
         immunity_blocks: u64,
         activity_cutoff_blocks: u64,
     ) -> Self {
-        let count = |is: &dyn Fn(&Neuron) -> bool| metagraph.neurons.iter().filter(|neuron| is(neuron)).count() as u16;
-        let age = |since: BlockNumber| u64::from(metagraph.block.number.get().saturating_sub(since.get()));
+        let count = |is: &dyn Fn(&Neuron) -> bool| {
+            metagraph.neurons.iter().filter(|neuron| is(neuron)).count() as u16
+        };
+        let age = |since: BlockNumber| {
+            u64::from(metagraph.block.number.get().saturating_sub(since.get()))
+        };
         let is_owner = |neuron: &Neuron| neuron.hotkey == metagraph.owner_hotkey;
         // A registration also sets the block of the last update.
         let is_recent = |neuron: &Neuron| {
-            neuron.last_update > neuron.registered_at && age(neuron.last_update) <= activity_cutoff_blocks
+            neuron.last_update > neuron.registered_at
+                && age(neuron.last_update) <= activity_cutoff_blocks
         };
-        let validates = |neuron: &Neuron| neuron.validator_permit && (neuron.dividends > 0 || is_recent(neuron));
-        let is_able =
-            |neuron: &Neuron| (neuron.validator_permit || is_owner(neuron)) && neuron.total_stake >= stake_threshold;
-        let can_go = |neuron: &Neuron| !is_owner(neuron) && age(neuron.registered_at) >= immunity_blocks;
+        let validates = |neuron: &Neuron| {
+            neuron.validator_permit && (neuron.dividends > 0 || is_recent(neuron))
+        };
+        let is_able = |neuron: &Neuron| {
+            (neuron.validator_permit || is_owner(neuron)) && neuron.total_stake >= stake_threshold
+        };
+        let can_go =
+            |neuron: &Neuron| !is_owner(neuron) && age(neuron.registered_at) >= immunity_blocks;
         Self {
             permits: count(&|neuron: &Neuron| neuron.validator_permit),
             validating: count(&validates),
@@ -64,7 +74,8 @@ mod tests {
         }
     }
 
-    /// Counts neurons in block 1000, with a threshold of 10, an immunity of 900 blocks and a cutoff of 50.
+    /// Counts neurons in block 1000, with a threshold of 10, an immunity of 900 blocks and a cutoff
+    /// of 50.
     fn counted(neurons: Vec<Neuron>) -> Neurons {
         let metagraph = Metagraph {
             block: Block { number: BlockNumber::new(1_000), hash: BlockHash::from_bytes([1; 32]) },
@@ -82,7 +93,10 @@ mod tests {
         let validator = || Neuron { validator_permit: true, ..miner(1) };
         for (neuron, expected) in [
             (miner(1), [0, 0, 0, 1, 0]),
-            (Neuron { registered_at: block(101), last_update: block(101), ..miner(1) }, [0, 0, 0, 0, 0]),
+            (
+                Neuron { registered_at: block(101), last_update: block(101), ..miner(1) },
+                [0, 0, 0, 0, 0],
+            ),
             // The owner's hotkey needs stake, but no permit, and is never replaced.
             (miner(0), [0, 0, 1, 0, 1]),
             (Neuron { total_stake: Rao::new(9), ..miner(0) }, [0, 0, 0, 0, 1]),
@@ -92,9 +106,13 @@ mod tests {
             (Neuron { last_update: block(950), ..validator() }, [1, 1, 1, 1, 0]),
             (Neuron { last_update: block(949), ..validator() }, [1, 0, 1, 1, 0]),
             (Neuron { last_update: block(949), dividends: 1, ..validator() }, [1, 1, 1, 1, 0]),
-            (Neuron { registered_at: block(990), last_update: block(990), ..validator() }, [1, 0, 1, 0, 0]),
+            (
+                Neuron { registered_at: block(990), last_update: block(990), ..validator() },
+                [1, 0, 1, 0, 0],
+            ),
         ] {
-            let Neurons { permits, validating, able, not_immune, owners } = counted(vec![neuron.clone()]);
+            let Neurons { permits, validating, able, not_immune, owners } =
+                counted(vec![neuron.clone()]);
             assert_eq!([permits, validating, able, not_immune, owners], expected, "{neuron:?}");
         }
     }

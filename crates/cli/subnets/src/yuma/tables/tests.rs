@@ -3,7 +3,8 @@ use taonet_consensus::classic::Curve;
 
 use super::*;
 
-/// Creates two validators with stake 1 : 2. Only the smaller one weights server 3, which therefore has no majority.
+/// Creates two validators with stake 1 : 2. Only the smaller one weights server 3, which therefore
+/// has no majority.
 fn pair() -> EpochInput {
     let document = br#"{"input": {
         "n": 4, "block": 2, "tempo": 360, "activity_cutoff": 5000, "emission": 1000,
@@ -19,7 +20,8 @@ fn pair() -> EpochInput {
 /// Returns the cells of the line that starts with `label` in the table under `title`.
 fn line<'a>(text: &'a str, title: &str, label: &str) -> Vec<&'a str> {
     let table = text.split_once(title).unwrap().1.split_once("\n\n").unwrap().0;
-    let line = table.lines().skip(3).find(|line| line.split_whitespace().next() == Some(label)).unwrap();
+    let line =
+        table.lines().skip(3).find(|line| line.split_whitespace().next() == Some(label)).unwrap();
     line.split_whitespace().collect()
 }
 
@@ -27,7 +29,10 @@ fn line<'a>(text: &'a str, title: &str, label: &str) -> Vec<&'a str> {
 fn every_step_is_explained() {
     let input = pair();
     let text = steps(&input, &Epoch::compute(&input).unwrap());
-    assert_eq!(line(&text, "1. Stake", "1"), ["1", "200", "0.666667", "yes", "yes", "yes", "0.666667"]);
+    assert_eq!(
+        line(&text, "1. Stake", "1"),
+        ["1", "200", "0.666667", "yes", "yes", "yes", "0.666667"]
+    );
     assert_eq!(line(&text, "2. Active weights", "0"), ["0", "0.500000", "0.500000"]);
     assert_eq!(line(&text, "3. Consensus", "2"), ["2", "1.000000"]);
     assert_eq!(line(&text, "4. Clipped weights", "0"), ["0", "0.500000"]);
@@ -41,7 +46,10 @@ fn every_step_is_explained() {
 #[test]
 fn the_result_has_a_line_per_neuron() {
     let text = result(&Epoch::compute(&pair()).unwrap().into_output());
-    assert_eq!(line(&text, "Result", "2"), "2 0 yes no 65535 0 65535 0 500 0 500".split(' ').collect::<Vec<_>>());
+    assert_eq!(
+        line(&text, "Result", "2"),
+        "2 0 yes no 65535 0 65535 0 500 0 500".split(' ').collect::<Vec<_>>()
+    );
 }
 
 #[test]

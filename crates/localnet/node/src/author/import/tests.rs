@@ -30,7 +30,9 @@ fn blocks(author: &Author, first: u32) -> Vec<Block> {
 fn blocks_of_another_author_are_executed_with_the_same_results() {
     let (mut leader, mut follower) = (author(), author());
     leader.make(3).unwrap();
-    leader.set_storage(vec![(b"new key".to_vec(), Some(vec![7; 50])), (b"none".to_vec(), None)]).unwrap();
+    leader
+        .set_storage(vec![(b"new key".to_vec(), Some(vec![7; 50])), (b"none".to_vec(), None)])
+        .unwrap();
     leader.advance(7_000).unwrap();
     leader.impersonate(alice(), remark()).unwrap();
     leader.make(80).unwrap();
@@ -59,7 +61,10 @@ fn a_block_with_another_result_is_refused() {
         (|block| block.head.header.digest.push(DigestItem::Other(vec![1])), "its digest is Digest"),
         (|block| block.head.header.digest = Digest::default(), "block 2 (0x"),
         (|block| block.extrinsics.clear(), "cannot execute block 2"),
-        (|block| block.extrinsics.push(UncheckedExtrinsic::new_bare(remark()).encode()), "its extrinsic 1 is refused"),
+        (
+            |block| block.extrinsics.push(UncheckedExtrinsic::new_bare(remark()).encode()),
+            "its extrinsic 1 is refused",
+        ),
         (|block| block.head.header.parent_hash = H256::zero(), "has parent 0x0000"),
     ];
     for (spoil, expected) in spoiled {
@@ -68,7 +73,10 @@ fn a_block_with_another_result_is_refused() {
         spoil(&mut bad);
         bad.head = Head::of(bad.head.header);
         let error = follower.import(vec![good[0].clone(), bad]).unwrap_err();
-        assert!(matches!(error, AuthorError::Import(_)) && error.to_string().contains(expected), "{expected}: {error}");
+        assert!(
+            matches!(error, AuthorError::Import(_)) && error.to_string().contains(expected),
+            "{expected}: {error}"
+        );
         // The block before it is imported, and so is the right block.
         assert_eq!(follower.chain.head(), good[0].head, "{expected}");
         let mut other = author();
@@ -85,13 +93,20 @@ fn chain_restarts_from_a_block_and_its_state() {
     leader.make(30).unwrap();
     follower.set_storage(vec![(b"own".to_vec(), Some(vec![1]))]).unwrap();
     let own = follower.tip.clone();
-    let mut start = Start { genesis: block(&leader, 0).head, block: block(&leader, 20), state: BTreeMap::new() };
+    let mut start = Start {
+        genesis: block(&leader, 0).head,
+        block: block(&leader, 20),
+        state: BTreeMap::new(),
+    };
     let (_, state) = leader.chain.state(Some(start.block.head.hash)).unwrap();
     start.state = state.pairs(IterArgs::default()).unwrap().map(Result::unwrap).collect();
     let mut wrong = start.clone();
     wrong.state.insert(b"own".to_vec(), vec![1]);
     let error = follower.restart(wrong).unwrap_err();
-    assert!(error.to_string().contains("block 20") && error.to_string().contains("its state root"), "{error}");
+    assert!(
+        error.to_string().contains("block 20") && error.to_string().contains("its state root"),
+        "{error}"
+    );
     assert_eq!((&follower.tip, &follower.chain.head()), (&own, &own));
 
     let (_, mut news) = follower.chain.follow();

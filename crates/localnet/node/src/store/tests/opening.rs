@@ -1,4 +1,5 @@
-//! Chains that a killed process left, that are damaged, or that are of another build; and chains that begin anew.
+//! Chains that a killed process left, that are damaged, or that are of another build; and chains
+//! that begin anew.
 
 use super::*;
 
@@ -46,7 +47,8 @@ fn a_chain_of_another_build_is_refused() {
         write.open_table(META).unwrap().insert(key, found).unwrap();
         write.commit().unwrap();
         drop(store);
-        let error = Store::open(Some(directory.path()), Some(genesis()), History::Archive).err().unwrap();
+        let error =
+            Store::open(Some(directory.path()), Some(genesis()), History::Archive).err().unwrap();
         assert!(error.to_string().contains("tao localnet reset"), "{error}");
     }
 }
@@ -81,14 +83,20 @@ fn a_damaged_chain_is_an_error_with_its_path() {
     write.open_table(RECENT).unwrap().insert(2_u32, &[7_u8; 3][..]).unwrap();
     write.commit().unwrap();
     // A revert to a block with a malformed row has no effect.
-    let target = find_head(&store.database.begin_read().unwrap(), store.hash(2).unwrap().unwrap()).unwrap().unwrap();
+    let target = find_head(&store.database.begin_read().unwrap(), store.hash(2).unwrap().unwrap())
+        .unwrap()
+        .unwrap();
     let error = store.revert(&target, Time::default()).unwrap_err();
     assert!(matches!(error, StoreError::Damaged(_)), "{error}");
     assert_eq!(store.head().unwrap().number(), 3);
     drop(store);
-    let error = Store::open(Some(directory.path()), None, History::Archive).err().unwrap().to_string();
+    let error =
+        Store::open(Some(directory.path()), None, History::Archive).err().unwrap().to_string();
     let path = directory.path().join(FILE).display().to_string();
-    assert!(error.contains(&path) && error.contains("hint: reset the chain, or load a snapshot"), "{error}");
+    assert!(
+        error.contains(&path) && error.contains("hint: reset the chain, or load a snapshot"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -112,8 +120,10 @@ fn a_file_with_only_its_header_is_refused() {
 /// Returns block 7 of another chain with this state, and its genesis block.
 fn leader_block(state: &Storage) -> (Head, Head) {
     let trie: MemoryState<BlakeTwo256> = (state.clone(), StateVersion::V1).into();
-    let genesis = Header::new(0, H256::zero(), H256::repeat_byte(1), H256::zero(), Digest::default());
-    let header = Header::new(7, H256::zero(), *trie.root(), H256::repeat_byte(6), Digest::default());
+    let genesis =
+        Header::new(0, H256::zero(), H256::repeat_byte(1), H256::zero(), Digest::default());
+    let header =
+        Header::new(7, H256::zero(), *trie.root(), H256::repeat_byte(6), Digest::default());
     (Head::of(genesis), Head::of(header))
 }
 
@@ -128,13 +138,18 @@ fn chain_restarts_from_another_block() {
     let mut state = genesis();
     state.top.insert(b"a".to_vec(), vec![7; 70]);
     let (other, head) = leader_block(&state);
-    let first = |state: &Storage| First::of_leader(other.clone(), head.clone(), vec![vec![1, 2]], state.top.clone());
+    let first = |state: &Storage| {
+        First::of_leader(other.clone(), head.clone(), vec![vec![1, 2]], state.top.clone())
+    };
     let wrong = first(&genesis()).err().unwrap();
     assert_ne!(wrong, *head.header.state_root());
     store.restart(first(&state).ok().unwrap()).unwrap();
     assert!(store.is_follower().unwrap());
     assert_eq!((store.head().unwrap(), store.oldest_state().unwrap()), (head.clone(), 7));
-    assert_eq!((store.hash(0).unwrap(), store.header(left.hash).unwrap()), (Some(other.hash), None));
+    assert_eq!(
+        (store.hash(0).unwrap(), store.header(left.hash).unwrap()),
+        (Some(other.hash), None)
+    );
     assert_eq!(store.block(head.hash).unwrap(), Some((head.clone(), vec![vec![1, 2]])));
     assert!(store.snapshots().unwrap().is_empty());
     let kept: Vec<_> = state.top.clone().into_iter().collect();

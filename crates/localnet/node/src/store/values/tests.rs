@@ -12,15 +12,18 @@ fn key() -> impl Strategy<Value = StorageKey> {
     prop::collection::vec(0..3_u8, 1..4)
 }
 
-/// Keys that are changed. They have one length: `trie-db` panics when it removes a missing key that is a prefix of
-/// others, which only the plain trie is asked to do.
+/// Keys that are changed. They have one length: `trie-db` panics when it removes a missing key that
+/// is a prefix of others, which only the plain trie is asked to do.
 fn item() -> impl Strategy<Value = StorageKey> {
     prop::collection::vec(0..3_u8, 3)
 }
 
 fn value() -> impl Strategy<Value = Option<StorageValue>> {
     // From 33 bytes on, the trie stores a value in a node of its own.
-    prop::option::of((0..3_u8, prop_oneof![Just(1_usize), Just(40)]).prop_map(|(byte, length)| vec![byte; length]))
+    prop::option::of(
+        (0..3_u8, prop_oneof![Just(1_usize), Just(40)])
+            .prop_map(|(byte, length)| vec![byte; length]),
+    )
 }
 
 /// The keys that a block reads, and its changes.
@@ -109,7 +112,8 @@ fn cache_of_another_state_is_not_used() {
 /// Returns the root after a change of one item, and the change.
 fn next(state: &KnownState) -> (H256, [StorageEntry; 1]) {
     let (key, value) = (b"key".to_vec(), b"value".to_vec());
-    let (root, _) = state.storage_root([(key.as_slice(), Some(value.as_slice()))].into_iter(), StateVersion::V1);
+    let (root, _) = state
+        .storage_root([(key.as_slice(), Some(value.as_slice()))].into_iter(), StateVersion::V1);
     (root, [(key, Some(value))])
 }
 
@@ -119,7 +123,13 @@ fn a_root_that_lacks_a_node_is_an_error() {
     let (state, root) = known(&store);
     let _ = next(&state);
     assert_eq!(state.check_roots(), Ok(()));
-    let lacking = Head::of(Header::new(1, H256::zero(), H256::repeat_byte(1), H256::zero(), Digest::default()));
+    let lacking = Head::of(Header::new(
+        1,
+        H256::zero(),
+        H256::repeat_byte(1),
+        H256::zero(),
+        Digest::default(),
+    ));
     let state = store.tip(&lacking).unwrap();
     // The trie in memory is of this state, or of another one.
     for root in [*state.state.root(), root] {
@@ -193,8 +203,10 @@ fn change_invalidates_positions_up_to_the_previous_key() {
             values.remember_next(&[position], next.as_ref());
         }
         values.advance(H256::zero(), H256::zero(), &[(vec![key], exists.then(|| vec![1]))]);
-        let expected: Vec<StorageKey> =
-            (0..10).filter(|position| !forgotten.contains(position)).map(|position| vec![position]).collect();
+        let expected: Vec<StorageKey> = (0..10)
+            .filter(|position| !forgotten.contains(position))
+            .map(|position| vec![position])
+            .collect();
         assert_eq!(values.next.into_keys().collect::<Vec<_>>(), expected, "{key} {exists}");
     }
 }

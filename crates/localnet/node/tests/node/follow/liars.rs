@@ -41,16 +41,23 @@ async fn liar(node: &NodeHandle, lie: &'static Lie) -> (String, ServerHandle) {
         answered.unwrap();
     }
     let names = ("chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads");
-    let subscribed = module.register_subscription(names.0, names.1, names.2, |_, pending, client, _| async move {
-        let mut heads: Subscription<Value> =
-            client.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await.unwrap();
-        let sink = pending.accept().await.unwrap();
-        while let Some(Ok(head)) = heads.next().await {
-            if sink.send(serde_json::value::to_raw_value(&head).unwrap()).await.is_err() {
-                break;
+    let subscribed = module.register_subscription(
+        names.0,
+        names.1,
+        names.2,
+        |_, pending, client, _| async move {
+            let mut heads: Subscription<Value> = client
+                .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
+                .await
+                .unwrap();
+            let sink = pending.accept().await.unwrap();
+            while let Some(Ok(head)) = heads.next().await {
+                if sink.send(serde_json::value::to_raw_value(&head).unwrap()).await.is_err() {
+                    break;
+                }
             }
-        }
-    });
+        },
+    );
     subscribed.unwrap();
     let server = Server::builder().build("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", server.local_addr().unwrap());
@@ -143,7 +150,10 @@ async fn leader_with_false_blocks_is_refused() {
         let follower = Node::start(config.clone()).await.unwrap();
         let error = leader_error(&follower).await;
         assert!(error.contains(&expected), "{expected}: {error}");
-        assert!(expected == "has the hash" || error.contains(&format!("block {}", newest.number())), "{error}");
+        assert!(
+            expected == "has the hash" || error.contains(&format!("block {}", newest.number())),
+            "{error}"
+        );
         assert_eq!(follower.head(), head, "{expected}");
         assert!(!follower.is_following());
         follower.stop().await;

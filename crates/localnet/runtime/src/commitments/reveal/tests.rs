@@ -3,7 +3,8 @@ use frame_support::traits::Hooks as _;
 
 use super::super::tests::{info, raw, said, state};
 use super::super::{
-    CommitmentInfo, CommitmentOf, Data, Event, Pallet, RevealFailure, RevealedCommitments, TimelockedIndex,
+    CommitmentInfo, CommitmentOf, Data, Event, Pallet, RevealFailure, RevealedCommitments,
+    TimelockedIndex,
 };
 use crate::drand::{OldestStoredRound, Pulses};
 use crate::runtime::{AccountId, Runtime};
@@ -79,7 +80,10 @@ fn each_field_waits_for_its_own_pulse() {
 
 #[test]
 fn unrevealable_fields_are_stored_as_failures() {
-    let malformed = Data::TimelockEncrypted { encrypted: BoundedVec::truncate_from(vec![1; 40]), reveal_round: 1_000 };
+    let malformed = Data::TimelockEncrypted {
+        encrypted: BoundedVec::truncate_from(vec![1; 40]),
+        reveal_round: 1_000,
+    };
     let cases = [
         (field("text", 2_000), RevealFailure::Decrypt),
         (field("nothing", 1_000), RevealFailure::EmptyPlaintext),
@@ -102,7 +106,12 @@ fn unrevealable_fields_are_stored_as_failures() {
             let Data::TimelockEncrypted { encrypted, reveal_round } = data else { unreachable!() };
             let failed = Data::TimelockRevealFailed { encrypted, reveal_round };
             assert_eq!(stored(&who), Some(info(&[failed])), "{error:?}");
-            assert!(said(&Event::CommitmentRevealFailed { netuid: BABELBIT, who: who.clone(), reveal_round, error }));
+            assert!(said(&Event::CommitmentRevealFailed {
+                netuid: BABELBIT,
+                who: who.clone(),
+                reveal_round,
+                error
+            }));
             assert_eq!((revealed(&who).len(), waiting()), (0, 0), "{error:?}");
             let before = state_root();
             begin(5);

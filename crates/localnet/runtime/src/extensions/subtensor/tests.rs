@@ -7,8 +7,8 @@ use sp_runtime::traits::TxBaseImplication;
 use super::*;
 use crate::subtensor::types::RateLimitKey;
 use crate::subtensor::{
-    AssociatedEvmAddress, CommitRevealWeightsEnabled, LastRateLimitedBlock, MinDelegateTake, StakeThreshold,
-    WeightsSetRateLimit,
+    AssociatedEvmAddress, CommitRevealWeightsEnabled, LastRateLimitedBlock, MinDelegateTake,
+    StakeThreshold, WeightsSetRateLimit,
 };
 use crate::testing::{BABELBIT, account, chain, jump_to, key, outcome, send};
 use crate::types::{MechId, NetUid};
@@ -19,7 +19,15 @@ fn refusal(who: &AccountId, call: impl Into<RuntimeCall>) -> Option<u8> {
     let origin = RuntimeOrigin::signed(who.clone());
     let info = call.get_dispatch_info();
     let source = TransactionSource::External;
-    match SubtensorTransactionExtension.validate(origin, &call, &info, 0, (), &TxBaseImplication(()), source) {
+    match SubtensorTransactionExtension.validate(
+        origin,
+        &call,
+        &info,
+        0,
+        (),
+        &TxBaseImplication(()),
+        source,
+    ) {
         Ok(_) => None,
         Err(TransactionValidityError::Invalid(InvalidTransaction::Custom(number))) => Some(number),
         Err(other) => panic!("{other:?}"),
@@ -28,12 +36,27 @@ fn refusal(who: &AccountId, call: impl Into<RuntimeCall>) -> Option<u8> {
 
 fn axon(ip: u128, port: u16, ip_type: u8) -> Call<Runtime> {
     let (protocol, placeholder1, placeholder2) = (4, 0, 0);
-    Call::serve_axon { netuid: BABELBIT, version: 1, ip, port, ip_type, protocol, placeholder1, placeholder2 }
+    Call::serve_axon {
+        netuid: BABELBIT,
+        version: 1,
+        ip,
+        port,
+        ip_type,
+        protocol,
+        placeholder1,
+        placeholder2,
+    }
 }
 
 fn weights(dests: &[u16], weights: &[u16]) -> Call<Runtime> {
     let (dests, weights) = (dests.to_vec(), weights.to_vec());
-    Call::set_mechanism_weights { netuid: BABELBIT, mecid: MechId(0), dests, weights, version_key: 0 }
+    Call::set_mechanism_weights {
+        netuid: BABELBIT,
+        mecid: MechId(0),
+        dests,
+        weights,
+        version_key: 0,
+    }
 }
 
 #[test]
@@ -49,9 +72,14 @@ fn endpoints_that_cannot_be_announced_are_refused() {
     ];
     chain(|| {
         for (who, ip, port, ip_type, expected) in cases {
-            assert_eq!(refusal(&account(who), axon(ip, port, ip_type)), expected, "{who} {ip} {port} {ip_type}");
+            assert_eq!(
+                refusal(&account(who), axon(ip, port, ip_type)),
+                expected,
+                "{who} {ip} {port} {ip_type}"
+            );
         }
-        let metrics = |ip| Call::serve_prometheus { netuid: BABELBIT, version: 1, ip, port: 1, ip_type: 4 };
+        let metrics =
+            |ip| Call::serve_prometheus { netuid: BABELBIT, version: 1, ip, port: 1, ip_type: 4 };
         let tls = || Call::serve_axon_tls {
             netuid: BABELBIT,
             version: 1,
@@ -78,7 +106,8 @@ fn endpoints_that_cannot_be_announced_are_refused() {
 #[test]
 fn subnet_creation_within_the_rate_limit_is_refused() {
     let create = || Call::<Runtime>::register_network { hotkey: key(1) };
-    let described = || Call::<Runtime>::register_network_with_identity { hotkey: key(1), identity: None };
+    let described =
+        || Call::<Runtime>::register_network_with_identity { hotkey: key(1), identity: None };
     chain(|| {
         let bob = account("Bob");
         assert_eq!(refusal(&bob, create()), None);
@@ -91,8 +120,14 @@ fn subnet_creation_within_the_rate_limit_is_refused() {
 
 #[test]
 fn takes_that_cannot_be_set_are_refused() {
-    let raise = |hotkey: AccountId, take| Call::<Runtime>::increase_take { hotkey, take: PerU16::from_parts(take) };
-    let lower = |hotkey: AccountId, take| Call::<Runtime>::decrease_take { hotkey, take: PerU16::from_parts(take) };
+    let raise = |hotkey: AccountId, take| Call::<Runtime>::increase_take {
+        hotkey,
+        take: PerU16::from_parts(take),
+    };
+    let lower = |hotkey: AccountId, take| Call::<Runtime>::decrease_take {
+        hotkey,
+        take: PerU16::from_parts(take),
+    };
     chain(|| {
         let (alice, bob, hotkey) = (account("Alice"), account("Bob"), account("Alice_hk"));
         MinDelegateTake::<Runtime>::put(PerU16::from_parts(10));
@@ -139,8 +174,16 @@ fn weights_that_cannot_be_set_are_refused() {
     chain(|| {
         let hotkey = account("Alice_hk");
         assert_eq!(refusal(&hotkey, weights(&[0], &[1])), None);
-        assert_eq!(refusal(&hotkey, weights(&[0], &[1, 2])), None, "a wrong length fails in the block");
-        assert_eq!(refusal(&key(1), weights(&[0], &[1])), None, "an unknown hotkey fails in the block");
+        assert_eq!(
+            refusal(&hotkey, weights(&[0], &[1, 2])),
+            None,
+            "a wrong length fails in the block"
+        );
+        assert_eq!(
+            refusal(&key(1), weights(&[0], &[1])),
+            None,
+            "an unknown hotkey fails in the block"
+        );
         StakeThreshold::<Runtime>::put(1);
         assert_eq!(refusal(&hotkey, weights(&[0], &[1])), Some(1));
         StakeThreshold::<Runtime>::put(0);
@@ -167,7 +210,11 @@ fn commits_and_reveals_that_cannot_succeed_are_refused() {
         let hotkey = account("Alice_hk");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
         WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 9);
-        assert_eq!(refusal(&hotkey, weights(&[0], &[1])), None, "with commit-reveal the call fails in its block");
+        assert_eq!(
+            refusal(&hotkey, weights(&[0], &[1])),
+            None,
+            "with commit-reveal the call fails in its block"
+        );
         assert_eq!(refusal(&hotkey, reveal()), Some(16));
         assert_eq!(refusal(&hotkey, commit()), None);
         assert_eq!(outcome(send(&hotkey, commit())), "ok");

@@ -19,7 +19,8 @@ fn all_staked(test: impl FnOnce(&AccountId, &AccountId)) {
         SubtensorModule::credit(&coldkey, 10 * TAO);
         // The existential deposit stays.
         let amount_staked = TaoBalance(10 * TAO - 500);
-        send(&coldkey, Call::add_stake { hotkey: hotkey.clone(), netuid: BABELBIT, amount_staked }).unwrap();
+        send(&coldkey, Call::add_stake { hotkey: hotkey.clone(), netuid: BABELBIT, amount_staked })
+            .unwrap();
         assert!(balance(&coldkey) < 1_000);
         test(&coldkey, &hotkey);
     });
@@ -28,17 +29,21 @@ fn all_staked(test: impl FnOnce(&AccountId, &AccountId)) {
 fn is_valid(who: &AccountId, call: &RuntimeCall) -> bool {
     let (origin, source) = (RuntimeOrigin::signed(who.clone()), TransactionSource::External);
     let info = call.get_dispatch_info();
-    ChargeFee::with_tip(0).validate(origin, call, &info, LENGTH, (), &TxBaseImplication(()), source).is_ok()
+    ChargeFee::with_tip(0)
+        .validate(origin, call, &info, LENGTH, (), &TxBaseImplication(()), source)
+        .is_ok()
 }
 
 /// Makes a call as an extrinsic does, with its fee.
 fn pay_and_make(who: &AccountId, call: &RuntimeCall) {
     let (origin, source) = (RuntimeOrigin::signed(who.clone()), TransactionSource::External);
     let (info, charge) = (call.get_dispatch_info(), ChargeFee::with_tip(0));
-    let (_, val, origin) = charge.validate(origin, call, &info, LENGTH, (), &TxBaseImplication(()), source).unwrap();
+    let (_, val, origin) =
+        charge.validate(origin, call, &info, LENGTH, (), &TxBaseImplication(()), source).unwrap();
     let pre = charge.prepare(val, &origin, call, &info, LENGTH).unwrap();
     call.clone().dispatch(origin).unwrap();
-    ChargeFee::post_dispatch_details(pre, &info, &PostDispatchInfo::default(), LENGTH, &Ok(())).unwrap();
+    ChargeFee::post_dispatch_details(pre, &info, &PostDispatchInfo::default(), LENGTH, &Ok(()))
+        .unwrap();
 }
 
 /// Returns the subnet, the alpha sold and the TAO received for each fee paid in alpha.
@@ -67,7 +72,9 @@ fn a_coldkey_without_tao_unstakes() {
         let (of_author, call) = (balance(&author), remove(hotkey, AlphaBalance(TAO)));
         pay_and_make(coldkey, &call);
 
-        let [(BABELBIT, alpha, tao)] = paid_with_stake()[..] else { panic!("{:?}", paid_with_stake()) };
+        let [(BABELBIT, alpha, tao)] = paid_with_stake()[..] else {
+            panic!("{:?}", paid_with_stake())
+        };
         let fee = pallet_transaction_payment::Pallet::<Runtime>::compute_fee(
             u32::try_from(LENGTH).unwrap(),
             &call.get_dispatch_info(),
@@ -75,7 +82,10 @@ fn a_coldkey_without_tao_unstakes() {
         );
         // Slippage and rounding cost the author next to nothing.
         assert!((fee - fee / 1_000..=fee).contains(&tao.0), "{tao:?} of {fee}");
-        assert_eq!(SubtensorModule::stake_of(hotkey, coldkey, BABELBIT).0, before.0 - TAO - alpha.0);
+        assert_eq!(
+            SubtensorModule::stake_of(hotkey, coldkey, BABELBIT).0,
+            before.0 - TAO - alpha.0
+        );
         assert!(balance(&author) - of_author >= tao.0, "and the fee of the sale");
         assert!(balance(coldkey) > 1_000);
         assert_eq!(all_tao(), total);
@@ -131,8 +141,13 @@ fn calls_that_spend_the_stake_on_one_subnet_pay_with_it() {
                 alpha_amount: alpha,
             }
             .into(),
-            Call::swap_stake { hotkey: hotkey(), origin_netuid: netuid, destination_netuid: root, alpha_amount: alpha }
-                .into(),
+            Call::swap_stake {
+                hotkey: hotkey(),
+                origin_netuid: netuid,
+                destination_netuid: root,
+                alpha_amount: alpha,
+            }
+            .into(),
             Call::swap_stake_limit {
                 hotkey: hotkey(),
                 origin_netuid: netuid,
@@ -158,7 +173,9 @@ fn calls_that_spend_the_stake_on_one_subnet_pay_with_it() {
 
         // With stake on two subnets, the one that pays would be ambiguous.
         SubtensorModule::increase_stake(&hotkey(), coldkey, root, alpha);
-        for call in [Call::unstake_all { hotkey: hotkey() }, Call::unstake_all_alpha { hotkey: hotkey() }] {
+        for call in
+            [Call::unstake_all { hotkey: hotkey() }, Call::unstake_all_alpha { hotkey: hotkey() }]
+        {
             assert!(!is_valid(coldkey, &call.into()));
         }
         assert!(is_valid(coldkey, &remove(&hotkey(), alpha)));

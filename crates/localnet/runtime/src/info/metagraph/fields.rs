@@ -14,14 +14,16 @@ use crate::info::state::registrations;
 use crate::info::{compact, text};
 use crate::subtensor::types::{AxonInfo, ChainIdentityV2, SubnetIdentityV3};
 use crate::subtensor::{
-    Active, AdjustmentAlpha, AdjustmentInterval, AlphaValues, BondsMovingAverage, Burn, CommitRevealWeightsEnabled,
-    Consensus, Difficulty, Dividends, Emission, ImmunityPeriod, Incentive, Kappa, LastMechansimStepBlock, LastUpdate,
-    LiquidAlphaOn, MaxAllowedUids, MaxAllowedValidators, MaxBurn, MaxDifficulty, MaxRegistrationsPerBlock,
-    MaxWeightsLimit, MinAllowedWeights, MinBurn, MinDifficulty, NetworkPowRegistrationAllowed, NetworkRegisteredAt,
+    Active, AdjustmentAlpha, AdjustmentInterval, AlphaValues, BondsMovingAverage, Burn,
+    CommitRevealWeightsEnabled, Consensus, Difficulty, Dividends, Emission, ImmunityPeriod,
+    Incentive, Kappa, LastMechansimStepBlock, LastUpdate, LiquidAlphaOn, MaxAllowedUids,
+    MaxAllowedValidators, MaxBurn, MaxDifficulty, MaxRegistrationsPerBlock, MaxWeightsLimit,
+    MinAllowedWeights, MinBurn, MinDifficulty, NetworkPowRegistrationAllowed, NetworkRegisteredAt,
     NetworkRegistrationAllowed, Pallet, RevealPeriodEpochs, Rho, ServingRateLimit, SubnetAlphaIn,
-    SubnetAlphaInEmission, SubnetAlphaOut, SubnetAlphaOutEmission, SubnetIdentitiesV3, SubnetMovingPrice, SubnetOwner,
-    SubnetOwnerHotkey, SubnetTAO, SubnetTaoInEmission, SubnetVolume, SubnetworkN, TargetRegistrationsPerInterval,
-    Tempo, TokenSymbol, ValidatorPermit, WeightsSetRateLimit, WeightsVersionKey,
+    SubnetAlphaInEmission, SubnetAlphaOut, SubnetAlphaOutEmission, SubnetIdentitiesV3,
+    SubnetMovingPrice, SubnetOwner, SubnetOwnerHotkey, SubnetTAO, SubnetTaoInEmission,
+    SubnetVolume, SubnetworkN, TargetRegistrationsPerInterval, Tempo, TokenSymbol, ValidatorPermit,
+    WeightsSetRateLimit, WeightsVersionKey,
 };
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
@@ -52,7 +54,8 @@ macro_rules! metagraph {
         }
 
         impl Metagraph {
-            /// Reads the metagraph of a mechanism; `None` if the subnet or the mechanism does not exist.
+            /// Reads the metagraph of a mechanism; `None` if the subnet or the mechanism does not
+            /// exist.
             pub fn read<T: commitments::Config>(netuid: NetUid, mecid: MechId) -> Option<Self> {
                 let source = Source::of::<T>(netuid, mecid)?;
                 Some(Self {
@@ -64,7 +67,8 @@ macro_rules! metagraph {
         }
 
         impl SelectiveMetagraph {
-            /// Reads the fields with these indices; `None` if the subnet or the mechanism does not exist.
+            /// Reads the fields with these indices; `None` if the subnet or the mechanism does not
+            /// exist.
             pub fn read<T: commitments::Config>(netuid: NetUid, mecid: MechId, numbers: &[u16]) -> Option<Self> {
                 let source = Source::of::<T>(netuid, mecid)?;
                 let bit = |number: &u16| 1_u128.checked_shl(u32::from(*number)).unwrap_or(0);
@@ -231,7 +235,8 @@ metagraph! {
         71 alpha_dividends_per_hotkey: Vec<(AccountId32, Compact<AlphaBalance>)> = |of| of.alpha_dividends::<T>(),
     }
     selective {
-        /// Uids of the neurons with a validator permit and enough stake to set weights, by descending stake.
+        /// Uids of the neurons with a validator permit and enough stake to set weights, by
+        /// descending stake.
         72 validators: Vec<Compact<u16>> = |of| of.validators::<T>(),
         /// Commitment of each hotkey, in its stored encoding.
         73 commitments: Vec<(AccountId32, Vec<Compact<u8>>)> = |of| of.commitments::<T>(),

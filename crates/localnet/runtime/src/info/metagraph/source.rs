@@ -10,8 +10,8 @@ use crate::info::columns::Neurons;
 use crate::info::{compact, text};
 use crate::subtensor::types::{AxonInfo, ChainIdentityV2, MinerCollateralState};
 use crate::subtensor::{
-    AlphaDividendsPerSubnet, Axons, Config, IdentitiesV2, MechanismCountCurrent, MinerCollateral, NetworksAdded,
-    StakeThreshold, ValidatorPermit,
+    AlphaDividendsPerSubnet, Axons, Config, IdentitiesV2, MechanismCountCurrent, MinerCollateral,
+    NetworksAdded, StakeThreshold, ValidatorPermit,
 };
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
 
@@ -25,8 +25,13 @@ pub(super) struct Source {
 impl Source {
     /// Creates the source of a mechanism; `None` if the subnet or the mechanism does not exist.
     pub(super) fn of<T: Config>(netuid: NetUid, mecid: MechId) -> Option<Self> {
-        let exists = NetworksAdded::<T>::get(netuid) && mecid < MechanismCountCurrent::<T>::get(netuid);
-        exists.then(|| Self { netuid, index: netuid.mechanism(mecid), neurons: Neurons::of(netuid) })
+        let exists =
+            NetworksAdded::<T>::get(netuid) && mecid < MechanismCountCurrent::<T>::get(netuid);
+        exists.then(|| Self {
+            netuid,
+            index: netuid.mechanism(mecid),
+            neurons: Neurons::of(netuid),
+        })
     }
 
     pub(super) fn identities<T: Config>(&self) -> Vec<Option<ChainIdentityV2>> {
@@ -42,7 +47,9 @@ impl Source {
     pub(super) fn alpha_dividends<T: Config>(&self) -> Vec<(AccountId32, Compact<AlphaBalance>)> {
         let hotkeys = self.neurons.hotkeys::<T>().iter();
         hotkeys
-            .map(|hotkey| (hotkey.clone(), Compact(AlphaDividendsPerSubnet::<T>::get(self.netuid, hotkey))))
+            .map(|hotkey| {
+                (hotkey.clone(), Compact(AlphaDividendsPerSubnet::<T>::get(self.netuid, hotkey)))
+            })
             .collect()
     }
 
@@ -59,12 +66,18 @@ impl Source {
     ) -> Vec<Compact<AlphaBalance>> {
         let states: BTreeMap<(AccountId32, AccountId32), MinerCollateralState> =
             MinerCollateral::<T>::iter_prefix((self.netuid,)).collect();
-        let owners = self.neurons.hotkeys::<T>().iter().cloned().zip(self.neurons.coldkeys::<T>().iter().cloned());
+        let owners = self
+            .neurons
+            .hotkeys::<T>()
+            .iter()
+            .cloned()
+            .zip(self.neurons.coldkeys::<T>().iter().cloned());
         compact(owners.map(|owner| states.get(&owner).map_or(AlphaBalance::ZERO, &amount)))
     }
 
-    /// Returns the uids of the neurons with a validator permit and more stake than the threshold, by ascending stake, then
-    /// by the bytes of the uid, as the storage map of hotkeys is read (`get_validators` in the published source).
+    /// Returns the uids of the neurons with a validator permit and more stake than the threshold,
+    /// by ascending stake, then by the bytes of the uid, as the storage map of hotkeys is read
+    /// (`get_validators` in the published source).
     pub(super) fn validators<T: Config>(&self) -> Vec<Compact<u16>> {
         let threshold = StakeThreshold::<T>::get();
         let stakes = self.neurons.stakes::<T>().total.iter();
@@ -79,7 +92,9 @@ impl Source {
     }
 
     /// Returns the commitment of each hotkey, in its stored encoding.
-    pub(super) fn commitments<T: commitments::Config>(&self) -> Vec<(AccountId32, Vec<Compact<u8>>)> {
+    pub(super) fn commitments<T: commitments::Config>(
+        &self,
+    ) -> Vec<(AccountId32, Vec<Compact<u8>>)> {
         let statements = commitments::CommitmentOf::<T>::iter_prefix(self.netuid);
         statements.map(|(hotkey, statement)| (hotkey, text(&statement.encode()))).collect()
     }
@@ -100,10 +115,15 @@ mod tests {
             // Neurons with 30, 10, 20 and no TAO of stake.
             for (hotkey, tao) in [(1, 30), (2, 10), (3, 20), (4, 0)] {
                 jump_to(u32::from(hotkey as u16) * 1_000);
-                send(&bob, Call::burned_register { netuid: BABELBIT, hotkey: key(hotkey) }).unwrap();
+                send(&bob, Call::burned_register { netuid: BABELBIT, hotkey: key(hotkey) })
+                    .unwrap();
                 if tao > 0 {
                     let amount_staked = TaoBalance(tao * 1_000_000_000);
-                    send(&bob, Call::add_stake { hotkey: key(hotkey), netuid: BABELBIT, amount_staked }).unwrap();
+                    send(
+                        &bob,
+                        Call::add_stake { hotkey: key(hotkey), netuid: BABELBIT, amount_staked },
+                    )
+                    .unwrap();
                 }
             }
             let uids = || {

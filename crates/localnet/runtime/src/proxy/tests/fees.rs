@@ -4,7 +4,10 @@ use super::*;
 
 fn consent(account: &AccountId, delegate: &AccountId) {
     assert_eq!(sends(account, add(delegate, ProxyType::Any, 0)), "ok");
-    assert_eq!(sends(account, Call::set_real_pays_fee { delegate: id(delegate), pays_fee: true }), "ok");
+    assert_eq!(
+        sends(account, Call::set_real_pays_fee { delegate: id(delegate), pays_fee: true }),
+        "ok"
+    );
 }
 
 #[test]
@@ -25,7 +28,10 @@ fn account_pays_fees_after_its_consent() {
 
         assert_eq!(sends(&alice, set(true)), "ok");
         assert_eq!(sends(&alice, remove(&bob, ProxyType::Any, 0)), "ok");
-        assert_eq!((fee_payer(&bob, &call), RealPaysFeeConsentV1::<Runtime>::iter().count()), (None, 0));
+        assert_eq!(
+            (fee_payer(&bob, &call), RealPaysFeeConsentV1::<Runtime>::iter().count()),
+            (None, 0)
+        );
         consent(&alice, &bob);
         assert_eq!(sends(&alice, Call::remove_proxies {}), "ok");
         assert_eq!(RealPaysFeeConsentV1::<Runtime>::iter().count(), 0);
@@ -43,10 +49,20 @@ fn consent_extends_to_one_nested_delegate() {
         assert_eq!(sends(&alice, add(&bob, ProxyType::Any, 0)), "ok");
         consent(&bob, &eve);
         assert_eq!(fee_payer(&eve, &through_bob(inner())), Some(bob.clone()));
-        assert_eq!(sends(&alice, Call::set_real_pays_fee { delegate: id(&bob), pays_fee: true }), "ok");
+        assert_eq!(
+            sends(&alice, Call::set_real_pays_fee { delegate: id(&bob), pays_fee: true }),
+            "ok"
+        );
         assert_eq!(fee_payer(&eve, &through_bob(inner())), Some(alice.clone()));
-        assert_eq!(fee_payer(&eve, &through_bob(batch(vec![inner(), inner()]))), Some(alice.clone()));
-        for mixed in [vec![], vec![inner(), pay(&eve, 1)], vec![inner(), by_proxy(&eve, pay(&eve, 1)).into()]] {
+        assert_eq!(
+            fee_payer(&eve, &through_bob(batch(vec![inner(), inner()]))),
+            Some(alice.clone())
+        );
+        for mixed in [
+            vec![],
+            vec![inner(), pay(&eve, 1)],
+            vec![inner(), by_proxy(&eve, pay(&eve, 1)).into()],
+        ] {
             assert_eq!(fee_payer(&eve, &through_bob(batch(mixed))), Some(bob.clone()));
         }
     });
@@ -67,21 +83,37 @@ fn the_extension_charges_the_account_that_pays() {
         let (info, source, len) = (call.get_dispatch_info(), TransactionSource::External, 200);
         let validate = || {
             let origin = RuntimeOrigin::signed(delegate.clone());
-            ChargeFee::with_tip(7).validate(origin, &call, &info, len, (), &TxBaseImplication(()), source)
+            ChargeFee::with_tip(7).validate(
+                origin,
+                &call,
+                &info,
+                len,
+                (),
+                &TxBaseImplication(()),
+                source,
+            )
         };
         assert_eq!(sends(&bob, add(&delegate, ProxyType::Any, 0)), "ok");
         assert!(validate().is_err());
-        assert_eq!(sends(&bob, Call::set_real_pays_fee { delegate: id(&delegate), pays_fee: true }), "ok");
+        assert_eq!(
+            sends(&bob, Call::set_real_pays_fee { delegate: id(&delegate), pays_fee: true }),
+            "ok"
+        );
 
         let before = balance(&bob);
         let (_, val, origin) = validate().unwrap();
         assert!(frame_system::ensure_signed(origin.clone()).is_ok_and(|sender| sender == delegate));
         let pre = ChargeFee::with_tip(7).prepare(val, &origin, &call, &info, len).unwrap();
-        ChargeFee::post_dispatch_details(pre, &info, &PostDispatchInfo::default(), len, &Ok(())).unwrap();
+        ChargeFee::post_dispatch_details(pre, &info, &PostDispatchInfo::default(), len, &Ok(()))
+            .unwrap();
         let paid = before - balance(&bob);
         assert!(paid > 200, "{paid}");
         System::assert_has_event(RuntimeEvent::TransactionPayment(
-            pallet_transaction_payment::Event::TransactionFeePaid { who: bob, actual_fee: paid, tip: 7 },
+            pallet_transaction_payment::Event::TransactionFeePaid {
+                who: bob,
+                actual_fee: paid,
+                tip: 7,
+            },
         ));
     });
 }

@@ -21,15 +21,19 @@ fn cases() -> Vec<(RuntimeCall, &'static [ProxyType])> {
         alpha_amount: AlphaBalance(alpha),
     };
     let broad: &[Kind] = &[Kind::NonCritical, Kind::NonTransfer, Kind::NonFungible];
-    let sudo = |call: frame_system::Call<Runtime>| pallet_sudo::Call::<Runtime>::sudo_unchecked_weight {
-        call: Box::new(call.into()),
-        weight: frame_support::weights::Weight::zero(),
-    };
+    let sudo =
+        |call: frame_system::Call<Runtime>| pallet_sudo::Call::<Runtime>::sudo_unchecked_weight {
+            call: Box::new(call.into()),
+            weight: frame_support::weights::Weight::zero(),
+        };
     let set_code = || frame_system::Call::set_code { code: vec![1] };
     let remark = || frame_system::Call::<Runtime>::remark { remark: vec![1] };
     vec![
         (remark().into(), broad),
-        (pay(&key(1), SMALL_TRANSFER - 1), &[Kind::NonCritical, Kind::Transfer, Kind::SmallTransfer]),
+        (
+            pay(&key(1), SMALL_TRANSFER - 1),
+            &[Kind::NonCritical, Kind::Transfer, Kind::SmallTransfer],
+        ),
         (pay(&key(1), SMALL_TRANSFER), &[Kind::NonCritical, Kind::Transfer]),
         (pay(&key(1), u64::MAX), &[Kind::NonCritical, Kind::Transfer]),
         (
@@ -37,10 +41,14 @@ fn cases() -> Vec<(RuntimeCall, &'static [ProxyType])> {
             &[Kind::NonCritical, Kind::Transfer],
         ),
         (pallet_balances::Call::burn { value: 1, keep_alive: true }.into(), &[Kind::NonCritical]),
-        (stake(SMALL_TRANSFER - 1).into(), &[Kind::NonCritical, Kind::Transfer, Kind::SmallTransfer]),
+        (
+            stake(SMALL_TRANSFER - 1).into(),
+            &[Kind::NonCritical, Kind::Transfer, Kind::SmallTransfer],
+        ),
         (stake(SMALL_TRANSFER).into(), &[Kind::NonCritical, Kind::Transfer]),
         (
-            Subtensor::add_stake { hotkey: hotkey.clone(), netuid, amount_staked: TaoBalance(1) }.into(),
+            Subtensor::add_stake { hotkey: hotkey.clone(), netuid, amount_staked: TaoBalance(1) }
+                .into(),
             &[Kind::NonCritical, Kind::NonTransfer, Kind::Staking],
         ),
         (
@@ -51,11 +59,22 @@ fn cases() -> Vec<(RuntimeCall, &'static [ProxyType])> {
         (Subtensor::register_network { hotkey }.into(), &[Kind::NonCritical, Kind::NonTransfer]),
         (
             Subtensor::start_call { netuid }.into(),
-            &[Kind::NonCritical, Kind::NonTransfer, Kind::NonFungible, Kind::SubnetLeaseBeneficiary],
+            &[
+                Kind::NonCritical,
+                Kind::NonTransfer,
+                Kind::NonFungible,
+                Kind::SubnetLeaseBeneficiary,
+            ],
         ),
         (
             Admin::sudo_set_rho { netuid, rho: 1 }.into(),
-            &[Kind::Owner, Kind::NonCritical, Kind::NonTransfer, Kind::NonFungible, Kind::SubnetLeaseBeneficiary],
+            &[
+                Kind::Owner,
+                Kind::NonCritical,
+                Kind::NonTransfer,
+                Kind::NonFungible,
+                Kind::SubnetLeaseBeneficiary,
+            ],
         ),
         (Admin::sudo_set_kappa { netuid, kappa: 1 }.into(), broad),
         (Admin::sudo_set_sn_owner_hotkey { netuid, hotkey: key(1) }.into(), &[]),
@@ -85,8 +104,13 @@ fn a_call_that_the_type_forbids_changes_nothing() {
             assert_eq!(sends(&alice, add(&delegate, kind, 0)), "ok", "{kind:?}");
             let before = balance(&alice);
             let paid = executes(&delegate, &alice, pay(&account("Bob"), TAO));
-            let pays = [ProxyType::Any, ProxyType::NonCritical, ProxyType::Transfer].contains(&kind);
-            assert_eq!((paid, before - balance(&alice)), (allowed(pays), if pays { TAO } else { 0 }), "{kind:?}");
+            let pays =
+                [ProxyType::Any, ProxyType::NonCritical, ProxyType::Transfer].contains(&kind);
+            assert_eq!(
+                (paid, before - balance(&alice)),
+                (allowed(pays), if pays { TAO } else { 0 }),
+                "{kind:?}"
+            );
 
             // In a batch too.
             let batch = pallet_utility::Call::batch_all { calls: vec![pay(&account("Bob"), TAO)] };
@@ -111,10 +135,17 @@ fn delegates_do_not_extend_their_permissions() {
             let reaches_proxies = kind.names("Proxy", "add_proxy");
             for wanted in ProxyType::ALL {
                 let added = executes(&delegate, &alice, add(&other, wanted, 1));
-                assert_eq!(added, allowed(reaches_proxies && kind.includes(wanted)), "{kind:?} {wanted:?}");
+                assert_eq!(
+                    added,
+                    allowed(reaches_proxies && kind.includes(wanted)),
+                    "{kind:?} {wanted:?}"
+                );
                 let _ = send(&alice, remove(&other, wanted, 1));
             }
-            for call in [Call::remove_proxies {}, Call::set_real_pays_fee { delegate: id(&delegate), pays_fee: true }] {
+            for call in [
+                Call::remove_proxies {},
+                Call::set_real_pays_fee { delegate: id(&delegate), pays_fee: true },
+            ] {
                 let result = executes(&delegate, &alice, call);
                 assert_eq!(result, allowed(kind == ProxyType::Any), "{kind:?}");
                 // The first call has removed the delegate, if it was allowed.
@@ -128,9 +159,13 @@ fn delegates_do_not_extend_their_permissions() {
 #[test]
 fn a_type_that_includes_another_allows_all_its_calls() {
     let calls = every_call();
-    for (kind, other) in ProxyType::ALL.into_iter().flat_map(|kind| ProxyType::ALL.map(|other| (kind, other))) {
+    for (kind, other) in
+        ProxyType::ALL.into_iter().flat_map(|kind| ProxyType::ALL.map(|other| (kind, other)))
+    {
         if kind.includes(other) {
-            let lost = calls.iter().find(|(pallet, call)| other.names(pallet, call) && !kind.names(pallet, call));
+            let lost = calls
+                .iter()
+                .find(|(pallet, call)| other.names(pallet, call) && !kind.names(pallet, call));
             assert_eq!(lost, None, "{kind:?} includes {other:?}");
         }
     }
@@ -173,7 +208,9 @@ fn every_call() -> BTreeSet<(String, String)> {
     let pallets = RuntimeCall::get_module_names().iter();
     let mut calls: BTreeSet<_> = pallets
         .flat_map(|pallet| {
-            RuntimeCall::get_call_names(pallet).iter().map(|call| ((*pallet).to_owned(), (*call).to_owned()))
+            RuntimeCall::get_call_names(pallet)
+                .iter()
+                .map(|call| ((*pallet).to_owned(), (*call).to_owned()))
         })
         .collect();
     if let Some(recorded) = taonet_chain_vectors::json("runtime_spec461.json") {

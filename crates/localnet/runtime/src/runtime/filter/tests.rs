@@ -14,7 +14,12 @@ fn pay(to: &AccountId) -> RuntimeCall {
 
 /// Returns the name of the error of a call by root, or `ok`.
 fn by_root(call: Call<Runtime>) -> String {
-    outcome(RuntimeCall::from(call).dispatch(RuntimeOrigin::root()).map(|_| ()).map_err(|failed| failed.error))
+    outcome(
+        RuntimeCall::from(call)
+            .dispatch(RuntimeOrigin::root())
+            .map(|_| ())
+            .map_err(|failed| failed.error),
+    )
 }
 
 fn is_paid(by: &AccountId) -> String {
@@ -47,8 +52,12 @@ fn root_enters_and_leaves_safe_mode() {
         assert_eq!(outcome(send(&alice, add)), "CallFiltered");
         assert_eq!(outcome(send(&alice, frame_system::Call::remark { remark: vec![1] })), "ok");
         let (source, dest) = (MultiAddress::Id(alice.clone()), MultiAddress::Id(key(1)));
-        let force = pallet_balances::Call::<Runtime>::force_transfer { source, dest, value: 5_000_000 };
-        assert_eq!(outcome(send(&alice, pallet_sudo::Call::sudo { call: Box::new(force.into()) })), "ok");
+        let force =
+            pallet_balances::Call::<Runtime>::force_transfer { source, dest, value: 5_000_000 };
+        assert_eq!(
+            outcome(send(&alice, pallet_sudo::Call::sudo { call: Box::new(force.into()) })),
+            "ok"
+        );
         assert_eq!(balance(&key(1)), 5_000_000);
 
         assert_eq!(by_root(Call::force_exit {}), "ok");

@@ -3,7 +3,9 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::{Call, SubnetTAO, TotalIssuance, TotalStake};
-use crate::testing::{BABELBIT, Subtensor, account, attempt, balance, chain, key, last_event, outcome, send_as_root};
+use crate::testing::{
+    BABELBIT, Subtensor, account, attempt, balance, chain, key, last_event, outcome, send_as_root,
+};
 
 const TAO: u64 = 1_000_000_000;
 
@@ -19,7 +21,8 @@ fn fund(test: impl FnOnce(AccountId)) {
             assert_eq!(attempt(&account(staker), call), "ok");
         }
         test(hotkey);
-        let counted = pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
+        let counted =
+            pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
         assert_eq!(TotalIssuance::<Runtime>::get().0, counted);
         let pools: u64 = SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum();
         assert_eq!(TotalStake::<Runtime>::get().0, pools);
@@ -57,16 +60,24 @@ fn dividends_are_shared_by_root_stake_and_claimed_as_root_stake() {
         let value = earn(&hotkey, 8);
         assert!(value > 7 * TAO, "{value}");
         assert_eq!(BasketDepositedTao::<Runtime>::get(&hotkey).0, value);
-        assert!(close(owed(&hotkey, "Bob"), value / 4 * 3) && close(owed(&hotkey, "Charlie"), value / 4));
+        assert!(
+            close(owed(&hotkey, "Bob"), value / 4 * 3)
+                && close(owed(&hotkey, "Charlie"), value / 4)
+        );
         assert_eq!(claim("Bob"), "ok");
-        let Event::RootClaimed { coldkey, tao } = last_event() else { panic!("{:?}", last_event()) };
+        let Event::RootClaimed { coldkey, tao } = last_event() else {
+            panic!("{:?}", last_event())
+        };
         assert!(coldkey == account("Bob") && close(tao.0, value / 4 * 3));
         assert!(close(root_stake(&hotkey, "Bob"), 300 * TAO + tao.0));
         assert_eq!(BasketRedeemedTao::<Runtime>::get(&hotkey), tao);
         assert!(close(owed(&hotkey, "Charlie"), value / 4), "the others keep theirs");
         // Nothing is claimed twice.
         assert_eq!(claim("Bob"), "ok");
-        assert_eq!(last_event(), Event::RootClaimed { coldkey: account("Bob"), tao: TaoBalance::ZERO });
+        assert_eq!(
+            last_event(),
+            Event::RootClaimed { coldkey: account("Bob"), tao: TaoBalance::ZERO }
+        );
         let call = Call::claim_root_with_hotkey { hotkey: hotkey.clone() };
         assert_eq!(attempt(&account("Charlie"), call), "ok");
         assert!(close(root_stake(&hotkey, "Charlie"), 100 * TAO + value / 4));
@@ -78,8 +89,11 @@ fn dividends_are_shared_by_root_stake_and_claimed_as_root_stake() {
 fn stake_changes_keep_the_value_of_shares() {
     fund(|hotkey| {
         let value = earn(&hotkey, 8);
-        let add =
-            Call::add_stake { hotkey: hotkey.clone(), netuid: NetUid::ROOT, amount_staked: TaoBalance(400 * TAO) };
+        let add = Call::add_stake {
+            hotkey: hotkey.clone(),
+            netuid: NetUid::ROOT,
+            amount_staked: TaoBalance(400 * TAO),
+        };
         assert_eq!(attempt(&account("Eve"), add), "ok");
         assert!(owed(&hotkey, "Eve") < 1_000, "it has earned nothing yet");
         let remove = Call::remove_stake {
@@ -98,9 +112,11 @@ fn stake_changes_keep_the_value_of_shares() {
         };
         assert_eq!(attempt(&account("Charlie"), give), "ok");
         assert!(close(owed(&hotkey, "Charlie"), value / 4) && owed(&hotkey, "Ferdie") < 1_000);
-        // The next dividends are shared by the stake of then; the part of the basket's own stake raises all shares.
+        // The next dividends are shared by the stake of then; the part of the basket's own stake
+        // raises all shares.
         let more = earn(&hotkey, 5);
-        let all: u64 = ["Bob", "Charlie", "Eve", "Ferdie"].iter().map(|who| owed(&hotkey, who)).sum();
+        let all: u64 =
+            ["Bob", "Charlie", "Eve", "Ferdie"].iter().map(|who| owed(&hotkey, who)).sum();
         assert!(all.abs_diff(value + more) <= 10_000, "{all} {value} {more}");
         assert!(owed(&hotkey, "Eve").abs_diff(owed(&hotkey, "Ferdie") * 4) <= 10_000);
     });
@@ -123,9 +139,13 @@ fn shares_can_be_bought() {
         let value = earn(&hotkey, 8);
         let before = balance(&account("Eve"));
         assert_eq!(buy("Eve", &hotkey, 10 * TAO), "ok");
-        assert!(matches!(last_event(), Event::BasketStakedIn { tao: TaoBalance(paid), .. } if paid == 10 * TAO));
+        assert!(
+            matches!(last_event(), Event::BasketStakedIn { tao: TaoBalance(paid), .. } if paid == 10 * TAO)
+        );
         assert_eq!(balance(&account("Eve")), before - 10 * TAO);
-        assert!(close(owed(&hotkey, "Eve"), 10 * TAO) && close(owed(&hotkey, "Bob"), value / 4 * 3));
+        assert!(
+            close(owed(&hotkey, "Eve"), 10 * TAO) && close(owed(&hotkey, "Bob"), value / 4 * 3)
+        );
         assert_eq!(claim("Eve"), "ok");
         assert!(close(root_stake(&hotkey, "Eve"), 10 * TAO));
     });
@@ -146,15 +166,24 @@ fn dividends_without_root_stake_are_recycled() {
 #[test]
 fn a_claim_must_reach_the_threshold() {
     fund(|hotkey| {
-        let set = |netuid, new_value| Call::<Runtime>::sudo_set_root_claim_threshold { netuid, new_value };
+        let set = |netuid, new_value| Call::<Runtime>::sudo_set_root_claim_threshold {
+            netuid,
+            new_value,
+        };
         assert_eq!(attempt(&account("Bob"), set(NetUid::ROOT, 1)), "BadOrigin");
         assert_eq!(outcome(send_as_root(set(NetUid(77), 1))), "InvalidRootClaimThreshold");
         assert_eq!(outcome(send_as_root(set(BABELBIT, 1))), "InvalidRootClaimThreshold");
         for value in [10_000_001, u64::MAX] {
-            assert_eq!(outcome(send_as_root(set(NetUid::ROOT, value))), "InvalidRootClaimThreshold");
+            assert_eq!(
+                outcome(send_as_root(set(NetUid::ROOT, value))),
+                "InvalidRootClaimThreshold"
+            );
         }
         assert_eq!(outcome(send_as_root(set(NetUid::ROOT, 10_000_000))), "ok");
-        let call = Call::stake_into_basket { hotkey: hotkey.clone(), amount_staked: TaoBalance(9_999_999) };
+        let call = Call::stake_into_basket {
+            hotkey: hotkey.clone(),
+            amount_staked: TaoBalance(9_999_999),
+        };
         assert_eq!(attempt(&account("Eve"), call), "ok");
         assert_eq!(claim("Eve"), "ok");
         assert_eq!(root_stake(&hotkey, "Eve"), 0);
@@ -171,9 +200,15 @@ fn shares_follow_swapped_keys() {
         let swap = Call::swap_hotkey { hotkey: hotkey.clone(), new_hotkey: key(3), netuid: None };
         assert_eq!(attempt(&account("Dave"), swap), "ok");
         assert!(close(owed(&key(3), "Bob"), value / 4 * 3) && owed(&hotkey, "Bob") == 0);
-        assert!(!BasketShares::<Runtime>::contains_key(&hotkey) && !BasketRate::<Runtime>::contains_key(&hotkey));
+        assert!(
+            !BasketShares::<Runtime>::contains_key(&hotkey)
+                && !BasketRate::<Runtime>::contains_key(&hotkey)
+        );
         let (old_coldkey, new_coldkey, swap_cost) = (account("Bob"), key(50), TaoBalance::ZERO);
-        assert_eq!(outcome(send_as_root(Call::swap_coldkey { old_coldkey, new_coldkey, swap_cost })), "ok");
+        assert_eq!(
+            outcome(send_as_root(Call::swap_coldkey { old_coldkey, new_coldkey, swap_cost })),
+            "ok"
+        );
         let shares = Subtensor::shares_of(&key(3), &key(50));
         assert!(close(Subtensor::value_of_shares(&key(3), shares).0, value / 4 * 3));
         assert_eq!(owed(&key(3), "Bob"), 0);

@@ -1,9 +1,9 @@
 use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::{
-    NetworksAdded, PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission,
-    SubnetAlphaOut, SubnetExcessTao, SubnetProtocolAlpha, SubnetTAO, SubnetTaoInEmission, Tempo, TotalHotkeyAlpha,
-    TotalStake, Uids,
+    NetworksAdded, PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission,
+    PendingValidatorEmission, SubnetAlphaOut, SubnetExcessTao, SubnetProtocolAlpha, SubnetTAO,
+    SubnetTaoInEmission, Tempo, TotalHotkeyAlpha, TotalStake, Uids,
 };
 use crate::swap::Pool;
 use crate::testing::{BABELBIT, Subtensor, all_tao, chain, key, run_to};
@@ -42,8 +42,8 @@ fn alpha_is_issued_on_its_schedule() {
         Subtensor::increase_stake(&owners, &key(2), BABELBIT, AlphaBalance(before));
         SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(before));
         run_to(201);
-        // Root has no stake: all alpha goes to the owner, miners and validators. A block issues one alpha. The alpha
-        // that emission bought from the pool was issued before.
+        // Root has no stake: all alpha goes to the owner, miners and validators. A block issues one
+        // alpha. The alpha that emission bought from the pool was issued before.
         let bought = SubnetProtocolAlpha::<Runtime>::get(BABELBIT).0;
         let issued = SubnetAlphaOut::<Runtime>::get(BABELBIT).0 - bought - before;
         assert_eq!(issued, 200 * 1_000_000_000);
@@ -64,7 +64,8 @@ fn alpha_is_issued_on_its_schedule() {
 fn subnet_with_disabled_emission_gets_no_tao_but_emits_alpha() {
     chain(|| {
         crate::subtensor::SubnetEmissionEnabled::<Runtime>::insert(BABELBIT, false);
-        let (tao, alpha) = (SubnetTAO::<Runtime>::get(BABELBIT), SubnetAlphaOut::<Runtime>::get(BABELBIT));
+        let (tao, alpha) =
+            (SubnetTAO::<Runtime>::get(BABELBIT), SubnetAlphaOut::<Runtime>::get(BABELBIT));
         run_to(2);
         assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT), tao);
         assert_eq!(SubnetTaoInEmission::<Runtime>::get(BABELBIT), TaoBalance(0));
@@ -77,10 +78,15 @@ fn injection_keeps_the_price_and_the_rest_buys() {
     chain(|| {
         let root = key(1);
         Subtensor::own_hotkey(&key(2), &root).unwrap();
-        Subtensor::increase_stake(&root, &key(2), NetUid::ROOT, AlphaBalance(1_000_000_000_000_000));
+        Subtensor::increase_stake(
+            &root,
+            &key(2),
+            NetUid::ROOT,
+            AlphaBalance(1_000_000_000_000_000),
+        );
         SubnetTAO::<Runtime>::insert(NetUid::ROOT, TaoBalance(1_000_000_000_000_000));
-        // Root's proportion is 52 677 / 62 677 = 0.84, which caps the injection at 0.84 alpha. At the current price,
-        // one TAO would need 10 alpha.
+        // Root's proportion is 52 677 / 62 677 = 0.84, which caps the injection at 0.84 alpha. At
+        // the current price, one TAO would need 10 alpha.
         let price = Subtensor::alpha_price(BABELBIT).to_num::<f64>();
         let before = Subtensor::pool_of(BABELBIT);
         Subtensor::emit(&[BABELBIT], 10_000_000);
@@ -97,7 +103,11 @@ fn injection_keeps_the_price_and_the_rest_buys() {
         let excess = SubnetExcessTao::<Runtime>::get(BABELBIT);
         assert!(excess > TaoBalance::ZERO);
         let adjusted = Pool { quote: bought.quote, ..after };
-        assert_eq!(SubnetProtocolAlpha::<Runtime>::get(BABELBIT), adjusted.buy(excess), "before the reserves grow");
+        assert_eq!(
+            SubnetProtocolAlpha::<Runtime>::get(BABELBIT),
+            adjusted.buy(excess),
+            "before the reserves grow"
+        );
         assert!(Subtensor::alpha_price(BABELBIT).to_num::<f64>() > price);
     });
 }
@@ -106,11 +116,14 @@ fn injection_keeps_the_price_and_the_rest_buys() {
 fn the_moving_price_follows_as_the_chain_computes_it() {
     chain(|| {
         let start = crate::subtensor::FirstEmissionBlockNumber::<Runtime>::get(BABELBIT).unwrap();
-        crate::subtensor::SubnetMovingPrice::<Runtime>::insert(BABELBIT, substrate_fixed::types::I96F32::from_num(0));
+        crate::subtensor::SubnetMovingPrice::<Runtime>::insert(
+            BABELBIT,
+            substrate_fixed::types::I96F32::from_num(0),
+        );
         frame_system::Pallet::<Runtime>::set_block_number(u32::try_from(start).unwrap() + 201_600);
         Subtensor::move_prices(&[BABELBIT]);
-        // With 32 fraction bits, the smoothing factor is 12 885 and its half, after one halving period, is 6 442. The
-        // price is 0.1.
+        // With 32 fraction bits, the smoothing factor is 12 885 and its half, after one halving
+        // period, is 6 442. The price is 0.1.
         let price = (1_u64 << 32) / 10;
         let expected = (6_442 * price) >> 32;
         let moved = crate::subtensor::SubnetMovingPrice::<Runtime>::get(BABELBIT).to_bits();
@@ -129,8 +142,15 @@ fn epochs_beyond_the_limit_of_a_block_are_deferred() {
         MaxEpochsPerBlock::<Runtime>::put(1);
         assert!(NetworksAdded::<Runtime>::get(NetUid(1)));
         run_to(5);
-        assert_eq!((LastEpochBlock::<Runtime>::get(NetUid(1)), LastEpochBlock::<Runtime>::get(BABELBIT)), (5, 0));
-        assert!(events().contains(&Event::EpochDeferred { netuid: BABELBIT, from_block: 5, to_block: 6 }));
+        assert_eq!(
+            (LastEpochBlock::<Runtime>::get(NetUid(1)), LastEpochBlock::<Runtime>::get(BABELBIT)),
+            (5, 0)
+        );
+        assert!(events().contains(&Event::EpochDeferred {
+            netuid: BABELBIT,
+            from_block: 5,
+            to_block: 6
+        }));
         run_to(6);
         assert_eq!(LastEpochBlock::<Runtime>::get(BABELBIT), 6);
         assert_eq!(BlocksSinceLastStep::<Runtime>::get(NetUid(1)), 1);

@@ -5,8 +5,8 @@ macro_rules! calls_of_baskets {
         $next! {
             [$($later)*] $($calls)*
 
-            /// Claims the dividends of the caller's root stake on all validators. `subnets` is ignored, because a
-            /// basket is not divided by subnet.
+            /// Claims the dividends of the caller's root stake on all validators. `subnets` is
+            /// ignored, because a basket is not divided by subnet.
             #[pallet::call_index(121)]
             #[pallet::weight((call_weights::claim_root(), DispatchClass::Normal, Pays::Yes))]
             pub fn claim_root(origin: OriginFor<T>, _subnets: BTreeSet<NetUid>) -> DispatchResultWithPostInfo {
@@ -15,7 +15,8 @@ macro_rules! calls_of_baskets {
                 Ok(Some(call_weights::root_claimed(baskets)).into())
             }
 
-            /// Sets the minimum value of a claim, in rao. Only root and the subnet's owner may call this.
+            /// Sets the minimum value of a claim, in rao. Only root and the subnet's owner may call
+            /// this.
             #[pallet::call_index(124)]
             #[pallet::weight((call_weights::sudo_set_root_claim_threshold(), DispatchClass::Normal, Pays::Yes))]
             pub fn sudo_set_root_claim_threshold(

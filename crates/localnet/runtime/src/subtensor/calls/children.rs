@@ -5,7 +5,8 @@ macro_rules! calls_of_children {
         $next! {
             [$($later)*] $($calls)*
 
-            /// Schedules new children of a hotkey on a subnet: proportions of its stake, in parts of 2⁶⁴, and hotkeys.
+            /// Schedules new children of a hotkey on a subnet: proportions of its stake, in parts
+            /// of 2⁶⁴, and hotkeys.
             #[pallet::call_index(67)]
             #[pallet::weight((call_weights::set_children(), DispatchClass::Normal, Pays::Yes))]
             pub fn set_children(

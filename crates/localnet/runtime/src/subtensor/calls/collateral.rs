@@ -5,8 +5,8 @@ macro_rules! calls_of_collateral {
         $next! {
             [$($later)*] $($calls)*
 
-            /// Locks alpha as collateral on one of the caller's hotkeys: free stake first, then alpha bought at or
-            /// below a price limit.
+            /// Locks alpha as collateral on one of the caller's hotkeys: free stake first, then
+            /// alpha bought at or below a price limit.
             #[pallet::call_index(144)]
             #[pallet::weight((call_weights::add_collateral(), DispatchClass::Normal, Pays::Yes))]
             pub fn add_collateral(

@@ -1,4 +1,5 @@
-//! Calls that concern hotkeys and coldkeys: ownership, takes, automatic staking, identities, Ethereum addresses.
+//! Calls that concern hotkeys and coldkeys: ownership, takes, automatic staking, identities,
+//! Ethereum addresses.
 
 macro_rules! calls_of_keys {
     ([$next:ident $($later:ident)*] $($calls:tt)*) => {

@@ -5,7 +5,8 @@ macro_rules! calls_of_leases {
         $next! {
             [$($later)*] $($calls)*
 
-            /// Creates a leased subnet with the TAO of a crowdloan. Only a crowdloan's finalization can make this call.
+            /// Creates a leased subnet with the TAO of a crowdloan. Only a crowdloan's finalization
+            /// can make this call.
             #[pallet::call_index(110)]
             #[pallet::weight((call_weights::register_leased_network(), DispatchClass::Normal, Pays::Yes))]
             pub fn register_leased_network(

@@ -27,8 +27,8 @@ macro_rules! calls_of_moves {
                 )
             }
 
-            /// Moves stake to another hotkey and subnet, as long as the ratio of the two alpha prices stays at or above
-            /// a limit.
+            /// Moves stake to another hotkey and subnet, as long as the ratio of the two alpha
+            /// prices stays at or above a limit.
             #[pallet::call_index(149)]
             #[pallet::weight((call_weights::move_stake_limit(), DispatchClass::Normal, Pays::Yes))]
             #[allow(clippy::too_many_arguments)]
@@ -69,7 +69,8 @@ macro_rules! calls_of_moves {
                 Self::do_swap_stake(&who, &hotkey, origin_netuid, destination_netuid, alpha_amount)
             }
 
-            /// Moves stake to another subnet, as long as the ratio of the two alpha prices stays at or above a limit.
+            /// Moves stake to another subnet, as long as the ratio of the two alpha prices stays at
+            /// or above a limit.
             #[pallet::call_index(90)]
             #[pallet::weight((call_weights::swap_stake_limit(), DispatchClass::Normal, Pays::Yes))]
             pub fn swap_stake_limit(

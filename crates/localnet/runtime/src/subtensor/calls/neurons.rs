@@ -99,8 +99,8 @@ macro_rules! calls_of_neurons {
                 Self::do_serve_prometheus(&who, netuid, version, ip, port, ip_type)
             }
 
-            /// Registers a hotkey at the current registration price; the proof of work is ignored, as on the real
-            /// chain.
+            /// Registers a hotkey at the current registration price; the proof of work is ignored,
+            /// as on the real chain.
             #[pallet::call_index(6)]
             #[pallet::weight((call_weights::register(), DispatchClass::Normal, Pays::Yes))]
             #[allow(clippy::too_many_arguments)]

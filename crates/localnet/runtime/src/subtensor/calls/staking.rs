@@ -1,4 +1,5 @@
-//! Calls that stake, unstake, recycle and burn. As on the real chain, two of them check the subnet before the origin.
+//! Calls that stake, unstake, recycle and burn. As on the real chain, two of them check the subnet
+//! before the origin.
 
 macro_rules! calls_of_staking {
     ([$next:ident $($later:ident)*] $($calls:tt)*) => {
@@ -61,7 +62,8 @@ macro_rules! calls_of_staking {
                 Self::do_remove_stake_limit(&who, &hotkey, netuid, amount_unstaked, limit_price, allow_partial)
             }
 
-            /// Sells all of the caller's stake on a hotkey in a subnet, at or above `limit_price` if it is given.
+            /// Sells all of the caller's stake on a hotkey in a subnet, at or above `limit_price`
+            /// if it is given.
             #[pallet::call_index(103)]
             #[pallet::weight((call_weights::remove_stake_full_limit(), DispatchClass::Normal, Pays::Yes))]
             pub fn remove_stake_full_limit(

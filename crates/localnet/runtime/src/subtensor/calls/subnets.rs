@@ -66,15 +66,16 @@ macro_rules! calls_of_subnets {
                 Self::do_start_call(&who, netuid)
             }
 
-            /// Deprecated: succeeds without effect, for a fee. `AdminUtils.sudo_set_tempo` sets the tempo.
+            /// Deprecated: succeeds without effect, for a fee. `AdminUtils.sudo_set_tempo` sets the
+            /// tempo.
             #[pallet::call_index(139)]
             #[pallet::weight((call_weights::set_tempo(), DispatchClass::Normal, Pays::Yes))]
             pub fn set_tempo(_origin: OriginFor<T>, _netuid: NetUid, _tempo: u16) -> DispatchResult {
                 Ok(())
             }
 
-            /// Deprecated: succeeds without effect, for a fee. `AdminUtils.sudo_set_activity_cutoff_factor` sets the
-            /// factor.
+            /// Deprecated: succeeds without effect, for a fee.
+            /// `AdminUtils.sudo_set_activity_cutoff_factor` sets the factor.
             #[pallet::call_index(140)]
             #[pallet::weight((call_weights::set_activity_cutoff_factor(), DispatchClass::Normal, Pays::Yes))]
             pub fn set_activity_cutoff_factor(
@@ -101,7 +102,8 @@ macro_rules! calls_of_subnets {
                 Self::do_dissolve_network(netuid)
             }
 
-            /// Changes the symbol of a subnet's alpha. Only root and the subnet's owner may call this.
+            /// Changes the symbol of a subnet's alpha. Only root and the subnet's owner may call
+            /// this.
             #[pallet::call_index(112)]
             #[pallet::weight((call_weights::update_symbol(), DispatchClass::Normal, Pays::Yes))]
             pub fn update_symbol(origin: OriginFor<T>, netuid: NetUid, symbol: Vec<u8>) -> DispatchResult {
@@ -118,7 +120,8 @@ macro_rules! calls_of_subnets {
                 Self::do_dissolve_network(netuid)
             }
 
-            /// Enables tracking of voting power on a subnet. Only root and the subnet's owner may call this.
+            /// Enables tracking of voting power on a subnet. Only root and the subnet's owner may
+            /// call this.
             #[pallet::call_index(129)]
             #[pallet::weight((call_weights::enable_voting_power_tracking(), DispatchClass::Normal, Pays::Yes))]
             pub fn enable_voting_power_tracking(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
@@ -128,8 +131,8 @@ macro_rules! calls_of_subnets {
                 Ok(())
             }
 
-            /// Disables tracking of voting power on a subnet after 100 800 blocks. Only root and the subnet's owner may
-            /// call this.
+            /// Disables tracking of voting power on a subnet after 100 800 blocks. Only root and
+            /// the subnet's owner may call this.
             #[pallet::call_index(130)]
             #[pallet::weight((call_weights::disable_voting_power_tracking(), DispatchClass::Normal, Pays::Yes))]
             pub fn disable_voting_power_tracking(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
@@ -138,7 +141,8 @@ macro_rules! calls_of_subnets {
                 Self::do_disable_voting_power_tracking(netuid)
             }
 
-            /// Sets the smoothing factor of voting power on a subnet, in parts of 10¹⁸. Only root may call this.
+            /// Sets the smoothing factor of voting power on a subnet, in parts of 10¹⁸. Only root
+            /// may call this.
             #[pallet::call_index(131)]
             #[pallet::weight((call_weights::sudo_set_voting_power_ema_alpha(), DispatchClass::Normal, Pays::Yes))]
             pub fn sudo_set_voting_power_ema_alpha(origin: OriginFor<T>, netuid: NetUid, alpha: u64) -> DispatchResult {

@@ -32,7 +32,8 @@ macro_rules! calls_of_swaps {
                 Self::do_swap_coldkey(&old_coldkey, &new_coldkey, swap_cost)
             }
 
-            /// Replaces a hotkey by another one; with `keep_stake`, the stake stays on the old hotkey.
+            /// Replaces a hotkey by another one; with `keep_stake`, the stake stays on the old
+            /// hotkey.
             #[pallet::call_index(72)]
             #[pallet::weight((call_weights::swap_hotkey(*netuid, *keep_stake), DispatchClass::Normal, Pays::Yes))]
             pub fn swap_hotkey_v2(

@@ -1,4 +1,5 @@
-//! Calls that set, commit and reveal weights. As on the real chain, some checks precede that of the origin.
+//! Calls that set, commit and reveal weights. As on the real chain, some checks precede that of the
+//! origin.
 
 macro_rules! calls_of_weights {
     ([$next:ident $($later:ident)*] $($calls:tt)*) => {
@@ -107,7 +108,8 @@ macro_rules! calls_of_weights {
                 Self::do_commit_timelocked_weights(&who, netuid, commit, reveal_round, commit_reveal_version)
             }
 
-            /// Commits timelocked weights for one mechanism, which the drand pulse of the reveal round reveals.
+            /// Commits timelocked weights for one mechanism, which the drand pulse of the reveal
+            /// round reveals.
             #[pallet::call_index(118)]
             #[pallet::weight((call_weights::commit_timelocked_mechanism_weights(), DispatchClass::Normal, Pays::No))]
             pub fn commit_timelocked_mechanism_weights(

@@ -1,6 +1,7 @@
 //! Stake that children inherit, and dividends that they pay to their parents.
 //!
-//! The arithmetic is the real chain's: fixed-point numbers with 32 fraction bits, truncated after each operation.
+//! The arithmetic is the real chain's: fixed-point numbers with 32 fraction bits, truncated after
+//! each operation.
 
 use sp_runtime::AccountId32;
 use substrate_fixed::types::U96F32;
@@ -19,16 +20,22 @@ fn proportion(parts: u64) -> U96F32 {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Returns the stake with which a hotkey validates on `netuid`: its own stake on `of`, minus the stake lent to its
-    /// children, plus the stake lent by its parents.
+    /// Returns the stake with which a hotkey validates on `netuid`: its own stake on `of`, minus
+    /// the stake lent to its children, plus the stake lent by its parents.
     pub(crate) fn inherited(hotkey: &AccountId32, netuid: NetUid, of: NetUid) -> AlphaBalance {
         let own = Self::total_alpha(hotkey, of);
-        let (children, parents) = (Self::children_of(hotkey, netuid), Self::parents_of(hotkey, netuid));
+        let (children, parents) =
+            (Self::children_of(hotkey, netuid), Self::parents_of(hotkey, netuid));
         if netuid == NetUid::ROOT || (children.is_empty() && parents.is_empty()) {
             return own;
         }
-        let part = |stake: AlphaBalance, parts| U96F32::from_num(stake.0).saturating_mul(proportion(parts));
-        let lent = children.iter().map(|(parts, _)| part(own, *parts)).fold(U96F32::default(), U96F32::saturating_add);
+        let part = |stake: AlphaBalance, parts| {
+            U96F32::from_num(stake.0).saturating_mul(proportion(parts))
+        };
+        let lent = children
+            .iter()
+            .map(|(parts, _)| part(own, *parts))
+            .fold(U96F32::default(), U96F32::saturating_add);
         let received = parents
             .iter()
             .map(|(parts, parent)| part(Self::total_alpha(parent, of), *parts))
@@ -37,9 +44,14 @@ impl<T: Config> Pallet<T> {
         AlphaBalance(stake.saturating_to_num())
     }
 
-    /// Divides the dividends of a validator among itself and its parents, by their contributions to its stake. Of the
-    /// part of a parent with another owner, the validator keeps its child key take, and `CKBurn` of it is recycled.
-    pub(in crate::subtensor) fn shares_of_dividends(hotkey: &AccountId32, netuid: NetUid, dividends: u64) -> Shares {
+    /// Divides the dividends of a validator among itself and its parents, by their contributions to
+    /// its stake. Of the part of a parent with another owner, the validator keeps its child key
+    /// take, and `CKBurn` of it is recycled.
+    pub(in crate::subtensor) fn shares_of_dividends(
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        dividends: u64,
+    ) -> Shares {
         let parents = Self::parents_of(hotkey, netuid);
         if parents.is_empty() {
             return vec![(hotkey.clone(), dividends)];
@@ -47,7 +59,8 @@ impl<T: Config> Pallet<T> {
         let kept = Self::children_of(hotkey, netuid)
             .iter()
             .fold(U96F32::from_num(1), |rest, (parts, _)| rest.saturating_sub(proportion(*parts)));
-        // The real chain cuts a validator's own contribution to a whole number, but not those of its parents.
+        // The real chain cuts a validator's own contribution to a whole number, but not those of
+        // its parents.
         let own: u64 = Self::contribution(hotkey, netuid, kept).saturating_to_num();
         let contributions: Vec<(AccountId32, U96F32)> = parents
             .into_iter()
@@ -56,9 +69,9 @@ impl<T: Config> Pallet<T> {
                 (parent, contribution)
             })
             .collect();
-        let whole = contributions
-            .iter()
-            .fold(U96F32::from_num(own), |sum, (_, contribution)| sum.saturating_add(*contribution));
+        let whole = contributions.iter().fold(U96F32::from_num(own), |sum, (_, contribution)| {
+            sum.saturating_add(*contribution)
+        });
         let take = U96F32::from_num(Self::childkey_take(hotkey, netuid).deconstruct())
             .checked_div(U96F32::from_num(u16::MAX))
             .unwrap_or_default();
@@ -66,7 +79,8 @@ impl<T: Config> Pallet<T> {
         let (owner, dividends) = (Owner::<T>::get(hotkey), U96F32::from_num(dividends));
         let (mut rest, mut shares) = (dividends, Shares::new());
         for (parent, contribution) in contributions {
-            let share = dividends.saturating_mul(contribution.checked_div(whole).unwrap_or_default());
+            let share =
+                dividends.saturating_mul(contribution.checked_div(whole).unwrap_or_default());
             rest = rest.saturating_sub(share);
             let mut paid = share;
             if Owner::<T>::get(&parent) != owner {
@@ -81,7 +95,8 @@ impl<T: Config> Pallet<T> {
         shares
     }
 
-    /// Returns the stake that a proportion of a hotkey's own stake (alpha and weighted TAO) contributes to a validator.
+    /// Returns the stake that a proportion of a hotkey's own stake (alpha and weighted TAO)
+    /// contributes to a validator.
     fn contribution(hotkey: &AccountId32, netuid: NetUid, proportion: U96F32) -> U96F32 {
         let of = |stake: AlphaBalance| U96F32::from_num(stake.0).saturating_mul(proportion);
         let tao_weight = self::proportion(TaoWeight::<T>::get());

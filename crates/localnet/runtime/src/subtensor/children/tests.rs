@@ -2,20 +2,21 @@ use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::epoch::{Earned, Pending};
 use crate::subtensor::{
-    AlphaDividendsPerSubnet, CKBurn, Call, ChildkeyThresholdChecks, Delegates, ImmunityPeriod, MaxAllowedUids,
-    MaxRegistrationsPerBlock, Owner, StakeThreshold, SubnetAlphaOut, TaoWeight, TargetRegistrationsPerInterval,
-    TxChildkeyTakeRateLimit,
+    AlphaDividendsPerSubnet, CKBurn, Call, ChildkeyThresholdChecks, Delegates, ImmunityPeriod,
+    MaxAllowedUids, MaxRegistrationsPerBlock, Owner, StakeThreshold, SubnetAlphaOut, TaoWeight,
+    TargetRegistrationsPerInterval, TxChildkeyTakeRateLimit,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to, send_as_root,
+    BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to,
+    send_as_root,
 };
 use crate::types::{AlphaBalance, TaoBalance};
 
 const HALF: u64 = u64::MAX / 2;
 const STAKE: u64 = 1_000_000_000_000;
 
-/// Runs a test at block 10 with a parent hotkey owned by Bob and a child hotkey owned by Charlie, both neurons with
-/// stake.
+/// Runs a test at block 10 with a parent hotkey owned by Bob and a child hotkey owned by Charlie,
+/// both neurons with stake.
 fn family(test: impl FnOnce(AccountId, AccountId)) {
     chain(|| {
         jump_to(10);
@@ -33,7 +34,11 @@ fn set(hotkey: &AccountId, netuid: NetUid, children: &[(u64, AccountId)]) -> Cal
 }
 
 fn take(hotkey: &AccountId, parts: u16) -> Call<Runtime> {
-    Call::set_childkey_take { hotkey: hotkey.clone(), netuid: BABELBIT, take: PerU16::from_parts(parts) }
+    Call::set_childkey_take {
+        hotkey: hotkey.clone(),
+        netuid: BABELBIT,
+        take: PerU16::from_parts(parts),
+    }
 }
 
 /// Sets the parent's child immediately.
@@ -50,21 +55,34 @@ fn children_that_cannot_be_set_are_refused() {
     family(|parent, child| {
         let (bob, charlie) = (account("Bob"), account("Charlie"));
         let one = [(u64::MAX, child.clone())];
-        assert_eq!(attempt(&bob, set(&parent, NetUid::ROOT, &one)), "RegistrationNotPermittedOnRootSubnet");
+        assert_eq!(
+            attempt(&bob, set(&parent, NetUid::ROOT, &one)),
+            "RegistrationNotPermittedOnRootSubnet"
+        );
         assert_eq!(attempt(&bob, set(&parent, NetUid(77), &one)), "SubnetNotExists");
         assert_eq!(attempt(&charlie, set(&parent, BABELBIT, &one)), "NonAssociatedColdKey");
         assert_eq!(attempt(&bob, set(&key(99), BABELBIT, &one)), "NonAssociatedColdKey");
-        assert_eq!(attempt(&bob, set(&parent, BABELBIT, &[(1, key(3)), (2, key(3))])), "DuplicateChild");
+        assert_eq!(
+            attempt(&bob, set(&parent, BABELBIT, &[(1, key(3)), (2, key(3))])),
+            "DuplicateChild"
+        );
         assert_eq!(attempt(&bob, set(&parent, BABELBIT, &[(1, parent.clone())])), "InvalidChild");
         let six: Vec<_> = (10..16).map(|number| (1, key(number))).collect();
         assert_eq!(attempt(&bob, set(&parent, BABELBIT, &six)), "TooManyChildren");
         let too_much = [(u64::MAX, key(3)), (1, key(4))];
         assert_eq!(attempt(&bob, set(&parent, BABELBIT, &too_much)), "ProportionOverflow");
         adopt(&parent, &child, HALF);
-        assert_eq!(attempt(&charlie, set(&child, BABELBIT, &[(1, parent.clone())])), "ChildParentInconsistency");
+        assert_eq!(
+            attempt(&charlie, set(&child, BABELBIT, &[(1, parent.clone())])),
+            "ChildParentInconsistency"
+        );
         StakeThreshold::<Runtime>::put(10 * STAKE);
         assert_eq!(attempt(&bob, set(&parent, BABELBIT, &one)), "NotEnoughStakeToSetChildkeys");
-        assert_eq!(attempt(&bob, set(&parent, BABELBIT, &[])), "ok", "no stake is needed to have no children");
+        assert_eq!(
+            attempt(&bob, set(&parent, BABELBIT, &[])),
+            "ok",
+            "no stake is needed to have no children"
+        );
         assert_eq!(attempt(&bob, set(&parent, BABELBIT, &[])), "TxRateLimitExceeded");
         jump_to(159);
         assert_eq!(attempt(&bob, set(&parent, BABELBIT, &[])), "TxRateLimitExceeded");
@@ -99,7 +117,10 @@ fn children_on_a_subnet_that_is_not_started_apply_at_once() {
     family(|parent, child| {
         let netuid = NetUid(18);
         assert_eq!(attempt(&account("Bob"), set(&parent, netuid, &[(7, child.clone())])), "ok");
-        assert_eq!(last_event(), Event::SetChildren(parent.clone(), netuid, vec![(7, child.clone())]));
+        assert_eq!(
+            last_event(),
+            Event::SetChildren(parent.clone(), netuid, vec![(7, child.clone())])
+        );
         assert_eq!(ParentKeys::<Runtime>::get(&child, netuid), [(7, parent)]);
     });
 }
@@ -126,7 +147,11 @@ fn a_child_validates_with_the_stake_of_its_parents() {
         let weight = TaoWeight::<Runtime>::get() as f64 / 2_f64.powi(64);
         let of_child = Subtensor::weighted_stake(&child, BABELBIT).0 as f64;
         assert!((of_child / STAKE as f64 - (1.5 + 4.0 * weight)).abs() < 1e-6, "{of_child}");
-        assert_eq!(Subtensor::weighted_stake(&parent, NetUid::ROOT).0, 8 * STAKE, "root has no children");
+        assert_eq!(
+            Subtensor::weighted_stake(&parent, NetUid::ROOT).0,
+            8 * STAKE,
+            "root has no children"
+        );
         adopt(&parent, &child, u64::MAX);
         assert_eq!(inherited(&parent), 0);
         assert_eq!(Subtensor::neurons(BABELBIT).unwrap().alpha[2], inherited(&child));
@@ -199,7 +224,11 @@ fn child_key_take_increases_are_rate_limited_and_decreases_are_not() {
         jump_to(15);
         assert_eq!(attempt(&charlie, take(&child, 1_001)), "ok");
         assert_eq!(Subtensor::childkey_take(&child, BABELBIT), PerU16::from_parts(1_001));
-        assert_eq!(Subtensor::childkey_take(&key(1), BABELBIT), PerU16::from_parts(50), "at least the minimum");
+        assert_eq!(
+            Subtensor::childkey_take(&key(1), BABELBIT),
+            PerU16::from_parts(50),
+            "at least the minimum"
+        );
     });
 }
 
@@ -254,7 +283,11 @@ fn members_of_root_become_parents_of_the_owners_of_new_subnets() {
         assert_eq!(attempt(&account("Bob"), Call::root_register { hotkey: key(8) }), "ok");
         assert_eq!(Subtensor::uid_of(NetUid::ROOT, &member), None);
         assert!(ChildKeys::<Runtime>::get(&member, netuid).is_empty());
-        assert_eq!(ParentKeys::<Runtime>::get(key(7), netuid), [(u64::MAX, key(8))], "the new member");
+        assert_eq!(
+            ParentKeys::<Runtime>::get(key(7), netuid),
+            [(u64::MAX, key(8))],
+            "the new member"
+        );
         assert_eq!(ChildKeys::<Runtime>::get(&member, BABELBIT), [(HALF, other)]);
     });
 }
@@ -262,14 +295,16 @@ fn members_of_root_become_parents_of_the_owners_of_new_subnets() {
 #[test]
 fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
     family(|chooser, owner| {
-        // Subnet 20 has another owner, subnet 21 none, and subnet 22 one that is a parent of the new member.
+        // Subnet 20 has another owner, subnet 21 none, and subnet 22 one that is a parent of the
+        // new member.
         let (member, elder) = (key(8), key(9));
         let usual = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
         SubnetOwnerHotkey::<Runtime>::insert(NetUid(20), &owner);
         SubnetOwnerHotkey::<Runtime>::remove(NetUid(21));
         SubnetOwnerHotkey::<Runtime>::insert(NetUid(22), &elder);
         Subtensor::replace_children(NetUid(22), &elder, vec![(1, member.clone())]);
-        let rate = |netuid| Subtensor::action_is_within_rate(&member, netuid, LimitedAction::Children);
+        let rate =
+            |netuid| Subtensor::action_is_within_rate(&member, netuid, LimitedAction::Children);
         let awake = Subtensor::awake_netuids();
         // As on the real chain, the threshold is for calls of `set_children` only.
         StakeThreshold::<Runtime>::put(u64::MAX);
@@ -289,7 +324,8 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
         assert_eq!(ParentKeys::<Runtime>::get(&owner, NetUid(20)), [(u64::MAX, member)]);
         assert_eq!(Subtensor::awake_netuids(), awake, "dormant subnets stay dormant");
 
-        // Children that a new member chose, or has scheduled, remain. An owner is not its own child.
+        // Children that a new member chose, or has scheduled, remain. An owner is not its own
+        // child.
         MaxRegistrationsPerBlock::<Runtime>::insert(NetUid::ROOT, 9);
         TargetRegistrationsPerInterval::<Runtime>::insert(NetUid::ROOT, 9);
         adopt(&chooser, &owner, HALF);
@@ -298,7 +334,10 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
         assert_eq!(ChildKeys::<Runtime>::get(&chooser, BABELBIT), [(HALF, owner.clone())]);
         assert!(ChildKeys::<Runtime>::get(&chooser, NetUid(23)).is_empty());
         assert_eq!(ChildKeys::<Runtime>::get(&chooser, NetUid(24)), [(u64::MAX, usual)]);
-        assert_eq!(attempt(&account("Charlie"), Call::root_register { hotkey: owner.clone() }), "ok");
+        assert_eq!(
+            attempt(&account("Charlie"), Call::root_register { hotkey: owner.clone() }),
+            "ok"
+        );
         assert!(ChildKeys::<Runtime>::get(&owner, NetUid(20)).is_empty());
     });
 }
@@ -306,7 +345,9 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
 #[test]
 fn a_new_member_of_root_without_automatic_delegation_has_no_children() {
     family(|member, child| {
-        let register = |hotkey: &AccountId| attempt(&account("Bob"), Call::root_register { hotkey: hotkey.clone() });
+        let register = |hotkey: &AccountId| {
+            attempt(&account("Bob"), Call::root_register { hotkey: hotkey.clone() })
+        };
         let relations = || ChildKeys::<Runtime>::iter().count();
         AutoParentDelegationEnabled::<Runtime>::insert(&member, false);
         assert_eq!(register(&member), "ok");
@@ -316,7 +357,10 @@ fn a_new_member_of_root_without_automatic_delegation_has_no_children() {
         adopt(&member, &child, HALF);
         MaxRegistrationsPerBlock::<Runtime>::insert(NetUid::ROOT, 9);
         assert_eq!(register(&member), "HotKeyAlreadyRegisteredInSubNet");
-        assert_eq!((relations(), ChildKeys::<Runtime>::get(&member, BABELBIT)), (1, vec![(HALF, child)]));
+        assert_eq!(
+            (relations(), ChildKeys::<Runtime>::get(&member, BABELBIT)),
+            (1, vec![(HALF, child)])
+        );
     });
 }
 
@@ -328,7 +372,10 @@ fn a_member_that_loses_its_seat_on_root_loses_the_owners_of_all_subnets() {
         ImmunityPeriod::<Runtime>::insert(NetUid::ROOT, 0);
         MaxRegistrationsPerBlock::<Runtime>::insert(NetUid::ROOT, 9);
         for hotkey in [&member, &key(8)] {
-            assert_eq!(attempt(&account("Bob"), Call::root_register { hotkey: hotkey.clone() }), "ok");
+            assert_eq!(
+                attempt(&account("Bob"), Call::root_register { hotkey: hotkey.clone() }),
+                "ok"
+            );
             assert!(!ChildKeys::<Runtime>::get(hotkey, NetUid(18)).is_empty());
         }
         let kept: Vec<_> = ChildKeys::<Runtime>::iter_prefix(&member).collect();
@@ -347,12 +394,16 @@ fn parent_below_minimum_stake_lends_no_stake() {
         // The stake of the parent is worth 100 TAO.
         StakeThreshold::<Runtime>::put(90_000_000_000);
         let (bob, hotkey, netuid) = (account("Bob"), parent.clone(), BABELBIT);
-        let unstake = Call::remove_stake { hotkey, netuid, amount_unstaked: AlphaBalance(STAKE / 5) };
+        let unstake =
+            Call::remove_stake { hotkey, netuid, amount_unstaked: AlphaBalance(STAKE / 5) };
         assert_eq!(attempt(&bob, unstake), "ok");
         let left = Subtensor::total_alpha(&parent, BABELBIT).0;
         // A proportion has 32 fractional bits.
         let lent = inherited(&child) - STAKE;
-        assert!(lent.abs_diff(left / 2) <= (left >> 32) + 1 && !is_suspended(), "until the end of the block: {lent}");
+        assert!(
+            lent.abs_diff(left / 2) <= (left >> 32) + 1 && !is_suspended(),
+            "until the end of the block: {lent}"
+        );
         end_block();
         assert!(is_suspended() && ChildkeyThresholdChecks::<Runtime>::iter().next().is_none());
         assert_eq!((inherited(&parent), inherited(&child)), (left, STAKE));
@@ -368,14 +419,19 @@ fn parent_below_minimum_stake_lends_no_stake() {
         end_block();
         assert!(is_suspended());
         StakeThreshold::<Runtime>::put(90_000_000_000);
-        let stake = Call::add_stake { hotkey: parent.clone(), netuid, amount_staked: TaoBalance(30_000_000_000) };
+        let stake = Call::add_stake {
+            hotkey: parent.clone(),
+            netuid,
+            amount_staked: TaoBalance(30_000_000_000),
+        };
         assert_eq!(attempt(&bob, stake), "ok");
         assert_eq!(inherited(&child), STAKE);
         end_block();
         assert!(!is_suspended() && inherited(&child) > STAKE);
         // Hotkeys without children are not checked.
         let hotkey = child.clone();
-        let unstake = Call::remove_stake { hotkey, netuid, amount_unstaked: AlphaBalance(STAKE / 2) };
+        let unstake =
+            Call::remove_stake { hotkey, netuid, amount_unstaked: AlphaBalance(STAKE / 2) };
         assert_eq!(attempt(&account("Charlie"), unstake), "ok");
         assert!(ChildkeyThresholdChecks::<Runtime>::iter().next().is_none());
     });
@@ -405,7 +461,8 @@ fn moved_or_burned_stake_suspends_a_parent() {
             SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(2 * STAKE));
             adopt(&parent, &child, HALF);
             StakeThreshold::<Runtime>::put(110_000_000_000);
-            let dust = Call::burn_alpha { hotkey: key(2), amount: AlphaBalance(1), netuid: BABELBIT };
+            let dust =
+                Call::burn_alpha { hotkey: key(2), amount: AlphaBalance(1), netuid: BABELBIT };
             assert_eq!(attempt(&account("Charlie"), dust), "ok");
             assert!(ChildkeyThresholdChecks::<Runtime>::iter().next().is_none());
             assert_eq!(attempt(&account("Bob"), call()), "ok");
@@ -447,18 +504,29 @@ fn relations_follow_a_swapped_hotkey() {
         let (new, grandparent) = (key(8), key(6));
         adopt(&grandparent, &parent, 5);
         adopt(&parent, &child, HALF);
-        PendingChildKeys::<Runtime>::insert(BABELBIT, &grandparent, (vec![(3, parent.clone())], 99));
+        PendingChildKeys::<Runtime>::insert(
+            BABELBIT,
+            &grandparent,
+            (vec![(3, parent.clone())], 99),
+        );
         PendingChildKeys::<Runtime>::insert(BABELBIT, &parent, (vec![(4, key(20))], 98));
         adopt(&new, &key(21), 1);
         assert_eq!(outcome(Subtensor::move_relations(BABELBIT, &parent, &child)), "InvalidChild");
         adopt(&parent, &child, HALF);
         Subtensor::move_relations(BABELBIT, &parent, &new).unwrap();
-        assert_eq!(ChildKeys::<Runtime>::get(&new, BABELBIT), [(HALF, child.clone())], "its own are replaced");
+        assert_eq!(
+            ChildKeys::<Runtime>::get(&new, BABELBIT),
+            [(HALF, child.clone())],
+            "its own are replaced"
+        );
         assert!(ParentKeys::<Runtime>::get(key(21), BABELBIT).is_empty());
         assert_eq!(ParentKeys::<Runtime>::get(&child, BABELBIT), [(HALF, new.clone())]);
         assert_eq!(ParentKeys::<Runtime>::get(&new, BABELBIT), [(5, grandparent.clone())]);
         assert_eq!(ChildKeys::<Runtime>::get(&grandparent, BABELBIT), [(5, new.clone())]);
-        assert_eq!(PendingChildKeys::<Runtime>::get(BABELBIT, &grandparent), (vec![(3, new.clone())], 99));
+        assert_eq!(
+            PendingChildKeys::<Runtime>::get(BABELBIT, &grandparent),
+            (vec![(3, new.clone())], 99)
+        );
         assert_eq!(PendingChildKeys::<Runtime>::get(BABELBIT, &new), (vec![(4, key(20))], 98));
         assert!(!ChildKeys::<Runtime>::contains_key(&parent, BABELBIT));
         assert!(!PendingChildKeys::<Runtime>::contains_key(BABELBIT, &parent));

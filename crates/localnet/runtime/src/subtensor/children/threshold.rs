@@ -1,15 +1,17 @@
-//! Suspension of parents: a parent whose stake falls below `StakeThreshold` keeps its children, but lends them nothing
-//! until its stake reaches the threshold again. On the subnet that it owns, a parent is never suspended.
+//! Suspension of parents: a parent whose stake falls below `StakeThreshold` keeps its children, but
+//! lends them nothing until its stake reaches the threshold again. On the subnet that it owns, a
+//! parent is never suspended.
 //!
-//! As on the real chain, a parent is checked only when its own stake changes: a new threshold, or a new price of alpha,
-//! has no effect on it before. Checks run when a block is idle, so that a block without room defers them.
+//! As on the real chain, a parent is checked only when its own stake changes: a new threshold, or a
+//! new price of alpha, has no effect on it before. Checks run when a block is idle, so that a block
+//! without room defers them.
 
 use sp_runtime::AccountId32;
 
 use super::Relatives;
 use crate::subtensor::{
-    ChildKeys, ChildkeyThresholdChecks, ChildkeyThresholdSuspended, Config, Pallet, ParentKeys, StakeThreshold,
-    SubnetOwnerHotkey,
+    ChildKeys, ChildkeyThresholdChecks, ChildkeyThresholdSuspended, Config, Pallet, ParentKeys,
+    StakeThreshold, SubnetOwnerHotkey,
 };
 use crate::types::{NetUid, TaoBalance};
 
@@ -17,7 +19,11 @@ impl<T: Config> Pallet<T> {
     /// Returns the children of a hotkey on a subnet that receive its stake.
     pub(super) fn children_of(hotkey: &AccountId32, netuid: NetUid) -> Relatives {
         let children = ChildKeys::<T>::get(hotkey, netuid);
-        if !children.is_empty() && Self::is_suspended(hotkey, netuid) { Relatives::new() } else { children }
+        if !children.is_empty() && Self::is_suspended(hotkey, netuid) {
+            Relatives::new()
+        } else {
+            children
+        }
     }
 
     /// Returns the parents of a hotkey on a subnet that lend it stake.
@@ -35,16 +41,19 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Schedules a check of a suspended parent at the end of this or a later block, because its stake grew.
+    /// Schedules a check of a suspended parent at the end of this or a later block, because its
+    /// stake grew.
     pub(in crate::subtensor) fn stake_grew(hotkey: &AccountId32) {
         if ChildkeyThresholdSuspended::<T>::contains_key(hotkey) {
             ChildkeyThresholdChecks::<T>::insert(hotkey, ());
         }
     }
 
-    /// Runs the scheduled checks: suspends each parent whose stake is below the threshold, and resumes the others.
+    /// Runs the scheduled checks: suspends each parent whose stake is below the threshold, and
+    /// resumes the others.
     pub(in crate::subtensor) fn check_thresholds() {
-        let changed: Vec<AccountId32> = ChildkeyThresholdChecks::<T>::drain().map(|(hotkey, ())| hotkey).collect();
+        let changed: Vec<AccountId32> =
+            ChildkeyThresholdChecks::<T>::drain().map(|(hotkey, ())| hotkey).collect();
         for hotkey in changed {
             if Self::has_threshold_stake(&hotkey) {
                 ChildkeyThresholdSuspended::<T>::remove(hotkey);

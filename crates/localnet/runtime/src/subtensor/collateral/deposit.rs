@@ -10,15 +10,16 @@ use crate::subtensor::{Config, Error, Event, Pallet};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Locks alpha as collateral of a coldkey on its hotkey. Stake on the hotkey that is not collateral yet is locked
-    /// first, even if it has a stake lock, as on the real chain; the TAO for the rest is computed at the moving price,
-    /// and buys alpha at or below `limit_price`.
+    /// Locks alpha as collateral of a coldkey on its hotkey. Stake on the hotkey that is not
+    /// collateral yet is locked first, even if it has a stake lock, as on the real chain; the TAO
+    /// for the rest is computed at the moving price, and buys alpha at or below `limit_price`.
     ///
     /// # Errors
-    /// In this order: `RegistrationNotPermittedOnRootSubnet`, `SubnetNotExists`, `SubtokenDisabled`,
-    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `AmountTooLow` for 0. For a purchase: `InsufficientLiquidity`
-    /// without a moving price or above 1 000 times the pool's TAO, the errors of `validate_add` and
-    /// `max_bought_below`, `SlippageTooHigh` above the limit. `ColdkeyCollateralPositionsFull`.
+    /// In this order: `RegistrationNotPermittedOnRootSubnet`, `SubnetNotExists`,
+    /// `SubtokenDisabled`, `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `AmountTooLow` for 0.
+    /// For a purchase: `InsufficientLiquidity` without a moving price or above 1 000 times the
+    /// pool's TAO, the errors of `validate_add` and `max_bought_below`, `SlippageTooHigh` above the
+    /// limit. `ColdkeyCollateralPositionsFull`.
     pub(crate) fn do_add_collateral(
         who: &AccountId32,
         netuid: NetUid,
@@ -30,13 +31,20 @@ impl<T: Config> Pallet<T> {
         Self::ensure_subtoken_enabled(netuid)?;
         Self::ensure_owns_existing(who, hotkey)?;
         ensure!(alpha != AlphaBalance::ZERO, Error::<T>::AmountTooLow);
-        let free = Self::stake_of(hotkey, who, netuid).saturating_sub(Self::collateral_of(netuid, hotkey, who));
+        let free = Self::stake_of(hotkey, who, netuid)
+            .saturating_sub(Self::collateral_of(netuid, hotkey, who));
         let mut added = free.min(alpha);
         let tao = Self::price_of_collateral(netuid, alpha.saturating_sub(added))?;
         if tao != TaoBalance::ZERO {
-            ensure!(Self::is_tradable(netuid, tao.0, Self::pool_of(netuid).tao.0), Error::<T>::InsufficientLiquidity);
+            ensure!(
+                Self::is_tradable(netuid, tao.0, Self::pool_of(netuid).tao.0),
+                Error::<T>::InsufficientLiquidity
+            );
             Self::validate_add(who, hotkey, netuid, tao, tao, false)?;
-            ensure!(tao <= Self::max_bought_below(netuid, limit_price)?, Error::<T>::SlippageTooHigh);
+            ensure!(
+                tao <= Self::max_bought_below(netuid, limit_price)?,
+                Error::<T>::SlippageTooHigh
+            );
             added = added.saturating_add(Self::buy_into(hotkey, who, netuid, tao, Fee::Charged)?);
         }
         // The moving price may round the price of the missing alpha down to 0.
@@ -45,7 +53,12 @@ impl<T: Config> Pallet<T> {
             state.locked = state.locked.saturating_add(added);
             state.locked
         })?;
-        Self::deposit_event(Event::CollateralLocked { netuid, hotkey: hotkey.clone(), locked: added, total_locked });
+        Self::deposit_event(Event::CollateralLocked {
+            netuid,
+            hotkey: hotkey.clone(),
+            locked: added,
+            total_locked,
+        });
         Ok(())
     }
 

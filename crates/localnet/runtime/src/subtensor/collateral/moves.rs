@@ -5,11 +5,14 @@ use frame_support::pallet_prelude::DispatchResult;
 use sp_runtime::AccountId32;
 
 use crate::subtensor::types::MinerCollateralState;
-use crate::subtensor::{ColdkeyCollateralHotkeys, ColdkeyMinerCollateral, Config, Error, MinerCollateral, Pallet};
+use crate::subtensor::{
+    ColdkeyCollateralHotkeys, ColdkeyMinerCollateral, Config, Error, MinerCollateral, Pallet,
+};
 use crate::types::{AlphaBalance, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Whether a coldkey has collateral on a hotkey, on this subnet or on any if `netuid` is `None`.
+    /// Whether a coldkey has collateral on a hotkey, on this subnet or on any if `netuid` is
+    /// `None`.
     pub(in crate::subtensor) fn has_collateral(
         hotkey: &AccountId32,
         coldkey: &AccountId32,
@@ -49,14 +52,16 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Moves collateral between two stakes, of a hotkey and a coldkey each. Amounts add up, and the slower drain ratio
-    /// applies.
+    /// Moves collateral between two stakes, of a hotkey and a coldkey each. Amounts add up, and the
+    /// slower drain ratio applies.
     fn move_collateral(
         netuid: NetUid,
         (old_hotkey, old_coldkey): (&AccountId32, &AccountId32),
         (new_hotkey, new_coldkey): (&AccountId32, &AccountId32),
     ) -> Result<(), Error<T>> {
-        let Some(moved) = MinerCollateral::<T>::get((netuid, old_hotkey, old_coldkey)) else { return Ok(()) };
+        let Some(moved) = MinerCollateral::<T>::get((netuid, old_hotkey, old_coldkey)) else {
+            return Ok(());
+        };
         Self::change_collateral(netuid, old_hotkey, old_coldkey, |state| {
             state.locked = AlphaBalance::ZERO;
             state.min_locked = AlphaBalance::ZERO;

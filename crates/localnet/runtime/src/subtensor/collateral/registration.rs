@@ -7,8 +7,8 @@ use substrate_fixed::types::U64F64;
 
 use crate::subtensor::pool::Fee;
 use crate::subtensor::{
-    Burn, CollateralDrainRatio, CollateralLockShare, Config, Error, Event, LastColdkeyHotkeyStakeBlock,
-    MinerCollateral, Pallet,
+    Burn, CollateralDrainRatio, CollateralLockShare, Config, Error, Event,
+    LastColdkeyHotkeyStakeBlock, MinerCollateral, Pallet,
 };
 use crate::swap::UNIT;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
@@ -30,34 +30,40 @@ impl Charge {
 
     /// Returns the part of an amount that belongs to the collateral, rounded down.
     pub(super) fn part_of_collateral(self, amount: u64) -> u64 {
-        let part = u128::from(amount).saturating_mul(u128::from(self.locked.0)).checked_div(self.total().0.into());
+        let part = u128::from(amount)
+            .saturating_mul(u128::from(self.locked.0))
+            .checked_div(self.total().0.into());
         part.and_then(|part| u64::try_from(part).ok()).unwrap_or_default()
     }
 }
 
 impl<T: Config> Pallet<T> {
-    /// Returns the cost of a hotkey's registration. Collateral from an earlier registration counts, at the moving
-    /// price: a trade in the same block cannot raise its value.
+    /// Returns the cost of a hotkey's registration. Collateral from an earlier registration counts,
+    /// at the moving price: a trade in the same block cannot raise its value.
     pub(in crate::subtensor) fn registration_charge(
         netuid: NetUid,
         hotkey: &AccountId32,
         coldkey: &AccountId32,
     ) -> Charge {
         let price = Burn::<T>::get(netuid);
-        let share = U64F64::from_num(CollateralLockShare::<T>::get(netuid)).checked_div(U64F64::from_num(u16::MAX));
-        let required =
-            TaoBalance(U64F64::from_num(price.0).saturating_mul(share.unwrap_or_default()).saturating_to_num());
+        let share = U64F64::from_num(CollateralLockShare::<T>::get(netuid))
+            .checked_div(U64F64::from_num(u16::MAX));
+        let required = TaoBalance(
+            U64F64::from_num(price.0).saturating_mul(share.unwrap_or_default()).saturating_to_num(),
+        );
         let locked = U64F64::from_num(Self::collateral_of(netuid, hotkey, coldkey).0);
-        let held = TaoBalance(locked.saturating_mul(Self::moving_alpha_price(netuid)).saturating_to_num());
+        let held =
+            TaoBalance(locked.saturating_mul(Self::moving_alpha_price(netuid)).saturating_to_num());
         Charge { burned: price.saturating_sub(required), locked: required.saturating_sub(held) }
     }
 
-    /// Pays the cost of a registration: buys alpha, burns one part of it, and locks the other part as collateral. The
-    /// collateral has the current drain ratio from now on.
+    /// Pays the cost of a registration: buys alpha, burns one part of it, and locks the other part
+    /// as collateral. The collateral has the current drain ratio from now on.
     ///
     /// # Errors
-    /// With collateral, the price must not rise by more than 5 %: `SlippageTooHigh`, and the errors of
-    /// `max_bought_below`. The errors of `quote_buy`, `NotEnoughBalanceToStake`, `ColdkeyCollateralPositionsFull`.
+    /// With collateral, the price must not rise by more than 5 %: `SlippageTooHigh`, and the errors
+    /// of `max_bought_below`. The errors of `quote_buy`, `NotEnoughBalanceToStake`,
+    /// `ColdkeyCollateralPositionsFull`.
     pub(in crate::subtensor) fn pay_registration(
         netuid: NetUid,
         hotkey: &AccountId32,
@@ -96,7 +102,9 @@ impl<T: Config> Pallet<T> {
         coldkey: &AccountId32,
         locked: AlphaBalance,
     ) -> DispatchResult {
-        if locked == AlphaBalance::ZERO && !MinerCollateral::<T>::contains_key((netuid, hotkey, coldkey)) {
+        if locked == AlphaBalance::ZERO
+            && !MinerCollateral::<T>::contains_key((netuid, hotkey, coldkey))
+        {
             return Ok(());
         }
         let total_locked = Self::change_collateral(netuid, hotkey, coldkey, |state| {
@@ -105,12 +113,18 @@ impl<T: Config> Pallet<T> {
             state.locked
         })?;
         if locked != AlphaBalance::ZERO {
-            Self::deposit_event(Event::CollateralLocked { netuid, hotkey: hotkey.clone(), locked, total_locked });
+            Self::deposit_event(Event::CollateralLocked {
+                netuid,
+                hotkey: hotkey.clone(),
+                locked,
+                total_locked,
+            });
         }
         Ok(())
     }
 
-    /// Returns the highest price of alpha at which collateral is bought: 5 % above the current price, in rao.
+    /// Returns the highest price of alpha at which collateral is bought: 5 % above the current
+    /// price, in rao.
     ///
     /// # Errors
     /// `InsufficientLiquidity` if the pool has no price.

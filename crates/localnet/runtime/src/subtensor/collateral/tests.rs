@@ -5,11 +5,12 @@ use super::*;
 use crate::info::metagraph::Metagraph;
 use crate::runtime::{AccountId, Runtime, RuntimeEvent, System};
 use crate::subtensor::{
-    Burn, Call, CollateralLockShare, MaxBurn, RAORecycledForRegistration, SubnetAlphaOut, SubnetMovingPrice, SubnetTAO,
-    SubtokenEnabled, TotalIssuance, TotalStake, TxRateLimit,
+    Burn, Call, CollateralLockShare, MaxBurn, RAORecycledForRegistration, SubnetAlphaOut,
+    SubnetMovingPrice, SubnetTAO, SubtokenEnabled, TotalIssuance, TotalStake, TxRateLimit,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome, send_as_root,
+    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome,
+    send_as_root,
 };
 use crate::types::{MechId, TaoBalance};
 
@@ -29,11 +30,19 @@ fn add(hotkey: u32, alpha: u64, limit: u64) -> Call<Runtime> {
 }
 
 fn set_min(hotkey: u32, min: u64) -> Call<Runtime> {
-    Call::set_min_collateral { netuid: BABELBIT, hotkey: key(hotkey), min_locked: AlphaBalance(min) }
+    Call::set_min_collateral {
+        netuid: BABELBIT,
+        hotkey: key(hotkey),
+        min_locked: AlphaBalance(min),
+    }
 }
 
 fn unstake(hotkey: u32, alpha: u64) -> Call<Runtime> {
-    Call::remove_stake { hotkey: key(hotkey), netuid: BABELBIT, amount_unstaked: AlphaBalance(alpha) }
+    Call::remove_stake {
+        hotkey: key(hotkey),
+        netuid: BABELBIT,
+        amount_unstaked: AlphaBalance(alpha),
+    }
 }
 
 /// Runs a test at block 10 on a subnet whose registrations cost one TAO, half of which is locked.
@@ -71,7 +80,8 @@ fn state(hotkey: u32, coldkey: &AccountId) -> Option<MinerCollateralState> {
 
 /// Returns locked, minimum and earned alpha of Bob's collateral on a hotkey.
 fn amounts(hotkey: u32) -> (u64, u64, u64) {
-    state(hotkey, &account("Bob")).map_or((0, 0, 0), |state| (state.locked.0, state.min_locked.0, state.earned.0))
+    state(hotkey, &account("Bob"))
+        .map_or((0, 0, 0), |state| (state.locked.0, state.min_locked.0, state.earned.0))
 }
 
 fn stake(hotkey: u32) -> u64 {
@@ -84,7 +94,8 @@ fn check() {
     for (netuid, coldkey, hotkeys) in ColdkeyCollateralHotkeys::<Runtime>::iter() {
         assert!(!hotkeys.is_empty());
         positions += hotkeys.len();
-        let locked: u64 = hotkeys.iter().map(|hotkey| Subtensor::collateral_of(netuid, hotkey, &coldkey).0).sum();
+        let locked: u64 =
+            hotkeys.iter().map(|hotkey| Subtensor::collateral_of(netuid, hotkey, &coldkey).0).sum();
         assert_eq!(ColdkeyMinerCollateral::<Runtime>::get(netuid, &coldkey).0, locked);
         assert_eq!(ColdkeyMinerCollateral::<Runtime>::contains_key(netuid, &coldkey), locked > 0);
         for hotkey in &hotkeys {
@@ -108,16 +119,25 @@ fn a_registration_locks_its_share_of_the_price() {
         let fee = TAO * 33 / 65_535;
         assert_eq!(before - balance(&bob), TAO);
         assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT).0 - pool, TAO - fee);
-        // At 0.1 TAO for an alpha, half of the price buys 5 alpha, which are staked and locked; the others are burned.
+        // At 0.1 TAO for an alpha, half of the price buys 5 alpha, which are staked and locked; the
+        // others are burned.
         let (locked, ..) = amounts(1);
         assert!(locked.abs_diff(5 * TAO) < TAO / 100, "{locked}");
         assert_eq!(stake(1), locked);
         assert_eq!(SubnetAlphaOut::<Runtime>::get(BABELBIT).0 - out, locked);
         let burned = RAORecycledForRegistration::<Runtime>::get(BABELBIT).0;
-        assert!(burned.abs_diff(TAO / 2) < TAO / 10_000, "only the burned part is counted: {burned}");
+        assert!(
+            burned.abs_diff(TAO / 2) < TAO / 10_000,
+            "only the burned part is counted: {burned}"
+        );
         assert_eq!(state(1, &bob).unwrap().drain_ratio, U64F64::from_num(1));
         let amount = AlphaBalance(locked);
-        let event = Event::CollateralLocked { netuid: BABELBIT, hotkey: key(1), locked: amount, total_locked: amount };
+        let event = Event::CollateralLocked {
+            netuid: BABELBIT,
+            hotkey: key(1),
+            locked: amount,
+            total_locked: amount,
+        };
         System::assert_has_event(RuntimeEvent::SubtensorModule(event));
         assert!(matches!(last_event(), Event::NeuronRegistered(BABELBIT, 1, _)));
         check();
@@ -149,7 +169,10 @@ fn collateral_counts_for_the_next_registration() {
         let before = balance(&bob);
         assert_eq!(attempt(&bob, register(1)), "ok");
         assert_eq!(before - balance(&bob), burned);
-        assert_eq!((amounts(1).0, state(1, &bob).unwrap().drain_ratio), (locked, U64F64::from_num(2)));
+        assert_eq!(
+            (amounts(1).0, state(1, &bob).unwrap().drain_ratio),
+            (locked, U64F64::from_num(2))
+        );
         check();
     });
 }
@@ -188,7 +211,10 @@ fn free_stake_is_locked_before_alpha_is_bought() {
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         assert_eq!((amounts(1), balance(&bob)), ((60 * TAO, 0, 0), before));
         let (netuid, hotkey, locked) = (BABELBIT, key(1), AlphaBalance(60 * TAO));
-        assert_eq!(last_event(), Event::CollateralLocked { netuid, hotkey, locked, total_locked: locked });
+        assert_eq!(
+            last_event(),
+            Event::CollateralLocked { netuid, hotkey, locked, total_locked: locked }
+        );
         // Of 50 alpha, 40 are free; the others are bought at or below the limit.
         assert_eq!(attempt(&bob, add(1, 50 * TAO, 100_000_000)), "PriceLimitExceeded");
         assert_eq!(attempt(&bob, add(1, 50 * TAO, 100_000_001)), "SlippageTooHigh");
@@ -219,7 +245,11 @@ fn collateral_that_cannot_be_added_is_refused() {
         assert_eq!(attempt(&account("Eve"), add(1, TAO, TAO)), "NonAssociatedColdKey");
         assert_eq!(attempt(&bob, add(1, 0, TAO)), "AmountTooLow");
         assert_eq!(attempt(&bob, add(2, 1, TAO)), "AmountTooLow", "less than a rao of TAO");
-        assert_eq!(attempt(&bob, add(2, 1_000, TAO)), "AmountTooLow", "less than the minimum stake");
+        assert_eq!(
+            attempt(&bob, add(2, 1_000, TAO)),
+            "AmountTooLow",
+            "less than the minimum stake"
+        );
         assert_eq!(attempt(&bob, add(2, u64::MAX, u64::MAX)), "InsufficientLiquidity");
         SubnetMovingPrice::<Runtime>::insert(BABELBIT, I96F32::from_num(-1));
         assert_eq!(attempt(&bob, add(2, TAO, TAO)), "InsufficientLiquidity");
@@ -235,7 +265,11 @@ fn collateral_that_cannot_be_added_is_refused() {
 fn a_minimum_is_set_and_removed() {
     staked(|bob| {
         assert_eq!(outcome(send_as_root(set_min(1, 5))), "BadOrigin");
-        let on = |netuid| Call::set_min_collateral { netuid, hotkey: key(1), min_locked: AlphaBalance(5) };
+        let on = |netuid| Call::set_min_collateral {
+            netuid,
+            hotkey: key(1),
+            min_locked: AlphaBalance(5),
+        };
         assert_eq!(attempt(&bob, on(NetUid::ROOT)), "RegistrationNotPermittedOnRootSubnet");
         assert_eq!(attempt(&bob, on(NetUid(77))), "SubnetNotExists");
         assert_eq!(attempt(&bob, set_min(99, 5)), "HotKeyAccountNotExists");
@@ -337,7 +371,8 @@ fn unstake_all_leaves_stake_of_hotkey_with_collateral() {
 fn collateral_and_locked_stake_do_not_overlap() {
     staked(|bob| {
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
-        let lock = Call::lock_stake { hotkey: key(1), netuid: BABELBIT, amount: AlphaBalance(30 * TAO) };
+        let lock =
+            Call::lock_stake { hotkey: key(1), netuid: BABELBIT, amount: AlphaBalance(30 * TAO) };
         assert_eq!(attempt(&bob, lock), "ok");
         assert_eq!(Subtensor::held(&bob, BABELBIT).0, 90 * TAO);
         assert_eq!(attempt(&bob, unstake(1, 11 * TAO)), "StakeUnavailable");
@@ -370,9 +405,13 @@ fn collateral_moves_with_swapped_keys() {
         assert_eq!(state(2, &bob).unwrap().drain_ratio, U64F64::from_num(0.5));
         check();
         let (new, swap_cost) = (key(50), TaoBalance(0));
-        let swap = Call::swap_coldkey { old_coldkey: bob.clone(), new_coldkey: new.clone(), swap_cost };
+        let swap =
+            Call::swap_coldkey { old_coldkey: bob.clone(), new_coldkey: new.clone(), swap_cost };
         assert_eq!(outcome(send_as_root(swap)), "ok");
-        assert_eq!((state(2, &bob), Subtensor::collateral_of(BABELBIT, &key(2), &new).0), (None, 70 * TAO));
+        assert_eq!(
+            (state(2, &bob), Subtensor::collateral_of(BABELBIT, &key(2), &new).0),
+            (None, 70 * TAO)
+        );
         assert_eq!(attempt(&new, unstake(2, 41 * TAO)), "StakeUnavailable");
         check();
     });
@@ -394,7 +433,9 @@ fn clients_read_collateral_in_the_metagraph() {
         Subtensor::append_neuron(BABELBIT, &key(1));
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         assert_eq!(attempt(&bob, set_min(1, 5)), "ok");
-        MinerCollateral::<Runtime>::mutate((BABELBIT, key(1), &bob), |state| state.as_mut().unwrap().earned.0 = 9);
+        MinerCollateral::<Runtime>::mutate((BABELBIT, key(1), &bob), |state| {
+            state.as_mut().unwrap().earned.0 = 9
+        });
         let metagraph = Metagraph::read::<Runtime>(BABELBIT, MechId(0)).unwrap();
         let last = |column: &[codec::Compact<AlphaBalance>]| (column.len(), column[1].0.0);
         assert_eq!(last(&metagraph.collateral_locked), (2, 60 * TAO));
@@ -419,17 +460,31 @@ fn a_dissolved_subnet_leaves_no_collateral() {
 fn the_owner_sets_share_and_ratio() {
     chain(|| {
         use crate::admin_utils::Call as Admin;
-        let share = |lock_share| Admin::<Runtime>::sudo_set_collateral_lock_share { netuid: BABELBIT, lock_share };
+        let share = |lock_share| Admin::<Runtime>::sudo_set_collateral_lock_share {
+            netuid: BABELBIT,
+            lock_share,
+        };
         assert_eq!(attempt(&account("Bob"), share(1)), "BadOrigin");
         assert_eq!(outcome(send_as_root(share(62_258))), "ok");
         assert_eq!(outcome(send_as_root(share(62_259))), "CollateralLockShareTooHigh");
-        let ratio =
-            |ratio: U64F64| Admin::<Runtime>::sudo_set_collateral_drain_ratio { netuid: BABELBIT, drain_ratio: ratio };
-        assert_eq!(outcome(send_as_root(ratio(U64F64::from_num(0)))), "CollateralDrainRatioOutOfBounds");
+        let ratio = |ratio: U64F64| Admin::<Runtime>::sudo_set_collateral_drain_ratio {
+            netuid: BABELBIT,
+            drain_ratio: ratio,
+        };
+        assert_eq!(
+            outcome(send_as_root(ratio(U64F64::from_num(0)))),
+            "CollateralDrainRatioOutOfBounds"
+        );
         assert_eq!(outcome(send_as_root(ratio(U64F64::from_bits(1)))), "ok");
         assert_eq!(outcome(send_as_root(ratio(U64F64::from_num(10)))), "ok");
-        assert_eq!(outcome(send_as_root(ratio(U64F64::max_value()))), "CollateralDrainRatioOutOfBounds");
-        let on_root = Admin::<Runtime>::sudo_set_collateral_lock_share { netuid: NetUid::ROOT, lock_share: 1 };
+        assert_eq!(
+            outcome(send_as_root(ratio(U64F64::max_value()))),
+            "CollateralDrainRatioOutOfBounds"
+        );
+        let on_root = Admin::<Runtime>::sudo_set_collateral_lock_share {
+            netuid: NetUid::ROOT,
+            lock_share: 1,
+        };
         assert_eq!(outcome(send_as_root(on_root)), "NotPermittedOnRootSubnet");
     });
 }

@@ -36,8 +36,17 @@ fn miners_other_than_the_owners_are_paid() {
             SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(5_000));
             let before = Subtensor::total_alpha(&hotkeys[0], BABELBIT).0;
             let earned = Earned { server: vec![300, 500, 200], ..no_one() };
-            Subtensor::distribute(BABELBIT, &neurons, &earned, &Pending { owner: 70, ..Pending::default() });
-            assert_eq!(Subtensor::total_alpha(&hotkeys[0], BABELBIT).0, before + 70, "the cut, not the reward");
+            Subtensor::distribute(
+                BABELBIT,
+                &neurons,
+                &earned,
+                &Pending { owner: 70, ..Pending::default() },
+            );
+            assert_eq!(
+                Subtensor::total_alpha(&hotkeys[0], BABELBIT).0,
+                before + 70,
+                "the cut, not the reward"
+            );
             assert_eq!(stake(&hotkeys[1], 101), STAKE + 500);
             assert_eq!(stake(&hotkeys[2], 102), STAKE + 200);
             assert!((MinerBurned::<Runtime>::get(BABELBIT).to_num::<f64>() - 0.3).abs() < 1e-6);
@@ -53,7 +62,12 @@ fn validators_take_first_and_share_the_rest_with_their_stakers() {
         Subtensor::increase_stake(&hotkeys[1], &key(300), BABELBIT, AlphaBalance(STAKE));
         let neurons = Subtensor::neurons(BABELBIT).unwrap();
         let earned = Earned { validator: vec![0, 750, 250], ..no_one() };
-        Subtensor::distribute(BABELBIT, &neurons, &earned, &Pending { validator: 1_000_000, ..Pending::default() });
+        Subtensor::distribute(
+            BABELBIT,
+            &neurons,
+            &earned,
+            &Pending { validator: 1_000_000, ..Pending::default() },
+        );
         // 18 % of 750 000 goes to the owner of the hotkey, the rest is shared.
         let (take, rest) = (134_996, 615_004);
         let (owner, nominator) = (stake(&hotkeys[1], 101), stake(&hotkeys[1], 300));
@@ -78,7 +92,8 @@ fn root_stake_earns_claimable_dividends() {
         let earned = Earned { validator: vec![0, 1_000, 1_000], ..no_one() };
         let pending = Pending { validator: 1_000_000, root: 500_000, ..Pending::default() };
         Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
-        // The neuron with root stake receives the whole root part, and 160 of 1 160 of the alpha part.
+        // The neuron with root stake receives the whole root part, and 160 of 1 160 of the alpha
+        // part.
         assert_eq!(RootAlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[1]).0, 500_000);
         // At 0.1 TAO for an alpha, these are worth 50 000 rao.
         let basket = Subtensor::basket_value(&hotkeys[1]).0;
@@ -98,7 +113,10 @@ fn validators_receive_the_miners_part_when_no_miner_earned() {
         PendingServerEmission::<Runtime>::insert(BABELBIT, AlphaBalance(600_000));
         PendingValidatorEmission::<Runtime>::insert(BABELBIT, AlphaBalance(400_000));
         Subtensor::run_epoch(BABELBIT, 10).unwrap();
-        let earned: u64 = hotkeys.iter().map(|key| AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, key).0).sum();
+        let earned: u64 = hotkeys
+            .iter()
+            .map(|key| AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, key).0)
+            .sum();
         assert_eq!(earned, 1_000_000);
     });
 }

@@ -42,7 +42,10 @@ fn woken_subnet_has_the_schedule_of_an_awake_one() {
             run_to(woken_at);
             Subtensor::wake(NetUid(18));
             run_to(until);
-            assert_eq!(Subtensor::schedule(NetUid(18)).waited, BlocksSinceLastStep::<Runtime>::get(NetUid(18)));
+            assert_eq!(
+                Subtensor::schedule(NetUid(18)).waited,
+                BlocksSinceLastStep::<Runtime>::get(NetUid(18))
+            );
             (values_of(NetUid(18)), Subtensor::schedule(NetUid(18)))
         })
     };
@@ -57,7 +60,10 @@ fn woken_subnet_has_the_schedule_of_an_awake_one() {
 fn dormant_subnet_reports_its_schedule() {
     chain(|| {
         run_to(800);
-        assert_eq!(Subtensor::schedule(NetUid(18)), Schedule { last_epoch: 720, waited: 80, index: 2 });
+        assert_eq!(
+            Subtensor::schedule(NetUid(18)),
+            Schedule { last_epoch: 720, waited: 80, index: 2 }
+        );
         assert_eq!(Subtensor::next_epoch_block(NetUid(18)), Some(1_080));
         let index = Subtensor::epoch_index_now(NetUid(18));
         Subtensor::wake(NetUid(18));
@@ -93,11 +99,20 @@ fn call_to_dormant_subnet_wakes_it() {
         assert!(Subtensor::is_awake(netuid));
     });
     chain(|| {
-        assert_eq!(outcome(send(&alice, admin_utils::Call::sudo_set_tempo { netuid, tempo: 400 })), "ok");
+        assert_eq!(
+            outcome(send(&alice, admin_utils::Call::sudo_set_tempo { netuid, tempo: 400 })),
+            "ok"
+        );
         assert!(Subtensor::is_awake(netuid));
         // Refused calls wake no subnet, and a subnet that does not exist is never awake.
         assert_ne!(outcome(send(&account("Bob"), Call::start_call { netuid: NetUid(19) })), "ok");
-        assert_ne!(outcome(send(&account("Bob"), Call::burned_register { netuid: NetUid(77), hotkey: key(1) })), "ok");
+        assert_ne!(
+            outcome(send(
+                &account("Bob"),
+                Call::burned_register { netuid: NetUid(77), hotkey: key(1) }
+            )),
+            "ok"
+        );
         assert_eq!(Subtensor::awake_netuids(), [netuid, BABELBIT]);
         assert!(!NetworksAdded::<Runtime>::get(NetUid(77)));
     });

@@ -9,8 +9,8 @@ use substrate_fixed::transcendental::{exp, ln};
 use substrate_fixed::types::{I32F32, U64F64};
 
 use crate::subtensor::{
-    Config, EmissionBarQuantile, EmissionBarRank, EmissionGateBar, EmissionGateExponent, MinerBurned, Pallet,
-    SubnetEmissionEnabled,
+    Config, EmissionBarQuantile, EmissionBarRank, EmissionGateBar, EmissionGateExponent,
+    MinerBurned, Pallet, SubnetEmissionEnabled,
 };
 use crate::types::NetUid;
 
@@ -18,18 +18,25 @@ use crate::types::NetUid;
 const BAR_INTERVAL: u64 = 360;
 
 impl<T: Config> Pallet<T> {
-    /// Returns the shares of emitting subnets in this block's TAO emission. Updates the emission bar if that is due.
+    /// Returns the shares of emitting subnets in this block's TAO emission. Updates the emission
+    /// bar if that is due.
     ///
-    /// A share is proportional to the moving price times the fraction of miner emission that was not withheld. The gate
-    /// then lowers the shares below the bar. Subnets with TAO emission disabled leave their share to the others.
+    /// A share is proportional to the moving price times the fraction of miner emission that was
+    /// not withheld. The gate then lowers the shares below the bar. Subnets with TAO emission
+    /// disabled leave their share to the others.
     pub(super) fn emission_shares(netuids: &[NetUid]) -> Vec<U64F64> {
-        let prices: Vec<U64F64> = netuids.iter().map(|netuid| Self::moving_alpha_price(*netuid)).collect();
+        let prices: Vec<U64F64> =
+            netuids.iter().map(|netuid| Self::moving_alpha_price(*netuid)).collect();
         let Some(by_price) = normalized(&prices) else { return prices };
         let kept = |netuid: &NetUid| {
-            U64F64::from_num(1).saturating_sub(U64F64::saturating_from_num(MinerBurned::<T>::get(netuid)))
+            U64F64::from_num(1)
+                .saturating_sub(U64F64::saturating_from_num(MinerBurned::<T>::get(netuid)))
         };
-        let weighted: Vec<U64F64> =
-            netuids.iter().zip(&by_price).map(|(netuid, share)| share.saturating_mul(kept(netuid))).collect();
+        let weighted: Vec<U64F64> = netuids
+            .iter()
+            .zip(&by_price)
+            .map(|(netuid, share)| share.saturating_mul(kept(netuid)))
+            .collect();
         // If all miner emission was withheld, prices alone determine the shares.
         let shares = normalized(&weighted).unwrap_or(by_price);
         Self::update_emission_bar(&shares);
@@ -46,8 +53,8 @@ impl<T: Config> Pallet<T> {
         normalized(&enabled).unwrap_or(enabled)
     }
 
-    /// Sets the emission bar to the share with the rank `EmissionBarRank`, or to the lowest share if there are fewer
-    /// shares. With rank 0, `EmissionBarQuantile` determines the bar.
+    /// Sets the emission bar to the share with the rank `EmissionBarRank`, or to the lowest share
+    /// if there are fewer shares. With rank 0, `EmissionBarQuantile` determines the bar.
     fn update_emission_bar(shares: &[U64F64]) {
         if EmissionGateBar::<T>::get() > 0 && !Self::current_block().is_multiple_of(BAR_INTERVAL) {
             return;
@@ -70,7 +77,8 @@ fn normalized(values: &[U64F64]) -> Option<Vec<U64F64>> {
     values.iter().map(|value| value.checked_div(sum)).collect()
 }
 
-/// Returns the share at which the running sum of the descending shares reaches `quantile`, or the last share.
+/// Returns the share at which the running sum of the descending shares reaches `quantile`, or the
+/// last share.
 fn share_at(sorted: &[U64F64], quantile: U64F64) -> Option<U64F64> {
     let mut sum = U64F64::default();
     let reached = sorted.iter().find(|share| {
@@ -80,8 +88,8 @@ fn share_at(sorted: &[U64F64], quantile: U64F64) -> Option<U64F64> {
     reached.or(sorted.last()).copied()
 }
 
-/// Returns shares after the gate, which multiplies a share s by sʰ / (sʰ + barʰ), for the exponent h. Shares that would
-/// all become 0 stay as they are, and so do all shares without a bar.
+/// Returns shares after the gate, which multiplies a share s by sʰ / (sʰ + barʰ), for the exponent
+/// h. Shares that would all become 0 stay as they are, and so do all shares without a bar.
 fn gated(shares: Vec<U64F64>, bar: U64F64, exponent: U64F64) -> Vec<U64F64> {
     if bar == 0 {
         return shares;
@@ -91,16 +99,20 @@ fn gated(shares: Vec<U64F64>, bar: U64F64, exponent: U64F64) -> Vec<U64F64> {
         .iter()
         .map(|share| {
             let ratio = bar.checked_div(*share).unwrap_or_default();
-            let gate = one.checked_div(one.saturating_add(power(ratio, exponent))).unwrap_or_default();
+            let gate =
+                one.checked_div(one.saturating_add(power(ratio, exponent))).unwrap_or_default();
             share.saturating_mul(gate)
         })
         .collect();
     normalized(&passed).unwrap_or(shares)
 }
 
-/// Returns a power with 32 fraction bits: 0 for a base without a logarithm of this size, and at most 2³¹ − 1.
+/// Returns a power with 32 fraction bits: 0 for a base without a logarithm of this size, and at
+/// most 2³¹ − 1.
 fn power(base: U64F64, exponent: U64F64) -> U64F64 {
-    let Ok(logarithm) = ln::<I32F32, I32F32>(I32F32::saturating_from_num(base)) else { return U64F64::default() };
+    let Ok(logarithm) = ln::<I32F32, I32F32>(I32F32::saturating_from_num(base)) else {
+        return U64F64::default();
+    };
     let product = I32F32::saturating_from_num(exponent).saturating_mul(logarithm);
     let power: I32F32 = exp(product).unwrap_or(I32F32::from_num(i32::MAX));
     U64F64::saturating_from_num(power)

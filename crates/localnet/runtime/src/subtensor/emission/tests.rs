@@ -10,7 +10,11 @@ fn recorded_issuance_gives_the_recorded_emission() {
     assert_eq!(cases.len(), 11);
     for case in cases {
         let issuance = case["issuance_tao"].as_u64().unwrap() * UNIT;
-        assert_eq!(block_emission(issuance), case["block_emission_rao"].as_u64().unwrap(), "{case}");
+        assert_eq!(
+            block_emission(issuance),
+            case["block_emission_rao"].as_u64().unwrap(),
+            "{case}"
+        );
     }
 }
 
@@ -38,8 +42,8 @@ fn all_of_an_odd_amount_is_shared() {
     }
 }
 
-/// A pool in the published source's arithmetic (`get_subnet_terms` and `inject_and_maybe_swap`, opentensor/subtensor
-/// 14bc6f9f), in rao as floating-point numbers.
+/// A pool in the published source's arithmetic (`get_subnet_terms` and `inject_and_maybe_swap`,
+/// opentensor/subtensor 14bc6f9f), in rao as floating-point numbers.
 #[derive(Clone, Copy, Debug)]
 struct PublishedPool {
     tao: f64,
@@ -60,7 +64,8 @@ impl PublishedPool {
         (price * 2.0_f64.powi(32)).floor() / 2.0_f64.powi(32)
     }
 
-    /// Emits TAO into the pool, of which at most `max_alpha` alpha is added and the rest buys alpha.
+    /// Emits TAO into the pool, of which at most `max_alpha` alpha is added and the rest buys
+    /// alpha.
     fn after_block(self, tao: f64, max_alpha: f64) -> Self {
         let alpha_in = (tao / self.price()).min(max_alpha);
         let tao_in = (alpha_in * self.price()).min(tao);
@@ -75,9 +80,13 @@ impl PublishedPool {
 
     fn assert_is_the_chains(&self, block: u32) {
         let chain = Self::of_chain();
-        // Powers of floating-point numbers differ from exact ones by some rao of a pool of 10¹² rao.
+        // Powers of floating-point numbers differ from exact ones by some rao of a pool of 10¹²
+        // rao.
         let near = |ours: f64, theirs: f64| (ours - theirs).abs() <= 1.0 + theirs * 1e-15;
-        assert!(near(chain.tao, self.tao) && near(chain.alpha, self.alpha), "block {block}: {chain:?} {self:?}");
+        assert!(
+            near(chain.tao, self.tao) && near(chain.alpha, self.alpha),
+            "block {block}: {chain:?} {self:?}"
+        );
         assert!((chain.quote - self.quote).abs() < 1e-15, "block {block}: {chain:?} {self:?}");
     }
 }
@@ -106,7 +115,8 @@ fn idle_subnet_without_root_stake_has_the_published_price_in_each_block() {
 
 #[test]
 fn idle_subnet_with_root_stake_has_the_published_price_in_each_block() {
-    // At a price of 0.1 TAO, the alpha for all TAO would exceed root's part of the alpha emission; at 2 TAO it does not.
+    // At a price of 0.1 TAO, the alpha for all TAO would exceed root's part of the alpha emission;
+    // at 2 TAO it does not.
     for (alpha, buys) in [(10_000, true), (500, false)] {
         chain(|| {
             SubnetTAO::<Runtime>::insert(NetUid::ROOT, TaoBalance(10_000_000 * UNIT));

@@ -6,10 +6,10 @@ use super::Inconsistent;
 use crate::subtensor::shares::weighted_root;
 use crate::subtensor::types::ConsensusMode;
 use crate::subtensor::{
-    AlphaSigmoidSteepness, AlphaValues, BlockAtRegistration, Bonds, BondsMovingAverage, BondsPenalty, Config,
-    ConsensusByMechanism, Kappa, Keys, LastMechansimStepBlock, LastUpdate, LiquidAlphaConsensusMode, LiquidAlphaOn,
-    MaxAllowedValidators, Pallet, StakeThreshold, SubnetOwnerHotkey, SubnetworkN, TaoWeight, Tempo, Uids,
-    ValidatorPermit, Weights, Yuma3On,
+    AlphaSigmoidSteepness, AlphaValues, BlockAtRegistration, Bonds, BondsMovingAverage,
+    BondsPenalty, Config, ConsensusByMechanism, Kappa, Keys, LastMechansimStepBlock, LastUpdate,
+    LiquidAlphaConsensusMode, LiquidAlphaOn, MaxAllowedValidators, Pallet, StakeThreshold,
+    SubnetOwnerHotkey, SubnetworkN, TaoWeight, Tempo, Uids, ValidatorPermit, Weights, Yuma3On,
 };
 use crate::types::{MechId, NetUid, NetUidStorageIndex};
 
@@ -54,7 +54,9 @@ impl<T: Config> Pallet<T> {
                 return Err(Inconsistent);
             }
             neurons.alpha.push(Self::inherited(&hotkey, netuid, netuid).0);
-            neurons.root.push(weighted_root(Self::inherited(&hotkey, netuid, NetUid::ROOT), tao_weight).0);
+            neurons
+                .root
+                .push(weighted_root(Self::inherited(&hotkey, netuid, NetUid::ROOT), tao_weight).0);
             neurons.registered.push(BlockAtRegistration::<T>::get(netuid, uid));
             neurons.hotkeys.push(hotkey);
         }
@@ -62,11 +64,21 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Returns the input of a mechanism's epoch at `block` with the given emission.
-    pub fn epoch_input(netuid: NetUid, mecid: MechId, neurons: &Neurons, block: u64, emission: u64) -> EpochInput {
+    pub fn epoch_input(
+        netuid: NetUid,
+        mecid: MechId,
+        neurons: &Neurons,
+        block: u64,
+        emission: u64,
+    ) -> EpochInput {
         let index = netuid.mechanism(mecid);
         let n = SubnetworkN::<T>::get(netuid);
         let owner = SubnetOwnerHotkey::<T>::get(netuid);
-        let owner_uid = (0..).map(Uid).zip(&neurons.hotkeys).find(|(_, hotkey)| **hotkey == owner).map(|(uid, _)| uid);
+        let owner_uid = (0..)
+            .map(Uid)
+            .zip(&neurons.hotkeys)
+            .find(|(_, hotkey)| **hotkey == owner)
+            .map(|(uid, _)| uid);
         let (alpha_low, alpha_high) = AlphaValues::<T>::get(netuid);
         EpochInput {
             n,
@@ -105,7 +117,8 @@ fn previous_consensus<T: Config>(index: NetUidStorageIndex) -> Vec<u16> {
     ConsensusByMechanism::<T>::get(index).into_iter().map(PerThing::deconstruct).collect()
 }
 
-/// Pads or truncates a stored list to the number of neurons: it can be outdated until the next epoch.
+/// Pads or truncates a stored list to the number of neurons: it can be outdated until the next
+/// epoch.
 fn of_length<V: Clone + Default>(mut list: Vec<V>, n: u16) -> Vec<V> {
     list.resize(n.into(), V::default());
     list

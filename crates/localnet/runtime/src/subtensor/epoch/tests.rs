@@ -5,9 +5,10 @@ use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::types::ConsensusMode;
 use crate::subtensor::{
-    AlphaSigmoidSteepness, AlphaValues, BlockAtRegistration, BondsMovingAverage, BondsPenalty, Call, Kappa, Keys,
-    LastUpdate, LiquidAlphaConsensusMode, LiquidAlphaOn, MaxAllowedValidators, StakeThreshold, SubnetOwnerHotkey,
-    SubnetworkN, TaoWeight, Tempo, TotalHotkeyAlpha, Uids, Weights, Yuma3On,
+    AlphaSigmoidSteepness, AlphaValues, BlockAtRegistration, BondsMovingAverage, BondsPenalty,
+    Call, Kappa, Keys, LastUpdate, LiquidAlphaConsensusMode, LiquidAlphaOn, MaxAllowedValidators,
+    StakeThreshold, SubnetOwnerHotkey, SubnetworkN, TaoWeight, Tempo, TotalHotkeyAlpha, Uids,
+    Weights, Yuma3On,
 };
 use crate::testing::{BABELBIT, Subtensor, chain, key, run_to, send};
 
@@ -37,17 +38,23 @@ fn random(state: &mut u64) -> u16 {
     (*state >> 48) as u16
 }
 
-/// Returns the input of the epoch at the next block, assembled from the storage maps that a client reads.
+/// Returns the input of the epoch at the next block, assembled from the storage maps that a client
+/// reads.
 fn next_input(mecid: MechId, block: u64, emission: u64) -> EpochInput {
     let netuid = BABELBIT;
     let index = netuid.mechanism(mecid);
     let n = SubnetworkN::<Runtime>::get(netuid);
     let hotkeys: Vec<AccountId> = (0..n).map(|uid| Keys::<Runtime>::get(netuid, uid)).collect();
-    let alpha = |hotkey: &AccountId, netuid| u128::from(TotalHotkeyAlpha::<Runtime>::get(hotkey, netuid).0);
+    let alpha =
+        |hotkey: &AccountId, netuid| u128::from(TotalHotkeyAlpha::<Runtime>::get(hotkey, netuid).0);
     let weight = u128::from(TaoWeight::<Runtime>::get());
-    let stake = hotkeys.iter().map(|key| (alpha(key, netuid) + ((alpha(key, NetUid::ROOT) * weight) >> 64)) as u64);
+    let stake = hotkeys
+        .iter()
+        .map(|key| (alpha(key, netuid) + ((alpha(key, NetUid::ROOT) * weight) >> 64)) as u64);
     let rows = |row: &dyn Fn(u16) -> Vec<(u16, u16)>| -> Vec<Row> {
-        (0..n).map(|uid| row(uid).into_iter().map(|(to, value)| (Uid(to), value)).collect()).collect()
+        (0..n)
+            .map(|uid| row(uid).into_iter().map(|(to, value)| (Uid(to), value)).collect())
+            .collect()
     };
     EpochInput {
         n,
@@ -62,7 +69,9 @@ fn next_input(mecid: MechId, block: u64, emission: u64) -> EpochInput {
         max_validators: MaxAllowedValidators::<Runtime>::get(netuid),
         validator_permit: ValidatorPermit::<Runtime>::get(netuid),
         last_update: LastUpdate::<Runtime>::get(index),
-        block_at_registration: (0..n).map(|uid| BlockAtRegistration::<Runtime>::get(netuid, uid)).collect(),
+        block_at_registration: (0..n)
+            .map(|uid| BlockAtRegistration::<Runtime>::get(netuid, uid))
+            .collect(),
         commit_blocks: None,
         weights: rows(&|uid| Weights::<Runtime>::get(index, uid)),
         bonds: rows(&|uid| Bonds::<Runtime>::get(index, uid)),
@@ -74,17 +83,18 @@ fn next_input(mecid: MechId, block: u64, emission: u64) -> EpochInput {
         alpha_low: AlphaValues::<Runtime>::get(netuid).0,
         alpha_high: AlphaValues::<Runtime>::get(netuid).1,
         alpha_sigmoid_steepness: AlphaSigmoidSteepness::<Runtime>::get(netuid),
-        liquid_alpha_consensus: (LiquidAlphaConsensusMode::<Runtime>::get(netuid) == ConsensusMode::Previous)
+        liquid_alpha_consensus: (LiquidAlphaConsensusMode::<Runtime>::get(netuid)
+            == ConsensusMode::Previous)
             .then(|| parts(ConsensusByMechanism::<Runtime>::get(index)))
             .map(|consensus| if consensus.is_empty() { vec![0; n.into()] } else { consensus }),
     }
 }
 
-/// Returns the emission of the epoch at the next block: the pending emission plus that block's alpha without the
-/// owner's cut.
+/// Returns the emission of the epoch at the next block: the pending emission plus that block's
+/// alpha without the owner's cut.
 fn next_emission() -> u64 {
-    let pending =
-        PendingServerEmission::<Runtime>::get(BABELBIT).0 + PendingValidatorEmission::<Runtime>::get(BABELBIT).0;
+    let pending = PendingServerEmission::<Runtime>::get(BABELBIT).0
+        + PendingValidatorEmission::<Runtime>::get(BABELBIT).0;
     pending + 820_004_578
 }
 
@@ -98,15 +108,24 @@ fn assert_stored(expected: &EpochOutput, mecid: MechId) {
     assert_eq!(parts(ConsensusByMechanism::<Runtime>::get(index)), expected.consensus);
     for (uid, row) in (0..).zip(&expected.bonds) {
         let stored = Bonds::<Runtime>::get(index, uid);
-        assert_eq!(&stored.into_iter().map(|(to, bond)| (Uid(to), bond)).collect::<Row>(), row, "bonds of {uid}");
+        assert_eq!(
+            &stored.into_iter().map(|(to, bond)| (Uid(to), bond)).collect::<Row>(),
+            row,
+            "bonds of {uid}"
+        );
     }
 }
 
 #[test]
 fn fifty_epochs_store_the_results_of_consensus() {
     use ConsensusMode::{Auto, Current, Previous};
-    let kinds =
-        [(true, false, Auto), (true, true, Auto), (true, true, Current), (true, true, Previous), (false, false, Auto)];
+    let kinds = [
+        (true, false, Auto),
+        (true, true, Auto),
+        (true, true, Current),
+        (true, true, Previous),
+        (false, false, Auto),
+    ];
     let mut left = Vec::new();
     for (yuma3, liquid, mode) in kinds {
         chain(|| {
@@ -118,13 +137,19 @@ fn fifty_epochs_store_the_results_of_consensus() {
             let mut state = 7;
             let mut rewarded = 0;
             // The first epoch grants the permits that setting weights requires.
-            let mut due = u32::try_from(crate::subtensor::LastEpochBlock::<Runtime>::get(BABELBIT)).unwrap() + TEMPO;
+            let mut due = u32::try_from(crate::subtensor::LastEpochBlock::<Runtime>::get(BABELBIT))
+                .unwrap()
+                + TEMPO;
             for epoch in 0..50 {
                 run_to(due - 3);
                 for validator in validators.iter().filter(|_| epoch > 0) {
                     let dests: Vec<u16> = miners.iter().map(uid).collect();
                     let weights = dests.iter().map(|_| random(&mut state)).collect();
-                    send(validator, Call::set_weights { netuid: BABELBIT, dests, weights, version_key: 0 }).unwrap();
+                    send(
+                        validator,
+                        Call::set_weights { netuid: BABELBIT, dests, weights, version_key: 0 },
+                    )
+                    .unwrap();
                 }
                 run_to(due - 1);
                 let expected = run(&next_input(MechId(0), due.into(), next_emission())).unwrap();
@@ -132,11 +157,18 @@ fn fifty_epochs_store_the_results_of_consensus() {
                 assert_stored(&expected, MechId(0));
                 assert_eq!(Active::<Runtime>::get(BABELBIT), expected.active);
                 assert_eq!(StakeWeight::<Runtime>::get(BABELBIT), expected.stake_weight);
-                assert_eq!(ValidatorPermit::<Runtime>::get(BABELBIT), expected.new_validator_permit);
+                assert_eq!(
+                    ValidatorPermit::<Runtime>::get(BABELBIT),
+                    expected.new_validator_permit
+                );
                 assert_eq!(parts(Consensus::<Runtime>::get(BABELBIT)), expected.consensus);
                 assert_eq!(parts(Dividends::<Runtime>::get(BABELBIT)), expected.dividends);
-                assert_eq!(parts(ValidatorTrust::<Runtime>::get(BABELBIT)), expected.validator_trust);
-                let emission: Vec<u64> = Emission::<Runtime>::get(BABELBIT).into_iter().map(|alpha| alpha.0).collect();
+                assert_eq!(
+                    parts(ValidatorTrust::<Runtime>::get(BABELBIT)),
+                    expected.validator_trust
+                );
+                let emission: Vec<u64> =
+                    Emission::<Runtime>::get(BABELBIT).into_iter().map(|alpha| alpha.0).collect();
                 assert_eq!(emission, expected.emission);
                 rewarded += usize::from(expected.incentive.iter().any(|&part| part > 0));
                 due += TEMPO;
@@ -155,12 +187,16 @@ fn mechanisms_share_the_emission_and_keep_their_own_results() {
     chain(|| {
         let hotkeys = register(&[5_000_000_000_000, 3_000_000_000_000, 0, 0]);
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
-        MechanismEmissionSplit::<Runtime>::insert(BABELBIT, vec![u16::MAX / 4 * 3, u16::MAX / 4 + 3]);
+        MechanismEmissionSplit::<Runtime>::insert(
+            BABELBIT,
+            vec![u16::MAX / 4 * 3, u16::MAX / 4 + 3],
+        );
         run_to(30);
         for (mecid, best) in [(MechId(0), &hotkeys[2]), (MechId(1), &hotkeys[3])] {
             for validator in &hotkeys[..2] {
                 let (netuid, dests, weights) = (BABELBIT, vec![uid(best)], vec![1]);
-                let call = Call::set_mechanism_weights { netuid, mecid, dests, weights, version_key: 0 };
+                let call =
+                    Call::set_mechanism_weights { netuid, mecid, dests, weights, version_key: 0 };
                 send(validator, call).unwrap();
             }
         }
@@ -176,8 +212,10 @@ fn mechanisms_share_the_emission_and_keep_their_own_results() {
         for (mecid, output) in (0..).map(MechId).zip(&outputs) {
             assert_stored(output, mecid);
         }
-        let emission: Vec<u64> = Emission::<Runtime>::get(BABELBIT).into_iter().map(|alpha| alpha.0).collect();
-        let both: Vec<u64> = outputs[0].emission.iter().zip(&outputs[1].emission).map(|(a, b)| a + b).collect();
+        let emission: Vec<u64> =
+            Emission::<Runtime>::get(BABELBIT).into_iter().map(|alpha| alpha.0).collect();
+        let both: Vec<u64> =
+            outputs[0].emission.iter().zip(&outputs[1].emission).map(|(a, b)| a + b).collect();
         assert_eq!(emission, both);
         let consensus = parts(Consensus::<Runtime>::get(BABELBIT));
         assert_eq!(consensus[usize::from(uid(&hotkeys[2]))], 49_149);
@@ -207,13 +245,16 @@ fn bonds_are_removed_with_the_permit() {
         run_to(30);
         for validator in &hotkeys[..2] {
             let (dests, weights) = (vec![uid(&hotkeys[2])], vec![1]);
-            send(validator, Call::set_weights { netuid: BABELBIT, dests, weights, version_key: 0 }).unwrap();
+            send(validator, Call::set_weights { netuid: BABELBIT, dests, weights, version_key: 0 })
+                .unwrap();
         }
         run_to(40);
-        let bonds =
-            |number: usize| Bonds::<Runtime>::contains_key(BABELBIT.mechanism(MechId(0)), uid(&hotkeys[number]));
+        let bonds = |number: usize| {
+            Bonds::<Runtime>::contains_key(BABELBIT.mechanism(MechId(0)), uid(&hotkeys[number]))
+        };
         assert!(bonds(0) && bonds(1));
-        // The only permit goes to the neuron with the largest stake; the owner's neuron gets an additional one.
+        // The only permit goes to the neuron with the largest stake; the owner's neuron gets an
+        // additional one.
         MaxAllowedValidators::<Runtime>::insert(BABELBIT, 1);
         run_to(50);
         assert!(bonds(0) && !bonds(1));

@@ -1,10 +1,13 @@
 use crate::admin_utils;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::{
-    ActivityCutoffFactorMilli, AdminFreezeWindow, BlocksSinceLastStep, Call, CommitRevealWeightsEnabled, Event,
-    LastEpochBlock, OwnerHyperparamRateLimit, PendingEpochAt, SubnetEpochIndex, SubnetOwner, Tempo,
+    ActivityCutoffFactorMilli, AdminFreezeWindow, BlocksSinceLastStep, Call,
+    CommitRevealWeightsEnabled, Event, LastEpochBlock, OwnerHyperparamRateLimit, PendingEpochAt,
+    SubnetEpochIndex, SubnetOwner, Tempo,
 };
-use crate::testing::{BABELBIT, Subtensor, chain, jump_to, key, last_event, outcome, send, send_as_root};
+use crate::testing::{
+    BABELBIT, Subtensor, chain, jump_to, key, last_event, outcome, send, send_as_root,
+};
 use crate::types::NetUid;
 
 /// Sets the schedule: tempo, last epoch, triggered epoch, blocks since the last epoch.
@@ -73,7 +76,9 @@ fn settings_freeze_while_fewer_blocks_remain_than_the_window() {
 #[test]
 fn the_activity_cutoff_is_a_part_of_epochs_of_at_least_a_block() {
     chain(|| {
-        for (factor, tempo, blocks) in [(13_889, 360, 5_000), (13_889, 10, 138), (1, 10, 1), (50_000, 0, 1)] {
+        for (factor, tempo, blocks) in
+            [(13_889, 360, 5_000), (13_889, 10, 138), (1, 10, 1), (50_000, 0, 1)]
+        {
             ActivityCutoffFactorMilli::<Runtime>::insert(BABELBIT, factor);
             Tempo::<Runtime>::insert(BABELBIT, tempo);
             assert_eq!(Subtensor::activity_cutoff(BABELBIT), blocks);
@@ -119,7 +124,8 @@ fn root_sets_any_tempo_and_begins_a_new_cycle() {
     chain(|| {
         owner();
         AdminFreezeWindow::<Runtime>::put(1_000);
-        let set = |netuid| outcome(send_as_root(admin_utils::Call::sudo_set_tempo { netuid, tempo: 7 }));
+        let set =
+            |netuid| outcome(send_as_root(admin_utils::Call::sudo_set_tempo { netuid, tempo: 7 }));
         assert_eq!(set(NetUid(77)), "SubnetNotExists");
         for _ in 0..2 {
             assert_eq!(set(BABELBIT), "ok");
@@ -133,7 +139,8 @@ fn deprecated_settings_succeed_without_effect() {
     chain(|| {
         let owner = owner();
         let netuid = BABELBIT;
-        let settings = || (Tempo::<Runtime>::get(netuid), ActivityCutoffFactorMilli::<Runtime>::get(netuid));
+        let settings =
+            || (Tempo::<Runtime>::get(netuid), ActivityCutoffFactorMilli::<Runtime>::get(netuid));
         let before = settings();
         let calls: [Call<Runtime>; 3] = [
             Call::set_tempo { netuid, tempo: 400 },
@@ -153,13 +160,22 @@ fn an_owner_changes_the_activity_cutoff_once_in_some_epochs() {
     chain(|| {
         let owner = owner();
         let set = |who: &AccountId, factor_milli| {
-            outcome(send(who, admin_utils::Call::sudo_set_activity_cutoff_factor { netuid: BABELBIT, factor_milli }))
+            outcome(send(
+                who,
+                admin_utils::Call::sudo_set_activity_cutoff_factor {
+                    netuid: BABELBIT,
+                    factor_milli,
+                },
+            ))
         };
         assert_eq!(set(&key(1), 2_000), "BadOrigin");
         assert_eq!(set(&owner, 999), "ActivityCutoffFactorMilliOutOfBounds");
         assert_eq!(set(&owner, 50_001), "ActivityCutoffFactorMilliOutOfBounds");
         assert_eq!(set(&owner, 2_000), "ok");
-        assert_eq!(last_event(), Event::ActivityCutoffFactorMilliSet { netuid: BABELBIT, factor_milli: 2_000 });
+        assert_eq!(
+            last_event(),
+            Event::ActivityCutoffFactorMilliSet { netuid: BABELBIT, factor_milli: 2_000 }
+        );
         let wait = 360 * u32::from(OwnerHyperparamRateLimit::<Runtime>::get());
         for (block, expected) in [(1_000 + wait - 1, "TxRateLimitExceeded"), (1_000 + wait, "ok")] {
             jump_to(block);
@@ -185,7 +201,10 @@ fn each_mended_fault_of_a_trigger_shows_the_next_one() {
         assert_eq!(trigger(&owner, BABELBIT), "AutoEpochAlreadyImminent");
         LastEpochBlock::<Runtime>::insert(BABELBIT, 900);
         assert_eq!(trigger(&owner, BABELBIT), "ok");
-        assert_eq!(last_event(), Event::EpochTriggered { netuid: BABELBIT, by: owner.clone(), fires_at: 1_010 });
+        assert_eq!(
+            last_event(),
+            Event::EpochTriggered { netuid: BABELBIT, by: owner.clone(), fires_at: 1_010 }
+        );
         assert_eq!(Subtensor::next_epoch_block(BABELBIT), Some(1_010));
         PendingEpochAt::<Runtime>::insert(BABELBIT, 0);
         assert_eq!(trigger(&owner, BABELBIT), "TxRateLimitExceeded");

@@ -3,7 +3,9 @@ use sp_core::Pair;
 use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::{Call, ImmunityPeriod, MinAllowedUids, MinNonImmuneUids};
-use crate::testing::{BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, send_as_root};
+use crate::testing::{
+    BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, send_as_root,
+};
 
 /// Secret key of the first account of the common Ethereum development tools, and its address.
 const SECRET: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -16,7 +18,8 @@ fn address(hex: &str) -> H160 {
     H160(hex::decode(hex).unwrap().try_into().unwrap())
 }
 
-/// Signs a hotkey and block 7 as a wallet does; `first` is the number of the first candidate for the key.
+/// Signs a hotkey and block 7 as a wallet does; `first` is the number of the first candidate for
+/// the key.
 fn signature(secret: &str, hotkey: &AccountId, first: u8) -> ecdsa::Signature {
     let key = ecdsa::Pair::from_seed_slice(&hex::decode(secret).unwrap()).unwrap();
     let message = [hotkey.encode(), keccak_256(&7_u64.to_le_bytes()).to_vec()].concat();
@@ -53,10 +56,16 @@ fn an_address_is_associated_by_its_signature() {
         for (hotkey, number, uid) in [(&first, 0, 1), (&second, 27, 2)] {
             let call = associate(BABELBIT, address(ADDRESS), signature(SECRET, hotkey, number));
             assert_eq!(attempt(hotkey, call), "ok");
-            assert_eq!(AssociatedEvmAddress::<Runtime>::get(BABELBIT, uid), Some((address(ADDRESS), 10)));
+            assert_eq!(
+                AssociatedEvmAddress::<Runtime>::get(BABELBIT, uid),
+                Some((address(ADDRESS), 10))
+            );
         }
         let (netuid, hotkey, evm_key) = (BABELBIT, second.clone(), address(ADDRESS));
-        assert_eq!(last_event(), Event::EvmKeyAssociated { netuid, hotkey, evm_key, block_associated: 10 });
+        assert_eq!(
+            last_event(),
+            Event::EvmKeyAssociated { netuid, hotkey, evm_key, block_associated: 10 }
+        );
         assert_eq!(uids_of(ADDRESS), [(1, 10), (2, 10)]);
 
         // Once per block: the same address gets a new date, and another address replaces it.
@@ -79,19 +88,39 @@ fn addresses_without_a_valid_signature_are_refused() {
         assert_eq!(outcome(send_as_root(associate(BABELBIT, of, good()))), "BadOrigin");
         assert_eq!(attempt(&first, associate(NetUid(77), of, good())), "SubnetNotExists");
         assert_eq!(attempt(&key(9), associate(BABELBIT, of, good())), "NonAssociatedColdKey");
-        assert_eq!(attempt(&first, associate(NetUid(1), of, good())), "HotKeyNotRegisteredInSubNet");
+        assert_eq!(
+            attempt(&first, associate(NetUid(1), of, good())),
+            "HotKeyNotRegisteredInSubNet"
+        );
         assert_eq!(attempt(&second, associate(BABELBIT, of, good())), "InvalidRecoveredPublicKey");
-        assert_eq!(attempt(&first, associate(BABELBIT, address(OTHER_ADDRESS), good())), "InvalidRecoveredPublicKey");
-        let other_block =
-            Call::associate_evm_key { netuid: BABELBIT, evm_key: of, block_number: u64::MAX, signature: good() };
+        assert_eq!(
+            attempt(&first, associate(BABELBIT, address(OTHER_ADDRESS), good())),
+            "InvalidRecoveredPublicKey"
+        );
+        let other_block = Call::associate_evm_key {
+            netuid: BABELBIT,
+            evm_key: of,
+            block_number: u64::MAX,
+            signature: good(),
+        };
         assert_eq!(attempt(&first, other_block), "InvalidRecoveredPublicKey");
         for bytes in [[0; 65], [0xff; 65]] {
-            assert_eq!(attempt(&first, associate(BABELBIT, of, ecdsa::Signature::from_raw(bytes))), "InvalidIdentity");
+            assert_eq!(
+                attempt(&first, associate(BABELBIT, of, ecdsa::Signature::from_raw(bytes))),
+                "InvalidIdentity"
+            );
         }
         assert_eq!(AssociatedEvmAddress::<Runtime>::iter().count(), 0);
         let full: Vec<(u16, u64)> = (100..132).map(|uid| (uid, 1)).collect();
-        AssociatedUidsByEvmAddress::<Runtime>::insert(BABELBIT, of, frame_support::BoundedVec::truncate_from(full));
-        assert_eq!(attempt(&first, associate(BABELBIT, of, good())), "EvmKeyAssociationLimitExceeded");
+        AssociatedUidsByEvmAddress::<Runtime>::insert(
+            BABELBIT,
+            of,
+            frame_support::BoundedVec::truncate_from(full),
+        );
+        assert_eq!(
+            attempt(&first, associate(BABELBIT, of, good())),
+            "EvmKeyAssociationLimitExceeded"
+        );
     });
 }
 
@@ -104,7 +133,10 @@ fn addresses_follow_their_neurons() {
         }
         // A replaced neuron leaves no address to the next one of its uid.
         Subtensor::replace_neuron(BABELBIT, 1, &key(3));
-        assert_eq!((AssociatedEvmAddress::<Runtime>::get(BABELBIT, 1), uids_of(ADDRESS)), (None, vec![(2, 10)]));
+        assert_eq!(
+            (AssociatedEvmAddress::<Runtime>::get(BABELBIT, 1), uids_of(ADDRESS)),
+            (None, vec![(2, 10)])
+        );
         // Trimming removes uid 1 and renumbers uid 2.
         ImmunityPeriod::<Runtime>::insert(BABELBIT, 0);
         MinNonImmuneUids::<Runtime>::insert(BABELBIT, 0);

@@ -1,7 +1,8 @@
 use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::{
-    Call, SubnetAlphaIn, SubnetAlphaOut, SubnetEmaTaoFlow, SubnetExcessTao, SubnetProtocolAlpha, SubnetTAO,
+    Call, SubnetAlphaIn, SubnetAlphaOut, SubnetEmaTaoFlow, SubnetExcessTao, SubnetProtocolAlpha,
+    SubnetTAO,
 };
 use crate::testing::{BABELBIT, Subtensor, account, attempt, chain, key, run_to};
 use crate::types::AlphaBalance;
@@ -18,7 +19,11 @@ fn trades_of_accounts_are_flows() {
     chain(|| {
         let (bob, hotkey) = (account("Bob"), key(1));
         Subtensor::own_hotkey(&bob, &hotkey).unwrap();
-        let stake = |netuid| Call::<Runtime>::add_stake { hotkey: key(1), netuid, amount_staked: TaoBalance(10 * TAO) };
+        let stake = |netuid| Call::<Runtime>::add_stake {
+            hotkey: key(1),
+            netuid,
+            amount_staked: TaoBalance(10 * TAO),
+        };
         let unstake = || Call::<Runtime>::remove_stake {
             hotkey: key(1),
             netuid: BABELBIT,
@@ -33,7 +38,11 @@ fn trades_of_accounts_are_flows() {
             let (before, flow) = (pool(netuid), SubnetTaoFlow::<Runtime>::get(netuid));
             assert_eq!(attempt(&bob, call.clone()), "ok");
             assert!(pool(netuid) > before, "{call:?}");
-            assert_eq!(SubnetTaoFlow::<Runtime>::get(netuid) - flow, pool(netuid) - before, "{call:?}");
+            assert_eq!(
+                SubnetTaoFlow::<Runtime>::get(netuid) - flow,
+                pool(netuid) - before,
+                "{call:?}"
+            );
         }
         // The author's part of the fee leaves the pool, too.
         let (before, flow) = (pool(BABELBIT), SubnetTaoFlow::<Runtime>::get(BABELBIT));
@@ -47,15 +56,21 @@ fn trades_of_accounts_are_flows() {
 fn emission_is_a_flow_of_the_protocol_whose_excess_buys_alpha() {
     chain(|| {
         let issued = Subtensor::alpha_issuance(BABELBIT).0;
-        let (alpha, average) = (SubnetAlphaIn::<Runtime>::get(BABELBIT).0, SubnetEmaTaoFlow::<Runtime>::get(BABELBIT));
+        let (alpha, average) =
+            (SubnetAlphaIn::<Runtime>::get(BABELBIT).0, SubnetEmaTaoFlow::<Runtime>::get(BABELBIT));
         run_to(3);
-        // Root has no stake, so that no alpha may be added to the pool: all TAO of two blocks bought alpha.
+        // Root has no stake, so that no alpha may be added to the pool: all TAO of two blocks
+        // bought alpha.
         assert_eq!(SubnetProtocolFlow::<Runtime>::get(BABELBIT), 2_000_000_000);
         assert_eq!(SubnetExcessTao::<Runtime>::get(BABELBIT).0, TAO);
         let bought = SubnetProtocolAlpha::<Runtime>::get(BABELBIT).0;
         assert!(bought > 0);
         assert_eq!(SubnetAlphaIn::<Runtime>::get(BABELBIT).0, alpha - bought);
-        assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued + 2 * TAO, "bought alpha stays issued");
+        assert_eq!(
+            Subtensor::alpha_issuance(BABELBIT).0,
+            issued + 2 * TAO,
+            "bought alpha stays issued"
+        );
         assert!(!SubnetTaoFlow::<Runtime>::contains_key(BABELBIT));
         assert_eq!(SubnetEmaTaoFlow::<Runtime>::get(BABELBIT), average, "flows are not averaged");
     });

@@ -5,9 +5,12 @@ use super::*;
 use crate::crowdloan::{self, CurrentCrowdloanId};
 use crate::proxy::{self, ProxyType};
 use crate::runtime::{AccountId, Runtime, RuntimeCall, RuntimeEvent, System};
-use crate::subtensor::{Call, NetworkMinLockCost, Owner, SubnetAlphaOut, SubnetOwnerHotkey, TotalIssuance, TotalStake};
+use crate::subtensor::{
+    Call, NetworkMinLockCost, Owner, SubnetAlphaOut, SubnetOwnerHotkey, TotalIssuance, TotalStake,
+};
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome, send, send_as_root,
+    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome, send,
+    send_as_root,
 };
 
 const TAO: u64 = 1_000_000_000;
@@ -34,7 +37,8 @@ fn raise(call: impl Into<RuntimeCall>, contributions: [u64; 3]) -> [AccountId; 3
     };
     assert_eq!(attempt(&accounts[0], create), "ok");
     for (contributor, amount) in accounts.iter().zip(contributions).skip(1) {
-        let contribute = crowdloan::Call::<Runtime>::contribute { crowdloan_id: 0, amount: tao(amount) };
+        let contribute =
+            crowdloan::Call::<Runtime>::contribute { crowdloan_id: 0, amount: tao(amount) };
         assert_eq!(attempt(contributor, contribute), "ok");
     }
     accounts
@@ -44,7 +48,8 @@ fn finalize(who: &AccountId) -> String {
     attempt(who, crowdloan::Call::<Runtime>::finalize { crowdloan_id: 0 })
 }
 
-/// Runs a test with a lease until block 500, whose contributors receive this share of the owner's cut.
+/// Runs a test with a lease until block 500, whose contributors receive this share of the owner's
+/// cut.
 fn leased(percent: u8, test: impl FnOnce([AccountId; 3], SubnetLease<AccountId>)) {
     chain(|| {
         let accounts = raise(register(percent, Some(500)), CONTRIBUTIONS);
@@ -79,10 +84,14 @@ fn a_crowdloan_pays_for_a_subnet() {
         let lease = SubnetLeases::<Runtime>::get(0).unwrap();
         assert_eq!((&lease.beneficiary, lease.netuid, lease.end_block), (alice, LEASED, Some(500)));
         assert_eq!(lease.emissions_share, Percent::from_percent(30));
-        assert_eq!((SubnetUidToLeaseId::<Runtime>::get(LEASED), NextSubnetLeaseId::<Runtime>::get()), (Some(0), 1));
+        assert_eq!(
+            (SubnetUidToLeaseId::<Runtime>::get(LEASED), NextSubnetLeaseId::<Runtime>::get()),
+            (Some(0), 1)
+        );
         let (created, lease_id) = (alice.clone(), 0);
         let end_block = Some(500);
-        let event = Event::SubnetLeaseCreated { beneficiary: created, lease_id, netuid: LEASED, end_block };
+        let event =
+            Event::SubnetLeaseCreated { beneficiary: created, lease_id, netuid: LEASED, end_block };
         assert_eq!(last_event(), event);
 
         // The accounts of the lease own the subnet, and belong to nobody.
@@ -90,14 +99,18 @@ fn a_crowdloan_pays_for_a_subnet() {
         assert_eq!(SubnetOwnerHotkey::<Runtime>::get(LEASED), lease.hotkey);
         assert_eq!(Owner::<Runtime>::get(&lease.hotkey), lease.coldkey);
         assert_eq!(Delegates::<Runtime>::get(&lease.hotkey).deconstruct(), 0);
-        let expected = AccountId::new(blake2_256(&[&[60][..], b"leasing/coldkey", &[0; 4]].concat()));
+        let expected =
+            AccountId::new(blake2_256(&[&[60][..], b"leasing/coldkey", &[0; 4]].concat()));
         assert_eq!(lease.coldkey, expected);
 
-        // The subnet and the proxy's deposit are paid; the rest is returned by contribution, and the creator receives
-        // what rounding leaves.
+        // The subnet and the proxy's deposit are paid; the rest is returned by contribution, and
+        // the creator receives what rounding leaves.
         let (proxies, deposit) = proxy::Proxies::<Runtime>::get(&lease.coldkey);
         assert_eq!(proxies.len(), 1);
-        assert_eq!((&proxies[0].delegate, proxies[0].proxy_type), (alice, ProxyType::SubnetLeaseBeneficiary));
+        assert_eq!(
+            (&proxies[0].delegate, proxies[0].proxy_type),
+            (alice, ProxyType::SubnetLeaseBeneficiary)
+        );
         assert_eq!(lease.cost.0, 1_000 * TAO + deposit.0);
         let unused = 1_500 * TAO - lease.cost.0;
         let refunds: Vec<u64> = accounts
@@ -107,7 +120,10 @@ fn a_crowdloan_pays_for_a_subnet() {
             .map(|((account, before), contribution)| balance(account) + contribution * TAO - before)
             .collect();
         assert_eq!(refunds.iter().sum::<u64>(), unused);
-        assert!(refunds[1].abs_diff(unused * 3 / 5) <= 1 && refunds[2].abs_diff(unused / 5) <= 1, "{refunds:?}");
+        assert!(
+            refunds[1].abs_diff(unused * 3 / 5) <= 1 && refunds[2].abs_diff(unused / 5) <= 1,
+            "{refunds:?}"
+        );
         assert_eq!(balance(&lease.coldkey), 0);
         let share = |of: &AccountId| SubnetLeaseShares::<Runtime>::get(0, of).to_num::<f64>();
         assert_eq!((share(alice), share(bob)), (0.0, 0.6));
@@ -120,7 +136,11 @@ fn a_crowdloan_pays_for_a_subnet() {
 fn a_lease_that_cannot_be_created_changes_nothing() {
     chain(|| {
         let alice = account("Alice");
-        assert_eq!(attempt(&alice, register(30, None)), "InvalidCrowdloanId", "outside a finalization");
+        assert_eq!(
+            attempt(&alice, register(30, None)),
+            "InvalidCrowdloanId",
+            "outside a finalization"
+        );
         assert_eq!(outcome(send_as_root(register(30, None))), "BadOrigin");
         CurrentCrowdloanId::<Runtime>::put(0);
         assert_eq!(attempt(&alice, register(30, None)), "InvalidCrowdloanId");
@@ -163,7 +183,9 @@ fn beneficiary_can_only_operate_the_subnet() {
         let transfer = pallet_balances::Call::transfer_all { dest, keep_alive: false };
         assert_eq!(outcome(send(&alice, by_proxy(transfer.into()))), "ok");
         let refused = Err(frame_system::Error::<Runtime>::CallFiltered.into());
-        System::assert_has_event(RuntimeEvent::Proxy(proxy::Event::ProxyExecuted { result: refused }));
+        System::assert_has_event(RuntimeEvent::Proxy(proxy::Event::ProxyExecuted {
+            result: refused,
+        }));
     });
 }
 
@@ -185,7 +207,11 @@ fn dividends_are_paid_in_every_hundredth_block() {
         let held = Subtensor::total_alpha(&lease.hotkey, LEASED).0;
         assert_eq!(held, 2_000_000_001);
         let alpha = AlphaBalance(600_000_001 - 360_000_001 - 120_000_001);
-        let event = Event::SubnetLeaseDividendsDistributed { lease_id: 0, contributor: alice.clone(), alpha };
+        let event = Event::SubnetLeaseDividendsDistributed {
+            lease_id: 0,
+            contributor: alice.clone(),
+            alpha,
+        };
         assert_eq!(last_event(), event);
         // Without a lease, or after its end, nothing is paid.
         jump_to(500);
@@ -220,7 +246,12 @@ fn an_epoch_pays_the_contributors() {
         SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 10_000_000_000);
         let neurons = Subtensor::neurons(LEASED).unwrap();
         let earned = Earned { server: vec![0], validator: vec![0] };
-        Subtensor::distribute(LEASED, &neurons, &earned, &Pending { owner: 10_000_000_000, ..Pending::default() });
+        Subtensor::distribute(
+            LEASED,
+            &neurons,
+            &earned,
+            &Pending { owner: 10_000_000_000, ..Pending::default() },
+        );
         assert!(stake(&lease, &bob).abs_diff(3_000_000_000) <= 2);
     });
 }
@@ -236,8 +267,16 @@ fn the_cut_of_a_leased_subnet_is_not_locked() {
         for payments in 1..=3 {
             jump_to(payments * 100);
             SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 10_000_000_000);
-            Subtensor::distribute(LEASED, &neurons, &earned, &Pending { owner: 10_000_000_000, ..Pending::default() });
-            assert!(stake(&lease, &bob).abs_diff(u64::from(payments) * 3_000_000_000) <= 10, "{payments}");
+            Subtensor::distribute(
+                LEASED,
+                &neurons,
+                &earned,
+                &Pending { owner: 10_000_000_000, ..Pending::default() },
+            );
+            assert!(
+                stake(&lease, &bob).abs_diff(u64::from(payments) * 3_000_000_000) <= 10,
+                "{payments}"
+            );
             assert_eq!(Subtensor::locked(&lease.coldkey, LEASED).0, 0);
         }
     });
@@ -268,8 +307,14 @@ fn a_lease_ends_with_a_new_owner() {
             (SubnetOwner::<Runtime>::get(LEASED), SubnetOwnerHotkey::<Runtime>::get(LEASED)),
             (alice.clone(), key(1))
         );
-        assert_eq!(last_event(), Event::SubnetLeaseTerminated { beneficiary: alice.clone(), netuid: LEASED });
-        assert!(!SubnetLeases::<Runtime>::contains_key(0) && !SubnetUidToLeaseId::<Runtime>::contains_key(LEASED));
+        assert_eq!(
+            last_event(),
+            Event::SubnetLeaseTerminated { beneficiary: alice.clone(), netuid: LEASED }
+        );
+        assert!(
+            !SubnetLeases::<Runtime>::contains_key(0)
+                && !SubnetUidToLeaseId::<Runtime>::contains_key(LEASED)
+        );
         assert_eq!(SubnetLeaseShares::<Runtime>::iter().count(), 0);
         assert!(!AccumulatedLeaseDividends::<Runtime>::contains_key(0));
         // The deposit of the proxy stays on the coldkey of the lease.
@@ -296,7 +341,10 @@ fn a_lease_without_an_end_is_not_terminated() {
 fn a_dissolved_subnet_has_no_lease() {
     leased(30, |_, lease| {
         AccumulatedLeaseDividends::<Runtime>::insert(0, AlphaBalance(5));
-        assert_eq!(outcome(send_as_root(Call::root_dissolve_network { netuid: lease.netuid })), "ok");
+        assert_eq!(
+            outcome(send_as_root(Call::root_dissolve_network { netuid: lease.netuid })),
+            "ok"
+        );
         assert_eq!(SubnetLeases::<Runtime>::iter().count(), 0);
         assert_eq!(SubnetUidToLeaseId::<Runtime>::iter().count(), 0);
         assert_eq!(SubnetLeaseShares::<Runtime>::iter().count(), 0);
@@ -313,13 +361,25 @@ fn locks_on_the_owner_hotkey_change_with_the_owner() {
         SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 5_000);
         for (coldkey, hotkey, amount) in [(&bob, &lease.hotkey, 3_000), (&alice, &key(1), 2_000)] {
             Subtensor::increase_stake(hotkey, coldkey, LEASED, AlphaBalance(amount));
-            let call = Call::lock_stake { hotkey: hotkey.clone(), netuid: LEASED, amount: AlphaBalance(amount) };
+            let call = Call::lock_stake {
+                hotkey: hotkey.clone(),
+                netuid: LEASED,
+                amount: AlphaBalance(amount),
+            };
             assert_eq!(attempt(coldkey, call), "ok");
-            assert_eq!(attempt(coldkey, Call::set_perpetual_lock { netuid: LEASED, enabled: true }), "ok");
+            assert_eq!(
+                attempt(coldkey, Call::set_perpetual_lock { netuid: LEASED, enabled: true }),
+                "ok"
+            );
         }
         let totals = |hotkey: &AccountId| {
-            let mass = |lock: Option<crate::subtensor::types::LockState>| lock.map(|lock| lock.locked_mass.0);
-            (mass(OwnerLock::<Runtime>::get(LEASED)), mass(HotkeyLock::<Runtime>::get(LEASED, hotkey)))
+            let mass = |lock: Option<crate::subtensor::types::LockState>| {
+                lock.map(|lock| lock.locked_mass.0)
+            };
+            (
+                mass(OwnerLock::<Runtime>::get(LEASED)),
+                mass(HotkeyLock::<Runtime>::get(LEASED, hotkey)),
+            )
         };
         assert_eq!(totals(&key(1)), (Some(3_000), Some(2_000)));
         jump_to(500);

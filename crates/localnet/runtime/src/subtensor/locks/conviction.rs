@@ -24,8 +24,8 @@ pub(super) struct Rates {
 /// Kind of a lock, which determines how it changes over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kind {
-    /// Whether the stake is locked to the hotkey of the subnet's owner, where conviction equals the locked stake
-    /// immediately.
+    /// Whether the stake is locked to the hotkey of the subnet's owner, where conviction equals the
+    /// locked stake immediately.
     pub(super) of_owner: bool,
     /// Whether the lock does not decay.
     pub(super) perpetual: bool,
@@ -56,32 +56,47 @@ impl Kind {
     }
 
     /// Returns the amount and the conviction of a lock after a number of blocks.
-    fn after(self, blocks: u64, lock: &LockState, Rates { unlock, maturity, .. }: Rates) -> (AlphaBalance, U64F64) {
+    fn after(
+        self,
+        blocks: u64,
+        lock: &LockState,
+        Rates { unlock, maturity, .. }: Rates,
+    ) -> (AlphaBalance, U64F64) {
         let mass = U64F64::from_num(lock.locked_mass.0);
         let (left, faded) = (decay(blocks, unlock), decay(blocks, maturity));
-        let amount = if self.perpetual { lock.locked_mass.0 } else { left.saturating_mul(mass).saturating_to_num() };
+        let amount = if self.perpetual {
+            lock.locked_mass.0
+        } else {
+            left.saturating_mul(mass).saturating_to_num()
+        };
         // The share of the amount that becomes conviction in this time.
         let matured = if self.perpetual {
             U64F64::from_num(1).saturating_sub(faded)
         } else if unlock == maturity {
-            let timescales = U64F64::from_num(blocks).checked_div(U64F64::from_num(maturity)).unwrap_or_default();
+            let timescales = U64F64::from_num(blocks)
+                .checked_div(U64F64::from_num(maturity))
+                .unwrap_or_default();
             timescales.saturating_mul(faded)
         } else if unlock == 0 || maturity == 0 {
             U64F64::default()
         } else {
             between(left, faded, unlock, maturity)
         };
-        let conviction = faded.saturating_mul(lock.conviction).saturating_add(mass.saturating_mul(matured));
+        let conviction =
+            faded.saturating_mul(lock.conviction).saturating_add(mass.saturating_mul(matured));
         (AlphaBalance(amount), conviction)
     }
 }
 
-/// Returns the share of an amount that decays on the timescale `unlock` and becomes conviction on the timescale
-/// `maturity`: unlock · (left − faded) / (unlock − maturity).
+/// Returns the share of an amount that decays on the timescale `unlock` and becomes conviction on
+/// the timescale `maturity`: unlock · (left − faded) / (unlock − maturity).
 fn between(left: U64F64, faded: U64F64, unlock: u64, maturity: u64) -> U64F64 {
-    let difference = I64F64::saturating_from_num(left).saturating_sub(I64F64::saturating_from_num(faded));
-    let timescales = I64F64::saturating_from_num(i128::from(unlock).saturating_sub(i128::from(maturity)));
-    let share = I64F64::saturating_from_num(unlock).saturating_mul(difference).checked_div(timescales);
+    let difference =
+        I64F64::saturating_from_num(left).saturating_sub(I64F64::saturating_from_num(faded));
+    let timescales =
+        I64F64::saturating_from_num(i128::from(unlock).saturating_sub(i128::from(maturity)));
+    let share =
+        I64F64::saturating_from_num(unlock).saturating_mul(difference).checked_div(timescales);
     share.filter(|share| *share > 0).map_or_else(U64F64::default, U64F64::saturating_from_num)
 }
 
@@ -95,7 +110,8 @@ fn decay(blocks: u64, timescale: u64) -> U64F64 {
     }
     let least = I64F64::from_num(MAX_TIMESCALES.saturating_neg());
     let passed = I64F64::saturating_from_num(i128::from(blocks).saturating_neg());
-    let timescales = passed.checked_div(I64F64::saturating_from_num(timescale)).unwrap_or(least).max(least);
+    let timescales =
+        passed.checked_div(I64F64::saturating_from_num(timescale)).unwrap_or(least).max(least);
     let left: I64F64 = exp(timescales).unwrap_or_default();
     U64F64::saturating_from_num(left.max(I64F64::default()))
 }
@@ -112,7 +128,11 @@ mod tests {
     const RATES: Rates = Rates { now: 1_000, unlock: 1_000, maturity: 1_000 };
 
     fn lock(mass: u64, conviction: u64) -> LockState {
-        LockState { locked_mass: AlphaBalance(mass), conviction: U64F64::from_num(conviction), last_update: 0 }
+        LockState {
+            locked_mass: AlphaBalance(mass),
+            conviction: U64F64::from_num(conviction),
+            last_update: 0,
+        }
     }
 
     fn rolled(of_owner: bool, perpetual: bool, lock: LockState, rates: Rates) -> (f64, f64) {
@@ -131,7 +151,10 @@ mod tests {
         let e = (-1.0_f64).exp();
         let of = |share: f64| mass as f64 * share;
         let kept = conviction as f64 * e;
-        assert!(close(rolled(false, true, lock(mass, conviction), RATES), (of(1.0), of(1.0 - e) + kept)));
+        assert!(close(
+            rolled(false, true, lock(mass, conviction), RATES),
+            (of(1.0), of(1.0 - e) + kept)
+        ));
         assert!(close(rolled(false, false, lock(mass, conviction), RATES), (of(e), of(e) + kept)));
         assert!(close(rolled(true, false, lock(mass, conviction), RATES), (of(e), of(e))));
         let slower = Rates { unlock: 2_000, ..RATES };
@@ -146,8 +169,18 @@ mod tests {
     fn extreme_locks_neither_overflow_nor_underflow() {
         let ages = [0, 1, u64::MAX];
         for (mass, now, unlock, maturity) in ages.into_iter().flat_map(|now| {
-            let rates = [(0, 0), (0, 1), (1, 0), (1, 1), (1, u64::MAX), (u64::MAX, 1), (u64::MAX, u64::MAX)];
-            rates.into_iter().flat_map(move |(a, b)| [0, 1, 99, u64::MAX].map(|mass| (mass, now, a, b)))
+            let rates = [
+                (0, 0),
+                (0, 1),
+                (1, 0),
+                (1, 1),
+                (1, u64::MAX),
+                (u64::MAX, 1),
+                (u64::MAX, u64::MAX),
+            ];
+            rates
+                .into_iter()
+                .flat_map(move |(a, b)| [0, 1, 99, u64::MAX].map(|mass| (mass, now, a, b)))
         }) {
             for kind in Kind::ALL {
                 let lock = kind.rolled(lock(mass, u64::MAX), Rates { now, unlock, maturity });

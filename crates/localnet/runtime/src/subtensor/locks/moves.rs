@@ -1,4 +1,5 @@
-//! Moves of locks: to another hotkey, with transferred stake to another coldkey, or with a swapped key.
+//! Moves of locks: to another hotkey, with transferred stake to another coldkey, or with a swapped
+//! key.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -7,14 +8,14 @@ use substrate_fixed::types::U64F64;
 use super::conviction::Kind;
 use crate::subtensor::types::LockState;
 use crate::subtensor::{
-    AccountFlags, Config, DecayingHotkeyLock, DecayingLock, DecayingOwnerLock, Error, Event, HotkeyLock, Lock,
-    LockingColdkeys, OwnerLock, Pallet, SubnetOwnerHotkey,
+    AccountFlags, Config, DecayingHotkeyLock, DecayingLock, DecayingOwnerLock, Error, Event,
+    HotkeyLock, Lock, LockingColdkeys, OwnerLock, Pallet, SubnetOwnerHotkey,
 };
 use crate::types::{AlphaBalance, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Moves the lock of a coldkey on a subnet to another hotkey. Conviction is lost unless both hotkeys have the same
-    /// owner.
+    /// Moves the lock of a coldkey on a subnet to another hotkey. Conviction is lost unless both
+    /// hotkeys have the same owner.
     ///
     /// # Errors
     /// `SubnetNotExists`, `HotKeyAccountNotExists`, `NoExistingLock`.
@@ -25,7 +26,8 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(Self::hotkey_exists(destination_hotkey), Error::<T>::HotKeyAccountNotExists);
-        let (origin_hotkey, lock) = Self::lock_of(coldkey, netuid).ok_or(Error::<T>::NoExistingLock)?;
+        let (origin_hotkey, lock) =
+            Self::lock_of(coldkey, netuid).ok_or(Error::<T>::NoExistingLock)?;
         let mut moved = lock;
         if !Self::share_owner(&origin_hotkey, destination_hotkey) {
             moved.conviction = U64F64::default();
@@ -38,22 +40,30 @@ impl<T: Config> Pallet<T> {
         Self::store_lock(coldkey, netuid, destination_hotkey, moved);
         Self::add_to_total(netuid, destination_hotkey, after, moved);
         let (coldkey, destination_hotkey) = (coldkey.clone(), destination_hotkey.clone());
-        Self::deposit_event(Event::LockMoved { coldkey, origin_hotkey, destination_hotkey, netuid });
+        Self::deposit_event(Event::LockMoved {
+            coldkey,
+            origin_hotkey,
+            destination_hotkey,
+            netuid,
+        });
         Ok(())
     }
 
-    /// Moves the locked part of stake that is transferred to another coldkey within a subnet. Stake beside the lock
-    /// moves first; as on the real chain, collateral counts as such.
+    /// Moves the locked part of stake that is transferred to another coldkey within a subnet. Stake
+    /// beside the lock moves first; as on the real chain, collateral counts as such.
     ///
     /// # Errors
-    /// `LockHotkeyMismatch` if the receiver has locked stake to another hotkey, `AccountRejectsLockedAlpha`.
+    /// `LockHotkeyMismatch` if the receiver has locked stake to another hotkey,
+    /// `AccountRejectsLockedAlpha`.
     pub(in crate::subtensor) fn move_lock_with_stake(
         from: &AccountId32,
         to: &AccountId32,
         netuid: NetUid,
         amount: AlphaBalance,
     ) -> DispatchResult {
-        let Some((hotkey, lock)) = Self::lock_of(from, netuid).filter(|_| from != to) else { return Ok(()) };
+        let Some((hotkey, lock)) = Self::lock_of(from, netuid).filter(|_| from != to) else {
+            return Ok(());
+        };
         let free = Self::total_stake_of(from, netuid).saturating_sub(lock.locked_mass);
         let locked_mass = amount.saturating_sub(free).min(lock.locked_mass);
         if locked_mass == AlphaBalance::ZERO {
@@ -66,7 +76,12 @@ impl<T: Config> Pallet<T> {
         let conviction = lock.conviction.saturating_mul(share_of(locked_mass, lock.locked_mass));
         let moved = LockState { locked_mass, conviction, ..Self::empty_lock() };
         Self::store_lock(from, netuid, &hotkey, less(lock, moved));
-        Self::subtract_from_total(netuid, &hotkey, Self::kind_of_lock(from, netuid, &hotkey), moved);
+        Self::subtract_from_total(
+            netuid,
+            &hotkey,
+            Self::kind_of_lock(from, netuid, &hotkey),
+            moved,
+        );
         let mut received = received.map_or_else(Self::empty_lock, |(_, lock)| lock);
         received.locked_mass = received.locked_mass.saturating_add(moved.locked_mass);
         received.conviction = received.conviction.saturating_add(moved.conviction);
@@ -77,21 +92,38 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Reduces the lock of a coldkey whose stake on a subnet was removed, by the removed amount.
-    pub(in crate::subtensor) fn reduce_lock(coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
+    pub(in crate::subtensor) fn reduce_lock(
+        coldkey: &AccountId32,
+        netuid: NetUid,
+        amount: AlphaBalance,
+    ) {
         let Some((hotkey, lock)) = Self::lock_of(coldkey, netuid) else { return };
         let locked_mass = amount.min(lock.locked_mass);
         let conviction = lock.conviction.saturating_mul(share_of(locked_mass, lock.locked_mass));
         let removed = LockState { locked_mass, conviction, ..lock };
         Self::store_lock(coldkey, netuid, &hotkey, less(lock, removed));
-        Self::subtract_from_total(netuid, &hotkey, Self::kind_of_lock(coldkey, netuid, &hotkey), removed);
+        Self::subtract_from_total(
+            netuid,
+            &hotkey,
+            Self::kind_of_lock(coldkey, netuid, &hotkey),
+            removed,
+        );
     }
 
     /// Moves the locks on a hotkey to its successor on a subnet.
-    pub(in crate::subtensor) fn swap_hotkey_of_locks(netuid: NetUid, old: &AccountId32, new: &AccountId32) {
-        let coldkeys: Vec<AccountId32> = LockingColdkeys::<T>::iter_key_prefix((netuid, old)).collect();
-        let becomes_owner = Self::is_owner_hotkey(netuid, old) || Self::is_owner_hotkey(netuid, new);
+    pub(in crate::subtensor) fn swap_hotkey_of_locks(
+        netuid: NetUid,
+        old: &AccountId32,
+        new: &AccountId32,
+    ) {
+        let coldkeys: Vec<AccountId32> =
+            LockingColdkeys::<T>::iter_key_prefix((netuid, old)).collect();
+        let becomes_owner =
+            Self::is_owner_hotkey(netuid, old) || Self::is_owner_hotkey(netuid, new);
         for coldkey in coldkeys {
-            let Some((hotkey, lock)) = Self::lock_of(&coldkey, netuid).filter(|(hotkey, _)| hotkey == old) else {
+            let Some((hotkey, lock)) =
+                Self::lock_of(&coldkey, netuid).filter(|(hotkey, _)| hotkey == old)
+            else {
                 continue;
             };
             let before = Self::kind_of_lock(&coldkey, netuid, &hotkey);
@@ -124,9 +156,13 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `ActiveLockExists` if the new coldkey has locked stake.
-    pub(in crate::subtensor) fn swap_coldkey_of_locks(old: &AccountId32, new: &AccountId32) -> DispatchResult {
+    pub(in crate::subtensor) fn swap_coldkey_of_locks(
+        old: &AccountId32,
+        new: &AccountId32,
+    ) -> DispatchResult {
         let locks = |coldkey: &AccountId32| -> Vec<NetUid> {
-            let mut netuids: Vec<NetUid> = Lock::<T>::iter_key_prefix((coldkey,)).map(|(netuid, _)| netuid).collect();
+            let mut netuids: Vec<NetUid> =
+                Lock::<T>::iter_key_prefix((coldkey,)).map(|(netuid, _)| netuid).collect();
             netuids.dedup();
             netuids
         };
@@ -159,7 +195,9 @@ impl<T: Config> Pallet<T> {
 
     /// Removes all locks on a subnet.
     pub(in crate::subtensor) fn forget_locks(netuid: NetUid) {
-        for (hotkey, coldkey) in LockingColdkeys::<T>::iter_key_prefix((netuid,)).collect::<Vec<_>>() {
+        for (hotkey, coldkey) in
+            LockingColdkeys::<T>::iter_key_prefix((netuid,)).collect::<Vec<_>>()
+        {
             Self::remove_lock(&coldkey, netuid, &hotkey);
         }
         let _ = HotkeyLock::<T>::clear_prefix(netuid, u32::MAX, None);

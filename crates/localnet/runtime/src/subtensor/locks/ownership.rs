@@ -1,32 +1,38 @@
 //! Change of a subnet's owner, to that of the hotkey with the highest conviction.
 //!
-//! The conditions are those of the real chain's published source (`pallets/subtensor/src/staking/lock.rs` of
-//! opentensor/subtensor at 14bc6f9f). Later source counts the conviction of this hotkey only.
+//! The conditions are those of the real chain's published source
+//! (`pallets/subtensor/src/staking/lock.rs` of opentensor/subtensor at 14bc6f9f). Later source
+//! counts the conviction of this hotkey only.
 
 use substrate_fixed::types::U64F64;
 
 use crate::subtensor::{
-    Config, Event, MaxAllowedUids, NetworkRegisteredAt, Owner, Pallet, SubnetAlphaOut, SubnetOwner, SubnetOwnerHotkey,
+    Config, Event, MaxAllowedUids, NetworkRegisteredAt, Owner, Pallet, SubnetAlphaOut, SubnetOwner,
+    SubnetOwnerHotkey,
 };
 use crate::types::{AlphaBalance, NetUid};
 
 /// Age from which a subnet can change its owner, in blocks: a year on the main network.
 pub(super) const MIN_AGE: u64 = 7_200 * 365 + 1_800;
-/// Quotient of the alpha outside the pool and the lowest sum of convictions for a change of the owner.
+/// Quotient of the alpha outside the pool and the lowest sum of convictions for a change of the
+/// owner.
 const CONVICTION_QUOTIENT: u64 = 10;
 
 impl<T: Config> Pallet<T> {
-    /// Makes the hotkey with the highest conviction the owner hotkey of a subnet, and its coldkey the owner. The subnet
-    /// must be a year old, and the sum of all convictions at least a tenth of the alpha outside the pool. If the subnet
-    /// has no slot for the hotkey, the owner remains.
+    /// Makes the hotkey with the highest conviction the owner hotkey of a subnet, and its coldkey
+    /// the owner. The subnet must be a year old, and the sum of all convictions at least a tenth of
+    /// the alpha outside the pool. If the subnet has no slot for the hotkey, the owner remains.
     pub(in crate::subtensor) fn change_owner_by_conviction(netuid: NetUid) {
         if Self::current_block() < NetworkRegisteredAt::<T>::get(netuid).saturating_add(MIN_AGE) {
             return;
         }
         let out = SubnetAlphaOut::<T>::get(netuid);
-        let sum = Self::convictions(netuid).into_values().fold(U64F64::default(), U64F64::saturating_add);
+        let sum =
+            Self::convictions(netuid).into_values().fold(U64F64::default(), U64F64::saturating_add);
         let required = U64F64::from_num(out.0);
-        if out == AlphaBalance::ZERO || sum.saturating_mul(U64F64::from_num(CONVICTION_QUOTIENT)) < required {
+        if out == AlphaBalance::ZERO
+            || sum.saturating_mul(U64F64::from_num(CONVICTION_QUOTIENT)) < required
+        {
             return;
         }
         let Some(hotkey) = Self::most_convicted(netuid).filter(Self::hotkey_exists) else { return };

@@ -2,7 +2,8 @@ use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::{Call, SubnetAlphaOut, SubnetOwner, SubtokenEnabled};
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to, send_as_root,
+    BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to,
+    send_as_root,
 };
 use crate::types::TaoBalance;
 
@@ -26,7 +27,11 @@ fn lock(hotkey: &AccountId, netuid: NetUid, amount: u64) -> Call<Runtime> {
 }
 
 fn unstake(hotkey: &AccountId, amount: u64) -> Call<Runtime> {
-    Call::remove_stake { hotkey: hotkey.clone(), netuid: BABELBIT, amount_unstaked: AlphaBalance(amount) }
+    Call::remove_stake {
+        hotkey: hotkey.clone(),
+        netuid: BABELBIT,
+        amount_unstaked: AlphaBalance(amount),
+    }
 }
 
 fn give(to: &AccountId, hotkey: &AccountId, amount: u64) -> Call<Runtime> {
@@ -53,10 +58,14 @@ fn check_totals() {
     }
     assert_eq!(Lock::<Runtime>::iter().count(), LockingColdkeys::<Runtime>::iter().count());
     let owner = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
-    let total = |hotkey: &AccountId, kind| Subtensor::total_lock(BABELBIT, hotkey, kind).locked_mass.0;
-    let others = |kind: Kind| [key(1), key(2), key(3)].iter().map(|hotkey| total(hotkey, kind)).sum::<u64>();
-    let totals: u64 =
-        Kind::ALL.into_iter().map(|kind| if kind.of_owner { total(&owner, kind) } else { others(kind) }).sum();
+    let total =
+        |hotkey: &AccountId, kind| Subtensor::total_lock(BABELBIT, hotkey, kind).locked_mass.0;
+    let others =
+        |kind: Kind| [key(1), key(2), key(3)].iter().map(|hotkey| total(hotkey, kind)).sum::<u64>();
+    let totals: u64 = Kind::ALL
+        .into_iter()
+        .map(|kind| if kind.of_owner { total(&owner, kind) } else { others(kind) })
+        .sum();
     assert!(totals.abs_diff(locks) <= 1_000, "{totals} {locks}");
 }
 
@@ -68,18 +77,30 @@ fn stake_that_cannot_be_locked_is_refused() {
             attempt(&bob, Call::move_lock { destination_hotkey: key(99), netuid: NetUid(77) }),
             "SubnetNotExists"
         );
-        assert_eq!(attempt(&bob, Call::set_perpetual_lock { netuid: NetUid(77), enabled: true }), "SubnetNotExists");
+        assert_eq!(
+            attempt(&bob, Call::set_perpetual_lock { netuid: NetUid(77), enabled: true }),
+            "SubnetNotExists"
+        );
         assert_eq!(attempt(&bob, lock(&key(99), BABELBIT, 0)), "AmountTooLow");
         assert_eq!(attempt(&bob, lock(&key(99), BABELBIT, 1)), "HotKeyAccountNotExists");
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE + 1)), "InsufficientStakeForLock");
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, u64::MAX)), "InsufficientStakeForLock");
         assert_eq!(attempt(&bob, lock(&hotkey, NetUid(58), 1_000)), "InsufficientStakeForLock");
-        assert_eq!(attempt(&account("Eve"), lock(&hotkey, BABELBIT, 1_000)), "InsufficientStakeForLock");
+        assert_eq!(
+            attempt(&account("Eve"), lock(&hotkey, BABELBIT, 1_000)),
+            "InsufficientStakeForLock"
+        );
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
         let (coldkey, netuid, amount) = (bob.clone(), BABELBIT, AlphaBalance(STAKE / 2));
-        assert_eq!(last_event(), Event::StakeLocked { coldkey, hotkey: hotkey.clone(), netuid, amount });
+        assert_eq!(
+            last_event(),
+            Event::StakeLocked { coldkey, hotkey: hotkey.clone(), netuid, amount }
+        );
         assert_eq!(attempt(&bob, lock(&key(2), BABELBIT, 1)), "LockHotkeyMismatch");
-        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2 + 1)), "InsufficientStakeForLock");
+        assert_eq!(
+            attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2 + 1)),
+            "InsufficientStakeForLock"
+        );
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
         assert_eq!(locked(&bob), STAKE);
         check_totals();
@@ -91,7 +112,11 @@ fn locked_stake_cannot_be_unstaked() {
     staked(|bob, hotkey| {
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
         assert_eq!(attempt(&bob, unstake(&hotkey, STAKE / 2 + 1)), "StakeUnavailable");
-        let burn = |amount| Call::burn_alpha { hotkey: hotkey.clone(), amount: AlphaBalance(amount), netuid: BABELBIT };
+        let burn = |amount| Call::burn_alpha {
+            hotkey: hotkey.clone(),
+            amount: AlphaBalance(amount),
+            netuid: BABELBIT,
+        };
         assert_eq!(attempt(&bob, burn(STAKE / 2 + 1)), "StakeUnavailable");
         let swap = Call::swap_stake {
             hotkey: hotkey.clone(),
@@ -115,7 +140,8 @@ fn locked_stake_cannot_be_unstaked() {
 #[test]
 fn a_perpetual_lock_stays_and_gains_conviction() {
     staked(|bob, hotkey| {
-        let perpetual = |enabled| attempt(&bob, Call::set_perpetual_lock { netuid: BABELBIT, enabled });
+        let perpetual =
+            |enabled| attempt(&bob, Call::set_perpetual_lock { netuid: BABELBIT, enabled });
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE)), "ok");
         assert_eq!(perpetual(true), "ok");
         let (coldkey, netuid) = (bob.clone(), BABELBIT);
@@ -149,7 +175,10 @@ fn a_lock_moves_to_another_hotkey() {
         assert!(conviction(key(3)).abs_diff(before) < 1_000, "the owner is the same");
         assert_eq!(attempt(&bob, move_to(key(2))), "ok");
         let (origin_hotkey, destination_hotkey, coldkey) = (key(3), key(2), bob.clone());
-        assert_eq!(last_event(), Event::LockMoved { coldkey, origin_hotkey, destination_hotkey, netuid: BABELBIT });
+        assert_eq!(
+            last_event(),
+            Event::LockMoved { coldkey, origin_hotkey, destination_hotkey, netuid: BABELBIT }
+        );
         assert_eq!((conviction(key(1)), conviction(key(2))), (0, 0));
         check_totals();
         // Stake locked to the owner's hotkey has full conviction at once.
@@ -169,11 +198,17 @@ fn locked_stake_transfers_only_to_accepting_accounts() {
         assert_eq!(attempt(&bob, give(&eve, &hotkey, STAKE / 4)), "AccountRejectsLockedAlpha");
         let reject = |enabled| attempt(&eve, Call::set_reject_locked_alpha { enabled });
         assert_eq!(reject(false), "ok");
-        assert_eq!(last_event(), Event::RejectLockedAlphaUpdated { coldkey: eve.clone(), enabled: false });
+        assert_eq!(
+            last_event(),
+            Event::RejectLockedAlphaUpdated { coldkey: eve.clone(), enabled: false }
+        );
         assert_eq!(attempt(&bob, give(&eve, &hotkey, STAKE / 4)), "ok");
         assert_eq!((locked(&bob), locked(&eve)), (STAKE / 4, STAKE / 4));
         check_totals();
-        assert_eq!(attempt(&eve, Call::move_lock { destination_hotkey: key(2), netuid: BABELBIT }), "ok");
+        assert_eq!(
+            attempt(&eve, Call::move_lock { destination_hotkey: key(2), netuid: BABELBIT }),
+            "ok"
+        );
         assert_eq!(attempt(&bob, give(&eve, &hotkey, STAKE / 4)), "LockHotkeyMismatch");
         assert_eq!(reject(true), "ok");
         assert!(!AccountFlags::<Runtime>::contains_key(&eve));
@@ -190,8 +225,18 @@ fn locks_follow_swapped_keys() {
         let new = account("Ferdie");
         DecayingLock::<Runtime>::insert(&bob, BABELBIT, false);
         Subtensor::set_accepts_locked_alpha(&bob, true);
-        Subtensor::subtract_from_total(BABELBIT, &key(3), Kind::ALL[1], Subtensor::lock_of(&bob, BABELBIT).unwrap().1);
-        Subtensor::add_to_total(BABELBIT, &key(3), Kind::ALL[0], Subtensor::lock_of(&bob, BABELBIT).unwrap().1);
+        Subtensor::subtract_from_total(
+            BABELBIT,
+            &key(3),
+            Kind::ALL[1],
+            Subtensor::lock_of(&bob, BABELBIT).unwrap().1,
+        );
+        Subtensor::add_to_total(
+            BABELBIT,
+            &key(3),
+            Kind::ALL[0],
+            Subtensor::lock_of(&bob, BABELBIT).unwrap().1,
+        );
         Subtensor::swap_coldkey_of_locks(&bob, &new).unwrap();
         assert_eq!((locked(&bob), locked(&new)), (0, STAKE));
         assert_eq!(DecayingLock::<Runtime>::get(&new, BABELBIT), Some(false));
@@ -212,10 +257,11 @@ fn owner_cut_is_locked_if_enabled() {
         Subtensor::increase_stake(&owner, &alice, BABELBIT, AlphaBalance(STAKE));
         Subtensor::lock_owner_cut(BABELBIT, &alice, AlphaBalance(1_000));
         assert_eq!(locked(&alice), 0);
-        let call = |netuid| crate::admin_utils::Call::<Runtime>::sudo_set_owner_cut_auto_lock_enabled {
-            netuid,
-            enabled: true,
-        };
+        let call =
+            |netuid| crate::admin_utils::Call::<Runtime>::sudo_set_owner_cut_auto_lock_enabled {
+                netuid,
+                enabled: true,
+            };
         assert_eq!(attempt(&account("Bob"), call(BABELBIT)), "BadOrigin");
         assert_eq!(outcome(send_as_root(call(NetUid::ROOT))), "NotPermittedOnRootSubnet");
         assert_eq!(outcome(send_as_root(call(BABELBIT))), "ok");
@@ -233,7 +279,10 @@ fn the_highest_conviction_owns_an_old_subnet() {
         let age = u32::try_from(ownership::MIN_AGE).unwrap();
         let owner = || SubnetOwner::<Runtime>::get(BABELBIT);
         let put_out = |alpha: u64| SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(alpha));
-        assert_eq!(attempt(&bob, Call::set_perpetual_lock { netuid: BABELBIT, enabled: true }), "ok");
+        assert_eq!(
+            attempt(&bob, Call::set_perpetual_lock { netuid: BABELBIT, enabled: true }),
+            "ok"
+        );
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE)), "ok");
         // In a year, more than 90 % of the stake become conviction.
         put_out(STAKE * 9);
@@ -255,7 +304,10 @@ fn the_highest_conviction_owns_an_old_subnet() {
             last_event(),
             Event::SubnetOwnerChanged { netuid, old_coldkey: alice, new_coldkey: charlie.clone() }
         );
-        assert_eq!((owner(), SubnetOwnerHotkey::<Runtime>::get(BABELBIT)), (charlie.clone(), hotkey.clone()));
+        assert_eq!(
+            (owner(), SubnetOwnerHotkey::<Runtime>::get(BABELBIT)),
+            (charlie.clone(), hotkey.clone())
+        );
         assert!(Subtensor::uid_of(BABELBIT, &hotkey).is_some());
         // Locks on the owner hotkey count in full.
         assert_eq!(Subtensor::conviction_of(&hotkey, BABELBIT).to_num::<u64>(), STAKE);
@@ -264,13 +316,19 @@ fn the_highest_conviction_owns_an_old_subnet() {
         // A stronger lock prevails at the next epoch.
         let (eve, other) = (account("Eve"), key(2));
         Subtensor::increase_stake(&other, &eve, BABELBIT, AlphaBalance(STAKE * 3));
-        assert_eq!(attempt(&eve, Call::set_perpetual_lock { netuid: BABELBIT, enabled: true }), "ok");
+        assert_eq!(
+            attempt(&eve, Call::set_perpetual_lock { netuid: BABELBIT, enabled: true }),
+            "ok"
+        );
         assert_eq!(attempt(&eve, lock(&other, BABELBIT, STAKE * 3)), "ok");
         run_to(age + 1);
         assert_eq!(owner(), charlie, "without conviction yet");
         jump_to(2 * age);
         run_to(2 * age + 1);
-        assert_eq!((owner(), SubnetOwnerHotkey::<Runtime>::get(BABELBIT)), (account("Dave"), other));
+        assert_eq!(
+            (owner(), SubnetOwnerHotkey::<Runtime>::get(BABELBIT)),
+            (account("Dave"), other)
+        );
         check_totals();
     });
 }
@@ -281,11 +339,14 @@ fn a_lock_and_collateral_may_cover_the_same_stake() {
         let charlie = account("Charlie");
         Subtensor::increase_stake(&hotkey, &charlie, BABELBIT, AlphaBalance(STAKE));
         SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += STAKE);
-        let (netuid, alpha, limit_price) = (BABELBIT, AlphaBalance(STAKE / 10 * 6), TaoBalance::ZERO);
-        let collateral = Call::<Runtime>::add_collateral { netuid, hotkey: hotkey.clone(), alpha, limit_price };
+        let (netuid, alpha, limit_price) =
+            (BABELBIT, AlphaBalance(STAKE / 10 * 6), TaoBalance::ZERO);
+        let collateral =
+            Call::<Runtime>::add_collateral { netuid, hotkey: hotkey.clone(), alpha, limit_price };
         assert_eq!(attempt(&charlie, collateral), "ok");
         assert_eq!(attempt(&charlie, lock(&hotkey, BABELBIT, STAKE / 10 * 3)), "ok");
-        // Neither counts for the other: the stake beside the lock moves without it, until only collateral is left.
+        // Neither counts for the other: the stake beside the lock moves without it, until only
+        // collateral is left.
         assert_eq!(attempt(&charlie, give(&account("Eve"), &hotkey, STAKE / 10 * 4 - 10)), "ok");
         assert_eq!((locked(&charlie), locked(&account("Eve"))), (STAKE / 10 * 3, 0));
         assert_eq!(attempt(&charlie, lock(&hotkey, BABELBIT, STAKE / 10 * 2)), "ok");

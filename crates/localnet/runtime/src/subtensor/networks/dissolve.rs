@@ -26,14 +26,17 @@ macro_rules! clear {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Returns the subnet to dissolve for a new one when the subnet limit is reached: the subnet with the lowest moving
-    /// price; on a tie, the oldest. Returns `None` while all subnets are immune.
+    /// Returns the subnet to dissolve for a new one when the subnet limit is reached: the subnet
+    /// with the lowest moving price; on a tie, the oldest. Returns `None` while all subnets are
+    /// immune.
     pub fn network_to_dissolve() -> Option<NetUid> {
         let immunity = NetworkImmunityPeriod::<T>::get();
         Self::all_netuids()
             .into_iter()
             .filter(|netuid| *netuid != NetUid::ROOT)
-            .map(|netuid| (SubnetMovingPrice::<T>::get(netuid), NetworkRegisteredAt::<T>::get(netuid), netuid))
+            .map(|netuid| {
+                (SubnetMovingPrice::<T>::get(netuid), NetworkRegisteredAt::<T>::get(netuid), netuid)
+            })
             .filter(|(_, since, _)| Self::current_block() >= since.saturating_add(immunity))
             .min()
             .map(|(_, _, netuid)| netuid)
@@ -49,8 +52,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Dissolves a subnet: its pool's TAO is paid to the stakers in proportion to their stake, and all its storage is
-    /// removed.
+    /// Dissolves a subnet: its pool's TAO is paid to the stakers in proportion to their stake, and
+    /// all its storage is removed.
     pub(super) fn remove_subnet(netuid: NetUid) {
         Self::share_out_pool(netuid);
         let chosen = AutoStakeDestinationColdkeys::<T>::iter_keys().filter(|(_, of)| *of == netuid);
@@ -116,7 +119,10 @@ impl<T: Config> Pallet<T> {
         let mut rest = pool;
         let mut hotkeys = BTreeSet::new();
         for (hotkey, coldkey, stake) in stakes {
-            let part = u128::from(pool.0).saturating_mul(u128::from(stake.0)).checked_div(all).unwrap_or_default();
+            let part = u128::from(pool.0)
+                .saturating_mul(u128::from(stake.0))
+                .checked_div(all)
+                .unwrap_or_default();
             let part = TaoBalance(u64::try_from(part).unwrap_or(pool.0));
             rest = rest.saturating_sub(part);
             Self::credit(&coldkey, part.0);

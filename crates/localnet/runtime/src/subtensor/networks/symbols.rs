@@ -8,7 +8,8 @@ use crate::types::NetUid;
 
 /// Default symbol, for subnets beyond the list of letters.
 const DEFAULT: char = '\u{1d70f}';
-/// Letters of the subnets from netuid 1 on, one alphabet per row. Subnet 19 has a Latin t, because root uses tau.
+/// Letters of the subnets from netuid 1 on, one alphabet per row. Subnet 19 has a Latin t, because
+/// root uses tau.
 const LETTERS: [&str; 20] = [
     "αβγδεζηθικλμνξοπρσtυφχψω",
     "אבגדהוזחטיךכלםמןנסעףפץצקרשת",
@@ -37,7 +38,8 @@ fn letters() -> impl Iterator<Item = char> {
     LETTERS.iter().flat_map(|alphabet| alphabet.chars())
 }
 
-/// Returns the symbol of a subnet's alpha: τ for root, then the letters; a default for all later netuids.
+/// Returns the symbol of a subnet's alpha: τ for root, then the letters; a default for all later
+/// netuids.
 pub(super) fn symbol(netuid: NetUid) -> String {
     let letter = match usize::from(netuid.0).checked_sub(1) {
         None => Some('τ'),
@@ -47,23 +49,29 @@ pub(super) fn symbol(netuid: NetUid) -> String {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Returns the symbol of a new subnet: its own, or the first that no subnet uses if it is in use.
+    /// Returns the symbol of a new subnet: its own, or the first that no subnet uses if it is in
+    /// use.
     pub(super) fn free_symbol(netuid: NetUid) -> Vec<u8> {
         let used: Vec<Vec<u8>> = TokenSymbol::<T>::iter_values().collect();
         let is_free = |symbol: &String| !used.iter().any(|used| used == symbol.as_bytes());
         let own = symbol(netuid);
-        let free = if is_free(&own) { Some(own) } else { letters().map(String::from).find(is_free) };
+        let free =
+            if is_free(&own) { Some(own) } else { letters().map(String::from).find(is_free) };
         free.unwrap_or_else(|| DEFAULT.to_string()).into_bytes()
     }
 
     /// Changes the symbol of a subnet.
     ///
     /// # Errors
-    /// `SymbolDoesNotExist` unless it is the letter of a subnet other than root, `SymbolAlreadyInUse`.
+    /// `SymbolDoesNotExist` unless it is the letter of a subnet other than root,
+    /// `SymbolAlreadyInUse`.
     pub(crate) fn do_update_symbol(netuid: NetUid, symbol: Vec<u8>) -> DispatchResult {
         let exists = letters().any(|letter| letter.to_string().as_bytes() == symbol);
         ensure!(exists, Error::<T>::SymbolDoesNotExist);
-        ensure!(!TokenSymbol::<T>::iter_values().any(|used| used == symbol), Error::<T>::SymbolAlreadyInUse);
+        ensure!(
+            !TokenSymbol::<T>::iter_values().any(|used| used == symbol),
+            Error::<T>::SymbolAlreadyInUse
+        );
         TokenSymbol::<T>::insert(netuid, &symbol);
         Self::deposit_event(Event::SymbolUpdated { netuid, symbol });
         Ok(())
@@ -77,7 +85,9 @@ mod tests {
     use super::*;
     use crate::runtime::Runtime;
     use crate::subtensor::{Call, NetworkRateLimit};
-    use crate::testing::{BABELBIT, account, attempt, chain, key, last_event, outcome, send_as_root};
+    use crate::testing::{
+        BABELBIT, account, attempt, chain, key, last_event, outcome, send_as_root,
+    };
 
     #[test]
     fn a_subnet_has_the_letter_of_its_number() {
@@ -109,23 +119,37 @@ mod tests {
         ] {
             assert_eq!(symbol(NetUid(netuid)), letter, "{netuid}");
         }
-        assert_eq!(letters().collect::<BTreeSet<_>>().len(), 438, "no letter stands for two subnets");
+        assert_eq!(
+            letters().collect::<BTreeSet<_>>().len(),
+            438,
+            "no letter stands for two subnets"
+        );
     }
 
     #[test]
     fn the_owner_and_root_choose_an_unused_symbol() {
         chain(|| {
-            let update = |netuid, symbol: &str| Call::<Runtime>::update_symbol { netuid, symbol: symbol.into() };
+            let update = |netuid, symbol: &str| Call::<Runtime>::update_symbol {
+                netuid,
+                symbol: symbol.into(),
+            };
             let alice = account("Alice");
             assert_eq!(attempt(&account("Bob"), update(BABELBIT, "ア")), "BadOrigin");
             assert_eq!(attempt(&alice, update(NetUid(77), "ア")), "BadOrigin");
             assert_eq!(outcome(send_as_root(update(NetUid(77), "ア"))), "SubnetNotExists");
             for unknown in ["", "τ", "アイ", "!"] {
-                assert_eq!(attempt(&alice, update(BABELBIT, unknown)), "SymbolDoesNotExist", "{unknown}");
+                assert_eq!(
+                    attempt(&alice, update(BABELBIT, unknown)),
+                    "SymbolDoesNotExist",
+                    "{unknown}"
+                );
             }
             assert_eq!(attempt(&alice, update(BABELBIT, "α")), "SymbolAlreadyInUse");
             assert_eq!(attempt(&alice, update(BABELBIT, "ア")), "ok");
-            assert_eq!(last_event(), Event::SymbolUpdated { netuid: BABELBIT, symbol: "ア".into() });
+            assert_eq!(
+                last_event(),
+                Event::SymbolUpdated { netuid: BABELBIT, symbol: "ア".into() }
+            );
             assert_eq!(outcome(send_as_root(update(BABELBIT, "ذ"))), "ok");
             // The letter of subnet 60 is now in use: a new subnet has the first free one.
             NetworkRateLimit::<Runtime>::put(0);

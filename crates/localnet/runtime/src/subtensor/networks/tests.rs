@@ -6,12 +6,13 @@ use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::rate_limits::LimitedAction;
 use crate::subtensor::types::{AxonInfo, Hyperparameter};
 use crate::subtensor::{
-    Axons, BurnHalfLife, Call, IsNetworkMember, MechanismCountCurrent, NetworkImmunityPeriod, Owner, SubnetAlphaIn,
-    SubnetMovingPrice, SubnetTAO, TotalHotkeyAlpha, TotalIssuance, TotalStake,
+    Axons, BurnHalfLife, Call, IsNetworkMember, MechanismCountCurrent, NetworkImmunityPeriod,
+    Owner, SubnetAlphaIn, SubnetMovingPrice, SubnetTAO, TotalHotkeyAlpha, TotalIssuance,
+    TotalStake,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome, run_to, send,
-    send_as_root, timelocked,
+    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome,
+    run_to, send, send_as_root, timelocked,
 };
 use crate::types::MechId;
 
@@ -37,12 +38,19 @@ fn a_subnet_costs_what_it_costs_on_the_real_chain() {
             NetworkLastLockCost::<Runtime>::put(TaoBalance(number("last_lock")));
             NetworkMinLockCost::<Runtime>::put(TaoBalance(number("min_lock")));
             NetworkLockReductionInterval::<Runtime>::put(number("interval"));
-            LastRateLimitedBlock::<Runtime>::insert(RateLimitKey::NetworkLastRegistered, number("last_lock_block"));
+            LastRateLimitedBlock::<Runtime>::insert(
+                RateLimitKey::NetworkLastRegistered,
+                number("last_lock_block"),
+            );
             jump_to(number("block").try_into().unwrap());
             assert_eq!(Subtensor::network_lock_cost().0, number("cost"), "{case}");
         }
         NetworkLockReductionInterval::<Runtime>::put(0);
-        assert_eq!(Subtensor::network_lock_cost().0, 6_666_000_000_000, "without an interval the cost does not fall");
+        assert_eq!(
+            Subtensor::network_lock_cost().0,
+            6_666_000_000_000,
+            "without an interval the cost does not fall"
+        );
     });
 }
 
@@ -96,7 +104,9 @@ fn creation_checks_run_in_order() {
             LastRateLimitedBlock::<Runtime>::insert(RateLimitKey::NetworkLastRegistered, 1);
         }),
         ("SubnetLimitReached", || SubnetLimit::<Runtime>::put(2)),
-        ("CannotAffordLockCost", || NetworkMinLockCost::<Runtime>::put(TaoBalance(balance(&account("Bob")) - 499))),
+        ("CannotAffordLockCost", || {
+            NetworkMinLockCost::<Runtime>::put(TaoBalance(balance(&account("Bob")) - 499))
+        }),
     ];
     for first in 0..breaks.len() {
         let answer = chain(|| {
@@ -149,8 +159,9 @@ fn median_price_includes_all_subnets() {
 
 #[test]
 fn cheapest_subnet_without_immunity_is_replaced() {
-    let price =
-        |netuid: u16, milli: u64| SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(milli) / 1_000);
+    let price = |netuid: u16, milli: u64| {
+        SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(milli) / 1_000)
+    };
     chain(|| {
         NetworkRateLimit::<Runtime>::put(0);
         SubnetLimit::<Runtime>::put(60);
@@ -176,7 +187,9 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
     chain(|| {
         jump_to(1_300_000);
         SubnetLimit::<Runtime>::put(59);
-        (1..59).for_each(|netuid| SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(1)));
+        (1..59).for_each(|netuid| {
+            SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(1))
+        });
         // Two stakers have one quarter and three quarters of all alpha.
         let (eve, dave, hotkey) = (account("Eve"), account("Dave"), account("Alice_hk"));
         Subtensor::increase_stake(&hotkey, &eve, BABELBIT, AlphaBalance(1_000_000));
@@ -184,7 +197,8 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         Axons::<Runtime>::insert(BABELBIT, &hotkey, AxonInfo::default());
         BurnHalfLife::<Runtime>::insert(BABELBIT, 7);
-        let (pool, of_eve, of_dave) = (SubnetTAO::<Runtime>::get(BABELBIT).0, balance(&eve), balance(&dave));
+        let (pool, of_eve, of_dave) =
+            (SubnetTAO::<Runtime>::get(BABELBIT).0, balance(&eve), balance(&dave));
 
         assert_eq!(create("Bob", 1), "ok");
         assert_eq!(balance(&eve), of_eve + pool / 4);
@@ -206,14 +220,16 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
     });
 }
 
-/// Returns the storage keys whose first or only component is this netuid, and the keys of its rate limits.
+/// Returns the storage keys whose first or only component is this netuid, and the keys of its rate
+/// limits.
 fn stored_for(netuid: NetUid) -> Vec<String> {
     let number = netuid.0.to_le_bytes();
     let mut found = Vec::new();
     for pallet in ["SubtensorModule", "Commitments"] {
         let pallet = sp_io::hashing::twox_128(pallet.as_bytes());
         let mut last = pallet.to_vec();
-        while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&pallet)) {
+        while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&pallet))
+        {
             let rest = key.get(32..).unwrap_or_default();
             let is_only = matches!(rest.len(), 10 | 18) && rest.ends_with(&number);
             let limits = match rest.len() {
@@ -230,10 +246,12 @@ fn stored_for(netuid: NetUid) -> Vec<String> {
     found
 }
 
-/// Publishes commitments with the owner hotkey of a subnet, and records rate-limited actions of its owner.
+/// Publishes commitments with the owner hotkey of a subnet, and records rate-limited actions of its
+/// owner.
 fn use_as_owner(netuid: NetUid, owner: &AccountId, hotkey: &AccountId) {
     let timelocked = Data::TimelockEncrypted { encrypted: timelocked("text"), reveal_round: 1_000 };
-    let info = CommitmentInfo { fields: vec![Data::ResetBondsFlag, timelocked].try_into().unwrap() };
+    let info =
+        CommitmentInfo { fields: vec![Data::ResetBondsFlag, timelocked].try_into().unwrap() };
     let call = commitments::Call::set_commitment { netuid, info: Box::new(info) };
     assert_eq!(outcome(send(hotkey, call)), "ok");
     commitments::RevealedCommitments::<Runtime>::insert(netuid, hotkey, vec![(vec![1], 1)]);
@@ -253,10 +271,19 @@ fn dissolved_subnet_leaves_no_storage_key() {
         use_as_owner(NetUid(60), &account("Bob"), &key(1));
         let (dissolved, other) = (stored_for(BABELBIT), stored_for(NetUid(60)));
         assert!(dissolved.len() > 50 && other.len() > 30, "{} {}", dissolved.len(), other.len());
-        assert_eq!((dissolved.len() - before.0, other.len() - before.1), (9, 9), "five commitments, four actions");
+        assert_eq!(
+            (dissolved.len() - before.0, other.len() - before.1),
+            (9, 9),
+            "five commitments, four actions"
+        );
         Subtensor::remove_subnet(BABELBIT);
-        let counted = pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
-        assert_eq!(TotalIssuance::<Runtime>::get().0, counted, "the pool's TAO was not paid out or removed");
+        let counted =
+            pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
+        assert_eq!(
+            TotalIssuance::<Runtime>::get().0,
+            counted,
+            "the pool's TAO was not paid out or removed"
+        );
         assert_eq!(stored_for(BABELBIT), Vec::<String>::new());
         assert_eq!(stored_for(NetUid(60)), other);
         let waiting = commitments::TimelockedIndex::<Runtime>::get();
@@ -312,8 +339,14 @@ fn an_owner_describes_its_subnet() {
         assert!(matches!(last_event(), Event::SubnetIdentitySet(BABELBIT)));
         assert_eq!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT), Some(identity(256, 1_024)));
         assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(257, 0)))), "InvalidIdentity");
-        assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(0, 1_025)))), "InvalidIdentity");
-        assert_eq!(outcome(send(&account("Bob"), describe(BABELBIT, identity(257, 0)))), "NotSubnetOwner");
+        assert_eq!(
+            outcome(send(&alice, describe(BABELBIT, identity(0, 1_025)))),
+            "InvalidIdentity"
+        );
+        assert_eq!(
+            outcome(send(&account("Bob"), describe(BABELBIT, identity(257, 0)))),
+            "NotSubnetOwner"
+        );
         assert_eq!(outcome(send(&alice, describe(NetUid(77), identity(0, 0)))), "SubnetNotExists");
         assert_eq!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT), Some(identity(256, 1_024)));
     });
@@ -321,13 +354,20 @@ fn an_owner_describes_its_subnet() {
 
 #[test]
 fn a_subnet_can_be_described_when_it_is_created() {
-    let call = |hotkey, identity| Call::<Runtime>::register_network_with_identity { hotkey: key(hotkey), identity };
+    let call = |hotkey, identity| Call::<Runtime>::register_network_with_identity {
+        hotkey: key(hotkey),
+        identity,
+    };
     chain(|| {
         NetworkRateLimit::<Runtime>::put(0);
         let bob = account("Bob");
         let before = balance(&bob);
         assert_eq!(outcome(send(&bob, call(1, Some(identity(257, 0))))), "InvalidIdentity");
-        assert_eq!(attempt(&key(99), call(1, Some(identity(257, 0)))), "InvalidIdentity", "checked before the balance");
+        assert_eq!(
+            attempt(&key(99), call(1, Some(identity(257, 0)))),
+            "InvalidIdentity",
+            "checked before the balance"
+        );
         assert_eq!((balance(&bob), TotalNetworks::<Runtime>::get()), (before, 60));
         assert_eq!(outcome(send(&bob, call(1, Some(identity(8, 8))))), "ok");
         assert!(matches!(last_event(), Event::SubnetIdentitySet(NetUid(60))));
@@ -364,7 +404,10 @@ fn only_root_dissolves_a_subnet() {
     chain(|| {
         let alice = account("Alice");
         let calls = |netuid| {
-            [Call::dissolve_network { coldkey: account("Alice"), netuid }, Call::root_dissolve_network { netuid }]
+            [
+                Call::dissolve_network { coldkey: account("Alice"), netuid },
+                Call::root_dissolve_network { netuid },
+            ]
         };
         for call in calls(BABELBIT) {
             assert_eq!(attempt(&alice, call), "BadOrigin");
@@ -374,7 +417,9 @@ fn only_root_dissolves_a_subnet() {
                 assert_eq!(outcome(send_as_root(call)), "SubnetNotExists");
             }
         }
-        for (netuid, call) in [NetUid(18), BABELBIT].into_iter().zip([18, 59].map(|netuid| calls(NetUid(netuid)))) {
+        for (netuid, call) in
+            [NetUid(18), BABELBIT].into_iter().zip([18, 59].map(|netuid| calls(NetUid(netuid))))
+        {
             let [dissolve, root_dissolve] = call;
             let call = if netuid == BABELBIT { root_dissolve } else { dissolve };
             assert_eq!(outcome(send_as_root(call)), "ok");

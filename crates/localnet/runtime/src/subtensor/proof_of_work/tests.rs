@@ -3,7 +3,9 @@ use serde_json::Value as Json;
 use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::Call;
-use crate::testing::{BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event};
+use crate::testing::{
+    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event,
+};
 
 fn bytes(value: &Json) -> [u8; 32] {
     hex::decode(value.as_str().unwrap().trim_start_matches("0x")).unwrap().try_into().unwrap()
@@ -34,7 +36,8 @@ fn seals_are_those_of_the_reference() {
         let (block, hotkey, coldkey, netuid) = challenge(row);
         let difficulty = number(&row["difficulty"]);
         let first = number(&row["pow_register_first_nonce"]);
-        let meets_at = |nonce| meets(registration_seal(netuid, block, &hotkey, &coldkey, nonce), difficulty);
+        let meets_at =
+            |nonce| meets(registration_seal(netuid, block, &hotkey, &coldkey, nonce), difficulty);
         assert_eq!((0..=first).find(|nonce| meets_at(*nonce)), Some(first), "{row}");
         let first = number(&row["legacy_first_nonce"]);
         let meets_at = |nonce| meets(legacy_seal(block, &hotkey, nonce), difficulty);
@@ -57,12 +60,18 @@ fn quarry(test: impl FnOnce(AccountId)) {
 
 /// Finds a nonce whose seal meets the difficulty, or one whose seal does not.
 fn mine(coldkey: &AccountId, hotkey: &AccountId, block: u64, good: bool) -> (u64, Vec<u8>) {
-    let seal = |nonce| registration_seal(BABELBIT, H256::from_low_u64_be(block), hotkey, coldkey, nonce);
+    let seal =
+        |nonce| registration_seal(BABELBIT, H256::from_low_u64_be(block), hotkey, coldkey, nonce);
     let nonce = (0..1_000).find(|nonce| meets(seal(*nonce), 2) == good).unwrap();
     (nonce, seal(nonce).as_bytes().to_vec())
 }
 
-fn register(netuid: NetUid, work_block: u64, (nonce, work): (u64, Vec<u8>), hotkey: &AccountId) -> Call<Runtime> {
+fn register(
+    netuid: NetUid,
+    work_block: u64,
+    (nonce, work): (u64, Vec<u8>),
+    hotkey: &AccountId,
+) -> Call<Runtime> {
     Call::pow_register { netuid, work_block, nonce, work, hotkey: hotkey.clone() }
 }
 
@@ -76,10 +85,16 @@ fn valid_work_registers_a_neuron() {
         assert_eq!(last_event(), Event::NeuronRegistered(BABELBIT, 1, hotkey.clone()));
         assert_eq!(balance(&bob), before, "work has no price");
         assert!(Subtensor::owns(&bob, &hotkey));
-        assert_eq!(attempt(&bob, register(BABELBIT, 9, work, &hotkey)), "HotKeyAlreadyRegisteredInSubNet");
+        assert_eq!(
+            attempt(&bob, register(BABELBIT, 9, work, &hotkey)),
+            "HotKeyAlreadyRegisteredInSubNet"
+        );
         let second = key(2);
         let work = mine(&bob, &second, 9, true);
-        assert_eq!(attempt(&bob, register(BABELBIT, 9, work.clone(), &second)), "TooManyRegistrationsThisBlock");
+        assert_eq!(
+            attempt(&bob, register(BABELBIT, 9, work.clone(), &second)),
+            "TooManyRegistrationsThisBlock"
+        );
         RegistrationsThisBlock::<Runtime>::remove(BABELBIT);
         assert_eq!(attempt(&bob, register(BABELBIT, 9, work, &second)), "ok");
     });
@@ -91,19 +106,38 @@ fn invalid_work_is_refused() {
         let hotkey = key(1);
         let good = mine(&bob, &hotkey, 9, true);
         let refusal = |call| attempt(&bob, call);
-        assert_eq!(refusal(register(NetUid::ROOT, 9, good.clone(), &hotkey)), "RegistrationNotPermittedOnRootSubnet");
+        assert_eq!(
+            refusal(register(NetUid::ROOT, 9, good.clone(), &hotkey)),
+            "RegistrationNotPermittedOnRootSubnet"
+        );
         assert_eq!(refusal(register(NetUid(77), 9, good.clone(), &hotkey)), "SubnetNotExists");
         for block in [0, 4, 10, 11, u64::MAX] {
-            assert_eq!(refusal(register(BABELBIT, block, good.clone(), &hotkey)), "InvalidWorkBlock", "{block}");
+            assert_eq!(
+                refusal(register(BABELBIT, block, good.clone(), &hotkey)),
+                "InvalidWorkBlock",
+                "{block}"
+            );
         }
-        for work in [Vec::new(), vec![0; 32], good.1[..31].to_vec(), [good.1.clone(), vec![0]].concat()] {
+        for work in
+            [Vec::new(), vec![0; 32], good.1[..31].to_vec(), [good.1.clone(), vec![0]].concat()]
+        {
             assert_eq!(refusal(register(BABELBIT, 9, (good.0, work), &hotkey)), "InvalidSeal");
         }
-        assert_eq!(refusal(register(BABELBIT, 9, (good.0 + 1, good.1.clone()), &hotkey)), "InvalidSeal");
-        assert_eq!(refusal(register(BABELBIT, 8, good.clone(), &hotkey)), "InvalidSeal", "work for another block");
+        assert_eq!(
+            refusal(register(BABELBIT, 9, (good.0 + 1, good.1.clone()), &hotkey)),
+            "InvalidSeal"
+        );
+        assert_eq!(
+            refusal(register(BABELBIT, 8, good.clone(), &hotkey)),
+            "InvalidSeal",
+            "work for another block"
+        );
         let others = attempt(&account("Charlie"), register(BABELBIT, 9, good.clone(), &hotkey));
         assert_eq!(others, "InvalidSeal", "work of another coldkey");
-        assert_eq!(refusal(register(BABELBIT, 9, mine(&bob, &hotkey, 9, false), &hotkey)), "InvalidDifficulty");
+        assert_eq!(
+            refusal(register(BABELBIT, 9, mine(&bob, &hotkey, 9, false), &hotkey)),
+            "InvalidDifficulty"
+        );
         let owned = account("Alice_hk");
         let netuid = NetUid(18);
         Subtensor::forget_hotkey(netuid, &owned);
@@ -113,7 +147,11 @@ fn invalid_work_is_refused() {
         let work = (0, seal(0).as_bytes().to_vec());
         assert_eq!(refusal(register(netuid, 9, work, &owned)), "NonAssociatedColdKey");
         LastPowRegistrationBlock::<Runtime>::insert(&hotkey, 9);
-        assert_eq!(refusal(register(BABELBIT, 9, good.clone(), &hotkey)), "InvalidWorkBlock", "the block was used");
+        assert_eq!(
+            refusal(register(BABELBIT, 9, good.clone(), &hotkey)),
+            "InvalidWorkBlock",
+            "the block was used"
+        );
         NetworkPowRegistrationAllowed::<Runtime>::insert(BABELBIT, false);
         assert_eq!(refusal(register(BABELBIT, 9, good, &hotkey)), "SubNetRegistrationDisabled");
     });
@@ -138,8 +176,9 @@ fn the_difficulty_stays_within_its_bounds() {
 #[test]
 fn the_faucet_pays_each_work_once() {
     quarry(|bob| {
-        let faucet =
-            |block_number, nonce, work: &[u8]| attempt(&bob, Call::faucet { block_number, nonce, work: work.to_vec() });
+        let faucet = |block_number, nonce, work: &[u8]| {
+            attempt(&bob, Call::faucet { block_number, nonce, work: work.to_vec() })
+        };
         let seal = |nonce| legacy_seal(H256::from_low_u64_be(10), &bob, nonce);
         for block in [0, 7, 11, u64::MAX] {
             assert_eq!(faucet(block, 0, &[]), "InvalidWorkBlock");

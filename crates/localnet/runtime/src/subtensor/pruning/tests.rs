@@ -15,7 +15,8 @@ fn fill(neurons: &[Neuron]) {
         Subtensor::own_hotkey(&account("Bob"), &key(number)).unwrap();
         Subtensor::append_neuron(BABELBIT, &key(number));
     }
-    let emission = std::iter::once(AlphaBalance::ZERO).chain(neurons.iter().map(|(earned, _)| AlphaBalance(*earned)));
+    let emission = std::iter::once(AlphaBalance::ZERO)
+        .chain(neurons.iter().map(|(earned, _)| AlphaBalance(*earned)));
     Emission::<Runtime>::insert(BABELBIT, emission.collect::<Vec<_>>());
     for (uid, (_, since)) in (1..).zip(neurons) {
         BlockAtRegistration::<Runtime>::insert(BABELBIT, uid, since);
@@ -24,8 +25,8 @@ fn fill(neurons: &[Neuron]) {
 
 #[test]
 fn neuron_with_lowest_emission_is_pruned() {
-    // At block 100, neurons younger than 50 blocks are immune. An immune neuron is pruned only if at most one other
-    // neuron is not immune.
+    // At block 100, neurons younger than 50 blocks are immune. An immune neuron is pruned only if
+    // at most one other neuron is not immune.
     let cases: [(&str, &[Neuron], Option<u16>); 9] = [
         ("the lowest emission", &[(3, 1), (1, 2), (2, 3)], Some(2)),
         ("the oldest if tied", &[(1, 9), (1, 7), (1, 8)], Some(2)),
@@ -61,7 +62,8 @@ fn owner_hotkeys_are_protected_up_to_the_limit() {
         jump_to(9_000);
         MinNonImmuneUids::<Runtime>::insert(BABELBIT, 0);
         // Neuron 0 is the owner's hotkey; 1 to 3 belong to the owner, too.
-        for (limit, expected) in [(0, Some(0)), (1, Some(1)), (2, Some(2)), (3, Some(3)), (4, None)] {
+        for (limit, expected) in [(0, Some(0)), (1, Some(1)), (2, Some(2)), (3, Some(3)), (4, None)]
+        {
             ImmuneOwnerUidsLimit::<Runtime>::insert(BABELBIT, limit);
             // The owner's hotkey is put first before the list is truncated.
             let protected = Subtensor::immune_owner_uids(BABELBIT);
@@ -81,8 +83,8 @@ fn trim_limits_are_checked() {
         assert_eq!(trim(64), "ok");
         assert_eq!(MaxAllowedUids::<Runtime>::get(BABELBIT), 64);
         assert_eq!(trim(65), "InvalidValue");
-        // Six neurons, three of them immune: two new ones and the owner's. They would fill three uids completely, and
-        // 75 % of four uids.
+        // Six neurons, three of them immune: two new ones and the owner's. They would fill three
+        // uids completely, and 75 % of four uids.
         MinAllowedUids::<Runtime>::insert(BABELBIT, 1);
         ImmunityPeriod::<Runtime>::insert(BABELBIT, 50);
         fill(&[(1, 1), (2, 60), (3, 70), (4, 4), (5, 5)]);

@@ -1,10 +1,12 @@
 use super::*;
 use crate::runtime::{Runtime, RuntimeCall, RuntimeEvent, System};
 use crate::subtensor::{
-    Axons, BurnHalfLife, Call, ImmuneOwnerUidsLimit, ImmunityPeriod, Keys, MaxBurn, NetworksAdded, OwnedHotkeys, Owner,
-    SubnetAlphaIn, SubnetTAO, Tempo, Uids,
+    Axons, BurnHalfLife, Call, ImmuneOwnerUidsLimit, ImmunityPeriod, Keys, MaxBurn, NetworksAdded,
+    OwnedHotkeys, Owner, SubnetAlphaIn, SubnetTAO, Tempo, Uids,
 };
-use crate::testing::{BABELBIT, Subtensor, account, balance, chain, jump_to, key, last_event, outcome, run_to, send};
+use crate::testing::{
+    BABELBIT, Subtensor, account, balance, chain, jump_to, key, last_event, outcome, run_to, send,
+};
 
 const ROOT: NetUid = NetUid::ROOT;
 
@@ -22,9 +24,9 @@ fn root_register(who: &str, hotkey: u32) -> String {
 
 /// Whether an event of the Subtensor pallet has been deposited.
 fn has_event(event: &Event<Runtime>) -> bool {
-    System::events()
-        .iter()
-        .any(|record| matches!(&record.event, RuntimeEvent::SubtensorModule(other) if other == event))
+    System::events().iter().any(
+        |record| matches!(&record.event, RuntimeEvent::SubtensorModule(other) if other == event),
+    )
 }
 
 #[test]
@@ -33,7 +35,8 @@ fn a_registration_costs_the_price_and_gives_a_slot() {
         jump_to(7);
         let before = balance(&account("Bob"));
         let price = Burn::<Runtime>::get(BABELBIT).0;
-        let (tao, alpha) = (SubnetTAO::<Runtime>::get(BABELBIT).0, SubnetAlphaIn::<Runtime>::get(BABELBIT).0);
+        let (tao, alpha) =
+            (SubnetTAO::<Runtime>::get(BABELBIT).0, SubnetAlphaIn::<Runtime>::get(BABELBIT).0);
         assert_eq!(register("Bob", BABELBIT, 1), "ok");
         assert_eq!(balance(&account("Bob")), before - price);
         let fee = price * 33 / 65_535;
@@ -42,7 +45,10 @@ fn a_registration_costs_the_price_and_gives_a_slot() {
             tao + price - fee,
             "the price goes into the pool, less the fee"
         );
-        assert!(SubnetAlphaIn::<Runtime>::get(BABELBIT).0 < alpha, "the alpha that it buys is destroyed");
+        assert!(
+            SubnetAlphaIn::<Runtime>::get(BABELBIT).0 < alpha,
+            "the alpha that it buys is destroyed"
+        );
         assert_eq!(RAORecycledForRegistration::<Runtime>::get(BABELBIT).0, price);
         assert_eq!(RegistrationsThisBlock::<Runtime>::get(BABELBIT), 1);
         assert_eq!(Burn::<Runtime>::get(BABELBIT).0, price * 126 / 100);
@@ -52,7 +58,9 @@ fn a_registration_costs_the_price_and_gives_a_slot() {
         assert!(Subtensor::is_registered_anywhere(&key(1)));
         assert_eq!(Owner::<Runtime>::get(key(1)), account("Bob"));
         assert_eq!(OwnedHotkeys::<Runtime>::get(account("Bob")), [key(1)]);
-        assert!(matches!(last_event(), Event::NeuronRegistered(BABELBIT, 1, hotkey) if hotkey == key(1)));
+        assert!(
+            matches!(last_event(), Event::NeuronRegistered(BABELBIT, 1, hotkey) if hotkey == key(1))
+        );
         run_to(8);
         assert_eq!(RegistrationsThisBlock::<Runtime>::get(BABELBIT), 0);
     });
@@ -60,10 +68,13 @@ fn a_registration_costs_the_price_and_gives_a_slot() {
 
 #[test]
 fn registration_checks_run_in_order() {
-    // Each row breaks its own check and all later ones; the first failing check determines the error.
+    // Each row breaks its own check and all later ones; the first failing check determines the
+    // error.
     let breaks: [(&str, fn()); 6] = [
         ("SubnetNotExists", || NetworksAdded::<Runtime>::remove(BABELBIT)),
-        ("SubNetRegistrationDisabled", || NetworkRegistrationAllowed::<Runtime>::insert(BABELBIT, false)),
+        ("SubNetRegistrationDisabled", || {
+            NetworkRegistrationAllowed::<Runtime>::insert(BABELBIT, false)
+        }),
         ("HotKeyAlreadyRegisteredInSubNet", || Uids::<Runtime>::insert(BABELBIT, key(1), 9)),
         ("NotEnoughBalanceToStake", || {
             MaxBurn::<Runtime>::insert(BABELBIT, TaoBalance(u64::MAX));
@@ -123,7 +134,9 @@ fn a_full_subnet_replaces_a_neuron() {
         assert_eq!(register("Bob", BABELBIT, 2), "ok");
         jump_to(2);
         assert_eq!(register("Bob", BABELBIT, 3), "ok");
-        assert!(matches!(last_event(), Event::NeuronRegistered(BABELBIT, 1, hotkey) if hotkey == key(3)));
+        assert!(
+            matches!(last_event(), Event::NeuronRegistered(BABELBIT, 1, hotkey) if hotkey == key(3))
+        );
         assert_eq!(Subtensor::neuron_count(BABELBIT), 3);
         assert_eq!(Subtensor::uid_of(BABELBIT, &key(1)), None);
         assert!(!Subtensor::is_registered_anywhere(&key(1)));
@@ -164,7 +177,10 @@ fn root_takes_one_member_a_block_and_three_targets_an_interval() {
         // Anybody may pay, and must keep the existential deposit.
         let (payer, price) = (key(99), Burn::<Runtime>::get(ROOT).0);
         Subtensor::credit(&payer, price + 499);
-        assert_eq!(outcome(send(&payer, Call::root_register { hotkey: key(4) })), "InsufficientTaoBalance");
+        assert_eq!(
+            outcome(send(&payer, Call::root_register { hotkey: key(4) })),
+            "InsufficientTaoBalance"
+        );
         Subtensor::credit(&payer, 1);
         assert_eq!(outcome(send(&payer, Call::root_register { hotkey: key(4) })), "ok");
         assert_eq!(balance(&payer), 500);
@@ -175,8 +191,9 @@ fn root_takes_one_member_a_block_and_three_targets_an_interval() {
 
 #[test]
 fn a_full_root_replaces_its_weakest_member() {
-    let stake =
-        |hotkey: u32, rao: u64| Subtensor::increase_stake(&key(hotkey), &account("Bob"), ROOT, AlphaBalance(rao));
+    let stake = |hotkey: u32, rao: u64| {
+        Subtensor::increase_stake(&key(hotkey), &account("Bob"), ROOT, AlphaBalance(rao))
+    };
     chain(|| {
         MaxAllowedUids::<Runtime>::insert(ROOT, 2);
         MaxRegistrationsPerBlock::<Runtime>::insert(ROOT, 9);
@@ -217,7 +234,11 @@ fn account_of_a_subnet_cannot_be_a_hotkey() {
             Call::try_associate_hotkey { hotkey: hotkey.clone() },
         ];
         for call in calls {
-            assert_eq!(outcome(send(&account("Bob"), call.clone())), "CannotUseSystemAccount", "{call:?}");
+            assert_eq!(
+                outcome(send(&account("Bob"), call.clone())),
+                "CannotUseSystemAccount",
+                "{call:?}"
+            );
         }
         assert!(!Subtensor::hotkey_exists(&hotkey));
         assert_eq!(Subtensor::neuron_count(ROOT), 0);

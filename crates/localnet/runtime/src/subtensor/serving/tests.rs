@@ -7,7 +7,16 @@ use crate::testing::{BABELBIT, account, chain, jump_to, key, last_event, outcome
 
 fn axon(ip: u128, port: u16, ip_type: u8) -> Call<Runtime> {
     let (protocol, placeholder1, placeholder2) = (4, 5, 6);
-    Call::serve_axon { netuid: BABELBIT, version: 10, ip, port, ip_type, protocol, placeholder1, placeholder2 }
+    Call::serve_axon {
+        netuid: BABELBIT,
+        version: 10,
+        ip,
+        port,
+        ip_type,
+        protocol,
+        placeholder1,
+        placeholder2,
+    }
 }
 
 fn prometheus(ip: u128, port: u16, ip_type: u8) -> Call<Runtime> {
@@ -31,7 +40,16 @@ fn an_endpoint_is_stored_as_it_was_announced() {
         assert_eq!(outcome(send(&hotkey, axon(ip, 8_091, 4))), "ok");
         assert!(matches!(last_event(), Event::AxonServed(BABELBIT, who) if who == hotkey));
         let (block, version, port, ip_type) = (9, 10, 8_091, 4);
-        let expected = AxonInfo { block, version, ip, port, ip_type, protocol: 4, placeholder1: 5, placeholder2: 6 };
+        let expected = AxonInfo {
+            block,
+            version,
+            ip,
+            port,
+            ip_type,
+            protocol: 4,
+            placeholder1: 5,
+            placeholder2: 6,
+        };
         assert_eq!(Axons::<Runtime>::get(BABELBIT, &hotkey), Some(expected));
         assert_eq!(outcome(send(&hotkey, prometheus(ip, 8_091, 4))), "ok");
         assert!(matches!(last_event(), Event::PrometheusServed(BABELBIT, who) if who == hotkey));
@@ -68,8 +86,12 @@ fn unreachable_addresses_are_refused() {
     ];
     for (ip, port, ip_type, for_axon, for_prometheus) in cases {
         let hotkey = account("Alice_hk");
-        let answers =
-            chain(|| (outcome(send(&hotkey, axon(ip, port, ip_type))), send(&hotkey, prometheus(ip, port, ip_type))));
+        let answers = chain(|| {
+            (
+                outcome(send(&hotkey, axon(ip, port, ip_type))),
+                send(&hotkey, prometheus(ip, port, ip_type)),
+            )
+        });
         assert_eq!(answers.0, for_axon, "axon {ip} {port} {ip_type}");
         assert_eq!(outcome(answers.1), for_prometheus, "metrics {ip} {port} {ip_type}");
     }
@@ -87,7 +109,11 @@ fn only_registered_hotkeys_announce_and_not_too_often() {
             assert_eq!(outcome(send(&hotkey, call(ip, 1, 4))), "ok");
             jump_to(50);
             assert_eq!(outcome(send(&hotkey, call(ip, 1, 4))), "ServingRateLimitExceeded");
-            assert_eq!(outcome(send(&hotkey, call(ip, 0, 4))), "ServingRateLimitExceeded", "the port is checked last");
+            assert_eq!(
+                outcome(send(&hotkey, call(ip, 0, 4))),
+                "ServingRateLimitExceeded",
+                "the port is checked last"
+            );
             jump_to(51);
             assert_eq!(outcome(send(&hotkey, call(ip, 1, 4))), "ok");
         }
@@ -97,7 +123,13 @@ fn only_registered_hotkeys_announce_and_not_too_often() {
         assert_eq!(outcome(send(&key(1), axon(ip, 1, 9))), "HotKeyNotRegisteredInNetwork");
         assert_eq!(outcome(send(&key(1), prometheus(ip, 1, 9))), "InvalidIpType");
         // Alice's hotkey is no neuron of subnet 1.
-        let elsewhere = |netuid| Call::<Runtime>::serve_prometheus { netuid, version: 1, ip, port: 1, ip_type: 4 };
+        let elsewhere = |netuid| Call::<Runtime>::serve_prometheus {
+            netuid,
+            version: 1,
+            ip,
+            port: 1,
+            ip_type: 4,
+        };
         assert_eq!(outcome(send(&hotkey, elsewhere(NetUid(1)))), "HotKeyNotRegisteredInNetwork");
         assert_eq!(outcome(send(&hotkey, elsewhere(NetUid(77)))), "SubnetNotExists");
     });
@@ -117,12 +149,17 @@ fn a_certificate_has_at_most_64_bytes_of_key() {
         certificate,
     };
     let hotkey = account("Alice_hk");
-    for (bytes, key_length) in [(0, None), (1, Some(0)), (33, Some(32)), (65, Some(64)), (66, None)] {
+    for (bytes, key_length) in [(0, None), (1, Some(0)), (33, Some(32)), (65, Some(64)), (66, None)]
+    {
         chain(|| {
             assert_eq!(outcome(send(&hotkey, tls(vec![7; bytes]))), "ok");
             assert!(Axons::<Runtime>::contains_key(BABELBIT, &hotkey), "{bytes}");
             let stored = NeuronCertificates::<Runtime>::get(BABELBIT, &hotkey);
-            assert_eq!(stored.as_ref().map(|certificate| certificate.public_key.len()), key_length, "{bytes}");
+            assert_eq!(
+                stored.as_ref().map(|certificate| certificate.public_key.len()),
+                key_length,
+                "{bytes}"
+            );
             assert!(stored.is_none_or(|certificate| certificate.algorithm == 7));
             assert_eq!(outcome(send(&hotkey, tls(vec![7; 33]))), "ServingRateLimitExceeded");
         });

@@ -61,7 +61,8 @@ proptest! {
                 };
                 let (after, new_total) = (stakes(&hotkey), Subtensor::total_alpha(&hotkey, BABELBIT).0);
                 prop_assert_eq!(TotalAlphaStaked::<crate::Runtime>::get(BABELBIT).0, elsewhere + new_total);
-                // The stakes sum up to the pool, except for the rao lost by rounding down each of them.
+                // The stakes sum up to the pool, except for the rao lost by rounding down each of
+                // them.
                 let held: u64 = after.iter().sum();
                 prop_assert!(held <= new_total, "{} of {} held", held, new_total);
                 if held > 0 {
@@ -72,8 +73,8 @@ proptest! {
                 for (number, (&before, &after)) in (0..).zip(before.iter().zip(&after)) {
                     let expected = i128::from(before) + if number == coldkey { moved } else { 0 };
                     let error = i128::from(after) - expected;
-                    // Rounding a withdrawal can raise each other stake by up to one rao, and that stake's own fraction
-                    // by a second one.
+                    // Rounding a withdrawal can raise each other stake by up to one rao, and that
+                    // stake's own fraction by a second one.
                     let most = if number == coldkey { 1 } else { 2 };
                     prop_assert!((-1..=most).contains(&error), "coldkey {}: {} instead of {}", number, after, expected);
                 }

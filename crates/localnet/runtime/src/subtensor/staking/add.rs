@@ -45,7 +45,10 @@ impl<T: Config> Pallet<T> {
         amount: TaoBalance,
         limit: Option<Limit>,
     ) -> Result<AlphaBalance, DispatchError> {
-        ensure!(Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).tao.0), Error::<T>::InsufficientLiquidity);
+        ensure!(
+            Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).tao.0),
+            Error::<T>::InsufficientLiquidity
+        );
         let (max, allow_partial) = match limit {
             Some(limit) => (Self::max_bought_below(netuid, limit.price)?, limit.allow_partial),
             None => (amount, false),
@@ -60,9 +63,9 @@ impl<T: Config> Pallet<T> {
     /// Validates a purchase, without writing.
     ///
     /// # Errors
-    /// In this order: `SubnetNotExists`, `SubtokenDisabled`, `AmountTooLow`, `SlippageTooHigh` (unless partial
-    /// execution is allowed), `NotEnoughBalanceToStake`, `HotKeyAccountNotExists`, `InsufficientLiquidity`,
-    /// `AmountTooLow` for the partial amount.
+    /// In this order: `SubnetNotExists`, `SubtokenDisabled`, `AmountTooLow`, `SlippageTooHigh`
+    /// (unless partial execution is allowed), `NotEnoughBalanceToStake`, `HotKeyAccountNotExists`,
+    /// `InsufficientLiquidity`, `AmountTooLow` for the partial amount.
     pub(in crate::subtensor) fn validate_add(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -73,14 +76,17 @@ impl<T: Config> Pallet<T> {
     ) -> Result<(), Error<T>> {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         Self::ensure_subtoken_enabled(netuid)?;
-        let min_fee = if Self::has_pool(netuid) { swap::Pallet::<T>::fee(netuid, MIN_STAKE.0) } else { 0 };
+        let min_fee =
+            if Self::has_pool(netuid) { swap::Pallet::<T>::fee(netuid, MIN_STAKE.0) } else { 0 };
         ensure!(amount >= MIN_STAKE.saturating_add(TaoBalance(min_fee)), Error::<T>::AmountTooLow);
         ensure!(allow_partial || amount <= max, Error::<T>::SlippageTooHigh);
         let amount = amount.min(max);
-        let balance = T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
+        let balance =
+            T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
         ensure!(amount.0 <= balance, Error::<T>::NotEnoughBalanceToStake);
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
-        let trade = Self::quote_buy(netuid, amount, Fee::Charged).map_err(|_| Error::<T>::InsufficientLiquidity)?;
+        let trade = Self::quote_buy(netuid, amount, Fee::Charged)
+            .map_err(|_| Error::<T>::InsufficientLiquidity)?;
         ensure!(trade.traded() >= MIN_STAKE.0, Error::<T>::AmountTooLow);
         ensure!(trade.received > 0, Error::<T>::InsufficientLiquidity);
         Ok(())

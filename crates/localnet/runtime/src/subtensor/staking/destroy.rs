@@ -63,8 +63,8 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// In this order: `SubnetNotExists`, `CannotBurnOrRecycleOnRootSubnet`, `SubtokenDisabled`,
-    /// `HotKeyAccountNotExists`, `InsufficientLiquidity` if the amount exceeds the issued alpha, `StakeUnavailable` if
-    /// too much is locked or is collateral.
+    /// `HotKeyAccountNotExists`, `InsufficientLiquidity` if the amount exceeds the issued alpha,
+    /// `StakeUnavailable` if too much is locked or is collateral.
     fn take_alpha(
         coldkey: &AccountId32,
         hotkey: &AccountId32,

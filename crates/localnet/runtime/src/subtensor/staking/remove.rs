@@ -44,7 +44,9 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let stake = Self::stake_of(hotkey, who, netuid);
         match limit_price {
-            Some(limit_price) => Self::do_remove_stake_limit(who, hotkey, netuid, stake, limit_price, false),
+            Some(limit_price) => {
+                Self::do_remove_stake_limit(who, hotkey, netuid, stake, limit_price, false)
+            }
             None => Self::do_remove_stake(who, hotkey, netuid, stake),
         }
     }
@@ -66,8 +68,8 @@ impl<T: Config> Pallet<T> {
     /// Sells all alpha of a coldkey on a hotkey, and stakes the TAO on root.
     ///
     /// # Errors
-    /// `HotKeyAccountNotExists`; `StakeUnavailable` if too much is locked on a subnet; `AmountTooLow` if nothing could
-    /// be sold.
+    /// `HotKeyAccountNotExists`; `StakeUnavailable` if too much is locked on a subnet;
+    /// `AmountTooLow` if nothing could be sold.
     pub(crate) fn do_unstake_all_alpha(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
         let mut total = TaoBalance::ZERO;
@@ -81,8 +83,13 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    fn ensure_all_unlocked(who: &AccountId32, hotkey: &AccountId32, netuids: &[NetUid]) -> Result<(), Error<T>> {
-        let mut stakes = netuids.iter().map(|netuid| (*netuid, Self::stake_of(hotkey, who, *netuid)));
+    fn ensure_all_unlocked(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        netuids: &[NetUid],
+    ) -> Result<(), Error<T>> {
+        let mut stakes =
+            netuids.iter().map(|netuid| (*netuid, Self::stake_of(hotkey, who, *netuid)));
         stakes.try_for_each(|(netuid, stake)| Self::ensure_unlocked(who, netuid, stake))
     }
 
@@ -93,7 +100,8 @@ impl<T: Config> Pallet<T> {
         netuid: NetUid,
     ) -> Result<TaoBalance, sp_runtime::DispatchError> {
         let stake = Self::stake_of(hotkey, who, netuid);
-        let is_refused = || Self::validate_remove(who, hotkey, netuid, stake, stake, false).is_err();
+        let is_refused =
+            || Self::validate_remove(who, hotkey, netuid, stake, stake, false).is_err();
         if !SubtokenEnabled::<T>::get(netuid) || is_refused() {
             return Ok(TaoBalance::ZERO);
         }
@@ -114,7 +122,10 @@ impl<T: Config> Pallet<T> {
         amount: AlphaBalance,
         limit: Option<Limit>,
     ) -> DispatchResult {
-        ensure!(Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).alpha.0), Error::<T>::InsufficientLiquidity);
+        ensure!(
+            Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).alpha.0),
+            Error::<T>::InsufficientLiquidity
+        );
         let (max, allow_partial) = match limit {
             Some(limit) => (Self::max_sold_above(netuid, limit.price)?, limit.allow_partial),
             None => (amount, false),
@@ -128,9 +139,10 @@ impl<T: Config> Pallet<T> {
     /// Validates a sale, without writing.
     ///
     /// # Errors
-    /// In this order: `SubnetNotExists`, `AmountTooLow` for 0, `NotEnoughStakeToWithdraw`, `InsufficientLiquidity`,
-    /// `AmountTooLow` below the minimum unless all stake is sold, `SlippageTooHigh` (unless partial execution is
-    /// allowed), `HotKeyAccountNotExists`, `StakeUnavailable` if too much is locked.
+    /// In this order: `SubnetNotExists`, `AmountTooLow` for 0, `NotEnoughStakeToWithdraw`,
+    /// `InsufficientLiquidity`, `AmountTooLow` below the minimum unless all stake is sold,
+    /// `SlippageTooHigh` (unless partial execution is allowed), `HotKeyAccountNotExists`,
+    /// `StakeUnavailable` if too much is locked.
     fn validate_remove(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -143,7 +155,8 @@ impl<T: Config> Pallet<T> {
         ensure!(amount != AlphaBalance::ZERO, Error::<T>::AmountTooLow);
         let stake = Self::stake_of(hotkey, coldkey, netuid);
         ensure!(amount <= stake, Error::<T>::NotEnoughStakeToWithdraw);
-        let trade = Self::quote_sell(netuid, amount, Fee::Charged).map_err(|_| Error::<T>::InsufficientLiquidity)?;
+        let trade = Self::quote_sell(netuid, amount, Fee::Charged)
+            .map_err(|_| Error::<T>::InsufficientLiquidity)?;
         ensure!(amount == stake || trade.received >= MIN_STAKE.0, Error::<T>::AmountTooLow);
         ensure!(allow_partial || amount <= max, Error::<T>::SlippageTooHigh);
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
@@ -151,7 +164,8 @@ impl<T: Config> Pallet<T> {
         Self::ensure_covers_collateral(coldkey, hotkey, netuid, amount)
     }
 
-    /// Sets the minimum stake of a nominator. If it rises, sells all stakes below it, of the nominators of all hotkeys.
+    /// Sets the minimum stake of a nominator. If it rises, sells all stakes below it, of the
+    /// nominators of all hotkeys.
     pub(crate) fn set_nominator_min_required_stake(rao: u64) {
         let previous = NominatorMinRequiredStake::<T>::get();
         NominatorMinRequiredStake::<T>::put(rao);
@@ -165,8 +179,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; stake that cannot be sold is
-    /// removed.
+    /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; stake that
+    /// cannot be sold is removed.
     fn clear_small_nomination(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) {
         let min = TaoBalance(NominatorMinRequiredStake::<T>::get());
         let stake = Self::stake_of(hotkey, coldkey, netuid);

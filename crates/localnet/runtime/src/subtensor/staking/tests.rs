@@ -4,13 +4,18 @@ mod moves;
 
 use super::*;
 use crate::runtime::{AccountId, Runtime};
-use crate::subtensor::{Call, StakingHotkeys, SubnetAlphaIn, SubnetAlphaOut, SubnetTAO, SubnetVolume, TotalStake};
+use crate::subtensor::{
+    Call, StakingHotkeys, SubnetAlphaIn, SubnetAlphaOut, SubnetTAO, SubnetVolume, TotalStake,
+};
 use crate::swap::{self, FeeRate, Pool};
-use crate::testing::{BABELBIT, Subtensor, account, all_tao, balance, chain, key, last_event, outcome, send};
+use crate::testing::{
+    BABELBIT, Subtensor, account, all_tao, balance, chain, key, last_event, outcome, send,
+};
 
 const TAO: u64 = 1_000_000_000;
 
-/// Runs a test on a chain where Bob has a hotkey, with 10 TAO staked on it in the subnet and on root.
+/// Runs a test on a chain where Bob has a hotkey, with 10 TAO staked on it in the subnet and on
+/// root.
 fn market(test: impl FnOnce(AccountId, AccountId)) {
     chain(|| {
         let (bob, hotkey) = (account("Bob"), key(1));
@@ -26,7 +31,13 @@ fn add(hotkey: &AccountId, netuid: NetUid, rao: u64) -> Call<Runtime> {
     Call::add_stake { hotkey: hotkey.clone(), netuid, amount_staked: TaoBalance(rao) }
 }
 
-fn add_limit(hotkey: &AccountId, netuid: NetUid, rao: u64, limit: u64, allow_partial: bool) -> Call<Runtime> {
+fn add_limit(
+    hotkey: &AccountId,
+    netuid: NetUid,
+    rao: u64,
+    limit: u64,
+    allow_partial: bool,
+) -> Call<Runtime> {
     Call::add_stake_limit {
         hotkey: hotkey.clone(),
         netuid,
@@ -40,7 +51,13 @@ fn remove(hotkey: &AccountId, netuid: NetUid, alpha: u64) -> Call<Runtime> {
     Call::remove_stake { hotkey: hotkey.clone(), netuid, amount_unstaked: AlphaBalance(alpha) }
 }
 
-fn remove_limit(hotkey: &AccountId, netuid: NetUid, alpha: u64, limit: u64, allow_partial: bool) -> Call<Runtime> {
+fn remove_limit(
+    hotkey: &AccountId,
+    netuid: NetUid,
+    alpha: u64,
+    limit: u64,
+    allow_partial: bool,
+) -> Call<Runtime> {
     Call::remove_stake_limit {
         hotkey: hotkey.clone(),
         netuid,
@@ -95,7 +112,11 @@ fn invalid_stake_is_refused() {
             (&bob, remove_limit(&hotkey, BABELBIT, stake, 101_900_000, false), "SlippageTooHigh"),
             (&bob, remove_limit(&hotkey, NetUid::ROOT, TAO, TAO + 1, false), "SlippageTooHigh"),
             (&bob, remove_limit(&hotkey, BABELBIT, u64::MAX, 1, false), "InsufficientLiquidity"),
-            (&hoarder, remove(&hotkey, BABELBIT, 1_000 * alpha_reserve + 1), "InsufficientLiquidity"),
+            (
+                &hoarder,
+                remove(&hotkey, BABELBIT, 1_000 * alpha_reserve + 1),
+                "InsufficientLiquidity",
+            ),
             (&bob, remove(&hotkey, BABELBIT, 1), "InsufficientLiquidity"),
             (&bob, remove(&hotkey, BABELBIT, 10_000_000), "AmountTooLow"),
             (&bob, remove(&hotkey, NetUid::ROOT, 1_999_999), "AmountTooLow"),
@@ -112,7 +133,8 @@ fn staking_buys_from_the_pool_and_pays_the_author() {
         let (bob, author, hotkey) = (account("Bob"), account("One"), key(1));
         Subtensor::own_hotkey(&account("Charlie"), &hotkey).unwrap();
         let (before, authors, issued) = (balance(&bob), balance(&author), all_tao());
-        let (tao, alpha) = (SubnetTAO::<Runtime>::get(BABELBIT).0, SubnetAlphaIn::<Runtime>::get(BABELBIT).0);
+        let (tao, alpha) =
+            (SubnetTAO::<Runtime>::get(BABELBIT).0, SubnetAlphaIn::<Runtime>::get(BABELBIT).0);
         let out = SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
         let volume = SubnetVolume::<Runtime>::get(BABELBIT);
 
@@ -120,7 +142,8 @@ fn staking_buys_from_the_pool_and_pays_the_author() {
 
         // 33 / 65 535 of 100 TAO
         let fee = 50_354_772;
-        let bought = (u128::from(alpha) * u128::from(100 * TAO - fee) / u128::from(tao + 100 * TAO - fee)) as u64;
+        let bought = (u128::from(alpha) * u128::from(100 * TAO - fee)
+            / u128::from(tao + 100 * TAO - fee)) as u64;
         assert_eq!(balance(&bob), before - 100 * TAO);
         assert_eq!(balance(&author), authors + fee);
         assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT).0, tao + 100 * TAO - fee);
@@ -131,7 +154,14 @@ fn staking_buys_from_the_pool_and_pays_the_author() {
         assert_eq!(StakingHotkeys::<Runtime>::get(&bob), std::slice::from_ref(&hotkey));
         assert_eq!(LastColdkeyHotkeyStakeBlock::<Runtime>::get(&bob, &hotkey), Some(1));
         assert_eq!(all_tao(), issued);
-        let event = Event::StakeAdded(bob, hotkey, TaoBalance(100 * TAO), AlphaBalance(bought), BABELBIT, fee);
+        let event = Event::StakeAdded(
+            bob,
+            hotkey,
+            TaoBalance(100 * TAO),
+            AlphaBalance(bought),
+            BABELBIT,
+            fee,
+        );
         assert_eq!(last_event(), event);
     });
 }
@@ -141,7 +171,8 @@ fn unstaking_sells_to_the_pool_and_pays_the_author() {
     market(|bob, hotkey| {
         let author = account("One");
         let stake = Subtensor::stake_of(&hotkey, &bob, BABELBIT).0;
-        let (before, issued, alpha) = (balance(&bob), all_tao(), Subtensor::alpha_issuance(BABELBIT));
+        let (before, issued, alpha) =
+            (balance(&bob), all_tao(), Subtensor::alpha_issuance(BABELBIT));
         let pool = Subtensor::pool_of(BABELBIT);
         let authors = balance(&author);
 
@@ -152,11 +183,15 @@ fn unstaking_sells_to_the_pool_and_pays_the_author() {
         assert_eq!(balance(&bob), before + received.0);
         assert_eq!(Subtensor::stake_of(&hotkey, &bob, BABELBIT), AlphaBalance(0));
         // The author's fee is sold after the stake, at the resulting price.
-        let left =
-            Pool { tao: pool.tao.saturating_sub(received), alpha: AlphaBalance(pool.alpha.0 + stake - fee), ..pool };
+        let left = Pool {
+            tao: pool.tao.saturating_sub(received),
+            alpha: AlphaBalance(pool.alpha.0 + stake - fee),
+            ..pool
+        };
         assert_eq!(balance(&author), authors + left.sell(AlphaBalance(fee)).0);
         assert_eq!((all_tao(), Subtensor::alpha_issuance(BABELBIT)), (issued, alpha));
-        let event = Event::StakeRemoved(bob, hotkey, received, AlphaBalance(stake - fee), BABELBIT, fee);
+        let event =
+            Event::StakeRemoved(bob, hotkey, received, AlphaBalance(stake - fee), BABELBIT, fee);
         assert_eq!(last_event(), event);
     });
 }
@@ -170,7 +205,14 @@ fn root_stakes_tao_without_conversion() {
         send(&bob, remove_limit(&hotkey, NetUid::ROOT, 4 * TAO, TAO, false)).unwrap();
         assert_eq!(balance(&bob), before + 4 * TAO);
         assert_eq!(Subtensor::stake_of(&hotkey, &bob, NetUid::ROOT), AlphaBalance(6 * TAO));
-        let event = Event::StakeRemoved(bob, hotkey, TaoBalance(4 * TAO), AlphaBalance(4 * TAO), NetUid::ROOT, 0);
+        let event = Event::StakeRemoved(
+            bob,
+            hotkey,
+            TaoBalance(4 * TAO),
+            AlphaBalance(4 * TAO),
+            NetUid::ROOT,
+            0,
+        );
         assert_eq!(last_event(), event);
     });
 }
@@ -211,7 +253,10 @@ fn root_sets_the_fee_of_a_subnet() {
         let owner = crate::subtensor::SubnetOwner::<Runtime>::get(BABELBIT);
         let call = |netuid, rate| RuntimeCall::from(swap::Call::set_fee_rate { netuid, rate });
         let as_root = |netuid, rate| {
-            call(netuid, rate).dispatch(RuntimeOrigin::root()).map(|_| ()).map_err(|failure| failure.error)
+            call(netuid, rate)
+                .dispatch(RuntimeOrigin::root())
+                .map(|_| ())
+                .map_err(|failure| failure.error)
         };
         assert_eq!(outcome(send(&owner, call(BABELBIT, 1))), "BadOrigin");
         assert_eq!(outcome(as_root(NetUid(77), 10_001)), "MechanismDoesNotExist");

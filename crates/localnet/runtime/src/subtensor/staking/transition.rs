@@ -66,13 +66,31 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let from = Place { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
         let to = Place { coldkey: who, hotkey: destination_hotkey, netuid: destination_netuid };
-        Self::move_between(from, to, Some(Limit { price: limit_price, allow_partial }), alpha_amount)
+        Self::move_between(
+            from,
+            to,
+            Some(Limit { price: limit_price, allow_partial }),
+            alpha_amount,
+        )
     }
 
-    fn move_between(from: Place<'_>, to: Place<'_>, limit: Option<Limit>, amount: AlphaBalance) -> DispatchResult {
+    fn move_between(
+        from: Place<'_>,
+        to: Place<'_>,
+        limit: Option<Limit>,
+        amount: AlphaBalance,
+    ) -> DispatchResult {
         let moved = Self::carry(&Transition { from, to, limit, is_transfer: false }, amount)?;
-        let (coldkey, before, after) = (from.coldkey.clone(), from.hotkey.clone(), to.hotkey.clone());
-        Self::deposit_event(Event::StakeMoved(coldkey, before, from.netuid, after, to.netuid, moved));
+        let (coldkey, before, after) =
+            (from.coldkey.clone(), from.hotkey.clone(), to.hotkey.clone());
+        Self::deposit_event(Event::StakeMoved(
+            coldkey,
+            before,
+            from.netuid,
+            after,
+            to.netuid,
+            moved,
+        ));
         Ok(())
     }
 
@@ -96,7 +114,13 @@ impl<T: Config> Pallet<T> {
         allow_partial: bool,
     ) -> DispatchResult {
         let limit = Limit { price: limit_price, allow_partial };
-        Self::swap_between(who, hotkey, (origin_netuid, destination_netuid), Some(limit), alpha_amount)
+        Self::swap_between(
+            who,
+            hotkey,
+            (origin_netuid, destination_netuid),
+            Some(limit),
+            alpha_amount,
+        )
     }
 
     fn swap_between(
@@ -107,7 +131,8 @@ impl<T: Config> Pallet<T> {
         amount: AlphaBalance,
     ) -> DispatchResult {
         let place = |netuid| Place { coldkey: who, hotkey, netuid };
-        let transition = Transition { from: place(before), to: place(after), limit, is_transfer: false };
+        let transition =
+            Transition { from: place(before), to: place(after), limit, is_transfer: false };
         let moved = Self::carry(&transition, amount)?;
         Self::deposit_event(Event::StakeSwapped(who.clone(), hotkey.clone(), before, after, moved));
         Ok(())
@@ -123,10 +148,18 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let from = Place { coldkey: who, hotkey, netuid: origin_netuid };
         let to = Place { coldkey: destination_coldkey, hotkey, netuid: destination_netuid };
-        let moved = Self::carry(&Transition { from, to, limit: None, is_transfer: true }, alpha_amount)?;
+        let moved =
+            Self::carry(&Transition { from, to, limit: None, is_transfer: true }, alpha_amount)?;
         let (before, after) = (who.clone(), destination_coldkey.clone());
         let (origin, destination) = (origin_netuid, destination_netuid);
-        Self::deposit_event(Event::StakeTransferred(before, after, hotkey.clone(), origin, destination, moved));
+        Self::deposit_event(Event::StakeTransferred(
+            before,
+            after,
+            hotkey.clone(),
+            origin,
+            destination,
+            moved,
+        ));
         Ok(())
     }
 
@@ -140,8 +173,13 @@ impl<T: Config> Pallet<T> {
         alpha_amount: AlphaBalance,
     ) -> DispatchResult {
         let from = Place { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
-        let to = Place { coldkey: destination_coldkey, hotkey: destination_hotkey, netuid: destination_netuid };
-        let amount = Self::carry(&Transition { from, to, limit: None, is_transfer: true }, alpha_amount)?;
+        let to = Place {
+            coldkey: destination_coldkey,
+            hotkey: destination_hotkey,
+            netuid: destination_netuid,
+        };
+        let amount =
+            Self::carry(&Transition { from, to, limit: None, is_transfer: true }, alpha_amount)?;
         Self::deposit_event(Event::StakeAndHotkeyTransferred {
             origin_coldkey: who.clone(),
             destination_coldkey: destination_coldkey.clone(),
@@ -158,11 +196,16 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// The errors of [`Self::max_moved_above`], of [`Self::validate_transition`] and of the trades.
-    fn carry(transition: &Transition<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
+    fn carry(
+        transition: &Transition<'_>,
+        amount: AlphaBalance,
+    ) -> Result<TaoBalance, DispatchError> {
         let Transition { from, to, limit, .. } = transition;
         let amount = amount.min(Self::stake_of(from.hotkey, from.coldkey, from.netuid));
         let max = match limit {
-            Some(limit) if from.netuid != to.netuid => Self::max_moved_above(from.netuid, to.netuid, limit.price)?,
+            Some(limit) if from.netuid != to.netuid => {
+                Self::max_moved_above(from.netuid, to.netuid, limit.price)?
+            }
             _ => amount,
         };
         Self::validate_transition(transition, amount, max)?;
@@ -174,17 +217,20 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Sells the alpha of one subnet and buys that of the other. One of the two trades has no fee: the trade on root if
-    /// there is one, otherwise the second trade. If the received TAO is less than `minimum`, it stays in the coldkey's
-    /// balance.
+    /// Sells the alpha of one subnet and buys that of the other. One of the two trades has no fee:
+    /// the trade on root if there is one, otherwise the second trade. If the received TAO is less
+    /// than `minimum`, it stays in the coldkey's balance.
     fn trade(
         from: Place<'_>,
         to: Place<'_>,
         amount: AlphaBalance,
         minimum: TaoBalance,
     ) -> Result<TaoBalance, DispatchError> {
-        let (first, second) =
-            if from.netuid == NetUid::ROOT { (Fee::Waived, Fee::Charged) } else { (Fee::Charged, Fee::Waived) };
+        let (first, second) = if from.netuid == NetUid::ROOT {
+            (Fee::Waived, Fee::Charged)
+        } else {
+            (Fee::Charged, Fee::Waived)
+        };
         let tao = Self::sell_from(from.hotkey, from.coldkey, from.netuid, amount, first)?;
         if from.coldkey != to.coldkey {
             T::Currency::transfer(from.coldkey, to.coldkey, tao.0, Preservation::Expendable)?;
@@ -199,10 +245,16 @@ impl<T: Config> Pallet<T> {
     /// Moves stake within one subnet, without a trade.
     ///
     /// # Errors
-    /// `AmountTooLow` if the stake is worth less than `MIN_TRANSFER` at the current price, and the errors of
-    /// [`Self::move_lock_with_stake`].
-    fn carry_within(from: Place<'_>, to: Place<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
-        let worth = Self::alpha_price(from.netuid).saturating_mul(U64F64::from_num(amount.0)).saturating_to_num();
+    /// `AmountTooLow` if the stake is worth less than `MIN_TRANSFER` at the current price, and the
+    /// errors of [`Self::move_lock_with_stake`].
+    fn carry_within(
+        from: Place<'_>,
+        to: Place<'_>,
+        amount: AlphaBalance,
+    ) -> Result<TaoBalance, DispatchError> {
+        let worth = Self::alpha_price(from.netuid)
+            .saturating_mul(U64F64::from_num(amount.0))
+            .saturating_to_num();
         let worth = TaoBalance(worth);
         ensure!(worth >= MIN_TRANSFER, Error::<T>::AmountTooLow);
         Self::move_lock_with_stake(from.coldkey, to.coldkey, from.netuid, amount)?;
@@ -221,7 +273,8 @@ impl<T: Config> Pallet<T> {
         Ok(worth)
     }
 
-    /// Gives stake on a hotkey to another coldkey, without a call of its owner. Moves at most the complete stake.
+    /// Gives stake on a hotkey to another coldkey, without a call of its owner. Moves at most the
+    /// complete stake.
     ///
     /// # Errors
     /// The errors of [`Self::carry_within`].
@@ -240,11 +293,12 @@ impl<T: Config> Pallet<T> {
     /// Validates a move, without writing.
     ///
     /// # Errors
-    /// In this order: `SameNetuid` if origin and destination are equal, `SubnetNotExists`, `SubtokenDisabled`,
-    /// `HotKeyAccountNotExists`, `NotEnoughStakeToWithdraw`; between subnets `InsufficientLiquidity`, `AmountTooLow`,
-    /// `SlippageTooHigh` (unless partial execution is allowed); for transfers `CannotUseSystemAccount` if they go to the
-    /// account of the baskets, and `TransferDisallowed`; `StakeUnavailable` if too much is collateral or, between
-    /// subnets, locked.
+    /// In this order: `SameNetuid` if origin and destination are equal, `SubnetNotExists`,
+    /// `SubtokenDisabled`, `HotKeyAccountNotExists`, `NotEnoughStakeToWithdraw`; between subnets
+    /// `InsufficientLiquidity`, `AmountTooLow`, `SlippageTooHigh` (unless partial execution is
+    /// allowed); for transfers `CannotUseSystemAccount` if they go to the account of the baskets,
+    /// and `TransferDisallowed`; `StakeUnavailable` if too much is collateral or, between subnets,
+    /// locked.
     fn validate_transition(
         transition: &Transition<'_>,
         amount: AlphaBalance,
@@ -253,22 +307,34 @@ impl<T: Config> Pallet<T> {
         let Transition { from, to, limit, is_transfer } = transition;
         ensure!(from != to, Error::<T>::SameNetuid);
         let places = [from, to];
-        ensure!(places.iter().all(|place| Self::subnet_exists(place.netuid)), Error::<T>::SubnetNotExists);
+        ensure!(
+            places.iter().all(|place| Self::subnet_exists(place.netuid)),
+            Error::<T>::SubnetNotExists
+        );
         for place in places {
             Self::ensure_subtoken_enabled(place.netuid)?;
         }
-        ensure!(places.iter().all(|place| Self::hotkey_exists(place.hotkey)), Error::<T>::HotKeyAccountNotExists);
+        ensure!(
+            places.iter().all(|place| Self::hotkey_exists(place.hotkey)),
+            Error::<T>::HotKeyAccountNotExists
+        );
         let stake = Self::stake_of(from.hotkey, from.coldkey, from.netuid);
         ensure!(amount <= stake, Error::<T>::NotEnoughStakeToWithdraw);
         if from.netuid != to.netuid {
             let trade = Self::quote_sell(from.netuid, amount, Fee::Charged);
             let worth = trade.map_err(|_| Error::<T>::InsufficientLiquidity)?.received;
             ensure!(worth > transition.minimum().0, Error::<T>::AmountTooLow);
-            ensure!(limit.is_none_or(|limit| limit.allow_partial) || amount <= max, Error::<T>::SlippageTooHigh);
+            ensure!(
+                limit.is_none_or(|limit| limit.allow_partial) || amount <= max,
+                Error::<T>::SlippageTooHigh
+            );
         }
         if *is_transfer {
             ensure!(*to.coldkey != Self::basket_account(), Error::<T>::CannotUseSystemAccount);
-            ensure!(places.iter().all(|place| TransferToggle::<T>::get(place.netuid)), Error::<T>::TransferDisallowed);
+            ensure!(
+                places.iter().all(|place| TransferToggle::<T>::get(place.netuid)),
+                Error::<T>::TransferDisallowed
+            );
         }
         if from.netuid != to.netuid {
             Self::ensure_unlocked(from.coldkey, from.netuid, amount)?;
@@ -277,18 +343,26 @@ impl<T: Config> Pallet<T> {
         Self::ensure_covers_collateral(from.coldkey, from.hotkey, from.netuid, amount)
     }
 
-    /// Returns the maximum alpha that can move between subnets until the ratio of their prices reaches `limit`, in
-    /// parts of 10⁹. This is the real chain's estimate, which is exact for pools with equal weights.
+    /// Returns the maximum alpha that can move between subnets until the ratio of their prices
+    /// reaches `limit`, in parts of 10⁹. This is the real chain's estimate, which is exact for
+    /// pools with equal weights.
     ///
     /// # Errors
-    /// The errors of [`Self::max_bought_below`] or [`Self::max_sold_above`] if one of the subnets has no pool.
-    fn max_moved_above(from: NetUid, to: NetUid, limit: TaoBalance) -> Result<AlphaBalance, DispatchError> {
+    /// The errors of [`Self::max_bought_below`] or [`Self::max_sold_above`] if one of the subnets
+    /// has no pool.
+    fn max_moved_above(
+        from: NetUid,
+        to: NetUid,
+        limit: TaoBalance,
+    ) -> Result<AlphaBalance, DispatchError> {
         match (Self::has_pool(from), Self::has_pool(to)) {
             (false, false) => Ok(AlphaBalance(if limit.0 > UNIT { 0 } else { u64::MAX })),
             (false, true) if limit == TaoBalance::ZERO => Ok(AlphaBalance(u64::MAX)),
             (false, true) => {
                 // The limit on the destination's price is the inverse of `limit`.
-                let inverse = (u128::from(UNIT) * u128::from(UNIT)).checked_div(u128::from(limit.0)).unwrap_or(0);
+                let inverse = (u128::from(UNIT) * u128::from(UNIT))
+                    .checked_div(u128::from(limit.0))
+                    .unwrap_or(0);
                 let inverse = TaoBalance(u64::try_from(inverse).unwrap_or(u64::MAX));
                 Ok(AlphaBalance(Self::max_bought_below(to, inverse)?.0))
             }
@@ -297,8 +371,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Returns the maximum alpha that can move between two pools: (α₂ T₁ / (T₁ + T₂)) / limit − α₁ T₂ / (T₁ + T₂), for
-    /// pools of αᵢ alpha and Tᵢ TAO.
+    /// Returns the maximum alpha that can move between two pools: (α₂ T₁ / (T₁ + T₂)) / limit − α₁
+    /// T₂ / (T₁ + T₂), for pools of αᵢ alpha and Tᵢ TAO.
     fn max_moved_between_pools(from: NetUid, to: NetUid, limit: TaoBalance) -> u64 {
         let (from_pool, to_pool) = (Self::pool_of(from), Self::pool_of(to));
         let sides = [from_pool.tao.0, from_pool.alpha.0, to_pool.tao.0, to_pool.alpha.0];
@@ -306,7 +380,8 @@ impl<T: Config> Pallet<T> {
             return 0;
         }
         let [tao_1, alpha_1, tao_2, alpha_2] = sides.map(U64F64::from_num);
-        let ratio = U64F64::from_num(limit.0).checked_div(U64F64::from_num(UNIT)).unwrap_or_default();
+        let ratio =
+            U64F64::from_num(limit.0).checked_div(U64F64::from_num(UNIT)).unwrap_or_default();
         let price = Self::alpha_price(from).checked_div(Self::alpha_price(to)).unwrap_or_default();
         if ratio > price {
             return 0;
@@ -316,7 +391,8 @@ impl<T: Config> Pallet<T> {
         }
         let whole = tao_1.saturating_add(tao_2);
         let part = |tao: U64F64| tao.checked_div(whole).unwrap_or_default();
-        let reached = alpha_2.saturating_mul(part(tao_1)).checked_div(ratio).unwrap_or(U64F64::max_value());
+        let reached =
+            alpha_2.saturating_mul(part(tao_1)).checked_div(ratio).unwrap_or(U64F64::max_value());
         reached.saturating_sub(alpha_1.saturating_mul(part(tao_2))).saturating_to_num()
     }
 }

@@ -7,27 +7,58 @@ use frame_support::pallet_macros::pallet_section;
 mod keys {
     /// The hotkey on which the emission of a coldkey's miners on a subnet is staked.
     #[pallet::storage]
-    pub type AutoStakeDestination<T: Config> =
-        StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, T::AccountId, OptionQuery>;
+    pub type AutoStakeDestination<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Identity,
+        NetUid,
+        T::AccountId,
+        OptionQuery,
+    >;
     /// Coldkeys that selected a hotkey for automatic staking on a subnet.
     #[pallet::storage]
-    pub type AutoStakeDestinationColdkeys<T: Config> =
-        StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, Vec<T::AccountId>, ValueQuery>;
-    /// Child hotkeys of a hotkey on a subnet: the child's share of the parent's stake, in parts of 2⁶⁴, and the child.
+    pub type AutoStakeDestinationColdkeys<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Identity,
+        NetUid,
+        Vec<T::AccountId>,
+        ValueQuery,
+    >;
+    /// Child hotkeys of a hotkey on a subnet: the child's share of the parent's stake, in parts of
+    /// 2⁶⁴, and the child.
     #[pallet::storage]
-    pub type ChildKeys<T: Config> =
-        StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, Vec<(u64, T::AccountId)>, ValueQuery>;
-    /// Parent hotkeys of a hotkey on a subnet: the child's share of the parent's stake, in parts of 2⁶⁴, and the
-    /// parent.
+    pub type ChildKeys<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Identity,
+        NetUid,
+        Vec<(u64, T::AccountId)>,
+        ValueQuery,
+    >;
+    /// Parent hotkeys of a hotkey on a subnet: the child's share of the parent's stake, in parts of
+    /// 2⁶⁴, and the parent.
     #[pallet::storage]
-    pub type ParentKeys<T: Config> =
-        StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, Vec<(u64, T::AccountId)>, ValueQuery>;
+    pub type ParentKeys<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Identity,
+        NetUid,
+        Vec<(u64, T::AccountId)>,
+        ValueQuery,
+    >;
     /// Parents whose children have no effect, because their stake is too low.
     #[pallet::storage]
-    pub type ChildkeyThresholdSuspended<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, (), OptionQuery>;
+    pub type ChildkeyThresholdSuspended<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, (), OptionQuery>;
     /// Parents whose stake is compared with the threshold at the end of the block.
     #[pallet::storage]
-    pub type ChildkeyThresholdChecks<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, (), OptionQuery>;
+    pub type ChildkeyThresholdChecks<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, (), OptionQuery>;
     /// Pending child hotkeys of a hotkey on a subnet, and the last block of their cooldown.
     #[pallet::storage]
     pub type PendingChildKeys<T: Config> = StorageDoubleMap<
@@ -39,7 +70,8 @@ mod keys {
         (Vec<(u64, T::AccountId)>, u64),
         ValueQuery,
     >;
-    /// Child key take: the share of the parents' dividends that a child hotkey keeps, in parts of 65 535.
+    /// Child key take: the share of the parents' dividends that a child hotkey keeps, in parts of
+    /// 65 535.
     #[pallet::storage]
     pub type ChildkeyTake<T: Config> =
         StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, PerU16, ValueQuery>;
@@ -64,10 +96,12 @@ mod keys {
         StorageMap<_, Blake2_128Concat, T::AccountId, bool, ValueQuery, ConstBool<true>>;
     /// Announced swap of a coldkey: its earliest block, and the hash of the new coldkey.
     #[pallet::storage]
-    pub type ColdkeySwapAnnouncements<T: Config> = StorageMap<_, Twox64Concat, T::AccountId, (u32, H256), OptionQuery>;
+    pub type ColdkeySwapAnnouncements<T: Config> =
+        StorageMap<_, Twox64Concat, T::AccountId, (u32, H256), OptionQuery>;
     /// Block in which the announced swap of a coldkey was disputed.
     #[pallet::storage]
-    pub type ColdkeySwapDisputes<T: Config> = StorageMap<_, Twox64Concat, T::AccountId, u32, OptionQuery>;
+    pub type ColdkeySwapDisputes<T: Config> =
+        StorageMap<_, Twox64Concat, T::AccountId, u32, OptionQuery>;
     /// Delay between announcement and coldkey swap, in blocks.
     #[pallet::storage]
     pub type ColdkeySwapAnnouncementDelay<T> = StorageValue<_, u32, ValueQuery, ConstU32<50>>;
@@ -80,18 +114,34 @@ mod keys {
         StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, T::AccountId, u64, ValueQuery>;
     /// The successor of a swapped hotkey on a subnet.
     #[pallet::storage]
-    pub type HotkeySuccessor<T: Config> =
-        StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
+    pub type HotkeySuccessor<T: Config> = StorageDoubleMap<
+        _,
+        Identity,
+        NetUid,
+        Blake2_128Concat,
+        T::AccountId,
+        T::AccountId,
+        OptionQuery,
+    >;
     /// The first hotkey of the lineage of a swapped hotkey on a subnet.
     #[pallet::storage]
-    pub type HotkeyRoot<T: Config> =
-        StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
+    pub type HotkeyRoot<T: Config> = StorageDoubleMap<
+        _,
+        Identity,
+        NetUid,
+        Blake2_128Concat,
+        T::AccountId,
+        T::AccountId,
+        OptionQuery,
+    >;
     /// The successor of a swapped coldkey.
     #[pallet::storage]
-    pub type ColdkeySuccessor<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
+    pub type ColdkeySuccessor<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
     /// The first coldkey of the lineage of a swapped coldkey.
     #[pallet::storage]
-    pub type ColdkeyRoot<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
+    pub type ColdkeyRoot<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
     /// Ethereum address of a neuron, and the block in which its owner proved the ownership.
     #[pallet::storage]
     pub type AssociatedEvmAddress<T> =
@@ -109,5 +159,6 @@ mod keys {
     >;
     /// Flags of an account; bit 0 accepts locked alpha.
     #[pallet::storage]
-    pub type AccountFlags<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, u128, ValueQuery>;
+    pub type AccountFlags<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, u128, ValueQuery>;
 }

@@ -7,9 +7,10 @@ use frame_support::pallet_macros::pallet_section;
 mod leases {
     /// Leases by id.
     #[pallet::storage]
-    pub type SubnetLeases<T: Config> = StorageMap<_, Twox64Concat, u32, SubnetLease<T::AccountId>, OptionQuery>;
-    /// A contributor's share of a lease's dividends, by lease and contributor. The beneficiary has no entry: it
-    /// receives the rest.
+    pub type SubnetLeases<T: Config> =
+        StorageMap<_, Twox64Concat, u32, SubnetLease<T::AccountId>, OptionQuery>;
+    /// A contributor's share of a lease's dividends, by lease and contributor. The beneficiary has
+    /// no entry: it receives the rest.
     #[pallet::storage]
     pub type SubnetLeaseShares<T: Config> =
         StorageDoubleMap<_, Twox64Concat, u32, Identity, T::AccountId, U64F64, ValueQuery>;
@@ -21,5 +22,6 @@ mod leases {
     pub type NextSubnetLeaseId<T> = StorageValue<_, u32, ValueQuery>;
     /// Alpha that a lease will pay to its contributors and its beneficiary.
     #[pallet::storage]
-    pub type AccumulatedLeaseDividends<T> = StorageMap<_, Twox64Concat, u32, AlphaBalance, ValueQuery>;
+    pub type AccumulatedLeaseDividends<T> =
+        StorageMap<_, Twox64Concat, u32, AlphaBalance, ValueQuery>;
 }

@@ -5,15 +5,20 @@ use frame_support::pallet_macros::pallet_section;
 /// Storage with the names, hashers and defaults of the real chain.
 #[pallet_section]
 mod locks {
-    /// How a coldkey's claimed root dividends are handled. The real chain removed this item in spec version 461, but
-    /// btcli 9 still reads it.
+    /// How a coldkey's claimed root dividends are handled. The real chain removed this item in spec
+    /// version 461, but btcli 9 still reads it.
     #[pallet::storage]
-    pub type RootClaimType<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, RootClaimTypeEnum, ValueQuery>;
+    pub type RootClaimType<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, RootClaimTypeEnum, ValueQuery>;
     /// Root dividends claimed so far, by subnet, hotkey and coldkey.
     #[pallet::storage]
     pub type RootClaimed<T: Config> = StorageNMap<
         _,
-        (NMapKey<Identity, NetUid>, NMapKey<Blake2_128Concat, T::AccountId>, NMapKey<Blake2_128Concat, T::AccountId>),
+        (
+            NMapKey<Identity, NetUid>,
+            NMapKey<Blake2_128Concat, T::AccountId>,
+            NMapKey<Blake2_128Concat, T::AccountId>,
+        ),
         u128,
         ValueQuery,
     >;
@@ -25,18 +30,36 @@ mod locks {
     #[pallet::storage]
     pub type Lock<T: Config> = StorageNMap<
         _,
-        (NMapKey<Blake2_128Concat, T::AccountId>, NMapKey<Identity, NetUid>, NMapKey<Blake2_128Concat, T::AccountId>),
+        (
+            NMapKey<Blake2_128Concat, T::AccountId>,
+            NMapKey<Identity, NetUid>,
+            NMapKey<Blake2_128Concat, T::AccountId>,
+        ),
         LockState,
         OptionQuery,
     >;
     /// Total stake locked on a hotkey in a subnet.
     #[pallet::storage]
-    pub type HotkeyLock<T: Config> =
-        StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, T::AccountId, LockState, OptionQuery>;
+    pub type HotkeyLock<T: Config> = StorageDoubleMap<
+        _,
+        Identity,
+        NetUid,
+        Blake2_128Concat,
+        T::AccountId,
+        LockState,
+        OptionQuery,
+    >;
     /// Total stake locked on a hotkey in a subnet by decaying locks.
     #[pallet::storage]
-    pub type DecayingHotkeyLock<T: Config> =
-        StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, T::AccountId, LockState, OptionQuery>;
+    pub type DecayingHotkeyLock<T: Config> = StorageDoubleMap<
+        _,
+        Identity,
+        NetUid,
+        Blake2_128Concat,
+        T::AccountId,
+        LockState,
+        OptionQuery,
+    >;
     /// Total stake locked on the hotkey of a subnet's owner by perpetual locks.
     #[pallet::storage]
     pub type OwnerLock<T> = StorageMap<_, Identity, NetUid, LockState, OptionQuery>;
@@ -51,7 +74,11 @@ mod locks {
     #[pallet::storage]
     pub type LockingColdkeys<T: Config> = StorageNMap<
         _,
-        (NMapKey<Identity, NetUid>, NMapKey<Blake2_128Concat, T::AccountId>, NMapKey<Blake2_128Concat, T::AccountId>),
+        (
+            NMapKey<Identity, NetUid>,
+            NMapKey<Blake2_128Concat, T::AccountId>,
+            NMapKey<Blake2_128Concat, T::AccountId>,
+        ),
         (),
         OptionQuery,
     >;

@@ -26,10 +26,12 @@ mod subnets {
     pub type StartCallDelay<T> = StorageValue<_, u64, ValueQuery>;
     /// Minimum cost of creating a subnet, in rao.
     #[pallet::storage]
-    pub type NetworkMinLockCost<T> = StorageValue<_, TaoBalance, ValueQuery, ConstTao<1_000_000_000_000>>;
+    pub type NetworkMinLockCost<T> =
+        StorageValue<_, TaoBalance, ValueQuery, ConstTao<1_000_000_000_000>>;
     /// Cost of the last created subnet, in rao.
     #[pallet::storage]
-    pub type NetworkLastLockCost<T> = StorageValue<_, TaoBalance, ValueQuery, ConstTao<1_000_000_000_000>>;
+    pub type NetworkLastLockCost<T> =
+        StorageValue<_, TaoBalance, ValueQuery, ConstTao<1_000_000_000_000>>;
     /// Interval over which the cost of creating a subnet falls, in blocks.
     #[pallet::storage]
     pub type NetworkLockReductionInterval<T> = StorageValue<_, u64, ValueQuery, ConstU64<100_800>>;
@@ -41,19 +43,21 @@ mod subnets {
     pub type SubnetOwnerCut<T> = StorageValue<_, u16, ValueQuery, ConstU16<11_796>>;
     /// Whether the owner of a subnet receives the owner's cut.
     #[pallet::storage]
-    pub type OwnerCutEnabled<T> = StorageMap<_, Identity, NetUid, bool, ValueQuery, ConstBool<true>>;
+    pub type OwnerCutEnabled<T> =
+        StorageMap<_, Identity, NetUid, bool, ValueQuery, ConstBool<true>>;
     /// TAO locked when a subnet was created, in rao.
     #[pallet::storage]
     pub type SubnetLocked<T> = StorageMap<_, Identity, NetUid, TaoBalance, ValueQuery>;
     /// The coldkey that owns a subnet.
     #[pallet::storage]
-    pub type SubnetOwner<T: Config> = StorageMap<_, Identity, NetUid, T::AccountId, ValueQuery, DefaultAccount<T>>;
+    pub type SubnetOwner<T: Config> =
+        StorageMap<_, Identity, NetUid, T::AccountId, ValueQuery, DefaultAccount<T>>;
     /// The hotkey of a subnet's owner.
     #[pallet::storage]
     pub type SubnetOwnerHotkey<T: Config> =
         StorageMap<_, Identity, NetUid, T::AccountId, ValueQuery, DefaultAccount<T>>;
-    /// Price mechanism of a subnet: 0 (stable) fixes the price of one alpha at 1 TAO, 1 (dynamic) uses the pool's
-    /// price.
+    /// Price mechanism of a subnet: 0 (stable) fixes the price of one alpha at 1 TAO, 1 (dynamic)
+    /// uses the pool's price.
     #[pallet::storage]
     pub type SubnetMechanism<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery>;
     /// Whether trading of a subnet's alpha is enabled.
@@ -64,18 +68,25 @@ mod subnets {
     pub type FirstEmissionBlockNumber<T> = StorageMap<_, Identity, NetUid, u64, OptionQuery>;
     /// The symbol of a subnet's alpha, in UTF-8.
     #[pallet::storage]
-    pub type TokenSymbol<T> = StorageMap<_, Identity, NetUid, Vec<u8>, ValueQuery, DefaultTokenSymbol>;
+    pub type TokenSymbol<T> =
+        StorageMap<_, Identity, NetUid, Vec<u8>, ValueQuery, DefaultTokenSymbol>;
     /// The identity of a subnet.
     #[pallet::storage]
-    pub type SubnetIdentitiesV3<T> = StorageMap<_, Blake2_128Concat, NetUid, SubnetIdentityV3, OptionQuery>;
+    pub type SubnetIdentitiesV3<T> =
+        StorageMap<_, Blake2_128Concat, NetUid, SubnetIdentityV3, OptionQuery>;
     /// Block in which a rate-limited action last occurred.
     #[pallet::storage]
-    pub type LastRateLimitedBlock<T: Config> = StorageMap<_, Identity, RateLimitKey<T::AccountId>, u64, ValueQuery>;
+    pub type LastRateLimitedBlock<T: Config> =
+        StorageMap<_, Identity, RateLimitKey<T::AccountId>, u64, ValueQuery>;
     /// Block in which a subnet's owner last performed an action of a type.
     #[pallet::storage]
     pub type TransactionKeyLastBlock<T: Config> = StorageNMap<
         _,
-        (NMapKey<Blake2_128Concat, T::AccountId>, NMapKey<Identity, NetUid>, NMapKey<Identity, u16>),
+        (
+            NMapKey<Blake2_128Concat, T::AccountId>,
+            NMapKey<Identity, NetUid>,
+            NMapKey<Identity, u16>,
+        ),
         u64,
         ValueQuery,
     >;
@@ -105,7 +116,8 @@ mod subnets {
     /// Maximum number of epochs per block; further due epochs are deferred.
     #[pallet::storage]
     pub type MaxEpochsPerBlock<T> = StorageValue<_, u8, ValueQuery, ConstU8<32>>;
-    /// Length of the freeze window before an epoch, in blocks. Within it, owners cannot change settings.
+    /// Length of the freeze window before an epoch, in blocks. Within it, owners cannot change
+    /// settings.
     #[pallet::storage]
     pub type AdminFreezeWindow<T> = StorageValue<_, u16, ValueQuery, ConstU16<10>>;
     /// Minimum interval between an owner's changes to one hyperparameter, in epochs.

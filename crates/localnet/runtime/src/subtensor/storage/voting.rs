@@ -20,5 +20,6 @@ mod voting {
     pub type VotingPowerDisableAtBlock<T> = StorageMap<_, Identity, NetUid, u64, ValueQuery>;
     /// Smoothing factor of a subnet's voting power, in parts of 10¹⁸.
     #[pallet::storage]
-    pub type VotingPowerEmaAlpha<T> = StorageMap<_, Identity, NetUid, u64, ValueQuery, ConstU64<3_570_000_000_000_000>>;
+    pub type VotingPowerEmaAlpha<T> =
+        StorageMap<_, Identity, NetUid, u64, ValueQuery, ConstU64<3_570_000_000_000_000>>;
 }

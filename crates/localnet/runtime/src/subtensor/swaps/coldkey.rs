@@ -1,5 +1,5 @@
-//! Swaps of coldkeys: announced by the owner, executed after a delay, and disputed by the owner if somebody else
-//! announced them.
+//! Swaps of coldkeys: announced by the owner, executed after a delay, and disputed by the owner if
+//! somebody else announced them.
 
 use codec::Encode;
 use frame_support::pallet_prelude::*;
@@ -13,18 +13,23 @@ use super::COST;
 use crate::subtensor::types::RateLimitKey;
 use crate::subtensor::{
     AutoStakeDestination, AutoStakeDestinationColdkeys, Call, ColdkeyRoot, ColdkeySuccessor,
-    ColdkeySwapAnnouncementDelay, ColdkeySwapAnnouncements, ColdkeySwapDisputes, ColdkeySwapReannouncementDelay,
-    Config, Error, Event, IdentitiesV2, OwnedHotkeys, Owner, Pallet, StakingHotkeys, SubnetOwner,
+    ColdkeySwapAnnouncementDelay, ColdkeySwapAnnouncements, ColdkeySwapDisputes,
+    ColdkeySwapReannouncementDelay, Config, Error, Event, IdentitiesV2, OwnedHotkeys, Owner,
+    Pallet, StakingHotkeys, SubnetOwner,
 };
 use crate::types::TaoBalance;
 
 impl<T: Config> Pallet<T> {
-    /// Announces a swap of a coldkey. The first announcement costs 0.1 TAO; a later one replaces it.
+    /// Announces a swap of a coldkey. The first announcement costs 0.1 TAO; a later one replaces
+    /// it.
     ///
     /// # Errors
-    /// `ColdkeySwapReannouncedTooEarly` until the reannouncement delay after the announced block has passed,
-    /// `NotEnoughBalanceToPaySwapColdKey`.
-    pub(crate) fn do_announce_coldkey_swap(who: &AccountId32, new_coldkey_hash: H256) -> DispatchResult {
+    /// `ColdkeySwapReannouncedTooEarly` until the reannouncement delay after the announced block
+    /// has passed, `NotEnoughBalanceToPaySwapColdKey`.
+    pub(crate) fn do_announce_coldkey_swap(
+        who: &AccountId32,
+        new_coldkey_hash: H256,
+    ) -> DispatchResult {
         if let Some((due, _)) = ColdkeySwapAnnouncements::<T>::get(who) {
             let earliest = due.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
             ensure!(Self::block_number() >= earliest, Error::<T>::ColdkeySwapReannouncedTooEarly);
@@ -40,9 +45,12 @@ impl<T: Config> Pallet<T> {
     /// Executes the announced swap of a coldkey.
     ///
     /// # Errors
-    /// `ColdkeySwapAnnouncementNotFound`, `AnnouncedColdkeyHashDoesNotMatch`, `ColdkeySwapTooEarly`, and the errors of
-    /// [`Self::swap_coldkeys`].
-    pub(crate) fn do_swap_coldkey_announced(who: &AccountId32, new_coldkey: &AccountId32) -> DispatchResult {
+    /// `ColdkeySwapAnnouncementNotFound`, `AnnouncedColdkeyHashDoesNotMatch`,
+    /// `ColdkeySwapTooEarly`, and the errors of [`Self::swap_coldkeys`].
+    pub(crate) fn do_swap_coldkey_announced(
+        who: &AccountId32,
+        new_coldkey: &AccountId32,
+    ) -> DispatchResult {
         let announced = ColdkeySwapAnnouncements::<T>::take(who);
         let (due, hash) = announced.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
         let is_announced = hash == H256(blake2_256(&new_coldkey.encode()));
@@ -55,7 +63,11 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `NotEnoughBalanceToPaySwapColdKey`, and the errors of [`Self::swap_coldkeys`].
-    pub(crate) fn do_swap_coldkey(old: &AccountId32, new: &AccountId32, cost: TaoBalance) -> DispatchResult {
+    pub(crate) fn do_swap_coldkey(
+        old: &AccountId32,
+        new: &AccountId32,
+        cost: TaoBalance,
+    ) -> DispatchResult {
         if cost != TaoBalance::ZERO {
             Self::charge_coldkey_swap(old, cost)?;
         }
@@ -65,14 +77,18 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Disputes the announced swap of a coldkey: until root resets it, all calls of the coldkey are refused.
+    /// Disputes the announced swap of a coldkey: until root resets it, all calls of the coldkey are
+    /// refused.
     ///
     /// # Errors
     /// `ColdkeySwapAnnouncementNotFound`, `ColdkeySwapAlreadyDisputed`.
     pub(crate) fn do_dispute_coldkey_swap(coldkey: AccountId32) -> DispatchResult {
         let is_announced = ColdkeySwapAnnouncements::<T>::contains_key(&coldkey);
         ensure!(is_announced, Error::<T>::ColdkeySwapAnnouncementNotFound);
-        ensure!(!ColdkeySwapDisputes::<T>::contains_key(&coldkey), Error::<T>::ColdkeySwapAlreadyDisputed);
+        ensure!(
+            !ColdkeySwapDisputes::<T>::contains_key(&coldkey),
+            Error::<T>::ColdkeySwapAlreadyDisputed
+        );
         ColdkeySwapDisputes::<T>::insert(&coldkey, Self::block_number());
         Self::deposit_event(Event::ColdkeySwapDisputed { coldkey });
         Ok(())
@@ -88,8 +104,8 @@ impl<T: Config> Pallet<T> {
     /// Withdraws the announcement of a coldkey.
     ///
     /// # Errors
-    /// `ColdkeySwapAnnouncementNotFound`, `ColdkeySwapClearTooEarly` until the reannouncement delay after the announced
-    /// block has passed.
+    /// `ColdkeySwapAnnouncementNotFound`, `ColdkeySwapClearTooEarly` until the reannouncement delay
+    /// after the announced block has passed.
     pub(crate) fn do_clear_coldkey_swap_announcement(who: AccountId32) -> DispatchResult {
         let announced = ColdkeySwapAnnouncements::<T>::get(&who);
         let (due, _) = announced.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
@@ -100,12 +116,16 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Checks whether a coldkey with an announced swap may make this call of the pallet: only calls that concern the
-    /// swap, and none at all once it is disputed. `None` is a call of another pallet.
+    /// Checks whether a coldkey with an announced swap may make this call of the pallet: only calls
+    /// that concern the swap, and none at all once it is disputed. `None` is a call of another
+    /// pallet.
     ///
     /// # Errors
     /// `ColdkeySwapDisputed`, `ColdkeySwapAnnounced`.
-    pub(crate) fn check_coldkey_swap(who: &AccountId32, call: Option<&Call<T>>) -> Result<(), Error<T>> {
+    pub(crate) fn check_coldkey_swap(
+        who: &AccountId32,
+        call: Option<&Call<T>>,
+    ) -> Result<(), Error<T>> {
         if !ColdkeySwapAnnouncements::<T>::contains_key(who) {
             return Ok(());
         }
@@ -123,14 +143,16 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Moves everything that a coldkey owns to another coldkey: identity, subnets, stakes, hotkeys, balance.
+    /// Moves everything that a coldkey owns to another coldkey: identity, subnets, stakes, hotkeys,
+    /// balance.
     ///
     /// # Errors
-    /// `ColdKeyAlreadyAssociated` if the new coldkey has stake or owns a hotkey, `NewColdKeyIsHotkey`, the errors of
-    /// `swap_coldkey_of_collateral`, `ActiveLockExists`.
+    /// `ColdKeyAlreadyAssociated` if the new coldkey has stake or owns a hotkey,
+    /// `NewColdKeyIsHotkey`, the errors of `swap_coldkey_of_collateral`, `ActiveLockExists`.
     fn swap_coldkeys(old: &AccountId32, new: &AccountId32) -> DispatchResult {
         // The real chain lists owned hotkeys among those with stake.
-        let is_unused = StakingHotkeys::<T>::get(new).is_empty() && OwnedHotkeys::<T>::get(new).is_empty();
+        let is_unused =
+            StakingHotkeys::<T>::get(new).is_empty() && OwnedHotkeys::<T>::get(new).is_empty();
         ensure!(is_unused, Error::<T>::ColdKeyAlreadyAssociated);
         ensure!(!Self::hotkey_exists(new), Error::<T>::NewColdKeyIsHotkey);
         if !IdentitiesV2::<T>::contains_key(new)
@@ -163,7 +185,8 @@ impl<T: Config> Pallet<T> {
         StakingHotkeys::<T>::remove(old);
         StakingHotkeys::<T>::mutate_exists(new, |staking| {
             let known = staking.take().unwrap_or_default();
-            let others = hotkeys.into_iter().filter(|hotkey| !known.contains(hotkey)).collect::<Vec<_>>();
+            let others =
+                hotkeys.into_iter().filter(|hotkey| !known.contains(hotkey)).collect::<Vec<_>>();
             let all = [known, others].concat();
             *staking = (!all.is_empty()).then_some(all);
         });
@@ -173,7 +196,8 @@ impl<T: Config> Pallet<T> {
         }
         OwnedHotkeys::<T>::mutate(new, |hotkeys| hotkeys.extend(owned));
         Self::swap_coldkey_of_locks(old, new)?;
-        let balance = T::Currency::reducible_balance(old, Preservation::Expendable, Fortitude::Polite);
+        let balance =
+            T::Currency::reducible_balance(old, Preservation::Expendable, Fortitude::Polite);
         if balance > 0 {
             T::Currency::transfer(old, new, balance, Preservation::Expendable)?;
         }
@@ -182,11 +206,15 @@ impl<T: Config> Pallet<T> {
         ColdkeySuccessor::<T>::remove(new);
         ColdkeySuccessor::<T>::insert(old, new);
         ColdkeyRoot::<T>::insert(new, first);
-        Self::deposit_event(Event::ColdkeySwapped { old_coldkey: old.clone(), new_coldkey: new.clone() });
+        Self::deposit_event(Event::ColdkeySwapped {
+            old_coldkey: old.clone(),
+            new_coldkey: new.clone(),
+        });
         Ok(())
     }
 
     fn charge_coldkey_swap(coldkey: &AccountId32, cost: TaoBalance) -> DispatchResult {
-        Self::recycle_tao(coldkey, cost).map_err(|_| Error::<T>::NotEnoughBalanceToPaySwapColdKey.into())
+        Self::recycle_tao(coldkey, cost)
+            .map_err(|_| Error::<T>::NotEnoughBalanceToPaySwapColdKey.into())
     }
 }

@@ -6,21 +6,22 @@ use sp_runtime::AccountId32;
 use super::{COST, COST_ON_SUBNET, INTERVAL};
 use crate::subtensor::types::RateLimitKey;
 use crate::subtensor::{
-    AlphaDividendsPerSubnet, AlphaV2, AutoParentDelegationEnabled, AutoStakeDestination, AutoStakeDestinationColdkeys,
-    Axons, BasketRate, BasketShares, ChildKeys, Config, Delegates, Error, Event, HotkeyRoot, HotkeySuccessor,
-    IsNetworkMember, Keys, LastHotkeySwapOnNetuid, LastRateLimitedBlock, NeuronCertificates, OwnedHotkeys, Owner,
-    Pallet, Prometheus, RootClaimable, RootClaimed, SubnetOwnerHotkey, TotalHotkeyAlphaLastEpoch, TxRateLimit, Uids,
+    AlphaDividendsPerSubnet, AlphaV2, AutoParentDelegationEnabled, AutoStakeDestination,
+    AutoStakeDestinationColdkeys, Axons, BasketRate, BasketShares, ChildKeys, Config, Delegates,
+    Error, Event, HotkeyRoot, HotkeySuccessor, IsNetworkMember, Keys, LastHotkeySwapOnNetuid,
+    LastRateLimitedBlock, NeuronCertificates, OwnedHotkeys, Owner, Pallet, Prometheus,
+    RootClaimable, RootClaimed, SubnetOwnerHotkey, TotalHotkeyAlphaLastEpoch, TxRateLimit, Uids,
     WeightCommits,
 };
 use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
-    /// Swaps a hotkey on `netuid`, or on all subnets if it is `None`. With `keep_stake`, the stake stays on the old
-    /// hotkey. Returns the number of subnets on which the hotkey takes part.
+    /// Swaps a hotkey on `netuid`, or on all subnets if it is `None`. With `keep_stake`, the stake
+    /// stays on the old hotkey. Returns the number of subnets on which the hotkey takes part.
     ///
     /// # Errors
-    /// The errors of `check_hotkey_swap`, `NotEnoughBalanceToPaySwapHotKey`, `InvalidChild` if the hotkeys are parent
-    /// and child.
+    /// The errors of `check_hotkey_swap`, `NotEnoughBalanceToPaySwapHotKey`, `InvalidChild` if the
+    /// hotkeys are parent and child.
     pub(crate) fn do_swap_hotkey(
         who: &AccountId32,
         old: &AccountId32,
@@ -32,8 +33,11 @@ impl<T: Config> Pallet<T> {
         let cost = if netuid.is_some() { COST_ON_SUBNET } else { COST };
         ensure!(Self::can_pay(who, cost), Error::<T>::NotEnoughBalanceToPaySwapHotKey);
         Self::recycle_tao(who, cost)?;
-        let limits: [fn(AccountId32) -> RateLimitKey<AccountId32>; 3] =
-            [RateLimitKey::LastTxBlock, RateLimitKey::LastTxBlockDelegateTake, RateLimitKey::LastTxBlockChildKeyTake];
+        let limits: [fn(AccountId32) -> RateLimitKey<AccountId32>; 3] = [
+            RateLimitKey::LastTxBlock,
+            RateLimitKey::LastTxBlockDelegateTake,
+            RateLimitKey::LastTxBlockChildKeyTake,
+        ];
         for limit in limits {
             Self::copy_rate_limit(limit(old.clone()), &limit(new.clone()), netuid.is_none());
         }
@@ -43,7 +47,9 @@ impl<T: Config> Pallet<T> {
         };
         let swapped: Vec<NetUid> = match netuid {
             Some(netuid) => vec![netuid],
-            None => subnets.iter().copied().filter(|netuid| Self::takes_part(old, *netuid)).collect(),
+            None => {
+                subnets.iter().copied().filter(|netuid| Self::takes_part(old, *netuid)).collect()
+            }
         };
         let is_retired = netuid.is_none() && !keep_stake;
         Self::hand_over_ownership(who, old, new, is_retired);
@@ -63,7 +69,9 @@ impl<T: Config> Pallet<T> {
         Self::record_rate_limited(&RateLimitKey::LastTxBlock(who.clone()));
         let (coldkey, old_hotkey, new_hotkey) = (who.clone(), old.clone(), new.clone());
         Self::deposit_event(match netuid {
-            Some(netuid) => Event::HotkeySwappedOnSubnet { coldkey, old_hotkey, new_hotkey, netuid },
+            Some(netuid) => {
+                Event::HotkeySwappedOnSubnet { coldkey, old_hotkey, new_hotkey, netuid }
+            }
             None => Event::HotkeySwapped { coldkey, old_hotkey, new_hotkey },
         });
         Ok(swapped.len() as u64)
@@ -72,11 +80,13 @@ impl<T: Config> Pallet<T> {
     /// Checks a swap of a hotkey, without its cost.
     ///
     /// # Errors
-    /// In this order: `SubnetNotExists`, `NonAssociatedColdKey` unless the coldkey owns the old hotkey, and the new one
-    /// if it has an owner, `NewHotKeyIsSameWithOld`, `KeepStakeBlockedByCollateral`, `HotKeySetTxRateLimitExceeded`
-    /// within `TxRateLimit` blocks of the coldkey's last swap, `HotKeyAlreadyRegisteredInSubNet`,
-    /// `NewHotKeyNotCleanForRootSwap` if root is swapped and the new hotkey has stake or claims there,
-    /// `HotKeySwapOnSubnetIntervalNotPassed`, `CannotUseSystemAccount` if the new hotkey is the account of a subnet.
+    /// In this order: `SubnetNotExists`, `NonAssociatedColdKey` unless the coldkey owns the old
+    /// hotkey, and the new one if it has an owner, `NewHotKeyIsSameWithOld`,
+    /// `KeepStakeBlockedByCollateral`, `HotKeySetTxRateLimitExceeded` within `TxRateLimit` blocks
+    /// of the coldkey's last swap, `HotKeyAlreadyRegisteredInSubNet`,
+    /// `NewHotKeyNotCleanForRootSwap` if root is swapped and the new hotkey has stake or claims
+    /// there, `HotKeySwapOnSubnetIntervalNotPassed`, `CannotUseSystemAccount` if the new hotkey is
+    /// the account of a subnet.
     fn check_hotkey_swap(
         who: &AccountId32,
         old: &AccountId32,
@@ -86,14 +96,20 @@ impl<T: Config> Pallet<T> {
     ) -> Result<(), Error<T>> {
         ensure!(netuid.is_none_or(Self::subnet_exists), Error::<T>::SubnetNotExists);
         ensure!(Self::owns(who, old), Error::<T>::NonAssociatedColdKey);
-        ensure!(!Self::hotkey_exists(new) || Self::owns(who, new), Error::<T>::NonAssociatedColdKey);
+        ensure!(
+            !Self::hotkey_exists(new) || Self::owns(who, new),
+            Error::<T>::NonAssociatedColdKey
+        );
         ensure!(old != new, Error::<T>::NewHotKeyIsSameWithOld);
         let keeps_collateral = keep_stake && Self::has_collateral(old, who, netuid);
         ensure!(!keeps_collateral, Error::<T>::KeepStakeBlockedByCollateral);
-        let (last, limit) =
-            (LastRateLimitedBlock::<T>::get(RateLimitKey::LastTxBlock(who.clone())), TxRateLimit::<T>::get());
+        let (last, limit) = (
+            LastRateLimitedBlock::<T>::get(RateLimitKey::LastTxBlock(who.clone())),
+            TxRateLimit::<T>::get(),
+        );
         // Unlike other rate limits, this one still holds at its last block.
-        let is_limited = limit > 0 && last > 0 && Self::current_block().saturating_sub(last) <= limit;
+        let is_limited =
+            limit > 0 && last > 0 && Self::current_block().saturating_sub(last) <= limit;
         ensure!(!is_limited, Error::<T>::HotKeySetTxRateLimitExceeded);
         let is_registered = match netuid {
             Some(netuid) => Self::uid_of(netuid, new).is_some(),
@@ -118,7 +134,10 @@ impl<T: Config> Pallet<T> {
         };
         let all_have_passed = match netuid {
             Some(netuid) => has_passed(netuid),
-            None => Self::all_netuids().into_iter().filter(|netuid| Self::takes_part(old, *netuid)).all(has_passed),
+            None => Self::all_netuids()
+                .into_iter()
+                .filter(|netuid| Self::takes_part(old, *netuid))
+                .all(has_passed),
         };
         ensure!(all_have_passed, Error::<T>::HotKeySwapOnSubnetIntervalNotPassed);
         Self::ensure_no_subnet_account(new)
@@ -130,7 +149,11 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Copies the block of a rate-limited action from one key to another; moves it if `is_moved`.
-    fn copy_rate_limit(from: RateLimitKey<AccountId32>, to: &RateLimitKey<AccountId32>, is_moved: bool) {
+    fn copy_rate_limit(
+        from: RateLimitKey<AccountId32>,
+        to: &RateLimitKey<AccountId32>,
+        is_moved: bool,
+    ) {
         if LastRateLimitedBlock::<T>::contains_key(&from) {
             LastRateLimitedBlock::<T>::insert(to, LastRateLimitedBlock::<T>::get(&from));
         }
@@ -139,8 +162,14 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Makes the coldkey the owner of the new hotkey; the old one loses its owner if it `is_retired`.
-    fn hand_over_ownership(who: &AccountId32, old: &AccountId32, new: &AccountId32, is_retired: bool) {
+    /// Makes the coldkey the owner of the new hotkey; the old one loses its owner if it
+    /// `is_retired`.
+    fn hand_over_ownership(
+        who: &AccountId32,
+        old: &AccountId32,
+        new: &AccountId32,
+        is_retired: bool,
+    ) {
         Owner::<T>::insert(new, who);
         OwnedHotkeys::<T>::mutate(who, |owned| {
             if !owned.contains(new) {
@@ -156,7 +185,12 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Moves everything that a subnet stores for a hotkey to another hotkey.
-    fn swap_hotkey_on(netuid: NetUid, old: &AccountId32, new: &AccountId32, keep_stake: bool) -> DispatchResult {
+    fn swap_hotkey_on(
+        netuid: NetUid,
+        old: &AccountId32,
+        new: &AccountId32,
+        keep_stake: bool,
+    ) -> DispatchResult {
         Self::swap_hotkey_of_locks(netuid, old, new);
         if IsNetworkMember::<T>::take(old, netuid) {
             Self::wake(netuid);
@@ -210,15 +244,21 @@ impl<T: Config> Pallet<T> {
         }
         let at_epoch = TotalHotkeyAlphaLastEpoch::<T>::take(old, netuid);
         if at_epoch.0 > 0 {
-            TotalHotkeyAlphaLastEpoch::<T>::mutate(new, netuid, |alpha| *alpha = alpha.saturating_add(at_epoch));
+            TotalHotkeyAlphaLastEpoch::<T>::mutate(new, netuid, |alpha| {
+                *alpha = alpha.saturating_add(at_epoch)
+            });
         }
         let dividends = AlphaDividendsPerSubnet::<T>::take(netuid, old);
         if dividends.0 > 0 {
-            AlphaDividendsPerSubnet::<T>::mutate(netuid, new, |alpha| *alpha = alpha.saturating_add(dividends));
+            AlphaDividendsPerSubnet::<T>::mutate(netuid, new, |alpha| {
+                *alpha = alpha.saturating_add(dividends)
+            });
         }
         Self::move_voting_power(netuid, old, new);
-        let stakers: Vec<AccountId32> =
-            AlphaV2::<T>::iter_key_prefix((old,)).filter(|(_, of)| *of == netuid).map(|(coldkey, _)| coldkey).collect();
+        let stakers: Vec<AccountId32> = AlphaV2::<T>::iter_key_prefix((old,))
+            .filter(|(_, of)| *of == netuid)
+            .map(|(coldkey, _)| coldkey)
+            .collect();
         for coldkey in stakers {
             let stake = Self::stake_of(old, &coldkey, netuid);
             Self::decrease_stake(old, &coldkey, netuid, stake);
@@ -233,7 +273,10 @@ impl<T: Config> Pallet<T> {
             RootClaimable::<T>::insert(new, claimable);
         }
         if AutoParentDelegationEnabled::<T>::contains_key(old) {
-            AutoParentDelegationEnabled::<T>::insert(new, AutoParentDelegationEnabled::<T>::take(old));
+            AutoParentDelegationEnabled::<T>::insert(
+                new,
+                AutoParentDelegationEnabled::<T>::take(old),
+            );
         }
     }
 

@@ -9,12 +9,14 @@ use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::types::{AxonInfo, ChainIdentityV2, RateLimitKey};
 use crate::subtensor::{
     AutoStakeDestination, AutoStakeDestinationColdkeys, Axons, Call, ColdkeyRoot, ColdkeySuccessor,
-    ColdkeySwapAnnouncements, ColdkeySwapDisputes, Delegates, Event, HotkeyRoot, HotkeySuccessor, IdentitiesV2,
-    IsNetworkMember, LastRateLimitedBlock, OwnedHotkeys, RootClaimable, StakingHotkeys, SubnetOwner, SubnetOwnerHotkey,
-    TotalIssuance, TotalStake, TxRateLimit, WeightCommits,
+    ColdkeySwapAnnouncements, ColdkeySwapDisputes, Delegates, Event, HotkeyRoot, HotkeySuccessor,
+    IdentitiesV2, IsNetworkMember, LastRateLimitedBlock, OwnedHotkeys, RootClaimable,
+    StakingHotkeys, SubnetOwner, SubnetOwnerHotkey, TotalIssuance, TotalStake, TxRateLimit,
+    WeightCommits,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome, send_as_root,
+    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome,
+    send_as_root,
 };
 use crate::types::{AlphaBalance, MechId, NetUid};
 
@@ -36,7 +38,12 @@ fn neuron(test: impl FnOnce(AccountId, AccountId)) {
     });
 }
 
-fn swap(old: &AccountId, new: &AccountId, netuid: Option<NetUid>, keep_stake: bool) -> Call<Runtime> {
+fn swap(
+    old: &AccountId,
+    new: &AccountId,
+    netuid: Option<NetUid>,
+    keep_stake: bool,
+) -> Call<Runtime> {
     Call::swap_hotkey_v2 { hotkey: old.clone(), new_hotkey: new.clone(), netuid, keep_stake }
 }
 
@@ -56,9 +63,15 @@ fn hotkeys_that_cannot_be_swapped_are_refused() {
         let new = key(2);
         let on = Some(BABELBIT);
         assert_eq!(attempt(&bob, swap(&old, &new, Some(NetUid(77)), false)), "SubnetNotExists");
-        assert_eq!(attempt(&account("Charlie"), swap(&old, &new, on, false)), "NonAssociatedColdKey");
+        assert_eq!(
+            attempt(&account("Charlie"), swap(&old, &new, on, false)),
+            "NonAssociatedColdKey"
+        );
         assert_eq!(attempt(&bob, swap(&key(99), &new, on, false)), "NonAssociatedColdKey");
-        assert_eq!(attempt(&bob, swap(&old, &account("Alice_hk"), on, false)), "NonAssociatedColdKey");
+        assert_eq!(
+            attempt(&bob, swap(&old, &account("Alice_hk"), on, false)),
+            "NonAssociatedColdKey"
+        );
         assert_eq!(attempt(&bob, swap(&old, &old, on, false)), "NewHotKeyIsSameWithOld");
         let subnet = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
         assert_eq!(attempt(&bob, swap(&old, &subnet, on, false)), "CannotUseSystemAccount");
@@ -69,11 +82,20 @@ fn hotkeys_that_cannot_be_swapped_are_refused() {
         let staked = key(3);
         Subtensor::increase_stake(&staked, &bob, NetUid::ROOT, STAKE);
         assert_eq!(attempt(&bob, swap(&old, &staked, None, false)), "NewHotKeyNotCleanForRootSwap");
-        assert_eq!(attempt(&bob, swap(&old, &staked, Some(NetUid::ROOT), false)), "NewHotKeyNotCleanForRootSwap");
+        assert_eq!(
+            attempt(&bob, swap(&old, &staked, Some(NetUid::ROOT), false)),
+            "NewHotKeyNotCleanForRootSwap"
+        );
         let poor = key(50);
         Subtensor::own_hotkey(&poor, &key(51)).unwrap();
-        assert_eq!(attempt(&poor, swap(&key(51), &key(52), None, false)), "NotEnoughBalanceToPaySwapHotKey");
-        assert_eq!(attempt(&poor, swap(&key(51), &key(52), on, false)), "NotEnoughBalanceToPaySwapHotKey");
+        assert_eq!(
+            attempt(&poor, swap(&key(51), &key(52), None, false)),
+            "NotEnoughBalanceToPaySwapHotKey"
+        );
+        assert_eq!(
+            attempt(&poor, swap(&key(51), &key(52), on, false)),
+            "NotEnoughBalanceToPaySwapHotKey"
+        );
     });
 }
 
@@ -92,12 +114,18 @@ fn a_hotkey_is_swapped_with_all_that_it_has() {
         let uid = Subtensor::uid_of(BABELBIT, &old);
         let before = (balance(&bob), TotalIssuance::<Runtime>::get().0);
         assert_eq!(
-            attempt(&bob, Call::swap_hotkey { hotkey: old.clone(), new_hotkey: new.clone(), netuid: None }),
+            attempt(
+                &bob,
+                Call::swap_hotkey { hotkey: old.clone(), new_hotkey: new.clone(), netuid: None }
+            ),
             "ok"
         );
         let (coldkey, old_hotkey, new_hotkey) = (bob.clone(), old.clone(), new.clone());
         assert_eq!(last_event(), Event::HotkeySwapped { coldkey, old_hotkey, new_hotkey });
-        assert_eq!((balance(&bob), TotalIssuance::<Runtime>::get().0), (before.0 - COST.0, before.1 - COST.0));
+        assert_eq!(
+            (balance(&bob), TotalIssuance::<Runtime>::get().0),
+            (before.0 - COST.0, before.1 - COST.0)
+        );
         for staker in ["Bob", "Charlie"] {
             for netuid in [BABELBIT, NetUid::ROOT] {
                 assert!(stake(&new, staker, netuid).0.abs_diff(STAKE.0) <= 1);
@@ -110,9 +138,13 @@ fn a_hotkey_is_swapped_with_all_that_it_has() {
         assert!(!IsNetworkMember::<Runtime>::contains_key(&old, BABELBIT));
         assert_eq!(Axons::<Runtime>::get(BABELBIT, &new).map(|axon| axon.port), Some(9));
         assert!(
-            WeightCommits::<Runtime>::get(index, &new).is_some() && Axons::<Runtime>::get(BABELBIT, &old).is_none()
+            WeightCommits::<Runtime>::get(index, &new).is_some()
+                && Axons::<Runtime>::get(BABELBIT, &old).is_none()
         );
-        assert_eq!(AutoStakeDestination::<Runtime>::get(account("Dave"), BABELBIT), Some(new.clone()));
+        assert_eq!(
+            AutoStakeDestination::<Runtime>::get(account("Dave"), BABELBIT),
+            Some(new.clone())
+        );
         assert_eq!(AutoStakeDestinationColdkeys::<Runtime>::get(&new, BABELBIT), [account("Dave")]);
         assert_eq!(SubnetOwnerHotkey::<Runtime>::get(NetUid(18)), new);
         assert_eq!(Delegates::<Runtime>::get(&new), PerU16::from_percent(3));
@@ -133,7 +165,8 @@ fn a_hotkey_is_swapped_on_one_subnet() {
         let before = balance(&bob);
         assert_eq!(attempt(&bob, swap(&old, &new, Some(BABELBIT), false)), "ok");
         let (coldkey, old_hotkey, new_hotkey) = (bob.clone(), old.clone(), new.clone());
-        let event = Event::HotkeySwappedOnSubnet { coldkey, old_hotkey, new_hotkey, netuid: BABELBIT };
+        let event =
+            Event::HotkeySwappedOnSubnet { coldkey, old_hotkey, new_hotkey, netuid: BABELBIT };
         assert_eq!(last_event(), event);
         assert_eq!(balance(&bob), before - COST_ON_SUBNET.0);
         assert_eq!(stake(&old, "Bob", NetUid::ROOT), STAKE, "only one subnet is swapped");
@@ -151,7 +184,10 @@ fn hotkey_keeps_its_stake_on_request() {
         assert_eq!(stake(&old, "Charlie", BABELBIT), STAKE);
         assert_eq!(stake(&new, "Charlie", BABELBIT).0, 0);
         assert!(Subtensor::uid_of(BABELBIT, &new).is_some());
-        assert!(Subtensor::owns(&bob, &old) && Subtensor::owns(&bob, &new), "the stake needs an owned hotkey");
+        assert!(
+            Subtensor::owns(&bob, &old) && Subtensor::owns(&bob, &new),
+            "the stake needs an owned hotkey"
+        );
         check_issuance();
     });
 }
@@ -160,16 +196,32 @@ fn hotkey_keeps_its_stake_on_request() {
 fn hotkey_swaps_are_rate_limited() {
     neuron(|bob, old| {
         assert_eq!(attempt(&bob, swap(&old, &key(2), None, false)), "ok");
-        assert_eq!(LastRateLimitedBlock::<Runtime>::get(RateLimitKey::LastTxBlock(bob.clone())), 10);
+        assert_eq!(
+            LastRateLimitedBlock::<Runtime>::get(RateLimitKey::LastTxBlock(bob.clone())),
+            10
+        );
         jump_to(1_010);
-        assert_eq!(attempt(&bob, swap(&key(2), &key(3), None, false)), "HotKeySetTxRateLimitExceeded");
+        assert_eq!(
+            attempt(&bob, swap(&key(2), &key(3), None, false)),
+            "HotKeySetTxRateLimitExceeded"
+        );
         jump_to(1_011);
         assert_eq!(attempt(&bob, swap(&key(2), &key(3), None, false)), "ok");
-        assert_eq!(HotkeyRoot::<Runtime>::get(BABELBIT, key(3)), Some(old), "the first of the lineage");
+        assert_eq!(
+            HotkeyRoot::<Runtime>::get(BABELBIT, key(3)),
+            Some(old),
+            "the first of the lineage"
+        );
         TxRateLimit::<Runtime>::put(0);
         jump_to(1_012);
-        assert_eq!(attempt(&bob, swap(&key(3), &key(4), None, false)), "HotKeySwapOnSubnetIntervalNotPassed");
-        assert_eq!(attempt(&bob, swap(&key(3), &key(4), Some(BABELBIT), false)), "HotKeySwapOnSubnetIntervalNotPassed");
+        assert_eq!(
+            attempt(&bob, swap(&key(3), &key(4), None, false)),
+            "HotKeySwapOnSubnetIntervalNotPassed"
+        );
+        assert_eq!(
+            attempt(&bob, swap(&key(3), &key(4), Some(BABELBIT), false)),
+            "HotKeySwapOnSubnetIntervalNotPassed"
+        );
         jump_to(1_013);
         assert_eq!(attempt(&bob, swap(&key(3), &key(4), Some(BABELBIT), false)), "ok");
     });
@@ -195,7 +247,10 @@ fn a_coldkey_is_swapped_after_its_announcement() {
         assert_eq!(attempt(&key(71), announce(&new)), "NotEnoughBalanceToPaySwapColdKey");
         let before = balance(&bob);
         assert_eq!(attempt(&bob, announce(&new)), "ok");
-        assert_eq!(last_event(), Event::ColdkeySwapAnnounced { who: bob.clone(), new_coldkey_hash: hash(&new) });
+        assert_eq!(
+            last_event(),
+            Event::ColdkeySwapAnnounced { who: bob.clone(), new_coldkey_hash: hash(&new) }
+        );
         assert_eq!(balance(&bob), before - COST.0);
         assert_eq!(ColdkeySwapAnnouncements::<Runtime>::get(&bob), Some((60, hash(&new))));
         assert_eq!(attempt(&bob, execute(&key(72))), "AnnouncedColdkeyHashDoesNotMatch");
@@ -208,7 +263,10 @@ fn a_coldkey_is_swapped_after_its_announcement() {
         jump_to(60);
         assert_eq!(attempt(&bob, execute(&account("Charlie"))), "AnnouncedColdkeyHashDoesNotMatch");
         assert_eq!(attempt(&bob, execute(&new)), "ok");
-        assert_eq!(last_event(), Event::ColdkeySwapped { old_coldkey: bob.clone(), new_coldkey: new.clone() });
+        assert_eq!(
+            last_event(),
+            Event::ColdkeySwapped { old_coldkey: bob.clone(), new_coldkey: new.clone() }
+        );
         assert_eq!((balance(&bob), balance(&new)), (0, before - COST.0));
         for netuid in [BABELBIT, NetUid::ROOT] {
             assert!(Subtensor::stake_of(&hotkey, &new, netuid).0.abs_diff(STAKE.0) <= 1);
@@ -218,10 +276,16 @@ fn a_coldkey_is_swapped_after_its_announcement() {
         assert!(Subtensor::owns(&new, &hotkey) && OwnedHotkeys::<Runtime>::get(&bob).is_empty());
         assert_eq!(OwnedHotkeys::<Runtime>::get(&new), std::slice::from_ref(&hotkey));
         assert_eq!(StakingHotkeys::<Runtime>::get(&new), std::slice::from_ref(&hotkey));
-        assert!(IdentitiesV2::<Runtime>::contains_key(&new) && !IdentitiesV2::<Runtime>::contains_key(&bob));
+        assert!(
+            IdentitiesV2::<Runtime>::contains_key(&new)
+                && !IdentitiesV2::<Runtime>::contains_key(&bob)
+        );
         assert_eq!(SubnetOwner::<Runtime>::get(NetUid(18)), new);
         assert_eq!(AutoStakeDestination::<Runtime>::get(&new, BABELBIT), Some(hotkey.clone()));
-        assert_eq!(AutoStakeDestinationColdkeys::<Runtime>::get(&hotkey, BABELBIT), std::slice::from_ref(&new));
+        assert_eq!(
+            AutoStakeDestinationColdkeys::<Runtime>::get(&hotkey, BABELBIT),
+            std::slice::from_ref(&new)
+        );
         assert_eq!(ColdkeySuccessor::<Runtime>::get(&bob), Some(new.clone()));
         assert_eq!(ColdkeyRoot::<Runtime>::get(&new), Some(bob.clone()));
         assert!(!ColdkeySwapAnnouncements::<Runtime>::contains_key(&bob));
@@ -242,7 +306,10 @@ fn a_coldkey_is_not_swapped_to_one_in_use() {
             assert_eq!(attempt(&bob, execute(&new)), error);
             let (old_coldkey, new_coldkey) = (bob.clone(), new.clone());
             let swap_cost = crate::types::TaoBalance::ZERO;
-            assert_eq!(outcome(send_as_root(Call::swap_coldkey { old_coldkey, new_coldkey, swap_cost })), error);
+            assert_eq!(
+                outcome(send_as_root(Call::swap_coldkey { old_coldkey, new_coldkey, swap_cost })),
+                error
+            );
         }
     });
 }
@@ -295,7 +362,10 @@ fn root_swaps_any_coldkey() {
         assert_eq!(balance(&key(70)), before - 1);
         assert!(Subtensor::owns(&key(70), &hotkey));
         assert!(!ColdkeySwapAnnouncements::<Runtime>::contains_key(&bob));
-        assert_eq!(attempt(&bob, Call::schedule_swap_coldkey { new_coldkey: key(71) }), "Deprecated");
+        assert_eq!(
+            attempt(&bob, Call::schedule_swap_coldkey { new_coldkey: key(71) }),
+            "Deprecated"
+        );
         check_issuance();
     });
 }

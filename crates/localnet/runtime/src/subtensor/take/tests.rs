@@ -19,9 +19,15 @@ fn lower(coldkey: u32, parts: u16) -> String {
 #[test]
 fn only_the_owner_of_a_hotkey_changes_its_take() {
     chain(|| {
-        assert_eq!((raise(1, 5), lower(1, 5)), ("HotKeyAccountNotExists".into(), "HotKeyAccountNotExists".into()));
+        assert_eq!(
+            (raise(1, 5), lower(1, 5)),
+            ("HotKeyAccountNotExists".into(), "HotKeyAccountNotExists".into())
+        );
         Subtensor::own_hotkey(&key(1), &key(2)).unwrap();
-        assert_eq!((raise(3, 5), lower(3, 5)), ("NonAssociatedColdKey".into(), "NonAssociatedColdKey".into()));
+        assert_eq!(
+            (raise(3, 5), lower(3, 5)),
+            ("NonAssociatedColdKey".into(), "NonAssociatedColdKey".into())
+        );
     });
 }
 
@@ -37,7 +43,11 @@ fn take_increases_are_rate_limited_and_decreases_are_not() {
         assert_eq!(last_event(), Event::TakeDecreased(key(1), key(2), take(1_000)));
         assert_eq!(lower(1, 1_000), "DelegateTakeTooLow", "not lower");
         assert_eq!(raise(1, 1_000), "DelegateTakeTooLow", "not higher");
-        assert_eq!(raise(1, 1_001), "DelegateTxRateLimitExceeded", "the limit counts from the last change");
+        assert_eq!(
+            raise(1, 1_001),
+            "DelegateTxRateLimitExceeded",
+            "the limit counts from the last change"
+        );
         jump_to(10 + 216_000);
         assert_eq!(raise(1, 1_001), "ok");
         assert_eq!(last_event(), Event::TakeIncreased(key(1), key(2), take(1_001)));

@@ -22,7 +22,9 @@ fn new_neuron_has_an_entry_in_every_map() {
         assert_eq!(Active::<Runtime>::get(BABELBIT), [true; 3]);
         assert_eq!(ValidatorPermit::<Runtime>::get(BABELBIT), [false; 3]);
         assert_eq!(Emission::<Runtime>::get(BABELBIT), [AlphaBalance::ZERO; 3]);
-        for row in [Consensus::<Runtime>::get, Dividends::<Runtime>::get, ValidatorTrust::<Runtime>::get] {
+        for row in
+            [Consensus::<Runtime>::get, Dividends::<Runtime>::get, ValidatorTrust::<Runtime>::get]
+        {
             assert_eq!(row(BABELBIT), [PerU16::zero(); 3]);
         }
         assert_eq!(StakeWeight::<Runtime>::get(BABELBIT), [0; 3]);
@@ -91,7 +93,11 @@ fn replaced_neuron_leaves_no_state() {
             assert_eq!(ConsensusByMechanism::<Runtime>::get(index), gone(half));
             assert_eq!(Weights::<Runtime>::get(index, 1), [(0, 1), (2, 0), (3, 3)]);
             assert_eq!(Weights::<Runtime>::get(index, 2), Row::new());
-            assert_eq!(Bonds::<Runtime>::get(index, 1), [(0, 4), (2, 5), (3, 6)], "masked by the next epoch");
+            assert_eq!(
+                Bonds::<Runtime>::get(index, 1),
+                [(0, 4), (2, 5), (3, 6)],
+                "masked by the next epoch"
+            );
             assert_eq!(Bonds::<Runtime>::get(index, 2), Row::new());
         }
         assert!(!Axons::<Runtime>::contains_key(BABELBIT, &old));
@@ -117,7 +123,8 @@ fn owner_hotkeys_are_protected_up_to_the_limit() {
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2, 3]);
         // Any limit above 0 includes the owner hotkey, even if it registered last.
-        for (limit, expected) in [(0, vec![]), (1, vec![0]), (2, vec![0, 3]), (3, vec![0, 3, 1]), (4, vec![3, 1, 2, 0])]
+        for (limit, expected) in
+            [(0, vec![]), (1, vec![0]), (2, vec![0, 3]), (3, vec![0, 3, 1]), (4, vec![3, 1, 2, 0])]
         {
             ImmuneOwnerUidsLimit::<Runtime>::insert(BABELBIT, limit);
             assert_eq!(Subtensor::immune_owner_uids(BABELBIT), expected, "{limit}");

@@ -13,8 +13,8 @@ use crate::types::{MechId, NetUid};
 pub(in crate::subtensor) type CompactRow = Vec<(Compact<u16>, Compact<u16>)>;
 
 impl<T: Config> Pallet<T> {
-    /// Sets the weights of a hotkey on several subnets. If a subnet refuses its weights, the others are still
-    /// processed.
+    /// Sets the weights of a hotkey on several subnets. If a subnet refuses its weights, the others
+    /// are still processed.
     ///
     /// # Errors
     /// `InputLengthsUnequal`.
@@ -25,17 +25,23 @@ impl<T: Config> Pallet<T> {
         version_keys: &[Compact<u64>],
     ) -> DispatchResult {
         let lengths = [weights.len(), version_keys.len()];
-        ensure!(lengths.iter().all(|length| *length == netuids.len()), Error::<T>::InputLengthsUnequal);
-        let results = netuids.iter().zip(weights).zip(version_keys).map(|((netuid, row), version_key)| {
-            let (uids, values): (Vec<u16>, Vec<u16>) = row.iter().map(|(uid, weight)| (uid.0, weight.0)).unzip();
-            (netuid.0, Self::do_set_weights(who, netuid.0, &uids, &values, version_key.0))
-        });
+        ensure!(
+            lengths.iter().all(|length| *length == netuids.len()),
+            Error::<T>::InputLengthsUnequal
+        );
+        let results =
+            netuids.iter().zip(weights).zip(version_keys).map(|((netuid, row), version_key)| {
+                let (uids, values): (Vec<u16>, Vec<u16>) =
+                    row.iter().map(|(uid, weight)| (uid.0, weight.0)).unzip();
+                (netuid.0, Self::do_set_weights(who, netuid.0, &uids, &values, version_key.0))
+            });
         Self::report_batch(results.collect());
         Self::deposit_event(Event::BatchWeightsCompleted(netuids, who.clone()));
         Ok(())
     }
 
-    /// Commits weights of a hotkey on several subnets. If a subnet refuses its commit, the others are still processed.
+    /// Commits weights of a hotkey on several subnets. If a subnet refuses its commit, the others
+    /// are still processed.
     ///
     /// # Errors
     /// `InputLengthsUnequal`.
@@ -54,11 +60,13 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Reveals several commits of a hotkey on one subnet, or none if one of them cannot be revealed.
+    /// Reveals several commits of a hotkey on one subnet, or none if one of them cannot be
+    /// revealed.
     ///
     /// # Errors
-    /// `InputLengthsUnequal`, `CommitRevealDisabled`, `NoWeightsCommitFound`, for each commit `ExpiredWeightCommit`,
-    /// `InvalidRevealCommitHashNotMatch` and `RevealTooEarly`, and the errors of [`Self::put_weights`].
+    /// `InputLengthsUnequal`, `CommitRevealDisabled`, `NoWeightsCommitFound`, for each commit
+    /// `ExpiredWeightCommit`, `InvalidRevealCommitHashNotMatch` and `RevealTooEarly`, and the
+    /// errors of [`Self::put_weights`].
     pub(crate) fn do_batch_reveal_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -68,10 +76,14 @@ impl<T: Config> Pallet<T> {
         version_keys: &[u64],
     ) -> DispatchResult {
         let lengths = [values_list.len(), salts_list.len(), version_keys.len()];
-        ensure!(lengths.iter().all(|length| *length == uids_list.len()), Error::<T>::InputLengthsUnequal);
+        ensure!(
+            lengths.iter().all(|length| *length == uids_list.len()),
+            Error::<T>::InputLengthsUnequal
+        );
         ensure!(CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealDisabled);
         let index = netuid.mechanism(MechId(0));
-        let commits = WeightCommits::<T>::get(index, who).ok_or(Error::<T>::NoWeightsCommitFound)?;
+        let commits =
+            WeightCommits::<T>::get(index, who).ok_or(Error::<T>::NoWeightsCommitFound)?;
         let (expired, mut open): (Vec<_>, Vec<_>) =
             commits.into_iter().partition(|(_, epoch, ..)| Self::is_expired(netuid, *epoch));
         let reveals: Vec<(&[u16], &[u16], u64, H256)> = uids_list
@@ -91,12 +103,16 @@ impl<T: Config> Pallet<T> {
             }
         };
         for (.., hash) in &reveals {
-            let commit = open.iter().find(|(known, ..)| known == hash).ok_or_else(|| not_found(*hash))?;
+            let commit =
+                open.iter().find(|(known, ..)| known == hash).ok_or_else(|| not_found(*hash))?;
             ensure!(Self::is_revealable(netuid, commit.1), Error::<T>::RevealTooEarly);
         }
         let mut revealed = Vec::with_capacity(reveals.len());
         for (uids, values, version_key, hash) in reveals {
-            let position = open.iter().position(|(known, ..)| *known == hash).ok_or_else(|| not_found(hash))?;
+            let position = open
+                .iter()
+                .position(|(known, ..)| *known == hash)
+                .ok_or_else(|| not_found(hash))?;
             open.remove(position);
             Self::put_weights(who, netuid, MechId(0), uids, values, version_key)?;
             revealed.push(hash);
@@ -112,8 +128,10 @@ impl<T: Config> Pallet<T> {
 
     /// Emits an event for each item of a batch that failed.
     fn report_batch(results: Vec<(NetUid, DispatchResult)>) {
-        let failed: Vec<(NetUid, DispatchError)> =
-            results.into_iter().filter_map(|(netuid, result)| Some((netuid, result.err()?))).collect();
+        let failed: Vec<(NetUid, DispatchError)> = results
+            .into_iter()
+            .filter_map(|(netuid, result)| Some((netuid, result.err()?)))
+            .collect();
         if !failed.is_empty() {
             Self::deposit_event(Event::BatchCompletedWithErrors);
         }

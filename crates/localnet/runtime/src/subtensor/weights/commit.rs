@@ -13,7 +13,11 @@ use crate::types::{MechId, NetUid, NetUidStorageIndex};
 pub(super) const MAX_UNREVEALED: usize = 10;
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn do_commit_weights(who: &AccountId32, netuid: NetUid, commit_hash: H256) -> DispatchResult {
+    pub(crate) fn do_commit_weights(
+        who: &AccountId32,
+        netuid: NetUid,
+        commit_hash: H256,
+    ) -> DispatchResult {
         Self::do_commit_mechanism_weights(who, netuid, MechId(0), commit_hash)
     }
 
@@ -68,7 +72,11 @@ impl<T: Config> Pallet<T> {
         let index = netuid.mechanism(mecid);
         let hash = commit_hash(who, index, uids, values, salt, version_key);
         let position = Self::check_reveal(who, netuid, mecid, hash)?;
-        let later = WeightCommits::<T>::get(index, who).into_iter().flatten().skip(position + 1).collect::<Vec<_>>();
+        let later = WeightCommits::<T>::get(index, who)
+            .into_iter()
+            .flatten()
+            .skip(position + 1)
+            .collect::<Vec<_>>();
         if later.is_empty() {
             WeightCommits::<T>::remove(index, who);
         } else {
@@ -82,12 +90,19 @@ impl<T: Config> Pallet<T> {
     /// Validates a hash commit or a timelocked commit, without writing; returns the caller's uid.
     ///
     /// # Errors
-    /// In this order: `MechanismDoesNotExist`, `CommitRevealDisabled`, `HotKeyNotRegisteredInSubNet`,
-    /// `CommittingWeightsTooFast`.
-    pub(super) fn check_commit(who: &AccountId32, netuid: NetUid, mecid: MechId) -> Result<u16, Error<T>> {
+    /// In this order: `MechanismDoesNotExist`, `CommitRevealDisabled`,
+    /// `HotKeyNotRegisteredInSubNet`, `CommittingWeightsTooFast`.
+    pub(super) fn check_commit(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+    ) -> Result<u16, Error<T>> {
         Self::ensure_commits_enabled(netuid, mecid)?;
         let uid = Self::uid_of(netuid, who).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
-        ensure!(Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid), Error::<T>::CommittingWeightsTooFast);
+        ensure!(
+            Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid),
+            Error::<T>::CommittingWeightsTooFast
+        );
         Ok(uid)
     }
 
@@ -100,18 +115,21 @@ impl<T: Config> Pallet<T> {
     /// Finds the commit of a reveal, without writing; returns its index among the hotkey's commits.
     ///
     /// # Errors
-    /// `NoWeightsCommitFound` if there is no commit to reveal, `ExpiredWeightCommit`, `InvalidRevealCommitHashNotMatch`
-    /// if no commit has this hash, `RevealTooEarly`.
+    /// `NoWeightsCommitFound` if there is no commit to reveal, `ExpiredWeightCommit`,
+    /// `InvalidRevealCommitHashNotMatch` if no commit has this hash, `RevealTooEarly`.
     pub(super) fn check_reveal(
         who: &AccountId32,
         netuid: NetUid,
         mecid: MechId,
         hash: H256,
     ) -> Result<usize, Error<T>> {
-        let commits = WeightCommits::<T>::get(netuid.mechanism(mecid), who).ok_or(Error::<T>::NoWeightsCommitFound)?;
+        let commits = WeightCommits::<T>::get(netuid.mechanism(mecid), who)
+            .ok_or(Error::<T>::NoWeightsCommitFound)?;
         let is_expired = |epoch: u64| Self::is_expired(netuid, epoch);
-        let open = commits.iter().position(|(known, epoch, ..)| *known == hash && !is_expired(*epoch));
-        let Some((position, (_, epoch, ..))) = open.and_then(|position| Some((position, commits.get(position)?)))
+        let open =
+            commits.iter().position(|(known, epoch, ..)| *known == hash && !is_expired(*epoch));
+        let Some((position, (_, epoch, ..))) =
+            open.and_then(|position| Some((position, commits.get(position)?)))
         else {
             return Err(if commits.iter().any(|(known, ..)| *known == hash) {
                 Error::<T>::ExpiredWeightCommit

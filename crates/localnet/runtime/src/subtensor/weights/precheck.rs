@@ -9,20 +9,25 @@ use super::commit::commit_hash;
 use crate::types::{MechId, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Validates weight calls at the pool, without writing. All other calls pass. Weight calls with errors that are not
-    /// listed here pass too, and fail when a block executes them.
+    /// Validates weight calls at the pool, without writing. All other calls pass. Weight calls with
+    /// errors that are not listed here pass too, and fail when a block executes them.
     ///
     /// # Errors
-    /// `NotEnoughStakeToSetWeights`; for batches `InputLengthsUnequal`; for timelocked commits `InvalidRevealRound`;
-    /// for hash commits `CommittingWeightsTooFast`; for weights without commit-reveal `SettingWeightsTooFast`; for
-    /// reveals `NoWeightsCommitFound`, `InvalidRevealCommitHashNotMatch`, `ExpiredWeightCommit`, `RevealTooEarly`.
+    /// `NotEnoughStakeToSetWeights`; for batches `InputLengthsUnequal`; for timelocked commits
+    /// `InvalidRevealRound`; for hash commits `CommittingWeightsTooFast`; for weights without
+    /// commit-reveal `SettingWeightsTooFast`; for reveals `NoWeightsCommitFound`,
+    /// `InvalidRevealCommitHashNotMatch`, `ExpiredWeightCommit`, `RevealTooEarly`.
     pub fn precheck_weights(who: &AccountId32, call: &Call<T>) -> Result<(), Error<T>> {
         let main = MechId(0);
         match call {
             Call::set_weights { netuid, .. } => Self::precheck_set(who, *netuid, main),
-            Call::set_mechanism_weights { netuid, mecid, .. } => Self::precheck_set(who, *netuid, *mecid),
+            Call::set_mechanism_weights { netuid, mecid, .. } => {
+                Self::precheck_set(who, *netuid, *mecid)
+            }
             Call::commit_weights { netuid, .. } => Self::precheck_commit(who, *netuid, main),
-            Call::commit_mechanism_weights { netuid, mecid, .. } => Self::precheck_commit(who, *netuid, *mecid),
+            Call::commit_mechanism_weights { netuid, mecid, .. } => {
+                Self::precheck_commit(who, *netuid, *mecid)
+            }
             Call::commit_timelocked_weights { netuid, reveal_round, .. }
             | Call::commit_timelocked_mechanism_weights { netuid, reveal_round, .. }
             | Call::commit_crv3_mechanism_weights { netuid, reveal_round, .. } => {
@@ -41,12 +46,22 @@ impl<T: Config> Pallet<T> {
             Call::batch_commit_weights { netuids, commit_hashes } => {
                 Self::precheck_batch(who, netuids, &[commit_hashes.len()])
             }
-            Call::batch_reveal_weights { netuid, uids_list, values_list, salts_list, version_keys } => {
+            Call::batch_reveal_weights {
+                netuid,
+                uids_list,
+                values_list,
+                salts_list,
+                version_keys,
+            } => {
                 let lengths = [values_list.len(), salts_list.len(), version_keys.len()];
-                ensure!(lengths.iter().all(|length| *length == uids_list.len()), Error::<T>::InputLengthsUnequal);
+                ensure!(
+                    lengths.iter().all(|length| *length == uids_list.len()),
+                    Error::<T>::InputLengthsUnequal
+                );
                 Self::ensure_stake_for_weights(who, *netuid)?;
                 let index = netuid.mechanism(main);
-                let lists = uids_list.iter().zip(values_list).zip(salts_list.iter().zip(version_keys));
+                let lists =
+                    uids_list.iter().zip(values_list).zip(salts_list.iter().zip(version_keys));
                 for ((uids, values), (salt, version_key)) in lists {
                     let hash = commit_hash(who, index, uids, values, salt, *version_key);
                     Self::check_reveal(who, *netuid, main, hash)?;
@@ -57,8 +72,15 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    fn precheck_batch(who: &AccountId32, netuids: &[Compact<NetUid>], lengths: &[usize]) -> Result<(), Error<T>> {
-        ensure!(lengths.iter().all(|length| *length == netuids.len()), Error::<T>::InputLengthsUnequal);
+    fn precheck_batch(
+        who: &AccountId32,
+        netuids: &[Compact<NetUid>],
+        lengths: &[usize],
+    ) -> Result<(), Error<T>> {
+        ensure!(
+            lengths.iter().all(|length| *length == netuids.len()),
+            Error::<T>::InputLengthsUnequal
+        );
         netuids.iter().try_for_each(|netuid| Self::ensure_stake_for_weights(who, netuid.0))
     }
 
@@ -75,7 +97,12 @@ impl<T: Config> Pallet<T> {
         Self::precheck_rate(who, netuid, mecid, Error::<T>::CommittingWeightsTooFast)
     }
 
-    fn precheck_rate(who: &AccountId32, netuid: NetUid, mecid: MechId, too_fast: Error<T>) -> Result<(), Error<T>> {
+    fn precheck_rate(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+        too_fast: Error<T>,
+    ) -> Result<(), Error<T>> {
         let Some(uid) = Self::uid_of(netuid, who) else { return Ok(()) };
         ensure!(Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid), too_fast);
         Ok(())

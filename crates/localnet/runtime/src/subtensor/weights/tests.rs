@@ -6,11 +6,14 @@ use sp_core::H256;
 use super::commit::commit_hash;
 use crate::runtime::{AccountId, Runtime, RuntimeCall};
 use crate::subtensor::{
-    Call, CommitRevealWeightsEnabled, Event, LastEpochBlock, LastUpdate, MAX_COMMIT_LEN, MaxWeightsLimit,
-    MinAllowedWeights, RevealPeriodEpochs, StakeThreshold, SubnetEpochIndex, SubnetOwnerHotkey, Tempo,
-    TimelockedWeightCommits, ValidatorPermit, WeightCommits, Weights, WeightsSetRateLimit, WeightsVersionKey,
+    Call, CommitRevealWeightsEnabled, Event, LastEpochBlock, LastUpdate, MAX_COMMIT_LEN,
+    MaxWeightsLimit, MinAllowedWeights, RevealPeriodEpochs, StakeThreshold, SubnetEpochIndex,
+    SubnetOwnerHotkey, Tempo, TimelockedWeightCommits, ValidatorPermit, WeightCommits, Weights,
+    WeightsSetRateLimit, WeightsVersionKey,
 };
-use crate::testing::{BABELBIT, Subtensor, attempt, chain, jump_to, key, last_event, outcome, send};
+use crate::testing::{
+    BABELBIT, Subtensor, attempt, chain, jump_to, key, last_event, outcome, send,
+};
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
 pub(super) const MAIN: NetUidStorageIndex = NetUidStorageIndex(BABELBIT.0);
@@ -56,7 +59,9 @@ fn each_mended_fault_shows_the_next_one_until_weights_are_set() {
     type Mend = fn(&mut Submission);
     // The error, and its correction.
     let steps: [(&str, Mend); 14] = [
-        ("CommitRevealEnabled", |_| CommitRevealWeightsEnabled::<Runtime>::insert(NetUid::ROOT, false)),
+        ("CommitRevealEnabled", |_| {
+            CommitRevealWeightsEnabled::<Runtime>::insert(NetUid::ROOT, false)
+        }),
         ("CanNotSetRootNetworkWeights", |submission| submission.netuid = BABELBIT),
         ("WeightVecNotEqualSize", |submission| submission.weights = vec![1, 2, 3, 4, 0]),
         ("MechanismDoesNotExist", |submission| submission.mecid = 0),
@@ -68,7 +73,9 @@ fn each_mended_fault_shows_the_next_one_until_weights_are_set() {
             submission.who = key(1);
             StakeThreshold::<Runtime>::put(1_000);
         }),
-        ("NotEnoughStakeToSetWeights", |_| Subtensor::increase_stake(&key(1), &key(1), BABELBIT, AlphaBalance(1_000))),
+        ("NotEnoughStakeToSetWeights", |_| {
+            Subtensor::increase_stake(&key(1), &key(1), BABELBIT, AlphaBalance(1_000))
+        }),
         ("IncorrectWeightVersionKey", |submission| submission.version_key = 5),
         ("SettingWeightsTooFast", |_| jump_to(102)),
         ("NeuronNoValidatorPermit", |_| permit(Subtensor::uid_of(BABELBIT, &key(1)).unwrap())),
@@ -220,13 +227,20 @@ fn each_mended_fault_of_a_commit_shows_the_next_one() {
         }
         assert_eq!(commit_to(0)(&who), "TooManyUnrevealedCommits");
         let next_epoch = 700 + 10;
-        assert_eq!(WeightCommits::<Runtime>::get(MAIN, &who).unwrap()[9], (H256::repeat_byte(1), 7, 700, next_epoch));
+        assert_eq!(
+            WeightCommits::<Runtime>::get(MAIN, &who).unwrap()[9],
+            (H256::repeat_byte(1), 7, 700, next_epoch)
+        );
         assert_eq!(LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)], 700);
         assert_eq!(last_event(), Event::WeightsCommitted(who.clone(), MAIN, H256::repeat_byte(1)));
 
         enter_epoch(9);
         assert_eq!(commit_to(0)(&who), "ok");
-        assert_eq!(WeightCommits::<Runtime>::get(MAIN, &who).unwrap().len(), 1, "expired commits are removed");
+        assert_eq!(
+            WeightCommits::<Runtime>::get(MAIN, &who).unwrap().len(),
+            1,
+            "expired commits are removed"
+        );
     });
 }
 
@@ -250,8 +264,15 @@ fn weights_are_revealed_in_one_epoch_only() {
             assert_eq!(reveal(&who, 1), expected, "{period} {epoch}");
             if expected == "ok" {
                 assert_eq!(Weights::<Runtime>::get(MAIN, uid), [(0, 32_768), (1, 65_535)]);
-                assert_eq!(LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)], 700, "the block of the commit");
-                assert_eq!(last_event(), Event::WeightsRevealed(who.clone(), MAIN, hash_of(&who, 1)));
+                assert_eq!(
+                    LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)],
+                    700,
+                    "the block of the commit"
+                );
+                assert_eq!(
+                    last_event(),
+                    Event::WeightsRevealed(who.clone(), MAIN, hash_of(&who, 1))
+                );
                 assert_eq!(reveal(&who, 1), "NoWeightsCommitFound");
             }
         });
@@ -340,7 +361,11 @@ fn expired_timelocked_commits_are_removed() {
         for (epoch, left) in [(7, 1), (8, 1), (9, 0)] {
             enter_epoch(epoch);
             Subtensor::reveal_timelocked(&Subtensor::awake_netuids());
-            assert_eq!(TimelockedWeightCommits::<Runtime>::iter_prefix(MAIN).count(), left, "{epoch}");
+            assert_eq!(
+                TimelockedWeightCommits::<Runtime>::iter_prefix(MAIN).count(),
+                left,
+                "{epoch}"
+            );
         }
     });
 }
@@ -349,7 +374,8 @@ fn expired_timelocked_commits_are_removed() {
 fn commit_block_is_that_of_the_oldest_pending_commit() {
     chain(|| {
         let (who, uid) = committing_validator();
-        let waiting = |uid: u16| Subtensor::commit_blocks(BABELBIT, MechId(0)).unwrap()[usize::from(uid)];
+        let waiting =
+            |uid: u16| Subtensor::commit_blocks(BABELBIT, MechId(0)).unwrap()[usize::from(uid)];
         assert_eq!(waiting(uid), None);
         assert_eq!(commit_timelocked(&who, 0, 4), "ok");
         jump_to(705);
@@ -379,7 +405,11 @@ fn pool_checks_stake_and_rate_limits_only() {
                 .map_or_else(|error| outcome(Err(error.into())), |()| "ok".to_owned())
         };
         assert_eq!(refused(&submission(&who, &[1, 2])), "ok", "a wrong length fails in the block");
-        assert_eq!(refused(&submission(&key(8), &[1])), "ok", "an unknown hotkey fails in the block");
+        assert_eq!(
+            refused(&submission(&key(8), &[1])),
+            "ok",
+            "an unknown hotkey fails in the block"
+        );
         assert_eq!(refused(&submission(&who, &[1])), "ok", "a missing permit fails in the block");
         StakeThreshold::<Runtime>::put(1);
         assert_eq!(refused(&submission(&who, &[1])), "NotEnoughStakeToSetWeights");
@@ -388,7 +418,11 @@ fn pool_checks_stake_and_rate_limits_only() {
         jump_to(50);
         assert_eq!(refused(&submission(&who, &[1])), "SettingWeightsTooFast");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
-        assert_eq!(refused(&submission(&who, &[1])), "ok", "enabled commit-reveal fails in the block");
+        assert_eq!(
+            refused(&submission(&who, &[1])),
+            "ok",
+            "enabled commit-reveal fails in the block"
+        );
         let commit = Call::commit_weights { netuid: BABELBIT, commit_hash: H256::zero() };
         let error = Subtensor::precheck_weights(&who, &commit).unwrap_err();
         assert_eq!(outcome(Err(error.into())), "CommittingWeightsTooFast");
@@ -398,7 +432,10 @@ fn pool_checks_stake_and_rate_limits_only() {
             reveal_round: 99,
             commit_reveal_version: 4,
         };
-        assert!(Subtensor::precheck_weights(&who, &timelocked).is_ok(), "a timelocked commit fails in the block");
+        assert!(
+            Subtensor::precheck_weights(&who, &timelocked).is_ok(),
+            "a timelocked commit fails in the block"
+        );
     });
 }
 
@@ -438,7 +475,10 @@ fn batch_sets_valid_weights_and_reports_failures() {
             reported.iter().any(|event| matches!(event, Event::BatchWeightItemFailed(of, _) if *of == NetUid(netuid)))
         };
         assert!(failed(18) && failed(77) && !failed(BABELBIT.0), "{reported:?}");
-        assert_eq!(reported.iter().filter(|event| **event == Event::BatchCompletedWithErrors).count(), 1);
+        assert_eq!(
+            reported.iter().filter(|event| **event == Event::BatchCompletedWithErrors).count(),
+            1
+        );
         assert_eq!(last_event(), Event::BatchWeightsCompleted(netuids(), hotkey));
     });
 }
@@ -465,7 +505,10 @@ fn a_batch_commits_and_reveals_all_or_nothing() {
         assert_eq!(attempt(&hotkey, reveal(&[1], 1)), "NoWeightsCommitFound");
         assert_eq!(attempt(&hotkey, commit(&[hash(1)])), "InputLengthsUnequal");
         assert_eq!(attempt(&hotkey, commit(&[hash(1), hash(2)])), "ok");
-        assert_eq!(last_event(), Event::BatchWeightsCompleted(vec![Compact(BABELBIT); 2], hotkey.clone()));
+        assert_eq!(
+            last_event(),
+            Event::BatchWeightsCompleted(vec![Compact(BABELBIT); 2], hotkey.clone())
+        );
         let commits = WeightCommits::<Runtime>::get(MAIN, &hotkey).unwrap();
         assert_eq!(commits.iter().map(|commit| commit.0).collect::<Vec<_>>(), [hash(1), hash(2)]);
         assert_eq!(attempt(&hotkey, reveal(&[1, 2], 1)), "InputLengthsUnequal");
@@ -474,7 +517,10 @@ fn a_batch_commits_and_reveals_all_or_nothing() {
         assert_eq!(attempt(&hotkey, reveal(&[1, 3], 2)), "InvalidRevealCommitHashNotMatch");
         assert_eq!(attempt(&hotkey, reveal(&[1, 1], 2)), "InvalidRevealCommitHashNotMatch");
         assert_eq!(attempt(&hotkey, reveal(&[2, 1], 2)), "ok");
-        assert_eq!(last_event(), Event::WeightsBatchRevealed(hotkey.clone(), BABELBIT, vec![hash(2), hash(1)]));
+        assert_eq!(
+            last_event(),
+            Event::WeightsBatchRevealed(hotkey.clone(), BABELBIT, vec![hash(2), hash(1)])
+        );
         assert!(WeightCommits::<Runtime>::get(MAIN, &hotkey).is_none());
         assert_eq!(attempt(&hotkey, commit(&[hash(4), hash(5)])), "ok");
         SubnetEpochIndex::<Runtime>::mutate(BABELBIT, |index| *index += 2);

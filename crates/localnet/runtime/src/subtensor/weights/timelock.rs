@@ -11,8 +11,8 @@ use taonet_primitives::Hotkey;
 use taonet_timelock::{Ciphertext, WeightsPayload};
 
 use super::super::{
-    CommitRevealWeightsVersion, Config, Error, Event, MAX_COMMIT_LEN, MechanismCountCurrent, Pallet,
-    TimelockedWeightCommits,
+    CommitRevealWeightsVersion, Config, Error, Event, MAX_COMMIT_LEN, MechanismCountCurrent,
+    Pallet, TimelockedWeightCommits,
 };
 use super::commit::MAX_UNREVEALED;
 use crate::drand::{LastStoredRound, Pulse, Pulses};
@@ -27,7 +27,14 @@ impl<T: Config> Pallet<T> {
         commit_reveal_version: u16,
     ) -> DispatchResult {
         let mecid = MechId(0);
-        Self::do_commit_timelocked_mechanism_weights(who, netuid, mecid, commit, reveal_round, commit_reveal_version)
+        Self::do_commit_timelocked_mechanism_weights(
+            who,
+            netuid,
+            mecid,
+            commit,
+            reveal_round,
+            commit_reveal_version,
+        )
     }
 
     /// Commits timelocked weights of a mechanism.
@@ -39,25 +46,36 @@ impl<T: Config> Pallet<T> {
         reveal_round: u64,
         commit_reveal_version: u16,
     ) -> DispatchResult {
-        let uid = Self::check_timelocked_commit(who, netuid, mecid, reveal_round, commit_reveal_version)?;
+        let uid =
+            Self::check_timelocked_commit(who, netuid, mecid, reveal_round, commit_reveal_version)?;
         let index = netuid.mechanism(mecid);
         let hash = H256(blake2_256(&commit));
-        TimelockedWeightCommits::<T>::try_mutate(index, Self::epoch_index_now(netuid), |commits| {
-            let unrevealed = commits.iter().filter(|(committer, ..)| committer == who).count();
-            ensure!(unrevealed < MAX_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
-            commits.push((who.clone(), Self::current_block(), commit, reveal_round));
-            Ok::<_, Error<T>>(())
-        })?;
+        TimelockedWeightCommits::<T>::try_mutate(
+            index,
+            Self::epoch_index_now(netuid),
+            |commits| {
+                let unrevealed = commits.iter().filter(|(committer, ..)| committer == who).count();
+                ensure!(unrevealed < MAX_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
+                commits.push((who.clone(), Self::current_block(), commit, reveal_round));
+                Ok::<_, Error<T>>(())
+            },
+        )?;
         Self::update_now(netuid, index, uid);
-        Self::deposit_event(Event::TimelockedWeightsCommitted(who.clone(), index, hash, reveal_round));
+        Self::deposit_event(Event::TimelockedWeightsCommitted(
+            who.clone(),
+            index,
+            hash,
+            reveal_round,
+        ));
         Ok(())
     }
 
-    /// Validates a timelocked commit with the checks of [`Self::check_commit`]. The version and the round are checked
-    /// right after the check that commit-reveal is enabled.
+    /// Validates a timelocked commit with the checks of [`Self::check_commit`]. The version and the
+    /// round are checked right after the check that commit-reveal is enabled.
     ///
     /// # Errors
-    /// The errors of [`Self::check_commit`], `IncorrectCommitRevealVersion` and `InvalidRevealRound`.
+    /// The errors of [`Self::check_commit`], `IncorrectCommitRevealVersion` and
+    /// `InvalidRevealRound`.
     fn check_timelocked_commit(
         who: &AccountId32,
         netuid: NetUid,
@@ -66,7 +84,10 @@ impl<T: Config> Pallet<T> {
         version: u16,
     ) -> Result<u16, Error<T>> {
         Self::ensure_commits_enabled(netuid, mecid)?;
-        ensure!(version == CommitRevealWeightsVersion::<T>::get(), Error::<T>::IncorrectCommitRevealVersion);
+        ensure!(
+            version == CommitRevealWeightsVersion::<T>::get(),
+            Error::<T>::IncorrectCommitRevealVersion
+        );
         Self::ensure_round_is_open(reveal_round)?;
         Self::check_commit(who, netuid, mecid)
     }
@@ -77,13 +98,15 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Reveals the timelocked commits whose reveal window has begun and whose pulse is stored, and removes those whose
-    /// window has passed. Called at the start of each block, before its epochs.
+    /// Reveals the timelocked commits whose reveal window has begun and whose pulse is stored, and
+    /// removes those whose window has passed. Called at the start of each block, before its epochs.
     pub fn reveal_timelocked(subnets: &[NetUid]) {
         for &netuid in subnets {
             for mecid in (0..MechanismCountCurrent::<T>::get(netuid).0).map(MechId) {
                 let index = netuid.mechanism(mecid);
-                for epoch in TimelockedWeightCommits::<T>::iter_key_prefix(index).collect::<Vec<_>>() {
+                for epoch in
+                    TimelockedWeightCommits::<T>::iter_key_prefix(index).collect::<Vec<_>>()
+                {
                     if Self::is_expired(netuid, epoch) {
                         TimelockedWeightCommits::<T>::remove(index, epoch);
                     } else if Self::is_revealable(netuid, epoch) {
@@ -94,9 +117,9 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Reveals the timelocked commits of an epoch whose pulse is stored, in the order of the commits; the others stay. A
-    /// commit that the pulse does not decrypt, or whose weights cannot be set, is removed without effect, as on the real
-    /// chain.
+    /// Reveals the timelocked commits of an epoch whose pulse is stored, in the order of the
+    /// commits; the others stay. A commit that the pulse does not decrypt, or whose weights cannot
+    /// be set, is removed without effect, as on the real chain.
     fn reveal_commits_of(netuid: NetUid, mecid: MechId, epoch: u64) {
         let index = netuid.mechanism(mecid);
         let (mut revealed, mut waiting) = (Vec::new(), Vec::new());
@@ -115,7 +138,9 @@ impl<T: Config> Pallet<T> {
             TimelockedWeightCommits::<T>::insert(index, epoch, waiting);
         }
         for ((who, _, ciphertext, _), pulse) in revealed {
-            let Some(WeightsPayload { uids, values, version_key, .. }) = decrypt(&who, &ciphertext, &pulse) else {
+            let Some(WeightsPayload { uids, values, version_key, .. }) =
+                decrypt(&who, &ciphertext, &pulse)
+            else {
                 continue;
             };
             let uids: Vec<u16> = uids.into_iter().map(|uid| uid.0).collect();
@@ -126,8 +151,8 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Decrypts a hotkey's commit with the pulse of its round; `None` if the commit is malformed, belongs to another round or
-/// has the weights of another hotkey.
+/// Decrypts a hotkey's commit with the pulse of its round; `None` if the commit is malformed,
+/// belongs to another round or has the weights of another hotkey.
 fn decrypt(who: &AccountId32, commit: &[u8], pulse: &Pulse) -> Option<WeightsPayload> {
     let ciphertext = Ciphertext::read(&mut &*commit).ok()?;
     let plaintext = ciphertext.decrypt(&pulse.decryption_key()?).ok()?;

@@ -1,7 +1,9 @@
-//! Reveal window of a commit: the epoch that is `RevealPeriodEpochs` epochs after the commit's epoch.
+//! Reveal window of a commit: the epoch that is `RevealPeriodEpochs` epochs after the commit's
+//! epoch.
 
 use super::super::{
-    CommitRevealWeightsEnabled, Config, Pallet, RevealPeriodEpochs, Tempo, TimelockedWeightCommits, WeightCommits,
+    CommitRevealWeightsEnabled, Config, Pallet, RevealPeriodEpochs, Tempo, TimelockedWeightCommits,
+    WeightCommits,
 };
 use crate::types::{MechId, NetUid};
 
@@ -21,16 +23,17 @@ impl<T: Config> Pallet<T> {
         Self::epoch_index_now(netuid) > Self::reveal_epoch(netuid, commit_epoch)
     }
 
-    /// Returns the expected first block of the reveal window of a commit made now, with the current tempo; the largest
-    /// block number if the tempo is 0.
+    /// Returns the expected first block of the reveal window of a commit made now, with the current
+    /// tempo; the largest block number if the tempo is 0.
     pub(super) fn expected_reveal_block(netuid: NetUid) -> u64 {
         let later_epochs = RevealPeriodEpochs::<T>::get(netuid).saturating_sub(1);
         let later_blocks = later_epochs.saturating_mul(Tempo::<T>::get(netuid).into());
         Self::next_epoch_block(netuid).map_or(u64::MAX, |next| next.saturating_add(later_blocks))
     }
 
-    /// Returns the block of each neuron's oldest commit that has not expired; `None` if commit-reveal is disabled. An
-    /// epoch ignores weights on a neuron that registered after this block.
+    /// Returns the block of each neuron's oldest commit that has not expired; `None` if
+    /// commit-reveal is disabled. An epoch ignores weights on a neuron that registered after this
+    /// block.
     pub fn commit_blocks(netuid: NetUid, mecid: MechId) -> Option<Vec<Option<u64>>> {
         if !CommitRevealWeightsEnabled::<T>::get(netuid) {
             return None;
@@ -39,14 +42,18 @@ impl<T: Config> Pallet<T> {
         let hashed = WeightCommits::<T>::iter_prefix(index).flat_map(|(who, commits)| {
             commits.into_iter().map(move |(_, epoch, block, _)| (who.clone(), epoch, block))
         });
-        let timelocked = TimelockedWeightCommits::<T>::iter_prefix(index)
-            .flat_map(|(epoch, commits)| commits.into_iter().map(move |(who, block, ..)| (who, epoch, block)));
+        let timelocked =
+            TimelockedWeightCommits::<T>::iter_prefix(index).flat_map(|(epoch, commits)| {
+                commits.into_iter().map(move |(who, block, ..)| (who, epoch, block))
+            });
         let mut oldest = vec![None; Self::neuron_count(netuid).into()];
         for (who, epoch, block) in hashed.chain(timelocked) {
             if Self::is_expired(netuid, epoch) {
                 continue;
             }
-            if let Some(known) = Self::uid_of(netuid, &who).and_then(|uid| oldest.get_mut(usize::from(uid))) {
+            if let Some(known) =
+                Self::uid_of(netuid, &who).and_then(|uid| oldest.get_mut(usize::from(uid)))
+            {
                 *known = Some(known.map_or(block, |known: u64| known.min(block)));
             }
         }

@@ -19,7 +19,11 @@ fn recorded_trades_come_out_the_same() {
     assert_eq!(cases.len(), 5);
     for case in cases {
         let number = |name: &str| case[name].as_u64().unwrap();
-        let pool = pool(number("tao_reserve"), number("alpha_reserve"), case["quote_weight"].as_f64().unwrap());
+        let pool = pool(
+            number("tao_reserve"),
+            number("alpha_reserve"),
+            case["quote_weight"].as_f64().unwrap(),
+        );
         let amount = number("amount");
         let price = pool.price().to_num::<f64>();
         assert!((price / case["price"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{case}: {price}");
@@ -59,13 +63,20 @@ fn added_reserves_keep_the_price_or_are_refused_at_the_bounds_of_weights() {
     let before = pool(1_000_000_000_000, 10_000_000_000_000, 0.5);
     let (tao, alpha) = (TaoBalance(1_000_000_000), AlphaBalance(9_999_999_999));
     let quote = before.weight_after_adding(tao, alpha).unwrap();
-    let after = Pool { tao: TaoBalance(before.tao.0 + tao.0), alpha: AlphaBalance(before.alpha.0 + alpha.0), quote };
+    let after = Pool {
+        tao: TaoBalance(before.tao.0 + tao.0),
+        alpha: AlphaBalance(before.alpha.0 + alpha.0),
+        quote,
+    };
     let (old, new) = (before.price().to_num::<f64>(), after.price().to_num::<f64>());
     assert!((new / old - 1.0).abs() < 1e-16, "{old} {new}");
     assert_eq!(before.weight_after_adding(TaoBalance(u64::MAX / 2), AlphaBalance(0)), None);
     assert_eq!(before.weight_after_adding(TaoBalance(0), AlphaBalance(u64::MAX / 2)), None);
     let empty = pool(0, 0, 0.7);
-    assert_eq!(empty.weight_after_adding(TaoBalance(0), AlphaBalance(0)), Some(Perquintill::from_percent(50)));
+    assert_eq!(
+        empty.weight_after_adding(TaoBalance(0), AlphaBalance(0)),
+        Some(Perquintill::from_percent(50))
+    );
 }
 
 fn pools() -> impl Strategy<Value = Pool> {

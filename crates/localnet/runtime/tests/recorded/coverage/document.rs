@@ -154,19 +154,29 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page += "\n## Pallets\n\nEach cell shows how many items are supported, out of all items of either chain, and in \
              parentheses how many of the\nsupported items differ from the real chain's or exist only on the \
              localnet.\n\n";
-    page += "| Pallet | Calls | Storage | Events | Errors | Constants |\n|---|---|---|---|---|---|\n";
+    page +=
+        "| Pallet | Calls | Storage | Events | Errors | Constants |\n|---|---|---|---|---|---|\n";
     for place in places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true) {
         let cells = Kind::OF_PALLETS.map(|kind| cell(rows, &place, kind));
         page += &format!("| {place} | {} |\n", cells.join(" | "));
     }
-    page += &format!("\nUnsupported: {}.\n", places(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", "));
+    page += &format!(
+        "\nUnsupported: {}.\n",
+        places(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", ")
+    );
     page += "\n## Runtime APIs\n\n| API | Methods |\n|---|---|\n";
     for place in places(rows, |kind| kind == Kind::Method, true) {
         page += &format!("| {place} | {} |\n", cell(rows, &place, Kind::Method));
     }
-    page += &format!("\nUnsupported: {}.\n", places(rows, |kind| kind == Kind::Method, false).join(", "));
+    page += &format!(
+        "\nUnsupported: {}.\n",
+        places(rows, |kind| kind == Kind::Method, false).join(", ")
+    );
     page += "\n## Transaction extensions\n\n";
-    page += &format!("{} transaction extensions are supported.\n", cell(rows, "Extrinsic", Kind::Extension));
+    page += &format!(
+        "{} transaction extensions are supported.\n",
+        cell(rows, "Extrinsic", Kind::Extension)
+    );
     page += METHODS;
     page += "\n## Intentional differences\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
     page += &differences(rows);
@@ -179,8 +189,8 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page
 }
 
-/// Returns the pallets or APIs in the real chain's order: those with supported items if `served`, otherwise those
-/// without.
+/// Returns the pallets or APIs in the real chain's order: those with supported items if `served`,
+/// otherwise those without.
 fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> {
     let mut places: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| of_kind(row.item.kind)) {
@@ -189,7 +199,9 @@ fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> 
         }
     }
     let is_served = |place: &str| {
-        rows.iter().any(|row| row.item.place == place && of_kind(row.item.kind) && row.status != Status::Missing)
+        rows.iter().any(|row| {
+            row.item.place == place && of_kind(row.item.kind) && row.status != Status::Missing
+        })
     };
     places.into_iter().filter(|place| is_served(place) == served).map(Into::into).collect()
 }
@@ -216,7 +228,10 @@ fn differences(rows: &[Row]) -> String {
             None => lines.push((place, reason, vec![&row.item.name])),
         }
     }
-    lines.iter().map(|(place, reason, names)| format!("| {place} | {} | {reason} |\n", names.join(", "))).collect()
+    lines
+        .iter()
+        .map(|(place, reason, names)| format!("| {place} | {} | {reason} |\n", names.join(", ")))
+        .collect()
 }
 
 /// Renders a row of items with a reason.
@@ -224,6 +239,8 @@ fn listed(absence: &Absence) -> String {
     let places = absence.places.join(", ");
     match absence.items {
         Absent::All => format!("| {places} | all | {} |\n", absence.reason),
-        Absent::Items(kind, names) => format!("| {places} {kind} | {} | {} |\n", names.join(", "), absence.reason),
+        Absent::Items(kind, names) => {
+            format!("| {places} {kind} | {} | {} |\n", names.join(", "), absence.reason)
+        }
     }
 }

@@ -56,10 +56,13 @@ type Name = (String, Kind, String);
 #[test]
 fn storage_that_never_changes_is_named_in_the_document() {
     let code: String = modules().into_values().collect();
-    let definitions = code.split("#[pallet::storage]").skip(1).filter_map(|text| text.split_once("pub type "));
+    let definitions =
+        code.split("#[pallet::storage]").skip(1).filter_map(|text| text.split_once("pub type "));
     let items: BTreeSet<&str> = definitions.map(|(_, text)| identifier(text)).collect();
-    let written: BTreeSet<&str> =
-        accesses(&code).filter(|(_, method)| WRITES.contains(method)).map(|(item, _)| item).collect();
+    let written: BTreeSet<&str> = accesses(&code)
+        .filter(|(_, method)| WRITES.contains(method))
+        .map(|(item, _)| item)
+        .collect();
     assert!(items.len() > 250, "{} storage items", items.len());
     let found: Vec<&str> = items.difference(&written).copied().collect();
     assert_eq!(found, NEVER_WRITTEN);
@@ -72,10 +75,11 @@ fn storage_that_never_changes_is_named_in_the_document() {
 #[test]
 fn items_for_clients_only_are_those_in_the_document() {
     let modules = modules();
-    let used: BTreeSet<Name> = modules.iter().flat_map(|(module, code)| variants(module, code)).collect();
+    let used: BTreeSet<Name> =
+        modules.iter().flat_map(|(module, code)| variants(module, code)).collect();
     let code: String = modules.values().map(String::as_str).collect();
-    let (writes, reads): (Vec<_>, Vec<_>) =
-        accesses(&code).partition(|(_, method)| WRITES.contains(method) && !ALSO_READS.contains(method));
+    let (writes, reads): (Vec<_>, Vec<_>) = accesses(&code)
+        .partition(|(_, method)| WRITES.contains(method) && !ALSO_READS.contains(method));
     let written: BTreeSet<&str> = writes.into_iter().map(|(item, _)| item).collect();
     let read: BTreeSet<&str> = reads.into_iter().map(|(item, _)| item).collect();
     let pallets: BTreeSet<String> = modules.keys().map(|module| pallet(module)).collect();
@@ -92,7 +96,10 @@ fn items_for_clients_only_are_those_in_the_document() {
     let without_reason: Vec<_> = found.difference(&explained_once).collect();
     let with_effect: Vec<_> = explained_once.difference(&found).collect();
     assert!(without_reason.is_empty(), "no entry of UNUSED explains {without_reason:#?}");
-    assert!(with_effect.is_empty(), "UNUSED names items that are used or unknown: {with_effect:#?}");
+    assert!(
+        with_effect.is_empty(),
+        "UNUSED names items that are used or unknown: {with_effect:#?}"
+    );
 }
 
 /// Returns the items that an entry of UNUSED explains.
@@ -104,7 +111,8 @@ fn names(entry: &Absence) -> Vec<Name> {
     entry.places.iter().flat_map(of).collect()
 }
 
-/// Returns the storage items that the code accesses, and with which methods, as in `Owner::<T>::insert`.
+/// Returns the storage items that the code accesses, and with which methods, as in
+/// `Owner::<T>::insert`.
 fn accesses(code: &str) -> impl Iterator<Item = (&str, &str)> {
     code.match_indices("::<").filter_map(|(at, _)| {
         let (_, method) = code[at..].split_once('>')?;
@@ -115,19 +123,22 @@ fn accesses(code: &str) -> impl Iterator<Item = (&str, &str)> {
 /// Returns the events and errors that the code of a module uses, as in `Event::StakeAdded`,
 /// `SubtensorEvent::StakeAdded` or `subtensor::Error::<T>::AmountTooLow`.
 fn variants(module: &str, code: &str) -> Vec<Name> {
-    let uses = [("Event", Kind::Event), ("Error", Kind::Error)].into_iter().flat_map(|(name, kind)| {
-        code.match_indices(name).filter_map(move |(at, _)| {
-            let (before, after) = (&code[..at], &code[at + name.len()..]);
-            let after = after.strip_prefix("::<").map_or(Some(after), |generic| Some(generic.split_once('>')?.1))?;
-            let variant = identifier(after.strip_prefix("::")?);
-            let owner = match (last_identifier(before), before.strip_suffix("::")) {
-                ("", Some(path)) => last_identifier(path),
-                ("", None) => module,
-                (part_of_name, _) => part_of_name,
-            };
-            Some((pallet(owner), kind, variant.to_owned()))
-        })
-    });
+    let uses =
+        [("Event", Kind::Event), ("Error", Kind::Error)].into_iter().flat_map(|(name, kind)| {
+            code.match_indices(name).filter_map(move |(at, _)| {
+                let (before, after) = (&code[..at], &code[at + name.len()..]);
+                let after = after
+                    .strip_prefix("::<")
+                    .map_or(Some(after), |generic| Some(generic.split_once('>')?.1))?;
+                let variant = identifier(after.strip_prefix("::")?);
+                let owner = match (last_identifier(before), before.strip_suffix("::")) {
+                    ("", Some(path)) => last_identifier(path),
+                    ("", None) => module,
+                    (part_of_name, _) => part_of_name,
+                };
+                Some((pallet(owner), kind, variant.to_owned()))
+            })
+        });
     uses.collect()
 }
 
@@ -142,7 +153,8 @@ fn pallet(module: &str) -> String {
     if pallet == "Subtensor" { "SubtensorModule".to_owned() } else { pallet }
 }
 
-/// Returns the code of the crate's modules, with that of their children, without comments and tests.
+/// Returns the code of the crate's modules, with that of their children, without comments and
+/// tests.
 fn modules() -> BTreeMap<String, String> {
     let mut modules: BTreeMap<String, String> = BTreeMap::new();
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap() {
@@ -160,11 +172,17 @@ fn code_in(path: &Path) -> String {
         return String::new();
     }
     if path.is_dir() {
-        return std::fs::read_dir(path).unwrap().map(|entry| code_in(&entry.unwrap().path())).collect();
+        return std::fs::read_dir(path)
+            .unwrap()
+            .map(|entry| code_in(&entry.unwrap().path()))
+            .collect();
     }
     let text = std::fs::read_to_string(path).unwrap();
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| [line, "\n"]).collect()
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| [line, "\n"])
+        .collect()
 }
 
 /// Returns the identifier at the start of a text.

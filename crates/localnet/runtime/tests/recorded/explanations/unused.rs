@@ -3,16 +3,19 @@
 use super::{Absence, Absent, FINAL, IMMEDIATE, MIGRATIONS, NO_TRADES};
 use crate::items::Kind;
 
-const LEFT_OVER: &str =
-    "not returned by the published source of spec version 425 (opentensor/subtensor 14bc6f9f) either";
+const LEFT_OVER: &str = "not returned by the published source of spec version 425 (opentensor/subtensor 14bc6f9f) either";
 const IMPOSSIBLE: &str = "for states that cannot occur on the localnet";
 const RECORDS: &str = "records for clients";
-const READ_BY_425: &str = "records for clients; the published source of spec version 425 also reads them";
-const FLOWS: &str = "emission follows prices; that spec version 461 does the same is inferred, see TAO flows";
-const NOT_DECRYPTED: &str = "stored ciphertexts are never decrypted, so their calls are never executed";
+const READ_BY_425: &str =
+    "records for clients; the published source of spec version 425 also reads them";
+const FLOWS: &str =
+    "emission follows prices; that spec version 461 does the same is inferred, see TAO flows";
+const NOT_DECRYPTED: &str =
+    "stored ciphertexts are never decrypted, so their calls are never executed";
 
-/// Items that only clients use: events that are never emitted, errors that no call returns, and storage that is written
-/// and never read. The test fails unless they are exactly those found in the source code.
+/// Items that only clients use: events that are never emitted, errors that no call returns, and
+/// storage that is written and never read. The test fails unless they are exactly those found in
+/// the source code.
 pub(crate) static UNUSED: &[Absence] = &[
     Absence {
         places: &["SubtensorModule"],
@@ -82,7 +85,12 @@ pub(crate) static UNUSED: &[Absence] = &[
         places: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Error,
-            &["RootNetworkDoesNotExist", "BalanceWithdrawalError", "LeaseNetuidNotFound", "UidMapCouldNotBeCleared"],
+            &[
+                "RootNetworkDoesNotExist",
+                "BalanceWithdrawalError",
+                "LeaseNetuidNotFound",
+                "UidMapCouldNotBeCleared",
+            ],
         ),
         reason: IMPOSSIBLE,
     },
@@ -109,7 +117,10 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["SubnetBuybackRateLimitExceeded", "InsufficientAlphaBalance"]),
+        items: Absent::Items(
+            Kind::Error,
+            &["SubnetBuybackRateLimitExceeded", "InsufficientAlphaBalance"],
+        ),
         reason: "the published source of spec version 425 (opentensor/subtensor 14bc6f9f) lacks these errors: which calls return them is unknown",
     },
     Absence {
@@ -130,7 +141,10 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["SubnetLocked", "SubnetProtocolAlpha", "StakeWeight"]),
+        items: Absent::Items(
+            Kind::Storage,
+            &["SubnetLocked", "SubnetProtocolAlpha", "StakeWeight"],
+        ),
         reason: READ_BY_425,
     },
     Absence {
@@ -167,8 +181,16 @@ pub(crate) static UNUSED: &[Absence] = &[
         items: Absent::Items(Kind::Storage, &["LastCommitment", "LastBondsReset"]),
         reason: RECORDS,
     },
-    Absence { places: &["Proxy"], items: Absent::Items(Kind::Storage, &["LastCallResult"]), reason: RECORDS },
-    Absence { places: &["Swap"], items: Absent::Items(Kind::Storage, &["PalSwapInitialized"]), reason: READ_BY_425 },
+    Absence {
+        places: &["Proxy"],
+        items: Absent::Items(Kind::Storage, &["LastCallResult"]),
+        reason: RECORDS,
+    },
+    Absence {
+        places: &["Swap"],
+        items: Absent::Items(Kind::Storage, &["PalSwapInitialized"]),
+        reason: READ_BY_425,
+    },
     Absence {
         places: &["MevShield"],
         items: Absent::Items(Kind::Storage, &["PendingKeyExpiresAt", "NextKeyExpiresAt"]),
@@ -183,7 +205,12 @@ pub(crate) static UNUSED: &[Absence] = &[
         places: &["MevShield"],
         items: Absent::Items(
             Kind::Event,
-            &["ExtrinsicDispatchFailed", "ExtrinsicDispatched", "ExtrinsicPostponed", "ExtrinsicWeightExceeded"],
+            &[
+                "ExtrinsicDispatchFailed",
+                "ExtrinsicDispatched",
+                "ExtrinsicPostponed",
+                "ExtrinsicWeightExceeded",
+            ],
         ),
         reason: NOT_DECRYPTED,
     },
@@ -207,7 +234,11 @@ pub(crate) static UNUSED: &[Absence] = &[
         items: Absent::Items(Kind::Error, &["ContributionPeriodNotEnded"]),
         reason: LEFT_OVER,
     },
-    Absence { places: &["Crowdloan"], items: Absent::Items(Kind::Error, &["Underflow"]), reason: IMPOSSIBLE },
+    Absence {
+        places: &["Crowdloan"],
+        items: Absent::Items(Kind::Error, &["Underflow"]),
+        reason: IMPOSSIBLE,
+    },
     Absence {
         places: &["Drand"],
         items: Absent::Items(
@@ -216,7 +247,11 @@ pub(crate) static UNUSED: &[Absence] = &[
         ),
         reason: LEFT_OVER,
     },
-    Absence { places: &["Proxy"], items: Absent::Items(Kind::Error, &["Unproxyable"]), reason: LEFT_OVER },
+    Absence {
+        places: &["Proxy"],
+        items: Absent::Items(Kind::Error, &["Unproxyable"]),
+        reason: LEFT_OVER,
+    },
     Absence {
         places: &["Proxy"],
         items: Absent::Items(Kind::Error, &["AnnouncementDepositInvariantViolated"]),

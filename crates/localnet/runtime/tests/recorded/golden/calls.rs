@@ -15,7 +15,9 @@ use taonet_localnet_runtime::extensions::{
 };
 use taonet_localnet_runtime::proxy;
 use taonet_localnet_runtime::types::{AlphaBalance, NetUid, TaoBalance};
-use taonet_localnet_runtime::{AccountId, Runtime, RuntimeCall, Signature, TxExtension, UncheckedExtrinsic, subtensor};
+use taonet_localnet_runtime::{
+    AccountId, Runtime, RuntimeCall, Signature, TxExtension, UncheckedExtrinsic, subtensor,
+};
 
 use super::{list, part, text};
 use crate::values;
@@ -29,7 +31,10 @@ fn account(address: &str) -> AccountId {
 }
 
 fn transfer(to: &str, value: u64) -> RuntimeCall {
-    RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive { dest: MultiAddress::Id(account(to)), value })
+    RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive {
+        dest: MultiAddress::Id(account(to)),
+        value,
+    })
 }
 
 /// Returns the call that the recorded client encoded.
@@ -39,7 +44,9 @@ fn call(module: &str, function: &str, with: &Json) -> RuntimeCall {
     let key = |name: &str| account(text(&with[name]));
     let number = |name: &str| with[name].as_u64().unwrap();
     let netuid = || NetUid(u16::try_from(number("netuid")).unwrap());
-    let numbers = |name: &str| list(&with[name]).iter().map(|n| u16::try_from(n.as_u64().unwrap()).unwrap()).collect();
+    let numbers = |name: &str| {
+        list(&with[name]).iter().map(|n| u16::try_from(n.as_u64().unwrap()).unwrap()).collect()
+    };
     match (module, function) {
         ("Balances", "transfer_keep_alive") => transfer(text(&with["dest"]), number("value")),
         ("Balances", "transfer_allow_death") => {
@@ -51,32 +58,49 @@ fn call(module: &str, function: &str, with: &Json) -> RuntimeCall {
             netuid: netuid(),
             amount_staked: TaoBalance(number("amount_staked")),
         }),
-        ("SubtensorModule", "remove_stake") => RuntimeCall::SubtensorModule(Subtensor::remove_stake {
-            hotkey: key("hotkey"),
-            netuid: netuid(),
-            amount_unstaked: AlphaBalance(number("amount_unstaked")),
-        }),
-        ("SubtensorModule", "burned_register") => {
-            RuntimeCall::SubtensorModule(Subtensor::burned_register { netuid: netuid(), hotkey: key("hotkey") })
+        ("SubtensorModule", "remove_stake") => {
+            RuntimeCall::SubtensorModule(Subtensor::remove_stake {
+                hotkey: key("hotkey"),
+                netuid: netuid(),
+                amount_unstaked: AlphaBalance(number("amount_unstaked")),
+            })
         }
-        ("SubtensorModule", "set_weights") => RuntimeCall::SubtensorModule(Subtensor::set_weights {
-            netuid: netuid(),
-            dests: numbers("dests"),
-            weights: numbers("weights"),
-            version_key: number("version_key"),
-        }),
-        ("System", "remark") => RuntimeCall::System(frame_system::Call::remark { remark: bytes(&with["remark"]) }),
+        ("SubtensorModule", "burned_register") => {
+            RuntimeCall::SubtensorModule(Subtensor::burned_register {
+                netuid: netuid(),
+                hotkey: key("hotkey"),
+            })
+        }
+        ("SubtensorModule", "set_weights") => {
+            RuntimeCall::SubtensorModule(Subtensor::set_weights {
+                netuid: netuid(),
+                dests: numbers("dests"),
+                weights: numbers("weights"),
+                version_key: number("version_key"),
+            })
+        }
+        ("System", "remark") => {
+            RuntimeCall::System(frame_system::Call::remark { remark: bytes(&with["remark"]) })
+        }
         ("Sudo", "sudo") => {
             let inner = &with["call"];
             let call = call(text(&inner["module"]), text(&inner["function"]), inner);
             RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(call) })
         }
         ("Utility", "batch") => {
-            assert_eq!(with["calls"], serde_json::json!(["transfer 1 to bob", "transfer 2 to charlie"]));
-            RuntimeCall::Utility(pallet_utility::Call::batch { calls: vec![transfer(BOB, 1), transfer(CHARLIE, 2)] })
+            assert_eq!(
+                with["calls"],
+                serde_json::json!(["transfer 1 to bob", "transfer 2 to charlie"])
+            );
+            RuntimeCall::Utility(pallet_utility::Call::batch {
+                calls: vec![transfer(BOB, 1), transfer(CHARLIE, 2)],
+            })
         }
         ("Proxy", "proxy") => {
-            assert_eq!((&with["force_proxy_type"], &with["call"]), (&"Transfer".into(), &"transfer 1 to bob".into()));
+            assert_eq!(
+                (&with["force_proxy_type"], &with["call"]),
+                (&"Transfer".into(), &"transfer 1 to bob".into())
+            );
             RuntimeCall::Proxy(proxy::Call::proxy {
                 real: MultiAddress::Id(key("real")),
                 force_proxy_type: Some(proxy::ProxyType::Transfer),
@@ -136,7 +160,9 @@ fn recorded_call(of: &Json) -> RuntimeCall {
 
 #[test]
 fn signatures_cover_the_recorded_bytes() {
-    let (Some(payloads), Some(network)) = (part("signature_payloads"), part("network")) else { return };
+    let (Some(payloads), Some(network)) = (part("signature_payloads"), part("network")) else {
+        return;
+    };
     let hash = |json: &Json| H256::from_slice(&bytes(json));
     let genesis = hash(&network["genesis_hash"]);
     let version = |name: &str| u32::try_from(network[name].as_u64().unwrap()).unwrap();
@@ -163,8 +189,12 @@ fn signed_calls_have_the_recorded_bytes() {
     for recorded in list(&extrinsics) {
         let signer = account(text(&recorded["address"]));
         assert_eq!(signer.to_ss58check(), recorded["address"]);
-        let signature = sp_core::sr25519::Signature::try_from(&bytes(&recorded["signature_hex"])[..]).unwrap();
-        assert_eq!((&recorded["crypto_type"], &recorded["signature_version"]), (&Json::from(1), &Json::from(1)));
+        let signature =
+            sp_core::sr25519::Signature::try_from(&bytes(&recorded["signature_hex"])[..]).unwrap();
+        assert_eq!(
+            (&recorded["crypto_type"], &recorded["signature_version"]),
+            (&Json::from(1), &Json::from(1))
+        );
         let extrinsic = UncheckedExtrinsic::new_signed(
             recorded_call(recorded),
             MultiAddress::Id(signer),

@@ -23,27 +23,39 @@ fn the_block_has_the_recorded_hash_and_calls() {
     let number = u32::from_str_radix(text(&header["number"]).trim_start_matches("0x"), 16).unwrap();
     let logs = list(&header["digest"]["logs"]).iter();
     let logs = logs.map(|log| DecodeAll::decode_all(&mut &bytes(log)[..]).unwrap()).collect();
-    let header = Header::new(number, hash("extrinsicsRoot"), hash("stateRoot"), hash("parentHash"), Digest { logs });
+    let header = Header::new(
+        number,
+        hash("extrinsicsRoot"),
+        hash("stateRoot"),
+        hash("parentHash"),
+        Digest { logs },
+    );
     assert_eq!(header.hash(), H256::from_slice(&bytes(&block["block_hash"])));
 
     let (mut compared, mut skipped) = (0, Vec::new());
-    for (extrinsic, decoded) in list(&raw["extrinsics"]).iter().zip(list(&block["decoded_extrinsics"])) {
+    for (extrinsic, decoded) in
+        list(&raw["extrinsics"]).iter().zip(list(&block["decoded_extrinsics"]))
+    {
         let call = &decoded["call"];
         if call["call_module"] == "MevShield" {
             skipped.push(text(&call["call_function"]));
             continue;
         }
         let bytes = bytes(extrinsic);
-        assert_eq!(UncheckedExtrinsic::decode_all(&mut &bytes[..]).unwrap().encode(), bytes, "{decoded}");
+        assert_eq!(
+            UncheckedExtrinsic::decode_all(&mut &bytes[..]).unwrap().encode(),
+            bytes,
+            "{decoded}"
+        );
         assert_eq!(format!("0x{}", hex::encode(blake2_256(&bytes))), decoded["extrinsic_hash"]);
         compared += 1;
     }
     assert_eq!((compared, skipped), (2, vec!["announce_next_key"]), "MevShield is not served");
 }
 
-/// Returns the recorded events without the first one, `Balances.Issued`: its index is 15 in the recording and 17 in our
-/// runtime, whose newer framework has two more events before it. Clients look up events in the metadata and decode
-/// both.
+/// Returns the recorded events without the first one, `Balances.Issued`: its index is 15 in the
+/// recording and 17 in our runtime, whose newer framework has two more events before it. Clients
+/// look up events in the metadata and decode both.
 fn events_but_issued(events: &Json) -> Vec<u8> {
     const INITIALIZATION: u8 = 2;
     const ISSUED: usize = 1 + 2 + 8 + 1;
@@ -79,8 +91,9 @@ fn the_receipt_has_the_events_of_its_call() {
     let raw = events_but_issued(&events);
     let records = Vec::<EventRecord<RuntimeEvent, H256>>::decode_all(&mut &raw[..]).unwrap();
     let index = u32::try_from(receipt["extrinsic_idx"].as_u64().unwrap()).unwrap();
-    let of_call =
-        |record: &&EventRecord<RuntimeEvent, H256>| record.phase == frame_system::Phase::ApplyExtrinsic(index);
+    let of_call = |record: &&EventRecord<RuntimeEvent, H256>| {
+        record.phase == frame_system::Phase::ApplyExtrinsic(index)
+    };
     let triggered: Vec<_> = records.iter().filter(of_call).collect();
     let recorded = list(&receipt["triggered_events"]);
     assert_eq!(triggered.len(), recorded.len());
@@ -88,9 +101,9 @@ fn the_receipt_has_the_events_of_its_call() {
         assert_eq!(hex::encode(&record.event.encode()[..2]), json["event"]["event_index"]);
     }
     let fee = triggered.iter().find_map(|record| match &record.event {
-        RuntimeEvent::TransactionPayment(pallet_transaction_payment::Event::TransactionFeePaid {
-            actual_fee, ..
-        }) => Some(*actual_fee),
+        RuntimeEvent::TransactionPayment(
+            pallet_transaction_payment::Event::TransactionFeePaid { actual_fee, .. },
+        ) => Some(*actual_fee),
         _ => None,
     });
     assert_eq!(fee, receipt["total_fee_amount"].as_u64());
@@ -112,7 +125,9 @@ fn assert_event(record: &EventRecord<RuntimeEvent, H256>, value: &Value<u32>, js
     let event = &fields.iter().find(|(name, _)| name == "event").unwrap().1;
     let ValueDef::Variant(pallet) = &event.value else { panic!("an event is an enum") };
     assert_eq!(pallet.name, text(&json["module_id"]));
-    let ValueDef::Variant(event) = &pallet.values.values().next().unwrap().value else { panic!("not a pallet's enum") };
+    let ValueDef::Variant(event) = &pallet.values.values().next().unwrap().value else {
+        panic!("not a pallet's enum")
+    };
     assert_eq!(event.name, text(&json["event_id"]));
     assert!(values::composite_agrees(&event.values, &json["attributes"]), "{json}");
 }

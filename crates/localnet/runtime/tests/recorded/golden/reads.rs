@@ -24,7 +24,11 @@ fn storage_keys_are_the_recorded_ones() {
             continue;
         };
         let parameters: Vec<&Json> = list(&recorded["params"]).iter().collect();
-        assert_eq!(values::storage_key(prefix, entry, &parameters), bytes(&recorded["key_hex"]), "{recorded}");
+        assert_eq!(
+            values::storage_key(prefix, entry, &parameters),
+            bytes(&recorded["key_hex"]),
+            "{recorded}"
+        );
         compared += 1;
     }
     assert_eq!((compared, skipped), (9, NOT_SERVED.map(String::from).to_vec()));
@@ -37,7 +41,11 @@ fn stored_values_are_read_as_recorded() {
         let (pallet, item) = (text(&recorded["pallet"]), text(&recorded["storage_function"]));
         let (prefix, entry) = values::storage(pallet, item).unwrap();
         let parameters: Vec<&Json> = list(&recorded["params"]).iter().collect();
-        assert_eq!(values::storage_key(prefix, entry, &parameters), bytes(&recorded["key_hex"]), "{recorded}");
+        assert_eq!(
+            values::storage_key(prefix, entry, &parameters),
+            bytes(&recorded["key_hex"]),
+            "{recorded}"
+        );
         let raw = match &recorded["raw_hex"] {
             Json::Null => values::default(entry).unwrap().to_vec(),
             raw => bytes(raw),
@@ -59,12 +67,19 @@ fn maps_are_read_as_recorded() {
         assert_eq!(values::storage_key(prefix, entry, &parameters), bytes(&recorded["prefix_hex"]));
         for (change, pair) in list(&recorded["raw_changes"]).iter().zip(list(&recorded["pairs"])) {
             let parameters: Vec<&Json> = parameters.iter().copied().chain([&pair[0]]).collect();
-            assert_eq!(values::storage_key(prefix, entry, &parameters), bytes(&change[0]), "{pair}");
+            assert_eq!(
+                values::storage_key(prefix, entry, &parameters),
+                bytes(&change[0]),
+                "{pair}"
+            );
             let value = values::round_trip(values::held(entry), &bytes(&change[1])).unwrap();
             values::assert_agrees(&value, &pair[1]);
             pairs += 1;
         }
-        assert_eq!(recorded["raw_keys"].as_array().map(Vec::len), recorded["pairs"].as_array().map(Vec::len));
+        assert_eq!(
+            recorded["raw_keys"].as_array().map(Vec::len),
+            recorded["pairs"].as_array().map(Vec::len)
+        );
     }
     assert_eq!((list(&maps).len(), pairs), (4, PAIRS));
 }
@@ -77,8 +92,13 @@ fn constants_are_the_recorded_ones() {
     let Some(constants) = part("constants") else { return };
     for recorded in list(&constants) {
         let pallets = &vectors::ours().pallets;
-        let pallet = pallets.iter().find(|pallet| pallet.name == text(&recorded["module"])).unwrap();
-        let constant = pallet.constants.iter().find(|constant| constant.name == text(&recorded["name"])).unwrap();
+        let pallet =
+            pallets.iter().find(|pallet| pallet.name == text(&recorded["module"])).unwrap();
+        let constant = pallet
+            .constants
+            .iter()
+            .find(|constant| constant.name == text(&recorded["name"]))
+            .unwrap();
         let value = values::round_trip(constant.ty.id, &constant.value).unwrap();
         values::assert_agrees(&value, &recorded["decoded"]);
     }
@@ -93,7 +113,8 @@ fn answers_are_read_as_recorded() {
         let api = vectors::ours().apis.iter().find(|ours| ours.name == api).unwrap();
         let method = api.methods.iter().find(|ours| ours.name == method).unwrap();
         let parameters = method.inputs.iter().zip(list(&recorded["params"]));
-        let parameters: Vec<u8> = parameters.flat_map(|(input, json)| values::encoded(input.ty.id, json)).collect();
+        let parameters: Vec<u8> =
+            parameters.flat_map(|(input, json)| values::encoded(input.ty.id, json)).collect();
         assert_eq!(parameters, bytes(&recorded["encoded_params_hex"]), "{recorded}");
         let answer = bytes(&recorded["raw_hex"]);
         let value = values::round_trip(method.output.id, &answer).unwrap();
@@ -123,7 +144,9 @@ fn fees_are_answered_with_the_recorded_fields() {
     let types = &vectors::ours().types;
     let api = vectors::ours().apis.iter().find(|api| api.name == "TransactionPaymentApi").unwrap();
     let answer = api.methods.iter().find(|method| method.name == "query_info").unwrap().output.id;
-    let scale_info::TypeDef::Composite(fields) = &types.resolve(answer).unwrap().type_def else { panic!() };
+    let scale_info::TypeDef::Composite(fields) = &types.resolve(answer).unwrap().type_def else {
+        panic!()
+    };
     let mut names: Vec<_> = fields.fields.iter().filter_map(|field| field.name.clone()).collect();
     names.sort();
     assert_eq!(json!(names), info["keys"]);

@@ -18,7 +18,11 @@ fn token_request_signs_protocol_text() {
     let request = signed_request(&key("//validator"), Some(("5M", 7)), now);
     let expected = r#"1700000000000|1700000000000000000|{"miner_hotkey":"5M","uid":7}"#;
     assert_eq!(request.signed_text(&sorted_json(&request.signed_object())), expected);
-    assert!(verify(&key("//validator").hotkey(), expected.as_bytes(), &request.signature.parse().unwrap()));
+    assert!(verify(
+        &key("//validator").hotkey(),
+        expected.as_bytes(),
+        &request.signature.parse().unwrap()
+    ));
     assert_eq!(request.signature.len(), 128);
 
     let request = signed_request(&key("//validator"), None, now);
@@ -32,7 +36,13 @@ fn token_request_signs_protocol_text() {
 #[tokio::test]
 async fn refused_miner_token_falls_back_to_gateway_scope() {
     let server = wiremock::MockServer::start().await;
-    route(&server, "POST", "/auth/token", vec![says(422, "which miner?"), ok(json!({ "token": "t" }))]).await;
+    route(
+        &server,
+        "POST",
+        "/auth/token",
+        vec![says(422, "which miner?"), ok(json!({ "token": "t" }))],
+    )
+    .await;
     let token = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap();
     assert_eq!(&*token, "t");
     let bodies: Vec<Value> = asked(&server, "/auth/token").await.iter().map(body).collect();
@@ -44,22 +54,29 @@ async fn refused_miner_token_falls_back_to_gateway_scope() {
 async fn token_error_names_both_refusals() {
     let server = wiremock::MockServer::start().await;
     route(&server, "POST", "/auth/token", vec![says(403, "not you"), says(401, "nor so")]).await;
-    let error = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
+    let error =
+        tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot get a token from the gateway: 401:nor so; the request for a single miner failed too: 403:not you"
     );
     assert!(!error.is_retryable());
-    let nowhere = tokens(&Passing::default()).get(&client(), &scope("http://127.0.0.1:1", 7)).await.unwrap_err();
+    let nowhere = tokens(&Passing::default())
+        .get(&client(), &scope("http://127.0.0.1:1", 7))
+        .await
+        .unwrap_err();
     assert!(nowhere.is_retryable(), "{nowhere}");
 }
 
 #[tokio::test]
 async fn response_without_token_is_an_error() {
-    for answer in [ok(json!({})), ok(json!([])), says(200, "<html>"), ok(json!({ "auth_token": "" }))] {
+    for answer in
+        [ok(json!({})), ok(json!([])), says(200, "<html>"), ok(json!({ "auth_token": "" }))]
+    {
         let server = wiremock::MockServer::start().await;
         route(&server, "POST", "/auth/token", vec![answer]).await;
-        let error = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
+        let error =
+            tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
         assert!(matches!(error, TokenError::NoToken), "{error}");
     }
 }
@@ -69,7 +86,8 @@ async fn response_without_token_is_an_error() {
 async fn token_is_reused_for_its_lifetime_of_at_least_30_s() {
     for (expires_in, used) in [(100, 100), (5, 30), (0, 30)] {
         let server = wiremock::MockServer::start().await;
-        let answer = |n| ok(json!({ "auth_token": format!("token-{n}"), "expires_in": expires_in }));
+        let answer =
+            |n| ok(json!({ "auth_token": format!("token-{n}"), "expires_in": expires_in }));
         route(&server, "POST", "/auth/token", (0..3).map(answer).collect()).await;
         let passing = Passing::default();
         let tokens = tokens(&passing);

@@ -87,13 +87,18 @@ mod tests {
     #[test]
     fn retry_pauses_double_up_to_a_limit_and_leave_time_for_the_attempt() {
         let backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(10));
-        let pauses = |left| (0..5).map(move |repeats| pause(backoff, repeats, left).map(|pause| pause.as_millis()));
+        let pauses = |left| {
+            (0..5).map(move |repeats| pause(backoff, repeats, left).map(|pause| pause.as_millis()))
+        };
         let plenty: Vec<_> = pauses(Duration::from_mins(10)).collect();
         assert_eq!(plenty, [2_000, 4_000, 8_000, 10_000, 10_000].map(Some));
         let little: Vec<_> = pauses(Duration::from_millis(3_500)).collect();
         assert_eq!(little, [2_000, 3_000, 3_000, 3_000, 3_000].map(Some));
         assert_eq!(pause(backoff, 0, Duration::from_millis(500)), None);
-        assert_eq!(pause(backoff, u32::MAX, Duration::from_mins(10)), Some(Duration::from_secs(10)));
+        assert_eq!(
+            pause(backoff, u32::MAX, Duration::from_mins(10)),
+            Some(Duration::from_secs(10))
+        );
         let hasty = Backoff::new(Duration::ZERO, Duration::ZERO);
         assert_eq!(pause(hasty, 0, Duration::from_mins(1)), Some(MIN_PAUSE));
     }

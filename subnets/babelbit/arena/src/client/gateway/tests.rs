@@ -2,7 +2,9 @@ use serde_json::json;
 use taonet_wire::compact_hash;
 use wiremock::{MockServer, ResponseTemplate};
 
-use super::super::testing::{Passing, asked, body, client, gateway, key, miner_key, ok, route, says};
+use super::super::testing::{
+    Passing, asked, body, client, gateway, key, miner_key, ok, route, says,
+};
 use super::*;
 use crate::gateway::testing::init;
 
@@ -14,12 +16,19 @@ fn miner(server: &MockServer, passing: &Passing) -> GatewayMiner {
 
 fn miner_at(url: &str, passing: &Passing) -> GatewayMiner {
     let tokens = Tokens::new(Arc::new(key("//validator")), Duration::from_secs(5), passing.time());
-    let route = GatewayRoute { url: url.parse().unwrap(), hotkey: miner_key(7).hotkey(), uid: Uid(7) };
-    GatewayMiner::new(client(), Arc::new(tokens), route, &ArenaSettings::default(), passing.time()).unwrap()
+    let route =
+        GatewayRoute { url: url.parse().unwrap(), hotkey: miner_key(7).hotkey(), uid: Uid(7) };
+    GatewayMiner::new(client(), Arc::new(tokens), route, &ArenaSettings::default(), passing.time())
+        .unwrap()
 }
 
 fn frame(session: &str) -> PredictCall {
-    PredictCall { session_id: session.into(), audio_b64: "".into(), in_eos: true, max_answer_bytes: 1_000 }
+    PredictCall {
+        session_id: session.into(),
+        audio_b64: "".into(),
+        in_eos: true,
+        max_answer_bytes: 1_000,
+    }
 }
 
 fn answered() -> ResponseTemplate {
@@ -42,8 +51,16 @@ async fn message_carries_signed_headers_token_and_miner_name() {
     let calls = calls(&server).await;
     let hotkey = miner_key(7).hotkey().to_string();
     for (call, name, hash) in [
-        (&calls[0], PREDICT_MESSAGE, "8db618b579f6667e1cbdf641d0704a326abae8d0e9a0037cff59ddc5c98f04c2"),
-        (&calls[1], INIT_MESSAGE, "8bf3b03b89a68cdcd7f64b01f0072a7a5db443a9e1febbbadf0e977e9313cf69"),
+        (
+            &calls[0],
+            PREDICT_MESSAGE,
+            "8db618b579f6667e1cbdf641d0704a326abae8d0e9a0037cff59ddc5c98f04c2",
+        ),
+        (
+            &calls[1],
+            INIT_MESSAGE,
+            "8bf3b03b89a68cdcd7f64b01f0072a7a5db443a9e1febbbadf0e977e9313cf69",
+        ),
     ] {
         assert_eq!((&call["auth_token"], &call["uid"]), (&json!("token-0"), &json!(7)));
         assert_eq!(call["miner_hotkey"], hotkey);
@@ -52,9 +69,18 @@ async fn message_carries_signed_headers_token_and_miner_name() {
         assert_eq!(prefix, format!("gw-audio:{name}:7:1"));
         assert!(uuid.len() == 32 && uuid.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
         let headers = &call["input"]["bt_headers"];
-        assert_eq!((&headers["name"], &headers["computed_body_hash"]), (&json!(name), &json!(hash)));
-        assert_eq!((&headers["bt_header_axon_ip"], &headers["bt_header_axon_port"]), (&json!("0.0.0.0"), &json!("0")));
-        assert_eq!((&headers["bt_header_axon_hotkey"], &headers["timeout"]), (&json!(hotkey), &json!("600.0")));
+        assert_eq!(
+            (&headers["name"], &headers["computed_body_hash"]),
+            (&json!(name), &json!(hash))
+        );
+        assert_eq!(
+            (&headers["bt_header_axon_ip"], &headers["bt_header_axon_port"]),
+            (&json!("0.0.0.0"), &json!("0"))
+        );
+        assert_eq!(
+            (&headers["bt_header_axon_hotkey"], &headers["timeout"]),
+            (&json!(hotkey), &json!("600.0"))
+        );
         assert_eq!(headers.get("content-type"), None);
         // The signed bytes are the sent bytes.
         let payload = serde_json::to_string(&call["input"]["predict_payload"]).unwrap();
@@ -106,15 +132,25 @@ async fn retry_after_temporary_failure_has_a_new_nonce() {
         let prefix = format!("gw-audio:BBAudioMinerPredictPayload:7:{attempt}:");
         assert!(call["request_id"].as_str().unwrap().starts_with(&prefix), "{call}");
     }
-    let nonces: std::collections::BTreeSet<_> =
-        calls.iter().map(|call| call["input"]["bt_headers"]["bt_header_dendrite_nonce"].to_string()).collect();
+    let nonces: std::collections::BTreeSet<_> = calls
+        .iter()
+        .map(|call| call["input"]["bt_headers"]["bt_header_dendrite_nonce"].to_string())
+        .collect();
     assert_eq!(nonces.len(), 6, "each attempt has a new signature");
 }
 
 #[tokio::test]
 async fn retried_frame_carries_its_sequence_number() {
     let server = gateway().await;
-    let answers = vec![answered(), says(504, ""), says(504, ""), answered(), answered(), says(504, ""), answered()];
+    let answers = vec![
+        answered(),
+        says(504, ""),
+        says(504, ""),
+        answered(),
+        answered(),
+        says(504, ""),
+        answered(),
+    ];
     route(&server, "POST", "/runsync", answers).await;
     let miner = miner(&server, &Passing::default());
     for session in ["s1", "s1", "s1", "s2"] {
@@ -127,14 +163,25 @@ async fn retried_frame_carries_its_sequence_number() {
             let payload = &call["input"]["predict_payload"];
             let hash = compact_hash(payload.to_string().as_bytes()).unwrap();
             assert_eq!(call["input"]["bt_headers"]["computed_body_hash"], hash);
-            (payload["session_id"].as_str().unwrap().to_owned(), payload.get("frame_index").cloned())
+            (
+                payload["session_id"].as_str().unwrap().to_owned(),
+                payload.get("frame_index").cloned(),
+            )
         })
         .collect();
     let plain = |session: &str| (session.to_owned(), None);
     let counted = |session: &str, index: u64| (session.to_owned(), Some(json!(index)));
     assert_eq!(
         sent,
-        [plain("s1"), plain("s1"), counted("s1", 1), counted("s1", 1), plain("s1"), plain("s2"), counted("s2", 0)]
+        [
+            plain("s1"),
+            plain("s1"),
+            counted("s1", 1),
+            counted("s1", 1),
+            plain("s1"),
+            plain("s2"),
+            counted("s2", 0)
+        ]
     );
 }
 
@@ -142,7 +189,10 @@ async fn retried_frame_carries_its_sequence_number() {
 #[tokio::test]
 async fn permanent_failure_is_not_retried() {
     for (answer, text) in [
-        (says(503, r#"{"error":"miner_app_unavailable"}"#), r#"503:{"error":"miner_app_unavailable"}"#),
+        (
+            says(503, r#"{"error":"miner_app_unavailable"}"#),
+            r#"503:{"error":"miner_app_unavailable"}"#,
+        ),
         (says(503, "Miner not initialized"), "503:Miner not initialized"),
         (says(500, "boom"), "500:boom"),
         (says(422, "what?"), "422:what?"),
@@ -172,13 +222,17 @@ async fn a_refused_token_is_renewed_once_for_each_call() {
     route(&server, "POST", "/runsync", vec![says(401, "invalid_auth_token"), answered()]).await;
     let (miner, passing) = (miner(&server, &Passing::default()), Passing::default());
     miner.predict(frame("s"), MINUTE).await.unwrap();
-    let tokens: Vec<_> = calls(&server).await.iter().map(|call| call["auth_token"].clone()).collect();
+    let tokens: Vec<_> =
+        calls(&server).await.iter().map(|call| call["auth_token"].clone()).collect();
     assert_eq!(tokens, [json!("token-0"), json!("token-1")]);
     let server = gateway().await;
     route(&server, "POST", "/runsync", vec![says(401, "invalid_auth_token")]).await;
     let miner = self::miner(&server, &passing);
     for calls_so_far in [2, 4] {
-        assert_eq!(miner.predict(frame("s"), MINUTE).await.unwrap_err().to_string(), "401:invalid_auth_token");
+        assert_eq!(
+            miner.predict(frame("s"), MINUTE).await.unwrap_err().to_string(),
+            "401:invalid_auth_token"
+        );
         assert_eq!(calls(&server).await.len(), calls_so_far);
     }
 }

@@ -23,17 +23,25 @@ impl Scripted {
     }
 
     fn miner(&self, key: Option<&str>, id: Option<&str>, is_up: bool) -> PodMiner {
-        let settings = ArenaSettings { runpod_api_key: key.map(Secret::new), ..ArenaSettings::default() };
+        let settings =
+            ArenaSettings { runpod_api_key: key.map(Secret::new), ..ArenaSettings::default() };
         let mut pods = Pods::new(&settings, policy(true).permitted(), self.passing.time()).unwrap();
         pods.api_url = format!("{}/api", self.server.uri());
         let address = policy(true).resolve_managed(&self.server.uri()).unwrap();
-        let container = ContainerMiner::new(client(), miner_key(1).hotkey(), &address, "v1/predict").unwrap();
+        let container =
+            ContainerMiner::new(client(), miner_key(1).hotkey(), &address, "v1/predict").unwrap();
         let pod = Pod { id: id.map(str::to_owned), is_up };
         PodMiner::new(container, Arc::new(pods), &address, "v1/predict", pod)
     }
 
     async fn paths(&self) -> Vec<String> {
-        self.server.received_requests().await.unwrap().iter().map(|r| r.url.path().to_owned()).collect()
+        self.server
+            .received_requests()
+            .await
+            .unwrap()
+            .iter()
+            .map(|r| r.url.path().to_owned())
+            .collect()
     }
 }
 
@@ -42,7 +50,12 @@ fn init() -> InitRequest {
 }
 
 fn frame() -> PredictCall {
-    PredictCall { session_id: "s1".into(), audio_b64: "".into(), in_eos: false, max_answer_bytes: 10_000 }
+    PredictCall {
+        session_id: "s1".into(),
+        audio_b64: "".into(),
+        in_eos: false,
+        max_answer_bytes: 10_000,
+    }
 }
 
 #[tokio::test]
@@ -54,11 +67,12 @@ async fn stopped_pod_is_started_and_checked_before_its_session() {
     miner.init(init(), MINUTE).await.unwrap();
     miner.predict(frame(), MINUTE).await.unwrap();
     miner.predict(frame(), MINUTE).await.unwrap();
-    // The client checks the pod's health before the session, not before each frame, and does not start a running pod
-    // again.
+    // The client checks the pod's health before the session, not before each frame, and does not
+    // start a running pod again.
     miner.init(init(), MINUTE).await.unwrap();
     let predict = "/v1/predict";
-    let expected = ["/api/pods/abc/start", "/healthz", predict, predict, predict, "/healthz", predict];
+    let expected =
+        ["/api/pods/abc/start", "/healthz", predict, predict, predict, "/healthz", predict];
     assert_eq!(pod.paths().await, expected);
     let start = &asked(&pod.server, "/api/pods/abc/start").await[0];
     assert_eq!(start.headers["authorization"], "Bearer secret");
@@ -68,7 +82,13 @@ async fn stopped_pod_is_started_and_checked_before_its_session() {
 async fn running_pod_is_checked_without_a_start() {
     let pod = Scripted::new().await;
     route(&pod.server, "GET", "/healthz", vec![says(404, "")]).await;
-    route(&pod.server, "GET", "/health", vec![says(503, "loading"), says(503, "loading"), says(200, "")]).await;
+    route(
+        &pod.server,
+        "GET",
+        "/health",
+        vec![says(503, "loading"), says(503, "loading"), says(200, "")],
+    )
+    .await;
     pod.miner(Some("k"), Some("abc"), true).init(init(), MINUTE).await.unwrap();
     let mut expected = ["/healthz", "/health"].repeat(3);
     expected.push("/v1/predict");
@@ -79,7 +99,13 @@ async fn running_pod_is_checked_without_a_start() {
 #[tokio::test]
 async fn pod_that_never_becomes_healthy_times_out_and_is_restarted() {
     let pod = Scripted::new().await;
-    route(&pod.server, "POST", "/api/pods/abc/start", vec![says(200, ""), says(500, "no capacity")]).await;
+    route(
+        &pod.server,
+        "POST",
+        "/api/pods/abc/start",
+        vec![says(200, ""), says(500, "no capacity")],
+    )
+    .await;
     let miner = pod.miner(Some("k"), Some("abc"), false);
     let error = miner.init(init(), Duration::from_secs(10)).await.unwrap_err();
     assert_eq!(error, CallError::Timeout(Duration::from_secs(90)));
@@ -106,7 +132,8 @@ async fn missing_pod_setting_is_named() {
 #[tokio::test]
 async fn endpoint_id_is_escaped_in_the_path() {
     let pod = Scripted::new().await;
-    let error = pod.miner(Some("k"), Some("../x?y/z"), false).init(init(), MINUTE).await.unwrap_err();
+    let error =
+        pod.miner(Some("k"), Some("../x?y/z"), false).init(init(), MINUTE).await.unwrap_err();
     assert!(error.to_string().starts_with("404:"), "{error}");
     assert_eq!(pod.paths().await, ["/api/pods/..%2Fx%3Fy%2Fz/start"]);
 }

@@ -1,4 +1,6 @@
-use super::super::testing::{Passing, asked, client, config, gateway, hotkey, key, ok, route, says};
+use super::super::testing::{
+    Passing, asked, client, config, gateway, hotkey, key, ok, route, says,
+};
 use super::*;
 use crate::ArenaSettings;
 
@@ -24,7 +26,11 @@ fn list_path_is_normalised_with_an_alternative() {
     for (base, path, expected) in [
         ("https://gw/", "/list_arena_miners", &["/list_arena_miners", "/v1/list_arena_miners"][..]),
         ("https://gw", "list_arena_miners", &["/list_arena_miners", "/v1/list_arena_miners"]),
-        ("https://gw", "//v1//list_arena_miners/", &["/v1/list_arena_miners", "/list_arena_miners"]),
+        (
+            "https://gw",
+            "//v1//list_arena_miners/",
+            &["/v1/list_arena_miners", "/list_arena_miners"],
+        ),
         ("https://gw", "/live_containers", &["/list_arena_miners", "/v1/list_arena_miners"]),
         ("https://gw", "/v1/live_containers", &["/v1/list_arena_miners", "/list_arena_miners"]),
         ("https://gw/v1", "/list_arena_miners", &["/list_arena_miners"]),
@@ -54,14 +60,21 @@ fn status_running_requests_all_startable_states() {
 #[tokio::test]
 async fn lists_of_all_states_are_requested_with_a_token_and_merged() {
     let server = gateway().await;
-    let pages =
-        [vec![container(1)], vec![container(2), container(1)], vec![], vec![json!({})], vec![json!({})], vec![]];
+    let pages = [
+        vec![container(1)],
+        vec![container(2), container(1)],
+        vec![],
+        vec![json!({})],
+        vec![json!({})],
+        vec![],
+    ];
     route(&server, "GET", LIST, pages.map(|page| ok(json!({ "containers": page }))).into()).await;
     let listing = default_registry(&server.uri()).listing().await.unwrap();
     let hotkeys: Vec<_> = listing.rows.iter().map(|row| row.hotkey.clone()).collect();
     assert_eq!((hotkeys, listing.malformed), (vec![hotkey(1), hotkey(2)], 1));
     let requests = asked(&server, LIST).await;
-    let queries: Vec<_> = requests.iter().map(|request| request.url.query().unwrap().to_owned()).collect();
+    let queries: Vec<_> =
+        requests.iter().map(|request| request.url.query().unwrap().to_owned()).collect();
     assert_eq!(queries, WIDENED.map(|status| format!("window_seconds=86000&status={status}")));
     assert!(requests.iter().all(|request| request.headers["authorization"] == "Bearer token-0"));
     // Discovery has a separate token.
@@ -78,7 +91,10 @@ async fn miners_without_routes_are_called_through_the_gateway_and_asked_for_once
     let listing = default_registry(&server.uri()).listing().await.unwrap();
     assert_eq!((listing.rows.len(), listing.malformed), (2, 2));
     for (row, uid) in listing.rows.iter().zip(1..) {
-        assert_eq!((row.uid, row.status.as_str(), row.provider.as_str()), (Some(uid), "running", "gateway"));
+        assert_eq!(
+            (row.uid, row.status.as_str(), row.provider.as_str()),
+            (Some(uid), "running", "gateway")
+        );
         assert_eq!(row.endpoint.as_str(), format!("{}/runsync", server.uri()));
     }
     assert_eq!(asked(&server, LIST).await.len(), 1);
@@ -87,16 +103,22 @@ async fn miners_without_routes_are_called_through_the_gateway_and_asked_for_once
 #[tokio::test]
 async fn a_refused_token_is_renewed_once() {
     let empty = || ok(json!({ "miners": [] }));
-    for (refusal, renewed) in
-        [(r#"{"detail":"invalid_auth_token"}"#, true), ("bad Auth Token", true), ("who are you?", false)]
-    {
+    for (refusal, renewed) in [
+        (r#"{"detail":"invalid_auth_token"}"#, true),
+        ("bad Auth Token", true),
+        ("who are you?", false),
+    ] {
         let server = gateway().await;
         route(&server, "GET", LIST, vec![says(401, refusal), empty()]).await;
         let outcome = default_registry(&server.uri()).listing().await;
         assert_eq!(outcome.is_ok(), renewed, "{refusal}");
-        let tokens: Vec<_> =
-            asked(&server, LIST).await.iter().map(|request| request.headers["authorization"].clone()).collect();
-        let expected = if renewed { &["Bearer token-0", "Bearer token-1"][..] } else { &["Bearer token-0"] };
+        let tokens: Vec<_> = asked(&server, LIST)
+            .await
+            .iter()
+            .map(|request| request.headers["authorization"].clone())
+            .collect();
+        let expected =
+            if renewed { &["Bearer token-0", "Bearer token-1"][..] } else { &["Bearer token-0"] };
         assert_eq!(tokens, expected, "{refusal}");
     }
     let server = gateway().await;
@@ -108,7 +130,13 @@ async fn a_refused_token_is_renewed_once() {
 #[tokio::test]
 async fn alternative_path_is_tried_after_404() {
     let server = gateway().await;
-    route(&server, "GET", "/v1/list_arena_miners", vec![ok(json!({ "containers": [container(1)] }))]).await;
+    route(
+        &server,
+        "GET",
+        "/v1/list_arena_miners",
+        vec![ok(json!({ "containers": [container(1)] }))],
+    )
+    .await;
     let settings = ArenaSettings { status: "running,idle".into(), ..ArenaSettings::default() };
     let listing = registry(&server.uri(), settings, &Passing::default()).listing().await.unwrap();
     assert_eq!(listing.rows.len(), 1);
@@ -125,11 +153,22 @@ async fn alternative_path_is_tried_after_404() {
 async fn versioned_base_url_is_not_changed() {
     let server = gateway().await;
     route(&server, "POST", "/v1/auth/token", vec![ok(json!({ "token": "t" }))]).await;
-    route(&server, "GET", "/v1/list_arena_miners", vec![ok(json!({ "miners": [{ "hotkey": "5M", "uid": 1 }] }))]).await;
-    let settings = ArenaSettings { registry_path: "/v1/list_arena_miners".into(), ..ArenaSettings::default() };
-    let listing = registry(&format!("{}/v1/", server.uri()), settings, &Passing::default()).listing().await.unwrap();
+    route(
+        &server,
+        "GET",
+        "/v1/list_arena_miners",
+        vec![ok(json!({ "miners": [{ "hotkey": "5M", "uid": 1 }] }))],
+    )
+    .await;
+    let settings =
+        ArenaSettings { registry_path: "/v1/list_arena_miners".into(), ..ArenaSettings::default() };
+    let listing = registry(&format!("{}/v1/", server.uri()), settings, &Passing::default())
+        .listing()
+        .await
+        .unwrap();
     assert_eq!(listing.rows[0].endpoint.path(), "/v1/runsync");
-    let paths: Vec<_> = server.received_requests().await.unwrap().iter().map(|r| r.url.path().to_owned()).collect();
+    let paths: Vec<_> =
+        server.received_requests().await.unwrap().iter().map(|r| r.url.path().to_owned()).collect();
     assert_eq!(paths, ["/v1/auth/token", "/v1/list_arena_miners"]);
 }
 
@@ -149,7 +188,10 @@ async fn response_without_miner_list_is_an_error() {
     ] {
         let (server, passing) = (gateway().await, Passing::default());
         route(&server, "GET", LIST, vec![answer]).await;
-        let error = registry(&server.uri(), ArenaSettings::default(), &passing).listing().await.unwrap_err();
+        let error = registry(&server.uri(), ArenaSettings::default(), &passing)
+            .listing()
+            .await
+            .unwrap_err();
         assert!(error.to_string().ends_with(&said) || error.to_string().contains(&said), "{error}");
         assert_eq!(asked(&server, LIST).await.len(), attempts, "{error}");
         assert_eq!(passing.waits().len(), attempts - 1);

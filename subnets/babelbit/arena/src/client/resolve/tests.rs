@@ -56,7 +56,11 @@ fn duplicate_rows_keep_the_better_state() {
         ("odd", "strange", "odd"),
     ] {
         let found = resolved(&[row(1, first), row(2, "idle"), row(1, second)], &[1, 2], true);
-        assert_eq!((uids(&found), found.routes[0].status.as_str()), (vec![1, 2], better), "{first} {second}");
+        assert_eq!(
+            (uids(&found), found.routes[0].status.as_str()),
+            (vec![1, 2], better),
+            "{first} {second}"
+        );
     }
     // The uid resolves to the same miner.
     let mut alias = row(1, "running");
@@ -77,7 +81,11 @@ fn miner_terminated_when_idle_stays_in_the_list() {
         let mut terminated = row(1, "terminated");
         terminated.as_object_mut().unwrap().extend(reason.as_object().unwrap().clone());
         let found = resolved(&[terminated], &[1], true);
-        assert_eq!((found.routes.len(), found.terminated), (usize::from(stays), usize::from(!stays)), "{reason}");
+        assert_eq!(
+            (found.routes.len(), found.terminated),
+            (usize::from(stays), usize::from(!stays)),
+            "{reason}"
+        );
         assert!(found.routes.iter().all(|route| !route.is_ready()));
     }
 }
@@ -90,7 +98,9 @@ fn pod_route_keeps_its_endpoint_id() {
         pod["metadata"] = json!(r#"{"endpoint_id":"abc"}"#);
         resolved(&[pod], &[1], true).routes.remove(0).target
     };
-    for (status, up) in [("running", true), ("warming", true), ("idle", true), ("stopped", false), ("", false)] {
+    for (status, up) in
+        [("running", true), ("warming", true), ("idle", true), ("stopped", false), ("", false)]
+    {
         let Target::Pod { pod, .. } = pod(status) else { panic!("{status}") };
         assert_eq!(pod, Pod { id: Some("abc".into()), is_up: up }, "{status}");
     }
@@ -115,7 +125,9 @@ fn private_endpoints_are_not_called_in_production() {
         let row = json!({ "hotkey": hotkey(1), "status": "running", "provider": provider, "url": endpoint });
         let found = resolved(std::slice::from_ref(&row), &[1], false);
         assert_eq!(found.routes.len(), usize::from(called), "{endpoint}");
-        if let Some(Target::Gateway { is_ours, .. }) = found.routes.first().map(|route| &route.target) {
+        if let Some(Target::Gateway { is_ours, .. }) =
+            found.routes.first().map(|route| &route.target)
+        {
             assert!(is_ours, "{endpoint}");
         }
     }
@@ -123,22 +135,34 @@ fn private_endpoints_are_not_called_in_production() {
     assert!(matches!(found.routes[0].target, Target::Container(_)));
 }
 
-/// A token request names no gateway, so a request signed for another gateway is valid at the configured one, too.
+/// A token request names no gateway, so a request signed for another gateway is valid at the
+/// configured one, too.
 #[test]
 fn route_through_foreign_gateway_is_refused() {
-    for origin in
-        ["https://other.example.net", "http://gw.example.com", "https://gw.example.com:81", "http://127.0.0.1:8060"]
-    {
+    for origin in [
+        "https://other.example.net",
+        "http://gw.example.com",
+        "https://gw.example.com:81",
+        "http://127.0.0.1:8060",
+    ] {
         let url = format!("{origin}/api/runsync");
-        let rows =
-            [json!({ "hotkey": hotkey(1), "status": "running", "provider": "gateway", "url": url }), row(2, "idle")];
+        let rows = [
+            json!({ "hotkey": hotkey(1), "status": "running", "provider": "gateway", "url": url }),
+            row(2, "idle"),
+        ];
         let found = resolved(&rows, &[1, 2], false);
         assert_eq!(uids(&found), [2], "{origin}");
         let [(uid, error)] = &found.refused[..] else { panic!("{origin}: {:?}", found.refused) };
         let ours = "https://gw.example.com".to_owned();
-        assert_eq!((*uid, error), (Uid(1), &RouteError::ForeignGateway { origin: origin.to_owned(), ours }));
+        assert_eq!(
+            (*uid, error),
+            (Uid(1), &RouteError::ForeignGateway { origin: origin.to_owned(), ours })
+        );
         assert!(error.to_string().contains("set BB_ARENA_GATEWAY_URL to it"), "{error}");
         let found = resolved(&rows, &[1, 2], true);
-        assert!(matches!(found.routes[0].target, Target::Gateway { is_ours: false, .. }), "{origin}");
+        assert!(
+            matches!(found.routes[0].target, Target::Gateway { is_ours: false, .. }),
+            "{origin}"
+        );
     }
 }

@@ -31,12 +31,32 @@ fn row_fields_have_aliases() {
         (json!({ "axon_hotkey": "c", "container_url": "x:80/3" }), "c", "http://x/3"),
         (json!({ "wallet_hotkey": "d", "endpoint": "https://x" }), "d", "https://x/"),
         (json!({ "miner_hotkey": " ", "hotkey": " e ", "endpoint": " x:9 " }), "e", "http://x:9/"),
-        (json!({ "hotkey": "a", "ip": "1.2.3.4", "port": 9000 }), "a", "http://1.2.3.4:9000/v1/predict"),
-        (json!({ "hotkey": "a", "host": "x", "container_port": "9000", "path": "/p" }), "a", "http://x:9000/p"),
-        (json!({ "hotkey": "a", "container_ip": "::1", "port": 9, "predict_path": "q" }), "a", "http://[::1]:9/q"),
+        (
+            json!({ "hotkey": "a", "ip": "1.2.3.4", "port": 9000 }),
+            "a",
+            "http://1.2.3.4:9000/v1/predict",
+        ),
+        (
+            json!({ "hotkey": "a", "host": "x", "container_port": "9000", "path": "/p" }),
+            "a",
+            "http://x:9000/p",
+        ),
+        (
+            json!({ "hotkey": "a", "container_ip": "::1", "port": 9, "predict_path": "q" }),
+            "a",
+            "http://[::1]:9/q",
+        ),
         (json!({ "metadata": { "hotkey": "a", "url": "http://x" } }), "a", "http://x/"),
-        (json!({ "hotkey": "a", "metadata": r#"{"hotkey": "b", "url": "http://x"}"# }), "a", "http://x/"),
-        (json!({ "hotkey": null, "url": "", "metadata": { "hotkey": "b", "url": "http://x" } }), "b", "http://x/"),
+        (
+            json!({ "hotkey": "a", "metadata": r#"{"hotkey": "b", "url": "http://x"}"# }),
+            "a",
+            "http://x/",
+        ),
+        (
+            json!({ "hotkey": null, "url": "", "metadata": { "hotkey": "b", "url": "http://x" } }),
+            "b",
+            "http://x/",
+        ),
     ] {
         let read = one(&row);
         assert_eq!((read.hotkey.as_str(), read.endpoint.as_str()), (hotkey, endpoint), "{row}");
@@ -51,10 +71,16 @@ fn optional_row_fields_are_parsed() {
         },
     }));
     assert_eq!((row.uid, row.provider.as_str(), row.status.as_str()), (Some(7), "runpod", "idle"));
-    assert_eq!((row.endpoint_id.as_deref(), row.endpoint_type.as_deref()), (Some("pod1"), Some("POD")));
+    assert_eq!(
+        (row.endpoint_id.as_deref(), row.endpoint_type.as_deref()),
+        (Some("pod1"), Some("POD"))
+    );
     assert_eq!(row.reason, "idle timeout");
     let plain = one(&json!({ "hotkey": "a", "url": "http://x", "miner_uid": 70_000, "uid": 3 }));
-    assert_eq!((plain.uid, plain.provider.as_str(), plain.status.as_str()), (Some(3), "managed_container", ""));
+    assert_eq!(
+        (plain.uid, plain.provider.as_str(), plain.status.as_str()),
+        (Some(3), "managed_container", "")
+    );
 }
 
 #[test]
@@ -81,7 +107,8 @@ fn malformed_rows_are_counted_and_each_row_counts_once() {
 
 #[test]
 fn number_of_rows_is_limited() {
-    let rows: Vec<_> = (0..MAX_ROWS + 10).map(|n| json!({ "hotkey": n.to_string(), "url": "http://x" })).collect();
+    let rows: Vec<_> =
+        (0..MAX_ROWS + 10).map(|n| json!({ "hotkey": n.to_string(), "url": "http://x" })).collect();
     assert_eq!(read(&rows).rows.len(), MAX_ROWS);
 }
 
@@ -146,7 +173,8 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Any list from the gateway is parsed without a panic, and only registered miners are returned.
+    /// Any list from the gateway is parsed without a panic, and only registered miners are
+    /// returned.
     #[test]
     fn arbitrary_list_never_panics_and_returns_registered_miners_only(rows in vec(value(), 0..20), dev_mode: bool) {
         let listing = read(&rows);

@@ -1,6 +1,6 @@
-//! Gateway faults at startup and later: down, slow, half-open, overloaded, malformed, truncated. Transient failures are
-//! retried, and the miner processes each frame once; a permanent failure fails the utterance with the reason, and the
-//! next utterance is played.
+//! Gateway faults at startup and later: down, slow, half-open, overloaded, malformed, truncated.
+//! Transient failures are retried, and the miner processes each frame once; a permanent failure
+//! fails the utterance with the reason, and the next utterance is played.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,7 +47,10 @@ impl Faulty {
     async fn before(inner: Router, path: &'static str) -> (Self, Url) {
         let faulty = Self { inner, path, fault: Arc::default(), failed: Arc::default() };
         let handler = faulty.clone();
-        let url = listen(Router::new().fallback(move |request| async move { handler.answer(request).await })).await;
+        let url = listen(
+            Router::new().fallback(move |request| async move { handler.answer(request).await }),
+        )
+        .await;
         (faulty, url)
     }
 
@@ -64,7 +67,9 @@ impl Faulty {
         match fault {
             None => self.inner.clone().oneshot(request).await.unwrap(),
             Some(Fault::Slow) => std::future::pending().await,
-            Some(Fault::Status(status, body)) => (StatusCode::from_u16(status).unwrap(), body).into_response(),
+            Some(Fault::Status(status, body)) => {
+                (StatusCode::from_u16(status).unwrap(), body).into_response()
+            }
             Some(Fault::Garbage(text)) => text.into_response(),
             Some(Fault::Truncated) => truncated(),
             Some(Fault::LostAnswer) => {
@@ -85,12 +90,20 @@ impl Faulty {
 }
 
 fn truncated() -> Response<Body> {
-    let chunks = [Ok(Bytes::from("{\"output\": {\"session_id\"")), Err(std::io::Error::other("cut"))];
-    Response::builder().header("content-length", 4_000).body(Body::from_stream(futures::stream::iter(chunks))).unwrap()
+    let chunks =
+        [Ok(Bytes::from("{\"output\": {\"session_id\"")), Err(std::io::Error::other("cut"))];
+    Response::builder()
+        .header("content-length", 4_000)
+        .body(Body::from_stream(futures::stream::iter(chunks)))
+        .unwrap()
 }
 
 fn settings() -> ArenaSettings {
-    ArenaSettings { registry_timeout: SOON, ready_timeout: Duration::from_mins(1), ..ArenaSettings::default() }
+    ArenaSettings {
+        registry_timeout: SOON,
+        ready_timeout: Duration::from_mins(1),
+        ..ArenaSettings::default()
+    }
 }
 
 fn arena_at(url: &Url, passing: &Passing) -> Arena {
@@ -132,7 +145,11 @@ async fn list_request_is_retried_after_temporary_faults() {
             let arena = Arena::with_time(config(url.as_str(), settings), passing.time()).unwrap();
             let error = arena.miners(&registered(&[1])).await.err().unwrap().to_string();
             assert!(error.starts_with("cannot list the arena's miners: "), "{error}");
-            assert!(passing.waits().iter().sum::<f64>() < 20.0, "{path} {fault:?}: {:?}", passing.waits());
+            assert!(
+                passing.waits().iter().sum::<f64>() < 20.0,
+                "{path} {fault:?}: {:?}",
+                passing.waits()
+            );
         }
     }
 }
@@ -140,7 +157,8 @@ async fn list_request_is_retried_after_temporary_faults() {
 #[tokio::test]
 async fn unreachable_or_half_open_gateway_is_an_error() {
     let passing = Passing::default();
-    let error = arena_at(&nowhere(), &passing).miners(&registered(&[1])).await.err().unwrap().to_string();
+    let error =
+        arena_at(&nowhere(), &passing).miners(&registered(&[1])).await.err().unwrap().to_string();
     assert!(error.contains("cannot connect"), "{error}");
 
     // Accepts the connection and the request, and sends half of a response head.
@@ -199,7 +217,9 @@ async fn frame_is_retried_after_temporary_faults() {
             let answer = tokio::time::timeout(deadline, call).await;
             let answer = answer.unwrap_or_else(|_| Err(CallError::Refused("no answer".into())));
             match (answer, failure) {
-                (Ok(answer), _) => assert!(answer.audio_b64 == frame_b64(number), "{fault:?}: frame {number}"),
+                (Ok(answer), _) => {
+                    assert!(answer.audio_b64 == frame_b64(number), "{fault:?}: frame {number}")
+                }
                 (Err(error), Some(text)) if number == 2 => {
                     assert!(error.to_string().starts_with(text), "{fault:?}: {error}");
                     break;
@@ -222,7 +242,8 @@ async fn restarted_gateway_is_used_with_a_new_token() {
     let url: Url = format!("http://{address}").parse().unwrap();
     let serve = |listener, router: Router| axum::serve(listener, router).into_future();
     // A separate runtime, since dropping a runtime closes its connections.
-    let first = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let first =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let router = world.router.clone();
     first.spawn(async move { serve(TcpListener::from_std(listener).unwrap(), router).await });
     // Real time, since the gateway has to restart meanwhile.
@@ -234,15 +255,19 @@ async fn restarted_gateway_is_used_with_a_new_token() {
     first.shutdown_background();
 
     let directory = tempfile::tempdir().unwrap();
-    std::fs::copy(world.directory.path().join("arena.json"), directory.path().join("arena.json")).unwrap();
+    std::fs::copy(world.directory.path().join("arena.json"), directory.path().join("arena.json"))
+        .unwrap();
     let config = crate::gateway::testing::config();
-    let again = crate::gateway::ArenaGateway::open(config, directory.path(), false, None).await.unwrap();
+    let again =
+        crate::gateway::ArenaGateway::open(config, directory.path(), false, None).await.unwrap();
     let back = async {
         tokio::time::sleep(SOON).await;
         let listener = loop {
             match TcpListener::bind(address).await {
                 // The first runtime has not closed its listener yet.
-                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => tokio::task::yield_now().await,
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                    tokio::task::yield_now().await
+                }
                 bound => break bound.unwrap(),
             }
         };

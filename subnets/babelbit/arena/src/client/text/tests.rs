@@ -2,7 +2,9 @@ use serde_json::json;
 use taonet_babelbit_core::arena_api::{LIST_PATH, RUNSYNC_PATH};
 use wiremock::{MockServer, ResponseTemplate};
 
-use super::super::testing::{Passing, asked, body, config, gateway, hotkey, ok, registered, route, says};
+use super::super::testing::{
+    Passing, asked, body, config, gateway, hotkey, ok, registered, route, says,
+};
 use super::*;
 use crate::ArenaSettings;
 use crate::client::ArenaConfig;
@@ -20,10 +22,19 @@ async fn listed(server: &MockServer, passing: &Passing) -> Vec<TextMiner> {
         let kind = if uid == 3 { "POD" } else { "" };
         json!({ "hotkey": hotkey(uid), "status": "running", "provider": provider, "url": url, "endpoint_type": kind })
     };
-    let rows = [row(1, "vast", "/1/predict"), row(2, "gateway", RUNSYNC_PATH), row(3, "runpod", "/3/predict")];
+    let rows = [
+        row(1, "vast", "/1/predict"),
+        row(2, "gateway", RUNSYNC_PATH),
+        row(3, "runpod", "/3/predict"),
+    ];
     route(server, "GET", LIST_PATH, vec![ok(json!({ "containers": rows }))]).await;
-    let settings = ArenaSettings { status: "any".into(), pod_wake_timeout: Duration::ZERO, ..ArenaSettings::default() };
-    let config = ArenaConfig { predict_path: "/predict".to_owned(), ..config(&server.uri(), settings) };
+    let settings = ArenaSettings {
+        status: "any".into(),
+        pod_wake_timeout: Duration::ZERO,
+        ..ArenaSettings::default()
+    };
+    let config =
+        ArenaConfig { predict_path: "/predict".to_owned(), ..config(&server.uri(), settings) };
     let arena = Arena::with_time(config, passing.time()).unwrap();
     let miners = arena.text_miners(&registered(&[1, 2, 3])).await.unwrap();
     assert_eq!(miners.iter().map(|miner| miner.key.uid.0).collect::<Vec<_>>(), [1, 2, 3]);
@@ -43,7 +54,11 @@ fn health_replaces_the_predict_route() {
         ("http://a:9000/miner", "predict", "http://a:9000/miner/health"),
         ("http://a:9000/xpredict", "predict", "http://a:9000/xpredict/health"),
     ] {
-        assert_eq!(health_url(&endpoint.parse().unwrap(), path).as_str(), expected, "{endpoint} {path}");
+        assert_eq!(
+            health_url(&endpoint.parse().unwrap(), path).as_str(),
+            expected,
+            "{endpoint} {path}"
+        );
     }
 }
 
@@ -70,7 +85,13 @@ async fn predictions_are_requested_directly_and_through_the_gateway() {
     for path in ["/1/predict", "/3/predict"] {
         route(&server, "POST", path, vec![ok(json!({ "prediction": path }))]).await;
     }
-    route(&server, "POST", RUNSYNC_PATH, vec![ok(json!({ "output": { "prediction": "gateway" } }))]).await;
+    route(
+        &server,
+        "POST",
+        RUNSYNC_PATH,
+        vec![ok(json!({ "output": { "prediction": "gateway" } }))],
+    )
+    .await;
     for (miner, expected) in miners.iter().zip(["/1/predict", "gateway", "/3/predict"]) {
         assert_eq!(miner.connection.predict(&request(), TEN).await.unwrap(), expected);
     }

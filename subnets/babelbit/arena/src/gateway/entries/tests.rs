@@ -17,7 +17,12 @@ fn winner(uid: u16, score: f64) -> Winner {
 }
 
 async fn uids(entries: &Entries, rules: Rules, now: u64) -> Vec<u16> {
-    entries.listed(&rules, at(now), |_, uid| Some(uid)).await.iter().map(|listed| listed.uid).collect()
+    entries
+        .listed(&rules, at(now), |_, uid| Some(uid))
+        .await
+        .iter()
+        .map(|listed| listed.uid)
+        .collect()
 }
 
 async fn win(entries: &Entries, challenge: &str, winners: Vec<Winner>, now: u64) {
@@ -30,7 +35,10 @@ async fn arena_members_are_chosen_by_wins_within_the_window() {
     let folder = tempfile::tempdir().unwrap();
     let entries = Entries::open(folder.path()).await.unwrap();
     for uid in 1..=4 {
-        entries.submit(miner_key(uid).hotkey(), &submission(uid), at(u64::from(uid))).await.unwrap();
+        entries
+            .submit(miner_key(uid).hotkey(), &submission(uid), at(u64::from(uid)))
+            .await
+            .unwrap();
     }
     assert_eq!(uids(&entries, RULES, 10).await, [0_u16; 0]);
     assert_eq!(uids(&entries, Rules { wins_needed: false, ..RULES }, 10).await, [1, 2]);
@@ -83,9 +91,10 @@ async fn submission_that_cannot_be_saved_is_not_listed() {
 
 #[tokio::test]
 async fn malformed_or_newer_file_is_not_overwritten() {
-    for (text, said) in
-        [("{", "malformed submissions file"), (r#"{"version":2,"submissions":{},"challenges":[]}"#, "newer")]
-    {
+    for (text, said) in [
+        ("{", "malformed submissions file"),
+        (r#"{"version":2,"submissions":{},"challenges":[]}"#, "newer"),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), text).unwrap();
         let error = Entries::open(folder.path()).await.err().unwrap().to_string();
@@ -98,7 +107,8 @@ async fn malformed_or_newer_file_is_not_overwritten() {
 fn submissions_without_a_win_are_evicted_first() {
     let mut saved = Saved::default();
     for uid in 1..=3 {
-        let entry = Entry { endpoint_url: String::new(), uid, first_at_ms: 0, last_at_ms: u64::from(uid) };
+        let entry =
+            Entry { endpoint_url: String::new(), uid, first_at_ms: 0, last_at_ms: u64::from(uid) };
         saved.submissions.insert(miner_key(uid).hotkey(), entry);
     }
     let winners = vec![winner(1, 0.5)];

@@ -51,8 +51,14 @@ fn token_request_with_changed_field_is_refused() {
         change(&mut request);
         assert_eq!(refused(&grants, &request, at(0.0)), said);
     }
-    assert!(refused(&grants, &TokenRequest { hotkey: "5x".into(), ..good() }, at(0.0)).starts_with("hotkey: "));
-    assert!(refused(&grants, &TokenRequest { signature: "ff".into(), ..good() }, at(0.0)).starts_with("signature: "));
+    assert!(
+        refused(&grants, &TokenRequest { hotkey: "5x".into(), ..good() }, at(0.0))
+            .starts_with("hotkey: ")
+    );
+    assert!(
+        refused(&grants, &TokenRequest { signature: "ff".into(), ..good() }, at(0.0))
+            .starts_with("signature: ")
+    );
     grants.grant(&good(), at(0.0)).unwrap();
     grants.grant(&request(&bob, at(0.0)), at(0.0)).unwrap();
 }
@@ -61,7 +67,11 @@ fn token_request_with_changed_field_is_refused() {
 fn stale_and_replayed_token_requests_are_refused() {
     let (grants, alice) = (grants(), key("//Alice"));
     for (signed, accepted) in [(-61.0, false), (-59.0, true), (2.0, true), (4.0, false)] {
-        assert_eq!(grants.grant(&request(&alice, at(signed)), at(0.0)).is_ok(), accepted, "{signed}");
+        assert_eq!(
+            grants.grant(&request(&alice, at(signed)), at(0.0)).is_ok(),
+            accepted,
+            "{signed}"
+        );
     }
     let once = request(&alice, at(0.5));
     grants.grant(&once, at(1.0)).unwrap();
@@ -75,7 +85,11 @@ fn replayed_request_is_refused_after_a_restart() {
     let (path, alice) = (folder.path().join("tokens.log"), key("//Alice"));
     let now = SystemTime::now();
     let open = |now: SystemTime| {
-        Grants::open(&ArenaGatewayConfig { clock: std::sync::Arc::new(move || now), ..config() }, Some(&path)).unwrap()
+        Grants::open(
+            &ArenaGatewayConfig { clock: std::sync::Arc::new(move || now), ..config() },
+            Some(&path),
+        )
+        .unwrap()
     };
     // At the first start, requests signed earlier are rejected.
     let first = open(now);
@@ -95,5 +109,8 @@ fn only_validators_on_the_list_get_tokens() {
     let config = ArenaGatewayConfig { allowed: Some([alice.hotkey()].into()), ..config() };
     let grants = Grants::open(&config, None).unwrap();
     grants.grant(&request(&alice, at(0.0)), at(0.0)).unwrap();
-    assert_eq!(refused(&grants, &request(&bob, at(0.0)), at(0.0)), "the hotkey is not on the gateway's allowlist");
+    assert_eq!(
+        refused(&grants, &request(&bob, at(0.0)), at(0.0)),
+        "the hotkey is not on the gateway's allowlist"
+    );
 }

@@ -40,11 +40,17 @@ fn resolve(address: &str) -> MinerAddress {
 
 fn target(address: MinerAddress, path: &str) -> Target {
     let hotkey = Hotkey::from_bytes([7; 32]);
-    Target { address, predict_path: path.to_owned(), hotkey, validator: Keypair::from_uri("//Alice").unwrap() }
+    Target {
+        address,
+        predict_path: path.to_owned(),
+        hotkey,
+        validator: Keypair::from_uri("//Alice").unwrap(),
+    }
 }
 
 fn response(head: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
 
@@ -76,7 +82,10 @@ async fn each_fault_has_a_specific_hint() {
             "serve the route itself: validators follow no redirects",
         ),
         (
-            response(&format!("200 OK\r\n{json}\r\ncontent-encoding: gzip"), &gzip(r#"{"ready": true}"#)),
+            response(
+                &format!("200 OK\r\n{json}\r\ncontent-encoding: gzip"),
+                &gzip(r#"{"ready": true}"#),
+            ),
             r#"200 (gzip) {"ready": true}"#,
             "disable compression",
         ),
@@ -90,7 +99,11 @@ async fn each_fault_has_a_specific_hint() {
             "200 It works!",
             "a proxy or web server answered in place of the miner",
         ),
-        (response("502 Bad Gateway", b"upstream"), "502 upstream", "the miner did not answer its proxy"),
+        (
+            response("502 Bad Gateway", b"upstream"),
+            "502 upstream",
+            "the miner did not answer its proxy",
+        ),
         (
             response(&format!("404 Not Found\r\n{json}"), br#"{"detail":"Not Found"}"#),
             r#"404 {"detail":"Not Found"}"#,
@@ -100,11 +113,23 @@ async fn each_fault_has_a_specific_hint() {
         (response("401 Unauthorized", b"no"), "401 no", "verify sr25519 over"),
         (response("403 Forbidden", b"no"), "403 no", "allow the calling validator"),
         (response("413 Payload Too Large", b""), "413", "accept larger bodies"),
-        (response("422 Unprocessable Entity", b"dtype"), "422 dtype", "accept the request's fields"),
+        (
+            response("422 Unprocessable Entity", b"dtype"),
+            "422 dtype",
+            "accept the request's fields",
+        ),
         (response("429 Too Many Requests", b""), "429", "do not limit the rate"),
         (response("500 Internal Server Error", b"oops"), "500 oops", "read the miner's log"),
-        (response("503 Service Unavailable", b"loading"), "503 loading", "wait until the miner has loaded"),
-        (response(&format!("200 OK\r\n{json}"), br#"{"error": "x"}"#), r#"200 {"error": "x"}"#, "respond with a JSON"),
+        (
+            response("503 Service Unavailable", b"loading"),
+            "503 loading",
+            "wait until the miner has loaded",
+        ),
+        (
+            response(&format!("200 OK\r\n{json}"), br#"{"error": "x"}"#),
+            r#"200 {"error": "x"}"#,
+            "respond with a JSON",
+        ),
         (b"SSH-2.0-OpenSSH_9.6\r\n".to_vec(), "invalid HTTP version", "check scheme and port"),
         (Vec::new(), "no response within 3 s", "respond in time"),
     ];
@@ -138,9 +163,15 @@ async fn closed_port_has_a_specific_hint() {
     let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
     let report = check(&target, &tone().unwrap(), &settings, &mut observe).await.unwrap();
     let failed: Vec<_> = report.failed().collect();
-    assert_eq!(failed.iter().map(|report| report.rule).collect::<Vec<_>>(), [Rule::Health, Rule::SignedRequest]);
+    assert_eq!(
+        failed.iter().map(|report| report.rule).collect::<Vec<_>>(),
+        [Rule::Health, Rule::SignedRequest]
+    );
     for report in failed {
-        assert!(report.mend.as_ref().unwrap().starts_with("start the miner, and check scheme, host"), "{report:?}");
+        assert!(
+            report.mend.as_ref().unwrap().starts_with("start the miner, and check scheme, host"),
+            "{report:?}"
+        );
     }
 }
 
@@ -166,7 +197,8 @@ async fn text_miner(answer: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) -
     resolve(&address.to_string())
 }
 
-/// Columns: body of the fourth prediction · violated rules · beginning of the remedy. Forged requests are accepted.
+/// Columns: body of the fourth prediction · violated rules · beginning of the remedy. Forged
+/// requests are accepted.
 #[tokio::test]
 async fn text_miner_is_checked_word_by_word() {
     const FORGERIES: [Rule; 6] = [
@@ -180,7 +212,11 @@ async fn text_miner_is_checked_word_by_word() {
     let long = format!(r#"{{"prediction": "{}"}}"#, "x".repeat(9_000));
     for (fourth, violated, remedy) in [
         (r#"{"prediction": ""}"#.to_owned(), None, ""),
-        (r#"{"prediction": null}"#.to_owned(), Some(Rule::Prediction), "respond with {\"prediction\""),
+        (
+            r#"{"prediction": null}"#.to_owned(),
+            Some(Rule::Prediction),
+            "respond with {\"prediction\"",
+        ),
         ("[]".to_owned(), Some(Rule::Prediction), "respond with {\"prediction\""),
         (long, Some(Rule::PredictionLength), "predict the current utterance only"),
     ] {
@@ -191,7 +227,8 @@ async fn text_miner_is_checked_word_by_word() {
         let reported_to_miner = Arc::clone(&reported);
         let miner = text_miner(move |number| {
             reported_to_miner.store(before_response.lock().unwrap().len(), Ordering::Relaxed);
-            let body = if number == 4 { fourth.as_str() } else { r#"{"prediction": "Good morning"}"# };
+            let body =
+                if number == 4 { fourth.as_str() } else { r#"{"prediction": "Good morning"}"# };
             response("200 OK", body.as_bytes())
         });
         let target = target(miner.await, "/predict");
@@ -207,7 +244,14 @@ async fn text_miner_is_checked_word_by_word() {
         let expected: Vec<_> = violated.into_iter().chain(FORGERIES).collect();
         assert_eq!(failed, expected, "{shown}");
         if let Some(rule) = violated {
-            let mend = report.rules.iter().find(|report| report.rule == rule).unwrap().mend.clone().unwrap();
+            let mend = report
+                .rules
+                .iter()
+                .find(|report| report.rule == rule)
+                .unwrap()
+                .mend
+                .clone()
+                .unwrap();
             assert!(mend.starts_with(remedy), "{mend}");
         }
         assert_eq!(live.lock().unwrap().len(), Rule::TEXT.len(), "each verdict is reported once");
@@ -218,12 +262,16 @@ async fn text_miner_is_checked_word_by_word() {
     }
 }
 
-/// The text contest has neither audio nor frames, and no setting for its route. Columns: status · remedy.
+/// The text contest has neither audio nor frames, and no setting for its route. Columns: status ·
+/// remedy.
 #[tokio::test]
 async fn hints_are_specific_to_the_text_contest() {
     for (head, remedy) in [
         ("404 Not Found", "serve POST /predict"),
-        ("413 Payload Too Large", "accept larger bodies: a request repeats the dialogue up to its last word"),
+        (
+            "413 Payload Too Large",
+            "accept larger bodies: a request repeats the dialogue up to its last word",
+        ),
         (
             "429 Too Many Requests",
             "do not limit the rate of validators: they send a request for each word as soon as they can",

@@ -9,12 +9,13 @@ use super::{CHALLENGE, Probe, object, of};
 use crate::conformance::{Observer, Phase, Rule, RulesReport, Target, TestError, deadline};
 
 /// Utterances to predict: each with one that precedes it.
-const UTTERANCES: [&str; 2] = ["Good morning, is this seat still free?", "Yes, it is, please sit down."];
+const UTTERANCES: [&str; 2] =
+    ["Good morning, is this seat still free?", "Yes, it is, please sit down."];
 /// Maximum size of a response in bytes, as for validators.
 const MAX_ANSWER: usize = 8 << 10;
 
-/// Checks every rule of the text contest that is observable from outside. Calls `observe` with each verdict as soon as
-/// it is final.
+/// Checks every rule of the text contest that is observable from outside. Calls `observe` with each
+/// verdict as soon as it is final.
 ///
 /// # Errors
 /// [`TestError`] when no request can be sent.
@@ -28,7 +29,10 @@ pub async fn check_text<'a>(
     if probe.predictions().await {
         probe.forgeries(&body(&["Good"], "")).await;
     }
-    Ok(RulesReport { timings: probe.watch.timings(settings), rules: probe.findings.finish(&Rule::TEXT) })
+    Ok(RulesReport {
+        timings: probe.watch.timings(settings),
+        rules: probe.findings.finish(&Rule::TEXT),
+    })
 }
 
 /// Returns the request for a prediction after these words.
@@ -68,7 +72,12 @@ impl Probe<'_> {
             }
             context.push_str(utterance);
         }
-        self.findings.settle(&[Rule::SignedRequest, Rule::Prediction, Rule::PredictionLength, Rule::StepDeadline]);
+        self.findings.settle(&[
+            Rule::SignedRequest,
+            Rule::Prediction,
+            Rule::PredictionLength,
+            Rule::StepDeadline,
+        ]);
         true
     }
 
@@ -91,11 +100,18 @@ impl Probe<'_> {
         };
         self.findings.pass(Rule::SignedRequest, "200");
         let is_text = answer.get("prediction").is_some_and(Value::is_string);
-        let seen =
-            if is_text { "every response".to_owned() } else { format!("{label}: {}", of(&answer, &["prediction"])) };
+        let seen = if is_text {
+            "every response".to_owned()
+        } else {
+            format!("{label}: {}", of(&answer, &["prediction"]))
+        };
         self.findings.judge(Rule::Prediction, is_text, seen);
         let bytes = reply.map_or(0, |reply| reply.body.len());
-        let seen = if bytes > MAX_ANSWER { format!("{label}: {bytes} bytes") } else { "every response".to_owned() };
+        let seen = if bytes > MAX_ANSWER {
+            format!("{label}: {bytes} bytes")
+        } else {
+            "every response".to_owned()
+        };
         self.findings.judge(Rule::PredictionLength, bytes <= MAX_ANSWER, seen);
         let seen = if took > limit {
             format!("{label}: {:.2} s, at most {:.2} s", took.as_secs_f64(), limit.as_secs_f64())

@@ -73,10 +73,18 @@ pub(super) struct Wire {
 const UNKNOWN: &str = "0.0.0.0";
 
 impl Wire {
-    pub(super) fn new(target: &Target, message: &'static str, settings: &PlaySettings) -> Result<Self, TestError> {
+    pub(super) fn new(
+        target: &Target,
+        message: &'static str,
+        settings: &PlaySettings,
+    ) -> Result<Self, TestError> {
         let client = builder().build().map_err(TestError::Client)?;
         let base = target.address.url().clone();
-        let path = format!("{}/{}", base.path().trim_end_matches('/'), target.predict_path.trim_start_matches('/'));
+        let path = format!(
+            "{}/{}",
+            base.path().trim_end_matches('/'),
+            target.predict_path.trim_start_matches('/')
+        );
         let signer = |scheme| Signer::new(target.validator.clone(), UNKNOWN, scheme);
         Ok(Self {
             client,
@@ -117,7 +125,12 @@ impl Wire {
         self.post(headers, body, limit).await
     }
 
-    pub(super) async fn forged(&self, forgery: Forgery, body: String, limit: Duration) -> Result<Reply, Failed> {
+    pub(super) async fn forged(
+        &self,
+        forgery: Forgery,
+        body: String,
+        limit: Duration,
+    ) -> Result<Reply, Failed> {
         let sign = |signer: &Signer, peer: &Peer| self.headers(signer, peer, limit, &body);
         let dated = |now_ns: u64| {
             let clock = Arc::new(ManualClock::at(now_ns));
@@ -135,7 +148,10 @@ impl Wire {
             Forgery::FalseSignature => {
                 let mut headers = sign(&self.signer, &self.peer)?;
                 let signature = self.validator.sign(b"something else").to_string();
-                headers.insert(SIGNATURE, HeaderValue::try_from(signature).map_err(|error| unsent(&error))?);
+                headers.insert(
+                    SIGNATURE,
+                    HeaderValue::try_from(signature).map_err(|error| unsent(&error))?,
+                );
                 headers
             }
             Forgery::OldNonce => sign(&dated(now.saturating_sub(off)), &self.peer)?,
@@ -144,7 +160,10 @@ impl Wire {
                 let headers = sign(&self.signer, &self.peer)?;
                 let first = self.post(headers.clone(), body.clone(), limit).await?;
                 if let Some(kind) = Fault::of(&first) {
-                    let seen = format!("the first of two identical requests returned status {}", first.status);
+                    let seen = format!(
+                        "the first of two identical requests returned status {}",
+                        first.status
+                    );
                     return Err(Failed { kind, seen });
                 }
                 headers
@@ -153,12 +172,24 @@ impl Wire {
         self.post(headers, body, limit).await
     }
 
-    fn headers(&self, signer: &Signer, peer: &Peer, limit: Duration, body: &str) -> Result<HeaderMap, Failed> {
-        let headers = signer.headers(peer, &Method::POST, &self.path, self.message, limit, body.as_bytes());
+    fn headers(
+        &self,
+        signer: &Signer,
+        peer: &Peer,
+        limit: Duration,
+        body: &str,
+    ) -> Result<HeaderMap, Failed> {
+        let headers =
+            signer.headers(peer, &Method::POST, &self.path, self.message, limit, body.as_bytes());
         headers.map_err(|error| unsent(&error))
     }
 
-    async fn post(&self, mut headers: HeaderMap, body: String, limit: Duration) -> Result<Reply, Failed> {
+    async fn post(
+        &self,
+        mut headers: HeaderMap,
+        body: String,
+        limit: Duration,
+    ) -> Result<Reply, Failed> {
         let mut url = self.base.clone();
         url.set_path(&self.path);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -192,7 +223,8 @@ impl Wire {
     }
 }
 
-/// Decompresses up to `limit` bytes; `None` if the encoding is unsupported or the body is malformed.
+/// Decompresses up to `limit` bytes; `None` if the encoding is unsupported or the body is
+/// malformed.
 fn decompressed(body: &[u8], encoding: &str, limit: usize) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     let read = match encoding {
@@ -203,7 +235,10 @@ fn decompressed(body: &[u8], encoding: &str, limit: usize) -> Option<Vec<u8>> {
     read.ok().map(|_| text)
 }
 
-async fn within(limit: Duration, exchange: impl Future<Output = Result<Reply, Failed>>) -> Result<Reply, Failed> {
+async fn within(
+    limit: Duration,
+    exchange: impl Future<Output = Result<Reply, Failed>>,
+) -> Result<Reply, Failed> {
     tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
         let seen = format!("no response within {:.0} s", limit.as_secs_f64());
         Err(Failed { kind: Fault::NoReply(NoReply::TimedOut), seen })

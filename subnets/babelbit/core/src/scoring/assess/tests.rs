@@ -9,7 +9,11 @@ const SAME: &[f32] = &[1.0, 0.0];
 
 fn reference() -> Reference {
     let words = ["so", "it", "is", "done"].iter().enumerate();
-    let words = words.map(|(i, text)| Word { text: (*text).into(), start: i as f64 / 2.0, end: (i + 1) as f64 / 2.0 });
+    let words = words.map(|(i, text)| Word {
+        text: (*text).into(),
+        start: i as f64 / 2.0,
+        end: (i + 1) as f64 / 2.0,
+    });
     Reference::new("So it is done", words.collect(), None).unwrap().with_source("file.json")
 }
 
@@ -26,11 +30,19 @@ fn transcript(text: &str, seconds: f64, language: &str) -> Transcript {
 
 fn timing(reply: f64, end: f64, source: f64) -> Timing {
     let seconds = |value| Seconds::new(value).unwrap();
-    Timing { predicted_duration: seconds(reply), effective_completion: seconds(end), source_duration: seconds(source) }
+    Timing {
+        predicted_duration: seconds(reply),
+        effective_completion: seconds(end),
+        source_duration: seconds(source),
+    }
 }
 
 fn heard<'a>(transcript: &'a Transcript, vector: &'a [f32], end: f64) -> Reply<'a> {
-    Reply { timing: timing(2.0, end, 4.0), evidence: Evidence::Heard { transcript, confidence: None }, vector }
+    Reply {
+        timing: timing(2.0, end, 4.0),
+        evidence: Evidence::Heard { transcript, confidence: None },
+        vector,
+    }
 }
 
 fn score(reply: &Reply<'_>, rules: Rules) -> ScoreResult {
@@ -93,7 +105,13 @@ fn silence_and_failures_are_errors() {
     let silent = transcript("", 1.0, "");
     let hear = |transcript| Evidence::Heard { transcript, confidence: None };
     for (case, evidence, seconds, error, gate) in [
-        ("out_eos with no audio", Evidence::NoAudio, 0.0, "ValueError:WAV payload had no frames", Gate::NoAudio),
+        (
+            "out_eos with no audio",
+            Evidence::NoAudio,
+            0.0,
+            "ValueError:WAV payload had no frames",
+            Gate::NoAudio,
+        ),
         (
             "the same without gates",
             Evidence::Failed(ScoreError::NoAudio),
@@ -137,7 +155,10 @@ fn blank_text_with_words_is_scored_0() {
     let mut transcript = transcript("it is done", 2.0, "en");
     transcript.text = " ".into();
     let result = score(&heard(&transcript, SAME, 4.0), Rules::Reference);
-    assert_eq!((result.score, result.accuracy, result.score_method.as_str()), (0.0, Some(0.0), SCORE_METHOD));
+    assert_eq!(
+        (result.score, result.accuracy, result.score_method.as_str()),
+        (0.0, Some(0.0), SCORE_METHOD)
+    );
     assert_eq!(result.failed_gates(), [Gate::Accuracy]);
 }
 
@@ -155,10 +176,20 @@ fn score_equals_latency_score_if_both_gates_pass() {
         ("other language", "c'est tout fini la", 2.0, "fr", SAME, 4.0, 0.0, &[Gate::Language]),
         ("too fast", "it is all done", 1.0, "en", SAME, 4.0, 0.0, &[Gate::Rate]),
         ("too late", "it is all done", 2.0, "en", SAME, 6.0, 0.0, &[Gate::TooLate]),
-        ("all wrong", "what", 4.0, "en", other, 6.0, 0.0, &[Gate::Accuracy, Gate::Rate, Gate::TooLate]),
+        (
+            "all wrong",
+            "what",
+            4.0,
+            "en",
+            other,
+            6.0,
+            0.0,
+            &[Gate::Accuracy, Gate::Rate, Gate::TooLate],
+        ),
     ] {
         // 0.65 as a 32-bit float is just below the threshold; this row tests the threshold itself.
-        let options = ScoreOptions { accuracy_threshold: f64::from(0.65_f32), ..ScoreOptions::default() };
+        let options =
+            ScoreOptions { accuracy_threshold: f64::from(0.65_f32), ..ScoreOptions::default() };
         let transcript = transcript(text, seconds, language);
         let result = score_one(Ok(&reference()), SAME, &heard(&transcript, vector, end), &options);
         assert_eq!(result.score, expected, "{case}");
@@ -183,7 +214,11 @@ fn gates_compare_unrounded_values() {
         assert_eq!(result.failed_gates(), gates, "{case}");
         assert_eq!(result.score, if gates.is_empty() { 1.0 } else { 0.0 }, "{case}");
         let result = json_of(&result);
-        assert_eq!((&result["accuracy"], &result["speech_rate"]["ratio"]), (&json!(accuracy), &json!(shown)), "{case}");
+        assert_eq!(
+            (&result["accuracy"], &result["speech_rate"]["ratio"]),
+            (&json!(accuracy), &json!(shown)),
+            "{case}"
+        );
     }
 }
 
@@ -193,7 +228,10 @@ fn late_reply_is_not_transcribed() {
     let result = json_of(&score(&reply, Rules::Reference));
     assert_eq!(result["gate"], "too_late");
     assert_eq!(result["score_method"], SCORE_METHOD);
-    assert_eq!(result["speech_rate"], json!({"penalty": null, "miner_wps": null, "reference_wps": 2.0, "ratio": null}));
+    assert_eq!(
+        result["speech_rate"],
+        json!({"penalty": null, "miner_wps": null, "reference_wps": 2.0, "ratio": null})
+    );
     assert_eq!(result["latency"]["score"], 0.0);
     for field in ["accuracy", "accuracy_pass", "stt_text"] {
         assert_eq!(result[field], Value::Null, "{field}");
@@ -210,8 +248,10 @@ fn reply_without_sound_reports_its_gate() {
 
 #[test]
 fn a_missing_reference_fails_the_whole_batch() {
-    let failure =
-        BatchFailure { error: ReferenceError::MissingText.into(), source: Some("http://engine/transcription".into()) };
+    let failure = BatchFailure {
+        error: ReferenceError::MissingText.into(),
+        source: Some("http://engine/transcription".into()),
+    };
     let transcript = transcript("it is all done", 2.0, "en");
     let replies = [heard(&transcript, SAME, 9.0), heard(&transcript, SAME, 4.0)];
     for result in score_batch(Err(&failure), &[], &replies, &ScoreOptions::default()) {
@@ -236,10 +276,15 @@ fn equal_replies_of_a_batch_share_their_score() {
         heard(&transcript, SAME, 5.0),
     ];
     let results = score_batch(Ok(&reference()), SAME, &replies, &ScoreOptions::default());
-    let scores: Vec<_> = results.iter().map(|result| (result.raw_score.unwrap(), result.score)).collect();
+    let scores: Vec<_> =
+        results.iter().map(|result| (result.raw_score.unwrap(), result.score)).collect();
     assert_eq!(scores, [(1.0, 1.0), (0.0, 0.0), (0.0, 0.0), (0.75, 0.530_33)]);
-    let pressure = |result: &ScoreResult| result.duplicate_penalty.as_ref().unwrap().duplicate_pressure;
-    assert_eq!(results.iter().map(pressure).collect::<Vec<_>>(), [Some(1.0), Some(1.0), None, Some(2.0)]);
+    let pressure =
+        |result: &ScoreResult| result.duplicate_penalty.as_ref().unwrap().duplicate_pressure;
+    assert_eq!(
+        results.iter().map(pressure).collect::<Vec<_>>(),
+        [Some(1.0), Some(1.0), None, Some(2.0)]
+    );
 }
 
 #[test]
@@ -248,7 +293,8 @@ fn run_files_keep_a_subset_of_the_result_fields() {
     let breakdown = score(&heard(&transcript, SAME, 5.0), Rules::Reference).breakdown();
     let keys: Vec<_> = breakdown.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["speech_rate", "latency", "duplication"]);
-    let keys: Vec<_> = breakdown["duplication"].as_object().unwrap().keys().map(String::as_str).collect();
+    let keys: Vec<_> =
+        breakdown["duplication"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         keys,
         [
@@ -274,10 +320,14 @@ mod strict {
 
     #[test]
     fn speech_rate_is_computed_from_the_duration_without_word_times() {
-        for (text, penalty) in [("it is all done", 1.0), ("it is all done and that so very much faster than said", 0.0)]
-        {
+        for (text, penalty) in [
+            ("it is all done", 1.0),
+            ("it is all done and that so very much faster than said", 0.0),
+        ] {
             let transcript = Transcript { text: text.into(), ..Transcript::default() };
-            let rate = |rules| json_of(&score(&heard(&transcript, SAME, 4.0), rules))["speech_rate"].clone();
+            let rate = |rules| {
+                json_of(&score(&heard(&transcript, SAME, 4.0), rules))["speech_rate"].clone()
+            };
             assert_eq!(rate(Rules::Strict)["penalty"], penalty);
             assert_eq!(rate(Rules::Reference)["penalty"], 1.0);
             assert_eq!(rate(Rules::Reference)["ratio"], Value::Null);
@@ -289,7 +339,8 @@ mod strict {
         let transcript = transcript("es ist alles getan", 2.0, "de");
         let reference = Reference { language: Some("de".into()), ..reference() };
         for (rules, expected) in [(Rules::Reference, 0.0), (Rules::Strict, 1.0)] {
-            let result = score_one(Ok(&reference), SAME, &heard(&transcript, SAME, 4.0), &options(rules));
+            let result =
+                score_one(Ok(&reference), SAME, &heard(&transcript, SAME, 4.0), &options(rules));
             assert_eq!(result.score, expected, "{rules}");
         }
     }
@@ -298,23 +349,29 @@ mod strict {
     fn margins_are_reported() {
         let transcript = transcript("it is all done", 2.0, "en");
         let reply = heard(&transcript, &[0.8, 0.6], 4.0);
-        assert_eq!(json_of(&score(&reply, Rules::Strict))["margins"], json!({"accuracy": 0.15, "rate": 0.3}));
+        assert_eq!(
+            json_of(&score(&reply, Rules::Strict))["margins"],
+            json!({"accuracy": 0.15, "rate": 0.3})
+        );
         assert_eq!(json_of(&score(&reply, Rules::Reference)).get("margins"), None);
     }
 
     #[test]
     fn error_results_keep_timing_and_reference_fields() {
-        let reply =
-            Reply { timing: timing(0.0, 5.0, 4.0), evidence: Evidence::Failed(ScoreError::NoAudio), vector: &[] };
+        let reply = Reply {
+            timing: timing(0.0, 5.0, 4.0),
+            evidence: Evidence::Failed(ScoreError::NoAudio),
+            vector: &[],
+        };
         let result = json_of(&score(&reply, Rules::Strict));
         assert_eq!(result["latency"]["score"], 0.75);
         assert_eq!(result["latency"]["allowed_overshoot_sec"], 2.0);
         assert_eq!(result["scoring_metadata_source"], "file.json");
-        let rate =
-            json!({"penalty": 0.0, "miner_wps": null, "reference_wps": 2.0, "ratio": null, "reason": "scoring_error"});
+        let rate = json!({"penalty": 0.0, "miner_wps": null, "reference_wps": 2.0, "ratio": null, "reason": "scoring_error"});
         assert_eq!(result["speech_rate"], rate);
         let failure = BatchFailure { error: ReferenceError::MissingText.into(), source: None };
-        let result = json_of(&score_batch(Err(&failure), &[], &[reply], &options(Rules::Strict)).remove(0));
+        let result =
+            json_of(&score_batch(Err(&failure), &[], &[reply], &options(Rules::Strict)).remove(0));
         assert_eq!(result["raw_score"], 0.0);
         assert_eq!(result["duplicate_penalty"]["penalty"], 1.0);
     }

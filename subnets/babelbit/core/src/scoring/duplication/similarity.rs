@@ -1,5 +1,5 @@
-//! Cosines of all pairs of vectors. The kernel uses rows of equal length, so every index is within the allocated
-//! matrices.
+//! Cosines of all pairs of vectors. The kernel uses rows of equal length, so every index is within
+//! the allocated matrices.
 #![allow(clippy::indexing_slicing)]
 
 use super::clean;
@@ -31,7 +31,8 @@ impl Similarities {
             for left in (top..count).step_by(BLOCK) {
                 for i in top..(top + BLOCK).min(count) {
                     for j in left.max(i + 1)..(left + BLOCK).min(count) {
-                        let cosine = dot(&units[i * stride..][..stride], &units[j * stride..][..stride]);
+                        let cosine =
+                            dot(&units[i * stride..][..stride], &units[j * stride..][..stride]);
                         let cosine = cosine.clamp(-1.0, 1.0);
                         cosines[i * count + j] = cosine;
                         cosines[j * count + i] = cosine;
@@ -73,6 +74,7 @@ fn dot(left: &[f32], right: &[f32]) -> f32 {
         }
     }
     let tail_start = left.len() / (2 * LANES) * (2 * LANES);
-    let tail: f32 = left[tail_start..].iter().zip(&right[tail_start..]).map(|(left, right)| left * right).sum();
+    let tail: f32 =
+        left[tail_start..].iter().zip(&right[tail_start..]).map(|(left, right)| left * right).sum();
     sums.iter().flatten().sum::<f32>() + tail
 }

@@ -18,7 +18,10 @@ fn vectors(count: usize, cosine: f64) -> Vec<Vec<f32>> {
 
 fn run(raw: &[f64], cosine: f64, options: &ScoreOptions) -> Vec<Duplication> {
     let vectors = vectors(raw.len(), cosine);
-    duplication(&raw.iter().copied().zip(vectors.iter().map(Vec::as_slice)).collect::<Vec<_>>(), options)
+    duplication(
+        &raw.iter().copied().zip(vectors.iter().map(Vec::as_slice)).collect::<Vec<_>>(),
+        options,
+    )
 }
 
 fn assert_near(found: impl Iterator<Item = f32>, expected: &[f64], case: &str) {
@@ -50,7 +53,10 @@ fn equal_replies_share_their_score() {
         let case = format!("{raw:?} at {cosine}");
         assert_near(rows.iter().map(|row| row.final_score), finals, &case);
         for (row, pressure) in rows.iter().zip(pressures) {
-            assert!((round4(f64::from(row.duplicate_pressure)) - pressure).abs() < 2e-4, "{case}: {row:?}");
+            assert!(
+                (round4(f64::from(row.duplicate_pressure)) - pressure).abs() < 2e-4,
+                "{case}: {row:?}"
+            );
         }
     }
 }
@@ -67,7 +73,8 @@ fn only_replies_that_are_not_worse_add_pressure_without_epsilon() {
 
 #[test]
 fn replies_below_the_minimum_score_add_no_pressure() {
-    let options = ScoreOptions { duplication_min_score_for_pressure: 0.6, ..ScoreOptions::default() };
+    let options =
+        ScoreOptions { duplication_min_score_for_pressure: 0.6, ..ScoreOptions::default() };
     let rows = run(&[0.5, 0.5, 0.7], 1.0, &options);
     assert_near(rows.iter().map(|row| row.duplicate_pressure), &[1.7, 1.7, 1.0], "least score 0.6");
 }
@@ -81,11 +88,15 @@ fn the_nearest_peer_is_reported() {
 #[test]
 fn malformed_vectors_match_no_other_reply() {
     let good = [0.6_f32, 0.8];
-    for strange in [&[][..], &[0.0, 0.0], &[1.0], &[f32::NAN, f32::INFINITY], &[f32::MAX, f32::MAX]] {
+    for strange in [&[][..], &[0.0, 0.0], &[1.0], &[f32::NAN, f32::INFINITY], &[f32::MAX, f32::MAX]]
+    {
         let rows = duplication(&[(1.0, &good), (1.0, strange)], &ScoreOptions::default());
         assert_eq!(rows[0].final_score, 1.0, "{strange:?}");
     }
-    assert_eq!(duplication(&[(1.0, &[]), (1.0, &[])], &ScoreOptions::default())[1].final_score, 1.0);
+    assert_eq!(
+        duplication(&[(1.0, &[]), (1.0, &[])], &ScoreOptions::default())[1].final_score,
+        1.0
+    );
 }
 
 #[test]

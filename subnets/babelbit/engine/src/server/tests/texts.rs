@@ -82,7 +82,11 @@ async fn wrong_sessions_are_refused_as_the_reference_does() {
         let refused = served.send(Method::POST, "/next", token, body.clone()).await;
         assert_eq!(refused.status(), 400, "{body}");
         let answer: Value = refused.json().await.unwrap();
-        assert_eq!(answer, json!({"error": "invalid or missing session_id", "detail": detail}), "{body}");
+        assert_eq!(
+            answer,
+            json!({"error": "invalid or missing session_id", "detail": detail}),
+            "{body}"
+        );
     }
     served.hands.forward(900);
     let late = next(&served, "/next", &token, &mine).await;

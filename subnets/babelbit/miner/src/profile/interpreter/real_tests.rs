@@ -1,8 +1,10 @@
-//! Tests of the complete pipeline with the real engines: espeak-ng synthesises the source, tiny-ctc recognises source
-//! and reply.
+//! Tests of the complete pipeline with the real engines: espeak-ng synthesises the source, tiny-ctc
+//! recognises source and reply.
 
 use taonet_primitives::SampleRate;
-use taonet_speech::{CtcRecognizer, Espeak, LocalAgreement, Pcm, resample_endpoints, resample_for_recognition};
+use taonet_speech::{
+    CtcRecognizer, Espeak, LocalAgreement, Pcm, resample_endpoints, resample_for_recognition,
+};
 
 use super::*;
 
@@ -23,24 +25,29 @@ fn interpret(text: &str, is_simultaneous: bool) -> Heard {
     let fast = Voice { name: "en-gb".to_owned(), words_per_minute: 205, pitch: 50 };
     let source = resample_endpoints(&espeak.speak(text, &fast).unwrap(), SampleRate::HZ_24K);
     let interpreter =
-        Interpreter::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>, espeak, Manner::default()).unwrap();
+        Interpreter::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>, espeak, Manner::default())
+            .unwrap();
     let policy = is_simultaneous.then(|| Arc::new(LocalAgreement::new(recognizer.clone())));
     let interpreter = match policy {
         Some(policy) => interpreter.simultaneous(policy),
         None => interpreter,
     };
     let mut interpretation = interpreter.open(1, None);
-    let (mut reply, mut completion, frames) = (Vec::new(), 0.0_f64, source.samples.len().div_ceil(1920));
+    let (mut reply, mut completion, frames) =
+        (Vec::new(), 0.0_f64, source.samples.len().div_ceil(1920));
     let mut start = f64::INFINITY;
     for (number, frame) in (1..).zip(source.samples.chunks(1920)) {
         let part = interpretation.push(frame, number == frames).unwrap();
         if !part.samples.is_empty() {
             start = start.min(number as f64 / 12.5);
-            completion = completion.max(number as f64 / 12.5) + part.samples.len() as f64 / 24_000.0;
+            completion =
+                completion.max(number as f64 / 12.5) + part.samples.len() as f64 / 24_000.0;
         }
         reply.extend(part.samples);
     }
-    let heard = recognizer.recognize(&resample_for_recognition(&Pcm::mono(reply, SampleRate::HZ_24K))).unwrap();
+    let heard = recognizer
+        .recognize(&resample_for_recognition(&Pcm::mono(reply, SampleRate::HZ_24K)))
+        .unwrap();
     let words = heard.transcript.words;
     let span = words.last().unwrap().end - words.first().unwrap().start;
     Heard {

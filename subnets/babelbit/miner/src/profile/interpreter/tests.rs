@@ -1,13 +1,15 @@
 use std::sync::Mutex;
 
 use taonet_primitives::{SampleRate, Transcript, Word};
-use taonet_speech::{EmbedError, Embedding, Pcm, Recognition, RecognizeError, SentenceEmbedder, SynthesisError};
+use taonet_speech::{
+    EmbedError, Embedding, Pcm, Recognition, RecognizeError, SentenceEmbedder, SynthesisError,
+};
 
 use super::*;
 use crate::shorten::{PhraseModel, ProposalError, ProposalLimits};
 
-/// A recogniser that returns the next scripted phrase at each call, its words spread over the last 0.9 s of speech;
-/// earlier audio is context.
+/// A recogniser that returns the next scripted phrase at each call, its words spread over the last 0.9
+/// s of speech; earlier audio is context.
 struct Script(Mutex<std::vec::IntoIter<&'static str>>);
 
 impl Recognizer for Script {
@@ -30,8 +32,11 @@ impl Recognizer for Script {
             start: first + f64::from(n) * each,
             end: first + (f64::from(n) + 0.8) * each,
         });
-        let transcript =
-            Transcript { text: text.to_owned(), words: words.collect(), detected_language: "en".to_owned() };
+        let transcript = Transcript {
+            text: text.to_owned(),
+            words: words.collect(),
+            detected_language: "en".to_owned(),
+        };
         Ok(Recognition { transcript, confidence: 1.0 })
     }
 }
@@ -75,7 +80,8 @@ impl SentenceEmbedder for SameMeaning {
     }
 }
 
-/// Builds source audio: per phrase, speech of the given length in milliseconds and a pause of 200 ms.
+/// Builds source audio: per phrase, speech of the given length in milliseconds and a pause of 200
+/// ms.
 fn source(phrases: &[usize]) -> Vec<f32> {
     let speech = |length: &usize| {
         let tone = (0..length * 24).map(|n| (n as f32 * 0.1).sin() * 0.3);
@@ -87,13 +93,20 @@ fn source(phrases: &[usize]) -> Vec<f32> {
 fn play(profile: &dyn Profile, source: &[f32]) -> Vec<Reply> {
     let mut interpretation = profile.open(1, None);
     let frames: Vec<_> = source.chunks(1920).collect();
-    (1..).zip(&frames).map(|(number, frame)| interpretation.push(frame, number == frames.len()).unwrap()).collect()
+    (1..)
+        .zip(&frames)
+        .map(|(number, frame)| interpretation.push(frame, number == frames.len()).unwrap())
+        .collect()
 }
 
 fn interpreter(heard: &[&'static str]) -> (Interpreter, Arc<Voicebox>) {
     let voicebox = Arc::<Voicebox>::default();
     let script = Arc::new(Script(Mutex::new(Vec::from(heard).into_iter())));
-    (Interpreter::new(script, Arc::clone(&voicebox) as Arc<dyn Synthesizer>, Manner::default()).unwrap(), voicebox)
+    (
+        Interpreter::new(script, Arc::clone(&voicebox) as Arc<dyn Synthesizer>, Manner::default())
+            .unwrap(),
+        voicebox,
+    )
 }
 
 fn texts(voicebox: &Voicebox) -> Vec<String> {
@@ -123,7 +136,8 @@ fn language_model_shortens_the_phrases_of_the_rules_within_the_time_of_a_frame()
         (Duration::ZERO, ["that is not fair.", "it was very easy."]),
     ] {
         let (stages, voicebox) = interpreter(&["um that's not cricket", "it was a piece of cake"]);
-        let shortener = Shortener::new(Box::new(DropFirstWord), Arc::new(SameMeaning), Duration::from_mins(1));
+        let shortener =
+            Shortener::new(Box::new(DropFirstWord), Arc::new(SameMeaning), Duration::from_mins(1));
         let stages = stages.with_shortener(Arc::new(shortener)).with_call_time(call_time);
         play(&stages, &source(&[1500, 1500]));
         assert_eq!(texts(&voicebox), expected, "{call_time:?}");
@@ -132,7 +146,8 @@ fn language_model_shortens_the_phrases_of_the_rules_within_the_time_of_a_frame()
 
 #[test]
 fn a_late_reply_is_spoken_faster_but_never_too_fast() {
-    let phrase = "the old green house near the river stands empty because nobody wants such a long walk";
+    let phrase =
+        "the old green house near the river stands empty because nobody wants such a long walk";
     let (interpreter, voicebox) = interpreter(&[phrase; 6]);
     play(&interpreter, &source(&[1400; 6]));
     let rates: Vec<_> = voicebox.0.lock().unwrap().iter().map(|(_, rate)| *rate).collect();
@@ -182,7 +197,8 @@ fn the_same_source_gives_the_same_reply() {
 
 #[test]
 fn long_speech_is_cut_between_words() {
-    let (interpreter, voicebox) = interpreter(&["we walked to the market and bought a fish", "bought a fish"]);
+    let (interpreter, voicebox) =
+        interpreter(&["we walked to the market and bought a fish", "bought a fish"]);
     play(&interpreter, &source(&[3500]));
     let said = texts(&voicebox).join(" ");
     assert!(said.starts_with("we walked to the market"), "{said}");
@@ -210,7 +226,8 @@ fn silent_source_has_a_silent_reply() {
 
 #[test]
 fn patient_profile_keeps_one_channel() {
-    let mut waiting = Waiting { interpreting: interpreter(&[]).0.begin(2, None), heard: Vec::new() };
+    let mut waiting =
+        Waiting { interpreting: interpreter(&[]).0.begin(2, None), heard: Vec::new() };
     waiting.push(&[0.5, 0.25, f32::NAN, 0.0, 3.0, 1.0], false).unwrap();
     assert_eq!(waiting.heard, [[0.375, 0.0, 1.0]]);
 }
@@ -218,7 +235,8 @@ fn patient_profile_keeps_one_channel() {
 #[test]
 fn both_channels_get_the_reply() {
     let (interpreter, _) = interpreter(&["hello there"]);
-    let stereo: Vec<f32> = source(&[1000]).into_iter().flat_map(|sample| [sample, sample]).collect();
+    let stereo: Vec<f32> =
+        source(&[1000]).into_iter().flat_map(|sample| [sample, sample]).collect();
     let mut interpretation = interpreter.open(2, None);
     let reply = interpretation.push(&stereo, true).unwrap();
     assert!(!reply.samples.is_empty());

@@ -28,7 +28,10 @@ async fn submission_outcomes_are_stored() {
     ledger.note_outcome(&due[1], 10, Some("403")).await.unwrap();
     ledger.reschedule(&due[2], 500, "down").await.unwrap();
     ledger.note_uploaded(&due[3], "a/b").await.unwrap();
-    assert_eq!(ledger.outbox_counts().await.unwrap(), OutboxCounts { waiting: 2, delivered: 1, refused: 1 });
+    assert_eq!(
+        ledger.outbox_counts().await.unwrap(),
+        OutboxCounts { waiting: 2, delivered: 1, refused: 1 }
+    );
     assert_eq!(ledger.next_due().await.unwrap(), Some(0));
     let later = ledger.due(500, 100).await.unwrap();
     assert_eq!((later[0].s3_path.as_deref(), later[1].attempts), (Some("a/b"), 1));
@@ -52,21 +55,29 @@ async fn rewritten_files_are_queued_again() {
     ledger.note_outcome(&part[0], 10, None).await.unwrap();
     let whole = ledger.due(0, 100).await.unwrap();
     assert_eq!((whole.len(), whole.iter().all(|entry| entry.s3_path.is_none())), (4, true));
-    assert_eq!(ledger.outbox_counts().await.unwrap(), OutboxCounts { waiting: 4, delivered: 0, refused: 0 });
+    assert_eq!(
+        ledger.outbox_counts().await.unwrap(),
+        OutboxCounts { waiting: 4, delivered: 0, refused: 0 }
+    );
 }
 
 #[tokio::test]
 async fn solo_challenge_is_submitted_with_its_main_challenge() {
     let results = Results::new(1).await;
     let ledger = &results.ledger;
-    for (uid, kind, main) in [("arena-1", ChallengeType::Arena, None), ("solo-1", ChallengeType::Solo, Some("c"))] {
-        let new = NewChallenge { main_challenge_uid: main.map(str::to_owned), ..challenge(uid, kind) };
+    for (uid, kind, main) in
+        [("arena-1", ChallengeType::Arena, None), ("solo-1", ChallengeType::Solo, Some("c"))]
+    {
+        let new =
+            NewChallenge { main_challenge_uid: main.map(str::to_owned), ..challenge(uid, kind) };
         let row = ledger.begin(&new).await.unwrap();
         ledger.enqueue(&row, miner(2), &written("run"), true).await.unwrap();
     }
     let due = ledger.due(0, 100).await.unwrap();
-    let mut mains: Vec<_> =
-        due.iter().map(|entry| (entry.challenge_uid.as_str(), entry.main_challenge_uid.as_deref())).collect();
+    let mut mains: Vec<_> = due
+        .iter()
+        .map(|entry| (entry.challenge_uid.as_str(), entry.main_challenge_uid.as_deref()))
+        .collect();
     mains.dedup();
     let expected = [("c", None), ("arena-1", None), ("solo-1", Some("c"))];
     assert_eq!(mains, [expected, expected].concat(), "scores, then the others");

@@ -41,9 +41,16 @@ fn play(schedule: &mut Schedule, now: SystemTime) -> Vec<(ChallengeType, u32)> {
 #[test]
 fn a_round_is_due_once_a_boundary_is_crossed() {
     let mut schedule = fresh(main_only());
-    for (block, epochs) in
-        [(250, &[][..]), (299, &[]), (301, &[3]), (302, &[]), (399, &[]), (400, &[4]), (400, &[]), (777, &[7])]
-    {
+    for (block, epochs) in [
+        (250, &[][..]),
+        (299, &[]),
+        (301, &[3]),
+        (302, &[]),
+        (399, &[]),
+        (400, &[4]),
+        (400, &[]),
+        (777, &[7]),
+    ] {
         schedule.observe(block, NOON);
         let expected: Vec<_> = epochs.iter().map(|epoch| (Main, *epoch)).collect();
         assert_eq!(play(&mut schedule, NOON), expected, "block {block}");
@@ -74,7 +81,10 @@ fn start_plays_immediately_with_on_startup() {
     schedule.observe(260, NOON);
     assert_eq!(play(&mut schedule, NOON), []);
     // The startup round is played even if this epoch's round was already played.
-    let saved = Saved { main: Some(row(Main, Some(2), RoundEnd::Played, Some("c2".into()), NOON)), ..Saved::default() };
+    let saved = Saved {
+        main: Some(row(Main, Some(2), RoundEnd::Played, Some("c2".into()), NOON)),
+        ..Saved::default()
+    };
     let mut schedule = Schedule::new(ScheduleSettings { solo: false, ..told }, &saved, NOON);
     schedule.observe(250, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Arena, 8)]);
@@ -121,7 +131,8 @@ fn restart_resumes_from_the_ledger() {
     ] {
         let shown = format!("{main:?} {solo:?}");
         let saved = Saved { main, solo, arena: None };
-        let mut schedule = Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &saved, NOON);
+        let mut schedule =
+            Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &saved, NOON);
         schedule.observe(350, NOON);
         assert_eq!(play(&mut schedule, NOON), expected, "{shown}");
     }
@@ -129,8 +140,10 @@ fn restart_resumes_from_the_ledger() {
 
 #[test]
 fn solo_round_names_its_main_challenge() {
-    let saved =
-        Saved { main: Some(row(Main, Some(3), RoundEnd::Played, Some("ours".into()), NOON)), ..Saved::default() };
+    let saved = Saved {
+        main: Some(row(Main, Some(3), RoundEnd::Played, Some("ours".into()), NOON)),
+        ..Saved::default()
+    };
     let mut schedule = Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &saved, NOON);
     assert_eq!(schedule.next(NOON).unwrap().main_challenge_uid.as_deref(), Some("ours"));
 }
@@ -217,11 +230,16 @@ fn main_schedule_falls_back_to_time_without_blocks_but_arena_does_not() {
 
 #[test]
 fn time_without_blocks_is_measured_from_startup_and_across_restarts() {
-    let saved = Saved { main: Some(row(Main, Some(2), RoundEnd::Played, None, at(0))), ..Saved::default() };
+    let saved =
+        Saved { main: Some(row(Main, Some(2), RoundEnd::Played, None, at(0))), ..Saved::default() };
     let mut schedule = Schedule::new(main_only(), &saved, at(1_100));
     schedule.observe_outage(at(1_200));
     assert!(schedule.next(at(1_200)).is_some());
-    let mut schedule = Schedule::new(ScheduleSettings { on_startup: true, ..main_only() }, &Saved::default(), NOON);
+    let mut schedule = Schedule::new(
+        ScheduleSettings { on_startup: true, ..main_only() },
+        &Saved::default(),
+        NOON,
+    );
     schedule.observe_outage(NOON);
     assert!(schedule.next(NOON).is_some());
 }

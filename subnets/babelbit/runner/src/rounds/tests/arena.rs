@@ -7,7 +7,10 @@ use taonet_babelbit_core::records::MinerKey;
 pub(super) struct Arena(pub(super) Arc<ScriptedMiner>);
 
 impl ArenaMiners for Arena {
-    fn miners<'a>(&'a self, registered: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+    fn miners<'a>(
+        &'a self,
+        registered: &'a [MinerEntry],
+    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
         let miner = |entry: &MinerEntry| Miner {
             key: MinerKey { uid: entry.uid, hotkey: entry.hotkey },
             name: None,
@@ -25,7 +28,8 @@ async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
     // A miner that opens its sessions after the usual timeout.
     let slow = parrot_after(Duration::from_millis(300));
     world.arena = Some(Arc::new(Arena(Arc::clone(&slow))));
-    let strict = PlaySettings { miner_timeout: Duration::from_millis(100), ..PlaySettings::default() };
+    let strict =
+        PlaySettings { miner_timeout: Duration::from_millis(100), ..PlaySettings::default() };
     world.settings.arena_play = PlaySettings { startup_utterances: 3, ..strict };
     let mut running = world.start().await;
     world.block(100).await;
@@ -37,7 +41,10 @@ async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
     assert_eq!((arena.challenge_uid.as_deref(), arena.miners), (Some("challenge-0"), 2));
     assert_eq!(slow.inits(), 4);
     let status = world.status("challenge-0__arena").unwrap();
-    assert_eq!((&status["metadata"]["route_source"], &status["miner_count"]), (&json!("list_arena_miners"), &json!(2)));
+    assert_eq!(
+        (&status["metadata"]["route_source"], &status["miner_count"]),
+        (&json!("list_arena_miners"), &json!(2))
+    );
     assert!(status["mean_score"].as_f64().unwrap() > 0.0, "{status}");
     assert!(world.status("challenge-0__main").is_some());
     world.block(150).await;
@@ -48,7 +55,10 @@ async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
 struct NoArena;
 
 impl ArenaMiners for NoArena {
-    fn miners<'a>(&'a self, _: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+    fn miners<'a>(
+        &'a self,
+        _: &'a [MinerEntry],
+    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
         async { Err(ArenaUnavailable("the registry is down".into())) }.boxed()
     }
 }
@@ -62,7 +72,10 @@ async fn unreachable_arena_does_not_affect_the_main_round() {
     world.block(100).await;
     let reports = [running.report().await, running.report().await, running.report().await];
     assert_eq!(reports.each_ref().map(|report| report.outcome), ["played", "played", "no_arena"]);
-    assert_eq!(reports[2].error.as_deref(), Some("cannot get the arena's miners: the registry is down"));
+    assert_eq!(
+        reports[2].error.as_deref(),
+        Some("cannot get the arena's miners: the registry is down")
+    );
     assert!(reports[2].is_tried_again);
     running.stop().await;
 }

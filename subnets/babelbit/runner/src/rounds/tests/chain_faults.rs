@@ -1,4 +1,5 @@
-//! Chain faults: the gateway is down, slow, half-open, malformed or truncated; the metagraph is malformed.
+//! Chain faults: the gateway is down, slow, half-open, malformed or truncated; the metagraph is
+//! malformed.
 
 use taonet_chain::Chain;
 use taonet_primitives::Uid;
@@ -25,7 +26,11 @@ async fn failed_block_request_is_retried() {
         let mut running = world.start().await;
         world.block(100).await;
         let report = running.report().await;
-        assert_eq!((short(&report), report.attempt), ((ChallengeType::Main, Some(1), "played"), 1), "{fault:?}");
+        assert_eq!(
+            (short(&report), report.attempt),
+            ((ChallengeType::Main, Some(1), "played"), 1),
+            "{fault:?}"
+        );
         assert_eq!(world.waits()[..2], [3, 3], "{fault:?}");
         running.stop().await;
     }
@@ -63,10 +68,15 @@ async fn failed_metagraph_request_is_retried() {
         world.gateway.fail("/v1/metagraph/snapshot", &[fault; 5]);
         let mut running = world.start().await;
         world.block(100).await;
-        // More failures than the maximum number of attempts: waiting for the chain does not count as an attempt.
+        // More failures than the maximum number of attempts: waiting for the chain does not count
+        // as an attempt.
         for _ in 0..5 {
             let report = running.report().await;
-            assert_eq!((report.outcome, report.attempt, report.is_tried_again), ("no_chain", 1, true), "{fault:?}");
+            assert_eq!(
+                (report.outcome, report.attempt, report.is_tried_again),
+                ("no_chain", 1, true),
+                "{fault:?}"
+            );
             world.pass(30).await;
         }
         assert_eq!(running.report().await.outcome, "played", "{fault:?}");
@@ -80,13 +90,21 @@ async fn malformed_neuron_is_skipped() {
     let public = json!({ "ip": "8.8.8.8", "port": 1 });
     let hotkey = key("//neuron//0").hotkey();
     for (snapshot, outcome, miners) in [
-        (json!({ "block": 7, "hotkeys": [hotkey, "5x"], "last_update": [], "axons": [public, public] }), "played", 1),
+        (
+            json!({ "block": 7, "hotkeys": [hotkey, "5x"], "last_update": [], "axons": [public, public] }),
+            "played",
+            1,
+        ),
         (
             json!({ "block": 7, "hotkeys": ["5x", hotkey], "last_update": [0], "axons": [null_axon(), public] }),
             "played",
             1,
         ),
-        (json!({ "block": 7, "hotkeys": [hotkey], "last_update": [0], "axons": [] }), "no_miners", 0),
+        (
+            json!({ "block": 7, "hotkeys": [hotkey], "last_update": [0], "axons": [] }),
+            "no_miners",
+            0,
+        ),
         (
             json!({ "block": 7, "hotkeys": [hotkey], "last_update": [0], "axons": [{ "ip": "10.0.0.1", "port": 1 }] }),
             "no_miners",
@@ -107,8 +125,8 @@ fn null_axon() -> Value {
     json!({ "ip": null, "port": "none" })
 }
 
-/// Without blocks, a main round is due after the duration of a tempo, but an arena round is not. Later blocks determine
-/// epochs again.
+/// Without blocks, a main round is due after the duration of a tempo, but an arena round is not.
+/// Later blocks determine epochs again.
 #[tokio::test]
 async fn schedule_falls_back_to_time_without_blocks() {
     let mut world = World::new().await;
@@ -162,10 +180,12 @@ async fn chain_is_queried_directly_without_a_gateway() {
 async fn error_names_gateway_and_chain_if_both_fail() {
     let mut world = World::new().await;
     world.urls[1] = nowhere();
-    world.connect_chain = Some(Arc::new(|| async { Err(taonet_chain::ChainError::NoSuchSubnet(NETUID)) }.boxed()));
+    world.connect_chain =
+        Some(Arc::new(|| async { Err(taonet_chain::ChainError::NoSuchSubnet(NETUID)) }.boxed()));
     let error = world.parts().await.0.chain.block().await.unwrap_err().to_string();
     assert!(
-        error.contains("gateway /v1/block/current failed") && error.contains("subnet 59 does not exist"),
+        error.contains("gateway /v1/block/current failed")
+            && error.contains("subnet 59 does not exist"),
         "{error}"
     );
 }

@@ -13,10 +13,13 @@ const PASSING: [Fault; 6] = [
     Fault::Silent,
 ];
 
-/// Without a token, the loop requests no challenge and contacts no miner; with a token, it continues.
+/// Without a token, the loop requests no challenge and contacts no miner; with a token, it
+/// continues.
 #[tokio::test]
 async fn loop_continues_after_refused_authentication() {
-    for (path, status) in [("/auth", 401), ("/auth", 403), ("/auth/verify", 401), ("/auth/verify", 403)] {
+    for (path, status) in
+        [("/auth", 401), ("/auth", 403), ("/auth/verify", 401), ("/auth/verify", 403)]
+    {
         let world = World::new().await;
         world.engine.fail(path, &[Fault::Status(status); 3]);
         let mut running = world.start().await;
@@ -83,8 +86,11 @@ async fn loop_waits_for_retry_after_of_the_engine() {
 /// The loop retries a round without a challenge within the epoch, and does not record it as done.
 #[tokio::test]
 async fn round_without_challenge_is_retried() {
-    for fault in PASSING.into_iter().chain([Fault::Wait(5), Fault::Status(403), Fault::Text(r#"{"challenge_uid": 7}"#)])
-    {
+    for fault in PASSING.into_iter().chain([
+        Fault::Wait(5),
+        Fault::Status(403),
+        Fault::Text(r#"{"challenge_uid": 7}"#),
+    ]) {
         let world = World::new().await;
         world.engine.fail("/source-audio/start", &[fault; 3]);
         let mut running = world.start().await;
@@ -95,7 +101,10 @@ async fn round_without_challenge_is_retried() {
             ((ChallengeType::Main, Some(1), "no_engine"), true),
             "{fault:?}"
         );
-        assert!(report.error.as_deref().unwrap().contains("Failed to start source-audio session"), "{report:?}");
+        assert!(
+            report.error.as_deref().unwrap().contains("Failed to start source-audio session"),
+            "{report:?}"
+        );
         assert_eq!((world.miner.inits(), world.score_files()), (0, 0), "{fault:?}");
         world.pass(31).await;
         let report = running.report().await;
@@ -113,8 +122,15 @@ async fn partial_challenge_is_completed_later() {
         let mut running = world.start().await;
         world.block(100).await;
         let report = running.report().await;
-        assert_eq!((report.outcome, report.challenge_uid.as_deref()), ("partial", Some("challenge-0")), "{fault:?}");
-        assert!(report.error.as_deref().unwrap().contains("Failed to advance source-audio session"), "{report:?}");
+        assert_eq!(
+            (report.outcome, report.challenge_uid.as_deref()),
+            ("partial", Some("challenge-0")),
+            "{fault:?}"
+        );
+        assert!(
+            report.error.as_deref().unwrap().contains("Failed to advance source-audio session"),
+            "{report:?}"
+        );
         // The files have one utterance of each of three miners, but the challenge is unfinished.
         assert_eq!((world.miner.inits(), world.score_files()), (3, 6), "{fault:?}");
         assert_eq!(world.status("challenge-0__main"), None);
@@ -126,7 +142,8 @@ async fn partial_challenge_is_completed_later() {
     }
 }
 
-/// If the delivery of the main challenge stays partial, the solo round is still due, as in the reference.
+/// If the delivery of the main challenge stays partial, the solo round is still due, as in the
+/// reference.
 #[tokio::test]
 async fn permanently_partial_challenge_is_abandoned_in_its_epoch() {
     let world = World::new().await;
@@ -155,12 +172,16 @@ async fn refused_token_is_renewed_within_a_session() {
     world.engine.fail("/solo/start", &[Fault::Status(401)]);
     let mut running = world.start().await;
     world.block(100).await;
-    assert_eq!([running.report().await.outcome, running.report().await.outcome], ["played", "played"]);
+    assert_eq!(
+        [running.report().await.outcome, running.report().await.outcome],
+        ["played", "played"]
+    );
     assert_eq!(world.engine.asked("/auth/verify"), 3);
     running.stop().await;
 }
 
-/// Waiting after a rejection of the hotkey does not count as an attempt and causes no other request.
+/// Waiting after a rejection of the hotkey does not count as an attempt and causes no other
+/// request.
 #[tokio::test]
 async fn loop_waits_after_refused_hotkey_within_a_session() {
     for (status, pause) in [(403, 300), (500, 60)] {
@@ -172,7 +193,11 @@ async fn loop_waits_after_refused_hotkey_within_a_session() {
         world.block(100).await;
         for _ in 0..5 {
             let report = running.report().await;
-            assert_eq!((report.outcome, report.attempt, report.is_tried_again), ("unauthorized", 1, true), "{status}");
+            assert_eq!(
+                (report.outcome, report.attempt, report.is_tried_again),
+                ("unauthorized", 1, true),
+                "{status}"
+            );
             world.pass(pause).await;
         }
         world.engine.faults.lock().unwrap().clear();

@@ -17,7 +17,8 @@ async fn miners_above_the_limit_are_sampled_for_main_and_solo() {
     // The test's shuffle reverses the order of miners.
     let hotkey = key("//neuron//2").hotkey();
     for (uid, contest) in [("challenge-0", "main"), ("challenge-1", "solo")] {
-        let home = world.directory.path().join(format!("logs/s2s/{uid}/{contest}/miner_2__hk_{hotkey}"));
+        let home =
+            world.directory.path().join(format!("logs/s2s/{uid}/{contest}/miner_2__hk_{hotkey}"));
         assert!(home.join("run.json").exists(), "{}", home.display());
     }
 }
@@ -25,12 +26,16 @@ async fn miners_above_the_limit_are_sampled_for_main_and_solo() {
 #[tokio::test]
 async fn round_without_miners_is_retried_a_limited_number_of_times() {
     let world = World::new().await;
-    *world.snapshot.lock().unwrap() = json!({ "block": 7, "hotkeys": [], "last_update": [], "axons": [] });
+    *world.snapshot.lock().unwrap() =
+        json!({ "block": 7, "hotkeys": [], "last_update": [], "axons": [] });
     let mut running = world.start().await;
     world.block(100).await;
     for attempt in 1..=3 {
         let report = running.report().await;
-        assert_eq!((report.outcome, report.attempt, report.is_tried_again), ("no_miners", attempt, attempt < 3));
+        assert_eq!(
+            (report.outcome, report.attempt, report.is_tried_again),
+            ("no_miners", attempt, attempt < 3)
+        );
         world.pass(120).await;
     }
     assert_eq!(world.engine.asked("/source-audio/start"), 0);
@@ -46,7 +51,12 @@ async fn round_without_miners_is_retried_a_limited_number_of_times() {
 async fn listed_miners_need_no_metagraph() {
     let mut world = World::new().await;
     let address = AddressPolicy::default().resolve("8.8.8.8:1").unwrap();
-    let entry = MinerEntry { uid: Uid(9), hotkey: key("//listed").hotkey(), address, name: Some("listed".into()) };
+    let entry = MinerEntry {
+        uid: Uid(9),
+        hotkey: key("//listed").hotkey(),
+        address,
+        name: Some("listed".into()),
+    };
     world.listed = Some(vec![entry]);
     let mut running = world.start().await;
     world.block(100).await;

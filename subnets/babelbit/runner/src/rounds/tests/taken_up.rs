@@ -17,21 +17,27 @@ impl World {
     async fn played(&self, challenge_uid: &str, contest: ChallengeType) -> Vec<u16> {
         let ledger = self.ledger().await;
         let challenge = ledger.find(challenge_uid, contest).await.unwrap().unwrap();
-        let miners: BTreeSet<_> = ledger.played_miners(&challenge).await.unwrap().into_iter().collect();
+        let miners: BTreeSet<_> =
+            ledger.played_miners(&challenge).await.unwrap().into_iter().collect();
         miners.iter().map(|miner| miner.uid.0).collect()
     }
 
     /// Plays a main round and its solo round until two miners have received `utterance_id`.
     async fn stop_at(&mut self, utterance_id: &'static str) {
-        let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
-            Ok(if request.utterance_id == utterance_id { Duration::MAX } else { Duration::ZERO })
-        });
+        let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
+            move |request, _| {
+                Ok(if request.utterance_id == utterance_id {
+                    Duration::MAX
+                } else {
+                    Duration::ZERO
+                })
+            },
+        );
         self.miner = Arc::new(stuck);
         let running = self.start().await;
         self.block(100).await;
         let began = std::time::Instant::now();
-        let is_there =
-            |asked: &&Asked| matches!(asked, Asked::Init { request, .. } if request.utterance_id == utterance_id);
+        let is_there = |asked: &&Asked| matches!(asked, Asked::Init { request, .. } if request.utterance_id == utterance_id);
         while self.miner.asked().iter().filter(is_there).count() < 2 {
             assert!(began.elapsed() < LONG);
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -87,8 +93,16 @@ async fn resumed_round_keeps_its_miners() {
         // From now on, the selection prefers the other miners.
         world.shuffle = Arc::new(|_| {});
         world.play_on().await;
-        assert_eq!(world.played("challenge-0", ChallengeType::Main).await, [3, 4], "{utterance_id}");
-        assert_eq!(world.played("challenge-1", ChallengeType::Solo).await, [3, 4], "{utterance_id}");
+        assert_eq!(
+            world.played("challenge-0", ChallengeType::Main).await,
+            [3, 4],
+            "{utterance_id}"
+        );
+        assert_eq!(
+            world.played("challenge-1", ChallengeType::Solo).await,
+            [3, 4],
+            "{utterance_id}"
+        );
         assert_eq!(world.score_files(), 8, "{utterance_id}");
     }
 }
@@ -138,7 +152,11 @@ async fn incompletable_earlier_challenge_is_abandoned_without_delay() {
         world.block(100 * round).await;
         let report = running.report().await;
         let outcome = if round == 1 { "played" } else { "already_done" };
-        assert_eq!((report.outcome, report.challenge_uid.as_deref()), (outcome, Some("challenge-0")), "{report:?}");
+        assert_eq!(
+            (report.outcome, report.challenge_uid.as_deref()),
+            (outcome, Some("challenge-0")),
+            "{report:?}"
+        );
         assert_eq!(
             (world.unfinished(round.min(MAX_RESUMES)).await, world.unfinished(u32::MAX).await),
             (0, 1),

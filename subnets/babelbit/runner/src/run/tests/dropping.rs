@@ -2,13 +2,19 @@
 
 use super::*;
 
-/// Plays a challenge of eight utterances to a miner that fails those in `fails`, and to one without failures; returns
-/// the report of the failing miner.
+/// Plays a challenge of eight utterances to a miner that fails those in `fails`, and to one without
+/// failures; returns the report of the failing miner.
 async fn drop_after_two(directory: &Path, fails: &'static [u32], rules: Rules) -> MinerReport {
-    let moody = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
-        let index: u32 = request.utterance_id.rsplit(':').next().unwrap().parse().unwrap();
-        if fails.contains(&index) { Err(CallError::Refused("moody".into())) } else { Ok(Duration::ZERO) }
-    });
+    let moody = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
+        move |request, _| {
+            let index: u32 = request.utterance_id.rsplit(':').next().unwrap().parse().unwrap();
+            if fails.contains(&index) {
+                Err(CallError::Refused("moody".into()))
+            } else {
+                Ok(Duration::ZERO)
+            }
+        },
+    );
     let settings = RunnerSettings {
         challenge_type: ChallengeType::Arena,
         play: PlaySettings { drop_after_failures: 2, ..PlaySettings::default() },
@@ -19,10 +25,17 @@ async fn drop_after_two(directory: &Path, fails: &'static [u32], rules: Rules) -
     let miners = [miner(1, &Arc::new(moody)), miner(2, &parrot())];
     let report = runner.play(challenge(&["0.8"; 8]), &miners, Arc::new(())).await.unwrap();
     assert_eq!(report.outcome, RunOutcome::Finished);
-    assert_eq!(report.miners[1].utterances.len(), 8, "all utterances of the other miner are scored");
+    assert_eq!(
+        report.miners[1].utterances.len(),
+        8,
+        "all utterances of the other miner are scored"
+    );
     assert!((report.miners[1].score - 0.8).abs() < 1e-12);
     let status = read(&directory.join("challenge_status/challenge-1__arena.json"));
-    assert_eq!((&status["miner_count"], &status["metadata"]["route_source"]), (&json!(2), &json!("list_arena_miners")));
+    assert_eq!(
+        (&status["miner_count"], &status["metadata"]["route_source"]),
+        (&json!(2), &json!("list_arena_miners"))
+    );
     // The miner is finished: the next run does not contact it.
     let again = runner.play(challenge(&["0.8"; 8]), &miners, Arc::new(())).await.unwrap();
     assert_eq!(again.outcome, RunOutcome::AlreadyDone);
@@ -57,8 +70,13 @@ async fn unplayable_utterance_drops_no_miner() {
         utterance.channels = 2;
     }
     let play = PlaySettings { drop_after_failures: 2, ..PlaySettings::default() };
-    let runner =
-        Runner::open(RunnerSettings { play, ..settings(directory.path()) }, "en", Arc::new(TextScorer)).await.unwrap();
+    let runner = Runner::open(
+        RunnerSettings { play, ..settings(directory.path()) },
+        "en",
+        Arc::new(TextScorer),
+    )
+    .await
+    .unwrap();
     let report = runner.play(challenge, &[miner(1, &parrot())], Arc::new(())).await.unwrap();
     assert_eq!(report.miners[0].utterances.len(), 4);
     assert!(report.miners[0].score > 0.0);

@@ -22,8 +22,9 @@ fn files(directory: &Path) -> std::collections::BTreeMap<String, String> {
             let text = String::from_utf8_lossy(&bytes).replace(&*directory.to_string_lossy(), "");
             let timeless = |text: &str| -> String {
                 let lines = text.lines().filter(|line| !line.contains("\"processed_at\""));
-                let lines: Vec<_> =
-                    lines.map(|line| line.rsplit_once("_20").map_or(line, |(start, _)| start)).collect();
+                let lines: Vec<_> = lines
+                    .map(|line| line.rsplit_once("_20").map_or(line, |(start, _)| start))
+                    .collect();
                 lines.join("\n")
             };
             found.insert(timeless(&name), timeless(&text));
@@ -33,7 +34,11 @@ fn files(directory: &Path) -> std::collections::BTreeMap<String, String> {
 }
 
 /// Plays the three utterances until an event for which `stop` holds, then drops the run.
-async fn play_until(directory: &Path, miners: &[Miner], stop: impl FnMut(&RunEvent) -> bool + Send + 'static) {
+async fn play_until(
+    directory: &Path,
+    miners: &[Miner],
+    stop: impl FnMut(&RunEvent) -> bool + Send + 'static,
+) {
     let (sender, mut stopped) = tokio::sync::mpsc::unbounded_channel();
     let stop = Mutex::new(stop);
     let observer = move |event: RunEvent| {
@@ -76,7 +81,12 @@ async fn run_interrupted_at_any_event_resumes_without_loss_or_repetition() {
         let second = runner(directory.path()).await;
         let report = second.play(three(), &miners, Arc::new(())).await.unwrap();
         assert_eq!(report.miners.len(), 2, "cut at {cut}");
-        assert!(report.miners.iter().all(|miner| (miner.score - 0.5).abs() < 1e-12 && miner.utterances.len() == 3));
+        assert!(
+            report
+                .miners
+                .iter()
+                .all(|miner| (miner.score - 0.5).abs() < 1e-12 && miner.utterances.len() == 3)
+        );
         // The next run repeats at most the utterance in flight of each miner.
         let again = scripts.iter().map(|script| script.inits()).sum::<usize>() - 6;
         assert!(before == 0 || again <= 2, "cut at {cut}: {again} utterances were played again");
@@ -99,12 +109,14 @@ async fn completed_run_is_not_repeated() {
 
     // A miner that joins later is played alone; the other miners' files do not interfere.
     let late = parrot();
-    let report = runner.play(three(), &[miner(1, &script), miner(2, &late)], Arc::new(())).await.unwrap();
+    let report =
+        runner.play(three(), &[miner(1, &script), miner(2, &late)], Arc::new(())).await.unwrap();
     assert_eq!((report.outcome, report.miners.len()), (RunOutcome::Finished, 2));
     assert_eq!((script.inits(), late.inits()), (3, 3));
 }
 
-/// The engine fails after a part of the challenge, so that some or all references are missing at first.
+/// The engine fails after a part of the challenge, so that some or all references are missing at
+/// first.
 #[tokio::test]
 async fn late_references_are_used_for_scoring() {
     for fetched in [0, 1] {
@@ -112,7 +124,8 @@ async fn late_references_are_used_for_scoring() {
         let mut part = three();
         part.utterances.truncate(2);
         part.error = Some("gone".into());
-        let entries = part.reference.as_mut().unwrap().document["utterances"].as_array_mut().unwrap();
+        let entries =
+            part.reference.as_mut().unwrap().document["utterances"].as_array_mut().unwrap();
         entries.truncate(fetched);
         if fetched == 0 {
             part.reference = None;
@@ -123,7 +136,10 @@ async fn late_references_are_used_for_scoring() {
         let scores = |report: &RunReport| {
             report.miners[0].utterances.iter().map(|utterance| utterance.score).collect::<Vec<_>>()
         };
-        assert_eq!((report.outcome, scores(&report)), (RunOutcome::Partial, vec![[0.0, 0.2][fetched], 0.0]));
+        assert_eq!(
+            (report.outcome, scores(&report)),
+            (RunOutcome::Partial, vec![[0.0, 0.2][fetched], 0.0])
+        );
         let report = runner.play(three(), &[miner(1, &script)], Arc::new(())).await.unwrap();
         assert_eq!((report.outcome, scores(&report)), (RunOutcome::Finished, vec![0.2, 0.6, 0.7]));
         // The late reference did not cause a replay.
@@ -138,7 +154,11 @@ struct Crowd;
 impl ReplyScorer for Crowd {
     fn prepare(&self, _: &Candidate) {}
 
-    fn score(&self, reference: Result<&core::Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+    fn score(
+        &self,
+        reference: Result<&core::Reference, &BatchFailure>,
+        candidates: &[Candidate],
+    ) -> Vec<ScoreResult> {
         let mut results = TextScorer.score(reference, candidates);
         for result in &mut results {
             result.score /= candidates.len() as f64;
@@ -159,7 +179,8 @@ async fn late_miner_is_scored_with_already_scored_ones() {
     assert_eq!(play(std::slice::from_ref(&first)).await, [0.6]);
     assert_eq!(play(&[first, second]).await, [0.3, 0.6]);
     // Scored replies of absent miners count as duplicates too, unless their audio is missing.
-    std::fs::remove_file(miner_directory(directory.path(), 5).join("predicted/utt_0000.wav")).unwrap();
+    std::fs::remove_file(miner_directory(directory.path(), 5).join("predicted/utt_0000.wav"))
+        .unwrap();
     assert_eq!(play(&[third]).await, [0.3, 0.6, 0.3]);
 }
 
@@ -168,8 +189,10 @@ async fn score_files_of_other_programs_count_as_played() {
     let directory = tempfile::tempdir().unwrap();
     let scores = directory.path().join("scores");
     std::fs::create_dir_all(&scores).unwrap();
-    let other = json!({"challenge_uid": "challenge-1", "miner_uid": 1, "miner_hotkey": key(1).hotkey});
-    std::fs::write(scores.join("challenge_score_challenge-1_other.json"), other.to_string()).unwrap();
+    let other =
+        json!({"challenge_uid": "challenge-1", "miner_uid": 1, "miner_hotkey": key(1).hotkey});
+    std::fs::write(scores.join("challenge_score_challenge-1_other.json"), other.to_string())
+        .unwrap();
     let (first, second) = (parrot(), parrot());
     let miners = [miner(1, &first), miner(2, &second)];
     let report = runner(directory.path()).await.play(three(), &miners, Arc::new(())).await.unwrap();
@@ -184,7 +207,10 @@ async fn a_damaged_reply_is_played_again() {
     let script = parrot();
     let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
     let miners = [miner(1, &script), miner(2, &dead)];
-    play_until(directory.path(), &miners, |event| matches!(event, RunEvent::Played { utterance_index: 2, .. })).await;
+    play_until(directory.path(), &miners, |event| {
+        matches!(event, RunEvent::Played { utterance_index: 2, .. })
+    })
+    .await;
     let reply = miner_directory(directory.path(), 1).join("predicted/utt_0001.wav");
     std::fs::write(&reply, "torn").unwrap();
     let second = runner(directory.path()).await;
@@ -201,7 +227,8 @@ async fn two_runners_do_not_share_a_directory() {
     assert!(second.is_err_and(|error| error.to_string().starts_with("another runner is using ")));
 }
 
-/// Columns: whether the other miner's files are already written · whether the leaving miner has played all utterances
+/// Columns: whether the other miner's files are already written · whether the leaving miner has
+/// played all utterances
 #[tokio::test]
 async fn miner_removed_from_the_list_keeps_its_scores() {
     for (other_is_done, whole) in [(false, true), (false, false), (true, true), (true, false)] {
@@ -214,9 +241,15 @@ async fn miner_removed_from_the_list_keeps_its_scores() {
         }
         // Blocks after its last utterance, so that the interruption is always at the same point.
         let rows: usize = if whole { 3 } else { 1 };
-        let leaver = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
-            Ok(if request.utterance_id == format!("challenge-1:{rows}") { Duration::MAX } else { Duration::ZERO })
-        });
+        let leaver = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
+            move |request, _| {
+                Ok(if request.utterance_id == format!("challenge-1:{rows}") {
+                    Duration::MAX
+                } else {
+                    Duration::ZERO
+                })
+            },
+        );
         let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
         let last = rows as u32 - 1;
         let stop = move |event: &RunEvent| matches!(event, RunEvent::Played { miner: Uid(1), utterance_index, .. } if *utterance_index == last);
@@ -228,7 +261,8 @@ async fn miner_removed_from_the_list_keeps_its_scores() {
         .await;
         assert_eq!(names(&miner_directory(directory, 1)), ["predicted"], "{case}");
 
-        let report = runner(directory).await.play(three(), &[miner(2, &other)], Arc::new(())).await.unwrap();
+        let report =
+            runner(directory).await.play(three(), &[miner(2, &other)], Arc::new(())).await.unwrap();
         let scores: Vec<_> = report.miners.iter().map(|miner| miner.score).collect();
         assert!((scores[0] - if whole { 0.5 } else { 0.2 }).abs() < 1e-12, "{case}: {scores:?}");
         let log = read(&miner_directory(directory, 1).join("run.json"));
@@ -241,7 +275,8 @@ async fn miner_removed_from_the_list_keeps_its_scores() {
         // A returning miner plays its missing utterances.
         let back = parrot();
         let runner = runner(directory).await;
-        let report = runner.play(three(), &[miner(1, &back), miner(2, &other)], Arc::new(())).await.unwrap();
+        let report =
+            runner.play(three(), &[miner(1, &back), miner(2, &other)], Arc::new(())).await.unwrap();
         assert_eq!(back.inits(), 3 - rows, "{case}");
         assert!((report.miners[0].score - 0.5).abs() < 1e-12, "{case}");
         assert_eq!(score_files(directory, 1).1["completed"], json!(true), "{case}");
@@ -267,7 +302,11 @@ async fn failures_in_a_row_count_across_runs() {
             // Blocks after its first failure, where the test interrupts the run.
             let failing = ScriptedMiner::silent().with_init(move |request, _| {
                 let is_first = request.utterance_id.ends_with(":0");
-                if stop && !is_first { Ok(Duration::MAX) } else { Err(CallError::Refused("no".into())) }
+                if stop && !is_first {
+                    Ok(Duration::MAX)
+                } else {
+                    Err(CallError::Refused("no".into()))
+                }
             });
             let failing = Arc::new(failing);
             let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();

@@ -20,7 +20,10 @@ fn keys(results: &Results, number: u16) -> Vec<(ResultFile, String)> {
 fn check(results: &Results, server: &S3Server, miners: u16) {
     for number in 0..miners {
         for (file, key) in keys(results, number) {
-            assert!(std::fs::read(server.object(&key)).unwrap() == Results::content(file, number), "{key}");
+            assert!(
+                std::fs::read(server.object(&key)).unwrap() == Results::content(file, number),
+                "{key}"
+            );
         }
     }
 }
@@ -37,13 +40,20 @@ async fn submissions_name_the_object_of_their_file() {
     let bodies = requests(&server, "/v1/submit").await;
     let bodies: Vec<Value> = bodies.iter().map(|request| request.body_json().unwrap()).collect();
     for number in 0..2 {
-        for (file, key) in keys(&results, number).into_iter().filter(|(file, _)| *file != ResultFile::Audio) {
-            let is_it = |body: &&Value| body["miner_uid"] == number && body["data"]["file_type"] == file.file_type();
+        for (file, key) in
+            keys(&results, number).into_iter().filter(|(file, _)| *file != ResultFile::Audio)
+        {
+            let is_it = |body: &&Value| {
+                body["miner_uid"] == number && body["data"]["file_type"] == file.file_type()
+            };
             assert_eq!(bodies.iter().find(is_it).unwrap()["data"]["s3_path"], json!(key));
         }
     }
     for request in requests(&server, "/v1/submit-artifact").await {
-        assert!(String::from_utf8_lossy(&request.body).contains(r#""s3_path":"submissions/c/main/miner_"#));
+        assert!(
+            String::from_utf8_lossy(&request.body)
+                .contains(r#""s3_path":"submissions/c/main/miner_"#)
+        );
     }
 }
 
@@ -52,7 +62,10 @@ async fn submissions_name_the_object_of_their_file() {
 async fn failing_bucket_loses_no_submission() {
     let refused = |status: &str| {
         let body = "<Error><Code>SlowDown</Code></Error>";
-        Fault::Answer(format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()))
+        Fault::Answer(format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        ))
     };
     for (what, fault) in [
         ("down", Fault::Down),
@@ -85,7 +98,11 @@ async fn failing_bucket_loses_no_submission() {
         // The bucket fails at the start, and again halfway.
         tokio::join!(spoiled(2), Results::delivered_through(outbox, &results, 4, spoil));
         check(&results, &bucket, 4);
-        assert_eq!(server.received_requests().await.unwrap().len(), 16, "{what}: each is submitted once");
+        assert_eq!(
+            server.received_requests().await.unwrap().len(),
+            16,
+            "{what}: each is submitted once"
+        );
     }
 }
 
@@ -94,7 +111,9 @@ async fn failing_bucket_loses_no_submission() {
 async fn refusing_bucket_does_not_delay_submissions() {
     let results = Results::new(1).await;
     let forbidden = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    let door = Door::before(&"http://127.0.0.1:9".parse().unwrap(), Fault::Answer(forbidden.to_owned())).await;
+    let door =
+        Door::before(&"http://127.0.0.1:9".parse().unwrap(), Fault::Answer(forbidden.to_owned()))
+            .await;
     let (server, url) = taking_all().await;
     let storage = ObjectStorage::open(&settings(&door.url, S3Addressing::Path)).unwrap();
     let counts = results.outbox_with(results.settings(&url), Some(storage)).drain().await.unwrap();
@@ -112,6 +131,7 @@ async fn silent_bucket_times_out() {
     let path = results.folder.path().join("x");
     std::fs::write(&path, "x").unwrap();
     let settings = settings(&door.url, S3Addressing::Path);
-    let storage = ObjectStorage::open_with(&settings, client_options(Duration::from_millis(200))).unwrap();
+    let storage =
+        ObjectStorage::open_with(&settings, client_options(Duration::from_millis(200))).unwrap();
     storage.upload("x", &path).await.unwrap_err();
 }

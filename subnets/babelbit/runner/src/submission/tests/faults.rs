@@ -21,20 +21,32 @@ async fn until(what: impl AsyncFn() -> bool) {
 async fn check(results: &Results, api: &ScoringApi, what: &str) {
     assert_eq!(api.store().count().await.unwrap(), ENTRIES, "{what}");
     let scores = api.store().scores("c", None).await.unwrap();
-    assert_eq!(scores.iter().map(|score| score.miner_uid).collect::<BTreeSet<_>>(), (0..MINERS).collect(), "{what}");
+    assert_eq!(
+        scores.iter().map(|score| score.miner_uid).collect::<BTreeSet<_>>(),
+        (0..MINERS).collect(),
+        "{what}"
+    );
     let validator = key("//validator").hotkey();
     for number in 0..MINERS {
         let name = miner(number).directory();
         let kept = results.folder.path().join(format!("artifacts/c/main/{validator}/{name}"));
-        let files = || std::fs::read_dir(&kept).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+        let files = || {
+            std::fs::read_dir(&kept).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>()
+        };
         // The scoring API may still receive an abandoned request and reject it as older.
         until(async || files().len() == 1).await;
-        assert!(std::fs::read(&files()[0]).unwrap() == Results::content(ResultFile::Audio, number), "{what}");
+        assert!(
+            std::fs::read(&files()[0]).unwrap() == Results::content(ResultFile::Audio, number),
+            "{what}"
+        );
     }
 }
 
 fn answer(head: &str, body: &str) -> Fault {
-    Fault::Answer(format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()))
+    Fault::Answer(format!(
+        "HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    ))
 }
 
 fn every_fault() -> Vec<(&'static str, Fault)> {
@@ -47,7 +59,10 @@ fn every_fault() -> Vec<(&'static str, Fault)> {
         ("429", answer("429 Too Many Requests\r\nretry-after: 1", "{}")),
         ("garbage", answer("200 OK", "<html>welcome</html>")),
         ("no HTTP", Fault::Answer("220 mail.example ESMTP\r\n".into())),
-        ("cut short", Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"succ".into())),
+        (
+            "cut short",
+            Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"succ".into()),
+        ),
         ("done, but not told", Fault::Deaf),
     ]
 }
@@ -58,7 +73,8 @@ async fn scoring_api_down_at_startup_loses_no_submission() {
         let results = Results::new(MINERS).await;
         let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
         let door = Door::before(&url, fault.clone()).await;
-        let settings = OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&door.url) };
+        let settings =
+            OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&door.url) };
         let outbox = results.outbox_with(settings, None);
         let began = Instant::now();
         let mend = async {
@@ -73,7 +89,10 @@ async fn scoring_api_down_at_startup_loses_no_submission() {
         assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 24, 0), "{what}");
         check(&results, &api, what).await;
         if what == "429" {
-            assert!(began.elapsed() >= Duration::from_secs(1), "the scoring API requested a delay of a second");
+            assert!(
+                began.elapsed() >= Duration::from_secs(1),
+                "the scoring API requested a delay of a second"
+            );
         }
     }
 }
@@ -84,7 +103,8 @@ async fn scoring_api_failing_during_submission_loses_nothing() {
         let results = Results::new(MINERS / 2).await;
         let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
         let door = Door::before(&url, Fault::None).await;
-        let settings = OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&door.url) };
+        let settings =
+            OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&door.url) };
         let outbox = results.outbox_with(settings, None);
         let spoil = async || {
             door.set(fault.clone());
@@ -97,7 +117,8 @@ async fn scoring_api_failing_during_submission_loses_nothing() {
     }
 }
 
-/// A drain with a short time limit leaves undelivered files for the next drain, with the reason in the ledger.
+/// A drain with a short time limit leaves undelivered files for the next drain, with the reason in
+/// the ledger.
 #[tokio::test]
 async fn drain_of_outbox_has_a_deadline() {
     let results = Results::new(1).await;

@@ -13,7 +13,8 @@ fn form(body: &[u8], piece: usize) -> Form {
 }
 
 fn body(metadata: &[u8], file: &[u8]) -> Vec<u8> {
-    let mut body = b"preamble\r\n--b\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n".to_vec();
+    let mut body =
+        b"preamble\r\n--b\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n".to_vec();
     body.extend_from_slice(metadata);
     body.extend_from_slice(
         b"\r\n--b\r\ncontent-type: x/y\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n",
@@ -70,7 +71,10 @@ async fn malformed_form_is_named() {
     let long = format!("--b\r\nx: {}", "y".repeat(10_000));
     for (body, text) in [
         (swapped, "the form lacks the field metadata; hint: send `metadata` first, then `file`"),
-        ("--b--\r\n", "the form lacks the field metadata; hint: send `metadata` first, then `file`"),
+        (
+            "--b--\r\n",
+            "the form lacks the field metadata; hint: send `metadata` first, then `file`",
+        ),
         ("--bXY", "malformed form: a boundary is not followed by a line break"),
         (&long, "malformed form: a part header is incomplete"),
         ("", "the form ends before its final boundary"),
@@ -82,9 +86,16 @@ async fn malformed_form_is_named() {
         (error.to_string().as_str(), error.status()),
         ("the field metadata is larger than 1000 bytes", StatusCode::PAYLOAD_TOO_LARGE)
     );
-    for content_type in
-        ["", "application/json", "multipart/form-data", "multipart/form-data; boundary=", "text/plain; boundary=b"]
-    {
-        assert!(matches!(Form::new(content_type, Body::empty()), Err(FormError::ContentType)), "{content_type}");
+    for content_type in [
+        "",
+        "application/json",
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "text/plain; boundary=b",
+    ] {
+        assert!(
+            matches!(Form::new(content_type, Body::empty()), Err(FormError::ContentType)),
+            "{content_type}"
+        );
     }
 }

@@ -21,7 +21,13 @@ fn hotkey(number: u8) -> Hotkey {
     Hotkey::from_bytes([number; 32])
 }
 
-fn submission(validator: u8, miner: u8, kind: SubmissionKind, signed_unix: i64, score: f64) -> NewSubmission {
+fn submission(
+    validator: u8,
+    miner: u8,
+    kind: SubmissionKind,
+    signed_unix: i64,
+    score: f64,
+) -> NewSubmission {
     NewSubmission {
         key: SubmissionKey {
             validator: hotkey(validator),
@@ -42,7 +48,13 @@ fn submission(validator: u8, miner: u8, kind: SubmissionKind, signed_unix: i64, 
 }
 
 async fn scores(store: &Store) -> Vec<(u16, f64)> {
-    store.scores("c", None).await.unwrap().iter().map(|given| (given.miner_uid, given.score)).collect()
+    store
+        .scores("c", None)
+        .await
+        .unwrap()
+        .iter()
+        .map(|given| (given.miner_uid, given.score))
+        .collect()
 }
 
 /// Exercises all store operations on one database.
@@ -64,7 +76,8 @@ async fn check(url: &str) {
     store.put(&submission(2, 7, ChallengeScores, 100, 0.5)).await.unwrap();
     store.put(&submission(1, 8, ChallengeScores, 200, 0.125)).await.unwrap();
     store.put(&submission(1, 7, DialogueLogs, 100, 0.0)).await.unwrap();
-    // A newer file replaces an older one and returns its name; a file signed at the same time changes nothing.
+    // A newer file replaces an older one and returns its name; a file signed at the same time
+    // changes nothing.
     let mut file = submission(1, 7, AudioBundle, 99, 0.0);
     file.artifact = Some("c/1/first".to_owned());
     assert_eq!(store.put(&file).await.unwrap(), NEW);
@@ -73,7 +86,10 @@ async fn check(url: &str) {
     assert_eq!(store.put(&file).await.unwrap(), Kept::New { replaced });
     let other = NewSubmission { artifact: Some("c/1/other".to_owned()), ..file };
     assert_eq!(store.put(&other).await.unwrap(), Kept::Older);
-    assert!(store.names_artifact("c/1/7").await.unwrap() && !store.names_artifact("c/1/first").await.unwrap());
+    assert!(
+        store.names_artifact("c/1/7").await.unwrap()
+            && !store.names_artifact("c/1/first").await.unwrap()
+    );
     let mut nobody = submission(1, 9, ChallengeScores, 100, 1.0);
     nobody.key.miner_hotkey = None;
     store.put(&nobody).await.unwrap();
@@ -112,6 +128,9 @@ async fn postgres_keeps_submissions() {
 async fn unsupported_database_url_is_refused() {
     for url in ["mysql://localhost/x", "/var/lib/x.sqlite", "postgres://a:b@host:99999/x"] {
         let error = Store::open(url).await.unwrap_err().to_string();
-        assert_eq!(error, "DATABASE_URL: expected postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE", "{url}");
+        assert_eq!(
+            error, "DATABASE_URL: expected postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE",
+            "{url}"
+        );
     }
 }

@@ -12,7 +12,9 @@ async fn question(api: &ScoringApi, asker: &Keypair) -> (u16, Value) {
     let signed = json!({ "challenge_id": "c", "data": { "challenge_uid": "c" }, "hotkey": asker.hotkey(), "timestamp": timestamp });
     let signature = asker.sign(sorted_json(&signed).as_bytes()).to_bare_hex();
     let hotkey = asker.hotkey();
-    let path = format!("/v1/get_scores?hotkey={hotkey}&timestamp={timestamp}&signature={signature}&challenge_uid=c");
+    let path = format!(
+        "/v1/get_scores?hotkey={hotkey}&timestamp={timestamp}&signature={signature}&challenge_uid=c"
+    );
     ask(&api.router(), Method::GET, &path, &[], "").await
 }
 
@@ -34,7 +36,8 @@ async fn readers_query_scores_and_cannot_submit() {
     let folder = tempfile::tempdir().unwrap();
     let (validator, reader, miner) = (key("//a"), key("//gateway"), key("//good"));
     let admission = Admission::Listed(BTreeSet::from([validator.hotkey()]));
-    let limits = ScoringLimits { readers: BTreeSet::from([reader.hotkey()]), ..ScoringLimits::default() };
+    let limits =
+        ScoringLimits { readers: BTreeSet::from([reader.hotkey()]), ..ScoringLimits::default() };
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open(&sqlite(folder.path())).await.unwrap();
     let api = ScoringApi::new(store, artifacts, admission, limits);
@@ -48,8 +51,11 @@ async fn readers_query_scores_and_cannot_submit() {
 async fn requests_get_retry_after_until_validators_are_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = GatewayClient::new(&nowhere(), None, Duration::from_secs(1)).unwrap();
-    let api = api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID }).await;
-    let (status, answer) = post(&api, &score(&key("//a"), &key("//good"), "main", 0.9, now())).await;
+    let api =
+        api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID })
+            .await;
+    let (status, answer) =
+        post(&api, &score(&key("//a"), &key("//good"), "main", 0.9, now())).await;
     let expected = "the list of validators has not been fetched yet; hint: retry later";
     assert_eq!((status, &answer["error"]), (503, &json!(expected)));
 }
@@ -69,13 +75,21 @@ async fn scores_are_weighted_by_validator_stake() {
         let hotkeys = validators.each_ref().map(Keypair::hotkey);
         let snapshot = json!({ "block": 1, "hotkeys": hotkeys, "last_update": [0, 0, 0], "axons": [],
                                "validator_permit": permits, "stake": stakes });
-        let gateway = Router::new().route("/v1/metagraph/snapshot", post_route(move || async { axum::Json(snapshot) }));
-        let gateway = GatewayClient::new(&listen(gateway).await, None, Duration::from_secs(5)).unwrap();
-        let api = api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID }).await;
+        let gateway = Router::new()
+            .route("/v1/metagraph/snapshot", post_route(move || async { axum::Json(snapshot) }));
+        let gateway =
+            GatewayClient::new(&listen(gateway).await, None, Duration::from_secs(5)).unwrap();
+        let api = api(
+            folder.path(),
+            &sqlite(folder.path()),
+            Admission::Permits { gateway, netuid: NETUID },
+        )
+        .await;
         let shutdown = Shutdown::new();
         let (follower, stop) = (api.clone(), shutdown.clone());
         shutdown.spawn("upkeep", async move { follower.follow(&stop).await });
-        for ((validator, mean), is_permitted) in validators.iter().zip([0.2, 0.4, 0.9]).zip(permits) {
+        for ((validator, mean), is_permitted) in validators.iter().zip([0.2, 0.4, 0.9]).zip(permits)
+        {
             let body = score(validator, &key("//good"), "main", mean, now());
             while post(&api, &body).await.0 == 503 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -84,7 +98,11 @@ async fn scores_are_weighted_by_validator_stake() {
         }
         let scores = api.store().scores("c", None).await.unwrap();
         let answer = answer::answer("c", scores, api.state.validators.stake());
-        assert_eq!(answer.scores.first().map(|row| row.challenge_mean_score), expected, "{permits:?} {stakes:?}");
+        assert_eq!(
+            answer.scores.first().map(|row| row.challenge_mean_score),
+            expected,
+            "{permits:?} {stakes:?}"
+        );
         shutdown.request();
         shutdown.finished().await.unwrap();
     }
@@ -94,10 +112,14 @@ async fn scores_are_weighted_by_validator_stake() {
 #[tokio::test]
 async fn gateway_without_permits_admits_no_validator() {
     let folder = tempfile::tempdir().unwrap();
-    let snapshot = json!({ "block": 1, "hotkeys": [key("//a").hotkey()], "last_update": [0], "axons": [] });
-    let gateway = Router::new().route("/v1/metagraph/snapshot", post_route(move || async { axum::Json(snapshot) }));
+    let snapshot =
+        json!({ "block": 1, "hotkeys": [key("//a").hotkey()], "last_update": [0], "axons": [] });
+    let gateway = Router::new()
+        .route("/v1/metagraph/snapshot", post_route(move || async { axum::Json(snapshot) }));
     let gateway = GatewayClient::new(&listen(gateway).await, None, Duration::from_secs(5)).unwrap();
-    let api = api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID }).await;
+    let api =
+        api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID })
+            .await;
     let shutdown = Shutdown::new();
     let follow = api.follow(&shutdown);
     let submit = async {
@@ -115,9 +137,12 @@ async fn permits_and_stakes_come_from_the_chain() {
     let folder = tempfile::tempdir().unwrap();
     let chain = LocalChain::start(1).await;
     let gateway = chain.gateway(folder.path()).await;
-    let url = listen(gateway.router(taonet_validator::operator_http::OperatorLimits::new(None))).await;
+    let url =
+        listen(gateway.router(taonet_validator::operator_http::OperatorLimits::new(None))).await;
     let gateway = GatewayClient::new(&url, None, Duration::from_secs(5)).unwrap();
-    let api = api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID }).await;
+    let api =
+        api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID })
+            .await;
     let shutdown = Shutdown::new();
     let (follower, stop) = (api.clone(), shutdown.clone());
     shutdown.spawn("upkeep", async move { follower.follow(&stop).await });
@@ -126,7 +151,10 @@ async fn permits_and_stakes_come_from_the_chain() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(post(&api, &body).await.0, 200);
-    assert_eq!(post(&api, &score(&chain.miners[0], &chain.miners[0], "main", 1.0, now())).await.0, 403);
+    assert_eq!(
+        post(&api, &score(&chain.miners[0], &chain.miners[0], "main", 1.0, now())).await.0,
+        403
+    );
     assert!(api.state.validators.stake()(&chain.validator.hotkey()).unwrap() > 0);
     shutdown.request();
     shutdown.finished().await.unwrap();

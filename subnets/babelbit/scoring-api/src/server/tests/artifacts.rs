@@ -31,7 +31,8 @@ pub(super) async fn submit(api: &ScoringApi, metadata: &Value, file: &[u8]) -> (
 }
 
 pub(super) async fn send(api: &ScoringApi, body: Body) -> (u16, Value) {
-    let request = Request::post("/v1/submit-artifact").header("content-type", "multipart/form-data; boundary=x");
+    let request = Request::post("/v1/submit-artifact")
+        .header("content-type", "multipart/form-data; boundary=x");
     let response = api.router().oneshot(request.body(body).unwrap()).await.unwrap();
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -116,8 +117,14 @@ async fn invalid_artifact_is_refused_and_not_stored() {
         let error = answer["error"].as_str().unwrap_or_default();
         assert!(found == status && error.contains(text), "{found} {error}, not {status} {text}");
     }
-    let (status, _) =
-        ask(&api.router(), Method::POST, "/v1/submit-artifact", &[("content-type", "application/json")], "{}").await;
+    let (status, _) = ask(
+        &api.router(),
+        Method::POST,
+        "/v1/submit-artifact",
+        &[("content-type", "application/json")],
+        "{}",
+    )
+    .await;
     assert_eq!(status, 400);
     assert_eq!(api.store().count().await.unwrap(), 0);
     assert_eq!(files(&folder.path().join("artifacts")), []);

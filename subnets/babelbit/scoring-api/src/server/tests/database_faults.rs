@@ -1,4 +1,5 @@
-//! Tests of submissions to a failing database: clients are asked to retry, and no submission is lost or duplicated.
+//! Tests of submissions to a failing database: clients are asked to retry, and no submission is
+//! lost or duplicated.
 
 use std::time::Instant;
 
@@ -12,8 +13,8 @@ use taonet_validator::testing::listen;
 
 /// Timeout of the stores in these tests.
 const WAIT: Duration = Duration::from_secs(1);
-/// Deadline for a store's failure. The store waits for a connection, then four times as long for a response; the
-/// remaining time is margin for busy machines.
+/// Deadline for a store's failure. The store waits for a connection, then four times as long for a
+/// response; the remaining time is margin for busy machines.
 const GIVEN_UP: Duration = Duration::from_secs(30);
 
 /// Creates a scoring API with a short database timeout. Returns the API and its URL.
@@ -36,10 +37,14 @@ async fn told_to_come_back(api: &ScoringApi) {
 /// Submits the files of eight miners, half of them after `fail` has injected a database fault.
 async fn submitted_through(api: &ScoringApi, url: &url::Url, fail: impl AsyncFnOnce(&Results)) {
     let results = Results::new(4).await;
-    Results::delivered_through(results.outbox(url), &results, 8, async || fail(&results).await).await;
+    Results::delivered_through(results.outbox(url), &results, 8, async || fail(&results).await)
+        .await;
     assert_eq!(api.store().count().await.unwrap(), 32);
     let scores = api.store().scores("c", None).await.unwrap();
-    assert_eq!(scores.iter().map(|score| score.miner_uid).collect::<BTreeSet<_>>(), (0..8).collect());
+    assert_eq!(
+        scores.iter().map(|score| score.miner_uid).collect::<BTreeSet<_>>(),
+        (0..8).collect()
+    );
     assert_eq!(scores.len(), 8);
 }
 
@@ -56,7 +61,9 @@ async fn tried_in_vain(results: &Results) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restarted_postgres_loses_no_submission() {
-    let (Some(mut postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
+    let (Some(mut postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
+        return;
+    };
     let (api, url) = impatient(folder.path(), &postgres.url()).await;
     submitted_through(&api, &url, async |results: &Results| {
         postgres.stop();
@@ -84,7 +91,8 @@ async fn locked_sqlite_loses_no_submission() {
     .await;
 }
 
-/// The connection to the database fails during submissions. Connections that become half-open do not recover.
+/// The connection to the database fails during submissions. Connections that become half-open do
+/// not recover.
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_connection_to_postgres_loses_no_submission() {
     let Some(postgres) = Postgres::start() else { return };
@@ -144,17 +152,25 @@ async fn locked_sqlite_at_startup_is_an_error() {
     Store::open_with(&sqlite(folder.path()), GIVEN_UP).await.unwrap();
 }
 
-/// PostgreSQL cancels a statement that waits for a lock, so the statement does not run after its client has timed out.
+/// PostgreSQL cancels a statement that waits for a lock, so the statement does not run after its
+/// client has timed out.
 #[tokio::test]
 async fn slow_statement_is_cancelled_in_the_database() {
-    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
+    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
+        return;
+    };
     let (api, _url) = impatient(folder.path(), &postgres.url()).await;
     let mut other = PgConnection::connect(&postgres.url()).await.unwrap();
     sqlx::query("BEGIN").execute(&mut other).await.unwrap();
-    sqlx::query("LOCK TABLE submission IN ACCESS EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+    sqlx::query("LOCK TABLE submission IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut other)
+        .await
+        .unwrap();
     told_to_come_back(&api).await;
-    let waiting: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted").fetch_one(&mut other).await.unwrap();
+    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        .fetch_one(&mut other)
+        .await
+        .unwrap();
     assert_eq!(waiting, 0);
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     assert_eq!(api.store().count().await.unwrap(), 0);
@@ -174,7 +190,10 @@ async fn half_open_connections_are_replaced() {
     let api = ScoringApi::new(store, artifacts, Admission::Open, ScoringLimits::default());
     let mut other = PgConnection::connect(&postgres.url()).await.unwrap();
     sqlx::query("BEGIN").execute(&mut other).await.unwrap();
-    sqlx::query("LOCK TABLE submission IN ACCESS EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+    sqlx::query("LOCK TABLE submission IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut other)
+        .await
+        .unwrap();
     let submit = async |number: u8| {
         let body = score(&key(&format!("//{number}")), &key("//good"), "main", 0.9, now());
         assert_eq!(post(&api, &body).await.0, 503);
@@ -201,9 +220,12 @@ async fn half_open_connections_are_replaced() {
 /// An idle transaction of a disconnected client locks its rows only for a short time.
 #[tokio::test]
 async fn abandoned_transaction_is_ended() {
-    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
+    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
+        return;
+    };
     let (api, _url) = impatient(folder.path(), &postgres.url()).await;
-    let submit = || async { post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0 };
+    let submit =
+        || async { post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0 };
     assert_eq!(submit().await, 200);
     let _left = api.store().left_transaction().await;
     let began = Instant::now();
@@ -215,11 +237,14 @@ async fn abandoned_transaction_is_ended() {
 /// Health checks respond in time even while the database hangs.
 #[tokio::test]
 async fn health_check_responds_while_the_database_hangs() {
-    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
+    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
+        return;
+    };
     let line = Line::to(&postgres).await;
     let store = Store::open_with(&line.url("postgres"), Duration::from_mins(1)).await.unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
-    let limits = ScoringLimits { request_timeout: Duration::from_secs(2), ..ScoringLimits::default() };
+    let limits =
+        ScoringLimits { request_timeout: Duration::from_secs(2), ..ScoringLimits::default() };
     let api = ScoringApi::new(store, artifacts, Admission::Open, limits);
     assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 200);
     line.set(LineFault::HalfOpen);

@@ -18,7 +18,10 @@ fn write(artifacts: &Path, name: &str, days: u64) {
 }
 
 fn make_old(path: &Path, days: u64) {
-    File::open(path).unwrap().set_modified(SystemTime::now() - Duration::from_hours(days * 24)).unwrap();
+    File::open(path)
+        .unwrap()
+        .set_modified(SystemTime::now() - Duration::from_hours(days * 24))
+        .unwrap();
 }
 
 /// A process killed after it wrote a file and before it wrote the row leaves an orphaned file.
@@ -38,7 +41,8 @@ async fn old_file_without_row_is_deleted() {
     assert_eq!((purge.unnamed, purge.failures), (1, 0));
     let mut left: Vec<String> = files(&artifacts).into_iter().map(|(name, _)| name).collect();
     left.sort();
-    let mut expected = [".incoming/x".to_owned(), "c/main/5V/miner_2/x-audio.tar".to_owned(), named];
+    let mut expected =
+        [".incoming/x".to_owned(), "c/main/5V/miner_2/x-audio.tar".to_owned(), named];
     expected.sort();
     assert_eq!(left, expected);
     assert!(!artifacts.join("c/main/5V/miner_1").exists(), "its folder is removed, too");
@@ -48,7 +52,8 @@ async fn old_file_without_row_is_deleted() {
 async fn old_object_without_row_is_deleted() {
     let (folder, bucket) = (tempfile::tempdir().unwrap(), S3Server::start().await);
     let storage = || ObjectStorage::open(&settings(&bucket.url, S3Addressing::Path)).unwrap();
-    let artifacts = || ArtifactStore::open(&folder.path().join("artifacts"), Some(storage())).unwrap();
+    let artifacts =
+        || ArtifactStore::open(&folder.path().join("artifacts"), Some(storage())).unwrap();
     let store = Store::open(&sqlite(folder.path())).await.unwrap();
     let api = ScoringApi::new(store, artifacts(), Admission::Open, ScoringLimits::default());
     assert_eq!(submit(&api, &metadata(&key("//a"), bundle(5), now()), b"sound").await.0, 200);
@@ -62,10 +67,14 @@ async fn old_object_without_row_is_deleted() {
     assert_eq!(purge.unnamed, 0, "no file is expired");
     purge_orphans(&in_a_month(&api, artifacts()).state, &mut purge).await;
     assert_eq!((purge.unnamed, purge.failures), (1, 0));
-    let [named] = api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap().try_into().unwrap();
+    let [named] =
+        api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap().try_into().unwrap();
     assert!(bucket.object(&format!("artifacts/{named}")).exists());
     assert!(!bucket.object("artifacts/c/x-audio.tar").exists());
-    assert!(bucket.object("submissions/c/audio.tar").exists(), "files outside of the prefix remain");
+    assert!(
+        bucket.object("submissions/c/audio.tar").exists(),
+        "files outside of the prefix remain"
+    );
 }
 
 /// A file that cannot be removed does not block others.
@@ -75,7 +84,10 @@ async fn undeletable_file_does_not_block_others() {
     let artifacts = folder.path().join("artifacts");
     let api = api(folder.path(), &sqlite(folder.path()), Admission::Open).await;
     for validator in ["//a", "//b", "//c", "//d"] {
-        assert_eq!(submit(&api, &metadata(&key(validator), bundle(5), now()), b"sound").await.0, 200);
+        assert_eq!(
+            submit(&api, &metadata(&key(validator), bundle(5), now()), b"sound").await.0,
+            200
+        );
     }
     post(&api, &score(&key("//a"), &key("//good"), "main", 0.5, now())).await;
     let names = api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap();

@@ -11,7 +11,12 @@ use super::artifacts::{files, form, metadata, send};
 use super::*;
 
 /// Prepares an upload that sends its file on release.
-fn upload(api: &ScoringApi, name: &str, content: &str, timestamp: i64) -> (oneshot::Sender<()>, Upload) {
+fn upload(
+    api: &ScoringApi,
+    name: &str,
+    content: &str,
+    timestamp: i64,
+) -> (oneshot::Sender<()>, Upload) {
     let data = json!({ "file_type": "artifact", "file_name": name, "file_size": content.len() });
     let (head, rest) = form(&metadata(&key("//a"), data, timestamp), content.as_bytes());
     let (go, gone) = oneshot::channel();
@@ -19,7 +24,9 @@ fn upload(api: &ScoringApi, name: &str, content: &str, timestamp: i64) -> (onesh
         gone.await.map_err(std::io::Error::other)?;
         Ok(Bytes::from(rest))
     };
-    let body = Body::from_stream(stream::iter([Ok::<_, std::io::Error>(Bytes::from(head))]).chain(stream::once(rest)));
+    let body = Body::from_stream(
+        stream::iter([Ok::<_, std::io::Error>(Bytes::from(head))]).chain(stream::once(rest)),
+    );
     let api = api.clone();
     (go, tokio::spawn(async move { send(&api, body).await }))
 }
@@ -29,7 +36,10 @@ type Upload = tokio::task::JoinHandle<(u16, Value)>;
 /// Returns the name and content of the only file, which must be the one in the row.
 async fn only_file(api: &ScoringApi, artifacts: &Path) -> (String, String) {
     let [(name, content)] = files(artifacts).try_into().unwrap();
-    assert_eq!(api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(), std::slice::from_ref(&name));
+    assert_eq!(
+        api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(),
+        std::slice::from_ref(&name)
+    );
     (name, String::from_utf8(content).unwrap())
 }
 
@@ -53,8 +63,9 @@ async fn one_of_several_uploads_stays(database: &str, directory: &Path) {
     let (name, content) = only_file(&api, &artifacts).await;
     assert!(name.ends_with("-new.tar") && content == "newest", "{name}: {content}");
     // In any order of arrival.
-    let several: Vec<_> =
-        (2..10).map(|age| upload(&api, &format!("{age}.tar"), &format!("{age}"), time + age)).collect();
+    let several: Vec<_> = (2..10)
+        .map(|age| upload(&api, &format!("{age}.tar"), &format!("{age}"), time + age))
+        .collect();
     let (go, ends): (Vec<_>, Vec<_>) = several.into_iter().unzip();
     while std::fs::read_dir(artifacts.join(".incoming")).unwrap().count() < 8 {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -77,11 +88,14 @@ async fn one_of_concurrent_uploads_is_kept_on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_concurrent_uploads_is_kept_on_postgres() {
-    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
+    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
+        return;
+    };
     one_of_several_uploads_stays(&postgres.url(), folder.path()).await;
 }
 
-/// If the row cannot be written, the file is removed: a client that retries forever must not fill the disk.
+/// If the row cannot be written, the file is removed: a client that retries forever must not fill
+/// the disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn file_without_row_is_deleted() {
     let folder = tempfile::tempdir().unwrap();

@@ -14,10 +14,12 @@ fn edit(body: &Value) -> Result<ImageRequest, GatewayError> {
     ImageRequest::edit(body.to_string().as_bytes())
 }
 
-/// Returns a PNG file of this size in base64, whose left half is white, or transparent if it has an alpha channel.
+/// Returns a PNG file of this size in base64, whose left half is white, or transparent if it has an
+/// alpha channel.
 fn png(width: u32, height: u32, has_alpha: bool) -> String {
     let pixel = |index: u32| if index % width < width / 2 { 255 } else { 0 };
-    let picture = Picture::from_grey(width, height, (0..width * height).map(pixel).collect()).unwrap();
+    let picture =
+        Picture::from_grey(width, height, (0..width * height).map(pixel).collect()).unwrap();
     let picture = if has_alpha { picture.white_to_transparent() } else { picture };
     STANDARD.encode(picture.to_png().unwrap())
 }
@@ -71,13 +73,19 @@ fn quality_sets_the_default_steps_and_small_sizes_are_scaled() {
     assert_eq!(of(json!({"quality": "hd", "steps": 11})).payload.steps, 11);
     let small = of(json!({"size": "256x256", "n": 3}));
     assert_eq!((small.payload.width, small.payload.height, small.count), (1_024, 1_024, 3));
-    assert!(small.output.is_converted() && of(json!({"output_format": "jpeg"})).output.is_converted());
-    assert_eq!((of(json!({})).payload.width, of(json!({"size": "auto"})).payload.height), (1_024, 1_024));
+    assert!(
+        small.output.is_converted() && of(json!({"output_format": "jpeg"})).output.is_converted()
+    );
+    assert_eq!(
+        (of(json!({})).payload.width, of(json!({"size": "auto"})).payload.height),
+        (1_024, 1_024)
+    );
 }
 
 #[test]
 fn edit_without_a_mask_changes_the_image_and_one_with_a_mask_a_part_of_it() {
-    let body = json!({"prompt": "a cat", "image": png(600, 700, false), "seed": 4, "image_strength": 0.7});
+    let body =
+        json!({"prompt": "a cat", "image": png(600, 700, false), "seed": 4, "image_strength": 0.7});
     let request = edit(&body).unwrap();
     let map = request.payload.clone().into_map();
     assert_eq!((request.endpoint, request.model), (Endpoint::ImageToImage, None));
@@ -92,7 +100,8 @@ fn edit_without_a_mask_changes_the_image_and_one_with_a_mask_a_part_of_it() {
 
 #[test]
 fn invalid_field_of_an_edit_is_named() {
-    let body = json!({"prompt": "a cat", "image": png(600, 600, false), "mask": png(600, 600, true)});
+    let body =
+        json!({"prompt": "a cat", "image": png(600, 600, false), "mask": png(600, 600, true)});
     edit(&body).unwrap();
     let truncated = &STANDARD.decode(png(600, 600, false)).unwrap()[..60];
     for (field, value) in [

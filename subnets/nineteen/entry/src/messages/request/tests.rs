@@ -1,7 +1,8 @@
 use super::*;
 
 fn body(further: &Value) -> Vec<u8> {
-    let mut body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]});
+    let mut body =
+        json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]});
     body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
     body.to_string().into_bytes()
 }
@@ -34,7 +35,8 @@ fn messages_become_those_of_chats() {
         {"role": "system", "content": "Be quick."},
         {"role": "user", "content": ""},
     ]);
-    let system = json!([{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}]);
+    let system =
+        json!([{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}]);
     let map = payload(&json!({"messages": messages, "system": system}));
     assert_eq!(
         map["messages"],
@@ -70,7 +72,10 @@ fn options_become_those_of_chats() {
     });
     let (request, read) = parse(&body(&options)).unwrap();
     assert!(request.streams);
-    assert_eq!(read, MessageOptions { stop_sequences: vec!["END".to_owned()], wants_reasoning: true });
+    assert_eq!(
+        read,
+        MessageOptions { stop_sequences: vec!["END".to_owned()], wants_reasoning: true }
+    );
     let map = request.payload.into_map();
     let function = json!({"name": "f", "description": "d", "parameters": {"type": "object"}});
     for (name, expected) in [
@@ -81,7 +86,10 @@ fn options_become_those_of_chats() {
         ("temperature", json!(0.5)),
         ("top_k", json!(7)),
         ("reasoning_effort", json!("xhigh")),
-        ("response_format", json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}})),
+        (
+            "response_format",
+            json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}),
+        ),
     ] {
         assert_eq!(map[name], expected, "{name}");
     }
@@ -91,7 +99,9 @@ fn options_become_those_of_chats() {
     for (choice, expected) in [("auto", "auto"), ("any", "required"), ("none", "none")] {
         assert_eq!(payload(&json!({"tool_choice": {"type": choice}}))["tool_choice"], expected);
     }
-    let defaults = parse(&body(&json!({"stop_sequences": [], "tools": [], "thinking": {"type": "disabled"}}))).unwrap();
+    let defaults =
+        parse(&body(&json!({"stop_sequences": [], "tools": [], "thinking": {"type": "disabled"}})))
+            .unwrap();
     assert!(defaults.0.payload.further.is_empty() && !defaults.1.wants_reasoning);
 }
 
@@ -119,10 +129,14 @@ fn images_become_parts_of_chats() {
 
 #[test]
 fn count_needs_no_max_tokens() {
-    let without = json!({"model": "m", "messages": [{"role": "user", "content": "hello"}]}).to_string();
+    let without =
+        json!({"model": "m", "messages": [{"role": "user", "content": "hello"}]}).to_string();
     assert_eq!(parse_count(without.as_bytes()).unwrap().max_tokens, None);
     let error = parse(without.as_bytes()).unwrap_err();
-    assert!(matches!(&error, GatewayError::Field { param, .. } if param == "max_tokens"), "{error:?}");
+    assert!(
+        matches!(&error, GatewayError::Field { param, .. } if param == "max_tokens"),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -162,13 +176,25 @@ fn invalid_fields_are_refused_by_name() {
         (user(json!([])), "messages[0].content"),
         (user(json!(["hello"])), "messages[0].content[0]"),
         (user(json!([{"type": "text", "text": "a"}, image])), "messages[0].content[1]"),
-        (user(json!([{"type": "image", "source": {"type": "file", "file_id": "a"}}])), "messages[0].content[0]"),
+        (
+            user(json!([{"type": "image", "source": {"type": "file", "file_id": "a"}}])),
+            "messages[0].content[0]",
+        ),
         (user(json!([{"type": "document", "source": {"type": "text"}}])), "messages[0].content[0]"),
         (user(json!([{"type": "text"}])), "messages[0].content[0]"),
-        (user(json!([{"type": "tool_use", "id": "a", "name": "f", "input": {}}])), "messages[0].content[0]"),
+        (
+            user(json!([{"type": "tool_use", "id": "a", "name": "f", "input": {}}])),
+            "messages[0].content[0]",
+        ),
         (user(json!([{"type": "tool_result", "content": "a"}])), "messages[0].content[0]"),
-        (user(json!([{"type": "tool_result", "tool_use_id": "a", "content": [image]}])), "messages[0].content[0]"),
-        (assistant(json!({"type": "tool_use", "id": "a", "name": "f", "input": "{}"})), "messages[0].content[0]"),
+        (
+            user(json!([{"type": "tool_result", "tool_use_id": "a", "content": [image]}])),
+            "messages[0].content[0]",
+        ),
+        (
+            assistant(json!({"type": "tool_use", "id": "a", "name": "f", "input": "{}"})),
+            "messages[0].content[0]",
+        ),
         (assistant(json!({"type": "tool_result", "tool_use_id": "a"})), "messages[0].content[0]"),
         (json!({"messages": [{"role": "system", "content": [image]}]}), "messages[0].content[0]"),
         (json!({"tools": {}}), "tools"),
@@ -214,7 +240,8 @@ fn invalid_fields_are_refused_by_name() {
 /// Templates of many models require that the roles alternate.
 #[test]
 fn consecutive_messages_of_one_role_are_merged() {
-    let image = json!({"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}});
+    let image =
+        json!({"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}});
     let messages = json!([
         {"role": "user", "content": "One."},
         {"role": "user", "content": [image]},
@@ -239,7 +266,10 @@ fn consecutive_messages_of_one_role_are_merged() {
     // Errors name the field in the request.
     let messages = json!([{"role": "user", "content": "a"}, {"role": "user", "content": ["b"]}]);
     let error = parse(&body(&json!({ "messages": messages }))).map(drop).unwrap_err();
-    assert!(matches!(&error, GatewayError::Field { param, .. } if param == "messages[1].content[0]"), "{error:?}");
+    assert!(
+        matches!(&error, GatewayError::Field { param, .. } if param == "messages[1].content[0]"),
+        "{error:?}"
+    );
 }
 
 /// Claude Code sends such fields.

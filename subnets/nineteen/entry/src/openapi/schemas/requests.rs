@@ -1,17 +1,19 @@
-//! Schemas of requests. A test with schemathesis checks that they match exactly what the gateway accepts.
+//! Schemas of requests. A test with schemathesis checks that they match exactly what the gateway
+//! accepts.
 
 use utoipa::openapi::schema::{AdditionalProperties, Type};
 use utoipa::openapi::{ComponentsBuilder, KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat};
 
 use super::{
-    Field, any, either, exactly, flag, list, lists, needs, nonempty, null, number, object, of_type, one_at_most,
-    one_of, refer, request, some_text, string, text_like, typed, whole, with_conditions,
+    Field, any, either, exactly, flag, list, lists, needs, nonempty, null, number, object, of_type,
+    one_at_most, one_of, refer, request, some_text, string, text_like, typed, whole,
+    with_conditions,
 };
 use crate::request::EFFORTS;
 use crate::responses::SUMMARIES;
 
-/// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full groups of four
-/// characters, then the rest of the data.
+/// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full
+/// groups of four characters, then the rest of the data.
 const IMAGE: &str = concat!(
     r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|Qk[0-3][A-Za-z0-9+/]|SUkqA[A-P][A-Za-z0-9+/]{2}|",
     r"TU0AK[g-v][A-Za-z0-9+/]{2})(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
@@ -27,7 +29,8 @@ const IMAGE_DATA: &str = concat!(
     r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|UklGR[g-v][A-Za-z0-9+/]{4}[BFJNRVZdhlptx159]XRUJQ)",
     r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 );
-/// Pattern of an image size: `auto`, a small size of OpenAI's API, or a width and a height in `513..=2047`, in pixels.
+/// Pattern of an image size: `auto`, a small size of OpenAI's API, or a width and a height in
+/// `513..=2047`, in pixels.
 const SIZE: &str = concat!(
     "^(?:auto|256x256|512x512|(?:51[3-9]|5[2-9][0-9]|[6-9][0-9]{2}|1[0-9]{3}|20[0-3][0-9]|204[0-7])x",
     "(?:51[3-9]|5[2-9][0-9]|[6-9][0-9]{2}|1[0-9]{3}|20[0-3][0-9]|204[0-7]))$"
@@ -36,8 +39,9 @@ const SIZE: &str = concat!(
 /// Fields of all text requests.
 fn sampling() -> Vec<Field> {
     let stop = either([some_text(), list(some_text(), 1, 4)]);
-    let options = object([], [("include_usage", flag()), ("include_obfuscation", exactly(false.into()))])
-        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    let options =
+        object([], [("include_usage", flag()), ("include_obfuscation", exactly(false.into()))])
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     let bias = of_type(Type::Object).additional_properties(Some(number(-100.0, 100.0)));
     vec![
         ("stream", flag()),
@@ -56,7 +60,13 @@ fn sampling() -> Vec<Field> {
         ("logit_bias", bias.into()),
         ("n", whole(1.0, 8.0)),
         ("store", exactly(false.into())),
-        ("metadata", of_type(Type::Object).additional_properties(Some(string())).max_properties(Some(16)).into()),
+        (
+            "metadata",
+            of_type(Type::Object)
+                .additional_properties(Some(string()))
+                .max_properties(Some(16))
+                .into(),
+        ),
         ("service_tier", one_of(&["auto", "default"])),
     ]
 }
@@ -111,8 +121,12 @@ fn edit(prompt: Field) -> ObjectBuilder {
         (name, of_type(Type::String).format(Some(binary)).into())
     };
     let further = [file("mask"), ("model", some_text()), ("image_strength", number(0.1, 1.0))];
-    let further = further.into_iter().chain([("input_fidelity", one_of(&["low"]))]).chain(image(openai_images()));
-    object([file("image"), prompt], further).additional_properties(Some(AdditionalProperties::FreeForm(false)))
+    let further = further
+        .into_iter()
+        .chain([("input_fidelity", one_of(&["low"]))])
+        .chain(image(openai_images()));
+    object([file("image"), prompt], further)
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
 /// Returns the schema of a number above 0 and up to `largest`.
@@ -132,19 +146,23 @@ fn of_the_type(name: &str) -> RefOr<Schema> {
 /// Returns the schema of an object with a URL of an image, which may have further fields.
 fn image_url(further: impl IntoIterator<Item = Field>) -> ObjectBuilder {
     let url = either([text_like(DATA_URL, None), text_like("^https://", None)]);
-    object([("url", url)], further).additional_properties(Some(AdditionalProperties::FreeForm(false)))
+    object([("url", url)], further)
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
-/// Returns the schema of a chat message: with content, or with tool calls. Only tasks with `image_tokens` accept images.
+/// Returns the schema of a chat message: with content, or with tool calls. Only tasks with
+/// `image_tokens` accept images.
 fn message() -> RefOr<Schema> {
     let detail = ("detail", one_of(&["auto", "low", "high"]));
-    let image = object([("type", one_of(&["image_url"])), ("image_url", image_url([detail]).into())], [])
-        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    let image =
+        object([("type", one_of(&["image_url"])), ("image_url", image_url([detail]).into())], [])
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     let with_content = |roles: &[&str], part: RefOr<Schema>| -> RefOr<Schema> {
         object([("role", one_of(roles)), ("content", either([string(), lists(part)]))], []).into()
     };
     let roles = ["system", "developer", "user", "assistant", "tool"];
-    let with_calls = object([("role", one_of(&roles)), ("tool_calls", lists(any()))], [("content", null())]);
+    let with_calls =
+        object([("role", one_of(&roles)), ("tool_calls", lists(any()))], [("content", null())]);
     either([
         with_content(&roles, text_block()),
         with_content(&["user"], either([text_block(), image.into()])),
@@ -163,17 +181,20 @@ fn reasoning() -> RefOr<Schema> {
 
 /// Returns the schema of an input item of `/v1/responses`.
 fn item() -> RefOr<Schema> {
-    let part = || object([("type", one_of(&["input_text", "output_text"])), ("text", string())], []);
+    let part =
+        || object([("type", one_of(&["input_text", "output_text"])), ("text", string())], []);
     let url = either([text_like(DATA_URL, None), text_like("^https://", None)]);
     let detail = ("detail", either([one_of(&["auto", "low", "high"]), null()]));
     let image = object([("type", one_of(&["input_image"])), ("image_url", url)], [detail]);
     let message = |roles: &[&str], part: RefOr<Schema>| -> RefOr<Schema> {
         let content = either([string(), lists(part)]);
-        object([("role", one_of(roles)), ("content", content)], [("type", one_of(&["message"]))]).into()
+        object([("role", one_of(roles)), ("content", content)], [("type", one_of(&["message"]))])
+            .into()
     };
     let id = || ("call_id", string());
     let kind = |name: &str| ("type", one_of(&[name]));
-    let call = object([kind("function_call"), id(), ("name", string()), ("arguments", string())], []);
+    let call =
+        object([kind("function_call"), id(), ("name", string()), ("arguments", string())], []);
     let result = either([string(), lists(part().into())]);
     let output = object([kind("function_call_output"), id(), ("output", result)], []);
     either([
@@ -195,14 +216,17 @@ fn anthropic_turn() -> RefOr<Schema> {
     let texts = either([string(), null(), lists(text_block())]);
     let result = object([kind("tool_result"), ("tool_use_id", string())], [("content", texts)]);
     let input = of_type(Type::Object).into();
-    let call = object([kind("tool_use"), ("id", string()), ("name", string()), ("input", input)], []);
+    let call =
+        object([kind("tool_use"), ("id", string()), ("name", string()), ("input", input)], []);
     let media = one_of(&["image/jpeg", "image/png", "image/gif", "image/webp"]);
-    let base64 = object([kind("base64"), ("media_type", media), ("data", text_like(IMAGE_DATA, None))], []);
+    let base64 =
+        object([kind("base64"), ("media_type", media), ("data", text_like(IMAGE_DATA, None))], []);
     let url = object([kind("url"), ("url", text_like("^https://", None))], []);
     let image = object([kind("image"), ("source", either([base64.into(), url.into()]))], []);
     let reasoning = object([("type", one_of(&["thinking", "redacted_thinking"]))], []);
     let turn = |role: &str, block: RefOr<Schema>| -> RefOr<Schema> {
-        object([("role", one_of(&[role])), ("content", either([string(), nonempty(block)]))], []).into()
+        object([("role", one_of(&[role])), ("content", either([string(), nonempty(block)]))], [])
+            .into()
     };
     either([
         turn("user", either([text_block(), image.into(), result.into()])),
@@ -258,7 +282,8 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
 /// Adds the schemas of requests for texts and embeddings.
 fn add_texts(components: ComponentsBuilder) -> ComponentsBuilder {
     let model = || ("model", some_text());
-    let embedding = [("encoding_format", one_of(&["float", "base64"])), ("dimensions", whole(1.0, 65_536.0))];
+    let embedding =
+        [("encoding_format", one_of(&["float", "base64"])), ("dimensions", whole(1.0, 65_536.0))];
     let turns = || ("messages", list(refer("AnthropicTurn"), 1, 1_024));
     let most = || -> RefOr<Schema> { of_type(Type::Integer).minimum(Some(1.0)).into() };
     components
@@ -268,17 +293,29 @@ fn add_texts(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema("Item", item())
         .schema(
             "ResponseRequest",
-            request([model(), ("input", either([string(), list(refer("Item"), 1, 1_024)]))], response_options()),
+            request(
+                [model(), ("input", either([string(), list(refer("Item"), 1, 1_024)]))],
+                response_options(),
+            ),
         )
         .schema("AnthropicTurn", anthropic_turn())
-        .schema("MessageRequest", request([model(), turns(), ("max_tokens", most())], anthropic_options()))
+        .schema(
+            "MessageRequest",
+            request([model(), turns(), ("max_tokens", most())], anthropic_options()),
+        )
         .schema(
             "TokenCountRequest",
-            request([model(), turns()], anthropic_options().into_iter().chain([("max_tokens", most())])),
+            request(
+                [model(), turns()],
+                anthropic_options().into_iter().chain([("max_tokens", most())]),
+            ),
         )
         .schema(
             "EmbeddingRequest",
-            request([model(), ("input", either([some_text(), list(some_text(), 1, 2_048)]))], embedding),
+            request(
+                [model(), ("input", either([some_text(), list(some_text(), 1, 2_048)]))],
+                embedding,
+            ),
         )
 }
 
@@ -291,11 +328,15 @@ fn chat(model: Field) -> RefOr<Schema> {
     let options = [("logprobs", flag()), ("top_logprobs", whole(0.0, 20.0))];
     let options = sampling().into_iter().chain(tools()).chain(options);
     let conditions = text_conditions().into_iter().chain([needs("top_logprobs", "logprobs")]);
-    with_conditions(request([model, ("messages", list(refer("Message"), 1, 1_024))], options), conditions)
+    with_conditions(
+        request([model, ("messages", list(refer("Message"), 1, 1_024))], options),
+        conditions,
+    )
 }
 
 fn completion(model: Field) -> RefOr<Schema> {
-    let options = sampling().into_iter().chain([("logprobs", whole(0.0, 5.0)), ("best_of", whole(1.0, 8.0))]);
+    let options =
+        sampling().into_iter().chain([("logprobs", whole(0.0, 5.0)), ("best_of", whole(1.0, 8.0))]);
     let prompt = ("prompt", either([string(), list(string(), 1, 1)]));
     let conditions = text_conditions().into_iter().chain(best_of_conditions());
     with_conditions(request([model, prompt], options), conditions)
@@ -305,8 +346,9 @@ fn completion(model: Field) -> RefOr<Schema> {
 fn best_of_conditions() -> [RefOr<Schema>; 2] {
     let at_most = |most: u32| either([whole(1.0, f64::from(most)), null()]);
     let at_least = |fewest: u32| either([whole(f64::from(fewest), 8.0), null()]);
-    let pair =
-        |answers| -> RefOr<Schema> { object([], [("n", at_most(answers)), ("best_of", at_least(answers))]).into() };
+    let pair = |answers| -> RefOr<Schema> {
+        object([], [("n", at_most(answers)), ("best_of", at_least(answers))]).into()
+    };
     let unstreamed = object([], [("stream", either([exactly(false.into()), null()]))]);
     let without = object([], [("best_of", null())]);
     [
@@ -318,15 +360,18 @@ fn best_of_conditions() -> [RefOr<Schema>; 2] {
 /// Returns the optional fields of `/v1/responses`.
 fn response_options() -> Vec<Field> {
     let format = object([("type", one_of(&["text", "json_object", "json_schema"]))], []);
-    let text =
-        object([], [("format", format.into())]).additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    let text = object([], [("format", format.into())])
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     vec![
         ("instructions", string()),
         ("max_output_tokens", whole(1.0, 32_768.0)),
         ("temperature", number(0.0, 2.0)),
         ("top_p", number(0.0, 1.0)),
         ("stream", flag()),
-        ("tools", list(object([("type", one_of(&["function"])), ("name", string())], []).into(), 0, 128)),
+        (
+            "tools",
+            list(object([("type", one_of(&["function"])), ("name", string())], []).into(), 0, 128),
+        ),
         ("tool_choice", either([one_of(&["none", "auto", "required"]), of_the_type("function")])),
         ("parallel_tool_calls", flag()),
         ("text", text.into()),
@@ -347,17 +392,26 @@ fn add_images(components: ComponentsBuilder) -> ComponentsBuilder {
     components
         .schema(
             "GenerationRequest",
-            with_conditions(request([model(), prompt()], image(openai_images())), [compressed_jpeg()]),
+            with_conditions(
+                request([model(), prompt()], image(openai_images())),
+                [compressed_jpeg()],
+            ),
         )
         .schema("EditRequest", edit(prompt()))
         .schema("TextToImageRequest", request([model(), prompt()], image(sides())))
         .schema(
             "ImageToImageRequest",
-            request([model(), prompt(), init()], image(sides().into_iter().chain([strength("image_strength")]))),
+            request(
+                [model(), prompt(), init()],
+                image(sides().into_iter().chain([strength("image_strength")])),
+            ),
         )
         .schema(
             "InpaintRequest",
-            request([prompt(), init(), picture("mask")], image(sides().into_iter().chain([model()]))),
+            request(
+                [prompt(), init(), picture("mask")],
+                image(sides().into_iter().chain([model()])),
+            ),
         )
         .schema(
             "AvatarRequest",

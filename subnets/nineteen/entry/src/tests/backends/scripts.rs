@@ -19,7 +19,8 @@ fn chunk(delta: &Value, finish: Value, logprobs: Option<Value>) -> Value {
 }
 
 fn entries(tokens: &[&str]) -> Value {
-    let entry = |token: &&str| json!({"token": token, "logprob": -0.1, "bytes": null, "top_logprobs": []});
+    let entry =
+        |token: &&str| json!({"token": token, "logprob": -0.1, "bytes": null, "top_logprobs": []});
     json!({"content": tokens.iter().map(entry).collect::<Vec<_>>()})
 }
 
@@ -50,13 +51,18 @@ fn with_usage(delta: &Value, reason: Value, logprobs: Option<Value>, usage: Valu
 }
 
 fn call(calls: &Value) -> String {
-    event(&chunk(&json!({"role": "assistant", "content": null, "tool_calls": calls}), Value::Null, None))
+    event(&chunk(
+        &json!({"role": "assistant", "content": null, "tool_calls": calls}),
+        Value::Null,
+        None,
+    ))
 }
 
 /// Returns a chunk whose text is written in JSON as `json`.
 fn raw(json: &[u8]) -> Vec<u8> {
     let start = br#"data: {"choices":[{"index":0,"delta":{"content":""#;
-    let end = br#""},"logprobs":{"content":[{"token":"a","logprob":-0.1}]},"finish_reason":null}]}"#;
+    let end =
+        br#""},"logprobs":{"content":[{"token":"a","logprob":-0.1}]},"finish_reason":null}]}"#;
     [start, json, end, b"\n\n"].concat()
 }
 
@@ -82,10 +88,14 @@ fn then(events: &[String]) -> Vec<String> {
 pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
     let usage = json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10});
     let three = [word("one"), word(" two"), word(" three")];
-    let bytes = |stream: Vec<String>| stream.into_iter().map(String::into_bytes).collect::<Vec<_>>();
-    let inside =
-        |json: &[u8]| vec![role().into_bytes(), raw(json), finish("stop").into_bytes(), DONE.as_bytes().to_vec()];
-    let replaced = |from: &str, to: &str| two().iter().map(|event| event.replace(from, to)).collect::<Vec<_>>();
+    let bytes =
+        |stream: Vec<String>| stream.into_iter().map(String::into_bytes).collect::<Vec<_>>();
+    let inside = |json: &[u8]| {
+        vec![role().into_bytes(), raw(json), finish("stop").into_bytes(), DONE.as_bytes().to_vec()]
+    };
+    let replaced = |from: &str, to: &str| {
+        two().iter().map(|event| event.replace(from, to)).collect::<Vec<_>>()
+    };
     let stream = match name {
         "split_bytes" => {
             let words = [word("\u{65e5}\u{672c}"), word("\u{1f98a} na\u{ef}ve"), word(" \u{41f}")];
@@ -114,8 +124,13 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
                 DONE.to_owned(),
             ]
         }
-        "multi_line_data" => complete(&[word("one").replacen(",\"created\"", ",\ndata: \"created\"", 1)]),
-        "event_names" => two().iter().map(|event| format!("event: message\nid: 5\nretry: 100\n{event}")).collect(),
+        "multi_line_data" => {
+            complete(&[word("one").replacen(",\"created\"", ",\ndata: \"created\"", 1)])
+        }
+        "event_names" => two()
+            .iter()
+            .map(|event| format!("event: message\nid: 5\nretry: 100\n{event}"))
+            .collect(),
         "one_packet" => vec![two().concat()],
         "done_without_empty_line" => {
             vec![role(), word("one"), format!("{}\ndata: [DONE]\n", finish("stop").trim_end())]
@@ -130,32 +145,51 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         "content_filter" => vec![role(), word("one"), finish("content_filter"), DONE.to_owned()],
         "text_with_finish" | "text_with_length" => {
             let reason = if name == "text_with_finish" { "stop" } else { "length" };
-            let last = chunk(&json!({"content": " three"}), reason.into(), Some(entries(&[" three"])));
+            let last =
+                chunk(&json!({"content": " three"}), reason.into(), Some(entries(&[" three"])));
             then(&[event(&last), DONE.to_owned()])
         }
         "usage_without_choices" => {
             then(&[finish("stop"), event(&json!({"choices": [], "usage": usage})), DONE.to_owned()])
         }
-        "usage_with_text" => {
-            then(&[with_usage(&json!({"content": " three"}), "stop".into(), None, usage), DONE.to_owned()])
-        }
+        "usage_with_text" => then(&[
+            with_usage(&json!({"content": " three"}), "stop".into(), None, usage),
+            DONE.to_owned(),
+        ]),
         "usage_in_every_chunk" | "usage_null" => {
             let usage = if name == "usage_null" { Value::Null } else { usage };
             let word = |text: &str| {
-                with_usage(&json!({ "content": text }), Value::Null, Some(entries(&[text])), usage.clone())
+                with_usage(
+                    &json!({ "content": text }),
+                    Value::Null,
+                    Some(entries(&[text])),
+                    usage.clone(),
+                )
             };
-            let role = with_usage(&json!({"role": "assistant", "content": ""}), Value::Null, None, usage.clone());
+            let role = with_usage(
+                &json!({"role": "assistant", "content": ""}),
+                Value::Null,
+                None,
+                usage.clone(),
+            );
             let last = with_usage(&json!({}), "stop".into(), None, usage.clone());
             vec![role, word("one"), word(" two"), word(" three"), last, DONE.to_owned()]
         }
         "no_tokens" => complete(&[]),
         "no_tokens_one_chunk" => {
-            vec![event(&chunk(&json!({"role": "assistant", "content": null}), "stop".into(), None)), DONE.to_owned()]
+            vec![
+                event(&chunk(&json!({"role": "assistant", "content": null}), "stop".into(), None)),
+                DONE.to_owned(),
+            ]
         }
         "only_done" => vec![DONE.to_owned()],
         "nothing" => Vec::new(),
         "role_with_text" => {
-            let first = chunk(&json!({"role": "assistant", "content": "one"}), Value::Null, Some(entries(&["one"])));
+            let first = chunk(
+                &json!({"role": "assistant", "content": "one"}),
+                Value::Null,
+                Some(entries(&["one"])),
+            );
             vec![event(&first), word(" two"), finish("stop"), DONE.to_owned()]
         }
         "role_with_text_without_logprobs" => {
@@ -163,46 +197,72 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
             vec![event(&first), word(" two"), finish("stop"), DONE.to_owned()]
         }
         "content_null" => {
-            let first = event(&chunk(&json!({"role": "assistant", "content": null}), Value::Null, None));
+            let first =
+                event(&chunk(&json!({"role": "assistant", "content": null}), Value::Null, None));
             [vec![first], two()[1..].to_vec()].concat()
         }
         "first_chunk_without_choices" => {
-            [vec![event(&json!({"id": "", "choices": [], "prompt_filter_results": []}))], two()].concat()
+            [vec![event(&json!({"id": "", "choices": [], "prompt_filter_results": []}))], two()]
+                .concat()
         }
         "one_chunk_without_logprobs" => complete(&[word("one"), bare(" two"), word(" three")]),
-        "one_chunk_with_null_logprobs" => complete(&[word("one"), with_logprobs(" two", Value::Null), word(" three")]),
+        "one_chunk_with_null_logprobs" => {
+            complete(&[word("one"), with_logprobs(" two", Value::Null), word(" three")])
+        }
         "last_chunk_without_logprobs" | "last_chunk_with_null_logprobs" => {
             let logprobs = (name == "last_chunk_with_null_logprobs").then_some(Value::Null);
-            then(&[event(&chunk(&json!({"content": " three"}), "stop".into(), logprobs)), DONE.to_owned()])
+            then(&[
+                event(&chunk(&json!({"content": " three"}), "stop".into(), logprobs)),
+                DONE.to_owned(),
+            ])
         }
         "no_logprobs" => complete(&[bare("one"), bare(" two"), bare(" three")]),
         "null_logprobs" => complete(&["one", " two"].map(|text| with_logprobs(text, Value::Null))),
-        "empty_logprobs" => complete(&["one", " two"].map(|text| with_logprobs(text, entries(&[])))),
+        "empty_logprobs" => {
+            complete(&["one", " two"].map(|text| with_logprobs(text, entries(&[]))))
+        }
         "large_logprob" => complete(&[word("one").replace("-0.1", "-9999.0")]),
         "infinite_logprob" => complete(&[word("one").replace("-0.1", "-Infinity")]),
         "empty_token" => complete(&[word("one"), word(""), word(" two")]),
-        "several_tokens_in_a_chunk" => complete(&[with_logprobs("one two three", entries(&["one", " two", " three"]))]),
+        "several_tokens_in_a_chunk" => {
+            complete(&[with_logprobs("one two three", entries(&["one", " two", " three"]))])
+        }
         "empty_tokens" => complete(&[word("one"), word("").repeat(300), word(" two")]),
         "too_many_empty_tokens" => complete(&[word("").repeat(900), word("one")]),
         // In several parts, so that the text is delivered before there are too many.
-        "too_many_empty_tokens_later" => {
-            [vec![role(), word("one")], vec![word("").repeat(100); 9], vec![finish("stop"), DONE.to_owned()]].concat()
-        }
+        "too_many_empty_tokens_later" => [
+            vec![role(), word("one")],
+            vec![word("").repeat(100); 9],
+            vec![finish("stop"), DONE.to_owned()],
+        ]
+        .concat(),
         "too_many_logprobs" => complete(&[with_logprobs("one", entries(&["one"; 900]))]),
-        "character_of_several_tokens" => complete(&[word("one"), word(""), word(""), word("\u{1f98a}")]),
+        "character_of_several_tokens" => {
+            complete(&[word("one"), word(""), word(""), word("\u{1f98a}")])
+        }
         "error_first" => vec![event(&json!({"error": {"message": "no capacity", "code": 429}}))],
-        "error_later" => then(&[event(&json!({"error": {"message": "upstream died", "code": 502}}))]),
+        "error_later" => {
+            then(&[event(&json!({"error": {"message": "upstream died", "code": 502}}))])
+        }
         "error_with_choices" => {
             let choice = json!({"index": 0, "delta": {"content": ""}, "finish_reason": "error"});
-            then(&[event(&json!({"error": {"message": "upstream died"}, "choices": [choice]})), DONE.to_owned()])
+            then(&[
+                event(&json!({"error": {"message": "upstream died"}, "choices": [choice]})),
+                DONE.to_owned(),
+            ])
         }
-        "error_finish_reason" => then(&[event(&chunk(&json!({"content": ""}), "error".into(), None)), DONE.to_owned()]),
+        "error_finish_reason" => {
+            then(&[event(&chunk(&json!({"content": ""}), "error".into(), None)), DONE.to_owned()])
+        }
         "error_event" => then(&["event: error\ndata: {\"message\":\"boom\"}\n\n".to_owned()]),
         "error_line" => then(&["error: {\"message\":\"boom\"}\n\n".to_owned(), DONE.to_owned()]),
-        "malformed_json" => complete(&[word("one"), "data: {\"id\":\"c\",\"obj\n\n".to_owned(), word(" two")]),
-        "joined_events" => {
-            complete(&[word("one"), format!("data: {{\"id\":\"x\",\"object\":\"chat.c{}", bare(" two"))])
+        "malformed_json" => {
+            complete(&[word("one"), "data: {\"id\":\"c\",\"obj\n\n".to_owned(), word(" two")])
         }
+        "joined_events" => complete(&[
+            word("one"),
+            format!("data: {{\"id\":\"x\",\"object\":\"chat.c{}", bare(" two")),
+        ]),
         "line_separators" => complete(&[word("a\u{2028}b\u{2029}c\u{85}d")]),
         "nul" => complete(&[word("a\0b")]),
         "large_chunk" => complete(&[word(&"x".repeat(1_500_000))]),
@@ -211,22 +271,30 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
             complete(&[event(&json!({"choices": [choice(0, "A"), choice(1, "B")]}))])
         }
         "reasoning" => {
-            let thought = |text: &str| event(&chunk(&json!({"reasoning_content": text}), Value::Null, None));
+            let thought =
+                |text: &str| event(&chunk(&json!({"reasoning_content": text}), Value::Null, None));
             complete(&[thought("hm"), thought(" so"), word("one")])
         }
         "tools" => {
             let piece = |text: &str| call(&json!([{"index": 0, "function": {"arguments": text}}]));
-            let first =
-                call(&json!([{"index": 0, "id": "a", "type": "function", "function": {"name": "w", "arguments": ""}}]));
-            vec![first, piece("{\"ci"), piece("ty\":"), piece("\"Paris\"}"), finish("tool_calls"), DONE.to_owned()]
+            let first = call(
+                &json!([{"index": 0, "id": "a", "type": "function", "function": {"name": "w", "arguments": ""}}]),
+            );
+            vec![
+                first,
+                piece("{\"ci"),
+                piece("ty\":"),
+                piece("\"Paris\"}"),
+                finish("tool_calls"),
+                DONE.to_owned(),
+            ]
         }
         "tools_without_index" => {
             let calls = json!([{"id": "a", "type": "function", "function": {"name": "w", "arguments": "{}"}}]);
             vec![call(&calls), finish("tool_calls"), DONE.to_owned()]
         }
         "tools_with_null_arguments" => {
-            let first =
-                json!([{"index": 0, "id": "a", "type": "function", "function": {"name": "w", "arguments": null}}]);
+            let first = json!([{"index": 0, "id": "a", "type": "function", "function": {"name": "w", "arguments": null}}]);
             let second = json!([{"index": 0, "function": {"arguments": "{}"}}]);
             vec![call(&first), call(&second), finish("tool_calls"), DONE.to_owned()]
         }

@@ -1,4 +1,5 @@
-//! Tests of the gateway with libraries for models of many providers: LiteLLM, LangChain, Vercel's AI SDK and llm.
+//! Tests of the gateway with libraries for models of many providers: LiteLLM, LangChain, Vercel's
+//! AI SDK and llm.
 
 use std::process::Command;
 
@@ -9,7 +10,8 @@ use super::{PNG, Served, here};
 
 const WORDS: &str = "word word word ";
 
-/// Returns the results of a Python script in the environment of all these libraries; `None` if it is not installed.
+/// Returns the results of a Python script in the environment of all these libraries; `None` if it
+/// is not installed.
 async fn bought_by(script: &str) -> Option<Value> {
     let peer = peer_directory("clients")?;
     let served = Served::start().await;

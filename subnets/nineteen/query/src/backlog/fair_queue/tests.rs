@@ -38,7 +38,11 @@ fn key_with_fewest_requests_in_flight_over_all_tasks_comes_first() {
         queue.start(&task(name), &Arc::from(key), KeyWeight::default(), true, 0.0);
     }
     let next = |queue: &FairQueue, full: &[&str], skipped: &[u64]| {
-        queue.next(&full.iter().map(|name| task(name)).collect(), &skipped.iter().copied().collect(), 0.0)
+        queue.next(
+            &full.iter().map(|name| task(name)).collect(),
+            &skipped.iter().copied().collect(),
+            0.0,
+        )
     };
     assert_eq!(
         (next(&queue, &[], &[]), next(&queue, &[], &[2]), next(&queue, &["x"], &[])),
@@ -71,11 +75,14 @@ fn full_queue_replaces_newest_request_of_longest_key() {
     assert_eq!(make_room(&["a", "a"], "c"), (true, 1, Some(0)));
     let mut queue = queue(&[("x", "a"); 5]);
     assert!(queue.make_room(&request("y", "a", 1), &settings(5), 0.0), "the queue of another task");
-    (0..5).for_each(|arrival| assert!(queue.remove(arrival, 0.0).is_some() && queue.remove(arrival, 0.0).is_none()));
+    (0..5).for_each(|arrival| {
+        assert!(queue.remove(arrival, 0.0).is_some() && queue.remove(arrival, 0.0).is_none())
+    });
     assert_eq!((queue.len("x"), queue.has_requests(&task("x")), queue.bytes), (0, false, 0));
 }
 
-/// If this process's share of the places becomes smaller, queued requests keep their places until they leave.
+/// If this process's share of the places becomes smaller, queued requests keep their places until
+/// they leave.
 #[test]
 fn new_request_replaces_one_of_an_overfull_queue() {
     let mut queue = queue(&[("x", "a"); 8]);
@@ -142,7 +149,8 @@ fn estimate_follows_queue_length_and_rate() {
     assert_eq!(queue.estimate(&x, 1e9), MAX_WAIT);
 }
 
-/// A key that always has queued requests: name, weight, and seconds that each of its requests takes.
+/// A key that always has queued requests: name, weight, and seconds that each of its requests
+/// takes.
 type SaturatingKey = (&'static str, u32, f64);
 
 /// Gives slots to the requests of saturating keys; returns the keys in the order of their slots.
@@ -185,7 +193,10 @@ fn saturating_keys_are_served_in_proportion_to_their_weights() {
         assert!((2.8..3.2).contains(&ratio), "{ratio} with {slots} slots");
         // Not only in the long run.
         let windows = order.windows(8 * slots.max(4));
-        assert!(windows.clone().all(|window| count(window, "a") > 0.0 && count(window, "b") > 0.0), "{slots} slots");
+        assert!(
+            windows.clone().all(|window| count(window, "a") > 0.0 && count(window, "b") > 0.0),
+            "{slots} slots"
+        );
     }
 }
 
@@ -203,7 +214,8 @@ fn key_with_long_requests_gets_no_larger_share() {
 fn key_of_small_weight_is_not_starved() {
     for slots in [1, 4, 32] {
         let order = serve(&[("small", 1, 1.0), ("large", 100, 1.0)], slots, 5_000);
-        let places: Vec<_> = (0..).zip(&order).filter(|(_, key)| **key == "small").map(|(place, _)| place).collect();
+        let places: Vec<_> =
+            (0..).zip(&order).filter(|(_, key)| **key == "small").map(|(place, _)| place).collect();
         let longest = places.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         assert!(longest <= 101 + 4 * slots, "{longest} requests in between with {slots} slots");
     }
@@ -225,8 +237,8 @@ type SeparateTask = (&'static str, usize, f64);
 /// Request in flight: time of its end, task and key.
 type ServedRequest<'a> = (f64, &'a SeparateTask, &'static str);
 
-/// Gives slots of separate tasks to keys that always have queued requests: each with its task, and the time of its first
-/// request. Returns the task, the key and the time of each start.
+/// Gives slots of separate tasks to keys that always have queued requests: each with its task, and
+/// the time of its first request. Returns the task, the key and the time of each start.
 fn serve_tasks(
     tasks: &[SeparateTask],
     keys: &[(&'static str, &'static str, f64)],
@@ -238,12 +250,15 @@ fn serve_tasks(
     while now < until {
         waiting.retain(|(name, key, first)| {
             if *first <= now {
-                (0..2).for_each(|_| queue.insert(arrivals.next().unwrap(), request(name, key, 1), now));
+                (0..2).for_each(|_| {
+                    queue.insert(arrivals.next().unwrap(), request(name, key, 1), now)
+                });
             }
             *first > now
         });
         loop {
-            let in_flight = |name: &str| running.iter().filter(|(_, task, _)| task.0 == name).count();
+            let in_flight =
+                |name: &str| running.iter().filter(|(_, task, _)| task.0 == name).count();
             let full = tasks.iter().filter(|(name, slots, _)| in_flight(name) >= *slots);
             let full: HashSet<_> = full.map(|(name, ..)| task(name)).collect();
             let Some(arrival) = queue.next(&full, &HashSet::new(), now) else { break };
@@ -263,8 +278,9 @@ fn serve_tasks(
     started
 }
 
-/// A key that has waited for the only slot of one task has had little service, and so has a key whose service began at that
-/// of the former. Neither gets all slots of another task for more than a few seconds.
+/// A key that has waited for the only slot of one task has had little service, and so has a key
+/// whose service began at that of the former. Neither gets all slots of another task for more than
+/// a few seconds.
 #[test]
 fn key_with_little_service_does_not_starve_keys_of_another_task() {
     let tasks = [("x", 1, 10.0), ("y", 8, 1.0)];
@@ -272,7 +288,8 @@ fn key_with_little_service_does_not_starve_keys_of_another_task() {
         let keys = [("x", "z", 0.0), ("y", "i", 0.0), ("y", late, 600.0)];
         let started = serve_tasks(&tasks, &keys, 660.0);
         let starts_of = |key: &str| {
-            let of_key = started.iter().filter(|(name, started, _)| *name == "y" && *started == key);
+            let of_key =
+                started.iter().filter(|(name, started, _)| *name == "y" && *started == key);
             of_key.map(|(.., time)| *time).filter(|time| *time >= 600.0).collect::<Vec<_>>()
         };
         let (early, late_starts) = (starts_of("i"), starts_of(late));

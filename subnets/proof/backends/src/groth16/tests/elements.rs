@@ -29,7 +29,8 @@ fn false_product_breaks_a_constraint() {
         let cs = circuit::constrain(&circuit, &layout).unwrap();
         for inputs in [[255, 255], [-255, 255], [3, -7], [0, 0]] {
             let execution = circuit.execute(&inputs).unwrap();
-            let assignment = circuit::assign(&circuit, &layout, &Digest::of(b"x"), &inputs, &execution);
+            let assignment =
+                circuit::assign(&circuit, &layout, &Digest::of(b"x"), &inputs, &execution);
             assert_eq!(assignment.len(), cs.variables);
             assert_eq!(cs.broken(&assignment), None, "{inputs:?}");
             // The first witness is the square of the binding, the second one the first product.
@@ -50,11 +51,17 @@ fn products_of_matrices_are_proven_for_their_statement_only() {
     }
 }
 
-/// The constraints of a thousand million products are refused by their number, before the terms of each are counted.
+/// The constraints of a thousand million products are refused by their number, before the terms of
+/// each are counted.
 #[test]
 fn large_product_of_matrices_is_refused_by_its_size() {
     let sizes = Matrices { count: 1, rows: 1000, inner: 1000, columns: 1000 };
-    let product = Layer { inputs: vec![1, 1], operation: Operation::MatrixProduct(sizes), rescale: None, scale: 0 };
+    let product = Layer {
+        inputs: vec![1, 1],
+        operation: Operation::MatrixProduct(sizes),
+        rescale: None,
+        scale: 0,
+    };
     let circuit = small(1, vec![moved(&[0], &vec![0; 1_000_000], 0), product]).lower().unwrap();
     let Err(BackendError::Memory(error)) = Groth16.estimate(&circuit) else { panic!("refused") };
     // A million sums are activations, too. Terms would take 80 bytes each.
@@ -71,7 +78,8 @@ fn terms_of_repeated_outputs_have_a_memory_limit() {
         scale: 0,
     };
     let estimate = |repetitions| {
-        let circuit = small(1000, vec![sum.clone(), moved(&[1], &vec![0; repetitions], 0)]).lower().unwrap();
+        let circuit =
+            small(1000, vec![sum.clone(), moved(&[1], &vec![0; repetitions], 0)]).lower().unwrap();
         Groth16.estimate(&circuit)
     };
     assert!(estimate(2).is_ok());

@@ -1,10 +1,12 @@
 //! Products of polynomials: the constraints of convolutions and sums.
 //!
-//! A convolution multiplies polynomials: those of the input's channels, with the cells as coefficients, by those of the
-//! kernels. So its outputs are the coefficients of `sum(input * kernel)`. The prover commits to all coefficients before
-//! the challenges `x` and `y` are drawn. Then the balance `sum(y^channel * output(x)) - sum(input(x) * kernel(x, y))` is
-//! zero for each product, which a false output passes with the probability that a polynomial of this degree is zero at a
-//! random point. Each polynomial is evaluated once, so the cost is that of its coefficients.
+//! A convolution multiplies polynomials: those of the input's channels, with the cells as
+//! coefficients, by those of the kernels. So its outputs are the coefficients of `sum(input *
+//! kernel)`. The prover commits to all coefficients before the challenges `x` and `y` are drawn.
+//! Then the balance `sum(y^channel * output(x)) - sum(input(x) * kernel(x, y))` is zero for each
+//! product, which a false output passes with the probability that a polynomial of this degree is
+//! zero at a random point. Each polynomial is evaluated once, so the cost is that of its
+//! coefficients.
 
 use p3_air::{AirBuilder, ExtensionBuilder};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing as _};
@@ -16,7 +18,8 @@ use super::{EXTENSION, MEMORY, split_lanes};
 
 const KERNEL: &str = "kernel";
 
-/// Two rows of a table, its fixed columns with the early ones at the end, and the powers of the challenges.
+/// Two rows of a table, its fixed columns with the early ones at the end, and the powers of the
+/// challenges.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a, V> {
     pub(super) local: &'a [V],
@@ -25,8 +28,9 @@ pub(super) struct Rows<'a, V> {
     pub(super) powers: &'a Powers,
 }
 
-/// Constrains the polynomials table. Its rows hold the coefficients of one polynomial after the other, from the highest
-/// power on. The polynomials of a product's outputs precede those of its inputs. Returns `None` if columns are missing.
+/// Constrains the polynomials table. Its rows hold the coefficients of one polynomial after the
+/// other, from the highest power on. The polynomials of a product's outputs precede those of its
+/// inputs. Returns `None` if columns are missing.
 pub(super) fn polynomials<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
 where
     AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
@@ -36,9 +40,11 @@ where
     let next: &[[AB::Var; EXTENSION]; 3] = split_lanes(next)?;
     let (addresses, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
     let (counts, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
-    let (&[carry, is_output, is_input, start, kernel], coefficients) = fixed.split_first_chunk::<5>()?;
+    let (&[carry, is_output, is_input, start, kernel], coefficients) =
+        fixed.split_first_chunk::<5>()?;
     let coefficients: &[AB::Var; COEFFICIENTS] = coefficients.try_into().ok()?;
-    let [carry, is_output, is_input, start] = [carry, is_output, is_input, start].map(Into::<AB::Expr>::into);
+    let [carry, is_output, is_input, start] =
+        [carry, is_output, is_input, start].map(Into::<AB::Expr>::into);
     // Those without a cell are the outputs of a product that its convolution does not have.
     access_all(builder, addresses, counts, coefficients);
     let [_, factor, _] = local;
@@ -57,8 +63,8 @@ where
     Some(())
 }
 
-/// Constrains the operands table: kernels with a single tap, whose weights are cells. Returns `None` if columns are
-/// missing.
+/// Constrains the operands table: kernels with a single tap, whose weights are cells. Returns
+/// `None` if columns are missing.
 pub(super) fn operands<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
 where
     AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
@@ -75,16 +81,20 @@ where
     let report: Vec<AB::Var> = [&kernel].into_iter().chain(local).copied().collect();
     builder.push_interaction(KERNEL, report, Count::bounded(-reports, 1));
     let before = extension_value::<AB>(local) * (AB::Expr::ONE - starts);
-    builder.assert_zero_ext(extension_value::<AB>(next) - horner::<AB, COEFFICIENTS>(before, &powers.operand, weights));
+    builder.assert_zero_ext(
+        extension_value::<AB>(next) - horner::<AB, COEFFICIENTS>(before, &powers.operand, weights),
+    );
     Some(())
 }
 
-/// Removes values from memory, or inserts them if their count is negative. Values without a cell have the count 0.
+/// Removes values from memory, or inserts them if their count is negative. Values without a cell
+/// have the count 0.
 ///
-/// The bound of 1 is that of a read. A write may have a larger count, which no prover can choose: counts are fixed
-/// columns of the key, and a verifier trusts a key that it computed from the network. Each address is written by exactly
-/// one row, as often as the key's other rows read it. The proof system checks that all reads together, at most one for
-/// each of these columns and each row, are fewer than the field has elements, so no count wraps around.
+/// The bound of 1 is that of a read. A write may have a larger count, which no prover can choose:
+/// counts are fixed columns of the key, and a verifier trusts a key that it computed from the
+/// network. Each address is written by exactly one row, as often as the key's other rows read it.
+/// The proof system checks that all reads together, at most one for each of these columns and each
+/// row, are fewer than the field has elements, so no count wraps around.
 fn access_all<AB>(
     builder: &mut AB,
     addresses: &[AB::Var; COEFFICIENTS],
@@ -99,9 +109,9 @@ fn access_all<AB>(
     }
 }
 
-/// Constrains the kernels table. A kernel has a tap for each offset in its window, from the highest power of `x` on, and
-/// a tap has a weight for each output channel, from the highest power of `y` on. Returns `None` if columns or powers are
-/// missing.
+/// Constrains the kernels table. A kernel has a tap for each offset in its window, from the highest
+/// power of `x` on, and a tap has a weight for each output channel, from the highest power of `y`
+/// on. Returns `None` if columns or powers are missing.
 pub(super) fn kernels<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
 where
     AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
@@ -133,7 +143,11 @@ where
 }
 
 /// Returns the value of a polynomial after further coefficients, given its value before them.
-fn horner<AB, const N: usize>(before: AB::ExprEF, powers: &RowPowers<N>, coefficients: &[AB::Var; N]) -> AB::ExprEF
+fn horner<AB, const N: usize>(
+    before: AB::ExprEF,
+    powers: &RowPowers<N>,
+    coefficients: &[AB::Var; N],
+) -> AB::ExprEF
 where
     AB: AirBuilder<F = Val> + ExtensionBuilder<EF = Challenge>,
 {

@@ -1,5 +1,5 @@
-//! Security of the parameters for the largest permitted circuit, by the analysis that the authors of the proof system
-//! publish as the crate `p3-security`.
+//! Security of the parameters for the largest permitted circuit, by the analysis that the authors
+//! of the proof system publish as the crate `p3-security`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use p3_field::{BasedVectorSpace, Field as _};
 use p3_lookup::LogUpGadget;
 use p3_security::logup::{self, LOGUP_LABEL, LogUpAir};
 use p3_security::report::{
-    BATCH_LABEL, DEEP_LABEL, LDT_COMMIT_LABEL, LDT_QUERY_LABEL, RegimeReport, SecurityReport, SecurityTerm,
+    BATCH_LABEL, DEEP_LABEL, LDT_COMMIT_LABEL, LDT_QUERY_LABEL, RegimeReport, SecurityReport,
+    SecurityTerm,
 };
 use p3_security::shape::{InstanceShape, StarkAirParams};
 use p3_security::stark::{conjectured_security_report, proven_security_report};
@@ -38,25 +39,33 @@ struct Largest {
 }
 
 impl Largest {
-    /// Measures the largest circuit: all tables, with the maximum number of rows each, and the largest tile.
+    /// Measures the largest circuit: all tables, with the maximum number of rows each, and the
+    /// largest tile.
     fn new(parameters: &Parameters) -> Self {
         let tile = Tile { inputs: MAX_TILE_SIDE, outputs: MAX_TILE_SIDE };
         let has_polynomials = *parameters == POLYNOMIALS;
         let kinds = kinds(tile, MAX_GAPS).into_iter();
         let kinds = kinds.take_while(|kind| has_polynomials || *kind != Kind::Polynomials);
         let powers = Arc::new(Powers::placeholder(&[2; MAX_GAPS]));
-        let tables = kinds.map(|kind| Table { powers: Some(Arc::clone(&powers)), ..Table::new(kind, None) });
+        let tables =
+            kinds.map(|kind| Table { powers: Some(Arc::clone(&powers)), ..Table::new(kind, None) });
         let tables: Vec<Table> = tables.collect();
         let rows = vec![MAX_LOG_ROWS; tables.len()];
-        let common = Prepared::from_airs_and_degrees(&parameters.config(), &tables, &rows).unwrap().common;
+        let common =
+            Prepared::from_airs_and_degrees(&parameters.config(), &tables, &rows).unwrap().common;
         let (mut constraints, mut degree, mut openings) = (0, 0, 0);
         let mut lookups = LogUpAir { num_interactions: 0, max_message_width: 0 };
         for (table, columns) in tables.iter().zip(&common.lookups) {
             let layout = AirLayout::from_air::<Val>(table);
-            let (base, extension) =
-                get_symbolic_constraints::<Val, Challenge, _, _>(table, layout, columns, &LogUpGadget::new());
+            let (base, extension) = get_symbolic_constraints::<Val, Challenge, _, _>(
+                table,
+                layout,
+                columns,
+                &LogUpGadget::new(),
+            );
             let degrees = base.iter().map(SymbolicExpr::degree_multiple);
-            let own = degrees.chain(extension.iter().map(SymbolicExpr::degree_multiple)).max().unwrap();
+            let own =
+                degrees.chain(extension.iter().map(SymbolicExpr::degree_multiple)).max().unwrap();
             degree = degree.max(own);
             constraints += base.len() + extension.len();
             openings += num_batched_openings(
@@ -109,8 +118,9 @@ fn reports(parameters: &Parameters) -> (RegimeReport, SecurityReport) {
     let regime = fri.security_regime();
     let mut challenges = vec![logup::security_term(&lookups, &shape, &grinding).unwrap()];
     if *parameters == POLYNOMIALS {
-        // A false equation between polynomials holds at a random point with at most this probability. As everywhere in
-        // this analysis, the number of points counts as 2^123, although it is almost 2^124.
+        // A false equation between polynomials holds at a random point with at most this
+        // probability. As everywhere in this analysis, the number of points counts as 2^123,
+        // although it is almost 2^124.
         let bits = shape.modulus_bits as f64 - (MAX_DEGREE as f64).log2();
         challenges.push(SecurityTerm::new(POLYNOMIALS_LABEL, ErrorBits::from_log2(bits)));
     }
@@ -135,10 +145,15 @@ fn documented_figures_are_computed() {
         let (conjectured, _) = reports(parameters);
         for (label, documented) in DOCUMENTED {
             let term = conjectured.terms().iter().find(|term| term.label == label).unwrap();
-            assert!((term.bits.bits() - documented[index]).abs() < 0.06, "{label}: {conjectured:#?}");
+            assert!(
+                (term.bits.bits() - documented[index]).abs() < 0.06,
+                "{label}: {conjectured:#?}"
+            );
         }
-        let mut others =
-            conjectured.terms().iter().filter(|term| DOCUMENTED.iter().all(|(label, _)| term.label != *label));
+        let mut others = conjectured
+            .terms()
+            .iter()
+            .filter(|term| DOCUMENTED.iter().all(|(label, _)| term.label != *label));
         assert!(others.all(|term| term.bits.bits() >= least_other(term.label)), "{conjectured:#?}");
     }
 }
@@ -153,7 +168,10 @@ fn released_parameters_give_a_hundred_bits() {
     for parameters in &RELEASED {
         let (conjectured, proven) = reports(parameters);
         let format = parameters.format;
-        assert!(conjectured.security_bits() >= f64::from(SECURITY_BITS), "format {format}: {conjectured:#?}");
+        assert!(
+            conjectured.security_bits() >= f64::from(SECURITY_BITS),
+            "format {format}: {conjectured:#?}"
+        );
         assert!((59.0..60.0).contains(&proven.security_bits()), "format {format}: {proven:#?}");
         // All steps together: the union bound over their errors loses at most two bits more.
         let errors: Vec<ErrorBits> = conjectured.terms().iter().map(|term| term.bits).collect();
@@ -161,8 +179,8 @@ fn released_parameters_give_a_hundred_bits() {
     }
 }
 
-/// The queries alone do not provide 100 bits of security: without proofs of work before the other challenges, the
-/// combination of all openings is the weakest step.
+/// The queries alone do not provide 100 bits of security: without proofs of work before the other
+/// challenges, the combination of all openings is the weakest step.
 #[test]
 fn security_is_that_of_the_weakest_step() {
     let none = Grinding { lookups: 0, point: 0, openings: 0, folding: 0, queries: 16 };

@@ -1,15 +1,16 @@
 //! A commitment scheme for tables whose value columns are committed in two stages.
 //!
-//! The proof system commits to all value columns at once, and draws its challenges afterwards. A table that evaluates
-//! polynomials at a challenge needs their coefficients before the challenge and their values after it. So the
-//! coefficients are committed first, on their own, and the proof system sees them as further fixed columns of the tables:
-//! this scheme joins the columns of both commitments, and opens both.
+//! The proof system commits to all value columns at once, and draws its challenges afterwards. A
+//! table that evaluates polynomials at a challenge needs their coefficients before the challenge
+//! and their values after it. So the coefficients are committed first, on their own, and the proof
+//! system sees them as further fixed columns of the tables: this scheme joins the columns of both
+//! commitments, and opens both.
 
 use std::sync::Arc;
 
 use p3_commit::{
-    CommitmentOpening, MatrixOpening, OpenedValues, OpeningRequest, Pcs as CommitmentScheme, PeriodicLdeTable,
-    PointOpening, UnivariateStarkPcs,
+    CommitmentOpening, MatrixOpening, OpenedValues, OpeningRequest, Pcs as CommitmentScheme,
+    PeriodicLdeTable, PointOpening, UnivariateStarkPcs,
 };
 use p3_fri::verifier::FriError;
 use p3_matrix::bitrev::BitReversibleMatrix as _;
@@ -26,7 +27,8 @@ type OpeningProof = <FriPcs as CommitmentScheme<Challenge, Challenger>>::Proof;
 type Error = <FriPcs as CommitmentScheme<Challenge, Challenger>>::Error;
 /// Why columns could not be committed.
 pub(super) type ProverError = <FriPcs as CommitmentScheme<Challenge, Challenger>>::ProverError;
-type Evaluations<'a> = <FriPcs as UnivariateStarkPcs<Challenge, Challenger>>::EvaluationsOnDomain<'a>;
+type Evaluations<'a> =
+    <FriPcs as UnivariateStarkPcs<Challenge, Challenger>>::EvaluationsOnDomain<'a>;
 type Committed = Result<(Root, Data), ProverError>;
 type Matrix = RowMajorMatrix<Val>;
 type Claims = Vec<CommitmentOpening<Challenge, Root, Domain>>;
@@ -67,7 +69,10 @@ impl CommitmentScheme<Challenge, Challenger> for StagedPcs {
     type ProverError = ProverError;
 
     fn natural_domain_for_degree(&self, degree: usize) -> Domain {
-        <FriPcs as CommitmentScheme<Challenge, Challenger>>::natural_domain_for_degree(&self.inner, degree)
+        <FriPcs as CommitmentScheme<Challenge, Challenger>>::natural_domain_for_degree(
+            &self.inner,
+            degree,
+        )
     }
 
     fn commit(&self, evaluations: impl IntoIterator<Item = (Domain, Matrix)>) -> Committed {
@@ -82,7 +87,12 @@ impl CommitmentScheme<Challenge, Challenger> for StagedPcs {
         self.inner.open(requests, challenger)
     }
 
-    fn verify(&self, claims: Claims, proof: &OpeningProof, challenger: &mut Challenger) -> Result<(), Error> {
+    fn verify(
+        &self,
+        claims: Claims,
+        proof: &OpeningProof,
+        challenger: &mut Challenger,
+    ) -> Result<(), Error> {
         self.inner.verify(claims, proof, challenger)
     }
 }
@@ -105,19 +115,38 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
         evaluations: impl IntoIterator<Item = (Domain, Matrix)>,
         chunks: usize,
     ) -> Result<Vec<Matrix>, ProverError> {
-        UnivariateStarkPcs::<Challenge, Challenger>::get_quotient_ldes(&self.inner, evaluations, chunks)
+        UnivariateStarkPcs::<Challenge, Challenger>::get_quotient_ldes(
+            &self.inner,
+            evaluations,
+            chunks,
+        )
     }
 
     fn commit_ldes(&self, ldes: Vec<Matrix>) -> Committed {
         UnivariateStarkPcs::<Challenge, Challenger>::commit_ldes(&self.inner, ldes)
     }
 
-    fn get_evaluations_on_domain<'a>(&self, data: &'a Data, index: usize, domain: Domain) -> Evaluations<'a> {
-        UnivariateStarkPcs::<Challenge, Challenger>::get_evaluations_on_domain(&self.inner, data, index, domain)
+    fn get_evaluations_on_domain<'a>(
+        &self,
+        data: &'a Data,
+        index: usize,
+        domain: Domain,
+    ) -> Evaluations<'a> {
+        UnivariateStarkPcs::<Challenge, Challenger>::get_evaluations_on_domain(
+            &self.inner,
+            data,
+            index,
+            domain,
+        )
     }
 
     /// The proof system calls this for fixed columns only.
-    fn get_evaluations_on_domain_no_random<'a>(&self, data: &'a Data, index: usize, domain: Domain) -> Evaluations<'a> {
+    fn get_evaluations_on_domain_no_random<'a>(
+        &self,
+        data: &'a Data,
+        index: usize,
+        domain: Domain,
+    ) -> Evaluations<'a> {
         let fixed = self.get_evaluations_on_domain(data, index, domain);
         let Some(early) = &self.early else { return fixed };
         let position = early.tables.iter().position(|&(table, _)| table == index);
@@ -134,9 +163,15 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
         fixed: Option<usize>,
     ) -> Result<(OpenedValues<Challenge>, OpeningProof), ProverError> {
         let mut requests: Vec<OpeningRequest<'_, Data, Challenge>> = requests;
-        let (Some(early), Some(fixed)) = (&self.early, fixed) else { return self.open(requests, challenger) };
+        let (Some(early), Some(fixed)) = (&self.early, fixed) else {
+            return self.open(requests, challenger);
+        };
         if let (Some(data), Some(request)) = (&early.data, requests.get(fixed)) {
-            let points = early.tables.iter().filter_map(|&(table, _)| request.points.get(table).cloned()).collect();
+            let points = early
+                .tables
+                .iter()
+                .filter_map(|&(table, _)| request.points.get(table).cloned())
+                .collect();
             requests.push(OpeningRequest { prover_data: data, points });
         }
         let (mut opened, proof) = self.open(requests, challenger)?;
@@ -167,7 +202,11 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
         for &(index, width) in &early.tables {
             let Some(table) = claim.matrices.get_mut(index) else {
                 let batch = fixed.unwrap_or_default();
-                return Err(FriError::BatchOpenedValuesCountMismatch { batch, expected: index + 1, got });
+                return Err(FriError::BatchOpenedValuesCountMismatch {
+                    batch,
+                    expected: index + 1,
+                    got,
+                });
             };
             let split = |opening: &mut PointOpening<Challenge>| PointOpening {
                 point: opening.point,
@@ -180,7 +219,17 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
         self.verify(claims, proof, challenger)
     }
 
-    fn build_periodic_lde_table(&self, columns: &[Vec<Val>], trace: Domain, quotient: Domain) -> PeriodicLdeTable<Val> {
-        UnivariateStarkPcs::<Challenge, Challenger>::build_periodic_lde_table(&self.inner, columns, trace, quotient)
+    fn build_periodic_lde_table(
+        &self,
+        columns: &[Vec<Val>],
+        trace: Domain,
+        quotient: Domain,
+    ) -> PeriodicLdeTable<Val> {
+        UnivariateStarkPcs::<Challenge, Challenger>::build_periodic_lde_table(
+            &self.inner,
+            columns,
+            trace,
+            quotient,
+        )
     }
 }

@@ -1,8 +1,9 @@
 //! Linear stages as products of polynomials, before they are laid out, and what they cost.
 //!
-//! A key of format 4 is computed again from its network, so everything that decides on the layout is part of the format:
-//! [`Form::of`], [`Size::cost`] and [`tile_cost`], and the order of equations, taps and gaps. A change of any of them needs
-//! another format. A test compares the keys of some networks with their digests.
+//! A key of format 4 is computed again from its network, so everything that decides on the layout
+//! is part of the format: [`Form::of`], [`Size::cost`] and [`tile_cost`], and the order of
+//! equations, taps and gaps. A change of any of them needs another format. A test compares the keys
+//! of some networks with their digests.
 
 use taonet_proof_core::circuit::{Cell, Convolution, Linear, MatrixProduct};
 use taonet_proof_core::network::Matrices;
@@ -35,8 +36,8 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// Returns the relative cost of proving: about the number of value columns, and a third of that of fixed columns. Both
-    /// factors are part of format 4.
+    /// Returns the relative cost of proving: about the number of value columns, and a third of that
+    /// of fixed columns. Both factors are part of format 4.
     const fn cost(self) -> usize {
         88 * self.rows + 40 * self.kernels
     }
@@ -73,7 +74,8 @@ impl<'a> Form<'a> {
         if let Some(convolution) = &linear.convolution {
             let geometry = Geometry::new(convolution)?;
             let [_, outputs] = channels(linear, convolution);
-            return is_bounded(geometry.length, outputs).then_some(Form::Convolution(convolution, geometry));
+            return is_bounded(geometry.length, outputs)
+                .then_some(Form::Convolution(convolution, geometry));
         }
         let [kernel] = &linear.kernels[..] else { return None };
         let is_sum = linear.jobs.len() == linear.bias.len()
@@ -89,15 +91,20 @@ impl<'a> Form<'a> {
             Form::Convolution(convolution, geometry) => {
                 let groups = linear.kernels.len().max(1);
                 let [inputs, outputs] = channels(linear, convolution);
-                let input_rows = geometry.lattice_count() * geometry.input_length.div_ceil(COEFFICIENTS);
+                let input_rows =
+                    geometry.lattice_count() * geometry.input_length.div_ceil(COEFFICIENTS);
                 Size {
-                    rows: groups * (outputs * geometry.length.div_ceil(COEFFICIENTS) + inputs * input_rows),
+                    rows: groups
+                        * (outputs * geometry.length.div_ceil(COEFFICIENTS) + inputs * input_rows),
                     kernels: groups * inputs * geometry.tap_count() * outputs.div_ceil(WEIGHTS),
                 }
             }
             Form::Sum => {
                 let slots = linear.kernels.first().map_or(0, |kernel| kernel.slots);
-                Size { rows: (slots + 1) * linear.bias.len().div_ceil(COEFFICIENTS), kernels: slots }
+                Size {
+                    rows: (slots + 1) * linear.bias.len().div_ceil(COEFFICIENTS),
+                    kernels: slots,
+                }
             }
         }
     }
@@ -105,7 +112,9 @@ impl<'a> Form<'a> {
     /// Returns the differences of power between the taps of each kernel, and after the last one.
     pub(super) fn gaps(&self) -> Vec<u32> {
         let Form::Convolution(_, geometry) = self else { return vec![0] };
-        let of_lattices = geometry.lattices().flat_map(|lattice| gaps(lattice.taps().iter().map(|&(_, power)| power)));
+        let of_lattices = geometry
+            .lattices()
+            .flat_map(|lattice| gaps(lattice.taps().iter().map(|&(_, power)| power)));
         of_lattices.collect()
     }
 
@@ -132,7 +141,12 @@ fn channels(linear: &Linear, convolution: &Convolution) -> [usize; 2] {
     [convolution.input.channels / groups, linear.bias.len() / (rows * columns).max(1) / groups]
 }
 
-fn convolution_equation(linear: &Linear, convolution: &Convolution, geometry: &Geometry, group: usize) -> Equation {
+fn convolution_equation(
+    linear: &Linear,
+    convolution: &Convolution,
+    geometry: &Geometry,
+    group: usize,
+) -> Equation {
     let Convolution { input, cells, window, output } = convolution;
     let [inputs, outputs] = channels(linear, convolution);
     let (plane, output_plane) = (input.height * input.width, output[0] * output[1]);
@@ -142,7 +156,12 @@ fn convolution_equation(linear: &Linear, convolution: &Convolution, geometry: &G
         (0..output_plane).map(|index| ((first + index) as u32, geometry.output(index))).collect()
     };
     let weight = |row: usize, slot: usize| {
-        linear.kernels.get(group).and_then(|kernel| kernel.row(row).get(slot)).copied().unwrap_or_default()
+        linear
+            .kernels
+            .get(group)
+            .and_then(|kernel| kernel.row(row).get(slot))
+            .copied()
+            .unwrap_or_default()
     };
     let inputs = (0..inputs).flat_map(|channel| {
         let first = (group * inputs + channel) * plane;
@@ -158,24 +177,28 @@ fn convolution_equation(linear: &Linear, convolution: &Convolution, geometry: &G
                     .into_iter()
                     .map(|(offset, power)| Tap {
                         power,
-                        weights: (0..outputs).map(|row| weight(row, channel * area + offset)).collect(),
+                        weights: (0..outputs)
+                            .map(|row| weight(row, channel * area + offset))
+                            .collect(),
                     })
                     .collect(),
             ),
         })
     });
-    Equation { length: geometry.length, outputs: (0..outputs).map(output).collect(), inputs: inputs.collect() }
+    Equation {
+        length: geometry.length,
+        outputs: (0..outputs).map(output).collect(),
+        inputs: inputs.collect(),
+    }
 }
 
 fn sum_equation(linear: &Linear) -> Equation {
     let length = linear.bias.len();
     let factors = linear.kernels.first().map(|kernel| kernel.row(0)).unwrap_or_default();
     let inputs = factors.iter().enumerate().map(|(slot, &factor)| {
-        let cells = linear
-            .jobs
-            .iter()
-            .enumerate()
-            .filter_map(|(index, job)| job.taps.get(slot).map(|tap| (tap.cell, length - 1 - index)));
+        let cells = linear.jobs.iter().enumerate().filter_map(|(index, job)| {
+            job.taps.get(slot).map(|tap| (tap.cell, length - 1 - index))
+        });
         EquationInput {
             length,
             cells: cells.collect(),
@@ -186,9 +209,9 @@ fn sum_equation(linear: &Linear) -> Equation {
     Equation { length, outputs: vec![output], inputs: inputs.collect() }
 }
 
-/// Returns products of matrices as equations, one for each pair. The columns of the first matrix are the inputs, the rows
-/// of the second one their kernels. The extents of shapes bound the degree: rows and columns together are at most half of
-/// what [`is_bounded`] permits.
+/// Returns products of matrices as equations, one for each pair. The columns of the first matrix
+/// are the inputs, the rows of the second one their kernels. The extents of shapes bound the
+/// degree: rows and columns together are at most half of what [`is_bounded`] permits.
 pub(super) fn matrix_equations(product: &MatrixProduct) -> Vec<Equation> {
     let Matrices { count, rows, inner, columns } = product.sizes;
     let cell = |cells: &[Cell], index: usize| cells.get(index).copied().unwrap_or_default();
@@ -196,17 +219,23 @@ pub(super) fn matrix_equations(product: &MatrixProduct) -> Vec<Equation> {
         length: rows,
         outputs: (0..columns)
             .map(|column| {
-                (0..rows).map(|row| (((pair * rows + row) * columns + column) as u32, rows - 1 - row)).collect()
+                (0..rows)
+                    .map(|row| (((pair * rows + row) * columns + column) as u32, rows - 1 - row))
+                    .collect()
             })
             .collect(),
         inputs: (0..inner)
             .map(|step| EquationInput {
                 length: rows,
                 cells: (0..rows)
-                    .map(|row| (cell(&product.a, (pair * rows + row) * inner + step), rows - 1 - row))
+                    .map(|row| {
+                        (cell(&product.a, (pair * rows + row) * inner + step), rows - 1 - row)
+                    })
                     .collect(),
                 kernel: Weights::Cells(
-                    (0..columns).map(|column| cell(&product.b, (pair * inner + step) * columns + column)).collect(),
+                    (0..columns)
+                        .map(|column| cell(&product.b, (pair * inner + step) * columns + column))
+                        .collect(),
                 ),
             })
             .collect(),
@@ -217,10 +246,14 @@ pub(super) fn matrix_equations(product: &MatrixProduct) -> Vec<Equation> {
 /// Returns the numbers of rows of the tables of polynomials and operands.
 pub(super) fn matrix_rows(product: &MatrixProduct) -> [usize; 2] {
     let Matrices { count, rows, inner, columns } = product.sizes;
-    [count * (inner + columns) * rows.div_ceil(COEFFICIENTS), count * inner * columns.div_ceil(COEFFICIENTS)]
+    [
+        count * (inner + columns) * rows.div_ceil(COEFFICIENTS),
+        count * inner * columns.div_ceil(COEFFICIENTS),
+    ]
 }
 
-/// Returns what a stage costs as a product of polynomials, if that is less than in tiles, and how much less.
+/// Returns what a stage costs as a product of polynomials, if that is less than in tiles, and how
+/// much less.
 pub(super) fn saving(linear: &Linear, tile: Tile) -> Option<usize> {
     let size = Form::of(linear)?.size(linear);
     tile_cost(linear, tile).checked_sub(size.cost()).filter(|&saving| saving > 0)

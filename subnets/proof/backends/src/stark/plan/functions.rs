@@ -18,14 +18,15 @@ enum Function {
     Zero,
     /// Keeps positive arguments and maps others to 0.
     Positive,
-    /// Saturates quotients. Those of different divisors have different intervals, so each divisor has its own function.
+    /// Saturates quotients. Those of different divisors have different intervals, so each divisor
+    /// has its own function.
     Clamp { shift: u8, unsigned: bool, bits: u8 },
     /// Keeps a sum that is not rescaled.
     Identity,
     /// Range check of a remainder: maps any number below the divisor to 0.
     Remainder { shift: u8 },
-    /// Looks up the value in the table with this index. Arguments outside of the table have no entry, so nothing can be
-    /// proven about them.
+    /// Looks up the value in the table with this index. Arguments outside of the table have no
+    /// entry, so nothing can be proven about them.
     Table(usize),
 }
 
@@ -66,7 +67,10 @@ impl Functions {
     pub(super) fn new(circuit: &Circuit) -> Result<Self, BackendError> {
         let spans = circuit.stages.iter().map(|stage| match &stage.kind {
             StageKind::Max(max) => max.operands.high - max.operands.low,
-            StageKind::Linear(_) | StageKind::Table(_) | StageKind::Product(_) | StageKind::MatrixProduct(_) => 0,
+            StageKind::Linear(_)
+            | StageKind::Table(_)
+            | StageKind::Product(_)
+            | StageKind::MatrixProduct(_) => 0,
         });
         let span = spans.max().unwrap_or_default();
         let zero = Range { low: 0, high: 0 };
@@ -80,7 +84,11 @@ impl Functions {
     }
 
     /// Returns the functions of quotient and remainder by number, the divisor, and half of it.
-    pub(super) fn of(&mut self, rescale: Option<&Rescale>, sums: &Range) -> Result<(u32, u32, i64, i64), BackendError> {
+    pub(super) fn of(
+        &mut self,
+        rescale: Option<&Rescale>,
+        sums: &Range,
+    ) -> Result<(u32, u32, i64, i64), BackendError> {
         let Some(rescale) = rescale else {
             let (identity, _) = self.add(Function::Identity, *sums)?;
             return Ok((identity, ZERO, 1, 0));
@@ -90,13 +98,17 @@ impl Functions {
             Clamp::Signed(bits) => (false, bits),
         };
         let shift = rescale.shift;
-        let (quotient, quotients) = self.add(Function::Clamp { shift, unsigned, bits }, rescale.quotients(sums))?;
+        let (quotient, quotients) =
+            self.add(Function::Clamp { shift, unsigned, bits }, rescale.quotients(sums))?;
         let divisor = 1_i64 << shift;
-        // All pairs of quotient and remainder give distinct field elements, so a sum has only one. This follows from
-        // the limit on the sums' magnitude and the order of the field; soundness depends on it.
+        // All pairs of quotient and remainder give distinct field elements, so a sum has only one.
+        // This follows from the limit on the sums' magnitude and the order of the field; soundness
+        // depends on it.
         let pairs = (quotients.high.abs_diff(quotients.low) + 1).saturating_mul(1 << shift);
         if pairs > u64::from(Val::ORDER_U32) {
-            return Err(BackendError::Internal(format!("{pairs} quotients and remainders of a rescale")));
+            return Err(BackendError::Internal(format!(
+                "{pairs} quotients and remainders of a rescale"
+            )));
         }
         let remainder = match shift {
             0 => ZERO,
@@ -116,7 +128,8 @@ impl Functions {
         Ok(number)
     }
 
-    /// Adds arguments to a function; returns its number, and the interval of all its arguments so far.
+    /// Adds arguments to a function; returns its number, and the interval of all its arguments so
+    /// far.
     fn add(&mut self, function: Function, arguments: Range) -> Result<(u32, Range), BackendError> {
         let next = (self.known.len() as u32).max(FIRST_FUNCTION);
         let (number, range) = self.known.entry(function).or_insert((next, arguments));
@@ -137,8 +150,11 @@ impl Functions {
     }
 
     pub(super) fn finish(self) -> FunctionTable {
-        let mut functions: Vec<(u32, Function, Range)> =
-            self.known.into_iter().map(|(function, (number, range))| (number, function, range)).collect();
+        let mut functions: Vec<(u32, Function, Range)> = self
+            .known
+            .into_iter()
+            .map(|(function, (number, range))| (number, function, range))
+            .collect();
         functions.sort_unstable_by_key(|&(number, ..)| number);
         let mut tables: Vec<(usize, Vec<i32>)> =
             self.tables.into_iter().map(|((_, values), (index, _))| (index, values)).collect();
@@ -148,8 +164,9 @@ impl Functions {
         for (number, function, range) in functions {
             table.first.push((table.entries.len(), range.low));
             let arguments = (range.low..=range.high).enumerate();
-            let entries = arguments
-                .map(|(position, argument)| [i64::from(number), argument, function.apply(argument, position, &tables)]);
+            let entries = arguments.map(|(position, argument)| {
+                [i64::from(number), argument, function.apply(argument, position, &tables)]
+            });
             table.entries.extend(entries);
         }
         // Padding rows repeat the entry of `ZERO`; their lookup count is 0.

@@ -9,9 +9,10 @@ use super::super::projection::MAX_DEGREE;
 
 /// A convolution as a product of polynomials in one variable.
 ///
-/// The cells of a channel are the coefficients of a polynomial, row by row, with `pitch` powers for each row: enough that
-/// the columns of one row, with the padding beside them, do not overlap with the next. A window with a stride of `s`
-/// reads each of the `s * s` sublattices of the input with a stride of one, so each sublattice is a channel of its own.
+/// The cells of a channel are the coefficients of a polynomial, row by row, with `pitch` powers for
+/// each row: enough that the columns of one row, with the padding beside them, do not overlap with
+/// the next. A window with a stride of `s` reads each of the `s * s` sublattices of the input with
+/// a stride of one, so each sublattice is a channel of its own.
 ///
 /// The sublattices are listed on demand: the caller counts their memory before.
 pub(super) struct Geometry {
@@ -43,8 +44,8 @@ pub(super) struct Lattice<'a> {
     horizontal: &'a Residue,
 }
 
-/// The elements of an axis that have one residue modulo the stride, and the taps of the kernel that read them: one after
-/// each stride, at distances that increase by one.
+/// The elements of an axis that have one residue modulo the stride, and the taps of the kernel that
+/// read them: one after each stride, at distances that increase by one.
 struct Residue {
     /// The first element.
     first: usize,
@@ -65,7 +66,13 @@ fn signed(extent: usize) -> i64 {
 }
 
 /// Returns the residues of an axis that a kernel reads at `outputs` positions.
-fn axis(extent: usize, kernel: usize, stride: usize, padding: usize, outputs: usize) -> Vec<Residue> {
+fn axis(
+    extent: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    outputs: usize,
+) -> Vec<Residue> {
     let residues = (0..stride.min(extent)).filter_map(|first| {
         let first_tap = (first + padding) % stride;
         let taps = kernel.checked_sub(first_tap).filter(|&span| span > 0)?.div_ceil(stride);
@@ -89,7 +96,8 @@ impl Residue {
     }
 }
 
-/// Returns the largest number of elements of a residue, and the smallest and the largest distance of a tap.
+/// Returns the largest number of elements of a residue, and the smallest and the largest distance
+/// of a tap.
 fn extremes(axis: &[Residue]) -> Option<(i64, i64, i64)> {
     let most = axis.iter().map(|residue| signed(residue.elements)).max()?;
     let nearest = axis.iter().map(|residue| residue.nearest).min()?;
@@ -97,7 +105,8 @@ fn extremes(axis: &[Residue]) -> Option<(i64, i64, i64)> {
 }
 
 impl Geometry {
-    /// Returns the powers of a convolution; `None` if its polynomials are too long, or if it reads padding only.
+    /// Returns the powers of a convolution; `None` if its polynomials are too long, or if it reads
+    /// padding only.
     pub(super) fn new(convolution: &Convolution) -> Option<Self> {
         let Convolution { input, window, output: [rows, columns], .. } = convolution;
         let [top, left, ..] = window.padding;
@@ -105,7 +114,8 @@ impl Geometry {
         let horizontal = axis(input.width, window.kernel[1], window.stride[1], left, *columns);
         let (tallest, uppermost, lowermost) = extremes(&vertical)?;
         let (widest, nearest, farthest) = extremes(&horizontal)?;
-        // Neither the padding on the left nor that on the right reaches into another row, and no two outputs coincide.
+        // Neither the padding on the left nor that on the right reaches into another row, and no
+        // two outputs coincide.
         let pitch = (widest - nearest.min(0)).max(signed(*columns) + farthest.max(0));
         let highest = (tallest - 1) * pitch + widest - 1;
         let (lowest_tap, highest_tap) = (uppermost * pitch + nearest, lowermost * pitch + farthest);
@@ -141,7 +151,11 @@ impl Geometry {
     /// Iterates over the sublattices, row by row.
     pub(super) fn lattices(&self) -> impl Iterator<Item = Lattice<'_>> {
         self.vertical.iter().flat_map(move |vertical| {
-            self.horizontal.iter().map(move |horizontal| Lattice { geometry: self, vertical, horizontal })
+            self.horizontal.iter().map(move |horizontal| Lattice {
+                geometry: self,
+                vertical,
+                horizontal,
+            })
         })
     }
 
@@ -153,8 +167,9 @@ impl Geometry {
 }
 
 impl Lattice<'_> {
-    /// Iterates over the elements that a window covers: index in the channel, and power. No output that the convolution
-    /// has depends on the others, which no stage may have to keep in memory: they read as zero.
+    /// Iterates over the elements that a window covers: index in the channel, and power. No output
+    /// that the convolution has depends on the others, which no stage may have to keep in memory:
+    /// they read as zero.
     pub(super) fn elements(self) -> impl Iterator<Item = (usize, usize)> {
         let Self { geometry, vertical, horizontal } = self;
         let [stride_rows, stride_columns] = geometry.stride;
@@ -167,8 +182,9 @@ impl Lattice<'_> {
         })
     }
 
-    /// Returns the taps: index in the kernel, and power. They are in the order of format 4, from the highest power on and
-    /// then by index: with padding on both sides of a narrow input, taps of different rows have the same power.
+    /// Returns the taps: index in the kernel, and power. They are in the order of format 4, from
+    /// the highest power on and then by index: with padding on both sides of a narrow input, taps
+    /// of different rows have the same power.
     pub(super) fn taps(self) -> Vec<(usize, usize)> {
         let Self { geometry, vertical, horizontal } = self;
         let [stride_rows, stride_columns] = geometry.stride;
@@ -209,7 +225,8 @@ mod tests {
         });
     }
 
-    /// Padding of two columns on both sides of a single one: a row has three powers, and the kernel five columns.
+    /// Padding of two columns on both sides of a single one: a row has three powers, and the kernel
+    /// five columns.
     #[test]
     fn taps_of_one_power_are_in_the_order_of_the_kernel() {
         let window = Window { kernel: [40, 5], stride: [1; 2], padding: [0, 2, 0, 2] };
@@ -222,22 +239,33 @@ mod tests {
         assert!(taps.windows(2).all(|taps| (taps[0].1, taps[1].0) > (taps[1].1, taps[0].0)));
     }
 
-    /// The elements of all sublattices are those that a window covers at any position, each of them once.
+    /// The elements of all sublattices are those that a window covers at any position, each of them
+    /// once.
     #[test]
     fn elements_are_those_that_a_window_covers() {
-        for [kernel, stride, before, after] in [[3, 2, 0, 0], [2, 3, 0, 1], [2, 2, 3, 0], [3, 1, 1, 1], [1, 4, 0, 3]] {
-            let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [before, 0, after, after] };
+        for [kernel, stride, before, after] in
+            [[3, 2, 0, 0], [2, 3, 0, 1], [2, 2, 3, 0], [3, 1, 1, 1], [1, 4, 0, 3]]
+        {
+            let window = Window {
+                kernel: [kernel; 2],
+                stride: [stride; 2],
+                padding: [before, 0, after, after],
+            };
             let geometry = geometry([9, 8], window);
             let input = Shape::new(1, 9, 8).unwrap();
             let [rows, columns] = window.output(&input).unwrap();
             let positions = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
             let mut covered: Vec<usize> = positions
-                .flat_map(|(row, column)| window.taps(&input, row, column).map(|(_, index)| index).collect::<Vec<_>>())
+                .flat_map(|(row, column)| {
+                    window.taps(&input, row, column).map(|(_, index)| index).collect::<Vec<_>>()
+                })
                 .collect();
             covered.sort_unstable();
             covered.dedup();
-            let mut elements: Vec<usize> =
-                geometry.lattices().flat_map(|lattice| lattice.elements().map(|(index, _)| index)).collect();
+            let mut elements: Vec<usize> = geometry
+                .lattices()
+                .flat_map(|lattice| lattice.elements().map(|(index, _)| index))
+                .collect();
             elements.sort_unstable();
             assert_eq!(elements, covered, "{window:?}");
         }

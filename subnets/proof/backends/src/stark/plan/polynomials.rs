@@ -8,7 +8,9 @@ use super::super::air::{KERNEL_FIXED, Kind, OPERAND_FIXED, POLYNOMIAL_FIXED};
 use super::super::config::Val;
 use super::super::projection::{COEFFICIENTS, MAX_GAPS, WEIGHTS, is_bounded};
 use super::Layout;
-use super::equations::{Equation, EquationInput, Form, Tap, Weights, gaps, matrix_equations, matrix_rows, saving};
+use super::equations::{
+    Equation, EquationInput, Form, Tap, Weights, gaps, matrix_equations, matrix_rows, saving,
+};
 use crate::BackendError;
 
 /// Products of polynomials, as the prover needs them to fill the value columns.
@@ -19,7 +21,8 @@ pub(in super::super) struct PolynomialPlan {
     pub(in super::super) gaps: Vec<u32>,
 }
 
-/// An equation between polynomials: each output is the sum of all inputs, each times its kernel for this output.
+/// An equation between polynomials: each output is the sum of all inputs, each times its kernel for
+/// this output.
 #[derive(Debug)]
 pub(in super::super) struct Product {
     /// Number of coefficients of an output.
@@ -51,7 +54,8 @@ pub(in super::super) enum Kernel {
 /// Coefficient of a polynomial.
 #[derive(Clone, Copy)]
 enum Coefficient {
-    /// An output of the product that its convolution does not have, or padding before the first coefficient.
+    /// An output of the product that its convolution does not have, or padding before the first
+    /// coefficient.
     Free,
     /// A value that the row reads from memory.
     Read(u32),
@@ -121,7 +125,9 @@ impl Polynomials {
         }
         let [rows, kernels, operands] = self.heights();
         let operands = if self.operands.is_empty() { 0 } else { operands };
-        POLYNOMIAL_FIXED * rows + (KERNEL_FIXED + self.plan.gaps.len()) * kernels + OPERAND_FIXED * operands
+        POLYNOMIAL_FIXED * rows
+            + (KERNEL_FIXED + self.plan.gaps.len()) * kernels
+            + OPERAND_FIXED * operands
     }
 
     fn heights(&self) -> [usize; 3] {
@@ -129,7 +135,13 @@ impl Polynomials {
     }
 
     /// Appends the rows of a polynomial, given its coefficients by power.
-    fn push(&mut self, coefficients: &[Coefficient], padding: Coefficient, end: End, start: bool) -> usize {
+    fn push(
+        &mut self,
+        coefficients: &[Coefficient],
+        padding: Coefficient,
+        end: End,
+        start: bool,
+    ) -> usize {
         let first = self.rows.len();
         let count = coefficients.len().div_ceil(COEFFICIENTS);
         for row in (0..count).rev() {
@@ -152,7 +164,8 @@ impl Polynomials {
             // The last block is full, so that the last weight has the power 0.
             let count = tap.weights.len().div_ceil(WEIGHTS).max(1);
             let padding = count * WEIGHTS - tap.weights.len();
-            let padded: Vec<i32> = std::iter::repeat_n(0, padding).chain(tap.weights.iter().copied()).collect();
+            let padded: Vec<i32> =
+                std::iter::repeat_n(0, padding).chain(tap.weights.iter().copied()).collect();
             for (block, weights) in padded.chunks(WEIGHTS).enumerate() {
                 let is_last = block + 1 == count;
                 self.kernels.push(KernelRow {
@@ -165,7 +178,8 @@ impl Polynomials {
         kernel
     }
 
-    /// Appends a kernel of cells, given their coefficients by power; returns its number and its first row.
+    /// Appends a kernel of cells, given their coefficients by power; returns its number and its
+    /// first row.
     fn operand(&mut self, weights: &[Coefficient]) -> (u32, usize) {
         let (kernel, first) = (self.count, self.operands.len());
         self.count += 1;
@@ -180,8 +194,8 @@ impl Polynomials {
         (kernel, first)
     }
 
-    /// Adds gaps to those of earlier kernels, unless there would be more than [`MAX_GAPS`]. Their order is that of the key
-    /// and of the columns of the kernels table: part of format 4.
+    /// Adds gaps to those of earlier kernels, unless there would be more than [`MAX_GAPS`]. Their
+    /// order is that of the key and of the columns of the kernels table: part of format 4.
     fn add_gaps(&mut self, gaps: &[u32]) -> bool {
         let mut all = self.plan.gaps.clone();
         for gap in gaps {
@@ -197,7 +211,10 @@ impl Polynomials {
     }
 
     /// Returns the fixed columns of all tables, and what the prover needs.
-    pub(super) fn finish(self, reads: &[u32]) -> (Vec<(Kind, RowMajorMatrix<Val>)>, PolynomialPlan) {
+    pub(super) fn finish(
+        self,
+        reads: &[u32],
+    ) -> (Vec<(Kind, RowMajorMatrix<Val>)>, PolynomialPlan) {
         let mut tables = vec![
             (Kind::Polynomials, self.polynomial_columns(reads)),
             (Kind::Kernels { gaps: self.plan.gaps.len() }, self.kernel_columns()),
@@ -216,13 +233,22 @@ impl Polynomials {
             let (counts, flags) = rest.split_at_mut(COEFFICIENTS);
             set_addresses(&row.coefficients, addresses, counts, reads);
             let kernel = if let End::Input(kernel) = row.end { kernel } else { 0 };
-            let ends = [row.end == End::None, row.end == End::Output, matches!(row.end, End::Input(_)), row.start];
-            for (flag, value) in flags.iter_mut().zip(ends.map(u32::from).into_iter().chain([kernel])) {
+            let ends = [
+                row.end == End::None,
+                row.end == End::Output,
+                matches!(row.end, End::Input(_)),
+                row.start,
+            ];
+            for (flag, value) in
+                flags.iter_mut().zip(ends.map(u32::from).into_iter().chain([kernel]))
+            {
                 *flag = Val::from_u32(value);
             }
         }
         // The first row after the last product checks its balance.
-        if let Some(start) = values.get_mut(self.rows.len() % height * POLYNOMIAL_FIXED + 2 * COEFFICIENTS + 3) {
+        if let Some(start) =
+            values.get_mut(self.rows.len() % height * POLYNOMIAL_FIXED + 2 * COEFFICIENTS + 3)
+        {
             *start = Val::ONE;
         }
         RowMajorMatrix::new(values, POLYNOMIAL_FIXED)
@@ -241,7 +267,8 @@ impl Polynomials {
         }
         for (index, row) in self.operands.iter().enumerate() {
             // The row after the last one of a kernel reports it.
-            let flags = values.get_mut((index + 1) % height * OPERAND_FIXED + 2 * COEFFICIENTS + 1..);
+            let flags =
+                values.get_mut((index + 1) % height * OPERAND_FIXED + 2 * COEFFICIENTS + 1..);
             if let (Some(kernel), Some([reports, number, ..])) = (row.end, flags) {
                 (*reports, *number) = (Val::ONE, Val::from_u32(kernel));
             }
@@ -272,8 +299,13 @@ impl Polynomials {
     }
 }
 
-/// Returns a row's coefficients, given all coefficients by power. The last row has the lowest powers.
-fn row_of(coefficients: &[Coefficient], padding: Coefficient, row: usize) -> [Coefficient; COEFFICIENTS] {
+/// Returns a row's coefficients, given all coefficients by power. The last row has the lowest
+/// powers.
+fn row_of(
+    coefficients: &[Coefficient],
+    padding: Coefficient,
+    row: usize,
+) -> [Coefficient; COEFFICIENTS] {
     std::array::from_fn(|column| {
         let power = row * COEFFICIENTS + COEFFICIENTS - 1 - column;
         coefficients.get(power).copied().unwrap_or(padding)
@@ -281,7 +313,12 @@ fn row_of(coefficients: &[Coefficient], padding: Coefficient, row: usize) -> [Co
 }
 
 /// Sets the addresses and counts of a row's coefficients.
-fn set_addresses(coefficients: &[Coefficient], addresses: &mut [Val], counts: &mut [Val], reads: &[u32]) {
+fn set_addresses(
+    coefficients: &[Coefficient],
+    addresses: &mut [Val],
+    counts: &mut [Val],
+    reads: &[u32],
+) {
     for ((coefficient, address), count) in coefficients.iter().zip(addresses).zip(counts) {
         match *coefficient {
             Coefficient::Free => {}
@@ -296,7 +333,11 @@ fn set_addresses(coefficients: &[Coefficient], addresses: &mut [Val], counts: &m
 
 impl Layout {
     /// Appends products of matrices and returns the address of each sum.
-    pub(super) fn matrix_sums(&mut self, stage: &Stage, product: &MatrixProduct) -> Result<Vec<u32>, BackendError> {
+    pub(super) fn matrix_sums(
+        &mut self,
+        stage: &Stage,
+        product: &MatrixProduct,
+    ) -> Result<Vec<u32>, BackendError> {
         if !self.has_polynomials {
             return Err(BackendError::OtherCircuit("the key's format has no products of matrices"));
         }
@@ -310,13 +351,18 @@ impl Layout {
         sums.ok_or_else(|| BackendError::Internal("a sum without a polynomial".to_owned()))
     }
 
-    /// Appends a stage as products of polynomials and returns the address of each sum; `None` if it is cheaper in tiles, or
-    /// has more gaps than the kernels table has room for.
-    pub(super) fn polynomial_sums(&mut self, stage: &Stage, linear: &Linear) -> Result<Option<Vec<u32>>, BackendError> {
+    /// Appends a stage as products of polynomials and returns the address of each sum; `None` if it
+    /// is cheaper in tiles, or has more gaps than the kernels table has room for.
+    pub(super) fn polynomial_sums(
+        &mut self,
+        stage: &Stage,
+        linear: &Linear,
+    ) -> Result<Option<Vec<u32>>, BackendError> {
         if saving(linear, self.products.tile()).is_none() {
             return Ok(None);
         }
-        let Some(form) = Form::of(linear).filter(|form| self.polynomials.add_gaps(&form.gaps())) else {
+        let Some(form) = Form::of(linear).filter(|form| self.polynomials.add_gaps(&form.gaps()))
+        else {
             return Ok(None);
         };
         let size = form.size(linear);
@@ -326,10 +372,15 @@ impl Layout {
             self.equation(equation, &mut sums)?;
         }
         let sums: Option<Vec<u32>> = sums.into_iter().collect();
-        sums.map(Some).ok_or_else(|| BackendError::Internal("a sum without a polynomial".to_owned()))
+        sums.map(Some)
+            .ok_or_else(|| BackendError::Internal("a sum without a polynomial".to_owned()))
     }
 
-    fn equation(&mut self, equation: Equation, sums: &mut [Option<u32>]) -> Result<(), BackendError> {
+    fn equation(
+        &mut self,
+        equation: Equation,
+        sums: &mut [Option<u32>],
+    ) -> Result<(), BackendError> {
         if !is_bounded(equation.length, equation.outputs.len()) {
             return Err(BackendError::Internal("the degree of an equation is too high".to_owned()));
         }
@@ -338,12 +389,19 @@ impl Layout {
             let mut coefficients = vec![Coefficient::Free; equation.length];
             for &(index, power) in output {
                 let address = self.allocate();
-                if let (Some(sum), Some(coefficient)) = (sums.get_mut(index as usize), coefficients.get_mut(power)) {
+                if let (Some(sum), Some(coefficient)) =
+                    (sums.get_mut(index as usize), coefficients.get_mut(power))
+                {
                     (*sum, *coefficient) = (Some(address), Coefficient::Written(address));
                 }
             }
             let start = outputs.is_empty();
-            outputs.push(self.polynomials.push(&coefficients, Coefficient::Free, End::Output, start));
+            outputs.push(self.polynomials.push(
+                &coefficients,
+                Coefficient::Free,
+                End::Output,
+                start,
+            ));
         }
         let mut inputs = Vec::with_capacity(equation.inputs.len());
         for EquationInput { length, cells, kernel } in equation.inputs {
@@ -352,22 +410,33 @@ impl Layout {
                 Weights::Fixed(taps) => (self.polynomials.kernel(&taps), Kernel::Taps(taps)),
                 Weights::Cells(cells) => {
                     let powers = (0..cells.len()).rev();
-                    let weights =
-                        self.read_coefficients(cells.len(), &cells.into_iter().zip(powers).collect::<Vec<_>>())?;
+                    let weights = self.read_coefficients(
+                        cells.len(),
+                        &cells.into_iter().zip(powers).collect::<Vec<_>>(),
+                    )?;
                     let (kernel, row) = self.polynomials.operand(&weights);
                     (kernel, Kernel::Operand(row))
                 }
             };
-            let row = self.polynomials.push(&coefficients, Coefficient::Read(0), End::Input(number), false);
+            let row = self.polynomials.push(
+                &coefficients,
+                Coefficient::Read(0),
+                End::Input(number),
+                false,
+            );
             inputs.push(Input { row, length, kernel });
         }
         self.polynomials.plan.products.push(Product { length: equation.length, outputs, inputs });
         Ok(())
     }
 
-    /// Reads cells as coefficients of these powers. Coefficients without a cell are zero, as is the padding before them:
-    /// they read the zero at address 0.
-    fn read_coefficients(&mut self, length: usize, cells: &[(Cell, usize)]) -> Result<Vec<Coefficient>, BackendError> {
+    /// Reads cells as coefficients of these powers. Coefficients without a cell are zero, as is the
+    /// padding before them: they read the zero at address 0.
+    fn read_coefficients(
+        &mut self,
+        length: usize,
+        cells: &[(Cell, usize)],
+    ) -> Result<Vec<Coefficient>, BackendError> {
         let mut addresses = vec![0; length.next_multiple_of(COEFFICIENTS)];
         for &(cell, power) in cells {
             let from = self.address(cell)?;

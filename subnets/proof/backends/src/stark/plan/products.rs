@@ -1,4 +1,5 @@
-//! Multiply-adds in tiles: each row multiplies values with a matrix of weights and adds the products to sums.
+//! Multiply-adds in tiles: each row multiplies values with a matrix of weights and adds the
+//! products to sums.
 
 use std::collections::HashMap;
 
@@ -43,11 +44,15 @@ impl Block {
         let mut block = Self { cells: Vec::new(), positions: HashMap::new(), outputs: Vec::new() };
         for job in jobs {
             let Some(kernel) = linear.kernels.get(job.kernel) else { continue };
-            let positions: Vec<usize> = job.taps.iter().map(|tap| block.position(tap.cell)).collect();
+            let positions: Vec<usize> =
+                job.taps.iter().map(|tap| block.position(tap.cell)).collect();
             for (row, &output) in job.outputs.iter().enumerate() {
                 let weights = kernel.row(row);
                 let weighted = job.taps.iter().zip(&positions).filter_map(|(tap, &position)| {
-                    weights.get(tap.slot as usize).filter(|&&weight| weight != 0).map(|&weight| (position, weight))
+                    weights
+                        .get(tap.slot as usize)
+                        .filter(|&&weight| weight != 0)
+                        .map(|&weight| (position, weight))
                 });
                 block.outputs.push((output, weighted.collect()));
             }
@@ -120,14 +125,22 @@ impl Products {
 
 impl Layout {
     /// Appends the rows of a stage and returns the address of each sum.
-    pub(super) fn products(&mut self, stage: &Stage, linear: &Linear) -> Result<Vec<u32>, BackendError> {
+    pub(super) fn products(
+        &mut self,
+        stage: &Stage,
+        linear: &Linear,
+    ) -> Result<Vec<u32>, BackendError> {
         let tile = self.products.tile;
         let together = jobs_together(linear, tile);
         let mut sums = vec![None; stage.count];
         for jobs in linear.jobs.chunks(together) {
             let block = Block::of(linear, jobs);
             self.spend(block.rows(tile) * tile.fixed())?;
-            let addresses = block.cells.iter().map(|&cell| self.address(cell)).collect::<Result<Vec<_>, _>>()?;
+            let addresses = block
+                .cells
+                .iter()
+                .map(|&cell| self.address(cell))
+                .collect::<Result<Vec<_>, _>>()?;
             for outputs in block.outputs.chunks(tile.outputs) {
                 let mut first = None;
                 for (output, _) in outputs {
@@ -164,13 +177,20 @@ impl Layout {
                 self.read(address);
             }
             let last = index + 1 == count;
-            self.products.rows.push(Row { addresses: slice, weights, first, outputs: outputs.len(), last });
+            self.products.rows.push(Row {
+                addresses: slice,
+                weights,
+                first,
+                outputs: outputs.len(),
+                last,
+            });
         }
     }
 }
 
-/// Returns the number of jobs that share rows, chosen so that the stage has the fewest rows. Sharing pays off because
-/// neighbouring positions of a convolution read mostly the same cells. The choice is part of formats 3 and 4.
+/// Returns the number of jobs that share rows, chosen so that the stage has the fewest rows.
+/// Sharing pays off because neighbouring positions of a convolution read mostly the same cells. The
+/// choice is part of formats 3 and 4.
 fn jobs_together(linear: &Linear, tile: Tile) -> usize {
     let outputs = linear.jobs.first().map_or(1, |job| job.outputs.len().max(1));
     let most = (tile.outputs / outputs).min(linear.jobs.len()).max(1);
@@ -187,9 +207,9 @@ fn sampled_rows(linear: &Linear, tile: Tile, together: usize) -> (usize, usize) 
     (sample.chunks(together).map(|jobs| Block::of(linear, jobs).rows(tile)).sum(), sample.len())
 }
 
-/// Returns the relative cost of proving a stage in tiles: about the number of value columns, those of the lookups
-/// included, and a third of that of fixed columns. Which stages are products of polynomials depends on it, so it is part of
-/// format 4.
+/// Returns the relative cost of proving a stage in tiles: about the number of value columns, those
+/// of the lookups included, and a third of that of fixed columns. Which stages are products of
+/// polynomials depends on it, so it is part of format 4.
 pub(super) fn tile_cost(linear: &Linear, tile: Tile) -> usize {
     let (rows, jobs) = sampled_rows(linear, tile, jobs_together(linear, tile));
     let columns = tile.width() + 2 * (tile.inputs + tile.outputs) + 12 + tile.fixed() / 3;

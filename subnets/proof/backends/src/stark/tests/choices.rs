@@ -1,5 +1,6 @@
-//! False proofs of choices: TopK, and products of conditions. From a false step on, the witness of a cheat is that of a
-//! circuit which chooses something else: every later value, sum and count agrees with it.
+//! False proofs of choices: TopK, and products of conditions. From a false step on, the witness of
+//! a cheat is that of a circuit which chooses something else: every later value, sum and count
+//! agrees with it.
 
 use super::*;
 use crate::testing::{moved, product, small, table};
@@ -25,8 +26,8 @@ enum Disguise {
 }
 
 impl Forger {
-    /// Executes another circuit, which differs from the prover's in operations and tables, in place of the honest trace.
-    /// Returns its outputs.
+    /// Executes another circuit, which differs from the prover's in operations and tables, in place
+    /// of the honest trace. Returns its outputs.
     fn execute_other(&mut self, circuit: &Circuit, execution: &Execution) -> Vec<i64> {
         self.traces = trace::fill(&self.prover.system.plan, circuit, execution).unwrap();
         execution.outputs(circuit)
@@ -82,11 +83,16 @@ impl Forger {
     }
 }
 
-/// Checks that the outputs of a network with other tables are rejected, however the false lookups are disguised.
+/// Checks that the outputs of a network with other tables are rejected, however the false lookups
+/// are disguised.
 fn check_false_tables(network: &Network, inputs: &[i64], other: &Network, expected: &[i64]) {
     let mut forger = Forger::new(network);
     forger.change_inputs(inputs);
-    assert_eq!(forger.forge_outputs(forger.statement.outputs.clone(), |_| ()), Ok(()), "an unchanged trace is proven");
+    assert_eq!(
+        forger.forge_outputs(forger.statement.outputs.clone(), |_| ()),
+        Ok(()),
+        "an unchanged trace is proven"
+    );
     let circuit = other.lower().unwrap();
     let execution = circuit.execute(inputs).unwrap();
     let outputs = forger.execute_other(&circuit, &execution);
@@ -97,7 +103,11 @@ fn check_false_tables(network: &Network, inputs: &[i64], other: &Network, expect
     for disguise in [Disguise::FalseValue, Disguise::OtherArgument, Disguise::Remainder] {
         for moves_counts in [false, true] {
             let verified = forger.forge_lookups(&outputs, &lookups, disguise, moves_counts);
-            assert_eq!(verified, Err(VerifyError::Invalid), "{lookups:?} {disguise:?} {moves_counts}");
+            assert_eq!(
+                verified,
+                Err(VerifyError::Invalid),
+                "{lookups:?} {disguise:?} {moves_counts}"
+            );
         }
     }
 }
@@ -114,12 +124,16 @@ fn sum(inputs: &[u32], factors: &[i32]) -> Layer {
 
 /// Creates a table of a condition.
 fn condition(input: u32, arguments: Range, holds: fn(i64) -> bool) -> Layer {
-    table(input, arguments.low, (arguments.low..=arguments.high).map(|argument| i32::from(holds(argument))))
+    table(
+        input,
+        arguments.low,
+        (arguments.low..=arguments.high).map(|argument| i32::from(holds(argument))),
+    )
 }
 
-/// Creates a network like those of TopK, of three elements: outputs the largest one and its position. The conditions say
-/// of a difference whether the second element of a pair comes after the first one or before it, and of a rank whether its
-/// element is chosen.
+/// Creates a network like those of TopK, of three elements: outputs the largest one and its
+/// position. The conditions say of a difference whether the second element of a pair comes after
+/// the first one or before it, and of a rank whether its element is chosen.
 fn largest(after: fn(i64) -> bool, before: fn(i64) -> bool, chosen: fn(i64) -> bool) -> Network {
     let differences = Range { low: -255, high: 255 };
     let layers = vec![
@@ -144,21 +158,27 @@ fn largest(after: fn(i64) -> bool, before: fn(i64) -> bool, chosen: fn(i64) -> b
 /// The cheat compares falsely, chooses another rank, or adds up equal elements.
 #[test]
 fn another_largest_element_is_rejected() {
-    let honest = largest(|difference| difference >= 0, |difference| difference < 0, |rank| rank == 0);
+    let honest =
+        largest(|difference| difference >= 0, |difference| difference < 0, |rank| rank == 0);
     let circuit = honest.lower().unwrap();
-    for (inputs, outputs) in [([50, 200, 100], [200, 1]), ([200, 200, 100], [200, 0]), ([1, 2, 3], [3, 2])] {
+    for (inputs, outputs) in
+        [([50, 200, 100], [200, 1]), ([200, 200, 100], [200, 0]), ([1, 2, 3], [3, 2])]
+    {
         assert_eq!(circuit.execute(&inputs).unwrap().outputs(&circuit), outputs, "{inputs:?}");
     }
-    let reversed = largest(|difference| difference < 0, |difference| difference >= 0, |rank| rank == 0);
-    let second = largest(|difference| difference >= 0, |difference| difference < 0, |rank| rank == 1);
-    let all_equal = largest(|difference| difference > 0, |difference| difference < 0, |rank| rank == 0);
+    let reversed =
+        largest(|difference| difference < 0, |difference| difference >= 0, |rank| rank == 0);
+    let second =
+        largest(|difference| difference >= 0, |difference| difference < 0, |rank| rank == 1);
+    let all_equal =
+        largest(|difference| difference > 0, |difference| difference < 0, |rank| rank == 0);
     check_false_tables(&honest, &[50, 200, 100], &reversed, &[50, 0]);
     check_false_tables(&honest, &[50, 200, 100], &second, &[100, 2]);
     check_false_tables(&honest, &[200, 200, 100], &all_equal, &[400, 1]);
 }
 
-/// Creates a network like that of Where: if the first input is above 100, its output is the second one, else the third one.
-/// The products with the condition and its opposite are the given layers.
+/// Creates a network like that of Where: if the first input is above 100, its output is the second
+/// one, else the third one. The products with the condition and its opposite are the given layers.
 fn choice(above: fn(i64) -> bool, below: fn(i64) -> bool, products: [Layer; 2]) -> Network {
     let inputs = Range { low: 0, high: 255 };
     let mut layers: Vec<Layer> = (0..3).map(|index| moved(&[0], &[index], 0)).collect();
@@ -184,14 +204,19 @@ fn branch_of_another_condition_is_rejected() {
     check_false_tables(&honest, &[100, 50, 70], &neither, &[0]);
 }
 
-/// Both conditions are right, but the product with the true one is 0, and that with the false one is its branch.
+/// Both conditions are right, but the product with the true one is 0, and that with the false one
+/// is its branch.
 #[test]
 fn another_product_with_a_condition_is_rejected() {
     let mut forger = Forger::new(&choice(|input| input > 100, |input| input <= 100, gates()));
     forger.change_inputs(&[200, 50, 70]);
     assert_eq!(forger.statement.outputs, [50]);
     assert_eq!(forger.forge_outputs(vec![50], |_| ()), Ok(()), "an unchanged trace is proven");
-    let other = choice(|input| input > 100, |input| input <= 100, [sum(&[2, 2], &[1, -1]), sum(&[3], &[1])]);
+    let other = choice(
+        |input| input > 100,
+        |input| input <= 100,
+        [sum(&[2, 2], &[1, -1]), sum(&[3], &[1])],
+    );
     let circuit = other.lower().unwrap();
     let execution = circuit.execute(&[200, 50, 70]).unwrap();
     let outputs = forger.execute_other(&circuit, &execution);
@@ -206,9 +231,11 @@ fn another_product_with_a_condition_is_rejected() {
         [[0, 50, 0], [1, 70, 70]],
         [[1, 0, 0], [1, 70, 70]],
     ] {
-        let values: Vec<Val> = rows.as_flattened().iter().map(|&value| Val::from_i64(value)).collect();
-        let verified =
-            forger.forge_outputs(outputs.clone(), |traces| traces[products].values[..6].copy_from_slice(&values));
+        let values: Vec<Val> =
+            rows.as_flattened().iter().map(|&value| Val::from_i64(value)).collect();
+        let verified = forger.forge_outputs(outputs.clone(), |traces| {
+            traces[products].values[..6].copy_from_slice(&values)
+        });
         assert_eq!(verified, Err(VerifyError::Invalid), "{rows:?}");
     }
 }

@@ -22,7 +22,8 @@ fn both_ends_of_tables_and_products_are_proven() {
     }
 }
 
-/// Products of inputs come close to where they would wrap around, at both ends; larger ones are rejected.
+/// Products of inputs come close to where they would wrap around, at both ends; larger ones are
+/// rejected.
 #[test]
 fn extremes_of_products_are_proven() {
     let squares = |most: i64, rescale| {
@@ -46,7 +47,8 @@ fn extremes_of_products_are_proven() {
 #[test]
 fn table_values_are_part_of_the_key() {
     let key = |change: i32| {
-        let values = (0..256).map(|argument| if argument == 200 { argument + change } else { argument });
+        let values =
+            (0..256).map(|argument| if argument == 200 { argument + change } else { argument });
         Stark.setup(&small(3, vec![table(0, 0, values)]).lower().unwrap()).unwrap().verification
     };
     assert_eq!(key(0), key(0));
@@ -86,7 +88,8 @@ fn value_of_another_row_is_rejected() {
     let function = fixed.values[3].as_canonical_u32();
     let argument = forger.statement.inputs[0];
     let other = if argument == 255 { 254 } else { argument + 1 };
-    let row = |function, argument| forger.prover.system.plan.functions.row(function, argument).unwrap();
+    let row =
+        |function, argument| forger.prover.system.plan.functions.row(function, argument).unwrap();
     let (honest, forged) = (row(function, argument), row(function, other));
     let zero = row(ZERO, 0);
     let value = i64::from(values(other as i32));
@@ -117,14 +120,19 @@ fn value_of_another_row_is_rejected() {
         (other, argument - other, [Some(honest), Some(forged), Some(zero)]),
     ];
     for (quotient, remainder, moved) in forgeries {
-        assert_eq!(forge(quotient, remainder, moved), Err(VerifyError::Invalid), "{quotient} {remainder} {moved:?}");
+        assert_eq!(
+            forge(quotient, remainder, moved),
+            Err(VerifyError::Invalid),
+            "{quotient} {remainder} {moved:?}"
+        );
     }
     // The same statement without a forged trace.
     assert_eq!(forger.forge_outputs(outputs.clone(), |_| ()), Err(VerifyError::Invalid));
     assert_eq!(forger.forge_outputs(forger.statement.outputs.clone(), |_| ()), Ok(()));
 }
 
-/// A value beyond the clamp before a table has no entry in the table, and the clamp cannot yield it either.
+/// A value beyond the clamp before a table has no entry in the table, and the clamp cannot yield it
+/// either.
 #[test]
 fn argument_outside_of_the_table_is_rejected() {
     let clamped = Layer {
@@ -170,7 +178,9 @@ fn false_product_is_rejected() {
     let square = forger.statement.outputs[0];
     let side = forger.statement.inputs[0];
     // Another product of the right factors, and the right product of other factors.
-    for [a, b, product] in [[side, side, square + 1], [side, side + 1, square + side], [side + 1, side + 1, square]] {
+    for [a, b, product] in
+        [[side, side, square + 1], [side, side + 1, square + side], [side + 1, side + 1, square]]
+    {
         let mut outputs = forger.statement.outputs.clone();
         outputs[0] = product;
         let verified = forger.forge_outputs(outputs, |traces| {
@@ -182,30 +192,40 @@ fn false_product_is_rejected() {
     }
 }
 
-/// Elements at other positions, and another constant, are rejected as outputs: a move has no values of its own.
+/// Elements at other positions, and another constant, are rejected as outputs: a move has no values
+/// of its own.
 #[test]
 fn false_order_of_elements_is_rejected() {
     let mut forger = Forger::new(&small(3, vec![moved(&[0], &[2, 0, 1, 3], -9)]));
     forger.change_inputs(&[10, 20, 30]);
     assert_eq!(forger.forge_outputs(vec![30, 10, 20, -9], |_| ()), Ok(()));
     for outputs in [[10, 20, 30, -9], [30, 20, 10, -9], [30, 10, 20, 0], [30, 10, 10, -9]] {
-        assert_eq!(forger.forge_outputs(outputs.to_vec(), |_| ()), Err(VerifyError::Invalid), "{outputs:?}");
+        assert_eq!(
+            forger.forge_outputs(outputs.to_vec(), |_| ()),
+            Err(VerifyError::Invalid),
+            "{outputs:?}"
+        );
     }
 }
 
-/// A maximum that is not the largest operand, and one that no operand has, are rejected, whatever is changed with it: a
-/// softmax with a smaller maximum would have other ratios, and its powers are in the table.
+/// A maximum that is not the largest operand, and one that no operand has, are rejected, whatever
+/// is changed with it: a softmax with a smaller maximum would have other ratios, and its powers are
+/// in the table.
 #[test]
 fn false_maximum_is_rejected() {
-    let layer = |input: u32, operation| Layer { inputs: vec![input], operation, rescale: None, scale: 0 };
-    let rows = Operation::Move { shape: Shape::new(1, 2, 1).unwrap(), indices: vec![0, 1], constant: 0 };
+    let layer =
+        |input: u32, operation| Layer { inputs: vec![input], operation, rescale: None, scale: 0 };
+    let rows =
+        Operation::Move { shape: Shape::new(1, 2, 1).unwrap(), indices: vec![0, 1], constant: 0 };
     let window = Window { kernel: [2, 1], stride: [1; 2], padding: [0; 4] };
-    let mut forger = Forger::new(&small(2, vec![layer(0, rows), layer(1, Operation::MaxPool { window })]));
+    let mut forger =
+        Forger::new(&small(2, vec![layer(0, rows), layer(1, Operation::MaxPool { window })]));
     forger.change_inputs(&[200, 100]);
     assert_eq!(forger.statement.outputs, [200]);
     let (maxima, functions) = (forger.table(Kind::Maxima), forger.table(Kind::Functions));
     let row = |argument| forger.prover.system.plan.functions.row(POSITIVE, argument).unwrap();
-    // The first operand, the positive part of the difference, and the argument that is looked up for it.
+    // The first operand, the positive part of the difference, and the argument that is looked up
+    // for it.
     for (first, positive, argument) in
         [(200, 0, 100), (200, 0, 0), (200, 0, -100), (100, 0, 0), (200, 155, 155), (255, 155, 155)]
     {
@@ -220,14 +240,19 @@ fn false_maximum_is_rejected() {
                     counts[row(argument)] += Val::ONE;
                 }
             });
-            assert_eq!(verified, Err(VerifyError::Invalid), "{first} {positive} {argument} {moves_count}");
+            assert_eq!(
+                verified,
+                Err(VerifyError::Invalid),
+                "{first} {positive} {argument} {moves_count}"
+            );
         }
     }
     assert_eq!(forger.forge_outputs(vec![200], |_| ()), Ok(()));
 }
 
-/// A comparison of two tensors is a table of their difference, which saturates. Another condition is rejected, whichever
-/// step is false: the quotient, the remainder, the saturation, the argument of the table or its value.
+/// A comparison of two tensors is a table of their difference, which saturates. Another condition
+/// is rejected, whichever step is false: the quotient, the remainder, the saturation, the argument
+/// of the table or its value.
 #[test]
 fn false_result_of_a_comparison_is_rejected() {
     let difference = Layer {
@@ -244,9 +269,12 @@ fn false_result_of_a_comparison_is_rejected() {
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
     // The first outputs of the difference and of the table.
-    let [clamp, lookup] = [1, 2].map(|stage| plan.activations.iter().position(|&at| at == (stage, 0)).unwrap());
+    let [clamp, lookup] =
+        [1, 2].map(|stage| plan.activations.iter().position(|&at| at == (stage, 0)).unwrap());
     let row = |lane: usize, argument| {
-        plan.functions.row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument).unwrap()
+        plan.functions
+            .row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument)
+            .unwrap()
     };
     for (of_clamp, of_lookup) in [
         ([-100, 0, 1], [1, 0, 1]),
@@ -259,7 +287,8 @@ fn false_result_of_a_comparison_is_rejected() {
         for moves_counts in [false, true] {
             let verified = forger.forge_outputs(vec![1, 1], |traces| {
                 for (lane, forged) in [(clamp, of_clamp), (lookup, of_lookup)] {
-                    traces[activations].values[lane * 3..][..3].copy_from_slice(&forged.map(Val::from_i64));
+                    traces[activations].values[lane * 3..][..3]
+                        .copy_from_slice(&forged.map(Val::from_i64));
                 }
                 let honest = [(clamp, -100, of_clamp[0]), (lookup, -16, of_lookup[0])];
                 for (lane, honest, forged) in honest.into_iter().filter(|_| moves_counts) {
@@ -268,14 +297,18 @@ fn false_result_of_a_comparison_is_rejected() {
                     counts[row(lane, forged)] += Val::ONE;
                 }
             });
-            assert_eq!(verified, Err(VerifyError::Invalid), "{of_clamp:?} {of_lookup:?} {moves_counts}");
+            assert_eq!(
+                verified,
+                Err(VerifyError::Invalid),
+                "{of_clamp:?} {of_lookup:?} {moves_counts}"
+            );
         }
     }
     assert_eq!(forger.forge_outputs(vec![0, 1], |_| ()), Ok(()));
 }
 
-/// Sums of integers choose rows of a table without a rescale. The smallest and the largest row are proven, and the value of
-/// another row is rejected.
+/// Sums of integers choose rows of a table without a rescale. The smallest and the largest row are
+/// proven, and the value of another row is rejected.
 #[test]
 fn row_of_another_sum_is_rejected() {
     let operation = Operation::Sum { factors: vec![1, 1] };
@@ -295,8 +328,11 @@ fn row_of_another_sum_is_rejected() {
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
     let lane = plan.activations.iter().position(|&at| at == (2, 0)).unwrap();
-    let row =
-        |argument| plan.functions.row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument).unwrap();
+    let row = |argument| {
+        plan.functions
+            .row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument)
+            .unwrap()
+    };
     let (honest, other) = (i64::from(value(300)), i64::from(value(301)));
     for (argument, remainder) in [(300, 0), (301, 0), (301, -1)] {
         for moves_count in [false, true] {
@@ -315,21 +351,28 @@ fn row_of_another_sum_is_rejected() {
     assert_eq!(forger.forge_outputs(vec![honest; 2], |_| ()), Ok(()));
 }
 
-/// A comparison with a constant, as in a tree, is a difference that saturates to one bit. Another condition is rejected,
-/// whichever step is false: the quotient, the remainder or the saturation.
+/// A comparison with a constant, as in a tree, is a difference that saturates to one bit. Another
+/// condition is rejected, whichever step is false: the quotient, the remainder or the saturation.
 #[test]
 fn false_branch_of_a_choice_is_rejected() {
     let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
     let compare = Layer {
         inputs: vec![0],
         // Whether the first input is at most 100, and whether the second one is above 100.
-        operation: Operation::Convolution { window, groups: 2, weights: vec![-1, 1], bias: vec![101, -100] },
+        operation: Operation::Convolution {
+            window,
+            groups: 2,
+            weights: vec![-1, 1],
+            bias: vec![101, -100],
+        },
         rescale: Some(Rescale { shift: 0, clamp: Clamp::Unsigned(1) }),
         scale: 0,
     };
     let network = small(2, vec![compare]);
     let circuit = network.lower().unwrap();
-    for (inputs, conditions) in [([100, 100], [1, 0]), ([101, 101], [0, 1]), ([0, 255], [1, 1]), ([255, 0], [0, 0])] {
+    for (inputs, conditions) in
+        [([100, 100], [1, 0]), ([101, 101], [0, 1]), ([0, 255], [1, 1]), ([255, 0], [0, 0])]
+    {
         assert_eq!(circuit.execute(&inputs).unwrap().outputs(&circuit), conditions, "{inputs:?}");
     }
     let mut forger = Forger::new(&network);
@@ -341,19 +384,26 @@ fn false_branch_of_a_choice_is_rejected() {
     for (output, honest, outputs) in [(0, -49, vec![1, 0]), (1, -50, vec![0, 1])] {
         let lane = plan.activations.iter().position(|&at| at == (0, output)).unwrap();
         let row = |argument| {
-            plan.functions.row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument).unwrap()
+            plan.functions
+                .row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument)
+                .unwrap()
         };
         for forged in [[honest, 0, 1], [1, 0, 1], [1, honest - 1, 1], [honest, 1, 1]] {
             for moves_counts in [false, true] {
                 let verified = forger.forge_outputs(outputs.clone(), |traces| {
-                    traces[activations].values[lane * 3..][..3].copy_from_slice(&forged.map(Val::from_i64));
+                    traces[activations].values[lane * 3..][..3]
+                        .copy_from_slice(&forged.map(Val::from_i64));
                     if moves_counts {
                         let counts = &mut traces[functions].values;
                         counts[row(honest)] -= Val::ONE;
                         counts[row(forged[0])] += Val::ONE;
                     }
                 });
-                assert_eq!(verified, Err(VerifyError::Invalid), "{output} {forged:?} {moves_counts}");
+                assert_eq!(
+                    verified,
+                    Err(VerifyError::Invalid),
+                    "{output} {forged:?} {moves_counts}"
+                );
             }
         }
     }

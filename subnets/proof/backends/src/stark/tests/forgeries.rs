@@ -10,7 +10,8 @@ use super::polynomials::{forger, small};
 use super::*;
 
 impl Forger {
-    /// Proves outputs with changed coefficients, and values at the challenges that are changed or for other challenges.
+    /// Proves outputs with changed coefficients, and values at the challenges that are changed or
+    /// for other challenges.
     fn forge_staged(
         &self,
         outputs: &[i64],
@@ -23,11 +24,15 @@ impl Forger {
         change(&mut coefficients);
         let (tables, traces, publics) = self.public_parts(outputs);
         let (root, data) = self.prover.commit(&coefficients).unwrap();
-        let mut stage = self.prover.second_stage(tables, &coefficients, (root.clone(), data), &publics).unwrap();
+        let mut stage = self
+            .prover
+            .second_stage(tables, &coefficients, (root.clone(), data), &publics)
+            .unwrap();
         if let Some(challenges) = challenges {
             let first = self.table(Kind::Polynomials);
             let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
-            stage.values = trace::evaluate(&plan.polynomials, &plan.tables[first..], &coefficients, &powers);
+            stage.values =
+                trace::evaluate(&plan.polynomials, &plan.tables[first..], &coefficients, &powers);
             for table in &mut stage.tables[first..] {
                 table.powers = Some(Arc::clone(&powers));
             }
@@ -37,8 +42,8 @@ impl Forger {
         self.verify_staged(outputs, root, proof)
     }
 
-    /// Commits to the honest coefficients, and opens others, which are chosen once the challenges are known. Sends the
-    /// commitment to the honest ones.
+    /// Commits to the honest coefficients, and opens others, which are chosen once the challenges
+    /// are known. Sends the commitment to the honest ones.
     fn forge_opened(
         &self,
         outputs: &[i64],
@@ -53,14 +58,21 @@ impl Forger {
         let (challenges, _) = parameters.second_stage(config, early, &publics.concat());
         choose(challenges, &mut coefficients);
         let (_, data) = self.prover.commit(&coefficients).unwrap();
-        let mut stage = self.prover.second_stage(tables, &coefficients, (root.clone(), data), &publics).unwrap();
+        let mut stage = self
+            .prover
+            .second_stage(tables, &coefficients, (root.clone(), data), &publics)
+            .unwrap();
         late(&mut stage.values);
         let proof = self.prover.prove_second_stage(&stage, &traces, &publics).unwrap();
         self.verify_staged(outputs, root, proof)
     }
 
-    /// Returns the tables, the value columns and the public values of a statement with these outputs.
-    fn public_parts(&self, outputs: &[i64]) -> (Vec<Table>, Vec<RowMajorMatrix<Val>>, Vec<Vec<Val>>) {
+    /// Returns the tables, the value columns and the public values of a statement with these
+    /// outputs.
+    fn public_parts(
+        &self,
+        outputs: &[i64],
+    ) -> (Vec<Table>, Vec<RowMajorMatrix<Val>>, Vec<Vec<Val>>) {
         let Statement { binding, inputs, .. } = &self.statement;
         let mut traces = self.traces.tables.clone();
         let public = &mut traces[self.table(Kind::Public)].values;
@@ -70,7 +82,12 @@ impl Forger {
         (tables, traces, publics)
     }
 
-    fn verify_staged(&self, outputs: &[i64], coefficients: Root, proof: Proof) -> Result<(), VerifyError> {
+    fn verify_staged(
+        &self,
+        outputs: &[i64],
+        coefficients: Root,
+        proof: Proof,
+    ) -> Result<(), VerifyError> {
         let proof = postcard::to_allocvec(&StagedProof { coefficients, proof }).unwrap();
         let statement = Statement { outputs: outputs.to_vec(), ..self.statement.clone() };
         Stark.verifier(&self.key).unwrap().verify(&statement, &proof)
@@ -97,14 +114,19 @@ impl Forger {
     }
 }
 
-/// Coefficients of inputs, outputs, and of neither, and the values at the challenges: a change of any column is
-/// rejected, although the values follow from the changed coefficients.
+/// Coefficients of inputs, outputs, and of neither, and the values at the challenges: a change of
+/// any column is rejected, although the values follow from the changed coefficients.
 #[test]
 fn every_changed_column_of_polynomials_is_refused() {
     let forger = forger(&testing::network(5));
     let honest = forger.statement.outputs.clone();
-    assert_eq!(forger.forge_staged(&honest, |_| (), None, |_| ()), Ok(()), "an unchanged trace is proven");
-    let last = forger.prover.system.plan.polynomials.products.last().unwrap().inputs.last().unwrap();
+    assert_eq!(
+        forger.forge_staged(&honest, |_| (), None, |_| ()),
+        Ok(()),
+        "an unchanged trace is proven"
+    );
+    let last =
+        forger.prover.system.plan.polynomials.products.last().unwrap().inputs.last().unwrap();
     let end = last.row + last.length.div_ceil(COEFFICIENTS) - 1;
     let mut generator = testing::generator(6);
     for column in 0..COEFFICIENTS {
@@ -120,14 +142,21 @@ fn every_changed_column_of_polynomials_is_refused() {
         for column in 0..width {
             // Factors are free where no polynomial of an input ends.
             let row = if table == 0 { end } else { generator.random_range(0..4) };
-            let change = |traces: &mut [RowMajorMatrix<Val>]| traces[table].values[row * width + column] += Val::ONE;
+            let change = |traces: &mut [RowMajorMatrix<Val>]| {
+                traces[table].values[row * width + column] += Val::ONE
+            };
             let verified = forger.forge_staged(&honest, |_| (), None, change);
-            assert_eq!(verified, Err(VerifyError::Invalid), "table {table}, row {row}, column {column}");
+            assert_eq!(
+                verified,
+                Err(VerifyError::Invalid),
+                "table {table}, row {row}, column {column}"
+            );
         }
     }
 }
 
-/// A false product of matrices: with an honest balance, with another second matrix, and with another value of it.
+/// A false product of matrices: with an honest balance, with another second matrix, and with
+/// another value of it.
 #[test]
 fn wrong_products_of_matrices_are_refused() {
     let sizes = Matrices { count: 1, rows: 3, inner: 2, columns: 4 };
@@ -135,36 +164,52 @@ fn wrong_products_of_matrices_are_refused() {
     let circuit = Arc::new(network.lower().unwrap());
     let forger = Forger::with_plan(&network, Arc::clone(&circuit), Plan::new(&circuit).unwrap());
     let honest = forger.statement.outputs.clone();
-    assert_eq!(forger.forge_staged(&honest, |_| (), None, |_| ()), Ok(()), "an unchanged trace is proven");
+    assert_eq!(
+        forger.forge_staged(&honest, |_| (), None, |_| ()),
+        Ok(()),
+        "an unchanged trace is proven"
+    );
     let position = forger.coefficient(5);
     let mut outputs = honest.clone();
     outputs[5] += 1;
-    let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
+    let wrong =
+        |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
     assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid));
     // Weights of both kernels, the padding before them, and rows without a kernel.
     for (index, expected) in [(15, false), (12, false), (0, false), (31, false), (16 * 9, true)] {
-        let change = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[1].values[index] += Val::ONE;
+        let change =
+            |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[1].values[index] += Val::ONE;
         let verified = forger.forge_staged(&honest, change, None, |_| ());
         assert_eq!(verified.is_ok(), expected, "weight {index}: {verified:?}");
     }
     for row in 0..3 {
         for column in 0..EXTENSION {
-            let change = |traces: &mut [RowMajorMatrix<Val>]| traces[2].values[row * EXTENSION + column] += Val::ONE;
-            assert_eq!(forger.forge_staged(&honest, |_| (), None, change), Err(VerifyError::Invalid));
+            let change = |traces: &mut [RowMajorMatrix<Val>]| {
+                traces[2].values[row * EXTENSION + column] += Val::ONE
+            };
+            assert_eq!(
+                forger.forge_staged(&honest, |_| (), None, change),
+                Err(VerifyError::Invalid)
+            );
         }
     }
 }
 
-/// A false output with everything else consistent: memory, public values, and the polynomial's value at the challenges.
-/// Only the balance shows it, and the prover may choose its columns.
+/// A false output with everything else consistent: memory, public values, and the polynomial's
+/// value at the challenges. Only the balance shows it, and the prover may choose its columns.
 #[test]
 fn false_products_are_refused() {
     let forger = forger(&small());
     let position = forger.coefficient(7);
     let mut outputs = forger.statement.outputs.clone();
     outputs[7] += 1;
-    let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
-    assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid), "an honest balance");
+    let wrong =
+        |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
+    assert_eq!(
+        forger.forge_staged(&outputs, wrong, None, |_| ()),
+        Err(VerifyError::Invalid),
+        "an honest balance"
+    );
     // The balance is zero at the end of the product, without having become it.
     let end = forger.prover.system.plan.polynomials.products[0].inputs.last().unwrap().row
         + forger.prover.system.plan.polynomials.products[0].inputs[0].length.div_ceil(COEFFICIENTS);
@@ -173,17 +218,31 @@ fn false_products_are_refused() {
             row[2 * EXTENSION..].fill(Val::ZERO);
         }
     };
-    assert_eq!(forger.forge_staged(&outputs, wrong, None, reset), Err(VerifyError::Invalid), "a reset balance");
-    // The balance becomes zero with another value of the last kernel, which the kernels table reports or does not.
+    assert_eq!(
+        forger.forge_staged(&outputs, wrong, None, reset),
+        Err(VerifyError::Invalid),
+        "a reset balance"
+    );
+    // The balance becomes zero with another value of the last kernel, which the kernels table
+    // reports or does not.
     for report in [None, Some((1, KERNEL_WIDTH, EXTENSION))] {
         let other = |traces: &mut [RowMajorMatrix<Val>]| use_other_kernel(traces, end, report);
-        assert_eq!(forger.forge_staged(&outputs, wrong, None, other), Err(VerifyError::Invalid), "{report:?}");
+        assert_eq!(
+            forger.forge_staged(&outputs, wrong, None, other),
+            Err(VerifyError::Invalid),
+            "{report:?}"
+        );
     }
 }
 
-/// Makes the balance zero from the row `end` on, by another value of the kernel of the row before. If the index of the
-/// table that reports this value is given, with its width and the first column of the value, it reports the other value.
-fn use_other_kernel(traces: &mut [RowMajorMatrix<Val>], end: usize, report: Option<(usize, usize, usize)>) {
+/// Makes the balance zero from the row `end` on, by another value of the kernel of the row before.
+/// If the index of the table that reports this value is given, with its width and the first column
+/// of the value, it reports the other value.
+fn use_other_kernel(
+    traces: &mut [RowMajorMatrix<Val>],
+    end: usize,
+    report: Option<(usize, usize, usize)>,
+) {
     let polynomials = &mut traces[0].values;
     let (missing, _) = Forger::value(&mut polynomials[end * POLYNOMIAL_WIDTH + 2 * EXTENSION..]);
     let last = &mut polynomials[(end - 1) * POLYNOMIAL_WIDTH..][..POLYNOMIAL_WIDTH];
@@ -203,8 +262,8 @@ fn use_other_kernel(traces: &mut [RowMajorMatrix<Val>], end: usize, report: Opti
     reported.unwrap().copy_from_slice(other.as_basis_coefficients_slice());
 }
 
-/// A false product of computed matrices whose balance becomes zero with another value of a row of the second matrix: the
-/// polynomials table uses it, and the operands table reports it or does not.
+/// A false product of computed matrices whose balance becomes zero with another value of a row of
+/// the second matrix: the polynomials table uses it, and the operands table reports it or does not.
 #[test]
 fn other_kernels_of_operands_are_refused() {
     let network = testing::matrices(Matrices { count: 1, rows: 3, inner: 2, columns: 4 }, None);
@@ -213,17 +272,23 @@ fn other_kernels_of_operands_are_refused() {
     let position = forger.coefficient(5);
     let mut outputs = forger.statement.outputs.clone();
     outputs[5] += 1;
-    let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
+    let wrong =
+        |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
     let last = forger.prover.system.plan.polynomials.products[0].inputs.last().unwrap();
     let end = last.row + last.length.div_ceil(COEFFICIENTS);
     for report in [None, Some((2, EXTENSION, 0))] {
         let other = |traces: &mut [RowMajorMatrix<Val>]| use_other_kernel(traces, end, report);
-        assert_eq!(forger.forge_staged(&outputs, wrong, None, other), Err(VerifyError::Invalid), "{report:?}");
+        assert_eq!(
+            forger.forge_staged(&outputs, wrong, None, other),
+            Err(VerifyError::Invalid),
+            "{report:?}"
+        );
     }
 }
 
-/// A false output, hidden by coefficients that no cell has: they are chosen with knowledge of the challenges, so that the
-/// output's polynomial has the value of the true one. Only the commitment, which came before, shows the change.
+/// A false output, hidden by coefficients that no cell has: they are chosen with knowledge of the
+/// challenges, so that the output's polynomial has the value of the true one. Only the commitment,
+/// which came before, shows the change.
 #[test]
 fn coefficients_chosen_after_the_challenges_are_refused() {
     let forger = forger(&small());
@@ -233,7 +298,8 @@ fn coefficients_chosen_after_the_challenges_are_refused() {
     let System { plan, .. } = &forger.prover.system;
     let product = &plan.polynomials.products[0];
     let rows = product.length.div_ceil(COEFFICIENTS);
-    let first = product.outputs.iter().rev().find(|&&row| row * COEFFICIENTS <= position).unwrap() * COEFFICIENTS;
+    let first = product.outputs.iter().rev().find(|&&row| row * COEFFICIENTS <= position).unwrap()
+        * COEFFICIENTS;
     let positions = first..first + rows * COEFFICIENTS;
     let fixed = plan.fixed(|kind| *kind == Kind::Polynomials).unwrap();
     // Neither an address nor a count.
@@ -269,7 +335,9 @@ fn operands_chosen_after_the_challenges_are_refused() {
     let circuit = Arc::new(network.lower().unwrap());
     let forger = Forger::with_plan(&network, Arc::clone(&circuit), Plan::new(&circuit).unwrap());
     let honest = forger.statement.outputs.clone();
-    let change = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[1].values[COEFFICIENTS * 9] += Val::ONE;
+    let change = |coefficients: &mut [RowMajorMatrix<Val>]| {
+        coefficients[1].values[COEFFICIENTS * 9] += Val::ONE
+    };
     assert_eq!(forger.forge_staged(&honest, change, None, |_| ()), Ok(()), "committed before");
     let choose = |_: [Challenge; 2], coefficients: &mut [RowMajorMatrix<Val>]| change(coefficients);
     assert_eq!(forger.forge_opened(&honest, choose, |_| ()), Err(VerifyError::Invalid));
@@ -317,7 +385,8 @@ fn remainders_of_polynomial_sums_out_of_range_are_refused() {
     check_remainders(&forger);
 }
 
-/// Without the powers of the challenges, no columns satisfy the constraints: an honest proof is rejected, too.
+/// Without the powers of the challenges, no columns satisfy the constraints: an honest proof is
+/// rejected, too.
 #[test]
 fn tables_without_challenges_are_refused() {
     let forger = forger(&small());
@@ -353,8 +422,8 @@ fn tables_without_challenges_are_refused() {
     }
 }
 
-/// False outputs whose polynomial equals the true one at a point that the prover chose: the verifier evaluates it at
-/// another point, which depends on the outputs.
+/// False outputs whose polynomial equals the true one at a point that the prover chose: the
+/// verifier evaluates it at another point, which depends on the outputs.
 #[test]
 fn products_at_other_challenges_are_refused() {
     let forger = forger(&small());
@@ -374,6 +443,9 @@ fn products_at_other_challenges_are_refused() {
         let ends = traces[0].values.chunks(POLYNOMIAL_WIDTH).last().unwrap();
         assert!(ends[2 * EXTENSION..].iter().all(Field::is_zero));
     };
-    assert_eq!(forger.forge_staged(&outputs, wrong, Some(chosen), balanced), Err(VerifyError::Invalid));
+    assert_eq!(
+        forger.forge_staged(&outputs, wrong, Some(chosen), balanced),
+        Err(VerifyError::Invalid)
+    );
     assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid));
 }

@@ -20,7 +20,11 @@ fn convolution(tensor: u32, channels: [usize; 2], groups: usize, stride: usize) 
 }
 
 fn network(shape: Shape, layers: Vec<Layer>) -> Network {
-    Network { format: FORMAT, input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 }, layers }
+    Network {
+        format: FORMAT,
+        input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 },
+        layers,
+    }
 }
 
 fn residual() -> Network {
@@ -44,18 +48,23 @@ fn attention() -> Network {
         let operation = Operation::MatrixProduct(Matrices { count: 2, rows: 9, inner, columns });
         Layer { inputs: inputs.to_vec(), operation, rescale, scale: 0 }
     };
-    let [queries, keys, values] = [0, 72, 144].map(|first| moved(&[0], &(first..first + 72).collect::<Vec<u32>>(), 0));
+    let [queries, keys, values] =
+        [0, 72, 144].map(|first| moved(&[0], &(first..first + 72).collect::<Vec<u32>>(), 0));
     let scores = product([1, 2], 4, 9, Some(rescale(10)));
     let weights = table(4, 0, (0..256).map(|argument| argument * argument / 512));
     small(216, vec![queries, keys, values, scores, weights, product([5, 3], 9, 4, None)])
 }
 
-/// Every choice of the layout is part of the format: which stages are products of polynomials, the jobs that share tiles,
-/// the order of rows, taps and gaps. If this test fails, keys, proofs and bundles of format 4 are no longer valid: revert
-/// the change, or add a format.
+/// Every choice of the layout is part of the format: which stages are products of polynomials, the
+/// jobs that share tiles, the order of rows, taps and gaps. If this test fails, keys, proofs and
+/// bundles of format 4 are no longer valid: revert the change, or add a format.
 #[test]
 fn keys_of_format_4_are_unchanged() {
-    let networks = [("residual", residual()), ("groups and stride", groups_and_stride()), ("attention", attention())];
+    let networks = [
+        ("residual", residual()),
+        ("groups and stride", groups_and_stride()),
+        ("attention", attention()),
+    ];
     let keys = networks.map(|(name, network)| {
         let key = Stark.setup(&network.lower().unwrap()).unwrap().verification;
         assert_eq!(u32::from(key[0]), POLYNOMIALS.format, "{name}");
@@ -70,9 +79,13 @@ fn keys_of_format_4_are_unchanged() {
 }
 
 /// A seed of the fuzz target `proof_networks`.
-const SEED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fuzz/seeds/proof_networks/key_4_and_network.bin");
+const SEED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../../fuzz/seeds/proof_networks/key_4_and_network.bin"
+);
 
-/// Returns a network with a product of matrices after its key: a byte 0, the length of the key, the key, the network.
+/// Returns a network with a product of matrices after its key: a byte 0, the length of the key, the
+/// key, the network.
 fn seed() -> Vec<u8> {
     let network = testing::matrices(Matrices { count: 1, rows: 2, inner: 3, columns: 2 }, None);
     let key = Stark.setup(&network.lower().unwrap()).unwrap().verification;

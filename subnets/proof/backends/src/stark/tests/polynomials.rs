@@ -1,4 +1,5 @@
-//! Products of polynomials. The networks here are small, so tiles of 1×1 make the polynomials cheaper.
+//! Products of polynomials. The networks here are small, so tiles of 1×1 make the polynomials
+//! cheaper.
 
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::network::Matrices;
@@ -51,7 +52,13 @@ pub(super) fn forger(network: &Network) -> Forger {
 }
 
 /// Creates a network of one convolution, whose sums are the outputs.
-fn convolution(channels: [usize; 2], groups: usize, sides: [usize; 2], window: Window, seed: u64) -> Option<Network> {
+fn convolution(
+    channels: [usize; 2],
+    groups: usize,
+    sides: [usize; 2],
+    window: Window,
+    seed: u64,
+) -> Option<Network> {
     let mut generator = testing::generator(seed);
     let count = channels[0] / groups * channels[1] * window.kernel[0] * window.kernel[1];
     let shape = Shape::new(channels[0], sides[0], sides[1]).unwrap();
@@ -90,10 +97,14 @@ fn no_flipped_bit_is_accepted_with_polynomials() {
 
 #[test]
 fn extremes_of_every_layer_are_proven_with_polynomials() {
-    for (kind, clamp) in LayerKind::ALL.into_iter().zip([Some(Clamp::Unsigned(8)), None].into_iter().cycle()) {
+    for (kind, clamp) in
+        LayerKind::ALL.into_iter().zip([Some(Clamp::Unsigned(8)), None].into_iter().cycle())
+    {
         let clamp = if kind == LayerKind::Relu { Some(Clamp::Unsigned(8)) } else { clamp };
-        let bench =
-            Bench::new(&Polynomials, &kind.network(WIDE, 32_000, clamp.map(|clamp| Rescale { shift: 15, clamp })));
+        let bench = Bench::new(
+            &Polynomials,
+            &kind.network(WIDE, 32_000, clamp.map(|clamp| Rescale { shift: 15, clamp })),
+        );
         for inputs in testing::outermost(&bench.circuit) {
             let (statement, proof) = bench.prove(&inputs);
             assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{kind:?}");
@@ -101,13 +112,17 @@ fn extremes_of_every_layer_are_proven_with_polynomials() {
     }
 }
 
-/// Returns random convolutions of all shapes: strides, asymmetric padding, padding beyond the kernel, groups.
+/// Returns random convolutions of all shapes: strides, asymmetric padding, padding beyond the
+/// kernel, groups.
 fn convolutions(seed: u64) -> impl Iterator<Item = Network> {
     let mut generator = testing::generator(seed);
     (0..).filter_map(move |seed| {
         let mut draw = |range: std::ops::RangeInclusive<usize>| generator.random_range(range);
         let groups = draw(1..=3);
-        let channels = [groups * draw(1..=3), groups * if seed % 5 == 0 { draw(33..=40) } else { draw(1..=3) }];
+        let channels = [
+            groups * draw(1..=3),
+            groups * if seed % 5 == 0 { draw(33..=40) } else { draw(1..=3) },
+        ];
         let window = Window {
             kernel: [draw(1..=4), draw(1..=4)],
             stride: [draw(1..=3), draw(1..=3)],
@@ -117,7 +132,8 @@ fn convolutions(seed: u64) -> impl Iterator<Item = Network> {
     })
 }
 
-/// The coefficients at the addresses of the outputs are the executor's sums, for convolutions of every shape.
+/// The coefficients at the addresses of the outputs are the executor's sums, for convolutions of
+/// every shape.
 #[test]
 fn coefficients_are_the_sums_of_the_executor() {
     let mut tried = 0;
@@ -128,12 +144,15 @@ fn coefficients_are_the_sums_of_the_executor() {
             continue;
         }
         let execution = circuit.execute(&testing::inputs(&circuit, 2)).unwrap();
-        let [coefficients] = &trace::fill(&plan, &circuit, &execution).unwrap().coefficients[..] else {
+        let [coefficients] = &trace::fill(&plan, &circuit, &execution).unwrap().coefficients[..]
+        else {
             panic!("one table")
         };
         let fixed = plan.fixed(|kind| *kind == Kind::Polynomials).unwrap();
         let mut written = 0;
-        for (row, values) in fixed.values.chunks(POLYNOMIAL_FIXED).zip(coefficients.values.chunks(COEFFICIENTS)) {
+        for (row, values) in
+            fixed.values.chunks(POLYNOMIAL_FIXED).zip(coefficients.values.chunks(COEFFICIENTS))
+        {
             for (column, &value) in values.iter().enumerate() {
                 let (address, count) = (row[column], row[COEFFICIENTS + column]);
                 let place = |place: &plan::Place| Val::from_u32(place.address) == address;
@@ -156,7 +175,12 @@ fn convolutions_of_every_shape_are_proven() {
     for network in convolutions(2).take(12) {
         let bench = Bench::new(&Polynomials, &network);
         let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{:?}", network.layers[0].operation);
+        assert_eq!(
+            bench.verifier.verify(&statement, &proof),
+            Ok(()),
+            "{:?}",
+            network.layers[0].operation
+        );
     }
 }
 
@@ -165,22 +189,28 @@ fn convolution_of(tensor: u32, channels: [usize; 2], window: Window, bias: i64) 
     let mut generator = testing::generator(9);
     let count = channels[0] * channels[1] * window.kernel[0] * window.kernel[1];
     let weights = (0..count).map(|_| generator.random_range(-9..=9)).collect();
-    let operation = Operation::Convolution { window, groups: 1, weights, bias: vec![bias; channels[1]] };
+    let operation =
+        Operation::Convolution { window, groups: 1, weights, bias: vec![bias; channels[1]] };
     Layer { inputs: vec![tensor], operation, rescale: None, scale: 0 }
 }
 
-/// Networks whose convolution does not cover the last row and column of its input. No other stage reads them: a constant
-/// and sums with a bias, which have no address without it.
+/// Networks whose convolution does not cover the last row and column of its input. No other stage
+/// reads them: a constant and sums with a bias, which have no address without it.
 #[test]
 fn convolutions_of_a_part_of_their_input_are_proven() {
     let padded = |row: u32, column: u32, channel: u32| {
         if row < 32 && column < 32 { (channel * 32 + row) * 32 + column } else { 8 * 32 * 32 }
     };
-    let indices =
-        (0..8).flat_map(|channel| (0..33).flat_map(move |row| (0..33).map(move |column| padded(row, column, channel))));
+    let indices = (0..8).flat_map(|channel| {
+        (0..33).flat_map(move |row| (0..33).map(move |column| padded(row, column, channel)))
+    });
     let shape = Shape::new(8, 33, 33).unwrap();
     let padding = Operation::Move { shape, indices: indices.collect(), constant: 256 };
-    let window = |kernel: usize, stride: usize| Window { kernel: [kernel; 2], stride: [stride; 2], padding: [0; 4] };
+    let window = |kernel: usize, stride: usize| Window {
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding: [0; 4],
+    };
     let networks = [
         (
             8,
@@ -189,7 +219,13 @@ fn convolutions_of_a_part_of_their_input_are_proven() {
                 convolution_of(1, [8, 16], window(2, 2), 1),
             ],
         ),
-        (4, vec![convolution_of(0, [4, 4], window(1, 1), 5), convolution_of(1, [4, 8], window(3, 2), 1)]),
+        (
+            4,
+            vec![
+                convolution_of(0, [4, 4], window(1, 1), 5),
+                convolution_of(1, [4, 8], window(3, 2), 1),
+            ],
+        ),
     ];
     for (channels, layers) in networks {
         let shape = Shape::new(channels, 32, 32).unwrap();
@@ -208,7 +244,8 @@ fn convolutions_of_a_part_of_their_input_are_proven() {
 #[test]
 fn kernel_of_a_million_taps_is_laid_out() {
     let window = Window { kernel: [1 << 20, 1], stride: [1 << 20, 1], padding: [0; 4] };
-    let operation = Operation::Convolution { window, groups: 1, weights: vec![0; 1 << 20], bias: vec![0] };
+    let operation =
+        Operation::Convolution { window, groups: 1, weights: vec![0; 1 << 20], bias: vec![0] };
     let layer = Layer { inputs: vec![0], operation, rescale: None, scale: 0 };
     let shape = Shape::new(1, 1 << 20, 1).unwrap();
     let input = Input { shape, range: Range { low: 0, high: 1 }, scale: 0 };
@@ -229,8 +266,9 @@ fn products_of_matrices_are_proven() {
         let (a, b) = statement.inputs.split_at(count * rows * inner);
         for (output, &value) in statement.outputs.iter().enumerate() {
             let (row, column) = (output / columns, output % columns);
-            let terms =
-                (0..inner).map(|step| a[row * inner + step] * b[(row / rows * inner + step) * columns + column]);
+            let terms = (0..inner).map(|step| {
+                a[row * inner + step] * b[(row / rows * inner + step) * columns + column]
+            });
             let sum: i64 = terms.sum();
             assert_eq!(value, rescale.map_or(sum, |rescale| rescale.apply(sum)), "{sizes:?}");
             let mut other = statement.clone();
@@ -243,12 +281,16 @@ fn products_of_matrices_are_proven() {
 #[test]
 fn product_of_matrices_is_bound_to_its_statement() {
     let sizes = Matrices { count: 2, rows: 3, inner: 4, columns: 5 };
-    let bench = Bench::new(&Stark, &testing::matrices(sizes, Some(Rescale { shift: 6, clamp: Clamp::Signed(8) })));
+    let bench = Bench::new(
+        &Stark,
+        &testing::matrices(sizes, Some(Rescale { shift: 6, clamp: Clamp::Signed(8) })),
+    );
     check_binding(&bench);
     check_flips(&Stark, &bench, 400);
 }
 
-/// Sums of products of computed matrices at both ends, within 2 % of half the field; larger ones are refused.
+/// Sums of products of computed matrices at both ends, within 2 % of half the field; larger ones
+/// are refused.
 #[test]
 fn extremes_of_products_of_matrices_are_proven() {
     let sizes = Matrices { count: 1, rows: 2, inner: 4, columns: 2 };

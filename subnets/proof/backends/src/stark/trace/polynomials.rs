@@ -1,16 +1,22 @@
-//! Value columns of the products of polynomials: the coefficients, and the values at the challenges.
+//! Value columns of the products of polynomials: the coefficients, and the values at the
+//! challenges.
 
-use p3_field::{BasedVectorSpace as _, Field as _, PrimeCharacteristicRing as _, PrimeField32 as _};
+use p3_field::{
+    BasedVectorSpace as _, Field as _, PrimeCharacteristicRing as _, PrimeField32 as _,
+};
 use p3_matrix::Matrix as _;
 use p3_matrix::dense::RowMajorMatrix;
 use p3_maybe_rayon::prelude::*;
 
-use super::super::air::{EXTENSION, KERNEL_FIXED, KERNEL_WIDTH, POLYNOMIAL_FIXED, POLYNOMIAL_WIDTH, Table};
+use super::super::air::{
+    EXTENSION, KERNEL_FIXED, KERNEL_WIDTH, POLYNOMIAL_FIXED, POLYNOMIAL_WIDTH, Table,
+};
 use super::super::config::{Challenge, Val};
 use super::super::plan::{Input, Kernel, PolynomialPlan, PolynomialProduct};
 use super::super::projection::{COEFFICIENTS, Powers, RowPowers, WEIGHTS};
 
-/// Returns the columns that are committed first. Inputs and operands are in memory, outputs follow from them.
+/// Returns the columns that are committed first. Inputs and operands are in memory, outputs follow
+/// from them.
 pub(super) fn coefficients(
     plan: &PolynomialPlan,
     fixed: &RowMajorMatrix<Val>,
@@ -42,7 +48,10 @@ pub(super) fn coefficients(
             write(&mut values, row, coefficients);
         }
     }
-    std::iter::once(values).chain(weights).map(|values| RowMajorMatrix::new(values, COEFFICIENTS)).collect()
+    std::iter::once(values)
+        .chain(weights)
+        .map(|values| RowMajorMatrix::new(values, COEFFICIENTS))
+        .collect()
 }
 
 /// Returns coefficients by power, from the addresses at the beginning of the rows from `row` on.
@@ -54,7 +63,11 @@ fn read(fixed: &RowMajorMatrix<Val>, row: usize, length: usize, memory: &[i64]) 
 }
 
 /// Returns the coefficients of an output by power: the sum of all inputs, each times its kernel.
-fn output_of(product: &PolynomialProduct, output: usize, inputs: &[(&Input, Vec<i64>, Vec<i64>)]) -> Vec<i64> {
+fn output_of(
+    product: &PolynomialProduct,
+    output: usize,
+    inputs: &[(&Input, Vec<i64>, Vec<i64>)],
+) -> Vec<i64> {
     let mut sum = vec![0; product.length];
     let mut add = |power: usize, weight: i64, coefficients: &[i64]| {
         for (sum, coefficient) in sum[power..].iter_mut().zip(coefficients) {
@@ -90,21 +103,30 @@ pub(in super::super) fn evaluate(
     coefficients: &[RowMajorMatrix<Val>],
     powers: &Powers,
 ) -> Vec<RowMajorMatrix<Val>> {
-    let fixed: Vec<&RowMajorMatrix<Val>> = tables.iter().filter_map(|table| table.fixed.as_deref()).collect();
-    let ([polynomials, kernels, operands @ ..], [coefficients, weights @ ..]) = (&fixed[..], coefficients) else {
+    let fixed: Vec<&RowMajorMatrix<Val>> =
+        tables.iter().filter_map(|table| table.fixed.as_deref()).collect();
+    let ([polynomials, kernels, operands @ ..], [coefficients, weights @ ..]) =
+        (&fixed[..], coefficients)
+    else {
         return Vec::new();
     };
-    let mut factors = vec![Challenge::ZERO; plan.products.iter().map(|product| product.inputs.len()).sum()];
+    let mut factors =
+        vec![Challenge::ZERO; plan.products.iter().map(|product| product.inputs.len()).sum()];
     let kernels = evaluate_kernels(kernels, powers, &mut factors);
     let operands = operands.iter().zip(weights);
-    let operands: Vec<_> =
-        operands.map(|(fixed, weights)| evaluate_operands(fixed, weights, powers, &mut factors)).collect();
+    let operands: Vec<_> = operands
+        .map(|(fixed, weights)| evaluate_operands(fixed, weights, powers, &mut factors))
+        .collect();
     let polynomials = evaluate_polynomials(polynomials, coefficients, powers, &factors);
     [polynomials, kernels].into_iter().chain(operands).collect()
 }
 
 /// Returns the value columns of the kernels table, and sets the value of each kernel.
-fn evaluate_kernels(fixed: &RowMajorMatrix<Val>, powers: &Powers, factors: &mut [Challenge]) -> RowMajorMatrix<Val> {
+fn evaluate_kernels(
+    fixed: &RowMajorMatrix<Val>,
+    powers: &Powers,
+    factors: &mut [Challenge],
+) -> RowMajorMatrix<Val> {
     let mut values = Vec::with_capacity(fixed.height() * KERNEL_WIDTH);
     let (mut tap, mut value) = (Challenge::ZERO, Challenge::ZERO);
     for row in fixed.values.chunks(fixed.width) {
@@ -141,7 +163,8 @@ fn evaluate_operands(
 ) -> RowMajorMatrix<Val> {
     let mut values = Vec::with_capacity(fixed.height() * EXTENSION);
     let mut value = Challenge::ZERO;
-    for (row, weights) in fixed.values.chunks(fixed.width).zip(weights.values.chunks(COEFFICIENTS)) {
+    for (row, weights) in fixed.values.chunks(fixed.width).zip(weights.values.chunks(COEFFICIENTS))
+    {
         push(&mut values, [value]);
         let before = if row[2 * COEFFICIENTS].is_one() { Challenge::ZERO } else { value };
         value = horner(before, &powers.operand, weights);
@@ -165,9 +188,16 @@ fn evaluate_polynomials(
 ) -> RowMajorMatrix<Val> {
     let mut values = Vec::with_capacity(fixed.height() * POLYNOMIAL_WIDTH);
     let (mut value, mut balance) = (Challenge::ZERO, Challenge::ZERO);
-    for (row, coefficients) in fixed.values.chunks(POLYNOMIAL_FIXED).zip(coefficients.values.chunks(COEFFICIENTS)) {
-        let [carry, is_output, is_input, _, kernel] = std::array::from_fn(|flag| row[2 * COEFFICIENTS + flag]);
-        let factor = if is_input.is_one() { factors[kernel.as_canonical_u32() as usize] } else { Challenge::ZERO };
+    for (row, coefficients) in
+        fixed.values.chunks(POLYNOMIAL_FIXED).zip(coefficients.values.chunks(COEFFICIENTS))
+    {
+        let [carry, is_output, is_input, _, kernel] =
+            std::array::from_fn(|flag| row[2 * COEFFICIENTS + flag]);
+        let factor = if is_input.is_one() {
+            factors[kernel.as_canonical_u32() as usize]
+        } else {
+            Challenge::ZERO
+        };
         push(&mut values, [value, factor, balance]);
         let after = horner(value, &powers.position, coefficients);
         if is_output.is_one() {
@@ -180,7 +210,11 @@ fn evaluate_polynomials(
 }
 
 /// Returns the value of a polynomial after further coefficients, given its value before them.
-fn horner<const N: usize>(before: Challenge, powers: &RowPowers<N>, coefficients: &[Val]) -> Challenge {
+fn horner<const N: usize>(
+    before: Challenge,
+    powers: &RowPowers<N>,
+    coefficients: &[Val],
+) -> Challenge {
     let terms = coefficients.iter().rev().zip(&powers.coefficients);
     terms.fold(before * powers.before, |sum, (&coefficient, &power)| sum + power * coefficient)
 }

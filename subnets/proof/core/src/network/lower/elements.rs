@@ -7,19 +7,24 @@ use super::{Placed, rescaled};
 use crate::circuit::{Cell, Job, Kernel, Linear, MatrixProduct, Product, StageKind, Table};
 use crate::{Range, Rescale};
 
-/// Lowers a table, cut to the interval of its input: it has a value for every argument that an execution can read, and
-/// no value for any other.
+/// Lowers a table, cut to the interval of its input: it has a value for every argument that an
+/// execution can read, and no value for any other.
 pub(super) fn table(
     index: usize,
     low: i64,
     values: &[i32],
     input: &Placed,
 ) -> Result<(StageKind, Range), NetworkError> {
-    let misfit = || NetworkError::Table { layer: index, low, values: values.len(), input: input.range };
+    let misfit =
+        || NetworkError::Table { layer: index, low, values: values.len(), input: input.range };
     let offset = |argument: i64| usize::try_from(argument.checked_sub(low)?).ok();
     let (first, last) = offset(input.range.low).zip(offset(input.range.high)).ok_or_else(misfit)?;
-    let values = values.get(first..=last).filter(|_| values.len() <= MAX_TABLE).ok_or_else(misfit)?;
-    let range = values.iter().map(|&value| Range::only(i64::from(value))).fold(Range::only(0), |a, b| a.union(&b));
+    let values =
+        values.get(first..=last).filter(|_| values.len() <= MAX_TABLE).ok_or_else(misfit)?;
+    let range = values
+        .iter()
+        .map(|&value| Range::only(i64::from(value)))
+        .fold(Range::only(0), |a, b| a.union(&b));
     let cells = (0..input.shape.elements()).map(|element| input.cell(element)).collect();
     Ok((StageKind::Table(Table { cells, arguments: input.range, values: values.to_vec() }), range))
 }
@@ -45,8 +50,12 @@ pub(super) fn matrix_product(
     b: &Placed,
 ) -> Result<(StageKind, Range), NetworkError> {
     let sums = products(a, b, sizes.inner).ok_or(NetworkError::Overflow(index))?;
-    let [a, b] = [a, b].map(|tensor| (0..tensor.shape.elements()).map(|element| tensor.cell(element)).collect());
-    Ok((StageKind::MatrixProduct(MatrixProduct { a, b, sizes, rescale, sums }), rescaled(rescale, sums)))
+    let [a, b] = [a, b]
+        .map(|tensor| (0..tensor.shape.elements()).map(|element| tensor.cell(element)).collect());
+    Ok((
+        StageKind::MatrixProduct(MatrixProduct { a, b, sizes, rescale, sums }),
+        rescaled(rescale, sums),
+    ))
 }
 
 /// Returns the interval of sums of `count` products; `None` if a sum could overflow.
@@ -64,7 +73,8 @@ pub(super) struct Moved {
     pub(super) constant: Linear,
 }
 
-/// Lowers a move. Its outputs are cells of the inputs, or the cell `next`, which holds the constant.
+/// Lowers a move. Its outputs are cells of the inputs, or the cell `next`, which holds the
+/// constant.
 pub(super) fn moved(
     index: usize,
     indices: &[u32],
@@ -72,8 +82,10 @@ pub(super) fn moved(
     inputs: &[Placed],
     next: Cell,
 ) -> Result<Moved, NetworkError> {
-    let elements: Vec<Cell> =
-        inputs.iter().flat_map(|input| (0..input.shape.elements()).map(|element| input.cell(element))).collect();
+    let elements: Vec<Cell> = inputs
+        .iter()
+        .flat_map(|input| (0..input.shape.elements()).map(|element| input.cell(element)))
+        .collect();
     let mut is_padded = false;
     let cells = indices.iter().map(|&position| match elements.get(position as usize) {
         None if position as usize == elements.len() => {
@@ -88,7 +100,10 @@ pub(super) fn moved(
         return Err(NetworkError::Overflow(index));
     }
     let constants = Range::only(if is_padded { constant } else { 0 });
-    let range = inputs.iter().fold(constants, |range, input| range.union(&input.range)).union(&Range::only(0));
+    let range = inputs
+        .iter()
+        .fold(constants, |range, input| range.union(&input.range))
+        .union(&Range::only(0));
     let (kernels, jobs, bias) = if is_padded {
         let job = Job { kernel: 0, taps: Vec::new(), outputs: vec![0] };
         (vec![Kernel { slots: 0, weights: Vec::new() }], vec![job], vec![constant])

@@ -4,13 +4,23 @@ use super::super::{Input, MAX_TABLE, Matrices, Operation};
 use super::*;
 use crate::Rescale;
 
-/// A published network file of 25 bytes: an input of 1×512×512 and a maximum over 128×128 values at each position.
-const BOMB: [u8; 25] = [1, 1, 0x80, 4, 0x80, 4, 0, 2, 0, 1, 1, 0, 3, 0x80, 1, 0x80, 1, 1, 1, 0, 0, 0, 0, 0, 0];
+/// A published network file of 25 bytes: an input of 1×512×512 and a maximum over 128×128 values at
+/// each position.
+const BOMB: [u8; 25] =
+    [1, 1, 0x80, 4, 0x80, 4, 0, 2, 0, 1, 1, 0, 3, 0x80, 1, 0x80, 1, 1, 1, 0, 0, 0, 0, 0, 0];
 
 fn network(shape: [usize; 3], operation: Operation) -> Network {
     let [channels, height, width] = shape;
-    let input = Input { shape: Shape { channels, height, width }, range: Range { low: 0, high: 1 }, scale: 0 };
-    Network { format: FORMAT, input, layers: vec![Layer { inputs: vec![0], operation, rescale: None, scale: 0 }] }
+    let input = Input {
+        shape: Shape { channels, height, width },
+        range: Range { low: 0, high: 1 },
+        scale: 0,
+    };
+    Network {
+        format: FORMAT,
+        input,
+        layers: vec![Layer { inputs: vec![0], operation, rescale: None, scale: 0 }],
+    }
 }
 
 /// Returns the memory of a circuit in bytes, and that of its values when it is executed.
@@ -19,9 +29,11 @@ fn size(circuit: &Circuit) -> u64 {
     let stages = circuit.stages.iter().map(|stage| match &stage.kind {
         StageKind::Linear(linear) => {
             let jobs = linear.jobs.iter().map(|job| {
-                list(job.taps.capacity(), size_of::<Tap>()) + list(job.outputs.capacity(), size_of::<u32>())
+                list(job.taps.capacity(), size_of::<Tap>())
+                    + list(job.outputs.capacity(), size_of::<u32>())
             });
-            let cells = linear.convolution.as_ref().map_or(0, |convolution| convolution.cells.capacity());
+            let cells =
+                linear.convolution.as_ref().map_or(0, |convolution| convolution.cells.capacity());
             list(linear.jobs.capacity(), size_of::<Job>())
                 + list(linear.bias.capacity(), 8)
                 + list(cells, size_of::<Cell>())
@@ -31,11 +43,17 @@ fn size(circuit: &Circuit) -> u64 {
             let groups = max.groups.iter().map(|group| list(group.capacity(), size_of::<Cell>()));
             list(max.groups.capacity(), size_of::<Vec<Cell>>()) + groups.sum::<u64>()
         }
-        StageKind::Table(table) => list(table.cells.capacity() + table.values.capacity(), size_of::<u32>()),
+        StageKind::Table(table) => {
+            list(table.cells.capacity() + table.values.capacity(), size_of::<u32>())
+        }
         StageKind::Product(product) => list(product.pairs.capacity(), size_of::<[Cell; 2]>()),
-        StageKind::MatrixProduct(product) => list(product.a.capacity() + product.b.capacity(), size_of::<Cell>()),
+        StageKind::MatrixProduct(product) => {
+            list(product.a.capacity() + product.b.capacity(), size_of::<Cell>())
+        }
     });
-    stages.sum::<u64>() + list(circuit.outputs.capacity(), size_of::<Cell>()) + list(circuit.cells(), 16)
+    stages.sum::<u64>()
+        + list(circuit.outputs.capacity(), size_of::<Cell>())
+        + list(circuit.cells(), 16)
 }
 
 #[test]
@@ -43,18 +61,33 @@ fn small_file_of_a_large_circuit_is_refused() {
     let bomb = Network::from_bytes(&BOMB).unwrap();
     let Err(NetworkError::Memory(error)) = bomb.lower() else { panic!("refused") };
     assert!(error.needed > 1 << 30 && error.limit < 1 << 28, "{error}");
-    assert!(error.to_string().contains(&format!("the limit of {} bytes for 0 parameters", error.limit)), "{error}");
+    assert!(
+        error.to_string().contains(&format!("the limit of {} bytes for 0 parameters", error.limit)),
+        "{error}"
+    );
     let window = |side: usize| Window { kernel: [side; 2], stride: [1; 2], padding: [0; 4] };
     for (shape, operation) in [
         // A value of each layer takes a job, or a group, of its own.
         ([16, 1024, 1024], Operation::Sum { factors: vec![1] }),
         ([16, 1024, 1024], Operation::MaxPool { window: window(1) }),
         ([1, 4096, 4096], Operation::MaxPool { window: window(4096) }),
-        ([1, 4096, 4096], Operation::Convolution { window: window(1), groups: 1, weights: vec![1], bias: vec![0] }),
+        (
+            [1, 4096, 4096],
+            Operation::Convolution {
+                window: window(1),
+                groups: 1,
+                weights: vec![1],
+                bias: vec![0],
+            },
+        ),
         (
             [1, 1, 1],
             Operation::MaxPool {
-                window: Window { kernel: [1 << 20; 2], stride: [1 << 19; 2], padding: [(1 << 20) - 1; 4] },
+                window: Window {
+                    kernel: [1 << 20; 2],
+                    stride: [1 << 19; 2],
+                    padding: [(1 << 20) - 1; 4],
+                },
             },
         ),
     ] {
@@ -67,7 +100,8 @@ fn small_file_of_a_large_circuit_is_refused() {
     }
 }
 
-/// A file of 29 kB: a convolution with 28 561 weights, and a maximum over 22×22 values at each position.
+/// A file of 29 kB: a convolution with 28 561 weights, and a maximum over 22×22 values at each
+/// position.
 #[test]
 fn file_with_few_parameters_takes_little_memory() {
     let side = 169;
@@ -96,7 +130,12 @@ fn number_of_layers_is_checked_before_they_are_decoded() {
 
 /// Creates a network of 1×2×2 inputs of 0 and 1 with these layers.
 fn chain(layers: Vec<(Vec<u32>, Operation)>) -> Network {
-    let layers = layers.into_iter().map(|(inputs, operation)| Layer { inputs, operation, rescale: None, scale: 0 });
+    let layers = layers.into_iter().map(|(inputs, operation)| Layer {
+        inputs,
+        operation,
+        rescale: None,
+        scale: 0,
+    });
     let mut network = network([1, 2, 2], Operation::Product);
     network.layers = layers.collect();
     network
@@ -107,20 +146,37 @@ fn elements_are_looked_up_moved_and_multiplied() {
     let indices = vec![4, 0, 8, 7, 3, 3];
     let network = chain(vec![
         (vec![0], Operation::Table { low: -1, values: vec![99, 5, -6] }),
-        (vec![1, 0], Operation::Move { shape: Shape { channels: 1, height: 2, width: 3 }, indices, constant: 40 }),
+        (
+            vec![1, 0],
+            Operation::Move {
+                shape: Shape { channels: 1, height: 2, width: 3 },
+                indices,
+                constant: 40,
+            },
+        ),
         (vec![2, 2], Operation::Product),
-        (vec![2], Operation::MaxPool { window: Window { kernel: [2, 3], stride: [1; 2], padding: [0; 4] } }),
+        (
+            vec![2],
+            Operation::MaxPool {
+                window: Window { kernel: [2, 3], stride: [1; 2], padding: [0; 4] },
+            },
+        ),
     ]);
     let circuit = network.lower().unwrap();
     let execution = circuit.execute(&[1, 0, 0, 1]).unwrap();
-    // Inputs, their values in the table, the constant, squares of the moved elements, and their maximum.
+    // Inputs, their values in the table, the constant, squares of the moved elements, and their
+    // maximum.
     assert_eq!(execution.cells, [1, 0, 0, 1, -6, 5, 5, -6, 40, 1, 36, 1600, 1, 36, 36, 40]);
-    let ranges: Vec<(i64, i64)> = circuit.stages.iter().map(|stage| (stage.range.low, stage.range.high)).collect();
+    let ranges: Vec<(i64, i64)> =
+        circuit.stages.iter().map(|stage| (stage.range.low, stage.range.high)).collect();
     assert_eq!(ranges, [(-6, 5), (40, 40), (-240, 1600), (-6, 40)]);
     // Values for arguments that the inputs do not have are not part of the circuit.
     let StageKind::Table(table) = &circuit.stages[0].kind else { panic!("a table") };
     assert_eq!((table.arguments, &table.values[..]), (Range { low: 0, high: 1 }, &[5, -6][..]));
-    assert_eq!([-1, 0, 1, 2].map(|argument| table.value(argument)), [None, Some(5), Some(-6), None]);
+    assert_eq!(
+        [-1, 0, 1, 2].map(|argument| table.value(argument)),
+        [None, Some(5), Some(-6), None]
+    );
     assert_eq!(circuit.magnitude(), 1600);
 }
 
@@ -128,14 +184,18 @@ fn elements_are_looked_up_moved_and_multiplied() {
 fn elements_can_be_outputs_without_a_stage_of_their_own() {
     let shape = Shape { channels: 3, height: 1, width: 1 };
     let moved = Operation::Move { shape, indices: vec![4, 7, 8], constant: -3 };
-    let circuit = chain(vec![(vec![0], Operation::Table { low: 0, values: vec![9, 7] }), (vec![1, 0], moved)]);
+    let circuit = chain(vec![
+        (vec![0], Operation::Table { low: 0, values: vec![9, 7] }),
+        (vec![1, 0], moved),
+    ]);
     let circuit = circuit.lower().unwrap();
     let execution = circuit.execute(&[0, 1, 0, 1]).unwrap();
     assert_eq!(execution.outputs(&circuit), [0, 1, -3]);
     assert_eq!(circuit.output_range(), Range { low: -3, high: 1 });
     // The stage of a move without a constant has no cells.
     let moved = Operation::Move { shape, indices: vec![3, 0, 0], constant: 0 };
-    let circuit = chain(vec![(vec![0], moved), (vec![1], Operation::Table { low: 0, values: vec![9, 7] })]);
+    let circuit =
+        chain(vec![(vec![0], moved), (vec![1], Operation::Table { low: 0, values: vec![9, 7] })]);
     assert_eq!(circuit.lower().unwrap().output_range(), Range { low: 0, high: 9 });
 }
 
@@ -147,8 +207,11 @@ fn layers_that_do_not_fit_are_refused() {
         indices,
         constant,
     };
-    let refused = |inputs: Vec<u32>, operation: Operation| chain(vec![(inputs, operation)]).lower().err();
-    for (low, values) in [(1, 9), (0, 1), (-1, 2), (0, 0), (i64::MIN, 2), (i64::MAX, 2), (0, MAX_TABLE + 1)] {
+    let refused =
+        |inputs: Vec<u32>, operation: Operation| chain(vec![(inputs, operation)]).lower().err();
+    for (low, values) in
+        [(1, 9), (0, 1), (-1, 2), (0, 0), (i64::MIN, 2), (i64::MAX, 2), (0, MAX_TABLE + 1)]
+    {
         let error = refused(vec![0], table(low, values));
         assert!(matches!(error, Some(NetworkError::Table { .. })), "{low} {values}: {error:?}");
     }
@@ -164,7 +227,8 @@ fn layers_that_do_not_fit_are_refused() {
         let error = refused(inputs, operation);
         assert!(matches!(error, Some(NetworkError::Arity { .. })), "{error:?}");
     }
-    let other_shape = vec![(vec![0], moved(4, vec![0, 1, 2, 3], 0)), (vec![0, 1], Operation::Product)];
+    let other_shape =
+        vec![(vec![0], moved(4, vec![0, 1, 2, 3], 0)), (vec![0, 1], Operation::Product)];
     assert_eq!(chain(other_shape).lower().err(), Some(NetworkError::Shapes(1)));
     let mut rescaled = chain(vec![(vec![0], table(0, 2))]);
     rescaled.layers[0].rescale = Some(Rescale { shift: 0, clamp: crate::Clamp::Signed(8) });
@@ -174,10 +238,15 @@ fn layers_that_do_not_fit_are_refused() {
     assert_eq!(wide.lower().err(), Some(NetworkError::Overflow(0)));
 }
 
-/// A file of few bytes that lists one large tensor many times is refused before its elements are listed.
+/// A file of few bytes that lists one large tensor many times is refused before its elements are
+/// listed.
 #[test]
 fn move_of_many_large_tensors_is_refused() {
-    let moved = Operation::Move { shape: Shape { channels: 1, height: 1, width: 1 }, indices: vec![0], constant: 0 };
+    let moved = Operation::Move {
+        shape: Shape { channels: 1, height: 1, width: 1 },
+        indices: vec![0],
+        constant: 0,
+    };
     let mut network = network([1, 1024, 1024], moved);
     network.layers[0].inputs = vec![0; 1000];
     assert!(matches!(network.lower(), Err(NetworkError::Memory(_))));

@@ -1,14 +1,16 @@
-//! Conditions: comparisons with constants, products with conditions, and weighted sums of conditions.
+//! Conditions: comparisons with constants, products with conditions, and weighted sums of
+//! conditions.
 
 use super::{Quantiser, Tensor};
 use crate::network::Operation;
 use crate::quantise::power;
 use crate::{Clamp, Range, Rescale, Window};
 
-/// Bits of the weights of conditions, including the sign: a condition has a single bit, so finer weights cost nothing.
+/// Bits of the weights of conditions, including the sign: a condition has a single bit, so finer
+/// weights cost nothing.
 const WEIGHT_BITS: i32 = 16;
-/// Maximum magnitude of a weighted sum of conditions: a quarter of what a field element of `stark` represents with both
-/// signs, so that roundings fit, too.
+/// Maximum magnitude of a weighted sum of conditions: a quarter of what a field element of `stark`
+/// represents with both signs, so that roundings fit, too.
 const MAX_TOTAL: f64 = (1_u32 << 28) as f64;
 
 impl Tensor {
@@ -19,14 +21,16 @@ impl Tensor {
 }
 
 impl Quantiser<'_> {
-    /// Appends comparisons of a tensor's elements with constants. They are exact: an integer is at most a limit if it is
-    /// at most the largest integer that is. The saturation of a difference to one bit is the condition.
+    /// Appends comparisons of a tensor's elements with constants. They are exact: an integer is at
+    /// most a limit if it is at most the largest integer that is. The saturation of a difference to
+    /// one bit is the condition.
     pub(super) fn compare(&mut self, input: Tensor, limits: &[f64], is_above: &[bool]) {
         let unit = power(input.scale);
         let conditions = limits.iter().zip(is_above).map(|(&limit, &is_above)| {
-            // A negative limit stays negative if its product is too small for a float: 0 is above it. The conversion of
-            // a number that is too large saturates.
-            let scaled = if limit < 0.0 { (limit * unit).min(-f64::MIN_POSITIVE) } else { limit * unit };
+            // A negative limit stays negative if its product is too small for a float: 0 is above
+            // it. The conversion of a number that is too large saturates.
+            let scaled =
+                if limit < 0.0 { (limit * unit).min(-f64::MIN_POSITIVE) } else { limit * unit };
             let last = (scaled.floor() as i64).clamp(input.range.low - 1, input.range.high);
             if is_above { (1, -last) } else { (-1, last + 1) }
         });
@@ -37,8 +41,8 @@ impl Quantiser<'_> {
         self.push(&[input], operation, Some(rescale), 0, Range { low: 0, high: 1 });
     }
 
-    /// Appends the product of two tensors if one of them is a condition: the product is the other tensor or 0, and nothing
-    /// is rounded. Returns whether one is.
+    /// Appends the product of two tensors if one of them is a condition: the product is the other
+    /// tensor or 0, and nothing is rounded. Returns whether one is.
     pub(super) fn push_gated(&mut self, inputs: &[Tensor]) -> bool {
         let (gate, other) = match inputs {
             [gate, other] if gate.is_boolean() => (gate, other),
@@ -51,15 +55,23 @@ impl Quantiser<'_> {
         true
     }
 
-    /// Returns the largest integer weight of a layer, whose largest weight before quantisation is `largest`.
-    pub(super) fn largest_weight(&self, input: Tensor, weights: &[f32], bias: &[f32], largest: f32) -> f64 {
+    /// Returns the largest integer weight of a layer, whose largest weight before quantisation is
+    /// `largest`.
+    pub(super) fn largest_weight(
+        &self,
+        input: Tensor,
+        weights: &[f32],
+        bias: &[f32],
+        largest: f32,
+    ) -> f64 {
         let usual = power(i32::from(self.options.weight_bits) - 1) - 1.0;
         if !input.is_boolean() {
             return usual;
         }
         let width = weights.len().checked_div(bias.len()).unwrap_or_default().max(1);
         let totals = weights.chunks(width).zip(bias).map(|(row, bias)| {
-            row.iter().chain([bias]).map(|weight| f64::from(weight.abs())).sum::<f64>() / f64::from(largest)
+            row.iter().chain([bias]).map(|weight| f64::from(weight.abs())).sum::<f64>()
+                / f64::from(largest)
         });
         let total = totals.fold(1.0, f64::max);
         (MAX_TOTAL / total).min(power(WEIGHT_BITS - 1) - 1.0).max(usual)
@@ -73,19 +85,43 @@ mod tests {
     use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
     use crate::quantise::{QuantiseOptions, quantise};
 
-    /// Whatever the scale, the smallest floats keep their signs, and limits beyond all inputs hold for all or none.
+    /// Whatever the scale, the smallest floats keep their signs, and limits beyond all inputs hold
+    /// for all or none.
     #[test]
     fn comparisons_with_extreme_limits_are_exact() {
         let tiny = f64::from_bits(1);
-        let limits = [-tiny, -0.0, 0.0, tiny, 4.0, 4.0_f64.next_down(), -4.5, f64::MIN, f64::MAX, f64::INFINITY];
+        let limits = [
+            -tiny,
+            -0.0,
+            0.0,
+            tiny,
+            4.0,
+            4.0_f64.next_down(),
+            -4.5,
+            f64::MIN,
+            f64::MAX,
+            f64::INFINITY,
+        ];
         let shape = Shape::vector(limits.len()).unwrap();
         let input_range = Range { low: -5, high: 5 };
-        for (input_scale, is_above) in [-2, 0, 3].into_iter().flat_map(|scale| [(scale, false), (scale, true)]) {
-            let operation = FloatOperation::Compare { limits: limits.to_vec(), is_above: vec![is_above; limits.len()] };
+        for (input_scale, is_above) in
+            [-2, 0, 3].into_iter().flat_map(|scale| [(scale, false), (scale, true)])
+        {
+            let operation = FloatOperation::Compare {
+                limits: limits.to_vec(),
+                is_above: vec![is_above; limits.len()],
+            };
             let nodes = vec![FloatNode { inputs: vec![0], shape, operation }];
-            let network = FloatNetwork { input: shape, nodes, input_type: ElementType::Float, notes: Vec::new() };
-            let options = QuantiseOptions { input_range, input_scale, ..QuantiseOptions::default() };
-            let circuit = quantise(&network, &options, &[vec![1; limits.len()]]).unwrap().lower().unwrap();
+            let network = FloatNetwork {
+                input: shape,
+                nodes,
+                input_type: ElementType::Float,
+                notes: Vec::new(),
+            };
+            let options =
+                QuantiseOptions { input_range, input_scale, ..QuantiseOptions::default() };
+            let circuit =
+                quantise(&network, &options, &[vec![1; limits.len()]]).unwrap().lower().unwrap();
             for value in -5..=5_i32 {
                 let real = f64::from(value) * power(-input_scale);
                 let expected = limits.map(|limit| i64::from((real > limit) == is_above));

@@ -7,23 +7,27 @@ use crate::network::{MAX_TABLE, Operation};
 use crate::quantise::{MAX_TABLE_WORK, QuantiseError, power};
 use crate::{Clamp, Range, Rescale, Shape};
 
-/// Further bits of tensors that only functions, sums of channels and products read. A value of a table costs much less
-/// than a multiply-add, and the finer arguments keep steep functions precise.
+/// Further bits of tensors that only functions, sums of channels and products read. A value of a
+/// table costs much less than a multiply-add, and the finer arguments keep steep functions precise.
 const FINE_BITS: u8 = 3;
-/// Maximum number of bits of such a tensor, if other activations have fewer: the product of two has 28 bits, which the
-/// field of `stark` holds.
+/// Maximum number of bits of such a tensor, if other activations have fewer: the product of two has
+/// 28 bits, which the field of `stark` holds.
 const MAX_FINE_BITS: u8 = 14;
-/// Bits above those of the largest value in the sample that a sum of channels has before a function. Other inputs can
-/// have a much larger variance, or a softmax with many equal terms: a sum that saturates would spoil all elements.
+/// Bits above those of the largest value in the sample that a sum of channels has before a
+/// function. Other inputs can have a much larger variance, or a softmax with many equal terms: a
+/// sum that saturates would spoil all elements.
 const HEADROOM: u8 = 2;
 /// Maximum number of bits of an activation, and of the output of a function.
 const MAX_BITS: u8 = 16;
 
 impl Quantiser<'_> {
-    /// Returns the number of bits of a tensor's activations, and how many of them the sample does not need.
+    /// Returns the number of bits of a tensor's activations, and how many of them the sample does
+    /// not need.
     pub(super) fn bits(&self, tensor: usize) -> (u8, u8) {
         match self.is_fine.get(tensor) {
-            Some(true) if self.is_total(tensor) => (MAX_FINE_BITS.max(self.options.activation_bits), HEADROOM),
+            Some(true) if self.is_total(tensor) => {
+                (MAX_FINE_BITS.max(self.options.activation_bits), HEADROOM)
+            }
             Some(true) => (self.fine_bits(), 0),
             _ => (self.options.activation_bits, 0),
         }
@@ -33,20 +37,27 @@ impl Quantiser<'_> {
     fn is_total(&self, tensor: usize) -> bool {
         let nodes = &self.network.nodes;
         let producer = tensor.checked_sub(1).and_then(|node| nodes.get(node));
-        let is_sum = producer.is_some_and(|node| matches!(node.operation, FloatOperation::ChannelSum { .. }));
+        let is_sum = producer
+            .is_some_and(|node| matches!(node.operation, FloatOperation::ChannelSum { .. }));
         let mut readers = nodes.iter().filter(|node| node.inputs.contains(&tensor));
         is_sum && readers.all(|node| matches!(node.operation, FloatOperation::Function(_)))
     }
 
-    /// Returns whether a tensor of sums is not rounded: its readers depend on nothing but the signs of its elements, such as
-    /// comparisons. Then saturation changes nothing, but a small difference must not become 0.
-    pub(super) fn is_read_for_sign(&self, tensor: usize, inputs: &[Tensor], operation: &Operation) -> bool {
+    /// Returns whether a tensor of sums is not rounded: its readers depend on nothing but the signs
+    /// of its elements, such as comparisons. Then saturation changes nothing, but a small
+    /// difference must not become 0.
+    pub(super) fn is_read_for_sign(
+        &self,
+        tensor: usize,
+        inputs: &[Tensor],
+        operation: &Operation,
+    ) -> bool {
         let Operation::Sum { factors } = operation else { return false };
         // Backends have a value for each quotient.
         let has_table = weighted_sums(inputs, factors).is_some_and(fits_table);
-        let mut readers = self.network.nodes.iter().filter(|node| node.inputs.contains(&tensor)).peekable();
-        let is_of_sign =
-            |node: &FloatNode| matches!(&node.operation, FloatOperation::Function(function) if function.is_of_sign());
+        let mut readers =
+            self.network.nodes.iter().filter(|node| node.inputs.contains(&tensor)).peekable();
+        let is_of_sign = |node: &FloatNode| matches!(&node.operation, FloatOperation::Function(function) if function.is_of_sign());
         has_table && readers.peek().is_some() && readers.all(is_of_sign)
     }
 
@@ -56,7 +67,12 @@ impl Quantiser<'_> {
     }
 
     /// Appends a table of a function's values for every integer that its input can have.
-    pub(super) fn function(&mut self, index: usize, input: Tensor, function: &Function) -> Result<(), QuantiseError> {
+    pub(super) fn function(
+        &mut self,
+        index: usize,
+        input: Tensor,
+        function: &Function,
+    ) -> Result<(), QuantiseError> {
         let input = self.argument(index, input, function)?;
         if function.looks_up_exactly() && !input.is_exact {
             return Err(QuantiseError::Rounded { node: index });
@@ -75,19 +91,30 @@ impl Quantiser<'_> {
         let values = (input.range.low..=input.range.high).map(|argument| {
             let argument = argument as f64 * unit;
             let value = function.apply(argument);
-            if value.is_finite() { Ok(value) } else { Err(QuantiseError::Undefined { node: index, argument }) }
+            if value.is_finite() {
+                Ok(value)
+            } else {
+                Err(QuantiseError::Undefined { node: index, argument })
+            }
         });
         let values = values.collect::<Result<Vec<f64>, _>>()?;
         let is_exact = self.has_exact_values(index, input, function, &values);
         let scale = if is_exact { 0 } else { (i32::from(bits) - integer_bits).min(MAX_SCALE) };
         let (factor, clamp) = (power(scale), Clamp::Signed(bits));
         // The conversion of a number that is too large saturates.
-        let of_value = |value: f64| if is_exact { value as i64 } else { clamp.apply((value * factor).round() as i64) };
+        let of_value = |value: f64| {
+            if is_exact { value as i64 } else { clamp.apply((value * factor).round() as i64) }
+        };
         let values: Vec<i32> = values.into_iter().map(|value| of_value(value) as i32).collect();
         if scale < -MAX_SCALE {
-            return Err(QuantiseError::Magnitude { node: index, magnitude: self.magnitude(index + 1) });
+            return Err(QuantiseError::Magnitude {
+                node: index,
+                magnitude: self.magnitude(index + 1),
+            });
         }
-        let range = values.iter().fold(Range::only(0), |range, &value| range.union(&Range::only(value.into())));
+        let range = values
+            .iter()
+            .fold(Range::only(0), |range, &value| range.union(&Range::only(value.into())));
         self.push(&[input], Operation::Table { low: input.range.low, values }, None, scale, range);
         self.mark_exact(is_exact);
         Ok(())
@@ -98,22 +125,42 @@ impl Quantiser<'_> {
         let operations = 1 + function.operations() as u64;
         let count = arguments.high.abs_diff(arguments.low).saturating_add(1);
         self.table_work = self.table_work.saturating_add(count.saturating_mul(operations));
-        if self.table_work > MAX_TABLE_WORK { Err(QuantiseError::Tables(self.table_work)) } else { Ok(()) }
+        if self.table_work > MAX_TABLE_WORK {
+            Err(QuantiseError::Tables(self.table_work))
+        } else {
+            Ok(())
+        }
     }
 
-    /// Returns the input of a function: rescaled to activations if it has more values than a table should have.
-    fn argument(&mut self, index: usize, input: Tensor, function: &Function) -> Result<Tensor, QuantiseError> {
+    /// Returns the input of a function: rescaled to activations if it has more values than a table
+    /// should have.
+    fn argument(
+        &mut self,
+        index: usize,
+        input: Tensor,
+        function: &Function,
+    ) -> Result<Tensor, QuantiseError> {
         let bits = self.fine_bits();
-        let tensor = self.network.nodes.get(index).and_then(|node| node.inputs.first()).copied().unwrap_or_default();
+        let tensor = self
+            .network
+            .nodes
+            .get(index)
+            .and_then(|node| node.inputs.first())
+            .copied()
+            .unwrap_or_default();
         let width = input.range.high.abs_diff(input.range.low);
         // The neighbour of a token is another token.
-        let is_exact = function.is_discontinuous() || (input.is_exact && self.is_deciding(index + 1));
+        let is_exact =
+            function.is_discontinuous() || (input.is_exact && self.is_deciding(index + 1));
         let most = if is_exact { MAX_TABLE as u64 } else { 1 << (bits + 1) };
         if width < most || self.is_total(tensor) {
             return Ok(input);
         }
         if function.looks_up() {
-            return Err(QuantiseError::Magnitude { node: index, magnitude: input.range.magnitude() as f32 });
+            return Err(QuantiseError::Magnitude {
+                node: index,
+                magnitude: input.range.magnitude() as f32,
+            });
         }
         let (rescale, scale) = self.rescale(tensor, input.scale, bits, input.range.low >= 0)?;
         let operation = Operation::Sum { factors: vec![1] };
@@ -130,17 +177,23 @@ impl Quantiser<'_> {
         constant: f64,
     ) -> Result<(), QuantiseError> {
         let scales = inputs.iter().map(|tensor| tensor.scale);
-        let (coarsest, finest) = (scales.clone().min().unwrap_or_default(), scales.max().unwrap_or_default());
-        // Coarse tensors are multiplied, up to the bits of the widest activations; finer ones are rounded.
+        let (coarsest, finest) =
+            (scales.clone().min().unwrap_or_default(), scales.max().unwrap_or_default());
+        // Coarse tensors are multiplied, up to the bits of the widest activations; finer ones are
+        // rounded.
         let scale = finest.min(coarsest + i32::from(MAX_BITS - self.options.activation_bits));
-        let scaled = inputs.iter().map(|&tensor| self.scaled(index, tensor, scale)).collect::<Result<Vec<_>, _>>()?;
+        let scaled = inputs
+            .iter()
+            .map(|&tensor| self.scaled(index, tensor, scale))
+            .collect::<Result<Vec<_>, _>>()?;
         let is_exact = inputs.iter().all(|tensor| tensor.is_exact) && constant.fract().abs() <= 0.0;
         let constant = (constant * power(scale)).round();
         if constant.abs() > f64::from(i32::MAX) {
             return Err(QuantiseError::Magnitude { node: index, magnitude: constant as f32 });
         }
         let constant = constant as i64;
-        let range = scaled.iter().fold(Range::only(constant), |range, tensor| range.union(&tensor.range));
+        let range =
+            scaled.iter().fold(Range::only(constant), |range, tensor| range.union(&tensor.range));
         let operation = Operation::Move { shape, indices: indices.to_vec(), constant };
         self.push(&scaled, operation, None, scale, range);
         self.mark_exact(is_exact);
@@ -148,7 +201,12 @@ impl Quantiser<'_> {
     }
 
     /// Returns a tensor with another scale. A coarser one is rounded and keeps its interval.
-    fn scaled(&mut self, index: usize, tensor: Tensor, scale: i32) -> Result<Tensor, QuantiseError> {
+    fn scaled(
+        &mut self,
+        index: usize,
+        tensor: Tensor,
+        scale: i32,
+    ) -> Result<Tensor, QuantiseError> {
         let (rescale, factor, range) = match scale - tensor.scale {
             0 => return Ok(tensor),
             finer @ 1..=30 => (None, 1 << finer, tensor.range.times(1 << finer).unwrap_or(SUMS)),
@@ -156,17 +214,23 @@ impl Quantiser<'_> {
                 let shift = coarser.unsigned_abs() as u8;
                 let quotients = Rescale { shift, clamp: Clamp::Signed(0) }.quotients(&tensor.range);
                 let bits = u64::BITS - quotients.magnitude().leading_zeros();
-                let rescale = Rescale { shift, clamp: Clamp::Signed(bits.min(crate::MAX_BITS.into()) as u8) };
+                let rescale =
+                    Rescale { shift, clamp: Clamp::Signed(bits.min(crate::MAX_BITS.into()) as u8) };
                 (Some(rescale), 1, rescale.clamp.range())
             }
-            _ => return Err(QuantiseError::Magnitude { node: index, magnitude: power(-tensor.scale) as f32 }),
+            _ => {
+                return Err(QuantiseError::Magnitude {
+                    node: index,
+                    magnitude: power(-tensor.scale) as f32,
+                });
+            }
         };
         Ok(self.append(&[tensor], Operation::Sum { factors: vec![factor] }, rescale, scale, range))
     }
 }
 
-/// Returns whether each tensor of a network is fine: only functions, sums of channels and products read it, or what is
-/// fine itself and needs the tensor's precision for that, such as the output.
+/// Returns whether each tensor of a network is fine: only functions, sums of channels and products
+/// read it, or what is fine itself and needs the tensor's precision for that, such as the output.
 pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
     let mut fine: Vec<bool> = network.readers().into_iter().map(|readers| readers > 0).collect();
     if let Some(output) = fine.last_mut() {
@@ -200,19 +264,24 @@ mod tests {
     use crate::float::{ElementType, Unary};
     use crate::quantise::QuantiseOptions;
 
-    /// Thousands of large tables would take minutes and gigabytes, and the network is refused only when it is lowered.
+    /// Thousands of large tables would take minutes and gigabytes, and the network is refused only
+    /// when it is lowered.
     #[test]
     fn tables_of_all_functions_have_a_limit() {
         let shape = Shape::vector(1).unwrap();
         let function = Function::Variable.then(Unary::Abs).then(Unary::Sqrt);
         let operation = FloatOperation::Function(function.clone());
         let nodes = vec![FloatNode { inputs: vec![0], shape, operation }];
-        let network = FloatNetwork { input: shape, nodes, input_type: ElementType::Float, notes: Vec::new() };
+        let network =
+            FloatNetwork { input: shape, nodes, input_type: ElementType::Float, notes: Vec::new() };
         let options = QuantiseOptions::default();
         let mut quantiser = Quantiser::new(&network, &options, &[255.0, 16.0]);
         let input = quantiser.tensors[0];
         quantiser.table_work = MAX_TABLE_WORK - 256 * 3;
         assert_eq!(quantiser.function(0, input, &function), Ok(()));
-        assert_eq!(quantiser.function(0, input, &function), Err(QuantiseError::Tables(MAX_TABLE_WORK + 256 * 3)));
+        assert_eq!(
+            quantiser.function(0, input, &function),
+            Err(QuantiseError::Tables(MAX_TABLE_WORK + 256 * 3))
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Integers of the model that choose rows of a table, or are compared: the neighbour of a token is another token, so they are
-//! neither rounded nor saturated.
+//! Integers of the model that choose rows of a table, or are compared: the neighbour of a token is
+//! another token, so they are neither rounded nor saturated.
 
 use super::{Quantiser, Target, Tensor};
 use crate::Range;
@@ -19,9 +19,14 @@ impl Quantiser<'_> {
         self.is_deciding.get(tensor) == Some(&true)
     }
 
-    /// Returns the interval of sums or products of integers that must not be rounded; `None` if they may be, or have more
-    /// values than a table.
-    pub(super) fn exact_sums(&self, target: Target, inputs: &[Tensor], operation: &Operation) -> Option<Range> {
+    /// Returns the interval of sums or products of integers that must not be rounded; `None` if
+    /// they may be, or have more values than a table.
+    pub(super) fn exact_sums(
+        &self,
+        target: Target,
+        inputs: &[Tensor],
+        operation: &Operation,
+    ) -> Option<Range> {
         let node = self.network.nodes.get(target.node)?;
         let is_exact = inputs.iter().all(|input| input.is_exact);
         if target.positive || !is_exact || !self.is_deciding(target.node + 1) {
@@ -45,16 +50,26 @@ impl Quantiser<'_> {
     }
 
     /// Returns whether the values of a table are integers that must not be rounded.
-    pub(super) fn has_exact_values(&self, index: usize, input: Tensor, function: &Function, values: &[f64]) -> bool {
+    pub(super) fn has_exact_values(
+        &self,
+        index: usize,
+        input: Tensor,
+        function: &Function,
+        values: &[f64],
+    ) -> bool {
         let fits = |value: &f64| value.fract().abs() <= 0.0 && value.abs() < MAX_TABLE as f64;
-        self.is_deciding(index + 1) && (input.is_exact || function.is_integer()) && values.iter().all(fits)
+        self.is_deciding(index + 1)
+            && (input.is_exact || function.is_integer())
+            && values.iter().all(fits)
     }
 }
 
 /// Returns the interval of sums of one value of each tensor times a factor; `None` on overflow.
 pub(super) fn weighted_sums(inputs: &[Tensor], factors: &[i32]) -> Option<Range> {
     let mut terms = inputs.iter().zip(factors);
-    terms.try_fold(Range::only(0), |sum, (input, &factor)| sum.plus(&input.range.times(factor.into())?))
+    terms.try_fold(Range::only(0), |sum, (input, &factor)| {
+        sum.plus(&input.range.times(factor.into())?)
+    })
 }
 
 /// Returns whether a table can have a value for each integer of an interval.
@@ -62,8 +77,8 @@ pub(super) fn fits_table(range: Range) -> bool {
     range.high.abs_diff(range.low) < MAX_TABLE as u64
 }
 
-/// Returns whether a function that is not continuous reads each tensor of a network, directly or after operations that keep
-/// integers.
+/// Returns whether a function that is not continuous reads each tensor of a network, directly or
+/// after operations that keep integers.
 pub(super) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool> {
     let mut is_deciding = vec![false; network.nodes.len() + 1];
     // All readers of a tensor come later.

@@ -8,11 +8,14 @@ use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
 use btlightning::types::{read_frame, write_frame_and_finish};
-use btlightning::{HandshakeRequest, HandshakeResponse, MessageType, SynapsePacket, SynapseResponse};
+use btlightning::{
+    HandshakeRequest, HandshakeResponse, MessageType, SynapsePacket, SynapseResponse,
+};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{
-    AsyncUdpSocket, ClientConfig, Connection, EndpointConfig, RecvStream, Runtime, SendStream, TokioRuntime, UdpPoller,
+    AsyncUdpSocket, ClientConfig, Connection, EndpointConfig, RecvStream, Runtime, SendStream,
+    TokioRuntime, UdpPoller,
 };
 use rustls::DigitallySignedStruct;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -76,7 +79,8 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// A socket that receives only Retry packets: its client proves its address, and never completes a handshake.
+/// A socket that receives only Retry packets: its client proves its address, and never completes a
+/// handshake.
 #[derive(Debug)]
 struct OnlyRetries(Arc<dyn AsyncUdpSocket>);
 
@@ -131,23 +135,31 @@ fn endpoint(from: u8, only_retries: bool) -> Endpoint {
         socket = Arc::new(OnlyRetries(socket));
     }
     let runtime = Arc::new(TokioRuntime);
-    let mut endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, socket, runtime).unwrap();
-    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth();
+    let mut endpoint =
+        Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, socket, runtime)
+            .unwrap();
+    let mut tls =
+        rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+            .with_no_client_auth();
     tls.alpn_protocols = vec![ALPN.to_vec()];
-    endpoint.set_default_client_config(ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap())));
+    endpoint.set_default_client_config(ClientConfig::new(Arc::new(
+        QuicClientConfig::try_from(tls).unwrap(),
+    )));
     endpoint
 }
 
 /// Completes the signed handshake of `//Attacker{number}`.
 async fn authenticate(connection: &Connection, number: u8) -> Option<()> {
-    let certificates = connection.peer_identity().unwrap().downcast::<Vec<CertificateDer<'static>>>().unwrap();
-    let (keypair, fingerprint) = (key(&format!("//Attacker{number}")), fingerprint(&certificates[0]));
-    let (validator_hotkey, timestamp) = (keypair.hotkey().to_string(), admission::unix_seconds(SystemTime::now()));
+    let certificates =
+        connection.peer_identity().unwrap().downcast::<Vec<CertificateDer<'static>>>().unwrap();
+    let (keypair, fingerprint) =
+        (key(&format!("//Attacker{number}")), fingerprint(&certificates[0]));
+    let (validator_hotkey, timestamp) =
+        (keypair.hotkey().to_string(), admission::unix_seconds(SystemTime::now()));
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let nonce = format!("{:032x}", since_epoch.as_nanos());
     let text = request_text(&validator_hotkey, timestamp, &nonce, &fingerprint);
@@ -180,7 +192,8 @@ enum Attack {
 impl Attack {
     /// Opens connections, and reopens each closed one, until the test ends.
     fn start(self, to: SocketAddr) -> JoinSet<()> {
-        let endpoints: Vec<_> = (2..2 + ADDRESSES).map(|from| endpoint(from, self == Self::HalfTls)).collect();
+        let endpoints: Vec<_> =
+            (2..2 + ADDRESSES).map(|from| endpoint(from, self == Self::HalfTls)).collect();
         let mut attackers = JoinSet::new();
         for number in 0..ATTACKERS {
             let endpoint = endpoints[usize::from(number % ADDRESSES)].clone();
@@ -197,10 +210,16 @@ impl Attack {
         attackers
     }
 
-    async fn hold(self, connection: &Connection, number: u8) -> Option<Vec<(SendStream, RecvStream)>> {
+    async fn hold(
+        self,
+        connection: &Connection,
+        number: u8,
+    ) -> Option<Vec<(SendStream, RecvStream)>> {
         match self {
             Self::HalfTls | Self::Silent => Some(Vec::new()),
-            Self::HalfHandshake => Some(vec![send_half(connection, MessageType::HandshakeRequest).await?]),
+            Self::HalfHandshake => {
+                Some(vec![send_half(connection, MessageType::HandshakeRequest).await?])
+            }
             Self::HalfMessages => {
                 authenticate(connection, number).await?;
                 let mut streams = Vec::new();
@@ -216,7 +235,8 @@ impl Attack {
 /// The server authenticates the client and answers it.
 async fn is_answered(miner: &Running, client: &LightningClient) -> bool {
     let request = QuicRequest { synapse_type: "none".to_owned(), data: HashMap::new() };
-    let answer = client.query_axon_with_timeout(miner.axon.clone(), request, Duration::from_secs(20)).await;
+    let answer =
+        client.query_axon_with_timeout(miner.axon.clone(), request, Duration::from_secs(20)).await;
     answer.is_ok_and(|answer| answer.error.as_deref() == Some("unrecognized synapse type"))
 }
 
@@ -231,17 +251,28 @@ async fn half_open_connections_are_replaced() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         for uri in ["//Charlie", "//Dave", "//Eve"] {
             let began = Instant::now();
-            assert!(is_answered(&miner, &client(uri).await).await, "{attack:?}: {uri} is locked out");
-            assert!(began.elapsed() < Duration::from_secs(30), "{attack:?}: {uri} waited {:?}", began.elapsed());
+            assert!(
+                is_answered(&miner, &client(uri).await).await,
+                "{attack:?}: {uri} is locked out"
+            );
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "{attack:?}: {uri} waited {:?}",
+                began.elapsed()
+            );
         }
         for _ in 0..20 {
-            assert!(is_answered(&miner, &before).await, "{attack:?}: an open connection is cut off");
+            assert!(
+                is_answered(&miner, &before).await,
+                "{attack:?}: an open connection is cut off"
+            );
         }
         drop(attackers);
     }
 }
 
-/// At the limit, each new connection closes another one, so that the number of connections stays constant.
+/// At the limit, each new connection closes another one, so that the number of connections stays
+/// constant.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_bounded() {
     let miner = start_within(1, None, Conduct::Honest, Some(LIMITS));
@@ -259,7 +290,10 @@ async fn connections_are_bounded() {
             break;
         }
         let on_server = miner.endpoint.open_connections();
-        assert!(began.elapsed() < Duration::from_secs(20), "{open} open, {on_server} at the server");
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{open} open, {on_server} at the server"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -274,15 +308,20 @@ async fn connected(server: &Endpoint, client: &Endpoint) -> [Connection; 2] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_validator_keeps_its_connection_if_its_new_one_gets_no_slot() {
-    let server = Endpoint::server(server_config().unwrap().0, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let server =
+        Endpoint::server(server_config().unwrap().0, "127.0.0.1:0".parse().unwrap()).unwrap();
     let (here, elsewhere) = (endpoint(2, false), endpoint(3, false));
     let validators = Arc::new(Validators::new(ConnectionSlots::new(2, 1)));
     let [_alice_end, alice] = connected(&server, &here).await;
     let [_bob_end, bob] = connected(&server, &elsewhere).await;
-    let register = |uri: &str, connection: &Connection| validators.register(key(uri).hotkey(), connection);
+    let register =
+        |uri: &str, connection: &Connection| validators.register(key(uri).hotkey(), connection);
     let alices = register("//Alice", &alice).unwrap();
     let bobs = register("//Bob", &bob).unwrap();
-    assert!(alices.progress.complete() && bobs.progress.complete(), "both have a request in progress");
+    assert!(
+        alices.progress.complete() && bobs.progress.complete(),
+        "both have a request in progress"
+    );
 
     let [_refused_end, refused] = connected(&server, &elsewhere).await;
     assert!(register("//Alice", &refused).is_none(), "Bob has the only slot of this address");
@@ -334,12 +373,15 @@ async fn incomplete_messages_time_out_and_the_connection_remains() {
     for _ in 0..2 * limits.streams {
         let (_send, mut recv) = send_half(&connection, MessageType::SynapsePacket).await.unwrap();
         let began = Instant::now();
-        let cut_off = tokio::time::timeout(Duration::from_secs(20), recv.read(&mut [0])).await.expect("a timeout");
+        let cut_off = tokio::time::timeout(Duration::from_secs(20), recv.read(&mut [0]))
+            .await
+            .expect("a timeout");
         assert!(matches!(cut_off, Ok(None) | Err(quinn::ReadError::Reset(_))), "{cut_off:?}");
         assert!(began.elapsed() >= limits.transfer / 2);
     }
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
-    let packet = SynapsePacket { synapse_type: "none".to_owned(), data: HashMap::new(), timestamp: 0 };
+    let packet =
+        SynapsePacket { synapse_type: "none".to_owned(), data: HashMap::new(), timestamp: 0 };
     let packet = rmp_serde::to_vec(&packet).unwrap();
     write_frame_and_finish(&mut send, MessageType::SynapsePacket, &packet).await.unwrap();
     let (_, answer) = read_frame(&mut recv, 4096).await.unwrap();
@@ -355,7 +397,8 @@ async fn requests_need_a_handshake() {
     let ask = async || {
         let (mut send, mut recv) = connection.open_bi().await.unwrap();
         let (synapse_type, data) = (QUERY_ZK_PROOF.to_owned(), HashMap::new());
-        let packet = rmp_serde::to_vec(&SynapsePacket { synapse_type, data, timestamp: 0 }).unwrap();
+        let packet =
+            rmp_serde::to_vec(&SynapsePacket { synapse_type, data, timestamp: 0 }).unwrap();
         write_frame_and_finish(&mut send, MessageType::SynapsePacket, &packet).await.unwrap();
         let (_, answer) = read_frame(&mut recv, 4096).await.unwrap();
         rmp_serde::from_slice::<SynapseResponse>(&answer).unwrap().error.unwrap()

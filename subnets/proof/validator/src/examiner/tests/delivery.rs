@@ -10,9 +10,11 @@ use crate::DeliveryError;
 async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
     let market = Market::new(&["stark"]);
     let patience = Duration::from_millis(300);
-    let (examiner, book) = market.examiner_with(ExaminerSettings { patience, ..ExaminerSettings::default() }).await;
+    let (examiner, book) =
+        market.examiner_with(ExaminerSettings { patience, ..ExaminerSettings::default() }).await;
     let slow = market.miner("//Bob", Conduct::Slow(Duration::from_secs(10))).await.0;
-    let (silent, quick) = (silent_miner(&market, "//Dave").await, market.miner("//Eve", Conduct::Honest).await.0);
+    let (silent, quick) =
+        (silent_miner(&market, "//Dave").await, market.miner("//Eve", Conduct::Honest).await.0);
     examiner.follow_list(&[slow.clone(), silent.clone(), quick.clone()]).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
@@ -23,12 +25,16 @@ async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
         .lock()
         .unwrap()
         .iter()
-        .filter_map(|step| if let Progress::Overdue { miner, .. } = step { Some(*miner) } else { None })
+        .filter_map(
+            |step| if let Progress::Overdue { miner, .. } = step { Some(*miner) } else { None },
+        )
         .collect();
     // On a busy machine, the answer of the honest miner may be overdue, too.
     assert_eq!(overdue[..2], [*slow.hotkey(), *silent.hotkey()]);
     // The slow miner's proof arrives after the user's request has completed, and still counts.
-    while book.read(|board| board.tallies().get(slow.hotkey()).is_none_or(|tally| tally.verified == 0)) {
+    while book
+        .read(|board| board.tallies().get(slow.hotkey()).is_none_or(|tally| tally.verified == 0))
+    {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -38,7 +44,8 @@ async fn a_circuit_for_users_only_has_no_benchmarks() {
     let market = Market::new(&["stark", "groth16"]);
     let circuits: Vec<Digest> = market.catalogue.circuits().map(|circuit| circuit.id()).collect();
     let users_only = BTreeSet::from([circuits[0]]);
-    let (examiner, _) = market.examiner_with(ExaminerSettings { users_only, ..ExaminerSettings::default() }).await;
+    let (examiner, _) =
+        market.examiner_with(ExaminerSettings { users_only, ..ExaminerSettings::default() }).await;
     for _ in 0..20 {
         assert_eq!(examiner.choose(), Some(1));
     }
@@ -62,7 +69,8 @@ async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_anot
     let (_, report) = steps();
     let bundle = examiner.deliver(model, &inputs, report).await.unwrap();
     bundle.verify().unwrap();
-    let provers: std::collections::BTreeSet<Hotkey> = bundle.proofs().iter().map(|proof| proof.miner).collect();
+    let provers: std::collections::BTreeSet<Hotkey> =
+        bundle.proofs().iter().map(|proof| proof.miner).collect();
     assert_eq!(provers.len(), 3);
     assert!(matches!(&bundle, ModelBundle::Sliced(sliced) if sliced.slices.len() == 3));
 
@@ -86,9 +94,16 @@ async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_anot
     bundle.verify().unwrap();
     let eve = *miners[2].hotkey();
     assert!(bundle.proofs().iter().all(|proof| proof.miner != eve));
-    let failures: Vec<Progress> =
-        seen.lock().unwrap().iter().copied().filter(|step| matches!(step, Progress::Failed { .. })).collect();
-    assert!(matches!(failures[..], [Progress::Failed { miner, fault: Fault::Unreachable, .. }] if miner == eve));
+    let failures: Vec<Progress> = seen
+        .lock()
+        .unwrap()
+        .iter()
+        .copied()
+        .filter(|step| matches!(step, Progress::Failed { .. }))
+        .collect();
+    assert!(
+        matches!(failures[..], [Progress::Failed { miner, fault: Fault::Unreachable, .. }] if miner == eve)
+    );
     assert_eq!(book.read(|board| board.tallies()[&eve].faults[&Fault::Unreachable]), 1);
 }
 

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use btlightning::{
-    CallbackSigner, LightningServer, LightningServerConfig, ValidatorPermitResolver, typed_async_handler,
+    CallbackSigner, LightningServer, LightningServerConfig, ValidatorPermitResolver,
+    typed_async_handler,
 };
 use taonet_proof_circuits::ModelBundle;
 use taonet_proof_core::messages::{QUERY_ZK_PROOF, QueryZkProof, SLICE_PROOF, SliceProofRequest};
@@ -29,9 +30,13 @@ struct Published {
 impl Published {
     /// Starts a server that requires a validator permit if `permitted` names a key.
     async fn start(market: &Market, uri: &str, permitted: Option<&str>) -> Self {
-        let config = LightningServerConfig::builder().require_validator_permit(permitted.is_some()).build().unwrap();
+        let config = LightningServerConfig::builder()
+            .require_validator_permit(permitted.is_some())
+            .build()
+            .unwrap();
         let (signing, host) = (key(uri), "127.0.0.1".to_owned());
-        let mut server = LightningServer::with_config(signing.hotkey().to_string(), host, 0, config).unwrap();
+        let mut server =
+            LightningServer::with_config(signing.hotkey().to_string(), host, 0, config).unwrap();
         server.set_miner_signer(Box::new(CallbackSigner::new(move |text: &[u8]| {
             Ok(signing.sign(text).as_bytes().to_vec())
         })));
@@ -44,7 +49,8 @@ impl Published {
         let whole = typed_async_handler(move |message: QueryZkProof| {
             let miner = proving.clone();
             async move {
-                let query = ProofQuery::from_message(&message).map_err(|error| error.to_string())?;
+                let query =
+                    ProofQuery::from_message(&message).map_err(|error| error.to_string())?;
                 let answer = miner.answer(&query).await.map_err(|refusal| refusal.to_string())?;
                 answer.to_message().map_err(|error| error.to_string())
             }
@@ -52,15 +58,18 @@ impl Published {
         let slice = typed_async_handler(move |message: SliceProofRequest| {
             let miner = miner.clone();
             async move {
-                let query = SliceQuery::from_message(&message).map_err(|error| error.to_string())?;
-                let answer = miner.answer_slice(&query).await.map_err(|refusal| refusal.to_string())?;
+                let query =
+                    SliceQuery::from_message(&message).map_err(|error| error.to_string())?;
+                let answer =
+                    miner.answer_slice(&query).await.map_err(|refusal| refusal.to_string())?;
                 answer.to_slice_message().map_err(|error| error.to_string())
             }
         });
         server.register_async_synapse_handler(QUERY_ZK_PROOF.to_owned(), whole).await.unwrap();
         server.register_async_synapse_handler(SLICE_PROOF.to_owned(), slice).await.unwrap();
         server.start().await.unwrap();
-        let entry = ProofMiner { wire: Wire::Quic, ..entry(uri, server.local_addr().unwrap().port()) };
+        let entry =
+            ProofMiner { wire: Wire::Quic, ..entry(uri, server.local_addr().unwrap().port()) };
         let server = Arc::new(server);
         let serving = Arc::clone(&server);
         tokio::spawn(async move { serving.serve_forever().await });
@@ -108,8 +117,8 @@ async fn the_published_server_requires_a_permit() {
     assert_eq!(stats["total_connections"], "0", "{stats:?}");
 }
 
-/// Anyone can announce the address of another miner. The published server closes a validator's older connection when it
-/// opens another, so both hotkeys share one.
+/// Anyone can announce the address of another miner. The published server closes a validator's
+/// older connection when it opens another, so both hotkeys share one.
 #[tokio::test(flavor = "multi_thread")]
 async fn hotkeys_at_the_address_of_a_published_server_share_its_connection() {
     let market = Market::new(&["stark"]);
@@ -126,7 +135,8 @@ async fn hotkeys_at_the_address_of_a_published_server_share_its_connection() {
     assert_eq!(bob.connection().await, shared, "no further handshake");
 }
 
-/// Another process with the validator's hotkey connects, and the published server closes the older connection.
+/// Another process with the validator's hotkey connects, and the published server closes the older
+/// connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn replaced_connections_are_opened_again() {
     let market = Market::new(&["stark"]);

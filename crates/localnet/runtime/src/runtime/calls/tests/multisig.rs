@@ -22,10 +22,24 @@ fn others(of: &AccountId) -> Vec<AccountId> {
     signers().into_iter().filter(|signer| signer != of).collect()
 }
 
-fn approve(who: &AccountId, since: Option<Timepoint<u32>>, call: &RuntimeCall, max_weight: Weight) -> String {
+fn approve(
+    who: &AccountId,
+    since: Option<Timepoint<u32>>,
+    call: &RuntimeCall,
+    max_weight: Weight,
+) -> String {
     let other_signatories = others(who);
     let call = Box::new(call.clone());
-    outcome(send(who, Call::as_multi { threshold: 2, other_signatories, maybe_timepoint: since, call, max_weight }))
+    outcome(send(
+        who,
+        Call::as_multi {
+            threshold: 2,
+            other_signatories,
+            maybe_timepoint: since,
+            call,
+            max_weight,
+        },
+    ))
 }
 
 fn approve_hash(who: &AccountId, since: Option<Timepoint<u32>>, call: &RuntimeCall) -> String {
@@ -34,7 +48,13 @@ fn approve_hash(who: &AccountId, since: Option<Timepoint<u32>>, call: &RuntimeCa
     let max_weight = Weight::zero();
     outcome(send(
         who,
-        Call::approve_as_multi { threshold: 2, other_signatories, maybe_timepoint, call_hash, max_weight },
+        Call::approve_as_multi {
+            threshold: 2,
+            other_signatories,
+            maybe_timepoint,
+            call_hash,
+            max_weight,
+        },
     ))
 }
 
@@ -54,9 +74,15 @@ fn two_of_three_signers_make_a_call() {
         // Each refusal by name.
         assert_eq!(approve_hash(&first, Some(since), &call), "AlreadyApproved");
         assert_eq!(approve(&second, None, &call, ENOUGH), "NoTimepoint");
-        assert_eq!(approve(&second, Some(Timepoint { height: 2, index: 0 }), &call, ENOUGH), "WrongTimepoint");
+        assert_eq!(
+            approve(&second, Some(Timepoint { height: 2, index: 0 }), &call, ENOUGH),
+            "WrongTimepoint"
+        );
         assert_eq!(approve(&second, Some(since), &call, Weight::zero()), "MaxWeightTooLow");
-        assert_eq!(approve(&second, Some(since), &pay(&key(1), 4 * TAO), ENOUGH), "UnexpectedTimepoint");
+        assert_eq!(
+            approve(&second, Some(since), &pay(&key(1), 4 * TAO), ENOUGH),
+            "UnexpectedTimepoint"
+        );
         assert_eq!(balance(&key(1)), 0);
 
         assert_eq!(approve(&second, Some(since), &call, ENOUGH), "ok");
@@ -104,7 +130,13 @@ fn lists_of_signers_are_checked() {
             let call = call();
             outcome(send(
                 &first,
-                Call::as_multi { threshold, other_signatories, maybe_timepoint: None, call, max_weight: ENOUGH },
+                Call::as_multi {
+                    threshold,
+                    other_signatories,
+                    maybe_timepoint: None,
+                    call,
+                    max_weight: ENOUGH,
+                },
             ))
         };
         let many = || (0..100).map(key).collect::<Vec<_>>();
@@ -114,7 +146,11 @@ fn lists_of_signers_are_checked() {
         assert_eq!(with(2, many()), "TooManySignatories");
         assert_eq!(with(2, vec![third.clone(), second.clone()]), "SignatoriesOutOfOrder");
         assert_eq!(with(2, vec![first.clone(), second.clone()]), "SenderInSignatories");
-        assert_eq!(with(u16::MAX, vec![second.clone()]), "ok", "waits for approvals that never come");
+        assert_eq!(
+            with(u16::MAX, vec![second.clone()]),
+            "ok",
+            "waits for approvals that never come"
+        );
 
         // Any of the signers alone.
         let shared = Multisig::multi_account_id(&[first.clone(), second.clone()], 1);
@@ -122,7 +158,8 @@ fn lists_of_signers_are_checked() {
         let alone = Call::as_multi_threshold_1 { other_signatories: vec![second], call: call() };
         assert_eq!((outcome(send(&first, alone)), balance(&key(1))), ("ok".to_owned(), TAO));
         for origin in [RuntimeOrigin::none(), RuntimeOrigin::root()] {
-            let alone = Call::as_multi_threshold_1 { other_signatories: vec![third.clone()], call: call() };
+            let alone =
+                Call::as_multi_threshold_1 { other_signatories: vec![third.clone()], call: call() };
             assert_eq!(refusal(origin, alone), Some(DispatchError::BadOrigin));
         }
         assert_eq!(Multisigs::<Runtime>::iter().count(), 1);
@@ -137,7 +174,8 @@ fn accounts_are_those_of_the_clients() {
         let parse = |address: &serde_json::Value| {
             sp_core::crypto::Ss58Codec::from_ss58check(address.as_str().unwrap()).unwrap()
         };
-        let mut signers: Vec<AccountId> = multisig["signatories"].as_array().unwrap().iter().map(parse).collect();
+        let mut signers: Vec<AccountId> =
+            multisig["signatories"].as_array().unwrap().iter().map(parse).collect();
         signers.sort();
         let threshold = u16::try_from(multisig["threshold"].as_u64().unwrap()).unwrap();
         let expected: AccountId = parse(&multisig["ss58_address"]);

@@ -18,7 +18,12 @@ fn held(who: &AccountId) -> u64 {
 
 /// Returns the name of the error of a call by root, or `ok`.
 fn by_root(call: Call<Runtime>) -> String {
-    outcome(RuntimeCall::from(call).dispatch(RuntimeOrigin::root()).map(|_| ()).map_err(|failed| failed.error))
+    outcome(
+        RuntimeCall::from(call)
+            .dispatch(RuntimeOrigin::root())
+            .map(|_| ())
+            .map_err(|failed| failed.error),
+    )
 }
 
 #[test]
@@ -58,7 +63,10 @@ fn only_root_requests_preimages() {
         assert_eq!(PreimageFor::<Runtime>::iter().count(), 0);
 
         assert_eq!(outcome(send(&alice, Call::ensure_updated { hashes: vec![] })), "TooFew");
-        assert_eq!(outcome(send(&alice, Call::ensure_updated { hashes: vec![H256::zero(); 1_025] })), "TooMany");
+        assert_eq!(
+            outcome(send(&alice, Call::ensure_updated { hashes: vec![H256::zero(); 1_025] })),
+            "TooMany"
+        );
         assert_eq!(outcome(send(&alice, Call::ensure_updated { hashes: vec![hash] })), "ok");
     });
 }

@@ -9,7 +9,12 @@ use crate::testing::{account, balance, chain, key, outcome, send};
 
 /// Returns the name of the error of a call by root, or `ok`.
 fn by_root(call: Call<Runtime>) -> String {
-    outcome(RuntimeCall::from(call).dispatch(RuntimeOrigin::root()).map(|_| ()).map_err(|failed| failed.error))
+    outcome(
+        RuntimeCall::from(call)
+            .dispatch(RuntimeOrigin::root())
+            .map(|_| ())
+            .map_err(|failed| failed.error),
+    )
 }
 
 /// Runs the start of every block up to this one.
@@ -38,21 +43,36 @@ fn a_scheduled_call_runs_in_its_block() {
         let schedule = at(5, None, grant(&receiver));
         assert_eq!(outcome(send(&alice, schedule.clone())), "BadOrigin");
         // The sudo key schedules.
-        assert_eq!(outcome(send(&alice, pallet_sudo::Call::sudo { call: Box::new(schedule.into()) })), "ok");
+        assert_eq!(
+            outcome(send(&alice, pallet_sudo::Call::sudo { call: Box::new(schedule.into()) })),
+            "ok"
+        );
         System::assert_has_event(RuntimeEvent::Scheduler(Event::Scheduled { when: 5, index: 0 }));
         run_to(4);
         assert_eq!(balance(&receiver), 0);
         run_to(5);
         assert_eq!((balance(&receiver), Agenda::<Runtime>::iter().count()), (TAO, 0));
-        System::assert_has_event(RuntimeEvent::Scheduler(Event::Dispatched { task: (5, 0), id: None, result: Ok(()) }));
+        System::assert_has_event(RuntimeEvent::Scheduler(Event::Dispatched {
+            task: (5, 0),
+            id: None,
+            result: Ok(()),
+        }));
         run_to(20);
         assert_eq!(balance(&receiver), TAO);
 
         assert_eq!(by_root(at(20, None, grant(&receiver))), "TargetBlockNumberInPast");
         assert_eq!(by_root(at(0, None, grant(&receiver))), "TargetBlockNumberInPast");
         assert_eq!(by_root(at(u32::MAX, None, grant(&receiver))), "ok");
-        let after = |after| Call::schedule_after { after, maybe_periodic: None, priority: 0, call: grant(&receiver) };
-        assert_eq!((by_root(after(0)), by_root(after(u32::MAX))), ("ok".to_owned(), "ok".to_owned()));
+        let after = |after| Call::schedule_after {
+            after,
+            maybe_periodic: None,
+            priority: 0,
+            call: grant(&receiver),
+        };
+        assert_eq!(
+            (by_root(after(0)), by_root(after(u32::MAX))),
+            ("ok".to_owned(), "ok".to_owned())
+        );
         run_to(21);
         assert_eq!(balance(&receiver), 2 * TAO);
         assert_eq!(Agenda::<Runtime>::get(u32::MAX).len(), 2);
@@ -64,7 +84,10 @@ fn calls_are_cancelled_and_repeated() {
     chain(|| {
         let receiver = key(1);
         assert_eq!(by_root(at(5, None, grant(&receiver))), "ok");
-        assert_eq!(outcome(send(&account("Alice"), Call::cancel { when: 5, index: 0 })), "BadOrigin");
+        assert_eq!(
+            outcome(send(&account("Alice"), Call::cancel { when: 5, index: 0 })),
+            "BadOrigin"
+        );
         assert_eq!(by_root(Call::cancel { when: 5, index: 1 }), "NotFound");
         assert_eq!(by_root(Call::cancel { when: 5, index: 0 }), "ok");
         assert_eq!(by_root(Call::cancel { when: 5, index: 0 }), "NotFound");
@@ -74,7 +97,10 @@ fn calls_are_cancelled_and_repeated() {
             let (maybe_periodic, call) = (Some((3, 3)), grant(&receiver));
             by_root(Call::schedule_named { id, when: 4, maybe_periodic, priority: 0, call })
         };
-        assert_eq!((named([1; 32]), named([1; 32])), ("ok".to_owned(), "FailedToSchedule".to_owned()));
+        assert_eq!(
+            (named([1; 32]), named([1; 32])),
+            ("ok".to_owned(), "FailedToSchedule".to_owned())
+        );
         let mut paid = Vec::new();
         for block in [3, 4, 6, 7, 9, 10, 13, 30] {
             run_to(block);
@@ -104,7 +130,12 @@ fn failed_calls_are_retried() {
         let (source, dest) = (MultiAddress::Id(poor.clone()), MultiAddress::Id(receiver.clone()));
         let call = || {
             Box::new(
-                pallet_balances::Call::force_transfer { source: source.clone(), dest: dest.clone(), value: TAO }.into(),
+                pallet_balances::Call::force_transfer {
+                    source: source.clone(),
+                    dest: dest.clone(),
+                    value: TAO,
+                }
+                .into(),
             )
         };
         assert_eq!(by_root(Call::set_retry { task: (5, 0), retries: 3, period: 2 }), "NotFound");
@@ -117,7 +148,8 @@ fn failed_calls_are_retried() {
         assert_eq!((balance(&receiver), Retries::<Runtime>::iter().count()), (TAO, 0));
 
         let id = [9; 32];
-        let named = Call::schedule_named { id, when: 20, maybe_periodic: None, priority: 0, call: call() };
+        let named =
+            Call::schedule_named { id, when: 20, maybe_periodic: None, priority: 0, call: call() };
         assert_eq!(by_root(named), "ok");
         assert_eq!(by_root(Call::set_retry_named { id, retries: 1, period: 1 }), "ok");
         assert_eq!(by_root(Call::cancel_retry_named { id }), "ok");
@@ -129,7 +161,8 @@ fn failed_calls_are_retried() {
 #[test]
 fn a_block_has_fifty_scheduled_calls_of_any_size() {
     chain(|| {
-        let long = || Box::new(frame_system::Call::remark_with_event { remark: vec![3; 1_000] }.into());
+        let long =
+            || Box::new(frame_system::Call::remark_with_event { remark: vec![3; 1_000] }.into());
         assert_eq!(by_root(at(5, None, long())), "ok");
         // A long call is stored as a preimage.
         assert_eq!(pallet_preimage::PreimageFor::<Runtime>::iter().count(), 1);

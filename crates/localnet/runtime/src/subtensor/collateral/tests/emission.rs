@@ -11,7 +11,8 @@ fn emission_releases_collateral() {
     let settled = |locked, min, ratio: f64, emission, capturable| {
         let drain_ratio = U64F64::from_num(ratio);
         let [locked, min_locked] = [locked, min].map(AlphaBalance);
-        let mut state = MinerCollateralState { locked, drain_ratio, min_locked, earned: AlphaBalance(7) };
+        let mut state =
+            MinerCollateralState { locked, drain_ratio, min_locked, earned: AlphaBalance(7) };
         let captured = settle(&mut state, AlphaBalance(emission), AlphaBalance(capturable));
         assert_eq!(state.earned.0, emission.saturating_add(7));
         (state.locked.0, captured.0)
@@ -49,7 +50,8 @@ fn a_miner_recovers_its_collateral_and_keeps_its_minimum() {
         mine(10 * TAO);
         assert_eq!((amounts(1), stake(2)), ((50 * TAO, 0, 10 * TAO), 10 * TAO));
         check();
-        // Emission below the minimum is locked on the miner's own hotkey; the rest is staked as its owner wants.
+        // Emission below the minimum is locked on the miner's own hotkey; the rest is staked as its
+        // owner wants.
         assert_eq!(attempt(&bob, set_min(1, 54 * TAO)), "ok");
         let before = stake(1);
         mine(10 * TAO);
@@ -97,7 +99,11 @@ fn dividends_release_collateral_but_only_the_take_is_locked() {
         assert!(locked.abs_diff(51_800_000_000) < TAO / 1_000, "{locked}");
         assert_eq!(earned, 20 * TAO);
         assert_eq!(state(1, &nominator), None);
-        let unstake = Call::remove_stake { hotkey: key(1), netuid: BABELBIT, amount_unstaked: AlphaBalance(u64::MAX) };
+        let unstake = Call::remove_stake {
+            hotkey: key(1),
+            netuid: BABELBIT,
+            amount_unstaked: AlphaBalance(u64::MAX),
+        };
         assert_eq!(attempt(&nominator, unstake), "ok", "collateral does not concern nominators");
         check();
     });

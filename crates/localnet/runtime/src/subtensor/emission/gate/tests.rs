@@ -5,7 +5,8 @@ use crate::runtime::Runtime;
 use crate::subtensor::SubnetMovingPrice;
 use crate::testing::{Subtensor, chain, jump_to};
 
-/// Sets the moving prices of the subnets from 1 on, in thousandths of a TAO, and enables their emission.
+/// Sets the moving prices of the subnets from 1 on, in thousandths of a TAO, and enables their
+/// emission.
 fn priced(milli: &[u64]) -> Vec<NetUid> {
     let netuids: Vec<NetUid> = (1..).map(NetUid).take(milli.len()).collect();
     for (netuid, milli) in netuids.iter().zip(milli) {
@@ -54,9 +55,17 @@ fn shares_follow_prices_and_the_gate() {
 fn rank_or_quantile_select_the_bar() {
     chain(|| {
         let netuids = priced(&[100, 600, 300]);
-        let quantile = |percent: u32| EmissionBarQuantile::<Runtime>::put(U64F64::from_num(percent) / 100);
-        let cases: [(u16, u32, f64); 7] =
-            [(1, 61, 0.6), (2, 61, 0.3), (3, 61, 0.1), (4, 61, 0.1), (0, 61, 0.3), (0, 50, 0.6), (0, 95, 0.1)];
+        let quantile =
+            |percent: u32| EmissionBarQuantile::<Runtime>::put(U64F64::from_num(percent) / 100);
+        let cases: [(u16, u32, f64); 7] = [
+            (1, 61, 0.6),
+            (2, 61, 0.3),
+            (3, 61, 0.1),
+            (4, 61, 0.1),
+            (0, 61, 0.3),
+            (0, 50, 0.6),
+            (0, 95, 0.1),
+        ];
         for (rank, percent, expected) in cases {
             EmissionBarRank::<Runtime>::put(rank);
             quantile(percent);

@@ -9,7 +9,8 @@ use crate::runtime::RuntimeCall;
 use crate::subtensor::{Burn, SubnetOwnerHotkey, SubtokenEnabled, WeightsVersionKey};
 use crate::testing::attempt;
 
-/// A call, a function that fills in the amount, and the outcomes with the amounts 0, 1 and `u64::MAX`.
+/// A call, a function that fills in the amount, and the outcomes with the amounts 0, 1 and
+/// `u64::MAX`.
 type Row = (&'static str, fn(u64) -> RuntimeCall, [&'static str; 3]);
 
 /// A second subnet with trading.
@@ -34,15 +35,32 @@ const AMOUNTS: &[Row] = &[
     ),
     (
         "transfer_keep_alive to a new account",
-        |rao| pays(pallet_balances::Call::transfer_keep_alive { dest: MultiAddress::Id(key(9)), value: rao }),
+        |rao| {
+            pays(pallet_balances::Call::transfer_keep_alive {
+                dest: MultiAddress::Id(key(9)),
+                value: rao,
+            })
+        },
         ["ok", "Token(BelowMinimum)", "Arithmetic(Underflow)"],
     ),
     ("add_stake", |rao| stakes(add(&key(1), BABELBIT, rao)), [TOO_LOW, TOO_LOW, ILLIQUID]),
-    ("add_stake on root", |rao| stakes(add(&key(1), NetUid::ROOT, rao)), [TOO_LOW, TOO_LOW, "NotEnoughBalanceToStake"]),
-    ("add_stake_limit", |rao| stakes(add_limit(&key(1), BABELBIT, rao, TAO, false)), [TOO_LOW, TOO_LOW, ILLIQUID]),
+    (
+        "add_stake on root",
+        |rao| stakes(add(&key(1), NetUid::ROOT, rao)),
+        [TOO_LOW, TOO_LOW, "NotEnoughBalanceToStake"],
+    ),
+    (
+        "add_stake_limit",
+        |rao| stakes(add_limit(&key(1), BABELBIT, rao, TAO, false)),
+        [TOO_LOW, TOO_LOW, ILLIQUID],
+    ),
     // At most the complete stake is removed or moved.
     ("remove_stake", |alpha| stakes(remove(&key(1), BABELBIT, alpha)), [TOO_LOW, ILLIQUID, "ok"]),
-    ("remove_stake on root", |alpha| stakes(remove(&key(1), NetUid::ROOT, alpha)), [TOO_LOW, TOO_LOW, "ok"]),
+    (
+        "remove_stake on root",
+        |alpha| stakes(remove(&key(1), NetUid::ROOT, alpha)),
+        [TOO_LOW, TOO_LOW, "ok"],
+    ),
     (
         "remove_stake_limit",
         |alpha| stakes(remove_limit(&key(1), BABELBIT, alpha, 1, false)),
@@ -51,19 +69,43 @@ const AMOUNTS: &[Row] = &[
     ("move_stake to a hotkey", |alpha| stakes(moves(BABELBIT, alpha)), [TOO_LOW, TOO_LOW, "ok"]),
     ("move_stake to a subnet", |alpha| stakes(moves(OTHER, alpha)), [TOO_LOW, ILLIQUID, "ok"]),
     ("swap_stake", |alpha| stakes(swaps(BABELBIT, OTHER, alpha)), [TOO_LOW, ILLIQUID, "ok"]),
-    ("swap_stake to root", |alpha| stakes(swaps(BABELBIT, NetUid::ROOT, alpha)), [TOO_LOW, ILLIQUID, "ok"]),
-    ("swap_stake from root", |alpha| stakes(swaps(NetUid::ROOT, BABELBIT, alpha)), [TOO_LOW, TOO_LOW, "ok"]),
+    (
+        "swap_stake to root",
+        |alpha| stakes(swaps(BABELBIT, NetUid::ROOT, alpha)),
+        [TOO_LOW, ILLIQUID, "ok"],
+    ),
+    (
+        "swap_stake from root",
+        |alpha| stakes(swaps(NetUid::ROOT, BABELBIT, alpha)),
+        [TOO_LOW, TOO_LOW, "ok"],
+    ),
     ("swap_stake_limit", |alpha| stakes(swaps_limited(alpha)), [TOO_LOW, ILLIQUID, "ok"]),
     ("transfer_stake", |alpha| stakes(transfers(BABELBIT, alpha)), [TOO_LOW, TOO_LOW, "ok"]),
-    ("transfer_stake to a subnet", |alpha| stakes(transfers(OTHER, alpha)), [TOO_LOW, ILLIQUID, "ok"]),
+    (
+        "transfer_stake to a subnet",
+        |alpha| stakes(transfers(OTHER, alpha)),
+        [TOO_LOW, ILLIQUID, "ok"],
+    ),
     (
         "recycle_alpha",
-        |alpha| stakes(Call::recycle_alpha { hotkey: key(1), amount: AlphaBalance(alpha), netuid: BABELBIT }),
+        |alpha| {
+            stakes(Call::recycle_alpha {
+                hotkey: key(1),
+                amount: AlphaBalance(alpha),
+                netuid: BABELBIT,
+            })
+        },
         ["ok", "ok", "ok"],
     ),
     (
         "burn_alpha",
-        |alpha| stakes(Call::burn_alpha { hotkey: key(1), amount: AlphaBalance(alpha), netuid: BABELBIT }),
+        |alpha| {
+            stakes(Call::burn_alpha {
+                hotkey: key(1),
+                amount: AlphaBalance(alpha),
+                netuid: BABELBIT,
+            })
+        },
         ["ok", "ok", "ok"],
     ),
     (
@@ -76,7 +118,13 @@ const AMOUNTS: &[Row] = &[
     ),
     (
         "lock_stake",
-        |alpha| stakes(Call::lock_stake { hotkey: key(1), netuid: BABELBIT, amount: AlphaBalance(alpha) }),
+        |alpha| {
+            stakes(Call::lock_stake {
+                hotkey: key(1),
+                netuid: BABELBIT,
+                amount: AlphaBalance(alpha),
+            })
+        },
         [TOO_LOW, "ok", "InsufficientStakeForLock"],
     ),
     (
@@ -106,12 +154,20 @@ const SETTINGS: &[Row] = &[
     ),
     (
         "set_children",
-        |part| stakes(Call::set_children { hotkey: key(1), netuid: BABELBIT, children: vec![(part, key(2))] }),
+        |part| {
+            stakes(Call::set_children {
+                hotkey: key(1),
+                netuid: BABELBIT,
+                children: vec![(part, key(2))],
+            })
+        },
         ["ok", "ok", "ok"],
     ),
     (
         "set_childkey_take",
-        |parts| stakes(Call::set_childkey_take { hotkey: key(1), netuid: BABELBIT, take: take(parts) }),
+        |parts| {
+            stakes(Call::set_childkey_take { hotkey: key(1), netuid: BABELBIT, take: take(parts) })
+        },
         ["ok", "ok", "InvalidChildkeyTake"],
     ),
     (
@@ -133,7 +189,11 @@ const CROWDLOANS: &[Row] = &[
         |rao| lends(create(10 * TAO, rao, 100 * TAO, 100)),
         ["MinimumContributionTooLow", "MinimumContributionTooLow", "ok"],
     ),
-    ("create with this cap", |rao| lends(create(10 * TAO, TAO, rao, 100)), ["CapTooLow", "CapTooLow", "ok"]),
+    (
+        "create with this cap",
+        |rao| lends(create(10 * TAO, TAO, rao, 100)),
+        ["CapTooLow", "CapTooLow", "ok"],
+    ),
     (
         "create with this end",
         |block| lends(create(10 * TAO, TAO, 100 * TAO, block as u32)),
@@ -172,7 +232,11 @@ const WEIGHTS: &[Row] = &[
         |uid| stakes(weights(uid as u16, 1, VERSION)),
         ["ok", "UidVecContainInvalidOne", "UidVecContainInvalidOne"],
     ),
-    ("set_weights of this weight", |weight| stakes(weights(0, weight as u16, VERSION)), ["ok", "ok", "ok"]),
+    (
+        "set_weights of this weight",
+        |weight| stakes(weights(0, weight as u16, VERSION)),
+        ["ok", "ok", "ok"],
+    ),
 ];
 
 fn pays(call: pallet_balances::Call<Runtime>) -> RuntimeCall {
@@ -207,7 +271,12 @@ fn moves(destination_netuid: NetUid, alpha: u64) -> Call<Runtime> {
 }
 
 fn swaps(origin_netuid: NetUid, destination_netuid: NetUid, alpha: u64) -> Call<Runtime> {
-    Call::swap_stake { hotkey: key(1), origin_netuid, destination_netuid, alpha_amount: AlphaBalance(alpha) }
+    Call::swap_stake {
+        hotkey: key(1),
+        origin_netuid,
+        destination_netuid,
+        alpha_amount: AlphaBalance(alpha),
+    }
 }
 
 fn swaps_limited(alpha: u64) -> Call<Runtime> {
@@ -249,7 +318,10 @@ fn weights(uid: u16, weight: u16, version_key: u64) -> Call<Runtime> {
 
 /// Returns the outcome of a call, and reverts its effects.
 fn tried(who: &AccountId, call: fn(u64) -> RuntimeCall, amount: u64) -> String {
-    with_transaction(|| TransactionOutcome::Rollback(Ok::<_, DispatchError>(attempt(who, call(amount))))).unwrap()
+    with_transaction(|| {
+        TransactionOutcome::Rollback(Ok::<_, DispatchError>(attempt(who, call(amount))))
+    })
+    .unwrap()
 }
 
 #[test]
@@ -260,7 +332,9 @@ fn the_smallest_and_the_largest_amounts_end_with_the_chains_errors() {
         WeightsVersionKey::<Runtime>::insert(BABELBIT, VERSION);
         send(&bob, create(10 * TAO, TAO, 100 * TAO, 100)).unwrap();
         let owner = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
-        for (who, rows) in [(&bob, AMOUNTS), (&bob, SETTINGS), (&bob, CROWDLOANS), (&owner, WEIGHTS)] {
+        for (who, rows) in
+            [(&bob, AMOUNTS), (&bob, SETTINGS), (&bob, CROWDLOANS), (&owner, WEIGHTS)]
+        {
             for (name, call, expected) in rows {
                 let outcomes = [0, 1, u64::MAX].map(|amount| tried(who, *call, amount));
                 assert_eq!(outcomes, *expected, "{name}");

@@ -14,9 +14,10 @@ use crate::alpha_assets::{AlphaBurned, TotalAlphaIssuance};
 use crate::crowdloan::{self, Contributions, Crowdloans};
 use crate::runtime::{RuntimeCall, System};
 use crate::subtensor::{
-    ColdkeyMinerCollateral, CollateralLockShare, LastEpochBlock, Lock, MinerCollateral, NetworkRateLimit,
-    PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission, SubnetAlphaOutEmission,
-    SubnetOwner, SubnetProtocolAlpha, SubtokenEnabled, TotalAlphaStaked, TotalHotkeyAlpha, TotalIssuance, TxRateLimit,
+    ColdkeyMinerCollateral, CollateralLockShare, LastEpochBlock, Lock, MinerCollateral,
+    NetworkRateLimit, PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission,
+    PendingValidatorEmission, SubnetAlphaOutEmission, SubnetOwner, SubnetProtocolAlpha,
+    SubtokenEnabled, TotalAlphaStaked, TotalHotkeyAlpha, TotalIssuance, TxRateLimit,
 };
 use crate::testing::{jump_to, run_to, send_as_root, state_root};
 
@@ -36,28 +37,46 @@ fn check() {
     assert_eq!(pallet_balances::TotalIssuance::<Runtime>::get() + pools, all_tao());
     check_crowdloans();
     for netuid in NETUIDS {
-        let staked: u64 =
-            TotalHotkeyAlpha::<Runtime>::iter().filter(|(_, of, _)| *of == netuid).map(|(_, _, alpha)| alpha.0).sum();
+        let staked: u64 = TotalHotkeyAlpha::<Runtime>::iter()
+            .filter(|(_, of, _)| *of == netuid)
+            .map(|(_, _, alpha)| alpha.0)
+            .sum();
         let out = SubnetAlphaOut::<Runtime>::get(netuid).0;
         assert!(staked <= out, "{netuid:?}: {staked} staked of {out}");
         assert_eq!(TotalAlphaStaked::<Runtime>::get(netuid).0, staked, "{netuid:?}");
         if netuid != NetUid::ROOT {
-            assert_eq!(TotalAlphaIssuance::<Runtime>::get(netuid), Subtensor::alpha_issuance(netuid), "{netuid:?}");
+            assert_eq!(
+                TotalAlphaIssuance::<Runtime>::get(netuid),
+                Subtensor::alpha_issuance(netuid),
+                "{netuid:?}"
+            );
         }
         for (hotkey, coldkey) in MinerCollateral::<Runtime>::iter_key_prefix((netuid,)) {
-            let (locked, stake) =
-                (Subtensor::collateral_of(netuid, &hotkey, &coldkey), Subtensor::stake_of(&hotkey, &coldkey, netuid));
+            let (locked, stake) = (
+                Subtensor::collateral_of(netuid, &hotkey, &coldkey),
+                Subtensor::stake_of(&hotkey, &coldkey, netuid),
+            );
             // Stakes are rounded down.
-            assert!(locked.0 <= stake.0.saturating_add(10), "{netuid:?}: {locked:?} locked of {stake:?}");
+            assert!(
+                locked.0 <= stake.0.saturating_add(10),
+                "{netuid:?}: {locked:?} locked of {stake:?}"
+            );
         }
         check_collateral_totals(netuid);
         for (coldkey, _, _) in Lock::<Runtime>::iter_keys().filter(|(_, of, _)| *of == netuid) {
             // A lock and collateral may cover the same stake, but each is covered.
-            let (locked, stake) = (Subtensor::locked(&coldkey, netuid), Subtensor::total_stake_of(&coldkey, netuid));
-            assert!(locked.0 <= stake.0.saturating_add(10), "{netuid:?}: {locked:?} locked of {stake:?}");
+            let (locked, stake) =
+                (Subtensor::locked(&coldkey, netuid), Subtensor::total_stake_of(&coldkey, netuid));
+            assert!(
+                locked.0 <= stake.0.saturating_add(10),
+                "{netuid:?}: {locked:?} locked of {stake:?}"
+            );
         }
         for hotkey in (1..5).chain(11..15).map(key) {
-            let holders: u64 = COLDKEYS.iter().map(|name| Subtensor::stake_of(&hotkey, &account(name), netuid).0).sum();
+            let holders: u64 = COLDKEYS
+                .iter()
+                .map(|name| Subtensor::stake_of(&hotkey, &account(name), netuid).0)
+                .sum();
             assert!(holders <= Subtensor::total_alpha(&hotkey, netuid).0);
         }
     }
@@ -74,8 +93,8 @@ fn pending(netuid: NetUid) -> u64 {
     amounts.iter().map(|alpha| alpha.0).sum()
 }
 
-/// Returns the issued alpha outside the pool of a subnet that is neither staked, nor pending, nor the protocol's, nor
-/// burned, in rao.
+/// Returns the issued alpha outside the pool of a subnet that is neither staked, nor pending, nor
+/// the protocol's, nor burned, in rao.
 fn unaccounted(netuid: NetUid) -> i128 {
     let counted = [
         TotalAlphaStaked::<Runtime>::get(netuid).0,
@@ -83,10 +102,12 @@ fn unaccounted(netuid: NetUid) -> i128 {
         SubnetProtocolAlpha::<Runtime>::get(netuid).0,
         AlphaBurned::<Runtime>::get(netuid).0,
     ];
-    i128::from(SubnetAlphaOut::<Runtime>::get(netuid).0) - counted.into_iter().map(i128::from).sum::<i128>()
+    i128::from(SubnetAlphaOut::<Runtime>::get(netuid).0)
+        - counted.into_iter().map(i128::from).sum::<i128>()
 }
 
-/// Makes a call, and checks the invariants that hold after it. No call leaves alpha without an owner.
+/// Makes a call, and checks the invariants that hold after it. No call leaves alpha without an
+/// owner.
 fn make(step: &Step, coldkeys: &[AccountId; 4]) -> DispatchResult {
     let state = state_root();
     let call = step.call(coldkeys);
@@ -102,8 +123,8 @@ fn make(step: &Step, coldkeys: &[AccountId; 4]) -> DispatchResult {
     outcome
 }
 
-/// Runs two epochs, and checks that only epochs leave alpha without an owner: at most what they distribute, if nobody
-/// earns it, and usually what rounding leaves.
+/// Runs two epochs, and checks that only epochs leave alpha without an owner: at most what they
+/// distribute, if nobody earns it, and usually what rounding leaves.
 fn run_two_epochs() {
     let start = System::block_number();
     for block in start + 1..=start + TWO_EPOCHS {
@@ -112,11 +133,16 @@ fn run_two_epochs() {
         for (netuid, (lost, pending)) in NETUIDS.into_iter().zip(before) {
             let more = unaccounted(netuid) - lost;
             if LastEpochBlock::<Runtime>::get(netuid) == u64::from(block) {
-                let most = i128::from(pending) + i128::from(SubnetAlphaOutEmission::<Runtime>::get(netuid).0);
-                // Consensus halves the sum of what the blocks emitted, but the halves of each block are rounded: the
-                // miners may receive up to a rao a block more than was pending for them.
+                let most = i128::from(pending)
+                    + i128::from(SubnetAlphaOutEmission::<Runtime>::get(netuid).0);
+                // Consensus halves the sum of what the blocks emitted, but the halves of each block
+                // are rounded: the miners may receive up to a rao a block more than was pending for
+                // them.
                 let least = -i128::from(TWO_EPOCHS);
-                assert!((least..=most).contains(&more), "{netuid:?}: {more} of {most} in block {block}");
+                assert!(
+                    (least..=most).contains(&more),
+                    "{netuid:?}: {more} of {most} in block {block}"
+                );
             } else {
                 assert_eq!(more, 0, "{netuid:?} in block {block}, without an epoch");
             }
@@ -134,15 +160,23 @@ fn check_collateral_totals(netuid: NetUid) {
     }
     sums.retain(|_, locked| *locked > 0);
     let totals = ColdkeyMinerCollateral::<Runtime>::iter_prefix(netuid);
-    let totals: BTreeMap<AccountId, u64> = totals.map(|(coldkey, locked)| (coldkey, locked.0)).collect();
+    let totals: BTreeMap<AccountId, u64> =
+        totals.map(|(coldkey, locked)| (coldkey, locked.0)).collect();
     assert_eq!(totals, sums, "{netuid:?}");
 }
 
 /// Checks that the account of each open crowdloan has the sum of the contributions.
 fn check_crowdloans() {
-    for (id, crowdloan) in Crowdloans::<Runtime>::iter().filter(|(_, crowdloan)| !crowdloan.finalized) {
-        let contributed: u64 = Contributions::<Runtime>::iter_prefix(id).map(|(_, amount)| amount.0).sum();
-        assert_eq!((crowdloan.raised.0, balance(&crowdloan.funds_account)), (contributed, contributed), "{id}");
+    for (id, crowdloan) in
+        Crowdloans::<Runtime>::iter().filter(|(_, crowdloan)| !crowdloan.finalized)
+    {
+        let contributed: u64 =
+            Contributions::<Runtime>::iter_prefix(id).map(|(_, amount)| amount.0).sum();
+        assert_eq!(
+            (crowdloan.raised.0, balance(&crowdloan.funds_account)),
+            (contributed, contributed),
+            "{id}"
+        );
         assert!(crowdloan.raised <= crowdloan.cap, "{id}");
     }
 }
@@ -152,8 +186,10 @@ const COLDKEYS: [&str; 4] = ["Bob", "Charlie", "Dave", "Eve"];
 /// Leases a subnet to the first coldkey, with the TAO of all, and starts it.
 fn lease(coldkeys: &[AccountId; 4]) {
     let tao = |number: u64| TaoBalance(number * 1_000_000_000);
-    let call: Call<Runtime> =
-        Call::register_leased_network { emissions_share: Percent::from_percent(50), end_block: Some(40) };
+    let call: Call<Runtime> = Call::register_leased_network {
+        emissions_share: Percent::from_percent(50),
+        end_block: Some(40),
+    };
     let create = crowdloan::Call::<Runtime>::create {
         deposit: tao(400),
         min_contribution: tao(1),
@@ -164,15 +200,16 @@ fn lease(coldkeys: &[AccountId; 4]) {
     };
     send(&coldkeys[0], create).unwrap();
     for coldkey in &coldkeys[1..] {
-        send(coldkey, crowdloan::Call::<Runtime>::contribute { crowdloan_id: 0, amount: tao(400) }).unwrap();
+        send(coldkey, crowdloan::Call::<Runtime>::contribute { crowdloan_id: 0, amount: tao(400) })
+            .unwrap();
     }
     send(&coldkeys[0], crowdloan::Call::<Runtime>::finalize { crowdloan_id: 0 }).unwrap();
     let owner = SubnetOwner::<Runtime>::get(LEASED);
     send(&owner, Call::start_call { netuid: LEASED }).unwrap();
 }
 
-/// Prepares the chain for the steps: hotkeys, a member of root, collateral, a leased subnet, no rate limits. Returns
-/// the coldkeys.
+/// Prepares the chain for the steps: hotkeys, a member of root, collateral, a leased subnet, no
+/// rate limits. Returns the coldkeys.
 fn set_up() -> [AccountId; 4] {
     let coldkeys = COLDKEYS.map(account);
     for (number, coldkey) in (1..).zip(&coldkeys) {
@@ -186,7 +223,8 @@ fn set_up() -> [AccountId; 4] {
     TxRateLimit::<Runtime>::put(0);
     NetworkRateLimit::<Runtime>::put(0);
     let dest = MultiAddress::Id(shared_account(&coldkeys[0], &coldkeys[1]));
-    send(&coldkeys[3], pallet_balances::Call::transfer_keep_alive { dest, value: 100 * TAO }).unwrap();
+    send(&coldkeys[3], pallet_balances::Call::transfer_keep_alive { dest, value: 100 * TAO })
+        .unwrap();
     coldkeys
 }
 

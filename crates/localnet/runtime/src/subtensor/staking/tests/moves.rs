@@ -9,7 +9,8 @@ const OTHER: NetUid = NetUid(18);
 const WAITING: NetUid = NetUid(19);
 const MISSING: NetUid = NetUid(77);
 
-/// Runs a test on the chain of [`market`], with trading enabled on a second subnet, and a second hotkey owned by Bob.
+/// Runs a test on the chain of [`market`], with trading enabled on a second subnet, and a second
+/// hotkey owned by Bob.
 fn two_markets(test: impl FnOnce(AccountId, AccountId, AccountId)) {
     market(|bob, hotkey| {
         let second = key(2);
@@ -28,7 +29,14 @@ fn swap_stake(hotkey: &AccountId, from: NetUid, to: NetUid, alpha: u64) -> Call<
     Call::swap_stake { hotkey, origin_netuid: from, destination_netuid: to, alpha_amount }
 }
 
-fn swap_limit(hotkey: &AccountId, from: NetUid, to: NetUid, alpha: u64, limit: u64, partial: bool) -> Call<Runtime> {
+fn swap_limit(
+    hotkey: &AccountId,
+    from: NetUid,
+    to: NetUid,
+    alpha: u64,
+    limit: u64,
+    partial: bool,
+) -> Call<Runtime> {
     Call::swap_stake_limit {
         hotkey: hotkey.clone(),
         origin_netuid: from,
@@ -49,7 +57,13 @@ fn move_stake(from: (&AccountId, NetUid), to: (&AccountId, NetUid), alpha: u64) 
     }
 }
 
-fn transfer(to: &AccountId, hotkey: &AccountId, from: NetUid, netuid: NetUid, alpha: u64) -> Call<Runtime> {
+fn transfer(
+    to: &AccountId,
+    hotkey: &AccountId,
+    from: NetUid,
+    netuid: NetUid,
+    alpha: u64,
+) -> Call<Runtime> {
     Call::transfer_stake {
         destination_coldkey: to.clone(),
         hotkey: hotkey.clone(),
@@ -106,11 +120,17 @@ fn invalid_move_is_refused_without_changes() {
             (move_stake(here, (&second, BABELBIT), 0), "AmountTooLow"),
             (move_stake(here, (&second, BABELBIT), 1), "AmountTooLow"),
             (transfer(&eve, &hotkey, BABELBIT, BABELBIT, 900_000), "AmountTooLow"),
-            (transfer(&Subtensor::basket_account(), &hotkey, BABELBIT, OTHER, whole), "CannotUseSystemAccount"),
+            (
+                transfer(&Subtensor::basket_account(), &hotkey, BABELBIT, OTHER, whole),
+                "CannotUseSystemAccount",
+            ),
             (transfer(&eve, &hotkey, BABELBIT, OTHER, whole), "TransferDisallowed"),
             (swap_limit(&hotkey, BABELBIT, OTHER, whole, 2 * TAO, false), "SlippageTooHigh"),
             (swap_limit(&hotkey, BABELBIT, NetUid::ROOT, whole, TAO, true), "PriceLimitExceeded"),
-            (swap_limit(&hotkey, NetUid::ROOT, BABELBIT, TAO, 10 * TAO, true), "PriceLimitExceeded"),
+            (
+                swap_limit(&hotkey, NetUid::ROOT, BABELBIT, TAO, 10 * TAO, true),
+                "PriceLimitExceeded",
+            ),
             (full(MISSING, None), "SubnetNotExists"),
             (full(MISSING, Some(1)), "SubnetNotExists"),
             (full(OTHER, None), "AmountTooLow"),
@@ -139,8 +159,9 @@ fn invalid_move_is_refused_without_changes() {
             assert_eq!(outcome(send(&bob, call.clone())), expected, "case {number}");
             assert!(state() == before, "case {number} changed the state");
             // These calls check the subnet before the origin.
-            let is_early = matches!(call, Call::remove_stake_full_limit { .. } | Call::add_stake_burn { .. })
-                && expected == "SubnetNotExists";
+            let is_early =
+                matches!(call, Call::remove_stake_full_limit { .. } | Call::add_stake_burn { .. })
+                    && expected == "SubnetNotExists";
             let unsigned = sp_runtime::traits::Dispatchable::dispatch(
                 crate::runtime::RuntimeCall::from(call),
                 crate::runtime::RuntimeOrigin::none(),
@@ -160,15 +181,20 @@ fn stake_moves_within_a_subnet_without_a_trade() {
         assert_eq!((stake(&hotkey, &bob, BABELBIT), stake(&second, &bob, BABELBIT)), (0, whole));
         assert_eq!(Subtensor::pool_of(BABELBIT), pool);
         assert_eq!(LastColdkeyHotkeyStakeBlock::<Runtime>::get(&bob, &second), Some(9));
-        let worth = TaoBalance(Subtensor::alpha_price(BABELBIT).saturating_mul(whole.into()).to_num());
-        let event = Event::StakeMoved(bob.clone(), hotkey, BABELBIT, second.clone(), BABELBIT, worth);
+        let worth =
+            TaoBalance(Subtensor::alpha_price(BABELBIT).saturating_mul(whole.into()).to_num());
+        let event =
+            Event::StakeMoved(bob.clone(), hotkey, BABELBIT, second.clone(), BABELBIT, worth);
         assert_eq!(last_event(), event);
 
         // An amount above the stake is treated as the entire stake.
         let eve = account("Eve");
         send(&bob, transfer(&eve, &second, BABELBIT, BABELBIT, u64::MAX)).unwrap();
         assert_eq!((stake(&second, &bob, BABELBIT), stake(&second, &eve, BABELBIT)), (0, whole));
-        assert_eq!(last_event(), Event::StakeTransferred(bob, eve, second, BABELBIT, BABELBIT, worth));
+        assert_eq!(
+            last_event(),
+            Event::StakeTransferred(bob, eve, second, BABELBIT, BABELBIT, worth)
+        );
     });
 }
 
@@ -186,7 +212,10 @@ fn a_transfer_or_a_move_within_a_subnet_may_be_small() {
             assert_eq!(outcome(send(&bob, call)), "ok");
         }
         assert!(stake(&hotkey, &eve, OTHER) > 0);
-        assert_eq!(outcome(send(&bob, swap_stake(&hotkey, BABELBIT, OTHER, small))), "AmountTooLow");
+        assert_eq!(
+            outcome(send(&bob, swap_stake(&hotkey, BABELBIT, OTHER, small))),
+            "AmountTooLow"
+        );
         // One alpha is worth one TAO on root. Between subnets, the value must exceed the minimum.
         for (call, expected) in [
             (move_stake((&hotkey, NetUid::ROOT), (&second, NetUid::ROOT), 99_999), "AmountTooLow"),
@@ -205,7 +234,8 @@ fn a_transfer_or_a_move_within_a_subnet_may_be_small() {
 fn stake_that_changes_its_subnet_pays_one_fee() {
     two_markets(|bob, hotkey, _| {
         let whole = stake(&hotkey, &bob, BABELBIT);
-        let (first, second, issued) = (Subtensor::pool_of(BABELBIT), Subtensor::pool_of(OTHER), all_tao());
+        let (first, second, issued) =
+            (Subtensor::pool_of(BABELBIT), Subtensor::pool_of(OTHER), all_tao());
         let (before, authors) = (balance(&bob), balance(&account("One")));
         send(&bob, swap_stake(&hotkey, BABELBIT, OTHER, whole)).unwrap();
         let fee = whole * 33 / 65_535;
@@ -214,7 +244,10 @@ fn stake_that_changes_its_subnet_pays_one_fee() {
         assert_eq!(stake(&hotkey, &bob, OTHER), second.buy(tao).0);
         assert_eq!((balance(&bob), all_tao()), (before, issued));
         assert!(balance(&account("One")) > authors);
-        assert_eq!(last_event(), Event::StakeSwapped(bob.clone(), hotkey.clone(), BABELBIT, OTHER, tao));
+        assert_eq!(
+            last_event(),
+            Event::StakeSwapped(bob.clone(), hotkey.clone(), BABELBIT, OTHER, tao)
+        );
 
         // A move from root pays the fee when buying alpha.
         let pool = Subtensor::pool_of(OTHER);
@@ -233,7 +266,10 @@ fn a_transfer_opens_the_account_that_receives_it() {
         send(&bob, transfer(&new, &hotkey, BABELBIT, OTHER, whole)).unwrap();
         assert_eq!(balance(&new), 500);
         assert!(stake(&hotkey, &new, OTHER) > 0);
-        assert!(Delegates::<Runtime>::contains_key(&hotkey), "a hotkey with nominators is a delegate");
+        assert!(
+            Delegates::<Runtime>::contains_key(&hotkey),
+            "a hotkey with nominators is a delegate"
+        );
         let call = Call::transfer_stake_and_hotkey {
             destination_coldkey: bob.clone(),
             origin_hotkey: hotkey.clone(),
@@ -245,7 +281,10 @@ fn a_transfer_opens_the_account_that_receives_it() {
         send(&new, call).unwrap();
         assert_eq!(stake(&hotkey, &new, OTHER), 0);
         assert!(stake(&key(2), &bob, BABELBIT) > 0);
-        assert!(matches!(last_event(), Event::StakeAndHotkeyTransferred { destination_netuid: BABELBIT, .. }));
+        assert!(matches!(
+            last_event(),
+            Event::StakeAndHotkeyTransferred { destination_netuid: BABELBIT, .. }
+        ));
     });
 }
 
@@ -255,7 +294,10 @@ fn move_with_limit_price_is_partial() {
         let whole = stake(&hotkey, &bob, BABELBIT);
         // The prices are 0.102 and 0.1: their ratio falls as alpha moves.
         let ratio = 1_010_000_000;
-        assert_eq!(outcome(send(&bob, swap_limit(&hotkey, BABELBIT, OTHER, whole, ratio, false))), "SlippageTooHigh");
+        assert_eq!(
+            outcome(send(&bob, swap_limit(&hotkey, BABELBIT, OTHER, whole, ratio, false))),
+            "SlippageTooHigh"
+        );
         send(&bob, swap_limit(&hotkey, BABELBIT, OTHER, whole, ratio, true)).unwrap();
         let left = stake(&hotkey, &bob, BABELBIT);
         assert!(left > 0 && left < whole, "{left} of {whole}");
@@ -294,7 +336,11 @@ fn all_stake_of_a_hotkey_is_sold_at_once() {
         send(&bob, Call::unstake_all { hotkey: hotkey.clone() }).unwrap();
 
         send(&bob, add(&hotkey, OTHER, 5 * TAO)).unwrap();
-        let full = Call::remove_stake_full_limit { hotkey: hotkey.clone(), netuid: OTHER, limit_price: None };
+        let full = Call::remove_stake_full_limit {
+            hotkey: hotkey.clone(),
+            netuid: OTHER,
+            limit_price: None,
+        };
         send(&bob, full).unwrap();
         assert_eq!(stake(&hotkey, &bob, OTHER), 0);
     });
@@ -303,22 +349,33 @@ fn all_stake_of_a_hotkey_is_sold_at_once() {
 #[test]
 fn recycled_alpha_leaves_the_issuance_and_burned_alpha_does_not() {
     two_markets(|bob, hotkey, _| {
-        let (whole, issued) = (stake(&hotkey, &bob, BABELBIT), Subtensor::alpha_issuance(BABELBIT).0);
+        let (whole, issued) =
+            (stake(&hotkey, &bob, BABELBIT), Subtensor::alpha_issuance(BABELBIT).0);
         let recycled = AlphaRecycled::<Runtime>::get(BABELBIT).0;
         send(&bob, burn(&hotkey, BABELBIT, whole / 4)).unwrap();
-        assert_eq!(last_event(), Event::AlphaBurned(bob.clone(), hotkey.clone(), AlphaBalance(whole / 4), BABELBIT));
+        assert_eq!(
+            last_event(),
+            Event::AlphaBurned(bob.clone(), hotkey.clone(), AlphaBalance(whole / 4), BABELBIT)
+        );
         assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued);
         let rest = stake(&hotkey, &bob, BABELBIT);
         assert_eq!(rest, whole - whole / 4);
         send(&bob, recycle(&hotkey, BABELBIT, u64::MAX)).unwrap();
-        assert_eq!(last_event(), Event::AlphaRecycled(bob.clone(), hotkey.clone(), AlphaBalance(rest), BABELBIT));
+        assert_eq!(
+            last_event(),
+            Event::AlphaRecycled(bob.clone(), hotkey.clone(), AlphaBalance(rest), BABELBIT)
+        );
         assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued - rest);
         assert_eq!(AlphaBurned::<Runtime>::get(BABELBIT).0, whole / 4);
         assert_eq!(AlphaRecycled::<Runtime>::get(BABELBIT).0, recycled + rest);
 
         let before = (balance(&bob), stake(&hotkey, &bob, BABELBIT));
-        let call =
-            Call::add_stake_burn { hotkey: hotkey.clone(), netuid: BABELBIT, amount: TaoBalance(TAO), limit: None };
+        let call = Call::add_stake_burn {
+            hotkey: hotkey.clone(),
+            netuid: BABELBIT,
+            amount: TaoBalance(TAO),
+            limit: None,
+        };
         send(&bob, call).unwrap();
         assert_eq!((balance(&bob), stake(&hotkey, &bob, BABELBIT)), (before.0 - TAO, before.1));
         assert!(matches!(last_event(), Event::AddStakeBurn { amount: TaoBalance(TAO), .. }));
@@ -351,7 +408,11 @@ fn raised_nominator_minimum_pays_out_small_nominations() {
         send(&dave, add(&hotkey, BABELBIT, TAO)).unwrap();
         let (free, own) = (balance(&eve), stake(&hotkey, &bob, BABELBIT));
         let set = |min_stake| {
-            send_as_root(crate::admin_utils::Call::<Runtime>::sudo_set_nominator_min_required_stake { min_stake })
+            send_as_root(
+                crate::admin_utils::Call::<Runtime>::sudo_set_nominator_min_required_stake {
+                    min_stake,
+                },
+            )
         };
         // The default is 0. An equal minimum clears nothing.
         set(0).unwrap();

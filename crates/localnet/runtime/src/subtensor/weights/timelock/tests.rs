@@ -2,9 +2,12 @@ use super::super::tests::{MAIN, committing_validator, enter_epoch};
 use crate::drand::LastStoredRound;
 use crate::runtime::{AccountId, Runtime, RuntimeEvent, System};
 use crate::subtensor::{
-    Call, Event, LastUpdate, TimelockedWeightCommits, Weights, WeightsSetRateLimit, WeightsVersionKey,
+    Call, Event, LastUpdate, TimelockedWeightCommits, Weights, WeightsSetRateLimit,
+    WeightsVersionKey,
 };
-use crate::testing::{BABELBIT, Subtensor, chain, jump_to, last_event, outcome, publish, run_to, send, timelocked};
+use crate::testing::{
+    BABELBIT, Subtensor, chain, jump_to, last_event, outcome, publish, run_to, send, timelocked,
+};
 use crate::types::{MechId, NetUidStorageIndex};
 
 /// The weights of the recorded data: those of round 1000, and those of round 2000.
@@ -26,8 +29,9 @@ fn reveal_in(epoch: u64) -> usize {
 
 /// Returns the number of reveals so far.
 fn reveals() -> usize {
-    let is_reveal =
-        |event: &RuntimeEvent| matches!(event, RuntimeEvent::SubtensorModule(Event::TimelockedWeightsRevealed(..)));
+    let is_reveal = |event: &RuntimeEvent| {
+        matches!(event, RuntimeEvent::SubtensorModule(Event::TimelockedWeightsRevealed(..)))
+    };
     System::events().iter().filter(|record| is_reveal(&record.event)).count()
 }
 
@@ -42,7 +46,11 @@ fn a_pulse_reveals_weights_in_their_epoch() {
         WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 5_000);
         assert_eq!((reveal_in(8), reveals()), (0, 1));
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), ROWS[0]);
-        assert_eq!(LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)], 700, "the block of the commit");
+        assert_eq!(
+            LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)],
+            700,
+            "the block of the commit"
+        );
         assert_eq!(last_event(), Event::TimelockedWeightsRevealed(MAIN, who));
     });
 }
@@ -114,7 +122,11 @@ fn data_without_valid_weights_has_no_effect() {
             publish(1_000);
             publish(2_000);
             commit(&who, 0, data, round);
-            assert_eq!((reveal_in(8), reveals()), (0, usize::from(is_set)), "{data}, round {round}");
+            assert_eq!(
+                (reveal_in(8), reveals()),
+                (0, usize::from(is_set)),
+                "{data}, round {round}"
+            );
             let row: &[(u16, u16)] = if is_set { &ROWS[0] } else { &[] };
             assert_eq!(Weights::<Runtime>::get(MAIN, uid), row, "{data}, round {round}");
         });
@@ -173,8 +185,18 @@ fn weights_are_not_committed_to_a_past_round() {
             let (netuid, mecid, commit) = (BABELBIT, MechId(0), timelocked("weights"));
             let (same, commit_reveal_version) = (commit.clone(), 4);
             [
-                Call::commit_crv3_mechanism_weights { netuid, mecid, commit: commit.clone(), reveal_round },
-                Call::commit_timelocked_weights { netuid, commit, reveal_round, commit_reveal_version },
+                Call::commit_crv3_mechanism_weights {
+                    netuid,
+                    mecid,
+                    commit: commit.clone(),
+                    reveal_round,
+                },
+                Call::commit_timelocked_weights {
+                    netuid,
+                    commit,
+                    reveal_round,
+                    commit_reveal_version,
+                },
                 Call::commit_timelocked_mechanism_weights {
                     netuid,
                     mecid,
@@ -184,7 +206,9 @@ fn weights_are_not_committed_to_a_past_round() {
                 },
             ]
         };
-        for (round, expected) in [(0, "InvalidRevealRound"), (999, "InvalidRevealRound"), (1_000, "ok")] {
+        for (round, expected) in
+            [(0, "InvalidRevealRound"), (999, "InvalidRevealRound"), (1_000, "ok")]
+        {
             for call in calls(round) {
                 let early = Subtensor::precheck_weights(&who, &call);
                 assert_eq!(outcome(early.map_err(Into::into)), expected, "{round}: {call:?}");

@@ -73,17 +73,25 @@ impl Step {
             41..44 => RuntimeCall::Proxy(self.proxy_call(coldkeys)),
             44..48 | 55 => RuntimeCall::SubtensorModule(self.further_call(coldkeys)),
             48 | 49 => RuntimeCall::Multisig(self.multisig_call(coldkeys)),
-            50 => RuntimeCall::Preimage(pallet_preimage::Call::note_preimage { bytes: self.preimage() }),
+            50 => RuntimeCall::Preimage(pallet_preimage::Call::note_preimage {
+                bytes: self.preimage(),
+            }),
             51 => RuntimeCall::Preimage(pallet_preimage::Call::unnote_preimage {
                 hash: BlakeTwo256::hash(&self.preimage()),
             }),
             52 => {
-                let fields = vec![Data::Raw(self.preimage().try_into().unwrap())].try_into().unwrap();
+                let fields =
+                    vec![Data::Raw(self.preimage().try_into().unwrap())].try_into().unwrap();
                 let info = Box::new(CommitmentInfo { fields });
-                RuntimeCall::Commitments(commitments::Call::set_commitment { netuid: NETUIDS[self.netuids.0], info })
+                RuntimeCall::Commitments(commitments::Call::set_commitment {
+                    netuid: NETUIDS[self.netuids.0],
+                    info,
+                })
             }
             // Rarely, since safe mode refuses most calls until it ends.
-            53 if self.flag && self.limit == 0 => RuntimeCall::SafeMode(pallet_safe_mode::Call::force_enter {}),
+            53 if self.flag && self.limit == 0 => {
+                RuntimeCall::SafeMode(pallet_safe_mode::Call::force_enter {})
+            }
             53 => RuntimeCall::SafeMode(pallet_safe_mode::Call::force_exit {}),
             _ => RuntimeCall::AdminUtils(admin_utils::Call::sudo_set_subnet_owner_cut {
                 subnet_owner_cut: self.limit as u16,
@@ -96,11 +104,12 @@ impl Step {
         let (who, other) = (&coldkeys[self.who], coldkeys[self.other].clone());
         let account = shared_account(who, &other);
         let dest = MultiAddress::Id(key(200 + self.hotkeys.0));
-        let call: Box<RuntimeCall> =
-            Box::new(pallet_balances::Call::transfer_allow_death { dest, value: self.limit }.into());
+        let call: Box<RuntimeCall> = Box::new(
+            pallet_balances::Call::transfer_allow_death { dest, value: self.limit }.into(),
+        );
         let call_hash = call.using_encoded(blake2_256);
-        let maybe_timepoint =
-            pallet_multisig::Multisigs::<Runtime>::get(account, call_hash).map(|approved| approved.when);
+        let maybe_timepoint = pallet_multisig::Multisigs::<Runtime>::get(account, call_hash)
+            .map(|approved| approved.when);
         let other_signatories = vec![other];
         match self.call {
             48 => pallet_multisig::Call::as_multi {
@@ -167,8 +176,15 @@ impl Step {
             42 => proxy::Call::remove_proxies {},
             _ => {
                 // Of the calls on stake and balances, one that the indices determine.
-                let inner = Self { call: ((self.netuids.0 * 6 + self.netuids.1) % 35) as u8, ..self.clone() };
-                proxy::Call::proxy { real: other, force_proxy_type: None, call: Box::new(inner.call(coldkeys)) }
+                let inner = Self {
+                    call: ((self.netuids.0 * 6 + self.netuids.1) % 35) as u8,
+                    ..self.clone()
+                };
+                proxy::Call::proxy {
+                    real: other,
+                    force_proxy_type: None,
+                    call: Box::new(inner.call(coldkeys)),
+                }
             }
         }
     }
@@ -176,7 +192,8 @@ impl Step {
     /// A registration on root or of a subnet, a move of stake, or the end of a swap of coldkeys.
     fn further_call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
         let (hotkey, destination_hotkey) = (key(self.hotkeys.0), key(self.hotkeys.1));
-        let (origin_netuid, destination_netuid) = (NETUIDS[self.netuids.0], NETUIDS[self.netuids.1]);
+        let (origin_netuid, destination_netuid) =
+            (NETUIDS[self.netuids.0], NETUIDS[self.netuids.1]);
         let alpha_amount = AlphaBalance(self.amount);
         match self.call {
             44 => Call::root_register { hotkey },
@@ -210,22 +227,46 @@ impl Step {
     fn staking_call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
         let (hotkey, destination_hotkey) = (key(self.hotkeys.0), key(self.hotkeys.1));
         let (netuid, destination_netuid) = (NETUIDS[self.netuids.0], NETUIDS[self.netuids.1]);
-        let (tao, alpha, limit) = (TaoBalance(self.amount), AlphaBalance(self.amount), TaoBalance(self.limit));
+        let (tao, alpha, limit) =
+            (TaoBalance(self.amount), AlphaBalance(self.amount), TaoBalance(self.limit));
         let (origin_hotkey, origin_netuid, alpha_amount) = (hotkey.clone(), netuid, alpha);
-        let (destination_coldkey, limit_price, allow_partial) = (coldkeys[self.other].clone(), limit, self.flag);
+        let (destination_coldkey, limit_price, allow_partial) =
+            (coldkeys[self.other].clone(), limit, self.flag);
         let maybe = self.flag.then_some(limit);
         match self.call {
             0 | 1 => Call::add_stake { hotkey, netuid, amount_staked: tao },
-            2 => Call::add_stake_limit { hotkey, netuid, amount_staked: tao, limit_price, allow_partial },
+            2 => Call::add_stake_limit {
+                hotkey,
+                netuid,
+                amount_staked: tao,
+                limit_price,
+                allow_partial,
+            },
             3 => Call::remove_stake { hotkey, netuid, amount_unstaked: alpha },
-            4 => Call::remove_stake_limit { hotkey, netuid, amount_unstaked: alpha, limit_price, allow_partial },
+            4 => Call::remove_stake_limit {
+                hotkey,
+                netuid,
+                amount_unstaked: alpha,
+                limit_price,
+                allow_partial,
+            },
             5 => Call::remove_stake_full_limit { hotkey, netuid, limit_price: maybe },
             6 => Call::unstake_all { hotkey },
             7 => Call::unstake_all_alpha { hotkey },
-            8 => {
-                Call::move_stake { origin_hotkey, destination_hotkey, origin_netuid, destination_netuid, alpha_amount }
-            }
-            9 => Call::transfer_stake { destination_coldkey, hotkey, origin_netuid, destination_netuid, alpha_amount },
+            8 => Call::move_stake {
+                origin_hotkey,
+                destination_hotkey,
+                origin_netuid,
+                destination_netuid,
+                alpha_amount,
+            },
+            9 => Call::transfer_stake {
+                destination_coldkey,
+                hotkey,
+                origin_netuid,
+                destination_netuid,
+                alpha_amount,
+            },
             10 => Call::swap_stake_limit {
                 hotkey,
                 origin_netuid,
@@ -237,9 +278,21 @@ impl Step {
             11 => Call::recycle_alpha { hotkey, amount: alpha, netuid },
             12 => Call::burn_alpha { hotkey, amount: alpha, netuid },
             13 => Call::add_stake_burn { hotkey, netuid, amount: tao, limit: maybe },
-            14 => Call::set_children { hotkey, netuid, children: vec![(self.amount, destination_hotkey)] },
-            15 => Call::set_childkey_take { hotkey, netuid, take: PerU16::from_parts(self.limit as u16) },
-            16 => Call::swap_hotkey { hotkey, new_hotkey: key(10 + self.hotkeys.1 % 10), netuid: Some(netuid) },
+            14 => Call::set_children {
+                hotkey,
+                netuid,
+                children: vec![(self.amount, destination_hotkey)],
+            },
+            15 => Call::set_childkey_take {
+                hotkey,
+                netuid,
+                take: PerU16::from_parts(self.limit as u16),
+            },
+            16 => Call::swap_hotkey {
+                hotkey,
+                new_hotkey: key(10 + self.hotkeys.1 % 10),
+                netuid: Some(netuid),
+            },
             17 => {
                 let netuid = self.flag.then_some(netuid);
                 Call::swap_hotkey_v2 {
@@ -261,7 +314,9 @@ impl Step {
                 hotkey,
                 coldkey: destination_coldkey,
             },
-            23 => Call::announce_coldkey_swap { new_coldkey_hash: BlakeTwo256::hash_of(&self.new_coldkey()) },
+            23 => Call::announce_coldkey_swap {
+                new_coldkey_hash: BlakeTwo256::hash_of(&self.new_coldkey()),
+            },
             24 => Call::clear_coldkey_swap_announcement {},
             25 => Call::stake_into_basket { hotkey, amount_staked: tao },
             26 => Call::claim_root { subnets: BTreeSet::new() },
@@ -273,7 +328,9 @@ impl Step {
                 new_coldkey: self.new_coldkey(),
                 swap_cost: limit,
             },
-            _ => Call::root_dissolve_network { netuid: if netuid == BABELBIT { NetUid(20) } else { netuid } },
+            _ => Call::root_dissolve_network {
+                netuid: if netuid == BABELBIT { NetUid(20) } else { netuid },
+            },
         }
     }
 }
